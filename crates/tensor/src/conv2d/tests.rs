@@ -1,0 +1,78 @@
+//! The fast passes against their naive twins, over odd shapes.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::reference;
+use crate::rng::{CounterRng, Purpose};
+
+fn random(len: usize, seed: u64) -> Vec<f32> {
+    let mut rng = CounterRng::new(seed, Purpose::Synthetic, len as u64, 0);
+    (0..len).map(|_| rng.range(-1.0, 1.0)).collect()
+}
+
+/// Compares with the twin in f64.
+///
+/// A sum of `terms` random products of numbers up to 1 rounds `terms` times, each time by up to half an epsilon of
+/// a partial sum around `sqrt(terms) / 3`; as a random walk that is `epsilon * terms / 6`, and six of those bound it.
+fn assert_close(fast: &[f32], naive: &[f64], terms: usize, what: &str) {
+    let tolerance = f64::from(f32::EPSILON) * terms.max(6) as f64;
+    assert_eq!(fast.len(), naive.len());
+    assert!(!fast.is_empty());
+    for (i, (f, n)) in fast.iter().zip(naive).enumerate() {
+        let err = (f64::from(*f) - n).abs();
+        assert!(err <= tolerance, "{what}[{i}]: {f} against {n}");
+    }
+}
+
+fn check_all_passes(g: &Conv2dGeometry, seed: u64) {
+    let (x, weight, grad_y) = (random(g.x_len(), seed), random(g.weight_len(), seed + 1), random(g.y_len(), seed + 2));
+    let bias = random(g.c_out, seed + 3);
+    let wide = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+    let (x64, weight64, grad_y64) = (wide(&x), wide(&weight), wide(&grad_y));
+    let mut scratch = Conv2dScratch::default();
+
+    let mut y = vec![f32::NAN; g.y_len()];
+    conv2d_forward(g, &x, &weight, &bias, &mut y, &mut scratch);
+    let expected = reference::conv2d_forward(g, &x64, &weight64, &wide(&bias));
+    assert_close(&y, &expected, TAPS * g.c_in, "y");
+
+    let mut grad_x = vec![f32::NAN; g.x_len()];
+    conv2d_backward_input(g, &grad_y, &weight, &mut grad_x, &mut scratch);
+    let expected = reference::conv2d_backward_input(g, &grad_y64, &weight64);
+    assert_close(&grad_x, &expected, TAPS * g.c_out, "grad_x");
+
+    let mut grad_weight = vec![1.0; g.weight_len()];
+    conv2d_backward_weight(g, &x, &grad_y, &mut grad_weight, &mut scratch);
+    let expected: Vec<f64> =
+        reference::conv2d_backward_weight(g, &x64, &grad_y64).iter().map(|v| v + 1.0).collect();
+    assert_close(&grad_weight, &expected, g.pixels(), "grad_weight");
+
+    let mut grad_bias = vec![1.0; g.c_out];
+    conv2d_backward_bias(&grad_y, &mut grad_bias, &mut scratch);
+    let expected: Vec<f64> =
+        (0..g.c_out).map(|o| 1.0 + grad_y64.iter().skip(o).step_by(g.c_out).sum::<f64>()).collect();
+    assert_close(&grad_bias, &expected, g.pixels(), "grad_bias");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn conv2d_passes_match_reference(
+        n in 1usize..4, h in 1usize..10, w in 1usize..10, c_in in 1usize..40, c_out in 1usize..70, seed: u64,
+    ) {
+        check_all_passes(&Conv2dGeometry::new(n, h, w, c_in, c_out), seed >> 8);
+    }
+}
+
+#[test]
+fn conv2d_passes_match_reference_past_every_block_boundary() {
+    // 9 * 65 crosses two blocks of k and two tasks of rows; 700 pixels cross tasks, chunks and runs.
+    for (seed, (n, h, w, c_in, c_out)) in
+        [(7, 10, 10, 65, 33), (1, 24, 24, 1, 64), (3, 9, 11, 3, 130), (2, 3, 3, 130, 40), (1, 1, 1, 5, 7)]
+            .into_iter()
+            .enumerate()
+    {
+        check_all_passes(&Conv2dGeometry::new(n, h, w, c_in, c_out), seed as u64);
+    }
+}
