@@ -1,0 +1,119 @@
+//! What CI runs, cheapest first; stops at the first step that fails.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use crate::forward::cargo;
+use crate::tidy;
+
+/// Runs every step.
+pub(crate) fn run(root: &Path) -> ExitCode {
+    let start = Instant::now();
+    let mut fmt = cargo(root, "fmt");
+    fmt.args(["--all", "--", "--check"]);
+    let mut clippy = cargo(root, "clippy");
+    clippy.args(["--workspace", "--all-targets", "--", "-D", "warnings"]);
+    let mut tests = cargo(root, "test");
+    tests.arg("--workspace");
+    let mut doc = cargo(root, "doc");
+    doc.args(["--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+
+    let mut totals = Totals::default();
+    let passed = step("fmt", || succeeds(&mut fmt))
+        && step("tidy", || tidy::run(root) == ExitCode::SUCCESS)
+        && step("clippy", || succeeds(&mut clippy))
+        && step("test", || run_tests(&mut tests, &mut totals))
+        && step("doc", || succeeds(&mut doc));
+    if !passed {
+        return ExitCode::FAILURE;
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!("check: everything passed in {seconds:.0} s; {totals}");
+    ExitCode::SUCCESS
+}
+
+/// Runs one step between two lines that name it and its time.
+fn step(name: &str, work: impl FnOnce() -> bool) -> bool {
+    println!("check: {name} ...");
+    let start = Instant::now();
+    let passed = work();
+    let verdict = if passed { "passed" } else { "FAILED" };
+    println!("check: {name} {verdict} after {:.1} s", start.elapsed().as_secs_f64());
+    passed
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    match command.status() {
+        Ok(status) => status.success(),
+        Err(error) => {
+            eprintln!("error: cannot start {}: {error}", command.get_program().display());
+            false
+        }
+    }
+}
+
+/// Sums over the test runner's `test result:` lines.
+#[derive(Default)]
+struct Totals {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Totals {
+    /// Adds `test result: ok. 7 passed; 0 failed; 0 ignored; ...`; any other line is left alone.
+    fn add(&mut self, line: &str) {
+        let Some(counts) = line.strip_prefix("test result: ") else { return };
+        let words: Vec<&str> = counts.split_whitespace().collect();
+        for pair in words.windows(2) {
+            let count = pair[0].parse().unwrap_or(0);
+            match pair[1] {
+                "passed;" => self.passed += count,
+                "failed;" => self.failed += count,
+                "ignored;" => self.ignored += count,
+                _ => {}
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Totals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "tests: {} passed, {} failed, {} ignored", self.passed, self.failed, self.ignored)
+    }
+}
+
+/// Runs the tests, passes their output through and adds up their results.
+fn run_tests(command: &mut Command, totals: &mut Totals) -> bool {
+    let mut child = match command.stdout(Stdio::piped()).spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            eprintln!("error: cannot start cargo test: {error}");
+            return false;
+        }
+    };
+    let output = child.stdout.take().expect("the output is piped");
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
+        println!("{line}");
+        totals.add(&line);
+    }
+    let passed = child.wait().is_ok_and(|status| status.success());
+    println!("check: {totals}");
+    passed && totals.failed == 0 && totals.passed > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Totals;
+
+    #[test]
+    fn totals_add_up_the_result_lines_alone() {
+        let mut totals = Totals::default();
+        totals.add("test result: ok. 7 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out");
+        totals.add("test counts_3_passed ... ok");
+        totals.add("test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out");
+        assert_eq!((totals.passed, totals.failed, totals.ignored), (9, 4, 1));
+    }
+}

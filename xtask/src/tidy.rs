@@ -1,0 +1,204 @@
+//! The rules on layers and files that no other tool knows.
+//!
+//! 1. A crate depends only on crates below it ([`ALLOWED`]).
+//! 2. Every Rust file starts with `//!` and has at most [`MAX_LINES`] lines.
+//! 3. No file is called `mod.rs`, or by a name that says nothing of what is in it.
+//! 4. Every library and program forbids unsafe code, and every crate takes the workspace's lints, which
+//!    forbid it in tests and examples too.
+//! 5. No file is larger than [`MAX_BYTES`].
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Which crates of this workspace each of its packages may name, in whatever kind of dependency.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("roentgen-tensor", &[]),
+    ("roentgen-layers", &["roentgen-tensor"]),
+    ("roentgen-optim", &["roentgen-tensor"]),
+    ("roentgen-data", &["roentgen-tensor"]),
+    ("roentgen", &["roentgen-tensor", "roentgen-layers", "roentgen-optim", "roentgen-data"]),
+    (
+        "roentgen-tests",
+        &["roentgen-tensor", "roentgen-layers", "roentgen-optim", "roentgen-data", "roentgen"],
+    ),
+    ("xtask", &[]),
+];
+const MAX_LINES: usize = 500;
+const MAX_BYTES: u64 = 1 << 20;
+const VAGUE_NAMES: &[&str] = &["mod.rs", "utils.rs", "util.rs", "helpers.rs", "common.rs", "misc.rs"];
+
+/// Checks the workspace at `root` and prints what breaks a rule.
+pub(crate) fn run(root: &Path) -> ExitCode {
+    match check(root) {
+        Ok(faults) if faults.is_empty() => ExitCode::SUCCESS,
+        Ok(faults) => {
+            for fault in &faults {
+                eprintln!("tidy: {fault}");
+            }
+            eprintln!("tidy: {} broken rules; xtask/src/tidy.rs explains them", faults.len());
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("tidy: cannot read the workspace: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything under `root` that breaks a rule, one line each.
+fn check(root: &Path) -> std::io::Result<Vec<String>> {
+    let ignored = fs::read_to_string(root.join(".gitignore")).unwrap_or_default();
+    let mut files = Vec::new();
+    list_files(
+        root,
+        &ignored.lines().map(|line| root.join(line.trim_matches('/'))).collect::<Vec<_>>(),
+        &mut files,
+    )?;
+    files.sort();
+    let mut faults = Vec::new();
+    for path in &files {
+        let shown = path.strip_prefix(root).unwrap_or(path).display().to_string();
+        let n_bytes = fs::symlink_metadata(path)?.len();
+        if n_bytes > MAX_BYTES {
+            faults.push(format!("{shown}: {n_bytes} bytes; files may have {MAX_BYTES}"));
+        } else if path.ends_with("Cargo.toml") {
+            faults
+                .extend(manifest_faults(&fs::read_to_string(path)?).iter().map(|f| format!("{shown}: {f}")));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            faults.extend(
+                source_faults(path, &fs::read_to_string(path)?).iter().map(|f| format!("{shown}: {f}")),
+            );
+        }
+    }
+    Ok(faults)
+}
+
+/// All files below `folder`, without version control's own and what it ignores.
+fn list_files(folder: &Path, ignored: &[PathBuf], files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        if ignored.contains(&path) || entry.file_name() == ".git" {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            list_files(&path, ignored, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with one manifest: lints left out, dependencies that point upwards or sideways.
+fn manifest_faults(manifest: &str) -> Vec<String> {
+    let mut section = String::new();
+    let mut package = String::new();
+    let mut named = Vec::new();
+    let mut takes_lints = false;
+    for line in manifest.lines().map(str::trim) {
+        if let Some(header) = line.strip_prefix('[') {
+            section = header.trim_matches(['[', ']']).to_owned();
+            // `[dependencies.roentgen-data]` names its crate in the header.
+            if let Some((_, name)) = section.split_once("dependencies.") {
+                named.push(name.to_owned());
+            }
+        } else if section == "package" && line.starts_with("name") {
+            package = line.split('"').nth(1).unwrap_or_default().to_owned();
+        } else if section == "lints" {
+            takes_lints |= line == "workspace = true";
+        } else if section.ends_with("dependencies") && section != "workspace.dependencies" {
+            let is_name = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+            let line = line.split('#').next().unwrap_or_default();
+            if package == "xtask" && !line.is_empty() {
+                named.push(line.to_owned());
+            }
+            named.extend(line.split(|c| !is_name(c)).map(str::to_owned));
+        }
+    }
+    if package.is_empty() {
+        return Vec::new(); // the workspace's own
+    }
+    let mut faults = Vec::new();
+    if !takes_lints {
+        faults.push("add `[lints]` with `workspace = true`".to_owned());
+    }
+    let Some((_, allowed)) = ALLOWED.iter().find(|(name, _)| *name == package) else {
+        faults.push(format!("package {package} has no place among the layers; give it one in tidy.rs"));
+        return faults;
+    };
+    let is_ours = |name: &str| ALLOWED.iter().any(|(ours, _)| *ours == name) || package == "xtask";
+    let wrong =
+        named.iter().filter(|name| !name.is_empty() && is_ours(name) && !allowed.contains(&name.as_str()));
+    faults.extend(wrong.map(|name| format!("{package} may not depend on {name}")));
+    faults
+}
+
+/// What is wrong with one Rust file.
+fn source_faults(path: &Path, text: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if VAGUE_NAMES.contains(&name) {
+        faults
+            .push("name the file after what is in it (`foo.rs` beside `foo/`, not `foo/mod.rs`)".to_owned());
+    }
+    if !text.starts_with("//!") {
+        faults.push("start with `//!` and what the file is about".to_owned());
+    }
+    let n_lines = text.lines().count();
+    if n_lines > MAX_LINES {
+        faults.push(format!("{n_lines} lines; split it at {MAX_LINES}"));
+    }
+    let is_crate_root = path.ends_with("src/lib.rs") || path.ends_with("src/main.rs");
+    if is_crate_root && !text.lines().any(|line| line == "#![forbid(unsafe_code)]") {
+        faults.push("a crate root, so it needs `#![forbid(unsafe_code)]`".to_owned());
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_workspace_is_tidy() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
+        let faults = check(root).expect("the workspace can be read");
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+
+    #[test]
+    fn wrong_edges_are_found_however_they_are_written() {
+        let faults = |package: &str, dependency: &str| {
+            let head = format!("[package]\nname = \"{package}\"\n[lints]\nworkspace = true\n");
+            manifest_faults(&(head + dependency)).len()
+        };
+        let sideways = [
+            "[dependencies]\nroentgen-data.workspace = true",
+            "[dev-dependencies]\nroentgen-data = { workspace = true }",
+            "[dependencies.roentgen-data]\nworkspace = true",
+            "[target.'cfg(unix)'.dependencies]\nother = { package = \"roentgen-data\", path = \"../data\" }",
+        ];
+        for dependency in sideways {
+            assert_eq!(faults("roentgen-layers", dependency), 1, "{dependency}");
+            assert_eq!(faults("roentgen", dependency), 0, "{dependency}");
+        }
+        assert_eq!(faults("roentgen-tensor", "[dependencies]\nroentgen.workspace = true"), 1);
+        assert_eq!(faults("roentgen-tensor", "[dependencies]\nrayon.workspace = true # not roentgen"), 0);
+        assert!(faults("xtask", "[dependencies]\nrayon = \"1\"") > 0);
+        assert_eq!(faults("newcomer", ""), 1);
+        assert_eq!(manifest_faults("[package]\nname = \"xtask\"\n").len(), 1, "lints left out");
+    }
+
+    #[test]
+    fn faults_of_source_files_are_found() {
+        let faults = |path: &str, text: &str| source_faults(Path::new(path), text).len();
+        assert_eq!(faults("crates/x/src/relu.rs", "//! Fine.\n"), 0);
+        assert_eq!(faults("crates/x/src/relu.rs", "fn f() {}\n"), 1);
+        assert_eq!(faults("crates/x/src/utils.rs", "//! Vague.\n"), 1);
+        assert_eq!(faults("crates/x/src/lib.rs", "//! No lint.\n"), 1);
+        assert_eq!(faults("crates/x/src/lib.rs", "//! Fine.\n#![forbid(unsafe_code)]\n"), 0);
+        assert_eq!(faults("crates/x/src/relu.rs", &"//!\n".repeat(MAX_LINES + 1)), 1);
+    }
+}
