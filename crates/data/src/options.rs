@@ -1,0 +1,107 @@
+//! What the caller decides about loading.
+
+use std::path::PathBuf;
+
+use crate::DataError;
+
+/// How many channels the pictures get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Channels {
+    /// One where the training pictures are grey, also when stored as RGB; three otherwise. See
+    /// [`crate::colour`] for the rule.
+    #[default]
+    Auto,
+    /// One: colours become their luma.
+    Grey,
+    /// Three: grey values are repeated.
+    Rgb,
+}
+
+/// Sizes that no real picture has; beyond them a file counts as bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeLimits {
+    /// Most bytes of a file.
+    pub file_bytes: u64,
+    /// Most pixels of a side.
+    pub side: u32,
+    /// Most bytes of a decoded picture.
+    pub decoded_bytes: u64,
+}
+
+impl Default for SizeLimits {
+    fn default() -> Self {
+        Self { file_bytes: 256 << 20, side: 20_000, decoded_bytes: 512 << 20 }
+    }
+}
+
+/// How a folder becomes a [`crate::Dataset`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadOptions {
+    /// Short side of the cached pictures, in pixels; at least `crop`.
+    pub resize: u32,
+    /// Side of the square that training and evaluation see, in pixels; at least 8.
+    pub crop: u32,
+    /// Decides which files a split takes.
+    pub seed: u64,
+    /// Leaves bad files out instead of failing.
+    pub skip_bad: bool,
+    /// Share of the training part that becomes the validation part where none is given, in `[0, 0.5]`.
+    pub val_fraction: f64,
+    /// Share of the training part that becomes the test part where none is given, in `[0, 0.5]`.
+    pub test_fraction: f64,
+    /// Grey or colour.
+    pub channels: Channels,
+    /// A folder of class folders (or one with a `test/`) to test on, instead of what the data folder has.
+    pub test_dir: Option<PathBuf>,
+    /// Beyond these, a file is bad.
+    pub limits: SizeLimits,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            resize: 28,
+            crop: 24,
+            seed: 0,
+            skip_bad: false,
+            val_fraction: 0.1,
+            test_fraction: 0.1,
+            channels: Channels::Auto,
+            test_dir: None,
+            limits: SizeLimits::default(),
+        }
+    }
+}
+
+impl LoadOptions {
+    /// Checks every number against its range.
+    ///
+    /// # Errors
+    /// [`DataError::ResizeBelowCrop`] or [`DataError::OutOfRange`].
+    pub fn validate(&self) -> Result<(), DataError> {
+        if !(8..=4096).contains(&self.crop) {
+            return Err(out_of_range("crop size", self.crop, "8 to 4096 pixels"));
+        }
+        if self.resize < self.crop {
+            return Err(DataError::ResizeBelowCrop { resize: self.resize, crop: self.crop });
+        }
+        if self.resize > 8192 {
+            return Err(out_of_range("resize", self.resize, "at most 8192 pixels"));
+        }
+        for (name, fraction) in [("val fraction", self.val_fraction), ("test fraction", self.test_fraction)] {
+            if !(0.0..=0.5).contains(&fraction) {
+                return Err(out_of_range(name, fraction, "0 to 0.5"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An [`DataError::OutOfRange`].
+pub(crate) fn out_of_range(
+    name: &'static str,
+    found: impl std::fmt::Display,
+    expected: &'static str,
+) -> DataError {
+    DataError::OutOfRange { name, found: found.to_string(), expected }
+}
