@@ -1,2 +1,55 @@
-//! Placeholder.
+//! The layers of ResNet9, each a type with its forward and, under it, its backward.
+//!
+//! A layer holds its parameters, what its forward saves for its backward, and scratch memory; activations are
+//! `Array4<f32>` in the order `(n, h, w, c)` and belong to whoever connects the layers ([`Sequential`],
+//! [`Residual`]). All of them are made at the first step and reused ever after.
+//!
+//! ```
+//! use ndarray::Array4;
+//! use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
+//!
+//! let config = ResNet9Config { c_in: 1, n_classes: 3, width: 4, dropout: 0.2 };
+//! let mut model = ResNet9::new(&config, 0);
+//! let x = Array4::<f32>::zeros((2, 24, 24, 1));
+//!
+//! let mut grad = Array4::zeros((2, 1, 1, 3));
+//! let logits = model.forward(&x, Pass::Train { seed: 0, step: 0 });
+//! let loss = LossHead::default().forward_backward(logits, &[0, 2], &mut grad);
+//! model.backward(&x, &mut grad);
+//! assert!(loss > 0.0);
+//!
+//! let mut n_parameters = 0;
+//! model.for_each_parameter(&mut |parameter| n_parameters += parameter.value.len());
+//! assert_eq!(n_parameters, config.n_parameters());
+//! ```
 #![forbid(unsafe_code)]
+
+mod activation;
+mod batch_norm2d;
+mod conv2d;
+mod dropout;
+mod global_max_pool2d;
+mod init;
+mod layer;
+mod linear;
+mod loss_head;
+mod max_pool2d;
+mod relu;
+mod residual;
+mod resnet9;
+mod sequential;
+
+pub use activation::resize;
+pub use batch_norm2d::BatchNorm2d;
+pub use conv2d::Conv2d;
+pub use dropout::Dropout;
+pub use global_max_pool2d::GlobalMaxPool2d;
+pub use init::Initializer;
+pub use layer::{Layer, Pass};
+pub use linear::Linear;
+pub use loss_head::LossHead;
+pub use max_pool2d::MaxPool2d;
+pub use relu::Relu;
+pub use residual::Residual;
+pub use resnet9::{MIN_SIZE, ResNet9, ResNet9Config};
+pub use sequential::Sequential;

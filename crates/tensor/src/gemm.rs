@@ -42,7 +42,9 @@ fn load_row(row: &[f32]) -> [f32x16; TILE_VECTORS] {
         Some(chunk) => full = *chunk,
         None => full[..row.len()].copy_from_slice(row),
     }
-    std::array::from_fn(|v| f32x16::from(*full[v * LANES..].first_chunk::<LANES>().expect("NR = vectors * LANES")))
+    std::array::from_fn(|v| {
+        f32x16::from(*full[v * LANES..].first_chunk::<LANES>().expect("NR = vectors * LANES"))
+    })
 }
 
 /// A tile whose every row is `row` (a bias), zero-padded to `NR`.
@@ -114,7 +116,8 @@ pub fn multiply_rows(a: &[f32], b: &[f32], tile: &mut Tile) {
 pub fn multiply_columns(a: &[f32], row_len: usize, first: usize, b: &[f32], tile: &mut Tile) {
     let mut sums = *tile;
     for (a_row, b_row) in a.chunks_exact(row_len).zip(b.as_chunks::<NR>().0) {
-        let a_row: &[f32; MR] = a_row[first..].first_chunk().expect("multiply_columns: MR numbers from first on");
+        let a_row: &[f32; MR] =
+            a_row[first..].first_chunk().expect("multiply_columns: MR numbers from first on");
         rank_one(&mut sums, |i| a_row[i], b_row);
     }
     *tile = sums;

@@ -111,8 +111,11 @@ pub(super) fn correlate_patches(
                     for i in (0..k.len()).step_by(MR) {
                         let rows = MR.min(k.len() - i);
                         let out = &mut partial[i * g.c_out + o..];
-                        let mut tile =
-                            if is_first { broadcast_tile(&[]) } else { load_tile(out, g.c_out, rows, columns) };
+                        let mut tile = if is_first {
+                            broadcast_tile(&[])
+                        } else {
+                            load_tile(out, g.c_out, rows, columns)
+                        };
                         multiply_columns(patches, TASK_K, i, panel, &mut tile);
                         store_tile(&tile, out, g.c_out, rows, columns);
                     }
@@ -131,7 +134,14 @@ pub(super) fn correlate_patches(
 }
 
 /// Copies entries `k` of the patches around `pixels` into rows of `out`, `stride` apart; zeros outside the image.
-fn copy_patches(g: &Conv2dGeometry, x: &[f32], pixels: Range<usize>, k: Range<usize>, out: &mut [f32], stride: usize) {
+fn copy_patches(
+    g: &Conv2dGeometry,
+    x: &[f32],
+    pixels: Range<usize>,
+    k: Range<usize>,
+    out: &mut [f32],
+    stride: usize,
+) {
     let c = g.c_in;
     for (pixel, row) in pixels.zip(out.chunks_exact_mut(stride)) {
         let (i, j) = (pixel / g.w % g.h, pixel % g.w);

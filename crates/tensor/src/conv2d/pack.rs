@@ -19,7 +19,9 @@ pub(super) struct PackedWeight<'a> {
 
 impl<'a> PackedWeight<'a> {
     /// The blocks in order: the rows of each, and its panels.
-    pub(super) fn blocks(self) -> impl Iterator<Item = (std::ops::Range<usize>, std::slice::ChunksExact<'a, f32>)> {
+    pub(super) fn blocks(
+        self,
+    ) -> impl Iterator<Item = (std::ops::Range<usize>, std::slice::ChunksExact<'a, f32>)> {
         let width = self.columns.next_multiple_of(NR);
         block_ranges(self.k).map(move |rows| {
             let block = &self.data[rows.start * width..rows.end * width];
@@ -61,7 +63,11 @@ fn pack<'a>(
 }
 
 /// The filter itself, for forward: rows `(u, v, c_in)`, columns `c_out`.
-pub(super) fn pack_weight<'a>(g: &Conv2dGeometry, weight: &[f32], buffer: &'a mut Vec<f32>) -> PackedWeight<'a> {
+pub(super) fn pack_weight<'a>(
+    g: &Conv2dGeometry,
+    weight: &[f32],
+    buffer: &'a mut Vec<f32>,
+) -> PackedWeight<'a> {
     pack(TAPS * g.c_in, g.c_out, buffer, |k, first, row| {
         row.copy_from_slice(&weight[k * g.c_out + first..][..row.len()]);
     })

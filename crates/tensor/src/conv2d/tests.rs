@@ -26,7 +26,8 @@ fn assert_close(fast: &[f32], naive: &[f64], terms: usize, what: &str) {
 }
 
 fn check_all_passes(g: &Conv2dGeometry, seed: u64) {
-    let (x, weight, grad_y) = (random(g.x_len(), seed), random(g.weight_len(), seed + 1), random(g.y_len(), seed + 2));
+    let (x, weight, grad_y) =
+        (random(g.x_len(), seed), random(g.weight_len(), seed + 1), random(g.y_len(), seed + 2));
     let bias = random(g.c_out, seed + 3);
     let wide = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
     let (x64, weight64, grad_y64) = (wide(&x), wide(&weight), wide(&grad_y));

@@ -1,0 +1,53 @@
+//! Dropout.
+
+use ndarray::Array4;
+use roentgen_tensor::dropout::{dropout_backward, dropout_forward};
+use roentgen_tensor::rng::{CounterRng, Purpose};
+
+use crate::activation::{slice, slice_mut};
+use crate::{Layer, Pass};
+
+/// Drops each number with probability `p` in training; passes everything on in evaluation.
+#[derive(Debug)]
+pub struct Dropout {
+    p: f32,
+    mask: Vec<f32>,
+}
+
+impl Dropout {
+    /// Dropout with probability `p`, in `[0, 1)`.
+    #[must_use]
+    pub fn new(p: f32) -> Self {
+        Self { p, mask: Vec::new() }
+    }
+}
+
+impl Layer for Dropout {
+    fn out_shape(&self, x: [usize; 4]) -> [usize; 4] {
+        x
+    }
+
+    fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, pass: Pass) {
+        match pass {
+            Pass::Train { seed, step } => {
+                let mut rng = CounterRng::new(seed, Purpose::Dropout, step, 0);
+                self.mask.resize(x.len(), 0.0);
+                dropout_forward(self.p, &mut rng, slice(x), slice_mut(y), &mut self.mask);
+            }
+            Pass::Eval => y.assign(x),
+        }
+    }
+
+    fn backward(
+        &mut self,
+        _x: &Array4<f32>,
+        _y: &Array4<f32>,
+        grad_y: &mut Array4<f32>,
+        grad_x: Option<&mut Array4<f32>>,
+    ) {
+        dropout_backward(&self.mask, slice_mut(grad_y));
+        if let Some(grad_x) = grad_x {
+            std::mem::swap(grad_x, grad_y);
+        }
+    }
+}

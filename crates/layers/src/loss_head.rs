@@ -1,0 +1,38 @@
+//! The loss on top of the logits.
+
+use ndarray::Array4;
+use roentgen_tensor::softmax_cross_entropy::softmax_cross_entropy;
+
+use crate::activation::{resize, shape, slice, slice_mut};
+
+/// Softmax and cross-entropy, with optional class weights and label smoothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LossHead {
+    /// Weight of each class; `None` counts all alike.
+    pub class_weights: Option<Vec<f32>>,
+    /// Share of the target spread evenly over the classes, 0 to 1.
+    pub label_smoothing: f32,
+}
+
+impl LossHead {
+    /// The mean loss of a batch, and its gradient with respect to the logits.
+    ///
+    /// # Shapes
+    /// `logits`: `(n, 1, 1, k)`; `labels`: `(n)`, each below `k`; `grad_logits` takes the shape of `logits`.
+    pub fn forward_backward(
+        &self,
+        logits: &Array4<f32>,
+        labels: &[u32],
+        grad_logits: &mut Array4<f32>,
+    ) -> f32 {
+        resize(grad_logits, shape(logits));
+        let class_weights = self.class_weights.as_deref();
+        softmax_cross_entropy(
+            slice(logits),
+            labels,
+            class_weights,
+            self.label_smoothing,
+            slice_mut(grad_logits),
+        )
+    }
+}

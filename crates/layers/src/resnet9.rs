@@ -1,0 +1,139 @@
+//! ResNet9: eight convolutions, two residual connections, one linear layer.
+
+use ndarray::Array4;
+use roentgen_tensor::conv2d::{Conv2dGeometry, TAPS};
+use roentgen_tensor::parameter::{Buffer, Parameter};
+
+use crate::{
+    BatchNorm2d, Conv2d, Dropout, GlobalMaxPool2d, Initializer, Layer, Linear, MaxPool2d, Pass, Residual,
+    Sequential,
+};
+
+/// Smallest height and width: three 2x2 pools leave one pixel.
+pub const MIN_SIZE: usize = 8;
+
+/// The sizes of a ResNet9.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ResNet9Config {
+    /// Channels of the images: 1 for grey, 3 for colour.
+    pub c_in: usize,
+    /// Classes.
+    pub n_classes: usize,
+    /// Channels after the first convolution, 64 in the recipe; deeper ones have 2, 4 and 8 times as many.
+    pub width: usize,
+    /// Probability of dropping a feature before the linear layer, 0.2 in the recipe.
+    pub dropout: f32,
+}
+
+impl ResNet9Config {
+    /// The recipe's sizes.
+    #[must_use]
+    pub fn new(c_in: usize, n_classes: usize) -> Self {
+        Self { c_in, n_classes, width: 64, dropout: 0.2 }
+    }
+
+    /// The convolutions in order, with their names, for a batch of `n` images of `h` x `w`.
+    #[must_use]
+    pub fn convolutions(&self, n: usize, h: usize, w: usize) -> [(&'static str, Conv2dGeometry); 8] {
+        let width = self.width;
+        [
+            ("conv1", 1, self.c_in, width),
+            ("conv2", 1, width, 2 * width),
+            ("res1.0", 2, 2 * width, 2 * width),
+            ("res1.1", 2, 2 * width, 2 * width),
+            ("conv3", 2, 2 * width, 4 * width),
+            ("conv4", 4, 4 * width, 8 * width),
+            ("res2.0", 8, 8 * width, 8 * width),
+            ("res2.1", 8, 8 * width, 8 * width),
+        ]
+        .map(|(name, shrink, c_in, c_out)| {
+            (name, Conv2dGeometry::new(n, h / shrink, w / shrink, c_in, c_out))
+        })
+    }
+
+    /// Trainable numbers.
+    #[must_use]
+    pub fn n_parameters(&self) -> usize {
+        // Filter, bias, gamma and beta of each block; then the linear layer.
+        let blocks = self.convolutions(1, MIN_SIZE, MIN_SIZE);
+        let blocks = blocks.iter().map(|(_, g)| (TAPS * g.c_in + 3) * g.c_out).sum::<usize>();
+        blocks + (8 * self.width + 1) * self.n_classes
+    }
+}
+
+/// Convolution, batch norm, ReLU.
+fn conv_block(init: &mut Initializer, name: &str, c_in: usize, c_out: usize) -> Sequential {
+    Sequential::new()
+        .then(Conv2d::new(init, &format!("{name}.0"), c_in, c_out))
+        .then(BatchNorm2d::with_relu(&format!("{name}.1"), c_out))
+}
+
+/// The network, with the memory of a pass through it.
+#[derive(Debug)]
+pub struct ResNet9 {
+    net: Sequential,
+    logits: Array4<f32>,
+}
+
+impl ResNet9 {
+    /// A network with random weights, decided by `seed`.
+    #[must_use]
+    pub fn new(config: &ResNet9Config, seed: u64) -> Self {
+        let &ResNet9Config { c_in, n_classes, width, dropout } = config;
+        let init = &mut Initializer::new(seed);
+        let net = Sequential::new()
+            .chain(conv_block(init, "conv1", c_in, width))
+            .chain(conv_block(init, "conv2", width, 2 * width))
+            .then(MaxPool2d::default())
+            .then(Residual::around(conv_block(init, "res1.0", 2 * width, 2 * width).chain(conv_block(
+                init,
+                "res1.1",
+                2 * width,
+                2 * width,
+            ))))
+            .chain(conv_block(init, "conv3", 2 * width, 4 * width))
+            .then(MaxPool2d::default())
+            .chain(conv_block(init, "conv4", 4 * width, 8 * width))
+            .then(MaxPool2d::default())
+            .then(Residual::around(conv_block(init, "res2.0", 8 * width, 8 * width).chain(conv_block(
+                init,
+                "res2.1",
+                8 * width,
+                8 * width,
+            ))))
+            .then(GlobalMaxPool2d::default())
+            .then(Dropout::new(dropout))
+            .then(Linear::new(init, "classifier", 8 * width, n_classes));
+        Self { net, logits: Array4::default((0, 0, 0, 0)) }
+    }
+
+    /// The logits `(n, 1, 1, n_classes)` of the images `x`, `(n, h, w, c_in)`.
+    ///
+    /// # Panics
+    /// If an image is smaller than [`MIN_SIZE`] or the batch is empty.
+    pub fn forward(&mut self, x: &Array4<f32>, pass: Pass) -> &Array4<f32> {
+        let (n, h, w, _) = x.dim();
+        assert!(
+            n > 0 && h.min(w) >= MIN_SIZE,
+            "ResNet9 needs images of at least {MIN_SIZE}x{MIN_SIZE}, not {h}x{w}"
+        );
+        self.net.forward(x, &mut self.logits, pass);
+        &self.logits
+    }
+
+    /// Adds the gradients of a loss to those of the parameters, from its gradient with respect to the logits of the
+    /// last forward, a [`Pass::Train`] on `x`. What `grad_logits` holds afterwards is unspecified.
+    pub fn backward(&mut self, x: &Array4<f32>, grad_logits: &mut Array4<f32>) {
+        self.net.backward(x, &self.logits, grad_logits, None);
+    }
+
+    /// Visits the parameters in a fixed order.
+    pub fn for_each_parameter(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        self.net.for_each_parameter(visit);
+    }
+
+    /// Visits the running statistics of the batch norms in a fixed order.
+    pub fn for_each_buffer(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
+        self.net.for_each_buffer(visit);
+    }
+}

@@ -1,0 +1,89 @@
+//! Layers one after the other.
+
+use std::fmt;
+
+use ndarray::Array4;
+use roentgen_tensor::parameter::{Buffer, Parameter};
+
+use crate::activation::{resize, shape};
+use crate::{Layer, Pass};
+
+/// A chain of layers; keeps the activations between them.
+#[derive(Default)]
+pub struct Sequential {
+    layers: Vec<Box<dyn Layer>>,
+    /// Output of every layer but the last, whose output belongs to the caller.
+    between: Vec<Array4<f32>>,
+    /// The gradient on its way back alternates between this and the caller's.
+    spare_grad: Array4<f32>,
+}
+
+impl Sequential {
+    /// An empty chain.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends a layer.
+    #[must_use]
+    pub fn then(self, layer: impl Layer + 'static) -> Self {
+        self.chain(Self { layers: vec![Box::new(layer)], ..Self::default() })
+    }
+
+    /// Appends the layers of another chain.
+    #[must_use]
+    pub fn chain(mut self, other: Self) -> Self {
+        self.layers.extend(other.layers);
+        self.between.resize_with(self.layers.len().saturating_sub(1), || Array4::default((0, 0, 0, 0)));
+        self
+    }
+}
+
+impl fmt::Debug for Sequential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sequential of {} layers", self.layers.len())
+    }
+}
+
+impl Layer for Sequential {
+    fn out_shape(&self, x: [usize; 4]) -> [usize; 4] {
+        self.layers.iter().fold(x, |shape, layer| layer.out_shape(shape))
+    }
+
+    fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, pass: Pass) {
+        for (i, layer) in self.layers.iter_mut().enumerate() {
+            let (before, after) = self.between.split_at_mut(i);
+            let x = before.last().unwrap_or(x);
+            let y = after.first_mut().unwrap_or(y);
+            resize(y, layer.out_shape(shape(x)));
+            layer.forward(x, y, pass);
+        }
+    }
+
+    fn backward(
+        &mut self,
+        x: &Array4<f32>,
+        y: &Array4<f32>,
+        grad_y: &mut Array4<f32>,
+        grad_x: Option<&mut Array4<f32>>,
+    ) {
+        for (i, layer) in self.layers.iter_mut().enumerate().skip(1).rev() {
+            let (x, y) = (&self.between[i - 1], self.between.get(i).unwrap_or(y));
+            resize(&mut self.spare_grad, shape(x));
+            layer.backward(x, y, grad_y, Some(&mut self.spare_grad));
+            std::mem::swap(grad_y, &mut self.spare_grad);
+        }
+        if let Some(first) = self.layers.first_mut() {
+            first.backward(x, self.between.first().unwrap_or(y), grad_y, grad_x);
+        }
+    }
+
+    fn for_each_parameter(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        self.layers.iter_mut().for_each(|layer| layer.for_each_parameter(visit));
+    }
+
+    fn for_each_buffer(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
+        self.layers.iter_mut().for_each(|layer| layer.for_each_buffer(visit));
+    }
+}
