@@ -1,0 +1,216 @@
+//! The element-wise and reducing kernels against their naive twins in f64, over odd shapes. (The convolutions have
+//! a test of their own beside them.)
+#![forbid(unsafe_code)]
+
+use proptest::prelude::*;
+use roentgen_tensor::add::add_assign;
+use roentgen_tensor::batch_norm::*;
+use roentgen_tensor::dropout::{dropout_backward, dropout_forward};
+use roentgen_tensor::linear::{linear_backward, linear_forward};
+use roentgen_tensor::max_pool2d::*;
+use roentgen_tensor::reference;
+use roentgen_tensor::relu::{relu_backward, relu_forward};
+use roentgen_tensor::rng::{CounterRng, Purpose};
+use roentgen_tensor::softmax_cross_entropy::softmax_cross_entropy;
+
+const EPS: f32 = 1e-5;
+
+fn random(len: usize, seed: u64) -> Vec<f32> {
+    let mut rng = CounterRng::new(seed, Purpose::Synthetic, len as u64, 1);
+    (0..len).map(|_| rng.range(-2.0, 2.0)).collect()
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&v| f64::from(v)).collect()
+}
+
+fn assert_close(fast: &[f32], naive: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(fast.len(), naive.len(), "{what}");
+    assert!(!fast.is_empty(), "{what}: nothing compared");
+    for (i, (f, n)) in fast.iter().zip(naive).enumerate() {
+        let err = (f64::from(*f) - n).abs();
+        assert!(err <= tolerance * n.abs().max(1.0), "{what}[{i}]: {f} against {n}");
+    }
+}
+
+fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64, activation: Activation) {
+    let x: Vec<f32> = random(rows * c, seed).iter().map(|x| x + offset).collect();
+    let (gamma, beta, upstream) = (random(c, seed + 1), random(c, seed + 2), random(rows * c, seed + 3));
+    let mut scratch = BatchNormScratch::default();
+    let mut batch = ChannelStatistics::default();
+    let (mut mean, mut var) = (vec![0.5; c], vec![2.0; c]);
+    let mut running = Running { mean: &mut mean, var: &mut var, momentum: 0.1 };
+    batch_norm_statistics(&x, EPS, &mut running, &mut batch, &mut scratch);
+
+    let (true_mean, true_var) = reference::channel_moments(c, &wide(&x));
+    let correction = rows as f64 / (rows as f64 - 1.0).max(1.0);
+    let blend = |old: f64, new: f64| 0.9 * old + 0.1 * new;
+    let expected: Vec<f64> = true_mean.iter().map(|m| blend(0.5, *m)).collect();
+    assert_close(&mean, &expected, 1e-6, "running mean");
+    let expected: Vec<f64> = true_var.iter().map(|v| blend(2.0, v * correction)).collect();
+    assert_close(&var, &expected, 1e-5, "running variance");
+
+    let mut y = vec![f32::NAN; x.len()];
+    batch_norm_forward(&x, &batch, (&gamma, &beta), activation, &mut y, &mut scratch);
+    let plain = reference::batch_norm_forward(&wide(&x), &wide(&gamma), &wide(&beta), f64::from(EPS));
+    let expected = match activation {
+        Activation::Identity => plain,
+        Activation::Relu => reference::relu_forward(&plain),
+    };
+    // The inverse deviation of nearly equal numbers magnifies what the offset has rounded away.
+    let spread = batch.inv_std.iter().fold(1.0f64, |max, s| max.max(f64::from(*s)));
+    let tolerance = 2e-6 * spread * f64::from(1.0 + offset.abs());
+    assert_close(&y, &expected, tolerance, "y");
+
+    let (mut grad, mut grad_gamma, mut grad_beta) = (upstream.clone(), vec![1.0; c], vec![-1.0; c]);
+    let sums = (&mut grad_gamma[..], &mut grad_beta[..]);
+    batch_norm_backward((&x, &y), &batch, &gamma, activation, &mut grad, sums, &mut scratch);
+    let passed = match activation {
+        Activation::Identity => wide(&upstream),
+        Activation::Relu => reference::relu_backward(&wide(&y), &wide(&upstream)),
+    };
+    let (grad_x, gamma_64, beta_64) =
+        reference::batch_norm_backward(&wide(&x), &wide(&gamma), f64::from(EPS), &passed);
+    let tolerance = tolerance * spread * (rows as f64).sqrt();
+    assert_close(&grad, &grad_x, tolerance, "grad_x");
+    assert_close(&grad_gamma, &gamma_64.iter().map(|g| g + 1.0).collect::<Vec<_>>(), tolerance, "grad_gamma");
+    assert_close(&grad_beta, &beta_64.iter().map(|g| g - 1.0).collect::<Vec<_>>(), tolerance, "grad_beta");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn batch_norm_matches_reference(rows in 8usize..200, c in 1usize..40, offset in -3.0f32..3.0, seed in 0..u64::MAX / 2) {
+        check_batch_norm(rows, c, offset, seed, Activation::Identity);
+        check_batch_norm(rows, c, offset, seed, Activation::Relu);
+    }
+
+    #[test]
+    fn relu_matches_reference(len in 1usize..300, seed: u64) {
+        let (x, upstream) = (random(len, seed), random(len, seed ^ 1));
+        let mut y = vec![f32::NAN; len];
+        relu_forward(&x, &mut y);
+        prop_assert_eq!(&y, &reference::relu_forward(&x));
+        let mut grad = upstream.clone();
+        relu_backward(&y, &mut grad);
+        prop_assert_eq!(grad, reference::relu_backward(&y, &upstream));
+    }
+
+    #[test]
+    fn max_pool2d_matches_reference(n in 1usize..4, h in 2usize..9, w in 2usize..9, c in 1usize..20, seed: u64) {
+        let g = MaxPool2dGeometry::new(n, h, w, c);
+        // Coarse values, so that ties occur.
+        let x: Vec<f32> = random(n * h * w * c, seed).iter().map(|x| x.round()).collect();
+        let argmax_64 = reference::max_pool2d_argmax(&g, &x);
+        let (mut y, mut argmax) = (vec![f32::NAN; argmax_64.len()], vec![9; argmax_64.len()]);
+        max_pool2d_forward(&g, &x, &mut y, &mut argmax);
+        prop_assert_eq!(&y, &reference::pool_forward(&x, &argmax_64));
+        let (grad_y, mut grad_x) = (random(y.len(), seed ^ 1), vec![f32::NAN; x.len()]);
+        max_pool2d_backward(&g, &grad_y, &argmax, &mut grad_x);
+        prop_assert_eq!(grad_x, reference::pool_backward(x.len(), &argmax_64, &grad_y));
+    }
+
+    #[test]
+    fn global_max_pool2d_matches_reference(n in 1usize..5, pixels in 1usize..17, c in 1usize..20, seed: u64) {
+        let x: Vec<f32> = random(n * pixels * c, seed).iter().map(|x| x.round()).collect();
+        let argmax_64 = reference::global_max_pool2d_argmax(n, c, &x);
+        let (mut y, mut argmax) = (vec![f32::NAN; n * c], vec![9; n * c]);
+        global_max_pool2d_forward(c, &x, &mut y, &mut argmax);
+        prop_assert_eq!(&y, &reference::pool_forward(&x, &argmax_64));
+        let (grad_y, mut grad_x) = (random(n * c, seed ^ 1), vec![f32::NAN; x.len()]);
+        global_max_pool2d_backward(c, &grad_y, &argmax, &mut grad_x);
+        prop_assert_eq!(grad_x, reference::pool_backward(x.len(), &argmax_64, &grad_y));
+    }
+
+    #[test]
+    fn linear_matches_reference(n in 1usize..9, c_in in 1usize..150, c_out in 1usize..12, seed in 0..u64::MAX / 2) {
+        let (x, weight, bias) = (random(n * c_in, seed), random(c_in * c_out, seed + 1), random(c_out, seed + 2));
+        let mut y = vec![f32::NAN; n * c_out];
+        linear_forward(&x, &weight, &bias, &mut y);
+        assert_close(&y, &reference::linear_forward(&wide(&x), &wide(&weight), &wide(&bias)), 5e-5, "y");
+        let grad_y = random(n * c_out, seed + 3);
+        let (mut grad_x, mut grad_weight) = (vec![f32::NAN; x.len()], vec![0.0; weight.len()]);
+        let mut grad_bias = vec![0.0; c_out];
+        linear_backward((&x, &weight), &grad_y, Some(&mut grad_x), &mut grad_weight, &mut grad_bias);
+        let (x_64, weight_64, bias_64) =
+            reference::linear_backward(&wide(&x), &wide(&weight), c_out, &wide(&grad_y));
+        assert_close(&grad_x, &x_64, 1e-5, "grad_x");
+        assert_close(&grad_weight, &weight_64, 1e-5, "grad_weight");
+        assert_close(&grad_bias, &bias_64, 1e-5, "grad_bias");
+    }
+
+    #[test]
+    fn softmax_cross_entropy_matches_reference(n in 1usize..20, k in 2usize..12, smoothing in 0.0f32..0.5, seed: u64) {
+        let logits = random(n * k, seed);
+        let mut rng = CounterRng::new(seed, Purpose::Synthetic, 0, 2);
+        let labels: Vec<u32> = (0..n).map(|_| rng.below(k as u32)).collect();
+        let weights: Vec<f32> = (0..k).map(|_| rng.range(0.2, 3.0)).collect();
+        for (class_weights, twin) in [(None, vec![1.0; k]), (Some(&weights[..]), wide(&weights))] {
+            let mut grad = vec![f32::NAN; n * k];
+            let loss = softmax_cross_entropy(&logits, &labels, class_weights, smoothing, &mut grad);
+            let (loss_64, grad_64) =
+                reference::softmax_cross_entropy(&wide(&logits), &labels, &twin, f64::from(smoothing));
+            assert_close(&[loss], &[loss_64], 3e-6, "loss");
+            assert_close(&grad, &grad_64, 1e-6, "grad");
+        }
+    }
+}
+
+#[test]
+fn batch_norm_matches_reference_past_every_block_boundary() {
+    check_batch_norm(512 * 2 + 77, 33, 0.5, 4, Activation::Relu);
+    check_batch_norm(512, 1, -0.5, 5, Activation::Identity);
+}
+
+#[test]
+fn batch_norm_keeps_its_digits_far_from_zero() {
+    // The mean is a thousand times the spread: a difference of squares would lose all of it.
+    let (rows, c) = (2000, 3);
+    let x: Vec<f32> = random(rows * c, 6).iter().map(|x| x + 1000.0).collect();
+    let mut batch = ChannelStatistics::default();
+    let (mut mean, mut var) = (vec![0.0; c], vec![0.0; c]);
+    let mut running = Running { mean: &mut mean, var: &mut var, momentum: 1.0 };
+    batch_norm_statistics(&x, EPS, &mut running, &mut batch, &mut BatchNormScratch::default());
+    let (_, var_64) = reference::channel_moments(c, &wide(&x));
+    let unbiased: Vec<f64> = var_64.iter().map(|v| v * rows as f64 / (rows - 1) as f64).collect();
+    assert_close(&var, &unbiased, 1e-4, "variance");
+}
+
+#[test]
+fn add_assign_adds_each_number() {
+    let (a, b) = (random(200_000, 7), random(200_000, 8));
+    let mut sum = a.clone();
+    add_assign(&mut sum, &b);
+    assert!(sum.iter().zip(a.iter().zip(&b)).all(|(sum, (a, b))| *sum == a + b));
+}
+
+#[test]
+fn dropout_keeps_the_mean_and_masks_the_gradient() {
+    let x = vec![1.0f32; 100_000];
+    let (mut y, mut mask) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]);
+    dropout_forward(0.2, &mut CounterRng::new(1, Purpose::Dropout, 0, 0), &x, &mut y, &mut mask);
+    let mean = y.iter().map(|y| f64::from(*y)).sum::<f64>() / y.len() as f64;
+    let dropped = y.iter().filter(|y| **y == 0.0).count() as f64 / y.len() as f64;
+    // Five standard deviations of the binomial.
+    assert!((mean - 1.0).abs() <= 5.0 * 0.5 / (x.len() as f64).sqrt(), "{mean}");
+    assert!((dropped - 0.2).abs() <= 5.0 * 0.4 / (x.len() as f64).sqrt(), "{dropped}");
+    assert!(y.iter().all(|y| *y == 0.0 || *y == 1.25));
+    let mut grad = vec![2.0; x.len()];
+    dropout_backward(&mask, &mut grad);
+    assert!(grad.iter().zip(&y).all(|(g, y)| *g == 2.0 * y));
+}
+
+#[test]
+fn a_nan_is_not_hidden_by_relu_or_pool() {
+    let x = [1.0, f32::NAN, 0.0, -1.0];
+    let mut y = [0.0; 4];
+    relu_forward(&x, &mut y);
+    assert!(y[1].is_nan());
+    let (mut pooled, mut argmax) = ([0.0], [0]);
+    max_pool2d_forward(&MaxPool2dGeometry::new(1, 2, 2, 1), &x, &mut pooled, &mut argmax);
+    assert!(pooled[0].is_nan());
+    let (mut pooled, mut argmax) = ([0.0], [0]);
+    global_max_pool2d_forward(1, &x, &mut pooled, &mut argmax);
+    assert!(pooled[0].is_nan());
+}
