@@ -7,7 +7,7 @@ use crate::scratch::at_least;
 /// Rows that one task of a channel-wise kernel owns.
 pub(crate) const TASK_ROWS: usize = 512;
 /// Numbers that one task of an element-wise kernel owns.
-pub(crate) const TASK_ELEMENTS: usize = 1 << 16;
+pub(crate) const TASK_ELEMENTS: usize = 1 << 14;
 
 /// Adds the sum of every column of `x` to `sums`; columns are as many as `sums` is long.
 ///

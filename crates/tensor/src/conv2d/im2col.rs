@@ -9,7 +9,7 @@
 //!
 //! correlate_patches (backward to the weight):
 //!   for each chunk of pixels and each block of k, in parallel:
-//!     for each run of KC pixels of the chunk:
+//!     for each run of RUN_PIXELS pixels of the chunk:
 //!       copy patches (one row a pixel) and grad_y (in panels of NR channels)
 //!       for each panel, for each MR of k:  partial tile += patches transposed * panel
 //!   add the partial gradients in the order of their chunks
@@ -25,12 +25,11 @@ use rayon::prelude::*;
 
 use super::pack::PackedWeight;
 use super::{Conv2dGeometry, KERNEL, TAPS};
-use crate::gemm::{
-    A_STRIDE, KC, MR, NR, broadcast_tile, load_tile, multiply_columns, multiply_rows, store_tile,
-};
+use crate::gemm::{A_STRIDE, MR, NR, broadcast_tile, load_tile, multiply_columns, multiply_rows, store_tile};
+use crate::reduce::TASK_ELEMENTS;
 use crate::scratch::{at_least, with_scratch};
 
-/// Most output pixels in one task: their patches (102 KiB at `KC`) leave room in a second-level cache of 1 MiB.
+/// Most output pixels in one task: their patches (222 KiB at `KC`) leave room in a second-level cache of 1 MiB.
 const MAX_TASK_PIXELS: usize = 96;
 /// Tasks to aim for, so that a small problem still feeds many threads.
 const MIN_TASKS: usize = 32;
@@ -68,8 +67,8 @@ pub(super) fn correlate(g: &Conv2dGeometry, x: &[f32], weight: PackedWeight, bia
 /// Rows `k` of the weight gradient in one task: 24 tiles of 12 (48 of 6), and a divisor of `9 * c_in` from 32
 /// channels on. Their patches for `KC` pixels and the panels of `grad_y` share the second-level cache.
 const TASK_K: usize = 288;
-/// Pixels of one run in the pass back to the weight.
-const RUN_PIXELS: usize = KC / 2;
+/// Pixels summed in one run in the pass back to the weight.
+const RUN_PIXELS: usize = 288;
 
 /// `grad_weight += patches(x)^T * grad_y`.
 pub(super) fn correlate_patches(
@@ -124,9 +123,9 @@ pub(super) fn correlate_patches(
         });
     });
 
-    grad_weight.par_chunks_mut(KC * NR).enumerate().for_each(|(i, grad)| {
+    grad_weight.par_chunks_mut(TASK_ELEMENTS).enumerate().for_each(|(i, grad)| {
         for chunk in partial.chunks_exact(k_len * g.c_out) {
-            for (sum, part) in grad.iter_mut().zip(&chunk[i * KC * NR..]) {
+            for (sum, part) in grad.iter_mut().zip(&chunk[i * TASK_ELEMENTS..]) {
                 *sum += part;
             }
         }
