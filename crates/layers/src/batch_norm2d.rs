@@ -2,8 +2,8 @@
 
 use ndarray::Array4;
 use roentgen_tensor::batch_norm::{
-    Activation, BatchNormScratch, ChannelStatistics, Running, batch_norm_backward, batch_norm_forward,
-    batch_norm_statistics, running_statistics,
+    Activation, ChannelStatistics, Running, batch_norm_backward, batch_norm_forward, batch_norm_statistics,
+    running_statistics,
 };
 use roentgen_tensor::parameter::{Buffer, Parameter, ParameterKind};
 
@@ -24,7 +24,6 @@ pub struct BatchNorm2d {
     running_var: Buffer,
     activation: Activation,
     statistics: ChannelStatistics,
-    scratch: BatchNormScratch,
 }
 
 impl BatchNorm2d {
@@ -39,7 +38,6 @@ impl BatchNorm2d {
             running_var: Buffer { name: format!("{name}.running_var"), value: vec![1.0; c] },
             activation: Activation::Identity,
             statistics: ChannelStatistics::default(),
-            scratch: BatchNormScratch::default(),
         }
     }
 
@@ -60,19 +58,12 @@ impl Layer for BatchNorm2d {
         match pass {
             Pass::Train { .. } => {
                 let mut running = Running { mean, var, momentum: MOMENTUM };
-                batch_norm_statistics(slice(x), EPS, &mut running, &mut self.statistics, &mut self.scratch);
+                batch_norm_statistics(slice(x), EPS, &mut running, &mut self.statistics);
             }
             Pass::Eval => running_statistics(mean, var, EPS, &mut self.statistics),
         }
         let affine = (&self.gamma.value[..], &self.beta.value[..]);
-        batch_norm_forward(
-            slice(x),
-            &self.statistics,
-            affine,
-            self.activation,
-            slice_mut(y),
-            &mut self.scratch,
-        );
+        batch_norm_forward(slice(x), &self.statistics, affine, self.activation, slice_mut(y));
     }
 
     fn backward(
@@ -89,7 +80,6 @@ impl Layer for BatchNorm2d {
             self.activation,
             slice_mut(grad_y),
             (&mut self.gamma.grad, &mut self.beta.grad),
-            &mut self.scratch,
         );
         if let Some(grad_x) = grad_x {
             std::mem::swap(grad_x, grad_y);

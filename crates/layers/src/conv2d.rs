@@ -2,8 +2,8 @@
 
 use ndarray::Array4;
 use roentgen_tensor::conv2d::{
-    Conv2dGeometry, Conv2dScratch, KERNEL, TAPS, conv2d_backward_bias, conv2d_backward_input,
-    conv2d_backward_weight, conv2d_forward,
+    Conv2dGeometry, KERNEL, TAPS, conv2d_backward_bias, conv2d_backward_input, conv2d_backward_weight,
+    conv2d_forward,
 };
 use roentgen_tensor::parameter::{Parameter, ParameterKind};
 
@@ -17,7 +17,6 @@ pub struct Conv2d {
     weight: Parameter,
     /// `(c_out)`.
     bias: Parameter,
-    scratch: Conv2dScratch,
 }
 
 impl Conv2d {
@@ -29,7 +28,6 @@ impl Conv2d {
         Self {
             weight: init.uniform(format!("{name}.weight"), ParameterKind::ConvWeight, &shape, fan_in),
             bias: init.uniform(format!("{name}.bias"), ParameterKind::Bias, &[c_out], fan_in),
-            scratch: Conv2dScratch::default(),
         }
     }
 
@@ -47,7 +45,7 @@ impl Layer for Conv2d {
     fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, _pass: Pass) {
         let geometry = self.geometry(x);
         let (weight, bias) = (&self.weight.value, &self.bias.value);
-        conv2d_forward(&geometry, slice(x), weight, bias, slice_mut(y), &mut self.scratch);
+        conv2d_forward(&geometry, slice(x), weight, bias, slice_mut(y));
     }
 
     fn backward(
@@ -59,16 +57,10 @@ impl Layer for Conv2d {
     ) {
         let geometry = self.geometry(x);
         let grad_y = slice(grad_y);
-        conv2d_backward_bias(grad_y, &mut self.bias.grad, &mut self.scratch);
-        conv2d_backward_weight(&geometry, slice(x), grad_y, &mut self.weight.grad, &mut self.scratch);
+        conv2d_backward_bias(grad_y, &mut self.bias.grad);
+        conv2d_backward_weight(&geometry, slice(x), grad_y, &mut self.weight.grad);
         if let Some(grad_x) = grad_x {
-            conv2d_backward_input(
-                &geometry,
-                grad_y,
-                &self.weight.value,
-                slice_mut(grad_x),
-                &mut self.scratch,
-            );
+            conv2d_backward_input(&geometry, grad_y, &self.weight.value, slice_mut(grad_x));
         }
     }
 

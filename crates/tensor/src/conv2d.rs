@@ -4,14 +4,20 @@
 //! y[n, i, j, o] = bias[o] + sum over (u, v, c) of x[n, i + u - 1, j + v - 1, c] * weight[u, v, c, o]
 //! ```
 //!
-//! The functions here are what the layers see. How the sums are formed is the business of an algorithm in a
-//! module of its own ([`im2col`]); another one takes its place for the geometries that suit it by a further arm
-//! in [`Conv2dAlgorithm`], and nothing above notices. The gradients are derived in `docs/backprop.md`.
+//! The functions here are what the layers see. How the sums are formed is the business of an algorithm in a module of
+//! its own (`im2col`, `winograd`); which one serves a geometry, [`Conv2dGeometry::algorithm`] decides, and nothing
+//! above notices. The gradients are derived in `docs/backprop.md`.
 
 mod im2col;
 mod pack;
+mod winograd;
+mod winograd_matrices;
 
+use winograd_matrices::{F2, F3, F4};
+
+use crate::gemm::KC;
 use crate::reduce::add_column_sums;
+use crate::scratch::with_scratch;
 
 /// Height and width of the filter.
 pub const KERNEL: usize = 3;
@@ -38,23 +44,38 @@ pub struct Conv2dGeometry {
 pub enum Conv2dAlgorithm {
     /// Patches unrolled into rows (Chellapilla, Puri and Simard 2006), multiplied by a packed matrix product.
     Im2col,
+    /// Winograd's minimal filtering (Lavin and Gray 2016), F(2x2, 3x3).
+    Winograd2,
+    /// F(3x3, 3x3).
+    Winograd3,
+    /// F(4x4, 3x3).
+    Winograd4,
 }
 
 impl Conv2dAlgorithm {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Im2col, Self::Winograd2, Self::Winograd3, Self::Winograd4];
+
     /// Its name in tables.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Im2col => "im2col",
+            Self::Winograd2 => "winograd 2x2",
+            Self::Winograd3 => "winograd 3x3",
+            Self::Winograd4 => "winograd 4x4",
         }
     }
-}
 
-/// Memory that the passes of one layer reuse from step to step.
-#[derive(Clone, Debug, Default)]
-pub struct Conv2dScratch {
-    packed_weight: Vec<f32>,
-    partial_grad: Vec<f32>,
+    /// Side of an output tile; `None` for im2col.
+    fn tile(self) -> Option<usize> {
+        match self {
+            Self::Im2col => None,
+            Self::Winograd2 => Some(2),
+            Self::Winograd3 => Some(3),
+            Self::Winograd4 => Some(4),
+        }
+    }
 }
 
 impl Conv2dGeometry {
@@ -69,10 +90,26 @@ impl Conv2dGeometry {
         geometry
     }
 
-    /// The algorithm that serves this geometry best.
+    /// The algorithm that serves this geometry best: the one with the fewest multiplications.
     #[must_use]
     pub fn algorithm(&self) -> Conv2dAlgorithm {
-        Conv2dAlgorithm::Im2col
+        let cost = |algorithm: &Conv2dAlgorithm| match algorithm.tile() {
+            None => TAPS * self.h * self.w,
+            Some(m) => winograd::multiplications(self, m),
+        };
+        let supported = Conv2dAlgorithm::ALL.into_iter().filter(|algorithm| self.supports(*algorithm));
+        supported.min_by_key(cost).expect("im2col serves every geometry")
+    }
+
+    /// Whether `algorithm` can serve this geometry, and can gain by it.
+    ///
+    /// Winograd's transforms work on whole vectors of channels, its products on all of them at once; and for a few
+    /// tiles its larger filters cost more to read than the multiplications they save.
+    fn supports(&self, algorithm: Conv2dAlgorithm) -> bool {
+        let whole_vectors = |c: usize| c.is_multiple_of(winograd::LANES) && c <= KC;
+        let Some(m) = algorithm.tile() else { return true };
+        let n_tiles = self.n * self.h.div_ceil(m) * self.w.div_ceil(m);
+        whole_vectors(self.c_in) && whole_vectors(self.c_out) && n_tiles >= winograd::MIN_TILES
     }
 
     /// Pixels of the batch: rows of the matrix view of input and output.
@@ -124,22 +161,10 @@ impl Conv2dGeometry {
 ///
 /// # Panics
 /// If a length does not fit the geometry.
-pub fn conv2d_forward(
-    geometry: &Conv2dGeometry,
-    x: &[f32],
-    weight: &[f32],
-    bias: &[f32],
-    y: &mut [f32],
-    scratch: &mut Conv2dScratch,
-) {
-    geometry.check(x, weight, y);
-    assert_eq!(bias.len(), geometry.c_out, "conv2d: length of bias in {geometry:?}");
-    match geometry.algorithm() {
-        Conv2dAlgorithm::Im2col => {
-            let packed = pack::pack_weight(geometry, weight, &mut scratch.packed_weight);
-            im2col::correlate(geometry, x, packed, bias, y);
-        }
-    }
+pub fn conv2d_forward(g: &Conv2dGeometry, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+    g.check(x, weight, y);
+    assert_eq!(bias.len(), g.c_out, "conv2d: length of bias in {g:?}");
+    correlate(g, g.algorithm(), x, weight, bias, y);
 }
 
 /// Gradient of the input: the convolution of `grad_y` with the filter turned by 180 degrees, its channels swapped.
@@ -149,20 +174,12 @@ pub fn conv2d_forward(
 ///
 /// # Panics
 /// If a length does not fit the geometry.
-pub fn conv2d_backward_input(
-    geometry: &Conv2dGeometry,
-    grad_y: &[f32],
-    weight: &[f32],
-    grad_x: &mut [f32],
-    scratch: &mut Conv2dScratch,
-) {
-    geometry.check(grad_x, weight, grad_y);
-    match geometry.algorithm() {
-        Conv2dAlgorithm::Im2col => {
-            let packed = pack::pack_reversed_weight(geometry, weight, &mut scratch.packed_weight);
-            im2col::correlate(&geometry.reversed(), grad_y, packed, &[], grad_x);
-        }
-    }
+pub fn conv2d_backward_input(g: &Conv2dGeometry, grad_y: &[f32], weight: &[f32], grad_x: &mut [f32]) {
+    g.check(grad_x, weight, grad_y);
+    with_scratch(g.weight_len(), |reversed| {
+        pack::reverse_weight(g, weight, reversed);
+        correlate(&g.reversed(), g.algorithm(), grad_y, reversed, &[], grad_x);
+    });
 }
 
 /// Gradient of the filter: every patch of `x` times the gradient of the pixel that it made, summed.
@@ -172,27 +189,50 @@ pub fn conv2d_backward_input(
 ///
 /// # Panics
 /// If a length does not fit the geometry.
-pub fn conv2d_backward_weight(
-    geometry: &Conv2dGeometry,
-    x: &[f32],
-    grad_y: &[f32],
-    grad_weight: &mut [f32],
-    scratch: &mut Conv2dScratch,
-) {
-    geometry.check(x, grad_weight, grad_y);
-    match geometry.algorithm() {
-        Conv2dAlgorithm::Im2col => {
-            im2col::correlate_patches(geometry, x, grad_y, grad_weight, &mut scratch.partial_grad);
-        }
-    }
+pub fn conv2d_backward_weight(g: &Conv2dGeometry, x: &[f32], grad_y: &[f32], grad_weight: &mut [f32]) {
+    g.check(x, grad_weight, grad_y);
+    correlate_patches(g, g.algorithm(), x, grad_y, grad_weight);
 }
 
 /// Gradient of the bias: `grad_y` summed over all pixels, added to `grad_bias`.
 ///
 /// # Shapes
 /// `grad_y`: `(n, h, w, c_out)`; `grad_bias`: `(c_out)`.
-pub fn conv2d_backward_bias(grad_y: &[f32], grad_bias: &mut [f32], scratch: &mut Conv2dScratch) {
-    add_column_sums(grad_y, grad_bias, &mut scratch.partial_grad);
+pub fn conv2d_backward_bias(grad_y: &[f32], grad_bias: &mut [f32]) {
+    add_column_sums(grad_y, grad_bias);
+}
+
+/// `y = bias + x * weight`; an empty bias counts as zeros.
+fn correlate(
+    g: &Conv2dGeometry,
+    algorithm: Conv2dAlgorithm,
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    y: &mut [f32],
+) {
+    match algorithm {
+        Conv2dAlgorithm::Im2col => im2col::correlate(g, x, weight, bias, y),
+        Conv2dAlgorithm::Winograd2 => winograd::correlate::<F2, 4, 2>(g, x, weight, bias, y),
+        Conv2dAlgorithm::Winograd3 => winograd::correlate::<F3, 5, 3>(g, x, weight, bias, y),
+        Conv2dAlgorithm::Winograd4 => winograd::correlate::<F4, 6, 4>(g, x, weight, bias, y),
+    }
+}
+
+/// `grad_weight += patches(x)^T * grad_y`.
+fn correlate_patches(
+    g: &Conv2dGeometry,
+    algorithm: Conv2dAlgorithm,
+    x: &[f32],
+    grad_y: &[f32],
+    grad_weight: &mut [f32],
+) {
+    match algorithm {
+        Conv2dAlgorithm::Im2col => im2col::correlate_patches(g, x, grad_y, grad_weight),
+        Conv2dAlgorithm::Winograd2 => winograd::correlate_patches::<F2, 4, 2>(g, x, grad_y, grad_weight),
+        Conv2dAlgorithm::Winograd3 => winograd::correlate_patches::<F3, 5, 3>(g, x, grad_y, grad_weight),
+        Conv2dAlgorithm::Winograd4 => winograd::correlate_patches::<F4, 6, 4>(g, x, grad_y, grad_weight),
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! hold, belong to each convolution pass. `b` is always packed as `[k][NR]`. `a` comes in the two layouts
 //! that NHWC images give by plain copies, so that nothing is ever transposed element by element:
 //!
-//! - [`multiply_rows`]: `a[i * A_STRIDE + k]`, a row per output pixel (forward, backward to the input);
+//! - [`multiply_rows`]: `a[i * stride + k]`, a row per output pixel (forward, backward to the input);
 //! - [`multiply_columns`]: `a[k * row_len + i]`, a row per summed pixel (backward to the weight).
 
 use wide::f32x16;
@@ -25,9 +25,19 @@ pub const NR: usize = LANES * TILE_VECTORS;
 /// up; shorter panels that fit the first level (256) cost more in reading and writing the sums between them: 151
 /// against 137 images/s in the convolutions of a training step on two Zen 4 cores.
 pub const KC: usize = 576;
-/// Distance between the rows of an `a` panel. One cache line beyond `KC`, so that the rows of a tile do not
-/// all fall into the same set of the first-level cache.
-pub const A_STRIDE: usize = KC + 16;
+/// Distances between the rows of an `a` panel that [`multiply_rows`] knows. Each is one cache line beyond a usual
+/// number of channels, so that the rows of a tile do not all fall into the same set of the first-level cache.
+const ROW_STRIDES: [usize; 4] = [64 + 16, 128 + 16, 256 + 16, KC + 16];
+
+/// The distance between the rows of a panel whose rows hold `k_len` numbers.
+///
+/// # Panics
+/// If `k_len` is beyond [`KC`].
+#[must_use]
+pub fn row_stride(k_len: usize) -> usize {
+    let fits = ROW_STRIDES.into_iter().find(|stride| k_len + 16 <= *stride);
+    fits.unwrap_or_else(|| panic!("row_stride: {k_len} is beyond {KC}"))
+}
 
 const LANES: usize = 16;
 /// An `f32x16` is two registers with AVX2, one with AVX-512.
@@ -93,19 +103,34 @@ fn rank_one(tile: &mut Tile, a: impl Fn(usize) -> f32, b_row: &[f32; NR]) {
     }
 }
 
-/// `tile += a b` with `a` as `MR` rows, [`A_STRIDE`] apart.
+/// `tile += a b` with `a` as `MR` rows, `stride` apart.
 ///
 /// # Shapes
-/// `a`: at least `MR * A_STRIDE`; `b`: `k_len * NR`, `k_len` at most [`KC`].
+/// `a`: at least `MR * stride`; `b`: `k_len * NR`, `k_len` below `stride`.
 ///
 /// # Panics
-/// If a panel is too short.
+/// If `stride` is none that [`row_stride`] gives, or a panel is too short.
+pub fn multiply_rows(a: &[f32], stride: usize, b: &[f32], tile: &mut Tile) {
+    // A stride that the compiler knows makes the addresses of all rows offsets from a single register.
+    const S0: usize = ROW_STRIDES[0];
+    const S1: usize = ROW_STRIDES[1];
+    const S2: usize = ROW_STRIDES[2];
+    const S3: usize = ROW_STRIDES[3];
+    match stride {
+        S0 => multiply_rows_at::<S0>(a, b, tile),
+        S1 => multiply_rows_at::<S1>(a, b, tile),
+        S2 => multiply_rows_at::<S2>(a, b, tile),
+        S3 => multiply_rows_at::<S3>(a, b, tile),
+        _ => panic!("multiply_rows: unknown stride {stride}"),
+    }
+}
+
 #[inline(never)]
-pub fn multiply_rows(a: &[f32], b: &[f32], tile: &mut Tile) {
-    let a: &[f32; MR * A_STRIDE] = a.first_chunk().expect("multiply_rows: a holds MR rows");
+fn multiply_rows_at<const STRIDE: usize>(a: &[f32], b: &[f32], tile: &mut Tile) {
+    let a = &a[..MR * STRIDE];
     let mut sums = *tile;
-    for (k, b_row) in b.as_chunks::<NR>().0.iter().take(KC).enumerate() {
-        rank_one(&mut sums, |i| a[i * A_STRIDE + k], b_row);
+    for (k, b_row) in b.as_chunks::<NR>().0.iter().take(STRIDE).enumerate() {
+        rank_one(&mut sums, |i| a[i * STRIDE + k], b_row);
     }
     *tile = sums;
 }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::scratch::at_least;
+use crate::scratch::with_scratch;
 
 /// Rows that one task of a channel-wise kernel owns.
 pub(crate) const TASK_ROWS: usize = 512;
@@ -15,22 +15,23 @@ pub(crate) const TASK_ELEMENTS: usize = 1 << 14;
 ///
 /// # Panics
 /// If `x` does not consist of whole rows.
-pub fn add_column_sums(x: &[f32], sums: &mut [f32], partial: &mut Vec<f32>) {
+pub fn add_column_sums(x: &[f32], sums: &mut [f32]) {
     let c = sums.len();
     assert_eq!(x.len() % c, 0, "add_column_sums: whole rows of {c}");
     let n_tasks = (x.len() / c).div_ceil(TASK_ROWS);
-    let partial = at_least(partial, n_tasks * c);
-    partial.par_chunks_exact_mut(c).zip(x.par_chunks(TASK_ROWS * c)).for_each(|(sum, rows)| {
-        sum.fill(0.0);
-        for row in rows.chunks_exact(c) {
-            for (s, value) in sum.iter_mut().zip(row) {
-                *s += value;
+    with_scratch(n_tasks * c, |partial| {
+        partial.par_chunks_exact_mut(c).zip(x.par_chunks(TASK_ROWS * c)).for_each(|(sum, rows)| {
+            sum.fill(0.0);
+            for row in rows.chunks_exact(c) {
+                for (s, value) in sum.iter_mut().zip(row) {
+                    *s += value;
+                }
+            }
+        });
+        for part in partial.chunks_exact(c) {
+            for (sum, value) in sums.iter_mut().zip(part) {
+                *sum += value;
             }
         }
     });
-    for part in partial.chunks_exact(c) {
-        for (sum, value) in sums.iter_mut().zip(part) {
-            *sum += value;
-        }
-    }
 }

@@ -1,31 +1,21 @@
-//! Memory that a kernel needs for the length of one task: a buffer per thread, made once and kept.
+//! Memory that a kernel needs while it works: made once, kept by the thread, used again.
 
 use std::cell::RefCell;
 
 thread_local! {
-    static PANELS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// Buffers at rest. They are taken and given back in the order of a stack, so each depth of nesting keeps its own.
+    static AT_REST: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `work` with `len` numbers of this thread's scratch memory; what they hold is unspecified.
+/// Calls `work` with `len` numbers of scratch memory; what they hold is unspecified.
 ///
-/// `work` must not wait for other rayon tasks: one of them could run on this thread and ask for the same memory.
-///
-/// # Panics
-/// If called within itself.
+/// A kernel that asks for the same sizes at every step allocates at the first one only.
 pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    PANELS.with_borrow_mut(|panels| {
-        if panels.len() < len {
-            panels.resize(len, 0.0);
-        }
-        work(&mut panels[..len])
-    })
-}
-
-/// Grows `buffer` to at least `len` numbers and gives the first `len`; it never shrinks, so that a steady
-/// caller allocates once.
-pub fn at_least(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    let mut buffer = AT_REST.with_borrow_mut(Vec::pop).unwrap_or_default();
     if buffer.len() < len {
         buffer.resize(len, 0.0);
     }
-    &mut buffer[..len]
+    let result = work(&mut buffer[..len]);
+    AT_REST.with_borrow_mut(|at_rest| at_rest.push(buffer));
+    result
 }

@@ -36,11 +36,10 @@ fn assert_close(fast: &[f32], naive: &[f64], tolerance: f64, what: &str) {
 fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64, activation: Activation) {
     let x: Vec<f32> = random(rows * c, seed).iter().map(|x| x + offset).collect();
     let (gamma, beta, upstream) = (random(c, seed + 1), random(c, seed + 2), random(rows * c, seed + 3));
-    let mut scratch = BatchNormScratch::default();
     let mut batch = ChannelStatistics::default();
     let (mut mean, mut var) = (vec![0.5; c], vec![2.0; c]);
     let mut running = Running { mean: &mut mean, var: &mut var, momentum: 0.1 };
-    batch_norm_statistics(&x, EPS, &mut running, &mut batch, &mut scratch);
+    batch_norm_statistics(&x, EPS, &mut running, &mut batch);
 
     let (true_mean, true_var) = reference::channel_moments(c, &wide(&x));
     let correction = rows as f64 / (rows as f64 - 1.0).max(1.0);
@@ -51,7 +50,7 @@ fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64, activation: A
     assert_close(&var, &expected, 1e-5, "running variance");
 
     let mut y = vec![f32::NAN; x.len()];
-    batch_norm_forward(&x, &batch, (&gamma, &beta), activation, &mut y, &mut scratch);
+    batch_norm_forward(&x, &batch, (&gamma, &beta), activation, &mut y);
     let plain = reference::batch_norm_forward(&wide(&x), &wide(&gamma), &wide(&beta), f64::from(EPS));
     let expected = match activation {
         Activation::Identity => plain,
@@ -64,7 +63,7 @@ fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64, activation: A
 
     let (mut grad, mut grad_gamma, mut grad_beta) = (upstream.clone(), vec![1.0; c], vec![-1.0; c]);
     let sums = (&mut grad_gamma[..], &mut grad_beta[..]);
-    batch_norm_backward((&x, &y), &batch, &gamma, activation, &mut grad, sums, &mut scratch);
+    batch_norm_backward((&x, &y), &batch, &gamma, activation, &mut grad, sums);
     let passed = match activation {
         Activation::Identity => wide(&upstream),
         Activation::Relu => reference::relu_backward(&wide(&y), &wide(&upstream)),
@@ -171,7 +170,7 @@ fn batch_norm_keeps_its_digits_far_from_zero() {
     let mut batch = ChannelStatistics::default();
     let (mut mean, mut var) = (vec![0.0; c], vec![0.0; c]);
     let mut running = Running { mean: &mut mean, var: &mut var, momentum: 1.0 };
-    batch_norm_statistics(&x, EPS, &mut running, &mut batch, &mut BatchNormScratch::default());
+    batch_norm_statistics(&x, EPS, &mut running, &mut batch);
     let (_, var_64) = reference::channel_moments(c, &wide(&x));
     let unbiased: Vec<f64> = var_64.iter().map(|v| v * rows as f64 / (rows - 1) as f64).collect();
     assert_close(&var, &unbiased, 1e-4, "variance");

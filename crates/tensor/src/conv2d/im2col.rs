@@ -23,11 +23,13 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::pack::PackedWeight;
+use super::pack::{PackedWeight, pack_weight, packed_len};
 use super::{Conv2dGeometry, KERNEL, TAPS};
-use crate::gemm::{A_STRIDE, MR, NR, broadcast_tile, load_tile, multiply_columns, multiply_rows, store_tile};
+use crate::gemm::{
+    KC, MR, NR, broadcast_tile, load_tile, multiply_columns, multiply_rows, row_stride, store_tile,
+};
 use crate::reduce::TASK_ELEMENTS;
-use crate::scratch::{at_least, with_scratch};
+use crate::scratch::with_scratch;
 
 /// Most output pixels in one task: their patches (222 KiB at `KC`) leave room in a second-level cache of 1 MiB.
 const MAX_TASK_PIXELS: usize = 96;
@@ -35,15 +37,20 @@ const MAX_TASK_PIXELS: usize = 96;
 const MIN_TASKS: usize = 32;
 
 /// `y = bias + patches(x) * weight`; an empty bias counts as zeros.
-pub(super) fn correlate(g: &Conv2dGeometry, x: &[f32], weight: PackedWeight, bias: &[f32], y: &mut [f32]) {
+pub(super) fn correlate(g: &Conv2dGeometry, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+    with_scratch(packed_len(g), |packed| correlate_packed(g, x, pack_weight(g, weight, packed), bias, y));
+}
+
+fn correlate_packed(g: &Conv2dGeometry, x: &[f32], weight: PackedWeight, bias: &[f32], y: &mut [f32]) {
     let task_pixels = (g.pixels() / MIN_TASKS).clamp(MR, MAX_TASK_PIXELS).next_multiple_of(MR);
+    let stride = row_stride(KC.min(TAPS * g.c_in));
     y.par_chunks_mut(task_pixels * g.c_out).enumerate().for_each(|(task, y)| {
         let first_pixel = task * task_pixels;
         let n_pixels = y.len() / g.c_out;
-        with_scratch(task_pixels * A_STRIDE, |patches| {
+        with_scratch(task_pixels * stride, |patches| {
             for (k, panels) in weight.blocks() {
                 let is_first = k.start == 0;
-                copy_patches(g, x, first_pixel..first_pixel + n_pixels, k, patches, A_STRIDE);
+                copy_patches(g, x, first_pixel..first_pixel + n_pixels, k, patches, stride);
                 for (panel_idx, panel) in panels.enumerate() {
                     let o = panel_idx * NR;
                     let columns = NR.min(g.c_out - o);
@@ -55,7 +62,7 @@ pub(super) fn correlate(g: &Conv2dGeometry, x: &[f32], weight: PackedWeight, bia
                         } else {
                             load_tile(out, g.c_out, rows, columns)
                         };
-                        multiply_rows(&patches[i * A_STRIDE..], panel, &mut tile);
+                        multiply_rows(&patches[i * stride..], stride, panel, &mut tile);
                         store_tile(&tile, out, g.c_out, rows, columns);
                     }
                 }
@@ -71,64 +78,58 @@ const TASK_K: usize = 288;
 const RUN_PIXELS: usize = 288;
 
 /// `grad_weight += patches(x)^T * grad_y`.
-pub(super) fn correlate_patches(
-    g: &Conv2dGeometry,
-    x: &[f32],
-    grad_y: &[f32],
-    grad_weight: &mut [f32],
-    partial: &mut Vec<f32>,
-) {
+pub(super) fn correlate_patches(g: &Conv2dGeometry, x: &[f32], grad_y: &[f32], grad_weight: &mut [f32]) {
     let k_len = TAPS * g.c_in;
     // Enough chunks of pixels for MIN_TASKS tasks, but none shorter than one run.
     let n_chunks = (MIN_TASKS / k_len.div_ceil(TASK_K)).clamp(1, g.pixels().div_ceil(RUN_PIXELS));
     let chunk_pixels = g.pixels().div_ceil(n_chunks);
     let n_chunks = g.pixels().div_ceil(chunk_pixels);
-    let partial = at_least(partial, n_chunks * grad_weight.len());
+    with_scratch(n_chunks * grad_weight.len(), |partial| {
+        let tasks = partial.par_chunks_mut(grad_weight.len()).enumerate().flat_map(|(chunk, partial)| {
+            let first_pixel = chunk * chunk_pixels;
+            let pixels = first_pixel..(first_pixel + chunk_pixels).min(g.pixels());
+            let tasks = partial.par_chunks_mut(TASK_K * g.c_out).enumerate();
+            tasks.map(move |(task, partial)| (pixels.clone(), task * TASK_K, partial))
+        });
+        tasks.for_each(|(pixels, first_k, partial)| {
+            let k = first_k..first_k + partial.len() / g.c_out;
+            with_scratch(RUN_PIXELS * (TASK_K + g.c_out.next_multiple_of(NR)), |scratch| {
+                let (patches, panels) = scratch.split_at_mut(RUN_PIXELS * TASK_K);
+                for start in pixels.clone().step_by(RUN_PIXELS) {
+                    let run = start..(start + RUN_PIXELS).min(pixels.end);
+                    let patches = &mut patches[..run.len() * TASK_K];
+                    copy_patches(g, x, run.clone(), k.clone(), patches, TASK_K);
+                    let is_first = start == pixels.start;
+                    for (panel_idx, panel) in panels.chunks_exact_mut(run.len() * NR).enumerate() {
+                        let o = panel_idx * NR;
+                        if o >= g.c_out {
+                            break;
+                        }
+                        let columns = NR.min(g.c_out - o);
+                        copy_panel(&grad_y[run.start * g.c_out + o..], g.c_out, columns, panel);
+                        for i in (0..k.len()).step_by(MR) {
+                            let rows = MR.min(k.len() - i);
+                            let out = &mut partial[i * g.c_out + o..];
+                            let mut tile = if is_first {
+                                broadcast_tile(&[])
+                            } else {
+                                load_tile(out, g.c_out, rows, columns)
+                            };
+                            multiply_columns(patches, TASK_K, i, panel, &mut tile);
+                            store_tile(&tile, out, g.c_out, rows, columns);
+                        }
+                    }
+                }
+            });
+        });
 
-    let tasks = partial.par_chunks_mut(grad_weight.len()).enumerate().flat_map(|(chunk, partial)| {
-        let first_pixel = chunk * chunk_pixels;
-        let pixels = first_pixel..(first_pixel + chunk_pixels).min(g.pixels());
-        let tasks = partial.par_chunks_mut(TASK_K * g.c_out).enumerate();
-        tasks.map(move |(task, partial)| (pixels.clone(), task * TASK_K, partial))
-    });
-    tasks.for_each(|(pixels, first_k, partial)| {
-        let k = first_k..first_k + partial.len() / g.c_out;
-        with_scratch(RUN_PIXELS * (TASK_K + g.c_out.next_multiple_of(NR)), |scratch| {
-            let (patches, panels) = scratch.split_at_mut(RUN_PIXELS * TASK_K);
-            for start in pixels.clone().step_by(RUN_PIXELS) {
-                let run = start..(start + RUN_PIXELS).min(pixels.end);
-                let patches = &mut patches[..run.len() * TASK_K];
-                copy_patches(g, x, run.clone(), k.clone(), patches, TASK_K);
-                let is_first = start == pixels.start;
-                for (panel_idx, panel) in panels.chunks_exact_mut(run.len() * NR).enumerate() {
-                    let o = panel_idx * NR;
-                    if o >= g.c_out {
-                        break;
-                    }
-                    let columns = NR.min(g.c_out - o);
-                    copy_panel(&grad_y[run.start * g.c_out + o..], g.c_out, columns, panel);
-                    for i in (0..k.len()).step_by(MR) {
-                        let rows = MR.min(k.len() - i);
-                        let out = &mut partial[i * g.c_out + o..];
-                        let mut tile = if is_first {
-                            broadcast_tile(&[])
-                        } else {
-                            load_tile(out, g.c_out, rows, columns)
-                        };
-                        multiply_columns(patches, TASK_K, i, panel, &mut tile);
-                        store_tile(&tile, out, g.c_out, rows, columns);
-                    }
+        grad_weight.par_chunks_mut(TASK_ELEMENTS).enumerate().for_each(|(i, grad)| {
+            for chunk in partial.chunks_exact(k_len * g.c_out) {
+                for (sum, part) in grad.iter_mut().zip(&chunk[i * TASK_ELEMENTS..]) {
+                    *sum += part;
                 }
             }
         });
-    });
-
-    grad_weight.par_chunks_mut(TASK_ELEMENTS).enumerate().for_each(|(i, grad)| {
-        for chunk in partial.chunks_exact(k_len * g.c_out) {
-            for (sum, part) in grad.iter_mut().zip(&chunk[i * TASK_ELEMENTS..]) {
-                *sum += part;
-            }
-        }
     });
 }
 

@@ -7,7 +7,6 @@ use rayon::prelude::*;
 
 use super::{Conv2dGeometry, TAPS};
 use crate::gemm::{KC, NR};
-use crate::scratch::at_least;
 
 /// A packed matrix of `k` rows and `columns` columns.
 #[derive(Clone, Copy, Debug)]
@@ -37,15 +36,15 @@ fn block_ranges(k: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
     (0..k).step_by(block_len).map(move |start| start..(start + block_len).min(k))
 }
 
-/// Packs a matrix whose row `k`, columns `first..first + row.len()`, `fill(k, first, row)` writes.
-fn pack<'a>(
-    k: usize,
-    columns: usize,
-    buffer: &'a mut Vec<f32>,
-    fill: impl Fn(usize, usize, &mut [f32]) + Sync,
-) -> PackedWeight<'a> {
+/// Numbers that [`pack_weight`] needs.
+pub(super) fn packed_len(g: &Conv2dGeometry) -> usize {
+    TAPS * g.c_in * g.c_out.next_multiple_of(NR)
+}
+
+/// Packs the filter into `data`: rows `(u, v, c_in)`, columns `c_out`.
+pub(super) fn pack_weight<'a>(g: &Conv2dGeometry, weight: &[f32], data: &'a mut [f32]) -> PackedWeight<'a> {
+    let (k, columns) = (TAPS * g.c_in, g.c_out);
     let width = columns.next_multiple_of(NR);
-    let data = at_least(buffer, k * width);
     let mut rest = &mut *data;
     for rows in block_ranges(k) {
         let (block, tail) = rest.split_at_mut(rows.len() * width);
@@ -54,7 +53,7 @@ fn pack<'a>(
             let first = panel_idx * NR;
             let valid = NR.min(columns - first);
             for (row, k) in panel.chunks_exact_mut(NR).zip(rows.clone()) {
-                fill(k, first, &mut row[..valid]);
+                row[..valid].copy_from_slice(&weight[k * columns + first..][..valid]);
                 row[valid..].fill(0.0);
             }
         });
@@ -62,29 +61,27 @@ fn pack<'a>(
     PackedWeight { data, k, columns }
 }
 
-/// The filter itself, for forward: rows `(u, v, c_in)`, columns `c_out`.
-pub(super) fn pack_weight<'a>(
-    g: &Conv2dGeometry,
-    weight: &[f32],
-    buffer: &'a mut Vec<f32>,
-) -> PackedWeight<'a> {
-    pack(TAPS * g.c_in, g.c_out, buffer, |k, first, row| {
-        row.copy_from_slice(&weight[k * g.c_out + first..][..row.len()]);
-    })
-}
+/// Side of the squares in which [`reverse_weight`] transposes: 16 numbers are one cache line.
+const SQUARE: usize = 16;
 
-/// The filter turned and its channels swapped, for the pass back to the input: rows `(2 - u, 2 - v, c_out)`,
-/// columns `c_in`.
-pub(super) fn pack_reversed_weight<'a>(
-    g: &Conv2dGeometry,
-    weight: &[f32],
-    buffer: &'a mut Vec<f32>,
-) -> PackedWeight<'a> {
-    pack(TAPS * g.c_out, g.c_in, buffer, |k, first, row| {
-        let (tap, o) = (TAPS - 1 - k / g.c_out, k % g.c_out);
-        let of_tap = &weight[(tap * g.c_in + first) * g.c_out + o..];
-        for (packed, value) in row.iter_mut().zip(of_tap.iter().step_by(g.c_out)) {
-            *packed = *value;
-        }
-    })
+/// The filter turned by 180 degrees, its channels swapped: `out[2 - u, 2 - v, o, c] = weight[u, v, c, o]`.
+///
+/// With it the pass back to the input is a convolution of the output's gradient.
+pub(super) fn reverse_weight(g: &Conv2dGeometry, weight: &[f32], out: &mut [f32]) {
+    let Conv2dGeometry { c_in, c_out, .. } = *g;
+    let taps = out.par_chunks_exact_mut(c_out * c_in).zip(weight.par_chunks_exact(c_in * c_out).rev());
+    taps.for_each(|(out, tap)| {
+        out.par_chunks_mut(SQUARE * c_in).enumerate().for_each(|(band, out)| {
+            for c_start in (0..c_in).step_by(SQUARE) {
+                for (i, row) in out.chunks_exact_mut(c_in).enumerate() {
+                    let o = band * SQUARE + i;
+                    for (slot, source) in
+                        row[c_start..].iter_mut().take(SQUARE).zip(tap[c_start * c_out..].chunks(c_out))
+                    {
+                        *slot = source[o];
+                    }
+                }
+            }
+        });
+    });
 }

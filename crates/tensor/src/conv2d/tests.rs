@@ -16,7 +16,17 @@ fn random(len: usize, seed: u64) -> Vec<f32> {
 /// A sum of `terms` random products of numbers up to 1 rounds `terms` times, each time by up to half an epsilon of
 /// a partial sum around `sqrt(terms) / 3`; as a random walk that is `epsilon * terms / 6`, and six of those bound it.
 fn assert_close(fast: &[f32], naive: &[f64], terms: usize, what: &str) {
-    let tolerance = f64::from(f32::EPSILON) * terms.max(6) as f64;
+    assert_within(f64::from(f32::EPSILON) * terms.max(6) as f64, fast, naive, what);
+}
+
+/// Compares with the twin in f64. Winograd's transforms magnify rounding: it may be off by 1e-5 of the largest value,
+/// a hundredth of what training tolerates.
+fn assert_near(fast: &[f32], naive: &[f64], what: &str) {
+    let scale = naive.iter().fold(0.0f64, |max, n| max.max(n.abs()));
+    assert_within(1e-5 * scale, fast, naive, what);
+}
+
+fn assert_within(tolerance: f64, fast: &[f32], naive: &[f64], what: &str) {
     assert_eq!(fast.len(), naive.len());
     assert!(!fast.is_empty());
     for (i, (f, n)) in fast.iter().zip(naive).enumerate() {
@@ -31,26 +41,25 @@ fn check_all_passes(g: &Conv2dGeometry, seed: u64) {
     let bias = random(g.c_out, seed + 3);
     let wide = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
     let (x64, weight64, grad_y64) = (wide(&x), wide(&weight), wide(&grad_y));
-    let mut scratch = Conv2dScratch::default();
 
     let mut y = vec![f32::NAN; g.y_len()];
-    conv2d_forward(g, &x, &weight, &bias, &mut y, &mut scratch);
+    conv2d_forward(g, &x, &weight, &bias, &mut y);
     let expected = reference::conv2d_forward(g, &x64, &weight64, &wide(&bias));
     assert_close(&y, &expected, TAPS * g.c_in, "y");
 
     let mut grad_x = vec![f32::NAN; g.x_len()];
-    conv2d_backward_input(g, &grad_y, &weight, &mut grad_x, &mut scratch);
+    conv2d_backward_input(g, &grad_y, &weight, &mut grad_x);
     let expected = reference::conv2d_backward_input(g, &grad_y64, &weight64);
     assert_close(&grad_x, &expected, TAPS * g.c_out, "grad_x");
 
     let mut grad_weight = vec![1.0; g.weight_len()];
-    conv2d_backward_weight(g, &x, &grad_y, &mut grad_weight, &mut scratch);
+    conv2d_backward_weight(g, &x, &grad_y, &mut grad_weight);
     let expected: Vec<f64> =
         reference::conv2d_backward_weight(g, &x64, &grad_y64).iter().map(|v| v + 1.0).collect();
     assert_close(&grad_weight, &expected, g.pixels(), "grad_weight");
 
     let mut grad_bias = vec![1.0; g.c_out];
-    conv2d_backward_bias(&grad_y, &mut grad_bias, &mut scratch);
+    conv2d_backward_bias(&grad_y, &mut grad_bias);
     let expected: Vec<f64> =
         (0..g.c_out).map(|o| 1.0 + grad_y64.iter().skip(o).step_by(g.c_out).sum::<f64>()).collect();
     assert_close(&grad_bias, &expected, g.pixels(), "grad_bias");
@@ -69,11 +78,49 @@ proptest! {
 #[test]
 fn conv2d_passes_match_reference_past_every_block_boundary() {
     // 9 * 65 crosses two blocks of k and two tasks of rows; 700 pixels cross tasks, chunks and runs.
-    for (seed, (n, h, w, c_in, c_out)) in
-        [(7, 10, 10, 65, 33), (1, 24, 24, 1, 64), (3, 9, 11, 3, 130), (2, 3, 3, 130, 40), (1, 1, 1, 5, 7)]
-            .into_iter()
-            .enumerate()
+    for (seed, (n, h, w, c_in, c_out)) in [
+        (7, 10, 10, 65, 33),
+        (1, 24, 24, 1, 64),
+        (3, 9, 11, 3, 130),
+        (2, 3, 3, 130, 40),
+        (1, 1, 1, 5, 7),
+        (4, 12, 11, 32, 48),
+        (30, 3, 3, 16, 32),
+    ]
+    .into_iter()
+    .enumerate()
     {
         check_all_passes(&Conv2dGeometry::new(n, h, w, c_in, c_out), seed as u64);
+    }
+}
+
+/// Every Winograd algorithm, also where it would not be chosen, for all three passes.
+#[test]
+fn winograd_matches_reference() {
+    // Whole tiles and cut ones, one block and several, channels past one panel.
+    let shapes =
+        [(1, 8, 8, 16, 16), (3, 12, 9, 16, 48), (2, 7, 5, 48, 16), (60, 3, 3, 16, 32), (1, 1, 1, 16, 16)];
+    for (seed, (n, h, w, c_in, c_out)) in shapes.into_iter().enumerate() {
+        let g = Conv2dGeometry::new(n, h, w, c_in, c_out);
+        let seed = seed as u64 + 100;
+        let (x, weight) = (random(g.x_len(), seed), random(g.weight_len(), seed + 1));
+        let (bias, grad_y) = (random(c_out, seed + 2), random(g.y_len(), seed + 3));
+        let wide = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+        let expected = reference::conv2d_forward(&g, &wide(&x), &wide(&weight), &wide(&bias));
+        let expected_grad = reference::conv2d_backward_weight(&g, &wide(&x), &wide(&grad_y));
+        let expected_grad_x = reference::conv2d_backward_input(&g, &wide(&grad_y), &wide(&weight));
+        let mut reversed = vec![f32::NAN; g.weight_len()];
+        pack::reverse_weight(&g, &weight, &mut reversed);
+        for algorithm in Conv2dAlgorithm::ALL {
+            let mut y = vec![f32::NAN; g.y_len()];
+            correlate(&g, algorithm, &x, &weight, &bias, &mut y);
+            assert_near(&y, &expected, algorithm.name());
+            let mut grad_weight = vec![0.0; g.weight_len()];
+            correlate_patches(&g, algorithm, &x, &grad_y, &mut grad_weight);
+            assert_near(&grad_weight, &expected_grad, algorithm.name());
+            let mut grad_x = vec![f32::NAN; g.x_len()];
+            correlate(&g.reversed(), algorithm, &grad_y, &reversed, &[], &mut grad_x);
+            assert_near(&grad_x, &expected_grad_x, algorithm.name());
+        }
     }
 }
