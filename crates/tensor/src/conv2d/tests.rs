@@ -78,17 +78,10 @@ proptest! {
 #[test]
 fn conv2d_passes_match_reference_past_every_block_boundary() {
     // 9 * 65 crosses two blocks of k and two tasks of rows; 700 pixels cross tasks, chunks and runs.
-    for (seed, (n, h, w, c_in, c_out)) in [
-        (7, 10, 10, 65, 33),
-        (1, 24, 24, 1, 64),
-        (3, 9, 11, 3, 130),
-        (2, 3, 3, 130, 40),
-        (1, 1, 1, 5, 7),
-        (4, 12, 11, 32, 48),
-        (30, 3, 3, 16, 32),
-    ]
-    .into_iter()
-    .enumerate()
+    for (seed, (n, h, w, c_in, c_out)) in
+        [(7, 10, 10, 65, 33), (1, 24, 24, 1, 64), (3, 9, 11, 3, 130), (2, 3, 3, 130, 40), (1, 1, 1, 5, 7)]
+            .into_iter()
+            .enumerate()
     {
         check_all_passes(&Conv2dGeometry::new(n, h, w, c_in, c_out), seed as u64);
     }
