@@ -1,2 +1,40 @@
-//! Placeholder.
+//! Roentgen as a program: settings, the training run, evaluation, what is shown and what is kept.
+//!
+//! | question | file |
+//! |---|---|
+//! | What can be decided, and what is the default? | [`config`] |
+//! | What happens in a step? | [`step`], [`trainer`] |
+//! | How fast is it? | [`bench`] |
+//! | What happens in a run, and what does it leave behind? | [`train`], [`run_folder`] |
+//! | How are the figures computed? | [`evaluate`], [`metrics`] |
+//! | What is in a model file? | [`model_file`] |
+//! | What is on the screen? | [`screen`], [`report`] |
+//! | Which flags are there? | [`cli`] |
+//!
+//! ```
+//! use roentgen::config::TrainConfig;
+//! use roentgen::screen::Screen;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let config = TrainConfig { films: 24, width: 8, epochs: Some(1), ..TrainConfig::default() };
+//! roentgen::train::run(&config, Some(folder.path()), &Screen::new(true, false))?;
+//! assert!(folder.path().join("model.safetensors").exists());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
+
+pub mod bench;
+pub mod cli;
+pub mod config;
+pub mod cpu;
+pub mod error;
+pub mod evaluate;
+pub mod metrics;
+pub mod model_file;
+pub mod phantom_films;
+pub mod report;
+pub mod run_folder;
+pub mod screen;
+pub mod step;
+pub mod train;
+pub mod trainer;

@@ -1,3 +1,36 @@
-//! Placeholder.
+//! The program: asks whether this CPU will do, then hands over to the command line.
 #![forbid(unsafe_code)]
-fn main() {}
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use roentgen::cli::{self, Cli};
+use roentgen::cpu;
+
+fn main() -> ExitCode {
+    let missing = cpu::missing_features();
+    if !missing.is_empty() {
+        return refuse(&missing);
+    }
+    match cli::run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// One line instead of an illegal instruction.
+#[inline(never)]
+fn refuse(missing: &[&str]) -> ExitCode {
+    let mut out = std::io::stderr().lock();
+    let _ = out.write_all(b"error: this program was built for a CPU with");
+    for name in missing {
+        let _ = out.write_all(b" ");
+        let _ = out.write_all(name.as_bytes());
+    }
+    let _ = out.write_all(b", which this one lacks; build it on this machine with `cargo build --release`\n");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,293 @@
+//! The command line: flags to settings, settings to a command.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::bench::{self, BenchConfig};
+use crate::config::{ChannelChoice, ClassWeights, ClipChoice, DecayKind, TrainConfig};
+use crate::error::AppError;
+use crate::screen::Screen;
+use crate::{evaluate, phantom_films, train};
+
+/// Trains a ResNet9 image classifier from scratch on an ordinary CPU.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train on a folder of pictures, or on phantom films if none is given.
+    Train(Box<TrainArgs>),
+    /// Test a trained model on a folder of pictures.
+    Evaluate(EvaluateArgs),
+    /// Measure how fast this machine trains and infers.
+    Bench(BenchArgs),
+    /// Make data.
+    Data {
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum DataCommand {
+    /// Write the phantom films as a folder of png files that `train --data` reads.
+    Phantom(PhantomArgs),
+}
+
+const TRAIN_EXAMPLES: &str = "\
+Examples:
+  roentgen train                                  phantom films, drawn by the program
+  roentgen train --data films                     a folder with one sub-folder per class,
+                                                  or with train/, val/, test/ over such folders
+  roentgen train --data films --out runs/a --seed 1 --epochs 20 --class-weights balanced
+  roentgen train --config runs/a/config.toml      the same run again";
+
+/// Flags of `train`. All but the last four are also keys of the config file.
+#[derive(Debug, Args)]
+#[command(after_help = TRAIN_EXAMPLES)]
+struct TrainArgs {
+    /// Folder of pictures (png, jpeg), or `phantom` for films drawn by the program [default: phantom]
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    data: Option<PathBuf>,
+    /// Number of phantom films to train on; an eighth as many validate, a quarter as many test
+    /// [default: 2400]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    films: Option<u32>,
+    /// Folder to test on instead of the data folder's own test part
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    test: Option<PathBuf>,
+    /// Leave unusable files out instead of stopping
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Data")]
+    skip_bad: Option<bool>,
+    /// Share of the training part to validate on, where there is no val/, 0 to 0.5 [default: 0.1]
+    #[arg(long, value_name = "SHARE", help_heading = "Data")]
+    val_fraction: Option<f64>,
+    /// Share of the training part to test on, where there is no test/, 0 to 0.5 [default: 0.1]
+    #[arg(long, value_name = "SHARE", help_heading = "Data")]
+    test_fraction: Option<f64>,
+    /// Channels of the pictures; auto takes one where they are grey, also if stored as RGB
+    /// [default: auto]
+    #[arg(long, value_name = "WHICH", help_heading = "Data")]
+    channels: Option<ChannelChoice>,
+    /// Side of the square crop that the model sees, in pixels, 8 to 512 [default: 24]
+    #[arg(long, value_name = "PIXELS", help_heading = "Data")]
+    size: Option<u32>,
+    /// Short side that pictures are brought to before cropping, in pixels [default: 8/7 of --size,
+    /// rounded up: 28]
+    #[arg(long, value_name = "PIXELS", help_heading = "Data")]
+    resize: Option<u32>,
+    /// Train without random horizontal flips
+    #[arg(long = "no-flip", num_args = 0, default_missing_value = "false", help_heading = "Data")]
+    flip: Option<bool>,
+
+    /// Channels after the first convolution, 8 to 256 [default: 64]
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    width: Option<usize>,
+    /// Share of the features left out at random before the last layer [default: 0.2]
+    #[arg(long, value_name = "SHARE", help_heading = "Model")]
+    dropout: Option<f64>,
+
+    /// Passes over the training images [default: about 9,000 images in all: 8 to 40, phantom 4]
+    #[arg(long, value_name = "N", help_heading = "Recipe")]
+    epochs: Option<usize>,
+    /// Images per step [default: 32]
+    #[arg(long, value_name = "N", help_heading = "Recipe")]
+    batch: Option<usize>,
+    /// Peak of the one-cycle learning rate [default: 0.01]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true, help_heading = "Recipe")]
+    max_lr: Option<f64>,
+    /// Weight decay [default: 1e-4]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true, help_heading = "Recipe")]
+    weight_decay: Option<f64>,
+    /// How weights decay: l2, a term of the gradient (Adam), or decoupled from it (AdamW) [default: l2]
+    #[arg(long, value_name = "KIND", help_heading = "Recipe")]
+    decay: Option<DecayKind>,
+    /// Gradient clipping: value:BOUND for each element, norm:BOUND for all together, or off
+    /// [default: value:0.1]
+    #[arg(long, value_name = "CLIP", allow_negative_numbers = true, help_heading = "Recipe")]
+    clip: Option<ClipChoice>,
+    /// Weights of the classes in the loss; balanced gives rare classes as much say as common ones
+    /// [default: none]
+    #[arg(long, value_name = "KIND", help_heading = "Recipe")]
+    class_weights: Option<ClassWeights>,
+    /// Share of each label spread over all classes [default: 0]
+    #[arg(long, value_name = "SHARE", help_heading = "Recipe")]
+    label_smoothing: Option<f64>,
+    /// Decides everything random: splits, first weights, order, crops, dropout [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Recipe")]
+    seed: Option<u64>,
+
+    /// Threads to compute with; the result does not depend on it [default: all processors]
+    #[arg(long, value_name = "N", help_heading = "Run")]
+    threads: Option<usize>,
+    /// Folder for what the run leaves behind; new or empty [default: runs/<date-time>]
+    #[arg(long, value_name = "DIR", help_heading = "Run")]
+    out: Option<PathBuf>,
+    /// Config file (toml) with the flags above as keys; flags given as well win over it
+    #[arg(long, value_name = "FILE", help_heading = "Run")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What is printed.
+#[derive(Clone, Copy, Debug, Args)]
+struct OutputArgs {
+    /// Print nothing but errors, and the object of --json
+    #[arg(long, short, help_heading = "Run")]
+    quiet: bool,
+    /// Print the figures as one JSON object on the standard output, everything else on the error output
+    #[arg(long, help_heading = "Run")]
+    json: bool,
+}
+
+impl OutputArgs {
+    fn screen(self) -> Screen {
+        Screen::new(self.quiet, self.json)
+    }
+}
+
+impl TrainArgs {
+    /// Flags over file over defaults, checked.
+    fn config(&self) -> Result<TrainConfig, AppError> {
+        let mut config = match &self.config {
+            Some(path) => TrainConfig::read(path)?,
+            None => TrainConfig::default(),
+        };
+        /// Copies every flag that was given.
+        macro_rules! take {
+            ($($flag:ident),*) => { $(if let Some(value) = self.$flag.clone() { config.$flag = value; })* };
+        }
+        take!(data, films, skip_bad, val_fraction, test_fraction, channels, size, flip, width, dropout);
+        take!(max_lr, weight_decay, decay, clip, class_weights, label_smoothing, seed);
+        config.test = self.test.clone().or(config.test);
+        config.resize = self.resize.or(config.resize);
+        config.epochs = self.epochs.or(config.epochs);
+        config.batch = self.batch.or(config.batch);
+        config.threads = self.threads.or(config.threads);
+        config.validate()?;
+        if self.films.is_some() && !config.uses_phantom() {
+            let reason = "it counts phantom films, and --data gives a folder; leave one of them out";
+            return Err(AppError::Conflict { first: "--films", second: "--data", reason });
+        }
+        Ok(config)
+    }
+}
+
+const EVALUATE_EXAMPLES: &str = "\
+Examples:
+  roentgen evaluate --model runs/a/model.safetensors --data films
+  roentgen evaluate --model runs/a/model.safetensors --data films --json --quiet";
+
+/// Flags of `evaluate`.
+#[derive(Debug, Args)]
+#[command(after_help = EVALUATE_EXAMPLES)]
+struct EvaluateArgs {
+    /// The model.safetensors of a run
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// Folder to test on: its test part; or the part that was split off, if the model was trained on this
+    /// folder; or all of it, if it has no parts. A model of phantom films needs none: its own test films
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Leave unusable files out instead of stopping
+    #[arg(long)]
+    skip_bad: bool,
+    /// Threads to compute with; the result does not depend on it [default: all processors]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Flags of `bench`.
+#[derive(Debug, Args)]
+struct BenchArgs {
+    /// Side of the images, in pixels, 8 to 512
+    #[arg(long, value_name = "PIXELS", default_value_t = 24)]
+    size: u32,
+    /// Channels of the images: 1 or 3
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    channels: u8,
+    /// Classes to tell apart
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(2..=1000))]
+    classes: u16,
+    /// Threads to compute with [default: all processors]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Flags of `data phantom`.
+#[derive(Debug, Args)]
+struct PhantomArgs {
+    /// Folder to write, new or empty
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Number of films to train on; an eighth as many validate, a quarter as many test
+    #[arg(long, value_name = "N", default_value_t = 2400)]
+    films: u32,
+    /// Decides every film
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Threads to draw with; the films do not depend on it [default: all processors]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Runs what the command line asks for.
+///
+/// # Errors
+/// Whatever keeps it from being done.
+pub fn run(cli: Cli) -> Result<(), AppError> {
+    match cli.command {
+        Command::Train(args) => {
+            let config = args.config()?;
+            let screen = args.output.screen();
+            let threads = config.threads();
+            in_pool(threads, || train::run(&config, args.out.as_deref(), &screen))
+        }
+        Command::Evaluate(args) => {
+            let config = TrainConfig { threads: args.threads, ..TrainConfig::default() };
+            config.validate()?;
+            let screen = args.output.screen();
+            let request =
+                evaluate::Request { model: &args.model, data: args.data.as_deref(), skip_bad: args.skip_bad };
+            in_pool(config.threads(), || evaluate::run(&request, &screen))
+        }
+        Command::Bench(args) => {
+            let config = TrainConfig { threads: args.threads, size: args.size, ..TrainConfig::default() };
+            config.validate()?;
+            let screen = args.output.screen();
+            let (channels, n_classes) = (usize::from(args.channels), usize::from(args.classes));
+            let what = BenchConfig { size: args.size as usize, channels, n_classes };
+            in_pool(config.threads(), || {
+                bench::run(&what, &screen);
+                Ok(())
+            })
+        }
+        Command::Data { command: DataCommand::Phantom(args) } => {
+            let PhantomArgs { films, seed, threads, .. } = args;
+            let config = TrainConfig { films, seed, threads, ..TrainConfig::default() };
+            config.validate()?;
+            let screen = Screen::new(args.quiet, false);
+            in_pool(config.threads(), || phantom_films::write(&config, &args.out, &screen))
+        }
+    }
+}
+
+/// Runs `work` on a pool of `n_threads`: everything parallel below takes its threads from there.
+fn in_pool(n_threads: usize, work: impl FnOnce() -> Result<(), AppError> + Send) -> Result<(), AppError> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build();
+    let pool = pool.map_err(|error| AppError::Threads { n_threads, reason: error.to_string() })?;
+    pool.install(work)
+}

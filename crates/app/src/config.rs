@@ -1,0 +1,385 @@
+//! Everything that a user decides about a run, in one table: defaults, then the config file, then the flags.
+//!
+//! A key of the file is the long flag without its dashes. `config.toml` in a run folder is this table with
+//! all that was left to the program filled in; given back with `--config`, it repeats the run.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
+
+use roentgen_data::{Channels, LoadOptions};
+use roentgen_optim::Clip;
+use serde::{Deserialize, Serialize};
+
+use crate::error::AppError;
+
+/// What `--data` says for the films that the program draws by itself.
+pub const PHANTOM: &str = "phantom";
+
+/// The settings of a run. `None` is what the program decides: see the method of the same name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrainConfig {
+    /// Folder of pictures, or [`PHANTOM`].
+    pub data: PathBuf,
+    /// Phantom films to train on; an eighth as many validate, a quarter as many test.
+    pub films: u32,
+    /// Folder to test on instead of what the data folder has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+    /// Leaves unusable files out.
+    pub skip_bad: bool,
+    /// Share of the training part that validates, where there is no validation part.
+    pub val_fraction: f64,
+    /// Share of the training part that tests, where there is no test part.
+    pub test_fraction: f64,
+    /// Grey or colour.
+    pub channels: ChannelChoice,
+    /// Side of the square crop, in pixels.
+    pub size: u32,
+    /// Short side of the pictures before cropping, in pixels.
+    pub resize: Option<u32>,
+    /// Random horizontal flips.
+    pub flip: bool,
+    /// Channels after the first convolution; the others are multiples of it.
+    pub width: usize,
+    /// Share of the features that dropout leaves out.
+    pub dropout: f64,
+    /// Passes over the training part.
+    pub epochs: Option<usize>,
+    /// Images of one step.
+    pub batch: Option<usize>,
+    /// Peak of the one-cycle learning rate.
+    pub max_lr: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// How weights decay.
+    pub decay: DecayKind,
+    /// Bound on the gradients.
+    pub clip: ClipChoice,
+    /// Weights of the classes in the loss.
+    pub class_weights: ClassWeights,
+    /// Label smoothing of the loss.
+    pub label_smoothing: f64,
+    /// Decides everything random.
+    pub seed: u64,
+    /// Threads to compute with.
+    pub threads: Option<usize>,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            data: PHANTOM.into(),
+            films: 2400,
+            test: None,
+            skip_bad: false,
+            val_fraction: 0.1,
+            test_fraction: 0.1,
+            channels: ChannelChoice::Auto,
+            size: 24,
+            resize: None,
+            flip: true,
+            width: 64,
+            dropout: 0.2,
+            epochs: None,
+            batch: None,
+            max_lr: 0.01,
+            weight_decay: 1e-4,
+            decay: DecayKind::L2,
+            clip: ClipChoice(Clip::Value(0.1)),
+            class_weights: ClassWeights::None,
+            label_smoothing: 0.0,
+            seed: 0,
+            threads: None,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Reads a config file over the defaults.
+    ///
+    /// # Errors
+    /// [`AppError::ConfigUnreadable`], [`AppError::ConfigInvalid`].
+    pub fn read(path: &Path) -> Result<Self, AppError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| AppError::ConfigUnreadable { path: path.into(), source })?;
+        toml::from_str(&text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start).min(text.len());
+            let line = text.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            AppError::ConfigInvalid { path: path.into(), line, message: error.message().replace('\n', " ") }
+        })
+    }
+
+    /// The settings as a config file.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let table = toml::to_string(self).expect("numbers, words and paths make a TOML table");
+        format!("# All that was decided for this run. `roentgen train --config FILE` repeats it.\n{table}")
+    }
+
+    /// Fills in what was left to the program, now that the number of training images is known.
+    #[must_use]
+    pub fn decided(&self, n_train: usize) -> Self {
+        Self {
+            resize: Some(self.resize()),
+            epochs: Some(self.epochs(n_train)),
+            batch: Some(self.batch()),
+            threads: Some(self.threads()),
+            ..self.clone()
+        }
+    }
+
+    /// Whether the films are drawn by the program.
+    #[must_use]
+    pub fn uses_phantom(&self) -> bool {
+        self.data.as_os_str() == PHANTOM
+    }
+
+    /// Short side before cropping: 8/7 of the crop, rounded up.
+    #[must_use]
+    pub fn resize(&self) -> u32 {
+        self.resize.unwrap_or_else(|| default_resize(self.size))
+    }
+
+    /// Passes over `n_train` images. Left to the program: about 9,000 images in all, but at least 8 passes
+    /// over real pictures (4 over phantom films, which are all alike in their making), and at most 40.
+    #[must_use]
+    pub fn epochs(&self, n_train: usize) -> usize {
+        let least = if self.uses_phantom() { 4 } else { 8 };
+        self.epochs.unwrap_or_else(|| (9_000 / n_train.max(1)).clamp(least, 40))
+    }
+
+    /// Images of a step: 32, unless said otherwise.
+    #[must_use]
+    pub fn batch(&self) -> usize {
+        self.batch.unwrap_or(32)
+    }
+
+    /// Threads to compute with: as many as there are processors.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    /// How the pictures are to be loaded.
+    #[must_use]
+    pub fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            resize: self.resize(),
+            crop: self.size,
+            seed: self.seed,
+            skip_bad: self.skip_bad,
+            val_fraction: self.val_fraction,
+            test_fraction: self.test_fraction,
+            channels: self.channels.into(),
+            test_dir: self.test.clone(),
+            ..LoadOptions::default()
+        }
+    }
+
+    /// Checks every number against its range, before anything is done.
+    ///
+    /// # Errors
+    /// [`AppError::OutOfRange`], [`AppError::Conflict`].
+    pub fn validate(&self) -> Result<(), AppError> {
+        check("films", self.films, (24..=100_000).contains(&self.films), "24 to 100,000")?;
+        check("size", self.size, (8..=512).contains(&self.size), "8 to 512 pixels")?;
+        let resize = self.resize();
+        if !(self.size..=8192).contains(&resize) {
+            return Err(out_of_range(
+                "resize",
+                resize,
+                format!("at least --size ({}), at most 8192 pixels", self.size),
+            ));
+        }
+        for (name, fraction) in [("val-fraction", self.val_fraction), ("test-fraction", self.test_fraction)] {
+            check(name, fraction, (0.0..=0.5).contains(&fraction), "0 to 0.5")?;
+        }
+        check("width", self.width, (8..=256).contains(&self.width), "8 to 256 channels")?;
+        check("dropout", self.dropout, (0.0..1.0).contains(&self.dropout), "0 up to, not including, 1")?;
+        let epochs = self.epochs(0);
+        check("epochs", epochs, (1..=100_000).contains(&epochs), "1 to 100,000")?;
+        check("batch", self.batch(), (1..=65_536).contains(&self.batch()), "1 to 65,536 images")?;
+        let is_rate = self.max_lr > 0.0 && self.max_lr <= 1e3;
+        check("max-lr", self.max_lr, is_rate, "a number above 0, at most 1000")?;
+        check("weight-decay", self.weight_decay, (0.0..=10.0).contains(&self.weight_decay), "0 to 10")?;
+        if let Clip::Value(bound) | Clip::Norm(bound) = self.clip.0 {
+            check("clip", bound, bound > 0.0 && bound.is_finite(), "a number above 0, or `off`")?;
+        }
+        let smoothing = self.label_smoothing;
+        check("label-smoothing", smoothing, (0.0..1.0).contains(&smoothing), "0 up to, not including, 1")?;
+        check("seed", self.seed, i64::try_from(self.seed).is_ok(), "at most 9223372036854775807")?;
+        check("threads", self.threads(), (1..=1024).contains(&self.threads()), "1 to 1024")?;
+        if self.uses_phantom() && self.test.is_some() {
+            let reason = "phantom films have a test part of their own; give a folder with --data";
+            return Err(AppError::Conflict { first: "--test", second: "the phantom films", reason });
+        }
+        Ok(())
+    }
+}
+
+/// 8/7 of the crop, rounded up: 28 for 24.
+#[must_use]
+pub fn default_resize(size: u32) -> u32 {
+    size.saturating_mul(8).div_ceil(7)
+}
+
+fn check(name: &'static str, found: impl Display, holds: bool, expected: &str) -> Result<(), AppError> {
+    if holds { Ok(()) } else { Err(out_of_range(name, found, expected.to_owned())) }
+}
+
+fn out_of_range(name: &'static str, found: impl Display, expected: String) -> AppError {
+    AppError::OutOfRange { name, found: found.to_string(), expected }
+}
+
+/// Grey or colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChannelChoice {
+    /// One channel where the training pictures are grey, three otherwise.
+    Auto,
+    /// One channel.
+    Grey,
+    /// Three channels.
+    Rgb,
+}
+
+impl From<ChannelChoice> for Channels {
+    fn from(choice: ChannelChoice) -> Self {
+        match choice {
+            ChannelChoice::Auto => Self::Auto,
+            ChannelChoice::Grey => Self::Grey,
+            ChannelChoice::Rgb => Self::Rgb,
+        }
+    }
+}
+
+/// How weights decay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecayKind {
+    /// As a term of the gradient (Adam).
+    L2,
+    /// Apart from the gradient (AdamW).
+    Decoupled,
+}
+
+/// Weights of the classes in the loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClassWeights {
+    /// Every image counts the same.
+    None,
+    /// Every class counts the same.
+    Balanced,
+}
+
+/// Gradient clipping, written as `value:0.1`, `norm:1` or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ClipChoice(pub Clip);
+
+impl std::str::FromStr for ClipChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |bound: &str| {
+            bound.parse().map_err(|_| format!("clip is `{text}`: expected value:BOUND, norm:BOUND or off"))
+        };
+        Ok(Self(match text.split_once(':') {
+            Some(("value", bound)) => Clip::Value(number(bound)?),
+            Some(("norm", bound)) => Clip::Norm(number(bound)?),
+            None if text == "off" => Clip::Off,
+            _ => Clip::Value(number(text)?),
+        }))
+    }
+}
+
+impl TryFrom<String> for ClipChoice {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<ClipChoice> for String {
+    fn from(clip: ClipChoice) -> Self {
+        clip.to_string()
+    }
+}
+
+impl Display for ClipChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Clip::Off => write!(f, "off"),
+            Clip::Value(bound) => write!(f, "value:{bound}"),
+            Clip::Norm(bound) => write!(f, "norm:{bound}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_written_config_is_read_back_as_it_was() {
+        let config = TrainConfig { clip: ClipChoice(Clip::Norm(0.7)), ..TrainConfig::default().decided(226) };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("config.toml");
+        fs::write(&path, config.to_toml()).expect("a file");
+        assert_eq!(TrainConfig::read(&path).expect("a valid config"), config);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("config.toml");
+        fs::write(&path, "seed = 1\nepoch = 3\n").expect("a file");
+        let error = TrainConfig::read(&path).expect_err("there is no such key").to_string();
+        assert!(
+            error.contains("line 2") && error.contains("`epoch`") && error.contains("`epochs`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn every_number_out_of_range_is_named() {
+        let ok = TrainConfig::default;
+        let wrong = [
+            ("films", TrainConfig { films: 0, ..ok() }),
+            ("size", TrainConfig { size: 7, ..ok() }),
+            ("resize", TrainConfig { resize: Some(23), ..ok() }),
+            ("val-fraction", TrainConfig { val_fraction: 0.6, ..ok() }),
+            ("test-fraction", TrainConfig { test_fraction: f64::NAN, ..ok() }),
+            ("width", TrainConfig { width: 0, ..ok() }),
+            ("dropout", TrainConfig { dropout: 1.0, ..ok() }),
+            ("epochs", TrainConfig { epochs: Some(0), ..ok() }),
+            ("batch", TrainConfig { batch: Some(0), ..ok() }),
+            ("max-lr", TrainConfig { max_lr: -0.1, ..ok() }),
+            ("max-lr", TrainConfig { max_lr: f64::NAN, ..ok() }),
+            ("weight-decay", TrainConfig { weight_decay: -1.0, ..ok() }),
+            ("clip", TrainConfig { clip: ClipChoice(Clip::Value(0.0)), ..ok() }),
+            ("label-smoothing", TrainConfig { label_smoothing: 1.0, ..ok() }),
+            ("seed", TrainConfig { seed: u64::MAX, ..ok() }),
+            ("threads", TrainConfig { threads: Some(0), ..ok() }),
+        ];
+        assert!(ok().validate().is_ok());
+        for (name, config) in wrong {
+            let error = config.validate().expect_err(name);
+            assert!(matches!(&error, AppError::OutOfRange { name: found, .. } if *found == name), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn what_is_left_to_the_program_follows_the_data() {
+        let config = TrainConfig { data: "films".into(), ..TrainConfig::default() };
+        assert_eq!(config.resize(), 28);
+        let epochs: Vec<_> = [10, 226, 1_000, 4_500, 100_000].map(|n_train| config.epochs(n_train)).into();
+        assert_eq!(epochs, [40, 39, 9, 8, 8]);
+        assert_eq!(TrainConfig { epochs: Some(3), ..config }.epochs(226), 3);
+    }
+}

@@ -1,0 +1,216 @@
+//! Whether this CPU has what the program was built for.
+//!
+//! The program is built for the CPU at hand (`target-cpu=native`). On a lesser one it would die of an illegal
+//! instruction, so `main` asks here first. `is_x86_feature_detected!` is no help: for a feature that the build
+//! already assumes it is the constant `true`. The CPU is asked with `cpuid` instead, and for the wide
+//! registers also whether the operating system saves them.
+//!
+//! Code here runs before anything is known, so it keeps to plain integers, and writes its one line piece by
+//! piece.
+
+/// The instruction sets that the program was built for and this machine lacks; empty where all is well.
+#[cfg(target_arch = "x86_64")]
+#[must_use]
+pub fn missing_features() -> Vec<&'static str> {
+    let registers = Registers::read();
+    FEATURES.iter().filter(|feature| feature.built_for && !registers.have(feature)).map(|f| f.name).collect()
+}
+
+/// Other architectures are built for their baseline.
+#[cfg(not(target_arch = "x86_64"))]
+#[must_use]
+pub fn missing_features() -> Vec<&'static str> {
+    Vec::new()
+}
+
+/// The vector registers that the program was built for.
+#[must_use]
+pub fn vector_width() -> &'static str {
+    if cfg!(target_feature = "avx512f") {
+        "AVX-512, 16 floats wide"
+    } else if cfg!(target_feature = "avx2") {
+        "AVX2, 8 floats wide"
+    } else if cfg!(target_feature = "neon") {
+        "NEON, 4 floats wide"
+    } else {
+        "4 floats wide"
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+use x86_64::{FEATURES, Registers};
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64 {
+    use std::arch::x86_64::{__cpuid, __cpuid_count};
+
+    /// Where `cpuid` tells of a feature.
+    #[derive(Clone, Copy)]
+    enum Word {
+        Leaf1Ecx,
+        Leaf7Ebx,
+        Leaf7Ecx,
+        Leaf7Sub1Eax,
+        ExtendedEcx,
+    }
+    use Word::{ExtendedEcx, Leaf1Ecx, Leaf7Ebx, Leaf7Ecx, Leaf7Sub1Eax};
+
+    /// Registers that the operating system must save for a feature to be usable.
+    #[derive(Clone, Copy, PartialEq)]
+    enum State {
+        Baseline,
+        Avx,
+        Avx512,
+    }
+    use State::{Avx, Avx512, Baseline};
+
+    /// One instruction set.
+    pub(super) struct Feature {
+        pub(super) name: &'static str,
+        pub(super) built_for: bool,
+        word: Word,
+        bit: u32,
+        state: State,
+    }
+
+    /// A line of the table below.
+    macro_rules! feature {
+        ($name:tt, $word:expr, $bit:expr, $state:expr) => {
+            Feature {
+                name: $name,
+                built_for: cfg!(target_feature = $name),
+                word: $word,
+                bit: $bit,
+                state: $state,
+            }
+        };
+    }
+
+    /// What compilers use without being asked when they build for the native CPU (Intel SDM, volume 2A,
+    /// table 3-8; AMD APM, volume 3, appendix E).
+    pub(super) const FEATURES: &[Feature] = &[
+        feature!("sse3", Leaf1Ecx, 0, Baseline),
+        feature!("pclmulqdq", Leaf1Ecx, 1, Baseline),
+        feature!("ssse3", Leaf1Ecx, 9, Baseline),
+        feature!("fma", Leaf1Ecx, 12, Avx),
+        feature!("sse4.1", Leaf1Ecx, 19, Baseline),
+        feature!("sse4.2", Leaf1Ecx, 20, Baseline),
+        feature!("movbe", Leaf1Ecx, 22, Baseline),
+        feature!("popcnt", Leaf1Ecx, 23, Baseline),
+        feature!("aes", Leaf1Ecx, 25, Baseline),
+        feature!("avx", Leaf1Ecx, 28, Avx),
+        feature!("f16c", Leaf1Ecx, 29, Avx),
+        feature!("lzcnt", ExtendedEcx, 5, Baseline),
+        feature!("bmi1", Leaf7Ebx, 3, Baseline),
+        feature!("avx2", Leaf7Ebx, 5, Avx),
+        feature!("bmi2", Leaf7Ebx, 8, Baseline),
+        feature!("adx", Leaf7Ebx, 19, Baseline),
+        feature!("avx512f", Leaf7Ebx, 16, Avx512),
+        feature!("avx512dq", Leaf7Ebx, 17, Avx512),
+        feature!("avx512ifma", Leaf7Ebx, 21, Avx512),
+        feature!("avx512cd", Leaf7Ebx, 28, Avx512),
+        feature!("avx512bw", Leaf7Ebx, 30, Avx512),
+        feature!("avx512vl", Leaf7Ebx, 31, Avx512),
+        feature!("avx512vbmi", Leaf7Ecx, 1, Avx512),
+        feature!("avx512vbmi2", Leaf7Ecx, 6, Avx512),
+        feature!("gfni", Leaf7Ecx, 8, Baseline),
+        feature!("vaes", Leaf7Ecx, 9, Avx),
+        feature!("vpclmulqdq", Leaf7Ecx, 10, Avx),
+        feature!("avx512vnni", Leaf7Ecx, 11, Avx512),
+        feature!("avx512bitalg", Leaf7Ecx, 12, Avx512),
+        feature!("avx512vpopcntdq", Leaf7Ecx, 14, Avx512),
+        feature!("avxvnni", Leaf7Sub1Eax, 4, Avx),
+        feature!("avx512bf16", Leaf7Sub1Eax, 5, Avx512),
+    ];
+
+    /// What `cpuid` says of this machine.
+    pub(super) struct Registers {
+        leaf_1_ecx: u32,
+        leaf_7_ebx: u32,
+        leaf_7_ecx: u32,
+        leaf_7_sub_1_eax: u32,
+        extended_ecx: u32,
+        /// Bytes that the operating system saves at a switch of threads.
+        saved_bytes: u32,
+        /// Bytes up to the end of the upper halves of the AVX registers, and of the AVX-512 ones.
+        avx_end: u32,
+        avx512_end: u32,
+    }
+
+    impl Registers {
+        pub(super) fn read() -> Self {
+            let has_leaf = |leaf: u32| __cpuid(leaf & 0x8000_0000).eax >= leaf;
+            let leaf_1_ecx = __cpuid(1).ecx;
+            let mut registers = Self {
+                leaf_1_ecx,
+                leaf_7_ebx: 0,
+                leaf_7_ecx: 0,
+                leaf_7_sub_1_eax: 0,
+                extended_ecx: 0,
+                saved_bytes: 0,
+                avx_end: 0,
+                avx512_end: 0,
+            };
+            if has_leaf(7) {
+                let leaf = __cpuid_count(7, 0);
+                (registers.leaf_7_ebx, registers.leaf_7_ecx) = (leaf.ebx, leaf.ecx);
+                if leaf.eax >= 1 {
+                    registers.leaf_7_sub_1_eax = __cpuid_count(7, 1).eax;
+                }
+            }
+            if has_leaf(0x8000_0001) {
+                registers.extended_ecx = __cpuid(0x8000_0001).ecx;
+            }
+            // XGETBV would tell directly but takes unsafe code. Leaf 13 tells as well: the bytes that the
+            // operating system has switched on, and where each kind of register ends (2: AVX, 7: AVX-512).
+            let os_saves = leaf_1_ecx >> 27 & 1 == 1;
+            if os_saves && has_leaf(13) {
+                let end_of = |kind| {
+                    let leaf = __cpuid_count(13, kind);
+                    leaf.eax + leaf.ebx
+                };
+                registers.saved_bytes = __cpuid_count(13, 0).ebx;
+                registers.avx_end = end_of(2);
+                registers.avx512_end = end_of(7);
+            }
+            registers
+        }
+
+        /// Whether both the CPU and the operating system have a feature.
+        pub(super) fn have(&self, feature: &Feature) -> bool {
+            let word = match feature.word {
+                Leaf1Ecx => self.leaf_1_ecx,
+                Leaf7Ebx => self.leaf_7_ebx,
+                Leaf7Ecx => self.leaf_7_ecx,
+                Leaf7Sub1Eax => self.leaf_7_sub_1_eax,
+                ExtendedEcx => self.extended_ecx,
+            };
+            let saved = match feature.state {
+                Baseline => true,
+                Avx => self.avx_end > 0 && self.saved_bytes >= self.avx_end,
+                Avx512 => self.avx512_end > 0 && self.saved_bytes >= self.avx512_end,
+            };
+            word >> feature.bit & 1 == 1 && saved
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_machine_that_built_the_tests_can_run_them() {
+        assert_eq!(super::missing_features(), Vec::<&str>::new());
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn cpuid_agrees_with_the_standard_library() {
+        use super::x86_64::{FEATURES, Registers};
+        let registers = Registers::read();
+        let found = |name| FEATURES.iter().any(|feature| feature.name == name && registers.have(feature));
+        assert_eq!(found("avx2"), std::is_x86_feature_detected!("avx2"));
+        assert_eq!(found("avx512f"), std::is_x86_feature_detected!("avx512f"));
+        assert_eq!(found("fma"), std::is_x86_feature_detected!("fma"));
+        assert_eq!(found("avxvnni"), std::is_x86_feature_detected!("avxvnni"));
+    }
+}

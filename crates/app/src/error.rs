@@ -1,0 +1,141 @@
+//! What can go wrong above the data, each with its way out.
+
+use std::io;
+use std::path::PathBuf;
+
+use roentgen_data::DataError;
+
+/// Every way in which a command can fail.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Something about the pictures.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A setting out of its range.
+    #[error("{name} is {found}: expected {expected} (flag --{name}, or key `{name}` of the config file)")]
+    OutOfRange {
+        /// Flag and key.
+        name: &'static str,
+        /// Its value.
+        found: String,
+        /// Its range.
+        expected: String,
+    },
+    /// Two settings that exclude each other.
+    #[error("{first} does not go with {second}: {reason}")]
+    Conflict {
+        /// One of them.
+        first: &'static str,
+        /// The other one.
+        second: &'static str,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
+    /// The config file is not there, or can't be read.
+    #[error("cannot read the config file {}: {source}; check the path", path.display())]
+    ConfigUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The config file says something that is not understood.
+    #[error("config file {}, line {line}: {message}", path.display())]
+    ConfigInvalid {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// Something is already where the run was to be kept.
+    #[error("--out {} exists and is not an empty folder; give a new folder, or remove it first", path.display())]
+    OutNotEmpty {
+        /// The folder asked for.
+        path: PathBuf,
+    },
+    /// A file or folder of the run could not be written.
+    #[error("cannot write {}: {source}; check the free space and the permissions", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The threads could not be started.
+    #[error("cannot start {n_threads} threads: {reason}; try fewer with --threads")]
+    Threads {
+        /// Number asked for.
+        n_threads: usize,
+        /// What the thread pool said.
+        reason: String,
+    },
+    /// So few pixels are in a batch that batch norm has no variance to divide by.
+    #[error(
+        "a batch of one image of {size} pixels leaves batch norm nothing to compare; \
+         choose --size 16 or more, a larger --batch, or give more images ({n_train} to train on)"
+    )]
+    BatchTooSmall {
+        /// Side of the crop, in pixels.
+        size: u32,
+        /// Training images.
+        n_train: usize,
+    },
+    /// The loss is infinite or not a number.
+    #[error(
+        "the loss became {loss} in epoch {epoch}, batch {batch}: training has diverged; \
+         try a lower --max-lr (it is {max_lr}) or a tighter --clip (it is {clip})"
+    )]
+    Diverged {
+        /// From 1.
+        epoch: usize,
+        /// From 1.
+        batch: usize,
+        /// Infinite or NaN.
+        loss: f32,
+        /// The maximal learning rate of the run.
+        max_lr: f64,
+        /// The clipping of the run.
+        clip: String,
+    },
+    /// The model file is not there, or can't be read.
+    #[error("cannot read the model {}: {source}; give the model.safetensors of a run", path.display())]
+    ModelUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The model file holds something else.
+    #[error("{} is not a model that this version can use: {reason}; give the model.safetensors of a run", path.display())]
+    ModelInvalid {
+        /// The file.
+        path: PathBuf,
+        /// What was expected, what was found.
+        reason: String,
+    },
+    /// Nothing to evaluate on.
+    #[error("this model was trained on a folder: say with --data DIR what to evaluate it on")]
+    NoEvaluationData,
+    /// A part without a picture.
+    #[error("there is no picture to test on; give a test part, or a larger --test-fraction")]
+    EmptyTest,
+}
+
+impl AppError {
+    /// 2 for what was asked in a wrong way, 1 for what went wrong in doing it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::OutOfRange { .. }
+            | Self::Conflict { .. }
+            | Self::ConfigUnreadable { .. }
+            | Self::ConfigInvalid { .. }
+            | Self::OutNotEmpty { .. }
+            | Self::NoEvaluationData
+            | Self::Data(DataError::OutOfRange { .. } | DataError::ResizeBelowCrop { .. }) => 2,
+            _ => 1,
+        }
+    }
+}

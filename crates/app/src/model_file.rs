@@ -1,0 +1,234 @@
+//! A trained model as a safetensors file that other tools can load.
+//!
+//! Tensors have PyTorch's names, shapes and order of axes, so that `load_state_dict` takes them as they are:
+//! filters `(c_out, c_in, k_h, k_w)`, matrices `(out, in)`, and each batch norm's `num_batches_tracked`. All
+//! that is not a tensor is one JSON object under the key `roentgen` of the metadata, a [`ModelCard`]. One key,
+//! because the order of several would differ from run to run, and so would the bytes.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use ndarray::{ArrayViewD, IxDyn};
+use roentgen_data::Normalization;
+use roentgen_layers::{ResNet9, ResNet9Config};
+use roentgen_tensor::parameter::ParameterKind;
+use safetensors::tensor::{Metadata, TensorView};
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use crate::error::AppError;
+
+/// Version of the layout; a reader refuses others.
+const FORMAT: u32 = 1;
+/// The key of the metadata.
+const KEY: &str = "roentgen";
+/// Largest file that is read: a ResNet9 of width 256 has 0.4 GB.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// What a model needs besides its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// Version of the layout of the file.
+    pub format: u32,
+    /// The classes in the order of the outputs.
+    pub class_names: Vec<String>,
+    /// 1 for grey pictures, 3 for colour.
+    pub channels: usize,
+    /// Short side that pictures are brought to, in pixels.
+    pub resize: u32,
+    /// Side of the crop, in pixels.
+    pub size: u32,
+    /// Mean and standard deviation of the training pictures.
+    #[serde(flatten)]
+    pub normalization: Normalization,
+    /// Channels after the first convolution.
+    pub width: usize,
+    /// The seed of the run; splits were drawn with it.
+    pub seed: u64,
+    /// Share that was split off to validate on, where the folder had no such part.
+    pub val_fraction: f64,
+    /// Share that was split off to test on.
+    pub test_fraction: f64,
+    /// Recognises the folder trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// Phantom films trained on, if it were those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub films: Option<u32>,
+    /// Passes over the training part that made these weights.
+    pub epoch: usize,
+}
+
+impl ModelCard {
+    /// The version of the layout that this program writes.
+    #[must_use]
+    pub fn current_format() -> u32 {
+        FORMAT
+    }
+
+    fn config(&self) -> ResNet9Config {
+        let n_classes = self.class_names.len();
+        ResNet9Config { c_in: self.channels, n_classes, width: self.width, dropout: 0.0 }
+    }
+
+    /// Refuses figures that no file of ours has, before memory is taken for them.
+    fn validate(&self) -> Result<(), String> {
+        let Self { channels, width, size, resize, class_names, normalization, .. } = self;
+        let stds_are_positive = normalization.std.iter().all(|&std| std > 0.0 && std.is_finite());
+        let means_are_finite = normalization.mean.iter().all(|mean| mean.is_finite());
+        let rules = [
+            (self.format == FORMAT, format!("format is {}, expected {FORMAT}", self.format)),
+            (matches!(channels, 1 | 3), format!("channels is {channels}, expected 1 or 3")),
+            ((1..=256).contains(width), format!("width is {width}, expected 1 to 256")),
+            ((8..=512).contains(size), format!("size is {size}, expected 8 to 512")),
+            ((*size..=8192).contains(resize), format!("resize is {resize}, expected {size} to 8192")),
+            (
+                (2..=10_000).contains(&class_names.len()),
+                format!("it has {} classes, expected 2 to 10,000", class_names.len()),
+            ),
+            (
+                normalization.mean.len() == *channels && normalization.std.len() == *channels,
+                "mean and std don't have one number per channel".to_owned(),
+            ),
+            (stds_are_positive && means_are_finite, "mean and std are out of range".to_owned()),
+        ];
+        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, text)| Err(text))
+    }
+}
+
+/// One tensor ready to be written.
+struct Stored {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+/// The model as the bytes of a file. `n_steps` is what PyTorch calls `num_batches_tracked`.
+#[must_use]
+pub fn to_bytes(model: &mut ResNet9, card: &ModelCard, n_steps: u64) -> Vec<u8> {
+    let mut tensors = Vec::new();
+    model.for_each_parameter(&mut |parameter| {
+        let ours = ArrayViewD::from_shape(IxDyn(&parameter.shape), &parameter.value);
+        let torch = ours.expect("shape and length agree").permuted_axes(IxDyn(axes_to_torch(parameter.kind)));
+        let bytes = torch.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let (name, shape) = (parameter.name.clone(), torch.shape().to_vec());
+        tensors.push(Stored { name, dtype: Dtype::F32, shape, bytes });
+    });
+    model.for_each_buffer(&mut |buffer| {
+        let bytes = buffer.value.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let (name, shape) = (buffer.name.clone(), vec![buffer.value.len()]);
+        if let Some(prefix) = name.strip_suffix("running_mean") {
+            let (name, bytes) = (format!("{prefix}num_batches_tracked"), n_steps.to_le_bytes().to_vec());
+            tensors.push(Stored { name, dtype: Dtype::I64, shape: Vec::new(), bytes });
+        }
+        tensors.push(Stored { name, dtype: Dtype::F32, shape, bytes });
+    });
+    let views = tensors.iter().map(|tensor| {
+        let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes);
+        (tensor.name.as_str(), view.expect("bytes and shape agree"))
+    });
+    let card = serde_json::to_string(card).expect("a card is plain numbers and names");
+    let metadata = HashMap::from([(KEY.to_owned(), card)]);
+    safetensors::serialize(views, Some(metadata)).expect("names and sizes are in bounds")
+}
+
+/// Reads a model file.
+///
+/// # Errors
+/// [`AppError::ModelUnreadable`], and [`AppError::ModelInvalid`] for a file that is not one of ours, is cut
+/// short, or holds weights that are no numbers.
+pub fn read(path: &Path) -> Result<(ResNet9, ModelCard), AppError> {
+    let unreadable = |source| AppError::ModelUnreadable { path: path.into(), source };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    from_bytes(&bytes).map_err(|reason| AppError::ModelInvalid { path: path.into(), reason })
+}
+
+/// The model in the bytes of a file, or what is wrong with them.
+fn from_bytes(bytes: &[u8]) -> Result<(ResNet9, ModelCard), String> {
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(format!("it is larger than {MAX_BYTES} bytes"));
+    }
+    let broken = |error| format!("it is not a whole safetensors file ({error})");
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
+    let card = read_card(&metadata)?;
+    // The two tensors that show all sizes, so that a wrong card takes no memory.
+    let ResNet9Config { c_in, n_classes, width, .. } = card.config();
+    expect_shape(&tensors, "conv1.0.weight", &[width, c_in, 3, 3])?;
+    expect_shape(&tensors, "classifier.weight", &[n_classes, 8 * width])?;
+
+    let mut model = ResNet9::new(&card.config(), 0);
+    let mut outcome = Ok(());
+    model.for_each_parameter(&mut |parameter| {
+        let axes = axes_to_torch(parameter.kind);
+        let shape: Vec<usize> = axes.iter().map(|&axis| parameter.shape[axis]).collect();
+        let read = read_tensor(&tensors, &parameter.name, &shape).map(|values| {
+            let torch = ArrayViewD::from_shape(IxDyn(&shape), &values).expect("shape and length agree");
+            let mut back = vec![0; axes.len()];
+            axes.iter().enumerate().for_each(|(at, &axis)| back[axis] = at);
+            for (to, from) in parameter.value.iter_mut().zip(torch.permuted_axes(IxDyn(&back)).iter()) {
+                *to = *from;
+            }
+        });
+        keep_first_error(&mut outcome, read);
+    });
+    model.for_each_buffer(&mut |buffer| {
+        let read = read_tensor(&tensors, &buffer.name, &[buffer.value.len()]);
+        keep_first_error(&mut outcome, read.map(|values| buffer.value.copy_from_slice(&values)));
+    });
+    outcome.map(|()| (model, card))
+}
+
+fn keep_first_error(outcome: &mut Result<(), String>, next: Result<(), String>) {
+    if outcome.is_ok() {
+        *outcome = next;
+    }
+}
+
+fn read_card(metadata: &Metadata) -> Result<ModelCard, String> {
+    let text = metadata.metadata().as_ref().and_then(|map| map.get(KEY));
+    let text = text.ok_or_else(|| format!("its metadata has no key `{KEY}`"))?;
+    let card: ModelCard = serde_json::from_str(text).map_err(|error| format!("its metadata: {error}"))?;
+    card.validate().map_err(|text| format!("its metadata: {text}"))?;
+    Ok(card)
+}
+
+fn expect_shape<'a>(
+    tensors: &SafeTensors<'a>,
+    name: &str,
+    shape: &[usize],
+) -> Result<TensorView<'a>, String> {
+    let tensor = tensors.tensor(name).map_err(|_| format!("it has no tensor {name}"))?;
+    if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
+        let (dtype, found) = (tensor.dtype(), tensor.shape());
+        return Err(format!("tensor {name} is {dtype:?} of shape {found:?}, expected F32 of {shape:?}"));
+    }
+    Ok(tensor)
+}
+
+fn read_tensor(tensors: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
+    let tensor = expect_shape(tensors, name, shape)?;
+    let (quads, _) = tensor.data().as_chunks::<4>();
+    let values: Vec<f32> = quads.iter().map(|&quad| f32::from_le_bytes(quad)).collect();
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(at) => Err(format!("tensor {name} holds {} at {at}, expected a finite number", values[at])),
+        None => Ok(values),
+    }
+}
+
+/// Which of our axes comes at each place in PyTorch's order.
+fn axes_to_torch(kind: ParameterKind) -> &'static [usize] {
+    match kind {
+        ParameterKind::ConvWeight => &[3, 2, 0, 1],
+        ParameterKind::LinearWeight => &[1, 0],
+        ParameterKind::Bias | ParameterKind::BatchNormGamma | ParameterKind::BatchNormBeta => &[0],
+    }
+}
+
+#[cfg(test)]
+mod tests;

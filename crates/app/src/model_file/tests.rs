@@ -1,0 +1,128 @@
+//! Models survive their files, and files that are no models are refused.
+
+use super::*;
+
+fn card() -> ModelCard {
+    ModelCard {
+        format: FORMAT,
+        class_names: vec!["a".into(), "b".into(), "c".into()],
+        channels: 1,
+        resize: 28,
+        size: 24,
+        normalization: Normalization { mean: vec![0.512_345_6], std: vec![0.1] },
+        width: 8,
+        seed: 7,
+        val_fraction: 0.1,
+        test_fraction: 0.1,
+        fingerprint: Some("abc".into()),
+        films: None,
+        epoch: 3,
+    }
+}
+
+fn values(model: &mut ResNet9) -> Vec<Vec<f32>> {
+    let mut values = Vec::new();
+    model.for_each_parameter(&mut |parameter| values.push(parameter.value.clone()));
+    model.for_each_buffer(&mut |buffer| values.push(buffer.value.clone()));
+    values
+}
+
+/// A model with its own number at every place.
+fn numbered() -> ResNet9 {
+    let mut model = ResNet9::new(&card().config(), 1);
+    let mut next = 0.0;
+    model.for_each_parameter(&mut |parameter| {
+        parameter.value.fill_with(|| {
+            next += 1.0;
+            next
+        });
+    });
+    model.for_each_buffer(&mut |buffer| buffer.value.fill(0.5));
+    model
+}
+
+/// The file of [`numbered`] with another card.
+fn with_card(change: impl FnOnce(&mut ModelCard)) -> Vec<u8> {
+    let mut card = card();
+    change(&mut card);
+    to_bytes(&mut numbered(), &card, 9)
+}
+
+fn refusal(bytes: &[u8]) -> String {
+    from_bytes(bytes).expect_err("these bytes are no model")
+}
+
+#[test]
+fn a_model_is_read_back_as_it_was_written() {
+    let mut model = numbered();
+    let bytes = to_bytes(&mut model, &card(), 9);
+    let (mut back, back_card) = from_bytes(&bytes).expect("our own file");
+    assert_eq!(back_card, card());
+    assert_eq!(values(&mut model), values(&mut back));
+    assert_eq!(bytes, to_bytes(&mut back, &card(), 9), "the same model gives the same bytes");
+}
+
+#[test]
+fn tensors_have_the_names_and_order_of_pytorch() {
+    let mut model = numbered();
+    let bytes = to_bytes(&mut model, &card(), 9);
+    let tensors = SafeTensors::deserialize(&bytes).expect("our own file");
+    let mut n_checked = 0;
+    model.for_each_parameter(&mut |parameter| {
+        let tensor = tensors.tensor(&parameter.name).expect("a tensor of that name");
+        let at = |index: usize| f32::from_le_bytes(tensor.data().as_chunks::<4>().0[index]);
+        if parameter.kind == ParameterKind::ConvWeight {
+            let [k_h, k_w, c_in, c_out] = parameter.shape[..] else { panic!("a filter has four axes") };
+            assert_eq!(tensor.shape(), [c_out, c_in, k_h, k_w]);
+            let (y, x, i, o) = (2, 1, c_in - 1, c_out - 2);
+            let ours = parameter.value[((y * k_w + x) * c_in + i) * c_out + o];
+            assert_eq!(at(((o * c_in + i) * k_h + y) * k_w + x), ours, "{}", parameter.name);
+            n_checked += 1;
+        } else if parameter.kind == ParameterKind::LinearWeight {
+            let [c_in, c_out] = parameter.shape[..] else { panic!("a matrix has two axes") };
+            assert_eq!(tensor.shape(), [c_out, c_in]);
+            assert_eq!(at(c_in + 5), parameter.value[5 * c_out + 1]);
+            n_checked += 1;
+        }
+    });
+    assert_eq!(n_checked, 9);
+    let tracked = tensors.tensor("conv1.1.num_batches_tracked").expect("a tensor of that name");
+    assert_eq!((tracked.dtype(), tracked.data()), (Dtype::I64, &9u64.to_le_bytes()[..]));
+}
+
+#[test]
+fn a_truncated_file_is_refused() {
+    let bytes = with_card(|_| {});
+    for len in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
+        assert!(refusal(&bytes[..len]).contains("not a whole safetensors file"), "{len} bytes");
+    }
+}
+
+#[test]
+fn a_card_that_does_not_fit_is_refused() {
+    assert!(refusal(&with_card(|card| card.format = 2)).contains("format is 2"));
+    assert!(refusal(&with_card(|card| card.channels = 2)).contains("channels is 2"));
+    assert!(refusal(&with_card(|card| card.width = 1 << 40)).contains("width"));
+    assert!(refusal(&with_card(|card| card.width = 16)).contains("conv1.0.weight"));
+    assert!(refusal(&with_card(|card| card.class_names.push("d".into()))).contains("classifier.weight"));
+    assert!(refusal(&with_card(|card| card.normalization.std[0] = 0.0)).contains("std"));
+    assert!(refusal(&with_card(|card| card.resize = 4)).contains("resize is 4"));
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_refused() {
+    let mut model = numbered();
+    model.for_each_parameter(&mut |parameter| {
+        if parameter.name == "conv2.0.bias" {
+            parameter.value[3] = f32::NAN;
+        }
+    });
+    let text = refusal(&to_bytes(&mut model, &card(), 9));
+    assert!(text.contains("conv2.0.bias") && text.contains("NaN at 3"), "{text}");
+}
+
+#[test]
+fn a_foreign_safetensors_file_is_refused() {
+    let foreign = safetensors::serialize(Vec::<(&str, TensorView<'_>)>::new(), None).expect("an empty file");
+    assert!(refusal(&foreign).contains("no key `roentgen`"));
+}

@@ -1,0 +1,142 @@
+//! What a run says about its data, its machine and its results.
+
+use roentgen_data::{Dataset, ImageSet, PartOrigin};
+
+use crate::cpu;
+use crate::metrics::{Confusion, PartMetrics};
+use crate::screen::{Screen, table};
+
+/// Classes up to which the confusion matrix is shown; `metrics.json` always has it.
+const MAX_SHOWN_CLASSES: usize = 24;
+
+/// Said under every test table.
+const CAUTION: &str = "Not a medical device. A high figure may come from where the pictures were taken \
+                       rather than from what they show.";
+
+/// Counts per part and class, and what the loader had to say.
+pub fn show_data(screen: &Screen, source: &str, data: &Dataset) {
+    screen.field("data", source);
+    let parts = [
+        ("train", &data.train, PartOrigin::Given),
+        ("val", &data.val, data.val_origin),
+        ("test", &data.test, data.test_origin),
+    ];
+    let mut rows = vec![vec![String::new(), "images".to_owned()]];
+    rows[0].extend(data.class_names.iter().cloned());
+    for (name, set, origin) in parts {
+        let split = if origin == PartOrigin::SplitOff { ", split off" } else { "" };
+        let mut row = vec![format!("{name}{split}"), set.len().to_string()];
+        row.extend(set.class_counts(data.class_names.len()).iter().map(ToString::to_string));
+        rows.push(row);
+    }
+    let mut lines = table(&rows);
+    // Many or long names: a class per line instead of a class per column.
+    if lines.iter().any(|line| line.chars().count() + 10 > screen.width()) {
+        lines = table(&transposed(rows));
+    }
+    for line in lines {
+        screen.line(&format!("          {line}"));
+    }
+    let n_bad = data.bad.len();
+    if n_bad > 0 {
+        screen.field("left out", &format!("{n_bad} unusable {}", if n_bad == 1 { "file" } else { "files" }));
+        for bad in &data.bad {
+            screen.line(&format!("          {}: {}", bad.path.display(), bad.reason));
+        }
+    }
+    for note in &data.notes {
+        screen.field("note", note);
+    }
+}
+
+fn transposed(rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let column = |index: usize| rows.iter().map(|row| row[index].clone()).collect();
+    (0..rows[0].len()).map(column).collect()
+}
+
+/// Threads and vector registers.
+pub fn show_machine(screen: &Screen, n_threads: usize) {
+    let threads = if n_threads == 1 { "thread" } else { "threads" };
+    screen.field("machine", &format!("{n_threads} {threads}, {}", cpu::vector_width()));
+}
+
+/// How the pictures look to the model.
+pub fn show_images(screen: &Screen, set: &ImageSet, resize: u32, size: u32, flip: bool) {
+    let colour = if set.channels() == 1 { "grey" } else { "colour" };
+    let flips = if flip { ", flipped at random" } else { "" };
+    let text = format!("{colour}, short side {resize} pixels, random {size}x{size} crops{flips}");
+    screen.field("images", &text);
+}
+
+/// Accuracy, recall and precision per class, confusion matrix.
+pub fn show_test(screen: &Screen, heading: &str, part: &PartMetrics) {
+    let PartMetrics { class_names, confusion } = part;
+    let (n, n_right) = (confusion.n(), confusion.n_right());
+    screen.line("");
+    let accuracy = format!("accuracy {}", percent(Some(confusion.accuracy())));
+    screen.field("test", &format!("{heading}: {} ({n_right} of {n} images)", screen.bold(&accuracy)));
+    screen.line("");
+    for line in class_table(class_names, confusion) {
+        screen.line(&format!("  {line}"));
+    }
+    if class_names.len() <= MAX_SHOWN_CLASSES {
+        screen.line("");
+        screen.line("  confusion: a row per true class, a column per answer");
+        for line in confusion_table(class_names, confusion, screen.width().saturating_sub(2)) {
+            screen.line(&format!("  {line}"));
+        }
+    }
+    screen.line("");
+    screen.field("caution", CAUTION);
+}
+
+fn class_table(class_names: &[String], confusion: &Confusion) -> Vec<String> {
+    let mut rows = vec![["class", "images", "recall", "precision"].map(str::to_owned).to_vec()];
+    for (class, name) in class_names.iter().enumerate() {
+        let n_images = confusion.n_of(class).to_string();
+        let (recall, precision) = (confusion.recall(class), confusion.precision(class));
+        rows.push(vec![name.clone(), n_images, percent(recall), percent(precision)]);
+    }
+    table(&rows)
+}
+
+/// The matrix with names over its columns, or with numbers where names don't fit into `width`.
+fn confusion_table(class_names: &[String], confusion: &Confusion, width: usize) -> Vec<String> {
+    let with_heads = |row_names: Vec<String>, column_names: Vec<String>| {
+        let mut rows = vec![[vec![String::new()], column_names].concat()];
+        for (name, counts) in row_names.into_iter().zip(confusion.rows()) {
+            rows.push(std::iter::once(name).chain(counts.iter().map(ToString::to_string)).collect());
+        }
+        table(&rows)
+    };
+    let lines = with_heads(class_names.to_vec(), class_names.to_vec());
+    if lines.iter().all(|line| line.chars().count() <= width) {
+        return lines;
+    }
+    let numbers: Vec<String> = (1..=class_names.len()).map(|number| number.to_string()).collect();
+    let numbered = numbers.iter().zip(class_names).map(|(number, name)| format!("{number} {name}"));
+    with_heads(numbered.collect(), numbers)
+}
+
+/// A share as a percentage; `-` where it is a share of nothing.
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_confusion_table_numbers_its_columns_where_names_do_not_fit() {
+        let names = ["Covid".to_owned(), "Viral Pneumonia".to_owned()];
+        let mut confusion = Confusion::new(2);
+        confusion.add(0, 1);
+        let wide = confusion_table(&names, &confusion, 80);
+        assert_eq!(wide[0], "                 Covid  Viral Pneumonia");
+        assert_eq!(wide[1], "Covid                0                1");
+        let narrow = confusion_table(&names, &confusion, 30);
+        assert_eq!(narrow[0], "                   1  2");
+        assert_eq!(narrow[1], "1 Covid            0  1");
+    }
+}

@@ -1,0 +1,136 @@
+//! The folder that a run leaves behind. Whole files are written so that a reader, or a power cut, sees either
+//! the old one or the new one: a temporary file in the same folder, fsync, rename, fsync of the folder.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::AppError;
+
+/// A run folder; it exists from [`RunFolder::create`] on.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+/// Where a run will be kept, before there is anything to keep.
+#[derive(Clone, Debug)]
+pub struct PlannedFolder {
+    path: PathBuf,
+}
+
+impl PlannedFolder {
+    /// Takes `--out`, or a name after date and time under `runs/`.
+    ///
+    /// # Errors
+    /// [`AppError::OutNotEmpty`] if something is there already. Nothing is created yet: a run that fails
+    /// before it has begun leaves no folder.
+    pub fn new(out: Option<&Path>) -> Result<Self, AppError> {
+        let Some(out) = out else {
+            let now = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
+            let names = std::iter::once(now.clone()).chain((2..).map(|count| format!("{now}_{count}")));
+            let mut paths = names.map(|name| Path::new("runs").join(name));
+            let path = paths.find(|path| !path.exists()).expect("an endless iterator");
+            return Ok(Self { path });
+        };
+        let is_free = match fs::read_dir(out) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if is_free { Ok(Self { path: out.into() }) } else { Err(AppError::OutNotEmpty { path: out.into() }) }
+    }
+
+    /// Creates the folder.
+    ///
+    /// # Errors
+    /// [`AppError::Write`].
+    pub fn create(self) -> Result<RunFolder, AppError> {
+        fs::create_dir_all(&self.path)
+            .map_err(|source| AppError::Write { path: self.path.clone(), source })?;
+        Ok(RunFolder { path: self.path })
+    }
+}
+
+impl RunFolder {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of one of its files.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Writes a whole file.
+    ///
+    /// # Errors
+    /// [`AppError::Write`].
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), AppError> {
+        let path = self.file(name);
+        write_whole(&self.path, &path, bytes).map_err(|source| AppError::Write { path, source })
+    }
+
+    /// Adds a line to a file, in one write.
+    ///
+    /// # Errors
+    /// [`AppError::Write`].
+    pub fn append_line(&self, name: &str, line: &str) -> Result<(), AppError> {
+        let path = self.file(name);
+        let append = || {
+            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+            file.write_all(format!("{line}\n").as_bytes())
+        };
+        append().map_err(|source| AppError::Write { path: path.clone(), source })
+    }
+}
+
+fn write_whole(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".tmp-");
+    // Readable for whoever the user's umask lets read; temporary files are private otherwise.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    // The new name is safe only when the folder is. Windows can't open folders, and needs it not.
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_in_use_is_refused_and_an_empty_one_taken() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let plan = |name: &str| PlannedFolder::new(Some(&parent.path().join(name)));
+        fs::create_dir(parent.path().join("empty")).expect("a folder");
+        fs::write(parent.path().join("file"), "x").expect("a file");
+        assert!(plan("empty").is_ok() && plan("new/deep").is_ok());
+        assert!(!parent.path().join("new").exists(), "planning must create nothing");
+        let run = plan("new/deep").and_then(PlannedFolder::create).expect("a run folder");
+        run.write("config.toml", b"seed = 1\n").expect("a written file");
+        for taken in ["file", "new/deep"] {
+            assert!(matches!(plan(taken), Err(AppError::OutNotEmpty { .. })), "{taken}");
+        }
+    }
+
+    #[test]
+    fn a_whole_file_replaces_the_old_one_and_leaves_nothing_beside_it() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let run =
+            PlannedFolder::new(Some(parent.path())).and_then(PlannedFolder::create).expect("a run folder");
+        run.write("m", b"first").expect("a written file");
+        run.write("m", b"second").expect("a written file");
+        run.append_line("log", "1").expect("a line");
+        run.append_line("log", "2").expect("a line");
+        assert_eq!(fs::read(run.file("m")).expect("a file"), b"second");
+        assert_eq!(fs::read_to_string(run.file("log")).expect("a file"), "1\n2\n");
+        assert_eq!(fs::read_dir(parent.path()).expect("a folder").count(), 2);
+    }
+}

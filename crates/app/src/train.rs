@@ -1,0 +1,338 @@
+//! `roentgen train`: load, normalise, train epoch by epoch, keep the best, test it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
+use roentgen_data::{Dataset, Normalization, class_weights_balanced, load_folder, phantom_dataset};
+use roentgen_layers::{ResNet9, ResNet9Config};
+use serde::Serialize;
+
+use crate::config::{ClassWeights, TrainConfig};
+use crate::error::AppError;
+use crate::evaluate::{Evaluation, evaluate};
+use crate::metrics::PartMetrics;
+use crate::model_file::{self, ModelCard};
+use crate::run_folder::{PlannedFolder, RunFolder};
+use crate::screen::{Screen, duration};
+use crate::trainer::{EpochReport, StepReport, Trainer};
+use crate::{phantom_films, report};
+
+/// The best epoch by the validation part.
+const BEST: &str = "model.safetensors";
+/// The last epoch.
+const LAST: &str = "model-last.safetensors";
+
+/// `metrics.json`.
+#[derive(Debug, Serialize)]
+struct Metrics {
+    val: Option<PartMetrics>,
+    test: Option<PartMetrics>,
+    train_images_per_s: f64,
+    train_seconds: f64,
+    epochs: usize,
+    best_epoch: usize,
+    n_parameters: usize,
+    seed: u64,
+    threads: usize,
+}
+
+/// A line of `log.jsonl`.
+#[derive(Debug, Serialize)]
+struct LogLine {
+    epoch: usize,
+    train_loss: f64,
+    train_accuracy: f64,
+    val_loss: Option<f64>,
+    val_accuracy: Option<f64>,
+    lr: f64,
+    seconds: f64,
+    images_per_s: f64,
+    best: bool,
+}
+
+/// What `--json` prints: the metrics, and where the rest is.
+#[derive(Debug, Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    metrics: &'a Metrics,
+    run: &'a Path,
+}
+
+/// Trains as `config` says, leaves a run folder at `out`, and shows both on the way.
+///
+/// # Errors
+/// Whatever makes settings or data unusable, before the run folder is made; then a loss that is no number, or
+/// a disk that is full.
+pub fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<(), AppError> {
+    let folder = PlannedFolder::new(out)?;
+    let data = load(config, screen)?;
+    let n_train = data.train.len();
+    check_smallest_batch(config, n_train)?;
+    let config = &config.decided(n_train);
+    let folder = folder.create()?;
+    folder.write("config.toml", config.to_toml().as_bytes())?;
+
+    let normalization = Normalization::of(&data.train);
+    let n_classes = data.class_names.len();
+    let architecture =
+        ResNet9Config { c_in: data.channels, n_classes, width: config.width, dropout: config.dropout as f32 };
+    let class_weights = match config.class_weights {
+        ClassWeights::None => None,
+        ClassWeights::Balanced => Some(class_weights_balanced(data.train.labels(), n_classes)),
+    };
+    let card = model_card(config, &data, &normalization);
+    let model = ResNet9::new(&architecture, config.seed);
+    let trainer = Trainer::new(config, model, normalization, class_weights, n_train);
+    show_plan(screen, config, &data, &architecture, folder.path());
+
+    let run = Run { config, data: &data, folder: &folder, screen };
+    let outcome = run.train(trainer, card)?;
+    let metrics = run.test(&outcome, &architecture)?;
+    let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
+    folder.write("metrics.json", (json + "\n").as_bytes())?;
+    if let Some(test) = &metrics.test {
+        let heading = format!("best epoch {} of {}", outcome.best_epoch, metrics.epochs);
+        report::show_test(screen, &heading, test);
+    }
+    let speed = format!("{:.0} images/s", metrics.train_images_per_s);
+    let took = duration(Duration::from_secs_f64(metrics.train_seconds));
+    screen.field("trained", &format!("in {took} at {speed}"));
+    screen.field("model", &folder.file(BEST).display().to_string());
+    screen.result(&Printed { metrics: &metrics, run: folder.path() });
+    Ok(())
+}
+
+/// The pictures, decoded and resized; shows what was found.
+fn load(config: &TrainConfig, screen: &Screen) -> Result<Dataset, AppError> {
+    let loading = screen.loading();
+    let options = config.load_options();
+    let (data, source) = if config.uses_phantom() {
+        let films = phantom_films::options(config.films, config.seed);
+        (phantom_dataset(&films, &options, &loading)?, phantom_films::describe(config.seed))
+    } else {
+        (load_folder(&config.data, &options, &loading)?, config.data.display().to_string())
+    };
+    drop(loading);
+    report::show_data(screen, &source, &data);
+    Ok(data)
+}
+
+/// Batch norm needs at least two numbers per channel, also after three poolings.
+fn check_smallest_batch(config: &TrainConfig, n_train: usize) -> Result<(), AppError> {
+    let smallest = n_train / n_train.div_ceil(config.batch());
+    let n_pixels = (config.size as usize / 8).pow(2);
+    if smallest * n_pixels < 2 {
+        return Err(AppError::BatchTooSmall { size: config.size, n_train });
+    }
+    Ok(())
+}
+
+fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalization) -> ModelCard {
+    // Nothing was split off to test on if a folder for that was given.
+    let test_fraction = if config.test.is_some() { 0.0 } else { config.test_fraction };
+    ModelCard {
+        format: ModelCard::current_format(),
+        class_names: data.class_names.clone(),
+        channels: data.channels,
+        resize: config.resize(),
+        size: config.size,
+        normalization: normalization.clone(),
+        width: config.width,
+        seed: config.seed,
+        val_fraction: config.val_fraction,
+        test_fraction,
+        fingerprint: (!config.uses_phantom()).then(|| data.fingerprint.clone()),
+        films: config.uses_phantom().then_some(config.films),
+        epoch: 0,
+    }
+}
+
+fn show_plan(screen: &Screen, config: &TrainConfig, data: &Dataset, model: &ResNet9Config, folder: &Path) {
+    let n_train = data.train.len();
+    let (epochs, batch) = (config.epochs(n_train), config.batch());
+    report::show_images(screen, &data.train, config.resize(), config.size, config.flip);
+    screen.field("model", &format!("ResNet9, {} parameters", thousands(model.n_parameters())));
+    report::show_machine(screen, config.threads());
+    let n_steps = n_train.div_ceil(batch);
+    let recipe = format!(
+        "{epochs} epochs of {n_steps} steps, batch {batch}; Adam, one cycle up to {}; weight decay {}; \
+         clip {}; seed {}",
+        config.max_lr, config.weight_decay, config.clip, config.seed
+    );
+    screen.field("recipe", &recipe);
+    screen.field("run", &folder.display().to_string());
+    screen.line("");
+}
+
+/// 6573120 as `6,573,120`.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
+    groups.iter().map(|group| String::from_utf8_lossy(group)).collect::<Vec<_>>().join(",")
+}
+
+/// What all parts of a run look at.
+struct Run<'a> {
+    config: &'a TrainConfig,
+    data: &'a Dataset,
+    folder: &'a RunFolder,
+    screen: &'a Screen,
+}
+
+/// What training leaves to the test.
+struct Outcome {
+    best_epoch: usize,
+    best_val: Option<Evaluation>,
+    train_seconds: f64,
+    images_per_s: f64,
+}
+
+impl Run<'_> {
+    /// All epochs. The best one by validation accuracy, ties by the lower loss, goes to [`BEST`] as soon as it
+    /// is known; without a validation part the last one is the best.
+    fn train(&self, mut trainer: Trainer, mut card: ModelCard) -> Result<Outcome, AppError> {
+        let Run { config, data, folder, screen } = self;
+        let (n_train, n_classes) = (data.train.len(), data.class_names.len());
+        let epochs = config.epochs(n_train);
+        let start = Instant::now();
+        let mut step_seconds = 0.0;
+        let mut best: Option<(usize, Option<Evaluation>)> = None;
+        let bar = screen.bar(trainer.n_steps());
+        screen.line(&screen.bold(&epoch_heading(screen.width())));
+        for epoch in 0..epochs {
+            bar.set_prefix(format!("epoch {}/{epochs}", epoch + 1));
+            let mut show = show_step(&bar, trainer.n_steps(), screen.width());
+            let trained = trainer.train_epoch(&data.train, epoch, &mut show);
+            let trained = trained.map_err(|divergence| divergence.into_error(config))?;
+            step_seconds += trained.seconds;
+
+            card.epoch = epoch + 1;
+            let val = (!data.val.is_empty()).then(|| {
+                evaluate(trainer.model(), &data.val, config.size as usize, &card.normalization, n_classes)
+            });
+            let is_best = best.as_ref().is_none_or(|(_, best)| is_better(val.as_ref(), best.as_ref()));
+            if is_best || epoch + 1 == epochs {
+                let n_steps = trainer.n_steps_done() as u64;
+                let bytes = model_file::to_bytes(trainer.model(), &card, n_steps);
+                if is_best {
+                    folder.write(BEST, &bytes)?;
+                }
+                if epoch + 1 == epochs {
+                    folder.write(LAST, &bytes)?;
+                }
+            }
+            self.log(epoch, &trained, val.as_ref(), is_best)?;
+            if is_best {
+                best = Some((epoch + 1, val));
+            }
+        }
+        bar.finish_and_clear();
+        let (best_epoch, best_val) = best.expect("a run has at least one epoch");
+        let images_per_s = (epochs * n_train) as f64 / step_seconds;
+        Ok(Outcome { best_epoch, best_val, train_seconds: start.elapsed().as_secs_f64(), images_per_s })
+    }
+
+    /// One line per epoch, in the log and on the screen.
+    fn log(
+        &self,
+        epoch: usize,
+        trained: &EpochReport,
+        val: Option<&Evaluation>,
+        best: bool,
+    ) -> Result<(), AppError> {
+        let line = LogLine {
+            epoch: epoch + 1,
+            train_loss: trained.loss,
+            train_accuracy: trained.accuracy,
+            val_loss: val.map(|val| val.loss),
+            val_accuracy: val.map(|val| val.confusion.accuracy()),
+            lr: trained.lr,
+            seconds: trained.seconds,
+            images_per_s: self.data.train.len() as f64 / trained.seconds,
+            best,
+        };
+        let json = serde_json::to_string(&line).expect("a log line is plain numbers");
+        self.folder.append_line("log.jsonl", &json)?;
+        self.screen.line(&epoch_line(&line, self.config.epochs(self.data.train.len()), self.screen.width()));
+        Ok(())
+    }
+
+    /// Tests the best model, read back from its file as `roentgen evaluate` reads it.
+    fn test(&self, outcome: &Outcome, architecture: &ResNet9Config) -> Result<Metrics, AppError> {
+        let (mut model, card) = model_file::read(&self.folder.file(BEST))?;
+        let part = |evaluation: &Evaluation| PartMetrics {
+            class_names: card.class_names.clone(),
+            confusion: evaluation.confusion.clone(),
+        };
+        let test = (!self.data.test.is_empty()).then(|| {
+            let n_classes = card.class_names.len();
+            part(&evaluate(&mut model, &self.data.test, card.size as usize, &card.normalization, n_classes))
+        });
+        Ok(Metrics {
+            val: outcome.best_val.as_ref().map(part),
+            test,
+            train_images_per_s: outcome.images_per_s,
+            train_seconds: outcome.train_seconds,
+            epochs: self.config.epochs(self.data.train.len()),
+            best_epoch: outcome.best_epoch,
+            n_parameters: architecture.n_parameters(),
+            seed: self.config.seed,
+            threads: self.config.threads(),
+        })
+    }
+}
+
+/// Whether `new` beats `best`: more right, or as many with a lower loss. Without a validation part every
+/// epoch beats the one before.
+fn is_better(new: Option<&Evaluation>, best: Option<&Evaluation>) -> bool {
+    match (new, best) {
+        (Some(new), Some(best)) => {
+            let (n_new, n_best) = (new.confusion.n_right(), best.confusion.n_right());
+            n_new > n_best || n_new == n_best && new.loss < best.loss
+        }
+        _ => true,
+    }
+}
+
+/// Columns from which on the wide line of an epoch fits.
+const WIDE: usize = 72;
+
+fn epoch_heading(width: usize) -> String {
+    let narrow = "  epoch    loss  val loss  val acc.";
+    if width < WIDE { narrow.to_owned() } else { format!("{narrow}        lr  images/s       time") }
+}
+
+fn epoch_line(line: &LogLine, epochs: usize, width: usize) -> String {
+    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    let epoch = format!("{}/{epochs}", line.epoch);
+    let val_loss = or_dash(line.val_loss.map(|loss| format!("{loss:.4}")));
+    let val_accuracy = or_dash(line.val_accuracy.map(|accuracy| format!("{:.1} %", 100.0 * accuracy)));
+    let narrow = format!("{epoch:>7}  {:>6.4}  {val_loss:>8}  {val_accuracy:>8}", line.train_loss);
+    let best = if line.best { "  best" } else { "" };
+    if width < WIDE {
+        return narrow + best;
+    }
+    let time = duration(Duration::from_secs_f64(line.seconds));
+    format!("{narrow}  {:>8.6}  {:>8.0}  {time:>9}{best}", line.lr, line.images_per_s)
+}
+
+/// Tells the bar of every step: loss, learning rate, speed and time left, as far as there is room.
+fn show_step(bar: &ProgressBar, n_steps: usize, width: usize) -> impl FnMut(StepReport) {
+    let start = Instant::now();
+    let (mut n_images, mut n_done) = (0, 0);
+    move |report| {
+        n_images += report.n_images;
+        n_done += 1;
+        let seconds = start.elapsed().as_secs_f64();
+        let left =
+            duration(Duration::from_secs_f64(seconds / n_done as f64 * (n_steps - report.step) as f64));
+        bar.set_position(report.step as u64);
+        bar.set_message(if width < WIDE {
+            format!("loss {:.3}  {left} left", report.loss)
+        } else {
+            let speed = n_images as f64 / seconds;
+            format!("loss {:.3}  lr {:.4}  {speed:.0} images/s  {left} left", report.loss, report.lr)
+        });
+    }
+}
