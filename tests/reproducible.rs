@@ -1,0 +1,95 @@
+//! The weights after two epochs are the same, bit for bit, with any number of threads.
+#![forbid(unsafe_code)]
+
+use ndarray::Array4;
+use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
+use roentgen_optim::{Adam, AdamConfig, Clip, OneCycle, sum_of_squares};
+use roentgen_tensor::rng::{CounterRng, Purpose};
+
+/// Images of each step of an epoch: two sizes, the larger one first, as the loader cuts them.
+const BATCHES: [usize; 3] = [27, 26, 26];
+const EPOCHS: usize = 2;
+/// Odd, so that pools leave pixels out and tiles are cut.
+const SIZE: usize = 19;
+const N_CLASSES: u32 = 3;
+
+/// Everything that a run produces, as bits: the losses, then parameters and running statistics by name.
+#[derive(Debug, PartialEq)]
+struct Trained {
+    losses: Vec<u32>,
+    tensors: Vec<(String, Vec<u32>)>,
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// The recipe on random images, in a pool of `n_threads`.
+fn train(seed: u64, clip: Clip, n_threads: usize) -> Trained {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().expect("a thread pool");
+    pool.install(|| {
+        // 16 channels and more: Winograd and im2col both serve, and filters make several tasks.
+        let config = ResNet9Config { c_in: 1, n_classes: N_CLASSES as usize, width: 16, dropout: 0.2 };
+        let mut model = ResNet9::new(&config, seed);
+        let schedule = OneCycle::new(0.01, EPOCHS * BATCHES.len());
+        let mut adam = Adam::new(AdamConfig { clip, ..AdamConfig::default() });
+        let loss_head = LossHead { class_weights: Some(vec![0.5, 1.0, 2.0]), label_smoothing: 0.1 };
+        let mut grad = Array4::zeros((0, 0, 0, 0));
+        let mut losses = Vec::new();
+        for step in 0..schedule.total_steps() {
+            let n = BATCHES[step % BATCHES.len()];
+            // The data is the same for every seed: what differs is the model, and what it drops.
+            let mut rng = CounterRng::new(0, Purpose::Synthetic, step as u64, 6);
+            let x = Array4::from_shape_simple_fn((n, SIZE, SIZE, 1), || rng.normal());
+            let labels: Vec<u32> = (0..n).map(|_| rng.below(N_CLASSES)).collect();
+
+            model.for_each_parameter(&mut |parameter| parameter.zero_grad());
+            let logits = model.forward(&x, Pass::Train { seed, step: step as u64 });
+            losses.push(loss_head.forward_backward(logits, &labels, &mut grad));
+            model.backward(&x, &mut grad);
+            let mut squares = 0.0;
+            model.for_each_parameter(&mut |parameter| squares += sum_of_squares(&parameter.grad));
+            adam.begin_step(schedule.at(step), Some(squares.sqrt()));
+            let mut index = 0;
+            model.for_each_parameter(&mut |parameter| {
+                adam.update(index, parameter);
+                index += 1;
+            });
+        }
+        assert!(losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
+
+        let mut tensors = Vec::new();
+        model.for_each_parameter(&mut |p| tensors.push((p.name.clone(), bits(&p.value))));
+        model.for_each_buffer(&mut |b| tensors.push((b.name.clone(), bits(&b.value))));
+        Trained { losses: bits(&losses), tensors }
+    })
+}
+
+/// Names the first thing that differs instead of printing hundreds of thousands of numbers.
+fn assert_same(found: &Trained, expected: &Trained, what: &str) {
+    assert_eq!(found.losses, expected.losses, "losses with {what}");
+    assert_eq!(found.tensors.len(), expected.tensors.len());
+    assert!(!found.tensors.is_empty());
+    for ((name, found), (_, expected)) in found.tensors.iter().zip(&expected.tensors) {
+        let at = found.iter().zip(expected).position(|(a, b)| a != b);
+        assert!(found.len() == expected.len() && at.is_none(), "{name} differs at {at:?} with {what}");
+    }
+}
+
+#[test]
+fn weights_do_not_depend_on_the_number_of_threads() {
+    for clip in [Clip::Value(0.1), Clip::Norm(1.0)] {
+        let expected = train(0, clip, 1);
+        for n_threads in 2..=4 {
+            assert_same(&train(0, clip, n_threads), &expected, &format!("{n_threads} threads, {clip:?}"));
+        }
+    }
+}
+
+#[test]
+fn another_seed_gives_other_weights() {
+    let (one, other) = (train(0, Clip::Value(0.1), 2), train(1, Clip::Value(0.1), 2));
+    for ((name, a), (_, b)) in one.tensors.iter().zip(&other.tensors) {
+        assert_ne!(a, b, "{name}");
+    }
+}
