@@ -4,6 +4,7 @@
 //! |---|---|
 //! | What can be decided, and what is the default? | [`config`] |
 //! | What happens in a step? | [`step`], [`trainer`] |
+//! | Which epoch is kept? | [`best_epoch`] |
 //! | How fast is it? | [`bench`] |
 //! | What happens in a run, and what does it leave behind? | [`train`], [`run_folder`] |
 //! | How are the figures computed? | [`evaluate`], [`metrics`] |
@@ -24,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod best_epoch;
 pub mod cli;
 pub mod config;
 pub mod cpu;

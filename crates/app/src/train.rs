@@ -8,6 +8,7 @@ use roentgen_data::{Dataset, Normalization, class_weights_balanced, load_folder,
 use roentgen_layers::{ResNet9, ResNet9Config};
 use serde::Serialize;
 
+use crate::best_epoch::BestEpoch;
 use crate::config::{ClassWeights, TrainConfig};
 use crate::error::AppError;
 use crate::evaluate::{Evaluation, evaluate};
@@ -18,7 +19,7 @@ use crate::screen::{Screen, duration};
 use crate::trainer::{EpochReport, StepReport, Trainer};
 use crate::{phantom_films, report};
 
-/// The best epoch by the validation part.
+/// The best epoch by the validation part, as [`BestEpoch`] has it.
 const BEST: &str = "model.safetensors";
 /// The last epoch.
 const LAST: &str = "model-last.safetensors";
@@ -189,15 +190,14 @@ struct Outcome {
 }
 
 impl Run<'_> {
-    /// All epochs. The best one by validation accuracy, ties by the lower loss, goes to [`BEST`] as soon as it
-    /// is known; without a validation part the last one is the best.
+    /// All epochs. The one that [`BestEpoch`] keeps goes to [`BEST`] as soon as it is known.
     fn train(&self, mut trainer: Trainer, mut card: ModelCard) -> Result<Outcome, AppError> {
         let Run { config, data, folder, screen } = self;
         let (n_train, n_classes) = (data.train.len(), data.class_names.len());
         let epochs = config.epochs(n_train);
         let start = Instant::now();
         let mut step_seconds = 0.0;
-        let mut best: Option<(usize, Option<Evaluation>)> = None;
+        let (mut best_epoch, mut best) = (BestEpoch::default(), None);
         let bar = screen.bar(trainer.n_steps());
         screen.line(&screen.bold(&epoch_heading(screen.width())));
         for epoch in 0..epochs {
@@ -211,7 +211,7 @@ impl Run<'_> {
             let val = (!data.val.is_empty()).then(|| {
                 evaluate(trainer.model(), &data.val, config.size as usize, &card.normalization, n_classes)
             });
-            let is_best = best.as_ref().is_none_or(|(_, best)| is_better(val.as_ref(), best.as_ref()));
+            let is_best = best_epoch.keeps(val.as_ref().map(|val| &val.confusion));
             if is_best || epoch + 1 == epochs {
                 let n_steps = trainer.n_steps_done() as u64;
                 let bytes = model_file::to_bytes(trainer.model(), &card, n_steps);
@@ -280,18 +280,6 @@ impl Run<'_> {
             seed: self.config.seed,
             threads: self.config.threads(),
         })
-    }
-}
-
-/// Whether `new` beats `best`: more right, or as many with a lower loss. Without a validation part every
-/// epoch beats the one before.
-fn is_better(new: Option<&Evaluation>, best: Option<&Evaluation>) -> bool {
-    match (new, best) {
-        (Some(new), Some(best)) => {
-            let (n_new, n_best) = (new.confusion.n_right(), best.confusion.n_right());
-            n_new > n_best || n_new == n_best && new.loss < best.loss
-        }
-        _ => true,
     }
 }
 

@@ -1,0 +1,251 @@
+//! The program as a user meets it: what it does, and what it says when it can't.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn roentgen(args: &[&str], folder: &Path) -> Output {
+    let mut command = Command::cargo_bin("roentgen").expect("cargo builds the program for its tests");
+    command.args(args).current_dir(folder).output().expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A small training run; returns what it printed as JSON.
+fn train(args: &[&str], folder: &Path) -> Value {
+    let fixed = ["train", "--width", "8", "--epochs", "1", "--quiet", "--json"];
+    let output = roentgen(&[&fixed, args].concat(), folder);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else")
+}
+
+/// Writes grey pictures of noise: `counts` of them in each class folder of `part`.
+fn write_pictures(root: &Path, part: &str, counts: &[(&str, u32)]) {
+    for (class_idx, (class, count)) in counts.iter().enumerate() {
+        let folder = root.join(part).join(class);
+        fs::create_dir_all(&folder).unwrap();
+        for i in 0..*count {
+            let mut state = 1 + i * 7 + class_idx as u32 * 1000;
+            let picture = image::GrayImage::from_fn(40, 36, |_, _| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                image::Luma([(state >> 24) as u8])
+            });
+            picture.save(folder.join(format!("film{i:02}.png"))).unwrap();
+        }
+    }
+}
+
+/// Runs a command that must fail with `code`, say each of `words` in one line, and leave nothing behind.
+fn refuses(args: &[&str], code: i32, words: &[&str], folder: &Path) {
+    let before = fs::read_dir(folder).unwrap().count();
+    let output = roentgen(args, folder);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{args:?} does not say {word:?}: {said}");
+    }
+    assert!(!said.contains("panicked"), "{said}");
+    assert_eq!(fs::read_dir(folder).unwrap().count(), before, "{args:?} left something behind");
+}
+
+#[test]
+fn train_leaves_a_whole_run_and_evaluate_gives_its_figures_again() {
+    let folder = TempDir::new().unwrap();
+    let printed = train(&["--films", "48", "--out", "run"], folder.path());
+    let run = folder.path().join("run");
+
+    let metrics: Value = serde_json::from_slice(&fs::read(run.join("metrics.json")).unwrap()).unwrap();
+    for key in ["train_images_per_s", "train_seconds", "epochs", "seed", "threads"] {
+        assert!(metrics[key].is_number(), "{key} in {metrics}");
+    }
+    for part in ["val", "test"] {
+        let figures = &metrics[part];
+        let n = figures["n"].as_u64().unwrap();
+        let rows = figures["confusion"].as_array().unwrap();
+        let counts = rows.iter().flat_map(|row| row.as_array().unwrap()).map(|c| c.as_u64().unwrap());
+        assert!(n > 0 && counts.sum::<u64>() == n, "{figures}");
+        let accuracy = figures["accuracy"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&accuracy));
+        for class in ["covid", "normal", "pneumonia"] {
+            let class = &figures["per_class"][class];
+            assert!(class["n"].is_number() && class["recall"].is_number(), "{class}");
+            assert!(class.get("precision").is_some(), "{class}");
+        }
+    }
+    assert_eq!(printed["test"], metrics["test"]);
+    let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
+    assert_eq!(log.lines().count(), 1);
+    let line: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    assert!(line["train_loss"].is_number() && line["images_per_s"].is_number());
+    assert!(run.join("model.safetensors").exists() && run.join("model-last.safetensors").exists());
+
+    let args = ["evaluate", "--model", "run/model.safetensors", "--quiet", "--json"];
+    let output = roentgen(&args, folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let again: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(again["test"], metrics["test"]);
+    assert_eq!(again["val"], metrics["val"]);
+}
+
+#[test]
+fn a_config_repeats_its_run_to_the_bit_at_any_number_of_threads() {
+    let folder = TempDir::new().unwrap();
+    train(&["--films", "40", "--seed", "5", "--threads", "2", "--out", "a"], folder.path());
+    let args = ["train", "--config", "a/config.toml", "--threads", "3", "--out", "b", "--quiet"];
+    let output = roentgen(&args, folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let read = |run: &str| fs::read(folder.path().join(run).join("model.safetensors")).unwrap();
+    assert!(read("a") == read("b"), "the weights differ");
+    train(&["--films", "40", "--seed", "6", "--out", "c"], folder.path());
+    assert!(read("a") != read("c"), "another seed gives other weights");
+}
+
+#[test]
+fn a_folder_of_pictures_is_trained_on_and_evaluated() {
+    let folder = TempDir::new().unwrap();
+    write_pictures(folder.path(), "films", &[("ill", 24), ("well", 20)]);
+    let printed = train(&["--data", "films", "--out", "run"], folder.path());
+    assert!(printed["val"]["n"].as_u64().unwrap() >= 2);
+    let args = ["evaluate", "--model", "run/model.safetensors", "--data", "films", "--quiet", "--json"];
+    let output = roentgen(&args, folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let again: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(again["test"], printed["test"]);
+}
+
+#[test]
+fn plain_output_has_a_line_per_epoch_and_the_test_table() {
+    let folder = TempDir::new().unwrap();
+    let args = ["train", "--films", "40", "--width", "8", "--epochs", "2", "--out", "run"];
+    let output = roentgen(&args, folder.path());
+    let shown = text(&output.stdout);
+    assert!(output.status.success());
+    for word in ["1/2", "2/2", "recall", "precision", "confusion", "threads", "parameters", "pneumonia"] {
+        assert!(shown.contains(word), "no {word:?} in {shown}");
+    }
+    assert!(
+        !shown.contains('\r') && !shown.contains('\u{1b}'),
+        "plain lines where the output is no terminal"
+    );
+}
+
+#[test]
+fn data_phantom_writes_a_folder_that_trains() {
+    let folder = TempDir::new().unwrap();
+    let args = ["data", "phantom", "--out", "films", "--films", "30", "--quiet"];
+    assert!(roentgen(&args, folder.path()).status.success());
+    let printed = train(&["--data", "films", "--out", "run"], folder.path());
+    assert!(printed["test"]["n"].as_u64().unwrap() > 0);
+    refuses(&args, 1, &["films", "empty"], folder.path());
+}
+
+#[test]
+fn bad_files_stop_the_run_with_all_of_them_listed() {
+    let folder = TempDir::new().unwrap();
+    write_pictures(folder.path(), "films", &[("ill", 12), ("well", 12)]);
+    let ill = folder.path().join("films/ill");
+    let whole = fs::read(ill.join("film00.png")).unwrap();
+    fs::write(ill.join("cut.png"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(ill.join("empty.png"), b"").unwrap();
+    fs::write(ill.join("text.jpg"), b"this is no picture").unwrap();
+    // A header that claims a picture of 60,000 x 60,000 pixels.
+    let mut huge = whole.clone();
+    huge[16..24].copy_from_slice(&[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]);
+    fs::write(ill.join("huge.png"), &huge).unwrap();
+    let names = ["cut.png", "empty.png", "text.jpg", "huge.png", "--skip-bad"];
+    refuses(&["train", "--data", "films", "--out", "run"], 1, &names, folder.path());
+
+    let args = ["train", "--data", "films", "--skip-bad", "--width", "8", "--epochs", "1", "--out", "run"];
+    let output = roentgen(&args, folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("4 unusable files"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn unusable_folders_are_refused() {
+    let folder = TempDir::new().unwrap();
+    refuses(&["train", "--data", "nowhere", "--out", "run"], 1, &["nowhere", "not exist"], folder.path());
+    fs::create_dir(folder.path().join("bare")).unwrap();
+    refuses(&["train", "--data", "bare", "--out", "run"], 1, &["bare"], folder.path());
+    write_pictures(folder.path(), "single", &[("ill", 3)]);
+    refuses(&["train", "--data", "single", "--out", "run"], 1, &["one class"], folder.path());
+    write_pictures(folder.path(), "hollow", &[("ill", 3), ("well", 0)]);
+    refuses(&["train", "--data", "hollow", "--out", "run"], 1, &["well"], folder.path());
+    fs::write(folder.path().join("file"), b"x").unwrap();
+    refuses(&["train", "--data", "file", "--out", "run"], 1, &["file"], folder.path());
+}
+
+#[test]
+fn small_pictures_are_scaled_up_with_a_note() {
+    let folder = TempDir::new().unwrap();
+    write_pictures(folder.path(), "films", &[("ill", 12), ("well", 12)]);
+    let tiny = image::GrayImage::from_pixel(10, 9, image::Luma([90]));
+    tiny.save(folder.path().join("films/ill/tiny.png")).unwrap();
+    let args = ["train", "--data", "films", "--width", "8", "--epochs", "1", "--out", "run"];
+    let output = roentgen(&args, folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("scaled up"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn wrong_settings_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    for (flag, value) in [
+        ("--epochs", "0"),
+        ("--batch", "0"),
+        ("--size", "4"),
+        ("--max-lr", "0"),
+        ("--max-lr", "NaN"),
+        ("--weight-decay", "-1"),
+        ("--threads", "0"),
+        ("--clip", "value:-1"),
+        ("--clip", "hard"),
+        ("--class-weights", "some"),
+        ("--val-fraction", "0.9"),
+        ("--seed", "many"),
+    ] {
+        let name = flag.trim_start_matches("--");
+        refuses(&["train", flag, value, "--films", "30", "--out", "run"], 2, &[name, value], here);
+    }
+    refuses(&["train", "--resize", "20", "--films", "30", "--out", "run"], 2, &["resize", "20"], here);
+    refuses(&["train", "--colour"], 2, &["--colour"], here);
+    refuses(&["tarin"], 2, &["train"], here);
+    fs::write(here.join("run.toml"), "epochs = 3\nepoch = 4\n").unwrap();
+    refuses(&["train", "--config", "run.toml", "--out", "run"], 2, &["run.toml", "line 2", "epoch"], here);
+    refuses(&["train", "--config", "gone.toml", "--out", "run"], 2, &["gone.toml"], here);
+    fs::create_dir(here.join("full")).unwrap();
+    fs::write(here.join("full/precious"), b"x").unwrap();
+    refuses(&["train", "--films", "30", "--out", "full"], 2, &["full", "--out"], here);
+    assert_eq!(fs::read(here.join("full/precious")).unwrap(), b"x");
+}
+
+#[test]
+fn a_file_that_is_no_model_is_refused() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("m.safetensors"), b"not a model").unwrap();
+    refuses(&["evaluate", "--model", "m.safetensors"], 1, &["m.safetensors", "not a model"], folder.path());
+    refuses(&["evaluate", "--model", "gone.safetensors"], 1, &["gone.safetensors"], folder.path());
+}
+
+#[test]
+fn help_teaches_each_command() {
+    let folder = TempDir::new().unwrap();
+    for (command, words) in [
+        ("train", ["--data", "--max-lr", "--class-weights", "Examples"]),
+        ("evaluate", ["--model", "--data", "--json", "Examples"]),
+        ("bench", ["--size", "--channels", "--threads", "--json"]),
+    ] {
+        let output = roentgen(&[command, "--help"], folder.path());
+        let shown = text(&output.stdout);
+        assert!(output.status.success());
+        assert!(words.iter().all(|word| shown.contains(word)), "{shown}");
+    }
+}
