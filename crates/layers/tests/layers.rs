@@ -1,0 +1,411 @@
+//! How the layers behave and how they are wired. (That the kernels under them compute the right numbers is tested
+//! in `roentgen-tensor`; that the whole network does, in the workspace's tests.)
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+
+use ndarray::{Array4, ArrayView4, Axis, Slice, concatenate};
+use roentgen_layers::{
+    BatchNorm2d, Conv2d, Dropout, GlobalMaxPool2d, Initializer, Layer, Linear, LossHead, MIN_SIZE, MaxPool2d,
+    Pass, Relu, ResNet9, ResNet9Config, Residual, Sequential, resize,
+};
+use roentgen_tensor::batch_norm::{
+    Activation, ChannelStatistics, Running, batch_norm_backward, batch_norm_forward, batch_norm_statistics,
+};
+use roentgen_tensor::conv2d::{
+    Conv2dGeometry, conv2d_backward_bias, conv2d_backward_input, conv2d_backward_weight, conv2d_forward,
+};
+use roentgen_tensor::parameter::{Buffer, Parameter};
+use roentgen_tensor::rng::{CounterRng, Purpose};
+
+const TRAIN: Pass = Pass::Train { seed: 3, step: 0 };
+
+fn random(shape: (usize, usize, usize, usize), seed: u64) -> Array4<f32> {
+    let mut rng = CounterRng::new(seed, Purpose::Synthetic, 0, 5);
+    Array4::from_shape_simple_fn(shape, || rng.range(-1.0, 1.0))
+}
+
+fn bits<'a>(values: impl IntoIterator<Item = &'a f32>) -> Vec<u32> {
+    values.into_iter().map(|value| value.to_bits()).collect()
+}
+
+fn slice(array: &Array4<f32>) -> &[f32] {
+    array.as_slice().unwrap()
+}
+
+/// The images `range` of a batch.
+fn images(x: &Array4<f32>, range: Range<usize>) -> ArrayView4<'_, f32> {
+    x.slice_axis(Axis(0), Slice::from(range))
+}
+
+/// Forward and backward of one layer: the output and the gradient of `x`, both NaN before.
+fn both_passes(layer: &mut impl Layer, x: &Array4<f32>, up: &Array4<f32>) -> (Array4<f32>, Array4<f32>) {
+    let mut y = Array4::from_elem(layer.out_shape(x.dim().into()), f32::NAN);
+    layer.forward(x, &mut y, TRAIN);
+    let mut grad_x = Array4::from_elem(x.dim(), f32::NAN);
+    layer.backward(x, &y, &mut up.clone(), Some(&mut grad_x));
+    (y, grad_x)
+}
+
+/// Values and gradients of all parameters, in order.
+fn parameters(layer: &mut impl Layer) -> Vec<Parameter> {
+    let mut all = Vec::new();
+    layer.for_each_parameter(&mut |parameter| all.push(parameter.clone()));
+    all
+}
+
+/// The numbers that a model is made of, parameters and buffers.
+fn model_bits(model: &mut ResNet9) -> Vec<u32> {
+    let mut all = Vec::new();
+    model.for_each_parameter(&mut |parameter| all.extend(bits(&parameter.value)));
+    model.for_each_buffer(&mut |buffer| all.extend(bits(&buffer.value)));
+    all
+}
+
+/// Gives every parameter random values: gamma 1 and beta 0 hide mistakes.
+fn randomise(layer: &mut impl Layer, seed: u64) {
+    let mut rng = CounterRng::new(seed, Purpose::Synthetic, 1, 5);
+    layer.for_each_parameter(&mut |parameter| parameter.value.fill_with(|| rng.range(-1.0, 1.0)));
+}
+
+/// A small ResNet9 whose running statistics are no longer the initial ones.
+fn used_model(config: &ResNet9Config) -> ResNet9 {
+    let mut model = ResNet9::new(config, 1);
+    model.forward(&random((6, 11, 9, config.c_in), 2), TRAIN);
+    model
+}
+
+fn small(width: usize) -> ResNet9Config {
+    ResNet9Config { c_in: 1, n_classes: 3, width, dropout: 0.2 }
+}
+
+#[test]
+fn batch_norm_with_relu_equals_batch_norm_then_relu() {
+    // 630 rows: more than one task of the kernel.
+    let shape = (3, 15, 14, 19);
+    let (x, up) = (random(shape, 10), random(shape, 11));
+    let mut fused = BatchNorm2d::with_relu("bn", 19);
+    let mut apart = Sequential::new().then(BatchNorm2d::new("bn", 19)).then(Relu);
+    randomise(&mut fused, 12);
+    randomise(&mut apart, 12);
+    let (y, grad_x) = both_passes(&mut fused, &x, &up);
+    let (y_apart, grad_x_apart) = both_passes(&mut apart, &x, &up);
+    assert_eq!(bits(&y), bits(&y_apart));
+    assert_eq!(bits(&grad_x), bits(&grad_x_apart));
+    assert!(y.iter().any(|y| *y == 0.0) && y.iter().any(|y| *y > 0.0));
+    for (a, b) in parameters(&mut fused).iter().zip(parameters(&mut apart)) {
+        assert_eq!(bits(&a.grad), bits(&b.grad), "{}", a.name);
+    }
+    let mut buffers = Vec::new();
+    fused.for_each_buffer(&mut |buffer| buffers.push(bits(&buffer.value)));
+    apart
+        .for_each_buffer(&mut |buffer| assert_eq!(buffers.remove(0), bits(&buffer.value), "{}", buffer.name));
+    assert!(buffers.is_empty());
+}
+
+/// A block of convolution, batch norm and ReLU, straight from the kernels.
+struct HandMade {
+    y: Vec<f32>,
+    grad_x: Vec<f32>,
+    /// Of filter, bias, gamma and beta.
+    grads: [Vec<f32>; 4],
+}
+
+fn hand_made_block(x: &Array4<f32>, up: &[f32], weights: &[Parameter]) -> HandMade {
+    let (n, h, w, c_in) = x.dim();
+    let [weight, bias, gamma, beta] = [0, 1, 2, 3].map(|i| &weights[i].value[..]);
+    let c = bias.len();
+    let g = Conv2dGeometry::new(n, h, w, c_in, c);
+    let mut conv = vec![f32::NAN; g.y_len()];
+    conv2d_forward(&g, slice(x), weight, bias, &mut conv);
+    let (mut statistics, mut mean, mut var) = (ChannelStatistics::default(), vec![0.0; c], vec![1.0; c]);
+    let mut running = Running { mean: &mut mean, var: &mut var, momentum: 0.1 };
+    batch_norm_statistics(&conv, 1e-5, &mut running, &mut statistics);
+    let mut y = vec![f32::NAN; conv.len()];
+    batch_norm_forward(&conv, &statistics, (gamma, beta), Activation::Relu, &mut y);
+
+    let mut grad = up.to_vec();
+    let mut grads = [0, 1, 2, 3].map(|i| vec![0.0; weights[i].value.len()]);
+    let [grad_weight, grad_bias, grad_gamma, grad_beta] = &mut grads;
+    batch_norm_backward(
+        (&conv, &y),
+        &statistics,
+        gamma,
+        Activation::Relu,
+        &mut grad,
+        (grad_gamma, grad_beta),
+    );
+    conv2d_backward_bias(&grad, grad_bias);
+    conv2d_backward_weight(&g, slice(x), &grad, grad_weight);
+    let mut grad_x = vec![f32::NAN; x.len()];
+    conv2d_backward_input(&g, &grad, weight, &mut grad_x);
+    HandMade { y, grad_x, grads }
+}
+
+fn block(c_in: usize, c_out: usize) -> Sequential {
+    Sequential::new()
+        .then(Conv2d::new(&mut Initializer::new(4), "0", c_in, c_out))
+        .then(BatchNorm2d::with_relu("1", c_out))
+}
+
+#[test]
+fn sequential_chains_its_layers() {
+    let (x, up) = (random((2, 9, 7, 3), 20), random((2, 9, 7, 5), 21));
+    let mut chain = block(3, 5);
+    randomise(&mut chain, 22);
+    let expected = hand_made_block(&x, slice(&up), &parameters(&mut chain));
+    let (y, grad_x) = both_passes(&mut chain, &x, &up);
+    assert_eq!(bits(&y), bits(&expected.y));
+    assert_eq!(bits(&grad_x), bits(&expected.grad_x));
+    let found = parameters(&mut chain);
+    assert_eq!(found.len(), 4);
+    for (parameter, expected) in found.iter().zip(&expected.grads) {
+        assert_eq!(bits(&parameter.grad), bits(expected), "{}", parameter.name);
+    }
+}
+
+#[test]
+fn residual_adds_its_input_and_both_gradients() {
+    let (x, up) = (random((2, 6, 5, 4), 30), random((2, 6, 5, 4), 31));
+    let mut residual = Residual::around(block(4, 4));
+    randomise(&mut residual, 32);
+    let body = hand_made_block(&x, slice(&up), &parameters(&mut residual));
+    let (y, grad_x) = both_passes(&mut residual, &x, &up);
+    let sum = |a: &[f32], b: &Array4<f32>| a.iter().zip(b).map(|(a, b)| a + b).collect::<Vec<_>>();
+    assert_eq!(bits(&y), bits(&sum(&body.y, &x)));
+    assert_eq!(bits(&grad_x), bits(&sum(&body.grad_x, &up)));
+    for (parameter, expected) in parameters(&mut residual).iter().zip(&body.grads) {
+        assert_eq!(bits(&parameter.grad), bits(expected), "{}", parameter.name);
+    }
+}
+
+#[test]
+fn gradients_of_parameters_add_up_and_those_of_inputs_do_not() {
+    let (x, up) = (random((2, 4, 4, 3), 40), random((2, 4, 4, 5), 41));
+    let mut layer = Linear::new(&mut Initializer::new(4), "linear", 3, 5);
+    let (_, grad_x) = both_passes(&mut layer, &x, &up);
+    let once = parameters(&mut layer);
+    let (_, grad_x_again) = both_passes(&mut layer, &x, &up);
+    assert_eq!(bits(&grad_x), bits(&grad_x_again));
+    for (once, twice) in once.iter().zip(parameters(&mut layer)) {
+        for (once, twice) in once.grad.iter().zip(&twice.grad) {
+            assert!((2.0 * once - twice).abs() <= 1e-5 * once.abs().max(1.0), "{once} and {twice}");
+        }
+    }
+}
+
+#[test]
+fn dropout_is_decided_by_seed_and_step_and_is_off_in_evaluation() {
+    let x = random((50, 1, 1, 40), 50).mapv(|v| v + 2.0);
+    let mut layer = Dropout::new(0.2);
+    let mut run = |pass| {
+        let mut y = Array4::from_elem(x.dim(), f32::NAN);
+        layer.forward(&x, &mut y, pass);
+        y
+    };
+    assert_eq!(bits(&run(Pass::Eval)), bits(&x));
+    let y = run(Pass::Train { seed: 1, step: 7 });
+    assert_eq!(bits(&y), bits(&run(Pass::Train { seed: 1, step: 7 })));
+    assert_ne!(bits(&y), bits(&run(Pass::Train { seed: 1, step: 8 })));
+    assert_ne!(bits(&y), bits(&run(Pass::Train { seed: 2, step: 7 })));
+
+    let dropped = y.iter().filter(|y| **y == 0.0).count();
+    assert!((340..460).contains(&dropped), "{dropped} of 2000 dropped");
+    for (y, x) in y.iter().zip(&x) {
+        assert!(*y == 0.0 || (y - 1.25 * x).abs() <= 1e-5, "{x} became {y}");
+    }
+    // The gradient goes through what was kept, and grows alike.
+    let (y, grad_x) = both_passes(&mut layer, &x, &Array4::ones(x.dim()));
+    for (y, grad) in y.iter().zip(&grad_x) {
+        assert_eq!(*grad, if *y == 0.0 { 0.0 } else { 1.25 });
+    }
+}
+
+#[test]
+fn evaluation_normalises_with_running_statistics() {
+    let mut layer = BatchNorm2d::new("bn", 3);
+    randomise(&mut layer, 60);
+    let mut buffers = Vec::new();
+    layer.for_each_buffer(&mut |buffer| {
+        let fresh = if buffer.name.ends_with("var") { [0.5, 1.5, 4.0] } else { [0.1, -0.2, 0.3] };
+        buffer.value.copy_from_slice(&fresh);
+        buffers.push(buffer.value.clone());
+    });
+    let affine = parameters(&mut layer);
+    let x = random((2, 3, 3, 3), 61);
+    let mut y = Array4::from_elem(x.dim(), f32::NAN);
+    layer.forward(&x, &mut y, Pass::Eval);
+    for ((index, x), y) in x.indexed_iter().zip(&y) {
+        let c = index.3;
+        let normal = (x - buffers[0][c]) / (buffers[1][c] + 1e-5).sqrt();
+        let expected = affine[0].value[c] * normal + affine[1].value[c];
+        assert!((y - expected).abs() <= 1e-6 * expected.abs().max(1.0), "{y} against {expected}");
+    }
+}
+
+#[test]
+fn evaluation_changes_nothing_and_training_updates_every_running_statistic() {
+    let mut model = used_model(&small(8));
+    let x = random((5, 9, 10, 1), 70);
+    let before = model_bits(&mut model);
+    let first = bits(model.forward(&x, Pass::Eval));
+    assert_eq!(before, model_bits(&mut model));
+    assert_eq!(first, bits(model.forward(&x, Pass::Eval)));
+
+    let mut old = Vec::new();
+    model.for_each_buffer(&mut |buffer: &mut Buffer| old.push(buffer.value.clone()));
+    model.forward(&x, TRAIN);
+    model.for_each_buffer(&mut |buffer| assert_ne!(old.remove(0), buffer.value, "{}", buffer.name));
+    assert_ne!(first, bits(model.forward(&x, Pass::Eval)));
+}
+
+#[test]
+fn evaluation_of_an_image_does_not_depend_on_its_neighbours() {
+    // Narrow: im2col only. Wide: Winograd too.
+    for width in [3, 16] {
+        let mut model = used_model(&small(width));
+        let (x, others) = (random((30, 13, 12, 1), 80), random((30, 13, 12, 1), 81));
+        let logits = model.forward(&x, Pass::Eval).clone();
+        // The first images, moved to the end of a batch of other ones.
+        let mixed = concatenate(Axis(0), &[images(&others, 0..23), images(&x, 0..7)]).unwrap();
+        let moved = model.forward(&mixed, Pass::Eval);
+        assert_eq!(bits(images(moved, 23..30)), bits(images(&logits, 0..7)));
+    }
+}
+
+#[test]
+fn evaluation_of_an_image_does_not_depend_on_the_size_of_its_batch() {
+    // Which algorithm convolves depends on the number of tiles, so with 16 channels the last digits may differ.
+    for (width, tolerance) in [(3, 0.0), (16, 1e-5)] {
+        let mut model = used_model(&small(width));
+        let x = random((30, 13, 12, 1), 82);
+        let logits = model.forward(&x, Pass::Eval).clone();
+        for i in (0..30).step_by(7) {
+            let alone = model.forward(&images(&x, i..i + 1).to_owned(), Pass::Eval);
+            for (alone, expected) in alone.iter().zip(images(&logits, i..i + 1)) {
+                let err = (alone - expected).abs();
+                assert!(err <= tolerance, "image {i}, width {width}: {alone} against {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_image_that_is_too_small_is_refused() {
+    let mut model = ResNet9::new(&small(2), 0);
+    for (h, w) in [(MIN_SIZE - 1, MIN_SIZE), (MIN_SIZE, MIN_SIZE - 1)] {
+        let x = random((2, h, w, 1), 90);
+        let refusal = catch_unwind(AssertUnwindSafe(|| model.forward(&x, Pass::Eval).len())).unwrap_err();
+        let text = refusal.downcast_ref::<String>().expect("a message");
+        assert!(text.contains("at least 8x8") && text.contains(&format!("{h}x{w}")), "{text}");
+    }
+}
+
+#[test]
+fn one_image_of_the_least_size_works_in_both_passes() {
+    for width in [3, 16] {
+        let mut model = ResNet9::new(&ResNet9Config { dropout: 0.0, ..small(width) }, 0);
+        let x = random((1, MIN_SIZE, MIN_SIZE, 1), 91);
+        let mut grad = Array4::zeros((0, 0, 0, 0));
+        let loss = LossHead::default().forward_backward(model.forward(&x, TRAIN), &[2], &mut grad);
+        model.backward(&x, &mut grad);
+        assert!(loss.is_finite() && loss > 0.0, "{loss}");
+        model.for_each_parameter(&mut |p| {
+            assert!(p.grad.iter().all(|g| g.is_finite()), "{}", p.name);
+            // At the end there is one pixel a channel: normalised to 0, so nothing passes res2's batch norms. What
+            // comes before them learns through the residual connection.
+            let learns = ["conv1.0.weight", "conv4.1.weight", "classifier.weight"].contains(&&p.name[..]);
+            assert!(!learns || p.grad.iter().any(|g| *g != 0.0), "{}", p.name);
+        });
+    }
+}
+
+#[test]
+fn the_recipe_has_as_many_parameters_as_the_published_resnet9() {
+    assert_eq!(ResNet9Config::new(3, 10).n_parameters(), 6_575_370);
+    let mut model = ResNet9::new(&ResNet9Config::new(3, 10), 0);
+    let (mut n_numbers, mut names) = (0, BTreeSet::new());
+    model.for_each_parameter(&mut |p| {
+        assert_eq!(p.value.len(), p.shape.iter().product::<usize>(), "{}", p.name);
+        n_numbers += p.value.len();
+        assert!(names.insert(p.name.clone()), "{} occurs twice", p.name);
+    });
+    assert_eq!(n_numbers, 6_575_370);
+    // Filter, bias, gamma, beta of eight blocks, and the linear layer's two.
+    assert_eq!(names.len(), 8 * 4 + 2);
+}
+
+/// Passes everything on and notes where in memory the arrays lie that it is given.
+#[derive(Clone, Default)]
+struct Spy(Arc<Mutex<BTreeSet<usize>>>);
+
+impl Spy {
+    fn note(&self, arrays: &[&Array4<f32>]) {
+        self.0.lock().unwrap().extend(arrays.iter().map(|array| array.as_ptr() as usize));
+    }
+
+    fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+impl Layer for Spy {
+    fn out_shape(&self, x: [usize; 4]) -> [usize; 4] {
+        x
+    }
+
+    fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, _pass: Pass) {
+        self.note(&[x, y]);
+        y.assign(x);
+    }
+
+    fn backward(
+        &mut self,
+        _x: &Array4<f32>,
+        _y: &Array4<f32>,
+        grad_y: &mut Array4<f32>,
+        grad_x: Option<&mut Array4<f32>>,
+    ) {
+        let grad_x = grad_x.expect("no spy stands first");
+        self.note(&[grad_y, grad_x]);
+        grad_x.assign(grad_y);
+    }
+}
+
+#[test]
+fn buffers_are_reused_when_batch_sizes_alternate() {
+    let spy = Spy::default();
+    let init = &mut Initializer::new(0);
+    let mut net = Sequential::new()
+        .then(Conv2d::new(init, "a", 1, 4))
+        .then(spy.clone())
+        .then(BatchNorm2d::with_relu("b", 4))
+        .then(MaxPool2d::default())
+        .then(spy.clone())
+        .then(Residual::around(block(4, 4).then(spy.clone()).chain(block(4, 4))))
+        .then(spy.clone())
+        .then(GlobalMaxPool2d::default())
+        .then(Dropout::new(0.2))
+        .then(spy.clone())
+        .then(Linear::new(init, "c", 4, 3));
+    let (mut logits, mut grad) = (Array4::default((0, 0, 0, 0)), Array4::default((0, 0, 0, 0)));
+    let mut step = |n: usize| {
+        let x = random((n, 10, 11, 1), n as u64);
+        resize(&mut logits, [n, 1, 1, 3]);
+        net.forward(&x, &mut logits, TRAIN);
+        resize(&mut grad, [n, 1, 1, 3]);
+        grad.assign(&logits);
+        net.backward(&x, &logits, &mut grad, None);
+    };
+    // The gradient's buffers change places from step to step, so it takes a few until all have grown.
+    (0..6).for_each(|_| step(40));
+    let settled = spy.count();
+    assert!(settled > 8, "{settled} buffers seen");
+    for n in [17, 40, 1, 40, 39, 16, 40] {
+        step(n);
+        assert_eq!(spy.count(), settled, "new memory at a batch of {n}");
+    }
+}
