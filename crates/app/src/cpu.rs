@@ -5,8 +5,11 @@
 //! already assumes it is the constant `true`. The CPU is asked with `cpuid` instead, and for the wide
 //! registers also whether the operating system saves them.
 //!
-//! Code here runs before anything is known, so it keeps to plain integers, and writes its one line piece by
-//! piece.
+//! What runs before the answer must itself run anywhere. So nothing here shifts by a variable or touches a
+//! float (compilers have newer instructions for both), `main` calls the rest of the program through a function
+//! that is not inlined, and the release profile leaves out link-time optimisation, which would compile the
+//! standard library's start-up code anew for the native CPU. `qemu-x86_64 -cpu Nehalem target/release/roentgen`
+//! shows whether it holds.
 
 /// The instruction sets that the program was built for and this machine lacks; empty where all is well.
 #[cfg(target_arch = "x86_64")]
@@ -69,7 +72,7 @@ mod x86_64 {
         pub(super) name: &'static str,
         pub(super) built_for: bool,
         word: Word,
-        bit: u32,
+        mask: u32,
         state: State,
     }
 
@@ -80,7 +83,7 @@ mod x86_64 {
                 name: $name,
                 built_for: cfg!(target_feature = $name),
                 word: $word,
-                bit: $bit,
+                mask: 1 << $bit,
                 state: $state,
             }
         };
@@ -163,7 +166,7 @@ mod x86_64 {
             }
             // XGETBV would tell directly but takes unsafe code. Leaf 13 tells as well: the bytes that the
             // operating system has switched on, and where each kind of register ends (2: AVX, 7: AVX-512).
-            let os_saves = leaf_1_ecx >> 27 & 1 == 1;
+            let os_saves = leaf_1_ecx & (1 << 27) != 0;
             if os_saves && has_leaf(13) {
                 let end_of = |kind| {
                     let leaf = __cpuid_count(13, kind);
@@ -190,7 +193,7 @@ mod x86_64 {
                 Avx => self.avx_end > 0 && self.saved_bytes >= self.avx_end,
                 Avx512 => self.avx512_end > 0 && self.saved_bytes >= self.avx512_end,
             };
-            word >> feature.bit & 1 == 1 && saved
+            word & feature.mask != 0 && saved
         }
     }
 }

@@ -13,6 +13,12 @@ fn main() -> ExitCode {
     if !missing.is_empty() {
         return refuse(&missing);
     }
+    run()
+}
+
+/// The program proper; apart from `main`, which must run on every CPU.
+#[inline(never)]
+fn run() -> ExitCode {
     match cli::run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
