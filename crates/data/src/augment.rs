@@ -57,3 +57,42 @@ pub fn center_window(crop: usize, height: usize, width: usize) -> Window {
 fn assert_fits(crop: usize, height: usize, width: usize) {
     assert!(crop <= height && crop <= width, "a crop of {crop} does not fit into {height}x{width} pixels");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_and_both_flips_occur_evenly() {
+        let augment = Augment { crop: 24, flip: true };
+        let mut counts = [[[0u32; 2]; 7]; 5];
+        for image in 0..70_000 {
+            let window = augment.train_window(1, 0, image, 28, 30);
+            counts[window.top][window.left][usize::from(window.flip)] += 1;
+        }
+        let counts = counts.as_flattened().as_flattened();
+        assert!(counts.iter().all(|&count| (850..1150).contains(&count)), "{counts:?}");
+    }
+
+    #[test]
+    fn seed_epoch_and_image_decide() {
+        let augment = Augment { crop: 8, flip: true };
+        let windows = |seed, epoch| -> Vec<Window> {
+            (0..50).map(|image| augment.train_window(seed, epoch, image, 40, 40)).collect()
+        };
+        assert_eq!(windows(1, 2), windows(1, 2));
+        assert_ne!(windows(1, 2), windows(1, 3));
+        assert_ne!(windows(1, 2), windows(2, 2));
+        let still = Augment { flip: false, ..augment };
+        for (image, window) in windows(1, 2).into_iter().enumerate() {
+            let expected = Window { flip: false, ..window };
+            assert_eq!(still.train_window(1, 2, image as u64, 40, 40), expected, "crops stay without flips");
+        }
+    }
+
+    #[test]
+    fn centres_are_rounded_as_torchvision_rounds_them() {
+        let tops: Vec<usize> = (24..33).map(|height| center_window(24, height, 24).top).collect();
+        assert_eq!(tops, [0, 0, 1, 2, 2, 2, 3, 4, 4]);
+    }
+}

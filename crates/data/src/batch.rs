@@ -114,3 +114,101 @@ fn reshape(x: &mut Array4<f32>, shape: (usize, usize, usize, usize)) {
     values.resize(shape.0 * shape.1 * shape.2 * shape.3, 0.0);
     *x = Array4::from_shape_vec(shape, values).expect("as many values as the shape says");
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::picture::Picture;
+
+    /// Pictures of 10 rows whose pixels tell picture, row, column and channel.
+    fn set(channels: usize, count: u32) -> ImageSet {
+        let picture = |index: u32| {
+            let width = 10 + index % 3;
+            let pixels = (0..10 * width * channels as u32).map(|place| (place + 7 * index) as u8).collect();
+            let picture = Picture { width, height: 10, channels, pixels, coloured: false, small: false };
+            (picture, format!("{index}"), index % 2)
+        };
+        ImageSet::pack(channels, (0..count).map(picture).collect())
+    }
+
+    fn plain(channels: usize) -> Normalization {
+        Normalization { mean: vec![0.0; channels], std: vec![1.0 / 255.0; channels] }
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_cover_everything_evenly(n in 0usize..500, batch in 1usize..70) {
+            let ranges: Vec<_> = batch_ranges(n, batch).collect();
+            prop_assert_eq!(ranges.len(), n.div_ceil(batch));
+            let all: Vec<usize> = ranges.iter().cloned().flatten().collect();
+            prop_assert_eq!(all, (0..n).collect::<Vec<_>>());
+            if let (Some(first), Some(last)) = (ranges.first(), ranges.last()) {
+                prop_assert!(first.len() <= batch && first.len() - last.len() <= 1);
+            }
+        }
+
+        #[test]
+        fn batches_hold_the_pixels_of_their_windows(channels in prop_oneof![Just(1usize), Just(3)], epoch in 0u64..50) {
+            let set = set(channels, 11);
+            let indices = [3u32, 10, 0, 7, 7];
+            let augment = Augment { crop: 8, flip: true };
+            let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
+            let view = View::Train { seed: 4, epoch, augment: &augment };
+            fill_batch(&set, &indices, view, &plain(channels), &mut x, &mut labels);
+            prop_assert_eq!(x.dim(), (5, 8, 8, channels));
+            prop_assert_eq!(&labels, &[1, 0, 0, 1, 1]);
+            for ((n, row, column, channel), &value) in x.indexed_iter() {
+                let image = set.image(indices[n] as usize);
+                let window = augment.train_window(4, epoch, u64::from(indices[n]), image.height, image.width);
+                let column = if window.flip { 7 - column } else { column };
+                let place = ((window.top + row) * image.width + window.left + column) * channels + channel;
+                prop_assert!((value - f32::from(image.pixels[place])).abs() < 1e-3);
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_kept_from_batch_to_batch() {
+        let (set, norm) = (set(1, 9), plain(1));
+        let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
+        let mut fill = |indices: &[u32], x: &mut Array4<f32>| {
+            fill_batch(&set, indices, View::Center { crop: 9 }, &norm, x, &mut labels);
+            x.as_ptr()
+        };
+        let first = fill(&[0, 1, 2, 3], &mut x);
+        assert_eq!(fill(&[4, 5, 6], &mut x), first);
+        assert_eq!(x.dim(), (3, 9, 9, 1));
+        assert_eq!(fill(&[4, 5, 6, 7], &mut x), first);
+    }
+
+    #[test]
+    fn batches_do_not_depend_on_the_number_of_threads() {
+        let (set, norm) = (set(3, 60), plain(3));
+        let indices: Vec<u32> = (0..60).collect();
+        let augment = Augment { crop: 8, flip: true };
+        let filled = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
+            let view = View::Train { seed: 0, epoch: 1, augment: &augment };
+            pool.install(|| fill_batch(&set, &indices, view, &norm, &mut x, &mut labels));
+            x
+        };
+        assert_eq!(filled(1), filled(3));
+    }
+
+    #[test]
+    fn epochs_have_orders_of_their_own() {
+        let order = |epoch| {
+            let mut order = vec![9; 3];
+            epoch_order(100, 1, epoch, &mut order);
+            order
+        };
+        assert_eq!(order(0), order(0));
+        assert_ne!(order(0), order(1));
+        let mut sorted = order(5);
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..100).collect::<Vec<_>>());
+    }
+}

@@ -14,3 +14,16 @@ pub fn class_weights_balanced(labels: &[u32], n_classes: usize) -> Vec<f32> {
     };
     counts.iter().map(weight).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_those_of_scikit_learn() {
+        // compute_class_weight("balanced", classes=[0, 1, 2], y=[0, 0, 0, 1, 1, 2])
+        let weights = class_weights_balanced(&[0, 0, 0, 1, 1, 2], 3);
+        assert_eq!(weights, [2.0 / 3.0, 1.0, 2.0]);
+        assert_eq!(class_weights_balanced(&[0, 0], 2), [0.5, 0.0]);
+    }
+}

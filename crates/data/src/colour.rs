@@ -43,3 +43,33 @@ pub(crate) fn to_grey(rgb: &[u8]) -> Vec<u8> {
 pub(crate) fn to_rgb(grey: &[u8]) -> Vec<u8> {
     grey.iter().flat_map(|&value| [value; 3]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tint_is_no_colour_and_a_photograph_is() {
+        assert!(!is_coloured(&[100, 104, 108].repeat(9)), "a spread of 8 everywhere is a tint");
+        assert!(is_coloured(&[100, 104, 109].repeat(9)), "a spread of 9 everywhere is colour");
+        // A red arrow over a twentieth of a grey film.
+        let mut film = [90; 3].repeat(95);
+        film.extend([200, 60, 60].repeat(5));
+        assert!(!is_coloured(&film));
+    }
+
+    #[test]
+    fn a_tenth_of_coloured_pictures_leaves_a_set_grey() {
+        assert!(!is_colour_set(10, 100));
+        assert!(is_colour_set(11, 100));
+        assert!(is_colour_set(1, 1));
+        assert!(!is_colour_set(0, 0));
+    }
+
+    #[test]
+    fn equal_channels_keep_their_value_both_ways() {
+        let grey: Vec<u8> = (0..=255).collect();
+        assert_eq!(to_grey(&to_rgb(&grey)), grey);
+        assert_eq!(to_grey(&[255, 0, 0, 0, 255, 0, 0, 0, 255]), [76, 150, 29]);
+    }
+}

@@ -132,3 +132,121 @@ fn map_pixels<P: image::Pixel, Q: image::Pixel>(
 ) -> image::ImageBuffer<Q, Vec<Q::Subpixel>> {
     image::ImageBuffer::from_fn(image.width(), image.height(), |x, y| map(image.get_pixel(x, y)))
 }
+
+#[cfg(test)]
+mod tests {
+    use image::{ImageBuffer, LumaA, Rgb, RgbImage, Rgba};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encoded(format: ImageFormat) -> Vec<u8> {
+        let image = RgbImage::from_fn(40, 30, |x, y| Rgb([(x * 6) as u8, (y * 8) as u8, 90]));
+        let mut bytes = Cursor::new(Vec::new());
+        DynamicImage::ImageRgb8(image).write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn reason(name: &str, bytes: &[u8], options: &LoadOptions) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        decode_file(&path, options).expect_err("the file is bad")
+    }
+
+    #[test]
+    fn every_prefix_of_a_picture_is_refused() {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+            let bytes = encoded(format);
+            assert!(complete::is_complete(&bytes, format));
+            for length in 0..bytes.len() {
+                assert!(!complete::is_complete(&bytes[..length], format), "{format:?} cut to {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_after_the_end_do_no_harm() {
+        for (format, name) in [(ImageFormat::Png, "a.png"), (ImageFormat::Jpeg, "a.JPG")] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut bytes = encoded(format);
+            bytes.extend([0; 7]);
+            fs::write(dir.path().join(name), bytes).unwrap();
+            decode_file(&dir.path().join(name), &LoadOptions::default()).unwrap();
+        }
+    }
+
+    #[test]
+    fn each_reason_names_what_is_wrong() {
+        let options = LoadOptions::default();
+        let (png, jpeg) = (encoded(ImageFormat::Png), encoded(ImageFormat::Jpeg));
+        assert_eq!(reason("a.png", b"", &options), "empty file");
+        let cases: [(&str, &[u8], &str); 6] = [
+            ("a.png", &png[..png.len() / 2], "truncated: the PNG data"),
+            ("a.jpeg", &jpeg[..jpeg.len() / 2], "truncated: the JPEG data"),
+            ("a.jpg", &png, "misnamed: named .jpg, but the content is PNG; rename"),
+            ("a.PNG", &jpeg, "misnamed: named .PNG, but the content is JPEG; rename"),
+            ("a.png", b"GIF89a and more", "misnamed: named .png, but the content is GIF; convert"),
+            ("a.png", b"hello, this is a text", "not a picture"),
+        ];
+        for (name, bytes, expected) in cases {
+            let found = reason(name, bytes, &options);
+            assert!(found.starts_with(expected), "{found}");
+        }
+        let mut damaged = png.clone();
+        let middle = png.len() / 2;
+        damaged[middle] ^= 0xFF;
+        assert!(reason("a.png", &damaged, &options).starts_with("damaged PNG"));
+    }
+
+    #[test]
+    fn sizes_beyond_the_limits_are_refused() {
+        let png = encoded(ImageFormat::Png);
+        let limits = SizeLimits::default();
+        let tight = [
+            SizeLimits { file_bytes: 100, ..limits },
+            SizeLimits { side: 39, ..limits },
+            SizeLimits { decoded_bytes: 40 * 30 * 3 - 1, ..limits },
+        ];
+        for limits in tight {
+            let options = LoadOptions { limits, ..LoadOptions::default() };
+            let found = reason("a.png", &png, &options);
+            assert!(found.starts_with("oversized"), "{found}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = LoadOptions::default();
+        assert_eq!(decode_file(dir.path(), &options).unwrap_err(), "is not a regular file");
+        let missing = decode_file(&dir.path().join("missing.png"), &options).unwrap_err();
+        assert!(missing.starts_with("cannot be read"), "{missing}");
+    }
+
+    #[test]
+    fn transparency_is_put_on_black() {
+        let half = |value: u32, alpha: u32, opaque: u32| over_black(value, alpha, opaque);
+        assert_eq!((half(200, 128, 255), half(200, 255, 255), half(200, 0, 255)), (100, 200, 0));
+        let rgba = ImageBuffer::from_pixel(9, 9, Rgba([200u8, 100, 50, 128]));
+        let flat = flatten(DynamicImage::ImageRgba8(rgba)).to_rgb8();
+        assert_eq!(flat.get_pixel(4, 4).0, [100, 50, 25]);
+        let grey = ImageBuffer::from_pixel(9, 9, LumaA([60_000u16, 32_768]));
+        let flat = flatten(DynamicImage::ImageLumaA16(grey));
+        assert_eq!(flat.to_luma16().get_pixel(0, 0).0, [30_000]);
+    }
+
+    proptest! {
+        #[test]
+        fn flipped_bytes_never_panic(at in 0usize..4000, with in 1u8..=255, jpeg in any::<bool>()) {
+            let format = if jpeg { ImageFormat::Jpeg } else { ImageFormat::Png };
+            let mut bytes = encoded(format);
+            let at = at % bytes.len();
+            bytes[at] ^= with;
+            // Either a picture or a reason; both are fine, as long as it comes back.
+            if let Ok(picture) = decode(&bytes, format, &SizeLimits::default()) {
+                prop_assert!(picture.width() > 0 && picture.height() > 0);
+            }
+        }
+    }
+}

@@ -1,4 +1,38 @@
 //! From a folder of pictures to batches.
+//!
+//! 1. **List** ([`load_folder`]): a folder of class folders, or `train/`, `val/`, `test/` over them. Missing parts
+//!    are split off, stratified and by seed.
+//! 2. **Decode** once, in parallel: every picture becomes a small 8-bit one whose short side is
+//!    [`LoadOptions::resize`]. Grey sets get one channel, colour sets three ([`colour`]). Files that hold no
+//!    usable picture are listed, all of them, with the reason of each.
+//! 3. **Normalise** ([`Normalization`]): mean and standard deviation of the training pictures.
+//! 4. **Augment** ([`Augment`]): a random square crop and flip, decided by seed, epoch and image.
+//! 5. **Batch** ([`epoch_order`], [`batch_ranges`], [`fill_batch`]): floats, NHWC, into memory that is reused.
+//!
+//! [`phantom`] draws chest films from a small physical model: data to start with, on every machine the same.
+//! [`load_for_model`] reads pictures as a stored model needs them.
+//!
+//! Nothing here prints; progress goes to a [`Progress`]. Errors are [`DataError`], whose texts are for the user.
+//!
+//! ```
+//! use roentgen_data::*;
+//!
+//! let films = PhantomOptions { train: 30, val: 6, test: 6, ..PhantomOptions::default() };
+//! let data = phantom_dataset(&films, &LoadOptions::default(), &silent)?;
+//! let norm = Normalization::of(&data.train);
+//! let augment = Augment { crop: 24, flip: true };
+//!
+//! let (mut x, mut labels, mut order) = (ndarray::Array4::default((0, 0, 0, 0)), Vec::new(), Vec::new());
+//! for epoch in 0..2 {
+//!     epoch_order(data.train.len(), 7, epoch, &mut order);
+//!     for batch in batch_ranges(order.len(), 16) {
+//!         let view = View::Train { seed: 7, epoch, augment: &augment };
+//!         fill_batch(&data.train, &order[batch], view, &norm, &mut x, &mut labels);
+//!         assert_eq!(x.dim(), (15, 24, 24, 1)); // two batches of 15, not one of 16 and one of 14
+//!     }
+//! }
+//! # Ok::<(), DataError>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod augment;

@@ -49,3 +49,38 @@ impl Normalization {
         self.mean.iter().zip(&self.std).map(row).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::picture::Picture;
+
+    fn set(channels: usize, pixels: Vec<u8>) -> ImageSet {
+        let width = (pixels.len() / channels) as u32;
+        let picture = Picture { width, height: 1, channels, pixels, coloured: channels == 3, small: false };
+        ImageSet::pack(channels, vec![(picture, "a".into(), 0)])
+    }
+
+    #[test]
+    fn channels_have_their_own_statistics() {
+        let norm = Normalization::of(&set(3, vec![0, 51, 10, 255, 153, 10]));
+        let close = |found: &[f32], expected: [f32; 3]| {
+            found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-6)
+        };
+        assert!(close(&norm.mean, [0.5, 0.4, 10.0 / 255.0]), "{norm:?}");
+        assert!(
+            close(&norm.std, [0.5, 0.2, LEAST_STD as f32]),
+            "a constant channel gets the floor: {norm:?}"
+        );
+    }
+
+    #[test]
+    fn normalised_training_pixels_have_mean_zero_and_unit_variance() {
+        let pixels: Vec<u8> = (0..1000u32).map(|i| (i * i % 251) as u8).collect();
+        let table = Normalization::of(&set(1, pixels.clone())).table();
+        let values: Vec<f64> = pixels.iter().map(|&p| f64::from(table[0][usize::from(p)])).collect();
+        let mean = values.iter().sum::<f64>() / 1000.0;
+        let variance = values.iter().map(|v| v * v).sum::<f64>() / 1000.0;
+        assert!(mean.abs() < 1e-5 && (variance - 1.0).abs() < 1e-4, "{mean} {variance}");
+    }
+}

@@ -82,3 +82,101 @@ fn scaled(side: u32, short: u32, resize: u32) -> u32 {
     let scaled = (u64::from(side) * u64::from(resize) * 2 + u64::from(short)) / (2 * u64::from(short));
     max(scaled as u32, resize)
 }
+
+#[cfg(test)]
+mod tests {
+    use image::{GrayImage, ImageBuffer, Luma, Rgb, RgbImage};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The weights of each output along one axis: a triangle as wide as the reduction, at least one pixel.
+    fn triangle(from: usize, to: usize) -> Vec<Vec<f64>> {
+        let scale = from as f64 / to as f64;
+        let radius = scale.max(1.0);
+        let row = |out: usize| {
+            let centre = (out as f64 + 0.5) * scale;
+            let weight = |at: usize| (1.0 - ((at as f64 + 0.5 - centre) / radius).abs()).max(0.0);
+            let weights: Vec<f64> = (0..from).map(weight).collect();
+            let sum: f64 = weights.iter().sum();
+            weights.iter().map(|weight| weight / sum).collect()
+        };
+        (0..to).map(row).collect()
+    }
+
+    /// The naive twin of the resize, in f64.
+    fn resized(pixels: &[u8], (width, height): (usize, usize), (w, h): (usize, usize)) -> Vec<f64> {
+        let (across, down) = (triangle(width, w), triangle(height, h));
+        let mut out = Vec::new();
+        for weights_y in &down {
+            for weights_x in &across {
+                let row = |y: usize| -> f64 {
+                    (0..width).map(|x| weights_x[x] * f64::from(pixels[y * width + x])).sum()
+                };
+                out.push((0..height).map(|y| weights_y[y] * row(y)).sum());
+            }
+        }
+        out
+    }
+
+    fn noise(len: usize) -> Vec<u8> {
+        (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 23) as u8).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn resize_is_a_triangle_filter(width in 1usize..70, height in 1usize..70, resize in 8u32..40) {
+            prop_assume!(width.max(height) <= 4 * width.min(height));
+            let pixels = noise(width * height);
+            let image = GrayImage::from_raw(width as u32, height as u32, pixels.clone()).unwrap();
+            let picture = Picture::from_decoded(&DynamicImage::ImageLuma8(image), resize, 8);
+            prop_assert_eq!(picture.width.min(picture.height), resize);
+            let size = (picture.width as usize, picture.height as usize);
+            let expected = resized(&pixels, (width, height), size);
+            prop_assert_eq!(expected.len(), picture.pixels.len());
+            for (&found, expected) in picture.pixels.iter().zip(expected) {
+                // Rounded to 8 bit after each of the two axes.
+                prop_assert!((f64::from(found) - expected).abs() <= 1.2, "{} for {}", found, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn resized_pixels_are_the_same_on_every_machine() {
+        let image = RgbImage::from_raw(61, 47, noise(61 * 47 * 3)).unwrap();
+        let picture = Picture::from_decoded(&DynamicImage::ImageRgb8(image), 28, 24);
+        assert_eq!(blake3::hash(&picture.pixels).to_hex()[..16], *"RGBDIGEST");
+    }
+
+    #[test]
+    fn sixteen_bit_grey_gives_what_eight_bit_gives() {
+        let values = noise(40 * 50);
+        let narrow = GrayImage::from_raw(40, 50, values.clone()).unwrap();
+        let wide = ImageBuffer::<Luma<u16>, _>::from_fn(40, 50, |x, y| {
+            Luma([u16::from(values[(y * 40 + x) as usize]) * 257])
+        });
+        let narrow = Picture::from_decoded(&DynamicImage::ImageLuma8(narrow), 28, 24);
+        let wide = Picture::from_decoded(&DynamicImage::ImageLuma16(wide), 28, 24);
+        assert_eq!((wide.width, wide.height, wide.channels), (28, 35, 1));
+        assert!(narrow.pixels.iter().zip(&wide.pixels).all(|(a, b)| a.abs_diff(*b) <= 1));
+    }
+
+    #[test]
+    fn a_strip_is_cut_to_its_centre() {
+        // White where the 40 x 10 centre is, black elsewhere.
+        let strip =
+            GrayImage::from_fn(2000, 10, |x, _| Luma([if (980..1020).contains(&x) { 255 } else { 0 }]));
+        let picture = Picture::from_decoded(&DynamicImage::ImageLuma8(strip), 28, 24);
+        assert_eq!((picture.width, picture.height), (112, 28));
+        assert!(picture.pixels.iter().all(|&value| value == 255));
+        assert!(picture.small, "10 pixels are below the crop of 24");
+    }
+
+    #[test]
+    fn colour_is_seen_and_kept() {
+        let image = RgbImage::from_pixel(30, 30, Rgb([200, 100, 50]));
+        let picture = Picture::from_decoded(&DynamicImage::ImageRgb8(image), 28, 24);
+        assert!(picture.coloured && !picture.small);
+        assert_eq!(picture.pixels, [200, 100, 50].repeat(28 * 28));
+    }
+}

@@ -167,7 +167,7 @@ impl Build {
         let front = y - self.rib_slope - 5.5 * inwards * (1.0 - 0.35 * inwards);
         // Near the side the ray runs along the rib.
         let edge = 1.0 + 0.9 * smooth_step(0.75, 1.0, outwards);
-        let posterior = self.rib_band(behind, 0.62);
+        let posterior = 1.3 * self.rib_band(behind, 0.62);
         let anterior = 0.55 * self.rib_band(front, 0.7) * smooth_step(0.4, 0.6, outwards);
         self.rib_density * edge * (posterior + anterior)
     }

@@ -58,12 +58,12 @@ pub(super) struct Pose {
 
 impl Pose {
     fn draw(rng: &mut CounterRng) -> Self {
-        let angle = rng.range(-0.1, 0.1);
+        let angle = rng.range(-0.12, 0.12);
         Self {
             cosine: libm::cosf(angle),
             sine: libm::sinf(angle),
-            scale: rng.range(0.92, 1.1),
-            shift: [rng.range(-1.3, 1.3), rng.range(-1.3, 1.3)],
+            scale: rng.range(0.9, 1.12),
+            shift: [rng.range(-1.7, 1.7), rng.range(-1.7, 1.7)],
         }
     }
 
@@ -95,7 +95,7 @@ impl Build {
         for shift in &mut rib_shift {
             *shift = rng.range(-0.12, 0.12);
         }
-        let breast_thickness = (rng.range(-1.2, 2.6)).max(0.0);
+        let breast_thickness = (rng.range(-1.2, 3.6)).max(0.0);
         Self {
             pose,
             trunk: [15.0 + 2.0 * stoutness + rng.range(-0.4, 0.4), 9.5 + 2.5 * stoutness],

@@ -51,7 +51,8 @@ struct Opacity {
 /// All opacities of a film, with the texture that frays their borders.
 pub(super) struct Opacities {
     regions: Vec<Opacity>,
-    texture: Texture,
+    /// Coarse and fine.
+    textures: [Texture; 2],
     /// How much the texture eats into the regions.
     patchiness: f32,
 }
@@ -59,13 +60,13 @@ pub(super) struct Opacities {
 impl Opacities {
     /// Draws what `finding` shows in this patient.
     pub(super) fn draw(finding: Finding, build: &Build, rng: &mut CounterRng) -> Self {
-        let texture = Texture::draw(22, rng);
+        let textures = [Texture::draw(13, rng), Texture::draw(31, rng)];
         let (regions, patchiness) = match finding {
             Finding::Normal => (Vec::new(), 0.0),
-            Finding::Pneumonia => (consolidation(build, rng), 0.35),
-            Finding::Covid => (ground_glass(build, rng), 0.6),
+            Finding::Pneumonia => (consolidation(build, rng), 0.45),
+            Finding::Covid => (ground_glass(build, rng), 0.7),
         };
-        Self { regions, texture, patchiness }
+        Self { regions, textures, patchiness }
     }
 
     /// The share of air left at a point; `(u, v)` is the same point on the film, from -1 to 1.
@@ -73,7 +74,8 @@ impl Opacities {
         if self.regions.is_empty() {
             return 1.0;
         }
-        let fray = self.patchiness * self.texture.at(u, v);
+        let [coarse, fine] = self.textures.each_ref().map(|texture| texture.at(u, v));
+        let fray = self.patchiness * (0.65 * coarse + 0.35 * fine);
         self.regions.iter().fold(1.0, |air, region| air * (1.0 - region.share_at(point, fray)))
     }
 }
@@ -107,10 +109,10 @@ fn other(side: Side) -> Side {
 
 fn consolidation(build: &Build, rng: &mut CounterRng) -> Vec<Opacity> {
     let side = any_side(rng);
-    let point = LungPoint { side, across: rng.range(-0.25, 0.6), down: rng.range(0.25, 0.85) };
-    let axes = [rng.range(2.4, 4.2), rng.range(2.2, 4.0)];
-    let density = rng.range(0.5, 0.85);
-    let mut regions = vec![Opacity::draw(build.at_lung_point(point), axes, density, 0.3, rng)];
+    let point = LungPoint { side, across: rng.range(-0.05, 0.6), down: rng.range(0.25, 0.75) };
+    let axes = [rng.range(2.5, 4.2), rng.range(2.4, 4.0)];
+    let density = rng.range(0.55, 0.85);
+    let mut regions = vec![Opacity::draw(build.at_lung_point(point), axes, density, 0.35, rng)];
     if rng.uniform() < 0.25 {
         let side = if rng.uniform() < 0.5 { side } else { other(side) };
         let point = LungPoint { side, across: rng.range(-0.3, 0.7), down: rng.range(0.2, 0.9) };
@@ -125,9 +127,9 @@ fn ground_glass(build: &Build, rng: &mut CounterRng) -> Vec<Opacity> {
     for side in [Side::Right, Side::Left] {
         for _ in 0..2 + rng.below(3) {
             let point = LungPoint { side, across: rng.range(0.45, 0.95), down: rng.range(0.3, 0.95) };
-            let axes = [rng.range(1.4, 2.4), rng.range(1.6, 3.0)];
-            let density = rng.range(0.25, 0.45);
-            regions.push(Opacity::draw(build.at_lung_point(point), axes, density, 0.45, rng));
+            let axes = [rng.range(1.5, 2.5), rng.range(1.7, 3.2)];
+            let density = rng.range(0.26, 0.46);
+            regions.push(Opacity::draw(build.at_lung_point(point), axes, density, 0.6, rng));
         }
     }
     regions

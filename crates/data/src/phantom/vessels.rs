@@ -22,7 +22,7 @@ pub(super) fn draw(build: &Build, size: usize, film_cm: f32, rng: &mut CounterRn
             let mut bend = rng.range(-0.05, 0.05);
             let mut heading = angle;
             let length = rng.range(3.5, 8.5);
-            let width = build.vessels * rng.range(0.28, 0.5);
+            let width = build.vessels * rng.range(0.4, 0.75);
             let mut at = hilum;
             let step = 0.25;
             let steps = (length / step) as usize;
@@ -44,7 +44,7 @@ fn stamp(thickness: &mut [f32], size: usize, centre: [f32; 2], film_cm: f32, rad
     let pixel = film_cm / size as f32;
     // A vessel thinner than a pixel is spread over one, with as much less thickness.
     let spread = radius.max(0.7 * pixel);
-    let peak = 2.0 * radius * (radius / spread);
+    let peak = 3.2 * radius * (radius / spread);
     let place = centre.map(|cm| cm / pixel + 0.5 * size as f32 - 0.5);
     let around = spread / pixel;
     let range = |middle: f32| {
