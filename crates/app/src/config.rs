@@ -205,7 +205,7 @@ impl TrainConfig {
         check("max-lr", self.max_lr, is_rate, "a number above 0, at most 1000")?;
         check("weight-decay", self.weight_decay, (0.0..=10.0).contains(&self.weight_decay), "0 to 10")?;
         if let Clip::Value(bound) | Clip::Norm(bound) = self.clip.0 {
-            check("clip", bound, bound > 0.0 && bound.is_finite(), "a number above 0, or `off`")?;
+            check("clip", self.clip, bound > 0.0 && bound.is_finite(), "a number above 0, or `off`")?;
         }
         let smoothing = self.label_smoothing;
         check("label-smoothing", smoothing, (0.0..1.0).contains(&smoothing), "0 up to, not including, 1")?;

@@ -157,9 +157,13 @@ fn show_plan(screen: &Screen, config: &TrainConfig, data: &Dataset, model: &ResN
     report::show_machine(screen, config.threads());
     let n_steps = n_train.div_ceil(batch);
     let recipe = format!(
-        "{epochs} epochs of {n_steps} steps, batch {batch}; Adam, one cycle up to {}; weight decay {}; \
+        "{epochs} {} of {n_steps} steps, batch {batch}; Adam, one cycle up to {}; weight decay {}; \
          clip {}; seed {}",
-        config.max_lr, config.weight_decay, config.clip, config.seed
+        if epochs == 1 { "epoch" } else { "epochs" },
+        config.max_lr,
+        config.weight_decay,
+        config.clip,
+        config.seed
     );
     screen.field("recipe", &recipe);
     screen.field("run", &folder.display().to_string());
@@ -294,15 +298,24 @@ fn epoch_heading(width: usize) -> String {
 fn epoch_line(line: &LogLine, epochs: usize, width: usize) -> String {
     let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     let epoch = format!("{}/{epochs}", line.epoch);
-    let val_loss = or_dash(line.val_loss.map(|loss| format!("{loss:.4}")));
+    let val_loss = or_dash(line.val_loss.map(shown_loss));
     let val_accuracy = or_dash(line.val_accuracy.map(|accuracy| format!("{:.1} %", 100.0 * accuracy)));
-    let narrow = format!("{epoch:>7}  {:>6.4}  {val_loss:>8}  {val_accuracy:>8}", line.train_loss);
+    let narrow = format!("{epoch:>7}  {:>6}  {val_loss:>8}  {val_accuracy:>8}", shown_loss(line.train_loss));
     let best = if line.best { "  best" } else { "" };
     if width < WIDE {
         return narrow + best;
     }
     let time = duration(Duration::from_secs_f64(line.seconds));
     format!("{narrow}  {:>8.6}  {:>8.0}  {time:>9}{best}", line.lr, line.images_per_s)
+}
+
+/// In six characters: fewer decimals for what is large, a power of ten for a run that goes astray.
+fn shown_loss(loss: f64) -> String {
+    match loss {
+        ..10.0 => format!("{loss:.4}"),
+        ..1000.0 => format!("{loss:.2}"),
+        _ => format!("{loss:.1e}"),
+    }
 }
 
 /// Tells the bar of every step: loss, learning rate, speed and time left, as far as there is room.
