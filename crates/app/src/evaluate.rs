@@ -138,12 +138,7 @@ fn load(
     };
     let data = load_for_model(dir, &input, &options, &loading)?;
     drop(loading);
-    for note in &data.notes {
-        screen.field("note", note);
-    }
-    if !data.bad.is_empty() {
-        screen.field("left out", &format!("{} unusable files", data.bad.len()));
-    }
+    report::show_remarks(screen, &data.bad, &data.notes);
     let what = match data.test_origin {
         EvaluationOrigin::Given => "its test part",
         EvaluationOrigin::SplitOff => "the test part that was split off for training",

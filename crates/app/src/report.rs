@@ -1,10 +1,10 @@
 //! What a run says about its data, its machine and its results.
 
-use roentgen_data::{Dataset, ImageSet, PartOrigin};
+use roentgen_data::{BadFile, Dataset, ImageSet, PartOrigin};
 
 use crate::cpu;
 use crate::metrics::{Confusion, PartMetrics};
-use crate::screen::{Screen, table};
+use crate::screen::{Screen, counted, table};
 
 /// Classes up to which the confusion matrix is shown; `metrics.json` always has it.
 const MAX_SHOWN_CLASSES: usize = 24;
@@ -37,14 +37,18 @@ pub fn show_data(screen: &Screen, source: &str, data: &Dataset) {
     for line in lines {
         screen.line(&format!("          {line}"));
     }
-    let n_bad = data.bad.len();
-    if n_bad > 0 {
-        screen.field("left out", &format!("{n_bad} unusable {}", if n_bad == 1 { "file" } else { "files" }));
-        for bad in &data.bad {
-            screen.line(&format!("          {}: {}", bad.path.display(), bad.reason));
-        }
+    show_remarks(screen, &data.bad, &data.notes);
+}
+
+/// Files left out, each with its reason, and what else the loader had to say.
+pub fn show_remarks(screen: &Screen, bad: &[BadFile], notes: &[String]) {
+    if !bad.is_empty() {
+        screen.field("left out", &counted(bad.len(), "unusable file"));
     }
-    for note in &data.notes {
+    for file in bad {
+        screen.line(&format!("          {}: {}", file.path.display(), file.reason));
+    }
+    for note in notes {
         screen.field("note", note);
     }
 }
@@ -56,8 +60,7 @@ fn transposed(rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
 
 /// Threads and vector registers.
 pub fn show_machine(screen: &Screen, n_threads: usize) {
-    let threads = if n_threads == 1 { "thread" } else { "threads" };
-    screen.field("machine", &format!("{n_threads} {threads}, {}", cpu::vector_width()));
+    screen.field("machine", &format!("{}, {}", counted(n_threads, "thread"), cpu::vector_width()));
 }
 
 /// How the pictures look to the model.

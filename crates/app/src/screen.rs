@@ -174,6 +174,12 @@ pub fn table(rows: &[Vec<String>]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
+/// A number of things: `1 file`, `2 files`.
+#[must_use]
+pub fn counted(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A duration as one reads it: `8.4 s`, `42 s`, `3:07 min`, `2:05 h`.
 #[must_use]
 pub fn duration(time: Duration) -> String {

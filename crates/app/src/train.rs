@@ -15,7 +15,7 @@ use crate::evaluate::{Evaluation, evaluate};
 use crate::metrics::PartMetrics;
 use crate::model_file::{self, ModelCard};
 use crate::run_folder::{PlannedFolder, RunFolder};
-use crate::screen::{Screen, duration};
+use crate::screen::{Screen, counted, duration};
 use crate::trainer::{EpochReport, StepReport, Trainer};
 use crate::{phantom_films, report};
 
@@ -157,9 +157,10 @@ fn show_plan(screen: &Screen, config: &TrainConfig, data: &Dataset, model: &ResN
     report::show_machine(screen, config.threads());
     let n_steps = n_train.div_ceil(batch);
     let recipe = format!(
-        "{epochs} {} of {n_steps} steps, batch {batch}; Adam, one cycle up to {}; weight decay {}; \
+        "{} of {}, batch {batch}; Adam, one cycle up to {}; weight decay {}; \
          clip {}; seed {}",
-        if epochs == 1 { "epoch" } else { "epochs" },
+        counted(epochs, "epoch"),
+        counted(n_steps, "step"),
         config.max_lr,
         config.weight_decay,
         config.clip,

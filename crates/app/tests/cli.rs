@@ -228,6 +228,21 @@ fn wrong_settings_are_refused() {
 }
 
 #[test]
+fn a_loss_that_is_no_number_stops_the_run_with_its_place() {
+    let folder = TempDir::new().unwrap();
+    // Decoupled decay at this rate multiplies every weight by -1000 and more in each step.
+    let wild = ["--max-lr", "1000", "--decay", "decoupled", "--weight-decay", "10"];
+    let small = ["train", "--films", "30", "--width", "8", "--epochs", "30", "--quiet", "--out", "run"];
+    let output = roentgen(&[&small[..], &wild[..]].concat(), folder.path());
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for words in ["epoch", "batch 1", "--max-lr (it is 1000)"] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert!(output.stdout.is_empty() && !folder.path().join("run/metrics.json").exists());
+}
+
+#[test]
 fn a_file_that_is_no_model_is_refused() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("m.safetensors"), b"not a model").unwrap();
