@@ -5,7 +5,7 @@
 //! | What can be decided, and what is the default? | [`config`] |
 //! | What happens in a step? | [`step`], [`trainer`] |
 //! | Which epoch is kept? | [`best_epoch`] |
-//! | How fast is it? | [`bench`] |
+//! | How fast is it? | [`mod@bench`] |
 //! | What happens in a run, and what does it leave behind? | [`train`], [`run_folder`] |
 //! | How are the figures computed? | [`evaluate`], [`metrics`] |
 //! | What is in a model file? | [`model_file`] |

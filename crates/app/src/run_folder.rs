@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::AppError;
 
-/// A run folder; it exists from [`RunFolder::create`] on.
+/// A run folder; it exists from [`PlannedFolder::create`] on.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,

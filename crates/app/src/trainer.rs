@@ -105,7 +105,7 @@ impl Trainer {
     /// Trains one pass over `set`, `epoch` counted from 0; `on_step` hears of every step.
     ///
     /// # Errors
-    /// [`AppError::Diverged`] at the first loss that is no finite number.
+    /// [`Divergence`] at the first loss that is no finite number.
     pub fn train_epoch(
         &mut self,
         set: &ImageSet,
