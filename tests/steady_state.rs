@@ -1,0 +1,40 @@
+//! A training step makes no memory once the first steps have made it.
+#![forbid(unsafe_code)]
+
+use ndarray::Array4;
+use roentgen::step::TrainingStep;
+use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
+use roentgen_optim::{AdamConfig, OneCycle};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// On one thread, where no race decides which thread's scratch memory grows when.
+#[test]
+fn a_training_step_allocates_nothing_of_the_size_of_an_activation() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        let (n, size) = (16, 24);
+        let config = ResNet9Config { c_in: 1, n_classes: 3, width: 16, dropout: 0.2 };
+        let x = Array4::from_shape_fn((n, size, size, 1), |(n, h, w, _)| ((n * 7 + h * 3 + w) % 11) as f32 - 5.0);
+        let labels: Vec<u32> = (0..n as u32).map(|image| image % 3).collect();
+        let mut training =
+            TrainingStep::new(ResNet9::new(&config, 0), LossHead::default(), AdamConfig::default());
+        let schedule = OneCycle::new(0.01, 10);
+
+        let profiler = dhat::Profiler::builder().testing().build();
+        let mut allocated = Vec::new();
+        for step in 0..6 {
+            let before = dhat::HeapStats::get().total_bytes;
+            let pass = Pass::Train { seed: 0, step: step as u64 };
+            let outcome = training.take(&x, &labels, schedule.at(step), pass);
+            assert!(outcome.loss.is_finite());
+            allocated.push(dhat::HeapStats::get().total_bytes - before);
+        }
+        drop(profiler);
+        // The smallest activation between two layers: 16 images of 3 x 3 pixels and 128 channels.
+        let smallest = (n * 3 * 3 * 128 * size_of::<f32>()) as u64;
+        assert!(allocated[0] > smallest, "the first step makes the memory: {allocated:?}");
+        assert!(allocated[2..].iter().all(|bytes| *bytes < smallest / 16), "{allocated:?}");
+    });
+}
