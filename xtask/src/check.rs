@@ -18,7 +18,8 @@ pub(crate) fn run(root: &Path) -> ExitCode {
     let mut tests = cargo(root, "test");
     tests.arg("--workspace");
     let mut doc = cargo(root, "doc");
-    doc.args(["--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+    // With private items: modules explain themselves by links to their parts.
+    doc.args(["--workspace", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings");
 
     let mut totals = Totals::default();
     let passed = step("fmt", || succeeds(&mut fmt))

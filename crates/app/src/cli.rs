@@ -125,7 +125,7 @@ struct TrainArgs {
     /// Threads to compute with; the result does not depend on it [default: all processors]
     #[arg(long, value_name = "N", help_heading = "Run")]
     threads: Option<usize>,
-    /// Folder for what the run leaves behind; new or empty [default: runs/<date-time>]
+    /// Folder for what the run leaves behind; new or empty [default: runs/DATE_TIME]
     #[arg(long, value_name = "DIR", help_heading = "Run")]
     out: Option<PathBuf>,
     /// Config file (toml) with the flags above as keys; flags given as well win over it
