@@ -19,7 +19,8 @@ pub(crate) fn run(root: &Path) -> ExitCode {
     tests.arg("--workspace");
     let mut doc = cargo(root, "doc");
     // With private items: modules explain themselves by links to their parts.
-    doc.args(["--workspace", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings");
+    doc.args(["--workspace", "--no-deps", "--document-private-items"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links");
 
     let mut totals = Totals::default();
     let passed = step("fmt", || succeeds(&mut fmt))
