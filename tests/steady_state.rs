@@ -16,7 +16,8 @@ fn a_training_step_allocates_nothing_of_the_size_of_an_activation() {
     pool.install(|| {
         let (n, size) = (16, 24);
         let config = ResNet9Config { c_in: 1, n_classes: 3, width: 16, dropout: 0.2 };
-        let x = Array4::from_shape_fn((n, size, size, 1), |(n, h, w, _)| ((n * 7 + h * 3 + w) % 11) as f32 - 5.0);
+        let x =
+            Array4::from_shape_fn((n, size, size, 1), |(n, h, w, _)| ((n * 7 + h * 3 + w) % 11) as f32 - 5.0);
         let labels: Vec<u32> = (0..n as u32).map(|image| image % 3).collect();
         let mut training =
             TrainingStep::new(ResNet9::new(&config, 0), LossHead::default(), AdamConfig::default());
