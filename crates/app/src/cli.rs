@@ -92,7 +92,7 @@ struct TrainArgs {
     #[arg(long, value_name = "SHARE", help_heading = "Model")]
     dropout: Option<f64>,
 
-    /// Passes over the training images [default: about 9,000 images in all: 8 to 40, phantom 4]
+    /// Passes over the training images [default: about 9,000 images in all: 12 to 40, phantom 4]
     #[arg(long, value_name = "N", help_heading = "Recipe")]
     epochs: Option<usize>,
     /// Images per step [default: 32]

@@ -142,11 +142,11 @@ impl TrainConfig {
         self.resize.unwrap_or_else(|| default_resize(self.size))
     }
 
-    /// Passes over `n_train` images. Left to the program: about 9,000 images in all, but at least 8 passes
+    /// Passes over `n_train` images. Left to the program: about 9,000 images in all, but at least 12 passes
     /// over real pictures (4 over phantom films, which are all alike in their making), and at most 40.
     #[must_use]
     pub fn epochs(&self, n_train: usize) -> usize {
-        let least = if self.uses_phantom() { 4 } else { 8 };
+        let least = if self.uses_phantom() { 4 } else { 12 };
         self.epochs.unwrap_or_else(|| (9_000 / n_train.max(1)).clamp(least, 40))
     }
 

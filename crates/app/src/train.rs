@@ -93,7 +93,7 @@ pub fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<
     let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
     folder.write("metrics.json", (json + "\n").as_bytes())?;
     if let Some(test) = &metrics.test {
-        let heading = format!("best epoch {} of {}", outcome.best_epoch, metrics.epochs);
+        let heading = format!("epoch {} of {}", outcome.best_epoch, metrics.epochs);
         report::show_test(screen, &heading, test);
     }
     let speed = format!("{:.0} images/s", metrics.train_images_per_s);
@@ -302,7 +302,7 @@ fn epoch_line(line: &LogLine, epochs: usize, width: usize) -> String {
     let val_loss = or_dash(line.val_loss.map(shown_loss));
     let val_accuracy = or_dash(line.val_accuracy.map(|accuracy| format!("{:.1} %", 100.0 * accuracy)));
     let narrow = format!("{epoch:>7}  {:>6}  {val_loss:>8}  {val_accuracy:>8}", shown_loss(line.train_loss));
-    let best = if line.best { "  best" } else { "" };
+    let best = if line.best { "  kept" } else { "" };
     if width < WIDE {
         return narrow + best;
     }

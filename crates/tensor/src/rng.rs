@@ -18,7 +18,7 @@ pub enum Purpose {
     Shuffle = 2,
     /// Crop and flip, keyed by epoch and image.
     Augment = 3,
-    /// Dropout masks, keyed by layer and step.
+    /// Dropout masks, keyed by step: ResNet9 has one dropout.
     Dropout = 4,
     /// Splits made by the program, keyed by class.
     Split = 5,
