@@ -379,7 +379,7 @@ mod tests {
         let config = TrainConfig { data: "films".into(), ..TrainConfig::default() };
         assert_eq!(config.resize(), 28);
         let epochs: Vec<_> = [10, 226, 1_000, 4_500, 100_000].map(|n_train| config.epochs(n_train)).into();
-        assert_eq!(epochs, [40, 39, 9, 8, 8]);
+        assert_eq!(epochs, [40, 39, 12, 12, 12]);
         assert_eq!(TrainConfig { epochs: Some(3), ..config }.epochs(226), 3);
     }
 }
