@@ -46,7 +46,7 @@ impl Golden {
     fn values(&self, name: &str, kind: ParameterKind) -> Vec<f32> {
         let tensor = self.tensors[name].view();
         let ours = match kind {
-            ParameterKind::ConvWeight => tensor.permuted_axes(vec![2, 3, 1, 0]),
+            ParameterKind::ConvWeight => tensor.permuted_axes(vec![1, 2, 3, 0]),
             ParameterKind::LinearWeight => tensor.permuted_axes(vec![1, 0]),
             _ => tensor,
         };

@@ -224,7 +224,7 @@ fn read_tensor(tensors: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result
 /// Which of our axes comes at each place in PyTorch's order.
 fn axes_to_torch(kind: ParameterKind) -> &'static [usize] {
     match kind {
-        ParameterKind::ConvWeight => &[3, 2, 0, 1],
+        ParameterKind::ConvWeight => &[3, 0, 1, 2],
         ParameterKind::LinearWeight => &[1, 0],
         ParameterKind::Bias | ParameterKind::BatchNormGamma | ParameterKind::BatchNormBeta => &[0],
     }

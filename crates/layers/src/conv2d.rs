@@ -13,7 +13,7 @@ use crate::{Initializer, Layer, Pass};
 /// A convolution from `c_in` to `c_out` channels; height and width stay.
 #[derive(Debug)]
 pub struct Conv2d {
-    /// `(3, 3, c_in, c_out)`.
+    /// `(c_in, 3, 3, c_out)`.
     weight: Parameter,
     /// `(c_out)`.
     bias: Parameter,
@@ -24,7 +24,7 @@ impl Conv2d {
     #[must_use]
     pub fn new(init: &mut Initializer, name: &str, c_in: usize, c_out: usize) -> Self {
         let fan_in = TAPS * c_in;
-        let shape = [KERNEL, KERNEL, c_in, c_out];
+        let shape = [c_in, KERNEL, KERNEL, c_out];
         Self {
             weight: init.uniform(format!("{name}.weight"), ParameterKind::ConvWeight, &shape, fan_in),
             bias: init.uniform(format!("{name}.bias"), ParameterKind::Bias, &[c_out], fan_in),

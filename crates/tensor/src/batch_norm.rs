@@ -22,6 +22,16 @@ pub enum Activation {
     Relu,
 }
 
+impl Activation {
+    /// Its smallest value: an activation is `max(floor, .)`.
+    pub(crate) fn floor(self) -> f32 {
+        match self {
+            Self::Identity => f32::NEG_INFINITY,
+            Self::Relu => 0.0,
+        }
+    }
+}
+
 /// Mean and spread of each channel that a pass normalises with; training saves them for backward.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChannelStatistics {
@@ -130,10 +140,7 @@ pub fn batch_norm_forward(
             scale[channel] = gamma[channel] * statistics.inv_std[channel];
             shift[channel] = beta[channel] - statistics.mean[channel] * scale[channel];
         }
-        let floor = match activation {
-            Activation::Identity => f32::NEG_INFINITY,
-            Activation::Relu => 0.0,
-        };
+        let floor = activation.floor();
         let (scale, shift) = (&*scale, &*shift);
         y.par_chunks_mut(TASK_ROWS * c).zip(x.par_chunks(TASK_ROWS * c)).for_each(|(y, x)| {
             for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {

@@ -1,21 +1,22 @@
 //! 3x3 convolution, stride 1, padding 1: the only one that ResNet9 needs.
 //!
 //! ```text
-//! y[n, i, j, o] = bias[o] + sum over (u, v, c) of x[n, i + u - 1, j + v - 1, c] * weight[u, v, c, o]
+//! y[n, i, j, o] = bias[o] + sum over (u, v, c) of x[n, i + u - 1, j + v - 1, c] * weight[c, u, v, o]
 //! ```
 //!
 //! The functions here are what the layers see. How the sums are formed is the business of an algorithm in a module of
 //! its own (`im2col`, `winograd`); which one serves a geometry, [`Conv2dGeometry::algorithm`] decides, and nothing
 //! above notices. The gradients are derived in `docs/backprop.md`.
 
+mod epilogue;
 mod im2col;
-mod pack;
+mod reverse;
 mod winograd;
-mod winograd_matrices;
 
-use winograd_matrices::{F2, F3, F4};
+use epilogue::Epilogue;
+use winograd::{F2, F3, F4, F6};
 
-use crate::gemm::KC;
+use crate::gemm::LANES;
 use crate::reduce::add_column_sums;
 use crate::scratch::with_scratch;
 
@@ -50,11 +51,14 @@ pub enum Conv2dAlgorithm {
     Winograd3,
     /// F(4x4, 3x3).
     Winograd4,
+    /// F(6x6, 3x3).
+    Winograd6,
 }
 
 impl Conv2dAlgorithm {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Im2col, Self::Winograd2, Self::Winograd3, Self::Winograd4];
+    pub const ALL: [Self; 5] =
+        [Self::Im2col, Self::Winograd2, Self::Winograd3, Self::Winograd4, Self::Winograd6];
 
     /// Its name in tables.
     #[must_use]
@@ -64,6 +68,7 @@ impl Conv2dAlgorithm {
             Self::Winograd2 => "winograd 2x2",
             Self::Winograd3 => "winograd 3x3",
             Self::Winograd4 => "winograd 4x4",
+            Self::Winograd6 => "winograd 6x6",
         }
     }
 
@@ -74,6 +79,7 @@ impl Conv2dAlgorithm {
             Self::Winograd2 => Some(2),
             Self::Winograd3 => Some(3),
             Self::Winograd4 => Some(4),
+            Self::Winograd6 => Some(6),
         }
     }
 }
@@ -106,7 +112,7 @@ impl Conv2dGeometry {
     /// Winograd's transforms work on whole vectors of channels, its products on all of them at once; and for a few
     /// tiles its larger filters cost more to read than the multiplications they save.
     fn supports(&self, algorithm: Conv2dAlgorithm) -> bool {
-        let whole_vectors = |c: usize| c.is_multiple_of(winograd::LANES) && c <= KC;
+        let whole_vectors = |c: usize| c.is_multiple_of(LANES);
         let Some(m) = algorithm.tile() else { return true };
         let n_tiles = self.n * self.h.div_ceil(m) * self.w.div_ceil(m);
         whole_vectors(self.c_in) && whole_vectors(self.c_out) && n_tiles >= winograd::MIN_TILES
@@ -157,14 +163,14 @@ impl Conv2dGeometry {
 /// Convolution with bias. Backward needs `x` and `weight`, nothing else is saved.
 ///
 /// # Shapes
-/// `x`: `(n, h, w, c_in)`; `weight`: `(3, 3, c_in, c_out)`; `bias`: `(c_out)`; `y`: `(n, h, w, c_out)`, overwritten.
+/// `x`: `(n, h, w, c_in)`; `weight`: `(c_in, 3, 3, c_out)`; `bias`: `(c_out)`; `y`: `(n, h, w, c_out)`, overwritten.
 ///
 /// # Panics
 /// If a length does not fit the geometry.
 pub fn conv2d_forward(g: &Conv2dGeometry, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
     g.check(x, weight, y);
     assert_eq!(bias.len(), g.c_out, "conv2d: length of bias in {g:?}");
-    correlate(g, g.algorithm(), x, weight, bias, y);
+    correlate(g, g.algorithm(), x, weight, Epilogue { bias, ..Epilogue::NONE }, y);
 }
 
 /// Gradient of the input: the convolution of `grad_y` with the filter turned by 180 degrees, its channels swapped.
@@ -177,8 +183,8 @@ pub fn conv2d_forward(g: &Conv2dGeometry, x: &[f32], weight: &[f32], bias: &[f32
 pub fn conv2d_backward_input(g: &Conv2dGeometry, grad_y: &[f32], weight: &[f32], grad_x: &mut [f32]) {
     g.check(grad_x, weight, grad_y);
     with_scratch(g.weight_len(), |reversed| {
-        pack::reverse_weight(g, weight, reversed);
-        correlate(&g.reversed(), g.algorithm(), grad_y, reversed, &[], grad_x);
+        reverse::reverse_weight(g, weight, reversed);
+        correlate(&g.reversed(), g.algorithm(), grad_y, reversed, Epilogue::NONE, grad_x);
     });
 }
 
@@ -202,20 +208,21 @@ pub fn conv2d_backward_bias(grad_y: &[f32], grad_bias: &mut [f32]) {
     add_column_sums(grad_y, grad_bias);
 }
 
-/// `y = bias + x * weight`; an empty bias counts as zeros.
+/// `y = act(bias + x * weight)`.
 fn correlate(
     g: &Conv2dGeometry,
     algorithm: Conv2dAlgorithm,
     x: &[f32],
     weight: &[f32],
-    bias: &[f32],
+    epilogue: Epilogue,
     y: &mut [f32],
 ) {
     match algorithm {
-        Conv2dAlgorithm::Im2col => im2col::correlate(g, x, weight, bias, y),
-        Conv2dAlgorithm::Winograd2 => winograd::correlate::<F2, 4, 2>(g, x, weight, bias, y),
-        Conv2dAlgorithm::Winograd3 => winograd::correlate::<F3, 5, 3>(g, x, weight, bias, y),
-        Conv2dAlgorithm::Winograd4 => winograd::correlate::<F4, 6, 4>(g, x, weight, bias, y),
+        Conv2dAlgorithm::Im2col => im2col::correlate(g, x, weight, epilogue, y),
+        Conv2dAlgorithm::Winograd2 => winograd::correlate::<F2, 4, 2>(g, x, weight, epilogue, y),
+        Conv2dAlgorithm::Winograd3 => winograd::correlate::<F3, 5, 3>(g, x, weight, epilogue, y),
+        Conv2dAlgorithm::Winograd4 => winograd::correlate::<F4, 6, 4>(g, x, weight, epilogue, y),
+        Conv2dAlgorithm::Winograd6 => winograd::correlate::<F6, 8, 6>(g, x, weight, epilogue, y),
     }
 }
 
@@ -232,6 +239,7 @@ fn correlate_patches(
         Conv2dAlgorithm::Winograd2 => winograd::correlate_patches::<F2, 4, 2>(g, x, grad_y, grad_weight),
         Conv2dAlgorithm::Winograd3 => winograd::correlate_patches::<F3, 5, 3>(g, x, grad_y, grad_weight),
         Conv2dAlgorithm::Winograd4 => winograd::correlate_patches::<F4, 6, 4>(g, x, grad_y, grad_weight),
+        Conv2dAlgorithm::Winograd6 => winograd::correlate_patches::<F6, 8, 6>(g, x, grad_y, grad_weight),
     }
 }
 

@@ -1,100 +1,73 @@
-//! The inner matrix product: a register tile of `MR` x `NR` sums, fed from packed panels.
+//! The inner matrix product: a register tile of sums, fed from packed panels.
 //!
 //! ```text
-//! tile[i][j] += sum over k of a(i, k) * b[k][j]      i < MR, j < NR, k < k_len
+//! tile[i][j] += sum over k of a(i, k) * b[k][j]      j < NR
 //! ```
 //!
-//! This is the micro-kernel of Goto and van de Geijn (2008): the blocking around it, and what its panels
-//! hold, belong to each convolution pass. `b` is always packed as `[k][NR]`. `a` comes in the two layouts
-//! that NHWC images give by plain copies, so that nothing is ever transposed element by element:
+//! This is the micro-kernel of Goto and van de Geijn (2008): the blocking around it, and what its panels hold, belong
+//! to each convolution pass. `b` is always packed as `[k][NR]`. `a` is packed as `[block][row][LANES]`: vectors of
+//! `LANES` channels, as NHWC images hold them, so that packing is nothing but vector copies. The two products read
+//! it in either direction:
 //!
-//! - [`multiply_rows`]: `a[i * stride + k]`, a row per output pixel (forward, backward to the input);
-//! - [`multiply_columns`]: `a[k * row_len + i]`, a row per summed pixel (backward to the weight).
+//! - [`multiply_rows`]: rows are the rows of the product, channels are summed (forward, backward to the input);
+//! - [`multiply_columns`]: channels are the rows of the product, rows are summed (backward to the weight).
+//!
+//! Either way the sums of one tile run in the order of `k`, whatever the blocking: the bits depend on nothing else.
 
 use wide::f32x16;
 
-/// Rows of the register tile.
-///
-/// With AVX-512, 12 x 2 registers hold sums and 3 more the operands, of 32; 12 rather than 14 because it
-/// divides `9 * c_in` for every channel count of ResNet9, and both run at the same share of the peak.
-/// With AVX2, 6 x 2 of 16.
-pub const MR: usize = if cfg!(target_feature = "avx512f") { 12 } else { 6 };
-/// Columns of the register tile: two registers.
-pub const NR: usize = LANES * TILE_VECTORS;
-/// Longest `k` of one panel. Its `NR` columns (72 KiB) stream from the second-level cache, where the prefetcher keeps
-/// up; shorter panels that fit the first level (256) cost more in reading and writing the sums between them: 151
-/// against 137 images/s in the convolutions of a training step on two Zen 4 cores.
-pub const KC: usize = 576;
-/// Distances between the rows of an `a` panel that [`multiply_rows`] knows. Each is one cache line beyond a usual
-/// number of channels, so that the rows of a tile do not all fall into the same set of the first-level cache.
-const ROW_STRIDES: [usize; 4] = [64 + 16, 128 + 16, 256 + 16, KC + 16];
-
-/// The distance between the rows of a panel whose rows hold `k_len` numbers.
-///
-/// # Panics
-/// If `k_len` is beyond [`KC`].
-#[must_use]
-pub fn row_stride(k_len: usize) -> usize {
-    let fits = ROW_STRIDES.into_iter().find(|stride| k_len + 16 <= *stride);
-    fits.unwrap_or_else(|| panic!("row_stride: {k_len} is beyond {KC}"))
-}
-
-const LANES: usize = 16;
+/// Numbers in a vector.
+pub const LANES: usize = 16;
 /// An `f32x16` is two registers with AVX2, one with AVX-512.
 const TILE_VECTORS: usize = if cfg!(target_feature = "avx512f") { 2 } else { 1 };
+/// Columns of the register tile: two registers.
+pub const NR: usize = LANES * TILE_VECTORS;
+/// Rows of the register tile in [`multiply_rows`].
+///
+/// With AVX-512, 8 x 2 registers hold sums: enough to hide the latency of two multiply-adds a cycle, and a divisor of
+/// the tiles that a block of images has. With AVX2, 6 x 2 of 16.
+pub const MR: usize = if cfg!(target_feature = "avx512f") { 8 } else { 6 };
+/// Rows of the register tile in [`multiply_columns`]: a divisor of `LANES`.
+const MC: usize = if cfg!(target_feature = "avx512f") { 8 } else { 4 };
 
 /// The register tile; rows of `NR` sums.
-pub type Tile = [[f32x16; TILE_VECTORS]; MR];
+type Tile<const ROWS: usize> = [[f32x16; TILE_VECTORS]; ROWS];
 
-/// `NR` numbers from the front of `row`, zeros where it is shorter.
+/// The vector at the front of `values`.
 #[inline(always)]
-fn load_row(row: &[f32]) -> [f32x16; TILE_VECTORS] {
-    let mut full = [0.0; NR];
-    match row.first_chunk::<NR>() {
-        Some(chunk) => full = *chunk,
-        None => full[..row.len()].copy_from_slice(row),
-    }
-    std::array::from_fn(|v| {
-        f32x16::from(*full[v * LANES..].first_chunk::<LANES>().expect("NR = vectors * LANES"))
-    })
+pub(crate) fn load(values: &[f32]) -> f32x16 {
+    f32x16::from(*values.first_chunk::<LANES>().expect("a whole vector"))
 }
 
-/// A tile whose every row is `row` (a bias), zero-padded to `NR`.
+/// Writes `vector` to the front of `values`.
 #[inline(always)]
-#[must_use]
-pub fn broadcast_tile(row: &[f32]) -> Tile {
-    [load_row(row); MR]
+pub(crate) fn store(vector: f32x16, values: &mut [f32]) {
+    *values.first_chunk_mut::<LANES>().expect("a whole vector") = vector.to_array();
 }
 
-/// Reads up to `MR` rows of up to `NR` numbers, `stride` apart, from the front of `c`.
+/// The tile at the front of `c`, or zeros.
 #[inline(always)]
-#[must_use]
-pub fn load_tile(c: &[f32], stride: usize, rows: usize, columns: usize) -> Tile {
-    let mut tile = [[f32x16::ZERO; TILE_VECTORS]; MR];
-    for (tile_row, row) in tile.iter_mut().zip(c.chunks(stride)).take(rows) {
-        *tile_row = load_row(&row[..columns]);
+fn load_tile<const ROWS: usize>(c: &[f32], keep: bool) -> Tile<ROWS> {
+    let mut tile = [[f32x16::ZERO; TILE_VECTORS]; ROWS];
+    if keep {
+        for (slot, values) in tile.as_flattened_mut().iter_mut().zip(c.chunks_exact(LANES)) {
+            *slot = load(values);
+        }
     }
     tile
 }
 
-/// Writes the first `rows` rows and `columns` columns of `tile` to the front of `c`, rows `stride` apart.
 #[inline(always)]
-pub fn store_tile(tile: &Tile, c: &mut [f32], stride: usize, rows: usize, columns: usize) {
-    for (tile_row, row) in tile.iter().zip(c.chunks_mut(stride)).take(rows) {
-        for (vector, out) in tile_row.iter().zip(row[..columns].chunks_mut(LANES)) {
-            let lanes = vector.to_array();
-            match out.first_chunk_mut::<LANES>() {
-                Some(chunk) => *chunk = lanes,
-                None => out.copy_from_slice(&lanes[..out.len()]),
-            }
-        }
+fn store_tile<const ROWS: usize>(tile: &Tile<ROWS>, c: &mut [f32]) {
+    for (vector, values) in tile.as_flattened().iter().zip(c.chunks_exact_mut(LANES)) {
+        store(*vector, values);
     }
 }
 
-/// One step of `k`: adds the outer product of `MR` numbers and one row of `b`.
+/// One step of `k`: adds the outer product of `ROWS` numbers and one row of `b`.
 #[inline(always)]
-fn rank_one(tile: &mut Tile, a: impl Fn(usize) -> f32, b_row: &[f32; NR]) {
-    let b = load_row(b_row);
+fn rank_one<const ROWS: usize>(tile: &mut Tile<ROWS>, a: impl Fn(usize) -> f32, b_row: &[f32; NR]) {
+    let b: [f32x16; TILE_VECTORS] = std::array::from_fn(|v| load(&b_row[v * LANES..]));
     for (i, sums) in tile.iter_mut().enumerate() {
         let a_i = f32x16::splat(a(i));
         for (sum, b_v) in sums.iter_mut().zip(b) {
@@ -103,49 +76,91 @@ fn rank_one(tile: &mut Tile, a: impl Fn(usize) -> f32, b_row: &[f32; NR]) {
     }
 }
 
-/// `tile += a b` with `a` as `MR` rows, `stride` apart.
+/// `c = a b`, or `c += a b` with `keep`.
 ///
 /// # Shapes
-/// `a`: at least `MR * stride`; `b`: `k_len * NR`, `k_len` below `stride`.
-///
-/// # Panics
-/// If `stride` is none that [`row_stride`] gives, or a panel is too short.
-pub fn multiply_rows(a: &[f32], stride: usize, b: &[f32], tile: &mut Tile) {
-    // A stride that the compiler knows makes the addresses of all rows offsets from a single register.
-    const S0: usize = ROW_STRIDES[0];
-    const S1: usize = ROW_STRIDES[1];
-    const S2: usize = ROW_STRIDES[2];
-    const S3: usize = ROW_STRIDES[3];
-    match stride {
-        S0 => multiply_rows_at::<S0>(a, b, tile),
-        S1 => multiply_rows_at::<S1>(a, b, tile),
-        S2 => multiply_rows_at::<S2>(a, b, tile),
-        S3 => multiply_rows_at::<S3>(a, b, tile),
-        _ => panic!("multiply_rows: unknown stride {stride}"),
+/// `a`: `[k / LANES][a_rows][LANES]`, the last block padded; `b`: `[k][NR]`; `c`: `[rows][NR]`, `rows` a multiple of
+/// [`MR`], at most `a_rows`.
+#[inline(never)]
+pub fn multiply_rows(a: &[f32], a_rows: usize, b: &[f32], c: &mut [f32], keep: bool) {
+    for (i, c) in c.chunks_exact_mut(MR * NR).enumerate() {
+        let mut tile: Tile<MR> = load_tile(c, keep);
+        for (a, b) in a.chunks_exact(a_rows * LANES).zip(b.chunks(LANES * NR)) {
+            let a: &[f32; MR * LANES] =
+                a[i * MR * LANES..].first_chunk().expect("multiply_rows: MR rows in every block of a");
+            match b.as_chunks::<NR>().0.first_chunk::<LANES>() {
+                Some(b) => {
+                    for (k, b_row) in b.iter().enumerate() {
+                        rank_one(&mut tile, |row| a[row * LANES + k], b_row);
+                    }
+                }
+                None => {
+                    for (k, b_row) in b.as_chunks::<NR>().0.iter().enumerate() {
+                        rank_one(&mut tile, |row| a[row * LANES + k], b_row);
+                    }
+                }
+            }
+        }
+        store_tile(&tile, c);
     }
 }
 
-#[inline(never)]
-fn multiply_rows_at<const STRIDE: usize>(a: &[f32], b: &[f32], tile: &mut Tile) {
-    let a = &a[..MR * STRIDE];
-    let mut sums = *tile;
-    for (k, b_row) in b.as_chunks::<NR>().0.iter().take(STRIDE).enumerate() {
-        rank_one(&mut sums, |i| a[i * STRIDE + k], b_row);
-    }
-    *tile = sums;
-}
-
-/// `tile += a b` with `a` as one row of `row_len` numbers per `k`, of which the `MR` from `first` on count.
+/// `c = a^T b`, or `c += a^T b` with `keep`, the rows to be summed in pieces `(a, b)`.
 ///
 /// # Shapes
-/// `a`: `k_len * row_len`; `b`: `k_len * NR`.
-#[inline(never)]
-pub fn multiply_columns(a: &[f32], row_len: usize, first: usize, b: &[f32], tile: &mut Tile) {
-    let mut sums = *tile;
-    for (a_row, b_row) in a.chunks_exact(row_len).zip(b.as_chunks::<NR>().0) {
-        let a_row: &[f32; MR] =
-            a_row[first..].first_chunk().expect("multiply_columns: MR numbers from first on");
-        rank_one(&mut sums, |i| a_row[i], b_row);
+/// Of each piece `a`: `[rows][LANES]` and `b`: `[rows][NR]`; `c`: `[LANES][NR]`.
+#[inline(always)]
+pub fn multiply_columns<'a>(
+    pieces: impl Iterator<Item = (&'a [f32], &'a [f32])> + Clone,
+    c: &mut [f32],
+    keep: bool,
+) {
+    for (i, c) in c.chunks_exact_mut(MC * NR).enumerate() {
+        let mut tile: Tile<MC> = load_tile(c, keep);
+        for (a, b) in pieces.clone() {
+            for (a_row, b_row) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<NR>().0) {
+                let a_row: &[f32; MC] = a_row[i * MC..].first_chunk().expect("MC divides LANES");
+                rank_one(&mut tile, |row| a_row[row], b_row);
+            }
+        }
+        store_tile(&tile, c);
     }
-    *tile = sums;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Small whole numbers: their products and sums are exact.
+    fn number(i: usize) -> f32 {
+        (i * 7 % 11) as f32 - 5.0
+    }
+
+    #[test]
+    fn rows_match_the_definition_for_a_ragged_k_and_add_on_demand() {
+        let (rows, a_rows, k_len) = (2 * MR, 2 * MR + 1, LANES + 3);
+        let a: Vec<f32> = (0..2 * a_rows * LANES).map(number).collect();
+        let b: Vec<f32> = (0..k_len * NR).map(|i| number(i + 3)).collect();
+        let mut c = vec![f32::NAN; rows * NR];
+        multiply_rows(&a, a_rows, &b, &mut c, false);
+        multiply_rows(&a, a_rows, &b, &mut c, true);
+        for (i, j) in (0..rows).flat_map(|i| (0..NR).map(move |j| (i, j))) {
+            let product = |k: usize| a[(k / LANES * a_rows + i) * LANES + k % LANES] * b[k * NR + j];
+            assert_eq!(c[i * NR + j], 2.0 * (0..k_len).map(product).sum::<f32>(), "row {i}, column {j}");
+        }
+    }
+
+    #[test]
+    fn columns_match_the_definition_over_pieces() {
+        let rows = 5;
+        let a: Vec<f32> = (0..rows * LANES).map(number).collect();
+        let b: Vec<f32> = (0..rows * NR).map(|i| number(i + 3)).collect();
+        let pieces = [(&a[..2 * LANES], &b[..2 * NR]), (&a[2 * LANES..], &b[2 * NR..])];
+        let mut c = vec![f32::NAN; LANES * NR];
+        multiply_columns(pieces.into_iter(), &mut c, false);
+        for (i, j) in (0..LANES).flat_map(|i| (0..NR).map(move |j| (i, j))) {
+            let sum: f32 = (0..rows).map(|k| a[k * LANES + i] * b[k * NR + j]).sum();
+            assert_eq!(c[i * NR + j], sum, "row {i}, column {j}");
+        }
+    }
 }

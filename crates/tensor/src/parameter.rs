@@ -3,7 +3,7 @@
 /// What a parameter is; decides how it is initialised, decayed and laid out on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterKind {
-    /// Filter of a convolution, `(k_h, k_w, c_in, c_out)`.
+    /// Filter of a convolution, `(c_in, k_h, k_w, c_out)`.
     ConvWeight,
     /// Matrix of a linear layer, `(c_in, c_out)`.
     LinearWeight,

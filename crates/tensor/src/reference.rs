@@ -19,7 +19,7 @@ fn for_each_product(g: &Conv2dGeometry, mut visit: impl FnMut(usize, usize, usiz
                 for c in 0..g.c_in {
                     for o in 0..g.c_out {
                         let x = ((n * g.h + row) * g.w + column) * g.c_in + c;
-                        let weight = ((u * KERNEL + v) * g.c_in + c) * g.c_out + o;
+                        let weight = ((c * KERNEL + u) * KERNEL + v) * g.c_out + o;
                         let y = ((n * g.h + i) * g.w + j) * g.c_out + o;
                         visit(x, weight, y);
                     }

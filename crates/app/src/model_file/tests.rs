@@ -72,10 +72,10 @@ fn tensors_have_the_names_and_order_of_pytorch() {
         let tensor = tensors.tensor(&parameter.name).expect("a tensor of that name");
         let at = |index: usize| f32::from_le_bytes(tensor.data().as_chunks::<4>().0[index]);
         if parameter.kind == ParameterKind::ConvWeight {
-            let [k_h, k_w, c_in, c_out] = parameter.shape[..] else { panic!("a filter has four axes") };
+            let [c_in, k_h, k_w, c_out] = parameter.shape[..] else { panic!("a filter has four axes") };
             assert_eq!(tensor.shape(), [c_out, c_in, k_h, k_w]);
             let (y, x, i, o) = (2, 1, c_in - 1, c_out - 2);
-            let ours = parameter.value[((y * k_w + x) * c_in + i) * c_out + o];
+            let ours = parameter.value[((i * k_h + y) * k_w + x) * c_out + o];
             assert_eq!(at(((o * c_in + i) * k_h + y) * k_w + x), ours, "{}", parameter.name);
             n_checked += 1;
         } else if parameter.kind == ParameterKind::LinearWeight {

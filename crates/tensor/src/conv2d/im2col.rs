@@ -2,175 +2,241 @@
 //!
 //! ```text
 //! correlate (forward, and backward to the input):
-//!   for each block of output pixels, in parallel:
-//!     for each block of k = (u, v, c):
-//!       copy the pixels' patches, as far as they lie in the block, into rows of a panel
-//!       for each panel of NR output channels, for each MR rows:  y tile += rows * panel
+//!   many pixels, few channels (by_pixels):         few pixels, many channels (by_panels):
+//!     for each block of pixels, in parallel:         patches of all pixels
+//!       for each block of k = (u, v, c):             for each panel, in parallel:
+//!         patches of the block                         y = act(patches * panel + bias)
+//!         for each panel of NR output channels:
+//!           sums += patches * panel
+//!       y = act(sums + bias)
 //!
 //! correlate_patches (backward to the weight):
-//!   for each chunk of pixels and each block of k, in parallel:
+//!   for each chunk of pixels and each group of k, in parallel:
 //!     for each run of RUN_PIXELS pixels of the chunk:
-//!       copy patches (one row a pixel) and grad_y (in panels of NR channels)
-//!       for each panel, for each MR of k:  partial tile += patches transposed * panel
+//!       for each panel:  partial += patches transposed * grad_y
 //!   add the partial gradients in the order of their chunks
 //! ```
 //!
-//! The unrolled matrix never exists: a block of it is made where it is used, and stays in the second-level
-//! cache. Channels lie next to each other, so a patch is nine copies. All cuts depend on the geometry alone and
-//! each sum runs in one fixed order, hence the same bits at any number of threads.
+//! The unrolled matrix never exists: a block of it is made where it is used. Channels lie next to each other, so a
+//! patch is nine copies. All cuts depend on the geometry alone and each sum runs in one fixed order, hence the same
+//! bits at any number of threads.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::pack::{PackedWeight, pack_weight, packed_len};
+use super::epilogue::Epilogue;
 use super::{Conv2dGeometry, KERNEL, TAPS};
-use crate::gemm::{
-    KC, MR, NR, broadcast_tile, load_tile, multiply_columns, multiply_rows, row_stride, store_tile,
-};
-use crate::reduce::TASK_ELEMENTS;
+use crate::gemm::{LANES, MR, NR, multiply_columns, multiply_rows};
 use crate::scratch::with_scratch;
 
-/// Most output pixels in one task: their patches (222 KiB at `KC`) leave room in a second-level cache of 1 MiB.
+/// Longest block of `k`: with [`MAX_TASK_PIXELS`], its patches (222 KiB) leave room in a second-level cache.
+const KC: usize = 576;
+/// Most output pixels in one task.
 const MAX_TASK_PIXELS: usize = 96;
 /// Tasks to aim for, so that a small problem still feeds many threads.
 const MIN_TASKS: usize = 32;
 
-/// `y = bias + patches(x) * weight`; an empty bias counts as zeros.
-pub(super) fn correlate(g: &Conv2dGeometry, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
-    with_scratch(packed_len(g), |packed| correlate_packed(g, x, pack_weight(g, weight, packed), bias, y));
+/// Numbers in the packed filter.
+pub(super) fn packed_len(g: &Conv2dGeometry) -> usize {
+    TAPS * g.c_in * g.c_out.next_multiple_of(NR)
 }
 
-fn correlate_packed(g: &Conv2dGeometry, x: &[f32], weight: PackedWeight, bias: &[f32], y: &mut [f32]) {
+/// Packs the filter as the product reads it: `[panel][k][NR]`, the last panel padded with zeros.
+pub(super) fn pack_filter(g: &Conv2dGeometry, weight: &[f32], packed: &mut [f32]) {
+    let Conv2dGeometry { c_in, c_out, .. } = *g;
+    packed.par_chunks_exact_mut(c_in * NR).enumerate().for_each(|(index, rows)| {
+        let (o, tap) = (index / TAPS * NR, index % TAPS);
+        let valid = NR.min(c_out - o);
+        for (row, taps) in rows.chunks_exact_mut(NR).zip(weight.chunks_exact(TAPS * c_out)) {
+            row[..valid].copy_from_slice(&taps[tap * c_out + o..][..valid]);
+            row[valid..].fill(0.0);
+        }
+    });
+}
+
+/// `y = act(bias + patches(x) * weight)`.
+pub(super) fn correlate(g: &Conv2dGeometry, x: &[f32], weight: &[f32], epilogue: Epilogue, y: &mut [f32]) {
+    with_scratch(packed_len(g), |packed| {
+        pack_filter(g, weight, packed);
+        correlate_packed(g, x, packed, epilogue, y);
+    });
+}
+
+/// The same with the filter as [`pack_filter`] makes it.
+pub(super) fn correlate_packed(
+    g: &Conv2dGeometry,
+    x: &[f32],
+    packed: &[f32],
+    epilogue: Epilogue,
+    y: &mut [f32],
+) {
+    if g.pixels() < g.c_out { by_panels(g, x, packed, epilogue, y) } else { by_pixels(g, x, packed, epilogue, y) }
+}
+
+fn by_pixels(g: &Conv2dGeometry, x: &[f32], packed: &[f32], epilogue: Epilogue, y: &mut [f32]) {
+    let k_len = TAPS * g.c_in;
     let task_pixels = (g.pixels() / MIN_TASKS).clamp(MR, MAX_TASK_PIXELS).next_multiple_of(MR);
-    let stride = row_stride(KC.min(TAPS * g.c_in));
+    let patches_len = KC.min(k_len).next_multiple_of(LANES) * task_pixels;
     y.par_chunks_mut(task_pixels * g.c_out).enumerate().for_each(|(task, y)| {
-        let first_pixel = task * task_pixels;
-        let n_pixels = y.len() / g.c_out;
-        with_scratch(task_pixels * stride, |patches| {
-            for (k, panels) in weight.blocks() {
-                let is_first = k.start == 0;
-                copy_patches(g, x, first_pixel..first_pixel + n_pixels, k, patches, stride);
-                for (panel_idx, panel) in panels.enumerate() {
-                    let o = panel_idx * NR;
-                    let columns = NR.min(g.c_out - o);
-                    for i in (0..n_pixels).step_by(MR) {
-                        let rows = MR.min(n_pixels - i);
-                        let out = &mut y[i * g.c_out + o..];
-                        let mut tile = if is_first {
-                            broadcast_tile(bias.get(o..o + columns).unwrap_or(&[]))
-                        } else {
-                            load_tile(out, g.c_out, rows, columns)
-                        };
-                        multiply_rows(&patches[i * stride..], stride, panel, &mut tile);
-                        store_tile(&tile, out, g.c_out, rows, columns);
-                    }
+        let pixels = task * task_pixels..task * task_pixels + y.len() / g.c_out;
+        let rows = pixels.len().next_multiple_of(MR);
+        with_scratch(patches_len + g.c_out.next_multiple_of(NR) * rows, |scratch| {
+            let (patches, sums) = scratch.split_at_mut(patches_len);
+            for start in (0..k_len).step_by(KC) {
+                let k = start..(start + KC).min(k_len);
+                copy_patches(g, x, pixels.clone(), k.clone(), rows, patches);
+                for (panel, sums) in packed.chunks_exact(k_len * NR).zip(sums.chunks_exact_mut(rows * NR)) {
+                    multiply_rows(patches, rows, &panel[k.start * NR..k.end * NR], sums, k.start > 0);
                 }
             }
+            epilogue.finish(sums, rows, 0, g.c_out, y);
         });
     });
 }
 
-/// Rows `k` of the weight gradient in one task: 24 tiles of 12 (48 of 6), and a divisor of `9 * c_in` from 32
-/// channels on. Their patches for `KC` pixels and the panels of `grad_y` share the second-level cache.
-const TASK_K: usize = 288;
+fn by_panels(g: &Conv2dGeometry, x: &[f32], packed: &[f32], epilogue: Epilogue, y: &mut [f32]) {
+    let k_len = TAPS * g.c_in;
+    let rows = g.pixels().next_multiple_of(MR);
+    let patches_len = k_len.next_multiple_of(LANES) * rows;
+    with_scratch(patches_len + g.c_out.next_multiple_of(NR) * rows, |scratch| {
+        let (patches, sums) = scratch.split_at_mut(patches_len);
+        let block_k = k_len.div_ceil(MIN_TASKS).next_multiple_of(LANES);
+        patches.par_chunks_mut(block_k * rows).enumerate().for_each(|(block, patches)| {
+            let k = block * block_k..((block + 1) * block_k).min(k_len);
+            copy_patches(g, x, 0..g.pixels(), k, rows, patches);
+        });
+        let patches = &*patches;
+        let panels = packed.par_chunks_exact(k_len * NR);
+        sums.par_chunks_exact_mut(rows * NR).zip(panels).for_each(|(sums, panel)| {
+            multiply_rows(patches, rows, panel, sums, false);
+        });
+        let sums = &*sums;
+        y.par_chunks_mut(MR * g.c_out).enumerate().for_each(|(task, y)| {
+            epilogue.finish(sums, rows, task * MR, g.c_out, y);
+        });
+    });
+}
+
+/// Blocks of `LANES` rows of the weight gradient in one group: their patches and a panel of `grad_y`, for one run of
+/// pixels, share the second-level cache with the sums.
+const GROUP_BLOCKS: usize = 4;
 /// Pixels summed in one run in the pass back to the weight.
 const RUN_PIXELS: usize = 288;
 
 /// `grad_weight += patches(x)^T * grad_y`.
 pub(super) fn correlate_patches(g: &Conv2dGeometry, x: &[f32], grad_y: &[f32], grad_weight: &mut [f32]) {
-    let k_len = TAPS * g.c_in;
+    let Conv2dGeometry { c_in, c_out, .. } = *g;
+    let (k_len, n_pixels, n_panels) = (TAPS * c_in, g.pixels(), c_out.div_ceil(NR));
+    let n_blocks = k_len.div_ceil(LANES);
     // Enough chunks of pixels for MIN_TASKS tasks, but none shorter than one run.
-    let n_chunks = (MIN_TASKS / k_len.div_ceil(TASK_K)).clamp(1, g.pixels().div_ceil(RUN_PIXELS));
-    let chunk_pixels = g.pixels().div_ceil(n_chunks);
-    let n_chunks = g.pixels().div_ceil(chunk_pixels);
-    with_scratch(n_chunks * grad_weight.len(), |partial| {
-        let tasks = partial.par_chunks_mut(grad_weight.len()).enumerate().flat_map(|(chunk, partial)| {
-            let first_pixel = chunk * chunk_pixels;
-            let pixels = first_pixel..(first_pixel + chunk_pixels).min(g.pixels());
-            let tasks = partial.par_chunks_mut(TASK_K * g.c_out).enumerate();
-            tasks.map(move |(task, partial)| (pixels.clone(), task * TASK_K, partial))
+    let n_chunks = (MIN_TASKS / n_blocks.div_ceil(GROUP_BLOCKS)).clamp(1, n_pixels.div_ceil(RUN_PIXELS));
+    let chunk_pixels = n_pixels.div_ceil(n_chunks);
+    let n_chunks = n_pixels.div_ceil(chunk_pixels);
+    // Sums as [chunk][block of k][panel][LANES][NR].
+    let block_len = n_panels * LANES * NR;
+    let chunk_len = n_blocks * block_len;
+    with_scratch(n_panels * n_pixels * NR + n_chunks * chunk_len, |scratch| {
+        let (panels, partial) = scratch.split_at_mut(n_panels * n_pixels * NR);
+        pack_panels(grad_y, c_out, panels);
+        let panels = &*panels;
+        let groups = partial.par_chunks_exact_mut(chunk_len).enumerate().flat_map(|(chunk, partial)| {
+            let groups = partial.par_chunks_mut(GROUP_BLOCKS * block_len).enumerate();
+            groups.map(move |(group, partial)| (chunk, group, partial))
         });
-        tasks.for_each(|(pixels, first_k, partial)| {
-            let k = first_k..first_k + partial.len() / g.c_out;
-            with_scratch(RUN_PIXELS * (TASK_K + g.c_out.next_multiple_of(NR)), |scratch| {
-                let (patches, panels) = scratch.split_at_mut(RUN_PIXELS * TASK_K);
+        groups.for_each(|(chunk, group, partial)| {
+            let first_k = group * GROUP_BLOCKS * LANES;
+            let k = first_k..(first_k + GROUP_BLOCKS * LANES).min(k_len);
+            let pixels = chunk * chunk_pixels..((chunk + 1) * chunk_pixels).min(n_pixels);
+            with_scratch(GROUP_BLOCKS * LANES * RUN_PIXELS, |patches| {
                 for start in pixels.clone().step_by(RUN_PIXELS) {
                     let run = start..(start + RUN_PIXELS).min(pixels.end);
-                    let patches = &mut patches[..run.len() * TASK_K];
-                    copy_patches(g, x, run.clone(), k.clone(), patches, TASK_K);
-                    let is_first = start == pixels.start;
-                    for (panel_idx, panel) in panels.chunks_exact_mut(run.len() * NR).enumerate() {
-                        let o = panel_idx * NR;
-                        if o >= g.c_out {
-                            break;
-                        }
-                        let columns = NR.min(g.c_out - o);
-                        copy_panel(&grad_y[run.start * g.c_out + o..], g.c_out, columns, panel);
-                        for i in (0..k.len()).step_by(MR) {
-                            let rows = MR.min(k.len() - i);
-                            let out = &mut partial[i * g.c_out + o..];
-                            let mut tile = if is_first {
-                                broadcast_tile(&[])
-                            } else {
-                                load_tile(out, g.c_out, rows, columns)
-                            };
-                            multiply_columns(patches, TASK_K, i, panel, &mut tile);
-                            store_tile(&tile, out, g.c_out, rows, columns);
+                    copy_patches(g, x, run.clone(), k.clone(), run.len(), patches);
+                    for (panel_idx, panel) in panels.chunks_exact(n_pixels * NR).enumerate() {
+                        let grad = &panel[run.start * NR..run.end * NR];
+                        for (block, sums) in partial.chunks_exact_mut(block_len).enumerate() {
+                            let patches = &patches[block * run.len() * LANES..][..run.len() * LANES];
+                            let sums = &mut sums[panel_idx * LANES * NR..][..LANES * NR];
+                            sum_products(patches, grad, sums, start > pixels.start);
                         }
                     }
                 }
             });
         });
 
-        grad_weight.par_chunks_mut(TASK_ELEMENTS).enumerate().for_each(|(i, grad)| {
-            for chunk in partial.chunks_exact(k_len * g.c_out) {
-                for (sum, part) in grad.iter_mut().zip(&chunk[i * TASK_ELEMENTS..]) {
-                    *sum += part;
+        let partial = &*partial;
+        grad_weight.par_chunks_exact_mut(c_out).enumerate().for_each(|(index, grad)| {
+            let k = index % TAPS * c_in + index / TAPS;
+            for chunk in partial.chunks_exact(chunk_len) {
+                let sums = chunk[k / LANES * block_len..][..block_len].chunks_exact(LANES * NR);
+                for (grad, sums) in grad.chunks_mut(NR).zip(sums) {
+                    for (grad, sum) in grad.iter_mut().zip(&sums[k % LANES * NR..]) {
+                        *grad += sum;
+                    }
                 }
             }
         });
     });
 }
 
-/// Copies entries `k` of the patches around `pixels` into rows of `out`, `stride` apart; zeros outside the image.
+#[inline(never)]
+fn sum_products(patches: &[f32], grad: &[f32], sums: &mut [f32], keep: bool) {
+    multiply_columns(std::iter::once((patches, grad)), sums, keep);
+}
+
+/// `(pixels, c)` as `[panel][pixel][NR]`, zeros beyond the channels.
+fn pack_panels(y: &[f32], c: usize, panels: &mut [f32]) {
+    let panel_len = y.len() / c * NR;
+    panels.par_chunks_mut(RUN_PIXELS * NR).enumerate().for_each(|(task, rows)| {
+        // A task may run over the end of a panel.
+        for (i, row) in rows.chunks_exact_mut(NR).enumerate() {
+            let at = task * RUN_PIXELS * NR + i * NR;
+            let (o, pixel) = (at / panel_len * NR, at % panel_len / NR);
+            let valid = NR.min(c - o);
+            row[..valid].copy_from_slice(&y[pixel * c + o..][..valid]);
+            row[valid..].fill(0.0);
+        }
+    });
+}
+
+/// Copies entries `k` of the patches around `pixels` into `[block of k][row][LANES]`, a row per pixel; zeros outside
+/// the image.
 fn copy_patches(
     g: &Conv2dGeometry,
     x: &[f32],
     pixels: Range<usize>,
     k: Range<usize>,
+    rows: usize,
     out: &mut [f32],
-    stride: usize,
 ) {
     let c = g.c_in;
-    for (pixel, row) in pixels.zip(out.chunks_exact_mut(stride)) {
-        let (i, j) = (pixel / g.w % g.h, pixel % g.w);
-        let mut rest = &mut row[..k.len()];
-        for tap in k.start / c..k.end.div_ceil(c) {
-            let (u, v) = (tap / KERNEL, tap % KERNEL);
-            let channels = k.start.max(tap * c) - tap * c..k.end.min((tap + 1) * c) - tap * c;
-            let (patch, tail) = rest.split_at_mut(channels.len());
-            rest = tail;
-            let inside = (1..=g.h).contains(&(i + u)) && (1..=g.w).contains(&(j + v));
-            if inside {
-                let source = (pixel + u * g.w + v - g.w - 1) * c;
-                patch.copy_from_slice(&x[source + channels.start..source + channels.end]);
-            } else {
-                patch.fill(0.0);
+    for (block, out) in k.clone().step_by(LANES).zip(out.chunks_exact_mut(rows * LANES)) {
+        let k = block..(block + LANES).min(k.end);
+        for (pixel, row) in pixels.clone().zip(out.chunks_exact_mut(LANES)) {
+            let (i, j) = (pixel / g.w % g.h, pixel % g.w);
+            let mut rest = &mut row[..k.len()];
+            for tap in k.start / c..k.end.div_ceil(c) {
+                let (u, v) = (tap / KERNEL, tap % KERNEL);
+                let channels = k.start.max(tap * c) - tap * c..k.end.min((tap + 1) * c) - tap * c;
+                let (patch, tail) = rest.split_at_mut(channels.len());
+                rest = tail;
+                let inside = (1..=g.h).contains(&(i + u)) && (1..=g.w).contains(&(j + v));
+                if inside {
+                    let source = (pixel + u * g.w + v - g.w - 1) * c;
+                    copy_short(&x[source + channels.start..source + channels.end], patch);
+                } else {
+                    patch.fill(0.0);
+                }
             }
         }
     }
 }
 
-/// Copies `columns` numbers of each row of `source`, `stride` apart, into the rows of a panel; zeros beyond them.
-fn copy_panel(source: &[f32], stride: usize, columns: usize, panel: &mut [f32]) {
-    for (row, packed) in source.chunks(stride).zip(panel.as_chunks_mut::<NR>().0) {
-        match row.first_chunk::<NR>() {
-            Some(full) if columns == NR => *packed = *full,
-            _ => {
-                packed[..columns].copy_from_slice(&row[..columns]);
-                packed[columns..].fill(0.0);
-            }
-        }
+/// Copies without a call where the length is that of a vector or one.
+#[inline(always)]
+fn copy_short(source: &[f32], out: &mut [f32]) {
+    match (source.first_chunk::<LANES>(), out.first_chunk_mut::<LANES>()) {
+        (Some(source), Some(out)) => *out = *source,
+        _ => out.iter_mut().zip(source).for_each(|(out, source)| *out = *source),
     }
 }

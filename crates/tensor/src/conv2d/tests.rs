@@ -103,16 +103,16 @@ fn winograd_matches_reference() {
         let expected_grad = reference::conv2d_backward_weight(&g, &wide(&x), &wide(&grad_y));
         let expected_grad_x = reference::conv2d_backward_input(&g, &wide(&grad_y), &wide(&weight));
         let mut reversed = vec![f32::NAN; g.weight_len()];
-        pack::reverse_weight(&g, &weight, &mut reversed);
+        reverse::reverse_weight(&g, &weight, &mut reversed);
         for algorithm in Conv2dAlgorithm::ALL {
             let mut y = vec![f32::NAN; g.y_len()];
-            correlate(&g, algorithm, &x, &weight, &bias, &mut y);
+            correlate(&g, algorithm, &x, &weight, Epilogue { bias: &bias, ..Epilogue::NONE }, &mut y);
             assert_near(&y, &expected, algorithm.name());
             let mut grad_weight = vec![0.0; g.weight_len()];
             correlate_patches(&g, algorithm, &x, &grad_y, &mut grad_weight);
             assert_near(&grad_weight, &expected_grad, algorithm.name());
             let mut grad_x = vec![f32::NAN; g.x_len()];
-            correlate(&g.reversed(), algorithm, &grad_y, &reversed, &[], &mut grad_x);
+            correlate(&g.reversed(), algorithm, &grad_y, &reversed, Epilogue::NONE, &mut grad_x);
             assert_near(&grad_x, &expected_grad_x, algorithm.name());
         }
     }

@@ -1,4 +1,4 @@
-//! The transforms of Winograd's convolution as matrices, and their application to vectors of channels.
+//! The transforms of Winograd's convolution as matrices.
 //!
 //! Each set comes from the Toom-Cook interpolation at a few points and infinity (Lavin and Gray 2016; Blahut,
 //! "Fast Algorithms for Signal Processing", 2010, chapter 5). For a point `a` among the finite points:
@@ -12,10 +12,8 @@
 //! and for infinity the product over all points, `(0, 0, 1)` and `(..., 0, 1)`. For `M = 4` and 2 a sign and a factor
 //! were moved between `Bt` and `G`, as is usual.
 
-use wide::f32x16;
-
 /// The transforms of `M` x `M` outputs from `T` x `T` inputs, `T = M + 2`.
-pub(super) trait TileMatrices<const T: usize, const M: usize>: Sync {
+pub(in crate::conv2d) trait TileMatrices<const T: usize, const M: usize>: Sync {
     /// `Bt`.
     const INPUT: [[f32; T]; T];
     /// `G`.
@@ -26,7 +24,7 @@ pub(super) trait TileMatrices<const T: usize, const M: usize>: Sync {
 
 /// F(2x2, 3x3), from the points 0, 1, -1.
 #[derive(Debug)]
-pub(super) struct F2;
+pub(in crate::conv2d) struct F2;
 
 impl TileMatrices<4, 2> for F2 {
     const INPUT: [[f32; 4]; 4] =
@@ -37,7 +35,7 @@ impl TileMatrices<4, 2> for F2 {
 
 /// F(3x3, 3x3), from the points 0, 1, -1, 2.
 #[derive(Debug)]
-pub(super) struct F3;
+pub(in crate::conv2d) struct F3;
 
 impl TileMatrices<5, 3> for F3 {
     const INPUT: [[f32; 5]; 5] = [
@@ -60,7 +58,7 @@ impl TileMatrices<5, 3> for F3 {
 
 /// F(4x4, 3x3), from the points 0, 1, -1, 2, -2.
 #[derive(Debug)]
-pub(super) struct F4;
+pub(in crate::conv2d) struct F4;
 
 impl TileMatrices<6, 4> for F4 {
     const INPUT: [[f32; 6]; 6] = [
@@ -87,47 +85,37 @@ impl TileMatrices<6, 4> for F4 {
     ];
 }
 
-/// The transpose of a matrix.
-pub(super) const fn transpose<const R: usize, const C: usize>(matrix: [[f32; C]; R]) -> [[f32; R]; C] {
-    let mut out = [[0.0; R]; C];
-    let mut i = 0;
-    while i < R {
-        let mut j = 0;
-        while j < C {
-            out[j][i] = matrix[i][j];
-            j += 1;
-        }
-        i += 1;
-    }
-    out
-}
+/// F(6x6, 3x3), from the points 0, 1, -1, 2, -2, 1/2, -1/2.
+#[derive(Debug)]
+pub(in crate::conv2d) struct F6;
 
-/// `matrix * x`, each element of `x` a vector of channels.
-///
-/// The matrix is a constant and the loops are short: unrolled, zeros cost nothing and ones no multiplication.
-#[inline(always)]
-fn apply<const R: usize, const C: usize>(matrix: &[[f32; C]; R], x: &[f32x16; C]) -> [f32x16; R] {
-    std::array::from_fn(|i| {
-        let mut sum: Option<f32x16> = None;
-        for (factor, x) in matrix[i].iter().zip(x) {
-            sum = match sum {
-                _ if *factor == 0.0 => sum,
-                None => Some(if *factor == 1.0 { *x } else { f32x16::splat(*factor) * *x }),
-                Some(sum) if *factor == 1.0 => Some(sum + *x),
-                Some(sum) if *factor == -1.0 => Some(sum - *x),
-                Some(sum) => Some(f32x16::splat(*factor).mul_add(*x, sum)),
-            };
-        }
-        sum.unwrap_or(f32x16::ZERO)
-    })
-}
-
-/// `matrix * x * matrix^T`.
-#[inline(always)]
-pub(super) fn sandwich<const R: usize, const C: usize>(
-    matrix: &[[f32; C]; R],
-    x: &[[f32x16; C]; C],
-) -> [[f32x16; R]; R] {
-    let columns: [[f32x16; R]; C] = std::array::from_fn(|j| apply(matrix, &std::array::from_fn(|i| x[i][j])));
-    std::array::from_fn(|i| apply(matrix, &std::array::from_fn(|j| columns[j][i])))
+impl TileMatrices<8, 6> for F6 {
+    const INPUT: [[f32; 8]; 8] = [
+        [1.0, 0.0, -5.25, 0.0, 5.25, 0.0, -1.0, 0.0],
+        [0.0, 1.0, 1.0, -4.25, -4.25, 1.0, 1.0, 0.0],
+        [0.0, -1.0, 1.0, 4.25, -4.25, -1.0, 1.0, 0.0],
+        [0.0, 0.5, 0.25, -2.5, -1.25, 2.0, 1.0, 0.0],
+        [0.0, -0.5, 0.25, 2.5, -1.25, -2.0, 1.0, 0.0],
+        [0.0, 2.0, 4.0, -2.5, -5.0, 0.5, 1.0, 0.0],
+        [0.0, -2.0, 4.0, 2.5, -5.0, -0.5, 1.0, 0.0],
+        [0.0, -1.0, 0.0, 5.25, 0.0, -5.25, 0.0, 1.0],
+    ];
+    const FILTER: [[f32; 3]; 8] = [
+        [1.0, 0.0, 0.0],
+        [-2.0 / 9.0, -2.0 / 9.0, -2.0 / 9.0],
+        [-2.0 / 9.0, 2.0 / 9.0, -2.0 / 9.0],
+        [1.0 / 90.0, 1.0 / 45.0, 2.0 / 45.0],
+        [1.0 / 90.0, -1.0 / 45.0, 2.0 / 45.0],
+        [32.0 / 45.0, 16.0 / 45.0, 8.0 / 45.0],
+        [32.0 / 45.0, -16.0 / 45.0, 8.0 / 45.0],
+        [0.0, 0.0, 1.0],
+    ];
+    const OUTPUT: [[f32; 8]; 6] = [
+        [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
+        [0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 0.0],
+        [0.0, 1.0, 1.0, 4.0, 4.0, 0.25, 0.25, 0.0],
+        [0.0, 1.0, -1.0, 8.0, -8.0, 0.125, -0.125, 0.0],
+        [0.0, 1.0, 1.0, 16.0, 16.0, 0.0625, 0.0625, 0.0],
+        [0.0, 1.0, -1.0, 32.0, -32.0, 0.03125, -0.03125, 1.0],
+    ];
 }

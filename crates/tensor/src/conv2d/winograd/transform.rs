@@ -1,0 +1,142 @@
+//! A small constant matrix applied to vectors of channels, with the sums that its rows or columns share made once.
+
+use wide::f32x16;
+
+/// A transform of Winograd's convolution, with what can be shared in it.
+///
+/// Interpolation points that come in pairs `a`, `-a` leave pairs of neighbouring rows in `Bt`, `G` and `A` that differ
+/// in the sign of every other element, `(even + odd, even - odd)`, and pairs of such columns in their transposes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Transform<const R: usize, const C: usize> {
+    /// The matrix itself.
+    pub(super) matrix: [[f32; C]; R],
+    /// Whether row `i + 1` is row `i` with its odd elements negated.
+    row_pair: [bool; R],
+    /// Whether column `j + 1` is column `j` with its odd elements negated.
+    column_pair: [bool; C],
+}
+
+impl<const R: usize, const C: usize> Transform<R, C> {
+    pub(super) const fn new(matrix: [[f32; C]; R]) -> Self {
+        let column_pair = row_pairs(&transpose(matrix));
+        Self { matrix, row_pair: row_pairs(&matrix), column_pair }
+    }
+}
+
+/// Marks the first row of each pair.
+const fn row_pairs<const R: usize, const C: usize>(matrix: &[[f32; C]; R]) -> [bool; R] {
+    let mut pairs = [false; R];
+    let mut i = 0;
+    while i + 1 < R {
+        let (mut alike, mut n_odd, mut j) = (true, 0, 0);
+        while j < C {
+            let mirrored = if j % 2 == 0 { matrix[i][j] } else { -matrix[i][j] };
+            alike = alike && matrix[i + 1][j] == mirrored;
+            n_odd += (j % 2 == 1 && matrix[i][j] != 0.0) as usize;
+            j += 1;
+        }
+        pairs[i] = alike && n_odd > 0;
+        i += if pairs[i] { 2 } else { 1 };
+    }
+    pairs
+}
+
+/// The transpose of a matrix.
+pub(super) const fn transpose<const R: usize, const C: usize>(matrix: [[f32; C]; R]) -> [[f32; R]; C] {
+    let mut out = [[0.0; R]; C];
+    let mut i = 0;
+    while i < R {
+        let mut j = 0;
+        while j < C {
+            out[j][i] = matrix[i][j];
+            j += 1;
+        }
+        i += 1;
+    }
+    out
+}
+
+/// Repeats a block for an index from 0 to 7, as far as it is below the limit. The compiler's own unrolling gives up on
+/// two nested loops of this size, and then neither zeros nor ones are free.
+macro_rules! unrolled {
+    ($i:ident < $limit:expr, $body:block) => {
+        unrolled!(@ $i, $limit, $body, 0 1 2 3 4 5 6 7)
+    };
+    (@ $i:ident, $limit:expr, $body:block, $($index:literal)*) => {
+        $(if $index < $limit { const $i: usize = $index; $body })*
+    };
+}
+
+/// `factor * x + sum`, for a factor that the compiler knows.
+#[inline(always)]
+fn add_product(sum: Option<f32x16>, factor: f32, x: f32x16) -> Option<f32x16> {
+    match sum {
+        _ if factor == 0.0 => sum,
+        None if factor == 1.0 => Some(x),
+        None => Some(f32x16::splat(factor) * x),
+        Some(sum) if factor == 1.0 => Some(sum + x),
+        Some(sum) if factor == -1.0 => Some(sum - x),
+        Some(sum) => Some(f32x16::splat(factor).mul_add(x, sum)),
+    }
+}
+
+/// `transform * x`, each element of `x` a vector of channels. `transform` must be a constant.
+#[inline(always)]
+pub(super) fn apply<const R: usize, const C: usize>(
+    transform: &Transform<R, C>,
+    x: &[f32x16; C],
+) -> [f32x16; R] {
+    let Transform { matrix, row_pair, column_pair } = transform;
+    // A pair of columns becomes its sum, for even rows, and its difference, for odd ones.
+    let (mut plus, mut minus) = (*x, *x);
+    unrolled!(J < C, {
+        if column_pair[J] {
+            (plus[J], minus[J]) = (x[J] + x[J + 1], x[J] - x[J + 1]);
+        }
+    });
+    let mut out = [f32x16::ZERO; R];
+    unrolled!(I < R, {
+        let mirrors_last = I > 0 && row_pair[I - 1];
+        if !mirrors_last {
+            let (mut even, mut odd) = (None, None);
+            unrolled!(J < C, {
+                let counted = J > 0 && column_pair[J - 1];
+                if !counted {
+                    let x = if I % 2 == 0 { plus[J] } else { minus[J] };
+                    if row_pair[I] && J % 2 == 1 {
+                        odd = add_product(odd, matrix[I][J], x);
+                    } else {
+                        even = add_product(even, matrix[I][J], x);
+                    }
+                }
+            });
+            let even = even.unwrap_or(f32x16::ZERO);
+            if row_pair[I] {
+                let odd = odd.unwrap_or(f32x16::ZERO);
+                (out[I], out[I + 1]) = (even + odd, even - odd);
+            } else {
+                out[I] = even;
+            }
+        }
+    });
+    out
+}
+
+/// `transform * x * transform^T`: rows of `x` come from `load`, elements of the result go to `store(i, j, _)`.
+#[inline(always)]
+pub(super) fn sandwich<const R: usize, const C: usize>(
+    transform: &Transform<R, C>,
+    load: impl Fn(usize) -> [f32x16; C],
+    mut store: impl FnMut(usize, usize, f32x16),
+) {
+    let mut rows = [[f32x16::ZERO; R]; C];
+    for (i, row) in rows.iter_mut().enumerate() {
+        *row = apply(transform, &load(i));
+    }
+    for j in 0..R {
+        let column = apply(transform, &std::array::from_fn(|i| rows[i][j]));
+        for (i, vector) in column.into_iter().enumerate() {
+            store(i, j, vector);
+        }
+    }
+}
