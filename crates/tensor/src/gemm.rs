@@ -26,7 +26,7 @@ pub const NR: usize = LANES * TILE_VECTORS;
 ///
 /// With AVX-512, 8 x 2 registers hold sums: enough to hide the latency of two multiply-adds a cycle, and a divisor of
 /// the tiles that a block of images has. With AVX2, 6 x 2 of 16.
-pub const MR: usize = if cfg!(target_feature = "avx512f") { 8 } else { 6 };
+pub const MR: usize = if cfg!(target_feature = "avx512f") { 12 } else { 6 };
 /// Rows of the register tile in [`multiply_columns`]: a divisor of `LANES`.
 const MC: usize = if cfg!(target_feature = "avx512f") { 8 } else { 4 };
 
@@ -79,13 +79,13 @@ fn rank_one<const ROWS: usize>(tile: &mut Tile<ROWS>, a: impl Fn(usize) -> f32, 
 /// `c = a b`, or `c += a b` with `keep`.
 ///
 /// # Shapes
-/// `a`: `[k / LANES][a_rows][LANES]`, the last block padded; `b`: `[k][NR]`; `c`: `[rows][NR]`, `rows` a multiple of
-/// [`MR`], at most `a_rows`.
+/// `a`: `[k / LANES][rows][LANES]`, its blocks `a_stride` apart; `b`: `[k][NR]`; `c`: `[rows][NR]`, `rows` a multiple of
+/// [`MR`].
 #[inline(never)]
-pub fn multiply_rows(a: &[f32], a_rows: usize, b: &[f32], c: &mut [f32], keep: bool) {
+pub fn multiply_rows(a: &[f32], a_stride: usize, b: &[f32], c: &mut [f32], keep: bool) {
     for (i, c) in c.chunks_exact_mut(MR * NR).enumerate() {
         let mut tile: Tile<MR> = load_tile(c, keep);
-        for (a, b) in a.chunks_exact(a_rows * LANES).zip(b.chunks(LANES * NR)) {
+        for (a, b) in a.chunks(a_stride).zip(b.chunks(LANES * NR)) {
             let a: &[f32; MR * LANES] =
                 a[i * MR * LANES..].first_chunk().expect("multiply_rows: MR rows in every block of a");
             match b.as_chunks::<NR>().0.first_chunk::<LANES>() {
@@ -138,14 +138,14 @@ mod tests {
 
     #[test]
     fn rows_match_the_definition_for_a_ragged_k_and_add_on_demand() {
-        let (rows, a_rows, k_len) = (2 * MR, 2 * MR + 1, LANES + 3);
-        let a: Vec<f32> = (0..2 * a_rows * LANES).map(number).collect();
+        let (rows, stride, k_len) = (2 * MR, 2 * MR * LANES + 1, LANES + 3);
+        let a: Vec<f32> = (0..2 * stride).map(number).collect();
         let b: Vec<f32> = (0..k_len * NR).map(|i| number(i + 3)).collect();
         let mut c = vec![f32::NAN; rows * NR];
-        multiply_rows(&a, a_rows, &b, &mut c, false);
-        multiply_rows(&a, a_rows, &b, &mut c, true);
+        multiply_rows(&a, stride, &b, &mut c, false);
+        multiply_rows(&a, stride, &b, &mut c, true);
         for (i, j) in (0..rows).flat_map(|i| (0..NR).map(move |j| (i, j))) {
-            let product = |k: usize| a[(k / LANES * a_rows + i) * LANES + k % LANES] * b[k * NR + j];
+            let product = |k: usize| a[k / LANES * stride + i * LANES + k % LANES] * b[k * NR + j];
             assert_eq!(c[i * NR + j], 2.0 * (0..k_len).map(product).sum::<f32>(), "row {i}, column {j}");
         }
     }

@@ -87,7 +87,7 @@ fn by_pixels(g: &Conv2dGeometry, x: &[f32], packed: &[f32], epilogue: Epilogue, 
                 let k = start..(start + KC).min(k_len);
                 copy_patches(g, x, pixels.clone(), k.clone(), rows, patches);
                 for (panel, sums) in packed.chunks_exact(k_len * NR).zip(sums.chunks_exact_mut(rows * NR)) {
-                    multiply_rows(patches, rows, &panel[k.start * NR..k.end * NR], sums, k.start > 0);
+                    multiply_rows(patches, rows * LANES, &panel[k.start * NR..k.end * NR], sums, k.start > 0);
                 }
             }
             epilogue.finish(sums, rows, 0, g.c_out, y);
@@ -109,7 +109,7 @@ fn by_panels(g: &Conv2dGeometry, x: &[f32], packed: &[f32], epilogue: Epilogue, 
         let patches = &*patches;
         let panels = packed.par_chunks_exact(k_len * NR);
         sums.par_chunks_exact_mut(rows * NR).zip(panels).for_each(|(sums, panel)| {
-            multiply_rows(patches, rows, panel, sums, false);
+            multiply_rows(patches, rows * LANES, panel, sums, false);
         });
         let sums = &*sums;
         y.par_chunks_mut(MR * g.c_out).enumerate().for_each(|(task, y)| {

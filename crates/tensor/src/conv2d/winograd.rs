@@ -35,8 +35,8 @@ pub(super) use weight::correlate_patches;
 
 use super::Conv2dGeometry;
 use crate::gemm::{LANES, load, store};
-use matrices::TileMatrices;
-use transform::{Transform, sandwich, transpose};
+use matrices::{Input, OutputGrad, TileMatrices};
+use transform::{Constant, sandwich};
 
 /// Fewest tiles for which the transformed filter is worth making.
 pub(super) const MIN_TILES: usize = 8;
@@ -59,25 +59,38 @@ struct Tiling<W, const T: usize, const M: usize> {
     matrices: PhantomData<W>,
 }
 
-/// Transformed tiles in memory: `[part][channels / width][row][width]`, a row per tile.
+/// Transformed tiles in memory: rows (tiles) of `width` channels, for each part and each group of channels.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
-    /// Rows, of which a block may leave the last ones unused.
-    rows: usize,
     /// Channels that lie side by side: `LANES` where they are summed over, `NR` where they are columns.
     width: usize,
     /// Distance between parts.
     part: usize,
+    /// Distance between groups of channels.
+    group: usize,
+    /// Numbers in all.
+    len: usize,
 }
 
 impl Layout {
-    fn new(rows: usize, channels: usize, width: usize) -> Self {
-        Self { rows, width, part: rows * channels.next_multiple_of(width) + SET_PADDING }
+    /// `[group][part][row][width]`: what the transform of a vector of channels writes, one element to each part, lies
+    /// close together, within few pages.
+    fn by_group(n_parts: usize, rows: usize, channels: usize, width: usize) -> Self {
+        let part = rows * width + SET_PADDING;
+        let group = n_parts * part;
+        Self { width, part, group, len: channels.div_ceil(width) * group }
     }
 
-    /// Where the vector of channels from `c` on stands in a part.
+    /// `[part][group][row][width]`: what a product reads lies in a row.
+    fn by_part(n_parts: usize, rows: usize, channels: usize, width: usize) -> Self {
+        let group = rows * width;
+        let part = channels.div_ceil(width) * group + SET_PADDING;
+        Self { width, part, group, len: n_parts * part }
+    }
+
+    /// Where the vector of channels from `c` on stands in the first part.
     fn at(&self, row: usize, c: usize) -> usize {
-        (c / self.width * self.rows + row) * self.width + c % self.width
+        c / self.width * self.group + row * self.width + c % self.width
     }
 }
 
@@ -100,51 +113,48 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
         (tile / self.per_image, within / self.across * M, within % self.across * M)
     }
 
-    /// `V = Bt d B` of the tiles.
+    /// `V = Bt d B` of the tiles, `v` laid out by `layout`.
     #[inline(never)]
     fn transform_input(&self, x: &[f32], tiles: Range<usize>, layout: Layout, v: &mut [f32]) {
-        let Conv2dGeometry { h, w, c_in, .. } = self.g;
-        for (row, tile) in tiles.enumerate() {
-            let (n, top, left) = self.place(tile);
-            for c in (0..c_in).step_by(LANES) {
-                // The tile starts one pixel above and left of its output, in the padding at the border.
-                let line = |i: usize| {
-                    let mut d = [f32x16::ZERO; T];
-                    let Some(y) = (top + i).checked_sub(1).filter(|y| *y < h) else { return d };
-                    let pixels = &x[(n * h + y) * w * c_in..][..w * c_in];
-                    for (j, slot) in d.iter_mut().enumerate() {
-                        let Some(x) = (left + j).checked_sub(1).filter(|x| *x < w) else { continue };
-                        *slot = load(&pixels[x * c_in + c..]);
-                    }
-                    d
-                };
-                let at = layout.at(row, c);
-                let put = |i: usize, j: usize, part| store(part, &mut v[(i * T + j) * layout.part + at..]);
-                sandwich(const { &Transform::new(W::INPUT) }, line, put);
-            }
-        }
+        // A tile starts one pixel above and left of its output.
+        self.transform::<Input<W, M>, T>((x, self.g.c_in, 1), tiles, layout, v);
     }
 
-    /// `W = A grad_y At` of the tiles.
+    /// `W = A grad_y At` of the tiles, `w` laid out by `layout`.
     #[inline(never)]
-    fn transform_grad(&self, grad_y: &[f32], tiles: Range<usize>, layout: Layout, out: &mut [f32]) {
-        let Conv2dGeometry { h, w, c_out, .. } = self.g;
-        for (row, tile) in tiles.enumerate() {
-            let (n, top, left) = self.place(tile);
-            for o in (0..c_out).step_by(LANES) {
+    fn transform_grad(&self, grad_y: &[f32], tiles: Range<usize>, layout: Layout, w: &mut [f32]) {
+        self.transform::<OutputGrad<W, M>, M>((grad_y, self.g.c_out, 0), tiles, layout, w);
+    }
+
+    /// Transforms tiles of `S` x `S` pixels of images with `c` channels; tiles start `border` pixels above and left of
+    /// their place, and are zero outside the image.
+    #[inline(always)]
+    fn transform<K: Constant<T, S>, const S: usize>(
+        &self,
+        (images, c, border): (&[f32], usize, usize),
+        tiles: Range<usize>,
+        layout: Layout,
+        out: &mut [f32],
+    ) {
+        let Conv2dGeometry { h, w, .. } = self.g;
+        for channel in (0..c).step_by(LANES) {
+            for (row, tile) in tiles.clone().enumerate() {
+                let (n, top, left) = self.place(tile);
                 let line = |i: usize| {
-                    let mut d = [f32x16::ZERO; M];
-                    if top + i < h {
-                        let pixels = &grad_y[((n * h + top + i) * w + left) * c_out..][..(w - left) * c_out];
-                        for (slot, pixel) in d.iter_mut().zip(pixels.chunks_exact(c_out)) {
-                            *slot = load(&pixel[o..]);
-                        }
+                    let mut d = [f32x16::ZERO; S];
+                    let Some(y) = (top + i).checked_sub(border).filter(|y| *y < h) else { return d };
+                    let pixels = &images[(n * h + y) * w * c..][..w * c];
+                    for (j, slot) in d.iter_mut().enumerate() {
+                        let Some(x) = (left + j).checked_sub(border).filter(|x| *x < w) else { continue };
+                        *slot = load(&pixels[x * c + channel..]);
                     }
                     d
                 };
-                let at = layout.at(row, o);
-                let put = |i: usize, j: usize, part| store(part, &mut out[(i * T + j) * layout.part + at..]);
-                sandwich(const { &Transform::new(transpose(W::OUTPUT)) }, line, put);
+                let at = layout.at(row, channel);
+                let put = |i: usize, j: usize, vector| {
+                    store(vector, &mut out[(i * T + j) * layout.part + at..]);
+                };
+                sandwich::<K, T, S>(line, put);
             }
         }
     }

@@ -17,18 +17,20 @@ use rayon::prelude::*;
 use wide::f32x16;
 
 use super::filter::{transform_filter, transform_filter_row, transformed_len};
-use super::matrices::TileMatrices;
-use super::transform::{Transform, sandwich};
+use super::matrices::{Output, TileMatrices};
+use super::transform::sandwich;
 use super::{Layout, Tiling};
 use crate::conv2d::Conv2dGeometry;
 use crate::conv2d::epilogue::Epilogue;
 use crate::gemm::{LANES, MR, NR, load, multiply_rows, store};
 use crate::scratch::with_scratch;
 
-/// Tiles in one block of `by_tiles`, at most.
-const BLOCK_TILES: usize = 32;
+/// Most tiles in one block of `by_tiles`, and about as many in the images of one task.
+const BLOCK_TILES: usize = 48;
+/// Most numbers in the transformed input of such a block: 768 KiB.
+const BLOCK_LEN: usize = 3 << 16;
 /// Tiles in one block of `by_panels`: a unit of the parallel transform of the input.
-const PANEL_BLOCK_TILES: usize = 16;
+const PANEL_BLOCK_TILES: usize = 12;
 
 /// `y = act(bias + x * weight)` by tiles.
 pub(in crate::conv2d) fn correlate<W: TileMatrices<T, M>, const T: usize, const M: usize>(
@@ -63,16 +65,17 @@ pub(in crate::conv2d) fn correlate_transformed<W: TileMatrices<T, M>, const T: u
 impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
     fn by_tiles(&self, x: &[f32], filter: &[f32], epilogue: Epilogue, y: &mut [f32]) {
         let Conv2dGeometry { h, w, c_in, c_out, .. } = self.g;
+        let block_tiles = (BLOCK_LEN / (Self::PARTS * c_in) / MR * MR).clamp(MR, BLOCK_TILES);
         let group_images = (BLOCK_TILES / self.per_image).max(1);
-        let rows = BLOCK_TILES.min(group_images * self.per_image).min(self.n_tiles()).next_multiple_of(MR);
-        let v_layout = Layout::new(rows, c_in, LANES);
-        let product_layout = Layout::new(rows, NR, NR);
+        let rows = block_tiles.min(group_images * self.per_image).min(self.n_tiles()).next_multiple_of(MR);
+        let v_layout = Layout::by_group(Self::PARTS, rows, c_in, LANES);
+        let product_layout = Layout::by_group(Self::PARTS, rows, NR, NR);
         y.par_chunks_mut(group_images * h * w * c_out).enumerate().for_each(|(group, y)| {
             let first_image = group * group_images;
             let images = first_image..first_image + y.len() / (h * w * c_out);
             let tiles = images.start * self.per_image..images.end * self.per_image;
-            with_scratch(Self::PARTS * (v_layout.part + product_layout.part), |scratch| {
-                let (v, product) = scratch.split_at_mut(Self::PARTS * v_layout.part);
+            with_scratch(v_layout.len + product_layout.len, |scratch| {
+                let (v, product) = scratch.split_at_mut(v_layout.len);
                 for start in tiles.clone().step_by(rows) {
                     let block = start..(start + rows).min(tiles.end);
                     self.transform_input(x, block.clone(), v_layout, v);
@@ -99,9 +102,9 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
         let rows = PANEL_BLOCK_TILES.min(n_tiles).next_multiple_of(MR);
         let n_blocks = n_tiles.div_ceil(rows);
         let block = |i: usize| i * rows..((i + 1) * rows).min(n_tiles);
-        let v_layout = Layout::new(rows, c_in, LANES);
-        let product_layout = Layout::new(rows, NR, NR);
-        let (v_block, product_block) = (Self::PARTS * v_layout.part, Self::PARTS * product_layout.part);
+        let v_layout = Layout::by_part(Self::PARTS, rows, c_in, LANES);
+        let product_layout = Layout::by_part(Self::PARTS, rows, NR, NR);
+        let (v_block, product_block) = (v_layout.len, product_layout.len);
         let n_panels = c_out.div_ceil(NR);
         let panel_len = self.g.pixels() * NR;
         with_scratch(n_blocks * v_block + n_panels * panel_len, |scratch| {
@@ -120,9 +123,8 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                             let blocks = v.chunks_exact(v_block).zip(product.chunks_exact_mut(product_block));
                             for (index, (v, product)) in blocks.enumerate() {
                                 let used = block(index).len().next_multiple_of(MR) * NR;
-                                let v = &v[part * v_layout.part..][..v_layout.rows * c_in];
                                 let product = &mut product[part * product_layout.part..][..used];
-                                multiply_rows(v, v_layout.rows, filter, product, false);
+                                multiply_rows(&v[part * v_layout.part..], v_layout.group, filter, product, false);
                             }
                         }
                     }
@@ -156,8 +158,8 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
         let c_in = self.g.c_in;
         let used = n_tiles.next_multiple_of(MR) * NR;
         for (part, filter) in filter.chunks_exact(c_in * NR).enumerate() {
-            let v = &v[part * v_layout.part..][..v_layout.rows * c_in];
-            multiply_rows(v, v_layout.rows, filter, &mut product[part * product_layout.part..][..used], false);
+            let product = &mut product[part * product_layout.part..][..used];
+            multiply_rows(&v[part * v_layout.part..], v_layout.group, filter, product, false);
         }
     }
 
@@ -178,7 +180,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                 store(epilogue(sum), &mut values[((top + i) * w + left + j) * stride..]);
             }
         };
-        sandwich(const { &Transform::new(W::OUTPUT) }, line, put);
+        sandwich::<Output<W, M>, M, T>(line, put);
     }
 }
 

@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 use wide::f32x16;
 
-use super::matrices::TileMatrices;
-use super::transform::{Transform, apply};
+use super::matrices::{Filter, TileMatrices};
+use super::transform::apply;
 use crate::conv2d::{Conv2dGeometry, KERNEL, TAPS};
 use crate::gemm::{LANES, NR, load, store};
 
@@ -47,7 +47,7 @@ pub(super) fn transform_filter_row<W: TileMatrices<T, M>, const T: usize, const 
                     *slot = factors[2].mul_add(tap(2), sum);
                 }
             }
-            let parts = apply(const { &Transform::new(W::FILTER) }, &line);
+            let parts = apply::<Filter<W, M>, T, KERNEL>(&line);
             for (part, vector) in parts.into_iter().enumerate() {
                 store(vector, &mut out[(part * c_in + c) * NR + v..]);
             }

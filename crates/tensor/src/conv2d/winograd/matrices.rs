@@ -12,14 +12,55 @@
 //! and for infinity the product over all points, `(0, 0, 1)` and `(..., 0, 1)`. For `M = 4` and 2 a sign and a factor
 //! were moved between `Bt` and `G`, as is usual.
 
+use std::marker::PhantomData;
+
+use super::transform::{Constant, Transform, transpose};
+use crate::conv2d::KERNEL;
+
 /// The transforms of `M` x `M` outputs from `T` x `T` inputs, `T = M + 2`.
 pub(in crate::conv2d) trait TileMatrices<const T: usize, const M: usize>: Sync {
     /// `Bt`.
     const INPUT: [[f32; T]; T];
     /// `G`.
-    const FILTER: [[f32; 3]; T];
+    const FILTER: [[f32; KERNEL]; T];
     /// `At`.
     const OUTPUT: [[f32; T]; M];
+}
+
+/// `Bt`: from tiles of the input.
+#[derive(Debug)]
+pub(super) struct Input<W, const M: usize>(PhantomData<W>);
+/// `G`: from the filter.
+#[derive(Debug)]
+pub(super) struct Filter<W, const M: usize>(PhantomData<W>);
+/// `At`: to tiles of the output.
+#[derive(Debug)]
+pub(super) struct Output<W, const M: usize>(PhantomData<W>);
+/// `A`: from tiles of the output's gradient.
+#[derive(Debug)]
+pub(super) struct OutputGrad<W, const M: usize>(PhantomData<W>);
+/// `Gt`: to the filter's gradient.
+#[derive(Debug)]
+pub(super) struct FilterGrad<W, const M: usize>(PhantomData<W>);
+
+impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<T, T> for Input<W, M> {
+    const TRANSFORM: Transform<T, T> = Transform::new(W::INPUT);
+}
+
+impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<T, KERNEL> for Filter<W, M> {
+    const TRANSFORM: Transform<T, KERNEL> = Transform::new(W::FILTER);
+}
+
+impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<M, T> for Output<W, M> {
+    const TRANSFORM: Transform<M, T> = Transform::new(W::OUTPUT);
+}
+
+impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<T, M> for OutputGrad<W, M> {
+    const TRANSFORM: Transform<T, M> = Transform::new(transpose(W::OUTPUT));
+}
+
+impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<KERNEL, T> for FilterGrad<W, M> {
+    const TRANSFORM: Transform<KERNEL, T> = Transform::new(transpose(W::FILTER));
 }
 
 /// F(2x2, 3x3), from the points 0, 1, -1.

@@ -23,6 +23,11 @@ impl<const R: usize, const C: usize> Transform<R, C> {
     }
 }
 
+/// A transform as a type, so that the compiler knows its numbers wherever it is applied.
+pub(super) trait Constant<const R: usize, const C: usize> {
+    const TRANSFORM: Transform<R, C>;
+}
+
 /// Marks the first row of each pair.
 const fn row_pairs<const R: usize, const C: usize>(matrix: &[[f32; C]; R]) -> [bool; R] {
     let mut pairs = [false; R];
@@ -80,13 +85,10 @@ fn add_product(sum: Option<f32x16>, factor: f32, x: f32x16) -> Option<f32x16> {
     }
 }
 
-/// `transform * x`, each element of `x` a vector of channels. `transform` must be a constant.
+/// `K * x`, each element of `x` a vector of channels.
 #[inline(always)]
-pub(super) fn apply<const R: usize, const C: usize>(
-    transform: &Transform<R, C>,
-    x: &[f32x16; C],
-) -> [f32x16; R] {
-    let Transform { matrix, row_pair, column_pair } = transform;
+pub(super) fn apply<K: Constant<R, C>, const R: usize, const C: usize>(x: &[f32x16; C]) -> [f32x16; R] {
+    let Transform { matrix, row_pair, column_pair } = const { &K::TRANSFORM };
     // A pair of columns becomes its sum, for even rows, and its difference, for odd ones.
     let (mut plus, mut minus) = (*x, *x);
     unrolled!(J < C, {
@@ -122,19 +124,18 @@ pub(super) fn apply<const R: usize, const C: usize>(
     out
 }
 
-/// `transform * x * transform^T`: rows of `x` come from `load`, elements of the result go to `store(i, j, _)`.
+/// `K * x * K^T`: rows of `x` come from `load`, elements of the result go to `store(i, j, _)`.
 #[inline(always)]
-pub(super) fn sandwich<const R: usize, const C: usize>(
-    transform: &Transform<R, C>,
+pub(super) fn sandwich<K: Constant<R, C>, const R: usize, const C: usize>(
     load: impl Fn(usize) -> [f32x16; C],
     mut store: impl FnMut(usize, usize, f32x16),
 ) {
     let mut rows = [[f32x16::ZERO; R]; C];
     for (i, row) in rows.iter_mut().enumerate() {
-        *row = apply(transform, &load(i));
+        *row = apply::<K, R, C>(&load(i));
     }
     for j in 0..R {
-        let column = apply(transform, &std::array::from_fn(|i| rows[i][j]));
+        let column = apply::<K, R, C>(&std::array::from_fn(|i| rows[i][j]));
         for (i, vector) in column.into_iter().enumerate() {
             store(i, j, vector);
         }

@@ -11,17 +11,25 @@
 //! Where one run holds all tiles, `grad_U` of a few channels goes through the last step at once and never leaves the
 //! cache. A run is cut so that `V` and `W` stay in the third-level cache.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use super::matrices::TileMatrices;
-use super::transform::{Transform, sandwich, transpose};
+use super::matrices::{FilterGrad, TileMatrices};
+use super::transform::sandwich;
 use super::{Layout, Tiling};
-use crate::conv2d::{Conv2dGeometry, TAPS};
+use crate::conv2d::{Conv2dGeometry, KERNEL, TAPS};
 use crate::gemm::{LANES, NR, load, multiply_columns, store};
 use crate::scratch::with_scratch;
 
 /// Tiles in one block: a unit of the parallel transforms.
 const BLOCK_TILES: usize = 16;
+/// Blocks whose pieces are summed while they are in the first-level cache.
+const CHUNK_BLOCKS: usize = 128 / BLOCK_TILES;
+/// Input channels of one task.
+const GROUP_CHANNELS: usize = 32;
+/// Panels of output channels that share what is read of `V`.
+const GROUP_PANELS: usize = 2;
 /// Most numbers in the transforms of a run: 12 MiB.
 const RUN_LEN: usize = 3 << 20;
 
@@ -33,9 +41,9 @@ pub(in crate::conv2d) fn correlate_patches<W: TileMatrices<T, M>, const T: usize
     grad_weight: &mut [f32],
 ) {
     let tiling = Tiling::<W, T, M>::new(g);
-    let v_layout = Layout::new(BLOCK_TILES, g.c_in, LANES);
-    let w_layout = Layout::new(BLOCK_TILES, g.c_out, NR);
-    let (v_block, w_block) = (T * T * v_layout.part, T * T * w_layout.part);
+    let v_layout = Layout::by_group(T * T, BLOCK_TILES, g.c_in, LANES);
+    let w_layout = Layout::by_group(T * T, BLOCK_TILES, g.c_out, NR);
+    let (v_block, w_block) = (v_layout.len, w_layout.len);
     let n_tiles = tiling.n_tiles();
     let run_blocks = (RUN_LEN / (v_block + w_block)).clamp(1, n_tiles.div_ceil(BLOCK_TILES));
     let is_single_run = run_blocks * BLOCK_TILES >= n_tiles;
@@ -87,31 +95,55 @@ struct Products<'a> {
 }
 
 impl Products<'_> {
-    /// `c = V^T W` for `LANES` channels from `c_in` on and one panel, or `c += V^T W` with `keep`.
+    /// `c = V^T W`, or `c += V^T W` with `keep`, of one part, for some input channels and some panels.
+    ///
+    /// The sums of `LANES` of the channels and one panel, `[LANES][NR]`, stand in `sums` at `at(channels, panel)`, both
+    /// counted from the first. A piece of `V` and `W` serves all of them while it is in the first-level cache.
     #[inline(never)]
-    fn sum(&self, part: usize, c_in: usize, panel: usize, c: &mut [f32], keep: bool) {
+    fn sum(
+        &self,
+        part: usize,
+        c_in: Range<usize>,
+        panels: Range<usize>,
+        keep: bool,
+        sums: &mut [f32],
+        at: impl Fn(usize, usize) -> usize,
+    ) {
         let Self { v_layout, w_layout, .. } = self;
-        let from_v = part * v_layout.part + v_layout.at(0, c_in);
-        let from_w = part * w_layout.part + w_layout.at(0, panel * NR);
-        let blocks = self.v.chunks_exact(self.v_block).zip(self.w.chunks_exact(self.w_block));
-        let pieces = blocks.enumerate().map(|(i, (v, w))| {
-            let rows = BLOCK_TILES.min(self.n_tiles - i * BLOCK_TILES);
-            (&v[from_v..][..rows * LANES], &w[from_w..][..rows * NR])
-        });
-        multiply_columns(pieces, c, keep);
+        let blocks = self.v.chunks_exact(self.v_block).zip(self.w.chunks_exact(self.w_block)).enumerate();
+        for first in (0..self.n_tiles.div_ceil(BLOCK_TILES)).step_by(CHUNK_BLOCKS) {
+            let chunk = blocks.clone().skip(first).take(CHUNK_BLOCKS);
+            for (c, panel) in (0..c_in.len() / LANES).flat_map(|c| (0..panels.len()).map(move |p| (c, p))) {
+                let from_v = part * v_layout.part + v_layout.at(0, c_in.start + c * LANES);
+                let from_w = part * w_layout.part + w_layout.at(0, (panels.start + panel) * NR);
+                let pieces = chunk.clone().map(|(i, (v, w))| {
+                    let rows = BLOCK_TILES.min(self.n_tiles - i * BLOCK_TILES);
+                    (&v[from_v..][..rows * LANES], &w[from_w..][..rows * NR])
+                });
+                let sums = &mut sums[at(c, panel)..][..LANES * NR];
+                multiply_columns(pieces, sums, keep || first > 0);
+            }
+        }
     }
 }
 
 impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
-    /// Adds the products of a run to `grad_u`, `[c_in / LANES][part][panel][LANES][NR]`.
+    /// Adds the products of a run to `grad_u`, `[group of channels][part][c_in / LANES][panel][LANES][NR]`.
     fn accumulate(&self, products: Products, keep: bool, grad_u: &mut [f32]) {
-        let row_len = T * self.g.c_out.div_ceil(NR) * LANES * NR;
-        grad_u.par_chunks_exact_mut(row_len).enumerate().for_each(|(index, row)| {
-            let (c, i) = (index / T * LANES, index % T);
-            for (j, part) in row.chunks_exact_mut(row_len / T).enumerate() {
-                for (panel, sums) in part.chunks_exact_mut(LANES * NR).enumerate() {
-                    products.sum(i * T + j, c, panel, sums, keep);
-                }
+        let n_panels = self.g.c_out.div_ceil(NR);
+        let group_len = Self::PARTS * GROUP_CHANNELS * n_panels * NR;
+        let groups = grad_u.par_chunks_mut(group_len).enumerate().flat_map(|(group, grad_u)| {
+            let part_len = grad_u.len() / Self::PARTS;
+            let parts = grad_u.par_chunks_exact_mut(part_len).enumerate();
+            parts.map(move |(part, sums)| (group, part, sums))
+        });
+        groups.for_each(|(group, part, sums)| {
+            let first = group * GROUP_CHANNELS;
+            let channels = first..(first + GROUP_CHANNELS).min(self.g.c_in);
+            for first in (0..n_panels).step_by(GROUP_PANELS) {
+                let panels = first..(first + GROUP_PANELS).min(n_panels);
+                let at = |c: usize, panel: usize| (c * n_panels + first + panel) * LANES * NR;
+                products.sum(part, channels.clone(), panels, keep, sums, at);
             }
         });
     }
@@ -119,26 +151,42 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
     /// `grad_weight += Gt grad_U G` after the last run.
     fn finish(&self, grad_u: &[f32], grad_weight: &mut [f32]) {
         let Conv2dGeometry { c_out, .. } = self.g;
-        let part_len = c_out.div_ceil(NR) * LANES * NR;
-        let channels = grad_weight.par_chunks_exact_mut(LANES * TAPS * c_out);
-        channels.zip(grad_u.par_chunks_exact(Self::PARTS * part_len)).for_each(|(grad, grad_u)| {
-            for panel in 0..c_out.div_ceil(NR) {
-                self.transform_filter_grad(&grad_u[panel * LANES * NR..], part_len, panel, grad);
+        let n_panels = c_out.div_ceil(NR);
+        let groups = grad_weight.par_chunks_mut(GROUP_CHANNELS * TAPS * c_out);
+        let grads_u = grad_u.par_chunks(Self::PARTS * GROUP_CHANNELS * n_panels * NR);
+        groups.zip(grads_u).for_each(|(grad, grad_u)| {
+            let part_len = grad_u.len() / Self::PARTS;
+            for (c, grad) in grad.chunks_exact_mut(LANES * TAPS * c_out).enumerate() {
+                for panel in 0..n_panels {
+                    let at = (c * n_panels + panel) * LANES * NR;
+                    self.transform_filter_grad(&grad_u[at..], part_len, panel, grad);
+                }
             }
         });
     }
 
     /// Both for a run that holds all tiles.
     fn finish_at_once(&self, products: Products, grad_weight: &mut [f32]) {
-        let Conv2dGeometry { c_out, .. } = self.g;
-        let part_len = LANES * NR + super::SET_PADDING;
-        grad_weight.par_chunks_exact_mut(LANES * TAPS * c_out).enumerate().for_each(|(index, grad)| {
+        let Conv2dGeometry { c_in, c_out, .. } = self.g;
+        let n_panels = c_out.div_ceil(NR);
+        let channels_len = LANES * TAPS * c_out;
+        let part_len = GROUP_CHANNELS * GROUP_PANELS * NR + super::SET_PADDING;
+        grad_weight.par_chunks_mut(GROUP_CHANNELS * TAPS * c_out).enumerate().for_each(|(group, grad)| {
+            let first_c = group * GROUP_CHANNELS;
+            let channels = first_c..(first_c + GROUP_CHANNELS).min(c_in);
             with_scratch(Self::PARTS * part_len, |sums| {
-                for panel in 0..c_out.div_ceil(NR) {
+                for first in (0..n_panels).step_by(GROUP_PANELS) {
+                    let panels = first..(first + GROUP_PANELS).min(n_panels);
+                    let at = |c: usize, panel: usize| (c * GROUP_PANELS + panel) * LANES * NR;
                     for (part, sums) in sums.chunks_exact_mut(part_len).enumerate() {
-                        products.sum(part, index * LANES, panel, &mut sums[..LANES * NR], false);
+                        products.sum(part, channels.clone(), panels.clone(), false, sums, at);
                     }
-                    self.transform_filter_grad(sums, part_len, panel, grad);
+                    for (c, grad) in grad.chunks_exact_mut(channels_len).enumerate() {
+                        for panel in 0..panels.len() {
+                            let sums = &sums[at(c, panel)..];
+                            self.transform_filter_grad(sums, part_len, first + panel, grad);
+                        }
+                    }
                 }
             });
         });
@@ -154,10 +202,10 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                 let line =
                     |i: usize| std::array::from_fn(|j| load(&grad_u[(i * T + j) * part_len + at..]));
                 let put = |i: usize, j: usize, sum| {
-                    let slot = &mut grad[(i * 3 + j) * c_out + panel * NR + v..];
+                    let slot = &mut grad[(i * KERNEL + j) * c_out + panel * NR + v..];
                     store(load(slot) + sum, slot);
                 };
-                sandwich(const { &Transform::new(transpose(W::FILTER)) }, line, put);
+                sandwich::<FilterGrad<W, M>, KERNEL, T>(line, put);
             }
         }
     }
