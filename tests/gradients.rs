@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use ndarray::Array4;
 use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
+use roentgen_tensor::batch_norm_max_pool::MaxPool2dGeometry;
 use roentgen_tensor::conv2d::Conv2dGeometry;
-use roentgen_tensor::max_pool2d::MaxPool2dGeometry;
 use roentgen_tensor::reference;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 

@@ -1,14 +1,16 @@
-//! Batch normalisation of each channel, alone or with the ReLU that follows it.
+//! Batch normalisation of each channel, with the ReLU that follows it and, where there is one, the pool after that.
 
 use ndarray::Array4;
 use roentgen_tensor::batch_norm::{
     Activation, ChannelStatistics, Running, batch_norm_backward, batch_norm_forward, batch_norm_statistics,
-    running_statistics,
+    running_statistics, scale_and_shift,
+};
+use roentgen_tensor::batch_norm_max_pool::{
+    MaxPool2dGeometry, batch_norm_max_pool_backward, batch_norm_max_pool_forward,
 };
 use roentgen_tensor::parameter::{Buffer, Parameter, ParameterKind};
 
 use crate::activation::{slice, slice_mut};
-use crate::{Layer, Pass};
 
 /// Added to the variance.
 const EPS: f32 = 1e-5;
@@ -17,81 +19,97 @@ const MOMENTUM: f32 = 0.1;
 
 /// Batch normalisation over `(n, h, w)`.
 #[derive(Debug)]
-pub struct BatchNorm2d {
+pub(crate) struct BatchNorm2d {
     gamma: Parameter,
     beta: Parameter,
     running_mean: Buffer,
     running_var: Buffer,
-    activation: Activation,
     statistics: ChannelStatistics,
+}
+
+/// What follows the normalisation, in the same pass over the data.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum After<'a> {
+    /// `relu(.)`.
+    Relu,
+    /// `relu(.) + skip`.
+    ReluAdd(&'a Array4<f32>),
+    /// The 2x2 max pool of `relu(.)`.
+    ReluMaxPool,
+}
+
+fn pool_geometry(x: &Array4<f32>) -> MaxPool2dGeometry {
+    let (n, h, w, c) = x.dim();
+    MaxPool2dGeometry::new(n, h, w, c)
 }
 
 impl BatchNorm2d {
     /// Normalises `c` channels; its tensors are named `{name}.weight` (gamma), `{name}.bias` (beta),
     /// `{name}.running_mean` and `{name}.running_var`, as in PyTorch.
-    #[must_use]
-    pub fn new(name: &str, c: usize) -> Self {
+    pub(crate) fn new(name: &str, c: usize) -> Self {
         Self {
             gamma: Parameter::filled(format!("{name}.weight"), ParameterKind::BatchNormGamma, &[c], 1.0),
             beta: Parameter::filled(format!("{name}.bias"), ParameterKind::BatchNormBeta, &[c], 0.0),
             running_mean: Buffer { name: format!("{name}.running_mean"), value: vec![0.0; c] },
             running_var: Buffer { name: format!("{name}.running_var"), value: vec![1.0; c] },
-            activation: Activation::Identity,
             statistics: ChannelStatistics::default(),
         }
     }
 
-    /// Followed by a ReLU, in one pass over the data: `relu(batch_norm(x))`.
-    #[must_use]
-    pub fn with_relu(name: &str, c: usize) -> Self {
-        Self { activation: Activation::Relu, ..Self::new(name, c) }
-    }
-}
-
-impl Layer for BatchNorm2d {
-    fn out_shape(&self, x: [usize; 4]) -> [usize; 4] {
-        x
-    }
-
-    fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, pass: Pass) {
+    /// Normalises with the statistics of the batch, which the running ones follow.
+    pub(crate) fn forward(&mut self, x: &Array4<f32>, after: After, y: &mut Array4<f32>) {
         let (mean, var) = (&mut self.running_mean.value[..], &mut self.running_var.value[..]);
-        match pass {
-            Pass::Train { .. } => {
-                let mut running = Running { mean, var, momentum: MOMENTUM };
-                batch_norm_statistics(slice(x), EPS, &mut running, &mut self.statistics);
-            }
-            Pass::Eval => running_statistics(mean, var, EPS, &mut self.statistics),
-        }
+        let mut running = Running { mean, var, momentum: MOMENTUM };
+        batch_norm_statistics(slice(x), EPS, &mut running, &mut self.statistics);
         let affine = (&self.gamma.value[..], &self.beta.value[..]);
-        batch_norm_forward(slice(x), &self.statistics, affine, self.activation, slice_mut(y));
-    }
-
-    fn backward(
-        &mut self,
-        x: &Array4<f32>,
-        y: &Array4<f32>,
-        grad_y: &mut Array4<f32>,
-        grad_x: Option<&mut Array4<f32>>,
-    ) {
-        batch_norm_backward(
-            (slice(x), slice(y)),
-            &self.statistics,
-            &self.gamma.value,
-            self.activation,
-            slice_mut(grad_y),
-            (&mut self.gamma.grad, &mut self.beta.grad),
-        );
-        if let Some(grad_x) = grad_x {
-            std::mem::swap(grad_x, grad_y);
+        let (x_slice, y) = (slice(x), slice_mut(y));
+        match after {
+            After::Relu => batch_norm_forward(x_slice, &self.statistics, affine, Activation::Relu, None, y),
+            After::ReluAdd(skip) => {
+                let skip = Some(slice(skip));
+                batch_norm_forward(x_slice, &self.statistics, affine, Activation::Relu, skip, y);
+            }
+            After::ReluMaxPool => {
+                batch_norm_max_pool_forward(&pool_geometry(x), x_slice, &self.statistics, affine, y);
+            }
         }
     }
 
-    fn for_each_parameter(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+    /// The normalisation with the running statistics, as a factor and a term per channel.
+    pub(crate) fn running_scale_and_shift(&mut self, scale: &mut Vec<f32>, shift: &mut Vec<f32>) {
+        running_statistics(&self.running_mean.value, &self.running_var.value, EPS, &mut self.statistics);
+        scale.resize(self.gamma.value.len(), 0.0);
+        shift.resize(self.gamma.value.len(), 0.0);
+        scale_and_shift(&self.statistics, (&self.gamma.value, &self.beta.value), (scale, shift));
+    }
+
+    /// Takes the gradient of `y` back to `x`, `after` as in the last forward; a `skip` has the gradient of `y` itself.
+    pub(crate) fn backward(&mut self, x: &Array4<f32>, is_pooled: bool, grad_y: &[f32], grad_x: &mut [f32]) {
+        let affine = (&self.gamma.value[..], &self.beta.value[..]);
+        let grads = (&mut self.gamma.grad[..], &mut self.beta.grad[..]);
+        if is_pooled {
+            let geometry = pool_geometry(x);
+            batch_norm_max_pool_backward(
+                &geometry,
+                slice(x),
+                &self.statistics,
+                affine,
+                grad_y,
+                grads,
+                grad_x,
+            );
+        } else {
+            let relu = Activation::Relu;
+            batch_norm_backward(slice(x), &self.statistics, affine, relu, grad_y, grads, grad_x);
+        }
+    }
+
+    pub(crate) fn for_each_parameter(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
         visit(&mut self.gamma);
         visit(&mut self.beta);
     }
 
-    fn for_each_buffer(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
+    pub(crate) fn for_each_buffer(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
         visit(&mut self.running_mean);
         visit(&mut self.running_var);
     }

@@ -1,7 +1,7 @@
 //! Global max pooling: one number per channel and image, at whatever height and width.
 
 use ndarray::Array4;
-use roentgen_tensor::max_pool2d::{global_max_pool2d_backward, global_max_pool2d_forward};
+use roentgen_tensor::global_max_pool2d::{global_max_pool2d_backward, global_max_pool2d_forward};
 
 use crate::activation::{slice, slice_mut};
 use crate::{Layer, Pass};

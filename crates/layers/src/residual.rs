@@ -1,39 +1,42 @@
-//! Residual connection (He et al. 2016).
+//! Residual connection (He et al. 2016) around two blocks.
 
 use ndarray::Array4;
 use roentgen_tensor::add::add_assign;
 use roentgen_tensor::parameter::{Buffer, Parameter};
 
 use crate::activation::{resize, shape, slice, slice_mut};
-use crate::{Layer, Pass, Sequential};
+use crate::{ConvBlock, Layer, Pass};
 
-/// `y = body(x) + x`.
+/// `y = second(first(x)) + x`.
 #[derive(Debug)]
 pub struct Residual {
-    body: Sequential,
-    /// The body's output before `x` is added; its backward needs it.
-    body_y: Array4<f32>,
-    grad_skip: Array4<f32>,
+    first: ConvBlock,
+    second: ConvBlock,
+    /// The output of the first block, and its gradient.
+    between: Array4<f32>,
+    grad_between: Array4<f32>,
 }
 
 impl Residual {
-    /// A connection around `body`, which must keep the shape of its input.
+    /// A connection around two blocks, which must keep the shape of their input.
     #[must_use]
-    pub fn around(body: Sequential) -> Self {
-        Self { body, body_y: Array4::default((0, 0, 0, 0)), grad_skip: Array4::default((0, 0, 0, 0)) }
+    pub fn around(first: ConvBlock, second: ConvBlock) -> Self {
+        let empty = || Array4::default((0, 0, 0, 0));
+        Self { first, second, between: empty(), grad_between: empty() }
     }
 }
 
 impl Layer for Residual {
     fn out_shape(&self, x: [usize; 4]) -> [usize; 4] {
-        x
+        let y = self.second.out_shape(self.first.out_shape(x));
+        assert_eq!(y, x, "residual: the blocks keep the shape");
+        y
     }
 
     fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, pass: Pass) {
-        self.body.forward(x, &mut self.body_y, pass);
-        assert_eq!(self.body_y.shape(), x.shape(), "residual: the body keeps the shape");
-        y.assign(&self.body_y);
-        add_assign(slice_mut(y), slice(x));
+        resize(&mut self.between, self.first.out_shape(shape(x)));
+        self.first.forward(x, &mut self.between, pass);
+        self.second.forward_add(&self.between, Some(x), y, pass);
     }
 
     fn backward(
@@ -41,24 +44,23 @@ impl Layer for Residual {
         x: &Array4<f32>,
         _y: &Array4<f32>,
         grad_y: &mut Array4<f32>,
-        grad_x: Option<&mut Array4<f32>>,
+        mut grad_x: Option<&mut Array4<f32>>,
     ) {
-        resize(&mut self.grad_skip, shape(grad_y));
-        self.grad_skip.assign(grad_y);
-        match grad_x {
-            Some(grad_x) => {
-                self.body.backward(x, &self.body_y, grad_y, Some(grad_x));
-                add_assign(slice_mut(grad_x), slice(&self.grad_skip));
-            }
-            None => self.body.backward(x, &self.body_y, grad_y, None),
+        resize(&mut self.grad_between, shape(&self.between));
+        self.second.backward_from(&self.between, grad_y, Some(&mut self.grad_between));
+        self.first.backward_from(x, &self.grad_between, grad_x.as_deref_mut());
+        if let Some(grad_x) = grad_x {
+            add_assign(slice_mut(grad_x), slice(grad_y));
         }
     }
 
     fn for_each_parameter(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
-        self.body.for_each_parameter(visit);
+        self.first.for_each_parameter(visit);
+        self.second.for_each_parameter(visit);
     }
 
     fn for_each_buffer(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
-        self.body.for_each_buffer(visit);
+        self.first.for_each_buffer(visit);
+        self.second.for_each_buffer(visit);
     }
 }

@@ -4,10 +4,7 @@ use ndarray::Array4;
 use roentgen_tensor::conv2d::{Conv2dGeometry, TAPS};
 use roentgen_tensor::parameter::{Buffer, Parameter};
 
-use crate::{
-    BatchNorm2d, Conv2d, Dropout, GlobalMaxPool2d, Initializer, Layer, Linear, MaxPool2d, Pass, Residual,
-    Sequential,
-};
+use crate::{ConvBlock, Dropout, GlobalMaxPool2d, Initializer, Layer, Linear, Pass, Residual, Sequential};
 
 /// Smallest height and width: three 2x2 pools leave one pixel.
 pub const MIN_SIZE: usize = 8;
@@ -61,13 +58,6 @@ impl ResNet9Config {
     }
 }
 
-/// Convolution, batch norm, ReLU.
-fn conv_block(init: &mut Initializer, name: &str, c_in: usize, c_out: usize) -> Sequential {
-    Sequential::new()
-        .then(Conv2d::new(init, &format!("{name}.0"), c_in, c_out))
-        .then(BatchNorm2d::with_relu(&format!("{name}.1"), c_out))
-}
-
 /// The network, with the memory of a pass through it.
 #[derive(Debug)]
 pub struct ResNet9 {
@@ -81,26 +71,17 @@ impl ResNet9 {
     pub fn new(config: &ResNet9Config, seed: u64) -> Self {
         let &ResNet9Config { c_in, n_classes, width, dropout } = config;
         let init = &mut Initializer::new(seed);
+        let residual = |init: &mut Initializer, name: &str, c: usize| {
+            let first = ConvBlock::new(init, &format!("{name}.0"), c, c);
+            Residual::around(first, ConvBlock::new(init, &format!("{name}.1"), c, c))
+        };
         let net = Sequential::new()
-            .chain(conv_block(init, "conv1", c_in, width))
-            .chain(conv_block(init, "conv2", width, 2 * width))
-            .then(MaxPool2d::default())
-            .then(Residual::around(conv_block(init, "res1.0", 2 * width, 2 * width).chain(conv_block(
-                init,
-                "res1.1",
-                2 * width,
-                2 * width,
-            ))))
-            .chain(conv_block(init, "conv3", 2 * width, 4 * width))
-            .then(MaxPool2d::default())
-            .chain(conv_block(init, "conv4", 4 * width, 8 * width))
-            .then(MaxPool2d::default())
-            .then(Residual::around(conv_block(init, "res2.0", 8 * width, 8 * width).chain(conv_block(
-                init,
-                "res2.1",
-                8 * width,
-                8 * width,
-            ))))
+            .then(ConvBlock::new(init, "conv1", c_in, width))
+            .then(ConvBlock::new(init, "conv2", width, 2 * width).with_pool())
+            .then(residual(init, "res1", 2 * width))
+            .then(ConvBlock::new(init, "conv3", 2 * width, 4 * width).with_pool())
+            .then(ConvBlock::new(init, "conv4", 4 * width, 8 * width).with_pool())
+            .then(residual(init, "res2", 8 * width))
             .then(GlobalMaxPool2d::default())
             .then(Dropout::new(dropout))
             .then(Linear::new(init, "classifier", 8 * width, n_classes));

@@ -27,15 +27,9 @@ impl Sequential {
 
     /// Appends a layer.
     #[must_use]
-    pub fn then(self, layer: impl Layer + 'static) -> Self {
-        self.chain(Self { layers: vec![Box::new(layer)], ..Self::default() })
-    }
-
-    /// Appends the layers of another chain.
-    #[must_use]
-    pub fn chain(mut self, other: Self) -> Self {
-        self.layers.extend(other.layers);
-        self.between.resize_with(self.layers.len().saturating_sub(1), || Array4::default((0, 0, 0, 0)));
+    pub fn then(mut self, layer: impl Layer + 'static) -> Self {
+        self.layers.push(Box::new(layer));
+        self.between.resize_with(self.layers.len() - 1, || Array4::default((0, 0, 0, 0)));
         self
     }
 }

@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex};
 
 use ndarray::{Array4, ArrayView4, Axis, Slice, concatenate};
 use roentgen_layers::{
-    BatchNorm2d, Conv2d, Dropout, GlobalMaxPool2d, Initializer, Layer, Linear, LossHead, MIN_SIZE, MaxPool2d,
-    Pass, Relu, ResNet9, ResNet9Config, Residual, Sequential, resize,
+    ConvBlock, Dropout, GlobalMaxPool2d, Initializer, Layer, Linear, LossHead, MIN_SIZE, Pass, ResNet9,
+    ResNet9Config, Residual, Sequential, resize,
 };
 use roentgen_tensor::batch_norm::{
     Activation, ChannelStatistics, Running, batch_norm_backward, batch_norm_forward, batch_norm_statistics,
 };
 use roentgen_tensor::conv2d::{
-    Conv2dGeometry, conv2d_backward_bias, conv2d_backward_input, conv2d_backward_weight, conv2d_forward,
+    Conv2dGeometry, conv2d_backward_input, conv2d_backward_weight, conv2d_forward,
 };
 use roentgen_tensor::parameter::{Buffer, Parameter};
 use roentgen_tensor::rng::{CounterRng, Purpose};
@@ -82,30 +82,6 @@ fn small(width: usize) -> ResNet9Config {
     ResNet9Config { c_in: 1, n_classes: 3, width, dropout: 0.2 }
 }
 
-#[test]
-fn batch_norm_with_relu_equals_batch_norm_then_relu() {
-    // 630 rows: more than one task of the kernel.
-    let shape = (3, 15, 14, 19);
-    let (x, up) = (random(shape, 10), random(shape, 11));
-    let mut fused = BatchNorm2d::with_relu("bn", 19);
-    let mut apart = Sequential::new().then(BatchNorm2d::new("bn", 19)).then(Relu);
-    randomise(&mut fused, 12);
-    randomise(&mut apart, 12);
-    let (y, grad_x) = both_passes(&mut fused, &x, &up);
-    let (y_apart, grad_x_apart) = both_passes(&mut apart, &x, &up);
-    assert_eq!(bits(&y), bits(&y_apart));
-    assert_eq!(bits(&grad_x), bits(&grad_x_apart));
-    assert!(y.iter().any(|y| *y == 0.0) && y.iter().any(|y| *y > 0.0));
-    for (a, b) in parameters(&mut fused).iter().zip(parameters(&mut apart)) {
-        assert_eq!(bits(&a.grad), bits(&b.grad), "{}", a.name);
-    }
-    let mut buffers = Vec::new();
-    fused.for_each_buffer(&mut |buffer| buffers.push(bits(&buffer.value)));
-    apart
-        .for_each_buffer(&mut |buffer| assert_eq!(buffers.remove(0), bits(&buffer.value), "{}", buffer.name));
-    assert!(buffers.is_empty());
-}
-
 /// A block of convolution, batch norm and ReLU, straight from the kernels.
 struct HandMade {
     y: Vec<f32>,
@@ -125,44 +101,44 @@ fn hand_made_block(x: &Array4<f32>, up: &[f32], weights: &[Parameter]) -> HandMa
     let mut running = Running { mean: &mut mean, var: &mut var, momentum: 0.1 };
     batch_norm_statistics(&conv, 1e-5, &mut running, &mut statistics);
     let mut y = vec![f32::NAN; conv.len()];
-    batch_norm_forward(&conv, &statistics, (gamma, beta), Activation::Relu, &mut y);
+    batch_norm_forward(&conv, &statistics, (gamma, beta), Activation::Relu, None, &mut y);
 
-    let mut grad = up.to_vec();
+    let mut grad = vec![f32::NAN; conv.len()];
+    // That of the bias stays zero: batch norm takes the bias away.
     let mut grads = [0, 1, 2, 3].map(|i| vec![0.0; weights[i].value.len()]);
-    let [grad_weight, grad_bias, grad_gamma, grad_beta] = &mut grads;
-    batch_norm_backward(
-        (&conv, &y),
-        &statistics,
-        gamma,
-        Activation::Relu,
-        &mut grad,
-        (grad_gamma, grad_beta),
-    );
-    conv2d_backward_bias(&grad, grad_bias);
+    let [grad_weight, _, grad_gamma, grad_beta] = &mut grads;
+    let grad_affine = (&mut grad_gamma[..], &mut grad_beta[..]);
+    batch_norm_backward(&conv, &statistics, (gamma, beta), Activation::Relu, up, grad_affine, &mut grad);
     conv2d_backward_weight(&g, slice(x), &grad, grad_weight);
     let mut grad_x = vec![f32::NAN; x.len()];
     conv2d_backward_input(&g, &grad, weight, &mut grad_x);
     HandMade { y, grad_x, grads }
 }
 
-fn block(c_in: usize, c_out: usize) -> Sequential {
-    Sequential::new()
-        .then(Conv2d::new(&mut Initializer::new(4), "0", c_in, c_out))
-        .then(BatchNorm2d::with_relu("1", c_out))
+fn block(c_in: usize, c_out: usize) -> ConvBlock {
+    ConvBlock::new(&mut Initializer::new(4), "block", c_in, c_out)
+}
+
+fn array(values: &[f32], like: &Array4<f32>) -> Array4<f32> {
+    Array4::from_shape_vec(like.dim(), values.to_vec()).unwrap()
 }
 
 #[test]
 fn sequential_chains_its_layers() {
     let (x, up) = (random((2, 9, 7, 3), 20), random((2, 9, 7, 5), 21));
-    let mut chain = block(3, 5);
+    let mut chain = Sequential::new().then(block(3, 4)).then(block(4, 5));
     randomise(&mut chain, 22);
-    let expected = hand_made_block(&x, slice(&up), &parameters(&mut chain));
+    let weights = parameters(&mut chain);
+    let first = hand_made_block(&x, &vec![0.0; 2 * 9 * 7 * 4], &weights[..4]);
+    let between = array(&first.y, &Array4::zeros((2, 9, 7, 4)));
+    let second = hand_made_block(&between, slice(&up), &weights[4..]);
+    let first = hand_made_block(&x, &second.grad_x, &weights[..4]);
     let (y, grad_x) = both_passes(&mut chain, &x, &up);
-    assert_eq!(bits(&y), bits(&expected.y));
-    assert_eq!(bits(&grad_x), bits(&expected.grad_x));
+    assert_eq!(bits(&y), bits(&second.y));
+    assert_eq!(bits(&grad_x), bits(&first.grad_x));
     let found = parameters(&mut chain);
-    assert_eq!(found.len(), 4);
-    for (parameter, expected) in found.iter().zip(&expected.grads) {
+    assert_eq!(found.len(), 8);
+    for (parameter, expected) in found.iter().zip(first.grads.iter().chain(&second.grads)) {
         assert_eq!(bits(&parameter.grad), bits(expected), "{}", parameter.name);
     }
 }
@@ -170,15 +146,37 @@ fn sequential_chains_its_layers() {
 #[test]
 fn residual_adds_its_input_and_both_gradients() {
     let (x, up) = (random((2, 6, 5, 4), 30), random((2, 6, 5, 4), 31));
-    let mut residual = Residual::around(block(4, 4));
+    let mut residual = Residual::around(block(4, 4), block(4, 4));
     randomise(&mut residual, 32);
-    let body = hand_made_block(&x, slice(&up), &parameters(&mut residual));
+    let weights = parameters(&mut residual);
+    let first = hand_made_block(&x, slice(&up), &weights[..4]);
+    let second = hand_made_block(&array(&first.y, &x), slice(&up), &weights[4..]);
+    let first = hand_made_block(&x, &second.grad_x, &weights[..4]);
     let (y, grad_x) = both_passes(&mut residual, &x, &up);
     let sum = |a: &[f32], b: &Array4<f32>| a.iter().zip(b).map(|(a, b)| a + b).collect::<Vec<_>>();
-    assert_eq!(bits(&y), bits(&sum(&body.y, &x)));
-    assert_eq!(bits(&grad_x), bits(&sum(&body.grad_x, &up)));
-    for (parameter, expected) in parameters(&mut residual).iter().zip(&body.grads) {
+    assert_eq!(bits(&y), bits(&sum(&second.y, &x)));
+    assert_eq!(bits(&grad_x), bits(&sum(&first.grad_x, &up)));
+    for (parameter, expected) in parameters(&mut residual).iter().zip(first.grads.iter().chain(&second.grads))
+    {
         assert_eq!(bits(&parameter.grad), bits(expected), "{}", parameter.name);
+    }
+}
+
+#[test]
+fn a_pooled_block_takes_the_largest_of_each_window() {
+    let (x, up) = (random((2, 5, 4, 3), 33), random((2, 2, 2, 5), 34));
+    let (mut plain, mut pooled) = (block(3, 5), block(3, 5).with_pool());
+    randomise(&mut plain, 35);
+    randomise(&mut pooled, 35);
+    for pass in [TRAIN, Pass::Eval] {
+        let mut whole = Array4::from_elem((2, 5, 4, 5), f32::NAN);
+        plain.forward(&x, &mut whole, pass);
+        let mut y = Array4::from_elem(up.dim(), f32::NAN);
+        pooled.forward(&x, &mut y, pass);
+        for ((n, i, j, c), y) in y.indexed_iter() {
+            let window = [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(u, v)| whole[[n, 2 * i + u, 2 * j + v, c]]);
+            assert_eq!(*y, window.into_iter().fold(0.0, f32::max), "{pass:?} {n} {i} {j} {c}");
+        }
     }
 }
 
@@ -226,24 +224,45 @@ fn dropout_is_decided_by_seed_and_step_and_is_off_in_evaluation() {
 
 #[test]
 fn evaluation_normalises_with_running_statistics() {
-    let mut layer = BatchNorm2d::new("bn", 3);
-    randomise(&mut layer, 60);
-    let mut buffers = Vec::new();
-    layer.for_each_buffer(&mut |buffer| {
-        let fresh = if buffer.name.ends_with("var") { [0.5, 1.5, 4.0] } else { [0.1, -0.2, 0.3] };
-        buffer.value.copy_from_slice(&fresh);
-        buffers.push(buffer.value.clone());
-    });
-    let affine = parameters(&mut layer);
-    let x = random((2, 3, 3, 3), 61);
-    let mut y = Array4::from_elem(x.dim(), f32::NAN);
-    layer.forward(&x, &mut y, Pass::Eval);
-    for ((index, x), y) in x.indexed_iter().zip(&y) {
-        let c = index.3;
-        let normal = (x - buffers[0][c]) / (buffers[1][c] + 1e-5).sqrt();
-        let expected = affine[0].value[c] * normal + affine[1].value[c];
-        assert!((y - expected).abs() <= 1e-6 * expected.abs().max(1.0), "{y} against {expected}");
+    // Narrow: im2col. Wide: Winograd.
+    for c in [3, 16] {
+        let mut layer = block(c, c);
+        randomise(&mut layer, 60);
+        let mut buffers = Vec::new();
+        layer.for_each_buffer(&mut |buffer| {
+            let (base, step) = if buffer.name.ends_with("var") { (0.5, 0.3) } else { (0.1, -0.2) };
+            buffer.value.iter_mut().enumerate().for_each(|(i, value)| *value = base + step * i as f32);
+            buffers.push(buffer.value.clone());
+        });
+        let weights = parameters(&mut layer);
+        let x = random((2, 8, 9, c), 61);
+        let mut y = Array4::from_elem(x.dim(), f32::NAN);
+        layer.forward(&x, &mut y, Pass::Eval);
+        let g = Conv2dGeometry::new(2, 8, 9, c, c);
+        let mut conv = vec![f32::NAN; g.y_len()];
+        conv2d_forward(&g, slice(&x), &weights[0].value, &weights[1].value, &mut conv);
+        for ((index, y), conv) in y.indexed_iter().zip(&conv) {
+            let c = index.3;
+            let normal = (conv - buffers[0][c]) / (buffers[1][c] + 1e-5).sqrt();
+            let expected = (weights[2].value[c] * normal + weights[3].value[c]).max(0.0);
+            assert!((y - expected).abs() <= 1e-5 * expected.abs().max(1.0), "{y} against {expected}");
+        }
     }
+}
+
+#[test]
+fn evaluation_sees_weights_that_have_changed() {
+    let mut layer = block(3, 5);
+    let x = random((2, 8, 9, 3), 62);
+    let evaluate = |layer: &mut ConvBlock| {
+        let mut y = Array4::from_elem((2, 8, 9, 5), f32::NAN);
+        layer.forward(&x, &mut y, Pass::Eval);
+        bits(&y)
+    };
+    let before = evaluate(&mut layer);
+    assert_eq!(before, evaluate(&mut layer));
+    randomise(&mut layer, 63);
+    assert_ne!(before, evaluate(&mut layer));
 }
 
 #[test]
@@ -380,12 +399,11 @@ fn buffers_are_reused_when_batch_sizes_alternate() {
     let spy = Spy::default();
     let init = &mut Initializer::new(0);
     let mut net = Sequential::new()
-        .then(Conv2d::new(init, "a", 1, 4))
+        .then(ConvBlock::new(init, "a", 1, 4))
         .then(spy.clone())
-        .then(BatchNorm2d::with_relu("b", 4))
-        .then(MaxPool2d::default())
+        .then(ConvBlock::new(init, "b", 4, 4).with_pool())
         .then(spy.clone())
-        .then(Residual::around(block(4, 4).then(spy.clone()).chain(block(4, 4))))
+        .then(Residual::around(block(4, 4), block(4, 4)))
         .then(spy.clone())
         .then(GlobalMaxPool2d::default())
         .then(Dropout::new(0.2))

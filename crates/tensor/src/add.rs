@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::reduce::TASK_ELEMENTS;
+use crate::tasks::TASK_ELEMENTS;
 
 /// `sum += x`. Its gradient is the same for both: the residual's backward adds once more.
 ///

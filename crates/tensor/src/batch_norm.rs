@@ -6,12 +6,13 @@
 //!
 //! Ioffe and Szegedy (2015). In training, mean and (biased) variance are those of the batch; in evaluation, running
 //! averages, the variance there unbiased, as PyTorch keeps them. The ReLU is folded in because the pair is bound by
-//! memory: apart, each direction would read and write the activations once more. Derivation in `docs/backprop.md`.
+//! memory: apart, each direction would read and write the activations once more. For the same reason backward keeps
+//! nothing but `x`: where the ReLU let a value pass, it finds out again. Derivation in `docs/backprop.md`.
 
 use rayon::prelude::*;
 
-use crate::reduce::TASK_ROWS;
 use crate::scratch::with_scratch;
+use crate::tasks::TASK_ROWS;
 
 /// What follows the normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,114 +117,158 @@ pub fn running_statistics(mean: &[f32], var: &[f32], eps: f32, out: &mut Channel
     out.inv_std.extend(var.iter().map(|var| 1.0 / (var + eps).sqrt()));
 }
 
-/// Normalises `x` with the given statistics. Backward needs `x`, `y` and the statistics.
+/// The normalisation as a factor and a term per channel: `y = act(scale * x + shift)`.
 ///
 /// # Shapes
-/// `x`, `y`: `(rows, c)`; `gamma`, `beta`: `(c)`.
+/// `gamma`, `beta`, `scale`, `shift`: `(c)`.
+pub fn scale_and_shift(
+    statistics: &ChannelStatistics,
+    (gamma, beta): (&[f32], &[f32]),
+    (scale, shift): (&mut [f32], &mut [f32]),
+) {
+    for channel in 0..gamma.len() {
+        scale[channel] = gamma[channel] * statistics.inv_std[channel];
+        shift[channel] = beta[channel] - statistics.mean[channel] * scale[channel];
+    }
+}
+
+/// Normalises `x` with the given statistics and, with `skip`, adds it after the activation: `y = act(...) + skip`.
+/// Backward needs `x` and the statistics.
+///
+/// # Shapes
+/// `x`, `skip`, `y`: `(rows, c)`; `gamma`, `beta`: `(c)`.
 ///
 /// # Panics
 /// If the lengths do not fit each other.
 pub fn batch_norm_forward(
     x: &[f32],
     statistics: &ChannelStatistics,
-    (gamma, beta): (&[f32], &[f32]),
+    affine: (&[f32], &[f32]),
     activation: Activation,
+    skip: Option<&[f32]>,
     y: &mut [f32],
 ) {
-    let c = gamma.len();
-    assert_eq!(x.len(), y.len(), "batch_norm: y is like x");
+    let c = affine.0.len();
+    assert!(x.len() == y.len() && skip.is_none_or(|skip| skip.len() == y.len()), "batch_norm: y is like x");
     assert_eq!(x.len() % c, 0, "batch_norm: whole rows of {c}");
-    // y = act(scale * x + shift): one multiply-add an element.
     with_scratch(2 * c, |per_channel| {
         let (scale, shift) = per_channel.split_at_mut(c);
-        for channel in 0..c {
-            scale[channel] = gamma[channel] * statistics.inv_std[channel];
-            shift[channel] = beta[channel] - statistics.mean[channel] * scale[channel];
-        }
-        let floor = activation.floor();
-        let (scale, shift) = (&*scale, &*shift);
-        y.par_chunks_mut(TASK_ROWS * c).zip(x.par_chunks(TASK_ROWS * c)).for_each(|(y, x)| {
-            for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+        scale_and_shift(statistics, affine, (scale, shift));
+        let (scale, shift, floor) = (&*scale, &*shift, activation.floor());
+        // Not f32::max, which would hide a NaN.
+        let act = |x: f32, scale: f32, shift: f32| {
+            let normal = x.mul_add(scale, shift);
+            if normal < floor { floor } else { normal }
+        };
+        let task_len = TASK_ROWS * c;
+        y.par_chunks_mut(task_len).enumerate().for_each(|(task, y)| {
+            let x = &x[task * task_len..][..y.len()];
+            let skip = skip.map(|skip| &skip[task * task_len..][..y.len()]);
+            for (row, (y, x)) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)).enumerate() {
                 for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
-                    let normal = x.mul_add(*scale, *shift);
-                    // Not f32::max, which would hide a NaN.
-                    *y = if normal < floor { floor } else { normal };
+                    *y = act(*x, *scale, *shift);
+                }
+                if let Some(skip) = skip {
+                    y.iter_mut().zip(&skip[row * c..]).for_each(|(y, skip)| *y += skip);
                 }
             }
         });
     });
 }
 
-/// Turns the gradient of `y` into that of `x`, in place, and adds to those of `gamma` and `beta`; training only.
+/// Takes the gradient of `y` back to `x`, and adds to those of `gamma` and `beta`; training only.
 ///
 /// ```text
-/// g      = grad_y, where y > 0 if a ReLU is folded in
+/// g      = grad_y, where act let its argument pass
 /// x_hat  = (x - mean) * inv_std
 /// grad_beta += sum g;  grad_gamma += sum g * x_hat
 /// grad_x = gamma * inv_std * (g - mean of g - x_hat * mean of (g * x_hat))
 /// ```
 ///
 /// # Shapes
-/// `x`, `y`, `grad`: `(rows, c)`; `gamma`, `grad_gamma`, `grad_beta`: `(c)`.
+/// `x`, `grad_y`, `grad_x`: `(rows, c)`; `gamma`, `beta` and their gradients: `(c)`.
 ///
 /// # Panics
 /// If the lengths do not fit each other.
 pub fn batch_norm_backward(
-    (x, y): (&[f32], &[f32]),
+    x: &[f32],
     batch: &ChannelStatistics,
-    gamma: &[f32],
+    affine: (&[f32], &[f32]),
     activation: Activation,
-    grad: &mut [f32],
-    (grad_gamma, grad_beta): (&mut [f32], &mut [f32]),
+    grad_y: &[f32],
+    grad_affine: (&mut [f32], &mut [f32]),
+    grad_x: &mut [f32],
 ) {
-    let c = gamma.len();
-    assert!(x.len() == y.len() && x.len() == grad.len(), "batch_norm: y and grad are like x");
+    let c = affine.0.len();
+    assert!(x.len() == grad_y.len() && x.len() == grad_x.len(), "batch_norm: gradients are like x");
     assert_eq!(x.len() % c, 0, "batch_norm: whole rows of {c}");
-    let rows = x.len() / c;
-    with_scratch(rows.div_ceil(TASK_ROWS) * 2 * c + 3 * c, |scratch| {
-        let (per_channel, partial) = scratch.split_at_mut(3 * c);
-        let (mean, inv_std) = (&batch.mean[..], &batch.inv_std[..]);
+    let task_len = TASK_ROWS * c;
+    let n_tasks = x.len().div_ceil(task_len);
+    with_scratch(5 * c + n_tasks * 2 * c, |scratch| {
+        let (per_channel, partial) = scratch.split_at_mut(5 * c);
+        let (scale_shift, factors) = per_channel.split_at_mut(2 * c);
+        let (scale, shift) = scale_shift.split_at_mut(c);
+        scale_and_shift(batch, affine, (scale, shift));
+        let (scale, shift, mean) = (&*scale, &*shift, &batch.mean[..]);
+        let floor = activation.floor();
+        let pass = |grad: f32, x: f32, scale: f32, shift: f32| {
+            if x.mul_add(scale, shift) > floor { grad } else { 0.0 }
+        };
 
-        let tasks = partial.par_chunks_exact_mut(2 * c).zip(grad.par_chunks_mut(TASK_ROWS * c));
-        let tasks = tasks.zip(x.par_chunks(TASK_ROWS * c)).zip(y.par_chunks(TASK_ROWS * c));
-        tasks.for_each(|(((partial, grad), x), y)| {
+        let tasks = partial.par_chunks_exact_mut(2 * c).zip(grad_y.par_chunks(task_len));
+        tasks.zip(x.par_chunks(task_len)).for_each(|((partial, grad_y), x)| {
+            partial.fill(0.0);
             let (sum_g, sum_gx) = partial.split_at_mut(c);
-            sum_g.fill(0.0);
-            sum_gx.fill(0.0);
-            for ((grad, x), y) in grad.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(y.chunks_exact(c)) {
-                if activation == Activation::Relu {
-                    for (g, y) in grad.iter_mut().zip(y) {
-                        *g = if *y > 0.0 { *g } else { 0.0 };
-                    }
-                }
-                let channels = sum_g.iter_mut().zip(&mut *sum_gx).zip(mean).zip(&*grad).zip(x);
-                for ((((sum_g, sum_gx), mean), g), x) in channels {
+            for (grad_y, x) in grad_y.chunks_exact(c).zip(x.chunks_exact(c)) {
+                let channels = sum_g.iter_mut().zip(&mut *sum_gx).zip(mean).zip(scale).zip(shift);
+                for (((((sum_g, sum_gx), mean), scale), shift), (grad, x)) in
+                    channels.zip(grad_y.iter().zip(x))
+                {
+                    let g = pass(*grad, *x, *scale, *shift);
                     *sum_g += g;
                     *sum_gx += g * (x - mean);
                 }
             }
         });
-
-        // grad_x = a * g + b * x + d, one multiply-add each per channel.
-        let (a, rest) = per_channel.split_at_mut(c);
-        let (b, d) = rest.split_at_mut(c);
-        for channel in 0..c {
-            let total =
-                |offset| partial.chunks_exact(2 * c).map(|p| f64::from(p[offset + channel])).sum::<f64>();
-            let (sum_g, sum_gx) = (total(0), total(c) * f64::from(inv_std[channel]));
-            grad_beta[channel] += sum_g as f32;
-            grad_gamma[channel] += sum_gx as f32;
-            a[channel] = gamma[channel] * inv_std[channel];
-            b[channel] = -a[channel] * inv_std[channel] * (sum_gx / rows as f64) as f32;
-            d[channel] = -a[channel] * (sum_g / rows as f64) as f32 - b[channel] * mean[channel];
-        }
-        let (a, b, d) = (&*a, &*b, &*d);
-        grad.par_chunks_mut(TASK_ROWS * c).zip(x.par_chunks(TASK_ROWS * c)).for_each(|(grad, x)| {
-            for (grad, x) in grad.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-                for ((((g, x), a), b), d) in grad.iter_mut().zip(x).zip(a).zip(b).zip(d) {
-                    *g = g.mul_add(*a, x.mul_add(*b, *d));
+        let [a, b, d] = gradient_factors(partial, x.len() / c, batch, scale, grad_affine, factors);
+        grad_x.par_chunks_mut(task_len).enumerate().for_each(|(task, grad_x)| {
+            let of_task = task * task_len..task * task_len + grad_x.len();
+            let rows = grad_x.chunks_exact_mut(c).zip(grad_y[of_task.clone()].chunks_exact(c));
+            for ((grad_x, grad_y), x) in rows.zip(x[of_task].chunks_exact(c)) {
+                let channels = a.iter().zip(b).zip(d).zip(scale).zip(shift);
+                for ((grad_x, (grad, x)), ((((a, b), d), scale), shift)) in
+                    grad_x.iter_mut().zip(grad_y.iter().zip(x)).zip(channels)
+                {
+                    let g = pass(*grad, *x, *scale, *shift);
+                    *grad_x = g.mul_add(*a, x.mul_add(*b, *d));
                 }
             }
         });
     });
+}
+
+/// From the sums of `g` and of `g * (x - mean)`, a pair of rows per task in `partial`: the gradients of `gamma` and
+/// `beta`, added, and the factors of `grad_x = a * g + b * x + d`, per channel.
+pub(crate) fn gradient_factors<'a>(
+    partial: &[f32],
+    rows: usize,
+    batch: &ChannelStatistics,
+    scale: &[f32],
+    (grad_gamma, grad_beta): (&mut [f32], &mut [f32]),
+    factors: &'a mut [f32],
+) -> [&'a [f32]; 3] {
+    let c = scale.len();
+    let (a, rest) = factors.split_at_mut(c);
+    let (b, d) = rest.split_at_mut(c);
+    for channel in 0..c {
+        let total = |offset| partial.chunks_exact(2 * c).map(|p| f64::from(p[offset + channel])).sum::<f64>();
+        let inv_std = batch.inv_std[channel];
+        let (sum_g, sum_gx) = (total(0), total(c) * f64::from(inv_std));
+        grad_beta[channel] += sum_g as f32;
+        grad_gamma[channel] += sum_gx as f32;
+        a[channel] = scale[channel];
+        b[channel] = -scale[channel] * inv_std * (sum_gx / rows as f64) as f32;
+        d[channel] = -scale[channel] * (sum_g / rows as f64) as f32 - b[channel] * batch.mean[channel];
+    }
+    [a, b, d]
 }

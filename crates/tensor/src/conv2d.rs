@@ -16,8 +16,9 @@ mod winograd;
 use epilogue::Epilogue;
 use winograd::{F2, F3, F4, F6};
 
-use crate::gemm::LANES;
-use crate::reduce::add_column_sums;
+use crate::aligned::Aligned;
+use crate::batch_norm::Activation;
+use crate::gemm::{LANES, MR};
 use crate::scratch::with_scratch;
 
 /// Height and width of the filter.
@@ -96,26 +97,25 @@ impl Conv2dGeometry {
         geometry
     }
 
-    /// The algorithm that serves this geometry best: the one with the fewest multiplications.
+    /// The algorithm that serves this geometry best: the one with the least work.
+    ///
+    /// Multiplications, whole register tiles counted, and the reading of the filter, which is larger in Winograd's
+    /// domain and the most of the work for a single image.
     #[must_use]
     pub fn algorithm(&self) -> Conv2dAlgorithm {
-        let cost = |algorithm: &Conv2dAlgorithm| match algorithm.tile() {
-            None => TAPS * self.h * self.w,
-            Some(m) => winograd::multiplications(self, m),
+        /// Multiplications that take as long as reading one number of the filter from the third-level cache.
+        const READING: usize = 16;
+        let work = |algorithm: &Conv2dAlgorithm| {
+            let (filters, rows) = match algorithm.tile() {
+                None => (TAPS, self.pixels()),
+                Some(m) => ((m + 2) * (m + 2), self.n * self.h.div_ceil(m) * self.w.div_ceil(m)),
+            };
+            filters * (rows.next_multiple_of(MR) + READING)
         };
-        let supported = Conv2dAlgorithm::ALL.into_iter().filter(|algorithm| self.supports(*algorithm));
-        supported.min_by_key(cost).expect("im2col serves every geometry")
-    }
-
-    /// Whether `algorithm` can serve this geometry, and can gain by it.
-    ///
-    /// Winograd's transforms work on whole vectors of channels, its products on all of them at once; and for a few
-    /// tiles its larger filters cost more to read than the multiplications they save.
-    fn supports(&self, algorithm: Conv2dAlgorithm) -> bool {
-        let whole_vectors = |c: usize| c.is_multiple_of(LANES);
-        let Some(m) = algorithm.tile() else { return true };
-        let n_tiles = self.n * self.h.div_ceil(m) * self.w.div_ceil(m);
-        whole_vectors(self.c_in) && whole_vectors(self.c_out) && n_tiles >= winograd::MIN_TILES
+        // Winograd's transforms work on whole vectors of channels.
+        let whole_vectors = self.c_in.is_multiple_of(LANES) && self.c_out.is_multiple_of(LANES);
+        let served = Conv2dAlgorithm::ALL.into_iter().filter(|a| whole_vectors || a.tile().is_none());
+        served.min_by_key(work).expect("im2col serves every geometry")
     }
 
     /// Pixels of the batch: rows of the matrix view of input and output.
@@ -170,7 +170,65 @@ impl Conv2dGeometry {
 pub fn conv2d_forward(g: &Conv2dGeometry, x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
     g.check(x, weight, y);
     assert_eq!(bias.len(), g.c_out, "conv2d: length of bias in {g:?}");
-    correlate(g, g.algorithm(), x, weight, Epilogue { bias, ..Epilogue::NONE }, y);
+    correlate(g, g.algorithm(), x, Filter::Plain(weight), Epilogue::bias(bias), y);
+}
+
+/// A filter made ready for [`conv2d_inference`], for as long as the weights stay.
+#[derive(Debug, Default)]
+pub struct PreparedFilter {
+    /// What `data` is prepared for: an algorithm, and the extents of the filter.
+    key: Option<(Conv2dAlgorithm, usize, usize)>,
+    data: Aligned,
+}
+
+impl PreparedFilter {
+    /// Forgets what was prepared; to be called when the weights change.
+    pub fn clear(&mut self) {
+        self.key = None;
+    }
+
+    /// Prepares `weight`, `(c_in, 3, 3, c_out)`, unless that is done.
+    fn prepare(&mut self, g: &Conv2dGeometry, weight: &[f32]) -> (Conv2dAlgorithm, &[f32]) {
+        let algorithm = g.algorithm();
+        let key = Some((algorithm, g.c_in, g.c_out));
+        if self.key != key {
+            let len = match algorithm.tile() {
+                None => im2col::packed_len(g),
+                Some(m) => winograd::transformed_len(g, m + 2),
+            };
+            let data = self.data.resize(len);
+            match algorithm {
+                Conv2dAlgorithm::Im2col => im2col::pack_filter(g, weight, data),
+                Conv2dAlgorithm::Winograd2 => winograd::transform_filter::<F2, 4, 2>(g, weight, data),
+                Conv2dAlgorithm::Winograd3 => winograd::transform_filter::<F3, 5, 3>(g, weight, data),
+                Conv2dAlgorithm::Winograd4 => winograd::transform_filter::<F4, 6, 4>(g, weight, data),
+                Conv2dAlgorithm::Winograd6 => winograd::transform_filter::<F6, 8, 6>(g, weight, data),
+            }
+            self.key = key;
+        }
+        (algorithm, self.data.as_slice())
+    }
+}
+
+/// Convolution, then a factor and a term per channel and an activation: `y = act(scale * (x * weight) + shift)`.
+///
+/// # Shapes
+/// As in [`conv2d_forward`]; `scale`, `shift`: `(c_out)`.
+///
+/// # Panics
+/// If a length does not fit the geometry.
+pub fn conv2d_inference(
+    g: &Conv2dGeometry,
+    x: &[f32],
+    (weight, prepared): (&[f32], &mut PreparedFilter),
+    (scale, shift): (&[f32], &[f32]),
+    activation: Activation,
+    y: &mut [f32],
+) {
+    g.check(x, weight, y);
+    assert!(scale.len() == g.c_out && shift.len() == g.c_out, "conv2d: length of scale and shift in {g:?}");
+    let (algorithm, filter) = prepared.prepare(g, weight);
+    correlate(g, algorithm, x, Filter::Prepared(filter), Epilogue { scale, shift, activation }, y);
 }
 
 /// Gradient of the input: the convolution of `grad_y` with the filter turned by 180 degrees, its channels swapped.
@@ -184,7 +242,7 @@ pub fn conv2d_backward_input(g: &Conv2dGeometry, grad_y: &[f32], weight: &[f32],
     g.check(grad_x, weight, grad_y);
     with_scratch(g.weight_len(), |reversed| {
         reverse::reverse_weight(g, weight, reversed);
-        correlate(&g.reversed(), g.algorithm(), grad_y, reversed, Epilogue::NONE, grad_x);
+        correlate(&g.reversed(), g.algorithm(), grad_y, Filter::Plain(reversed), Epilogue::bias(&[]), grad_x);
     });
 }
 
@@ -200,29 +258,30 @@ pub fn conv2d_backward_weight(g: &Conv2dGeometry, x: &[f32], grad_y: &[f32], gra
     correlate_patches(g, g.algorithm(), x, grad_y, grad_weight);
 }
 
-/// Gradient of the bias: `grad_y` summed over all pixels, added to `grad_bias`.
-///
-/// # Shapes
-/// `grad_y`: `(n, h, w, c_out)`; `grad_bias`: `(c_out)`.
-pub fn conv2d_backward_bias(grad_y: &[f32], grad_bias: &mut [f32]) {
-    add_column_sums(grad_y, grad_bias);
+/// A filter as an algorithm takes it.
+#[derive(Clone, Copy, Debug)]
+enum Filter<'a> {
+    /// `(c_in, 3, 3, c_out)`.
+    Plain(&'a [f32]),
+    /// In the order, or the domain, of the products.
+    Prepared(&'a [f32]),
 }
 
-/// `y = act(bias + x * weight)`.
+/// `y = act(scale * (x * weight) + shift)`.
 fn correlate(
     g: &Conv2dGeometry,
     algorithm: Conv2dAlgorithm,
     x: &[f32],
-    weight: &[f32],
+    filter: Filter,
     epilogue: Epilogue,
     y: &mut [f32],
 ) {
     match algorithm {
-        Conv2dAlgorithm::Im2col => im2col::correlate(g, x, weight, epilogue, y),
-        Conv2dAlgorithm::Winograd2 => winograd::correlate::<F2, 4, 2>(g, x, weight, epilogue, y),
-        Conv2dAlgorithm::Winograd3 => winograd::correlate::<F3, 5, 3>(g, x, weight, epilogue, y),
-        Conv2dAlgorithm::Winograd4 => winograd::correlate::<F4, 6, 4>(g, x, weight, epilogue, y),
-        Conv2dAlgorithm::Winograd6 => winograd::correlate::<F6, 8, 6>(g, x, weight, epilogue, y),
+        Conv2dAlgorithm::Im2col => im2col::correlate(g, x, filter, epilogue, y),
+        Conv2dAlgorithm::Winograd2 => winograd::correlate::<F2, 4, 2>(g, x, filter, epilogue, y),
+        Conv2dAlgorithm::Winograd3 => winograd::correlate::<F3, 5, 3>(g, x, filter, epilogue, y),
+        Conv2dAlgorithm::Winograd4 => winograd::correlate::<F4, 6, 4>(g, x, filter, epilogue, y),
+        Conv2dAlgorithm::Winograd6 => winograd::correlate::<F6, 8, 6>(g, x, filter, epilogue, y),
     }
 }
 

@@ -23,16 +23,17 @@
 #![forbid(unsafe_code)]
 
 pub mod add;
+mod aligned;
 pub mod batch_norm;
+pub mod batch_norm_max_pool;
 pub mod conv2d;
 pub mod dropout;
 pub mod gemm;
+pub mod global_max_pool2d;
 pub mod linear;
-pub mod max_pool2d;
 pub mod parameter;
-pub mod reduce;
 pub mod reference;
-pub mod relu;
 pub mod rng;
 pub mod scratch;
 pub mod softmax_cross_entropy;
+mod tasks;

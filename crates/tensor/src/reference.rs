@@ -4,8 +4,8 @@
 
 use num_traits::Float;
 
+use crate::batch_norm_max_pool::MaxPool2dGeometry;
 use crate::conv2d::{Conv2dGeometry, KERNEL};
-use crate::max_pool2d::MaxPool2dGeometry;
 
 /// Calls `visit(x index, weight index, y index)` for every product of a convolution, padding left out.
 fn for_each_product(g: &Conv2dGeometry, mut visit: impl FnMut(usize, usize, usize)) {
@@ -88,12 +88,12 @@ pub fn batch_norm_backward<T: Float>(x: &[T], gamma: &[T], eps: T, grad_y: &[T])
     ((0..x.len()).map(grad_x).collect(), grad_gamma, grad_beta)
 }
 
-/// Twin of [`crate::relu::relu_forward`].
+/// The ReLU, which the fast kernels fold into what comes before it.
 pub fn relu_forward<T: Float>(x: &[T]) -> Vec<T> {
     x.iter().map(|x| x.max(T::zero())).collect()
 }
 
-/// Twin of [`crate::relu::relu_backward`].
+/// Backward of [`relu_forward`].
 pub fn relu_backward<T: Float>(y: &[T], grad_y: &[T]) -> Vec<T> {
     y.iter().zip(grad_y).map(|(y, g)| if *y > T::zero() { *g } else { T::zero() }).collect()
 }
@@ -108,7 +108,7 @@ fn argmax<T: Float, W: Iterator<Item = usize>>(
     (0..n_out).map(|out| window(out).reduce(first_largest).expect("a window has pixels")).collect()
 }
 
-/// Which input each output of [`crate::max_pool2d::max_pool2d_forward`] takes.
+/// Which input each output of a 2x2 max pool takes, the first of equals.
 pub fn max_pool2d_argmax<T: Float>(g: &MaxPool2dGeometry, x: &[T]) -> Vec<usize> {
     let (h_out, w_out) = (g.h_out(), g.w_out());
     argmax(g.n * h_out * w_out * g.c, x, |out| {
@@ -119,7 +119,7 @@ pub fn max_pool2d_argmax<T: Float>(g: &MaxPool2dGeometry, x: &[T]) -> Vec<usize>
     })
 }
 
-/// Which input each output of [`crate::max_pool2d::global_max_pool2d_forward`] takes.
+/// Which input each output of [`crate::global_max_pool2d::global_max_pool2d_forward`] takes.
 pub fn global_max_pool2d_argmax<T: Float>(n: usize, c: usize, x: &[T]) -> Vec<usize> {
     let image = x.len() / n;
     argmax(n * c, x, |out| (0..image / c).map(move |pixel| out / c * image + pixel * c + out % c))

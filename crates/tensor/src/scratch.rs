@@ -2,26 +2,19 @@
 
 use std::cell::RefCell;
 
-use wide::f32x16;
-
-use crate::gemm::LANES;
+use crate::aligned::Aligned;
 
 thread_local! {
     /// Buffers at rest. They are taken and given back in the order of a stack, so each depth of nesting keeps its own.
-    static AT_REST: RefCell<Vec<Vec<f32x16>>> = const { RefCell::new(Vec::new()) };
+    static AT_REST: RefCell<Vec<Aligned>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Calls `work` with `len` numbers of scratch memory; what they hold is unspecified.
 ///
-/// The memory starts on a cache line: a vector that lies across two of them costs two accesses.
-///
 /// A kernel that asks for the same sizes at every step allocates at the first one only.
 pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     let mut buffer = AT_REST.with_borrow_mut(Vec::pop).unwrap_or_default();
-    if buffer.len() * LANES < len {
-        buffer.resize(len.div_ceil(LANES), f32x16::ZERO);
-    }
-    let result = work(&mut bytemuck::cast_slice_mut(&mut buffer)[..len]);
+    let result = work(buffer.resize(len));
     AT_REST.with_borrow_mut(|at_rest| at_rest.push(buffer));
     result
 }

@@ -5,11 +5,11 @@
 use proptest::prelude::*;
 use roentgen_tensor::add::add_assign;
 use roentgen_tensor::batch_norm::*;
+use roentgen_tensor::batch_norm_max_pool::*;
 use roentgen_tensor::dropout::{dropout_backward, dropout_forward};
+use roentgen_tensor::global_max_pool2d::*;
 use roentgen_tensor::linear::{linear_backward, linear_forward};
-use roentgen_tensor::max_pool2d::*;
 use roentgen_tensor::reference;
-use roentgen_tensor::relu::{relu_backward, relu_forward};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 use roentgen_tensor::softmax_cross_entropy::softmax_cross_entropy;
 
@@ -50,7 +50,12 @@ fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64, activation: A
     assert_close(&var, &expected, 1e-5, "running variance");
 
     let mut y = vec![f32::NAN; x.len()];
-    batch_norm_forward(&x, &batch, (&gamma, &beta), activation, &mut y);
+    let affine = (&gamma[..], &beta[..]);
+    batch_norm_forward(&x, &batch, affine, activation, None, &mut y);
+    let skip = random(x.len(), seed + 9);
+    let mut with_skip = vec![f32::NAN; x.len()];
+    batch_norm_forward(&x, &batch, affine, activation, Some(&skip), &mut with_skip);
+    assert!(with_skip.iter().zip(y.iter().zip(&skip)).all(|(sum, (y, skip))| *sum == y + skip));
     let plain = reference::batch_norm_forward(&wide(&x), &wide(&gamma), &wide(&beta), f64::from(EPS));
     let expected = match activation {
         Activation::Identity => plain,
@@ -61,9 +66,9 @@ fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64, activation: A
     let tolerance = 2e-6 * spread * f64::from(1.0 + offset.abs());
     assert_close(&y, &expected, tolerance, "y");
 
-    let (mut grad, mut grad_gamma, mut grad_beta) = (upstream.clone(), vec![1.0; c], vec![-1.0; c]);
+    let (mut grad, mut grad_gamma, mut grad_beta) = (vec![f32::NAN; x.len()], vec![1.0; c], vec![-1.0; c]);
     let sums = (&mut grad_gamma[..], &mut grad_beta[..]);
-    batch_norm_backward((&x, &y), &batch, &gamma, activation, &mut grad, sums);
+    batch_norm_backward(&x, &batch, affine, activation, &upstream, sums, &mut grad);
     let passed = match activation {
         Activation::Identity => wide(&upstream),
         Activation::Relu => reference::relu_backward(&wide(&y), &wide(&upstream)),
@@ -86,28 +91,39 @@ proptest! {
     }
 
     #[test]
-    fn relu_matches_reference(len in 1usize..300, seed: u64) {
-        let (x, upstream) = (random(len, seed), random(len, seed ^ 1));
-        let mut y = vec![f32::NAN; len];
-        relu_forward(&x, &mut y);
-        prop_assert_eq!(&y, &reference::relu_forward(&x));
-        let mut grad = upstream.clone();
-        relu_backward(&y, &mut grad);
-        prop_assert_eq!(grad, reference::relu_backward(&y, &upstream));
-    }
-
-    #[test]
-    fn max_pool2d_matches_reference(n in 1usize..4, h in 2usize..9, w in 2usize..9, c in 1usize..20, seed: u64) {
+    fn batch_norm_max_pool_matches_reference(n in 1usize..4, h in 2usize..9, w in 2usize..9, c in 1usize..20, seed in 0..u64::MAX / 2) {
         let g = MaxPool2dGeometry::new(n, h, w, c);
-        // Coarse values, so that ties occur.
-        let x: Vec<f32> = random(n * h * w * c, seed).iter().map(|x| x.round()).collect();
-        let argmax_64 = reference::max_pool2d_argmax(&g, &x);
-        let (mut y, mut argmax) = (vec![f32::NAN; argmax_64.len()], vec![9; argmax_64.len()]);
-        max_pool2d_forward(&g, &x, &mut y, &mut argmax);
-        prop_assert_eq!(&y, &reference::pool_forward(&x, &argmax_64));
-        let (grad_y, mut grad_x) = (random(y.len(), seed ^ 1), vec![f32::NAN; x.len()]);
-        max_pool2d_backward(&g, &grad_y, &argmax, &mut grad_x);
-        prop_assert_eq!(grad_x, reference::pool_backward(x.len(), &argmax_64, &grad_y));
+        let x = random(n * h * w * c, seed);
+        let (gamma, beta) = (random(c, seed + 1), random(c, seed + 2));
+        let mut batch = ChannelStatistics::default();
+        let (mut mean, mut var) = (vec![0.0; c], vec![1.0; c]);
+        batch_norm_statistics(&x, EPS, &mut Running { mean: &mut mean, var: &mut var, momentum: 0.1 }, &mut batch);
+        let normal = reference::batch_norm_forward(&wide(&x), &wide(&gamma), &wide(&beta), f64::from(EPS));
+        let active = reference::relu_forward(&normal);
+        let argmax = reference::max_pool2d_argmax(&g, &normal);
+        let mut y = vec![f32::NAN; argmax.len()];
+        batch_norm_max_pool_forward(&g, &x, &batch, (&gamma, &beta), &mut y);
+        // Few pixels can have a small spread, by which errors grow.
+        let spread = batch.inv_std.iter().fold(1.0f64, |max, s| max.max(f64::from(*s)));
+        let tolerance = 2e-6 * spread;
+        assert_close(&y, &reference::pool_forward(&active, &argmax), tolerance, "y");
+        let mut pooled = vec![f32::NAN; y.len()];
+        let active_32: Vec<f32> = active.iter().map(|y| *y as f32).collect();
+        max_pool2d(&g, &active_32, &mut pooled);
+        assert_close(&pooled, &reference::pool_forward(&active, &argmax), 1e-6, "pooled alone");
+
+        let upstream = random(y.len(), seed + 3);
+        let grad_active = reference::pool_backward(x.len(), &argmax, &wide(&upstream));
+        let grad_normal = reference::relu_backward(&active, &grad_active);
+        let (grad_x, grad_gamma, grad_beta) =
+            reference::batch_norm_backward(&wide(&x), &wide(&gamma), f64::from(EPS), &grad_normal);
+        let (mut fast_x, mut fast_gamma, mut fast_beta) = (vec![f32::NAN; x.len()], vec![1.0; c], vec![-1.0; c]);
+        let sums = (&mut fast_gamma[..], &mut fast_beta[..]);
+        batch_norm_max_pool_backward(&g, &x, &batch, (&gamma, &beta), &upstream, sums, &mut fast_x);
+        let tolerance = tolerance * spread * ((n * h * w) as f64).sqrt();
+        assert_close(&fast_x, &grad_x, tolerance, "grad_x");
+        assert_close(&fast_gamma, &grad_gamma.iter().map(|g| g + 1.0).collect::<Vec<_>>(), tolerance, "grad_gamma");
+        assert_close(&fast_beta, &grad_beta.iter().map(|g| g - 1.0).collect::<Vec<_>>(), tolerance, "grad_beta");
     }
 
     #[test]
@@ -202,14 +218,22 @@ fn dropout_keeps_the_mean_and_masks_the_gradient() {
 
 #[test]
 fn a_nan_is_not_hidden_by_relu_or_pool() {
-    let x = [1.0, f32::NAN, 0.0, -1.0];
-    let mut y = [0.0; 4];
-    relu_forward(&x, &mut y);
-    assert!(y[1].is_nan());
-    let (mut pooled, mut argmax) = ([0.0], [0]);
-    max_pool2d_forward(&MaxPool2dGeometry::new(1, 2, 2, 1), &x, &mut pooled, &mut argmax);
-    assert!(pooled[0].is_nan());
-    let (mut pooled, mut argmax) = ([0.0], [0]);
-    global_max_pool2d_forward(1, &x, &mut pooled, &mut argmax);
-    assert!(pooled[0].is_nan());
+    let statistics = ChannelStatistics { mean: vec![0.0], inv_std: vec![1.0] };
+    for at in 0..4 {
+        let mut x = [1.0, 3.0, 0.0, -1.0];
+        x[at] = f32::NAN;
+        let mut y = [0.0; 4];
+        batch_norm_forward(&x, &statistics, (&[1.0], &[0.0]), Activation::Relu, None, &mut y);
+        assert!(y[at].is_nan());
+        let g = MaxPool2dGeometry::new(1, 2, 2, 1);
+        let mut pooled = [0.0];
+        batch_norm_max_pool_forward(&g, &x, &statistics, (&[1.0], &[0.0]), &mut pooled);
+        assert!(pooled[0].is_nan());
+        pooled = [0.0];
+        max_pool2d(&g, &x, &mut pooled);
+        assert!(pooled[0].is_nan());
+        let mut argmax = [0];
+        global_max_pool2d_forward(1, &x, &mut pooled, &mut argmax);
+        assert!(pooled[0].is_nan());
+    }
 }

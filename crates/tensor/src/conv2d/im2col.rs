@@ -26,7 +26,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::epilogue::Epilogue;
-use super::{Conv2dGeometry, KERNEL, TAPS};
+use super::{Conv2dGeometry, Filter, KERNEL, TAPS};
 use crate::gemm::{LANES, MR, NR, multiply_columns, multiply_rows};
 use crate::scratch::with_scratch;
 
@@ -55,23 +55,19 @@ pub(super) fn pack_filter(g: &Conv2dGeometry, weight: &[f32], packed: &mut [f32]
     });
 }
 
-/// `y = act(bias + patches(x) * weight)`.
-pub(super) fn correlate(g: &Conv2dGeometry, x: &[f32], weight: &[f32], epilogue: Epilogue, y: &mut [f32]) {
-    with_scratch(packed_len(g), |packed| {
-        pack_filter(g, weight, packed);
-        correlate_packed(g, x, packed, epilogue, y);
-    });
-}
-
-/// The same with the filter as [`pack_filter`] makes it.
-pub(super) fn correlate_packed(
-    g: &Conv2dGeometry,
-    x: &[f32],
-    packed: &[f32],
-    epilogue: Epilogue,
-    y: &mut [f32],
-) {
-    if g.pixels() < g.c_out { by_panels(g, x, packed, epilogue, y) } else { by_pixels(g, x, packed, epilogue, y) }
+/// `y = act(scale * (patches(x) * weight) + shift)`.
+pub(super) fn correlate(g: &Conv2dGeometry, x: &[f32], filter: Filter, epilogue: Epilogue, y: &mut [f32]) {
+    let mut multiply = |packed: &[f32]| {
+        let is_small = g.pixels() < g.c_out;
+        if is_small { by_panels(g, x, packed, epilogue, y) } else { by_pixels(g, x, packed, epilogue, y) }
+    };
+    match filter {
+        Filter::Prepared(packed) => multiply(packed),
+        Filter::Plain(weight) => with_scratch(packed_len(g), |packed| {
+            pack_filter(g, weight, packed);
+            multiply(packed);
+        }),
+    }
 }
 
 fn by_pixels(g: &Conv2dGeometry, x: &[f32], packed: &[f32], epilogue: Epilogue, y: &mut [f32]) {

@@ -28,7 +28,7 @@ use std::ops::Range;
 
 use wide::f32x16;
 
-pub(super) use correlate::{correlate, correlate_transformed};
+pub(super) use correlate::correlate;
 pub(super) use filter::{transform_filter, transformed_len};
 pub(super) use matrices::{F2, F3, F4, F6};
 pub(super) use weight::correlate_patches;
@@ -38,15 +38,8 @@ use crate::gemm::{LANES, load, store};
 use matrices::{Input, OutputGrad, TileMatrices};
 use transform::{Constant, sandwich};
 
-/// Fewest tiles for which the transformed filter is worth making.
-pub(super) const MIN_TILES: usize = 8;
 /// Distance that keeps the parts of a buffer, written side by side, in different sets of a cache.
 const SET_PADDING: usize = LANES;
-
-/// Multiplications of one channel of one image, with output tiles of `m` x `m`.
-pub(super) fn multiplications(g: &Conv2dGeometry, m: usize) -> usize {
-    (m + 2) * (m + 2) * g.h.div_ceil(m) * g.w.div_ceil(m)
-}
 
 /// The tiles of one convolution.
 #[derive(Debug)]

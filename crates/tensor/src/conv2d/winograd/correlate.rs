@@ -7,7 +7,7 @@
 //!     V of the block                                   for each row of parts:
 //!     for each panel:                                    U of the row and the panel
 //!       product = V U                                    product = V U
-//!       y = act(At product A + bias)                   y = act(At product A + bias)
+//!       y = act(scale * At product A + shift)                   y = act(scale * At product A + shift)
 //! ```
 //!
 //! Either way the operand that a task makes for itself, and its product, stay in its second-level cache; the other
@@ -20,8 +20,8 @@ use super::filter::{transform_filter, transform_filter_row, transformed_len};
 use super::matrices::{Output, TileMatrices};
 use super::transform::sandwich;
 use super::{Layout, Tiling};
-use crate::conv2d::Conv2dGeometry;
 use crate::conv2d::epilogue::Epilogue;
+use crate::conv2d::{Conv2dGeometry, Filter};
 use crate::gemm::{LANES, MR, NR, load, multiply_rows, store};
 use crate::scratch::with_scratch;
 
@@ -32,34 +32,23 @@ const BLOCK_LEN: usize = 3 << 16;
 /// Tiles in one block of `by_panels`: a unit of the parallel transform of the input.
 const PANEL_BLOCK_TILES: usize = 12;
 
-/// `y = act(bias + x * weight)` by tiles.
+/// `y = act(scale * (x * weight) + shift)` by tiles.
 pub(in crate::conv2d) fn correlate<W: TileMatrices<T, M>, const T: usize, const M: usize>(
     g: &Conv2dGeometry,
     x: &[f32],
-    weight: &[f32],
+    filter: Filter,
     epilogue: Epilogue,
     y: &mut [f32],
 ) {
     let tiling = Tiling::<W, T, M>::new(g);
-    if tiling.n_tiles() >= g.c_out {
-        with_scratch(transformed_len(g, T), |filter| {
+    match filter {
+        _ if tiling.n_tiles() < g.c_out => tiling.by_panels(x, filter, epilogue, y),
+        Filter::Prepared(filter) => tiling.by_tiles(x, filter, epilogue, y),
+        Filter::Plain(weight) => with_scratch(transformed_len(g, T), |filter| {
             transform_filter::<W, T, M>(g, weight, filter);
             tiling.by_tiles(x, filter, epilogue, y);
-        });
-    } else {
-        tiling.by_panels(x, weight, epilogue, y);
+        }),
     }
-}
-
-/// The same with `filter` as [`transform_filter`] makes it.
-pub(in crate::conv2d) fn correlate_transformed<W: TileMatrices<T, M>, const T: usize, const M: usize>(
-    g: &Conv2dGeometry,
-    x: &[f32],
-    filter: &[f32],
-    epilogue: Epilogue,
-    y: &mut [f32],
-) {
-    Tiling::<W, T, M>::new(g).by_tiles(x, filter, epilogue, y);
 }
 
 impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
@@ -96,7 +85,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
         });
     }
 
-    fn by_panels(&self, x: &[f32], weight: &[f32], epilogue: Epilogue, y: &mut [f32]) {
+    fn by_panels(&self, x: &[f32], filter: Filter, epilogue: Epilogue, y: &mut [f32]) {
         let Conv2dGeometry { h, w, c_in, c_out, .. } = self.g;
         let n_tiles = self.n_tiles();
         let rows = PANEL_BLOCK_TILES.min(n_tiles).next_multiple_of(MR);
@@ -115,16 +104,28 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
             let v = &*v;
             out.par_chunks_exact_mut(panel_len).enumerate().for_each(|(panel, out)| {
                 with_scratch(T * c_in * NR + n_blocks * product_block, |scratch| {
-                    let (filter, product) = scratch.split_at_mut(T * c_in * NR);
+                    let (own, product) = scratch.split_at_mut(T * c_in * NR);
                     for i in 0..T {
-                        transform_filter_row::<W, T, M>(&self.g, weight, panel, i, filter);
+                        let filter = match filter {
+                            Filter::Prepared(filter) => &filter[(panel * T + i) * own.len()..][..own.len()],
+                            Filter::Plain(weight) => {
+                                transform_filter_row::<W, T, M>(&self.g, weight, panel, i, own);
+                                &*own
+                            }
+                        };
                         for (j, filter) in filter.chunks_exact(c_in * NR).enumerate() {
                             let part = i * T + j;
                             let blocks = v.chunks_exact(v_block).zip(product.chunks_exact_mut(product_block));
                             for (index, (v, product)) in blocks.enumerate() {
                                 let used = block(index).len().next_multiple_of(MR) * NR;
                                 let product = &mut product[part * product_layout.part..][..used];
-                                multiply_rows(&v[part * v_layout.part..], v_layout.group, filter, product, false);
+                                multiply_rows(
+                                    &v[part * v_layout.part..],
+                                    v_layout.group,
+                                    filter,
+                                    product,
+                                    false,
+                                );
                             }
                         }
                     }
@@ -163,7 +164,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
         }
     }
 
-    /// `y = act(At product A + bias)` for a vector of channels of one tile; parts of `product` are `part` apart.
+    /// `y = act(scale * At product A + shift)` for a vector of channels of one tile; parts of `product` are `part` apart.
     #[inline(never)]
     fn transform_output(
         &self,

@@ -199,8 +199,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
         for (c, grad) in grad_weight.chunks_exact_mut(TAPS * c_out).enumerate() {
             for v in (0..NR.min(c_out - panel * NR)).step_by(LANES) {
                 let at = c * NR + v;
-                let line =
-                    |i: usize| std::array::from_fn(|j| load(&grad_u[(i * T + j) * part_len + at..]));
+                let line = |i: usize| std::array::from_fn(|j| load(&grad_u[(i * T + j) * part_len + at..]));
                 let put = |i: usize, j: usize, sum| {
                     let slot = &mut grad[(i * KERNEL + j) * c_out + panel * NR + v..];
                     store(load(slot) + sum, slot);

@@ -1,0 +1,131 @@
+//! Convolution, batch normalisation, ReLU, and a 2x2 max pool where asked for: what ResNet9 consists of.
+
+use ndarray::Array4;
+use roentgen_tensor::add::add_assign;
+use roentgen_tensor::batch_norm::Activation;
+use roentgen_tensor::batch_norm_max_pool::{MaxPool2dGeometry, max_pool2d};
+use roentgen_tensor::parameter::{Buffer, Parameter};
+use roentgen_tensor::scratch::with_scratch;
+
+use crate::activation::{resize, slice, slice_mut};
+use crate::batch_norm2d::{After, BatchNorm2d};
+use crate::conv2d::Conv2d;
+use crate::{Initializer, Layer, Pass};
+
+/// `pool(relu(batch_norm(conv(x))))`, the pool optional.
+///
+/// The four are one layer because all but the convolution are bound by memory: together they read its output once and
+/// write theirs once, in either direction. Backward needs nothing but the convolution's output.
+#[derive(Debug)]
+pub struct ConvBlock {
+    conv: Conv2d,
+    norm: BatchNorm2d,
+    is_pooled: bool,
+    /// The convolution's output.
+    conv_y: Array4<f32>,
+    /// In evaluation, batch norm as a factor and a term per channel.
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+impl ConvBlock {
+    /// A block with random weights; its tensors are named `{name}.0.*` (convolution) and `{name}.1.*` (batch norm).
+    #[must_use]
+    pub fn new(init: &mut Initializer, name: &str, c_in: usize, c_out: usize) -> Self {
+        Self {
+            conv: Conv2d::new(init, &format!("{name}.0"), c_in, c_out),
+            norm: BatchNorm2d::new(&format!("{name}.1"), c_out),
+            is_pooled: false,
+            conv_y: Array4::default((0, 0, 0, 0)),
+            scale: Vec::new(),
+            shift: Vec::new(),
+        }
+    }
+
+    /// The block with a 2x2 max pool at its end, which halves height and width.
+    #[must_use]
+    pub fn with_pool(self) -> Self {
+        Self { is_pooled: true, ..self }
+    }
+
+    /// Forward, with `skip` added to the result of a block without pool.
+    pub(crate) fn forward_add(
+        &mut self,
+        x: &Array4<f32>,
+        skip: Option<&Array4<f32>>,
+        y: &mut Array4<f32>,
+        pass: Pass,
+    ) {
+        let (n, h, w, _) = x.dim();
+        let after = match skip {
+            _ if self.is_pooled => After::ReluMaxPool,
+            Some(skip) => After::ReluAdd(skip),
+            None => After::Relu,
+        };
+        match pass {
+            Pass::Train { .. } => {
+                resize(&mut self.conv_y, [n, h, w, self.conv.c_out()]);
+                self.conv.forward(x, &mut self.conv_y);
+                self.norm.forward(&self.conv_y, after, y);
+            }
+            Pass::Eval => {
+                self.norm.running_scale_and_shift(&mut self.scale, &mut self.shift);
+                let affine = (&self.scale[..], &mut self.shift[..]);
+                if self.is_pooled {
+                    resize(&mut self.conv_y, [n, h, w, self.conv.c_out()]);
+                    self.conv.infer(x, affine, Activation::Relu, &mut self.conv_y);
+                    let geometry = MaxPool2dGeometry::new(n, h, w, self.conv.c_out());
+                    max_pool2d(&geometry, slice(&self.conv_y), slice_mut(y));
+                } else {
+                    self.conv.infer(x, affine, Activation::Relu, y);
+                    if let Some(skip) = skip {
+                        add_assign(slice_mut(y), slice(skip));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Backward that leaves `grad_y` as it is; a `skip` has that same gradient.
+    pub(crate) fn backward_from(
+        &mut self,
+        x: &Array4<f32>,
+        grad_y: &Array4<f32>,
+        grad_x: Option<&mut Array4<f32>>,
+    ) {
+        with_scratch(self.conv_y.len(), |grad_conv_y| {
+            self.norm.backward(&self.conv_y, self.is_pooled, slice(grad_y), grad_conv_y);
+            self.conv.backward(x, grad_conv_y, grad_x);
+        });
+    }
+}
+
+impl Layer for ConvBlock {
+    fn out_shape(&self, [n, h, w, _]: [usize; 4]) -> [usize; 4] {
+        let shrink = if self.is_pooled { 2 } else { 1 };
+        [n, h / shrink, w / shrink, self.conv.c_out()]
+    }
+
+    fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, pass: Pass) {
+        self.forward_add(x, None, y, pass);
+    }
+
+    fn backward(
+        &mut self,
+        x: &Array4<f32>,
+        _y: &Array4<f32>,
+        grad_y: &mut Array4<f32>,
+        grad_x: Option<&mut Array4<f32>>,
+    ) {
+        self.backward_from(x, grad_y, grad_x);
+    }
+
+    fn for_each_parameter(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        self.conv.for_each_parameter(visit);
+        self.norm.for_each_parameter(visit);
+    }
+
+    fn for_each_buffer(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
+        self.norm.for_each_buffer(visit);
+    }
+}

@@ -1,0 +1,27 @@
+//! Memory that starts on a cache line: a vector that lies across two of them costs two accesses.
+
+use wide::f32x16;
+
+use crate::gemm::LANES;
+
+/// A buffer of numbers that grows and never shrinks.
+#[derive(Debug, Default)]
+pub(crate) struct Aligned {
+    vectors: Vec<f32x16>,
+    len: usize,
+}
+
+impl Aligned {
+    /// Gives the buffer `len` numbers, what they hold unspecified.
+    pub(crate) fn resize(&mut self, len: usize) -> &mut [f32] {
+        if self.vectors.len() * LANES < len {
+            self.vectors.resize(len.div_ceil(LANES), f32x16::ZERO);
+        }
+        self.len = len;
+        &mut bytemuck::cast_slice_mut(&mut self.vectors)[..len]
+    }
+
+    pub(crate) fn as_slice(&self) -> &[f32] {
+        &bytemuck::cast_slice(&self.vectors)[..self.len]
+    }
+}

@@ -1,0 +1,236 @@
+//! Batch normalisation, ReLU and 2x2 max pooling (stride 2, an odd last row or column left out) in one pass.
+//!
+//! ```text
+//! y = max over the window of relu(scale * x + shift)
+//! ```
+//!
+//! Bound by memory, so the two activations between the three are never written: forward reads `x` and writes a quarter
+//! as much, and backward finds the largest of each window again from `x`, by the same arithmetic.
+
+use rayon::prelude::*;
+
+use crate::batch_norm::{ChannelStatistics, gradient_factors, scale_and_shift};
+use crate::scratch::with_scratch;
+
+/// Sizes of a pool, checked once and handed to both passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxPool2dGeometry {
+    /// Images in the batch.
+    pub n: usize,
+    /// Height of the input.
+    pub h: usize,
+    /// Width of the input.
+    pub w: usize,
+    /// Channels.
+    pub c: usize,
+}
+
+impl MaxPool2dGeometry {
+    /// Checks and keeps the sizes.
+    ///
+    /// # Panics
+    /// If height or width is below 2, or another size 0.
+    #[must_use]
+    pub fn new(n: usize, h: usize, w: usize, c: usize) -> Self {
+        let geometry = Self { n, h, w, c };
+        assert!(n > 0 && c > 0 && h >= 2 && w >= 2, "max_pool2d: nothing to pool in {geometry:?}");
+        geometry
+    }
+
+    /// Height of the output.
+    #[must_use]
+    pub fn h_out(&self) -> usize {
+        self.h / 2
+    }
+
+    /// Width of the output.
+    #[must_use]
+    pub fn w_out(&self) -> usize {
+        self.w / 2
+    }
+
+    /// Numbers of an image of the input.
+    fn image(&self) -> usize {
+        self.h * self.w * self.c
+    }
+
+    /// Numbers of an image of the output.
+    fn image_out(&self) -> usize {
+        self.h_out() * self.w_out() * self.c
+    }
+
+    fn check(&self, x: &[f32], y: &[f32]) {
+        assert_eq!(x.len(), self.n * self.image(), "max_pool2d: length of x in {self:?}");
+        assert_eq!(y.len(), self.n * self.image_out(), "max_pool2d: length of y in {self:?}");
+    }
+
+    /// The windows of an image: the output pixel, and where its four pixels start in the input.
+    fn windows(self) -> impl Iterator<Item = (usize, [usize; 4])> {
+        let Self { w, c, .. } = self;
+        (0..self.h_out()).flat_map(move |i| (0..w / 2).map(move |j| (i, j))).map(move |(i, j)| {
+            let first = (2 * i * w + 2 * j) * c;
+            ((i * (w / 2) + j) * c, [first, first + c, first + w * c, first + (w + 1) * c])
+        })
+    }
+
+    /// Where the pixels start that no window holds.
+    fn left_out(self) -> impl Iterator<Item = usize> {
+        let Self { h, w, c, .. } = self;
+        let pixels = (0..h).flat_map(move |i| (0..w).map(move |j| (i, j)));
+        pixels.filter(move |(i, j)| i / 2 == h / 2 || j / 2 == w / 2).map(move |(i, j)| (i * w + j) * c)
+    }
+}
+
+/// Which of four normalised values the pool takes, as a factor of the gradient for each: all 0 where the ReLU stops it.
+#[inline(always)]
+fn shares(values: [f32; 4], grad: f32) -> [f32; 4] {
+    let [a, b, c, d] = values;
+    let larger = |a: f32, b: f32| if a > b { a } else { b };
+    let best = larger(larger(a, b), larger(c, d));
+    let grad = if best > 0.0 { grad } else { 0.0 };
+    // The first of equals.
+    let (is_a, is_b, is_c) = (a == best, b == best, c == best);
+    [
+        if is_a { grad } else { 0.0 },
+        if is_b && !is_a { grad } else { 0.0 },
+        if is_c && !is_a && !is_b { grad } else { 0.0 },
+        if is_a || is_b || is_c { 0.0 } else { grad },
+    ]
+}
+
+/// Normalises, activates and pools. Backward needs `x` and the statistics.
+///
+/// # Shapes
+/// `x`: `(n, h, w, c)`; `y`: `(n, h / 2, w / 2, c)`, overwritten; `gamma`, `beta`: `(c)`.
+///
+/// # Panics
+/// If a length does not fit the geometry.
+pub fn batch_norm_max_pool_forward(
+    g: &MaxPool2dGeometry,
+    x: &[f32],
+    statistics: &ChannelStatistics,
+    affine: (&[f32], &[f32]),
+    y: &mut [f32],
+) {
+    g.check(x, y);
+    let c = g.c;
+    with_scratch(2 * c, |per_channel| {
+        let (scale, shift) = per_channel.split_at_mut(c);
+        scale_and_shift(statistics, affine, (scale, shift));
+        let (scale, shift) = (&*scale, &*shift);
+        y.par_chunks_exact_mut(g.image_out()).zip(x.par_chunks_exact(g.image())).for_each(|(y, x)| {
+            for (out, pixels) in g.windows() {
+                let y = &mut y[out..][..c];
+                let [x0, x1, x2, x3] = pixels.map(|pixel| &x[pixel..][..c]);
+                let channels = scale.iter().zip(shift).zip(x0.iter().zip(x1)).zip(x2.iter().zip(x3));
+                for (y, (((scale, shift), (x0, x1)), (x2, x3))) in y.iter_mut().zip(channels) {
+                    *y = 0.0;
+                    for x in [x0, x1, x2, x3] {
+                        let normal = x.mul_add(*scale, *shift);
+                        // A NaN wins, so that it is seen in the loss.
+                        *y = if normal > *y || normal.is_nan() { normal } else { *y };
+                    }
+                }
+            }
+        });
+    });
+}
+
+/// Pools alone, for evaluation, where normalisation and activation belong to the convolution.
+///
+/// # Shapes
+/// `x`: `(n, h, w, c)`; `y`: `(n, h / 2, w / 2, c)`, overwritten.
+///
+/// # Panics
+/// If a length does not fit the geometry.
+pub fn max_pool2d(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) {
+    g.check(x, y);
+    let c = g.c;
+    y.par_chunks_exact_mut(g.image_out()).zip(x.par_chunks_exact(g.image())).for_each(|(y, x)| {
+        for (out, pixels) in g.windows() {
+            let [x0, x1, x2, x3] = pixels.map(|pixel| &x[pixel..][..c]);
+            let y = &mut y[out..][..c];
+            y.copy_from_slice(x0);
+            for (((y, x1), x2), x3) in y.iter_mut().zip(x1).zip(x2).zip(x3) {
+                for x in [x1, x2, x3] {
+                    // A NaN wins, so that it is seen.
+                    *y = if x > y || x.is_nan() { *x } else { *y };
+                }
+            }
+        }
+    });
+}
+
+/// Takes the gradient of `y` back to `x`, and adds to those of `gamma` and `beta`; training only.
+///
+/// As [`crate::batch_norm::batch_norm_backward`], with `g` the gradient of the window for the first of its largest
+/// values, if that is positive, and 0 for every other pixel.
+///
+/// # Shapes
+/// `x`, `grad_x`: `(n, h, w, c)`; `grad_y`: `(n, h / 2, w / 2, c)`; `gamma`, `beta` and their gradients: `(c)`.
+///
+/// # Panics
+/// If a length does not fit the geometry.
+pub fn batch_norm_max_pool_backward(
+    g: &MaxPool2dGeometry,
+    x: &[f32],
+    batch: &ChannelStatistics,
+    affine: (&[f32], &[f32]),
+    grad_y: &[f32],
+    grad_affine: (&mut [f32], &mut [f32]),
+    grad_x: &mut [f32],
+) {
+    g.check(x, grad_y);
+    g.check(grad_x, grad_y);
+    let c = g.c;
+    with_scratch(5 * c + g.n * 2 * c, |scratch| {
+        let (per_channel, partial) = scratch.split_at_mut(5 * c);
+        let (scale_shift, factors) = per_channel.split_at_mut(2 * c);
+        let (scale, shift) = scale_shift.split_at_mut(c);
+        scale_and_shift(batch, affine, (scale, shift));
+        let (scale, shift, mean) = (&scale[..c], &shift[..c], &batch.mean[..c]);
+
+        let images = partial.par_chunks_exact_mut(2 * c).zip(grad_y.par_chunks_exact(g.image_out()));
+        images.zip(x.par_chunks_exact(g.image())).for_each(|((partial, grad_y), x)| {
+            partial.fill(0.0);
+            let (sum_g, sum_gx) = partial.split_at_mut(c);
+            let sum_gx = &mut sum_gx[..c];
+            for (out, pixels) in g.windows() {
+                let grad_y = &grad_y[out..][..c];
+                let x = pixels.map(|pixel| &x[pixel..][..c]);
+                for i in 0..c {
+                    let x = x.map(|x| x[i]);
+                    let shares = shares(x.map(|x| x.mul_add(scale[i], shift[i])), grad_y[i]);
+                    let [g0, g1, g2, g3] = shares;
+                    let products = x.map(|x| x - mean[i]);
+                    sum_g[i] += (g0 + g1) + (g2 + g3);
+                    sum_gx[i] +=
+                        (g0 * products[0] + g1 * products[1]) + (g2 * products[2] + g3 * products[3]);
+                }
+            }
+        });
+        let factors = gradient_factors(partial, g.n * g.h * g.w, batch, scale, grad_affine, factors);
+        let [a, b, d] = factors.map(|factor| &factor[..c]);
+        let images = grad_x.par_chunks_exact_mut(g.image()).zip(grad_y.par_chunks_exact(g.image_out()));
+        images.zip(x.par_chunks_exact(g.image())).for_each(|((grad_x, grad_y), x)| {
+            for (out, pixels) in g.windows() {
+                let grad_y = &grad_y[out..][..c];
+                let x = pixels.map(|pixel| &x[pixel..][..c]);
+                let (top, bottom) = grad_x[pixels[0]..].split_at_mut(pixels[2] - pixels[0]);
+                let ((g0, g1), (g2, g3)) = (top[..2 * c].split_at_mut(c), bottom[..2 * c].split_at_mut(c));
+                for i in 0..c {
+                    let x = x.map(|x| x[i]);
+                    let shares = shares(x.map(|x| x.mul_add(scale[i], shift[i])), grad_y[i]);
+                    let grad = |k: usize| shares[k].mul_add(a[i], x[k].mul_add(b[i], d[i]));
+                    (g0[i], g1[i], g2[i], g3[i]) = (grad(0), grad(1), grad(2), grad(3));
+                }
+            }
+            for pixel in g.left_out() {
+                let (grad_x, x) = (&mut grad_x[pixel..][..c], &x[pixel..][..c]);
+                for (((grad_x, x), b), d) in grad_x.iter_mut().zip(x).zip(b).zip(d) {
+                    *grad_x = x.mul_add(*b, *d);
+                }
+            }
+        });
+    });
+}
