@@ -10,7 +10,6 @@
 
 mod epilogue;
 mod im2col;
-mod reverse;
 mod winograd;
 
 use epilogue::Epilogue;
@@ -19,7 +18,6 @@ use winograd::{F2, F3, F4, F6};
 use crate::aligned::Aligned;
 use crate::batch_norm::Activation;
 use crate::gemm::{LANES, MR};
-use crate::scratch::with_scratch;
 
 /// Height and width of the filter.
 pub const KERNEL: usize = 3;
@@ -196,13 +194,13 @@ impl PreparedFilter {
                 None => im2col::packed_len(g),
                 Some(m) => winograd::transformed_len(g, m + 2),
             };
-            let data = self.data.resize(len);
+            let (data, filter) = (self.data.resize(len), Filter::Plain(weight));
             match algorithm {
-                Conv2dAlgorithm::Im2col => im2col::pack_filter(g, weight, data),
-                Conv2dAlgorithm::Winograd2 => winograd::transform_filter::<F2, 4, 2>(g, weight, data),
-                Conv2dAlgorithm::Winograd3 => winograd::transform_filter::<F3, 5, 3>(g, weight, data),
-                Conv2dAlgorithm::Winograd4 => winograd::transform_filter::<F4, 6, 4>(g, weight, data),
-                Conv2dAlgorithm::Winograd6 => winograd::transform_filter::<F6, 8, 6>(g, weight, data),
+                Conv2dAlgorithm::Im2col => im2col::pack_filter(g, filter, data),
+                Conv2dAlgorithm::Winograd2 => winograd::transform_filter::<F2, 4, 2>(g, filter, data),
+                Conv2dAlgorithm::Winograd3 => winograd::transform_filter::<F3, 5, 3>(g, filter, data),
+                Conv2dAlgorithm::Winograd4 => winograd::transform_filter::<F4, 6, 4>(g, filter, data),
+                Conv2dAlgorithm::Winograd6 => winograd::transform_filter::<F6, 8, 6>(g, filter, data),
             }
             self.key = key;
         }
@@ -240,10 +238,8 @@ pub fn conv2d_inference(
 /// If a length does not fit the geometry.
 pub fn conv2d_backward_input(g: &Conv2dGeometry, grad_y: &[f32], weight: &[f32], grad_x: &mut [f32]) {
     g.check(grad_x, weight, grad_y);
-    with_scratch(g.weight_len(), |reversed| {
-        reverse::reverse_weight(g, weight, reversed);
-        correlate(&g.reversed(), g.algorithm(), grad_y, Filter::Plain(reversed), Epilogue::bias(&[]), grad_x);
-    });
+    let reversed = g.reversed();
+    correlate(&reversed, g.algorithm(), grad_y, Filter::Reversed(weight), Epilogue::bias(&[]), grad_x);
 }
 
 /// Gradient of the filter: every patch of `x` times the gradient of the pixel that it made, summed.
@@ -263,6 +259,9 @@ pub fn conv2d_backward_weight(g: &Conv2dGeometry, x: &[f32], grad_y: &[f32], gra
 enum Filter<'a> {
     /// `(c_in, 3, 3, c_out)`.
     Plain(&'a [f32]),
+    /// `(c_out, 3, 3, c_in)`, to be turned by 180 degrees and its channels swapped: the filter of the pass back to the
+    /// input, whose `c_in` are the output channels.
+    Reversed(&'a [f32]),
     /// In the order, or the domain, of the products.
     Prepared(&'a [f32]),
 }

@@ -43,13 +43,23 @@ pub(super) fn packed_len(g: &Conv2dGeometry) -> usize {
 }
 
 /// Packs the filter as the product reads it: `[panel][k][NR]`, the last panel padded with zeros.
-pub(super) fn pack_filter(g: &Conv2dGeometry, weight: &[f32], packed: &mut [f32]) {
+pub(super) fn pack_filter(g: &Conv2dGeometry, filter: Filter, packed: &mut [f32]) {
     let Conv2dGeometry { c_in, c_out, .. } = *g;
     packed.par_chunks_exact_mut(c_in * NR).enumerate().for_each(|(index, rows)| {
         let (o, tap) = (index / TAPS * NR, index % TAPS);
         let valid = NR.min(c_out - o);
-        for (row, taps) in rows.chunks_exact_mut(NR).zip(weight.chunks_exact(TAPS * c_out)) {
-            row[..valid].copy_from_slice(&taps[tap * c_out + o..][..valid]);
+        for (c, row) in rows.chunks_exact_mut(NR).enumerate() {
+            match filter {
+                Filter::Plain(weight) => {
+                    row[..valid].copy_from_slice(&weight[(c * TAPS + tap) * c_out + o..][..valid]);
+                }
+                Filter::Reversed(weight) => {
+                    for (i, slot) in row[..valid].iter_mut().enumerate() {
+                        *slot = weight[((o + i) * TAPS + TAPS - 1 - tap) * c_in + c];
+                    }
+                }
+                Filter::Prepared(_) => unreachable!("a prepared filter is not packed again"),
+            }
             row[valid..].fill(0.0);
         }
     });
@@ -63,8 +73,8 @@ pub(super) fn correlate(g: &Conv2dGeometry, x: &[f32], filter: Filter, epilogue:
     };
     match filter {
         Filter::Prepared(packed) => multiply(packed),
-        Filter::Plain(weight) => with_scratch(packed_len(g), |packed| {
-            pack_filter(g, weight, packed);
+        _ => with_scratch(packed_len(g), |packed| {
+            pack_filter(g, filter, packed);
             multiply(packed);
         }),
     }

@@ -34,7 +34,7 @@ pub(super) use matrices::{F2, F3, F4, F6};
 pub(super) use weight::correlate_patches;
 
 use super::Conv2dGeometry;
-use crate::gemm::{LANES, load, store};
+use crate::gemm::{LANES, NR, load, store};
 use matrices::{Input, OutputGrad, TileMatrices};
 use transform::{Constant, sandwich};
 
@@ -110,13 +110,14 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
     #[inline(never)]
     fn transform_input(&self, x: &[f32], tiles: Range<usize>, layout: Layout, v: &mut [f32]) {
         // A tile starts one pixel above and left of its output.
-        self.transform::<Input<W, M>, T>((x, self.g.c_in, 1), tiles, layout, v);
+        self.transform::<Input<W, M>, T>((x, self.g.c_in, 1), 0..self.g.c_in, tiles, layout, v);
     }
 
-    /// `W = A grad_y At` of the tiles, `w` laid out by `layout`.
+    /// `W = A grad_y At` of the tiles for one panel of channels, `w` laid out by `layout`.
     #[inline(never)]
-    fn transform_grad(&self, grad_y: &[f32], tiles: Range<usize>, layout: Layout, w: &mut [f32]) {
-        self.transform::<OutputGrad<W, M>, M>((grad_y, self.g.c_out, 0), tiles, layout, w);
+    fn transform_grad(&self, grad_y: &[f32], panel: usize, tiles: Range<usize>, layout: Layout, w: &mut [f32]) {
+        let channels = panel * NR..((panel + 1) * NR).min(self.g.c_out);
+        self.transform::<OutputGrad<W, M>, M>((grad_y, self.g.c_out, 0), channels, tiles, layout, w);
     }
 
     /// Transforms tiles of `S` x `S` pixels of images with `c` channels; tiles start `border` pixels above and left of
@@ -125,12 +126,13 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
     fn transform<K: Constant<T, S>, const S: usize>(
         &self,
         (images, c, border): (&[f32], usize, usize),
+        channels: Range<usize>,
         tiles: Range<usize>,
         layout: Layout,
         out: &mut [f32],
     ) {
         let Conv2dGeometry { h, w, .. } = self.g;
-        for channel in (0..c).step_by(LANES) {
+        for channel in channels.clone().step_by(LANES) {
             for (row, tile) in tiles.clone().enumerate() {
                 let (n, top, left) = self.place(tile);
                 let line = |i: usize| {
@@ -143,7 +145,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                     }
                     d
                 };
-                let at = layout.at(row, channel);
+                let at = layout.at(row, channel - channels.start);
                 let put = |i: usize, j: usize, vector| {
                     store(vector, &mut out[(i * T + j) * layout.part + at..]);
                 };

@@ -1,22 +1,22 @@
 //! Forward by tiles; backward to the input is the same with the reversed filter.
 //!
 //! ```text
-//! few channels, many tiles (by_tiles):             many channels, few tiles (by_panels):
-//!   U of all channels                                V of all tiles
-//!   for each block of tiles, in parallel:            for each panel of output channels, in parallel:
-//!     V of the block                                   for each row of parts:
-//!     for each panel:                                    U of the row and the panel
-//!       product = V U                                    product = V U
-//!       y = act(scale * At product A + shift)                   y = act(scale * At product A + shift)
+//! few channels (by_tiles):                      many channels (by_panels), for each run of images:
+//!   U of all channels                             V of all tiles of the run
+//!   for each block of tiles, in parallel:         for each panel of output channels, in parallel:
+//!     V of the block                                for each row of parts:
+//!     for each panel:                                 U of the row and the panel
+//!       product = V U                                 product = V U
+//!       y = act(scale * At product A + shift)       y = act(scale * At product A + shift)
 //! ```
 //!
-//! Either way the operand that a task makes for itself, and its product, stay in its second-level cache; the other
-//! operand, the smaller one, is made once and streams from the third level.
+//! Either way the operand that a task makes for itself, and its product, stay in its second-level cache; the other one
+//! streams from the third level.
 
 use rayon::prelude::*;
 use wide::f32x16;
 
-use super::filter::{transform_filter, transform_filter_row, transformed_len};
+use super::filter::{gather_panel, panel_len, transform_filter, transform_panel_row, transformed_len};
 use super::matrices::{Output, TileMatrices};
 use super::transform::sandwich;
 use super::{Layout, Tiling};
@@ -29,8 +29,10 @@ use crate::scratch::with_scratch;
 const BLOCK_TILES: usize = 48;
 /// Most numbers in the transformed input of such a block: 768 KiB.
 const BLOCK_LEN: usize = 3 << 16;
-/// Tiles in one block of `by_panels`: a unit of the parallel transform of the input.
-const PANEL_BLOCK_TILES: usize = 12;
+/// Fewest tiles in a block that are worth reading the whole transformed filter for.
+const MIN_BLOCK_TILES: usize = 24;
+/// Most numbers in the transformed input of a run of `by_panels`: 16 MiB.
+const RUN_LEN: usize = 4 << 20;
 
 /// `y = act(scale * (x * weight) + shift)` by tiles.
 pub(in crate::conv2d) fn correlate<W: TileMatrices<T, M>, const T: usize, const M: usize>(
@@ -41,20 +43,26 @@ pub(in crate::conv2d) fn correlate<W: TileMatrices<T, M>, const T: usize, const 
     y: &mut [f32],
 ) {
     let tiling = Tiling::<W, T, M>::new(g);
+    let is_wide = tiling.n_tiles() >= g.c_out && tiling.block_tiles() >= MIN_BLOCK_TILES;
     match filter {
-        _ if tiling.n_tiles() < g.c_out => tiling.by_panels(x, filter, epilogue, y),
+        _ if !is_wide => tiling.by_panels(x, filter, epilogue, y),
         Filter::Prepared(filter) => tiling.by_tiles(x, filter, epilogue, y),
-        Filter::Plain(weight) => with_scratch(transformed_len(g, T), |filter| {
-            transform_filter::<W, T, M>(g, weight, filter);
-            tiling.by_tiles(x, filter, epilogue, y);
+        _ => with_scratch(transformed_len(g, T), |transformed| {
+            transform_filter::<W, T, M>(g, filter, transformed);
+            tiling.by_tiles(x, transformed, epilogue, y);
         }),
     }
 }
 
 impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
+    /// Tiles whose transformed input stays in the second-level cache.
+    fn block_tiles(&self) -> usize {
+        (BLOCK_LEN / (Self::PARTS * self.g.c_in) / MR * MR).clamp(MR, BLOCK_TILES)
+    }
+
     fn by_tiles(&self, x: &[f32], filter: &[f32], epilogue: Epilogue, y: &mut [f32]) {
         let Conv2dGeometry { h, w, c_in, c_out, .. } = self.g;
-        let block_tiles = (BLOCK_LEN / (Self::PARTS * c_in) / MR * MR).clamp(MR, BLOCK_TILES);
+        let block_tiles = self.block_tiles();
         let group_images = (BLOCK_TILES / self.per_image).max(1);
         let rows = block_tiles.min(group_images * self.per_image).min(self.n_tiles()).next_multiple_of(MR);
         let v_layout = Layout::by_group(Self::PARTS, rows, c_in, LANES);
@@ -87,62 +95,66 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
 
     fn by_panels(&self, x: &[f32], filter: Filter, epilogue: Epilogue, y: &mut [f32]) {
         let Conv2dGeometry { h, w, c_in, c_out, .. } = self.g;
+        let run_images = (RUN_LEN / (Self::PARTS * c_in * self.per_image)).max(1);
+        let runs = y.chunks_mut(run_images * h * w * c_out).zip(x.chunks(run_images * h * w * c_in));
+        for (y, x) in runs {
+            let run = Self::new(&Conv2dGeometry { n: y.len() / (h * w * c_out), ..self.g });
+            run.run_by_panels(x, filter, epilogue, y);
+        }
+    }
+
+    fn run_by_panels(&self, x: &[f32], filter: Filter, epilogue: Epilogue, y: &mut [f32]) {
+        let Conv2dGeometry { h, w, c_in, c_out, .. } = self.g;
         let n_tiles = self.n_tiles();
-        let rows = PANEL_BLOCK_TILES.min(n_tiles).next_multiple_of(MR);
-        let n_blocks = n_tiles.div_ceil(rows);
-        let block = |i: usize| i * rows..((i + 1) * rows).min(n_tiles);
-        let v_layout = Layout::by_part(Self::PARTS, rows, c_in, LANES);
-        let product_layout = Layout::by_part(Self::PARTS, rows, NR, NR);
-        let (v_block, product_block) = (v_layout.len, product_layout.len);
+        let n_blocks = n_tiles.div_ceil(MR);
+        let block = |i: usize| i * MR..((i + 1) * MR).min(n_tiles);
+        let v_layout = Layout::by_part(Self::PARTS, MR, c_in, LANES);
+        let product_layout = Layout::by_part(Self::PARTS, n_blocks * MR, NR, NR);
         let n_panels = c_out.div_ceil(NR);
-        let panel_len = self.g.pixels() * NR;
-        with_scratch(n_blocks * v_block + n_panels * panel_len, |scratch| {
-            let (v, out) = scratch.split_at_mut(n_blocks * v_block);
-            v.par_chunks_exact_mut(v_block).enumerate().for_each(|(i, v)| {
+        let out_len = self.g.pixels() * NR;
+        with_scratch(n_blocks * v_layout.len + n_panels * out_len, |scratch| {
+            let (v, out) = scratch.split_at_mut(n_blocks * v_layout.len);
+            v.par_chunks_exact_mut(v_layout.len).enumerate().for_each(|(i, v)| {
                 self.transform_input(x, block(i), v_layout, v);
             });
             let v = &*v;
-            out.par_chunks_exact_mut(panel_len).enumerate().for_each(|(panel, out)| {
-                with_scratch(T * c_in * NR + n_blocks * product_block, |scratch| {
-                    let (own, product) = scratch.split_at_mut(T * c_in * NR);
+            out.par_chunks_exact_mut(out_len).enumerate().for_each(|(panel, out)| {
+                let row_len = T * c_in * NR;
+                with_scratch(panel_len(&self.g) + row_len + product_layout.len, |scratch| {
+                    let (taps, scratch) = scratch.split_at_mut(panel_len(&self.g));
+                    let (own, product) = scratch.split_at_mut(row_len);
+                    if !matches!(filter, Filter::Prepared(_)) {
+                        gather_panel(&self.g, filter, panel, taps);
+                    }
                     for i in 0..T {
                         let filter = match filter {
-                            Filter::Prepared(filter) => &filter[(panel * T + i) * own.len()..][..own.len()],
-                            Filter::Plain(weight) => {
-                                transform_filter_row::<W, T, M>(&self.g, weight, panel, i, own);
+                            Filter::Prepared(filter) => &filter[(panel * T + i) * row_len..][..row_len],
+                            _ => {
+                                transform_panel_row::<W, T, M>(taps, i, own);
                                 &*own
                             }
                         };
                         for (j, filter) in filter.chunks_exact(c_in * NR).enumerate() {
                             let part = i * T + j;
-                            let blocks = v.chunks_exact(v_block).zip(product.chunks_exact_mut(product_block));
-                            for (index, (v, product)) in blocks.enumerate() {
-                                let used = block(index).len().next_multiple_of(MR) * NR;
-                                let product = &mut product[part * product_layout.part..][..used];
-                                multiply_rows(
-                                    &v[part * v_layout.part..],
-                                    v_layout.group,
-                                    filter,
-                                    product,
-                                    false,
-                                );
+                            let product = &mut product[part * product_layout.part..];
+                            let products = product.chunks_exact_mut(MR * NR);
+                            for (v, product) in v.chunks_exact(v_layout.len).zip(products) {
+                                multiply_rows(&v[part * v_layout.part..], v_layout.group, filter, product, false);
                             }
                         }
                     }
-                    for (index, product) in product.chunks_exact(product_block).enumerate() {
-                        for (row, tile) in block(index).enumerate() {
-                            let (n, top, left) = self.place(tile);
-                            let image = &mut out[n * h * w * NR..][..h * w * NR];
-                            for o in (panel * NR..c_out.min((panel + 1) * NR)).step_by(LANES) {
-                                let sums = &product[row * NR + o % NR..];
-                                let pixels = Pixels { top, left, stride: NR, values: &mut image[o % NR..] };
-                                self.transform_output(sums, product_layout.part, epilogue.vector(o), pixels);
-                            }
+                    for tile in 0..n_tiles {
+                        let (n, top, left) = self.place(tile);
+                        let image = &mut out[n * h * w * NR..][..h * w * NR];
+                        for o in (panel * NR..c_out.min((panel + 1) * NR)).step_by(LANES) {
+                            let sums = &product[tile * NR + o % NR..];
+                            let pixels = Pixels { top, left, stride: NR, values: &mut image[o % NR..] };
+                            self.transform_output(sums, product_layout.part, epilogue.vector(o), pixels);
                         }
                     }
                 });
             });
-            interleave(out, panel_len, c_out, y);
+            interleave(out, out_len, c_out, y);
         });
     }
 

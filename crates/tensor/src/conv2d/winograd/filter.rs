@@ -3,10 +3,11 @@
 use rayon::prelude::*;
 use wide::f32x16;
 
-use super::matrices::{Filter, TileMatrices};
+use super::matrices::{Filter as FilterMatrix, TileMatrices};
 use super::transform::apply;
-use crate::conv2d::{Conv2dGeometry, KERNEL, TAPS};
+use crate::conv2d::{Conv2dGeometry, Filter, KERNEL, TAPS};
 use crate::gemm::{LANES, NR, load, store};
+use crate::scratch::with_scratch;
 
 /// Numbers in the transformed filter with tiles of `t` x `t`.
 pub(in crate::conv2d) fn transformed_len(g: &Conv2dGeometry, t: usize) -> usize {
@@ -16,40 +17,73 @@ pub(in crate::conv2d) fn transformed_len(g: &Conv2dGeometry, t: usize) -> usize 
 /// `U` for all channels, as `[panel][part][c_in][NR]`.
 pub(in crate::conv2d) fn transform_filter<W: TileMatrices<T, M>, const T: usize, const M: usize>(
     g: &Conv2dGeometry,
-    weight: &[f32],
+    filter: Filter,
     out: &mut [f32],
 ) {
-    out.par_chunks_exact_mut(T * g.c_in * NR).enumerate().for_each(|(index, out)| {
-        transform_filter_row::<W, T, M>(g, weight, index / T, index % T, out);
+    out.par_chunks_exact_mut(T * T * g.c_in * NR).enumerate().for_each(|(panel, out)| {
+        with_scratch(panel_len(g), |taps| {
+            gather_panel(g, filter, panel, taps);
+            for (row, out) in out.chunks_exact_mut(T * g.c_in * NR).enumerate() {
+                transform_panel_row::<W, T, M>(taps, row, out);
+            }
+        });
     });
 }
 
-/// One row of parts for one panel, as `[part of the row][c_in][NR]`: what the products of that row read stays in the
-/// second-level cache.
+/// Numbers of the filter of one panel.
+pub(super) fn panel_len(g: &Conv2dGeometry) -> usize {
+    g.c_in * TAPS * NR
+}
+
+/// The filter of one panel of output channels as `[c_in][tap][NR]`, zeros beyond the channels.
+pub(super) fn gather_panel(g: &Conv2dGeometry, filter: Filter, panel: usize, taps: &mut [f32]) {
+    let Conv2dGeometry { c_in, c_out, .. } = *g;
+    let first = panel * NR;
+    let valid = NR.min(c_out - first);
+    if valid < NR {
+        taps.fill(0.0);
+    }
+    match filter {
+        Filter::Plain(weight) => {
+            for (row, source) in taps.chunks_exact_mut(NR).zip(weight.chunks_exact(c_out)) {
+                row[..valid].copy_from_slice(&source[first..first + valid]);
+            }
+        }
+        Filter::Reversed(weight) => {
+            for (v, tap) in (0..valid).step_by(LANES).flat_map(|v| (0..TAPS).map(move |tap| (v, tap))) {
+                for c in (0..c_in).step_by(LANES) {
+                    let from = |i: usize| ((first + v + i) * TAPS + TAPS - 1 - tap) * c_in + c;
+                    let square = std::array::from_fn(|i| load(&weight[from(i)..]));
+                    for (i, row) in f32x16::transpose(square).into_iter().enumerate() {
+                        store(row, &mut taps[((c + i) * TAPS + tap) * NR + v..]);
+                    }
+                }
+            }
+        }
+        Filter::Prepared(_) => unreachable!("a prepared filter is not gathered again"),
+    }
+}
+
+/// One row of parts of `U` for one panel, as `[part of the row][c_in][NR]`, from what [`gather_panel`] makes: what the
+/// products of that row read stays in the second-level cache.
 #[inline(never)]
-pub(super) fn transform_filter_row<W: TileMatrices<T, M>, const T: usize, const M: usize>(
-    g: &Conv2dGeometry,
-    weight: &[f32],
-    panel: usize,
+pub(super) fn transform_panel_row<W: TileMatrices<T, M>, const T: usize, const M: usize>(
+    taps: &[f32],
     row: usize,
     out: &mut [f32],
 ) {
-    let Conv2dGeometry { c_in, c_out, .. } = *g;
     let factors = W::FILTER[row].map(f32x16::splat);
-    for (c, taps) in weight.chunks_exact(TAPS * c_out).enumerate() {
+    let part_len = taps.len() / TAPS;
+    for (c, taps) in taps.chunks_exact(TAPS * NR).enumerate() {
         for v in (0..NR).step_by(LANES) {
-            let o = panel * NR + v;
-            let mut line = [f32x16::ZERO; KERNEL];
-            if o < c_out {
-                for (j, slot) in line.iter_mut().enumerate() {
-                    let tap = |i: usize| load(&taps[(i * KERNEL + j) * c_out + o..]);
-                    let sum = factors[0].mul_add(tap(0), factors[1] * tap(1));
-                    *slot = factors[2].mul_add(tap(2), sum);
-                }
-            }
-            let parts = apply::<Filter<W, M>, T, KERNEL>(&line);
+            let line = std::array::from_fn(|j| {
+                let tap = |i: usize| load(&taps[(i * KERNEL + j) * NR + v..]);
+                let sum = factors[0].mul_add(tap(0), factors[1] * tap(1));
+                factors[2].mul_add(tap(2), sum)
+            });
+            let parts = apply::<FilterMatrix<W, M>, T, KERNEL>(&line);
             for (part, vector) in parts.into_iter().enumerate() {
-                store(vector, &mut out[(part * c_in + c) * NR + v..]);
+                store(vector, &mut out[part * part_len + c * NR + v..]);
             }
         }
     }

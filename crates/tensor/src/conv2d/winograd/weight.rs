@@ -2,36 +2,30 @@
 //!
 //! ```text
 //! for each run of tiles:
-//!   for each block of them, in parallel:      V = Bt d B, W = A grad_y At
-//!   for each LANES input channels, for each row of parts, in parallel:
-//!     for each panel of output channels:      grad_U += V^T W
-//! grad_weight += Gt grad_U G
+//!   V = Bt d B, in parallel
+//!   for each panel of output channels, in parallel:
+//!     W = A grad_y At of the panel
+//!     for each LANES input channels:   grad_U += V^T W;  after the last run: grad = Gt grad_U G
+//! grad_weight += grad
 //! ```
 //!
-//! Where one run holds all tiles, `grad_U` of a few channels goes through the last step at once and never leaves the
-//! cache. A run is cut so that `V` and `W` stay in the third-level cache.
-
-use std::ops::Range;
+//! `W`, the larger operand where channels double, and the sums of a few channels stay in the second-level cache; `V`
+//! streams from the third. With many threads a panel is split by input channels, each part making its own `W`; that
+//! changes who forms a sum, but not the order in it.
 
 use rayon::prelude::*;
 
 use super::matrices::{FilterGrad, TileMatrices};
 use super::transform::sandwich;
-use super::{Layout, Tiling};
+use super::{Layout, SET_PADDING, Tiling};
 use crate::conv2d::{Conv2dGeometry, KERNEL, TAPS};
 use crate::gemm::{LANES, NR, load, multiply_columns, store};
 use crate::scratch::with_scratch;
 
-/// Tiles in one block: a unit of the parallel transforms.
+/// Tiles in one block: a unit of the parallel transform of the input.
 const BLOCK_TILES: usize = 16;
-/// Blocks whose pieces are summed while they are in the first-level cache.
-const CHUNK_BLOCKS: usize = 128 / BLOCK_TILES;
-/// Input channels of one task.
-const GROUP_CHANNELS: usize = 32;
-/// Panels of output channels that share what is read of `V`.
-const GROUP_PANELS: usize = 2;
-/// Most numbers in the transforms of a run: 12 MiB.
-const RUN_LEN: usize = 3 << 20;
+/// Most tiles in a run: their `W` of one panel takes 1 MiB with parts of 8 x 8.
+const RUN_TILES: usize = 128;
 
 /// `grad_weight += patches(x)^T * grad_y` by tiles.
 pub(in crate::conv2d) fn correlate_patches<W: TileMatrices<T, M>, const T: usize, const M: usize>(
@@ -41,171 +35,93 @@ pub(in crate::conv2d) fn correlate_patches<W: TileMatrices<T, M>, const T: usize
     grad_weight: &mut [f32],
 ) {
     let tiling = Tiling::<W, T, M>::new(g);
+    let (n_tiles, n_panels, n_blocks) = (tiling.n_tiles(), g.c_out.div_ceil(NR), g.c_in / LANES);
+    let run_tiles = n_tiles.div_ceil(n_tiles.div_ceil(RUN_TILES)).next_multiple_of(BLOCK_TILES);
+    let is_single_run = run_tiles >= n_tiles;
     let v_layout = Layout::by_group(T * T, BLOCK_TILES, g.c_in, LANES);
-    let w_layout = Layout::by_group(T * T, BLOCK_TILES, g.c_out, NR);
-    let (v_block, w_block) = (v_layout.len, w_layout.len);
-    let n_tiles = tiling.n_tiles();
-    let run_blocks = (RUN_LEN / (v_block + w_block)).clamp(1, n_tiles.div_ceil(BLOCK_TILES));
-    let is_single_run = run_blocks * BLOCK_TILES >= n_tiles;
-    let grad_u_len = if is_single_run { 0 } else { T * T * g.c_in * g.c_out.next_multiple_of(NR) };
-    with_scratch(run_blocks * (v_block + w_block) + grad_u_len, |scratch| {
-        let (v, rest) = scratch.split_at_mut(run_blocks * v_block);
-        let (w, grad_u) = rest.split_at_mut(run_blocks * w_block);
-        for start in (0..n_tiles).step_by(run_blocks * BLOCK_TILES) {
-            let run = start..(start + run_blocks * BLOCK_TILES).min(n_tiles);
-            let block =
-                |i: usize| run.start + i * BLOCK_TILES..(run.start + (i + 1) * BLOCK_TILES).min(run.end);
-            let n_blocks = run.len().div_ceil(BLOCK_TILES);
-            let blocks = v.par_chunks_exact_mut(v_block).zip(w.par_chunks_exact_mut(w_block)).enumerate();
-            blocks.take(n_blocks).for_each(|(i, (v, w))| {
-                tiling.transform_input(x, block(i), v_layout, v);
-                tiling.transform_grad(grad_y, block(i), w_layout, w);
+    let v_len = run_tiles / BLOCK_TILES * v_layout.len;
+    // Of LANES input channels and one panel: the gradient, and with several runs the sums that it comes from.
+    let sums_len = T * T * SUMS_PART;
+    let grad_len = LANES * TAPS * NR;
+    let block_len = grad_len + if is_single_run { 0 } else { sums_len };
+    let splits = (2 * rayon::current_num_threads()).div_ceil(n_panels).clamp(1, n_blocks);
+    let group_blocks = n_blocks.div_ceil(splits);
+    with_scratch(v_len + n_panels * n_blocks * block_len, |scratch| {
+        let (v, grads) = scratch.split_at_mut(v_len);
+        for start in (0..n_tiles).step_by(run_tiles) {
+            let run = start..(start + run_tiles).min(n_tiles);
+            v.par_chunks_exact_mut(v_layout.len).enumerate().for_each(|(i, v)| {
+                let first = run.start + i * BLOCK_TILES;
+                let block = first.min(run.end)..(first + BLOCK_TILES).min(run.end);
+                tiling.transform_input(x, block, v_layout, v);
             });
-            let products = Products {
-                v: &v[..n_blocks * v_block],
-                w: &w[..n_blocks * w_block],
-                n_tiles: run.len(),
-                v_layout,
-                w_layout,
-                v_block,
-                w_block,
-            };
-            if is_single_run {
-                tiling.finish_at_once(products, grad_weight);
-            } else {
-                tiling.accumulate(products, start > 0, grad_u);
-            }
+            let v = &*v;
+            let panels = grads.par_chunks_exact_mut(n_blocks * block_len).enumerate();
+            let groups = panels.flat_map(|(panel, grads)| {
+                let groups = grads.par_chunks_mut(group_blocks * block_len).enumerate();
+                groups.map(move |(group, grads)| (panel, group * group_blocks, grads))
+            });
+            groups.for_each(|(panel, first_block, grads)| {
+                let w_layout = Layout::by_part(T * T, run.len(), NR, NR);
+                with_scratch(w_layout.len + sums_len, |scratch| {
+                    let (w, own_sums) = scratch.split_at_mut(w_layout.len);
+                    tiling.transform_grad(grad_y, panel, run.clone(), w_layout, w);
+                    for (block, grads) in grads.chunks_exact_mut(block_len).enumerate() {
+                        let (grad, sums) = grads.split_at_mut(grad_len);
+                        let sums = if is_single_run { &mut *own_sums } else { sums };
+                        let c = (first_block + block) * LANES;
+                        for (part, sums) in sums.chunks_exact_mut(SUMS_PART).enumerate() {
+                            let v = &v[part * v_layout.part + v_layout.at(0, c)..];
+                            let w = &w[part * w_layout.part..][..run.len() * NR];
+                            sum_products(v, v_layout.len, w, &mut sums[..LANES * NR], start > 0);
+                        }
+                        if run.end == n_tiles {
+                            transform_filter_grad::<W, T, M>(sums, grad);
+                        }
+                    }
+                });
+            });
         }
-        if !is_single_run {
-            tiling.finish(grad_u, grad_weight);
-        }
+        add_panels(grads, block_len, g, grad_weight);
     });
 }
 
-/// The transforms of a run of tiles, whose products are summed.
-#[derive(Clone, Copy, Debug)]
-struct Products<'a> {
-    v: &'a [f32],
-    w: &'a [f32],
-    n_tiles: usize,
-    v_layout: Layout,
-    w_layout: Layout,
-    v_block: usize,
-    w_block: usize,
+/// Distance between the parts of the sums of `LANES` input channels and one panel, `[LANES][NR]` each.
+const SUMS_PART: usize = LANES * NR + SET_PADDING;
+
+/// `sums = V^T W` for `LANES` channels and one panel, or `sums += V^T W` with `keep`. Blocks of `v` are `v_block` apart.
+#[inline(never)]
+fn sum_products(v: &[f32], v_block: usize, w: &[f32], sums: &mut [f32], keep: bool) {
+    let pieces = v.chunks(v_block).zip(w.chunks(BLOCK_TILES * NR));
+    multiply_columns(pieces.map(|(v, w)| (&v[..w.len() / NR * LANES], w)), sums, keep);
 }
 
-impl Products<'_> {
-    /// `c = V^T W`, or `c += V^T W` with `keep`, of one part, for some input channels and some panels.
-    ///
-    /// The sums of `LANES` of the channels and one panel, `[LANES][NR]`, stand in `sums` at `at(channels, panel)`, both
-    /// counted from the first. A piece of `V` and `W` serves all of them while it is in the first-level cache.
-    #[inline(never)]
-    fn sum(
-        &self,
-        part: usize,
-        c_in: Range<usize>,
-        panels: Range<usize>,
-        keep: bool,
-        sums: &mut [f32],
-        at: impl Fn(usize, usize) -> usize,
-    ) {
-        let Self { v_layout, w_layout, .. } = self;
-        let blocks = self.v.chunks_exact(self.v_block).zip(self.w.chunks_exact(self.w_block)).enumerate();
-        for first in (0..self.n_tiles.div_ceil(BLOCK_TILES)).step_by(CHUNK_BLOCKS) {
-            let chunk = blocks.clone().skip(first).take(CHUNK_BLOCKS);
-            for (c, panel) in (0..c_in.len() / LANES).flat_map(|c| (0..panels.len()).map(move |p| (c, p))) {
-                let from_v = part * v_layout.part + v_layout.at(0, c_in.start + c * LANES);
-                let from_w = part * w_layout.part + w_layout.at(0, (panels.start + panel) * NR);
-                let pieces = chunk.clone().map(|(i, (v, w))| {
-                    let rows = BLOCK_TILES.min(self.n_tiles - i * BLOCK_TILES);
-                    (&v[from_v..][..rows * LANES], &w[from_w..][..rows * NR])
-                });
-                let sums = &mut sums[at(c, panel)..][..LANES * NR];
-                multiply_columns(pieces, sums, keep || first > 0);
-            }
+/// `grad = Gt grad_U G` for `LANES` input channels and one panel, as `[LANES][tap][NR]`.
+#[inline(never)]
+fn transform_filter_grad<W: TileMatrices<T, M>, const T: usize, const M: usize>(
+    grad_u: &[f32],
+    grad: &mut [f32],
+) {
+    for (c, grad) in grad.chunks_exact_mut(TAPS * NR).enumerate() {
+        for v in (0..NR).step_by(LANES) {
+            let line =
+                |i: usize| std::array::from_fn(|j| load(&grad_u[(i * T + j) * SUMS_PART + c * NR + v..]));
+            let put = |i: usize, j: usize, sum| store(sum, &mut grad[(i * KERNEL + j) * NR + v..]);
+            sandwich::<FilterGrad<W, M>, KERNEL, T>(line, put);
         }
     }
 }
 
-impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
-    /// Adds the products of a run to `grad_u`, `[group of channels][part][c_in / LANES][panel][LANES][NR]`.
-    fn accumulate(&self, products: Products, keep: bool, grad_u: &mut [f32]) {
-        let n_panels = self.g.c_out.div_ceil(NR);
-        let group_len = Self::PARTS * GROUP_CHANNELS * n_panels * NR;
-        let groups = grad_u.par_chunks_mut(group_len).enumerate().flat_map(|(group, grad_u)| {
-            let part_len = grad_u.len() / Self::PARTS;
-            let parts = grad_u.par_chunks_exact_mut(part_len).enumerate();
-            parts.map(move |(part, sums)| (group, part, sums))
-        });
-        groups.for_each(|(group, part, sums)| {
-            let first = group * GROUP_CHANNELS;
-            let channels = first..(first + GROUP_CHANNELS).min(self.g.c_in);
-            for first in (0..n_panels).step_by(GROUP_PANELS) {
-                let panels = first..(first + GROUP_PANELS).min(n_panels);
-                let at = |c: usize, panel: usize| (c * n_panels + first + panel) * LANES * NR;
-                products.sum(part, channels.clone(), panels, keep, sums, at);
-            }
-        });
-    }
-
-    /// `grad_weight += Gt grad_U G` after the last run.
-    fn finish(&self, grad_u: &[f32], grad_weight: &mut [f32]) {
-        let Conv2dGeometry { c_out, .. } = self.g;
-        let n_panels = c_out.div_ceil(NR);
-        let groups = grad_weight.par_chunks_mut(GROUP_CHANNELS * TAPS * c_out);
-        let grads_u = grad_u.par_chunks(Self::PARTS * GROUP_CHANNELS * n_panels * NR);
-        groups.zip(grads_u).for_each(|(grad, grad_u)| {
-            let part_len = grad_u.len() / Self::PARTS;
-            for (c, grad) in grad.chunks_exact_mut(LANES * TAPS * c_out).enumerate() {
-                for panel in 0..n_panels {
-                    let at = (c * n_panels + panel) * LANES * NR;
-                    self.transform_filter_grad(&grad_u[at..], part_len, panel, grad);
+/// Adds `[panel][c_in / LANES][LANES][tap][NR]`, the second `block_len` apart, to `[c_in][tap][c_out]`.
+fn add_panels(grads: &[f32], block_len: usize, g: &Conv2dGeometry, grad_weight: &mut [f32]) {
+    grad_weight.par_chunks_exact_mut(TAPS * g.c_out).enumerate().for_each(|(c, taps)| {
+        for (panel, grads) in grads.chunks_exact(g.c_in / LANES * block_len).enumerate() {
+            let grads = &grads[c / LANES * block_len + c % LANES * TAPS * NR..][..TAPS * NR];
+            for (grad, panel_grad) in taps.chunks_exact_mut(g.c_out).zip(grads.chunks_exact(NR)) {
+                for (grad, sum) in grad[panel * NR..].iter_mut().zip(panel_grad) {
+                    *grad += sum;
                 }
-            }
-        });
-    }
-
-    /// Both for a run that holds all tiles.
-    fn finish_at_once(&self, products: Products, grad_weight: &mut [f32]) {
-        let Conv2dGeometry { c_in, c_out, .. } = self.g;
-        let n_panels = c_out.div_ceil(NR);
-        let channels_len = LANES * TAPS * c_out;
-        let part_len = GROUP_CHANNELS * GROUP_PANELS * NR + super::SET_PADDING;
-        grad_weight.par_chunks_mut(GROUP_CHANNELS * TAPS * c_out).enumerate().for_each(|(group, grad)| {
-            let first_c = group * GROUP_CHANNELS;
-            let channels = first_c..(first_c + GROUP_CHANNELS).min(c_in);
-            with_scratch(Self::PARTS * part_len, |sums| {
-                for first in (0..n_panels).step_by(GROUP_PANELS) {
-                    let panels = first..(first + GROUP_PANELS).min(n_panels);
-                    let at = |c: usize, panel: usize| (c * GROUP_PANELS + panel) * LANES * NR;
-                    for (part, sums) in sums.chunks_exact_mut(part_len).enumerate() {
-                        products.sum(part, channels.clone(), panels.clone(), false, sums, at);
-                    }
-                    for (c, grad) in grad.chunks_exact_mut(channels_len).enumerate() {
-                        for panel in 0..panels.len() {
-                            let sums = &sums[at(c, panel)..];
-                            self.transform_filter_grad(sums, part_len, first + panel, grad);
-                        }
-                    }
-                }
-            });
-        });
-    }
-
-    /// `grad_weight += Gt grad_U G` for `LANES` input channels and one panel; parts of `grad_u` are `part_len` apart.
-    #[inline(never)]
-    fn transform_filter_grad(&self, grad_u: &[f32], part_len: usize, panel: usize, grad_weight: &mut [f32]) {
-        let c_out = self.g.c_out;
-        for (c, grad) in grad_weight.chunks_exact_mut(TAPS * c_out).enumerate() {
-            for v in (0..NR.min(c_out - panel * NR)).step_by(LANES) {
-                let at = c * NR + v;
-                let line = |i: usize| std::array::from_fn(|j| load(&grad_u[(i * T + j) * part_len + at..]));
-                let put = |i: usize, j: usize, sum| {
-                    let slot = &mut grad[(i * KERNEL + j) * c_out + panel * NR + v..];
-                    store(load(slot) + sum, slot);
-                };
-                sandwich::<FilterGrad<W, M>, KERNEL, T>(line, put);
             }
         }
-    }
+    });
 }
