@@ -2,8 +2,9 @@
 #![forbid(unsafe_code)]
 
 use ndarray::Array4;
+use roentgen::step::TrainingStep;
 use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
-use roentgen_optim::{Adam, AdamConfig, Clip, OneCycle, sum_of_squares};
+use roentgen_optim::{AdamConfig, Clip, OneCycle};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
 /// Images of each step of an epoch: two sizes, the larger one first, as the loader cuts them.
@@ -30,11 +31,10 @@ fn train(seed: u64, clip: Clip, n_threads: usize) -> Trained {
     pool.install(|| {
         // 16 channels and more: Winograd and im2col both serve, and filters make several tasks.
         let config = ResNet9Config { c_in: 1, n_classes: N_CLASSES as usize, width: 16, dropout: 0.2 };
-        let mut model = ResNet9::new(&config, seed);
-        let schedule = OneCycle::new(0.01, EPOCHS * BATCHES.len());
-        let mut adam = Adam::new(AdamConfig { clip, ..AdamConfig::default() });
         let loss_head = LossHead { class_weights: Some(vec![0.5, 1.0, 2.0]), label_smoothing: 0.1 };
-        let mut grad = Array4::zeros((0, 0, 0, 0));
+        let optimiser = AdamConfig { clip, ..AdamConfig::default() };
+        let mut training = TrainingStep::new(ResNet9::new(&config, seed), loss_head, optimiser);
+        let schedule = OneCycle::new(0.01, EPOCHS * BATCHES.len());
         let mut losses = Vec::new();
         for step in 0..schedule.total_steps() {
             let n = BATCHES[step % BATCHES.len()];
@@ -43,24 +43,14 @@ fn train(seed: u64, clip: Clip, n_threads: usize) -> Trained {
             let x = Array4::from_shape_simple_fn((n, SIZE, SIZE, 1), || rng.normal());
             let labels: Vec<u32> = (0..n).map(|_| rng.below(N_CLASSES)).collect();
 
-            model.for_each_parameter(&mut |parameter| parameter.zero_grad());
-            let logits = model.forward(&x, Pass::Train { seed, step: step as u64 });
-            losses.push(loss_head.forward_backward(logits, &labels, &mut grad));
-            model.backward(&x, &mut grad);
-            let mut squares = 0.0;
-            model.for_each_parameter(&mut |parameter| squares += sum_of_squares(&parameter.grad));
-            adam.begin_step(schedule.at(step), Some(squares.sqrt()));
-            let mut index = 0;
-            model.for_each_parameter(&mut |parameter| {
-                adam.update(index, parameter);
-                index += 1;
-            });
+            let pass = Pass::Train { seed, step: step as u64 };
+            losses.push(training.take(&x, &labels, schedule.at(step), pass).loss);
         }
         assert!(losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
 
         let mut tensors = Vec::new();
-        model.for_each_parameter(&mut |p| tensors.push((p.name.clone(), bits(&p.value))));
-        model.for_each_buffer(&mut |b| tensors.push((b.name.clone(), bits(&b.value))));
+        training.model.for_each_parameter(&mut |p| tensors.push((p.name.clone(), bits(&p.value))));
+        training.model.for_each_buffer(&mut |b| tensors.push((b.name.clone(), bits(&b.value))));
         Trained { losses: bits(&losses), tensors }
     })
 }

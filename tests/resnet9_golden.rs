@@ -118,7 +118,6 @@ fn ten_steps_of_the_recipe_match_pytorch() {
     let mut grad = Array4::zeros((0, 0, 0, 0));
     let mut losses = Vec::new();
     for step in 0..expected.len() {
-        model.for_each_parameter(&mut |p| p.zero_grad());
         let logits = model.forward(&x, Pass::Train { seed: 0, step: step as u64 });
         losses.push(LossHead::default().forward_backward(logits, &golden.labels, &mut grad));
         model.backward(&x, &mut grad);

@@ -41,7 +41,6 @@ impl TrainingStep {
         let n_right = count_right(logits, labels);
         let loss = self.loss_head.forward_backward(logits, labels, &mut self.grad_logits);
         if loss.is_finite() {
-            self.model.for_each_parameter(&mut |parameter| parameter.zero_grad());
             self.model.backward(x, &mut self.grad_logits);
             self.optimise(rates);
         }

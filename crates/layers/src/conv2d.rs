@@ -64,7 +64,7 @@ impl Conv2d {
         conv2d_inference(&geometry, slice(x), filter, (scale, shift), activation, slice_mut(y));
     }
 
-    /// Adds to the gradient of the weight, and takes `grad_y` back to `x`.
+    /// Sets the gradient of the weight, and takes `grad_y` back to `x`.
     ///
     /// The gradient of the bias is zero: the batch norm that follows takes every constant away again.
     pub(crate) fn backward(&mut self, x: &Array4<f32>, grad_y: &[f32], grad_x: Option<&mut Array4<f32>>) {

@@ -25,7 +25,7 @@ pub trait Layer: Send {
     /// Computes `y`, which has the shape that [`Layer::out_shape`] says.
     fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, pass: Pass);
 
-    /// Takes the gradient of `y` back to `x` and adds to the gradients of the parameters.
+    /// Takes the gradient of `y` back to `x` and sets the gradients of the parameters.
     ///
     /// `x` and `y` are those of the last forward, a [`Pass::Train`]. `grad_x`, shaped like `x`, is overwritten; with
     /// `None` nobody needs it. `grad_y` serves as working memory: what it holds afterwards is unspecified.

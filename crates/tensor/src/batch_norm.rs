@@ -176,12 +176,12 @@ pub fn batch_norm_forward(
     });
 }
 
-/// Takes the gradient of `y` back to `x`, and adds to those of `gamma` and `beta`; training only.
+/// Takes the gradient of `y` back to `x`, and sets those of `gamma` and `beta`; training only.
 ///
 /// ```text
 /// g      = grad_y, where act let its argument pass
 /// x_hat  = (x - mean) * inv_std
-/// grad_beta += sum g;  grad_gamma += sum g * x_hat
+/// grad_beta = sum g;  grad_gamma = sum g * x_hat
 /// grad_x = gamma * inv_std * (g - mean of g - x_hat * mean of (g * x_hat))
 /// ```
 ///
@@ -248,7 +248,7 @@ pub fn batch_norm_backward(
 }
 
 /// From the sums of `g` and of `g * (x - mean)`, a pair of rows per task in `partial`: the gradients of `gamma` and
-/// `beta`, added, and the factors of `grad_x = a * g + b * x + d`, per channel.
+/// `beta`, and the factors of `grad_x = a * g + b * x + d`, per channel.
 pub(crate) fn gradient_factors<'a>(
     partial: &[f32],
     rows: usize,
@@ -264,8 +264,8 @@ pub(crate) fn gradient_factors<'a>(
         let total = |offset| partial.chunks_exact(2 * c).map(|p| f64::from(p[offset + channel])).sum::<f64>();
         let inv_std = batch.inv_std[channel];
         let (sum_g, sum_gx) = (total(0), total(c) * f64::from(inv_std));
-        grad_beta[channel] += sum_g as f32;
-        grad_gamma[channel] += sum_gx as f32;
+        grad_beta[channel] = sum_g as f32;
+        grad_gamma[channel] = sum_gx as f32;
         a[channel] = scale[channel];
         b[channel] = -scale[channel] * inv_std * (sum_gx / rows as f64) as f32;
         d[channel] = -scale[channel] * (sum_g / rows as f64) as f32 - b[channel] * batch.mean[channel];

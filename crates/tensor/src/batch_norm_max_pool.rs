@@ -161,7 +161,7 @@ pub fn max_pool2d(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) {
     });
 }
 
-/// Takes the gradient of `y` back to `x`, and adds to those of `gamma` and `beta`; training only.
+/// Takes the gradient of `y` back to `x`, and sets those of `gamma` and `beta`; training only.
 ///
 /// As [`crate::batch_norm::batch_norm_backward`], with `g` the gradient of the window for the first of its largest
 /// values, if that is positive, and 0 for every other pixel.

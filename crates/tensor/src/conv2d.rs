@@ -245,7 +245,7 @@ pub fn conv2d_backward_input(g: &Conv2dGeometry, grad_y: &[f32], weight: &[f32],
 /// Gradient of the filter: every patch of `x` times the gradient of the pixel that it made, summed.
 ///
 /// # Shapes
-/// As in [`conv2d_forward`]; `grad_weight` like `weight`, added to.
+/// As in [`conv2d_forward`]; `grad_weight` like `weight`, overwritten.
 ///
 /// # Panics
 /// If a length does not fit the geometry.
@@ -284,7 +284,7 @@ fn correlate(
     }
 }
 
-/// `grad_weight += patches(x)^T * grad_y`.
+/// `grad_weight = patches(x)^T * grad_y`.
 fn correlate_patches(
     g: &Conv2dGeometry,
     algorithm: Conv2dAlgorithm,

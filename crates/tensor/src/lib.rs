@@ -2,7 +2,7 @@
 //!
 //! Kernels are functions over slices: sizes come first, as a geometry that is checked once; then inputs, what forward
 //! saved, and outputs. Activations are `(n, h, w, c)`, contiguous. Each backward stands under its forward, and each
-//! kernel has a naive twin in [`mod@reference`] that tests compare it with. Gradients of parameters are added to, those of
+//! kernel has a naive twin in [`mod@reference`] that tests compare it with. Gradients are overwritten; those of
 //! inputs overwritten. A kernel that is called with wrong sizes panics; nothing else can fail.
 //!
 //! All of them run on the rayon pool that they are called in, cut by sizes alone and reduce in a fixed order: the

@@ -25,10 +25,10 @@ pub fn linear_forward(x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
     });
 }
 
-/// `grad_x = grad_y weight^T`; `grad_weight += x^T grad_y`; `grad_bias += column sums of grad_y`.
+/// `grad_x = grad_y weight^T`; `grad_weight = x^T grad_y`; `grad_bias = column sums of grad_y`.
 ///
 /// # Shapes
-/// As in [`linear_forward`]; gradients like what they belong to, `grad_x` overwritten, the others added to.
+/// As in [`linear_forward`]; gradients like what they belong to, overwritten.
 ///
 /// # Panics
 /// If the lengths do not fit each other.
@@ -51,6 +51,7 @@ pub fn linear_backward(
         });
     }
     grad_weight.par_chunks_mut(TASK_K * c_out).enumerate().for_each(|(task, grad_weight)| {
+        grad_weight.fill(0.0);
         for (x, grad_y) in x.chunks_exact(c_in).zip(grad_y.chunks_exact(c_out)) {
             for (grad_weight, x) in grad_weight.chunks_exact_mut(c_out).zip(&x[task * TASK_K..]) {
                 for (grad, g) in grad_weight.iter_mut().zip(grad_y) {
@@ -59,6 +60,7 @@ pub fn linear_backward(
             }
         }
     });
+    grad_bias.fill(0.0);
     for grad_y in grad_y.chunks_exact(c_out) {
         for (sum, g) in grad_bias.iter_mut().zip(grad_y) {
             *sum += g;

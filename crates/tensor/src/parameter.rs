@@ -34,7 +34,7 @@ pub struct Parameter {
     pub shape: Vec<usize>,
     /// The numbers that the model computes with.
     pub value: Vec<f32>,
-    /// Gradient of the loss; accumulated by backward passes, cleared by `zero_grad`.
+    /// Gradient of the loss, set by the backward pass.
     pub grad: Vec<f32>,
 }
 
@@ -44,11 +44,6 @@ impl Parameter {
     pub fn filled(name: String, kind: ParameterKind, shape: &[usize], fill: f32) -> Self {
         let len = shape.iter().product();
         Self { name, kind, shape: shape.to_vec(), value: vec![fill; len], grad: vec![0.0; len] }
-    }
-
-    /// Sets the gradient to zero, before a backward pass.
-    pub fn zero_grad(&mut self) {
-        self.grad.fill(0.0);
     }
 }
 

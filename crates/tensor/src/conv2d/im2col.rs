@@ -130,7 +130,7 @@ const GROUP_BLOCKS: usize = 4;
 /// Pixels summed in one run in the pass back to the weight.
 const RUN_PIXELS: usize = 288;
 
-/// `grad_weight += patches(x)^T * grad_y`.
+/// `grad_weight = patches(x)^T * grad_y`.
 pub(super) fn correlate_patches(g: &Conv2dGeometry, x: &[f32], grad_y: &[f32], grad_weight: &mut [f32]) {
     let Conv2dGeometry { c_in, c_out, .. } = *g;
     let (k_len, n_pixels, n_panels) = (TAPS * c_in, g.pixels(), c_out.div_ceil(NR));
@@ -173,6 +173,7 @@ pub(super) fn correlate_patches(g: &Conv2dGeometry, x: &[f32], grad_y: &[f32], g
         let partial = &*partial;
         grad_weight.par_chunks_exact_mut(c_out).enumerate().for_each(|(index, grad)| {
             let k = index % TAPS * c_in + index / TAPS;
+            grad.fill(0.0);
             for chunk in partial.chunks_exact(chunk_len) {
                 let sums = chunk[k / LANES * block_len..][..block_len].chunks_exact(LANES * NR);
                 for (grad, sums) in grad.chunks_mut(NR).zip(sums) {

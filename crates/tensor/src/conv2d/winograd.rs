@@ -115,7 +115,14 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
 
     /// `W = A grad_y At` of the tiles for one panel of channels, `w` laid out by `layout`.
     #[inline(never)]
-    fn transform_grad(&self, grad_y: &[f32], panel: usize, tiles: Range<usize>, layout: Layout, w: &mut [f32]) {
+    fn transform_grad(
+        &self,
+        grad_y: &[f32],
+        panel: usize,
+        tiles: Range<usize>,
+        layout: Layout,
+        w: &mut [f32],
+    ) {
         let channels = panel * NR..((panel + 1) * NR).min(self.g.c_out);
         self.transform::<OutputGrad<W, M>, M>((grad_y, self.g.c_out, 0), channels, tiles, layout, w);
     }

@@ -139,7 +139,13 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                             let product = &mut product[part * product_layout.part..];
                             let products = product.chunks_exact_mut(MR * NR);
                             for (v, product) in v.chunks_exact(v_layout.len).zip(products) {
-                                multiply_rows(&v[part * v_layout.part..], v_layout.group, filter, product, false);
+                                multiply_rows(
+                                    &v[part * v_layout.part..],
+                                    v_layout.group,
+                                    filter,
+                                    product,
+                                    false,
+                                );
                             }
                         }
                     }

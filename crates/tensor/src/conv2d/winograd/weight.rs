@@ -6,7 +6,7 @@
 //!   for each panel of output channels, in parallel:
 //!     W = A grad_y At of the panel
 //!     for each LANES input channels:   grad_U += V^T W;  after the last run: grad = Gt grad_U G
-//! grad_weight += grad
+//! grad_weight = grad, its panels side by side
 //! ```
 //!
 //! `W`, the larger operand where channels double, and the sums of a few channels stay in the second-level cache; `V`
@@ -27,7 +27,7 @@ const BLOCK_TILES: usize = 16;
 /// Most tiles in a run: their `W` of one panel takes 1 MiB with parts of 8 x 8.
 const RUN_TILES: usize = 128;
 
-/// `grad_weight += patches(x)^T * grad_y` by tiles.
+/// `grad_weight = patches(x)^T * grad_y` by tiles.
 pub(in crate::conv2d) fn correlate_patches<W: TileMatrices<T, M>, const T: usize, const M: usize>(
     g: &Conv2dGeometry,
     x: &[f32],
@@ -82,7 +82,7 @@ pub(in crate::conv2d) fn correlate_patches<W: TileMatrices<T, M>, const T: usize
                 });
             });
         }
-        add_panels(grads, block_len, g, grad_weight);
+        interleave_panels(grads, block_len, g, grad_weight);
     });
 }
 
@@ -112,14 +112,14 @@ fn transform_filter_grad<W: TileMatrices<T, M>, const T: usize, const M: usize>(
     }
 }
 
-/// Adds `[panel][c_in / LANES][LANES][tap][NR]`, the second `block_len` apart, to `[c_in][tap][c_out]`.
-fn add_panels(grads: &[f32], block_len: usize, g: &Conv2dGeometry, grad_weight: &mut [f32]) {
+/// Brings `[panel][c_in / LANES][LANES][tap][NR]`, the second `block_len` apart, into `[c_in][tap][c_out]`.
+fn interleave_panels(grads: &[f32], block_len: usize, g: &Conv2dGeometry, grad_weight: &mut [f32]) {
     grad_weight.par_chunks_exact_mut(TAPS * g.c_out).enumerate().for_each(|(c, taps)| {
         for (panel, grads) in grads.chunks_exact(g.c_in / LANES * block_len).enumerate() {
             let grads = &grads[c / LANES * block_len + c % LANES * TAPS * NR..][..TAPS * NR];
             for (grad, panel_grad) in taps.chunks_exact_mut(g.c_out).zip(grads.chunks_exact(NR)) {
                 for (grad, sum) in grad[panel * NR..].iter_mut().zip(panel_grad) {
-                    *grad += sum;
+                    *grad = *sum;
                 }
             }
         }
