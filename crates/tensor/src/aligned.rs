@@ -2,7 +2,7 @@
 
 use wide::f32x16;
 
-use crate::gemm::LANES;
+use crate::lanes::LANES;
 
 /// A buffer of numbers that grows and never shrinks.
 #[derive(Debug, Default)]

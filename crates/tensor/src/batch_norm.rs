@@ -10,7 +10,9 @@
 //! nothing but `x`: where the ReLU let a value pass, it finds out again. Derivation in `docs/backprop.md`.
 
 use rayon::prelude::*;
+use wide::f32x16;
 
+use crate::lanes::{LANES, load_short, store_short};
 use crate::scratch::with_scratch;
 use crate::tasks::TASK_ROWS;
 
@@ -74,15 +76,17 @@ pub fn batch_norm_statistics(x: &[f32], eps: f32, running: &mut Running, batch: 
             mean.fill(0.0);
             squares.fill(0.0);
             for row in x.chunks_exact(c) {
-                for (sum, x) in mean.iter_mut().zip(row) {
-                    *sum += x;
+                for at in (0..c).step_by(LANES) {
+                    store_short(load_short(&mean[at..]) + load_short(&row[at..]), &mut mean[at..]);
                 }
             }
             let scale = 1.0 / (x.len() / c) as f32;
             mean.iter_mut().for_each(|sum| *sum *= scale);
             for row in x.chunks_exact(c) {
-                for ((square, mean), x) in squares.iter_mut().zip(&*mean).zip(row) {
-                    *square += (x - mean) * (x - mean);
+                for at in (0..c).step_by(LANES) {
+                    let deviation = load_short(&row[at..]) - load_short(&mean[at..]);
+                    let sum = deviation.mul_add(deviation, load_short(&squares[at..]));
+                    store_short(sum, &mut squares[at..]);
                 }
             }
         });
@@ -154,22 +158,22 @@ pub fn batch_norm_forward(
     with_scratch(2 * c, |per_channel| {
         let (scale, shift) = per_channel.split_at_mut(c);
         scale_and_shift(statistics, affine, (scale, shift));
-        let (scale, shift, floor) = (&*scale, &*shift, activation.floor());
-        // Not f32::max, which would hide a NaN.
-        let act = |x: f32, scale: f32, shift: f32| {
-            let normal = x.mul_add(scale, shift);
-            if normal < floor { floor } else { normal }
-        };
+        let (scale, shift) = (&*scale, &*shift);
+        let floor = f32x16::splat(activation.floor());
         let task_len = TASK_ROWS * c;
         y.par_chunks_mut(task_len).enumerate().for_each(|(task, y)| {
             let x = &x[task * task_len..][..y.len()];
             let skip = skip.map(|skip| &skip[task * task_len..][..y.len()]);
             for (row, (y, x)) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)).enumerate() {
-                for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
-                    *y = act(*x, *scale, *shift);
-                }
-                if let Some(skip) = skip {
-                    y.iter_mut().zip(&skip[row * c..]).for_each(|(y, skip)| *y += skip);
+                for at in (0..c).step_by(LANES) {
+                    let normal =
+                        load_short(&x[at..]).mul_add(load_short(&scale[at..]), load_short(&shift[at..]));
+                    // Not a maximum, which could hide a NaN.
+                    let mut out = normal.simd_lt(floor).bitselect(floor, normal);
+                    if let Some(skip) = skip {
+                        out += load_short(&skip[row * c + at..(row + 1) * c]);
+                    }
+                    store_short(out, &mut y[at..]);
                 }
             }
         });
@@ -210,9 +214,11 @@ pub fn batch_norm_backward(
         let (scale, shift) = scale_shift.split_at_mut(c);
         scale_and_shift(batch, affine, (scale, shift));
         let (scale, shift, mean) = (&*scale, &*shift, &batch.mean[..]);
-        let floor = activation.floor();
-        let pass = |grad: f32, x: f32, scale: f32, shift: f32| {
-            if x.mul_add(scale, shift) > floor { grad } else { 0.0 }
+        let floor = f32x16::splat(activation.floor());
+        // What of the gradient of a vector of channels from `at` on passes the activation.
+        let pass = |grad: f32x16, x: f32x16, at: usize| {
+            let normal = x.mul_add(load_short(&scale[at..]), load_short(&shift[at..]));
+            normal.simd_gt(floor) & grad
         };
 
         let tasks = partial.par_chunks_exact_mut(2 * c).zip(grad_y.par_chunks(task_len));
@@ -220,13 +226,12 @@ pub fn batch_norm_backward(
             partial.fill(0.0);
             let (sum_g, sum_gx) = partial.split_at_mut(c);
             for (grad_y, x) in grad_y.chunks_exact(c).zip(x.chunks_exact(c)) {
-                let channels = sum_g.iter_mut().zip(&mut *sum_gx).zip(mean).zip(scale).zip(shift);
-                for (((((sum_g, sum_gx), mean), scale), shift), (grad, x)) in
-                    channels.zip(grad_y.iter().zip(x))
-                {
-                    let g = pass(*grad, *x, *scale, *shift);
-                    *sum_g += g;
-                    *sum_gx += g * (x - mean);
+                for at in (0..c).step_by(LANES) {
+                    let x = load_short(&x[at..]);
+                    let g = pass(load_short(&grad_y[at..]), x, at);
+                    store_short(load_short(&sum_g[at..]) + g, &mut sum_g[at..]);
+                    let deviation = x - load_short(&mean[at..]);
+                    store_short(g.mul_add(deviation, load_short(&sum_gx[at..])), &mut sum_gx[at..]);
                 }
             }
         });
@@ -235,12 +240,11 @@ pub fn batch_norm_backward(
             let of_task = task * task_len..task * task_len + grad_x.len();
             let rows = grad_x.chunks_exact_mut(c).zip(grad_y[of_task.clone()].chunks_exact(c));
             for ((grad_x, grad_y), x) in rows.zip(x[of_task].chunks_exact(c)) {
-                let channels = a.iter().zip(b).zip(d).zip(scale).zip(shift);
-                for ((grad_x, (grad, x)), ((((a, b), d), scale), shift)) in
-                    grad_x.iter_mut().zip(grad_y.iter().zip(x)).zip(channels)
-                {
-                    let g = pass(*grad, *x, *scale, *shift);
-                    *grad_x = g.mul_add(*a, x.mul_add(*b, *d));
+                for at in (0..c).step_by(LANES) {
+                    let x = load_short(&x[at..]);
+                    let g = pass(load_short(&grad_y[at..]), x, at);
+                    let rest = x.mul_add(load_short(&b[at..]), load_short(&d[at..]));
+                    store_short(g.mul_add(load_short(&a[at..]), rest), &mut grad_x[at..]);
                 }
             }
         });

@@ -8,8 +8,10 @@
 //! as much, and backward finds the largest of each window again from `x`, by the same arithmetic.
 
 use rayon::prelude::*;
+use wide::f32x16;
 
 use crate::batch_norm::{ChannelStatistics, gradient_factors, scale_and_shift};
+use crate::lanes::{LANES, load_short, store_short};
 use crate::scratch::with_scratch;
 
 /// Sizes of a pool, checked once and handed to both passes.
@@ -81,21 +83,27 @@ impl MaxPool2dGeometry {
     }
 }
 
-/// Which of four normalised values the pool takes, as a factor of the gradient for each: all 0 where the ReLU stops it.
+/// The larger of two; a NaN wins, so that it is seen in the loss.
 #[inline(always)]
-fn shares(values: [f32; 4], grad: f32) -> [f32; 4] {
+fn larger(a: f32x16, b: f32x16) -> f32x16 {
+    (b.simd_gt(a) | b.is_nan()).bitselect(b, a)
+}
+
+/// Where one of four normalised values is the first of the largest and positive: what of the gradient each gets.
+#[inline(always)]
+fn shares(values: [f32x16; 4], grad: f32x16) -> [f32x16; 4] {
     let [a, b, c, d] = values;
-    let larger = |a: f32, b: f32| if a > b { a } else { b };
-    let best = larger(larger(a, b), larger(c, d));
-    let grad = if best > 0.0 { grad } else { 0.0 };
-    // The first of equals.
-    let (is_a, is_b, is_c) = (a == best, b == best, c == best);
-    [
-        if is_a { grad } else { 0.0 },
-        if is_b && !is_a { grad } else { 0.0 },
-        if is_c && !is_a && !is_b { grad } else { 0.0 },
-        if is_a || is_b || is_c { 0.0 } else { grad },
-    ]
+    let best = a.fast_max(b).fast_max(c.fast_max(d));
+    let grad = best.simd_gt(f32x16::ZERO) & grad;
+    let [is_a, is_b, is_c] = [a, b, c].map(|value| value.simd_eq(best));
+    let not_ab = !(is_a | is_b);
+    [is_a & grad, !is_a & is_b & grad, not_ab & is_c & grad, not_ab & !is_c & grad]
+}
+
+/// Vectors of channels from `at` on of four pixels.
+#[inline(always)]
+fn load_window(pixels: [&[f32]; 4], at: usize) -> [f32x16; 4] {
+    pixels.map(|pixel| load_short(&pixel[at..]))
 }
 
 /// Normalises, activates and pools. Backward needs `x` and the statistics.
@@ -122,14 +130,10 @@ pub fn batch_norm_max_pool_forward(
             for (out, pixels) in g.windows() {
                 let y = &mut y[out..][..c];
                 let [x0, x1, x2, x3] = pixels.map(|pixel| &x[pixel..][..c]);
-                let channels = scale.iter().zip(shift).zip(x0.iter().zip(x1)).zip(x2.iter().zip(x3));
-                for (y, (((scale, shift), (x0, x1)), (x2, x3))) in y.iter_mut().zip(channels) {
-                    *y = 0.0;
-                    for x in [x0, x1, x2, x3] {
-                        let normal = x.mul_add(*scale, *shift);
-                        // A NaN wins, so that it is seen in the loss.
-                        *y = if normal > *y || normal.is_nan() { normal } else { *y };
-                    }
+                for at in (0..c).step_by(LANES) {
+                    let (scale, shift) = (load_short(&scale[at..]), load_short(&shift[at..]));
+                    let normal = load_window([x0, x1, x2, x3], at).map(|x| x.mul_add(scale, shift));
+                    store_short(normal.into_iter().fold(f32x16::ZERO, larger), &mut y[at..]);
                 }
             }
         });
@@ -150,12 +154,9 @@ pub fn max_pool2d(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) {
         for (out, pixels) in g.windows() {
             let [x0, x1, x2, x3] = pixels.map(|pixel| &x[pixel..][..c]);
             let y = &mut y[out..][..c];
-            y.copy_from_slice(x0);
-            for (((y, x1), x2), x3) in y.iter_mut().zip(x1).zip(x2).zip(x3) {
-                for x in [x1, x2, x3] {
-                    // A NaN wins, so that it is seen.
-                    *y = if x > y || x.is_nan() { *x } else { *y };
-                }
+            for at in (0..c).step_by(LANES) {
+                let [a, b, c, d] = load_window([x0, x1, x2, x3], at);
+                store_short(larger(larger(a, b), larger(c, d)), &mut y[at..]);
             }
         }
     });
@@ -198,14 +199,15 @@ pub fn batch_norm_max_pool_backward(
             for (out, pixels) in g.windows() {
                 let grad_y = &grad_y[out..][..c];
                 let x = pixels.map(|pixel| &x[pixel..][..c]);
-                for i in 0..c {
-                    let x = x.map(|x| x[i]);
-                    let shares = shares(x.map(|x| x.mul_add(scale[i], shift[i])), grad_y[i]);
-                    let [g0, g1, g2, g3] = shares;
-                    let products = x.map(|x| x - mean[i]);
-                    sum_g[i] += (g0 + g1) + (g2 + g3);
-                    sum_gx[i] +=
-                        (g0 * products[0] + g1 * products[1]) + (g2 * products[2] + g3 * products[3]);
+                for at in (0..c).step_by(LANES) {
+                    let x = load_window(x, at);
+                    let (scale, shift) = (load_short(&scale[at..]), load_short(&shift[at..]));
+                    let g = shares(x.map(|x| x.mul_add(scale, shift)), load_short(&grad_y[at..]));
+                    let mean = load_short(&mean[at..]);
+                    let products: [f32x16; 4] = std::array::from_fn(|k| g[k] * (x[k] - mean));
+                    let total = |[a, b, c, d]: [f32x16; 4]| (a + b) + (c + d);
+                    store_short(load_short(&sum_g[at..]) + total(g), &mut sum_g[at..]);
+                    store_short(load_short(&sum_gx[at..]) + total(products), &mut sum_gx[at..]);
                 }
             }
         });
@@ -218,11 +220,16 @@ pub fn batch_norm_max_pool_backward(
                 let x = pixels.map(|pixel| &x[pixel..][..c]);
                 let (top, bottom) = grad_x[pixels[0]..].split_at_mut(pixels[2] - pixels[0]);
                 let ((g0, g1), (g2, g3)) = (top[..2 * c].split_at_mut(c), bottom[..2 * c].split_at_mut(c));
-                for i in 0..c {
-                    let x = x.map(|x| x[i]);
-                    let shares = shares(x.map(|x| x.mul_add(scale[i], shift[i])), grad_y[i]);
-                    let grad = |k: usize| shares[k].mul_add(a[i], x[k].mul_add(b[i], d[i]));
-                    (g0[i], g1[i], g2[i], g3[i]) = (grad(0), grad(1), grad(2), grad(3));
+                for at in (0..c).step_by(LANES) {
+                    let x = load_window(x, at);
+                    let (scale, shift) = (load_short(&scale[at..]), load_short(&shift[at..]));
+                    let shares = shares(x.map(|x| x.mul_add(scale, shift)), load_short(&grad_y[at..]));
+                    let (a, b, d) = (load_short(&a[at..]), load_short(&b[at..]), load_short(&d[at..]));
+                    let grads: [f32x16; 4] =
+                        std::array::from_fn(|k| shares[k].mul_add(a, x[k].mul_add(b, d)));
+                    for (grad, out) in grads.into_iter().zip([&mut *g0, &mut *g1, &mut *g2, &mut *g3]) {
+                        store_short(grad, &mut out[at..]);
+                    }
                 }
             }
             for pixel in g.left_out() {

@@ -17,7 +17,8 @@ use winograd::{F2, F3, F4, F6};
 
 use crate::aligned::Aligned;
 use crate::batch_norm::Activation;
-use crate::gemm::{LANES, MR};
+use crate::gemm::MR;
+use crate::lanes::LANES;
 
 /// Height and width of the filter.
 pub const KERNEL: usize = 3;

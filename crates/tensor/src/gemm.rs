@@ -16,8 +16,8 @@
 
 use wide::f32x16;
 
-/// Numbers in a vector.
-pub const LANES: usize = 16;
+use crate::lanes::{LANES, load, store};
+
 /// An `f32x16` is two registers with AVX2, one with AVX-512.
 const TILE_VECTORS: usize = if cfg!(target_feature = "avx512f") { 2 } else { 1 };
 /// Columns of the register tile: two registers.
@@ -32,18 +32,6 @@ const MC: usize = if cfg!(target_feature = "avx512f") { 8 } else { 4 };
 
 /// The register tile; rows of `NR` sums.
 type Tile<const ROWS: usize> = [[f32x16; TILE_VECTORS]; ROWS];
-
-/// The vector at the front of `values`.
-#[inline(always)]
-pub(crate) fn load(values: &[f32]) -> f32x16 {
-    f32x16::from(*values.first_chunk::<LANES>().expect("a whole vector"))
-}
-
-/// Writes `vector` to the front of `values`.
-#[inline(always)]
-pub(crate) fn store(vector: f32x16, values: &mut [f32]) {
-    *values.first_chunk_mut::<LANES>().expect("a whole vector") = vector.to_array();
-}
 
 /// The tile at the front of `c`, or zeros.
 #[inline(always)]

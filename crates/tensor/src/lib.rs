@@ -30,6 +30,7 @@ pub mod conv2d;
 pub mod dropout;
 pub mod gemm;
 pub mod global_max_pool2d;
+pub mod lanes;
 pub mod linear;
 pub mod parameter;
 pub mod reference;

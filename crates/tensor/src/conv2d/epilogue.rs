@@ -5,7 +5,8 @@
 use wide::f32x16;
 
 use crate::batch_norm::Activation;
-use crate::gemm::{NR, load};
+use crate::gemm::NR;
+use crate::lanes::load;
 
 /// `act(scale * . + shift)`.
 #[derive(Clone, Copy, Debug)]

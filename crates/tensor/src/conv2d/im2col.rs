@@ -27,7 +27,8 @@ use rayon::prelude::*;
 
 use super::epilogue::Epilogue;
 use super::{Conv2dGeometry, Filter, KERNEL, TAPS};
-use crate::gemm::{LANES, MR, NR, multiply_columns, multiply_rows};
+use crate::gemm::{MR, NR, multiply_columns, multiply_rows};
+use crate::lanes::LANES;
 use crate::scratch::with_scratch;
 
 /// Longest block of `k`: with [`MAX_TASK_PIXELS`], its patches (222 KiB) leave room in a second-level cache.

@@ -34,7 +34,8 @@ pub(super) use matrices::{F2, F3, F4, F6};
 pub(super) use weight::correlate_patches;
 
 use super::Conv2dGeometry;
-use crate::gemm::{LANES, NR, load, store};
+use crate::gemm::NR;
+use crate::lanes::{LANES, load, store};
 use matrices::{Input, OutputGrad, TileMatrices};
 use transform::{Constant, sandwich};
 

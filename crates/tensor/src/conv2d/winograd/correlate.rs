@@ -22,7 +22,8 @@ use super::transform::sandwich;
 use super::{Layout, Tiling};
 use crate::conv2d::epilogue::Epilogue;
 use crate::conv2d::{Conv2dGeometry, Filter};
-use crate::gemm::{LANES, MR, NR, load, multiply_rows, store};
+use crate::gemm::{MR, NR, multiply_rows};
+use crate::lanes::{LANES, load, store};
 use crate::scratch::with_scratch;
 
 /// Most tiles in one block of `by_tiles`, and about as many in the images of one task.

@@ -6,7 +6,8 @@ use wide::f32x16;
 use super::matrices::{Filter as FilterMatrix, TileMatrices};
 use super::transform::apply;
 use crate::conv2d::{Conv2dGeometry, Filter, KERNEL, TAPS};
-use crate::gemm::{LANES, NR, load, store};
+use crate::gemm::NR;
+use crate::lanes::{LANES, load, store};
 use crate::scratch::with_scratch;
 
 /// Numbers in the transformed filter with tiles of `t` x `t`.

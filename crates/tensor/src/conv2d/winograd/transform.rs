@@ -10,16 +10,22 @@ use wide::f32x16;
 pub(super) struct Transform<const R: usize, const C: usize> {
     /// The matrix itself.
     pub(super) matrix: [[f32; C]; R],
-    /// Whether row `i + 1` is row `i` with its odd elements negated.
-    row_pair: [bool; R],
-    /// Whether column `j + 1` is column `j` with its odd elements negated.
-    column_pair: [bool; C],
+    rows: [Place; R],
+    columns: [Place; C],
+}
+
+/// Where a row or column stands in its pair.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    Alone,
+    First,
+    /// The first of the pair with its odd elements negated.
+    Second,
 }
 
 impl<const R: usize, const C: usize> Transform<R, C> {
     pub(super) const fn new(matrix: [[f32; C]; R]) -> Self {
-        let column_pair = row_pairs(&transpose(matrix));
-        Self { matrix, row_pair: row_pairs(&matrix), column_pair }
+        Self { matrix, rows: row_pairs(&matrix), columns: row_pairs(&transpose(matrix)) }
     }
 }
 
@@ -28,9 +34,9 @@ pub(super) trait Constant<const R: usize, const C: usize> {
     const TRANSFORM: Transform<R, C>;
 }
 
-/// Marks the first row of each pair.
-const fn row_pairs<const R: usize, const C: usize>(matrix: &[[f32; C]; R]) -> [bool; R] {
-    let mut pairs = [false; R];
+/// Finds the pairs of rows.
+const fn row_pairs<const R: usize, const C: usize>(matrix: &[[f32; C]; R]) -> [Place; R] {
+    let mut places = [Place::Alone; R];
     let mut i = 0;
     while i + 1 < R {
         let (mut alike, mut n_odd, mut j) = (true, 0, 0);
@@ -40,10 +46,13 @@ const fn row_pairs<const R: usize, const C: usize>(matrix: &[[f32; C]; R]) -> [b
             n_odd += (j % 2 == 1 && matrix[i][j] != 0.0) as usize;
             j += 1;
         }
-        pairs[i] = alike && n_odd > 0;
-        i += if pairs[i] { 2 } else { 1 };
+        if alike && n_odd > 0 {
+            (places[i], places[i + 1]) = (Place::First, Place::Second);
+            i += 1;
+        }
+        i += 1;
     }
-    pairs
+    places
 }
 
 /// The transpose of a matrix.
@@ -88,36 +97,30 @@ fn add_product(sum: Option<f32x16>, factor: f32, x: f32x16) -> Option<f32x16> {
 /// `K * x`, each element of `x` a vector of channels.
 #[inline(always)]
 pub(super) fn apply<K: Constant<R, C>, const R: usize, const C: usize>(x: &[f32x16; C]) -> [f32x16; R] {
-    let Transform { matrix, row_pair, column_pair } = const { &K::TRANSFORM };
+    let Transform { matrix, rows, columns } = const { &K::TRANSFORM };
     // A pair of columns becomes its sum, for even rows, and its difference, for odd ones.
-    let (mut plus, mut minus) = (*x, *x);
+    let mut combined = [*x, *x];
     unrolled!(J < C, {
-        if column_pair[J] {
-            (plus[J], minus[J]) = (x[J] + x[J + 1], x[J] - x[J + 1]);
+        if columns[J] == Place::First {
+            combined[0][J] = x[J] + x[J + 1];
+            combined[1][J] = x[J] - x[J + 1];
         }
     });
     let mut out = [f32x16::ZERO; R];
     unrolled!(I < R, {
-        let mirrors_last = I > 0 && row_pair[I - 1];
-        if !mirrors_last {
+        if rows[I] != Place::Second {
             let (mut even, mut odd) = (None, None);
             unrolled!(J < C, {
-                let counted = J > 0 && column_pair[J - 1];
-                if !counted {
-                    let x = if I % 2 == 0 { plus[J] } else { minus[J] };
-                    if row_pair[I] && J % 2 == 1 {
-                        odd = add_product(odd, matrix[I][J], x);
-                    } else {
-                        even = add_product(even, matrix[I][J], x);
-                    }
+                if columns[J] != Place::Second {
+                    let sum = if rows[I] == Place::First && J % 2 == 1 { &mut odd } else { &mut even };
+                    *sum = add_product(*sum, matrix[I][J], combined[I % 2][J]);
                 }
             });
             let even = even.unwrap_or(f32x16::ZERO);
-            if row_pair[I] {
+            out[I] = even;
+            if rows[I] == Place::First {
                 let odd = odd.unwrap_or(f32x16::ZERO);
                 (out[I], out[I + 1]) = (even + odd, even - odd);
-            } else {
-                out[I] = even;
             }
         }
     });
@@ -134,6 +137,8 @@ pub(super) fn sandwich<K: Constant<R, C>, const R: usize, const C: usize>(
     for (i, row) in rows.iter_mut().enumerate() {
         *row = apply::<K, R, C>(&load(i));
     }
+    // Not `rows.map`, which copies the rows first.
+    #[expect(clippy::needless_range_loop, reason = "a column has no iterator")]
     for j in 0..R {
         let column = apply::<K, R, C>(&std::array::from_fn(|i| rows[i][j]));
         for (i, vector) in column.into_iter().enumerate() {

@@ -19,7 +19,8 @@ use super::matrices::{FilterGrad, TileMatrices};
 use super::transform::sandwich;
 use super::{Layout, SET_PADDING, Tiling};
 use crate::conv2d::{Conv2dGeometry, KERNEL, TAPS};
-use crate::gemm::{LANES, NR, load, multiply_columns, store};
+use crate::gemm::{NR, multiply_columns};
+use crate::lanes::{LANES, load, store};
 use crate::scratch::with_scratch;
 
 /// Tiles in one block: a unit of the parallel transform of the input.
