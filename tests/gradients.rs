@@ -174,7 +174,7 @@ fn resnet9_loss(x: &Maps, labels: &[u32], n_classes: usize, weights: &Weights) -
 
 #[test]
 fn resnet9_gradients_match_finite_differences() {
-    let config = ResNet9Config { c_in: 1, n_classes: 3, width: 3, dropout: 0.0 };
+    let config = ResNet9Config { width: 3, dropout: 0.0, ..ResNet9Config::new(1, 3) };
     let (n, h, w) = (4, 9, 10);
     let labels = [0, 2, 1, 1];
     let mut model = ResNet9::new(&config, 7);

@@ -30,7 +30,7 @@ fn train(seed: u64, clip: Clip, n_threads: usize) -> Trained {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().expect("a thread pool");
     pool.install(|| {
         // 16 channels and more: Winograd and im2col both serve, and filters make several tasks.
-        let config = ResNet9Config { c_in: 1, n_classes: N_CLASSES as usize, width: 16, dropout: 0.2 };
+        let config = ResNet9Config { width: 16, ..ResNet9Config::new(1, N_CLASSES as usize) };
         let loss_head = LossHead { class_weights: Some(vec![0.5, 1.0, 2.0]), label_smoothing: 0.1 };
         let optimiser = AdamConfig { clip, ..AdamConfig::default() };
         let mut training = TrainingStep::new(ResNet9::new(&config, seed), loss_head, optimiser);

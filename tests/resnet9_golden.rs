@@ -9,10 +9,12 @@ use std::path::Path;
 use ndarray::{Array4, ArrayD, Ix4};
 use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
 use roentgen_optim::{Adam, AdamConfig, Clip, OneCycle, WeightDecay};
+use roentgen_tensor::conv2d::ConvChoice;
 use roentgen_tensor::parameter::ParameterKind;
 use safetensors::{Dtype, SafeTensors};
 
-const CONFIG: ResNet9Config = ResNet9Config { c_in: 3, n_classes: 4, width: 4, dropout: 0.0 };
+const CONFIG: ResNet9Config =
+    ResNet9Config { c_in: 3, n_classes: 4, width: 4, dropout: 0.0, conv: ConvChoice::Auto };
 
 struct Golden {
     tensors: HashMap<String, ArrayD<f32>>,

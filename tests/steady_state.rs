@@ -15,7 +15,7 @@ fn a_training_step_allocates_nothing_of_the_size_of_an_activation() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| {
         let (n, size) = (16, 24);
-        let config = ResNet9Config { c_in: 1, n_classes: 3, width: 16, dropout: 0.2 };
+        let config = ResNet9Config { width: 16, ..ResNet9Config::new(1, 3) };
         let x =
             Array4::from_shape_fn((n, size, size, 1), |(n, h, w, _)| ((n * 7 + h * 3 + w) % 11) as f32 - 5.0);
         let labels: Vec<u32> = (0..n as u32).map(|image| image % 3).collect();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::{self, BenchConfig};
-use crate::config::{ChannelChoice, ClassWeights, ClipChoice, DecayKind, TrainConfig};
+use crate::config::{ChannelChoice, ClassWeights, ClipChoice, ConvAlgorithms, DecayKind, TrainConfig};
 use crate::error::AppError;
 use crate::screen::Screen;
 use crate::{evaluate, phantom_films, train};
@@ -118,6 +118,9 @@ struct TrainArgs {
     /// Share of each label spread over all classes [default: 0]
     #[arg(long, value_name = "SHARE", help_heading = "Recipe")]
     label_smoothing: Option<f64>,
+    /// Algorithms to choose from for the convolutions: they differ in speed and rounding [default: auto]
+    #[arg(long, value_name = "WHICH", help_heading = "Recipe")]
+    conv: Option<ConvAlgorithms>,
     /// Decides everything random: splits, first weights, order, crops, dropout [default: 0]
     #[arg(long, value_name = "N", help_heading = "Recipe")]
     seed: Option<u64>,
@@ -164,7 +167,7 @@ impl TrainArgs {
             ($($flag:ident),*) => { $(if let Some(value) = self.$flag.clone() { config.$flag = value; })* };
         }
         take!(data, films, skip_bad, val_fraction, test_fraction, channels, size, flip, width, dropout);
-        take!(max_lr, weight_decay, decay, clip, class_weights, label_smoothing, seed);
+        take!(max_lr, weight_decay, decay, clip, class_weights, label_smoothing, conv, seed);
         config.test = self.test.clone().or(config.test);
         config.resize = self.resize.or(config.resize);
         config.epochs = self.epochs.or(config.epochs);

@@ -9,6 +9,7 @@ use std::{fmt, fs};
 
 use roentgen_data::{Channels, LoadOptions};
 use roentgen_optim::Clip;
+use roentgen_tensor::conv2d::ConvChoice;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AppError;
@@ -61,6 +62,8 @@ pub struct TrainConfig {
     pub class_weights: ClassWeights,
     /// Label smoothing of the loss.
     pub label_smoothing: f64,
+    /// Algorithms to choose from for the convolutions.
+    pub conv: ConvAlgorithms,
     /// Decides everything random.
     pub seed: u64,
     /// Threads to compute with.
@@ -90,6 +93,7 @@ impl Default for TrainConfig {
             clip: ClipChoice(Clip::Value(0.1)),
             class_weights: ClassWeights::None,
             label_smoothing: 0.0,
+            conv: ConvAlgorithms::Auto,
             seed: 0,
             threads: None,
         }
@@ -251,6 +255,28 @@ impl From<ChannelChoice> for Channels {
             ChannelChoice::Auto => Self::Auto,
             ChannelChoice::Grey => Self::Grey,
             ChannelChoice::Rgb => Self::Rgb,
+        }
+    }
+}
+
+/// Algorithms to choose from for the convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConvAlgorithms {
+    /// The fastest for each layer.
+    Auto,
+    /// Products as the definition has them.
+    Direct,
+    /// Winograd's, wherever the channels are a multiple of 16.
+    Winograd,
+}
+
+impl From<ConvAlgorithms> for ConvChoice {
+    fn from(algorithms: ConvAlgorithms) -> Self {
+        match algorithms {
+            ConvAlgorithms::Auto => Self::Auto,
+            ConvAlgorithms::Direct => Self::Direct,
+            ConvAlgorithms::Winograd => Self::Winograd,
         }
     }
 }

@@ -70,7 +70,7 @@ impl ModelCard {
 
     fn config(&self) -> ResNet9Config {
         let n_classes = self.class_names.len();
-        ResNet9Config { c_in: self.channels, n_classes, width: self.width, dropout: 0.0 }
+        ResNet9Config { width: self.width, dropout: 0.0, ..ResNet9Config::new(self.channels, n_classes) }
     }
 
     /// Refuses figures that no file of ours has, before memory is taken for them.

@@ -76,8 +76,12 @@ pub fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<
 
     let normalization = Normalization::of(&data.train);
     let n_classes = data.class_names.len();
-    let architecture =
-        ResNet9Config { c_in: data.channels, n_classes, width: config.width, dropout: config.dropout as f32 };
+    let architecture = ResNet9Config {
+        width: config.width,
+        dropout: config.dropout as f32,
+        conv: config.conv.into(),
+        ..ResNet9Config::new(data.channels, n_classes)
+    };
     let class_weights = match config.class_weights {
         ClassWeights::None => None,
         ClassWeights::Balanced => Some(class_weights_balanced(data.train.labels(), n_classes)),

@@ -3,7 +3,7 @@
 use ndarray::Array4;
 use roentgen_tensor::batch_norm::Activation;
 use roentgen_tensor::conv2d::{
-    Conv2dGeometry, KERNEL, PreparedFilter, TAPS, conv2d_backward_input, conv2d_backward_weight,
+    Conv2dGeometry, ConvChoice, KERNEL, PreparedFilter, TAPS, conv2d_backward_input, conv2d_backward_weight,
     conv2d_forward, conv2d_inference,
 };
 use roentgen_tensor::parameter::{Parameter, ParameterKind};
@@ -18,6 +18,8 @@ pub(crate) struct Conv2d {
     weight: Parameter,
     /// `(c_out)`.
     bias: Parameter,
+    /// Algorithms to choose from.
+    pub(crate) choice: ConvChoice,
     /// The filter as evaluation wants it, kept from batch to batch.
     prepared: PreparedFilter,
 }
@@ -30,6 +32,7 @@ impl Conv2d {
         Self {
             weight: init.uniform(format!("{name}.weight"), ParameterKind::ConvWeight, &shape, fan_in),
             bias: init.uniform(format!("{name}.bias"), ParameterKind::Bias, &[c_out], fan_in),
+            choice: ConvChoice::Auto,
             prepared: PreparedFilter::default(),
         }
     }
@@ -40,7 +43,7 @@ impl Conv2d {
 
     fn geometry(&self, x: &Array4<f32>) -> Conv2dGeometry {
         let (n, h, w, c_in) = x.dim();
-        Conv2dGeometry::new(n, h, w, c_in, self.c_out())
+        Conv2dGeometry::new(n, h, w, c_in, self.c_out()).with_choice(self.choice)
     }
 
     /// `y = x * weight + bias`.

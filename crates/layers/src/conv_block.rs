@@ -4,6 +4,7 @@ use ndarray::Array4;
 use roentgen_tensor::add::add_assign;
 use roentgen_tensor::batch_norm::Activation;
 use roentgen_tensor::batch_norm_max_pool::{MaxPool2dGeometry, max_pool2d};
+use roentgen_tensor::conv2d::ConvChoice;
 use roentgen_tensor::parameter::{Buffer, Parameter};
 use roentgen_tensor::scratch::with_scratch;
 
@@ -46,6 +47,13 @@ impl ConvBlock {
     #[must_use]
     pub fn with_pool(self) -> Self {
         Self { is_pooled: true, ..self }
+    }
+
+    /// The block with these algorithms to choose from for its convolution.
+    #[must_use]
+    pub fn with_choice(mut self, choice: ConvChoice) -> Self {
+        self.conv.choice = choice;
+        self
     }
 
     /// Forward, with `skip` added to the result of a block without pool.

@@ -8,7 +8,7 @@
 //! use ndarray::Array4;
 //! use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
 //!
-//! let config = ResNet9Config { c_in: 1, n_classes: 3, width: 4, dropout: 0.2 };
+//! let config = ResNet9Config { width: 4, ..ResNet9Config::new(1, 3) };
 //! let mut model = ResNet9::new(&config, 0);
 //! let x = Array4::<f32>::zeros((2, 24, 24, 1));
 //!

@@ -1,7 +1,7 @@
 //! ResNet9: eight convolutions, two residual connections, one linear layer.
 
 use ndarray::Array4;
-use roentgen_tensor::conv2d::{Conv2dGeometry, TAPS};
+use roentgen_tensor::conv2d::{Conv2dGeometry, ConvChoice, TAPS};
 use roentgen_tensor::parameter::{Buffer, Parameter};
 
 use crate::{ConvBlock, Dropout, GlobalMaxPool2d, Initializer, Layer, Linear, Pass, Residual, Sequential};
@@ -20,13 +20,15 @@ pub struct ResNet9Config {
     pub width: usize,
     /// Probability of dropping a feature before the linear layer, 0.2 in the recipe.
     pub dropout: f32,
+    /// Algorithms to choose from for the convolutions; changes nothing but speed and rounding.
+    pub conv: ConvChoice,
 }
 
 impl ResNet9Config {
     /// The recipe's sizes.
     #[must_use]
     pub fn new(c_in: usize, n_classes: usize) -> Self {
-        Self { c_in, n_classes, width: 64, dropout: 0.2 }
+        Self { c_in, n_classes, width: 64, dropout: 0.2, conv: ConvChoice::Auto }
     }
 
     /// The convolutions in order, with their names, for a batch of `n` images of `h` x `w`.
@@ -44,7 +46,8 @@ impl ResNet9Config {
             ("res2.1", 8, 8 * width, 8 * width),
         ]
         .map(|(name, shrink, c_in, c_out)| {
-            (name, Conv2dGeometry::new(n, h / shrink, w / shrink, c_in, c_out))
+            let geometry = Conv2dGeometry::new(n, h / shrink, w / shrink, c_in, c_out);
+            (name, geometry.with_choice(self.conv))
         })
     }
 
@@ -69,18 +72,21 @@ impl ResNet9 {
     /// A network with random weights, decided by `seed`.
     #[must_use]
     pub fn new(config: &ResNet9Config, seed: u64) -> Self {
-        let &ResNet9Config { c_in, n_classes, width, dropout } = config;
+        let &ResNet9Config { c_in, n_classes, width, dropout, conv } = config;
         let init = &mut Initializer::new(seed);
+        let block = |init: &mut Initializer, name: &str, c_in: usize, c_out: usize| {
+            ConvBlock::new(init, name, c_in, c_out).with_choice(conv)
+        };
         let residual = |init: &mut Initializer, name: &str, c: usize| {
-            let first = ConvBlock::new(init, &format!("{name}.0"), c, c);
-            Residual::around(first, ConvBlock::new(init, &format!("{name}.1"), c, c))
+            let first = block(init, &format!("{name}.0"), c, c);
+            Residual::around(first, block(init, &format!("{name}.1"), c, c))
         };
         let net = Sequential::new()
-            .then(ConvBlock::new(init, "conv1", c_in, width))
-            .then(ConvBlock::new(init, "conv2", width, 2 * width).with_pool())
+            .then(block(init, "conv1", c_in, width))
+            .then(block(init, "conv2", width, 2 * width).with_pool())
             .then(residual(init, "res1", 2 * width))
-            .then(ConvBlock::new(init, "conv3", 2 * width, 4 * width).with_pool())
-            .then(ConvBlock::new(init, "conv4", 4 * width, 8 * width).with_pool())
+            .then(block(init, "conv3", 2 * width, 4 * width).with_pool())
+            .then(block(init, "conv4", 4 * width, 8 * width).with_pool())
             .then(residual(init, "res2", 8 * width))
             .then(GlobalMaxPool2d::default())
             .then(Dropout::new(dropout))
@@ -102,7 +108,7 @@ impl ResNet9 {
         &self.logits
     }
 
-    /// Adds the gradients of a loss to those of the parameters, from its gradient with respect to the logits of the
+    /// Sets the gradients of the parameters to those of a loss, from its gradient with respect to the logits of the
     /// last forward, a [`Pass::Train`] on `x`. What `grad_logits` holds afterwards is unspecified.
     pub fn backward(&mut self, x: &Array4<f32>, grad_logits: &mut Array4<f32>) {
         self.net.backward(x, &self.logits, grad_logits, None);

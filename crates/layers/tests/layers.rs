@@ -79,7 +79,7 @@ fn used_model(config: &ResNet9Config) -> ResNet9 {
 }
 
 fn small(width: usize) -> ResNet9Config {
-    ResNet9Config { c_in: 1, n_classes: 3, width, dropout: 0.2 }
+    ResNet9Config { width, ..ResNet9Config::new(1, 3) }
 }
 
 /// A block of convolution, batch norm and ReLU, straight from the kernels.

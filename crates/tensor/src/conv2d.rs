@@ -38,6 +38,20 @@ pub struct Conv2dGeometry {
     pub c_in: usize,
     /// Channels of the output.
     pub c_out: usize,
+    /// Algorithms to choose from.
+    pub choice: ConvChoice,
+}
+
+/// Algorithms that may serve a convolution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConvChoice {
+    /// All, the fastest of them.
+    #[default]
+    Auto,
+    /// The one that multiplies as the definition says.
+    Direct,
+    /// Winograd's, the fastest of them; the direct one where they can't work on whole vectors of channels.
+    Winograd,
 }
 
 /// How a convolution is computed. Every algorithm gives the same function, up to rounding.
@@ -85,18 +99,24 @@ impl Conv2dAlgorithm {
 }
 
 impl Conv2dGeometry {
-    /// Checks and keeps the sizes.
+    /// Checks and keeps the sizes; every algorithm may serve.
     ///
     /// # Panics
     /// If one of them is 0.
     #[must_use]
     pub fn new(n: usize, h: usize, w: usize, c_in: usize, c_out: usize) -> Self {
-        let geometry = Self { n, h, w, c_in, c_out };
+        let geometry = Self { n, h, w, c_in, c_out, choice: ConvChoice::Auto };
         assert!([n, h, w, c_in, c_out].iter().all(|&size| size > 0), "conv2d: a size is 0 in {geometry:?}");
         geometry
     }
 
-    /// The algorithm that serves this geometry best: the one with the least work.
+    /// The same sizes with other algorithms to choose from.
+    #[must_use]
+    pub fn with_choice(self, choice: ConvChoice) -> Self {
+        Self { choice, ..self }
+    }
+
+    /// The algorithm that serves this geometry: of those to choose from, the one with the least work.
     ///
     /// Multiplications, whole register tiles counted, and the reading of the filter, which is larger in Winograd's
     /// domain and the most of the work for a single image.
@@ -113,8 +133,14 @@ impl Conv2dGeometry {
         };
         // Winograd's transforms work on whole vectors of channels.
         let whole_vectors = self.c_in.is_multiple_of(LANES) && self.c_out.is_multiple_of(LANES);
-        let served = Conv2dAlgorithm::ALL.into_iter().filter(|a| whole_vectors || a.tile().is_none());
-        served.min_by_key(work).expect("im2col serves every geometry")
+        let serves = |algorithm: &Conv2dAlgorithm| match (self.choice, algorithm.tile()) {
+            (ConvChoice::Direct, tile) => tile.is_none(),
+            (_, Some(_)) => whole_vectors,
+            (ConvChoice::Winograd, None) => !whole_vectors,
+            (ConvChoice::Auto, None) => true,
+        };
+        let served = Conv2dAlgorithm::ALL.into_iter().filter(serves);
+        served.min_by_key(work).expect("one algorithm serves every geometry")
     }
 
     /// Pixels of the batch: rows of the matrix view of input and output.

@@ -1,0 +1,53 @@
+//! The fast convolutions and the direct one train the same network.
+#![forbid(unsafe_code)]
+
+use ndarray::Array4;
+use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
+use roentgen_tensor::conv2d::ConvChoice;
+use roentgen_tensor::rng::{CounterRng, Purpose};
+
+const N: usize = 16;
+const SIZE: usize = 24;
+
+fn images() -> (Array4<f32>, Vec<u32>) {
+    let mut rng = CounterRng::new(3, Purpose::Synthetic, 0, 0);
+    let x = Array4::from_shape_simple_fn((N, SIZE, SIZE, 1), || rng.normal());
+    (x, (0..N as u32).map(|image| image % 3).collect())
+}
+
+/// The gradient of every parameter, by name.
+fn gradients(conv: ConvChoice) -> Vec<(String, Vec<f32>)> {
+    let (x, labels) = images();
+    let config = ResNet9Config { width: 32, conv, ..ResNet9Config::new(1, 3) };
+    let mut model = ResNet9::new(&config, 5);
+    let mut grad = Array4::zeros((0, 0, 0, 0));
+    let logits = model.forward(&x, Pass::Train { seed: 0, step: 0 });
+    LossHead::default().forward_backward(logits, &labels, &mut grad);
+    model.backward(&x, &mut grad);
+    let mut gradients = Vec::new();
+    model.for_each_parameter(&mut |p| gradients.push((p.name.clone(), p.grad.clone())));
+    gradients
+}
+
+/// The bound is on the length of the difference: a rounding that makes another pixel of a pool the largest moves
+/// single elements by more.
+#[test]
+fn gradients_are_those_of_the_direct_algorithm() {
+    let direct = gradients(ConvChoice::Direct);
+    for choice in [ConvChoice::Auto, ConvChoice::Winograd] {
+        let fast = gradients(choice);
+        assert_eq!(fast.len(), 34);
+        let (mut n_compared, mut n_different) = (0, 0);
+        for ((name, fast), (_, direct)) in fast.iter().zip(&direct) {
+            let length = |v: &mut dyn Iterator<Item = f64>| v.map(|v| v * v).sum::<f64>().sqrt();
+            let size = length(&mut direct.iter().map(|&v| f64::from(v)));
+            let error = length(&mut fast.iter().zip(direct).map(|(&f, &d)| f64::from(f) - f64::from(d)));
+            assert!(error <= 1e-3 * size, "{choice:?} {name}: off by {error:e} of {size:e}");
+            n_compared += usize::from(size > 0.0);
+            n_different += usize::from(error > 0.0);
+        }
+        // All but the biases of the eight convolutions, which have no gradient.
+        assert_eq!(n_compared, 26);
+        assert!(n_different > 0, "{choice:?} is another algorithm");
+    }
+}
