@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::bench::{self, BenchConfig};
+use crate::bench::{self, BenchConfig, BenchRequest, Case};
 use crate::config::{ChannelChoice, ClassWeights, ClipChoice, ConvAlgorithms, DecayKind, TrainConfig};
 use crate::error::AppError;
 use crate::screen::Screen;
@@ -208,9 +208,37 @@ struct EvaluateArgs {
     output: OutputArgs,
 }
 
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  roentgen bench                                      all of it, in about a minute
+  roentgen bench --filter conv2                       one convolution, in its three passes
+  roentgen bench --profile --filter train:128         where each millisecond of a step goes
+  roentgen bench --save                               keep a record under docs/bench
+  roentgen bench --compare docs/bench/RECORD.json     what has become faster since
+  roentgen bench --torch .venv/bin/python             the same work in PyTorch, in turn with ours";
+
 /// Flags of `bench`.
 #[derive(Debug, Args)]
+#[command(after_help = BENCH_EXAMPLES)]
 struct BenchArgs {
+    /// Measure only what has TEXT in its name, such as conv2, res1, train, infer:1
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Also show where each millisecond of a training step goes, layer by layer
+    #[arg(long)]
+    profile: bool,
+    /// Keep the figures as a record under docs/bench, with commit and machine
+    #[arg(long)]
+    save: bool,
+    /// Show how many times faster than a record each figure is
+    #[arg(long, value_name = "RECORD")]
+    compare: Option<PathBuf>,
+    /// Run PyTorch (and ONNX Runtime, if it is there) with this Python in turn with ours, and show ratios
+    #[arg(long, value_name = "PYTHON", conflicts_with_all = ["profile", "compare"])]
+    torch: Option<PathBuf>,
+    /// Rounds of --torch
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: u16,
     /// Side of the images, in pixels, 8 to 512
     #[arg(long, value_name = "PIXELS", default_value_t = 24)]
     size: u32,
@@ -223,6 +251,9 @@ struct BenchArgs {
     /// Threads to compute with [default: all processors]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Do one kind of work in this process and print its figures; what the bench starts for each of them
+    #[arg(long, value_name = "CASE", hide = true)]
+    case: Option<Case>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -273,9 +304,15 @@ pub fn run(cli: Cli) -> Result<(), AppError> {
             let screen = args.output.screen();
             let (channels, n_classes) = (usize::from(args.channels), usize::from(args.classes));
             let what = BenchConfig { size: args.size as usize, channels, n_classes };
-            in_pool(config.threads(), || {
-                bench::run(&what, &screen);
-                Ok(())
+            let rounds = usize::from(args.rounds);
+            let BenchArgs { filter, profile, save, compare, torch, case, .. } = args;
+            let request = BenchRequest { filter, profile, save, compare, torch, rounds };
+            in_pool(config.threads(), || match case {
+                Some(case) => {
+                    bench::run_case(case, &what);
+                    Ok(())
+                }
+                None => bench::run(&what, &request, &screen),
             })
         }
         Command::Data { command: DataCommand::Phantom(args) } => {

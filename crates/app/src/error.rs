@@ -118,6 +118,30 @@ pub enum AppError {
     /// Nothing to evaluate on.
     #[error("this model was trained on a folder: say with --data DIR what to evaluate it on")]
     NoEvaluationData,
+    /// A filter that leaves nothing to measure.
+    #[error("--filter {filter} matches nothing; there are: {names}")]
+    NothingToMeasure {
+        /// What was asked for.
+        filter: String,
+        /// What there is.
+        names: String,
+    },
+    /// A process that measures did not end well.
+    #[error("{program} did not measure: {reason}")]
+    BenchProcess {
+        /// What was started.
+        program: String,
+        /// The system's reason, or the last words of the process.
+        reason: String,
+    },
+    /// The file is no record of a bench.
+    #[error("cannot use the record {}: {reason}; give a file that `bench --save` wrote", path.display())]
+    RecordInvalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A part without a picture.
     #[error("there is no picture to test on; give a test part, or a larger --test-fraction")]
     EmptyTest,
@@ -134,6 +158,8 @@ impl AppError {
             | Self::ConfigInvalid { .. }
             | Self::OutNotEmpty { .. }
             | Self::NoEvaluationData
+            | Self::NothingToMeasure { .. }
+            | Self::RecordInvalid { .. }
             | Self::Data(DataError::OutOfRange { .. } | DataError::ResizeBelowCrop { .. }) => 2,
             _ => 1,
         }

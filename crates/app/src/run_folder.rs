@@ -87,7 +87,8 @@ impl RunFolder {
     }
 }
 
-fn write_whole(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file whole or not at all, into `folder`.
+pub(crate) fn write_whole(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".tmp-");
     // Readable for whoever the user's umask lets read; temporary files are private otherwise.

@@ -47,5 +47,5 @@ pub use layer::{Layer, Pass};
 pub use linear::Linear;
 pub use loss_head::LossHead;
 pub use residual::Residual;
-pub use resnet9::{MIN_SIZE, ResNet9, ResNet9Config};
-pub use sequential::Sequential;
+pub use resnet9::{LAYERS, MIN_SIZE, ResNet9, ResNet9Config};
+pub use sequential::{Event, Observer, Sequential};

@@ -4,7 +4,9 @@ use ndarray::Array4;
 use roentgen_tensor::conv2d::{Conv2dGeometry, ConvChoice, TAPS};
 use roentgen_tensor::parameter::{Buffer, Parameter};
 
-use crate::{ConvBlock, Dropout, GlobalMaxPool2d, Initializer, Layer, Linear, Pass, Residual, Sequential};
+use crate::{
+    ConvBlock, Dropout, GlobalMaxPool2d, Initializer, Layer, Linear, Observer, Pass, Residual, Sequential,
+};
 
 /// Smallest height and width: three 2x2 pools leave one pixel.
 pub const MIN_SIZE: usize = 8;
@@ -68,6 +70,10 @@ pub struct ResNet9 {
     logits: Array4<f32>,
 }
 
+/// The layers in order; an [`Event`](crate::Event) tells of one by its place here.
+pub const LAYERS: [&str; 9] =
+    ["conv1", "conv2", "res1", "conv3", "conv4", "res2", "pool", "dropout", "classifier"];
+
 impl ResNet9 {
     /// A network with random weights, decided by `seed`.
     #[must_use]
@@ -112,6 +118,11 @@ impl ResNet9 {
     /// last forward, a [`Pass::Train`] on `x`. What `grad_logits` holds afterwards is unspecified.
     pub fn backward(&mut self, x: &Array4<f32>, grad_logits: &mut Array4<f32>) {
         self.net.backward(x, &self.logits, grad_logits, None);
+    }
+
+    /// From now on tells `observer` of every layer that a pass has gone through.
+    pub fn observe(&mut self, observer: Observer) {
+        self.net.observe(observer);
     }
 
     /// Visits the parameters in a fixed order.

@@ -8,6 +8,22 @@ use roentgen_tensor::parameter::{Buffer, Parameter};
 use crate::activation::{resize, shape};
 use crate::{Layer, Pass};
 
+/// How far a pass through a chain has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A forward pass begins.
+    ForwardBegins,
+    /// The layer of this index has done its forward.
+    ForwardDone(usize),
+    /// A backward pass begins.
+    BackwardBegins,
+    /// The layer of this index has done its backward.
+    BackwardDone(usize),
+}
+
+/// Someone who watches a chain, with a clock perhaps.
+pub type Observer = Box<dyn FnMut(Event) + Send>;
+
 /// A chain of layers; keeps the activations between them.
 #[derive(Default)]
 pub struct Sequential {
@@ -16,6 +32,7 @@ pub struct Sequential {
     between: Vec<Array4<f32>>,
     /// The gradient on its way back alternates between this and the caller's.
     spare_grad: Array4<f32>,
+    observer: Option<Observer>,
 }
 
 impl Sequential {
@@ -32,6 +49,18 @@ impl Sequential {
         self.between.resize_with(self.layers.len() - 1, || Array4::default((0, 0, 0, 0)));
         self
     }
+
+    /// From now on tells `observer` of every layer that a pass has gone through.
+    pub fn observe(&mut self, observer: Observer) {
+        self.observer = Some(observer);
+    }
+}
+
+/// Tells the observer, if there is one.
+fn tell(observer: &mut Option<Observer>, event: Event) {
+    if let Some(observer) = observer {
+        observer(event);
+    }
 }
 
 impl fmt::Debug for Sequential {
@@ -46,12 +75,14 @@ impl Layer for Sequential {
     }
 
     fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, pass: Pass) {
+        tell(&mut self.observer, Event::ForwardBegins);
         for (i, layer) in self.layers.iter_mut().enumerate() {
             let (before, after) = self.between.split_at_mut(i);
             let x = before.last().unwrap_or(x);
             let y = after.first_mut().unwrap_or(y);
             resize(y, layer.out_shape(shape(x)));
             layer.forward(x, y, pass);
+            tell(&mut self.observer, Event::ForwardDone(i));
         }
     }
 
@@ -62,14 +93,17 @@ impl Layer for Sequential {
         grad_y: &mut Array4<f32>,
         grad_x: Option<&mut Array4<f32>>,
     ) {
+        tell(&mut self.observer, Event::BackwardBegins);
         for (i, layer) in self.layers.iter_mut().enumerate().skip(1).rev() {
             let (x, y) = (&self.between[i - 1], self.between.get(i).unwrap_or(y));
             resize(&mut self.spare_grad, shape(x));
             layer.backward(x, y, grad_y, Some(&mut self.spare_grad));
             std::mem::swap(grad_y, &mut self.spare_grad);
+            tell(&mut self.observer, Event::BackwardDone(i));
         }
         if let Some(first) = self.layers.first_mut() {
             first.backward(x, self.between.first().unwrap_or(y), grad_y, grad_x);
+            tell(&mut self.observer, Event::BackwardDone(0));
         }
     }
 

@@ -79,10 +79,10 @@ impl Conv2dAlgorithm {
     pub fn name(self) -> &'static str {
         match self {
             Self::Im2col => "im2col",
-            Self::Winograd2 => "winograd 2x2",
-            Self::Winograd3 => "winograd 3x3",
-            Self::Winograd4 => "winograd 4x4",
-            Self::Winograd6 => "winograd 6x6",
+            Self::Winograd2 => "F(2x2)",
+            Self::Winograd3 => "F(3x3)",
+            Self::Winograd4 => "F(4x4)",
+            Self::Winograd6 => "F(6x6)",
         }
     }
 

@@ -1,0 +1,62 @@
+//! What the figures were measured on.
+
+use std::process::Command;
+use std::{env, fs};
+
+use serde::{Deserialize, Serialize};
+
+use super::{bandwidth, peak};
+use crate::cpu;
+
+/// The repository that this program was built from.
+pub(super) const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// The machine and the program.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Machine {
+    /// Name of the processor.
+    pub(super) cpu: String,
+    /// Threads measured with.
+    pub(super) threads: usize,
+    /// Vector registers of the build.
+    pub(super) vectors: String,
+    /// Most that multiply-adds in registers reach on all threads.
+    pub(super) peak_gflops: f64,
+    /// Most that copying from memory to memory reaches on all threads, bytes read and bytes written counted.
+    pub(super) copy_gb_per_s: f64,
+    /// Commit of the program, `+` behind it if files differ from it; empty outside a repository.
+    pub(super) commit: String,
+}
+
+impl Machine {
+    /// Asks and measures; the threads are those of the pool that this runs in.
+    pub(super) fn measure() -> Self {
+        let threads = rayon::current_num_threads();
+        Self {
+            cpu: cpu_name(),
+            threads,
+            vectors: cpu::vector_width().to_owned(),
+            peak_gflops: peak::measure_gflops(threads),
+            copy_gb_per_s: bandwidth::measure_copy_gb_per_s(threads),
+            commit: commit(),
+        }
+    }
+}
+
+/// The processor's own name where the system tells it, its architecture elsewhere.
+fn cpu_name() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+fn commit() -> String {
+    let git = |args: &[&str]| {
+        let output = Command::new("git").arg("-C").arg(REPOSITORY).args(args).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "--short=10", "HEAD"]) else { return String::new() };
+    // Records lie in the repository too, and change nothing that is measured.
+    let differs = git(&["status", "--porcelain", "--", ":!docs"]).is_some_and(|list| !list.is_empty());
+    if differs { commit + "+" } else { commit }
+}

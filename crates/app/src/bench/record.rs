@@ -1,0 +1,85 @@
+//! Figures kept for later: written beside the documents, and compared with those of today.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use super::machine::REPOSITORY;
+use super::{BenchFigures, Mode};
+use crate::error::AppError;
+use crate::run_folder::write_whole;
+
+/// Writes the figures under `docs/bench`, named after their day and commit; says where.
+///
+/// # Errors
+/// [`AppError::Write`].
+pub(super) fn save(figures: &BenchFigures) -> Result<PathBuf, AppError> {
+    let folder = Path::new(REPOSITORY).join("docs/bench");
+    let folder = fs::canonicalize(&folder).map_err(|source| AppError::Write { path: folder, source })?;
+    let day = jiff::Zoned::now().strftime("%Y-%m-%d").to_string();
+    let commit = if figures.machine.commit.is_empty() { "unknown" } else { &figures.machine.commit };
+    let path = free_name(&folder, &format!("{day}-{commit}"));
+    let json = serde_json::to_string_pretty(figures).expect("figures are plain numbers and names") + "\n";
+    match write_whole(&folder, &path, json.as_bytes()) {
+        Ok(()) => Ok(path),
+        Err(source) => Err(AppError::Write { path, source }),
+    }
+}
+
+/// A record is never written over: the next one of the same day and commit gets a number.
+fn free_name(folder: &Path, stem: &str) -> PathBuf {
+    let first = folder.join(format!("{stem}.json"));
+    let numbered = (2..).map(|number| folder.join(format!("{stem}-{number}.json")));
+    std::iter::once(first).chain(numbered).find(|path| !path.exists()).expect("there are always more numbers")
+}
+
+/// Reads a record.
+///
+/// # Errors
+/// [`AppError::RecordInvalid`].
+pub(super) fn read(path: &Path) -> Result<BenchFigures, AppError> {
+    let invalid = |reason: String| AppError::RecordInvalid { path: path.into(), reason };
+    let text = fs::read(path).map_err(|error: io::Error| invalid(error.to_string()))?;
+    serde_json::from_slice(&text).map_err(|error| invalid(error.to_string()))
+}
+
+/// What both have, as rows of a table with headings: name, then, now, how many times faster.
+///
+/// # Errors
+/// [`AppError::Conflict`] if the images are not of the same size.
+pub(super) fn compare(then: &BenchFigures, now: &BenchFigures) -> Result<Vec<Vec<String>>, AppError> {
+    if (then.size, then.channels, then.classes) != (now.size, now.channels, now.classes) {
+        let reason = "it was measured on other images; give the same --size, --channels and --classes";
+        return Err(AppError::Conflict { first: "the record", second: "this bench", reason });
+    }
+    let mut rows = vec![["", "then", "now", "times as fast"].map(str::to_owned).to_vec()];
+    let before = speeds(then);
+    for (name, unit, speed) in speeds(now) {
+        if let Some((_, _, old)) = before.iter().find(|(old, ..)| *old == name) {
+            let ratio = format!("{:.2}", speed / old);
+            // A time is shown as one, though its inverse is compared.
+            let shown = |speed: f64| if unit == "ms" { 1e3 / speed } else { speed };
+            let cell = |speed: f64| format!("{:.1} {unit}", shown(speed));
+            rows.push(vec![name, cell(*old), cell(speed), ratio]);
+        }
+    }
+    Ok(rows)
+}
+
+/// Everything of which more is better: name, unit, figure; for times their inverse, per second.
+fn speeds(figures: &BenchFigures) -> Vec<(String, &'static str, f64)> {
+    let machine = &figures.machine;
+    let mut speeds = vec![
+        ("peak".to_owned(), "GFLOP/s", machine.peak_gflops),
+        ("copy".to_owned(), "GB/s", machine.copy_gb_per_s),
+    ];
+    for (mode, rates) in
+        [(Mode::Train, &figures.train_images_per_s), (Mode::Infer, &figures.infer_images_per_s)]
+    {
+        speeds.extend(rates.iter().map(|(batch, rate)| (format!("{mode} {batch}"), "images/s", *rate)));
+    }
+    for layer in &figures.conv_layers {
+        let passes = layer.passes();
+        speeds.extend(passes.map(|(pass, found)| (format!("{} {pass}", layer.name), "ms", 1e3 / found.ms)));
+    }
+    speeds
+}
