@@ -16,6 +16,10 @@ use crate::lanes::{LANES, load_short, store_short};
 use crate::scratch::with_scratch;
 use crate::tasks::TASK_ROWS;
 
+/// Rows that are taken together: a sum per channel, or a factor, is then read once for all of them. Few enough that
+/// they are as many streams as the processor follows.
+const ROWS: usize = 8;
+
 /// What follows the normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -75,17 +79,24 @@ pub fn batch_norm_statistics(x: &[f32], eps: f32, running: &mut Running, batch: 
             let (mean, squares) = partial.split_at_mut(c);
             mean.fill(0.0);
             squares.fill(0.0);
-            for row in x.chunks_exact(c) {
+            for rows in x.chunks(ROWS * c) {
                 for at in (0..c).step_by(LANES) {
-                    store_short(load_short(&mean[at..]) + load_short(&row[at..]), &mut mean[at..]);
+                    let mut sum = load_short(&mean[at..]);
+                    for row in rows.chunks_exact(c) {
+                        sum += load_short(&row[at..]);
+                    }
+                    store_short(sum, &mut mean[at..]);
                 }
             }
             let scale = 1.0 / (x.len() / c) as f32;
             mean.iter_mut().for_each(|sum| *sum *= scale);
-            for row in x.chunks_exact(c) {
+            for rows in x.chunks(ROWS * c) {
                 for at in (0..c).step_by(LANES) {
-                    let deviation = load_short(&row[at..]) - load_short(&mean[at..]);
-                    let sum = deviation.mul_add(deviation, load_short(&squares[at..]));
+                    let (mean, mut sum) = (load_short(&mean[at..]), load_short(&squares[at..]));
+                    for row in rows.chunks_exact(c) {
+                        let deviation = load_short(&row[at..]) - mean;
+                        sum = deviation.mul_add(deviation, sum);
+                    }
                     store_short(sum, &mut squares[at..]);
                 }
             }
@@ -215,36 +226,43 @@ pub fn batch_norm_backward(
         scale_and_shift(batch, affine, (scale, shift));
         let (scale, shift, mean) = (&*scale, &*shift, &batch.mean[..]);
         let floor = f32x16::splat(activation.floor());
-        // What of the gradient of a vector of channels from `at` on passes the activation.
-        let pass = |grad: f32x16, x: f32x16, at: usize| {
-            let normal = x.mul_add(load_short(&scale[at..]), load_short(&shift[at..]));
-            normal.simd_gt(floor) & grad
+        // What of the gradient of a vector of channels passes the activation.
+        let pass = |grad: f32x16, x: f32x16, scale: f32x16, shift: f32x16| {
+            x.mul_add(scale, shift).simd_gt(floor) & grad
         };
 
         let tasks = partial.par_chunks_exact_mut(2 * c).zip(grad_y.par_chunks(task_len));
         tasks.zip(x.par_chunks(task_len)).for_each(|((partial, grad_y), x)| {
             partial.fill(0.0);
             let (sum_g, sum_gx) = partial.split_at_mut(c);
-            for (grad_y, x) in grad_y.chunks_exact(c).zip(x.chunks_exact(c)) {
+            for (grad_y, x) in grad_y.chunks(ROWS * c).zip(x.chunks(ROWS * c)) {
                 for at in (0..c).step_by(LANES) {
-                    let x = load_short(&x[at..]);
-                    let g = pass(load_short(&grad_y[at..]), x, at);
-                    store_short(load_short(&sum_g[at..]) + g, &mut sum_g[at..]);
-                    let deviation = x - load_short(&mean[at..]);
-                    store_short(g.mul_add(deviation, load_short(&sum_gx[at..])), &mut sum_gx[at..]);
+                    let [scale, shift, mean] = [scale, shift, mean].map(|of| load_short(&of[at..]));
+                    let (mut g_total, mut gx_total) = (load_short(&sum_g[at..]), load_short(&sum_gx[at..]));
+                    for (grad_y, x) in grad_y.chunks_exact(c).zip(x.chunks_exact(c)) {
+                        let x = load_short(&x[at..]);
+                        let g = pass(load_short(&grad_y[at..]), x, scale, shift);
+                        g_total += g;
+                        gx_total = g.mul_add(x - mean, gx_total);
+                    }
+                    store_short(g_total, &mut sum_g[at..]);
+                    store_short(gx_total, &mut sum_gx[at..]);
                 }
             }
         });
         let [a, b, d] = gradient_factors(partial, x.len() / c, batch, scale, grad_affine, factors);
         grad_x.par_chunks_mut(task_len).enumerate().for_each(|(task, grad_x)| {
             let of_task = task * task_len..task * task_len + grad_x.len();
-            let rows = grad_x.chunks_exact_mut(c).zip(grad_y[of_task.clone()].chunks_exact(c));
-            for ((grad_x, grad_y), x) in rows.zip(x[of_task].chunks_exact(c)) {
+            let rows = grad_x.chunks_mut(ROWS * c).zip(grad_y[of_task.clone()].chunks(ROWS * c));
+            for ((grad_x, grad_y), x) in rows.zip(x[of_task].chunks(ROWS * c)) {
                 for at in (0..c).step_by(LANES) {
-                    let x = load_short(&x[at..]);
-                    let g = pass(load_short(&grad_y[at..]), x, at);
-                    let rest = x.mul_add(load_short(&b[at..]), load_short(&d[at..]));
-                    store_short(g.mul_add(load_short(&a[at..]), rest), &mut grad_x[at..]);
+                    let [scale, shift, a, b, d] = [scale, shift, a, b, d].map(|of| load_short(&of[at..]));
+                    let rows = grad_x.chunks_exact_mut(c).zip(grad_y.chunks_exact(c)).zip(x.chunks_exact(c));
+                    for ((grad_x, grad_y), x) in rows {
+                        let x = load_short(&x[at..]);
+                        let g = pass(load_short(&grad_y[at..]), x, scale, shift);
+                        store_short(g.mul_add(a, x.mul_add(b, d)), &mut grad_x[at..]);
+                    }
                 }
             }
         });
