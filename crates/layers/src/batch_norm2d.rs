@@ -83,24 +83,16 @@ impl BatchNorm2d {
         scale_and_shift(&self.statistics, (&self.gamma.value, &self.beta.value), (scale, shift));
     }
 
-    /// Takes the gradient of `y` back to `x`, `after` as in the last forward; a `skip` has the gradient of `y` itself.
-    pub(crate) fn backward(&mut self, x: &Array4<f32>, is_pooled: bool, grad_y: &[f32], grad_x: &mut [f32]) {
+    /// Turns `x` into its gradient, `after` as in the last forward; a `skip` has the gradient of `y` itself.
+    pub(crate) fn backward(&mut self, x: &mut Array4<f32>, is_pooled: bool, grad_y: &[f32]) {
         let affine = (&self.gamma.value[..], &self.beta.value[..]);
         let grads = (&mut self.gamma.grad[..], &mut self.beta.grad[..]);
         if is_pooled {
             let geometry = pool_geometry(x);
-            batch_norm_max_pool_backward(
-                &geometry,
-                slice(x),
-                &self.statistics,
-                affine,
-                grad_y,
-                grads,
-                grad_x,
-            );
+            batch_norm_max_pool_backward(&geometry, slice_mut(x), &self.statistics, affine, grad_y, grads);
         } else {
             let relu = Activation::Relu;
-            batch_norm_backward(slice(x), &self.statistics, affine, relu, grad_y, grads, grad_x);
+            batch_norm_backward(slice_mut(x), &self.statistics, affine, relu, grad_y, grads);
         }
     }
 

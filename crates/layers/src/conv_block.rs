@@ -6,7 +6,6 @@ use roentgen_tensor::batch_norm::Activation;
 use roentgen_tensor::batch_norm_max_pool::{MaxPool2dGeometry, max_pool2d};
 use roentgen_tensor::conv2d::ConvChoice;
 use roentgen_tensor::parameter::{Buffer, Parameter};
-use roentgen_tensor::scratch::with_scratch;
 
 use crate::activation::{resize, slice, slice_mut};
 use crate::batch_norm2d::{After, BatchNorm2d};
@@ -22,7 +21,7 @@ pub struct ConvBlock {
     conv: Conv2d,
     norm: BatchNorm2d,
     is_pooled: bool,
-    /// The convolution's output.
+    /// The convolution's output; after backward, its gradient.
     conv_y: Array4<f32>,
     /// In evaluation, batch norm as a factor and a term per channel.
     scale: Vec<f32>,
@@ -101,10 +100,8 @@ impl ConvBlock {
         grad_y: &Array4<f32>,
         grad_x: Option<&mut Array4<f32>>,
     ) {
-        with_scratch(self.conv_y.len(), |grad_conv_y| {
-            self.norm.backward(&self.conv_y, self.is_pooled, slice(grad_y), grad_conv_y);
-            self.conv.backward(x, grad_conv_y, grad_x);
-        });
+        self.norm.backward(&mut self.conv_y, self.is_pooled, slice(grad_y));
+        self.conv.backward(x, slice(&self.conv_y), grad_x);
     }
 }
 

@@ -103,12 +103,12 @@ fn hand_made_block(x: &Array4<f32>, up: &[f32], weights: &[Parameter]) -> HandMa
     let mut y = vec![f32::NAN; conv.len()];
     batch_norm_forward(&conv, &statistics, (gamma, beta), Activation::Relu, None, &mut y);
 
-    let mut grad = vec![f32::NAN; conv.len()];
     // That of the bias stays zero: batch norm takes the bias away.
     let mut grads = [0, 1, 2, 3].map(|i| vec![0.0; weights[i].value.len()]);
     let [grad_weight, _, grad_gamma, grad_beta] = &mut grads;
     let grad_affine = (&mut grad_gamma[..], &mut grad_beta[..]);
-    batch_norm_backward(&conv, &statistics, (gamma, beta), Activation::Relu, up, grad_affine, &mut grad);
+    let mut grad = conv;
+    batch_norm_backward(&mut grad, &statistics, (gamma, beta), Activation::Relu, up, grad_affine);
     conv2d_backward_weight(&g, slice(x), &grad, grad_weight);
     let mut grad_x = vec![f32::NAN; x.len()];
     conv2d_backward_input(&g, &grad, weight, &mut grad_x);

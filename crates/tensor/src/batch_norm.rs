@@ -191,7 +191,9 @@ pub fn batch_norm_forward(
     });
 }
 
-/// Takes the gradient of `y` back to `x`, and sets those of `gamma` and `beta`; training only.
+/// Turns `x` into its gradient, given that of `y`, and sets those of `gamma` and `beta`; training only.
+///
+/// In place, for nobody needs `x` any more, and memory that is written afresh costs twice what is written over does.
 ///
 /// ```text
 /// g      = grad_y, where act let its argument pass
@@ -201,21 +203,20 @@ pub fn batch_norm_forward(
 /// ```
 ///
 /// # Shapes
-/// `x`, `grad_y`, `grad_x`: `(rows, c)`; `gamma`, `beta` and their gradients: `(c)`.
+/// `x`, `grad_y`: `(rows, c)`; `gamma`, `beta` and their gradients: `(c)`.
 ///
 /// # Panics
 /// If the lengths do not fit each other.
 pub fn batch_norm_backward(
-    x: &[f32],
+    x: &mut [f32],
     batch: &ChannelStatistics,
     affine: (&[f32], &[f32]),
     activation: Activation,
     grad_y: &[f32],
     grad_affine: (&mut [f32], &mut [f32]),
-    grad_x: &mut [f32],
 ) {
     let c = affine.0.len();
-    assert!(x.len() == grad_y.len() && x.len() == grad_x.len(), "batch_norm: gradients are like x");
+    assert_eq!(x.len(), grad_y.len(), "batch_norm: the gradient is like x");
     assert_eq!(x.len() % c, 0, "batch_norm: whole rows of {c}");
     let task_len = TASK_ROWS * c;
     let n_tasks = x.len().div_ceil(task_len);
@@ -251,17 +252,14 @@ pub fn batch_norm_backward(
             }
         });
         let [a, b, d] = gradient_factors(partial, x.len() / c, batch, scale, grad_affine, factors);
-        grad_x.par_chunks_mut(task_len).enumerate().for_each(|(task, grad_x)| {
-            let of_task = task * task_len..task * task_len + grad_x.len();
-            let rows = grad_x.chunks_mut(ROWS * c).zip(grad_y[of_task.clone()].chunks(ROWS * c));
-            for ((grad_x, grad_y), x) in rows.zip(x[of_task].chunks(ROWS * c)) {
+        x.par_chunks_mut(task_len).zip(grad_y.par_chunks(task_len)).for_each(|(x, grad_y)| {
+            for (x, grad_y) in x.chunks_mut(ROWS * c).zip(grad_y.chunks(ROWS * c)) {
                 for at in (0..c).step_by(LANES) {
                     let [scale, shift, a, b, d] = [scale, shift, a, b, d].map(|of| load_short(&of[at..]));
-                    let rows = grad_x.chunks_exact_mut(c).zip(grad_y.chunks_exact(c)).zip(x.chunks_exact(c));
-                    for ((grad_x, grad_y), x) in rows {
-                        let x = load_short(&x[at..]);
-                        let g = pass(load_short(&grad_y[at..]), x, scale, shift);
-                        store_short(g.mul_add(a, x.mul_add(b, d)), &mut grad_x[at..]);
+                    for (x, grad_y) in x.chunks_exact_mut(c).zip(grad_y.chunks_exact(c)) {
+                        let value = load_short(&x[at..]);
+                        let g = pass(load_short(&grad_y[at..]), value, scale, shift);
+                        store_short(g.mul_add(a, value.mul_add(b, d)), &mut x[at..]);
                     }
                 }
             }

@@ -162,27 +162,25 @@ pub fn max_pool2d(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) {
     });
 }
 
-/// Takes the gradient of `y` back to `x`, and sets those of `gamma` and `beta`; training only.
+/// Turns `x` into its gradient, given that of `y`, and sets those of `gamma` and `beta`; training only.
 ///
 /// As [`crate::batch_norm::batch_norm_backward`], with `g` the gradient of the window for the first of its largest
 /// values, if that is positive, and 0 for every other pixel.
 ///
 /// # Shapes
-/// `x`, `grad_x`: `(n, h, w, c)`; `grad_y`: `(n, h / 2, w / 2, c)`; `gamma`, `beta` and their gradients: `(c)`.
+/// `x`: `(n, h, w, c)`; `grad_y`: `(n, h / 2, w / 2, c)`; `gamma`, `beta` and their gradients: `(c)`.
 ///
 /// # Panics
 /// If a length does not fit the geometry.
 pub fn batch_norm_max_pool_backward(
     g: &MaxPool2dGeometry,
-    x: &[f32],
+    x: &mut [f32],
     batch: &ChannelStatistics,
     affine: (&[f32], &[f32]),
     grad_y: &[f32],
     grad_affine: (&mut [f32], &mut [f32]),
-    grad_x: &mut [f32],
 ) {
     g.check(x, grad_y);
-    g.check(grad_x, grad_y);
     let c = g.c;
     with_scratch(5 * c + g.n * 2 * c, |scratch| {
         let (per_channel, partial) = scratch.split_at_mut(5 * c);
@@ -213,31 +211,31 @@ pub fn batch_norm_max_pool_backward(
         });
         let factors = gradient_factors(partial, g.n * g.h * g.w, batch, scale, grad_affine, factors);
         let [a, b, d] = factors.map(|factor| &factor[..c]);
-        let images = grad_x.par_chunks_exact_mut(g.image()).zip(grad_y.par_chunks_exact(g.image_out()));
-        images.zip(x.par_chunks_exact(g.image())).for_each(|((grad_x, grad_y), x)| {
-            for (out, pixels) in g.windows() {
-                let grad_y = &grad_y[out..][..c];
-                let x = pixels.map(|pixel| &x[pixel..][..c]);
-                let (top, bottom) = grad_x[pixels[0]..].split_at_mut(pixels[2] - pixels[0]);
-                let ((g0, g1), (g2, g3)) = (top[..2 * c].split_at_mut(c), bottom[..2 * c].split_at_mut(c));
-                for at in (0..c).step_by(LANES) {
-                    let x = load_window(x, at);
-                    let (scale, shift) = (load_short(&scale[at..]), load_short(&shift[at..]));
-                    let shares = shares(x.map(|x| x.mul_add(scale, shift)), load_short(&grad_y[at..]));
-                    let (a, b, d) = (load_short(&a[at..]), load_short(&b[at..]), load_short(&d[at..]));
-                    let grads: [f32x16; 4] =
-                        std::array::from_fn(|k| shares[k].mul_add(a, x[k].mul_add(b, d)));
-                    for (grad, out) in grads.into_iter().zip([&mut *g0, &mut *g1, &mut *g2, &mut *g3]) {
-                        store_short(grad, &mut out[at..]);
+        x.par_chunks_exact_mut(g.image()).zip(grad_y.par_chunks_exact(g.image_out())).for_each(
+            |(x, grad_y)| {
+                for (out, pixels) in g.windows() {
+                    let grad_y = &grad_y[out..][..c];
+                    let (top, bottom) = x[pixels[0]..].split_at_mut(pixels[2] - pixels[0]);
+                    let ((x0, x1), (x2, x3)) =
+                        (top[..2 * c].split_at_mut(c), bottom[..2 * c].split_at_mut(c));
+                    for at in (0..c).step_by(LANES) {
+                        let x = load_window([&*x0, &*x1, &*x2, &*x3], at);
+                        let (scale, shift) = (load_short(&scale[at..]), load_short(&shift[at..]));
+                        let shares = shares(x.map(|x| x.mul_add(scale, shift)), load_short(&grad_y[at..]));
+                        let (a, b, d) = (load_short(&a[at..]), load_short(&b[at..]), load_short(&d[at..]));
+                        let grads: [f32x16; 4] =
+                            std::array::from_fn(|k| shares[k].mul_add(a, x[k].mul_add(b, d)));
+                        for (grad, x) in grads.into_iter().zip([&mut *x0, &mut *x1, &mut *x2, &mut *x3]) {
+                            store_short(grad, &mut x[at..]);
+                        }
                     }
                 }
-            }
-            for pixel in g.left_out() {
-                let (grad_x, x) = (&mut grad_x[pixel..][..c], &x[pixel..][..c]);
-                for (((grad_x, x), b), d) in grad_x.iter_mut().zip(x).zip(b).zip(d) {
-                    *grad_x = x.mul_add(*b, *d);
+                for pixel in g.left_out() {
+                    for ((x, b), d) in x[pixel..][..c].iter_mut().zip(b).zip(d) {
+                        *x = x.mul_add(*b, *d);
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }

@@ -66,10 +66,9 @@ fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64, activation: A
     let tolerance = 2e-6 * spread * f64::from(1.0 + offset.abs());
     assert_close(&y, &expected, tolerance, "y");
 
-    let (mut grad, mut grad_gamma, mut grad_beta) =
-        (vec![f32::NAN; x.len()], vec![f32::NAN; c], vec![f32::NAN; c]);
+    let (mut grad, mut grad_gamma, mut grad_beta) = (x.clone(), vec![f32::NAN; c], vec![f32::NAN; c]);
     let sums = (&mut grad_gamma[..], &mut grad_beta[..]);
-    batch_norm_backward(&x, &batch, affine, activation, &upstream, sums, &mut grad);
+    batch_norm_backward(&mut grad, &batch, affine, activation, &upstream, sums);
     let passed = match activation {
         Activation::Identity => wide(&upstream),
         Activation::Relu => reference::relu_backward(&wide(&y), &wide(&upstream)),
@@ -118,9 +117,9 @@ proptest! {
         let grad_normal = reference::relu_backward(&active, &grad_active);
         let (grad_x, grad_gamma, grad_beta) =
             reference::batch_norm_backward(&wide(&x), &wide(&gamma), f64::from(EPS), &grad_normal);
-        let (mut fast_x, mut fast_gamma, mut fast_beta) = (vec![f32::NAN; x.len()], vec![f32::NAN; c], vec![f32::NAN; c]);
+        let (mut fast_x, mut fast_gamma, mut fast_beta) = (x.clone(), vec![f32::NAN; c], vec![f32::NAN; c]);
         let sums = (&mut fast_gamma[..], &mut fast_beta[..]);
-        batch_norm_max_pool_backward(&g, &x, &batch, (&gamma, &beta), &upstream, sums, &mut fast_x);
+        batch_norm_max_pool_backward(&g, &mut fast_x, &batch, (&gamma, &beta), &upstream, sums);
         let tolerance = tolerance * spread * ((n * h * w) as f64).sqrt();
         assert_close(&fast_x, &grad_x, tolerance, "grad_x");
         assert_close(&fast_gamma, &grad_gamma, tolerance, "grad_gamma");
