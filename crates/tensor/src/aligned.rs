@@ -15,7 +15,8 @@ impl Aligned {
     /// Gives the buffer `len` numbers, what they hold unspecified.
     pub(crate) fn resize(&mut self, len: usize) -> &mut [f32] {
         if self.vectors.len() * LANES < len {
-            self.vectors.resize(len.div_ceil(LANES), f32x16::ZERO);
+            // Zeros straight from the system are written by nobody before the threads that use them.
+            self.vectors = bytemuck::zeroed_vec(len.div_ceil(LANES));
         }
         self.len = len;
         &mut bytemuck::cast_slice_mut(&mut self.vectors)[..len]
