@@ -133,10 +133,7 @@ pub(super) fn sandwich<K: Constant<R, C>, const R: usize, const C: usize>(
     load: impl Fn(usize) -> [f32x16; C],
     mut store: impl FnMut(usize, usize, f32x16),
 ) {
-    let mut rows = [[f32x16::ZERO; R]; C];
-    for (i, row) in rows.iter_mut().enumerate() {
-        *row = apply::<K, R, C>(&load(i));
-    }
+    let rows: [[f32x16; R]; C] = std::array::from_fn(|i| apply::<K, R, C>(&load(i)));
     // Not `rows.map`, which copies the rows first.
     #[expect(clippy::needless_range_loop, reason = "a column has no iterator")]
     for j in 0..R {
