@@ -140,6 +140,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
         out: &mut [f32],
     ) {
         let Conv2dGeometry { h, w, .. } = self.g;
+        let mut between = [[f32x16::ZERO; T]; S];
         for channel in channels.clone().step_by(LANES) {
             for (row, tile) in tiles.clone().enumerate() {
                 let (n, top, left) = self.place(tile);
@@ -157,7 +158,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                 let put = |i: usize, j: usize, vector| {
                     store(vector, &mut out[(i * T + j) * layout.part + at..]);
                 };
-                sandwich::<K, T, S>(line, put);
+                sandwich::<K, T, S>(&mut between, line, put);
             }
         }
     }

@@ -18,7 +18,7 @@ use wide::f32x16;
 
 use super::filter::{gather_panel, panel_len, transform_filter, transform_panel_row, transformed_len};
 use super::matrices::{Output, TileMatrices};
-use super::transform::sandwich;
+use super::transform::{Between, sandwich};
 use super::{Layout, Tiling};
 use crate::conv2d::epilogue::Epilogue;
 use crate::conv2d::{Conv2dGeometry, Filter};
@@ -74,6 +74,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
             let tiles = images.start * self.per_image..images.end * self.per_image;
             with_scratch(v_layout.len + product_layout.len, |scratch| {
                 let (v, product) = scratch.split_at_mut(v_layout.len);
+                let mut between = [[f32x16::ZERO; M]; T];
                 for start in tiles.clone().step_by(rows) {
                     let block = start..(start + rows).min(tiles.end);
                     self.transform_input(x, block.clone(), v_layout, v);
@@ -85,7 +86,13 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                             for o in (panel * NR..c_out.min((panel + 1) * NR)).step_by(LANES) {
                                 let sums = &product[row * NR + o % NR..];
                                 let pixels = Pixels { top, left, stride: c_out, values: &mut image[o..] };
-                                self.transform_output(sums, product_layout.part, epilogue.vector(o), pixels);
+                                self.transform_output(
+                                    sums,
+                                    product_layout.part,
+                                    epilogue.vector(o),
+                                    &mut between,
+                                    pixels,
+                                );
                             }
                         }
                     }
@@ -124,6 +131,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                 with_scratch(panel_len(&self.g) + row_len + product_layout.len, |scratch| {
                     let (taps, scratch) = scratch.split_at_mut(panel_len(&self.g));
                     let (own, product) = scratch.split_at_mut(row_len);
+                    let mut between = [[f32x16::ZERO; M]; T];
                     if !matches!(filter, Filter::Prepared(_)) {
                         gather_panel(&self.g, filter, panel, taps);
                     }
@@ -156,7 +164,13 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                         for o in (panel * NR..c_out.min((panel + 1) * NR)).step_by(LANES) {
                             let sums = &product[tile * NR + o % NR..];
                             let pixels = Pixels { top, left, stride: NR, values: &mut image[o % NR..] };
-                            self.transform_output(sums, product_layout.part, epilogue.vector(o), pixels);
+                            self.transform_output(
+                                sums,
+                                product_layout.part,
+                                epilogue.vector(o),
+                                &mut between,
+                                pixels,
+                            );
                         }
                     }
                 });
@@ -190,6 +204,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
         product: &[f32],
         part: usize,
         epilogue: impl Fn(f32x16) -> f32x16,
+        between: &mut Between<M, T>,
         pixels: Pixels,
     ) {
         let Conv2dGeometry { h, w, .. } = self.g;
@@ -200,7 +215,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                 store(epilogue(sum), &mut values[((top + i) * w + left + j) * stride..]);
             }
         };
-        sandwich::<Output<W, M>, M, T>(line, put);
+        sandwich::<Output<W, M>, M, T>(between, line, put);
     }
 }
 
@@ -224,7 +239,11 @@ fn interleave(panels: &[f32], panel_len: usize, c_out: usize, y: &mut [f32]) {
         for (i, y) in y.chunks_exact_mut(c_out).enumerate() {
             let pixel = task * INTERLEAVE_PIXELS + i;
             for (y, panel) in y.chunks_mut(NR).zip(panels.chunks_exact(panel_len)) {
-                y.copy_from_slice(&panel[pixel * NR..][..y.len()]);
+                let row: &[f32; NR] = panel[pixel * NR..].first_chunk().expect("a row of every panel");
+                match y.first_chunk_mut::<NR>() {
+                    Some(whole) => *whole = *row,
+                    None => y.copy_from_slice(&row[..y.len()]),
+                }
             }
         }
     });

@@ -46,8 +46,11 @@ pub(super) fn gather_panel(g: &Conv2dGeometry, filter: Filter, panel: usize, tap
     }
     match filter {
         Filter::Plain(weight) => {
-            for (row, source) in taps.chunks_exact_mut(NR).zip(weight.chunks_exact(c_out)) {
-                row[..valid].copy_from_slice(&source[first..first + valid]);
+            for (row, source) in taps.as_chunks_mut::<NR>().0.iter_mut().zip(weight.chunks_exact(c_out)) {
+                match source[first..].first_chunk::<NR>() {
+                    Some(whole) => *row = *whole,
+                    None => row[..valid].copy_from_slice(&source[first..]),
+                }
             }
         }
         Filter::Reversed(weight) => {

@@ -127,13 +127,19 @@ pub(super) fn apply<K: Constant<R, C>, const R: usize, const C: usize>(x: &[f32x
     out
 }
 
+/// What [`sandwich`] keeps in between; made once for many of them, for clearing it takes as long as a transform.
+pub(super) type Between<const R: usize, const C: usize> = [[f32x16; R]; C];
+
 /// `K * x * K^T`: rows of `x` come from `load`, elements of the result go to `store(i, j, _)`.
 #[inline(always)]
 pub(super) fn sandwich<K: Constant<R, C>, const R: usize, const C: usize>(
+    rows: &mut Between<R, C>,
     load: impl Fn(usize) -> [f32x16; C],
     mut store: impl FnMut(usize, usize, f32x16),
 ) {
-    let rows: [[f32x16; R]; C] = std::array::from_fn(|i| apply::<K, R, C>(&load(i)));
+    for (i, row) in rows.iter_mut().enumerate() {
+        *row = apply::<K, R, C>(&load(i));
+    }
     // Not `rows.map`, which copies the rows first.
     #[expect(clippy::needless_range_loop, reason = "a column has no iterator")]
     for j in 0..R {

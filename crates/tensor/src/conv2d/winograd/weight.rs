@@ -14,6 +14,7 @@
 //! changes who forms a sum, but not the order in it.
 
 use rayon::prelude::*;
+use wide::f32x16;
 
 use super::matrices::{FilterGrad, TileMatrices};
 use super::transform::sandwich;
@@ -103,12 +104,13 @@ fn transform_filter_grad<W: TileMatrices<T, M>, const T: usize, const M: usize>(
     grad_u: &[f32],
     grad: &mut [f32],
 ) {
+    let mut between = [[f32x16::ZERO; KERNEL]; T];
     for (c, grad) in grad.chunks_exact_mut(TAPS * NR).enumerate() {
         for v in (0..NR).step_by(LANES) {
             let line =
                 |i: usize| std::array::from_fn(|j| load(&grad_u[(i * T + j) * SUMS_PART + c * NR + v..]));
             let put = |i: usize, j: usize, sum| store(sum, &mut grad[(i * KERNEL + j) * NR + v..]);
-            sandwich::<FilterGrad<W, M>, KERNEL, T>(line, put);
+            sandwich::<FilterGrad<W, M>, KERNEL, T>(&mut between, line, put);
         }
     }
 }
