@@ -11,7 +11,7 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 /// On one thread, where no race decides which thread's scratch memory grows when.
 #[test]
-fn a_training_step_allocates_nothing_of_the_size_of_an_activation() {
+fn a_training_step_allocates_nothing_once_two_have_been_taken() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| {
         let (n, size) = (16, 24);
@@ -33,9 +33,7 @@ fn a_training_step_allocates_nothing_of_the_size_of_an_activation() {
             allocated.push(dhat::HeapStats::get().total_bytes - before);
         }
         drop(profiler);
-        // The smallest activation between two layers: 16 images of 3 x 3 pixels and 128 channels.
-        let smallest = (n * 3 * 3 * 128 * size_of::<f32>()) as u64;
-        assert!(allocated[0] > smallest, "the first step makes the memory: {allocated:?}");
-        assert!(allocated[2..].iter().all(|bytes| *bytes < smallest / 16), "{allocated:?}");
+        assert!(allocated[0] > 0, "the first step makes the memory: {allocated:?}");
+        assert_eq!(allocated[2..], [0; 4], "bytes of each step: {allocated:?}");
     });
 }
