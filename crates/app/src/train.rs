@@ -31,6 +31,8 @@ struct Metrics {
     test: Option<PartMetrics>,
     train_images_per_s: f64,
     train_seconds: f64,
+    /// Share of the training steps spent on making their batches.
+    data_share: f64,
     epochs: usize,
     best_epoch: usize,
     n_parameters: usize,
@@ -196,6 +198,7 @@ struct Outcome {
     best_val: Option<Evaluation>,
     train_seconds: f64,
     images_per_s: f64,
+    data_share: f64,
 }
 
 impl Run<'_> {
@@ -205,7 +208,7 @@ impl Run<'_> {
         let (n_train, n_classes) = (data.train.len(), data.class_names.len());
         let epochs = config.epochs(n_train);
         let start = Instant::now();
-        let mut step_seconds = 0.0;
+        let (mut step_seconds, mut data_seconds) = (0.0, 0.0);
         let (mut best_epoch, mut best) = (BestEpoch::default(), None);
         let bar = screen.bar(trainer.n_steps());
         screen.line(&screen.bold(&epoch_heading(screen.width())));
@@ -215,6 +218,7 @@ impl Run<'_> {
             let trained = trainer.train_epoch(&data.train, epoch, &mut show);
             let trained = trained.map_err(|divergence| divergence.into_error(config))?;
             step_seconds += trained.seconds;
+            data_seconds += trained.data_seconds;
 
             card.epoch = epoch + 1;
             let val = (!data.val.is_empty()).then(|| {
@@ -239,7 +243,8 @@ impl Run<'_> {
         bar.finish_and_clear();
         let (best_epoch, best_val) = best.expect("a run has at least one epoch");
         let images_per_s = (epochs * n_train) as f64 / step_seconds;
-        Ok(Outcome { best_epoch, best_val, train_seconds: start.elapsed().as_secs_f64(), images_per_s })
+        let (train_seconds, data_share) = (start.elapsed().as_secs_f64(), data_seconds / step_seconds);
+        Ok(Outcome { best_epoch, best_val, train_seconds, images_per_s, data_share })
     }
 
     /// One line per epoch, in the log and on the screen.
@@ -283,6 +288,7 @@ impl Run<'_> {
             test,
             train_images_per_s: outcome.images_per_s,
             train_seconds: outcome.train_seconds,
+            data_share: outcome.data_share,
             epochs: self.config.epochs(self.data.train.len()),
             best_epoch: outcome.best_epoch,
             n_parameters: architecture.n_parameters(),

@@ -1,6 +1,6 @@
 //! One pass over the training images: the recipe, step by step.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ndarray::Array4;
 use roentgen_data::{Augment, ImageSet, Normalization, View, batch_ranges, epoch_order, fill_batch};
@@ -51,6 +51,8 @@ pub struct EpochReport {
     pub lr: f64,
     /// Seconds that it took.
     pub seconds: f64,
+    /// Seconds of them spent on making batches.
+    pub data_seconds: f64,
 }
 
 impl Trainer {
@@ -114,11 +116,14 @@ impl Trainer {
     ) -> Result<EpochReport, Divergence> {
         let start = Instant::now();
         let (mut loss_sum, mut n_right_sum, mut lr) = (0.0, 0, 0.0);
+        let mut data_time = Duration::ZERO;
         epoch_order(set.len(), self.seed, epoch as u64, &mut self.order);
         for (batch_idx, range) in batch_ranges(set.len(), self.batch).enumerate() {
             let n_images = range.len();
+            let data_start = Instant::now();
             let view = View::Train { seed: self.seed, epoch: epoch as u64, augment: &self.augment };
             fill_batch(set, &self.order[range], view, &self.normalization, &mut self.x, &mut self.labels);
+            data_time += data_start.elapsed();
 
             let rates = self.schedule.at(self.step);
             let pass = Pass::Train { seed: self.seed, step: self.step as u64 };
@@ -134,8 +139,8 @@ impl Trainer {
             on_step(StepReport { step: self.step, loss, lr, n_images });
         }
         let n = set.len() as f64;
-        let seconds = start.elapsed().as_secs_f64();
-        Ok(EpochReport { loss: loss_sum / n, accuracy: n_right_sum as f64 / n, lr, seconds })
+        let (seconds, data_seconds) = (start.elapsed().as_secs_f64(), data_time.as_secs_f64());
+        Ok(EpochReport { loss: loss_sum / n, accuracy: n_right_sum as f64 / n, lr, seconds, data_seconds })
     }
 }
 

@@ -62,7 +62,7 @@ fn train_leaves_a_whole_run_and_evaluate_gives_its_figures_again() {
     let run = folder.path().join("run");
 
     let metrics: Value = serde_json::from_slice(&fs::read(run.join("metrics.json")).unwrap()).unwrap();
-    for key in ["train_images_per_s", "train_seconds", "epochs", "seed", "threads"] {
+    for key in ["train_images_per_s", "train_seconds", "data_share", "epochs", "seed", "threads"] {
         assert!(metrics[key].is_number(), "{key} in {metrics}");
     }
     for part in ["val", "test"] {
@@ -251,12 +251,41 @@ fn a_file_that_is_no_model_is_refused() {
 }
 
 #[test]
+fn a_bench_measures_what_the_filter_names_and_nothing_else() {
+    let folder = TempDir::new().unwrap();
+    let args = ["bench", "--filter", "infer:1", "--size", "8", "--threads", "1", "--json", "--quiet"];
+    let output = roentgen(&args, folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for key in ["peak_gflops", "copy_gb_per_s", "threads"] {
+        assert!(figures[key].as_f64().unwrap() > 0.0, "{key} in {figures}");
+    }
+    assert!(!figures["cpu"].as_str().unwrap().is_empty());
+    let infer = figures["infer_images_per_s"].as_object().unwrap();
+    assert_eq!(infer.keys().collect::<Vec<_>>(), ["1", "128"], "names that have infer:1 in them");
+    let latency = &figures["batch1_latency_ms"];
+    assert!(latency["p50"].as_f64().unwrap() <= latency["p99"].as_f64().unwrap(), "{latency}");
+    assert!(figures["train_images_per_s"].as_object().unwrap().is_empty());
+    assert!(figures["conv_layers"].as_array().unwrap().is_empty());
+
+    refuses(&["bench", "--filter", "conv9"], 2, &["conv9", "conv1", "train:128"], folder.path());
+    fs::write(folder.path().join("record.json"), "{}").unwrap();
+    refuses(&["bench", "--compare", "record.json"], 2, &["record.json", "--save"], folder.path());
+    refuses(
+        &["bench", "--torch", "/nowhere/python", "--filter", "infer:1", "--size", "8"],
+        1,
+        &["/nowhere/python"],
+        folder.path(),
+    );
+}
+
+#[test]
 fn help_teaches_each_command() {
     let folder = TempDir::new().unwrap();
     for (command, words) in [
         ("train", ["--data", "--max-lr", "--class-weights", "Examples"]),
         ("evaluate", ["--model", "--data", "--json", "Examples"]),
-        ("bench", ["--size", "--channels", "--threads", "--json"]),
+        ("bench", ["--torch", "--compare", "--profile", "Examples"]),
     ] {
         let output = roentgen(&[command, "--help"], folder.path());
         let shown = text(&output.stdout);

@@ -83,3 +83,54 @@ fn speeds(figures: &BenchFigures) -> Vec<(String, &'static str, f64)> {
     }
     speeds
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = r#"{
+        "cpu": "a CPU", "threads": 2, "vectors": "wide", "peak_gflops": 500.0, "copy_gb_per_s": 30.0,
+        "commit": "0123456789", "size": 24, "channels": 1, "classes": 3,
+        "train_images_per_s": {"32": 100.0, "128": 200.0}, "infer_images_per_s": {},
+        "batch1_latency_ms": null, "peak_rss_mib": 400.0, "first_step_s": 0.5,
+        "conv_layers": [{"name": "conv1", "c_in": 1, "c_out": 64, "h": 24, "w": 24, "batch": 128,
+            "algorithm": "im2col", "forward": {"ms": 2.0, "gflops": 40.0, "share_of_peak": 0.1},
+            "backward_input": null, "backward_weight": {"ms": 3.0, "gflops": 20.0, "share_of_peak": 0.05}}]
+    }"#;
+
+    fn record() -> BenchFigures {
+        serde_json::from_str(RECORD).expect("a record")
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("record.json");
+        fs::write(&path, serde_json::to_string(&record()).expect("figures")).expect("a file");
+        let again = read(&path).expect("a record");
+        assert_eq!(serde_json::to_string(&again).ok(), serde_json::to_string(&record()).ok());
+    }
+
+    #[test]
+    fn more_images_and_fewer_milliseconds_are_faster() {
+        let mut now = record();
+        now.train_images_per_s.insert(128, 300.0);
+        now.conv_layers[0].forward.ms = 1.0;
+        let rows = compare(&record(), &now).expect("the same images");
+        let ratio = |name: &str| rows.iter().find(|row| row[0] == name).map(|row| row[3].clone());
+        assert_eq!(ratio("train 32").as_deref(), Some("1.00"));
+        assert_eq!(ratio("train 128").as_deref(), Some("1.50"));
+        assert_eq!(ratio("conv1 forward").as_deref(), Some("2.00"));
+        now.size = 32;
+        assert!(compare(&record(), &now).is_err(), "other images");
+    }
+
+    #[test]
+    fn a_record_is_never_written_over() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let first = free_name(folder.path(), "day-commit");
+        fs::write(&first, "x").expect("a file");
+        let second = free_name(folder.path(), "day-commit");
+        assert!(first != second && second.ends_with("day-commit-2.json"));
+    }
+}
