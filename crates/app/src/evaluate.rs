@@ -11,7 +11,7 @@ use roentgen_layers::{LossHead, Pass, ResNet9};
 use serde::Serialize;
 
 use crate::error::AppError;
-use crate::metrics::{Confusion, PartMetrics};
+use crate::metrics::{Confusion, PartMetrics, Predictions};
 use crate::model_file::{self, ModelCard};
 use crate::screen::Screen;
 use crate::{phantom_films, report};
@@ -26,6 +26,8 @@ pub struct Evaluation {
     pub confusion: Confusion,
     /// Mean cross-entropy, without weights or smoothing.
     pub loss: f64,
+    /// What was said of each image.
+    pub predictions: Predictions,
 }
 
 /// Evaluates `model` on every image of `set`.
@@ -44,18 +46,19 @@ pub fn evaluate(
     let indices: Vec<u32> = (0..set.len() as u32).collect();
     let (mut x, mut grad_logits) = (Array4::zeros((0, 0, 0, 0)), Array4::zeros((0, 0, 0, 0)));
     let mut labels = Vec::new();
-    let mut confusion = Confusion::new(n_classes);
+    let (mut confusion, mut predictions) = (Confusion::new(n_classes), Predictions::new(n_classes));
     let mut loss = 0.0;
     for range in batch_ranges(set.len(), BATCH) {
         fill_batch(set, &indices[range], View::Center { crop }, norm, &mut x, &mut labels);
         let logits = model.forward(&x, Pass::Eval);
         for (image, &label) in logits.outer_iter().zip(&labels) {
             confusion.add(label as usize, most_likely(image.iter().copied()));
+            predictions.add(label, image.iter().copied());
         }
         let mean = head.forward_backward(logits, &labels, &mut grad_logits);
         loss += f64::from(mean) * labels.len() as f64;
     }
-    Evaluation { confusion, loss: loss / set.len() as f64 }
+    Evaluation { confusion, loss: loss / set.len() as f64, predictions }
 }
 
 /// Index of the largest logit, the first of equals.
@@ -95,10 +98,10 @@ pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
     }
     report::show_machine(screen, rayon::current_num_threads());
     screen.field("data", &source);
-    let mut evaluate_part = |set: &ImageSet| PartMetrics {
-        confusion: evaluate(&mut model, set, card.size as usize, &card.normalization, card.class_names.len())
-            .confusion,
-        class_names: card.class_names.clone(),
+    let mut evaluate_part = |set: &ImageSet| {
+        let n_classes = card.class_names.len();
+        let found = evaluate(&mut model, set, card.size as usize, &card.normalization, n_classes);
+        PartMetrics::new(card.class_names.clone(), &found.predictions, None)
     };
     let val = val.filter(|set| !set.is_empty()).map(|set| evaluate_part(&set));
     let figures = Figures { val, test: evaluate_part(&test) };

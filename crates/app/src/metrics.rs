@@ -1,107 +1,101 @@
-//! How good a model is: confusion matrix, accuracy, recall and precision.
+//! How good a model is: every figure of a part with its 95 % interval.
+//!
+//! `confusion` holds who was taken for whom, `predictions` the figures that need probabilities, `interval` the intervals.
 
-use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
+mod confusion;
+mod interval;
+mod predictions;
 
-/// How often each class was taken for each.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Confusion {
-    n_classes: usize,
-    /// `counts[truth * n_classes + predicted]`.
-    counts: Vec<u64>,
-}
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
-impl Confusion {
-    /// Nothing seen yet.
-    #[must_use]
-    pub fn new(n_classes: usize) -> Self {
-        Self { n_classes, counts: vec![0; n_classes * n_classes] }
-    }
+pub use confusion::Confusion;
+pub use interval::{Interval, RESAMPLES, bootstrap, wilson};
+pub use predictions::{Figures, Predictions, Scorer};
 
-    /// Counts one image.
-    ///
-    /// # Panics
-    /// If a class is out of range.
-    pub fn add(&mut self, truth: usize, predicted: usize) {
-        assert!(truth < self.n_classes && predicted < self.n_classes, "class {truth} or {predicted}");
-        self.counts[truth * self.n_classes + predicted] += 1;
-    }
-
-    /// How many images of class `truth` were taken for `predicted`.
-    #[must_use]
-    pub fn count(&self, truth: usize, predicted: usize) -> u64 {
-        self.counts[truth * self.n_classes + predicted]
-    }
-
-    /// Number of classes.
-    #[must_use]
-    pub fn n_classes(&self) -> usize {
-        self.n_classes
-    }
-
-    /// Number of images.
-    #[must_use]
-    pub fn n(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-
-    /// Number of images that were taken for what they are.
-    #[must_use]
-    pub fn n_right(&self) -> u64 {
-        (0..self.n_classes).map(|class| self.count(class, class)).sum()
-    }
-
-    /// Share of the images that were taken for what they are; 0 of none.
-    #[must_use]
-    pub fn accuracy(&self) -> f64 {
-        share(self.n_right(), self.n()).unwrap_or(0.0)
-    }
-
-    /// Images of `class`.
-    #[must_use]
-    pub fn n_of(&self, class: usize) -> u64 {
-        (0..self.n_classes).map(|predicted| self.count(class, predicted)).sum()
-    }
-
-    /// Share of the images of `class` that were found; none where there is no such image.
-    #[must_use]
-    pub fn recall(&self, class: usize) -> Option<f64> {
-        share(self.count(class, class), self.n_of(class))
-    }
-
-    /// Share of the images taken for `class` that are; none where nothing was taken for it.
-    #[must_use]
-    pub fn precision(&self, class: usize) -> Option<f64> {
-        let n_predicted = (0..self.n_classes).map(|truth| self.count(truth, class)).sum();
-        share(self.count(class, class), n_predicted)
-    }
-
-    /// The matrix, a row per true class.
-    #[must_use]
-    pub fn rows(&self) -> Vec<&[u64]> {
-        self.counts.chunks_exact(self.n_classes).collect()
-    }
-}
-
-fn share(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
-}
-
-/// What `metrics.json` says of one part: `{n, accuracy, per_class: {name: {n, recall, precision}}, confusion}`.
+/// What `metrics.json` says of one part. Every figure keeps its key and is a number; its interval has the same key with
+/// `_interval` behind it, `[low, high]`. What is not defined is `null`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartMetrics {
     /// The classes, in the order of the matrix.
     pub class_names: Vec<String>,
-    /// Rows are the truth, columns the prediction.
+    /// Rows are the truth, columns the answer.
     pub confusion: Confusion,
+    /// What needs more than the matrix.
+    pub figures: Figures,
+    /// Of the figures, in the order of [`Figures::to_vec`].
+    intervals: Vec<Option<Interval>>,
+}
+
+impl PartMetrics {
+    /// Every figure of the predictions; with `groups`, intervals by groups of images, such as those of a patient.
+    #[must_use]
+    pub fn new(class_names: Vec<String>, predictions: &Predictions, groups: Option<&[u32]>) -> Self {
+        let mut confusion = Confusion::new(predictions.n_classes());
+        predictions.pairs().for_each(|(truth, answer)| confusion.add(truth, answer));
+        let scorer = Scorer::new(predictions);
+        let figures = scorer.figures(&vec![1.0; predictions.len()]);
+        let intervals = bootstrap(predictions.len(), groups, |times| scorer.figures(times).to_vec());
+        Self { class_names, confusion, figures, intervals }
+    }
+
+    /// Interval of the accuracy.
+    #[must_use]
+    pub fn accuracy_interval(&self) -> Option<Interval> {
+        wilson(self.confusion.n_right(), self.confusion.n())
+    }
+
+    /// The figures of the whole part behind the accuracy: key, name, value, interval.
+    #[must_use]
+    pub fn overall(&self) -> [(&'static str, &'static str, Option<f64>, Option<Interval>); 7] {
+        let names = [
+            ("balanced_accuracy", "balanced accuracy"),
+            ("macro_f1", "macro F1"),
+            ("kappa", "Cohen's kappa"),
+            ("macro_auc", "macro ROC AUC"),
+            ("log_loss", "log loss"),
+            ("brier", "Brier score"),
+            ("calibration_error", "calibration error"),
+        ];
+        let values = self.figures.to_vec();
+        std::array::from_fn(|i| (names[i].0, names[i].1, values[i], self.intervals[i]))
+    }
+
+    /// The figures of one class: key, value, interval.
+    #[must_use]
+    pub fn of_class(&self, class: usize) -> [(&'static str, Option<f64>, Option<Interval>); 4] {
+        let matrix = &self.confusion;
+        let right = matrix.count(class, class);
+        let (n_of, n_rest) = (matrix.n_of(class), matrix.n() - matrix.n_of(class));
+        [
+            ("recall", matrix.recall(class), wilson(right, n_of)),
+            ("precision", matrix.precision(class), wilson(right, matrix.n_taken_for(class))),
+            ("specificity", matrix.specificity(class), wilson(matrix.n_rightly_not(class), n_rest)),
+            ("auc", self.figures.auc[class], self.intervals[self.overall().len() + class]),
+        ]
+    }
+}
+
+/// Adds a figure and its interval to a map.
+fn entry<M: SerializeMap>(
+    map: &mut M,
+    key: &str,
+    value: Option<f64>,
+    interval: Option<Interval>,
+) -> Result<(), M::Error> {
+    map.serialize_entry(key, &value)?;
+    map.serialize_entry(&format!("{key}_interval"), &interval)
 }
 
 impl Serialize for PartMetrics {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut part = serializer.serialize_struct("PartMetrics", 4)?;
-        part.serialize_field("n", &self.confusion.n())?;
-        part.serialize_field("accuracy", &self.confusion.accuracy())?;
-        part.serialize_field("per_class", &PerClass(self))?;
-        part.serialize_field("confusion", &self.confusion.rows())?;
+        let mut part = serializer.serialize_map(None)?;
+        part.serialize_entry("n", &self.confusion.n())?;
+        entry(&mut part, "accuracy", Some(self.confusion.accuracy()), self.accuracy_interval())?;
+        for (key, _, value, interval) in self.overall() {
+            entry(&mut part, key, value, interval)?;
+        }
+        part.serialize_entry("per_class", &PerClass(self))?;
+        part.serialize_entry("confusion", &self.confusion.rows())?;
         part.end()
     }
 }
@@ -111,20 +105,21 @@ struct PerClass<'a>(&'a PartMetrics);
 
 impl Serialize for PerClass<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(serde::Serialize)]
-        struct OfClass {
-            n: u64,
-            recall: Option<f64>,
-            precision: Option<f64>,
-        }
-        let PartMetrics { class_names, confusion } = self.0;
-        let mut map = serializer.serialize_map(Some(class_names.len()))?;
-        for (class, name) in class_names.iter().enumerate() {
-            let recall = confusion.recall(class);
-            map.serialize_entry(
-                name,
-                &OfClass { n: confusion.n_of(class), recall, precision: confusion.precision(class) },
-            )?;
+        let names = self.0.class_names.iter().enumerate();
+        serializer.collect_map(names.map(|(class, name)| (name, OfClass(self.0, class))))
+    }
+}
+
+/// One class.
+struct OfClass<'a>(&'a PartMetrics, usize);
+
+impl Serialize for OfClass<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(part, class) = *self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("n", &part.confusion.n_of(class))?;
+        for (key, value, interval) in part.of_class(class) {
+            entry(&mut map, key, value, interval)?;
         }
         map.end()
     }
@@ -134,38 +129,37 @@ impl Serialize for PerClass<'_> {
 mod tests {
     use super::*;
 
-    /// `sklearn.metrics.precision_recall_fscore_support` of the same predictions gives precision 2/3, 3/4 and
-    /// (undefined) and recall 1, 3/5 and 0.
-    fn example() -> Confusion {
-        let truth = [0, 0, 1, 1, 1, 1, 1, 2];
-        let predicted = [0, 0, 0, 1, 1, 1, 2, 1];
-        let mut confusion = Confusion::new(3);
-        truth.into_iter().zip(predicted).for_each(|(truth, predicted)| confusion.add(truth, predicted));
-        confusion
+    #[test]
+    fn every_figure_keeps_its_key_and_has_its_interval_beside_it() {
+        let mut predictions = Predictions::new(2);
+        for image in 0..20u32 {
+            let logit = f64::from(image % 7) as f32 - 3.0;
+            predictions.add(image % 2, [logit, -logit].into_iter());
+        }
+        let metrics = PartMetrics::new(vec!["z".into(), "a".into()], &predictions, None);
+        let json = serde_json::to_value(&metrics).expect("plain numbers");
+        let keys = ["accuracy", "balanced_accuracy", "macro_f1", "kappa", "macro_auc", "log_loss", "brier"];
+        let of_class = ["recall", "precision", "specificity", "auc"];
+        let class = &json["per_class"]["a"];
+        assert_eq!((&json["n"], &class["n"]), (&20.into(), &10.into()));
+        for (object, key) in keys.map(|key| (&json, key)).into_iter().chain(of_class.map(|key| (class, key)))
+        {
+            let value = object[key].as_f64().unwrap_or_else(|| panic!("{key} in {json}"));
+            let end = |i: usize| object[format!("{key}_interval")][i].as_f64().expect("an end");
+            assert!(end(0) <= value && value <= end(1), "{key}: {value} outside {} to {}", end(0), end(1));
+        }
+        let text = serde_json::to_string(&metrics).expect("plain numbers");
+        assert!(text.find("\"z\"") < text.find("\"a\""), "classes in their own order");
     }
 
     #[test]
-    fn recall_and_precision_match_scikit_learn() {
-        let confusion = example();
-        assert_eq!((confusion.n(), confusion.n_right()), (8, 5));
-        assert_eq!(confusion.accuracy(), 0.625);
-        let recalls: Vec<_> = (0..3).map(|class| confusion.recall(class)).collect();
-        assert_eq!(recalls, [Some(1.0), Some(0.6), Some(0.0)]);
-        let precisions: Vec<_> = (0..3).map(|class| confusion.precision(class)).collect();
-        assert_eq!(precisions, [Some(2.0 / 3.0), Some(0.75), Some(0.0)]);
-    }
-
-    #[test]
-    fn a_share_of_nothing_is_null() {
-        let mut confusion = Confusion::new(2);
-        confusion.add(0, 0);
-        assert_eq!((confusion.recall(1), confusion.precision(1)), (None, None));
-        let metrics = PartMetrics { class_names: vec!["z".into(), "a".into()], confusion };
-        let json = serde_json::to_string(&metrics).expect("plain numbers");
-        let expected = concat!(
-            r#"{"n":1,"accuracy":1.0,"per_class":{"z":{"n":1,"recall":1.0,"precision":1.0},"#,
-            r#""a":{"n":0,"recall":null,"precision":null}},"confusion":[[1,0],[0,0]]}"#
-        );
-        assert_eq!(json, expected);
+    fn what_is_not_defined_is_null() {
+        let mut predictions = Predictions::new(2);
+        predictions.add(0, [1.0, 0.0].into_iter());
+        let metrics = PartMetrics::new(vec!["a".into(), "b".into()], &predictions, None);
+        let json = serde_json::to_value(&metrics).expect("plain numbers");
+        for key in ["recall", "recall_interval", "precision", "auc", "auc_interval"] {
+            assert!(json["per_class"]["b"][key].is_null(), "{key} in {json}");
+        }
     }
 }

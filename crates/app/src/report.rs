@@ -9,6 +9,9 @@ use crate::screen::{Screen, counted, table};
 /// Classes up to which the confusion matrix is shown; `metrics.json` always has it.
 const MAX_SHOWN_CLASSES: usize = 24;
 
+/// Width of an interval of the accuracy from which on it is said to be wide.
+const WIDE_INTERVAL: f64 = 0.1;
+
 /// Said under every test table.
 const CAUTION: &str = "Not a medical device. A high figure may come from where the pictures were taken \
                        rather than from what they show.";
@@ -71,15 +74,24 @@ pub fn show_images(screen: &Screen, set: &ImageSet, resize: u32, size: u32, flip
     screen.field("images", &text);
 }
 
-/// Accuracy, recall and precision per class, confusion matrix.
+/// Accuracy, every other figure with its interval, the figures of each class, confusion matrix.
 pub fn show_test(screen: &Screen, heading: &str, part: &PartMetrics) {
-    let PartMetrics { class_names, confusion } = part;
+    let PartMetrics { class_names, confusion, .. } = part;
     let (n, n_right) = (confusion.n(), confusion.n_right());
     screen.line("");
     let accuracy = format!("accuracy {}", percent(Some(confusion.accuracy())));
     screen.field("test", &format!("{heading}: {} ({n_right} of {n} images)", screen.bold(&accuracy)));
+    if let Some([low, high]) = part.accuracy_interval() {
+        let few = if high - low > WIDE_INTERVAL { "; so few images tell no more" } else { "" };
+        let interval = format!("{} to {}", percent(Some(low)), percent(Some(high)));
+        screen.field("", &format!("{}: the 95 % interval is {interval}{few}", counted(n as usize, "image")));
+    }
     screen.line("");
-    for line in class_table(class_names, confusion) {
+    for line in class_table(part, screen.width().saturating_sub(2)) {
+        screen.line(&format!("  {line}"));
+    }
+    screen.line("");
+    for line in overall_table(part) {
         screen.line(&format!("  {line}"));
     }
     if class_names.len() <= MAX_SHOWN_CLASSES {
@@ -93,12 +105,45 @@ pub fn show_test(screen: &Screen, heading: &str, part: &PartMetrics) {
     screen.field("caution", CAUTION);
 }
 
-fn class_table(class_names: &[String], confusion: &Confusion) -> Vec<String> {
-    let mut rows = vec![["class", "images", "recall", "precision"].map(str::to_owned).to_vec()];
-    for (class, name) in class_names.iter().enumerate() {
-        let n_images = confusion.n_of(class).to_string();
-        let (recall, precision) = (confusion.recall(class), confusion.precision(class));
-        rows.push(vec![name.clone(), n_images, percent(recall), percent(precision)]);
+/// The figures of each class, as many of them as fit into `width`; `metrics.json` always has all.
+fn class_table(part: &PartMetrics, width: usize) -> Vec<String> {
+    /// Columns that are always shown.
+    const MIN_COLUMNS: usize = 3;
+    let heading = ["class", "images", "recall", "95 % interval", "precision", "specificity", "ROC AUC"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    for (class, name) in part.class_names.iter().enumerate() {
+        let [(_, recall, interval), (_, precision, _), (_, specificity, _), (_, auc, _)] =
+            part.of_class(class);
+        let interval = interval
+            .map_or_else(String::new, |[low, high]| format!("{:.1} to {:.1} %", 100.0 * low, 100.0 * high));
+        let n_images = part.confusion.n_of(class).to_string();
+        let auc = auc.map_or_else(|| "-".to_owned(), |auc| format!("{auc:.3}"));
+        rows.push(vec![
+            name.clone(),
+            n_images,
+            percent(recall),
+            interval,
+            percent(precision),
+            percent(specificity),
+            auc,
+        ]);
+    }
+    let mut lines = table(&rows);
+    while lines.iter().any(|line| line.chars().count() > width) && rows[0].len() > MIN_COLUMNS {
+        rows.iter_mut().for_each(|row| drop(row.pop()));
+        lines = table(&rows);
+    }
+    lines
+}
+
+/// The figures of the whole part behind the accuracy.
+fn overall_table(part: &PartMetrics) -> Vec<String> {
+    let number = |value: f64| format!("{value:.3}");
+    let mut rows = vec![["", "value", "95 % interval"].map(str::to_owned).to_vec()];
+    for (_, name, value, interval) in part.overall() {
+        let interval =
+            interval.map_or_else(String::new, |[low, high]| format!("{} to {}", number(low), number(high)));
+        rows.push(vec![name.to_owned(), value.map_or_else(|| "-".to_owned(), number), interval]);
     }
     table(&rows)
 }
@@ -129,6 +174,19 @@ fn percent(share: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Predictions;
+
+    #[test]
+    fn the_table_of_classes_leaves_out_what_does_not_fit() {
+        let mut predictions = Predictions::new(2);
+        predictions.add(0, [1.0, 0.0].into_iter());
+        predictions.add(1, [0.0, 1.0].into_iter());
+        let part = PartMetrics::new(vec!["ill".into(), "well".into()], &predictions, None);
+        let heading = |width: usize| class_table(&part, width).remove(0);
+        assert!(heading(100).ends_with("specificity  ROC AUC"), "{}", heading(100));
+        assert!(heading(50).ends_with("precision") && heading(50).len() <= 50, "{}", heading(50));
+        assert!(heading(5).ends_with("recall"), "{}", heading(5));
+    }
 
     #[test]
     fn the_confusion_table_numbers_its_columns_where_names_do_not_fit() {

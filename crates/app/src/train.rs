@@ -275,9 +275,8 @@ impl Run<'_> {
     /// Tests the best model, read back from its file as `roentgen evaluate` reads it.
     fn test(&self, outcome: &Outcome, architecture: &ResNet9Config) -> Result<Metrics, AppError> {
         let (mut model, card) = model_file::read(&self.folder.file(BEST))?;
-        let part = |evaluation: &Evaluation| PartMetrics {
-            class_names: card.class_names.clone(),
-            confusion: evaluation.confusion.clone(),
+        let part = |evaluation: &Evaluation| {
+            PartMetrics::new(card.class_names.clone(), &evaluation.predictions, None)
         };
         let test = (!self.data.test.is_empty()).then(|| {
             let n_classes = card.class_names.len();

@@ -26,6 +26,8 @@ pub enum Purpose {
     Phantom = 6,
     /// Data made up for benchmarks and tests.
     Synthetic = 7,
+    /// Samples of a bootstrap, keyed by sample.
+    Bootstrap = 8,
 }
 
 /// A stream of random numbers, fully decided by its key.
