@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use case::{Case, Mode};
 
 use crate::error::AppError;
-use crate::screen::{Screen, table};
+use crate::screen::{Screen, counted, table};
 use case::{CaseFigures, Percentiles};
 use conv_layers::ConvLayer;
 use machine::Machine;
@@ -118,7 +118,7 @@ struct BenchFigures {
 pub fn run(config: &BenchConfig, request: &BenchRequest, screen: &Screen) -> Result<(), AppError> {
     let filter = Filter(request.filter.clone());
     let model = ResNet9Config::new(config.channels, config.n_classes);
-    check_filter(&filter, &model, config)?;
+    check_filter(&filter, request, &model, config)?;
     let then = request.compare.as_deref().map(record::read).transpose()?;
 
     let machine = Machine::measure();
@@ -167,9 +167,17 @@ fn cases() -> impl Iterator<Item = Case> {
     train.chain(INFER_BATCHES.iter().map(|&batch| Case { mode: Mode::Infer, batch }))
 }
 
-fn check_filter(filter: &Filter, model: &ResNet9Config, config: &BenchConfig) -> Result<(), AppError> {
+fn check_filter(
+    filter: &Filter,
+    request: &BenchRequest,
+    model: &ResNet9Config,
+    config: &BenchConfig,
+) -> Result<(), AppError> {
     let layers = model.convolutions(1, config.size, config.size).map(|(name, _)| name.to_owned());
-    let names: Vec<String> = layers.into_iter().chain(cases().map(|case| case.to_string())).collect();
+    let names: Vec<String> = match request.torch {
+        Some(_) => torch::names().map(str::to_owned).collect(),
+        None => layers.into_iter().chain(cases().map(|case| case.to_string())).collect(),
+    };
     match &filter.0 {
         Some(part) if !names.iter().any(|name| name.contains(part.as_str())) => {
             Err(AppError::NothingToMeasure { filter: part.clone(), names: names.join(", ") })
@@ -205,8 +213,15 @@ fn measure_layers(
         screen.line(&format!(
             "Convolutions at batch {LAYER_BATCH}: median ms, GFLOP/s of the direct algorithm, share of the peak"
         ));
-        show_table(screen, &conv_layers::rows(&figures.conv_layers));
-        screen.line("* More than the peak: Winograd's algorithm F(mxm) multiplies less than the direct one.");
+        for line in conv_layers::lines(&figures.conv_layers, screen.width()) {
+            screen.line(&line);
+        }
+        if conv_layers::any_above_peak(&figures.conv_layers) {
+            screen.field(
+                "*",
+                "Above the peak: Winograd's algorithm F(mxm) multiplies less than the direct one.",
+            );
+        }
         screen.line("");
     }
     if request.profile {
@@ -272,7 +287,7 @@ fn case_row(case: Case, found: &CaseFigures) -> Vec<String> {
 
 fn show_machine(screen: &Screen, machine: &Machine, model: &ResNet9Config, config: &BenchConfig) {
     let Machine { cpu, threads, vectors, peak_gflops, copy_gb_per_s, commit } = machine;
-    screen.field("machine", &format!("{cpu}; {threads} threads, {vectors}"));
+    screen.field("machine", &format!("{cpu}; {}, {vectors}", counted(*threads, "thread")));
     screen.field(
         "bounds",
         &format!(

@@ -7,6 +7,7 @@ use roentgen_tensor::rng::{CounterRng, Purpose};
 use serde::{Deserialize, Serialize};
 
 use super::timing::measure;
+use crate::screen::table;
 
 /// Seconds spent on each pass of each layer.
 const BUDGET_S: f64 = 0.5;
@@ -43,9 +44,13 @@ impl PassFigures {
         Self { ms: seconds * 1e3, gflops, share_of_peak: gflops / peak_gflops }
     }
 
+    fn is_above_peak(&self) -> bool {
+        self.share_of_peak > 1.0
+    }
+
     /// As cells of a table.
     fn cells(self) -> [String; 3] {
-        let mark = if self.share_of_peak > 1.0 { "*" } else { " " };
+        let mark = if self.is_above_peak() { "*" } else { " " };
         [
             format!("{:.1}", self.ms),
             format!("{:.0}", self.gflops),
@@ -90,33 +95,58 @@ impl ConvLayer {
     }
 }
 
-/// The layers as rows of a table, headings first.
-pub(super) fn rows(layers: &[ConvLayer]) -> Vec<Vec<String>> {
-    let heading = |cells: [&str; 12]| cells.map(str::to_owned).to_vec();
+/// Whether any pass is faster than the direct algorithm could be.
+pub(super) fn any_above_peak(layers: &[ConvLayer]) -> bool {
+    layers.iter().flat_map(ConvLayer::passes).any(|(_, pass)| pass.is_above_peak())
+}
+
+/// The layers as a table at most `width` wide, if that can be had without the GFLOP/s.
+pub(super) fn lines(layers: &[ConvLayer], width: usize) -> Vec<String> {
+    let all = table(&rows(layers, &[0, 1, 2]));
+    let fits = all.iter().all(|line| line.chars().count() <= width);
+    if fits { all } else { table(&rows(layers, &[0, 2])) }
+}
+
+/// Headings, then a row per layer with these of the figures of each pass.
+fn rows(layers: &[ConvLayer], figures: &[usize]) -> Vec<Vec<String>> {
+    let chosen = |cells: [&str; 3]| figures.iter().map(|&i| cells[i].to_owned()).collect::<Vec<_>>();
+    let passes = ["forward", "to input", "weight"].map(|pass| {
+        // Over the middle of what belongs to it.
+        let mut cells = vec![String::new(); figures.len()];
+        cells[figures.len() / 2] = pass.to_owned();
+        cells
+    });
+    let names = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
     let mut rows = vec![
-        heading(["", "", "", "", "forward", "", "", "to input", "", "", "to weight", ""]),
-        heading([
-            "layer",
-            "shape",
-            "algorithm",
-            "ms",
-            "GFLOP/s",
-            "peak",
-            "ms",
-            "GFLOP/s",
-            "peak",
-            "ms",
-            "GFLOP/s",
-            "peak",
-        ]),
+        [names(["", "", ""]), passes.concat()].concat(),
+        [names(["layer", "shape", "by"]), [(); 3].map(|()| chosen(["ms", "GFLOP/s", "peak "])).concat()]
+            .concat(),
     ];
     for layer in layers {
         let shape = format!("{}->{} @{}", layer.c_in, layer.c_out, layer.h);
         let mut row = vec![layer.name.clone(), shape, layer.algorithm.clone()];
         for pass in [Some(layer.forward), layer.backward_input, Some(layer.backward_weight)] {
-            row.extend(pass.map_or(["-", "-", "- "].map(str::to_owned), PassFigures::cells));
+            let cells = pass.map_or(["-", "-", "- "].map(str::to_owned), PassFigures::cells);
+            row.extend(figures.iter().map(|&i| cells[i].clone()));
         }
         rows.push(row);
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_table_has_no_rates() {
+        let layers = [ConvLayer::measure("conv1", &Conv2dGeometry::new(1, 8, 8, 1, 16), true, 1e-2)];
+        let (wide, narrow) = (lines(&layers, 100), lines(&layers, 60));
+        assert!(wide[1].contains("GFLOP/s") && !narrow[1].contains("GFLOP/s"));
+        assert!(narrow[2].len() < wide[2].len(), "{narrow:?}");
+        assert!(
+            narrow[2].contains('*') && any_above_peak(&layers),
+            "the peak given here is tiny: {narrow:?}"
+        );
+    }
 }

@@ -51,6 +51,11 @@ const CONTESTS: [Contest; 5] = [
     },
 ];
 
+/// Names of the contests.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    CONTESTS.iter().map(|contest| contest.name)
+}
+
 /// What became of a contest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ContestFigures {
