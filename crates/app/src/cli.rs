@@ -95,6 +95,9 @@ struct TrainArgs {
     /// Passes over the training images [default: about 9,000 images in all: 12 to 40, phantom 4]
     #[arg(long, value_name = "N", help_heading = "Recipe")]
     epochs: Option<usize>,
+    /// End the run after so many epochs without a better validation [default: never]
+    #[arg(long, value_name = "EPOCHS", help_heading = "Recipe")]
+    patience: Option<usize>,
     /// Images per step [default: 32]
     #[arg(long, value_name = "N", help_heading = "Recipe")]
     batch: Option<usize>,
@@ -171,6 +174,7 @@ impl TrainArgs {
         config.test = self.test.clone().or(config.test);
         config.resize = self.resize.or(config.resize);
         config.epochs = self.epochs.or(config.epochs);
+        config.patience = self.patience.or(config.patience);
         config.batch = self.batch.or(config.batch);
         config.threads = self.threads.or(config.threads);
         config.validate()?;

@@ -48,6 +48,9 @@ pub struct TrainConfig {
     pub dropout: f64,
     /// Passes over the training part.
     pub epochs: Option<usize>,
+    /// Epochs without a better validation after which a run ends early; `None` for never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
     /// Images of one step.
     pub batch: Option<usize>,
     /// Peak of the one-cycle learning rate.
@@ -86,6 +89,7 @@ impl Default for TrainConfig {
             width: 64,
             dropout: 0.2,
             epochs: None,
+            patience: None,
             batch: None,
             max_lr: 0.01,
             weight_decay: 1e-4,
@@ -204,6 +208,8 @@ impl TrainConfig {
         check("dropout", self.dropout, (0.0..1.0).contains(&self.dropout), "0 up to, not including, 1")?;
         let epochs = self.epochs(0);
         check("epochs", epochs, (1..=100_000).contains(&epochs), "1 to 100,000")?;
+        let patience = self.patience.unwrap_or(1);
+        check("patience", patience, (1..=100_000).contains(&patience), "1 to 100,000 epochs")?;
         check("batch", self.batch(), (1..=65_536).contains(&self.batch()), "1 to 65,536 images")?;
         let is_rate = self.max_lr > 0.0 && self.max_lr <= 1e3;
         check("max-lr", self.max_lr, is_rate, "a number above 0, at most 1000")?;
@@ -383,6 +389,7 @@ mod tests {
             ("width", TrainConfig { width: 0, ..ok() }),
             ("dropout", TrainConfig { dropout: 1.0, ..ok() }),
             ("epochs", TrainConfig { epochs: Some(0), ..ok() }),
+            ("patience", TrainConfig { patience: Some(0), ..ok() }),
             ("batch", TrainConfig { batch: Some(0), ..ok() }),
             ("max-lr", TrainConfig { max_lr: -0.1, ..ok() }),
             ("max-lr", TrainConfig { max_lr: f64::NAN, ..ok() }),

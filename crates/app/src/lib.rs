@@ -4,7 +4,7 @@
 //! |---|---|
 //! | What can be decided, and what is the default? | [`config`] |
 //! | What happens in a step? | [`step`], [`trainer`] |
-//! | Which epoch is kept? | [`best_epoch`] |
+//! | Which epoch is kept, and when does a run end early? | [`best_epoch`], [`patience`] |
 //! | How fast is it? | [`mod@bench`] |
 //! | What happens in a run, and what does it leave behind? | [`train`], [`run_folder`] |
 //! | How are the figures computed? | [`evaluate`], [`metrics`] |
@@ -33,6 +33,7 @@ pub mod error;
 pub mod evaluate;
 pub mod metrics;
 pub mod model_file;
+pub mod patience;
 pub mod phantom_films;
 pub mod report;
 pub mod run_folder;

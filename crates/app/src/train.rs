@@ -14,6 +14,7 @@ use crate::error::AppError;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::metrics::PartMetrics;
 use crate::model_file::{self, ModelCard};
+use crate::patience::Patience;
 use crate::run_folder::{PlannedFolder, RunFolder};
 use crate::screen::{Screen, counted, duration};
 use crate::trainer::{EpochReport, StepReport, Trainer};
@@ -72,6 +73,10 @@ pub fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<
     let data = load(config, screen)?;
     let n_train = data.train.len();
     check_smallest_batch(config, n_train)?;
+    if config.patience.is_some() && data.val.is_empty() {
+        let reason = "there is nothing to wait for; give a val part, or a --val-fraction above 0";
+        return Err(AppError::Conflict { first: "--patience", second: "data without validation", reason });
+    }
     let config = &config.decided(n_train);
     let folder = folder.create()?;
     folder.write("config.toml", config.to_toml().as_bytes())?;
@@ -194,6 +199,8 @@ struct Run<'a> {
 
 /// What training leaves to the test.
 struct Outcome {
+    /// Epochs that were trained.
+    epochs: usize,
     best_epoch: usize,
     best_val: Option<Evaluation>,
     train_seconds: f64,
@@ -210,6 +217,7 @@ impl Run<'_> {
         let start = Instant::now();
         let (mut step_seconds, mut data_seconds) = (0.0, 0.0);
         let (mut best_epoch, mut best) = (BestEpoch::default(), None);
+        let (mut patience, mut n_trained) = (Patience::new(config.patience), 0);
         let bar = screen.bar(trainer.n_steps());
         screen.line(&screen.bold(&epoch_heading(screen.width())));
         for epoch in 0..epochs {
@@ -225,13 +233,17 @@ impl Run<'_> {
                 evaluate(trainer.model(), &data.val, config.size as usize, &card.normalization, n_classes)
             });
             let is_best = best_epoch.keeps(val.as_ref().map(|val| &val.confusion));
-            if is_best || epoch + 1 == epochs {
+            n_trained = epoch + 1;
+            let is_over = val.as_ref().is_some_and(|val| patience.is_over(val.confusion.n_right(), val.loss));
+            let is_over = is_over && n_trained < epochs;
+            let is_last = is_over || n_trained == epochs;
+            if is_best || is_last {
                 let n_steps = trainer.n_steps_done() as u64;
                 let bytes = model_file::to_bytes(trainer.model(), &card, n_steps);
                 if is_best {
                     folder.write(BEST, &bytes)?;
                 }
-                if epoch + 1 == epochs {
+                if is_last {
                     folder.write(LAST, &bytes)?;
                 }
             }
@@ -239,12 +251,17 @@ impl Run<'_> {
             if is_best {
                 best = Some((epoch + 1, val));
             }
+            if is_over {
+                let waited = counted(config.patience.unwrap_or(0), "epoch");
+                screen.field("stopped", &format!("validation has not become better in {waited}"));
+                break;
+            }
         }
         bar.finish_and_clear();
         let (best_epoch, best_val) = best.expect("a run has at least one epoch");
-        let images_per_s = (epochs * n_train) as f64 / step_seconds;
+        let images_per_s = (n_trained * n_train) as f64 / step_seconds;
         let (train_seconds, data_share) = (start.elapsed().as_secs_f64(), data_seconds / step_seconds);
-        Ok(Outcome { best_epoch, best_val, train_seconds, images_per_s, data_share })
+        Ok(Outcome { epochs: n_trained, best_epoch, best_val, train_seconds, images_per_s, data_share })
     }
 
     /// One line per epoch, in the log and on the screen.
@@ -288,7 +305,7 @@ impl Run<'_> {
             train_images_per_s: outcome.images_per_s,
             train_seconds: outcome.train_seconds,
             data_share: outcome.data_share,
-            epochs: self.config.epochs(self.data.train.len()),
+            epochs: outcome.epochs,
             best_epoch: outcome.best_epoch,
             n_parameters: architecture.n_parameters(),
             seed: self.config.seed,

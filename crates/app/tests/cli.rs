@@ -95,6 +95,29 @@ fn train_leaves_a_whole_run_and_evaluate_gives_its_figures_again() {
 }
 
 #[test]
+fn patience_ends_a_run_early() {
+    let folder = TempDir::new().unwrap();
+    let args =
+        ["train", "--films", "40", "--width", "8", "--epochs", "30", "--patience", "1", "--out", "run"];
+    let output = roentgen(&args, folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("not become better in 1 epoch"), "{}", text(&output.stdout));
+    let metrics = fs::read(folder.path().join("run/metrics.json")).unwrap();
+    let metrics: Value = serde_json::from_slice(&metrics).unwrap();
+    let epochs = metrics["epochs"].as_u64().unwrap();
+    assert!((2..30).contains(&epochs), "{epochs}");
+    let log = fs::read_to_string(folder.path().join("run/log.jsonl")).unwrap();
+    assert_eq!(log.lines().count() as u64, epochs);
+    assert!(folder.path().join("run/model-last.safetensors").exists());
+    let config = fs::read_to_string(folder.path().join("run/config.toml")).unwrap();
+    assert!(config.contains("patience = 1"), "{config}");
+
+    write_pictures(folder.path(), "films", &[("ill", 12), ("well", 12)]);
+    let none = ["train", "--data", "films", "--val-fraction", "0", "--patience", "1", "--out", "none"];
+    refuses(&none, 2, &["--patience", "--val-fraction"], folder.path());
+}
+
+#[test]
 fn a_config_repeats_its_run_to_the_bit_at_any_number_of_threads() {
     let folder = TempDir::new().unwrap();
     train(&["--films", "40", "--seed", "5", "--threads", "2", "--out", "a"], folder.path());
