@@ -21,6 +21,7 @@ Verbs for work on Roentgen itself:
 Every other verb is passed on to the app, built in release mode:
   train       train on a folder of pictures, or on the phantom films if none is given
   evaluate    test a trained model on a folder
+  compare     tell which of two runs is better, and whether by more than chance
   bench       measure how fast this machine trains and infers
   data        draw the phantom films as a folder of png files
   ...         `cargo xtask --help` shows this; `cargo xtask train --help` explains one verb

@@ -8,7 +8,7 @@ use crate::bench::{self, BenchConfig, BenchRequest, Case};
 use crate::config::{ChannelChoice, ClassWeights, ClipChoice, ConvAlgorithms, DecayKind, TrainConfig};
 use crate::error::AppError;
 use crate::screen::Screen;
-use crate::{evaluate, phantom_films, train};
+use crate::{compare, evaluate, phantom_films, train};
 
 /// Trains a ResNet9 image classifier from scratch on an ordinary CPU.
 #[derive(Debug, Parser)]
@@ -24,6 +24,8 @@ enum Command {
     Train(Box<TrainArgs>),
     /// Test a trained model on a folder of pictures.
     Evaluate(EvaluateArgs),
+    /// Tell which of two runs is better on the same test pictures, and whether by more than chance.
+    Compare(CompareArgs),
     /// Measure how fast this machine trains and infers.
     Bench(BenchArgs),
     /// Make data.
@@ -212,6 +214,23 @@ struct EvaluateArgs {
     output: OutputArgs,
 }
 
+const COMPARE_EXAMPLES: &str = "\
+Examples:
+  roentgen compare runs/a runs/b
+  roentgen compare runs/a runs/b --json --quiet";
+
+/// Flags of `compare`.
+#[derive(Debug, Args)]
+#[command(after_help = COMPARE_EXAMPLES)]
+struct CompareArgs {
+    /// Folder of the first run
+    run_a: PathBuf,
+    /// Folder of the second run
+    run_b: PathBuf,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
 const BENCH_EXAMPLES: &str = "\
 Examples:
   roentgen bench                                      all of it, in about a minute
@@ -302,6 +321,7 @@ pub fn run(cli: Cli) -> Result<(), AppError> {
                 evaluate::Request { model: &args.model, data: args.data.as_deref(), skip_bad: args.skip_bad };
             in_pool(config.threads(), || evaluate::run(&request, &screen))
         }
+        Command::Compare(args) => compare::run([&args.run_a, &args.run_b], &args.output.screen()),
         Command::Bench(args) => {
             let config = TrainConfig { threads: args.threads, size: args.size, ..TrainConfig::default() };
             config.validate()?;

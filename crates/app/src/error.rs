@@ -115,6 +115,22 @@ pub enum AppError {
         /// What was expected, what was found.
         reason: String,
     },
+    /// A run folder without what is to be read from it.
+    #[error("cannot use {}: {reason}; give the folder of a run that ended with a test", path.display())]
+    RunUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Two runs that were tested on different pictures.
+    #[error(
+        "the runs cannot be compared: {reason}; compare runs with the same test part          (where it is split off: the same --seed and --test-fraction)"
+    )]
+    NotComparable {
+        /// What is different.
+        reason: String,
+    },
     /// Nothing to evaluate on.
     #[error("this model was trained on a folder: say with --data DIR what to evaluate it on")]
     NoEvaluationData,
@@ -160,6 +176,7 @@ impl AppError {
             | Self::NoEvaluationData
             | Self::NothingToMeasure { .. }
             | Self::RecordInvalid { .. }
+            | Self::NotComparable { .. }
             | Self::Data(DataError::OutOfRange { .. } | DataError::ResizeBelowCrop { .. }) => 2,
             _ => 1,
         }

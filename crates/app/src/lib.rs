@@ -8,6 +8,7 @@
 //! | How fast is it? | [`mod@bench`] |
 //! | What happens in a run, and what does it leave behind? | [`train`], [`run_folder`] |
 //! | How are the figures computed? | [`evaluate`], [`metrics`] |
+//! | Which of two runs is better? | [`compare`], [`predictions_file`] |
 //! | What is in a model file? | [`model_file`] |
 //! | What is on the screen? | [`screen`], [`report`] |
 //! | Which flags are there? | [`cli`] |
@@ -27,6 +28,7 @@
 pub mod bench;
 pub mod best_epoch;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod cpu;
 pub mod error;
@@ -35,6 +37,7 @@ pub mod metrics;
 pub mod model_file;
 pub mod patience;
 pub mod phantom_films;
+pub mod predictions_file;
 pub mod report;
 pub mod run_folder;
 pub mod screen;

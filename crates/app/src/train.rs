@@ -18,7 +18,7 @@ use crate::patience::Patience;
 use crate::run_folder::{PlannedFolder, RunFolder};
 use crate::screen::{Screen, counted, duration};
 use crate::trainer::{EpochReport, StepReport, Trainer};
-use crate::{phantom_films, report};
+use crate::{phantom_films, predictions_file, report};
 
 /// The best epoch by the validation part, as [`BestEpoch`] has it.
 const BEST: &str = "model.safetensors";
@@ -296,12 +296,16 @@ impl Run<'_> {
             PartMetrics::new(card.class_names.clone(), &evaluation.predictions, None)
         };
         let test = (!self.data.test.is_empty()).then(|| {
-            let n_classes = card.class_names.len();
-            part(&evaluate(&mut model, &self.data.test, card.size as usize, &card.normalization, n_classes))
+            let (set, n_classes) = (&self.data.test, card.class_names.len());
+            evaluate(&mut model, set, card.size as usize, &card.normalization, n_classes)
         });
+        if let Some(test) = &test {
+            let lines = predictions_file::to_text(&self.data.test, &test.predictions, &card.class_names);
+            self.folder.write(predictions_file::FILE, lines.as_bytes())?;
+        }
         Ok(Metrics {
             val: outcome.best_val.as_ref().map(part),
-            test,
+            test: test.as_ref().map(part),
             train_images_per_s: outcome.images_per_s,
             train_seconds: outcome.train_seconds,
             data_share: outcome.data_share,

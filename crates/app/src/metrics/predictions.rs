@@ -67,8 +67,12 @@ impl Predictions {
         self.labels.iter().zip(&self.answers).map(|(&label, &answer)| (label as usize, answer as usize))
     }
 
-    /// The probabilities of one image.
-    fn of(&self, image: usize) -> &[f64] {
+    /// The probabilities of one image, by class.
+    ///
+    /// # Panics
+    /// If there is no image `image`.
+    #[must_use]
+    pub fn probabilities(&self, image: usize) -> &[f64] {
         &self.probabilities[image * self.n_classes..][..self.n_classes]
     }
 }
@@ -119,7 +123,7 @@ impl<'a> Scorer<'a> {
     pub fn new(predictions: &'a Predictions) -> Self {
         let order = |class: usize| {
             let mut order: Vec<u32> = (0..predictions.len() as u32).collect();
-            let score = |image: u32| predictions.of(image as usize)[class];
+            let score = |image: u32| predictions.probabilities(image as usize)[class];
             order.sort_by(|&a, &b| score(a).total_cmp(&score(b)));
             order
         };
@@ -138,7 +142,7 @@ impl<'a> Scorer<'a> {
             kappa: matrix.kappa(),
             macro_auc: mean(auc.iter().copied().flatten()),
             log_loss: self.mean_over_images(times, |image, label| {
-                -libm::log(self.predictions.of(image)[label].max(f64::EPSILON))
+                -libm::log(self.predictions.probabilities(image)[label].max(f64::EPSILON))
             }),
             brier: self.mean_over_images(times, |image, label| self.squared_distance(image, label)),
             calibration_error: self.calibration_error(times),
@@ -163,7 +167,7 @@ impl<'a> Scorer<'a> {
     }
 
     fn squared_distance(&self, image: usize, label: usize) -> f64 {
-        let probabilities = self.predictions.of(image).iter().enumerate();
+        let probabilities = self.predictions.probabilities(image).iter().enumerate();
         let sum: f64 = probabilities.map(|(class, p)| (p - f64::from(class == label)).powi(2)).sum();
         if self.predictions.n_classes == 2 { sum / 2.0 } else { sum }
     }
@@ -172,7 +176,7 @@ impl<'a> Scorer<'a> {
     /// counting half (Hanley and McNeil 1982).
     fn auc(&self, class: usize, times: &[f64]) -> Option<f64> {
         let Predictions { labels, .. } = self.predictions;
-        let score = |image: u32| self.predictions.of(image as usize)[class];
+        let score = |image: u32| self.predictions.probabilities(image as usize)[class];
         let (mut wins, mut n_of, mut n_rest) = (0.0, 0.0, 0.0);
         for ties in self.ascending[class].chunk_by(|&a, &b| score(a) == score(b)) {
             let (mut of, mut rest) = (0.0, 0.0);
@@ -191,7 +195,7 @@ impl<'a> Scorer<'a> {
         // Of each bin, the sum of what was promised less what was kept.
         let mut gaps = [0.0; BINS];
         for (image, ((label, answer), times)) in self.predictions.pairs().zip(times).enumerate() {
-            let promised = self.predictions.of(image)[answer];
+            let promised = self.predictions.probabilities(image)[answer];
             let bin = ((promised * BINS as f64).ceil() as usize).clamp(1, BINS) - 1;
             gaps[bin] += times * (promised - f64::from(label == answer));
         }
@@ -254,7 +258,7 @@ mod tests {
     fn logits_become_probabilities_however_large_they_are() {
         let mut predictions = Predictions::new(3);
         predictions.add(1, [1000.0, 1000.0, -1000.0].into_iter());
-        assert_eq!(predictions.of(0), [0.5, 0.5, 0.0]);
+        assert_eq!(predictions.probabilities(0), [0.5, 0.5, 0.0]);
         assert_eq!(predictions.pairs().collect::<Vec<_>>(), [(1, 0)]);
     }
 
