@@ -26,7 +26,7 @@ use crate::scratch::with_scratch;
 
 /// Tiles in one block: a unit of the parallel transform of the input.
 const BLOCK_TILES: usize = 16;
-/// Most numbers in the `W` of one panel of a run: 1 MiB. Half and twice of it are slower by 2 to 10 %.
+/// Most numbers in the `W` of one panel of a run: 1 MiB. Half and twice of it are slower by 2 to 15 %.
 const RUN_LEN: usize = 1 << 18;
 
 /// `grad_weight = patches(x)^T * grad_y` by tiles.
