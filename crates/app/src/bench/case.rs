@@ -97,17 +97,20 @@ pub(super) struct Percentiles {
     pub(super) max: f64,
 }
 
+/// A batch of noise, normalised as images would be, and its labels.
+pub(super) fn noise(model: &ResNet9Config, size: usize, batch: usize) -> (Array4<f32>, Vec<u32>) {
+    let mut rng = CounterRng::new(0, Purpose::Synthetic, 1, batch as u64);
+    let x = Array4::from_shape_simple_fn((batch, size, size, model.c_in), || rng.normal());
+    (x, (0..batch).map(|image| (image % model.n_classes) as u32).collect())
+}
+
 impl Case {
     /// Does the work in this process and prints the figures as one line.
     pub(super) fn run(self, config: &BenchConfig) {
         let model = ResNet9Config::new(config.channels, config.n_classes);
-        let mut rng = CounterRng::new(0, Purpose::Synthetic, 1, self.batch as u64);
-        let shape = (self.batch, config.size, config.size, config.channels);
-        let x = Array4::from_shape_simple_fn(shape, || rng.normal());
+        let (x, labels) = noise(&model, config.size, self.batch);
         let figures = match self.mode {
             Mode::Train => {
-                let labels: Vec<u32> =
-                    (0..self.batch).map(|image| (image % model.n_classes) as u32).collect();
                 let mut step =
                     TrainingStep::new(ResNet9::new(&model, 0), LossHead::default(), AdamConfig::default());
                 // The rates matter little here; those of a long run's middle.

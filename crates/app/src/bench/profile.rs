@@ -3,12 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ndarray::Array4;
 use roentgen_layers::{Event, LAYERS, LossHead, Pass, ResNet9, ResNet9Config};
 use roentgen_optim::{AdamConfig, OneCycle};
-use roentgen_tensor::rng::{CounterRng, Purpose};
 use serde::{Deserialize, Serialize};
 
+use super::case::noise;
 use super::conv_layers::ConvLayer;
 use super::timing::median;
 use crate::step::TrainingStep;
@@ -40,9 +39,7 @@ pub(super) fn measure(
     batch: usize,
     convolutions: &[ConvLayer],
 ) -> Vec<ProfileRow> {
-    let mut rng = CounterRng::new(0, Purpose::Synthetic, 1, batch as u64);
-    let x = Array4::from_shape_simple_fn((batch, size, size, model.c_in), || rng.normal());
-    let labels: Vec<u32> = (0..batch).map(|image| (image % model.n_classes) as u32).collect();
+    let (x, labels) = noise(model, size, batch);
     let mut network = ResNet9::new(model, 0);
     let events = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&events);
