@@ -36,8 +36,7 @@ fn figures_are_those_of_scikit_learn() {
         let n_classes = rows[0].as_array().expect("a row").len();
         let mut predictions = Predictions::new(n_classes);
         for (row, label) in rows.iter().zip(case["labels"].as_array().expect("labels")) {
-            let logits =
-                row.as_array().expect("a row").iter().map(|logit| logit.as_f64().expect("a logit") as f32);
+            let logits = row.as_array().expect("a row").iter().map(|logit| logit.as_f64().expect("a logit"));
             predictions.add(label.as_u64().expect("a label") as u32, logits);
         }
         let class_names: Vec<String> = (0..n_classes).map(|class| class.to_string()).collect();

@@ -3,36 +3,127 @@
 //! The plain maximum over many epochs of an accuracy measured on few images rewards luck: with 25 images one answer is
 //! four points, and an epoch from the middle of the schedule, where the learning rate is still high, may win by it.
 //! So the one-standard-error rule is used (Breiman et al. 1984, section 3.4.3; Hastie et al. 2009, section 7.10): of all
-//! epochs within one standard error of the best validation accuracy, the last, which the schedule has settled most.
+//! epochs within one standard error of the best validation score, the last, which the schedule has settled most.
 //! On thousands of images the standard error vanishes and the rule becomes the maximum.
 
-use crate::metrics::Confusion;
+use serde::{Deserialize, Serialize};
 
-/// Follows the validation accuracy from epoch to epoch.
+use crate::evaluate::Evaluation;
+use crate::metrics::{Confusion, Scorer};
+
+/// What makes one epoch better than another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Select {
+    /// Share of right answers.
+    #[default]
+    Accuracy,
+    /// Mean recall of the classes: rare ones count as much as common ones.
+    BalancedAccuracy,
+    /// Mean area under the ROC curves: the order of the images, wherever the thresholds are.
+    Auc,
+    /// Logarithmic loss: probabilities that can be believed.
+    LogLoss,
+}
+
+/// How good an epoch is, and how well that is known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// The larger the better.
+    pub value: f64,
+    /// Of the value.
+    pub standard_error: f64,
+}
+
+impl Select {
+    /// The score of an evaluation.
+    #[must_use]
+    pub fn score(self, evaluation: &Evaluation) -> Score {
+        match self {
+            Self::Accuracy => accuracy(&evaluation.confusion()),
+            Self::BalancedAccuracy => balanced_accuracy(&evaluation.confusion()),
+            Self::Auc => auc(evaluation),
+            Self::LogLoss => log_loss(&evaluation.losses()),
+        }
+    }
+}
+
+fn accuracy(confusion: &Confusion) -> Score {
+    let (n_right, n) = (confusion.n_right(), confusion.n());
+    Score { value: confusion.accuracy(), standard_error: share_variance(n_right, n).sqrt() }
+}
+
+fn balanced_accuracy(confusion: &Confusion) -> Score {
+    let classes = (0..confusion.rows().len()).filter(|&class| confusion.n_of(class) > 0);
+    let of_class = |class| {
+        let (n_right, n) = (confusion.count(class, class), confusion.n_of(class));
+        (n_right as f64 / n as f64, share_variance(n_right, n))
+    };
+    mean_score(classes.map(of_class))
+}
+
+fn auc(evaluation: &Evaluation) -> Score {
+    let predictions = evaluation.predictions(1.0);
+    let figures = Scorer::new(&predictions).figures(&vec![1.0; predictions.len()]);
+    let confusion = evaluation.confusion();
+    let classes = figures.auc.iter().enumerate().filter_map(|(class, auc)| Some((class, (*auc)?)));
+    mean_score(classes.map(|(class, auc)| {
+        let n_of = confusion.n_of(class);
+        (auc, auc_variance(auc, n_of as f64, (confusion.n() - n_of) as f64))
+    }))
+}
+
+fn log_loss(losses: &[f64]) -> Score {
+    let n = losses.len() as f64;
+    let mean = losses.iter().sum::<f64>() / n;
+    let variance = losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / n;
+    Score { value: -mean, standard_error: (variance / n).sqrt() }
+}
+
+/// The mean of independent values with their variances.
+fn mean_score(values: impl Iterator<Item = (f64, f64)>) -> Score {
+    let (mut n, mut sum, mut variance) = (0.0, 0.0, 0.0);
+    for (value, of_value) in values {
+        n += 1.0;
+        sum += value;
+        variance += of_value;
+    }
+    Score { value: sum / f64::max(n, 1.0), standard_error: variance.sqrt() / f64::max(n, 1.0) }
+}
+
+/// Variance of a share of right answers.
+///
+/// The share is estimated with two answers of each kind added (Agresti and Coull 1998): a perfect score on a few
+/// images is no proof of a perfect model.
+fn share_variance(n_right: u64, n: u64) -> f64 {
+    let n_adjusted = n as f64 + 4.0;
+    let share = (n_right as f64 + 2.0) / n_adjusted;
+    share * (1.0 - share) / n_adjusted
+}
+
+/// Variance of an area under the ROC curve (Hanley and McNeil 1982).
+fn auc_variance(auc: f64, n_of: f64, n_rest: f64) -> f64 {
+    let (q1, q2) = (auc / (2.0 - auc), 2.0 * auc * auc / (1.0 + auc));
+    let of = (n_of - 1.0) * (q1 - auc * auc);
+    let rest = (n_rest - 1.0) * (q2 - auc * auc);
+    (auc * (1.0 - auc) + of + rest) / (n_of * n_rest)
+}
+
+/// Follows the validation score from epoch to epoch.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BestEpoch {
-    /// Most right answers so far.
-    most_right: u64,
+    best: Option<Score>,
 }
 
 impl BestEpoch {
     /// Whether the weights of this epoch are to be kept in place of the ones kept before. Without a validation part
     /// the last epoch is kept.
-    pub fn keeps(&mut self, val: Option<&Confusion>) -> bool {
-        let Some(val) = val else { return true };
-        self.most_right = self.most_right.max(val.n_right());
-        (self.most_right - val.n_right()) as f64 <= standard_error(self.most_right, val.n())
+    pub fn keeps(&mut self, score: Option<Score>) -> bool {
+        let Some(score) = score else { return true };
+        let best = self.best.filter(|best| best.value >= score.value).unwrap_or(score);
+        self.best = Some(best);
+        best.value - score.value <= best.standard_error
     }
-}
-
-/// Standard error of a number of right answers among `n`, in answers.
-///
-/// The share is estimated with two answers of each kind added (Agresti and Coull 1998): a perfect score on a few
-/// images is no proof of a perfect model.
-fn standard_error(n_right: u64, n: u64) -> f64 {
-    let n_adjusted = n as f64 + 4.0;
-    let share = (n_right as f64 + 2.0) / n_adjusted;
-    n as f64 * (share * (1.0 - share) / n_adjusted).sqrt()
 }
 
 #[cfg(test)]
@@ -49,7 +140,8 @@ mod tests {
 
     fn kept(answers: &[usize], n: usize) -> Option<usize> {
         let mut best = BestEpoch::default();
-        let kept: Vec<bool> = answers.iter().map(|&right| best.keeps(Some(&confusion(right, n)))).collect();
+        let scores = answers.iter().map(|&right| accuracy(&confusion(right, n)));
+        let kept: Vec<bool> = scores.map(|score| best.keeps(Some(score))).collect();
         kept.iter().rposition(|&kept| kept)
     }
 
@@ -72,5 +164,30 @@ mod tests {
     fn without_validation_the_last_epoch_is_kept() {
         let mut best = BestEpoch::default();
         assert!(best.keeps(None) && best.keeps(None));
+    }
+
+    #[test]
+    fn each_criterion_looks_at_its_own_thing() {
+        // Nine of the first class, one of the second, which is ranked right but below the threshold.
+        let mut evaluation = Evaluation::new(2);
+        (0..9).for_each(|i| evaluation.add(0, &[3.0 + i as f32 / 10.0, 0.0]));
+        evaluation.add(1, &[1.0, 0.0]);
+        let value = |select: Select| select.score(&evaluation).value;
+        assert_eq!(value(Select::Accuracy), 0.9);
+        assert_eq!(value(Select::BalancedAccuracy), 0.5);
+        assert_eq!(value(Select::Auc), 1.0);
+        let expected =
+            (0..9).map(|i| (-(3.0 + f64::from(i) / 10.0)).exp().ln_1p()).sum::<f64>() + 1f64.exp().ln_1p();
+        assert!((value(Select::LogLoss) + expected / 10.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn standard_errors_are_those_of_the_literature() {
+        // Hanley and McNeil 1982, table II's formula by hand: A = 0.8, 20 and 30 images.
+        let error = auc_variance(0.8, 20.0, 30.0).sqrt();
+        let by_hand: f64 = (0.16 + 19.0 * (0.8 / 1.2 - 0.64) + 29.0 * (1.28 / 1.8 - 0.64)) / 600.0;
+        assert!((error - by_hand.sqrt()).abs() < 1e-12, "{error}");
+        let score = log_loss(&[0.0, 2.0]);
+        assert!((score.value + 1.0).abs() < 1e-12 && (score.standard_error - 0.5f64.sqrt()).abs() < 1e-12);
     }
 }

@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::{self, BenchConfig, BenchRequest, Case};
-use crate::config::{ChannelChoice, ClassWeights, ClipChoice, ConvAlgorithms, DecayKind, TrainConfig};
+use crate::best_epoch::Select;
+use crate::config::{
+    ChannelChoice, ClassWeights, ClipChoice, ConvAlgorithms, DecayKind, NormalizeBy, SamplerChoice,
+    TrainConfig,
+};
 use crate::error::AppError;
 use crate::screen::Screen;
 use crate::{compare, evaluate, phantom_films, train};
@@ -84,8 +88,22 @@ struct TrainArgs {
     #[arg(long, value_name = "PIXELS", help_heading = "Data")]
     resize: Option<u32>,
     /// Train without random horizontal flips
-    #[arg(long = "no-flip", num_args = 0, default_missing_value = "false", help_heading = "Data")]
+    #[arg(long = "no-flip", num_args = 0, default_missing_value = "false", help_heading = "Augmentation")]
     flip: Option<bool>,
+
+    /// Turn training pictures at random, up to so many degrees either way [default: 0]
+    #[arg(long, value_name = "DEGREES", help_heading = "Augmentation")]
+    rotate: Option<f64>,
+    /// Magnify or reduce training pictures at random, up to this share, such as 0.1 [default: 0]
+    #[arg(long, value_name = "SHARE", help_heading = "Augmentation")]
+    zoom: Option<f64>,
+    /// Change contrast (as a share) and brightness (in standard deviations) at random, up to this, such
+    /// as 0.2 [default: 0]
+    #[arg(long, value_name = "SHARE", help_heading = "Augmentation")]
+    jitter: Option<f64>,
+    /// Erase a random rectangle of this share of the training pictures [default: 0]
+    #[arg(long, value_name = "SHARE", help_heading = "Augmentation")]
+    erase: Option<f64>,
 
     /// Channels after the first convolution, 8 to 256 [default: 64]
     #[arg(long, value_name = "N", help_heading = "Model")]
@@ -123,6 +141,23 @@ struct TrainArgs {
     /// Share of each label spread over all classes [default: 0]
     #[arg(long, value_name = "SHARE", help_heading = "Recipe")]
     label_smoothing: Option<f64>,
+    /// How an epoch goes through the training part; balanced shows every class as often [default: shuffled]
+    #[arg(long, value_name = "KIND", help_heading = "Recipe")]
+    sampler: Option<SamplerChoice>,
+    /// What pixels are normalised by: the training set's mean and deviation, or each image's own
+    /// [default: set]
+    #[arg(long, value_name = "BY", help_heading = "Recipe")]
+    normalize: Option<NormalizeBy>,
+    /// Keep a running average of the weights with this decay, such as 0.99, and use it as the model
+    /// [default: 0, off]
+    #[arg(long, value_name = "DECAY", help_heading = "Recipe")]
+    ema: Option<f64>,
+    /// What makes one epoch better than another, on validation [default: accuracy]
+    #[arg(long, value_name = "BY", help_heading = "Recipe")]
+    select: Option<Select>,
+    /// Test-time averaging: also look at each picture in the mirror
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Recipe")]
+    tta: Option<bool>,
     /// Algorithms to choose from for the convolutions: they differ in speed and rounding [default: auto]
     #[arg(long, value_name = "WHICH", help_heading = "Recipe")]
     conv: Option<ConvAlgorithms>,
@@ -172,6 +207,7 @@ impl TrainArgs {
             ($($flag:ident),*) => { $(if let Some(value) = self.$flag.clone() { config.$flag = value; })* };
         }
         take!(data, films, skip_bad, val_fraction, test_fraction, channels, size, flip, width, dropout);
+        take!(rotate, zoom, jitter, erase, sampler, normalize, ema, select, tta);
         take!(max_lr, weight_decay, decay, clip, class_weights, label_smoothing, conv, seed);
         config.test = self.test.clone().or(config.test);
         config.resize = self.resize.or(config.resize);

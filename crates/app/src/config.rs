@@ -7,11 +7,12 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
-use roentgen_data::{Channels, LoadOptions};
+use roentgen_data::{Augment, Channels, LoadOptions, Sampler};
 use roentgen_optim::Clip;
 use roentgen_tensor::conv2d::ConvChoice;
 use serde::{Deserialize, Serialize};
 
+use crate::best_epoch::Select;
 use crate::error::AppError;
 
 /// What `--data` says for the films that the program draws by itself.
@@ -42,6 +43,18 @@ pub struct TrainConfig {
     pub resize: Option<u32>,
     /// Random horizontal flips.
     pub flip: bool,
+    /// Largest random turn either way, in degrees.
+    pub rotate: f64,
+    /// Largest random magnification or reduction, as a share.
+    pub zoom: f64,
+    /// Largest random change of brightness, in standard deviations, and of contrast, as a share.
+    pub jitter: f64,
+    /// Share of the training pictures that lose a random rectangle.
+    pub erase: f64,
+    /// What pixels are normalised by.
+    pub normalize: NormalizeBy,
+    /// How an epoch goes through the training part.
+    pub sampler: SamplerChoice,
     /// Channels after the first convolution; the others are multiples of it.
     pub width: usize,
     /// Share of the features that dropout leaves out.
@@ -65,6 +78,12 @@ pub struct TrainConfig {
     pub class_weights: ClassWeights,
     /// Label smoothing of the loss.
     pub label_smoothing: f64,
+    /// Decay of a running average of the weights, which then is the model; 0 for none.
+    pub ema: f64,
+    /// What makes one epoch better than another.
+    pub select: Select,
+    /// Whether testing also looks at each picture in the mirror.
+    pub tta: bool,
     /// Algorithms to choose from for the convolutions.
     pub conv: ConvAlgorithms,
     /// Decides everything random.
@@ -86,6 +105,12 @@ impl Default for TrainConfig {
             size: 24,
             resize: None,
             flip: true,
+            rotate: 0.0,
+            zoom: 0.0,
+            jitter: 0.0,
+            erase: 0.0,
+            normalize: NormalizeBy::Set,
+            sampler: SamplerChoice::Shuffled,
             width: 64,
             dropout: 0.2,
             epochs: None,
@@ -97,6 +122,9 @@ impl Default for TrainConfig {
             clip: ClipChoice(Clip::Value(0.1)),
             class_weights: ClassWeights::None,
             label_smoothing: 0.0,
+            ema: 0.0,
+            select: Select::Accuracy,
+            tta: false,
             conv: ConvAlgorithms::Auto,
             seed: 0,
             threads: None,
@@ -170,6 +198,20 @@ impl TrainConfig {
         self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
     }
 
+    /// What training does to its pictures.
+    #[must_use]
+    pub fn augment(&self) -> Augment {
+        Augment {
+            crop: self.size as usize,
+            frame: self.resize() as usize,
+            flip: self.flip,
+            rotate: self.rotate as f32,
+            zoom: self.zoom as f32,
+            jitter: self.jitter as f32,
+            erase: self.erase as f32,
+        }
+    }
+
     /// How the pictures are to be loaded.
     #[must_use]
     pub fn load_options(&self) -> LoadOptions {
@@ -204,6 +246,11 @@ impl TrainConfig {
         for (name, fraction) in [("val-fraction", self.val_fraction), ("test-fraction", self.test_fraction)] {
             check(name, fraction, (0.0..=0.5).contains(&fraction), "0 to 0.5")?;
         }
+        check("rotate", self.rotate, (0.0..=45.0).contains(&self.rotate), "0 to 45 degrees")?;
+        check("zoom", self.zoom, (0.0..=0.5).contains(&self.zoom), "0 to 0.5")?;
+        check("jitter", self.jitter, (0.0..=0.9).contains(&self.jitter), "0 to 0.9")?;
+        check("erase", self.erase, (0.0..=1.0).contains(&self.erase), "0 to 1")?;
+        check("ema", self.ema, (0.0..1.0).contains(&self.ema), "0 (off) up to, not including, 1")?;
         check("width", self.width, (8..=256).contains(&self.width), "8 to 256 channels")?;
         check("dropout", self.dropout, (0.0..1.0).contains(&self.dropout), "0 up to, not including, 1")?;
         let epochs = self.epochs(0);
@@ -307,6 +354,35 @@ pub enum ClassWeights {
     Balanced,
 }
 
+/// What pixels are normalised by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NormalizeBy {
+    /// Mean and standard deviation of the training part.
+    Set,
+    /// Those of each picture itself: its exposure no longer counts.
+    Image,
+}
+
+/// How an epoch goes through the training part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SamplerChoice {
+    /// Every picture once.
+    Shuffled,
+    /// Every class as often.
+    Balanced,
+}
+
+impl From<SamplerChoice> for Sampler {
+    fn from(choice: SamplerChoice) -> Self {
+        match choice {
+            SamplerChoice::Shuffled => Self::Shuffled,
+            SamplerChoice::Balanced => Self::Balanced,
+        }
+    }
+}
+
 /// Gradient clipping, written as `value:0.1`, `norm:1` or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -386,6 +462,11 @@ mod tests {
             ("resize", TrainConfig { resize: Some(23), ..ok() }),
             ("val-fraction", TrainConfig { val_fraction: 0.6, ..ok() }),
             ("test-fraction", TrainConfig { test_fraction: f64::NAN, ..ok() }),
+            ("rotate", TrainConfig { rotate: 90.0, ..ok() }),
+            ("zoom", TrainConfig { zoom: -0.1, ..ok() }),
+            ("jitter", TrainConfig { jitter: 1.0, ..ok() }),
+            ("erase", TrainConfig { erase: 1.1, ..ok() }),
+            ("ema", TrainConfig { ema: 1.0, ..ok() }),
             ("width", TrainConfig { width: 0, ..ok() }),
             ("dropout", TrainConfig { dropout: 1.0, ..ok() }),
             ("epochs", TrainConfig { epochs: Some(0), ..ok() }),

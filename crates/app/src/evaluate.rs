@@ -4,10 +4,10 @@ use std::path::Path;
 
 use ndarray::Array4;
 use roentgen_data::{
-    Channels, EvaluationOrigin, ImageSet, LoadOptions, ModelInput, Normalization, View, batch_ranges,
+    Channels, Draw, EvaluationOrigin, ImageSet, LoadOptions, ModelInput, Normalization, View, batch_ranges,
     fill_batch, load_for_model, phantom_dataset,
 };
-use roentgen_layers::{LossHead, Pass, ResNet9};
+use roentgen_layers::{Pass, ResNet9};
 use serde::Serialize;
 
 use crate::error::AppError;
@@ -19,46 +19,137 @@ use crate::{phantom_films, report};
 /// Images that go through the model together. Only speed depends on it.
 const BATCH: usize = 128;
 
-/// How a model does on a set of pictures.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Evaluation {
-    /// Who was taken for whom.
-    pub confusion: Confusion,
-    /// Mean cross-entropy, without weights or smoothing.
-    pub loss: f64,
-    /// What was said of each image.
-    pub predictions: Predictions,
+/// How pictures are looked at when a model is asked about them.
+#[derive(Clone, Copy, Debug)]
+pub struct Gaze<'a> {
+    /// Side of the centre crop, in pixels.
+    pub crop: usize,
+    /// What pixels are normalised by.
+    pub normalization: &'a Normalization,
+    /// Whether each picture is looked at a second time in the mirror, and the logits averaged.
+    pub mirror: bool,
 }
 
-/// Evaluates `model` on every image of `set`.
-///
-/// # Panics
-/// If the set is empty.
-pub fn evaluate(
-    model: &mut ResNet9,
-    set: &ImageSet,
-    crop: usize,
-    norm: &Normalization,
+/// What a model says of the images of a set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
     n_classes: usize,
-) -> Evaluation {
-    assert!(!set.is_empty(), "evaluate: no image");
-    let head = LossHead { class_weights: None, label_smoothing: 0.0 };
-    let indices: Vec<u32> = (0..set.len() as u32).collect();
-    let (mut x, mut grad_logits) = (Array4::zeros((0, 0, 0, 0)), Array4::zeros((0, 0, 0, 0)));
-    let mut labels = Vec::new();
-    let (mut confusion, mut predictions) = (Confusion::new(n_classes), Predictions::new(n_classes));
-    let mut loss = 0.0;
-    for range in batch_ranges(set.len(), BATCH) {
-        fill_batch(set, &indices[range], View::Center { crop }, norm, &mut x, &mut labels);
-        let logits = model.forward(&x, Pass::Eval);
-        for (image, &label) in logits.outer_iter().zip(&labels) {
-            confusion.add(label as usize, most_likely(image.iter().copied()));
-            predictions.add(label, image.iter().copied());
-        }
-        let mean = head.forward_backward(logits, &labels, &mut grad_logits);
-        loss += f64::from(mean) * labels.len() as f64;
+    labels: Vec<u32>,
+    /// `(n, n_classes)`.
+    logits: Vec<f32>,
+}
+
+impl Evaluation {
+    /// Nothing said yet.
+    #[must_use]
+    pub fn new(n_classes: usize) -> Self {
+        Self { n_classes, labels: Vec::new(), logits: Vec::new() }
     }
-    Evaluation { confusion, loss: loss / set.len() as f64, predictions }
+
+    /// Adds an image.
+    ///
+    /// # Panics
+    /// If there are not as many logits as classes.
+    pub fn add(&mut self, label: u32, logits: &[f32]) {
+        assert_eq!(logits.len(), self.n_classes, "a logit for each class");
+        self.labels.push(label);
+        self.logits.extend(logits);
+    }
+
+    /// Number of images.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Class and logits of one image.
+    ///
+    /// # Panics
+    /// If there is no image `image`.
+    #[must_use]
+    pub fn image(&self, image: usize) -> (usize, &[f32]) {
+        (self.labels[image] as usize, &self.logits[image * self.n_classes..][..self.n_classes])
+    }
+
+    /// The images `keep`, in order.
+    #[must_use]
+    pub fn only(&self, keep: impl Iterator<Item = usize>) -> Self {
+        let mut only = Self::new(self.n_classes);
+        for image in keep {
+            let (label, logits) = self.image(image);
+            only.add(label as u32, logits);
+        }
+        only
+    }
+
+    /// Who was taken for whom.
+    #[must_use]
+    pub fn confusion(&self) -> Confusion {
+        let mut confusion = Confusion::new(self.n_classes);
+        for image in 0..self.len() {
+            let (label, logits) = self.image(image);
+            confusion.add(label, most_likely(logits.iter().copied()));
+        }
+        confusion
+    }
+
+    /// Answers and probabilities, with the logits divided by `temperature`.
+    #[must_use]
+    pub fn predictions(&self, temperature: f64) -> Predictions {
+        let mut predictions = Predictions::new(self.n_classes);
+        for image in 0..self.len() {
+            let (label, logits) = self.image(image);
+            predictions.add(label as u32, logits.iter().map(|&logit| f64::from(logit) / temperature));
+        }
+        predictions
+    }
+
+    /// Cross-entropy of each image, without weights, smoothing or temperature.
+    #[must_use]
+    pub fn losses(&self) -> Vec<f64> {
+        let loss = |image| {
+            let (label, logits) = self.image(image);
+            let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let over = |logit: f32| f64::from(logit) - f64::from(largest);
+            libm::log(logits.iter().map(|&logit| libm::exp(over(logit))).sum()) - over(logits[label])
+        };
+        (0..self.len()).map(loss).collect()
+    }
+
+    /// Mean cross-entropy.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        self.losses().iter().sum::<f64>() / self.len() as f64
+    }
+}
+
+/// Asks `model` about every image of `set`.
+#[must_use]
+pub fn evaluate(model: &mut ResNet9, set: &ImageSet, n_classes: usize, gaze: &Gaze<'_>) -> Evaluation {
+    let draws: Vec<Draw> = (0..set.len() as u32).map(Draw::once).collect();
+    let (mut x, mut labels) = (Array4::zeros((0, 0, 0, 0)), Vec::new());
+    let mut evaluation = Evaluation::new(n_classes);
+    for range in batch_ranges(set.len(), BATCH) {
+        let mut look = |flip: bool| {
+            let view = View::Center { crop: gaze.crop, flip };
+            fill_batch(set, &draws[range.clone()], view, gaze.normalization, &mut x, &mut labels);
+            model.forward(&x, Pass::Eval).clone()
+        };
+        let mut logits = look(false);
+        if gaze.mirror {
+            logits = (logits + look(true)) / 2.0;
+        }
+        for (image, &label) in logits.outer_iter().zip(&labels) {
+            evaluation.add(label, image.as_slice().expect("logits of an image lie together"));
+        }
+    }
+    evaluation
 }
 
 /// Index of the largest logit, the first of equals.
@@ -99,9 +190,8 @@ pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
     report::show_machine(screen, rayon::current_num_threads());
     screen.field("data", &source);
     let mut evaluate_part = |set: &ImageSet| {
-        let n_classes = card.class_names.len();
-        let found = evaluate(&mut model, set, card.size as usize, &card.normalization, n_classes);
-        PartMetrics::new(card.class_names.clone(), &found.predictions, None)
+        let found = evaluate(&mut model, set, card.class_names.len(), &card.gaze());
+        PartMetrics::new(card.class_names.clone(), &found.predictions(card.temperature), None)
     };
     let val = val.filter(|set| !set.is_empty()).map(|set| evaluate_part(&set));
     let figures = Figures { val, test: evaluate_part(&test) };

@@ -8,6 +8,7 @@
 //! | How fast is it? | [`mod@bench`] |
 //! | What happens in a run, and what does it leave behind? | [`train`], [`run_folder`] |
 //! | How are the figures computed? | [`evaluate`], [`metrics`] |
+//! | How far can a probability be believed? | [`temperature`] |
 //! | Which of two runs is better? | [`compare`], [`predictions_file`] |
 //! | What is in a model file? | [`model_file`] |
 //! | What is on the screen? | [`screen`], [`report`] |
@@ -42,5 +43,6 @@ pub mod report;
 pub mod run_folder;
 pub mod screen;
 pub mod step;
+pub mod temperature;
 pub mod train;
 pub mod trainer;

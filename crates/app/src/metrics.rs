@@ -133,7 +133,7 @@ mod tests {
     fn every_figure_keeps_its_key_and_has_its_interval_beside_it() {
         let mut predictions = Predictions::new(2);
         for image in 0..20u32 {
-            let logit = f64::from(image % 7) as f32 - 3.0;
+            let logit = f64::from(image % 7) - 3.0;
             predictions.add(image % 2, [logit, -logit].into_iter());
         }
         let metrics = PartMetrics::new(vec!["z".into(), "a".into()], &predictions, None);

@@ -19,6 +19,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::error::AppError;
+use crate::evaluate::Gaze;
 
 /// Version of the layout; a reader refuses others.
 const FORMAT: u32 = 1;
@@ -43,6 +44,12 @@ pub struct ModelCard {
     /// Mean and standard deviation of the training pictures.
     #[serde(flatten)]
     pub normalization: Normalization,
+    /// Whether each picture is looked at a second time in the mirror.
+    #[serde(default)]
+    pub mirror: bool,
+    /// What logits are divided by before they become probabilities; fitted on validation.
+    #[serde(default = "no_temperature")]
+    pub temperature: f64,
     /// Channels after the first convolution.
     pub width: usize,
     /// The seed of the run; splits were drawn with it.
@@ -61,7 +68,18 @@ pub struct ModelCard {
     pub epoch: usize,
 }
 
+/// Of a model that was not calibrated.
+fn no_temperature() -> f64 {
+    1.0
+}
+
 impl ModelCard {
+    /// How pictures are looked at.
+    #[must_use]
+    pub fn gaze(&self) -> Gaze<'_> {
+        Gaze { crop: self.size as usize, normalization: &self.normalization, mirror: self.mirror }
+    }
+
     /// The version of the layout that this program writes.
     #[must_use]
     pub fn current_format() -> u32 {
@@ -93,6 +111,10 @@ impl ModelCard {
                 "mean and std don't have one number per channel".to_owned(),
             ),
             (stds_are_positive && means_are_finite, "mean and std are out of range".to_owned()),
+            (
+                self.temperature > 0.0 && self.temperature.is_finite(),
+                format!("temperature is {}, expected a number above 0", self.temperature),
+            ),
         ];
         rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, text)| Err(text))
     }

@@ -6,8 +6,8 @@ pub struct Patience {
     /// Epochs to wait; for ever if none.
     limit: Option<usize>,
     waited: usize,
-    /// Most right answers so far, and the smallest loss among as many.
-    best: Option<(u64, f64)>,
+    /// The best score so far, and the smallest loss with it.
+    best: Option<(f64, f64)>,
 }
 
 impl Patience {
@@ -17,15 +17,14 @@ impl Patience {
         Self { limit, waited: 0, best: None }
     }
 
-    /// Hears of an epoch's validation: how many answers were right, and the loss. Says whether to stop.
+    /// Hears of an epoch's validation: its score, the larger the better, and its loss. Says whether to stop.
     ///
-    /// An epoch is better with more right answers, or with as many and a smaller loss: on a small validation part
-    /// accuracy stands still for long while the loss still falls.
-    pub fn is_over(&mut self, n_right: u64, loss: f64) -> bool {
-        let is_better =
-            self.best.is_none_or(|(right, least)| n_right > right || n_right == right && loss < least);
+    /// An epoch is better with a higher score, or with the same and a smaller loss: on a small validation part accuracy
+    /// stands still for long while the loss still falls.
+    pub fn is_over(&mut self, score: f64, loss: f64) -> bool {
+        let is_better = self.best.is_none_or(|(best, least)| score > best || score == best && loss < least);
         if is_better {
-            self.best = Some((n_right, loss));
+            self.best = Some((score, loss));
             self.waited = 0;
         } else {
             self.waited += 1;
@@ -38,14 +37,15 @@ impl Patience {
 mod tests {
     use super::*;
 
-    fn stops_after(limit: Option<usize>, epochs: &[(u64, f64)]) -> Option<usize> {
+    fn stops_after(limit: Option<usize>, epochs: &[(f64, f64)]) -> Option<usize> {
         let mut patience = Patience::new(limit);
-        epochs.iter().position(|&(n_right, loss)| patience.is_over(n_right, loss)).map(|index| index + 1)
+        epochs.iter().position(|&(score, loss)| patience.is_over(score, loss)).map(|index| index + 1)
     }
 
     #[test]
     fn it_ends_after_so_many_epochs_without_a_better_one() {
-        let epochs = [(5, 1.0), (8, 0.9), (8, 0.95), (7, 0.5), (9, 0.8), (9, 0.8), (9, f64::NAN), (9, 0.9)];
+        let epochs =
+            [(5., 1.0), (8., 0.9), (8., 0.95), (7., 0.5), (9., 0.8), (9., 0.8), (9., f64::NAN), (9., 0.9)];
         assert_eq!(stops_after(Some(1), &epochs), Some(3));
         assert_eq!(stops_after(Some(2), &epochs), Some(4));
         assert_eq!(stops_after(Some(3), &epochs), Some(8), "the fifth was better, and the count began anew");
@@ -54,6 +54,6 @@ mod tests {
 
     #[test]
     fn a_smaller_loss_of_as_many_right_answers_is_better() {
-        assert_eq!(stops_after(Some(1), &[(9, 0.5), (9, 0.4), (9, 0.3)]), None);
+        assert_eq!(stops_after(Some(1), &[(9., 0.5), (9., 0.4), (9., 0.3)]), None);
     }
 }

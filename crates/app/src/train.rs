@@ -9,7 +9,7 @@ use roentgen_layers::{ResNet9, ResNet9Config};
 use serde::Serialize;
 
 use crate::best_epoch::BestEpoch;
-use crate::config::{ClassWeights, TrainConfig};
+use crate::config::{ClassWeights, NormalizeBy, TrainConfig};
 use crate::error::AppError;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::metrics::PartMetrics;
@@ -17,6 +17,7 @@ use crate::model_file::{self, ModelCard};
 use crate::patience::Patience;
 use crate::run_folder::{PlannedFolder, RunFolder};
 use crate::screen::{Screen, counted, duration};
+use crate::temperature::{self, Calibration};
 use crate::trainer::{EpochReport, StepReport, Trainer};
 use crate::{phantom_films, predictions_file, report};
 
@@ -30,6 +31,7 @@ const LAST: &str = "model-last.safetensors";
 struct Metrics {
     val: Option<PartMetrics>,
     test: Option<PartMetrics>,
+    calibration: Option<Calibration>,
     train_images_per_s: f64,
     train_seconds: f64,
     /// Share of the training steps spent on making their batches.
@@ -49,6 +51,8 @@ struct LogLine {
     train_accuracy: f64,
     val_loss: Option<f64>,
     val_accuracy: Option<f64>,
+    /// What `--select` chooses by; the larger the better.
+    val_score: Option<f64>,
     lr: f64,
     seconds: f64,
     images_per_s: f64,
@@ -81,7 +85,8 @@ pub fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<
     let folder = folder.create()?;
     folder.write("config.toml", config.to_toml().as_bytes())?;
 
-    let normalization = Normalization::of(&data.train);
+    let per_image = config.normalize == NormalizeBy::Image;
+    let normalization = Normalization { per_image, ..Normalization::of(&data.train) };
     let n_classes = data.class_names.len();
     let architecture = ResNet9Config {
         width: config.width,
@@ -150,6 +155,8 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         resize: config.resize(),
         size: config.size,
         normalization: normalization.clone(),
+        mirror: config.tta,
+        temperature: 1.0,
         width: config.width,
         seed: config.seed,
         val_fraction: config.val_fraction,
@@ -229,24 +236,26 @@ impl Run<'_> {
             data_seconds += trained.data_seconds;
 
             card.epoch = epoch + 1;
-            let val = (!data.val.is_empty()).then(|| {
-                evaluate(trainer.model(), &data.val, config.size as usize, &card.normalization, n_classes)
-            });
-            let is_best = best_epoch.keeps(val.as_ref().map(|val| &val.confusion));
             n_trained = epoch + 1;
-            let is_over = val.as_ref().is_some_and(|val| patience.is_over(val.confusion.n_right(), val.loss));
-            let is_over = is_over && n_trained < epochs;
-            let is_last = is_over || n_trained == epochs;
-            if is_best || is_last {
-                let n_steps = trainer.n_steps_done() as u64;
-                let bytes = model_file::to_bytes(trainer.model(), &card, n_steps);
+            let n_steps = trainer.n_steps_done() as u64;
+            let tested = trainer.with_model(&data.train, epoch, |model| {
+                let val = (!data.val.is_empty()).then(|| evaluate(model, &data.val, n_classes, &card.gaze()));
+                let score = val.as_ref().map(|val| config.select.score(val));
+                let is_best = best_epoch.keeps(score);
+                let is_over = val.as_ref().zip(score);
+                let is_over = is_over.is_some_and(|(val, score)| patience.is_over(score.value, val.loss()));
+                let is_over = is_over && n_trained < epochs;
+                card.temperature = val.as_ref().map_or(1.0, temperature::fit);
+                let bytes = model_file::to_bytes(model, &card, n_steps);
                 if is_best {
                     folder.write(BEST, &bytes)?;
                 }
-                if is_last {
+                if is_over || n_trained == epochs {
                     folder.write(LAST, &bytes)?;
                 }
-            }
+                Ok::<_, AppError>((val, is_best, is_over))
+            });
+            let (val, is_best, is_over) = tested?;
             self.log(epoch, &trained, val.as_ref(), is_best)?;
             if is_best {
                 best = Some((epoch + 1, val));
@@ -276,8 +285,9 @@ impl Run<'_> {
             epoch: epoch + 1,
             train_loss: trained.loss,
             train_accuracy: trained.accuracy,
-            val_loss: val.map(|val| val.loss),
-            val_accuracy: val.map(|val| val.confusion.accuracy()),
+            val_loss: val.map(Evaluation::loss),
+            val_accuracy: val.map(|val| val.confusion().accuracy()),
+            val_score: val.map(|val| self.config.select.score(val).value),
             lr: trained.lr,
             seconds: trained.seconds,
             images_per_s: self.data.train.len() as f64 / trained.seconds,
@@ -292,20 +302,21 @@ impl Run<'_> {
     /// Tests the best model, read back from its file as `roentgen evaluate` reads it.
     fn test(&self, outcome: &Outcome, architecture: &ResNet9Config) -> Result<Metrics, AppError> {
         let (mut model, card) = model_file::read(&self.folder.file(BEST))?;
+        let n_classes = card.class_names.len();
         let part = |evaluation: &Evaluation| {
-            PartMetrics::new(card.class_names.clone(), &evaluation.predictions, None)
+            PartMetrics::new(card.class_names.clone(), &evaluation.predictions(card.temperature), None)
         };
-        let test = (!self.data.test.is_empty()).then(|| {
-            let (set, n_classes) = (&self.data.test, card.class_names.len());
-            evaluate(&mut model, set, card.size as usize, &card.normalization, n_classes)
-        });
+        let test = (!self.data.test.is_empty())
+            .then(|| evaluate(&mut model, &self.data.test, n_classes, &card.gaze()));
         if let Some(test) = &test {
-            let lines = predictions_file::to_text(&self.data.test, &test.predictions, &card.class_names);
+            let predictions = test.predictions(card.temperature);
+            let lines = predictions_file::to_text(&self.data.test, &predictions, &card.class_names);
             self.folder.write(predictions_file::FILE, lines.as_bytes())?;
         }
         Ok(Metrics {
             val: outcome.best_val.as_ref().map(part),
             test: test.as_ref().map(part),
+            calibration: Calibration::new(card.temperature, outcome.best_val.as_ref(), test.as_ref()),
             train_images_per_s: outcome.images_per_s,
             train_seconds: outcome.train_seconds,
             data_share: outcome.data_share,

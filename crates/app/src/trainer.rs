@@ -3,13 +3,20 @@
 use std::time::{Duration, Instant};
 
 use ndarray::Array4;
-use roentgen_data::{Augment, ImageSet, Normalization, View, batch_ranges, epoch_order, fill_batch};
+use roentgen_data::{Augment, Draw, ImageSet, Normalization, Sampler, View, batch_ranges, fill_batch};
 use roentgen_layers::{LossHead, Pass, ResNet9};
-use roentgen_optim::{AdamConfig, OneCycle, WeightDecay};
+use roentgen_optim::{AdamConfig, OneCycle, WeightAverage, WeightDecay};
+use roentgen_tensor::parameter::Buffer;
 
 use crate::config::{DecayKind, TrainConfig};
 use crate::error::AppError;
 use crate::step::{StepOutcome, TrainingStep};
+
+/// Images that the batch norms of averaged weights are measured on. A mean over a thousand films of 36 pixels and more
+/// a channel is within a few thousandths of that over all.
+const MEASURED_IMAGES: usize = 1024;
+/// Images at a time.
+const MEASURED_BATCH: usize = 128;
 
 /// A model in training, with the memory that all steps share.
 #[derive(Debug)]
@@ -17,12 +24,14 @@ pub struct Trainer {
     /// The model and its optimiser.
     training: TrainingStep,
     schedule: OneCycle,
+    average: Option<WeightAverage>,
+    sampler: Sampler,
     augment: Augment,
     normalization: Normalization,
     seed: u64,
     batch: usize,
     step: usize,
-    order: Vec<u32>,
+    order: Vec<Draw>,
     x: Array4<f32>,
     labels: Vec<u32>,
 }
@@ -76,7 +85,9 @@ impl Trainer {
         Self {
             training: TrainingStep::new(model, loss_head, optimiser),
             schedule: OneCycle::new(config.max_lr, n_steps),
-            augment: Augment { crop: config.size as usize, flip: config.flip },
+            average: (config.ema > 0.0).then(|| WeightAverage::new(config.ema)),
+            sampler: config.sampler.into(),
+            augment: config.augment(),
             normalization,
             seed: config.seed,
             batch,
@@ -87,9 +98,50 @@ impl Trainer {
         }
     }
 
-    /// The model as it is now.
-    pub fn model(&mut self) -> &mut ResNet9 {
-        &mut self.training.model
+    /// Does `work` with the model that counts: the one in training, or the average of its weights.
+    ///
+    /// An average has batch norms of its own: statistics that were running while the weights were others are not those
+    /// of its activations. They are measured anew, over images of `set` as `epoch` shows them.
+    pub fn with_model<T>(&mut self, set: &ImageSet, epoch: usize, work: impl FnOnce(&mut ResNet9) -> T) -> T {
+        if self.average.is_none() {
+            return work(&mut self.training.model);
+        }
+        let running = self.buffers();
+        self.swap_average();
+        self.measure_batch_norm(set, epoch);
+        let result = work(&mut self.training.model);
+        self.swap_average();
+        let mut running = running.into_iter();
+        self.training.model.for_each_buffer(&mut |buffer| {
+            *buffer = running.next().expect("as many buffers as before");
+        });
+        result
+    }
+
+    fn swap_average(&mut self) {
+        let average = self.average.as_mut().expect("called with an average only");
+        let mut index = 0;
+        self.training.model.for_each_parameter(&mut |parameter| {
+            average.swap(index, parameter);
+            index += 1;
+        });
+    }
+
+    fn buffers(&mut self) -> Vec<Buffer> {
+        let mut buffers = Vec::new();
+        self.training.model.for_each_buffer(&mut |buffer| buffers.push(buffer.clone()));
+        buffers
+    }
+
+    /// Sets the running statistics to the mean over the first batches of `epoch`.
+    fn measure_batch_norm(&mut self, set: &ImageSet, epoch: usize) {
+        self.sampler.epoch_order(set.labels(), self.seed, epoch as u64, &mut self.order);
+        let n = set.len().min(MEASURED_IMAGES);
+        for (batch, range) in batch_ranges(n, MEASURED_BATCH).enumerate() {
+            let view = View::Train { seed: self.seed, epoch: epoch as u64, augment: &self.augment };
+            fill_batch(set, &self.order[range], view, &self.normalization, &mut self.x, &mut self.labels);
+            self.training.model.forward(&self.x, Pass::Measure { batch: batch as u64 });
+        }
     }
 
     /// Steps done so far.
@@ -117,7 +169,7 @@ impl Trainer {
         let start = Instant::now();
         let (mut loss_sum, mut n_right_sum, mut lr) = (0.0, 0, 0.0);
         let mut data_time = Duration::ZERO;
-        epoch_order(set.len(), self.seed, epoch as u64, &mut self.order);
+        self.sampler.epoch_order(set.labels(), self.seed, epoch as u64, &mut self.order);
         for (batch_idx, range) in batch_ranges(set.len(), self.batch).enumerate() {
             let n_images = range.len();
             let data_start = Instant::now();
@@ -133,6 +185,7 @@ impl Trainer {
             }
 
             self.step += 1;
+            self.update_average();
             lr = rates.lr;
             n_right_sum += n_right;
             loss_sum += f64::from(loss) * n_images as f64;
@@ -141,6 +194,20 @@ impl Trainer {
         let n = set.len() as f64;
         let (seconds, data_seconds) = (start.elapsed().as_secs_f64(), data_time.as_secs_f64());
         Ok(EpochReport { loss: loss_sum / n, accuracy: n_right_sum as f64 / n, lr, seconds, data_seconds })
+    }
+}
+
+impl Trainer {
+    /// Takes the weights of a step into their average.
+    fn update_average(&mut self) {
+        if let Some(average) = &mut self.average {
+            average.begin_step();
+            let mut index = 0;
+            self.training.model.for_each_parameter(&mut |parameter| {
+                average.update(index, parameter);
+                index += 1;
+            });
+        }
     }
 }
 

@@ -1,13 +1,12 @@
-//! Batches: the order of an epoch, its cut into batches, and the pixels of one batch.
+//! Batches: the cut of an epoch into batches, and the pixels of one batch.
 
 use std::ops::Range;
 
 use ndarray::Array4;
 use rayon::prelude::*;
-use roentgen_tensor::rng::{CounterRng, Purpose};
 
-use crate::augment::{Augment, center_window};
-use crate::{ImageSet, Normalization};
+use crate::augment::{Augment, Look, Window, center_window, mirrored};
+use crate::{Draw, ImageSet, ImageView, Normalization};
 
 /// Pictures that one task cuts; small enough that two threads share a batch of 32.
 const IMAGES_PER_TASK: usize = 8;
@@ -21,21 +20,16 @@ pub enum View<'a> {
         seed: u64,
         /// From 0.
         epoch: u64,
-        /// Crop and flip.
+        /// What is random about them.
         augment: &'a Augment,
     },
     /// Centre crops.
     Center {
         /// Side of the square, in pixels.
         crop: usize,
+        /// Whether they are mirrored.
+        flip: bool,
     },
-}
-
-/// A random order of `0..n`, decided by seed and epoch; `order` is reused.
-pub fn epoch_order(n: usize, seed: u64, epoch: u64, order: &mut Vec<u32>) {
-    order.clear();
-    order.extend(0..n as u32);
-    CounterRng::new(seed, Purpose::Shuffle, epoch, 0).shuffle(order);
 }
 
 /// Cuts `0..n` into `ceil(n / batch)` ranges whose sizes differ by at most one, larger ones first. So no batch
@@ -53,18 +47,18 @@ pub fn batch_ranges(n: usize, batch: usize) -> impl ExactSizeIterator<Item = Ran
     })
 }
 
-/// Cuts, flips and normalises the pictures `indices` of a set.
+/// Cuts, normalises and augments the pictures `draws` of a set.
 ///
 /// Allocates nothing of the size of a batch when `x` and `labels` had room for one before.
 ///
 /// # Shapes
-/// `x` becomes `(indices.len(), crop, crop, channels)`, `labels` gets one class index per picture.
+/// `x` becomes `(draws.len(), crop, crop, channels)`, `labels` gets one class index per picture.
 ///
 /// # Panics
-/// If an index is beyond the set, or `norm` has another number of channels.
+/// If a picture is beyond the set, or `norm` has another number of channels.
 pub fn fill_batch(
     set: &ImageSet,
-    indices: &[u32],
+    draws: &[Draw],
     view: View<'_>,
     norm: &Normalization,
     x: &mut Array4<f32>,
@@ -74,35 +68,61 @@ pub fn fill_batch(
     assert_eq!(norm.mean.len(), channels, "fill_batch: channels of the normalisation and of the set");
     let crop = match view {
         View::Train { augment, .. } => augment.crop,
-        View::Center { crop } => crop,
+        View::Center { crop, .. } => crop,
     };
     labels.clear();
-    labels.extend(indices.iter().map(|&index| set.labels()[index as usize]));
-    reshape(x, (indices.len(), crop, crop, channels));
+    labels.extend(draws.iter().map(|draw| set.labels()[draw.image as usize]));
+    reshape(x, (draws.len(), crop, crop, channels));
 
-    let table = norm.table();
+    let of_set = norm.table();
     let values = x.as_slice_mut().expect("reshape makes a contiguous array");
-    values.par_chunks_exact_mut(crop * crop * channels).zip(indices).with_min_len(IMAGES_PER_TASK).for_each(
-        |(values, &index)| {
-            let image = set.image(index as usize);
-            let window = match view {
+    values.par_chunks_exact_mut(crop * crop * channels).zip(draws).with_min_len(IMAGES_PER_TASK).for_each(
+        |(values, &draw)| {
+            let image = set.image(draw.image as usize);
+            let of_image = norm.table_of_image(&image);
+            let table = of_image.as_deref().unwrap_or(&of_set);
+            match view {
                 View::Train { seed, epoch, augment } => {
-                    augment.train_window(seed, epoch, u64::from(index), image.height, image.width)
+                    let look = augment.look(seed, epoch, draw.key(), image.height, image.width);
+                    cut_as(&look, &image, table, crop, values);
                 }
-                View::Center { crop } => center_window(crop, image.height, image.width),
-            };
-            for (row, out_row) in values.chunks_exact_mut(crop * channels).enumerate() {
-                let start = ((window.top + row) * image.width + window.left) * channels;
-                let in_row = &image.pixels[start..start + crop * channels];
-                for (column, out) in out_row.chunks_exact_mut(channels).enumerate() {
-                    let column = if window.flip { crop - 1 - column } else { column };
-                    for (channel, out) in out.iter_mut().enumerate() {
-                        *out = table[channel][usize::from(in_row[column * channels + channel])];
-                    }
+                View::Center { flip, .. } => {
+                    let window = Window { flip, ..center_window(crop, image.height, image.width) };
+                    cut(&image, window, table, crop, values);
                 }
             }
         },
     );
+}
+
+/// One picture with all its augmentations.
+fn cut_as(look: &Look, image: &ImageView<'_>, table: &[[f32; 256]], crop: usize, out: &mut [f32]) {
+    match look.turn {
+        Some(turn) => turn.cut(image, look.window, table, crop, out),
+        None => cut(image, look.window, table, crop, out),
+    }
+    if let Some(tone) = look.tone {
+        tone.apply(out);
+    }
+    if let Some(rectangle) = look.erased {
+        rectangle.apply(out, crop, table.len());
+    }
+}
+
+/// The pixels of a window, each as its value in the table of its channel.
+fn cut(image: &ImageView<'_>, window: Window, table: &[[f32; 256]], crop: usize, out: &mut [f32]) {
+    let channels = table.len();
+    for (row, out_row) in out.chunks_exact_mut(crop * channels).enumerate() {
+        let row = mirrored(window.top + row as isize, image.height);
+        let in_row = &image.pixels[row * image.width * channels..][..image.width * channels];
+        for (column, out) in out_row.chunks_exact_mut(channels).enumerate() {
+            let column = if window.flip { crop - 1 - column } else { column };
+            let column = mirrored(window.left + column as isize, image.width);
+            for (channel, out) in out.iter_mut().enumerate() {
+                *out = table[channel][usize::from(in_row[column * channels + channel])];
+            }
+        }
+    }
 }
 
 /// Gives `x` a shape; its memory is kept where it suffices.
@@ -134,7 +154,7 @@ mod tests {
     }
 
     fn plain(channels: usize) -> Normalization {
-        Normalization { mean: vec![0.0; channels], std: vec![1.0 / 255.0; channels] }
+        Normalization { mean: vec![0.0; channels], std: vec![1.0 / 255.0; channels], per_image: false }
     }
 
     proptest! {
@@ -152,18 +172,20 @@ mod tests {
         #[test]
         fn batches_hold_the_pixels_of_their_windows(channels in prop_oneof![Just(1usize), Just(3)], epoch in 0u64..50) {
             let set = set(channels, 11);
-            let indices = [3u32, 10, 0, 7, 7];
-            let augment = Augment { crop: 8, flip: true };
+            let draws = [3u32, 10, 0, 7, 7].map(Draw::once);
+            let augment = Augment::crop_and_flip(8, 13, true);
             let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
             let view = View::Train { seed: 4, epoch, augment: &augment };
-            fill_batch(&set, &indices, view, &plain(channels), &mut x, &mut labels);
+            fill_batch(&set, &draws, view, &plain(channels), &mut x, &mut labels);
             prop_assert_eq!(x.dim(), (5, 8, 8, channels));
             prop_assert_eq!(&labels, &[1, 0, 0, 1, 1]);
             for ((n, row, column, channel), &value) in x.indexed_iter() {
-                let image = set.image(indices[n] as usize);
-                let window = augment.train_window(4, epoch, u64::from(indices[n]), image.height, image.width);
+                let image = set.image(draws[n].image as usize);
+                let window = augment.look(4, epoch, draws[n].key(), image.height, image.width).window;
                 let column = if window.flip { 7 - column } else { column };
-                let place = ((window.top + row) * image.width + window.left + column) * channels + channel;
+                let row = mirrored(window.top + row as isize, image.height);
+                let column = mirrored(window.left + column as isize, image.width);
+                let place = (row * image.width + column) * channels + channel;
                 prop_assert!((value - f32::from(image.pixels[place])).abs() < 1e-3);
             }
         }
@@ -173,8 +195,9 @@ mod tests {
     fn memory_is_kept_from_batch_to_batch() {
         let (set, norm) = (set(1, 9), plain(1));
         let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
-        let mut fill = |indices: &[u32], x: &mut Array4<f32>| {
-            fill_batch(&set, indices, View::Center { crop: 9 }, &norm, x, &mut labels);
+        let mut fill = |images: &[u32], x: &mut Array4<f32>| {
+            let draws: Vec<Draw> = images.iter().copied().map(Draw::once).collect();
+            fill_batch(&set, &draws, View::Center { crop: 9, flip: false }, &norm, x, &mut labels);
             x.as_ptr()
         };
         let first = fill(&[0, 1, 2, 3], &mut x);
@@ -186,29 +209,45 @@ mod tests {
     #[test]
     fn batches_do_not_depend_on_the_number_of_threads() {
         let (set, norm) = (set(3, 60), plain(3));
-        let indices: Vec<u32> = (0..60).collect();
-        let augment = Augment { crop: 8, flip: true };
+        let draws: Vec<Draw> = (0..60).map(Draw::once).collect();
+        let augment = Augment::crop_and_flip(8, 13, true);
         let filled = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
             let view = View::Train { seed: 0, epoch: 1, augment: &augment };
-            pool.install(|| fill_batch(&set, &indices, view, &norm, &mut x, &mut labels));
+            pool.install(|| fill_batch(&set, &draws, view, &norm, &mut x, &mut labels));
             x
         };
         assert_eq!(filled(1), filled(3));
     }
 
     #[test]
-    fn epochs_have_orders_of_their_own() {
-        let order = |epoch| {
-            let mut order = vec![9; 3];
-            epoch_order(100, 1, epoch, &mut order);
-            order
+    fn a_mirrored_centre_is_the_centre_from_right_to_left() {
+        let (set, norm) = (set(3, 2), plain(3));
+        let filled = |flip| {
+            let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
+            fill_batch(&set, &[Draw::once(1)], View::Center { crop: 8, flip }, &norm, &mut x, &mut labels);
+            x
         };
-        assert_eq!(order(0), order(0));
-        assert_ne!(order(0), order(1));
-        let mut sorted = order(5);
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..100).collect::<Vec<_>>());
+        let (mut plain, mirrored) = (filled(false), filled(true));
+        plain.invert_axis(ndarray::Axis(2));
+        assert_eq!(plain, mirrored);
+    }
+
+    #[test]
+    fn an_image_normalised_by_itself_forgets_its_exposure() {
+        let film = |gain: u32, offset: u32| {
+            let pixels = (0..100u32).map(|i| (offset + gain * (i * i % 37)) as u8).collect();
+            Picture { width: 10, height: 10, channels: 1, pixels, coloured: false, small: false }
+        };
+        let films = [(film(2, 10), "a".into(), 0), (film(4, 60), "b".into(), 0)];
+        let set = ImageSet::pack(1, films.into());
+        let norm = Normalization { per_image: true, ..plain(1) };
+        let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
+        let draws = [Draw::once(0), Draw::once(1)];
+        fill_batch(&set, &draws, View::Center { crop: 10, flip: false }, &norm, &mut x, &mut labels);
+        let (a, b) = x.view().split_at(ndarray::Axis(0), 1);
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4), "{a} {b}");
+        assert!(a.mean().is_some_and(|mean| mean.abs() < 1e-5) && (a.std(1e-9) - 1.0).abs() < 0.01);
     }
 }

@@ -282,10 +282,9 @@ impl Decoded {
     fn note_small(&mut self, options: &LoadOptions, notes: &mut Vec<String>) {
         let small = self.sets.iter().flatten().filter(|(picture, ..)| picture.small).count();
         if small > 0 {
-            let (crop, resize) = (options.crop, options.resize);
-            notes.push(format!(
-                "{small} picture(s) smaller than the {crop}x{crop} crop were scaled up to {resize} pixels"
-            ));
+            let crop = options.crop;
+            notes
+                .push(format!("{small} picture(s) smaller than the {crop}x{crop} crop were scaled up to it"));
         }
     }
 }

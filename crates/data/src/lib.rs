@@ -6,8 +6,8 @@
 //!    [`LoadOptions::resize`]. Grey sets get one channel, colour sets three ([`colour`]). Files that hold no
 //!    usable picture are listed, all of them, with the reason of each.
 //! 3. **Normalise** ([`Normalization`]): mean and standard deviation of the training pictures.
-//! 4. **Augment** ([`Augment`]): a random square crop and flip, decided by seed, epoch and image.
-//! 5. **Batch** ([`epoch_order`], [`batch_ranges`], [`fill_batch`]): floats, NHWC, into memory that is reused.
+//! 4. **Augment** ([`Augment`]): random crops, flips and more, decided by seed, epoch and image.
+//! 5. **Batch** ([`Sampler`], [`batch_ranges`], [`fill_batch`]): floats, NHWC, into memory that is reused.
 //!
 //! [`phantom`] draws chest films from a small physical model: data to start with, on every machine the same.
 //! [`load_for_model`] reads pictures as a stored model needs them.
@@ -20,11 +20,11 @@
 //! let films = PhantomOptions { train: 30, val: 6, test: 6, ..PhantomOptions::default() };
 //! let data = phantom_dataset(&films, &LoadOptions::default(), &silent)?;
 //! let norm = Normalization::of(&data.train);
-//! let augment = Augment { crop: 24, flip: true };
+//! let augment = Augment::crop_and_flip(24, 28, true);
 //!
 //! let (mut x, mut labels, mut order) = (ndarray::Array4::default((0, 0, 0, 0)), Vec::new(), Vec::new());
 //! for epoch in 0..2 {
-//!     epoch_order(data.train.len(), 7, epoch, &mut order);
+//!     Sampler::Shuffled.epoch_order(data.train.labels(), 7, epoch, &mut order);
 //!     for batch in batch_ranges(order.len(), 16) {
 //!         let view = View::Train { seed: 7, epoch, augment: &augment };
 //!         fill_batch(&data.train, &order[batch], view, &norm, &mut x, &mut labels);
@@ -48,11 +48,12 @@ mod options;
 pub mod phantom;
 mod picture;
 mod progress;
+mod sampler;
 mod source;
 mod split;
 
-pub use augment::{Augment, Window, center_window};
-pub use batch::{View, batch_ranges, epoch_order, fill_batch};
+pub use augment::{Augment, Look, Rectangle, Tone, Turn, Window, center_window};
+pub use batch::{View, batch_ranges, fill_batch};
 pub use class_weights::class_weights_balanced;
 pub use dataset::{
     Dataset, EvaluationData, EvaluationOrigin, ModelInput, PartOrigin, load_folder, load_for_model,
@@ -63,3 +64,4 @@ pub use normalize::Normalization;
 pub use options::{Channels, LoadOptions, SizeLimits};
 pub use phantom::{PhantomOptions, phantom_dataset, write_phantom};
 pub use progress::{Progress, Stage, silent};
+pub use sampler::{Draw, Sampler};

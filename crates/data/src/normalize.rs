@@ -1,8 +1,8 @@
-//! Data normalisation: per-channel mean and standard deviation of the training pictures.
+//! Data normalisation: per-channel mean and standard deviation of the training pictures, or of each picture itself.
 
 use serde::{Deserialize, Serialize};
 
-use crate::ImageSet;
+use crate::{ImageSet, ImageView};
 
 /// Smallest standard deviation, so that a constant channel divides by no zero: half a grey level of 255.
 const LEAST_STD: f64 = 0.5 / 255.0;
@@ -14,40 +14,78 @@ pub struct Normalization {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel, in 0-1; never 0.
     pub std: Vec<f32>,
+    /// Whether each picture is brought to mean 0 and standard deviation 1 by itself, so that its exposure does not
+    /// count; `mean` and `std` are then for the record.
+    #[serde(default)]
+    pub per_image: bool,
+}
+
+/// Integer sums over pixels, so no order of adding shows in the result.
+#[derive(Default)]
+struct Sums {
+    sums: Vec<u64>,
+    squares: Vec<u64>,
+    count: u64,
+}
+
+impl Sums {
+    fn new(channels: usize) -> Self {
+        Self { sums: vec![0; channels], squares: vec![0; channels], count: 0 }
+    }
+
+    fn add(&mut self, pixels: &[u8]) {
+        for pixel in pixels.chunks_exact(self.sums.len()) {
+            for (channel, &value) in pixel.iter().enumerate() {
+                self.sums[channel] += u64::from(value);
+                self.squares[channel] += u64::from(value) * u64::from(value);
+            }
+            self.count += 1;
+        }
+    }
+
+    /// Mean and standard deviation of each channel, in 0-1.
+    fn statistics(&self) -> (Vec<f32>, Vec<f32>) {
+        let count = self.count.max(1) as f64;
+        let means: Vec<f64> = self.sums.iter().map(|&sum| sum as f64 / count / 255.0).collect();
+        let stds = self.squares.iter().zip(&means).map(|(&square, mean)| {
+            let variance = square as f64 / count / (255.0 * 255.0) - mean * mean;
+            variance.max(0.0).sqrt().max(LEAST_STD) as f32
+        });
+        let stds = stds.collect();
+        (means.iter().map(|&mean| mean as f32).collect(), stds)
+    }
 }
 
 impl Normalization {
     /// Statistics over every pixel of a set, which should be the training part and nothing else.
-    ///
-    /// Sums are over integers, so no order of adding shows in the result.
     #[must_use]
     pub fn of(set: &ImageSet) -> Self {
-        let channels = set.channels();
-        let (mut sums, mut squares, mut count) = (vec![0u64; channels], vec![0u64; channels], 0u64);
-        for index in 0..set.len() {
-            for pixel in set.image(index).pixels.chunks_exact(channels) {
-                for (channel, &value) in pixel.iter().enumerate() {
-                    sums[channel] += u64::from(value);
-                    squares[channel] += u64::from(value) * u64::from(value);
-                }
-                count += 1;
-            }
-        }
-        let count = count.max(1) as f64;
-        let means: Vec<f64> = sums.iter().map(|&sum| sum as f64 / count / 255.0).collect();
-        let stds = squares.iter().zip(&means).map(|(&square, mean)| {
-            let variance = square as f64 / count / (255.0 * 255.0) - mean * mean;
-            variance.max(0.0).sqrt().max(LEAST_STD) as f32
-        });
-        Self { std: stds.collect(), mean: means.iter().map(|&mean| mean as f32).collect() }
+        let mut sums = Sums::new(set.channels());
+        (0..set.len()).for_each(|index| sums.add(set.image(index).pixels));
+        let (mean, std) = sums.statistics();
+        Self { mean, std, per_image: false }
     }
 
-    /// `(value / 255 - mean) / std` of each possible value, 256 a channel: a picture has no others.
+    /// The value of each possible pixel, 256 a channel: a picture has no others.
     pub(crate) fn table(&self) -> Vec<[f32; 256]> {
-        let row =
-            |(mean, std): (&f32, &f32)| std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std);
-        self.mean.iter().zip(&self.std).map(row).collect()
+        table(&self.mean, &self.std)
     }
+
+    /// The table of one picture, where each has its own.
+    pub(crate) fn table_of_image(&self, image: &ImageView<'_>) -> Option<Vec<[f32; 256]>> {
+        self.per_image.then(|| {
+            let mut sums = Sums::new(self.mean.len());
+            sums.add(image.pixels);
+            let (mean, std) = sums.statistics();
+            table(&mean, &std)
+        })
+    }
+}
+
+/// `(value / 255 - mean) / std`.
+fn table(mean: &[f32], std: &[f32]) -> Vec<[f32; 256]> {
+    let row = |(mean, std): (&f32, &f32)| std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std);
+    mean.iter().zip(std).map(row).collect()
 }
 
 #[cfg(test)]

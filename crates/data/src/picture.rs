@@ -14,7 +14,8 @@ use crate::colour;
 /// pixels does not become one of 28 x 56,000.
 const MOST_ASPECT: u32 = 4;
 
-/// A decoded and resized picture; its short side is the `resize` of the load.
+/// A decoded and resized picture. Its short side is the `resize` of the load; or its own where that is smaller, but at
+/// least the crop: scaling up adds no detail, and augmentation can continue a picture by its mirror image instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Picture {
     pub(crate) width: u32,
@@ -30,7 +31,7 @@ pub(crate) struct Picture {
 }
 
 impl Picture {
-    /// Resizes a grey or RGB picture of 8 or 16 bit to a short side of `resize`.
+    /// Resizes a grey or RGB picture of 8 or 16 bit to a short side of `resize`, or between `crop` and that.
     ///
     /// # Panics
     /// If the picture has no pixel, or another layout than those four.
@@ -38,6 +39,7 @@ impl Picture {
         let (width, height) = (decoded.width(), decoded.height());
         assert!(width > 0 && height > 0, "Picture::from_decoded: {width}x{height} has no pixel");
         let short = min(width, height);
+        let resize = min(resize, max(crop, short));
         let cut = (min(width, short * MOST_ASPECT), min(height, short * MOST_ASPECT));
         let (width_out, height_out) = (scaled(cut.0, short, resize), scaled(cut.1, short, resize));
         let out = (width_out, height_out);
@@ -124,7 +126,7 @@ mod tests {
             let pixels = noise(width * height);
             let image = GrayImage::from_raw(width as u32, height as u32, pixels.clone()).unwrap();
             let picture = Picture::from_decoded(&DynamicImage::ImageLuma8(image), resize, 8);
-            prop_assert_eq!(picture.width.min(picture.height), resize);
+            prop_assert_eq!(picture.width.min(picture.height), width.min(height).clamp(8, resize as usize) as u32);
             let size = (picture.width as usize, picture.height as usize);
             let expected = resized(&pixels, (width, height), size);
             prop_assert_eq!(expected.len(), picture.pixels.len());
@@ -161,7 +163,7 @@ mod tests {
         let strip =
             GrayImage::from_fn(2000, 10, |x, _| Luma([if (980..1020).contains(&x) { 255 } else { 0 }]));
         let picture = Picture::from_decoded(&DynamicImage::ImageLuma8(strip), 28, 24);
-        assert_eq!((picture.width, picture.height), (112, 28));
+        assert_eq!((picture.width, picture.height), (96, 24));
         assert!(picture.pixels.iter().all(|&value| value == 255));
         assert!(picture.small, "10 pixels are below the crop of 24");
     }

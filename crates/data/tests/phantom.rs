@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Array4, Axis};
 use roentgen_data::{
-    DataError, Dataset, ImageSet, LoadOptions, Normalization, PhantomOptions, View, fill_batch, load_folder,
-    phantom_dataset, silent, write_phantom,
+    DataError, Dataset, Draw, ImageSet, LoadOptions, Normalization, PhantomOptions, View, fill_batch,
+    load_folder, phantom_dataset, silent, write_phantom,
 };
 
 /// A handful of films.
@@ -168,10 +168,10 @@ fn a_linear_classifier_stays_under_80_percent() {
 
 /// The centre crops of a set, a picture a row, and their labels.
 fn pixels(set: &ImageSet) -> (Array2<f32>, Vec<u32>) {
-    let norm = Normalization { mean: vec![0.0], std: vec![1.0] };
+    let norm = Normalization { mean: vec![0.0], std: vec![1.0], per_image: false };
     let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
-    let all: Vec<u32> = (0..set.len() as u32).collect();
-    fill_batch(set, &all, View::Center { crop: 24 }, &norm, &mut x, &mut labels);
+    let all: Vec<Draw> = (0..set.len() as u32).map(Draw::once).collect();
+    fill_batch(set, &all, View::Center { crop: 24, flip: false }, &norm, &mut x, &mut labels);
     (x.into_shape_with_order((set.len(), 24 * 24)).unwrap(), labels)
 }
 

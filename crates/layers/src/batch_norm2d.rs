@@ -15,7 +15,7 @@ use crate::activation::{slice, slice_mut};
 /// Added to the variance.
 const EPS: f32 = 1e-5;
 /// Weight of a new batch in the running averages.
-const MOMENTUM: f32 = 0.1;
+pub(crate) const MOMENTUM: f32 = 0.1;
 
 /// Batch normalisation over `(n, h, w)`.
 #[derive(Debug)]
@@ -56,10 +56,10 @@ impl BatchNorm2d {
         }
     }
 
-    /// Normalises with the statistics of the batch, which the running ones follow.
-    pub(crate) fn forward(&mut self, x: &Array4<f32>, after: After, y: &mut Array4<f32>) {
+    /// Normalises with the statistics of the batch, which the running ones follow with `momentum`.
+    pub(crate) fn forward(&mut self, x: &Array4<f32>, after: After, momentum: f32, y: &mut Array4<f32>) {
         let (mean, var) = (&mut self.running_mean.value[..], &mut self.running_var.value[..]);
-        let mut running = Running { mean, var, momentum: MOMENTUM };
+        let mut running = Running { mean, var, momentum };
         batch_norm_statistics(slice(x), EPS, &mut running, &mut self.statistics);
         let affine = (&self.gamma.value[..], &self.beta.value[..]);
         let (x_slice, y) = (slice(x), slice_mut(y));

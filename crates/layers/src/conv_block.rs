@@ -8,7 +8,7 @@ use roentgen_tensor::conv2d::ConvChoice;
 use roentgen_tensor::parameter::{Buffer, Parameter};
 
 use crate::activation::{resize, slice, slice_mut};
-use crate::batch_norm2d::{After, BatchNorm2d};
+use crate::batch_norm2d::{After, BatchNorm2d, MOMENTUM};
 use crate::conv2d::Conv2d;
 use crate::{Initializer, Layer, Pass};
 
@@ -70,10 +70,14 @@ impl ConvBlock {
             None => After::Relu,
         };
         match pass {
-            Pass::Train { .. } => {
+            Pass::Train { .. } | Pass::Measure { .. } => {
+                let momentum = match pass {
+                    Pass::Measure { batch } => 1.0 / (batch + 1) as f32,
+                    _ => MOMENTUM,
+                };
                 resize(&mut self.conv_y, [n, h, w, self.conv.c_out()]);
                 self.conv.forward(x, &mut self.conv_y);
-                self.norm.forward(&self.conv_y, after, y);
+                self.norm.forward(&self.conv_y, after, momentum, y);
             }
             Pass::Eval => {
                 self.norm.running_scale_and_shift(&mut self.scale, &mut self.shift);

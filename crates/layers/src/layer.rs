@@ -13,6 +13,12 @@ pub enum Pass {
         /// Steps taken before this one.
         step: u64,
     },
+    /// Batch statistics, no dropout; the running statistics become the mean of those of batches `0..=batch`. For
+    /// weights that were not trained as they stand, such as an average (Izmailov et al. 2018, section 3.2).
+    Measure {
+        /// Batches measured before this one.
+        batch: u64,
+    },
     /// Running statistics, no dropout; nothing is updated.
     Eval,
 }

@@ -281,6 +281,35 @@ fn evaluation_changes_nothing_and_training_updates_every_running_statistic() {
 }
 
 #[test]
+fn measuring_replaces_the_running_statistics_by_their_mean_over_the_batches() {
+    let buffers = |model: &mut ResNet9| {
+        let mut all: Vec<Buffer> = Vec::new();
+        model.for_each_buffer(&mut |buffer| all.push(buffer.clone()));
+        all
+    };
+    let mut model = used_model(&small(16));
+    let batches = [1, 2, 3].map(|seed| random((6, 16, 16, 1), seed));
+    // The first batch norm sees nothing but images and weights: each batch alone, then all three.
+    let alone = batches.each_ref().map(|x| {
+        model.forward(x, Pass::Measure { batch: 0 });
+        buffers(&mut model)
+    });
+    for (batch, x) in batches.iter().enumerate() {
+        model.forward(x, Pass::Measure { batch: batch as u64 });
+    }
+    for (index, buffer) in buffers(&mut model).iter().enumerate() {
+        for (channel, &value) in buffer.value.iter().enumerate() {
+            let mean = alone.iter().map(|buffers| buffers[index].value[channel]).sum::<f32>() / 3.0;
+            assert!(
+                (value - mean).abs() <= 1e-5 * mean.abs().max(1.0),
+                "{}: {value} for {mean}",
+                buffer.name
+            );
+        }
+    }
+}
+
+#[test]
 fn evaluation_of_an_image_does_not_depend_on_its_neighbours() {
     // Narrow: im2col only. Wide: Winograd too.
     for width in [3, 16] {

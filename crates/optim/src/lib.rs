@@ -6,6 +6,7 @@
 //! | bound on the gradients | `clip` | [`Clip`], [`sum_of_squares`] |
 //! | pull of the weights towards zero | `weight_decay` | [`WeightDecay`] |
 //! | the step itself | `adam` | [`Adam`], [`AdamConfig`] |
+//! | a running average of the weights | `average` | [`WeightAverage`] |
 //!
 //! Everything here is a function of parameters, gradients and the step number; no layer is known by name.
 //! A step is one pass over memory, split into chunks that the length alone decides, without fused
@@ -32,11 +33,13 @@
 #![forbid(unsafe_code)]
 
 mod adam;
+mod average;
 mod clip;
 mod one_cycle;
 mod weight_decay;
 
 pub use adam::{Adam, AdamConfig};
+pub use average::WeightAverage;
 pub use clip::{Clip, sum_of_squares};
 pub use one_cycle::{OneCycle, Rates};
 pub use weight_decay::WeightDecay;

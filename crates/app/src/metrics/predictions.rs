@@ -27,8 +27,8 @@ impl Predictions {
     ///
     /// # Panics
     /// If there are not as many logits as classes.
-    pub fn add(&mut self, label: u32, logits: impl Iterator<Item = f32>) {
-        let logits: Vec<f64> = logits.map(f64::from).collect();
+    pub fn add(&mut self, label: u32, logits: impl Iterator<Item = f64>) {
+        let logits: Vec<f64> = logits.collect();
         assert_eq!(logits.len(), self.n_classes, "a logit for each class");
         let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let exponentials: Vec<f64> = logits.iter().map(|logit| libm::exp(logit - largest)).collect();

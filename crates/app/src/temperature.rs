@@ -1,0 +1,153 @@
+//! Calibration by one number: logits are divided by a temperature before they become probabilities (Guo et al. 2017).
+//!
+//! Fitted on the validation part by maximum likelihood. Answers stay what they are, whatever the temperature.
+
+use serde::Serialize;
+
+use crate::evaluate::Evaluation;
+use crate::metrics::Scorer;
+
+/// Bounds on `1 / temperature`.
+const LEAST: f64 = 0.05;
+const MOST: f64 = 5.0;
+
+/// The temperature under which the labels of an evaluation are most likely; 1 without images.
+///
+/// Labels are softened as Platt (1999, section 2.2) does: of `n` images of a class, a further one would be found with
+/// certainty `(n + 1) / (n + n_classes)`. Else a validation part without a mistake would ask for the temperature 0.
+#[must_use]
+pub fn fit(evaluation: &Evaluation) -> f64 {
+    if evaluation.is_empty() {
+        return 1.0;
+    }
+    // The loss is convex in the inverse temperature: where its slope changes sign, it is least.
+    let (mut low, mut high) = (LEAST, MOST);
+    for _ in 0..60 {
+        let middle = (low + high) / 2.0;
+        if slope(evaluation, middle) > 0.0 { high = middle } else { low = middle }
+    }
+    2.0 / (low + high)
+}
+
+/// Derivative of the summed loss with respect to the inverse temperature: of each image, the mean logit under the
+/// probabilities less that under the softened label.
+fn slope(evaluation: &Evaluation, inverse: f64) -> f64 {
+    let confusion = evaluation.confusion();
+    let predictions = evaluation.predictions(1.0 / inverse);
+    let rows = (0..evaluation.len()).map(|image| {
+        let (label, logits) = evaluation.image(image);
+        let (n, n_classes) = (confusion.n_of(label) as f64, logits.len() as f64);
+        let rest = 1.0 / (n + n_classes);
+        let terms = logits.iter().zip(predictions.probabilities(image)).enumerate();
+        terms
+            .map(|(class, (&logit, probability))| {
+                let target = if class == label { (n + 1.0) * rest } else { rest };
+                f64::from(logit) * (probability - target)
+            })
+            .sum::<f64>()
+    });
+    rows.sum()
+}
+
+/// What the temperature did, for `metrics.json`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Calibration {
+    /// What logits are divided by.
+    pub temperature: f64,
+    /// On the part that it was fitted to.
+    pub val: BeforeAfter,
+    /// On pictures that it has not seen.
+    pub test: Option<BeforeAfter>,
+}
+
+/// Figures at temperature 1 and at the fitted one.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BeforeAfter {
+    /// At temperature 1.
+    pub before: Reliability,
+    /// At the fitted temperature.
+    pub after: Reliability,
+}
+
+/// How far probabilities can be believed: see [`crate::metrics::Figures`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "named and explained in Figures")]
+pub struct Reliability {
+    pub calibration_error: Option<f64>,
+    pub log_loss: Option<f64>,
+    pub brier: Option<f64>,
+}
+
+impl Calibration {
+    /// The figures of a run; none without validation.
+    #[must_use]
+    pub fn new(temperature: f64, val: Option<&Evaluation>, test: Option<&Evaluation>) -> Option<Self> {
+        let part = |evaluation: &Evaluation| BeforeAfter {
+            before: Reliability::of(evaluation, 1.0),
+            after: Reliability::of(evaluation, temperature),
+        };
+        val.map(|val| Self { temperature, val: part(val), test: test.map(part) })
+    }
+}
+
+impl Reliability {
+    fn of(evaluation: &Evaluation, temperature: f64) -> Self {
+        let predictions = evaluation.predictions(temperature);
+        let figures = Scorer::new(&predictions).figures(&vec![1.0; predictions.len()]);
+        Self {
+            calibration_error: figures.calibration_error,
+            log_loss: figures.log_loss,
+            brier: figures.brier,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roentgen_tensor::rng::{CounterRng, Purpose};
+
+    use super::*;
+
+    /// Images whose labels are drawn from the probabilities of their logits, which are then multiplied by `heat`.
+    fn heated(heat: f32, n: usize) -> Evaluation {
+        let mut rng = CounterRng::new(1, Purpose::Synthetic, 0, 0);
+        let mut evaluation = Evaluation::new(3);
+        for _ in 0..n {
+            let logits: [f32; 3] = std::array::from_fn(|_| 2.0 * rng.normal());
+            let sum: f32 = logits.iter().map(|logit| logit.exp()).sum();
+            let mut left = rng.uniform() * sum;
+            let label = logits.iter().position(|logit| {
+                left -= logit.exp();
+                left < 0.0
+            });
+            evaluation.add(label.unwrap_or(2) as u32, &logits.map(|logit| heat * logit));
+        }
+        evaluation
+    }
+
+    #[test]
+    fn the_temperature_of_heated_logits_is_found() {
+        for heat in [0.5, 1.0, 3.0] {
+            let found = fit(&heated(heat, 4_000));
+            assert!((found / f64::from(heat) - 1.0).abs() < 0.08, "{found} for {heat}");
+        }
+    }
+
+    #[test]
+    fn calibration_gets_better_and_answers_stay() {
+        let hot = heated(3.0, 2_000);
+        let temperature = fit(&hot);
+        let error = |temperature: f64| Reliability::of(&hot, temperature).calibration_error;
+        assert!(error(temperature) < Some(0.03) && error(1.0) > Some(0.1), "{:?}", error(temperature));
+        assert!(hot.predictions(1.0).pairs().eq(hot.predictions(temperature).pairs()));
+    }
+
+    #[test]
+    fn few_images_without_a_mistake_ask_for_no_certainty() {
+        let mut perfect = Evaluation::new(2);
+        (0..10).for_each(|image| perfect.add(image % 2, &[[4.0, 0.0], [0.0, 4.0]][image as usize % 2]));
+        let certainty = perfect.predictions(fit(&perfect)).probabilities(0)[0];
+        assert!((certainty - 6.0 / 7.0).abs() < 1e-6, "{certainty}: five of each class, softened to 6/7");
+        assert_eq!(fit(&Evaluation::new(2)), 1.0);
+    }
+}
