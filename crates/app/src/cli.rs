@@ -12,7 +12,7 @@ use crate::config::{
 };
 use crate::error::AppError;
 use crate::screen::Screen;
-use crate::{compare, evaluate, phantom_films, train};
+use crate::{audit, compare, evaluate, inspect, phantom_films, train};
 
 /// Trains a ResNet9 image classifier from scratch on an ordinary CPU.
 #[derive(Debug, Parser)]
@@ -26,6 +26,10 @@ pub struct Cli {
 enum Command {
     /// Train on a folder of pictures, or on phantom films if none is given.
     Train(Box<TrainArgs>),
+    /// Look at data before training: counts, bad files, copies, leaks, patients, time to train.
+    Inspect(LookArgs),
+    /// Find out whether the classes can be told by a shortcut: border, surroundings, file sizes.
+    Audit(LookArgs),
     /// Test a trained model on a folder of pictures.
     Evaluate(EvaluateArgs),
     /// Tell which of two runs is better on the same test pictures, and whether by more than chance.
@@ -76,6 +80,19 @@ struct TrainArgs {
     /// Share of the training part to test on, where there is no test/, 0 to 0.5 [default: 0.1]
     #[arg(long, value_name = "SHARE", help_heading = "Data")]
     test_fraction: Option<f64>,
+    /// Regular expression that finds the patient in a file name, by its group `patient` or its first one;
+    /// names like person1000_virus_1681 and IM-0115-0001 are known without
+    #[arg(long, value_name = "REGEX", help_heading = "Data")]
+    patient_pattern: Option<String>,
+    /// Refuse data whose parts share pictures or patients, instead of pointing them out
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Data")]
+    strict: Option<bool>,
+    /// Cross-validation: train N times, each time tested on another share; patients stay together
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    folds: Option<usize>,
+    /// Train only fold N of --folds, from 1
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    fold: Option<usize>,
     /// Channels of the pictures; auto takes one where they are grey, also if stored as RGB
     /// [default: auto]
     #[arg(long, value_name = "WHICH", help_heading = "Data")]
@@ -207,6 +224,10 @@ impl TrainArgs {
             ($($flag:ident),*) => { $(if let Some(value) = self.$flag.clone() { config.$flag = value; })* };
         }
         take!(data, films, skip_bad, val_fraction, test_fraction, channels, size, flip, width, dropout);
+        take!(strict);
+        config.patient_pattern = self.patient_pattern.clone().or(config.patient_pattern);
+        config.folds = self.folds.or(config.folds);
+        config.fold = self.fold.or(config.fold);
         take!(rotate, zoom, jitter, erase, sampler, normalize, ema, select, tta);
         take!(max_lr, weight_decay, decay, clip, class_weights, label_smoothing, conv, seed);
         config.test = self.test.clone().or(config.test);
@@ -220,6 +241,59 @@ impl TrainArgs {
             let reason = "it counts phantom films, and --data gives a folder; leave one of them out";
             return Err(AppError::Conflict { first: "--films", second: "--data", reason });
         }
+        Ok(config)
+    }
+}
+
+const LOOK_EXAMPLES: &str = "\
+Examples:
+  roentgen inspect --data films
+  roentgen audit --data films
+  roentgen inspect --data films --json --quiet";
+
+/// Flags of `inspect` and `audit`.
+#[derive(Debug, Args)]
+#[command(after_help = LOOK_EXAMPLES)]
+struct LookArgs {
+    /// Data to look at, as for `train`; `phantom` for films drawn by the program
+    #[arg(value_name = "DATA", required_unless_present = "data", conflicts_with = "data")]
+    path: Option<PathBuf>,
+    /// The same, as a flag
+    #[arg(long, value_name = "DATA")]
+    data: Option<PathBuf>,
+    /// Regular expression that finds the patient in a file name
+    #[arg(long, value_name = "REGEX")]
+    patient_pattern: Option<String>,
+    /// Leave unusable files out instead of stopping; `inspect` lists them in any case
+    #[arg(long)]
+    skip_bad: bool,
+    /// Side of the square that the model would see, in pixels, 8 to 512
+    #[arg(long, value_name = "PIXELS", default_value_t = 24)]
+    size: u32,
+    /// Decides splits, first weights and order
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Threads to compute with; what is found does not depend on it [default: all processors]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl LookArgs {
+    fn config(&self) -> Result<TrainConfig, AppError> {
+        let data = self.path.clone().or_else(|| self.data.clone());
+        let defaults = TrainConfig::default();
+        let config = TrainConfig {
+            data: data.unwrap_or(defaults.data.clone()),
+            patient_pattern: self.patient_pattern.clone(),
+            skip_bad: self.skip_bad,
+            size: self.size,
+            seed: self.seed,
+            threads: self.threads,
+            ..defaults
+        };
+        config.validate()?;
         Ok(config)
     }
 }
@@ -348,6 +422,14 @@ pub fn run(cli: Cli) -> Result<(), AppError> {
             let screen = args.output.screen();
             let threads = config.threads();
             in_pool(threads, || train::run(&config, args.out.as_deref(), &screen))
+        }
+        Command::Inspect(args) => {
+            let config = args.config()?;
+            in_pool(config.threads(), || inspect::run(&config, &args.output.screen()))
+        }
+        Command::Audit(args) => {
+            let config = args.config()?;
+            in_pool(config.threads(), || audit::run(&config, &args.output.screen()))
         }
         Command::Evaluate(args) => {
             let config = TrainConfig { threads: args.threads, ..TrainConfig::default() };

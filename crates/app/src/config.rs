@@ -4,16 +4,19 @@
 //! all that was left to the program filled in; given back with `--config`, it repeats the run.
 
 use std::fmt::Display;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fmt, fs};
 
-use roentgen_data::{Augment, Channels, LoadOptions, Sampler};
+use roentgen_data::{Augment, Fold, LoadOptions, PatientPattern};
 use roentgen_optim::Clip;
-use roentgen_tensor::conv2d::ConvChoice;
 use serde::{Deserialize, Serialize};
 
 use crate::best_epoch::Select;
 use crate::error::AppError;
+
+pub use choices::*;
+
+mod choices;
 
 /// What `--data` says for the films that the program draws by itself.
 pub const PHANTOM: &str = "phantom";
@@ -35,6 +38,17 @@ pub struct TrainConfig {
     pub val_fraction: f64,
     /// Share of the training part that tests, where there is no test part.
     pub test_fraction: f64,
+    /// Finds the patient in file names, instead of the built-in patterns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patient_pattern: Option<String>,
+    /// Refuses data whose parts share pictures or patients.
+    pub strict: bool,
+    /// Trains as often, each time testing on another of so many equal shares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folds: Option<usize>,
+    /// Trains for one of the folds only, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<usize>,
     /// Grey or colour.
     pub channels: ChannelChoice,
     /// Side of the square crop, in pixels.
@@ -101,6 +115,10 @@ impl Default for TrainConfig {
             skip_bad: false,
             val_fraction: 0.1,
             test_fraction: 0.1,
+            patient_pattern: None,
+            strict: false,
+            folds: None,
+            fold: None,
             channels: ChannelChoice::Auto,
             size: 24,
             resize: None,
@@ -160,7 +178,7 @@ impl TrainConfig {
         Self {
             resize: Some(self.resize()),
             epochs: Some(self.epochs(n_train)),
-            batch: Some(self.batch()),
+            batch: Some(self.batch(n_train)),
             threads: Some(self.threads()),
             ..self.clone()
         }
@@ -186,10 +204,11 @@ impl TrainConfig {
         self.epochs.unwrap_or_else(|| (9_000 / n_train.max(1)).clamp(least, 40))
     }
 
-    /// Images of a step: 32, unless said otherwise.
+    /// Images of a step. Left to the program: 32, or 128 from 20,000 training images on, where there are steps enough
+    /// and larger batches go through the layers faster.
     #[must_use]
-    pub fn batch(&self) -> usize {
-        self.batch.unwrap_or(32)
+    pub fn batch(&self, n_train: usize) -> usize {
+        self.batch.unwrap_or(if n_train < 20_000 { 32 } else { 128 })
     }
 
     /// Threads to compute with: as many as there are processors.
@@ -213,9 +232,15 @@ impl TrainConfig {
     }
 
     /// How the pictures are to be loaded.
-    #[must_use]
-    pub fn load_options(&self) -> LoadOptions {
-        LoadOptions {
+    ///
+    /// # Errors
+    /// If the pattern for patients is none.
+    pub fn load_options(&self) -> Result<LoadOptions, AppError> {
+        let pattern = self.patient_pattern.as_deref().map(PatientPattern::new).transpose()?;
+        let fold = self.fold.zip(self.folds).map(|(fold, of)| Fold { index: fold - 1, of });
+        Ok(LoadOptions {
+            patient_pattern: pattern,
+            fold,
             resize: self.resize(),
             crop: self.size,
             seed: self.seed,
@@ -225,7 +250,7 @@ impl TrainConfig {
             channels: self.channels.into(),
             test_dir: self.test.clone(),
             ..LoadOptions::default()
-        }
+        })
     }
 
     /// Checks every number against its range, before anything is done.
@@ -257,7 +282,8 @@ impl TrainConfig {
         check("epochs", epochs, (1..=100_000).contains(&epochs), "1 to 100,000")?;
         let patience = self.patience.unwrap_or(1);
         check("patience", patience, (1..=100_000).contains(&patience), "1 to 100,000 epochs")?;
-        check("batch", self.batch(), (1..=65_536).contains(&self.batch()), "1 to 65,536 images")?;
+        let batch = self.batch(0);
+        check("batch", batch, (1..=65_536).contains(&batch), "1 to 65,536 images")?;
         let is_rate = self.max_lr > 0.0 && self.max_lr <= 1e3;
         check("max-lr", self.max_lr, is_rate, "a number above 0, at most 1000")?;
         check("weight-decay", self.weight_decay, (0.0..=10.0).contains(&self.weight_decay), "0 to 10")?;
@@ -268,6 +294,22 @@ impl TrainConfig {
         check("label-smoothing", smoothing, (0.0..1.0).contains(&smoothing), "0 up to, not including, 1")?;
         check("seed", self.seed, i64::try_from(self.seed).is_ok(), "at most 9223372036854775807")?;
         check("threads", self.threads(), (1..=1024).contains(&self.threads()), "1 to 1024")?;
+        let folds = self.folds.unwrap_or(2);
+        check("folds", folds, (2..=100).contains(&folds), "2 to 100")?;
+        let fold = self.fold.unwrap_or(1);
+        check("fold", fold, (1..=folds).contains(&fold), "1 up to --folds")?;
+        if self.fold.is_some() && self.folds.is_none() {
+            let reason = "it counts through the folds; say how many there are with --folds";
+            return Err(AppError::Conflict { first: "--fold", second: "a run without --folds", reason });
+        }
+        if self.folds.is_some() && self.test.is_some() {
+            let reason = "each fold is tested on its own share; leave one of them out";
+            return Err(AppError::Conflict { first: "--folds", second: "--test", reason });
+        }
+        if self.folds.is_some() && self.uses_phantom() {
+            let reason = "phantom films come in parts; give a folder with --data";
+            return Err(AppError::Conflict { first: "--folds", second: "the phantom films", reason });
+        }
         if self.uses_phantom() && self.test.is_some() {
             let reason = "phantom films have a test part of their own; give a folder with --data";
             return Err(AppError::Conflict { first: "--test", second: "the phantom films", reason });
@@ -288,144 +330,6 @@ fn check(name: &'static str, found: impl Display, holds: bool, expected: &str) -
 
 fn out_of_range(name: &'static str, found: impl Display, expected: String) -> AppError {
     AppError::OutOfRange { name, found: found.to_string(), expected }
-}
-
-/// Grey or colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ChannelChoice {
-    /// One channel where the training pictures are grey, three otherwise.
-    Auto,
-    /// One channel.
-    Grey,
-    /// Three channels.
-    Rgb,
-}
-
-impl From<ChannelChoice> for Channels {
-    fn from(choice: ChannelChoice) -> Self {
-        match choice {
-            ChannelChoice::Auto => Self::Auto,
-            ChannelChoice::Grey => Self::Grey,
-            ChannelChoice::Rgb => Self::Rgb,
-        }
-    }
-}
-
-/// Algorithms to choose from for the convolutions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ConvAlgorithms {
-    /// The fastest for each layer.
-    Auto,
-    /// Products as the definition has them.
-    Direct,
-    /// Winograd's, wherever the channels are a multiple of 16.
-    Winograd,
-}
-
-impl From<ConvAlgorithms> for ConvChoice {
-    fn from(algorithms: ConvAlgorithms) -> Self {
-        match algorithms {
-            ConvAlgorithms::Auto => Self::Auto,
-            ConvAlgorithms::Direct => Self::Direct,
-            ConvAlgorithms::Winograd => Self::Winograd,
-        }
-    }
-}
-
-/// How weights decay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DecayKind {
-    /// As a term of the gradient (Adam).
-    L2,
-    /// Apart from the gradient (AdamW).
-    Decoupled,
-}
-
-/// Weights of the classes in the loss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClassWeights {
-    /// Every image counts the same.
-    None,
-    /// Every class counts the same.
-    Balanced,
-}
-
-/// What pixels are normalised by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NormalizeBy {
-    /// Mean and standard deviation of the training part.
-    Set,
-    /// Those of each picture itself: its exposure no longer counts.
-    Image,
-}
-
-/// How an epoch goes through the training part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SamplerChoice {
-    /// Every picture once.
-    Shuffled,
-    /// Every class as often.
-    Balanced,
-}
-
-impl From<SamplerChoice> for Sampler {
-    fn from(choice: SamplerChoice) -> Self {
-        match choice {
-            SamplerChoice::Shuffled => Self::Shuffled,
-            SamplerChoice::Balanced => Self::Balanced,
-        }
-    }
-}
-
-/// Gradient clipping, written as `value:0.1`, `norm:1` or `off`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ClipChoice(pub Clip);
-
-impl std::str::FromStr for ClipChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |bound: &str| {
-            bound.parse().map_err(|_| format!("clip is `{text}`: expected value:BOUND, norm:BOUND or off"))
-        };
-        Ok(Self(match text.split_once(':') {
-            Some(("value", bound)) => Clip::Value(number(bound)?),
-            Some(("norm", bound)) => Clip::Norm(number(bound)?),
-            None if text == "off" => Clip::Off,
-            _ => Clip::Value(number(text)?),
-        }))
-    }
-}
-
-impl TryFrom<String> for ClipChoice {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<ClipChoice> for String {
-    fn from(clip: ClipChoice) -> Self {
-        clip.to_string()
-    }
-}
-
-impl Display for ClipChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Clip::Off => write!(f, "off"),
-            Clip::Value(bound) => write!(f, "value:{bound}"),
-            Clip::Norm(bound) => write!(f, "norm:{bound}"),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -479,6 +383,8 @@ mod tests {
             ("label-smoothing", TrainConfig { label_smoothing: 1.0, ..ok() }),
             ("seed", TrainConfig { seed: u64::MAX, ..ok() }),
             ("threads", TrainConfig { threads: Some(0), ..ok() }),
+            ("folds", TrainConfig { folds: Some(1), ..ok() }),
+            ("fold", TrainConfig { folds: Some(3), fold: Some(4), ..ok() }),
         ];
         assert!(ok().validate().is_ok());
         for (name, config) in wrong {
@@ -494,6 +400,7 @@ mod tests {
         assert_eq!(config.resize(), 28);
         let epochs: Vec<_> = [10, 226, 1_000, 4_500, 100_000].map(|n_train| config.epochs(n_train)).into();
         assert_eq!(epochs, [40, 39, 12, 12, 12]);
+        assert_eq!([226, 19_999, 20_000].map(|n_train| config.batch(n_train)), [32, 32, 128]);
         assert_eq!(TrainConfig { epochs: Some(3), ..config }.epochs(226), 3);
     }
 }

@@ -158,6 +158,14 @@ pub enum AppError {
         /// What is wrong.
         reason: String,
     },
+    /// Parts that share pictures or patients, under `--strict`.
+    #[error(
+        "--strict: the parts are not apart from each other; remove from one of them, or leave --strict out:\n{list}"
+    )]
+    Leaks {
+        /// One indented line each.
+        list: String,
+    },
     /// A part without a picture.
     #[error("there is no picture to test on; give a test part, or a larger --test-fraction")]
     EmptyTest,

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use ndarray::Array4;
 use roentgen_data::{
-    Channels, Draw, EvaluationOrigin, ImageSet, LoadOptions, ModelInput, Normalization, View, batch_ranges,
-    fill_batch, load_for_model, phantom_dataset,
+    Dataset, Draw, EvaluationData, EvaluationOrigin, Fold, ImageSet, LoadOptions, ModelInput, Normalization,
+    PatientPattern, View, batch_ranges, fill_batch, load_for_model, phantom_dataset,
 };
 use roentgen_layers::{Pass, ResNet9};
 use serde::Serialize;
@@ -14,6 +14,7 @@ use crate::error::AppError;
 use crate::metrics::{Confusion, PartMetrics, Predictions};
 use crate::model_file::{self, ModelCard};
 use crate::screen::Screen;
+use crate::train::clean_test;
 use crate::{phantom_films, report};
 
 /// Images that go through the model together. Only speed depends on it.
@@ -174,6 +175,8 @@ pub struct Request<'a> {
 struct Figures {
     #[serde(skip_serializing_if = "Option::is_none")]
     val: Option<PartMetrics>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_clean: Option<PartMetrics>,
     test: PartMetrics,
 }
 
@@ -183,29 +186,42 @@ struct Figures {
 /// For a file that is no model, and whatever makes the data unusable.
 pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
     let (mut model, card) = model_file::read(request.model)?;
-    let (val, test, source) = load(request, &card, screen)?;
+    let Asked { val, test, clean, source } = load(request, &card, screen)?;
     if test.is_empty() {
         return Err(AppError::EmptyTest);
     }
     report::show_machine(screen, rayon::current_num_threads());
     screen.field("data", &source);
-    let mut evaluate_part = |set: &ImageSet| {
-        let found = evaluate(&mut model, set, card.class_names.len(), &card.gaze());
-        PartMetrics::new(card.class_names.clone(), &found.predictions(card.temperature), None)
+    let mut ask = |set: &ImageSet| evaluate(&mut model, set, card.class_names.len(), &card.gaze());
+    let part = |set: &ImageSet, evaluation: &Evaluation| {
+        let predictions = evaluation.predictions(card.temperature);
+        PartMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
     };
-    let val = val.filter(|set| !set.is_empty()).map(|set| evaluate_part(&set));
-    let figures = Figures { val, test: evaluate_part(&test) };
-    report::show_test(screen, &request.model.display().to_string(), &figures.test);
+    let val = val.filter(|set| !set.is_empty()).map(|set| part(&set, &ask(&set)));
+    let evaluation = ask(&test);
+    let (n_leaked, test_clean) = clean_test(&card, &test, &evaluation, &clean);
+    let figures = Figures { val, test_clean, test: part(&test, &evaluation) };
+    let heading = request.model.display().to_string();
+    if let Some(clean) = &figures.test_clean {
+        report::show_test(screen, &format!("{heading}, without {n_leaked} that leaked"), clean);
+    }
+    let as_given = if n_leaked > 0 { ", all test pictures as given" } else { "" };
+    report::show_test(screen, &format!("{heading}{as_given}"), &figures.test);
     screen.result(&figures);
     Ok(())
 }
 
-/// The validation part, if any, the test part, and what they are.
-fn load(
-    request: &Request<'_>,
-    card: &ModelCard,
-    screen: &Screen,
-) -> Result<(Option<ImageSet>, ImageSet, String), AppError> {
+/// What a model is asked about.
+struct Asked {
+    val: Option<ImageSet>,
+    test: ImageSet,
+    /// Whether each test picture is new to the model.
+    clean: Vec<bool>,
+    /// In words.
+    source: String,
+}
+
+fn load(request: &Request<'_>, card: &ModelCard, screen: &Screen) -> Result<Asked, AppError> {
     let options = LoadOptions {
         resize: card.resize,
         crop: card.size,
@@ -213,7 +229,8 @@ fn load(
         skip_bad: request.skip_bad,
         val_fraction: card.val_fraction,
         test_fraction: card.test_fraction,
-        channels: if card.channels == 1 { Channels::Grey } else { Channels::Rgb },
+        patient_pattern: card.patient_pattern.as_deref().map(PatientPattern::new).transpose()?,
+        fold: card.fold.map(|[fold, of]| Fold { index: fold - 1, of }),
         ..LoadOptions::default()
     };
     let loading = screen.loading();
@@ -221,22 +238,24 @@ fn load(
         let films = card.films.ok_or(AppError::NoEvaluationData)?;
         // Parts are drawn apart from each other, so the training films need not be.
         let phantom = phantom_films::without_training(films, card.seed);
-        let data = phantom_dataset(&phantom, &options, &loading)?;
-        return Ok((Some(data.val), data.test, phantom_films::describe(card.seed)));
+        let Dataset { val, test, findings, .. } = phantom_dataset(&phantom, &options, &loading)?;
+        let source = phantom_films::describe(card.seed);
+        return Ok(Asked { val: Some(val), test, clean: findings.clean_test, source });
     };
     let input = ModelInput {
         class_names: &card.class_names,
         channels: card.channels,
         trained_on: card.fingerprint.as_deref(),
     };
-    let data = load_for_model(dir, &input, &options, &loading)?;
+    let EvaluationData { val, test, test_origin, findings } =
+        load_for_model(dir, &input, &options, &loading)?;
     drop(loading);
-    report::show_remarks(screen, &data.bad, &data.notes);
-    let what = match data.test_origin {
+    report::show_remarks(screen, &findings);
+    let what = match test_origin {
         EvaluationOrigin::Given => "its test part",
         EvaluationOrigin::SplitOff => "the test part that was split off for training",
         EvaluationOrigin::Everything => "all of it",
     };
-    let source = format!("{}: {what}, {} images", dir.display(), data.test.len());
-    Ok((data.val, data.test, source))
+    let source = format!("{}: {what}, {} images", dir.display(), test.len());
+    Ok(Asked { val, test, clean: findings.clean_test, source })
 }

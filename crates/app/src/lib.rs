@@ -5,6 +5,8 @@
 //! | What can be decided, and what is the default? | [`config`] |
 //! | What happens in a step? | [`step`], [`trainer`] |
 //! | Which epoch is kept, and when does a run end early? | [`best_epoch`], [`patience`] |
+//! | What is in the data, and what is wrong with them? | [`inspect`], [`audit`] |
+//! | What happens with `--folds`? | [`folds`] |
 //! | How fast is it? | [`mod@bench`] |
 //! | What happens in a run, and what does it leave behind? | [`train`], [`run_folder`] |
 //! | How are the figures computed? | [`evaluate`], [`metrics`] |
@@ -26,6 +28,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod bench;
 pub mod best_epoch;
 pub mod cli;
@@ -34,6 +37,8 @@ pub mod config;
 pub mod cpu;
 pub mod error;
 pub mod evaluate;
+pub mod folds;
+pub mod inspect;
 pub mod metrics;
 pub mod model_file;
 pub mod patience;

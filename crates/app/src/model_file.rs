@@ -58,6 +58,12 @@ pub struct ModelCard {
     pub val_fraction: f64,
     /// Share that was split off to test on.
     pub test_fraction: f64,
+    /// The pattern for patients that splits went by, if not the built-in ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient_pattern: Option<String>,
+    /// Which fold, from 1, of how many it was tested on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<[usize; 2]>,
     /// Recognises the folder trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
@@ -111,6 +117,10 @@ impl ModelCard {
                 "mean and std don't have one number per channel".to_owned(),
             ),
             (stds_are_positive && means_are_finite, "mean and std are out of range".to_owned()),
+            (
+                self.fold.is_none_or(|[fold, of]| (2..=100).contains(&of) && (1..=of).contains(&fold)),
+                format!("fold is {:?}, expected one of 2 to 100 folds", self.fold),
+            ),
             (
                 self.temperature > 0.0 && self.temperature.is_finite(),
                 format!("temperature is {}, expected a number above 0", self.temperature),

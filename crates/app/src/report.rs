@@ -1,6 +1,6 @@
 //! What a run says about its data, its machine and its results.
 
-use roentgen_data::{BadFile, Dataset, ImageSet, PartOrigin};
+use roentgen_data::{BadFile, Dataset, Findings, ImageSet, PartOrigin};
 
 use crate::cpu;
 use crate::metrics::{Confusion, PartMetrics};
@@ -24,6 +24,7 @@ pub fn show_data(screen: &Screen, source: &str, data: &Dataset) {
         ("val", &data.val, data.val_origin),
         ("test", &data.test, data.test_origin),
     ];
+    let parts = parts.into_iter().filter(|(_, set, _)| !set.is_empty());
     let mut rows = vec![vec![String::new(), "images".to_owned()]];
     rows[0].extend(data.class_names.iter().cloned());
     for (name, set, origin) in parts {
@@ -40,16 +41,16 @@ pub fn show_data(screen: &Screen, source: &str, data: &Dataset) {
     for line in lines {
         screen.line(&format!("          {line}"));
     }
-    show_remarks(screen, &data.bad, &data.notes);
 }
 
 /// Files left out, each with its reason, and what else the loader had to say.
-pub fn show_remarks(screen: &Screen, bad: &[BadFile], notes: &[String]) {
+pub fn show_remarks(screen: &Screen, findings: &Findings) {
+    let Findings { bad, notes, .. } = findings;
     if !bad.is_empty() {
         screen.field("left out", &counted(bad.len(), "unusable file"));
     }
-    for file in bad {
-        screen.line(&format!("          {}: {}", file.path.display(), file.reason));
+    for BadFile { path, reason } in bad {
+        screen.line(&format!("          {}: {reason}", path.display()));
     }
     for note in notes {
         screen.field("note", note);

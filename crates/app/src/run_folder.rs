@@ -40,6 +40,12 @@ impl PlannedFolder {
         if is_free { Ok(Self { path: out.into() }) } else { Err(AppError::OutNotEmpty { path: out.into() }) }
     }
 
+    /// A folder in this one, which is created with it.
+    #[must_use]
+    pub fn inside(&self, name: &str) -> Self {
+        Self { path: self.path.join(name) }
+    }
+
     /// Creates the folder.
     ///
     /// # Errors

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use roentgen_data::{Dataset, Normalization, class_weights_balanced, load_folder, phantom_dataset};
+use roentgen_data::{
+    Dataset, ImageSet, Normalization, class_weights_balanced, group_ids, load_folder, phantom_dataset,
+};
 use roentgen_layers::{ResNet9, ResNet9Config};
 use serde::Serialize;
 
@@ -12,14 +14,15 @@ use crate::best_epoch::BestEpoch;
 use crate::config::{ClassWeights, NormalizeBy, TrainConfig};
 use crate::error::AppError;
 use crate::evaluate::{Evaluation, evaluate};
-use crate::metrics::PartMetrics;
+use crate::inspect::{self, Inspection};
+use crate::metrics::{PartMetrics, Predictions};
 use crate::model_file::{self, ModelCard};
 use crate::patience::Patience;
 use crate::run_folder::{PlannedFolder, RunFolder};
 use crate::screen::{Screen, counted, duration};
-use crate::temperature::{self, Calibration};
+use crate::temperature::{self, Calibration, Reliability};
 use crate::trainer::{EpochReport, StepReport, Trainer};
-use crate::{phantom_films, predictions_file, report};
+use crate::{folds, phantom_films, predictions_file, report};
 
 /// The best epoch by the validation part, as [`BestEpoch`] has it.
 const BEST: &str = "model.safetensors";
@@ -28,19 +31,26 @@ const LAST: &str = "model-last.safetensors";
 
 /// `metrics.json`.
 #[derive(Debug, Serialize)]
-struct Metrics {
-    val: Option<PartMetrics>,
-    test: Option<PartMetrics>,
-    calibration: Option<Calibration>,
-    train_images_per_s: f64,
-    train_seconds: f64,
+#[expect(missing_docs, reason = "the keys say it; the README explains them")]
+pub struct Metrics {
+    pub val: Option<PartMetrics>,
+    /// The test pictures that neither stand, nor have their patient, in an earlier part; if that leaves some out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_clean: Option<PartMetrics>,
+    /// All test pictures, as given.
+    pub test: Option<PartMetrics>,
+    /// Test pictures that `test_clean` leaves out.
+    pub n_leaked: usize,
+    pub calibration: Option<Calibration>,
+    pub train_images_per_s: f64,
+    pub train_seconds: f64,
     /// Share of the training steps spent on making their batches.
-    data_share: f64,
-    epochs: usize,
-    best_epoch: usize,
-    n_parameters: usize,
-    seed: u64,
-    threads: usize,
+    pub data_share: f64,
+    pub epochs: usize,
+    pub best_epoch: usize,
+    pub n_parameters: usize,
+    pub seed: u64,
+    pub threads: usize,
 }
 
 /// A line of `log.jsonl`.
@@ -67,6 +77,17 @@ struct Printed<'a> {
     run: &'a Path,
 }
 
+/// What a run has come to.
+#[derive(Debug)]
+pub struct Finished {
+    /// What `metrics.json` holds.
+    pub metrics: Metrics,
+    /// What was said of the test pictures.
+    pub test: Option<Predictions>,
+    /// Where it is kept.
+    pub folder: RunFolder,
+}
+
 /// Trains as `config` says, leaves a run folder at `out`, and shows both on the way.
 ///
 /// # Errors
@@ -74,7 +95,25 @@ struct Printed<'a> {
 /// a disk that is full.
 pub fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<(), AppError> {
     let folder = PlannedFolder::new(out)?;
+    if let (Some(n_folds), None) = (config.folds, config.fold) {
+        return folds::run(config, n_folds, &folder, screen);
+    }
     let data = load(config, screen)?;
+    let Finished { metrics, folder, .. } = train(config, &data, folder, screen)?;
+    screen.result(&Printed { metrics: &metrics, run: folder.path() });
+    Ok(())
+}
+
+/// Trains on loaded data, and shows how it goes.
+///
+/// # Errors
+/// As [`run`].
+pub fn train(
+    config: &TrainConfig,
+    data: &Dataset,
+    folder: PlannedFolder,
+    screen: &Screen,
+) -> Result<Finished, AppError> {
     let n_train = data.train.len();
     check_smallest_batch(config, n_train)?;
     if config.patience.is_some() && data.val.is_empty() {
@@ -84,6 +123,8 @@ pub fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<
     let config = &config.decided(n_train);
     let folder = folder.create()?;
     folder.write("config.toml", config.to_toml().as_bytes())?;
+    let found = serde_json::to_string_pretty(&Inspection::of(data)).expect("counts and names");
+    folder.write("data.json", (found + "\n").as_bytes())?;
 
     let per_image = config.normalize == NormalizeBy::Image;
     let normalization = Normalization { per_image, ..Normalization::of(&data.train) };
@@ -98,46 +139,72 @@ pub fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<
         ClassWeights::None => None,
         ClassWeights::Balanced => Some(class_weights_balanced(data.train.labels(), n_classes)),
     };
-    let card = model_card(config, &data, &normalization);
+    let card = model_card(config, data, &normalization);
     let model = ResNet9::new(&architecture, config.seed);
     let trainer = Trainer::new(config, model, normalization, class_weights, n_train);
-    show_plan(screen, config, &data, &architecture, folder.path());
+    show_plan(screen, config, data, &architecture, folder.path());
 
-    let run = Run { config, data: &data, folder: &folder, screen };
+    let run = Run { config, data, folder: &folder, screen };
     let outcome = run.train(trainer, card)?;
-    let metrics = run.test(&outcome, &architecture)?;
+    let (metrics, test) = run.test(&outcome, &architecture)?;
     let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
     folder.write("metrics.json", (json + "\n").as_bytes())?;
+    let heading = format!("epoch {} of {}", outcome.best_epoch, metrics.epochs);
+    if let Some(clean) = &metrics.test_clean {
+        report::show_test(screen, &format!("{heading}, without {} that leaked", metrics.n_leaked), clean);
+    }
     if let Some(test) = &metrics.test {
-        let heading = format!("epoch {} of {}", outcome.best_epoch, metrics.epochs);
-        report::show_test(screen, &heading, test);
+        let as_given = if metrics.n_leaked > 0 { ", all test pictures as given" } else { "" };
+        report::show_test(screen, &format!("{heading}{as_given}"), test);
+    }
+    if let Some(Calibration { temperature, val, .. }) = &metrics.calibration {
+        let error = |reliability: &Reliability| reliability.calibration_error.unwrap_or(f64::NAN);
+        let text = format!(
+            "temperature {temperature:.2}, fitted on validation: calibration error there {:.3}, {:.3} before",
+            error(&val.after),
+            error(&val.before)
+        );
+        screen.field("trust", &text);
     }
     let speed = format!("{:.0} images/s", metrics.train_images_per_s);
     let took = duration(Duration::from_secs_f64(metrics.train_seconds));
     screen.field("trained", &format!("in {took} at {speed}"));
     screen.field("model", &folder.file(BEST).display().to_string());
-    screen.result(&Printed { metrics: &metrics, run: folder.path() });
-    Ok(())
+    Ok(Finished { metrics, test, folder })
 }
 
-/// The pictures, decoded and resized; shows what was found.
-fn load(config: &TrainConfig, screen: &Screen) -> Result<Dataset, AppError> {
+/// The pictures of `config`, decoded and resized, and what they are; shows nothing but progress.
+///
+/// # Errors
+/// Whatever makes the data unusable.
+pub fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, String), AppError> {
     let loading = screen.loading();
-    let options = config.load_options();
-    let (data, source) = if config.uses_phantom() {
+    let options = config.load_options()?;
+    if config.uses_phantom() {
         let films = phantom_films::options(config.films, config.seed);
-        (phantom_dataset(&films, &options, &loading)?, phantom_films::describe(config.seed))
-    } else {
-        (load_folder(&config.data, &options, &loading)?, config.data.display().to_string())
-    };
-    drop(loading);
+        return Ok((phantom_dataset(&films, &options, &loading)?, phantom_films::describe(config.seed)));
+    }
+    Ok((load_folder(&config.data, &options, &loading)?, config.data.display().to_string()))
+}
+
+/// The pictures to train on; shows what was found.
+///
+/// # Errors
+/// Whatever makes the data unusable; leaks, where `config` is strict.
+pub fn load(config: &TrainConfig, screen: &Screen) -> Result<Dataset, AppError> {
+    let (data, source) = read(config, screen)?;
     report::show_data(screen, &source, &data);
+    inspect::show_findings(screen, &data.findings);
+    report::show_remarks(screen, &data.findings);
+    if config.strict {
+        inspect::refuse_leaks(&data.findings)?;
+    }
     Ok(data)
 }
 
 /// Batch norm needs at least two numbers per channel, also after three poolings.
 fn check_smallest_batch(config: &TrainConfig, n_train: usize) -> Result<(), AppError> {
-    let smallest = n_train / n_train.div_ceil(config.batch());
+    let smallest = n_train / n_train.div_ceil(config.batch(n_train));
     let n_pixels = (config.size as usize / 8).pow(2);
     if smallest * n_pixels < 2 {
         return Err(AppError::BatchTooSmall { size: config.size, n_train });
@@ -161,6 +228,8 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         seed: config.seed,
         val_fraction: config.val_fraction,
         test_fraction,
+        patient_pattern: config.patient_pattern.clone(),
+        fold: config.fold.zip(config.folds).map(|(fold, of)| [fold, of]),
         fingerprint: (!config.uses_phantom()).then(|| data.fingerprint.clone()),
         films: config.uses_phantom().then_some(config.films),
         epoch: 0,
@@ -169,7 +238,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
 
 fn show_plan(screen: &Screen, config: &TrainConfig, data: &Dataset, model: &ResNet9Config, folder: &Path) {
     let n_train = data.train.len();
-    let (epochs, batch) = (config.epochs(n_train), config.batch());
+    let (epochs, batch) = (config.epochs(n_train), config.batch(n_train));
     report::show_images(screen, &data.train, config.resize(), config.size, config.flip);
     screen.field("model", &format!("ResNet9, {} parameters", thousands(model.n_parameters())));
     report::show_machine(screen, config.threads());
@@ -299,23 +368,34 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Tests the best model, read back from its file as `roentgen evaluate` reads it.
-    fn test(&self, outcome: &Outcome, architecture: &ResNet9Config) -> Result<Metrics, AppError> {
+    /// Tests the best model, read back from its file as `roentgen evaluate` reads it. Also gives its answers.
+    fn test(
+        &self,
+        outcome: &Outcome,
+        architecture: &ResNet9Config,
+    ) -> Result<(Metrics, Option<Predictions>), AppError> {
         let (mut model, card) = model_file::read(&self.folder.file(BEST))?;
         let n_classes = card.class_names.len();
-        let part = |evaluation: &Evaluation| {
-            PartMetrics::new(card.class_names.clone(), &evaluation.predictions(card.temperature), None)
+        let Dataset { val: val_set, test: test_set, findings, .. } = self.data;
+        let part = |set: &ImageSet, evaluation: &Evaluation| {
+            let predictions = evaluation.predictions(card.temperature);
+            PartMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
         };
-        let test = (!self.data.test.is_empty())
-            .then(|| evaluate(&mut model, &self.data.test, n_classes, &card.gaze()));
-        if let Some(test) = &test {
-            let predictions = test.predictions(card.temperature);
-            let lines = predictions_file::to_text(&self.data.test, &predictions, &card.class_names);
+        let test = (!test_set.is_empty()).then(|| evaluate(&mut model, test_set, n_classes, &card.gaze()));
+        let predictions = test.as_ref().map(|test| test.predictions(card.temperature));
+        if let Some(predictions) = &predictions {
+            let lines = predictions_file::to_text(test_set, predictions, &card.class_names);
             self.folder.write(predictions_file::FILE, lines.as_bytes())?;
         }
-        Ok(Metrics {
-            val: outcome.best_val.as_ref().map(part),
-            test: test.as_ref().map(part),
+        let (n_leaked, test_clean) = match &test {
+            Some(test) => clean_test(&card, test_set, test, &findings.clean_test),
+            None => (0, None),
+        };
+        let metrics = Metrics {
+            val: outcome.best_val.as_ref().map(|val| part(val_set, val)),
+            test_clean,
+            test: test.as_ref().map(|test| part(test_set, test)),
+            n_leaked,
             calibration: Calibration::new(card.temperature, outcome.best_val.as_ref(), test.as_ref()),
             train_images_per_s: outcome.images_per_s,
             train_seconds: outcome.train_seconds,
@@ -325,8 +405,28 @@ impl Run<'_> {
             n_parameters: architecture.n_parameters(),
             seed: self.config.seed,
             threads: self.config.threads(),
-        })
+        };
+        Ok((metrics, predictions))
     }
+}
+
+/// How many test pictures leaked, and the figures of the others; no figures where none or all leaked.
+pub fn clean_test(
+    card: &ModelCard,
+    set: &ImageSet,
+    evaluation: &Evaluation,
+    clean: &[bool],
+) -> (usize, Option<PartMetrics>) {
+    let kept: Vec<usize> = (0..evaluation.len()).filter(|&image| clean[image]).collect();
+    let n_leaked = evaluation.len() - kept.len();
+    if n_leaked == 0 || kept.is_empty() {
+        return (n_leaked, None);
+    }
+    let patients: Vec<Option<String>> =
+        kept.iter().map(|&image| set.patient(image).map(str::to_owned)).collect();
+    let predictions = evaluation.only(kept.into_iter()).predictions(card.temperature);
+    let groups = group_ids(&patients);
+    (n_leaked, Some(PartMetrics::new(card.class_names.clone(), &predictions, groups.as_deref())))
 }
 
 /// Columns from which on the wide line of an epoch fits.

@@ -74,7 +74,7 @@ impl Trainer {
         class_weights: Option<Vec<f32>>,
         n_train: usize,
     ) -> Self {
-        let batch = config.batch();
+        let batch = config.batch(n_train);
         let n_steps = config.epochs(n_train) * n_train.div_ceil(batch);
         let weight_decay = match config.decay {
             DecayKind::L2 => WeightDecay::L2(config.weight_decay as f32),

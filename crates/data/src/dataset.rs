@@ -5,11 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use crate::decode::decode_file;
-use crate::picture::Picture;
+use crate::decode::Decoded;
+use crate::duplicates::{Twins, find_twins};
+use crate::groups::Groups;
+use crate::image_set::Entry;
+use crate::leaks::{Known, Leak, Part, Place, clean, crossing_patients, leaks};
+use crate::options::Fold;
+use crate::patients::{self, Patients};
 use crate::source::{Item, Listing, folder};
-use crate::split::{Split, class_sizes, split_off};
-use crate::{BadFile, Channels, DataError, ImageSet, LoadOptions, Progress, Stage, colour};
+use crate::split::{Pool, class_sizes};
+use crate::{BadFile, Channels, DataError, ImageSet, LoadOptions, PatientSource, Progress, Stage, colour};
 
 /// Which split is drawn; part of the key of its random numbers.
 const TEST_SPLIT: u64 = 0;
@@ -27,7 +32,7 @@ pub enum PartOrigin {
 /// A data set, decoded and resized.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// Sorted; labels count through them.
+    /// Labels count through them.
     pub class_names: Vec<String>,
     /// 1 for grey, 3 for colour.
     pub channels: usize,
@@ -43,6 +48,21 @@ pub struct Dataset {
     pub test_origin: PartOrigin,
     /// Digest of the file names that splits are drawn from; [`load_for_model`] recognises the folder by it.
     pub fingerprint: String,
+    /// What else was found: copies, leaks, patients, bad files.
+    pub findings: Findings,
+}
+
+/// What a look at the data has found besides the pictures themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// Groups of pictures that show the same, sorted.
+    pub duplicates: Vec<Vec<Place>>,
+    /// Pictures that also stand in an earlier part, sorted.
+    pub leaks: Vec<Leak>,
+    /// Of each test picture, whether neither it nor its patient stands in an earlier part.
+    pub clean_test: Vec<bool>,
+    /// The patients, where anything tells them.
+    pub patients: Option<Patients>,
     /// Files left out, by `skip_bad`.
     pub bad: Vec<BadFile>,
     /// What a user should know, a sentence each.
@@ -69,10 +89,8 @@ pub struct EvaluationData {
     pub test: ImageSet,
     /// What `test` is.
     pub test_origin: EvaluationOrigin,
-    /// Files left out, by `skip_bad`.
-    pub bad: Vec<BadFile>,
-    /// What a user should know, a sentence each.
-    pub notes: Vec<String>,
+    /// What else was found.
+    pub findings: Findings,
 }
 
 /// What the pictures of an evaluation are.
@@ -86,7 +104,8 @@ pub enum EvaluationOrigin {
     Everything,
 }
 
-/// Loads a folder to train on: lists it, splits where parts are missing, decodes and resizes in parallel.
+/// Loads a folder to train on: lists it, decodes and resizes in parallel, looks for copies and patients, and splits
+/// where parts are missing, so that neither copies nor a patient's pictures are ever on two sides of a split.
 ///
 /// The result depends on the files and the options alone.
 ///
@@ -95,43 +114,24 @@ pub enum EvaluationOrigin {
 pub fn load_folder(dir: &Path, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
     options.validate()?;
     let listing = folder::list_to_train(dir)?;
-    let fingerprint = listing.fingerprint();
-    let parts = Parts::new(listing, options)?;
-    let mut decoded = Decoded::read([&parts.train, &parts.val, &parts.test], options, progress)?;
-    let n_classes = parts.class_names.len();
-    if let Some(label) = decoded.counts(0, n_classes).iter().position(|&count| count == 0) {
+    let given = Given::new(listing, options)?;
+    let loaded = given.load(options, progress)?;
+    let n_classes = loaded.class_names.len();
+    let labels = loaded.labels(&loaded.of_part(Part::Train));
+    if let Some(label) = class_sizes(&labels, n_classes).iter().position(|&count| count == 0) {
         return Err(DataError::EmptyClass {
             path: dir.into(),
-            class: parts.class_names[label].clone(),
+            class: loaded.class_names[label].clone(),
             found: "every file of it that training would use is bad".to_owned(),
         });
     }
-    let channels = match options.channels {
-        Channels::Grey => 1,
-        Channels::Rgb => 3,
-        Channels::Auto => decoded.channels_of(0),
-    };
-    let mut notes = parts.notes;
-    decoded.note_small(options, &mut notes);
-    let Decoded { sets: [train, val, test], bad } = decoded;
-    Ok(Dataset {
-        channels,
-        train: ImageSet::pack(channels, train),
-        val: ImageSet::pack(channels, val),
-        test: ImageSet::pack(channels, test),
-        val_origin: parts.val_origin,
-        test_origin: parts.test_origin,
-        class_names: parts.class_names,
-        fingerprint,
-        bad,
-        notes,
-    })
+    loaded.split(options)
 }
 
-/// Loads what a folder has to evaluate a model on; its training part is never decoded.
+/// Loads what a folder has to evaluate a model on.
 ///
-/// - A folder with `test/` gives that part.
-/// - The folder that the model was trained on gives the parts that were split off, with the same options.
+/// - A folder with `test/` gives that part; its training part is not decoded.
+/// - The folder that the model was trained on gives the parts that training used, with the same options.
 /// - Any other folder of class folders is evaluated whole.
 ///
 /// # Errors
@@ -146,47 +146,47 @@ pub fn load_for_model(
     let listing = folder::list_to_evaluate(dir, input.class_names)?;
     let is_own = input.trained_on == Some(listing.fingerprint().as_str());
     let has_parts = listing.has_parts;
-    let has_test = listing.test.is_some() || options.test_dir.is_some();
-    if has_parts && !has_test && !is_own {
-        return Err(DataError::NoTestPart { path: dir.into() });
+    let mut given = Given::new(listing, options)?;
+    if !is_own {
+        if has_parts && given.test_origin == PartOrigin::SplitOff {
+            return Err(DataError::NoTestPart { path: dir.into() });
+        }
+        let train = given.take(Part::Train);
+        if !has_parts {
+            given.items.extend(train.into_iter().map(|item| (Part::Test, item)));
+        }
     }
-    let (parts, test_origin) = if has_parts || is_own {
-        let parts = Parts::new(listing, options)?;
-        let origin = match parts.test_origin {
-            PartOrigin::Given => EvaluationOrigin::Given,
-            PartOrigin::SplitOff => EvaluationOrigin::SplitOff,
-        };
-        (parts, origin)
-    } else {
-        (Parts::whole(listing), EvaluationOrigin::Everything)
+    let options = &LoadOptions {
+        channels: if input.channels == 1 { Channels::Grey } else { Channels::Rgb },
+        // A model is asked about the parts of its own folder as they were split, and about others as they are.
+        fold: options.fold.filter(|_| is_own),
+        val_fraction: if is_own { options.val_fraction } else { 0.0 },
+        test_fraction: if is_own { options.test_fraction } else { 0.0 },
+        ..options.clone()
     };
-    // A validation part split off a folder that the model never saw would mean nothing.
-    let val_counts = parts.val_origin == PartOrigin::Given || is_own;
-    let val = if val_counts { parts.val } else { Vec::new() };
-    let mut decoded = Decoded::read([&[], &val, &parts.test], options, progress)?;
-    let mut notes = parts.notes;
-    decoded.note_small(options, &mut notes);
-    let Decoded { sets: [_, val, test], bad } = decoded;
-    let val = (!val.is_empty()).then(|| ImageSet::pack(input.channels, val));
-    Ok(EvaluationData { val, test: ImageSet::pack(input.channels, test), test_origin, bad, notes })
+    let Dataset { val, test, test_origin, findings, .. } = given.load(options, progress)?.split(options)?;
+    let test_origin = match test_origin {
+        _ if !has_parts && !is_own => EvaluationOrigin::Everything,
+        PartOrigin::Given => EvaluationOrigin::Given,
+        PartOrigin::SplitOff => EvaluationOrigin::SplitOff,
+    };
+    Ok(EvaluationData { val: (!val.is_empty()).then_some(val), test, test_origin, findings })
 }
 
-/// The items of each part after splitting.
-struct Parts {
+/// The items of each part that the data have by themselves, before anything is decoded.
+struct Given {
     class_names: Vec<String>,
-    train: Vec<Item>,
-    val: Vec<Item>,
-    test: Vec<Item>,
+    fingerprint: String,
+    items: Vec<(Part, Item)>,
     val_origin: PartOrigin,
     test_origin: PartOrigin,
     notes: Vec<String>,
 }
 
-impl Parts {
-    /// Takes the given parts, and splits off the missing ones: test first, so that a change of the validation
-    /// fraction leaves the test part as it is.
+impl Given {
     fn new(listing: Listing, options: &LoadOptions) -> Result<Self, DataError> {
-        let Listing { class_names, mut train, val, mut test, mut notes, .. } = listing;
+        let fingerprint = listing.fingerprint();
+        let Listing { class_names, train, val, mut test, mut notes, .. } = listing;
         if let Some(dir) = &options.test_dir {
             if test.is_some() {
                 notes.push(format!("tested on {} instead of the data folder's own test part", dir.display()));
@@ -199,92 +199,217 @@ impl Parts {
             };
             notes.extend(other.notes);
         }
-        let sizes = class_sizes(&train, class_names.len());
-        let mut given_or_split = |given: Option<Vec<Item>>, fraction, stream| match given {
-            Some(items) => (items, PartOrigin::Given),
-            None => {
-                let items = std::mem::take(&mut train);
-                let Split { kept, taken } = split_off(items, &sizes, fraction, options.seed, stream);
-                train = kept;
-                (taken, PartOrigin::SplitOff)
+        let origin = |is_given: bool| if is_given { PartOrigin::Given } else { PartOrigin::SplitOff };
+        let (val_origin, mut test_origin) = (origin(val.is_some()), origin(test.is_some()));
+        let in_part = |part: Part| move |item: Item| (part, item);
+        let mut items: Vec<(Part, Item)> = train.into_iter().map(in_part(Part::Train)).collect();
+        items.extend(val.unwrap_or_default().into_iter().map(in_part(Part::Val)));
+        if let Some(Fold { of, .. }) = options.fold {
+            if test.take().is_some() {
+                notes.push(format!("{of} folds: the given test part is not used"));
             }
-        };
-        let (test, test_origin) = given_or_split(test, options.test_fraction, TEST_SPLIT);
-        let (val, val_origin) = given_or_split(val, options.val_fraction, VAL_SPLIT);
-        Ok(Self { class_names, train, val, test, val_origin, test_origin, notes })
-    }
-
-    /// Everything is the test part.
-    fn whole(listing: Listing) -> Self {
-        Self {
-            class_names: listing.class_names,
-            train: Vec::new(),
-            val: Vec::new(),
-            test: listing.train,
-            val_origin: PartOrigin::Given,
-            test_origin: PartOrigin::Given,
-            notes: listing.notes,
+            test_origin = PartOrigin::SplitOff;
         }
+        items.extend(test.unwrap_or_default().into_iter().map(in_part(Part::Test)));
+        Ok(Self { class_names, fingerprint, items, val_origin, test_origin, notes })
     }
-}
 
-/// Pictures of the three parts with names and labels, before they are packed.
-struct Decoded {
-    sets: [Vec<(Picture, String, u32)>; 3],
-    bad: Vec<BadFile>,
-}
+    /// Removes the items of a part.
+    fn take(&mut self, part: Part) -> Vec<Item> {
+        let (taken, kept) = std::mem::take(&mut self.items).into_iter().partition(|(of, _)| *of == part);
+        self.items = kept;
+        let taken: Vec<(Part, Item)> = taken;
+        taken.into_iter().map(|(_, item)| item).collect()
+    }
 
-impl Decoded {
-    /// Decodes every item; bad ones are an error or left out.
-    fn read(parts: [&[Item]; 3], options: &LoadOptions, progress: &dyn Progress) -> Result<Self, DataError> {
-        let total = parts.iter().map(|items| items.len()).sum();
+    /// Decodes every item, and finds patients and copies; bad files are an error, or left out.
+    fn load(self, options: &LoadOptions, progress: &dyn Progress) -> Result<Loaded, DataError> {
+        let Self { class_names, fingerprint, items, val_origin, test_origin, mut notes } = self;
+        let total = items.len();
         let done = AtomicUsize::new(0);
-        let decode = |item: &Item| {
-            let picture = decode_file(&item.path, options);
+        let decode = |(_, item): &(Part, Item)| {
+            let decoded = item.decode(options);
             progress.report(Stage::Decoding, done.fetch_add(1, Ordering::Relaxed) + 1, total);
-            picture
+            decoded
         };
-        let mut bad = Vec::new();
-        let sets = parts.map(|items| {
-            let pictures: Vec<Result<Picture, String>> = items.par_iter().map(decode).collect();
-            let mut good = Vec::with_capacity(items.len());
-            for (item, picture) in items.iter().zip(pictures) {
-                match picture {
-                    Ok(picture) => good.push((picture, item.name.clone(), item.label)),
-                    Err(reason) => bad.push(BadFile { path: item.path.clone(), reason }),
-                }
+        let decoded: Vec<Result<Decoded, String>> = items.par_iter().map(decode).collect();
+        let (mut good, mut bad) = (Vec::with_capacity(total), Vec::new());
+        for ((part, item), decoded) in items.into_iter().zip(decoded) {
+            match decoded {
+                Ok(decoded) => good.push((part, item, decoded)),
+                Err(reason) => bad.push(BadFile { path: item.path, reason }),
             }
-            good
-        });
+        }
         bad.sort_by(|a, b| a.path.cmp(&b.path));
         if !bad.is_empty() && !options.skip_bad {
             return Err(DataError::BadFiles { files: bad, total });
         }
-        Ok(Self { sets, bad })
-    }
-
-    /// Pictures of each class in a part.
-    fn counts(&self, part: usize, n_classes: usize) -> Vec<usize> {
-        let mut counts = vec![0; n_classes];
-        for (_, _, label) in &self.sets[part] {
-            counts[*label as usize] += 1;
-        }
-        counts
-    }
-
-    /// 3 if the pictures of a part are coloured, after the rule in [`colour`].
-    fn channels_of(&self, part: usize) -> usize {
-        let coloured = self.sets[part].iter().filter(|(picture, ..)| picture.coloured).count();
-        if colour::is_colour_set(coloured, self.sets[part].len()) { 3 } else { 1 }
-    }
-
-    /// Says how many pictures were scaled up.
-    fn note_small(&mut self, options: &LoadOptions, notes: &mut Vec<String>) {
-        let small = self.sets.iter().flatten().filter(|(picture, ..)| picture.small).count();
+        let small = good.iter().filter(|(.., decoded)| decoded.picture.small).count();
         if small > 0 {
             let crop = options.crop;
             notes
                 .push(format!("{small} picture(s) smaller than the {crop}x{crop} crop were scaled up to it"));
         }
+
+        let (found, source) = if good.iter().any(|(_, item, _)| item.patient.is_some()) {
+            (good.iter().map(|(_, item, _)| item.patient.clone()).collect(), Some(PatientSource::Column))
+        } else {
+            let names = good.iter().map(|(_, item, _)| item.name.as_str());
+            patients::from_names(names, options.patient_pattern.as_ref())?
+        };
+        let (mut known, mut entries, mut thumbnails) = (Vec::new(), Vec::new(), Vec::new());
+        for ((part, item, decoded), patient) in good.into_iter().zip(found) {
+            let Decoded { picture, thumbnail, facts } = decoded;
+            known.push(Known { place: Place { part, path: item.name.clone() }, patient: patient.clone() });
+            entries.push(Entry { picture, name: item.name, label: item.label, patient, facts: Some(facts) });
+            thumbnails.push(thumbnail);
+        }
+        let twins = find_twins(&thumbnails);
+        Ok(Loaded {
+            class_names,
+            fingerprint,
+            known,
+            entries,
+            source,
+            twins,
+            val_origin,
+            test_origin,
+            bad,
+            notes,
+        })
     }
+}
+
+/// Decoded pictures with all that is known of them, before missing parts are split off.
+struct Loaded {
+    class_names: Vec<String>,
+    fingerprint: String,
+    /// Of each entry.
+    known: Vec<Known>,
+    entries: Vec<Entry>,
+    source: Option<PatientSource>,
+    twins: Vec<Twins>,
+    val_origin: PartOrigin,
+    test_origin: PartOrigin,
+    bad: Vec<BadFile>,
+    notes: Vec<String>,
+}
+
+impl Loaded {
+    /// Indices of the pictures of a part.
+    fn of_part(&self, part: Part) -> Vec<usize> {
+        (0..self.known.len()).filter(|&index| self.known[index].place.part == part).collect()
+    }
+
+    fn labels(&self, indices: &[usize]) -> Vec<u32> {
+        indices.iter().map(|&index| self.entries[index].label).collect()
+    }
+
+    /// Splits off the missing parts: test first, so that a change of the validation fraction leaves the test part as
+    /// it is.
+    fn split(mut self, options: &LoadOptions) -> Result<Dataset, DataError> {
+        let mut groups = Groups::new(self.known.len());
+        let patients: Vec<Option<String>> = self.known.iter().map(|known| known.patient.clone()).collect();
+        groups.join_by_key(&patients);
+        self.twins.iter().for_each(|twins| groups.join(twins.a, twins.b));
+        let groups = groups.of_each();
+        // What the data say by themselves, before splits that never cross patients.
+        let crossing = crossing_patients(&self.known);
+
+        let train = self.of_part(Part::Train);
+        let sizes = class_sizes(&self.labels(&train), self.class_names.len());
+        let (test_split, val_split) = (self.test_origin, self.val_origin);
+        if test_split == PartOrigin::SplitOff {
+            self.move_share(Part::Test, &groups, options, |pool, class_names| match options.fold {
+                Some(Fold { index, of }) => {
+                    Ok(pool.folds(of, class_names)?.iter().map(|&fold| fold == index).collect())
+                }
+                None => Ok(pool.split_off(&sizes, options.test_fraction)),
+            })?;
+        }
+        if val_split == PartOrigin::SplitOff {
+            self.move_share(Part::Val, &groups, options, |pool, _| {
+                Ok(pool.split_off(&sizes, options.val_fraction))
+            })?;
+        }
+
+        let leaks = leaks(&self.known, &self.twins);
+        let clean_test = clean(&self.known, &leaks, Part::Test);
+        let duplicates = duplicate_groups(&self.known, &self.twins);
+        let patients = self.source.take().map(|source| {
+            let mut ids: Vec<&String> =
+                self.known.iter().filter_map(|known| known.patient.as_ref()).collect();
+            let n_unknown = self.known.len() - ids.len();
+            ids.sort_unstable();
+            ids.dedup();
+            Patients { source, n: ids.len(), n_unknown, crossing }
+        });
+        let is_coloured = |index: &usize| self.entries[*index].picture.coloured;
+        let channels = match options.channels {
+            Channels::Grey => 1,
+            Channels::Rgb => 3,
+            Channels::Auto => {
+                let coloured = train.iter().filter(|index| is_coloured(index)).count();
+                if colour::is_colour_set(coloured, train.len()) { 3 } else { 1 }
+            }
+        };
+        let mut parts = Part::ALL.map(|_| Vec::new());
+        for (known, entry) in self.known.into_iter().zip(self.entries) {
+            parts[known.place.part as usize].push(entry);
+        }
+        let [train, val, test] = parts.map(|entries| ImageSet::pack(channels, entries));
+        let Self { class_names, fingerprint, val_origin, test_origin, bad, notes, .. } = self;
+        let findings = Findings { duplicates, leaks, clean_test, patients, bad, notes };
+        Ok(Dataset {
+            class_names,
+            channels,
+            train,
+            val,
+            test,
+            val_origin,
+            test_origin,
+            fingerprint,
+            findings,
+        })
+    }
+
+    /// Moves the pictures of the training part that `choose` takes to another part.
+    fn move_share(
+        &mut self,
+        to: Part,
+        groups: &[u32],
+        options: &LoadOptions,
+        choose: impl FnOnce(Pool<'_>, &[String]) -> Result<Vec<bool>, DataError>,
+    ) -> Result<(), DataError> {
+        let train = self.of_part(Part::Train);
+        let labels = self.labels(&train);
+        let groups: Vec<u32> = train.iter().map(|&index| groups[index]).collect();
+        let stream = if to == Part::Test { TEST_SPLIT } else { VAL_SPLIT };
+        let pool = Pool { labels: &labels, groups: &groups, seed: options.seed, stream };
+        for (&index, is_taken) in train.iter().zip(choose(pool, &self.class_names)?) {
+            if is_taken {
+                self.known[index].place.part = to;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The groups of pictures that show the same, two and more, sorted.
+fn duplicate_groups(known: &[Known], twins: &[Twins]) -> Vec<Vec<Place>> {
+    let mut groups = Groups::new(known.len());
+    twins.iter().for_each(|twins| groups.join(twins.a, twins.b));
+    let of_each = groups.of_each();
+    let mut order: Vec<usize> = (0..known.len()).collect();
+    order.sort_by_key(|&index| (of_each[index], index));
+    let same = order.chunk_by(|&a, &b| of_each[a] == of_each[b]).filter(|group| group.len() > 1);
+    let mut duplicates: Vec<Vec<Place>> = same
+        .map(|group| {
+            let mut places: Vec<Place> = group.iter().map(|&index| known[index].place.clone()).collect();
+            places.sort();
+            places
+        })
+        .collect();
+    duplicates.sort();
+    duplicates
 }

@@ -9,23 +9,44 @@ use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader};
 
+use crate::duplicates::Thumbnail;
 use crate::picture::Picture;
-use crate::{LoadOptions, SizeLimits};
+use crate::{FileFacts, LoadOptions, SizeLimits};
 
 mod complete;
+
+/// What is kept of a decoded picture.
+#[derive(Clone, Debug)]
+pub(crate) struct Decoded {
+    pub(crate) picture: Picture,
+    /// To find its copies.
+    pub(crate) thumbnail: Thumbnail,
+    pub(crate) facts: FileFacts,
+}
+
+impl Decoded {
+    /// What is kept of `image`, grey or RGB of 8 or 16 bit.
+    pub(crate) fn new(image: &DynamicImage, facts: FileFacts, options: &LoadOptions) -> Self {
+        let picture = Picture::from_decoded(image, options.resize, options.crop);
+        let sum: u64 = picture.pixels.iter().map(|&value| u64::from(value)).sum();
+        let mean = sum as f32 / picture.pixels.len() as f32 / 255.0;
+        Self { thumbnail: Thumbnail::of(image), picture, facts: FileFacts { mean, ..facts } }
+    }
+}
 
 /// Reads, decodes and resizes one file.
 ///
 /// # Errors
 /// The reason why it is a bad file, in words for the user.
-pub(crate) fn decode_file(path: &Path, options: &LoadOptions) -> Result<Picture, String> {
+pub(crate) fn decode_file(path: &Path, options: &LoadOptions) -> Result<Decoded, String> {
     let bytes = read(path, &options.limits)?;
     let format = format_of(path, &bytes)?;
     if !complete::is_complete(&bytes, format) {
         return Err(format!("truncated: the {} data stops before its end", name_of(format)));
     }
     let decoded = decode(&bytes, format, &options.limits)?;
-    Ok(Picture::from_decoded(&flatten(decoded), options.resize, options.crop))
+    let facts = FileFacts::of_file(&bytes, format, decoded.color(), (decoded.width(), decoded.height()));
+    Ok(Decoded::new(&flatten(decoded), facts, options))
 }
 
 /// The bytes of a regular file of acceptable size.

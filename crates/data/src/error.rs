@@ -129,6 +129,28 @@ pub enum DataError {
         /// Number of files looked at.
         total: usize,
     },
+    /// A pattern for patients that is no pattern, or that no file matches.
+    #[error(
+        "the patient pattern `{pattern}` cannot be used: {reason}; mend --patient-pattern, or leave it out"
+    )]
+    PatientPattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// More folds than groups of pictures of a class.
+    #[error(
+        "class `{class}` has {found} patients or groups of copies, too few for {folds} folds; choose fewer --folds"
+    )]
+    TooFewGroups {
+        /// The class.
+        class: String,
+        /// Its groups.
+        found: usize,
+        /// Folds asked for.
+        folds: usize,
+    },
     /// The crop does not fit into the resized pictures.
     #[error("resize {resize} is smaller than the crop size {crop}; choose a resize of at least {crop}")]
     ResizeBelowCrop {

@@ -1,10 +1,15 @@
 //! The pictures of one part, in one buffer.
 
-use crate::colour;
+use crate::groups::group_ids;
 use crate::picture::Picture;
+use crate::{FileFacts, colour};
+
+mod mask;
+
+pub use mask::Mask;
 
 /// Small 8-bit pictures with their labels; short sides are equal, long sides are not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImageSet {
     channels: usize,
     pixels: Vec<u8>,
@@ -12,6 +17,24 @@ pub struct ImageSet {
     places: Vec<Place>,
     labels: Vec<u32>,
     names: Vec<String>,
+    patients: Vec<Option<String>>,
+    facts: Vec<Option<FileFacts>>,
+}
+
+/// A picture on its way into a set.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) picture: Picture,
+    pub(crate) name: String,
+    pub(crate) label: u32,
+    pub(crate) patient: Option<String>,
+    pub(crate) facts: Option<FileFacts>,
+}
+
+impl From<(Picture, String, u32)> for Entry {
+    fn from((picture, name, label): (Picture, String, u32)) -> Self {
+        Self { picture, name, label, patient: None, facts: None }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +57,9 @@ pub struct ImageView<'a> {
 
 impl ImageSet {
     /// Packs pictures, bringing each to `channels`.
-    pub(crate) fn pack(channels: usize, pictures: Vec<(Picture, String, u32)>) -> Self {
-        let area = |picture: &Picture| picture.width as usize * picture.height as usize * channels;
-        let total = pictures.iter().map(|(picture, ..)| area(picture)).sum();
-        let mut set = Self { channels, pixels: Vec::with_capacity(total), ..Self::default() };
-        for (picture, name, label) in pictures {
+    pub(crate) fn pack<E: Into<Entry>>(channels: usize, entries: Vec<E>) -> Self {
+        let mut set = Self { channels, ..Self::default() };
+        for Entry { picture, name, label, patient, facts } in entries.into_iter().map(Into::into) {
             let (height, width) = (picture.height as usize, picture.width as usize);
             set.places.push(Place { start: set.pixels.len(), height, width });
             match (picture.channels, channels) {
@@ -48,8 +69,31 @@ impl ImageSet {
             }
             set.labels.push(label);
             set.names.push(name);
+            set.patients.push(patient);
+            set.facts.push(facts);
         }
         set
+    }
+
+    /// The pictures of this set, then those of another one.
+    ///
+    /// # Panics
+    /// If both have pictures and differ in channels.
+    #[must_use]
+    pub fn joined(&self, other: &Self) -> Self {
+        if self.is_empty() {
+            return other.clone();
+        }
+        assert!(other.is_empty() || self.channels == other.channels, "ImageSet::joined: channels");
+        let mut both = self.clone();
+        let start = both.pixels.len();
+        both.pixels.extend(&other.pixels);
+        both.places.extend(other.places.iter().map(|place| Place { start: start + place.start, ..*place }));
+        both.labels.extend(&other.labels);
+        both.names.extend(other.names.iter().cloned());
+        both.patients.extend(other.patients.iter().cloned());
+        both.facts.extend(&other.facts);
+        both
     }
 
     /// Number of pictures.
@@ -83,6 +127,24 @@ impl ImageSet {
     #[must_use]
     pub fn name(&self, index: usize) -> &str {
         &self.names[index]
+    }
+
+    /// What its file told, where it came from one.
+    #[must_use]
+    pub fn facts(&self, index: usize) -> Option<&FileFacts> {
+        self.facts[index].as_ref()
+    }
+
+    /// The patient of a picture, where it is known.
+    #[must_use]
+    pub fn patient(&self, index: usize) -> Option<&str> {
+        self.patients[index].as_deref()
+    }
+
+    /// The patients as [`group_ids`] numbers them.
+    #[must_use]
+    pub fn patient_groups(&self) -> Option<Vec<u32>> {
+        group_ids(&self.patients)
     }
 
     /// The pixels of a picture.

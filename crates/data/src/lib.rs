@@ -41,10 +41,15 @@ mod class_weights;
 pub mod colour;
 mod dataset;
 mod decode;
+mod duplicates;
 mod error;
+mod file_facts;
+mod groups;
 mod image_set;
+mod leaks;
 mod normalize;
 mod options;
+mod patients;
 pub mod phantom;
 mod picture;
 mod progress;
@@ -56,12 +61,16 @@ pub use augment::{Augment, Look, Rectangle, Tone, Turn, Window, center_window};
 pub use batch::{View, batch_ranges, fill_batch};
 pub use class_weights::class_weights_balanced;
 pub use dataset::{
-    Dataset, EvaluationData, EvaluationOrigin, ModelInput, PartOrigin, load_folder, load_for_model,
+    Dataset, EvaluationData, EvaluationOrigin, Findings, ModelInput, PartOrigin, load_folder, load_for_model,
 };
 pub use error::{BadFile, DataError};
-pub use image_set::{ImageSet, ImageView};
+pub use file_facts::FileFacts;
+pub use groups::group_ids;
+pub use image_set::{ImageSet, ImageView, Mask};
+pub use leaks::{Leak, Part, Place};
 pub use normalize::Normalization;
-pub use options::{Channels, LoadOptions, SizeLimits};
+pub use options::{Channels, Fold, LoadOptions, SizeLimits};
+pub use patients::{PatientPattern, PatientSource, Patients};
 pub use phantom::{PhantomOptions, phantom_dataset, write_phantom};
 pub use progress::{Progress, Stage, silent};
 pub use sampler::{Draw, Sampler};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::DataError;
+use crate::{DataError, PatientPattern};
 
 /// How many channels the pictures get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,8 +53,21 @@ pub struct LoadOptions {
     pub channels: Channels,
     /// A folder of class folders (or one with a `test/`) to test on, instead of what the data folder has.
     pub test_dir: Option<PathBuf>,
+    /// Finds the patient in file names, instead of the built-in patterns.
+    pub patient_pattern: Option<PatientPattern>,
+    /// Which fold of cross-validation is tested, instead of a given or split off test part.
+    pub fold: Option<Fold>,
     /// Beyond these, a file is bad.
     pub limits: SizeLimits,
+}
+
+/// One of the folds of a cross-validation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fold {
+    /// From 0.
+    pub index: usize,
+    /// Number of folds, at least 2.
+    pub of: usize,
 }
 
 impl Default for LoadOptions {
@@ -68,6 +81,8 @@ impl Default for LoadOptions {
             test_fraction: 0.1,
             channels: Channels::Auto,
             test_dir: None,
+            patient_pattern: None,
+            fold: None,
             limits: SizeLimits::default(),
         }
     }
@@ -87,6 +102,11 @@ impl LoadOptions {
         }
         if self.resize > 8192 {
             return Err(out_of_range("resize", self.resize, "at most 8192 pixels"));
+        }
+        if let Some(Fold { index, of }) = self.fold
+            && !(index < of && (2..=100).contains(&of))
+        {
+            return Err(out_of_range("folds", of, "2 to 100"));
         }
         for (name, fraction) in [("val fraction", self.val_fraction), ("test fraction", self.test_fraction)] {
             if !(0.0..=0.5).contains(&fraction) {

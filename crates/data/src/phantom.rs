@@ -13,9 +13,10 @@ use image::{DynamicImage, GrayImage};
 use rayon::prelude::*;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
+use crate::decode::Decoded;
+use crate::image_set::Entry;
 use crate::options::out_of_range;
-use crate::picture::Picture;
-use crate::{DataError, Dataset, ImageSet, LoadOptions, PartOrigin, Progress, Stage};
+use crate::{DataError, Dataset, FileFacts, Findings, ImageSet, LoadOptions, PartOrigin, Progress, Stage};
 
 mod anatomy;
 mod build;
@@ -137,11 +138,14 @@ pub fn phantom_dataset(
     let part = |part: Part| {
         let draw = |order: &Order| {
             let film = DynamicImage::ImageLuma8(order.draw(options));
-            let picture = Picture::from_decoded(&film, load.resize, load.crop);
+            let side = options.size as u32;
+            let facts =
+                FileFacts { width: side, height: side, bit_depth: 8, channels: 1, ..FileFacts::default() };
+            let Decoded { picture, facts, .. } = Decoded::new(&film, facts, load);
             progress.report(Stage::Drawing, done.fetch_add(1, Ordering::Relaxed) + 1, total);
-            (picture, order.name(), order.finding as u32)
+            Entry { facts: Some(facts), ..(picture, order.name(), order.finding as u32).into() }
         };
-        ImageSet::pack(channels, options.orders(part).par_iter().map(draw).collect())
+        ImageSet::pack(channels, options.orders(part).par_iter().map(draw).collect::<Vec<Entry>>())
     };
     Ok(Dataset {
         class_names: Finding::ALL.map(|finding| finding.name().to_owned()).to_vec(),
@@ -152,8 +156,7 @@ pub fn phantom_dataset(
         val_origin: PartOrigin::Given,
         test_origin: PartOrigin::Given,
         fingerprint: format!("phantom-{}", options.seed),
-        bad: Vec::new(),
-        notes: Vec::new(),
+        findings: Findings { clean_test: vec![true; options.test], ..Findings::default() },
     })
 }
 

@@ -4,6 +4,9 @@
 
 use std::path::PathBuf;
 
+use crate::LoadOptions;
+use crate::decode::{Decoded, decode_file};
+
 pub(crate) mod folder;
 
 /// One picture to decode.
@@ -15,6 +18,18 @@ pub(crate) struct Item {
     pub(crate) name: String,
     /// Index of its class.
     pub(crate) label: u32,
+    /// Its patient, where the source says so.
+    pub(crate) patient: Option<String>,
+}
+
+impl Item {
+    /// Reads, decodes and resizes the picture.
+    ///
+    /// # Errors
+    /// The reason why it is a bad one, in words for the user.
+    pub(crate) fn decode(&self, options: &LoadOptions) -> Result<Decoded, String> {
+        decode_file(&self.path, options)
+    }
 }
 
 /// The items of each part, sorted by class and name.

@@ -1,89 +1,188 @@
-//! Stratified, seeded splits for folders that have no validation or test part.
+//! Splits: stratified by class, seeded, and never through a group of pictures that belong together.
 
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
-use crate::source::Item;
+use crate::DataError;
 
-/// What was one list, in two.
-pub(crate) struct Split {
-    pub(crate) kept: Vec<Item>,
-    pub(crate) taken: Vec<Item>,
+/// What a split is drawn from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pool<'a> {
+    /// Class of each picture.
+    pub(crate) labels: &'a [u32],
+    /// Group of each picture; pictures with the same number stay together.
+    pub(crate) groups: &'a [u32],
+    /// Which random numbers are used.
+    pub(crate) seed: u64,
+    /// Which of several splits of the same seed this is.
+    pub(crate) stream: u64,
 }
 
-/// Takes `round(fraction * size)` items of every class, where `sizes` is the size of each class before any
-/// split; at least one of a class that has two or more, and never the last one.
-///
-/// Which ones follows from the seed, `stream` and the sorted names alone. Both lists stay sorted.
-pub(crate) fn split_off(items: Vec<Item>, sizes: &[usize], fraction: f64, seed: u64, stream: u64) -> Split {
-    let mut taken_flags = vec![false; items.len()];
-    for (label, &size) in sizes.iter().enumerate() {
-        let mut members: Vec<usize> =
-            (0..items.len()).filter(|&index| items[index].label as usize == label).collect();
-        let wanted = if fraction > 0.0 { libm::round(fraction * size as f64).max(1.0) as usize } else { 0 };
-        let wanted = wanted.min(members.len().saturating_sub(1));
-        CounterRng::new(seed, Purpose::Split, label as u64, stream).shuffle(&mut members);
-        for &index in &members[..wanted] {
-            taken_flags[index] = true;
+impl Pool<'_> {
+    /// The groups of a class in random order, each as its pictures. A group counts as of the class of its first one.
+    fn shuffled_groups(&self, class: u32) -> Vec<Vec<usize>> {
+        let mut order: Vec<usize> = (0..self.labels.len()).collect();
+        order.sort_by_key(|&picture| (self.groups[picture], picture));
+        let groups = order.chunk_by(|&a, &b| self.groups[a] == self.groups[b]);
+        let mut groups: Vec<Vec<usize>> =
+            groups.filter(|group| self.labels[group[0]] == class).map(<[usize]>::to_vec).collect();
+        groups.sort_by_key(|group| group[0]);
+        CounterRng::new(self.seed, Purpose::Split, u64::from(class), self.stream).shuffle(&mut groups);
+        groups
+    }
+
+    fn n_classes(&self) -> u32 {
+        self.labels.iter().max().map_or(0, |&last| last + 1)
+    }
+
+    /// Takes about `round(fraction * size)` pictures of every class, where `sizes` is the size of each class before any
+    /// split; at least one group of a class that has two or more, and never the last one. Says which are taken.
+    ///
+    /// Groups are taken in random order, leaving out those that would be too much.
+    pub(crate) fn split_off(&self, sizes: &[usize], fraction: f64) -> Vec<bool> {
+        let mut taken = vec![false; self.labels.len()];
+        if fraction <= 0.0 {
+            return taken;
         }
+        for class in 0..self.n_classes() {
+            let groups = self.shuffled_groups(class);
+            let wanted = libm::round(fraction * sizes[class as usize] as f64).max(1.0) as usize;
+            let (mut n_taken, mut n_groups) = (0, 0);
+            for group in &groups {
+                // The first group is taken whatever its size, so that every class is there.
+                let fits = n_taken + group.len() <= wanted || n_groups == 0;
+                if fits && n_groups + 1 < groups.len() {
+                    n_taken += group.len();
+                    n_groups += 1;
+                    group.iter().for_each(|&picture| taken[picture] = true);
+                }
+                if n_taken >= wanted {
+                    break;
+                }
+            }
+        }
+        taken
     }
-    let (mut kept, mut taken) = (Vec::new(), Vec::new());
-    for (item, is_taken) in items.into_iter().zip(taken_flags) {
-        if is_taken { taken.push(item) } else { kept.push(item) }
+
+    /// The fold, from 0, in which each picture is tested: `k` folds with as equal a share of every class as groups let.
+    ///
+    /// # Errors
+    /// [`DataError::TooFewGroups`] for a class with fewer groups than folds.
+    pub(crate) fn folds(&self, k: usize, class_names: &[String]) -> Result<Vec<usize>, DataError> {
+        let mut folds = vec![0; self.labels.len()];
+        for class in 0..self.n_classes() {
+            let mut groups = self.shuffled_groups(class);
+            if groups.len() < k {
+                let class = class_names[class as usize].clone();
+                return Err(DataError::TooFewGroups { class, found: groups.len(), folds: k });
+            }
+            // The largest first, each to the fold that has least: the shares end up as equal as can be.
+            groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
+            let mut sizes = vec![0; k];
+            for group in groups {
+                let fold = (0..k).min_by_key(|&fold| sizes[fold]).expect("at least one fold");
+                sizes[fold] += group.len();
+                group.iter().for_each(|&picture| folds[picture] = fold);
+            }
+        }
+        Ok(folds)
     }
-    Split { kept, taken }
 }
 
-/// Number of items of each class.
-pub(crate) fn class_sizes(items: &[Item], n_classes: usize) -> Vec<usize> {
+/// Number of pictures of each class.
+pub(crate) fn class_sizes(labels: &[u32], n_classes: usize) -> Vec<usize> {
     let mut sizes = vec![0; n_classes];
-    for item in items {
-        sizes[item.label as usize] += 1;
-    }
+    labels.iter().for_each(|&label| sizes[label as usize] += 1);
     sizes
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn items(sizes: &[usize]) -> Vec<Item> {
-        let of_class = |(label, &size): (usize, &usize)| {
-            (0..size).map(move |number| {
-                let name = format!("{label}/{number:04}.png");
-                Item { path: name.clone().into(), name, label: label as u32 }
-            })
-        };
-        sizes.iter().enumerate().flat_map(of_class).collect()
+    fn labels(sizes: &[usize]) -> Vec<u32> {
+        sizes.iter().enumerate().flat_map(|(label, &size)| vec![label as u32; size]).collect()
+    }
+
+    /// Every picture alone.
+    fn alone(n: usize) -> Vec<u32> {
+        (0..n as u32).collect()
+    }
+
+    fn taken(labels: &[u32], groups: &[u32], fraction: f64, seed: u64, stream: u64) -> Vec<bool> {
+        let sizes = class_sizes(labels, 5);
+        Pool { labels, groups, seed, stream }.split_off(&sizes, fraction)
+    }
+
+    fn taken_of(labels: &[u32], taken: &[bool]) -> Vec<usize> {
+        let of: Vec<u32> =
+            labels.iter().zip(taken).filter(|(_, taken)| **taken).map(|(label, _)| *label).collect();
+        class_sizes(&of, 5)
     }
 
     #[test]
     fn every_class_gives_its_share_and_keeps_one() {
-        let sizes = [1, 2, 9, 154, 3717];
-        let all = items(&sizes);
-        let Split { kept, taken } = split_off(all.clone(), &sizes, 0.1, 3, 0);
-        assert_eq!(class_sizes(&taken, 5), [0, 1, 1, 15, 372]);
-        let mut together = [kept.clone(), taken.clone()].concat();
-        together.sort_by(|a, b| (a.label, &a.name).cmp(&(b.label, &b.name)));
-        assert_eq!(together, all);
-        assert!(kept.is_sorted_by(|a, b| (a.label, &a.name) < (b.label, &b.name)));
+        let labels = labels(&[1, 2, 9, 154, 3717]);
+        let taken = taken(&labels, &alone(labels.len()), 0.1, 3, 0);
+        assert_eq!(taken_of(&labels, &taken), [0, 1, 1, 15, 372]);
     }
 
     #[test]
     fn seed_and_stream_decide_which_are_taken() {
-        let sizes = [100, 100];
-        let taken = |seed, stream| split_off(items(&sizes), &sizes, 0.1, seed, stream).taken;
+        let labels = labels(&[100, 100]);
+        let taken = |seed, stream| taken(&labels, &alone(200), 0.1, seed, stream);
         assert_eq!(taken(1, 0), taken(1, 0));
         assert_ne!(taken(1, 0), taken(2, 0));
         assert_ne!(taken(1, 0), taken(1, 1));
-        let numbers: Vec<Vec<Item>> = (0..2)
-            .map(|label| taken(1, 0).into_iter().filter(|item| item.label == label).collect())
-            .collect();
-        let tail = |items: &[Item]| items.iter().map(|item| item.name[2..].to_owned()).collect::<Vec<_>>();
-        assert_ne!(tail(&numbers[0]), tail(&numbers[1]), "classes are drawn on their own");
+        assert_ne!(taken(1, 0)[..100], taken(1, 0)[100..], "classes are drawn on their own");
     }
 
     #[test]
     fn a_fraction_of_zero_takes_nothing() {
-        assert!(split_off(items(&[5, 5]), &[5, 5], 0.0, 0, 0).taken.is_empty());
+        assert!(!taken(&labels(&[5, 5]), &alone(10), 0.0, 0, 0).contains(&true));
+    }
+
+    #[test]
+    fn too_few_groups_for_the_folds_are_refused() {
+        let labels = labels(&[6, 4]);
+        let names = ["a".to_owned(), "b".to_owned()];
+        let pool = Pool { labels: &labels, groups: &[0, 1, 2, 3, 4, 5, 6, 6, 6, 6], seed: 0, stream: 0 };
+        let error = pool.folds(3, &names).expect_err("`b` is one group").to_string();
+        assert!(error.contains("`b`") && error.contains('3'), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_group_is_ever_on_two_sides(
+            pictures in prop::collection::vec((0u32..4, 0u32..25), 1..150), fraction in 0.0..0.5f64, seed in 0u64..9,
+        ) {
+            let (labels, groups): (Vec<u32>, Vec<u32>) = pictures.into_iter().unzip();
+            let taken = taken(&labels, &groups, fraction, seed, 0);
+            for a in 0..labels.len() {
+                for b in 0..a {
+                    prop_assert!(groups[a] != groups[b] || taken[a] == taken[b], "{} and {}", a, b);
+                }
+            }
+            prop_assert!(taken.contains(&false), "something is left to train on");
+        }
+
+        #[test]
+        fn folds_are_even_and_take_no_group_apart(
+            sizes in prop::collection::vec(12usize..40, 1..4), k in 2usize..6, seed in 0u64..9, pairs in 0usize..6,
+        ) {
+            let labels = labels(&sizes);
+            // Pairs of neighbours as groups, in the first class.
+            let groups: Vec<u32> = (0..labels.len()).map(|i| if i < 2 * pairs { i / 2 } else { i } as u32).collect();
+            let names: Vec<String> = (0..sizes.len()).map(|class| class.to_string()).collect();
+            let folds = Pool { labels: &labels, groups: &groups, seed, stream: 0 }.folds(k, &names).unwrap();
+            prop_assert!((0..pairs).all(|pair| folds[2 * pair] == folds[2 * pair + 1]));
+            for class in 0..sizes.len() as u32 {
+                let count = |fold| (0..labels.len()).filter(|&i| labels[i] == class && folds[i] == fold).count();
+                let counts: Vec<usize> = (0..k).map(count).collect();
+                let most = if class == 0 && pairs > 0 { 2 } else { 1 };
+                prop_assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= most, "{:?}", counts);
+            }
+        }
     }
 }

@@ -9,11 +9,17 @@ use roentgen_data::{
     Stage, load_folder, load_for_model, silent,
 };
 
-/// A grey png or jpeg of 32 x 30 pixels, after the ending of the name.
+/// A grey png or jpeg of 32 x 30 pixels of noise, another one for each name; its format after the ending of the name.
 fn picture(root: &Path, name: &str) {
     let path = root.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    GrayImage::from_fn(32, 30, |x, y| Luma([(x * 4 + y) as u8])).save(path).unwrap();
+    let mut state =
+        name.bytes().fold(1u32, |state, byte| state.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    let noise = |_, _| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        Luma([(state >> 24) as u8])
+    };
+    GrayImage::from_fn(32, 30, noise).save(path).unwrap();
 }
 
 fn pictures(root: &Path, folder: &str, count: usize) {
@@ -65,7 +71,10 @@ fn parts_are_matched_without_case() {
     assert_eq!([&data.train, &data.val, &data.test].map(|set| set.class_counts(2)), [[3, 2], [2, 1], [1, 0]]);
     assert_eq!((data.val_origin, data.test_origin), (PartOrigin::Given, PartOrigin::Given));
     assert_eq!(names(&data.val), ["VALIDATION/a/00.png", "VALIDATION/a/01.png", "VALIDATION/b/00.png"]);
-    assert_eq!(data.notes, ["ignored beside the parts: other", "`test/` has no picture of class `B`"]);
+    assert_eq!(
+        data.findings.notes,
+        ["ignored beside the parts: other", "`test/` has no picture of class `B`"]
+    );
 }
 
 #[test]
@@ -80,7 +89,7 @@ fn hidden_and_foreign_files_are_passed_by() {
     let data = load(dir.path()).unwrap();
     assert_eq!(data.class_names, ["a", "b"]);
     assert_eq!(
-        data.notes,
+        data.findings.notes,
         ["ignored 1 file: not png or jpeg by name", "did not look into 1 folder(s) inside class folders"]
     );
 }
@@ -94,7 +103,7 @@ fn small_pictures_are_scaled_up_with_one_note() {
         GrayImage::from_pixel(9, 12, Luma([7])).save(dir.path().join(name)).unwrap();
     }
     let data = load(dir.path()).unwrap();
-    assert_eq!(data.notes, ["2 picture(s) smaller than the 24x24 crop were scaled up to it"]);
+    assert_eq!(data.findings.notes, ["2 picture(s) smaller than the 24x24 crop were scaled up to it"]);
 }
 
 #[test]
@@ -155,7 +164,7 @@ fn bad_files_are_all_listed_or_all_left_out() {
     }
     let data =
         load_folder(dir.path(), &LoadOptions { skip_bad: true, ..Default::default() }, &silent).unwrap();
-    assert_eq!(data.bad, files);
+    assert_eq!(data.findings.bad, files);
     assert_eq!((data.train.len() + data.val.len(), data.test.len()), (8, 8));
 }
 
@@ -303,5 +312,9 @@ fn a_test_folder_of_its_own_takes_the_place_of_the_given_one() {
     let data = load_folder(&dir.path().join("data"), &options, &silent).unwrap();
     assert_eq!(data.test.class_counts(2), [4, 6]);
     assert_eq!(data.test_origin, PartOrigin::Given);
-    assert!(data.notes.iter().any(|note| note.starts_with("tested on")), "{:?}", data.notes);
+    assert!(
+        data.findings.notes.iter().any(|note| note.starts_with("tested on")),
+        "{:?}",
+        data.findings.notes
+    );
 }

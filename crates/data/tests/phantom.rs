@@ -74,7 +74,7 @@ fn the_written_folder_is_the_set_in_memory() {
     let (read, drawn) = (load_folder(&dir, &LoadOptions::default(), &silent).unwrap(), draw(&FEW));
     assert_eq!(read.class_names, drawn.class_names);
     assert_eq!((read.train, read.val, read.test), (drawn.train, drawn.val, drawn.test));
-    assert_eq!(read.notes, Vec::<String>::new());
+    assert_eq!(read.findings.notes, Vec::<String>::new());
 
     let error = write_phantom(&dir, &FEW, &silent).unwrap_err();
     assert!(matches!(error, DataError::OutputNotEmpty { .. }), "{error}");

@@ -24,7 +24,7 @@ fn covid3_is_grey_with_its_own_test_part() {
     assert_eq!(data.val.class_counts(3), [11, 7, 7]);
     assert_eq!(data.test.len(), 66);
     assert_eq!((data.val_origin, data.test_origin), (PartOrigin::SplitOff, PartOrigin::Given));
-    assert!(data.bad.is_empty(), "{:?}", data.bad);
+    assert!(data.findings.bad.is_empty(), "{:?}", data.findings.bad);
 }
 
 #[test]
@@ -36,5 +36,27 @@ fn cxr3_is_grey_and_split() {
     assert_eq!(data.test.class_counts(3), [15, 113, 372]);
     assert_eq!(data.val.class_counts(3), [15, 113, 372]);
     assert_eq!(data.train.len(), 1134 + 3717 + 154 - 1000);
-    assert!(data.bad.is_empty(), "{:?}", data.bad);
+    assert!(data.findings.bad.is_empty(), "{:?}", data.findings.bad);
+}
+
+#[test]
+fn the_test_pictures_of_covid3_that_stand_in_train_are_found() {
+    let Some(dir) = real_folder("covid3") else { return };
+    let data = load_folder(&dir, &LoadOptions::default(), &silent).unwrap();
+    let leaked: Vec<&str> = data.findings.leaks.iter().map(|leak| leak.picture.path.as_str()).collect();
+    for stem in [
+        "COVID-00003b",
+        "COVID-00012",
+        "COVID-00022",
+        "COVID-00033",
+        "COVID-00037",
+        "0112",
+        "radiopaedia-2019-novel-coronavirus-infected-pneumonia",
+    ] {
+        assert!(
+            leaked.iter().any(|path| path.contains(&format!("/{stem}."))),
+            "{stem} is not in {leaked:#?}"
+        );
+    }
+    assert_eq!(data.findings.clean_test.iter().filter(|&&clean| !clean).count(), 8, "{leaked:#?}");
 }

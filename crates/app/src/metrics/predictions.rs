@@ -44,6 +44,17 @@ impl Predictions {
         self.probabilities.extend(probabilities);
     }
 
+    /// Adds all images of another part.
+    ///
+    /// # Panics
+    /// If the classes differ in number.
+    pub fn extend(&mut self, other: &Self) {
+        assert_eq!(self.n_classes, other.n_classes, "Predictions::extend: classes");
+        self.labels.extend(&other.labels);
+        self.answers.extend(&other.answers);
+        self.probabilities.extend(&other.probabilities);
+    }
+
     /// Number of images.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -16,6 +16,8 @@ fn card() -> ModelCard {
         seed: 7,
         val_fraction: 0.1,
         test_fraction: 0.1,
+        patient_pattern: None,
+        fold: Some([2, 5]),
         fingerprint: Some("abc".into()),
         films: None,
         epoch: 3,

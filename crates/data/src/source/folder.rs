@@ -192,7 +192,7 @@ impl<'a> Scan<'a> {
             for file in entries.files {
                 if is_picture(&file) {
                     let path = class_dir.join(file);
-                    items.push(Item { name: self.relative(&path), path, label });
+                    items.push(Item { name: self.relative(&path), path, label, patient: None });
                 } else {
                     self.other_files += 1;
                 }

@@ -1,0 +1,134 @@
+//! Cross-validation: as many runs as folds, each tested on pictures that it has not seen, so that every picture of a
+//! small set is tested once.
+//!
+//! Folds are stratified by class, and keep patients and copies together. The run folder holds a whole run for each
+//! fold, and the figures of all: their mean and spread over the folds, and those of all answers pooled.
+
+use std::collections::BTreeMap;
+
+use roentgen_data::group_ids;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::config::TrainConfig;
+use crate::error::AppError;
+use crate::metrics::{PartMetrics, Predictions};
+use crate::run_folder::PlannedFolder;
+use crate::screen::{Screen, counted, table};
+use crate::train::{self, Finished};
+use crate::{predictions_file, report};
+
+/// `metrics.json` of a cross-validation, also what `--json` prints.
+#[derive(Debug, Serialize)]
+struct FoldMetrics {
+    n_folds: usize,
+    /// Over the test parts of the folds.
+    mean: BTreeMap<String, f64>,
+    /// Standard deviation over the folds, with one less than their number as the divisor.
+    sd: BTreeMap<String, f64>,
+    /// All answers together.
+    pooled: PartMetrics,
+    /// The test figures of each fold.
+    folds: Vec<PartMetrics>,
+    seed: u64,
+}
+
+/// Trains every fold, and shows the figures of all.
+///
+/// # Errors
+/// As [`train::run`], of whichever fold.
+pub fn run(
+    config: &TrainConfig,
+    n_folds: usize,
+    folder: &PlannedFolder,
+    screen: &Screen,
+) -> Result<(), AppError> {
+    let (mut folds, mut lines, mut patients) = (Vec::new(), String::new(), Vec::new());
+    let mut pooled: Option<(Vec<String>, Predictions)> = None;
+    for fold in 1..=n_folds {
+        screen.line(&screen.bold(&format!("fold {fold} of {n_folds}")));
+        let config = TrainConfig { fold: Some(fold), ..config.clone() };
+        let data = train::load(&config, screen)?;
+        let Finished { metrics, test, .. } =
+            train::train(&config, &data, folder.inside(&format!("fold-{fold}")), screen)?;
+        let (Some(test_metrics), Some(predictions)) = (metrics.test, test) else {
+            return Err(AppError::EmptyTest);
+        };
+        lines += &predictions_file::to_text(&data.test, &predictions, &data.class_names);
+        patients.extend((0..data.test.len()).map(|index| data.test.patient(index).map(str::to_owned)));
+        folds.push(test_metrics);
+        pooled
+            .get_or_insert((data.class_names, Predictions::new(predictions.n_classes())))
+            .1
+            .extend(&predictions);
+        screen.line("");
+    }
+    let (class_names, predictions) = pooled.expect("at least two folds");
+    let pooled = PartMetrics::new(class_names, &predictions, group_ids(&patients).as_deref());
+    let (mean, sd) = mean_and_sd(&folds);
+    let metrics = FoldMetrics { n_folds, mean, sd, pooled, folds, seed: config.seed };
+
+    let folder = folder.clone().create()?;
+    folder.write(predictions_file::FILE, lines.as_bytes())?;
+    let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
+    folder.write("metrics.json", (json + "\n").as_bytes())?;
+    report::show_test(screen, &format!("{} pooled", counted(n_folds, "fold")), &metrics.pooled);
+    show(screen, &metrics);
+    screen.field("run", &folder.path().display().to_string());
+    screen.result(&metrics);
+    Ok(())
+}
+
+/// Of every figure of a whole part that all folds have.
+fn mean_and_sd(folds: &[PartMetrics]) -> (BTreeMap<String, f64>, BTreeMap<String, f64>) {
+    let values = |fold: &PartMetrics| match serde_json::to_value(fold) {
+        Ok(Value::Object(map)) => map,
+        _ => unreachable!("a part is an object"),
+    };
+    let folds: Vec<_> = folds.iter().map(values).collect();
+    let (mut means, mut sds) = (BTreeMap::new(), BTreeMap::new());
+    for key in folds[0].keys().filter(|key| *key != "n") {
+        let of_folds: Vec<f64> = folds.iter().filter_map(|fold| fold[key].as_f64()).collect();
+        if of_folds.len() < folds.len() {
+            continue;
+        }
+        let n = of_folds.len() as f64;
+        let mean = of_folds.iter().sum::<f64>() / n;
+        let squares: f64 = of_folds.iter().map(|value| (value - mean).powi(2)).sum();
+        means.insert(key.clone(), mean);
+        sds.insert(key.clone(), (squares / (n - 1.0)).sqrt());
+    }
+    (means, sds)
+}
+
+fn show(screen: &Screen, metrics: &FoldMetrics) {
+    let mut rows = vec![["over the folds", "mean", "sd"].map(str::to_owned).to_vec()];
+    for (key, mean) in &metrics.mean {
+        rows.push(vec![key.replace('_', " "), format!("{mean:.3}"), format!("{:.3}", metrics.sd[key])]);
+    }
+    screen.line("");
+    for line in table(&rows) {
+        screen.line(&format!("  {line}"));
+    }
+    screen.line("");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mean_and_spread_are_over_the_folds() {
+        let fold = |n_right: u32| {
+            let mut predictions = Predictions::new(2);
+            (0..4).for_each(|i| predictions.add(u32::from(i >= n_right), [1.0, 0.0].into_iter()));
+            PartMetrics::new(vec!["a".into(), "b".into()], &predictions, None)
+        };
+        let (mean, sd) = mean_and_sd(&[fold(2), fold(4), fold(3)]);
+        assert!((mean["accuracy"] - 0.75).abs() < 1e-12 && (sd["accuracy"] - 0.25).abs() < 1e-12);
+        assert!(
+            !mean.contains_key("n") && !mean.contains_key("macro_auc"),
+            "one fold has a single class: {mean:?}"
+        );
+    }
+}

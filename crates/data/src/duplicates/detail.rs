@@ -1,0 +1,79 @@
+//! The local detail of a picture: what is left when brightness and contrast of the surroundings are taken out.
+
+use image::DynamicImage;
+use image::imageops::{self, FilterType};
+
+/// Side of the grid.
+pub(crate) const SIDE: usize = 48;
+/// A value for each cell, rows from the top; [`UNIT`] is one standard deviation.
+pub(crate) type Detail = [i8; SIDE * SIDE];
+
+/// One standard deviation of the detail.
+const UNIT: f32 = 32.0;
+/// The surroundings reach so many cells in each direction: 9x9 of 48x48, about the width of a rib and its gap.
+const RADIUS: usize = 4;
+/// Share of the whole picture's contrast that is added to that of the surroundings, so that the noise of an even
+/// border is not blown up to the strength of the ribs.
+const FLOOR: f32 = 0.5;
+/// Standard deviation, of 255 levels, under which a picture is flat.
+const FLAT: f32 = 1.0;
+
+/// Local contrast normalisation (Jarrett et al. 2009, section 3.1, with a box for the Gaussian): the difference to the
+/// mean of the surroundings, over its standard deviation there. It is what the tone of a copy does not change.
+///
+/// `None` for a flat picture.
+pub(crate) fn of(image: &DynamicImage) -> Option<Detail> {
+    let values = shrunk(image);
+    if deviation(&values) < FLAT {
+        return None;
+    }
+    let mut detail: Vec<f32> =
+        values.iter().zip(blurred(&values)).map(|(value, mean)| value - mean).collect();
+    let squares: Vec<f32> = detail.iter().map(|value| value * value).collect();
+    let floor = FLOOR * FLOOR * mean(&squares);
+    for (value, square) in detail.iter_mut().zip(blurred(&squares)) {
+        *value /= (square + floor).sqrt();
+    }
+    let (mean, deviation) = (mean(&detail), deviation(&detail));
+    let quantised = |value: f32| ((value - mean) / deviation * UNIT).round().clamp(-127.0, 127.0) as i8;
+    (deviation > 0.0).then(|| std::array::from_fn(|at| quantised(detail[at])))
+}
+
+/// The brightness on the grid, in 255 levels.
+fn shrunk(image: &DynamicImage) -> Vec<f32> {
+    let side = SIDE as u32;
+    if image.color().bytes_per_pixel() > image.color().channel_count() {
+        let small = imageops::resize(&image.to_luma16(), side, side, FilterType::Triangle);
+        small.iter().map(|&value| f32::from(value) / 257.0).collect()
+    } else {
+        let small = imageops::resize(&image.to_luma8(), side, side, FilterType::Triangle);
+        small.iter().map(|&value| f32::from(value)).collect()
+    }
+}
+
+fn mean(values: &[f32]) -> f32 {
+    values.iter().sum::<f32>() / values.len() as f32
+}
+
+fn deviation(values: &[f32]) -> f32 {
+    let mean = mean(values);
+    (values.iter().map(|value| (value - mean) * (value - mean)).sum::<f32>() / values.len() as f32).sqrt()
+}
+
+/// The mean over the surroundings of each cell, those inside the picture.
+fn blurred(values: &[f32]) -> Vec<f32> {
+    let along_rows = blurred_rows(values);
+    transposed(&blurred_rows(&transposed(&along_rows)))
+}
+
+fn blurred_rows(values: &[f32]) -> Vec<f32> {
+    let mean_of = |at: usize| {
+        let (row, x) = (at / SIDE * SIDE, at % SIDE);
+        mean(&values[row + x.saturating_sub(RADIUS)..row + usize::min(x + RADIUS + 1, SIDE)])
+    };
+    (0..values.len()).map(mean_of).collect()
+}
+
+fn transposed(values: &[f32]) -> Vec<f32> {
+    (0..values.len()).map(|at| values[at % SIDE * SIDE + at / SIDE]).collect()
+}

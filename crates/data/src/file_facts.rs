@@ -1,0 +1,123 @@
+//! What a file tells about a picture besides what the picture shows. If these facts tell the classes apart, so may a
+//! model: from the scanner or the archive that a class comes from.
+
+use image::{ColorType, ImageFormat};
+
+/// Facts of one file.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FileFacts {
+    /// In pixels, as stored.
+    pub width: u32,
+    /// In pixels, as stored.
+    pub height: u32,
+    /// Bits of a channel.
+    pub bit_depth: u8,
+    /// Channels as stored: 1 grey, 2 grey and opacity, 3 colour, 4 colour and opacity.
+    pub channels: u8,
+    /// Mean of all pixels and channels, in 0-1.
+    pub mean: f32,
+    /// Mean entry of the first quantisation table: 1 for the finest JPEG, some 60 for a coarse one; 0 for other files.
+    pub jpeg_quantisation: f32,
+}
+
+impl FileFacts {
+    /// Their names, in the order of [`Self::values`].
+    pub const NAMES: [&'static str; 7] =
+        ["width", "height", "aspect", "mean", "bit depth", "channels", "jpeg quantisation"];
+
+    /// As numbers for a classifier. Sizes as logarithms: twice as wide is as much everywhere.
+    #[must_use]
+    pub fn values(&self) -> [f64; 7] {
+        let (width, height) =
+            (libm::log(f64::from(self.width.max(1))), libm::log(f64::from(self.height.max(1))));
+        [
+            width,
+            height,
+            width - height,
+            f64::from(self.mean),
+            f64::from(self.bit_depth),
+            f64::from(self.channels),
+            f64::from(self.jpeg_quantisation),
+        ]
+    }
+
+    /// The facts that need the bytes and the header; the mean is known once pixels are.
+    pub(crate) fn of_file(bytes: &[u8], format: ImageFormat, stored: ColorType, size: (u32, u32)) -> Self {
+        let jpeg_quantisation = match format {
+            ImageFormat::Jpeg => first_quantisation_table(bytes).unwrap_or(0.0),
+            _ => 0.0,
+        };
+        let channels = stored.channel_count();
+        let bit_depth = (stored.bits_per_pixel() / u16::from(channels)) as u8;
+        Self { width: size.0, height: size.1, bit_depth, channels, mean: 0.0, jpeg_quantisation }
+    }
+}
+
+/// Mean entry of the first table of the first DQT segment (ITU-T T.81, section B.2.4.1).
+fn first_quantisation_table(bytes: &[u8]) -> Option<f32> {
+    const DQT: u8 = 0xDB;
+    const SOS: u8 = 0xDA;
+    let mut at = 2;
+    loop {
+        if *bytes.get(at)? != 0xFF {
+            return None;
+        }
+        let marker = *bytes.get(at + 1)?;
+        if marker == 0xFF {
+            at += 1;
+            continue;
+        }
+        let length = usize::from(u16::from_be_bytes(bytes.get(at + 2..at + 4)?.try_into().ok()?));
+        match marker {
+            SOS => return None,
+            DQT => {
+                let table = bytes.get(at + 4..(at + 2).checked_add(length)?)?;
+                // The upper half of the first byte is the precision: entries of one byte, or of two.
+                let entries = table.get(1..)?;
+                let sum: u32 = match table.first()? >> 4 {
+                    0 => entries.get(..64)?.iter().map(|&entry| u32::from(entry)).sum(),
+                    _ => entries
+                        .get(..128)?
+                        .as_chunks()
+                        .0
+                        .iter()
+                        .map(|&e| u32::from(u16::from_be_bytes(e)))
+                        .sum(),
+                };
+                return Some(sum as f32 / 64.0);
+            }
+            _ => at += 2 + length,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::codecs::jpeg::JpegEncoder;
+    use image::{DynamicImage, GrayImage};
+
+    use super::*;
+
+    fn quantisation(quality: u8) -> Option<f32> {
+        let mut bytes = Vec::new();
+        let image = DynamicImage::ImageLuma8(GrayImage::new(16, 16));
+        image
+            .write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, quality))
+            .expect("an encoded picture");
+        first_quantisation_table(&bytes)
+    }
+
+    #[test]
+    fn a_coarser_jpeg_has_a_larger_quantisation() {
+        // Annex K's luminance table has the mean 57.6; quality 50 is that table, 100 is all ones.
+        let found = [100, 90, 50].map(|quality| quantisation(quality).expect("a table"));
+        assert!(found[0] == 1.0 && found[1] > 5.0 && (found[2] - 57.6).abs() < 0.1, "{found:?}");
+    }
+
+    #[test]
+    fn what_is_cut_short_has_none() {
+        for length in 0..30 {
+            assert_eq!(first_quantisation_table(&[0xFF; 30][..length]), None);
+        }
+    }
+}

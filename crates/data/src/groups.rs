@@ -1,0 +1,85 @@
+//! Pictures that belong together: of one patient, or copies of each other. No split takes a group apart.
+
+/// Joins pictures step by step into groups.
+#[derive(Clone, Debug)]
+pub(crate) struct Groups {
+    /// A picture of the same group with a smaller index, or the picture itself.
+    parent: Vec<u32>,
+}
+
+impl Groups {
+    /// `n` pictures, each alone.
+    pub(crate) fn new(n: usize) -> Self {
+        Self { parent: (0..n as u32).collect() }
+    }
+
+    /// The first picture of the group of a picture.
+    fn first(&self, picture: usize) -> usize {
+        let mut at = picture;
+        while self.parent[at] as usize != at {
+            at = self.parent[at] as usize;
+        }
+        at
+    }
+
+    /// Puts the groups of two pictures together.
+    pub(crate) fn join(&mut self, a: usize, b: usize) {
+        let (a_first, b_first) = (self.first(a), self.first(b));
+        let (low, high) = (a_first.min(b_first), a_first.max(b_first));
+        self.parent[high] = low as u32;
+        // Short ways for the next time.
+        self.parent[a] = low as u32;
+        self.parent[b] = low as u32;
+    }
+
+    /// Puts pictures with the same key together; those without one stay as they are.
+    pub(crate) fn join_by_key(&mut self, keys: &[Option<String>]) {
+        let mut by_key: Vec<usize> = (0..keys.len()).filter(|&picture| keys[picture].is_some()).collect();
+        by_key.sort_by_key(|&picture| &keys[picture]);
+        for same in by_key.chunk_by(|&a, &b| keys[a] == keys[b]) {
+            same.iter().skip(1).for_each(|&picture| self.join(same[0], picture));
+        }
+    }
+
+    /// The group of each picture, as the index of its first one.
+    pub(crate) fn of_each(&self) -> Vec<u32> {
+        (0..self.parent.len()).map(|picture| self.first(picture) as u32).collect()
+    }
+}
+
+/// A number for each picture, the same for those with the same key; one without a key is alone. None where no picture has
+/// a key.
+#[must_use]
+pub fn group_ids(keys: &[Option<String>]) -> Option<Vec<u32>> {
+    if keys.iter().all(Option::is_none) {
+        return None;
+    }
+    let mut groups = Groups::new(keys.len());
+    groups.join_by_key(keys);
+    Some(groups.of_each())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_named_by_their_first_picture() {
+        let mut groups = Groups::new(8);
+        for (a, b) in [(5, 6), (2, 3), (6, 3), (7, 7)] {
+            groups.join(a, b);
+        }
+        assert_eq!(groups.of_each(), [0, 1, 2, 2, 4, 2, 2, 7]);
+    }
+
+    #[test]
+    fn keys_and_pairs_join_alike() {
+        let mut groups = Groups::new(6);
+        let key = |text: &str| Some(text.to_owned());
+        groups.join_by_key(&[key("b"), None, key("a"), key("b"), None, key("a")]);
+        assert_eq!(groups.of_each(), [0, 1, 2, 0, 4, 2]);
+        groups.join(4, 5);
+        groups.join(3, 4);
+        assert_eq!(groups.of_each(), [0, 1, 0, 0, 0, 0]);
+    }
+}

@@ -1,0 +1,123 @@
+//! Pictures with a part of them hidden, to find out what a model can tell without it.
+
+use image::imageops::{self, FilterType};
+use image::{GrayImage, RgbImage};
+
+use super::{ImageSet, Place};
+
+/// What is left to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// The outermost 8 % on each side.
+    BorderOnly,
+    /// All but the central 70 % of both sides, where a chest film has its lungs.
+    CentreBlanked,
+}
+
+/// Width of the border, in per cent of the side.
+pub(crate) const BORDER_PERCENT: usize = 8;
+/// Side of the centre, in per cent of the side.
+pub(crate) const CENTRE_PERCENT: usize = 70;
+
+impl Mask {
+    /// Whether a pixel of a square picture stays.
+    fn shows(self, row: usize, column: usize, side: usize) -> bool {
+        let margin = match self {
+            Self::BorderOnly => (side * BORDER_PERCENT).div_ceil(100),
+            Self::CentreBlanked => (side * (100 - CENTRE_PERCENT) + 100) / 200,
+        };
+        [row, column].iter().any(|&at| at < margin || at >= side - margin)
+    }
+}
+
+impl ImageSet {
+    /// The pictures squeezed to squares of `side` pixels: none of them loses its edges to a crop.
+    ///
+    /// # Panics
+    /// If `side` is 0.
+    #[must_use]
+    pub fn squared(&self, side: usize) -> Self {
+        assert!(side > 0, "ImageSet::squared: side must be positive");
+        let mut set = Self { pixels: Vec::new(), places: Vec::new(), ..self.clone() };
+        let to = side as u32;
+        for index in 0..self.len() {
+            let image = self.image(index);
+            let (width, height, pixels) = (image.width as u32, image.height as u32, image.pixels.to_vec());
+            let fits = "as many pixels as the size says";
+            let squeezed = match self.channels {
+                3 => {
+                    let picture = RgbImage::from_raw(width, height, pixels).expect(fits);
+                    imageops::resize(&picture, to, to, FilterType::Triangle).into_raw()
+                }
+                _ => {
+                    let picture = GrayImage::from_raw(width, height, pixels).expect(fits);
+                    imageops::resize(&picture, to, to, FilterType::Triangle).into_raw()
+                }
+            };
+            set.places.push(Place { start: set.pixels.len(), height: side, width: side });
+            set.pixels.extend(squeezed);
+        }
+        set
+    }
+
+    /// Square pictures with everything that `mask` hides set to `fill`, a value per channel.
+    ///
+    /// # Panics
+    /// If a picture is not square, or `fill` has another number of channels.
+    #[must_use]
+    pub fn masked(&self, mask: Mask, fill: &[u8]) -> Self {
+        assert_eq!(fill.len(), self.channels, "ImageSet::masked: channels of the fill");
+        let mut set = self.clone();
+        for &Place { start, height, width } in &self.places {
+            assert_eq!(height, width, "ImageSet::masked: pictures are squares");
+            let pixels = set.pixels[start..].chunks_exact_mut(self.channels).take(height * width);
+            for (at, pixel) in pixels.enumerate() {
+                if !mask.shows(at / width, at % width, width) {
+                    pixel.copy_from_slice(fill);
+                }
+            }
+        }
+        set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::picture::Picture;
+
+    fn set(width: u32, height: u32, channels: usize) -> ImageSet {
+        let pixels = (0..width * height * channels as u32).map(|at| (at % 200) as u8 + 1).collect();
+        let picture = Picture { width, height, channels, pixels, coloured: channels == 3, small: false };
+        ImageSet::pack(channels, vec![(picture, "a".into(), 0)])
+    }
+
+    #[test]
+    fn masks_leave_the_border_and_hide_the_centre() {
+        let shown = |mask: Mask| {
+            let masked = set(24, 24, 1).masked(mask, &[0]);
+            let rows =
+                masked.image(0).pixels.chunks_exact(24).map(|row| row.iter().filter(|&&p| p > 0).count());
+            rows.collect::<Vec<_>>()
+        };
+        assert_eq!(shown(Mask::BorderOnly), [vec![24; 2], vec![4; 20], vec![24; 2]].concat());
+        assert_eq!(shown(Mask::CentreBlanked), [vec![24; 4], vec![8; 16], vec![24; 4]].concat());
+    }
+
+    #[test]
+    fn what_stays_is_as_it_was_and_the_rest_is_the_fill() {
+        let before = set(12, 12, 3);
+        let after = before.masked(Mask::CentreBlanked, &[7, 8, 9]);
+        let pairs = before.image(0).pixels.chunks_exact(3).zip(after.image(0).pixels.chunks_exact(3));
+        assert!(pairs.clone().all(|(before, after)| before == after || after == [7, 8, 9]));
+        assert!(pairs.filter(|(before, after)| before == after).count() >= 12 * 12 - 8 * 8);
+    }
+
+    #[test]
+    fn squeezing_keeps_all_of_a_picture() {
+        let squared = set(40, 20, 1).squared(20);
+        let image = squared.image(0);
+        assert_eq!((image.height, image.width, squared.len()), (20, 20, 1));
+        assert_eq!(set(20, 20, 3).squared(20), set(20, 20, 3));
+    }
+}

@@ -1,0 +1,184 @@
+//! Which pictures show the same patient: from a column of the manifest, or from file names.
+//!
+//! A model that has seen a patient in training recognises the patient, not the disease; so splits keep all pictures of
+//! one together, and parts that share one are pointed out.
+
+use regex::Regex;
+
+use crate::DataError;
+
+/// File names that tell the patient: what they look like, and where in them the patient stands.
+///
+/// The first two are those of Kermany's paediatric films (2018), which many chest sets are made from; there
+/// `person1000` has films with bacteria and with a virus. The third is that of NIH's ChestX-ray14 (Wang et al. 2017).
+const BUILT_IN: [(&str, &str); 3] = [
+    ("person1000_virus_1681", r"^(person\d+)_(?:virus|bacteria)_\d+"),
+    ("IM-0115-0001", r"^((?:NORMAL\d*-)?IM-\d{4})-\d{4}"),
+    ("00000013_005", r"^(\d{8})_\d{3}\.\w+$"),
+];
+
+/// A pattern that finds the patient in a file name: its group `patient`, else its first group, else all of it.
+#[derive(Clone, Debug)]
+pub struct PatientPattern(Regex);
+
+impl PatientPattern {
+    /// A regular expression, in the syntax of the crate `regex`.
+    ///
+    /// # Errors
+    /// [`DataError::PatientPattern`] if it is none.
+    pub fn new(text: &str) -> Result<Self, DataError> {
+        let invalid = |error: regex::Error| {
+            let reason = error.to_string();
+            // The last line of several says what is wrong; the others draw where.
+            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            DataError::PatientPattern { pattern: text.to_owned(), reason }
+        };
+        Regex::new(text).map(Self).map_err(invalid)
+    }
+
+    /// The patient in the last part of `name`.
+    fn patient_in(&self, name: &str) -> Option<String> {
+        let file = name.rsplit('/').next().unwrap_or(name);
+        let found = self.0.captures(file)?;
+        let part = found.name("patient").or_else(|| found.get(1)).or_else(|| found.get(0));
+        part.map(|part| part.as_str().to_owned()).filter(|patient| !patient.is_empty())
+    }
+}
+
+impl PartialEq for PatientPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+/// How the patients of a set are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PatientSource {
+    /// The manifest has a column for them.
+    Column,
+    /// The pattern that was given.
+    Pattern(String),
+    /// File names that look like these.
+    FileNames(Vec<&'static str>),
+}
+
+/// What is known of the patients of a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patients {
+    /// How they are known.
+    pub source: PatientSource,
+    /// Number of patients.
+    pub n: usize,
+    /// Pictures whose patient is not known; each counts as a patient of its own.
+    pub n_unknown: usize,
+    /// Patients with pictures in more than one given part, sorted.
+    pub crossing: Vec<String>,
+}
+
+/// Finds the patient of every picture by its name: with `pattern`, or with the built-in ones. Says how, unless no
+/// name tells one.
+///
+/// # Errors
+/// [`DataError::PatientPattern`] if a pattern was given and no name matches it.
+pub(crate) fn from_names<'a>(
+    names: impl Iterator<Item = &'a str> + Clone,
+    pattern: Option<&PatientPattern>,
+) -> Result<(Vec<Option<String>>, Option<PatientSource>), DataError> {
+    if let Some(pattern) = pattern {
+        let patients: Vec<_> = names.clone().map(|name| pattern.patient_in(name)).collect();
+        if patients.iter().all(Option::is_none) {
+            let example = names.clone().next().unwrap_or_default();
+            return Err(DataError::PatientPattern {
+                pattern: pattern.0.as_str().to_owned(),
+                reason: format!("no file name matches it, `{example}` for one"),
+            });
+        }
+        return Ok((patients, Some(PatientSource::Pattern(pattern.0.as_str().to_owned()))));
+    }
+    let built_in = BUILT_IN.map(|(example, text)| (example, PatientPattern::new(text)));
+    let mut examples = Vec::new();
+    let mut patients = Vec::new();
+    for name in names {
+        let found = built_in.iter().find_map(|(example, pattern)| {
+            let patient = pattern.as_ref().ok()?.patient_in(name)?;
+            Some((*example, patient))
+        });
+        if let Some((example, _)) = found
+            && !examples.contains(&example)
+        {
+            examples.push(example);
+        }
+        patients.push(found.map(|(_, patient)| patient));
+    }
+    let source = (!examples.is_empty()).then_some(PatientSource::FileNames(examples));
+    Ok((patients, source))
+}
+
+impl std::fmt::Display for PatientSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Column => write!(f, "the column `patient`"),
+            Self::Pattern(pattern) => write!(f, "the pattern `{pattern}`"),
+            Self::FileNames(examples) => write!(f, "file names like {}", examples.join(", ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(
+        names: &[&str],
+        pattern: Option<&str>,
+    ) -> Result<(Vec<Option<String>>, Option<PatientSource>), DataError> {
+        let pattern = pattern.map(|text| PatientPattern::new(text).expect("a pattern"));
+        from_names(names.iter().copied(), pattern.as_ref())
+    }
+
+    #[test]
+    fn known_file_names_tell_the_patient() {
+        let names = [
+            "train/pneumonia/person1000_virus_1681.jpeg",
+            "train/pneumonia/person1000_bacteria_2931.jpeg",
+            "normal/IM-0115-0001.jpeg",
+            "normal/NORMAL2-IM-0115-0001-0002.jpeg",
+            "covid/0100.jpeg",
+            "00000013_005.png",
+        ];
+        let (patients, source) = found(&names, None).expect("no pattern to be wrong");
+        let patients: Vec<_> = patients.iter().map(Option::as_deref).collect();
+        let expected = [
+            Some("person1000"),
+            Some("person1000"),
+            Some("IM-0115"),
+            Some("NORMAL2-IM-0115"),
+            None,
+            Some("00000013"),
+        ];
+        assert_eq!(patients, expected);
+        assert_eq!(source, Some(PatientSource::FileNames(BUILT_IN.map(|(example, _)| example).into())));
+    }
+
+    #[test]
+    fn names_that_tell_nothing_give_no_source() {
+        let (patients, source) = found(&["a/1.png", "person1.png", "train/00017"], None).expect("no pattern");
+        assert_eq!((patients, source), (vec![None; 3], None));
+    }
+
+    #[test]
+    fn a_pattern_takes_its_group_named_patient_or_its_first_or_all() {
+        let patient = |pattern| found(&["x/s3_p17_v2.png"], Some(pattern)).expect("it matches").0.remove(0);
+        assert_eq!(patient(r"s\d_(?<patient>p\d+)").as_deref(), Some("p17"));
+        assert_eq!(patient(r"_(p\d+)_(v\d)").as_deref(), Some("p17"));
+        assert_eq!(patient(r"p\d+").as_deref(), Some("p17"));
+    }
+
+    #[test]
+    fn a_pattern_that_is_none_or_finds_nothing_is_refused() {
+        let error = PatientPattern::new("(p").expect_err("not closed").to_string();
+        assert!(error.contains("`(p`") && error.contains("unclosed"), "{error}");
+        let error = found(&["a/1.png"], Some("p[0-9]+")).expect_err("no match").to_string();
+        assert!(error.contains("`a/1.png`") && error.contains("--patient-pattern"), "{error}");
+    }
+}
