@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use roentgen_data::{
-    Dataset, ImageSet, Normalization, class_weights_balanced, group_ids, load_folder, phantom_dataset,
+    Dataset, ImageSet, Normalization, class_weights_balanced, group_ids, load_dataset, phantom_dataset,
 };
 use roentgen_layers::{ResNet9, ResNet9Config};
 use serde::Serialize;
@@ -184,7 +184,7 @@ pub fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, String), 
         let films = phantom_films::options(config.films, config.seed);
         return Ok((phantom_dataset(&films, &options, &loading)?, phantom_films::describe(config.seed)));
     }
-    Ok((load_folder(&config.data, &options, &loading)?, config.data.display().to_string()))
+    Ok((load_dataset(&config.data, &options, &loading)?, config.data.display().to_string()))
 }
 
 /// The pictures to train on; shows what was found.

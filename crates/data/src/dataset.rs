@@ -12,7 +12,7 @@ use crate::image_set::Entry;
 use crate::leaks::{Known, Leak, Part, Place, clean, crossing_patients, leaks};
 use crate::options::Fold;
 use crate::patients::{self, Patients};
-use crate::source::{Item, Listing, folder};
+use crate::source::{self, Item, Listing, Purpose};
 use crate::split::{Pool, class_sizes};
 use crate::{BadFile, Channels, DataError, ImageSet, LoadOptions, PatientSource, Progress, Stage, colour};
 
@@ -104,23 +104,27 @@ pub enum EvaluationOrigin {
     Everything,
 }
 
-/// Loads a folder to train on: lists it, decodes and resizes in parallel, looks for copies and patients, and splits
+/// Loads data to train on, a folder or a file of any format that can be read: lists them, decodes and resizes in parallel, looks for copies and patients, and splits
 /// where parts are missing, so that neither copies nor a patient's pictures are ever on two sides of a split.
 ///
 /// The result depends on the files and the options alone.
 ///
 /// # Errors
 /// [`DataError`]; for bad files one that lists all of them.
-pub fn load_folder(dir: &Path, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
+pub fn load_dataset(
+    path: &Path,
+    options: &LoadOptions,
+    progress: &dyn Progress,
+) -> Result<Dataset, DataError> {
     options.validate()?;
-    let listing = folder::list_to_train(dir)?;
+    let listing = source::list(path, Purpose::Train, &options.limits)?;
     let given = Given::new(listing, options)?;
     let loaded = given.load(options, progress)?;
     let n_classes = loaded.class_names.len();
     let labels = loaded.labels(&loaded.of_part(Part::Train));
     if let Some(label) = class_sizes(&labels, n_classes).iter().position(|&count| count == 0) {
         return Err(DataError::EmptyClass {
-            path: dir.into(),
+            path: path.into(),
             class: loaded.class_names[label].clone(),
             found: "every file of it that training would use is bad".to_owned(),
         });
@@ -128,7 +132,7 @@ pub fn load_folder(dir: &Path, options: &LoadOptions, progress: &dyn Progress) -
     loaded.split(options)
 }
 
-/// Loads what a folder has to evaluate a model on.
+/// Loads what a folder or a file has to evaluate a model on.
 ///
 /// - A folder with `test/` gives that part; its training part is not decoded.
 /// - The folder that the model was trained on gives the parts that training used, with the same options.
@@ -137,19 +141,19 @@ pub fn load_folder(dir: &Path, options: &LoadOptions, progress: &dyn Progress) -
 /// # Errors
 /// [`DataError`]; [`DataError::UnknownClass`] if a class folder is none of the model's classes.
 pub fn load_for_model(
-    dir: &Path,
+    path: &Path,
     input: &ModelInput<'_>,
     options: &LoadOptions,
     progress: &dyn Progress,
 ) -> Result<EvaluationData, DataError> {
     options.validate()?;
-    let listing = folder::list_to_evaluate(dir, input.class_names)?;
+    let listing = source::list(path, Purpose::Evaluate(input.class_names), &options.limits)?;
     let is_own = input.trained_on == Some(listing.fingerprint().as_str());
     let has_parts = listing.has_parts;
     let mut given = Given::new(listing, options)?;
     if !is_own {
         if has_parts && given.test_origin == PartOrigin::SplitOff {
-            return Err(DataError::NoTestPart { path: dir.into() });
+            return Err(DataError::NoTestPart { path: path.into() });
         }
         let train = given.take(Part::Train);
         if !has_parts {
@@ -191,7 +195,7 @@ impl Given {
             if test.is_some() {
                 notes.push(format!("tested on {} instead of the data folder's own test part", dir.display()));
             }
-            let other = folder::list_to_evaluate(dir, &class_names)?;
+            let other = source::list(dir, Purpose::Evaluate(&class_names), &options.limits)?;
             test = match (other.test, other.has_parts) {
                 (Some(items), _) => Some(items),
                 (None, false) => Some(other.train),
@@ -237,7 +241,7 @@ impl Given {
         for ((part, item), decoded) in items.into_iter().zip(decoded) {
             match decoded {
                 Ok(decoded) => good.push((part, item, decoded)),
-                Err(reason) => bad.push(BadFile { path: item.path, reason }),
+                Err(reason) => bad.push(BadFile { path: item.place(), reason }),
             }
         }
         bad.sort_by(|a, b| a.path.cmp(&b.path));

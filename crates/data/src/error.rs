@@ -15,23 +15,30 @@ pub struct BadFile {
 /// Every way in which data can be unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// The folder is not there.
-    #[error("data folder {} does not exist; check the path", path.display())]
-    NoSuchFolder {
-        /// The folder asked for.
-        path: PathBuf,
-    },
-    /// The path is a file or something else.
-    #[error(
-        "{} is not a folder; give the folder that holds one sub-folder per class, or train/ and test/ over such folders",
-        path.display()
-    )]
-    NotAFolder {
+    /// Nothing is there.
+    #[error("{} does not exist; check the path of the data", path.display())]
+    NoSuchData {
         /// The path asked for.
         path: PathBuf,
     },
-    /// The folder is there, but its entries cannot be read.
-    #[error("cannot list the folder {}: {source}; check its permissions", path.display())]
+    /// Something is there, but in no format that can be read.
+    #[error("{} is no data set that can be read; give one of these: {known}", path.display())]
+    UnknownFormat {
+        /// The path asked for.
+        path: PathBuf,
+        /// The formats that can be read.
+        known: String,
+    },
+    /// A file of many pictures that cannot be used as a whole.
+    #[error("{} cannot be used: {reason}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, where in the file, and the way out.
+        reason: String,
+    },
+    /// It is there, but cannot be read.
+    #[error("cannot read {}: {source}; check its permissions", path.display())]
     Unlistable {
         /// The folder.
         path: PathBuf,

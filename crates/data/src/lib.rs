@@ -1,6 +1,6 @@
 //! From a folder of pictures to batches.
 //!
-//! 1. **List** ([`load_folder`]): a folder of class folders, or `train/`, `val/`, `test/` over them. Missing parts
+//! 1. **List** ([`load_dataset`]): a folder of class folders, or `train/`, `val/`, `test/` over them. Missing parts
 //!    are split off, stratified and by seed.
 //! 2. **Decode** once, in parallel: every picture becomes a small 8-bit one whose short side is
 //!    [`LoadOptions::resize`]. Grey sets get one channel, colour sets three ([`colour`]). Files that hold no
@@ -61,7 +61,7 @@ pub use augment::{Augment, Look, Rectangle, Tone, Turn, Window, center_window};
 pub use batch::{View, batch_ranges, fill_batch};
 pub use class_weights::class_weights_balanced;
 pub use dataset::{
-    Dataset, EvaluationData, EvaluationOrigin, Findings, ModelInput, PartOrigin, load_folder, load_for_model,
+    Dataset, EvaluationData, EvaluationOrigin, Findings, ModelInput, PartOrigin, load_dataset, load_for_model,
 };
 pub use error::{BadFile, DataError};
 pub use file_facts::FileFacts;

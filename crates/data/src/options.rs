@@ -26,11 +26,13 @@ pub struct SizeLimits {
     pub side: u32,
     /// Most bytes of a decoded picture.
     pub decoded_bytes: u64,
+    /// Most bytes of an array of pictures.
+    pub array_bytes: u64,
 }
 
 impl Default for SizeLimits {
     fn default() -> Self {
-        Self { file_bytes: 256 << 20, side: 20_000, decoded_bytes: 512 << 20 }
+        Self { file_bytes: 256 << 20, side: 20_000, decoded_bytes: 512 << 20, array_bytes: 4 << 30 }
     }
 }
 

@@ -121,7 +121,7 @@ impl PhantomOptions {
     }
 }
 
-/// Draws the phantom set into memory; the same data set as [`write_phantom`] and [`crate::load_folder`] give.
+/// Draws the phantom set into memory; the same data set as [`write_phantom`] and [`crate::load_dataset`] give.
 ///
 /// # Errors
 /// [`DataError::OutOfRange`] or [`DataError::ResizeBelowCrop`] for numbers out of their range.

@@ -1,20 +1,74 @@
 //! Where pictures come from. A source lists what it has before anything is decoded.
 //!
-//! [`folder`] is the only one so far; another format is another file here that makes a [`Listing`].
+//! Another format is another file here that implements [`Source`], and a line in [`SOURCES`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::LoadOptions;
+use image::{DynamicImage, GrayImage, RgbImage};
+
 use crate::decode::{Decoded, decode_file};
+use crate::{DataError, FileFacts, LoadOptions, SizeLimits};
 
-pub(crate) mod folder;
+mod cifar10;
+mod folder;
+mod manifest;
+mod npz;
+mod rows;
+
+/// A format of data sets.
+pub(crate) trait Source: Sync {
+    /// What it is, for the user who gave something else.
+    fn description(&self) -> &'static str;
+
+    /// Whether `path` is of this format, by its name and kind.
+    fn recognises(&self, path: &Path) -> bool;
+
+    /// Everything that it has.
+    ///
+    /// # Errors
+    /// Whatever makes the data unusable as a whole.
+    fn list(&self, path: &Path, purpose: Purpose<'_>, limits: &SizeLimits) -> Result<Listing, DataError>;
+}
+
+/// All formats. The first one that recognises a path reads it.
+const SOURCES: [&dyn Source; 4] = [&cifar10::Cifar10, &folder::Folder, &npz::Npz, &manifest::Manifest];
+
+/// What a listing is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Purpose<'a> {
+    /// To train on: at least two classes, each with a picture in the training part.
+    Train,
+    /// To ask a model that knows these classes; none of them has to be there.
+    Evaluate(&'a [String]),
+}
+
+/// Lists the data at `path`, whatever their format.
+///
+/// # Errors
+/// [`DataError`]
+pub(crate) fn list(path: &Path, purpose: Purpose<'_>, limits: &SizeLimits) -> Result<Listing, DataError> {
+    if let Err(source) = path.metadata() {
+        return Err(match source.kind() {
+            std::io::ErrorKind::NotFound => DataError::NoSuchData { path: path.into() },
+            _ => DataError::Unlistable { path: path.into(), source },
+        });
+    }
+    match SOURCES.iter().find(|source| source.recognises(path)) {
+        Some(source) => source.list(path, purpose, limits),
+        None => {
+            let known = SOURCES.iter().map(|source| source.description()).collect::<Vec<_>>().join("; ");
+            Err(DataError::UnknownFormat { path: path.into(), known })
+        }
+    }
+}
 
 /// One picture to decode.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Item {
-    /// The file.
-    pub(crate) path: PathBuf,
-    /// Its path inside the data folder, with `/` between the parts on every platform.
+    /// Where its pixels are.
+    pub(crate) content: Content,
+    /// Its path inside the data folder, with `/` between the parts on every platform; or what else names it there.
     pub(crate) name: String,
     /// Index of its class.
     pub(crate) label: u32,
@@ -22,20 +76,80 @@ pub(crate) struct Item {
     pub(crate) patient: Option<String>,
 }
 
+/// Where the pixels of a picture are.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    /// In a file of its own.
+    File(PathBuf),
+    /// Among others of the same size, in memory.
+    Packed {
+        /// The file that they come from.
+        file: PathBuf,
+        /// All of them.
+        pixels: Arc<Packed>,
+        /// Which of them it is.
+        index: usize,
+    },
+}
+
+/// Pictures of one size, 8 bit, rows from the top, channels together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Packed {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    /// 1 or 3.
+    pub(crate) channels: usize,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Packed {
+    fn bytes_each(&self) -> usize {
+        self.width * self.height * self.channels
+    }
+
+    fn bytes_of(&self, index: usize) -> &[u8] {
+        &self.bytes[index * self.bytes_each()..][..self.bytes_each()]
+    }
+
+    fn decode(&self, index: usize, options: &LoadOptions) -> Decoded {
+        let (width, height) = (self.width as u32, self.height as u32);
+        let bytes = self.bytes_of(index).to_vec();
+        let image = if self.channels == 1 {
+            GrayImage::from_raw(width, height, bytes).map(DynamicImage::ImageLuma8)
+        } else {
+            RgbImage::from_raw(width, height, bytes).map(DynamicImage::ImageRgb8)
+        };
+        let facts =
+            FileFacts { width, height, bit_depth: 8, channels: self.channels as u8, ..FileFacts::default() };
+        Decoded::new(&image.expect("as many bytes as pixels"), facts, options)
+    }
+}
+
 impl Item {
+    /// What to call it in an error.
+    pub(crate) fn place(&self) -> PathBuf {
+        match &self.content {
+            Content::File(path) => path.clone(),
+            Content::Packed { file, .. } => file.join(&self.name),
+        }
+    }
+
     /// Reads, decodes and resizes the picture.
     ///
     /// # Errors
     /// The reason why it is a bad one, in words for the user.
     pub(crate) fn decode(&self, options: &LoadOptions) -> Result<Decoded, String> {
-        decode_file(&self.path, options)
+        match &self.content {
+            Content::File(path) => decode_file(path, options),
+            Content::Packed { pixels, index, .. } => Ok(pixels.decode(*index, options)),
+        }
     }
 }
 
 /// The items of each part, sorted by class and name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Listing {
-    /// Sorted class names; labels count through them.
+    /// Labels count through them.
     pub(crate) class_names: Vec<String>,
     /// The training part, or everything where there are no parts.
     pub(crate) train: Vec<Item>,
@@ -50,13 +164,16 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    /// A digest of the names in the training part. Splits are drawn from these names, so an equal digest
-    /// means that the same seed gives the same split.
+    /// A digest of the names in the training part, and of the pixels that are not in files. Splits are drawn from
+    /// these names, so an equal digest means that the same seed gives the same split.
     pub(crate) fn fingerprint(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         for item in &self.train {
             hasher.update(&item.label.to_le_bytes());
             hasher.update(item.name.as_bytes());
+            if let Content::Packed { pixels, index, .. } = &item.content {
+                hasher.update(pixels.bytes_of(*index));
+            }
             hasher.update(b"\n");
         }
         hasher.finalize().to_hex()[..32].to_owned()

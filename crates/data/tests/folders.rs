@@ -6,7 +6,7 @@ use std::path::Path;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use roentgen_data::{
     Channels, DataError, Dataset, EvaluationData, EvaluationOrigin, LoadOptions, ModelInput, PartOrigin,
-    Stage, load_folder, load_for_model, silent,
+    Stage, load_dataset, load_for_model, silent,
 };
 
 /// A grey png or jpeg of 32 x 30 pixels of noise, another one for each name; its format after the ending of the name.
@@ -29,7 +29,7 @@ fn pictures(root: &Path, folder: &str, count: usize) {
 }
 
 fn load(root: &Path) -> Result<Dataset, DataError> {
-    load_folder(root, &LoadOptions::default(), &silent)
+    load_dataset(root, &LoadOptions::default(), &silent)
 }
 
 fn names(set: &roentgen_data::ImageSet) -> Vec<&str> {
@@ -117,7 +117,7 @@ fn colour_sets_get_three_channels_and_grey_ones_one() {
     }
     assert_eq!(load(dir.path()).unwrap().channels, 1, "grey stored as RGB is grey");
     let forced = LoadOptions { channels: Channels::Rgb, ..LoadOptions::default() };
-    let data = load_folder(dir.path(), &forced, &silent).unwrap();
+    let data = load_dataset(dir.path(), &forced, &silent).unwrap();
     assert_eq!((data.channels, data.train.image(0).pixels.len()), (3, 28 * 30 * 3));
     for number in 0..5 {
         let path = dir.path().join(format!("b/{number}.jpg"));
@@ -137,7 +137,7 @@ fn loading_is_the_same_with_one_thread_and_reports_every_file() {
         assert_eq!((stage, total), (Stage::Decoding, 40));
         seen.lock().unwrap().push(done);
     };
-    let one = pool.install(|| load_folder(dir.path(), &LoadOptions::default(), &record)).unwrap();
+    let one = pool.install(|| load_dataset(dir.path(), &LoadOptions::default(), &record)).unwrap();
     let many = load(dir.path()).unwrap();
     assert_eq!((one.train, one.val, one.test), (many.train, many.val, many.test));
     assert_eq!(seen.into_inner().unwrap(), (1..=40).collect::<Vec<_>>());
@@ -163,7 +163,7 @@ fn bad_files_are_all_listed_or_all_left_out() {
         assert!(text.contains(expected), "{text}");
     }
     let data =
-        load_folder(dir.path(), &LoadOptions { skip_bad: true, ..Default::default() }, &silent).unwrap();
+        load_dataset(dir.path(), &LoadOptions { skip_bad: true, ..Default::default() }, &silent).unwrap();
     assert_eq!(data.findings.bad, files);
     assert_eq!((data.train.len() + data.val.len(), data.test.len()), (8, 8));
 }
@@ -174,9 +174,9 @@ fn each_unusable_folder_has_its_error() {
     let root = dir.path();
     let text = |folder: &str| load(&root.join(folder)).unwrap_err();
 
-    assert!(matches!(text("missing"), DataError::NoSuchFolder { .. }));
+    assert!(matches!(text("missing"), DataError::NoSuchData { .. }));
     picture(root, "file.png");
-    assert!(matches!(text("file.png"), DataError::NotAFolder { .. }));
+    assert!(matches!(text("file.png"), DataError::UnknownFormat { .. }));
 
     picture(root, "flat/a.png");
     let error = text("flat");
@@ -220,14 +220,14 @@ fn a_class_of_bad_files_alone_is_an_error_even_when_they_are_skipped() {
     fs::create_dir(dir.path().join("b")).unwrap();
     fs::write(dir.path().join("b/x.png"), "").unwrap();
     let options = LoadOptions { skip_bad: true, ..Default::default() };
-    let error = load_folder(dir.path(), &options, &silent).unwrap_err();
+    let error = load_dataset(dir.path(), &options, &silent).unwrap_err();
     assert!(matches!(error, DataError::EmptyClass { class, .. } if class == "b"));
 }
 
 #[test]
 fn options_out_of_range_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let refused = |options: LoadOptions| load_folder(dir.path(), &options, &silent).unwrap_err();
+    let refused = |options: LoadOptions| load_dataset(dir.path(), &options, &silent).unwrap_err();
     let base = LoadOptions::default();
     assert!(matches!(refused(LoadOptions { resize: 20, ..base.clone() }), DataError::ResizeBelowCrop { .. }));
     for options in [
@@ -273,7 +273,7 @@ fn evaluation_takes_the_same_test_part_as_training() {
     pictures(dir.path(), "a", 30);
     pictures(dir.path(), "b", 20);
     let options = LoadOptions { seed: 9, ..Default::default() };
-    let trained = load_folder(dir.path(), &options, &silent).unwrap();
+    let trained = load_dataset(dir.path(), &options, &silent).unwrap();
     let own = evaluate(dir.path(), Some(&trained.fingerprint), &options).unwrap();
     assert_eq!((own.test_origin, &own.test), (EvaluationOrigin::SplitOff, &trained.test));
     assert_eq!(own.val.as_ref(), Some(&trained.val));
@@ -309,7 +309,7 @@ fn a_test_folder_of_its_own_takes_the_place_of_the_given_one() {
     }
     pictures(dir.path(), "extra/b", 6);
     let options = LoadOptions { test_dir: Some(dir.path().join("extra")), ..Default::default() };
-    let data = load_folder(&dir.path().join("data"), &options, &silent).unwrap();
+    let data = load_dataset(&dir.path().join("data"), &options, &silent).unwrap();
     assert_eq!(data.test.class_counts(2), [4, 6]);
     assert_eq!(data.test_origin, PartOrigin::Given);
     assert!(

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array2, Array4, Axis};
 use roentgen_data::{
     DataError, Dataset, Draw, ImageSet, LoadOptions, Normalization, PhantomOptions, View, fill_batch,
-    load_folder, phantom_dataset, silent, write_phantom,
+    load_dataset, phantom_dataset, silent, write_phantom,
 };
 
 /// A handful of films.
@@ -71,7 +71,7 @@ fn the_written_folder_is_the_set_in_memory() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("new/films");
     write_phantom(&dir, &FEW, &silent).unwrap();
-    let (read, drawn) = (load_folder(&dir, &LoadOptions::default(), &silent).unwrap(), draw(&FEW));
+    let (read, drawn) = (load_dataset(&dir, &LoadOptions::default(), &silent).unwrap(), draw(&FEW));
     assert_eq!(read.class_names, drawn.class_names);
     assert_eq!((read.train, read.val, read.test), (drawn.train, drawn.val, drawn.test));
     assert_eq!(read.findings.notes, Vec::<String>::new());

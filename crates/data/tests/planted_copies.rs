@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use image::imageops::FilterType;
 use image::{DynamicImage, codecs::jpeg::JpegEncoder};
-use roentgen_data::{LoadOptions, PhantomOptions, load_folder, silent, write_phantom};
+use roentgen_data::{LoadOptions, PhantomOptions, load_dataset, silent, write_phantom};
 
 /// What is done to a film to make a copy.
 type Change = fn(&DynamicImage) -> DynamicImage;
@@ -52,7 +52,7 @@ fn assert_found(films: &[PathBuf]) {
             std::fs::write(root.path().join(format!("copies/{number:04}-{kind}.jpg")), bytes).unwrap();
         }
     }
-    let data = load_folder(root.path(), &LoadOptions::default(), &silent).unwrap();
+    let data = load_dataset(root.path(), &LoadOptions::default(), &silent).unwrap();
 
     let mut group_of = BTreeMap::new();
     for (group, places) in data.findings.duplicates.iter().enumerate() {
@@ -128,7 +128,7 @@ fn films_of_different_patients_are_not_called_copies() {
         println!("skipped: ../shared/data/cxr3-train is not beside the workspace");
         return;
     }
-    let data = load_folder(&dir, &LoadOptions::default(), &silent).unwrap();
+    let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
     let total = data.train.len() + data.val.len() + data.test.len();
     let is_mixed = |places: &&Vec<roentgen_data::Place>| {
         let patients: BTreeSet<&str> = places.iter().filter_map(|place| patient(&place.path)).collect();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use roentgen_data::{LoadOptions, PartOrigin, load_folder, silent};
+use roentgen_data::{LoadOptions, PartOrigin, load_dataset, silent};
 
 /// `../shared/data/NAME` seen from the workspace, or a printed line if it is not there.
 fn real_folder(name: &str) -> Option<PathBuf> {
@@ -17,7 +17,7 @@ fn real_folder(name: &str) -> Option<PathBuf> {
 #[test]
 fn covid3_is_grey_with_its_own_test_part() {
     let Some(dir) = real_folder("covid3") else { return };
-    let data = load_folder(&dir, &LoadOptions::default(), &silent).unwrap();
+    let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
     assert_eq!(data.class_names, ["Covid", "Normal", "Viral Pneumonia"]);
     assert_eq!(data.channels, 1);
     assert_eq!(data.train.len() + data.val.len(), 251);
@@ -30,7 +30,7 @@ fn covid3_is_grey_with_its_own_test_part() {
 #[test]
 fn cxr3_is_grey_and_split() {
     let Some(dir) = real_folder("cxr3-train") else { return };
-    let data = load_folder(&dir, &LoadOptions::default(), &silent).unwrap();
+    let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
     assert_eq!(data.class_names, ["covid", "normal", "pneumonia"]);
     assert_eq!(data.channels, 1);
     assert_eq!(data.test.class_counts(3), [15, 113, 372]);
@@ -42,7 +42,7 @@ fn cxr3_is_grey_and_split() {
 #[test]
 fn the_test_pictures_of_covid3_that_stand_in_train_are_found() {
     let Some(dir) = real_folder("covid3") else { return };
-    let data = load_folder(&dir, &LoadOptions::default(), &silent).unwrap();
+    let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
     let leaked: Vec<&str> = data.findings.leaks.iter().map(|leak| leak.picture.path.as_str()).collect();
     for stem in [
         "COVID-00003b",

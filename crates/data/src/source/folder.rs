@@ -13,8 +13,28 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Item, Listing};
-use crate::DataError;
+use super::{Content, Item, Listing, Purpose, Source};
+use crate::{DataError, SizeLimits};
+
+/// See the module.
+pub(super) struct Folder;
+
+impl Source for Folder {
+    fn description(&self) -> &'static str {
+        "a folder with one sub-folder of png or jpeg files per class, or with train/, val/ and test/ over such folders"
+    }
+
+    fn recognises(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    fn list(&self, path: &Path, purpose: Purpose<'_>, _: &SizeLimits) -> Result<Listing, DataError> {
+        match purpose {
+            Purpose::Train => list_to_train(path),
+            Purpose::Evaluate(class_names) => list_to_evaluate(path, class_names),
+        }
+    }
+}
 
 /// The three parts of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +65,7 @@ struct Entries {
 ///
 /// # Errors
 /// Whatever makes the layout unusable: see [`DataError`].
-pub(crate) fn list_to_train(dir: &Path) -> Result<Listing, DataError> {
+fn list_to_train(dir: &Path) -> Result<Listing, DataError> {
     let mut scan = Scan::new(dir);
     let (parts, classes) = scan.layout(dir)?;
     let (train_dir, train_classes) = match parts.get(&PartFolder::Train) {
@@ -83,7 +103,7 @@ pub(crate) fn list_to_train(dir: &Path) -> Result<Listing, DataError> {
 ///
 /// # Errors
 /// [`DataError::UnknownClass`] for a class folder that the model does not know, and as above.
-pub(crate) fn list_to_evaluate(dir: &Path, class_names: &[String]) -> Result<Listing, DataError> {
+fn list_to_evaluate(dir: &Path, class_names: &[String]) -> Result<Listing, DataError> {
     let mut scan = Scan::new(dir);
     let (parts, classes) = scan.layout(dir)?;
     let train_dir = match parts.get(&PartFolder::Train) {
@@ -140,14 +160,6 @@ impl<'a> Scan<'a> {
 
     /// The visible entries of a folder.
     fn entries(&self, dir: &Path) -> Result<Entries, DataError> {
-        match fs::metadata(dir) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(DataError::NoSuchFolder { path: dir.into() });
-            }
-            Err(source) => return Err(DataError::Unlistable { path: dir.into(), source }),
-            Ok(metadata) if !metadata.is_dir() => return Err(DataError::NotAFolder { path: dir.into() }),
-            Ok(_) => {}
-        }
         let unlistable = |source| DataError::Unlistable { path: dir.into(), source };
         let mut entries = Entries { folders: Vec::new(), files: Vec::new() };
         for entry in fs::read_dir(dir).map_err(unlistable)? {
@@ -192,7 +204,12 @@ impl<'a> Scan<'a> {
             for file in entries.files {
                 if is_picture(&file) {
                     let path = class_dir.join(file);
-                    items.push(Item { name: self.relative(&path), path, label, patient: None });
+                    items.push(Item {
+                        name: self.relative(&path),
+                        content: Content::File(path),
+                        label,
+                        patient: None,
+                    });
                 } else {
                     self.other_files += 1;
                 }
@@ -264,7 +281,7 @@ impl<'a> Scan<'a> {
 }
 
 /// The class with this name; without regard to case where only one matches so.
-fn class_index(name: &str, class_names: &[String]) -> Option<usize> {
+pub(super) fn class_index(name: &str, class_names: &[String]) -> Option<usize> {
     if let Some(exact) = class_names.iter().position(|class| class == name) {
         return Some(exact);
     }

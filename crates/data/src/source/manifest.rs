@@ -1,0 +1,204 @@
+//! A CSV manifest: a line for each picture.
+//!
+//! ```text
+//! path,label,split,patient
+//! films/0001.png,normal,train,p17
+//! ```
+//! `split` and `patient` may be missing, columns may stand in any order. Paths are relative to the file and can't leave
+//! its folder. Comma, semicolon and tab separate.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+
+use super::rows::{self, Row};
+use super::{Content, Listing, Purpose, Source};
+use crate::{DataError, Part, SizeLimits};
+
+/// See the module.
+pub(super) struct Manifest;
+
+impl Source for Manifest {
+    fn description(&self) -> &'static str {
+        "a .csv file with the columns path,label and, if known, split and patient"
+    }
+
+    fn recognises(&self, path: &Path) -> bool {
+        let is_named = |extension: &std::ffi::OsStr| {
+            ["csv", "tsv"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+        };
+        path.is_file() && path.extension().is_some_and(is_named)
+    }
+
+    fn list(&self, path: &Path, purpose: Purpose<'_>, limits: &SizeLimits) -> Result<Listing, DataError> {
+        let unusable = |reason: String| DataError::Unusable { path: path.into(), reason };
+        let (class_names, listed) =
+            read(path, limits).and_then(|text| lines(&text, path)).map_err(unusable)?;
+        rows::listing(path, class_names, listed, purpose)
+    }
+}
+
+/// The text of the file, without a byte order mark.
+fn read(path: &Path, limits: &SizeLimits) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let most = limits.file_bytes;
+    File::open(path)
+        .and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("it cannot be read ({error})"))?;
+    if bytes.len() as u64 > most {
+        return Err(format!("it is larger than the {} MiB that are read", most >> 20));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        format!("line {line} is no UTF-8; save it as UTF-8")
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
+}
+
+/// Where the columns stand.
+struct Columns {
+    path: usize,
+    label: usize,
+    split: Option<usize>,
+    patient: Option<usize>,
+}
+
+impl Columns {
+    fn find(header: &csv::StringRecord) -> Result<Self, String> {
+        let names: Vec<String> = header.iter().map(str::to_lowercase).collect();
+        let column = |name: &str| {
+            let mut places = names.iter().enumerate().filter(|(_, found)| *found == name).map(|(at, _)| at);
+            match (places.next(), places.next()) {
+                (_, Some(_)) => Err(format!("line 1 has the column `{name}` twice; keep one")),
+                (place, None) => Ok(place),
+            }
+        };
+        let needed = |name: &str| {
+            column(name)?.ok_or_else(|| {
+                format!(
+                    "line 1 has no column `{name}`: expected the header path,label[,split][,patient], found {}",
+                    header.iter().collect::<Vec<_>>().join(",")
+                )
+            })
+        };
+        Ok(Self {
+            path: needed("path")?,
+            label: needed("label")?,
+            split: column("split")?,
+            patient: column("patient")?,
+        })
+    }
+}
+
+/// Sorted class names and the pictures.
+fn lines(text: &str, manifest: &Path) -> Result<(Vec<String>, Vec<Row>), String> {
+    let header = text.lines().next().unwrap_or_default();
+    let separator = [b',', b';', b'\t'].into_iter().find(|&byte| header.as_bytes().contains(&byte));
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(separator.unwrap_or(b','))
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes());
+    let columns = Columns::find(reader.headers().map_err(|error| error.to_string())?)?;
+    let folder = match manifest.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+
+    let mut found: Vec<(u64, Option<Part>, String, Row)> = Vec::new();
+    let mut line_of: BTreeMap<String, u64> = BTreeMap::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| mended(&error))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let at_line = |reason: String| format!("line {line}: {reason}");
+        let cell = |column: usize| record.get(column).unwrap_or_default();
+        let name = inside(cell(columns.path)).map_err(at_line)?;
+        if let Some(first) = line_of.insert(name.clone(), line) {
+            return Err(at_line(format!("`{name}` stands in line {first} already; keep one of them")));
+        }
+        let label = cell(columns.label).to_owned();
+        if label.is_empty() {
+            return Err(at_line("the label is empty; give one, or remove the line".to_owned()));
+        }
+        let part = columns.split.map_or(Ok(None), |column| part(cell(column))).map_err(at_line)?;
+        let patient = columns.patient.map(cell).filter(|patient| !patient.is_empty()).map(str::to_owned);
+        let content = Content::File(within(folder, &name).map_err(at_line)?);
+        found.push((line, part, label, Row { part, class: 0, name, patient, content }));
+    }
+
+    if let Some((line, ..)) = found.iter().find(|(_, part, ..)| part.is_none())
+        && found.iter().any(|(_, part, ..)| part.is_some())
+    {
+        return Err(format!(
+            "line {line}: the split is empty; give train, val or test in every line, or in none"
+        ));
+    }
+    let mut class_names: Vec<String> = found.iter().map(|(_, _, label, _)| label.clone()).collect();
+    class_names.sort_unstable();
+    class_names.dedup();
+    let class = |label: &String| class_names.binary_search(label).expect("every label is a class");
+    let listed = found.into_iter().map(|(_, _, label, row)| Row { class: class(&label), ..row }).collect();
+    Ok((class_names, listed))
+}
+
+/// What a wrong line is told as.
+fn mended(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => format!(
+            "line {}: it has {len} cells, the header {expected_len}; quote cells that hold a separator",
+            pos.as_ref().map_or(0, csv::Position::line)
+        ),
+        _ => error.to_string(),
+    }
+}
+
+fn part(cell: &str) -> Result<Option<Part>, String> {
+    match cell.to_lowercase().as_str() {
+        "" => Ok(None),
+        "train" => Ok(Some(Part::Train)),
+        "val" | "valid" | "validation" => Ok(Some(Part::Val)),
+        "test" => Ok(Some(Part::Test)),
+        _ => Err(format!("unknown split `{cell}`; expected train, val or test")),
+    }
+}
+
+/// A path with `/` between its parts that leads down only.
+fn inside(cell: &str) -> Result<String, String> {
+    if cell.is_empty() {
+        return Err("the path is empty; give one, or remove the line".to_owned());
+    }
+    if cell.contains('\0') {
+        return Err("the path has a zero byte".to_owned());
+    }
+    // As written on another platform.
+    let cell = cell.replace('\\', "/");
+    let mut parts = Vec::new();
+    for component in Path::new(&cell).components() {
+        match component {
+            Component::Normal(part) => parts.push(part.to_string_lossy().into_owned()),
+            Component::CurDir => {}
+            _ => {
+                return Err(format!(
+                    "`{cell}` leaves the folder of the file; give a path relative to it, without `..`"
+                ));
+            }
+        }
+    }
+    if parts.is_empty() || parts[0].ends_with(':') {
+        return Err(format!("`{cell}` is no path relative to the file"));
+    }
+    Ok(parts.join("/"))
+}
+
+/// The file of that name in `folder`; not one that a link puts elsewhere.
+fn within(folder: &Path, name: &str) -> Result<PathBuf, String> {
+    let path = folder.join(name);
+    // A file that is not there is one of the bad files, named with all others.
+    let (Ok(real), Ok(root)) = (path.canonicalize(), folder.canonicalize()) else { return Ok(path) };
+    if real.starts_with(&root) {
+        Ok(path)
+    } else {
+        Err(format!("`{name}` leaves the folder of the file by a link; copy it into the folder"))
+    }
+}

@@ -1,0 +1,88 @@
+//! Pictures that a file lists one by one, brought into parts and classes. The checks are those of every such format.
+
+use std::path::Path;
+
+use super::folder::class_index;
+use super::{Content, Item, Listing, Purpose};
+use crate::{DataError, Part};
+
+/// A listed picture.
+pub(crate) struct Row {
+    /// Its part, where the file says one; of all rows or of none.
+    pub(crate) part: Option<Part>,
+    /// Index of its class in the file's own class names.
+    pub(crate) class: usize,
+    pub(crate) name: String,
+    pub(crate) patient: Option<String>,
+    pub(crate) content: Content,
+}
+
+/// The listing of `rows`, whose classes count through `class_names`.
+///
+/// # Errors
+/// [`DataError::Unusable`] without a picture, or with a single class; [`DataError::EmptyClass`],
+/// [`DataError::NoTrainPart`], [`DataError::UnknownClass`].
+pub(crate) fn listing(
+    path: &Path,
+    class_names: Vec<String>,
+    rows: Vec<Row>,
+    purpose: Purpose<'_>,
+) -> Result<Listing, DataError> {
+    if rows.is_empty() {
+        return Err(DataError::Unusable { path: path.into(), reason: "it lists no picture".to_owned() });
+    }
+    let labels = labels(path, &class_names, &rows, purpose)?;
+    let has_parts = rows.iter().any(|row| row.part.is_some());
+    let mut parts: [Option<Vec<Item>>; 3] = Default::default();
+    for Row { part, class, name, patient, content } in rows {
+        let item = Item { content, name, label: labels[class], patient };
+        parts[part.unwrap_or(Part::Train) as usize].get_or_insert_default().push(item);
+    }
+    for items in parts.iter_mut().flatten() {
+        items.sort_by(|a, b| (a.label, &a.name).cmp(&(b.label, &b.name)));
+    }
+    let [train, val, test] = parts;
+    let train = train.unwrap_or_default();
+    if let Purpose::Train = purpose {
+        if train.is_empty() {
+            let part = if test.is_some() { Part::Test } else { Part::Val };
+            return Err(DataError::NoTrainPart { path: path.into(), part: part.name().to_owned() });
+        }
+        for (label, class) in class_names.iter().enumerate() {
+            if !train.iter().any(|item| item.label as usize == label) {
+                let (path, class) = (path.into(), class.clone());
+                return Err(DataError::EmptyClass { path, class, found: "only in other parts".to_owned() });
+            }
+        }
+    }
+    let class_names = match purpose {
+        Purpose::Train => class_names,
+        Purpose::Evaluate(known) => known.to_vec(),
+    };
+    Ok(Listing { class_names, train, val, test, has_parts, notes: Vec::new() })
+}
+
+/// The label of each class of the file: its index, or that of the model's class of its name.
+fn labels(
+    path: &Path,
+    class_names: &[String],
+    rows: &[Row],
+    purpose: Purpose<'_>,
+) -> Result<Vec<u32>, DataError> {
+    let Purpose::Evaluate(known) = purpose else {
+        if let [class] = class_names {
+            return Err(DataError::OneClass { path: path.into(), class: class.clone() });
+        }
+        return Ok((0..class_names.len() as u32).collect());
+    };
+    let label = |(class, name): (usize, &String)| match class_index(name, known) {
+        Some(label) => Ok(label as u32),
+        // A class that the file could have, but no picture has, does no harm.
+        None if rows.iter().all(|row| row.class != class) => Ok(0),
+        None => {
+            let (path, class, known) = (path.into(), name.clone(), known.to_vec());
+            Err(DataError::UnknownClass { path, class, known })
+        }
+    };
+    class_names.iter().enumerate().map(label).collect()
+}
