@@ -24,13 +24,13 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Train on a folder of pictures, or on phantom films if none is given.
+    /// Train on pictures, or on phantom films if none are given.
     Train(Box<TrainArgs>),
     /// Look at data before training: counts, bad files, copies, leaks, patients, time to train.
     Inspect(LookArgs),
     /// Find out whether the classes can be told by a shortcut: border, surroundings, file sizes.
     Audit(LookArgs),
-    /// Test a trained model on a folder of pictures.
+    /// Test a trained model on other pictures.
     Evaluate(EvaluateArgs),
     /// Tell which of two runs is better on the same test pictures, and whether by more than chance.
     Compare(CompareArgs),
@@ -61,15 +61,16 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = TRAIN_EXAMPLES)]
 struct TrainArgs {
-    /// Folder of pictures (png, jpeg), or `phantom` for films drawn by the program [default: phantom]
-    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    /// A folder of pictures by class (png, jpeg), a MedMNIST .npz file, a .csv manifest (path,label[,split][,patient]),
+    /// the folder of CIFAR-10; or `phantom` for films drawn by the program [default: phantom]
+    #[arg(long, value_name = "DATA", help_heading = "Data")]
     data: Option<PathBuf>,
     /// Number of phantom films to train on; an eighth as many validate, a quarter as many test
     /// [default: 2400]
     #[arg(long, value_name = "N", help_heading = "Data")]
     films: Option<u32>,
-    /// Folder to test on instead of the data folder's own test part
-    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    /// Data to test on instead of the data's own test part
+    #[arg(long, value_name = "DATA", help_heading = "Data")]
     test: Option<PathBuf>,
     /// Leave unusable files out instead of stopping
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Data")]
@@ -270,6 +271,9 @@ struct LookArgs {
     /// Side of the square that the model would see, in pixels, 8 to 512
     #[arg(long, value_name = "PIXELS", default_value_t = 24)]
     size: u32,
+    /// Epochs that `audit` trains, or whose time `inspect` estimates [default: by the number of images]
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
     /// Decides splits, first weights and order
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -289,6 +293,7 @@ impl LookArgs {
             patient_pattern: self.patient_pattern.clone(),
             skip_bad: self.skip_bad,
             size: self.size,
+            epochs: self.epochs,
             seed: self.seed,
             threads: self.threads,
             ..defaults
@@ -310,9 +315,9 @@ struct EvaluateArgs {
     /// The model.safetensors of a run
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Folder to test on: its test part; or the part that was split off, if the model was trained on this
-    /// folder; or all of it, if it has no parts. A model of phantom films needs none: its own test films
-    #[arg(long, value_name = "DIR")]
+    /// Data to test on, as for `train`: their test part; or the part that was split off, if the model was trained on
+    /// them; or all, if they have no parts. A model of phantom films needs none: its own test films
+    #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
     /// Leave unusable files out instead of stopping
     #[arg(long)]

@@ -20,7 +20,10 @@ pub fn wilson(part: u64, whole: u64) -> Option<Interval> {
     let centre = share + Z * Z / (2.0 * n);
     let spread = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
     let scale = 1.0 + Z * Z / n;
-    Some([((centre - spread) / scale).max(0.0), ((centre + spread) / scale).min(1.0)])
+    // Exact at the ends, which rounding would miss by a hair.
+    let low = if part == 0 { 0.0 } else { (centre - spread) / scale };
+    let high = if part == whole { 1.0 } else { (centre + spread) / scale };
+    Some([low, high])
 }
 
 /// Samples that a bootstrap draws.

@@ -1,13 +1,13 @@
-//! Counts over the real folders that some workplaces have beside the repository.
+//! Counts over the real data that some workplaces have beside the repository.
 
 use std::path::{Path, PathBuf};
 
 use roentgen_data::{LoadOptions, PartOrigin, load_dataset, silent};
 
 /// `../shared/data/NAME` seen from the workspace, or a printed line if it is not there.
-fn real_folder(name: &str) -> Option<PathBuf> {
+fn real_data(name: &str) -> Option<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
-    if !dir.is_dir() {
+    if !dir.exists() {
         println!("skipped: ../shared/data/{name} is not beside the workspace");
         return None;
     }
@@ -16,7 +16,7 @@ fn real_folder(name: &str) -> Option<PathBuf> {
 
 #[test]
 fn covid3_is_grey_with_its_own_test_part() {
-    let Some(dir) = real_folder("covid3") else { return };
+    let Some(dir) = real_data("covid3") else { return };
     let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
     assert_eq!(data.class_names, ["Covid", "Normal", "Viral Pneumonia"]);
     assert_eq!(data.channels, 1);
@@ -29,7 +29,7 @@ fn covid3_is_grey_with_its_own_test_part() {
 
 #[test]
 fn cxr3_is_grey_and_split() {
-    let Some(dir) = real_folder("cxr3-train") else { return };
+    let Some(dir) = real_data("cxr3-train") else { return };
     let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
     assert_eq!(data.class_names, ["covid", "normal", "pneumonia"]);
     assert_eq!(data.channels, 1);
@@ -40,8 +40,21 @@ fn cxr3_is_grey_and_split() {
 }
 
 #[test]
+fn pneumoniamnist_is_read_from_its_npz() {
+    let Some(dir) = real_data("pneumoniamnist-trainval.npz") else { return };
+    let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
+    assert_eq!(data.class_names, ["normal", "pneumonia"]);
+    assert_eq!(
+        (data.channels, data.val_origin, data.test_origin),
+        (1, PartOrigin::Given, PartOrigin::SplitOff)
+    );
+    assert_eq!(data.train.len() + data.test.len(), 4599);
+    assert_eq!(data.val.class_counts(2), [135, 389]);
+}
+
+#[test]
 fn the_test_pictures_of_covid3_that_stand_in_train_are_found() {
-    let Some(dir) = real_folder("covid3") else { return };
+    let Some(dir) = real_data("covid3") else { return };
     let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
     let leaked: Vec<&str> = data.findings.leaks.iter().map(|leak| leak.picture.path.as_str()).collect();
     for stem in [

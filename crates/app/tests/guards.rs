@@ -1,0 +1,213 @@
+//! What keeps figures honest, as a user meets it: inspect, audit, leaks, patients and folds.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use common::{roentgen, text, train, write_pictures};
+
+mod common;
+
+/// What a command printed as JSON.
+fn json(args: &[&str], folder: &Path) -> Value {
+    let output = roentgen(args, folder);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else")
+}
+
+/// `train/` and `test/` with one picture of `test/` that also stands in `train/`.
+fn write_leaky(root: &Path) {
+    write_pictures(root, "train", &[("normal", 20), ("sick", 20)]);
+    write_pictures(root, "rest", &[("normal", 30), ("sick", 30)]);
+    for class in ["normal", "sick"] {
+        fs::create_dir_all(root.join("test").join(class)).unwrap();
+        for number in 20..30 {
+            let name = format!("{class}/film{number}.png");
+            fs::copy(root.join("rest").join(&name), root.join("test").join(&name)).unwrap();
+        }
+    }
+    fs::remove_dir_all(root.join("rest")).unwrap();
+    fs::copy(root.join("train/sick/film03.png"), root.join("test/sick/copy.png")).unwrap();
+}
+
+#[test]
+fn inspect_finds_copies_leaks_and_bad_files() {
+    let folder = TempDir::new().unwrap();
+    write_leaky(folder.path());
+    fs::write(folder.path().join("train/normal/broken.png"), "no picture").unwrap();
+    let found = json(&["inspect", ".", "--json", "--quiet"], folder.path());
+    assert_eq!(found["parts"]["train"]["sick"], 20, "{found}");
+    assert_eq!(found["parts"]["test"]["sick"], 11);
+    let leak = &found["leaks"][0];
+    assert_eq!(leak["path"], "test/sick/copy.png");
+    assert_eq!(leak["twin"], "train/sick/film03.png");
+    assert_eq!((&leak["part"], &leak["twin_part"]), (&"test".into(), &"train".into()));
+    assert_eq!(leak["similarity"], 1.0);
+    assert_eq!(found["duplicates"][0].as_array().unwrap().len(), 2);
+    assert!(found["bad"][0]["path"].as_str().unwrap().ends_with("broken.png"));
+    assert!(found["bad"][0]["reason"].as_str().unwrap().contains("not a picture"));
+    assert_eq!(found["patients"], Value::Null);
+    // What a user reads says the same.
+    let said = text(&roentgen(&["inspect", "."], folder.path()).stdout);
+    for word in ["LEAK", "test/sick/copy.png", "broken.png", "min to train", "image"] {
+        let seconds = word == "min to train" && said.contains(" s to train");
+        assert!(said.contains(word) || seconds, "{word}: {said}");
+    }
+}
+
+#[test]
+fn leaked_pictures_are_told_apart_and_refused_when_asked() {
+    let folder = TempDir::new().unwrap();
+    write_leaky(folder.path());
+    let printed = train(&["--data", ".", "--out", "run"], folder.path());
+    assert_eq!(printed["test"]["n"], 21, "{printed}");
+    assert_eq!(printed["test_clean"]["n"], 20);
+    assert_eq!(printed["n_leaked"], 1);
+    let data: Value =
+        serde_json::from_slice(&fs::read(folder.path().join("run/data.json")).unwrap()).unwrap();
+    assert_eq!(data["leaks"][0]["path"], "test/sick/copy.png");
+
+    let output = roentgen(&["train", "--data", ".", "--strict", "--out", "no"], folder.path());
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("test/sick/copy.png = train/sick/film03.png"));
+    assert!(!folder.path().join("no").exists());
+}
+
+/// Films of eight patients a class, three of each, named as Kermany's are.
+fn write_patients(folder: &Path) {
+    let root = folder.join("films");
+    write_pictures(&root, "", &[("normal", 24), ("sick", 24)]);
+    for number in 0..24 {
+        let film = format!("film{number:02}.png");
+        let (normal, sick) = (root.join("normal"), root.join("sick"));
+        let patient = number / 3;
+        fs::rename(normal.join(&film), normal.join(format!("IM-{patient:04}-{number:04}.png"))).unwrap();
+        fs::rename(sick.join(&film), sick.join(format!("person{patient}_virus_{number}.png"))).unwrap();
+    }
+}
+
+/// The patient in the name of one of them.
+fn patient(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap();
+    if name.starts_with("IM-") { name[..7].to_owned() } else { name.split('_').next().unwrap().to_owned() }
+}
+
+/// The tested pictures of a run, with their answers.
+fn predictions(run: &Path) -> Vec<Value> {
+    let lines = fs::read_to_string(run.join("predictions.jsonl")).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn folds_test_every_picture_once_and_never_split_a_patient() {
+    let folder = TempDir::new().unwrap();
+    write_patients(folder.path());
+    let printed = train(&["--data", "films", "--folds", "4", "--out", "run"], folder.path());
+    assert_eq!((&printed["pooled"]["n"], &printed["n_folds"]), (&48.into(), &4.into()), "{printed}");
+    assert!(printed["mean"]["accuracy"].is_number() && printed["sd"]["accuracy"].is_number());
+    let mut seen = Vec::new();
+    let mut patients: Vec<(String, usize)> = Vec::new();
+    for fold in 1..=4 {
+        for line in predictions(&folder.path().join(format!("run/fold-{fold}"))) {
+            let path = line["path"].as_str().unwrap().to_owned();
+            patients.push((patient(&path), fold));
+            seen.push(path);
+        }
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 48);
+    patients.sort();
+    patients.dedup();
+    assert_eq!(patients.len(), 16, "each patient in one fold: {patients:?}");
+
+    // A model of a fold is asked about its own fold again.
+    let model = "run/fold-2/model.safetensors";
+    let again = json(&["evaluate", "--model", model, "--data", "films", "--json", "--quiet"], folder.path());
+    let fold: Value =
+        serde_json::from_slice(&fs::read(folder.path().join("run/fold-2/metrics.json")).unwrap()).unwrap();
+    assert_eq!(again["test"], fold["test"]);
+}
+
+#[test]
+fn splits_keep_patients_together_and_evaluate_finds_them_again() {
+    let folder = TempDir::new().unwrap();
+    write_patients(folder.path());
+    let printed = train(&["--data", "films", "--test-fraction", "0.3", "--out", "run"], folder.path());
+    let tested: Vec<String> = predictions(&folder.path().join("run"))
+        .iter()
+        .map(|line| patient(line["path"].as_str().unwrap()))
+        .collect();
+    for patient in &tested {
+        assert_eq!(tested.iter().filter(|other| *other == patient).count(), 3, "{tested:?}");
+    }
+    let args = ["evaluate", "--model", "run/model.safetensors", "--data", "films", "--json", "--quiet"];
+    assert_eq!(json(&args, folder.path())["test"], printed["test"]);
+    let found = json(&["inspect", "films", "--json", "--quiet"], folder.path());
+    assert_eq!(
+        (&found["patients"]["n"], &found["patients"]["crossing"]),
+        (&16.into(), &Value::Array(vec![]))
+    );
+}
+
+#[test]
+fn audit_flags_a_planted_marker_and_nothing_on_clean_films() {
+    let folder = TempDir::new().unwrap();
+    let small = ["data", "phantom", "--films", "240", "--out", "films"];
+    assert!(roentgen(&small, folder.path()).status.success());
+    let args = ["audit", "--data", "films", "--size", "16", "--epochs", "4", "--json", "--quiet"];
+    let clean = json(&args, folder.path());
+    assert_eq!(clean["flagged"], false, "{clean}");
+    for probe in ["real", "border", "centre_blanked", "file_facts"] {
+        assert!(clean[probe]["auc"].is_number() && clean[probe]["interval"].is_array(), "{clean}");
+    }
+    for part in ["train", "val", "test"] {
+        for entry in fs::read_dir(folder.path().join("films").join(part).join("covid")).unwrap() {
+            let path = entry.unwrap().path();
+            let mut film = image::open(&path).unwrap().to_luma8();
+            (4..16).for_each(|x| (4..12).for_each(|y| film.put_pixel(x, y, image::Luma([255]))));
+            film.save(&path).unwrap();
+        }
+    }
+    let marked = json(&args, folder.path());
+    assert_eq!((&marked["flagged"], &marked["border"]["flagged"]), (&true.into(), &true.into()), "{marked}");
+    assert!(marked["verdict"].as_str().unwrap().contains("`covid`"), "{marked}");
+}
+
+#[test]
+fn all_options_together_give_one_model_at_any_number_of_threads() {
+    let folder = TempDir::new().unwrap();
+    let options = [
+        "--films",
+        "60",
+        "--rotate",
+        "8",
+        "--zoom",
+        "0.1",
+        "--jitter",
+        "0.2",
+        "--erase",
+        "0.3",
+        "--sampler",
+        "balanced",
+        "--normalize",
+        "image",
+        "--ema",
+        "0.9",
+        "--tta",
+        "--select",
+        "auc",
+        "--label-smoothing",
+        "0.1",
+        "--class-weights",
+        "balanced",
+    ];
+    let model = |threads: &str| {
+        train(&[&options[..], &["--threads", threads, "--out", threads]].concat(), folder.path());
+        fs::read(folder.path().join(threads).join("model.safetensors")).unwrap()
+    };
+    assert!(model("1") == model("3"), "the bytes differ");
+}
