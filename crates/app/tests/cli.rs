@@ -6,9 +6,10 @@ use std::fs;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use common::{refuses, roentgen, text, train, write_pictures};
+use program::{refuses, roentgen, text, train, write_pictures};
 
-mod common;
+#[path = "support/program.rs"]
+mod program;
 
 #[test]
 fn train_leaves_a_whole_run_and_evaluate_gives_its_figures_again() {

@@ -7,9 +7,10 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use common::{roentgen, text, train, write_pictures};
+use program::{roentgen, text, train, write_pictures};
 
-mod common;
+#[path = "support/program.rs"]
+mod program;
 
 /// What a command printed as JSON.
 fn json(args: &[&str], folder: &Path) -> Value {
