@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::bench::{self, BenchConfig, BenchRequest, Case};
 use crate::best_epoch::Select;
 use crate::config::{
-    ChannelChoice, ClassWeights, ClipChoice, ConvAlgorithms, DecayKind, NormalizeBy, SamplerChoice,
+    ChannelChoice, ClassWeights, ClipChoice, ConvAlgorithms, DecayKind, NormalizeBy, Preset, SamplerChoice,
     TrainConfig,
 };
 use crate::error::AppError;
@@ -189,6 +189,9 @@ struct TrainArgs {
     /// Folder for what the run leaves behind; new or empty [default: runs/DATE_TIME]
     #[arg(long, value_name = "DIR", help_heading = "Run")]
     out: Option<PathBuf>,
+    /// Settings to start from instead of the defaults; flags given as well win over them
+    #[arg(long, value_enum, value_name = "NAME", conflicts_with = "config", help_heading = "Run")]
+    preset: Option<Preset>,
     /// Config file (toml) with the flags above as keys; flags given as well win over it
     #[arg(long, value_name = "FILE", help_heading = "Run")]
     config: Option<PathBuf>,
@@ -216,9 +219,10 @@ impl OutputArgs {
 impl TrainArgs {
     /// Flags over file over defaults, checked.
     fn config(&self) -> Result<TrainConfig, AppError> {
-        let mut config = match &self.config {
-            Some(path) => TrainConfig::read(path)?,
-            None => TrainConfig::default(),
+        let mut config = match (&self.config, self.preset) {
+            (Some(path), _) => TrainConfig::read(path)?,
+            (None, Some(preset)) => preset.config(),
+            (None, None) => TrainConfig::default(),
         };
         /// Copies every flag that was given.
         macro_rules! take {

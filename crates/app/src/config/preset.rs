@@ -1,0 +1,31 @@
+//! Settings that belong together, under one name.
+
+use super::{ClassWeights, TrainConfig};
+
+/// A set of settings to start from instead of the defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Preset {
+    /// For test pictures that come from somewhere else than the training pictures.
+    Robust,
+}
+
+impl Preset {
+    /// The settings; what a preset does not say is as by default.
+    ///
+    /// How they were chosen, with what was tried and did not help, is told in docs/results.md.
+    #[must_use]
+    pub fn config(self) -> TrainConfig {
+        match self {
+            // Other machines and other hands: other framing, other exposure. Other places: another share of each class.
+            Self::Robust => TrainConfig {
+                rotate: 15.0,
+                zoom: 0.2,
+                jitter: 0.2,
+                class_weights: ClassWeights::Balanced,
+                ema: 0.99,
+                tta: true,
+                ..TrainConfig::default()
+            },
+        }
+    }
+}
