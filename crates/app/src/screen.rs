@@ -116,10 +116,13 @@ pub struct Loading {
 
 impl roentgen_data::Progress for Loading {
     fn report(&self, stage: Stage, done: usize, total: usize) {
-        if self.bar.length() != Some(total as u64) {
+        // A stage begins.
+        if done == 0 || self.bar.length() != Some(total as u64) {
             self.bar.set_length(total as u64);
+            self.bar.set_position(0);
             self.bar.set_prefix(match stage {
                 Stage::Decoding => "reading",
+                Stage::Comparing => "comparing",
                 Stage::Drawing => "drawing",
                 Stage::Writing => "writing",
             });

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use crate::decode::Decoded;
-use crate::duplicates::{Twins, find_twins};
+use crate::duplicates::{MOST_FOR_CROPS, Twins, find_twins};
 use crate::groups::Groups;
 use crate::image_set::Entry;
 use crate::leaks::{Known, Leak, Part, Place, clean, crossing_patients, leaks};
@@ -268,7 +268,12 @@ impl Given {
             entries.push(Entry { picture, name: item.name, label: item.label, patient, facts: Some(facts) });
             thumbnails.push(thumbnail);
         }
-        let twins = find_twins(&thumbnails);
+        if total > MOST_FOR_CROPS {
+            notes.push(format!(
+                "more than {MOST_FOR_CROPS} pictures: copies that were cropped by several percent are not sought"
+            ));
+        }
+        let twins = find_twins(&thumbnails, &|done, total| progress.report(Stage::Comparing, done, total));
         Ok(Loaded {
             class_names,
             fingerprint,

@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use image::DynamicImage;
 use rayon::prelude::*;
@@ -30,6 +31,9 @@ const COARSE_LEAST: f32 = 0.35;
 const KEPT: usize = 8;
 /// Crops that pass over all pictures together, so that the grids of those come from memory once for each block.
 const BLOCK: usize = 16;
+
+/// Most pictures among which crops are sought.
+pub(crate) const MOST_FOR_CROPS: usize = 30_000;
 
 /// Pictures without detail that are counted into the mean, so that two copies do not cancel each other.
 const NO_DETAIL: usize = 50;
@@ -74,8 +78,9 @@ pub(crate) struct Twins {
     pub(crate) similarity: f64,
 }
 
-/// All pairs that show the same, sorted; of more than two equal ones each with the first.
-pub(crate) fn find_twins(thumbnails: &[Thumbnail]) -> Vec<Twins> {
+/// All pairs that show the same, sorted; of more than two equal ones each with the first. `progress` gets the blocks of
+/// comparisons done, and all.
+pub(crate) fn find_twins(thumbnails: &[Thumbnail], progress: &(dyn Fn(usize, usize) + Sync)) -> Vec<Twins> {
     let mut found: BTreeMap<(usize, usize), f64> = BTreeMap::new();
     let mut first_with: BTreeMap<[u8; 32], usize> = BTreeMap::new();
     let mut distinct = Vec::new();
@@ -92,9 +97,13 @@ pub(crate) fn find_twins(thumbnails: &[Thumbnail]) -> Vec<Twins> {
         distinct.par_iter().map(|(_, detail)| Overlay::of(detail, &common)).collect();
     let wholes: Vec<Coarse> = overlays.par_iter().map(|overlay| coarse(overlay, Cut::default())).collect();
     let mut near: Vec<Near> = Vec::new();
-    for cut in views() {
+    let n_blocks = views(wholes.len()).count() * wholes.len().div_ceil(BLOCK);
+    progress(0, n_blocks);
+    let n_done = AtomicUsize::new(0);
+    let block_done = || progress(n_done.fetch_add(1, Ordering::Relaxed) + 1, n_blocks);
+    for cut in views(wholes.len()) {
         let crops: Vec<Coarse> = overlays.par_iter().map(|overlay| coarse(overlay, cut)).collect();
-        near.extend(nearest(&crops, &wholes, cut));
+        near.extend(nearest(&crops, &wholes, cut, &block_done));
     }
     // Of each pair, the view in which it is most alike.
     near.sort_by_key(|near| (near.pair(), Reverse(near.product)));
@@ -158,20 +167,20 @@ impl Near {
     }
 }
 
-/// The whole picture, and the crops of it that a copy may be: 5 % off every side, and off two that meet.
-fn views() -> impl Iterator<Item = Cut> {
+/// The whole picture, and the crops of it that a copy may be: 5 % off every side, and off two that meet. Of very many
+/// pictures the whole alone: the time grows with the square of their number.
+fn views(n: usize) -> impl Iterator<Item = Cut> {
     const OFF: f32 = 0.05;
-    let cut = |[left, right, top, bottom]: [f32; 4]| Cut { left, right, top, bottom };
-    [
+    const VIEWS: [[f32; 4]; 6] = [
         [0.0; 4],
         [OFF; 4],
         [OFF, 0.0, OFF, 0.0],
         [OFF, 0.0, 0.0, OFF],
         [0.0, OFF, OFF, 0.0],
         [0.0, OFF, 0.0, OFF],
-    ]
-    .into_iter()
-    .map(cut)
+    ];
+    let views = if n > MOST_FOR_CROPS { &VIEWS[..1] } else { &VIEWS };
+    views.iter().map(|&[left, right, top, bottom]| Cut { left, right, top, bottom })
 }
 
 /// What a crop leaves, averaged over squares, without its mean, of [`COARSE_LENGTH`].
@@ -183,7 +192,7 @@ fn coarse(overlay: &Overlay, cut: Cut) -> Coarse {
 }
 
 /// Each of `crops` with its [`KEPT`] nearest of `wholes`, of those of a correlation of at least [`COARSE_LEAST`].
-fn nearest(crops: &[Coarse], wholes: &[Coarse], cut: Cut) -> Vec<Near> {
+fn nearest(crops: &[Coarse], wholes: &[Coarse], cut: Cut, block_done: &(dyn Fn() + Sync)) -> Vec<Near> {
     // Integers: the same pairs on every machine.
     let least = (COARSE_LEAST * COARSE_LENGTH * COARSE_LENGTH) as i32;
     let of_block = |(block, crops): (usize, &[Coarse])| {
@@ -199,6 +208,7 @@ fn nearest(crops: &[Coarse], wholes: &[Coarse], cut: Cut) -> Vec<Near> {
                 }
             }
         }
+        block_done();
         kept.into_iter().flatten()
     };
     crops.par_chunks(BLOCK).enumerate().flat_map_iter(of_block).collect()
@@ -229,10 +239,14 @@ mod tests {
         images.into_iter().map(|image| Thumbnail::of(&image)).collect()
     }
 
+    fn find_twins_of(thumbnails: Vec<Thumbnail>) -> Vec<Twins> {
+        find_twins(&thumbnails, &|_, _| {})
+    }
+
     #[test]
     fn equal_pixels_are_twins_of_the_first_with_similarity_one() {
         let image = |seed: u32| DynamicImage::ImageLuma8(blobs(seed, 60));
-        let found = find_twins(&thumbnails([image(1), image(2), image(1), image(1)]));
+        let found = find_twins_of(thumbnails([image(1), image(2), image(1), image(1)]));
         assert_eq!(found, [Twins { a: 0, b: 2, similarity: 1.0 }, Twins { a: 0, b: 3, similarity: 1.0 }]);
     }
 
@@ -241,7 +255,7 @@ mod tests {
         let grey = blobs(3, 80);
         let rgb = RgbImage::from_fn(80, 80, |x, y| Rgb([grey.get_pixel(x, y).0[0]; 3]));
         let deep = DynamicImage::ImageLuma8(grey.clone()).to_luma16();
-        let found = find_twins(&thumbnails([
+        let found = find_twins_of(thumbnails([
             DynamicImage::ImageLuma8(grey),
             DynamicImage::ImageRgb8(rgb),
             DynamicImage::ImageLuma16(deep),
@@ -256,7 +270,7 @@ mod tests {
     #[test]
     fn flat_pictures_are_twins_only_if_they_are_equal() {
         let flat = |value: u8| DynamicImage::ImageLuma8(GrayImage::from_pixel(50, 50, Luma([value])));
-        let found = find_twins(&thumbnails([flat(10), flat(11), flat(10)]));
+        let found = find_twins_of(thumbnails([flat(10), flat(11), flat(10)]));
         assert_eq!(found, [Twins { a: 0, b: 2, similarity: 1.0 }]);
     }
 
@@ -266,7 +280,7 @@ mod tests {
         let all = thumbnails((0..40).map(|seed| blobs(seed, 64).into()).chain((0..20).map(copy)));
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| find_twins(&all))
+            pool.install(|| find_twins(&all, &|_, _| {}))
         };
         assert_eq!(on(1), on(5));
         assert_eq!(on(1).len(), 20, "{:?}", on(1));

@@ -5,13 +5,16 @@
 pub enum Stage {
     /// Files are read, decoded and resized.
     Decoding,
+    /// Copies are sought among the pictures; items are blocks of comparisons.
+    Comparing,
     /// Phantom films are drawn.
     Drawing,
     /// Films are written as files.
     Writing,
 }
 
-/// Receives progress. Called from many threads, once per item; `done` values may arrive out of order.
+/// Receives progress. Called from many threads, once per item; `done` values may arrive out of order. A stage that follows
+/// another begins with 0.
 ///
 /// Every `Fn(Stage, usize, usize)` that may be shared between threads is one; [`silent`] ignores everything.
 pub trait Progress: Sync {

@@ -134,8 +134,10 @@ fn loading_is_the_same_with_one_thread_and_reports_every_file() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let seen = std::sync::Mutex::new(Vec::new());
     let record = |stage: Stage, done: usize, total: usize| {
-        assert_eq!((stage, total), (Stage::Decoding, 40));
-        seen.lock().unwrap().push(done);
+        if stage == Stage::Decoding {
+            assert_eq!(total, 40);
+            seen.lock().unwrap().push(done);
+        }
     };
     let one = pool.install(|| load_dataset(dir.path(), &LoadOptions::default(), &record)).unwrap();
     let many = load(dir.path()).unwrap();
