@@ -180,7 +180,7 @@ fn each_wrong_npz_is_refused_with_its_reason() {
         (
             "overflowing",
             with("train_images", npy("'|u1'", false, "(9000000000000000000, 20000, 20000)", &[])),
-            "more than",
+            "its shape is too large",
         ),
         ("wide", with("train_images", npy("'|u1'", false, "(40, 28, 30000)", &[])), "pixels a side"),
         (

@@ -17,14 +17,13 @@ use super::rows::{self, Row};
 use super::{Content, Listing, Packed, Purpose, Source};
 use crate::{DataError, Part, SizeLimits};
 
+mod header;
 mod medmnist;
 
 /// Most classes that labels can tell; beyond them they are something else.
 const MOST_CLASSES: usize = 1000;
 /// Most bytes of the labels of a part.
 const LABEL_BYTES: u64 = 256 << 20;
-/// Most bytes of an array's header; NumPy's have some hundred.
-const MOST_HEADER: u64 = 1 << 16;
 
 /// See the module.
 pub(super) struct Npz;
@@ -214,12 +213,9 @@ impl Archive {
         let of_key = |reason: String| format!("`{key}` {reason}");
         let name = format!("{key}.npy");
         let name = if self.zip.index_for_name(&name).is_some() { name } else { key.to_owned() };
-        let entry = self.zip.by_name(&name).map_err(|error| damaged(&error))?;
+        let mut entry = self.zip.by_name(&name).map_err(|error| damaged(&error))?;
         let stored = entry.size();
-        // Counts what the header takes.
-        let most_read = most_bytes.saturating_add(MOST_HEADER);
-        let mut entry = entry.take(most_read);
-        let header = NpyHeader::from_reader(&mut entry).map_err(|error| damaged(&error))?;
+        let (of_header, header) = header::read(&mut entry).map_err(|reason| damaged(&reason))?;
         if header.dtype().uses_pickled_array() {
             return Err(of_key(
                 "holds pickled Python objects, which are never loaded; save it as a plain array of numbers"
@@ -239,7 +235,6 @@ impl Archive {
         let bytes = bytes.filter(|&bytes| bytes <= most_bytes).ok_or_else(|| {
             of_key(format!("has the shape {shape:?}, more than the {} MiB that are read", most_bytes >> 20))
         })?;
-        let of_header = most_read - entry.limit();
         if stored.checked_sub(of_header) != Some(bytes) {
             return Err(damaged(&format!("the shape {shape:?} asks for {bytes} bytes of data")));
         }
