@@ -17,7 +17,7 @@ use crate::error::AppError;
 use crate::evaluate::{Evaluation, Gaze, evaluate};
 use crate::metrics::{Interval, PartMetrics};
 use crate::screen::{Screen, counted, table};
-use crate::trainer::Trainer;
+use crate::trainer::{EpochProgress, Trainer};
 use crate::{report, train};
 
 use linear::Linear;
@@ -191,11 +191,12 @@ fn train_and_ask(
     let bar = screen.bar(trainer.n_steps());
     bar.set_prefix(label.to_owned());
     for epoch in 0..epochs {
-        let trained = trainer.train_epoch(train_set, epoch, |step| {
+        let trained = trainer.train_epoch(train_set, epoch, &mut EpochProgress::default(), |step| {
             bar.set_position(step.step as u64);
             bar.set_message(format!("loss {:.3}", step.loss));
+            true
         });
-        trained.map_err(|divergence| divergence.into_error(&config))?;
+        trained.map_err(|divergence| divergence.into_error(&config, train_set))?;
     }
     bar.finish_and_clear();
     let gaze = Gaze { crop: config.size as usize, normalization: &normalization, mirror: false };

@@ -27,7 +27,7 @@ pub enum Select {
 }
 
 /// How good an epoch is, and how well that is known.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// The larger the better.
     pub value: f64,
@@ -110,7 +110,7 @@ fn auc_variance(auc: f64, n_of: f64, n_rest: f64) -> f64 {
 }
 
 /// Follows the validation score from epoch to epoch.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BestEpoch {
     best: Option<Score>,
 }

@@ -104,6 +104,8 @@ pub struct TrainConfig {
     pub conv: ConvAlgorithms,
     /// Decides everything random.
     pub seed: u64,
+    /// Minutes between checkpoints within an epoch; there is one after each epoch in any case.
+    pub checkpoint_minutes: f64,
     /// Threads to compute with.
     pub threads: Option<usize>,
 }
@@ -147,6 +149,7 @@ impl Default for TrainConfig {
             tta: false,
             conv: ConvAlgorithms::Auto,
             seed: 0,
+            checkpoint_minutes: 5.0,
             threads: None,
         }
     }
@@ -298,6 +301,8 @@ impl TrainConfig {
         check("label-smoothing", smoothing, (0.0..1.0).contains(&smoothing), "0 up to, not including, 1")?;
         check("seed", self.seed, i64::try_from(self.seed).is_ok(), "at most 9223372036854775807")?;
         check("threads", self.threads(), (1..=1024).contains(&self.threads()), "1 to 1024")?;
+        let minutes = self.checkpoint_minutes;
+        check("checkpoint-minutes", minutes, (0.0..=1e6).contains(&minutes), "0 to 1,000,000")?;
         let folds = self.folds.unwrap_or(2);
         check("folds", folds, (2..=100).contains(&folds), "2 to 100")?;
         let fold = self.fold.unwrap_or(1);
@@ -387,6 +392,7 @@ mod tests {
             ("label-smoothing", TrainConfig { label_smoothing: 1.0, ..ok() }),
             ("seed", TrainConfig { seed: u64::MAX, ..ok() }),
             ("threads", TrainConfig { threads: Some(0), ..ok() }),
+            ("checkpoint-minutes", TrainConfig { checkpoint_minutes: f64::NAN, ..ok() }),
             ("folds", TrainConfig { folds: Some(1), ..ok() }),
             ("fold", TrainConfig { folds: Some(3), fold: Some(4), ..ok() }),
         ];

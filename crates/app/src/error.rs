@@ -82,22 +82,52 @@ pub enum AppError {
         /// Training images.
         n_train: usize,
     },
-    /// The loss is infinite or not a number.
+    /// A loss or a weight is infinite or not a number.
     #[error(
-        "the loss became {loss} in epoch {epoch}, batch {batch}: training has diverged; \
+        "{what} in epoch {epoch}, batch {batch} ({images}): training has diverged; \
          try a lower --max-lr (it is {max_lr}) or a tighter --clip (it is {clip})"
     )]
     Diverged {
+        /// What became what.
+        what: String,
         /// From 1.
         epoch: usize,
         /// From 1.
         batch: usize,
-        /// Infinite or NaN.
-        loss: f32,
+        /// The images of the batch, or some of them.
+        images: String,
         /// The maximal learning rate of the run.
         max_lr: f64,
         /// The clipping of the run.
         clip: String,
+    },
+    /// Ctrl-C, or a polite request of the system to end.
+    #[error("interrupted; go on with: roentgen train --resume {}", run.display())]
+    Interrupted {
+        /// Number of the signal.
+        signal: u8,
+        /// The folder of the run.
+        run: PathBuf,
+    },
+    /// The system does not let the program hear of Ctrl-C.
+    #[error("cannot listen to signals: {source}")]
+    Signals {
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A run that cannot go on.
+    #[error("cannot resume {}: {reason}", path.display())]
+    NotResumable {
+        /// The folder of the run, or the file that is wrong.
+        path: PathBuf,
+        /// What is wrong, and the way out.
+        reason: String,
+    },
+    /// Another process works in the folder.
+    #[error("{} is in use by another run; wait for its end, or give another folder", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
     },
     /// The model file is not there, or can't be read.
     #[error("cannot read the model {}: {source}; give the model.safetensors of a run", path.display())]
@@ -172,10 +202,12 @@ pub enum AppError {
 }
 
 impl AppError {
-    /// 2 for what was asked in a wrong way, 1 for what went wrong in doing it.
+    /// 2 for what was asked in a wrong way, 1 for what went wrong in doing it, 130 and 143 for an interruption.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
+            // As a shell says it.
+            Self::Interrupted { signal, .. } => 128 + signal,
             Self::OutOfRange { .. }
             | Self::Conflict { .. }
             | Self::ConfigUnreadable { .. }
@@ -185,6 +217,7 @@ impl AppError {
             | Self::NothingToMeasure { .. }
             | Self::RecordInvalid { .. }
             | Self::NotComparable { .. }
+            | Self::NotResumable { .. }
             | Self::Data(DataError::OutOfRange { .. } | DataError::ResizeBelowCrop { .. }) => 2,
             _ => 1,
         }

@@ -72,6 +72,7 @@ pub fn run(
     folder.write(predictions_file::FILE, lines.as_bytes())?;
     let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
     folder.write("metrics.json", (json + "\n").as_bytes())?;
+    folder.finish()?;
     report::show_test(screen, &format!("{} pooled", counted(n_folds, "fold")), &metrics.pooled);
     show(screen, &metrics);
     screen.field("run", &folder.path().display().to_string());

@@ -9,6 +9,7 @@
 //! | What happens with `--folds`? | [`folds`] |
 //! | How fast is it? | [`mod@bench`] |
 //! | What happens in a run, and what does it leave behind? | [`train`], [`run_folder`] |
+//! | How does a run survive a power cut or Ctrl-C? | [`checkpoint`], [`interrupt`] |
 //! | How are the figures computed? | [`evaluate`], [`metrics`] |
 //! | How far can a probability be believed? | [`temperature`] |
 //! | Which of two runs is better? | [`compare`], [`predictions_file`] |
@@ -31,6 +32,7 @@
 pub mod audit;
 pub mod bench;
 pub mod best_epoch;
+pub mod checkpoint;
 pub mod cli;
 pub mod compare;
 pub mod config;
@@ -39,6 +41,7 @@ pub mod error;
 pub mod evaluate;
 pub mod folds;
 pub mod inspect;
+pub mod interrupt;
 pub mod metrics;
 pub mod model_file;
 pub mod patience;

@@ -1,7 +1,9 @@
 //! Early stopping: an end to a run whose validation no longer gets better.
 
+use serde::{Deserialize, Serialize};
+
 /// Counts the epochs since validation was last better than ever before.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Patience {
     /// Epochs to wait; for ever if none.
     limit: Option<usize>,

@@ -1,16 +1,25 @@
 //! The folder that a run leaves behind. Whole files are written so that a reader, or a power cut, sees either
 //! the old one or the new one: a temporary file in the same folder, fsync, rename, fsync of the folder.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::checkpoint;
 use crate::error::AppError;
+
+/// Locked while a run works in the folder.
+const LOCK: &str = ".lock";
+/// First letters of the name of a file that is being written.
+const TEMPORARY: &str = ".tmp-";
 
 /// A run folder; it exists from [`PlannedFolder::create`] on.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Held as long as the run works in the folder.
+    lock: Arc<File>,
 }
 
 /// Where a run will be kept, before there is anything to keep.
@@ -53,11 +62,58 @@ impl PlannedFolder {
     pub fn create(self) -> Result<RunFolder, AppError> {
         fs::create_dir_all(&self.path)
             .map_err(|source| AppError::Write { path: self.path.clone(), source })?;
-        Ok(RunFolder { path: self.path })
+        RunFolder::locked(self.path)
     }
 }
 
 impl RunFolder {
+    /// The folder of a run that was broken off.
+    ///
+    /// # Errors
+    /// [`AppError::NotResumable`] if it is none, [`AppError::InUse`] if another run works in it.
+    pub fn open(path: &Path) -> Result<Self, AppError> {
+        let refused = |reason: &str| AppError::NotResumable { path: path.into(), reason: reason.to_owned() };
+        if !path.join("config.toml").is_file() {
+            return Err(refused("it is not the folder of a run; give the one that was named at its start"));
+        }
+        if path.join("metrics.json").is_file() {
+            return Err(refused("the run has ended; start another one with --config"));
+        }
+        Self::locked(path.into())
+    }
+
+    fn locked(path: PathBuf) -> Result<Self, AppError> {
+        let file = path.join(LOCK);
+        let lock = File::create(&file).map_err(|source| AppError::Write { path: file.clone(), source })?;
+        match lock.try_lock() {
+            Ok(()) => {
+                remove_temporary(&path);
+                Ok(Self { path, lock: Arc::new(lock) })
+            }
+            Err(TryLockError::WouldBlock) => Err(AppError::InUse { path }),
+            Err(TryLockError::Error(source)) => Err(AppError::Write { path: file, source }),
+        }
+    }
+
+    /// Takes away what only an unfinished run needs.
+    ///
+    /// # Errors
+    /// [`AppError::Write`]
+    pub fn finish(&self) -> Result<(), AppError> {
+        for name in [checkpoint::FILE, LOCK] {
+            let path = self.file(name);
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(AppError::Write { path, source });
+                }
+                _ => {}
+            }
+        }
+        // Unlocked by the system at the latest when the program ends.
+        let _ = self.lock.unlock();
+        Ok(())
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -79,24 +135,63 @@ impl RunFolder {
         write_whole(&self.path, &path, bytes).map_err(|source| AppError::Write { path, source })
     }
 
-    /// Adds a line to a file, in one write.
+    /// Appends a line to a log, and gives the length of the file after it. The line is on the disk when this returns.
     ///
     /// # Errors
-    /// [`AppError::Write`].
-    pub fn append_line(&self, name: &str, line: &str) -> Result<(), AppError> {
+    /// [`AppError::Write`]
+    pub fn append_line(&self, name: &str, line: &str) -> Result<u64, AppError> {
         let path = self.file(name);
         let append = || {
             let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-            file.write_all(format!("{line}\n").as_bytes())
+            file.write_all(format!("{line}\n").as_bytes())?;
+            file.sync_data()?;
+            Ok(file.metadata()?.len())
         };
         append().map_err(|source| AppError::Write { path: path.clone(), source })
+    }
+
+    /// Takes back what was appended to a log after it had `bytes`.
+    ///
+    /// # Errors
+    /// [`AppError::NotResumable`] if it has fewer, [`AppError::Write`].
+    pub fn cut_back(&self, name: &str, bytes: u64) -> Result<(), AppError> {
+        let path = self.file(name);
+        if bytes == 0 && !path.exists() {
+            return Ok(());
+        }
+        let cut = || {
+            let file = OpenOptions::new().write(true).open(&path)?;
+            let length = file.metadata()?.len();
+            if length >= bytes {
+                file.set_len(bytes)?;
+                file.sync_data()?;
+            }
+            Ok(length)
+        };
+        let length = cut().map_err(|source| AppError::Write { path: path.clone(), source })?;
+        if length < bytes {
+            let reason =
+                format!("it has {length} bytes, the checkpoint knows of {bytes}; start the run again");
+            return Err(AppError::NotResumable { path, reason });
+        }
+        Ok(())
+    }
+}
+
+/// Removes what a run that was killed while it wrote has left.
+fn remove_temporary(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            // What can't be removed does no harm.
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
 /// Writes a file whole or not at all, into `folder`.
 pub(crate) fn write_whole(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".tmp-");
+    builder.prefix(TEMPORARY);
     // Readable for whoever the user's umask lets read; temporary files are private otherwise.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -138,6 +233,6 @@ mod tests {
         run.append_line("log", "2").expect("a line");
         assert_eq!(fs::read(run.file("m")).expect("a file"), b"second");
         assert_eq!(fs::read_to_string(run.file("log")).expect("a file"), "1\n2\n");
-        assert_eq!(fs::read_dir(parent.path()).expect("a folder").count(), 2);
+        assert_eq!(fs::read_dir(parent.path()).expect("a folder").count(), 3, "the lock is the third");
     }
 }

@@ -12,7 +12,8 @@ pub struct TrainingStep {
     /// What is trained.
     pub model: ResNet9,
     loss_head: LossHead,
-    adam: Adam,
+    /// Its moments are part of a checkpoint.
+    pub adam: Adam,
     clip: Clip,
     grad_logits: Array4<f32>,
 }
@@ -24,6 +25,8 @@ pub struct StepOutcome {
     pub loss: f32,
     /// Images whose class was found, before the step.
     pub n_right: usize,
+    /// Whether every weight is a finite number after the step.
+    pub weights_are_finite: bool,
 }
 
 impl TrainingStep {
@@ -40,15 +43,16 @@ impl TrainingStep {
         let logits = self.model.forward(x, pass);
         let n_right = count_right(logits, labels);
         let loss = self.loss_head.forward_backward(logits, labels, &mut self.grad_logits);
+        let mut weights_are_finite = true;
         if loss.is_finite() {
             self.model.backward(x, &mut self.grad_logits);
-            self.optimise(rates);
+            weights_are_finite = self.optimise(rates);
         }
-        StepOutcome { loss, n_right }
+        StepOutcome { loss, n_right, weights_are_finite }
     }
 
     /// Clips, decays and steps: all three are one pass of Adam over each parameter.
-    fn optimise(&mut self, rates: Rates) {
+    fn optimise(&mut self, rates: Rates) -> bool {
         let Self { model, adam, clip, .. } = self;
         let grad_norm = matches!(clip, Clip::Norm(_)).then(|| {
             let mut squares = 0.0;
@@ -56,11 +60,12 @@ impl TrainingStep {
             squares.sqrt()
         });
         adam.begin_step(rates, grad_norm);
-        let mut index = 0;
+        let (mut index, mut all_finite) = (0, true);
         model.for_each_parameter(&mut |parameter| {
-            adam.update(index, parameter);
+            all_finite &= adam.update(index, parameter);
             index += 1;
         });
+        all_finite
     }
 }
 

@@ -1,12 +1,13 @@
 //! One pass over the training images: the recipe, step by step.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ndarray::Array4;
 use roentgen_data::{Augment, Draw, ImageSet, Normalization, Sampler, View, batch_ranges, fill_batch};
 use roentgen_layers::{LossHead, Pass, ResNet9};
-use roentgen_optim::{AdamConfig, OneCycle, WeightAverage, WeightDecay};
+use roentgen_optim::{AdamConfig, Moments, OneCycle, WeightAverage, WeightDecay};
 use roentgen_tensor::parameter::Buffer;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{DecayKind, TrainConfig};
 use crate::error::AppError;
@@ -49,19 +50,50 @@ pub struct StepReport {
     pub n_images: usize,
 }
 
-/// What one epoch tells.
-#[derive(Clone, Copy, Debug)]
-pub struct EpochReport {
-    /// Mean loss of the images, each as it was when its turn came.
-    pub loss: f64,
-    /// Share of the images whose class was found, likewise.
-    pub accuracy: f64,
+/// How far an epoch is; once it is over, what it tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EpochProgress {
+    /// Batches done.
+    pub n_batches: usize,
+    /// Images in them.
+    pub n_images: usize,
+    loss_sum: f64,
+    n_right: usize,
     /// Learning rate of the last step.
     pub lr: f64,
     /// Seconds that it took.
     pub seconds: f64,
     /// Seconds of them spent on making batches.
     pub data_seconds: f64,
+}
+
+impl EpochProgress {
+    /// Mean loss of the images, each as it was when its turn came.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        self.loss_sum / self.n_images as f64
+    }
+
+    /// Share of the images whose class was found, likewise.
+    #[must_use]
+    pub fn accuracy(&self) -> f64 {
+        self.n_right as f64 / self.n_images as f64
+    }
+}
+
+/// Everything that a trainer has learned, in the order of its parameters.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrainerState {
+    /// Steps done.
+    pub step: usize,
+    /// Values of the parameters.
+    pub values: Vec<Vec<f32>>,
+    /// Running statistics of the batch norms.
+    pub buffers: Vec<Vec<f32>>,
+    /// Steps and moments of Adam.
+    pub adam: (u64, Vec<Moments>),
+    /// Steps and values of the running average; empty without one.
+    pub average: (u64, Vec<Vec<f32>>),
 }
 
 impl Trainer {
@@ -156,44 +188,102 @@ impl Trainer {
         self.schedule.total_steps()
     }
 
-    /// Trains one pass over `set`, `epoch` counted from 0; `on_step` hears of every step.
+    /// Goes on with an epoch until it is over, or until `on_step` says no. Whether it is over.
     ///
     /// # Errors
-    /// [`Divergence`] at the first loss that is no finite number.
+    /// [`Divergence`] at the first loss, or the first step to a weight, that is no finite number.
     pub fn train_epoch(
         &mut self,
         set: &ImageSet,
         epoch: usize,
-        mut on_step: impl FnMut(StepReport),
-    ) -> Result<EpochReport, Divergence> {
-        let start = Instant::now();
-        let (mut loss_sum, mut n_right_sum, mut lr) = (0.0, 0, 0.0);
-        let mut data_time = Duration::ZERO;
+        progress: &mut EpochProgress,
+        mut on_step: impl FnMut(StepReport) -> bool,
+    ) -> Result<bool, Divergence> {
         self.sampler.epoch_order(set.labels(), self.seed, epoch as u64, &mut self.order);
-        for (batch_idx, range) in batch_ranges(set.len(), self.batch).enumerate() {
+        for range in batch_ranges(set.len(), self.batch).skip(progress.n_batches) {
+            let start = Instant::now();
             let n_images = range.len();
-            let data_start = Instant::now();
             let view = View::Train { seed: self.seed, epoch: epoch as u64, augment: &self.augment };
-            fill_batch(set, &self.order[range], view, &self.normalization, &mut self.x, &mut self.labels);
-            data_time += data_start.elapsed();
+            let draws = &self.order[range];
+            fill_batch(set, draws, view, &self.normalization, &mut self.x, &mut self.labels);
+            progress.data_seconds += start.elapsed().as_secs_f64();
 
             let rates = self.schedule.at(self.step);
             let pass = Pass::Train { seed: self.seed, step: self.step as u64 };
-            let StepOutcome { loss, n_right } = self.training.take(&self.x, &self.labels, rates, pass);
-            if !loss.is_finite() {
-                return Err(Divergence { epoch: epoch + 1, batch: batch_idx + 1, loss });
+            let StepOutcome { loss, n_right, weights_are_finite } =
+                self.training.take(&self.x, &self.labels, rates, pass);
+            if !loss.is_finite() || !weights_are_finite {
+                let what = if loss.is_finite() { Diverged::Weight } else { Diverged::Loss(loss) };
+                let images = draws.iter().map(|draw| draw.image as usize).collect();
+                return Err(Divergence { epoch: epoch + 1, batch: progress.n_batches + 1, what, images });
             }
 
             self.step += 1;
             self.update_average();
-            lr = rates.lr;
-            n_right_sum += n_right;
-            loss_sum += f64::from(loss) * n_images as f64;
-            on_step(StepReport { step: self.step, loss, lr, n_images });
+            progress.n_batches += 1;
+            progress.n_images += n_images;
+            progress.lr = rates.lr;
+            progress.n_right += n_right;
+            progress.loss_sum += f64::from(loss) * n_images as f64;
+            progress.seconds += start.elapsed().as_secs_f64();
+            let goes_on = on_step(StepReport { step: self.step, loss, lr: rates.lr, n_images });
+            if !goes_on && progress.n_images < set.len() {
+                return Ok(false);
+            }
         }
-        let n = set.len() as f64;
-        let (seconds, data_seconds) = (start.elapsed().as_secs_f64(), data_time.as_secs_f64());
-        Ok(EpochReport { loss: loss_sum / n, accuracy: n_right_sum as f64 / n, lr, seconds, data_seconds })
+        Ok(true)
+    }
+
+    /// Everything learned so far.
+    pub fn state(&mut self) -> TrainerState {
+        let mut values = Vec::new();
+        self.training.model.for_each_parameter(&mut |parameter| values.push(parameter.value.to_vec()));
+        let buffers = self.buffers().into_iter().map(|buffer| buffer.value.to_vec()).collect();
+        let (n_steps, moments) = self.training.adam.state();
+        let average = self.average.as_ref().map(WeightAverage::state).unwrap_or_default();
+        TrainerState {
+            step: self.step,
+            values,
+            buffers,
+            adam: (n_steps, moments.to_vec()),
+            average: (average.0, average.1.to_vec()),
+        }
+    }
+
+    /// Goes on from a [`Self::state`] as if there had been no break.
+    ///
+    /// # Errors
+    /// What does not fit, if it is the state of another model.
+    pub fn restore(&mut self, state: TrainerState) -> Result<(), String> {
+        let TrainerState { step, values, buffers, adam: (adam_steps, moments), average } = state;
+        let mut shapes = Vec::new();
+        self.training.model.for_each_parameter(&mut |parameter| shapes.push(parameter.value.len()));
+        let lengths_fit = |found: &mut dyn Iterator<Item = usize>| found.eq(shapes.iter().copied());
+        let n_averaged = if self.average.is_some() && step > 0 { shapes.len() } else { 0 };
+        let fits = step <= self.n_steps()
+            && lengths_fit(&mut values.iter().map(Vec::len))
+            && (moments.is_empty() && step == 0
+                || lengths_fit(&mut moments.iter().map(|moments| moments.m.len()))
+                    && lengths_fit(&mut moments.iter().map(|moments| moments.v.len())))
+            && average.1.len() == n_averaged
+            && (n_averaged == 0 || lengths_fit(&mut average.1.iter().map(Vec::len)))
+            && buffers.iter().map(Vec::len).eq(self.buffers().iter().map(|buffer| buffer.value.len()));
+        if !fits {
+            return Err("it is of another model or another recipe".to_owned());
+        }
+        let (mut values, mut buffers) = (values.into_iter(), buffers.into_iter());
+        self.training.model.for_each_parameter(&mut |parameter| {
+            parameter.value.copy_from_slice(&values.next().expect("checked above"));
+        });
+        self.training.model.for_each_buffer(&mut |buffer| {
+            buffer.value.copy_from_slice(&buffers.next().expect("checked above"));
+        });
+        self.training.adam.restore(adam_steps, moments);
+        if let Some(own) = &mut self.average {
+            own.restore(average.0, average.1);
+        }
+        self.step = step;
+        Ok(())
     }
 }
 
@@ -211,22 +301,45 @@ impl Trainer {
     }
 }
 
-/// Where training went astray; the caller knows what to try.
+/// What was no finite number.
 #[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Diverged {
+    /// The loss, which was this.
+    Loss(f32),
+    /// A weight, after the step.
+    Weight,
+}
+
+/// Where training became numbers that are none.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Divergence {
     /// From 1.
     pub epoch: usize,
-    /// From 1.
+    /// From 1, inside the epoch.
     pub batch: usize,
-    /// Infinite or NaN.
-    pub loss: f32,
+    /// What it was.
+    pub what: Diverged,
+    /// Images of the batch.
+    pub images: Vec<usize>,
 }
 
 impl Divergence {
-    /// The error that a user sees.
+    /// The error, with what to change in `config`. `set` was trained on.
     #[must_use]
-    pub fn into_error(self, config: &TrainConfig) -> AppError {
-        let Self { epoch, batch, loss } = self;
-        AppError::Diverged { epoch, batch, loss, max_lr: config.max_lr, clip: config.clip.to_string() }
+    pub fn into_error(self, config: &TrainConfig, set: &ImageSet) -> AppError {
+        /// Images that are named.
+        const NAMED: usize = 4;
+        let Self { epoch, batch, what, images } = self;
+        let what = match what {
+            Diverged::Loss(loss) => format!("the loss became {loss}"),
+            Diverged::Weight => "a weight became infinite or no number".to_owned(),
+        };
+        let mut names: Vec<&str> = images.iter().take(NAMED).map(|&image| set.name(image)).collect();
+        let more = format!("{} more", images.len().saturating_sub(NAMED));
+        if images.len() > NAMED {
+            names.push(&more);
+        }
+        let (max_lr, clip) = (config.max_lr, config.clip.to_string());
+        AppError::Diverged { what, epoch, batch, images: names.join(", "), max_lr, clip }
     }
 }

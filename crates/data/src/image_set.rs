@@ -155,6 +155,21 @@ impl ImageSet {
         ImageView { height, width, pixels }
     }
 
+    /// Digest of pixels, sizes, labels and names: equal sets are the same to a training.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.pixels);
+        for (place, (label, name)) in self.places.iter().zip(self.labels.iter().zip(&self.names)) {
+            hasher.update(&(place.width as u64).to_le_bytes());
+            hasher.update(&(place.height as u64).to_le_bytes());
+            hasher.update(&label.to_le_bytes());
+            hasher.update(name.as_bytes());
+            hasher.update(b"\n");
+        }
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
     /// Number of pictures of each class.
     #[must_use]
     pub fn class_counts(&self, n_classes: usize) -> Vec<usize> {

@@ -40,10 +40,12 @@ impl Default for AdamConfig {
 }
 
 /// Both moments of one parameter, of its length.
-#[derive(Clone, Debug)]
-struct Moments {
-    m: Vec<f32>,
-    v: Vec<f32>,
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moments {
+    /// Running mean of the gradients.
+    pub m: Vec<f32>,
+    /// Running mean of their squares.
+    pub v: Vec<f32>,
 }
 
 /// What all parameters share in one step.
@@ -87,6 +89,17 @@ impl Adam {
         Self { config, moments: Vec::new(), n_steps: 0, step: None }
     }
 
+    /// What it has learned: the number of its steps, and the moments of each parameter.
+    #[must_use]
+    pub fn state(&self) -> (u64, &[Moments]) {
+        (self.n_steps, &self.moments)
+    }
+
+    /// Goes on from a [`Self::state`] as if there had been no break.
+    pub fn restore(&mut self, n_steps: u64, moments: Vec<Moments>) {
+        (self.n_steps, self.moments, self.step) = (n_steps, moments, None);
+    }
+
     /// Starts a step: fixes what all its updates share.
     ///
     /// `grad_norm` is the joint Euclidean norm of all gradients; only [`Clip::Norm`] needs it.
@@ -106,13 +119,14 @@ impl Adam {
         });
     }
 
-    /// Changes `parameter.value` by one step along `parameter.grad`, which is only read.
+    /// Changes `parameter.value` by one step along `parameter.grad`, which is only read. Whether all its weights are
+    /// finite after it.
     ///
     /// `index` names the parameter: count them from 0 in a fixed order.
     ///
     /// # Panics
     /// Outside of a step, or if the first step skips an index, or a later one finds another length there.
-    pub fn update(&mut self, index: usize, parameter: &mut Parameter) {
+    pub fn update(&mut self, index: usize, parameter: &mut Parameter) -> bool {
         let coefficients = self.coefficients(parameter);
         let len = parameter.value.len();
         if index == self.moments.len() {
@@ -124,7 +138,9 @@ impl Adam {
         let pieces = (parameter.value.par_chunks_mut(CHUNK), parameter.grad.par_chunks(CHUNK))
             .into_par_iter()
             .zip((m.par_chunks_mut(CHUNK), v.par_chunks_mut(CHUNK)));
-        pieces.for_each(|((value, grad), (m, v))| update_chunk(value, grad, m, v, coefficients));
+        pieces
+            .map(|((value, grad), (m, v))| update_chunk(value, grad, m, v, coefficients))
+            .reduce(|| true, |a, b| a && b)
     }
 
     /// Gathers what the inner loop needs for `parameter`.
@@ -147,14 +163,20 @@ impl Adam {
 }
 
 /// The formula at the top of this file, element by element.
-fn update_chunk(value: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32], c: Coefficients) {
+fn update_chunk(value: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32], c: Coefficients) -> bool {
+    /// The exponent of a number that is infinite or none.
+    const NOT_FINITE: u32 = 0x7F80_0000;
+    // Integers, which the compiler may collect in any order, and so in vectors.
+    let mut n_bad = 0u32;
     for (((w, &g), m), v) in value.iter_mut().zip(grad).zip(m).zip(v) {
         let g = (g * c.grad_scale).clamp(-c.grad_bound, c.grad_bound) + c.l2 * *w;
         *m += c.one_minus_beta1 * (g - *m);
         *v = c.beta2 * *v + c.one_minus_beta2 * g * g;
         let root = v.sqrt() / c.sqrt_bias_correction2 + c.eps;
         *w = *w * c.shrink - c.step_size * *m / root;
+        n_bad += u32::from(w.to_bits() & NOT_FINITE == NOT_FINITE);
     }
+    n_bad == 0
 }
 
 #[cfg(test)]

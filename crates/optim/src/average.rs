@@ -58,6 +58,17 @@ impl WeightAverage {
         });
     }
 
+    /// Number of its steps, and the average of each parameter.
+    #[must_use]
+    pub fn state(&self) -> (u64, &[Vec<f32>]) {
+        (self.steps, &self.values)
+    }
+
+    /// Goes on from a [`Self::state`] as if there had been no break.
+    pub fn restore(&mut self, steps: u64, values: Vec<Vec<f32>>) {
+        (self.steps, self.values) = (steps, values);
+    }
+
     /// Exchanges the weights of parameter number `index` and their average; a second time to have them back.
     ///
     /// # Panics

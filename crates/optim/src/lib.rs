@@ -38,7 +38,7 @@ mod clip;
 mod one_cycle;
 mod weight_decay;
 
-pub use adam::{Adam, AdamConfig};
+pub use adam::{Adam, AdamConfig, Moments};
 pub use average::WeightAverage;
 pub use clip::{Clip, sum_of_squares};
 pub use one_cycle::{OneCycle, Rates};

@@ -1,0 +1,100 @@
+//! The figures that a run ends with.
+
+use roentgen_data::{Dataset, ImageSet, group_ids};
+use roentgen_layers::ResNet9Config;
+use serde::Serialize;
+
+use super::BEST;
+use super::run::{Outcome, Run};
+use crate::error::AppError;
+use crate::evaluate::{Evaluation, evaluate};
+use crate::metrics::{PartMetrics, Predictions};
+use crate::model_file::{self, ModelCard};
+use crate::predictions_file;
+use crate::temperature::Calibration;
+
+/// `metrics.json`.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the keys say it; the README explains them")]
+pub struct Metrics {
+    pub val: Option<PartMetrics>,
+    /// The test pictures that neither stand, nor have their patient, in an earlier part; if that leaves some out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_clean: Option<PartMetrics>,
+    /// All test pictures, as given.
+    pub test: Option<PartMetrics>,
+    /// Test pictures that `test_clean` leaves out.
+    pub n_leaked: usize,
+    pub calibration: Option<Calibration>,
+    pub train_images_per_s: f64,
+    pub train_seconds: f64,
+    /// Share of the training steps spent on making their batches.
+    pub data_share: f64,
+    pub epochs: usize,
+    pub best_epoch: usize,
+    pub n_parameters: usize,
+    pub seed: u64,
+    pub threads: usize,
+}
+
+/// Tests the best model, read back from its file as `roentgen evaluate` reads it. Also gives its answers.
+pub(super) fn test(
+    run: &Run<'_>,
+    outcome: &Outcome,
+    architecture: &ResNet9Config,
+) -> Result<(Metrics, Option<Predictions>), AppError> {
+    let (mut model, card) = model_file::read(&run.folder.file(BEST))?;
+    let n_classes = card.class_names.len();
+    let Dataset { val: val_set, test: test_set, findings, .. } = run.data;
+    let part = |set: &ImageSet, evaluation: &Evaluation| {
+        let predictions = evaluation.predictions(card.temperature);
+        PartMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
+    };
+    let mut ask =
+        |set: &ImageSet| (!set.is_empty()).then(|| evaluate(&mut model, set, n_classes, &card.gaze()));
+    let (val, test) = (ask(val_set), ask(test_set));
+    let predictions = test.as_ref().map(|test| test.predictions(card.temperature));
+    if let Some(predictions) = &predictions {
+        let lines = predictions_file::to_text(test_set, predictions, &card.class_names);
+        run.folder.write(predictions_file::FILE, lines.as_bytes())?;
+    }
+    let (n_leaked, test_clean) = match &test {
+        Some(test) => clean_test(&card, test_set, test, &findings.clean_test),
+        None => (0, None),
+    };
+    let metrics = Metrics {
+        val: val.as_ref().map(|val| part(val_set, val)),
+        test_clean,
+        test: test.as_ref().map(|test| part(test_set, test)),
+        n_leaked,
+        calibration: Calibration::new(card.temperature, val.as_ref(), test.as_ref()),
+        train_images_per_s: outcome.images_per_s,
+        train_seconds: outcome.train_seconds,
+        data_share: outcome.data_share,
+        epochs: outcome.epochs,
+        best_epoch: outcome.best_epoch,
+        n_parameters: architecture.n_parameters(),
+        seed: run.config.seed,
+        threads: run.config.threads(),
+    };
+    Ok((metrics, predictions))
+}
+
+/// How many test pictures leaked, and the figures of the others; no figures where none or all leaked.
+pub fn clean_test(
+    card: &ModelCard,
+    set: &ImageSet,
+    evaluation: &Evaluation,
+    clean: &[bool],
+) -> (usize, Option<PartMetrics>) {
+    let kept: Vec<usize> = (0..evaluation.len()).filter(|&image| clean[image]).collect();
+    let n_leaked = evaluation.len() - kept.len();
+    if n_leaked == 0 || kept.is_empty() {
+        return (n_leaked, None);
+    }
+    let patients: Vec<Option<String>> =
+        kept.iter().map(|&image| set.patient(image).map(str::to_owned)).collect();
+    let predictions = evaluation.only(kept.into_iter()).predictions(card.temperature);
+    let groups = group_ids(&patients);
+    (n_leaked, Some(PartMetrics::new(card.class_names.clone(), &predictions, groups.as_deref())))
+}

@@ -1,0 +1,200 @@
+//! A run cannot be lost: whatever breaks it off, it goes on as if nothing had happened.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use program::{roentgen, text};
+
+#[path = "support/program.rs"]
+mod program;
+
+/// A run with everything that has a state, and a checkpoint after every step.
+const ARGS: [&str; 16] = [
+    "train",
+    "--quiet",
+    "--films",
+    "120",
+    "--width",
+    "8",
+    "--batch",
+    "16",
+    "--ema",
+    "0.9",
+    "--patience",
+    "3",
+    "--checkpoint-minutes",
+    "0",
+    "--threads",
+    "1",
+];
+/// Three epochs, which take a second or so.
+const SHORT: [&str; 2] = ["--epochs", "3"];
+/// More than a test waits for.
+const LONG: [&str; 2] = ["--epochs", "300"];
+/// What has to be the same to the byte.
+const FILES: [&str; 4] = ["model.safetensors", "model-last.safetensors", "log.jsonl", "predictions.jsonl"];
+
+/// A run that works while the test goes on.
+fn started(folder: &Path, epochs: [&str; 2], out: &str) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roentgen"));
+    let args = [&ARGS[..], &epochs, &["--out", out]].concat();
+    command.args(args).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().expect("the program starts")
+}
+
+/// Waits until the run has written a file.
+fn wait_for(child: &mut Child, file: &Path) {
+    while !file.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before {} was there", file.display());
+        sleep(Duration::from_millis(1));
+    }
+}
+
+#[cfg(unix)]
+fn send(signal: &str, child: &Child) {
+    Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+}
+
+/// The files of the run that nothing breaks off, and how long it takes.
+fn unbroken(folder: &Path) -> (Vec<Vec<u8>>, Duration) {
+    let start = Instant::now();
+    let output = roentgen(&[&ARGS[..], &SHORT, &["--out", "whole"]].concat(), folder);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    (files(&folder.join("whole")), start.elapsed())
+}
+
+fn files(run: &Path) -> Vec<Vec<u8>> {
+    FILES.iter().map(|name| fs::read(run.join(name)).unwrap_or_default()).collect()
+}
+
+#[test]
+fn a_run_killed_at_any_moment_goes_on_to_the_same_bytes() {
+    const KILLS: u32 = 50;
+    let folder = TempDir::new().unwrap();
+    let (expected, took) = unbroken(folder.path());
+    let (mut n_same, mut n_resumed) = (0, 0);
+    for kill in 0..KILLS {
+        let run = format!("run{kill}");
+        let mut child = started(folder.path(), SHORT, &run);
+        sleep(took * kill / KILLS);
+        child.kill().expect("it can be killed, or has ended");
+        child.wait().unwrap();
+        let path = folder.path().join(&run);
+        if path.join("config.toml").exists() && !path.join("metrics.json").exists() {
+            n_resumed += 1;
+            let output = roentgen(&["train", "--quiet", "--resume", &run], folder.path());
+            assert!(output.status.success(), "kill {kill}: {}", text(&output.stderr));
+        } else if !path.join("metrics.json").exists() {
+            // Killed before there was anything to go on with.
+            let _ = fs::remove_dir_all(&path);
+            assert!(
+                roentgen(&[&ARGS[..], &SHORT, &["--out", &run]].concat(), folder.path()).status.success()
+            );
+        }
+        n_same += u32::from(files(&path) == expected);
+        let left: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(!left.iter().any(|name| name.to_string_lossy().starts_with('.')), "kill {kill}: {left:?}");
+        fs::remove_dir_all(&path).unwrap();
+    }
+    println!("{n_same} of {KILLS} runs are the same to the byte, {n_resumed} of them resumed");
+    assert_eq!(n_same, KILLS);
+    assert!(n_resumed > KILLS / 2, "{n_resumed} were broken off in their middle");
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_end_a_run_politely() {
+    let folder = TempDir::new().unwrap();
+    let (expected, _) = unbroken(folder.path());
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut child = started(folder.path(), LONG, signal);
+        wait_for(&mut child, &folder.path().join(signal).join("checkpoint.bin"));
+        send(signal, &child);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        let said = text(&output.stderr);
+        assert!(said.contains(&format!("roentgen train --resume {signal}")), "{said}");
+    }
+    // Interrupted in the middle, and gone on with another number of threads.
+    let mut child = started(folder.path(), SHORT, "run");
+    wait_for(&mut child, &folder.path().join("run/checkpoint.bin"));
+    send("INT", &child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let output = roentgen(&["train", "--resume", "run", "--threads", "3"], folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(files(&folder.path().join("run")) == expected, "the bytes differ");
+}
+
+/// A run that was broken off after its first step, and what is in its checkpoint.
+#[cfg(unix)]
+fn broken_off(folder: &Path) -> Vec<u8> {
+    let mut child = started(folder, LONG, "run");
+    let checkpoint = folder.join("run/checkpoint.bin");
+    wait_for(&mut child, &checkpoint);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::read(checkpoint).unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_checkpoint_that_does_not_fit_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let good = broken_off(folder.path());
+    let run = folder.path().join("run");
+    let refused = |words: &str| {
+        let output = roentgen(&["train", "--resume", "run"], folder.path());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(words) && !said.contains("panicked"), "{words}: {said}");
+    };
+    let mut damaged = good.clone();
+    damaged[good.len() / 2] ^= 4;
+    fs::write(run.join("checkpoint.bin"), damaged).unwrap();
+    refused("damaged");
+    fs::write(run.join("checkpoint.bin"), &good).unwrap();
+    let config = fs::read_to_string(run.join("config.toml")).unwrap();
+    fs::write(run.join("config.toml"), config.replace("max-lr = 0.01", "max-lr = 0.02")).unwrap();
+    refused("no longer those of the run");
+    fs::write(run.join("config.toml"), config).unwrap();
+    fs::write(run.join("metrics.json"), "{}").unwrap();
+    refused("the run has ended");
+    fs::remove_dir_all(&run).unwrap();
+    refused("not the folder of a run");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_folder_in_use_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let mut child = started(folder.path(), LONG, "run");
+    wait_for(&mut child, &folder.path().join("run/config.toml"));
+    let output = roentgen(&["train", "--resume", "run"], folder.path());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(text(&output.stderr).contains("in use by another run"), "{}", text(&output.stderr));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_one_clear_error_and_keeps_the_last_checkpoint() {
+    let folder = TempDir::new().unwrap();
+    let good = broken_off(folder.path());
+    // A limit on the size of files takes the place of a full disk: 64 blocks of 512 bytes.
+    let program = env!("CARGO_BIN_EXE_roentgen");
+    let script = format!("trap '' XFSZ; ulimit -f 64; exec {program} train --quiet --resume run");
+    let output = Command::new("sh").args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot write run/checkpoint.bin") && said.contains("free space"), "{said}");
+    assert!(
+        fs::read(folder.path().join("run/checkpoint.bin")).unwrap() == good,
+        "the checkpoint has changed"
+    );
+}
