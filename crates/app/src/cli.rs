@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::bench::{self, BenchConfig, BenchRequest};
 use crate::config::TrainConfig;
 use crate::error::AppError;
+use crate::predict::{self, Form};
 use crate::screen::Screen;
 use crate::{audit, compare, evaluate, inspect, phantom_films, train};
 
@@ -36,6 +37,8 @@ enum Command {
     Audit(LookArgs),
     /// Test a trained model on other pictures.
     Evaluate(EvaluateArgs),
+    /// Answer about pictures: class and probability of each.
+    Predict(PredictArgs),
     /// Tell which of two runs is better on the same test pictures, and whether by more than chance.
     Compare(CompareArgs),
     /// Measure how fast this machine trains and infers.
@@ -94,6 +97,36 @@ struct EvaluateArgs {
     threads: Option<usize>,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+const PREDICT_EXAMPLES: &str = "\
+Examples:
+  roentgen predict --model runs/a film.png
+  roentgen predict --model runs/a films --csv > answers.csv
+  find films -name '*.png' | roentgen predict --model runs/a - --json";
+
+/// Flags of `predict`.
+#[derive(Debug, Args)]
+#[command(after_help = PREDICT_EXAMPLES)]
+struct PredictArgs {
+    /// A run folder, or its model.safetensors
+    #[arg(long, value_name = "MODEL")]
+    model: PathBuf,
+    /// Pictures (png, jpeg), folders of them, or `-`: one picture, or paths, a line each, from the standard input
+    #[arg(value_name = "FILES", required = true)]
+    inputs: Vec<PathBuf>,
+    /// Write a JSON object per file, a line each
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Write comma-separated values under a heading
+    #[arg(long)]
+    csv: bool,
+    /// Threads to compute with; the answers do not depend on it [default: all processors]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Print nothing but answers and errors
+    #[arg(long, short)]
+    quiet: bool,
 }
 
 const COMPARE_EXAMPLES: &str = "\
@@ -161,12 +194,20 @@ pub fn run(cli: Cli) -> Result<(), AppError> {
             in_pool(config.threads(), || audit::run(&config, &args.output.screen()))
         }
         Command::Evaluate(args) => {
-            let config = TrainConfig { threads: args.threads, ..TrainConfig::default() };
-            config.validate()?;
             let screen = args.output.screen();
             let request =
                 evaluate::Request { model: &args.model, data: args.data.as_deref(), skip_bad: args.skip_bad };
-            in_pool(config.threads(), || evaluate::run(&request, &screen))
+            in_pool(n_threads(args.threads)?, || evaluate::run(&request, &screen))
+        }
+        Command::Predict(args) => {
+            let form = match (args.json, args.csv) {
+                (true, _) => Form::JsonLines,
+                (_, true) => Form::Csv,
+                _ => Form::Text,
+            };
+            let threads = n_threads(args.threads)?;
+            let screen = Screen::new(args.quiet, false);
+            in_pool(threads, || predict::run(&args.model, &args.inputs, form, &screen))
         }
         Command::Compare(args) => compare::run([&args.run_a, &args.run_b], &args.output.screen()),
         Command::Bench(args) => {
@@ -194,6 +235,13 @@ pub fn run(cli: Cli) -> Result<(), AppError> {
             in_pool(config.threads(), || phantom_films::write(&config, &args.out, &screen))
         }
     }
+}
+
+/// The threads that a flag asks for, checked.
+fn n_threads(threads: Option<usize>) -> Result<usize, AppError> {
+    let config = TrainConfig { threads, ..TrainConfig::default() };
+    config.validate()?;
+    Ok(config.threads())
 }
 
 /// Runs `work` on a pool of `n_threads`: everything parallel below takes its threads from there.

@@ -123,6 +123,26 @@ pub enum AppError {
         /// What is wrong, and the way out.
         reason: String,
     },
+    /// A folder to predict on has none.
+    #[error("{} has no pictures (png, jpg, jpeg), nor have the folders in it", path.display())]
+    NoPictures {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Some files could not be read; the others are answered.
+    #[error("{n_failed} of {n} files could not be read; each is named with its reason")]
+    NotAllRead {
+        /// Files without an answer.
+        n_failed: usize,
+        /// Files asked about.
+        n: usize,
+    },
+    /// The standard input can't be read.
+    #[error("cannot read the standard input: {source}")]
+    StdinUnreadable {
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// Another process works in the folder.
     #[error("{} is in use by another run; wait for its end, or give another folder", path.display())]
     InUse {

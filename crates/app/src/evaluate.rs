@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ndarray::Array4;
+use ndarray::{Array4, ArrayView3};
 use roentgen_data::{
     Dataset, Draw, EvaluationData, EvaluationOrigin, Fold, ImageSet, LoadOptions, ModelInput, Normalization,
     PatientPattern, View, batch_ranges, fill_batch, load_for_model, phantom_dataset,
@@ -130,26 +130,46 @@ impl Evaluation {
     }
 }
 
-/// Asks `model` about every image of `set`.
-#[must_use]
-pub fn evaluate(model: &mut ResNet9, set: &ImageSet, n_classes: usize, gaze: &Gaze<'_>) -> Evaluation {
+/// What a model has to say of one image.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// By class; with [`Gaze::mirror`], the mean of both looks.
+    pub logits: &'a [f32],
+    /// What the classifier sees, of the look that is not mirrored.
+    pub features: &'a [f32],
+    /// The normalised pixels, `(size, size, c)`.
+    pub pixels: ArrayView3<'a, f32>,
+}
+
+/// Asks `model` about every image of `set`, and gives the answers to `each`, in order.
+pub fn ask(model: &mut ResNet9, set: &ImageSet, gaze: &Gaze<'_>, mut each: impl FnMut(usize, &Answer<'_>)) {
     let draws: Vec<Draw> = (0..set.len() as u32).map(Draw::once).collect();
     let (mut x, mut labels) = (Array4::zeros((0, 0, 0, 0)), Vec::new());
-    let mut evaluation = Evaluation::new(n_classes);
     for range in batch_ranges(set.len(), BATCH) {
         let mut look = |flip: bool| {
             let view = View::Center { crop: gaze.crop, flip };
             fill_batch(set, &draws[range.clone()], view, gaze.normalization, &mut x, &mut labels);
             model.forward(&x, Pass::Eval).clone()
         };
+        let mirrored = gaze.mirror.then(|| look(true));
         let mut logits = look(false);
-        if gaze.mirror {
-            logits = (logits + look(true)) / 2.0;
+        if let Some(mirrored) = mirrored {
+            logits = (logits + mirrored) / 2.0;
         }
-        for (image, &label) in logits.outer_iter().zip(&labels) {
-            evaluation.add(label, image.as_slice().expect("logits of an image lie together"));
+        let of_each = logits.outer_iter().zip(model.features().outer_iter()).zip(x.outer_iter());
+        for (image, ((logits, features), pixels)) in range.zip(of_each) {
+            let logits = logits.to_slice().expect("logits of an image lie together");
+            let features = features.to_slice().expect("features of an image lie together");
+            each(image, &Answer { logits, features, pixels });
         }
     }
+}
+
+/// What `model` says of every image of `set`.
+#[must_use]
+pub fn evaluate(model: &mut ResNet9, set: &ImageSet, n_classes: usize, gaze: &Gaze<'_>) -> Evaluation {
+    let mut evaluation = Evaluation::new(n_classes);
+    ask(model, set, gaze, |image, answer| evaluation.add(set.labels()[image], answer.logits));
     evaluation
 }
 

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::AppError;
 use crate::evaluate::Gaze;
+use crate::novelty::Novelty;
 
 /// Version of the layout; a reader refuses others.
 const FORMAT: u32 = 1;
@@ -72,6 +73,9 @@ pub struct ModelCard {
     pub films: Option<u32>,
     /// Passes over the training part that made these weights.
     pub epoch: usize,
+    /// When to refuse an answer; fitted when training has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub novelty: Option<Novelty>,
 }
 
 /// Of a model that was not calibrated.
@@ -126,7 +130,9 @@ impl ModelCard {
                 format!("temperature is {}, expected a number above 0", self.temperature),
             ),
         ];
-        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, text)| Err(text))
+        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, text)| Err(text))?;
+        let sizes = (class_names.len(), 8 * width, *size as usize);
+        self.novelty.as_ref().map_or(Ok(()), |novelty| novelty.validate(sizes.0, sizes.1, sizes.2))
     }
 }
 
@@ -173,6 +179,8 @@ pub fn to_bytes(model: &mut ResNet9, card: &ModelCard, n_steps: u64) -> Vec<u8> 
 /// [`AppError::ModelUnreadable`], and [`AppError::ModelInvalid`] for a file that is not one of ours, is cut
 /// short, or holds weights that are no numbers.
 pub fn read(path: &Path) -> Result<(ResNet9, ModelCard), AppError> {
+    // The folder of a run stands for its model.
+    let path = &if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
     let unreadable = |source| AppError::ModelUnreadable { path: path.into(), source };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;

@@ -72,6 +72,15 @@ impl Screen {
         }
     }
 
+    /// Shows `text` behind a label on the error output: for commands whose output is data.
+    pub fn note(&self, label: &str, text: &str) {
+        if self.target != Target::Nothing {
+            self.bars.suspend(|| {
+                let _ = writeln!(stderr(), "{label:<LABEL_WIDTH$} {text}");
+            });
+        }
+    }
+
     /// `text` in bold, if the terminal can.
     #[must_use]
     pub fn bold<'a>(&self, text: &'a str) -> Cow<'a, str> {

@@ -233,6 +233,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         fingerprint: (!config.uses_phantom()).then(|| data.fingerprint.clone()),
         films: config.uses_phantom().then_some(config.films),
         epoch: 0,
+        novelty: None,
     }
 }
 

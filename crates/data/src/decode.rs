@@ -39,14 +39,23 @@ impl Decoded {
 /// # Errors
 /// The reason why it is a bad file, in words for the user.
 pub(crate) fn decode_file(path: &Path, options: &LoadOptions) -> Result<Decoded, String> {
-    let bytes = read(path, &options.limits)?;
+    let (image, facts) = open_file(path, &options.limits)?;
+    Ok(Decoded::new(&image, facts, options))
+}
+
+/// Reads and decodes one file: grey or RGB of 8 or 16 bit, at its own size.
+///
+/// # Errors
+/// As [`decode_file`].
+pub(crate) fn open_file(path: &Path, limits: &SizeLimits) -> Result<(DynamicImage, FileFacts), String> {
+    let bytes = read(path, limits)?;
     let format = format_of(path, &bytes)?;
     if !complete::is_complete(&bytes, format) {
         return Err(format!("truncated: the {} data stops before its end", name_of(format)));
     }
-    let decoded = decode(&bytes, format, &options.limits)?;
+    let decoded = decode(&bytes, format, limits)?;
     let facts = FileFacts::of_file(&bytes, format, decoded.color(), (decoded.width(), decoded.height()));
-    Ok(Decoded::new(&flatten(decoded), facts, options))
+    Ok((flatten(decoded), facts))
 }
 
 /// The bytes of a regular file of acceptable size.

@@ -44,6 +44,7 @@ mod decode;
 mod duplicates;
 mod error;
 mod file_facts;
+mod files;
 mod groups;
 mod image_set;
 mod leaks;
@@ -65,6 +66,7 @@ pub use dataset::{
 };
 pub use error::{BadFile, DataError};
 pub use file_facts::FileFacts;
+pub use files::{Files, find_files, load_files, open_picture};
 pub use groups::group_ids;
 pub use image_set::{ImageSet, ImageView, Mask};
 pub use leaks::{Leak, Part, Place};

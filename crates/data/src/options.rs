@@ -32,7 +32,7 @@ pub struct SizeLimits {
 
 impl Default for SizeLimits {
     fn default() -> Self {
-        Self { file_bytes: 256 << 20, side: 20_000, decoded_bytes: 512 << 20, array_bytes: 4 << 30 }
+        Self { file_bytes: 256 << 20, side: 20_000, decoded_bytes: 256 << 20, array_bytes: 4 << 30 }
     }
 }
 

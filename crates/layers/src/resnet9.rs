@@ -74,6 +74,10 @@ pub struct ResNet9 {
 pub const LAYERS: [&str; 9] =
     ["conv1", "conv2", "res1", "conv3", "conv4", "res2", "pool", "dropout", "classifier"];
 
+/// The places of two of them.
+const RES2: usize = 5;
+const POOL: usize = 6;
+
 impl ResNet9 {
     /// A network with random weights, decided by `seed`.
     #[must_use]
@@ -112,6 +116,19 @@ impl ResNet9 {
         );
         self.net.forward(x, &mut self.logits, pass);
         &self.logits
+    }
+
+    /// What the last convolutions gave in the last forward, `(n, h / 8, w / 8, 8 * width)`: where in the picture there is
+    /// what the classifier goes by.
+    #[must_use]
+    pub fn feature_map(&self) -> &Array4<f32> {
+        self.net.between(RES2)
+    }
+
+    /// The largest value of each channel of [`Self::feature_map`], `(n, 1, 1, 8 * width)`: what the classifier sees.
+    #[must_use]
+    pub fn features(&self) -> &Array4<f32> {
+        self.net.between(POOL)
     }
 
     /// Sets the gradients of the parameters to those of a loss, from its gradient with respect to the logits of the

@@ -50,6 +50,15 @@ impl Sequential {
         self
     }
 
+    /// What the layer of this index gave in the last forward.
+    ///
+    /// # Panics
+    /// For the last layer, whose output belongs to the caller, and beyond.
+    #[must_use]
+    pub fn between(&self, layer: usize) -> &Array4<f32> {
+        &self.between[layer]
+    }
+
     /// From now on tells `observer` of every layer that a pass has gone through.
     pub fn observe(&mut self, observer: Observer) {
         self.observer = Some(observer);

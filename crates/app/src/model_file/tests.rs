@@ -20,6 +20,7 @@ fn card() -> ModelCard {
         fold: Some([2, 5]),
         fingerprint: Some("abc".into()),
         films: None,
+        novelty: None,
         epoch: 3,
     }
 }

@@ -10,6 +10,7 @@ use crate::error::AppError;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::metrics::{PartMetrics, Predictions};
 use crate::model_file::{self, ModelCard};
+use crate::novelty::Novelty;
 use crate::predictions_file;
 use crate::temperature::Calibration;
 
@@ -26,6 +27,7 @@ pub struct Metrics {
     /// Test pictures that `test_clean` leaves out.
     pub n_leaked: usize,
     pub calibration: Option<Calibration>,
+    pub n_refused: Refused,
     pub train_images_per_s: f64,
     pub train_seconds: f64,
     /// Share of the training steps spent on making their batches.
@@ -37,15 +39,27 @@ pub struct Metrics {
     pub threads: usize,
 }
 
+/// How many pictures `predict` would refuse to answer about, though they are of the data.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Refused {
+    /// Of the validation pictures.
+    pub val: Option<usize>,
+    /// Of the test pictures.
+    pub test: Option<usize>,
+}
+
 /// Tests the best model, read back from its file as `roentgen evaluate` reads it. Also gives its answers.
 pub(super) fn test(
     run: &Run<'_>,
     outcome: &Outcome,
     architecture: &ResNet9Config,
 ) -> Result<(Metrics, Option<Predictions>), AppError> {
-    let (mut model, card) = model_file::read(&run.folder.file(BEST))?;
+    let (mut model, mut card) = model_file::read(&run.folder.file(BEST))?;
     let n_classes = card.class_names.len();
-    let Dataset { val: val_set, test: test_set, findings, .. } = run.data;
+    let Dataset { train: train_set, val: val_set, test: test_set, findings, .. } = run.data;
+    card.novelty = Novelty::fit(&mut model, train_set, val_set, n_classes, &card.gaze());
+    let n_steps = card.epoch * train_set.len().div_ceil(run.config.batch(train_set.len()));
+    run.folder.write(BEST, &model_file::to_bytes(&mut model, &card, n_steps as u64))?;
     let part = |set: &ImageSet, evaluation: &Evaluation| {
         let predictions = evaluation.predictions(card.temperature);
         PartMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
@@ -62,7 +76,10 @@ pub(super) fn test(
         Some(test) => clean_test(&card, test_set, test, &findings.clean_test),
         None => (0, None),
     };
+    let mut refused =
+        |set: &ImageSet| card.novelty.as_ref().map(|novelty| novelty.count(&mut model, set, &card.gaze()));
     let metrics = Metrics {
+        n_refused: Refused { val: refused(val_set), test: refused(test_set) },
         val: val.as_ref().map(|val| part(val_set, val)),
         test_clean,
         test: test.as_ref().map(|test| part(test_set, test)),

@@ -1,0 +1,146 @@
+//! A trained model answers about pictures, and refuses what is none of its business.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use image::{GrayImage, Luma};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use program::{roentgen, text, train};
+
+#[path = "support/program.rs"]
+mod program;
+
+/// A small model of phantom films, `run`, and new films beside it, `films`.
+fn model() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    train(&["--films", "240", "--out", "run"], folder.path());
+    let films = ["data", "phantom", "--films", "80", "--seed", "9", "--quiet", "--out", "films"];
+    assert!(roentgen(&films, folder.path()).status.success());
+    folder
+}
+
+fn lines(output: &[u8]) -> Vec<Value> {
+    text(output).lines().map(|line| serde_json::from_str(line).expect("a JSON object per line")).collect()
+}
+
+fn save(folder: &Path, name: &str, pixel: impl FnMut(u32, u32) -> u8) -> String {
+    let mut pixel = pixel;
+    GrayImage::from_fn(300, 260, |x, y| Luma([pixel(x, y)])).save(folder.join(name)).unwrap();
+    name.to_owned()
+}
+
+#[test]
+fn films_are_answered_and_nonsense_is_refused() {
+    let folder = model();
+    let here = folder.path();
+    let output = roentgen(&["predict", "--model", "run", "films/test", "--json"], here);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let answers = lines(&output.stdout);
+    assert_eq!(answers.len(), 20);
+    for answer in &answers {
+        let probabilities = answer["probabilities"].as_object().unwrap();
+        let sum: f64 = probabilities.values().map(|p| p.as_f64().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-9, "{answer}");
+        assert_eq!(answer["probability"], probabilities[answer["class"].as_str().unwrap()]);
+    }
+    let n_refused = answers.iter().filter(|answer| answer["refused"] == true).count();
+    assert!(n_refused <= 3, "{n_refused} of 20 films are refused");
+
+    let mut state = 1u32;
+    let mut noise = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let nonsense =
+        [
+            save(here, "black.png", |_, _| 0),
+            save(here, "grey.png", |_, _| 128),
+            save(here, "white.png", |_, _| 255),
+            save(here, "noise.png", |_, _| noise()),
+            // Lines of words of black letters, as one sees them from afar.
+            save(here, "page.png", |x, y| {
+                if y % 20 < 9 && x % 5 < 3 && (x / 35 + y / 20) % 4 != 0 { 20 } else { 250 }
+            }),
+            save(here, "ramp.png", |x, _| (x * 255 / 300) as u8),
+            save(here, "checks.png", |x, y| if (x / 40 + y / 40) % 2 == 0 { 0 } else { 255 }),
+        ];
+    let args = [
+        &["predict", "--model", "run/model.safetensors", "--json"],
+        &nonsense.each_ref().map(String::as_str)[..],
+    ];
+    let output = roentgen(&args.concat(), here);
+    assert!(
+        output.status.success() && text(&output.stderr).contains("7 pictures"),
+        "{}",
+        text(&output.stderr)
+    );
+    for answer in lines(&output.stdout) {
+        assert!(answer["refused"] == true && answer["reason"].is_string(), "{answer}");
+    }
+    // The run says how many of its own pictures it would refuse: at most 5 % of those to validate on.
+    let metrics: Value = serde_json::from_slice(&fs::read(here.join("run/metrics.json")).unwrap()).unwrap();
+    assert!(metrics["n_refused"]["val"].as_u64().unwrap() * 20 <= 30, "{}", metrics["n_refused"]);
+}
+
+#[test]
+fn bad_files_are_named_and_the_others_answered() {
+    let folder = model();
+    let here = folder.path();
+    fs::create_dir(here.join("empty")).unwrap();
+    fs::write(here.join("bad.png"), "no picture").unwrap();
+    let film = fs::read_dir(here.join("films/test/covid")).unwrap().next().unwrap().unwrap().path();
+    let film = film.to_str().unwrap();
+    let predict = |args: &[&str]| roentgen(&[&["predict", "--model", "run"], args].concat(), here);
+    let all = ["bad.png", film, "missing.png"];
+
+    let output = predict(&[&all[..], &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("2 of 3 files could not be read"), "{}", text(&output.stderr));
+    let answers = lines(&output.stdout);
+    assert!(answers[0]["error"].as_str().unwrap().contains("not a picture"), "{answers:?}");
+    assert_eq!((answers[1]["path"].as_str(), answers[1]["class"].is_string()), (Some(film), true));
+    assert!(answers[2]["error"].is_string() && answers[2].get("class").is_none(), "{answers:?}");
+
+    let output = predict(&[&all[..], &["--csv"]].concat());
+    let csv = text(&output.stdout);
+    assert!(
+        csv.starts_with("path,class,probability,refused,error,p(covid),p(normal),p(pneumonia)\n"),
+        "{csv}"
+    );
+    assert_eq!(csv.lines().count(), 4);
+    assert!(text(&predict(&all).stdout).contains("bad.png"), "the table names it too");
+
+    // From the standard input: paths, and a picture.
+    let piped = |bytes: &[u8]| {
+        let mut command = Command::cargo_bin("roentgen").unwrap();
+        command.args(["predict", "--model", "run", "-", "--json"]).current_dir(here).write_stdin(bytes);
+        lines(&command.output().unwrap().stdout)
+    };
+    let answers = piped(format!("{film}\r\n\nbad.png\n").as_bytes());
+    assert_eq!((answers.len(), answers[0]["path"].as_str()), (2, Some(film)));
+    let answer = piped(&fs::read(film).unwrap());
+    assert_eq!((answer.len(), answer[0]["path"].as_str()), (1, Some("-")));
+    assert_eq!(answer[0]["probabilities"], answers[0]["probabilities"]);
+
+    for (args, words) in [(&["empty"][..], "has no pictures"), (&["no-such-folder"], "no-such-folder")] {
+        let output = predict(args);
+        assert_eq!(output.status.code(), Some(1));
+        assert!((text(&output.stderr) + &text(&output.stdout)).contains(words));
+    }
+}
+
+#[test]
+fn answers_do_not_depend_on_threads() {
+    let folder = model();
+    let predict = |args: &[&str]| {
+        let output = roentgen(&[&["predict", "--model", "run", "--json"], args].concat(), folder.path());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let alone = predict(&["films/test/normal", "--threads", "1"]);
+    assert_eq!(alone, predict(&["films/test/normal", "--threads", "3"]));
+}
