@@ -9,7 +9,7 @@ use crate::config::TrainConfig;
 use crate::error::AppError;
 use crate::predict::{self, Form};
 use crate::screen::Screen;
-use crate::{audit, compare, evaluate, inspect, phantom_films, train};
+use crate::{audit, compare, evaluate, explain, inspect, phantom_films, train};
 
 use bench_args::BenchArgs;
 use look_args::LookArgs;
@@ -39,6 +39,8 @@ enum Command {
     Evaluate(EvaluateArgs),
     /// Answer about pictures: class and probability of each.
     Predict(PredictArgs),
+    /// Show what in a picture speaks for the answer: Grad-CAM and occlusion over the film.
+    Explain(ExplainArgs),
     /// Tell which of two runs is better on the same test pictures, and whether by more than chance.
     Compare(CompareArgs),
     /// Measure how fast this machine trains and infers.
@@ -129,6 +131,34 @@ struct PredictArgs {
     quiet: bool,
 }
 
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  roentgen explain --model runs/a film.png --out why.png
+  roentgen explain --model runs/a film.png --out why-not.png --class pneumonia";
+
+/// Flags of `explain`.
+#[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+struct ExplainArgs {
+    /// A run folder, or its model.safetensors
+    #[arg(long, value_name = "MODEL")]
+    model: PathBuf,
+    /// The picture (png, jpeg)
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The png to write; one that is there is replaced
+    #[arg(long, value_name = "PNG")]
+    out: PathBuf,
+    /// What speaks for this class [default: the likeliest]
+    #[arg(long, value_name = "NAME")]
+    class: Option<String>,
+    /// Threads to compute with [default: all processors]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
 const COMPARE_EXAMPLES: &str = "\
 Examples:
   roentgen compare runs/a runs/b
@@ -208,6 +238,12 @@ pub fn run(cli: Cli) -> Result<(), AppError> {
             let threads = n_threads(args.threads)?;
             let screen = Screen::new(args.quiet, false);
             in_pool(threads, || predict::run(&args.model, &args.inputs, form, &screen))
+        }
+        Command::Explain(args) => {
+            let screen = args.output.screen();
+            let ExplainArgs { model, file, out, class, .. } = &args;
+            let request = explain::Request { model, file, class: class.as_deref(), out };
+            in_pool(n_threads(args.threads)?, || explain::run(&request, &screen))
         }
         Command::Compare(args) => compare::run([&args.run_a, &args.run_b], &args.output.screen()),
         Command::Bench(args) => {

@@ -129,6 +129,22 @@ pub enum AppError {
         /// The folder.
         path: PathBuf,
     },
+    /// The picture to explain can't be used.
+    #[error("{}: {reason}", path.display())]
+    BadPicture {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A class that a model does not know.
+    #[error("the model knows no class `{name}`; it knows {known}")]
+    NoSuchClass {
+        /// As it was given.
+        name: String,
+        /// All that it knows.
+        known: String,
+    },
     /// Some files could not be read; the others are answered.
     #[error("{n_failed} of {n} files could not be read; each is named with its reason")]
     NotAllRead {

@@ -96,6 +96,24 @@ impl ImageSet {
         both
     }
 
+    /// The pictures at `indices`, in that order.
+    ///
+    /// # Panics
+    /// If one is beyond the set.
+    #[must_use]
+    pub fn only(&self, indices: &[usize]) -> Self {
+        let mut only = Self { channels: self.channels, ..Self::default() };
+        for &index in indices {
+            only.places.push(Place { start: only.pixels.len(), ..self.places[index] });
+            only.pixels.extend(self.image(index).pixels);
+            only.labels.push(self.labels[index]);
+            only.names.push(self.names[index].clone());
+            only.patients.push(self.patients[index].clone());
+            only.facts.push(self.facts[index]);
+        }
+        only
+    }
+
     /// Number of pictures.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -74,5 +74,6 @@ pub use normalize::Normalization;
 pub use options::{Channels, Fold, LoadOptions, SizeLimits};
 pub use patients::{PatientPattern, PatientSource, Patients};
 pub use phantom::{PhantomOptions, phantom_dataset, write_phantom};
+pub use picture::seen_part;
 pub use progress::{Progress, Stage, silent};
 pub use sampler::{Draw, Sampler};

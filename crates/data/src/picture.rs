@@ -8,6 +8,7 @@ use std::cmp::{max, min};
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageBuffer, Pixel};
 
+use crate::augment::center_window;
 use crate::colour;
 
 /// Long side over short side beyond which a picture is cut to its centre, so that a strip of 10 x 20,000
@@ -55,6 +56,23 @@ impl Picture {
         let coloured = channels == 3 && colour::is_coloured(&pixels);
         Self { width: width_out, height: height_out, channels, pixels, coloured, small: short < crop }
     }
+}
+
+/// The part of a picture of `original` width and height that the centre crop of its small version, `small` wide and high,
+/// shows: left, top, right and bottom edge in pixels of the original.
+#[must_use]
+pub fn seen_part(original: (u32, u32), small: (usize, usize), crop: usize) -> [f64; 4] {
+    let short = min(original.0, original.1);
+    let window = center_window(crop, small.1, small.0);
+    let along = |side: u32, small: usize, from: isize| {
+        let cut = min(side, short * MOST_ASPECT);
+        let scale = f64::from(cut) / small as f64;
+        let first = f64::from((side - cut) / 2) + from as f64 * scale;
+        [first, first + crop as f64 * scale]
+    };
+    let ([left, right], [top, bottom]) =
+        (along(original.0, small.0, window.left), along(original.1, small.1, window.top));
+    [left, top, right, bottom]
 }
 
 /// The centre of `picture`, of the size `cut`, brought to the size `out`.
@@ -117,6 +135,14 @@ mod tests {
 
     fn noise(len: usize) -> Vec<u8> {
         (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 23) as u8).collect()
+    }
+
+    #[test]
+    fn the_seen_part_is_that_of_the_original() {
+        // 280 x 560 becomes 28 x 56; of that, rows 2 to 26 of 28 and columns 16 to 40 of 56 are seen.
+        assert_eq!(seen_part((560, 280), (56, 28), 24), [160.0, 20.0, 400.0, 260.0]);
+        // A strip is cut to its centre first: 100 x 1000 to 100 x 400.
+        assert_eq!(seen_part((1000, 100), (112, 28), 28), [450.0, 0.0, 550.0, 100.0]);
     }
 
     proptest! {

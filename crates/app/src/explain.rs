@@ -1,0 +1,207 @@
+//! `roentgen explain`: what in a picture speaks for the answer, asked in two ways that know nothing of each other.
+//!
+//! Grad-CAM looks into the network; occlusion sensitivity (Zeiler & Fergus 2014) only at what it answers when a part of
+//! the picture is hidden. Where both point at the same place, the answer does come from there.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array2, Array3, Array4, ArrayView3, ArrayViewMut, Axis, Dimension, Slice};
+use roentgen_data::{Files, ImageSet, LoadOptions, SizeLimits, load_files, open_picture, seen_part};
+use roentgen_layers::{Pass, ResNet9};
+use serde::Serialize;
+
+use crate::error::AppError;
+use crate::evaluate::{Evaluation, ask, most_likely};
+use crate::model_file::{self, ModelCard};
+use crate::novelty::Strange;
+use crate::overlay::{self, Panel};
+use crate::run_folder::write_whole;
+use crate::screen::Screen;
+
+/// The side of the hidden square, as a part of the crop's.
+const PATCH: usize = 4;
+/// Squares along each axis that one is moved by, as a part of the crop.
+const STEPS: usize = 12;
+
+/// Two opinions on where an answer comes from.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The class that is explained.
+    pub class: usize,
+    /// By class, calibrated.
+    pub probabilities: Vec<f64>,
+    /// Whether, and why, the answer is to be refused.
+    pub strange: Option<Strange>,
+    /// Grad-CAM, as coarse as the last convolution sees; 0 or more, in units of the logit.
+    pub grad_cam: Array2<f32>,
+    /// For each pixel of the crop, the probability that is lost where it is hidden; negative where it is won.
+    pub occlusion: Array2<f32>,
+}
+
+impl Explanation {
+    /// Grad-CAM from its least to its greatest value: at three cells a side, even the least is much.
+    #[must_use]
+    pub fn evidence(&self) -> Array2<f32> {
+        let least = self.grad_cam.iter().copied().fold(f32::INFINITY, f32::min);
+        self.grad_cam.mapv(|evidence| evidence - least)
+    }
+}
+
+/// Explains one picture of a set: the likeliest class, or `class`.
+///
+/// # Panics
+/// If there is no such picture or class.
+#[must_use]
+pub fn explain(
+    model: &mut ResNet9,
+    card: &ModelCard,
+    set: &ImageSet,
+    image: usize,
+    class: Option<usize>,
+) -> Explanation {
+    let one = set.only(&[image]);
+    let (mut said, mut strange, mut pixels) =
+        (Evaluation::new(card.class_names.len()), None, Array3::zeros((0, 0, 0)));
+    let mut likeliest = 0;
+    ask(model, &one, &card.gaze(), |_, answer| {
+        said.add(0, answer.logits);
+        strange = card.novelty.as_ref().and_then(|novelty| novelty.of(answer));
+        pixels = answer.pixels.to_owned();
+        likeliest = most_likely(answer.logits.iter().copied());
+    });
+    let class = class.unwrap_or(likeliest);
+    let grad_cam = model.grad_cam(0, class);
+    let probabilities = said.predictions(card.temperature).probabilities(0).to_vec();
+    let occlusion = occlusion(model, card, pixels.view(), class);
+    Explanation { class, probabilities, strange, grad_cam, occlusion }
+}
+
+/// How much of the probability of `class` is lost with each pixel: the mean over the squares that hide it.
+fn occlusion(
+    model: &mut ResNet9,
+    card: &ModelCard,
+    pixels: ArrayView3<'_, f32>,
+    class: usize,
+) -> Array2<f32> {
+    let (size, _, channels) = pixels.dim();
+    let (patch, step) = (size / PATCH, (size / STEPS).max(1));
+    let corners: Vec<usize> = (0..).map(|at| at * step).take_while(|at| at + patch <= size).collect();
+    let squares: Vec<(usize, usize)> =
+        corners.iter().flat_map(|&top| corners.iter().map(move |&left| (top, left))).collect();
+    let mut x = Array4::zeros((squares.len() + 1, size, size, channels));
+    for (mut x, hidden) in x.outer_iter_mut().zip(std::iter::once(None).chain(squares.iter().map(Some))) {
+        x.assign(&pixels);
+        if let Some(&(top, left)) = hidden {
+            // The mean of the training pictures says the least.
+            square(x.view_mut(), top, left, patch).fill(0.0);
+        }
+    }
+    let mut said = Evaluation::new(card.class_names.len());
+    for logits in model.forward(&x, Pass::Eval).outer_iter() {
+        said.add(0, logits.to_slice().expect("logits of an image lie together"));
+    }
+    let said = said.predictions(card.temperature);
+    let probability = |picture: usize| said.probabilities(picture)[class];
+    let (mut lost, mut times) = (Array2::<f32>::zeros((size, size)), Array2::<f32>::zeros((size, size)));
+    for (number, &(top, left)) in squares.iter().enumerate() {
+        let loss = (probability(0) - probability(number + 1)) as f32;
+        square(lost.view_mut(), top, left, patch).mapv_inplace(|sum| sum + loss);
+        square(times.view_mut(), top, left, patch).mapv_inplace(|times| times + 1.0);
+    }
+    lost / times.mapv(|times| times.max(1.0))
+}
+
+/// The part of `side` rows and columns, the first two axes, that begins at `top`, `left`.
+fn square<D: Dimension>(
+    mut of: ArrayViewMut<'_, f32, D>,
+    top: usize,
+    left: usize,
+    side: usize,
+) -> ArrayViewMut<'_, f32, D> {
+    of.slice_axis_inplace(Axis(0), Slice::from(top..top + side));
+    of.slice_axis_inplace(Axis(1), Slice::from(left..left + side));
+    of
+}
+
+/// What `roentgen explain` is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The model.
+    pub model: &'a Path,
+    /// The picture.
+    pub file: &'a Path,
+    /// The class to explain; none for the likeliest.
+    pub class: Option<&'a str>,
+    /// The png to write.
+    pub out: &'a Path,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Figures<'a> {
+    path: PathBuf,
+    class: &'a str,
+    probability: f64,
+    refused: bool,
+    out: &'a Path,
+}
+
+/// Writes the film beside both opinions, laid over it.
+///
+/// # Errors
+/// For a file that is no model or no picture, a class that the model does not know, and a disk that is full.
+pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
+    let Request { model, file, class, out } = *request;
+    let (mut model, card) = model_file::read(model)?;
+    let class = class.map(|class| find_class(&card, class)).transpose()?;
+    let bad = |reason: String| AppError::BadPicture { path: file.into(), reason };
+    let film = open_picture(file, &SizeLimits::default()).map_err(bad)?.to_rgb8();
+    let options = LoadOptions { resize: card.resize, crop: card.size, ..LoadOptions::default() };
+    let Files { images, mut of_path } =
+        load_files(&[file.into()], card.channels, &options, &roentgen_data::silent);
+    of_path.remove(0).map_err(bad)?;
+    let explanation = explain(&mut model, &card, &images, 0, class);
+    let small = images.image(0);
+    let window = seen_part(film.dimensions(), (small.width, small.height), card.size as usize);
+    let name = &card.class_names[explanation.class];
+    let probability = explanation.probabilities[explanation.class];
+    let most_lost = explanation.occlusion.iter().copied().fold(0.0, f32::max);
+    let percent = format!("{name} {:.1} %", 100.0 * probability);
+    let (title, below) = match explanation.strange {
+        Some(strange) => (format!("{percent}; refused"), strange.reason().to_owned()),
+        None => (percent, "framed: what the model sees".to_owned()),
+    };
+    let evidence = explanation.evidence();
+    let panels = [
+        Panel { title: title.clone(), heat: None, scale: below.clone() },
+        Panel {
+            title: "Grad-CAM".to_owned(),
+            heat: Some(&evidence),
+            scale: format!("least .. most evidence for {name}"),
+        },
+        Panel {
+            title: "Occlusion".to_owned(),
+            heat: Some(&explanation.occlusion),
+            scale: format!("0 .. {:.0} points lost if hidden", 100.0 * most_lost),
+        },
+    ];
+    let picture = overlay::sheet(&film, window, &panels);
+    let mut png = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut png, image::ImageFormat::Png).map_err(|error| bad(error.to_string()))?;
+    let folder = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    write_whole(folder, out, png.get_ref()).map_err(|source| AppError::Write { path: out.into(), source })?;
+    screen.field("film", &file.display().to_string());
+    screen.field("answer", &title);
+    if explanation.strange.is_some() {
+        screen.field("refused", &below);
+    }
+    screen.field("written", &out.display().to_string());
+    let refused = explanation.strange.is_some();
+    screen.result(&Figures { path: file.into(), class: name, probability, refused, out });
+    Ok(())
+}
+
+fn find_class(card: &ModelCard, name: &str) -> Result<usize, AppError> {
+    let found = card.class_names.iter().position(|class| class.eq_ignore_ascii_case(name));
+    found.ok_or_else(|| AppError::NoSuchClass { name: name.to_owned(), known: card.class_names.join(", ") })
+}

@@ -1,0 +1,82 @@
+//! What in a picture speaks for the answer.
+#![forbid(unsafe_code)]
+
+use std::fs;
+
+use image::{GrayImage, Luma};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use program::{roentgen, text, train};
+
+#[path = "support/program.rs"]
+mod program;
+
+/// Noise; the class `marked` has a bright square at the top left of what the model sees.
+fn write(folder: &std::path::Path) {
+    let mut state = 7u32;
+    for (class, is_marked) in [("marked", true), ("plain", false)] {
+        fs::create_dir_all(folder.join(class)).unwrap();
+        for number in 0..60 {
+            let film = GrayImage::from_fn(28, 28, |x, y| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let is_square = is_marked && (5..11).contains(&x) && (5..11).contains(&y);
+                Luma([if is_square { 250 } else { (state >> 24) as u8 / 2 }])
+            });
+            film.save(folder.join(class).join(format!("{number}.png"))).unwrap();
+        }
+    }
+}
+
+#[test]
+fn both_opinions_point_at_what_decides() {
+    let folder = TempDir::new().unwrap();
+    write(&folder.path().join("data"));
+    let figures = train(&["--data", "data", "--epochs", "6", "--no-flip", "--out", "run"], folder.path());
+    assert_eq!(figures["test"]["accuracy"], 1.0, "the square is easily seen");
+    let args = ["explain", "--model", "run", "data/marked/3.png", "--out", "why.png", "--json"];
+    let output = roentgen(&args, folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["class"], "marked");
+
+    // Three panels of 28 * 16 pixels; the square is at 80 to 176 of them, its mirror image at 272 to 368.
+    let sheet = image::open(folder.path().join("why.png")).unwrap().to_rgb8();
+    let side = 28 * 16;
+    assert_eq!(sheet.width(), 3 * side);
+    let top = (sheet.height() - side) / 2;
+    let redness = |panel: u32, left: u32| -> f64 {
+        let pixels = (left..left + 96).flat_map(|x| (80..176).map(move |y| (x, y)));
+        let sum = pixels.map(|(x, y)| {
+            let [r, _, b] = sheet.get_pixel(panel * side + x, top + y).0.map(f64::from);
+            r - b
+        });
+        sum.sum::<f64>() / f64::from(96 * 96)
+    };
+    for panel in [1, 2] {
+        let (here, elsewhere) = (redness(panel, 80), redness(panel, 272));
+        assert!(here > elsewhere + 30.0, "panel {panel}: {here} at the square, {elsewhere} beside it");
+    }
+}
+
+#[test]
+fn what_cannot_be_explained_is_refused() {
+    let folder = TempDir::new().unwrap();
+    train(&["--films", "60", "--out", "run"], folder.path());
+    GrayImage::from_pixel(9, 9, Luma([7])).save(folder.path().join("grey.png")).unwrap();
+    fs::write(folder.path().join("bad.png"), "no picture").unwrap();
+    for (args, words) in [
+        (&["bad.png", "--out", "o.png"][..], "not a picture"),
+        (&["grey.png", "--out", "o.png", "--class", "measles"], "knows covid, normal, pneumonia"),
+        (&["grey.png", "--out", "no/such/folder/o.png"], "cannot write no/such/folder/o.png"),
+    ] {
+        let output = roentgen(&[&["explain", "--model", "run"], args].concat(), folder.path());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
+        assert!(!folder.path().join("o.png").exists());
+    }
+    // A picture of nothing is explained, and the refusal said.
+    let args = ["explain", "--model", "run", "grey.png", "--out", "o.png"];
+    let output = roentgen(&args, folder.path());
+    assert!(output.status.success() && text(&output.stdout).contains("refused"), "{}", text(&output.stdout));
+}
