@@ -18,7 +18,7 @@ use crate::evaluate::{Evaluation, Gaze, evaluate};
 use crate::metrics::{Interval, PartMetrics};
 use crate::screen::{Screen, counted, table};
 use crate::trainer::{EpochProgress, Trainer};
-use crate::{report, train};
+use crate::{tables, train};
 
 use linear::Linear;
 
@@ -117,7 +117,7 @@ pub fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
     if asked.is_empty() {
         return Err(AppError::EmptyTest);
     }
-    report::show_machine(screen, config.threads());
+    tables::show_machine(screen, config.threads());
     let audit = audit(config, &data, &asked, screen)?;
     show(screen, &audit, &data.class_names);
     screen.result(&audit);

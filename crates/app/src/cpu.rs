@@ -26,6 +26,14 @@ pub fn missing_features() -> Vec<&'static str> {
     Vec::new()
 }
 
+/// The processor's own name where the system tells it, its architecture elsewhere.
+#[must_use]
+pub fn name() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+}
+
 /// The vector registers that the program was built for.
 #[must_use]
 pub fn vector_width() -> &'static str {

@@ -15,7 +15,7 @@ use crate::metrics::{Confusion, PartMetrics, Predictions};
 use crate::model_file::{self, ModelCard};
 use crate::screen::Screen;
 use crate::train::clean_test;
-use crate::{phantom_films, report};
+use crate::{phantom_films, tables};
 
 /// Images that go through the model together. Only speed depends on it.
 const BATCH: usize = 128;
@@ -210,7 +210,7 @@ pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
     if test.is_empty() {
         return Err(AppError::EmptyTest);
     }
-    report::show_machine(screen, rayon::current_num_threads());
+    tables::show_machine(screen, rayon::current_num_threads());
     screen.field("data", &source);
     let mut ask = |set: &ImageSet| evaluate(&mut model, set, card.class_names.len(), &card.gaze());
     let part = |set: &ImageSet, evaluation: &Evaluation| {
@@ -223,10 +223,10 @@ pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
     let figures = Figures { val, test_clean, test: part(&test, &evaluation) };
     let heading = request.model.display().to_string();
     if let Some(clean) = &figures.test_clean {
-        report::show_test(screen, &format!("{heading}, without {n_leaked} that leaked"), clean);
+        tables::show_test(screen, &format!("{heading}, without {n_leaked} that leaked"), clean);
     }
     let as_given = if n_leaked > 0 { ", all test pictures as given" } else { "" };
-    report::show_test(screen, &format!("{heading}{as_given}"), &figures.test);
+    tables::show_test(screen, &format!("{heading}{as_given}"), &figures.test);
     screen.result(&figures);
     Ok(())
 }
@@ -270,7 +270,7 @@ fn load(request: &Request<'_>, card: &ModelCard, screen: &Screen) -> Result<Aske
     let EvaluationData { val, test, test_origin, findings } =
         load_for_model(dir, &input, &options, &loading)?;
     drop(loading);
-    report::show_remarks(screen, &findings);
+    tables::show_remarks(screen, &findings);
     let what = match test_origin {
         EvaluationOrigin::Given => "its test part",
         EvaluationOrigin::SplitOff => "the test part that was split off for training",

@@ -38,15 +38,6 @@ pub struct Explanation {
     pub occlusion: Array2<f32>,
 }
 
-impl Explanation {
-    /// Grad-CAM from its least to its greatest value: at three cells a side, even the least is much.
-    #[must_use]
-    pub fn evidence(&self) -> Array2<f32> {
-        let least = self.grad_cam.iter().copied().fold(f32::INFINITY, f32::min);
-        self.grad_cam.mapv(|evidence| evidence - least)
-    }
-}
-
 /// Explains one picture of a set: the likeliest class, or `class`.
 ///
 /// # Panics
@@ -74,6 +65,28 @@ pub fn explain(
     let probabilities = said.predictions(card.temperature).probabilities(0).to_vec();
     let occlusion = occlusion(model, card, pixels.view(), class);
     Explanation { class, probabilities, strange, grad_cam, occlusion }
+}
+
+/// Where in one picture of a set the evidence for `class` lies: Grad-CAM, from its least to its greatest value.
+///
+/// # Panics
+/// If there is no such picture or class.
+#[must_use]
+pub fn grad_cam(
+    model: &mut ResNet9,
+    card: &ModelCard,
+    set: &ImageSet,
+    image: usize,
+    class: usize,
+) -> Array2<f32> {
+    ask(model, &set.only(&[image]), &card.gaze(), |_, _| {});
+    above_least(&model.grad_cam(0, class))
+}
+
+/// At three cells a side, even the least is much.
+fn above_least(heat: &Array2<f32>) -> Array2<f32> {
+    let least = heat.iter().copied().fold(f32::INFINITY, f32::min);
+    heat.mapv(|value| value - least)
 }
 
 /// How much of the probability of `class` is lost with each pixel: the mean over the squares that hide it.
@@ -171,7 +184,7 @@ pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
         Some(strange) => (format!("{percent}; refused"), strange.reason().to_owned()),
         None => (percent, "framed: what the model sees".to_owned()),
     };
-    let evidence = explanation.evidence();
+    let evidence = above_least(&explanation.grad_cam);
     let panels = [
         Panel { title: title.clone(), heat: None, scale: below.clone() },
         Panel {

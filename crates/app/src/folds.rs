@@ -16,7 +16,7 @@ use crate::metrics::{PartMetrics, Predictions};
 use crate::run_folder::PlannedFolder;
 use crate::screen::{Screen, counted, table};
 use crate::train::{self, Finished};
-use crate::{predictions_file, report};
+use crate::{predictions_file, tables};
 
 /// `metrics.json` of a cross-validation, also what `--json` prints.
 #[derive(Debug, Serialize)]
@@ -73,7 +73,7 @@ pub fn run(
     let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
     folder.write("metrics.json", (json + "\n").as_bytes())?;
     folder.finish()?;
-    report::show_test(screen, &format!("{} pooled", counted(n_folds, "fold")), &metrics.pooled);
+    tables::show_test(screen, &format!("{} pooled", counted(n_folds, "fold")), &metrics.pooled);
     show(screen, &metrics);
     screen.field("run", &folder.path().display().to_string());
     screen.result(&metrics);

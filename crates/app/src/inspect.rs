@@ -14,9 +14,9 @@ use serde_json::{Map, Value};
 
 use crate::config::TrainConfig;
 use crate::error::AppError;
-use crate::report;
 use crate::screen::{Screen, counted, duration};
 use crate::step::TrainingStep;
+use crate::tables;
 use crate::train;
 
 /// Lines of a list on the screen; `--json` and `data.json` have all.
@@ -162,11 +162,11 @@ pub fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
     // As given: what a run would split off is not yet a part.
     let as_given = TrainConfig { skip_bad: true, val_fraction: 0.0, test_fraction: 0.0, ..config.clone() };
     let (data, source) = train::read(&as_given, screen)?;
-    report::show_data(screen, &source, &data);
+    tables::show_data(screen, &source, &data);
     let mut inspection = Inspection::of(&data);
     show_files(screen, &inspection);
     show_findings(screen, &data.findings);
-    report::show_remarks(screen, &data.findings);
+    tables::show_remarks(screen, &data.findings);
     let split_off = |set: &ImageSet, fraction: f64| if set.is_empty() { fraction } else { 0.0 };
     let left = 1.0 - split_off(&data.val, config.val_fraction) - split_off(&data.test, config.test_fraction);
     let n_train = (left * data.train.len() as f64) as usize;

@@ -14,7 +14,7 @@
 //! | How far can a probability be believed? | [`temperature`] |
 //! | Which of two runs is better? | [`compare`], [`predictions_file`] |
 //! | What is in a model file? | [`model_file`] |
-//! | What is on the screen? | [`screen`], [`report`] |
+//! | What is on the screen? | [`screen`], [`tables`] |
 //! | Which flags are there? | [`cli`] |
 //!
 //! ```
@@ -55,6 +55,7 @@ pub mod report;
 pub mod run_folder;
 pub mod screen;
 pub mod step;
+pub mod tables;
 pub mod temperature;
 pub mod train;
 pub mod trainer;

@@ -192,6 +192,14 @@ pub fn counted(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
+/// 6573120 as `6,573,120`.
+#[must_use]
+pub fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
+    groups.iter().map(|group| String::from_utf8_lossy(group)).collect::<Vec<_>>().join(",")
+}
+
 /// A duration as one reads it: `8.4 s`, `42 s`, `3:07 min`, `2:05 h`.
 #[must_use]
 pub fn duration(time: Duration) -> String {

@@ -13,12 +13,13 @@ use crate::inspect::{self, Inspection};
 use crate::metrics::Predictions;
 use crate::model_file::ModelCard;
 use crate::run_folder::{PlannedFolder, RunFolder};
-use crate::screen::{Screen, counted, duration};
+use crate::screen::{Screen, counted, duration, thousands};
 use crate::temperature::{Calibration, Reliability};
 use crate::trainer::Trainer;
-use crate::{folds, interrupt, phantom_films, report};
+use crate::{folds, interrupt, phantom_films, report, tables};
 
 pub use figures::{Metrics, clean_test};
+pub use lines::LogLine;
 use run::Run;
 
 mod figures;
@@ -147,15 +148,17 @@ fn train_in(
     let outcome = run.train(trainer, standing, card)?;
     let (metrics, test) = figures::test(&run, &outcome, &architecture)?;
     let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
+    folder.write(report::FILE, run.report(&metrics, test.as_ref())?.as_bytes())?;
+    // The last one: a folder that has it is that of a run that has ended.
     folder.write("metrics.json", (json + "\n").as_bytes())?;
     folder.finish()?;
     let heading = format!("epoch {} of {}", outcome.best_epoch, metrics.epochs);
     if let Some(clean) = &metrics.test_clean {
-        report::show_test(screen, &format!("{heading}, without {} that leaked", metrics.n_leaked), clean);
+        tables::show_test(screen, &format!("{heading}, without {} that leaked", metrics.n_leaked), clean);
     }
     if let Some(test) = &metrics.test {
         let as_given = if metrics.n_leaked > 0 { ", all test pictures as given" } else { "" };
-        report::show_test(screen, &format!("{heading}{as_given}"), test);
+        tables::show_test(screen, &format!("{heading}{as_given}"), test);
     }
     if let Some(Calibration { temperature, val, .. }) = &metrics.calibration {
         let error = |reliability: &Reliability| reliability.calibration_error.unwrap_or(f64::NAN);
@@ -170,6 +173,7 @@ fn train_in(
     let took = duration(Duration::from_secs_f64(metrics.train_seconds));
     screen.field("trained", &format!("in {took} at {speed}"));
     screen.field("model", &folder.file(BEST).display().to_string());
+    screen.field("report", &folder.file(report::FILE).display().to_string());
     Ok(Finished { metrics, test, folder })
 }
 
@@ -193,9 +197,9 @@ pub fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, String), 
 /// Whatever makes the data unusable; leaks, where `config` is strict.
 pub fn load(config: &TrainConfig, screen: &Screen) -> Result<Dataset, AppError> {
     let (data, source) = read(config, screen)?;
-    report::show_data(screen, &source, &data);
+    tables::show_data(screen, &source, &data);
     inspect::show_findings(screen, &data.findings);
-    report::show_remarks(screen, &data.findings);
+    tables::show_remarks(screen, &data.findings);
     if config.strict {
         inspect::refuse_leaks(&data.findings)?;
     }
@@ -240,9 +244,9 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
 fn show_plan(screen: &Screen, config: &TrainConfig, data: &Dataset, model: &ResNet9Config, folder: &Path) {
     let n_train = data.train.len();
     let (epochs, batch) = (config.epochs(n_train), config.batch(n_train));
-    report::show_images(screen, &data.train, config.resize(), config.size, config.flip);
+    tables::show_images(screen, &data.train, config.resize(), config.size, config.flip);
     screen.field("model", &format!("ResNet9, {} parameters", thousands(model.n_parameters())));
-    report::show_machine(screen, config.threads());
+    tables::show_machine(screen, config.threads());
     let n_steps = n_train.div_ceil(batch);
     let recipe = format!(
         "{} of {}, batch {batch}; Adam, one cycle up to {}; weight decay {}; \
@@ -257,11 +261,4 @@ fn show_plan(screen: &Screen, config: &TrainConfig, data: &Dataset, model: &ResN
     screen.field("recipe", &recipe);
     screen.field("run", &folder.display().to_string());
     screen.line("");
-}
-
-/// 6573120 as `6,573,120`.
-fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
-    groups.iter().map(|group| String::from_utf8_lossy(group)).collect::<Vec<_>>().join(",")
 }

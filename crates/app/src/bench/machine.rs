@@ -1,7 +1,6 @@
 //! What the figures were measured on.
 
 use std::process::Command;
-use std::{env, fs};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +32,7 @@ impl Machine {
     pub(super) fn measure() -> Self {
         let threads = rayon::current_num_threads();
         Self {
-            cpu: cpu_name(),
+            cpu: cpu::name(),
             threads,
             vectors: cpu::vector_width().to_owned(),
             peak_gflops: peak::measure_gflops(threads),
@@ -41,13 +40,6 @@ impl Machine {
             commit: commit(),
         }
     }
-}
-
-/// The processor's own name where the system tells it, its architecture elsewhere.
-fn cpu_name() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    name.map_or_else(|| env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }
 
 fn commit() -> String {

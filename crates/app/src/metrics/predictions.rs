@@ -202,17 +202,60 @@ impl<'a> Scorer<'a> {
         (n_of > 0.0 && n_rest > 0.0).then(|| wins / (n_of * n_rest))
     }
 
+    /// The ROC curve of a class against the rest, from (0, 0) to (1, 1): false against true positive rate, a point for each
+    /// probability that occurs. Empty where one of the two has no images.
+    #[must_use]
+    pub fn roc_curve(&self, class: usize) -> Vec<[f64; 2]> {
+        let Predictions { labels, .. } = self.predictions;
+        let is_of = |image: u32| labels[image as usize] as usize == class;
+        let score = |image: u32| self.predictions.probabilities(image as usize)[class];
+        let n_of = self.ascending[class].iter().filter(|&&image| is_of(image)).count();
+        let n_rest = labels.len() - n_of;
+        if n_of == 0 || n_rest == 0 {
+            return Vec::new();
+        }
+        let descending: Vec<u32> = self.ascending[class].iter().rev().copied().collect();
+        let (mut of, mut curve) = (0, vec![[0.0, 0.0]]);
+        let mut seen = 0;
+        for ties in descending.chunk_by(|&a, &b| score(a) == score(b)) {
+            of += ties.iter().filter(|&&image| is_of(image)).count();
+            seen += ties.len();
+            curve.push([(seen - of) as f64 / n_rest as f64, of as f64 / n_of as f64]);
+        }
+        curve
+    }
+
+    /// Of each bin of [`Figures::calibration_error`] that has images: the mean probability of their answers, the share of
+    /// right ones, and their number.
+    #[must_use]
+    pub fn reliability(&self) -> Vec<(f64, f64, usize)> {
+        let mut bins = [(0.0, 0.0, 0); BINS];
+        for (image, (label, answer)) in self.predictions.pairs().enumerate() {
+            let promised = self.predictions.probabilities(image)[answer];
+            let (sum, right, n) = &mut bins[bin_of(promised)];
+            *sum += promised;
+            *right += f64::from(label == answer);
+            *n += 1;
+        }
+        let used = bins.into_iter().filter(|&(.., n)| n > 0);
+        used.map(|(sum, right, n)| (sum / n as f64, right / n as f64, n)).collect()
+    }
+
     fn calibration_error(&self, times: &[f64]) -> Option<f64> {
         // Of each bin, the sum of what was promised less what was kept.
         let mut gaps = [0.0; BINS];
         for (image, ((label, answer), times)) in self.predictions.pairs().zip(times).enumerate() {
             let promised = self.predictions.probabilities(image)[answer];
-            let bin = ((promised * BINS as f64).ceil() as usize).clamp(1, BINS) - 1;
-            gaps[bin] += times * (promised - f64::from(label == answer));
+            gaps[bin_of(promised)] += times * (promised - f64::from(label == answer));
         }
         let n: f64 = times.iter().sum();
         (n > 0.0).then(|| gaps.iter().map(|gap| gap.abs()).sum::<f64>() / n)
     }
+}
+
+/// The bin of a probability.
+fn bin_of(probability: f64) -> usize {
+    ((probability * BINS as f64).ceil() as usize).clamp(1, BINS) - 1
 }
 
 /// A confusion matrix of images that may count any number of times.

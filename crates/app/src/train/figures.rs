@@ -1,18 +1,20 @@
 //! The figures that a run ends with.
 
+use std::fs;
+
 use roentgen_data::{Dataset, ImageSet, group_ids};
 use roentgen_layers::ResNet9Config;
 use serde::Serialize;
 
-use super::BEST;
 use super::run::{Outcome, Run};
+use super::{BEST, LOG, LogLine};
 use crate::error::AppError;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::metrics::{PartMetrics, Predictions};
 use crate::model_file::{self, ModelCard};
 use crate::novelty::Novelty;
-use crate::predictions_file;
 use crate::temperature::Calibration;
+use crate::{predictions_file, report};
 
 /// `metrics.json`.
 #[derive(Debug, Serialize)]
@@ -95,6 +97,28 @@ pub(super) fn test(
         threads: run.config.threads(),
     };
     Ok((metrics, predictions))
+}
+
+impl Run<'_> {
+    /// The page that people will read.
+    pub(super) fn report(&self, metrics: &Metrics, test: Option<&Predictions>) -> Result<String, AppError> {
+        let path = self.folder.file(BEST);
+        let (mut model, card) = model_file::read(&path)?;
+        let unreadable = |source| AppError::ModelUnreadable { path: path.clone(), source };
+        let model_digest = blake3::hash(&fs::read(&path).map_err(unreadable)?).to_hex();
+        let log = fs::read_to_string(self.folder.file(LOG)).map_err(unreadable)?;
+        let log: Vec<LogLine> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        Ok(report::page(report::Subject {
+            config: self.config,
+            data: self.data,
+            model: &mut model,
+            card: &card,
+            model_digest: &model_digest,
+            metrics,
+            test,
+            log: &log,
+        }))
+    }
 }
 
 /// How many test pictures leaked, and the figures of the others; no figures where none or all leaked.

@@ -3,23 +3,24 @@
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::screen::duration;
 use crate::trainer::StepReport;
 
 /// A line of `log.jsonl`. Nothing of the clock is in it: it is the same whenever and wherever the run is repeated.
-#[derive(Debug, Serialize)]
-pub(super) struct LogLine {
-    pub(super) epoch: usize,
-    pub(super) train_loss: f64,
-    pub(super) train_accuracy: f64,
-    pub(super) val_loss: Option<f64>,
-    pub(super) val_accuracy: Option<f64>,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the keys say it")]
+pub struct LogLine {
+    pub epoch: usize,
+    pub train_loss: f64,
+    pub train_accuracy: f64,
+    pub val_loss: Option<f64>,
+    pub val_accuracy: Option<f64>,
     /// What `--select` chooses by; the larger the better.
-    pub(super) val_score: Option<f64>,
-    pub(super) lr: f64,
-    pub(super) best: bool,
+    pub val_score: Option<f64>,
+    pub lr: f64,
+    pub best: bool,
 }
 
 /// A line of `times.jsonl`.
