@@ -9,7 +9,7 @@ use crate::config::TrainConfig;
 use crate::error::AppError;
 use crate::predict::{self, Form};
 use crate::screen::Screen;
-use crate::{audit, compare, evaluate, explain, inspect, phantom_films, train};
+use crate::{audit, compare, evaluate, explain, inspect, onnx, phantom_films, train};
 
 use bench_args::BenchArgs;
 use look_args::LookArgs;
@@ -41,6 +41,8 @@ enum Command {
     Predict(PredictArgs),
     /// Show what in a picture speaks for the answer: Grad-CAM and occlusion over the film.
     Explain(ExplainArgs),
+    /// Write a model for other programs: an ONNX file that needs nothing but pixels.
+    Export(ExportArgs),
     /// Tell which of two runs is better on the same test pictures, and whether by more than chance.
     Compare(CompareArgs),
     /// Measure how fast this machine trains and infers.
@@ -159,6 +161,27 @@ struct ExplainArgs {
     output: OutputArgs,
 }
 
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  roentgen export --model runs/a --onnx model.onnx
+
+The model.safetensors of a run needs no export: PyTorch loads it as it is (docs/interchange.md).";
+
+/// Flags of `export`.
+#[derive(Debug, Args)]
+#[command(after_help = EXPORT_EXAMPLES)]
+struct ExportArgs {
+    /// A run folder, or its model.safetensors
+    #[arg(long, value_name = "MODEL")]
+    model: PathBuf,
+    /// The ONNX file to write; one that is there is replaced
+    #[arg(long, value_name = "FILE")]
+    onnx: PathBuf,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    quiet: bool,
+}
+
 const COMPARE_EXAMPLES: &str = "\
 Examples:
   roentgen compare runs/a runs/b
@@ -245,6 +268,7 @@ pub fn run(cli: Cli) -> Result<(), AppError> {
             let request = explain::Request { model, file, class: class.as_deref(), out };
             in_pool(n_threads(args.threads)?, || explain::run(&request, &screen))
         }
+        Command::Export(args) => onnx::run(&args.model, &args.onnx, &Screen::new(args.quiet, false)),
         Command::Compare(args) => compare::run([&args.run_a, &args.run_b], &args.output.screen()),
         Command::Bench(args) => {
             let config = TrainConfig { threads: args.threads, size: args.size, ..TrainConfig::default() };

@@ -75,6 +75,9 @@ pub struct TrainConfig {
     pub width: usize,
     /// Share of the features that dropout leaves out.
     pub dropout: f64,
+    /// A safetensors file to start from, instead of random weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
     /// Passes over the training part.
     pub epochs: Option<usize>,
     /// Epochs without a better validation after which a run ends early; `None` for never.
@@ -135,6 +138,7 @@ impl Default for TrainConfig {
             sampler: SamplerChoice::Shuffled,
             width: 64,
             dropout: 0.2,
+            init: None,
             epochs: None,
             patience: None,
             batch: None,

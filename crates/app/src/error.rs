@@ -137,6 +137,11 @@ pub enum AppError {
         /// Why.
         reason: String,
     },
+    /// The exported graph would not see what normalisation needs.
+    #[error(
+        "this model normalises each picture by the whole of it, which an exported one does not see; train one with --normalize set"
+    )]
+    NotExportable,
     /// A class that a model does not know.
     #[error("the model knows no class `{name}`; it knows {known}")]
     NoSuchClass {

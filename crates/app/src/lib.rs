@@ -46,6 +46,7 @@ pub mod interrupt;
 pub mod metrics;
 pub mod model_file;
 pub mod novelty;
+pub mod onnx;
 pub mod overlay;
 pub mod patience;
 pub mod phantom_films;

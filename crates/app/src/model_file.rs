@@ -136,6 +136,34 @@ impl ModelCard {
     }
 }
 
+/// A tensor with PyTorch's name and order of axes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Such as `res1.0.0.weight`.
+    pub name: String,
+    /// Sides.
+    pub shape: Vec<usize>,
+    /// The last axis is the one that lies together.
+    pub values: Vec<f32>,
+}
+
+/// The parameters of a model, then its running statistics.
+#[must_use]
+pub fn tensors(model: &mut ResNet9) -> Vec<Tensor> {
+    let mut tensors = Vec::new();
+    model.for_each_parameter(&mut |parameter| {
+        let ours = ArrayViewD::from_shape(IxDyn(&parameter.shape), &parameter.value);
+        let torch = ours.expect("shape and length agree").permuted_axes(IxDyn(axes_to_torch(parameter.kind)));
+        let (name, shape) = (parameter.name.clone(), torch.shape().to_vec());
+        tensors.push(Tensor { name, shape, values: torch.iter().copied().collect() });
+    });
+    model.for_each_buffer(&mut |buffer| {
+        let (name, shape) = (buffer.name.clone(), vec![buffer.value.len()]);
+        tensors.push(Tensor { name, shape, values: buffer.value.to_vec() });
+    });
+    tensors
+}
+
 /// One tensor ready to be written.
 struct Stored {
     name: String,
@@ -147,24 +175,16 @@ struct Stored {
 /// The model as the bytes of a file. `n_steps` is what PyTorch calls `num_batches_tracked`.
 #[must_use]
 pub fn to_bytes(model: &mut ResNet9, card: &ModelCard, n_steps: u64) -> Vec<u8> {
-    let mut tensors = Vec::new();
-    model.for_each_parameter(&mut |parameter| {
-        let ours = ArrayViewD::from_shape(IxDyn(&parameter.shape), &parameter.value);
-        let torch = ours.expect("shape and length agree").permuted_axes(IxDyn(axes_to_torch(parameter.kind)));
-        let bytes = torch.iter().flat_map(|x| x.to_le_bytes()).collect();
-        let (name, shape) = (parameter.name.clone(), torch.shape().to_vec());
-        tensors.push(Stored { name, dtype: Dtype::F32, shape, bytes });
-    });
-    model.for_each_buffer(&mut |buffer| {
-        let bytes = buffer.value.iter().flat_map(|x| x.to_le_bytes()).collect();
-        let (name, shape) = (buffer.name.clone(), vec![buffer.value.len()]);
+    let mut stored = Vec::new();
+    for Tensor { name, shape, values } in tensors(model) {
         if let Some(prefix) = name.strip_suffix("running_mean") {
             let (name, bytes) = (format!("{prefix}num_batches_tracked"), n_steps.to_le_bytes().to_vec());
-            tensors.push(Stored { name, dtype: Dtype::I64, shape: Vec::new(), bytes });
+            stored.push(Stored { name, dtype: Dtype::I64, shape: Vec::new(), bytes });
         }
-        tensors.push(Stored { name, dtype: Dtype::F32, shape, bytes });
-    });
-    let views = tensors.iter().map(|tensor| {
+        let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        stored.push(Stored { name, dtype: Dtype::F32, shape, bytes });
+    }
+    let views = stored.iter().map(|tensor| {
         let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes);
         (tensor.name.as_str(), view.expect("bytes and shape agree"))
     });
@@ -179,13 +199,20 @@ pub fn to_bytes(model: &mut ResNet9, card: &ModelCard, n_steps: u64) -> Vec<u8> 
 /// [`AppError::ModelUnreadable`], and [`AppError::ModelInvalid`] for a file that is not one of ours, is cut
 /// short, or holds weights that are no numbers.
 pub fn read(path: &Path) -> Result<(ResNet9, ModelCard), AppError> {
-    // The folder of a run stands for its model.
+    from_bytes(&bytes_of(path)?).map_err(|reason| AppError::ModelInvalid { path: path.into(), reason })
+}
+
+/// The bytes of a model file, as many as are read at most and one more. The folder of a run stands for its model.
+///
+/// # Errors
+/// [`AppError::ModelUnreadable`]
+pub fn bytes_of(path: &Path) -> Result<Vec<u8>, AppError> {
     let path = &if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
     let unreadable = |source| AppError::ModelUnreadable { path: path.into(), source };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    from_bytes(&bytes).map_err(|reason| AppError::ModelInvalid { path: path.into(), reason })
+    Ok(bytes)
 }
 
 /// The model in the bytes of a file, or what is wrong with them.
@@ -203,11 +230,24 @@ fn from_bytes(bytes: &[u8]) -> Result<(ResNet9, ModelCard), String> {
     expect_shape(&tensors, "classifier.weight", &[n_classes, 8 * width])?;
 
     let mut model = ResNet9::new(&card.config(), 0);
+    set_weights(&mut model, &tensors, |_| true)?;
+    Ok((model, card))
+}
+
+/// Sets the tensors that `takes` accepts by name to those of a file.
+fn set_weights(
+    model: &mut ResNet9,
+    tensors: &SafeTensors<'_>,
+    takes: impl Fn(&str) -> bool,
+) -> Result<(), String> {
     let mut outcome = Ok(());
     model.for_each_parameter(&mut |parameter| {
+        if !takes(&parameter.name) {
+            return;
+        }
         let axes = axes_to_torch(parameter.kind);
         let shape: Vec<usize> = axes.iter().map(|&axis| parameter.shape[axis]).collect();
-        let read = read_tensor(&tensors, &parameter.name, &shape).map(|values| {
+        let read = read_tensor(tensors, &parameter.name, &shape).map(|values| {
             let torch = ArrayViewD::from_shape(IxDyn(&shape), &values).expect("shape and length agree");
             let mut back = vec![0; axes.len()];
             axes.iter().enumerate().for_each(|(at, &axis)| back[axis] = at);
@@ -218,10 +258,35 @@ fn from_bytes(bytes: &[u8]) -> Result<(ResNet9, ModelCard), String> {
         keep_first_error(&mut outcome, read);
     });
     model.for_each_buffer(&mut |buffer| {
-        let read = read_tensor(&tensors, &buffer.name, &[buffer.value.len()]);
+        let read = read_tensor(tensors, &buffer.name, &[buffer.value.len()]);
         keep_first_error(&mut outcome, read.map(|values| buffer.value.copy_from_slice(&values)));
     });
-    outcome.map(|()| (model, card))
+    outcome
+}
+
+/// Sets the weights of `model` to those of a safetensors file, ours or one that PyTorch wrote under the same names. A
+/// classifier for another number of classes is left as it is. Whether it was taken too.
+///
+/// # Errors
+/// [`AppError::ModelUnreadable`] and [`AppError::ModelInvalid`], as [`read`]; the model may then hold a part of it.
+pub fn initialise(model: &mut ResNet9, path: &Path) -> Result<bool, AppError> {
+    let bytes = bytes_of(path)?;
+    let tensors = SafeTensors::deserialize(&bytes)
+        .map_err(|error| format!("it is not a whole safetensors file ({error})"));
+    let mut n_classes = 0;
+    model.for_each_parameter(&mut |parameter| {
+        if parameter.name == "classifier.bias" {
+            n_classes = parameter.value.len();
+        }
+    });
+    let set = tensors.and_then(|tensors| {
+        let bias =
+            tensors.tensor("classifier.bias").map_err(|_| "it has no tensor classifier.bias".to_owned())?;
+        let same_classes = bias.shape() == [n_classes];
+        set_weights(model, &tensors, |name| same_classes || !name.starts_with("classifier."))?;
+        Ok(same_classes)
+    });
+    set.map_err(|reason| AppError::ModelInvalid { path: path.into(), reason })
 }
 
 fn keep_first_error(outcome: &mut Result<(), String>, next: Result<(), String>) {

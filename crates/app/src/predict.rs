@@ -44,6 +44,8 @@ pub enum Line {
         probability: f64,
         /// By class.
         probabilities: BTreeMap<String, f64>,
+        /// By class, before calibration and softmax.
+        logits: BTreeMap<String, f32>,
         /// Whether nothing of that is to be believed, because the picture is unlike all that the model knows.
         refused: bool,
         /// Why, if so.
@@ -120,6 +122,7 @@ pub fn answer(model: &mut ResNet9, card: &ModelCard, paths: &[PathBuf]) -> Vec<L
         said.add(0, answer.logits);
         strange.push(card.novelty.as_ref().and_then(|novelty| novelty.of(answer)));
     });
+    let logits = said.clone();
     let said = said.predictions(card.temperature);
     let classes: Vec<usize> = said.pairs().map(|(_, class)| class).collect();
     let line = |(path, image): (&PathBuf, Result<usize, String>)| {
@@ -138,6 +141,12 @@ pub fn answer(model: &mut ResNet9, card: &ModelCard, paths: &[PathBuf]) -> Vec<L
                         .iter()
                         .cloned()
                         .zip(probabilities.iter().copied())
+                        .collect(),
+                    logits: card
+                        .class_names
+                        .iter()
+                        .cloned()
+                        .zip(logits.image(image).1.iter().copied())
                         .collect(),
                     refused: strange.is_some(),
                     reason: strange.map(Strange::reason),

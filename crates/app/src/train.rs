@@ -11,12 +11,12 @@ use crate::config::{ClassWeights, NormalizeBy, TrainConfig};
 use crate::error::AppError;
 use crate::inspect::{self, Inspection};
 use crate::metrics::Predictions;
-use crate::model_file::ModelCard;
+use crate::model_file::{self, ModelCard};
 use crate::run_folder::{PlannedFolder, RunFolder};
 use crate::screen::{Screen, counted, duration, thousands};
 use crate::temperature::{Calibration, Reliability};
 use crate::trainer::Trainer;
-use crate::{folds, interrupt, phantom_films, report, tables};
+use crate::{checkpoint, folds, interrupt, phantom_films, report, tables};
 
 pub use figures::{Metrics, clean_test};
 pub use lines::LogLine;
@@ -101,6 +101,10 @@ pub fn train(
         let reason = "there is nothing to wait for; give a val part, or a --val-fraction above 0";
         return Err(AppError::Conflict { first: "--patience", second: "data without validation", reason });
     }
+    if let Some(path) = &config.init {
+        // Whether it fits, before there is a folder.
+        model_file::initialise(&mut ResNet9::new(&architecture(config, data), 0), path)?;
+    }
     let config = &config.decided(n_train);
     let folder = folder.create()?;
     let found = serde_json::to_string_pretty(&Inspection::of(data)).expect("counts and names");
@@ -121,18 +125,19 @@ fn train_in(
     let per_image = config.normalize == NormalizeBy::Image;
     let normalization = Normalization { per_image, ..Normalization::of(&data.train) };
     let n_classes = data.class_names.len();
-    let architecture = ResNet9Config {
-        width: config.width,
-        dropout: config.dropout as f32,
-        conv: config.conv.into(),
-        ..ResNet9Config::new(data.channels, n_classes)
-    };
+    let architecture = architecture(config, data);
     let class_weights = match config.class_weights {
         ClassWeights::None => None,
         ClassWeights::Balanced => Some(class_weights_balanced(data.train.labels(), n_classes)),
     };
     let card = model_card(config, data, &normalization);
-    let model = ResNet9::new(&architecture, config.seed);
+    let mut model = ResNet9::new(&architecture, config.seed);
+    // A run that goes on has its weights in its checkpoint.
+    if let Some(path) = config.init.as_ref().filter(|_| !folder.file(checkpoint::FILE).exists()) {
+        let with_classifier = model_file::initialise(&mut model, path)?;
+        let but = if with_classifier { "" } else { ", but for the classifier, which has other classes" };
+        screen.field("weights", &format!("from {}{but}", path.display()));
+    }
     let mut trainer = Trainer::new(config, model, normalization, class_weights, n_train);
     interrupt::listen().map_err(|source| AppError::Signals { source })?;
     let run = Run { config, data, folder: &folder, screen };
@@ -175,6 +180,15 @@ fn train_in(
     screen.field("model", &folder.file(BEST).display().to_string());
     screen.field("report", &folder.file(report::FILE).display().to_string());
     Ok(Finished { metrics, test, folder })
+}
+
+fn architecture(config: &TrainConfig, data: &Dataset) -> ResNet9Config {
+    ResNet9Config {
+        width: config.width,
+        dropout: config.dropout as f32,
+        conv: config.conv.into(),
+        ..ResNet9Config::new(data.channels, data.class_names.len())
+    }
 }
 
 /// The pictures of `config`, decoded and resized, and what they are; shows nothing but progress.

@@ -29,7 +29,10 @@ fn a_report_is_one_file_with_the_figures_of_the_run() {
         let is_inside = reference.starts_with("data:image/jpeg;base64,") || reference.starts_with('#');
         assert!(is_inside, "{}", &reference[..reference.len().min(80)]);
     }
-    assert!(!page.contains("<script") && !page.contains(" onload=") && !page.contains(" onclick="), "no script");
+    assert!(
+        !page.contains("<script") && !page.contains(" onload=") && !page.contains(" onclick="),
+        "no script"
+    );
     let test = &figures["test"];
     let accuracy = format!("{:.1} %", 100.0 * test["accuracy"].as_f64().unwrap());
     for shown in [&accuracy, "of 60 test pictures", "Not for clinical use", "Most unsure", "ROC: each class"]

@@ -94,6 +94,10 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "SHARE", help_heading = "Model")]
     pub(super) dropout: Option<f64>,
 
+    /// Weights to start from instead of random ones: a safetensors file of ours, or of PyTorch under the same names
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    pub(super) init: Option<PathBuf>,
+
     /// Passes over the training images [default: about 9,000 images in all: 12 to 40, phantom 4]
     #[arg(long, value_name = "N", help_heading = "Recipe")]
     pub(super) epochs: Option<usize>,
@@ -198,6 +202,7 @@ impl TrainArgs {
             conv,
             seed
         );
+        config.init = self.init.clone().or(config.init);
         config.test = self.test.clone().or(config.test);
         config.resize = self.resize.or(config.resize);
         config.epochs = self.epochs.or(config.epochs);

@@ -1,0 +1,82 @@
+//! Models that come from elsewhere and go elsewhere.
+#![forbid(unsafe_code)]
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use program::{roentgen, text, train, write_pictures};
+
+#[path = "support/program.rs"]
+mod program;
+
+#[test]
+fn a_run_starts_from_the_weights_of_another_one() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    train(&["--films", "60", "--out", "first"], here);
+    let weights = |run: &str| fs::read(here.join(run).join("model.safetensors")).unwrap();
+    // At a rate of nearly nothing the weights stay what they were; from random ones they would not be.
+    let still = ["--films", "60", "--max-lr", "1e-12", "--weight-decay", "0", "--seed", "5"];
+    train(&[&still[..], &["--init", "first", "--out", "second"]].concat(), here);
+    train(&[&still[..], &["--out", "random"]].concat(), here);
+    let filter = |run: &str| {
+        let bytes = weights(run);
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let values = tensors.tensor("conv4.0.weight").unwrap().data().to_vec();
+        values.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect::<Vec<_>>()
+    };
+    let difference =
+        |a: &str, b: &str| filter(a).iter().zip(filter(b)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(difference("first", "second") < 1e-6, "{}", difference("first", "second"));
+    assert!(difference("first", "random") > 1e-2);
+
+    // Other classes: all but the classifier; a width that differs: an error, and no run.
+    write_pictures(here, "data", &[("ill", 20), ("well", 20)]);
+    let args =
+        ["train", "--data", "data", "--width", "8", "--epochs", "1", "--init", "first", "--out", "third"];
+    let output = roentgen(&args, here);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("but for the classifier"), "{}", text(&output.stdout));
+    for (flags, words) in [
+        (&["--width", "16", "--init", "first"][..], "expected F32 of [16, 1, 3, 3]"),
+        (&["--init", "missing"], "cannot read the model missing"),
+        (&["--init", "data/ill/film00.png"], "not a whole safetensors file"),
+    ] {
+        let output =
+            roentgen(&[&["train", "--films", "60", "--epochs", "1", "--out", "no"], flags].concat(), here);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
+        assert!(!here.join("no").exists(), "a run that cannot begin leaves nothing");
+    }
+}
+
+#[test]
+fn an_exported_model_says_what_it_needs() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    train(&["--films", "60", "--out", "run"], here);
+    let output = roentgen(&["export", "--model", "run", "--onnx", "model.onnx"], here);
+    assert!(
+        output.status.success() && text(&output.stdout).contains("(batch, 1, 24, 24)"),
+        "{}",
+        text(&output.stdout)
+    );
+    let bytes = fs::read(here.join("model.onnx")).unwrap();
+    let has = |words: &str| bytes.windows(words.len()).any(|window| window == words.as_bytes());
+    for words in [
+        "pixels",
+        "probabilities",
+        "GlobalMaxPool",
+        "class_names",
+        "[\"covid\",\"normal\",\"pneumonia\"]",
+        "batch",
+    ] {
+        assert!(has(words), "{words}");
+    }
+    assert!(!has("BatchNormalization"), "batch norm is folded in");
+    train(&["--films", "60", "--normalize", "image", "--out", "own"], here);
+    let output = roentgen(&["export", "--model", "own", "--onnx", "own.onnx"], here);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("--normalize set") && !here.join("own.onnx").exists());
+}
