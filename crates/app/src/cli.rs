@@ -1,18 +1,18 @@
 //! The command line: flags to settings, settings to a command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::bench::{self, BenchConfig, BenchRequest};
 use crate::config::TrainConfig;
 use crate::error::AppError;
 use crate::predict::{self, Form};
 use crate::screen::Screen;
-use crate::{audit, compare, evaluate, explain, inspect, onnx, phantom_films, train};
+use crate::{audit, compare, describe, evaluate, explain, inspect, lr_find, onnx, phantom_films, train};
 
 use bench_args::BenchArgs;
-use look_args::LookArgs;
+use look_args::{LookArgs, LrFindArgs};
 use train_args::TrainArgs;
 
 mod bench_args;
@@ -43,10 +43,25 @@ enum Command {
     Explain(ExplainArgs),
     /// Write a model for other programs: an ONNX file that needs nothing but pixels.
     Export(ExportArgs),
+    /// Show what a model file holds: layers, sizes, preprocessing, what it was trained on.
+    Describe(DescribeArgs),
+    /// Find a good peak for the learning rate, by the range test.
+    LrFind(LrFindArgs),
     /// Tell which of two runs is better on the same test pictures, and whether by more than chance.
     Compare(CompareArgs),
     /// Measure how fast this machine trains and infers.
     Bench(BenchArgs),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one for each command.
+    Man {
+        /// Folder for the pages
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Make data.
     Data {
         #[command(subcommand)]
@@ -182,6 +197,16 @@ struct ExportArgs {
     quiet: bool,
 }
 
+/// Flags of `describe`.
+#[derive(Debug, Args)]
+struct DescribeArgs {
+    /// A run folder, or its model.safetensors
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
 const COMPARE_EXAMPLES: &str = "\
 Examples:
   roentgen compare runs/a runs/b
@@ -269,6 +294,17 @@ pub fn run(cli: Cli) -> Result<(), AppError> {
             in_pool(n_threads(args.threads)?, || explain::run(&request, &screen))
         }
         Command::Export(args) => onnx::run(&args.model, &args.onnx, &Screen::new(args.quiet, false)),
+        Command::Describe(args) => describe::run(&args.model, &args.output.screen()),
+        Command::LrFind(args) => {
+            let config = args.config()?;
+            let screen = args.look.output.screen();
+            in_pool(config.threads(), || lr_find::run(&config, args.out.as_deref(), &screen))
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "roentgen", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Man { out } => manual(out.as_deref()),
         Command::Compare(args) => compare::run([&args.run_a, &args.run_b], &args.output.screen()),
         Command::Bench(args) => {
             let config = TrainConfig { threads: args.threads, size: args.size, ..TrainConfig::default() };
@@ -302,6 +338,19 @@ fn n_threads(threads: Option<usize>) -> Result<usize, AppError> {
     let config = TrainConfig { threads, ..TrainConfig::default() };
     config.validate()?;
     Ok(config.threads())
+}
+
+/// The manual page, or all of them into a folder.
+fn manual(out: Option<&Path>) -> Result<(), AppError> {
+    let command = Cli::command();
+    match out {
+        None => clap_mangen::Man::new(command)
+            .render(&mut std::io::stdout())
+            .map_err(|source| AppError::Write { path: "standard output".into(), source }),
+        Some(folder) => std::fs::create_dir_all(folder)
+            .and_then(|()| clap_mangen::generate_to(command, folder))
+            .map_err(|source| AppError::Write { path: folder.into(), source }),
+    }
 }
 
 /// Runs `work` on a pool of `n_threads`: everything parallel below takes its threads from there.

@@ -109,6 +109,8 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Minutes between checkpoints within an epoch; there is one after each epoch in any case.
     pub checkpoint_minutes: f64,
+    /// Also writes the figures of every epoch for TensorBoard.
+    pub tensorboard: bool,
     /// Threads to compute with.
     pub threads: Option<usize>,
 }
@@ -154,6 +156,7 @@ impl Default for TrainConfig {
             conv: ConvAlgorithms::Auto,
             seed: 0,
             checkpoint_minutes: 5.0,
+            tensorboard: false,
             threads: None,
         }
     }

@@ -142,6 +142,9 @@ pub enum AppError {
         "this model normalises each picture by the whole of it, which an exported one does not see; train one with --normalize set"
     )]
     NotExportable,
+    /// The range test ended before it had begun.
+    #[error("the loss is no number from the first steps on; look at the data with `roentgen inspect`")]
+    NoRate,
     /// A class that a model does not know.
     #[error("the model knows no class `{name}`; it knows {known}")]
     NoSuchClass {

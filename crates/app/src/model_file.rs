@@ -73,9 +73,23 @@ pub struct ModelCard {
     pub films: Option<u32>,
     /// Passes over the training part that made these weights.
     pub epoch: usize,
+    /// What it was trained on, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_on: Option<TrainedOn>,
     /// When to refuse an answer; fitted when training has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub novelty: Option<Novelty>,
+}
+
+/// What a model was trained on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainedOn {
+    /// The last part of the path of the data, or what they are.
+    pub data: String,
+    /// Pictures trained on.
+    pub n_train: usize,
+    /// Pictures that the epoch was chosen by.
+    pub n_val: usize,
 }
 
 /// Of a model that was not calibrated.
@@ -96,7 +110,7 @@ impl ModelCard {
         FORMAT
     }
 
-    fn config(&self) -> ResNet9Config {
+    pub(crate) fn config(&self) -> ResNet9Config {
         let n_classes = self.class_names.len();
         ResNet9Config { width: self.width, dropout: 0.0, ..ResNet9Config::new(self.channels, n_classes) }
     }

@@ -15,16 +15,15 @@ use crate::config::TrainConfig;
 use crate::explain::grad_cam;
 use crate::metrics::{PartMetrics, Predictions, Scorer};
 use crate::model_file::ModelCard;
+use crate::plot::{Axis, Scale, Series, Tip, plot};
 use crate::screen::{counted, thousands};
 use crate::train::{LogLine, Metrics};
 use crate::{cpu, phantom_films};
 use figures::{confusion_table, figures_table};
 use films::{Originals, figure, most_unsure, most_wrong, samples};
-use plot::{Axis, Scale, Series, Tip, plot};
 
 mod figures;
 mod films;
-mod plot;
 
 /// Name of the file.
 pub const FILE: &str = "report.html";
@@ -71,7 +70,7 @@ pub fn page(mut subject: Subject<'_>) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) }
-                style { (PreEscaped(include_str!("report/style.css"))) }
+                style { (PreEscaped(include_str!("report/style.css"))) (PreEscaped(include_str!("plot.css"))) }
             }
             body {
                 header {

@@ -135,6 +135,25 @@ impl RunFolder {
         write_whole(&self.path, &path, bytes).map_err(|source| AppError::Write { path, source })
     }
 
+    /// Appends to a file.
+    ///
+    /// # Errors
+    /// [`AppError::Write`]
+    pub fn append(&self, name: &str, bytes: &[u8]) -> Result<(), AppError> {
+        let path = self.file(name);
+        let written = OpenOptions::new().append(true).open(&path).and_then(|mut file| file.write_all(bytes));
+        written.map_err(|source| AppError::Write { path: path.clone(), source })
+    }
+
+    /// Makes a folder inside, unless it is there.
+    ///
+    /// # Errors
+    /// [`AppError::Write`]
+    pub fn make(&self, name: &str) -> Result<(), AppError> {
+        let path = self.file(name);
+        fs::create_dir_all(&path).map_err(|source| AppError::Write { path, source })
+    }
+
     /// Appends a line to a log, and gives the length of the file after it. The line is on the disk when this returns.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::config::{ClassWeights, NormalizeBy, TrainConfig};
 use crate::error::AppError;
 use crate::inspect::{self, Inspection};
 use crate::metrics::Predictions;
-use crate::model_file::{self, ModelCard};
+use crate::model_file::{self, ModelCard, TrainedOn};
 use crate::run_folder::{PlannedFolder, RunFolder};
 use crate::screen::{Screen, counted, duration, thousands};
 use crate::temperature::{Calibration, Reliability};
@@ -182,7 +182,8 @@ fn train_in(
     Ok(Finished { metrics, test, folder })
 }
 
-fn architecture(config: &TrainConfig, data: &Dataset) -> ResNet9Config {
+/// The sizes of the model that `config` trains on `data`.
+pub(crate) fn architecture(config: &TrainConfig, data: &Dataset) -> ResNet9Config {
     ResNet9Config {
         width: config.width,
         dropout: config.dropout as f32,
@@ -233,6 +234,10 @@ fn check_smallest_batch(config: &TrainConfig, n_train: usize) -> Result<(), AppE
 fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalization) -> ModelCard {
     // Nothing was split off to test on if a folder for that was given.
     let test_fraction = if config.test.is_some() { 0.0 } else { config.test_fraction };
+    let name = match config.data.file_name() {
+        Some(name) if !config.uses_phantom() => name.to_string_lossy().into_owned(),
+        _ => phantom_films::describe(config.seed),
+    };
     ModelCard {
         format: ModelCard::current_format(),
         class_names: data.class_names.clone(),
@@ -251,6 +256,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         fingerprint: (!config.uses_phantom()).then(|| data.fingerprint.clone()),
         films: config.uses_phantom().then_some(config.films),
         epoch: 0,
+        trained_on: Some(TrainedOn { data: name, n_train: data.train.len(), n_val: data.val.len() }),
         novelty: None,
     }
 }

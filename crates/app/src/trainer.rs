@@ -5,7 +5,7 @@ use std::time::Instant;
 use ndarray::Array4;
 use roentgen_data::{Augment, Draw, ImageSet, Normalization, Sampler, View, batch_ranges, fill_batch};
 use roentgen_layers::{LossHead, Pass, ResNet9};
-use roentgen_optim::{AdamConfig, Moments, OneCycle, WeightAverage, WeightDecay};
+use roentgen_optim::{AdamConfig, Moments, OneCycle, Rates, WeightAverage, WeightDecay};
 use roentgen_tensor::parameter::Buffer;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,20 @@ impl EpochProgress {
     pub fn accuracy(&self) -> f64 {
         self.n_right as f64 / self.n_images as f64
     }
+}
+
+/// Adam's first coefficient in a range test: its default (Kingma & Ba 2015).
+const RANGE_BETA1: f64 = 0.9;
+
+/// One step of a range test.
+#[derive(Clone, Copy, Debug)]
+pub struct RangeStep {
+    /// From 0.
+    pub step: usize,
+    /// Its rate.
+    pub lr: f64,
+    /// Before the step.
+    pub loss: f32,
 }
 
 /// Everything that a trainer has learned, in the order of its parameters.
@@ -232,6 +246,32 @@ impl Trainer {
             }
         }
         Ok(true)
+    }
+
+    /// Takes up to `steps` steps with the rate of each from `rate`, until `on_step` says no; for
+    /// [`lr-find`](crate::lr_find).
+    pub fn range_test(
+        &mut self,
+        set: &ImageSet,
+        steps: usize,
+        rate: &dyn Fn(usize) -> f64,
+        mut on_step: impl FnMut(RangeStep) -> bool,
+    ) {
+        let n_batches = set.len().div_ceil(self.batch);
+        let ranges: Vec<_> = batch_ranges(set.len(), self.batch).collect();
+        for step in 0..steps {
+            let (epoch, seed) = ((step / n_batches) as u64, self.seed);
+            self.sampler.epoch_order(set.labels(), seed, epoch, &mut self.order);
+            let view = View::Train { seed, epoch, augment: &self.augment };
+            let draws = &self.order[ranges[step % n_batches].clone()];
+            fill_batch(set, draws, view, &self.normalization, &mut self.x, &mut self.labels);
+            let rates = Rates { lr: rate(step), beta1: RANGE_BETA1 };
+            let pass = Pass::Train { seed, step: step as u64 };
+            let loss = self.training.take(&self.x, &self.labels, rates, pass).loss;
+            if !on_step(RangeStep { step, lr: rates.lr, loss }) {
+                return;
+            }
+        }
     }
 
     /// Everything learned so far.

@@ -64,3 +64,33 @@ impl LookArgs {
         Ok(config)
     }
 }
+
+const LR_FIND_EXAMPLES: &str = "\
+Examples:
+  roentgen lr-find films
+  roentgen lr-find films --batch 128 --out rates.svg";
+
+/// Flags of `lr-find`.
+#[derive(Debug, Args)]
+#[command(after_help = LR_FIND_EXAMPLES)]
+pub(super) struct LrFindArgs {
+    #[command(flatten)]
+    pub(super) look: LookArgs,
+    /// Images per step, as for `train` [default: 32]
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Channels after the first convolution, as for `train`, 8 to 256
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    width: usize,
+    /// SVG file to write the curve to; one that is there is replaced
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+}
+
+impl LrFindArgs {
+    pub(super) fn config(&self) -> Result<TrainConfig, AppError> {
+        let config = TrainConfig { batch: self.batch, width: self.width, ..self.look.config()? };
+        config.validate()?;
+        Ok(config)
+    }
+}

@@ -160,6 +160,9 @@ pub(super) struct TrainArgs {
     /// Minutes between checkpoints within an epoch; there is one after each epoch in any case [default: 5]
     #[arg(long, value_name = "N", help_heading = "Run")]
     pub(super) checkpoint_minutes: Option<f64>,
+    /// Also write the figures of every epoch for TensorBoard, into the run folder
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Run")]
+    pub(super) tensorboard: Option<bool>,
     /// Go on with a run that was broken off, as if it had not been; takes no other setting but --threads
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "config", "preset"], help_heading = "Run")]
     pub(super) resume: Option<PathBuf>,
@@ -186,7 +189,7 @@ impl TrainArgs {
             ($($flag:ident),*) => { $(if let Some(value) = self.$flag.clone() { config.$flag = value; })* };
         }
         take!(data, films, skip_bad, val_fraction, test_fraction, channels, size, flip, width, dropout);
-        take!(strict);
+        take!(strict, tensorboard);
         config.patient_pattern = self.patient_pattern.clone().or(config.patient_pattern);
         config.folds = self.folds.or(config.folds);
         config.fold = self.fold.or(config.fold);

@@ -21,6 +21,7 @@ fn card() -> ModelCard {
         fingerprint: Some("abc".into()),
         films: None,
         novelty: None,
+        trained_on: None,
         epoch: 3,
     }
 }

@@ -6,8 +6,8 @@ use roentgen_data::{Dataset, ImageSet, group_ids};
 use roentgen_layers::ResNet9Config;
 use serde::Serialize;
 
+use super::BEST;
 use super::run::{Outcome, Run};
-use super::{BEST, LOG, LogLine};
 use crate::error::AppError;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::metrics::{PartMetrics, Predictions};
@@ -106,8 +106,6 @@ impl Run<'_> {
         let (mut model, card) = model_file::read(&path)?;
         let unreadable = |source| AppError::ModelUnreadable { path: path.clone(), source };
         let model_digest = blake3::hash(&fs::read(&path).map_err(unreadable)?).to_hex();
-        let log = fs::read_to_string(self.folder.file(LOG)).map_err(unreadable)?;
-        let log: Vec<LogLine> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         Ok(report::page(report::Subject {
             config: self.config,
             data: self.data,
@@ -116,7 +114,7 @@ impl Run<'_> {
             model_digest: &model_digest,
             metrics,
             test,
-            log: &log,
+            log: &self.read_log()?,
         }))
     }
 }

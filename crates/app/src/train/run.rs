@@ -17,6 +17,7 @@ use crate::patience::Patience;
 use crate::run_folder::RunFolder;
 use crate::screen::{Screen, counted};
 use crate::temperature;
+use crate::tensorboard;
 use crate::trainer::{EpochProgress, Trainer};
 
 /// What all parts of a run look at.
@@ -63,7 +64,29 @@ impl Run<'_> {
         for (name, bytes) in [LOG, TIMES].into_iter().zip(standing.log_bytes) {
             self.folder.cut_back(name, bytes)?;
         }
+        if self.config.tensorboard {
+            self.begin_tensorboard()?;
+        }
         Ok(standing)
+    }
+
+    /// A file with the epochs that are done.
+    fn begin_tensorboard(&self) -> Result<(), AppError> {
+        let done = self.read_log()?.iter().flat_map(tensorboard::scalars).collect::<Vec<u8>>();
+        self.folder.make(tensorboard::FOLDER)?;
+        self.folder.write(tensorboard::FILE, &[tensorboard::beginning(), done].concat())
+    }
+
+    /// The epochs that are done.
+    pub(super) fn read_log(&self) -> Result<Vec<LogLine>, AppError> {
+        let path = self.folder.file(LOG);
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let refused = |reason: String| AppError::NotResumable { path: path.clone(), reason };
+        let text = fs::read_to_string(&path).map_err(|error| refused(error.to_string()))?;
+        let lines: Result<Vec<LogLine>, _> = text.lines().map(serde_json::from_str).collect();
+        lines.map_err(|error| refused(format!("{error}; start the run again")))
     }
 
     /// Digest of all that decides the weights.
@@ -196,6 +219,9 @@ impl Run<'_> {
         let time = TimeLine { epoch, seconds: trained.seconds, images_per_s };
         let json = serde_json::to_string(&line).expect("a log line is plain numbers");
         let log_bytes = self.folder.append_line(LOG, &json)?;
+        if self.config.tensorboard {
+            self.folder.append(tensorboard::FILE, &tensorboard::scalars(&line))?;
+        }
         let json = serde_json::to_string(&time).expect("a line of times is plain numbers");
         let time_bytes = self.folder.append_line(TIMES, &json)?;
         let epochs = self.config.epochs(self.data.train.len());

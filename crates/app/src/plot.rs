@@ -1,6 +1,6 @@
 //! Plots as SVG: lines over axes, values shown where one points. No script: style sheets do it.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
 /// Size of a plot, in its own units.
 const WIDTH: f64 = 380.0;
@@ -11,9 +11,18 @@ const RIGHT: f64 = WIDTH - 10.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = HEIGHT - 40.0;
 
+/// Colours and letters of a plot that stands alone, dark where the reader's screen is; `plot.css` uses them.
+const FILE_STYLE: &str = "
+svg { --ink: #1d2126; --soft: #5d6670; --paper: #fff; --rule: #dcdfe4; --s0: #2563b0; --s1: #e8b48f;
+  font-family: system-ui, sans-serif; }
+@media (prefers-color-scheme: dark) { svg { --ink: #e6e8eb; --soft: #9aa3ad; --paper: #14171b; --rule: #343a42;
+  --s0: #79b0f2; --s1: #7a5230; } }
+.paper { fill: var(--paper); }
+";
+
 /// Distances on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scale {
+pub(crate) enum Scale {
     Linear,
     /// Each factor is as long as any other equal one.
     Log,
@@ -21,7 +30,7 @@ pub(super) enum Scale {
 
 /// One side of a plot.
 #[derive(Clone, Debug)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     label: &'static str,
     range: [f64; 2],
     scale: Scale,
@@ -29,12 +38,12 @@ pub(super) struct Axis {
 
 impl Axis {
     /// An axis with this range.
-    pub(super) fn new(label: &'static str, range: [f64; 2]) -> Self {
+    pub(crate) fn new(label: &'static str, range: [f64; 2]) -> Self {
         Self { label, range, scale: Scale::Linear }
     }
 
     /// An axis for these values: for [`Scale::Log`] of those above zero, else from zero.
-    pub(super) fn around(label: &'static str, scale: Scale, values: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn around(label: &'static str, scale: Scale, values: impl Iterator<Item = f64>) -> Self {
         let values = values.filter(|value| value.is_finite() && (*value > 0.0 || scale == Scale::Linear));
         let [low, high] =
             values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], v| [low.min(v), high.max(v)]);
@@ -84,29 +93,57 @@ impl Axis {
 
 /// A line.
 #[derive(Clone, Debug)]
-pub(super) struct Series<'a> {
-    pub(super) name: &'a str,
+pub(crate) struct Series<'a> {
+    pub(crate) name: &'a str,
     /// In ascending order of the first number.
-    pub(super) points: Vec<[f64; 2]>,
+    pub(crate) points: Vec<[f64; 2]>,
     /// Whether the points themselves show.
-    pub(super) dots: bool,
+    pub(crate) dots: bool,
 }
 
 /// What shows when one points at a place on the x axis.
 #[derive(Clone, Debug)]
-pub(super) struct Tip {
-    pub(super) x: f64,
-    pub(super) text: String,
+pub(crate) struct Tip {
+    pub(crate) x: f64,
+    pub(crate) text: String,
 }
 
 /// A plot of `series` with a caption; `diagonal` draws the line from corner to corner.
-pub(super) fn plot(
+pub(crate) fn plot(
     caption: &str,
     x: &Axis,
     y: &Axis,
     series: &[Series<'_>],
     tips: &[Tip],
     diagonal: bool,
+) -> Markup {
+    html! {
+        figure.plot {
+            figcaption { (caption) }
+            (svg(caption, [x, y], series, tips, diagonal, false))
+            @if series.len() > 1 || series.iter().any(|series| !series.name.is_empty()) {
+                p.legend {
+                    @for (index, series) in series.iter().enumerate() {
+                        span class=(format!("key s{}", index % 8)) { (series.name) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The same as a file of its own, its caption and the names of its lines inside.
+pub(crate) fn file(caption: &str, x: &Axis, y: &Axis, series: &[Series<'_>], tips: &[Tip]) -> String {
+    svg(caption, [x, y], series, tips, false, true).into_string()
+}
+
+fn svg(
+    caption: &str,
+    [x, y]: [&Axis; 2],
+    series: &[Series<'_>],
+    tips: &[Tip],
+    diagonal: bool,
+    is_file: bool,
 ) -> Markup {
     let at_x = |value: f64| LEFT + x.share(value) * (RIGHT - LEFT);
     let at_y = |value: f64| BOTTOM - y.share(value) * (BOTTOM - TOP);
@@ -115,41 +152,43 @@ pub(super) fn plot(
         points.map(|&[px, py]| format!("{:.1},{:.1}", at_x(px), at_y(py))).collect::<Vec<_>>().join(" ")
     };
     html! {
-        figure.plot {
-            figcaption { (caption) }
-            svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(caption) {
-                @for tick in y.ticks() {
-                    line.grid x1=(LEFT) x2=(RIGHT) y1=(place(at_y(tick))) y2=(place(at_y(tick))) {}
-                    text.tick x=(LEFT - 6.0) y=(place(at_y(tick) + 3.5)) text-anchor="end" { (number(tick)) }
-                }
-                @for tick in x.ticks() {
-                    line.grid x1=(place(at_x(tick))) x2=(place(at_x(tick))) y1=(TOP) y2=(BOTTOM) {}
-                    text.tick x=(place(at_x(tick))) y=(BOTTOM + 15.0) text-anchor="middle" { (number(tick)) }
-                }
-                text.label x=(f64::midpoint(LEFT, RIGHT)) y=(HEIGHT - 6.0) text-anchor="middle" { (x.label) }
-                text.label x="0" y="0" text-anchor="middle"
-                    transform=(format!("translate(11 {}) rotate(-90)", f64::midpoint(TOP, BOTTOM))) { (y.label) }
-                @if diagonal {
-                    line.diagonal x1=(LEFT) y1=(BOTTOM) x2=(RIGHT) y2=(TOP) {}
-                }
-                @for (index, series) in series.iter().enumerate() {
-                    polyline class=(format!("line s{}", index % 8)) points=(path(&series.points)) {}
-                    @if series.dots {
-                        @for &[px, py] in &series.points {
-                            circle class=(format!("dot s{}", index % 8)) cx=(place(at_x(px))) cy=(place(at_y(py))) r="3" {}
-                        }
+        svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(caption) xmlns=[is_file.then_some("http://www.w3.org/2000/svg")] {
+            @if is_file {
+                style { (PreEscaped(FILE_STYLE)) (PreEscaped(include_str!("plot.css"))) }
+                rect.paper width=(WIDTH) height=(HEIGHT) {}
+            }
+            @for tick in y.ticks() {
+                line.grid x1=(LEFT) x2=(RIGHT) y1=(place(at_y(tick))) y2=(place(at_y(tick))) {}
+                text.tick x=(LEFT - 6.0) y=(place(at_y(tick) + 3.5)) text-anchor="end" { (number(tick)) }
+            }
+            @for tick in x.ticks() {
+                line.grid x1=(place(at_x(tick))) x2=(place(at_x(tick))) y1=(TOP) y2=(BOTTOM) {}
+                text.tick x=(place(at_x(tick))) y=(BOTTOM + 15.0) text-anchor="middle" { (number(tick)) }
+            }
+            text.label x=(f64::midpoint(LEFT, RIGHT)) y=(HEIGHT - 6.0) text-anchor="middle" { (x.label) }
+            text.label x="0" y="0" text-anchor="middle"
+                transform=(format!("translate(11 {}) rotate(-90)", f64::midpoint(TOP, BOTTOM))) { (y.label) }
+            @if diagonal {
+                line.diagonal x1=(LEFT) y1=(BOTTOM) x2=(RIGHT) y2=(TOP) {}
+            }
+            @for (index, series) in series.iter().enumerate() {
+                polyline class=(format!("line s{}", index % 8)) points=(path(&series.points)) {}
+                @if series.dots {
+                    @for &[px, py] in &series.points {
+                        circle class=(format!("dot s{}", index % 8)) cx=(place(at_x(px))) cy=(place(at_y(py))) r="3" {}
                     }
-                }
-                @for (index, tip) in tips.iter().enumerate() {
-                    (hover(index, tips, at_x, &tip.text))
                 }
             }
-            @if series.len() > 1 || series.iter().any(|series| !series.name.is_empty()) {
-                p.legend {
-                    @for (index, series) in series.iter().enumerate() {
-                        span class=(format!("key s{}", index % 8)) { (series.name) }
-                    }
+            @if is_file {
+                text.value x=(LEFT + 6.0) y=(TOP + 12.0) { (caption) }
+                @for (index, series) in series.iter().enumerate() {
+                    line class=(format!("line s{index}")) x1=(LEFT + 6.0) x2=(LEFT + 22.0) y1=(TOP + 24.0 + 14.0 * index as f64)
+                        y2=(TOP + 24.0 + 14.0 * index as f64) {}
+                    text.label x=(LEFT + 27.0) y=(TOP + 28.0 + 14.0 * index as f64) { (series.name) }
                 }
+            }
+            @for (index, tip) in tips.iter().enumerate() {
+                (hover(index, tips, at_x, &tip.text))
             }
         }
     }
