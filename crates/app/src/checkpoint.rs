@@ -6,7 +6,9 @@
 //! The safetensors file holds what the trainer has learned; its metadata, the [`Standing`]. Random numbers need no place
 //! in it: they are keyed by seed, epoch and step.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::thread::{self, JoinHandle};
 
 use roentgen_optim::Moments;
 use safetensors::tensor::TensorView;
@@ -14,7 +16,9 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::best_epoch::BestEpoch;
+use crate::error::AppError;
 use crate::patience::Patience;
+use crate::run_folder::RunFolder;
 use crate::trainer::{EpochProgress, TrainerState};
 
 /// Name of the file in a run folder.
@@ -56,17 +60,13 @@ pub struct Standing {
 pub fn to_bytes(standing: &Standing, trainer: &TrainerState) -> Vec<u8> {
     let TrainerState { step, values, buffers, adam: (adam_steps, moments), average } = trainer;
     let counters = [*step as u64, *adam_steps, average.0].map(u64::to_le_bytes).concat();
-    let mut tensors = vec![("counters".to_owned(), Dtype::U64, 3, counters)];
-    let mut add = |kind: &str, index: usize, values: &[f32]| {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        tensors.push((format!("{kind}.{index}"), Dtype::F32, values.len(), bytes));
-    };
+    let mut tensors = vec![("counters".to_owned(), Dtype::U64, 3, Cow::from(counters))];
     for (kind, all) in [("value", values), ("buffer", buffers), ("average", &average.1)] {
-        all.iter().enumerate().for_each(|(index, values)| add(kind, index, values));
+        let of_kind = all.iter().enumerate().map(|(index, values)| tensor(kind, index, values));
+        tensors.extend(of_kind);
     }
     for (index, Moments { m, v }) in moments.iter().enumerate() {
-        add("m", index, m);
-        add("v", index, v);
+        tensors.extend([tensor("m", index, m), tensor("v", index, v)]);
     }
     let views = tensors.iter().map(|(name, dtype, len, bytes)| {
         (name.as_str(), TensorView::new(*dtype, vec![*len], bytes).expect("bytes and shape agree"))
@@ -75,6 +75,64 @@ pub fn to_bytes(standing: &Standing, trainer: &TrainerState) -> Vec<u8> {
     let metadata = HashMap::from([(KEY.to_owned(), standing)]);
     let content = safetensors::serialize(views, Some(metadata)).expect("names and sizes are in bounds");
     [MAGIC, blake3::hash(&content).as_bytes(), &content].concat()
+}
+
+/// Name, type, length and bytes.
+type Part<'a> = (String, Dtype, usize, Cow<'a, [u8]>);
+
+fn tensor<'a>(kind: &str, index: usize, values: &'a [f32]) -> Part<'a> {
+    (format!("{kind}.{index}"), Dtype::F32, values.len(), little_endian(values))
+}
+
+/// The bytes of numbers as files have them; on most machines, the numbers as they lie in memory.
+pub(crate) fn little_endian(values: &[f32]) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "little") {
+        Cow::from(bytemuck::cast_slice(values))
+    } else {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+    }
+}
+
+/// Writes checkpoints while training goes on: with small sets, waiting for the disk took a quarter of the time.
+#[derive(Debug)]
+pub struct Writer {
+    folder: RunFolder,
+    pending: Option<JoinHandle<Result<(), AppError>>>,
+}
+
+impl Writer {
+    /// Writes into a run folder.
+    #[must_use]
+    pub fn new(folder: RunFolder) -> Self {
+        Self { folder, pending: None }
+    }
+
+    /// Begins to write, when the checkpoint before is safe.
+    ///
+    /// # Errors
+    /// What went wrong with the one before.
+    pub fn save(&mut self, standing: Standing, state: TrainerState) -> Result<(), AppError> {
+        self.wait()?;
+        let folder = self.folder.clone();
+        self.pending = Some(thread::spawn(move || folder.write(FILE, &to_bytes(&standing, &state))));
+        Ok(())
+    }
+
+    /// Waits until the last checkpoint is safe.
+    ///
+    /// # Errors
+    /// [`AppError::Write`]
+    pub fn wait(&mut self) -> Result<(), AppError> {
+        let pending = self.pending.take();
+        pending.map_or(Ok(()), |writing| writing.join().expect("writing a file does not panic"))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Who leaves early has another error to tell.
+        let _ = self.wait();
+    }
 }
 
 /// What a checkpoint holds.

@@ -18,6 +18,7 @@ use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::little_endian;
 use crate::error::AppError;
 use crate::evaluate::Gaze;
 use crate::novelty::Novelty;
@@ -166,16 +167,37 @@ pub struct Tensor {
 pub fn tensors(model: &mut ResNet9) -> Vec<Tensor> {
     let mut tensors = Vec::new();
     model.for_each_parameter(&mut |parameter| {
-        let ours = ArrayViewD::from_shape(IxDyn(&parameter.shape), &parameter.value);
-        let torch = ours.expect("shape and length agree").permuted_axes(IxDyn(axes_to_torch(parameter.kind)));
-        let (name, shape) = (parameter.name.clone(), torch.shape().to_vec());
-        tensors.push(Tensor { name, shape, values: torch.iter().copied().collect() });
+        let axes = axes_to_torch(parameter.kind);
+        let shape = axes.iter().map(|&axis| parameter.shape[axis]).collect();
+        let values = if axes.len() > 1 {
+            // Our last axis is PyTorch's first one, and the others keep their order: a matrix, turned over.
+            turned_over(&parameter.value, parameter.shape[parameter.shape.len() - 1])
+        } else {
+            parameter.value.to_vec()
+        };
+        tensors.push(Tensor { name: parameter.name.clone(), shape, values });
     });
     model.for_each_buffer(&mut |buffer| {
         let (name, shape) = (buffer.name.clone(), vec![buffer.value.len()]);
         tensors.push(Tensor { name, shape, values: buffer.value.to_vec() });
     });
     tensors
+}
+
+/// The transpose of a matrix of `n_columns` columns.
+fn turned_over(values: &[f32], n_columns: usize) -> Vec<f32> {
+    /// Columns that are read together: as many as a cache line has.
+    const BLOCK: usize = 16;
+    let n_rows = values.len() / n_columns;
+    let mut out = vec![0.0; values.len()];
+    for first in (0..n_columns).step_by(BLOCK) {
+        for (row, values) in values.chunks_exact(n_columns).enumerate() {
+            for (column, &value) in values.iter().enumerate().skip(first).take(BLOCK) {
+                out[column * n_rows + row] = value;
+            }
+        }
+    }
+    out
 }
 
 /// One tensor ready to be written.
@@ -195,7 +217,7 @@ pub fn to_bytes(model: &mut ResNet9, card: &ModelCard, n_steps: u64) -> Vec<u8> 
             let (name, bytes) = (format!("{prefix}num_batches_tracked"), n_steps.to_le_bytes().to_vec());
             stored.push(Stored { name, dtype: Dtype::I64, shape: Vec::new(), bytes });
         }
-        let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let bytes = little_endian(&values).into_owned();
         stored.push(Stored { name, dtype: Dtype::F32, shape, bytes });
     }
     let views = stored.iter().map(|tensor| {

@@ -223,10 +223,12 @@ impl Subject<'_> {
                     (patients.crossing[..patients.crossing.len().min(MOST_LISTED)].join(", "))
                     @if patients.crossing.len() > MOST_LISTED { ", and " (patients.crossing.len() - MOST_LISTED) " more" } }
             } }
-            details { summary { (counted(findings.duplicates.len(), "group")) " of copies" }
-                ul { @for group in findings.duplicates.iter().take(3 * MOST_LISTED) {
-                    li.soft { @for (index, place) in group.iter().take(6).enumerate() { @if index > 0 { " = " } (place.path) } }
-                } } }
+            @if !findings.duplicates.is_empty() {
+                details { summary { (counted(findings.duplicates.len(), "group")) " of copies" }
+                    ul { @for group in findings.duplicates.iter().take(3 * MOST_LISTED) {
+                        li.soft { @for (index, place) in group.iter().take(6).enumerate() { @if index > 0 { " = " } (place.path) } }
+                    } } }
+            }
         }
     }
 

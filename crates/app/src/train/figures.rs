@@ -59,6 +59,13 @@ pub(super) fn test(
     let (mut model, mut card) = model_file::read(&run.folder.file(BEST))?;
     let n_classes = card.class_names.len();
     let Dataset { train: train_set, val: val_set, test: test_set, findings, .. } = run.data;
+    let bar = run.screen.bar(4);
+    let stage = |name: &str, number: u64| {
+        bar.set_prefix("testing");
+        bar.set_message(name.to_owned());
+        bar.set_position(number);
+    };
+    stage("what is usual", 0);
     card.novelty = Novelty::fit(&mut model, train_set, val_set, n_classes, &card.gaze());
     let n_steps = card.epoch * train_set.len().div_ceil(run.config.batch(train_set.len()));
     run.folder.write(BEST, &model_file::to_bytes(&mut model, &card, n_steps as u64))?;
@@ -68,12 +75,14 @@ pub(super) fn test(
     };
     let mut ask =
         |set: &ImageSet| (!set.is_empty()).then(|| evaluate(&mut model, set, n_classes, &card.gaze()));
+    stage("answers", 1);
     let (val, test) = (ask(val_set), ask(test_set));
     let predictions = test.as_ref().map(|test| test.predictions(card.temperature));
     if let Some(predictions) = &predictions {
         let lines = predictions_file::to_text(test_set, predictions, &card.class_names);
         run.folder.write(predictions_file::FILE, lines.as_bytes())?;
     }
+    stage("intervals", 2);
     let (n_leaked, test_clean) = match &test {
         Some(test) => clean_test(&card, test_set, test, &findings.clean_test),
         None => (0, None),
@@ -96,6 +105,7 @@ pub(super) fn test(
         seed: run.config.seed,
         threads: run.config.threads(),
     };
+    bar.finish_and_clear();
     Ok((metrics, predictions))
 }
 

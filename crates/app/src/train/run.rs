@@ -97,10 +97,6 @@ impl Run<'_> {
         blake3::hash((settings + &parts.concat()).as_bytes()).to_hex()[..32].to_owned()
     }
 
-    fn save(&self, trainer: &mut Trainer, standing: &Standing) -> Result<(), AppError> {
-        self.folder.write(checkpoint::FILE, &checkpoint::to_bytes(standing, &trainer.state()))
-    }
-
     /// All epochs that are left. The one that [`crate::best_epoch::BestEpoch`] keeps goes to [`BEST`] as soon as it is
     /// known.
     pub(super) fn train(
@@ -112,6 +108,7 @@ impl Run<'_> {
         let Run { config, data, folder, screen } = self;
         let epochs = config.epochs(data.train.len());
         let bar = screen.bar(trainer.n_steps());
+        let mut writer = checkpoint::Writer::new(self.folder.clone());
         screen.line(&screen.bold(&epoch_heading(screen.width())));
         let (mut saved, mut clock) = (Instant::now(), Instant::now());
         let between = Duration::from_secs_f64(60.0 * config.checkpoint_minutes);
@@ -129,13 +126,15 @@ impl Run<'_> {
             }
             standing.seconds += clock.elapsed().as_secs_f64();
             clock = Instant::now();
-            self.save(&mut trainer, &standing)?;
+            writer.save(standing.clone(), trainer.state())?;
             saved = Instant::now();
             if let Some(signal) = interrupt::signal() {
+                writer.wait()?;
                 bar.finish_and_clear();
                 return Err(AppError::Interrupted { signal, run: folder.path().to_owned() });
             }
         }
+        writer.wait()?;
         bar.finish_and_clear();
         let Standing { epoch, best_epoch, seconds, step_seconds, data_seconds, .. } = standing;
         if epoch < epochs {
@@ -182,13 +181,16 @@ impl Run<'_> {
                 standing.is_over = is_over && standing.epoch < epochs;
             }
             card.temperature = val.as_ref().map_or(1.0, temperature::fit);
-            let bytes = model_file::to_bytes(model, card, n_steps);
-            if is_best {
-                standing.best_epoch = standing.epoch;
-                folder.write(BEST, &bytes)?;
-            }
-            if standing.is_over || standing.epoch == epochs {
-                folder.write(LAST, &bytes)?;
+            let is_last = standing.is_over || standing.epoch == epochs;
+            if is_best || is_last {
+                let bytes = model_file::to_bytes(model, card, n_steps);
+                if is_best {
+                    standing.best_epoch = standing.epoch;
+                    folder.write(BEST, &bytes)?;
+                }
+                if is_last {
+                    folder.write(LAST, &bytes)?;
+                }
             }
             Ok((val, is_best))
         });
