@@ -19,9 +19,17 @@ mod bench_args;
 mod look_args;
 mod train_args;
 
+const FIRST_EXAMPLES: &str = "\
+A first afternoon:
+  roentgen train                                a model of phantom films, in half a minute
+  roentgen inspect films                        is anything wrong with my pictures?
+  roentgen audit films                          can the classes be told by a shortcut?
+  roentgen train --data films --out runs/a      then open runs/a/report.html
+  roentgen predict --model runs/a new-films     what does it say of others?";
+
 /// Trains a ResNet9 image classifier from scratch on an ordinary CPU.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true, after_help = FIRST_EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
