@@ -74,7 +74,7 @@ pub fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<
 ///
 /// # Errors
 /// [`AppError::NotResumable`] if the folder is none of a run, or settings or pictures are no longer the same; else as
-/// [`run`].
+/// [`run()`].
 pub fn resume(path: &Path, threads: Option<usize>, screen: &Screen) -> Result<(), AppError> {
     let folder = RunFolder::open(path)?;
     let config = TrainConfig::read(&folder.file("config.toml"))?;
@@ -88,7 +88,7 @@ pub fn resume(path: &Path, threads: Option<usize>, screen: &Screen) -> Result<()
 /// Trains on loaded data, and shows how it goes.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run()`].
 pub fn train(
     config: &TrainConfig,
     data: &Dataset,

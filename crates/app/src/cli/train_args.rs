@@ -25,8 +25,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = TRAIN_EXAMPLES)]
 pub(super) struct TrainArgs {
-    /// A folder of pictures by class (png, jpeg), a MedMNIST .npz file, a .csv manifest (path,label[,split][,patient]),
-    /// the folder of CIFAR-10; or `phantom` for films drawn by the program [default: phantom]
+    /// A folder of pictures by class (png, jpeg), a MedMNIST .npz file, a .csv manifest (path, label; split and
+    /// patient where known), the folder of CIFAR-10; or `phantom` for films drawn by the program [default: phantom]
     #[arg(long, value_name = "DATA", help_heading = "Data")]
     pub(super) data: Option<PathBuf>,
     /// Number of phantom films to train on; an eighth as many validate, a quarter as many test
