@@ -15,7 +15,7 @@ use crate::evaluate::{Evaluation, ask, most_likely};
 use crate::model_file::{self, ModelCard};
 use crate::novelty::Strange;
 use crate::overlay::{self, Panel};
-use crate::run_folder::write_whole;
+use crate::run_folder::write_file;
 use crate::screen::Screen;
 
 /// The side of the hidden square, as a part of the crop's.
@@ -201,8 +201,7 @@ pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
     let picture = overlay::sheet(&film, window, &panels);
     let mut png = std::io::Cursor::new(Vec::new());
     picture.write_to(&mut png, image::ImageFormat::Png).map_err(|error| bad(error.to_string()))?;
-    let folder = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    write_whole(folder, out, png.get_ref()).map_err(|source| AppError::Write { path: out.into(), source })?;
+    write_file(out, png.get_ref())?;
     screen.field("film", &file.display().to_string());
     screen.field("answer", &title);
     if explanation.strange.is_some() {

@@ -1,7 +1,7 @@
 //! `roentgen lr-find`: the learning rate range test (Smith 2017). The rate grows by the same factor at every step: first the
 //! loss falls, then training begins to diverge. One cycle peaks at the largest rate before that (Smith 2018, section 4.1).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use roentgen_data::{Normalization, class_weights_balanced};
 use roentgen_layers::ResNet9;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::config::{ClassWeights, NormalizeBy, TrainConfig};
 use crate::error::AppError;
 use crate::plot::{self, Axis, Scale, Series, Tip};
-use crate::run_folder::write_whole;
+use crate::run_folder::write_file;
 use crate::screen::{Screen, table};
 use crate::train;
 use crate::trainer::{RangeStep, Trainer};
@@ -132,9 +132,7 @@ fn write_svg(path: &Path, steps: &[[f64; 3]]) -> Result<(), AppError> {
         |step: &[f64; 3]| Tip { x: step[0], text: format!("rate {:.1e}\nloss {:.3}", step[0], step[2]) };
     let tips: Vec<Tip> = steps.iter().map(tip).collect();
     let svg = plot::file("Learning rate range test", &rates, &losses, &[smooth, each], &tips);
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    write_whole(folder, path, svg.as_bytes())
-        .map_err(|source| AppError::Write { path: PathBuf::from(path), source })
+    write_file(path, svg.as_bytes())
 }
 
 #[cfg(test)]

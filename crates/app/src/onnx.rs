@@ -16,7 +16,7 @@ use roentgen_layers::ResNet9;
 
 use crate::error::AppError;
 use crate::model_file::{self, ModelCard, Tensor};
-use crate::run_folder::write_whole;
+use crate::run_folder::write_file;
 use crate::screen::Screen;
 use messages::{
     AttributeProto, Dimension, FLOAT, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, Side,
@@ -41,8 +41,7 @@ pub fn run(model: &Path, out: &Path, screen: &Screen) -> Result<(), AppError> {
         return Err(AppError::NotExportable);
     }
     let bytes = to_bytes(&mut model, &card);
-    let folder = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    write_whole(folder, out, &bytes).map_err(|source| AppError::Write { path: out.into(), source })?;
+    write_file(out, &bytes)?;
     let ModelCard { channels, size, resize, .. } = card;
     screen.field("input", &format!("pixels (batch, {channels}, {size}, {size}), 0 to 1; the centre of a picture whose short side is {resize}"));
     screen.field(

@@ -207,6 +207,15 @@ fn remove_temporary(folder: &Path) {
     }
 }
 
+/// Writes a file whole or not at all, wherever the user wants it.
+///
+/// # Errors
+/// [`AppError::Write`]
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), AppError> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    write_whole(folder, path, bytes).map_err(|source| AppError::Write { path: path.into(), source })
+}
+
 /// Writes a file whole or not at all, into `folder`.
 pub(crate) fn write_whole(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut builder = tempfile::Builder::new();
