@@ -3,11 +3,10 @@
 
 use std::path::Path;
 
-use roentgen_data::{Normalization, class_weights_balanced};
 use roentgen_layers::ResNet9;
 use serde::Serialize;
 
-use crate::config::{ClassWeights, NormalizeBy, TrainConfig};
+use crate::config::TrainConfig;
 use crate::error::AppError;
 use crate::plot::{self, Axis, Scale, Series, Tip};
 use crate::run_folder::write_file;
@@ -51,11 +50,9 @@ struct Figures {
 pub fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<(), AppError> {
     let data = train::load(config, screen)?;
     let n_train = data.train.len();
-    let per_image = config.normalize == NormalizeBy::Image;
-    let normalization = Normalization { per_image, ..Normalization::of(&data.train) };
-    let class_weights = (config.class_weights == ClassWeights::Balanced)
-        .then(|| class_weights_balanced(data.train.labels(), data.class_names.len()));
     let model = ResNet9::new(&train::architecture(config, &data), config.seed);
+    let (normalization, class_weights) =
+        (train::normalization(config, &data), train::class_weights(config, &data));
     let mut trainer = Trainer::new(config, model, normalization, class_weights, n_train);
     let bar = screen.bar(STEPS);
     bar.set_prefix("rates");

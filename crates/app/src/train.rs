@@ -122,14 +122,8 @@ fn train_in(
     screen: &Screen,
 ) -> Result<Finished, AppError> {
     let n_train = data.train.len();
-    let per_image = config.normalize == NormalizeBy::Image;
-    let normalization = Normalization { per_image, ..Normalization::of(&data.train) };
-    let n_classes = data.class_names.len();
+    let normalization = normalization(config, data);
     let architecture = architecture(config, data);
-    let class_weights = match config.class_weights {
-        ClassWeights::None => None,
-        ClassWeights::Balanced => Some(class_weights_balanced(data.train.labels(), n_classes)),
-    };
     let card = model_card(config, data, &normalization);
     let mut model = ResNet9::new(&architecture, config.seed);
     // A run that goes on has its weights in its checkpoint.
@@ -138,7 +132,7 @@ fn train_in(
         let but = if with_classifier { "" } else { ", but for the classifier, which has other classes" };
         screen.field("weights", &format!("from {}{but}", path.display()));
     }
-    let mut trainer = Trainer::new(config, model, normalization, class_weights, n_train);
+    let mut trainer = Trainer::new(config, model, normalization, class_weights(config, data), n_train);
     interrupt::listen().map_err(|source| AppError::Signals { source })?;
     let run = Run { config, data, folder: &folder, screen };
     let standing = run.standing(&mut trainer)?;
@@ -180,6 +174,20 @@ fn train_in(
     screen.field("model", &folder.file(BEST).display().to_string());
     screen.field("report", &folder.file(report::FILE).display().to_string());
     Ok(Finished { metrics, test, folder })
+}
+
+/// What `config` normalises the pictures of `data` by.
+pub(crate) fn normalization(config: &TrainConfig, data: &Dataset) -> Normalization {
+    let per_image = config.normalize == NormalizeBy::Image;
+    Normalization { per_image, ..Normalization::of(&data.train) }
+}
+
+/// What the classes of `data` weigh in the loss, if not the same.
+pub(crate) fn class_weights(config: &TrainConfig, data: &Dataset) -> Option<Vec<f32>> {
+    match config.class_weights {
+        ClassWeights::None => None,
+        ClassWeights::Balanced => Some(class_weights_balanced(data.train.labels(), data.class_names.len())),
+    }
 }
 
 /// The sizes of the model that `config` trains on `data`.
