@@ -41,6 +41,8 @@ pub struct Standing {
     pub is_over: bool,
     /// The epoch whose weights are kept; 0 before the first is over.
     pub best_epoch: usize,
+    /// [`digest_of_training`](crate::model_file::digest_of_training) of that epoch's model, which has a file of its own.
+    pub best_digest: String,
     /// How it is chosen.
     pub best: BestEpoch,
     /// How long validation has not become better.

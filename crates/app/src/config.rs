@@ -63,6 +63,8 @@ pub struct TrainConfig {
     pub rotate: f64,
     /// Largest random magnification or reduction, as a share.
     pub zoom: f64,
+    /// Largest random change of the ratio of width to height, as a share.
+    pub aspect: f64,
     /// Largest random change of brightness, in standard deviations, and of contrast, as a share.
     pub jitter: f64,
     /// Share of the training pictures that lose a random rectangle.
@@ -134,6 +136,7 @@ impl Default for TrainConfig {
             flip: true,
             rotate: 0.0,
             zoom: 0.0,
+            aspect: 0.0,
             jitter: 0.0,
             erase: 0.0,
             normalize: NormalizeBy::Set,
@@ -210,11 +213,11 @@ impl TrainConfig {
 
     /// Passes over `n_train` images. Left to the program: about 9,000 images in all, but at least 12 passes
     /// over real pictures (4 over phantom films, which are all alike in their making), and at most 40. Pictures that
-    /// are turned or magnified differ from pass to pass: they take twice as many.
+    /// are turned, magnified or stretched differ from pass to pass: they take twice as many.
     #[must_use]
     pub fn epochs(&self, n_train: usize) -> usize {
         let least = if self.uses_phantom() { 4 } else { 12 };
-        let times = if self.rotate > 0.0 || self.zoom > 0.0 { 2 } else { 1 };
+        let times = if self.rotate > 0.0 || self.zoom > 0.0 || self.aspect > 0.0 { 2 } else { 1 };
         self.epochs.unwrap_or_else(|| times * (9_000 / n_train.max(1)).clamp(least, 40))
     }
 
@@ -240,6 +243,7 @@ impl TrainConfig {
             flip: self.flip,
             rotate: self.rotate as f32,
             zoom: self.zoom as f32,
+            aspect: self.aspect as f32,
             jitter: self.jitter as f32,
             erase: self.erase as f32,
         }
@@ -287,6 +291,7 @@ impl TrainConfig {
         }
         check("rotate", self.rotate, (0.0..=45.0).contains(&self.rotate), "0 to 45 degrees")?;
         check("zoom", self.zoom, (0.0..=0.5).contains(&self.zoom), "0 to 0.5")?;
+        check("aspect", self.aspect, (0.0..=1.0).contains(&self.aspect), "0 to 1")?;
         check("jitter", self.jitter, (0.0..=0.9).contains(&self.jitter), "0 to 0.9")?;
         check("erase", self.erase, (0.0..=1.0).contains(&self.erase), "0 to 1")?;
         check("ema", self.ema, (0.0..1.0).contains(&self.ema), "0 (off) up to, not including, 1")?;
@@ -384,6 +389,7 @@ mod tests {
             ("test-fraction", TrainConfig { test_fraction: f64::NAN, ..ok() }),
             ("rotate", TrainConfig { rotate: 90.0, ..ok() }),
             ("zoom", TrainConfig { zoom: -0.1, ..ok() }),
+            ("aspect", TrainConfig { aspect: 1.5, ..ok() }),
             ("jitter", TrainConfig { jitter: 1.0, ..ok() }),
             ("erase", TrainConfig { erase: 1.1, ..ok() }),
             ("ema", TrainConfig { ema: 1.0, ..ok() }),

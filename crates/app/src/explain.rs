@@ -184,6 +184,8 @@ pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
         Some(strange) => (format!("{percent}; refused"), strange.reason().to_owned()),
         None => (percent, "framed: what the model sees".to_owned()),
     };
+    // Half a point is what rounds to one.
+    let is_lost = most_lost >= 0.005;
     let evidence = above_least(&explanation.grad_cam);
     let panels = [
         Panel { title: title.clone(), heat: None, scale: below.clone() },
@@ -194,8 +196,12 @@ pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
         },
         Panel {
             title: "Occlusion".to_owned(),
-            heat: Some(&explanation.occlusion),
-            scale: format!("0 .. {:.0} points lost if hidden", 100.0 * most_lost),
+            heat: is_lost.then_some(&explanation.occlusion),
+            scale: if is_lost {
+                format!("0 .. {:.0} points lost if hidden", 100.0 * most_lost)
+            } else {
+                "hiding any part changes nothing".to_owned()
+            },
         },
     ];
     let picture = overlay::sheet(&film, window, &panels);

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::config::TrainConfig;
 use crate::error::AppError;
 use crate::metrics::{PartMetrics, Predictions};
-use crate::run_folder::PlannedFolder;
+use crate::run_folder::{PlannedFolder, RunFolder};
 use crate::screen::{Screen, counted, table};
 use crate::train::{self, Finished};
 use crate::{predictions_file, tables};
@@ -33,26 +33,52 @@ struct FoldMetrics {
     seed: u64,
 }
 
-/// Trains every fold, and shows the figures of all.
+/// Where a cross-validation is kept.
+#[derive(Debug)]
+pub enum Place {
+    /// Nowhere yet: it is made when the data are known to be of use.
+    New(PlannedFolder),
+    /// In the folder of one that was broken off.
+    Old(RunFolder),
+}
+
+/// Trains every fold that has not ended yet, and shows the figures of all.
 ///
 /// # Errors
 /// As [`train::run`], of whichever fold.
-pub fn run(
-    config: &TrainConfig,
-    n_folds: usize,
-    folder: &PlannedFolder,
-    screen: &Screen,
-) -> Result<(), AppError> {
+pub fn run(config: &TrainConfig, n_folds: usize, mut place: Place, screen: &Screen) -> Result<(), AppError> {
     let (mut folds, mut lines, mut patients) = (Vec::new(), String::new(), Vec::new());
     let mut pooled: Option<(Vec<String>, Predictions)> = None;
     for fold in 1..=n_folds {
         screen.line(&screen.bold(&format!("fold {fold} of {n_folds}")));
-        let config = TrainConfig { fold: Some(fold), ..config.clone() };
-        let data = train::load(&config, screen)?;
-        let Finished { metrics, test, .. } =
-            train::train(&config, &data, folder.inside(&format!("fold-{fold}")), screen)?;
-        let (Some(test_metrics), Some(predictions)) = (metrics.test, test) else {
-            return Err(AppError::EmptyTest);
+        let of_fold = TrainConfig { fold: Some(fold), ..config.clone() };
+        let data = train::load(&of_fold, screen)?;
+        let folder = match place {
+            Place::Old(folder) => folder,
+            Place::New(planned) => {
+                let folder = planned.create()?;
+                folder.write("config.toml", config.to_toml().as_bytes())?;
+                folder
+            }
+        };
+        place = Place::Old(folder.clone());
+        let inside = folder.file(&format!("fold-{fold}"));
+        let (test_metrics, predictions) = if inside.join("metrics.json").is_file() {
+            screen.field("tested", &format!("again: {} has ended", inside.display()));
+            train::test_again(&inside, &data)?
+        } else {
+            let finished = if inside.join("config.toml").is_file() {
+                train::go_on(&inside, config.threads, &data, screen)
+            } else {
+                train::train(&of_fold, &data, folder.inside(&format!("fold-{fold}")), screen)
+            };
+            let Finished { metrics, test, .. } = finished.map_err(|error| match error {
+                AppError::Interrupted { signal, .. } => {
+                    AppError::Interrupted { signal, run: folder.path().to_owned() }
+                }
+                error => error,
+            })?;
+            metrics.test.zip(test).ok_or(AppError::EmptyTest)?
         };
         lines += &predictions_file::to_text(&data.test, &predictions, &data.class_names);
         patients.extend((0..data.test.len()).map(|index| data.test.patient(index).map(str::to_owned)));
@@ -68,7 +94,7 @@ pub fn run(
     let (mean, sd) = mean_and_sd(&folds);
     let metrics = FoldMetrics { n_folds, mean, sd, pooled, folds, seed: config.seed };
 
-    let folder = folder.clone().create()?;
+    let Place::Old(folder) = place else { unreachable!("it was made for the first fold") };
     folder.write(predictions_file::FILE, lines.as_bytes())?;
     let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
     folder.write("metrics.json", (json + "\n").as_bytes())?;

@@ -3,7 +3,8 @@
 //! Tensors have PyTorch's names, shapes and order of axes, so that `load_state_dict` takes them as they are:
 //! filters `(c_out, c_in, k_h, k_w)`, matrices `(out, in)`, and each batch norm's `num_batches_tracked`. All
 //! that is not a tensor is one JSON object under the key `roentgen` of the metadata, a [`ModelCard`]. One key,
-//! because the order of several would differ from run to run, and so would the bytes.
+//! because the order of several would differ from run to run, and so would the bytes. Among it is a digest of the whole
+//! file, itself left blank: safetensors has none, and a flipped bit in a weight would go unseen.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -24,9 +25,11 @@ use crate::evaluate::Gaze;
 use crate::novelty::Novelty;
 
 /// Version of the layout; a reader refuses others.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The key of the metadata.
 const KEY: &str = "roentgen";
+/// Stands for the digest while the digest is taken.
+const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// Largest file that is read: a ResNet9 of width 256 has 0.4 GB.
 const MAX_BYTES: u64 = 1 << 30;
 
@@ -35,6 +38,8 @@ const MAX_BYTES: u64 = 1 << 30;
 pub struct ModelCard {
     /// Version of the layout of the file.
     pub format: u32,
+    /// BLAKE3 of the file with zeros in this place; [`to_bytes`] fills it in, [`read`] checks it.
+    pub digest: String,
     /// The classes in the order of the outputs.
     pub class_names: Vec<String>,
     /// 1 for grey pictures, 3 for colour.
@@ -109,6 +114,12 @@ impl ModelCard {
     #[must_use]
     pub fn current_format() -> u32 {
         FORMAT
+    }
+
+    /// What stands for the digest of a file that is yet to be written.
+    #[must_use]
+    pub fn no_digest() -> String {
+        NO_DIGEST.to_owned()
     }
 
     pub(crate) fn config(&self) -> ResNet9Config {
@@ -224,9 +235,36 @@ pub fn to_bytes(model: &mut ResNet9, card: &ModelCard, n_steps: u64) -> Vec<u8> 
         let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes);
         (tensor.name.as_str(), view.expect("bytes and shape agree"))
     });
-    let card = serde_json::to_string(card).expect("a card is plain numbers and names");
+    let card = ModelCard { digest: ModelCard::no_digest(), ..card.clone() };
+    let card = serde_json::to_string(&card).expect("a card is plain numbers and names");
     let metadata = HashMap::from([(KEY.to_owned(), card)]);
-    safetensors::serialize(views, Some(metadata)).expect("names and sizes are in bounds")
+    let mut bytes = safetensors::serialize(views, Some(metadata)).expect("names and sizes are in bounds");
+    let digest = blake3::hash(&bytes).to_hex();
+    let place = place_of(&bytes, NO_DIGEST).expect("the card was just written");
+    bytes[place..place + digest.len()].copy_from_slice(digest.as_bytes());
+    bytes
+}
+
+/// Where a digest stands in the bytes of a file.
+fn place_of(bytes: &[u8], digest: &str) -> Option<usize> {
+    bytes.windows(digest.len()).position(|window| window == digest.as_bytes())
+}
+
+/// Whether a file is as it was written.
+fn check_digest(bytes: &[u8], card: &ModelCard) -> Result<(), String> {
+    let damaged = || "it is damaged: its digest is not that of its content; take a sound copy".to_owned();
+    let is_digest = card.digest.len() == NO_DIGEST.len();
+    let place = place_of(bytes, &card.digest).filter(|_| is_digest).ok_or_else(damaged)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&bytes[..place]).update(NO_DIGEST.as_bytes()).update(&bytes[place + NO_DIGEST.len()..]);
+    if hasher.finalize().to_hex().as_str() == card.digest { Ok(()) } else { Err(damaged()) }
+}
+
+/// Digest of what training decides of a model: all but the novelty, which is fitted when it has ended.
+#[must_use]
+pub fn digest_of_training(model: &mut ResNet9, card: &ModelCard) -> String {
+    let card = ModelCard { novelty: None, ..card.clone() };
+    blake3::hash(&to_bytes(model, &card, 0)).to_hex()[..32].to_owned()
 }
 
 /// Reads a model file.
@@ -260,6 +298,9 @@ fn from_bytes(bytes: &[u8]) -> Result<(ResNet9, ModelCard), String> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
     let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
     let card = read_card(&metadata)?;
+    check_digest(bytes, &card)?;
+    // It was the file's; the card is free to change.
+    let card = ModelCard { digest: ModelCard::no_digest(), ..card };
     // The two tensors that show all sizes, so that a wrong card takes no memory.
     let ResNet9Config { c_in, n_classes, width, .. } = card.config();
     expect_shape(&tensors, "conv1.0.weight", &[width, c_in, 3, 3])?;
@@ -294,7 +335,15 @@ fn set_weights(
         keep_first_error(&mut outcome, read);
     });
     model.for_each_buffer(&mut |buffer| {
-        let read = read_tensor(tensors, &buffer.name, &[buffer.value.len()]);
+        let read = read_tensor(tensors, &buffer.name, &[buffer.value.len()]).and_then(|values| {
+            let is_variance = buffer.name.ends_with("running_var");
+            match values.iter().find(|&&value| is_variance && value < 0.0) {
+                Some(value) => {
+                    Err(format!("tensor {} holds {value}, expected no negative number", buffer.name))
+                }
+                None => Ok(values),
+            }
+        });
         keep_first_error(&mut outcome, read.map(|values| buffer.value.copy_from_slice(&values)));
     });
     outcome
@@ -307,8 +356,14 @@ fn set_weights(
 /// [`AppError::ModelUnreadable`] and [`AppError::ModelInvalid`], as [`read`]; the model may then hold a part of it.
 pub fn initialise(model: &mut ResNet9, path: &Path) -> Result<bool, AppError> {
     let bytes = bytes_of(path)?;
-    let tensors = SafeTensors::deserialize(&bytes)
-        .map_err(|error| format!("it is not a whole safetensors file ({error})"));
+    let broken = |error| format!("it is not a whole safetensors file ({error})");
+    let tensors = SafeTensors::read_metadata(&bytes).map_err(broken).and_then(|(_, metadata)| {
+        // One of ours has a digest, one of PyTorch's has not.
+        if metadata.metadata().as_ref().is_some_and(|map| map.contains_key(KEY)) {
+            check_digest(&bytes, &read_card(&metadata)?)?;
+        }
+        SafeTensors::deserialize(&bytes).map_err(broken)
+    });
     let mut n_classes = 0;
     model.for_each_parameter(&mut |parameter| {
         if parameter.name == "classifier.bias" {

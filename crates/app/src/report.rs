@@ -328,6 +328,11 @@ impl Subject<'_> {
             }
             (figures_table(part))
             @if names.len() <= MANY_CLASSES { (confusion_table(part)) }
+            @if self.metrics.test_clean.is_some() {
+                p.soft { "Matrix and curves are of all test pictures as given, the "
+                    (counted(self.metrics.n_leaked, "picture")) " that leaked among them." }
+            }
+            @if shown < names.len() { p.soft { "The ROC curves are those of the first " (shown) " of " (names.len()) " classes." } }
             div.plots {
                 (plot("ROC: each class against the rest", &unit("false positive rate"), &unit("true positive rate"), &curves,
                     &roc_tips(&curves), true))

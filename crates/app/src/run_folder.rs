@@ -49,12 +49,6 @@ impl PlannedFolder {
         if is_free { Ok(Self { path: out.into() }) } else { Err(AppError::OutNotEmpty { path: out.into() }) }
     }
 
-    /// A folder in this one, which is created with it.
-    #[must_use]
-    pub fn inside(&self, name: &str) -> Self {
-        Self { path: self.path.join(name) }
-    }
-
     /// Creates the folder.
     ///
     /// # Errors
@@ -77,6 +71,10 @@ impl RunFolder {
             return Err(refused("it is not the folder of a run; give the one that was named at its start"));
         }
         if path.join("metrics.json").is_file() {
+            // It may have been killed just before it cleared away.
+            if let Ok(ended) = Self::locked(path.into()) {
+                let _ = ended.finish();
+            }
             return Err(refused("the run has ended; start another one with --config"));
         }
         Self::locked(path.into())
@@ -112,6 +110,12 @@ impl RunFolder {
         // Unlocked by the system at the latest when the program ends.
         let _ = self.lock.unlock();
         Ok(())
+    }
+
+    /// A folder in this one, for a run that is part of this.
+    #[must_use]
+    pub fn inside(&self, name: &str) -> PlannedFolder {
+        PlannedFolder { path: self.path.join(name) }
     }
 
     /// Where it is.

@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use crate::config::{ClassWeights, NormalizeBy, TrainConfig};
 use crate::error::AppError;
+use crate::evaluate::evaluate;
 use crate::inspect::{self, Inspection};
-use crate::metrics::Predictions;
+use crate::metrics::{PartMetrics, Predictions};
 use crate::model_file::{self, ModelCard, TrainedOn};
 use crate::run_folder::{PlannedFolder, RunFolder};
 use crate::screen::{Screen, counted, duration, thousands};
@@ -62,7 +63,7 @@ pub struct Finished {
 pub fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<(), AppError> {
     let folder = PlannedFolder::new(out)?;
     if let (Some(n_folds), None) = (config.folds, config.fold) {
-        return folds::run(config, n_folds, &folder, screen);
+        return folds::run(config, n_folds, folds::Place::New(folder), screen);
     }
     let data = load(config, screen)?;
     let Finished { metrics, folder, .. } = train(config, &data, folder, screen)?;
@@ -79,10 +80,40 @@ pub fn resume(path: &Path, threads: Option<usize>, screen: &Screen) -> Result<()
     let folder = RunFolder::open(path)?;
     let config = TrainConfig::read(&folder.file("config.toml"))?;
     let config = TrainConfig { threads: threads.or(config.threads), ..config };
+    if let (Some(n_folds), None) = (config.folds, config.fold) {
+        return folds::run(&config, n_folds, folds::Place::Old(folder), screen);
+    }
     let data = load(&config, screen)?;
     let Finished { metrics, folder, .. } = train_in(&config, &data, folder, screen)?;
     screen.result(&Printed { metrics: &metrics, run: folder.path() });
     Ok(())
+}
+
+/// Goes on with a run on data that are loaded already.
+///
+/// # Errors
+/// As [`resume`].
+pub(crate) fn go_on(
+    path: &Path,
+    threads: Option<usize>,
+    data: &Dataset,
+    screen: &Screen,
+) -> Result<Finished, AppError> {
+    let folder = RunFolder::open(path)?;
+    let config = TrainConfig::read(&folder.file("config.toml"))?;
+    train_in(&TrainConfig { threads: threads.or(config.threads), ..config }, data, folder, screen)
+}
+
+/// Asks the model of a run that has ended about its test pictures: the same figures and answers that it ended with.
+///
+/// # Errors
+/// As [`model_file::read`].
+pub(crate) fn test_again(path: &Path, data: &Dataset) -> Result<(PartMetrics, Predictions), AppError> {
+    let (mut model, card) = model_file::read(&path.join(BEST))?;
+    let evaluation = evaluate(&mut model, &data.test, card.class_names.len(), &card.gaze());
+    let predictions = evaluation.predictions(card.temperature);
+    let groups = data.test.patient_groups();
+    Ok((PartMetrics::new(card.class_names, &predictions, groups.as_deref()), predictions))
 }
 
 /// Trains on loaded data, and shows how it goes.
@@ -248,6 +279,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
     };
     ModelCard {
         format: ModelCard::current_format(),
+        digest: ModelCard::no_digest(),
         class_names: data.class_names.clone(),
         channels: data.channels,
         resize: config.resize(),

@@ -1,6 +1,6 @@
 //! Data augmentation: what a training picture looks like when its turn comes.
 //!
-//! A random square crop and a random flip always; a turn, a change of tone and an erased rectangle where they are
+//! A random square crop and a random flip always; a turn, a stretch, a change of tone and an erased rectangle where they are
 //! asked for. `(seed, epoch, draw)` alone decides all of it: not the batch, not the thread that cuts it. What is
 //! switched off still draws its numbers, so that switching one thing leaves the others as they are.
 //!
@@ -41,6 +41,8 @@ pub struct Augment {
     pub rotate: f32,
     /// Largest magnification or reduction, as a share.
     pub zoom: f32,
+    /// Largest change of the ratio of width to height, as a share.
+    pub aspect: f32,
     /// Largest change of brightness (in standard deviations) and contrast (as a share).
     pub jitter: f32,
     /// Share of the pictures that lose a rectangle.
@@ -52,7 +54,7 @@ pub struct Augment {
 pub struct Look {
     /// Where it is cut.
     pub window: Window,
-    /// How it is turned and magnified, if it is.
+    /// How it is turned, magnified and stretched, if it is.
     pub turn: Option<Turn>,
     /// Brightness and contrast, if they change.
     pub tone: Option<Tone>,
@@ -64,7 +66,12 @@ impl Augment {
     /// Crops, and flips if asked: the recipe's own augmentation.
     #[must_use]
     pub fn crop_and_flip(crop: usize, frame: usize, flip: bool) -> Self {
-        Self { crop, frame, flip, rotate: 0.0, zoom: 0.0, jitter: 0.0, erase: 0.0 }
+        Self { crop, frame, flip, rotate: 0.0, zoom: 0.0, aspect: 0.0, jitter: 0.0, erase: 0.0 }
+    }
+
+    /// Whether pictures are turned, magnified or stretched.
+    fn turns(&self) -> bool {
+        [self.rotate, self.zoom, self.aspect].iter().any(|&most| most > 0.0)
     }
 
     /// How the picture of `draw`, of `height` x `width` pixels, looks in `epoch`.
@@ -84,9 +91,10 @@ impl Augment {
         let turn = Turn::draw(&mut rng, self.rotate, self.zoom);
         let tone = Tone::draw(&mut rng, self.jitter);
         let erased = Rectangle::draw(&mut rng, self.erase, self.crop);
+        let turn = turn.stretch(&mut rng, self.aspect);
         Look {
             window: Window { top, left, flip },
-            turn: (self.rotate > 0.0 || self.zoom > 0.0).then_some(turn),
+            turn: self.turns().then_some(turn),
             tone: (self.jitter > 0.0).then_some(tone),
             erased,
         }
@@ -153,13 +161,25 @@ mod tests {
 
     #[test]
     fn what_is_switched_off_leaves_the_rest_as_it_was() {
-        let all = Augment { crop: 8, frame: 8, flip: true, rotate: 9.0, zoom: 0.1, jitter: 0.2, erase: 1.0 };
+        let all = Augment {
+            crop: 8,
+            frame: 8,
+            flip: true,
+            rotate: 9.0,
+            zoom: 0.1,
+            aspect: 0.3,
+            jitter: 0.2,
+            erase: 1.0,
+        };
         let look = |augment: Augment, image| augment.look(1, 2, image, 40, 40);
         for image in 0..50 {
             let whole = look(all, image);
             let still = look(Augment { flip: false, ..all }, image);
             assert_eq!(still, Look { window: Window { flip: false, ..whole.window }, ..whole });
-            assert_eq!(look(Augment { rotate: 0.0, zoom: 0.0, ..all }, image), Look { turn: None, ..whole });
+            assert_eq!(
+                look(Augment { rotate: 0.0, zoom: 0.0, aspect: 0.0, ..all }, image),
+                Look { turn: None, ..whole }
+            );
             assert_eq!(look(Augment { jitter: 0.0, ..all }, image), Look { tone: None, ..whole });
             assert_eq!(look(Augment { erase: 0.0, ..all }, image), Look { erased: None, ..whole });
         }

@@ -79,6 +79,10 @@ pub(super) struct TrainArgs {
     /// Magnify or reduce training pictures at random, up to this share, such as 0.1 [default: 0]
     #[arg(long, value_name = "SHARE", help_heading = "Augmentation")]
     pub(super) zoom: Option<f64>,
+    /// Stretch training pictures at random, changing their ratio of width to height up to this share, such as 0.4:
+    /// films are cut and squeezed in many ways [default: 0]
+    #[arg(long, value_name = "SHARE", help_heading = "Augmentation")]
+    pub(super) aspect: Option<f64>,
     /// Change contrast (as a share) and brightness (in standard deviations) at random, up to this, such
     /// as 0.2 [default: 0]
     #[arg(long, value_name = "SHARE", help_heading = "Augmentation")]
@@ -193,7 +197,7 @@ impl TrainArgs {
         config.patient_pattern = self.patient_pattern.clone().or(config.patient_pattern);
         config.folds = self.folds.or(config.folds);
         config.fold = self.fold.or(config.fold);
-        take!(rotate, zoom, jitter, erase, sampler, normalize, ema, select, tta);
+        take!(rotate, zoom, aspect, jitter, erase, sampler, normalize, ema, select, tta);
         take!(
             checkpoint_minutes,
             max_lr,

@@ -5,6 +5,7 @@ use super::*;
 fn card() -> ModelCard {
     ModelCard {
         format: FORMAT,
+        digest: ModelCard::no_digest(),
         class_names: vec!["a".into(), "b".into(), "c".into()],
         channels: 1,
         resize: 28,
@@ -105,8 +106,43 @@ fn a_truncated_file_is_refused() {
 }
 
 #[test]
+fn a_flipped_bit_anywhere_is_found() {
+    let bytes = with_card(|_| {});
+    let content = bytes.len() - 8 * 1024;
+    // All of the header, and places all over the weights.
+    for at in (0..4096).chain((4096..content).step_by(997)).chain(content..bytes.len()) {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        assert!(from_bytes(&flipped).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn what_training_decides_has_a_digest_without_the_novelty() {
+    let digest = |model: &mut ResNet9, card: &ModelCard| digest_of_training(model, card);
+    let whole = digest(&mut numbered(), &card());
+    let (mut back, back_card) = from_bytes(&with_card(|_| {})).expect("our own file");
+    assert_eq!(digest(&mut back, &back_card), whole);
+    assert_ne!(digest(&mut numbered(), &ModelCard { epoch: 4, ..card() }), whole);
+    back.for_each_parameter(&mut |parameter| parameter.value[0] += 1.0);
+    assert_ne!(digest(&mut back, &back_card), whole);
+}
+
+#[test]
+fn a_negative_variance_is_refused() {
+    let mut model = numbered();
+    model.for_each_buffer(&mut |buffer| {
+        if buffer.name == "conv3.1.running_var" {
+            buffer.value[2] = -0.5;
+        }
+    });
+    let text = refusal(&to_bytes(&mut model, &card(), 9));
+    assert!(text.contains("conv3.1.running_var") && text.contains("-0.5"), "{text}");
+}
+
+#[test]
 fn a_card_that_does_not_fit_is_refused() {
-    assert!(refusal(&with_card(|card| card.format = 2)).contains("format is 2"));
+    assert!(refusal(&with_card(|card| card.format = 1)).contains("format is 1"));
     assert!(refusal(&with_card(|card| card.channels = 2)).contains("channels is 2"));
     assert!(refusal(&with_card(|card| card.width = 1 << 40)).contains("width"));
     assert!(refusal(&with_card(|card| card.width = 16)).contains("conv1.0.weight"));

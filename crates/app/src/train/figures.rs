@@ -7,7 +7,7 @@ use roentgen_layers::ResNet9Config;
 use serde::Serialize;
 
 use super::BEST;
-use super::run::{Outcome, Run};
+use super::run::{Outcome, Run, not_of_this_run};
 use crate::error::AppError;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::metrics::{PartMetrics, Predictions};
@@ -56,7 +56,11 @@ pub(super) fn test(
     outcome: &Outcome,
     architecture: &ResNet9Config,
 ) -> Result<(Metrics, Option<Predictions>), AppError> {
-    let (mut model, mut card) = model_file::read(&run.folder.file(BEST))?;
+    let path = run.folder.file(BEST);
+    let (mut model, mut card) = model_file::read(&path)?;
+    if model_file::digest_of_training(&mut model, &card) != outcome.best_digest {
+        return Err(not_of_this_run(path));
+    }
     let n_classes = card.class_names.len();
     let Dataset { train: train_set, val: val_set, test: test_set, findings, .. } = run.data;
     let bar = run.screen.bar(4);

@@ -1,6 +1,7 @@
 //! The epochs of a run, from wherever its checkpoint says that it stands.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use roentgen_data::{Dataset, ImageSet};
@@ -33,9 +34,16 @@ pub(super) struct Outcome {
     /// Epochs that were trained.
     pub(super) epochs: usize,
     pub(super) best_epoch: usize,
+    pub(super) best_digest: String,
     pub(super) train_seconds: f64,
     pub(super) images_per_s: f64,
     pub(super) data_share: f64,
+}
+
+/// The best weights are another model's.
+pub(super) fn not_of_this_run(path: PathBuf) -> AppError {
+    let reason = "it is not the best model of this run; put that back, or start the run again with --config";
+    AppError::NotResumable { path, reason: reason.to_owned() }
 }
 
 impl Run<'_> {
@@ -58,6 +66,7 @@ impl Run<'_> {
                     return Err(refused(reason.to_owned()));
                 }
                 trainer.restore(state).map_err(start_again)?;
+                self.check_best(&standing)?;
                 standing
             }
         };
@@ -68,6 +77,21 @@ impl Run<'_> {
             self.begin_tensorboard()?;
         }
         Ok(standing)
+    }
+
+    /// Finds out before training goes on whether the best weights are still there and sound.
+    fn check_best(&self, standing: &Standing) -> Result<(), AppError> {
+        if standing.best_epoch == 0 {
+            return Ok(());
+        }
+        let path = self.folder.file(BEST);
+        let (mut model, card) = model_file::read(&path)?;
+        // A run that was killed after it had written the best of the next epoch writes it once more.
+        let is_newer = card.epoch == standing.epoch + 1;
+        if is_newer || model_file::digest_of_training(&mut model, &card) == standing.best_digest {
+            return Ok(());
+        }
+        Err(not_of_this_run(path))
     }
 
     /// A file with the epochs that are done.
@@ -136,14 +160,21 @@ impl Run<'_> {
         }
         writer.wait()?;
         bar.finish_and_clear();
-        let Standing { epoch, best_epoch, seconds, step_seconds, data_seconds, .. } = standing;
+        let Standing { epoch, best_epoch, best_digest, seconds, step_seconds, data_seconds, .. } = standing;
         if epoch < epochs {
             let waited = counted(config.patience.unwrap_or(0), "epoch");
             screen.field("stopped", &format!("validation has not become better in {waited}"));
         }
         let images_per_s = (epoch * data.train.len()) as f64 / step_seconds;
         let data_share = data_seconds / step_seconds;
-        Ok(Outcome { epochs: epoch, best_epoch, train_seconds: seconds, images_per_s, data_share })
+        Ok(Outcome {
+            epochs: epoch,
+            best_epoch,
+            best_digest,
+            train_seconds: seconds,
+            images_per_s,
+            data_share,
+        })
     }
 
     /// Validates, keeps the weights where they are the best, and writes the logs.
@@ -186,6 +217,7 @@ impl Run<'_> {
                 let bytes = model_file::to_bytes(model, card, n_steps);
                 if is_best {
                     standing.best_epoch = standing.epoch;
+                    standing.best_digest = model_file::digest_of_training(model, card);
                     folder.write(BEST, &bytes)?;
                 }
                 if is_last {

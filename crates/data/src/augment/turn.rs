@@ -1,17 +1,19 @@
-//! Small rotations and magnifications: patients do not stand straight, and films are not taken from one distance.
+//! Small rotations, magnifications and changes of proportion: patients do not stand straight, films are not taken from
+//! one distance, and other people cut or squeeze them in other ways.
 
 use roentgen_tensor::rng::CounterRng;
 
 use super::{Window, mirrored};
 use crate::ImageView;
 
-/// A rotation and a magnification about the centre of the crop.
+/// A rotation, a magnification and a stretch about the centre of the crop, as the matrix that takes a place in the crop,
+/// `(down, right)`, to its place in the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Turn {
-    /// Cosine of the angle, divided by the magnification.
-    cosine: f32,
-    /// Sine of the angle, divided by the magnification.
-    sine: f32,
+    /// What makes the row.
+    down: [f32; 2],
+    /// What makes the column.
+    right: [f32; 2],
 }
 
 impl Turn {
@@ -19,14 +21,26 @@ impl Turn {
     #[must_use]
     pub fn new(degrees: f32, magnification: f32) -> Self {
         let radians = degrees.to_radians();
-        Self { cosine: libm::cosf(radians) / magnification, sine: libm::sinf(radians) / magnification }
+        let (cosine, sine) = (libm::cosf(radians) / magnification, libm::sinf(radians) / magnification);
+        Self { down: [cosine, sine], right: [-sine, cosine] }
     }
 
     /// The angle uniform up to `degrees` either way, the magnification uniform in its logarithm up to `1 + zoom`.
     pub(super) fn draw(rng: &mut CounterRng, degrees: f32, zoom: f32) -> Self {
         let angle = rng.range(-degrees, degrees);
-        let log_zoom = libm::log1pf(zoom);
-        Self::new(angle, libm::expf(rng.range(-log_zoom, log_zoom)))
+        Self::new(angle, log_uniform(rng, zoom))
+    }
+
+    /// The same of a picture that is `ratio` times as wide for its height as before, on the same area.
+    #[must_use]
+    pub fn stretched(self, ratio: f32) -> Self {
+        let root = ratio.sqrt();
+        Self { down: self.down.map(|part| part * root), right: self.right.map(|part| part / root) }
+    }
+
+    /// Stretched by a ratio that is uniform in its logarithm up to `1 + aspect` either way.
+    pub(super) fn stretch(self, rng: &mut CounterRng, aspect: f32) -> Self {
+        self.stretched(log_uniform(rng, aspect))
     }
 
     /// Cuts the turned window out of a picture: values of `table`, interpolated between four pixels.
@@ -44,8 +58,8 @@ impl Turn {
             for (column, out) in out_row.chunks_exact_mut(channels).enumerate() {
                 let column = if window.flip { crop - 1 - column } else { column };
                 let (down, right) = (row as f32 - centre, column as f32 - centre);
-                let y = window.top as f32 + centre + self.cosine * down + self.sine * right;
-                let x = window.left as f32 + centre + self.cosine * right - self.sine * down;
+                let y = window.top as f32 + centre + self.down[0] * down + self.down[1] * right;
+                let x = window.left as f32 + centre + self.right[0] * down + self.right[1] * right;
                 let (y0, x0) = (libm::floorf(y), libm::floorf(x));
                 let (dy, dx) = (y - y0, x - x0);
                 let rows = [0, 1].map(|next| mirrored(y0 as isize + next, image.height) * image.width);
@@ -62,6 +76,12 @@ impl Turn {
             }
         }
     }
+}
+
+/// A factor between `1 / (1 + most)` and `1 + most`, uniform in its logarithm.
+fn log_uniform(rng: &mut CounterRng, most: f32) -> f32 {
+    let log_most = libm::log1pf(most);
+    libm::expf(rng.range(-log_most, log_most))
 }
 
 #[cfg(test)]
@@ -95,6 +115,20 @@ mod tests {
             let (row, column) = (at / 7, at % 7);
             let expected = f32::from(pixels[column * 7 + (6 - row)]);
             assert!((value - expected).abs() < 1e-3, "{row} {column}: {value} for {expected}");
+        }
+    }
+
+    #[test]
+    fn a_stretch_by_four_halves_the_slope_along_rows_and_doubles_it_along_columns() {
+        let turn = Turn::new(0.0, 1.0).stretched(4.0);
+        let along_rows: Vec<u8> = (0..81).map(|i| (i % 9) * 10).collect();
+        let along_columns: Vec<u8> = (0..81).map(|i| (i / 9) * 10).collect();
+        let (wide, low) = (cut(turn, &along_rows, 9), cut(turn, &along_columns, 9));
+        for at in 0..9 {
+            assert!((wide[at] - (20.0 + 5.0 * at as f32)).abs() < 1e-3, "column {at}: {}", wide[at]);
+        }
+        for at in 2..7 {
+            assert!((low[9 * at] - (20.0 * at as f32 - 40.0)).abs() < 1e-3, "row {at}: {}", low[9 * at]);
         }
     }
 
