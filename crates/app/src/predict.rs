@@ -181,6 +181,9 @@ fn from_stdin(piped: &Path) -> Result<Vec<PathBuf>, AppError> {
     let unreadable = |source| AppError::StdinUnreadable { source };
     let mut input = stdin().lock();
     let first = input.fill_buf().map_err(unreadable)?;
+    if first.is_empty() {
+        return Err(unreadable(io::Error::other("nothing came; send a picture, or paths, a line each")));
+    }
     let extension = match first {
         [0x89, b'P', b'N', b'G', ..] => Some("png"),
         [0xFF, 0xD8, ..] => Some("jpg"),
@@ -268,13 +271,18 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// A path for the screen, where control characters would act rather than show.
+fn printable(path: &str) -> String {
+    path.replace(char::is_control, "\u{FFFD}")
+}
+
 /// The columns of a line to read, and what follows them.
 fn text(line: &Line) -> (Vec<String>, String) {
     match line {
         Line::Answered { path, class, probability, reason, .. } => {
             let remark = reason.map(|reason| format!("  refused: {reason}")).unwrap_or_default();
-            (vec![path.clone(), class.clone(), format!("{:.1} %", 100.0 * probability)], remark)
+            (vec![printable(path), class.clone(), format!("{:.1} %", 100.0 * probability)], remark)
         }
-        Line::Failed { path, error } => (vec![path.clone()], format!("  error: {error}")),
+        Line::Failed { path, error } => (vec![printable(path)], format!("  error: {error}")),
     }
 }

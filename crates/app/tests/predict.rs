@@ -115,11 +115,15 @@ fn bad_files_are_named_and_the_others_answered() {
     assert!(text(&predict(&all).stdout).contains("bad.png"), "the table names it too");
 
     // From the standard input: paths, and a picture.
-    let piped = |bytes: &[u8]| {
+    let pipe = |bytes: &[u8]| {
         let mut command = Command::cargo_bin("roentgen").unwrap();
         command.args(["predict", "--model", "run", "-", "--json"]).current_dir(here).write_stdin(bytes);
-        lines(&command.output().unwrap().stdout)
+        command.output().unwrap()
     };
+    let piped = |bytes: &[u8]| lines(&pipe(bytes).stdout);
+    let nothing = pipe(b"");
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(text(&nothing.stderr).contains("nothing came"), "{}", text(&nothing.stderr));
     let answers = piped(format!("{film}\r\n\nbad.png\n").as_bytes());
     assert_eq!((answers.len(), answers[0]["path"].as_str()), (2, Some(film)));
     let answer = piped(&fs::read(film).unwrap());
