@@ -16,10 +16,12 @@ impl Preset {
     #[must_use]
     pub fn config(self) -> TrainConfig {
         match self {
-            // Other machines and other hands: other framing, other exposure. Other places: another share of each class.
+            // Other machines and other hands: other framing, other proportions, other exposure. Other places: another
+            // share of each class. No more passes than by default: longer training learns the source by heart.
             Self::Robust => TrainConfig {
                 rotate: 15.0,
-                zoom: 0.2,
+                zoom: 0.5,
+                aspect: 0.4,
                 jitter: 0.2,
                 class_weights: ClassWeights::Balanced,
                 ema: 0.99,
