@@ -124,8 +124,8 @@ mod tests {
         let along_rows: Vec<u8> = (0..81).map(|i| (i % 9) * 10).collect();
         let along_columns: Vec<u8> = (0..81).map(|i| (i / 9) * 10).collect();
         let (wide, low) = (cut(turn, &along_rows, 9), cut(turn, &along_columns, 9));
-        for at in 0..9 {
-            assert!((wide[at] - (20.0 + 5.0 * at as f32)).abs() < 1e-3, "column {at}: {}", wide[at]);
+        for (at, value) in wide[..9].iter().enumerate() {
+            assert!((value - (20.0 + 5.0 * at as f32)).abs() < 1e-3, "column {at}: {value}");
         }
         for at in 2..7 {
             assert!((low[9 * at] - (20.0 * at as f32 - 40.0)).abs() < 1e-3, "row {at}: {}", low[9 * at]);
