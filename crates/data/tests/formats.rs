@@ -391,6 +391,22 @@ fn each_wrong_batch_of_cifar_10_is_refused() {
     }
 }
 
+#[test]
+fn a_flipped_byte_in_the_pixels_of_an_npz_is_found_by_its_checksum() {
+    let dir = TempDir::new().unwrap();
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (key, bytes) in medmnist() {
+        zip.start_file(format!("{key}.npy"), stored).unwrap();
+        zip.write_all(&bytes).unwrap();
+    }
+    let mut bytes = zip.finish().unwrap().into_inner();
+    assert!(load(&written(&dir, "sound.npz", &bytes)).is_ok());
+    bytes[5_000] ^= 1;
+    let text = refusal(&written(&dir, "flipped.npz", &bytes));
+    assert!(text.contains("train_images") && text.contains("damaged"), "{text}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

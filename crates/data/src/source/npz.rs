@@ -238,8 +238,9 @@ impl Archive {
         if stored.checked_sub(of_header) != Some(bytes) {
             return Err(damaged(&format!("the shape {shape:?} asks for {bytes} bytes of data")));
         }
+        // One byte beyond: the checksum is compared at the end of the entry, and an entry that goes on is none of ours.
         let mut read = Vec::new();
-        entry.take(bytes).read_to_end(&mut read).map_err(|error| damaged(&error))?;
+        entry.take(bytes + 1).read_to_end(&mut read).map_err(|error| damaged(&error))?;
         if read.len() as u64 != bytes {
             return Err(damaged(&format!("{} of {bytes} bytes", read.len())));
         }
