@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use crate::decode::Decoded;
-use crate::duplicates::{MOST_FOR_CROPS, Twins, find_twins};
-use crate::groups::Groups;
+use crate::duplicates::{MOST_FOR_CROPS, Twins, find_twins, of_twins};
 use crate::image_set::Entry;
 use crate::leaks::{Known, Leak, Part, Place, clean, crossing_patients, leaks};
 use crate::options::Fold;
@@ -317,10 +316,9 @@ impl Loaded {
     /// Splits off the missing parts: test first, so that a change of the validation fraction leaves the test part as
     /// it is.
     fn split(mut self, options: &LoadOptions) -> Result<Dataset, DataError> {
-        let mut groups = Groups::new(self.known.len());
+        let mut groups = of_twins(self.known.len(), &self.twins);
         let patients: Vec<Option<String>> = self.known.iter().map(|known| known.patient.clone()).collect();
         groups.join_by_key(&patients);
-        self.twins.iter().for_each(|twins| groups.join(twins.a, twins.b));
         let groups = groups.of_each();
         // What the data say by themselves, before splits that never cross patients.
         let crossing = crossing_patients(&self.known);
@@ -406,9 +404,7 @@ impl Loaded {
 
 /// The groups of pictures that show the same, two and more, sorted.
 fn duplicate_groups(known: &[Known], twins: &[Twins]) -> Vec<Vec<Place>> {
-    let mut groups = Groups::new(known.len());
-    twins.iter().for_each(|twins| groups.join(twins.a, twins.b));
-    let of_each = groups.of_each();
+    let of_each = of_twins(known.len(), twins).of_each();
     let mut order: Vec<usize> = (0..known.len()).collect();
     order.sort_by_key(|&index| (of_each[index], index));
     let same = order.chunk_by(|&a, &b| of_each[a] == of_each[b]).filter(|group| group.len() > 1);

@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use image::DynamicImage;
 use rayon::prelude::*;
 
+use crate::groups::Groups;
+
 use detail::Detail;
-use overlay::{Cut, Overlay};
+use overlay::{Cut, HALF_MISSES, Overlay};
 
 mod detail;
 mod overlay;
@@ -108,15 +110,26 @@ pub(crate) fn find_twins(thumbnails: &[Thumbnail], progress: &(dyn Fn(usize, usi
     // Of each pair, the view in which it is most alike.
     near.sort_by_key(|near| (near.pair(), Reverse(near.product)));
     near.dedup_by_key(|near| near.pair());
-    let similarity = |near: &Near| overlays[near.crop].similarity(&overlays[near.whole], near.cut, LEAST);
-    let similarities: Vec<f64> = near.par_iter().map(similarity).collect();
-    let cut_off = cut_off(&near, &similarities, distinct.len());
-    for (near, similarity) in near.iter().zip(similarities).filter(|&(_, found)| found >= cut_off) {
+    let rough = |near: &Near| overlays[near.crop].rough_similarity(&overlays[near.whole], near.cut, LEAST);
+    let rough: Vec<(f64, Cut)> = near.par_iter().map(rough).collect();
+    let cut_off = cut_off(&near, &rough, distinct.len());
+    let twins = |(near, &(rough, cut)): (&Near, &(f64, Cut))| {
+        let may_be = rough >= cut_off - HALF_MISSES;
+        let similarity =
+            may_be.then(|| overlays[near.crop].similarity(&overlays[near.whole], cut, cut_off))?;
         let (a, b) = near.pair();
         // Different pixels are never called equal.
-        found.insert((distinct[a].0, distinct[b].0), similarity.min(0.999_999));
-    }
+        (similarity >= cut_off).then(|| ((distinct[a].0, distinct[b].0), similarity.min(0.999_999)))
+    };
+    found.par_extend(near.par_iter().zip(&rough).filter_map(twins));
     found.into_iter().map(|((a, b), similarity)| Twins { a, b, similarity }).collect()
+}
+
+/// Twins, twins of twins and so on of `n` pictures in one group each.
+pub(crate) fn of_twins(n: usize, twins: &[Twins]) -> Groups {
+    let mut groups = Groups::new(n);
+    twins.iter().for_each(|twins| groups.join(twins.a, twins.b));
+    groups
 }
 
 /// The mean detail, which tells no two pictures apart.
@@ -131,9 +144,9 @@ fn common_detail(distinct: &[(usize, &Detail)]) -> Vec<f32> {
 
 /// The correlation from which two pictures show the same: films of one view resemble each other more than snapshots
 /// do, so it is set by how much the pictures of this set do.
-fn cut_off(near: &[Near], similarities: &[f64], n: usize) -> f64 {
+fn cut_off(near: &[Near], rough: &[(f64, Cut)], n: usize) -> f64 {
     let mut of_each = vec![Vec::new(); n];
-    for (near, &similarity) in near.iter().zip(similarities) {
+    for (near, &(similarity, _)) in near.iter().zip(rough) {
         of_each[near.crop].push(similarity);
         of_each[near.whole].push(similarity);
     }

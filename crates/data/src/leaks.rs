@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::duplicates::Twins;
+use crate::duplicates::{Twins, of_twins};
 
 /// One of the three parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,15 +64,35 @@ pub(crate) struct Known {
     pub(crate) patient: Option<String>,
 }
 
-/// The twins that stand in different parts, sorted.
+/// The pictures that show what one of an earlier part shows, sorted: each with its twins there, or, where it is a copy of a
+/// copy, with the first of its group and the least similarity in between.
 pub(crate) fn leaks(known: &[Known], twins: &[Twins]) -> Vec<Leak> {
-    let leak = |twins: &Twins| {
-        let (a, b) = (&known[twins.a].place, &known[twins.b].place);
-        let (picture, twin) = if a.part > b.part { (a, b) } else { (b, a) };
-        Leak { picture: picture.clone(), twin: twin.clone(), similarity: twins.similarity }
+    let part = |index: usize| known[index].place.part;
+    let leak = |(picture, twin): (usize, usize), similarity: f64| Leak {
+        picture: known[picture].place.clone(),
+        twin: known[twin].place.clone(),
+        similarity,
     };
-    let crossing = twins.iter().filter(|twins| known[twins.a].place.part != known[twins.b].place.part);
-    let mut leaks: Vec<Leak> = crossing.map(leak).collect();
+    let mut is_told = vec![false; known.len()];
+    let mut leaks = Vec::new();
+    for &Twins { a, b, similarity } in twins.iter().filter(|twins| part(twins.a) != part(twins.b)) {
+        let pair = if part(a) > part(b) { (a, b) } else { (b, a) };
+        is_told[pair.0] = true;
+        leaks.push(leak(pair, similarity));
+    }
+    let of_each = of_twins(known.len(), twins).of_each();
+    let group = |index: usize| of_each[index] as usize;
+    let (mut first, mut least): (Vec<usize>, Vec<f64>) = ((0..known.len()).collect(), vec![1.0; known.len()]);
+    for index in 0..known.len() {
+        let first = &mut first[group(index)];
+        *first = std::cmp::min_by_key(*first, index, |&index| part(index));
+    }
+    for twins in twins {
+        least[group(twins.a)] = least[group(twins.a)].min(twins.similarity);
+    }
+    let copies_of_copies =
+        (0..known.len()).filter(|&index| !is_told[index] && part(index) > part(first[group(index)]));
+    leaks.extend(copies_of_copies.map(|index| leak((index, first[group(index)]), least[group(index)])));
     leaks.sort_by(|a, b| (&a.picture, &a.twin).cmp(&(&b.picture, &b.twin)));
     leaks
 }
@@ -130,8 +150,8 @@ mod tests {
     fn twins_in_different_parts_are_leaks_of_the_later_one() {
         let twins = [
             Twins { a: 1, b: 4, similarity: 0.99 },
-            Twins { a: 4, b: 5, similarity: 1.0 },
             Twins { a: 2, b: 0, similarity: 1.0 },
+            Twins { a: 3, b: 5, similarity: 1.0 },
         ];
         let found = leaks(&example(), &twins);
         let told: Vec<_> =
@@ -141,8 +161,21 @@ mod tests {
         assert_eq!(
             clean(&example(), &found, Part::Test),
             [false, false, true],
-            "a patient, a twin, and a new one"
+            "a patient, a twin, and one that only repeats another test picture"
         );
+    }
+
+    #[test]
+    fn a_copy_of_a_copy_leaks_as_well() {
+        // "b" of the training part, "e" a near-copy of it in the test part, and "f" the same file as "e".
+        let twins = [Twins { a: 1, b: 4, similarity: 0.97 }, Twins { a: 4, b: 5, similarity: 1.0 }];
+        let found = leaks(&example(), &twins);
+        let told: Vec<_> = found
+            .iter()
+            .map(|leak| (leak.picture.path.as_str(), leak.twin.path.as_str(), leak.similarity))
+            .collect();
+        assert_eq!(told, [("e", "b", 0.97), ("f", "b", 0.97)]);
+        assert_eq!(clean(&example(), &found, Part::Test), [false, false, false]);
     }
 
     #[test]

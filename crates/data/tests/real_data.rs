@@ -64,6 +64,8 @@ fn the_test_pictures_of_covid3_that_stand_in_train_are_found() {
         "COVID-00033",
         "COVID-00037",
         "0112",
+        // The same file as 0112, which is a near-copy of a training film.
+        "auntminnie-2020_01_31_20_24_2322_2020_01_31_x-ray_coronavirus_US",
         "radiopaedia-2019-novel-coronavirus-infected-pneumonia",
     ] {
         assert!(
@@ -71,5 +73,5 @@ fn the_test_pictures_of_covid3_that_stand_in_train_are_found() {
             "{stem} is not in {leaked:#?}"
         );
     }
-    assert_eq!(data.findings.clean_test.iter().filter(|&&clean| !clean).count(), 8, "{leaked:#?}");
+    assert_eq!(data.findings.clean_test.iter().filter(|&&clean| !clean).count(), 9, "{leaked:#?}");
 }
