@@ -3,9 +3,10 @@
 //! Both runs answered the same pictures, so the difference is taken picture by picture. That says far more than two
 //! intervals side by side, which hold what is hard about the pictures twice.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
+use roentgen_data::group_ids;
 use serde::Serialize;
 
 use crate::error::AppError;
@@ -15,8 +16,20 @@ use crate::screen::{Screen, counted, table};
 
 /// A difference is called more than chance below this.
 const SIGNIFICANCE: f64 = 0.05;
+/// Smaller p-values are not told apart.
+const SMALLEST_P: f64 = 0.001;
 
-/// One picture as both runs answered it.
+/// The pictures, each as both runs answered it.
+#[derive(Debug)]
+struct Paired {
+    pairs: Vec<Pair>,
+    /// As [`group_ids`] numbers them.
+    patients: Option<Vec<u32>>,
+    /// Whether digests say that all pictures are the same.
+    is_same_by_digest: bool,
+}
+
+/// One picture.
 #[derive(Clone, Copy, Debug)]
 struct Pair {
     /// Whether each run was right.
@@ -29,6 +42,10 @@ struct Pair {
 #[derive(Debug, Serialize)]
 struct Comparison {
     n: usize,
+    /// Null where nothing tells them; a picture without one counts for itself.
+    n_patients: Option<usize>,
+    /// Whether digests say that all pictures are the same, not their paths alone.
+    is_same_by_digest: bool,
     /// Of each run.
     accuracy: [f64; 2],
     accuracy_difference: f64,
@@ -39,7 +56,7 @@ struct Comparison {
     log_loss_difference_interval: Option<Interval>,
     /// Pictures that the first run alone had right, and the second alone.
     only_right: [u64; 2],
-    /// Of McNemar's exact test.
+    /// Of [`exact_p`].
     p_value: f64,
     /// Whether the accuracies differ by more than chance.
     differs: bool,
@@ -51,25 +68,25 @@ struct Comparison {
 /// [`AppError::RunUnreadable`]; [`AppError::NotComparable`] if the runs were not tested on the same pictures.
 pub fn run(runs: [&Path; 2], screen: &Screen) -> Result<(), AppError> {
     let [first, second] = [predictions_file::read(runs[0])?, predictions_file::read(runs[1])?];
-    let pairs = pair(&first, &second)?;
-    let comparison = Comparison::of(&pairs);
+    let comparison = Comparison::of(&pair(&first, &second)?);
     comparison.show(runs, screen);
     screen.result(&comparison);
     Ok(())
 }
 
 /// Finds the second run's answer to each picture of the first.
-fn pair(first: &[Line], second: &[Line]) -> Result<Vec<Pair>, AppError> {
+fn pair(first: &[Line], second: &[Line]) -> Result<Paired, AppError> {
     let different = |reason: String| Err(AppError::NotComparable { reason });
-    let by_path: HashMap<&str, &Line> = second.iter().map(|line| (line.path.as_str(), line)).collect();
-    if first.is_empty() || first.len() != second.len() || by_path.len() != second.len() {
-        return different(format!(
-            "one was tested on {}, the other on {}",
-            counted(first.len(), "picture"),
-            second.len()
-        ));
+    if first.is_empty() || first.len() != second.len() {
+        let (n, m) = (counted(first.len(), "picture"), second.len());
+        return different(format!("one was tested on {n}, the other on {m}"));
     }
-    let mut pairs = Vec::with_capacity(first.len());
+    if let Some(path) = repeated(first).or(repeated(second)) {
+        return different(format!("{path} stands for several pictures of one of them"));
+    }
+    let by_path: HashMap<&str, &Line> = second.iter().map(|line| (line.path.as_str(), line)).collect();
+    let (mut pairs, mut patients) = (Vec::with_capacity(first.len()), Vec::with_capacity(first.len()));
+    let mut is_same_by_digest = true;
     for a in first {
         let Some(b) = by_path.get(a.path.as_str()) else {
             return different(format!("only one of them was tested on {}", a.path));
@@ -77,38 +94,60 @@ fn pair(first: &[Line], second: &[Line]) -> Result<Vec<Pair>, AppError> {
         if a.class != b.class {
             return different(format!("{} is {} in one and {} in the other", a.path, a.class, b.class));
         }
+        match (&a.digest, &b.digest) {
+            (Some(a_digest), Some(b_digest)) if a_digest != b_digest => {
+                return different(format!("{} is one picture in one and another in the other", a.path));
+            }
+            (Some(_), Some(_)) => {}
+            _ => is_same_by_digest = false,
+        }
         let loss = |line: &Line| -libm::log(line.probabilities[&line.class].max(f64::EPSILON));
         pairs.push(Pair { right: [a.answer == a.class, b.answer == b.class], loss: [loss(a), loss(b)] });
+        patients.push(a.patient.clone().or(b.patient.clone()));
     }
-    Ok(pairs)
+    Ok(Paired { pairs, patients: group_ids(&patients), is_same_by_digest })
+}
+
+/// A path that several lines have.
+fn repeated(lines: &[Line]) -> Option<&str> {
+    let mut seen = HashSet::new();
+    lines.iter().map(|line| line.path.as_str()).find(|path| !seen.insert(*path))
 }
 
 impl Comparison {
-    fn of(pairs: &[Pair]) -> Self {
+    fn of(paired: &Paired) -> Self {
+        let Paired { pairs, patients, is_same_by_digest } = paired;
         let n = pairs.len() as f64;
         let accuracy = [0, 1].map(|run| pairs.iter().filter(|pair| pair.right[run]).count() as f64 / n);
         let log_loss = [0, 1].map(|run| pairs.iter().map(|pair| pair.loss[run]).sum::<f64>() / n);
         let only =
             |run: usize| pairs.iter().filter(|pair| pair.right[run] && !pair.right[1 - run]).count() as u64;
-        let only_right = [only(0), only(1)];
-        let intervals = bootstrap(pairs.len(), None, |times| {
-            let mean = |difference: fn(&Pair) -> f64| {
+        let won = |pair: &Pair| i64::from(pair.right[1]) - i64::from(pair.right[0]);
+        let intervals = bootstrap(pairs.len(), patients.as_deref(), |times| {
+            let n: f64 = times.iter().sum();
+            let mean = |difference: &dyn Fn(&Pair) -> f64| {
                 let sum: f64 = pairs.iter().zip(times).map(|(pair, times)| times * difference(pair)).sum();
                 Some(sum / n)
             };
-            let right = |pair: &Pair| f64::from(pair.right[1]) - f64::from(pair.right[0]);
-            vec![mean(right), mean(|pair| pair.loss[1] - pair.loss[0])]
+            vec![mean(&|pair| won(pair) as f64), mean(&|pair| pair.loss[1] - pair.loss[0])]
         });
-        let p_value = mcnemar(only_right[0], only_right[1]);
+        let mut won_by_patient: BTreeMap<usize, i64> = BTreeMap::new();
+        for (picture, pair) in pairs.iter().enumerate() {
+            let patient = patients.as_ref().map_or(picture, |patients| patients[picture] as usize);
+            *won_by_patient.entry(patient).or_default() += won(pair);
+        }
+        let p_value = exact_p(won_by_patient.values().copied());
         Self {
             n: pairs.len(),
+            n_patients: patients.is_some().then_some(won_by_patient.len()),
+            is_same_by_digest: *is_same_by_digest,
             accuracy,
             accuracy_difference: accuracy[1] - accuracy[0],
             accuracy_difference_interval: intervals[0],
             log_loss,
             log_loss_difference: log_loss[1] - log_loss[0],
             log_loss_difference_interval: intervals[1],
-            only_right,
+            only_right: [only(0), only(1)],
             p_value,
             differs: p_value < SIGNIFICANCE,
         }
@@ -117,12 +156,18 @@ impl Comparison {
     fn show(&self, runs: [&Path; 2], screen: &Screen) {
         screen.field("first", &runs[0].display().to_string());
         screen.field("second", &runs[1].display().to_string());
-        screen.field("test", &format!("{}, the same for both", counted(self.n, "picture")));
+        let of = self.n_patients.map_or_else(String::new, |n| format!(" of {}", counted(n, "patient")));
+        screen.field("test", &format!("{}{of}, the same for both", counted(self.n, "picture")));
+        if !self.is_same_by_digest {
+            let note = "they are paired by path alone: a run of an earlier version kept no digests of them";
+            screen.field("note", note);
+        }
         screen.line("");
         let interval = |interval: Option<Interval>, scale: f64, digits: usize| {
-            interval.map_or_else(String::new, |[low, high]| {
-                format!("{:+.digits$} to {:+.digits$}", scale * low, scale * high)
-            })
+            interval.map_or_else(
+                || "-".to_owned(),
+                |[low, high]| format!("{:+.digits$} to {:+.digits$}", scale * low, scale * high),
+            )
         };
         let rows = [
             ["", "first", "second", "difference", "95 % interval"].map(str::to_owned).to_vec(),
@@ -152,22 +197,39 @@ impl Comparison {
             (false, false) => format!("the {better} run has more right, but no more than chance would give"),
             (false, true) => "neither run has more right".to_owned(),
         };
-        let detail =
-            format!("alone right: {first} and {second}; McNemar's exact test, p = {:.3}", self.p_value);
+        let test = if self.n_patients.is_some() { "exact test by patient" } else { "McNemar's exact test" };
+        let detail = format!("alone right: {first} and {second}; {test}, {}", shown_p(self.p_value));
         screen.field("verdict", &format!("{verdict} ({detail})"));
     }
 }
 
-/// Probability of a split at least as uneven as that of the pictures which one run alone had right, if each had fallen
-/// to either run by the toss of a coin (McNemar 1947, exact).
-fn mcnemar(first: u64, second: u64) -> f64 {
-    let n = first + second;
-    let log_factorial = |k: u64| libm::lgamma(k as f64 + 1.0);
-    let share = |k: u64| {
-        let log_choices = log_factorial(n) - log_factorial(k) - log_factorial(n - k);
-        libm::exp(log_choices - n as f64 * std::f64::consts::LN_2)
-    };
-    (2.0 * (0..=first.min(second)).map(share).sum::<f64>()).min(1.0)
+fn shown_p(p: f64) -> String {
+    if p < SMALLEST_P { format!("p < {SMALLEST_P}") } else { format!("p = {p:.3}") }
+}
+
+/// Probability of a difference at least as large as the one found, if the answers to each patient's pictures had been
+/// given to either run by the toss of a coin (Fisher 1935, exact). Answers to pictures of one patient go together: that
+/// they are wrong together is no evidence for each of them. Where each picture is of another patient, it is McNemar's
+/// exact test (1947).
+///
+/// `won` is, of each patient, how many pictures the second run alone had right, less those of the first alone.
+fn exact_p(won: impl Iterator<Item = i64> + Clone) -> f64 {
+    let found = won.clone().sum::<i64>().unsigned_abs() as usize;
+    let steps: Vec<usize> = won.map(|won| won.unsigned_abs() as usize).filter(|&step| step > 0).collect();
+    let most: usize = steps.iter().sum();
+    // Of each sum of all tosses, from `-most` to `most`.
+    let mut probabilities = vec![0.0; 2 * most + 1];
+    probabilities[most] = 1.0;
+    for step in steps {
+        let before = probabilities.clone();
+        for (sum, probability) in probabilities.iter_mut().enumerate() {
+            let lost = before.get(sum + step).copied().unwrap_or(0.0);
+            let won = sum.checked_sub(step).map_or(0.0, |below| before[below]);
+            *probability = (lost + won) / 2.0;
+        }
+    }
+    let is_as_large = |sum: usize| sum.abs_diff(most) >= found;
+    (0..=2 * most).filter(|&sum| is_as_large(sum)).map(|sum| probabilities[sum]).sum::<f64>().min(1.0)
 }
 
 #[cfg(test)]
@@ -185,13 +247,25 @@ mod tests {
             (0, 0, 1.0),
         ];
         for (first, second, expected) in cases {
-            let found = mcnemar(first, second);
+            let won = |first: usize, second: usize| {
+                exact_p([vec![-1; first], vec![1; second], vec![0; 9]].concat().into_iter())
+            };
+            let found = won(first, second);
             assert!(
                 (found - expected).abs() <= 1e-9 * expected,
                 "{first}, {second}: {found} against {expected}"
             );
-            assert!((mcnemar(second, first) - found).abs() < 1e-15);
+            assert!((won(second, first) - found).abs() < 1e-15);
         }
+    }
+
+    /// Of the 16 ways in which four coins can fall, as many as are counted by hand.
+    #[test]
+    fn patients_with_several_pictures_are_tossed_whole() {
+        assert_eq!(exact_p([4, 1, 1, 1].into_iter()), 2.0 / 16.0);
+        assert_eq!(exact_p([4, 1, -1, 1].into_iter()), 8.0 / 16.0);
+        assert_eq!(exact_p([12, 0].into_iter()), 1.0, "one patient alone proves nothing");
+        assert_eq!((shown_p(0.000_4), shown_p(0.041_6)), ("p < 0.001".into(), "p = 0.042".into()));
     }
 
     fn line(path: usize, right: bool) -> Line {
@@ -199,6 +273,8 @@ mod tests {
         let answer = if right { "ill" } else { "well" };
         Line {
             path: path.to_string(),
+            digest: Some(format!("{path:016x}")),
+            patient: None,
             class: "ill".to_owned(),
             answer: answer.to_owned(),
             probabilities: [("ill".to_owned(), p), ("well".to_owned(), 1.0 - p)].into(),
@@ -216,19 +292,55 @@ mod tests {
         assert!(0.2 < low && high < 0.46, "{low} to {high}");
         assert!(comparison.log_loss_difference < 0.0);
         let same = Comparison::of(&pair(&first, &first).expect("the same pictures"));
-        assert_eq!((same.accuracy_difference_interval, same.differs), (Some([0.0, 0.0]), false));
+        assert!(!same.differs && same.is_same_by_digest);
+    }
+
+    /// Ten patients of six pictures, whose answers go together: 24 pictures more are right, but of four patients.
+    #[test]
+    fn pictures_of_one_patient_are_no_independent_evidence() {
+        let of_patients = |is_right: &dyn Fn(usize) -> bool| -> Vec<Line> {
+            let patient = |i: usize| Some(format!("p{}", i / 6));
+            (0..60).map(|i| Line { patient: patient(i), ..line(i, is_right(i / 6)) }).collect()
+        };
+        let (first, second) = (of_patients(&|patient| patient < 4), of_patients(&|patient| patient < 8));
+        let by_patient = Comparison::of(&pair(&first, &second).expect("the same pictures"));
+        assert_eq!((by_patient.n_patients, by_patient.p_value, by_patient.differs), (Some(10), 0.125, false));
+        let unknown = |lines: &[Line]| -> Vec<Line> {
+            lines.iter().map(|line| Line { patient: None, ..line.clone() }).collect()
+        };
+        let by_picture =
+            Comparison::of(&pair(&unknown(&first), &unknown(&second)).expect("the same pictures"));
+        assert!(by_picture.p_value < 1e-6);
+        let width = |interval: Option<Interval>| interval.map(|[low, high]| high - low).expect("an interval");
+        let [clustered, plain] =
+            [&by_patient, &by_picture].map(|found| width(found.accuracy_difference_interval));
+        assert!(clustered > 1.8 * plain, "{clustered} against {plain}");
     }
 
     #[test]
     fn other_pictures_are_not_compared() {
         let first = [line(0, true), line(1, true)];
-        let mut other = first.clone();
-        other[1].path = "2".to_owned();
-        assert!(pair(&first, &other).is_err());
-        assert!(pair(&first, &first[..1]).is_err());
-        other = first.clone();
-        other[1].class = "well".to_owned();
-        assert!(pair(&first, &other).is_err());
-        assert!(pair(&[], &[]).is_err());
+        let refusal = |change: &dyn Fn(&mut Line)| {
+            let mut other = first.clone();
+            change(&mut other[1]);
+            pair(&first, &other).expect_err("they are not the same").to_string()
+        };
+        assert!(refusal(&|line| line.path = "2".into()).contains("only one of them was tested on 1"));
+        assert!(refusal(&|line| line.path = "0".into()).contains("0 stands for several pictures"));
+        assert!(
+            refusal(&|line| line.class = "well".into()).contains("1 is ill in one and well in the other")
+        );
+        let other_pixels = refusal(&|line| line.digest = Some("another".into()));
+        assert!(other_pixels.contains("1 is one picture in one and another in the other"), "{other_pixels}");
+        assert!(!other_pixels.contains("  "), "{other_pixels}");
+        assert!(pair(&first, &first[..1]).is_err() && pair(&[], &[]).is_err());
+    }
+
+    #[test]
+    fn without_digests_pictures_are_paired_by_path_and_that_is_said() {
+        let first = [line(0, true), line(1, true)];
+        let mut old = first.clone();
+        old[1].digest = None;
+        assert!(!Comparison::of(&pair(&first, &old).expect("the same paths")).is_same_by_digest);
     }
 }

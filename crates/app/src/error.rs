@@ -199,7 +199,8 @@ pub enum AppError {
     },
     /// Two runs that were tested on different pictures.
     #[error(
-        "the runs cannot be compared: {reason}; compare runs with the same test part          (where it is split off: the same --seed and --test-fraction)"
+        "the runs cannot be compared: {reason}; compare runs with the same test part \
+         (where it is split off: the same --seed and --test-fraction)"
     )]
     NotComparable {
         /// What is different.

@@ -18,6 +18,12 @@ pub const FILE: &str = "predictions.jsonl";
 pub struct Line {
     /// Of the picture, inside the data folder.
     pub path: String,
+    /// Of the picture as decoded, in hexadecimal; files of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Whose it is, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<String>,
     /// What it is.
     pub class: String,
     /// What the model took it for.
@@ -37,6 +43,8 @@ pub fn to_text(set: &ImageSet, predictions: &Predictions, class_names: &[String]
         let probabilities = class_names.iter().cloned().zip(predictions.probabilities(image).iter().copied());
         let line = Line {
             path: set.name(image).to_owned(),
+            digest: set.picture_digest(image).map(|digest| format!("{digest:016x}")),
+            patient: set.patient(image).map(str::to_owned),
             class: class_names[label].clone(),
             answer: class_names[answer].clone(),
             probabilities: probabilities.collect(),
@@ -58,12 +66,38 @@ pub fn read(run: &Path) -> Result<Vec<Line>, AppError> {
         let line: Line =
             serde_json::from_str(line).map_err(|error| unreadable(format!("line {}: {error}", index + 1)))?;
         let is_probability = |p: &f64| (0.0..=1.0).contains(p);
-        if line.probabilities.contains_key(&line.class) && line.probabilities.values().all(is_probability) {
+        let known = [&line.class, &line.answer].map(|class| line.probabilities.contains_key(class));
+        if known == [true; 2] && line.probabilities.values().all(is_probability) {
             Ok(line)
         } else {
-            let reason = format!("line {}: expected a probability, 0 to 1, of every class", index + 1);
-            Err(unreadable(reason))
+            let expected = "a probability, 0 to 1, of every class, the answer among them";
+            Err(unreadable(format!("line {}: expected {expected}", index + 1)))
         }
     };
     text.lines().enumerate().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_contradicts_itself_is_refused_with_its_number() {
+        let run = tempfile::tempdir().expect("a temporary folder");
+        let read_back = |second: &str| {
+            let line = r#"{"path":"a","class":"ill","answer":"ill","probabilities":{"ill":0.9,"well":0.1}}"#;
+            fs::write(run.path().join(FILE), format!("{line}\n{}\n", second.replace('\'', "\"")))
+                .expect("a file");
+            read(run.path()).map_err(|error| error.to_string())
+        };
+        let good = "{'path':'b','class':'ill','answer':'well','probabilities':{'ill':0.1,'well':0.9}}";
+        let lines = read_back(good).expect("two good lines");
+        assert_eq!((lines.len(), &lines[1].digest, &lines[1].patient), (2, &None, &None), "as of old");
+        for (right, wrong) in
+            [("'answer':'well'", "'answer':'cat'"), ("'class':'ill'", "'class':'cat'"), ("0.9", "1.9")]
+        {
+            let error = read_back(&good.replace(right, wrong)).expect_err(wrong);
+            assert!(error.contains("line 2: expected a probability"), "{error}");
+        }
+    }
 }

@@ -72,6 +72,23 @@ fn two_runs_are_compared_picture_by_picture() {
 }
 
 #[test]
+fn other_pictures_of_the_same_names_are_not_compared() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_pictures(here, "films/train", &[("ill", 12), ("well", 12)]);
+    write_pictures(here, "films/test", &[("well", 4), ("ill", 4)]);
+    train(&["--data", "films", "--out", "a"], here);
+    train(&["--data", "films", "--size", "16", "--out", "smaller"], here);
+    let output = roentgen(&["compare", "a", "smaller", "--json", "--quiet"], here);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&found["n"], &found["is_same_by_digest"]), (&8.into(), &true.into()), "{found}");
+
+    fs::copy(here.join("films/train/ill/film09.png"), here.join("films/test/ill/film02.png")).unwrap();
+    train(&["--data", "films", "--out", "b"], here);
+    refuses(&["compare", "a", "b"], 2, &["test/ill/film02.png", "another in the other"], here);
+}
+
+#[test]
 fn patience_ends_a_run_early() {
     let folder = TempDir::new().unwrap();
     let args =

@@ -114,6 +114,7 @@ fn folds_test_every_picture_once_and_never_split_a_patient() {
     for fold in 1..=4 {
         for line in predictions(&folder.path().join(format!("run/fold-{fold}"))) {
             let path = line["path"].as_str().unwrap().to_owned();
+            assert!(line["patient"].is_string() && line["digest"].is_string(), "{line}");
             patients.push((patient(&path), fold));
             seen.push(path);
         }

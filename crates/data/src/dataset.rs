@@ -262,9 +262,11 @@ impl Given {
         };
         let (mut known, mut entries, mut thumbnails) = (Vec::new(), Vec::new(), Vec::new());
         for ((part, item, decoded), patient) in good.into_iter().zip(found) {
+            let digest = Some(decoded.digest());
             let Decoded { picture, thumbnail, facts } = decoded;
             known.push(Known { place: Place { part, path: item.name.clone() }, patient: patient.clone() });
-            entries.push(Entry { picture, name: item.name, label: item.label, patient, facts: Some(facts) });
+            let (name, label, facts) = (item.name, item.label, Some(facts));
+            entries.push(Entry { picture, name, label, patient, facts, digest });
             thumbnails.push(thumbnail);
         }
         if total > MOST_FOR_CROPS {

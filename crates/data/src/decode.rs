@@ -32,6 +32,13 @@ impl Decoded {
         let mean = sum as f32 / picture.pixels.len() as f32 / 255.0;
         Self { thumbnail: Thumbnail::of(image), picture, facts: FileFacts { mean, ..facts } }
     }
+
+    /// The first bytes of the digest of the picture as decoded, whatever size it was brought to: enough to tell millions
+    /// of pictures apart.
+    pub(crate) fn digest(&self) -> u64 {
+        let bytes = self.thumbnail.digest.first_chunk().expect("a digest has more than eight bytes");
+        u64::from_be_bytes(*bytes)
+    }
 }
 
 /// Reads, decodes and resizes one file.

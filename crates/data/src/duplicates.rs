@@ -53,7 +53,7 @@ const COPY_DIFFERS: f64 = 0.22;
 #[derive(Clone, Debug)]
 pub(crate) struct Thumbnail {
     /// Of the decoded pixels and their layout.
-    digest: [u8; 32],
+    pub(crate) digest: [u8; 32],
     /// Its local detail; `None` for a flat picture, which has none that could be compared.
     detail: Option<Box<Detail>>,
 }

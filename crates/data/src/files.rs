@@ -38,8 +38,8 @@ pub fn load_files(
     for (path, decoded) in paths.iter().zip(decoded) {
         of_path.push(decoded.map(|decoded| {
             let name = path.display().to_string();
-            let facts = Some(decoded.facts);
-            entries.push(Entry { picture: decoded.picture, name, label: 0, patient: None, facts });
+            let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
+            entries.push(Entry { picture: decoded.picture, name, label: 0, patient: None, facts, digest });
             entries.len() - 1
         }));
     }

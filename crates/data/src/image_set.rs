@@ -19,6 +19,7 @@ pub struct ImageSet {
     names: Vec<String>,
     patients: Vec<Option<String>>,
     facts: Vec<Option<FileFacts>>,
+    digests: Vec<Option<u64>>,
 }
 
 /// A picture on its way into a set.
@@ -29,11 +30,13 @@ pub(crate) struct Entry {
     pub(crate) label: u32,
     pub(crate) patient: Option<String>,
     pub(crate) facts: Option<FileFacts>,
+    /// [`Decoded::digest`](crate::decode::Decoded::digest).
+    pub(crate) digest: Option<u64>,
 }
 
 impl From<(Picture, String, u32)> for Entry {
     fn from((picture, name, label): (Picture, String, u32)) -> Self {
-        Self { picture, name, label, patient: None, facts: None }
+        Self { picture, name, label, patient: None, facts: None, digest: None }
     }
 }
 
@@ -59,7 +62,7 @@ impl ImageSet {
     /// Packs pictures, bringing each to `channels`.
     pub(crate) fn pack<E: Into<Entry>>(channels: usize, entries: Vec<E>) -> Self {
         let mut set = Self { channels, ..Self::default() };
-        for Entry { picture, name, label, patient, facts } in entries.into_iter().map(Into::into) {
+        for Entry { picture, name, label, patient, facts, digest } in entries.into_iter().map(Into::into) {
             let (height, width) = (picture.height as usize, picture.width as usize);
             set.places.push(Place { start: set.pixels.len(), height, width });
             match (picture.channels, channels) {
@@ -71,6 +74,7 @@ impl ImageSet {
             set.names.push(name);
             set.patients.push(patient);
             set.facts.push(facts);
+            set.digests.push(digest);
         }
         set
     }
@@ -93,6 +97,7 @@ impl ImageSet {
         both.names.extend(other.names.iter().cloned());
         both.patients.extend(other.patients.iter().cloned());
         both.facts.extend(&other.facts);
+        both.digests.extend(&other.digests);
         both
     }
 
@@ -110,6 +115,7 @@ impl ImageSet {
             only.names.push(self.names[index].clone());
             only.patients.push(self.patients[index].clone());
             only.facts.push(self.facts[index]);
+            only.digests.push(self.digests[index]);
         }
         only
     }
@@ -151,6 +157,13 @@ impl ImageSet {
     #[must_use]
     pub fn facts(&self, index: usize) -> Option<&FileFacts> {
         self.facts[index].as_ref()
+    }
+
+    /// Digest of a picture as it was decoded, before it was brought to a size: the same picture has the same one in
+    /// every set. None where it was made in memory.
+    #[must_use]
+    pub fn picture_digest(&self, index: usize) -> Option<u64> {
+        self.digests[index]
     }
 
     /// The patient of a picture, where it is known.

@@ -141,9 +141,10 @@ pub fn phantom_dataset(
             let side = options.size as u32;
             let facts =
                 FileFacts { width: side, height: side, bit_depth: 8, channels: 1, ..FileFacts::default() };
-            let Decoded { picture, facts, .. } = Decoded::new(&film, facts, load);
+            let decoded = Decoded::new(&film, facts, load);
+            let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
             progress.report(Stage::Drawing, done.fetch_add(1, Ordering::Relaxed) + 1, total);
-            Entry { facts: Some(facts), ..(picture, order.name(), order.finding as u32).into() }
+            Entry { facts, digest, ..(decoded.picture, order.name(), order.finding as u32).into() }
         };
         ImageSet::pack(channels, options.orders(part).par_iter().map(draw).collect::<Vec<Entry>>())
     };

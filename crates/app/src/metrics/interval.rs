@@ -40,21 +40,30 @@ pub fn bootstrap(
     groups: Option<&[u32]>,
     figures: impl Fn(&[f64]) -> Vec<Option<f64>> + Sync,
 ) -> Vec<Option<Interval>> {
-    let n_groups = groups.map_or(n, |groups| groups.iter().max().map_or(0, |last| *last as usize + 1));
+    let groups = groups.map(consecutive);
+    let n_groups = groups.as_ref().map_or(n, |groups| groups.iter().max().map_or(0, |last| last + 1));
     let sample = |index: usize| {
         let mut rng = CounterRng::new(0, Purpose::Bootstrap, index as u64, 0);
         let mut times = vec![0.0; n_groups];
         for _ in 0..n_groups {
             times[rng.below(n_groups as u32) as usize] += 1.0;
         }
-        match groups {
+        match &groups {
             None => figures(&times),
-            Some(groups) => figures(&groups.iter().map(|&group| times[group as usize]).collect::<Vec<_>>()),
+            Some(groups) => figures(&groups.iter().map(|&group| times[group]).collect::<Vec<_>>()),
         }
     };
     let samples: Vec<Vec<Option<f64>>> = (0..RESAMPLES).into_par_iter().map(sample).collect();
     let n_figures = samples.first().map_or(0, Vec::len);
     (0..n_figures).map(|figure| interval_of(samples.iter().filter_map(|sample| sample[figure]))).collect()
+}
+
+/// The groups numbered from 0 without gaps: a number that no image has must not be drawn.
+fn consecutive(groups: &[u32]) -> Vec<usize> {
+    let mut numbers = groups.to_vec();
+    numbers.sort_unstable();
+    numbers.dedup();
+    groups.iter().map(|group| numbers.partition_point(|number| number < group)).collect()
 }
 
 /// The middle 95 % of the values, interpolated; none of fewer than half of the samples.
@@ -119,6 +128,14 @@ mod tests {
         let alone = width(bootstrap(400, None, mean(&values))[0].expect("a mean"));
         let grouped = width(bootstrap(400, Some(&groups), mean(&values))[0].expect("a mean"));
         assert!((grouped / alone - 2.0).abs() < 0.3, "{grouped} against {alone}");
+    }
+
+    #[test]
+    fn groups_may_be_numbered_with_gaps() {
+        let values: Vec<f64> = (0..60).map(|i| f64::from(i / 10)).collect();
+        let groups: Vec<u32> = (0..60).map(|i| i / 10).collect();
+        let gaps: Vec<u32> = groups.iter().map(|group| 10 * group).collect();
+        assert_eq!(bootstrap(60, Some(&gaps), mean(&values)), bootstrap(60, Some(&groups), mean(&values)));
     }
 
     #[test]
