@@ -14,6 +14,7 @@ use crate::error::AppError;
 use crate::metrics::{Confusion, PartMetrics, Predictions};
 use crate::model_file::{self, ModelCard};
 use crate::screen::Screen;
+use crate::seen::Seen;
 use crate::train::clean_test;
 use crate::{phantom_films, tables};
 
@@ -198,6 +199,10 @@ struct Figures {
     #[serde(skip_serializing_if = "Option::is_none")]
     test_clean: Option<PartMetrics>,
     test: PartMetrics,
+    /// Test pictures that `test_clean` leaves out.
+    n_leaked: usize,
+    /// Those of them that the model was trained on, or its epoch chosen by; null if its file does not say.
+    n_seen: Option<usize>,
 }
 
 /// Evaluates a stored model, and shows the result.
@@ -206,12 +211,26 @@ struct Figures {
 /// For a file that is no model, and whatever makes the data unusable.
 pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
     let (mut model, card) = model_file::read(request.model)?;
-    let Asked { val, test, clean, source } = load(request, &card, screen)?;
+    let Asked { val, test, mut clean, source } = load(request, &card, screen)?;
     if test.is_empty() {
         return Err(AppError::EmptyTest);
     }
     tables::show_machine(screen, rayon::current_num_threads());
     screen.field("data", &source);
+    let n_seen = card.seen.as_ref().map(|seen| leave_out(seen, &test, &mut clean));
+    match n_seen {
+        Some(0) => {}
+        Some(n) => {
+            let (of_all, rest) = (test.len(), if clean.contains(&true) { "" } else { "; no other is left" });
+            let text = format!("{n} of {of_all} test pictures are of the model's own training{rest}");
+            screen.field("LEAK", &text);
+        }
+        None if request.data.is_none() => {}
+        None => screen.field(
+            "note",
+            "the model's file is of an earlier version and does not say what it was trained on",
+        ),
+    }
     let mut ask = |set: &ImageSet| evaluate(&mut model, set, card.class_names.len(), &card.gaze());
     let part = |set: &ImageSet, evaluation: &Evaluation| {
         let predictions = evaluation.predictions(card.temperature);
@@ -220,7 +239,7 @@ pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
     let val = val.filter(|set| !set.is_empty()).map(|set| part(&set, &ask(&set)));
     let evaluation = ask(&test);
     let (n_leaked, test_clean) = clean_test(&card, &test, &evaluation, &clean);
-    let figures = Figures { val, test_clean, test: part(&test, &evaluation) };
+    let figures = Figures { val, test_clean, test: part(&test, &evaluation), n_leaked, n_seen };
     let heading = request.model.display().to_string();
     if let Some(clean) = &figures.test_clean {
         tables::show_test(screen, &format!("{heading}, without {n_leaked} that leaked"), clean);
@@ -229,6 +248,13 @@ pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
     tables::show_test(screen, &format!("{heading}{as_given}"), &figures.test);
     screen.result(&figures);
     Ok(())
+}
+
+/// Takes the pictures that the model has seen out of those that are new to it. How many it has seen.
+fn leave_out(seen: &Seen, set: &ImageSet, clean: &mut [bool]) -> usize {
+    let seen: Vec<usize> = (0..set.len()).filter(|&index| seen.has(set, index)).collect();
+    seen.iter().for_each(|&index| clean[index] = false);
+    seen.len()
 }
 
 /// What a model is asked about.

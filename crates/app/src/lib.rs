@@ -58,6 +58,7 @@ pub mod predictions_file;
 pub mod report;
 pub mod run_folder;
 pub mod screen;
+pub mod seen;
 pub mod step;
 pub mod tables;
 pub mod temperature;

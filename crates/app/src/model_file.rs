@@ -23,6 +23,7 @@ use crate::checkpoint::little_endian;
 use crate::error::AppError;
 use crate::evaluate::Gaze;
 use crate::novelty::Novelty;
+use crate::seen::Seen;
 
 /// Version of the layout; a reader refuses others.
 const FORMAT: u32 = 2;
@@ -85,6 +86,9 @@ pub struct ModelCard {
     /// When to refuse an answer; fitted when training has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub novelty: Option<Novelty>,
+    /// The pictures that it was trained on and that its epoch was chosen by; files of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
 }
 
 /// What a model was trained on.

@@ -15,6 +15,7 @@ use crate::metrics::{PartMetrics, Predictions};
 use crate::model_file::{self, ModelCard, TrainedOn};
 use crate::run_folder::{PlannedFolder, RunFolder};
 use crate::screen::{Screen, counted, duration, thousands};
+use crate::seen::Seen;
 use crate::temperature::{Calibration, Reliability};
 use crate::trainer::Trainer;
 use crate::{checkpoint, folds, interrupt, phantom_films, report, tables};
@@ -298,6 +299,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         epoch: 0,
         trained_on: Some(TrainedOn { data: name, n_train: data.train.len(), n_val: data.val.len() }),
         novelty: None,
+        seen: Some(Seen::of(&[&data.train, &data.val])),
     }
 }
 

@@ -16,7 +16,11 @@ mod program;
 fn json(args: &[&str], folder: &Path) -> Value {
     let output = roentgen(args, folder);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else")
+    json_of(&output.stdout)
+}
+
+fn json_of(stdout: &[u8]) -> Value {
+    serde_json::from_slice(stdout).expect("one JSON object and nothing else")
 }
 
 /// `train/` and `test/` with one picture of `test/` that also stands in `train/`.
@@ -75,6 +79,51 @@ fn leaked_pictures_are_told_apart_and_refused_when_asked() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("test/sick/copy.png = train/sick/film03.png"));
     assert!(!folder.path().join("no").exists());
+}
+
+#[test]
+fn evaluate_tells_new_pictures_from_those_of_the_training() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_pictures(here, "films/train", &[("normal", 16), ("sick", 16)]);
+    for class in ["normal", "sick"] {
+        let [train, test, mixed] =
+            ["films/train", "films/test", "mixed"].map(|part| here.join(part).join(class));
+        fs::create_dir_all(&test).unwrap();
+        fs::create_dir_all(&mixed).unwrap();
+        for number in 12..16 {
+            let film = format!("film{number}.png");
+            fs::copy(train.join(&film), mixed.join(&film)).unwrap();
+            fs::rename(train.join(&film), test.join(&film)).unwrap();
+        }
+    }
+    train(&["--data", "films", "--out", "run"], here);
+    for number in 0..3 {
+        // Under another name and in another file, but the same picture.
+        let film = image::open(here.join(format!("films/train/sick/film{number:02}.png"))).unwrap();
+        film.to_luma8().save(here.join(format!("mixed/sick/new{number}.png"))).unwrap();
+    }
+    let args = ["evaluate", "--model", "run/model.safetensors", "--json", "--data"];
+    let output = roentgen(&[&args[..], &["mixed"]].concat(), here);
+    let (found, said) = (json_of(&output.stdout), text(&output.stderr));
+    assert_eq!(
+        (&found["n_seen"], &found["n_leaked"], &found["test"]["n"]),
+        (&3.into(), &3.into(), &11.into())
+    );
+    assert_eq!(found["test_clean"]["n"], 8, "{found}");
+    let place = |words: &str| said.find(words).unwrap_or_else(|| panic!("{words}: {said}"));
+    assert!(place("3 of 11 test pictures") < place("without 3 that leaked"), "{said}");
+    assert!(place("without 3 that leaked") < place("all test pictures as given"), "{said}");
+
+    let output = roentgen(&[&args[..], &["films/train"]].concat(), here);
+    let found = json_of(&output.stdout);
+    assert_eq!((&found["n_seen"], &found["test"]["n"]), (&24.into(), &24.into()), "validation is seen too");
+    assert!(
+        found.get("test_clean").is_none() && text(&output.stderr).contains("no other is left"),
+        "{found}"
+    );
+    let own = json_of(&roentgen(&[&args[..], &["films"]].concat(), here).stdout);
+    assert_eq!((&own["n_seen"], &own["n_leaked"]), (&0.into(), &0.into()));
 }
 
 /// Films of eight patients a class, three of each, named as Kermany's are.

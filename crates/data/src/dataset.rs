@@ -167,7 +167,12 @@ pub fn load_for_model(
         test_fraction: if is_own { options.test_fraction } else { 0.0 },
         ..options.clone()
     };
-    let Dataset { val, test, test_origin, findings, .. } = given.load(options, progress)?.split(options)?;
+    let dataset = given.load(options, progress)?.split(options)?;
+    let Dataset { val, test, test_origin, mut findings, .. } = dataset;
+    if !is_own {
+        // The model knows none of their parts: what stands in two of them is as new to it as the rest.
+        findings.clean_test.fill(true);
+    }
     let test_origin = match test_origin {
         _ if !has_parts && !is_own => EvaluationOrigin::Everything,
         PartOrigin::Given => EvaluationOrigin::Given,

@@ -1,0 +1,89 @@
+//! Which pictures a model has seen: asked about them again, it says nothing of how it does on others.
+//!
+//! The model file keeps eight bytes of each, as [`ImageSet::picture_digest`] has them. They find the same picture under
+//! any name and in any file format that loses nothing, and tell nothing of what it shows. A picture that was encoded with
+//! loss, resized or cropped is another one to them.
+
+use roentgen_data::ImageSet;
+use serde::{Deserialize, Serialize};
+
+/// Digits of a digest.
+const DIGITS: usize = 16;
+
+/// The digests of a model's training and validation pictures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Seen {
+    /// Sorted.
+    digests: Vec<u64>,
+}
+
+impl Seen {
+    /// All pictures of the sets.
+    #[must_use]
+    pub fn of(sets: &[&ImageSet]) -> Self {
+        let of_set = |set: &&ImageSet| (0..set.len()).filter_map(|index| set.picture_digest(index)).collect();
+        let mut digests: Vec<u64> = sets.iter().flat_map::<Vec<u64>, _>(of_set).collect();
+        digests.sort_unstable();
+        digests.dedup();
+        Self { digests }
+    }
+
+    /// Whether it is one of them.
+    #[must_use]
+    pub fn has(&self, set: &ImageSet, index: usize) -> bool {
+        set.picture_digest(index).is_some_and(|digest| self.digests.binary_search(&digest).is_ok())
+    }
+}
+
+impl From<Seen> for String {
+    fn from(seen: Seen) -> Self {
+        seen.digests.iter().map(|digest| format!("{digest:0DIGITS$x}")).collect()
+    }
+}
+
+impl TryFrom<String> for Seen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let digest = |digits: &[u8]| {
+            let digits = str::from_utf8(digits).ok().filter(|digits| digits.len() == DIGITS);
+            digits.and_then(|digits| u64::from_str_radix(digits, 16).ok())
+        };
+        let digests: Option<Vec<u64>> = text.as_bytes().chunks(DIGITS).map(digest).collect();
+        match digests {
+            Some(digests) if digests.is_sorted() => Ok(Self { digests }),
+            _ => Err(format!("expected ascending digests of {DIGITS} hexadecimal digits")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roentgen_data::{LoadOptions, PhantomOptions, phantom_dataset, silent};
+
+    use super::*;
+
+    #[test]
+    fn what_was_seen_is_known_again_at_any_size() {
+        let films = PhantomOptions { train: 6, val: 3, test: 3, ..PhantomOptions::default() };
+        let data = phantom_dataset(&films, &LoadOptions::default(), &silent).expect("films");
+        let larger = LoadOptions { resize: 40, crop: 32, ..LoadOptions::default() };
+        let again = phantom_dataset(&films, &larger, &silent).expect("films");
+        let seen = Seen::of(&[&data.train, &data.val]);
+        let text = serde_json::to_string(&seen).expect("a text");
+        assert_eq!(text.len(), 2 + 9 * DIGITS);
+        let seen: Seen = serde_json::from_str(&text).expect("our own text");
+        assert!((0..6).all(|index| seen.has(&again.train, index)));
+        assert!((0..3).all(|index| seen.has(&again.val, index) && !seen.has(&again.test, index)));
+    }
+
+    #[test]
+    fn what_is_no_list_of_digests_is_refused() {
+        let read = |text: &str| Seen::try_from(text.to_owned());
+        assert!(read("").is_ok() && read("0000000000000001000000000000000a").is_ok());
+        for wrong in ["0", "000000000000000g", "000000000000000a0000000000000001", "00000000000000\u{e9}"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}
