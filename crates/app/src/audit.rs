@@ -91,13 +91,15 @@ impl Probe {
 
     /// The classes, and the whole, that surely get further than [`FLAGGED_SHARE`] of the way to `real`.
     fn flag(&mut self, real: &Self) {
-        let is_high = |found: Option<Interval>, real: Option<f64>| {
-            let (Some([low, _]), Some(real)) = (found, real) else { return false };
+        let is_high = |auc: Option<f64>, interval: Option<Interval>, real: Option<f64>| {
+            let (Some(auc), Some(real)) = (auc, real) else { return false };
+            // A probe that makes no mistake has no interval.
+            let low = interval.map_or(auc, |[low, _]| low);
             low - 0.5 > FLAGGED_SHARE * f64::max(real - 0.5, 0.2)
         };
-        let classes = self.per_class.iter().zip(&real.per_class);
-        let any_class = classes.into_iter().any(|(found, real)| is_high(found.interval, real.auc));
-        self.flagged = any_class || is_high(self.interval, real.auc);
+        let mut classes = self.per_class.iter().zip(&real.per_class);
+        let any_class = classes.any(|(found, real)| is_high(found.auc, found.interval, real.auc));
+        self.flagged = any_class || is_high(self.auc, self.interval, real.auc);
     }
 
     /// The class that is told best.
@@ -235,7 +237,7 @@ fn show(screen: &Screen, audit: &Audit, class_names: &[String]) {
     for (name, probe) in probes {
         let Some(probe) = probe else { continue };
         let interval =
-            probe.interval.map_or_else(String::new, |[low, high]| format!("{low:.3} to {high:.3}"));
+            probe.interval.map_or_else(|| "-".to_owned(), |[low, high]| format!("{low:.3} to {high:.3}"));
         let mut row = vec![name.to_owned(), number(probe.auc), interval];
         row.extend(probe.per_class.iter().take(shown_classes.len()).map(|class| number(class.auc)));
         row.push(if probe.flagged { "flagged".to_owned() } else { String::new() });

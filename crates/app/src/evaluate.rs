@@ -79,17 +79,6 @@ impl Evaluation {
         (self.labels[image] as usize, &self.logits[image * self.n_classes..][..self.n_classes])
     }
 
-    /// The images `keep`, in order.
-    #[must_use]
-    pub fn only(&self, keep: impl Iterator<Item = usize>) -> Self {
-        let mut only = Self::new(self.n_classes);
-        for image in keep {
-            let (label, logits) = self.image(image);
-            only.add(label as u32, logits);
-        }
-        only
-    }
-
     /// Who was taken for whom.
     #[must_use]
     pub fn confusion(&self) -> Confusion {
@@ -238,14 +227,11 @@ pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
     };
     let val = val.filter(|set| !set.is_empty()).map(|set| part(&set, &ask(&set)));
     let evaluation = ask(&test);
-    let (n_leaked, test_clean) = clean_test(&card, &test, &evaluation, &clean);
+    let predictions = evaluation.predictions(card.temperature);
+    let (n_leaked, test_clean) = clean_test(&card.class_names, &predictions, test.patients(), &clean);
     let figures = Figures { val, test_clean, test: part(&test, &evaluation), n_leaked, n_seen };
     let heading = request.model.display().to_string();
-    if let Some(clean) = &figures.test_clean {
-        tables::show_test(screen, &format!("{heading}, without {n_leaked} that leaked"), clean);
-    }
-    let as_given = if n_leaked > 0 { ", all test pictures as given" } else { "" };
-    tables::show_test(screen, &format!("{heading}{as_given}"), &figures.test);
+    tables::show_clean_and_given(screen, &heading, n_leaked, figures.test_clean.as_ref(), &figures.test);
     screen.result(&figures);
     Ok(())
 }

@@ -9,7 +9,7 @@ mod predictions;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 pub use confusion::Confusion;
-pub use interval::{Interval, RESAMPLES, bootstrap, wilson};
+pub use interval::{Interval, RESAMPLES, bootstrap, share_interval, wilson};
 pub use predictions::{Figures, Predictions, Scorer};
 
 /// What `metrics.json` says of one part. Every figure keeps its key and is a number; its interval has the same key with
@@ -24,6 +24,9 @@ pub struct PartMetrics {
     pub figures: Figures,
     /// Of the figures, in the order of [`Figures::to_vec`].
     intervals: Vec<Option<Interval>>,
+    accuracy_interval: Option<Interval>,
+    /// Of each class: of its recall, precision and specificity.
+    share_intervals: Vec<[Option<Interval>; 3]>,
 }
 
 impl PartMetrics {
@@ -35,13 +38,36 @@ impl PartMetrics {
         let scorer = Scorer::new(predictions);
         let figures = scorer.figures(&vec![1.0; predictions.len()]);
         let intervals = bootstrap(predictions.len(), groups, |times| scorer.figures(times).to_vec());
-        Self { class_names, confusion, figures, intervals }
+        // Of a share of the images for which `is_hit` says anything.
+        let interval = |is_hit: &dyn Fn(usize, usize) -> Option<bool>| {
+            let group = |image: usize| groups.map_or(0, |groups| groups[image]);
+            let pairs = predictions.pairs().enumerate();
+            let (hits, of_hits): (Vec<bool>, Vec<u32>) = pairs
+                .filter_map(|(image, (truth, answer))| Some((is_hit(truth, answer)?, group(image))))
+                .unzip();
+            share_interval(&hits, groups.is_some().then_some(&of_hits))
+        };
+        let of_class = |class: usize| {
+            [
+                interval(&|truth, answer| (truth == class).then_some(answer == class)),
+                interval(&|truth, answer| (answer == class).then_some(truth == class)),
+                interval(&|truth, answer| (truth != class).then_some(answer != class)),
+            ]
+        };
+        Self {
+            accuracy_interval: interval(&|truth, answer| Some(truth == answer)),
+            share_intervals: (0..class_names.len()).map(of_class).collect(),
+            class_names,
+            confusion,
+            figures,
+            intervals,
+        }
     }
 
     /// Interval of the accuracy.
     #[must_use]
     pub fn accuracy_interval(&self) -> Option<Interval> {
-        wilson(self.confusion.n_right(), self.confusion.n())
+        self.accuracy_interval
     }
 
     /// The figures of the whole part behind the accuracy: key, name, value, interval.
@@ -64,12 +90,11 @@ impl PartMetrics {
     #[must_use]
     pub fn of_class(&self, class: usize) -> [(&'static str, Option<f64>, Option<Interval>); 4] {
         let matrix = &self.confusion;
-        let right = matrix.count(class, class);
-        let (n_of, n_rest) = (matrix.n_of(class), matrix.n() - matrix.n_of(class));
+        let [recall, precision, specificity] = self.share_intervals[class];
         [
-            ("recall", matrix.recall(class), wilson(right, n_of)),
-            ("precision", matrix.precision(class), wilson(right, matrix.n_taken_for(class))),
-            ("specificity", matrix.specificity(class), wilson(matrix.n_rightly_not(class), n_rest)),
+            ("recall", matrix.recall(class), recall),
+            ("precision", matrix.precision(class), precision),
+            ("specificity", matrix.specificity(class), specificity),
             ("auc", self.figures.auc[class], self.intervals[self.overall().len() + class]),
         ]
     }
@@ -150,6 +175,42 @@ mod tests {
         }
         let text = serde_json::to_string(&metrics).expect("plain numbers");
         assert!(text.find("\"z\"") < text.find("\"a\""), "classes in their own order");
+    }
+
+    #[test]
+    fn shares_without_groups_have_wilsons_interval_and_with_groups_a_wider_one() {
+        let (mut predictions, groups) = (Predictions::new(2), (0..40).map(|i| i / 4).collect::<Vec<u32>>());
+        for image in 0..40u32 {
+            let answer = f64::from(image / 4 % 3 == 0);
+            predictions.add(image / 4 % 2, [1.0 - answer, answer].into_iter());
+        }
+        let part =
+            |groups: Option<&[u32]>| PartMetrics::new(vec!["a".into(), "b".into()], &predictions, groups);
+        let (plain, grouped) = (part(None), part(Some(&groups)));
+        let matrix = &plain.confusion;
+        assert_eq!(plain.accuracy_interval(), wilson(matrix.n_right(), 40));
+        let [(_, _, recall), (_, _, precision), (_, _, specificity), _] = plain.of_class(1);
+        assert_eq!(recall, wilson(matrix.count(1, 1), matrix.n_of(1)));
+        assert_eq!(precision, wilson(matrix.count(1, 1), matrix.n_taken_for(1)));
+        assert_eq!(specificity, wilson(matrix.n_rightly_not(1), matrix.n_of(0)));
+        let width = |interval: Option<Interval>| interval.map(|[low, high]| high - low).expect("an interval");
+        for (plain, grouped) in plain.of_class(1).into_iter().zip(grouped.of_class(1)) {
+            assert!(width(grouped.2) > 1.2 * width(plain.2), "{plain:?} and {grouped:?}");
+        }
+    }
+
+    #[test]
+    fn figures_without_a_mistake_have_wilsons_interval_alone() {
+        let mut predictions = Predictions::new(2);
+        (0..30u32).for_each(|image| {
+            predictions.add(image % 2, [[9.0, 0.0], [0.0, 9.0]][image as usize % 2].into_iter())
+        });
+        let part = PartMetrics::new(vec!["a".into(), "b".into()], &predictions, None);
+        let json = serde_json::to_value(&part).expect("plain numbers");
+        assert!(json["accuracy_interval"][0].as_f64() < Some(0.9) && json["accuracy_interval"][1] == 1.0);
+        for key in ["balanced_accuracy", "macro_f1", "kappa", "macro_auc", "log_loss"] {
+            assert!(json[key].is_number() && json[format!("{key}_interval")].is_null(), "{key}: {json}");
+        }
     }
 
     #[test]

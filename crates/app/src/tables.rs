@@ -75,6 +75,21 @@ pub fn show_images(screen: &Screen, set: &ImageSet, resize: u32, size: u32, flip
     screen.field("images", &text);
 }
 
+/// The test table: where pictures leaked, without them first.
+pub fn show_clean_and_given(
+    screen: &Screen,
+    heading: &str,
+    n_leaked: usize,
+    clean: Option<&PartMetrics>,
+    given: &PartMetrics,
+) {
+    if let Some(clean) = clean {
+        show_test(screen, &format!("{heading}, without {n_leaked} that leaked"), clean);
+    }
+    let as_given = if n_leaked > 0 { ", all test pictures as given" } else { "" };
+    show_test(screen, &format!("{heading}{as_given}"), given);
+}
+
 /// Accuracy, every other figure with its interval, the figures of each class, confusion matrix.
 pub fn show_test(screen: &Screen, heading: &str, part: &PartMetrics) {
     let PartMetrics { class_names, confusion, .. } = part;
@@ -115,8 +130,10 @@ fn class_table(part: &PartMetrics, width: usize) -> Vec<String> {
     for (class, name) in part.class_names.iter().enumerate() {
         let [(_, recall, interval), (_, precision, _), (_, specificity, _), (_, auc, _)] =
             part.of_class(class);
-        let interval = interval
-            .map_or_else(String::new, |[low, high]| format!("{:.1} to {:.1} %", 100.0 * low, 100.0 * high));
+        let interval = interval.map_or_else(
+            || "-".to_owned(),
+            |[low, high]| format!("{:.1} to {:.1} %", 100.0 * low, 100.0 * high),
+        );
         let n_images = part.confusion.n_of(class).to_string();
         let auc = auc.map_or_else(|| "-".to_owned(), |auc| format!("{auc:.3}"));
         rows.push(vec![
@@ -142,8 +159,8 @@ fn overall_table(part: &PartMetrics) -> Vec<String> {
     let number = |value: f64| format!("{value:.3}");
     let mut rows = vec![["", "value", "95 % interval"].map(str::to_owned).to_vec()];
     for (_, name, value, interval) in part.overall() {
-        let interval =
-            interval.map_or_else(String::new, |[low, high]| format!("{} to {}", number(low), number(high)));
+        let interval = interval
+            .map_or_else(|| "-".to_owned(), |[low, high]| format!("{} to {}", number(low), number(high)));
         rows.push(vec![name.to_owned(), value.map_or_else(|| "-".to_owned(), number), interval]);
     }
     table(&rows)

@@ -2,10 +2,11 @@
 //!
 //! Fitted on the validation part by maximum likelihood. Answers stay what they are, whatever the temperature.
 
+use roentgen_data::ImageSet;
 use serde::Serialize;
 
 use crate::evaluate::Evaluation;
-use crate::metrics::Scorer;
+use crate::metrics::{Interval, Scorer, bootstrap};
 
 /// Bounds on `1 / temperature`.
 const LEAST: f64 = 0.05;
@@ -57,41 +58,59 @@ pub struct Calibration {
 /// Figures at temperature 1 and at the fitted one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BeforeAfter {
+    /// Number of pictures.
+    pub n: usize,
     /// At temperature 1.
     pub before: Reliability,
     /// At the fitted temperature.
     pub after: Reliability,
 }
 
-/// How far probabilities can be believed: see [`crate::metrics::Figures`].
+/// How far probabilities can be believed: see [`crate::metrics::Figures`]. Intervals as everywhere, 95 %, by patient.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "named and explained in Figures")]
 pub struct Reliability {
     pub calibration_error: Option<f64>,
+    pub calibration_error_interval: Option<Interval>,
     pub log_loss: Option<f64>,
+    pub log_loss_interval: Option<Interval>,
     pub brier: Option<f64>,
+    pub brier_interval: Option<Interval>,
 }
 
 impl Calibration {
     /// The figures of a run; none without validation.
     #[must_use]
-    pub fn new(temperature: f64, val: Option<&Evaluation>, test: Option<&Evaluation>) -> Option<Self> {
-        let part = |evaluation: &Evaluation| BeforeAfter {
-            before: Reliability::of(evaluation, 1.0),
-            after: Reliability::of(evaluation, temperature),
+    pub fn new(
+        temperature: f64,
+        val: Option<(&Evaluation, &ImageSet)>,
+        test: Option<(&Evaluation, &ImageSet)>,
+    ) -> Option<Self> {
+        let part = |(evaluation, set): (&Evaluation, &ImageSet)| {
+            let patients = set.patient_groups();
+            BeforeAfter {
+                n: evaluation.len(),
+                before: Reliability::of(evaluation, 1.0, patients.as_deref()),
+                after: Reliability::of(evaluation, temperature, patients.as_deref()),
+            }
         };
         val.map(|val| Self { temperature, val: part(val), test: test.map(part) })
     }
 }
 
 impl Reliability {
-    fn of(evaluation: &Evaluation, temperature: f64) -> Self {
+    fn of(evaluation: &Evaluation, temperature: f64, groups: Option<&[u32]>) -> Self {
         let predictions = evaluation.predictions(temperature);
-        let figures = Scorer::new(&predictions).figures(&vec![1.0; predictions.len()]);
+        let scorer = Scorer::new(&predictions);
+        let [calibration_error, log_loss, brier] = scorer.calibration(&vec![1.0; predictions.len()]);
+        let intervals = bootstrap(predictions.len(), groups, |times| scorer.calibration(times).to_vec());
         Self {
-            calibration_error: figures.calibration_error,
-            log_loss: figures.log_loss,
-            brier: figures.brier,
+            calibration_error,
+            calibration_error_interval: intervals[0],
+            log_loss,
+            log_loss_interval: intervals[1],
+            brier,
+            brier_interval: intervals[2],
         }
     }
 }
@@ -131,7 +150,7 @@ mod tests {
     fn calibration_gets_better_and_answers_stay() {
         let hot = heated(3.0, 2_000);
         let temperature = fit(&hot);
-        let error = |temperature: f64| Reliability::of(&hot, temperature).calibration_error;
+        let error = |temperature: f64| Reliability::of(&hot, temperature, None).calibration_error;
         assert!(error(temperature) < Some(0.03) && error(1.0) > Some(0.1), "{:?}", error(temperature));
         assert!(hot.predictions(1.0).pairs().eq(hot.predictions(temperature).pairs()));
     }

@@ -184,12 +184,9 @@ fn train_in(
     folder.write("metrics.json", (json + "\n").as_bytes())?;
     folder.finish()?;
     let heading = format!("epoch {} of {}", outcome.best_epoch, metrics.epochs);
-    if let Some(clean) = &metrics.test_clean {
-        tables::show_test(screen, &format!("{heading}, without {} that leaked", metrics.n_leaked), clean);
-    }
     if let Some(test) = &metrics.test {
-        let as_given = if metrics.n_leaked > 0 { ", all test pictures as given" } else { "" };
-        tables::show_test(screen, &format!("{heading}{as_given}"), test);
+        let (n_leaked, clean) = (metrics.n_leaked, metrics.test_clean.as_ref());
+        tables::show_clean_and_given(screen, &heading, n_leaked, clean, test);
     }
     if let Some(Calibration { temperature, val, .. }) = &metrics.calibration {
         let error = |reliability: &Reliability| reliability.calibration_error.unwrap_or(f64::NAN);

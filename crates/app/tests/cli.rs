@@ -36,6 +36,14 @@ fn train_leaves_a_whole_run_and_evaluate_gives_its_figures_again() {
         }
     }
     assert_eq!(printed["test"], metrics["test"]);
+    for (part, when) in [("val", "before"), ("val", "after"), ("test", "before"), ("test", "after")] {
+        let calibration = &metrics["calibration"][part];
+        assert_eq!(calibration["n"], metrics[part]["n"], "{calibration}");
+        for key in ["calibration_error", "log_loss", "brier"] {
+            let end = |i: usize| calibration[when][format!("{key}_interval")][i].as_f64().expect("an end");
+            assert!(calibration[when][key].is_number() && end(0) < end(1), "{key}: {calibration}");
+        }
+    }
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
     assert_eq!(log.lines().count(), 1);
     let line: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();

@@ -172,6 +172,12 @@ impl ImageSet {
         self.patients[index].as_deref()
     }
 
+    /// The patient of every picture.
+    #[must_use]
+    pub fn patients(&self) -> &[Option<String>] {
+        &self.patients
+    }
+
     /// The patients as [`group_ids`] numbers them.
     #[must_use]
     pub fn patient_groups(&self) -> Option<Vec<u32>> {

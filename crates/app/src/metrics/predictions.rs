@@ -44,6 +44,17 @@ impl Predictions {
         self.probabilities.extend(probabilities);
     }
 
+    /// The images `keep`, in order.
+    #[must_use]
+    pub fn only(&self, keep: &[usize]) -> Self {
+        let mut only = Self::new(self.n_classes);
+        for &image in keep {
+            let (label, answer) = (self.labels[image], self.answers[image]);
+            only.add_probabilities(label, answer, self.probabilities(image).iter().copied());
+        }
+        only
+    }
+
     /// Adds all images of another part.
     ///
     /// # Panics
@@ -147,18 +158,30 @@ impl<'a> Scorer<'a> {
         let matrix = self.matrix(times);
         let auc: Vec<Option<f64>> =
             (0..self.predictions.n_classes).map(|class| self.auc(class, times)).collect();
+        let [calibration_error, log_loss, brier] = self.calibration(times);
         Figures {
             balanced_accuracy: matrix.balanced_accuracy(),
             macro_f1: matrix.macro_f1(),
             kappa: matrix.kappa(),
             macro_auc: mean(auc.iter().copied().flatten()),
-            log_loss: self.mean_over_images(times, |image, label| {
-                -libm::log(self.predictions.probabilities(image)[label].max(f64::EPSILON))
-            }),
-            brier: self.mean_over_images(times, |image, label| self.squared_distance(image, label)),
-            calibration_error: self.calibration_error(times),
+            log_loss,
+            brier,
+            calibration_error,
             auc,
         }
+    }
+
+    /// Calibration error, log loss and Brier score: those of the [`Figures`] that a temperature changes.
+    #[must_use]
+    pub fn calibration(&self, times: &[f64]) -> [Option<f64>; 3] {
+        let log_loss = |image: usize, label: usize| {
+            -libm::log(self.predictions.probabilities(image)[label].max(f64::EPSILON))
+        };
+        [
+            self.calibration_error(times),
+            self.mean_over_images(times, log_loss),
+            self.mean_over_images(times, |image, label| self.squared_distance(image, label)),
+        ]
     }
 
     fn matrix(&self, times: &[f64]) -> Matrix {

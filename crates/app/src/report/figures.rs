@@ -8,7 +8,7 @@ use crate::screen::counted;
 /// All figures of a part, with their intervals.
 pub(super) fn figures_table(part: &PartMetrics) -> Markup {
     let range = |interval: Option<Interval>| {
-        interval.map_or_else(String::new, |[low, high]| format!("{low:.3} to {high:.3}"))
+        interval.map_or_else(|| "-".to_owned(), |[low, high]| format!("{low:.3} to {high:.3}"))
     };
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
     let accuracy = ("", "accuracy", Some(part.confusion.accuracy()), part.accuracy_interval());

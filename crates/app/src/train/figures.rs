@@ -11,7 +11,7 @@ use super::run::{Outcome, Run, not_of_this_run};
 use crate::error::AppError;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::metrics::{PartMetrics, Predictions};
-use crate::model_file::{self, ModelCard};
+use crate::model_file;
 use crate::novelty::Novelty;
 use crate::temperature::Calibration;
 use crate::{predictions_file, report};
@@ -87,8 +87,8 @@ pub(super) fn test(
         run.folder.write(predictions_file::FILE, lines.as_bytes())?;
     }
     stage("intervals", 2);
-    let (n_leaked, test_clean) = match &test {
-        Some(test) => clean_test(&card, test_set, test, &findings.clean_test),
+    let (n_leaked, test_clean) = match &predictions {
+        Some(test) => clean_test(&card.class_names, test, test_set.patients(), &findings.clean_test),
         None => (0, None),
     };
     let mut refused =
@@ -99,7 +99,11 @@ pub(super) fn test(
         test_clean,
         test: test.as_ref().map(|test| part(test_set, test)),
         n_leaked,
-        calibration: Calibration::new(card.temperature, val.as_ref(), test.as_ref()),
+        calibration: Calibration::new(
+            card.temperature,
+            val.as_ref().map(|val| (val, val_set)),
+            test.as_ref().map(|test| (test, test_set)),
+        ),
         train_images_per_s: outcome.images_per_s,
         train_seconds: outcome.train_seconds,
         data_share: outcome.data_share,
@@ -135,19 +139,17 @@ impl Run<'_> {
 
 /// How many test pictures leaked, and the figures of the others; no figures where none or all leaked.
 pub fn clean_test(
-    card: &ModelCard,
-    set: &ImageSet,
-    evaluation: &Evaluation,
+    class_names: &[String],
+    predictions: &Predictions,
+    patients: &[Option<String>],
     clean: &[bool],
 ) -> (usize, Option<PartMetrics>) {
-    let kept: Vec<usize> = (0..evaluation.len()).filter(|&image| clean[image]).collect();
-    let n_leaked = evaluation.len() - kept.len();
+    let kept: Vec<usize> = (0..predictions.len()).filter(|&image| clean[image]).collect();
+    let n_leaked = predictions.len() - kept.len();
     if n_leaked == 0 || kept.is_empty() {
         return (n_leaked, None);
     }
-    let patients: Vec<Option<String>> =
-        kept.iter().map(|&image| set.patient(image).map(str::to_owned)).collect();
-    let predictions = evaluation.only(kept.into_iter()).predictions(card.temperature);
-    let groups = group_ids(&patients);
-    (n_leaked, Some(PartMetrics::new(card.class_names.clone(), &predictions, groups.as_deref())))
+    let patients: Vec<Option<String>> = kept.iter().map(|&image| patients[image].clone()).collect();
+    let (predictions, groups) = (predictions.only(&kept), group_ids(&patients));
+    (n_leaked, Some(PartMetrics::new(class_names.to_vec(), &predictions, groups.as_deref())))
 }
