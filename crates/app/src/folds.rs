@@ -22,12 +22,18 @@ use crate::{predictions_file, tables};
 #[derive(Debug, Serialize)]
 struct FoldMetrics {
     n_folds: usize,
-    /// Over the test parts of the folds.
+    /// Over the test parts of the folds, as given.
     mean: BTreeMap<String, f64>,
     /// Standard deviation over the folds, with one less than their number as the divisor.
     sd: BTreeMap<String, f64>,
+    /// All answers together, but for those to pictures that also stand, or have their patient, in an earlier part of
+    /// their fold; if that leaves some out. Splits keep copies together, so the earlier part is a given validation part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pooled_clean: Option<PartMetrics>,
     /// All answers together.
     pooled: PartMetrics,
+    /// Pictures that `pooled_clean` leaves out.
+    n_leaked: usize,
     /// The test figures of each fold.
     folds: Vec<PartMetrics>,
     seed: u64,
@@ -47,7 +53,8 @@ pub enum Place {
 /// # Errors
 /// As [`train::run`], of whichever fold.
 pub fn run(config: &TrainConfig, n_folds: usize, mut place: Place, screen: &Screen) -> Result<(), AppError> {
-    let (mut folds, mut lines, mut patients) = (Vec::new(), String::new(), Vec::new());
+    let (mut folds, mut lines) = (Vec::new(), String::new());
+    let (mut patients, mut clean) = (Vec::new(), Vec::new());
     let mut pooled: Option<(Vec<String>, Predictions)> = None;
     for fold in 1..=n_folds {
         screen.line(&screen.bold(&format!("fold {fold} of {n_folds}")));
@@ -81,7 +88,8 @@ pub fn run(config: &TrainConfig, n_folds: usize, mut place: Place, screen: &Scre
             metrics.test.zip(test).ok_or(AppError::EmptyTest)?
         };
         lines += &predictions_file::to_text(&data.test, &predictions, &data.class_names);
-        patients.extend((0..data.test.len()).map(|index| data.test.patient(index).map(str::to_owned)));
+        patients.extend_from_slice(data.test.patients());
+        clean.extend_from_slice(&data.findings.clean_test);
         folds.push(test_metrics);
         pooled
             .get_or_insert((data.class_names, Predictions::new(predictions.n_classes())))
@@ -90,16 +98,18 @@ pub fn run(config: &TrainConfig, n_folds: usize, mut place: Place, screen: &Scre
         screen.line("");
     }
     let (class_names, predictions) = pooled.expect("at least two folds");
+    let (n_leaked, pooled_clean) = train::clean_test(&class_names, &predictions, &patients, &clean);
     let pooled = PartMetrics::new(class_names, &predictions, group_ids(&patients).as_deref());
     let (mean, sd) = mean_and_sd(&folds);
-    let metrics = FoldMetrics { n_folds, mean, sd, pooled, folds, seed: config.seed };
+    let metrics = FoldMetrics { n_folds, mean, sd, pooled_clean, pooled, n_leaked, folds, seed: config.seed };
 
     let Place::Old(folder) = place else { unreachable!("it was made for the first fold") };
     folder.write(predictions_file::FILE, lines.as_bytes())?;
     let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
     folder.write("metrics.json", (json + "\n").as_bytes())?;
     folder.finish()?;
-    tables::show_test(screen, &format!("{} pooled", counted(n_folds, "fold")), &metrics.pooled);
+    let heading = format!("{} pooled", counted(n_folds, "fold"));
+    tables::show_clean_and_given(screen, &heading, n_leaked, metrics.pooled_clean.as_ref(), &metrics.pooled);
     show(screen, &metrics);
     screen.field("run", &folder.path().display().to_string());
     screen.result(&metrics);
@@ -129,9 +139,12 @@ fn mean_and_sd(folds: &[PartMetrics]) -> (BTreeMap<String, f64>, BTreeMap<String
 }
 
 fn show(screen: &Screen, metrics: &FoldMetrics) {
-    let mut rows = vec![["over the folds", "mean", "sd"].map(str::to_owned).to_vec()];
-    for (key, mean) in &metrics.mean {
-        rows.push(vec![key.replace('_', " "), format!("{mean:.3}"), format!("{:.3}", metrics.sd[key])]);
+    let as_given = if metrics.n_leaked > 0 { ", all pictures as given" } else { "" };
+    let mut rows = vec![vec![format!("over the folds{as_given}"), "mean".to_owned(), "sd".to_owned()]];
+    let others = metrics.pooled.overall().map(|(key, name, ..)| (key, name));
+    for (key, name) in std::iter::once(("accuracy", "accuracy")).chain(others) {
+        let Some(mean) = metrics.mean.get(key) else { continue };
+        rows.push(vec![name.to_owned(), format!("{mean:.3}"), format!("{:.3}", metrics.sd[key])]);
     }
     screen.line("");
     for line in table(&rows) {

@@ -158,6 +158,7 @@ fn folds_test_every_picture_once_and_never_split_a_patient() {
     let printed = train(&["--data", "films", "--folds", "4", "--out", "run"], folder.path());
     assert_eq!((&printed["pooled"]["n"], &printed["n_folds"]), (&48.into(), &4.into()), "{printed}");
     assert!(printed["mean"]["accuracy"].is_number() && printed["sd"]["accuracy"].is_number());
+    assert!(printed["n_leaked"] == 0 && printed.get("pooled_clean").is_none());
     let mut seen = Vec::new();
     let mut patients: Vec<(String, usize)> = Vec::new();
     for fold in 1..=4 {
@@ -181,6 +182,30 @@ fn folds_test_every_picture_once_and_never_split_a_patient() {
     let fold: Value =
         serde_json::from_slice(&fs::read(folder.path().join("run/fold-2/metrics.json")).unwrap()).unwrap();
     assert_eq!(again["test"], fold["test"]);
+}
+
+#[test]
+fn folds_leave_out_what_also_stands_in_a_given_validation_part() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_pictures(here, "films/train", &[("normal", 20), ("sick", 20)]);
+    fs::create_dir_all(here.join("films/val/sick")).unwrap();
+    fs::create_dir_all(here.join("films/val/normal")).unwrap();
+    for film in ["sick/film03.png", "sick/film04.png", "normal/film07.png"] {
+        fs::copy(here.join("films/train").join(film), here.join("films/val").join(film)).unwrap();
+    }
+    let args = ["train", "--data", "films", "--folds", "2", "--epochs", "1", "--width", "8", "--json"];
+    let output = roentgen(&[&args[..], &["--out", "run"]].concat(), here);
+    let (printed, said) = (json_of(&output.stdout), text(&output.stderr));
+    assert_eq!((&printed["n_leaked"], &printed["pooled"]["n"]), (&3.into(), &40.into()), "{printed}");
+    assert_eq!(printed["pooled_clean"]["n"], 37);
+    let kept: Value = serde_json::from_slice(&fs::read(here.join("run/metrics.json")).unwrap()).unwrap();
+    assert_eq!(kept, printed);
+    for words in ["2 folds pooled, without 3 that leaked", "over the folds, all pictures as given"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let of_folds = &said[said.find("over the folds").unwrap()..];
+    assert!(of_folds.contains("Brier score") && of_folds.contains("Cohen's kappa"), "{of_folds}");
 }
 
 #[test]
