@@ -73,11 +73,14 @@ pub struct Audit {
     pub verdict: String,
     /// Pictures that were asked about.
     pub n: usize,
+    /// Pictures that were not, as they, or their patients, also stand in an earlier part.
+    pub n_leaked: usize,
 }
 
 impl Probe {
-    fn new(class_names: &[String], evaluation: &Evaluation) -> Self {
-        let part = PartMetrics::new(class_names.to_vec(), &evaluation.predictions(1.0), None);
+    fn new(class_names: &[String], evaluation: &Evaluation, asked: &ImageSet) -> Self {
+        let patients = asked.patient_groups();
+        let part = PartMetrics::new(class_names.to_vec(), &evaluation.predictions(1.0), patients.as_deref());
         let overall = part.overall().into_iter().find(|(key, ..)| *key == "macro_auc");
         let (_, _, auc, interval) = overall.expect("a key of every part");
         let of_class = |(class, name): (usize, &String)| {
@@ -115,9 +118,12 @@ impl Probe {
 /// Whatever makes the data unusable, or a training that diverges.
 pub fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
     let data = train::load(config, screen)?;
-    let asked = data.val.joined(&data.test);
+    let all = data.val.joined(&data.test);
+    let is_clean = [&data.findings.clean_val[..], &data.findings.clean_test].concat();
+    // Of what was trained on, a model may know the class by heart.
+    let asked = all.only(&(0..all.len()).filter(|&index| is_clean[index]).collect::<Vec<_>>());
     if asked.is_empty() {
-        return Err(AppError::EmptyTest);
+        return Err(if all.is_empty() { AppError::EmptyTest } else { AppError::AllLeaked });
     }
     tables::show_machine(screen, config.threads());
     let audit = audit(config, &data, &asked, screen)?;
@@ -135,7 +141,7 @@ fn audit(config: &TrainConfig, data: &Dataset, asked: &ImageSet, screen: &Screen
         let seen = |set: &ImageSet| mask.map_or_else(|| set.clone(), |mask| set.masked(mask, &fill));
         let evaluation =
             train_and_ask(config, &seen(&train_set), &seen(&asked_set), &data.class_names, label, screen)?;
-        Ok::<_, AppError>(Probe::new(&data.class_names, &evaluation))
+        Ok::<_, AppError>(Probe::new(&data.class_names, &evaluation, asked))
     };
     let real = probe("whole pictures", None)?;
     let mut border = probe("border only", Some(Mask::BorderOnly))?;
@@ -169,7 +175,9 @@ fn audit(config: &TrainConfig, data: &Dataset, asked: &ImageSet, screen: &Screen
         )
     };
     let flagged = !flags.is_empty();
-    Ok(Audit { real, border, centre_blanked, file_facts, flagged, verdict, n: asked.len() })
+    let n = asked.len();
+    let n_leaked = data.val.len() + data.test.len() - n;
+    Ok(Audit { real, border, centre_blanked, file_facts, flagged, verdict, n, n_leaked })
 }
 
 /// One short training, and what its model says of the pictures that it was not trained on.
@@ -219,7 +227,7 @@ fn ask_file_facts(train_set: &ImageSet, asked: &ImageSet, class_names: &[String]
         let logits: Vec<f32> = model.logits(row).iter().map(|&logit| logit as f32).collect();
         evaluation.add(label, &logits);
     }
-    Some(Probe::new(class_names, &evaluation))
+    Some(Probe::new(class_names, &evaluation, asked))
 }
 
 fn show(screen: &Screen, audit: &Audit, class_names: &[String]) {
@@ -248,6 +256,10 @@ fn show(screen: &Screen, audit: &Audit, class_names: &[String]) {
         screen.line(&format!("  {line}"));
     }
     screen.line("");
-    screen.field("asked", &format!("about {}; 0.5 is chance", counted(audit.n, "picture")));
+    let left_out = match audit.n_leaked {
+        0 => String::new(),
+        n => format!("; {n} that also stand, or have their patient, in an earlier part are left out"),
+    };
+    screen.field("asked", &format!("about {}; 0.5 is chance{left_out}", counted(audit.n, "picture")));
     screen.field("verdict", &audit.verdict);
 }

@@ -241,6 +241,12 @@ pub enum AppError {
         /// One indented line each.
         list: String,
     },
+    /// Parts that hold nothing new.
+    #[error(
+        "every picture to test on also stands, or has its patient, in an earlier part; \
+         `roentgen inspect` lists them; give others"
+    )]
+    AllLeaked,
     /// A part without a picture.
     #[error("there is no picture to test on; give a test part, or a larger --test-fraction")]
     EmptyTest,

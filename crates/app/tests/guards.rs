@@ -254,6 +254,24 @@ fn audit_flags_a_planted_marker_and_nothing_on_clean_films() {
 }
 
 #[test]
+fn audit_asks_about_no_picture_that_also_stands_in_an_earlier_part() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_leaky(here);
+    let args = ["audit", ".", "--size", "8", "--epochs", "1", "--json"];
+    let output = roentgen(&args, here);
+    let found = json_of(&output.stdout);
+    assert_eq!((&found["n"], &found["n_leaked"]), (&24.into(), &1.into()), "4 to validate, 20 new: {found}");
+    assert!(text(&output.stderr).contains("1 that also stand"), "{}", text(&output.stderr));
+
+    for part in ["train", "val", "test"] {
+        write_pictures(here, &format!("same/{part}"), &[("normal", 4), ("sick", 4)]);
+    }
+    let output = roentgen(&["audit", "same", "--size", "8", "--epochs", "1"], here);
+    assert!(text(&output.stderr).contains("every picture to test on"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn all_options_together_give_one_model_at_any_number_of_threads() {
     let folder = TempDir::new().unwrap();
     let options = [

@@ -58,7 +58,9 @@ pub struct Findings {
     pub duplicates: Vec<Vec<Place>>,
     /// Pictures that also stand in an earlier part, sorted.
     pub leaks: Vec<Leak>,
-    /// Of each test picture, whether neither it nor its patient stands in an earlier part.
+    /// Of each validation picture, whether neither it nor its patient stands in an earlier part.
+    pub clean_val: Vec<bool>,
+    /// The same of each test picture.
     pub clean_test: Vec<bool>,
     /// The patients, where anything tells them.
     pub patients: Option<Patients>,
@@ -171,6 +173,7 @@ pub fn load_for_model(
     let Dataset { val, test, test_origin, mut findings, .. } = dataset;
     if !is_own {
         // The model knows none of their parts: what stands in two of them is as new to it as the rest.
+        findings.clean_val.fill(true);
         findings.clean_test.fill(true);
     }
     let test_origin = match test_origin {
@@ -348,7 +351,7 @@ impl Loaded {
         }
 
         let leaks = leaks(&self.known, &self.twins);
-        let clean_test = clean(&self.known, &leaks, Part::Test);
+        let [clean_val, clean_test] = [Part::Val, Part::Test].map(|part| clean(&self.known, &leaks, part));
         let duplicates = duplicate_groups(&self.known, &self.twins);
         let patients = self.source.take().map(|source| {
             let mut ids: Vec<&String> =
@@ -373,7 +376,7 @@ impl Loaded {
         }
         let [train, val, test] = parts.map(|entries| ImageSet::pack(channels, entries));
         let Self { class_names, fingerprint, val_origin, test_origin, bad, notes, .. } = self;
-        let findings = Findings { duplicates, leaks, clean_test, patients, bad, notes };
+        let findings = Findings { duplicates, leaks, clean_val, clean_test, patients, bad, notes };
         Ok(Dataset {
             class_names,
             channels,

@@ -157,7 +157,11 @@ pub fn phantom_dataset(
         val_origin: PartOrigin::Given,
         test_origin: PartOrigin::Given,
         fingerprint: format!("phantom-{}", options.seed),
-        findings: Findings { clean_test: vec![true; options.test], ..Findings::default() },
+        findings: Findings {
+            clean_val: vec![true; options.val],
+            clean_test: vec![true; options.test],
+            ..Findings::default()
+        },
     })
 }
 
