@@ -137,6 +137,12 @@ pub enum AppError {
         /// Why.
         reason: String,
     },
+    /// What is written is a png, whatever it is called.
+    #[error("--out {}: the picture is written as png; give a name that ends in .png", path.display())]
+    NotPng {
+        /// The file asked for.
+        path: PathBuf,
+    },
     /// The exported graph would not see what normalisation needs.
     #[error(
         "this model normalises each picture by the whole of it, which an exported one does not see; train one with --normalize set"
@@ -268,6 +274,7 @@ impl AppError {
             | Self::NothingToMeasure { .. }
             | Self::RecordInvalid { .. }
             | Self::NotComparable { .. }
+            | Self::NotPng { .. }
             | Self::NotResumable { .. }
             | Self::Data(DataError::OutOfRange { .. } | DataError::ResizeBelowCrop { .. }) => 2,
             _ => 1,

@@ -28,6 +28,8 @@ const STEPS: usize = 12;
 pub struct Explanation {
     /// The class that is explained.
     pub class: usize,
+    /// The likeliest one.
+    pub answer: usize,
     /// By class, calibrated.
     pub probabilities: Vec<f64>,
     /// Whether, and why, the answer is to be refused.
@@ -64,7 +66,7 @@ pub fn explain(
     let grad_cam = model.grad_cam(0, class);
     let probabilities = said.predictions(card.temperature).probabilities(0).to_vec();
     let occlusion = occlusion(model, card, pixels.view(), class);
-    Explanation { class, probabilities, strange, grad_cam, occlusion }
+    Explanation { class, answer: likeliest, probabilities, strange, grad_cam, occlusion }
 }
 
 /// Where in one picture of a set the evidence for `class` lies: Grad-CAM, from its least to its greatest value.
@@ -153,8 +155,11 @@ pub struct Request<'a> {
 #[derive(Debug, Serialize)]
 struct Figures<'a> {
     path: PathBuf,
+    /// The class that is explained, and its probability.
     class: &'a str,
     probability: f64,
+    /// The likeliest class.
+    answer: &'a str,
     refused: bool,
     out: &'a Path,
 }
@@ -165,6 +170,9 @@ struct Figures<'a> {
 /// For a file that is no model or no picture, a class that the model does not know, and a disk that is full.
 pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
     let Request { model, file, class, out } = *request;
+    if !out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
+        return Err(AppError::NotPng { path: out.into() });
+    }
     let (mut model, card) = model_file::read(model)?;
     let class = class.map(|class| find_class(&card, class)).transpose()?;
     let bad = |reason: String| AppError::BadPicture { path: file.into(), reason };
@@ -179,10 +187,13 @@ pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
     let name = &card.class_names[explanation.class];
     let probability = explanation.probabilities[explanation.class];
     let most_lost = explanation.occlusion.iter().copied().fold(0.0, f32::max);
-    let percent = format!("{name} {:.1} %", 100.0 * probability);
+    let answer = &card.class_names[explanation.answer];
+    let percent = |class: usize| {
+        format!("{} {:.1} %", card.class_names[class], 100.0 * explanation.probabilities[class])
+    };
     let (title, below) = match explanation.strange {
-        Some(strange) => (format!("{percent}; refused"), strange.reason().to_owned()),
-        None => (percent, "framed: what the model sees".to_owned()),
+        Some(strange) => (format!("{}; refused", percent(explanation.answer)), strange.reason().to_owned()),
+        None => (percent(explanation.answer), "framed: what the model sees".to_owned()),
     };
     // Half a point is what rounds to one.
     let is_lost = most_lost >= 0.005;
@@ -198,7 +209,7 @@ pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
             title: "Occlusion".to_owned(),
             heat: is_lost.then_some(&explanation.occlusion),
             scale: if is_lost {
-                format!("0 .. {:.0} points lost if hidden", 100.0 * most_lost)
+                format!("0 .. {:.0} points of {name} lost if hidden", 100.0 * most_lost)
             } else {
                 "hiding any part changes nothing".to_owned()
             },
@@ -210,12 +221,15 @@ pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
     write_file(out, png.get_ref())?;
     screen.field("film", &file.display().to_string());
     screen.field("answer", &title);
+    if name != answer {
+        screen.field("explained", &percent(explanation.class));
+    }
     if explanation.strange.is_some() {
         screen.field("refused", &below);
     }
     screen.field("written", &out.display().to_string());
     let refused = explanation.strange.is_some();
-    screen.result(&Figures { path: file.into(), class: name, probability, refused, out });
+    screen.result(&Figures { path: file.into(), class: name, probability, answer, refused, out });
     Ok(())
 }
 

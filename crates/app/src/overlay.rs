@@ -11,6 +11,8 @@ const STRENGTH: f32 = 0.6;
 const OUTSIDE: f32 = 0.45;
 /// Smaller films are enlarged by a whole number until their short side has this, so that one can see and read.
 const LEAST_SIDE: u32 = 448;
+/// Larger films are reduced until their long side has no more than this.
+const MOST_SIDE: u32 = 1600;
 /// Side of a letter of the font, in its own pixels.
 const LETTER: u32 = 8;
 const BACKGROUND: Rgb<u8> = Rgb([16, 16, 18]);
@@ -28,13 +30,16 @@ pub struct Panel<'a> {
     pub scale: String,
 }
 
-/// `film` once for each panel, side by side, at its own size.
+/// `film` once for each panel, side by side.
 #[must_use]
 pub fn sheet(film: &RgbImage, window: [f64; 4], panels: &[Panel<'_>]) -> RgbImage {
-    let factor = LEAST_SIDE.div_ceil(film.width().min(film.height())).max(1);
-    let (width, height) = (film.width() * factor, film.height() * factor);
-    let film = imageops::resize(film, width, height, FilterType::Triangle);
-    let window = window.map(|edge| edge * f64::from(factor));
+    let (film_width, height) = shown_size(film.dimensions());
+    let factors = [film_width, height, film_width, height].map(f64::from);
+    let sides = [film.width(), film.height(), film.width(), film.height()].map(f64::from);
+    let window = std::array::from_fn(|edge| window[edge] * factors[edge] / sides[edge]);
+    let film = imageops::resize(film, film_width, height, FilterType::Triangle);
+    // Room for words beside a film that is no wider than a few of them.
+    let width = film_width.max(LEAST_SIDE);
     // Letters grow with the film, as long as the longest line fits.
     let longest =
         panels.iter().flat_map(|panel| [panel.title.chars().count(), panel.scale.chars().count() + 7]);
@@ -60,6 +65,14 @@ pub fn sheet(film: &RgbImage, window: [f64; 4], panels: &[Panel<'_>]) -> RgbImag
         write(&mut sheet, (x, y), scale, left + width - x, &panel.scale);
     }
     sheet
+}
+
+/// How large a film is shown.
+fn shown_size((width, height): (u32, u32)) -> (u32, u32) {
+    let enlarged = LEAST_SIDE.div_ceil(width.min(height)).max(1);
+    let factor = f64::min(f64::from(enlarged), f64::from(MOST_SIDE) / f64::from(width.max(height)));
+    let shown = |side: u32| (f64::from(side) * factor).round().max(1.0) as u32;
+    (shown(width), shown(height))
 }
 
 /// `film` under heat; darker where the model sees nothing of it. `window` is that part in pixels: left, top, right, bottom.
@@ -165,12 +178,31 @@ mod tests {
         let heat = Array2::from_elem((3, 3), 1.0);
         let panel =
             |heat| Panel { title: "Größe 50.0 %, and a long remark".into(), heat, scale: "0 .. 1".into() };
-        for (width, height) in [(1, 1), (28, 40), (500, 90), (1200, 1000)] {
-            let film = RgbImage::from_pixel(width, height, Rgb([50; 3]));
-            let window = [0.0, 0.0, f64::from(width), f64::from(height)];
-            let sheet = sheet(&film, window, &[panel(None), panel(Some(&heat))]);
-            assert!(sheet.width().is_multiple_of(2 * width) && sheet.height() > height, "{width}x{height}");
+        for (film, shown) in [
+            ((1, 1), (448, 448)),
+            ((28, 40), (448, 640)),
+            ((500, 90), (1600, 288)),
+            ((1200, 1000), (1200, 1000)),
+            ((3000, 4000), (1200, 1600)),
+            ((20, 8000), (448, 1600)),
+        ] {
+            let picture = RgbImage::from_pixel(film.0, film.1, Rgb([50; 3]));
+            let window = [0.0, 0.0, f64::from(film.0), f64::from(film.1)];
+            let sheet = sheet(&picture, window, &[panel(None), panel(Some(&heat))]);
+            let words = sheet.height() - shown.1;
+            assert!(sheet.width() == 2 * shown.0 && (16..160).contains(&words), "{film:?}: {words}");
         }
+    }
+
+    #[test]
+    fn the_frame_is_reduced_with_its_film() {
+        let film = RgbImage::from_pixel(4000, 3200, Rgb([50; 3]));
+        let panel = Panel { title: String::new(), heat: None, scale: String::new() };
+        let sheet = sheet(&film, [1000.0, 800.0, 3000.0, 2400.0], &[panel]);
+        let (top, frame) = ((sheet.height() - 1280) / 2, FRAME.0);
+        let at = |x: u32, y: u32| sheet.get_pixel(x, top + y).0;
+        assert_eq!([at(401, 640), at(1198, 640), at(800, 321), at(800, 958)], [frame; 4]);
+        assert_eq!((at(800, 640), at(200, 640)), ([50; 3], [22; 3]));
     }
 
     #[test]

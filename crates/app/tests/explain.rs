@@ -7,7 +7,7 @@ use image::{GrayImage, Luma};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use program::{roentgen, text, train};
+use program::{refuses, roentgen, text, train};
 
 #[path = "support/program.rs"]
 mod program;
@@ -38,7 +38,17 @@ fn both_opinions_point_at_what_decides() {
     let output = roentgen(&args, folder.path());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(said["class"], "marked");
+    assert_eq!((&said["class"], &said["answer"]), (&"marked".into(), &"marked".into()));
+    let shown = text(&output.stderr);
+    assert!(shown.contains("answer    marked") && !shown.contains("explained"), "{shown}");
+    // Asked what speaks for the other one, it still says which the answer is.
+    let args = ["explain", "--model", "run", "data/marked/3.png", "--out", "other.png", "--class", "plain"];
+    let output = roentgen(&[&args[..], &["--json"]].concat(), folder.path());
+    let other: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&other["class"], &other["answer"]), (&"plain".into(), &"marked".into()));
+    assert!(other["probability"].as_f64().unwrap() < 0.5);
+    let shown = text(&output.stderr);
+    assert!(shown.contains("answer    marked") && shown.contains("explained plain"), "{shown}");
 
     // Three panels of 28 * 16 pixels; the square is at 80 to 176 of them, its mirror image at 272 to 368.
     let sheet = image::open(folder.path().join("why.png")).unwrap().to_rgb8();
@@ -75,6 +85,8 @@ fn what_cannot_be_explained_is_refused() {
         assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
         assert!(!folder.path().join("o.png").exists());
     }
+    let args = ["explain", "--model", "run", "grey.png", "--out", "o.jpg"];
+    refuses(&args, 2, &["o.jpg", "ends in .png"], folder.path());
     // A picture of nothing is explained, and the refusal said.
     let args = ["explain", "--model", "run", "grey.png", "--out", "o.png"];
     let output = roentgen(&args, folder.path());
