@@ -177,7 +177,8 @@ fn mean_direction<'a>(features: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
 /// One minus the cosine of the angle between two vectors, 0 to 2.
 fn angle(mean: &[f32], features: &[f32]) -> f64 {
     let product: f64 = mean.iter().zip(features).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
-    1.0 - product / (length(mean) * length(features))
+    // Of two vectors of nothing but zeros, the product of the lengths is none that one could divide by.
+    1.0 - product / (length(mean) * length(features)).max(f64::MIN_POSITIVE)
 }
 
 fn length(vector: &[f32]) -> f64 {
@@ -206,5 +207,6 @@ mod tests {
         assert!(angle(&mean, &[6.0, 8.0]).abs() < 1e-6);
         assert!((angle(&mean, &[-4.0, 3.0]) - 1.0).abs() < 1e-6);
         assert!((angle(&mean, &[0.0, 0.0]) - 1.0).abs() < 1e-6);
+        assert_eq!(angle(&[0.0, 0.0], &[0.0, 0.0]), 1.0, "of a network that has died");
     }
 }
