@@ -166,11 +166,12 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// Reads a config file over the defaults.
+    /// Reads a config file over the defaults. The folder of a run stands for the one in it.
     ///
     /// # Errors
     /// [`AppError::ConfigUnreadable`], [`AppError::ConfigInvalid`].
     pub fn read(path: &Path) -> Result<Self, AppError> {
+        let path = &if path.is_dir() { path.join("config.toml") } else { path.to_owned() };
         let text = fs::read_to_string(path)
             .map_err(|source| AppError::ConfigUnreadable { path: path.into(), source })?;
         toml::from_str(&text).map_err(|error| {
@@ -185,6 +186,19 @@ impl TrainConfig {
     pub fn to_toml(&self) -> String {
         let table = toml::to_string(self).expect("numbers, words and paths make a TOML table");
         format!("# All that was decided for this run. `roentgen train --config FILE` repeats it.\n{table}")
+    }
+
+    /// The same with whole paths: what is kept of a run is to repeat it from any folder.
+    #[must_use]
+    pub fn from_anywhere(&self) -> Self {
+        // Without a folder to start from, paths stay as they are.
+        let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        Self {
+            data: if self.uses_phantom() { self.data.clone() } else { whole(&self.data) },
+            test: self.test.as_ref().map(whole),
+            init: self.init.as_ref().map(whole),
+            ..self.clone()
+        }
     }
 
     /// Fills in what was left to the program, now that the number of training images is known.

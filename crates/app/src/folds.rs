@@ -64,7 +64,7 @@ pub fn run(config: &TrainConfig, n_folds: usize, mut place: Place, screen: &Scre
             Place::Old(folder) => folder,
             Place::New(planned) => {
                 let folder = planned.create()?;
-                folder.write("config.toml", config.to_toml().as_bytes())?;
+                folder.write("config.toml", config.from_anywhere().to_toml().as_bytes())?;
                 folder
             }
         };

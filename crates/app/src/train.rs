@@ -142,7 +142,7 @@ pub fn train(
     let found = serde_json::to_string_pretty(&Inspection::of(data)).expect("counts and names");
     folder.write("data.json", (found + "\n").as_bytes())?;
     // The last one: a folder that has it can be gone on with.
-    folder.write("config.toml", config.to_toml().as_bytes())?;
+    folder.write("config.toml", config.from_anywhere().to_toml().as_bytes())?;
     train_in(config, data, folder, screen)
 }
 
@@ -200,6 +200,10 @@ fn train_in(
     let speed = format!("{:.0} images/s", metrics.train_images_per_s);
     let took = duration(Duration::from_secs_f64(metrics.train_seconds));
     screen.field("trained", &format!("in {took} at {speed}"));
+    let last = run.read_log()?.pop();
+    if let Some(text) = last.and_then(|last| lines::warning(&last, config, data.class_names.len())) {
+        screen.field("WARNING", &text);
+    }
     screen.field("model", &folder.file(BEST).display().to_string());
     screen.field("report", &folder.file(report::FILE).display().to_string());
     Ok(Finished { metrics, test, folder })
@@ -271,7 +275,8 @@ fn check_smallest_batch(config: &TrainConfig, n_train: usize) -> Result<(), AppE
 fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalization) -> ModelCard {
     // Nothing was split off to test on if a folder for that was given.
     let test_fraction = if config.test.is_some() { 0.0 } else { config.test_fraction };
-    let name = match config.data.file_name() {
+    // Of the whole path, which has a last part also where the data are `.`.
+    let name = match config.from_anywhere().data.file_name() {
         Some(name) if !config.uses_phantom() => name.to_string_lossy().into_owned(),
         _ => phantom_films::describe(config.seed),
     };

@@ -133,6 +133,27 @@ fn a_config_repeats_its_run_to_the_bit_at_any_number_of_threads() {
 }
 
 #[test]
+fn a_config_repeats_its_run_from_another_folder() {
+    let folder = TempDir::new().unwrap();
+    let (here, elsewhere) = (folder.path(), TempDir::new().unwrap());
+    write_pictures(here, "films", &[("ill", 12), ("well", 12)]);
+    write_pictures(here, "others", &[("ill", 5), ("well", 5)]);
+    train(&["--data", "films", "--test", "others", "--out", "a"], here);
+    let run = here.join("a");
+    train(&["--config", run.to_str().unwrap(), "--out", "b"], elsewhere.path());
+    let read = |folder: &std::path::Path| fs::read(folder.join("model.safetensors")).unwrap();
+    assert!(read(&run) == read(&elsewhere.path().join("b")), "the weights differ");
+    refuses(&["train", "--config", "a/no"], 2, &["a/no", "check the path"], here);
+
+    // Also from inside of the data, which then are `.`.
+    train(&["--data", ".", "--out", "../c"], &here.join("films"));
+    let config = fs::read_to_string(here.join("c/config.toml")).unwrap();
+    assert!(config.contains("/films\"\n"), "{config}");
+    let described = text(&roentgen(&["describe", "c"], here).stdout);
+    assert!(described.contains("on films: "), "{described}");
+}
+
+#[test]
 fn a_folder_of_pictures_is_trained_on_and_evaluated() {
     let folder = TempDir::new().unwrap();
     write_pictures(folder.path(), "films", &[("ill", 24), ("well", 20)]);

@@ -43,6 +43,25 @@ fn a_loss_or_a_weight_that_is_no_number_names_its_pictures() {
 }
 
 #[test]
+fn a_run_that_ends_no_better_than_guessing_says_so() {
+    let folder = TempDir::new().unwrap();
+    let ends = |flags: &[&str], out: &str| {
+        let fixed = ["train", "--films", "120", "--width", "8", "--epochs", "12", "--out", out];
+        let output = roentgen(&[&fixed[..], flags].concat(), folder.path());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    for rate in ["30", "1000"] {
+        let wild = ends(&["--max-lr", rate, "--clip", "off"], rate);
+        for words in ["WARNING", "no better than guessing (1.0986)", "--max-lr (it is", "--clip (it is off)"]
+        {
+            assert!(wild.contains(words), "{words}: {wild}");
+        }
+    }
+    assert!(!ends(&[], "tame").contains("WARNING"));
+}
+
+#[test]
 fn a_run_that_diverges_keeps_its_last_good_checkpoint() {
     let folder = TempDir::new().unwrap();
     let wild = ["--max-lr", "1000", "--clip", "off", "--decay", "decoupled", "--weight-decay", "1"];

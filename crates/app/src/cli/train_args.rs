@@ -19,7 +19,7 @@ Examples:
                                                   or with train/, val/, test/ over such folders
   roentgen train --data films --out runs/a --seed 1 --epochs 20 --class-weights balanced
   roentgen train --resume runs/a
-  roentgen train --config runs/a/config.toml      the same run again";
+  roentgen train --config runs/a                  the same run again";
 
 /// Flags of `train`. All but the last four are also keys of the config file.
 #[derive(Debug, Args)]
@@ -173,7 +173,7 @@ pub(super) struct TrainArgs {
     /// Settings to start from instead of the defaults; flags given as well win over them
     #[arg(long, value_enum, value_name = "NAME", conflicts_with = "config", help_heading = "Run")]
     pub(super) preset: Option<Preset>,
-    /// Config file (toml) with the flags above as keys; flags given as well win over it
+    /// Config file (toml) with the flags above as keys, or a run folder for the one in it; flags given as well win over it
     #[arg(long, value_name = "FILE", help_heading = "Run")]
     pub(super) config: Option<PathBuf>,
     #[command(flatten)]

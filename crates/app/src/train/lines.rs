@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
+use crate::config::TrainConfig;
 use crate::screen::duration;
 use crate::trainer::StepReport;
 
@@ -60,6 +61,22 @@ fn shown_loss(loss: f64) -> String {
         ..1000.0 => format!("{loss:.2}"),
         _ => format!("{loss:.1e}"),
     }
+}
+
+/// What to say of a run that ended with this epoch: one that diverges without a number that is none runs to its end.
+pub(super) fn warning(last: &LogLine, config: &TrainConfig, n_classes: usize) -> Option<String> {
+    // Whatever the classes weigh: with the same probability for each, the loss is this.
+    let guessing = libm::log(n_classes as f64);
+    (last.train_loss >= guessing).then(|| {
+        format!(
+            "the last epoch has a training loss of {}, no better than guessing ({}): training has diverged, or was too \
+             short; try a lower --max-lr (it is {}), keep --clip (it is {}), or train longer",
+            shown_loss(last.train_loss),
+            shown_loss(guessing),
+            config.max_lr,
+            config.clip
+        )
+    })
 }
 
 /// Tells the bar of every step: loss, learning rate, speed and time left, as far as there is room.

@@ -116,7 +116,9 @@ impl Run<'_> {
     /// Digest of all that decides the weights.
     fn inputs(&self) -> String {
         let Dataset { train, val, test, .. } = self.data;
-        let settings = TrainConfig { threads: None, ..self.config.clone() }.to_toml();
+        // Where files are decides nothing: of pictures it is what they show, and what a run starts from is in its weights.
+        let nowhere = TrainConfig { data: PathBuf::new(), test: None, init: None, ..self.config.clone() };
+        let settings = TrainConfig { threads: None, ..nowhere }.to_toml();
         let parts = [train, val, test].map(ImageSet::digest);
         blake3::hash((settings + &parts.concat()).as_bytes()).to_hex()[..32].to_owned()
     }
