@@ -337,9 +337,17 @@ fn binary_batch(from: usize, n: usize) -> Vec<u8> {
 
 /// A batch of the Python version, as protocol 2 pickles it.
 fn pickled_batch(from: usize, n: usize, fortran: bool) -> Vec<u8> {
+    pickled_batch_of("u1", from, n, fortran)
+}
+
+/// The same with another name of its type.
+fn pickled_batch_of(dtype: &str, from: usize, n: usize, fortran: bool) -> Vec<u8> {
     let mut bytes = b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K".to_vec();
     bytes.push(n as u8);
-    bytes.extend(b"M\x00\x0c\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb");
+    bytes.extend(b"M\x00\x0c\x86cnumpy\ndtype\nU");
+    bytes.push(dtype.len() as u8);
+    bytes.extend(dtype.bytes());
+    bytes.extend(b"K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb");
     bytes.push(if fortran { 0x88 } else { 0x89 });
     let values: Vec<u8> = (from..from + n).flat_map(planes).collect();
     bytes.push(b'T');
@@ -375,11 +383,13 @@ fn cifar_10_is_the_same_in_both_versions() {
 
 #[test]
 fn each_wrong_batch_of_cifar_10_is_refused() {
-    let cases: [(&str, Vec<u8>, &str); 6] = [
+    let cases: [(&str, Vec<u8>, &str); 8] = [
         ("data_batch_1.bin", binary_batch(0, 3)[..9000].to_vec(), "no multiple of the 3073"),
         ("data_batch_1.bin", vec![200; 3073], "label 200, expected 0 to 9"),
         ("data_batch_1.bin", vec![], "it has no picture"),
         ("data_batch_1", pickled_batch(0, 5, true), "in C order"),
+        ("data_batch_1", pickled_batch_of("i1", 0, 5, false), "no array of uint8"),
+        ("data_batch_1", pickled_batch_of("<u2", 0, 5, false), "no array of uint8"),
         ("data_batch_1", pickled_batch(0, 5, false)[..3000].to_vec(), "damaged"),
         ("data_batch_1", b"\x80\x02cos\nsystem\nU\x02ls\x85R.".to_vec(), "expected a dictionary"),
     ];

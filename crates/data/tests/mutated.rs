@@ -168,6 +168,18 @@ fn a_thousand_mutated_files_are_borne() {
             n_refused += 1;
         }
     }
+    // Pickles of a megabyte that would fill the memory, or the stack: a string over and over, nesting, open marks.
+    let string = [b"B\xa0\x86\x01\x00", &vec![b'x'; 100_000][..], b"q\x00("].concat();
+    for (before, repeated, after) in
+        [(&string[..], &b"h\x00"[..], &b"t."[..]), (b"N", b"\x85", b"."), (b"", b"(", b".")]
+    {
+        let batch = root.join("cifar/data_batch_1");
+        fs::create_dir_all(batch.parent().unwrap()).unwrap();
+        fs::write(&batch, [before, &repeated.repeat(1_000_000 / repeated.len()), after].concat()).unwrap();
+        let error =
+            load_dataset(&root.join("cifar"), &LoadOptions::default(), &silent).unwrap_err().to_string();
+        assert!(error.contains("it is no CIFAR-10 batch") && error.len() < 500, "{error}");
+    }
     println!(
         "{} of {PICTURES} pictures and {n_refused} of {} tables are refused",
         files.len(),
