@@ -175,7 +175,7 @@ fn each_wrong_npz_is_refused_with_its_reason() {
         (
             "endless",
             with("train_images", npy("'|u1'", false, "(9000000000, 28, 28)", &[])),
-            "more than the 4096 MiB",
+            "more than the 2048 MiB",
         ),
         (
             "overflowing",
@@ -189,7 +189,24 @@ fn each_wrong_npz_is_refused_with_its_reason() {
             "only one class, `3`",
         ),
         ("no labels", archive(&[("train_images", three_of(28))]), "no `train_labels`"),
-        ("nothing", archive(&[("x", labels(&[1]))]), "lists no picture"),
+        (
+            "grows",
+            with("train_images", npy("'|u1'", false, "(400000, 28, 28)", &[])),
+            "would grow to 299 MiB, as no pictures do",
+        ),
+        (
+            "too many",
+            with("train_images", npy("'|u1'", false, "(600000, 1, 1)", &[7; 600_000])),
+            "40 labels for 600000 pictures",
+        ),
+        ("nothing", archive(&[("x", labels(&[1]))]), "lists no picture: expected the keys train_images"),
+        (
+            "other keys",
+            archive(&[("x", labels(&[1])), ("y", labels(&[1]))]),
+            "found x, y; name the arrays so",
+        ),
+        ("no entries", archive(&[]), "found no array at all"),
+        ("no bytes", vec![], "it is empty, 0 bytes"),
         ("only a test part", archive(&medmnist()[4..]), "no `train/`"),
     ];
     for (name, bytes, expected) in cases {
@@ -221,6 +238,33 @@ fn a_zip_bomb_is_refused_before_it_is_inflated() {
     let options = LoadOptions { limits, ..LoadOptions::default() };
     let error = load_dataset(&written(&dir, "bomb.npz", &bytes), &options, &silent).unwrap_err().to_string();
     assert!(error.contains("more than the 1 MiB"), "{error}");
+}
+
+#[test]
+fn the_limits_of_an_npz_hold_for_all_its_parts_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = written(&dir, "set.npz", &archive(&medmnist()));
+    let told = |limits: SizeLimits| {
+        let options = LoadOptions { limits, ..LoadOptions::default() };
+        load_dataset(&path, &options, &silent).map(|data| data.train.len()).map_err(|error| error.to_string())
+    };
+    let limits = SizeLimits { array_bytes: 60 * 784 + 60, packed_pictures: 60, ..SizeLimits::default() };
+    assert_eq!(told(limits), Ok(40));
+    let text = told(SizeLimits { array_bytes: 60 * 784 + 59, ..limits }).unwrap_err();
+    assert!(text.contains("`test_labels` has the shape [10, 1]: all arrays together"), "{text}");
+    let text = told(SizeLimits { packed_pictures: 59, ..limits }).unwrap_err();
+    assert!(text.contains("60 pictures, more than the 59"), "{text}");
+}
+
+#[test]
+fn an_npz_packed_by_another_method_is_called_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bytes = archive(&medmnist());
+    // The method of the first entry, in its local header and in the directory: bzip2.
+    let directory = bytes.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
+    (bytes[8], bytes[directory + 10]) = (12, 12);
+    let text = refusal(&written(&dir, "bzip2.npz", &bytes));
+    assert!(text.contains("save it again with np.savez_compressed") && !text.contains("damaged"), "{text}");
 }
 
 /// Picture files and a manifest of `lines` beside them.
@@ -404,17 +448,28 @@ fn each_wrong_batch_of_cifar_10_is_refused() {
 #[test]
 fn a_flipped_byte_in_the_pixels_of_an_npz_is_found_by_its_checksum() {
     let dir = TempDir::new().unwrap();
-    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-    for (key, bytes) in medmnist() {
-        zip.start_file(format!("{key}.npy"), stored).unwrap();
-        zip.write_all(&bytes).unwrap();
-    }
-    let mut bytes = zip.finish().unwrap().into_inner();
+    let stored = |arrays: Vec<(&str, Vec<u8>)>| {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        for (key, bytes) in arrays {
+            zip.start_file(format!("{key}.npy"), options).unwrap();
+            zip.write_all(&bytes).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    };
+    let mut bytes = stored(medmnist());
     assert!(load(&written(&dir, "sound.npz", &bytes)).is_ok());
     bytes[5_000] ^= 1;
     let text = refusal(&written(&dir, "flipped.npz", &bytes));
     assert!(text.contains("train_images") && text.contains("damaged"), "{text}");
+    // What the header of the last array tells is told first: nothing is read in vain.
+    let mut arrays = medmnist();
+    arrays[5].1 = labels(&[0, 1, 0]);
+    let mut bytes = stored(arrays);
+    bytes[5_000] ^= 1;
+    assert!(
+        refusal(&written(&dir, "both.npz", &bytes)).contains("`test_labels` has 3 labels for 10 pictures")
+    );
 }
 
 proptest! {
