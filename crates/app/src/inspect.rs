@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ndarray::Array4;
-use roentgen_data::{Dataset, Findings, ImageSet, Leak, Part, PatientSource, Place};
+use roentgen_data::{Dataset, Findings, ImageSet, Leak, Part, PatientSource, Patients, Place};
 use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
 use roentgen_optim::{AdamConfig, OneCycle};
 use serde::Serialize;
@@ -33,10 +33,11 @@ pub struct Inspection {
     bad: Vec<Bad>,
     /// Groups of pictures that show the same.
     duplicates: Vec<Vec<String>>,
+    /// Those of them whose pictures stand under more than one class.
+    conflicts: Vec<Vec<Labelled>>,
     /// Pictures of one part that also stand in another.
     leaks: Vec<LeakLine>,
-    /// Null where nothing tells the patients.
-    patients: Option<PatientLines>,
+    patients: PatientLines,
     /// 1 for grey, 3 for colour.
     channels: usize,
     /// Pictures by size as stored, such as `28x28`, for the most frequent sizes.
@@ -60,6 +61,13 @@ struct Bad {
     reason: String,
 }
 
+/// A picture with its class.
+#[derive(Clone, Debug, Serialize)]
+struct Labelled {
+    path: String,
+    class: String,
+}
+
 #[derive(Clone, Debug, Serialize)]
 struct LeakLine {
     path: String,
@@ -69,10 +77,12 @@ struct LeakLine {
     similarity: f64,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 struct PatientLines {
-    source: String,
+    /// What tells them; null where nothing does.
+    source: Option<String>,
     n: usize,
+    /// Pictures without one.
     n_unknown: usize,
     crossing: Vec<String>,
 }
@@ -104,13 +114,17 @@ impl Inspection {
                 .iter()
                 .map(|group| group.iter().map(|place| place.path.clone()).collect())
                 .collect(),
+            conflicts: conflicts(data),
             leaks: leaks.iter().map(LeakLine::of).collect(),
-            patients: patients.as_ref().map(|patients| PatientLines {
-                source: patients.source.to_string(),
-                n: patients.n,
-                n_unknown: patients.n_unknown,
-                crossing: patients.crossing.clone(),
-            }),
+            patients: match patients {
+                Some(Patients { source, n, n_unknown, crossing }) => PatientLines {
+                    source: Some(source.to_string()),
+                    n: *n,
+                    n_unknown: *n_unknown,
+                    crossing: crossing.clone(),
+                },
+                None => PatientLines { n_unknown: facts().count(), ..PatientLines::default() },
+            },
             channels: data.channels,
             sizes: sizes.collect(),
             bit_depths,
@@ -148,6 +162,24 @@ fn counts(data: &Dataset, set: &ImageSet) -> Value {
     Value::Object(counts.collect())
 }
 
+/// The groups of copies that stand under more than one class.
+fn conflicts(data: &Dataset) -> Vec<Vec<Labelled>> {
+    if data.findings.duplicates.is_empty() {
+        return Vec::new();
+    }
+    let mut classes = BTreeMap::new();
+    for (part, set) in parts_of(data) {
+        for (index, &label) in set.labels().iter().enumerate() {
+            classes.insert((part, set.name(index)), data.class_names[label as usize].as_str());
+        }
+    }
+    let class = |place: &Place| classes.get(&(place.part, place.path.as_str())).copied().unwrap_or_default();
+    let differ = |group: &&Vec<Place>| group.iter().any(|place| class(place) != class(&group[0]));
+    let labelled = |place: &Place| Labelled { path: place.path.clone(), class: class(place).to_owned() };
+    let groups = data.findings.duplicates.iter().filter(differ);
+    groups.map(|group| group.iter().map(labelled).collect()).collect()
+}
+
 fn imbalance(data: &Dataset) -> Option<f64> {
     let counts = data.train.class_counts(data.class_names.len());
     let (least, most) = (counts.iter().min()?, counts.iter().max()?);
@@ -165,8 +197,12 @@ pub fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
     tables::show_data(screen, &source, &data);
     let mut inspection = Inspection::of(&data);
     show_files(screen, &inspection);
-    show_findings(screen, &data.findings);
+    show_findings(screen, &data);
     tables::show_remarks(screen, &data.findings);
+    if let Some(note) = split_off_note(config, &data) {
+        screen.field("note", &note);
+        inspection.notes.push(note);
+    }
     let split_off = |set: &ImageSet, fraction: f64| if set.is_empty() { fraction } else { 0.0 };
     let left = 1.0 - split_off(&data.val, config.val_fraction) - split_off(&data.test, config.test_fraction);
     let n_train = (left * data.train.len() as f64) as usize;
@@ -182,11 +218,25 @@ pub fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
     Ok(())
 }
 
+/// What a run will take from the training part.
+fn split_off_note(config: &TrainConfig, data: &Dataset) -> Option<String> {
+    let missing = [("val", &data.val, config.val_fraction), ("test", &data.test, config.test_fraction)];
+    let missing = missing.into_iter().filter(|(_, set, fraction)| set.is_empty() && *fraction > 0.0);
+    let told: Vec<String> = missing
+        .map(|(part, _, fraction)| {
+            format!("{:.0} % as the {part} part (--{part}-fraction)", 100.0 * fraction)
+        })
+        .collect();
+    (!told.is_empty())
+        .then(|| format!("`train` will split off {}; patients and copies stay together", told.join(" and ")))
+}
+
 /// How pictures are stored, and how even the classes are.
 fn show_files(screen: &Screen, inspection: &Inspection) {
     let Inspection { sizes, bit_depths, stored_grey, stored_colour, imbalance, .. } = inspection;
     if stored_grey + stored_colour > 0 {
-        let size = sizes.iter().next().map_or_else(String::new, |(size, count)| format!("{size} ({count})"));
+        let commonest = sizes.iter().max_by_key(|(_, count)| count.as_u64());
+        let size = commonest.map_or_else(String::new, |(size, count)| format!("{size} ({count})"));
         let others = if sizes.len() > 1 { " and other sizes" } else { "" };
         let depths: Vec<String> = bit_depths.keys().map(ToString::to_string).collect();
         let text = format!(
@@ -206,7 +256,8 @@ fn show_files(screen: &Screen, inspection: &Inspection) {
 }
 
 /// Patients, copies and leaks, in a few lines.
-pub fn show_findings(screen: &Screen, findings: &Findings) {
+pub fn show_findings(screen: &Screen, data: &Dataset) {
+    let findings = &data.findings;
     if let Some(patients) = &findings.patients {
         let unknown = match patients.n_unknown {
             0 => String::new(),
@@ -245,6 +296,23 @@ pub fn show_findings(screen: &Screen, findings: &Findings) {
             screen.field("", &format!("and {} more", counted(inside.len() - SHOWN / 2, "group")));
         }
     }
+    let conflicts = conflicts(data);
+    if !conflicts.is_empty() {
+        let text = format!(
+            "{} of copies under more than one class: at most one of the labels is right; mend or remove them:",
+            counted(conflicts.len(), "group")
+        );
+        screen.field("LABELS", &text);
+        for group in conflicts.iter().take(SHOWN) {
+            let paths: Vec<String> =
+                group.iter().take(4).map(|Labelled { path, class }| format!("{path} ({class})")).collect();
+            let more = if group.len() > 4 { ", ..." } else { "" };
+            screen.field("", &format!("{}{more}", paths.join(" = ")));
+        }
+        if conflicts.len() > SHOWN {
+            screen.field("", &format!("and {} more", counted(conflicts.len() - SHOWN, "group")));
+        }
+    }
     let leaks = &findings.leaks;
     if !leaks.is_empty() {
         let mut leaked: Vec<&Place> = leaks.iter().map(|leak| &leak.picture).collect();
@@ -260,6 +328,12 @@ pub fn show_findings(screen: &Screen, findings: &Findings) {
                 &format!("and {} more, in data.json and --json", counted(leaks.len() - SHOWN, "pair")),
             );
         }
+    }
+    let clean = &findings.clean_test;
+    if !clean.is_empty() && !clean.contains(&true) {
+        let text = "no test picture is new: each of them, or its patient, stands in an earlier part. Figures on them \
+                    say nothing about other pictures; test on others";
+        screen.field("LEAK", text);
     }
 }
 

@@ -254,7 +254,7 @@ pub fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, String), 
 pub fn load(config: &TrainConfig, screen: &Screen) -> Result<Dataset, AppError> {
     let (data, source) = read(config, screen)?;
     tables::show_data(screen, &source, &data);
-    inspect::show_findings(screen, &data.findings);
+    inspect::show_findings(screen, &data);
     tables::show_remarks(screen, &data.findings);
     if config.strict {
         inspect::refuse_leaks(&data.findings)?;

@@ -54,13 +54,50 @@ fn inspect_finds_copies_leaks_and_bad_files() {
     assert_eq!(found["duplicates"][0].as_array().unwrap().len(), 2);
     assert!(found["bad"][0]["path"].as_str().unwrap().ends_with("broken.png"));
     assert!(found["bad"][0]["reason"].as_str().unwrap().contains("not a picture"));
-    assert_eq!(found["patients"], Value::Null);
+    assert_eq!(found["patients"]["source"], Value::Null);
+    assert_eq!((&found["patients"]["n"], &found["patients"]["crossing"]), (&0.into(), &Value::Array(vec![])));
+    assert_eq!(found["conflicts"], Value::Array(vec![]), "the copy is of the same class");
     // What a user reads says the same.
     let said = text(&roentgen(&["inspect", "."], folder.path()).stdout);
     for word in ["LEAK", "test/sick/copy.png", "broken.png", "min to train", "image"] {
         let seconds = word == "min to train" && said.contains(" s to train");
         assert!(said.contains(word) || seconds, "{word}: {said}");
     }
+}
+
+#[test]
+fn inspect_tells_labels_that_contradict_and_what_a_run_splits_off() {
+    let folder = TempDir::new().unwrap();
+    write_pictures(folder.path(), "", &[("normal", 12), ("sick", 12)]);
+    fs::copy(folder.path().join("sick/film03.png"), folder.path().join("normal/same.png")).unwrap();
+    // Of another size, the first one by its name.
+    image::GrayImage::new(120, 30).save(folder.path().join("normal/wide.png")).unwrap();
+    let found = json(&["inspect", ".", "--json", "--quiet"], folder.path());
+    let group = &found["conflicts"][0];
+    assert_eq!((&group[0]["path"], &group[0]["class"]), (&"normal/same.png".into(), &"normal".into()));
+    assert_eq!((&group[1]["path"], &group[1]["class"]), (&"sick/film03.png".into(), &"sick".into()));
+    let note = "`train` will split off 10 % as the val part (--val-fraction) and 10 % as the test part (--test-fraction)";
+    assert!(found["notes"].to_string().contains(note), "{found}");
+    let said = text(&roentgen(&["inspect", "."], folder.path()).stdout);
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "LABELS 1 group of copies under more than one class",
+        "normal/same.png (normal) = sick/film03.png (sick)",
+        "files 40x36 (25) and other sizes",
+        note,
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
+fn a_test_part_without_a_new_picture_is_called_so() {
+    let folder = TempDir::new().unwrap();
+    for part in ["train", "test"] {
+        write_pictures(folder.path(), part, &[("normal", 5), ("sick", 5)]);
+    }
+    let said = text(&roentgen(&["inspect", "."], folder.path()).stdout);
+    assert!(said.contains("no test picture is new"), "{said}");
 }
 
 #[test]
