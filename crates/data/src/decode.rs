@@ -15,6 +15,9 @@ use crate::{FileFacts, LoadOptions, SizeLimits};
 
 mod complete;
 
+/// Of a file or folder that cannot be opened under the name that is shown.
+pub(crate) const NOT_UTF_8: &str = "its name is not UTF-8; rename it";
+
 /// What is kept of a decoded picture.
 #[derive(Clone, Debug)]
 pub(crate) struct Decoded {
@@ -67,7 +70,11 @@ pub(crate) fn open_file(path: &Path, limits: &SizeLimits) -> Result<(DynamicImag
 
 /// The bytes of a regular file of acceptable size.
 fn read(path: &Path, limits: &SizeLimits) -> Result<Vec<u8>, String> {
-    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let is_lossy = path.to_string_lossy().contains(char::REPLACEMENT_CHARACTER);
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound if is_lossy => NOT_UTF_8.to_owned(),
+        _ => format!("cannot be read: {error}"),
+    };
     // Asked of the path first: opening a pipe would wait for a writer.
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
@@ -115,7 +122,19 @@ fn name_of(format: ImageFormat) -> &'static str {
 }
 
 fn decode(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<DynamicImage, String> {
-    let damaged = |error: ImageError| format!("damaged {}: {error}", name_of(format));
+    let damaged = |error: ImageError| format!("damaged {}: {}", name_of(format), plain(&error.to_string()));
+    let oversized = |width: u32, height: u32| {
+        format!(
+            "oversized: {width}x{height} pixels, at most {} a side and {} MiB decoded are read",
+            limits.side,
+            limits.decoded_bytes >> 20
+        )
+    };
+    // Asked first: its decoder would tell of memory alone.
+    if let Some((width, height)) = png_size(bytes).filter(|(width, height)| width.max(height) > &limits.side)
+    {
+        return Err(oversized(width, height));
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut caps = image::Limits::default();
     caps.max_alloc = Some(limits.decoded_bytes);
@@ -123,13 +142,23 @@ fn decode(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<Dyna
     let decoder = reader.into_decoder().map_err(damaged)?;
     let (width, height) = decoder.dimensions();
     if width.max(height) > limits.side || decoder.total_bytes() > limits.decoded_bytes {
-        return Err(format!(
-            "oversized: {width}x{height} pixels, at most {} a side and {} MiB decoded are read",
-            limits.side,
-            limits.decoded_bytes >> 20
-        ));
+        return Err(oversized(width, height));
     }
     DynamicImage::from_decoder(decoder).map_err(damaged)
+}
+
+/// Width and height by the first chunk of a png, IHDR.
+fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let sides = bytes.strip_prefix(b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR")?;
+    let side = |at: usize| Some(u32::from_be_bytes(sides.get(at..at + 4)?.try_into().ok()?));
+    Some((side(0)?, side(4)?))
+}
+
+/// What a decoder says, without its debug output: `ChunkType { type: IDAT, critical: true, .. }` is IDAT.
+fn plain(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("ChunkType { type: ") else { return text.to_owned() };
+    let (name, after) = (rest.split(',').next(), rest.split_once('}'));
+    format!("{before}{}{}", name.unwrap_or_default(), after.map_or("", |(_, after)| after))
 }
 
 /// Puts transparent pixels on black and brings rare layouts to grey or RGB, 8 or 16 bit.
@@ -234,6 +263,19 @@ mod tests {
         let middle = png.len() / 2;
         damaged[middle] ^= 0xFF;
         assert!(reason("a.png", &damaged, &options).starts_with("damaged PNG"));
+        // The checksum of the pixels, before the twelve bytes of IEND.
+        let mut damaged = png.clone();
+        damaged[png.len() - 13] ^= 0xFF;
+        let found = reason("a.png", &damaged, &options);
+        assert!(found.contains("CRC error") && found.ends_with("while decoding IDAT chunk."), "{found}");
+    }
+
+    #[test]
+    fn a_huge_png_is_told_with_its_size_and_the_limit() {
+        let mut png = encoded(ImageFormat::Png);
+        png[16..24].copy_from_slice(&[0x7F, 0xFF, 0xFF, 0xFF, 0, 0, 0, 9]);
+        let found = reason("a.png", &png, &LoadOptions::default());
+        assert!(found.starts_with("oversized: 2147483647x9 pixels, at most 20000 a side"), "{found}");
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub enum DataError {
     },
     /// A class has no picture to train on.
     #[error(
-        "class `{class}` has no picture to train on in {}: {found}; add pictures, or remove the folder",
+        "class `{class}` has no picture to train on in {}: {found}; add pictures, or remove the class",
         path.display()
     )]
     EmptyClass {
@@ -80,14 +80,14 @@ pub enum DataError {
         /// What is there instead.
         found: String,
     },
-    /// A class folder that the training part, or the model, does not know.
+    /// A class that the training part, or the model, does not know.
     #[error(
-        "unknown class folder `{class}` in {}: the known classes are {}; rename or remove it",
+        "unknown class `{class}` in {}: the known classes are {}; rename or remove it",
         path.display(),
         known.join(", ")
     )]
     UnknownClass {
-        /// The folder that holds the class folder.
+        /// The file, or the folder that holds the class folder.
         path: PathBuf,
         /// The unknown class.
         class: String,
@@ -115,9 +115,10 @@ pub enum DataError {
         /// The other one.
         second: String,
     },
-    /// A folder to evaluate on that has other parts, but no test part.
+    /// Data to evaluate on that have other parts, but no test part.
     #[error(
-        "{} has no `test/` and is not the folder that the model was trained on; give a folder with one sub-folder per class",
+        "{} has no test part and is not what the model was trained on; give data with a test part, or a folder with one \
+         sub-folder per class",
         path.display()
     )]
     NoTestPart {

@@ -2,6 +2,7 @@
 //!
 //! Another format is another file here that implements [`Source`], and a line in [`SOURCES`].
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,12 +56,32 @@ pub(crate) fn list(path: &Path, purpose: Purpose<'_>, limits: &SizeLimits) -> Re
         });
     }
     match SOURCES.iter().find(|source| source.recognises(path)) {
-        Some(source) => source.list(path, purpose, limits),
+        Some(source) => {
+            let mut listing = source.list(path, purpose, limits)?;
+            listing.notes.extend(same_but_for_case(&listing.class_names));
+            Ok(listing)
+        }
         None => {
             let known = SOURCES.iter().map(|source| source.description()).collect::<Vec<_>>().join("; ");
             Err(DataError::UnknownFormat { path: path.into(), known })
         }
     }
+}
+
+/// A note on classes that may be one.
+fn same_but_for_case(class_names: &[String]) -> Option<String> {
+    let mut by_lower: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for name in class_names {
+        by_lower.entry(name.to_lowercase()).or_default().push(name);
+    }
+    let same: Vec<String> =
+        by_lower.into_values().filter(|names| names.len() > 1).map(|names| names.join(" and ")).collect();
+    (!same.is_empty()).then(|| {
+        format!(
+            "classes that differ in upper and lower case alone: {}; if they are one, rename them",
+            same.join(", ")
+        )
+    })
 }
 
 /// One picture to decode.

@@ -95,6 +95,39 @@ fn hidden_and_foreign_files_are_passed_by() {
 }
 
 #[test]
+fn classes_that_differ_in_case_alone_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    for class in ["Flu", "flu", "other"] {
+        pictures(dir.path(), class, 4);
+    }
+    // Where the file system does not tell them apart, there is nothing to tell.
+    if fs::read_dir(dir.path()).unwrap().count() == 3 {
+        let notes = load(dir.path()).unwrap().findings.notes;
+        assert!(
+            notes[0].starts_with("classes that differ in upper and lower case alone: Flu and flu"),
+            "{notes:?}"
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_no_utf_8_are_told_so() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    pictures(dir.path(), "a", 4);
+    pictures(dir.path(), "b", 4);
+    let film = fs::read(dir.path().join("a/00.png")).unwrap();
+    fs::write(dir.path().join("a").join(OsStr::from_bytes(b"f\xfcr.png")), film).unwrap();
+    let text = load(dir.path()).unwrap_err().to_string();
+    assert!(text.contains("f\u{FFFD}r.png: its name is not UTF-8; rename it"), "{text}");
+    fs::create_dir(dir.path().join(OsStr::from_bytes(b"caf\xe9"))).unwrap();
+    let text = load(dir.path()).unwrap_err().to_string();
+    assert!(text.contains("caf\u{FFFD} cannot be used: its name is not UTF-8; rename it"), "{text}");
+}
+
+#[test]
 fn small_pictures_are_scaled_up_with_one_note() {
     let dir = tempfile::tempdir().unwrap();
     pictures(dir.path(), "a", 3);

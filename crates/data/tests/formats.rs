@@ -1,37 +1,17 @@
-//! Every format besides folders: what it reads, and what it refuses.
+//! Every format that packs its pictures into files: what it reads, and what it refuses.
 
 use std::fs;
 use std::io::{Cursor, Write as _};
-use std::path::{Path, PathBuf};
 
-use image::{GrayImage, Luma};
 use proptest::prelude::*;
-use roentgen_data::{
-    DataError, Dataset, LoadOptions, ModelInput, PartOrigin, SizeLimits, load_dataset, load_for_model, silent,
-};
+use roentgen_data::{LoadOptions, ModelInput, PartOrigin, SizeLimits, load_dataset, load_for_model, silent};
 use tempfile::TempDir;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-fn load(path: &Path) -> Result<Dataset, DataError> {
-    load_dataset(path, &LoadOptions::default(), &silent)
-}
+use files::{load, noise, refusal, written};
 
-/// The text of the error, which names the file.
-fn refusal(path: &Path) -> String {
-    let text = load(path).expect_err("it has to be refused").to_string();
-    assert!(text.contains(&path.file_name().unwrap().to_string_lossy().into_owned()), "{text}");
-    text
-}
-
-/// Bytes that differ from picture to picture, so that none is a copy of another.
-fn noise(n: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 56) as u8
-    };
-    (0..n).map(|_| next()).collect()
-}
+#[path = "support/files.rs"]
+mod files;
 
 /// A file in NumPy's format, version 1.
 fn npy(descr: &str, fortran: bool, shape: &str, data: &[u8]) -> Vec<u8> {
@@ -59,12 +39,6 @@ fn archive(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
         zip.write_all(bytes).unwrap();
     }
     zip.finish().unwrap().into_inner()
-}
-
-fn written(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = dir.path().join(name);
-    fs::write(&path, bytes).unwrap();
-    path
 }
 
 /// 40 pictures of 28x28 in two classes to train on, 10 to validate, 10 to test.
@@ -207,7 +181,7 @@ fn each_wrong_npz_is_refused_with_its_reason() {
         ),
         ("no entries", archive(&[]), "found no array at all"),
         ("no bytes", vec![], "it is empty, 0 bytes"),
-        ("only a test part", archive(&medmnist()[4..]), "no `train/`"),
+        ("only a test part", archive(&medmnist()[4..]), "a `test` part, but no `train` part"),
     ];
     for (name, bytes, expected) in cases {
         let text = refusal(&written(&dir, &format!("{name}.npz"), &bytes));
@@ -267,108 +241,6 @@ fn an_npz_packed_by_another_method_is_called_so() {
     assert!(text.contains("save it again with np.savez_compressed") && !text.contains("damaged"), "{text}");
 }
 
-/// Picture files and a manifest of `lines` beside them.
-fn manifest(lines: &str) -> (TempDir, PathBuf) {
-    let dir = tempfile::tempdir().unwrap();
-    let root = dir.path().join("set");
-    fs::create_dir_all(root.join("films")).unwrap();
-    for number in 0..24 {
-        let film = GrayImage::from_raw(30, 30, noise(900, number)).unwrap();
-        film.save(root.join(format!("films/{number}.png"))).unwrap();
-    }
-    GrayImage::from_pixel(30, 30, Luma([9])).save(dir.path().join("outside.png")).unwrap();
-    let path = root.join("list.csv");
-    fs::write(&path, lines).unwrap();
-    (dir, path)
-}
-
-/// A line for each of the films, its label from its number.
-fn rows(line: impl Fn(usize) -> String) -> String {
-    (0..24).map(|number| line(number) + "\n").collect()
-}
-
-fn class(number: usize) -> &'static str {
-    ["normal", "sick"][number % 2]
-}
-
-#[test]
-fn a_manifest_is_read_with_splits_and_patients() {
-    let split = |number: usize| ["train", "train", "val", "test"][number / 2 % 4];
-    let text = "\u{feff}Patient;split;label;path\r\n".to_owned()
-        + &rows(|number| {
-            format!("p{};{};{};films\\{number}.png\r", number / 3, split(number), class(number))
-        });
-    let (_dir, path) = manifest(&text);
-    let data = load(&path).unwrap();
-    assert_eq!(data.class_names, ["normal", "sick"]);
-    assert_eq!((data.train.len(), data.val.len(), data.test.len()), (12, 6, 6));
-    assert_eq!(data.test.name(0), "films/14.png");
-    let patients = data.findings.patients.unwrap();
-    assert_eq!((patients.source.to_string().as_str(), patients.n), ("the column `patient`", 8));
-    assert!(!patients.crossing.is_empty());
-}
-
-#[test]
-fn a_manifest_without_splits_is_split_by_patients() {
-    let text = "path,label,patient\n".to_owned()
-        + &rows(|number| format!("films/{number}.png,{},p{}", class(number), number / 4));
-    let (_dir, path) = manifest(&text);
-    let options = LoadOptions { test_fraction: 0.3, val_fraction: 0.0, ..LoadOptions::default() };
-    let data = load_dataset(&path, &options, &silent).unwrap();
-    assert!(!data.test.is_empty() && data.findings.clean_test.iter().all(|&clean| clean));
-    assert!(data.findings.patients.unwrap().crossing.is_empty());
-}
-
-#[test]
-fn each_wrong_manifest_is_refused_with_its_line() {
-    let good = rows(|number| format!("films/{number}.png,{}", class(number)));
-    let cases: [(&str, &str); 15] = [
-        ("", "no column `path`"),
-        ("films/0.png,normal\n", "no column `path`: expected the header path,label"),
-        ("path,label\n", "lists no picture"),
-        ("path,label,path\nfilms/0.png,a,b\n", "the column `path` twice"),
-        ("path,label\n../outside.png,normal\n", "line 2: `../outside.png` leaves the folder"),
-        ("path,label\nfilms/../../outside.png,normal\n", "line 2: `films/../../outside.png` leaves"),
-        ("path,label\n/etc/passwd,normal\n", "line 2: `/etc/passwd` leaves the folder"),
-        ("path,label\nC:\\films\\0.png,normal\n", "line 2: `C:/films/0.png` is no path relative"),
-        ("path,label\n,normal\n", "line 2: the path is empty"),
-        ("path,label\nfilms/0.png,\n", "line 2: the label is empty"),
-        ("path,label\nfilms/0.png,a\n./films/0.png,b\n", "line 3: `films/0.png` stands in line 2 already"),
-        ("path,label,split\nfilms/0.png,a,trian\n", "line 2: unknown split `trian`"),
-        ("path,label,split\nfilms/0.png,a,train\nfilms/1.png,b,\n", "line 3: the split is empty"),
-        ("path,label\nfilms/0.png,a,b\n", "line 2: it has 3 cells, the header 2"),
-        ("path,label\nfilms/0.png,a\nfilms/1.png,a\n", "only one class, `a`"),
-    ];
-    for (text, expected) in cases {
-        let (_dir, path) = manifest(text);
-        let found = refusal(&path);
-        assert!(found.contains(expected), "{text:?}: {found}");
-    }
-    let (_dir, path) = manifest(&("path,label\n".to_owned() + &good));
-    assert!(load(&path).is_ok(), "the films are good");
-    fs::write(&path, b"path,label\nfilms/0.png,a\nfilms/\xff.png,b\n").unwrap();
-    assert!(refusal(&path).contains("line 3 is no UTF-8"));
-    fs::write(&path, "path,label\n".to_owned() + &good + "films/none.png,normal\n").unwrap();
-    assert!(matches!(load(&path), Err(DataError::BadFiles { files, .. }) if files.len() == 1));
-}
-
-#[cfg(unix)]
-#[test]
-fn a_manifest_cannot_leave_its_folder_by_a_link() {
-    let (_dir, path) = manifest("path,label\nfilms/link.png,normal\n");
-    std::os::unix::fs::symlink("../../outside.png", path.with_file_name("films").join("link.png")).unwrap();
-    assert!(refusal(&path).contains("leaves the folder of the file by a link"));
-}
-
-#[test]
-fn an_unknown_label_is_named_to_whoever_asks_a_model() {
-    let (_dir, path) = manifest("path,label\nfilms/0.png,normal\nfilms/1.png,fracture\n");
-    let class_names = ["normal".to_owned(), "sick".to_owned()];
-    let input = ModelInput { class_names: &class_names, channels: 1, trained_on: None };
-    let error = load_for_model(&path, &input, &LoadOptions::default(), &silent).unwrap_err();
-    assert!(matches!(&error, DataError::UnknownClass { class, .. } if class == "fracture"), "{error}");
-}
-
 /// The values of CIFAR-10's picture `number`: planes of red, green and blue.
 fn planes(number: usize) -> Vec<u8> {
     noise(3072, number as u64)
@@ -423,6 +295,19 @@ fn cifar_10_is_the_same_in_both_versions() {
     // The first pixel: the first value of each plane.
     let first = planes(60);
     assert_eq!(binary.test.image(0).pixels[..3], [first[0], first[1024], first[2048]]);
+}
+
+#[test]
+fn the_folder_around_cifar_10_is_read_and_a_missing_batch_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("cifar-10-batches-py")).unwrap();
+    for name in ["data_batch_1", "data_batch_2", "data_batch_4", "data_batch_5", "test_batch"] {
+        written(&dir, &format!("cifar-10-batches-py/{name}"), &pickled_batch(0, 10, false));
+    }
+    let data = load(dir.path()).unwrap();
+    assert_eq!(data.test.len(), 10);
+    let told = "4 of the 5 training files data_batch_1 to 5 are there";
+    assert!(data.findings.notes[0].starts_with(told), "{:?}", data.findings.notes);
 }
 
 #[test]

@@ -15,6 +15,8 @@ mod pickle;
 const SIDE: usize = 32;
 /// Values of a picture: all reds, all greens, all blues.
 const VALUES: usize = 3 * SIDE * SIDE;
+/// Files of the training part.
+const TRAIN_BATCHES: usize = 5;
 /// The classes by number, as in `batches.meta`.
 const CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
@@ -33,33 +35,45 @@ impl Source for Cifar10 {
 
     fn list(&self, path: &Path, purpose: Purpose<'_>, limits: &SizeLimits) -> Result<Listing, DataError> {
         let mut listed = Vec::new();
-        for (part, file) in batches(path) {
-            let batch = Batch::read(&file, limits)
+        let batches = batches(path);
+        for (part, file) in &batches {
+            let batch = Batch::read(file, limits)
                 .map_err(|reason| DataError::Unusable { path: file.clone(), reason })?;
             let Batch { labels, pixels } = batch;
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             listed.extend(labels.iter().enumerate().map(|(index, &label)| Row {
-                part: Some(part),
+                part: Some(*part),
                 class: usize::from(label),
                 name: format!("{name}[{index:05}]"),
                 patient: None,
                 content: Content::Packed { file: path.into(), pixels: Arc::clone(&pixels), index },
             }));
         }
-        rows::listing(path, CLASSES.map(str::to_owned).to_vec(), listed, purpose)
+        let mut listing = rows::listing(path, CLASSES.map(str::to_owned).to_vec(), listed, purpose)?;
+        let n_train = batches.iter().filter(|(part, _)| *part == Part::Train).count();
+        if n_train < TRAIN_BATCHES && !matches!(purpose, Purpose::Evaluate(_)) {
+            listing.notes.push(format!(
+                "{n_train} of the {TRAIN_BATCHES} training files data_batch_1 to {TRAIN_BATCHES} are there; fetch \
+                 CIFAR-10 again for all"
+            ));
+        }
+        Ok(listing)
     }
 }
 
-/// The batch files of a folder, with their parts.
+/// The batch files of a folder, with their parts; or of the folder in it that the archive unpacks to.
 fn batches(path: &Path) -> Vec<(Part, PathBuf)> {
-    let of_version = |extension: &str| {
-        let file = |name: String| Some(path.join(name + extension)).filter(|file| file.is_file());
-        let train = (1..=5).filter_map(|number| Some((Part::Train, file(format!("data_batch_{number}"))?)));
+    let of_version = |folder: &str, extension: &str| {
+        let file =
+            |name: String| Some(path.join(folder).join(name + extension)).filter(|file| file.is_file());
+        let number = |number| Some((Part::Train, file(format!("data_batch_{number}"))?));
+        let train = (1..=TRAIN_BATCHES).filter_map(number);
         let test = file("test_batch".to_owned()).map(|file| (Part::Test, file));
         train.chain(test).collect::<Vec<_>>()
     };
-    let binary = of_version(".bin");
-    if binary.is_empty() { of_version("") } else { binary }
+    let versions = [("", ".bin"), ("", ""), ("cifar-10-batches-bin", ".bin"), ("cifar-10-batches-py", "")];
+    let batches = versions.into_iter().map(|(folder, extension)| of_version(folder, extension));
+    batches.into_iter().find(|batches| !batches.is_empty()).unwrap_or_default()
 }
 
 /// One file.

@@ -14,6 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Content, Item, Listing, Purpose, Source};
+use crate::decode::NOT_UTF_8;
 use crate::{DataError, SizeLimits};
 
 /// See the module.
@@ -163,15 +164,18 @@ impl<'a> Scan<'a> {
         let unlistable = |source| DataError::Unlistable { path: dir.into(), source };
         let mut entries = Entries { folders: Vec::new(), files: Vec::new() };
         for entry in fs::read_dir(dir).map_err(unlistable)? {
-            let name = entry.map_err(unlistable)?.file_name();
-            // A name that is no Unicode keeps its file findable only through its own bytes; such files are
-            // rare enough to be shown with a replacement character and then fail by name, not silently.
-            let name = name.to_string_lossy().into_owned();
+            let entry = entry.map_err(unlistable)?;
+            // A name that is no UTF-8 keeps its file findable only through its own bytes; such files are rare
+            // enough to be shown with a replacement character and then fail by name, not silently.
+            let name = entry.file_name().to_string_lossy().into_owned();
             if name.starts_with('.') {
                 continue;
             }
             // Through links: a class folder may be one.
-            if fs::metadata(dir.join(&name)).is_ok_and(|metadata| metadata.is_dir()) {
+            if fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir()) {
+                if entry.file_name().to_str().is_none() {
+                    return Err(DataError::Unusable { path: dir.join(name), reason: NOT_UTF_8.to_owned() });
+                }
                 entries.folders.push(name);
             } else {
                 entries.files.push(name);

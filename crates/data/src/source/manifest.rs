@@ -16,6 +16,12 @@ use super::rows::{self, Row};
 use super::{Content, Listing, Purpose, Source};
 use crate::{DataError, Part, SizeLimits};
 
+/// What the first line has to be.
+const HEADER: &str = "path,label[,split][,patient]";
+const CLOSE_QUOTES: &str = "close its quotation mark, or remove it";
+/// Most characters of a wrong header in an error.
+const MOST_SHOWN: usize = 100;
+
 /// See the module.
 pub(super) struct Manifest;
 
@@ -77,10 +83,9 @@ impl Columns {
         };
         let needed = |name: &str| {
             column(name)?.ok_or_else(|| {
-                format!(
-                    "line 1 has no column `{name}`: expected the header path,label[,split][,patient], found {}",
-                    header.iter().collect::<Vec<_>>().join(",")
-                )
+                let found: String =
+                    header.iter().collect::<Vec<_>>().join(",").chars().take(MOST_SHOWN).collect();
+                format!("line 1 has no column `{name}`: expected the header {HEADER}, found {found}")
             })
         };
         Ok(Self {
@@ -94,6 +99,9 @@ impl Columns {
 
 /// Sorted class names and the pictures.
 fn lines(text: &str, manifest: &Path) -> Result<(Vec<String>, Vec<Row>), String> {
+    if text.trim().is_empty() {
+        return Err(format!("it is empty: expected the header {HEADER} and a line for each picture"));
+    }
     let header = text.lines().next().unwrap_or_default();
     let separator = [b',', b';', b'\t'].into_iter().find(|&byte| header.as_bytes().contains(&byte));
     let mut reader = csv::ReaderBuilder::new()
@@ -109,9 +117,12 @@ fn lines(text: &str, manifest: &Path) -> Result<(Vec<String>, Vec<Row>), String>
     let mut found: Vec<(u64, Option<Part>, String, Row)> = Vec::new();
     let mut line_of: BTreeMap<String, u64> = BTreeMap::new();
     for record in reader.records() {
-        let record = record.map_err(|error| mended(&error))?;
+        let record = record.map_err(|error| mended(&error, text))?;
         let line = record.position().map_or(0, csv::Position::line);
         let at_line = |reason: String| format!("line {line}: {reason}");
+        if record.iter().any(|cell| cell.contains('\n')) {
+            return Err(at_line(format!("a cell goes on in the next line; {CLOSE_QUOTES}")));
+        }
         let cell = |column: usize| record.get(column).unwrap_or_default();
         let name = inside(cell(columns.path)).map_err(at_line)?;
         if let Some(first) = line_of.insert(name.clone(), line) {
@@ -127,6 +138,9 @@ fn lines(text: &str, manifest: &Path) -> Result<(Vec<String>, Vec<Row>), String>
         found.push((line, part, label, Row { part, class: 0, name, patient, content }));
     }
 
+    if found.is_empty() {
+        return Err("it has a header, but lists no picture; add a line for each".to_owned());
+    }
     if let Some((line, ..)) = found.iter().find(|(_, part, ..)| part.is_none())
         && found.iter().any(|(_, part, ..)| part.is_some())
     {
@@ -143,14 +157,21 @@ fn lines(text: &str, manifest: &Path) -> Result<(Vec<String>, Vec<Row>), String>
 }
 
 /// What a wrong line is told as.
-fn mended(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => format!(
-            "line {}: it has {len} cells, the header {expected_len}; quote cells that hold a separator",
-            pos.as_ref().map_or(0, csv::Position::line)
-        ),
-        _ => error.to_string(),
-    }
+fn mended(error: &csv::Error, text: &str) -> String {
+    let csv::ErrorKind::UnequalLengths { pos: Some(pos), expected_len, len } = error.kind() else {
+        return error.to_string();
+    };
+    let line = text.get(pos.byte() as usize..).and_then(|rest| rest.trim_start().lines().next());
+    let has_open_quote = line.is_some_and(|line| line.matches('"').count() % 2 == 1);
+    let remedy = if has_open_quote {
+        CLOSE_QUOTES
+    } else if len < expected_len {
+        "fill in what is missing"
+    } else {
+        "quote cells that hold a separator"
+    };
+    let cells = if *len == 1 { "1 cell".to_owned() } else { format!("{len} cells") };
+    format!("line {}: it has {cells}, the header {expected_len}; {remedy}", pos.line())
 }
 
 fn part(cell: &str) -> Result<Option<Part>, String> {

@@ -20,16 +20,17 @@ pub(crate) struct Row {
 /// The listing of `rows`, whose classes count through `class_names`.
 ///
 /// # Errors
-/// [`DataError::Unusable`] without a picture, or with a single class; [`DataError::EmptyClass`],
-/// [`DataError::NoTrainPart`], [`DataError::UnknownClass`].
+/// [`DataError::Unusable`] without a picture, with a single class, or with one that has no picture to train on;
+/// [`DataError::UnknownClass`].
 pub(crate) fn listing(
     path: &Path,
     class_names: Vec<String>,
     rows: Vec<Row>,
     purpose: Purpose<'_>,
 ) -> Result<Listing, DataError> {
+    let unusable = |reason: String| DataError::Unusable { path: path.into(), reason };
     if rows.is_empty() {
-        return Err(DataError::Unusable { path: path.into(), reason: "it lists no picture".to_owned() });
+        return Err(unusable("it lists no picture; add some".to_owned()));
     }
     let labels = labels(path, &class_names, &rows, purpose)?;
     let has_parts = rows.iter().any(|row| row.part.is_some());
@@ -46,12 +47,15 @@ pub(crate) fn listing(
     if let Purpose::Train = purpose {
         if train.is_empty() {
             let part = if test.is_some() { Part::Test } else { Part::Val };
-            return Err(DataError::NoTrainPart { path: path.into(), part: part.name().to_owned() });
+            return Err(unusable(format!(
+                "it has a `{part}` part, but no `train` part to learn from; add one"
+            )));
         }
         for (label, class) in class_names.iter().enumerate() {
             if !train.iter().any(|item| item.label as usize == label) {
-                let (path, class) = (path.into(), class.clone());
-                return Err(DataError::EmptyClass { path, class, found: "only in other parts".to_owned() });
+                return Err(unusable(format!(
+                    "class `{class}` has no picture in the training part; add some, or remove it from the other parts"
+                )));
             }
         }
     }
@@ -71,7 +75,9 @@ fn labels(
 ) -> Result<Vec<u32>, DataError> {
     let Purpose::Evaluate(known) = purpose else {
         if let [class] = class_names {
-            return Err(DataError::OneClass { path: path.into(), class: class.clone() });
+            let reason =
+                format!("it has only one class, `{class}`, expected two or more; add pictures of another");
+            return Err(DataError::Unusable { path: path.into(), reason });
         }
         return Ok((0..class_names.len() as u32).collect());
     };
