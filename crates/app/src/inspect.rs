@@ -21,6 +21,8 @@ use crate::train;
 
 /// Lines of a list on the screen; `--json` and `data.json` have all.
 const SHOWN: usize = 12;
+/// Pictures of a class below which that is said.
+const RARE: usize = 10;
 /// Times as many pictures in the largest class as in the smallest from which on that is said.
 const IMBALANCE: f64 = 3.0;
 
@@ -199,7 +201,7 @@ pub fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
     show_files(screen, &inspection);
     show_findings(screen, &data);
     tables::show_remarks(screen, &data.findings);
-    if let Some(note) = split_off_note(config, &data) {
+    for note in rare_note(&data).into_iter().chain(split_off_note(config, &data)) {
         screen.field("note", &note);
         inspection.notes.push(note);
     }
@@ -216,6 +218,20 @@ pub fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
     );
     screen.result(&inspection);
     Ok(())
+}
+
+/// Classes that a part split off may have no picture of.
+fn rare_note(data: &Dataset) -> Option<String> {
+    let counts = data.train.class_counts(data.class_names.len());
+    let rare = data.class_names.iter().zip(counts).filter(|(_, count)| *count < RARE);
+    let rare: Vec<String> = rare.map(|(class, count)| format!("`{class}` ({count})")).collect();
+    let more = if rare.len() > SHOWN { ", ..." } else { "" };
+    let named = rare[..rare.len().min(SHOWN)].join(", ");
+    (!rare.is_empty()).then(|| {
+        format!(
+            "fewer than {RARE} pictures to train on: {named}{more}; add some, or figures on them tell little"
+        )
+    })
 }
 
 /// What a run will take from the training part.

@@ -271,18 +271,13 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// A path for the screen, where control characters would act rather than show.
-fn printable(path: &str) -> String {
-    path.replace(char::is_control, "\u{FFFD}")
-}
-
 /// The columns of a line to read, and what follows them.
 fn text(line: &Line) -> (Vec<String>, String) {
     match line {
         Line::Answered { path, class, probability, reason, .. } => {
             let remark = reason.map(|reason| format!("  refused: {reason}")).unwrap_or_default();
-            (vec![printable(path), class.clone(), format!("{:.1} %", 100.0 * probability)], remark)
+            (vec![path.clone(), class.clone(), format!("{:.1} %", 100.0 * probability)], remark)
         }
-        Line::Failed { path, error } => (vec![printable(path)], format!("  error: {error}")),
+        Line::Failed { path, error } => (vec![path.clone()], format!("  error: {error}")),
     }
 }

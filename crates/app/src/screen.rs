@@ -66,7 +66,7 @@ impl Screen {
     /// Shows `text` behind a label, wrapped to the terminal.
     pub fn field(&self, label: &str, text: &str) {
         let width = self.width().saturating_sub(LABEL_WIDTH + 1).max(20);
-        for (index, line) in wrap(text, width).into_iter().enumerate() {
+        for (index, line) in wrap(&printable(text), width).into_iter().enumerate() {
             let label = if index == 0 { label } else { "" };
             self.line(&format!("{} {line}", self.bold(&format!("{label:<LABEL_WIDTH$}"))));
         }
@@ -76,7 +76,7 @@ impl Screen {
     pub fn note(&self, label: &str, text: &str) {
         if self.target != Target::Nothing {
             self.bars.suspend(|| {
-                let _ = writeln!(stderr(), "{label:<LABEL_WIDTH$} {text}");
+                let _ = writeln!(stderr(), "{label:<LABEL_WIDTH$} {}", printable(text));
             });
         }
     }
@@ -167,9 +167,17 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// A text for the screen, where the control characters in names would act rather than show.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{FFFD}")
+}
+
 /// Lines of a table: the first column to the left, the others to the right, two spaces between.
 #[must_use]
 pub fn table(rows: &[Vec<String>]) -> Vec<String> {
+    let printable = |row: &Vec<String>| row.iter().map(|cell| printable(cell)).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(printable).collect();
     let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width_of = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));

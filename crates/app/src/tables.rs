@@ -4,7 +4,7 @@ use roentgen_data::{BadFile, Dataset, Findings, ImageSet, PartOrigin};
 
 use crate::cpu;
 use crate::metrics::{Confusion, PartMetrics};
-use crate::screen::{Screen, counted, table};
+use crate::screen::{Screen, counted, printable, table};
 
 /// Classes up to which the confusion matrix is shown; `metrics.json` always has it.
 const MAX_SHOWN_CLASSES: usize = 24;
@@ -50,7 +50,7 @@ pub fn show_remarks(screen: &Screen, findings: &Findings) {
         screen.field("left out", &counted(bad.len(), "unusable file"));
     }
     for BadFile { path, reason } in bad {
-        screen.line(&format!("          {}: {reason}", path.display()));
+        screen.line(&printable(&format!("          {}: {reason}", path.display())));
     }
     for note in notes {
         screen.field("note", note);
@@ -96,7 +96,7 @@ pub fn show_test(screen: &Screen, heading: &str, part: &PartMetrics) {
     let (n, n_right) = (confusion.n(), confusion.n_right());
     screen.line("");
     let accuracy = format!("accuracy {}", percent(Some(confusion.accuracy())));
-    screen.field("test", &format!("{heading}: {} ({n_right} of {n} images)", screen.bold(&accuracy)));
+    screen.field("test", &format!("{heading}: {accuracy} ({n_right} of {n} images)"));
     if let Some([low, high]) = part.accuracy_interval() {
         let few = if high - low > WIDE_INTERVAL { "; so few images tell no more" } else { "" };
         let interval = format!("{} to {}", percent(Some(low)), percent(Some(high)));

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use roentgen_data::{Dataset, Normalization, class_weights_balanced, load_dataset, phantom_dataset};
+use roentgen_data::{
+    Dataset, Normalization, PatientSource, class_weights_balanced, load_dataset, phantom_dataset,
+};
 use roentgen_layers::{ResNet9, ResNet9Config};
 use serde::Serialize;
 
@@ -244,7 +246,15 @@ pub fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, String), 
         let films = phantom_films::options(config.films, config.seed);
         return Ok((phantom_dataset(&films, &options, &loading)?, phantom_films::describe(config.seed)));
     }
-    Ok((load_dataset(&config.data, &options, &loading)?, config.data.display().to_string()))
+    let mut data = load_dataset(&config.data, &options, &loading)?;
+    let has_column =
+        data.findings.patients.as_ref().is_some_and(|patients| patients.source == PatientSource::Column);
+    if config.patient_pattern.is_some() && has_column {
+        let note =
+            "--patient-pattern is not used: the column `patient` tells the patients; remove one of them";
+        data.findings.notes.push(note.to_owned());
+    }
+    Ok((data, config.data.display().to_string()))
 }
 
 /// The pictures to train on; shows what was found.

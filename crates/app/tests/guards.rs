@@ -91,6 +91,33 @@ fn inspect_tells_labels_that_contradict_and_what_a_run_splits_off() {
 }
 
 #[test]
+fn a_pattern_beside_a_column_of_patients_is_told() {
+    let folder = TempDir::new().unwrap();
+    write_pictures(folder.path(), "", &[("normal", 6), ("sick", 6)]);
+    let line = |class: &str, n: u32| format!("{class}/film{n:02}.png,{class},p{n}\n");
+    let lines: String = (0..6).flat_map(|n| [line("normal", n), line("sick", n)]).collect();
+    fs::write(folder.path().join("list.csv"), "path,label,patient\n".to_owned() + &lines).unwrap();
+    let args = ["inspect", "list.csv", "--patient-pattern", r"film(\d)", "--json", "--quiet"];
+    let notes = json(&args, folder.path())["notes"].to_string();
+    assert!(notes.contains("--patient-pattern is not used: the column `patient`"), "{notes}");
+    assert!(notes.contains("fewer than 10 pictures to train on: `normal` (6), `sick` (6)"), "{notes}");
+}
+
+#[cfg(unix)]
+#[test]
+fn control_characters_in_names_do_not_reach_the_terminal() {
+    let folder = TempDir::new().unwrap();
+    write_pictures(folder.path(), "", &[("normal", 4), ("si\u{1b}[31mck", 4)]);
+    fs::write(folder.path().join("normal/bro\u{1b}[2Jken.png"), "no picture").unwrap();
+    let output = roentgen(&["inspect", "."], folder.path());
+    let said = text(&output.stdout);
+    assert!(said.contains("si\u{FFFD}[31mck") && said.contains("bro\u{FFFD}[2Jken.png"), "{said}");
+    let refused = roentgen(&["train", "--data", "."], folder.path());
+    assert!(text(&refused.stderr).contains("bro\u{FFFD}[2Jken.png"));
+    assert!([output.stdout, refused.stderr].iter().all(|said| !said.contains(&0x1b)));
+}
+
+#[test]
 fn a_test_part_without_a_new_picture_is_called_so() {
     let folder = TempDir::new().unwrap();
     for part in ["train", "test"] {
