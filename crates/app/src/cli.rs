@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench::{self, BenchConfig, BenchRequest};
 use crate::config::TrainConfig;
@@ -250,6 +250,27 @@ struct PhantomArgs {
     /// Print nothing but errors
     #[arg(long, short)]
     quiet: bool,
+}
+
+impl Cli {
+    /// Reads the command line of this process, or ends it with what is wrong.
+    #[must_use]
+    pub fn read() -> Self {
+        let matches = with_negative_numbers(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// Takes `-5` behind a flag for its value, so that its range is told rather than that there is no flag `-5`.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let takes_value = |arg: &clap::Arg| {
+        arg.get_long().is_some()
+            && arg.get_action().takes_values()
+            && arg.get_num_args().is_none_or(|n_values| n_values.takes_values())
+    };
+    command
+        .mut_args(|arg| if takes_value(&arg) { arg.allow_negative_numbers(true) } else { arg })
+        .mut_subcommands(with_negative_numbers)
 }
 
 /// Runs what the command line asks for.

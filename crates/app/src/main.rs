@@ -4,7 +4,6 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use roentgen::cli::{self, Cli};
 use roentgen::cpu;
 use roentgen::screen::printable;
@@ -25,7 +24,7 @@ fn main() -> ExitCode {
 /// The program proper; apart from `main`, which must run on every CPU.
 #[inline(never)]
 fn run() -> ExitCode {
-    match cli::run(Cli::parse()) {
+    match cli::run(Cli::read()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Line by line: only lists have several.

@@ -9,6 +9,7 @@ use roentgen_data::{
 use roentgen_layers::{ResNet9, ResNet9Config};
 use serde::Serialize;
 
+use crate::best_epoch::Select;
 use crate::config::{ClassWeights, NormalizeBy, TrainConfig};
 use crate::error::AppError;
 use crate::evaluate::evaluate;
@@ -134,6 +135,10 @@ pub fn train(
     if config.patience.is_some() && data.val.is_empty() {
         let reason = "there is nothing to wait for; give a val part, or a --val-fraction above 0";
         return Err(AppError::Conflict { first: "--patience", second: "data without validation", reason });
+    }
+    if config.select != Select::default() && data.val.is_empty() {
+        let reason = "there is nothing to select by; give a val part, or a --val-fraction above 0";
+        return Err(AppError::Conflict { first: "--select", second: "data without validation", reason });
     }
     if let Some(path) = &config.init {
         // Whether it fits, before there is a folder.

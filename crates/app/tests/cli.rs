@@ -97,7 +97,7 @@ fn other_pictures_of_the_same_names_are_not_compared() {
 }
 
 #[test]
-fn patience_ends_a_run_early() {
+fn patience_ends_a_run_early_and_needs_validation_as_select_does() {
     let folder = TempDir::new().unwrap();
     let args =
         ["train", "--films", "40", "--width", "8", "--epochs", "30", "--patience", "1", "--out", "run"];
@@ -117,6 +117,8 @@ fn patience_ends_a_run_early() {
     write_pictures(folder.path(), "films", &[("ill", 12), ("well", 12)]);
     let none = ["train", "--data", "films", "--val-fraction", "0", "--patience", "1", "--out", "none"];
     refuses(&none, 2, &["--patience", "--val-fraction"], folder.path());
+    let none = ["train", "--data", "films", "--val-fraction", "0", "--select", "auc", "--out", "none"];
+    refuses(&none, 2, &["--select", "nothing to select by", "--val-fraction"], folder.path());
 }
 
 #[test]
@@ -257,11 +259,18 @@ fn wrong_settings_are_refused() {
         ("--class-weights", "some"),
         ("--val-fraction", "0.9"),
         ("--seed", "many"),
+        ("--rotate", "-5"),
+        ("--label-smoothing", "-0.1"),
+        ("--folds", "-5"),
     ] {
         let name = flag.trim_start_matches("--");
         refuses(&["train", flag, value, "--films", "30", "--out", "run"], 2, &[name, value], here);
     }
     refuses(&["train", "--resize", "20", "--films", "30", "--out", "run"], 2, &["resize", "20"], here);
+    refuses(&["train", "--rotate", "-5"], 2, &["rotate is -5: expected 0 to 45 degrees"], here);
+    refuses(&["train", "--folds", "-5"], 2, &["invalid value '-5' for '--folds <N>'"], here);
+    refuses(&["data", "phantom", "--out", "x", "--films", "-5"], 2, &["value '-5' for '--films <N>'"], here);
+    refuses(&["train", "-5"], 2, &["unexpected argument '-5'"], here);
     refuses(&["train", "--colour"], 2, &["--colour"], here);
     refuses(&["tarin"], 2, &["train"], here);
     fs::write(here.join("run.toml"), "epochs = 3\nepoch = 4\n").unwrap();

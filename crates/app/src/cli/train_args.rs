@@ -112,17 +112,17 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "N", help_heading = "Recipe")]
     pub(super) batch: Option<usize>,
     /// Peak of the one-cycle learning rate [default: 0.01]
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true, help_heading = "Recipe")]
+    #[arg(long, value_name = "RATE", help_heading = "Recipe")]
     pub(super) max_lr: Option<f64>,
     /// Weight decay [default: 1e-4]
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true, help_heading = "Recipe")]
+    #[arg(long, value_name = "RATE", help_heading = "Recipe")]
     pub(super) weight_decay: Option<f64>,
     /// How weights decay: l2, a term of the gradient (Adam), or decoupled from it (AdamW) [default: l2]
     #[arg(long, value_name = "KIND", help_heading = "Recipe")]
     pub(super) decay: Option<DecayKind>,
     /// Gradient clipping: value:BOUND for each element, norm:BOUND for all together, or off
     /// [default: value:0.1]
-    #[arg(long, value_name = "CLIP", allow_negative_numbers = true, help_heading = "Recipe")]
+    #[arg(long, value_name = "CLIP", help_heading = "Recipe")]
     pub(super) clip: Option<ClipChoice>,
     /// Weights of the classes in the loss; balanced gives rare classes as much say as common ones
     /// [default: none]
