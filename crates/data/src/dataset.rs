@@ -124,10 +124,11 @@ pub fn load_dataset(
     let n_classes = loaded.class_names.len();
     let labels = loaded.labels(&loaded.of_part(Part::Train));
     if let Some(label) = class_sizes(&labels, n_classes).iter().position(|&count| count == 0) {
+        let first = loaded.bad.first().map(|bad| format!(", such as {}: {}", bad.path.display(), bad.reason));
         return Err(DataError::EmptyClass {
             path: path.into(),
             class: loaded.class_names[label].clone(),
-            found: "every file of it that training would use is bad".to_owned(),
+            found: format!("every file that it would have is bad{}", first.unwrap_or_default()),
         });
     }
     loaded.split(options)

@@ -256,7 +256,8 @@ fn a_class_of_bad_files_alone_is_an_error_even_when_they_are_skipped() {
     fs::write(dir.path().join("b/x.png"), "").unwrap();
     let options = LoadOptions { skip_bad: true, ..Default::default() };
     let error = load_dataset(dir.path(), &options, &silent).unwrap_err();
-    assert!(matches!(error, DataError::EmptyClass { class, .. } if class == "b"));
+    assert!(matches!(&error, DataError::EmptyClass { class, .. } if class == "b"));
+    assert!(error.to_string().contains("b/x.png: "), "the bad file is named: {error}");
 }
 
 #[test]
