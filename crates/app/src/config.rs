@@ -226,11 +226,13 @@ impl TrainConfig {
     }
 
     /// Passes over `n_train` images. Left to the program: about 9,000 images in all, but at least 12 passes
-    /// over real pictures (4 over phantom films, which are all alike in their making), and at most 40.
+    /// over real pictures (4 over phantom films, which are all alike in their making), and at most 40. Pictures that
+    /// are turned, magnified or stretched differ from pass to pass: they take twice as many.
     #[must_use]
     pub fn epochs(&self, n_train: usize) -> usize {
         let least = if self.uses_phantom() { 4 } else { 12 };
-        self.epochs.unwrap_or_else(|| (9_000 / n_train.max(1)).clamp(least, 40))
+        let times = if self.rotate > 0.0 || self.zoom > 0.0 || self.aspect > 0.0 { 2 } else { 1 };
+        self.epochs.unwrap_or_else(|| times * (9_000 / n_train.max(1)).clamp(least, 40))
     }
 
     /// Images of a step. Left to the program: 32, or 128 from 20,000 training images on, where there are steps enough
@@ -435,6 +437,8 @@ mod tests {
         assert_eq!(config.resize(), 28);
         let epochs: Vec<_> = [10, 226, 1_000, 4_500, 100_000].map(|n_train| config.epochs(n_train)).into();
         assert_eq!(epochs, [40, 39, 12, 12, 12]);
+        let turned = TrainConfig { rotate: 10.0, ..config.clone() };
+        assert_eq!([226, 4_500].map(|n_train| turned.epochs(n_train)), [78, 24]);
         assert_eq!([226, 19_999, 20_000].map(|n_train| config.batch(n_train)), [32, 32, 128]);
         assert_eq!(TrainConfig { epochs: Some(3), ..config }.epochs(226), 3);
     }

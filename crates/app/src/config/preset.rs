@@ -16,13 +16,14 @@ impl Preset {
     #[must_use]
     pub fn config(self) -> TrainConfig {
         match self {
-            // Other machines and other hands: other framing, other proportions, other exposure. Other places: another
-            // share of each class. No more passes than by default: longer training learns the source by heart.
+            // Other machines and other hands: other framing, other proportions, other exposure, and whatever gave the
+            // source away may be missing. Other places: another share of each class.
             Self::Robust => TrainConfig {
                 rotate: 15.0,
-                zoom: 0.5,
-                aspect: 0.4,
+                zoom: 0.2,
+                aspect: 0.3,
                 jitter: 0.2,
+                erase: 0.3,
                 class_weights: ClassWeights::Balanced,
                 ema: 0.99,
                 tta: true,
