@@ -17,8 +17,10 @@ impl Preset {
     pub fn config(self) -> TrainConfig {
         match self {
             // Other machines and other hands: other framing, other proportions, other exposure, and whatever gave the
-            // source away may be missing. Other places: another share of each class.
+            // source away may be missing. Other places: another share of each class. A narrower network has less room to
+            // learn the source by heart.
             Self::Robust => TrainConfig {
+                width: 32,
                 rotate: 15.0,
                 zoom: 0.2,
                 aspect: 0.3,
