@@ -37,7 +37,8 @@ pub struct TrainConfig {
     /// Leaves unusable files out.
     pub skip_bad: bool,
     /// Share of the training part that validates, where there is no validation part.
-    pub val_fraction: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_fraction: Option<f64>,
     /// Share of the training part that tests, where there is no test part.
     pub test_fraction: f64,
     /// Finds the patient in file names, instead of the built-in patterns.
@@ -124,7 +125,7 @@ impl Default for TrainConfig {
             films: 2400,
             test: None,
             skip_bad: false,
-            val_fraction: 0.1,
+            val_fraction: None,
             test_fraction: 0.1,
             patient_pattern: None,
             strict: false,
@@ -201,10 +202,12 @@ impl TrainConfig {
         }
     }
 
-    /// Fills in what was left to the program, now that the number of training images is known.
+    /// Fills in what was left to the program, now that the number of training images is known, and the share that was
+    /// taken of them before.
     #[must_use]
-    pub fn decided(&self, n_train: usize) -> Self {
+    pub fn decided(&self, n_train: usize, val_fraction: f64) -> Self {
         Self {
+            val_fraction: Some(val_fraction),
             resize: Some(self.resize()),
             epochs: Some(self.epochs(n_train)),
             batch: Some(self.batch(n_train)),
@@ -300,7 +303,8 @@ impl TrainConfig {
                 format!("at least --size ({}), at most 8192 pixels", self.size),
             ));
         }
-        for (name, fraction) in [("val-fraction", self.val_fraction), ("test-fraction", self.test_fraction)] {
+        let val_fraction = self.val_fraction.unwrap_or(0.0);
+        for (name, fraction) in [("val-fraction", val_fraction), ("test-fraction", self.test_fraction)] {
             check(name, fraction, (0.0..=0.5).contains(&fraction), "0 to 0.5")?;
         }
         check("rotate", self.rotate, (0.0..=45.0).contains(&self.rotate), "0 to 45 degrees")?;
@@ -373,7 +377,8 @@ mod tests {
 
     #[test]
     fn a_written_config_is_read_back_as_it_was() {
-        let config = TrainConfig { clip: ClipChoice(Clip::Norm(0.7)), ..TrainConfig::default().decided(226) };
+        let config =
+            TrainConfig { clip: ClipChoice(Clip::Norm(0.7)), ..TrainConfig::default().decided(226, 0.1) };
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("config.toml");
         fs::write(&path, config.to_toml()).expect("a file");
@@ -399,7 +404,7 @@ mod tests {
             ("films", TrainConfig { films: 0, ..ok() }),
             ("size", TrainConfig { size: 7, ..ok() }),
             ("resize", TrainConfig { resize: Some(23), ..ok() }),
-            ("val-fraction", TrainConfig { val_fraction: 0.6, ..ok() }),
+            ("val-fraction", TrainConfig { val_fraction: Some(0.6), ..ok() }),
             ("test-fraction", TrainConfig { test_fraction: f64::NAN, ..ok() }),
             ("rotate", TrainConfig { rotate: 90.0, ..ok() }),
             ("zoom", TrainConfig { zoom: -0.1, ..ok() }),

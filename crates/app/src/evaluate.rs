@@ -259,7 +259,7 @@ fn load(request: &Request<'_>, card: &ModelCard, screen: &Screen) -> Result<Aske
         crop: card.size,
         seed: card.seed,
         skip_bad: request.skip_bad,
-        val_fraction: card.val_fraction,
+        val_fraction: Some(card.val_fraction),
         test_fraction: card.test_fraction,
         patient_pattern: card.patient_pattern.as_deref().map(PatientPattern::new).transpose()?,
         fold: card.fold.map(|[fold, of]| Fold { index: fold - 1, of }),

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ndarray::Array4;
-use roentgen_data::{Dataset, Findings, ImageSet, Leak, Part, PatientSource, Patients, Place};
+use roentgen_data::{
+    Dataset, Findings, ImageSet, Leak, Part, PatientSource, Patients, Place, default_val_fraction,
+};
 use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
 use roentgen_optim::{AdamConfig, OneCycle};
 use serde::Serialize;
@@ -194,7 +196,8 @@ fn imbalance(data: &Dataset) -> Option<f64> {
 /// Whatever makes the data unusable as a whole; single bad files are part of what is found.
 pub fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
     // As given: what a run would split off is not yet a part.
-    let as_given = TrainConfig { skip_bad: true, val_fraction: 0.0, test_fraction: 0.0, ..config.clone() };
+    let as_given =
+        TrainConfig { skip_bad: true, val_fraction: Some(0.0), test_fraction: 0.0, ..config.clone() };
     let (data, source) = train::read(&as_given, screen)?;
     tables::show_data(screen, &source, &data);
     let mut inspection = Inspection::of(&data);
@@ -205,8 +208,9 @@ pub fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
         screen.field("note", &note);
         inspection.notes.push(note);
     }
+    let val_fraction = val_fraction(config, &data);
     let split_off = |set: &ImageSet, fraction: f64| if set.is_empty() { fraction } else { 0.0 };
-    let left = 1.0 - split_off(&data.val, config.val_fraction) - split_off(&data.test, config.test_fraction);
+    let left = 1.0 - split_off(&data.val, val_fraction) - split_off(&data.test, config.test_fraction);
     let n_train = (left * data.train.len() as f64) as usize;
     let seconds = train_seconds(config, &data, n_train.max(1));
     inspection.train_seconds = Some(seconds);
@@ -234,9 +238,15 @@ fn rare_note(data: &Dataset) -> Option<String> {
     })
 }
 
+/// Share of the training part, as given, that a run will validate on where there is no part for it.
+fn val_fraction(config: &TrainConfig, data: &Dataset) -> f64 {
+    config.val_fraction.unwrap_or_else(|| default_val_fraction(data.train.len()))
+}
+
 /// What a run will take from the training part.
 fn split_off_note(config: &TrainConfig, data: &Dataset) -> Option<String> {
-    let missing = [("val", &data.val, config.val_fraction), ("test", &data.test, config.test_fraction)];
+    let missing =
+        [("val", &data.val, val_fraction(config, data)), ("test", &data.test, config.test_fraction)];
     let missing = missing.into_iter().filter(|(_, set, fraction)| set.is_empty() && *fraction > 0.0);
     let told: Vec<String> = missing
         .map(|(part, _, fraction)| {

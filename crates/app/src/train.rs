@@ -144,7 +144,7 @@ pub fn train(
         // Whether it fits, before there is a folder.
         model_file::initialise(&mut ResNet9::new(&architecture(config, data), 0), path)?;
     }
-    let config = &config.decided(n_train);
+    let config = &config.decided(n_train, data.val_fraction);
     let folder = folder.create()?;
     let found = serde_json::to_string_pretty(&Inspection::of(data)).expect("counts and names");
     folder.write("data.json", (found + "\n").as_bytes())?;
@@ -307,7 +307,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         temperature: 1.0,
         width: config.width,
         seed: config.seed,
-        val_fraction: config.val_fraction,
+        val_fraction: data.val_fraction,
         test_fraction,
         patient_pattern: config.patient_pattern.clone(),
         fold: config.fold.zip(config.folds).map(|(fold, of)| [fold, of]),

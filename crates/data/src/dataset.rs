@@ -9,7 +9,7 @@ use crate::decode::Decoded;
 use crate::duplicates::{MOST_FOR_CROPS, Twins, find_twins, of_twins};
 use crate::image_set::Entry;
 use crate::leaks::{Known, Leak, Part, Place, clean, crossing_patients, leaks};
-use crate::options::Fold;
+use crate::options::{Fold, default_val_fraction};
 use crate::patients::{self, Patients};
 use crate::source::{self, Item, Listing, Purpose};
 use crate::split::{Pool, class_sizes};
@@ -45,6 +45,8 @@ pub struct Dataset {
     pub val_origin: PartOrigin,
     /// Whether `test` was given.
     pub test_origin: PartOrigin,
+    /// Share of the training part that validates, where it has to.
+    pub val_fraction: f64,
     /// Digest of the file names that splits are drawn from; [`load_for_model`] recognises the folder by it.
     pub fingerprint: String,
     /// What else was found: copies, leaks, patients, bad files.
@@ -166,7 +168,7 @@ pub fn load_for_model(
         channels: if input.channels == 1 { Channels::Grey } else { Channels::Rgb },
         // A model is asked about the parts of its own folder as they were split, and about others as they are.
         fold: options.fold.filter(|_| is_own),
-        val_fraction: if is_own { options.val_fraction } else { 0.0 },
+        val_fraction: if is_own { options.val_fraction } else { Some(0.0) },
         test_fraction: if is_own { options.test_fraction } else { 0.0 },
         ..options.clone()
     };
@@ -336,6 +338,7 @@ impl Loaded {
 
         let train = self.of_part(Part::Train);
         let sizes = class_sizes(&self.labels(&train), self.class_names.len());
+        let val_fraction = options.val_fraction.unwrap_or_else(|| default_val_fraction(train.len()));
         let (test_split, val_split) = (self.test_origin, self.val_origin);
         if test_split == PartOrigin::SplitOff {
             self.move_share(Part::Test, &groups, options, |pool, class_names| match options.fold {
@@ -346,9 +349,7 @@ impl Loaded {
             })?;
         }
         if val_split == PartOrigin::SplitOff {
-            self.move_share(Part::Val, &groups, options, |pool, _| {
-                Ok(pool.split_off(&sizes, options.val_fraction))
-            })?;
+            self.move_share(Part::Val, &groups, options, |pool, _| Ok(pool.split_off(&sizes, val_fraction)))?;
         }
 
         let leaks = leaks(&self.known, &self.twins);
@@ -386,6 +387,7 @@ impl Loaded {
             test,
             val_origin,
             test_origin,
+            val_fraction,
             fingerprint,
             findings,
         })

@@ -71,7 +71,7 @@ pub use groups::group_ids;
 pub use image_set::{ImageSet, ImageView, Mask};
 pub use leaks::{Leak, Part, Place};
 pub use normalize::Normalization;
-pub use options::{Channels, Fold, LoadOptions, SizeLimits};
+pub use options::{Channels, Fold, LoadOptions, SizeLimits, default_val_fraction};
 pub use patients::{PatientPattern, PatientSource, Patients};
 pub use phantom::{PhantomOptions, phantom_dataset, write_phantom};
 pub use picture::seen_part;

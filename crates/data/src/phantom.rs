@@ -15,7 +15,7 @@ use roentgen_tensor::rng::{CounterRng, Purpose};
 
 use crate::decode::Decoded;
 use crate::image_set::Entry;
-use crate::options::out_of_range;
+use crate::options::{default_val_fraction, out_of_range};
 use crate::{DataError, Dataset, FileFacts, Findings, ImageSet, LoadOptions, PartOrigin, Progress, Stage};
 
 mod anatomy;
@@ -156,6 +156,8 @@ pub fn phantom_dataset(
         test: part(Part::Test),
         val_origin: PartOrigin::Given,
         test_origin: PartOrigin::Given,
+        // Drawn as a part here; what other data would be asked for with the same settings.
+        val_fraction: default_val_fraction(options.train),
         fingerprint: format!("phantom-{}", options.seed),
         findings: Findings {
             clean_val: vec![true; options.val],

@@ -269,7 +269,7 @@ fn options_out_of_range_are_refused() {
     for options in [
         LoadOptions { crop: 7, ..base.clone() },
         LoadOptions { resize: 9000, ..base.clone() },
-        LoadOptions { val_fraction: 0.6, ..base.clone() },
+        LoadOptions { val_fraction: Some(0.6), ..base.clone() },
         LoadOptions { test_fraction: f64::NAN, ..base },
     ] {
         assert!(matches!(refused(options), DataError::OutOfRange { .. }));

@@ -282,7 +282,7 @@ fn cifar_10_is_the_same_in_both_versions() {
         written(&binary, &format!("{name}.bin"), &binary_batch(from, n));
         written(&python, name, &pickled_batch(from, n, false));
     }
-    let options = LoadOptions { resize: 32, val_fraction: 0.2, ..LoadOptions::default() };
+    let options = LoadOptions { resize: 32, val_fraction: Some(0.2), ..LoadOptions::default() };
     let read = |dir: &TempDir| load_dataset(dir.path(), &options, &silent).unwrap();
     let (binary, python) = (read(&binary), read(&python));
     assert_eq!(binary.class_names[..3], ["airplane", "automobile", "bird"]);

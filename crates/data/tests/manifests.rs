@@ -59,7 +59,7 @@ fn a_manifest_without_splits_is_split_by_patients() {
     let text = "path,label,patient\n".to_owned()
         + &rows(|number| format!("films/{number}.png,{},p{}", class(number), number / 4));
     let (_dir, path) = manifest(&text);
-    let options = LoadOptions { test_fraction: 0.3, val_fraction: 0.0, ..LoadOptions::default() };
+    let options = LoadOptions { test_fraction: 0.3, val_fraction: Some(0.0), ..LoadOptions::default() };
     let data = load_dataset(&path, &options, &silent).unwrap();
     assert!(!data.test.is_empty() && data.findings.clean_test.iter().all(|&clean| clean));
     assert!(data.findings.patients.unwrap().crossing.is_empty());

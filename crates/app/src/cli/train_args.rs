@@ -39,7 +39,8 @@ pub(super) struct TrainArgs {
     /// Leave unusable files out instead of stopping
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Data")]
     pub(super) skip_bad: Option<bool>,
-    /// Share of the training part to validate on, where there is no val/, 0 to 0.5 [default: 0.1]
+    /// Share of the training part to validate on, where there is no val/, 0 to 0.5 [default: 0.1, 2,500 pictures
+    /// at most]
     #[arg(long, value_name = "SHARE", help_heading = "Data")]
     pub(super) val_fraction: Option<f64>,
     /// Share of the training part to test on, where there is no test/, 0 to 0.5 [default: 0.1]
@@ -192,9 +193,10 @@ impl TrainArgs {
         macro_rules! take {
             ($($flag:ident),*) => { $(if let Some(value) = self.$flag.clone() { config.$flag = value; })* };
         }
-        take!(data, films, skip_bad, val_fraction, test_fraction, channels, size, flip, width, dropout);
+        take!(data, films, skip_bad, test_fraction, channels, size, flip, width, dropout);
         take!(strict, tensorboard);
         config.patient_pattern = self.patient_pattern.clone().or(config.patient_pattern);
+        config.val_fraction = self.val_fraction.or(config.val_fraction);
         config.folds = self.folds.or(config.folds);
         config.fold = self.fold.or(config.fold);
         take!(rotate, zoom, aspect, jitter, erase, sampler, normalize, ema, select, tta);
