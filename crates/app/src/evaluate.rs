@@ -129,6 +129,8 @@ pub struct Answer<'a> {
     pub features: &'a [f32],
     /// The normalised pixels, `(size, size, c)`.
     pub pixels: ArrayView3<'a, f32>,
+    /// How much the colours vary that a model of one channel does not see; 0 for one that sees them.
+    pub unseen_colour: f64,
 }
 
 /// Asks `model` about every image of `set`, and gives the answers to `each`, in order.
@@ -150,7 +152,9 @@ pub fn ask(model: &mut ResNet9, set: &ImageSet, gaze: &Gaze<'_>, mut each: impl 
         for (image, ((logits, features), pixels)) in range.zip(of_each) {
             let logits = logits.to_slice().expect("logits of an image lie together");
             let features = features.to_slice().expect("features of an image lie together");
-            each(image, &Answer { logits, features, pixels });
+            let unseen = set.facts(image).filter(|_| set.channels() == 1);
+            let unseen_colour = unseen.map_or(0.0, |facts| f64::from(facts.colour));
+            each(image, &Answer { logits, features, pixels, unseen_colour });
         }
     }
 }

@@ -1,16 +1,17 @@
 //! Tells a picture that is unlike everything a model was trained on: noise, a blank page, a photograph.
 //!
-//! Two distances, each with a cut-off that is fitted at the end of training and kept in the model:
+//! Three distances, each with a cut-off that is fitted at the end of training and kept in the model:
 //!
 //! 1. of the picture's [`signature`] from those of the training pictures, after Mahalanobis (1936);
 //! 2. of what the classifier sees, the penultimate features, from the mean direction of the class that it takes the
-//!    picture for: one minus the cosine of the angle.
+//!    picture for: one minus the cosine of the angle;
+//! 3. of a picture's colours from those of a film, where the model sees grey values alone.
 //!
 //! The second one alone would not do: a network that never saw an empty picture may put it right among a class. Of 39
 //! pictures of nonsense it let 9 to 25 pass in four models of chest films, and the best of eight other distances for each of
 //! them (Mahalanobis, nearest neighbours and the like) 3 to 22; the first one let none pass.
 
-use roentgen_data::ImageSet;
+use roentgen_data::{ImageSet, colour};
 use roentgen_layers::ResNet9;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ use signature::Gaussian;
 
 mod signature;
 
-/// Share of the validation pictures that each of the two may refuse.
+/// Share of the validation pictures that each of the three may refuse.
 const REFUSED: f64 = 0.02;
 /// Share of the training pictures that lie inside: with few validation pictures, their largest distance says little.
 const INSIDE: f64 = 0.99;
@@ -32,6 +33,14 @@ pub struct Novelty {
     picture_cut: f64,
     /// By class.
     features: Vec<ClassFeatures>,
+    /// Largest variety of colours that a model of one channel does not see.
+    #[serde(default = "colours_of_films")]
+    colour_cut: f64,
+}
+
+/// Of a model of before there was a cut.
+fn colours_of_films() -> f64 {
+    colour::MOST_VARIETY
 }
 
 /// What the features of a class look like.
@@ -50,6 +59,8 @@ pub enum Strange {
     Picture,
     /// By its features.
     Features,
+    /// By its colours.
+    Colour,
 }
 
 impl Strange {
@@ -59,14 +70,16 @@ impl Strange {
         match self {
             Self::Picture => "unlike the pictures that the model was trained on",
             Self::Features => "far from what the model knows of this class",
+            Self::Colour => "in colour, and the model was trained on grey pictures",
         }
     }
 }
 
-/// One picture in the two views.
+/// One picture in all views.
 struct Seen {
     signature: Vec<f64>,
     features: Vec<f32>,
+    colour: f64,
     /// The class it belongs to, and the one it is taken for.
     label: usize,
     taken_for: usize,
@@ -78,6 +91,7 @@ fn see(model: &mut ResNet9, set: &ImageSet, gaze: &Gaze<'_>) -> Vec<Seen> {
         seen.push(Seen {
             signature: signature::of(answer.pixels),
             features: answer.features.to_vec(),
+            colour: answer.unseen_colour,
             label: set.labels()[image] as usize,
             taken_for: most_likely(answer.logits.iter().copied()),
         });
@@ -112,7 +126,10 @@ impl Novelty {
             ClassFeatures { mean, cut }
         });
         let features = features.collect();
-        Some(Self { pictures, picture_cut, features })
+        // Of pictures in colour that were trained on as grey ones, others like them may come.
+        let colours = |part: &[Seen]| part.iter().map(|seen| seen.colour).collect();
+        let colour_cut = cut_off(colours(&train), colours(&val)).max(colour::MOST_VARIETY);
+        Some(Self { pictures, picture_cut, features, colour_cut })
     }
 
     /// Whether, and why, an answer about `class` is to be refused.
@@ -121,6 +138,9 @@ impl Novelty {
     /// If the answer is of another model.
     #[must_use]
     pub fn of(&self, answer: &Answer<'_>) -> Option<Strange> {
+        if answer.unseen_colour > self.colour_cut {
+            return Some(Strange::Colour);
+        }
         if self.pictures.distance(&signature::of(answer.pixels)) > self.picture_cut {
             return Some(Strange::Picture);
         }

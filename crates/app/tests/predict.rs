@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use assert_cmd::Command;
-use image::{GrayImage, Luma};
+use image::{GrayImage, Luma, Rgb, RgbImage};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -84,6 +84,46 @@ fn films_are_answered_and_nonsense_is_refused() {
     // The run says how many of its own pictures it would refuse: at most 5 % of those to validate on.
     let metrics: Value = serde_json::from_slice(&fs::read(here.join("run/metrics.json")).unwrap()).unwrap();
     assert!(metrics["n_refused"]["val"].as_u64().unwrap() * 20 <= 30, "{}", metrics["n_refused"]);
+}
+
+#[test]
+fn a_model_of_grey_films_refuses_a_picture_in_colour_and_no_tint() {
+    let folder = model();
+    let here = folder.path();
+    let film = fs::read_dir(here.join("films/test/normal")).unwrap().next().unwrap().unwrap().path();
+    let film = image::open(film).unwrap().to_luma8();
+    // The same film four times: as it is, toned blue, with a red arrow, and as half a photograph.
+    let save = |name: &str, colour: &dyn Fn(u32, u8) -> [u8; 3]| {
+        let picture =
+            RgbImage::from_fn(film.width(), film.height(), |x, y| Rgb(colour(x, film.get_pixel(x, y).0[0])));
+        picture.save(here.join(name)).unwrap();
+    };
+    save("a-grey.png", &|_, grey| [grey; 3]);
+    save("b-blue.png", &|_, grey| [grey / 2, grey, grey.saturating_add(grey / 5)]);
+    save("c-arrow.png", &|x, grey| if x < film.width() / 100 { [255, 0, 0] } else { [grey; 3] });
+    save("d-photograph.png", &|x, grey| {
+        if x < film.width() / 2 { [grey, grey / 2, 0] } else { [0, grey / 2, grey] }
+    });
+    let names = ["a-grey.png", "b-blue.png", "c-arrow.png", "d-photograph.png"];
+    let output = roentgen(&[&["predict", "--model", "run", "--json"], &names[..]].concat(), here);
+    let answers = lines(&output.stdout);
+    let is_by_colour =
+        |answer: &Value| answer["reason"].as_str().is_some_and(|text| text.contains("in colour"));
+    let by_colour: Vec<bool> = answers.iter().map(is_by_colour).collect();
+    assert_eq!(by_colour, [false, false, false, true], "{answers:?}");
+    let output = roentgen(&["explain", "--model", "run", "d-photograph.png", "--out", "why.png"], here);
+    assert!(text(&output.stdout).contains("in colour"), "{}", text(&output.stdout));
+    // Who was trained on pictures in colour as if they were grey, answers about such.
+    for class in ["a", "b"] {
+        let of_class = here.join("photographs").join(class);
+        fs::create_dir_all(&of_class).unwrap();
+        for i in 0..20 {
+            fs::copy(here.join("d-photograph.png"), of_class.join(format!("{i}.png"))).unwrap();
+        }
+    }
+    train(&["--data", "photographs", "--channels", "grey", "--out", "run-of-photographs"], here);
+    let output = roentgen(&["predict", "--model", "run-of-photographs", "d-photograph.png", "--json"], here);
+    assert!(!is_by_colour(&lines(&output.stdout)[0]), "{}", text(&output.stdout));
 }
 
 #[test]

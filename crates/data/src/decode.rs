@@ -11,7 +11,7 @@ use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReade
 
 use crate::duplicates::Thumbnail;
 use crate::picture::Picture;
-use crate::{FileFacts, LoadOptions, SizeLimits};
+use crate::{FileFacts, LoadOptions, SizeLimits, colour};
 
 mod complete;
 
@@ -33,7 +33,8 @@ impl Decoded {
         let picture = Picture::from_decoded(image, options.resize, options.crop);
         let sum: u64 = picture.pixels.iter().map(|&value| u64::from(value)).sum();
         let mean = sum as f32 / picture.pixels.len() as f32 / 255.0;
-        Self { thumbnail: Thumbnail::of(image), picture, facts: FileFacts { mean, ..facts } }
+        let colour = if picture.channels == 3 { colour::variety(&picture.pixels) } else { 0.0 };
+        Self { thumbnail: Thumbnail::of(image), picture, facts: FileFacts { mean, colour, ..facts } }
     }
 
     /// The first bytes of the digest of the picture as decoded, whatever size it was brought to: enough to tell millions

@@ -16,6 +16,8 @@ pub struct FileFacts {
     pub channels: u8,
     /// Mean of all pixels and channels, in 0-1.
     pub mean: f32,
+    /// How much the colours vary, of 255; see [`crate::colour`]. What the picture shows, and so not among the values.
+    pub colour: f32,
     /// Mean entry of the first quantisation table: 1 for the finest JPEG, some 60 for a coarse one; 0 for other files.
     pub jpeg_quantisation: f32,
 }
@@ -41,7 +43,7 @@ impl FileFacts {
         ]
     }
 
-    /// The facts that need the bytes and the header; the mean is known once pixels are.
+    /// The facts that need the bytes and the header; the rest is known once pixels are.
     pub(crate) fn of_file(bytes: &[u8], format: ImageFormat, stored: ColorType, size: (u32, u32)) -> Self {
         let jpeg_quantisation = match format {
             ImageFormat::Jpeg => first_quantisation_table(bytes).unwrap_or(0.0),
@@ -49,7 +51,7 @@ impl FileFacts {
         };
         let channels = stored.channel_count();
         let bit_depth = (stored.bits_per_pixel() / u16::from(channels)) as u8;
-        Self { width: size.0, height: size.1, bit_depth, channels, mean: 0.0, jpeg_quantisation }
+        Self { width: size.0, height: size.1, bit_depth, channels, mean: 0.0, colour: 0.0, jpeg_quantisation }
     }
 }
 

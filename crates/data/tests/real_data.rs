@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use roentgen_data::{LoadOptions, PartOrigin, load_dataset, silent};
+use roentgen_data::{ImageSet, LoadOptions, PartOrigin, colour, load_dataset, silent};
 
 /// `../shared/data/NAME` seen from the workspace, or a printed line if it is not there.
 fn real_data(name: &str) -> Option<PathBuf> {
@@ -74,4 +74,17 @@ fn the_test_pictures_of_covid3_that_stand_in_train_are_found() {
         );
     }
     assert_eq!(data.findings.clean_test.iter().filter(|&&clean| !clean).count(), 9, "{leaked:#?}");
+}
+
+#[test]
+fn no_film_is_in_colour() {
+    for name in ["covid3", "cxr3-train"] {
+        let Some(dir) = real_data(name) else { continue };
+        let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
+        let of_part =
+            |set: &ImageSet| (0..set.len()).map(|at| set.facts(at).unwrap().colour).fold(0.0, f32::max);
+        let most = [&data.train, &data.val, &data.test].map(of_part).into_iter().fold(0.0, f32::max);
+        println!("{name}: {most}");
+        assert!(f64::from(most) < colour::MOST_VARIETY / 10.0, "{name}: {most}");
+    }
 }
