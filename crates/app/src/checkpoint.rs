@@ -19,6 +19,7 @@ use crate::best_epoch::BestEpoch;
 use crate::error::AppError;
 use crate::patience::Patience;
 use crate::run_folder::RunFolder;
+use crate::seen::Seen;
 use crate::trainer::{EpochProgress, TrainerState};
 
 /// Name of the file in a run folder.
@@ -49,6 +50,9 @@ pub struct Standing {
     pub patience: Patience,
     /// Length of the log, and of the log of times, in bytes.
     pub log_bytes: [u64; 2],
+    /// The pictures that the weights which the run began with were trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_before: Option<Seen>,
     /// Seconds of training, validation included.
     pub seconds: f64,
     /// Seconds of training steps.

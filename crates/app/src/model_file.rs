@@ -353,20 +353,32 @@ fn set_weights(
     outcome
 }
 
+/// What a file gave a model to start from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Whether the classifier was taken too.
+    pub with_classifier: bool,
+    /// The pictures that the weights were trained on, where the file says so.
+    pub seen: Option<Seen>,
+}
+
 /// Sets the weights of `model` to those of a safetensors file, ours or one that PyTorch wrote under the same names. A
-/// classifier for another number of classes is left as it is. Whether it was taken too.
+/// classifier for another number of classes is left as it is.
 ///
 /// # Errors
 /// [`AppError::ModelUnreadable`] and [`AppError::ModelInvalid`], as [`read`]; the model may then hold a part of it.
-pub fn initialise(model: &mut ResNet9, path: &Path) -> Result<bool, AppError> {
+pub fn initialise(model: &mut ResNet9, path: &Path) -> Result<Start, AppError> {
     let bytes = bytes_of(path)?;
     let broken = |error| format!("it is not a whole safetensors file ({error})");
     let tensors = SafeTensors::read_metadata(&bytes).map_err(broken).and_then(|(_, metadata)| {
         // One of ours has a digest, one of PyTorch's has not.
+        let mut seen = None;
         if metadata.metadata().as_ref().is_some_and(|map| map.contains_key(KEY)) {
-            check_digest(&bytes, &read_card(&metadata)?)?;
+            let card = read_card(&metadata)?;
+            check_digest(&bytes, &card)?;
+            seen = card.seen;
         }
-        SafeTensors::deserialize(&bytes).map_err(broken)
+        Ok((SafeTensors::deserialize(&bytes).map_err(broken)?, seen))
     });
     let mut n_classes = 0;
     model.for_each_parameter(&mut |parameter| {
@@ -374,12 +386,12 @@ pub fn initialise(model: &mut ResNet9, path: &Path) -> Result<bool, AppError> {
             n_classes = parameter.value.len();
         }
     });
-    let set = tensors.and_then(|tensors| {
+    let set = tensors.and_then(|(tensors, seen)| {
         let bias =
             tensors.tensor("classifier.bias").map_err(|_| "it has no tensor classifier.bias".to_owned())?;
-        let same_classes = bias.shape() == [n_classes];
-        set_weights(model, &tensors, |name| same_classes || !name.starts_with("classifier."))?;
-        Ok(same_classes)
+        let with_classifier = bias.shape() == [n_classes];
+        set_weights(model, &tensors, |name| with_classifier || !name.starts_with("classifier."))?;
+        Ok(Start { with_classifier, seen })
     });
     set.map_err(|reason| AppError::ModelInvalid { path: path.into(), reason })
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// Digits of a digest.
 const DIGITS: usize = 16;
 
-/// The digests of a model's training and validation pictures.
+/// The digests of a model's training and validation pictures, and of those of the model that it started from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Seen {
@@ -24,6 +24,15 @@ impl Seen {
     pub fn of(sets: &[&ImageSet]) -> Self {
         let of_set = |set: &&ImageSet| (0..set.len()).filter_map(|index| set.picture_digest(index)).collect();
         let mut digests: Vec<u64> = sets.iter().flat_map::<Vec<u64>, _>(of_set).collect();
+        digests.sort_unstable();
+        digests.dedup();
+        Self { digests }
+    }
+
+    /// What either of two models has seen.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let mut digests = [self.digests, other.digests].concat();
         digests.sort_unstable();
         digests.dedup();
         Self { digests }

@@ -163,18 +163,25 @@ fn train_in(
     let n_train = data.train.len();
     let normalization = normalization(config, data);
     let architecture = architecture(config, data);
-    let card = model_card(config, data, &normalization);
+    let mut card = model_card(config, data, &normalization);
     let mut model = ResNet9::new(&architecture, config.seed);
-    // A run that goes on has its weights in its checkpoint.
+    // A run that goes on has its weights in its checkpoint, and in there what they had seen before.
+    let mut seen_before = None;
     if let Some(path) = config.init.as_ref().filter(|_| !folder.file(checkpoint::FILE).exists()) {
-        let with_classifier = model_file::initialise(&mut model, path)?;
-        let but = if with_classifier { "" } else { ", but for the classifier, which has other classes" };
+        let start = model_file::initialise(&mut model, path)?;
+        let but =
+            if start.with_classifier { "" } else { ", but for the classifier, which has other classes" };
+        seen_before = start.seen;
         screen.field("weights", &format!("from {}{but}", path.display()));
     }
     let mut trainer = Trainer::new(config, model, normalization, class_weights(config, data), n_train);
     interrupt::listen().map_err(|source| AppError::Signals { source })?;
     let run = Run { config, data, folder: &folder, screen };
-    let standing = run.standing(&mut trainer)?;
+    let mut standing = run.standing(&mut trainer)?;
+    standing.seen_before = seen_before.or(standing.seen_before);
+    if let Some(before) = standing.seen_before.clone() {
+        card.seen = card.seen.map(|seen| seen.or(before));
+    }
     show_plan(screen, config, data, &architecture, folder.path());
     if trainer.n_steps_done() > 0 {
         let (done, all) = (trainer.n_steps_done(), trainer.n_steps());

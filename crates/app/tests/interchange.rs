@@ -52,6 +52,33 @@ fn a_run_starts_from_the_weights_of_another_one() {
 }
 
 #[test]
+fn a_model_knows_the_pictures_of_the_one_it_starts_from() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_pictures(here, "first-films", &[("ill", 20), ("well", 20)]);
+    let films = ["data", "phantom", "--films", "60", "--quiet", "--out", "films"];
+    assert!(roentgen(&films, here).status.success());
+    train(&["--data", "first-films", "--out", "first"], here);
+    train(&["--data", "films", "--init", "first", "--out", "second"], here);
+    train(&["--data", "films", "--init", "second", "--out", "third"], here);
+    let n_seen = |run: &str| {
+        write_pictures(here, "asked/test", &[("covid", 20), ("normal", 20)]);
+        for (from, to) in [("ill", "covid"), ("well", "normal")] {
+            let name = |at: u32| format!("film{at:02}.png");
+            for at in 0..20 {
+                let from = here.join("first-films").join(from).join(name(at));
+                fs::copy(from, here.join("asked/test").join(to).join(name(at))).unwrap();
+            }
+        }
+        let output = roentgen(&["evaluate", "--model", run, "--data", "asked", "--json", "--quiet"], here);
+        let figures: serde_json::Value = serde_json::from_slice(&output.stdout).expect("figures");
+        figures["n_seen"].as_u64()
+    };
+    // 40 but for the four that were split off to test on; the grandchild knows them too.
+    assert_eq!([n_seen("second"), n_seen("third")], [Some(36), Some(36)]);
+}
+
+#[test]
 fn an_exported_model_says_what_it_needs() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
