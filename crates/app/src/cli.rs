@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench::{self, BenchConfig, BenchRequest};
-use crate::config::TrainConfig;
+use crate::config::{TrainConfig, range_of};
 use crate::error::AppError;
 use crate::predict::{self, Form};
 use crate::screen::Screen;
@@ -253,11 +254,14 @@ struct PhantomArgs {
 }
 
 impl Cli {
-    /// Reads the command line of this process, or ends it with what is wrong.
-    #[must_use]
-    pub fn read() -> Self {
-        let matches = with_negative_numbers(Self::command()).get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    /// Reads the command line of this process, or ends it with help or what is wrong.
+    ///
+    /// # Errors
+    /// [`AppError::OutOfRange`] for what is no number where one is expected.
+    pub fn read() -> Result<Self, AppError> {
+        let matches = with_negative_numbers(Self::command()).try_get_matches();
+        let cli = matches.and_then(|matches| Self::from_arg_matches(&matches));
+        cli.map_err(|error| no_number(&error).unwrap_or_else(|| error.exit()))
     }
 }
 
@@ -275,6 +279,18 @@ fn with_negative_numbers(command: clap::Command) -> clap::Command {
 
 /// Runs what the command line asks for.
 ///
+/// `--epochs -5` is out of its range like `--epochs 0`, not a text with an invalid digit in it.
+fn no_number(error: &clap::Error) -> Option<AppError> {
+    let text = |kind| match error.get(kind)? {
+        ContextValue::String(text) => Some(text.as_str()),
+        _ => None,
+    };
+    // Named with what it takes: `--epochs <N>`.
+    let flag = text(ContextKind::InvalidArg)?.strip_prefix("--")?.split(' ').next()?;
+    let (name, expected) = range_of(flag).filter(|_| error.kind() == ErrorKind::ValueValidation)?;
+    Some(AppError::OutOfRange { name, found: text(ContextKind::InvalidValue)?.to_owned(), expected })
+}
+
 /// # Errors
 /// Whatever keeps it from being done.
 pub fn run(cli: Cli) -> Result<(), AppError> {

@@ -16,9 +16,11 @@ use crate::error::AppError;
 
 pub use choices::*;
 pub use preset::Preset;
+pub(crate) use ranges::range_of;
 
 mod choices;
 mod preset;
+mod ranges;
 
 /// What `--data` says for the films that the program draws by itself.
 pub const PHANTOM: &str = "phantom";
@@ -293,50 +295,42 @@ impl TrainConfig {
     /// # Errors
     /// [`AppError::OutOfRange`], [`AppError::Conflict`].
     pub fn validate(&self) -> Result<(), AppError> {
-        check("films", self.films, (24..=100_000).contains(&self.films), "24 to 100,000")?;
-        check("size", self.size, (8..=512).contains(&self.size), "8 to 512 pixels")?;
-        let resize = self.resize();
-        if !(self.size..=8192).contains(&resize) {
-            return Err(out_of_range(
-                "resize",
-                resize,
-                format!("at least --size ({}), at most 8192 pixels", self.size),
-            ));
-        }
+        check("films", self.films, (24..=100_000).contains(&self.films))?;
+        check("size", self.size, (8..=512).contains(&self.size))?;
+        check("resize", self.resize(), (self.size..=8192).contains(&self.resize()))?;
         let val_fraction = self.val_fraction.unwrap_or(0.0);
-        for (name, fraction) in [("val-fraction", val_fraction), ("test-fraction", self.test_fraction)] {
-            check(name, fraction, (0.0..=0.5).contains(&fraction), "0 to 0.5")?;
-        }
-        check("rotate", self.rotate, (0.0..=45.0).contains(&self.rotate), "0 to 45 degrees")?;
-        check("zoom", self.zoom, (0.0..=0.5).contains(&self.zoom), "0 to 0.5")?;
-        check("aspect", self.aspect, (0.0..=1.0).contains(&self.aspect), "0 to 1")?;
-        check("jitter", self.jitter, (0.0..=0.9).contains(&self.jitter), "0 to 0.9")?;
-        check("erase", self.erase, (0.0..=1.0).contains(&self.erase), "0 to 1")?;
-        check("ema", self.ema, (0.0..1.0).contains(&self.ema), "0 (off) up to, not including, 1")?;
-        check("width", self.width, (8..=256).contains(&self.width), "8 to 256 channels")?;
-        check("dropout", self.dropout, (0.0..1.0).contains(&self.dropout), "0 up to, not including, 1")?;
+        check("val-fraction", val_fraction, (0.0..=0.5).contains(&val_fraction))?;
+        check("test-fraction", self.test_fraction, (0.0..=0.5).contains(&self.test_fraction))?;
+        check("rotate", self.rotate, (0.0..=45.0).contains(&self.rotate))?;
+        check("zoom", self.zoom, (0.0..=0.5).contains(&self.zoom))?;
+        check("aspect", self.aspect, (0.0..=1.0).contains(&self.aspect))?;
+        check("jitter", self.jitter, (0.0..=0.9).contains(&self.jitter))?;
+        check("erase", self.erase, (0.0..=1.0).contains(&self.erase))?;
+        check("ema", self.ema, (0.0..1.0).contains(&self.ema))?;
+        check("width", self.width, (8..=256).contains(&self.width))?;
+        check("dropout", self.dropout, (0.0..1.0).contains(&self.dropout))?;
         let epochs = self.epochs(0);
-        check("epochs", epochs, (1..=100_000).contains(&epochs), "1 to 100,000")?;
+        check("epochs", epochs, (1..=100_000).contains(&epochs))?;
         let patience = self.patience.unwrap_or(1);
-        check("patience", patience, (1..=100_000).contains(&patience), "1 to 100,000 epochs")?;
+        check("patience", patience, (1..=100_000).contains(&patience))?;
         let batch = self.batch(0);
-        check("batch", batch, (1..=65_536).contains(&batch), "1 to 65,536 images")?;
-        let is_rate = self.max_lr > 0.0 && self.max_lr <= 1e3;
-        check("max-lr", self.max_lr, is_rate, "a number above 0, at most 1000")?;
-        check("weight-decay", self.weight_decay, (0.0..=10.0).contains(&self.weight_decay), "0 to 10")?;
-        if let Clip::Value(bound) | Clip::Norm(bound) = self.clip.0 {
-            check("clip", self.clip, bound > 0.0 && bound.is_finite(), "a number above 0, or `off`")?;
+        check("batch", batch, (1..=65_536).contains(&batch))?;
+        check("max-lr", self.max_lr, self.max_lr > 0.0 && self.max_lr <= 1e3)?;
+        check("weight-decay", self.weight_decay, (0.0..=10.0).contains(&self.weight_decay))?;
+        if let Clip::Value(bound) | Clip::Norm(bound) = self.clip.0
+            && !(bound > 0.0 && bound.is_finite())
+        {
+            return Err(out_of_range("clip", self.clip, "a number above 0, or `off`"));
         }
-        let smoothing = self.label_smoothing;
-        check("label-smoothing", smoothing, (0.0..1.0).contains(&smoothing), "0 up to, not including, 1")?;
-        check("seed", self.seed, i64::try_from(self.seed).is_ok(), "at most 9223372036854775807")?;
-        check("threads", self.threads(), (1..=1024).contains(&self.threads()), "1 to 1024")?;
+        check("label-smoothing", self.label_smoothing, (0.0..1.0).contains(&self.label_smoothing))?;
+        check("seed", self.seed, i64::try_from(self.seed).is_ok())?;
+        check("threads", self.threads(), (1..=1024).contains(&self.threads()))?;
         let minutes = self.checkpoint_minutes;
-        check("checkpoint-minutes", minutes, (0.0..=1e6).contains(&minutes), "0 to 1,000,000")?;
+        check("checkpoint-minutes", minutes, (0.0..=1e6).contains(&minutes))?;
         let folds = self.folds.unwrap_or(2);
-        check("folds", folds, (2..=100).contains(&folds), "2 to 100")?;
+        check("folds", folds, (2..=100).contains(&folds))?;
         let fold = self.fold.unwrap_or(1);
-        check("fold", fold, (1..=folds).contains(&fold), "1 up to --folds")?;
+        check("fold", fold, (1..=folds).contains(&fold))?;
         if self.fold.is_some() && self.folds.is_none() {
             let reason = "it counts through the folds; say how many there are with --folds";
             return Err(AppError::Conflict { first: "--fold", second: "a run without --folds", reason });
@@ -363,11 +357,13 @@ pub fn default_resize(size: u32) -> u32 {
     size.saturating_mul(8).div_ceil(7)
 }
 
-fn check(name: &'static str, found: impl Display, holds: bool, expected: &str) -> Result<(), AppError> {
-    if holds { Ok(()) } else { Err(out_of_range(name, found, expected.to_owned())) }
+/// Whether a number is in the range that [`ranges`] has for its flag.
+fn check(name: &str, found: impl Display, holds: bool) -> Result<(), AppError> {
+    let (name, expected) = range_of(name).expect("every number has a range");
+    if holds { Ok(()) } else { Err(out_of_range(name, found, expected)) }
 }
 
-fn out_of_range(name: &'static str, found: impl Display, expected: String) -> AppError {
+fn out_of_range(name: &'static str, found: impl Display, expected: &'static str) -> AppError {
     AppError::OutOfRange { name, found: found.to_string(), expected }
 }
 

@@ -19,7 +19,7 @@ pub enum AppError {
         /// Its value.
         found: String,
         /// Its range.
-        expected: String,
+        expected: &'static str,
     },
     /// Two settings that exclude each other.
     #[error("{first} does not go with {second}: {reason}")]

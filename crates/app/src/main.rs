@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 /// The program proper; apart from `main`, which must run on every CPU.
 #[inline(never)]
 fn run() -> ExitCode {
-    match cli::run(Cli::read()) {
+    match Cli::read().and_then(cli::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Line by line: only lists have several.

@@ -268,8 +268,21 @@ fn wrong_settings_are_refused() {
     }
     refuses(&["train", "--resize", "20", "--films", "30", "--out", "run"], 2, &["resize", "20"], here);
     refuses(&["train", "--rotate", "-5"], 2, &["rotate is -5: expected 0 to 45 degrees"], here);
-    refuses(&["train", "--folds", "-5"], 2, &["invalid value '-5' for '--folds <N>'"], here);
-    refuses(&["data", "phantom", "--out", "x", "--films", "-5"], 2, &["value '-5' for '--films <N>'"], here);
+    for (flag, value, words) in [
+        ("--folds", "-5", "error: folds is -5: expected 2 to 100 (flag --folds"),
+        ("--epochs", "-5", "epochs is -5: expected 1 to 100,000 ("),
+        ("--epochs", "2.5", "epochs is 2.5: expected 1 to 100,000 ("),
+        ("--size", "99999999999", "size is 99999999999: expected 8 to 512 pixels"),
+        ("--seed", "-1", "seed is -1: expected 0 to 9223372036854775807"),
+        ("--fold", "-1", "fold is -1: expected 1 up to --folds"),
+        ("--resize", "x", "resize is x: expected at least --size"),
+        ("--rotate", "x", "rotate is x: expected 0 to 45 degrees"),
+    ] {
+        refuses(&["train", flag, value], 2, &[words], here);
+    }
+    refuses(&["data", "phantom", "--out", "x", "--films", "-5"], 2, &["films is -5: expected 24 to"], here);
+    refuses(&["inspect", "x", "--threads", "-5"], 2, &["threads is -5: expected 1 to 1024"], here);
+    refuses(&["bench", "--rounds", "-5"], 2, &["'-5' for '--rounds <N>': -5 is not in 1..=100"], here);
     refuses(&["train", "-5"], 2, &["unexpected argument '-5'"], here);
     refuses(&["train", "--colour"], 2, &["--colour"], here);
     refuses(&["tarin"], 2, &["train"], here);
