@@ -3,6 +3,7 @@
 //! Files are hostile: sizes are checked before anything is allocated for them, the content has to be what
 //! the name says, and a file that stops before its end is refused even where a decoder would fill in grey.
 
+use std::error::Error as _;
 use std::fs::{self, File};
 use std::io::{Cursor, Read as _};
 use std::path::Path;
@@ -123,7 +124,7 @@ fn name_of(format: ImageFormat) -> &'static str {
 }
 
 fn decode(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<DynamicImage, String> {
-    let damaged = |error: ImageError| format!("damaged {}: {}", name_of(format), plain(&error.to_string()));
+    let damaged = |error: ImageError| format!("damaged {}: {}", name_of(format), plain(&error));
     let oversized = |width: u32, height: u32| {
         format!(
             "oversized: {width}x{height} pixels, at most {} a side and {} MiB decoded are read",
@@ -155,9 +156,14 @@ fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
     Some((side(0)?, side(4)?))
 }
 
-/// What a decoder says, without its debug output: `ChunkType { type: IDAT, critical: true, .. }` is IDAT.
-fn plain(text: &str) -> String {
-    let Some((before, rest)) = text.split_once("ChunkType { type: ") else { return text.to_owned() };
+/// What a decoder says, without whose error it is, and without its debug output: `ChunkType { type: IDAT, critical: true,
+/// .. }` is IDAT.
+fn plain(error: &ImageError) -> String {
+    let text = match error {
+        ImageError::Decoding(error) => error.source().map_or_else(|| error.to_string(), ToString::to_string),
+        _ => error.to_string(),
+    };
+    let Some((before, rest)) = text.split_once("ChunkType { type: ") else { return text };
     let (name, after) = (rest.split(',').next(), rest.split_once('}'));
     format!("{before}{}{}", name.unwrap_or_default(), after.map_or("", |(_, after)| after))
 }
@@ -268,7 +274,15 @@ mod tests {
         let mut damaged = png.clone();
         damaged[png.len() - 13] ^= 0xFF;
         let found = reason("a.png", &damaged, &options);
-        assert!(found.contains("CRC error") && found.ends_with("while decoding IDAT chunk."), "{found}");
+        assert!(found.starts_with("damaged PNG: CRC error"), "{found}");
+        assert!(found.ends_with("while decoding IDAT chunk."), "{found}");
+        // The class of a Huffman table, behind the mark of its segment and its length.
+        let mut damaged = jpeg.clone();
+        let table = jpeg.windows(2).position(|mark| mark == [0xFF, 0xC4]).unwrap();
+        damaged[table + 4] = 0xFF;
+        let found = reason("a.jpg", &damaged, &options);
+        assert!(found.starts_with("damaged JPEG: ") && !found.contains("Format error"), "{found}");
+        assert_eq!(found.to_lowercase().matches("jpeg").count(), 1, "{found}");
     }
 
     #[test]
