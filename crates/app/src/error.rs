@@ -63,6 +63,20 @@ pub enum AppError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A file of a run that can go on could not be written.
+    #[error(
+        "cannot write {}: {source}; check the free space and the permissions, then go on with: roentgen train --resume {}",
+        path.display(),
+        run.display()
+    )]
+    RunWrite {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+        /// The folder of the run.
+        run: PathBuf,
+    },
     /// The threads could not be started.
     #[error("cannot start {n_threads} threads: {reason}; try fewer with --threads")]
     Threads {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::config::TrainConfig;
 use crate::error::AppError;
 use crate::metrics::{PartMetrics, Predictions};
-use crate::run_folder::{PlannedFolder, RunFolder};
+use crate::run_folder::{CONFIG, PlannedFolder, RunFolder};
 use crate::screen::{Screen, counted, table};
 use crate::train::{self, Finished};
 use crate::{predictions_file, tables};
@@ -64,7 +64,7 @@ pub fn run(config: &TrainConfig, n_folds: usize, mut place: Place, screen: &Scre
             Place::Old(folder) => folder,
             Place::New(planned) => {
                 let folder = planned.create()?;
-                folder.write("config.toml", config.from_anywhere().to_toml().as_bytes())?;
+                folder.write(CONFIG, config.from_anywhere().to_toml().as_bytes())?;
                 folder
             }
         };
@@ -74,16 +74,17 @@ pub fn run(config: &TrainConfig, n_folds: usize, mut place: Place, screen: &Scre
             screen.field("tested", &format!("again: {} has ended", inside.display()));
             train::test_again(&inside, &data)?
         } else {
-            let finished = if inside.join("config.toml").is_file() {
+            let finished = if inside.join(CONFIG).is_file() {
                 train::go_on(&inside, config.threads, &data, screen)
             } else {
                 train::train(&of_fold, &data, folder.inside(&format!("fold-{fold}")), screen)
             };
-            let Finished { metrics, test, .. } = finished.map_err(|error| match error {
-                AppError::Interrupted { signal, .. } => {
-                    AppError::Interrupted { signal, run: folder.path().to_owned() }
+            let Finished { metrics, test, .. } = finished.map_err(|mut error| {
+                // What goes on is the whole.
+                if let AppError::Interrupted { run, .. } | AppError::RunWrite { run, .. } = &mut error {
+                    folder.path().clone_into(run);
                 }
-                error => error,
+                error
             })?;
             metrics.test.zip(test).ok_or(AppError::EmptyTest)?
         };

@@ -9,6 +9,10 @@ use std::sync::Arc;
 use crate::checkpoint;
 use crate::error::AppError;
 
+/// All that was decided. The last of the first files: a folder that has it can be gone on with.
+pub const CONFIG: &str = "config.toml";
+/// What `inspect` says of the data; there before the settings.
+pub const DATA: &str = "data.json";
 /// Locked while a run works in the folder.
 const LOCK: &str = ".lock";
 /// First letters of the name of a file that is being written.
@@ -67,7 +71,7 @@ impl RunFolder {
     /// [`AppError::NotResumable`] if it is none, [`AppError::InUse`] if another run works in it.
     pub fn open(path: &Path) -> Result<Self, AppError> {
         let refused = |reason: &str| AppError::NotResumable { path: path.into(), reason: reason.to_owned() };
-        if !path.join("config.toml").is_file() {
+        if !path.join(CONFIG).is_file() {
             return Err(refused("it is not the folder of a run; give the one that was named at its start"));
         }
         if path.join("metrics.json").is_file() {
@@ -130,38 +134,48 @@ impl RunFolder {
         self.path.join(name)
     }
 
+    /// The error about a file that could not be written: once there are settings, the run can go on from its checkpoint or
+    /// from its beginning.
+    fn unwritten(&self, path: PathBuf, source: io::Error) -> AppError {
+        if self.file(CONFIG).is_file() {
+            AppError::RunWrite { path, source, run: self.path.clone() }
+        } else {
+            AppError::Write { path, source }
+        }
+    }
+
     /// Writes a whole file.
     ///
     /// # Errors
-    /// [`AppError::Write`].
+    /// [`AppError::Write`]; [`AppError::RunWrite`] if the run can go on.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), AppError> {
         let path = self.file(name);
-        write_whole(&self.path, &path, bytes).map_err(|source| AppError::Write { path, source })
+        write_whole(&self.path, &path, bytes).map_err(|source| self.unwritten(path, source))
     }
 
     /// Appends to a file.
     ///
     /// # Errors
-    /// [`AppError::Write`]
+    /// As [`Self::write`].
     pub fn append(&self, name: &str, bytes: &[u8]) -> Result<(), AppError> {
         let path = self.file(name);
         let written = OpenOptions::new().append(true).open(&path).and_then(|mut file| file.write_all(bytes));
-        written.map_err(|source| AppError::Write { path: path.clone(), source })
+        written.map_err(|source| self.unwritten(path, source))
     }
 
     /// Makes a folder inside, unless it is there.
     ///
     /// # Errors
-    /// [`AppError::Write`]
+    /// As [`Self::write`].
     pub fn make(&self, name: &str) -> Result<(), AppError> {
         let path = self.file(name);
-        fs::create_dir_all(&path).map_err(|source| AppError::Write { path, source })
+        fs::create_dir_all(&path).map_err(|source| self.unwritten(path, source))
     }
 
     /// Appends a line to a log, and gives the length of the file after it. The line is on the disk when this returns.
     ///
     /// # Errors
-    /// [`AppError::Write`]
+    /// As [`Self::write`].
     pub fn append_line(&self, name: &str, line: &str) -> Result<u64, AppError> {
         let path = self.file(name);
         let append = || {
@@ -170,13 +184,13 @@ impl RunFolder {
             file.sync_data()?;
             Ok(file.metadata()?.len())
         };
-        append().map_err(|source| AppError::Write { path: path.clone(), source })
+        append().map_err(|source| self.unwritten(path.clone(), source))
     }
 
     /// Takes back what was appended to a log after it had `bytes`.
     ///
     /// # Errors
-    /// [`AppError::NotResumable`] if it has fewer, [`AppError::Write`].
+    /// [`AppError::NotResumable`] if it has fewer; else as [`Self::write`].
     pub fn cut_back(&self, name: &str, bytes: u64) -> Result<(), AppError> {
         let path = self.file(name);
         if bytes == 0 && !path.exists() {
@@ -191,7 +205,7 @@ impl RunFolder {
             }
             Ok(length)
         };
-        let length = cut().map_err(|source| AppError::Write { path: path.clone(), source })?;
+        let length = cut().map_err(|source| self.unwritten(path.clone(), source))?;
         if length < bytes {
             let reason =
                 format!("it has {length} bytes, the checkpoint knows of {bytes}; start the run again");
@@ -252,6 +266,18 @@ mod tests {
         for taken in ["file", "new/deep"] {
             assert!(matches!(plan(taken), Err(AppError::OutNotEmpty { .. })), "{taken}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_written_says_how_to_go_on_if_that_is_possible() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let out = parent.path().join("run");
+        let run = PlannedFolder::new(Some(&out)).and_then(PlannedFolder::create).expect("a run folder");
+        let full = || run.unwritten(run.file("log.jsonl"), io::ErrorKind::StorageFull.into()).to_string();
+        assert!(full().contains("free space") && !full().contains("--resume"), "{}", full());
+        run.write(CONFIG, b"").expect("a written file");
+        let words = format!("then go on with: roentgen train --resume {}", out.display());
+        assert!(full().ends_with(&words), "{}", full());
     }
 
     #[test]

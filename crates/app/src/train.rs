@@ -16,7 +16,7 @@ use crate::evaluate::evaluate;
 use crate::inspect::{self, Inspection};
 use crate::metrics::{PartMetrics, Predictions};
 use crate::model_file::{self, ModelCard, TrainedOn};
-use crate::run_folder::{PlannedFolder, RunFolder};
+use crate::run_folder::{CONFIG, DATA, PlannedFolder, RunFolder};
 use crate::screen::{Screen, counted, duration, thousands};
 use crate::seen::Seen;
 use crate::temperature::{Calibration, Reliability};
@@ -82,7 +82,7 @@ pub fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<
 /// [`run()`].
 pub fn resume(path: &Path, threads: Option<usize>, screen: &Screen) -> Result<(), AppError> {
     let folder = RunFolder::open(path)?;
-    let config = TrainConfig::read(&folder.file("config.toml"))?;
+    let config = TrainConfig::read(&folder.file(CONFIG))?;
     let config = TrainConfig { threads: threads.or(config.threads), ..config };
     if let (Some(n_folds), None) = (config.folds, config.fold) {
         return folds::run(&config, n_folds, folds::Place::Old(folder), screen);
@@ -104,7 +104,7 @@ pub(crate) fn go_on(
     screen: &Screen,
 ) -> Result<Finished, AppError> {
     let folder = RunFolder::open(path)?;
-    let config = TrainConfig::read(&folder.file("config.toml"))?;
+    let config = TrainConfig::read(&folder.file(CONFIG))?;
     train_in(&TrainConfig { threads: threads.or(config.threads), ..config }, data, folder, screen)
 }
 
@@ -147,9 +147,8 @@ pub fn train(
     let config = &config.decided(n_train, data.val_fraction);
     let folder = folder.create()?;
     let found = serde_json::to_string_pretty(&Inspection::of(data)).expect("counts and names");
-    folder.write("data.json", (found + "\n").as_bytes())?;
-    // The last one: a folder that has it can be gone on with.
-    folder.write("config.toml", config.from_anywhere().to_toml().as_bytes())?;
+    folder.write(DATA, (found + "\n").as_bytes())?;
+    folder.write(CONFIG, config.from_anywhere().to_toml().as_bytes())?;
     train_in(config, data, folder, screen)
 }
 
