@@ -1,6 +1,7 @@
 //! The folder that a run leaves behind. Whole files are written so that a reader, or a power cut, sees either
 //! the old one or the new one: a temporary file in the same folder, fsync, rename, fsync of the folder.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -47,7 +48,7 @@ impl PlannedFolder {
             return Ok(Self { path });
         };
         let is_free = match fs::read_dir(out) {
-            Ok(mut entries) => entries.next().is_none(),
+            Ok(entries) => holds_no_run(entries.flatten().map(|entry| entry.file_name())),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
         if is_free { Ok(Self { path: out.into() }) } else { Err(AppError::OutNotEmpty { path: out.into() }) }
@@ -215,6 +216,13 @@ impl RunFolder {
     }
 }
 
+/// Whether a folder is empty, or has only what a run leaves that was killed before its settings were written.
+fn holds_no_run(names: impl Iterator<Item = OsString>) -> bool {
+    let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    let is_of_beginning = |name: &String| name == LOCK || name == DATA || name.starts_with(TEMPORARY);
+    names.is_empty() || (names.iter().any(|name| name == LOCK) && names.iter().all(is_of_beginning))
+}
+
 /// Removes what a run that was killed while it wrote has left.
 fn remove_temporary(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -266,6 +274,27 @@ mod tests {
         for taken in ["file", "new/deep"] {
             assert!(matches!(plan(taken), Err(AppError::OutNotEmpty { .. })), "{taken}");
         }
+    }
+
+    #[test]
+    fn what_a_run_left_that_was_killed_before_it_began_is_no_run() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let out = parent.path().join("run");
+        let run = PlannedFolder::new(Some(&out)).and_then(PlannedFolder::create).expect("a run folder");
+        run.write(DATA, b"{}").expect("a written file");
+        fs::write(run.file(".tmp-abc"), "half").expect("a file");
+        let again = PlannedFolder::new(Some(&out)).expect("nothing of a run");
+        assert!(matches!(again.clone().create(), Err(AppError::InUse { .. })), "it is just about to begin");
+        drop(run);
+        let again = again.create().expect("nobody works in it");
+        assert!(!again.file(".tmp-abc").exists());
+        again.write(CONFIG, b"").expect("a written file");
+        assert!(PlannedFolder::new(Some(&out)).is_err());
+        // Without a lock, the file is the user's.
+        let other = parent.path().join("other");
+        fs::create_dir(&other).expect("a folder");
+        fs::write(other.join(DATA), "precious").expect("a file");
+        assert!(PlannedFolder::new(Some(&other)).is_err());
     }
 
     #[test]
