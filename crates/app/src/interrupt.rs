@@ -10,11 +10,12 @@ use signal_hook::flag;
 
 static ASKED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
-/// From now on, signals are noted instead of ending the program.
+/// From now on, signals are noted instead of ending the program. `on_first` is called at once when the first one comes, on a
+/// thread that does nothing else: the step that is being taken may last.
 ///
 /// # Errors
 /// If the system does not allow that.
-pub fn listen() -> io::Result<()> {
+pub fn listen(on_first: impl FnOnce() + Send + 'static) -> io::Result<()> {
     if ASKED.get().is_some() {
         return Ok(());
     }
@@ -26,6 +27,23 @@ pub fn listen() -> io::Result<()> {
         flag::register_usize(number, Arc::clone(&signal), number as usize)?;
     }
     let _ = ASKED.set(signal);
+    tell(on_first)
+}
+
+#[cfg(unix)]
+fn tell(on_first: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            on_first();
+        }
+    });
+    Ok(())
+}
+
+/// Elsewhere signals can't be waited for; the end of the step tells.
+#[cfg(not(unix))]
+fn tell(_: impl FnOnce() + Send + 'static) -> io::Result<()> {
     Ok(())
 }
 

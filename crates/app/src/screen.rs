@@ -20,8 +20,8 @@ enum Target {
     Nothing,
 }
 
-/// The screen of one command. Bars show on the error output, and only if that is a terminal.
-#[derive(Debug)]
+/// The screen of one command; clones share it. Bars show on the error output, and only if that is a terminal.
+#[derive(Clone, Debug)]
 pub struct Screen {
     target: Target,
     bars: MultiProgress,

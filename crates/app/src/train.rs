@@ -170,11 +170,13 @@ fn train_in(
         let start = model_file::initialise(&mut model, path)?;
         let but =
             if start.with_classifier { "" } else { ", but for the classifier, which has other classes" };
-        seen_before = start.seen;
         screen.field("weights", &format!("from {}{but}", path.display()));
+        seen_before = start.seen;
     }
     let mut trainer = Trainer::new(config, model, normalization, class_weights(config, data), n_train);
-    interrupt::listen().map_err(|source| AppError::Signals { source })?;
+    let notes = screen.clone();
+    let on_signal = move || notes.note("stopping", "after this step; once more to stop at once");
+    interrupt::listen(on_signal).map_err(|source| AppError::Signals { source })?;
     let run = Run { config, data, folder: &folder, screen };
     let mut standing = run.standing(&mut trainer)?;
     standing.seen_before = seen_before.or(standing.seen_before);

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -135,6 +136,27 @@ fn signals_end_a_run_politely() {
     let output = roentgen(&["train", "--resume", "run", "--threads", "3"], folder.path());
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(files(&folder.path().join("run")) == expected, "the bytes differ");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_first_signal_is_answered_while_the_step_goes_on() {
+    let folder = TempDir::new().unwrap();
+    // One step of a large batch of large pictures takes seconds.
+    let slow = ["--films", "120", "--batch", "120", "--size", "64", "--threads", "1", "--epochs", "300"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roentgen"));
+    command.args(["train", "--out", "run"]).args(slow).current_dir(folder.path());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(shown.any(|line| line.unwrap().starts_with("run ")), "it ended before it had begun");
+    send("INT", &child);
+    let mut said = [0; 64];
+    let n = child.stderr.as_mut().unwrap().read(&mut said).unwrap();
+    let said = text(&said[..n]);
+    assert!(said.contains("stopping") && child.try_wait().unwrap().is_none(), "{said}");
+    send("INT", &child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!folder.path().join("run/checkpoint.bin").exists(), "the second one ends at once");
 }
 
 /// A run that was broken off after its first step, and what is in its checkpoint.
