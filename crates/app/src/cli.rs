@@ -22,11 +22,23 @@ mod train_args;
 
 const FIRST_EXAMPLES: &str = "\
 A first afternoon:
-  roentgen train                                a model of phantom films, in half a minute
-  roentgen inspect films                        is anything wrong with my pictures?
-  roentgen audit films                          can the classes be told by a shortcut?
-  roentgen train --data films --out runs/a      then open runs/a/report.html
-  roentgen predict --model runs/a new-films     what does it say of others?";
+  # a model of phantom films, in half a minute
+  roentgen train
+  # is anything wrong with my pictures?
+  roentgen inspect films
+  # can the classes be told by a shortcut?
+  roentgen audit films
+  # then open runs/a/report.html
+  roentgen train --data films --out runs/a
+  # what does it say of others?
+  roentgen predict --model runs/a new-films
+
+Exit codes:
+  0    what was asked is done
+  1    it could not be done, or not for every file
+  2    it was asked in a wrong way: a flag, a setting, a file
+  130  interrupted by Ctrl-C
+  143  interrupted by a request of the system to end";
 
 /// Trains a ResNet9 image classifier from scratch on an ordinary CPU.
 #[derive(Debug, Parser)]
@@ -103,15 +115,15 @@ impl OutputArgs {
 
 const EVALUATE_EXAMPLES: &str = "\
 Examples:
-  roentgen evaluate --model runs/a/model.safetensors --data films
-  roentgen evaluate --model runs/a/model.safetensors --data films --json --quiet";
+  roentgen evaluate --model runs/a --data films
+  roentgen evaluate --model runs/a --data films --json -q";
 
 /// Flags of `evaluate`.
 #[derive(Debug, Args)]
 #[command(after_help = EVALUATE_EXAMPLES)]
 struct EvaluateArgs {
-    /// The model.safetensors of a run
-    #[arg(long, value_name = "FILE")]
+    /// A run folder, or its model.safetensors
+    #[arg(long, value_name = "MODEL")]
     model: PathBuf,
     /// Data to test on, as for `train`: their test part; or the part that was split off, if the model was trained on
     /// them; or all, if they have no parts. A model of phantom films needs none: its own test films
@@ -131,7 +143,8 @@ const PREDICT_EXAMPLES: &str = "\
 Examples:
   roentgen predict --model runs/a film.png
   roentgen predict --model runs/a films --csv > answers.csv
-  find films -name '*.png' | roentgen predict --model runs/a - --json";
+  find films -name '*.png' |
+    roentgen predict --model runs/a - --json";
 
 /// Flags of `predict`.
 #[derive(Debug, Args)]
@@ -160,7 +173,8 @@ struct PredictArgs {
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   roentgen explain --model runs/a film.png --out why.png
-  roentgen explain --model runs/a film.png --out why-not.png --class pneumonia";
+  roentgen explain --model runs/a film.png --out no.png \\
+    --class pneumonia";
 
 /// Flags of `explain`.
 #[derive(Debug, Args)]
@@ -265,6 +279,18 @@ impl Cli {
     }
 }
 
+/// `--epochs -5` is out of its range like `--epochs 0`, not a text with an invalid digit in it.
+fn no_number(error: &clap::Error) -> Option<AppError> {
+    let text = |kind| match error.get(kind)? {
+        ContextValue::String(text) => Some(text.as_str()),
+        _ => None,
+    };
+    // Named with what it takes: `--epochs <N>`.
+    let flag = text(ContextKind::InvalidArg)?.strip_prefix("--")?.split(' ').next()?;
+    let (name, expected) = range_of(flag).filter(|_| error.kind() == ErrorKind::ValueValidation)?;
+    Some(AppError::OutOfRange { name, found: text(ContextKind::InvalidValue)?.to_owned(), expected })
+}
+
 /// Takes `-5` behind a flag for its value, so that its range is told rather than that there is no flag `-5`.
 fn with_negative_numbers(command: clap::Command) -> clap::Command {
     let takes_value = |arg: &clap::Arg| {
@@ -279,18 +305,6 @@ fn with_negative_numbers(command: clap::Command) -> clap::Command {
 
 /// Runs what the command line asks for.
 ///
-/// `--epochs -5` is out of its range like `--epochs 0`, not a text with an invalid digit in it.
-fn no_number(error: &clap::Error) -> Option<AppError> {
-    let text = |kind| match error.get(kind)? {
-        ContextValue::String(text) => Some(text.as_str()),
-        _ => None,
-    };
-    // Named with what it takes: `--epochs <N>`.
-    let flag = text(ContextKind::InvalidArg)?.strip_prefix("--")?.split(' ').next()?;
-    let (name, expected) = range_of(flag).filter(|_| error.kind() == ErrorKind::ValueValidation)?;
-    Some(AppError::OutOfRange { name, found: text(ContextKind::InvalidValue)?.to_owned(), expected })
-}
-
 /// # Errors
 /// Whatever keeps it from being done.
 pub fn run(cli: Cli) -> Result<(), AppError> {

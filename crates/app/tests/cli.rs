@@ -360,4 +360,33 @@ fn help_teaches_each_command() {
         assert!(output.status.success());
         assert!(words.iter().all(|word| shown.contains(word)), "{shown}");
     }
+    let says = |args: &[&str], words: &str| {
+        let shown = text(&roentgen(args, folder.path()).stdout);
+        let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(shown.contains(words), "{args:?}: {shown}");
+    };
+    says(&["train", "--help"], "the last epoch within one standard error of the best is kept");
+    for page in ["--help", "man"] {
+        says(&[page], "Exit codes");
+        says(&[page], "143");
+    }
+}
+
+/// Nothing wraps a line that has to be typed as it stands.
+#[test]
+fn examples_fit_a_narrow_terminal() {
+    let folder = TempDir::new().unwrap();
+    let help = |args: &[&str]| text(&roentgen(args, folder.path()).stdout);
+    let all = help(&["--help"]);
+    let commands = all.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands =
+        commands.take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+    let mut n_examples = 0;
+    for shown in commands.map(|command| help(&[command, "--help"])).chain([all.clone()]) {
+        for line in shown.lines().filter(|line| line.starts_with("  roentgen ") || line.starts_with("  # ")) {
+            assert!(line.len() <= 60, "{} columns: {line}", line.len());
+            n_examples += usize::from(line.starts_with("  roentgen "));
+        }
+    }
+    assert!(n_examples >= 20, "{n_examples}");
 }

@@ -9,12 +9,18 @@ use crate::bench::Case;
 
 const BENCH_EXAMPLES: &str = "\
 Examples:
-  roentgen bench                                      all of it, in about a minute
-  roentgen bench --filter conv2                       one convolution, in its three passes
-  roentgen bench --profile --filter train:128         where each millisecond of a step goes
-  roentgen bench --save                               keep a record under docs/bench
-  roentgen bench --compare docs/bench/RECORD.json     what has become faster since
-  roentgen bench --torch .venv/bin/python             the same work in PyTorch, in turn with ours";
+  # all of it, in about a minute
+  roentgen bench
+  # one convolution, in its three passes
+  roentgen bench --filter conv2
+  # where each millisecond of a step goes
+  roentgen bench --profile --filter train:128
+  # keep a record under docs/bench
+  roentgen bench --save
+  # what has become faster since
+  roentgen bench --compare docs/bench/RECORD.json
+  # the same work in PyTorch, in turn with ours
+  roentgen bench --torch .venv/bin/python";
 
 /// Flags of `bench`.
 #[derive(Debug, Args)]

@@ -14,12 +14,16 @@ use crate::error::AppError;
 
 const TRAIN_EXAMPLES: &str = "\
 Examples:
-  roentgen train                                  phantom films, drawn by the program
-  roentgen train --data films                     a folder with one sub-folder per class,
-                                                  or with train/, val/, test/ over such folders
-  roentgen train --data films --out runs/a --seed 1 --epochs 20 --class-weights balanced
+  # phantom films, drawn by the program
+  roentgen train
+  # a folder with one sub-folder per class, or with
+  # train/, val/, test/ over such folders
+  roentgen train --data films
+  roentgen train --data films --out runs/a --seed 1 \\
+    --epochs 20 --class-weights balanced
   roentgen train --resume runs/a
-  roentgen train --config runs/a                  the same run again";
+  # the same run again
+  roentgen train --config runs/a";
 
 /// Flags of `train`. All but the last four are also keys of the config file.
 #[derive(Debug, Args)]
@@ -143,7 +147,8 @@ pub(super) struct TrainArgs {
     /// [default: 0, off]
     #[arg(long, value_name = "DECAY", help_heading = "Recipe")]
     pub(super) ema: Option<f64>,
-    /// What makes one epoch better than another, on validation [default: accuracy]
+    /// What makes one epoch better than another, on validation; the last epoch within one standard error of the best is
+    /// kept [default: accuracy]
     #[arg(long, value_name = "BY", help_heading = "Recipe")]
     pub(super) select: Option<Select>,
     /// Test-time averaging: also look at each picture in the mirror
