@@ -5,6 +5,10 @@ use maud::{Markup, PreEscaped, html};
 /// Size of a plot, in its own units.
 const WIDTH: f64 = 380.0;
 const HEIGHT: f64 = 250.0;
+/// What a plot that stands alone has above it: its caption and the names of its lines.
+const HEAD: f64 = 36.0;
+/// Columns of a name there.
+const NAME: f64 = 110.0;
 /// Where its axes are.
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = WIDTH - 10.0;
@@ -151,11 +155,12 @@ fn svg(
         let points = points.iter().filter(|point| point.iter().all(|value| value.is_finite()));
         points.map(|&[px, py]| format!("{:.1},{:.1}", at_x(px), at_y(py))).collect::<Vec<_>>().join(" ")
     };
+    let head = if is_file { HEAD } else { 0.0 };
     html! {
-        svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(caption) xmlns=[is_file.then_some("http://www.w3.org/2000/svg")] {
+        svg viewBox=(format!("0 {} {WIDTH} {}", 0.0 - head, HEIGHT + head)) role="img" aria-label=(caption) xmlns=[is_file.then_some("http://www.w3.org/2000/svg")] {
             @if is_file {
                 style { (PreEscaped(FILE_STYLE)) (PreEscaped(include_str!("plot.css"))) }
-                rect.paper width=(WIDTH) height=(HEIGHT) {}
+                rect.paper y=(-HEAD) width=(WIDTH) height=(HEIGHT + HEAD) {}
             }
             @for tick in y.ticks() {
                 line.grid x1=(LEFT) x2=(RIGHT) y1=(place(at_y(tick))) y2=(place(at_y(tick))) {}
@@ -180,11 +185,10 @@ fn svg(
                 }
             }
             @if is_file {
-                text.value x=(LEFT + 6.0) y=(TOP + 12.0) { (caption) }
-                @for (index, series) in series.iter().enumerate() {
-                    line class=(format!("line s{index}")) x1=(LEFT + 6.0) x2=(LEFT + 22.0) y1=(TOP + 24.0 + 14.0 * index as f64)
-                        y2=(TOP + 24.0 + 14.0 * index as f64) {}
-                    text.label x=(LEFT + 27.0) y=(TOP + 28.0 + 14.0 * index as f64) { (series.name) }
+                text.value x=(LEFT) y="-20" { (caption) }
+                @for (left, (index, series)) in (0..).map(|at| LEFT + NAME * f64::from(at)).zip(series.iter().enumerate()) {
+                    line class=(format!("line s{index}")) x1=(left) x2=(left + 16.0) y1="-4" y2="-4" {}
+                    text.label x=(left + 21.0) y="0" { (series.name) }
                 }
             }
             @for (index, tip) in tips.iter().enumerate() {
@@ -248,6 +252,21 @@ mod tests {
                 assert!(axis.range[0] < axis.range[1] && axis.ticks().len() < 20, "{values:?} {axis:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_file_says_of_itself_stands_above_the_plot() {
+        let axis = Axis::new("x", [0.0, 2.0]);
+        let series = ["all", "some"].map(|name| Series { name, points: vec![[0.0, 2.0]], dots: false });
+        let svg = file("caption", &axis, &axis, &series, &[]);
+        for words in [">caption</text>", ">all</text>", ">some</text>"] {
+            let before = svg.split_once(words).expect(words).0;
+            let y =
+                before.rsplit_once(" y=\"").and_then(|(_, after)| after.split('"').next()).expect("a place");
+            assert!(y.parse::<f64>().is_ok_and(|y| (-HEAD + 11.0..TOP).contains(&y)), "{words} at {y}");
+        }
+        assert!(svg.contains("viewBox=\"0 -36 380 286\""), "{svg}");
+        assert!(plot("", &axis, &axis, &[], &[], false).into_string().contains("viewBox=\"0 0 380 250\""));
     }
 
     #[test]
