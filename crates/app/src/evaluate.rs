@@ -14,7 +14,6 @@ use crate::error::AppError;
 use crate::metrics::{Confusion, PartMetrics, Predictions};
 use crate::model_file::{self, ModelCard};
 use crate::screen::Screen;
-use crate::seen::Seen;
 use crate::train::clean_test;
 use crate::{phantom_films, tables};
 
@@ -210,7 +209,7 @@ pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
     }
     tables::show_machine(screen, rayon::current_num_threads());
     screen.field("data", &source);
-    let n_seen = card.seen.as_ref().map(|seen| leave_out(seen, &test, &mut clean));
+    let n_seen = card.seen.as_ref().map(|seen| seen.leave_out(&test, &mut clean));
     match n_seen {
         Some(0) => {}
         Some(n) => {
@@ -238,13 +237,6 @@ pub fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
     tables::show_clean_and_given(screen, &heading, n_leaked, figures.test_clean.as_ref(), &figures.test);
     screen.result(&figures);
     Ok(())
-}
-
-/// Takes the pictures that the model has seen out of those that are new to it. How many it has seen.
-fn leave_out(seen: &Seen, set: &ImageSet, clean: &mut [bool]) -> usize {
-    let seen: Vec<usize> = (0..set.len()).filter(|&index| seen.has(set, index)).collect();
-    seen.iter().for_each(|&index| clean[index] = false);
-    seen.len()
 }
 
 /// What a model is asked about.

@@ -70,7 +70,7 @@ pub fn run(config: &TrainConfig, n_folds: usize, mut place: Place, screen: &Scre
         };
         place = Place::Old(folder.clone());
         let inside = folder.file(&format!("fold-{fold}"));
-        let (test_metrics, predictions) = if inside.join("metrics.json").is_file() {
+        let (test_metrics, tested) = if inside.join("metrics.json").is_file() {
             screen.field("tested", &format!("again: {} has ended", inside.display()));
             train::test_again(&inside, &data)?
         } else {
@@ -86,11 +86,12 @@ pub fn run(config: &TrainConfig, n_folds: usize, mut place: Place, screen: &Scre
                 }
                 error
             })?;
-            metrics.test.zip(test).ok_or(AppError::EmptyTest)?
+            (metrics.test.ok_or(AppError::EmptyTest)?, test)
         };
+        let (predictions, new) = tested.ok_or(AppError::EmptyTest)?;
         lines += &predictions_file::to_text(&data.test, &predictions, &data.class_names);
         patients.extend_from_slice(data.test.patients());
-        clean.extend_from_slice(&data.findings.clean_test);
+        clean.extend_from_slice(&new);
         folds.push(test_metrics);
         pooled
             .get_or_insert((data.class_names, Predictions::new(predictions.n_classes())))

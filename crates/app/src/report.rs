@@ -151,7 +151,8 @@ impl Subject<'_> {
                 "rather than from what they show; " code { "roentgen audit" } " looks for that." }
             @if let (Some(test), true) = (test, *n_leaked > 0) {
                 p.remark.bad {
-                    (counted(*n_leaked, "test picture")) " or their patients also occur in an earlier part. "
+                    (counted(*n_leaked, "test picture")) " or their patients also occur in an earlier part"
+                    @if self.config.init.is_some() { ", or in the training of the model that this one started from" } ". "
                     @if test_clean.is_some() { "The figures above leave them out; with all of them, as given, the accuracy is "
                         (percent(test.confusion.accuracy())) " of " (test.confusion.n()) "." }
                 }

@@ -43,6 +43,15 @@ impl Seen {
     pub fn has(&self, set: &ImageSet, index: usize) -> bool {
         set.picture_digest(index).is_some_and(|digest| self.digests.binary_search(&digest).is_ok())
     }
+
+    /// Takes the pictures of a set that are among them out of those that are `new`. How many they are.
+    ///
+    /// # Panics
+    /// If `new` is shorter than the set.
+    pub fn leave_out(&self, set: &ImageSet, new: &mut [bool]) -> usize {
+        let seen = (0..set.len()).filter(|&index| self.has(set, index));
+        seen.map(|index| new[index] = false).count()
+    }
 }
 
 impl From<Seen> for String {

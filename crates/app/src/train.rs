@@ -48,13 +48,16 @@ struct Printed<'a> {
     run: &'a Path,
 }
 
+/// What was said of the test pictures, and of each whether it is new to the model.
+type Tested = Option<(Predictions, Vec<bool>)>;
+
 /// What a run has come to.
 #[derive(Debug)]
 pub struct Finished {
     /// What `metrics.json` holds.
     pub metrics: Metrics,
-    /// What was said of the test pictures.
-    pub test: Option<Predictions>,
+    /// What was said of the test pictures, if there are any.
+    pub test: Tested,
     /// Where it is kept.
     pub folder: RunFolder,
 }
@@ -112,12 +115,13 @@ pub(crate) fn go_on(
 ///
 /// # Errors
 /// As [`model_file::read`].
-pub(crate) fn test_again(path: &Path, data: &Dataset) -> Result<(PartMetrics, Predictions), AppError> {
+pub(crate) fn test_again(path: &Path, data: &Dataset) -> Result<(PartMetrics, Tested), AppError> {
     let (mut model, card) = model_file::read(&path.join(BEST))?;
     let evaluation = evaluate(&mut model, &data.test, card.class_names.len(), &card.gaze());
     let predictions = evaluation.predictions(card.temperature);
     let groups = data.test.patient_groups();
-    Ok((PartMetrics::new(card.class_names, &predictions, groups.as_deref()), predictions))
+    let new = figures::new_to(&card, data);
+    Ok((PartMetrics::new(card.class_names, &predictions, groups.as_deref()), Some((predictions, new))))
 }
 
 /// Trains on loaded data, and shows how it goes.
@@ -181,6 +185,14 @@ fn train_in(
     let mut standing = run.standing(&mut trainer)?;
     standing.seen_before = seen_before.or(standing.seen_before);
     if let Some(before) = standing.seen_before.clone() {
+        let n = before.leave_out(&data.test, &mut vec![true; data.test.len()]);
+        if n > 0 {
+            let text = format!(
+                "{n} of {} test pictures are of the training of the model that it starts from",
+                data.test.len()
+            );
+            screen.field("LEAK", &text);
+        }
         card.seen = card.seen.map(|seen| seen.or(before));
     }
     show_plan(screen, config, data, &architecture, folder.path());
@@ -194,7 +206,10 @@ fn train_in(
     let outcome = run.train(trainer, standing, card)?;
     let (metrics, test) = figures::test(&run, &outcome, &architecture)?;
     let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
-    folder.write(report::FILE, run.report(&metrics, test.as_ref())?.as_bytes())?;
+    folder.write(
+        report::FILE,
+        run.report(&metrics, test.as_ref().map(|(predictions, _)| predictions))?.as_bytes(),
+    )?;
     // The last one: a folder that has it is that of a run that has ended.
     folder.write("metrics.json", (json + "\n").as_bytes())?;
     folder.finish()?;

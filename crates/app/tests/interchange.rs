@@ -79,6 +79,25 @@ fn a_model_knows_the_pictures_of_the_one_it_starts_from() {
 }
 
 #[test]
+fn what_the_first_model_was_trained_on_is_no_test_for_the_next() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_pictures(here, "films", &[("ill", 20), ("well", 20)]);
+    train(&["--data", "films", "--out", "first"], here);
+    // Another seed splits off other pictures to test on.
+    let second =
+        ["train", "--data", "films", "--seed", "1", "--width", "8", "--epochs", "1", "--init", "first"];
+    let output = roentgen(&[&second[..], &["--json", "--out", "second"]].concat(), here);
+    let metrics: serde_json::Value = serde_json::from_slice(&output.stdout).expect("metrics");
+    let n_leaked = metrics["n_leaked"].as_u64().unwrap();
+    assert!(n_leaked > 0, "{metrics}");
+    let told =
+        format!("{n_leaked} of {} test pictures are of the training of the model", metrics["test"]["n"]);
+    let printed = text(&output.stderr);
+    assert!(printed.split_whitespace().collect::<Vec<_>>().join(" ").contains(&told), "{told}: {printed}");
+}
+
+#[test]
 fn an_exported_model_says_what_it_needs() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();

@@ -111,7 +111,8 @@ fn a_run_killed_at_any_moment_goes_on_to_the_same_bytes() {
     }
     println!("{n_same} of {KILLS} runs are the same to the byte, {n_resumed} of them resumed");
     assert_eq!(n_same, KILLS);
-    assert!(n_resumed > KILLS / 2, "{n_resumed} were broken off in their middle");
+    // Not more: on a machine whose speed changes, many a kill comes before the run begins or after it has ended.
+    assert!(n_resumed > KILLS / 4, "{n_resumed} were broken off in their middle");
 }
 
 #[cfg(unix)]

@@ -6,12 +6,12 @@ use roentgen_data::{Dataset, ImageSet, group_ids};
 use roentgen_layers::ResNet9Config;
 use serde::Serialize;
 
-use super::BEST;
 use super::run::{Outcome, Run, not_of_this_run};
+use super::{BEST, Tested};
 use crate::error::AppError;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::metrics::{PartMetrics, Predictions};
-use crate::model_file;
+use crate::model_file::{self, ModelCard};
 use crate::novelty::Novelty;
 use crate::temperature::Calibration;
 use crate::{predictions_file, report};
@@ -55,14 +55,14 @@ pub(super) fn test(
     run: &Run<'_>,
     outcome: &Outcome,
     architecture: &ResNet9Config,
-) -> Result<(Metrics, Option<Predictions>), AppError> {
+) -> Result<(Metrics, Tested), AppError> {
     let path = run.folder.file(BEST);
     let (mut model, mut card) = model_file::read(&path)?;
     if model_file::digest_of_training(&mut model, &card) != outcome.best_digest {
         return Err(not_of_this_run(path));
     }
     let n_classes = card.class_names.len();
-    let Dataset { train: train_set, val: val_set, test: test_set, findings, .. } = run.data;
+    let Dataset { train: train_set, val: val_set, test: test_set, .. } = run.data;
     let bar = run.screen.bar(4);
     let stage = |name: &str, number: u64| {
         bar.set_prefix("testing");
@@ -87,8 +87,9 @@ pub(super) fn test(
         run.folder.write(predictions_file::FILE, lines.as_bytes())?;
     }
     stage("intervals", 2);
+    let clean = new_to(&card, run.data);
     let (n_leaked, test_clean) = match &predictions {
-        Some(test) => clean_test(&card.class_names, test, test_set.patients(), &findings.clean_test),
+        Some(test) => clean_test(&card.class_names, test, test_set.patients(), &clean),
         None => (0, None),
     };
     let mut refused =
@@ -114,7 +115,7 @@ pub(super) fn test(
         threads: run.config.threads(),
     };
     bar.finish_and_clear();
-    Ok((metrics, predictions))
+    Ok((metrics, predictions.map(|predictions| (predictions, clean))))
 }
 
 impl Run<'_> {
@@ -135,6 +136,16 @@ impl Run<'_> {
             log: &self.read_log()?,
         }))
     }
+}
+
+/// Of each test picture, whether the model has seen neither it nor its patient: not in an earlier part, and not in the
+/// training of the model that it started from.
+pub(super) fn new_to(card: &ModelCard, data: &Dataset) -> Vec<bool> {
+    let mut new = data.findings.clean_test.clone();
+    if let Some(seen) = &card.seen {
+        seen.leave_out(&data.test, &mut new);
+    }
+    new
 }
 
 /// How many test pictures leaked, and the figures of the others; no figures where none or all leaked.
