@@ -64,7 +64,7 @@ pub struct TrainConfig {
     pub flip: bool,
     /// Largest random turn either way, in degrees.
     pub rotate: f64,
-    /// Largest random magnification or reduction, as a share.
+    /// Largest random magnification, as a share; the largest reduction is a third of it.
     pub zoom: f64,
     /// Largest random change of the ratio of width to height, as a share.
     pub aspect: f64,

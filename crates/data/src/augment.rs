@@ -39,7 +39,7 @@ pub struct Augment {
     pub flip: bool,
     /// Largest turn either way, in degrees.
     pub rotate: f32,
-    /// Largest magnification or reduction, as a share.
+    /// Largest magnification, as a share; the largest reduction is a third of it.
     pub zoom: f32,
     /// Largest change of the ratio of width to height, as a share.
     pub aspect: f32,

@@ -81,7 +81,8 @@ pub(super) struct TrainArgs {
     /// Turn training pictures at random, up to so many degrees either way [default: 0]
     #[arg(long, value_name = "DEGREES", help_heading = "Augmentation")]
     pub(super) rotate: Option<f64>,
-    /// Magnify or reduce training pictures at random, up to this share, such as 0.1 [default: 0]
+    /// Magnify a random place of training pictures, up to this share, such as 0.3, or reduce them, up to a third of it
+    /// [default: 0]
     #[arg(long, value_name = "SHARE", help_heading = "Augmentation")]
     pub(super) zoom: Option<f64>,
     /// Stretch training pictures at random, changing their ratio of width to height up to this share, such as 0.4:

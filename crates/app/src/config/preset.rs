@@ -22,7 +22,7 @@ impl Preset {
             Self::Robust => TrainConfig {
                 width: 32,
                 rotate: 15.0,
-                zoom: 0.2,
+                zoom: 0.3,
                 aspect: 0.3,
                 jitter: 0.2,
                 erase: 0.3,
