@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::best_epoch::Select;
 use crate::error::AppError;
+use crate::run_folder::CONFIG;
 
 pub use choices::*;
 pub use preset::Preset;
@@ -174,7 +175,7 @@ impl TrainConfig {
     /// # Errors
     /// [`AppError::ConfigUnreadable`], [`AppError::ConfigInvalid`].
     pub fn read(path: &Path) -> Result<Self, AppError> {
-        let path = &if path.is_dir() { path.join("config.toml") } else { path.to_owned() };
+        let path = &if path.is_dir() { path.join(CONFIG) } else { path.to_owned() };
         let text = fs::read_to_string(path)
             .map_err(|source| AppError::ConfigUnreadable { path: path.into(), source })?;
         toml::from_str(&text).map_err(|error| {

@@ -44,6 +44,12 @@ impl Seen {
         set.picture_digest(index).is_some_and(|digest| self.digests.binary_search(&digest).is_ok())
     }
 
+    /// How many pictures of a set are among them.
+    #[must_use]
+    pub fn count(&self, set: &ImageSet) -> usize {
+        (0..set.len()).filter(|&index| self.has(set, index)).count()
+    }
+
     /// Takes the pictures of a set that are among them out of those that are `new`. How many they are.
     ///
     /// # Panics

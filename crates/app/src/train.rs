@@ -185,7 +185,7 @@ fn train_in(
     let mut standing = run.standing(&mut trainer)?;
     standing.seen_before = seen_before.or(standing.seen_before);
     if let Some(before) = standing.seen_before.clone() {
-        let n = before.leave_out(&data.test, &mut vec![true; data.test.len()]);
+        let n = before.count(&data.test);
         if n > 0 {
             let text = format!(
                 "{n} of {} test pictures are of the training of the model that it starts from",
