@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use roentgen_data::{
-    Dataset, Normalization, PatientSource, class_weights_balanced, load_dataset, phantom_dataset,
+    Dataset, Normalization, PatientSource, class_weights_balanced, class_weights_sqrt, load_dataset,
+    phantom_dataset,
 };
 use roentgen_layers::{ResNet9, ResNet9Config};
 use serde::Serialize;
@@ -247,9 +248,11 @@ pub(crate) fn normalization(config: &TrainConfig, data: &Dataset) -> Normalizati
 
 /// What the classes of `data` weigh in the loss, if not the same.
 pub(crate) fn class_weights(config: &TrainConfig, data: &Dataset) -> Option<Vec<f32>> {
+    let (labels, n_classes) = (data.train.labels(), data.class_names.len());
     match config.class_weights {
         ClassWeights::None => None,
-        ClassWeights::Balanced => Some(class_weights_balanced(data.train.labels(), data.class_names.len())),
+        ClassWeights::Sqrt => Some(class_weights_sqrt(labels, n_classes)),
+        ClassWeights::Balanced => Some(class_weights_balanced(labels, n_classes)),
     }
 }
 

@@ -15,6 +15,12 @@ pub fn class_weights_balanced(labels: &[u32], n_classes: usize) -> Vec<f32> {
     counts.iter().map(weight).collect()
 }
 
+/// The square root of the balanced weights: a class a hundred times as rare weighs ten times as much.
+#[must_use]
+pub fn class_weights_sqrt(labels: &[u32], n_classes: usize) -> Vec<f32> {
+    class_weights_balanced(labels, n_classes).into_iter().map(f32::sqrt).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,5 +31,14 @@ mod tests {
         let weights = class_weights_balanced(&[0, 0, 0, 1, 1, 2], 3);
         assert_eq!(weights, [2.0 / 3.0, 1.0, 2.0]);
         assert_eq!(class_weights_balanced(&[0, 0], 2), [0.5, 0.0]);
+    }
+
+    #[test]
+    fn the_square_root_lies_between_none_and_balanced() {
+        let labels = [0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        let (sqrt, balanced) = (class_weights_sqrt(&labels, 2), class_weights_balanced(&labels, 2));
+        assert_eq!(sqrt[1] / sqrt[0], 3.0);
+        assert!((balanced[1] / balanced[0] - 9.0).abs() < 1e-5);
+        assert_eq!(class_weights_sqrt(&[0, 0], 2)[1], 0.0);
     }
 }

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use crate::groups::Groups;
 
 use detail::Detail;
+pub(crate) use detail::SMALLEST_WITH_DETAIL;
 use overlay::{Cut, HALF_MISSES, Overlay};
 
 mod detail;
@@ -54,7 +55,7 @@ const COPY_DIFFERS: f64 = 0.22;
 pub(crate) struct Thumbnail {
     /// Of the decoded pixels and their layout.
     pub(crate) digest: [u8; 32],
-    /// Its local detail; `None` for a flat picture, which has none that could be compared.
+    /// Its local detail; `None` for a flat or tiny picture, which has none that could be compared.
     detail: Option<Box<Detail>>,
 }
 

@@ -60,7 +60,7 @@ mod split;
 
 pub use augment::{Augment, Look, Rectangle, Tone, Turn, Window, center_window};
 pub use batch::{View, batch_ranges, fill_batch};
-pub use class_weights::class_weights_balanced;
+pub use class_weights::{class_weights_balanced, class_weights_sqrt};
 pub use dataset::{
     Dataset, EvaluationData, EvaluationOrigin, Findings, ModelInput, PartOrigin, load_dataset, load_for_model,
 };

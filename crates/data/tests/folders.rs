@@ -133,10 +133,33 @@ fn small_pictures_are_scaled_up_with_one_note() {
     pictures(dir.path(), "a", 3);
     pictures(dir.path(), "b", 3);
     for name in ["a/s.png", "b/s.png"] {
-        GrayImage::from_pixel(9, 12, Luma([7])).save(dir.path().join(name)).unwrap();
+        GrayImage::from_pixel(19, 22, Luma([7])).save(dir.path().join(name)).unwrap();
     }
     let data = load(dir.path()).unwrap();
-    assert_eq!(data.findings.notes, ["2 picture(s) smaller than the 24x24 crop were scaled up to it"]);
+    assert_eq!(data.findings.notes, ["2 of 8 pictures: smaller than the 24x24 crop and scaled up to it"]);
+}
+
+#[test]
+fn of_tiny_pictures_only_exact_copies_are_copies() {
+    let dir = tempfile::tempdir().unwrap();
+    // A stroke, and the same with one pixel darker: as alike as an 8x8 digit is to another.
+    let stroke = |dark: u8| {
+        GrayImage::from_fn(8, 8, |x, y| {
+            Luma([if x.abs_diff(y) > 1 { 0 } else { 255 - dark * u8::from(y == 3) }])
+        })
+    };
+    for (name, dark) in [("a/0.png", 0), ("a/1.png", 40), ("a/2.png", 0), ("b/0.png", 80), ("b/1.png", 120)] {
+        fs::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
+        stroke(dark).save(dir.path().join(name)).unwrap();
+    }
+    let findings = load(dir.path()).unwrap().findings;
+    let groups: Vec<Vec<&str>> =
+        findings.duplicates.iter().map(|group| group.iter().map(|place| &place.path[..]).collect()).collect();
+    assert_eq!(groups, [["a/0.png", "a/2.png"]]);
+    assert!(
+        findings.notes.iter().any(|note| note.contains("5 of 5 pictures: under 16 pixels")),
+        "{findings:?}"
+    );
 }
 
 #[test]

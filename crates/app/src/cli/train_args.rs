@@ -130,8 +130,8 @@ pub(super) struct TrainArgs {
     /// [default: value:0.1]
     #[arg(long, value_name = "CLIP", help_heading = "Recipe")]
     pub(super) clip: Option<ClipChoice>,
-    /// Weights of the classes in the loss; balanced gives rare classes as much say as common ones
-    /// [default: none]
+    /// Weights of the classes in the loss: balanced gives rare classes as much say as common ones, sqrt goes
+    /// halfway there [default: none]
     #[arg(long, value_name = "KIND", help_heading = "Recipe")]
     pub(super) class_weights: Option<ClassWeights>,
     /// Share of each label spread over all classes [default: 0]

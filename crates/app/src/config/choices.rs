@@ -67,6 +67,8 @@ pub enum DecayKind {
 pub enum ClassWeights {
     /// Every image counts the same.
     None,
+    /// The square root of the balanced weights: halfway between the other two.
+    Sqrt,
     /// Every class counts the same.
     Balanced,
 }

@@ -17,12 +17,18 @@ const RADIUS: usize = 4;
 const FLOOR: f32 = 0.5;
 /// Standard deviation, of 255 levels, under which a picture is flat.
 const FLAT: f32 = 1.0;
+/// The shorter side under which a picture has no detail of its own. Handwritten digits of 8x8 pixels, by different
+/// hands, correlate up to 0.99.
+pub(crate) const SMALLEST_WITH_DETAIL: u32 = 16;
 
 /// Local contrast normalisation (Jarrett et al. 2009, section 3.1, with a box for the Gaussian): the difference to the
 /// mean of the surroundings, over its standard deviation there. It is what the tone of a copy does not change.
 ///
-/// `None` for a flat picture.
+/// `None` for a picture that is flat, or smaller than [`SMALLEST_WITH_DETAIL`].
 pub(crate) fn of(image: &DynamicImage) -> Option<Detail> {
+    if image.width().min(image.height()) < SMALLEST_WITH_DETAIL {
+        return None;
+    }
     let values = shrunk(image);
     if deviation(&values) < FLAT {
         return None;
