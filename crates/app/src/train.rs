@@ -175,7 +175,11 @@ fn train_in(
         let start = model_file::initialise(&mut model, path)?;
         let but =
             if start.with_classifier { "" } else { ", but for the classifier, which has other classes" };
-        screen.field("weights", &format!("from {}{but}", path.display()));
+        let unknown = match start.seen {
+            Some(_) => "",
+            None => "; they do not tell what they learned from, and may know the test pictures",
+        };
+        screen.field("weights", &format!("from {}{but}{unknown}", path.display()));
         seen_before = start.seen;
     }
     let mut trainer = Trainer::new(config, model, normalization, class_weights(config, data), n_train);

@@ -98,6 +98,28 @@ fn what_the_first_model_was_trained_on_is_no_test_for_the_next() {
 }
 
 #[test]
+fn weights_that_do_not_tell_what_they_learned_from_are_said_so() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    train(&["--films", "60", "--out", "first"], here);
+    // The tensors without our metadata, as PyTorch would write them.
+    let bytes = fs::read(here.join("first/model.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap().tensors();
+    fs::write(here.join("bare.safetensors"), safetensors::serialize(tensors, None).unwrap()).unwrap();
+    let says = |init: &str, out: &str| {
+        let args = ["train", "--films", "60", "--width", "8", "--epochs", "1", "--init", init, "--out", out];
+        let output = roentgen(&args, here);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .contains("may know the test pictures")
+    };
+    assert!(says("bare.safetensors", "second") && !says("first", "third"));
+}
+
+#[test]
 fn an_exported_model_says_what_it_needs() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
