@@ -169,6 +169,19 @@ impl Default for TrainConfig {
     }
 }
 
+/// What the TOML reader says, in one line and without Rust's names of the types.
+fn in_words(message: &str) -> String {
+    let types = [
+        ("expected usize", "expected a whole number from 0"),
+        ("expected u32", "expected a whole number from 0 to 4294967295"),
+        ("expected u64", "expected a whole number from 0"),
+        ("expected f64", "expected a number"),
+        ("expected path string", "expected a path in quotes"),
+        ("\n", " "),
+    ];
+    types.iter().fold(message.to_owned(), |message, (from, to)| message.replace(from, to))
+}
+
 impl TrainConfig {
     /// Reads a config file over the defaults. The folder of a run stands for the one in it.
     ///
@@ -181,7 +194,7 @@ impl TrainConfig {
         toml::from_str(&text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start).min(text.len());
             let line = text.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count() + 1;
-            AppError::ConfigInvalid { path: path.into(), line, message: error.message().replace('\n', " ") }
+            AppError::ConfigInvalid { path: path.into(), line, message: in_words(error.message()) }
         })
     }
 
@@ -392,6 +405,23 @@ mod tests {
             error.contains("line 2") && error.contains("`epoch`") && error.contains("`epochs`"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_value_of_another_kind_is_refused_without_names_of_types() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("config.toml");
+        for (text, words) in [
+            ("folds = -5", "expected a whole number from 0"),
+            ("films = 5000000000", "expected a whole number from 0 to 4294967295"),
+            ("seed = 1.5", "expected a whole number from 0"),
+            ("zoom = \"a\"", "expected a number"),
+            ("data = 3", "expected a path in quotes"),
+        ] {
+            fs::write(&path, text).expect("a file");
+            let error = TrainConfig::read(&path).expect_err("a value of another kind").to_string();
+            assert!(error.contains("line 1") && error.ends_with(words), "{text}: {error}");
+        }
     }
 
     #[test]
