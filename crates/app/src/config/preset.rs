@@ -1,6 +1,6 @@
 //! Settings that belong together, under one name.
 
-use super::TrainConfig;
+use super::{ClassWeights, TrainConfig};
 
 /// A set of settings to start from instead of the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -17,7 +17,8 @@ impl Preset {
     pub fn config(self) -> TrainConfig {
         match self {
             // Other machines and other hands: other framing, other proportions, other exposure, and whatever gave the
-            // source away may be missing. A narrower network has less room to learn the source by heart.
+            // source away may be missing. A narrower network has less room to learn the source by heart. A rare class
+            // should not be the one that strange films are never taken for.
             Self::Robust => TrainConfig {
                 width: 32,
                 rotate: 15.0,
@@ -25,6 +26,7 @@ impl Preset {
                 aspect: 0.3,
                 jitter: 0.2,
                 erase: 0.3,
+                class_weights: ClassWeights::Sqrt,
                 ema: 0.99,
                 tta: true,
                 ..TrainConfig::default()
