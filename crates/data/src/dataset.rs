@@ -6,16 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use crate::decode::Decoded;
-use crate::duplicates::{MOST_FOR_CROPS, SMALLEST_WITH_DETAIL, Twins, find_twins, of_twins};
+use crate::duplicates::{MOST_FOR_CROPS, SMALLEST_WITH_DETAIL, Twins, find_twins, is_tiny, of_twins};
 use crate::image_set::Entry;
 use crate::leaks::{Known, Leak, Part, Place, clean, crossing_patients, leaks};
 use crate::options::{Fold, default_val_fraction};
 use crate::patients::{self, Patients};
 use crate::source::{self, Item, Listing, Purpose};
 use crate::split::{Pool, class_sizes};
-use crate::{
-    BadFile, Channels, DataError, FileFacts, ImageSet, LoadOptions, PatientSource, Progress, Stage, colour,
-};
+use crate::{BadFile, Channels, DataError, ImageSet, LoadOptions, PatientSource, Progress, Stage, colour};
 
 /// Which split is drawn; part of the key of its random numbers.
 const TEST_SPLIT: u64 = 0;
@@ -260,18 +258,19 @@ impl Given {
         if !bad.is_empty() && !options.skip_bad {
             return Err(DataError::BadFiles { files: bad, total });
         }
+        let n_good = good.len();
         let small = good.iter().filter(|(.., decoded)| decoded.picture.small).count();
         if small > 0 {
             let crop = options.crop;
             notes.push(format!(
-                "{small} of {total} pictures: smaller than the {crop}x{crop} crop and scaled up to it"
+                "{small} of {n_good} pictures: smaller than the {crop}x{crop} crop and scaled up to it"
             ));
         }
-        let is_tiny = |facts: &FileFacts| facts.width.min(facts.height) < SMALLEST_WITH_DETAIL;
-        let tiny = good.iter().filter(|(.., decoded)| is_tiny(&decoded.facts)).count();
+        let tiny =
+            good.iter().filter(|(.., Decoded { facts, .. })| is_tiny(facts.width, facts.height)).count();
         if tiny > 0 {
             notes.push(format!(
-                "{tiny} of {total} pictures: under {SMALLEST_WITH_DETAIL} pixels, where only exact copies are sought"
+                "{tiny} of {n_good} pictures: under {SMALLEST_WITH_DETAIL} pixels, where only exact copies are sought"
             ));
         }
 

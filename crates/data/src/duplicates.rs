@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use crate::groups::Groups;
 
 use detail::Detail;
-pub(crate) use detail::SMALLEST_WITH_DETAIL;
+pub(crate) use detail::{SMALLEST_WITH_DETAIL, is_tiny};
 use overlay::{Cut, HALF_MISSES, Overlay};
 
 mod detail;

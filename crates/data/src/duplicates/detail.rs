@@ -21,12 +21,17 @@ const FLAT: f32 = 1.0;
 /// hands, correlate up to 0.99.
 pub(crate) const SMALLEST_WITH_DETAIL: u32 = 16;
 
+/// Whether a picture of this size is too small to be compared by its detail.
+pub(crate) fn is_tiny(width: u32, height: u32) -> bool {
+    width.min(height) < SMALLEST_WITH_DETAIL
+}
+
 /// Local contrast normalisation (Jarrett et al. 2009, section 3.1, with a box for the Gaussian): the difference to the
 /// mean of the surroundings, over its standard deviation there. It is what the tone of a copy does not change.
 ///
 /// `None` for a picture that is flat, or smaller than [`SMALLEST_WITH_DETAIL`].
 pub(crate) fn of(image: &DynamicImage) -> Option<Detail> {
-    if image.width().min(image.height()) < SMALLEST_WITH_DETAIL {
+    if is_tiny(image.width(), image.height()) {
         return None;
     }
     let values = shrunk(image);
