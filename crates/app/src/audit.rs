@@ -9,21 +9,18 @@
 mod linear;
 
 use roentgen_data::{Dataset, FileFacts, ImageSet, Mask, Normalization};
-use roentgen_layers::{ResNet9, ResNet9Config};
 use serde::Serialize;
 
 use crate::config::TrainConfig;
 use crate::error::AppError;
-use crate::evaluate::{Evaluation, Gaze, evaluate};
+use crate::evaluate::Evaluation;
 use crate::metrics::{Interval, PartMetrics};
 use crate::screen::{Screen, counted, table};
-use crate::trainer::{EpochProgress, Trainer};
+use crate::short_training::train_and_ask;
 use crate::{tables, train};
 
 use linear::Linear;
 
-/// Channels of the first convolution: half of the recipe's, a quarter of its work.
-const WIDTH: usize = 32;
 /// Images that each training looks at, about.
 const IMAGES: usize = 12_000;
 /// A probe is flagged if it surely gets more than this share of the way from chance to what whole pictures give.
@@ -137,10 +134,19 @@ fn audit(config: &TrainConfig, data: &Dataset, asked: &ImageSet, screen: &Screen
     let (train_set, asked_set) = (data.train.squared(side), asked.squared(side));
     let fill: Vec<u8> =
         Normalization::of(&train_set).mean.iter().map(|&mean| (mean * 255.0).round() as u8).collect();
+    let epochs = config.epochs.unwrap_or((IMAGES / train_set.len()).clamp(3, 40));
+    // Squares of the very size of the crop: nothing is cut off, only mirrored.
+    let config = TrainConfig { epochs: Some(epochs), resize: Some(config.size), ..config.clone() };
     let probe = |label: &str, mask: Option<Mask>| {
         let seen = |set: &ImageSet| mask.map_or_else(|| set.clone(), |mask| set.masked(mask, &fill));
-        let evaluation =
-            train_and_ask(config, &seen(&train_set), &seen(&asked_set), &data.class_names, label, screen)?;
+        let evaluation = train_and_ask(
+            &config,
+            &seen(&train_set),
+            &seen(&asked_set),
+            data.class_names.len(),
+            label,
+            screen,
+        )?;
         Ok::<_, AppError>(Probe::new(&data.class_names, &evaluation, asked))
     };
     let real = probe("whole pictures", None)?;
@@ -178,39 +184,6 @@ fn audit(config: &TrainConfig, data: &Dataset, asked: &ImageSet, screen: &Screen
     let n = asked.len();
     let n_leaked = data.val.len() + data.test.len() - n;
     Ok(Audit { real, border, centre_blanked, file_facts, flagged, verdict, n, n_leaked })
-}
-
-/// One short training, and what its model says of the pictures that it was not trained on.
-fn train_and_ask(
-    config: &TrainConfig,
-    train_set: &ImageSet,
-    asked: &ImageSet,
-    class_names: &[String],
-    label: &str,
-    screen: &Screen,
-) -> Result<Evaluation, AppError> {
-    let (n_train, n_classes) = (train_set.len(), class_names.len());
-    let epochs = config.epochs.unwrap_or((IMAGES / n_train).clamp(3, 40));
-    // Squares of the very size of the crop: nothing is cut off, only mirrored.
-    let config =
-        TrainConfig { epochs: Some(epochs), width: WIDTH, resize: Some(config.size), ..config.clone() };
-    let architecture = ResNet9Config { width: WIDTH, ..ResNet9Config::new(train_set.channels(), n_classes) };
-    let normalization = Normalization::of(train_set);
-    let model = ResNet9::new(&architecture, config.seed);
-    let mut trainer = Trainer::new(&config, model, normalization.clone(), None, n_train);
-    let bar = screen.bar(trainer.n_steps());
-    bar.set_prefix(label.to_owned());
-    for epoch in 0..epochs {
-        let trained = trainer.train_epoch(train_set, epoch, &mut EpochProgress::default(), |step| {
-            bar.set_position(step.step as u64);
-            bar.set_message(format!("loss {:.3}", step.loss));
-            true
-        });
-        trained.map_err(|divergence| divergence.into_error(&config, train_set))?;
-    }
-    bar.finish_and_clear();
-    let gaze = Gaze { crop: config.size as usize, normalization: &normalization, mirror: false };
-    Ok(trainer.with_model(train_set, epochs - 1, |model| evaluate(model, asked, n_classes, &gaze)))
 }
 
 /// A linear classifier on the facts of the files; none where pictures are no files, or all facts are the same.

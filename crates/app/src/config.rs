@@ -77,6 +77,8 @@ pub struct TrainConfig {
     pub normalize: NormalizeBy,
     /// How an epoch goes through the training part.
     pub sampler: SamplerChoice,
+    /// Turns in an epoch of the pictures that a short first training finds hardest; 1 for no such training.
+    pub repeat_hard: usize,
     /// Channels after the first convolution; the others are multiples of it.
     pub width: usize,
     /// Share of the features that dropout leaves out.
@@ -145,6 +147,7 @@ impl Default for TrainConfig {
             erase: 0.0,
             normalize: NormalizeBy::Set,
             sampler: SamplerChoice::Shuffled,
+            repeat_hard: 1,
             width: 64,
             dropout: 0.2,
             init: None,
@@ -320,6 +323,7 @@ impl TrainConfig {
         check("aspect", self.aspect, (0.0..=1.0).contains(&self.aspect))?;
         check("jitter", self.jitter, (0.0..=0.9).contains(&self.jitter))?;
         check("erase", self.erase, (0.0..=1.0).contains(&self.erase))?;
+        check("repeat-hard", self.repeat_hard, (1..=100).contains(&self.repeat_hard))?;
         check("ema", self.ema, (0.0..1.0).contains(&self.ema))?;
         check("width", self.width, (8..=256).contains(&self.width))?;
         check("dropout", self.dropout, (0.0..1.0).contains(&self.dropout))?;
@@ -439,6 +443,7 @@ mod tests {
             ("jitter", TrainConfig { jitter: 1.0, ..ok() }),
             ("erase", TrainConfig { erase: 1.1, ..ok() }),
             ("ema", TrainConfig { ema: 1.0, ..ok() }),
+            ("repeat-hard", TrainConfig { repeat_hard: 0, ..ok() }),
             ("width", TrainConfig { width: 0, ..ok() }),
             ("dropout", TrainConfig { dropout: 1.0, ..ok() }),
             ("epochs", TrainConfig { epochs: Some(0), ..ok() }),

@@ -43,6 +43,8 @@ pub struct Subject<'a> {
     pub config: &'a TrainConfig,
     /// What was trained and tested on.
     pub data: &'a Dataset,
+    /// Steps of an epoch.
+    pub n_steps: usize,
     /// The model that is kept.
     pub model: &'a mut ResNet9,
     /// What belongs to it.
@@ -267,9 +269,7 @@ impl Subject<'_> {
             of("training", &|line| Some(line.train_accuracy)),
             of("validation", &|line| line.val_accuracy),
         );
-        let n_train = self.data.train.len();
-        let (epochs_planned, n_steps) =
-            (self.config.epochs(n_train), n_train.div_ceil(self.config.batch(n_train)));
+        let (epochs_planned, n_steps) = (self.config.epochs(self.data.train.len()), self.n_steps);
         let schedule = OneCycle::new(self.config.max_lr, n_steps * epochs_planned);
         let rate_at = |at: usize| {
             let step = at * (schedule.total_steps() - 1) / (RATE_POINTS - 1);

@@ -22,7 +22,7 @@ use crate::screen::{Screen, counted, duration, thousands};
 use crate::seen::Seen;
 use crate::temperature::{Calibration, Reliability};
 use crate::trainer::Trainer;
-use crate::{checkpoint, folds, interrupt, phantom_films, report, tables};
+use crate::{checkpoint, folds, hardest, interrupt, phantom_films, report, tables};
 
 pub use figures::{Metrics, clean_test};
 pub use lines::LogLine;
@@ -164,7 +164,6 @@ fn train_in(
     folder: RunFolder,
     screen: &Screen,
 ) -> Result<Finished, AppError> {
-    let n_train = data.train.len();
     let normalization = normalization(config, data);
     let architecture = architecture(config, data);
     let mut card = model_card(config, data, &normalization);
@@ -182,11 +181,19 @@ fn train_in(
         screen.field("weights", &format!("from {}{but}{unknown}", path.display()));
         seen_before = start.seen;
     }
-    let mut trainer = Trainer::new(config, model, normalization, class_weights(config, data), n_train);
     let notes = screen.clone();
     let on_signal = move || notes.note("stopping", "after this step; once more to stop at once");
     interrupt::listen(on_signal).map_err(|source| AppError::Signals { source })?;
-    let run = Run { config, data, folder: &folder, screen };
+    // In no checkpoint: settings and seed decide it.
+    let with_repeats =
+        (config.repeat_hard > 1).then(|| hardest::repeated(config, data, screen)).transpose()?;
+    if let Some(signal) = interrupt::signal() {
+        return Err(AppError::Interrupted { signal, run: folder.path().to_owned() });
+    }
+    let train_set = with_repeats.as_ref().unwrap_or(&data.train);
+    let mut trainer =
+        Trainer::new(config, model, normalization, class_weights(config, data), train_set.len());
+    let run = Run { config, data, train_set, folder: &folder, screen };
     let mut standing = run.standing(&mut trainer)?;
     standing.seen_before = seen_before.or(standing.seen_before);
     if let Some(before) = standing.seen_before.clone() {
@@ -200,7 +207,7 @@ fn train_in(
         }
         card.seen = card.seen.map(|seen| seen.or(before));
     }
-    show_plan(screen, config, data, &architecture, folder.path());
+    show_plan(&run, &architecture);
     if trainer.n_steps_done() > 0 {
         let (done, all) = (trainer.n_steps_done(), trainer.n_steps());
         screen.field(
@@ -350,24 +357,24 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
     }
 }
 
-fn show_plan(screen: &Screen, config: &TrainConfig, data: &Dataset, model: &ResNet9Config, folder: &Path) {
+fn show_plan(run: &Run<'_>, model: &ResNet9Config) {
+    let Run { config, data, screen, .. } = run;
     let n_train = data.train.len();
     let (epochs, batch) = (config.epochs(n_train), config.batch(n_train));
     tables::show_images(screen, &data.train, config.resize(), config.size, config.flip);
     screen.field("model", &format!("ResNet9, {} parameters", thousands(model.n_parameters())));
     tables::show_machine(screen, config.threads());
-    let n_steps = n_train.div_ceil(batch);
     let recipe = format!(
         "{} of {}, batch {batch}; Adam, one cycle up to {}; weight decay {}; \
          clip {}; seed {}",
         counted(epochs, "epoch"),
-        counted(n_steps, "step"),
+        counted(run.n_steps(), "step"),
         config.max_lr,
         config.weight_decay,
         config.clip,
         config.seed
     );
     screen.field("recipe", &recipe);
-    screen.field("run", &folder.display().to_string());
+    screen.field("run", &run.folder.path().display().to_string());
     screen.line("");
 }

@@ -358,6 +358,8 @@ fn all_options_together_give_one_model_at_any_number_of_threads() {
         "--tta",
         "--select",
         "auc",
+        "--repeat-hard",
+        "3",
         "--label-smoothing",
         "0.1",
         "--class-weights",

@@ -36,15 +36,17 @@ const ARGS: [&str; 16] = [
 ];
 /// Three epochs, which take a second or so.
 const SHORT: [&str; 2] = ["--epochs", "3"];
+/// The same after a first training, whose outcome is in no checkpoint.
+const TWICE: [&str; 4] = ["--epochs", "3", "--repeat-hard", "3"];
 /// More than a test waits for.
 const LONG: [&str; 2] = ["--epochs", "300"];
 /// What has to be the same to the byte.
 const FILES: [&str; 4] = ["model.safetensors", "model-last.safetensors", "log.jsonl", "predictions.jsonl"];
 
 /// A run that works while the test goes on.
-fn started(folder: &Path, epochs: [&str; 2], out: &str) -> Child {
+fn started(folder: &Path, more: &[&str], out: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_roentgen"));
-    let args = [&ARGS[..], &epochs, &["--out", out]].concat();
+    let args = [&ARGS[..], more, &["--out", out]].concat();
     command.args(args).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::piped());
     command.spawn().expect("the program starts")
 }
@@ -63,9 +65,9 @@ fn send(signal: &str, child: &Child) {
 }
 
 /// The files of the run that nothing breaks off, and how long it takes.
-fn unbroken(folder: &Path) -> (Vec<Vec<u8>>, Duration) {
+fn unbroken(folder: &Path, more: &[&str]) -> (Vec<Vec<u8>>, Duration) {
     let start = Instant::now();
-    let output = roentgen(&[&ARGS[..], &SHORT, &["--out", "whole"]].concat(), folder);
+    let output = roentgen(&[&ARGS[..], more, &["--out", "whole"]].concat(), folder);
     assert!(output.status.success(), "{}", text(&output.stderr));
     (files(&folder.join("whole")), start.elapsed())
 }
@@ -78,11 +80,11 @@ fn files(run: &Path) -> Vec<Vec<u8>> {
 fn a_run_killed_at_any_moment_goes_on_to_the_same_bytes() {
     const KILLS: u32 = 50;
     let folder = TempDir::new().unwrap();
-    let (expected, mut took) = unbroken(folder.path());
+    let (expected, mut took) = unbroken(folder.path(), &SHORT);
     let (mut n_same, mut n_resumed) = (0, 0);
     for kill in 0..KILLS {
         let run = format!("run{kill}");
-        let mut child = started(folder.path(), SHORT, &run);
+        let mut child = started(folder.path(), &SHORT, &run);
         sleep(took * kill / KILLS);
         if child.try_wait().unwrap().is_some() {
             // The machine has become faster since: the next moments come earlier.
@@ -119,9 +121,9 @@ fn a_run_killed_at_any_moment_goes_on_to_the_same_bytes() {
 #[test]
 fn signals_end_a_run_politely() {
     let folder = TempDir::new().unwrap();
-    let (expected, _) = unbroken(folder.path());
+    let (expected, _) = unbroken(folder.path(), &TWICE);
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
-        let mut child = started(folder.path(), LONG, signal);
+        let mut child = started(folder.path(), &LONG, signal);
         wait_for(&mut child, &folder.path().join(signal).join("checkpoint.bin"));
         send(signal, &child);
         let output = child.wait_with_output().unwrap();
@@ -130,7 +132,7 @@ fn signals_end_a_run_politely() {
         assert!(said.contains(&format!("roentgen train --resume {signal}")), "{said}");
     }
     // Interrupted in the middle, and gone on with another number of threads.
-    let mut child = started(folder.path(), SHORT, "run");
+    let mut child = started(folder.path(), &TWICE, "run");
     wait_for(&mut child, &folder.path().join("run/checkpoint.bin"));
     send("INT", &child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
@@ -163,7 +165,7 @@ fn the_first_signal_is_answered_while_the_step_goes_on() {
 /// A run that was broken off after its first step, and what is in its checkpoint.
 #[cfg(unix)]
 fn broken_off(folder: &Path) -> Vec<u8> {
-    let mut child = started(folder, LONG, "run");
+    let mut child = started(folder, &LONG, "run");
     let checkpoint = folder.join("run/checkpoint.bin");
     wait_for(&mut child, &checkpoint);
     child.kill().unwrap();
@@ -203,7 +205,7 @@ fn a_checkpoint_that_does_not_fit_is_refused() {
 fn best_weights_that_are_not_those_of_the_run_are_refused_before_training_goes_on() {
     let folder = TempDir::new().unwrap();
     let run = folder.path().join("run");
-    let mut child = started(folder.path(), LONG, "run");
+    let mut child = started(folder.path(), &LONG, "run");
     // The checkpoint of a later epoch knows of the best one, whichever that is.
     while fs::read_to_string(run.join("log.jsonl")).unwrap_or_default().lines().count() < 3 {
         assert!(child.try_wait().unwrap().is_none(), "it ended before three epochs were over");
@@ -260,7 +262,7 @@ fn a_cross_validation_that_was_broken_off_goes_on_to_the_same_bytes() {
 #[test]
 fn a_run_folder_in_use_is_refused() {
     let folder = TempDir::new().unwrap();
-    let mut child = started(folder.path(), LONG, "run");
+    let mut child = started(folder.path(), &LONG, "run");
     wait_for(&mut child, &folder.path().join("run/config.toml"));
     let output = roentgen(&["train", "--resume", "run"], folder.path());
     child.kill().unwrap();

@@ -140,6 +140,10 @@ pub(super) struct TrainArgs {
     /// How an epoch goes through the training part; balanced shows every class as often [default: shuffled]
     #[arg(long, value_name = "KIND", help_heading = "Recipe")]
     pub(super) sampler: Option<SamplerChoice>,
+    /// Train twice: a short first training finds the hardest 8 % of each class, which then have so many turns in an
+    /// epoch [default: 1, off]
+    #[arg(long, value_name = "TURNS", help_heading = "Recipe")]
+    pub(super) repeat_hard: Option<usize>,
     /// What pixels are normalised by: the training set's mean and deviation, or each image's own
     /// [default: set]
     #[arg(long, value_name = "BY", help_heading = "Recipe")]
@@ -205,7 +209,7 @@ impl TrainArgs {
         config.val_fraction = self.val_fraction.or(config.val_fraction);
         config.folds = self.folds.or(config.folds);
         config.fold = self.fold.or(config.fold);
-        take!(rotate, zoom, aspect, jitter, erase, sampler, normalize, ema, select, tta);
+        take!(rotate, zoom, aspect, jitter, erase, sampler, repeat_hard, normalize, ema, select, tta);
         take!(
             checkpoint_minutes,
             max_lr,

@@ -1,7 +1,7 @@
 //! What the numbers among the flags may be, in words: for a number out of its range and for what is no such number.
 
 /// By flag.
-const RANGES: [(&str, &str); 24] = [
+const RANGES: [(&str, &str); 25] = [
     ("films", "24 to 100,000"),
     ("size", "8 to 512 pixels"),
     ("resize", "at least --size, at most 8192 pixels"),
@@ -12,6 +12,7 @@ const RANGES: [(&str, &str); 24] = [
     ("aspect", "0 to 1"),
     ("jitter", "0 to 0.9"),
     ("erase", "0 to 1"),
+    ("repeat-hard", "1 (off) to 100 turns"),
     ("ema", "0 (off) up to, not including, 1"),
     ("width", "8 to 256 channels"),
     ("dropout", "0 up to, not including, 1"),

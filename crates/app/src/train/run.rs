@@ -25,6 +25,8 @@ use crate::trainer::{EpochProgress, Trainer};
 pub(super) struct Run<'a> {
     pub(super) config: &'a TrainConfig,
     pub(super) data: &'a Dataset,
+    /// What an epoch goes through: the training part, in which some pictures may stand several times.
+    pub(super) train_set: &'a ImageSet,
     pub(super) folder: &'a RunFolder,
     pub(super) screen: &'a Screen,
 }
@@ -47,6 +49,11 @@ pub(super) fn not_of_this_run(path: PathBuf) -> AppError {
 }
 
 impl Run<'_> {
+    /// Steps of an epoch.
+    pub(super) fn n_steps(&self) -> usize {
+        self.train_set.len().div_ceil(self.config.batch(self.data.train.len()))
+    }
+
     /// How far the run is by its checkpoint, which is put into `trainer`.
     pub(super) fn standing(&self, trainer: &mut Trainer) -> Result<Standing, AppError> {
         let inputs = self.inputs();
@@ -131,7 +138,7 @@ impl Run<'_> {
         mut standing: Standing,
         mut card: ModelCard,
     ) -> Result<Outcome, AppError> {
-        let Run { config, data, folder, screen } = self;
+        let Run { config, data, train_set, folder, screen } = self;
         let epochs = config.epochs(data.train.len());
         let bar = screen.bar(trainer.n_steps());
         let mut writer = checkpoint::Writer::new(self.folder.clone());
@@ -141,12 +148,11 @@ impl Run<'_> {
         while standing.epoch < epochs && !standing.is_over {
             bar.set_prefix(format!("epoch {}/{epochs}", standing.epoch + 1));
             let mut show = show_step(&bar, trainer.n_steps(), screen.width());
-            let is_trained =
-                trainer.train_epoch(&data.train, standing.epoch, &mut standing.progress, |step| {
-                    show(step);
-                    interrupt::signal().is_none() && saved.elapsed() < between
-                });
-            let is_trained = is_trained.map_err(|divergence| divergence.into_error(config, &data.train))?;
+            let is_trained = trainer.train_epoch(train_set, standing.epoch, &mut standing.progress, |step| {
+                show(step);
+                interrupt::signal().is_none() && saved.elapsed() < between
+            });
+            let is_trained = is_trained.map_err(|divergence| divergence.into_error(config, train_set))?;
             if is_trained {
                 self.end_epoch(&mut trainer, &mut standing, &mut card)?;
             }
@@ -167,7 +173,7 @@ impl Run<'_> {
             let waited = counted(config.patience.unwrap_or(0), "epoch");
             screen.field("stopped", &format!("validation has not become better in {waited}"));
         }
-        let images_per_s = (epoch * data.train.len()) as f64 / step_seconds;
+        let images_per_s = (epoch * train_set.len()) as f64 / step_seconds;
         let data_share = data_seconds / step_seconds;
         Ok(Outcome {
             epochs: epoch,
@@ -186,7 +192,7 @@ impl Run<'_> {
         standing: &mut Standing,
         card: &mut ModelCard,
     ) -> Result<(), AppError> {
-        let Run { config, data, folder, .. } = self;
+        let Run { config, data, train_set, folder, .. } = self;
         let (n_classes, epochs) = (data.class_names.len(), config.epochs(data.train.len()));
         let trained = std::mem::take(&mut standing.progress);
         let epoch = standing.epoch;
@@ -195,7 +201,7 @@ impl Run<'_> {
         standing.data_seconds += trained.data_seconds;
         card.epoch = standing.epoch;
         let n_steps = trainer.n_steps_done() as u64;
-        let tested = trainer.with_model(&data.train, epoch, |model| {
+        let tested = trainer.with_model(train_set, epoch, |model| {
             let val = (!data.val.is_empty()).then(|| evaluate(model, &data.val, n_classes, &card.gaze()));
             if let Some(loss) = val.as_ref().map(Evaluation::loss).filter(|loss| !loss.is_finite()) {
                 return Err(AppError::Diverged {
@@ -251,7 +257,7 @@ impl Run<'_> {
             lr: trained.lr,
             best,
         };
-        let images_per_s = self.data.train.len() as f64 / trained.seconds;
+        let images_per_s = self.train_set.len() as f64 / trained.seconds;
         let time = TimeLine { epoch, seconds: trained.seconds, images_per_s };
         let json = serde_json::to_string(&line).expect("a log line is plain numbers");
         let log_bytes = self.folder.append_line(LOG, &json)?;
