@@ -377,7 +377,14 @@ fn a_preset_is_written_out_in_the_config_and_flags_win_over_it() {
     let folder = TempDir::new().unwrap();
     train(&["--films", "30", "--preset", "robust", "--zoom", "0.05", "--out", "run"], folder.path());
     let config = fs::read_to_string(folder.path().join("run/config.toml")).unwrap();
-    for line in ["zoom = 0.05", "erase = 0.3", "class-weights = \"sqrt\"", "tta = true", "epochs = 1"] {
+    for line in [
+        "zoom = 0.05",
+        "erase = 0.3",
+        "class-weights = \"sqrt\"",
+        "repeat-hard = 10",
+        "tta = true",
+        "epochs = 1",
+    ] {
         assert!(config.contains(line), "{line}: {config}");
     }
     let both = ["train", "--preset", "robust", "--config", "run/config.toml"];

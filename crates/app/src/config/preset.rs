@@ -18,7 +18,8 @@ impl Preset {
         match self {
             // Other machines and other hands: other framing, other proportions, other exposure, and whatever gave the
             // source away may be missing. A narrower network has less room to learn the source by heart. A rare class
-            // should not be the one that strange films are never taken for.
+            // should not be the one that strange films are never taken for. And the few films of the training part that
+            // look strange are all that it can learn of such.
             Self::Robust => TrainConfig {
                 width: 32,
                 rotate: 15.0,
@@ -26,6 +27,7 @@ impl Preset {
                 aspect: 0.3,
                 jitter: 0.2,
                 erase: 0.3,
+                repeat_hard: 10,
                 class_weights: ClassWeights::Sqrt,
                 ema: 0.99,
                 tta: true,
