@@ -30,7 +30,6 @@ pub(crate) fn repeated(config: &TrainConfig, data: &Dataset, screen: &Screen) ->
         size: config.size,
         resize: config.resize,
         flip: config.flip,
-        conv: config.conv,
         seed: config.seed,
         epochs: Some((IMAGES / n_train).clamp(3, 12)),
         ..TrainConfig::default()

@@ -44,7 +44,7 @@ pub struct Subject<'a> {
     /// What was trained and tested on.
     pub data: &'a Dataset,
     /// Steps of an epoch.
-    pub n_steps: usize,
+    pub steps_per_epoch: usize,
     /// The model that is kept.
     pub model: &'a mut ResNet9,
     /// What belongs to it.
@@ -269,7 +269,7 @@ impl Subject<'_> {
             of("training", &|line| Some(line.train_accuracy)),
             of("validation", &|line| line.val_accuracy),
         );
-        let (epochs_planned, n_steps) = (self.config.epochs(self.data.train.len()), self.n_steps);
+        let (epochs_planned, n_steps) = (self.config.epochs(self.data.train.len()), self.steps_per_epoch);
         let schedule = OneCycle::new(self.config.max_lr, n_steps * epochs_planned);
         let rate_at = |at: usize| {
             let step = at * (schedule.total_steps() - 1) / (RATE_POINTS - 1);

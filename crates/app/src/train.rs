@@ -368,7 +368,7 @@ fn show_plan(run: &Run<'_>, model: &ResNet9Config) {
         "{} of {}, batch {batch}; Adam, one cycle up to {}; weight decay {}; \
          clip {}; seed {}",
         counted(epochs, "epoch"),
-        counted(run.n_steps(), "step"),
+        counted(run.steps_per_epoch(), "step"),
         config.max_lr,
         config.weight_decay,
         config.clip,

@@ -71,7 +71,7 @@ pub(super) fn test(
     };
     stage("what is usual", 0);
     card.novelty = Novelty::fit(&mut model, train_set, val_set, n_classes, &card.gaze());
-    let n_steps = card.epoch * run.n_steps();
+    let n_steps = card.epoch * run.steps_per_epoch();
     run.folder.write(BEST, &model_file::to_bytes(&mut model, &card, n_steps as u64))?;
     let part = |set: &ImageSet, evaluation: &Evaluation| {
         let predictions = evaluation.predictions(card.temperature);
@@ -128,7 +128,7 @@ impl Run<'_> {
         Ok(report::page(report::Subject {
             config: self.config,
             data: self.data,
-            n_steps: self.n_steps(),
+            steps_per_epoch: self.steps_per_epoch(),
             model: &mut model,
             card: &card,
             model_digest: &model_digest,

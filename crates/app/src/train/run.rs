@@ -50,7 +50,7 @@ pub(super) fn not_of_this_run(path: PathBuf) -> AppError {
 
 impl Run<'_> {
     /// Steps of an epoch.
-    pub(super) fn n_steps(&self) -> usize {
+    pub(super) fn steps_per_epoch(&self) -> usize {
         self.train_set.len().div_ceil(self.config.batch(self.data.train.len()))
     }
 
