@@ -31,7 +31,11 @@ fn train(seed: u64, clip: Clip, n_threads: usize) -> Trained {
     pool.install(|| {
         // 16 channels and more: Winograd and im2col both serve, and filters make several tasks.
         let config = ResNet9Config { width: 16, ..ResNet9Config::new(1, N_CLASSES as usize) };
-        let loss_head = LossHead { class_weights: Some(vec![0.5, 1.0, 2.0]), label_smoothing: 0.1 };
+        let loss_head = LossHead {
+            class_weights: Some(vec![0.5, 1.0, 2.0]),
+            label_smoothing: 0.1,
+            log_prior: Some(vec![-0.5, -1.0, -2.0]),
+        };
         let optimiser = AdamConfig { clip, ..AdamConfig::default() };
         let mut training = TrainingStep::new(ResNet9::new(&config, seed), loss_head, optimiser);
         let schedule = OneCycle::new(0.01, EPOCHS * BATCHES.len());

@@ -103,6 +103,8 @@ pub struct TrainConfig {
     pub clip: ClipChoice,
     /// Weights of the classes in the loss.
     pub class_weights: ClassWeights,
+    /// The class shares that the answers assume.
+    pub prior: ClassPrior,
     /// Label smoothing of the loss.
     pub label_smoothing: f64,
     /// Decay of a running average of the weights, which then is the model; 0 for none.
@@ -159,6 +161,7 @@ impl Default for TrainConfig {
             decay: DecayKind::L2,
             clip: ClipChoice(Clip::Value(0.1)),
             class_weights: ClassWeights::None,
+            prior: ClassPrior::Training,
             label_smoothing: 0.0,
             ema: 0.0,
             select: Select::Accuracy,

@@ -45,6 +45,7 @@ pub mod folds;
 mod hardest;
 pub mod inspect;
 pub mod interrupt;
+mod loss;
 pub mod lr_find;
 pub mod metrics;
 pub mod model_file;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::config::TrainConfig;
 use crate::error::AppError;
+use crate::loss::loss_head;
 use crate::plot::{self, Axis, Scale, Series, Tip};
 use crate::run_folder::write_file;
 use crate::screen::{Screen, table};
@@ -51,9 +52,9 @@ pub fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<
     let data = train::load(config, screen)?;
     let n_train = data.train.len();
     let model = ResNet9::new(&train::architecture(config, &data), config.seed);
-    let (normalization, class_weights) =
-        (train::normalization(config, &data), train::class_weights(config, &data));
-    let mut trainer = Trainer::new(config, model, normalization, class_weights, n_train);
+    let normalization = train::normalization(config, &data);
+    let loss_head = loss_head(config, data.train.labels(), data.class_names.len());
+    let mut trainer = Trainer::new(config, model, normalization, loss_head, n_train);
     let bar = screen.bar(STEPS);
     bar.set_prefix("rates");
     let (mut steps, mut mean) = (Vec::new(), 0.0);

@@ -1,7 +1,7 @@
 //! A short training of a narrow ResNet9, for what is to be known of the pictures before, or without, a whole run.
 
 use roentgen_data::{ImageSet, Normalization};
-use roentgen_layers::{ResNet9, ResNet9Config};
+use roentgen_layers::{LossHead, ResNet9, ResNet9Config};
 
 use crate::config::TrainConfig;
 use crate::error::AppError;
@@ -31,7 +31,7 @@ pub(crate) fn train_and_ask(
     let architecture = ResNet9Config { width: WIDTH, ..ResNet9Config::new(train_set.channels(), n_classes) };
     let normalization = Normalization::of(train_set);
     let model = ResNet9::new(&architecture, config.seed);
-    let mut trainer = Trainer::new(config, model, normalization.clone(), None, n_train);
+    let mut trainer = Trainer::new(config, model, normalization.clone(), LossHead::default(), n_train);
     let bar = screen.bar(trainer.n_steps());
     bar.set_prefix(label.to_owned());
     for epoch in 0..epochs {

@@ -3,18 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use roentgen_data::{
-    Dataset, Normalization, PatientSource, class_weights_balanced, class_weights_sqrt, load_dataset,
-    phantom_dataset,
-};
+use roentgen_data::{Dataset, Normalization, PatientSource, load_dataset, phantom_dataset};
 use roentgen_layers::{ResNet9, ResNet9Config};
 use serde::Serialize;
 
 use crate::best_epoch::Select;
-use crate::config::{ClassWeights, NormalizeBy, TrainConfig};
+use crate::config::{ClassPrior, NormalizeBy, TrainConfig};
 use crate::error::AppError;
 use crate::evaluate::evaluate;
 use crate::inspect::{self, Inspection};
+use crate::loss::loss_head;
 use crate::metrics::{PartMetrics, Predictions};
 use crate::model_file::{self, ModelCard, TrainedOn};
 use crate::run_folder::{CONFIG, DATA, PlannedFolder, RunFolder};
@@ -191,8 +189,8 @@ fn train_in(
         return Err(AppError::Interrupted { signal, run: folder.path().to_owned() });
     }
     let train_set = with_repeats.as_ref().unwrap_or(&data.train);
-    let mut trainer =
-        Trainer::new(config, model, normalization, class_weights(config, data), train_set.len());
+    let loss_head = loss_head(config, data.train.labels(), data.class_names.len());
+    let mut trainer = Trainer::new(config, model, normalization, loss_head, train_set.len());
     let run = Run { config, data, train_set, folder: &folder, screen };
     let mut standing = run.standing(&mut trainer)?;
     standing.seen_before = seen_before.or(standing.seen_before);
@@ -255,16 +253,6 @@ fn train_in(
 pub(crate) fn normalization(config: &TrainConfig, data: &Dataset) -> Normalization {
     let per_image = config.normalize == NormalizeBy::Image;
     Normalization { per_image, ..Normalization::of(&data.train) }
-}
-
-/// What the classes of `data` weigh in the loss, if not the same.
-pub(crate) fn class_weights(config: &TrainConfig, data: &Dataset) -> Option<Vec<f32>> {
-    let (labels, n_classes) = (data.train.labels(), data.class_names.len());
-    match config.class_weights {
-        ClassWeights::None => None,
-        ClassWeights::Sqrt => Some(class_weights_sqrt(labels, n_classes)),
-        ClassWeights::Balanced => Some(class_weights_balanced(labels, n_classes)),
-    }
 }
 
 /// The sizes of the model that `config` trains on `data`.
@@ -375,6 +363,12 @@ fn show_plan(run: &Run<'_>, model: &ResNet9Config) {
         config.seed
     );
     screen.field("recipe", &recipe);
+    if config.prior == ClassPrior::Balanced {
+        screen.field(
+            "prior",
+            "answers take every class to be as common, whatever its share of the training part",
+        );
+    }
     screen.field("run", &run.folder.path().display().to_string());
     screen.line("");
 }

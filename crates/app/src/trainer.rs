@@ -117,7 +117,7 @@ impl Trainer {
         config: &TrainConfig,
         model: ResNet9,
         normalization: Normalization,
-        class_weights: Option<Vec<f32>>,
+        loss_head: LossHead,
         n_train: usize,
     ) -> Self {
         let batch = config.batch(n_train);
@@ -126,7 +126,6 @@ impl Trainer {
             DecayKind::L2 => WeightDecay::L2(config.weight_decay as f32),
             DecayKind::Decoupled => WeightDecay::Decoupled(config.weight_decay as f32),
         };
-        let loss_head = LossHead { class_weights, label_smoothing: config.label_smoothing as f32 };
         let optimiser = AdamConfig { clip: config.clip.0, weight_decay, ..AdamConfig::default() };
         Self {
             training: TrainingStep::new(model, loss_head, optimiser),

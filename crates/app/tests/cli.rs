@@ -257,6 +257,7 @@ fn wrong_settings_are_refused() {
         ("--clip", "value:-1"),
         ("--clip", "hard"),
         ("--class-weights", "some"),
+        ("--prior", "some"),
         ("--val-fraction", "0.9"),
         ("--seed", "many"),
         ("--rotate", "-5"),

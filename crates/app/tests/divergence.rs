@@ -4,7 +4,7 @@
 use roentgen::config::TrainConfig;
 use roentgen::trainer::{Diverged, EpochProgress, Trainer};
 use roentgen_data::{LoadOptions, Normalization, PhantomOptions, phantom_dataset, silent};
-use roentgen_layers::{ResNet9, ResNet9Config};
+use roentgen_layers::{LossHead, ResNet9, ResNet9Config};
 use tempfile::TempDir;
 
 use program::{roentgen, text};
@@ -19,7 +19,7 @@ fn a_loss_or_a_weight_that_is_no_number_names_its_pictures() {
     let config = TrainConfig { batch: Some(8), epochs: Some(2), width: 8, ..TrainConfig::default() };
     let trainer = || {
         let model = ResNet9::new(&ResNet9Config { width: 8, ..ResNet9Config::new(1, 3) }, 0);
-        Trainer::new(&config, model, Normalization::of(&data.train), None, 24)
+        Trainer::new(&config, model, Normalization::of(&data.train), LossHead::default(), 24)
     };
     // A step, then a weight or a moment that went bad, as by a broken memory.
     let broken = |spoil: &dyn Fn(&mut roentgen::trainer::TrainerState)| {

@@ -363,6 +363,8 @@ fn all_options_together_give_one_model_at_any_number_of_threads() {
         "--label-smoothing",
         "0.1",
         "--class-weights",
+        "sqrt",
+        "--prior",
         "balanced",
     ];
     let model = |threads: &str| {
@@ -370,6 +372,31 @@ fn all_options_together_give_one_model_at_any_number_of_threads() {
         fs::read(folder.path().join(threads).join("model.safetensors")).unwrap()
     };
     assert!(model("1") == model("3"), "the bytes differ");
+}
+
+#[test]
+fn a_balanced_prior_takes_the_rare_class_to_be_as_common_as_the_other() {
+    let folder = TempDir::new().unwrap();
+    write_pictures(folder.path(), "films", &[("any", 120)]);
+    // Nothing in the pictures tells the classes apart: all that can be learned is how common they are.
+    let mut list = "path,label,split\n".to_owned();
+    for number in 0..120 {
+        let label = if number % 10 == 0 { "rare" } else { "common" };
+        let part = ["train", "train", "test"][number / 10 % 3];
+        list += &format!("films/any/film{number:02}.png,{label},{part}\n");
+    }
+    fs::write(folder.path().join("list.csv"), list).unwrap();
+    let odds_of_rare = |prior: &str| {
+        let options = ["--data", "list.csv", "--val-fraction", "0", "--epochs", "16"];
+        train(&[&options[..], &["--prior", prior, "--out", prior]].concat(), folder.path());
+        let asked = predictions(&folder.path().join(prior));
+        let sum: f64 = asked.iter().map(|film| film["probabilities"]["rare"].as_f64().unwrap()).sum();
+        let mean = sum / asked.len() as f64;
+        mean / (1.0 - mean)
+    };
+    let (training, balanced) = (odds_of_rare("training"), odds_of_rare("balanced"));
+    assert!(training < 0.15, "one in ten: {training}");
+    assert!((3.0..27.0).contains(&(balanced / training)), "nine times that: {balanced}");
 }
 
 #[test]
@@ -381,6 +408,7 @@ fn a_preset_is_written_out_in_the_config_and_flags_win_over_it() {
         "zoom = 0.05",
         "erase = 0.3",
         "class-weights = \"sqrt\"",
+        "prior = \"balanced\"",
         "repeat-hard = 10",
         "tta = true",
         "epochs = 1",

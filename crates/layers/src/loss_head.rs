@@ -5,13 +5,17 @@ use roentgen_tensor::softmax_cross_entropy::softmax_cross_entropy;
 
 use crate::activation::{resize, shape, slice, slice_mut};
 
-/// Softmax and cross-entropy, with optional class weights and label smoothing.
+/// Softmax and cross-entropy, with optional class weights, label smoothing and logit adjustment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LossHead {
     /// Weight of each class; `None` counts all alike.
     pub class_weights: Option<Vec<f32>>,
     /// Share of the target spread evenly over the classes, 0 to 1.
     pub label_smoothing: f32,
+    /// Added to the logits of each class, for the loss alone: with the logarithms of the shares that the classes have in
+    /// training, the logits themselves come to answer for classes that are all as common (Menon et al. 2021, equation
+    /// 10, <https://arxiv.org/abs/2007.07314>).
+    pub log_prior: Option<Vec<f32>>,
 }
 
 impl LossHead {
@@ -27,8 +31,11 @@ impl LossHead {
     ) -> f32 {
         resize(grad_logits, shape(logits));
         let class_weights = self.class_weights.as_deref();
+        let adjusted: Option<Vec<f32>> = self.log_prior.as_ref().map(|log_prior| {
+            slice(logits).iter().zip(log_prior.iter().cycle()).map(|(logit, prior)| logit + prior).collect()
+        });
         softmax_cross_entropy(
-            slice(logits),
+            adjusted.as_deref().unwrap_or(slice(logits)),
             labels,
             class_weights,
             self.label_smoothing,

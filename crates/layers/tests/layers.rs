@@ -352,6 +352,23 @@ fn an_image_that_is_too_small_is_refused() {
 }
 
 #[test]
+fn a_log_prior_shifts_the_logits_that_the_loss_sees_and_nothing_else() {
+    let (logits, labels) = (random((5, 1, 1, 3), 92), [0, 2, 1, 1, 2]);
+    let log_prior = vec![-0.1, -3.0, -2.5];
+    let of = |head: LossHead, logits: &Array4<f32>| {
+        let mut grad = Array4::zeros((0, 0, 0, 0));
+        let loss = head.forward_backward(logits, &labels, &mut grad);
+        (loss, grad)
+    };
+    let weighted =
+        LossHead { class_weights: Some(vec![0.5, 1.0, 2.0]), label_smoothing: 0.1, log_prior: None };
+    let shifted = &logits + &ndarray::arr1(&log_prior);
+    let adjusted = LossHead { log_prior: Some(log_prior), ..weighted.clone() };
+    assert_eq!(of(adjusted, &logits), of(weighted.clone(), &shifted));
+    assert_ne!(of(weighted.clone(), &logits), of(weighted, &shifted));
+}
+
+#[test]
 fn one_image_of_the_least_size_works_in_both_passes() {
     for width in [3, 16] {
         let mut model = ResNet9::new(&ResNet9Config { dropout: 0.0, ..small(width) }, 0);

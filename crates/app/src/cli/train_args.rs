@@ -7,8 +7,8 @@ use clap::Args;
 use super::OutputArgs;
 use crate::best_epoch::Select;
 use crate::config::{
-    ChannelChoice, ClassWeights, ClipChoice, ConvAlgorithms, DecayKind, NormalizeBy, Preset, SamplerChoice,
-    TrainConfig,
+    ChannelChoice, ClassPrior, ClassWeights, ClipChoice, ConvAlgorithms, DecayKind, NormalizeBy, Preset,
+    SamplerChoice, TrainConfig,
 };
 use crate::error::AppError;
 
@@ -134,6 +134,10 @@ pub(super) struct TrainArgs {
     /// halfway there [default: none]
     #[arg(long, value_name = "KIND", help_heading = "Recipe")]
     pub(super) class_weights: Option<ClassWeights>,
+    /// How common the answers take each class to be: as in training, or balanced, all classes alike, so that a
+    /// rare one is named sooner [default: training]
+    #[arg(long, value_name = "SHARES", help_heading = "Recipe")]
+    pub(super) prior: Option<ClassPrior>,
     /// Share of each label spread over all classes [default: 0]
     #[arg(long, value_name = "SHARE", help_heading = "Recipe")]
     pub(super) label_smoothing: Option<f64>,
@@ -218,6 +222,7 @@ impl TrainArgs {
             clip,
             class_weights,
             label_smoothing,
+            prior,
             conv,
             seed
         );

@@ -73,6 +73,16 @@ pub enum ClassWeights {
     Balanced,
 }
 
+/// The class shares that the answers assume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClassPrior {
+    /// Those of the training, class weights included.
+    Training,
+    /// All classes alike.
+    Balanced,
+}
+
 /// What pixels are normalised by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

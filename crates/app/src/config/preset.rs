@@ -1,6 +1,6 @@
 //! Settings that belong together, under one name.
 
-use super::{ClassWeights, TrainConfig};
+use super::{ClassPrior, ClassWeights, TrainConfig};
 
 /// A set of settings to start from instead of the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -17,9 +17,9 @@ impl Preset {
     pub fn config(self) -> TrainConfig {
         match self {
             // Other machines and other hands: other framing, other proportions, other exposure, and whatever gave the
-            // source away may be missing. A narrower network has less room to learn the source by heart. A rare class
-            // should not be the one that strange films are never taken for. And the few films of the training part that
-            // look strange are all that it can learn of such.
+            // source away may be missing. A narrower network has less room to learn the source by heart. How common each
+            // class will be there is not known: a rare one should not be what strange films are never taken for. And the
+            // few films of the training part that look strange are all that it can learn of such.
             Self::Robust => TrainConfig {
                 width: 32,
                 rotate: 15.0,
@@ -29,6 +29,7 @@ impl Preset {
                 erase: 0.3,
                 repeat_hard: 10,
                 class_weights: ClassWeights::Sqrt,
+                prior: ClassPrior::Balanced,
                 ema: 0.99,
                 tta: true,
                 ..TrainConfig::default()

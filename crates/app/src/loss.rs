@@ -1,0 +1,82 @@
+//! The loss of a run: what each class weighs in it, and how common the answers take each class to be.
+
+use roentgen_data::{class_weights_balanced, class_weights_sqrt};
+use roentgen_layers::LossHead;
+
+use crate::config::{ClassPrior, ClassWeights, SamplerChoice, TrainConfig};
+
+/// The loss that `config` asks for on training pictures of these classes.
+pub(crate) fn loss_head(config: &TrainConfig, labels: &[u32], n_classes: usize) -> LossHead {
+    let class_weights = match config.class_weights {
+        ClassWeights::None => None,
+        ClassWeights::Sqrt => Some(class_weights_sqrt(labels, n_classes)),
+        ClassWeights::Balanced => Some(class_weights_balanced(labels, n_classes)),
+    };
+    let log_prior = match config.prior {
+        ClassPrior::Training => None,
+        ClassPrior::Balanced => Some(log_prior(labels, config.sampler, class_weights.as_deref(), n_classes)),
+    };
+    LossHead { class_weights, label_smoothing: config.label_smoothing as f32, log_prior }
+}
+
+/// Logarithm of each class's say in training: of its images as the sampler shows them, times their weight, as a share. A
+/// class without images counts as if it had one.
+fn log_prior(
+    labels: &[u32],
+    sampler: SamplerChoice,
+    class_weights: Option<&[f32]>,
+    n_classes: usize,
+) -> Vec<f32> {
+    let mut counts = vec![0u32; n_classes];
+    for &label in labels {
+        counts[label as usize] += 1;
+    }
+    let weight = |class: usize| class_weights.map_or(1.0, |weights| f64::from(weights[class]));
+    let say = |class: usize| match (counts[class], sampler) {
+        (0, _) => 1.0,
+        (_, SamplerChoice::Balanced) => weight(class),
+        (count, SamplerChoice::Shuffled) => f64::from(count) * weight(class),
+    };
+    let sum: f64 = (0..n_classes).map(say).sum();
+    (0..n_classes).map(|class| libm::log(say(class) / sum) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log_prior_of(config: &TrainConfig) -> Vec<f32> {
+        let labels = [vec![0; 90], vec![1; 10]].concat();
+        let balanced = TrainConfig { prior: ClassPrior::Balanced, ..config.clone() };
+        loss_head(&balanced, &labels, 2).log_prior.expect("a prior")
+    }
+
+    #[test]
+    fn the_prior_is_what_each_class_says_in_training() {
+        let ratio = |config: TrainConfig| {
+            let log_prior = log_prior_of(&config);
+            assert!((log_prior.iter().map(|log| log.exp()).sum::<f32>() - 1.0).abs() < 1e-6, "shares");
+            (log_prior[0] - log_prior[1]).exp()
+        };
+        let weighted = |class_weights| TrainConfig { class_weights, ..TrainConfig::default() };
+        assert!((ratio(TrainConfig::default()) - 9.0).abs() < 1e-4);
+        assert!((ratio(weighted(ClassWeights::Sqrt)) - 3.0).abs() < 1e-4);
+        assert!((ratio(weighted(ClassWeights::Balanced)) - 1.0).abs() < 1e-4);
+        let sampler = SamplerChoice::Balanced;
+        assert!((ratio(TrainConfig { sampler, ..TrainConfig::default() }) - 1.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn a_class_without_images_has_a_finite_prior() {
+        for class_weights in [ClassWeights::None, ClassWeights::Sqrt, ClassWeights::Balanced] {
+            let config = TrainConfig { prior: ClassPrior::Balanced, class_weights, ..TrainConfig::default() };
+            let log_prior = loss_head(&config, &[0, 0, 2], 3).log_prior.expect("a prior");
+            assert!(log_prior.iter().all(|log| log.is_finite()), "{log_prior:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_adjusted_unless_asked() {
+        assert_eq!(loss_head(&TrainConfig::default(), &[0, 1, 1], 2), LossHead::default());
+    }
+}
