@@ -275,7 +275,7 @@ fn show_files(screen: &Screen, inspection: &Inspection) {
     if let Some(ratio) = imbalance.filter(|ratio| *ratio >= IMBALANCE) {
         let text = format!(
             "the largest has {ratio:.1} times as many pictures as the smallest; look at the recall of each, and \
-             consider --class-weights balanced or --sampler balanced"
+             consider --prior balanced or, stronger, --class-weights balanced"
         );
         screen.field("classes", &text);
     }
