@@ -5,40 +5,31 @@ use roentgen_layers::LossHead;
 
 use crate::config::{ClassPrior, ClassWeights, SamplerChoice, TrainConfig};
 
-/// The loss that `config` asks for on training pictures of these classes.
-pub(crate) fn loss_head(config: &TrainConfig, labels: &[u32], n_classes: usize) -> LossHead {
+/// The loss that `config` asks for, where `counts` are the training pictures of each class.
+pub(crate) fn loss_head(config: &TrainConfig, counts: &[usize]) -> LossHead {
     let class_weights = match config.class_weights {
         ClassWeights::None => None,
-        ClassWeights::Sqrt => Some(class_weights_sqrt(labels, n_classes)),
-        ClassWeights::Balanced => Some(class_weights_balanced(labels, n_classes)),
+        ClassWeights::Sqrt => Some(class_weights_sqrt(counts)),
+        ClassWeights::Balanced => Some(class_weights_balanced(counts)),
     };
     let log_prior = match config.prior {
         ClassPrior::Training => None,
-        ClassPrior::Balanced => Some(log_prior(labels, config.sampler, class_weights.as_deref(), n_classes)),
+        ClassPrior::Balanced => Some(log_prior(counts, config.sampler, class_weights.as_deref())),
     };
     LossHead { class_weights, label_smoothing: config.label_smoothing as f32, log_prior }
 }
 
 /// Logarithm of each class's say in training: of its images as the sampler shows them, times their weight, as a share. A
 /// class without images counts as if it had one.
-fn log_prior(
-    labels: &[u32],
-    sampler: SamplerChoice,
-    class_weights: Option<&[f32]>,
-    n_classes: usize,
-) -> Vec<f32> {
-    let mut counts = vec![0u32; n_classes];
-    for &label in labels {
-        counts[label as usize] += 1;
-    }
+fn log_prior(counts: &[usize], sampler: SamplerChoice, class_weights: Option<&[f32]>) -> Vec<f32> {
     let weight = |class: usize| class_weights.map_or(1.0, |weights| f64::from(weights[class]));
     let say = |class: usize| match (counts[class], sampler) {
         (0, _) => 1.0,
         (_, SamplerChoice::Balanced) => weight(class),
-        (count, SamplerChoice::Shuffled) => f64::from(count) * weight(class),
+        (count, SamplerChoice::Shuffled) => count as f64 * weight(class),
     };
-    let sum: f64 = (0..n_classes).map(say).sum();
-    (0..n_classes).map(|class| libm::log(say(class) / sum) as f32).collect()
+    let sum: f64 = (0..counts.len()).map(say).sum();
+    (0..counts.len()).map(|class| libm::log(say(class) / sum) as f32).collect()
 }
 
 #[cfg(test)]
@@ -46,9 +37,8 @@ mod tests {
     use super::*;
 
     fn log_prior_of(config: &TrainConfig) -> Vec<f32> {
-        let labels = [vec![0; 90], vec![1; 10]].concat();
         let balanced = TrainConfig { prior: ClassPrior::Balanced, ..config.clone() };
-        loss_head(&balanced, &labels, 2).log_prior.expect("a prior")
+        loss_head(&balanced, &[90, 10]).log_prior.expect("a prior")
     }
 
     #[test]
@@ -70,13 +60,13 @@ mod tests {
     fn a_class_without_images_has_a_finite_prior() {
         for class_weights in [ClassWeights::None, ClassWeights::Sqrt, ClassWeights::Balanced] {
             let config = TrainConfig { prior: ClassPrior::Balanced, class_weights, ..TrainConfig::default() };
-            let log_prior = loss_head(&config, &[0, 0, 2], 3).log_prior.expect("a prior");
+            let log_prior = loss_head(&config, &[2, 0, 1]).log_prior.expect("a prior");
             assert!(log_prior.iter().all(|log| log.is_finite()), "{log_prior:?}");
         }
     }
 
     #[test]
     fn nothing_is_adjusted_unless_asked() {
-        assert_eq!(loss_head(&TrainConfig::default(), &[0, 1, 1], 2), LossHead::default());
+        assert_eq!(loss_head(&TrainConfig::default(), &[1, 2]), LossHead::default());
     }
 }

@@ -189,7 +189,7 @@ fn train_in(
         return Err(AppError::Interrupted { signal, run: folder.path().to_owned() });
     }
     let train_set = with_repeats.as_ref().unwrap_or(&data.train);
-    let loss_head = loss_head(config, data.train.labels(), data.class_names.len());
+    let loss_head = loss_head(config, &data.train.class_counts(data.class_names.len()));
     let mut trainer = Trainer::new(config, model, normalization, loss_head, train_set.len());
     let run = Run { config, data, train_set, folder: &folder, screen };
     let mut standing = run.standing(&mut trainer)?;
