@@ -31,7 +31,7 @@ def png(pixels):
 
 
 def pictures(size, channels):
-    """Smooth blobs, stripes and noise: (N, size, size, channels), 8 bit. They are of the size of the crop, so that nobody resizes."""
+    """Smooth blobs, stripes and noise: (N, size, size, channels), 8 bit. They are of the size that is looked at, so that nobody resizes."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:size, :size] / size
     made = np.empty((N, size, size, channels))
@@ -44,13 +44,13 @@ def pictures(size, channels):
     return np.clip(255 * made, 0, 255).astype(np.uint8)
 
 
-def network():
-    """`ResNet9` and `load` of the page."""
-    page = (pathlib.Path(__file__).parents[2] / "docs/interchange.md").read_text()
+def page():
+    """`load` and `looks` of the page."""
+    text = (pathlib.Path(__file__).parents[2] / "docs/interchange.md").read_text()
     names = {}
-    for code in re.findall(r"```python\n(.*?)```", page, re.S)[:2]:
+    for code in re.findall(r"```python\n(.*?)```", text, re.S)[:3]:
         exec(code, names)
-    return names["load"]
+    return names["load"], names["looks"]
 
 
 def predict(program, model, folder):
@@ -61,9 +61,11 @@ def predict(program, model, folder):
 
 def main(program, run):
     path = pathlib.Path(run, "model.safetensors")
-    model, card = network()(path)
+    load, looks = page()
+    model, card = load(path)
     order = sorted(range(len(card["class_names"])), key=lambda i: card["class_names"][i])
-    images = pictures(card["size"], card["channels"])
+    more_than_the_crop = card.get("zoom") or card.get("aspect")
+    images = pictures(card["resize" if more_than_the_crop else "size"], card["channels"])
     shape = (1, -1, 1, 1)
     mean, std = (torch.tensor(card[key]).reshape(shape) for key in ("mean", "std"))
     pixels = torch.tensor(images).permute(0, 3, 1, 2).float() / 255
@@ -82,10 +84,7 @@ def main(program, run):
         softmax = torch.softmax(torch.tensor(logits) / card["temperature"], 1).numpy()
         assert np.abs(softmax - probabilities).max() < 1e-5
         with torch.no_grad():
-            x = (pixels - mean) / std
-            theirs = model(x)
-            if card["mirror"]:
-                theirs = (theirs + model(x.flip(3))) / 2
+            theirs = torch.stack([model(look) for look in looks((pixels - mean) / std, card)]).mean(0)
         ok = True
         for name, other in (("ONNX Runtime", logits), ("PyTorch", theirs.numpy())):
             other = other[:, order]
@@ -98,7 +97,7 @@ def main(program, run):
         out = pathlib.Path(folder, "run")
         flags = ["--width", str(card["width"]), "--epochs", "1", "--max-lr", "1e-12", "--weight-decay", "0"]
         subprocess.run([program, "train", "--quiet", "--films", "60", "--out", out, "--init", weights, *flags], check=True)
-        trained, _ = network()(out / "model.safetensors")
+        trained, _ = load(out / "model.safetensors")
         difference = max((a - b).abs().max().item() for a, b in zip(model.conv4.parameters(), trained.conv4.parameters()))
         print(f"PyTorch's weights, loaded and trained at a rate of 1e-12: largest change {difference:.2e}")
         ok &= difference < 1e-6

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use roentgen_data::{Augment, Fold, LoadOptions, PatientPattern};
+use roentgen_data::{Augment, Fold, LoadOptions, PatientPattern, TestLooks};
 use roentgen_optim::Clip;
 use serde::{Deserialize, Serialize};
 
@@ -111,7 +111,7 @@ pub struct TrainConfig {
     pub ema: f64,
     /// What makes one epoch better than another.
     pub select: Select,
-    /// Whether testing also looks at each picture in the mirror.
+    /// Whether testing looks at each picture in several ways: in the mirror, and as it is magnified and stretched.
     pub tta: bool,
     /// Algorithms to choose from for the convolutions.
     pub conv: ConvAlgorithms,
@@ -285,6 +285,15 @@ impl TrainConfig {
             aspect: self.aspect as f32,
             jitter: self.jitter as f32,
             erase: self.erase as f32,
+        }
+    }
+
+    /// How the model is shown its pictures when it is asked about them.
+    #[must_use]
+    pub fn test_looks(&self) -> TestLooks {
+        match self.tta {
+            true => TestLooks { mirror: true, zoom: self.zoom as f32, aspect: self.aspect as f32 },
+            false => TestLooks::default(),
         }
     }
 

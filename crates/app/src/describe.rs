@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use roentgen_data::TestLooks;
 use roentgen_tensor::conv2d::TAPS;
 use serde::Serialize;
 
@@ -103,13 +104,18 @@ pub fn run(path: &Path, screen: &Screen) -> Result<(), AppError> {
             size = card.size
         ),
     );
-    let mirror = if card.mirror { "; the mean of the picture and its mirror image" } else { "" };
     let refuses = if card.novelty.is_some() {
         "refuses what is unlike its training pictures"
     } else {
         "refuses nothing"
     };
-    screen.field("output", &format!("logits / {:.3}, softmax{mirror}; {refuses}", card.temperature));
+    screen.field("output", &format!("logits / {:.3}, softmax; {refuses}", card.temperature));
+    if card.looks != TestLooks::default() {
+        screen.field("answer", &format!("the mean logits of {}", card.looks));
+    }
+    if let Some(words) = card.prior.in_words() {
+        screen.field("prior", words);
+    }
     if let Some(trained) = &card.trained_on {
         screen.field(
             "trained",

@@ -5,7 +5,7 @@ use std::path::Path;
 use ndarray::{Array4, ArrayView3};
 use roentgen_data::{
     Dataset, Draw, EvaluationData, EvaluationOrigin, Fold, ImageSet, LoadOptions, ModelInput, Normalization,
-    PatientPattern, View, batch_ranges, fill_batch, load_for_model, phantom_dataset,
+    PatientPattern, TestLooks, View, batch_ranges, fill_batch, load_for_model, phantom_dataset,
 };
 use roentgen_layers::{Pass, ResNet9};
 use serde::Serialize;
@@ -27,8 +27,8 @@ pub struct Gaze<'a> {
     pub crop: usize,
     /// What pixels are normalised by.
     pub normalization: &'a Normalization,
-    /// Whether each picture is looked at a second time in the mirror, and the logits averaged.
-    pub mirror: bool,
+    /// The looks at each picture, whose logits are averaged.
+    pub looks: TestLooks,
 }
 
 /// What a model says of the images of a set.
@@ -122,11 +122,11 @@ impl Evaluation {
 /// What a model has to say of one image.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
-    /// By class; with [`Gaze::mirror`], the mean of both looks.
+    /// By class; the mean of all looks.
     pub logits: &'a [f32],
-    /// What the classifier sees, of the look that is not mirrored.
+    /// What the classifier sees, of the plain look.
     pub features: &'a [f32],
-    /// The normalised pixels, `(size, size, c)`.
+    /// The normalised pixels of the plain look, `(size, size, c)`.
     pub pixels: ArrayView3<'a, f32>,
     /// How much the colours vary that a model of one channel does not see; 0 for one that sees them.
     pub unseen_colour: f64,
@@ -136,17 +136,15 @@ pub struct Answer<'a> {
 pub fn ask(model: &mut ResNet9, set: &ImageSet, gaze: &Gaze<'_>, mut each: impl FnMut(usize, &Answer<'_>)) {
     let draws: Vec<Draw> = (0..set.len() as u32).map(Draw::once).collect();
     let (mut x, mut labels) = (Array4::zeros((0, 0, 0, 0)), Vec::new());
+    let looks = gaze.looks.each();
     for range in batch_ranges(set.len(), BATCH) {
-        let mut look = |flip: bool| {
-            let view = View::Center { crop: gaze.crop, flip };
+        // The plain look is the last: its pixels and features stay.
+        let of_looks = looks.iter().map(|&look| {
+            let view = View::Center { crop: gaze.crop, look };
             fill_batch(set, &draws[range.clone()], view, gaze.normalization, &mut x, &mut labels);
             model.forward(&x, Pass::Eval).clone()
-        };
-        let mirrored = gaze.mirror.then(|| look(true));
-        let mut logits = look(false);
-        if let Some(mirrored) = mirrored {
-            logits = (logits + mirrored) / 2.0;
-        }
+        });
+        let logits = of_looks.reduce(|sum, logits| sum + logits).expect("a look") / looks.len() as f32;
         let of_each = logits.outer_iter().zip(model.features().outer_iter()).zip(x.outer_iter());
         for (image, ((logits, features), pixels)) in range.zip(of_each) {
             let logits = logits.to_slice().expect("logits of an image lie together");

@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::Path;
 
 use ndarray::{ArrayViewD, IxDyn};
-use roentgen_data::Normalization;
+use roentgen_data::{Normalization, TestLooks};
 use roentgen_layers::{ResNet9, ResNet9Config};
 use roentgen_tensor::parameter::ParameterKind;
 use safetensors::tensor::{Metadata, TensorView};
@@ -20,6 +20,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::little_endian;
+use crate::config::ClassPrior;
 use crate::error::AppError;
 use crate::evaluate::Gaze;
 use crate::novelty::Novelty;
@@ -52,12 +53,15 @@ pub struct ModelCard {
     /// Mean and standard deviation of the training pictures.
     #[serde(flatten)]
     pub normalization: Normalization,
-    /// Whether each picture is looked at a second time in the mirror.
-    #[serde(default)]
-    pub mirror: bool,
+    /// How often and in which ways each picture is looked at.
+    #[serde(flatten)]
+    pub looks: TestLooks,
     /// What logits are divided by before they become probabilities; fitted on validation.
     #[serde(default = "no_temperature")]
     pub temperature: f64,
+    /// How common its answers take each class to be.
+    #[serde(default)]
+    pub prior: ClassPrior,
     /// Channels after the first convolution.
     pub width: usize,
     /// The seed of the run; splits were drawn with it.
@@ -111,7 +115,7 @@ impl ModelCard {
     /// How pictures are looked at.
     #[must_use]
     pub fn gaze(&self) -> Gaze<'_> {
-        Gaze { crop: self.size as usize, normalization: &self.normalization, mirror: self.mirror }
+        Gaze { crop: self.size as usize, normalization: &self.normalization, looks: self.looks }
     }
 
     /// The version of the layout that this program writes.
@@ -154,6 +158,10 @@ impl ModelCard {
             (
                 self.fold.is_none_or(|[fold, of]| (2..=100).contains(&of) && (1..=of).contains(&fold)),
                 format!("fold is {:?}, expected one of 2 to 100 folds", self.fold),
+            ),
+            (
+                [self.looks.zoom, self.looks.aspect].iter().all(|share| (0.0..=4.0).contains(share)),
+                format!("it is asked with {:?}, expected shares of 0 to 4", self.looks),
             ),
             (
                 self.temperature > 0.0 && self.temperature.is_finite(),

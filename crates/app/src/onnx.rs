@@ -1,17 +1,20 @@
 //! `roentgen export --onnx`: a model as an ONNX file, with all that lies between pixels and probabilities inside.
 //!
 //! ```text
-//! pixels (batch, c, size, size) in 0 to 1
+//! pixels (batch, c, side, side) in 0 to 1
 //!   -> (pixels - mean) / std -> eight convolutions, batch norm folded into them -> logits
 //!   -> logits / temperature -> softmax -> probabilities (batch, classes)
 //! ```
-//! A model that looks twice, the second time in the mirror, does so in the file too. What is outside: decoding, bringing
-//! the short side to `resize` pixels and cutting the centre; the sizes for that are in the metadata.
+//! A model that looks at a picture several times does so in the file too: each look is two matrices, and the network sees
+//! all of them as one batch. What is outside: decoding, bringing the short side to `resize` pixels and cutting the
+//! centre; the sizes for that are in the metadata.
 
 use std::collections::HashMap;
 use std::path::Path;
 
+use ndarray::Array2;
 use prost::Message;
+use roentgen_data::{TestLook, TestLooks};
 use roentgen_layers::ResNet9;
 
 use crate::error::AppError;
@@ -42,8 +45,9 @@ pub fn run(model: &Path, out: &Path, screen: &Screen) -> Result<(), AppError> {
     }
     let bytes = to_bytes(&mut model, &card);
     write_file(out, &bytes)?;
-    let ModelCard { channels, size, resize, .. } = card;
-    screen.field("input", &format!("pixels (batch, {channels}, {size}, {size}), 0 to 1; the centre of a picture whose short side is {resize}"));
+    let ModelCard { channels, resize, .. } = card;
+    let side = side(&card);
+    screen.field("input", &format!("pixels (batch, {channels}, {side}, {side}), 0 to 1; the centre of a picture whose short side is {resize}"));
     screen.field(
         "output",
         &format!(
@@ -56,6 +60,11 @@ pub fn run(model: &Path, out: &Path, screen: &Screen) -> Result<(), AppError> {
     Ok(())
 }
 
+/// Side of the pictures that the file takes: the crop, or all that looks beyond it may show.
+fn side(card: &ModelCard) -> u32 {
+    if card.looks.reach_beyond_the_crop() { card.resize } else { card.size }
+}
+
 /// The model as the bytes of an ONNX file.
 #[must_use]
 pub fn to_bytes(model: &mut ResNet9, card: &ModelCard) -> Vec<u8> {
@@ -65,8 +74,8 @@ pub fn to_bytes(model: &mut ResNet9, card: &ModelCard) -> Vec<u8> {
         tensors: &tensors,
         proto: GraphProto { name: "ResNet9".to_owned(), ..GraphProto::default() },
     };
-    let (channels, size, n_classes) = (card.channels, card.size as usize, card.class_names.len());
-    graph.proto.input = vec![value("pixels", &[channels, size, size])];
+    let (channels, side, n_classes) = (card.channels, side(card) as usize, card.class_names.len());
+    graph.proto.input = vec![value("pixels", &[channels, side, side])];
     graph.proto.output = vec![value("logits", &[n_classes]), value("probabilities", &[n_classes])];
 
     graph.constant("mean", &[1, channels, 1, 1], &card.normalization.mean);
@@ -74,19 +83,16 @@ pub fn to_bytes(model: &mut ResNet9, card: &ModelCard) -> Vec<u8> {
     graph.node("Sub", &["pixels", "mean"], "centred", &[]);
     graph.node("Div", &["centred", "std"], "normalised", &[]);
     graph.weights();
-    if card.mirror {
-        graph.resnet9("normalised", "plain/", "plain/logits");
-        // Slice with step -1 along the width.
-        for (name, value) in [("from", -1), ("to", i64::MIN), ("axis", 3), ("step", -1)] {
-            graph.integer(name, value);
-        }
-        graph.node("Slice", &["normalised", "from", "to", "axis", "step"], "mirrored", &[]);
-        graph.resnet9("mirrored", "mirrored/", "mirrored/logits");
-        graph.constant("two", &[1], &[2.0]);
-        graph.node("Add", &["plain/logits", "mirrored/logits"], "sum", &[]);
-        graph.node("Div", &["sum", "two"], "logits", &[]);
+    if card.looks == TestLooks::default() {
+        graph.resnet9("normalised", "logits");
     } else {
-        graph.resnet9("normalised", "", "logits");
+        let looks = card.looks.each();
+        graph.looks("normalised", &looks, (card.size as usize, side), "looks");
+        graph.resnet9("looks", "looks/logits");
+        graph.integers("looks/shape", &[looks.len() as i64, -1, n_classes as i64]);
+        graph.node("Reshape", &["looks/logits", "looks/shape"], "looks/each", &[]);
+        let over_looks = [integers("axes", &[0]), integer("keepdims", 0)];
+        graph.node("ReduceMean", &["looks/each"], "logits", &over_looks);
     }
     graph.constant("temperature", &[1], &[card.temperature as f32]);
     graph.node("Div", &["logits", "temperature"], "calibrated", &[]);
@@ -97,7 +103,7 @@ pub fn to_bytes(model: &mut ResNet9, card: &ModelCard) -> Vec<u8> {
         ("class_names", classes),
         ("channels", channels.to_string()),
         ("resize", card.resize.to_string()),
-        ("size", card.size.to_string()),
+        ("size", side.to_string()),
         ("pixels", "0 to 1, NCHW".to_owned()),
     ];
     let model = ModelProto {
@@ -141,17 +147,33 @@ impl Graph<'_> {
         });
     }
 
-    /// A one-element list.
-    fn integer(&mut self, name: &str, value: i64) {
+    /// A list.
+    fn integers(&mut self, name: &str, values: &[i64]) {
         /// `TensorProto.DataType.INT64`.
         const INT64: i32 = 7;
-        let raw_data = value.to_le_bytes().to_vec();
         self.proto.initializer.push(TensorProto {
-            dims: vec![1],
+            dims: vec![values.len() as i64],
             data_type: INT64,
             name: name.to_owned(),
-            raw_data,
+            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
         });
+    }
+
+    /// All looks at each picture, the pictures of one after those of the other. `crop` is the side of the looks, `side`
+    /// that of the pictures.
+    fn looks(&mut self, input: &str, looks: &[TestLook], (crop, side): (usize, usize), output: &str) {
+        let names: Vec<String> = (0..looks.len()).map(|number| format!("{output}/{number}")).collect();
+        for (look, name) in looks.iter().zip(&names) {
+            let [rows, columns, half] = ["rows", "columns", "half"].map(|part| format!("{name}/{part}"));
+            self.constant(&rows, &[crop, side], &look.rows(crop, side));
+            let of_columns =
+                Array2::from_shape_vec((crop, side), look.columns(crop, side)).expect("(crop, side)");
+            self.constant(&columns, &[side, crop], &of_columns.t().iter().copied().collect::<Vec<_>>());
+            self.node("MatMul", &[&rows, input], &half, &[]);
+            self.node("MatMul", &[&half, &columns], name, &[]);
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.node("Concat", &names, output, &[integer("axis", 0)]);
     }
 
     /// The filters with their batch norms folded in, and the classifier.
@@ -180,37 +202,35 @@ impl Graph<'_> {
         }
     }
 
-    /// The layers in order, their outputs named under `prefix`; as [`ResNet9::new`] lists them.
-    fn resnet9(&mut self, input: &str, prefix: &str, output: &str) {
-        let x = self.block(input, prefix, "conv1", false);
-        let x = self.block(&x, prefix, "conv2", true);
-        let x = self.residual(&x, prefix, "res1");
-        let x = self.block(&x, prefix, "conv3", true);
-        let x = self.block(&x, prefix, "conv4", true);
-        let x = self.residual(&x, prefix, "res2");
-        let (pooled, features) = (format!("{prefix}pool"), format!("{prefix}features"));
-        self.node("GlobalMaxPool", &[&x], &pooled, &[]);
-        self.node("Flatten", &[&pooled], &features, &[integer("axis", 1)]);
+    /// The layers in order, as [`ResNet9::new`] lists them.
+    fn resnet9(&mut self, input: &str, output: &str) {
+        let x = self.block(input, "conv1", false);
+        let x = self.block(&x, "conv2", true);
+        let x = self.residual(&x, "res1");
+        let x = self.block(&x, "conv3", true);
+        let x = self.block(&x, "conv4", true);
+        let x = self.residual(&x, "res2");
+        self.node("GlobalMaxPool", &[&x], "pool", &[]);
+        self.node("Flatten", &["pool"], "features", &[integer("axis", 1)]);
         self.node(
             "Gemm",
-            &[&features, "classifier.weight", "classifier.bias"],
+            &["features", "classifier.weight", "classifier.bias"],
             output,
             &[integer("transB", 1)],
         );
     }
 
-    fn residual(&mut self, x: &str, prefix: &str, name: &str) -> String {
-        let first = self.block(x, prefix, &format!("{name}.0"), false);
-        let second = self.block(&first, prefix, &format!("{name}.1"), false);
-        let sum = format!("{prefix}{name}/sum");
+    fn residual(&mut self, x: &str, name: &str) -> String {
+        let first = self.block(x, &format!("{name}.0"), false);
+        let second = self.block(&first, &format!("{name}.1"), false);
+        let sum = format!("{name}/sum");
         self.node("Add", &[&second, x], &sum, &[]);
         sum
     }
 
     /// Convolution, ReLU and, where asked for, a 2x2 max pool.
-    fn block(&mut self, x: &str, prefix: &str, name: &str, is_pooled: bool) -> String {
-        let (conv, relu, pool) =
-            (format!("{prefix}{name}/conv"), format!("{prefix}{name}/relu"), format!("{prefix}{name}/pool"));
+    fn block(&mut self, x: &str, name: &str, is_pooled: bool) -> String {
+        let [conv, relu, pool] = ["conv", "relu", "pool"].map(|layer| format!("{name}/{layer}"));
         let weights = (format!("{name}.weight"), format!("{name}.bias"));
         let attributes = [integers("kernel_shape", &[3, 3]), integers("pads", &[1, 1, 1, 1])];
         self.node("Conv", &[x, &weights.0, &weights.1], &conv, &attributes);

@@ -8,7 +8,7 @@ use roentgen_layers::{ResNet9, ResNet9Config};
 use serde::Serialize;
 
 use crate::best_epoch::Select;
-use crate::config::{ClassPrior, NormalizeBy, TrainConfig};
+use crate::config::{NormalizeBy, TrainConfig};
 use crate::error::AppError;
 use crate::evaluate::evaluate;
 use crate::inspect::{self, Inspection};
@@ -328,8 +328,9 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         resize: config.resize(),
         size: config.size,
         normalization: normalization.clone(),
-        mirror: config.tta,
+        looks: config.test_looks(),
         temperature: 1.0,
+        prior: config.prior,
         width: config.width,
         seed: config.seed,
         val_fraction: data.val_fraction,
@@ -363,11 +364,11 @@ fn show_plan(run: &Run<'_>, model: &ResNet9Config) {
         config.seed
     );
     screen.field("recipe", &recipe);
-    if config.prior == ClassPrior::Balanced {
-        screen.field(
-            "prior",
-            "answers take every class to be as common, whatever its share of the training part",
-        );
+    if let Some(words) = config.prior.in_words() {
+        screen.field("prior", words);
+    }
+    if config.tta {
+        screen.field("testing", &config.test_looks().to_string());
     }
     screen.field("run", &run.folder.path().display().to_string());
     screen.line("");

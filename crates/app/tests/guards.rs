@@ -397,6 +397,8 @@ fn a_balanced_prior_takes_the_rare_class_to_be_as_common_as_the_other() {
     let (training, balanced) = (odds_of_rare("training"), odds_of_rare("balanced"));
     assert!(training < 0.15, "one in ten: {training}");
     assert!((3.0..27.0).contains(&(balanced / training)), "nine times that: {balanced}");
+    let says_so = |run: &str| text(&roentgen(&["describe", run], folder.path()).stdout).contains("as common");
+    assert!(says_so("balanced") && !says_so("training"), "a model tells what its answers assume");
 }
 
 #[test]
@@ -407,7 +409,7 @@ fn a_preset_is_written_out_in_the_config_and_flags_win_over_it() {
     for line in [
         "zoom = 0.05",
         "erase = 0.3",
-        "class-weights = \"sqrt\"",
+        "class-weights = \"none\"",
         "prior = \"balanced\"",
         "repeat-hard = 10",
         "tta = true",

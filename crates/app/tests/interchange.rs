@@ -143,6 +143,12 @@ fn an_exported_model_says_what_it_needs() {
         assert!(has(words), "{words}");
     }
     assert!(!has("BatchNormalization"), "batch norm is folded in");
+    train(&["--films", "60", "--tta", "--zoom", "0.2", "--out", "looks"], here);
+    let output = roentgen(&["export", "--model", "looks", "--onnx", "looks.onnx"], here);
+    assert!(
+        text(&output.stdout).contains("(batch, 1, 28, 28)"),
+        "a look from farther shows more than the crop"
+    );
     train(&["--films", "60", "--normalize", "image", "--out", "own"], here);
     let output = roentgen(&["export", "--model", "own", "--onnx", "own.onnx"], here);
     assert_eq!(output.status.code(), Some(1));

@@ -6,7 +6,7 @@ use ndarray::Array4;
 use rayon::prelude::*;
 
 use crate::augment::{Augment, Look, Window, center_window, mirrored};
-use crate::{Draw, ImageSet, ImageView, Normalization};
+use crate::{Draw, ImageSet, ImageView, Normalization, TestLook};
 
 /// Pictures that one task cuts; small enough that two threads share a batch of 32.
 const IMAGES_PER_TASK: usize = 8;
@@ -27,8 +27,8 @@ pub enum View<'a> {
     Center {
         /// Side of the square, in pixels.
         crop: usize,
-        /// Whether they are mirrored.
-        flip: bool,
+        /// Whether they are mirrored, magnified, stretched.
+        look: TestLook,
     },
 }
 
@@ -86,9 +86,11 @@ pub fn fill_batch(
                     let look = augment.look(seed, epoch, draw.key(), image.height, image.width);
                     cut_as(&look, &image, table, crop, values);
                 }
-                View::Center { flip, .. } => {
-                    let window = Window { flip, ..center_window(crop, image.height, image.width) };
-                    cut(&image, window, table, crop, values);
+                View::Center { look, .. } => {
+                    let window = center_window(crop, image.height, image.width);
+                    let window = Window { flip: look.flip, ..window };
+                    let look = Look { window, turn: look.turn(), tone: None, erased: None };
+                    cut_as(&look, &image, table, crop, values);
                 }
             }
         },
@@ -197,7 +199,7 @@ mod tests {
         let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
         let mut fill = |images: &[u32], x: &mut Array4<f32>| {
             let draws: Vec<Draw> = images.iter().copied().map(Draw::once).collect();
-            fill_batch(&set, &draws, View::Center { crop: 9, flip: false }, &norm, x, &mut labels);
+            fill_batch(&set, &draws, View::Center { crop: 9, look: TestLook::PLAIN }, &norm, x, &mut labels);
             x.as_ptr()
         };
         let first = fill(&[0, 1, 2, 3], &mut x);
@@ -226,7 +228,8 @@ mod tests {
         let (set, norm) = (set(3, 2), plain(3));
         let filled = |flip| {
             let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
-            fill_batch(&set, &[Draw::once(1)], View::Center { crop: 8, flip }, &norm, &mut x, &mut labels);
+            let look = TestLook { flip, ..TestLook::PLAIN };
+            fill_batch(&set, &[Draw::once(1)], View::Center { crop: 8, look }, &norm, &mut x, &mut labels);
             x
         };
         let (mut plain, mirrored) = (filled(false), filled(true));
@@ -245,7 +248,14 @@ mod tests {
         let norm = Normalization { per_image: true, ..plain(1) };
         let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
         let draws = [Draw::once(0), Draw::once(1)];
-        fill_batch(&set, &draws, View::Center { crop: 10, flip: false }, &norm, &mut x, &mut labels);
+        fill_batch(
+            &set,
+            &draws,
+            View::Center { crop: 10, look: TestLook::PLAIN },
+            &norm,
+            &mut x,
+            &mut labels,
+        );
         let (a, b) = x.view().split_at(ndarray::Axis(0), 1);
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4), "{a} {b}");
         assert!(a.mean().is_some_and(|mean| mean.abs() < 1e-5) && (a.std(1e-9) - 1.0).abs() < 0.01);

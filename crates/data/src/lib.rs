@@ -7,7 +7,8 @@
 //!    usable picture are listed, all of them, with the reason of each.
 //! 3. **Normalise** ([`Normalization`]): mean and standard deviation of the training pictures.
 //! 4. **Augment** ([`Augment`]): random crops, flips and more, decided by seed, epoch and image.
-//! 5. **Batch** ([`Sampler`], [`batch_ranges`], [`fill_batch`]): floats, NHWC, into memory that is reused.
+//! 5. **Batch** ([`Sampler`], [`batch_ranges`], [`fill_batch`]): floats, NHWC, into memory that is reused. Tests look at the centre, one or
+//!    several times ([`TestLooks`]).
 //!
 //! [`phantom`] draws chest films from a small physical model: data to start with, on every machine the same.
 //! [`load_for_model`] reads pictures as a stored model needs them.
@@ -57,6 +58,7 @@ mod progress;
 mod sampler;
 mod source;
 mod split;
+mod test_looks;
 
 pub use augment::{Augment, Look, Rectangle, Tone, Turn, Window, center_window};
 pub use batch::{View, batch_ranges, fill_batch};
@@ -77,3 +79,4 @@ pub use phantom::{PhantomOptions, phantom_dataset, write_phantom};
 pub use picture::seen_part;
 pub use progress::{Progress, Stage, silent};
 pub use sampler::{Draw, Sampler};
+pub use test_looks::{TestLook, TestLooks};

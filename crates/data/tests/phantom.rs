@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Array4, Axis};
 use roentgen_data::{
-    DataError, Dataset, Draw, ImageSet, LoadOptions, Normalization, PhantomOptions, View, fill_batch,
-    load_dataset, phantom_dataset, silent, write_phantom,
+    DataError, Dataset, Draw, ImageSet, LoadOptions, Normalization, PhantomOptions, TestLook, View,
+    fill_batch, load_dataset, phantom_dataset, silent, write_phantom,
 };
 
 /// A handful of films.
@@ -171,7 +171,7 @@ fn pixels(set: &ImageSet) -> (Array2<f32>, Vec<u32>) {
     let norm = Normalization { mean: vec![0.0], std: vec![1.0], per_image: false };
     let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
     let all: Vec<Draw> = (0..set.len() as u32).map(Draw::once).collect();
-    fill_batch(set, &all, View::Center { crop: 24, flip: false }, &norm, &mut x, &mut labels);
+    fill_batch(set, &all, View::Center { crop: 24, look: TestLook::PLAIN }, &norm, &mut x, &mut labels);
     (x.into_shape_with_order((set.len(), 24 * 24)).unwrap(), labels)
 }
 

@@ -160,7 +160,8 @@ pub(super) struct TrainArgs {
     /// kept [default: accuracy]
     #[arg(long, value_name = "BY", help_heading = "Recipe")]
     pub(super) select: Option<Select>,
-    /// Test-time averaging: also look at each picture in the mirror
+    /// Test-time averaging: look at each picture in the mirror too and, with --zoom or --aspect, nearer, farther, wider
+    /// and taller, and take the mean
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Recipe")]
     pub(super) tta: Option<bool>,
     /// Algorithms to choose from for the convolutions: they differ in speed and rounding [default: auto]

@@ -74,13 +74,26 @@ pub enum ClassWeights {
 }
 
 /// The class shares that the answers assume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClassPrior {
     /// Those of the training, class weights included.
+    #[default]
     Training,
     /// All classes alike.
     Balanced,
+}
+
+impl ClassPrior {
+    /// What a reader should know of it.
+    pub(crate) fn in_words(self) -> Option<&'static str> {
+        match self {
+            Self::Training => None,
+            Self::Balanced => {
+                Some("answers take every class to be as common, whatever its share of the training part")
+            }
+        }
+    }
 }
 
 /// What pixels are normalised by.

@@ -1,6 +1,6 @@
 //! Settings that belong together, under one name.
 
-use super::{ClassPrior, ClassWeights, TrainConfig};
+use super::{ClassPrior, TrainConfig};
 
 /// A set of settings to start from instead of the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -19,7 +19,8 @@ impl Preset {
             // Other machines and other hands: other framing, other proportions, other exposure, and whatever gave the
             // source away may be missing. A narrower network has less room to learn the source by heart. How common each
             // class will be there is not known: a rare one should not be what strange films are never taken for. And the
-            // few films of the training part that look strange are all that it can learn of such.
+            // few films of the training part that look strange are all that it can learn of such. What is asked about is looked
+            // at in as many ways as training was.
             Self::Robust => TrainConfig {
                 width: 32,
                 rotate: 15.0,
@@ -28,7 +29,6 @@ impl Preset {
                 jitter: 0.2,
                 erase: 0.3,
                 repeat_hard: 10,
-                class_weights: ClassWeights::Sqrt,
                 prior: ClassPrior::Balanced,
                 ema: 0.99,
                 tta: true,

@@ -27,6 +27,11 @@ impl Turn {
         Self { down: [cosine, sine], right: [-sine, cosine], shift: [0.0; 2] }
     }
 
+    /// No turn: so many rows and columns of the picture to one of the crop.
+    pub(crate) fn spaced([rows, columns]: [f32; 2]) -> Self {
+        Self { down: [rows, 0.0], right: [0.0, columns], shift: [0.0; 2] }
+    }
+
     /// The angle uniform up to `degrees` either way, the magnification uniform in its logarithm, from `1 / (1 + zoom / 3)` to
     /// `1 + zoom`: a picture that is magnified shows less, one that is reduced has its mirror image at its edges, which no
     /// film has. What is magnified is a random place of what the window shows, as in the crops of Szegedy et al. (2015,
