@@ -10,6 +10,7 @@ use roentgen_data::{Dataset, ImageSet};
 
 use crate::config::TrainConfig;
 use crate::error::AppError;
+use crate::interrupt;
 use crate::screen::{Screen, counted, thousands};
 use crate::short_training::train_and_ask;
 
@@ -30,6 +31,7 @@ pub(crate) fn repeated(config: &TrainConfig, data: &Dataset, screen: &Screen) ->
         size: config.size,
         resize: config.resize,
         flip: config.flip,
+        normalize: config.normalize,
         seed: config.seed,
         epochs: Some((IMAGES / n_train).clamp(3, 12)),
         ..TrainConfig::default()
@@ -44,7 +46,10 @@ pub(crate) fn repeated(config: &TrainConfig, data: &Dataset, screen: &Screen) ->
         100.0 * SHARE,
         counted(config.repeat_hard, "turn")
     );
-    screen.field("hardest", &text);
+    // What a training that was broken off says means nothing; the run ends here.
+    if interrupt::signal().is_none() {
+        screen.field("hardest", &text);
+    }
     let again = std::iter::repeat_n(hardest, config.repeat_hard - 1).flatten();
     Ok(train_set.only(&(0..n_train).chain(again).collect::<Vec<_>>()))
 }

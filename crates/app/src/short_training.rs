@@ -3,7 +3,7 @@
 use roentgen_data::{ImageSet, Normalization, TestLooks};
 use roentgen_layers::{LossHead, ResNet9, ResNet9Config};
 
-use crate::config::TrainConfig;
+use crate::config::{NormalizeBy, TrainConfig};
 use crate::error::AppError;
 use crate::evaluate::{Evaluation, Gaze, evaluate};
 use crate::interrupt;
@@ -29,7 +29,8 @@ pub(crate) fn train_and_ask(
     let n_train = train_set.len();
     let epochs = config.epochs(n_train);
     let architecture = ResNet9Config { width: WIDTH, ..ResNet9Config::new(train_set.channels(), n_classes) };
-    let normalization = Normalization::of(train_set);
+    let per_image = config.normalize == NormalizeBy::Image;
+    let normalization = Normalization { per_image, ..Normalization::of(train_set) };
     let model = ResNet9::new(&architecture, config.seed);
     let mut trainer = Trainer::new(config, model, normalization.clone(), LossHead::default(), n_train);
     let bar = screen.bar(trainer.n_steps());
