@@ -291,10 +291,10 @@ impl TrainConfig {
     /// How the model is shown its pictures when it is asked about them.
     #[must_use]
     pub fn test_looks(&self) -> TestLooks {
-        match self.tta {
-            true => TestLooks { mirror: true, zoom: self.zoom as f32, aspect: self.aspect as f32 },
-            false => TestLooks::default(),
+        if !self.tta {
+            return TestLooks::default();
         }
+        TestLooks { mirror: true, zoom: self.zoom as f32, aspect: self.aspect as f32 }
     }
 
     /// How the pictures are to be loaded.

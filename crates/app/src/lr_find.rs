@@ -52,7 +52,7 @@ pub fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<
     let data = train::load(config, screen)?;
     let n_train = data.train.len();
     let model = ResNet9::new(&train::architecture(config, &data), config.seed);
-    let normalization = train::normalization(config, &data);
+    let normalization = train::normalization(config, &data.train);
     let loss_head = loss_head(config, &data.train.class_counts(data.class_names.len()));
     let mut trainer = Trainer::new(config, model, normalization, loss_head, n_train);
     let bar = screen.bar(STEPS);

@@ -89,7 +89,7 @@ pub fn to_bytes(model: &mut ResNet9, card: &ModelCard) -> Vec<u8> {
         let looks = card.looks.each();
         graph.looks("normalised", &looks, (card.size as usize, side), "looks");
         graph.resnet9("looks", "looks/logits");
-        graph.integers("looks/shape", &[looks.len() as i64, -1, n_classes as i64]);
+        graph.integer_constant("looks/shape", &[looks.len() as i64, -1, n_classes as i64]);
         graph.node("Reshape", &["looks/logits", "looks/shape"], "looks/each", &[]);
         let over_looks = [integers("axes", &[0]), integer("keepdims", 0)];
         graph.node("ReduceMean", &["looks/each"], "logits", &over_looks);
@@ -147,8 +147,7 @@ impl Graph<'_> {
         });
     }
 
-    /// A list.
-    fn integers(&mut self, name: &str, values: &[i64]) {
+    fn integer_constant(&mut self, name: &str, values: &[i64]) {
         /// `TensorProto.DataType.INT64`.
         const INT64: i32 = 7;
         self.proto.initializer.push(TensorProto {

@@ -11,7 +11,7 @@ use roentgen_data::{Dataset, ImageSet, PartOrigin};
 use roentgen_layers::ResNet9;
 use roentgen_optim::OneCycle;
 
-use crate::config::{ClassPrior, TrainConfig};
+use crate::config::TrainConfig;
 use crate::explain::grad_cam;
 use crate::metrics::{PartMetrics, Predictions, Scorer};
 use crate::model_file::ModelCard;
@@ -344,9 +344,7 @@ impl Subject<'_> {
                 p.soft { "Logits are divided by the temperature " (format!("{:.2}", calibration.temperature))
                     ", fitted on the validation part." }
             }
-            @if self.config.prior == ClassPrior::Balanced {
-                p.soft { "Answers and probabilities take every class to be as common, whatever its share of the pictures." }
-            }
+            @if let Some(words) = self.config.prior.in_words() { p.soft { "How common the classes are: " (words) "." } }
         }
     }
 

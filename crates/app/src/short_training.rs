@@ -1,13 +1,14 @@
 //! A short training of a narrow ResNet9, for what is to be known of the pictures before, or without, a whole run.
 
-use roentgen_data::{ImageSet, Normalization, TestLooks};
+use roentgen_data::{ImageSet, TestLooks};
 use roentgen_layers::{LossHead, ResNet9, ResNet9Config};
 
-use crate::config::{NormalizeBy, TrainConfig};
+use crate::config::TrainConfig;
 use crate::error::AppError;
 use crate::evaluate::{Evaluation, Gaze, evaluate};
 use crate::interrupt;
 use crate::screen::Screen;
+use crate::train::normalization;
 use crate::trainer::{EpochProgress, Trainer};
 
 /// Channels of the first convolution: half of the recipe's, a quarter of its work.
@@ -29,8 +30,7 @@ pub(crate) fn train_and_ask(
     let n_train = train_set.len();
     let epochs = config.epochs(n_train);
     let architecture = ResNet9Config { width: WIDTH, ..ResNet9Config::new(train_set.channels(), n_classes) };
-    let per_image = config.normalize == NormalizeBy::Image;
-    let normalization = Normalization { per_image, ..Normalization::of(train_set) };
+    let normalization = normalization(config, train_set);
     let model = ResNet9::new(&architecture, config.seed);
     let mut trainer = Trainer::new(config, model, normalization.clone(), LossHead::default(), n_train);
     let bar = screen.bar(trainer.n_steps());

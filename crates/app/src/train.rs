@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use roentgen_data::{Dataset, Normalization, PatientSource, load_dataset, phantom_dataset};
+use roentgen_data::{Dataset, ImageSet, Normalization, PatientSource, load_dataset, phantom_dataset};
 use roentgen_layers::{ResNet9, ResNet9Config};
 use serde::Serialize;
 
@@ -162,7 +162,7 @@ fn train_in(
     folder: RunFolder,
     screen: &Screen,
 ) -> Result<Finished, AppError> {
-    let normalization = normalization(config, data);
+    let normalization = normalization(config, &data.train);
     let architecture = architecture(config, data);
     let mut card = model_card(config, data, &normalization);
     let mut model = ResNet9::new(&architecture, config.seed);
@@ -249,10 +249,10 @@ fn train_in(
     Ok(Finished { metrics, test, folder })
 }
 
-/// What `config` normalises the pictures of `data` by.
-pub(crate) fn normalization(config: &TrainConfig, data: &Dataset) -> Normalization {
+/// What `config` normalises pictures by, where `train_set` is trained on.
+pub(crate) fn normalization(config: &TrainConfig, train_set: &ImageSet) -> Normalization {
     let per_image = config.normalize == NormalizeBy::Image;
-    Normalization { per_image, ..Normalization::of(&data.train) }
+    Normalization { per_image, ..Normalization::of(train_set) }
 }
 
 /// The sizes of the model that `config` trains on `data`.

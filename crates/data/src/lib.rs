@@ -7,8 +7,8 @@
 //!    usable picture are listed, all of them, with the reason of each.
 //! 3. **Normalise** ([`Normalization`]): mean and standard deviation of the training pictures.
 //! 4. **Augment** ([`Augment`]): random crops, flips and more, decided by seed, epoch and image.
-//! 5. **Batch** ([`Sampler`], [`batch_ranges`], [`fill_batch`]): floats, NHWC, into memory that is reused. Tests look at the centre, one or
-//!    several times ([`TestLooks`]).
+//! 5. **Batch** ([`Sampler`], [`batch_ranges`], [`fill_batch`]): floats, NHWC, into memory that is reused. Tests look at
+//!    the centre, once or in several ways ([`TestLooks`]).
 //!
 //! [`phantom`] draws chest films from a small physical model: data to start with, on every machine the same.
 //! [`load_for_model`] reads pictures as a stored model needs them.

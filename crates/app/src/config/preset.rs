@@ -19,8 +19,8 @@ impl Preset {
             // Other machines and other hands: other framing, other proportions, other exposure, and whatever gave the
             // source away may be missing. A narrower network has less room to learn the source by heart. How common each
             // class will be there is not known: a rare one should not be what strange films are never taken for. And the
-            // few films of the training part that look strange are all that it can learn of such. What is asked about is looked
-            // at in as many ways as training was.
+            // few films of the training part that look strange are all that it can learn of such. A film that it is asked
+            // about is looked at in several of the ways in which training has shown others.
             Self::Robust => TrainConfig {
                 width: 32,
                 rotate: 15.0,
