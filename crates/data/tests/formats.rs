@@ -150,7 +150,7 @@ fn each_wrong_npz_is_refused_with_its_reason() {
         (
             "endless",
             with("train_images", npy("'|u1'", false, "(9000000000, 28, 28)", &[])),
-            "more than the 2048 MiB",
+            "more than the 6144 MiB",
         ),
         (
             "overflowing",

@@ -140,7 +140,13 @@ impl Archive {
         let mut file = self.zip.by_name(entry).map_err(|error| damaged(key, &error))?;
         let damaged = |error: std::io::Error| damaged(key, &error);
         std::io::copy(&mut file.by_ref().take(*of_header), &mut std::io::sink()).map_err(damaged)?;
-        let mut bytes = Vec::with_capacity(*n_bytes);
+        let mut bytes = Vec::new();
+        if bytes.try_reserve_exact(*n_bytes).is_err() {
+            let mib = n_bytes >> 20;
+            return Err(format!(
+                "`{key}` needs {mib} MiB of memory, more than there is; take a version of smaller pictures"
+            ));
+        }
         // One byte beyond: the checksum is compared at the end of the entry, and an entry that goes on is none of ours.
         file.take(*n_bytes as u64 + 1).read_to_end(&mut bytes).map_err(damaged)?;
         if bytes.len() != *n_bytes {
