@@ -29,6 +29,7 @@ pub(crate) fn run(root: &Path) -> ExitCode {
     let mut totals = Totals::default();
     let passed = step("fmt", || succeeds(&mut fmt))
         && step("tidy", || tidy::run(root) == ExitCode::SUCCESS)
+        && check_dependencies(root)
         && step("clippy", || succeeds(&mut clippy))
         && step("test", || run_tests(&mut tests, &mut totals))
         && (!has_avx2() || step("test kernels with AVX2", || run_tests(&mut avx2, &mut totals)))
@@ -39,6 +40,20 @@ pub(crate) fn run(root: &Path) -> ExitCode {
     let seconds = start.elapsed().as_secs_f64();
     println!("check: everything passed in {seconds:.0} s; {totals}");
     ExitCode::SUCCESS
+}
+
+/// Licences, duplicate versions and sources of all dependencies, by the rules of `deny.toml`. The tool is not part of
+/// Rust, so a machine without it passes with one line that says so; hosted CI has it.
+fn check_dependencies(root: &Path) -> bool {
+    let mut version = cargo(root, "deny");
+    version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    if !version.status().is_ok_and(|status| status.success()) {
+        println!("check: deny skipped: cargo-deny is not installed (`cargo install cargo-deny --locked`)");
+        return true;
+    }
+    let mut deny = cargo(root, "deny");
+    deny.args(["check", "licenses", "bans", "sources"]);
+    step("deny", || succeeds(&mut deny))
 }
 
 /// Whether this machine can run what is built for AVX2.

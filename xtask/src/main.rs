@@ -15,13 +15,13 @@ const HELP: &str = "\
 Usage: cargo xtask VERB [ARGUMENTS]
 
 Verbs for work on Roentgen itself:
-  check       all that CI runs: fmt, tidy, clippy, tests, docs
+  check       all that CI runs: fmt, tidy, deny, clippy, tests, docs
   tidy        only the rules on layers and files that no other tool knows
 
 Every other verb is passed on to the app, built in release mode:
-  train       train on a folder of pictures, or on the phantom films if none is given
+  train       train on a folder of images, or on the phantom films if none is given
   evaluate    test a trained model on a folder
-  compare     tell which of two runs is better, and whether by more than chance
+  compare     compare two runs, with a test of significance
   bench       measure how fast this machine trains and infers
   data        draw the phantom films as a folder of png files
   ...         `cargo xtask --help` shows this; `cargo xtask train --help` explains one verb
