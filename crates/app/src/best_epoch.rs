@@ -8,23 +8,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Select;
 use crate::evaluate::Evaluation;
 use crate::metrics::{Confusion, Scorer};
-
-/// What makes one epoch better than another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Select {
-    /// Share of right answers.
-    #[default]
-    Accuracy,
-    /// Mean recall of the classes: rare ones count as much as common ones.
-    BalancedAccuracy,
-    /// Mean area under the ROC curves: the order of the images, wherever the thresholds are.
-    Auc,
-    /// Logarithmic loss: probabilities that can be believed.
-    LogLoss,
-}
 
 /// How good an epoch is, and how well that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -11,9 +11,7 @@ use roentgen_data::{Augment, Fold, LoadOptions, PatientPattern, TestLooks};
 use roentgen_optim::Clip;
 use serde::{Deserialize, Serialize};
 
-use crate::best_epoch::Select;
 use crate::error::AppError;
-use crate::run_folder::CONFIG;
 
 pub use choices::*;
 pub use preset::Preset;
@@ -23,6 +21,8 @@ mod choices;
 mod preset;
 mod ranges;
 
+/// The config file in a run folder.
+pub const CONFIG_FILE: &str = "config.toml";
 /// What `--data` says for the films that the program draws by itself.
 pub const PHANTOM: &str = "phantom";
 
@@ -78,7 +78,7 @@ pub struct TrainConfig {
     /// How an epoch goes through the training part.
     pub sampler: SamplerChoice,
     /// Turns in an epoch of the pictures that a short first training finds hardest; 1 for no such training.
-    pub repeat_hard: usize,
+    pub oversample_hard: usize,
     /// Channels after the first convolution; the others are multiples of it.
     pub width: usize,
     /// Share of the features that dropout leaves out.
@@ -149,7 +149,7 @@ impl Default for TrainConfig {
             erase: 0.0,
             normalize: NormalizeBy::Set,
             sampler: SamplerChoice::Shuffled,
-            repeat_hard: 1,
+            oversample_hard: 1,
             width: 64,
             dropout: 0.2,
             init: None,
@@ -194,7 +194,7 @@ impl TrainConfig {
     /// # Errors
     /// [`AppError::ConfigUnreadable`], [`AppError::ConfigInvalid`].
     pub fn read(path: &Path) -> Result<Self, AppError> {
-        let path = &if path.is_dir() { path.join(CONFIG) } else { path.to_owned() };
+        let path = &if path.is_dir() { path.join(CONFIG_FILE) } else { path.to_owned() };
         let text = fs::read_to_string(path)
             .map_err(|source| AppError::ConfigUnreadable { path: path.into(), source })?;
         toml::from_str(&text).map_err(|error| {
@@ -213,7 +213,7 @@ impl TrainConfig {
 
     /// The same with whole paths: what is kept of a run is to repeat it from any folder.
     #[must_use]
-    pub fn from_anywhere(&self) -> Self {
+    pub fn with_absolute_paths(&self) -> Self {
         // Without a folder to start from, paths stay as they are.
         let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         Self {
@@ -227,7 +227,7 @@ impl TrainConfig {
     /// Fills in what was left to the program, now that the number of training images is known, and the share that was
     /// taken of them before.
     #[must_use]
-    pub fn decided(&self, n_train: usize, val_fraction: f64) -> Self {
+    pub fn resolved(&self, n_train: usize, val_fraction: f64) -> Self {
         Self {
             val_fraction: Some(val_fraction),
             resize: Some(self.resize()),
@@ -335,7 +335,7 @@ impl TrainConfig {
         check("aspect", self.aspect, (0.0..=1.0).contains(&self.aspect))?;
         check("jitter", self.jitter, (0.0..=0.9).contains(&self.jitter))?;
         check("erase", self.erase, (0.0..=1.0).contains(&self.erase))?;
-        check("repeat-hard", self.repeat_hard, (1..=100).contains(&self.repeat_hard))?;
+        check("oversample-hard", self.oversample_hard, (1..=100).contains(&self.oversample_hard))?;
         check("ema", self.ema, (0.0..1.0).contains(&self.ema))?;
         check("width", self.width, (8..=256).contains(&self.width))?;
         check("dropout", self.dropout, (0.0..1.0).contains(&self.dropout))?;
@@ -404,7 +404,7 @@ mod tests {
     #[test]
     fn a_written_config_is_read_back_as_it_was() {
         let config =
-            TrainConfig { clip: ClipChoice(Clip::Norm(0.7)), ..TrainConfig::default().decided(226, 0.1) };
+            TrainConfig { clip: ClipChoice(Clip::Norm(0.7)), ..TrainConfig::default().resolved(226, 0.1) };
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("config.toml");
         fs::write(&path, config.to_toml()).expect("a file");
@@ -455,7 +455,7 @@ mod tests {
             ("jitter", TrainConfig { jitter: 1.0, ..ok() }),
             ("erase", TrainConfig { erase: 1.1, ..ok() }),
             ("ema", TrainConfig { ema: 1.0, ..ok() }),
-            ("repeat-hard", TrainConfig { repeat_hard: 0, ..ok() }),
+            ("oversample-hard", TrainConfig { oversample_hard: 0, ..ok() }),
             ("width", TrainConfig { width: 0, ..ok() }),
             ("dropout", TrainConfig { dropout: 1.0, ..ok() }),
             ("epochs", TrainConfig { epochs: Some(0), ..ok() }),

@@ -10,10 +10,10 @@ use roentgen_data::group_ids;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::TrainConfig;
+use crate::config::{CONFIG_FILE, TrainConfig};
 use crate::error::AppError;
 use crate::metrics::{PartMetrics, Predictions};
-use crate::run_folder::{CONFIG, PlannedFolder, RunFolder};
+use crate::run_folder::{PlannedFolder, RunFolder};
 use crate::screen::{Screen, counted, table};
 use crate::train::{self, Finished};
 use crate::{predictions_file, tables};
@@ -64,7 +64,7 @@ pub fn run(config: &TrainConfig, n_folds: usize, mut place: Place, screen: &Scre
             Place::Old(folder) => folder,
             Place::New(planned) => {
                 let folder = planned.create()?;
-                folder.write(CONFIG, config.from_anywhere().to_toml().as_bytes())?;
+                folder.write(CONFIG_FILE, config.with_absolute_paths().to_toml().as_bytes())?;
                 folder
             }
         };
@@ -74,7 +74,7 @@ pub fn run(config: &TrainConfig, n_folds: usize, mut place: Place, screen: &Scre
             screen.field("tested", &format!("again: {} has ended", inside.display()));
             train::test_again(&inside, &data)?
         } else {
-            let finished = if inside.join(CONFIG).is_file() {
+            let finished = if inside.join(CONFIG_FILE).is_file() {
                 train::go_on(&inside, config.threads, &data, screen)
             } else {
                 train::train(&of_fold, &data, folder.inside(&format!("fold-{fold}")), screen)

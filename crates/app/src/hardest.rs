@@ -19,7 +19,7 @@ const SHARE: f64 = 0.08;
 /// Images that the first training looks at, about.
 const IMAGES: usize = 30_000;
 
-/// The training part, in which the hardest pictures stand `config.repeat_hard` times.
+/// The training part, in which the hardest pictures stand `config.oversample_hard` times.
 ///
 /// # Errors
 /// A first training that diverges.
@@ -44,13 +44,13 @@ pub(crate) fn repeated(config: &TrainConfig, data: &Dataset, screen: &Screen) ->
         thousands(hardest.len()),
         thousands(n_train),
         100.0 * SHARE,
-        counted(config.repeat_hard, "turn")
+        counted(config.oversample_hard, "turn")
     );
     // What a training that was broken off says means nothing; the run ends here.
     if interrupt::signal().is_none() {
         screen.field("hardest", &text);
     }
-    let again = std::iter::repeat_n(hardest, config.repeat_hard - 1).flatten();
+    let again = std::iter::repeat_n(hardest, config.oversample_hard - 1).flatten();
     Ok(train_set.only(&(0..n_train).chain(again).collect::<Vec<_>>()))
 }
 
@@ -93,7 +93,7 @@ mod tests {
         }
         let options = LoadOptions { val_fraction: Some(0.0), test_fraction: 0.0, ..LoadOptions::default() };
         let data = load_dataset(folder.path(), &options, &silent).expect("good pictures");
-        let config = TrainConfig { repeat_hard: 3, ..TrainConfig::default() };
+        let config = TrainConfig { oversample_hard: 3, ..TrainConfig::default() };
         let set = repeated(&config, &data, &Screen::new(true, false)).expect("no divergence");
         assert_eq!(set.len(), 200 + 2 * (8 + 8));
         for index in 0..200 {

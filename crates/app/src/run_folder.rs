@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint;
+use crate::config::CONFIG_FILE;
 use crate::error::AppError;
 
-/// All that was decided. The last of the first files: a folder that has it can be gone on with.
-pub const CONFIG: &str = "config.toml";
 /// What `inspect` says of the data; there before the settings.
 pub const DATA: &str = "data.json";
 /// Locked while a run works in the folder.
@@ -72,7 +71,7 @@ impl RunFolder {
     /// [`AppError::NotResumable`] if it is none, [`AppError::InUse`] if another run works in it.
     pub fn open(path: &Path) -> Result<Self, AppError> {
         let refused = |reason: &str| AppError::NotResumable { path: path.into(), reason: reason.to_owned() };
-        if !path.join(CONFIG).is_file() {
+        if !path.join(CONFIG_FILE).is_file() {
             return Err(refused("it is not the folder of a run; give the one that was named at its start"));
         }
         if path.join("metrics.json").is_file() {
@@ -138,7 +137,7 @@ impl RunFolder {
     /// The error about a file that could not be written: once there are settings, the run can go on from its checkpoint or
     /// from its beginning.
     fn unwritten(&self, path: PathBuf, source: io::Error) -> AppError {
-        if self.file(CONFIG).is_file() {
+        if self.file(CONFIG_FILE).is_file() {
             AppError::RunWrite { path, source, run: self.path.clone() }
         } else {
             AppError::Write { path, source }
@@ -288,7 +287,7 @@ mod tests {
         drop(run);
         let again = again.create().expect("nobody works in it");
         assert!(!again.file(".tmp-abc").exists());
-        again.write(CONFIG, b"").expect("a written file");
+        again.write(CONFIG_FILE, b"").expect("a written file");
         assert!(PlannedFolder::new(Some(&out)).is_err());
         // Without a lock, the file is the user's.
         let other = parent.path().join("other");
@@ -304,7 +303,7 @@ mod tests {
         let run = PlannedFolder::new(Some(&out)).and_then(PlannedFolder::create).expect("a run folder");
         let full = || run.unwritten(run.file("log.jsonl"), io::ErrorKind::StorageFull.into()).to_string();
         assert!(full().contains("free space") && !full().contains("--resume"), "{}", full());
-        run.write(CONFIG, b"").expect("a written file");
+        run.write(CONFIG_FILE, b"").expect("a written file");
         let words = format!("then go on with: roentgen train --resume {}", out.display());
         assert!(full().ends_with(&words), "{}", full());
     }

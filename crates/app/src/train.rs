@@ -7,15 +7,14 @@ use roentgen_data::{Dataset, ImageSet, Normalization, PatientSource, load_datase
 use roentgen_layers::{ResNet9, ResNet9Config};
 use serde::Serialize;
 
-use crate::best_epoch::Select;
-use crate::config::{NormalizeBy, TrainConfig};
+use crate::config::{CONFIG_FILE, NormalizeBy, Select, TrainConfig};
 use crate::error::AppError;
 use crate::evaluate::evaluate;
 use crate::inspect::{self, Inspection};
 use crate::loss::loss_head;
 use crate::metrics::{PartMetrics, Predictions};
 use crate::model_file::{self, ModelCard, TrainedOn};
-use crate::run_folder::{CONFIG, DATA, PlannedFolder, RunFolder};
+use crate::run_folder::{DATA, PlannedFolder, RunFolder};
 use crate::screen::{Screen, counted, duration, thousands};
 use crate::seen::Seen;
 use crate::temperature::{Calibration, Reliability};
@@ -84,7 +83,7 @@ pub fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<
 /// [`run()`].
 pub fn resume(path: &Path, threads: Option<usize>, screen: &Screen) -> Result<(), AppError> {
     let folder = RunFolder::open(path)?;
-    let config = TrainConfig::read(&folder.file(CONFIG))?;
+    let config = TrainConfig::read(&folder.file(CONFIG_FILE))?;
     let config = TrainConfig { threads: threads.or(config.threads), ..config };
     if let (Some(n_folds), None) = (config.folds, config.fold) {
         return folds::run(&config, n_folds, folds::Place::Old(folder), screen);
@@ -106,7 +105,7 @@ pub(crate) fn go_on(
     screen: &Screen,
 ) -> Result<Finished, AppError> {
     let folder = RunFolder::open(path)?;
-    let config = TrainConfig::read(&folder.file(CONFIG))?;
+    let config = TrainConfig::read(&folder.file(CONFIG_FILE))?;
     train_in(&TrainConfig { threads: threads.or(config.threads), ..config }, data, folder, screen)
 }
 
@@ -147,11 +146,11 @@ pub fn train(
         // Whether it fits, before there is a folder.
         model_file::initialise(&mut ResNet9::new(&architecture(config, data), 0), path)?;
     }
-    let config = &config.decided(n_train, data.val_fraction);
+    let config = &config.resolved(n_train, data.val_fraction);
     let folder = folder.create()?;
     let found = serde_json::to_string_pretty(&Inspection::of(data)).expect("counts and names");
     folder.write(DATA, (found + "\n").as_bytes())?;
-    folder.write(CONFIG, config.from_anywhere().to_toml().as_bytes())?;
+    folder.write(CONFIG_FILE, config.with_absolute_paths().to_toml().as_bytes())?;
     train_in(config, data, folder, screen)
 }
 
@@ -184,7 +183,7 @@ fn train_in(
     interrupt::listen(on_signal).map_err(|source| AppError::Signals { source })?;
     // In no checkpoint: settings and seed decide it.
     let with_repeats =
-        (config.repeat_hard > 1).then(|| hardest::repeated(config, data, screen)).transpose()?;
+        (config.oversample_hard > 1).then(|| hardest::repeated(config, data, screen)).transpose()?;
     if let Some(signal) = interrupt::signal() {
         return Err(AppError::Interrupted { signal, run: folder.path().to_owned() });
     }
@@ -316,7 +315,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
     // Nothing was split off to test on if a folder for that was given.
     let test_fraction = if config.test.is_some() { 0.0 } else { config.test_fraction };
     // Of the whole path, which has a last part also where the data are `.`.
-    let name = match config.from_anywhere().data.file_name() {
+    let name = match config.with_absolute_paths().data.file_name() {
         Some(name) if !config.uses_phantom() => name.to_string_lossy().into_owned(),
         _ => phantom_films::describe(config.seed),
     };

@@ -358,7 +358,7 @@ fn all_options_together_give_one_model_at_any_number_of_threads() {
         "--tta",
         "--select",
         "auc",
-        "--repeat-hard",
+        "--oversample-hard",
         "3",
         "--label-smoothing",
         "0.1",
@@ -411,7 +411,7 @@ fn a_preset_is_written_out_in_the_config_and_flags_win_over_it() {
         "erase = 0.3",
         "class-weights = \"none\"",
         "prior = \"balanced\"",
-        "repeat-hard = 10",
+        "oversample-hard = 10",
         "tta = true",
         "epochs = 1",
     ] {

@@ -37,7 +37,7 @@ const ARGS: [&str; 16] = [
 /// Three epochs, which take a second or so.
 const SHORT: [&str; 2] = ["--epochs", "3"];
 /// The same after a first training, whose outcome is in no checkpoint.
-const TWICE: [&str; 4] = ["--epochs", "3", "--repeat-hard", "3"];
+const TWICE: [&str; 4] = ["--epochs", "3", "--oversample-hard", "3"];
 /// More than a test waits for.
 const LONG: [&str; 2] = ["--epochs", "300"];
 /// What has to be the same to the byte.

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::OutputArgs;
-use crate::best_epoch::Select;
 use crate::config::{
     ChannelChoice, ClassPrior, ClassWeights, ClipChoice, ConvAlgorithms, DecayKind, NormalizeBy, Preset,
-    SamplerChoice, TrainConfig,
+    SamplerChoice, Select, TrainConfig,
 };
 use crate::error::AppError;
 
@@ -147,7 +146,7 @@ pub(super) struct TrainArgs {
     /// Train twice: a short first training finds the hardest 8 % of each class, which then have so many turns in an
     /// epoch [default: 1, off]
     #[arg(long, value_name = "TURNS", help_heading = "Recipe")]
-    pub(super) repeat_hard: Option<usize>,
+    pub(super) oversample_hard: Option<usize>,
     /// What pixels are normalised by: the training set's mean and deviation, or each image's own
     /// [default: set]
     #[arg(long, value_name = "BY", help_heading = "Recipe")]
@@ -214,7 +213,7 @@ impl TrainArgs {
         config.val_fraction = self.val_fraction.or(config.val_fraction);
         config.folds = self.folds.or(config.folds);
         config.fold = self.fold.or(config.fold);
-        take!(rotate, zoom, aspect, jitter, erase, sampler, repeat_hard, normalize, ema, select, tta);
+        take!(rotate, zoom, aspect, jitter, erase, sampler, oversample_hard, normalize, ema, select, tta);
         take!(
             checkpoint_minutes,
             max_lr,

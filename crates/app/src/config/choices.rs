@@ -106,6 +106,21 @@ pub enum NormalizeBy {
     Image,
 }
 
+/// The validation metric by which epochs are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Select {
+    /// Fraction of correct predictions.
+    #[default]
+    Accuracy,
+    /// Mean recall of the classes: rare classes count as much as common ones.
+    BalancedAccuracy,
+    /// Mean area under the ROC curves of the classes; independent of thresholds.
+    Auc,
+    /// Cross-entropy of the predicted probabilities; the lower the better.
+    LogLoss,
+}
+
 /// How an epoch goes through the training part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

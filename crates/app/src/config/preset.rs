@@ -28,7 +28,7 @@ impl Preset {
                 aspect: 0.3,
                 jitter: 0.2,
                 erase: 0.3,
-                repeat_hard: 10,
+                oversample_hard: 10,
                 prior: ClassPrior::Balanced,
                 ema: 0.99,
                 tta: true,

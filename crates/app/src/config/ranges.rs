@@ -12,7 +12,7 @@ const RANGES: [(&str, &str); 25] = [
     ("aspect", "0 to 1"),
     ("jitter", "0 to 0.9"),
     ("erase", "0 to 1"),
-    ("repeat-hard", "1 (off) to 100 turns"),
+    ("oversample-hard", "1 (off) to 100 turns"),
     ("ema", "0 (off) up to, not including, 1"),
     ("width", "8 to 256 channels"),
     ("dropout", "0 up to, not including, 1"),
