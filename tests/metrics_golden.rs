@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use roentgen::metrics::{PartMetrics, Predictions};
+use roentgen::{PartMetrics, Predictions};
 use serde_json::Value;
 
 const TOLERANCE: f64 = 1e-9;

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use ndarray::Array4;
-use roentgen::step::TrainingStep;
+use roentgen::TrainingStep;
 use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
 use roentgen_optim::{AdamConfig, Clip, OneCycle};
 use roentgen_tensor::rng::{CounterRng, Purpose};

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod floors;
 mod forward;
 mod tidy;
 

@@ -6,10 +6,14 @@
 //! 4. Every library and program forbids unsafe code, and every crate takes the workspace's lints, which
 //!    forbid it in tests and examples too.
 //! 5. No file is larger than [`MAX_BYTES`].
+//! 6. In the app, a module imports from lower floors only, and no modules import each other in a circle
+//!    ([`floors`](crate::floors)).
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use crate::floors::{self, Module};
 
 /// Which crates of this workspace each of its packages may name, in whatever kind of dependency.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -57,6 +61,8 @@ fn check(root: &Path) -> std::io::Result<Vec<String>> {
     )?;
     files.sort();
     let mut faults = Vec::new();
+    let app = root.join("crates/app/src");
+    let mut modules = Vec::new();
     for path in &files {
         let shown = path.strip_prefix(root).unwrap_or(path).display().to_string();
         let n_bytes = fs::symlink_metadata(path)?.len();
@@ -66,11 +72,14 @@ fn check(root: &Path) -> std::io::Result<Vec<String>> {
             faults
                 .extend(manifest_faults(&fs::read_to_string(path)?).iter().map(|f| format!("{shown}: {f}")));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            faults.extend(
-                source_faults(path, &fs::read_to_string(path)?).iter().map(|f| format!("{shown}: {f}")),
-            );
+            let text = fs::read_to_string(path)?;
+            faults.extend(source_faults(path, &text).iter().map(|f| format!("{shown}: {f}")));
+            if let Some(relative) = path.strip_prefix(&app).ok().and_then(Path::to_str) {
+                modules.push(Module::new(relative, text));
+            }
         }
     }
+    faults.extend(floors::faults(&modules).iter().map(|fault| format!("crates/app/src: {fault}")));
     Ok(faults)
 }
 

@@ -20,10 +20,10 @@ use std::path::PathBuf;
 use roentgen_layers::ResNet9Config;
 use serde::{Deserialize, Serialize};
 
-pub use case::{Case, Mode};
+pub(crate) use case::{Case, Mode};
 
 use crate::error::AppError;
-use crate::screen::{Screen, counted, table};
+use crate::terminal::screen::{Screen, counted, table};
 use case::{CaseFigures, Percentiles};
 use conv_layers::ConvLayer;
 use machine::Machine;
@@ -39,7 +39,7 @@ const INFER_BATCHES: [usize; 3] = [1, 32, 128];
 
 /// The images that are measured with.
 #[derive(Clone, Copy, Debug)]
-pub struct BenchConfig {
+pub(crate) struct BenchConfig {
     /// Height and width of the images, pixels.
     pub size: usize,
     /// Channels of the images.
@@ -60,7 +60,7 @@ impl BenchConfig {
 
 /// What is done with the figures.
 #[derive(Clone, Debug, Default)]
-pub struct BenchRequest {
+pub(crate) struct BenchRequest {
     /// Measures only what has this in its name.
     pub filter: Option<String>,
     /// Also shows where the time of a step goes.
@@ -115,7 +115,7 @@ struct BenchFigures {
 /// # Errors
 /// [`AppError::NothingToMeasure`], [`AppError::RecordInvalid`] before anything is measured; then what a process of its
 /// own may fail with, and [`AppError::Write`].
-pub fn run(config: &BenchConfig, request: &BenchRequest, screen: &Screen) -> Result<(), AppError> {
+pub(crate) fn run(config: &BenchConfig, request: &BenchRequest, screen: &Screen) -> Result<(), AppError> {
     let filter = Filter(request.filter.clone());
     let model = ResNet9Config::new(config.channels, config.n_classes);
     check_filter(&filter, request, &model, config)?;
@@ -158,7 +158,7 @@ pub fn run(config: &BenchConfig, request: &BenchRequest, screen: &Screen) -> Res
 }
 
 /// Does the work of one case in this process, and prints its figures as one line of JSON.
-pub fn run_case(case: Case, config: &BenchConfig) {
+pub(crate) fn run_case(case: Case, config: &BenchConfig) {
     case.run(config);
 }
 

@@ -1,16 +1,19 @@
 //! The command line: flags to settings, settings to a command.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench::{self, BenchConfig, BenchRequest};
+use crate::commands::predict::Form;
+use crate::commands::{
+    audit, compare, describe, evaluate, explain, export, inspect, lr_find, phantom, predict, train,
+};
 use crate::config::{TrainConfig, range_of};
 use crate::error::AppError;
-use crate::predict::{self, Form};
-use crate::screen::Screen;
-use crate::{audit, compare, describe, evaluate, explain, inspect, lr_find, onnx, phantom_films, train};
+use crate::terminal::screen::{Screen, printable};
 
 use bench_args::BenchArgs;
 use look_args::{LookArgs, LrFindArgs};
@@ -43,7 +46,7 @@ Exit codes:
 /// Trains a ResNet9 image classifier from scratch on an ordinary CPU.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true, after_help = FIRST_EXAMPLES)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -272,7 +275,7 @@ impl Cli {
     ///
     /// # Errors
     /// [`AppError::OutOfRange`] for what is no number where one is expected.
-    pub fn read() -> Result<Self, AppError> {
+    pub(crate) fn read() -> Result<Self, AppError> {
         let matches = with_negative_numbers(Self::command()).try_get_matches();
         let cli = matches.and_then(|matches| Self::from_arg_matches(&matches));
         cli.map_err(|error| no_number(&error).unwrap_or_else(|| error.exit()))
@@ -303,11 +306,27 @@ fn with_negative_numbers(command: clap::Command) -> clap::Command {
         .mut_subcommands(with_negative_numbers)
 }
 
+/// The program: its exit code, after its errors are shown.
+// Apart from the binary's `main`, which must run on every CPU.
+#[inline(never)]
+#[must_use]
+pub fn main() -> ExitCode {
+    match Cli::read().and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Line by line: only lists have several.
+            let lines: Vec<String> = error.to_string().split('\n').map(printable).collect();
+            eprintln!("error: {}", lines.join("\n"));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
 /// Runs what the command line asks for.
 ///
 /// # Errors
 /// Whatever keeps it from being done.
-pub fn run(cli: Cli) -> Result<(), AppError> {
+pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
     match cli.command {
         Command::Train(args) => {
             let config = args.config()?;
@@ -352,7 +371,7 @@ pub fn run(cli: Cli) -> Result<(), AppError> {
             let request = explain::Request { model, file, class: class.as_deref(), out };
             in_pool(n_threads(args.threads)?, || explain::run(&request, &screen))
         }
-        Command::Export(args) => onnx::run(&args.model, &args.onnx, &Screen::new(args.quiet, false)),
+        Command::Export(args) => export::run(&args.model, &args.onnx, &Screen::new(args.quiet, false)),
         Command::Describe(args) => describe::run(&args.model, &args.output.screen()),
         Command::LrFind(args) => {
             let config = args.config()?;
@@ -387,7 +406,7 @@ pub fn run(cli: Cli) -> Result<(), AppError> {
             let config = TrainConfig { films, seed, threads, ..TrainConfig::default() };
             config.validate()?;
             let screen = Screen::new(args.quiet, false);
-            in_pool(config.threads(), || phantom_films::write(&config, &args.out, &screen))
+            in_pool(config.threads(), || phantom::write(&config, &args.out, &screen))
         }
     }
 }

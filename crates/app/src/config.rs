@@ -13,18 +13,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::AppError;
 
-pub use choices::*;
-pub use preset::Preset;
+pub(crate) use choices::*;
+pub(crate) use preset::Preset;
 pub(crate) use ranges::range_of;
 
+pub(crate) mod build;
 mod choices;
 mod preset;
 mod ranges;
 
 /// The config file in a run folder.
-pub const CONFIG_FILE: &str = "config.toml";
+pub(crate) const CONFIG_FILE: &str = "config.toml";
 /// What `--data` says for the films that the program draws by itself.
-pub const PHANTOM: &str = "phantom";
+pub(crate) const PHANTOM: &str = "phantom";
 
 /// The settings of a run. `None` is what the program decides: see the method of the same name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -383,7 +384,7 @@ impl TrainConfig {
 
 /// 8/7 of the crop, rounded up: 28 for 24.
 #[must_use]
-pub fn default_resize(size: u32) -> u32 {
+pub(crate) fn default_resize(size: u32) -> u32 {
     size.saturating_mul(8).div_ceil(7)
 }
 

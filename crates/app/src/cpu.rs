@@ -28,7 +28,7 @@ pub fn missing_features() -> Vec<&'static str> {
 
 /// The processor's own name where the system tells it, its architecture elsewhere.
 #[must_use]
-pub fn name() -> String {
+pub(crate) fn name() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
@@ -36,7 +36,7 @@ pub fn name() -> String {
 
 /// The vector registers that the program was built for.
 #[must_use]
-pub fn vector_width() -> &'static str {
+pub(crate) fn vector_width() -> &'static str {
     if cfg!(target_feature = "avx512f") {
         "AVX-512, 16 floats wide"
     } else if cfg!(target_feature = "avx2") {

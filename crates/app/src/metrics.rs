@@ -2,15 +2,18 @@
 //!
 //! `confusion` holds who was taken for whom, `predictions` the figures that need probabilities, `interval` the intervals.
 
+pub(crate) mod argmax;
 mod confusion;
+pub(crate) mod deduplicated;
 mod interval;
 mod predictions;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-pub use confusion::Confusion;
-pub use interval::{Interval, RESAMPLES, bootstrap, share_interval, wilson};
-pub use predictions::{Figures, Predictions, Scorer};
+pub(crate) use confusion::Confusion;
+pub(crate) use interval::{Interval, bootstrap, share_interval};
+pub use predictions::Predictions;
+pub(crate) use predictions::{Figures, Scorer};
 
 /// What `metrics.json` says of one part. Every figure keeps its key and is a number; its interval has the same key with
 /// `_interval` behind it, `[low, high]`. What is not defined is `null`.
@@ -152,6 +155,7 @@ impl Serialize for OfClass<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::interval::wilson;
     use super::*;
 
     #[test]

@@ -12,21 +12,22 @@ use roentgen_layers::ResNet9;
 use roentgen_optim::OneCycle;
 
 use crate::config::TrainConfig;
-use crate::explain::grad_cam;
+use crate::cpu;
+use crate::data_loading::phantom;
 use crate::metrics::{PartMetrics, Predictions, Scorer};
-use crate::model_file::ModelCard;
-use crate::plot::{Axis, Scale, Series, Tip, plot};
-use crate::screen::{counted, thousands};
-use crate::train::{LogLine, Metrics};
-use crate::{cpu, phantom_films};
+use crate::model::explain::grad_cam;
+use crate::model::model_file::ModelCard;
+use crate::run_dir::records::{LogLine, Metrics};
+use crate::terminal::screen::{counted, thousands};
 use figures::{confusion_table, figures_table};
-use films::{Originals, figure, most_unsure, most_wrong, samples};
+use images::{Originals, figure, most_unsure, most_wrong, samples};
+use plot::{Axis, Scale, Series, Tip, plot};
 
 mod figures;
-mod films;
+mod images;
+pub(crate) mod overlay;
+pub(crate) mod plot;
 
-/// Name of the file.
-pub const FILE: &str = "report.html";
 /// Films of each kind that are shown, and of each class of the samples.
 const MOST_FILMS: usize = 12;
 const SAMPLES: usize = 4;
@@ -38,7 +39,7 @@ const MOST_LISTED: usize = 10;
 const RATE_POINTS: usize = 80;
 
 /// What a report is about.
-pub struct Subject<'a> {
+pub(crate) struct Subject<'a> {
     /// Settings, all decided.
     pub config: &'a TrainConfig,
     /// What was trained and tested on.
@@ -61,7 +62,7 @@ pub struct Subject<'a> {
 
 /// The whole page.
 #[must_use]
-pub fn page(mut subject: Subject<'_>) -> String {
+pub(crate) fn page(mut subject: Subject<'_>) -> String {
     let title = format!("Roentgen: {}", subject.source());
     let films = subject.films();
     let s = &subject;
@@ -74,7 +75,7 @@ pub fn page(mut subject: Subject<'_>) -> String {
                 meta http-equiv="Content-Security-Policy" content="script-src 'none'; img-src data:; connect-src 'none'; font-src 'none'; object-src 'none'; frame-src 'none'";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) }
-                style { (PreEscaped(include_str!("report/style.css"))) (PreEscaped(include_str!("plot.css"))) }
+                style { (PreEscaped(include_str!("report/style.css"))) (PreEscaped(include_str!("report/plot.css"))) }
             }
             body {
                 header {
@@ -103,7 +104,7 @@ pub fn page(mut subject: Subject<'_>) -> String {
 impl Subject<'_> {
     fn source(&self) -> String {
         if self.config.uses_phantom() {
-            phantom_films::describe(self.config.seed)
+            phantom::describe(self.config.seed)
         } else {
             self.config.data.display().to_string()
         }

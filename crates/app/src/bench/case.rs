@@ -15,14 +15,14 @@ use serde::{Deserialize, Serialize};
 use super::timing::{measure, percentile_ms};
 use super::{BenchConfig, peak_rss_mib};
 use crate::error::AppError;
-use crate::step::TrainingStep;
+use crate::training::step::TrainingStep;
 
 /// Seconds of timed steps.
 const BUDGET_S: f64 = 5.0;
 
 /// What a process does over and over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// A training step of the recipe: forward, loss, backward, clip, decay, Adam.
     Train,
     /// A forward pass in evaluation mode.
@@ -31,7 +31,7 @@ pub enum Mode {
 
 /// One kind of work at one batch; written `train:128`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Case {
+pub(crate) struct Case {
     /// What is done.
     pub mode: Mode,
     /// Images at once.

@@ -7,7 +7,7 @@ use roentgen_tensor::rng::{CounterRng, Purpose};
 use serde::{Deserialize, Serialize};
 
 use super::timing::measure;
-use crate::screen::table;
+use crate::terminal::screen::table;
 
 /// Seconds spent on each pass of each layer.
 const BUDGET_S: f64 = 0.5;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::case::noise;
 use super::conv_layers::ConvLayer;
 use super::timing::median;
-use crate::step::TrainingStep;
+use crate::training::step::TrainingStep;
 
 /// Steps before those that count.
 const WARM_UP: usize = 2;

@@ -6,7 +6,7 @@ use std::{fs, io};
 use super::machine::REPOSITORY;
 use super::{BenchFigures, Mode};
 use crate::error::AppError;
-use crate::run_folder::write_whole;
+use crate::run_dir::atomic_file::write_whole;
 
 /// Writes the figures under `docs/bench`, named after their day and commit; says where.
 ///

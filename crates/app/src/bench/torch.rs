@@ -13,7 +13,7 @@ use super::case::{Case, CaseFigures, Mode, figures_of};
 use super::timing::median;
 use super::{BenchConfig, Filter};
 use crate::error::AppError;
-use crate::screen::Screen;
+use crate::terminal::screen::Screen;
 
 /// What PyTorch runs, kept whole in this program.
 const SCRIPT: &str = include_str!("torch_step.py");

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
 /// Lower and upper end.
-pub type Interval = [f64; 2];
+pub(crate) type Interval = [f64; 2];
 
 /// Standard normal quantile of 97.5 %.
 const Z: f64 = 1.959_963_984_540_054;
@@ -14,7 +14,7 @@ const Z: f64 = 1.959_963_984_540_054;
 /// Interval of a share of `part` in `whole` (Wilson 1927): right also for few images, and for all or none of them.
 /// None where there is nothing to take a share of.
 #[must_use]
-pub fn wilson(part: u64, whole: u64) -> Option<Interval> {
+pub(crate) fn wilson(part: u64, whole: u64) -> Option<Interval> {
     if whole == 0 {
         return None;
     }
@@ -34,7 +34,7 @@ fn wilson_of(share: f64, n: f64) -> Interval {
 
 /// [`wilson`] of the share of the images that are `hits`; with `groups`, of as many independent images as tell as much.
 #[must_use]
-pub fn share_interval(hits: &[bool], groups: Option<&[u32]>) -> Option<Interval> {
+pub(crate) fn share_interval(hits: &[bool], groups: Option<&[u32]>) -> Option<Interval> {
     let (n_hits, n) = (hits.iter().filter(|&&hit| hit).count(), hits.len());
     match groups {
         Some(groups) if n > 0 => Some(wilson_of(n_hits as f64 / n as f64, effective_size(hits, groups))),
@@ -68,7 +68,7 @@ fn effective_size(hits: &[bool], groups: &[u32]) -> f64 {
 }
 
 /// Samples that a bootstrap draws.
-pub const RESAMPLES: usize = 1000;
+pub(super) const RESAMPLES: usize = 1000;
 /// An interval that is no wider than rounding.
 const NO_WIDTH: f64 = 1e-12;
 
@@ -79,7 +79,7 @@ const NO_WIDTH: f64 = 1e-12;
 /// has no interval; nor has one on which they all agree, as on a single group or where nothing is wrong: they do not show
 /// how far other images would differ. The draws have a key of their own, so the intervals of the same predictions are always the same.
 #[must_use]
-pub fn bootstrap(
+pub(crate) fn bootstrap(
     n: usize,
     groups: Option<&[u32]>,
     figures: impl Fn(&[f64]) -> Vec<Option<f64>> + Sync,

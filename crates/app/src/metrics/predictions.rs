@@ -134,7 +134,7 @@ impl Figures {
 
 /// Predictions with what is the same for every sample: each class's images in the order of its probability.
 #[derive(Debug)]
-pub struct Scorer<'a> {
+pub(crate) struct Scorer<'a> {
     predictions: &'a Predictions,
     ascending: Vec<Vec<u32>>,
 }
@@ -142,7 +142,7 @@ pub struct Scorer<'a> {
 impl<'a> Scorer<'a> {
     /// Sorts the images, once.
     #[must_use]
-    pub fn new(predictions: &'a Predictions) -> Self {
+    pub(crate) fn new(predictions: &'a Predictions) -> Self {
         let order = |class: usize| {
             let mut order: Vec<u32> = (0..predictions.len() as u32).collect();
             let score = |image: u32| predictions.probabilities(image as usize)[class];
@@ -154,7 +154,7 @@ impl<'a> Scorer<'a> {
 
     /// The figures when image `i` counts `times[i]` times.
     #[must_use]
-    pub fn figures(&self, times: &[f64]) -> Figures {
+    pub(crate) fn figures(&self, times: &[f64]) -> Figures {
         let matrix = self.matrix(times);
         let auc: Vec<Option<f64>> =
             (0..self.predictions.n_classes).map(|class| self.auc(class, times)).collect();
@@ -173,7 +173,7 @@ impl<'a> Scorer<'a> {
 
     /// Calibration error, log loss and Brier score: those of the [`Figures`] that a temperature changes.
     #[must_use]
-    pub fn calibration(&self, times: &[f64]) -> [Option<f64>; 3] {
+    pub(crate) fn calibration(&self, times: &[f64]) -> [Option<f64>; 3] {
         let log_loss = |image: usize, label: usize| {
             -libm::log(self.predictions.probabilities(image)[label].max(f64::EPSILON))
         };
@@ -228,7 +228,7 @@ impl<'a> Scorer<'a> {
     /// The ROC curve of a class against the rest, from (0, 0) to (1, 1): false against true positive rate, a point for each
     /// probability that occurs. Empty where one of the two has no images.
     #[must_use]
-    pub fn roc_curve(&self, class: usize) -> Vec<[f64; 2]> {
+    pub(crate) fn roc_curve(&self, class: usize) -> Vec<[f64; 2]> {
         let Predictions { labels, .. } = self.predictions;
         let is_of = |image: u32| labels[image as usize] as usize == class;
         let score = |image: u32| self.predictions.probabilities(image as usize)[class];
@@ -251,7 +251,7 @@ impl<'a> Scorer<'a> {
     /// Of each bin of [`Figures::calibration_error`] that has images: the mean probability of their answers, the share of
     /// right ones, and their number.
     #[must_use]
-    pub fn reliability(&self) -> Vec<(f64, f64, usize)> {
+    pub(crate) fn reliability(&self) -> Vec<(f64, f64, usize)> {
         let mut bins = [(0.0, 0.0, 0); BINS];
         for (image, (label, answer)) in self.predictions.pairs().enumerate() {
             let promised = self.predictions.probabilities(image)[answer];

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::metrics::{Interval, PartMetrics};
-use crate::screen::counted;
+use crate::terminal::screen::counted;
 
 /// All figures of a part, with their intervals.
 pub(super) fn figures_table(part: &PartMetrics) -> Markup {

@@ -1,0 +1,46 @@
+//! From a configuration to a loaded data set.
+
+use roentgen_data::{Dataset, PatientSource, load_dataset, phantom_dataset};
+
+use super::{findings, phantom};
+use crate::config::TrainConfig;
+use crate::error::AppError;
+use crate::terminal::screen::Screen;
+use crate::terminal::tables;
+
+/// The pictures of `config`, decoded and resized, and what they are; shows nothing but progress.
+///
+/// # Errors
+/// Whatever makes the data unusable.
+pub(crate) fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, String), AppError> {
+    let loading = screen.loading();
+    let options = config.load_options()?;
+    if config.uses_phantom() {
+        let films = phantom::options(config.films, config.seed);
+        return Ok((phantom_dataset(&films, &options, &loading)?, phantom::describe(config.seed)));
+    }
+    let mut data = load_dataset(&config.data, &options, &loading)?;
+    let has_column =
+        data.findings.patients.as_ref().is_some_and(|patients| patients.source == PatientSource::Column);
+    if config.patient_pattern.is_some() && has_column {
+        let note =
+            "--patient-pattern is not used: the column `patient` tells the patients; remove one of them";
+        data.findings.notes.push(note.to_owned());
+    }
+    Ok((data, config.data.display().to_string()))
+}
+
+/// The pictures to train on; shows what was found.
+///
+/// # Errors
+/// Whatever makes the data unusable; leaks, where `config` is strict.
+pub(crate) fn load(config: &TrainConfig, screen: &Screen) -> Result<Dataset, AppError> {
+    let (data, source) = read(config, screen)?;
+    tables::show_data(screen, &source, &data);
+    findings::show_findings(screen, &data);
+    tables::show_remarks(screen, &data.findings);
+    if config.strict {
+        findings::refuse_leaks(&data.findings)?;
+    }
+    Ok(data)
+}

@@ -1,0 +1,10 @@
+//! A trained model: its file, what it predicts, how far that can be trusted, and its forms for other programs.
+
+pub(crate) mod calibration;
+pub(crate) mod explain;
+pub(crate) mod inference;
+pub(crate) mod little_endian;
+pub(crate) mod model_file;
+pub(crate) mod novelty;
+pub(crate) mod onnx;
+pub(crate) mod training_digests;

@@ -1,0 +1,168 @@
+//! Calibration by one number: logits are divided by a temperature before they become probabilities (Guo et al. 2017).
+//!
+//! Fitted on the validation part by maximum likelihood. Answers stay what they are, whatever the temperature.
+
+use roentgen_data::ImageSet;
+use serde::Serialize;
+
+use crate::metrics::{Interval, Scorer, bootstrap};
+use crate::model::inference::Evaluation;
+
+/// Bounds on `1 / temperature`.
+const LEAST: f64 = 0.05;
+const MOST: f64 = 5.0;
+/// Standard deviation of the logarithm of the temperature before any image is seen: most networks are calibrated by a
+/// factor between 1/2 and 3 (Guo et al. 2017, figure 2 and after). With hundreds of images it no longer matters; without
+/// it, a small validation part without a mistake would ask for the temperature 0.
+const PRIOR: f64 = 0.5;
+
+/// The most likely temperature given the labels of an evaluation, from around 1; 1 without images.
+#[must_use]
+pub(crate) fn fit(evaluation: &Evaluation) -> f64 {
+    if evaluation.is_empty() {
+        return 1.0;
+    }
+    // The loss is convex in the inverse temperature: where its slope changes sign, it is least.
+    let (mut low, mut high) = (LEAST, MOST);
+    for _ in 0..60 {
+        let middle = (low + high) / 2.0;
+        if slope(evaluation, middle) > 0.0 { high = middle } else { low = middle }
+    }
+    2.0 / (low + high)
+}
+
+/// Derivative of the summed loss and of the prior's with respect to the inverse temperature: of each image, the mean logit
+/// under the probabilities less that of its label.
+fn slope(evaluation: &Evaluation, inverse: f64) -> f64 {
+    let predictions = evaluation.predictions(1.0 / inverse);
+    let rows = (0..evaluation.len()).map(|image| {
+        let (label, logits) = evaluation.image(image);
+        let terms = logits.iter().zip(predictions.probabilities(image));
+        let mean: f64 = terms.map(|(&logit, probability)| f64::from(logit) * probability).sum();
+        mean - f64::from(logits[label])
+    });
+    rows.sum::<f64>() + inverse.ln() / (PRIOR * PRIOR * inverse)
+}
+
+/// What the temperature did, for `metrics.json`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Calibration {
+    /// What logits are divided by.
+    pub temperature: f64,
+    /// On the part that it was fitted to.
+    pub val: BeforeAfter,
+    /// On pictures that it has not seen.
+    pub test: Option<BeforeAfter>,
+}
+
+/// Figures at temperature 1 and at the fitted one.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct BeforeAfter {
+    /// Number of pictures.
+    pub n: usize,
+    /// At temperature 1.
+    pub before: Reliability,
+    /// At the fitted temperature.
+    pub after: Reliability,
+}
+
+/// How far probabilities can be believed: see [`crate::metrics::Figures`]. Intervals as everywhere, 95 %, by patient.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Reliability {
+    pub calibration_error: Option<f64>,
+    pub calibration_error_interval: Option<Interval>,
+    pub log_loss: Option<f64>,
+    pub log_loss_interval: Option<Interval>,
+    pub brier: Option<f64>,
+    pub brier_interval: Option<Interval>,
+}
+
+impl Calibration {
+    /// The figures of a run; none without validation.
+    #[must_use]
+    pub(crate) fn new(
+        temperature: f64,
+        val: Option<(&Evaluation, &ImageSet)>,
+        test: Option<(&Evaluation, &ImageSet)>,
+    ) -> Option<Self> {
+        let part = |(evaluation, set): (&Evaluation, &ImageSet)| {
+            let patients = set.patient_groups();
+            BeforeAfter {
+                n: evaluation.len(),
+                before: Reliability::of(evaluation, 1.0, patients.as_deref()),
+                after: Reliability::of(evaluation, temperature, patients.as_deref()),
+            }
+        };
+        val.map(|val| Self { temperature, val: part(val), test: test.map(part) })
+    }
+}
+
+impl Reliability {
+    fn of(evaluation: &Evaluation, temperature: f64, groups: Option<&[u32]>) -> Self {
+        let predictions = evaluation.predictions(temperature);
+        let scorer = Scorer::new(&predictions);
+        let [calibration_error, log_loss, brier] = scorer.calibration(&vec![1.0; predictions.len()]);
+        let intervals = bootstrap(predictions.len(), groups, |times| scorer.calibration(times).to_vec());
+        Self {
+            calibration_error,
+            calibration_error_interval: intervals[0],
+            log_loss,
+            log_loss_interval: intervals[1],
+            brier,
+            brier_interval: intervals[2],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roentgen_tensor::rng::{CounterRng, Purpose};
+
+    use super::*;
+
+    /// Images whose labels are drawn from the probabilities of their logits, which are then multiplied by `heat`.
+    fn heated(heat: f32, n: usize) -> Evaluation {
+        let mut rng = CounterRng::new(1, Purpose::Synthetic, 0, 0);
+        let mut evaluation = Evaluation::new(3);
+        for _ in 0..n {
+            let logits: [f32; 3] = std::array::from_fn(|_| 2.0 * rng.normal());
+            let sum: f32 = logits.iter().map(|logit| logit.exp()).sum();
+            let mut left = rng.uniform() * sum;
+            let label = logits.iter().position(|logit| {
+                left -= logit.exp();
+                left < 0.0
+            });
+            evaluation.add(label.unwrap_or(2) as u32, &logits.map(|logit| heat * logit));
+        }
+        evaluation
+    }
+
+    #[test]
+    fn the_temperature_of_heated_logits_is_found() {
+        for heat in [0.5, 1.0, 3.0] {
+            let found = fit(&heated(heat, 4_000));
+            assert!((found / f64::from(heat) - 1.0).abs() < 0.08, "{found} for {heat}");
+        }
+    }
+
+    #[test]
+    fn calibration_gets_better_and_answers_stay() {
+        let hot = heated(3.0, 2_000);
+        let temperature = fit(&hot);
+        let error = |temperature: f64| Reliability::of(&hot, temperature, None).calibration_error;
+        assert!(error(temperature) < Some(0.03) && error(1.0) > Some(0.1), "{:?}", error(temperature));
+        assert!(hot.predictions(1.0).pairs().eq(hot.predictions(temperature).pairs()));
+    }
+
+    #[test]
+    fn few_images_move_the_temperature_little() {
+        // Ten without a mistake do not make the model certain, and one mistake does not make it doubt everything.
+        let mut perfect = Evaluation::new(2);
+        (0..10).for_each(|image| perfect.add(image % 2, &[[4.0, 0.0], [0.0, 4.0]][image as usize % 2]));
+        let mut flawed = perfect.clone();
+        flawed.add(0, &[0.0, 4.0]);
+        let (perfect, flawed) = (fit(&perfect), fit(&flawed));
+        assert!((0.7..1.0).contains(&perfect) && (1.0..2.0).contains(&flawed), "{perfect} and {flawed}");
+        assert_eq!(fit(&Evaluation::new(2)), 1.0);
+    }
+}

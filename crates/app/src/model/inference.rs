@@ -1,0 +1,160 @@
+//! Testing a model: centre crops, running statistics, no dropout.
+
+use ndarray::{Array4, ArrayView3};
+use roentgen_data::{Draw, ImageSet, Normalization, TestLooks, View, batch_ranges, fill_batch};
+use roentgen_layers::{Pass, ResNet9};
+
+use crate::metrics::argmax::argmax;
+use crate::metrics::{Confusion, Predictions};
+
+/// Images that go through the model together. Only speed depends on it.
+const BATCH: usize = 128;
+
+/// How pictures are looked at when a model is asked about them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gaze<'a> {
+    /// Side of the centre crop, in pixels.
+    pub crop: usize,
+    /// What pixels are normalised by.
+    pub normalization: &'a Normalization,
+    /// The looks at each picture, whose logits are averaged.
+    pub looks: TestLooks,
+}
+
+/// What a model says of the images of a set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    n_classes: usize,
+    labels: Vec<u32>,
+    /// `(n, n_classes)`.
+    logits: Vec<f32>,
+}
+
+impl Evaluation {
+    /// Nothing said yet.
+    #[must_use]
+    pub fn new(n_classes: usize) -> Self {
+        Self { n_classes, labels: Vec::new(), logits: Vec::new() }
+    }
+
+    /// Adds an image.
+    ///
+    /// # Panics
+    /// If there are not as many logits as classes.
+    pub fn add(&mut self, label: u32, logits: &[f32]) {
+        assert_eq!(logits.len(), self.n_classes, "a logit for each class");
+        self.labels.push(label);
+        self.logits.extend(logits);
+    }
+
+    /// Number of images.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Class and logits of one image.
+    ///
+    /// # Panics
+    /// If there is no image `image`.
+    #[must_use]
+    pub fn image(&self, image: usize) -> (usize, &[f32]) {
+        (self.labels[image] as usize, &self.logits[image * self.n_classes..][..self.n_classes])
+    }
+
+    /// Who was taken for whom.
+    #[must_use]
+    pub fn confusion(&self) -> Confusion {
+        let mut confusion = Confusion::new(self.n_classes);
+        for image in 0..self.len() {
+            let (label, logits) = self.image(image);
+            confusion.add(label, argmax(logits.iter().copied()));
+        }
+        confusion
+    }
+
+    /// Answers and probabilities, with the logits divided by `temperature`.
+    #[must_use]
+    pub fn predictions(&self, temperature: f64) -> Predictions {
+        let mut predictions = Predictions::new(self.n_classes);
+        for image in 0..self.len() {
+            let (label, logits) = self.image(image);
+            predictions.add(label as u32, logits.iter().map(|&logit| f64::from(logit) / temperature));
+        }
+        predictions
+    }
+
+    /// Cross-entropy of each image, without weights, smoothing or temperature.
+    #[must_use]
+    pub fn losses(&self) -> Vec<f64> {
+        let loss = |image| {
+            let (label, logits) = self.image(image);
+            let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let over = |logit: f32| f64::from(logit) - f64::from(largest);
+            libm::log(logits.iter().map(|&logit| libm::exp(over(logit))).sum()) - over(logits[label])
+        };
+        (0..self.len()).map(loss).collect()
+    }
+
+    /// Mean cross-entropy.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        self.losses().iter().sum::<f64>() / self.len() as f64
+    }
+}
+
+/// What a model has to say of one image.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer<'a> {
+    /// By class; the mean of all looks.
+    pub logits: &'a [f32],
+    /// What the classifier sees, of the plain look.
+    pub features: &'a [f32],
+    /// The normalised pixels of the plain look, `(size, size, c)`.
+    pub pixels: ArrayView3<'a, f32>,
+    /// How much the colours vary that a model of one channel does not see; 0 for one that sees them.
+    pub unseen_colour: f64,
+}
+
+/// Asks `model` about every image of `set`, and gives the answers to `each`, in order.
+pub(crate) fn ask(
+    model: &mut ResNet9,
+    set: &ImageSet,
+    gaze: &Gaze<'_>,
+    mut each: impl FnMut(usize, &Answer<'_>),
+) {
+    let draws: Vec<Draw> = (0..set.len() as u32).map(Draw::once).collect();
+    let (mut x, mut labels) = (Array4::zeros((0, 0, 0, 0)), Vec::new());
+    let looks = gaze.looks.each();
+    for range in batch_ranges(set.len(), BATCH) {
+        // The plain look is the last: its pixels and features stay.
+        let of_looks = looks.iter().map(|&look| {
+            let view = View::Center { crop: gaze.crop, look };
+            fill_batch(set, &draws[range.clone()], view, gaze.normalization, &mut x, &mut labels);
+            model.forward(&x, Pass::Eval).clone()
+        });
+        let logits = of_looks.reduce(|sum, logits| sum + logits).expect("a look") / looks.len() as f32;
+        let of_each = logits.outer_iter().zip(model.features().outer_iter()).zip(x.outer_iter());
+        for (image, ((logits, features), pixels)) in range.zip(of_each) {
+            let logits = logits.to_slice().expect("logits of an image lie together");
+            let features = features.to_slice().expect("features of an image lie together");
+            let unseen = set.facts(image).filter(|_| set.channels() == 1);
+            let unseen_colour = unseen.map_or(0.0, |facts| f64::from(facts.colour));
+            each(image, &Answer { logits, features, pixels, unseen_colour });
+        }
+    }
+}
+
+/// What `model` says of every image of `set`.
+#[must_use]
+pub(crate) fn evaluate(model: &mut ResNet9, set: &ImageSet, n_classes: usize, gaze: &Gaze<'_>) -> Evaluation {
+    let mut evaluation = Evaluation::new(n_classes);
+    ask(model, set, gaze, |image, answer| evaluation.add(set.labels()[image], answer.logits));
+    evaluation
+}

@@ -1,0 +1,231 @@
+//! `roentgen export --onnx`: a model as an ONNX file, with all that lies between pixels and probabilities inside.
+//!
+//! ```text
+//! pixels (batch, c, side, side) in 0 to 1
+//!   -> (pixels - mean) / std -> eight convolutions, batch norm folded into them -> logits
+//!   -> logits / temperature -> softmax -> probabilities (batch, classes)
+//! ```
+//! A model that looks at a picture several times does so in the file too: each look is two matrices, and the network sees
+//! all of them as one batch. What is outside: decoding, bringing the short side to `resize` pixels and cutting the
+//! centre; the sizes for that are in the metadata.
+
+use std::collections::HashMap;
+
+use ndarray::Array2;
+use prost::Message;
+use roentgen_data::{TestLook, TestLooks};
+use roentgen_layers::ResNet9;
+
+use crate::model::model_file::{self, ModelCard, Tensor};
+use messages::{
+    AttributeProto, Dimension, FLOAT, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, Side,
+    StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+};
+
+mod messages;
+
+/// The version of the operators, of 2021: every runtime of these years knows it.
+const OPSET: i64 = 17;
+const IR_VERSION: i64 = 8;
+/// What batch norm adds to the variance, as PyTorch does.
+const EPS: f64 = 1e-5;
+
+/// Side of the pictures that the file takes: the crop, or all that looks beyond it may show.
+pub(crate) fn side(card: &ModelCard) -> u32 {
+    if card.looks.reach_beyond_the_crop() { card.resize } else { card.size }
+}
+
+/// The model as the bytes of an ONNX file.
+#[must_use]
+pub(crate) fn to_bytes(model: &mut ResNet9, card: &ModelCard) -> Vec<u8> {
+    let tensors: HashMap<String, Tensor> =
+        model_file::tensors(model).into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
+    let mut graph = Graph {
+        tensors: &tensors,
+        proto: GraphProto { name: "ResNet9".to_owned(), ..GraphProto::default() },
+    };
+    let (channels, side, n_classes) = (card.channels, side(card) as usize, card.class_names.len());
+    graph.proto.input = vec![value("pixels", &[channels, side, side])];
+    graph.proto.output = vec![value("logits", &[n_classes]), value("probabilities", &[n_classes])];
+
+    graph.constant("mean", &[1, channels, 1, 1], &card.normalization.mean);
+    graph.constant("std", &[1, channels, 1, 1], &card.normalization.std);
+    graph.node("Sub", &["pixels", "mean"], "centred", &[]);
+    graph.node("Div", &["centred", "std"], "normalised", &[]);
+    graph.weights();
+    if card.looks == TestLooks::default() {
+        graph.resnet9("normalised", "logits");
+    } else {
+        let looks = card.looks.each();
+        graph.looks("normalised", &looks, (card.size as usize, side), "looks");
+        graph.resnet9("looks", "looks/logits");
+        graph.integer_constant("looks/shape", &[looks.len() as i64, -1, n_classes as i64]);
+        graph.node("Reshape", &["looks/logits", "looks/shape"], "looks/each", &[]);
+        let over_looks = [integers("axes", &[0]), integer("keepdims", 0)];
+        graph.node("ReduceMean", &["looks/each"], "logits", &over_looks);
+    }
+    graph.constant("temperature", &[1], &[card.temperature as f32]);
+    graph.node("Div", &["logits", "temperature"], "calibrated", &[]);
+    graph.node("Softmax", &["calibrated"], "probabilities", &[integer("axis", 1)]);
+
+    let classes = serde_json::to_string(&card.class_names).expect("names");
+    let properties = [
+        ("class_names", classes),
+        ("channels", channels.to_string()),
+        ("resize", card.resize.to_string()),
+        ("size", side.to_string()),
+        ("pixels", "0 to 1, NCHW".to_owned()),
+    ];
+    let model = ModelProto {
+        ir_version: IR_VERSION,
+        producer_name: "roentgen".to_owned(),
+        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        doc_string: "Not a medical device.".to_owned(),
+        graph: Some(graph.proto),
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        metadata_props: properties
+            .into_iter()
+            .map(|(key, value)| StringStringEntryProto { key: key.to_owned(), value })
+            .collect(),
+    };
+    model.encode_to_vec()
+}
+
+/// A graph in the making.
+struct Graph<'a> {
+    tensors: &'a HashMap<String, Tensor>,
+    proto: GraphProto,
+}
+
+impl Graph<'_> {
+    fn node(&mut self, op: &str, inputs: &[&str], output: &str, attributes: &[AttributeProto]) {
+        self.proto.node.push(NodeProto {
+            input: inputs.iter().map(|&name| name.to_owned()).collect(),
+            output: vec![output.to_owned()],
+            name: output.to_owned(),
+            op_type: op.to_owned(),
+            attribute: attributes.to_vec(),
+        });
+    }
+
+    fn constant(&mut self, name: &str, shape: &[usize], values: &[f32]) {
+        self.proto.initializer.push(TensorProto {
+            dims: shape.iter().map(|&side| side as i64).collect(),
+            data_type: FLOAT,
+            name: name.to_owned(),
+            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        });
+    }
+
+    fn integer_constant(&mut self, name: &str, values: &[i64]) {
+        /// `TensorProto.DataType.INT64`.
+        const INT64: i32 = 7;
+        self.proto.initializer.push(TensorProto {
+            dims: vec![values.len() as i64],
+            data_type: INT64,
+            name: name.to_owned(),
+            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        });
+    }
+
+    /// All looks at each picture, the pictures of one after those of the other. `crop` is the side of the looks, `side`
+    /// that of the pictures.
+    fn looks(&mut self, input: &str, looks: &[TestLook], (crop, side): (usize, usize), output: &str) {
+        let names: Vec<String> = (0..looks.len()).map(|number| format!("{output}/{number}")).collect();
+        for (look, name) in looks.iter().zip(&names) {
+            let [rows, columns, half] = ["rows", "columns", "half"].map(|part| format!("{name}/{part}"));
+            self.constant(&rows, &[crop, side], &look.rows(crop, side));
+            let of_columns =
+                Array2::from_shape_vec((crop, side), look.columns(crop, side)).expect("(crop, side)");
+            self.constant(&columns, &[side, crop], &of_columns.t().iter().copied().collect::<Vec<_>>());
+            self.node("MatMul", &[&rows, input], &half, &[]);
+            self.node("MatMul", &[&half, &columns], name, &[]);
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.node("Concat", &names, output, &[integer("axis", 0)]);
+    }
+
+    /// The filters with their batch norms folded in, and the classifier.
+    fn weights(&mut self) {
+        let tensors = self.tensors;
+        for block in ["conv1", "conv2", "res1.0", "res1.1", "conv3", "conv4", "res2.0", "res2.1"] {
+            let of = |name: &str| &tensors[&format!("{block}.{name}")];
+            let (filter, bias) = (of("0.weight"), of("0.bias"));
+            let (gamma, beta) = (of("1.weight"), of("1.bias"));
+            let (mean, variance) = (of("1.running_mean"), of("1.running_var"));
+            let n_each = filter.values.len() / bias.values.len();
+            let scale = |c: usize| f64::from(gamma.values[c]) / (f64::from(variance.values[c]) + EPS).sqrt();
+            let folded =
+                filter.values.iter().enumerate().map(|(at, &w)| (f64::from(w) * scale(at / n_each)) as f32);
+            let folded: Vec<f32> = folded.collect();
+            let shift = |c: usize| {
+                (f64::from(bias.values[c]) - f64::from(mean.values[c])) * scale(c) + f64::from(beta.values[c])
+            };
+            let biases: Vec<f32> = (0..bias.values.len()).map(|c| shift(c) as f32).collect();
+            self.constant(&format!("{block}.weight"), &filter.shape, &folded);
+            self.constant(&format!("{block}.bias"), &bias.shape, &biases);
+        }
+        for name in ["classifier.weight", "classifier.bias"] {
+            let Tensor { shape, values, .. } = &tensors[name];
+            self.constant(name, shape, values);
+        }
+    }
+
+    /// The layers in order, as [`ResNet9::new`] lists them.
+    fn resnet9(&mut self, input: &str, output: &str) {
+        let x = self.block(input, "conv1", false);
+        let x = self.block(&x, "conv2", true);
+        let x = self.residual(&x, "res1");
+        let x = self.block(&x, "conv3", true);
+        let x = self.block(&x, "conv4", true);
+        let x = self.residual(&x, "res2");
+        self.node("GlobalMaxPool", &[&x], "pool", &[]);
+        self.node("Flatten", &["pool"], "features", &[integer("axis", 1)]);
+        self.node(
+            "Gemm",
+            &["features", "classifier.weight", "classifier.bias"],
+            output,
+            &[integer("transB", 1)],
+        );
+    }
+
+    fn residual(&mut self, x: &str, name: &str) -> String {
+        let first = self.block(x, &format!("{name}.0"), false);
+        let second = self.block(&first, &format!("{name}.1"), false);
+        let sum = format!("{name}/sum");
+        self.node("Add", &[&second, x], &sum, &[]);
+        sum
+    }
+
+    /// Convolution, ReLU and, where asked for, a 2x2 max pool.
+    fn block(&mut self, x: &str, name: &str, is_pooled: bool) -> String {
+        let [conv, relu, pool] = ["conv", "relu", "pool"].map(|layer| format!("{name}/{layer}"));
+        let weights = (format!("{name}.weight"), format!("{name}.bias"));
+        let attributes = [integers("kernel_shape", &[3, 3]), integers("pads", &[1, 1, 1, 1])];
+        self.node("Conv", &[x, &weights.0, &weights.1], &conv, &attributes);
+        self.node("Relu", &[&conv], &relu, &[]);
+        if !is_pooled {
+            return relu;
+        }
+        let attributes = [integers("kernel_shape", &[2, 2]), integers("strides", &[2, 2])];
+        self.node("MaxPool", &[&relu], &pool, &attributes);
+        pool
+    }
+}
+
+/// A tensor of floats with any number of rows.
+fn value(name: &str, shape: &[usize]) -> ValueInfoProto {
+    let fixed = shape.iter().map(|&side| Side::Fixed(side as i64));
+    let sides = std::iter::once(Side::Named("batch".to_owned())).chain(fixed);
+    let dim = sides.map(|side| Dimension { value: Some(side) }).collect();
+    let tensor_type = TensorTypeProto { elem_type: FLOAT, shape: Some(TensorShapeProto { dim }) };
+    ValueInfoProto { name: name.to_owned(), kind: Some(TypeProto { tensor_type: Some(tensor_type) }) }
+}
+
+fn integer(name: &str, value: i64) -> AttributeProto {
+    AttributeProto { name: name.to_owned(), i: value, kind: 2, ..AttributeProto::default() }
+}
+
+fn integers(name: &str, values: &[i64]) -> AttributeProto {
+    AttributeProto { name: name.to_owned(), ints: values.to_vec(), kind: 7, ..AttributeProto::default() }
+}

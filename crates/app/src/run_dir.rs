@@ -1,0 +1,8 @@
+//! The folder that a run leaves behind: its files, their names, and how they are written.
+
+pub(crate) mod atomic_file;
+pub(crate) mod file_names;
+pub(crate) mod predictions_file;
+pub(crate) mod records;
+pub(crate) mod run_folder;
+pub(crate) mod tensorboard;

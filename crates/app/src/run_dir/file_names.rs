@@ -1,0 +1,21 @@
+//! The names of the files in a run folder.
+
+pub(crate) use crate::config::CONFIG_FILE as CONFIG;
+pub(crate) use crate::model::model_file::FILE as MODEL;
+
+/// What `inspect` reports of the data; written before the configuration.
+pub(crate) const DATA: &str = "data.json";
+/// The weights of the last epoch.
+pub(crate) const LAST_MODEL: &str = "model-last.safetensors";
+/// A line per epoch, the same at every repetition of the run.
+pub(crate) const LOG: &str = "log.jsonl";
+/// A line per epoch: how long it took.
+pub(crate) const TIMES: &str = "times.jsonl";
+/// What an interrupted run needs to continue; removed when it has ended.
+pub(crate) const CHECKPOINT: &str = "checkpoint.bin";
+/// The final figures. Written last: a folder that has it belongs to a run that has ended.
+pub(crate) const METRICS: &str = "metrics.json";
+/// The page for people.
+pub(crate) const REPORT: &str = "report.html";
+/// The prediction for every test image.
+pub(crate) const PREDICTIONS: &str = "predictions.jsonl";

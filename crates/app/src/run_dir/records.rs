@@ -1,0 +1,61 @@
+//! What a run records of itself: the lines of its logs, and `metrics.json`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::PartMetrics;
+use crate::model::calibration::Calibration;
+
+/// A line of `log.jsonl`. Nothing of the clock is in it: it is the same whenever and wherever the run is repeated.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LogLine {
+    pub epoch: usize,
+    pub train_loss: f64,
+    pub train_accuracy: f64,
+    pub val_loss: Option<f64>,
+    pub val_accuracy: Option<f64>,
+    /// What `--select` chooses by; the larger the better.
+    pub val_score: Option<f64>,
+    pub lr: f64,
+    pub best: bool,
+}
+
+/// A line of `times.jsonl`.
+#[derive(Debug, Serialize)]
+pub(crate) struct TimeLine {
+    pub epoch: usize,
+    pub seconds: f64,
+    pub images_per_s: f64,
+}
+
+/// `metrics.json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Metrics {
+    pub val: Option<PartMetrics>,
+    /// The test pictures that neither stand, nor have their patient, in an earlier part; if that leaves some out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_clean: Option<PartMetrics>,
+    /// All test pictures, as given.
+    pub test: Option<PartMetrics>,
+    /// Test pictures that `test_clean` leaves out.
+    pub n_leaked: usize,
+    pub calibration: Option<Calibration>,
+    pub n_refused: Refused,
+    pub train_images_per_s: f64,
+    pub train_seconds: f64,
+    /// Share of the training steps spent on making their batches.
+    pub data_share: f64,
+    pub epochs: usize,
+    pub best_epoch: usize,
+    pub n_parameters: usize,
+    pub seed: u64,
+    pub threads: usize,
+}
+
+/// How many pictures `predict` would refuse to answer about, though they are of the data.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Refused {
+    /// Of the validation pictures.
+    pub val: Option<usize>,
+    /// Of the test pictures.
+    pub test: Option<usize>,
+}

@@ -1,0 +1,295 @@
+//! The folder that a run leaves behind. Whole files are written so that a reader, or a power cut, sees either
+//! the old one or the new one: a temporary file in the same folder, fsync, rename, fsync of the folder.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::atomic_file::{TEMPORARY, write_whole};
+use super::file_names::{CHECKPOINT, CONFIG, DATA, METRICS};
+use crate::error::AppError;
+
+/// Locked while a run works in the folder.
+const LOCK: &str = ".lock";
+/// A run folder; it exists from [`PlannedFolder::create`] on.
+#[derive(Clone, Debug)]
+pub(crate) struct RunFolder {
+    path: PathBuf,
+    /// Held as long as the run works in the folder.
+    lock: Arc<File>,
+}
+
+/// Where a run will be kept, before there is anything to keep.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedFolder {
+    path: PathBuf,
+}
+
+impl PlannedFolder {
+    /// Takes `--out`, or a name after date and time under `runs/`.
+    ///
+    /// # Errors
+    /// [`AppError::OutNotEmpty`] if something is there already. Nothing is created yet: a run that fails
+    /// before it has begun leaves no folder.
+    pub(crate) fn new(out: Option<&Path>) -> Result<Self, AppError> {
+        let Some(out) = out else {
+            let now = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
+            let names = std::iter::once(now.clone()).chain((2..).map(|count| format!("{now}_{count}")));
+            let mut paths = names.map(|name| Path::new("runs").join(name));
+            let path = paths.find(|path| !path.exists()).expect("an endless iterator");
+            return Ok(Self { path });
+        };
+        let is_free = match fs::read_dir(out) {
+            Ok(entries) => holds_no_run(entries.flatten().map(|entry| entry.file_name())),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if is_free { Ok(Self { path: out.into() }) } else { Err(AppError::OutNotEmpty { path: out.into() }) }
+    }
+
+    /// Creates the folder.
+    ///
+    /// # Errors
+    /// [`AppError::Write`].
+    pub(crate) fn create(self) -> Result<RunFolder, AppError> {
+        fs::create_dir_all(&self.path)
+            .map_err(|source| AppError::Write { path: self.path.clone(), source })?;
+        RunFolder::locked(self.path)
+    }
+}
+
+impl RunFolder {
+    /// The folder of a run that was broken off.
+    ///
+    /// # Errors
+    /// [`AppError::NotResumable`] if it is none, [`AppError::InUse`] if another run works in it.
+    pub(crate) fn open(path: &Path) -> Result<Self, AppError> {
+        let refused = |reason: &str| AppError::NotResumable { path: path.into(), reason: reason.to_owned() };
+        if !path.join(CONFIG).is_file() {
+            return Err(refused("it is not the folder of a run; give the one that was named at its start"));
+        }
+        if path.join(METRICS).is_file() {
+            // It may have been killed just before it cleared away.
+            if let Ok(ended) = Self::locked(path.into()) {
+                let _ = ended.finish();
+            }
+            return Err(refused("the run has ended; start another one with --config"));
+        }
+        Self::locked(path.into())
+    }
+
+    fn locked(path: PathBuf) -> Result<Self, AppError> {
+        let file = path.join(LOCK);
+        let lock = File::create(&file).map_err(|source| AppError::Write { path: file.clone(), source })?;
+        match lock.try_lock() {
+            Ok(()) => {
+                remove_temporary(&path);
+                Ok(Self { path, lock: Arc::new(lock) })
+            }
+            Err(TryLockError::WouldBlock) => Err(AppError::InUse { path }),
+            Err(TryLockError::Error(source)) => Err(AppError::Write { path: file, source }),
+        }
+    }
+
+    /// Takes away what only an unfinished run needs.
+    ///
+    /// # Errors
+    /// [`AppError::Write`]
+    pub(crate) fn finish(&self) -> Result<(), AppError> {
+        for name in [CHECKPOINT, LOCK] {
+            let path = self.file(name);
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(AppError::Write { path, source });
+                }
+                _ => {}
+            }
+        }
+        // Unlocked by the system at the latest when the program ends.
+        let _ = self.lock.unlock();
+        Ok(())
+    }
+
+    /// A folder in this one, for a run that is part of this.
+    #[must_use]
+    pub(crate) fn inside(&self, name: &str) -> PlannedFolder {
+        PlannedFolder { path: self.path.join(name) }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of one of its files.
+    #[must_use]
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The error about a file that could not be written: once there are settings, the run can go on from its checkpoint or
+    /// from its beginning.
+    fn unwritten(&self, path: PathBuf, source: io::Error) -> AppError {
+        if self.file(CONFIG).is_file() {
+            AppError::RunWrite { path, source, run: self.path.clone() }
+        } else {
+            AppError::Write { path, source }
+        }
+    }
+
+    /// Writes a whole file.
+    ///
+    /// # Errors
+    /// [`AppError::Write`]; [`AppError::RunWrite`] if the run can go on.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), AppError> {
+        let path = self.file(name);
+        write_whole(&self.path, &path, bytes).map_err(|source| self.unwritten(path, source))
+    }
+
+    /// Appends to a file.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(crate) fn append(&self, name: &str, bytes: &[u8]) -> Result<(), AppError> {
+        let path = self.file(name);
+        let written = OpenOptions::new().append(true).open(&path).and_then(|mut file| file.write_all(bytes));
+        written.map_err(|source| self.unwritten(path, source))
+    }
+
+    /// Makes a folder inside, unless it is there.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(crate) fn make(&self, name: &str) -> Result<(), AppError> {
+        let path = self.file(name);
+        fs::create_dir_all(&path).map_err(|source| self.unwritten(path, source))
+    }
+
+    /// Appends a line to a log, and gives the length of the file after it. The line is on the disk when this returns.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(crate) fn append_line(&self, name: &str, line: &str) -> Result<u64, AppError> {
+        let path = self.file(name);
+        let append = || {
+            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+            file.write_all(format!("{line}\n").as_bytes())?;
+            file.sync_data()?;
+            Ok(file.metadata()?.len())
+        };
+        append().map_err(|source| self.unwritten(path.clone(), source))
+    }
+
+    /// Takes back what was appended to a log after it had `bytes`.
+    ///
+    /// # Errors
+    /// [`AppError::NotResumable`] if it has fewer; else as [`Self::write`].
+    pub(crate) fn cut_back(&self, name: &str, bytes: u64) -> Result<(), AppError> {
+        let path = self.file(name);
+        if bytes == 0 && !path.exists() {
+            return Ok(());
+        }
+        let cut = || {
+            let file = OpenOptions::new().write(true).open(&path)?;
+            let length = file.metadata()?.len();
+            if length >= bytes {
+                file.set_len(bytes)?;
+                file.sync_data()?;
+            }
+            Ok(length)
+        };
+        let length = cut().map_err(|source| self.unwritten(path.clone(), source))?;
+        if length < bytes {
+            let reason =
+                format!("it has {length} bytes, the checkpoint knows of {bytes}; start the run again");
+            return Err(AppError::NotResumable { path, reason });
+        }
+        Ok(())
+    }
+}
+
+/// Whether a folder is empty, or has only what a run leaves that was killed before its settings were written.
+fn holds_no_run(names: impl Iterator<Item = OsString>) -> bool {
+    let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    let is_of_beginning = |name: &String| name == LOCK || name == DATA || name.starts_with(TEMPORARY);
+    names.is_empty() || (names.iter().any(|name| name == LOCK) && names.iter().all(is_of_beginning))
+}
+
+/// Removes what a run that was killed while it wrote has left.
+fn remove_temporary(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            // What can't be removed does no harm.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_in_use_is_refused_and_an_empty_one_taken() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let plan = |name: &str| PlannedFolder::new(Some(&parent.path().join(name)));
+        fs::create_dir(parent.path().join("empty")).expect("a folder");
+        fs::write(parent.path().join("file"), "x").expect("a file");
+        assert!(plan("empty").is_ok() && plan("new/deep").is_ok());
+        assert!(!parent.path().join("new").exists(), "planning must create nothing");
+        let run = plan("new/deep").and_then(PlannedFolder::create).expect("a run folder");
+        run.write("config.toml", b"seed = 1\n").expect("a written file");
+        for taken in ["file", "new/deep"] {
+            assert!(matches!(plan(taken), Err(AppError::OutNotEmpty { .. })), "{taken}");
+        }
+    }
+
+    #[test]
+    fn what_a_run_left_that_was_killed_before_it_began_is_no_run() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let out = parent.path().join("run");
+        let run = PlannedFolder::new(Some(&out)).and_then(PlannedFolder::create).expect("a run folder");
+        run.write(DATA, b"{}").expect("a written file");
+        fs::write(run.file(".tmp-abc"), "half").expect("a file");
+        let again = PlannedFolder::new(Some(&out)).expect("nothing of a run");
+        assert!(matches!(again.clone().create(), Err(AppError::InUse { .. })), "it is just about to begin");
+        drop(run);
+        let again = again.create().expect("nobody works in it");
+        assert!(!again.file(".tmp-abc").exists());
+        again.write(CONFIG, b"").expect("a written file");
+        assert!(PlannedFolder::new(Some(&out)).is_err());
+        // Without a lock, the file is the user's.
+        let other = parent.path().join("other");
+        fs::create_dir(&other).expect("a folder");
+        fs::write(other.join(DATA), "precious").expect("a file");
+        assert!(PlannedFolder::new(Some(&other)).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_written_says_how_to_go_on_if_that_is_possible() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let out = parent.path().join("run");
+        let run = PlannedFolder::new(Some(&out)).and_then(PlannedFolder::create).expect("a run folder");
+        let full = || run.unwritten(run.file("log.jsonl"), io::ErrorKind::StorageFull.into()).to_string();
+        assert!(full().contains("free space") && !full().contains("--resume"), "{}", full());
+        run.write(CONFIG, b"").expect("a written file");
+        let words = format!("then go on with: roentgen train --resume {}", out.display());
+        assert!(full().ends_with(&words), "{}", full());
+    }
+
+    #[test]
+    fn a_whole_file_replaces_the_old_one_and_leaves_nothing_beside_it() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let run =
+            PlannedFolder::new(Some(parent.path())).and_then(PlannedFolder::create).expect("a run folder");
+        run.write("m", b"first").expect("a written file");
+        run.write("m", b"second").expect("a written file");
+        run.append_line("log", "1").expect("a line");
+        run.append_line("log", "2").expect("a line");
+        assert_eq!(fs::read(run.file("m")).expect("a file"), b"second");
+        assert_eq!(fs::read_to_string(run.file("log")).expect("a file"), "1\n2\n");
+        assert_eq!(fs::read_dir(parent.path()).expect("a folder").count(), 3, "the lock is the third");
+    }
+}

@@ -1,0 +1,4 @@
+//! What is shown in the terminal.
+
+pub(crate) mod screen;
+pub(crate) mod tables;

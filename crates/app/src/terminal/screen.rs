@@ -1,0 +1,250 @@
+//! What is shown while a command runs: lines, tables and progress bars, or nothing.
+
+use std::borrow::Cow;
+use std::io::{Write, stderr, stdout};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use roentgen_data::Stage;
+
+/// Columns of a line where there is no terminal to ask.
+const DEFAULT_WIDTH: usize = 100;
+/// Columns of the labels on the left.
+const LABEL_WIDTH: usize = 9;
+
+/// Where lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Out,
+    Err,
+    Nothing,
+}
+
+/// The screen of one command; clones share it. Bars show on the error output, and only if that is a terminal.
+#[derive(Clone, Debug)]
+pub struct Screen {
+    target: Target,
+    bars: MultiProgress,
+    json: bool,
+}
+
+impl Screen {
+    /// `quiet` shows nothing; `json` keeps the standard output free for the one object of [`Screen::result`].
+    #[must_use]
+    pub fn new(quiet: bool, json: bool) -> Self {
+        let target = match (quiet, json) {
+            (true, _) => Target::Nothing,
+            (false, true) => Target::Err,
+            (false, false) => Target::Out,
+        };
+        let draw = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        Self { target, bars: MultiProgress::with_draw_target(draw), json }
+    }
+
+    /// Columns of the terminal.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        let terminal = match self.target {
+            Target::Err => console::Term::stderr(),
+            Target::Out | Target::Nothing => console::Term::stdout(),
+        };
+        terminal.size_checked().map_or(DEFAULT_WIDTH, |(_, columns)| usize::from(columns).max(20))
+    }
+
+    /// Shows a line as it is, above the bars.
+    pub fn line(&self, text: &str) {
+        // A reader that went away (`| head`) is no reason to stop training.
+        self.bars.suspend(|| {
+            let _ = match self.target {
+                Target::Out => writeln!(stdout(), "{text}"),
+                Target::Err => writeln!(stderr(), "{text}"),
+                Target::Nothing => Ok(()),
+            };
+        });
+    }
+
+    /// Shows `text` behind a label, wrapped to the terminal.
+    pub fn field(&self, label: &str, text: &str) {
+        let width = self.width().saturating_sub(LABEL_WIDTH + 1).max(20);
+        for (index, line) in wrap(&printable(text), width).into_iter().enumerate() {
+            let label = if index == 0 { label } else { "" };
+            self.line(&format!("{} {line}", self.bold(&format!("{label:<LABEL_WIDTH$}"))));
+        }
+    }
+
+    /// Shows `text` behind a label on the error output: for commands whose output is data.
+    pub fn note(&self, label: &str, text: &str) {
+        if self.target != Target::Nothing {
+            self.bars.suspend(|| {
+                let _ = writeln!(stderr(), "{label:<LABEL_WIDTH$} {}", printable(text));
+            });
+        }
+    }
+
+    /// `text` in bold, if the terminal can.
+    #[must_use]
+    pub fn bold<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let styled = match self.target {
+            Target::Out => console::style(text),
+            Target::Err => console::style(text).for_stderr(),
+            Target::Nothing => return text.into(),
+        };
+        styled.bold().to_string().into()
+    }
+
+    /// Prints the figures of a command as one JSON object, if that was asked for.
+    pub fn result(&self, figures: &impl serde::Serialize) {
+        if self.json {
+            let text = serde_json::to_string_pretty(figures).expect("figures are plain numbers and names");
+            let _ = writeln!(stdout(), "{text}");
+        }
+    }
+
+    /// A bar over `total` steps; what it says is set with `set_prefix` and `set_message`.
+    #[must_use]
+    pub fn bar(&self, total: usize) -> ProgressBar {
+        let style = ProgressStyle::with_template("{prefix} {wide_bar} {msg}").expect("a valid template");
+        let bar = ProgressBar::new(total as u64).with_style(style.progress_chars("━╸─"));
+        self.bars.add(bar)
+    }
+
+    /// A bar that follows the loading of data.
+    #[must_use]
+    pub fn loading(&self) -> Loading {
+        let bar = self.bar(0);
+        bar.set_prefix("reading");
+        Loading { bar }
+    }
+}
+
+/// The bar of a loading data set; gone when dropped.
+#[derive(Debug)]
+pub struct Loading {
+    bar: ProgressBar,
+}
+
+impl roentgen_data::Progress for Loading {
+    fn report(&self, stage: Stage, done: usize, total: usize) {
+        // A stage begins.
+        if done == 0 || self.bar.length() != Some(total as u64) {
+            self.bar.set_length(total as u64);
+            self.bar.set_position(0);
+            self.bar.set_prefix(match stage {
+                Stage::Decoding => "reading",
+                Stage::Comparing => "comparing",
+                Stage::Drawing => "drawing",
+                Stage::Writing => "writing",
+            });
+        }
+        // Threads report out of order.
+        if done as u64 > self.bar.position() {
+            self.bar.set_position(done as u64);
+            self.bar.set_message(format!("{done} of {total}"));
+        }
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Breaks a text at spaces into lines of at most `width` characters; longer words stay whole.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is always a line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if console::measure_text_width(line) + 1 + console::measure_text_width(word) <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+/// A text for the screen, where the control characters in names would act rather than show.
+#[must_use]
+pub(crate) fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{FFFD}")
+}
+
+/// Lines of a table: the first column to the left, the others to the right, two spaces between.
+#[must_use]
+pub(crate) fn table(rows: &[Vec<String>]) -> Vec<String> {
+    let printable = |row: &Vec<String>| row.iter().map(|cell| printable(cell)).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(printable).collect();
+    let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width_of = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| console::measure_text_width(cell)).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..n_columns).map(width_of).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
+            let padding = " ".repeat(width - console::measure_text_width(cell));
+            if column == 0 { format!("{cell}{padding}") } else { format!("{padding}{cell}") }
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// A number of things: `1 file`, `2 files`.
+#[must_use]
+pub(crate) fn counted(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// 6573120 as `6,573,120`.
+#[must_use]
+pub(crate) fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
+    groups.iter().map(|group| String::from_utf8_lossy(group)).collect::<Vec<_>>().join(",")
+}
+
+/// A duration as one reads it: `8.4 s`, `42 s`, `3:07 min`, `2:05 h`.
+#[must_use]
+pub(crate) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let whole = seconds.round() as u64;
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{}:{:02} min", whole / 60, whole % 60),
+        _ => format!("{}:{:02} h", whole / 3600, whole / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_wrapped_at_spaces() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("unbreakable word", 4), ["unbreakable", "word"]);
+        assert_eq!(wrap("", 4), [""]);
+    }
+
+    #[test]
+    fn tables_align_their_columns() {
+        let row = |cells: &[&str]| cells.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>();
+        let lines = table(&[row(&["", "n"]), row(&["Größe", "12"]), row(&["b"])]);
+        assert_eq!(lines, ["        n", "Größe  12", "b"]);
+    }
+
+    #[test]
+    fn durations_are_rounded_to_what_is_of_interest() {
+        let shown = |seconds| duration(Duration::from_secs_f64(seconds));
+        assert_eq!(
+            [shown(0.04), shown(59.4), shown(59.6), shown(3_725.0)],
+            ["0.0 s", "59 s", "1:00 min", "1:02 h"]
+        );
+    }
+}

@@ -1,0 +1,221 @@
+//! What a run says about its data, its machine and its results.
+
+use roentgen_data::{BadFile, Dataset, Findings, ImageSet, PartOrigin};
+
+use crate::cpu;
+use crate::metrics::{Confusion, PartMetrics};
+use crate::terminal::screen::{Screen, counted, printable, table};
+
+/// Classes up to which the confusion matrix is shown; `metrics.json` always has it.
+const MAX_SHOWN_CLASSES: usize = 24;
+
+/// Width of an interval of the accuracy from which on it is said to be wide.
+const WIDE_INTERVAL: f64 = 0.1;
+
+/// Said under every test table.
+const CAUTION: &str = "Not a medical device. A high figure may come from where the pictures were taken \
+                       rather than from what they show.";
+
+/// Counts per part and class, and what the loader had to say.
+pub(crate) fn show_data(screen: &Screen, source: &str, data: &Dataset) {
+    screen.field("data", source);
+    let parts = [
+        ("train", &data.train, PartOrigin::Given),
+        ("val", &data.val, data.val_origin),
+        ("test", &data.test, data.test_origin),
+    ];
+    let parts = parts.into_iter().filter(|(_, set, _)| !set.is_empty());
+    let mut rows = vec![vec![String::new(), "images".to_owned()]];
+    rows[0].extend(data.class_names.iter().cloned());
+    for (name, set, origin) in parts {
+        let split = if origin == PartOrigin::SplitOff { ", split off" } else { "" };
+        let mut row = vec![format!("{name}{split}"), set.len().to_string()];
+        row.extend(set.class_counts(data.class_names.len()).iter().map(ToString::to_string));
+        rows.push(row);
+    }
+    let mut lines = table(&rows);
+    // Many or long names: a class per line instead of a class per column.
+    if lines.iter().any(|line| line.chars().count() + 10 > screen.width()) {
+        lines = table(&transposed(rows));
+    }
+    for line in lines {
+        screen.line(&format!("          {line}"));
+    }
+}
+
+/// Files left out, each with its reason, and what else the loader had to say.
+pub(crate) fn show_remarks(screen: &Screen, findings: &Findings) {
+    let Findings { bad, notes, .. } = findings;
+    if !bad.is_empty() {
+        screen.field("left out", &counted(bad.len(), "unusable file"));
+    }
+    for BadFile { path, reason } in bad {
+        screen.line(&printable(&format!("          {}: {reason}", path.display())));
+    }
+    for note in notes {
+        screen.field("note", note);
+    }
+}
+
+fn transposed(rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let column = |index: usize| rows.iter().map(|row| row[index].clone()).collect();
+    (0..rows[0].len()).map(column).collect()
+}
+
+/// Threads and vector registers.
+pub(crate) fn show_machine(screen: &Screen, n_threads: usize) {
+    screen.field("machine", &format!("{}, {}", counted(n_threads, "thread"), cpu::vector_width()));
+}
+
+/// How the pictures look to the model.
+pub(crate) fn show_images(screen: &Screen, set: &ImageSet, resize: u32, size: u32, flip: bool) {
+    let colour = if set.channels() == 1 { "grey" } else { "colour" };
+    let flips = if flip { ", flipped at random" } else { "" };
+    let text = format!("{colour}, short side {resize} pixels, random {size}x{size} crops{flips}");
+    screen.field("images", &text);
+}
+
+/// The test table: where pictures leaked, without them first.
+pub(crate) fn show_clean_and_given(
+    screen: &Screen,
+    heading: &str,
+    n_leaked: usize,
+    clean: Option<&PartMetrics>,
+    given: &PartMetrics,
+) {
+    if let Some(clean) = clean {
+        show_test(screen, &format!("{heading}, without {n_leaked} that leaked"), clean);
+    }
+    let as_given = if n_leaked > 0 { ", all test pictures as given" } else { "" };
+    show_test(screen, &format!("{heading}{as_given}"), given);
+}
+
+/// Accuracy, every other figure with its interval, the figures of each class, confusion matrix.
+pub(crate) fn show_test(screen: &Screen, heading: &str, part: &PartMetrics) {
+    let PartMetrics { class_names, confusion, .. } = part;
+    let (n, n_right) = (confusion.n(), confusion.n_right());
+    screen.line("");
+    let accuracy = format!("accuracy {}", percent(Some(confusion.accuracy())));
+    screen.field("test", &format!("{heading}: {accuracy} ({n_right} of {n} images)"));
+    if let Some([low, high]) = part.accuracy_interval() {
+        let few = if high - low > WIDE_INTERVAL { "; so few images tell no more" } else { "" };
+        let interval = format!("{} to {}", percent(Some(low)), percent(Some(high)));
+        screen.field("", &format!("{}: the 95 % interval is {interval}{few}", counted(n as usize, "image")));
+    }
+    screen.line("");
+    for line in class_table(part, screen.width().saturating_sub(2)) {
+        screen.line(&format!("  {line}"));
+    }
+    screen.line("");
+    for line in overall_table(part) {
+        screen.line(&format!("  {line}"));
+    }
+    if class_names.len() <= MAX_SHOWN_CLASSES {
+        screen.line("");
+        screen.line("  confusion: a row per true class, a column per answer");
+        for line in confusion_table(class_names, confusion, screen.width().saturating_sub(2)) {
+            screen.line(&format!("  {line}"));
+        }
+    }
+    screen.line("");
+    screen.field("caution", CAUTION);
+}
+
+/// The figures of each class, as many of them as fit into `width`; `metrics.json` always has all.
+fn class_table(part: &PartMetrics, width: usize) -> Vec<String> {
+    /// Columns that are always shown.
+    const MIN_COLUMNS: usize = 3;
+    let heading = ["class", "images", "recall", "95 % interval", "precision", "specificity", "ROC AUC"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    for (class, name) in part.class_names.iter().enumerate() {
+        let [(_, recall, interval), (_, precision, _), (_, specificity, _), (_, auc, _)] =
+            part.of_class(class);
+        let interval = interval.map_or_else(
+            || "-".to_owned(),
+            |[low, high]| format!("{:.1} to {:.1} %", 100.0 * low, 100.0 * high),
+        );
+        let n_images = part.confusion.n_of(class).to_string();
+        let auc = auc.map_or_else(|| "-".to_owned(), |auc| format!("{auc:.3}"));
+        rows.push(vec![
+            name.clone(),
+            n_images,
+            percent(recall),
+            interval,
+            percent(precision),
+            percent(specificity),
+            auc,
+        ]);
+    }
+    let mut lines = table(&rows);
+    while lines.iter().any(|line| line.chars().count() > width) && rows[0].len() > MIN_COLUMNS {
+        rows.iter_mut().for_each(|row| drop(row.pop()));
+        lines = table(&rows);
+    }
+    lines
+}
+
+/// The figures of the whole part behind the accuracy.
+fn overall_table(part: &PartMetrics) -> Vec<String> {
+    let number = |value: f64| format!("{value:.3}");
+    let mut rows = vec![["", "value", "95 % interval"].map(str::to_owned).to_vec()];
+    for (_, name, value, interval) in part.overall() {
+        let interval = interval
+            .map_or_else(|| "-".to_owned(), |[low, high]| format!("{} to {}", number(low), number(high)));
+        rows.push(vec![name.to_owned(), value.map_or_else(|| "-".to_owned(), number), interval]);
+    }
+    table(&rows)
+}
+
+/// The matrix with names over its columns, or with numbers where names don't fit into `width`.
+fn confusion_table(class_names: &[String], confusion: &Confusion, width: usize) -> Vec<String> {
+    let with_heads = |row_names: Vec<String>, column_names: Vec<String>| {
+        let mut rows = vec![[vec![String::new()], column_names].concat()];
+        for (name, counts) in row_names.into_iter().zip(confusion.rows()) {
+            rows.push(std::iter::once(name).chain(counts.iter().map(ToString::to_string)).collect());
+        }
+        table(&rows)
+    };
+    let lines = with_heads(class_names.to_vec(), class_names.to_vec());
+    if lines.iter().all(|line| line.chars().count() <= width) {
+        return lines;
+    }
+    let numbers: Vec<String> = (1..=class_names.len()).map(|number| number.to_string()).collect();
+    let numbered = numbers.iter().zip(class_names).map(|(number, name)| format!("{number} {name}"));
+    with_heads(numbered.collect(), numbers)
+}
+
+/// A share as a percentage; `-` where it is a share of nothing.
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Predictions;
+
+    #[test]
+    fn the_table_of_classes_leaves_out_what_does_not_fit() {
+        let mut predictions = Predictions::new(2);
+        predictions.add(0, [1.0, 0.0].into_iter());
+        predictions.add(1, [0.0, 1.0].into_iter());
+        let part = PartMetrics::new(vec!["ill".into(), "well".into()], &predictions, None);
+        let heading = |width: usize| class_table(&part, width).remove(0);
+        assert!(heading(100).ends_with("specificity  ROC AUC"), "{}", heading(100));
+        assert!(heading(50).ends_with("precision") && heading(50).len() <= 50, "{}", heading(50));
+        assert!(heading(5).ends_with("recall"), "{}", heading(5));
+    }
+
+    #[test]
+    fn the_confusion_table_numbers_its_columns_where_names_do_not_fit() {
+        let names = ["Covid".to_owned(), "Viral Pneumonia".to_owned()];
+        let mut confusion = Confusion::new(2);
+        confusion.add(0, 1);
+        let wide = confusion_table(&names, &confusion, 80);
+        assert_eq!(wide[0], "                 Covid  Viral Pneumonia");
+        assert_eq!(wide[1], "Covid                0                1");
+        let narrow = confusion_table(&names, &confusion, 30);
+        assert_eq!(narrow[0], "                   1  2");
+        assert_eq!(narrow[1], "1 Covid            0  1");
+    }
+}

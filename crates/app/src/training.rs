@@ -1,0 +1,18 @@
+//! From loaded data to a trained model in its run folder.
+
+pub(crate) mod best_epoch;
+pub(crate) mod checkpoint;
+pub(crate) mod cross_validation;
+#[cfg(test)]
+mod divergence_tests;
+pub(crate) mod early_stopping;
+mod epochs;
+mod final_evaluation;
+mod hard_examples;
+pub(crate) mod interrupt;
+pub(crate) mod objective;
+pub(crate) mod pipeline;
+pub(crate) mod probe_training;
+mod progress_lines;
+pub(crate) mod step;
+pub(crate) mod trainer;

@@ -1,0 +1,179 @@
+//! Which epoch's weights a run keeps: the last one that validation can't tell from the best.
+//!
+//! The plain maximum over many epochs of an accuracy measured on few images rewards luck: with 25 images one answer is
+//! four points, and an epoch from the middle of the schedule, where the learning rate is still high, may win by it.
+//! So the one-standard-error rule is used (Breiman et al. 1984, section 3.4.3; Hastie et al. 2009, section 7.10): of all
+//! epochs within one standard error of the best validation score, the last, which the schedule has settled most.
+//! On thousands of images the standard error vanishes and the rule becomes the maximum.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Select;
+use crate::metrics::{Confusion, Scorer};
+use crate::model::inference::Evaluation;
+
+/// How good an epoch is, and how well that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// The larger the better.
+    pub value: f64,
+    /// Of the value.
+    pub standard_error: f64,
+}
+
+impl Select {
+    /// The score of an evaluation.
+    #[must_use]
+    pub fn score(self, evaluation: &Evaluation) -> Score {
+        match self {
+            Self::Accuracy => accuracy(&evaluation.confusion()),
+            Self::BalancedAccuracy => balanced_accuracy(&evaluation.confusion()),
+            Self::Auc => auc(evaluation),
+            Self::LogLoss => log_loss(&evaluation.losses()),
+        }
+    }
+}
+
+fn accuracy(confusion: &Confusion) -> Score {
+    let (n_right, n) = (confusion.n_right(), confusion.n());
+    Score { value: confusion.accuracy(), standard_error: share_variance(n_right, n).sqrt() }
+}
+
+fn balanced_accuracy(confusion: &Confusion) -> Score {
+    let classes = (0..confusion.rows().len()).filter(|&class| confusion.n_of(class) > 0);
+    let of_class = |class| {
+        let (n_right, n) = (confusion.count(class, class), confusion.n_of(class));
+        (n_right as f64 / n as f64, share_variance(n_right, n))
+    };
+    mean_score(classes.map(of_class))
+}
+
+fn auc(evaluation: &Evaluation) -> Score {
+    let predictions = evaluation.predictions(1.0);
+    let figures = Scorer::new(&predictions).figures(&vec![1.0; predictions.len()]);
+    let confusion = evaluation.confusion();
+    let classes = figures.auc.iter().enumerate().filter_map(|(class, auc)| Some((class, (*auc)?)));
+    mean_score(classes.map(|(class, auc)| {
+        let n_of = confusion.n_of(class);
+        (auc, auc_variance(auc, n_of as f64, (confusion.n() - n_of) as f64))
+    }))
+}
+
+fn log_loss(losses: &[f64]) -> Score {
+    let n = losses.len() as f64;
+    let mean = losses.iter().sum::<f64>() / n;
+    let variance = losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / n;
+    Score { value: -mean, standard_error: (variance / n).sqrt() }
+}
+
+/// The mean of independent values with their variances.
+fn mean_score(values: impl Iterator<Item = (f64, f64)>) -> Score {
+    let (mut n, mut sum, mut variance) = (0.0, 0.0, 0.0);
+    for (value, of_value) in values {
+        n += 1.0;
+        sum += value;
+        variance += of_value;
+    }
+    Score { value: sum / f64::max(n, 1.0), standard_error: variance.sqrt() / f64::max(n, 1.0) }
+}
+
+/// Variance of a share of right answers.
+///
+/// The share is estimated with two answers of each kind added (Agresti and Coull 1998): a perfect score on a few
+/// images is no proof of a perfect model.
+fn share_variance(n_right: u64, n: u64) -> f64 {
+    let n_adjusted = n as f64 + 4.0;
+    let share = (n_right as f64 + 2.0) / n_adjusted;
+    share * (1.0 - share) / n_adjusted
+}
+
+/// Variance of an area under the ROC curve (Hanley and McNeil 1982).
+fn auc_variance(auc: f64, n_of: f64, n_rest: f64) -> f64 {
+    let (q1, q2) = (auc / (2.0 - auc), 2.0 * auc * auc / (1.0 + auc));
+    let of = (n_of - 1.0) * (q1 - auc * auc);
+    let rest = (n_rest - 1.0) * (q2 - auc * auc);
+    (auc * (1.0 - auc) + of + rest) / (n_of * n_rest)
+}
+
+/// Follows the validation score from epoch to epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct BestEpoch {
+    best: Option<Score>,
+}
+
+impl BestEpoch {
+    /// Whether the weights of this epoch are to be kept in place of the ones kept before. Without a validation part
+    /// the last epoch is kept.
+    pub(crate) fn keeps(&mut self, score: Option<Score>) -> bool {
+        let Some(score) = score else { return true };
+        let best = self.best.filter(|best| best.value >= score.value).unwrap_or(score);
+        self.best = Some(best);
+        best.value - score.value <= best.standard_error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn confusion(n_right: usize, n: usize) -> Confusion {
+        let mut confusion = Confusion::new(2);
+        for image in 0..n {
+            confusion.add(0, usize::from(image >= n_right));
+        }
+        confusion
+    }
+
+    fn kept(answers: &[usize], n: usize) -> Option<usize> {
+        let mut best = BestEpoch::default();
+        let scores = answers.iter().map(|&right| accuracy(&confusion(right, n)));
+        let kept: Vec<bool> = scores.map(|score| best.keeps(Some(score))).collect();
+        kept.iter().rposition(|&kept| kept)
+    }
+
+    #[test]
+    fn a_later_epoch_within_one_standard_error_is_kept() {
+        // 25 images: the standard error of a perfect score is 1.2 answers.
+        assert_eq!(kept(&[20, 25, 24], 25), Some(2));
+        assert_eq!(kept(&[20, 25, 23], 25), Some(1));
+        assert_eq!(kept(&[25, 20, 21], 25), Some(0));
+    }
+
+    #[test]
+    fn many_images_tell_small_differences_apart() {
+        // 10,000 images, 95 % right: 22 answers.
+        assert_eq!(kept(&[9_500, 9_470], 10_000), Some(0));
+        assert_eq!(kept(&[9_500, 9_480], 10_000), Some(1));
+    }
+
+    #[test]
+    fn without_validation_the_last_epoch_is_kept() {
+        let mut best = BestEpoch::default();
+        assert!(best.keeps(None) && best.keeps(None));
+    }
+
+    #[test]
+    fn each_criterion_looks_at_its_own_thing() {
+        // Nine of the first class, one of the second, which is ranked right but below the threshold.
+        let mut evaluation = Evaluation::new(2);
+        (0..9).for_each(|i| evaluation.add(0, &[3.0 + i as f32 / 10.0, 0.0]));
+        evaluation.add(1, &[1.0, 0.0]);
+        let value = |select: Select| select.score(&evaluation).value;
+        assert_eq!(value(Select::Accuracy), 0.9);
+        assert_eq!(value(Select::BalancedAccuracy), 0.5);
+        assert_eq!(value(Select::Auc), 1.0);
+        let expected =
+            (0..9).map(|i| (-(3.0 + f64::from(i) / 10.0)).exp().ln_1p()).sum::<f64>() + 1f64.exp().ln_1p();
+        assert!((value(Select::LogLoss) + expected / 10.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn standard_errors_are_those_of_the_literature() {
+        // Hanley and McNeil 1982, table II's formula by hand: A = 0.8, 20 and 30 images.
+        let error = auc_variance(0.8, 20.0, 30.0).sqrt();
+        let by_hand: f64 = (0.16 + 19.0 * (0.8 / 1.2 - 0.64) + 29.0 * (1.28 / 1.8 - 0.64)) / 600.0;
+        assert!((error - by_hand.sqrt()).abs() < 1e-12, "{error}");
+        let score = log_loss(&[0.0, 2.0]);
+        assert!((score.value + 1.0).abs() < 1e-12 && (score.standard_error - 0.5f64.sqrt()).abs() < 1e-12);
+    }
+}

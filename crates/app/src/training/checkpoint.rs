@@ -1,0 +1,207 @@
+//! A checkpoint: everything that a run needs to go on as if there had been no break.
+//!
+//! ```text
+//! "ROENTGEN CHECKPOINT 1\n", blake3 digest of what follows (32 bytes), a safetensors file
+//! ```
+//! The safetensors file holds what the trainer has learned; its metadata, the [`Standing`]. Random numbers need no place
+//! in it: they are keyed by seed, epoch and step.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::thread::{self, JoinHandle};
+
+use roentgen_optim::Moments;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use crate::error::AppError;
+use crate::model::little_endian::little_endian;
+use crate::model::training_digests::Seen;
+use crate::run_dir::file_names::CHECKPOINT;
+use crate::run_dir::run_folder::RunFolder;
+use crate::training::best_epoch::BestEpoch;
+use crate::training::early_stopping::Patience;
+use crate::training::trainer::{EpochProgress, TrainerState};
+
+/// First bytes of the file; the number is that of the format.
+const MAGIC: &[u8] = b"ROENTGEN CHECKPOINT 1\n";
+const DIGEST: usize = 32;
+const KEY: &str = "roentgen";
+
+/// How far a run is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    /// Digest of the settings and the pictures; a run goes on with the same ones only.
+    pub inputs: String,
+    /// Epochs that are over.
+    pub epoch: usize,
+    /// Of the epoch that is not.
+    pub progress: EpochProgress,
+    /// Whether patience has ended the run.
+    pub is_over: bool,
+    /// The epoch whose weights are kept; 0 before the first is over.
+    pub best_epoch: usize,
+    /// [`digest_of_training`](crate::model::model_file::digest_of_training) of that epoch's model, which has a file of its own.
+    pub best_digest: String,
+    /// How it is chosen.
+    pub best: BestEpoch,
+    /// How long validation has not become better.
+    pub patience: Patience,
+    /// Length of the log, and of the log of times, in bytes.
+    pub log_bytes: [u64; 2],
+    /// The pictures that the weights which the run began with were trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_before: Option<Seen>,
+    /// Seconds of training, validation included.
+    pub seconds: f64,
+    /// Seconds of training steps.
+    pub step_seconds: f64,
+    /// Seconds of them spent on making batches.
+    pub data_seconds: f64,
+}
+
+/// The bytes of a checkpoint.
+#[must_use]
+pub(crate) fn to_bytes(standing: &Standing, trainer: &TrainerState) -> Vec<u8> {
+    let TrainerState { step, values, buffers, adam: (adam_steps, moments), average } = trainer;
+    let counters = [*step as u64, *adam_steps, average.0].map(u64::to_le_bytes).concat();
+    let mut tensors = vec![("counters".to_owned(), Dtype::U64, 3, Cow::from(counters))];
+    for (kind, all) in [("value", values), ("buffer", buffers), ("average", &average.1)] {
+        let of_kind = all.iter().enumerate().map(|(index, values)| tensor(kind, index, values));
+        tensors.extend(of_kind);
+    }
+    for (index, Moments { m, v }) in moments.iter().enumerate() {
+        tensors.extend([tensor("m", index, m), tensor("v", index, v)]);
+    }
+    let views = tensors.iter().map(|(name, dtype, len, bytes)| {
+        (name.as_str(), TensorView::new(*dtype, vec![*len], bytes).expect("bytes and shape agree"))
+    });
+    let standing = serde_json::to_string(standing).expect("numbers and a digest");
+    let metadata = HashMap::from([(KEY.to_owned(), standing)]);
+    let content = safetensors::serialize(views, Some(metadata)).expect("names and sizes are in bounds");
+    [MAGIC, blake3::hash(&content).as_bytes(), &content].concat()
+}
+
+/// Name, type, length and bytes.
+type Part<'a> = (String, Dtype, usize, Cow<'a, [u8]>);
+
+fn tensor<'a>(kind: &str, index: usize, values: &'a [f32]) -> Part<'a> {
+    (format!("{kind}.{index}"), Dtype::F32, values.len(), little_endian(values))
+}
+
+/// Writes checkpoints while training goes on: with small sets, waiting for the disk took a quarter of the time.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    folder: RunFolder,
+    pending: Option<JoinHandle<Result<(), AppError>>>,
+}
+
+impl Writer {
+    /// Writes into a run folder.
+    #[must_use]
+    pub(crate) fn new(folder: RunFolder) -> Self {
+        Self { folder, pending: None }
+    }
+
+    /// Begins to write, when the checkpoint before is safe.
+    ///
+    /// # Errors
+    /// What went wrong with the one before.
+    pub(crate) fn save(&mut self, standing: Standing, state: TrainerState) -> Result<(), AppError> {
+        self.wait()?;
+        let folder = self.folder.clone();
+        self.pending = Some(thread::spawn(move || folder.write(CHECKPOINT, &to_bytes(&standing, &state))));
+        Ok(())
+    }
+
+    /// Waits until the last checkpoint is safe.
+    ///
+    /// # Errors
+    /// [`AppError::Write`]
+    pub(crate) fn wait(&mut self) -> Result<(), AppError> {
+        let pending = self.pending.take();
+        pending.map_or(Ok(()), |writing| writing.join().expect("writing a file does not panic"))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Who leaves early has another error to tell.
+        let _ = self.wait();
+    }
+}
+
+/// What a checkpoint holds.
+///
+/// # Errors
+/// Any byte that is not as it was written, in words for the user.
+pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(Standing, TrainerState), String> {
+    let damaged = || "it is damaged: its digest is not that of its content".to_owned();
+    let rest = bytes.strip_prefix(MAGIC).ok_or("it is no checkpoint of this version")?;
+    let (digest, content) = rest.split_at_checked(DIGEST).ok_or_else(damaged)?;
+    if blake3::hash(content).as_bytes() != digest {
+        return Err(damaged());
+    }
+    let broken = |error: safetensors::SafeTensorError| format!("its tensors cannot be read ({error})");
+    let (_, metadata) = SafeTensors::read_metadata(content).map_err(broken)?;
+    let tensors = SafeTensors::deserialize(content).map_err(broken)?;
+    let standing = metadata.metadata().as_ref().and_then(|map| map.get(KEY)).ok_or("it has no standing")?;
+    let standing = serde_json::from_str(standing).map_err(|error| format!("its standing: {error}"))?;
+    let values = |name: &str| -> Option<Vec<f32>> {
+        let tensor = tensors.tensor(name).ok()?;
+        let (quads, _) = tensor.data().as_chunks::<4>();
+        Some(quads.iter().map(|&quad| f32::from_le_bytes(quad)).collect())
+    };
+    let all = |kind: &str| (0..).map_while(|index| values(&format!("{kind}.{index}"))).collect::<Vec<_>>();
+    let counters = tensors.tensor("counters").map_err(broken)?;
+    let (counters, _) = counters.data().as_chunks::<8>();
+    let &[step, adam_steps, average_steps] = counters else { return Err("it has no counters".to_owned()) };
+    let moments = all("m").into_iter().zip(all("v")).map(|(m, v)| Moments { m, v }).collect();
+    let state = TrainerState {
+        step: u64::from_le_bytes(step) as usize,
+        values: all("value"),
+        buffers: all("buffer"),
+        adam: (u64::from_le_bytes(adam_steps), moments),
+        average: (u64::from_le_bytes(average_steps), all("average")),
+    };
+    Ok((standing, state))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> (Standing, TrainerState) {
+        let standing = Standing { inputs: "d".into(), epoch: 2, seconds: 0.1 + 0.2, ..Standing::default() };
+        let state = TrainerState {
+            step: 77,
+            values: vec![vec![1.5, -0.0], vec![f32::MIN_POSITIVE]],
+            buffers: vec![vec![3.0; 5]],
+            adam: (77, vec![Moments { m: vec![0.1, 0.2], v: vec![0.3, 0.4] }]),
+            average: (76, vec![vec![9.0]]),
+        };
+        (standing, state)
+    }
+
+    #[test]
+    fn a_checkpoint_is_read_back_as_it_was() {
+        let (standing, state) = example();
+        assert_eq!(from_bytes(&to_bytes(&standing, &state)), Ok((standing, state)));
+    }
+
+    #[test]
+    fn every_flipped_byte_and_every_cut_is_found() {
+        let (standing, state) = example();
+        let bytes = to_bytes(&standing, &state);
+        for at in 0..bytes.len() {
+            for flip in [1, 0x80, 0xFF] {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= flip;
+                assert!(from_bytes(&flipped).is_err(), "byte {at} flipped by {flip}");
+            }
+            assert!(from_bytes(&bytes[..at]).is_err(), "cut to {at}");
+        }
+        assert!(from_bytes(&[&bytes[..], b"x"].concat()).is_err(), "a byte more");
+    }
+}

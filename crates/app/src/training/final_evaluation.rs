@@ -1,0 +1,121 @@
+//! The figures that a run ends with.
+
+use std::fs;
+
+use roentgen_data::{Dataset, ImageSet};
+use roentgen_layers::ResNet9Config;
+
+use super::epochs::{Outcome, Run, not_of_this_run};
+use crate::error::AppError;
+use crate::metrics::deduplicated::clean_test;
+use crate::metrics::{PartMetrics, Predictions};
+use crate::model::calibration::Calibration;
+use crate::model::inference::{Evaluation, evaluate};
+use crate::model::model_file::{self, ModelCard};
+use crate::model::novelty::Novelty;
+use crate::report;
+use crate::run_dir::file_names::MODEL;
+use crate::run_dir::predictions_file;
+use crate::run_dir::records::{Metrics, Refused};
+
+/// What was said of the test pictures, and of each whether it is new to the model.
+pub(crate) type Tested = Option<(Predictions, Vec<bool>)>;
+
+/// Tests the best model, read back from its file as `roentgen evaluate` reads it. Also gives its answers.
+pub(super) fn test(
+    run: &Run<'_>,
+    outcome: &Outcome,
+    architecture: &ResNet9Config,
+) -> Result<(Metrics, Tested), AppError> {
+    let path = run.folder.file(MODEL);
+    let (mut model, mut card) = model_file::read(&path)?;
+    if model_file::digest_of_training(&mut model, &card) != outcome.best_digest {
+        return Err(not_of_this_run(path));
+    }
+    let n_classes = card.class_names.len();
+    let Dataset { train: train_set, val: val_set, test: test_set, .. } = run.data;
+    let bar = run.screen.bar(4);
+    let stage = |name: &str, number: u64| {
+        bar.set_prefix("testing");
+        bar.set_message(name.to_owned());
+        bar.set_position(number);
+    };
+    stage("what is usual", 0);
+    card.novelty = Novelty::fit(&mut model, train_set, val_set, n_classes, &card.gaze());
+    let n_steps = card.epoch * run.steps_per_epoch();
+    run.folder.write(MODEL, &model_file::to_bytes(&mut model, &card, n_steps as u64))?;
+    let part = |set: &ImageSet, evaluation: &Evaluation| {
+        let predictions = evaluation.predictions(card.temperature);
+        PartMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
+    };
+    let mut ask =
+        |set: &ImageSet| (!set.is_empty()).then(|| evaluate(&mut model, set, n_classes, &card.gaze()));
+    stage("answers", 1);
+    let (val, test) = (ask(val_set), ask(test_set));
+    let predictions = test.as_ref().map(|test| test.predictions(card.temperature));
+    if let Some(predictions) = &predictions {
+        let lines = predictions_file::to_text(test_set, predictions, &card.class_names);
+        run.folder.write(predictions_file::FILE, lines.as_bytes())?;
+    }
+    stage("intervals", 2);
+    let clean = new_to(&card, run.data);
+    let (n_leaked, test_clean) = match &predictions {
+        Some(test) => clean_test(&card.class_names, test, test_set.patients(), &clean),
+        None => (0, None),
+    };
+    let mut refused =
+        |set: &ImageSet| card.novelty.as_ref().map(|novelty| novelty.count(&mut model, set, &card.gaze()));
+    let metrics = Metrics {
+        n_refused: Refused { val: refused(val_set), test: refused(test_set) },
+        val: val.as_ref().map(|val| part(val_set, val)),
+        test_clean,
+        test: test.as_ref().map(|test| part(test_set, test)),
+        n_leaked,
+        calibration: Calibration::new(
+            card.temperature,
+            val.as_ref().map(|val| (val, val_set)),
+            test.as_ref().map(|test| (test, test_set)),
+        ),
+        train_images_per_s: outcome.images_per_s,
+        train_seconds: outcome.train_seconds,
+        data_share: outcome.data_share,
+        epochs: outcome.epochs,
+        best_epoch: outcome.best_epoch,
+        n_parameters: architecture.n_parameters(),
+        seed: run.config.seed,
+        threads: run.config.threads(),
+    };
+    bar.finish_and_clear();
+    Ok((metrics, predictions.map(|predictions| (predictions, clean))))
+}
+
+impl Run<'_> {
+    /// The page that people will read.
+    pub(super) fn report(&self, metrics: &Metrics, test: Option<&Predictions>) -> Result<String, AppError> {
+        let path = self.folder.file(MODEL);
+        let (mut model, card) = model_file::read(&path)?;
+        let unreadable = |source| AppError::ModelUnreadable { path: path.clone(), source };
+        let model_digest = blake3::hash(&fs::read(&path).map_err(unreadable)?).to_hex();
+        Ok(report::page(report::Subject {
+            config: self.config,
+            data: self.data,
+            steps_per_epoch: self.steps_per_epoch(),
+            model: &mut model,
+            card: &card,
+            model_digest: &model_digest,
+            metrics,
+            test,
+            log: &self.read_log()?,
+        }))
+    }
+}
+
+/// Of each test picture, whether the model has seen neither it nor its patient: not in an earlier part, and not in the
+/// training of the model that it started from.
+pub(super) fn new_to(card: &ModelCard, data: &Dataset) -> Vec<bool> {
+    let mut new = data.findings.clean_test.clone();
+    if let Some(seen) = &card.seen {
+        seen.leave_out(&data.test, &mut new);
+    }
+    new
+}

@@ -1,0 +1,122 @@
+//! The hardest pictures of each class, shown several times: "just train twice" (Liu et al. 2021,
+//! <https://arxiv.org/abs/2107.09044>).
+//!
+//! A first training, too short to learn any picture by heart, gets wrong what does not look like the rest of its class:
+//! often films of another series, and the fewer there are of them, the less a whole training cares. Shown more
+//! often, they count. The paper repeats every picture that the first model gets wrong; here it is an equal share of every
+//! class, so that no class gains weight over another.
+
+use roentgen_data::{Dataset, ImageSet};
+
+use crate::config::TrainConfig;
+use crate::error::AppError;
+use crate::terminal::screen::{Screen, counted, thousands};
+use crate::training::interrupt;
+use crate::training::probe_training::train_and_ask;
+
+/// Share of every class.
+const SHARE: f64 = 0.08;
+/// Images that the first training looks at, about.
+const IMAGES: usize = 30_000;
+
+/// The training part, in which the hardest pictures stand `config.oversample_hard` times.
+///
+/// # Errors
+/// A first training that diverges.
+pub(crate) fn repeated(config: &TrainConfig, data: &Dataset, screen: &Screen) -> Result<ImageSet, AppError> {
+    let train_set = &data.train;
+    let n_train = train_set.len();
+    // The plain recipe: what makes a training hold elsewhere also blurs what is hard.
+    let first = TrainConfig {
+        size: config.size,
+        resize: config.resize,
+        flip: config.flip,
+        normalize: config.normalize,
+        seed: config.seed,
+        epochs: Some((IMAGES / n_train).clamp(3, 12)),
+        ..TrainConfig::default()
+    };
+    let n_classes = data.class_names.len();
+    let evaluation = train_and_ask(&first, train_set, train_set, n_classes, "first look", screen)?;
+    let hardest = hardest(&evaluation.losses(), train_set.labels(), n_classes);
+    let text = format!(
+        "{} of {} training pictures, {:.0} % of each class, have {} each epoch",
+        thousands(hardest.len()),
+        thousands(n_train),
+        100.0 * SHARE,
+        counted(config.oversample_hard, "turn")
+    );
+    // What a training that was broken off says means nothing; the run ends here.
+    if interrupt::signal().is_none() {
+        screen.field("hardest", &text);
+    }
+    let again = std::iter::repeat_n(hardest, config.oversample_hard - 1).flatten();
+    Ok(train_set.only(&(0..n_train).chain(again).collect::<Vec<_>>()))
+}
+
+/// The pictures of the largest losses in each class, in order; of equal ones the first.
+fn hardest(losses: &[f64], labels: &[u32], n_classes: usize) -> Vec<usize> {
+    let mut hardest = Vec::new();
+    for class in 0..n_classes {
+        let mut images: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] as usize == class).collect();
+        images.sort_by(|&a, &b| losses[b].total_cmp(&losses[a]));
+        images.truncate((SHARE * images.len() as f64).round() as usize);
+        hardest.extend(images);
+    }
+    hardest.sort_unstable();
+    hardest
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{GrayImage, Luma};
+    use roentgen_data::{LoadOptions, load_dataset, silent};
+    use roentgen_tensor::rng::{CounterRng, Purpose};
+
+    use super::*;
+
+    #[test]
+    fn films_that_look_like_another_class_are_found_and_repeated() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut number = 0;
+        // Noise; of 100 bright pictures, 6 are as dark as the other class.
+        for (class, name, n, grey) in
+            [("bright", "usual", 94, 150), ("bright", "odd", 6, 30), ("dark", "usual", 100, 30)]
+        {
+            std::fs::create_dir_all(folder.path().join(class)).expect("a folder");
+            for index in 0..n {
+                number += 1;
+                let mut rng = CounterRng::new(number, Purpose::Split, 0, 0);
+                let film = GrayImage::from_fn(28, 28, |_, _| Luma([grey + rng.below(80) as u8]));
+                film.save(folder.path().join(class).join(format!("{name}{index}.png"))).expect("a picture");
+            }
+        }
+        let options = LoadOptions { val_fraction: Some(0.0), test_fraction: 0.0, ..LoadOptions::default() };
+        let data = load_dataset(folder.path(), &options, &silent).expect("good pictures");
+        let config = TrainConfig { oversample_hard: 3, ..TrainConfig::default() };
+        let set = repeated(&config, &data, &Screen::new(true, false)).expect("no divergence");
+        assert_eq!(set.len(), 200 + 2 * (8 + 8));
+        for index in 0..200 {
+            assert_eq!(set.name(index), data.train.name(index), "first every picture once");
+        }
+        let odd = (0..set.len()).filter(|&index| set.name(index).contains("odd")).count();
+        assert_eq!(odd, 6 * 3);
+    }
+
+    #[test]
+    fn every_class_gives_the_same_share_of_its_largest_losses() {
+        let labels = [vec![0; 50], vec![2; 25], vec![1; 6]].concat();
+        let losses: Vec<f64> = (0..81).map(|i| f64::from(i * 37 % 81)).collect();
+        let chosen = hardest(&losses, &labels, 3);
+        let counts = [0, 1, 2].map(|class| chosen.iter().filter(|&&i| labels[i] == class).count());
+        assert_eq!(counts, [4, 0, 2], "8 % of 50, 6 and 25");
+        for class in [0, 2] {
+            let (taken, left): (Vec<usize>, Vec<usize>) =
+                (0..81).filter(|&i| labels[i] == class).partition(|i| chosen.contains(i));
+            let least = taken.iter().map(|&i| losses[i]).fold(f64::INFINITY, f64::min);
+            assert!(left.iter().all(|&i| losses[i] < least), "class {class}");
+        }
+        assert!(chosen.is_sorted());
+        assert_eq!(hardest(&[1.0; 26], &[0; 26], 1), [0, 1], "of equals the first");
+    }
+}

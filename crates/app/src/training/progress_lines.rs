@@ -1,0 +1,77 @@
+//! What a run says of every epoch and of every step, in its logs and on the screen.
+
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
+
+use crate::config::TrainConfig;
+use crate::run_dir::records::{LogLine, TimeLine};
+use crate::terminal::screen::duration;
+use crate::training::trainer::StepReport;
+
+/// Columns from which on the wide line of an epoch fits.
+const WIDE: usize = 72;
+
+pub(super) fn epoch_heading(width: usize) -> String {
+    let narrow = "  epoch    loss  val loss  val acc.";
+    if width < WIDE { narrow.to_owned() } else { format!("{narrow}        lr  images/s       time") }
+}
+
+pub(super) fn epoch_line(line: &LogLine, time: &TimeLine, epochs: usize, width: usize) -> String {
+    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    let epoch = format!("{}/{epochs}", line.epoch);
+    let val_loss = or_dash(line.val_loss.map(shown_loss));
+    let val_accuracy = or_dash(line.val_accuracy.map(|accuracy| format!("{:.1} %", 100.0 * accuracy)));
+    let narrow = format!("{epoch:>7}  {:>6}  {val_loss:>8}  {val_accuracy:>8}", shown_loss(line.train_loss));
+    let best = if line.best { "  kept" } else { "" };
+    if width < WIDE {
+        return narrow + best;
+    }
+    let took = duration(Duration::from_secs_f64(time.seconds));
+    format!("{narrow}  {:>8.6}  {:>8.0}  {took:>9}{best}", line.lr, time.images_per_s)
+}
+
+/// In six characters: fewer decimals for what is large, a power of ten for a run that goes astray.
+fn shown_loss(loss: f64) -> String {
+    match loss {
+        ..10.0 => format!("{loss:.4}"),
+        ..1000.0 => format!("{loss:.2}"),
+        _ => format!("{loss:.1e}"),
+    }
+}
+
+/// What to say of a run that ended with this epoch: one that diverges without a number that is none runs to its end.
+pub(super) fn warning(last: &LogLine, config: &TrainConfig, n_classes: usize) -> Option<String> {
+    // Whatever the classes weigh: with the same probability for each, the loss is this.
+    let guessing = libm::log(n_classes as f64);
+    (last.train_loss >= guessing).then(|| {
+        format!(
+            "the last epoch has a training loss of {}, no better than guessing ({}): training has diverged, or was too \
+             short; try a lower --max-lr (it is {}), keep --clip (it is {}), or train longer",
+            shown_loss(last.train_loss),
+            shown_loss(guessing),
+            config.max_lr,
+            config.clip
+        )
+    })
+}
+
+/// Tells the bar of every step: loss, learning rate, speed and time left, as far as there is room.
+pub(super) fn show_step(bar: &ProgressBar, n_steps: usize, width: usize) -> impl FnMut(StepReport) {
+    let start = Instant::now();
+    let (mut n_images, mut n_done) = (0, 0);
+    move |report| {
+        n_images += report.n_images;
+        n_done += 1;
+        let seconds = start.elapsed().as_secs_f64();
+        let left =
+            duration(Duration::from_secs_f64(seconds / n_done as f64 * (n_steps - report.step) as f64));
+        bar.set_position(report.step as u64);
+        bar.set_message(if width < WIDE {
+            format!("loss {:.3}  {left} left", report.loss)
+        } else {
+            let speed = n_images as f64 / seconds;
+            format!("loss {:.3}  lr {:.4}  {speed:.0} images/s  {left} left", report.loss, report.lr)
+        });
+    }
+}

@@ -1,0 +1,75 @@
+//! One training step: forward, loss, backward, clip, decay, Adam.
+
+use ndarray::Array4;
+use roentgen_layers::{LossHead, Pass, ResNet9};
+use roentgen_optim::{Adam, AdamConfig, Clip, Rates, sum_of_squares};
+
+use crate::metrics::argmax::argmax;
+
+/// A model with what a step needs beside the images, its memory reused from step to step.
+#[derive(Debug)]
+pub struct TrainingStep {
+    /// What is trained.
+    pub model: ResNet9,
+    loss_head: LossHead,
+    /// Its moments are part of a checkpoint.
+    pub adam: Adam,
+    clip: Clip,
+    grad_logits: Array4<f32>,
+}
+
+/// What one step tells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepOutcome {
+    /// Mean loss of the batch, before the step.
+    pub loss: f32,
+    /// Images whose class was found, before the step.
+    pub n_right: usize,
+    /// Whether every weight is a finite number after the step.
+    pub weights_are_finite: bool,
+}
+
+impl TrainingStep {
+    /// Steps for `model`.
+    #[must_use]
+    pub fn new(model: ResNet9, loss_head: LossHead, optimiser: AdamConfig) -> Self {
+        let grad_logits = Array4::zeros((0, 0, 0, 0));
+        Self { model, loss_head, adam: Adam::new(optimiser), clip: optimiser.clip, grad_logits }
+    }
+
+    /// Takes one step on the images `x`, `(n, h, w, c)`. With a loss that is no finite number the weights stay as
+    /// they are.
+    pub fn take(&mut self, x: &Array4<f32>, labels: &[u32], rates: Rates, pass: Pass) -> StepOutcome {
+        let logits = self.model.forward(x, pass);
+        let n_right = count_right(logits, labels);
+        let loss = self.loss_head.forward_backward(logits, labels, &mut self.grad_logits);
+        let mut weights_are_finite = true;
+        if loss.is_finite() {
+            self.model.backward(x, &mut self.grad_logits);
+            weights_are_finite = self.optimise(rates);
+        }
+        StepOutcome { loss, n_right, weights_are_finite }
+    }
+
+    /// Clips, decays and steps: all three are one pass of Adam over each parameter.
+    fn optimise(&mut self, rates: Rates) -> bool {
+        let Self { model, adam, clip, .. } = self;
+        let grad_norm = matches!(clip, Clip::Norm(_)).then(|| {
+            let mut squares = 0.0;
+            model.for_each_parameter(&mut |parameter| squares += sum_of_squares(&parameter.grad));
+            squares.sqrt()
+        });
+        adam.begin_step(rates, grad_norm);
+        let (mut index, mut all_finite) = (0, true);
+        model.for_each_parameter(&mut |parameter| {
+            all_finite &= adam.update(index, parameter);
+            index += 1;
+        });
+        all_finite
+    }
+}
+
+fn count_right(logits: &Array4<f32>, labels: &[u32]) -> usize {
+    let answers = logits.outer_iter().map(|image| argmax(image.iter().copied()));
+    answers.zip(labels).filter(|&(answer, &label)| answer == label as usize).count()
+}

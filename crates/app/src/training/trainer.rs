@@ -1,0 +1,389 @@
+//! One pass over the training images: the recipe, step by step.
+
+use std::time::Instant;
+
+use ndarray::Array4;
+use roentgen_data::{Augment, Draw, ImageSet, Normalization, Sampler, View, batch_ranges, fill_batch};
+use roentgen_layers::{LossHead, Pass, ResNet9};
+use roentgen_optim::{AdamConfig, Moments, OneCycle, Rates, WeightAverage, WeightDecay};
+use roentgen_tensor::parameter::Buffer;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{DecayKind, TrainConfig};
+use crate::error::AppError;
+use crate::training::step::{StepOutcome, TrainingStep};
+
+/// Images that the batch norms of averaged weights are measured on. A mean over a thousand films of 36 pixels and more
+/// a channel is within a few thousandths of that over all.
+const MEASURED_IMAGES: usize = 1024;
+/// Images at a time.
+const MEASURED_BATCH: usize = 128;
+
+/// A model in training, with the memory that all steps share.
+#[derive(Debug)]
+pub(crate) struct Trainer {
+    /// The model and its optimiser.
+    training: TrainingStep,
+    schedule: OneCycle,
+    average: Option<WeightAverage>,
+    sampler: Sampler,
+    augment: Augment,
+    normalization: Normalization,
+    seed: u64,
+    batch: usize,
+    step: usize,
+    order: Vec<Draw>,
+    x: Array4<f32>,
+    labels: Vec<u32>,
+}
+
+/// What one step tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StepReport {
+    /// Steps done in the whole run.
+    pub step: usize,
+    /// Mean loss of the batch.
+    pub loss: f32,
+    /// Learning rate of the step.
+    pub lr: f64,
+    /// Images of the batch.
+    pub n_images: usize,
+}
+
+/// How far an epoch is; once it is over, what it tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EpochProgress {
+    /// Batches done.
+    pub n_batches: usize,
+    /// Images in them.
+    pub n_images: usize,
+    loss_sum: f64,
+    n_right: usize,
+    /// Learning rate of the last step.
+    pub lr: f64,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// Seconds of them spent on making batches.
+    pub data_seconds: f64,
+}
+
+impl EpochProgress {
+    /// Mean loss of the images, each as it was when its turn came.
+    #[must_use]
+    pub(crate) fn loss(&self) -> f64 {
+        self.loss_sum / self.n_images as f64
+    }
+
+    /// Share of the images whose class was found, likewise.
+    #[must_use]
+    pub(crate) fn accuracy(&self) -> f64 {
+        self.n_right as f64 / self.n_images as f64
+    }
+}
+
+/// Adam's first coefficient in a range test: its default (Kingma & Ba 2015).
+const RANGE_BETA1: f64 = 0.9;
+
+/// One step of a range test.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RangeStep {
+    /// From 0.
+    pub step: usize,
+    /// Its rate.
+    pub lr: f64,
+    /// Before the step.
+    pub loss: f32,
+}
+
+/// Everything that a trainer has learned, in the order of its parameters.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct TrainerState {
+    /// Steps done.
+    pub step: usize,
+    /// Values of the parameters.
+    pub values: Vec<Vec<f32>>,
+    /// Running statistics of the batch norms.
+    pub buffers: Vec<Vec<f32>>,
+    /// Steps and moments of Adam.
+    pub adam: (u64, Vec<Moments>),
+    /// Steps and values of the running average; empty without one.
+    pub average: (u64, Vec<Vec<f32>>),
+}
+
+impl Trainer {
+    /// A trainer for `epochs` passes over `n_train` images.
+    #[must_use]
+    pub(crate) fn new(
+        config: &TrainConfig,
+        model: ResNet9,
+        normalization: Normalization,
+        loss_head: LossHead,
+        n_train: usize,
+    ) -> Self {
+        let batch = config.batch(n_train);
+        let n_steps = config.epochs(n_train) * n_train.div_ceil(batch);
+        let weight_decay = match config.decay {
+            DecayKind::L2 => WeightDecay::L2(config.weight_decay as f32),
+            DecayKind::Decoupled => WeightDecay::Decoupled(config.weight_decay as f32),
+        };
+        let optimiser = AdamConfig { clip: config.clip.0, weight_decay, ..AdamConfig::default() };
+        Self {
+            training: TrainingStep::new(model, loss_head, optimiser),
+            schedule: OneCycle::new(config.max_lr, n_steps),
+            average: (config.ema > 0.0).then(|| WeightAverage::new(config.ema)),
+            sampler: config.sampler.into(),
+            augment: config.augment(),
+            normalization,
+            seed: config.seed,
+            batch,
+            step: 0,
+            order: Vec::new(),
+            x: Array4::zeros((0, 0, 0, 0)),
+            labels: Vec::new(),
+        }
+    }
+
+    /// Does `work` with the model that counts: the one in training, or the average of its weights.
+    ///
+    /// An average has batch norms of its own: statistics that were running while the weights were others are not those
+    /// of its activations. They are measured anew, over images of `set` as `epoch` shows them.
+    pub(crate) fn with_model<T>(
+        &mut self,
+        set: &ImageSet,
+        epoch: usize,
+        work: impl FnOnce(&mut ResNet9) -> T,
+    ) -> T {
+        if self.average.is_none() {
+            return work(&mut self.training.model);
+        }
+        let running = self.buffers();
+        self.swap_average();
+        self.measure_batch_norm(set, epoch);
+        let result = work(&mut self.training.model);
+        self.swap_average();
+        let mut running = running.into_iter();
+        self.training.model.for_each_buffer(&mut |buffer| {
+            *buffer = running.next().expect("as many buffers as before");
+        });
+        result
+    }
+
+    fn swap_average(&mut self) {
+        let average = self.average.as_mut().expect("called with an average only");
+        let mut index = 0;
+        self.training.model.for_each_parameter(&mut |parameter| {
+            average.swap(index, parameter);
+            index += 1;
+        });
+    }
+
+    fn buffers(&mut self) -> Vec<Buffer> {
+        let mut buffers = Vec::new();
+        self.training.model.for_each_buffer(&mut |buffer| buffers.push(buffer.clone()));
+        buffers
+    }
+
+    /// Sets the running statistics to the mean over the first batches of `epoch`.
+    fn measure_batch_norm(&mut self, set: &ImageSet, epoch: usize) {
+        self.sampler.epoch_order(set.labels(), self.seed, epoch as u64, &mut self.order);
+        let n = set.len().min(MEASURED_IMAGES);
+        for (batch, range) in batch_ranges(n, MEASURED_BATCH).enumerate() {
+            let view = View::Train { seed: self.seed, epoch: epoch as u64, augment: &self.augment };
+            fill_batch(set, &self.order[range], view, &self.normalization, &mut self.x, &mut self.labels);
+            self.training.model.forward(&self.x, Pass::Measure { batch: batch as u64 });
+        }
+    }
+
+    /// Steps done so far.
+    #[must_use]
+    pub(crate) fn n_steps_done(&self) -> usize {
+        self.step
+    }
+
+    /// Steps of the whole run.
+    #[must_use]
+    pub(crate) fn n_steps(&self) -> usize {
+        self.schedule.total_steps()
+    }
+
+    /// Goes on with an epoch until it is over, or until `on_step` says no. Whether it is over.
+    ///
+    /// # Errors
+    /// [`Divergence`] at the first loss, or the first step to a weight, that is no finite number.
+    pub(crate) fn train_epoch(
+        &mut self,
+        set: &ImageSet,
+        epoch: usize,
+        progress: &mut EpochProgress,
+        mut on_step: impl FnMut(StepReport) -> bool,
+    ) -> Result<bool, Divergence> {
+        self.sampler.epoch_order(set.labels(), self.seed, epoch as u64, &mut self.order);
+        for range in batch_ranges(set.len(), self.batch).skip(progress.n_batches) {
+            let start = Instant::now();
+            let n_images = range.len();
+            let view = View::Train { seed: self.seed, epoch: epoch as u64, augment: &self.augment };
+            let draws = &self.order[range];
+            fill_batch(set, draws, view, &self.normalization, &mut self.x, &mut self.labels);
+            progress.data_seconds += start.elapsed().as_secs_f64();
+
+            let rates = self.schedule.at(self.step);
+            let pass = Pass::Train { seed: self.seed, step: self.step as u64 };
+            let StepOutcome { loss, n_right, weights_are_finite } =
+                self.training.take(&self.x, &self.labels, rates, pass);
+            if !loss.is_finite() || !weights_are_finite {
+                let what = if loss.is_finite() { Diverged::Weight } else { Diverged::Loss(loss) };
+                let images = draws.iter().map(|draw| draw.image as usize).collect();
+                return Err(Divergence { epoch: epoch + 1, batch: progress.n_batches + 1, what, images });
+            }
+
+            self.step += 1;
+            self.update_average();
+            progress.n_batches += 1;
+            progress.n_images += n_images;
+            progress.lr = rates.lr;
+            progress.n_right += n_right;
+            progress.loss_sum += f64::from(loss) * n_images as f64;
+            progress.seconds += start.elapsed().as_secs_f64();
+            let goes_on = on_step(StepReport { step: self.step, loss, lr: rates.lr, n_images });
+            if !goes_on && progress.n_images < set.len() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes up to `steps` steps with the rate of each from `rate`, until `on_step` says no; for
+    /// [`lr-find`](crate::commands::lr_find).
+    pub(crate) fn range_test(
+        &mut self,
+        set: &ImageSet,
+        steps: usize,
+        rate: &dyn Fn(usize) -> f64,
+        mut on_step: impl FnMut(RangeStep) -> bool,
+    ) {
+        let n_batches = set.len().div_ceil(self.batch);
+        let ranges: Vec<_> = batch_ranges(set.len(), self.batch).collect();
+        for step in 0..steps {
+            let (epoch, seed) = ((step / n_batches) as u64, self.seed);
+            self.sampler.epoch_order(set.labels(), seed, epoch, &mut self.order);
+            let view = View::Train { seed, epoch, augment: &self.augment };
+            let draws = &self.order[ranges[step % n_batches].clone()];
+            fill_batch(set, draws, view, &self.normalization, &mut self.x, &mut self.labels);
+            let rates = Rates { lr: rate(step), beta1: RANGE_BETA1 };
+            let pass = Pass::Train { seed, step: step as u64 };
+            let loss = self.training.take(&self.x, &self.labels, rates, pass).loss;
+            if !on_step(RangeStep { step, lr: rates.lr, loss }) {
+                return;
+            }
+        }
+    }
+
+    /// Everything learned so far.
+    pub(crate) fn state(&mut self) -> TrainerState {
+        let mut values = Vec::new();
+        self.training.model.for_each_parameter(&mut |parameter| values.push(parameter.value.to_vec()));
+        let buffers = self.buffers().into_iter().map(|buffer| buffer.value.to_vec()).collect();
+        let (n_steps, moments) = self.training.adam.state();
+        let average = self.average.as_ref().map(WeightAverage::state).unwrap_or_default();
+        TrainerState {
+            step: self.step,
+            values,
+            buffers,
+            adam: (n_steps, moments.to_vec()),
+            average: (average.0, average.1.to_vec()),
+        }
+    }
+
+    /// Goes on from a [`Self::state`] as if there had been no break.
+    ///
+    /// # Errors
+    /// What does not fit, if it is the state of another model.
+    pub(crate) fn restore(&mut self, state: TrainerState) -> Result<(), String> {
+        let TrainerState { step, values, buffers, adam: (adam_steps, moments), average } = state;
+        let mut shapes = Vec::new();
+        self.training.model.for_each_parameter(&mut |parameter| shapes.push(parameter.value.len()));
+        let lengths_fit = |found: &mut dyn Iterator<Item = usize>| found.eq(shapes.iter().copied());
+        let n_averaged = if self.average.is_some() && step > 0 { shapes.len() } else { 0 };
+        let fits = step <= self.n_steps()
+            && lengths_fit(&mut values.iter().map(Vec::len))
+            && (moments.is_empty() && step == 0
+                || lengths_fit(&mut moments.iter().map(|moments| moments.m.len()))
+                    && lengths_fit(&mut moments.iter().map(|moments| moments.v.len())))
+            && average.1.len() == n_averaged
+            && (n_averaged == 0 || lengths_fit(&mut average.1.iter().map(Vec::len)))
+            && buffers.iter().map(Vec::len).eq(self.buffers().iter().map(|buffer| buffer.value.len()));
+        if !fits {
+            return Err("it is of another model or another recipe".to_owned());
+        }
+        let (mut values, mut buffers) = (values.into_iter(), buffers.into_iter());
+        self.training.model.for_each_parameter(&mut |parameter| {
+            parameter.value.copy_from_slice(&values.next().expect("checked above"));
+        });
+        self.training.model.for_each_buffer(&mut |buffer| {
+            buffer.value.copy_from_slice(&buffers.next().expect("checked above"));
+        });
+        self.training.adam.restore(adam_steps, moments);
+        if let Some(own) = &mut self.average {
+            own.restore(average.0, average.1);
+        }
+        self.step = step;
+        Ok(())
+    }
+}
+
+impl Trainer {
+    /// Takes the weights of a step into their average.
+    fn update_average(&mut self) {
+        if let Some(average) = &mut self.average {
+            average.begin_step();
+            let mut index = 0;
+            self.training.model.for_each_parameter(&mut |parameter| {
+                average.update(index, parameter);
+                index += 1;
+            });
+        }
+    }
+}
+
+/// What was no finite number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Diverged {
+    /// The loss, which was this.
+    Loss(f32),
+    /// A weight, after the step.
+    Weight,
+}
+
+/// Where training became numbers that are none.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Divergence {
+    /// From 1.
+    pub epoch: usize,
+    /// From 1, inside the epoch.
+    pub batch: usize,
+    /// What it was.
+    pub what: Diverged,
+    /// Images of the batch.
+    pub images: Vec<usize>,
+}
+
+impl Divergence {
+    /// The error, with what to change in `config`. `set` was trained on.
+    #[must_use]
+    pub(crate) fn into_error(self, config: &TrainConfig, set: &ImageSet) -> AppError {
+        /// Images that are named.
+        const NAMED: usize = 4;
+        let Self { epoch, batch, what, images } = self;
+        let what = match what {
+            Diverged::Loss(loss) => format!("the loss became {loss}"),
+            Diverged::Weight => "a weight became infinite or no number".to_owned(),
+        };
+        let mut names: Vec<&str> = images.iter().take(NAMED).map(|&image| set.name(image)).collect();
+        let more = format!("{} more", images.len().saturating_sub(NAMED));
+        if images.len() > NAMED {
+            names.push(&more);
+        }
+        let (max_lr, clip) = (config.max_lr, config.clip.to_string());
+        AppError::Diverged { what, epoch, batch, images: names.join(", "), max_lr, clip }
+    }
+}

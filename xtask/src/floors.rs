@@ -1,0 +1,276 @@
+//! The floors of the app: a module imports only from its own room, or from rooms on lower floors.
+//!
+//! Read are the `use` lines, of every visibility and also inside functions, that begin with `crate` or `super`, and the
+//! paths in expressions that begin with `crate::`. `super::` in a room stays in the room, unless there are so many that it
+//! leaves it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The rooms of `crates/app/src`, from the top floor to the ground. Rooms on one floor do not see each other.
+pub(crate) const FLOORS: &[&[&str]] = &[
+    &["main"],
+    &["lib"],
+    &["cli", "serve"],
+    &["commands", "bench"],
+    &["training"],
+    &["report"],
+    &["data_loading"],
+    &["run_dir"],
+    &["model"],
+    &["config"],
+    &["terminal"],
+    &["metrics"],
+    &["error", "cpu"],
+];
+/// Rooms whose modules do not import each other.
+const SEPARATE: &[&str] = &["commands"];
+
+/// A module of the app by its path, such as `["training", "step"]`, and its source text.
+pub(crate) struct Module {
+    pub(crate) path: Vec<String>,
+    pub(crate) text: String,
+}
+
+impl Module {
+    /// The module in the file `relative` to `crates/app/src`, such as `training/step.rs`.
+    pub(crate) fn new(relative: &str, text: String) -> Self {
+        let path = relative.trim_end_matches(".rs").split(['/', '\\']).map(str::to_owned).collect();
+        Self { path, text }
+    }
+
+    fn name(&self) -> String {
+        self.path.join("::")
+    }
+}
+
+/// Every import that points upwards or sideways, every room without a floor, and every circle of modules.
+pub(crate) fn faults(modules: &[Module]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for module in modules {
+        let Some(from) = floor_of(&module.path[0]) else {
+            faults.push(format!(
+                "{}: room `{}` has no floor; give it one in floors.rs",
+                module.name(),
+                module.path[0]
+            ));
+            continue;
+        };
+        for target in imports(module) {
+            if let Some(fault) = wrong_direction(module, from, &target) {
+                faults.push(fault);
+            }
+            if let Some(target) = module_of(modules, &target).filter(|target| *target != module.name()) {
+                edges.entry(module.name()).or_default().insert(target);
+            }
+        }
+    }
+    faults.extend(circle(&edges));
+    faults
+}
+
+/// Floor of a room, counted from the top.
+fn floor_of(room: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| floor.contains(&room))
+}
+
+/// What is wrong with the import of `target` by `module`, which is on the floor `from`.
+fn wrong_direction(module: &Module, from: usize, target: &[String]) -> Option<String> {
+    let (room, to) = (&target[0], floor_of(&target[0])?);
+    let shown = target.join("::");
+    if *room != module.path[0] {
+        return (to <= from).then(|| format!("{} imports `{shown}`, which is not below it", module.name()));
+    }
+    let is_sibling = module.path.len() > 1 && target.len() > 1 && target[1] != module.path[1];
+    (SEPARATE.contains(&room.as_str()) && is_sibling)
+        .then(|| format!("{} imports `{shown}`: modules of `{room}` do not import each other", module.name()))
+}
+
+/// The paths that a module imports from this crate, each from the crate's root.
+fn imports(module: &Module) -> Vec<Vec<String>> {
+    let code = without_tests_and_comments(&module.text);
+    let mut found = Vec::new();
+    for statement in code.split(';') {
+        let Some(at) = statement.find("use ").filter(|&at| is_word_start(statement, at)) else { continue };
+        let tree: String = statement[at + 4..].split_whitespace().collect::<Vec<_>>().join(" ");
+        expand(&tree, &mut Vec::new(), &mut |path| found.extend(from_root(module, path)));
+    }
+    // Paths in expressions and types: `crate::model::inference::evaluate(..)`.
+    for (at, _) in code.match_indices("crate::").filter(|&(at, _)| is_word_start(&code, at)) {
+        let path: String =
+            code[at..].chars().take_while(|c| c.is_alphanumeric() || "_:".contains(*c)).collect();
+        let path: Vec<String> = path.split("::").filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        found.extend(from_root(module, &path));
+    }
+    found
+}
+
+fn is_word_start(text: &str, at: usize) -> bool {
+    !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':' || c == '"')
+}
+
+/// Code without comments and without a `mod tests` at its end: tests may look anywhere.
+fn without_tests_and_comments(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// Calls `each` for every path of a `use` tree such as `a::{b, c::{d, e}}`.
+fn expand(tree: &str, prefix: &mut Vec<String>, each: &mut impl FnMut(&[String])) {
+    let depth = prefix.len();
+    let (names, group) = match tree.split_once('{') {
+        Some((names, rest)) => (names, Some(rest.trim_end().strip_suffix('}').unwrap_or(rest))),
+        None => (tree, None),
+    };
+    let plain = names.split(" as ").next().unwrap_or_default();
+    prefix.extend(plain.split("::").map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned));
+    match group {
+        Some(group) => members(group).into_iter().for_each(|member| expand(member, prefix, each)),
+        None => each(prefix),
+    }
+    prefix.truncate(depth);
+}
+
+/// The parts of a group that are between its outer commas.
+fn members(group: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut members) = (0, 0, Vec::new());
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                members.push(&group[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    members.push(&group[start..]);
+    members.into_iter().map(str::trim).filter(|member| !member.is_empty()).collect()
+}
+
+/// A path that begins with `crate`, `super` or `self`, from the crate's root; nothing for a path into another crate or the
+/// root itself.
+fn from_root(module: &Module, path: &[String]) -> Option<Vec<String>> {
+    let mut base = match path.first()?.as_str() {
+        "crate" => Vec::new(),
+        "self" | "super" => module.path.clone(),
+        _ => return None,
+    };
+    let mut names = path;
+    while let [first, rest @ ..] = names {
+        match first.as_str() {
+            "crate" | "self" => {}
+            "super" => drop(base.pop()),
+            _ => break,
+        }
+        names = rest;
+    }
+    base.extend_from_slice(names);
+    (!base.is_empty()).then_some(base)
+}
+
+/// The longest beginning of `path` that is a module with a file of its own.
+fn module_of(modules: &[Module], path: &[String]) -> Option<String> {
+    (1..=path.len()).rev().find_map(|length| {
+        let module = modules.iter().find(|module| module.path == path[..length])?;
+        Some(module.name())
+    })
+}
+
+/// One circle among the modules, if there is any. A module and the modules inside it count as one: a parent lists its
+/// children, and children use what the parent defines.
+fn circle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
+    let is_family = |a: &str, b: &str| a.starts_with(&format!("{b}::")) || b.starts_with(&format!("{a}::"));
+    let next = |name: &str| -> Vec<&String> {
+        edges.get(name).map_or_else(Vec::new, |to| to.iter().filter(|to| !is_family(name, to)).collect())
+    };
+    let mut done = BTreeSet::new();
+    for start in edges.keys() {
+        let mut path = Vec::new();
+        if let Some(circle) = visit(start, &next, &mut path, &mut done) {
+            return Some(format!("circle of modules: {}", circle.join(" -> ")));
+        }
+    }
+    None
+}
+
+/// Depth-first search: the circle that is found first.
+fn visit<'a>(
+    name: &'a String,
+    next: &impl Fn(&str) -> Vec<&'a String>,
+    path: &mut Vec<&'a String>,
+    done: &mut BTreeSet<&'a String>,
+) -> Option<Vec<String>> {
+    if let Some(at) = path.iter().position(|seen| *seen == name) {
+        return Some(path[at..].iter().chain([&name]).map(|name| (*name).clone()).collect());
+    }
+    if !done.insert(name) {
+        return None;
+    }
+    path.push(name);
+    for target in next(name) {
+        if let Some(circle) = visit(target, next, path, done) {
+            return Some(circle);
+        }
+    }
+    path.pop();
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults_of(files: &[(&str, &str)]) -> Vec<String> {
+        let modules: Vec<Module> =
+            files.iter().map(|(path, text)| Module::new(path, (*text).to_owned())).collect();
+        faults(&modules)
+    }
+
+    #[test]
+    fn an_import_that_points_upwards_is_found() {
+        let planted = [
+            "use crate::training::step::TrainingStep;",
+            "pub(crate) use crate::training::step;",
+            "use crate::{\n    error::AppError,\n    training::{self, step::{TrainingStep, StepOutcome}},\n};",
+            "use super::super::training::step;",
+            "fn f() {\n    use crate::training::step;\n}",
+            "fn f() { crate::training::step::take() }",
+        ];
+        for text in planted {
+            let found = faults_of(&[("model/onnx.rs", text), ("training/step.rs", ""), ("error.rs", "")]);
+            assert!(
+                !found.is_empty() && found.iter().all(|fault| fault.contains("training")),
+                "{text}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn imports_that_point_down_or_stay_are_none() {
+        let down = "use std::fs;\nuse super::novelty::Novelty;\nuse crate::{config::TrainConfig, metrics};\n\
+                    // use crate::training::step;\n#[cfg(test)]\nmod tests {\n    use crate::training::step;\n}\n";
+        assert_eq!(faults_of(&[("model/onnx.rs", down), ("model/novelty.rs", "")]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn commands_do_not_import_each_other_and_every_room_has_a_floor() {
+        let found = faults_of(&[("commands/train.rs", "use super::audit::run;"), ("attic/a.rs", "")]);
+        assert!(found.len() == 2 && found[0].contains("do not import each other"), "{found:?}");
+        assert!(found[1].contains("no floor"), "{found:?}");
+    }
+
+    #[test]
+    fn a_circle_in_a_room_is_found() {
+        let found = faults_of(&[
+            ("model/a.rs", "use super::b::B;"),
+            ("model/b.rs", "use crate::model::c;"),
+            ("model/c.rs", "use super::a::A;"),
+        ]);
+        assert_eq!(found, ["circle of modules: model::a -> model::b -> model::c -> model::a"]);
+        let family =
+            [("metrics.rs", "use predictions::P;"), ("metrics/predictions.rs", "use super::Figures;")];
+        assert_eq!(faults_of(&family), Vec::<String>::new());
+    }
+}
