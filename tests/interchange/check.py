@@ -1,4 +1,4 @@
-"""Asks the program, PyTorch and ONNX Runtime about the same 256 pictures, and compares their logits.
+"""Runs the program, PyTorch and ONNX Runtime on the same 256 images, and compares their logits.
 
     python tests/interchange/check.py target/release/roentgen RUN
 """
@@ -22,7 +22,7 @@ TOLERANCE = 1e-4
 
 
 def png(pixels):
-    """The bytes of an 8-bit picture (h, w, c)."""
+    """The bytes of an 8-bit image (h, w, c)."""
     h, w, c = pixels.shape
     chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     header = struct.pack(">IIBBBBB", w, h, 8, {1: 0, 3: 2}[c], 0, 0, 0)
@@ -30,8 +30,8 @@ def png(pixels):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def pictures(size, channels):
-    """Smooth blobs, stripes and noise: (N, size, size, channels), 8 bit. They are of the size that is looked at, so that nobody resizes."""
+def draw_images(size, channels):
+    """Smooth blobs, stripes and noise: (N, size, size, channels), 8 bit. They have the size of the input, so that none is resized."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:size, :size] / size
     made = np.empty((N, size, size, channels))
@@ -45,27 +45,27 @@ def pictures(size, channels):
 
 
 def page():
-    """`load` and `looks` of the page."""
+    """`load` and `views` of the page."""
     text = (pathlib.Path(__file__).parents[2] / "docs/interchange.md").read_text()
     names = {}
     for code in re.findall(r"```python\n(.*?)```", text, re.S)[:3]:
         exec(code, names)
-    return names["load"], names["looks"]
+    return names["load"], names["views"]
 
 
 def predict(program, model, folder):
     lines = subprocess.run([program, "predict", "--json", "--quiet", "--model", model, folder], check=True, capture_output=True)
-    answers = [json.loads(line) for line in lines.stdout.splitlines()]
-    return np.array([list(answer["logits"][name] for name in names) for answer in answers for names in [sorted(answer["logits"])]])
+    predictions = [json.loads(line) for line in lines.stdout.splitlines()]
+    return np.array([[logits[name] for name in sorted(logits)] for logits in (line["logits"] for line in predictions)])
 
 
 def main(program, run):
     path = pathlib.Path(run, "model.safetensors")
-    load, looks = page()
+    load, views = page()
     model, card = load(path)
     order = sorted(range(len(card["class_names"])), key=lambda i: card["class_names"][i])
     more_than_the_crop = card.get("zoom") or card.get("aspect")
-    images = pictures(card["resize" if more_than_the_crop else "size"], card["channels"])
+    images = draw_images(card["resize" if more_than_the_crop else "size"], card["channels"])
     shape = (1, -1, 1, 1)
     mean, std = (torch.tensor(card[key]).reshape(shape) for key in ("mean", "std"))
     pixels = torch.tensor(images).permute(0, 3, 1, 2).float() / 255
@@ -84,13 +84,13 @@ def main(program, run):
         softmax = torch.softmax(torch.tensor(logits) / card["temperature"], 1).numpy()
         assert np.abs(softmax - probabilities).max() < 1e-5
         with torch.no_grad():
-            theirs = torch.stack([model(look) for look in looks((pixels - mean) / std, card)]).mean(0)
+            theirs = torch.stack([model(view) for view in views((pixels - mean) / std, card)]).mean(0)
         ok = True
         for name, other in (("ONNX Runtime", logits), ("PyTorch", theirs.numpy())):
             other = other[:, order]
             worst, same = np.abs(other - ours).max(), (other.argmax(1) == ours.argmax(1)).sum()
-            print(f"{name}: largest difference of a logit {worst:.2e} (logits up to {np.abs(ours).max():.1f}), same answer on {same} of {N}")
-            # Strange pictures have large logits; there a millionth of the largest is as good as f32 can be.
+            print(f"{name}: largest difference of a logit {worst:.2e} (logits up to {np.abs(ours).max():.1f}), same class on {same} of {N}")
+            # Images unlike the training images have large logits; there a millionth of the largest is as good as f32 can be.
             ok &= worst < TOLERANCE * max(1, np.abs(ours).max() / 100) and same == N
         weights = pathlib.Path(folder, "weights.safetensors")
         save_file(model.state_dict(), weights)
