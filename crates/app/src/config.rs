@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use roentgen_data::{Augment, Fold, LoadOptions, PatientPattern, TestLooks};
+use roentgen_data::{Augment, Fold, LoadOptions, PatientPattern, TtaConfig};
 use roentgen_optim::Clip;
 use serde::{Deserialize, Serialize};
 
@@ -291,11 +291,11 @@ impl TrainConfig {
 
     /// How the model is shown its pictures when it is asked about them.
     #[must_use]
-    pub fn test_looks(&self) -> TestLooks {
+    pub fn test_looks(&self) -> TtaConfig {
         if !self.tta {
-            return TestLooks::default();
+            return TtaConfig::default();
         }
-        TestLooks { mirror: true, zoom: self.zoom as f32, aspect: self.aspect as f32 }
+        TtaConfig { mirror: true, zoom: self.zoom as f32, aspect: self.aspect as f32 }
     }
 
     /// How the pictures are to be loaded.

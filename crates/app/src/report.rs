@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use roentgen_data::{Dataset, ImageSet, PartOrigin};
+use roentgen_data::{Dataset, ImageSet, SubsetOrigin};
 use roentgen_layers::ResNet9;
 use roentgen_optim::OneCycle;
 
@@ -181,12 +181,16 @@ impl Subject<'_> {
 
     fn leaks(&self) -> (usize, usize) {
         let findings = &self.data.findings;
-        (findings.leaks.len(), findings.patients.as_ref().map_or(0, |patients| patients.crossing.len()))
+        (findings.leakage.len(), findings.patients.as_ref().map_or(0, |patients| patients.crossing.len()))
     }
 
-    fn parts(&self) -> [(&'static str, &ImageSet, PartOrigin); 3] {
+    fn parts(&self) -> [(&'static str, &ImageSet, SubsetOrigin); 3] {
         let Dataset { train, val, test, val_origin, test_origin, .. } = self.data;
-        [("train", train, PartOrigin::Given), ("validation", val, *val_origin), ("test", test, *test_origin)]
+        [
+            ("train", train, SubsetOrigin::Given),
+            ("validation", val, *val_origin),
+            ("test", test, *test_origin),
+        ]
     }
 
     fn data_section(&self) -> Markup {
@@ -198,7 +202,7 @@ impl Subject<'_> {
                 thead { tr { th { "part" } th { "pictures" }
                     @if n_classes <= MANY_CLASSES { @for name in &self.data.class_names { th { (name) } } } } }
                 tbody { @for (name, set, origin) in self.parts() { @if !set.is_empty() {
-                    tr { td { (name) @if origin == PartOrigin::SplitOff { span.soft { ", split off" } } } td { (set.len()) }
+                    tr { td { (name) @if origin == SubsetOrigin::SplitOff { span.soft { ", split off" } } } td { (set.len()) }
                         @if n_classes <= MANY_CLASSES { @for count in set.class_counts(n_classes) { td { (count) } } } }
                 } } }
             } }
@@ -215,14 +219,14 @@ impl Subject<'_> {
                 @if !findings.bad.is_empty() { li { (counted(findings.bad.len(), "file")) " could not be used and were left out." } }
                 @for note in &findings.notes { li { (note) } }
             }
-            @if !findings.leaks.is_empty() {
+            @if !findings.leakage.is_empty() {
                 h3 { "Pictures that occur in two parts" }
                 div.scroll { table.pairs { tbody {
-                    @for leak in findings.leaks.iter().take(MOST_LISTED) {
-                        tr { td { (leak.picture.part.name()) } td { (leak.picture.path) } td { (leak.twin.path) } }
+                    @for leak in findings.leakage.iter().take(MOST_LISTED) {
+                        tr { td { (leak.image.subset.name()) } td { (leak.image.path) } td { (leak.original.path) } }
                     }
                 } } }
-                @if findings.leaks.len() > MOST_LISTED { p.soft { "All " (findings.leaks.len()) " pairs are in data.json." } }
+                @if findings.leakage.len() > MOST_LISTED { p.soft { "All " (findings.leakage.len()) " pairs are in data.json." } }
             }
             @if let Some(patients) = &findings.patients { @if !patients.crossing.is_empty() {
                 p.remark.bad { "Patients with pictures in more than one part: "

@@ -7,15 +7,15 @@
 //! Pictures are never scaled up for the sake of a crop: one whose side is below [`Augment::frame`] is continued by its
 //! mirror image up to there, as is the custom for CIFAR-10 (He et al. 2016, section 4.2, with zeros).
 
+mod affine;
 mod erase;
 mod tone;
-mod turn;
 
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
+pub use affine::AffineTransform;
 pub use erase::Rectangle;
 pub use tone::Tone;
-pub use turn::Turn;
 
 /// The square that is cut out of a picture. It may reach beyond the edges, where the picture is mirrored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +51,11 @@ pub struct Augment {
 
 /// One picture as it looks in one epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Look {
+pub struct AugmentParams {
     /// Where it is cut.
     pub window: Window,
     /// How it is turned, magnified and stretched, if it is.
-    pub turn: Option<Turn>,
+    pub affine: Option<AffineTransform>,
     /// Brightness and contrast, if they change.
     pub tone: Option<Tone>,
     /// What is erased of the crop.
@@ -70,7 +70,7 @@ impl Augment {
     }
 
     /// Whether pictures are turned, magnified or stretched.
-    fn turns(&self) -> bool {
+    fn has_affine(&self) -> bool {
         [self.rotate, self.zoom, self.aspect].iter().any(|&most| most > 0.0)
     }
 
@@ -79,7 +79,7 @@ impl Augment {
     /// # Panics
     /// If the picture is smaller than the crop.
     #[must_use]
-    pub fn look(&self, seed: u64, epoch: u64, draw: u64, height: usize, width: usize) -> Look {
+    pub fn params(&self, seed: u64, epoch: u64, draw: u64, height: usize, width: usize) -> AugmentParams {
         assert_fits(self.crop, height, width);
         let mut rng = CounterRng::new(seed, Purpose::Augment, epoch, draw);
         let mut start = |side: usize| {
@@ -88,13 +88,13 @@ impl Augment {
         };
         let (top, left) = (start(height), start(width));
         let flip = rng.below(2) == 1 && self.flip;
-        let turn = Turn::draw(&mut rng, self.rotate, self.zoom);
+        let affine = AffineTransform::draw(&mut rng, self.rotate, self.zoom);
         let tone = Tone::draw(&mut rng, self.jitter);
         let erased = Rectangle::draw(&mut rng, self.erase, self.crop);
-        let turn = turn.stretch(&mut rng, self.aspect);
-        Look {
+        let affine = affine.stretch(&mut rng, self.aspect);
+        AugmentParams {
             window: Window { top, left, flip },
-            turn: self.turns().then_some(turn),
+            affine: self.has_affine().then_some(affine),
             tone: (self.jitter > 0.0).then_some(tone),
             erased,
         }
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     fn windows(augment: &Augment, seed: u64, epoch: u64, n: u64, height: usize, width: usize) -> Vec<Window> {
-        (0..n).map(|image| augment.look(seed, epoch, image, height, width).window).collect()
+        (0..n).map(|image| augment.params(seed, epoch, image, height, width).window).collect()
     }
 
     #[test]
@@ -171,17 +171,17 @@ mod tests {
             jitter: 0.2,
             erase: 1.0,
         };
-        let look = |augment: Augment, image| augment.look(1, 2, image, 40, 40);
+        let params = |augment: Augment, image| augment.params(1, 2, image, 40, 40);
         for image in 0..50 {
-            let whole = look(all, image);
-            let still = look(Augment { flip: false, ..all }, image);
-            assert_eq!(still, Look { window: Window { flip: false, ..whole.window }, ..whole });
+            let whole = params(all, image);
+            let still = params(Augment { flip: false, ..all }, image);
+            assert_eq!(still, AugmentParams { window: Window { flip: false, ..whole.window }, ..whole });
             assert_eq!(
-                look(Augment { rotate: 0.0, zoom: 0.0, aspect: 0.0, ..all }, image),
-                Look { turn: None, ..whole }
+                params(Augment { rotate: 0.0, zoom: 0.0, aspect: 0.0, ..all }, image),
+                AugmentParams { affine: None, ..whole }
             );
-            assert_eq!(look(Augment { jitter: 0.0, ..all }, image), Look { tone: None, ..whole });
-            assert_eq!(look(Augment { erase: 0.0, ..all }, image), Look { erased: None, ..whole });
+            assert_eq!(params(Augment { jitter: 0.0, ..all }, image), AugmentParams { tone: None, ..whole });
+            assert_eq!(params(Augment { erase: 0.0, ..all }, image), AugmentParams { erased: None, ..whole });
         }
     }
 

@@ -5,17 +5,17 @@ use std::ops::Range;
 use ndarray::Array4;
 use rayon::prelude::*;
 
-use crate::augment::{Augment, Look, Window, center_window, mirrored};
-use crate::{Draw, ImageSet, ImageView, Normalization, TestLook};
+use crate::augment::{Augment, AugmentParams, Window, center_window, mirrored};
+use crate::{ImageSet, ImageView, Normalization, Sample, TtaView};
 
 /// Pictures that one task cuts; small enough that two threads share a batch of 32.
 const IMAGES_PER_TASK: usize = 8;
 
 /// How pictures are looked at.
 #[derive(Clone, Copy, Debug)]
-pub enum View<'a> {
+pub enum Transform<'a> {
     /// Random windows, decided by seed, epoch and image.
-    Train {
+    Augment {
         /// Of the run.
         seed: u64,
         /// From 0.
@@ -28,7 +28,7 @@ pub enum View<'a> {
         /// Side of the square, in pixels.
         crop: usize,
         /// Whether they are mirrored, magnified, stretched.
-        look: TestLook,
+        view: TtaView,
     },
 }
 
@@ -58,8 +58,8 @@ pub fn batch_ranges(n: usize, batch: usize) -> impl ExactSizeIterator<Item = Ran
 /// If a picture is beyond the set, or `norm` has another number of channels.
 pub fn fill_batch(
     set: &ImageSet,
-    draws: &[Draw],
-    view: View<'_>,
+    draws: &[Sample],
+    view: Transform<'_>,
     norm: &Normalization,
     x: &mut Array4<f32>,
     labels: &mut Vec<u32>,
@@ -67,8 +67,8 @@ pub fn fill_batch(
     let channels = set.channels();
     assert_eq!(norm.mean.len(), channels, "fill_batch: channels of the normalisation and of the set");
     let crop = match view {
-        View::Train { augment, .. } => augment.crop,
-        View::Center { crop, .. } => crop,
+        Transform::Augment { augment, .. } => augment.crop,
+        Transform::Center { crop, .. } => crop,
     };
     labels.clear();
     labels.extend(draws.iter().map(|draw| set.labels()[draw.image as usize]));
@@ -82,15 +82,15 @@ pub fn fill_batch(
             let of_image = norm.table_of_image(&image);
             let table = of_image.as_deref().unwrap_or(&of_set);
             match view {
-                View::Train { seed, epoch, augment } => {
-                    let look = augment.look(seed, epoch, draw.key(), image.height, image.width);
-                    cut_as(&look, &image, table, crop, values);
+                Transform::Augment { seed, epoch, augment } => {
+                    let params = augment.params(seed, epoch, draw.key(), image.height, image.width);
+                    cut_as(&params, &image, table, crop, values);
                 }
-                View::Center { look, .. } => {
+                Transform::Center { view, .. } => {
                     let window = center_window(crop, image.height, image.width);
-                    let window = Window { flip: look.flip, ..window };
-                    let look = Look { window, turn: look.turn(), tone: None, erased: None };
-                    cut_as(&look, &image, table, crop, values);
+                    let window = Window { flip: view.flip, ..window };
+                    let params = AugmentParams { window, affine: view.affine(), tone: None, erased: None };
+                    cut_as(&params, &image, table, crop, values);
                 }
             }
         },
@@ -98,15 +98,15 @@ pub fn fill_batch(
 }
 
 /// One picture with all its augmentations.
-fn cut_as(look: &Look, image: &ImageView<'_>, table: &[[f32; 256]], crop: usize, out: &mut [f32]) {
-    match look.turn {
-        Some(turn) => turn.cut(image, look.window, table, crop, out),
-        None => cut(image, look.window, table, crop, out),
+fn cut_as(params: &AugmentParams, image: &ImageView<'_>, table: &[[f32; 256]], crop: usize, out: &mut [f32]) {
+    match params.affine {
+        Some(affine) => affine.cut(image, params.window, table, crop, out),
+        None => cut(image, params.window, table, crop, out),
     }
-    if let Some(tone) = look.tone {
+    if let Some(tone) = params.tone {
         tone.apply(out);
     }
-    if let Some(rectangle) = look.erased {
+    if let Some(rectangle) = params.erased {
         rectangle.apply(out, crop, table.len());
     }
 }
@@ -142,14 +142,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::picture::Picture;
+    use crate::small_image::SmallImage;
 
     /// Pictures of 10 rows whose pixels tell picture, row, column and channel.
     fn set(channels: usize, count: u32) -> ImageSet {
         let picture = |index: u32| {
             let width = 10 + index % 3;
             let pixels = (0..10 * width * channels as u32).map(|place| (place + 7 * index) as u8).collect();
-            let picture = Picture { width, height: 10, channels, pixels, coloured: false, small: false };
+            let picture = SmallImage { width, height: 10, channels, pixels, coloured: false, small: false };
             (picture, format!("{index}"), index % 2)
         };
         ImageSet::pack(channels, (0..count).map(picture).collect())
@@ -174,16 +174,16 @@ mod tests {
         #[test]
         fn batches_hold_the_pixels_of_their_windows(channels in prop_oneof![Just(1usize), Just(3)], epoch in 0u64..50) {
             let set = set(channels, 11);
-            let draws = [3u32, 10, 0, 7, 7].map(Draw::once);
+            let draws = [3u32, 10, 0, 7, 7].map(Sample::first);
             let augment = Augment::crop_and_flip(8, 13, true);
             let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
-            let view = View::Train { seed: 4, epoch, augment: &augment };
+            let view = Transform::Augment { seed: 4, epoch, augment: &augment };
             fill_batch(&set, &draws, view, &plain(channels), &mut x, &mut labels);
             prop_assert_eq!(x.dim(), (5, 8, 8, channels));
             prop_assert_eq!(&labels, &[1, 0, 0, 1, 1]);
             for ((n, row, column, channel), &value) in x.indexed_iter() {
                 let image = set.image(draws[n].image as usize);
-                let window = augment.look(4, epoch, draws[n].key(), image.height, image.width).window;
+                let window = augment.params(4, epoch, draws[n].key(), image.height, image.width).window;
                 let column = if window.flip { 7 - column } else { column };
                 let row = mirrored(window.top + row as isize, image.height);
                 let column = mirrored(window.left + column as isize, image.width);
@@ -198,8 +198,15 @@ mod tests {
         let (set, norm) = (set(1, 9), plain(1));
         let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
         let mut fill = |images: &[u32], x: &mut Array4<f32>| {
-            let draws: Vec<Draw> = images.iter().copied().map(Draw::once).collect();
-            fill_batch(&set, &draws, View::Center { crop: 9, look: TestLook::PLAIN }, &norm, x, &mut labels);
+            let draws: Vec<Sample> = images.iter().copied().map(Sample::first).collect();
+            fill_batch(
+                &set,
+                &draws,
+                Transform::Center { crop: 9, view: TtaView::PLAIN },
+                &norm,
+                x,
+                &mut labels,
+            );
             x.as_ptr()
         };
         let first = fill(&[0, 1, 2, 3], &mut x);
@@ -211,12 +218,12 @@ mod tests {
     #[test]
     fn batches_do_not_depend_on_the_number_of_threads() {
         let (set, norm) = (set(3, 60), plain(3));
-        let draws: Vec<Draw> = (0..60).map(Draw::once).collect();
+        let draws: Vec<Sample> = (0..60).map(Sample::first).collect();
         let augment = Augment::crop_and_flip(8, 13, true);
         let filled = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
-            let view = View::Train { seed: 0, epoch: 1, augment: &augment };
+            let view = Transform::Augment { seed: 0, epoch: 1, augment: &augment };
             pool.install(|| fill_batch(&set, &draws, view, &norm, &mut x, &mut labels));
             x
         };
@@ -228,8 +235,15 @@ mod tests {
         let (set, norm) = (set(3, 2), plain(3));
         let filled = |flip| {
             let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
-            let look = TestLook { flip, ..TestLook::PLAIN };
-            fill_batch(&set, &[Draw::once(1)], View::Center { crop: 8, look }, &norm, &mut x, &mut labels);
+            let view = TtaView { flip, ..TtaView::PLAIN };
+            fill_batch(
+                &set,
+                &[Sample::first(1)],
+                Transform::Center { crop: 8, view },
+                &norm,
+                &mut x,
+                &mut labels,
+            );
             x
         };
         let (mut plain, mirrored) = (filled(false), filled(true));
@@ -241,17 +255,17 @@ mod tests {
     fn an_image_normalised_by_itself_forgets_its_exposure() {
         let film = |gain: u32, offset: u32| {
             let pixels = (0..100u32).map(|i| (offset + gain * (i * i % 37)) as u8).collect();
-            Picture { width: 10, height: 10, channels: 1, pixels, coloured: false, small: false }
+            SmallImage { width: 10, height: 10, channels: 1, pixels, coloured: false, small: false }
         };
         let films = [(film(2, 10), "a".into(), 0), (film(4, 60), "b".into(), 0)];
         let set = ImageSet::pack(1, films.into());
         let norm = Normalization { per_image: true, ..plain(1) };
         let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
-        let draws = [Draw::once(0), Draw::once(1)];
+        let draws = [Sample::first(0), Sample::first(1)];
         fill_batch(
             &set,
             &draws,
-            View::Center { crop: 10, look: TestLook::PLAIN },
+            Transform::Center { crop: 10, view: TtaView::PLAIN },
             &norm,
             &mut x,
             &mut labels,

@@ -6,13 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use crate::decode::Decoded;
-use crate::duplicates::{MOST_FOR_CROPS, SMALLEST_WITH_DETAIL, Twins, find_twins, is_tiny, of_twins};
+use crate::duplicates::{
+    DuplicatePair, MOST_FOR_CROPS, SMALLEST_WITH_DETAIL, find_duplicates, group_duplicates, is_tiny,
+};
 use crate::image_set::Entry;
-use crate::leaks::{Known, Leak, Part, Place, clean, crossing_patients, leaks};
+use crate::leakage::{
+    ImageLocation, ImageRecord, LeakedImage, crossing_patients, find_leakage, is_leak_free,
+};
 use crate::options::{Fold, default_val_fraction};
 use crate::patients::{self, Patients};
-use crate::source::{self, Item, Listing, Purpose};
+use crate::source::{self, Item, Listing, Usage};
 use crate::split::{Pool, class_sizes};
+use crate::subset::Subset;
 use crate::{BadFile, Channels, DataError, ImageSet, LoadOptions, PatientSource, Progress, Stage, colour};
 
 /// Which split is drawn; part of the key of its random numbers.
@@ -21,7 +26,7 @@ const VAL_SPLIT: u64 = 1;
 
 /// Where a part comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PartOrigin {
+pub enum SubsetOrigin {
     /// The folder has it.
     Given,
     /// It was split off the training part.
@@ -42,9 +47,9 @@ pub struct Dataset {
     /// To measure on, once; empty where a fraction of 0 was asked for.
     pub test: ImageSet,
     /// Whether `val` was given.
-    pub val_origin: PartOrigin,
+    pub val_origin: SubsetOrigin,
     /// Whether `test` was given.
-    pub test_origin: PartOrigin,
+    pub test_origin: SubsetOrigin,
     /// Share of the training part that validates, where it has to.
     pub val_fraction: f64,
     /// Digest of the file names that splits are drawn from; [`load_for_model`] recognises the folder by it.
@@ -57,13 +62,13 @@ pub struct Dataset {
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     /// Groups of pictures that show the same, sorted.
-    pub duplicates: Vec<Vec<Place>>,
+    pub duplicates: Vec<Vec<ImageLocation>>,
     /// Pictures that also stand in an earlier part, sorted.
-    pub leaks: Vec<Leak>,
+    pub leakage: Vec<LeakedImage>,
     /// Of each validation picture, whether neither it nor its patient stands in an earlier part.
-    pub clean_val: Vec<bool>,
+    pub leak_free_val: Vec<bool>,
     /// The same of each test picture.
-    pub clean_test: Vec<bool>,
+    pub leak_free_test: Vec<bool>,
     /// The patients, where anything tells them.
     pub patients: Option<Patients>,
     /// Files left out, by `skip_bad`.
@@ -120,11 +125,11 @@ pub fn load_dataset(
     progress: &dyn Progress,
 ) -> Result<Dataset, DataError> {
     options.validate()?;
-    let listing = source::list(path, Purpose::Train, &options.limits)?;
+    let listing = source::list(path, Usage::Train, &options.limits)?;
     let given = Given::new(listing, options)?;
     let loaded = given.load(options, progress)?;
     let n_classes = loaded.class_names.len();
-    let labels = loaded.labels(&loaded.of_part(Part::Train));
+    let labels = loaded.labels(&loaded.of_part(Subset::Train));
     if let Some(label) = class_sizes(&labels, n_classes).iter().position(|&count| count == 0) {
         let first = loaded.bad.first().map(|bad| format!(", such as {}: {}", bad.path.display(), bad.reason));
         return Err(DataError::EmptyClass {
@@ -151,17 +156,17 @@ pub fn load_for_model(
     progress: &dyn Progress,
 ) -> Result<EvaluationData, DataError> {
     options.validate()?;
-    let listing = source::list(path, Purpose::Evaluate(input.class_names), &options.limits)?;
+    let listing = source::list(path, Usage::Evaluate(input.class_names), &options.limits)?;
     let is_own = input.trained_on == Some(listing.fingerprint().as_str());
     let has_parts = listing.has_parts;
     let mut given = Given::new(listing, options)?;
     if !is_own {
-        if has_parts && given.test_origin == PartOrigin::SplitOff {
-            return Err(DataError::NoTestPart { path: path.into() });
+        if has_parts && given.test_origin == SubsetOrigin::SplitOff {
+            return Err(DataError::NoTestSet { path: path.into() });
         }
-        let train = given.take(Part::Train);
+        let train = given.take(Subset::Train);
         if !has_parts {
-            given.items.extend(train.into_iter().map(|item| (Part::Test, item)));
+            given.items.extend(train.into_iter().map(|item| (Subset::Test, item)));
         }
     }
     let options = &LoadOptions {
@@ -176,13 +181,13 @@ pub fn load_for_model(
     let Dataset { val, test, test_origin, mut findings, .. } = dataset;
     if !is_own {
         // The model knows none of their parts: what stands in two of them is as new to it as the rest.
-        findings.clean_val.fill(true);
-        findings.clean_test.fill(true);
+        findings.leak_free_val.fill(true);
+        findings.leak_free_test.fill(true);
     }
     let test_origin = match test_origin {
         _ if !has_parts && !is_own => EvaluationOrigin::Everything,
-        PartOrigin::Given => EvaluationOrigin::Given,
-        PartOrigin::SplitOff => EvaluationOrigin::SplitOff,
+        SubsetOrigin::Given => EvaluationOrigin::Given,
+        SubsetOrigin::SplitOff => EvaluationOrigin::SplitOff,
     };
     Ok(EvaluationData { val: (!val.is_empty()).then_some(val), test, test_origin, findings })
 }
@@ -191,9 +196,9 @@ pub fn load_for_model(
 struct Given {
     class_names: Vec<String>,
     fingerprint: String,
-    items: Vec<(Part, Item)>,
-    val_origin: PartOrigin,
-    test_origin: PartOrigin,
+    items: Vec<(Subset, Item)>,
+    val_origin: SubsetOrigin,
+    test_origin: SubsetOrigin,
     notes: Vec<String>,
 }
 
@@ -205,34 +210,34 @@ impl Given {
             if test.is_some() {
                 notes.push(format!("tested on {} instead of the data folder's own test part", dir.display()));
             }
-            let other = source::list(dir, Purpose::Evaluate(&class_names), &options.limits)?;
+            let other = source::list(dir, Usage::Evaluate(&class_names), &options.limits)?;
             test = match (other.test, other.has_parts) {
                 (Some(items), _) => Some(items),
                 (None, false) => Some(other.train),
-                (None, true) => return Err(DataError::NoTestPart { path: dir.clone() }),
+                (None, true) => return Err(DataError::NoTestSet { path: dir.clone() }),
             };
             notes.extend(other.notes);
         }
-        let origin = |is_given: bool| if is_given { PartOrigin::Given } else { PartOrigin::SplitOff };
+        let origin = |is_given: bool| if is_given { SubsetOrigin::Given } else { SubsetOrigin::SplitOff };
         let (val_origin, mut test_origin) = (origin(val.is_some()), origin(test.is_some()));
-        let in_part = |part: Part| move |item: Item| (part, item);
-        let mut items: Vec<(Part, Item)> = train.into_iter().map(in_part(Part::Train)).collect();
-        items.extend(val.unwrap_or_default().into_iter().map(in_part(Part::Val)));
+        let in_part = |subset: Subset| move |item: Item| (subset, item);
+        let mut items: Vec<(Subset, Item)> = train.into_iter().map(in_part(Subset::Train)).collect();
+        items.extend(val.unwrap_or_default().into_iter().map(in_part(Subset::Val)));
         if let Some(Fold { of, .. }) = options.fold {
             if test.take().is_some() {
                 notes.push(format!("{of} folds: the given test part is not used"));
             }
-            test_origin = PartOrigin::SplitOff;
+            test_origin = SubsetOrigin::SplitOff;
         }
-        items.extend(test.unwrap_or_default().into_iter().map(in_part(Part::Test)));
+        items.extend(test.unwrap_or_default().into_iter().map(in_part(Subset::Test)));
         Ok(Self { class_names, fingerprint, items, val_origin, test_origin, notes })
     }
 
     /// Removes the items of a part.
-    fn take(&mut self, part: Part) -> Vec<Item> {
-        let (taken, kept) = std::mem::take(&mut self.items).into_iter().partition(|(of, _)| *of == part);
+    fn take(&mut self, subset: Subset) -> Vec<Item> {
+        let (taken, kept) = std::mem::take(&mut self.items).into_iter().partition(|(of, _)| *of == subset);
         self.items = kept;
-        let taken: Vec<(Part, Item)> = taken;
+        let taken: Vec<(Subset, Item)> = taken;
         taken.into_iter().map(|(_, item)| item).collect()
     }
 
@@ -241,16 +246,16 @@ impl Given {
         let Self { class_names, fingerprint, items, val_origin, test_origin, mut notes } = self;
         let total = items.len();
         let done = AtomicUsize::new(0);
-        let decode = |(_, item): &(Part, Item)| {
+        let decode = |(_, item): &(Subset, Item)| {
             let decoded = item.decode(options);
             progress.report(Stage::Decoding, done.fetch_add(1, Ordering::Relaxed) + 1, total);
             decoded
         };
         let decoded: Vec<Result<Decoded, String>> = items.par_iter().map(decode).collect();
         let (mut good, mut bad) = (Vec::with_capacity(total), Vec::new());
-        for ((part, item), decoded) in items.into_iter().zip(decoded) {
+        for ((subset, item), decoded) in items.into_iter().zip(decoded) {
             match decoded {
-                Ok(decoded) => good.push((part, item, decoded)),
+                Ok(decoded) => good.push((subset, item, decoded)),
                 Err(reason) => bad.push(BadFile { path: item.place(), reason }),
             }
         }
@@ -281,10 +286,13 @@ impl Given {
             patients::from_names(names, options.patient_pattern.as_ref())?
         };
         let (mut known, mut entries, mut thumbnails) = (Vec::new(), Vec::new(), Vec::new());
-        for ((part, item, decoded), patient) in good.into_iter().zip(found) {
+        for ((subset, item, decoded), patient) in good.into_iter().zip(found) {
             let digest = Some(decoded.digest());
             let Decoded { picture, thumbnail, facts } = decoded;
-            known.push(Known { place: Place { part, path: item.name.clone() }, patient: patient.clone() });
+            known.push(ImageRecord {
+                location: ImageLocation { subset, path: item.name.clone() },
+                patient: patient.clone(),
+            });
             let (name, label, facts) = (item.name, item.label, Some(facts));
             entries.push(Entry { picture, name, label, patient, facts, digest });
             thumbnails.push(thumbnail);
@@ -294,7 +302,8 @@ impl Given {
                 "more than {MOST_FOR_CROPS} pictures: copies that were cropped by several percent are not sought"
             ));
         }
-        let twins = find_twins(&thumbnails, &|done, total| progress.report(Stage::Comparing, done, total));
+        let twins =
+            find_duplicates(&thumbnails, &|done, total| progress.report(Stage::Comparing, done, total));
         Ok(Loaded {
             class_names,
             fingerprint,
@@ -315,20 +324,20 @@ struct Loaded {
     class_names: Vec<String>,
     fingerprint: String,
     /// Of each entry.
-    known: Vec<Known>,
+    known: Vec<ImageRecord>,
     entries: Vec<Entry>,
     source: Option<PatientSource>,
-    twins: Vec<Twins>,
-    val_origin: PartOrigin,
-    test_origin: PartOrigin,
+    twins: Vec<DuplicatePair>,
+    val_origin: SubsetOrigin,
+    test_origin: SubsetOrigin,
     bad: Vec<BadFile>,
     notes: Vec<String>,
 }
 
 impl Loaded {
     /// Indices of the pictures of a part.
-    fn of_part(&self, part: Part) -> Vec<usize> {
-        (0..self.known.len()).filter(|&index| self.known[index].place.part == part).collect()
+    fn of_part(&self, subset: Subset) -> Vec<usize> {
+        (0..self.known.len()).filter(|&index| self.known[index].location.subset == subset).collect()
     }
 
     fn labels(&self, indices: &[usize]) -> Vec<u32> {
@@ -338,31 +347,34 @@ impl Loaded {
     /// Splits off the missing parts: test first, so that a change of the validation fraction leaves the test part as
     /// it is.
     fn split(mut self, options: &LoadOptions) -> Result<Dataset, DataError> {
-        let mut groups = of_twins(self.known.len(), &self.twins);
+        let mut groups = group_duplicates(self.known.len(), &self.twins);
         let patients: Vec<Option<String>> = self.known.iter().map(|known| known.patient.clone()).collect();
         groups.join_by_key(&patients);
         let groups = groups.of_each();
         // What the data say by themselves, before splits that never cross patients.
         let crossing = crossing_patients(&self.known);
 
-        let train = self.of_part(Part::Train);
+        let train = self.of_part(Subset::Train);
         let sizes = class_sizes(&self.labels(&train), self.class_names.len());
         let val_fraction = options.val_fraction.unwrap_or_else(|| default_val_fraction(train.len()));
         let (test_split, val_split) = (self.test_origin, self.val_origin);
-        if test_split == PartOrigin::SplitOff {
-            self.move_share(Part::Test, &groups, options, |pool, class_names| match options.fold {
+        if test_split == SubsetOrigin::SplitOff {
+            self.move_share(Subset::Test, &groups, options, |pool, class_names| match options.fold {
                 Some(Fold { index, of }) => {
                     Ok(pool.folds(of, class_names)?.iter().map(|&fold| fold == index).collect())
                 }
                 None => Ok(pool.split_off(&sizes, options.test_fraction)),
             })?;
         }
-        if val_split == PartOrigin::SplitOff {
-            self.move_share(Part::Val, &groups, options, |pool, _| Ok(pool.split_off(&sizes, val_fraction)))?;
+        if val_split == SubsetOrigin::SplitOff {
+            self.move_share(Subset::Val, &groups, options, |pool, _| {
+                Ok(pool.split_off(&sizes, val_fraction))
+            })?;
         }
 
-        let leaks = leaks(&self.known, &self.twins);
-        let [clean_val, clean_test] = [Part::Val, Part::Test].map(|part| clean(&self.known, &leaks, part));
+        let leakage = find_leakage(&self.known, &self.twins);
+        let [leak_free_val, leak_free_test] =
+            [Subset::Val, Subset::Test].map(|subset| is_leak_free(&self.known, &leakage, subset));
         let duplicates = duplicate_groups(&self.known, &self.twins);
         let patients = self.source.take().map(|source| {
             let mut ids: Vec<&String> =
@@ -381,13 +393,13 @@ impl Loaded {
                 if colour::is_colour_set(coloured, train.len()) { 3 } else { 1 }
             }
         };
-        let mut parts = Part::ALL.map(|_| Vec::new());
+        let mut parts = Subset::ALL.map(|_| Vec::new());
         for (known, entry) in self.known.into_iter().zip(self.entries) {
-            parts[known.place.part as usize].push(entry);
+            parts[known.location.subset as usize].push(entry);
         }
         let [train, val, test] = parts.map(|entries| ImageSet::pack(channels, entries));
         let Self { class_names, fingerprint, val_origin, test_origin, bad, notes, .. } = self;
-        let findings = Findings { duplicates, leaks, clean_val, clean_test, patients, bad, notes };
+        let findings = Findings { duplicates, leakage, leak_free_val, leak_free_test, patients, bad, notes };
         Ok(Dataset {
             class_names,
             channels,
@@ -405,19 +417,19 @@ impl Loaded {
     /// Moves the pictures of the training part that `choose` takes to another part.
     fn move_share(
         &mut self,
-        to: Part,
+        to: Subset,
         groups: &[u32],
         options: &LoadOptions,
         choose: impl FnOnce(Pool<'_>, &[String]) -> Result<Vec<bool>, DataError>,
     ) -> Result<(), DataError> {
-        let train = self.of_part(Part::Train);
+        let train = self.of_part(Subset::Train);
         let labels = self.labels(&train);
         let groups: Vec<u32> = train.iter().map(|&index| groups[index]).collect();
-        let stream = if to == Part::Test { TEST_SPLIT } else { VAL_SPLIT };
+        let stream = if to == Subset::Test { TEST_SPLIT } else { VAL_SPLIT };
         let pool = Pool { labels: &labels, groups: &groups, seed: options.seed, stream };
         for (&index, is_taken) in train.iter().zip(choose(pool, &self.class_names)?) {
             if is_taken {
-                self.known[index].place.part = to;
+                self.known[index].location.subset = to;
             }
         }
         Ok(())
@@ -425,14 +437,15 @@ impl Loaded {
 }
 
 /// The groups of pictures that show the same, two and more, sorted.
-fn duplicate_groups(known: &[Known], twins: &[Twins]) -> Vec<Vec<Place>> {
-    let of_each = of_twins(known.len(), twins).of_each();
+fn duplicate_groups(known: &[ImageRecord], twins: &[DuplicatePair]) -> Vec<Vec<ImageLocation>> {
+    let of_each = group_duplicates(known.len(), twins).of_each();
     let mut order: Vec<usize> = (0..known.len()).collect();
     order.sort_by_key(|&index| (of_each[index], index));
     let same = order.chunk_by(|&a, &b| of_each[a] == of_each[b]).filter(|group| group.len() > 1);
-    let mut duplicates: Vec<Vec<Place>> = same
+    let mut duplicates: Vec<Vec<ImageLocation>> = same
         .map(|group| {
-            let mut places: Vec<Place> = group.iter().map(|&index| known[index].place.clone()).collect();
+            let mut places: Vec<ImageLocation> =
+                group.iter().map(|&index| known[index].location.clone()).collect();
             places.sort();
             places
         })

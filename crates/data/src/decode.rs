@@ -11,7 +11,7 @@ use std::path::Path;
 use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader};
 
 use crate::duplicates::Thumbnail;
-use crate::picture::Picture;
+use crate::small_image::SmallImage;
 use crate::{FileFacts, LoadOptions, SizeLimits, colour};
 
 mod complete;
@@ -22,7 +22,7 @@ pub(crate) const NOT_UTF_8: &str = "its name is not UTF-8; rename it";
 /// What is kept of a decoded picture.
 #[derive(Clone, Debug)]
 pub(crate) struct Decoded {
-    pub(crate) picture: Picture,
+    pub(crate) picture: SmallImage,
     /// To find its copies.
     pub(crate) thumbnail: Thumbnail,
     pub(crate) facts: FileFacts,
@@ -31,7 +31,7 @@ pub(crate) struct Decoded {
 impl Decoded {
     /// What is kept of `image`, grey or RGB of 8 or 16 bit.
     pub(crate) fn new(image: &DynamicImage, facts: FileFacts, options: &LoadOptions) -> Self {
-        let picture = Picture::from_decoded(image, options.resize, options.crop);
+        let picture = SmallImage::from_decoded(image, options.resize, options.crop);
         let sum: u64 = picture.pixels.iter().map(|&value| u64::from(value)).sum();
         let mean = sum as f32 / picture.pixels.len() as f32 / 255.0;
         let colour = if picture.channels == 3 { colour::variety(&picture.pixels) } else { 0.0 };

@@ -72,7 +72,7 @@ impl Thumbnail {
 
 /// Two pictures that show the same.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Twins {
+pub(crate) struct DuplicatePair {
     /// The earlier one, by its index.
     pub(crate) a: usize,
     /// The later one.
@@ -83,7 +83,10 @@ pub(crate) struct Twins {
 
 /// All pairs that show the same, sorted; of more than two equal ones each with the first. `progress` gets the blocks of
 /// comparisons done, and all.
-pub(crate) fn find_twins(thumbnails: &[Thumbnail], progress: &(dyn Fn(usize, usize) + Sync)) -> Vec<Twins> {
+pub(crate) fn find_duplicates(
+    thumbnails: &[Thumbnail],
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Vec<DuplicatePair> {
     let mut found: BTreeMap<(usize, usize), f64> = BTreeMap::new();
     let mut first_with: BTreeMap<[u8; 32], usize> = BTreeMap::new();
     let mut distinct = Vec::new();
@@ -123,11 +126,11 @@ pub(crate) fn find_twins(thumbnails: &[Thumbnail], progress: &(dyn Fn(usize, usi
         (similarity >= cut_off).then(|| ((distinct[a].0, distinct[b].0), similarity.min(0.999_999)))
     };
     found.par_extend(near.par_iter().zip(&rough).filter_map(twins));
-    found.into_iter().map(|((a, b), similarity)| Twins { a, b, similarity }).collect()
+    found.into_iter().map(|((a, b), similarity)| DuplicatePair { a, b, similarity }).collect()
 }
 
-/// Twins, twins of twins and so on of `n` pictures in one group each.
-pub(crate) fn of_twins(n: usize, twins: &[Twins]) -> Groups {
+/// DuplicatePair, twins of twins and so on of `n` pictures in one group each.
+pub(crate) fn group_duplicates(n: usize, twins: &[DuplicatePair]) -> Groups {
     let mut groups = Groups::new(n);
     twins.iter().for_each(|twins| groups.join(twins.a, twins.b));
     groups
@@ -253,15 +256,18 @@ mod tests {
         images.into_iter().map(|image| Thumbnail::of(&image)).collect()
     }
 
-    fn find_twins_of(thumbnails: Vec<Thumbnail>) -> Vec<Twins> {
-        find_twins(&thumbnails, &|_, _| {})
+    fn find_duplicates_of(thumbnails: Vec<Thumbnail>) -> Vec<DuplicatePair> {
+        find_duplicates(&thumbnails, &|_, _| {})
     }
 
     #[test]
     fn equal_pixels_are_twins_of_the_first_with_similarity_one() {
         let image = |seed: u32| DynamicImage::ImageLuma8(blobs(seed, 60));
-        let found = find_twins_of(thumbnails([image(1), image(2), image(1), image(1)]));
-        assert_eq!(found, [Twins { a: 0, b: 2, similarity: 1.0 }, Twins { a: 0, b: 3, similarity: 1.0 }]);
+        let found = find_duplicates_of(thumbnails([image(1), image(2), image(1), image(1)]));
+        assert_eq!(
+            found,
+            [DuplicatePair { a: 0, b: 2, similarity: 1.0 }, DuplicatePair { a: 0, b: 3, similarity: 1.0 }]
+        );
     }
 
     #[test]
@@ -269,7 +275,7 @@ mod tests {
         let grey = blobs(3, 80);
         let rgb = RgbImage::from_fn(80, 80, |x, y| Rgb([grey.get_pixel(x, y).0[0]; 3]));
         let deep = DynamicImage::ImageLuma8(grey.clone()).to_luma16();
-        let found = find_twins_of(thumbnails([
+        let found = find_duplicates_of(thumbnails([
             DynamicImage::ImageLuma8(grey),
             DynamicImage::ImageRgb8(rgb),
             DynamicImage::ImageLuma16(deep),
@@ -284,8 +290,8 @@ mod tests {
     #[test]
     fn flat_pictures_are_twins_only_if_they_are_equal() {
         let flat = |value: u8| DynamicImage::ImageLuma8(GrayImage::from_pixel(50, 50, Luma([value])));
-        let found = find_twins_of(thumbnails([flat(10), flat(11), flat(10)]));
-        assert_eq!(found, [Twins { a: 0, b: 2, similarity: 1.0 }]);
+        let found = find_duplicates_of(thumbnails([flat(10), flat(11), flat(10)]));
+        assert_eq!(found, [DuplicatePair { a: 0, b: 2, similarity: 1.0 }]);
     }
 
     #[test]
@@ -294,7 +300,7 @@ mod tests {
         let all = thumbnails((0..40).map(|seed| blobs(seed, 64).into()).chain((0..20).map(copy)));
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| find_twins(&all, &|_, _| {}))
+            pool.install(|| find_duplicates(&all, &|_, _| {}))
         };
         assert_eq!(on(1), on(5));
         assert_eq!(on(1).len(), 20, "{:?}", on(1));

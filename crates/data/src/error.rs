@@ -96,18 +96,18 @@ pub enum DataError {
     },
     /// `test/` or `val/` beside class folders, or without `train/`.
     #[error(
-        "{} has `{part}/` but no `train/`: put the class folders of the training part under train/",
+        "{} has `{subset}/` but no `train/`: put the class folders of the training part under train/",
         path.display()
     )]
-    NoTrainPart {
+    NoTrainSet {
         /// The folder searched.
         path: PathBuf,
         /// The part found.
-        part: String,
+        subset: String,
     },
     /// Two folders that mean the same part.
     #[error("`{first}/` and `{second}/` in {} are the same part; keep one of them", path.display())]
-    DuplicatePart {
+    DuplicateSubset {
         /// The folder searched.
         path: PathBuf,
         /// One of the folders.
@@ -121,7 +121,7 @@ pub enum DataError {
          sub-folder per class",
         path.display()
     )]
-    NoTestPart {
+    NoTestSet {
         /// The folder searched.
         path: PathBuf,
     },

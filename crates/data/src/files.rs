@@ -12,11 +12,11 @@ use crate::{DataError, ImageSet, LoadOptions, Progress, SizeLimits, Stage};
 
 /// Pictures as a model needs them.
 #[derive(Clone, Debug)]
-pub struct Files {
+pub struct LoadedFiles {
     /// Those that could be read, in order; all of class 0.
     pub images: ImageSet,
     /// For each path the index of its picture, or why there is none.
-    pub of_path: Vec<Result<usize, String>>,
+    pub by_path: Vec<Result<usize, String>>,
 }
 
 /// Reads files, in parallel. A bad file spoils no other.
@@ -26,7 +26,7 @@ pub fn load_files(
     channels: usize,
     options: &LoadOptions,
     progress: &dyn Progress,
-) -> Files {
+) -> LoadedFiles {
     let done = AtomicUsize::new(0);
     let decode = |path: &PathBuf| {
         let decoded = decode_file(path, options);
@@ -34,16 +34,16 @@ pub fn load_files(
         decoded
     };
     let decoded: Vec<_> = paths.par_iter().map(decode).collect();
-    let (mut entries, mut of_path) = (Vec::new(), Vec::with_capacity(paths.len()));
+    let (mut entries, mut by_path) = (Vec::new(), Vec::with_capacity(paths.len()));
     for (path, decoded) in paths.iter().zip(decoded) {
-        of_path.push(decoded.map(|decoded| {
+        by_path.push(decoded.map(|decoded| {
             let name = path.display().to_string();
             let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
             entries.push(Entry { picture: decoded.picture, name, label: 0, patient: None, facts, digest });
             entries.len() - 1
         }));
     }
-    Files { images: ImageSet::pack(channels, entries), of_path }
+    LoadedFiles { images: ImageSet::pack(channels, entries), by_path }
 }
 
 /// The pictures in a folder and the folders in it, by their extension (png, jpg, jpeg), sorted. Hidden entries are left
@@ -74,7 +74,7 @@ pub fn find_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
 ///
 /// # Errors
 /// The reason why it is a bad file, in words for the user.
-pub fn open_picture(path: &Path, limits: &SizeLimits) -> Result<DynamicImage, String> {
+pub fn open_image(path: &Path, limits: &SizeLimits) -> Result<DynamicImage, String> {
     Ok(open_file(path, limits)?.0)
 }
 
@@ -99,11 +99,11 @@ mod tests {
         let names: Vec<_> =
             found.iter().map(|path| path.strip_prefix(dir.path()).unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["a.JPG", "b/bad.png", "b/y.jpeg", "b/z.png"]);
-        let Files { images, of_path } = load_files(&found, 3, &LoadOptions::default(), &silent);
+        let LoadedFiles { images, by_path } = load_files(&found, 3, &LoadOptions::default(), &silent);
         assert_eq!((images.len(), images.channels(), images.image(0).height), (3, 3, 28));
-        assert_eq!((&of_path[0], &of_path[2], &of_path[3]), (&Ok(0), &Ok(1), &Ok(2)));
-        assert!(of_path[1].as_ref().is_err_and(|reason| reason.contains("not a picture")), "{of_path:?}");
-        let opened = open_picture(&found[3], &SizeLimits::default()).unwrap();
+        assert_eq!((&by_path[0], &by_path[2], &by_path[3]), (&Ok(0), &Ok(1), &Ok(2)));
+        assert!(by_path[1].as_ref().is_err_and(|reason| reason.contains("not a picture")), "{by_path:?}");
+        let opened = open_image(&found[3], &SizeLimits::default()).unwrap();
         assert_eq!((opened.width(), opened.height()), (40, 30));
         assert!(find_files(&dir.path().join("missing")).is_err());
     }

@@ -1,7 +1,7 @@
 //! The pictures of one part, in one buffer.
 
 use crate::groups::group_ids;
-use crate::picture::Picture;
+use crate::small_image::SmallImage;
 use crate::{FileFacts, colour};
 
 mod mask;
@@ -14,7 +14,7 @@ pub struct ImageSet {
     channels: usize,
     pixels: Vec<u8>,
     /// Where each picture starts in `pixels`, and how large it is.
-    places: Vec<Place>,
+    blocks: Vec<PixelBlock>,
     labels: Vec<u32>,
     names: Vec<String>,
     patients: Vec<Option<String>>,
@@ -25,7 +25,7 @@ pub struct ImageSet {
 /// A picture on its way into a set.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    pub(crate) picture: Picture,
+    pub(crate) picture: SmallImage,
     pub(crate) name: String,
     pub(crate) label: u32,
     pub(crate) patient: Option<String>,
@@ -34,14 +34,14 @@ pub(crate) struct Entry {
     pub(crate) digest: Option<u64>,
 }
 
-impl From<(Picture, String, u32)> for Entry {
-    fn from((picture, name, label): (Picture, String, u32)) -> Self {
+impl From<(SmallImage, String, u32)> for Entry {
+    fn from((picture, name, label): (SmallImage, String, u32)) -> Self {
         Self { picture, name, label, patient: None, facts: None, digest: None }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+struct PixelBlock {
     start: usize,
     height: usize,
     width: usize,
@@ -64,7 +64,7 @@ impl ImageSet {
         let mut set = Self { channels, ..Self::default() };
         for Entry { picture, name, label, patient, facts, digest } in entries.into_iter().map(Into::into) {
             let (height, width) = (picture.height as usize, picture.width as usize);
-            set.places.push(Place { start: set.pixels.len(), height, width });
+            set.blocks.push(PixelBlock { start: set.pixels.len(), height, width });
             match (picture.channels, channels) {
                 (3, 1) => set.pixels.extend(colour::to_grey(&picture.pixels)),
                 (1, 3) => set.pixels.extend(colour::to_rgb(&picture.pixels)),
@@ -84,15 +84,16 @@ impl ImageSet {
     /// # Panics
     /// If both have pictures and differ in channels.
     #[must_use]
-    pub fn joined(&self, other: &Self) -> Self {
+    pub fn concat(&self, other: &Self) -> Self {
         if self.is_empty() {
             return other.clone();
         }
-        assert!(other.is_empty() || self.channels == other.channels, "ImageSet::joined: channels");
+        assert!(other.is_empty() || self.channels == other.channels, "ImageSet::concat: channels");
         let mut both = self.clone();
         let start = both.pixels.len();
         both.pixels.extend(&other.pixels);
-        both.places.extend(other.places.iter().map(|place| Place { start: start + place.start, ..*place }));
+        both.blocks
+            .extend(other.blocks.iter().map(|block| PixelBlock { start: start + block.start, ..*block }));
         both.labels.extend(&other.labels);
         both.names.extend(other.names.iter().cloned());
         both.patients.extend(other.patients.iter().cloned());
@@ -106,18 +107,18 @@ impl ImageSet {
     /// # Panics
     /// If one is beyond the set.
     #[must_use]
-    pub fn only(&self, indices: &[usize]) -> Self {
-        let mut only = Self { channels: self.channels, ..Self::default() };
+    pub fn select(&self, indices: &[usize]) -> Self {
+        let mut selected = Self { channels: self.channels, ..Self::default() };
         for &index in indices {
-            only.places.push(Place { start: only.pixels.len(), ..self.places[index] });
-            only.pixels.extend(self.image(index).pixels);
-            only.labels.push(self.labels[index]);
-            only.names.push(self.names[index].clone());
-            only.patients.push(self.patients[index].clone());
-            only.facts.push(self.facts[index]);
-            only.digests.push(self.digests[index]);
+            selected.blocks.push(PixelBlock { start: selected.pixels.len(), ..self.blocks[index] });
+            selected.pixels.extend(self.image(index).pixels);
+            selected.labels.push(self.labels[index]);
+            selected.names.push(self.names[index].clone());
+            selected.patients.push(self.patients[index].clone());
+            selected.facts.push(self.facts[index]);
+            selected.digests.push(self.digests[index]);
         }
-        only
+        selected
     }
 
     /// Number of pictures.
@@ -162,7 +163,7 @@ impl ImageSet {
     /// Digest of a picture as it was decoded, before it was brought to a size: the same picture has the same one in
     /// every set. None where it was made in memory.
     #[must_use]
-    pub fn picture_digest(&self, index: usize) -> Option<u64> {
+    pub fn image_digest(&self, index: usize) -> Option<u64> {
         self.digests[index]
     }
 
@@ -187,7 +188,7 @@ impl ImageSet {
     /// The pixels of a picture.
     #[must_use]
     pub fn image(&self, index: usize) -> ImageView<'_> {
-        let Place { start, height, width } = self.places[index];
+        let PixelBlock { start, height, width } = self.blocks[index];
         let pixels = &self.pixels[start..start + height * width * self.channels];
         ImageView { height, width, pixels }
     }
@@ -197,9 +198,9 @@ impl ImageSet {
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.pixels);
-        for (place, (label, name)) in self.places.iter().zip(self.labels.iter().zip(&self.names)) {
-            hasher.update(&(place.width as u64).to_le_bytes());
-            hasher.update(&(place.height as u64).to_le_bytes());
+        for (block, (label, name)) in self.blocks.iter().zip(self.labels.iter().zip(&self.names)) {
+            hasher.update(&(block.width as u64).to_le_bytes());
+            hasher.update(&(block.height as u64).to_le_bytes());
             hasher.update(&label.to_le_bytes());
             hasher.update(name.as_bytes());
             hasher.update(b"\n");

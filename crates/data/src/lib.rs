@@ -8,7 +8,7 @@
 //! 3. **Normalise** ([`Normalization`]): mean and standard deviation of the training pictures.
 //! 4. **Augment** ([`Augment`]): random crops, flips and more, decided by seed, epoch and image.
 //! 5. **Batch** ([`Sampler`], [`batch_ranges`], [`fill_batch`]): floats, NHWC, into memory that is reused. Tests look at
-//!    the centre, once or in several ways ([`TestLooks`]).
+//!    the centre, once or in several ways ([`TtaConfig`]).
 //!
 //! [`phantom`] draws chest films from a small physical model: data to start with, on every machine the same.
 //! [`load_for_model`] reads pictures as a stored model needs them.
@@ -27,7 +27,7 @@
 //! for epoch in 0..2 {
 //!     Sampler::Shuffled.epoch_order(data.train.labels(), 7, epoch, &mut order);
 //!     for batch in batch_ranges(order.len(), 16) {
-//!         let view = View::Train { seed: 7, epoch, augment: &augment };
+//!         let view = Transform::Augment { seed: 7, epoch, augment: &augment };
 //!         fill_batch(&data.train, &order[batch], view, &norm, &mut x, &mut labels);
 //!         assert_eq!(x.dim(), (15, 24, 24, 1)); // two batches of 15, not one of 16 and one of 14
 //!     }
@@ -48,35 +48,38 @@ mod file_facts;
 mod files;
 mod groups;
 mod image_set;
-mod leaks;
+mod leakage;
 mod normalize;
 mod options;
 mod patients;
 pub mod phantom;
-mod picture;
 mod progress;
 mod sampler;
+mod small_image;
 mod source;
 mod split;
-mod test_looks;
+mod subset;
+mod tta;
 
-pub use augment::{Augment, Look, Rectangle, Tone, Turn, Window, center_window};
-pub use batch::{View, batch_ranges, fill_batch};
+pub use augment::{AffineTransform, Augment, AugmentParams, Rectangle, Tone, Window, center_window};
+pub use batch::{Transform, batch_ranges, fill_batch};
 pub use class_weights::{class_weights_balanced, class_weights_sqrt};
 pub use dataset::{
-    Dataset, EvaluationData, EvaluationOrigin, Findings, ModelInput, PartOrigin, load_dataset, load_for_model,
+    Dataset, EvaluationData, EvaluationOrigin, Findings, ModelInput, SubsetOrigin, load_dataset,
+    load_for_model,
 };
 pub use error::{BadFile, DataError};
 pub use file_facts::FileFacts;
-pub use files::{Files, find_files, load_files, open_picture};
+pub use files::{LoadedFiles, find_files, load_files, open_image};
 pub use groups::group_ids;
 pub use image_set::{ImageSet, ImageView, Mask};
-pub use leaks::{Leak, Part, Place};
+pub use leakage::{ImageLocation, LeakedImage};
 pub use normalize::Normalization;
 pub use options::{Channels, Fold, LoadOptions, SizeLimits, default_val_fraction};
 pub use patients::{PatientPattern, PatientSource, Patients};
 pub use phantom::{PhantomOptions, phantom_dataset, write_phantom};
-pub use picture::seen_part;
 pub use progress::{Progress, Stage, silent};
-pub use sampler::{Draw, Sampler};
-pub use test_looks::{TestLook, TestLooks};
+pub use sampler::{Sample, Sampler};
+pub use small_image::visible_region;
+pub use subset::Subset;
+pub use tta::{TtaConfig, TtaView};

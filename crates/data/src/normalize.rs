@@ -91,11 +91,12 @@ fn table(mean: &[f32], std: &[f32]) -> Vec<[f32; 256]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::picture::Picture;
+    use crate::small_image::SmallImage;
 
     fn set(channels: usize, pixels: Vec<u8>) -> ImageSet {
         let width = (pixels.len() / channels) as u32;
-        let picture = Picture { width, height: 1, channels, pixels, coloured: channels == 3, small: false };
+        let picture =
+            SmallImage { width, height: 1, channels, pixels, coloured: channels == 3, small: false };
         ImageSet::pack(channels, vec![(picture, "a".into(), 0)])
     }
 

@@ -16,7 +16,9 @@ use roentgen_tensor::rng::{CounterRng, Purpose};
 use crate::decode::Decoded;
 use crate::image_set::Entry;
 use crate::options::{default_val_fraction, out_of_range};
-use crate::{DataError, Dataset, FileFacts, Findings, ImageSet, LoadOptions, PartOrigin, Progress, Stage};
+use crate::{
+    DataError, Dataset, FileFacts, Findings, ImageSet, LoadOptions, Progress, Stage, Subset, SubsetOrigin,
+};
 
 mod anatomy;
 mod build;
@@ -26,7 +28,7 @@ mod marks;
 mod texture;
 mod vessels;
 
-pub use disease::Finding;
+pub use disease::Diagnosis;
 
 /// Which films to draw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,63 +51,50 @@ impl Default for PhantomOptions {
     }
 }
 
-/// Part of the key of a film's random numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Train = 0,
-    Val = 1,
-    Test = 2,
-}
-
 /// One film to draw.
 #[derive(Clone, Copy, Debug)]
-struct Order {
-    part: Part,
-    finding: Finding,
+struct FilmSpec {
+    subset: Subset,
+    diagnosis: Diagnosis,
     number: usize,
 }
 
-impl Order {
+impl FilmSpec {
     /// The path that the film gets in a folder: `train/covid/00012.png`.
     fn name(self) -> String {
-        let part = match self.part {
-            Part::Train => "train",
-            Part::Val => "val",
-            Part::Test => "test",
-        };
-        format!("{part}/{}/{:05}.png", self.finding.name(), self.number)
+        format!("{}/{}/{:05}.png", self.subset, self.diagnosis.name(), self.number)
     }
 
     fn draw(self, options: &PhantomOptions) -> GrayImage {
-        let stream = self.part as u64 * Finding::ALL.len() as u64 + self.finding as u64;
+        let stream = self.subset as u64 * Diagnosis::ALL.len() as u64 + self.diagnosis as u64;
         let mut rng = CounterRng::new(options.seed, Purpose::Phantom, stream, self.number as u64);
         let side = options.size as u32;
-        GrayImage::from_raw(side, side, film::draw(self.finding, options.size, &mut rng))
+        GrayImage::from_raw(side, side, film::draw(self.diagnosis, options.size, &mut rng))
             .expect("a film has size x size pixels")
     }
 }
 
 impl PhantomOptions {
     /// The films of a part, sorted by class and number.
-    fn orders(&self, part: Part) -> Vec<Order> {
-        let total = match part {
-            Part::Train => self.train,
-            Part::Val => self.val,
-            Part::Test => self.test,
+    fn film_specs(&self, subset: Subset) -> Vec<FilmSpec> {
+        let total = match subset {
+            Subset::Train => self.train,
+            Subset::Val => self.val,
+            Subset::Test => self.test,
         };
-        let classes = Finding::ALL.len();
-        let of_class = |(label, &finding): (usize, &Finding)| {
+        let classes = Diagnosis::ALL.len();
+        let of_class = |(label, &diagnosis): (usize, &Diagnosis)| {
             let count = total / classes + usize::from(label < total % classes);
-            (0..count).map(move |number| Order { part, finding, number })
+            (0..count).map(move |number| FilmSpec { subset, diagnosis, number })
         };
-        Finding::ALL.iter().enumerate().flat_map(of_class).collect()
+        Diagnosis::ALL.iter().enumerate().flat_map(of_class).collect()
     }
 
     fn validate(&self) -> Result<(), DataError> {
         if !(32..=1024).contains(&self.size) {
             return Err(out_of_range("film size", self.size, "32 to 1024 pixels"));
         }
-        if self.train < Finding::ALL.len() {
+        if self.train < Diagnosis::ALL.len() {
             return Err(out_of_range("number of training films", self.train, "at least 3"));
         }
         for (name, count) in [
@@ -135,33 +124,33 @@ pub fn phantom_dataset(
     let total = options.train + options.val + options.test;
     let done = AtomicUsize::new(0);
     let channels = if load.channels == crate::Channels::Rgb { 3 } else { 1 };
-    let part = |part: Part| {
-        let draw = |order: &Order| {
-            let film = DynamicImage::ImageLuma8(order.draw(options));
+    let draw_set = |subset: Subset| {
+        let draw = |spec: &FilmSpec| {
+            let film = DynamicImage::ImageLuma8(spec.draw(options));
             let side = options.size as u32;
             let facts =
                 FileFacts { width: side, height: side, bit_depth: 8, channels: 1, ..FileFacts::default() };
             let decoded = Decoded::new(&film, facts, load);
             let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
             progress.report(Stage::Drawing, done.fetch_add(1, Ordering::Relaxed) + 1, total);
-            Entry { facts, digest, ..(decoded.picture, order.name(), order.finding as u32).into() }
+            Entry { facts, digest, ..(decoded.picture, spec.name(), spec.diagnosis as u32).into() }
         };
-        ImageSet::pack(channels, options.orders(part).par_iter().map(draw).collect::<Vec<Entry>>())
+        ImageSet::pack(channels, options.film_specs(subset).par_iter().map(draw).collect::<Vec<Entry>>())
     };
     Ok(Dataset {
-        class_names: Finding::ALL.map(|finding| finding.name().to_owned()).to_vec(),
+        class_names: Diagnosis::ALL.map(|diagnosis| diagnosis.name().to_owned()).to_vec(),
         channels,
-        train: part(Part::Train),
-        val: part(Part::Val),
-        test: part(Part::Test),
-        val_origin: PartOrigin::Given,
-        test_origin: PartOrigin::Given,
+        train: draw_set(Subset::Train),
+        val: draw_set(Subset::Val),
+        test: draw_set(Subset::Test),
+        val_origin: SubsetOrigin::Given,
+        test_origin: SubsetOrigin::Given,
         // Drawn as a part here; what other data would be asked for with the same settings.
         val_fraction: default_val_fraction(options.train),
         fingerprint: format!("phantom-{}", options.seed),
         findings: Findings {
-            clean_val: vec![true; options.val],
-            clean_test: vec![true; options.test],
+            leak_free_val: vec![true; options.val],
+            leak_free_test: vec![true; options.test],
             ..Findings::default()
         },
     })
@@ -192,19 +181,19 @@ pub fn write_phantom(dir: &Path, options: &PhantomOptions, progress: &dyn Progre
     let staging =
         tempfile::Builder::new().prefix(".phantom-").tempdir_in(parent).map_err(write_error(parent))?;
 
-    let orders: Vec<Order> =
-        [Part::Train, Part::Val, Part::Test].into_iter().flat_map(|part| options.orders(part)).collect();
-    for order in &orders {
-        let path = staging.path().join(order.name());
+    let film_specs: Vec<FilmSpec> =
+        Subset::ALL.into_iter().flat_map(|subset| options.film_specs(subset)).collect();
+    for spec in &film_specs {
+        let path = staging.path().join(spec.name());
         let folder = path.parent().expect("a film's name has folders");
         fs::create_dir_all(folder).map_err(write_error(folder))?;
     }
     let done = AtomicUsize::new(0);
-    orders.par_iter().try_for_each(|order| {
-        let path = staging.path().join(order.name());
-        let saved = order.draw(options).save_with_format(&path, image::ImageFormat::Png);
-        saved.map_err(|error| write_error(&dir.join(order.name()))(std::io::Error::other(error)))?;
-        progress.report(Stage::Writing, done.fetch_add(1, Ordering::Relaxed) + 1, orders.len());
+    film_specs.par_iter().try_for_each(|spec| {
+        let path = staging.path().join(spec.name());
+        let saved = spec.draw(options).save_with_format(&path, image::ImageFormat::Png);
+        saved.map_err(|error| write_error(&dir.join(spec.name()))(std::io::Error::other(error)))?;
+        progress.report(Stage::Writing, done.fetch_add(1, Ordering::Relaxed) + 1, film_specs.len());
         Ok(())
     })?;
     let staged = staging.keep();

@@ -4,17 +4,17 @@ use roentgen_tensor::rng::{CounterRng, Purpose};
 
 /// One turn of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Draw {
+pub struct Sample {
     /// Index of the picture.
     pub image: u32,
     /// How often it had its turn in this epoch before.
     pub repeat: u32,
 }
 
-impl Draw {
+impl Sample {
     /// The first turn of a picture.
     #[must_use]
-    pub fn once(image: u32) -> Self {
+    pub fn first(image: u32) -> Self {
         Self { image, repeat: 0 }
     }
 
@@ -36,10 +36,10 @@ pub enum Sampler {
 
 impl Sampler {
     /// A random order of the pictures with these labels, decided by seed and epoch; `order` is reused.
-    pub fn epoch_order(self, labels: &[u32], seed: u64, epoch: u64, order: &mut Vec<Draw>) {
+    pub fn epoch_order(self, labels: &[u32], seed: u64, epoch: u64, order: &mut Vec<Sample>) {
         order.clear();
         match self {
-            Self::Shuffled => order.extend((0..labels.len() as u32).map(Draw::once)),
+            Self::Shuffled => order.extend((0..labels.len() as u32).map(Sample::first)),
             Self::Balanced => draw_balanced(labels, seed, epoch, order),
         }
         CounterRng::new(seed, Purpose::Shuffle, epoch, 0).shuffle(order);
@@ -47,7 +47,7 @@ impl Sampler {
 }
 
 /// The turns of each class: whole rounds through its pictures, and a random choice of them for the rest.
-fn draw_balanced(labels: &[u32], seed: u64, epoch: u64, order: &mut Vec<Draw>) {
+fn draw_balanced(labels: &[u32], seed: u64, epoch: u64, order: &mut Vec<Sample>) {
     let mut classes: Vec<Vec<u32>> = Vec::new();
     for (image, &label) in labels.iter().enumerate() {
         classes.resize_with(classes.len().max(label as usize + 1), Vec::new);
@@ -63,7 +63,7 @@ fn draw_balanced(labels: &[u32], seed: u64, epoch: u64, order: &mut Vec<Draw>) {
         left -= turns;
         CounterRng::new(seed, Purpose::Shuffle, epoch, 1 + class as u64).shuffle(images);
         order.extend(
-            (0..turns).map(|turn| Draw {
+            (0..turns).map(|turn| Sample {
                 image: images[turn % images.len()],
                 repeat: (turn / images.len()) as u32,
             }),
@@ -75,8 +75,8 @@ fn draw_balanced(labels: &[u32], seed: u64, epoch: u64, order: &mut Vec<Draw>) {
 mod tests {
     use super::*;
 
-    fn order(sampler: Sampler, labels: &[u32], seed: u64, epoch: u64) -> Vec<Draw> {
-        let mut order = vec![Draw::once(9); 3];
+    fn order(sampler: Sampler, labels: &[u32], seed: u64, epoch: u64) -> Vec<Sample> {
+        let mut order = vec![Sample::first(9); 3];
         sampler.epoch_order(labels, seed, epoch, &mut order);
         order
     }

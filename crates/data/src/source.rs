@@ -29,7 +29,7 @@ pub(crate) trait Source: Sync {
     ///
     /// # Errors
     /// Whatever makes the data unusable as a whole.
-    fn list(&self, path: &Path, purpose: Purpose<'_>, limits: &SizeLimits) -> Result<Listing, DataError>;
+    fn list(&self, path: &Path, usage: Usage<'_>, limits: &SizeLimits) -> Result<Listing, DataError>;
 }
 
 /// All formats. The first one that recognises a path reads it.
@@ -37,7 +37,7 @@ const SOURCES: [&dyn Source; 4] = [&cifar10::Cifar10, &folder::Folder, &npz::Npz
 
 /// What a listing is for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Purpose<'a> {
+pub(crate) enum Usage<'a> {
     /// To train on: at least two classes, each with a picture in the training part.
     Train,
     /// To ask a model that knows these classes; none of them has to be there.
@@ -48,7 +48,7 @@ pub(crate) enum Purpose<'a> {
 ///
 /// # Errors
 /// [`DataError`]
-pub(crate) fn list(path: &Path, purpose: Purpose<'_>, limits: &SizeLimits) -> Result<Listing, DataError> {
+pub(crate) fn list(path: &Path, usage: Usage<'_>, limits: &SizeLimits) -> Result<Listing, DataError> {
     if let Err(source) = path.metadata() {
         return Err(match source.kind() {
             std::io::ErrorKind::NotFound => DataError::NoSuchData { path: path.into() },
@@ -57,7 +57,7 @@ pub(crate) fn list(path: &Path, purpose: Purpose<'_>, limits: &SizeLimits) -> Re
     }
     match SOURCES.iter().find(|source| source.recognises(path)) {
         Some(source) => {
-            let mut listing = source.list(path, purpose, limits)?;
+            let mut listing = source.list(path, usage, limits)?;
             listing.notes.extend(same_but_for_case(&listing.class_names));
             Ok(listing)
         }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use roentgen_data::{
-    Channels, DataError, Dataset, EvaluationData, EvaluationOrigin, LoadOptions, ModelInput, PartOrigin,
-    Stage, load_dataset, load_for_model, silent,
+    Channels, DataError, Dataset, EvaluationData, EvaluationOrigin, LoadOptions, ModelInput, Stage,
+    SubsetOrigin, load_dataset, load_for_model, silent,
 };
 
 /// A grey png or jpeg of 32 x 30 pixels of noise, another one for each name; its format after the ending of the name.
@@ -46,7 +46,7 @@ fn bare_class_folders_are_split_in_three() {
     assert_eq!(data.test.class_counts(2), [3, 2]);
     assert_eq!(data.val.class_counts(2), [3, 2]);
     assert_eq!(data.train.class_counts(2), [24, 16]);
-    assert_eq!((data.val_origin, data.test_origin), (PartOrigin::SplitOff, PartOrigin::SplitOff));
+    assert_eq!((data.val_origin, data.test_origin), (SubsetOrigin::SplitOff, SubsetOrigin::SplitOff));
     let mut all = [names(&data.train), names(&data.val), names(&data.test)].concat();
     all.sort_unstable();
     all.dedup();
@@ -69,7 +69,7 @@ fn parts_are_matched_without_case() {
     let data = load(dir.path()).unwrap();
     assert_eq!(data.class_names, ["A", "B"]);
     assert_eq!([&data.train, &data.val, &data.test].map(|set| set.class_counts(2)), [[3, 2], [2, 1], [1, 0]]);
-    assert_eq!((data.val_origin, data.test_origin), (PartOrigin::Given, PartOrigin::Given));
+    assert_eq!((data.val_origin, data.test_origin), (SubsetOrigin::Given, SubsetOrigin::Given));
     assert_eq!(names(&data.val), ["VALIDATION/a/00.png", "VALIDATION/a/01.png", "VALIDATION/b/00.png"]);
     assert_eq!(
         data.findings.notes,
@@ -257,12 +257,12 @@ fn each_unusable_folder_has_its_error() {
 
     pictures(root, "trainless/test/a", 2);
     pictures(root, "trainless/b", 2);
-    assert!(matches!(text("trainless"), DataError::NoTrainPart { part, .. } if part == "test"));
+    assert!(matches!(text("trainless"), DataError::NoTrainSet { subset, .. } if subset == "test"));
 
     for folder in ["twice/train/a", "twice/val/a", "twice/valid/a"] {
         pictures(root, folder, 1);
     }
-    assert!(matches!(text("twice"), DataError::DuplicatePart { .. }));
+    assert!(matches!(text("twice"), DataError::DuplicateSubset { .. }));
 
     for folder in ["blank/train/a", "blank/train/b"] {
         pictures(root, folder, 2);
@@ -346,7 +346,7 @@ fn evaluation_takes_given_parts_and_knows_its_classes() {
     let dir = tempfile::tempdir().unwrap();
     pictures(dir.path(), "train/a", 3);
     pictures(dir.path(), "train/b", 3);
-    assert!(matches!(evaluate(dir.path(), None, &LoadOptions::default()), Err(DataError::NoTestPart { .. })));
+    assert!(matches!(evaluate(dir.path(), None, &LoadOptions::default()), Err(DataError::NoTestSet { .. })));
     pictures(dir.path(), "test/B", 2);
     // The training part is never decoded: a bad file there does not matter.
     fs::write(dir.path().join("train/a/bad.png"), "").unwrap();
@@ -370,7 +370,7 @@ fn a_test_folder_of_its_own_takes_the_place_of_the_given_one() {
     let options = LoadOptions { test_dir: Some(dir.path().join("extra")), ..Default::default() };
     let data = load_dataset(&dir.path().join("data"), &options, &silent).unwrap();
     assert_eq!(data.test.class_counts(2), [4, 6]);
-    assert_eq!(data.test_origin, PartOrigin::Given);
+    assert_eq!(data.test_origin, SubsetOrigin::Given);
     assert!(
         data.findings.notes.iter().any(|note| note.starts_with("tested on")),
         "{:?}",

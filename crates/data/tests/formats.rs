@@ -4,7 +4,9 @@ use std::fs;
 use std::io::{Cursor, Write as _};
 
 use proptest::prelude::*;
-use roentgen_data::{LoadOptions, ModelInput, PartOrigin, SizeLimits, load_dataset, load_for_model, silent};
+use roentgen_data::{
+    LoadOptions, ModelInput, SizeLimits, SubsetOrigin, load_dataset, load_for_model, silent,
+};
 use tempfile::TempDir;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
@@ -68,7 +70,7 @@ fn a_medmnist_file_is_read_with_its_parts_and_class_names() {
     let data = load(&path).unwrap();
     assert_eq!(data.class_names, ["normal", "pneumonia"]);
     assert_eq!((data.train.len(), data.val.len(), data.test.len()), (40, 10, 10));
-    assert_eq!((data.val_origin, data.test_origin), (PartOrigin::Given, PartOrigin::Given));
+    assert_eq!((data.val_origin, data.test_origin), (SubsetOrigin::Given, SubsetOrigin::Given));
     assert_eq!((data.channels, data.train.name(0)), (1, "train_images[000000]"));
     assert_eq!(data.test.class_counts(2), [5, 5]);
     // The pixels are those of the file, at their own size.

@@ -13,7 +13,7 @@ use files::{load, noise, refusal};
 #[path = "support/files.rs"]
 mod files;
 
-/// Picture files and a manifest of `lines` beside them.
+/// SmallImage files and a manifest of `lines` beside them.
 fn manifest(lines: &str) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("set");
@@ -61,7 +61,7 @@ fn a_manifest_without_splits_is_split_by_patients() {
     let (_dir, path) = manifest(&text);
     let options = LoadOptions { test_fraction: 0.3, val_fraction: Some(0.0), ..LoadOptions::default() };
     let data = load_dataset(&path, &options, &silent).unwrap();
-    assert!(!data.test.is_empty() && data.findings.clean_test.iter().all(|&clean| clean));
+    assert!(!data.test.is_empty() && data.findings.leak_free_test.iter().all(|&clean| clean));
     assert!(data.findings.patients.unwrap().crossing.is_empty());
 }
 

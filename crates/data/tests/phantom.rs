@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Array4, Axis};
 use roentgen_data::{
-    DataError, Dataset, Draw, ImageSet, LoadOptions, Normalization, PhantomOptions, TestLook, View,
+    DataError, Dataset, ImageSet, LoadOptions, Normalization, PhantomOptions, Sample, Transform, TtaView,
     fill_batch, load_dataset, phantom_dataset, silent, write_phantom,
 };
 
@@ -170,8 +170,8 @@ fn a_linear_classifier_stays_under_80_percent() {
 fn pixels(set: &ImageSet) -> (Array2<f32>, Vec<u32>) {
     let norm = Normalization { mean: vec![0.0], std: vec![1.0], per_image: false };
     let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
-    let all: Vec<Draw> = (0..set.len() as u32).map(Draw::once).collect();
-    fill_batch(set, &all, View::Center { crop: 24, look: TestLook::PLAIN }, &norm, &mut x, &mut labels);
+    let all: Vec<Sample> = (0..set.len() as u32).map(Sample::first).collect();
+    fill_batch(set, &all, Transform::Center { crop: 24, view: TtaView::PLAIN }, &norm, &mut x, &mut labels);
     (x.into_shape_with_order((set.len(), 24 * 24)).unwrap(), labels)
 }
 

@@ -70,7 +70,7 @@ fn assert_found(films: &[PathBuf]) {
         assert!(found * 100 >= films.len() * 95, "{name}: {found} of {} found", films.len());
     }
     let number = |path: &str| path.split('/').nth(1).unwrap()[..4].to_owned();
-    let is_mixed = |places: &&Vec<roentgen_data::Place>| {
+    let is_mixed = |places: &&Vec<roentgen_data::ImageLocation>| {
         places.iter().any(|place| number(&place.path) != number(&places[0].path))
     };
     let mixed: Vec<_> = data.findings.duplicates.iter().filter(is_mixed).collect();
@@ -130,7 +130,7 @@ fn films_of_different_patients_are_not_called_copies() {
     }
     let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
     let total = data.train.len() + data.val.len() + data.test.len();
-    let is_mixed = |places: &&Vec<roentgen_data::Place>| {
+    let is_mixed = |places: &&Vec<roentgen_data::ImageLocation>| {
         let patients: BTreeSet<&str> = places.iter().filter_map(|place| patient(&place.path)).collect();
         patients.len() > 1
     };

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use roentgen_data::{ImageSet, LoadOptions, PartOrigin, colour, load_dataset, silent};
+use roentgen_data::{ImageSet, LoadOptions, SubsetOrigin, colour, load_dataset, silent};
 
 /// `../shared/data/NAME` seen from the workspace, or a printed line if it is not there.
 fn real_data(name: &str) -> Option<PathBuf> {
@@ -23,7 +23,7 @@ fn covid3_is_grey_with_its_own_test_part() {
     assert_eq!(data.train.len() + data.val.len(), 251);
     assert_eq!(data.val.class_counts(3), [11, 7, 7]);
     assert_eq!(data.test.len(), 66);
-    assert_eq!((data.val_origin, data.test_origin), (PartOrigin::SplitOff, PartOrigin::Given));
+    assert_eq!((data.val_origin, data.test_origin), (SubsetOrigin::SplitOff, SubsetOrigin::Given));
     assert!(data.findings.bad.is_empty(), "{:?}", data.findings.bad);
 }
 
@@ -46,7 +46,7 @@ fn pneumoniamnist_is_read_from_its_npz() {
     assert_eq!(data.class_names, ["normal", "pneumonia"]);
     assert_eq!(
         (data.channels, data.val_origin, data.test_origin),
-        (1, PartOrigin::Given, PartOrigin::SplitOff)
+        (1, SubsetOrigin::Given, SubsetOrigin::SplitOff)
     );
     assert_eq!(data.train.len() + data.test.len(), 4599);
     assert_eq!(data.val.class_counts(2), [135, 389]);
@@ -56,7 +56,7 @@ fn pneumoniamnist_is_read_from_its_npz() {
 fn the_test_pictures_of_covid3_that_stand_in_train_are_found() {
     let Some(dir) = real_data("covid3") else { return };
     let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
-    let leaked: Vec<&str> = data.findings.leaks.iter().map(|leak| leak.picture.path.as_str()).collect();
+    let leaked: Vec<&str> = data.findings.leakage.iter().map(|leaked| leaked.image.path.as_str()).collect();
     for stem in [
         "COVID-00003b",
         "COVID-00012",
@@ -73,7 +73,7 @@ fn the_test_pictures_of_covid3_that_stand_in_train_are_found() {
             "{stem} is not in {leaked:#?}"
         );
     }
-    assert_eq!(data.findings.clean_test.iter().filter(|&&clean| !clean).count(), 9, "{leaked:#?}");
+    assert_eq!(data.findings.leak_free_test.iter().filter(|&&clean| !clean).count(), 9, "{leaked:#?}");
 }
 
 #[test]

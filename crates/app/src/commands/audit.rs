@@ -116,10 +116,10 @@ impl Probe {
 /// Whatever makes the data unusable, or a training that diverges.
 pub(crate) fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
     let data = load(config, screen)?;
-    let all = data.val.joined(&data.test);
-    let is_clean = [&data.findings.clean_val[..], &data.findings.clean_test].concat();
+    let all = data.val.concat(&data.test);
+    let is_clean = [&data.findings.leak_free_val[..], &data.findings.leak_free_test].concat();
     // Of what was trained on, a model may know the class by heart.
-    let asked = all.only(&(0..all.len()).filter(|&index| is_clean[index]).collect::<Vec<_>>());
+    let asked = all.select(&(0..all.len()).filter(|&index| is_clean[index]).collect::<Vec<_>>());
     if asked.is_empty() {
         return Err(if all.is_empty() { AppError::EmptyTest } else { AppError::AllLeaked });
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use roentgen_data::TestLooks;
+use roentgen_data::TtaConfig;
 use roentgen_tensor::conv2d::TAPS;
 use serde::Serialize;
 
@@ -110,7 +110,7 @@ pub(crate) fn run(path: &Path, screen: &Screen) -> Result<(), AppError> {
         "refuses nothing"
     };
     screen.field("output", &format!("logits / {:.3}, softmax; {refuses}", card.temperature));
-    if card.looks != TestLooks::default() {
+    if card.looks != TtaConfig::default() {
         screen.field("answer", &format!("the mean logits of {}", card.looks));
     }
     if let Some(words) = card.prior.in_words() {

@@ -113,7 +113,7 @@ fn load(request: &Request<'_>, card: &ModelCard, screen: &Screen) -> Result<Aske
         let phantom = phantom::without_training(films, card.seed);
         let Dataset { val, test, findings, .. } = phantom_dataset(&phantom, &options, &loading)?;
         let source = phantom::describe(card.seed);
-        return Ok(Asked { val: Some(val), test, clean: findings.clean_test, source });
+        return Ok(Asked { val: Some(val), test, clean: findings.leak_free_test, source });
     };
     let input = ModelInput {
         class_names: &card.class_names,
@@ -130,5 +130,5 @@ fn load(request: &Request<'_>, card: &ModelCard, screen: &Screen) -> Result<Aske
         EvaluationOrigin::Everything => "all of it",
     };
     let source = format!("{}: {what}, {} images", dir.display(), test.len());
-    Ok(Asked { val, test, clean: findings.clean_test, source })
+    Ok(Asked { val, test, clean: findings.leak_free_test, source })
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use roentgen_data::{Files, LoadOptions, SizeLimits, load_files, open_picture, seen_part};
+use roentgen_data::{LoadOptions, LoadedFiles, SizeLimits, load_files, open_image, visible_region};
 use serde::Serialize;
 
 use crate::error::AppError;
@@ -50,14 +50,14 @@ pub(crate) fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError
     let (mut model, card) = model_file::read(model)?;
     let class = class.map(|class| find_class(&card, class)).transpose()?;
     let bad = |reason: String| AppError::BadPicture { path: file.into(), reason };
-    let film = open_picture(file, &SizeLimits::default()).map_err(bad)?.to_rgb8();
+    let film = open_image(file, &SizeLimits::default()).map_err(bad)?.to_rgb8();
     let options = LoadOptions { resize: card.resize, crop: card.size, ..LoadOptions::default() };
-    let Files { images, mut of_path } =
+    let LoadedFiles { images, mut by_path } =
         load_files(&[file.into()], card.channels, &options, &roentgen_data::silent);
-    of_path.remove(0).map_err(bad)?;
+    by_path.remove(0).map_err(bad)?;
     let explanation = explain(&mut model, &card, &images, 0, class);
     let small = images.image(0);
-    let window = seen_part(film.dimensions(), (small.width, small.height), card.size as usize);
+    let window = visible_region(film.dimensions(), (small.width, small.height), card.size as usize);
     let name = &card.class_names[explanation.class];
     let probability = explanation.probabilities[explanation.class];
     let most_lost = explanation.occlusion.iter().copied().fold(0.0, f32::max);

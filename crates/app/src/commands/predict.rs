@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 
-use roentgen_data::{Files, LoadOptions, find_files, load_files};
+use roentgen_data::{LoadOptions, LoadedFiles, find_files, load_files};
 use roentgen_layers::ResNet9;
 use serde::Serialize;
 
@@ -115,7 +115,7 @@ pub(crate) fn run(model: &Path, inputs: &[PathBuf], form: Form, screen: &Screen)
 #[must_use]
 pub(crate) fn answer(model: &mut ResNet9, card: &ModelCard, paths: &[PathBuf]) -> Vec<Line> {
     let options = LoadOptions { resize: card.resize, crop: card.size, ..LoadOptions::default() };
-    let Files { images, of_path } = load_files(paths, card.channels, &options, &roentgen_data::silent);
+    let LoadedFiles { images, by_path } = load_files(paths, card.channels, &options, &roentgen_data::silent);
     let (mut said, mut strange) = (Evaluation::new(card.class_names.len()), Vec::with_capacity(images.len()));
     ask(model, &images, &card.gaze(), |_, answer| {
         // The true class is not known, and not asked for.
@@ -154,7 +154,7 @@ pub(crate) fn answer(model: &mut ResNet9, card: &ModelCard, paths: &[PathBuf]) -
             }
         }
     };
-    paths.iter().zip(of_path).map(line).collect()
+    paths.iter().zip(by_path).map(line).collect()
 }
 
 /// The files that the inputs stand for. What does not exist stays, to be named among the answers.

@@ -1,6 +1,6 @@
 //! What was found in the data, in sentences.
 
-use roentgen_data::{Dataset, Findings, Leak, PatientSource, Place};
+use roentgen_data::{Dataset, Findings, ImageLocation, LeakedImage, PatientSource};
 
 use super::inspection::{Labelled, conflicts};
 use crate::error::AppError;
@@ -39,8 +39,8 @@ pub(crate) fn show_findings(screen: &Screen, data: &Dataset) {
             counted(groups.len(), "group")
         );
         screen.field("copies", &text);
-        let inside: Vec<&Vec<Place>> =
-            groups.iter().filter(|group| group.iter().all(|place| place.part == group[0].part)).collect();
+        let inside: Vec<&Vec<ImageLocation>> =
+            groups.iter().filter(|group| group.iter().all(|place| place.subset == group[0].subset)).collect();
         for group in inside.iter().take(SHOWN / 2) {
             let paths: Vec<&str> = group.iter().take(4).map(|place| place.path.as_str()).collect();
             let more = if group.len() > 4 { ", ..." } else { "" };
@@ -67,14 +67,14 @@ pub(crate) fn show_findings(screen: &Screen, data: &Dataset) {
             screen.field("", &format!("and {} more", counted(conflicts.len() - SHOWN, "group")));
         }
     }
-    let leaks = &findings.leaks;
+    let leaks = &findings.leakage;
     if !leaks.is_empty() {
-        let mut leaked: Vec<&Place> = leaks.iter().map(|leak| &leak.picture).collect();
+        let mut leaked: Vec<&ImageLocation> = leaks.iter().map(|leak| &leak.image).collect();
         leaked.dedup();
         let text = format!("{} also in an earlier part; --strict refuses such data:", stands(leaked.len()));
         screen.field("LEAK", &text);
-        for Leak { picture, twin, similarity } in leaks.iter().take(SHOWN) {
-            screen.field("", &format!("{} = {} ({similarity:.3})", picture.path, twin.path));
+        for LeakedImage { image, original, similarity } in leaks.iter().take(SHOWN) {
+            screen.field("", &format!("{} = {} ({similarity:.3})", image.path, original.path));
         }
         if leaks.len() > SHOWN {
             screen.field(
@@ -83,7 +83,7 @@ pub(crate) fn show_findings(screen: &Screen, data: &Dataset) {
             );
         }
     }
-    let clean = &findings.clean_test;
+    let clean = &findings.leak_free_test;
     if !clean.is_empty() && !clean.contains(&true) {
         let text = "no test picture is new: each of them, or its patient, stands in an earlier part. Figures on them \
                     say nothing about other pictures; test on others";
@@ -96,8 +96,10 @@ pub(crate) fn show_findings(screen: &Screen, data: &Dataset) {
 /// # Errors
 /// [`AppError::Leaks`] with all of them.
 pub(crate) fn refuse_leaks(findings: &Findings) -> Result<(), AppError> {
-    let pairs =
-        findings.leaks.iter().map(|Leak { picture, twin, .. }| format!("  {} = {}", picture.path, twin.path));
+    let pairs = findings
+        .leakage
+        .iter()
+        .map(|LeakedImage { image, original, .. }| format!("  {} = {}", image.path, original.path));
     let crossing = findings.patients.iter().flat_map(|patients| &patients.crossing);
     let patients = crossing.map(|patient| format!("  patient {patient} has pictures in more than one part"));
     let list: Vec<String> = pairs.chain(patients).collect();

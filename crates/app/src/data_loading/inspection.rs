@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use roentgen_data::{Dataset, Findings, ImageSet, Leak, Part, Patients, Place};
+use roentgen_data::{Dataset, Findings, ImageLocation, ImageSet, LeakedImage, Patients, Subset};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -76,7 +76,7 @@ impl Inspection {
     /// What is known of a data set.
     #[must_use]
     pub(crate) fn of(data: &Dataset) -> Self {
-        let Findings { duplicates, leaks, patients, bad, notes, .. } = &data.findings;
+        let Findings { duplicates, leakage, patients, bad, notes, .. } = &data.findings;
         let sets = parts_of(data);
         let facts = || sets.iter().flat_map(|(_, set)| (0..set.len()).filter_map(|index| set.facts(index)));
         let mut sizes: BTreeMap<(u32, u32), usize> = BTreeMap::new();
@@ -100,7 +100,7 @@ impl Inspection {
                 .map(|group| group.iter().map(|place| place.path.clone()).collect())
                 .collect(),
             conflicts: conflicts(data),
-            leaks: leaks.iter().map(LeakLine::of).collect(),
+            leaks: leakage.iter().map(LeakLine::of).collect(),
             patients: match patients {
                 Some(Patients { source, n, n_unknown, crossing }) => PatientLines {
                     source: Some(source.to_string()),
@@ -123,21 +123,21 @@ impl Inspection {
 }
 
 impl LeakLine {
-    fn of(leak: &Leak) -> Self {
-        let Leak { picture, twin, similarity } = leak;
+    fn of(leak: &LeakedImage) -> Self {
+        let LeakedImage { image, original, similarity } = leak;
         Self {
-            path: picture.path.clone(),
-            part: picture.part.name(),
-            twin: twin.path.clone(),
-            twin_part: twin.part.name(),
+            path: image.path.clone(),
+            part: image.subset.name(),
+            twin: original.path.clone(),
+            twin_part: original.subset.name(),
             similarity: *similarity,
         }
     }
 }
 
 /// The parts that have pictures.
-fn parts_of(data: &Dataset) -> Vec<(Part, &ImageSet)> {
-    let sets = [(Part::Train, &data.train), (Part::Val, &data.val), (Part::Test, &data.test)];
+fn parts_of(data: &Dataset) -> Vec<(Subset, &ImageSet)> {
+    let sets = [(Subset::Train, &data.train), (Subset::Val, &data.val), (Subset::Test, &data.test)];
     sets.into_iter().filter(|(_, set)| !set.is_empty()).collect()
 }
 
@@ -158,9 +158,12 @@ pub(super) fn conflicts(data: &Dataset) -> Vec<Vec<Labelled>> {
             classes.insert((part, set.name(index)), data.class_names[label as usize].as_str());
         }
     }
-    let class = |place: &Place| classes.get(&(place.part, place.path.as_str())).copied().unwrap_or_default();
-    let differ = |group: &&Vec<Place>| group.iter().any(|place| class(place) != class(&group[0]));
-    let labelled = |place: &Place| Labelled { path: place.path.clone(), class: class(place).to_owned() };
+    let class = |place: &ImageLocation| {
+        classes.get(&(place.subset, place.path.as_str())).copied().unwrap_or_default()
+    };
+    let differ = |group: &&Vec<ImageLocation>| group.iter().any(|place| class(place) != class(&group[0]));
+    let labelled =
+        |place: &ImageLocation| Labelled { path: place.path.clone(), class: class(place).to_owned() };
     let groups = data.findings.duplicates.iter().filter(differ);
     groups.map(|group| group.iter().map(labelled).collect()).collect()
 }

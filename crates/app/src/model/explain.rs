@@ -46,7 +46,7 @@ pub(crate) fn explain(
     image: usize,
     class: Option<usize>,
 ) -> Explanation {
-    let one = set.only(&[image]);
+    let one = set.select(&[image]);
     let (mut said, mut strange, mut pixels) =
         (Evaluation::new(card.class_names.len()), None, Array3::zeros((0, 0, 0)));
     let mut likeliest = 0;
@@ -75,7 +75,7 @@ pub(crate) fn grad_cam(
     image: usize,
     class: usize,
 ) -> Array2<f32> {
-    ask(model, &set.only(&[image]), &card.gaze(), |_, _| {});
+    ask(model, &set.select(&[image]), &card.gaze(), |_, _| {});
     above_least(&model.grad_cam(0, class))
 }
 

@@ -1,7 +1,7 @@
 //! Testing a model: centre crops, running statistics, no dropout.
 
 use ndarray::{Array4, ArrayView3};
-use roentgen_data::{Draw, ImageSet, Normalization, TestLooks, View, batch_ranges, fill_batch};
+use roentgen_data::{ImageSet, Normalization, Sample, Transform, TtaConfig, batch_ranges, fill_batch};
 use roentgen_layers::{Pass, ResNet9};
 
 use crate::metrics::argmax::argmax;
@@ -18,7 +18,7 @@ pub(crate) struct Gaze<'a> {
     /// What pixels are normalised by.
     pub normalization: &'a Normalization,
     /// The looks at each picture, whose logits are averaged.
-    pub looks: TestLooks,
+    pub looks: TtaConfig,
 }
 
 /// What a model says of the images of a set.
@@ -129,13 +129,13 @@ pub(crate) fn ask(
     gaze: &Gaze<'_>,
     mut each: impl FnMut(usize, &Answer<'_>),
 ) {
-    let draws: Vec<Draw> = (0..set.len() as u32).map(Draw::once).collect();
+    let draws: Vec<Sample> = (0..set.len() as u32).map(Sample::first).collect();
     let (mut x, mut labels) = (Array4::zeros((0, 0, 0, 0)), Vec::new());
-    let looks = gaze.looks.each();
+    let looks = gaze.looks.views();
     for range in batch_ranges(set.len(), BATCH) {
         // The plain look is the last: its pixels and features stay.
         let of_looks = looks.iter().map(|&look| {
-            let view = View::Center { crop: gaze.crop, look };
+            let view = Transform::Center { crop: gaze.crop, view: look };
             fill_batch(set, &draws[range.clone()], view, gaze.normalization, &mut x, &mut labels);
             model.forward(&x, Pass::Eval).clone()
         });

@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::Path;
 
 use ndarray::{ArrayViewD, IxDyn};
-use roentgen_data::{Normalization, TestLooks};
+use roentgen_data::{Normalization, TtaConfig};
 use roentgen_layers::{ResNet9, ResNet9Config};
 use roentgen_tensor::parameter::ParameterKind;
 use safetensors::tensor::{Metadata, TensorView};
@@ -57,7 +57,7 @@ pub(crate) struct ModelCard {
     pub normalization: Normalization,
     /// How often and in which ways each picture is looked at.
     #[serde(flatten)]
-    pub looks: TestLooks,
+    pub looks: TtaConfig,
     /// What logits are divided by before they become probabilities; fitted on validation.
     #[serde(default = "no_temperature")]
     pub temperature: f64,

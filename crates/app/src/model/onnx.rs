@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use ndarray::Array2;
 use prost::Message;
-use roentgen_data::{TestLook, TestLooks};
+use roentgen_data::{TtaConfig, TtaView};
 use roentgen_layers::ResNet9;
 
 use crate::model::model_file::{self, ModelCard, Tensor};
@@ -32,7 +32,7 @@ const EPS: f64 = 1e-5;
 
 /// Side of the pictures that the file takes: the crop, or all that looks beyond it may show.
 pub(crate) fn side(card: &ModelCard) -> u32 {
-    if card.looks.reach_beyond_the_crop() { card.resize } else { card.size }
+    if card.looks.reaches_beyond_crop() { card.resize } else { card.size }
 }
 
 /// The model as the bytes of an ONNX file.
@@ -53,10 +53,10 @@ pub(crate) fn to_bytes(model: &mut ResNet9, card: &ModelCard) -> Vec<u8> {
     graph.node("Sub", &["pixels", "mean"], "centred", &[]);
     graph.node("Div", &["centred", "std"], "normalised", &[]);
     graph.weights();
-    if card.looks == TestLooks::default() {
+    if card.looks == TtaConfig::default() {
         graph.resnet9("normalised", "logits");
     } else {
-        let looks = card.looks.each();
+        let looks = card.looks.views();
         graph.looks("normalised", &looks, (card.size as usize, side), "looks");
         graph.resnet9("looks", "looks/logits");
         graph.integer_constant("looks/shape", &[looks.len() as i64, -1, n_classes as i64]);
@@ -130,7 +130,7 @@ impl Graph<'_> {
 
     /// All looks at each picture, the pictures of one after those of the other. `crop` is the side of the looks, `side`
     /// that of the pictures.
-    fn looks(&mut self, input: &str, looks: &[TestLook], (crop, side): (usize, usize), output: &str) {
+    fn looks(&mut self, input: &str, looks: &[TtaView], (crop, side): (usize, usize), output: &str) {
         let names: Vec<String> = (0..looks.len()).map(|number| format!("{output}/{number}")).collect();
         for (look, name) in looks.iter().zip(&names) {
             let [rows, columns, half] = ["rows", "columns", "half"].map(|part| format!("{name}/{part}"));

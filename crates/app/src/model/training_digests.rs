@@ -1,6 +1,6 @@
 //! Which pictures a model has seen: asked about them again, it says nothing of how it does on others.
 //!
-//! The model file keeps eight bytes of each, as [`ImageSet::picture_digest`] has them. They find the same picture under
+//! The model file keeps eight bytes of each, as [`ImageSet::image_digest`] has them. They find the same picture under
 //! any name and in any file format that loses nothing, and tell nothing of what it shows. A picture that was encoded with
 //! loss, resized or cropped is another one to them.
 
@@ -22,7 +22,7 @@ impl Seen {
     /// All pictures of the sets.
     #[must_use]
     pub fn of(sets: &[&ImageSet]) -> Self {
-        let of_set = |set: &&ImageSet| (0..set.len()).filter_map(|index| set.picture_digest(index)).collect();
+        let of_set = |set: &&ImageSet| (0..set.len()).filter_map(|index| set.image_digest(index)).collect();
         let mut digests: Vec<u64> = sets.iter().flat_map::<Vec<u64>, _>(of_set).collect();
         digests.sort_unstable();
         digests.dedup();
@@ -41,7 +41,7 @@ impl Seen {
     /// Whether it is one of them.
     #[must_use]
     pub fn has(&self, set: &ImageSet, index: usize) -> bool {
-        set.picture_digest(index).is_some_and(|digest| self.digests.binary_search(&digest).is_ok())
+        set.image_digest(index).is_some_and(|digest| self.digests.binary_search(&digest).is_ok())
     }
 
     /// How many pictures of a set are among them.

@@ -10,7 +10,7 @@ use image::imageops::{self, FilterType};
 use image::{DynamicImage, RgbImage};
 use maud::{Markup, html};
 use ndarray::Array2;
-use roentgen_data::{ImageSet, SizeLimits, open_picture, seen_part};
+use roentgen_data::{ImageSet, SizeLimits, open_image, visible_region};
 
 use crate::metrics::Predictions;
 use crate::report::overlay;
@@ -64,7 +64,7 @@ impl Originals {
         let paths = self.folders.iter().map(|folder| folder.join(set.name(image)));
         let original = paths
             .filter(|path| path.is_file())
-            .find_map(|path| open_picture(&path, &SizeLimits::default()).ok());
+            .find_map(|path| open_image(&path, &SizeLimits::default()).ok());
         let (width, height) = (small.width as u32, small.height as u32);
         let film = original.map_or_else(
             || match set.channels() {
@@ -75,7 +75,7 @@ impl Originals {
             },
             |original: DynamicImage| original.to_rgb8(),
         );
-        let window = seen_part(film.dimensions(), (small.width, small.height), crop);
+        let window = visible_region(film.dimensions(), (small.width, small.height), crop);
         let scale = f64::from(SIDE) / f64::from(film.width().max(film.height()));
         let scaled = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
         let shown =

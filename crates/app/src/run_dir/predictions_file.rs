@@ -43,7 +43,7 @@ pub(crate) fn to_text(set: &ImageSet, predictions: &Predictions, class_names: &[
         let probabilities = class_names.iter().cloned().zip(predictions.probabilities(image).iter().copied());
         let line = Line {
             path: set.name(image).to_owned(),
-            digest: set.picture_digest(image).map(|digest| format!("{digest:016x}")),
+            digest: set.image_digest(image).map(|digest| format!("{digest:016x}")),
             patient: set.patient(image).map(str::to_owned),
             class: class_names[label].clone(),
             answer: class_names[answer].clone(),

@@ -1,6 +1,6 @@
 //! What a run says about its data, its machine and its results.
 
-use roentgen_data::{BadFile, Dataset, Findings, ImageSet, PartOrigin};
+use roentgen_data::{BadFile, Dataset, Findings, ImageSet, SubsetOrigin};
 
 use crate::cpu;
 use crate::metrics::{Confusion, PartMetrics};
@@ -20,7 +20,7 @@ const CAUTION: &str = "Not a medical device. A high figure may come from where t
 pub(crate) fn show_data(screen: &Screen, source: &str, data: &Dataset) {
     screen.field("data", source);
     let parts = [
-        ("train", &data.train, PartOrigin::Given),
+        ("train", &data.train, SubsetOrigin::Given),
         ("val", &data.val, data.val_origin),
         ("test", &data.test, data.test_origin),
     ];
@@ -28,7 +28,7 @@ pub(crate) fn show_data(screen: &Screen, source: &str, data: &Dataset) {
     let mut rows = vec![vec![String::new(), "images".to_owned()]];
     rows[0].extend(data.class_names.iter().cloned());
     for (name, set, origin) in parts {
-        let split = if origin == PartOrigin::SplitOff { ", split off" } else { "" };
+        let split = if origin == SubsetOrigin::SplitOff { ", split off" } else { "" };
         let mut row = vec![format!("{name}{split}"), set.len().to_string()];
         row.extend(set.class_counts(data.class_names.len()).iter().map(ToString::to_string));
         rows.push(row);

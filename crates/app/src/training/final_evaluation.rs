@@ -113,7 +113,7 @@ impl Run<'_> {
 /// Of each test picture, whether the model has seen neither it nor its patient: not in an earlier part, and not in the
 /// training of the model that it started from.
 pub(super) fn new_to(card: &ModelCard, data: &Dataset) -> Vec<bool> {
-    let mut new = data.findings.clean_test.clone();
+    let mut new = data.findings.leak_free_test.clone();
     if let Some(seen) = &card.seen {
         seen.leave_out(&data.test, &mut new);
     }

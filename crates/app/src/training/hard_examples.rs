@@ -51,7 +51,7 @@ pub(crate) fn repeated(config: &TrainConfig, data: &Dataset, screen: &Screen) ->
         screen.field("hardest", &text);
     }
     let again = std::iter::repeat_n(hardest, config.oversample_hard - 1).flatten();
-    Ok(train_set.only(&(0..n_train).chain(again).collect::<Vec<_>>()))
+    Ok(train_set.select(&(0..n_train).chain(again).collect::<Vec<_>>()))
 }
 
 /// The pictures of the largest losses in each class, in order; of equal ones the first.

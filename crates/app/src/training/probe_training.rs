@@ -1,6 +1,6 @@
 //! A short training of a narrow ResNet9, for what is to be known of the pictures before, or without, a whole run.
 
-use roentgen_data::{ImageSet, TestLooks};
+use roentgen_data::{ImageSet, TtaConfig};
 use roentgen_layers::{LossHead, ResNet9, ResNet9Config};
 
 use crate::config::TrainConfig;
@@ -48,6 +48,6 @@ pub(crate) fn train_and_ask(
     }
     bar.finish_and_clear();
     let gaze =
-        Gaze { crop: config.size as usize, normalization: &normalization, looks: TestLooks::default() };
+        Gaze { crop: config.size as usize, normalization: &normalization, looks: TtaConfig::default() };
     Ok(trainer.with_model(train_set, epochs - 1, |model| evaluate(model, asked, n_classes, &gaze)))
 }

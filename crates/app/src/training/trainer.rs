@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ndarray::Array4;
-use roentgen_data::{Augment, Draw, ImageSet, Normalization, Sampler, View, batch_ranges, fill_batch};
+use roentgen_data::{Augment, ImageSet, Normalization, Sample, Sampler, Transform, batch_ranges, fill_batch};
 use roentgen_layers::{LossHead, Pass, ResNet9};
 use roentgen_optim::{AdamConfig, Moments, OneCycle, Rates, WeightAverage, WeightDecay};
 use roentgen_tensor::parameter::Buffer;
@@ -32,7 +32,7 @@ pub(crate) struct Trainer {
     seed: u64,
     batch: usize,
     step: usize,
-    order: Vec<Draw>,
+    order: Vec<Sample>,
     x: Array4<f32>,
     labels: Vec<u32>,
 }
@@ -188,7 +188,7 @@ impl Trainer {
         self.sampler.epoch_order(set.labels(), self.seed, epoch as u64, &mut self.order);
         let n = set.len().min(MEASURED_IMAGES);
         for (batch, range) in batch_ranges(n, MEASURED_BATCH).enumerate() {
-            let view = View::Train { seed: self.seed, epoch: epoch as u64, augment: &self.augment };
+            let view = Transform::Augment { seed: self.seed, epoch: epoch as u64, augment: &self.augment };
             fill_batch(set, &self.order[range], view, &self.normalization, &mut self.x, &mut self.labels);
             self.training.model.forward(&self.x, Pass::Measure { batch: batch as u64 });
         }
@@ -221,7 +221,7 @@ impl Trainer {
         for range in batch_ranges(set.len(), self.batch).skip(progress.n_batches) {
             let start = Instant::now();
             let n_images = range.len();
-            let view = View::Train { seed: self.seed, epoch: epoch as u64, augment: &self.augment };
+            let view = Transform::Augment { seed: self.seed, epoch: epoch as u64, augment: &self.augment };
             let draws = &self.order[range];
             fill_batch(set, draws, view, &self.normalization, &mut self.x, &mut self.labels);
             progress.data_seconds += start.elapsed().as_secs_f64();
@@ -266,7 +266,7 @@ impl Trainer {
         for step in 0..steps {
             let (epoch, seed) = ((step / n_batches) as u64, self.seed);
             self.sampler.epoch_order(set.labels(), seed, epoch, &mut self.order);
-            let view = View::Train { seed, epoch, augment: &self.augment };
+            let view = Transform::Augment { seed, epoch, augment: &self.augment };
             let draws = &self.order[ranges[step % n_batches].clone()];
             fill_batch(set, draws, view, &self.normalization, &mut self.x, &mut self.labels);
             let rates = Rates { lr: rate(step), beta1: RANGE_BETA1 };

@@ -3,7 +3,7 @@
 use image::imageops::{self, FilterType};
 use image::{GrayImage, RgbImage};
 
-use super::{ImageSet, Place};
+use super::{ImageSet, PixelBlock};
 
 /// What is left to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl ImageSet {
     #[must_use]
     pub fn squared(&self, side: usize) -> Self {
         assert!(side > 0, "ImageSet::squared: side must be positive");
-        let mut set = Self { pixels: Vec::new(), places: Vec::new(), ..self.clone() };
+        let mut set = Self { pixels: Vec::new(), blocks: Vec::new(), ..self.clone() };
         let to = side as u32;
         for index in 0..self.len() {
             let image = self.image(index);
@@ -54,7 +54,7 @@ impl ImageSet {
                     imageops::resize(&picture, to, to, FilterType::Triangle).into_raw()
                 }
             };
-            set.places.push(Place { start: set.pixels.len(), height: side, width: side });
+            set.blocks.push(PixelBlock { start: set.pixels.len(), height: side, width: side });
             set.pixels.extend(squeezed);
         }
         set
@@ -68,7 +68,7 @@ impl ImageSet {
     pub fn masked(&self, mask: Mask, fill: &[u8]) -> Self {
         assert_eq!(fill.len(), self.channels, "ImageSet::masked: channels of the fill");
         let mut set = self.clone();
-        for &Place { start, height, width } in &self.places {
+        for &PixelBlock { start, height, width } in &self.blocks {
             assert_eq!(height, width, "ImageSet::masked: pictures are squares");
             let pixels = set.pixels[start..].chunks_exact_mut(self.channels).take(height * width);
             for (at, pixel) in pixels.enumerate() {
@@ -84,11 +84,11 @@ impl ImageSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::picture::Picture;
+    use crate::small_image::SmallImage;
 
     fn set(width: u32, height: u32, channels: usize) -> ImageSet {
         let pixels = (0..width * height * channels as u32).map(|at| (at % 200) as u8 + 1).collect();
-        let picture = Picture { width, height, channels, pixels, coloured: channels == 3, small: false };
+        let picture = SmallImage { width, height, channels, pixels, coloured: channels == 3, small: false };
         ImageSet::pack(channels, vec![(picture, "a".into(), 0)])
     }
 

@@ -11,7 +11,7 @@ use super::texture::{Texture, smooth_step};
 
 /// What a film shows. The order is the one of the sorted class names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub enum Diagnosis {
     /// Bilateral, peripheral ground-glass patches.
     Covid,
     /// No disease.
@@ -20,7 +20,7 @@ pub enum Finding {
     Pneumonia,
 }
 
-impl Finding {
+impl Diagnosis {
     /// All of them, in the order of their labels.
     pub const ALL: [Self; 3] = [Self::Covid, Self::Normal, Self::Pneumonia];
 
@@ -58,13 +58,13 @@ pub(super) struct Opacities {
 }
 
 impl Opacities {
-    /// Draws what `finding` shows in this patient.
-    pub(super) fn draw(finding: Finding, build: &Build, rng: &mut CounterRng) -> Self {
+    /// Draws what `diagnosis` shows in this patient.
+    pub(super) fn draw(diagnosis: Diagnosis, build: &Build, rng: &mut CounterRng) -> Self {
         let textures = [Texture::draw(13, rng), Texture::draw(31, rng)];
-        let (regions, patchiness) = match finding {
-            Finding::Normal => (Vec::new(), 0.0),
-            Finding::Pneumonia => (consolidation(build, rng), 0.45),
-            Finding::Covid => (ground_glass(build, rng), 0.7),
+        let (regions, patchiness) = match diagnosis {
+            Diagnosis::Normal => (Vec::new(), 0.0),
+            Diagnosis::Pneumonia => (consolidation(build, rng), 0.45),
+            Diagnosis::Covid => (ground_glass(build, rng), 0.7),
         };
         Self { regions, textures, patchiness }
     }

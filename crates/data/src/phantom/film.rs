@@ -13,7 +13,7 @@
 use roentgen_tensor::rng::CounterRng;
 
 use super::build::Build;
-use super::disease::{Finding, Opacities};
+use super::disease::{Diagnosis, Opacities};
 use super::marks;
 use super::texture::Texture;
 use super::vessels;
@@ -45,12 +45,12 @@ impl Exposure {
 }
 
 /// Draws one film of `size` x `size` pixels, rows from the top, bright where rays are stopped.
-pub(super) fn draw(finding: Finding, size: usize, rng: &mut CounterRng) -> Vec<u8> {
+pub(super) fn draw(diagnosis: Diagnosis, size: usize, rng: &mut CounterRng) -> Vec<u8> {
     let build = Build::draw(rng);
     let tissue_texture = [Texture::draw(9, rng), Texture::draw(26, rng)];
     let exposure = Exposure::draw(rng);
     let vessels = vessels::draw(&build, size, FILM, rng);
-    let opacities = Opacities::draw(finding, &build, rng);
+    let opacities = Opacities::draw(diagnosis, &build, rng);
 
     let mut depth = Vec::with_capacity(size * size);
     for row in 0..size {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::rows::{self, Row};
-use super::{Content, Listing, Packed, Purpose, Source};
-use crate::{DataError, Part, SizeLimits};
+use super::{Content, Listing, Packed, Source, Usage};
+use crate::{DataError, SizeLimits, Subset};
 
 mod pickle;
 
@@ -33,25 +33,25 @@ impl Source for Cifar10 {
         !batches(path).is_empty()
     }
 
-    fn list(&self, path: &Path, purpose: Purpose<'_>, limits: &SizeLimits) -> Result<Listing, DataError> {
+    fn list(&self, path: &Path, usage: Usage<'_>, limits: &SizeLimits) -> Result<Listing, DataError> {
         let mut listed = Vec::new();
         let batches = batches(path);
-        for (part, file) in &batches {
+        for (subset, file) in &batches {
             let batch = Batch::read(file, limits)
                 .map_err(|reason| DataError::Unusable { path: file.clone(), reason })?;
             let Batch { labels, pixels } = batch;
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             listed.extend(labels.iter().enumerate().map(|(index, &label)| Row {
-                part: Some(*part),
+                subset: Some(*subset),
                 class: usize::from(label),
                 name: format!("{name}[{index:05}]"),
                 patient: None,
                 content: Content::Packed { file: path.into(), pixels: Arc::clone(&pixels), index },
             }));
         }
-        let mut listing = rows::listing(path, CLASSES.map(str::to_owned).to_vec(), listed, purpose)?;
-        let n_train = batches.iter().filter(|(part, _)| *part == Part::Train).count();
-        if n_train < TRAIN_BATCHES && !matches!(purpose, Purpose::Evaluate(_)) {
+        let mut listing = rows::listing(path, CLASSES.map(str::to_owned).to_vec(), listed, usage)?;
+        let n_train = batches.iter().filter(|(subset, _)| *subset == Subset::Train).count();
+        if n_train < TRAIN_BATCHES && !matches!(usage, Usage::Evaluate(_)) {
             listing.notes.push(format!(
                 "{n_train} of the {TRAIN_BATCHES} training files data_batch_1 to {TRAIN_BATCHES} are there; fetch \
                  CIFAR-10 again for all"
@@ -62,13 +62,13 @@ impl Source for Cifar10 {
 }
 
 /// The batch files of a folder, with their parts; or of the folder in it that the archive unpacks to.
-fn batches(path: &Path) -> Vec<(Part, PathBuf)> {
+fn batches(path: &Path) -> Vec<(Subset, PathBuf)> {
     let of_version = |folder: &str, extension: &str| {
         let file =
             |name: String| Some(path.join(folder).join(name + extension)).filter(|file| file.is_file());
-        let number = |number| Some((Part::Train, file(format!("data_batch_{number}"))?));
+        let number = |number| Some((Subset::Train, file(format!("data_batch_{number}"))?));
         let train = (1..=TRAIN_BATCHES).filter_map(number);
-        let test = file("test_batch".to_owned()).map(|file| (Part::Test, file));
+        let test = file("test_batch".to_owned()).map(|file| (Subset::Test, file));
         train.chain(test).collect::<Vec<_>>()
     };
     let versions = [("", ".bin"), ("", ""), ("cifar-10-batches-bin", ".bin"), ("cifar-10-batches-py", "")];

@@ -5,7 +5,7 @@
 //!                                         DIR/val/<class>/...     (also valid, validation; may be missing)
 //!                                         DIR/test/<class>/...    (may be missing)
 //! ```
-//! Part names are matched without case, class names too where a later part repeats them. Hidden entries
+//! Set names are matched without case, class names too where a later part repeats them. Hidden entries
 //! are ignored. Files are pictures by their extension (png, jpg, jpeg); others are ignored with a note.
 //! Folders inside a class folder are not looked into: there it would be a guess what they mean.
 
@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Content, Item, Listing, Purpose, Source};
+use super::{Content, Item, Listing, Source, Usage};
 use crate::decode::NOT_UTF_8;
-use crate::{DataError, SizeLimits};
+use crate::{DataError, SizeLimits, Subset};
 
 /// See the module.
 pub(super) struct Folder;
@@ -29,29 +29,10 @@ impl Source for Folder {
         path.is_dir()
     }
 
-    fn list(&self, path: &Path, purpose: Purpose<'_>, _: &SizeLimits) -> Result<Listing, DataError> {
-        match purpose {
-            Purpose::Train => list_to_train(path),
-            Purpose::Evaluate(class_names) => list_to_evaluate(path, class_names),
-        }
-    }
-}
-
-/// The three parts of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum PartFolder {
-    Train,
-    Val,
-    Test,
-}
-
-impl PartFolder {
-    fn from_name(name: &str) -> Option<Self> {
-        match name.to_lowercase().as_str() {
-            "train" => Some(Self::Train),
-            "val" | "valid" | "validation" => Some(Self::Val),
-            "test" => Some(Self::Test),
-            _ => None,
+    fn list(&self, path: &Path, usage: Usage<'_>, _: &SizeLimits) -> Result<Listing, DataError> {
+        match usage {
+            Usage::Train => list_to_train(path),
+            Usage::Evaluate(class_names) => list_to_evaluate(path, class_names),
         }
     }
 }
@@ -69,7 +50,7 @@ struct Entries {
 fn list_to_train(dir: &Path) -> Result<Listing, DataError> {
     let mut scan = Scan::new(dir);
     let (parts, classes) = scan.layout(dir)?;
-    let (train_dir, train_classes) = match parts.get(&PartFolder::Train) {
+    let (train_dir, train_classes) = match parts.get(&Subset::Train) {
         Some(name) => {
             scan.note_ignored_folders(&classes);
             let train_dir = dir.join(name);
@@ -77,7 +58,7 @@ fn list_to_train(dir: &Path) -> Result<Listing, DataError> {
             (train_dir, entries.folders)
         }
         None => match parts.values().next() {
-            Some(part) => return Err(DataError::NoTrainPart { path: dir.into(), part: part.clone() }),
+            Some(subset) => return Err(DataError::NoTrainSet { path: dir.into(), subset: subset.clone() }),
             None => (dir.to_owned(), classes),
         },
     };
@@ -107,7 +88,7 @@ fn list_to_train(dir: &Path) -> Result<Listing, DataError> {
 fn list_to_evaluate(dir: &Path, class_names: &[String]) -> Result<Listing, DataError> {
     let mut scan = Scan::new(dir);
     let (parts, classes) = scan.layout(dir)?;
-    let train_dir = match parts.get(&PartFolder::Train) {
+    let train_dir = match parts.get(&Subset::Train) {
         Some(name) => Some(dir.join(name)),
         None if parts.is_empty() => Some(dir.to_owned()),
         None => None,
@@ -141,18 +122,18 @@ impl<'a> Scan<'a> {
     }
 
     /// The part folders and the other folders of `dir`.
-    fn layout(&mut self, dir: &Path) -> Result<(BTreeMap<PartFolder, String>, Vec<String>), DataError> {
-        let mut parts: BTreeMap<PartFolder, String> = BTreeMap::new();
+    fn layout(&mut self, dir: &Path) -> Result<(BTreeMap<Subset, String>, Vec<String>), DataError> {
+        let mut parts: BTreeMap<Subset, String> = BTreeMap::new();
         let mut classes = Vec::new();
         for name in self.entries(dir)?.folders {
-            match PartFolder::from_name(&name) {
+            match Subset::from_name(&name) {
                 None => classes.push(name),
-                Some(part) => {
-                    if let Some(first) = parts.get(&part) {
+                Some(subset) => {
+                    if let Some(first) = parts.get(&subset) {
                         let (first, second) = (first.clone(), name);
-                        return Err(DataError::DuplicatePart { path: dir.into(), first, second });
+                        return Err(DataError::DuplicateSubset { path: dir.into(), first, second });
                     }
-                    parts.insert(part, name);
+                    parts.insert(subset, name);
                 }
             }
         }
@@ -227,12 +208,12 @@ impl<'a> Scan<'a> {
     fn finish(
         mut self,
         dir: &Path,
-        parts: &BTreeMap<PartFolder, String>,
+        parts: &BTreeMap<Subset, String>,
         class_names: Vec<String>,
         train: Vec<Item>,
     ) -> Result<Listing, DataError> {
-        let mut part = |part: PartFolder| -> Result<Option<Vec<Item>>, DataError> {
-            let Some(name) = parts.get(&part) else { return Ok(None) };
+        let mut list_set = |subset: Subset| -> Result<Option<Vec<Item>>, DataError> {
+            let Some(name) = parts.get(&subset) else { return Ok(None) };
             let part_dir: PathBuf = dir.join(name);
             let folders = self.entries(&part_dir)?.folders;
             let items = self.pictures(&part_dir, &folders, &class_names)?;
@@ -247,7 +228,7 @@ impl<'a> Scan<'a> {
             }
             Ok(Some(items))
         };
-        let (val, test) = (part(PartFolder::Val)?, part(PartFolder::Test)?);
+        let (val, test) = (list_set(Subset::Val)?, list_set(Subset::Test)?);
         if self.other_files > 0 {
             self.notes.push(format!("ignored {}: not png or jpeg by name", files(self.other_files)));
         }

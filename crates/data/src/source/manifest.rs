@@ -13,8 +13,8 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use super::rows::{self, Row};
-use super::{Content, Listing, Purpose, Source};
-use crate::{DataError, Part, SizeLimits};
+use super::{Content, Listing, Source, Usage};
+use crate::{DataError, SizeLimits, Subset};
 
 /// What the first line has to be.
 const HEADER: &str = "path,label[,split][,patient]";
@@ -37,11 +37,11 @@ impl Source for Manifest {
         path.is_file() && path.extension().is_some_and(is_named)
     }
 
-    fn list(&self, path: &Path, purpose: Purpose<'_>, limits: &SizeLimits) -> Result<Listing, DataError> {
+    fn list(&self, path: &Path, usage: Usage<'_>, limits: &SizeLimits) -> Result<Listing, DataError> {
         let unusable = |reason: String| DataError::Unusable { path: path.into(), reason };
         let (class_names, listed) =
             read(path, limits).and_then(|text| lines(&text, path)).map_err(unusable)?;
-        rows::listing(path, class_names, listed, purpose)
+        rows::listing(path, class_names, listed, usage)
     }
 }
 
@@ -114,7 +114,7 @@ fn lines(text: &str, manifest: &Path) -> Result<(Vec<String>, Vec<Row>), String>
         _ => Path::new("."),
     };
 
-    let mut found: Vec<(u64, Option<Part>, String, Row)> = Vec::new();
+    let mut found: Vec<(u64, Option<Subset>, String, Row)> = Vec::new();
     let mut line_of: BTreeMap<String, u64> = BTreeMap::new();
     for record in reader.records() {
         let record = record.map_err(|error| mended(&error, text))?;
@@ -132,17 +132,17 @@ fn lines(text: &str, manifest: &Path) -> Result<(Vec<String>, Vec<Row>), String>
         if label.is_empty() {
             return Err(at_line("the label is empty; give one, or remove the line".to_owned()));
         }
-        let part = columns.split.map_or(Ok(None), |column| part(cell(column))).map_err(at_line)?;
+        let subset = columns.split.map_or(Ok(None), |column| subset(cell(column))).map_err(at_line)?;
         let patient = columns.patient.map(cell).filter(|patient| !patient.is_empty()).map(str::to_owned);
         let content = Content::File(within(folder, &name).map_err(at_line)?);
-        found.push((line, part, label, Row { part, class: 0, name, patient, content }));
+        found.push((line, subset, label, Row { subset, class: 0, name, patient, content }));
     }
 
     if found.is_empty() {
         return Err("it has a header, but lists no picture; add a line for each".to_owned());
     }
-    if let Some((line, ..)) = found.iter().find(|(_, part, ..)| part.is_none())
-        && found.iter().any(|(_, part, ..)| part.is_some())
+    if let Some((line, ..)) = found.iter().find(|(_, subset, ..)| subset.is_none())
+        && found.iter().any(|(_, subset, ..)| subset.is_some())
     {
         return Err(format!(
             "line {line}: the split is empty; give train, val or test in every line, or in none"
@@ -174,14 +174,12 @@ fn mended(error: &csv::Error, text: &str) -> String {
     format!("line {}: it has {cells}, the header {expected_len}; {remedy}", pos.line())
 }
 
-fn part(cell: &str) -> Result<Option<Part>, String> {
-    match cell.to_lowercase().as_str() {
-        "" => Ok(None),
-        "train" => Ok(Some(Part::Train)),
-        "val" | "valid" | "validation" => Ok(Some(Part::Val)),
-        "test" => Ok(Some(Part::Test)),
-        _ => Err(format!("unknown split `{cell}`; expected train, val or test")),
+fn subset(cell: &str) -> Result<Option<Subset>, String> {
+    if cell.is_empty() {
+        return Ok(None);
     }
+    let found = Subset::from_name(cell);
+    found.map(Some).ok_or_else(|| format!("unknown split `{cell}`; expected train, val or test"))
 }
 
 /// A path with `/` between its parts that leads down only.

@@ -11,8 +11,8 @@ use npyz::{NpyHeader, TypeChar};
 
 use self::archive::{Archive, Array, type_of};
 use super::rows::{self, Row};
-use super::{Content, Listing, Packed, Purpose, Source};
-use crate::{DataError, Part, SizeLimits};
+use super::{Content, Listing, Packed, Source, Usage};
+use crate::{DataError, SizeLimits, Subset};
 
 mod archive;
 mod header;
@@ -33,7 +33,7 @@ impl Source for Npz {
         path.is_file() && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"))
     }
 
-    fn list(&self, path: &Path, purpose: Purpose<'_>, limits: &SizeLimits) -> Result<Listing, DataError> {
+    fn list(&self, path: &Path, usage: Usage<'_>, limits: &SizeLimits) -> Result<Listing, DataError> {
         let read = || {
             let mut archive = Archive::open(path)?;
             let arrays = arrays(&mut archive, limits)?;
@@ -41,14 +41,18 @@ impl Source for Npz {
             let labels: Result<Vec<_>, _> =
                 arrays.iter().map(|arrays| labels(&mut archive, &arrays.labels)).collect();
             let mut parts = Vec::new();
-            for (Arrays { part, images, .. }, labels) in arrays.iter().zip(labels?) {
-                parts.push(Pictures { part: *part, pixels: Arc::new(pixels(&mut archive, images)?), labels });
+            for (Arrays { subset, images, .. }, labels) in arrays.iter().zip(labels?) {
+                parts.push(Pictures {
+                    subset: *subset,
+                    pixels: Arc::new(pixels(&mut archive, images)?),
+                    labels,
+                });
             }
             Ok((parts, archive.note()))
         };
         let (parts, note) =
             read().map_err(|reason: String| DataError::Unusable { path: path.into(), reason })?;
-        let all: BTreeSet<u64> = parts.iter().flat_map(|part| part.labels.iter().copied()).collect();
+        let all: BTreeSet<u64> = parts.iter().flat_map(|images| images.labels.iter().copied()).collect();
         if all.len() > MOST_CLASSES {
             let reason = format!(
                 "its labels have {} values, at most {MOST_CLASSES} classes are told apart",
@@ -64,16 +68,16 @@ impl Source for Npz {
         let class_names = all.iter().map(name).collect();
         let class_of: BTreeMap<u64, usize> = all.iter().enumerate().map(|(at, &label)| (label, at)).collect();
         let mut listed = Vec::new();
-        for Pictures { part, pixels, labels } in parts {
+        for Pictures { subset, pixels, labels } in parts {
             listed.extend(labels.iter().enumerate().map(|(index, label)| Row {
-                part: Some(part),
+                subset: Some(subset),
                 class: class_of[label],
-                name: format!("{part}_images[{index:06}]"),
+                name: format!("{subset}_images[{index:06}]"),
                 patient: None,
                 content: Content::Packed { file: path.into(), pixels: Arc::clone(&pixels), index },
             }));
         }
-        let mut listing = rows::listing(path, class_names, listed, purpose)?;
+        let mut listing = rows::listing(path, class_names, listed, usage)?;
         listing.notes.extend(note);
         Ok(listing)
     }
@@ -81,14 +85,14 @@ impl Source for Npz {
 
 /// The pictures of a part.
 struct Pictures {
-    part: Part,
+    subset: Subset,
     pixels: Arc<Packed>,
     labels: Vec<u64>,
 }
 
 /// The arrays of a part, of which only the headers were read.
 struct Arrays {
-    part: Part,
+    subset: Subset,
     images: Array,
     labels: Array,
 }
@@ -96,8 +100,8 @@ struct Arrays {
 /// The arrays of every part that the file has, with all that their headers tell in order.
 fn arrays(archive: &mut Archive, limits: &SizeLimits) -> Result<Vec<Arrays>, String> {
     let (mut parts, mut n_pictures) = (Vec::new(), 0);
-    for part in Part::ALL {
-        let (images, labels) = (format!("{part}_images"), format!("{part}_labels"));
+    for subset in Subset::ALL {
+        let (images, labels) = (format!("{subset}_images"), format!("{subset}_labels"));
         match (archive.has(&images), archive.has(&labels)) {
             (false, false) => continue,
             (true, true) => {}
@@ -110,7 +114,7 @@ fn arrays(archive: &mut Archive, limits: &SizeLimits) -> Result<Vec<Arrays>, Str
         let n = images.shape[0];
         let labels = archive.array(&labels, limits, |header| check_labels(header, n))?;
         n_pictures += n;
-        parts.push(Arrays { part, images, labels });
+        parts.push(Arrays { subset, images, labels });
     }
     if parts.is_empty() {
         return Err(format!(

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::folder::class_index;
-use super::{Content, Item, Listing, Purpose};
-use crate::{DataError, Part};
+use super::{Content, Item, Listing, Usage};
+use crate::{DataError, Subset};
 
 /// A listed picture.
 pub(crate) struct Row {
     /// Its part, where the file says one; of all rows or of none.
-    pub(crate) part: Option<Part>,
+    pub(crate) subset: Option<Subset>,
     /// Index of its class in the file's own class names.
     pub(crate) class: usize,
     pub(crate) name: String,
@@ -26,29 +26,29 @@ pub(crate) fn listing(
     path: &Path,
     class_names: Vec<String>,
     rows: Vec<Row>,
-    purpose: Purpose<'_>,
+    usage: Usage<'_>,
 ) -> Result<Listing, DataError> {
     let unusable = |reason: String| DataError::Unusable { path: path.into(), reason };
     if rows.is_empty() {
         return Err(unusable("it lists no picture; add some".to_owned()));
     }
-    let labels = labels(path, &class_names, &rows, purpose)?;
-    let has_parts = rows.iter().any(|row| row.part.is_some());
+    let labels = labels(path, &class_names, &rows, usage)?;
+    let has_parts = rows.iter().any(|row| row.subset.is_some());
     let mut parts: [Option<Vec<Item>>; 3] = Default::default();
-    for Row { part, class, name, patient, content } in rows {
+    for Row { subset, class, name, patient, content } in rows {
         let item = Item { content, name, label: labels[class], patient };
-        parts[part.unwrap_or(Part::Train) as usize].get_or_insert_default().push(item);
+        parts[subset.unwrap_or(Subset::Train) as usize].get_or_insert_default().push(item);
     }
     for items in parts.iter_mut().flatten() {
         items.sort_by(|a, b| (a.label, &a.name).cmp(&(b.label, &b.name)));
     }
     let [train, val, test] = parts;
     let train = train.unwrap_or_default();
-    if let Purpose::Train = purpose {
+    if let Usage::Train = usage {
         if train.is_empty() {
-            let part = if test.is_some() { Part::Test } else { Part::Val };
+            let subset = if test.is_some() { Subset::Test } else { Subset::Val };
             return Err(unusable(format!(
-                "it has a `{part}` part, but no `train` part to learn from; add one"
+                "it has a `{subset}` part, but no `train` part to learn from; add one"
             )));
         }
         for (label, class) in class_names.iter().enumerate() {
@@ -59,9 +59,9 @@ pub(crate) fn listing(
             }
         }
     }
-    let class_names = match purpose {
-        Purpose::Train => class_names,
-        Purpose::Evaluate(known) => known.to_vec(),
+    let class_names = match usage {
+        Usage::Train => class_names,
+        Usage::Evaluate(known) => known.to_vec(),
     };
     Ok(Listing { class_names, train, val, test, has_parts, notes: Vec::new() })
 }
@@ -71,9 +71,9 @@ fn labels(
     path: &Path,
     class_names: &[String],
     rows: &[Row],
-    purpose: Purpose<'_>,
+    usage: Usage<'_>,
 ) -> Result<Vec<u32>, DataError> {
-    let Purpose::Evaluate(known) = purpose else {
+    let Usage::Evaluate(known) = usage else {
         if let [class] = class_names {
             let reason =
                 format!("it has only one class, `{class}`, expected two or more; add pictures of another");

@@ -11,7 +11,7 @@ fn card() -> ModelCard {
         resize: 28,
         size: 24,
         normalization: Normalization { mean: vec![0.512_345_6], std: vec![0.1], per_image: false },
-        looks: TestLooks { mirror: true, zoom: 0.3, aspect: 0.25 },
+        looks: TtaConfig { mirror: true, zoom: 0.3, aspect: 0.25 },
         temperature: 1.25,
         prior: ClassPrior::Balanced,
         width: 8,

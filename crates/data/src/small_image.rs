@@ -18,7 +18,7 @@ const MOST_ASPECT: u32 = 4;
 /// A decoded and resized picture. Its short side is the `resize` of the load; or its own where that is smaller, but at
 /// least the crop: scaling up adds no detail, and augmentation can continue a picture by its mirror image instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Picture {
+pub(crate) struct SmallImage {
     pub(crate) width: u32,
     pub(crate) height: u32,
     /// 1 or 3 values per pixel, as decoded.
@@ -31,14 +31,14 @@ pub(crate) struct Picture {
     pub(crate) small: bool,
 }
 
-impl Picture {
+impl SmallImage {
     /// Resizes a grey or RGB picture of 8 or 16 bit to a short side of `resize`, or between `crop` and that.
     ///
     /// # Panics
     /// If the picture has no pixel, or another layout than those four.
     pub(crate) fn from_decoded(decoded: &DynamicImage, resize: u32, crop: u32) -> Self {
         let (width, height) = (decoded.width(), decoded.height());
-        assert!(width > 0 && height > 0, "Picture::from_decoded: {width}x{height} has no pixel");
+        assert!(width > 0 && height > 0, "SmallImage::from_decoded: {width}x{height} has no pixel");
         let short = min(width, height);
         let resize = min(resize, max(crop, short));
         let cut = (min(width, short * MOST_ASPECT), min(height, short * MOST_ASPECT));
@@ -50,7 +50,10 @@ impl Picture {
             DynamicImage::ImageLuma16(picture) => (1, to_8_bit(&resize_centre(picture, cut, out))),
             DynamicImage::ImageRgb16(picture) => (3, to_8_bit(&resize_centre(picture, cut, out))),
             other => {
-                panic!("Picture::from_decoded: expected grey or RGB of 8 or 16 bit, got {:?}", other.color())
+                panic!(
+                    "SmallImage::from_decoded: expected grey or RGB of 8 or 16 bit, got {:?}",
+                    other.color()
+                )
             }
         };
         let coloured = channels == 3 && colour::is_coloured(&pixels);
@@ -61,7 +64,7 @@ impl Picture {
 /// The part of a picture of `original` width and height that the centre crop of its small version, `small` wide and high,
 /// shows: left, top, right and bottom edge in pixels of the original.
 #[must_use]
-pub fn seen_part(original: (u32, u32), small: (usize, usize), crop: usize) -> [f64; 4] {
+pub fn visible_region(original: (u32, u32), small: (usize, usize), crop: usize) -> [f64; 4] {
     let short = min(original.0, original.1);
     let window = center_window(crop, small.1, small.0);
     let along = |side: u32, small: usize, from: isize| {
@@ -140,9 +143,9 @@ mod tests {
     #[test]
     fn the_seen_part_is_that_of_the_original() {
         // 280 x 560 becomes 28 x 56; of that, rows 2 to 26 of 28 and columns 16 to 40 of 56 are seen.
-        assert_eq!(seen_part((560, 280), (56, 28), 24), [160.0, 20.0, 400.0, 260.0]);
+        assert_eq!(visible_region((560, 280), (56, 28), 24), [160.0, 20.0, 400.0, 260.0]);
         // A strip is cut to its centre first: 100 x 1000 to 100 x 400.
-        assert_eq!(seen_part((1000, 100), (112, 28), 28), [450.0, 0.0, 550.0, 100.0]);
+        assert_eq!(visible_region((1000, 100), (112, 28), 28), [450.0, 0.0, 550.0, 100.0]);
     }
 
     proptest! {
@@ -151,7 +154,7 @@ mod tests {
             prop_assume!(width.max(height) <= 4 * width.min(height));
             let pixels = noise(width * height);
             let image = GrayImage::from_raw(width as u32, height as u32, pixels.clone()).unwrap();
-            let picture = Picture::from_decoded(&DynamicImage::ImageLuma8(image), resize, 8);
+            let picture = SmallImage::from_decoded(&DynamicImage::ImageLuma8(image), resize, 8);
             prop_assert_eq!(picture.width.min(picture.height), width.min(height).clamp(8, resize as usize) as u32);
             let size = (picture.width as usize, picture.height as usize);
             let expected = resized(&pixels, (width, height), size);
@@ -166,7 +169,7 @@ mod tests {
     #[test]
     fn resized_pixels_are_the_same_on_every_machine() {
         let image = RgbImage::from_raw(61, 47, noise(61 * 47 * 3)).unwrap();
-        let picture = Picture::from_decoded(&DynamicImage::ImageRgb8(image), 28, 24);
+        let picture = SmallImage::from_decoded(&DynamicImage::ImageRgb8(image), 28, 24);
         assert_eq!(blake3::hash(&picture.pixels).to_hex()[..16], *"d56fa11bbd480dd5");
     }
 
@@ -177,8 +180,8 @@ mod tests {
         let wide = ImageBuffer::<Luma<u16>, _>::from_fn(40, 50, |x, y| {
             Luma([u16::from(values[(y * 40 + x) as usize]) * 257])
         });
-        let narrow = Picture::from_decoded(&DynamicImage::ImageLuma8(narrow), 28, 24);
-        let wide = Picture::from_decoded(&DynamicImage::ImageLuma16(wide), 28, 24);
+        let narrow = SmallImage::from_decoded(&DynamicImage::ImageLuma8(narrow), 28, 24);
+        let wide = SmallImage::from_decoded(&DynamicImage::ImageLuma16(wide), 28, 24);
         assert_eq!((wide.width, wide.height, wide.channels), (28, 35, 1));
         assert!(narrow.pixels.iter().zip(&wide.pixels).all(|(a, b)| a.abs_diff(*b) <= 1));
     }
@@ -188,7 +191,7 @@ mod tests {
         // White where the 40 x 10 centre is, black elsewhere.
         let strip =
             GrayImage::from_fn(2000, 10, |x, _| Luma([if (980..1020).contains(&x) { 255 } else { 0 }]));
-        let picture = Picture::from_decoded(&DynamicImage::ImageLuma8(strip), 28, 24);
+        let picture = SmallImage::from_decoded(&DynamicImage::ImageLuma8(strip), 28, 24);
         assert_eq!((picture.width, picture.height), (96, 24));
         assert!(picture.pixels.iter().all(|&value| value == 255));
         assert!(picture.small, "10 pixels are below the crop of 24");
@@ -197,7 +200,7 @@ mod tests {
     #[test]
     fn colour_is_seen_and_kept() {
         let image = RgbImage::from_pixel(30, 30, Rgb([200, 100, 50]));
-        let picture = Picture::from_decoded(&DynamicImage::ImageRgb8(image), 28, 24);
+        let picture = SmallImage::from_decoded(&DynamicImage::ImageRgb8(image), 28, 24);
         assert!(picture.coloured && !picture.small);
         assert_eq!(picture.pixels, [200, 100, 50].repeat(28 * 28));
     }

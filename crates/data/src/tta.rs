@@ -8,38 +8,38 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::mirrored;
-use crate::{Turn, center_window};
+use crate::{AffineTransform, center_window};
 
-/// The looks at each picture.
+/// The views at each picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TestLooks {
-    /// Whether every look is repeated in the mirror.
+pub struct TtaConfig {
+    /// Whether every view is repeated in the mirror.
     #[serde(default)]
     pub mirror: bool,
-    /// With two looks at a magnified and at a reduced picture, by a third of this share; 0 for none.
+    /// With two views at a magnified and at a reduced picture, by a third of this share; 0 for none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub zoom: f32,
-    /// With two looks at a picture that is wider and one that is taller, by this share; 0 for none.
+    /// With two views at a picture that is wider and one that is taller, by this share; 0 for none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub aspect: f32,
 }
 
-/// One look at the centre of a picture.
+/// One view at the centre of a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TestLook {
+pub struct TtaView {
     /// Whether in the mirror.
     pub flip: bool,
     /// Rows and columns of the picture to one of the crop.
     pub spacing: [f32; 2],
 }
 
-impl TestLook {
+impl TtaView {
     /// The centre as it is.
     pub const PLAIN: Self = Self { flip: false, spacing: [1.0; 2] };
 
-    /// What each row of a crop takes of the rows of a picture of `side` rows, `(crop, side)`: the look as a matrix.
+    /// What each row of a crop takes of the rows of a picture of `side` rows, `(crop, side)`: the view as a matrix.
     ///
-    /// The look at a channel is `rows * channel * columns^T`.
+    /// The view at a channel is `rows * channel * columns^T`.
     #[must_use]
     pub fn rows(&self, crop: usize, side: usize) -> Vec<f32> {
         interpolation(self.spacing[0], false, crop, side)
@@ -52,12 +52,12 @@ impl TestLook {
     }
 
     /// How the picture is magnified and stretched, if it is.
-    pub(crate) fn turn(&self) -> Option<Turn> {
-        (self.spacing != Self::PLAIN.spacing).then(|| Turn::spaced(self.spacing))
+    pub(crate) fn affine(&self) -> Option<AffineTransform> {
+        (self.spacing != Self::PLAIN.spacing).then(|| AffineTransform::spaced(self.spacing))
     }
 }
 
-/// Along one axis, as [`Turn::cut`] takes pixels.
+/// Along one axis, as [`AffineTransform::cut`] takes pixels.
 fn interpolation(spacing: f32, flip: bool, crop: usize, side: usize) -> Vec<f32> {
     let mut weights = vec![0.0; crop * side];
     let centre = (crop as f32 - 1.0) / 2.0;
@@ -73,16 +73,16 @@ fn interpolation(spacing: f32, flip: bool, crop: usize, side: usize) -> Vec<f32>
     weights
 }
 
-impl TestLooks {
-    /// Whether some look shows more, or less, than the crop.
+impl TtaConfig {
+    /// Whether some view shows more, or less, than the crop.
     #[must_use]
-    pub fn reach_beyond_the_crop(&self) -> bool {
+    pub fn reaches_beyond_crop(&self) -> bool {
         self.zoom > 0.0 || self.aspect > 0.0
     }
 
-    /// All of them, [`TestLook::PLAIN`] last.
+    /// All of them, [`TtaView::PLAIN`] last.
     #[must_use]
-    pub fn each(&self) -> Vec<TestLook> {
+    pub fn views(&self) -> Vec<TtaView> {
         let mut spacings = Vec::new();
         if self.aspect > 0.0 {
             let root = (1.0 + self.aspect).sqrt();
@@ -92,20 +92,20 @@ impl TestLooks {
             let factor = 1.0 + self.zoom / 3.0;
             spacings.extend([[factor; 2], [1.0 / factor; 2]]);
         }
-        spacings.push(TestLook::PLAIN.spacing);
+        spacings.push(TtaView::PLAIN.spacing);
         let flips: &[bool] = if self.mirror { &[true, false] } else { &[false] };
         spacings
             .iter()
-            .flat_map(|&spacing| flips.iter().map(move |&flip| TestLook { flip, spacing }))
+            .flat_map(|&spacing| flips.iter().map(move |&flip| TtaView { flip, spacing }))
             .collect()
     }
 }
 
-/// In words, such as "6 looks: as it is, 1.30 times as wide and as tall, each in the mirror too".
-impl fmt::Display for TestLooks {
+/// In words, such as "6 views: as it is, 1.30 times as wide and as tall, each in the mirror too".
+impl fmt::Display for TtaConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n = self.each().len();
-        write!(f, "{n} look{}: as it is", if n == 1 { "" } else { "s" })?;
+        let n = self.views().len();
+        write!(f, "{n} view{}: as it is", if n == 1 { "" } else { "s" })?;
         if self.aspect > 0.0 {
             write!(f, ", {:.2} times as wide and as tall", 1.0 + self.aspect)?;
         }
@@ -130,21 +130,21 @@ mod tests {
     use ndarray::{Array2, Array4};
 
     use super::*;
-    use crate::picture::Picture;
-    use crate::{Draw, ImageSet, Normalization, View, fill_batch};
+    use crate::small_image::SmallImage;
+    use crate::{ImageSet, Normalization, Sample, Transform, fill_batch};
 
     #[test]
     fn nothing_asked_is_one_plain_look() {
-        assert_eq!(TestLooks::default().each(), [TestLook::PLAIN]);
-        let mirror = TestLooks { mirror: true, ..TestLooks::default() };
-        assert_eq!(mirror.each(), [TestLook { flip: true, ..TestLook::PLAIN }, TestLook::PLAIN]);
+        assert_eq!(TtaConfig::default().views(), [TtaView::PLAIN]);
+        let mirror = TtaConfig { mirror: true, ..TtaConfig::default() };
+        assert_eq!(mirror.views(), [TtaView { flip: true, ..TtaView::PLAIN }, TtaView::PLAIN]);
     }
 
     #[test]
     fn a_look_is_two_matrices() {
         let (side, crop) = (13, 10);
         let pixels: Vec<u8> = (0..side * side).map(|place| (place * place % 251) as u8).collect();
-        let picture = Picture {
+        let picture = SmallImage {
             width: side as u32,
             height: side as u32,
             channels: 1,
@@ -157,49 +157,56 @@ mod tests {
         let picture =
             Array2::from_shape_fn((side, side), |(row, column)| f32::from(pixels[row * side + column]));
         let matrix = |weights| Array2::from_shape_vec((crop, side), weights).unwrap();
-        for look in (TestLooks { mirror: true, zoom: 0.5, aspect: 0.6 }).each() {
+        for view in (TtaConfig { mirror: true, zoom: 0.5, aspect: 0.6 }).views() {
             let expected =
-                matrix(look.rows(crop, side)).dot(&picture).dot(&matrix(look.columns(crop, side)).t());
+                matrix(view.rows(crop, side)).dot(&picture).dot(&matrix(view.columns(crop, side)).t());
             let (mut x, mut labels) = (Array4::zeros((0, 0, 0, 0)), Vec::new());
-            fill_batch(&set, &[Draw::once(0)], View::Center { crop, look }, &norm, &mut x, &mut labels);
+            fill_batch(
+                &set,
+                &[Sample::first(0)],
+                Transform::Center { crop, view },
+                &norm,
+                &mut x,
+                &mut labels,
+            );
             for (value, expected) in x.iter().zip(&expected) {
-                assert!((value - expected).abs() < 2e-3, "{look:?}: {value} for {expected}");
+                assert!((value - expected).abs() < 2e-3, "{view:?}: {value} for {expected}");
             }
         }
     }
 
     #[test]
     fn looks_are_told_in_words() {
-        let says = |mirror, zoom, aspect| TestLooks { mirror, zoom, aspect }.to_string();
-        assert_eq!(says(false, 0.0, 0.0), "1 look: as it is");
-        assert_eq!(says(true, 0.0, 0.0), "2 looks: as it is and in the mirror");
+        let says = |mirror, zoom, aspect| TtaConfig { mirror, zoom, aspect }.to_string();
+        assert_eq!(says(false, 0.0, 0.0), "1 view: as it is");
+        assert_eq!(says(true, 0.0, 0.0), "2 views: as it is and in the mirror");
         assert_eq!(
             says(true, 0.3, 0.25),
-            "10 looks: as it is, 1.25 times as wide and as tall, 1.10 times nearer and farther, each in the mirror too"
+            "10 views: as it is, 1.25 times as wide and as tall, 1.10 times nearer and farther, each in the mirror too"
         );
     }
 
     #[test]
     fn every_way_has_its_opposite_and_each_its_mirror_image() {
-        let looks = TestLooks { mirror: true, zoom: 0.3, aspect: 0.44 }.each();
-        assert_eq!((looks.len(), looks.last()), (10, Some(&TestLook::PLAIN)));
-        for look in &looks {
+        let views = TtaConfig { mirror: true, zoom: 0.3, aspect: 0.44 }.views();
+        assert_eq!((views.len(), views.last()), (10, Some(&TtaView::PLAIN)));
+        for view in &views {
             let is_there = |flip: bool, spacing: [f32; 2]| {
-                looks.iter().any(|other| {
+                views.iter().any(|other| {
                     other.flip == flip
                         && (0..2).all(|axis| (other.spacing[axis] - spacing[axis]).abs() < 1e-6)
                 })
             };
-            assert!(is_there(look.flip, look.spacing.map(|spacing| 1.0 / spacing)), "{look:?}");
-            assert!(is_there(!look.flip, look.spacing), "{look:?}");
+            assert!(is_there(view.flip, view.spacing.map(|spacing| 1.0 / spacing)), "{view:?}");
+            assert!(is_there(!view.flip, view.spacing), "{view:?}");
         }
-        let area = |look: &TestLook| look.spacing[0] * look.spacing[1];
-        let areas: Vec<f32> = looks.iter().step_by(2).map(area).collect();
+        let area = |view: &TtaView| view.spacing[0] * view.spacing[1];
+        let areas: Vec<f32> = views.iter().step_by(2).map(area).collect();
         for (area, expected) in areas.iter().zip([1.0, 1.0, 1.21, 1.0 / 1.21, 1.0]) {
             assert!((area - expected).abs() < 1e-5, "{areas:?}");
         }
         assert!(
-            (looks[0].spacing[0] - 1.2).abs() < 1e-6,
+            (views[0].spacing[0] - 1.2).abs() < 1e-6,
             "a picture that is 1.44 times as wide for its height"
         );
     }

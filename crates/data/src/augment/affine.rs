@@ -9,7 +9,7 @@ use crate::ImageView;
 /// A rotation, a magnification and a stretch, as the matrix that takes a place in the crop, `(down, right)` of its centre, to
 /// its place in the picture; and where that centre goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Turn {
+pub struct AffineTransform {
     /// What makes the row.
     down: [f32; 2],
     /// What makes the column.
@@ -18,7 +18,7 @@ pub struct Turn {
     shift: [f32; 2],
 }
 
-impl Turn {
+impl AffineTransform {
     /// A turn by `degrees`, magnified `magnification` times.
     #[must_use]
     pub fn new(degrees: f32, magnification: f32) -> Self {
@@ -113,10 +113,10 @@ mod tests {
         [std::array::from_fn(|value| value as f32)]
     }
 
-    fn cut(turn: Turn, pixels: &[u8], side: usize) -> Vec<f32> {
+    fn cut(affine: AffineTransform, pixels: &[u8], side: usize) -> Vec<f32> {
         let image = ImageView { height: side, width: side, pixels };
         let mut out = vec![0.0; side * side];
-        turn.cut(&image, Window { top: 0, left: 0, flip: false }, &plain(), side, &mut out);
+        affine.cut(&image, Window { top: 0, left: 0, flip: false }, &plain(), side, &mut out);
         out
     }
 
@@ -124,13 +124,13 @@ mod tests {
     fn no_turn_changes_nothing() {
         let pixels: Vec<u8> = (0..49).map(|i| i * 5).collect();
         let expected: Vec<f32> = pixels.iter().map(|&p| f32::from(p)).collect();
-        assert_eq!(cut(Turn::new(0.0, 1.0), &pixels, 7), expected);
+        assert_eq!(cut(AffineTransform::new(0.0, 1.0), &pixels, 7), expected);
     }
 
     #[test]
     fn a_quarter_turn_moves_rows_to_columns() {
         let pixels: Vec<u8> = (0..49).map(|i| i * 5).collect();
-        let turned = cut(Turn::new(90.0, 1.0), &pixels, 7);
+        let turned = cut(AffineTransform::new(90.0, 1.0), &pixels, 7);
         for (at, value) in turned.iter().enumerate() {
             let (row, column) = (at / 7, at % 7);
             let expected = f32::from(pixels[column * 7 + (6 - row)]);
@@ -140,10 +140,10 @@ mod tests {
 
     #[test]
     fn a_stretch_by_four_halves_the_slope_along_rows_and_doubles_it_along_columns() {
-        let turn = Turn::new(0.0, 1.0).stretched(4.0);
+        let affine = AffineTransform::new(0.0, 1.0).stretched(4.0);
         let along_rows: Vec<u8> = (0..81).map(|i| (i % 9) * 10).collect();
         let along_columns: Vec<u8> = (0..81).map(|i| (i / 9) * 10).collect();
-        let (wide, low) = (cut(turn, &along_rows, 9), cut(turn, &along_columns, 9));
+        let (wide, low) = (cut(affine, &along_rows, 9), cut(affine, &along_columns, 9));
         for (at, value) in wide[..9].iter().enumerate() {
             assert!((value - (20.0 + 5.0 * at as f32)).abs() < 1e-3, "column {at}: {value}");
         }
@@ -156,8 +156,8 @@ mod tests {
     fn what_is_magnified_is_cut_anywhere_and_never_beyond_the_window() {
         let pixels: Vec<u8> = (0..81).map(|i| (i % 9) * 10).collect();
         let rows = |key| {
-            let turn = Turn::draw(&mut CounterRng::new(1, Purpose::Augment, 0, key), 0.0, 1.0);
-            cut(turn, &pixels, 9)
+            let affine = AffineTransform::draw(&mut CounterRng::new(1, Purpose::Augment, 0, key), 0.0, 1.0);
+            cut(affine, &pixels, 9)
         };
         // Ends of the ramp that is left, of 0 to 80: a reduced picture shows all of it, with its mirror image.
         let magnified: Vec<[f32; 2]> =
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_ramp_is_magnified_about_its_centre() {
         let pixels: Vec<u8> = (0..81).map(|i| (i % 9) * 10).collect();
-        let large = cut(Turn::new(0.0, 2.0), &pixels, 9);
+        let large = cut(AffineTransform::new(0.0, 2.0), &pixels, 9);
         for (column, value) in large[..9].iter().enumerate() {
             assert!((value - (20.0 + 5.0 * column as f32)).abs() < 1e-3, "{column}: {value}");
         }

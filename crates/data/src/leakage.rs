@@ -1,0 +1,153 @@
+//! Leakage: images of one set whose duplicate, or whose patient, is also in an earlier set.
+//!
+//! A model that has trained on an image, or on another image of the same patient, recognises it. Figures that are
+//! measured on such images are too good.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::duplicates::{DuplicatePair, group_duplicates};
+use crate::subset::Subset;
+
+/// Names one image of a data set.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ImageLocation {
+    /// The set that it belongs to.
+    pub subset: Subset,
+    /// Its path inside the data.
+    pub path: String,
+}
+
+/// An image that has a duplicate in an earlier set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeakedImage {
+    /// The image of the later set.
+    pub image: ImageLocation,
+    /// Its duplicate in the earlier set.
+    pub original: ImageLocation,
+    /// 1 for equal pixels; below that a correlation.
+    pub similarity: f64,
+}
+
+/// Where an image is and whose it is; [`DuplicatePair`] counts images in the order of a list of these.
+#[derive(Clone, Debug)]
+pub(crate) struct ImageRecord {
+    pub(crate) location: ImageLocation,
+    pub(crate) patient: Option<String>,
+}
+
+/// The images that have a duplicate in an earlier set, sorted: each with every duplicate there. A duplicate of a
+/// duplicate is listed with the first image of its group and the smallest similarity within the group.
+pub(crate) fn find_leakage(records: &[ImageRecord], pairs: &[DuplicatePair]) -> Vec<LeakedImage> {
+    let subset = |index: usize| records[index].location.subset;
+    let leaked = |(image, original): (usize, usize), similarity: f64| LeakedImage {
+        image: records[image].location.clone(),
+        original: records[original].location.clone(),
+        similarity,
+    };
+    let mut is_listed = vec![false; records.len()];
+    let mut found = Vec::new();
+    for &DuplicatePair { a, b, similarity } in pairs.iter().filter(|pair| subset(pair.a) != subset(pair.b)) {
+        let pair = if subset(a) > subset(b) { (a, b) } else { (b, a) };
+        is_listed[pair.0] = true;
+        found.push(leaked(pair, similarity));
+    }
+    let group_of = group_duplicates(records.len(), pairs).of_each();
+    let group = |index: usize| group_of[index] as usize;
+    let mut first: Vec<usize> = (0..records.len()).collect();
+    let mut least: Vec<f64> = vec![1.0; records.len()];
+    for index in 0..records.len() {
+        let first = &mut first[group(index)];
+        *first = std::cmp::min_by_key(*first, index, |&index| subset(index));
+    }
+    for pair in pairs {
+        least[group(pair.a)] = least[group(pair.a)].min(pair.similarity);
+    }
+    let indirect =
+        (0..records.len()).filter(|&index| !is_listed[index] && subset(index) > subset(first[group(index)]));
+    found.extend(indirect.map(|index| leaked((index, first[group(index)]), least[group(index)])));
+    found.sort_by(|a, b| (&a.image, &a.original).cmp(&(&b.image, &b.original)));
+    found
+}
+
+/// Patients with images in more than one set, sorted.
+pub(crate) fn crossing_patients(records: &[ImageRecord]) -> Vec<String> {
+    let mut subsets: BTreeMap<&str, (Subset, bool)> = BTreeMap::new();
+    for ImageRecord { location, patient } in records {
+        let Some(patient) = patient else { continue };
+        let entry = subsets.entry(patient).or_insert((location.subset, false));
+        entry.1 |= entry.0 != location.subset;
+    }
+    subsets.into_iter().filter(|(_, (_, crosses))| *crosses).map(|(patient, _)| patient.to_owned()).collect()
+}
+
+/// For each image of `subset`: true if no earlier set has a duplicate of it or an image of its patient.
+pub(crate) fn is_leak_free(records: &[ImageRecord], leakage: &[LeakedImage], subset: Subset) -> Vec<bool> {
+    let of_subset = leakage.iter().filter(|leaked| leaked.image.subset == subset);
+    let leaked_paths: BTreeSet<&str> = of_subset.map(|leaked| leaked.image.path.as_str()).collect();
+    let earlier = records.iter().filter(|record| record.location.subset < subset);
+    let earlier_patients: BTreeSet<&str> = earlier.filter_map(|record| record.patient.as_deref()).collect();
+    let is_free = |record: &ImageRecord| {
+        let has_earlier = record.patient.as_deref().is_some_and(|patient| earlier_patients.contains(patient));
+        !leaked_paths.contains(record.location.path.as_str()) && !has_earlier
+    };
+    records.iter().filter(|record| record.location.subset == subset).map(is_free).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(subset: Subset, path: &str, patient: Option<&str>) -> ImageRecord {
+        let location = ImageLocation { subset, path: path.into() };
+        ImageRecord { location, patient: patient.map(str::to_owned) }
+    }
+
+    fn example() -> Vec<ImageRecord> {
+        vec![
+            record(Subset::Train, "a", Some("p1")),
+            record(Subset::Train, "b", None),
+            record(Subset::Val, "c", Some("p2")),
+            record(Subset::Test, "d", Some("p1")),
+            record(Subset::Test, "e", None),
+            record(Subset::Test, "f", Some("p3")),
+        ]
+    }
+
+    #[test]
+    fn duplicates_in_two_sets_are_leakage_into_the_later_one() {
+        let pairs = [
+            DuplicatePair { a: 1, b: 4, similarity: 0.99 },
+            DuplicatePair { a: 2, b: 0, similarity: 1.0 },
+            DuplicatePair { a: 3, b: 5, similarity: 1.0 },
+        ];
+        let found = find_leakage(&example(), &pairs);
+        let paths: Vec<_> =
+            found.iter().map(|leaked| (leaked.image.path.as_str(), leaked.original.path.as_str())).collect();
+        assert_eq!(paths, [("c", "a"), ("e", "b")], "duplicates inside the test set are no leakage");
+        assert_eq!(found[1].similarity, 0.99);
+        assert_eq!(
+            is_leak_free(&example(), &found, Subset::Test),
+            [false, false, true],
+            "a known patient, a duplicate, and an image that only repeats another test image"
+        );
+    }
+
+    #[test]
+    fn a_duplicate_of_a_duplicate_is_leakage_too() {
+        // "b" of the training set, "e" nearly the same in the test set, and "f" the same file as "e".
+        let pairs =
+            [DuplicatePair { a: 1, b: 4, similarity: 0.97 }, DuplicatePair { a: 4, b: 5, similarity: 1.0 }];
+        let found = find_leakage(&example(), &pairs);
+        let rows: Vec<_> = found
+            .iter()
+            .map(|leaked| (leaked.image.path.as_str(), leaked.original.path.as_str(), leaked.similarity))
+            .collect();
+        assert_eq!(rows, [("e", "b", 0.97), ("f", "b", 0.97)]);
+        assert_eq!(is_leak_free(&example(), &found, Subset::Test), [false, false, false]);
+    }
+
+    #[test]
+    fn patients_in_two_sets_are_named() {
+        assert_eq!(crossing_patients(&example()), ["p1"]);
+    }
+}
