@@ -42,8 +42,16 @@ fn figures_are_those_of_scikit_learn() {
         let class_names: Vec<String> = (0..n_classes).map(|class| class.to_string()).collect();
         let found =
             serde_json::to_value(PartMetrics::new(class_names, &predictions, None)).expect("plain numbers");
-        let keys = ["accuracy", "balanced_accuracy", "macro_f1", "kappa", "macro_auc", "log_loss", "brier"];
-        for key in keys.into_iter().chain(["calibration_error"]) {
+        let keys = [
+            "accuracy",
+            "balanced_accuracy",
+            "macro_f1",
+            "kappa",
+            "macro_roc_auc",
+            "log_loss",
+            "brier_score",
+        ];
+        for key in keys.into_iter().chain(["ece"]) {
             assert_same(&found[key], &case[key], &format!("{name}: {key}"));
         }
         for end in 0..2 {
@@ -51,7 +59,7 @@ fn figures_are_those_of_scikit_learn() {
             assert_same(&found[key][end], &case[key][end], &format!("{name}: {key} {end}"));
         }
         for (class, golden) in case["per_class"].as_array().expect("classes").iter().enumerate() {
-            for key in ["recall", "precision", "specificity", "auc"] {
+            for key in ["recall", "precision", "specificity", "roc_auc"] {
                 let found = &found["per_class"][class.to_string()][key];
                 assert_same(found, &golden[key], &format!("{name}: {key} of class {class}"));
             }

@@ -43,9 +43,9 @@ def case(name, labels, logits):
             "recall": metrics.recall_score(is_c, said_c) if is_c.any() else None,
             "precision": metrics.precision_score(is_c, said_c) if said_c.any() else None,
             "specificity": metrics.recall_score(~is_c, ~said_c) if (~is_c).any() else None,
-            "auc": metrics.roc_auc_score(is_c, probabilities[:, c]) if both else None,
+            "roc_auc": metrics.roc_auc_score(is_c, probabilities[:, c]) if both else None,
         })
-    aucs = [entry["auc"] for entry in per_class if entry["auc"] is not None]
+    aucs = [entry["roc_auc"] for entry in per_class if entry["roc_auc"] is not None]
     if n_classes == 2:
         brier = metrics.brier_score_loss(labels, probabilities[:, 1])
     else:
@@ -60,10 +60,10 @@ def case(name, labels, logits):
         "balanced_accuracy": metrics.balanced_accuracy_score(labels, answers),
         "macro_f1": metrics.f1_score(labels, answers, average="macro", zero_division=0),
         "kappa": metrics.cohen_kappa_score(labels, answers),
-        "macro_auc": float(np.mean(aucs)),
+        "macro_roc_auc": float(np.mean(aucs)),
         "log_loss": metrics.log_loss(labels, probabilities, labels=classes),
-        "brier": brier,
-        "calibration_error": calibration_error(labels, probabilities),
+        "brier_score": brier,
+        "ece": calibration_error(labels, probabilities),
         "per_class": per_class,
     }
 

@@ -80,10 +80,10 @@ impl PartMetrics {
             ("balanced_accuracy", "balanced accuracy"),
             ("macro_f1", "macro F1"),
             ("kappa", "Cohen's kappa"),
-            ("macro_auc", "macro ROC AUC"),
+            ("macro_roc_auc", "macro ROC AUC"),
             ("log_loss", "log loss"),
-            ("brier", "Brier score"),
-            ("calibration_error", "calibration error"),
+            ("brier_score", "Brier score"),
+            ("ece", "calibration error"),
         ];
         let values = self.figures.to_vec();
         std::array::from_fn(|i| (names[i].0, names[i].1, values[i], self.intervals[i]))
@@ -98,7 +98,7 @@ impl PartMetrics {
             ("recall", matrix.recall(class), recall),
             ("precision", matrix.precision(class), precision),
             ("specificity", matrix.specificity(class), specificity),
-            ("auc", self.figures.auc[class], self.intervals[self.overall().len() + class]),
+            ("roc_auc", self.figures.auc[class], self.intervals[self.overall().len() + class]),
         ]
     }
 }
@@ -167,8 +167,16 @@ mod tests {
         }
         let metrics = PartMetrics::new(vec!["z".into(), "a".into()], &predictions, None);
         let json = serde_json::to_value(&metrics).expect("plain numbers");
-        let keys = ["accuracy", "balanced_accuracy", "macro_f1", "kappa", "macro_auc", "log_loss", "brier"];
-        let of_class = ["recall", "precision", "specificity", "auc"];
+        let keys = [
+            "accuracy",
+            "balanced_accuracy",
+            "macro_f1",
+            "kappa",
+            "macro_roc_auc",
+            "log_loss",
+            "brier_score",
+        ];
+        let of_class = ["recall", "precision", "specificity", "roc_auc"];
         let class = &json["per_class"]["a"];
         assert_eq!((&json["n"], &class["n"]), (&20.into(), &10.into()));
         for (object, key) in keys.map(|key| (&json, key)).into_iter().chain(of_class.map(|key| (class, key)))
@@ -195,8 +203,8 @@ mod tests {
         assert_eq!(plain.accuracy_interval(), wilson(matrix.n_right(), 40));
         let [(_, _, recall), (_, _, precision), (_, _, specificity), _] = plain.of_class(1);
         assert_eq!(recall, wilson(matrix.count(1, 1), matrix.n_of(1)));
-        assert_eq!(precision, wilson(matrix.count(1, 1), matrix.n_taken_for(1)));
-        assert_eq!(specificity, wilson(matrix.n_rightly_not(1), matrix.n_of(0)));
+        assert_eq!(precision, wilson(matrix.count(1, 1), matrix.n_predicted(1)));
+        assert_eq!(specificity, wilson(matrix.true_negatives(1), matrix.n_of(0)));
         let width = |interval: Option<Interval>| interval.map(|[low, high]| high - low).expect("an interval");
         for (plain, grouped) in plain.of_class(1).into_iter().zip(grouped.of_class(1)) {
             assert!(width(grouped.2) > 1.2 * width(plain.2), "{plain:?} and {grouped:?}");
@@ -212,7 +220,7 @@ mod tests {
         let part = PartMetrics::new(vec!["a".into(), "b".into()], &predictions, None);
         let json = serde_json::to_value(&part).expect("plain numbers");
         assert!(json["accuracy_interval"][0].as_f64() < Some(0.9) && json["accuracy_interval"][1] == 1.0);
-        for key in ["balanced_accuracy", "macro_f1", "kappa", "macro_auc", "log_loss"] {
+        for key in ["balanced_accuracy", "macro_f1", "kappa", "macro_roc_auc", "log_loss"] {
             assert!(json[key].is_number() && json[format!("{key}_interval")].is_null(), "{key}: {json}");
         }
     }
@@ -223,7 +231,7 @@ mod tests {
         predictions.add(0, [1.0, 0.0].into_iter());
         let metrics = PartMetrics::new(vec!["a".into(), "b".into()], &predictions, None);
         let json = serde_json::to_value(&metrics).expect("plain numbers");
-        for key in ["recall", "recall_interval", "precision", "auc", "auc_interval"] {
+        for key in ["recall", "recall_interval", "precision", "roc_auc", "roc_auc_interval"] {
             assert!(json["per_class"]["b"][key].is_null(), "{key} in {json}");
         }
     }

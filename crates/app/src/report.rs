@@ -112,8 +112,8 @@ impl Subject<'_> {
 
     /// The figures that count: of the test pictures that are new to the model, as far as there are any.
     fn decisive(&self) -> Option<(&PartMetrics, &'static str)> {
-        let Metrics { test_clean, test, val, .. } = self.metrics;
-        let clean = test_clean.as_ref().map(|part| (part, "test pictures that are new to it"));
+        let Metrics { test_deduplicated, test, val, .. } = self.metrics;
+        let clean = test_deduplicated.as_ref().map(|part| (part, "test pictures that are new to it"));
         clean
             .or(test.as_ref().map(|part| (part, "test pictures")))
             .or(val.as_ref().map(|part| (part, "validation pictures")))
@@ -147,7 +147,7 @@ impl Subject<'_> {
 
     /// What one must know to read the verdict rightly.
     fn remarks(&self) -> Markup {
-        let Metrics { n_leaked, test, test_clean, n_refused, .. } = self.metrics;
+        let Metrics { n_leaked, test, test_deduplicated, n_rejected, .. } = self.metrics;
         let (leaks, crossing) = self.leaks();
         html! {
             p.caution { strong { "Not for clinical use. " } "A high figure may come from where the pictures were taken "
@@ -156,7 +156,7 @@ impl Subject<'_> {
                 p.remark.bad {
                     (counted(*n_leaked, "test picture")) " or their patients also occur in an earlier part"
                     @if self.config.init.is_some() { ", or in the training of the model that this one started from" } ". "
-                    @if test_clean.is_some() { "The figures above leave them out; with all of them, as given, the accuracy is "
+                    @if test_deduplicated.is_some() { "The figures above leave them out; with all of them, as given, the accuracy is "
                         (percent(test.confusion.accuracy())) " of " (test.confusion.n()) "." }
                 }
             } @else if leaks == 0 && crossing == 0 {
@@ -172,7 +172,7 @@ impl Subject<'_> {
                         "a difference of some points from another model says nothing here." } }
                 }
             }
-            @if let (Some(refused), Some(test)) = (n_refused.test, test) {
+            @if let (Some(refused), Some(test)) = (n_rejected.test, test) {
                 @if refused > 0 { p.remark { "Asked without their labels, " code { "roentgen predict" } " would refuse "
                     (refused) " of the " (test.confusion.n()) " test pictures as too unlike its training pictures." } }
             }
@@ -327,14 +327,14 @@ impl Subject<'_> {
         let unit = |label| Axis::new(label, [0.0, 1.0]);
         html! {
             h2 id="test" { "Test" }
-            @if let Some(clean) = &self.metrics.test_clean {
+            @if let Some(clean) = &self.metrics.test_deduplicated {
                 h3 { "Without the " (counted(self.metrics.n_leaked, "picture")) " that leaked" }
                 (figures_table(clean))
                 h3 { "All test pictures, as given" }
             }
             (figures_table(part))
             @if names.len() <= MANY_CLASSES { (confusion_table(part)) }
-            @if self.metrics.test_clean.is_some() {
+            @if self.metrics.test_deduplicated.is_some() {
                 p.soft { "Matrix and curves are of all test pictures as given, the "
                     (counted(self.metrics.n_leaked, "picture")) " that leaked among them." }
             }

@@ -18,7 +18,7 @@ fn train_leaves_a_whole_run_and_evaluate_gives_its_figures_again() {
     let run = folder.path().join("run");
 
     let metrics: Value = serde_json::from_slice(&fs::read(run.join("metrics.json")).unwrap()).unwrap();
-    for key in ["train_images_per_s", "train_seconds", "data_share", "epochs", "seed", "threads"] {
+    for key in ["train_images_per_s", "train_seconds", "data_loading_fraction", "epochs", "seed", "threads"] {
         assert!(metrics[key].is_number(), "{key} in {metrics}");
     }
     for part in ["val", "test"] {
@@ -39,7 +39,7 @@ fn train_leaves_a_whole_run_and_evaluate_gives_its_figures_again() {
     for (part, when) in [("val", "before"), ("val", "after"), ("test", "before"), ("test", "after")] {
         let calibration = &metrics["calibration"][part];
         assert_eq!(calibration["n"], metrics[part]["n"], "{calibration}");
-        for key in ["calibration_error", "log_loss", "brier"] {
+        for key in ["ece", "log_loss", "brier_score"] {
             let end = |i: usize| calibration[when][format!("{key}_interval")][i].as_f64().expect("an end");
             assert!(calibration[when][key].is_number() && end(0) < end(1), "{key}: {calibration}");
         }

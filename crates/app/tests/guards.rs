@@ -133,7 +133,7 @@ fn leaked_pictures_are_told_apart_and_refused_when_asked() {
     write_leaky(folder.path());
     let printed = train(&["--data", ".", "--out", "run"], folder.path());
     assert_eq!(printed["test"]["n"], 21, "{printed}");
-    assert_eq!(printed["test_clean"]["n"], 20);
+    assert_eq!(printed["test_deduplicated"]["n"], 20);
     assert_eq!(printed["n_leaked"], 1);
     let data: Value =
         serde_json::from_slice(&fs::read(folder.path().join("run/data.json")).unwrap()).unwrap();
@@ -174,7 +174,7 @@ fn evaluate_tells_new_pictures_from_those_of_the_training() {
         (&found["n_seen"], &found["n_leaked"], &found["test"]["n"]),
         (&3.into(), &3.into(), &11.into())
     );
-    assert_eq!(found["test_clean"]["n"], 8, "{found}");
+    assert_eq!(found["test_deduplicated"]["n"], 8, "{found}");
     let place = |words: &str| said.find(words).unwrap_or_else(|| panic!("{words}: {said}"));
     assert!(place("3 of 11 test pictures") < place("without 3 that leaked"), "{said}");
     assert!(place("without 3 that leaked") < place("all test pictures as given"), "{said}");
@@ -183,7 +183,7 @@ fn evaluate_tells_new_pictures_from_those_of_the_training() {
     let found = json_of(&output.stdout);
     assert_eq!((&found["n_seen"], &found["test"]["n"]), (&24.into(), &24.into()), "validation is seen too");
     assert!(
-        found.get("test_clean").is_none() && text(&output.stderr).contains("no other is left"),
+        found.get("test_deduplicated").is_none() && text(&output.stderr).contains("no other is left"),
         "{found}"
     );
     let own = json_of(&roentgen(&[&args[..], &["films"]].concat(), here).stdout);
@@ -222,7 +222,7 @@ fn folds_test_every_picture_once_and_never_split_a_patient() {
     let printed = train(&["--data", "films", "--folds", "4", "--out", "run"], folder.path());
     assert_eq!((&printed["pooled"]["n"], &printed["n_folds"]), (&48.into(), &4.into()), "{printed}");
     assert!(printed["mean"]["accuracy"].is_number() && printed["sd"]["accuracy"].is_number());
-    assert!(printed["n_leaked"] == 0 && printed.get("pooled_clean").is_none());
+    assert!(printed["n_leaked"] == 0 && printed.get("pooled_deduplicated").is_none());
     let mut seen = Vec::new();
     let mut patients: Vec<(String, usize)> = Vec::new();
     for fold in 1..=4 {
@@ -262,7 +262,7 @@ fn folds_leave_out_what_also_stands_in_a_given_validation_part() {
     let output = roentgen(&[&args[..], &["--out", "run"]].concat(), here);
     let (printed, said) = (json_of(&output.stdout), text(&output.stderr));
     assert_eq!((&printed["n_leaked"], &printed["pooled"]["n"]), (&3.into(), &40.into()), "{printed}");
-    assert_eq!(printed["pooled_clean"]["n"], 37);
+    assert_eq!(printed["pooled_deduplicated"]["n"], 37);
     let kept: Value = serde_json::from_slice(&fs::read(here.join("run/metrics.json")).unwrap()).unwrap();
     assert_eq!(kept, printed);
     for words in ["2 folds pooled, without 3 that leaked", "over the folds, all pictures as given"] {
@@ -302,7 +302,7 @@ fn audit_flags_a_planted_marker_and_nothing_on_clean_films() {
     let clean = json(&args, folder.path());
     assert_eq!(clean["flagged"], false, "{clean}");
     for probe in ["real", "border", "centre_blanked", "file_facts"] {
-        assert!(clean[probe]["auc"].is_number() && clean[probe]["interval"].is_array(), "{clean}");
+        assert!(clean[probe]["roc_auc"].is_number() && clean[probe]["interval"].is_array(), "{clean}");
     }
     for part in ["train", "val", "test"] {
         for entry in fs::read_dir(folder.path().join("films").join(part).join("covid")).unwrap() {
@@ -357,7 +357,7 @@ fn all_options_together_give_one_model_at_any_number_of_threads() {
         "0.9",
         "--tta",
         "--select",
-        "auc",
+        "roc_auc",
         "--oversample-hard",
         "3",
         "--label-smoothing",

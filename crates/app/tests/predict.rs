@@ -47,8 +47,8 @@ fn films_are_answered_and_nonsense_is_refused() {
         assert!((sum - 1.0).abs() < 1e-9, "{answer}");
         assert_eq!(answer["probability"], probabilities[answer["class"].as_str().unwrap()]);
     }
-    let n_refused = answers.iter().filter(|answer| answer["refused"] == true).count();
-    assert!(n_refused <= 3, "{n_refused} of 20 films are refused");
+    let n_rejected = answers.iter().filter(|answer| answer["refused"] == true).count();
+    assert!(n_rejected <= 3, "{n_rejected} of 20 films are refused");
 
     let mut state = 1u32;
     let mut noise = move || {
@@ -83,7 +83,7 @@ fn films_are_answered_and_nonsense_is_refused() {
     }
     // The run says how many of its own pictures it would refuse: at most 5 % of those to validate on.
     let metrics: Value = serde_json::from_slice(&fs::read(here.join("run/metrics.json")).unwrap()).unwrap();
-    assert!(metrics["n_refused"]["val"].as_u64().unwrap() * 20 <= 30, "{}", metrics["n_refused"]);
+    assert!(metrics["n_rejected"]["val"].as_u64().unwrap() * 20 <= 30, "{}", metrics["n_rejected"]);
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn a_report_is_one_file_with_the_figures_of_the_run() {
     {
         assert!(page.contains(shown), "{shown}");
     }
-    let auc = format!("{:.3}", test["macro_auc"].as_f64().unwrap());
+    let auc = format!("{:.3}", test["macro_roc_auc"].as_f64().unwrap());
     assert!(page.contains(&format!("<td>macro ROC AUC</td><td>{auc}</td>")), "{auc}");
     let config = fs::read_to_string(folder.path().join("run/config.toml")).unwrap();
     assert!(page.contains(config.lines().next().unwrap()), "the settings are in it");

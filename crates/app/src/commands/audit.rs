@@ -79,10 +79,10 @@ impl Probe {
     fn new(class_names: &[String], evaluation: &Evaluation, asked: &ImageSet) -> Self {
         let patients = asked.patient_groups();
         let part = PartMetrics::new(class_names.to_vec(), &evaluation.predictions(1.0), patients.as_deref());
-        let overall = part.overall().into_iter().find(|(key, ..)| *key == "macro_auc");
+        let overall = part.overall().into_iter().find(|(key, ..)| *key == "macro_roc_auc");
         let (_, _, auc, interval) = overall.expect("a key of every part");
         let of_class = |(class, name): (usize, &String)| {
-            let found = part.of_class(class).into_iter().find(|(key, ..)| *key == "auc");
+            let found = part.of_class(class).into_iter().find(|(key, ..)| *key == "roc_auc");
             let (_, auc, interval) = found.expect("a key of every class");
             ClassAuc { class: name.clone(), auc, interval }
         };

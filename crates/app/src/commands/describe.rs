@@ -74,7 +74,7 @@ pub(crate) fn run(path: &Path, screen: &Screen) -> Result<(), AppError> {
     let digest = blake3::hash(&model_file::bytes_of(path)?).to_hex();
     let (_, card) = model_file::read(path)?;
     // Digests, as many as pictures: nothing for people.
-    let card = ModelCard { seen: None, ..card };
+    let card = ModelCard { training_digests: None, ..card };
     let rows = layers(&card);
     let parameters: usize = rows.iter().map(|row| row.parameters).sum();
     let multiply_adds: usize = rows.iter().map(|row| row.multiply_adds).sum();

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::data_loading::phantom;
 use crate::error::AppError;
 use crate::metrics::PartMetrics;
-use crate::metrics::deduplicated::clean_test;
+use crate::metrics::deduplicated::deduplicated_test;
 use crate::model::inference::{Evaluation, evaluate};
 use crate::model::model_file::{self, ModelCard};
 use crate::terminal::screen::Screen;
@@ -34,9 +34,9 @@ struct Figures {
     #[serde(skip_serializing_if = "Option::is_none")]
     val: Option<PartMetrics>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    test_clean: Option<PartMetrics>,
+    test_deduplicated: Option<PartMetrics>,
     test: PartMetrics,
-    /// Test pictures that `test_clean` leaves out.
+    /// Test pictures that `test_deduplicated` leaves out.
     n_leaked: usize,
     /// Those of them that the model was trained on, or its epoch chosen by; null if its file does not say.
     n_seen: Option<usize>,
@@ -54,7 +54,7 @@ pub(crate) fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError
     }
     tables::show_machine(screen, rayon::current_num_threads());
     screen.field("data", &source);
-    let n_seen = card.seen.as_ref().map(|seen| seen.leave_out(&test, &mut clean));
+    let n_seen = card.training_digests.as_ref().map(|seen| seen.leave_out(&test, &mut clean));
     match n_seen {
         Some(0) => {}
         Some(n) => {
@@ -68,18 +68,20 @@ pub(crate) fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError
             "the model's file is of an earlier version and does not say what it was trained on",
         ),
     }
-    let mut ask = |set: &ImageSet| evaluate(&mut model, set, card.class_names.len(), &card.gaze());
+    let mut evaluated =
+        |set: &ImageSet| evaluate(&mut model, set, card.class_names.len(), &card.preprocessing());
     let part = |set: &ImageSet, evaluation: &Evaluation| {
         let predictions = evaluation.predictions(card.temperature);
         PartMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
     };
-    let val = val.filter(|set| !set.is_empty()).map(|set| part(&set, &ask(&set)));
-    let evaluation = ask(&test);
+    let val = val.filter(|set| !set.is_empty()).map(|set| part(&set, &evaluated(&set)));
+    let evaluation = evaluated(&test);
     let predictions = evaluation.predictions(card.temperature);
-    let (n_leaked, test_clean) = clean_test(&card.class_names, &predictions, test.patients(), &clean);
-    let figures = Figures { val, test_clean, test: part(&test, &evaluation), n_leaked, n_seen };
+    let (n_leaked, test_deduplicated) =
+        deduplicated_test(&card.class_names, &predictions, test.patients(), &clean);
+    let figures = Figures { val, test_deduplicated, test: part(&test, &evaluation), n_leaked, n_seen };
     let heading = request.model.display().to_string();
-    tables::show_clean_and_given(screen, &heading, n_leaked, figures.test_clean.as_ref(), &figures.test);
+    tables::show_test_tables(screen, &heading, n_leaked, figures.test_deduplicated.as_ref(), &figures.test);
     screen.result(&figures);
     Ok(())
 }

@@ -65,8 +65,10 @@ pub(crate) fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError
     let percent = |class: usize| {
         format!("{} {:.1} %", card.class_names[class], 100.0 * explanation.probabilities[class])
     };
-    let (title, below) = match explanation.strange {
-        Some(strange) => (format!("{}; refused", percent(explanation.answer)), strange.reason().to_owned()),
+    let (title, below) = match explanation.reject_reason {
+        Some(reject_reason) => {
+            (format!("{}; refused", percent(explanation.answer)), reject_reason.reason().to_owned())
+        }
         None => (percent(explanation.answer), "framed: what the model sees".to_owned()),
     };
     // Half a point is what rounds to one.
@@ -98,11 +100,11 @@ pub(crate) fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError
     if name != answer {
         screen.field("explained", &percent(explanation.class));
     }
-    if explanation.strange.is_some() {
+    if explanation.reject_reason.is_some() {
         screen.field("refused", &below);
     }
     screen.field("written", &out.display().to_string());
-    let refused = explanation.strange.is_some();
+    let refused = explanation.reject_reason.is_some();
     screen.result(&Figures { path: file.into(), class: name, probability, answer, refused, out });
     Ok(())
 }

@@ -9,9 +9,9 @@ use roentgen_layers::ResNet9;
 use serde::Serialize;
 
 use crate::error::AppError;
-use crate::model::inference::{Evaluation, ask};
+use crate::model::inference::{Evaluation, predict};
 use crate::model::model_file::{self, ModelCard};
-use crate::model::novelty::Strange;
+use crate::model::novelty::RejectReason;
 use crate::terminal::screen::{Screen, counted, table};
 
 /// Files that are read and answered together: what memory is needed, and how soon the first answer comes.
@@ -86,12 +86,13 @@ pub(crate) fn run(model: &Path, inputs: &[PathBuf], form: Form, screen: &Screen)
     let bar = screen.bar(paths.len());
     bar.set_prefix("predicting");
     let mut writer = Writer::new(form, &card);
-    let (mut n_failed, mut n_refused) = (0, 0);
+    let (mut n_failed, mut n_rejected) = (0, 0);
     for chunk in paths.chunks(CHUNK) {
         let mut lines = answer(&mut model, &card, chunk);
         lines.iter_mut().for_each(|line| line.name_stdin(piped.path()));
         n_failed += lines.iter().filter(|line| matches!(line, Line::Failed { .. })).count();
-        n_refused += lines.iter().filter(|line| matches!(line, Line::Answered { refused: true, .. })).count();
+        n_rejected +=
+            lines.iter().filter(|line| matches!(line, Line::Answered { refused: true, .. })).count();
         bar.inc(chunk.len() as u64);
         match bar.suspend(|| writer.write(&lines)) {
             // A reader that went away (`| head`) has what it wanted.
@@ -102,8 +103,8 @@ pub(crate) fn run(model: &Path, inputs: &[PathBuf], form: Form, screen: &Screen)
         }
     }
     bar.finish_and_clear();
-    if n_refused > 0 {
-        screen.note("refused", &format!("{} unlike the training pictures", counted(n_refused, "picture")));
+    if n_rejected > 0 {
+        screen.note("refused", &format!("{} unlike the training pictures", counted(n_rejected, "picture")));
     }
     if n_failed > 0 {
         return Err(AppError::NotAllRead { n_failed, n: paths.len() });
@@ -116,11 +117,12 @@ pub(crate) fn run(model: &Path, inputs: &[PathBuf], form: Form, screen: &Screen)
 pub(crate) fn answer(model: &mut ResNet9, card: &ModelCard, paths: &[PathBuf]) -> Vec<Line> {
     let options = LoadOptions { resize: card.resize, crop: card.size, ..LoadOptions::default() };
     let LoadedFiles { images, by_path } = load_files(paths, card.channels, &options, &roentgen_data::silent);
-    let (mut said, mut strange) = (Evaluation::new(card.class_names.len()), Vec::with_capacity(images.len()));
-    ask(model, &images, &card.gaze(), |_, answer| {
+    let (mut said, mut reject_reason) =
+        (Evaluation::new(card.class_names.len()), Vec::with_capacity(images.len()));
+    predict(model, &images, &card.preprocessing(), |_, answer| {
         // The true class is not known, and not asked for.
         said.add(0, answer.logits);
-        strange.push(card.novelty.as_ref().and_then(|novelty| novelty.of(answer)));
+        reject_reason.push(card.novelty.as_ref().and_then(|novelty| novelty.of(answer)));
     });
     let logits = said.clone();
     let said = said.predictions(card.temperature);
@@ -130,8 +132,8 @@ pub(crate) fn answer(model: &mut ResNet9, card: &ModelCard, paths: &[PathBuf]) -
         match image {
             Err(error) => Line::Failed { path, error },
             Ok(image) => {
-                let (class, probabilities, strange) =
-                    (classes[image], said.probabilities(image), strange[image]);
+                let (class, probabilities, reject_reason) =
+                    (classes[image], said.probabilities(image), reject_reason[image]);
                 Line::Answered {
                     path,
                     class: card.class_names[class].clone(),
@@ -148,8 +150,8 @@ pub(crate) fn answer(model: &mut ResNet9, card: &ModelCard, paths: &[PathBuf]) -
                         .cloned()
                         .zip(logits.image(image).1.iter().copied())
                         .collect(),
-                    refused: strange.is_some(),
-                    reason: strange.map(Strange::reason),
+                    refused: reject_reason.is_some(),
+                    reason: reject_reason.map(RejectReason::reason),
                 }
             }
         }

@@ -69,25 +69,25 @@ impl Confusion {
     /// Share of the images taken for `class` that are; none where nothing was taken for it.
     #[must_use]
     pub fn precision(&self, class: usize) -> Option<f64> {
-        share(self.count(class, class), self.n_taken_for(class))
+        share(self.count(class, class), self.n_predicted(class))
     }
 
     /// Images taken for `class`.
     #[must_use]
-    pub fn n_taken_for(&self, class: usize) -> u64 {
+    pub fn n_predicted(&self, class: usize) -> u64 {
         (0..self.n_classes).map(|truth| self.count(truth, class)).sum()
     }
 
     /// Images of other classes that were not taken for `class`.
     #[must_use]
-    pub fn n_rightly_not(&self, class: usize) -> u64 {
-        self.n() + self.count(class, class) - self.n_of(class) - self.n_taken_for(class)
+    pub fn true_negatives(&self, class: usize) -> u64 {
+        self.n() + self.count(class, class) - self.n_of(class) - self.n_predicted(class)
     }
 
     /// Share of the images of other classes that were not taken for `class`; none where there are no others.
     #[must_use]
     pub fn specificity(&self, class: usize) -> Option<f64> {
-        share(self.n_rightly_not(class), self.n() - self.n_of(class))
+        share(self.true_negatives(class), self.n() - self.n_of(class))
     }
 
     /// The matrix, a row per true class.

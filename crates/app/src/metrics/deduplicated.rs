@@ -5,7 +5,7 @@ use roentgen_data::group_ids;
 use super::{PartMetrics, Predictions};
 
 /// How many test pictures leaked, and the figures of the others; no figures where none or all leaked.
-pub(crate) fn clean_test(
+pub(crate) fn deduplicated_test(
     class_names: &[String],
     predictions: &Predictions,
     patients: &[Option<String>],

@@ -109,15 +109,15 @@ pub struct Figures {
     /// Cohen's kappa: agreement beyond chance.
     pub kappa: Option<f64>,
     /// Mean of the areas under the ROC curves that are defined.
-    pub macro_auc: Option<f64>,
+    pub macro_roc_auc: Option<f64>,
     /// Mean negative logarithm of the probability of the truth.
     pub log_loss: Option<f64>,
     /// Mean squared distance of the probabilities from the truth, summed over the classes; with two classes half of
     /// that, as is the custom.
-    pub brier: Option<f64>,
+    pub brier_score: Option<f64>,
     /// Expected calibration error: how far the probability of the answer is from the share of right answers, over
     /// 15 bins of equal width (Guo et al. 2017).
-    pub calibration_error: Option<f64>,
+    pub ece: Option<f64>,
     /// Area under the ROC curve of each class against the rest.
     pub auc: Vec<Option<f64>>,
 }
@@ -125,9 +125,9 @@ pub struct Figures {
 impl Figures {
     /// All of them in a row, those of the classes last.
     pub(super) fn to_vec(&self) -> Vec<Option<f64>> {
-        let Self { balanced_accuracy, macro_f1, kappa, macro_auc, log_loss, brier, calibration_error, auc } =
+        let Self { balanced_accuracy, macro_f1, kappa, macro_roc_auc, log_loss, brier_score, ece, auc } =
             self;
-        let of_all = [balanced_accuracy, macro_f1, kappa, macro_auc, log_loss, brier, calibration_error];
+        let of_all = [balanced_accuracy, macro_f1, kappa, macro_roc_auc, log_loss, brier_score, ece];
         of_all.into_iter().chain(auc).copied().collect()
     }
 }
@@ -158,15 +158,15 @@ impl<'a> Scorer<'a> {
         let matrix = self.matrix(times);
         let auc: Vec<Option<f64>> =
             (0..self.predictions.n_classes).map(|class| self.auc(class, times)).collect();
-        let [calibration_error, log_loss, brier] = self.calibration(times);
+        let [ece, log_loss, brier_score] = self.calibration(times);
         Figures {
             balanced_accuracy: matrix.balanced_accuracy(),
             macro_f1: matrix.macro_f1(),
             kappa: matrix.kappa(),
-            macro_auc: mean(auc.iter().copied().flatten()),
+            macro_roc_auc: mean(auc.iter().copied().flatten()),
             log_loss,
-            brier,
-            calibration_error,
+            brier_score,
+            ece,
             auc,
         }
     }
@@ -178,7 +178,7 @@ impl<'a> Scorer<'a> {
             -libm::log(self.predictions.probabilities(image)[label].max(f64::EPSILON))
         };
         [
-            self.calibration_error(times),
+            self.ece(times),
             self.mean_over_images(times, log_loss),
             self.mean_over_images(times, |image, label| self.squared_distance(image, label)),
         ]
@@ -248,7 +248,7 @@ impl<'a> Scorer<'a> {
         curve
     }
 
-    /// Of each bin of [`Figures::calibration_error`] that has images: the mean probability of their answers, the share of
+    /// Of each bin of [`Figures::ece`] that has images: the mean probability of their answers, the share of
     /// right ones, and their number.
     #[must_use]
     pub(crate) fn reliability(&self) -> Vec<(f64, f64, usize)> {
@@ -264,7 +264,7 @@ impl<'a> Scorer<'a> {
         used.map(|(sum, right, n)| (sum / n as f64, right / n as f64, n)).collect()
     }
 
-    fn calibration_error(&self, times: &[f64]) -> Option<f64> {
+    fn ece(&self, times: &[f64]) -> Option<f64> {
         // Of each bin, the sum of what was promised less what was kept.
         let mut gaps = [0.0; BINS];
         for (image, ((label, answer), times)) in self.predictions.pairs().zip(times).enumerate() {
@@ -297,7 +297,7 @@ impl Matrix {
         self.counts[class * self.n_classes..][..self.n_classes].iter().sum()
     }
 
-    fn n_taken_for(&self, class: usize) -> f64 {
+    fn n_predicted(&self, class: usize) -> f64 {
         self.counts.iter().skip(class).step_by(self.n_classes).sum()
     }
 
@@ -307,7 +307,7 @@ impl Matrix {
     }
 
     fn macro_f1(&self) -> Option<f64> {
-        let either = |class: usize| self.n_of(class) + self.n_taken_for(class);
+        let either = |class: usize| self.n_of(class) + self.n_predicted(class);
         let met = (0..self.n_classes).filter(|&class| either(class) > 0.0);
         mean(met.map(|class| 2.0 * self.right(class) / either(class)))
     }
@@ -316,7 +316,7 @@ impl Matrix {
         let n: f64 = self.counts.iter().sum();
         let agreed: f64 = (0..self.n_classes).map(|class| self.right(class)).sum::<f64>() / n;
         let by_chance =
-            (0..self.n_classes).map(|class| self.n_of(class) * self.n_taken_for(class)).sum::<f64>();
+            (0..self.n_classes).map(|class| self.n_of(class) * self.n_predicted(class)).sum::<f64>();
         let by_chance = by_chance / (n * n);
         (n > 0.0 && by_chance < 1.0).then(|| (agreed - by_chance) / (1.0 - by_chance))
     }
@@ -365,7 +365,7 @@ mod tests {
         let mut predictions = Predictions::new(2);
         predictions.add(0, [1.0, 0.0].into_iter());
         let figures = Scorer::new(&predictions).figures(&[1.0]);
-        assert_eq!((figures.auc, figures.macro_auc, figures.kappa), (vec![None, None], None, None));
+        assert_eq!((figures.auc, figures.macro_roc_auc, figures.kappa), (vec![None, None], None, None));
         assert_eq!(figures.balanced_accuracy, Some(1.0));
         assert!(Scorer::new(&predictions).figures(&[0.0]).to_vec().iter().all(Option::is_none));
     }

@@ -69,11 +69,11 @@ pub(crate) struct BeforeAfter {
 /// How far probabilities can be believed: see [`crate::metrics::Figures`]. Intervals as everywhere, 95 %, by patient.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Reliability {
-    pub calibration_error: Option<f64>,
+    pub ece: Option<f64>,
     pub calibration_error_interval: Option<Interval>,
     pub log_loss: Option<f64>,
     pub log_loss_interval: Option<Interval>,
-    pub brier: Option<f64>,
+    pub brier_score: Option<f64>,
     pub brier_interval: Option<Interval>,
 }
 
@@ -101,14 +101,14 @@ impl Reliability {
     fn of(evaluation: &Evaluation, temperature: f64, groups: Option<&[u32]>) -> Self {
         let predictions = evaluation.predictions(temperature);
         let scorer = Scorer::new(&predictions);
-        let [calibration_error, log_loss, brier] = scorer.calibration(&vec![1.0; predictions.len()]);
+        let [ece, log_loss, brier_score] = scorer.calibration(&vec![1.0; predictions.len()]);
         let intervals = bootstrap(predictions.len(), groups, |times| scorer.calibration(times).to_vec());
         Self {
-            calibration_error,
+            ece,
             calibration_error_interval: intervals[0],
             log_loss,
             log_loss_interval: intervals[1],
-            brier,
+            brier_score,
             brier_interval: intervals[2],
         }
     }
@@ -149,7 +149,7 @@ mod tests {
     fn calibration_gets_better_and_answers_stay() {
         let hot = heated(3.0, 2_000);
         let temperature = fit(&hot);
-        let error = |temperature: f64| Reliability::of(&hot, temperature, None).calibration_error;
+        let error = |temperature: f64| Reliability::of(&hot, temperature, None).ece;
         assert!(error(temperature) < Some(0.03) && error(1.0) > Some(0.1), "{:?}", error(temperature));
         assert!(hot.predictions(1.0).pairs().eq(hot.predictions(temperature).pairs()));
     }

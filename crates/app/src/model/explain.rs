@@ -8,9 +8,9 @@ use roentgen_data::ImageSet;
 use roentgen_layers::{Pass, ResNet9};
 
 use crate::metrics::argmax::argmax;
-use crate::model::inference::{Evaluation, ask};
+use crate::model::inference::{Evaluation, predict};
 use crate::model::model_file::ModelCard;
-use crate::model::novelty::Strange;
+use crate::model::novelty::RejectReason;
 
 /// The side of the hidden square, as a part of the crop's.
 const PATCH: usize = 4;
@@ -27,7 +27,7 @@ pub(crate) struct Explanation {
     /// By class, calibrated.
     pub probabilities: Vec<f64>,
     /// Whether, and why, the answer is to be refused.
-    pub strange: Option<Strange>,
+    pub reject_reason: Option<RejectReason>,
     /// Grad-CAM, as coarse as the last convolution sees; 0 or more, in units of the logit.
     pub grad_cam: Array2<f32>,
     /// For each pixel of the crop, the probability that is lost where it is hidden; negative where it is won.
@@ -47,12 +47,12 @@ pub(crate) fn explain(
     class: Option<usize>,
 ) -> Explanation {
     let one = set.select(&[image]);
-    let (mut said, mut strange, mut pixels) =
+    let (mut said, mut reject_reason, mut pixels) =
         (Evaluation::new(card.class_names.len()), None, Array3::zeros((0, 0, 0)));
     let mut likeliest = 0;
-    ask(model, &one, &card.gaze(), |_, answer| {
+    predict(model, &one, &card.preprocessing(), |_, answer| {
         said.add(0, answer.logits);
-        strange = card.novelty.as_ref().and_then(|novelty| novelty.of(answer));
+        reject_reason = card.novelty.as_ref().and_then(|novelty| novelty.of(answer));
         pixels = answer.pixels.to_owned();
         likeliest = argmax(answer.logits.iter().copied());
     });
@@ -60,7 +60,7 @@ pub(crate) fn explain(
     let grad_cam = model.grad_cam(0, class);
     let probabilities = said.predictions(card.temperature).probabilities(0).to_vec();
     let occlusion = occlusion(model, card, pixels.view(), class);
-    Explanation { class, answer: likeliest, probabilities, strange, grad_cam, occlusion }
+    Explanation { class, answer: likeliest, probabilities, reject_reason, grad_cam, occlusion }
 }
 
 /// Where in one picture of a set the evidence for `class` lies: Grad-CAM, from its least to its greatest value.
@@ -75,7 +75,7 @@ pub(crate) fn grad_cam(
     image: usize,
     class: usize,
 ) -> Array2<f32> {
-    ask(model, &set.select(&[image]), &card.gaze(), |_, _| {});
+    predict(model, &set.select(&[image]), &card.preprocessing(), |_, _| {});
     above_least(&model.grad_cam(0, class))
 }
 

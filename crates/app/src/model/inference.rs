@@ -12,7 +12,7 @@ const BATCH: usize = 128;
 
 /// How pictures are looked at when a model is asked about them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Gaze<'a> {
+pub(crate) struct Preprocessing<'a> {
     /// Side of the centre crop, in pixels.
     pub crop: usize,
     /// What pixels are normalised by.
@@ -111,7 +111,7 @@ impl Evaluation {
 
 /// What a model has to say of one image.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answer<'a> {
+pub(crate) struct Prediction<'a> {
     /// By class; the mean of all looks.
     pub logits: &'a [f32],
     /// What the classifier sees, of the plain look.
@@ -123,20 +123,20 @@ pub(crate) struct Answer<'a> {
 }
 
 /// Asks `model` about every image of `set`, and gives the answers to `each`, in order.
-pub(crate) fn ask(
+pub(crate) fn predict(
     model: &mut ResNet9,
     set: &ImageSet,
-    gaze: &Gaze<'_>,
-    mut each: impl FnMut(usize, &Answer<'_>),
+    preprocessing: &Preprocessing<'_>,
+    mut each: impl FnMut(usize, &Prediction<'_>),
 ) {
     let draws: Vec<Sample> = (0..set.len() as u32).map(Sample::first).collect();
     let (mut x, mut labels) = (Array4::zeros((0, 0, 0, 0)), Vec::new());
-    let looks = gaze.looks.views();
+    let looks = preprocessing.looks.views();
     for range in batch_ranges(set.len(), BATCH) {
         // The plain look is the last: its pixels and features stay.
         let of_looks = looks.iter().map(|&look| {
-            let view = Transform::Center { crop: gaze.crop, view: look };
-            fill_batch(set, &draws[range.clone()], view, gaze.normalization, &mut x, &mut labels);
+            let view = Transform::Center { crop: preprocessing.crop, view: look };
+            fill_batch(set, &draws[range.clone()], view, preprocessing.normalization, &mut x, &mut labels);
             model.forward(&x, Pass::Eval).clone()
         });
         let logits = of_looks.reduce(|sum, logits| sum + logits).expect("a look") / looks.len() as f32;
@@ -146,15 +146,20 @@ pub(crate) fn ask(
             let features = features.to_slice().expect("features of an image lie together");
             let unseen = set.facts(image).filter(|_| set.channels() == 1);
             let unseen_colour = unseen.map_or(0.0, |facts| f64::from(facts.colour));
-            each(image, &Answer { logits, features, pixels, unseen_colour });
+            each(image, &Prediction { logits, features, pixels, unseen_colour });
         }
     }
 }
 
 /// What `model` says of every image of `set`.
 #[must_use]
-pub(crate) fn evaluate(model: &mut ResNet9, set: &ImageSet, n_classes: usize, gaze: &Gaze<'_>) -> Evaluation {
+pub(crate) fn evaluate(
+    model: &mut ResNet9,
+    set: &ImageSet,
+    n_classes: usize,
+    preprocessing: &Preprocessing<'_>,
+) -> Evaluation {
     let mut evaluation = Evaluation::new(n_classes);
-    ask(model, set, gaze, |image, answer| evaluation.add(set.labels()[image], answer.logits));
+    predict(model, set, preprocessing, |image, answer| evaluation.add(set.labels()[image], answer.logits));
     evaluation
 }

@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 use super::little_endian::little_endian;
 use crate::config::ClassPrior;
 use crate::error::AppError;
-use crate::model::inference::Gaze;
+use crate::model::inference::Preprocessing;
 use crate::model::novelty::Novelty;
-use crate::model::training_digests::Seen;
+use crate::model::training_digests::TrainingDigests;
 
 /// Name of the file in a run folder: the weights of the best epoch.
 pub(crate) const FILE: &str = "model.safetensors";
@@ -93,8 +93,8 @@ pub(crate) struct ModelCard {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub novelty: Option<Novelty>,
     /// The pictures that it was trained on and that its epoch was chosen by; files of earlier versions do not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seen: Option<Seen>,
+    #[serde(rename = "seen", default, skip_serializing_if = "Option::is_none")]
+    pub training_digests: Option<TrainingDigests>,
 }
 
 /// What a model was trained on.
@@ -116,8 +116,8 @@ fn no_temperature() -> f64 {
 impl ModelCard {
     /// How pictures are looked at.
     #[must_use]
-    pub(crate) fn gaze(&self) -> Gaze<'_> {
-        Gaze { crop: self.size as usize, normalization: &self.normalization, looks: self.looks }
+    pub(crate) fn preprocessing(&self) -> Preprocessing<'_> {
+        Preprocessing { crop: self.size as usize, normalization: &self.normalization, looks: self.looks }
     }
 
     /// The version of the layout that this program writes.
@@ -369,7 +369,7 @@ pub(crate) struct Start {
     /// Whether the classifier was taken too.
     pub with_classifier: bool,
     /// The pictures that the weights were trained on, where the file says so.
-    pub seen: Option<Seen>,
+    pub seen: Option<TrainingDigests>,
 }
 
 /// Sets the weights of `model` to those of a safetensors file, ours or one that PyTorch wrote under the same names. A
@@ -386,7 +386,7 @@ pub(crate) fn initialise(model: &mut ResNet9, path: &Path) -> Result<Start, AppE
         if metadata.metadata().as_ref().is_some_and(|map| map.contains_key(KEY)) {
             let card = read_card(&metadata)?;
             check_digest(&bytes, &card)?;
-            seen = card.seen;
+            seen = card.training_digests;
         }
         Ok((SafeTensors::deserialize(&bytes).map_err(broken)?, seen))
     });

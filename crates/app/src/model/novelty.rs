@@ -16,7 +16,7 @@ use roentgen_layers::ResNet9;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::argmax::argmax;
-use crate::model::inference::{Answer, Gaze, ask};
+use crate::model::inference::{Prediction, Preprocessing, predict};
 use signature::Gaussian;
 
 mod signature;
@@ -55,7 +55,7 @@ struct ClassFeatures {
 
 /// Why an answer is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Strange {
+pub(crate) enum RejectReason {
     /// By its signature.
     Picture,
     /// By its features.
@@ -64,7 +64,7 @@ pub(crate) enum Strange {
     Colour,
 }
 
-impl Strange {
+impl RejectReason {
     /// In words.
     #[must_use]
     pub(crate) fn reason(self) -> &'static str {
@@ -77,7 +77,7 @@ impl Strange {
 }
 
 /// One picture in all views.
-struct Seen {
+struct Observation {
     signature: Vec<f64>,
     features: Vec<f32>,
     colour: f64,
@@ -86,10 +86,10 @@ struct Seen {
     taken_for: usize,
 }
 
-fn see(model: &mut ResNet9, set: &ImageSet, gaze: &Gaze<'_>) -> Vec<Seen> {
-    let mut seen = Vec::with_capacity(set.len());
-    ask(model, set, gaze, |image, answer: &Answer<'_>| {
-        seen.push(Seen {
+fn observe(model: &mut ResNet9, set: &ImageSet, preprocessing: &Preprocessing<'_>) -> Vec<Observation> {
+    let mut observed = Vec::with_capacity(set.len());
+    predict(model, set, preprocessing, |image, answer: &Prediction<'_>| {
+        observed.push(Observation {
             signature: signature::of(answer.pixels),
             features: answer.features.to_vec(),
             colour: answer.unseen_colour,
@@ -97,7 +97,7 @@ fn see(model: &mut ResNet9, set: &ImageSet, gaze: &Gaze<'_>) -> Vec<Seen> {
             taken_for: argmax(answer.logits.iter().copied()),
         });
     });
-    seen
+    observed
 }
 
 impl Novelty {
@@ -109,26 +109,30 @@ impl Novelty {
         train: &ImageSet,
         val: &ImageSet,
         n_classes: usize,
-        gaze: &Gaze<'_>,
+        preprocessing: &Preprocessing<'_>,
     ) -> Option<Self> {
-        let (train, val) = (see(model, train, gaze), see(model, val, gaze));
-        let pictures = Gaussian::fit(&train.iter().map(|seen| &seen.signature[..]).collect::<Vec<_>>())?;
-        let distance = |seen: &Seen| pictures.distance(&seen.signature);
+        let (train, val) = (observe(model, train, preprocessing), observe(model, val, preprocessing));
+        let pictures =
+            Gaussian::fit(&train.iter().map(|observed| &observed.signature[..]).collect::<Vec<_>>())?;
+        let distance = |observed: &Observation| pictures.distance(&observed.signature);
         let picture_cut = cut_off(train.iter().map(distance).collect(), val.iter().map(distance).collect());
         let features = (0..n_classes).map(|class| {
             let mean = mean_direction(
-                train.iter().filter(|seen| seen.label == class).map(|seen| &seen.features[..]),
+                train
+                    .iter()
+                    .filter(|observed| observed.label == class)
+                    .map(|observed| &observed.features[..]),
             );
-            let distances = |part: &[Seen]| {
-                let taken = part.iter().filter(|seen| seen.taken_for == class);
-                taken.map(|seen| angle(&mean, &seen.features)).collect()
+            let distances = |part: &[Observation]| {
+                let taken = part.iter().filter(|observed| observed.taken_for == class);
+                taken.map(|observed| angle(&mean, &observed.features)).collect()
             };
             let cut = cut_off(distances(&train), distances(&val));
             ClassFeatures { mean, cut }
         });
         let features = features.collect();
         // Of pictures in colour that were trained on as grey ones, others like them may come.
-        let colours = |part: &[Seen]| part.iter().map(|seen| seen.colour).collect();
+        let colours = |part: &[Observation]| part.iter().map(|observed| observed.colour).collect();
         let colour_cut = cut_off(colours(&train), colours(&val)).max(colour::MOST_VARIETY);
         Some(Self { pictures, picture_cut, features, colour_cut })
     }
@@ -138,22 +142,27 @@ impl Novelty {
     /// # Panics
     /// If the answer is of another model.
     #[must_use]
-    pub(crate) fn of(&self, answer: &Answer<'_>) -> Option<Strange> {
+    pub(crate) fn of(&self, answer: &Prediction<'_>) -> Option<RejectReason> {
         if answer.unseen_colour > self.colour_cut {
-            return Some(Strange::Colour);
+            return Some(RejectReason::Colour);
         }
         if self.pictures.distance(&signature::of(answer.pixels)) > self.picture_cut {
-            return Some(Strange::Picture);
+            return Some(RejectReason::Picture);
         }
         let ClassFeatures { mean, cut } = &self.features[argmax(answer.logits.iter().copied())];
-        (angle(mean, answer.features) > *cut).then_some(Strange::Features)
+        (angle(mean, answer.features) > *cut).then_some(RejectReason::Features)
     }
 
     /// How many answers about a set are refused.
     #[must_use]
-    pub(crate) fn count(&self, model: &mut ResNet9, set: &ImageSet, gaze: &Gaze<'_>) -> usize {
+    pub(crate) fn count(
+        &self,
+        model: &mut ResNet9,
+        set: &ImageSet,
+        preprocessing: &Preprocessing<'_>,
+    ) -> usize {
         let mut count = 0;
-        ask(model, set, gaze, |_, answer| count += usize::from(self.of(answer).is_some()));
+        predict(model, set, preprocessing, |_, answer| count += usize::from(self.of(answer).is_some()));
         count
     }
 

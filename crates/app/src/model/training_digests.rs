@@ -13,12 +13,12 @@ const DIGITS: usize = 16;
 /// The digests of a model's training and validation pictures, and of those of the model that it started from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Seen {
+pub struct TrainingDigests {
     /// Sorted.
     digests: Vec<u64>,
 }
 
-impl Seen {
+impl TrainingDigests {
     /// All pictures of the sets.
     #[must_use]
     pub fn of(sets: &[&ImageSet]) -> Self {
@@ -60,13 +60,13 @@ impl Seen {
     }
 }
 
-impl From<Seen> for String {
-    fn from(seen: Seen) -> Self {
+impl From<TrainingDigests> for String {
+    fn from(seen: TrainingDigests) -> Self {
         seen.digests.iter().map(|digest| format!("{digest:0DIGITS$x}")).collect()
     }
 }
 
-impl TryFrom<String> for Seen {
+impl TryFrom<String> for TrainingDigests {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -94,17 +94,17 @@ mod tests {
         let data = phantom_dataset(&films, &LoadOptions::default(), &silent).expect("films");
         let larger = LoadOptions { resize: 40, crop: 32, ..LoadOptions::default() };
         let again = phantom_dataset(&films, &larger, &silent).expect("films");
-        let seen = Seen::of(&[&data.train, &data.val]);
+        let seen = TrainingDigests::of(&[&data.train, &data.val]);
         let text = serde_json::to_string(&seen).expect("a text");
         assert_eq!(text.len(), 2 + 9 * DIGITS);
-        let seen: Seen = serde_json::from_str(&text).expect("our own text");
+        let seen: TrainingDigests = serde_json::from_str(&text).expect("our own text");
         assert!((0..6).all(|index| seen.has(&again.train, index)));
         assert!((0..3).all(|index| seen.has(&again.val, index) && !seen.has(&again.test, index)));
     }
 
     #[test]
     fn what_is_no_list_of_digests_is_refused() {
-        let read = |text: &str| Seen::try_from(text.to_owned());
+        let read = |text: &str| TrainingDigests::try_from(text.to_owned());
         assert!(read("").is_ok() && read("0000000000000001000000000000000a").is_ok());
         for wrong in ["0", "000000000000000g", "000000000000000a0000000000000001", "00000000000000\u{e9}"] {
             assert!(read(wrong).is_err(), "{wrong}");

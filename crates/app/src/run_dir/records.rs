@@ -33,17 +33,17 @@ pub(crate) struct Metrics {
     pub val: Option<PartMetrics>,
     /// The test pictures that neither stand, nor have their patient, in an earlier part; if that leaves some out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub test_clean: Option<PartMetrics>,
+    pub test_deduplicated: Option<PartMetrics>,
     /// All test pictures, as given.
     pub test: Option<PartMetrics>,
-    /// Test pictures that `test_clean` leaves out.
+    /// Test pictures that `test_deduplicated` leaves out.
     pub n_leaked: usize,
     pub calibration: Option<Calibration>,
-    pub n_refused: Refused,
+    pub n_rejected: Rejected,
     pub train_images_per_s: f64,
     pub train_seconds: f64,
     /// Share of the training steps spent on making their batches.
-    pub data_share: f64,
+    pub data_loading_fraction: f64,
     pub epochs: usize,
     pub best_epoch: usize,
     pub n_parameters: usize,
@@ -53,7 +53,7 @@ pub(crate) struct Metrics {
 
 /// How many pictures `predict` would refuse to answer about, though they are of the data.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Refused {
+pub(crate) struct Rejected {
     /// Of the validation pictures.
     pub val: Option<usize>,
     /// Of the test pictures.

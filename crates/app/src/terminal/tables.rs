@@ -76,7 +76,7 @@ pub(crate) fn show_images(screen: &Screen, set: &ImageSet, resize: u32, size: u3
 }
 
 /// The test table: where pictures leaked, without them first.
-pub(crate) fn show_clean_and_given(
+pub(crate) fn show_test_tables(
     screen: &Screen,
     heading: &str,
     n_leaked: usize,

@@ -3,7 +3,7 @@
 //! ```text
 //! "ROENTGEN CHECKPOINT 1\n", blake3 digest of what follows (32 bytes), a safetensors file
 //! ```
-//! The safetensors file holds what the trainer has learned; its metadata, the [`Standing`]. Random numbers need no place
+//! The safetensors file holds what the trainer has learned; its metadata, the [`RunState`]. Random numbers need no place
 //! in it: they are keyed by seed, epoch and step.
 
 use std::borrow::Cow;
@@ -17,11 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::AppError;
 use crate::model::little_endian::little_endian;
-use crate::model::training_digests::Seen;
+use crate::model::training_digests::TrainingDigests;
 use crate::run_dir::file_names::CHECKPOINT;
 use crate::run_dir::run_folder::RunFolder;
 use crate::training::best_epoch::BestEpoch;
-use crate::training::early_stopping::Patience;
+use crate::training::early_stopping::EarlyStopping;
 use crate::training::trainer::{EpochProgress, TrainerState};
 
 /// First bytes of the file; the number is that of the format.
@@ -31,7 +31,7 @@ const KEY: &str = "roentgen";
 
 /// How far a run is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Standing {
+pub(crate) struct RunState {
     /// Digest of the settings and the pictures; a run goes on with the same ones only.
     pub inputs: String,
     /// Epochs that are over.
@@ -39,7 +39,7 @@ pub(crate) struct Standing {
     /// Of the epoch that is not.
     pub progress: EpochProgress,
     /// Whether patience has ended the run.
-    pub is_over: bool,
+    pub stopped_early: bool,
     /// The epoch whose weights are kept; 0 before the first is over.
     pub best_epoch: usize,
     /// [`digest_of_training`](crate::model::model_file::digest_of_training) of that epoch's model, which has a file of its own.
@@ -47,12 +47,12 @@ pub(crate) struct Standing {
     /// How it is chosen.
     pub best: BestEpoch,
     /// How long validation has not become better.
-    pub patience: Patience,
+    pub early_stopping: EarlyStopping,
     /// Length of the log, and of the log of times, in bytes.
     pub log_bytes: [u64; 2],
     /// The pictures that the weights which the run began with were trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seen_before: Option<Seen>,
+    pub seen_before: Option<TrainingDigests>,
     /// Seconds of training, validation included.
     pub seconds: f64,
     /// Seconds of training steps.
@@ -63,7 +63,7 @@ pub(crate) struct Standing {
 
 /// The bytes of a checkpoint.
 #[must_use]
-pub(crate) fn to_bytes(standing: &Standing, trainer: &TrainerState) -> Vec<u8> {
+pub(crate) fn to_bytes(run_state: &RunState, trainer: &TrainerState) -> Vec<u8> {
     let TrainerState { step, values, buffers, adam: (adam_steps, moments), average } = trainer;
     let counters = [*step as u64, *adam_steps, average.0].map(u64::to_le_bytes).concat();
     let mut tensors = vec![("counters".to_owned(), Dtype::U64, 3, Cow::from(counters))];
@@ -77,8 +77,8 @@ pub(crate) fn to_bytes(standing: &Standing, trainer: &TrainerState) -> Vec<u8> {
     let views = tensors.iter().map(|(name, dtype, len, bytes)| {
         (name.as_str(), TensorView::new(*dtype, vec![*len], bytes).expect("bytes and shape agree"))
     });
-    let standing = serde_json::to_string(standing).expect("numbers and a digest");
-    let metadata = HashMap::from([(KEY.to_owned(), standing)]);
+    let run_state = serde_json::to_string(run_state).expect("numbers and a digest");
+    let metadata = HashMap::from([(KEY.to_owned(), run_state)]);
     let content = safetensors::serialize(views, Some(metadata)).expect("names and sizes are in bounds");
     [MAGIC, blake3::hash(&content).as_bytes(), &content].concat()
 }
@@ -108,10 +108,10 @@ impl Writer {
     ///
     /// # Errors
     /// What went wrong with the one before.
-    pub(crate) fn save(&mut self, standing: Standing, state: TrainerState) -> Result<(), AppError> {
+    pub(crate) fn save(&mut self, run_state: RunState, state: TrainerState) -> Result<(), AppError> {
         self.wait()?;
         let folder = self.folder.clone();
-        self.pending = Some(thread::spawn(move || folder.write(CHECKPOINT, &to_bytes(&standing, &state))));
+        self.pending = Some(thread::spawn(move || folder.write(CHECKPOINT, &to_bytes(&run_state, &state))));
         Ok(())
     }
 
@@ -136,7 +136,7 @@ impl Drop for Writer {
 ///
 /// # Errors
 /// Any byte that is not as it was written, in words for the user.
-pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(Standing, TrainerState), String> {
+pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(RunState, TrainerState), String> {
     let damaged = || "it is damaged: its digest is not that of its content".to_owned();
     let rest = bytes.strip_prefix(MAGIC).ok_or("it is no checkpoint of this version")?;
     let (digest, content) = rest.split_at_checked(DIGEST).ok_or_else(damaged)?;
@@ -146,8 +146,8 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(Standing, TrainerState), Strin
     let broken = |error: safetensors::SafeTensorError| format!("its tensors cannot be read ({error})");
     let (_, metadata) = SafeTensors::read_metadata(content).map_err(broken)?;
     let tensors = SafeTensors::deserialize(content).map_err(broken)?;
-    let standing = metadata.metadata().as_ref().and_then(|map| map.get(KEY)).ok_or("it has no standing")?;
-    let standing = serde_json::from_str(standing).map_err(|error| format!("its standing: {error}"))?;
+    let run_state = metadata.metadata().as_ref().and_then(|map| map.get(KEY)).ok_or("it has no run_state")?;
+    let run_state = serde_json::from_str(run_state).map_err(|error| format!("its run_state: {error}"))?;
     let values = |name: &str| -> Option<Vec<f32>> {
         let tensor = tensors.tensor(name).ok()?;
         let (quads, _) = tensor.data().as_chunks::<4>();
@@ -165,15 +165,15 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(Standing, TrainerState), Strin
         adam: (u64::from_le_bytes(adam_steps), moments),
         average: (u64::from_le_bytes(average_steps), all("average")),
     };
-    Ok((standing, state))
+    Ok((run_state, state))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn example() -> (Standing, TrainerState) {
-        let standing = Standing { inputs: "d".into(), epoch: 2, seconds: 0.1 + 0.2, ..Standing::default() };
+    fn example() -> (RunState, TrainerState) {
+        let run_state = RunState { inputs: "d".into(), epoch: 2, seconds: 0.1 + 0.2, ..RunState::default() };
         let state = TrainerState {
             step: 77,
             values: vec![vec![1.5, -0.0], vec![f32::MIN_POSITIVE]],
@@ -181,19 +181,19 @@ mod tests {
             adam: (77, vec![Moments { m: vec![0.1, 0.2], v: vec![0.3, 0.4] }]),
             average: (76, vec![vec![9.0]]),
         };
-        (standing, state)
+        (run_state, state)
     }
 
     #[test]
     fn a_checkpoint_is_read_back_as_it_was() {
-        let (standing, state) = example();
-        assert_eq!(from_bytes(&to_bytes(&standing, &state)), Ok((standing, state)));
+        let (run_state, state) = example();
+        assert_eq!(from_bytes(&to_bytes(&run_state, &state)), Ok((run_state, state)));
     }
 
     #[test]
     fn every_flipped_byte_and_every_cut_is_found() {
-        let (standing, state) = example();
-        let bytes = to_bytes(&standing, &state);
+        let (run_state, state) = example();
+        let bytes = to_bytes(&run_state, &state);
         for at in 0..bytes.len() {
             for flip in [1, 0x80, 0xFF] {
                 let mut flipped = bytes.clone();

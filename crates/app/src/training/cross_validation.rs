@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::config::TrainConfig;
 use crate::data_loading::load::load;
 use crate::error::AppError;
-use crate::metrics::deduplicated::clean_test;
+use crate::metrics::deduplicated::deduplicated_test;
 use crate::metrics::{PartMetrics, Predictions};
 use crate::run_dir::file_names::{CONFIG, METRICS, PREDICTIONS};
 use crate::run_dir::predictions_file;
@@ -33,10 +33,10 @@ struct FoldMetrics {
     /// All answers together, but for those to pictures that also stand, or have their patient, in an earlier part of
     /// their fold; if that leaves some out. Splits keep copies together, so the earlier part is a given validation part.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pooled_clean: Option<PartMetrics>,
+    pooled_deduplicated: Option<PartMetrics>,
     /// All answers together.
     pooled: PartMetrics,
-    /// Pictures that `pooled_clean` leaves out.
+    /// Pictures that `pooled_deduplicated` leaves out.
     n_leaked: usize,
     /// The test figures of each fold.
     folds: Vec<PartMetrics>,
@@ -109,10 +109,11 @@ pub(crate) fn run(
         screen.line("");
     }
     let (class_names, predictions) = pooled.expect("at least two folds");
-    let (n_leaked, pooled_clean) = clean_test(&class_names, &predictions, &patients, &clean);
+    let (n_leaked, pooled_deduplicated) = deduplicated_test(&class_names, &predictions, &patients, &clean);
     let pooled = PartMetrics::new(class_names, &predictions, group_ids(&patients).as_deref());
     let (mean, sd) = mean_and_sd(&folds);
-    let metrics = FoldMetrics { n_folds, mean, sd, pooled_clean, pooled, n_leaked, folds, seed: config.seed };
+    let metrics =
+        FoldMetrics { n_folds, mean, sd, pooled_deduplicated, pooled, n_leaked, folds, seed: config.seed };
 
     let Place::Old(folder) = place else { unreachable!("it was made for the first fold") };
     folder.write(PREDICTIONS, lines.as_bytes())?;
@@ -120,7 +121,13 @@ pub(crate) fn run(
     folder.write(METRICS, (json + "\n").as_bytes())?;
     folder.finish()?;
     let heading = format!("{} pooled", counted(n_folds, "fold"));
-    tables::show_clean_and_given(screen, &heading, n_leaked, metrics.pooled_clean.as_ref(), &metrics.pooled);
+    tables::show_test_tables(
+        screen,
+        &heading,
+        n_leaked,
+        metrics.pooled_deduplicated.as_ref(),
+        &metrics.pooled,
+    );
     show(screen, &metrics);
     screen.field("run", &folder.path().display().to_string());
     screen.result(&metrics);
@@ -178,7 +185,7 @@ mod tests {
         let (mean, sd) = mean_and_sd(&[fold(2), fold(4), fold(3)]);
         assert!((mean["accuracy"] - 0.75).abs() < 1e-12 && (sd["accuracy"] - 0.25).abs() < 1e-12);
         assert!(
-            !mean.contains_key("n") && !mean.contains_key("macro_auc"),
+            !mean.contains_key("n") && !mean.contains_key("macro_roc_auc"),
             "one fold has a single class: {mean:?}"
         );
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Counts the epochs since validation was last better than ever before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Patience {
+pub(crate) struct EarlyStopping {
     /// Epochs to wait; for ever if none.
     limit: Option<usize>,
     waited: usize,
@@ -12,8 +12,8 @@ pub(crate) struct Patience {
     best: Option<(f64, f64)>,
 }
 
-impl Patience {
-    /// Patience for `limit` epochs without a better one.
+impl EarlyStopping {
+    /// EarlyStopping for `limit` epochs without a better one.
     #[must_use]
     pub(crate) fn new(limit: Option<usize>) -> Self {
         Self { limit, waited: 0, best: None }
@@ -23,7 +23,7 @@ impl Patience {
     ///
     /// An epoch is better with a higher score, or with the same and a smaller loss: on a small validation part accuracy
     /// stands still for long while the loss still falls.
-    pub(crate) fn is_over(&mut self, score: f64, loss: f64) -> bool {
+    pub(crate) fn should_stop(&mut self, score: f64, loss: f64) -> bool {
         let is_better = self.best.is_none_or(|(best, least)| score > best || score == best && loss < least);
         if is_better {
             self.best = Some((score, loss));
@@ -40,8 +40,8 @@ mod tests {
     use super::*;
 
     fn stops_after(limit: Option<usize>, epochs: &[(f64, f64)]) -> Option<usize> {
-        let mut patience = Patience::new(limit);
-        epochs.iter().position(|&(score, loss)| patience.is_over(score, loss)).map(|index| index + 1)
+        let mut patience = EarlyStopping::new(limit);
+        epochs.iter().position(|&(score, loss)| patience.should_stop(score, loss)).map(|index| index + 1)
     }
 
     #[test]

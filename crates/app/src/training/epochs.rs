@@ -17,8 +17,8 @@ use crate::run_dir::records::{LogLine, TimeLine};
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::tensorboard;
 use crate::terminal::screen::{Screen, counted};
-use crate::training::checkpoint::{self, Standing};
-use crate::training::early_stopping::Patience;
+use crate::training::checkpoint::{self, RunState};
+use crate::training::early_stopping::EarlyStopping;
 use crate::training::interrupt;
 use crate::training::trainer::{EpochProgress, Trainer};
 
@@ -40,7 +40,7 @@ pub(super) struct Outcome {
     pub(super) best_digest: String,
     pub(super) train_seconds: f64,
     pub(super) images_per_s: f64,
-    pub(super) data_share: f64,
+    pub(super) data_loading_fraction: f64,
 }
 
 /// The best weights are another model's.
@@ -56,47 +56,49 @@ impl Run<'_> {
     }
 
     /// How far the run is by its checkpoint, which is put into `trainer`.
-    pub(super) fn standing(&self, trainer: &mut Trainer) -> Result<Standing, AppError> {
+    pub(super) fn run_state(&self, trainer: &mut Trainer) -> Result<RunState, AppError> {
         let inputs = self.inputs();
         let path = self.folder.file(CHECKPOINT);
         let refused = |reason: String| AppError::NotResumable { path: path.clone(), reason };
-        let standing = match fs::read(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Standing { inputs, patience: Patience::new(self.config.patience), ..Standing::default() }
-            }
+        let run_state = match fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => RunState {
+                inputs,
+                early_stopping: EarlyStopping::new(self.config.patience),
+                ..RunState::default()
+            },
             Err(error) => return Err(refused(format!("it cannot be read ({error})"))),
             Ok(bytes) => {
                 let start_again = |reason: String| refused(format!("{reason}; start the run again"));
-                let (standing, state) = checkpoint::from_bytes(&bytes).map_err(start_again)?;
-                if standing.inputs != inputs {
+                let (run_state, state) = checkpoint::from_bytes(&bytes).map_err(start_again)?;
+                if run_state.inputs != inputs {
                     let reason = "the settings in config.toml or the pictures are no longer those of the run; put \
                                   them back, or start another run";
                     return Err(refused(reason.to_owned()));
                 }
                 trainer.restore(state).map_err(start_again)?;
-                self.check_best(&standing)?;
-                standing
+                self.check_best(&run_state)?;
+                run_state
             }
         };
-        for (name, bytes) in [LOG, TIMES].into_iter().zip(standing.log_bytes) {
+        for (name, bytes) in [LOG, TIMES].into_iter().zip(run_state.log_bytes) {
             self.folder.cut_back(name, bytes)?;
         }
         if self.config.tensorboard {
             self.begin_tensorboard()?;
         }
-        Ok(standing)
+        Ok(run_state)
     }
 
     /// Finds out before training goes on whether the best weights are still there and sound.
-    fn check_best(&self, standing: &Standing) -> Result<(), AppError> {
-        if standing.best_epoch == 0 {
+    fn check_best(&self, run_state: &RunState) -> Result<(), AppError> {
+        if run_state.best_epoch == 0 {
             return Ok(());
         }
         let path = self.folder.file(MODEL);
         let (mut model, card) = model_file::read(&path)?;
         // A run that was killed after it had written the best of the next epoch writes it once more.
-        let is_newer = card.epoch == standing.epoch + 1;
-        if is_newer || model_file::digest_of_training(&mut model, &card) == standing.best_digest {
+        let is_newer = card.epoch == run_state.epoch + 1;
+        if is_newer || model_file::digest_of_training(&mut model, &card) == run_state.best_digest {
             return Ok(());
         }
         Err(not_of_this_run(path))
@@ -136,7 +138,7 @@ impl Run<'_> {
     pub(super) fn train(
         &self,
         mut trainer: Trainer,
-        mut standing: Standing,
+        mut run_state: RunState,
         mut card: ModelCard,
     ) -> Result<Outcome, AppError> {
         let Run { config, data, train_set, folder, screen } = self;
@@ -146,20 +148,21 @@ impl Run<'_> {
         screen.line(&screen.bold(&epoch_heading(screen.width())));
         let (mut saved, mut clock) = (Instant::now(), Instant::now());
         let between = Duration::from_secs_f64(60.0 * config.checkpoint_minutes);
-        while standing.epoch < epochs && !standing.is_over {
-            bar.set_prefix(format!("epoch {}/{epochs}", standing.epoch + 1));
+        while run_state.epoch < epochs && !run_state.stopped_early {
+            bar.set_prefix(format!("epoch {}/{epochs}", run_state.epoch + 1));
             let mut show = show_step(&bar, trainer.n_steps(), screen.width());
-            let is_trained = trainer.train_epoch(train_set, standing.epoch, &mut standing.progress, |step| {
-                show(step);
-                interrupt::signal().is_none() && saved.elapsed() < between
-            });
+            let is_trained =
+                trainer.train_epoch(train_set, run_state.epoch, &mut run_state.progress, |step| {
+                    show(step);
+                    interrupt::signal().is_none() && saved.elapsed() < between
+                });
             let is_trained = is_trained.map_err(|divergence| divergence.into_error(config, train_set))?;
             if is_trained {
-                self.end_epoch(&mut trainer, &mut standing, &mut card)?;
+                self.end_epoch(&mut trainer, &mut run_state, &mut card)?;
             }
-            standing.seconds += clock.elapsed().as_secs_f64();
+            run_state.seconds += clock.elapsed().as_secs_f64();
             clock = Instant::now();
-            writer.save(standing.clone(), trainer.state())?;
+            writer.save(run_state.clone(), trainer.state())?;
             saved = Instant::now();
             if let Some(signal) = interrupt::signal() {
                 writer.wait()?;
@@ -169,20 +172,20 @@ impl Run<'_> {
         }
         writer.wait()?;
         bar.finish_and_clear();
-        let Standing { epoch, best_epoch, best_digest, seconds, step_seconds, data_seconds, .. } = standing;
+        let RunState { epoch, best_epoch, best_digest, seconds, step_seconds, data_seconds, .. } = run_state;
         if epoch < epochs {
             let waited = counted(config.patience.unwrap_or(0), "epoch");
             screen.field("stopped", &format!("validation has not become better in {waited}"));
         }
         let images_per_s = (epoch * train_set.len()) as f64 / step_seconds;
-        let data_share = data_seconds / step_seconds;
+        let data_loading_fraction = data_seconds / step_seconds;
         Ok(Outcome {
             epochs: epoch,
             best_epoch,
             best_digest,
             train_seconds: seconds,
             images_per_s,
-            data_share,
+            data_loading_fraction,
         })
     }
 
@@ -190,20 +193,21 @@ impl Run<'_> {
     fn end_epoch(
         &self,
         trainer: &mut Trainer,
-        standing: &mut Standing,
+        run_state: &mut RunState,
         card: &mut ModelCard,
     ) -> Result<(), AppError> {
         let Run { config, data, train_set, folder, .. } = self;
         let (n_classes, epochs) = (data.class_names.len(), config.epochs(data.train.len()));
-        let trained = std::mem::take(&mut standing.progress);
-        let epoch = standing.epoch;
-        standing.epoch += 1;
-        standing.step_seconds += trained.seconds;
-        standing.data_seconds += trained.data_seconds;
-        card.epoch = standing.epoch;
+        let trained = std::mem::take(&mut run_state.progress);
+        let epoch = run_state.epoch;
+        run_state.epoch += 1;
+        run_state.step_seconds += trained.seconds;
+        run_state.data_seconds += trained.data_seconds;
+        card.epoch = run_state.epoch;
         let n_steps = trainer.n_steps_done() as u64;
         let tested = trainer.with_model(train_set, epoch, |model| {
-            let val = (!data.val.is_empty()).then(|| evaluate(model, &data.val, n_classes, &card.gaze()));
+            let val =
+                (!data.val.is_empty()).then(|| evaluate(model, &data.val, n_classes, &card.preprocessing()));
             if let Some(loss) = val.as_ref().map(Evaluation::loss).filter(|loss| !loss.is_finite()) {
                 return Err(AppError::Diverged {
                     what: format!("the validation loss became {loss}"),
@@ -215,18 +219,18 @@ impl Run<'_> {
                 });
             }
             let score = val.as_ref().map(|val| config.select.score(val));
-            let is_best = standing.best.keeps(score);
+            let is_best = run_state.best.keeps(score);
             if let Some((val, score)) = val.as_ref().zip(score) {
-                let is_over = standing.patience.is_over(score.value, val.loss());
-                standing.is_over = is_over && standing.epoch < epochs;
+                let should_stop = run_state.early_stopping.should_stop(score.value, val.loss());
+                run_state.stopped_early = should_stop && run_state.epoch < epochs;
             }
             card.temperature = val.as_ref().map_or(1.0, calibration::fit);
-            let is_last = standing.is_over || standing.epoch == epochs;
+            let is_last = run_state.stopped_early || run_state.epoch == epochs;
             if is_best || is_last {
                 let bytes = model_file::to_bytes(model, card, n_steps);
                 if is_best {
-                    standing.best_epoch = standing.epoch;
-                    standing.best_digest = model_file::digest_of_training(model, card);
+                    run_state.best_epoch = run_state.epoch;
+                    run_state.best_digest = model_file::digest_of_training(model, card);
                     folder.write(MODEL, &bytes)?;
                 }
                 if is_last {
@@ -236,7 +240,7 @@ impl Run<'_> {
             Ok((val, is_best))
         });
         let (val, is_best) = tested?;
-        standing.log_bytes = self.log(standing.epoch, &trained, val.as_ref(), is_best)?;
+        run_state.log_bytes = self.log(run_state.epoch, &trained, val.as_ref(), is_best)?;
         Ok(())
     }
 

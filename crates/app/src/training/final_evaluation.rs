@@ -7,7 +7,7 @@ use roentgen_layers::ResNet9Config;
 
 use super::epochs::{Outcome, Run, not_of_this_run};
 use crate::error::AppError;
-use crate::metrics::deduplicated::clean_test;
+use crate::metrics::deduplicated::deduplicated_test;
 use crate::metrics::{PartMetrics, Predictions};
 use crate::model::calibration::Calibration;
 use crate::model::inference::{Evaluation, evaluate};
@@ -16,7 +16,7 @@ use crate::model::novelty::Novelty;
 use crate::report;
 use crate::run_dir::file_names::MODEL;
 use crate::run_dir::predictions_file;
-use crate::run_dir::records::{Metrics, Refused};
+use crate::run_dir::records::{Metrics, Rejected};
 
 /// What was said of the test pictures, and of each whether it is new to the model.
 pub(crate) type Tested = Option<(Predictions, Vec<bool>)>;
@@ -41,17 +41,18 @@ pub(super) fn test(
         bar.set_position(number);
     };
     stage("what is usual", 0);
-    card.novelty = Novelty::fit(&mut model, train_set, val_set, n_classes, &card.gaze());
+    card.novelty = Novelty::fit(&mut model, train_set, val_set, n_classes, &card.preprocessing());
     let n_steps = card.epoch * run.steps_per_epoch();
     run.folder.write(MODEL, &model_file::to_bytes(&mut model, &card, n_steps as u64))?;
     let part = |set: &ImageSet, evaluation: &Evaluation| {
         let predictions = evaluation.predictions(card.temperature);
         PartMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
     };
-    let mut ask =
-        |set: &ImageSet| (!set.is_empty()).then(|| evaluate(&mut model, set, n_classes, &card.gaze()));
+    let mut evaluated = |set: &ImageSet| {
+        (!set.is_empty()).then(|| evaluate(&mut model, set, n_classes, &card.preprocessing()))
+    };
     stage("answers", 1);
-    let (val, test) = (ask(val_set), ask(test_set));
+    let (val, test) = (evaluated(val_set), evaluated(test_set));
     let predictions = test.as_ref().map(|test| test.predictions(card.temperature));
     if let Some(predictions) = &predictions {
         let lines = predictions_file::to_text(test_set, predictions, &card.class_names);
@@ -59,16 +60,17 @@ pub(super) fn test(
     }
     stage("intervals", 2);
     let clean = new_to(&card, run.data);
-    let (n_leaked, test_clean) = match &predictions {
-        Some(test) => clean_test(&card.class_names, test, test_set.patients(), &clean),
+    let (n_leaked, test_deduplicated) = match &predictions {
+        Some(test) => deduplicated_test(&card.class_names, test, test_set.patients(), &clean),
         None => (0, None),
     };
-    let mut refused =
-        |set: &ImageSet| card.novelty.as_ref().map(|novelty| novelty.count(&mut model, set, &card.gaze()));
+    let mut refused = |set: &ImageSet| {
+        card.novelty.as_ref().map(|novelty| novelty.count(&mut model, set, &card.preprocessing()))
+    };
     let metrics = Metrics {
-        n_refused: Refused { val: refused(val_set), test: refused(test_set) },
+        n_rejected: Rejected { val: refused(val_set), test: refused(test_set) },
         val: val.as_ref().map(|val| part(val_set, val)),
-        test_clean,
+        test_deduplicated,
         test: test.as_ref().map(|test| part(test_set, test)),
         n_leaked,
         calibration: Calibration::new(
@@ -78,7 +80,7 @@ pub(super) fn test(
         ),
         train_images_per_s: outcome.images_per_s,
         train_seconds: outcome.train_seconds,
-        data_share: outcome.data_share,
+        data_loading_fraction: outcome.data_loading_fraction,
         epochs: outcome.epochs,
         best_epoch: outcome.best_epoch,
         n_parameters: architecture.n_parameters(),
@@ -114,7 +116,7 @@ impl Run<'_> {
 /// training of the model that it started from.
 pub(super) fn new_to(card: &ModelCard, data: &Dataset) -> Vec<bool> {
     let mut new = data.findings.leak_free_test.clone();
-    if let Some(seen) = &card.seen {
+    if let Some(seen) = &card.training_digests {
         seen.leave_out(&data.test, &mut new);
     }
     new

@@ -20,7 +20,7 @@ use crate::metrics::PartMetrics;
 use crate::model::calibration::{Calibration, Reliability};
 use crate::model::inference::evaluate;
 use crate::model::model_file::{self, ModelCard, TrainedOn};
-use crate::model::training_digests::Seen;
+use crate::model::training_digests::TrainingDigests;
 use crate::run_dir::file_names::{CHECKPOINT, CONFIG, DATA, METRICS, MODEL, REPORT};
 use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
@@ -59,7 +59,7 @@ pub(crate) fn go_on(
 /// As [`model_file::read`].
 pub(crate) fn test_again(path: &Path, data: &Dataset) -> Result<(PartMetrics, Tested), AppError> {
     let (mut model, card) = model_file::read(&path.join(MODEL))?;
-    let evaluation = evaluate(&mut model, &data.test, card.class_names.len(), &card.gaze());
+    let evaluation = evaluate(&mut model, &data.test, card.class_names.len(), &card.preprocessing());
     let predictions = evaluation.predictions(card.temperature);
     let groups = data.test.patient_groups();
     let new = final_evaluation::new_to(&card, data);
@@ -135,9 +135,9 @@ pub(crate) fn train_in(
     let loss_head = loss_head(config, &data.train.class_counts(data.class_names.len()));
     let mut trainer = Trainer::new(config, model, normalization, loss_head, train_set.len());
     let run = Run { config, data, train_set, folder: &folder, screen };
-    let mut standing = run.standing(&mut trainer)?;
-    standing.seen_before = seen_before.or(standing.seen_before);
-    if let Some(before) = standing.seen_before.clone() {
+    let mut run_state = run.run_state(&mut trainer)?;
+    run_state.seen_before = seen_before.or(run_state.seen_before);
+    if let Some(before) = run_state.seen_before.clone() {
         let n = before.count(&data.test);
         if n > 0 {
             let text = format!(
@@ -146,7 +146,7 @@ pub(crate) fn train_in(
             );
             screen.field("LEAK", &text);
         }
-        card.seen = card.seen.map(|seen| seen.or(before));
+        card.training_digests = card.training_digests.map(|seen| seen.or(before));
     }
     show_plan(&run, &architecture);
     if trainer.n_steps_done() > 0 {
@@ -156,7 +156,7 @@ pub(crate) fn train_in(
             &format!("after {done} of {} steps", counted(all, "step").trim_end_matches(" steps")),
         );
     }
-    let outcome = run.train(trainer, standing, card)?;
+    let outcome = run.train(trainer, run_state, card)?;
     let (metrics, test) = final_evaluation::test(&run, &outcome, &architecture)?;
     let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
     folder
@@ -166,11 +166,11 @@ pub(crate) fn train_in(
     folder.finish()?;
     let heading = format!("epoch {} of {}", outcome.best_epoch, metrics.epochs);
     if let Some(test) = &metrics.test {
-        let (n_leaked, clean) = (metrics.n_leaked, metrics.test_clean.as_ref());
-        tables::show_clean_and_given(screen, &heading, n_leaked, clean, test);
+        let (n_leaked, clean) = (metrics.n_leaked, metrics.test_deduplicated.as_ref());
+        tables::show_test_tables(screen, &heading, n_leaked, clean, test);
     }
     if let Some(Calibration { temperature, val, .. }) = &metrics.calibration {
-        let error = |reliability: &Reliability| reliability.calibration_error.unwrap_or(f64::NAN);
+        let error = |reliability: &Reliability| reliability.ece.unwrap_or(f64::NAN);
         let text = format!(
             "temperature {temperature:.2}, fitted on validation: calibration error there {:.3}, {:.3} before",
             error(&val.after),
@@ -230,7 +230,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         epoch: 0,
         trained_on: Some(TrainedOn { data: name, n_train: data.train.len(), n_val: data.val.len() }),
         novelty: None,
-        seen: Some(Seen::of(&[&data.train, &data.val])),
+        training_digests: Some(TrainingDigests::of(&[&data.train, &data.val])),
     }
 }
 

@@ -6,7 +6,7 @@ use roentgen_layers::{LossHead, ResNet9, ResNet9Config};
 use crate::config::TrainConfig;
 use crate::config::build::normalization;
 use crate::error::AppError;
-use crate::model::inference::{Evaluation, Gaze, evaluate};
+use crate::model::inference::{Evaluation, Preprocessing, evaluate};
 use crate::terminal::screen::Screen;
 use crate::training::interrupt;
 use crate::training::trainer::{EpochProgress, Trainer};
@@ -47,7 +47,10 @@ pub(crate) fn train_and_ask(
         }
     }
     bar.finish_and_clear();
-    let gaze =
-        Gaze { crop: config.size as usize, normalization: &normalization, looks: TtaConfig::default() };
-    Ok(trainer.with_model(train_set, epochs - 1, |model| evaluate(model, asked, n_classes, &gaze)))
+    let preprocessing = Preprocessing {
+        crop: config.size as usize,
+        normalization: &normalization,
+        looks: TtaConfig::default(),
+    };
+    Ok(trainer.with_model(train_set, epochs - 1, |model| evaluate(model, asked, n_classes, &preprocessing)))
 }

@@ -25,7 +25,7 @@ fn card() -> ModelCard {
         novelty: None,
         trained_on: None,
         epoch: 3,
-        seen: Some(Seen::try_from("000000000000002a".to_owned()).expect("a digest")),
+        training_digests: Some(TrainingDigests::try_from("000000000000002a".to_owned()).expect("a digest")),
     }
 }
 
@@ -74,9 +74,9 @@ fn a_model_is_read_back_as_it_was_written() {
 #[test]
 fn a_file_of_an_earlier_version_does_not_say_what_the_model_has_seen() {
     let has_key = |bytes: &[u8]| bytes.windows(4).any(|window| window == b"seen");
-    let bytes = with_card(|card| card.seen = None);
+    let bytes = with_card(|card| card.training_digests = None);
     assert!(has_key(&with_card(|_| {})) && !has_key(&bytes));
-    assert_eq!(from_bytes(&bytes).expect("our own file").1.seen, None);
+    assert_eq!(from_bytes(&bytes).expect("our own file").1.training_digests, None);
 }
 
 #[test]
