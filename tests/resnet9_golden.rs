@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use ndarray::{Array4, ArrayD, Ix4};
-use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
+use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config, Workspace};
 use roentgen_optim::{Adam, AdamConfig, Clip, OneCycle, WeightDecay};
 use roentgen_tensor::conv2d::ConvChoice;
 use roentgen_tensor::parameter::ParameterKind;
@@ -58,7 +58,7 @@ impl Golden {
     /// A ResNet9 with the golden initial weights.
     fn model(&self) -> ResNet9 {
         let mut model = ResNet9::new(&CONFIG, 0);
-        model.for_each_parameter(&mut |p| p.value = self.values(&format!("init.{}", p.name), p.kind));
+        model.for_each_parameter_mut(&mut |p| p.value = self.values(&format!("init.{}", p.name), p.kind));
         model
     }
 }
@@ -125,7 +125,7 @@ fn ten_steps_of_the_recipe_match_pytorch() {
         model.backward(&x, &mut grad);
         adam.begin_step(schedule.at(step), None);
         let mut index = 0;
-        model.for_each_parameter(&mut |p| {
+        model.for_each_parameter_mut(&mut |p| {
             adam.update(index, p);
             index += 1;
         });
@@ -137,7 +137,8 @@ fn ten_steps_of_the_recipe_match_pytorch() {
             "step {step}: {loss} against {expected}"
         );
     }
-    let logits = model.forward(&x, Pass::Eval);
+    let mut workspace = Workspace::default();
+    let logits = model.infer(&x, &mut workspace);
     let expected = golden.values("eval_logits", ParameterKind::Bias);
     assert_close(logits.as_slice().unwrap(), &expected, 5e-3, "logits in evaluation after ten steps");
 }

@@ -47,7 +47,7 @@ pub(crate) struct Subject<'a> {
     /// Steps of an epoch.
     pub steps_per_epoch: usize,
     /// The model that is kept.
-    pub model: &'a mut ResNet9,
+    pub model: &'a ResNet9,
     /// What belongs to it.
     pub card: &'a ModelCard,
     /// Digest of its file.
@@ -366,7 +366,7 @@ impl Subject<'_> {
             wrong = most_wrong(predictions, MOST_FILMS);
             unsure = most_unsure(predictions, MOST_FILMS, &wrong);
         }
-        let mut shown = |images: &[usize]| -> Markup {
+        let shown = |images: &[usize]| -> Markup {
             let predictions = self.test.expect("images are chosen from the test part");
             let answers: Vec<(usize, usize)> = predictions.pairs().collect();
             let pictures = images.iter().map(|&image| {

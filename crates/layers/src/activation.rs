@@ -4,7 +4,7 @@ use ndarray::Array4;
 
 /// Gives `array` another shape, keeping its memory; it allocates only beyond the largest size so far. What the
 /// elements hold is unspecified.
-pub fn resize(array: &mut Array4<f32>, shape: [usize; 4]) {
+pub fn reshape(array: &mut Array4<f32>, shape: [usize; 4]) {
     if array.shape() != shape {
         let (mut memory, _) = std::mem::take(array).into_raw_vec_and_offset();
         let len = shape.iter().product();

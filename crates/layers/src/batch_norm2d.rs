@@ -3,7 +3,7 @@
 use ndarray::Array4;
 use roentgen_tensor::batch_norm::{
     Activation, ChannelStatistics, Running, batch_norm_backward, batch_norm_forward, batch_norm_statistics,
-    running_statistics, scale_and_shift,
+    running_scale_and_shift,
 };
 use roentgen_tensor::batch_norm_max_pool::{
     MaxPool2dGeometry, batch_norm_max_pool_backward, batch_norm_max_pool_forward,
@@ -12,8 +12,6 @@ use roentgen_tensor::parameter::{Buffer, Parameter, ParameterKind};
 
 use crate::activation::{slice, slice_mut};
 
-/// Added to the variance.
-const EPS: f32 = 1e-5;
 /// Weight of a new batch in the running averages.
 pub(crate) const MOMENTUM: f32 = 0.1;
 
@@ -60,7 +58,7 @@ impl BatchNorm2d {
     pub(crate) fn forward(&mut self, x: &Array4<f32>, after: After, momentum: f32, y: &mut Array4<f32>) {
         let (mean, var) = (&mut self.running_mean.value[..], &mut self.running_var.value[..]);
         let mut running = Running { mean, var, momentum };
-        batch_norm_statistics(slice(x), EPS, &mut running, &mut self.statistics);
+        batch_norm_statistics(slice(x), &mut running, &mut self.statistics);
         let affine = (&self.gamma.value[..], &self.beta.value[..]);
         let (x_slice, y) = (slice(x), slice_mut(y));
         match after {
@@ -76,11 +74,9 @@ impl BatchNorm2d {
     }
 
     /// The normalisation with the running statistics, as a factor and a term per channel.
-    pub(crate) fn running_scale_and_shift(&mut self, scale: &mut Vec<f32>, shift: &mut Vec<f32>) {
-        running_statistics(&self.running_mean.value, &self.running_var.value, EPS, &mut self.statistics);
-        scale.resize(self.gamma.value.len(), 0.0);
-        shift.resize(self.gamma.value.len(), 0.0);
-        scale_and_shift(&self.statistics, (&self.gamma.value, &self.beta.value), (scale, shift));
+    pub(crate) fn running_scale_and_shift(&self, scale: &mut [f32], shift: &mut [f32]) {
+        let running = (&self.running_mean.value[..], &self.running_var.value[..]);
+        running_scale_and_shift(running, (&self.gamma.value, &self.beta.value), (scale, shift));
     }
 
     /// Turns `x` into its gradient, `after` as in the last forward; a `skip` has the gradient of `y` itself.
@@ -96,12 +92,22 @@ impl BatchNorm2d {
         }
     }
 
-    pub(crate) fn for_each_parameter(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+    pub(crate) fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {
+        visit(&self.gamma);
+        visit(&self.beta);
+    }
+
+    pub(crate) fn for_each_parameter_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
         visit(&mut self.gamma);
         visit(&mut self.beta);
     }
 
-    pub(crate) fn for_each_buffer(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
+    pub(crate) fn for_each_buffer(&self, visit: &mut dyn FnMut(&Buffer)) {
+        visit(&self.running_mean);
+        visit(&self.running_var);
+    }
+
+    pub(crate) fn for_each_buffer_mut(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
         visit(&mut self.running_mean);
         visit(&mut self.running_var);
     }

@@ -20,7 +20,7 @@ pub(crate) struct Conv2d {
     bias: Parameter,
     /// Algorithms to choose from.
     pub(crate) choice: ConvChoice,
-    /// The filter as evaluation wants it, kept from batch to batch.
+    /// The filter as evaluation reads it, kept from batch to batch.
     prepared: PreparedFilter,
 }
 
@@ -53,7 +53,7 @@ impl Conv2d {
 
     /// `y = act(scale * (x * weight + bias) + shift)`, per channel.
     pub(crate) fn infer(
-        &mut self,
+        &self,
         x: &Array4<f32>,
         (scale, shift): (&[f32], &mut [f32]),
         activation: Activation,
@@ -63,7 +63,7 @@ impl Conv2d {
             *shift += scale * bias;
         }
         let geometry = self.geometry(x);
-        let filter = (&self.weight.value[..], &mut self.prepared);
+        let filter = (&self.weight.value[..], &self.prepared);
         conv2d_inference(&geometry, slice(x), filter, (scale, shift), activation, slice_mut(y));
     }
 
@@ -78,10 +78,34 @@ impl Conv2d {
         }
     }
 
-    pub(crate) fn for_each_parameter(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
-        // Whoever visits may change the weights.
+    pub(crate) fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {
+        visit(&self.weight);
+        visit(&self.bias);
+    }
+
+    pub(crate) fn for_each_parameter_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        // The visitor may change the weights.
         self.prepared.clear();
         visit(&mut self.weight);
         visit(&mut self.bias);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prepared_filter_is_kept_while_weights_are_read_and_forgotten_when_they_may_change() {
+        let mut conv = Conv2d::new(&mut Initializer::new(0), "conv", 3, 5);
+        let (x, mut y) = (Array4::zeros((1, 8, 8, 3)), Array4::zeros((1, 8, 8, 5)));
+        assert!(conv.prepared.is_empty());
+        conv.infer(&x, (&[1.0; 5], &mut [0.0; 5]), Activation::Relu, &mut y);
+        assert!(!conv.prepared.is_empty());
+        let mut n_read = 0;
+        conv.for_each_parameter(&mut |parameter| n_read += parameter.value.len());
+        assert!(n_read > 0 && !conv.prepared.is_empty(), "{n_read} numbers read");
+        conv.for_each_parameter_mut(&mut |_| {});
+        assert!(conv.prepared.is_empty());
     }
 }

@@ -7,10 +7,10 @@ use roentgen_tensor::batch_norm_max_pool::{MaxPool2dGeometry, max_pool2d};
 use roentgen_tensor::conv2d::ConvChoice;
 use roentgen_tensor::parameter::{Buffer, Parameter};
 
-use crate::activation::{resize, slice, slice_mut};
+use crate::activation::{reshape, slice, slice_mut};
 use crate::batch_norm2d::{After, BatchNorm2d, MOMENTUM};
 use crate::conv2d::Conv2d;
-use crate::{Initializer, Layer, Pass};
+use crate::{Initializer, Layer, Pass, Workspace};
 
 /// `pool(relu(batch_norm(conv(x))))`, the pool optional.
 ///
@@ -23,9 +23,6 @@ pub struct ConvBlock {
     is_pooled: bool,
     /// The convolution's output; after backward, its gradient.
     conv_y: Array4<f32>,
-    /// In evaluation, batch norm as a factor and a term per channel.
-    scale: Vec<f32>,
-    shift: Vec<f32>,
 }
 
 impl ConvBlock {
@@ -37,8 +34,6 @@ impl ConvBlock {
             norm: BatchNorm2d::new(&format!("{name}.1"), c_out),
             is_pooled: false,
             conv_y: Array4::default((0, 0, 0, 0)),
-            scale: Vec::new(),
-            shift: Vec::new(),
         }
     }
 
@@ -69,32 +64,41 @@ impl ConvBlock {
             Some(skip) => After::ReluAdd(skip),
             None => After::Relu,
         };
-        match pass {
-            Pass::Train { .. } | Pass::Measure { .. } => {
-                let momentum = match pass {
-                    Pass::Measure { batch } => 1.0 / (batch + 1) as f32,
-                    _ => MOMENTUM,
-                };
-                resize(&mut self.conv_y, [n, h, w, self.conv.c_out()]);
-                self.conv.forward(x, &mut self.conv_y);
-                self.norm.forward(&self.conv_y, after, momentum, y);
-            }
-            Pass::Eval => {
-                self.norm.running_scale_and_shift(&mut self.scale, &mut self.shift);
-                let affine = (&self.scale[..], &mut self.shift[..]);
-                if self.is_pooled {
-                    resize(&mut self.conv_y, [n, h, w, self.conv.c_out()]);
-                    self.conv.infer(x, affine, Activation::Relu, &mut self.conv_y);
-                    let geometry = MaxPool2dGeometry::new(n, h, w, self.conv.c_out());
-                    max_pool2d(&geometry, slice(&self.conv_y), slice_mut(y));
-                } else {
-                    self.conv.infer(x, affine, Activation::Relu, y);
-                    if let Some(skip) = skip {
-                        add_assign(slice_mut(y), slice(skip));
-                    }
-                }
+        let momentum = match pass {
+            Pass::Train { .. } => MOMENTUM,
+            Pass::Measure { batch } => 1.0 / (batch + 1) as f32,
+        };
+        reshape(&mut self.conv_y, [n, h, w, self.conv.c_out()]);
+        self.conv.forward(x, &mut self.conv_y);
+        self.norm.forward(&self.conv_y, after, momentum, y);
+    }
+
+    /// As [`Layer::infer`], with `skip` added to the result of a block without pool.
+    pub(crate) fn infer_add(
+        &self,
+        x: &Array4<f32>,
+        skip: Option<&Array4<f32>>,
+        y: &mut Array4<f32>,
+        workspace: &mut Workspace,
+    ) {
+        let (n, h, w, _) = x.dim();
+        let c_out = self.conv.c_out();
+        let mut per_channel = std::mem::take(&mut workspace.per_channel);
+        per_channel.resize(2 * c_out, 0.0);
+        let (scale, shift) = per_channel.split_at_mut(c_out);
+        self.norm.running_scale_and_shift(scale, shift);
+        if self.is_pooled {
+            let mut conv_y = workspace.take([n, h, w, c_out]);
+            self.conv.infer(x, (scale, shift), Activation::Relu, &mut conv_y);
+            max_pool2d(&MaxPool2dGeometry::new(n, h, w, c_out), slice(&conv_y), slice_mut(y));
+            workspace.give_back(conv_y);
+        } else {
+            self.conv.infer(x, (scale, shift), Activation::Relu, y);
+            if let Some(skip) = skip {
+                add_assign(slice_mut(y), slice(skip));
             }
         }
+        workspace.per_channel = per_channel;
     }
 
     /// Backward that leaves `grad_y` as it is; a `skip` has that same gradient.
@@ -119,6 +123,10 @@ impl Layer for ConvBlock {
         self.forward_add(x, None, y, pass);
     }
 
+    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace) {
+        self.infer_add(x, None, y, workspace);
+    }
+
     fn backward(
         &mut self,
         x: &Array4<f32>,
@@ -129,12 +137,21 @@ impl Layer for ConvBlock {
         self.backward_from(x, grad_y, grad_x);
     }
 
-    fn for_each_parameter(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+    fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {
         self.conv.for_each_parameter(visit);
         self.norm.for_each_parameter(visit);
     }
 
-    fn for_each_buffer(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
+    fn for_each_parameter_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        self.conv.for_each_parameter_mut(visit);
+        self.norm.for_each_parameter_mut(visit);
+    }
+
+    fn for_each_buffer(&self, visit: &mut dyn FnMut(&Buffer)) {
         self.norm.for_each_buffer(visit);
+    }
+
+    fn for_each_buffer_mut(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
+        self.norm.for_each_buffer_mut(visit);
     }
 }

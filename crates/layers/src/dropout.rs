@@ -5,7 +5,7 @@ use roentgen_tensor::dropout::{dropout_backward, dropout_forward};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
 use crate::activation::{slice, slice_mut};
-use crate::{Layer, Pass};
+use crate::{Layer, Pass, Workspace};
 
 /// Drops each number with probability `p` in training; passes everything on in evaluation.
 #[derive(Debug)]
@@ -34,8 +34,12 @@ impl Layer for Dropout {
                 self.mask.resize(x.len(), 0.0);
                 dropout_forward(self.p, &mut rng, slice(x), slice_mut(y), &mut self.mask);
             }
-            Pass::Measure { .. } | Pass::Eval => y.assign(x),
+            Pass::Measure { .. } => y.assign(x),
         }
+    }
+
+    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, _workspace: &mut Workspace) {
+        y.assign(x);
     }
 
     fn backward(

@@ -4,7 +4,7 @@ use ndarray::Array4;
 use roentgen_tensor::global_max_pool2d::{global_max_pool2d_backward, global_max_pool2d_forward};
 
 use crate::activation::{slice, slice_mut};
-use crate::{Layer, Pass};
+use crate::{Layer, Pass, Workspace};
 
 /// `(n, h, w, c)` to `(n, 1, 1, c)`.
 #[derive(Debug, Default)]
@@ -20,6 +20,13 @@ impl Layer for GlobalMaxPool2d {
     fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, _pass: Pass) {
         self.argmax.resize(y.len(), 0);
         global_max_pool2d_forward(x.dim().3, slice(x), slice_mut(y), &mut self.argmax);
+    }
+
+    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace) {
+        // The kernel finds the places with the values; nobody asks for them here.
+        let argmax = &mut workspace.argmax;
+        argmax.resize(y.len(), 0);
+        global_max_pool2d_forward(x.dim().3, slice(x), slice_mut(y), argmax);
     }
 
     fn backward(

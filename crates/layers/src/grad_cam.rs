@@ -29,19 +29,19 @@ pub fn grad_cam(feature_map: ArrayView3<'_, f32>, weight: &[f32], class: usize) 
 }
 
 impl ResNet9 {
-    /// [`grad_cam`] of one image of the last forward.
+    /// [`grad_cam`] of one image, whose feature map is from [`Workspace::feature_map`](crate::Workspace::feature_map).
     ///
     /// # Panics
-    /// If there is no such image or class.
+    /// If the feature map is not of this network, or there is no class `class`.
     #[must_use]
-    pub fn grad_cam(&mut self, image: usize, class: usize) -> Array2<f32> {
-        let mut weight = Vec::new();
+    pub fn grad_cam(&self, feature_map: ArrayView3<'_, f32>, class: usize) -> Array2<f32> {
+        let mut heat = None;
         self.for_each_parameter(&mut |parameter| {
             if parameter.name == "classifier.weight" {
-                weight.clone_from(&parameter.value);
+                heat = Some(grad_cam(feature_map, &parameter.value, class));
             }
         });
-        grad_cam(self.feature_map().index_axis(ndarray::Axis(0), image), &weight, class)
+        heat.expect("every network has a classifier")
     }
 }
 

@@ -38,8 +38,9 @@ mod loss_head;
 mod residual;
 mod resnet9;
 mod sequential;
+mod workspace;
 
-pub use activation::resize;
+pub use activation::reshape;
 pub use conv_block::ConvBlock;
 pub use dropout::Dropout;
 pub use global_max_pool2d::GlobalMaxPool2d;
@@ -51,3 +52,4 @@ pub use loss_head::LossHead;
 pub use residual::Residual;
 pub use resnet9::{LAYERS, MIN_SIZE, ResNet9, ResNet9Config};
 pub use sequential::{Event, Observer, Sequential};
+pub use workspace::Workspace;

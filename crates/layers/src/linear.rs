@@ -5,7 +5,7 @@ use roentgen_tensor::linear::{linear_backward, linear_forward};
 use roentgen_tensor::parameter::{Parameter, ParameterKind};
 
 use crate::activation::{slice, slice_mut};
-use crate::{Initializer, Layer, Pass};
+use crate::{Initializer, Layer, Pass, Workspace};
 
 /// `y = x weight + bias`.
 #[derive(Debug)]
@@ -36,6 +36,10 @@ impl Layer for Linear {
         linear_forward(slice(x), &self.weight.value, &self.bias.value, slice_mut(y));
     }
 
+    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, _workspace: &mut Workspace) {
+        linear_forward(slice(x), &self.weight.value, &self.bias.value, slice_mut(y));
+    }
+
     fn backward(
         &mut self,
         x: &Array4<f32>,
@@ -48,7 +52,12 @@ impl Layer for Linear {
         linear_backward(inputs, slice(grad_y), grad_x, &mut self.weight.grad, &mut self.bias.grad);
     }
 
-    fn for_each_parameter(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+    fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {
+        visit(&self.weight);
+        visit(&self.bias);
+    }
+
+    fn for_each_parameter_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
         visit(&mut self.weight);
         visit(&mut self.bias);
     }

@@ -3,7 +3,7 @@
 use ndarray::Array4;
 use roentgen_tensor::softmax_cross_entropy::softmax_cross_entropy;
 
-use crate::activation::{resize, shape, slice, slice_mut};
+use crate::activation::{reshape, shape, slice, slice_mut};
 
 /// Softmax and cross-entropy, with optional class weights, label smoothing and logit adjustment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,7 +29,7 @@ impl LossHead {
         labels: &[u32],
         grad_logits: &mut Array4<f32>,
     ) -> f32 {
-        resize(grad_logits, shape(logits));
+        reshape(grad_logits, shape(logits));
         let class_weights = self.class_weights.as_deref();
         let adjusted: Option<Vec<f32>> = self.log_prior.as_ref().map(|log_prior| {
             slice(logits).iter().zip(log_prior.iter().cycle()).map(|(logit, prior)| logit + prior).collect()

@@ -4,8 +4,8 @@ use ndarray::Array4;
 use roentgen_tensor::add::add_assign;
 use roentgen_tensor::parameter::{Buffer, Parameter};
 
-use crate::activation::{resize, shape, slice, slice_mut};
-use crate::{ConvBlock, Layer, Pass};
+use crate::activation::{reshape, shape, slice, slice_mut};
+use crate::{ConvBlock, Layer, Pass, Workspace};
 
 /// `y = second(first(x)) + x`.
 #[derive(Debug)]
@@ -34,9 +34,16 @@ impl Layer for Residual {
     }
 
     fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, pass: Pass) {
-        resize(&mut self.between, self.first.out_shape(shape(x)));
+        reshape(&mut self.between, self.first.out_shape(shape(x)));
         self.first.forward(x, &mut self.between, pass);
         self.second.forward_add(&self.between, Some(x), y, pass);
+    }
+
+    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace) {
+        let mut between = workspace.take(self.first.out_shape(shape(x)));
+        self.first.infer(x, &mut between, workspace);
+        self.second.infer_add(&between, Some(x), y, workspace);
+        workspace.give_back(between);
     }
 
     fn backward(
@@ -46,7 +53,7 @@ impl Layer for Residual {
         grad_y: &mut Array4<f32>,
         mut grad_x: Option<&mut Array4<f32>>,
     ) {
-        resize(&mut self.grad_between, shape(&self.between));
+        reshape(&mut self.grad_between, shape(&self.between));
         self.second.backward_from(&self.between, grad_y, Some(&mut self.grad_between));
         self.first.backward_from(x, &self.grad_between, grad_x.as_deref_mut());
         if let Some(grad_x) = grad_x {
@@ -54,13 +61,23 @@ impl Layer for Residual {
         }
     }
 
-    fn for_each_parameter(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+    fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {
         self.first.for_each_parameter(visit);
         self.second.for_each_parameter(visit);
     }
 
-    fn for_each_buffer(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
+    fn for_each_parameter_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        self.first.for_each_parameter_mut(visit);
+        self.second.for_each_parameter_mut(visit);
+    }
+
+    fn for_each_buffer(&self, visit: &mut dyn FnMut(&Buffer)) {
         self.first.for_each_buffer(visit);
         self.second.for_each_buffer(visit);
+    }
+
+    fn for_each_buffer_mut(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
+        self.first.for_each_buffer_mut(visit);
+        self.second.for_each_buffer_mut(visit);
     }
 }

@@ -6,6 +6,7 @@ use roentgen_tensor::parameter::{Buffer, Parameter};
 
 use crate::{
     ConvBlock, Dropout, GlobalMaxPool2d, Initializer, Layer, Linear, Observer, Pass, Residual, Sequential,
+    Workspace,
 };
 
 /// Smallest height and width: three 2x2 pools leave one pixel.
@@ -74,8 +75,7 @@ pub struct ResNet9 {
 pub const LAYERS: [&str; 9] =
     ["conv1", "conv2", "res1", "conv3", "conv4", "res2", "pool", "dropout", "classifier"];
 
-/// The places of two of them.
-const RES2: usize = 5;
+/// The index of one of them: what comes before gives the feature map, what follows makes logits of the features.
 const POOL: usize = 6;
 
 impl ResNet9 {
@@ -104,51 +104,71 @@ impl ResNet9 {
         Self { net, logits: Array4::default((0, 0, 0, 0)) }
     }
 
-    /// The logits `(n, 1, 1, n_classes)` of the images `x`, `(n, h, w, c_in)`.
+    /// The logits `(n, 1, 1, n_classes)` of the images `x`, `(n, h, w, c_in)`, in training.
     ///
     /// # Panics
     /// If an image is smaller than [`MIN_SIZE`] or the batch is empty.
     pub fn forward(&mut self, x: &Array4<f32>, pass: Pass) -> &Array4<f32> {
-        let (n, h, w, _) = x.dim();
-        assert!(
-            n > 0 && h.min(w) >= MIN_SIZE,
-            "ResNet9 needs images of at least {MIN_SIZE}x{MIN_SIZE}, not {h}x{w}"
-        );
+        check(x);
         self.net.forward(x, &mut self.logits, pass);
         &self.logits
     }
 
-    /// What the last convolutions gave in the last forward, `(n, h / 8, w / 8, 8 * width)`: where in the picture there is
-    /// what the classifier goes by.
-    #[must_use]
-    pub fn feature_map(&self) -> &Array4<f32> {
-        self.net.between(RES2)
-    }
-
-    /// The largest value of each channel of [`Self::feature_map`], `(n, 1, 1, 8 * width)`: what the classifier sees.
-    #[must_use]
-    pub fn features(&self) -> &Array4<f32> {
-        self.net.between(POOL)
+    /// The logits of the images `x` in evaluation; `workspace` keeps them, and the features that they were made from.
+    ///
+    /// # Panics
+    /// As [`Self::forward`].
+    pub fn infer<'a>(&self, x: &Array4<f32>, workspace: &'a mut Workspace) -> &'a Array4<f32> {
+        check(x);
+        let mut outputs = [
+            std::mem::take(&mut workspace.feature_map),
+            std::mem::take(&mut workspace.features),
+            std::mem::take(&mut workspace.logits),
+        ];
+        let [feature_map, features, logits] = &mut outputs;
+        self.net.infer_layers(0..POOL, x, feature_map, workspace);
+        self.net.infer_layers(POOL..POOL + 1, feature_map, features, workspace);
+        self.net.infer_layers(POOL + 1..LAYERS.len(), features, logits, workspace);
+        [workspace.feature_map, workspace.features, workspace.logits] = outputs;
+        &workspace.logits
     }
 
     /// Sets the gradients of the parameters to those of a loss, from its gradient with respect to the logits of the
-    /// last forward, a [`Pass::Train`] on `x`. What `grad_logits` holds afterwards is unspecified.
+    /// last [`Self::forward`], a [`Pass::Train`] on `x`. What `grad_logits` holds afterwards is unspecified.
     pub fn backward(&mut self, x: &Array4<f32>, grad_logits: &mut Array4<f32>) {
         self.net.backward(x, &self.logits, grad_logits, None);
     }
 
-    /// From now on tells `observer` of every layer that a pass has gone through.
+    /// From now on calls `observer` at every event of a training pass.
     pub fn observe(&mut self, observer: Observer) {
         self.net.observe(observer);
     }
 
-    /// Visits the parameters in a fixed order.
-    pub fn for_each_parameter(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+    /// Reads the parameters in a fixed order.
+    pub fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {
         self.net.for_each_parameter(visit);
     }
 
-    /// Visits the running statistics of the batch norms in a fixed order.
-    pub fn for_each_buffer(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
+    /// Visits the parameters in the same order, to change them: what evaluation had prepared of the weights is forgotten.
+    pub fn for_each_parameter_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        self.net.for_each_parameter_mut(visit);
+    }
+
+    /// Reads the running statistics of the batch norms in a fixed order.
+    pub fn for_each_buffer(&self, visit: &mut dyn FnMut(&Buffer)) {
         self.net.for_each_buffer(visit);
     }
+
+    /// Visits the running statistics of the batch norms in the same order, to change them.
+    pub fn for_each_buffer_mut(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
+        self.net.for_each_buffer_mut(visit);
+    }
+}
+
+fn check(x: &Array4<f32>) {
+    let (n, h, w, _) = x.dim();
+    assert!(
+        n > 0 && h.min(w) >= MIN_SIZE,
+        "ResNet9 needs images of at least {MIN_SIZE}x{MIN_SIZE}, not {h}x{w}"
+    );
 }

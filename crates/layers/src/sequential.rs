@@ -1,14 +1,15 @@
 //! Layers one after the other.
 
 use std::fmt;
+use std::ops::Range;
 
 use ndarray::Array4;
 use roentgen_tensor::parameter::{Buffer, Parameter};
 
-use crate::activation::{resize, shape};
-use crate::{Layer, Pass};
+use crate::activation::{reshape, shape};
+use crate::{Layer, Pass, Workspace};
 
-/// How far a pass through a chain has come.
+/// How far a training pass through a chain has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A forward pass begins.
@@ -21,8 +22,8 @@ pub enum Event {
     BackwardDone(usize),
 }
 
-/// Someone who watches a chain, with a clock perhaps.
-pub type Observer = Box<dyn FnMut(Event) + Send>;
+/// Called at every event of a chain, for example to read a clock.
+pub type Observer = Box<dyn FnMut(Event) + Send + Sync>;
 
 /// A chain of layers; keeps the activations between them.
 #[derive(Default)]
@@ -50,23 +51,44 @@ impl Sequential {
         self
     }
 
-    /// What the layer of this index gave in the last forward.
-    ///
-    /// # Panics
-    /// For the last layer, whose output belongs to the caller, and beyond.
-    #[must_use]
-    pub fn between(&self, layer: usize) -> &Array4<f32> {
-        &self.between[layer]
-    }
-
-    /// From now on tells `observer` of every layer that a pass has gone through.
+    /// From now on calls `observer` at every event of a training pass.
     pub fn observe(&mut self, observer: Observer) {
         self.observer = Some(observer);
     }
+
+    /// As [`Layer::infer`], through these of the layers alone; `y` takes the shape of their output.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub(crate) fn infer_layers(
+        &self,
+        layers: Range<usize>,
+        x: &Array4<f32>,
+        y: &mut Array4<f32>,
+        workspace: &mut Workspace,
+    ) {
+        let (last, others) = self.layers[layers].split_last().expect("at least one layer");
+        let mut previous: Option<Array4<f32>> = None;
+        for layer in others {
+            let x = previous.as_ref().unwrap_or(x);
+            let mut y = workspace.take(layer.out_shape(shape(x)));
+            layer.infer(x, &mut y, workspace);
+            // No later layer reads what came before, so two arrays take turns.
+            if let Some(read) = previous.replace(y) {
+                workspace.give_back(read);
+            }
+        }
+        let x = previous.as_ref().unwrap_or(x);
+        reshape(y, last.out_shape(shape(x)));
+        last.infer(x, y, workspace);
+        if let Some(read) = previous {
+            workspace.give_back(read);
+        }
+    }
 }
 
-/// Tells the observer, if there is one.
-fn tell(observer: &mut Option<Observer>, event: Event) {
+/// Calls the observer, if there is one.
+fn notify(observer: &mut Option<Observer>, event: Event) {
     if let Some(observer) = observer {
         observer(event);
     }
@@ -84,15 +106,19 @@ impl Layer for Sequential {
     }
 
     fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, pass: Pass) {
-        tell(&mut self.observer, Event::ForwardBegins);
+        notify(&mut self.observer, Event::ForwardBegins);
         for (i, layer) in self.layers.iter_mut().enumerate() {
             let (before, after) = self.between.split_at_mut(i);
             let x = before.last().unwrap_or(x);
             let y = after.first_mut().unwrap_or(y);
-            resize(y, layer.out_shape(shape(x)));
+            reshape(y, layer.out_shape(shape(x)));
             layer.forward(x, y, pass);
-            tell(&mut self.observer, Event::ForwardDone(i));
+            notify(&mut self.observer, Event::ForwardDone(i));
         }
+    }
+
+    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace) {
+        self.infer_layers(0..self.layers.len(), x, y, workspace);
     }
 
     fn backward(
@@ -102,25 +128,33 @@ impl Layer for Sequential {
         grad_y: &mut Array4<f32>,
         grad_x: Option<&mut Array4<f32>>,
     ) {
-        tell(&mut self.observer, Event::BackwardBegins);
+        notify(&mut self.observer, Event::BackwardBegins);
         for (i, layer) in self.layers.iter_mut().enumerate().skip(1).rev() {
             let (x, y) = (&self.between[i - 1], self.between.get(i).unwrap_or(y));
-            resize(&mut self.spare_grad, shape(x));
+            reshape(&mut self.spare_grad, shape(x));
             layer.backward(x, y, grad_y, Some(&mut self.spare_grad));
             std::mem::swap(grad_y, &mut self.spare_grad);
-            tell(&mut self.observer, Event::BackwardDone(i));
+            notify(&mut self.observer, Event::BackwardDone(i));
         }
         if let Some(first) = self.layers.first_mut() {
             first.backward(x, self.between.first().unwrap_or(y), grad_y, grad_x);
-            tell(&mut self.observer, Event::BackwardDone(0));
+            notify(&mut self.observer, Event::BackwardDone(0));
         }
     }
 
-    fn for_each_parameter(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
-        self.layers.iter_mut().for_each(|layer| layer.for_each_parameter(visit));
+    fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {
+        self.layers.iter().for_each(|layer| layer.for_each_parameter(visit));
     }
 
-    fn for_each_buffer(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
-        self.layers.iter_mut().for_each(|layer| layer.for_each_buffer(visit));
+    fn for_each_parameter_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        self.layers.iter_mut().for_each(|layer| layer.for_each_parameter_mut(visit));
+    }
+
+    fn for_each_buffer(&self, visit: &mut dyn FnMut(&Buffer)) {
+        self.layers.iter().for_each(|layer| layer.for_each_buffer(visit));
+    }
+
+    fn for_each_buffer_mut(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
+        self.layers.iter_mut().for_each(|layer| layer.for_each_buffer_mut(visit));
     }
 }

@@ -20,6 +20,9 @@ use crate::tasks::TASK_ROWS;
 /// they are as many streams as the processor follows.
 const ROWS: usize = 8;
 
+/// Added to the variance, so that a constant channel is not divided by zero: PyTorch's default.
+pub const EPS: f64 = 1e-5;
+
 /// What follows the normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -70,7 +73,7 @@ pub struct Running<'a> {
 ///
 /// # Panics
 /// If `x` does not consist of whole rows.
-pub fn batch_norm_statistics(x: &[f32], eps: f32, running: &mut Running, batch: &mut ChannelStatistics) {
+pub fn batch_norm_statistics(x: &[f32], running: &mut Running, batch: &mut ChannelStatistics) {
     let c = running.mean.len();
     assert_eq!(x.len() % c, 0, "batch_norm: whole rows of {c}");
     let rows = x.len() / c;
@@ -115,21 +118,13 @@ pub fn batch_norm_statistics(x: &[f32], eps: f32, running: &mut Running, batch: 
                 count = total;
             }
             batch.mean[channel] = mean as f32;
-            batch.inv_std[channel] = (1.0 / (squares / count + f64::from(eps)).sqrt()) as f32;
+            batch.inv_std[channel] = (1.0 / (squares / count + f64::from(EPS as f32)).sqrt()) as f32;
             let unbiased = squares / (count - 1.0).max(1.0);
             let blend = |old: &mut f32, new: f64| *old += running.momentum * (new as f32 - *old);
             blend(&mut running.mean[channel], mean);
             blend(&mut running.var[channel], unbiased);
         }
     });
-}
-
-/// The statistics with which evaluation normalises.
-pub fn running_statistics(mean: &[f32], var: &[f32], eps: f32, out: &mut ChannelStatistics) {
-    out.mean.clear();
-    out.mean.extend_from_slice(mean);
-    out.inv_std.clear();
-    out.inv_std.extend(var.iter().map(|var| 1.0 / (var + eps).sqrt()));
 }
 
 /// The normalisation as a factor and a term per channel: `y = act(scale * x + shift)`.
@@ -144,6 +139,22 @@ pub fn scale_and_shift(
     for channel in 0..gamma.len() {
         scale[channel] = gamma[channel] * statistics.inv_std[channel];
         shift[channel] = beta[channel] - statistics.mean[channel] * scale[channel];
+    }
+}
+
+/// As [`scale_and_shift`], with the running statistics: the normalisation of evaluation.
+///
+/// # Shapes
+/// All: `(c)`.
+pub fn running_scale_and_shift(
+    (running_mean, running_var): (&[f32], &[f32]),
+    (gamma, beta): (&[f32], &[f32]),
+    (scale, shift): (&mut [f32], &mut [f32]),
+) {
+    for channel in 0..gamma.len() {
+        let inv_std = 1.0 / (running_var[channel] + EPS as f32).sqrt();
+        scale[channel] = gamma[channel] * inv_std;
+        shift[channel] = beta[channel] - running_mean[channel] * scale[channel];
     }
 }
 

@@ -12,6 +12,8 @@ mod epilogue;
 mod im2col;
 mod winograd;
 
+use std::sync::OnceLock;
+
 use epilogue::Epilogue;
 use winograd::{F2, F3, F4, F6};
 
@@ -198,41 +200,59 @@ pub fn conv2d_forward(g: &Conv2dGeometry, x: &[f32], weight: &[f32], bias: &[f32
     correlate(g, g.algorithm(), x, Filter::Plain(weight), Epilogue::bias(bias), y);
 }
 
-/// A filter made ready for [`conv2d_inference`], for as long as the weights stay.
+/// A filter made ready for [`conv2d_inference`], for as long as the weights stay: once for each algorithm that needs it.
+///
+/// Any number of threads may share it.
 #[derive(Debug, Default)]
 pub struct PreparedFilter {
-    /// What `data` is prepared for: an algorithm, and the extents of the filter.
-    key: Option<(Conv2dAlgorithm, usize, usize)>,
-    data: Aligned,
+    /// In the order of [`Conv2dAlgorithm::ALL`].
+    by_algorithm: [OnceLock<Aligned>; Conv2dAlgorithm::ALL.len()],
 }
 
 impl PreparedFilter {
     /// Forgets what was prepared; to be called when the weights change.
     pub fn clear(&mut self) {
-        self.key = None;
+        *self = Self::default();
     }
 
-    /// Prepares `weight`, `(c_in, 3, 3, c_out)`, unless that is done.
-    fn prepare(&mut self, g: &Conv2dGeometry, weight: &[f32]) -> (Conv2dAlgorithm, &[f32]) {
-        let algorithm = g.algorithm();
-        let key = Some((algorithm, g.c_in, g.c_out));
-        if self.key != key {
-            let len = match algorithm.tile() {
-                None => im2col::packed_len(g),
-                Some(m) => winograd::transformed_len(g, m + 2),
-            };
-            let (data, filter) = (self.data.resize(len), Filter::Plain(weight));
-            match algorithm {
-                Conv2dAlgorithm::Im2col => im2col::pack_filter(g, filter, data),
-                Conv2dAlgorithm::Winograd2 => winograd::transform_filter::<F2, 4, 2>(g, filter, data),
-                Conv2dAlgorithm::Winograd3 => winograd::transform_filter::<F3, 5, 3>(g, filter, data),
-                Conv2dAlgorithm::Winograd4 => winograd::transform_filter::<F4, 6, 4>(g, filter, data),
-                Conv2dAlgorithm::Winograd6 => winograd::transform_filter::<F6, 8, 6>(g, filter, data),
-            }
-            self.key = key;
-        }
-        (algorithm, self.data.as_slice())
+    /// Whether nothing is prepared.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_algorithm.iter().all(|slot| slot.get().is_none())
     }
+
+    /// `weight`, `(c_in, 3, 3, c_out)`, as the algorithm of this geometry reads it.
+    fn get_or_prepare(&self, g: &Conv2dGeometry, weight: &[f32]) -> &[f32] {
+        let slot = &self.by_algorithm[g.algorithm() as usize];
+        let prepared = match slot.get() {
+            Some(prepared) => prepared,
+            // Not prepared inside `get_or_init`: while this thread waits for the pool there, it may take up a task that
+            // needs the same filter, and would wait for itself. If two threads prepare it at once, the first one's stays.
+            None => {
+                let new = prepare(g, weight);
+                slot.get_or_init(|| new)
+            }
+        };
+        prepared.as_slice()
+    }
+}
+
+fn prepare(g: &Conv2dGeometry, weight: &[f32]) -> Aligned {
+    let algorithm = g.algorithm();
+    let len = match algorithm.tile() {
+        None => im2col::packed_len(g),
+        Some(m) => winograd::transformed_len(g, m + 2),
+    };
+    let mut prepared = Aligned::default();
+    let (data, filter) = (prepared.resize(len), Filter::Plain(weight));
+    match algorithm {
+        Conv2dAlgorithm::Im2col => im2col::pack_filter(g, filter, data),
+        Conv2dAlgorithm::Winograd2 => winograd::transform_filter::<F2, 4, 2>(g, filter, data),
+        Conv2dAlgorithm::Winograd3 => winograd::transform_filter::<F3, 5, 3>(g, filter, data),
+        Conv2dAlgorithm::Winograd4 => winograd::transform_filter::<F4, 6, 4>(g, filter, data),
+        Conv2dAlgorithm::Winograd6 => winograd::transform_filter::<F6, 8, 6>(g, filter, data),
+    }
+    prepared
 }
 
 /// Convolution, then a factor and a term per channel and an activation: `y = act(scale * (x * weight) + shift)`.
@@ -245,15 +265,15 @@ impl PreparedFilter {
 pub fn conv2d_inference(
     g: &Conv2dGeometry,
     x: &[f32],
-    (weight, prepared): (&[f32], &mut PreparedFilter),
+    (weight, prepared): (&[f32], &PreparedFilter),
     (scale, shift): (&[f32], &[f32]),
     activation: Activation,
     y: &mut [f32],
 ) {
     g.check(x, weight, y);
     assert!(scale.len() == g.c_out && shift.len() == g.c_out, "conv2d: length of scale and shift in {g:?}");
-    let (algorithm, filter) = prepared.prepare(g, weight);
-    correlate(g, algorithm, x, Filter::Prepared(filter), Epilogue { scale, shift, activation }, y);
+    let filter = Filter::Prepared(prepared.get_or_prepare(g, weight));
+    correlate(g, g.algorithm(), x, filter, Epilogue { scale, shift, activation }, y);
 }
 
 /// Gradient of the input: the convolution of `grad_y` with the filter turned by 180 degrees, its channels swapped.

@@ -13,8 +13,6 @@ use roentgen_tensor::reference;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 use roentgen_tensor::softmax_cross_entropy::softmax_cross_entropy;
 
-const EPS: f32 = 1e-5;
-
 fn random(len: usize, seed: u64) -> Vec<f32> {
     let mut rng = CounterRng::new(seed, Purpose::Synthetic, len as u64, 1);
     (0..len).map(|_| rng.range(-2.0, 2.0)).collect()
@@ -39,7 +37,7 @@ fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64, activation: A
     let mut batch = ChannelStatistics::default();
     let (mut mean, mut var) = (vec![0.5; c], vec![2.0; c]);
     let mut running = Running { mean: &mut mean, var: &mut var, momentum: 0.1 };
-    batch_norm_statistics(&x, EPS, &mut running, &mut batch);
+    batch_norm_statistics(&x, &mut running, &mut batch);
 
     let (true_mean, true_var) = reference::channel_moments(c, &wide(&x));
     let correction = rows as f64 / (rows as f64 - 1.0).max(1.0);
@@ -56,7 +54,7 @@ fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64, activation: A
     let mut with_skip = vec![f32::NAN; x.len()];
     batch_norm_forward(&x, &batch, affine, activation, Some(&skip), &mut with_skip);
     assert!(with_skip.iter().zip(y.iter().zip(&skip)).all(|(sum, (y, skip))| *sum == y + skip));
-    let plain = reference::batch_norm_forward(&wide(&x), &wide(&gamma), &wide(&beta), f64::from(EPS));
+    let plain = reference::batch_norm_forward(&wide(&x), &wide(&gamma), &wide(&beta), EPS);
     let expected = match activation {
         Activation::Identity => plain,
         Activation::Relu => reference::relu_forward(&plain),
@@ -73,8 +71,7 @@ fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64, activation: A
         Activation::Identity => wide(&upstream),
         Activation::Relu => reference::relu_backward(&wide(&y), &wide(&upstream)),
     };
-    let (grad_x, gamma_64, beta_64) =
-        reference::batch_norm_backward(&wide(&x), &wide(&gamma), f64::from(EPS), &passed);
+    let (grad_x, gamma_64, beta_64) = reference::batch_norm_backward(&wide(&x), &wide(&gamma), EPS, &passed);
     let tolerance = tolerance * spread * (rows as f64).sqrt();
     assert_close(&grad, &grad_x, tolerance, "grad_x");
     assert_close(&grad_gamma, &gamma_64, tolerance, "grad_gamma");
@@ -97,8 +94,8 @@ proptest! {
         let (gamma, beta) = (random(c, seed + 1), random(c, seed + 2));
         let mut batch = ChannelStatistics::default();
         let (mut mean, mut var) = (vec![0.0; c], vec![1.0; c]);
-        batch_norm_statistics(&x, EPS, &mut Running { mean: &mut mean, var: &mut var, momentum: 0.1 }, &mut batch);
-        let normal = reference::batch_norm_forward(&wide(&x), &wide(&gamma), &wide(&beta), f64::from(EPS));
+        batch_norm_statistics(&x, &mut Running { mean: &mut mean, var: &mut var, momentum: 0.1 }, &mut batch);
+        let normal = reference::batch_norm_forward(&wide(&x), &wide(&gamma), &wide(&beta), EPS);
         let active = reference::relu_forward(&normal);
         let argmax = reference::max_pool2d_argmax(&g, &normal);
         let mut y = vec![f32::NAN; argmax.len()];
@@ -116,7 +113,7 @@ proptest! {
         let grad_active = reference::pool_backward(x.len(), &argmax, &wide(&upstream));
         let grad_normal = reference::relu_backward(&active, &grad_active);
         let (grad_x, grad_gamma, grad_beta) =
-            reference::batch_norm_backward(&wide(&x), &wide(&gamma), f64::from(EPS), &grad_normal);
+            reference::batch_norm_backward(&wide(&x), &wide(&gamma), EPS, &grad_normal);
         let (mut fast_x, mut fast_gamma, mut fast_beta) = (x.clone(), vec![f32::NAN; c], vec![f32::NAN; c]);
         let sums = (&mut fast_gamma[..], &mut fast_beta[..]);
         batch_norm_max_pool_backward(&g, &mut fast_x, &batch, (&gamma, &beta), &upstream, sums);
@@ -186,7 +183,7 @@ fn batch_norm_keeps_its_digits_far_from_zero() {
     let mut batch = ChannelStatistics::default();
     let (mut mean, mut var) = (vec![0.0; c], vec![0.0; c]);
     let mut running = Running { mean: &mut mean, var: &mut var, momentum: 1.0 };
-    batch_norm_statistics(&x, EPS, &mut running, &mut batch);
+    batch_norm_statistics(&x, &mut running, &mut batch);
     let (_, var_64) = reference::channel_moments(c, &wide(&x));
     let unbiased: Vec<f64> = var_64.iter().map(|v| v * rows as f64 / (rows - 1) as f64).collect();
     assert_close(&var, &unbiased, 1e-4, "variance");

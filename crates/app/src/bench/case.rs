@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ndarray::Array4;
-use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
+use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config, Workspace};
 use roentgen_optim::{AdamConfig, OneCycle};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 use serde::{Deserialize, Serialize};
@@ -122,9 +122,9 @@ impl Case {
                 })
             }
             Mode::Infer => {
-                let mut network = ResNet9::new(&model, 0);
+                let (network, mut workspace) = (ResNet9::new(&model, 0), Workspace::default());
                 self.figures(|| {
-                    network.forward(&x, Pass::Eval);
+                    network.infer(&x, &mut workspace);
                 })
             }
         };

@@ -47,7 +47,7 @@ struct Figures {
 /// # Errors
 /// For a file that is no model, and whatever makes the data unusable.
 pub(crate) fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
-    let (mut model, card) = model_file::read(request.model)?;
+    let (model, card) = model_file::read(request.model)?;
     let Asked { val, test, mut clean, source } = load(request, &card, screen)?;
     if test.is_empty() {
         return Err(AppError::EmptyTest);
@@ -68,8 +68,7 @@ pub(crate) fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError
             "the model's file is of an earlier version and does not say what it was trained on",
         ),
     }
-    let mut evaluated =
-        |set: &ImageSet| evaluate(&mut model, set, card.class_names.len(), &card.preprocessing());
+    let evaluated = |set: &ImageSet| evaluate(&model, set, card.class_names.len(), &card.preprocessing());
     let part = |set: &ImageSet, evaluation: &Evaluation| {
         let predictions = evaluation.predictions(card.temperature);
         PartMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())

@@ -47,7 +47,7 @@ pub(crate) fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError
     if !out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
         return Err(AppError::NotPng { path: out.into() });
     }
-    let (mut model, card) = model_file::read(model)?;
+    let (model, card) = model_file::read(model)?;
     let class = class.map(|class| find_class(&card, class)).transpose()?;
     let bad = |reason: String| AppError::BadPicture { path: file.into(), reason };
     let film = open_image(file, &SizeLimits::default()).map_err(bad)?.to_rgb8();
@@ -55,7 +55,7 @@ pub(crate) fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError
     let LoadedFiles { images, mut by_path } =
         load_files(&[file.into()], card.channels, &options, &roentgen_data::silent);
     by_path.remove(0).map_err(bad)?;
-    let explanation = explain(&mut model, &card, &images, 0, class);
+    let explanation = explain(&model, &card, &images, 0, class);
     let small = images.image(0);
     let window = visible_region(film.dimensions(), (small.width, small.height), card.size as usize);
     let name = &card.class_names[explanation.class];

@@ -13,11 +13,11 @@ use crate::terminal::screen::Screen;
 /// # Errors
 /// For a file that is no model, one that normalises each picture by the whole of it, and a disk that is full.
 pub(crate) fn run(model: &Path, out: &Path, screen: &Screen) -> Result<(), AppError> {
-    let (mut model, card) = model_file::read(model)?;
+    let (model, card) = model_file::read(model)?;
     if card.normalization.per_image {
         return Err(AppError::NotExportable);
     }
-    let bytes = onnx::to_bytes(&mut model, &card);
+    let bytes = onnx::to_bytes(&model, &card);
     write_file(out, &bytes)?;
     let ModelCard { channels, resize, .. } = card;
     let side = onnx::side(&card);

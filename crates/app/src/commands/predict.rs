@@ -76,7 +76,7 @@ impl Line {
 /// # Errors
 /// For a file that is no model; and [`AppError::NotAllRead`] when all others are answered.
 pub(crate) fn run(model: &Path, inputs: &[PathBuf], form: Form, screen: &Screen) -> Result<(), AppError> {
-    let (mut model, card) = model_file::read(model)?;
+    let (model, card) = model_file::read(model)?;
     let piped =
         tempfile::tempdir().map_err(|source| AppError::Write { path: std::env::temp_dir(), source })?;
     let paths = expand(inputs, piped.path())?;
@@ -88,7 +88,7 @@ pub(crate) fn run(model: &Path, inputs: &[PathBuf], form: Form, screen: &Screen)
     let mut writer = Writer::new(form, &card);
     let (mut n_failed, mut n_rejected) = (0, 0);
     for chunk in paths.chunks(CHUNK) {
-        let mut lines = answer(&mut model, &card, chunk);
+        let mut lines = answer(&model, &card, chunk);
         lines.iter_mut().for_each(|line| line.name_stdin(piped.path()));
         n_failed += lines.iter().filter(|line| matches!(line, Line::Failed { .. })).count();
         n_rejected +=
@@ -114,7 +114,7 @@ pub(crate) fn run(model: &Path, inputs: &[PathBuf], form: Form, screen: &Screen)
 
 /// What the model says of each file.
 #[must_use]
-pub(crate) fn answer(model: &mut ResNet9, card: &ModelCard, paths: &[PathBuf]) -> Vec<Line> {
+pub(crate) fn answer(model: &ResNet9, card: &ModelCard, paths: &[PathBuf]) -> Vec<Line> {
     let options = LoadOptions { resize: card.resize, crop: card.size, ..LoadOptions::default() };
     let LoadedFiles { images, by_path } = load_files(paths, card.channels, &options, &roentgen_data::silent);
     let (mut said, mut reject_reason) =

@@ -5,7 +5,7 @@
 
 use ndarray::{Array2, Array3, Array4, ArrayView3, ArrayViewMut, Axis, Dimension, Slice};
 use roentgen_data::ImageSet;
-use roentgen_layers::{Pass, ResNet9};
+use roentgen_layers::{ResNet9, Workspace};
 
 use crate::metrics::argmax::argmax;
 use crate::model::inference::{Evaluation, predict};
@@ -40,7 +40,7 @@ pub(crate) struct Explanation {
 /// If there is no such picture or class.
 #[must_use]
 pub(crate) fn explain(
-    model: &mut ResNet9,
+    model: &ResNet9,
     card: &ModelCard,
     set: &ImageSet,
     image: usize,
@@ -49,18 +49,18 @@ pub(crate) fn explain(
     let one = set.select(&[image]);
     let (mut said, mut reject_reason, mut pixels) =
         (Evaluation::new(card.class_names.len()), None, Array3::zeros((0, 0, 0)));
-    let mut likeliest = 0;
+    let (mut likeliest, mut heat) = (0, Array2::zeros((0, 0)));
     predict(model, &one, &card.preprocessing(), |_, answer| {
         said.add(0, answer.logits);
         reject_reason = card.novelty.as_ref().and_then(|novelty| novelty.of(answer));
         pixels = answer.pixels.to_owned();
         likeliest = argmax(answer.logits.iter().copied());
+        heat = model.grad_cam(answer.feature_map, class.unwrap_or(likeliest));
     });
     let class = class.unwrap_or(likeliest);
-    let grad_cam = model.grad_cam(0, class);
     let probabilities = said.predictions(card.temperature).probabilities(0).to_vec();
     let occlusion = occlusion(model, card, pixels.view(), class);
-    Explanation { class, answer: likeliest, probabilities, reject_reason, grad_cam, occlusion }
+    Explanation { class, answer: likeliest, probabilities, reject_reason, grad_cam: heat, occlusion }
 }
 
 /// Where in one picture of a set the evidence for `class` lies: Grad-CAM, from its least to its greatest value.
@@ -69,14 +69,17 @@ pub(crate) fn explain(
 /// If there is no such picture or class.
 #[must_use]
 pub(crate) fn grad_cam(
-    model: &mut ResNet9,
+    model: &ResNet9,
     card: &ModelCard,
     set: &ImageSet,
     image: usize,
     class: usize,
 ) -> Array2<f32> {
-    predict(model, &set.select(&[image]), &card.preprocessing(), |_, _| {});
-    above_least(&model.grad_cam(0, class))
+    let mut heat = Array2::zeros((0, 0));
+    predict(model, &set.select(&[image]), &card.preprocessing(), |_, answer| {
+        heat = model.grad_cam(answer.feature_map, class);
+    });
+    above_least(&heat)
 }
 
 /// At three cells a side, even the least is much.
@@ -86,12 +89,7 @@ pub(crate) fn above_least(heat: &Array2<f32>) -> Array2<f32> {
 }
 
 /// How much of the probability of `class` is lost with each pixel: the mean over the squares that hide it.
-fn occlusion(
-    model: &mut ResNet9,
-    card: &ModelCard,
-    pixels: ArrayView3<'_, f32>,
-    class: usize,
-) -> Array2<f32> {
+fn occlusion(model: &ResNet9, card: &ModelCard, pixels: ArrayView3<'_, f32>, class: usize) -> Array2<f32> {
     let (size, _, channels) = pixels.dim();
     let (patch, step) = (size / PATCH, (size / STEPS).max(1));
     let corners: Vec<usize> = (0..).map(|at| at * step).take_while(|at| at + patch <= size).collect();
@@ -106,7 +104,7 @@ fn occlusion(
         }
     }
     let mut said = Evaluation::new(card.class_names.len());
-    for logits in model.forward(&x, Pass::Eval).outer_iter() {
+    for logits in model.infer(&x, &mut Workspace::default()).outer_iter() {
         said.add(0, logits.to_slice().expect("logits of an image lie together"));
     }
     let said = said.predictions(card.temperature);

@@ -2,7 +2,7 @@
 
 use ndarray::{Array4, ArrayView3};
 use roentgen_data::{ImageSet, Normalization, Sample, Transform, TtaConfig, batch_ranges, fill_batch};
-use roentgen_layers::{Pass, ResNet9};
+use roentgen_layers::{ResNet9, Workspace};
 
 use crate::metrics::argmax::argmax;
 use crate::metrics::{Confusion, Predictions};
@@ -116,6 +116,8 @@ pub(crate) struct Prediction<'a> {
     pub logits: &'a [f32],
     /// What the classifier sees, of the plain look.
     pub features: &'a [f32],
+    /// The output of the last convolutions, `(h / 8, w / 8, c)`, of the plain look.
+    pub feature_map: ArrayView3<'a, f32>,
     /// The normalised pixels of the plain look, `(size, size, c)`.
     pub pixels: ArrayView3<'a, f32>,
     /// How much the colours vary that a model of one channel does not see; 0 for one that sees them.
@@ -124,29 +126,31 @@ pub(crate) struct Prediction<'a> {
 
 /// Asks `model` about every image of `set`, and gives the answers to `each`, in order.
 pub(crate) fn predict(
-    model: &mut ResNet9,
+    model: &ResNet9,
     set: &ImageSet,
     preprocessing: &Preprocessing<'_>,
     mut each: impl FnMut(usize, &Prediction<'_>),
 ) {
     let draws: Vec<Sample> = (0..set.len() as u32).map(Sample::first).collect();
     let (mut x, mut labels) = (Array4::zeros((0, 0, 0, 0)), Vec::new());
+    let mut workspace = Workspace::default();
     let looks = preprocessing.looks.views();
     for range in batch_ranges(set.len(), BATCH) {
         // The plain look is the last: its pixels and features stay.
         let of_looks = looks.iter().map(|&look| {
             let view = Transform::Center { crop: preprocessing.crop, view: look };
             fill_batch(set, &draws[range.clone()], view, preprocessing.normalization, &mut x, &mut labels);
-            model.forward(&x, Pass::Eval).clone()
+            model.infer(&x, &mut workspace).clone()
         });
         let logits = of_looks.reduce(|sum, logits| sum + logits).expect("a look") / looks.len() as f32;
-        let of_each = logits.outer_iter().zip(model.features().outer_iter()).zip(x.outer_iter());
-        for (image, ((logits, features), pixels)) in range.zip(of_each) {
+        let of_network = workspace.features().outer_iter().zip(workspace.feature_map().outer_iter());
+        let of_each = logits.outer_iter().zip(of_network).zip(x.outer_iter());
+        for (image, ((logits, (features, feature_map)), pixels)) in range.zip(of_each) {
             let logits = logits.to_slice().expect("logits of an image lie together");
             let features = features.to_slice().expect("features of an image lie together");
             let unseen = set.facts(image).filter(|_| set.channels() == 1);
             let unseen_colour = unseen.map_or(0.0, |facts| f64::from(facts.colour));
-            each(image, &Prediction { logits, features, pixels, unseen_colour });
+            each(image, &Prediction { logits, features, feature_map, pixels, unseen_colour });
         }
     }
 }
@@ -154,7 +158,7 @@ pub(crate) fn predict(
 /// What `model` says of every image of `set`.
 #[must_use]
 pub(crate) fn evaluate(
-    model: &mut ResNet9,
+    model: &ResNet9,
     set: &ImageSet,
     n_classes: usize,
     preprocessing: &Preprocessing<'_>,

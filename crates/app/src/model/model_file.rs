@@ -189,7 +189,7 @@ pub(crate) struct Tensor {
 
 /// The parameters of a model, then its running statistics.
 #[must_use]
-pub(crate) fn tensors(model: &mut ResNet9) -> Vec<Tensor> {
+pub(crate) fn tensors(model: &ResNet9) -> Vec<Tensor> {
     let mut tensors = Vec::new();
     model.for_each_parameter(&mut |parameter| {
         let axes = axes_to_torch(parameter.kind);
@@ -235,7 +235,7 @@ struct Stored {
 
 /// The model as the bytes of a file. `n_steps` is what PyTorch calls `num_batches_tracked`.
 #[must_use]
-pub(crate) fn to_bytes(model: &mut ResNet9, card: &ModelCard, n_steps: u64) -> Vec<u8> {
+pub(crate) fn to_bytes(model: &ResNet9, card: &ModelCard, n_steps: u64) -> Vec<u8> {
     let mut stored = Vec::new();
     for Tensor { name, shape, values } in tensors(model) {
         if let Some(prefix) = name.strip_suffix("running_mean") {
@@ -276,7 +276,7 @@ fn check_digest(bytes: &[u8], card: &ModelCard) -> Result<(), String> {
 
 /// Digest of what training decides of a model: all but the novelty, which is fitted when it has ended.
 #[must_use]
-pub(crate) fn digest_of_training(model: &mut ResNet9, card: &ModelCard) -> String {
+pub(crate) fn digest_of_training(model: &ResNet9, card: &ModelCard) -> String {
     let card = ModelCard { novelty: None, ..card.clone() };
     blake3::hash(&to_bytes(model, &card, 0)).to_hex()[..32].to_owned()
 }
@@ -332,7 +332,7 @@ fn set_weights(
     takes: impl Fn(&str) -> bool,
 ) -> Result<(), String> {
     let mut outcome = Ok(());
-    model.for_each_parameter(&mut |parameter| {
+    model.for_each_parameter_mut(&mut |parameter| {
         if !takes(&parameter.name) {
             return;
         }
@@ -348,7 +348,7 @@ fn set_weights(
         });
         keep_first_error(&mut outcome, read);
     });
-    model.for_each_buffer(&mut |buffer| {
+    model.for_each_buffer_mut(&mut |buffer| {
         let read = read_tensor(tensors, &buffer.name, &[buffer.value.len()]).and_then(|values| {
             let is_variance = buffer.name.ends_with("running_var");
             match values.iter().find(|&&value| is_variance && value < 0.0) {

@@ -86,7 +86,7 @@ struct Observation {
     taken_for: usize,
 }
 
-fn observe(model: &mut ResNet9, set: &ImageSet, preprocessing: &Preprocessing<'_>) -> Vec<Observation> {
+fn observe(model: &ResNet9, set: &ImageSet, preprocessing: &Preprocessing<'_>) -> Vec<Observation> {
     let mut observed = Vec::with_capacity(set.len());
     predict(model, set, preprocessing, |image, answer: &Prediction<'_>| {
         observed.push(Observation {
@@ -105,7 +105,7 @@ impl Novelty {
     /// `None` for a training part of fewer than two pictures.
     #[must_use]
     pub(crate) fn fit(
-        model: &mut ResNet9,
+        model: &ResNet9,
         train: &ImageSet,
         val: &ImageSet,
         n_classes: usize,
@@ -155,12 +155,7 @@ impl Novelty {
 
     /// How many answers about a set are refused.
     #[must_use]
-    pub(crate) fn count(
-        &self,
-        model: &mut ResNet9,
-        set: &ImageSet,
-        preprocessing: &Preprocessing<'_>,
-    ) -> usize {
+    pub(crate) fn count(&self, model: &ResNet9, set: &ImageSet, preprocessing: &Preprocessing<'_>) -> usize {
         let mut count = 0;
         predict(model, set, preprocessing, |_, answer| count += usize::from(self.of(answer).is_some()));
         count

@@ -15,6 +15,7 @@ use ndarray::Array2;
 use prost::Message;
 use roentgen_data::{TtaConfig, TtaView};
 use roentgen_layers::ResNet9;
+use roentgen_tensor::batch_norm::EPS;
 
 use crate::model::model_file::{self, ModelCard, Tensor};
 use messages::{
@@ -27,8 +28,6 @@ mod messages;
 /// The version of the operators, of 2021: every runtime of these years knows it.
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
-/// What batch norm adds to the variance, as PyTorch does.
-const EPS: f64 = 1e-5;
 
 /// Side of the pictures that the file takes: the crop, or all that looks beyond it may show.
 pub(crate) fn side(card: &ModelCard) -> u32 {
@@ -37,7 +36,7 @@ pub(crate) fn side(card: &ModelCard) -> u32 {
 
 /// The model as the bytes of an ONNX file.
 #[must_use]
-pub(crate) fn to_bytes(model: &mut ResNet9, card: &ModelCard) -> Vec<u8> {
+pub(crate) fn to_bytes(model: &ResNet9, card: &ModelCard) -> Vec<u8> {
     let tensors: HashMap<String, Tensor> =
         model_file::tensors(model).into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
     let mut graph = Graph {

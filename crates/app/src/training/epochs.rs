@@ -95,10 +95,10 @@ impl Run<'_> {
             return Ok(());
         }
         let path = self.folder.file(MODEL);
-        let (mut model, card) = model_file::read(&path)?;
+        let (model, card) = model_file::read(&path)?;
         // A run that was killed after it had written the best of the next epoch writes it once more.
         let is_newer = card.epoch == run_state.epoch + 1;
-        if is_newer || model_file::digest_of_training(&mut model, &card) == run_state.best_digest {
+        if is_newer || model_file::digest_of_training(&model, &card) == run_state.best_digest {
             return Ok(());
         }
         Err(not_of_this_run(path))

@@ -28,8 +28,8 @@ pub(super) fn test(
     architecture: &ResNet9Config,
 ) -> Result<(Metrics, Tested), AppError> {
     let path = run.folder.file(MODEL);
-    let (mut model, mut card) = model_file::read(&path)?;
-    if model_file::digest_of_training(&mut model, &card) != outcome.best_digest {
+    let (model, mut card) = model_file::read(&path)?;
+    if model_file::digest_of_training(&model, &card) != outcome.best_digest {
         return Err(not_of_this_run(path));
     }
     let n_classes = card.class_names.len();
@@ -41,16 +41,15 @@ pub(super) fn test(
         bar.set_position(number);
     };
     stage("what is usual", 0);
-    card.novelty = Novelty::fit(&mut model, train_set, val_set, n_classes, &card.preprocessing());
+    card.novelty = Novelty::fit(&model, train_set, val_set, n_classes, &card.preprocessing());
     let n_steps = card.epoch * run.steps_per_epoch();
-    run.folder.write(MODEL, &model_file::to_bytes(&mut model, &card, n_steps as u64))?;
+    run.folder.write(MODEL, &model_file::to_bytes(&model, &card, n_steps as u64))?;
     let part = |set: &ImageSet, evaluation: &Evaluation| {
         let predictions = evaluation.predictions(card.temperature);
         PartMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
     };
-    let mut evaluated = |set: &ImageSet| {
-        (!set.is_empty()).then(|| evaluate(&mut model, set, n_classes, &card.preprocessing()))
-    };
+    let evaluated =
+        |set: &ImageSet| (!set.is_empty()).then(|| evaluate(&model, set, n_classes, &card.preprocessing()));
     stage("answers", 1);
     let (val, test) = (evaluated(val_set), evaluated(test_set));
     let predictions = test.as_ref().map(|test| test.predictions(card.temperature));
@@ -64,8 +63,8 @@ pub(super) fn test(
         Some(test) => deduplicated_test(&card.class_names, test, test_set.patients(), &clean),
         None => (0, None),
     };
-    let mut refused = |set: &ImageSet| {
-        card.novelty.as_ref().map(|novelty| novelty.count(&mut model, set, &card.preprocessing()))
+    let refused = |set: &ImageSet| {
+        card.novelty.as_ref().map(|novelty| novelty.count(&model, set, &card.preprocessing()))
     };
     let metrics = Metrics {
         n_rejected: Rejected { val: refused(val_set), test: refused(test_set) },
@@ -95,14 +94,14 @@ impl Run<'_> {
     /// The page that people will read.
     pub(super) fn report(&self, metrics: &Metrics, test: Option<&Predictions>) -> Result<String, AppError> {
         let path = self.folder.file(MODEL);
-        let (mut model, card) = model_file::read(&path)?;
+        let (model, card) = model_file::read(&path)?;
         let unreadable = |source| AppError::ModelUnreadable { path: path.clone(), source };
         let model_digest = blake3::hash(&fs::read(&path).map_err(unreadable)?).to_hex();
         Ok(report::page(report::Subject {
             config: self.config,
             data: self.data,
             steps_per_epoch: self.steps_per_epoch(),
-            model: &mut model,
+            model: &model,
             card: &card,
             model_digest: &model_digest,
             metrics,

@@ -58,8 +58,8 @@ pub(crate) fn go_on(
 /// # Errors
 /// As [`model_file::read`].
 pub(crate) fn test_again(path: &Path, data: &Dataset) -> Result<(PartMetrics, Tested), AppError> {
-    let (mut model, card) = model_file::read(&path.join(MODEL))?;
-    let evaluation = evaluate(&mut model, &data.test, card.class_names.len(), &card.preprocessing());
+    let (model, card) = model_file::read(&path.join(MODEL))?;
+    let evaluation = evaluate(&model, &data.test, card.class_names.len(), &card.preprocessing());
     let predictions = evaluation.predictions(card.temperature);
     let groups = data.test.patient_groups();
     let new = final_evaluation::new_to(&card, data);

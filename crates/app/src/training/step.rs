@@ -61,7 +61,7 @@ impl TrainingStep {
         });
         adam.begin_step(rates, grad_norm);
         let (mut index, mut all_finite) = (0, true);
-        model.for_each_parameter(&mut |parameter| {
+        model.for_each_parameter_mut(&mut |parameter| {
             all_finite &= adam.update(index, parameter);
             index += 1;
         });

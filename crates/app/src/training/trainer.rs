@@ -151,18 +151,18 @@ impl Trainer {
         &mut self,
         set: &ImageSet,
         epoch: usize,
-        work: impl FnOnce(&mut ResNet9) -> T,
+        work: impl FnOnce(&ResNet9) -> T,
     ) -> T {
         if self.average.is_none() {
-            return work(&mut self.training.model);
+            return work(&self.training.model);
         }
         let running = self.buffers();
         self.swap_average();
         self.measure_batch_norm(set, epoch);
-        let result = work(&mut self.training.model);
+        let result = work(&self.training.model);
         self.swap_average();
         let mut running = running.into_iter();
-        self.training.model.for_each_buffer(&mut |buffer| {
+        self.training.model.for_each_buffer_mut(&mut |buffer| {
             *buffer = running.next().expect("as many buffers as before");
         });
         result
@@ -171,13 +171,13 @@ impl Trainer {
     fn swap_average(&mut self) {
         let average = self.average.as_mut().expect("called with an average only");
         let mut index = 0;
-        self.training.model.for_each_parameter(&mut |parameter| {
+        self.training.model.for_each_parameter_mut(&mut |parameter| {
             average.swap(index, parameter);
             index += 1;
         });
     }
 
-    fn buffers(&mut self) -> Vec<Buffer> {
+    fn buffers(&self) -> Vec<Buffer> {
         let mut buffers = Vec::new();
         self.training.model.for_each_buffer(&mut |buffer| buffers.push(buffer.clone()));
         buffers
@@ -279,7 +279,7 @@ impl Trainer {
     }
 
     /// Everything learned so far.
-    pub(crate) fn state(&mut self) -> TrainerState {
+    pub(crate) fn state(&self) -> TrainerState {
         let mut values = Vec::new();
         self.training.model.for_each_parameter(&mut |parameter| values.push(parameter.value.to_vec()));
         let buffers = self.buffers().into_iter().map(|buffer| buffer.value.to_vec()).collect();
@@ -316,10 +316,10 @@ impl Trainer {
             return Err("it is of another model or another recipe".to_owned());
         }
         let (mut values, mut buffers) = (values.into_iter(), buffers.into_iter());
-        self.training.model.for_each_parameter(&mut |parameter| {
+        self.training.model.for_each_parameter_mut(&mut |parameter| {
             parameter.value.copy_from_slice(&values.next().expect("checked above"));
         });
-        self.training.model.for_each_buffer(&mut |buffer| {
+        self.training.model.for_each_buffer_mut(&mut |buffer| {
             buffer.value.copy_from_slice(&buffers.next().expect("checked above"));
         });
         self.training.adam.restore(adam_steps, moments);

@@ -1,0 +1,36 @@
+//! Images and models that the tests share.
+
+use ndarray::Array4;
+use roentgen_layers::{Pass, ResNet9, ResNet9Config, Workspace};
+use roentgen_tensor::rng::{CounterRng, Purpose};
+
+pub(crate) const TRAIN: Pass = Pass::Train { seed: 3, step: 0 };
+
+pub(crate) fn random(shape: (usize, usize, usize, usize), seed: u64) -> Array4<f32> {
+    let mut rng = CounterRng::new(seed, Purpose::Synthetic, 0, 5);
+    Array4::from_shape_simple_fn(shape, || rng.range(-1.0, 1.0))
+}
+
+pub(crate) fn bits<'a>(values: impl IntoIterator<Item = &'a f32>) -> Vec<u32> {
+    values.into_iter().map(|value| value.to_bits()).collect()
+}
+
+pub(crate) fn slice(array: &Array4<f32>) -> &[f32] {
+    array.as_slice().unwrap()
+}
+
+/// The logits of a model in evaluation.
+pub(crate) fn logits(model: &ResNet9, x: &Array4<f32>) -> Array4<f32> {
+    model.infer(x, &mut Workspace::default()).clone()
+}
+
+/// A small ResNet9 whose running statistics are no longer the initial ones.
+pub(crate) fn used_model(config: &ResNet9Config) -> ResNet9 {
+    let mut model = ResNet9::new(config, 1);
+    model.forward(&random((6, 11, 9, config.c_in), 2), TRAIN);
+    model
+}
+
+pub(crate) fn small(width: usize) -> ResNet9Config {
+    ResNet9Config { width, ..ResNet9Config::new(1, 3) }
+}
