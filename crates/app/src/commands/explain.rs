@@ -75,16 +75,16 @@ pub(crate) fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError
     let is_lost = most_lost >= 0.005;
     let evidence = above_least(&explanation.grad_cam);
     let panels = [
-        Panel { title: title.clone(), heat: None, scale: below.clone() },
+        Panel { title: title.clone(), heat: None, caption: below.clone() },
         Panel {
             title: "Grad-CAM".to_owned(),
             heat: Some(&evidence),
-            scale: format!("least .. most evidence for {name}"),
+            caption: format!("least .. most evidence for {name}"),
         },
         Panel {
             title: "Occlusion".to_owned(),
             heat: is_lost.then_some(&explanation.occlusion),
-            scale: if is_lost {
+            caption: if is_lost {
                 format!("0 .. {:.0} points of {name} lost if hidden", 100.0 * most_lost)
             } else {
                 "hiding any part changes nothing".to_owned()

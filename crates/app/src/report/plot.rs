@@ -1,21 +1,21 @@
-//! Plots as SVG: lines over axes, values shown where one points. No script: style sheets do it.
+//! Plots as SVG: lines over axes, with the values under the pointer. Style sheets show these, so there is no script.
 
 use maud::{Markup, PreEscaped, html};
 
-/// Size of a plot, in its own units.
+/// Size of a plot, in units of the SVG.
 const WIDTH: f64 = 380.0;
 const HEIGHT: f64 = 250.0;
-/// What a plot that stands alone has above it: its caption and the names of its lines.
+/// Height above a plot in a file of its own, for its caption and its legend.
 const HEAD: f64 = 36.0;
-/// Columns of a name there.
-const NAME: f64 = 110.0;
-/// Where its axes are.
+/// Width of a legend entry there.
+const LEGEND_ENTRY: f64 = 110.0;
+/// Edges of the area between the axes.
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = WIDTH - 10.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = HEIGHT - 40.0;
 
-/// Colours and letters of a plot that stands alone, dark where the reader's screen is; `plot.css` uses them.
+/// Colours and font of a plot in a file of its own, dark on a dark screen; `plot.css` uses them.
 const FILE_STYLE: &str = "
 svg { --ink: #1d2126; --soft: #5d6670; --paper: #fff; --rule: #dcdfe4; --s0: #2563b0; --s1: #e8b48f;
   font-family: system-ui, sans-serif; }
@@ -24,15 +24,16 @@ svg { --ink: #1d2126; --soft: #5d6670; --paper: #fff; --rule: #dcdfe4; --s0: #25
 .paper { fill: var(--paper); }
 ";
 
-/// Distances on an axis.
+/// How values are spread over an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scale {
+    /// Equal differences have equal lengths.
     Linear,
-    /// Each factor is as long as any other equal one.
+    /// Equal factors have equal lengths.
     Log,
 }
 
-/// One side of a plot.
+/// An axis of a plot.
 #[derive(Clone, Debug)]
 pub(crate) struct Axis {
     label: &'static str,
@@ -46,7 +47,7 @@ impl Axis {
         Self { label, range, scale: Scale::Linear }
     }
 
-    /// An axis for these values: for [`Scale::Log`] of those above zero, else from zero.
+    /// An axis that contains these values: from zero, or with [`Scale::Log`] around those above zero.
     pub(crate) fn around(label: &'static str, scale: Scale, values: impl Iterator<Item = f64>) -> Self {
         let values = values.filter(|value| value.is_finite() && (*value > 0.0 || scale == Scale::Linear));
         let [low, high] =
@@ -59,17 +60,17 @@ impl Axis {
         Self { label, range, scale }
     }
 
-    /// Where a value lies, 0 to 1.
-    fn share(&self, value: f64) -> f64 {
+    /// The position of a value on the axis, 0 to 1.
+    fn position(&self, value: f64) -> f64 {
         let [low, high] = self.range;
-        let share = match self.scale {
+        let position = match self.scale {
             Scale::Linear => (value - low) / (high - low),
             Scale::Log => (value / low).ln() / (high / low).ln(),
         };
-        share.clamp(0.0, 1.0)
+        position.clamp(0.0, 1.0)
     }
 
-    /// Values to write at the axis: 1, 2 and 5 times powers of ten.
+    /// The values that are marked on the axis: 1, 2 or 5 times powers of ten.
     fn ticks(&self) -> Vec<f64> {
         let [low, high] = self.range;
         match self.scale {
@@ -95,24 +96,24 @@ impl Axis {
     }
 }
 
-/// A line.
+/// A line of a plot.
 #[derive(Clone, Debug)]
 pub(crate) struct Series<'a> {
     pub(crate) name: &'a str,
-    /// In ascending order of the first number.
+    /// `[x, y]`, in ascending order of `x`.
     pub(crate) points: Vec<[f64; 2]>,
-    /// Whether the points themselves show.
+    /// Whether each point is marked with a dot.
     pub(crate) dots: bool,
 }
 
-/// What shows when one points at a place on the x axis.
+/// A text that appears when the pointer is near a position on the x axis.
 #[derive(Clone, Debug)]
 pub(crate) struct Tip {
     pub(crate) x: f64,
     pub(crate) text: String,
 }
 
-/// A plot of `series` with a caption; `diagonal` draws the line from corner to corner.
+/// A plot of `series` with a caption and a legend; `diagonal` draws the line from corner to corner.
 pub(crate) fn plot(
     caption: &str,
     x: &Axis,
@@ -136,7 +137,7 @@ pub(crate) fn plot(
     }
 }
 
-/// The same as a file of its own, its caption and the names of its lines inside.
+/// The same as a file of its own, with the caption and the legend inside the SVG.
 pub(crate) fn file(caption: &str, x: &Axis, y: &Axis, series: &[Series<'_>], tips: &[Tip]) -> String {
     svg(caption, [x, y], series, tips, false, true).into_string()
 }
@@ -149,8 +150,8 @@ fn svg(
     diagonal: bool,
     is_file: bool,
 ) -> Markup {
-    let at_x = |value: f64| LEFT + x.share(value) * (RIGHT - LEFT);
-    let at_y = |value: f64| BOTTOM - y.share(value) * (BOTTOM - TOP);
+    let at_x = |value: f64| LEFT + x.position(value) * (RIGHT - LEFT);
+    let at_y = |value: f64| BOTTOM - y.position(value) * (BOTTOM - TOP);
     let path = |points: &[[f64; 2]]| {
         let points = points.iter().filter(|point| point.iter().all(|value| value.is_finite()));
         points.map(|&[px, py]| format!("{:.1},{:.1}", at_x(px), at_y(py))).collect::<Vec<_>>().join(" ")
@@ -163,12 +164,12 @@ fn svg(
                 rect.paper y=(-HEAD) width=(WIDTH) height=(HEIGHT + HEAD) {}
             }
             @for tick in y.ticks() {
-                line.grid x1=(LEFT) x2=(RIGHT) y1=(place(at_y(tick))) y2=(place(at_y(tick))) {}
-                text.tick x=(LEFT - 6.0) y=(place(at_y(tick) + 3.5)) text-anchor="end" { (number(tick)) }
+                line.grid x1=(LEFT) x2=(RIGHT) y1=(rounded(at_y(tick))) y2=(rounded(at_y(tick))) {}
+                text.tick x=(LEFT - 6.0) y=(rounded(at_y(tick) + 3.5)) text-anchor="end" { (number(tick)) }
             }
             @for tick in x.ticks() {
-                line.grid x1=(place(at_x(tick))) x2=(place(at_x(tick))) y1=(TOP) y2=(BOTTOM) {}
-                text.tick x=(place(at_x(tick))) y=(BOTTOM + 15.0) text-anchor="middle" { (number(tick)) }
+                line.grid x1=(rounded(at_x(tick))) x2=(rounded(at_x(tick))) y1=(TOP) y2=(BOTTOM) {}
+                text.tick x=(rounded(at_x(tick))) y=(BOTTOM + 15.0) text-anchor="middle" { (number(tick)) }
             }
             text.label x=(f64::midpoint(LEFT, RIGHT)) y=(HEIGHT - 6.0) text-anchor="middle" { (x.label) }
             text.label x="0" y="0" text-anchor="middle"
@@ -180,13 +181,13 @@ fn svg(
                 polyline class=(format!("line s{}", index % 8)) points=(path(&series.points)) {}
                 @if series.dots {
                     @for &[px, py] in &series.points {
-                        circle class=(format!("dot s{}", index % 8)) cx=(place(at_x(px))) cy=(place(at_y(py))) r="3" {}
+                        circle class=(format!("dot s{}", index % 8)) cx=(rounded(at_x(px))) cy=(rounded(at_y(py))) r="3" {}
                     }
                 }
             }
             @if is_file {
                 text.value x=(LEFT) y="-20" { (caption) }
-                @for (left, (index, series)) in (0..).map(|at| LEFT + NAME * f64::from(at)).zip(series.iter().enumerate()) {
+                @for (left, (index, series)) in (0..).map(|at| LEFT + LEGEND_ENTRY * f64::from(at)).zip(series.iter().enumerate()) {
                     line class=(format!("line s{index}")) x1=(left) x2=(left + 16.0) y1="-4" y2="-4" {}
                     text.label x=(left + 21.0) y="0" { (series.name) }
                 }
@@ -198,35 +199,35 @@ fn svg(
     }
 }
 
-/// A strip of the plot, from halfway to the tip before to halfway to the next one, that shows a text.
+/// A strip of the plot that shows a text: from halfway to the previous tip to halfway to the next one.
 fn hover(index: usize, tips: &[Tip], at_x: impl Fn(f64) -> f64, text: &str) -> Markup {
     let here = at_x(tips[index].x);
     let before = index.checked_sub(1).map_or(LEFT, |before| f64::midpoint(at_x(tips[before].x), here));
     let after = tips.get(index + 1).map_or(RIGHT, |after| f64::midpoint(at_x(after.x), here));
-    // The text stays inside the plot.
+    // The text must not leave the plot.
     let (anchor, x) =
         if here < f64::midpoint(LEFT, RIGHT) { ("start", here + 5.0) } else { ("end", here - 5.0) };
     html! {
         g.tip {
-            rect.strip x=(place(before)) width=(place((after - before).max(0.5))) y=(TOP) height=(BOTTOM - TOP) {
+            rect.strip x=(rounded(before)) width=(rounded((after - before).max(0.5))) y=(TOP) height=(BOTTOM - TOP) {
                 title { (text) }
             }
-            line.cursor x1=(place(here)) x2=(place(here)) y1=(TOP) y2=(BOTTOM) {}
+            line.cursor x1=(rounded(here)) x2=(rounded(here)) y1=(TOP) y2=(BOTTOM) {}
             @for (row, line) in text.lines().enumerate() {
-                text.value x=(place(x)) y=(place(TOP + 12.0 + 14.0 * row as f64)) text-anchor=(anchor) { (line) }
+                text.value x=(rounded(x)) y=(rounded(TOP + 12.0 + 14.0 * row as f64)) text-anchor=(anchor) { (line) }
             }
         }
     }
 }
 
-fn place(coordinate: f64) -> String {
+fn rounded(coordinate: f64) -> String {
     format!("{coordinate:.1}")
 }
 
-/// A number at an axis, as short as it can be.
+/// A number at an axis, without trailing zeros.
 fn number(value: f64) -> String {
-    let rounded = format!("{value:.6}");
-    let short = rounded.trim_end_matches('0').trim_end_matches('.');
+    let digits = format!("{value:.6}");
+    let short = digits.trim_end_matches('0').trim_end_matches('.');
     if short == "-0" { "0".to_owned() } else { short.to_owned() }
 }
 
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn axes_bear_odd_values() {
+    fn axes_accept_values_that_are_not_finite_or_positive() {
         for values in [vec![], vec![f64::NAN], vec![0.0], vec![f64::INFINITY, 1.0], vec![-1.0]] {
             for scale in [Scale::Linear, Scale::Log] {
                 let axis = Axis::around("", scale, values.iter().copied());
@@ -255,15 +256,17 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_says_of_itself_stands_above_the_plot() {
+    fn caption_and_legend_of_a_file_are_above_the_plot() {
         let axis = Axis::new("x", [0.0, 2.0]);
         let series = ["all", "some"].map(|name| Series { name, points: vec![[0.0, 2.0]], dots: false });
         let svg = file("caption", &axis, &axis, &series, &[]);
-        for words in [">caption</text>", ">all</text>", ">some</text>"] {
-            let before = svg.split_once(words).expect(words).0;
-            let y =
-                before.rsplit_once(" y=\"").and_then(|(_, after)| after.split('"').next()).expect("a place");
-            assert!(y.parse::<f64>().is_ok_and(|y| (-HEAD + 11.0..TOP).contains(&y)), "{words} at {y}");
+        for label in [">caption</text>", ">all</text>", ">some</text>"] {
+            let before = svg.split_once(label).expect(label).0;
+            let y = before
+                .rsplit_once(" y=\"")
+                .and_then(|(_, after)| after.split('"').next())
+                .expect("a y attribute");
+            assert!(y.parse::<f64>().is_ok_and(|y| (-HEAD + 11.0..TOP).contains(&y)), "{label} at {y}");
         }
         assert!(svg.contains("viewBox=\"0 -36 380 286\""), "{svg}");
         assert!(plot("", &axis, &axis, &[], &[], false).into_string().contains("viewBox=\"0 0 380 250\""));

@@ -97,7 +97,7 @@ impl Run<'_> {
         let (model, card) = model_file::read(&path)?;
         let unreadable = |source| AppError::ModelUnreadable { path: path.clone(), source };
         let model_digest = blake3::hash(&fs::read(&path).map_err(unreadable)?).to_hex();
-        Ok(report::page(report::Subject {
+        Ok(report::page(&report::ReportInput {
             config: self.config,
             data: self.data,
             steps_per_epoch: self.steps_per_epoch(),

@@ -1,4 +1,4 @@
-//! The films of a report: which ones, and their pictures.
+//! The images of a report: which ones, and how each is shown.
 
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -15,58 +15,60 @@ use roentgen_data::{ImageSet, SizeLimits, open_image, visible_region};
 use crate::metrics::Predictions;
 use crate::report::overlay;
 
-/// Long side of a film in the report, in pixels.
+/// Long side of an image in the report, in pixels.
 const SIDE: u32 = 224;
+/// Quality of the JPEG files in the page, of 100.
 const QUALITY: u8 = 82;
 
-/// The images that were answered wrongly, the surest first.
-pub(super) fn most_wrong(predictions: &Predictions, most: usize) -> Vec<usize> {
-    let wrong = predictions.pairs().enumerate().filter(|(_, (truth, answer))| truth != answer);
+/// The wrongly classified images, those that gave the true class the lowest probability first.
+pub(super) fn worst_errors(predictions: &Predictions, max_images: usize) -> Vec<usize> {
+    let wrong = predictions.pairs().enumerate().filter(|(_, (truth, predicted))| truth != predicted);
     let mut wrong: Vec<(usize, f64)> =
         wrong.map(|(image, (truth, _))| (image, predictions.probabilities(image)[truth])).collect();
     wrong.sort_by(|a, b| a.1.total_cmp(&b.1));
-    wrong.into_iter().take(most).map(|(image, _)| image).collect()
+    wrong.into_iter().take(max_images).map(|(image, _)| image).collect()
 }
 
-/// The images whose two likeliest classes are closest, but for `others`.
-pub(super) fn most_unsure(predictions: &Predictions, most: usize, others: &[usize]) -> Vec<usize> {
+/// The images whose two most probable classes are closest, without those in `excluded`.
+pub(super) fn least_certain(predictions: &Predictions, max_images: usize, excluded: &[usize]) -> Vec<usize> {
     let margin = |image: usize| {
         let mut sorted = predictions.probabilities(image).to_vec();
         sorted.sort_by(|a, b| b.total_cmp(a));
         sorted[0] - sorted[1]
     };
-    let images = (0..predictions.len()).filter(|image| !others.contains(image));
+    let images = (0..predictions.len()).filter(|image| !excluded.contains(image));
     let mut images: Vec<(usize, f64)> = images.map(|image| (image, margin(image))).collect();
     images.sort_by(|a, b| a.1.total_cmp(&b.1));
-    images.into_iter().take(most).map(|(image, _)| image).collect()
+    images.into_iter().take(max_images).map(|(image, _)| image).collect()
 }
 
-/// A few images of each class, evenly from the first to the last.
-pub(super) fn samples(set: &ImageSet, n_classes: usize, of_each: usize) -> Vec<usize> {
+/// A few images of each class, evenly spaced from the first to the last.
+pub(super) fn samples(set: &ImageSet, n_classes: usize, per_class: usize) -> Vec<usize> {
     let of_class = |class: usize| {
         let all: Vec<usize> = (0..set.len()).filter(|&image| set.labels()[image] as usize == class).collect();
-        let step = all.len().div_ceil(of_each).max(1);
+        let step = all.len().div_ceil(per_class).max(1);
         all.into_iter().step_by(step)
     };
     (0..n_classes).flat_map(of_class).collect()
 }
 
-/// Where the pictures of a set are on the disk, if they are.
+/// The folders in which the files of a set are searched; drawn phantom films have no files.
 #[derive(Clone, Debug)]
-pub(super) struct Originals {
+pub(super) struct OriginalFiles {
     pub(super) folders: Vec<PathBuf>,
 }
 
-impl Originals {
-    /// A film and the part of it that the model sees: as it is on the disk, or else as the model has it.
-    pub(super) fn film(&self, set: &ImageSet, image: usize, crop: usize) -> (RgbImage, [f64; 4]) {
+impl OriginalFiles {
+    /// An image, scaled for the report, and the window of it that the model sees: left, top, right, bottom. It is read
+    /// from its file, or else made from the reduced image of the set.
+    pub(super) fn image_and_window(&self, set: &ImageSet, image: usize, crop: usize) -> (RgbImage, [f64; 4]) {
         let small = set.image(image);
         let paths = self.folders.iter().map(|folder| folder.join(set.name(image)));
         let original = paths
             .filter(|path| path.is_file())
             .find_map(|path| open_image(&path, &SizeLimits::default()).ok());
         let (width, height) = (small.width as u32, small.height as u32);
-        let film = original.map_or_else(
+        let full = original.map_or_else(
             || match set.channels() {
                 1 => RgbImage::from_fn(width, height, |x, y| {
                     image::Rgb([small.pixels[(y * width + x) as usize]; 3])
@@ -75,41 +77,41 @@ impl Originals {
             },
             |original: DynamicImage| original.to_rgb8(),
         );
-        let window = visible_region(film.dimensions(), (small.width, small.height), crop);
-        let scale = f64::from(SIDE) / f64::from(film.width().max(film.height()));
+        let window = visible_region(full.dimensions(), (small.width, small.height), crop);
+        let scale = f64::from(SIDE) / f64::from(full.width().max(full.height()));
         let scaled = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
         let shown =
-            imageops::resize(&film, scaled(film.width()), scaled(film.height()), FilterType::Triangle);
+            imageops::resize(&full, scaled(full.width()), scaled(full.height()), FilterType::Triangle);
         (shown, window.map(|edge| edge * scale))
     }
 }
 
-/// One film, with what is to be said of it; beside it the same with heat, if there is any.
+/// One image with a text below; beside it the same image under `heat`, if there is any.
 pub(super) fn figure(
-    film: &(RgbImage, [f64; 4]),
+    (image, window): &(RgbImage, [f64; 4]),
     heat: Option<&Array2<f32>>,
     name: &str,
-    said: &Markup,
+    text: &Markup,
 ) -> Markup {
     html! {
-        figure.film {
+        figure.image {
             @if let Some(heat) = heat {
                 div.pair {
-                    img src=(data_uri(&film.0)) alt=(format!("film {name}"));
-                    img src=(data_uri(&overlay::over(&film.0, film.1, heat))) alt=(format!("Grad-CAM over {name}"));
+                    img src=(data_uri(image)) alt=(format!("image {name}"));
+                    img src=(data_uri(&overlay::with_heat(image, *window, heat))) alt=(format!("Grad-CAM over {name}"));
                 }
             } @else {
-                img src=(data_uri(&film.0)) alt=(format!("film {name}"));
+                img src=(data_uri(image)) alt=(format!("image {name}"));
             }
-            (said)
+            (text)
         }
     }
 }
 
-fn data_uri(picture: &RgbImage) -> String {
+fn data_uri(image: &RgbImage) -> String {
     let mut jpeg = Cursor::new(Vec::new());
     let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
-    picture.write_with_encoder(encoder).expect("a picture of some pixels goes into memory");
+    image.write_with_encoder(encoder).expect("an image of some pixels fits into memory");
     format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg.get_ref()))
 }
 
@@ -118,14 +120,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_and_the_least_sure_come_first() {
+    fn the_worst_errors_and_the_least_certain_predictions_come_first() {
         let mut predictions = Predictions::new(2);
         for (label, logit) in [(0, 3.0), (0, -0.1), (1, 5.0), (1, -2.0), (0, 0.2)] {
             // The logit is that of class 0.
             predictions.add(label, [logit, 0.0].into_iter());
         }
-        assert_eq!(most_wrong(&predictions, 9), [2, 1]);
-        assert_eq!(most_wrong(&predictions, 1), [2]);
-        assert_eq!(most_unsure(&predictions, 2, &[1]), [4, 3]);
+        assert_eq!(worst_errors(&predictions, 9), [2, 1]);
+        assert_eq!(worst_errors(&predictions, 1), [2]);
+        assert_eq!(least_certain(&predictions, 2, &[1]), [4, 3]);
     }
 }

@@ -1,0 +1,61 @@
+//! What a report is made from, and the phrases that several sections share.
+
+use roentgen_data::{Dataset, ImageSet, SubsetOrigin};
+use roentgen_layers::ResNet9;
+
+use crate::config::TrainConfig;
+use crate::data_loading::phantom;
+use crate::metrics::Predictions;
+use crate::model::model_file::ModelCard;
+use crate::run_dir::records::{LogLine, Metrics};
+
+/// From this number of classes on, tables with a column per class do not fit on a page.
+pub(super) const MANY_CLASSES: usize = 24;
+
+/// Everything that a report shows.
+pub(crate) struct ReportInput<'a> {
+    /// The settings of the run, all resolved.
+    pub config: &'a TrainConfig,
+    /// The training, validation and test sets.
+    pub data: &'a Dataset,
+    /// Training steps of an epoch.
+    pub steps_per_epoch: usize,
+    /// The model with the weights of the saved epoch.
+    pub model: &'a ResNet9,
+    /// The model card of that model.
+    pub card: &'a ModelCard,
+    /// BLAKE3 digest of the model file.
+    pub model_digest: &'a str,
+    /// The contents of `metrics.json`.
+    pub metrics: &'a Metrics,
+    /// The predictions on the test set.
+    pub test: Option<&'a Predictions>,
+    /// The log of every epoch.
+    pub log: &'a [LogLine],
+}
+
+impl ReportInput<'_> {
+    /// Where the data came from.
+    pub(super) fn source(&self) -> String {
+        if self.config.uses_phantom() {
+            phantom::describe(self.config.seed)
+        } else {
+            self.config.data.display().to_string()
+        }
+    }
+
+    /// The three sets, by the name that the report uses.
+    pub(super) fn subsets(&self) -> [(&'static str, &ImageSet, SubsetOrigin); 3] {
+        let Dataset { train, val, test, val_origin, test_origin, .. } = self.data;
+        [
+            ("training", train, SubsetOrigin::Given),
+            ("validation", val, *val_origin),
+            ("test", test, *test_origin),
+        ]
+    }
+}
+
+/// A fraction as a percentage.
+pub(super) fn percent(fraction: f64) -> String {
+    format!("{:.1} %", 100.0 * fraction)
+}

@@ -1,0 +1,52 @@
+//! The metrics of a set as tables of the report.
+
+use maud::{Markup, html};
+
+use crate::metrics::{Interval, PartMetrics};
+use crate::terminal::screen::counted;
+
+/// All metrics of a set with their intervals: of the whole set, then by class.
+pub(super) fn metric_tables(metrics: &PartMetrics) -> Markup {
+    let range = |interval: Option<Interval>| {
+        interval.map_or_else(|| "-".to_owned(), |[low, high]| format!("{low:.3} to {high:.3}"))
+    };
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
+    let accuracy = ("", "accuracy", Some(metrics.confusion.accuracy()), metrics.accuracy_interval());
+    html! {
+        div.scroll { table {
+            thead { tr { th { (counted(metrics.confusion.n() as usize, "image")) } th { "value" } th { "95 % interval" } } }
+            tbody { @for (_, name, value, interval) in std::iter::once(accuracy).chain(metrics.overall()) {
+                tr { td { (name) } td { (number(value)) } td { (range(interval)) } }
+            } }
+        } }
+        div.scroll { table {
+            thead { tr { th { "class" } th { "images" }
+                @for name in ["recall", "precision", "specificity", "ROC AUC"] { th { (name) } } } }
+            tbody { @for (class, name) in metrics.class_names.iter().enumerate() {
+                tr { td { (name) } td { (metrics.confusion.n_of(class)) }
+                    @for (_, value, interval) in metrics.of_class(class) { td { (number(value)) div.soft { (range(interval)) } } } }
+            } }
+        } }
+    }
+}
+
+/// The confusion matrix: a row for each true class, a column for each predicted class.
+pub(super) fn confusion_table(metrics: &PartMetrics) -> Markup {
+    let names = &metrics.class_names;
+    let shade = |truth: usize, predicted: usize| {
+        let share =
+            metrics.confusion.count(truth, predicted) as f64 / metrics.confusion.n_of(truth).max(1) as f64;
+        let colour = if truth == predicted { "--good" } else { "--bad" };
+        format!("background: color-mix(in srgb, var({colour}) {:.0}%, transparent)", 55.0 * share)
+    };
+    html! {
+        h3 { "Confusion matrix" }
+        div.scroll { table.matrix {
+            thead { tr { th { "true \\ predicted" } @for name in names { th { (name) } } } }
+            tbody { @for (truth, name) in names.iter().enumerate() {
+                tr { th { (name) } @for predicted in 0..names.len() {
+                    td style=(shade(truth, predicted)) { (metrics.confusion.count(truth, predicted)) } } }
+            } }
+        } }
+    }
+}

@@ -1,0 +1,41 @@
+//! The model card: what the model is for, what goes in and comes out, and its limits.
+
+use maud::{Markup, html};
+
+use super::input::ReportInput;
+use crate::terminal::screen::counted;
+
+/// A test set of fewer images is called small.
+const SMALL_TEST_SET: u64 = 300;
+
+/// The whole section.
+pub(super) fn model_card_section(input: &ReportInput<'_>) -> Markup {
+    let card = input.card;
+    html! {
+        h2 id="card" { "Model card" }
+        table.pairs { tbody {
+            tr { td { "Intended use" } td { "Research and teaching: to measure how well these classes can be distinguished in "
+                "images like these. Not for clinical use, and not for any decision about a person." } }
+            tr { td { "Input" } td { "One " (if card.channels == 1 { "grey" } else { "colour" }) " image, PNG or JPEG; "
+                "resized to a short side of " (card.resize) " pixels, centre crop of " (card.size) "x" (card.size)
+                " pixels, normalised per channel." } }
+            tr { td { "Output" } td { "A calibrated probability for each of these classes: "
+                (input.data.class_names.join(", ")) ". Images unlike the training images are rejected." } }
+            tr { td { "Trained on" } td { (input.source()) ", " (counted(input.data.train.len(), "image")) "." } }
+            tr { td { "Limits" } td { (limits(input)) } }
+        } }
+    }
+}
+
+fn limits(input: &ReportInput<'_>) -> Markup {
+    let is_small = input.metrics.test.as_ref().is_some_and(|test| test.confusion.n() < SMALL_TEST_SET);
+    html! {
+        "At this size an image shows no detail finer than 1/" (input.card.size) " of the crop. "
+        "The model knows only these classes and predicts one of them unless it rejects the image. "
+        "The metrics hold for images from the same sources, taken in the same way; elsewhere they are unknown until measured. "
+        @if input.data.findings.patients.is_none() {
+            "Patients are unknown, so images of one patient may be in several sets. "
+        }
+        @if is_small { "The test set is small. " }
+    }
+}

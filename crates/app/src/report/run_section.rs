@@ -1,0 +1,29 @@
+//! How to repeat the run: settings, program, machine, digests of model and data.
+
+use maud::{Markup, html};
+use roentgen_data::ImageSet;
+
+use super::input::ReportInput;
+use crate::cpu;
+use crate::terminal::screen::counted;
+
+/// The whole section.
+pub(super) fn run_section(input: &ReportInput<'_>) -> Markup {
+    let threads = counted(input.metrics.threads, "thread");
+    html! {
+        h2 id="run" { "This run" }
+        p { "To repeat the run with bit-identical weights, save these settings as config.toml and run "
+            code { "roentgen train --config config.toml" } "." }
+        pre { (input.config.to_toml()) }
+        div.scroll { table.pairs { tbody {
+            tr { td { "Program" } td { "roentgen " (env!("CARGO_PKG_VERSION")) } }
+            tr { td { "Machine" } td { (threads) ", " (cpu::vector_width()) ", " (cpu::name()) } }
+            tr { td { "Model" } td { "model.safetensors, BLAKE3 " (input.model_digest) } }
+            @for (name, set, _) in input.subsets() { tr { td { "Data: " (name) " set" } td { (digest(set)) } } }
+        } } }
+    }
+}
+
+fn digest(set: &ImageSet) -> String {
+    if set.is_empty() { "none".to_owned() } else { set.digest() }
+}

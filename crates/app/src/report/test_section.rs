@@ -1,0 +1,96 @@
+//! The section on the test set: metrics, confusion matrix, ROC curves, reliability.
+
+use std::fmt::Write as _;
+
+use maud::{Markup, html};
+
+use super::input::{MANY_CLASSES, ReportInput};
+use super::metric_tables::{confusion_table, metric_tables};
+use super::plot::{Axis, Series, Tip, plot};
+use crate::metrics::Scorer;
+use crate::terminal::screen::counted;
+
+/// ROC curves at most; more could not be told apart by colour.
+const MAX_CURVES: usize = 8;
+/// Tips of the ROC plot: false positive rates in steps of 5 %.
+const ROC_TIPS: u32 = 20;
+
+/// The whole section.
+pub(super) fn test_section(input: &ReportInput<'_>) -> Markup {
+    let metrics = input.metrics;
+    let (Some(predictions), Some(test)) = (input.test, &metrics.test) else {
+        return html! { h2 id="test" { "Test" } p { "There is no test set." } };
+    };
+    let (names, scorer) = (&test.class_names, Scorer::new(predictions));
+    html! {
+        h2 id="test" { "Test" }
+        @if let Some(deduplicated) = &metrics.test_deduplicated {
+            h3 { "Test set without leakage (" (counted(metrics.n_leaked, "image")) " left out)" }
+            (metric_tables(deduplicated))
+            h3 { "Whole test set" }
+        }
+        (metric_tables(test))
+        @if names.len() <= MANY_CLASSES { (confusion_table(test)) }
+        @if metrics.test_deduplicated.is_some() {
+            p.soft { "Confusion matrix and curves are of the whole test set, with the "
+                (counted(metrics.n_leaked, "image")) " that also occur in the training or validation set." }
+        }
+        @if names.len() > MAX_CURVES {
+            p.soft { "ROC curves are shown for the first " (MAX_CURVES) " of " (names.len()) " classes." }
+        }
+        div.plots { (roc_plot(names, &scorer)) (reliability_plot(&scorer)) }
+        @if let Some(calibration) = &metrics.calibration {
+            p.soft { "Calibration: logits are divided by the temperature " (format!("{:.2}", calibration.temperature))
+                ", fitted on the validation set." }
+        }
+        @if let Some(words) = input.config.prior.in_words() { p.soft { "Class prior: " (words) "." } }
+    }
+}
+
+fn roc_plot(names: &[String], scorer: &Scorer<'_>) -> Markup {
+    let curve = |(class, name): (usize, &'_ String)| (name.clone(), scorer.roc_curve(class));
+    let curves: Vec<(String, Vec<[f64; 2]>)> = names.iter().enumerate().take(MAX_CURVES).map(curve).collect();
+    let series: Vec<Series<'_>> = curves
+        .iter()
+        .filter(|(_, points)| !points.is_empty())
+        .map(|(name, points)| Series { name, points: points.clone(), dots: false })
+        .collect();
+    let (x, y) = (unit_axis("false positive rate"), unit_axis("true positive rate"));
+    plot("ROC: each class against the rest", &x, &y, &series, &roc_tips(&series), true)
+}
+
+/// The true positive rate of every curve, at evenly spaced false positive rates.
+fn roc_tips(curves: &[Series<'_>]) -> Vec<Tip> {
+    let tip = |index: u32| {
+        let x = f64::from(index) / f64::from(ROC_TIPS);
+        let mut text = format!("false positive rate {x:.2}");
+        for curve in curves {
+            let _ = write!(text, "\n{} {:.2}", curve.name, true_positive_rate(curve, x));
+        }
+        Tip { x, text }
+    };
+    (0..=ROC_TIPS).map(tip).collect()
+}
+
+/// The highest true positive rate of a curve at a false positive rate of at most `limit`.
+fn true_positive_rate(curve: &Series<'_>, limit: f64) -> f64 {
+    let reached = curve.points.iter().rev().find(|point| point[0] <= limit + 1e-9);
+    reached.map_or(0.0, |point| point[1])
+}
+
+fn reliability_plot(scorer: &Scorer<'_>) -> Markup {
+    let bins = scorer.reliability();
+    let tip = |&(predicted, observed, n): &(f64, f64, usize)| Tip {
+        x: predicted,
+        text: format!("predicted {predicted:.2}\nobserved {observed:.2}\n{}", counted(n, "image")),
+    };
+    let tips: Vec<Tip> = bins.iter().map(tip).collect();
+    let points = bins.iter().map(|&(predicted, observed, _)| [predicted, observed]).collect();
+    let series = Series { name: "", points, dots: true };
+    let (x, y) = (unit_axis("predicted probability"), unit_axis("observed accuracy"));
+    plot("Reliability: predicted probability and observed accuracy", &x, &y, &[series], &tips, true)
+}
+
+fn unit_axis(label: &'static str) -> Axis {
+    Axis::new(label, [0.0, 1.0])
+}

@@ -1,0 +1,101 @@
+//! The top of the page: one sentence with the result, and what a reader must know to interpret it.
+
+use maud::{Markup, html};
+
+use super::input::{ReportInput, percent};
+use crate::metrics::PartMetrics;
+use crate::run_dir::records::Metrics;
+use crate::terminal::screen::counted;
+
+/// A 95 % interval wider than this is called wide.
+const WIDE_INTERVAL: f64 = 0.1;
+
+/// The metrics that the verdict quotes, and the name of their images: without leakage where that makes a difference.
+fn main_metrics(metrics: &Metrics) -> Option<(&PartMetrics, &'static str)> {
+    let Metrics { test_deduplicated, test, val, .. } = metrics;
+    let deduplicated = test_deduplicated.as_ref().map(|found| (found, "test images (without leakage)"));
+    deduplicated
+        .or(test.as_ref().map(|found| (found, "test images")))
+        .or(val.as_ref().map(|found| (found, "validation images")))
+}
+
+/// The result in one sentence.
+pub(super) fn verdict(input: &ReportInput<'_>) -> String {
+    let Some((metrics, images)) = main_metrics(input.metrics) else {
+        return "The model was trained on all images; no image was left to test it on.".to_owned();
+    };
+    let (n, n_right) = (metrics.confusion.n(), metrics.confusion.n_right());
+    let [low, high] = metrics.accuracy_interval().unwrap_or([0.0, 1.0]);
+    let class_sizes = (0..metrics.class_names.len()).map(|class| metrics.confusion.n_of(class));
+    let baseline = class_sizes.max().unwrap_or(0) as f64 / n as f64;
+    let comparison = if low > baseline {
+        format!("Always predicting the most frequent class gives {}.", percent(baseline))
+    } else {
+        format!(
+            "This is not significantly better than always predicting the most frequent class ({}).",
+            percent(baseline)
+        )
+    };
+    format!(
+        "The model classified {n_right} of {n} {images} correctly: accuracy {}, 95 % interval {} to {}. {comparison}",
+        percent(metrics.confusion.accuracy()),
+        percent(low),
+        percent(high)
+    )
+}
+
+/// What a reader must know to interpret the verdict.
+pub(super) fn remarks(input: &ReportInput<'_>) -> Markup {
+    html! {
+        p.caution { strong { "Not for clinical use. " } "High accuracy may come from where the images were taken "
+            "and not from what they show; check the data for such shortcuts with " code { "roentgen audit" } "." }
+        (leakage_remark(input))
+        @if input.metrics.test.is_none() && input.metrics.val.is_some() {
+            p.remark.bad { "There is no test set. The saved epoch was chosen on these same validation images, "
+                "so the metrics are too optimistic." }
+        }
+        @if let Some([low, high]) = main_metrics(input.metrics).and_then(|(found, _)| found.accuracy_interval()) {
+            @if high - low > WIDE_INTERVAL {
+                p.remark { "The interval is wide because there are few images: a difference of a few percentage points "
+                    "from another model may be chance." }
+            }
+        }
+        (rejection_remark(input.metrics))
+    }
+}
+
+/// Whether images or patients occur in several sets, and what that does to the metrics.
+fn leakage_remark(input: &ReportInput<'_>) -> Markup {
+    let Metrics { n_leaked, test, test_deduplicated, .. } = input.metrics;
+    let findings = &input.data.findings;
+    let n_crossing = findings.patients.as_ref().map_or(0, |patients| patients.crossing.len());
+    html! {
+        @if let (Some(test), true) = (test, *n_leaked > 0) {
+            p.remark.bad {
+                (counted(*n_leaked, "test image")) " or their patients also occur in the training or validation set"
+                @if input.config.init.is_some() { ", or in those of the initial model" } ". "
+                @if test_deduplicated.is_some() {
+                    "The metrics above leave them out. On all " (test.confusion.n()) " test images the accuracy is "
+                    (percent(test.confusion.accuracy())) "."
+                }
+            }
+        } @else if findings.leakage.is_empty() && n_crossing == 0 {
+            p.remark.good {
+                @if findings.patients.is_some() { "No image and no patient occurs in more than one set." }
+                @else { "No image occurs in more than one set." }
+            }
+        }
+    }
+}
+
+/// How many test images are too unlike the training images.
+fn rejection_remark(metrics: &Metrics) -> Markup {
+    let n_test = metrics.test.as_ref().map_or(0, |test| test.confusion.n());
+    let n_rejected = metrics.n_rejected.test.unwrap_or(0);
+    html! {
+        @if n_test > 0 && n_rejected > 0 {
+            p.remark { code { "roentgen predict" } " would reject " (n_rejected) " of the " (n_test)
+                " test images as out-of-distribution: too unlike the training images." }
+        }
+    }
+}
