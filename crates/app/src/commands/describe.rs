@@ -71,8 +71,9 @@ pub(crate) fn layers(card: &ModelCard) -> Vec<Row> {
 /// # Errors
 /// For a file that is no model.
 pub(crate) fn run(path: &Path, screen: &Screen) -> Result<(), AppError> {
-    let digest = blake3::hash(&model_file::bytes_of(path)?).to_hex();
-    let (_, card) = model_file::read(path)?;
+    let bytes = model_file::read_bytes(path)?;
+    let digest = blake3::hash(&bytes).to_hex();
+    let (_, card) = model_file::decode(&bytes, path)?;
     // Digests, as many as pictures: nothing for people.
     let card = ModelCard { training_digests: None, ..card };
     let rows = layers(&card);

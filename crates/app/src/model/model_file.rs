@@ -34,6 +34,8 @@ const FORMAT: u32 = 2;
 const KEY: &str = "roentgen";
 /// Stands for the digest while the digest is taken.
 const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+/// A safetensors file begins with the length of its header, in this many bytes.
+const LENGTH_BYTES: usize = 8;
 /// Largest file that is read: a ResNet9 of width 256 has 0.4 GB.
 const MAX_BYTES: u64 = 1 << 30;
 
@@ -274,27 +276,44 @@ fn check_digest(bytes: &[u8], card: &ModelCard) -> Result<(), String> {
     if hasher.finalize().to_hex().as_str() == card.digest { Ok(()) } else { Err(damaged()) }
 }
 
-/// Digest of what training decides of a model: all but the novelty, which is fitted when it has ended.
+/// Digest of what training decides of a model: the tensors in the bytes of its file, and all of its card but the novelty
+/// data, which are fitted after training. It is the same before and after they are added to the file.
+///
+/// # Panics
+/// If the bytes are not those of a model file.
 #[must_use]
-pub(crate) fn digest_of_training(model: &ResNet9, card: &ModelCard) -> String {
-    let card = ModelCard { novelty: None, ..card.clone() };
-    blake3::hash(&to_bytes(model, &card, 0)).to_hex()[..32].to_owned()
+pub(crate) fn training_digest(bytes: &[u8], card: &ModelCard) -> String {
+    let card = ModelCard { digest: ModelCard::no_digest(), novelty: None, ..card.clone() };
+    let card = serde_json::to_string(&card).expect("a card is plain numbers and names");
+    let (header_len, _) = SafeTensors::read_metadata(bytes).expect("a whole safetensors file");
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(card.as_bytes()).update(&bytes[LENGTH_BYTES + header_len..]);
+    hasher.finalize().to_hex()[..32].to_owned()
 }
 
 /// Reads a model file.
 ///
 /// # Errors
-/// [`AppError::ModelUnreadable`], and [`AppError::ModelInvalid`] for a file that is not one of ours, is cut
-/// short, or holds weights that are no numbers.
+/// As [`read_bytes`] and [`decode`].
 pub(crate) fn read(path: &Path) -> Result<(ResNet9, ModelCard), AppError> {
-    from_bytes(&bytes_of(path)?).map_err(|reason| AppError::ModelInvalid { path: path.into(), reason })
+    decode(&read_bytes(path)?, path)
 }
 
-/// The bytes of a model file, as many as are read at most and one more. The folder of a run stands for its model.
+/// The model in the bytes of the file at `path`.
+///
+/// # Errors
+/// [`AppError::ModelInvalid`] for a file that Roentgen did not write, that is cut short or damaged, or that holds weights
+/// that are not finite.
+pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<(ResNet9, ModelCard), AppError> {
+    from_bytes(bytes).map_err(|reason| AppError::ModelInvalid { path: path.into(), reason })
+}
+
+/// The bytes of a model file; of a larger file than [`decode`] accepts, one byte more than that. A path to the folder of a
+/// run is a path to its model.
 ///
 /// # Errors
 /// [`AppError::ModelUnreadable`]
-pub(crate) fn bytes_of(path: &Path) -> Result<Vec<u8>, AppError> {
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, AppError> {
     let path = &if path.is_dir() { path.join(FILE) } else { path.to_owned() };
     let unreadable = |source| AppError::ModelUnreadable { path: path.into(), source };
     let mut bytes = Vec::new();
@@ -378,7 +397,7 @@ pub(crate) struct Start {
 /// # Errors
 /// [`AppError::ModelUnreadable`] and [`AppError::ModelInvalid`], as [`read`]; the model may then hold a part of it.
 pub(crate) fn initialise(model: &mut ResNet9, path: &Path) -> Result<Start, AppError> {
-    let bytes = bytes_of(path)?;
+    let bytes = read_bytes(path)?;
     let broken = |error| format!("it is not a whole safetensors file ({error})");
     let tensors = SafeTensors::read_metadata(&bytes).map_err(broken).and_then(|(_, metadata)| {
         // One of ours has a digest, one of PyTorch's has not.

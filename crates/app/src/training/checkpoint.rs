@@ -1,7 +1,7 @@
 //! A checkpoint: everything that a run needs to go on as if there had been no break.
 //!
 //! ```text
-//! "ROENTGEN CHECKPOINT 1\n", blake3 digest of what follows (32 bytes), a safetensors file
+//! "ROENTGEN CHECKPOINT 2\n", blake3 digest of what follows (32 bytes), a safetensors file
 //! ```
 //! The safetensors file holds what the trainer has learned; its metadata, the [`RunState`]. Random numbers need no place
 //! in it: they are keyed by seed, epoch and step.
@@ -25,7 +25,7 @@ use crate::training::early_stopping::EarlyStopping;
 use crate::training::trainer::{EpochProgress, TrainerState};
 
 /// First bytes of the file; the number is that of the format.
-const MAGIC: &[u8] = b"ROENTGEN CHECKPOINT 1\n";
+const MAGIC: &[u8] = b"ROENTGEN CHECKPOINT 2\n";
 const DIGEST: usize = 32;
 const KEY: &str = "roentgen";
 
@@ -42,7 +42,7 @@ pub(crate) struct RunState {
     pub stopped_early: bool,
     /// The epoch whose weights are kept; 0 before the first is over.
     pub best_epoch: usize,
-    /// [`digest_of_training`](crate::model::model_file::digest_of_training) of that epoch's model, which has a file of its own.
+    /// [`training_digest`](crate::model::model_file::training_digest) of that epoch's model, which has a file of its own.
     pub best_digest: String,
     /// How it is chosen.
     pub best: BestEpoch,

@@ -95,10 +95,11 @@ impl Run<'_> {
             return Ok(());
         }
         let path = self.folder.file(MODEL);
-        let (model, card) = model_file::read(&path)?;
+        let bytes = model_file::read_bytes(&path)?;
+        let (_, card) = model_file::decode(&bytes, &path)?;
         // A run that was killed after it had written the best of the next epoch writes it once more.
         let is_newer = card.epoch == run_state.epoch + 1;
-        if is_newer || model_file::digest_of_training(&model, &card) == run_state.best_digest {
+        if is_newer || model_file::training_digest(&bytes, &card) == run_state.best_digest {
             return Ok(());
         }
         Err(not_of_this_run(path))
@@ -230,7 +231,7 @@ impl Run<'_> {
                 let bytes = model_file::to_bytes(model, card, n_steps);
                 if is_best {
                     run_state.best_epoch = run_state.epoch;
-                    run_state.best_digest = model_file::digest_of_training(model, card);
+                    run_state.best_digest = model_file::training_digest(&bytes, card);
                     folder.write(MODEL, &bytes)?;
                 }
                 if is_last {

@@ -1,9 +1,7 @@
 //! The figures that a run ends with.
 
-use std::fs;
-
 use roentgen_data::{Dataset, ImageSet};
-use roentgen_layers::ResNet9Config;
+use roentgen_layers::{ResNet9, ResNet9Config};
 
 use super::epochs::{Outcome, Run, not_of_this_run};
 use crate::error::AppError;
@@ -21,15 +19,25 @@ use crate::run_dir::records::{Metrics, Rejected};
 /// What was said of the test pictures, and of each whether it is new to the model.
 pub(crate) type Tested = Option<(Predictions, Vec<bool>)>;
 
-/// Tests the best model, read back from its file as `roentgen evaluate` reads it. Also gives its answers.
+/// The best model as its file holds it.
+pub(super) struct FinalModel {
+    model: ResNet9,
+    card: ModelCard,
+    /// BLAKE3 of the file.
+    digest: String,
+}
+
+/// Tests the best model, read back from its file as `roentgen evaluate` reads it, and adds its novelty data to the file.
+/// Also returns its predictions.
 pub(super) fn test(
     run: &Run<'_>,
     outcome: &Outcome,
     architecture: &ResNet9Config,
-) -> Result<(Metrics, Tested), AppError> {
+) -> Result<(Metrics, Tested, FinalModel), AppError> {
     let path = run.folder.file(MODEL);
-    let (model, mut card) = model_file::read(&path)?;
-    if model_file::digest_of_training(&model, &card) != outcome.best_digest {
+    let bytes = model_file::read_bytes(&path)?;
+    let (model, mut card) = model_file::decode(&bytes, &path)?;
+    if model_file::training_digest(&bytes, &card) != outcome.best_digest {
         return Err(not_of_this_run(path));
     }
     let n_classes = card.class_names.len();
@@ -43,7 +51,9 @@ pub(super) fn test(
     stage("what is usual", 0);
     card.novelty = Novelty::fit(&model, train_set, val_set, n_classes, &card.preprocessing());
     let n_steps = card.epoch * run.steps_per_epoch();
-    run.folder.write(MODEL, &model_file::to_bytes(&model, &card, n_steps as u64))?;
+    let bytes = model_file::to_bytes(&model, &card, n_steps as u64);
+    run.folder.write(MODEL, &bytes)?;
+    let digest = blake3::hash(&bytes).to_hex().to_string();
     let part = |set: &ImageSet, evaluation: &Evaluation| {
         let predictions = evaluation.predictions(card.temperature);
         PartMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
@@ -87,23 +97,26 @@ pub(super) fn test(
         threads: run.config.threads(),
     };
     bar.finish_and_clear();
-    Ok((metrics, predictions.map(|predictions| (predictions, clean))))
+    let tested = predictions.map(|predictions| (predictions, clean));
+    Ok((metrics, tested, FinalModel { model, card, digest }))
 }
 
 impl Run<'_> {
     /// The page that people will read.
-    pub(super) fn report(&self, metrics: &Metrics, test: Option<&Predictions>) -> Result<String, AppError> {
-        let path = self.folder.file(MODEL);
-        let (model, card) = model_file::read(&path)?;
-        let unreadable = |source| AppError::ModelUnreadable { path: path.clone(), source };
-        let model_digest = blake3::hash(&fs::read(&path).map_err(unreadable)?).to_hex();
+    pub(super) fn report(
+        &self,
+        final_model: FinalModel,
+        metrics: &Metrics,
+        test: Option<&Predictions>,
+    ) -> Result<String, AppError> {
+        let FinalModel { model, card, digest } = final_model;
         Ok(report::page(&report::ReportInput {
             config: self.config,
             data: self.data,
             steps_per_epoch: self.steps_per_epoch(),
             model: &model,
             card: &card,
-            model_digest: &model_digest,
+            model_digest: &digest,
             metrics,
             test,
             log: &self.read_log()?,

@@ -157,10 +157,10 @@ pub(crate) fn train_in(
         );
     }
     let outcome = run.train(trainer, run_state, card)?;
-    let (metrics, test) = final_evaluation::test(&run, &outcome, &architecture)?;
+    let (metrics, test, final_model) = final_evaluation::test(&run, &outcome, &architecture)?;
     let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
-    folder
-        .write(REPORT, run.report(&metrics, test.as_ref().map(|(predictions, _)| predictions))?.as_bytes())?;
+    let report = run.report(final_model, &metrics, test.as_ref().map(|(predictions, _)| predictions))?;
+    folder.write(REPORT, report.as_bytes())?;
     // The last one: a folder that has it is that of a run that has ended.
     folder.write(METRICS, (json + "\n").as_bytes())?;
     folder.finish()?;

@@ -1,5 +1,7 @@
 //! Models survive their files, and files that are no models are refused.
 
+use roentgen_data::{LoadOptions, PhantomOptions, phantom_dataset, silent};
+
 use super::*;
 
 fn card() -> ModelCard {
@@ -128,14 +130,27 @@ fn a_flipped_bit_anywhere_is_found() {
 }
 
 #[test]
-fn what_training_decides_has_a_digest_without_the_novelty() {
-    let digest = |model: &ResNet9, card: &ModelCard| digest_of_training(model, card);
-    let whole = digest(&numbered(), &card());
-    let (mut back, back_card) = from_bytes(&with_card(|_| {})).expect("our own file");
-    assert_eq!(digest(&back, &back_card), whole);
-    assert_ne!(digest(&numbered(), &ModelCard { epoch: 4, ..card() }), whole);
+fn the_training_digest_covers_tensors_and_card_but_no_novelty_data() {
+    let model = ResNet9::new(&card().config(), 1);
+    let bytes = to_bytes(&model, &card(), 9);
+    let digest = training_digest(&bytes, &card());
+    let (mut back, back_card) = from_bytes(&bytes).expect("our own file");
+    assert_eq!(training_digest(&bytes, &back_card), digest);
+
+    let films = PhantomOptions { train: 6, val: 4, test: 0, ..PhantomOptions::default() };
+    let data = phantom_dataset(&films, &LoadOptions::default(), &silent).expect("films");
+    let novelty = Novelty::fit(&back, &data.train, &data.val, 3, &back_card.preprocessing());
+    assert!(novelty.is_some());
+    let with_novelty = ModelCard { novelty, ..back_card.clone() };
+    let with_novelty_bytes = to_bytes(&back, &with_novelty, 9);
+    assert_ne!(with_novelty_bytes, bytes);
+    let (_, with_novelty) = from_bytes(&with_novelty_bytes).expect("our own file");
+    assert_eq!(training_digest(&with_novelty_bytes, &with_novelty), digest);
+
+    let other_epoch = ModelCard { epoch: 4, ..back_card.clone() };
+    assert_ne!(training_digest(&bytes, &other_epoch), digest);
     back.for_each_parameter_mut(&mut |parameter| parameter.value[0] += 1.0);
-    assert_ne!(digest(&back, &back_card), whole);
+    assert_ne!(training_digest(&to_bytes(&back, &back_card, 9), &back_card), digest);
 }
 
 #[test]
