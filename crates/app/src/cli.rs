@@ -368,7 +368,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
         Command::Explain(args) => {
             let screen = args.output.screen();
             let ExplainArgs { model, file, out, class, .. } = &args;
-            let request = explain::Request { model, file, class: class.as_deref(), out };
+            let request = explain::ExplainRequest { model, file, class: class.as_deref(), out };
             in_pool(n_threads(args.threads)?, || explain::run(&request, &screen))
         }
         Command::Export(args) => export::run(&args.model, &args.onnx, &Screen::new(args.quiet, false)),

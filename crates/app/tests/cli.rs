@@ -59,24 +59,28 @@ fn train_leaves_a_whole_run_and_evaluate_gives_its_figures_again() {
 }
 
 #[test]
-fn two_runs_are_compared_picture_by_picture() {
+fn two_runs_are_compared_image_by_image() {
     let folder = TempDir::new().unwrap();
     for run in ["a", "same"] {
         train(&["--films", "40", "--out", run], folder.path());
     }
     let output = roentgen(&["compare", "a", "same", "--json"], folder.path());
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("neither run has more right"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("both runs predict equally many images correctly"),
+        "{}",
+        text(&output.stderr)
+    );
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&found["accuracy_difference"], &found["p_value"]), (&0.0.into(), &1.0.into()));
-    assert_eq!((found["n"].as_u64(), &found["differs"]), (Some(10), &false.into()));
+    assert_eq!((found["n"].as_u64(), &found["significant"]), (Some(10), &false.into()));
 
     refuses(&["compare", "a", "nowhere"], 1, &["nowhere", "predictions.jsonl"], folder.path());
     fs::create_dir(folder.path().join("broken")).unwrap();
     fs::write(folder.path().join("broken/predictions.jsonl"), "{}\n").unwrap();
     refuses(&["compare", "a", "broken"], 1, &["broken", "line 1"], folder.path());
     train(&["--films", "48", "--out", "more"], folder.path());
-    refuses(&["compare", "a", "more"], 2, &["10 pictures", "12"], folder.path());
+    refuses(&["compare", "a", "more"], 2, &["10 images", "12"], folder.path());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What in a picture speaks for the answer.
+//! `roentgen explain`: which regions of an image support the predicted class.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -12,43 +12,43 @@ use program::{refuses, roentgen, text, train};
 #[path = "support/program.rs"]
 mod program;
 
-/// Noise; the class `marked` has a bright square at the top left of what the model sees.
+/// Writes noise; images of the class `marked` have a bright square at the top left of the model's crop.
 fn write(folder: &std::path::Path) {
     let mut state = 7u32;
     for (class, is_marked) in [("marked", true), ("plain", false)] {
         fs::create_dir_all(folder.join(class)).unwrap();
         for number in 0..60 {
-            let film = GrayImage::from_fn(28, 28, |x, y| {
+            let image = GrayImage::from_fn(28, 28, |x, y| {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let is_square = is_marked && (5..11).contains(&x) && (5..11).contains(&y);
                 Luma([if is_square { 250 } else { (state >> 24) as u8 / 2 }])
             });
-            film.save(folder.join(class).join(format!("{number}.png"))).unwrap();
+            image.save(folder.join(class).join(format!("{number}.png"))).unwrap();
         }
     }
 }
 
 #[test]
-fn both_opinions_point_at_what_decides() {
+fn grad_cam_and_occlusion_find_the_region_that_decides() {
     let folder = TempDir::new().unwrap();
     write(&folder.path().join("data"));
-    let figures = train(&["--data", "data", "--epochs", "6", "--no-flip", "--out", "run"], folder.path());
-    assert_eq!(figures["test"]["accuracy"], 1.0, "the square is easily seen");
+    let metrics = train(&["--data", "data", "--epochs", "6", "--no-flip", "--out", "run"], folder.path());
+    assert_eq!(metrics["test"]["accuracy"], 1.0, "the square is easy to learn");
     let args = ["explain", "--model", "run", "data/marked/3.png", "--out", "why.png", "--json"];
     let output = roentgen(&args, folder.path());
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&said["class"], &said["answer"]), (&"marked".into(), &"marked".into()));
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&result["class"], &result["predicted"]), (&"marked".into(), &"marked".into()));
     let shown = text(&output.stderr);
-    assert!(shown.contains("answer    marked") && !shown.contains("explained"), "{shown}");
-    // Asked what speaks for the other one, it still says which the answer is.
+    assert!(shown.contains("predicted marked") && !shown.contains("explained"), "{shown}");
+    // With --class, the predicted class is still shown.
     let args = ["explain", "--model", "run", "data/marked/3.png", "--out", "other.png", "--class", "plain"];
     let output = roentgen(&[&args[..], &["--json"]].concat(), folder.path());
     let other: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&other["class"], &other["answer"]), (&"plain".into(), &"marked".into()));
+    assert_eq!((&other["class"], &other["predicted"]), (&"plain".into(), &"marked".into()));
     assert!(other["probability"].as_f64().unwrap() < 0.5);
     let shown = text(&output.stderr);
-    assert!(shown.contains("answer    marked") && shown.contains("explained plain"), "{shown}");
+    assert!(shown.contains("predicted marked") && shown.contains("explained plain"), "{shown}");
 
     // Three panels of 28 * 16 pixels; the square is at 80 to 176 of them, its mirror image at 272 to 368.
     let sheet = image::open(folder.path().join("why.png")).unwrap().to_rgb8();
@@ -70,25 +70,25 @@ fn both_opinions_point_at_what_decides() {
 }
 
 #[test]
-fn what_cannot_be_explained_is_refused() {
+fn what_cannot_be_explained_is_an_error() {
     let folder = TempDir::new().unwrap();
     train(&["--films", "60", "--out", "run"], folder.path());
     GrayImage::from_pixel(9, 9, Luma([7])).save(folder.path().join("grey.png")).unwrap();
-    fs::write(folder.path().join("bad.png"), "no picture").unwrap();
-    for (args, words) in [
+    fs::write(folder.path().join("bad.png"), "no image").unwrap();
+    for (args, message) in [
         (&["bad.png", "--out", "o.png"][..], "not a picture"),
         (&["grey.png", "--out", "o.png", "--class", "measles"], "knows covid, normal, pneumonia"),
         (&["grey.png", "--out", "no/such/folder/o.png"], "cannot write no/such/folder/o.png"),
     ] {
         let output = roentgen(&[&["explain", "--model", "run"], args].concat(), folder.path());
         assert_eq!(output.status.code(), Some(1));
-        assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(message), "{}", text(&output.stderr));
         assert!(!folder.path().join("o.png").exists());
     }
     let args = ["explain", "--model", "run", "grey.png", "--out", "o.jpg"];
     refuses(&args, 2, &["o.jpg", "ends in .png"], folder.path());
-    // A picture of nothing is explained, and the refusal said.
+    // A rejected image is still explained.
     let args = ["explain", "--model", "run", "grey.png", "--out", "o.png"];
     let output = roentgen(&args, folder.path());
-    assert!(output.status.success() && text(&output.stdout).contains("refused"), "{}", text(&output.stdout));
+    assert!(output.status.success() && text(&output.stdout).contains("rejected"), "{}", text(&output.stdout));
 }

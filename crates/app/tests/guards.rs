@@ -294,14 +294,14 @@ fn splits_keep_patients_together_and_evaluate_finds_them_again() {
 }
 
 #[test]
-fn audit_flags_a_planted_marker_and_nothing_on_clean_films() {
+fn audit_flags_a_planted_marker_and_nothing_on_clean_phantom_films() {
     let folder = TempDir::new().unwrap();
     let small = ["data", "phantom", "--films", "240", "--out", "films"];
     assert!(roentgen(&small, folder.path()).status.success());
     let args = ["audit", "--data", "films", "--size", "16", "--epochs", "4", "--json", "--quiet"];
     let clean = json(&args, folder.path());
     assert_eq!(clean["flagged"], false, "{clean}");
-    for probe in ["real", "border", "centre_blanked", "file_facts"] {
+    for probe in ["full_image", "border", "centre_blanked", "file_facts"] {
         assert!(clean[probe]["roc_auc"].is_number() && clean[probe]["interval"].is_array(), "{clean}");
     }
     for part in ["train", "val", "test"] {
@@ -318,15 +318,19 @@ fn audit_flags_a_planted_marker_and_nothing_on_clean_films() {
 }
 
 #[test]
-fn audit_asks_about_no_picture_that_also_stands_in_an_earlier_part() {
+fn audit_leaves_out_leaked_images() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
     write_leaky(here);
     let args = ["audit", ".", "--size", "8", "--epochs", "1", "--json"];
     let output = roentgen(&args, here);
     let found = json_of(&output.stdout);
-    assert_eq!((&found["n"], &found["n_leaked"]), (&24.into(), &1.into()), "4 to validate, 20 new: {found}");
-    assert!(text(&output.stderr).contains("1 that also stand"), "{}", text(&output.stderr));
+    assert_eq!(
+        (&found["n"], &found["n_leaked"]),
+        (&24.into(), &1.into()),
+        "4 of the validation set, 20 of the test set: {found}"
+    );
+    assert!(text(&output.stderr).contains("1 left out"), "{}", text(&output.stderr));
 
     for part in ["train", "val", "test"] {
         write_pictures(here, &format!("same/{part}"), &[("normal", 4), ("sick", 4)]);

@@ -1,7 +1,7 @@
-//! `roentgen compare`: which of two runs is better on the same test pictures, and is that more than chance.
+//! `roentgen compare`: which of two runs is better on the same test images, and whether the difference is significant.
 //!
-//! Both runs answered the same pictures, so the difference is taken picture by picture. That says far more than two
-//! intervals side by side, which hold what is hard about the pictures twice.
+//! Both runs predicted the same images, so the difference is computed image by image. Such a paired test finds much
+//! smaller differences than two separate intervals, both of which contain how hard the images are.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -11,40 +11,40 @@ use serde::Serialize;
 
 use crate::error::AppError;
 use crate::metrics::{Interval, bootstrap};
-use crate::run_dir::predictions_file::{self, Line};
+use crate::run_dir::predictions_file::{self, RecordedPrediction};
 use crate::terminal::screen::{Screen, counted, table};
 
-/// A difference is called more than chance below this.
+/// A difference with a smaller p-value is called significant.
 const SIGNIFICANCE: f64 = 0.05;
-/// Smaller p-values are not told apart.
+/// Smaller p-values are all shown as `p < 0.001`.
 const SMALLEST_P: f64 = 0.001;
 
-/// The pictures, each as both runs answered it.
+/// The test images with the predictions of both runs.
 #[derive(Debug)]
-struct Paired {
+struct PairedImages {
     pairs: Vec<Pair>,
-    /// As [`group_ids`] numbers them.
+    /// The patient of each image, numbered by [`group_ids`]; `None` if no patient is known.
     patients: Option<Vec<u32>>,
-    /// Whether digests say that all pictures are the same.
+    /// Whether digests show that the images are the same.
     is_same_by_digest: bool,
 }
 
-/// One picture.
+/// The predictions of both runs for one image.
 #[derive(Clone, Copy, Debug)]
 struct Pair {
-    /// Whether each run was right.
-    right: [bool; 2],
-    /// Minus the logarithm of the probability that each run gave the truth.
+    /// Whether each run predicted the true class.
+    correct: [bool; 2],
+    /// Negative logarithm of the probability that each run gave the true class.
     loss: [f64; 2],
 }
 
-/// What `--json` prints. Differences are the second run less the first.
+/// What `--json` prints. Differences are the second run minus the first.
 #[derive(Debug, Serialize)]
 struct Comparison {
     n: usize,
-    /// Null where nothing tells them; a picture without one counts for itself.
+    /// Null if no patient is known; an image without a patient counts as one.
     n_patients: Option<usize>,
-    /// Whether digests say that all pictures are the same, not their paths alone.
+    /// Whether digests, and not only paths, show that the images are the same.
     is_same_by_digest: bool,
     /// Of each run.
     accuracy: [f64; 2],
@@ -54,18 +54,18 @@ struct Comparison {
     log_loss: [f64; 2],
     log_loss_difference: f64,
     log_loss_difference_interval: Option<Interval>,
-    /// Pictures that the first run alone had right, and the second alone.
-    only_right: [u64; 2],
-    /// Of [`exact_p`].
+    /// Images that only the first run predicted correctly, and only the second run.
+    only_correct: [u64; 2],
+    /// Result of [`exact_p`].
     p_value: f64,
-    /// Whether the accuracies differ by more than chance.
-    differs: bool,
+    /// Whether the difference of the accuracies is significant.
+    significant: bool,
 }
 
-/// Compares the test answers of two runs, and shows the result.
+/// Compares the test predictions of two runs, and shows the result.
 ///
 /// # Errors
-/// [`AppError::RunUnreadable`]; [`AppError::NotComparable`] if the runs were not tested on the same pictures.
+/// [`AppError::RunUnreadable`]; [`AppError::NotComparable`] if the runs were not tested on the same images.
 pub(crate) fn run(runs: [&Path; 2], screen: &Screen) -> Result<(), AppError> {
     let [first, second] = [predictions_file::read(runs[0])?, predictions_file::read(runs[1])?];
     let comparison = Comparison::of(&pair(&first, &second)?);
@@ -74,17 +74,18 @@ pub(crate) fn run(runs: [&Path; 2], screen: &Screen) -> Result<(), AppError> {
     Ok(())
 }
 
-/// Finds the second run's answer to each picture of the first.
-fn pair(first: &[Line], second: &[Line]) -> Result<Paired, AppError> {
+/// Finds the prediction of the second run for each image of the first.
+fn pair(first: &[RecordedPrediction], second: &[RecordedPrediction]) -> Result<PairedImages, AppError> {
     let different = |reason: String| Err(AppError::NotComparable { reason });
     if first.is_empty() || first.len() != second.len() {
-        let (n, m) = (counted(first.len(), "picture"), second.len());
+        let (n, m) = (counted(first.len(), "image"), second.len());
         return different(format!("one was tested on {n}, the other on {m}"));
     }
     if let Some(path) = repeated(first).or(repeated(second)) {
-        return different(format!("{path} stands for several pictures of one of them"));
+        return different(format!("one of them has several images with the path {path}"));
     }
-    let by_path: HashMap<&str, &Line> = second.iter().map(|line| (line.path.as_str(), line)).collect();
+    let by_path: HashMap<&str, &RecordedPrediction> =
+        second.iter().map(|line| (line.path.as_str(), line)).collect();
     let (mut pairs, mut patients) = (Vec::with_capacity(first.len()), Vec::with_capacity(first.len()));
     let mut is_same_by_digest = true;
     for a in first {
@@ -92,54 +93,61 @@ fn pair(first: &[Line], second: &[Line]) -> Result<Paired, AppError> {
             return different(format!("only one of them was tested on {}", a.path));
         };
         if a.class != b.class {
-            return different(format!("{} is {} in one and {} in the other", a.path, a.class, b.class));
+            return different(format!(
+                "the class of {} is {} in one and {} in the other",
+                a.path, a.class, b.class
+            ));
         }
         match (&a.digest, &b.digest) {
             (Some(a_digest), Some(b_digest)) if a_digest != b_digest => {
-                return different(format!("{} is one picture in one and another in the other", a.path));
+                return different(format!("{} is not the same image in both", a.path));
             }
             (Some(_), Some(_)) => {}
             _ => is_same_by_digest = false,
         }
-        let loss = |line: &Line| -libm::log(line.probabilities[&line.class].max(f64::EPSILON));
-        pairs.push(Pair { right: [a.answer == a.class, b.answer == b.class], loss: [loss(a), loss(b)] });
+        let loss = |line: &RecordedPrediction| -libm::log(line.probabilities[&line.class].max(f64::EPSILON));
+        pairs.push(Pair {
+            correct: [a.predicted == a.class, b.predicted == b.class],
+            loss: [loss(a), loss(b)],
+        });
         patients.push(a.patient.clone().or(b.patient.clone()));
     }
-    Ok(Paired { pairs, patients: group_ids(&patients), is_same_by_digest })
+    Ok(PairedImages { pairs, patients: group_ids(&patients), is_same_by_digest })
 }
 
-/// A path that several lines have.
-fn repeated(lines: &[Line]) -> Option<&str> {
+/// A path that occurs more than once.
+fn repeated(lines: &[RecordedPrediction]) -> Option<&str> {
     let mut seen = HashSet::new();
     lines.iter().map(|line| line.path.as_str()).find(|path| !seen.insert(*path))
 }
 
 impl Comparison {
-    fn of(paired: &Paired) -> Self {
-        let Paired { pairs, patients, is_same_by_digest } = paired;
+    fn of(paired: &PairedImages) -> Self {
+        let PairedImages { pairs, patients, is_same_by_digest } = paired;
         let n = pairs.len() as f64;
-        let accuracy = [0, 1].map(|run| pairs.iter().filter(|pair| pair.right[run]).count() as f64 / n);
+        let accuracy = [0, 1].map(|run| pairs.iter().filter(|pair| pair.correct[run]).count() as f64 / n);
         let log_loss = [0, 1].map(|run| pairs.iter().map(|pair| pair.loss[run]).sum::<f64>() / n);
-        let only =
-            |run: usize| pairs.iter().filter(|pair| pair.right[run] && !pair.right[1 - run]).count() as u64;
-        let won = |pair: &Pair| i64::from(pair.right[1]) - i64::from(pair.right[0]);
+        let only = |run: usize| {
+            pairs.iter().filter(|pair| pair.correct[run] && !pair.correct[1 - run]).count() as u64
+        };
+        let gain = |pair: &Pair| i64::from(pair.correct[1]) - i64::from(pair.correct[0]);
         let intervals = bootstrap(pairs.len(), patients.as_deref(), |times| {
             let n: f64 = times.iter().sum();
             let mean = |difference: &dyn Fn(&Pair) -> f64| {
                 let sum: f64 = pairs.iter().zip(times).map(|(pair, times)| times * difference(pair)).sum();
                 Some(sum / n)
             };
-            vec![mean(&|pair| won(pair) as f64), mean(&|pair| pair.loss[1] - pair.loss[0])]
+            vec![mean(&|pair| gain(pair) as f64), mean(&|pair| pair.loss[1] - pair.loss[0])]
         });
-        let mut won_by_patient: BTreeMap<usize, i64> = BTreeMap::new();
-        for (picture, pair) in pairs.iter().enumerate() {
-            let patient = patients.as_ref().map_or(picture, |patients| patients[picture] as usize);
-            *won_by_patient.entry(patient).or_default() += won(pair);
+        let mut gain_by_patient: BTreeMap<usize, i64> = BTreeMap::new();
+        for (image, pair) in pairs.iter().enumerate() {
+            let patient = patients.as_ref().map_or(image, |patients| patients[image] as usize);
+            *gain_by_patient.entry(patient).or_default() += gain(pair);
         }
-        let p_value = exact_p(won_by_patient.values().copied());
+        let p_value = exact_p(gain_by_patient.values().copied());
         Self {
             n: pairs.len(),
-            n_patients: patients.is_some().then_some(won_by_patient.len()),
+            n_patients: patients.is_some().then_some(gain_by_patient.len()),
             is_same_by_digest: *is_same_by_digest,
             accuracy,
             accuracy_difference: accuracy[1] - accuracy[0],
@@ -147,9 +155,9 @@ impl Comparison {
             log_loss,
             log_loss_difference: log_loss[1] - log_loss[0],
             log_loss_difference_interval: intervals[1],
-            only_right: [only(0), only(1)],
+            only_correct: [only(0), only(1)],
             p_value,
-            differs: p_value < SIGNIFICANCE,
+            significant: p_value < SIGNIFICANCE,
         }
     }
 
@@ -157,19 +165,26 @@ impl Comparison {
         screen.field("first", &runs[0].display().to_string());
         screen.field("second", &runs[1].display().to_string());
         let of = self.n_patients.map_or_else(String::new, |n| format!(" of {}", counted(n, "patient")));
-        screen.field("test", &format!("{}{of}, the same for both", counted(self.n, "picture")));
+        screen.field("test", &format!("{}{of}, the same for both", counted(self.n, "image")));
         if !self.is_same_by_digest {
-            let note = "they are paired by path alone: a run of an earlier version kept no digests of them";
+            let note = "the images are paired by path only: a run of an earlier version has no digests";
             screen.field("note", note);
         }
         screen.line("");
+        table(&self.rows()).iter().for_each(|line| screen.line(&format!("  {line}")));
+        screen.line("");
+        screen.field("verdict", &self.verdict());
+    }
+
+    /// Accuracy and log loss of both runs as a table, headings first.
+    fn rows(&self) -> [Vec<String>; 3] {
         let interval = |interval: Option<Interval>, scale: f64, digits: usize| {
             interval.map_or_else(
                 || "-".to_owned(),
                 |[low, high]| format!("{:+.digits$} to {:+.digits$}", scale * low, scale * high),
             )
         };
-        let rows = [
+        [
             ["", "first", "second", "difference", "95 % interval"].map(str::to_owned).to_vec(),
             vec![
                 "accuracy, %".to_owned(),
@@ -185,21 +200,21 @@ impl Comparison {
                 format!("{:+.3}", self.log_loss_difference),
                 interval(self.log_loss_difference_interval, 1.0, 3),
             ],
-        ];
-        for line in table(&rows) {
-            screen.line(&format!("  {line}"));
-        }
-        screen.line("");
-        let [first, second] = self.only_right;
+        ]
+    }
+
+    /// The result of the test in one sentence.
+    fn verdict(&self) -> String {
+        let [first, second] = self.only_correct;
         let better = if second > first { "second" } else { "first" };
-        let verdict = match (self.differs, first == second) {
-            (true, _) => format!("the {better} run is better, and that is more than chance"),
-            (false, false) => format!("the {better} run has more right, but no more than chance would give"),
-            (false, true) => "neither run has more right".to_owned(),
+        let verdict = match (self.significant, first == second) {
+            (true, _) => format!("the {better} run is significantly better"),
+            (false, false) => format!("the {better} run is better, but the difference is not significant"),
+            (false, true) => "both runs predict equally many images correctly".to_owned(),
         };
         let test = if self.n_patients.is_some() { "exact test by patient" } else { "McNemar's exact test" };
-        let detail = format!("alone right: {first} and {second}; {test}, {}", shown_p(self.p_value));
-        screen.field("verdict", &format!("{verdict} ({detail})"));
+        let p = shown_p(self.p_value);
+        format!("{verdict} (correct in only one run: {first} and {second}; {test}, {p})")
     }
 }
 
@@ -207,29 +222,29 @@ fn shown_p(p: f64) -> String {
     if p < SMALLEST_P { format!("p < {SMALLEST_P}") } else { format!("p = {p:.3}") }
 }
 
-/// Probability of a difference at least as large as the one found, if the answers to each patient's pictures had been
-/// given to either run by the toss of a coin (Fisher 1935, exact). Answers to pictures of one patient go together: that
-/// they are wrong together is no evidence for each of them. Where each picture is of another patient, it is McNemar's
-/// exact test (1947).
+/// The p-value of an exact permutation test (Fisher 1935): the probability of a difference at least as large as the
+/// observed one if, for each patient, a fair coin decided which predictions belong to which run. Errors on images of one
+/// patient often occur together, so all images of a patient are swapped together. With one image per patient it is
+/// McNemar's exact test (1947).
 ///
-/// `won` is, of each patient, how many pictures the second run alone had right, less those of the first alone.
-fn exact_p(won: impl Iterator<Item = i64> + Clone) -> f64 {
-    let found = won.clone().sum::<i64>().unsigned_abs() as usize;
-    let steps: Vec<usize> = won.map(|won| won.unsigned_abs() as usize).filter(|&step| step > 0).collect();
-    let most: usize = steps.iter().sum();
-    // Of each sum of all tosses, from `-most` to `most`.
-    let mut probabilities = vec![0.0; 2 * most + 1];
-    probabilities[most] = 1.0;
+/// `gains` has, for each patient, how many images only the second run predicted correctly, minus those of the first.
+fn exact_p(gains: impl Iterator<Item = i64> + Clone) -> f64 {
+    let observed = gains.clone().sum::<i64>().unsigned_abs() as usize;
+    let steps: Vec<usize> = gains.map(|gain| gain.unsigned_abs() as usize).filter(|&step| step > 0).collect();
+    let largest: usize = steps.iter().sum();
+    // The distribution of the sum over all coins: index 0 is the sum `-largest`.
+    let mut probabilities = vec![0.0; 2 * largest + 1];
+    probabilities[largest] = 1.0;
     for step in steps {
         let before = probabilities.clone();
         for (sum, probability) in probabilities.iter_mut().enumerate() {
-            let lost = before.get(sum + step).copied().unwrap_or(0.0);
-            let won = sum.checked_sub(step).map_or(0.0, |below| before[below]);
-            *probability = (lost + won) / 2.0;
+            let from_above = before.get(sum + step).copied().unwrap_or(0.0);
+            let from_below = sum.checked_sub(step).map_or(0.0, |below| before[below]);
+            *probability = (from_above + from_below) / 2.0;
         }
     }
-    let is_as_large = |sum: usize| sum.abs_diff(most) >= found;
-    (0..=2 * most).filter(|&sum| is_as_large(sum)).map(|sum| probabilities[sum]).sum::<f64>().min(1.0)
+    let is_as_large = |sum: usize| sum.abs_diff(largest) >= observed;
+    (0..=2 * largest).filter(|&sum| is_as_large(sum)).map(|sum| probabilities[sum]).sum::<f64>().min(1.0)
 }
 
 #[cfg(test)]
@@ -247,98 +262,104 @@ mod tests {
             (0, 0, 1.0),
         ];
         for (first, second, expected) in cases {
-            let won = |first: usize, second: usize| {
+            let p_of = |first: usize, second: usize| {
                 exact_p([vec![-1; first], vec![1; second], vec![0; 9]].concat().into_iter())
             };
-            let found = won(first, second);
+            let found = p_of(first, second);
             assert!(
                 (found - expected).abs() <= 1e-9 * expected,
                 "{first}, {second}: {found} against {expected}"
             );
-            assert!((won(second, first) - found).abs() < 1e-15);
+            assert!((p_of(second, first) - found).abs() < 1e-15);
         }
     }
 
-    /// Of the 16 ways in which four coins can fall, as many as are counted by hand.
+    /// Counted by hand among the 16 results of four coins.
     #[test]
-    fn patients_with_several_pictures_are_tossed_whole() {
+    fn all_images_of_a_patient_are_swapped_together() {
         assert_eq!(exact_p([4, 1, 1, 1].into_iter()), 2.0 / 16.0);
         assert_eq!(exact_p([4, 1, -1, 1].into_iter()), 8.0 / 16.0);
         assert_eq!(exact_p([12, 0].into_iter()), 1.0, "one patient alone proves nothing");
         assert_eq!((shown_p(0.000_4), shown_p(0.041_6)), ("p < 0.001".into(), "p = 0.042".into()));
     }
 
-    fn line(path: usize, right: bool) -> Line {
-        let p = if right { 0.9 } else { 0.2 };
-        let answer = if right { "ill" } else { "well" };
-        Line {
+    fn recorded(path: usize, is_correct: bool) -> RecordedPrediction {
+        let p = if is_correct { 0.9 } else { 0.2 };
+        let predicted = if is_correct { "ill" } else { "well" };
+        RecordedPrediction {
             path: path.to_string(),
             digest: Some(format!("{path:016x}")),
             patient: None,
             class: "ill".to_owned(),
-            answer: answer.to_owned(),
+            predicted: predicted.to_owned(),
             probabilities: [("ill".to_owned(), p), ("well".to_owned(), 1.0 - p)].into(),
         }
     }
 
     #[test]
-    fn pictures_are_paired_by_path_and_a_clear_difference_is_found() {
-        let first: Vec<Line> = (0..60).map(|i| line(i, i % 3 == 0)).collect();
-        let second: Vec<Line> = (0..60).rev().map(|i| line(i, i % 3 != 1)).collect();
-        let comparison = Comparison::of(&pair(&first, &second).expect("the same pictures"));
-        assert_eq!((comparison.n, comparison.only_right), (60, [0, 20]));
-        assert!((comparison.accuracy_difference - 1.0 / 3.0).abs() < 1e-12 && comparison.differs);
+    fn images_are_paired_by_path_and_a_clear_difference_is_significant() {
+        let first: Vec<RecordedPrediction> = (0..60).map(|i| recorded(i, i % 3 == 0)).collect();
+        let second: Vec<RecordedPrediction> = (0..60).rev().map(|i| recorded(i, i % 3 != 1)).collect();
+        let comparison = Comparison::of(&pair(&first, &second).expect("the same images"));
+        assert_eq!((comparison.n, comparison.only_correct), (60, [0, 20]));
+        assert!((comparison.accuracy_difference - 1.0 / 3.0).abs() < 1e-12 && comparison.significant);
         let [low, high] = comparison.accuracy_difference_interval.expect("an interval");
         assert!(0.2 < low && high < 0.46, "{low} to {high}");
         assert!(comparison.log_loss_difference < 0.0);
-        let same = Comparison::of(&pair(&first, &first).expect("the same pictures"));
-        assert!(!same.differs && same.is_same_by_digest);
+        let same = Comparison::of(&pair(&first, &first).expect("the same images"));
+        assert!(!same.significant && same.is_same_by_digest);
     }
 
-    /// Ten patients of six pictures, whose answers go together: 24 pictures more are right, but of four patients.
+    /// Ten patients with six images each, all six correct or all six wrong: 24 more images are correct, but of only four
+    /// patients.
     #[test]
-    fn pictures_of_one_patient_are_no_independent_evidence() {
-        let of_patients = |is_right: &dyn Fn(usize) -> bool| -> Vec<Line> {
+    fn images_of_one_patient_are_not_independent() {
+        let of_patients = |is_correct: &dyn Fn(usize) -> bool| -> Vec<RecordedPrediction> {
             let patient = |i: usize| Some(format!("p{}", i / 6));
-            (0..60).map(|i| Line { patient: patient(i), ..line(i, is_right(i / 6)) }).collect()
+            (0..60)
+                .map(|i| RecordedPrediction { patient: patient(i), ..recorded(i, is_correct(i / 6)) })
+                .collect()
         };
         let (first, second) = (of_patients(&|patient| patient < 4), of_patients(&|patient| patient < 8));
-        let by_patient = Comparison::of(&pair(&first, &second).expect("the same pictures"));
-        assert_eq!((by_patient.n_patients, by_patient.p_value, by_patient.differs), (Some(10), 0.125, false));
-        let unknown = |lines: &[Line]| -> Vec<Line> {
-            lines.iter().map(|line| Line { patient: None, ..line.clone() }).collect()
+        let by_patient = Comparison::of(&pair(&first, &second).expect("the same images"));
+        assert_eq!(
+            (by_patient.n_patients, by_patient.p_value, by_patient.significant),
+            (Some(10), 0.125, false)
+        );
+        let unknown = |lines: &[RecordedPrediction]| -> Vec<RecordedPrediction> {
+            lines.iter().map(|line| RecordedPrediction { patient: None, ..line.clone() }).collect()
         };
-        let by_picture =
-            Comparison::of(&pair(&unknown(&first), &unknown(&second)).expect("the same pictures"));
-        assert!(by_picture.p_value < 1e-6);
+        let by_image = Comparison::of(&pair(&unknown(&first), &unknown(&second)).expect("the same images"));
+        assert!(by_image.p_value < 1e-6);
         let width = |interval: Option<Interval>| interval.map(|[low, high]| high - low).expect("an interval");
         let [clustered, plain] =
-            [&by_patient, &by_picture].map(|found| width(found.accuracy_difference_interval));
+            [&by_patient, &by_image].map(|found| width(found.accuracy_difference_interval));
         assert!(clustered > 1.8 * plain, "{clustered} against {plain}");
     }
 
     #[test]
-    fn other_pictures_are_not_compared() {
-        let first = [line(0, true), line(1, true)];
-        let refusal = |change: &dyn Fn(&mut Line)| {
+    fn runs_with_different_test_images_are_not_compared() {
+        let first = [recorded(0, true), recorded(1, true)];
+        let reason_for = |change: &dyn Fn(&mut RecordedPrediction)| {
             let mut other = first.clone();
             change(&mut other[1]);
             pair(&first, &other).expect_err("they are not the same").to_string()
         };
-        assert!(refusal(&|line| line.path = "2".into()).contains("only one of them was tested on 1"));
-        assert!(refusal(&|line| line.path = "0".into()).contains("0 stands for several pictures"));
+        assert!(reason_for(&|line| line.path = "2".into()).contains("only one of them was tested on 1"));
+        assert!(reason_for(&|line| line.path = "0".into()).contains("several images with the path 0"));
         assert!(
-            refusal(&|line| line.class = "well".into()).contains("1 is ill in one and well in the other")
+            reason_for(&|line| line.class = "well".into())
+                .contains("the class of 1 is ill in one and well in the other")
         );
-        let other_pixels = refusal(&|line| line.digest = Some("another".into()));
-        assert!(other_pixels.contains("1 is one picture in one and another in the other"), "{other_pixels}");
+        let other_pixels = reason_for(&|line| line.digest = Some("another".into()));
+        assert!(other_pixels.contains("1 is not the same image in both"), "{other_pixels}");
         assert!(!other_pixels.contains("  "), "{other_pixels}");
         assert!(pair(&first, &first[..1]).is_err() && pair(&[], &[]).is_err());
     }
 
     #[test]
-    fn without_digests_pictures_are_paired_by_path_and_that_is_said() {
-        let first = [line(0, true), line(1, true)];
+    fn without_digests_images_are_paired_by_path_and_the_result_says_it() {
+        let first = [recorded(0, true), recorded(1, true)];
         let mut old = first.clone();
         old[1].digest = None;
         assert!(!Comparison::of(&pair(&first, &old).expect("the same paths")).is_same_by_digest);

@@ -1,4 +1,4 @@
-//! `roentgen export`: a model as a file for other programs.
+//! `roentgen export`: a model as an ONNX file.
 
 use std::path::Path;
 
@@ -8,10 +8,11 @@ use crate::model::onnx;
 use crate::run_dir::atomic_file::write_file;
 use crate::terminal::screen::Screen;
 
-/// Writes the model `model` to `out`.
+/// Writes the model file `model` as ONNX to `out`.
 ///
 /// # Errors
-/// For a file that is no model, one that normalises each picture by the whole of it, and a disk that is full.
+/// If `model` is not a model file, if the model normalises each image by its own mean and deviation, and if `out` cannot
+/// be written.
 pub(crate) fn run(model: &Path, out: &Path, screen: &Screen) -> Result<(), AppError> {
     let (model, card) = model_file::read(model)?;
     if card.normalization.per_image {
@@ -21,7 +22,7 @@ pub(crate) fn run(model: &Path, out: &Path, screen: &Screen) -> Result<(), AppEr
     write_file(out, &bytes)?;
     let ModelCard { channels, resize, .. } = card;
     let side = onnx::side(&card);
-    screen.field("input", &format!("pixels (batch, {channels}, {side}, {side}), 0 to 1; the centre of a picture whose short side is {resize}"));
+    screen.field("input", &format!("pixels (batch, {channels}, {side}, {side}), 0 to 1: the centre crop of an image resized to a short side of {resize}"));
     screen.field(
         "output",
         &format!(

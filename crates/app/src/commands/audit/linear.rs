@@ -1,10 +1,10 @@
-//! A linear classifier: softmax regression on standardised features, for a handful of features and some thousand rows.
+//! A linear classifier: softmax regression on standardised features, for few features and some thousand rows.
 
 /// Steps of gradient descent.
 const STEPS: usize = 400;
-/// Nesterov's momentum.
+/// Momentum of Nesterov's method.
 const MOMENTUM: f64 = 0.9;
-/// Pull of the weights towards zero: features may tell classes apart perfectly.
+/// L2 regularisation: without it, the weights grow without bound where the features separate the classes perfectly.
 const L2: f64 = 1e-3;
 
 /// Weights of each class, on features with mean 0 and standard deviation 1.
@@ -28,7 +28,7 @@ impl Linear {
         let mean: Vec<f64> = (0..n_features).map(mean_of).collect();
         let std = (0..n_features).map(|column| {
             let variance = rows.iter().map(|row| (row[column] - mean[column]).powi(2)).sum::<f64>() / n;
-            // A feature that never changes tells nothing.
+            // A constant feature carries no information: infinity makes it zero.
             if variance.sqrt() > 1e-9 { variance.sqrt() } else { f64::INFINITY }
         });
         let std = std.collect();
@@ -98,15 +98,15 @@ mod tests {
     }
 
     fn accuracy(model: &Linear, rows: &[Vec<f64>], labels: &[u32]) -> f64 {
-        let right = rows.iter().zip(labels).filter(|(row, label)| {
+        let correct = rows.iter().zip(labels).filter(|(row, label)| {
             let logits = model.logits(row);
             logits.iter().all(|logit| *logit <= logits[**label as usize])
         });
-        right.count() as f64 / rows.len() as f64
+        correct.count() as f64 / rows.len() as f64
     }
 
     #[test]
-    fn it_learns_what_is_linear() {
+    fn it_learns_linearly_separable_classes() {
         let (train, labels) = rows(600, 6.0);
         let model = Linear::fit(&train, &labels, 3);
         let (test, labels) = rows(300, 6.0);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn it_learns_nothing_where_there_is_nothing() {
+    fn accuracy_on_pure_noise_is_chance() {
         let (train, labels) = rows(600, 0.0);
         let model = Linear::fit(&train, &labels, 3);
         let (test, labels) = rows(3_000, 0.0);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fit_is_where_the_gradient_vanishes() {
+    fn the_gradient_vanishes_at_the_fit() {
         let (train, labels) = rows(300, 1.0);
         let model = Linear::fit(&train, &labels, 3);
         let mut slope = 0.0;
