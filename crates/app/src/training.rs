@@ -14,5 +14,6 @@ pub(crate) mod objective;
 pub(crate) mod pipeline;
 pub(crate) mod probe_training;
 mod progress_lines;
+mod run_summary;
 pub(crate) mod step;
 pub(crate) mod trainer;

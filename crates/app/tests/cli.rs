@@ -107,7 +107,7 @@ fn patience_ends_a_run_early_and_needs_validation_as_select_does() {
         ["train", "--films", "40", "--width", "8", "--epochs", "30", "--patience", "1", "--out", "run"];
     let output = roentgen(&args, folder.path());
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("not become better in 1 epoch"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("has not improved for 1 epoch"), "{}", text(&output.stdout));
     let metrics = fs::read(folder.path().join("run/metrics.json")).unwrap();
     let metrics: Value = serde_json::from_slice(&metrics).unwrap();
     let epochs = metrics["epochs"].as_u64().unwrap();
@@ -122,7 +122,7 @@ fn patience_ends_a_run_early_and_needs_validation_as_select_does() {
     let none = ["train", "--data", "films", "--val-fraction", "0", "--patience", "1", "--out", "none"];
     refuses(&none, 2, &["--patience", "--val-fraction"], folder.path());
     let none = ["train", "--data", "films", "--val-fraction", "0", "--select", "auc", "--out", "none"];
-    refuses(&none, 2, &["--select", "nothing to select by", "--val-fraction"], folder.path());
+    refuses(&none, 2, &["--select", "needs a validation set", "--val-fraction"], folder.path());
 }
 
 #[test]

@@ -84,21 +84,24 @@ fn what_the_first_model_was_trained_on_is_no_test_for_the_next() {
     let here = folder.path();
     write_pictures(here, "films", &[("ill", 20), ("well", 20)]);
     train(&["--data", "films", "--out", "first"], here);
-    // Another seed splits off other pictures to test on.
+    // Another seed splits off other test images.
     let second =
         ["train", "--data", "films", "--seed", "1", "--width", "8", "--epochs", "1", "--init", "first"];
     let output = roentgen(&[&second[..], &["--json", "--out", "second"]].concat(), here);
     let metrics: serde_json::Value = serde_json::from_slice(&output.stdout).expect("metrics");
     let n_leaked = metrics["n_leaked"].as_u64().unwrap();
     assert!(n_leaked > 0, "{metrics}");
-    let told =
-        format!("{n_leaked} of {} test pictures are of the training of the model", metrics["test"]["n"]);
+    let expected =
+        format!("the initial weights were trained on {n_leaked} of {} test images", metrics["test"]["n"]);
     let printed = text(&output.stderr);
-    assert!(printed.split_whitespace().collect::<Vec<_>>().join(" ").contains(&told), "{told}: {printed}");
+    assert!(
+        printed.split_whitespace().collect::<Vec<_>>().join(" ").contains(&expected),
+        "{expected}: {printed}"
+    );
 }
 
 #[test]
-fn weights_that_do_not_tell_what_they_learned_from_are_said_so() {
+fn initial_weights_with_an_unknown_training_set_have_a_note() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
     train(&["--films", "60", "--out", "first"], here);
@@ -114,7 +117,7 @@ fn weights_that_do_not_tell_what_they_learned_from_are_said_so() {
             .split_whitespace()
             .collect::<Vec<_>>()
             .join(" ")
-            .contains("may know the test pictures")
+            .contains("may include the test images")
     };
     assert!(says("bare.safetensors", "second") && !says("first", "third"));
 }

@@ -18,7 +18,7 @@ use crate::metrics::{Interval, PartMetrics};
 use crate::model::inference::Evaluation;
 use crate::terminal::screen::{Screen, counted, table};
 use crate::terminal::tables;
-use crate::training::probe_training::train_and_ask;
+use crate::training::probe_training::train_and_evaluate;
 
 use linear::Linear;
 
@@ -149,7 +149,7 @@ fn audit(
     let config = TrainConfig { epochs: Some(epochs), resize: Some(config.size), ..config.clone() };
     let probe = |label: &str, mask: Option<Mask>| {
         let masked = |set: &ImageSet| mask.map_or_else(|| set.clone(), |mask| set.masked(mask, &fill));
-        let evaluation = train_and_ask(
+        let evaluation = train_and_evaluate(
             &config,
             &masked(&train_set),
             &masked(&evaluated_set),

@@ -1,7 +1,8 @@
-//! Which epoch's weights a run keeps: the last one that validation can't tell from the best.
+//! Which epoch's weights a run saves: the last one within one standard error of the best validation score.
 //!
-//! The plain maximum over many epochs of an accuracy measured on few images rewards luck: with 25 images one answer is
-//! four points, and an epoch from the middle of the schedule, where the learning rate is still high, may win by it.
+//! The plain maximum over many epochs of an accuracy measured on few images rewards luck: with 25 images one
+//! prediction is four points, and an epoch from the middle of the schedule, where the learning rate is still high, may
+//! win by it.
 //! So the one-standard-error rule is used (Breiman et al. 1984, section 3.4.3; Hastie et al. 2009, section 7.10): of all
 //! epochs within one standard error of the best validation score, the last, which the schedule has settled most.
 //! On thousands of images the standard error vanishes and the rule becomes the maximum.
@@ -77,9 +78,9 @@ fn mean_score(values: impl Iterator<Item = (f64, f64)>) -> Score {
     Score { value: sum / f64::max(n, 1.0), standard_error: variance.sqrt() / f64::max(n, 1.0) }
 }
 
-/// Variance of a share of right answers.
+/// Variance of a share of correct predictions.
 ///
-/// The share is estimated with two answers of each kind added (Agresti and Coull 1998): a perfect score on a few
+/// The share is estimated with two predictions of each kind added (Agresti and Coull 1998): a perfect score on a few
 /// images is no proof of a perfect model.
 fn share_variance(n_right: u64, n: u64) -> f64 {
     let n_adjusted = n as f64 + 4.0;
@@ -102,9 +103,8 @@ pub(crate) struct BestEpoch {
 }
 
 impl BestEpoch {
-    /// Whether the weights of this epoch are to be kept in place of the ones kept before. Without a validation part
-    /// the last epoch is kept.
-    pub(crate) fn keeps(&mut self, score: Option<Score>) -> bool {
+    /// Whether the weights of this epoch replace the saved ones. Without a validation set, those of every epoch do.
+    pub(crate) fn should_save(&mut self, score: Option<Score>) -> bool {
         let Some(score) = score else { return true };
         let best = self.best.filter(|best| best.value >= score.value).unwrap_or(score);
         self.best = Some(best);
@@ -124,37 +124,37 @@ mod tests {
         confusion
     }
 
-    fn kept(answers: &[usize], n: usize) -> Option<usize> {
+    fn saved(n_correct: &[usize], n: usize) -> Option<usize> {
         let mut best = BestEpoch::default();
-        let scores = answers.iter().map(|&right| accuracy(&confusion(right, n)));
-        let kept: Vec<bool> = scores.map(|score| best.keeps(Some(score))).collect();
-        kept.iter().rposition(|&kept| kept)
+        let scores = n_correct.iter().map(|&n_correct| accuracy(&confusion(n_correct, n)));
+        let saved: Vec<bool> = scores.map(|score| best.should_save(Some(score))).collect();
+        saved.iter().rposition(|&saved| saved)
     }
 
     #[test]
-    fn a_later_epoch_within_one_standard_error_is_kept() {
-        // 25 images: the standard error of a perfect score is 1.2 answers.
-        assert_eq!(kept(&[20, 25, 24], 25), Some(2));
-        assert_eq!(kept(&[20, 25, 23], 25), Some(1));
-        assert_eq!(kept(&[25, 20, 21], 25), Some(0));
+    fn a_later_epoch_within_one_standard_error_is_saved() {
+        // 25 images: the standard error of a perfect score is 1.2 predictions.
+        assert_eq!(saved(&[20, 25, 24], 25), Some(2));
+        assert_eq!(saved(&[20, 25, 23], 25), Some(1));
+        assert_eq!(saved(&[25, 20, 21], 25), Some(0));
     }
 
     #[test]
-    fn many_images_tell_small_differences_apart() {
-        // 10,000 images, 95 % right: 22 answers.
-        assert_eq!(kept(&[9_500, 9_470], 10_000), Some(0));
-        assert_eq!(kept(&[9_500, 9_480], 10_000), Some(1));
+    fn many_images_make_small_differences_count() {
+        // 10,000 images, 95 % correct: 22 predictions.
+        assert_eq!(saved(&[9_500, 9_470], 10_000), Some(0));
+        assert_eq!(saved(&[9_500, 9_480], 10_000), Some(1));
     }
 
     #[test]
-    fn without_validation_the_last_epoch_is_kept() {
+    fn without_validation_the_last_epoch_is_saved() {
         let mut best = BestEpoch::default();
-        assert!(best.keeps(None) && best.keeps(None));
+        assert!(best.should_save(None) && best.should_save(None));
     }
 
     #[test]
-    fn each_criterion_looks_at_its_own_thing() {
-        // Nine of the first class, one of the second, which is ranked right but below the threshold.
+    fn each_criterion_measures_something_else() {
+        // Nine of the first class, one of the second, ranked correctly but below the threshold.
         let mut evaluation = Evaluation::new(2);
         (0..9).for_each(|i| evaluation.add(0, &[3.0 + i as f32 / 10.0, 0.0]));
         evaluation.add(1, &[1.0, 0.0]);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn standard_errors_are_those_of_the_literature() {
+    fn standard_errors_match_the_literature() {
         // Hanley and McNeil 1982, table II's formula by hand: A = 0.8, 20 and 30 images.
         let error = auc_variance(0.8, 20.0, 30.0).sqrt();
         let by_hand: f64 = (0.16 + 19.0 * (0.8 / 1.2 - 0.64) + 29.0 * (1.28 / 1.8 - 0.64)) / 600.0;

@@ -1,10 +1,10 @@
-//! A checkpoint: everything that a run needs to go on as if there had been no break.
+//! A checkpoint: everything that a run needs to continue as if it had not been interrupted.
 //!
 //! ```text
 //! "ROENTGEN CHECKPOINT 2\n", blake3 digest of what follows (32 bytes), a safetensors file
 //! ```
-//! The safetensors file holds what the trainer has learned; its metadata, the [`RunState`]. Random numbers need no place
-//! in it: they are keyed by seed, epoch and step.
+//! The safetensors file holds the state of the trainer; its metadata, the [`RunState`]. Random numbers have no state: they
+//! are keyed by seed, epoch and step.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -29,30 +29,30 @@ const MAGIC: &[u8] = b"ROENTGEN CHECKPOINT 2\n";
 const DIGEST: usize = 32;
 const KEY: &str = "roentgen";
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RunState {
-    /// Digest of the settings and the pictures; a run goes on with the same ones only.
+    /// Digest of the settings and the images; a run is resumed with the same ones only.
     pub inputs: String,
     /// Epochs that are over.
     pub epoch: usize,
-    /// Of the epoch that is not.
+    /// Progress of the current epoch.
     pub progress: EpochProgress,
-    /// Whether patience has ended the run.
+    /// Whether early stopping has ended the run.
     pub stopped_early: bool,
-    /// The epoch whose weights are kept; 0 before the first is over.
+    /// The epoch whose weights are saved; 0 before the first is over.
     pub best_epoch: usize,
     /// [`training_digest`](crate::model::model_file::training_digest) of that epoch's model, which has a file of its own.
     pub best_digest: String,
-    /// How it is chosen.
+    /// Chooses it.
     pub best: BestEpoch,
-    /// How long validation has not become better.
+    /// Counts the epochs without improvement.
     pub early_stopping: EarlyStopping,
     /// Length of the log, and of the log of times, in bytes.
     pub log_bytes: [u64; 2],
-    /// The pictures that the weights which the run began with were trained on.
+    /// The images that the weights of `--init` were trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seen_before: Option<TrainingDigests>,
+    pub init_digests: Option<TrainingDigests>,
     /// Seconds of training, validation included.
     pub seconds: f64,
     /// Seconds of training steps.
@@ -104,10 +104,10 @@ impl Writer {
         Self { folder, pending: None }
     }
 
-    /// Begins to write, when the checkpoint before is safe.
+    /// Begins to write, once the previous checkpoint is on disk.
     ///
     /// # Errors
-    /// What went wrong with the one before.
+    /// As [`Self::wait`], for the previous one.
     pub(crate) fn save(&mut self, run_state: RunState, state: TrainerState) -> Result<(), AppError> {
         self.wait()?;
         let folder = self.folder.clone();
@@ -115,7 +115,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Waits until the last checkpoint is safe.
+    /// Waits until the last checkpoint is on disk.
     ///
     /// # Errors
     /// [`AppError::Write`]
@@ -127,18 +127,18 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Who leaves early has another error to tell.
+        // A run that ends here early reports another error.
         let _ = self.wait();
     }
 }
 
-/// What a checkpoint holds.
+/// Reads a checkpoint.
 ///
 /// # Errors
-/// Any byte that is not as it was written, in words for the user.
+/// If any byte has changed since it was written; the text is for the user.
 pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(RunState, TrainerState), String> {
     let damaged = || "it is damaged: its digest is not that of its content".to_owned();
-    let rest = bytes.strip_prefix(MAGIC).ok_or("it is no checkpoint of this version")?;
+    let rest = bytes.strip_prefix(MAGIC).ok_or("it is not a checkpoint of this version")?;
     let (digest, content) = rest.split_at_checked(DIGEST).ok_or_else(damaged)?;
     if blake3::hash(content).as_bytes() != digest {
         return Err(damaged());
@@ -146,8 +146,8 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(RunState, TrainerState), Strin
     let broken = |error: safetensors::SafeTensorError| format!("its tensors cannot be read ({error})");
     let (_, metadata) = SafeTensors::read_metadata(content).map_err(broken)?;
     let tensors = SafeTensors::deserialize(content).map_err(broken)?;
-    let run_state = metadata.metadata().as_ref().and_then(|map| map.get(KEY)).ok_or("it has no run_state")?;
-    let run_state = serde_json::from_str(run_state).map_err(|error| format!("its run_state: {error}"))?;
+    let run_state = metadata.metadata().as_ref().and_then(|map| map.get(KEY)).ok_or("it has no run state")?;
+    let run_state = serde_json::from_str(run_state).map_err(|error| format!("its run state: {error}"))?;
     let values = |name: &str| -> Option<Vec<f32>> {
         let tensor = tensors.tensor(name).ok()?;
         let (quads, _) = tensor.data().as_chunks::<4>();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_is_read_back_as_it_was() {
+    fn a_checkpoint_is_read_back_unchanged() {
         let (run_state, state) = example();
         assert_eq!(from_bytes(&to_bytes(&run_state, &state)), Ok((run_state, state)));
     }
@@ -202,6 +202,6 @@ mod tests {
             }
             assert!(from_bytes(&bytes[..at]).is_err(), "cut to {at}");
         }
-        assert!(from_bytes(&[&bytes[..], b"x"].concat()).is_err(), "a byte more");
+        assert!(from_bytes(&[&bytes[..], b"x"].concat()).is_err(), "one byte too many");
     }
 }

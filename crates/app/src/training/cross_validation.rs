@@ -1,15 +1,17 @@
-//! Cross-validation: as many runs as folds, each tested on pictures that it has not seen, so that every picture of a
-//! small set is tested once.
+//! Cross-validation: one run for each fold, tested on the images of that fold, so that every image of a small data set
+//! is in a test set once.
 //!
-//! Folds are stratified by class, and keep patients and copies together. The run folder holds a whole run for each
-//! fold, and the figures of all: their mean and spread over the folds, and those of all answers pooled.
+//! Folds are stratified by class, and keep the images of a patient, and duplicates, together. The run folder holds a
+//! complete run for each fold, and the metrics over all: mean and standard deviation, and those of the pooled predictions.
 
 use std::collections::BTreeMap;
 
-use roentgen_data::group_ids;
+use roentgen_data::{Dataset, group_ids};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::final_evaluation::TestPredictions;
+use super::pipeline::{self, FinishedRun};
 use crate::config::TrainConfig;
 use crate::data_loading::load::load;
 use crate::error::AppError;
@@ -20,127 +22,153 @@ use crate::run_dir::predictions_file;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
 use crate::terminal::screen::{Screen, counted, table};
 use crate::terminal::tables;
-use crate::training::pipeline::{self, Finished};
 
 /// `metrics.json` of a cross-validation, also what `--json` prints.
 #[derive(Debug, Serialize)]
-struct FoldMetrics {
+struct CrossValidationMetrics {
     n_folds: usize,
-    /// Over the test parts of the folds, as given.
+    /// Over the test sets of the folds, as given.
     mean: BTreeMap<String, f64>,
     /// Standard deviation over the folds, with one less than their number as the divisor.
     sd: BTreeMap<String, f64>,
-    /// All answers together, but for those to pictures that also stand, or have their patient, in an earlier part of
-    /// their fold; if that leaves some out. Splits keep copies together, so the earlier part is a given validation part.
+    /// Of all predictions together, without test images that leaked from the training or validation set of their fold.
+    /// Splits keep duplicates together, so only a given validation set can leak.
     #[serde(skip_serializing_if = "Option::is_none")]
     pooled_deduplicated: Option<PartMetrics>,
-    /// All answers together.
+    /// Of all predictions together.
     pooled: PartMetrics,
-    /// Pictures that `pooled_deduplicated` leaves out.
+    /// Images that `pooled_deduplicated` leaves out.
     n_leaked: usize,
-    /// The test figures of each fold.
+    /// The test metrics of each fold.
     folds: Vec<PartMetrics>,
     seed: u64,
 }
 
-/// Where a cross-validation is kept.
+/// The folder of a cross-validation.
 #[derive(Debug)]
-pub(crate) enum Place {
-    /// Nowhere yet: it is made when the data are known to be of use.
-    New(PlannedFolder),
-    /// In the folder of one that was broken off.
-    Old(RunFolder),
+pub(crate) enum FoldsFolder {
+    /// Created once the data are known to be usable.
+    Planned(PlannedFolder),
+    /// That of an interrupted cross-validation, or one that was created a fold ago.
+    Existing(RunFolder),
 }
 
-/// Trains every fold that has not ended yet, and shows the figures of all.
+impl FoldsFolder {
+    fn open(self, config: &TrainConfig) -> Result<RunFolder, AppError> {
+        match self {
+            Self::Existing(folder) => Ok(folder),
+            Self::Planned(planned) => {
+                let folder = planned.create()?;
+                folder.write(CONFIG, config.with_absolute_paths().to_toml().as_bytes())?;
+                Ok(folder)
+            }
+        }
+    }
+}
+
+/// What the folds have in common, gathered from fold to fold.
+#[derive(Default)]
+struct Pool {
+    class_names: Vec<String>,
+    predictions: Option<Predictions>,
+    /// For `predictions.jsonl`.
+    lines: String,
+    patients: Vec<Option<String>>,
+    is_new: Vec<bool>,
+    folds: Vec<PartMetrics>,
+}
+
+impl Pool {
+    fn add(&mut self, data: Dataset, metrics: PartMetrics, test: &TestPredictions) {
+        let TestPredictions { predictions, is_new } = test;
+        self.lines += &predictions_file::to_text(&data.test, predictions, &data.class_names);
+        self.patients.extend_from_slice(data.test.patients());
+        self.is_new.extend_from_slice(is_new);
+        self.folds.push(metrics);
+        let pooled = self.predictions.get_or_insert_with(|| Predictions::new(predictions.n_classes()));
+        pooled.extend(predictions);
+        self.class_names = data.class_names;
+    }
+
+    fn into_metrics(self, seed: u64) -> CrossValidationMetrics {
+        let Self { class_names, predictions, patients, is_new, folds, .. } = self;
+        let predictions = predictions.expect("at least two folds");
+        let (n_leaked, pooled_deduplicated) =
+            deduplicated_test(&class_names, &predictions, &patients, &is_new);
+        let pooled = PartMetrics::new(class_names, &predictions, group_ids(&patients).as_deref());
+        let (mean, sd) = mean_and_sd(&folds);
+        let n_folds = folds.len();
+        CrossValidationMetrics { n_folds, mean, sd, pooled_deduplicated, pooled, n_leaked, folds, seed }
+    }
+}
+
+/// Trains every fold that has not ended yet, and shows the metrics over all folds.
 ///
 /// # Errors
-/// As [`pipeline::run`], of whichever fold.
+/// As [`pipeline::train`], of any fold.
 pub(crate) fn run(
     config: &TrainConfig,
     n_folds: usize,
-    mut place: Place,
+    mut folds_folder: FoldsFolder,
     screen: &Screen,
 ) -> Result<(), AppError> {
-    let (mut folds, mut lines) = (Vec::new(), String::new());
-    let (mut patients, mut clean) = (Vec::new(), Vec::new());
-    let mut pooled: Option<(Vec<String>, Predictions)> = None;
+    let mut pool = Pool::default();
     for fold in 1..=n_folds {
         screen.line(&screen.bold(&format!("fold {fold} of {n_folds}")));
-        let of_fold = TrainConfig { fold: Some(fold), ..config.clone() };
-        let data = load(&of_fold, screen)?;
-        let folder = match place {
-            Place::Old(folder) => folder,
-            Place::New(planned) => {
-                let folder = planned.create()?;
-                folder.write(CONFIG, config.with_absolute_paths().to_toml().as_bytes())?;
-                folder
-            }
-        };
-        place = Place::Old(folder.clone());
-        let inside = folder.file(&format!("fold-{fold}"));
-        let (test_metrics, tested) = if inside.join(METRICS).is_file() {
-            screen.field("tested", &format!("again: {} has ended", inside.display()));
-            pipeline::test_again(&inside, &data)?
-        } else {
-            let finished = if inside.join(CONFIG).is_file() {
-                pipeline::go_on(&inside, config.threads, &data, screen)
-            } else {
-                pipeline::train(&of_fold, &data, folder.inside(&format!("fold-{fold}")), screen)
-            };
-            let Finished { metrics, test, .. } = finished.map_err(|mut error| {
-                // What goes on is the whole.
-                if let AppError::Interrupted { run, .. } | AppError::RunWrite { run, .. } = &mut error {
-                    folder.path().clone_into(run);
-                }
-                error
-            })?;
-            (metrics.test.ok_or(AppError::EmptyTest)?, test)
-        };
-        let (predictions, new) = tested.ok_or(AppError::EmptyTest)?;
-        lines += &predictions_file::to_text(&data.test, &predictions, &data.class_names);
-        patients.extend_from_slice(data.test.patients());
-        clean.extend_from_slice(&new);
-        folds.push(test_metrics);
-        pooled
-            .get_or_insert((data.class_names, Predictions::new(predictions.n_classes())))
-            .1
-            .extend(&predictions);
+        let fold_config = TrainConfig { fold: Some(fold), ..config.clone() };
+        let data = load(&fold_config, screen)?;
+        let folder = folds_folder.open(config)?;
+        let (metrics, test) = run_fold(&fold_config, fold, &data, &folder, screen)?;
+        folds_folder = FoldsFolder::Existing(folder);
+        pool.add(data, metrics, &test);
         screen.line("");
     }
-    let (class_names, predictions) = pooled.expect("at least two folds");
-    let (n_leaked, pooled_deduplicated) = deduplicated_test(&class_names, &predictions, &patients, &clean);
-    let pooled = PartMetrics::new(class_names, &predictions, group_ids(&patients).as_deref());
-    let (mean, sd) = mean_and_sd(&folds);
-    let metrics =
-        FoldMetrics { n_folds, mean, sd, pooled_deduplicated, pooled, n_leaked, folds, seed: config.seed };
-
-    let Place::Old(folder) = place else { unreachable!("it was made for the first fold") };
-    folder.write(PREDICTIONS, lines.as_bytes())?;
+    let FoldsFolder::Existing(folder) = folds_folder else { unreachable!("the first fold created it") };
+    folder.write(PREDICTIONS, pool.lines.as_bytes())?;
+    let metrics = pool.into_metrics(config.seed);
     let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
     folder.write(METRICS, (json + "\n").as_bytes())?;
     folder.finish()?;
-    let heading = format!("{} pooled", counted(n_folds, "fold"));
-    tables::show_test_tables(
-        screen,
-        &heading,
-        n_leaked,
-        metrics.pooled_deduplicated.as_ref(),
-        &metrics.pooled,
-    );
     show(screen, &metrics);
     screen.field("run", &folder.path().display().to_string());
     screen.result(&metrics);
     Ok(())
 }
 
-/// Of every figure of a whole part that all folds have.
-fn mean_and_sd(folds: &[PartMetrics]) -> (BTreeMap<String, f64>, BTreeMap<String, f64>) {
-    let values = |fold: &PartMetrics| match serde_json::to_value(fold) {
-        Ok(Value::Object(map)) => map,
-        _ => unreachable!("a part is an object"),
+/// Trains one fold in its own folder, resumes it, or evaluates it again if it has ended.
+fn run_fold(
+    fold_config: &TrainConfig,
+    fold: usize,
+    data: &Dataset,
+    folder: &RunFolder,
+    screen: &Screen,
+) -> Result<(PartMetrics, TestPredictions), AppError> {
+    let name = format!("fold-{fold}");
+    let path = folder.file(&name);
+    if path.join(METRICS).is_file() {
+        screen.field("evaluated", &format!("again: {} has ended", path.display()));
+        return pipeline::evaluate_ended_run(&path, data);
+    }
+    let finished = if path.join(CONFIG).is_file() {
+        pipeline::resume(&path, fold_config.threads, data, screen)
+    } else {
+        pipeline::train(fold_config, data, folder.inside(&name), screen)
     };
-    let folds: Vec<_> = folds.iter().map(values).collect();
+    let FinishedRun { metrics, test, .. } = finished.map_err(|error| resumable_as_a_whole(error, folder))?;
+    metrics.test.zip(test).ok_or(AppError::EmptyTest)
+}
+
+/// An error of one fold whose advice names the folder of all folds: that is the one to resume.
+fn resumable_as_a_whole(mut error: AppError, folder: &RunFolder) -> AppError {
+    if let AppError::Interrupted { run, .. } | AppError::RunWrite { run, .. } = &mut error {
+        folder.path().clone_into(run);
+    }
+    error
+}
+
+/// Mean and standard deviation of every metric that all folds have.
+fn mean_and_sd(folds: &[PartMetrics]) -> (BTreeMap<String, f64>, BTreeMap<String, f64>) {
+    let folds: Vec<_> = folds.iter().map(json_object).collect();
     let (mut means, mut sds) = (BTreeMap::new(), BTreeMap::new());
     for key in folds[0].keys().filter(|key| *key != "n") {
         let of_folds: Vec<f64> = folds.iter().filter_map(|fold| fold[key].as_f64()).collect();
@@ -156,10 +184,20 @@ fn mean_and_sd(folds: &[PartMetrics]) -> (BTreeMap<String, f64>, BTreeMap<String
     (means, sds)
 }
 
-fn show(screen: &Screen, metrics: &FoldMetrics) {
-    let as_given = if metrics.n_leaked > 0 { ", all pictures as given" } else { "" };
+fn json_object(metrics: &PartMetrics) -> serde_json::Map<String, Value> {
+    match serde_json::to_value(metrics) {
+        Ok(Value::Object(map)) => map,
+        _ => unreachable!("metrics of a set are an object"),
+    }
+}
+
+fn show(screen: &Screen, metrics: &CrossValidationMetrics) {
+    let CrossValidationMetrics { n_folds, n_leaked, pooled, pooled_deduplicated, .. } = metrics;
+    let heading = format!("{} pooled", counted(*n_folds, "fold"));
+    tables::show_test_tables(screen, &heading, *n_leaked, pooled_deduplicated.as_ref(), pooled);
+    let as_given = if *n_leaked > 0 { ", all images as given" } else { "" };
     let mut rows = vec![vec![format!("over the folds{as_given}"), "mean".to_owned(), "sd".to_owned()]];
-    let others = metrics.pooled.overall().map(|(key, name, ..)| (key, name));
+    let others = pooled.overall().map(|(key, name, ..)| (key, name));
     for (key, name) in std::iter::once(("accuracy", "accuracy")).chain(others) {
         let Some(mean) = metrics.mean.get(key) else { continue };
         rows.push(vec![name.to_owned(), format!("{mean:.3}"), format!("{:.3}", metrics.sd[key])]);

@@ -6,7 +6,7 @@ use roentgen_data::{LoadOptions, Normalization, PhantomOptions, phantom_dataset,
 use roentgen_layers::{LossHead, ResNet9, ResNet9Config};
 
 #[test]
-fn a_loss_or_a_weight_that_is_no_number_names_its_pictures() {
+fn a_loss_or_a_weight_that_is_not_finite_names_its_images() {
     let films = PhantomOptions { train: 24, val: 3, test: 3, ..PhantomOptions::default() };
     let data = phantom_dataset(&films, &LoadOptions::default(), &silent).unwrap();
     let config = TrainConfig { batch: Some(8), epochs: Some(2), width: 8, ..TrainConfig::default() };
@@ -14,7 +14,7 @@ fn a_loss_or_a_weight_that_is_no_number_names_its_pictures() {
         let model = ResNet9::new(&ResNet9Config { width: 8, ..ResNet9Config::new(1, 3) }, 0);
         Trainer::new(&config, model, Normalization::of(&data.train), LossHead::default(), 24)
     };
-    // A step, then a weight or a moment that went bad, as by a broken memory.
+    // One step, then a corrupted weight or moment, as by faulty memory.
     let broken = |spoil: &dyn Fn(&mut crate::training::trainer::TrainerState)| {
         let (mut trainer, mut progress) = (trainer(), EpochProgress::default());
         assert_eq!(trainer.train_epoch(&data.train, 0, &mut progress, |step| step.step < 1), Ok(false));
@@ -28,9 +28,9 @@ fn a_loss_or_a_weight_that_is_no_number_names_its_pictures() {
     assert_eq!((loss.epoch, loss.batch, loss.images.len()), (1, 2, 8));
     let weight = broken(&|state| state.adam.1[0].m[3] = f32::INFINITY);
     assert_eq!((weight.what, weight.epoch, weight.batch), (Diverged::Weight, 1, 2));
-    let said = loss.into_error(&config, &data.train).to_string();
+    let message = loss.into_error(&config, &data.train).to_string();
     let name = data.train.name(weight.images[0]);
     for words in ["the loss became NaN", "epoch 1, batch 2", name, "4 more", "--max-lr", "--clip"] {
-        assert!(said.contains(words), "{words}: {said}");
+        assert!(message.contains(words), "{words}: {message}");
     }
 }

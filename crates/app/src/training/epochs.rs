@@ -1,10 +1,12 @@
-//! The epochs of a run, from wherever its checkpoint says that it stands.
+//! The epochs of a run, from the first one or from its checkpoint.
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use indicatif::ProgressBar;
 use roentgen_data::{Dataset, ImageSet};
+use roentgen_layers::ResNet9;
 
 use super::progress_lines::{epoch_heading, epoch_line, show_step};
 use crate::config::TrainConfig;
@@ -22,18 +24,18 @@ use crate::training::early_stopping::EarlyStopping;
 use crate::training::interrupt;
 use crate::training::trainer::{EpochProgress, Trainer};
 
-/// What all parts of a run look at.
+/// What every stage of a run reads.
 pub(super) struct Run<'a> {
     pub(super) config: &'a TrainConfig,
     pub(super) data: &'a Dataset,
-    /// What an epoch goes through: the training part, in which some pictures may stand several times.
+    /// The images of an epoch: the training set, in which hard examples may occur several times.
     pub(super) train_set: &'a ImageSet,
     pub(super) folder: &'a RunFolder,
     pub(super) screen: &'a Screen,
 }
 
-/// What training leaves to the test.
-pub(super) struct Outcome {
+/// What the epochs hand to the final evaluation.
+pub(super) struct TrainingOutcome {
     /// Epochs that were trained.
     pub(super) epochs: usize,
     pub(super) best_epoch: usize,
@@ -43,9 +45,10 @@ pub(super) struct Outcome {
     pub(super) data_loading_fraction: f64,
 }
 
-/// The best weights are another model's.
+/// The saved model belongs to another run.
 pub(super) fn not_of_this_run(path: PathBuf) -> AppError {
-    let reason = "it is not the best model of this run; put that back, or start the run again with --config";
+    let reason =
+        "it is not the best model of this run; restore that file, or start the run again with --config";
     AppError::NotResumable { path, reason: reason.to_owned() }
 }
 
@@ -55,31 +58,20 @@ impl Run<'_> {
         self.train_set.len().div_ceil(self.config.batch(self.data.train.len()))
     }
 
-    /// How far the run is by its checkpoint, which is put into `trainer`.
-    pub(super) fn run_state(&self, trainer: &mut Trainer) -> Result<RunState, AppError> {
-        let inputs = self.inputs();
-        let path = self.folder.file(CHECKPOINT);
-        let refused = |reason: String| AppError::NotResumable { path: path.clone(), reason };
-        let run_state = match fs::read(&path) {
+    /// The state of the run by its checkpoint, whose weights go into `trainer`; without a checkpoint, the beginning.
+    pub(super) fn restore(&self, trainer: &mut Trainer) -> Result<RunState, AppError> {
+        let run_state = match fs::read(self.folder.file(CHECKPOINT)) {
+            Ok(bytes) => self.restore_from(&bytes, trainer)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => RunState {
-                inputs,
+                inputs: self.inputs_digest(),
                 early_stopping: EarlyStopping::new(self.config.patience),
                 ..RunState::default()
             },
-            Err(error) => return Err(refused(format!("it cannot be read ({error})"))),
-            Ok(bytes) => {
-                let start_again = |reason: String| refused(format!("{reason}; start the run again"));
-                let (run_state, state) = checkpoint::from_bytes(&bytes).map_err(start_again)?;
-                if run_state.inputs != inputs {
-                    let reason = "the settings in config.toml or the pictures are no longer those of the run; put \
-                                  them back, or start another run";
-                    return Err(refused(reason.to_owned()));
-                }
-                trainer.restore(state).map_err(start_again)?;
-                self.check_best(&run_state)?;
-                run_state
+            Err(error) => {
+                return Err(self.not_resumable(CHECKPOINT, format!("it cannot be read ({error})")));
             }
         };
+        // Epochs that were logged after the checkpoint will be trained, and logged, again.
         for (name, bytes) in [LOG, TIMES].into_iter().zip(run_state.log_bytes) {
             self.folder.cut_back(name, bytes)?;
         }
@@ -89,15 +81,33 @@ impl Run<'_> {
         Ok(run_state)
     }
 
-    /// Finds out before training goes on whether the best weights are still there and sound.
-    fn check_best(&self, run_state: &RunState) -> Result<(), AppError> {
+    fn restore_from(&self, bytes: &[u8], trainer: &mut Trainer) -> Result<RunState, AppError> {
+        let start_again =
+            |reason: String| self.not_resumable(CHECKPOINT, format!("{reason}; start the run again"));
+        let (run_state, trainer_state) = checkpoint::from_bytes(bytes).map_err(start_again)?;
+        if run_state.inputs != self.inputs_digest() {
+            let reason = "the settings in config.toml or the images are no longer those of the run; restore them, or \
+                          start another run";
+            return Err(self.not_resumable(CHECKPOINT, reason.to_owned()));
+        }
+        trainer.restore(trainer_state).map_err(start_again)?;
+        self.check_saved_model(&run_state)?;
+        Ok(run_state)
+    }
+
+    fn not_resumable(&self, file: &str, reason: String) -> AppError {
+        AppError::NotResumable { path: self.folder.file(file), reason }
+    }
+
+    /// Checks that the saved model is intact now: without it, the run would fail only after its last epoch.
+    fn check_saved_model(&self, run_state: &RunState) -> Result<(), AppError> {
         if run_state.best_epoch == 0 {
             return Ok(());
         }
         let path = self.folder.file(MODEL);
         let bytes = model_file::read_bytes(&path)?;
         let (_, card) = model_file::decode(&bytes, &path)?;
-        // A run that was killed after it had written the best of the next epoch writes it once more.
+        // A run that was killed between this model and its checkpoint trains the epoch, and saves the model, again.
         let is_newer = card.epoch == run_state.epoch + 1;
         if is_newer || model_file::training_digest(&bytes, &card) == run_state.best_digest {
             return Ok(());
@@ -105,100 +115,106 @@ impl Run<'_> {
         Err(not_of_this_run(path))
     }
 
-    /// A file with the epochs that are done.
+    /// Starts the TensorBoard file with the epochs of the log.
     fn begin_tensorboard(&self) -> Result<(), AppError> {
         let done = self.read_log()?.iter().flat_map(tensorboard::scalars).collect::<Vec<u8>>();
         self.folder.make(tensorboard::FOLDER)?;
         self.folder.write(tensorboard::FILE, &[tensorboard::beginning(), done].concat())
     }
 
-    /// The epochs that are done.
+    /// The epochs of the log.
     pub(super) fn read_log(&self) -> Result<Vec<LogLine>, AppError> {
         let path = self.folder.file(LOG);
         if !path.exists() {
             return Ok(Vec::new());
         }
-        let refused = |reason: String| AppError::NotResumable { path: path.clone(), reason };
-        let text = fs::read_to_string(&path).map_err(|error| refused(error.to_string()))?;
+        let text = fs::read_to_string(&path).map_err(|error| self.not_resumable(LOG, error.to_string()))?;
         let lines: Result<Vec<LogLine>, _> = text.lines().map(serde_json::from_str).collect();
-        lines.map_err(|error| refused(format!("{error}; start the run again")))
+        lines.map_err(|error| self.not_resumable(LOG, format!("{error}; start the run again")))
     }
 
-    /// Digest of all that decides the weights.
-    fn inputs(&self) -> String {
+    /// Digest of everything that determines the weights.
+    fn inputs_digest(&self) -> String {
         let Dataset { train, val, test, .. } = self.data;
-        // Where files are decides nothing: of pictures it is what they show, and what a run starts from is in its weights.
-        let nowhere = TrainConfig { data: PathBuf::new(), test: None, init: None, ..self.config.clone() };
-        let settings = TrainConfig { threads: None, ..nowhere }.to_toml();
-        let parts = [train, val, test].map(ImageSet::digest);
-        blake3::hash((settings + &parts.concat()).as_bytes()).to_hex()[..32].to_owned()
+        // Paths determine nothing: images are compared by their pixels, and the weights of `--init` are in the checkpoint.
+        let without_paths =
+            TrainConfig { data: PathBuf::new(), test: None, init: None, ..self.config.clone() };
+        let settings = TrainConfig { threads: None, ..without_paths }.to_toml();
+        let sets = [train, val, test].map(ImageSet::digest);
+        blake3::hash((settings + &sets.concat()).as_bytes()).to_hex()[..32].to_owned()
     }
 
-    /// All epochs that are left. The one that [`crate::training::best_epoch::BestEpoch`] keeps goes to [`MODEL`] as soon as it is
-    /// known.
+    /// Trains all epochs that are left. [`Run::save_model`] writes the model that will be evaluated.
     pub(super) fn train(
         &self,
         mut trainer: Trainer,
         mut run_state: RunState,
         mut card: ModelCard,
-    ) -> Result<Outcome, AppError> {
-        let Run { config, data, train_set, folder, screen } = self;
-        let epochs = config.epochs(data.train.len());
-        let bar = screen.bar(trainer.n_steps());
+    ) -> Result<TrainingOutcome, AppError> {
+        let epochs = self.config.epochs(self.data.train.len());
+        let bar = self.screen.bar(trainer.n_steps());
         let mut writer = checkpoint::Writer::new(self.folder.clone());
-        screen.line(&screen.bold(&epoch_heading(screen.width())));
-        let (mut saved, mut clock) = (Instant::now(), Instant::now());
-        let between = Duration::from_secs_f64(60.0 * config.checkpoint_minutes);
+        self.screen.line(&self.screen.bold(&epoch_heading(self.screen.width())));
+        let mut clock = Instant::now();
         while run_state.epoch < epochs && !run_state.stopped_early {
             bar.set_prefix(format!("epoch {}/{epochs}", run_state.epoch + 1));
-            let mut show = show_step(&bar, trainer.n_steps(), screen.width());
-            let is_trained =
-                trainer.train_epoch(train_set, run_state.epoch, &mut run_state.progress, |step| {
-                    show(step);
-                    interrupt::signal().is_none() && saved.elapsed() < between
-                });
-            let is_trained = is_trained.map_err(|divergence| divergence.into_error(config, train_set))?;
-            if is_trained {
+            if self.train_until_checkpoint(&mut trainer, &mut run_state, &bar)? {
                 self.end_epoch(&mut trainer, &mut run_state, &mut card)?;
             }
             run_state.seconds += clock.elapsed().as_secs_f64();
             clock = Instant::now();
             writer.save(run_state.clone(), trainer.state())?;
-            saved = Instant::now();
             if let Some(signal) = interrupt::signal() {
                 writer.wait()?;
                 bar.finish_and_clear();
-                return Err(AppError::Interrupted { signal, run: folder.path().to_owned() });
+                return Err(AppError::Interrupted { signal, run: self.folder.path().to_owned() });
             }
         }
         writer.wait()?;
         bar.finish_and_clear();
-        let RunState { epoch, best_epoch, best_digest, seconds, step_seconds, data_seconds, .. } = run_state;
-        if epoch < epochs {
-            let waited = counted(config.patience.unwrap_or(0), "epoch");
-            screen.field("stopped", &format!("validation has not become better in {waited}"));
+        if run_state.epoch < epochs {
+            let waited = counted(self.config.patience.unwrap_or(0), "epoch");
+            self.screen.field("stopped", &format!("early: validation has not improved for {waited}"));
         }
-        let images_per_s = (epoch * train_set.len()) as f64 / step_seconds;
-        let data_loading_fraction = data_seconds / step_seconds;
-        Ok(Outcome {
+        Ok(self.outcome(run_state))
+    }
+
+    fn outcome(&self, run_state: RunState) -> TrainingOutcome {
+        let RunState { epoch, best_epoch, best_digest, seconds, step_seconds, data_seconds, .. } = run_state;
+        TrainingOutcome {
             epochs: epoch,
             best_epoch,
             best_digest,
             train_seconds: seconds,
-            images_per_s,
-            data_loading_fraction,
-        })
+            images_per_s: (epoch * self.train_set.len()) as f64 / step_seconds,
+            data_loading_fraction: data_seconds / step_seconds,
+        }
     }
 
-    /// Validates, keeps the weights where they are the best, and writes the logs.
+    /// Trains until the epoch is over, a checkpoint is due, or a signal comes. Returns whether the epoch is over.
+    fn train_until_checkpoint(
+        &self,
+        trainer: &mut Trainer,
+        run_state: &mut RunState,
+        bar: &ProgressBar,
+    ) -> Result<bool, AppError> {
+        let (start, n_steps) = (Instant::now(), trainer.n_steps());
+        let interval = Duration::from_secs_f64(60.0 * self.config.checkpoint_minutes);
+        let mut show = show_step(bar, n_steps, self.screen.width());
+        let is_over = trainer.train_epoch(self.train_set, run_state.epoch, &mut run_state.progress, |step| {
+            show(step);
+            interrupt::signal().is_none() && start.elapsed() < interval
+        });
+        is_over.map_err(|divergence| divergence.into_error(self.config, self.train_set))
+    }
+
+    /// Validates, saves the model if it is the best one, and writes the logs.
     fn end_epoch(
         &self,
         trainer: &mut Trainer,
         run_state: &mut RunState,
         card: &mut ModelCard,
     ) -> Result<(), AppError> {
-        let Run { config, data, train_set, folder, .. } = self;
-        let (n_classes, epochs) = (data.class_names.len(), config.epochs(data.train.len()));
         let trained = std::mem::take(&mut run_state.progress);
         let epoch = run_state.epoch;
         run_state.epoch += 1;
@@ -206,46 +222,75 @@ impl Run<'_> {
         run_state.data_seconds += trained.data_seconds;
         card.epoch = run_state.epoch;
         let n_steps = trainer.n_steps_done() as u64;
-        let tested = trainer.with_model(train_set, epoch, |model| {
-            let val =
-                (!data.val.is_empty()).then(|| evaluate(model, &data.val, n_classes, &card.preprocessing()));
-            if let Some(loss) = val.as_ref().map(Evaluation::loss).filter(|loss| !loss.is_finite()) {
-                return Err(AppError::Diverged {
-                    what: format!("the validation loss became {loss}"),
-                    epoch: epoch + 1,
-                    batch: trained.n_batches,
-                    images: "its last one".to_owned(),
-                    max_lr: config.max_lr,
-                    clip: config.clip.to_string(),
-                });
-            }
-            let score = val.as_ref().map(|val| config.select.score(val));
-            let is_best = run_state.best.keeps(score);
-            if let Some((val, score)) = val.as_ref().zip(score) {
-                let should_stop = run_state.early_stopping.should_stop(score.value, val.loss());
-                run_state.stopped_early = should_stop && run_state.epoch < epochs;
-            }
+        let (val, is_best) = trainer.with_model(self.train_set, epoch, |model| {
+            let val = self.validate(model, card, trained.n_batches)?;
             card.temperature = val.as_ref().map_or(1.0, calibration::fit);
-            let is_last = run_state.stopped_early || run_state.epoch == epochs;
-            if is_best || is_last {
-                let bytes = model_file::to_bytes(model, card, n_steps);
-                if is_best {
-                    run_state.best_epoch = run_state.epoch;
-                    run_state.best_digest = model_file::training_digest(&bytes, card);
-                    folder.write(MODEL, &bytes)?;
-                }
-                if is_last {
-                    folder.write(LAST_MODEL, &bytes)?;
-                }
-            }
-            Ok((val, is_best))
-        });
-        let (val, is_best) = tested?;
+            let is_best = self.save_model(model, card, val.as_ref(), run_state, n_steps)?;
+            Ok::<_, AppError>((val, is_best))
+        })?;
         run_state.log_bytes = self.log(run_state.epoch, &trained, val.as_ref(), is_best)?;
         Ok(())
     }
 
-    /// One line per epoch, in the logs and on the screen. The lengths of the logs after it.
+    /// Evaluates on the validation set, if there is one; fails if the loss is not finite.
+    fn validate(
+        &self,
+        model: &ResNet9,
+        card: &ModelCard,
+        n_batches: usize,
+    ) -> Result<Option<Evaluation>, AppError> {
+        let Run { config, data, .. } = self;
+        if data.val.is_empty() {
+            return Ok(None);
+        }
+        let evaluation = evaluate(model, &data.val, data.class_names.len(), &card.preprocessing());
+        let loss = evaluation.loss();
+        if loss.is_finite() {
+            return Ok(Some(evaluation));
+        }
+        Err(AppError::Diverged {
+            what: format!("the validation loss became {loss}"),
+            epoch: card.epoch,
+            batch: n_batches,
+            images: "its last one".to_owned(),
+            max_lr: config.max_lr,
+            clip: config.clip.to_string(),
+        })
+    }
+
+    /// Writes [`MODEL`] if [`BestEpoch`](crate::training::best_epoch::BestEpoch) chooses this epoch, and [`LAST_MODEL`] after
+    /// the last epoch. Returns whether this epoch was chosen.
+    fn save_model(
+        &self,
+        model: &ResNet9,
+        card: &ModelCard,
+        val: Option<&Evaluation>,
+        run_state: &mut RunState,
+        n_steps: u64,
+    ) -> Result<bool, AppError> {
+        let epochs = self.config.epochs(self.data.train.len());
+        let score = val.map(|val| self.config.select.score(val));
+        let is_best = run_state.best.should_save(score);
+        if let Some((val, score)) = val.zip(score) {
+            let should_stop = run_state.early_stopping.should_stop(score.value, val.loss());
+            run_state.stopped_early = should_stop && run_state.epoch < epochs;
+        }
+        let is_last = run_state.stopped_early || run_state.epoch == epochs;
+        if is_best || is_last {
+            let bytes = model_file::to_bytes(model, card, n_steps);
+            if is_best {
+                run_state.best_epoch = run_state.epoch;
+                run_state.best_digest = model_file::training_digest(&bytes, card);
+                self.folder.write(MODEL, &bytes)?;
+            }
+            if is_last {
+                self.folder.write(LAST_MODEL, &bytes)?;
+            }
+        }
+        Ok(is_best)
+    }
+
+    /// Writes one line per epoch to the logs and to the screen. Returns the lengths of the logs after it.
     fn log(
         &self,
         epoch: usize,

@@ -1,9 +1,9 @@
-//! The figures that a run ends with.
+//! The evaluation that a run ends with: of its saved model, on the validation and the test set.
 
 use roentgen_data::{Dataset, ImageSet};
 use roentgen_layers::{ResNet9, ResNet9Config};
 
-use super::epochs::{Outcome, Run, not_of_this_run};
+use super::epochs::{Run, TrainingOutcome, not_of_this_run};
 use crate::error::AppError;
 use crate::metrics::deduplicated::deduplicated_test;
 use crate::metrics::{PartMetrics, Predictions};
@@ -16,10 +16,15 @@ use crate::run_dir::file_names::MODEL;
 use crate::run_dir::predictions_file;
 use crate::run_dir::records::{Metrics, Rejected};
 
-/// What was said of the test pictures, and of each whether it is new to the model.
-pub(crate) type Tested = Option<(Predictions, Vec<bool>)>;
+/// The predictions for the test set.
+#[derive(Debug)]
+pub(crate) struct TestPredictions {
+    pub predictions: Predictions,
+    /// Of each image, whether it is new to the model, as [`is_new_to_model`] says.
+    pub is_new: Vec<bool>,
+}
 
-/// The best model as its file holds it.
+/// The best model of a run, as its file holds it.
 pub(super) struct FinalModel {
     model: ResNet9,
     card: ModelCard,
@@ -27,60 +32,61 @@ pub(super) struct FinalModel {
     digest: String,
 }
 
-/// Tests the best model, read back from its file as `roentgen evaluate` reads it, and adds its novelty data to the file.
-/// Also returns its predictions.
-pub(super) fn test(
-    run: &Run<'_>,
-    outcome: &Outcome,
-    architecture: &ResNet9Config,
-) -> Result<(Metrics, Tested, FinalModel), AppError> {
+/// Reads the best model back from its file, and writes the file again with what the model takes for out of distribution.
+pub(super) fn complete_model_file(run: &Run<'_>, outcome: &TrainingOutcome) -> Result<FinalModel, AppError> {
     let path = run.folder.file(MODEL);
     let bytes = model_file::read_bytes(&path)?;
     let (model, mut card) = model_file::decode(&bytes, &path)?;
     if model_file::training_digest(&bytes, &card) != outcome.best_digest {
         return Err(not_of_this_run(path));
     }
-    let n_classes = card.class_names.len();
-    let Dataset { train: train_set, val: val_set, test: test_set, .. } = run.data;
-    let bar = run.screen.bar(4);
-    let stage = |name: &str, number: u64| {
-        bar.set_prefix("testing");
-        bar.set_message(name.to_owned());
-        bar.set_position(number);
-    };
-    stage("what is usual", 0);
-    card.novelty = Novelty::fit(&model, train_set, val_set, n_classes, &card.preprocessing());
+    let Dataset { train: train_set, val: val_set, .. } = run.data;
+    let bar = run.screen.bar(1);
+    bar.set_prefix("learning what is out of distribution");
+    card.novelty = Novelty::fit(&model, train_set, val_set, card.class_names.len(), &card.preprocessing());
+    bar.finish_and_clear();
     let n_steps = card.epoch * run.steps_per_epoch();
     let bytes = model_file::to_bytes(&model, &card, n_steps as u64);
     run.folder.write(MODEL, &bytes)?;
     let digest = blake3::hash(&bytes).to_hex().to_string();
-    let part = |set: &ImageSet, evaluation: &Evaluation| {
-        let predictions = evaluation.predictions(card.temperature);
-        PartMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
-    };
-    let evaluated =
-        |set: &ImageSet| (!set.is_empty()).then(|| evaluate(&model, set, n_classes, &card.preprocessing()));
-    stage("answers", 1);
-    let (val, test) = (evaluated(val_set), evaluated(test_set));
+    Ok(FinalModel { model, card, digest })
+}
+
+/// Evaluates the best model on the validation and the test set, and writes the predictions for the test set.
+pub(super) fn evaluate_final_model(
+    run: &Run<'_>,
+    outcome: &TrainingOutcome,
+    final_model: &FinalModel,
+    architecture: &ResNet9Config,
+) -> Result<(Metrics, Option<TestPredictions>), AppError> {
+    let FinalModel { model, card, .. } = final_model;
+    let Dataset { val: val_set, test: test_set, .. } = run.data;
+    let bar = run.screen.bar(2);
+    bar.set_prefix("evaluating");
+    bar.set_message("predictions");
+    let val = evaluate_unless_empty(model, val_set, card);
+    let test = evaluate_unless_empty(model, test_set, card);
     let predictions = test.as_ref().map(|test| test.predictions(card.temperature));
     if let Some(predictions) = &predictions {
         let lines = predictions_file::to_text(test_set, predictions, &card.class_names);
         run.folder.write(predictions_file::FILE, lines.as_bytes())?;
     }
-    stage("intervals", 2);
-    let clean = new_to(&card, run.data);
+
+    bar.set_position(1);
+    bar.set_message("confidence intervals");
+    let is_new = is_new_to_model(card, run.data);
     let (n_leaked, test_deduplicated) = match &predictions {
-        Some(test) => deduplicated_test(&card.class_names, test, test_set.patients(), &clean),
+        Some(test) => deduplicated_test(&card.class_names, test, test_set.patients(), &is_new),
         None => (0, None),
     };
-    let refused = |set: &ImageSet| {
-        card.novelty.as_ref().map(|novelty| novelty.count(&model, set, &card.preprocessing()))
-    };
     let metrics = Metrics {
-        n_rejected: Rejected { val: refused(val_set), test: refused(test_set) },
-        val: val.as_ref().map(|val| part(val_set, val)),
+        n_rejected: Rejected {
+            val: count_rejected(model, val_set, card),
+            test: count_rejected(model, test_set, card),
+        },
+        val: val.as_ref().map(|val| set_metrics(val_set, val, card)),
         test_deduplicated,
-        test: test.as_ref().map(|test| part(test_set, test)),
+        test: test.as_ref().map(|test| set_metrics(test_set, test, card)),
         n_leaked,
         calibration: Calibration::new(
             card.temperature,
@@ -97,15 +103,29 @@ pub(super) fn test(
         threads: run.config.threads(),
     };
     bar.finish_and_clear();
-    let tested = predictions.map(|predictions| (predictions, clean));
-    Ok((metrics, tested, FinalModel { model, card, digest }))
+    Ok((metrics, predictions.map(|predictions| TestPredictions { predictions, is_new })))
+}
+
+fn evaluate_unless_empty(model: &ResNet9, set: &ImageSet, card: &ModelCard) -> Option<Evaluation> {
+    (!set.is_empty()).then(|| evaluate(model, set, card.class_names.len(), &card.preprocessing()))
+}
+
+/// Images of a set that `predict` would reject as out of distribution.
+fn count_rejected(model: &ResNet9, set: &ImageSet, card: &ModelCard) -> Option<usize> {
+    card.novelty.as_ref().map(|novelty| novelty.count(model, set, &card.preprocessing()))
+}
+
+/// The metrics of a set, with intervals by patient where patients are known.
+fn set_metrics(set: &ImageSet, evaluation: &Evaluation, card: &ModelCard) -> PartMetrics {
+    let predictions = evaluation.predictions(card.temperature);
+    PartMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
 }
 
 impl Run<'_> {
-    /// The page that people will read.
+    /// The content of `report.html`.
     pub(super) fn report(
         &self,
-        final_model: FinalModel,
+        final_model: &FinalModel,
         metrics: &Metrics,
         test: Option<&Predictions>,
     ) -> Result<String, AppError> {
@@ -114,9 +134,9 @@ impl Run<'_> {
             config: self.config,
             data: self.data,
             steps_per_epoch: self.steps_per_epoch(),
-            model: &model,
-            card: &card,
-            model_digest: &digest,
+            model,
+            card,
+            model_digest: digest,
             metrics,
             test,
             log: &self.read_log()?,
@@ -124,12 +144,12 @@ impl Run<'_> {
     }
 }
 
-/// Of each test picture, whether the model has seen neither it nor its patient: not in an earlier part, and not in the
-/// training of the model that it started from.
-pub(super) fn new_to(card: &ModelCard, data: &Dataset) -> Vec<bool> {
-    let mut new = data.findings.leak_free_test.clone();
-    if let Some(seen) = &card.training_digests {
-        seen.leave_out(&data.test, &mut new);
+/// Of each test image, whether neither it nor its patient occurs in the training or validation set, nor in the training
+/// of the model that the run started from. The others leaked: [`deduplicated_test`] leaves them out.
+pub(super) fn is_new_to_model(card: &ModelCard, data: &Dataset) -> Vec<bool> {
+    let mut is_new = data.findings.leak_free_test.clone();
+    if let Some(digests) = &card.training_digests {
+        digests.leave_out(&data.test, &mut is_new);
     }
-    new
+    is_new
 }

@@ -1,10 +1,10 @@
-//! The hardest pictures of each class, shown several times: "just train twice" (Liu et al. 2021,
+//! Hard-example oversampling: the hardest images of each class are trained on several times an epoch, "just train twice" (Liu et al. 2021,
 //! <https://arxiv.org/abs/2107.09044>).
 //!
-//! A first training, too short to learn any picture by heart, gets wrong what does not look like the rest of its class:
-//! often films of another series, and the fewer there are of them, the less a whole training cares. Shown more
-//! often, they count. The paper repeats every picture that the first model gets wrong; here it is an equal share of every
-//! class, so that no class gains weight over another.
+//! A first training, too short to memorise any image, misclassifies images that differ from the rest of their class: often
+//! images from another source, which have little influence on the training because they are few. Repeating them gives them
+//! more. The paper repeats every image that the first model misclassifies; here it is an equal share of every class, so that
+//! no class gains weight over another.
 
 use roentgen_data::{Dataset, ImageSet};
 
@@ -12,21 +12,25 @@ use crate::config::TrainConfig;
 use crate::error::AppError;
 use crate::terminal::screen::{Screen, counted, thousands};
 use crate::training::interrupt;
-use crate::training::probe_training::train_and_ask;
+use crate::training::probe_training::train_and_evaluate;
 
-/// Share of every class.
+/// Share of every class that is repeated.
 const SHARE: f64 = 0.08;
-/// Images that the first training looks at, about.
+/// Images that the first training processes, about.
 const IMAGES: usize = 30_000;
 
-/// The training part, in which the hardest pictures stand `config.oversample_hard` times.
+/// The training set, in which the hard examples occur `config.oversample_hard` times.
 ///
 /// # Errors
-/// A first training that diverges.
-pub(crate) fn repeated(config: &TrainConfig, data: &Dataset, screen: &Screen) -> Result<ImageSet, AppError> {
+/// If the first training diverges.
+pub(crate) fn oversample(
+    config: &TrainConfig,
+    data: &Dataset,
+    screen: &Screen,
+) -> Result<ImageSet, AppError> {
     let train_set = &data.train;
     let n_train = train_set.len();
-    // The plain recipe: what makes a training hold elsewhere also blurs what is hard.
+    // The plain recipe: stronger augmentation would make easy images hard as well.
     let first = TrainConfig {
         size: config.size,
         resize: config.resize,
@@ -37,24 +41,24 @@ pub(crate) fn repeated(config: &TrainConfig, data: &Dataset, screen: &Screen) ->
         ..TrainConfig::default()
     };
     let n_classes = data.class_names.len();
-    let evaluation = train_and_ask(&first, train_set, train_set, n_classes, "first look", screen)?;
+    let evaluation = train_and_evaluate(&first, train_set, train_set, n_classes, "probing", screen)?;
     let hardest = hardest(&evaluation.losses(), train_set.labels(), n_classes);
     let text = format!(
-        "{} of {} training pictures, {:.0} % of each class, have {} each epoch",
+        "{} of {} training images, {:.0} % of each class, are used {} each epoch",
         thousands(hardest.len()),
         thousands(n_train),
         100.0 * SHARE,
-        counted(config.oversample_hard, "turn")
+        counted(config.oversample_hard, "time")
     );
-    // What a training that was broken off says means nothing; the run ends here.
+    // An interrupted training has not found the hard examples; the run ends anyway.
     if interrupt::signal().is_none() {
-        screen.field("hardest", &text);
+        screen.field("hard", &text);
     }
     let again = std::iter::repeat_n(hardest, config.oversample_hard - 1).flatten();
     Ok(train_set.select(&(0..n_train).chain(again).collect::<Vec<_>>()))
 }
 
-/// The pictures of the largest losses in each class, in order; of equal ones the first.
+/// The images with the largest losses of each class, in ascending order; of equal losses the first images.
 fn hardest(losses: &[f64], labels: &[u32], n_classes: usize) -> Vec<usize> {
     let mut hardest = Vec::new();
     for class in 0..n_classes {
@@ -76,10 +80,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn films_that_look_like_another_class_are_found_and_repeated() {
+    fn images_that_look_like_another_class_are_found_and_repeated() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut number = 0;
-        // Noise; of 100 bright pictures, 6 are as dark as the other class.
+        // Noise; of 100 bright images, 6 are as dark as the other class.
         for (class, name, n, grey) in
             [("bright", "usual", 94, 150), ("bright", "odd", 6, 30), ("dark", "usual", 100, 30)]
         {
@@ -87,17 +91,17 @@ mod tests {
             for index in 0..n {
                 number += 1;
                 let mut rng = CounterRng::new(number, Purpose::Split, 0, 0);
-                let film = GrayImage::from_fn(28, 28, |_, _| Luma([grey + rng.below(80) as u8]));
-                film.save(folder.path().join(class).join(format!("{name}{index}.png"))).expect("a picture");
+                let image = GrayImage::from_fn(28, 28, |_, _| Luma([grey + rng.below(80) as u8]));
+                image.save(folder.path().join(class).join(format!("{name}{index}.png"))).expect("an image");
             }
         }
         let options = LoadOptions { val_fraction: Some(0.0), test_fraction: 0.0, ..LoadOptions::default() };
-        let data = load_dataset(folder.path(), &options, &silent).expect("good pictures");
+        let data = load_dataset(folder.path(), &options, &silent).expect("good images");
         let config = TrainConfig { oversample_hard: 3, ..TrainConfig::default() };
-        let set = repeated(&config, &data, &Screen::new(true, false)).expect("no divergence");
+        let set = oversample(&config, &data, &Screen::new(true, false)).expect("no divergence");
         assert_eq!(set.len(), 200 + 2 * (8 + 8));
         for index in 0..200 {
-            assert_eq!(set.name(index), data.train.name(index), "first every picture once");
+            assert_eq!(set.name(index), data.train.name(index), "first every image once");
         }
         let odd = (0..set.len()).filter(|&index| set.name(index).contains("odd")).count();
         assert_eq!(odd, 6 * 3);
@@ -117,6 +121,6 @@ mod tests {
             assert!(left.iter().all(|&i| losses[i] < least), "class {class}");
         }
         assert!(chosen.is_sorted());
-        assert_eq!(hardest(&[1.0; 26], &[0; 26], 1), [0, 1], "of equals the first");
+        assert_eq!(hardest(&[1.0; 26], &[0; 26], 1), [0, 1], "of equal losses the first");
     }
 }

@@ -1,11 +1,11 @@
-//! The loss of a run: what each class weighs in it, and how common the answers take each class to be.
+//! The loss of a run: class weights, label smoothing, and the class prior that its predictions assume.
 
 use roentgen_data::{class_weights_balanced, class_weights_sqrt};
 use roentgen_layers::LossHead;
 
 use crate::config::{ClassPrior, ClassWeights, SamplerChoice, TrainConfig};
 
-/// The loss that `config` asks for, where `counts` are the training pictures of each class.
+/// The loss of `config`, where `counts` are the training images of each class.
 pub(crate) fn loss_head(config: &TrainConfig, counts: &[usize]) -> LossHead {
     let class_weights = match config.class_weights {
         ClassWeights::None => None,
@@ -19,17 +19,17 @@ pub(crate) fn loss_head(config: &TrainConfig, counts: &[usize]) -> LossHead {
     LossHead { class_weights, label_smoothing: config.label_smoothing as f32, log_prior }
 }
 
-/// Logarithm of each class's say in training: of its images as the sampler shows them, times their weight, as a share. A
-/// class without images counts as if it had one.
+/// Logarithm of each class's share of the training loss: the number of its images, as the sampler draws them, times their
+/// weight, divided by the sum over all classes. A class without images counts as if it had one.
 fn log_prior(counts: &[usize], sampler: SamplerChoice, class_weights: Option<&[f32]>) -> Vec<f32> {
     let weight = |class: usize| class_weights.map_or(1.0, |weights| f64::from(weights[class]));
-    let say = |class: usize| match (counts[class], sampler) {
+    let total_weight = |class: usize| match (counts[class], sampler) {
         (0, _) => 1.0,
         (_, SamplerChoice::Balanced) => weight(class),
         (count, SamplerChoice::Shuffled) => count as f64 * weight(class),
     };
-    let sum: f64 = (0..counts.len()).map(say).sum();
-    (0..counts.len()).map(|class| libm::log(say(class) / sum) as f32).collect()
+    let sum: f64 = (0..counts.len()).map(total_weight).sum();
+    (0..counts.len()).map(|class| libm::log(total_weight(class) / sum) as f32).collect()
 }
 
 #[cfg(test)]
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn the_prior_is_what_each_class_says_in_training() {
+    fn the_prior_is_the_share_of_each_class_in_the_loss() {
         let ratio = |config: TrainConfig| {
             let log_prior = log_prior_of(&config);
             assert!((log_prior.iter().map(|log| log.exp()).sum::<f32>() - 1.0).abs() < 1e-6, "shares");
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_adjusted_unless_asked() {
+    fn nothing_is_adjusted_by_default() {
         assert_eq!(loss_head(&TrainConfig::default(), &[1, 2]), LossHead::default());
     }
 }

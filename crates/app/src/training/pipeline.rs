@@ -1,193 +1,157 @@
-//! A run on loaded data: train epoch by epoch, keep the best, test it, report.
+//! A run on loaded data: trains epoch by epoch, evaluates the saved model, writes the report.
 
 use std::path::Path;
-use std::time::Duration;
 
 use roentgen_data::{Dataset, Normalization};
-use roentgen_layers::{ResNet9, ResNet9Config};
+use roentgen_layers::ResNet9;
 
 use super::epochs::Run;
-use super::final_evaluation::Tested;
+use super::final_evaluation::{self, TestPredictions};
 use super::objective::loss_head;
 use super::trainer::Trainer;
-use super::{final_evaluation, hard_examples, interrupt, progress_lines};
+use super::{hard_examples, interrupt, run_summary};
 use crate::config::build::{architecture, normalization};
 use crate::config::{Select, TrainConfig};
 use crate::data_loading::inspection::Inspection;
 use crate::data_loading::phantom;
 use crate::error::AppError;
 use crate::metrics::PartMetrics;
-use crate::model::calibration::{Calibration, Reliability};
 use crate::model::inference::evaluate;
 use crate::model::model_file::{self, ModelCard, TrainedOn};
 use crate::model::training_digests::TrainingDigests;
 use crate::run_dir::file_names::{CHECKPOINT, CONFIG, DATA, METRICS, MODEL, REPORT};
 use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
-use crate::terminal::screen::{Screen, counted, duration, thousands};
-use crate::terminal::tables;
+use crate::terminal::screen::Screen;
 
-/// What a run has come to.
+/// A run that has ended.
 #[derive(Debug)]
-pub(crate) struct Finished {
-    /// What `metrics.json` holds.
+pub(crate) struct FinishedRun {
+    /// The content of `metrics.json`.
     pub metrics: Metrics,
-    /// What was said of the test pictures, if there are any.
-    pub test: Tested,
-    /// Where it is kept.
+    /// The predictions for the test set, if there is one.
+    pub test: Option<TestPredictions>,
     pub folder: RunFolder,
 }
 
-/// Goes on with a run on data that are loaded already.
+/// Trains on loaded data in a new run folder.
 ///
 /// # Errors
-/// As [`resume`].
-pub(crate) fn go_on(
-    path: &Path,
-    threads: Option<usize>,
-    data: &Dataset,
-    screen: &Screen,
-) -> Result<Finished, AppError> {
-    let folder = RunFolder::open(path)?;
-    let config = TrainConfig::read(&folder.file(CONFIG))?;
-    train_in(&TrainConfig { threads: threads.or(config.threads), ..config }, data, folder, screen)
-}
-
-/// Asks the model of a run that has ended about its test pictures: the same figures and answers that it ended with.
-///
-/// # Errors
-/// As [`model_file::read`].
-pub(crate) fn test_again(path: &Path, data: &Dataset) -> Result<(PartMetrics, Tested), AppError> {
-    let (model, card) = model_file::read(&path.join(MODEL))?;
-    let evaluation = evaluate(&model, &data.test, card.class_names.len(), &card.preprocessing());
-    let predictions = evaluation.predictions(card.temperature);
-    let groups = data.test.patient_groups();
-    let new = final_evaluation::new_to(&card, data);
-    Ok((PartMetrics::new(card.class_names, &predictions, groups.as_deref()), Some((predictions, new))))
-}
-
-/// Trains on loaded data, and shows how it goes.
-///
-/// # Errors
-/// As [`run()`].
+/// Settings that do not fit the data, before the folder is made; then as [`train_in_folder`].
 pub(crate) fn train(
     config: &TrainConfig,
     data: &Dataset,
     folder: PlannedFolder,
     screen: &Screen,
-) -> Result<Finished, AppError> {
-    let n_train = data.train.len();
-    check_smallest_batch(config, n_train)?;
-    if config.patience.is_some() && data.val.is_empty() {
-        let reason = "there is nothing to wait for; give a val part, or a --val-fraction above 0";
-        return Err(AppError::Conflict { first: "--patience", second: "data without validation", reason });
-    }
-    if config.select != Select::default() && data.val.is_empty() {
-        let reason = "there is nothing to select by; give a val part, or a --val-fraction above 0";
-        return Err(AppError::Conflict { first: "--select", second: "data without validation", reason });
-    }
-    if let Some(path) = &config.init {
-        // Whether it fits, before there is a folder.
-        model_file::initialise(&mut ResNet9::new(&architecture(config, data), 0), path)?;
-    }
-    let config = &config.resolved(n_train, data.val_fraction);
+) -> Result<FinishedRun, AppError> {
+    check_against_data(config, data)?;
+    let config = &config.resolved(data.train.len(), data.val_fraction);
     let folder = folder.create()?;
-    let found = serde_json::to_string_pretty(&Inspection::of(data)).expect("counts and names");
-    folder.write(DATA, (found + "\n").as_bytes())?;
+    let inspection = serde_json::to_string_pretty(&Inspection::of(data)).expect("counts and names");
+    folder.write(DATA, (inspection + "\n").as_bytes())?;
+    // The configuration is written last: a folder that has it can be resumed.
     folder.write(CONFIG, config.with_absolute_paths().to_toml().as_bytes())?;
-    train_in(config, data, folder, screen)
+    train_in_folder(config, data, folder, screen)
 }
 
-/// Trains in a folder that has its settings, from its checkpoint if it has one.
-pub(crate) fn train_in(
+/// Resumes the run in the folder `path` on loaded data.
+///
+/// # Errors
+/// As [`train_in_folder`], and if the folder or its configuration cannot be read.
+pub(crate) fn resume(
+    path: &Path,
+    threads: Option<usize>,
+    data: &Dataset,
+    screen: &Screen,
+) -> Result<FinishedRun, AppError> {
+    let folder = RunFolder::open(path)?;
+    let config = TrainConfig::read(&folder.file(CONFIG))?;
+    train_in_folder(&TrainConfig { threads: threads.or(config.threads), ..config }, data, folder, screen)
+}
+
+/// Trains in a folder that has its configuration already, from its checkpoint if it has one.
+///
+/// # Errors
+/// Training that diverges, a signal, a file that cannot be written, or a checkpoint of another run.
+pub(crate) fn train_in_folder(
     config: &TrainConfig,
     data: &Dataset,
     folder: RunFolder,
     screen: &Screen,
-) -> Result<Finished, AppError> {
+) -> Result<FinishedRun, AppError> {
     let normalization = normalization(config, &data.train);
     let architecture = architecture(config, data);
     let mut card = model_card(config, data, &normalization);
     let mut model = ResNet9::new(&architecture, config.seed);
-    // A run that goes on has its weights in its checkpoint, and in there what they had seen before.
-    let mut seen_before = None;
-    if let Some(path) = config.init.as_ref().filter(|_| !folder.file(CHECKPOINT).exists()) {
-        let start = model_file::initialise(&mut model, path)?;
-        let but =
-            if start.with_classifier { "" } else { ", but for the classifier, which has other classes" };
-        let unknown = match start.seen {
-            Some(_) => "",
-            None => "; they do not tell what they learned from, and may know the test pictures",
-        };
-        screen.field("weights", &format!("from {}{but}{unknown}", path.display()));
-        seen_before = start.seen;
-    }
-    let notes = screen.clone();
-    let on_signal = move || notes.note("stopping", "after this step; once more to stop at once");
-    interrupt::listen(on_signal).map_err(|source| AppError::Signals { source })?;
-    // In no checkpoint: settings and seed decide it.
-    let with_repeats =
-        (config.oversample_hard > 1).then(|| hard_examples::repeated(config, data, screen)).transpose()?;
+    let init_digests = load_initial_weights(config, &folder, &mut model, screen)?;
+    listen_for_signals(screen)?;
+    // Not part of a checkpoint: a resumed run computes the same set again from its settings and its seed.
+    let oversampled =
+        (config.oversample_hard > 1).then(|| hard_examples::oversample(config, data, screen)).transpose()?;
     if let Some(signal) = interrupt::signal() {
         return Err(AppError::Interrupted { signal, run: folder.path().to_owned() });
     }
-    let train_set = with_repeats.as_ref().unwrap_or(&data.train);
+    let train_set = oversampled.as_ref().unwrap_or(&data.train);
     let loss_head = loss_head(config, &data.train.class_counts(data.class_names.len()));
     let mut trainer = Trainer::new(config, model, normalization, loss_head, train_set.len());
     let run = Run { config, data, train_set, folder: &folder, screen };
-    let mut run_state = run.run_state(&mut trainer)?;
-    run_state.seen_before = seen_before.or(run_state.seen_before);
-    if let Some(before) = run_state.seen_before.clone() {
-        let n = before.count(&data.test);
-        if n > 0 {
-            let text = format!(
-                "{n} of {} test pictures are of the training of the model that it starts from",
-                data.test.len()
-            );
-            screen.field("LEAK", &text);
-        }
-        card.training_digests = card.training_digests.map(|seen| seen.or(before));
+    let mut run_state = run.restore(&mut trainer)?;
+    run_state.init_digests = init_digests.or(run_state.init_digests);
+    if let Some(digests) = &run_state.init_digests {
+        run_summary::show_leakage_by_init(screen, digests.count(&data.test), data.test.len());
+        card.training_digests = card.training_digests.map(|own| own.or(digests.clone()));
     }
-    show_plan(&run, &architecture);
-    if trainer.n_steps_done() > 0 {
-        let (done, all) = (trainer.n_steps_done(), trainer.n_steps());
-        screen.field(
-            "resumed",
-            &format!("after {done} of {} steps", counted(all, "step").trim_end_matches(" steps")),
-        );
-    }
+    run_summary::show_plan(&run, &architecture);
+    run_summary::show_resumed(screen, trainer.n_steps_done(), trainer.n_steps());
     let outcome = run.train(trainer, run_state, card)?;
-    let (metrics, test, final_model) = final_evaluation::test(&run, &outcome, &architecture)?;
-    let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
-    let report = run.report(final_model, &metrics, test.as_ref().map(|(predictions, _)| predictions))?;
+    let final_model = final_evaluation::complete_model_file(&run, &outcome)?;
+    let (metrics, test) =
+        final_evaluation::evaluate_final_model(&run, &outcome, &final_model, &architecture)?;
+    let report = run.report(&final_model, &metrics, test.as_ref().map(|test| &test.predictions))?;
     folder.write(REPORT, report.as_bytes())?;
-    // The last one: a folder that has it is that of a run that has ended.
+    // The metrics are written last: a folder that has them belongs to a run that has ended.
+    let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
     folder.write(METRICS, (json + "\n").as_bytes())?;
     folder.finish()?;
-    let heading = format!("epoch {} of {}", outcome.best_epoch, metrics.epochs);
-    if let Some(test) = &metrics.test {
-        let (n_leaked, clean) = (metrics.n_leaked, metrics.test_deduplicated.as_ref());
-        tables::show_test_tables(screen, &heading, n_leaked, clean, test);
+    run_summary::show_results(&run, &metrics)?;
+    Ok(FinishedRun { metrics, test, folder })
+}
+
+/// Evaluates the model of a run that has ended on its test set: the same metrics and predictions that the run ended with.
+///
+/// # Errors
+/// As [`model_file::read`].
+pub(crate) fn evaluate_ended_run(
+    path: &Path,
+    data: &Dataset,
+) -> Result<(PartMetrics, TestPredictions), AppError> {
+    let (model, card) = model_file::read(&path.join(MODEL))?;
+    let evaluation = evaluate(&model, &data.test, card.class_names.len(), &card.preprocessing());
+    let predictions = evaluation.predictions(card.temperature);
+    let groups = data.test.patient_groups();
+    let is_new = final_evaluation::is_new_to_model(&card, data);
+    let metrics = PartMetrics::new(card.class_names, &predictions, groups.as_deref());
+    Ok((metrics, TestPredictions { predictions, is_new }))
+}
+
+/// Fails on settings that make no sense with these data.
+fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<(), AppError> {
+    check_smallest_batch(config, data.train.len())?;
+    if data.val.is_empty() {
+        let reason = "it needs a validation set; provide one, or a --val-fraction above 0";
+        let second = "data without a validation set";
+        if config.patience.is_some() {
+            return Err(AppError::Conflict { first: "--patience", second, reason });
+        }
+        if config.select != Select::default() {
+            return Err(AppError::Conflict { first: "--select", second, reason });
+        }
     }
-    if let Some(Calibration { temperature, val, .. }) = &metrics.calibration {
-        let error = |reliability: &Reliability| reliability.ece.unwrap_or(f64::NAN);
-        let text = format!(
-            "temperature {temperature:.2}, fitted on validation: calibration error there {:.3}, {:.3} before",
-            error(&val.after),
-            error(&val.before)
-        );
-        screen.field("trust", &text);
+    if let Some(path) = &config.init {
+        // Only whether they fit; the weights are loaded when training begins.
+        model_file::initialise(&mut ResNet9::new(&architecture(config, data), 0), path)?;
     }
-    let speed = format!("{:.0} images/s", metrics.train_images_per_s);
-    let took = duration(Duration::from_secs_f64(metrics.train_seconds));
-    screen.field("trained", &format!("in {took} at {speed}"));
-    let last = run.read_log()?.pop();
-    if let Some(text) = last.and_then(|last| progress_lines::warning(&last, config, data.class_names.len())) {
-        screen.field("WARNING", &text);
-    }
-    screen.field("model", &folder.file(MODEL).display().to_string());
-    screen.field("report", &folder.file(REPORT).display().to_string());
-    Ok(Finished { metrics, test, folder })
+    Ok(())
 }
 
 /// Batch norm needs at least two numbers per channel, also after three poolings.
@@ -200,10 +164,35 @@ fn check_smallest_batch(config: &TrainConfig, n_train: usize) -> Result<(), AppE
     Ok(())
 }
 
+/// Loads the weights of `--init`. Returns the digests of the images that they were trained on, where their file has them.
+///
+/// A run with a checkpoint has its weights, and these digests, in the checkpoint.
+fn load_initial_weights(
+    config: &TrainConfig,
+    folder: &RunFolder,
+    model: &mut ResNet9,
+    screen: &Screen,
+) -> Result<Option<TrainingDigests>, AppError> {
+    let Some(path) = config.init.as_ref().filter(|_| !folder.file(CHECKPOINT).exists()) else {
+        return Ok(None);
+    };
+    let start = model_file::initialise(model, path)?;
+    run_summary::show_initial_weights(screen, path, &start);
+    Ok(start.seen)
+}
+
+/// From here on the first signal ends the run after a checkpoint, the second one at once.
+fn listen_for_signals(screen: &Screen) -> Result<(), AppError> {
+    let screen = screen.clone();
+    let on_first = move || screen.note("stopping", "after this step; press Ctrl-C again to stop at once");
+    interrupt::listen(on_first).map_err(|source| AppError::Signals { source })
+}
+
+/// What the model file says about the model and its training.
 fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalization) -> ModelCard {
-    // Nothing was split off to test on if a folder for that was given.
+    // With a test folder of its own, no part of the data was split off for testing.
     let test_fraction = if config.test.is_some() { 0.0 } else { config.test_fraction };
-    // Of the whole path, which has a last part also where the data are `.`.
+    // The absolute path has a last component even if the data are `.`.
     let name = match config.with_absolute_paths().data.file_name() {
         Some(name) if !config.uses_phantom() => name.to_string_lossy().into_owned(),
         _ => phantom::describe(config.seed),
@@ -232,32 +221,4 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         novelty: None,
         training_digests: Some(TrainingDigests::of(&[&data.train, &data.val])),
     }
-}
-
-fn show_plan(run: &Run<'_>, model: &ResNet9Config) {
-    let Run { config, data, screen, .. } = run;
-    let n_train = data.train.len();
-    let (epochs, batch) = (config.epochs(n_train), config.batch(n_train));
-    tables::show_images(screen, &data.train, config.resize(), config.size, config.flip);
-    screen.field("model", &format!("ResNet9, {} parameters", thousands(model.n_parameters())));
-    tables::show_machine(screen, config.threads());
-    let recipe = format!(
-        "{} of {}, batch {batch}; Adam, one cycle up to {}; weight decay {}; \
-         clip {}; seed {}",
-        counted(epochs, "epoch"),
-        counted(run.steps_per_epoch(), "step"),
-        config.max_lr,
-        config.weight_decay,
-        config.clip,
-        config.seed
-    );
-    screen.field("recipe", &recipe);
-    if let Some(words) = config.prior.in_words() {
-        screen.field("prior", words);
-    }
-    if config.tta {
-        screen.field("testing", &config.test_looks().to_string());
-    }
-    screen.field("run", &run.folder.path().display().to_string());
-    screen.line("");
 }

@@ -1,4 +1,4 @@
-//! A short training of a narrow ResNet9, for what is to be known of the pictures before, or without, a whole run.
+//! A short training of a narrow ResNet9, which probes the data: for hard examples, and for the shortcut audit.
 
 use roentgen_data::{ImageSet, TtaConfig};
 use roentgen_layers::{LossHead, ResNet9, ResNet9Config};
@@ -14,15 +14,15 @@ use crate::training::trainer::{EpochProgress, Trainer};
 /// Channels of the first convolution: half of the recipe's, a quarter of its work.
 const WIDTH: usize = 32;
 
-/// Trains on `train_set` as `config` says, but with a narrow network and all classes weighing the same, and asks the
-/// model about every picture of `asked`. After a signal it does no more steps: then what it says is not to be used.
+/// Trains on `train_set` with the settings of `config`, but with a narrow network and without class weights, and evaluates
+/// on `eval_set`. A signal ends the training early: the evaluation is then of no use.
 ///
 /// # Errors
-/// A training that diverges.
-pub(crate) fn train_and_ask(
+/// If the training diverges.
+pub(crate) fn train_and_evaluate(
     config: &TrainConfig,
     train_set: &ImageSet,
-    asked: &ImageSet,
+    eval_set: &ImageSet,
     n_classes: usize,
     label: &str,
     screen: &Screen,
@@ -52,5 +52,6 @@ pub(crate) fn train_and_ask(
         normalization: &normalization,
         looks: TtaConfig::default(),
     };
-    Ok(trainer.with_model(train_set, epochs - 1, |model| evaluate(model, asked, n_classes, &preprocessing)))
+    Ok(trainer
+        .with_model(train_set, epochs - 1, |model| evaluate(model, eval_set, n_classes, &preprocessing)))
 }

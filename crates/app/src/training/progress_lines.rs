@@ -1,4 +1,4 @@
-//! What a run says of every epoch and of every step, in its logs and on the screen.
+//! What a run shows of every epoch and of every step.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,8 @@ use crate::run_dir::records::{LogLine, TimeLine};
 use crate::terminal::screen::duration;
 use crate::training::trainer::StepReport;
 
-/// Columns from which on the wide line of an epoch fits.
-const WIDE: usize = 72;
+/// Columns that the wide line of an epoch needs.
+const WIDE: usize = 74;
 
 pub(super) fn epoch_heading(width: usize) -> String {
     let narrow = "  epoch    loss  val loss  val acc.";
@@ -23,7 +23,7 @@ pub(super) fn epoch_line(line: &LogLine, time: &TimeLine, epochs: usize, width: 
     let val_loss = or_dash(line.val_loss.map(shown_loss));
     let val_accuracy = or_dash(line.val_accuracy.map(|accuracy| format!("{:.1} %", 100.0 * accuracy)));
     let narrow = format!("{epoch:>7}  {:>6}  {val_loss:>8}  {val_accuracy:>8}", shown_loss(line.train_loss));
-    let best = if line.best { "  kept" } else { "" };
+    let best = if line.best { "  saved" } else { "" };
     if width < WIDE {
         return narrow + best;
     }
@@ -31,7 +31,7 @@ pub(super) fn epoch_line(line: &LogLine, time: &TimeLine, epochs: usize, width: 
     format!("{narrow}  {:>8.6}  {:>8.0}  {took:>9}{best}", line.lr, time.images_per_s)
 }
 
-/// In six characters: fewer decimals for what is large, a power of ten for a run that goes astray.
+/// In six characters: fewer decimals for large losses, a power of ten for a run that diverges.
 fn shown_loss(loss: f64) -> String {
     match loss {
         ..10.0 => format!("{loss:.4}"),
@@ -40,9 +40,9 @@ fn shown_loss(loss: f64) -> String {
     }
 }
 
-/// What to say of a run that ended with this epoch: one that diverges without a number that is none runs to its end.
+/// A warning if the last epoch is no better than guessing: a run may diverge without ever reaching NaN, and ends normally.
 pub(super) fn warning(last: &LogLine, config: &TrainConfig, n_classes: usize) -> Option<String> {
-    // Whatever the classes weigh: with the same probability for each, the loss is this.
+    // The loss of equal probabilities for all classes, whatever the class weights.
     let guessing = libm::log(n_classes as f64);
     (last.train_loss >= guessing).then(|| {
         format!(
@@ -56,7 +56,7 @@ pub(super) fn warning(last: &LogLine, config: &TrainConfig, n_classes: usize) ->
     })
 }
 
-/// Tells the bar of every step: loss, learning rate, speed and time left, as far as there is room.
+/// Shows every step on the bar: loss, learning rate, speed and time left, as far as there is room.
 pub(super) fn show_step(bar: &ProgressBar, n_steps: usize, width: usize) -> impl FnMut(StepReport) {
     let start = Instant::now();
     let (mut n_images, mut n_done) = (0, 0);

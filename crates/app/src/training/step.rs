@@ -6,10 +6,10 @@ use roentgen_optim::{Adam, AdamConfig, Clip, Rates, sum_of_squares};
 
 use crate::metrics::argmax::argmax;
 
-/// A model with what a step needs beside the images, its memory reused from step to step.
+/// A model with everything that a step needs besides the images; its memory is reused from step to step.
 #[derive(Debug)]
 pub struct TrainingStep {
-    /// What is trained.
+    /// The model that is trained.
     pub model: ResNet9,
     loss_head: LossHead,
     /// Its moments are part of a checkpoint.
@@ -18,12 +18,12 @@ pub struct TrainingStep {
     grad_logits: Array4<f32>,
 }
 
-/// What one step tells.
+/// The result of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepOutcome {
     /// Mean loss of the batch, before the step.
     pub loss: f32,
-    /// Images whose class was found, before the step.
+    /// Images that were classified correctly, before the step.
     pub n_right: usize,
     /// Whether every weight is a finite number after the step.
     pub weights_are_finite: bool,
@@ -37,8 +37,7 @@ impl TrainingStep {
         Self { model, loss_head, adam: Adam::new(optimiser), clip: optimiser.clip, grad_logits }
     }
 
-    /// Takes one step on the images `x`, `(n, h, w, c)`. With a loss that is no finite number the weights stay as
-    /// they are.
+    /// Takes one step on the images `x`, `(n, h, w, c)`. If the loss is not finite, the weights stay as they are.
     pub fn take(&mut self, x: &Array4<f32>, labels: &[u32], rates: Rates, pass: Pass) -> StepOutcome {
         let logits = self.model.forward(x, pass);
         let n_right = count_right(logits, labels);
@@ -70,6 +69,6 @@ impl TrainingStep {
 }
 
 fn count_right(logits: &Array4<f32>, labels: &[u32]) -> usize {
-    let answers = logits.outer_iter().map(|image| argmax(image.iter().copied()));
-    answers.zip(labels).filter(|&(answer, &label)| answer == label as usize).count()
+    let predicted = logits.outer_iter().map(|image| argmax(image.iter().copied()));
+    predicted.zip(labels).filter(|&(predicted, &label)| predicted == label as usize).count()
 }

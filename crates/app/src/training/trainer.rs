@@ -1,4 +1,4 @@
-//! One pass over the training images: the recipe, step by step.
+//! One epoch: a pass over the training set, step by step.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::config::{DecayKind, TrainConfig};
 use crate::error::AppError;
 use crate::training::step::{StepOutcome, TrainingStep};
 
-/// Images that the batch norms of averaged weights are measured on. A mean over a thousand films of 36 pixels and more
+/// Images that the batch norms of averaged weights are measured on. A mean over a thousand images of 36 pixels and more
 /// a channel is within a few thousandths of that over all.
 const MEASURED_IMAGES: usize = 1024;
 /// Images at a time.
@@ -37,7 +37,7 @@ pub(crate) struct Trainer {
     labels: Vec<u32>,
 }
 
-/// What one step tells.
+/// What a step reports.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepReport {
     /// Steps done in the whole run.
@@ -50,7 +50,7 @@ pub(crate) struct StepReport {
     pub n_images: usize,
 }
 
-/// How far an epoch is; once it is over, what it tells.
+/// The progress of an epoch, and its sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct EpochProgress {
     /// Batches done.
@@ -61,20 +61,20 @@ pub(crate) struct EpochProgress {
     n_right: usize,
     /// Learning rate of the last step.
     pub lr: f64,
-    /// Seconds that it took.
+    /// Duration so far.
     pub seconds: f64,
-    /// Seconds of them spent on making batches.
+    /// Seconds of it spent on making batches.
     pub data_seconds: f64,
 }
 
 impl EpochProgress {
-    /// Mean loss of the images, each as it was when its turn came.
+    /// Mean loss of the images, each before the step that trained on it.
     #[must_use]
     pub(crate) fn loss(&self) -> f64 {
         self.loss_sum / self.n_images as f64
     }
 
-    /// Share of the images whose class was found, likewise.
+    /// Share of the images that were classified correctly, likewise.
     #[must_use]
     pub(crate) fn accuracy(&self) -> f64 {
         self.n_right as f64 / self.n_images as f64
@@ -89,13 +89,13 @@ const RANGE_BETA1: f64 = 0.9;
 pub(crate) struct RangeStep {
     /// From 0.
     pub step: usize,
-    /// Its rate.
+    /// Learning rate.
     pub lr: f64,
-    /// Before the step.
+    /// Loss before the step.
     pub loss: f32,
 }
 
-/// Everything that a trainer has learned, in the order of its parameters.
+/// Everything that changes while a trainer trains, in the order of its parameters.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct TrainerState {
     /// Steps done.
@@ -143,10 +143,10 @@ impl Trainer {
         }
     }
 
-    /// Does `work` with the model that counts: the one in training, or the average of its weights.
+    /// Calls `work` with the model to evaluate: the one in training, or the average of its weights.
     ///
-    /// An average has batch norms of its own: statistics that were running while the weights were others are not those
-    /// of its activations. They are measured anew, over images of `set` as `epoch` shows them.
+    /// Averaged weights need batch statistics of their own: the running ones belong to the activations of other weights.
+    /// They are measured over images of `set`, augmented as in `epoch`.
     pub(crate) fn with_model<T>(
         &mut self,
         set: &ImageSet,
@@ -206,10 +206,10 @@ impl Trainer {
         self.schedule.total_steps()
     }
 
-    /// Goes on with an epoch until it is over, or until `on_step` says no. Whether it is over.
+    /// Continues an epoch until it is over, or until `on_step` returns false. Returns whether it is over.
     ///
     /// # Errors
-    /// [`Divergence`] at the first loss, or the first step to a weight, that is no finite number.
+    /// [`Divergence`] at the first loss or weight that is not finite.
     pub(crate) fn train_epoch(
         &mut self,
         set: &ImageSet,
@@ -222,8 +222,8 @@ impl Trainer {
             let start = Instant::now();
             let n_images = range.len();
             let view = Transform::Augment { seed: self.seed, epoch: epoch as u64, augment: &self.augment };
-            let draws = &self.order[range];
-            fill_batch(set, draws, view, &self.normalization, &mut self.x, &mut self.labels);
+            let samples = &self.order[range];
+            fill_batch(set, samples, view, &self.normalization, &mut self.x, &mut self.labels);
             progress.data_seconds += start.elapsed().as_secs_f64();
 
             let rates = self.schedule.at(self.step);
@@ -232,7 +232,7 @@ impl Trainer {
                 self.training.take(&self.x, &self.labels, rates, pass);
             if !loss.is_finite() || !weights_are_finite {
                 let what = if loss.is_finite() { Diverged::Weight } else { Diverged::Loss(loss) };
-                let images = draws.iter().map(|draw| draw.image as usize).collect();
+                let images = samples.iter().map(|sample| sample.image as usize).collect();
                 return Err(Divergence { epoch: epoch + 1, batch: progress.n_batches + 1, what, images });
             }
 
@@ -244,15 +244,15 @@ impl Trainer {
             progress.n_right += n_right;
             progress.loss_sum += f64::from(loss) * n_images as f64;
             progress.seconds += start.elapsed().as_secs_f64();
-            let goes_on = on_step(StepReport { step: self.step, loss, lr: rates.lr, n_images });
-            if !goes_on && progress.n_images < set.len() {
+            let should_continue = on_step(StepReport { step: self.step, loss, lr: rates.lr, n_images });
+            if !should_continue && progress.n_images < set.len() {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Takes up to `steps` steps with the rate of each from `rate`, until `on_step` says no; for
+    /// Takes up to `steps` steps with learning rates from `rate`, until `on_step` returns false; for
     /// [`lr-find`](crate::commands::lr_find).
     pub(crate) fn range_test(
         &mut self,
@@ -267,8 +267,8 @@ impl Trainer {
             let (epoch, seed) = ((step / n_batches) as u64, self.seed);
             self.sampler.epoch_order(set.labels(), seed, epoch, &mut self.order);
             let view = Transform::Augment { seed, epoch, augment: &self.augment };
-            let draws = &self.order[ranges[step % n_batches].clone()];
-            fill_batch(set, draws, view, &self.normalization, &mut self.x, &mut self.labels);
+            let samples = &self.order[ranges[step % n_batches].clone()];
+            fill_batch(set, samples, view, &self.normalization, &mut self.x, &mut self.labels);
             let rates = Rates { lr: rate(step), beta1: RANGE_BETA1 };
             let pass = Pass::Train { seed, step: step as u64 };
             let loss = self.training.take(&self.x, &self.labels, rates, pass).loss;
@@ -278,7 +278,7 @@ impl Trainer {
         }
     }
 
-    /// Everything learned so far.
+    /// The current state.
     pub(crate) fn state(&self) -> TrainerState {
         let mut values = Vec::new();
         self.training.model.for_each_parameter(&mut |parameter| values.push(parameter.value.to_vec()));
@@ -294,10 +294,10 @@ impl Trainer {
         }
     }
 
-    /// Goes on from a [`Self::state`] as if there had been no break.
+    /// Continues from a [`Self::state`] as if there had been no interruption.
     ///
     /// # Errors
-    /// What does not fit, if it is the state of another model.
+    /// If it is the state of another model or another recipe.
     pub(crate) fn restore(&mut self, state: TrainerState) -> Result<(), String> {
         let TrainerState { step, values, buffers, adam: (adam_steps, moments), average } = state;
         let mut shapes = Vec::new();
@@ -313,7 +313,7 @@ impl Trainer {
             && (n_averaged == 0 || lengths_fit(&mut average.1.iter().map(Vec::len)))
             && buffers.iter().map(Vec::len).eq(self.buffers().iter().map(|buffer| buffer.value.len()));
         if !fits {
-            return Err("it is of another model or another recipe".to_owned());
+            return Err("it belongs to another model or another recipe".to_owned());
         }
         let (mut values, mut buffers) = (values.into_iter(), buffers.into_iter());
         self.training.model.for_each_parameter_mut(&mut |parameter| {
@@ -332,7 +332,7 @@ impl Trainer {
 }
 
 impl Trainer {
-    /// Takes the weights of a step into their average.
+    /// Adds the weights after a step to their average.
     fn update_average(&mut self) {
         if let Some(average) = &mut self.average {
             average.begin_step();
@@ -345,38 +345,38 @@ impl Trainer {
     }
 }
 
-/// What was no finite number.
+/// What was not finite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Diverged {
-    /// The loss, which was this.
+    /// The loss, with its value.
     Loss(f32),
     /// A weight, after the step.
     Weight,
 }
 
-/// Where training became numbers that are none.
+/// Where training diverged.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Divergence {
     /// From 1.
     pub epoch: usize,
     /// From 1, inside the epoch.
     pub batch: usize,
-    /// What it was.
+    /// What was not finite.
     pub what: Diverged,
     /// Images of the batch.
     pub images: Vec<usize>,
 }
 
 impl Divergence {
-    /// The error, with what to change in `config`. `set` was trained on.
+    /// The error, with the settings of `config` that can be changed; `set` is the training set.
     #[must_use]
     pub(crate) fn into_error(self, config: &TrainConfig, set: &ImageSet) -> AppError {
-        /// Images that are named.
+        /// Images that the error names.
         const NAMED: usize = 4;
         let Self { epoch, batch, what, images } = self;
         let what = match what {
             Diverged::Loss(loss) => format!("the loss became {loss}"),
-            Diverged::Weight => "a weight became infinite or no number".to_owned(),
+            Diverged::Weight => "a weight became infinite or NaN".to_owned(),
         };
         let mut names: Vec<&str> = images.iter().take(NAMED).map(|&image| set.name(image)).collect();
         let more = format!("{} more", images.len().saturating_sub(NAMED));

@@ -1,0 +1,110 @@
+//! What a run shows on the screen before its first epoch and after its last one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use roentgen_layers::ResNet9Config;
+
+use super::epochs::Run;
+use super::progress_lines;
+use crate::error::AppError;
+use crate::model::calibration::{Calibration, Reliability};
+use crate::model::model_file::Start;
+use crate::run_dir::file_names::{MODEL, REPORT};
+use crate::run_dir::records::Metrics;
+use crate::terminal::screen::{Screen, counted, duration, thousands};
+use crate::terminal::tables;
+
+/// Where the weights of `--init` come from.
+pub(super) fn show_initial_weights(screen: &Screen, path: &Path, start: &Start) {
+    let classifier =
+        if start.with_classifier { "" } else { ", except for the classifier, which has other classes" };
+    let unknown = match start.seen {
+        Some(_) => "",
+        None => "; their training set is unknown and may include the test images",
+    };
+    screen.field("weights", &format!("from {}{classifier}{unknown}", path.display()));
+}
+
+/// How many test images the weights of `--init` were trained on.
+pub(super) fn show_leakage_by_init(screen: &Screen, n_leaked: usize, n_test: usize) {
+    if n_leaked > 0 {
+        let text = format!("the initial weights were trained on {n_leaked} of {n_test} test images");
+        screen.field("LEAKAGE", &text);
+    }
+}
+
+/// Images, model, machine and recipe.
+pub(super) fn show_plan(run: &Run<'_>, model: &ResNet9Config) {
+    let Run { config, data, screen, .. } = run;
+    let n_train = data.train.len();
+    let (epochs, batch) = (config.epochs(n_train), config.batch(n_train));
+    tables::show_images(screen, &data.train, config.resize(), config.size, config.flip);
+    screen.field("model", &format!("ResNet9, {} parameters", thousands(model.n_parameters())));
+    tables::show_machine(screen, config.threads());
+    let recipe = format!(
+        "{} of {}, batch {batch}; Adam, one-cycle learning rate up to {}; weight decay {}; \
+         clip {}; seed {}",
+        counted(epochs, "epoch"),
+        counted(run.steps_per_epoch(), "step"),
+        config.max_lr,
+        config.weight_decay,
+        config.clip,
+        config.seed
+    );
+    screen.field("recipe", &recipe);
+    if let Some(words) = config.prior.in_words() {
+        screen.field("prior", words);
+    }
+    if config.tta {
+        screen.field("testing", &config.test_looks().to_string());
+    }
+    screen.field("run", &run.folder.path().display().to_string());
+    screen.line("");
+}
+
+/// Where a resumed run continues.
+pub(super) fn show_resumed(screen: &Screen, n_done: usize, n_steps: usize) {
+    if n_done > 0 {
+        screen.field("resumed", &format!("after {n_done} of {}", counted(n_steps, "step")));
+    }
+}
+
+/// The metrics of the test set, calibration, speed, and where the files are.
+///
+/// # Errors
+/// If the log of the run cannot be read.
+pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), AppError> {
+    let screen = run.screen;
+    if let Some(test) = &metrics.test {
+        let heading = format!("epoch {} of {}", metrics.best_epoch, metrics.epochs);
+        let deduplicated = metrics.test_deduplicated.as_ref();
+        tables::show_test_tables(screen, &heading, metrics.n_leaked, deduplicated, test);
+    }
+    if let Some(calibration) = &metrics.calibration {
+        show_calibration(screen, calibration);
+    }
+    let took = duration(Duration::from_secs_f64(metrics.train_seconds));
+    screen.field("trained", &format!("in {took} at {:.0} images/s", metrics.train_images_per_s));
+    let n_classes = run.data.class_names.len();
+    let last_line = run.read_log()?.pop();
+    let warning = last_line.and_then(|line| progress_lines::warning(&line, run.config, n_classes));
+    if let Some(text) = warning {
+        screen.field("WARNING", &text);
+    }
+    screen.field("model", &run.folder.file(MODEL).display().to_string());
+    screen.field("report", &run.folder.file(REPORT).display().to_string());
+    Ok(())
+}
+
+fn show_calibration(screen: &Screen, calibration: &Calibration) {
+    let Calibration { temperature, val, .. } = calibration;
+    let ece = |reliability: &Reliability| reliability.ece.unwrap_or(f64::NAN);
+    let text = format!(
+        "temperature {temperature:.2}, fitted on the validation set; its expected calibration error is {:.3} \
+         (before: {:.3})",
+        ece(&val.after),
+        ece(&val.before)
+    );
+    screen.field("calibrated", &text);
+}
