@@ -351,8 +351,11 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
         }
         Command::Evaluate(args) => {
             let screen = args.output.screen();
-            let request =
-                evaluate::Request { model: &args.model, data: args.data.as_deref(), skip_bad: args.skip_bad };
+            let request = evaluate::EvaluateRequest {
+                model: &args.model,
+                data: args.data.as_deref(),
+                skip_bad: args.skip_bad,
+            };
             in_pool(n_threads(args.threads)?, || evaluate::run(&request, &screen))
         }
         Command::Predict(args) => {

@@ -1,4 +1,4 @@
-//! What is shown in the terminal.
+//! Output in the terminal.
 
 pub(crate) mod screen;
 pub(crate) mod tables;

@@ -39,34 +39,34 @@ fn write_leaky(root: &Path) {
 }
 
 #[test]
-fn inspect_finds_copies_leaks_and_bad_files() {
+fn inspect_finds_duplicates_leakage_and_bad_files() {
     let folder = TempDir::new().unwrap();
     write_leaky(folder.path());
     fs::write(folder.path().join("train/normal/broken.png"), "no picture").unwrap();
     let found = json(&["inspect", ".", "--json", "--quiet"], folder.path());
-    assert_eq!(found["parts"]["train"]["sick"], 20, "{found}");
-    assert_eq!(found["parts"]["test"]["sick"], 11);
-    let leak = &found["leaks"][0];
+    assert_eq!(found["sets"]["train"]["sick"], 20, "{found}");
+    assert_eq!(found["sets"]["test"]["sick"], 11);
+    let leak = &found["leakage"][0];
     assert_eq!(leak["path"], "test/sick/copy.png");
-    assert_eq!(leak["twin"], "train/sick/film03.png");
-    assert_eq!((&leak["part"], &leak["twin_part"]), (&"test".into(), &"train".into()));
+    assert_eq!(leak["original"], "train/sick/film03.png");
+    assert_eq!((&leak["set"], &leak["original_set"]), (&"test".into(), &"train".into()));
     assert_eq!(leak["similarity"], 1.0);
     assert_eq!(found["duplicates"][0].as_array().unwrap().len(), 2);
     assert!(found["bad"][0]["path"].as_str().unwrap().ends_with("broken.png"));
     assert!(found["bad"][0]["reason"].as_str().unwrap().contains("not a picture"));
     assert_eq!(found["patients"]["source"], Value::Null);
     assert_eq!((&found["patients"]["n"], &found["patients"]["crossing"]), (&0.into(), &Value::Array(vec![])));
-    assert_eq!(found["conflicts"], Value::Array(vec![]), "the copy is of the same class");
+    assert_eq!(found["conflicts"], Value::Array(vec![]), "the duplicate is of the same class");
     // What a user reads says the same.
     let said = text(&roentgen(&["inspect", "."], folder.path()).stdout);
-    for word in ["LEAK", "test/sick/copy.png", "broken.png", "min to train", "image"] {
+    for word in ["LEAKAGE", "test/sick/copy.png", "broken.png", "min to train", "image"] {
         let seconds = word == "min to train" && said.contains(" s to train");
         assert!(said.contains(word) || seconds, "{word}: {said}");
     }
 }
 
 #[test]
-fn inspect_tells_labels_that_contradict_and_what_a_run_splits_off() {
+fn inspect_shows_contradicting_labels_and_what_a_run_splits_off() {
     let folder = TempDir::new().unwrap();
     write_pictures(folder.path(), "", &[("normal", 12), ("sick", 12)]);
     fs::copy(folder.path().join("sick/film03.png"), folder.path().join("normal/same.png")).unwrap();
@@ -76,12 +76,12 @@ fn inspect_tells_labels_that_contradict_and_what_a_run_splits_off() {
     let group = &found["conflicts"][0];
     assert_eq!((&group[0]["path"], &group[0]["class"]), (&"normal/same.png".into(), &"normal".into()));
     assert_eq!((&group[1]["path"], &group[1]["class"]), (&"sick/film03.png".into(), &"sick".into()));
-    let note = "`train` will split off 10 % as the val part (--val-fraction) and 10 % as the test part (--test-fraction)";
+    let note = "`train` will split off 10 % as the validation set (--val-fraction) and 10 % as the test set (--test-fraction)";
     assert!(found["notes"].to_string().contains(note), "{found}");
     let said = text(&roentgen(&["inspect", "."], folder.path()).stdout);
     let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
-        "LABELS 1 group of copies under more than one class",
+        "LABELS 1 group of duplicates in more than one class",
         "normal/same.png (normal) = sick/film03.png (sick)",
         "files 40x36 (25) and other sizes",
         note,
@@ -91,7 +91,7 @@ fn inspect_tells_labels_that_contradict_and_what_a_run_splits_off() {
 }
 
 #[test]
-fn a_pattern_beside_a_column_of_patients_is_told() {
+fn a_pattern_beside_a_column_of_patients_has_a_note() {
     let folder = TempDir::new().unwrap();
     write_pictures(folder.path(), "", &[("normal", 6), ("sick", 6)]);
     let line = |class: &str, n: u32| format!("{class}/film{n:02}.png,{class},p{n}\n");
@@ -100,7 +100,7 @@ fn a_pattern_beside_a_column_of_patients_is_told() {
     let args = ["inspect", "list.csv", "--patient-pattern", r"film(\d)", "--json", "--quiet"];
     let notes = json(&args, folder.path())["notes"].to_string();
     assert!(notes.contains("--patient-pattern is not used: the column `patient`"), "{notes}");
-    assert!(notes.contains("fewer than 10 pictures to train on: `normal` (6), `sick` (6)"), "{notes}");
+    assert!(notes.contains("fewer than 10 training images: `normal` (6), `sick` (6)"), "{notes}");
 }
 
 #[cfg(unix)]
@@ -118,17 +118,20 @@ fn control_characters_in_names_do_not_reach_the_terminal() {
 }
 
 #[test]
-fn a_test_part_without_a_new_picture_is_called_so() {
+fn a_test_set_without_a_new_image_has_a_warning() {
     let folder = TempDir::new().unwrap();
     for part in ["train", "test"] {
         write_pictures(folder.path(), part, &[("normal", 5), ("sick", 5)]);
     }
     let said = text(&roentgen(&["inspect", "."], folder.path()).stdout);
-    assert!(said.contains("no test picture is new"), "{said}");
+    assert!(
+        said.split_whitespace().collect::<Vec<_>>().join(" ").contains("every test image, or another image"),
+        "{said}"
+    );
 }
 
 #[test]
-fn leaked_pictures_are_told_apart_and_refused_when_asked() {
+fn leaked_images_are_left_out_and_rejected_with_strict() {
     let folder = TempDir::new().unwrap();
     write_leaky(folder.path());
     let printed = train(&["--data", ".", "--out", "run"], folder.path());
@@ -137,7 +140,7 @@ fn leaked_pictures_are_told_apart_and_refused_when_asked() {
     assert_eq!(printed["n_leaked"], 1);
     let data: Value =
         serde_json::from_slice(&fs::read(folder.path().join("run/data.json")).unwrap()).unwrap();
-    assert_eq!(data["leaks"][0]["path"], "test/sick/copy.png");
+    assert_eq!(data["leakage"][0]["path"], "test/sick/copy.png");
 
     let output = roentgen(&["train", "--data", ".", "--strict", "--out", "no"], folder.path());
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
@@ -146,7 +149,7 @@ fn leaked_pictures_are_told_apart_and_refused_when_asked() {
 }
 
 #[test]
-fn evaluate_tells_new_pictures_from_those_of_the_training() {
+fn evaluate_leaves_out_images_of_the_training() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
     write_pictures(here, "films/train", &[("normal", 16), ("sick", 16)]);
@@ -176,14 +179,14 @@ fn evaluate_tells_new_pictures_from_those_of_the_training() {
     );
     assert_eq!(found["test_deduplicated"]["n"], 8, "{found}");
     let place = |words: &str| said.find(words).unwrap_or_else(|| panic!("{words}: {said}"));
-    assert!(place("3 of 11 test pictures") < place("without 3 that leaked"), "{said}");
-    assert!(place("without 3 that leaked") < place("all test pictures as given"), "{said}");
+    assert!(place("3 of 11 test images") < place("without 3 that leaked"), "{said}");
+    assert!(place("without 3 that leaked") < place("all test images as given"), "{said}");
 
     let output = roentgen(&[&args[..], &["films/train"]].concat(), here);
     let found = json_of(&output.stdout);
     assert_eq!((&found["n_seen"], &found["test"]["n"]), (&24.into(), &24.into()), "validation is seen too");
     assert!(
-        found.get("test_deduplicated").is_none() && text(&output.stderr).contains("no other is left"),
+        found.get("test_deduplicated").is_none() && text(&output.stderr).contains("none are left"),
         "{found}"
     );
     let own = json_of(&roentgen(&[&args[..], &["films"]].concat(), here).stdout);
@@ -265,7 +268,7 @@ fn folds_leave_out_what_also_stands_in_a_given_validation_part() {
     assert_eq!(printed["pooled_deduplicated"]["n"], 37);
     let kept: Value = serde_json::from_slice(&fs::read(here.join("run/metrics.json")).unwrap()).unwrap();
     assert_eq!(kept, printed);
-    for words in ["2 folds pooled, without 3 that leaked", "over the folds, all pictures as given"] {
+    for words in ["2 folds pooled, without 3 that leaked", "over the folds, all images as given"] {
         assert!(said.contains(words), "{words}: {said}");
     }
     let of_folds = &said[said.find("over the folds").unwrap()..];

@@ -17,57 +17,45 @@ use crate::model::model_file::{self, ModelCard};
 use crate::terminal::screen::Screen;
 use crate::terminal::tables;
 
-/// What `roentgen evaluate` is asked.
+/// The arguments of `roentgen evaluate`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Request<'a> {
+pub(crate) struct EvaluateRequest<'a> {
     /// The model file.
     pub model: &'a Path,
-    /// What to test on; none for the model's own phantom films.
+    /// What to evaluate on; the model's own phantom films if `None`.
     pub data: Option<&'a Path>,
-    /// Leaves unusable files out.
+    /// Skips unusable files.
     pub skip_bad: bool,
 }
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Figures {
+struct EvaluationMetrics {
     #[serde(skip_serializing_if = "Option::is_none")]
     val: Option<PartMetrics>,
     #[serde(skip_serializing_if = "Option::is_none")]
     test_deduplicated: Option<PartMetrics>,
     test: PartMetrics,
-    /// Test pictures that `test_deduplicated` leaves out.
+    /// Test images that `test_deduplicated` leaves out.
     n_leaked: usize,
-    /// Those of them that the model was trained on, or its epoch chosen by; null if its file does not say.
+    /// Test images that were in the model's training or validation set; null if its file does not have them.
     n_seen: Option<usize>,
 }
 
 /// Evaluates a stored model, and shows the result.
 ///
 /// # Errors
-/// For a file that is no model, and whatever makes the data unusable.
-pub(crate) fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError> {
+/// A file that is not a model, and whatever makes the data unusable.
+pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), AppError> {
     let (model, card) = model_file::read(request.model)?;
-    let Asked { val, test, mut clean, source } = load(request, &card, screen)?;
+    let LoadedSets { val, test, mut is_new, source } = load(request, &card, screen)?;
     if test.is_empty() {
         return Err(AppError::EmptyTest);
     }
     tables::show_machine(screen, rayon::current_num_threads());
     screen.field("data", &source);
-    let n_seen = card.training_digests.as_ref().map(|seen| seen.leave_out(&test, &mut clean));
-    match n_seen {
-        Some(0) => {}
-        Some(n) => {
-            let (of_all, rest) = (test.len(), if clean.contains(&true) { "" } else { "; no other is left" });
-            let text = format!("{n} of {of_all} test pictures are of the model's own training{rest}");
-            screen.field("LEAK", &text);
-        }
-        None if request.data.is_none() => {}
-        None => screen.field(
-            "note",
-            "the model's file is of an earlier version and does not say what it was trained on",
-        ),
-    }
+    let n_seen = card.training_digests.as_ref().map(|digests| digests.leave_out(&test, &mut is_new));
+    show_leakage(screen, n_seen, &is_new, request.data.is_none());
     let evaluated = |set: &ImageSet| evaluate(&model, set, card.class_names.len(), &card.preprocessing());
     let part = |set: &ImageSet, evaluation: &Evaluation| {
         let predictions = evaluation.predictions(card.temperature);
@@ -77,25 +65,43 @@ pub(crate) fn run(request: &Request<'_>, screen: &Screen) -> Result<(), AppError
     let evaluation = evaluated(&test);
     let predictions = evaluation.predictions(card.temperature);
     let (n_leaked, test_deduplicated) =
-        deduplicated_test(&card.class_names, &predictions, test.patients(), &clean);
-    let figures = Figures { val, test_deduplicated, test: part(&test, &evaluation), n_leaked, n_seen };
+        deduplicated_test(&card.class_names, &predictions, test.patients(), &is_new);
+    let metrics =
+        EvaluationMetrics { val, test_deduplicated, test: part(&test, &evaluation), n_leaked, n_seen };
     let heading = request.model.display().to_string();
-    tables::show_test_tables(screen, &heading, n_leaked, figures.test_deduplicated.as_ref(), &figures.test);
-    screen.result(&figures);
+    tables::show_test_tables(screen, &heading, n_leaked, metrics.test_deduplicated.as_ref(), &metrics.test);
+    screen.result(&metrics);
     Ok(())
 }
 
-/// What a model is asked about.
-struct Asked {
+/// Shows how many test images the model was trained on.
+fn show_leakage(screen: &Screen, n_seen: Option<usize>, is_new: &[bool], is_own_phantom: bool) {
+    match n_seen {
+        Some(0) => {}
+        Some(n) => {
+            let (n_test, rest) = (is_new.len(), if is_new.contains(&true) { "" } else { "; none are left" });
+            let text = format!("{n} of {n_test} test images also occur in the training of the model{rest}");
+            screen.field("LEAKAGE", &text);
+        }
+        // The phantom sets are generated independently of each other.
+        None if is_own_phantom => {}
+        None => {
+            screen.field("note", "the training set of this model is unknown; it may include the test images")
+        }
+    }
+}
+
+/// The images to evaluate on.
+struct LoadedSets {
     val: Option<ImageSet>,
     test: ImageSet,
-    /// Whether each test picture is new to the model.
-    clean: Vec<bool>,
-    /// In words.
+    /// Of each test image, whether it is new to the model.
+    is_new: Vec<bool>,
+    /// Where they come from, for the screen.
     source: String,
 }
 
-fn load(request: &Request<'_>, card: &ModelCard, screen: &Screen) -> Result<Asked, AppError> {
+fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Result<LoadedSets, AppError> {
     let options = LoadOptions {
         resize: card.resize,
         crop: card.size,
@@ -110,11 +116,11 @@ fn load(request: &Request<'_>, card: &ModelCard, screen: &Screen) -> Result<Aske
     let loading = screen.loading();
     let Some(dir) = request.data else {
         let films = card.films.ok_or(AppError::NoEvaluationData)?;
-        // Parts are drawn apart from each other, so the training films need not be.
+        // The sets are generated independently of each other, so the training films are not needed.
         let phantom = phantom::without_training(films, card.seed);
         let Dataset { val, test, findings, .. } = phantom_dataset(&phantom, &options, &loading)?;
         let source = phantom::describe(card.seed);
-        return Ok(Asked { val: Some(val), test, clean: findings.leak_free_test, source });
+        return Ok(LoadedSets { val: Some(val), test, is_new: findings.leak_free_test, source });
     };
     let input = ModelInput {
         class_names: &card.class_names,
@@ -126,10 +132,10 @@ fn load(request: &Request<'_>, card: &ModelCard, screen: &Screen) -> Result<Aske
     drop(loading);
     tables::show_remarks(screen, &findings);
     let what = match test_origin {
-        EvaluationOrigin::Given => "its test part",
-        EvaluationOrigin::SplitOff => "the test part that was split off for training",
-        EvaluationOrigin::Everything => "all of it",
+        EvaluationOrigin::Given => "its test set",
+        EvaluationOrigin::SplitOff => "the test set that was split off for training",
+        EvaluationOrigin::Everything => "all images",
     };
     let source = format!("{}: {what}, {} images", dir.display(), test.len());
-    Ok(Asked { val, test, clean: findings.leak_free_test, source })
+    Ok(LoadedSets { val, test, is_new: findings.leak_free_test, source })
 }

@@ -1,4 +1,4 @@
-//! `roentgen inspect`, the data doctor: what is in the data, what is wrong with them, and how long training will take.
+//! `roentgen inspect`: what is in the data, which problems they have, and how long training will take.
 
 use std::time::{Duration, Instant};
 
@@ -16,17 +16,17 @@ use crate::terminal::screen::{Screen, counted, duration};
 use crate::terminal::tables;
 use crate::training::step::TrainingStep;
 
-/// Images of a class below which a note is shown.
+/// Classes with fewer images have a note.
 const RARE: usize = 10;
-/// The largest class has so many times as many images as the smallest where a note is shown.
+/// Imbalance, the size of the largest class over that of the smallest, from which on a note is shown.
 const IMBALANCE: f64 = 3.0;
 
 /// Inspects the data of `config`.
 ///
 /// # Errors
-/// Whatever makes the data unusable as a whole; single bad files are part of what is found.
+/// Whatever makes the data unusable as a whole; single bad files are listed.
 pub(crate) fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
-    // As given: what a run would split off is not yet a part.
+    // As given: nothing is split off from the training set yet.
     let as_given =
         TrainConfig { skip_bad: true, val_fraction: Some(0.0), test_fraction: 0.0, ..config.clone() };
     let (data, source) = read(&as_given, screen)?;
@@ -55,7 +55,7 @@ pub(crate) fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError>
     Ok(())
 }
 
-/// Classes that a part split off may have no picture of.
+/// Names the classes with few images: a set that is split off may have none of them.
 fn rare_note(data: &Dataset) -> Option<String> {
     let counts = data.train.class_counts(data.class_names.len());
     let rare = data.class_names.iter().zip(counts).filter(|(_, count)| *count < RARE);
@@ -64,31 +64,37 @@ fn rare_note(data: &Dataset) -> Option<String> {
     let named = rare[..rare.len().min(SHOWN)].join(", ");
     (!rare.is_empty()).then(|| {
         format!(
-            "fewer than {RARE} pictures to train on: {named}{more}; add some, or figures on them tell little"
+            "fewer than {RARE} training images: {named}{more}; add some, or the metrics of these classes are unreliable"
         )
     })
 }
 
-/// Share of the training part, as given, that a run will validate on where there is no part for it.
+/// Share of the training set, as given, that a run splits off for validation if there is no validation set.
 fn val_fraction(config: &TrainConfig, data: &Dataset) -> f64 {
     config.val_fraction.unwrap_or_else(|| default_val_fraction(data.train.len()))
 }
 
-/// What a run will take from the training part.
+/// Names the sets that a run will split off from the training set.
 fn split_off_note(config: &TrainConfig, data: &Dataset) -> Option<String> {
-    let missing =
-        [("val", &data.val, val_fraction(config, data)), ("test", &data.test, config.test_fraction)];
-    let missing = missing.into_iter().filter(|(_, set, fraction)| set.is_empty() && *fraction > 0.0);
-    let told: Vec<String> = missing
-        .map(|(part, _, fraction)| {
-            format!("{:.0} % as the {part} part (--{part}-fraction)", 100.0 * fraction)
+    let missing = [
+        ("validation", "val", &data.val, val_fraction(config, data)),
+        ("test", "test", &data.test, config.test_fraction),
+    ];
+    let missing = missing.into_iter().filter(|(_, _, set, fraction)| set.is_empty() && *fraction > 0.0);
+    let sets: Vec<String> = missing
+        .map(|(name, flag, _, fraction)| {
+            format!("{:.0} % as the {name} set (--{flag}-fraction)", 100.0 * fraction)
         })
         .collect();
-    (!told.is_empty())
-        .then(|| format!("`train` will split off {}; patients and copies stay together", told.join(" and ")))
+    (!sets.is_empty()).then(|| {
+        format!(
+            "`train` will split off {}; a patient, or a group of duplicates, stays in one set",
+            sets.join(" and ")
+        )
+    })
 }
 
-/// How pictures are stored, and how even the classes are.
+/// How images are stored, and how imbalanced the classes are.
 fn show_files(screen: &Screen, inspection: &Inspection) {
     let Inspection { sizes, bit_depths, stored_grey, stored_colour, imbalance, .. } = inspection;
     if stored_grey + stored_colour > 0 {
@@ -105,14 +111,14 @@ fn show_files(screen: &Screen, inspection: &Inspection) {
     }
     if let Some(ratio) = imbalance.filter(|ratio| *ratio >= IMBALANCE) {
         let text = format!(
-            "the largest has {ratio:.1} times as many pictures as the smallest; look at the recall of each, and \
+            "the largest has {ratio:.1} times as many images as the smallest; check the recall of each class, and \
              consider --prior balanced or, stronger, --class-weights balanced"
         );
         screen.field("classes", &text);
     }
 }
 
-/// Seconds of a training run over `n_train` pictures, from a few steps on made up pictures.
+/// Estimates the seconds of a training run over `n_train` images from a few steps on artificial images.
 fn train_seconds(config: &TrainConfig, data: &Dataset, n_train: usize) -> f64 {
     const WARM_UP: u64 = 2;
     const TIMED: u64 = 6;
@@ -132,6 +138,6 @@ fn train_seconds(config: &TrainConfig, data: &Dataset, n_train: usize) -> f64 {
     let start = Instant::now();
     (WARM_UP..WARM_UP + TIMED).for_each(&mut take);
     let per_image = start.elapsed().as_secs_f64() / (TIMED * batch as u64) as f64;
-    // Validation and the batch norms of an average are some per cent on top.
+    // Validation and the batch norms of averaged weights, a few per cent, are not included.
     per_image * (n_train * config.epochs(n_train)) as f64
 }

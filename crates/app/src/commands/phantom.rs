@@ -22,7 +22,7 @@ pub(crate) fn write(config: &TrainConfig, out: &Path, screen: &Screen) -> Result
     screen.field("data", &describe(config.seed));
     screen.field(
         "written",
-        &format!("{}: {train} to train on, {val} to validate, {test} to test", out.display()),
+        &format!("{}: {train} for training, {val} for validation, {test} for testing", out.display()),
     );
     screen.field("next", &format!("roentgen train --data {}", out.display()));
     Ok(())

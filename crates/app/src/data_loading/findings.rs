@@ -1,111 +1,128 @@
-//! What was found in the data, in sentences.
+//! What was found in the data, as sentences: patients, duplicates, contradicting labels, leakage.
 
-use roentgen_data::{Dataset, Findings, ImageLocation, LeakedImage, PatientSource};
+use roentgen_data::{Dataset, Findings, ImageLocation, LeakedImage, PatientSource, Patients};
 
-use super::inspection::{Labelled, conflicts};
+use super::inspection::{LabelledImage, conflicts};
 use crate::error::AppError;
 use crate::terminal::screen::{Screen, counted};
 
-/// Lines of a list on the screen; `--json` and `data.json` have all.
+/// Entries of a list that are shown; `--json` and `data.json` have all.
 pub(crate) const SHOWN: usize = 12;
+/// Images of a group that are shown.
+const SHOWN_OF_GROUP: usize = 4;
 
-/// Patients, copies and leaks, in a few lines.
+/// Shows patients, duplicates and leakage, each in a few lines.
 pub(crate) fn show_findings(screen: &Screen, data: &Dataset) {
-    let findings = &data.findings;
-    if let Some(patients) = &findings.patients {
-        let unknown = match patients.n_unknown {
-            0 => String::new(),
-            n => format!("; {} without one count each for itself", counted(n, "picture")),
-        };
-        let kept = match &patients.source {
-            PatientSource::FileNames(_) => "; --patient-pattern for another rule",
-            _ => "",
-        };
-        screen.field("patients", &format!("{} known by {}{unknown}{kept}", patients.n, patients.source));
-        if !patients.crossing.is_empty() {
-            let n = patients.crossing.len();
-            let named = patients.crossing[..n.min(SHOWN)].join(", ");
-            let more = if n > SHOWN { ", ..." } else { "" };
-            let text =
-                format!("{} with pictures in more than one part: {named}{more}", counted(n, "patient"));
-            screen.field("LEAK", &text);
-        }
+    let Findings { patients, duplicates, leakage, leak_free_test, .. } = &data.findings;
+    if let Some(patients) = patients {
+        show_patients(screen, patients);
     }
-    let groups = &findings.duplicates;
-    if !groups.is_empty() {
-        let n_pictures: usize = groups.iter().map(Vec::len).sum();
-        let text = format!(
-            "{} of pictures that show the same, {n_pictures} pictures in all; no split takes one apart",
-            counted(groups.len(), "group")
-        );
-        screen.field("copies", &text);
-        let inside: Vec<&Vec<ImageLocation>> =
-            groups.iter().filter(|group| group.iter().all(|place| place.subset == group[0].subset)).collect();
-        for group in inside.iter().take(SHOWN / 2) {
-            let paths: Vec<&str> = group.iter().take(4).map(|place| place.path.as_str()).collect();
-            let more = if group.len() > 4 { ", ..." } else { "" };
-            screen.field("", &format!("{}{more}", paths.join(" = ")));
-        }
-        if inside.len() > SHOWN / 2 {
-            screen.field("", &format!("and {} more", counted(inside.len() - SHOWN / 2, "group")));
-        }
+    if !duplicates.is_empty() {
+        show_duplicates(screen, duplicates);
     }
     let conflicts = conflicts(data);
     if !conflicts.is_empty() {
-        let text = format!(
-            "{} of copies under more than one class: at most one of the labels is right; mend or remove them:",
-            counted(conflicts.len(), "group")
-        );
-        screen.field("LABELS", &text);
-        for group in conflicts.iter().take(SHOWN) {
-            let paths: Vec<String> =
-                group.iter().take(4).map(|Labelled { path, class }| format!("{path} ({class})")).collect();
-            let more = if group.len() > 4 { ", ..." } else { "" };
-            screen.field("", &format!("{}{more}", paths.join(" = ")));
-        }
-        if conflicts.len() > SHOWN {
-            screen.field("", &format!("and {} more", counted(conflicts.len() - SHOWN, "group")));
-        }
+        show_conflicts(screen, &conflicts);
     }
-    let leaks = &findings.leakage;
-    if !leaks.is_empty() {
-        let mut leaked: Vec<&ImageLocation> = leaks.iter().map(|leak| &leak.image).collect();
-        leaked.dedup();
-        let text = format!("{} also in an earlier part; --strict refuses such data:", stands(leaked.len()));
-        screen.field("LEAK", &text);
-        for LeakedImage { image, original, similarity } in leaks.iter().take(SHOWN) {
-            screen.field("", &format!("{} = {} ({similarity:.3})", image.path, original.path));
-        }
-        if leaks.len() > SHOWN {
-            screen.field(
-                "",
-                &format!("and {} more, in data.json and --json", counted(leaks.len() - SHOWN, "pair")),
-            );
-        }
+    if !leakage.is_empty() {
+        show_leakage(screen, leakage);
     }
-    let clean = &findings.leak_free_test;
-    if !clean.is_empty() && !clean.contains(&true) {
-        let text = "no test picture is new: each of them, or its patient, stands in an earlier part. Figures on them \
-                    say nothing about other pictures; test on others";
-        screen.field("LEAK", text);
+    if !leak_free_test.is_empty() && !leak_free_test.contains(&true) {
+        let text = "every test image, or another image of its patient, also occurs in the training or validation set: \
+                    the test metrics say nothing about new images. Use another test set";
+        screen.field("LEAKAGE", text);
     }
 }
 
-/// Refuses data whose parts share pictures or patients.
+fn show_patients(screen: &Screen, patients: &Patients) {
+    let Patients { source, n, n_unknown, crossing } = patients;
+    let unknown = match n_unknown {
+        0 => String::new(),
+        n => format!("; {} of unknown patients, each counted as a patient of its own", counted(*n, "image")),
+    };
+    let other_rule = match source {
+        PatientSource::FileNames(_) => "; to change the rule, use --patient-pattern",
+        _ => "",
+    };
+    screen.field("patients", &format!("{n}, from {source}{unknown}{other_rule}"));
+    if !crossing.is_empty() {
+        let named = crossing[..crossing.len().min(SHOWN)].join(", ");
+        let more = if crossing.len() > SHOWN { ", ..." } else { "" };
+        let n_crossing = counted(crossing.len(), "patient");
+        screen.field("LEAKAGE", &format!("{n_crossing} with images in more than one set: {named}{more}"));
+    }
+}
+
+/// Lists groups within one set; [`show_leakage`] lists the others.
+fn show_duplicates(screen: &Screen, groups: &[Vec<ImageLocation>]) {
+    let n_images: usize = groups.iter().map(Vec::len).sum();
+    let text = format!(
+        "{} of images that show the same, {n_images} images in total; a split keeps each group in one set",
+        counted(groups.len(), "group")
+    );
+    screen.field("duplicates", &text);
+    let within_a_set: Vec<&Vec<ImageLocation>> =
+        groups.iter().filter(|group| group.iter().all(|image| image.subset == group[0].subset)).collect();
+    // The least important list, so half as long as the others.
+    let n_shown = within_a_set.len().min(SHOWN / 2);
+    for group in &within_a_set[..n_shown] {
+        show_group(screen, group.iter().map(|image| image.path.clone()));
+    }
+    show_how_many_more(screen, within_a_set.len() - n_shown, "group");
+}
+
+fn show_conflicts(screen: &Screen, conflicts: &[Vec<LabelledImage>]) {
+    let text = format!(
+        "{} of duplicates in more than one class; at most one of the labels is correct: fix or remove the images",
+        counted(conflicts.len(), "group")
+    );
+    screen.field("LABELS", &text);
+    let n_shown = conflicts.len().min(SHOWN);
+    for group in &conflicts[..n_shown] {
+        show_group(screen, group.iter().map(|LabelledImage { path, class }| format!("{path} ({class})")));
+    }
+    show_how_many_more(screen, conflicts.len() - n_shown, "group");
+}
+
+fn show_leakage(screen: &Screen, leakage: &[LeakedImage]) {
+    let mut images: Vec<&ImageLocation> = leakage.iter().map(|leaked| &leaked.image).collect();
+    images.dedup();
+    let occur = if images.len() == 1 { "occurs" } else { "occur" };
+    let text = format!(
+        "{} of the validation or test set also {occur} in an earlier set (--strict rejects such data):",
+        counted(images.len(), "image")
+    );
+    screen.field("LEAKAGE", &text);
+    let n_shown = leakage.len().min(SHOWN);
+    for LeakedImage { image, original, similarity } in &leakage[..n_shown] {
+        screen.field("", &format!("{} = {} ({similarity:.3})", image.path, original.path));
+    }
+    show_how_many_more(screen, leakage.len() - n_shown, "pair");
+}
+
+fn show_group(screen: &Screen, images: impl ExactSizeIterator<Item = String>) {
+    let more = if images.len() > SHOWN_OF_GROUP { ", ..." } else { "" };
+    let shown: Vec<String> = images.take(SHOWN_OF_GROUP).collect();
+    screen.field("", &format!("{}{more}", shown.join(" = ")));
+}
+
+fn show_how_many_more(screen: &Screen, n_more: usize, thing: &str) {
+    if n_more > 0 {
+        screen.field("", &format!("and {} more; --json and data.json list all", counted(n_more, thing)));
+    }
+}
+
+/// Fails on data whose sets share images or patients.
 ///
 /// # Errors
 /// [`AppError::Leaks`] with all of them.
-pub(crate) fn refuse_leaks(findings: &Findings) -> Result<(), AppError> {
+pub(crate) fn reject_leakage(findings: &Findings) -> Result<(), AppError> {
     let pairs = findings
         .leakage
         .iter()
         .map(|LeakedImage { image, original, .. }| format!("  {} = {}", image.path, original.path));
     let crossing = findings.patients.iter().flat_map(|patients| &patients.crossing);
-    let patients = crossing.map(|patient| format!("  patient {patient} has pictures in more than one part"));
+    let patients = crossing.map(|patient| format!("  patient {patient} has images in more than one set"));
     let list: Vec<String> = pairs.chain(patients).collect();
     if list.is_empty() { Ok(()) } else { Err(AppError::Leaks { list: list.join("\n") }) }
-}
-
-fn stands(n: usize) -> String {
-    if n == 1 { "1 picture stands".to_owned() } else { format!("{n} pictures stand") }
 }

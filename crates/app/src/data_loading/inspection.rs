@@ -1,4 +1,4 @@
-//! What is in the data, as facts; `data.json` of every run.
+//! What is in the data, as facts: `data.json` of every run.
 
 use std::collections::BTreeMap;
 
@@ -12,27 +12,27 @@ const SHOWN: usize = 12;
 /// What `--json` prints and `data.json` holds.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Inspection {
-    /// Pictures per part and class.
-    parts: Map<String, Value>,
+    /// Images per set and class.
+    sets: Map<String, Value>,
     /// Files that cannot be used.
     pub(crate) bad: Vec<Bad>,
-    /// Groups of pictures that show the same.
+    /// Groups of images that show the same.
     duplicates: Vec<Vec<String>>,
-    /// Those of them whose pictures stand under more than one class.
-    conflicts: Vec<Vec<Labelled>>,
-    /// Pictures of one part that also stand in another.
-    leaks: Vec<LeakLine>,
-    patients: PatientLines,
+    /// The groups whose images are labelled with more than one class.
+    conflicts: Vec<Vec<LabelledImage>>,
+    /// Images of the validation or test set that also occur in an earlier set.
+    leakage: Vec<LeakedPair>,
+    patients: PatientFacts,
     /// 1 for grey, 3 for colour.
     pub(crate) channels: usize,
-    /// Pictures by size as stored, such as `28x28`, for the most frequent sizes.
+    /// Images by size as stored, such as `28x28`, for the most frequent sizes.
     pub(crate) sizes: Map<String, Value>,
-    /// Pictures by bits of a channel.
+    /// Images by bits per channel.
     pub(crate) bit_depths: BTreeMap<u8, usize>,
-    /// Pictures stored in grey, and in colour.
+    /// Images stored in grey, and in colour.
     pub(crate) stored_grey: usize,
     pub(crate) stored_colour: usize,
-    /// Largest class over smallest, in the training part.
+    /// Images of the largest class divided by those of the smallest, in the training set.
     pub(crate) imbalance: Option<f64>,
     /// Seconds that training with these settings would take on this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,38 +46,39 @@ pub(crate) struct Bad {
     reason: String,
 }
 
-/// A picture with its class.
+/// An image with its class.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Labelled {
+pub(super) struct LabelledImage {
     pub(super) path: String,
     pub(super) class: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
-struct LeakLine {
+struct LeakedPair {
     path: String,
-    part: &'static str,
-    twin: String,
-    twin_part: &'static str,
+    set: &'static str,
+    /// The image of an earlier set that it duplicates.
+    original: String,
+    original_set: &'static str,
     similarity: f64,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
-struct PatientLines {
-    /// What tells them; null where nothing does.
+struct PatientFacts {
+    /// Where they are known from; null if they are unknown.
     source: Option<String>,
     n: usize,
-    /// Pictures without one.
+    /// Images of unknown patients.
     n_unknown: usize,
     crossing: Vec<String>,
 }
 
 impl Inspection {
-    /// What is known of a data set.
+    /// Inspects a loaded data set.
     #[must_use]
     pub(crate) fn of(data: &Dataset) -> Self {
         let Findings { duplicates, leakage, patients, bad, notes, .. } = &data.findings;
-        let sets = parts_of(data);
+        let sets = sets_of(data);
         let facts = || sets.iter().flat_map(|(_, set)| (0..set.len()).filter_map(|index| set.facts(index)));
         let mut sizes: BTreeMap<(u32, u32), usize> = BTreeMap::new();
         let mut bit_depths = BTreeMap::new();
@@ -90,25 +91,25 @@ impl Inspection {
         let sizes = sizes.iter().take(SHOWN).map(|((w, h), count)| (format!("{w}x{h}"), Value::from(*count)));
         let stored_colour = facts().filter(|facts| facts.channels > 2).count();
         Self {
-            parts: sets.iter().map(|(part, set)| (part.name().to_owned(), counts(data, set))).collect(),
+            sets: sets.iter().map(|(subset, set)| (subset.name().to_owned(), counts(data, set))).collect(),
             bad: bad
                 .iter()
                 .map(|bad| Bad { path: bad.path.display().to_string(), reason: bad.reason.clone() })
                 .collect(),
             duplicates: duplicates
                 .iter()
-                .map(|group| group.iter().map(|place| place.path.clone()).collect())
+                .map(|group| group.iter().map(|image| image.path.clone()).collect())
                 .collect(),
             conflicts: conflicts(data),
-            leaks: leakage.iter().map(LeakLine::of).collect(),
+            leakage: leakage.iter().map(LeakedPair::of).collect(),
             patients: match patients {
-                Some(Patients { source, n, n_unknown, crossing }) => PatientLines {
+                Some(Patients { source, n, n_unknown, crossing }) => PatientFacts {
                     source: Some(source.to_string()),
                     n: *n,
                     n_unknown: *n_unknown,
                     crossing: crossing.clone(),
                 },
-                None => PatientLines { n_unknown: facts().count(), ..PatientLines::default() },
+                None => PatientFacts { n_unknown: facts().count(), ..PatientFacts::default() },
             },
             channels: data.channels,
             sizes: sizes.collect(),
@@ -122,21 +123,21 @@ impl Inspection {
     }
 }
 
-impl LeakLine {
+impl LeakedPair {
     fn of(leak: &LeakedImage) -> Self {
         let LeakedImage { image, original, similarity } = leak;
         Self {
             path: image.path.clone(),
-            part: image.subset.name(),
-            twin: original.path.clone(),
-            twin_part: original.subset.name(),
+            set: image.subset.name(),
+            original: original.path.clone(),
+            original_set: original.subset.name(),
             similarity: *similarity,
         }
     }
 }
 
-/// The parts that have pictures.
-fn parts_of(data: &Dataset) -> Vec<(Subset, &ImageSet)> {
+/// The sets that are not empty.
+fn sets_of(data: &Dataset) -> Vec<(Subset, &ImageSet)> {
     let sets = [(Subset::Train, &data.train), (Subset::Val, &data.val), (Subset::Test, &data.test)];
     sets.into_iter().filter(|(_, set)| !set.is_empty()).collect()
 }
@@ -147,23 +148,23 @@ fn counts(data: &Dataset, set: &ImageSet) -> Value {
     Value::Object(counts.collect())
 }
 
-/// The groups of copies that stand under more than one class.
-pub(super) fn conflicts(data: &Dataset) -> Vec<Vec<Labelled>> {
+/// The groups of duplicates whose images are labelled with more than one class.
+pub(super) fn conflicts(data: &Dataset) -> Vec<Vec<LabelledImage>> {
     if data.findings.duplicates.is_empty() {
         return Vec::new();
     }
     let mut classes = BTreeMap::new();
-    for (part, set) in parts_of(data) {
+    for (subset, set) in sets_of(data) {
         for (index, &label) in set.labels().iter().enumerate() {
-            classes.insert((part, set.name(index)), data.class_names[label as usize].as_str());
+            classes.insert((subset, set.name(index)), data.class_names[label as usize].as_str());
         }
     }
-    let class = |place: &ImageLocation| {
-        classes.get(&(place.subset, place.path.as_str())).copied().unwrap_or_default()
+    let class = |image: &ImageLocation| {
+        classes.get(&(image.subset, image.path.as_str())).copied().unwrap_or_default()
     };
-    let differ = |group: &&Vec<ImageLocation>| group.iter().any(|place| class(place) != class(&group[0]));
+    let differ = |group: &&Vec<ImageLocation>| group.iter().any(|image| class(image) != class(&group[0]));
     let labelled =
-        |place: &ImageLocation| Labelled { path: place.path.clone(), class: class(place).to_owned() };
+        |image: &ImageLocation| LabelledImage { path: image.path.clone(), class: class(image).to_owned() };
     let groups = data.findings.duplicates.iter().filter(differ);
     groups.map(|group| group.iter().map(labelled).collect()).collect()
 }

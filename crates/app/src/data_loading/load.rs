@@ -8,7 +8,7 @@ use crate::error::AppError;
 use crate::terminal::screen::Screen;
 use crate::terminal::tables;
 
-/// The pictures of `config`, decoded and resized, and what they are; shows nothing but progress.
+/// The images of `config`, decoded and resized, and where they come from. Shows nothing but progress.
 ///
 /// # Errors
 /// Whatever makes the data unusable.
@@ -23,24 +23,23 @@ pub(crate) fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, St
     let has_column =
         data.findings.patients.as_ref().is_some_and(|patients| patients.source == PatientSource::Column);
     if config.patient_pattern.is_some() && has_column {
-        let note =
-            "--patient-pattern is not used: the column `patient` tells the patients; remove one of them";
+        let note = "--patient-pattern is not used: the column `patient` has the patients; remove one of them";
         data.findings.notes.push(note.to_owned());
     }
     Ok((data, config.data.display().to_string()))
 }
 
-/// The pictures to train on; shows what was found.
+/// The data set to train on. Shows what was found in it.
 ///
 /// # Errors
-/// Whatever makes the data unusable; leaks, where `config` is strict.
+/// Whatever makes the data unusable; leakage, if `config` is strict.
 pub(crate) fn load(config: &TrainConfig, screen: &Screen) -> Result<Dataset, AppError> {
     let (data, source) = read(config, screen)?;
     tables::show_data(screen, &source, &data);
     findings::show_findings(screen, &data);
     tables::show_remarks(screen, &data.findings);
     if config.strict {
-        findings::refuse_leaks(&data.findings)?;
+        findings::reject_leakage(&data.findings)?;
     }
     Ok(data)
 }

@@ -1,4 +1,4 @@
-//! The phantom films as a data set of this program: how many, and `roentgen data phantom`.
+//! The phantom films as a data set: how many there are, and what they are called.
 
 use roentgen_data::PhantomOptions;
 
@@ -9,14 +9,14 @@ pub(crate) fn options(films: u32, seed: u64) -> PhantomOptions {
     PhantomOptions { seed, train, val: train / 8, test: train / 4, ..PhantomOptions::default() }
 }
 
-/// The same validation and test films with as few training films as can be: one of each class.
+/// The same validation and test films with as few training films as possible: one of each class.
 #[must_use]
 pub(crate) fn without_training(films: u32, seed: u64) -> PhantomOptions {
     PhantomOptions { train: 3, ..options(films, seed) }
 }
 
-/// The set in words.
+/// A short description.
 #[must_use]
 pub(crate) fn describe(seed: u64) -> String {
-    format!("phantom chest films, drawn by the program with seed {seed}")
+    format!("phantom chest films, generated with seed {seed}")
 }

@@ -1,4 +1,4 @@
-//! What is shown while a command runs: lines, tables and progress bars, or nothing.
+//! Output of a command: lines, tables and progress bars, or nothing.
 
 use std::borrow::Cow;
 use std::io::{Write, stderr, stdout};
@@ -7,10 +7,12 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use roentgen_data::Stage;
 
-/// Columns of a line where there is no terminal to ask.
+/// Columns of a line if the output is not a terminal.
 const DEFAULT_WIDTH: usize = 100;
-/// Columns of the labels on the left.
-const LABEL_WIDTH: usize = 9;
+/// Columns of the labels on the left; the longest is `duplicates`.
+const LABEL_WIDTH: usize = 10;
+/// Columns to the left of everything that belongs to a label.
+pub(crate) const INDENT: usize = LABEL_WIDTH + 1;
 
 /// Where lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +55,7 @@ impl Screen {
 
     /// Shows a line as it is, above the bars.
     pub fn line(&self, text: &str) {
-        // A reader that went away (`| head`) is no reason to stop training.
+        // A closed pipe (`| head`) is no reason to stop training.
         self.bars.suspend(|| {
             let _ = match self.target {
                 Target::Out => writeln!(stdout(), "{text}"),
@@ -65,7 +67,7 @@ impl Screen {
 
     /// Shows `text` behind a label, wrapped to the terminal.
     pub fn field(&self, label: &str, text: &str) {
-        let width = self.width().saturating_sub(LABEL_WIDTH + 1).max(20);
+        let width = self.width().saturating_sub(INDENT).max(20);
         for (index, line) in wrap(&printable(text), width).into_iter().enumerate() {
             let label = if index == 0 { label } else { "" };
             self.line(&format!("{} {line}", self.bold(&format!("{label:<LABEL_WIDTH$}"))));
@@ -81,7 +83,7 @@ impl Screen {
         }
     }
 
-    /// `text` in bold, if the terminal can.
+    /// `text` in bold, if the terminal supports it.
     #[must_use]
     pub fn bold<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let styled = match self.target {
@@ -92,7 +94,7 @@ impl Screen {
         styled.bold().to_string().into()
     }
 
-    /// Prints the figures of a command as one JSON object, if that was asked for.
+    /// Prints the result of a command as one JSON object, with `--json`.
     pub fn result(&self, figures: &impl serde::Serialize) {
         if self.json {
             let text = serde_json::to_string_pretty(figures).expect("figures are plain numbers and names");
@@ -100,7 +102,7 @@ impl Screen {
         }
     }
 
-    /// A bar over `total` steps; what it says is set with `set_prefix` and `set_message`.
+    /// A bar over `total` steps; `set_prefix` and `set_message` set its text.
     #[must_use]
     pub fn bar(&self, total: usize) -> ProgressBar {
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {msg}").expect("a valid template");
@@ -117,7 +119,7 @@ impl Screen {
     }
 }
 
-/// The bar of a loading data set; gone when dropped.
+/// The bar of a data set that is being loaded; removed when dropped.
 #[derive(Debug)]
 pub struct Loading {
     bar: ProgressBar,
@@ -125,7 +127,7 @@ pub struct Loading {
 
 impl roentgen_data::Progress for Loading {
     fn report(&self, stage: Stage, done: usize, total: usize) {
-        // A stage begins.
+        // A new stage begins.
         if done == 0 || self.bar.length() != Some(total as u64) {
             self.bar.set_length(total as u64);
             self.bar.set_position(0);
@@ -167,7 +169,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// A text for the screen, where the control characters in names would act rather than show.
+/// A text for the screen: control characters in names must not reach the terminal.
 #[must_use]
 pub(crate) fn printable(text: &str) -> String {
     text.replace(char::is_control, "\u{FFFD}")
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_rounded_to_what_is_of_interest() {
+    fn durations_are_rounded_by_their_size() {
         let shown = |seconds| duration(Duration::from_secs_f64(seconds));
         assert_eq!(
             [shown(0.04), shown(59.4), shown(59.6), shown(3_725.0)],

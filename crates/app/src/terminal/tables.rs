@@ -1,33 +1,35 @@
-//! What a run says about its data, its machine and its results.
+//! Tables of a data set, and of the metrics of a test set.
 
 use roentgen_data::{BadFile, Dataset, Findings, ImageSet, SubsetOrigin};
 
 use crate::cpu;
 use crate::metrics::{Confusion, PartMetrics};
-use crate::terminal::screen::{Screen, counted, printable, table};
+use crate::terminal::screen::{INDENT, Screen, counted, printable, table};
 
-/// Classes up to which the confusion matrix is shown; `metrics.json` always has it.
+/// Most classes whose confusion matrix is shown; `metrics.json` always has it.
 const MAX_SHOWN_CLASSES: usize = 24;
 
-/// Width of an interval of the accuracy from which on it is said to be wide.
+/// Width of the accuracy's interval above which a note is shown.
 const WIDE_INTERVAL: f64 = 0.1;
 
-/// Said under every test table.
-const CAUTION: &str = "Not a medical device. A high figure may come from where the pictures were taken \
+/// Heading of the first column of a confusion matrix.
+const CONFUSION_CORNER: &str = r"true \ predicted";
+/// Shown under every test table.
+const CAUTION: &str = "Not a medical device. A high accuracy may come from where the images were taken \
                        rather than from what they show.";
 
-/// Counts per part and class, and what the loader had to say.
+/// Where the data come from, and the number of images per set and class.
 pub(crate) fn show_data(screen: &Screen, source: &str, data: &Dataset) {
     screen.field("data", source);
-    let parts = [
-        ("train", &data.train, SubsetOrigin::Given),
-        ("val", &data.val, data.val_origin),
+    let sets = [
+        ("training", &data.train, SubsetOrigin::Given),
+        ("validation", &data.val, data.val_origin),
         ("test", &data.test, data.test_origin),
     ];
-    let parts = parts.into_iter().filter(|(_, set, _)| !set.is_empty());
+    let sets = sets.into_iter().filter(|(_, set, _)| !set.is_empty());
     let mut rows = vec![vec![String::new(), "images".to_owned()]];
     rows[0].extend(data.class_names.iter().cloned());
-    for (name, set, origin) in parts {
+    for (name, set, origin) in sets {
         let split = if origin == SubsetOrigin::SplitOff { ", split off" } else { "" };
         let mut row = vec![format!("{name}{split}"), set.len().to_string()];
         row.extend(set.class_counts(data.class_names.len()).iter().map(ToString::to_string));
@@ -35,22 +37,22 @@ pub(crate) fn show_data(screen: &Screen, source: &str, data: &Dataset) {
     }
     let mut lines = table(&rows);
     // Many or long names: a class per line instead of a class per column.
-    if lines.iter().any(|line| line.chars().count() + 10 > screen.width()) {
+    if lines.iter().any(|line| line.chars().count() + INDENT > screen.width()) {
         lines = table(&transposed(rows));
     }
     for line in lines {
-        screen.line(&format!("          {line}"));
+        screen.line(&format!("{:INDENT$}{line}", ""));
     }
 }
 
-/// Files left out, each with its reason, and what else the loader had to say.
+/// Unusable files, each with its reason, and the notes of the loader.
 pub(crate) fn show_remarks(screen: &Screen, findings: &Findings) {
     let Findings { bad, notes, .. } = findings;
     if !bad.is_empty() {
-        screen.field("left out", &counted(bad.len(), "unusable file"));
+        screen.field("skipped", &counted(bad.len(), "unusable file"));
     }
     for BadFile { path, reason } in bad {
-        screen.line(&printable(&format!("          {}: {reason}", path.display())));
+        screen.line(&printable(&format!("{:INDENT$}{}: {reason}", "", path.display())));
     }
     for note in notes {
         screen.field("note", note);
@@ -67,7 +69,7 @@ pub(crate) fn show_machine(screen: &Screen, n_threads: usize) {
     screen.field("machine", &format!("{}, {}", counted(n_threads, "thread"), cpu::vector_width()));
 }
 
-/// How the pictures look to the model.
+/// How images are prepared for the model.
 pub(crate) fn show_images(screen: &Screen, set: &ImageSet, resize: u32, size: u32, flip: bool) {
     let colour = if set.channels() == 1 { "grey" } else { "colour" };
     let flips = if flip { ", flipped at random" } else { "" };
@@ -75,22 +77,22 @@ pub(crate) fn show_images(screen: &Screen, set: &ImageSet, resize: u32, size: u3
     screen.field("images", &text);
 }
 
-/// The test table: where pictures leaked, without them first.
+/// The test tables: if images leaked, first the one without them.
 pub(crate) fn show_test_tables(
     screen: &Screen,
     heading: &str,
     n_leaked: usize,
-    clean: Option<&PartMetrics>,
+    deduplicated: Option<&PartMetrics>,
     given: &PartMetrics,
 ) {
-    if let Some(clean) = clean {
-        show_test(screen, &format!("{heading}, without {n_leaked} that leaked"), clean);
+    if let Some(deduplicated) = deduplicated {
+        show_test(screen, &format!("{heading}, without {n_leaked} that leaked"), deduplicated);
     }
-    let as_given = if n_leaked > 0 { ", all test pictures as given" } else { "" };
+    let as_given = if n_leaked > 0 { ", all test images as given" } else { "" };
     show_test(screen, &format!("{heading}{as_given}"), given);
 }
 
-/// Accuracy, every other figure with its interval, the figures of each class, confusion matrix.
+/// Accuracy, the metrics of each class, every other metric with its interval, and the confusion matrix.
 pub(crate) fn show_test(screen: &Screen, heading: &str, part: &PartMetrics) {
     let PartMetrics { class_names, confusion, .. } = part;
     let (n, n_right) = (confusion.n(), confusion.n_right());
@@ -98,7 +100,11 @@ pub(crate) fn show_test(screen: &Screen, heading: &str, part: &PartMetrics) {
     let accuracy = format!("accuracy {}", percent(Some(confusion.accuracy())));
     screen.field("test", &format!("{heading}: {accuracy} ({n_right} of {n} images)"));
     if let Some([low, high]) = part.accuracy_interval() {
-        let few = if high - low > WIDE_INTERVAL { "; so few images tell no more" } else { "" };
+        let few = if high - low > WIDE_INTERVAL {
+            "; the interval is wide because there are few images"
+        } else {
+            ""
+        };
         let interval = format!("{} to {}", percent(Some(low)), percent(Some(high)));
         screen.field("", &format!("{}: the 95 % interval is {interval}{few}", counted(n as usize, "image")));
     }
@@ -112,7 +118,7 @@ pub(crate) fn show_test(screen: &Screen, heading: &str, part: &PartMetrics) {
     }
     if class_names.len() <= MAX_SHOWN_CLASSES {
         screen.line("");
-        screen.line("  confusion: a row per true class, a column per answer");
+        screen.line("  confusion matrix: rows are the true classes, columns the predicted ones");
         for line in confusion_table(class_names, confusion, screen.width().saturating_sub(2)) {
             screen.line(&format!("  {line}"));
         }
@@ -121,7 +127,7 @@ pub(crate) fn show_test(screen: &Screen, heading: &str, part: &PartMetrics) {
     screen.field("caution", CAUTION);
 }
 
-/// The figures of each class, as many of them as fit into `width`; `metrics.json` always has all.
+/// The metrics of each class, as many of them as fit into `width`; `metrics.json` has all.
 fn class_table(part: &PartMetrics, width: usize) -> Vec<String> {
     /// Columns that are always shown.
     const MIN_COLUMNS: usize = 3;
@@ -154,7 +160,7 @@ fn class_table(part: &PartMetrics, width: usize) -> Vec<String> {
     lines
 }
 
-/// The figures of the whole part behind the accuracy.
+/// The metrics over all classes besides the accuracy.
 fn overall_table(part: &PartMetrics) -> Vec<String> {
     let number = |value: f64| format!("{value:.3}");
     let mut rows = vec![["", "value", "95 % interval"].map(str::to_owned).to_vec()];
@@ -169,7 +175,7 @@ fn overall_table(part: &PartMetrics) -> Vec<String> {
 /// The matrix with names over its columns, or with numbers where names don't fit into `width`.
 fn confusion_table(class_names: &[String], confusion: &Confusion, width: usize) -> Vec<String> {
     let with_heads = |row_names: Vec<String>, column_names: Vec<String>| {
-        let mut rows = vec![[vec![String::new()], column_names].concat()];
+        let mut rows = vec![[vec![CONFUSION_CORNER.to_owned()], column_names].concat()];
         for (name, counts) in row_names.into_iter().zip(confusion.rows()) {
             rows.push(std::iter::once(name).chain(counts.iter().map(ToString::to_string)).collect());
         }
@@ -184,7 +190,7 @@ fn confusion_table(class_names: &[String], confusion: &Confusion, width: usize) 
     with_heads(numbered.collect(), numbers)
 }
 
-/// A share as a percentage; `-` where it is a share of nothing.
+/// A share as a percentage; `-` if it is undefined.
 fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share))
 }
@@ -195,7 +201,7 @@ mod tests {
     use crate::metrics::Predictions;
 
     #[test]
-    fn the_table_of_classes_leaves_out_what_does_not_fit() {
+    fn the_class_table_leaves_out_columns_that_do_not_fit() {
         let mut predictions = Predictions::new(2);
         predictions.add(0, [1.0, 0.0].into_iter());
         predictions.add(1, [0.0, 1.0].into_iter());
@@ -207,15 +213,15 @@ mod tests {
     }
 
     #[test]
-    fn the_confusion_table_numbers_its_columns_where_names_do_not_fit() {
+    fn the_confusion_table_numbers_its_columns_if_names_do_not_fit() {
         let names = ["Covid".to_owned(), "Viral Pneumonia".to_owned()];
         let mut confusion = Confusion::new(2);
         confusion.add(0, 1);
         let wide = confusion_table(&names, &confusion, 80);
-        assert_eq!(wide[0], "                 Covid  Viral Pneumonia");
-        assert_eq!(wide[1], "Covid                0                1");
+        assert_eq!(wide[0], r"true \ predicted  Covid  Viral Pneumonia");
+        assert_eq!(wide[1], "Covid                 0                1");
         let narrow = confusion_table(&names, &confusion, 30);
-        assert_eq!(narrow[0], "                   1  2");
+        assert_eq!(narrow[0], r"true \ predicted   1  2");
         assert_eq!(narrow[1], "1 Covid            0  1");
     }
 }
