@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) const FLOORS: &[&[&str]] = &[
     &["main"],
     &["lib"],
-    &["cli", "serve"],
+    &["cli", "serve", "embed"],
     &["commands", "bench"],
     &["training"],
     &["report"],
@@ -19,7 +19,7 @@ pub(crate) const FLOORS: &[&[&str]] = &[
     &["model"],
     &["config"],
     &["terminal"],
-    &["metrics"],
+    &["metrics", "threads"],
     &["error", "cpu"],
 ];
 /// Rooms whose modules do not import each other.

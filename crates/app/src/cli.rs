@@ -14,6 +14,7 @@ use crate::commands::{
 use crate::config::{TrainConfig, range_of};
 use crate::error::AppError;
 use crate::terminal::screen::{Screen, printable};
+use crate::threads::in_pool;
 
 use bench_args::BenchArgs;
 use look_args::{LookArgs, LrFindArgs};
@@ -432,11 +433,4 @@ fn manual(out: Option<&Path>) -> Result<(), AppError> {
             .and_then(|()| clap_mangen::generate_to(command, folder))
             .map_err(|source| AppError::Write { path: folder.into(), source }),
     }
-}
-
-/// Runs `work` on a pool of `n_threads`: everything parallel below takes its threads from there.
-fn in_pool(n_threads: usize, work: impl FnOnce() -> Result<(), AppError> + Send) -> Result<(), AppError> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build();
-    let pool = pool.map_err(|error| AppError::Threads { n_threads, reason: error.to_string() })?;
-    pool.install(work)
 }

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::AppError;
 
-pub(crate) use choices::*;
-pub(crate) use preset::Preset;
+pub use choices::*;
+pub use preset::Preset;
 pub(crate) use ranges::range_of;
 
 pub(crate) mod build;

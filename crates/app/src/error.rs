@@ -267,6 +267,14 @@ pub enum AppError {
          `roentgen inspect` lists them; give others"
     )]
     AllLeaked,
+    /// Images that a model cannot be applied to.
+    #[error(
+        "the model cannot be applied to these images: {reason}; load them as its training images were loaded"
+    )]
+    ImagesUnsuitable {
+        /// What was found, what was expected.
+        reason: String,
+    },
     /// A part without a picture.
     #[error("there is no picture to test on; give a test part, or a larger --test-fraction")]
     EmptyTest,

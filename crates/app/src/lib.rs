@@ -4,7 +4,7 @@
 //!
 //! | room | holds |
 //! |---|---|
-//! | `cli` | flags and arguments |
+//! | `cli`, `embed` | flags and arguments; the entry points of the library |
 //! | `commands`, `bench` | one file a verb: load, do, show |
 //! | `training` | from loaded data to a trained model in its run folder |
 //! | `report` | the page, its images and plots |
@@ -13,19 +13,29 @@
 //! | `model` | a trained model: file, inference, calibration, rejection, explanation, ONNX |
 //! | `config` | all settings |
 //! | `terminal` | lines, tables, progress bars |
-//! | `metrics` | figures and their intervals, from predictions alone |
+//! | `metrics`, `threads` | figures and their intervals, from predictions alone; a pool of threads |
 //! | `error`, `cpu` | what can go wrong; what the processor can do |
+//!
+//! A program that embeds the trainer calls [`load()`], [`train()`] and [`Model`]; the crates below are re-exported, so that it
+//! depends on this one alone.
 //!
 //! ```
 //! use roentgen::{Screen, TrainConfig};
 //!
-//! let folder = tempfile::tempdir()?;
 //! let config = TrainConfig { films: 24, width: 8, epochs: Some(1), ..TrainConfig::default() };
-//! roentgen::train(&config, Some(folder.path()), &Screen::new(true, false))?;
-//! assert!(folder.path().join("model.safetensors").exists());
+//! let screen = Screen::silent();
+//! let data = roentgen::load(&config, &screen)?;
+//! let folder = tempfile::tempdir()?;
+//! let run = roentgen::train(&config, &data, folder.path(), &screen)?;
+//! println!("accuracy {:.3}", run.test.expect("a test set").confusion.accuracy());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
+
+pub use roentgen_data as data;
+pub use roentgen_layers as layers;
+pub use roentgen_optim as optim;
+pub use roentgen_tensor as tensor;
 
 mod bench;
 mod cli;
@@ -33,21 +43,27 @@ mod commands;
 mod config;
 mod cpu;
 mod data_loading;
+mod embed;
 mod error;
 mod metrics;
 mod model;
 mod report;
 mod run_dir;
 mod terminal;
+mod threads;
 mod training;
 
 #[doc(hidden)]
 pub use cli::main;
-pub use commands::train::run as train;
-pub use config::TrainConfig;
+pub use config::{
+    ChannelChoice, ClassPrior, ClassWeights, ClipChoice, ConvAlgorithms, DecayKind, NormalizeBy, Preset,
+    SamplerChoice, Select, TrainConfig,
+};
 #[doc(hidden)]
 pub use cpu::missing_features;
+pub use embed::{Model, TrainedRun, load, train};
 pub use error::AppError;
-pub use metrics::{PartMetrics, Predictions};
+pub use metrics::{Confusion, Figures, PartMetrics, Predictions};
+pub use model::image_prediction::ImagePrediction;
 pub use terminal::screen::Screen;
-pub use training::step::TrainingStep;
+pub use training::step::{StepOutcome, TrainingStep};

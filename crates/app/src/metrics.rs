@@ -10,10 +10,10 @@ mod predictions;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-pub(crate) use confusion::Confusion;
+pub use confusion::Confusion;
 pub(crate) use interval::{Interval, bootstrap, share_interval};
-pub use predictions::Predictions;
-pub(crate) use predictions::{Figures, Scorer};
+pub(crate) use predictions::Scorer;
+pub use predictions::{Figures, Predictions};
 
 /// What `metrics.json` says of one part. Every figure keeps its key and is a number; its interval has the same key with
 /// `_interval` behind it, `[low, high]`. What is not defined is `null`.

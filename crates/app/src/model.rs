@@ -2,6 +2,7 @@
 
 pub(crate) mod calibration;
 pub(crate) mod explain;
+pub(crate) mod image_prediction;
 pub(crate) mod inference;
 pub(crate) mod little_endian;
 pub(crate) mod model_file;

@@ -147,13 +147,24 @@ pub fn phantom_dataset(
         test_origin: SubsetOrigin::Given,
         // Drawn as a part here; what other data would be asked for with the same settings.
         val_fraction: default_val_fraction(options.train),
-        fingerprint: format!("phantom-{}", options.seed),
+        fingerprint: format!("{FINGERPRINT}{}", options.seed),
         findings: Findings {
             leak_free_val: vec![true; options.val],
             leak_free_test: vec![true; options.test],
             ..Findings::default()
         },
     })
+}
+
+/// How the fingerprint of a phantom set begins; the digests of other data are hexadecimal.
+const FINGERPRINT: &str = "phantom-";
+
+impl Dataset {
+    /// Whether this is the set of [`phantom_dataset`].
+    #[must_use]
+    pub fn is_phantom(&self) -> bool {
+        self.fingerprint.starts_with(FINGERPRINT)
+    }
 }
 
 /// Writes the phantom set as png files under `dir/{train,val,test}/<class>/`.

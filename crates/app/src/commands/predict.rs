@@ -9,9 +9,8 @@ use roentgen_layers::ResNet9;
 use serde::Serialize;
 
 use crate::error::AppError;
-use crate::model::inference::{Evaluation, predict};
+use crate::model::image_prediction::{ImagePrediction, predict_images};
 use crate::model::model_file::{self, ModelCard};
-use crate::model::novelty::RejectReason;
 use crate::terminal::screen::{Screen, counted, table};
 
 /// Files that are read and answered together: what memory is needed, and how soon the first answer comes.
@@ -62,6 +61,20 @@ pub(crate) enum Line {
 }
 
 impl Line {
+    fn new(path: &Path, class_names: &[String], prediction: &ImagePrediction) -> Self {
+        let ImagePrediction { class, probabilities, logits, reject_reason } = prediction;
+        let names = || class_names.iter().cloned();
+        Self::Answered {
+            path: path.display().to_string(),
+            class: class_names[*class].clone(),
+            probability: probabilities[*class],
+            probabilities: names().zip(probabilities.iter().copied()).collect(),
+            logits: names().zip(logits.iter().copied()).collect(),
+            refused: reject_reason.is_some(),
+            reason: *reject_reason,
+        }
+    }
+
     /// Calls the picture that came from the standard input, and was kept in the folder `piped`, what the user did.
     fn name_stdin(&mut self, piped: &Path) {
         let (Self::Answered { path, .. } | Self::Failed { path, .. }) = self;
@@ -115,48 +128,16 @@ pub(crate) fn run(model: &Path, inputs: &[PathBuf], form: Form, screen: &Screen)
 /// What the model says of each file.
 #[must_use]
 pub(crate) fn answer(model: &ResNet9, card: &ModelCard, paths: &[PathBuf]) -> Vec<Line> {
-    let options = LoadOptions { resize: card.resize, crop: card.size, ..LoadOptions::default() };
-    let LoadedFiles { images, by_path } = load_files(paths, card.channels, &options, &roentgen_data::silent);
-    let (mut said, mut reject_reason) =
-        (Evaluation::new(card.class_names.len()), Vec::with_capacity(images.len()));
-    predict(model, &images, &card.preprocessing(), |_, answer| {
-        // The true class is not known, and not asked for.
-        said.add(0, answer.logits);
-        reject_reason.push(card.novelty.as_ref().and_then(|novelty| novelty.of(answer)));
-    });
-    let logits = said.clone();
-    let said = said.predictions(card.temperature);
-    let classes: Vec<usize> = said.pairs().map(|(_, class)| class).collect();
-    let line = |(path, image): (&PathBuf, Result<usize, String>)| {
-        let path = path.display().to_string();
-        match image {
-            Err(error) => Line::Failed { path, error },
-            Ok(image) => {
-                let (class, probabilities, reject_reason) =
-                    (classes[image], said.probabilities(image), reject_reason[image]);
-                Line::Answered {
-                    path,
-                    class: card.class_names[class].clone(),
-                    probability: probabilities[class],
-                    probabilities: card
-                        .class_names
-                        .iter()
-                        .cloned()
-                        .zip(probabilities.iter().copied())
-                        .collect(),
-                    logits: card
-                        .class_names
-                        .iter()
-                        .cloned()
-                        .zip(logits.image(image).1.iter().copied())
-                        .collect(),
-                    refused: reject_reason.is_some(),
-                    reason: reject_reason.map(RejectReason::reason),
-                }
-            }
-        }
-    };
-    paths.iter().zip(by_path).map(line).collect()
+    let LoadedFiles { images, by_path } =
+        load_files(paths, card.channels, &card.image_options(), &roentgen_data::silent);
+    let predictions = predict_images(model, card, &images);
+    let of_each = paths.iter().zip(by_path);
+    of_each
+        .map(|(path, image)| match image {
+            Ok(image) => Line::new(path, &card.class_names, &predictions[image]),
+            Err(error) => Line::Failed { path: path.display().to_string(), error },
+        })
+        .collect()
 }
 
 /// The files that the inputs stand for. What does not exist stays, to be named among the answers.

@@ -26,7 +26,7 @@ struct PrintedMetrics<'a> {
 ///
 /// # Errors
 /// Unusable settings or data, before the run folder is created; then training that diverges, or a full disk.
-pub fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<(), AppError> {
+pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<(), AppError> {
     let folder = PlannedFolder::new(out)?;
     if let (Some(n_folds), None) = (config.folds, config.fold) {
         return cross_validation::run(config, n_folds, FoldsFolder::Planned(folder), screen);

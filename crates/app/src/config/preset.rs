@@ -4,7 +4,7 @@ use super::{ClassPrior, TrainConfig};
 
 /// A set of settings to start from instead of the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Preset {
+pub enum Preset {
     /// For test pictures that come from somewhere else than the training pictures.
     Robust,
 }
@@ -14,7 +14,7 @@ impl Preset {
     ///
     /// How they were chosen, with what was tried and did not help, is told in docs/results.md.
     #[must_use]
-    pub(crate) fn config(self) -> TrainConfig {
+    pub fn config(self) -> TrainConfig {
         match self {
             // Other machines and other hands: other framing, other proportions, other exposure, and whatever gave the
             // source away may be missing. A narrower network has less room to learn the source by heart. How common each

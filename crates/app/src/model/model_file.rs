@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::Path;
 
 use ndarray::{ArrayViewD, IxDyn};
-use roentgen_data::{Normalization, TtaConfig};
+use roentgen_data::{LoadOptions, Normalization, TtaConfig};
 use roentgen_layers::{ResNet9, ResNet9Config};
 use roentgen_tensor::parameter::ParameterKind;
 use safetensors::tensor::{Metadata, TensorView};
@@ -120,6 +120,12 @@ impl ModelCard {
     #[must_use]
     pub(crate) fn preprocessing(&self) -> Preprocessing<'_> {
         Preprocessing { crop: self.size as usize, normalization: &self.normalization, looks: self.looks }
+    }
+
+    /// How images without a class are loaded for this model.
+    #[must_use]
+    pub(crate) fn image_options(&self) -> LoadOptions {
+        LoadOptions { resize: self.resize, crop: self.size, ..LoadOptions::default() }
     }
 
     /// The version of the layout that this program writes.

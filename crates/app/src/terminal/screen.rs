@@ -31,9 +31,21 @@ pub struct Screen {
 }
 
 impl Screen {
+    /// Shows nothing.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self::new(true, false)
+    }
+
+    /// Shows lines on the standard output, and progress bars on the error output if that is a terminal.
+    #[must_use]
+    pub fn terminal() -> Self {
+        Self::new(false, false)
+    }
+
     /// `quiet` shows nothing; `json` keeps the standard output free for the one object of [`Screen::result`].
     #[must_use]
-    pub fn new(quiet: bool, json: bool) -> Self {
+    pub(crate) fn new(quiet: bool, json: bool) -> Self {
         let target = match (quiet, json) {
             (true, _) => Target::Nothing,
             (false, true) => Target::Err,
@@ -45,7 +57,7 @@ impl Screen {
 
     /// Columns of the terminal.
     #[must_use]
-    pub fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         let terminal = match self.target {
             Target::Err => console::Term::stderr(),
             Target::Out | Target::Nothing => console::Term::stdout(),
@@ -54,7 +66,7 @@ impl Screen {
     }
 
     /// Shows a line as it is, above the bars.
-    pub fn line(&self, text: &str) {
+    pub(crate) fn line(&self, text: &str) {
         // A closed pipe (`| head`) is no reason to stop training.
         self.bars.suspend(|| {
             let _ = match self.target {
@@ -66,7 +78,7 @@ impl Screen {
     }
 
     /// Shows `text` behind a label, wrapped to the terminal.
-    pub fn field(&self, label: &str, text: &str) {
+    pub(crate) fn field(&self, label: &str, text: &str) {
         let width = self.width().saturating_sub(INDENT).max(20);
         for (index, line) in wrap(&printable(text), width).into_iter().enumerate() {
             let label = if index == 0 { label } else { "" };
@@ -75,7 +87,7 @@ impl Screen {
     }
 
     /// Shows `text` behind a label on the error output: for commands whose output is data.
-    pub fn note(&self, label: &str, text: &str) {
+    pub(crate) fn note(&self, label: &str, text: &str) {
         if self.target != Target::Nothing {
             self.bars.suspend(|| {
                 let _ = writeln!(stderr(), "{label:<LABEL_WIDTH$} {}", printable(text));
@@ -85,7 +97,7 @@ impl Screen {
 
     /// `text` in bold, if the terminal supports it.
     #[must_use]
-    pub fn bold<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub(crate) fn bold<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let styled = match self.target {
             Target::Out => console::style(text),
             Target::Err => console::style(text).for_stderr(),
@@ -95,7 +107,7 @@ impl Screen {
     }
 
     /// Prints the result of a command as one JSON object, with `--json`.
-    pub fn result(&self, figures: &impl serde::Serialize) {
+    pub(crate) fn result(&self, figures: &impl serde::Serialize) {
         if self.json {
             let text = serde_json::to_string_pretty(figures).expect("figures are plain numbers and names");
             let _ = writeln!(stdout(), "{text}");
@@ -104,7 +116,7 @@ impl Screen {
 
     /// A bar over `total` steps; `set_prefix` and `set_message` set its text.
     #[must_use]
-    pub fn bar(&self, total: usize) -> ProgressBar {
+    pub(crate) fn bar(&self, total: usize) -> ProgressBar {
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {msg}").expect("a valid template");
         let bar = ProgressBar::new(total as u64).with_style(style.progress_chars("━╸─"));
         self.bars.add(bar)
@@ -112,7 +124,7 @@ impl Screen {
 
     /// A bar that follows the loading of data.
     #[must_use]
-    pub fn loading(&self) -> Loading {
+    pub(crate) fn loading(&self) -> Loading {
         let bar = self.bar(0);
         bar.set_prefix("reading");
         Loading { bar }
@@ -121,7 +133,7 @@ impl Screen {
 
 /// The bar of a data set that is being loaded; removed when dropped.
 #[derive(Debug)]
-pub struct Loading {
+pub(crate) struct Loading {
     bar: ProgressBar,
 }
 

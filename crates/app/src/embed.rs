@@ -1,0 +1,146 @@
+//! The library's entry points: what the commands `train`, `evaluate` and `predict` do, for a program that holds the data,
+//! the model and the results itself.
+
+use std::path::{Path, PathBuf};
+
+use roentgen_data::{Dataset, ImageSet};
+
+use crate::config::TrainConfig;
+use crate::data_loading::load;
+use crate::error::AppError;
+use crate::metrics::{PartMetrics, Predictions};
+use crate::run_dir::records::Metrics;
+use crate::run_dir::run_folder::PlannedFolder;
+use crate::terminal::screen::Screen;
+use crate::threads::in_pool;
+use crate::training::pipeline::{self, Finished};
+
+pub use model::Model;
+
+mod model;
+
+/// Loads the data that `config` names: a folder, a file of a supported format, or the phantom films.
+///
+/// Every image is decoded and resized to a short side of `config.resize` pixels; missing validation and test sets are split
+/// off. The `findings` of the result list duplicates, leakage and unusable files; `screen` shows them.
+///
+/// # Errors
+/// [`AppError::OutOfRange`] or [`AppError::Conflict`] for unusable settings, [`AppError::Data`] for unusable data,
+/// [`AppError::Leaks`] if `config.strict` is set and the sets share images or patients.
+///
+/// ```
+/// use roentgen::{Screen, TrainConfig};
+///
+/// let config = TrainConfig { films: 24, ..TrainConfig::default() };
+/// let data = roentgen::load(&config, &Screen::silent())?;
+/// assert_eq!(data.class_names, ["covid", "normal", "pneumonia"]);
+/// assert_eq!((data.train.len(), data.val.len(), data.test.len()), (24, 3, 6));
+/// # Ok::<(), roentgen::AppError>(())
+/// ```
+pub fn load(config: &TrainConfig, screen: &Screen) -> Result<Dataset, AppError> {
+    config.validate()?;
+    in_pool(config.threads(), || load::load(config, screen))
+}
+
+/// Trains on `data` as `config` says, tests the model of the best epoch, and writes a run folder at `out`: the model, the
+/// figures, the settings and a report.
+///
+/// `data` comes from [`load()`] with the same `config`. While it trains, Ctrl-C and a request of the system to end are
+/// handled: the run writes a checkpoint and returns [`AppError::Interrupted`].
+///
+/// # Errors
+/// - [`AppError::OutOfRange`] or [`AppError::Conflict`] for settings that are unusable or do not match `data`; for
+///   `config.folds` without `config.fold`, since a cross-validation is several runs;
+/// - [`AppError::OutNotEmpty`] if `out` exists and is not an empty folder;
+/// - [`AppError::BatchTooSmall`] if batch normalisation has nothing to compare;
+/// - [`AppError::Diverged`] if a loss or a weight becomes infinite or NaN;
+/// - [`AppError::Write`] or [`AppError::RunWrite`] if the disk is full.
+///
+/// ```
+/// use roentgen::{Screen, TrainConfig};
+///
+/// let config = TrainConfig { films: 24, width: 8, epochs: Some(1), ..TrainConfig::default() };
+/// let screen = Screen::silent();
+/// let data = roentgen::load(&config, &screen)?;
+/// let folder = tempfile::tempdir()?;
+/// let run = roentgen::train(&config, &data, &folder.path().join("run"), &screen)?;
+/// let test = run.test.expect("the phantom films have a test set");
+/// assert_eq!(test.confusion.n(), 6);
+/// assert!(run.folder.join("report.html").is_file());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn train(
+    config: &TrainConfig,
+    data: &Dataset,
+    out: &Path,
+    screen: &Screen,
+) -> Result<TrainedRun, AppError> {
+    config.validate()?;
+    check_match(config, data)?;
+    let folder = PlannedFolder::new(Some(out))?;
+    let Finished { metrics, test, folder } =
+        in_pool(config.threads(), || pipeline::train(config, data, folder, screen))?;
+    let Metrics { val, test: test_metrics, test_deduplicated, best_epoch, train_seconds, .. } = metrics;
+    Ok(TrainedRun {
+        folder: folder.path().to_owned(),
+        val,
+        test: test_metrics,
+        test_deduplicated,
+        predictions: test.map(|(predictions, _)| predictions),
+        best_epoch,
+        train_seconds,
+    })
+}
+
+/// Whether settings are those of a single run, and can have loaded `data`.
+fn check_match(config: &TrainConfig, data: &Dataset) -> Result<(), AppError> {
+    let conflict = |first, second, reason| Err(AppError::Conflict { first, second, reason });
+    if config.folds.is_some() && config.fold.is_none() {
+        return conflict("--folds", "a single run", "set `fold` too, or train once for each fold");
+    }
+    if config.uses_phantom() != data.is_phantom() {
+        let reason = "set `data` to what was loaded: a path, or a name for images in memory";
+        return conflict("--data", "the loaded data", reason);
+    }
+    let crop = config.size as usize;
+    if [&data.train, &data.val, &data.test].into_iter().any(|set| !all_fit(set, crop)) {
+        let reason = "an image is smaller than the crop; load the data with the same settings";
+        return conflict("--size", "the loaded data", reason);
+    }
+    Ok(())
+}
+
+/// Whether a crop of `crop` pixels fits into every image of a set.
+fn all_fit(set: &ImageSet, crop: usize) -> bool {
+    (0..set.len()).map(|index| set.image(index)).all(|image| image.height.min(image.width) >= crop)
+}
+
+/// What [`train()`] returns.
+#[derive(Clone, Debug)]
+pub struct TrainedRun {
+    /// The run folder, with `model.safetensors`, `metrics.json`, `report.html` and more.
+    pub folder: PathBuf,
+    /// Figures of the validation set, if there is one.
+    pub val: Option<PartMetrics>,
+    /// Figures of the test set as it is, if there is one.
+    pub test: Option<PartMetrics>,
+    /// Figures of the test set without the images that also occur, or whose patient also occurs, in an earlier set; `None` if
+    /// there are no such images, or no others.
+    pub test_deduplicated: Option<PartMetrics>,
+    /// Labels, predicted classes and probabilities of the test images, in the order of the test set.
+    pub predictions: Option<Predictions>,
+    /// The epoch whose weights are in the model, from 1.
+    pub best_epoch: usize,
+    /// Time that training took, in seconds.
+    pub train_seconds: f64,
+}
+
+impl TrainedRun {
+    /// Reads the trained model back from the run folder.
+    ///
+    /// # Errors
+    /// As [`Model::read`].
+    pub fn model(&self) -> Result<Model, AppError> {
+        Model::read(&self.folder)
+    }
+}

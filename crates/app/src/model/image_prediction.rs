@@ -1,0 +1,43 @@
+//! What a model predicts for images whose class nobody has told it.
+
+use roentgen_data::ImageSet;
+use roentgen_layers::ResNet9;
+
+use crate::model::inference::{Evaluation, predict};
+use crate::model::model_file::ModelCard;
+use crate::model::novelty::RejectReason;
+
+/// What a model predicts for one image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImagePrediction {
+    /// The predicted class, an index into the class names of the model.
+    pub class: usize,
+    /// Probability of each class, calibrated on the validation set; they add up to 1.
+    pub probabilities: Vec<f64>,
+    /// Logit of each class: the output of the network, before calibration and softmax.
+    pub logits: Vec<f32>,
+    /// Why the prediction is rejected: the image is unlike the images that the model was trained on. `None` if it is not.
+    pub reject_reason: Option<&'static str>,
+}
+
+/// What the model predicts for every image of `images`, in their order; labels are not read.
+#[must_use]
+pub(crate) fn predict_images(model: &ResNet9, card: &ModelCard, images: &ImageSet) -> Vec<ImagePrediction> {
+    let (mut evaluation, mut reject_reasons) =
+        (Evaluation::new(card.class_names.len()), Vec::with_capacity(images.len()));
+    predict(model, images, &card.preprocessing(), |_, prediction| {
+        // Probabilities and classes do not depend on the label.
+        evaluation.add(0, prediction.logits);
+        reject_reasons.push(card.novelty.as_ref().and_then(|novelty| novelty.of(prediction)));
+    });
+    let predictions = evaluation.predictions(card.temperature);
+    let of_each = predictions.pairs().zip(reject_reasons).enumerate();
+    of_each
+        .map(|(image, ((_, class), reject_reason))| ImagePrediction {
+            class,
+            probabilities: predictions.probabilities(image).to_vec(),
+            logits: evaluation.image(image).1.to_vec(),
+            reject_reason: reject_reason.map(RejectReason::reason),
+        })
+        .collect()
+}
