@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use roentgen_data::{Dataset, ImageSet};
+use roentgen_data::{ArrayImages, Dataset, ImageSet};
 
 use crate::config::TrainConfig;
 use crate::data_loading::load;
@@ -42,10 +42,49 @@ pub fn load(config: &TrainConfig, screen: &Screen) -> Result<Dataset, AppError> 
     in_pool(config.threads(), || load::load(config, screen))
 }
 
+/// Makes a data set of images that the program holds in memory, with the splits and checks of [`load()`].
+///
+/// `config.data` is the name that the model and the report give to the data; it is not read, so that a run on such data
+/// cannot be resumed after an interruption.
+///
+/// # Errors
+/// [`AppError::Data`] if shapes, labels and classes do not match; else as [`load()`].
+///
+/// ```
+/// use ndarray::Array4;
+/// use roentgen::data::ArrayImages;
+/// use roentgen::{Screen, TrainConfig};
+///
+/// // 40 images of 32x32: half of them dark, half of them bright.
+/// let images = Array4::from_shape_fn((40, 32, 32, 1), |(n, y, x, _)| {
+///     ((n * 37 + y * n + x * 11) % 100 + n % 2 * 100) as u8
+/// });
+/// let labels: Vec<u32> = (0..40).map(|n| n % 2).collect();
+/// let arrays = ArrayImages {
+///     images: images.view(),
+///     labels: &labels,
+///     class_names: &["dark", "bright"],
+///     subsets: None,
+///     patients: None,
+/// };
+/// let config = TrainConfig { data: "brightness".into(), ..TrainConfig::default() };
+/// let data = roentgen::load_arrays(&config, &arrays, &Screen::silent())?;
+/// assert_eq!((data.channels, data.train.len() + data.val.len() + data.test.len()), (1, 40));
+/// # Ok::<(), roentgen::AppError>(())
+/// ```
+pub fn load_arrays(
+    config: &TrainConfig,
+    arrays: &ArrayImages<'_>,
+    screen: &Screen,
+) -> Result<Dataset, AppError> {
+    config.validate()?;
+    in_pool(config.threads(), || load::load_from_arrays(config, arrays, screen))
+}
+
 /// Trains on `data` as `config` says, tests the model of the best epoch, and writes a run folder at `out`: the model, the
 /// figures, the settings and a report.
 ///
-/// `data` comes from [`load()`] with the same `config`. While it trains, Ctrl-C and a request of the system to end are
+/// `data` comes from [`load()`] or [`load_arrays()`] with the same `config`. While it trains, Ctrl-C and a request of the system to end are
 /// handled: the run writes a checkpoint and returns [`AppError::Interrupted`].
 ///
 /// # Errors

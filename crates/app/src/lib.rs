@@ -61,7 +61,7 @@ pub use config::{
 };
 #[doc(hidden)]
 pub use cpu::missing_features;
-pub use embed::{Model, TrainedRun, load, train};
+pub use embed::{Model, TrainedRun, load, load_arrays, train};
 pub use error::AppError;
 pub use metrics::{Confusion, Figures, PartMetrics, Predictions};
 pub use model::image_prediction::ImagePrediction;

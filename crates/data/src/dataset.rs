@@ -15,6 +15,7 @@ use crate::leakage::{
 };
 use crate::options::{Fold, default_val_fraction};
 use crate::patients::{self, Patients};
+use crate::source::arrays::{self, ArrayImages};
 use crate::source::{self, Item, Listing, Usage};
 use crate::split::{Pool, class_sizes};
 use crate::subset::Subset;
@@ -125,7 +126,51 @@ pub fn load_dataset(
     progress: &dyn Progress,
 ) -> Result<Dataset, DataError> {
     options.validate()?;
-    let listing = source::list(path, Usage::Train, &options.limits)?;
+    load_listing(source::list(path, Usage::Train, &options.limits)?, path, options, progress)
+}
+
+/// Loads training data from images in memory, as [`load_dataset`] loads them from a file: the same resizing, splits and
+/// checks.
+///
+/// # Errors
+/// [`DataError::Unusable`] if shape, labels or classes do not match; else as [`load_dataset`].
+///
+/// ```
+/// use ndarray::Array4;
+/// use roentgen_data::{ArrayImages, LoadOptions, load_arrays, silent};
+///
+/// // 40 images of 32x32: half of them dark, half of them bright.
+/// let images = Array4::from_shape_fn((40, 32, 32, 1), |(n, y, x, _)| {
+///     ((n * 37 + y * n + x * 11) % 100 + n % 2 * 100) as u8
+/// });
+/// let labels: Vec<u32> = (0..40).map(|n| n % 2).collect();
+/// let arrays = ArrayImages {
+///     images: images.view(),
+///     labels: &labels,
+///     class_names: &["dark", "bright"],
+///     subsets: None,
+///     patients: None,
+/// };
+/// let data = load_arrays(&arrays, &LoadOptions::default(), &silent)?;
+/// assert_eq!(data.train.len() + data.val.len() + data.test.len(), 40);
+/// # Ok::<(), roentgen_data::DataError>(())
+/// ```
+pub fn load_arrays(
+    arrays: &ArrayImages<'_>,
+    options: &LoadOptions,
+    progress: &dyn Progress,
+) -> Result<Dataset, DataError> {
+    options.validate()?;
+    load_listing(arrays.list(&options.limits)?, Path::new(arrays::NAME), options, progress)
+}
+
+/// Decodes and splits what is listed; `path` names it in errors.
+fn load_listing(
+    listing: Listing,
+    path: &Path,
+    options: &LoadOptions,
+    progress: &dyn Progress,
+) -> Result<Dataset, DataError> {
     let given = Given::new(listing, options)?;
     let loaded = given.load(options, progress)?;
     let n_classes = loaded.class_names.len();

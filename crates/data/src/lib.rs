@@ -65,7 +65,7 @@ pub use augment::{AffineTransform, Augment, AugmentParams, Rectangle, Tone, Wind
 pub use batch::{Transform, batch_ranges, fill_batch};
 pub use class_weights::{class_weights_balanced, class_weights_sqrt};
 pub use dataset::{
-    Dataset, EvaluationData, EvaluationOrigin, Findings, ModelInput, SubsetOrigin, load_dataset,
+    Dataset, EvaluationData, EvaluationOrigin, Findings, ModelInput, SubsetOrigin, load_arrays, load_dataset,
     load_for_model,
 };
 pub use error::{BadFile, DataError};
@@ -81,5 +81,6 @@ pub use phantom::{PhantomOptions, phantom_dataset, write_phantom};
 pub use progress::{Progress, Stage, silent};
 pub use sampler::{Sample, Sampler};
 pub use small_image::visible_region;
+pub use source::arrays::ArrayImages;
 pub use subset::Subset;
 pub use tta::{TtaConfig, TtaView};

@@ -11,6 +11,7 @@ use image::{DynamicImage, GrayImage, RgbImage};
 use crate::decode::{Decoded, decode_file};
 use crate::{DataError, FileFacts, LoadOptions, SizeLimits};
 
+pub(crate) mod arrays;
 mod cifar10;
 mod folder;
 mod manifest;

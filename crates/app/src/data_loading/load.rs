@@ -1,6 +1,6 @@
 //! From a configuration to a loaded data set.
 
-use roentgen_data::{Dataset, PatientSource, load_dataset, phantom_dataset};
+use roentgen_data::{ArrayImages, Dataset, PatientSource, load_arrays, load_dataset, phantom_dataset};
 
 use super::{findings, phantom};
 use crate::config::TrainConfig;
@@ -35,7 +35,25 @@ pub(crate) fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, St
 /// Whatever makes the data unusable; leakage, if `config` is strict.
 pub(crate) fn load(config: &TrainConfig, screen: &Screen) -> Result<Dataset, AppError> {
     let (data, source) = read(config, screen)?;
-    tables::show_data(screen, &source, &data);
+    accept(config, data, &source, screen)
+}
+
+/// The images to train on, which the calling program holds in memory; shows what was found.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_from_arrays(
+    config: &TrainConfig,
+    arrays: &ArrayImages<'_>,
+    screen: &Screen,
+) -> Result<Dataset, AppError> {
+    let data = load_arrays(arrays, &config.load_options()?, &screen.loading())?;
+    accept(config, data, "images in memory", screen)
+}
+
+/// Shows what was found in the data, and rejects leakage where `config` is strict.
+fn accept(config: &TrainConfig, data: Dataset, source: &str, screen: &Screen) -> Result<Dataset, AppError> {
+    tables::show_data(screen, source, &data);
     findings::show_findings(screen, &data);
     tables::show_remarks(screen, &data.findings);
     if config.strict {
