@@ -13,7 +13,7 @@ use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::PlannedFolder;
 use crate::terminal::screen::Screen;
 use crate::threads::in_pool;
-use crate::training::pipeline::{self, Finished};
+use crate::training::pipeline::{self, FinishedRun};
 
 pub use model::Model;
 
@@ -117,7 +117,7 @@ pub fn train(
     config.validate()?;
     check_match(config, data)?;
     let folder = PlannedFolder::new(Some(out))?;
-    let Finished { metrics, test, folder } =
+    let FinishedRun { metrics, test, folder } =
         in_pool(config.threads(), || pipeline::train(config, data, folder, screen))?;
     let Metrics { val, test: test_metrics, test_deduplicated, best_epoch, train_seconds, .. } = metrics;
     Ok(TrainedRun {
@@ -125,7 +125,7 @@ pub fn train(
         val,
         test: test_metrics,
         test_deduplicated,
-        predictions: test.map(|(predictions, _)| predictions),
+        predictions: test.map(|test| test.predictions),
         best_epoch,
         train_seconds,
     })

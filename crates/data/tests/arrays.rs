@@ -1,6 +1,6 @@
 //! Images in memory: they give the same data set as a file with the same pixels, with the same checks.
 
-use ndarray::{Array4, s};
+use ndarray::{Array4, Axis};
 use roentgen_data::{
     ArrayImages, DataError, Dataset, LoadOptions, Subset, SubsetOrigin, load_arrays, silent,
 };
@@ -28,9 +28,9 @@ fn load(arrays: &ArrayImages<'_>) -> Result<Dataset, DataError> {
 #[test]
 fn missing_sets_are_split_off_and_duplicates_stay_together() {
     let mut images = images(60, 1);
-    let first = images.slice(s![0, .., .., ..]).to_owned();
+    let first = images.index_axis(Axis(0), 0).to_owned();
     for copy in [2, 4, 6, 8] {
-        images.slice_mut(s![copy, .., .., ..]).assign(&first);
+        images.index_axis_mut(Axis(0), copy).assign(&first);
     }
     let labels = labels(60);
     let arrays = ArrayImages {
@@ -59,8 +59,8 @@ fn missing_sets_are_split_off_and_duplicates_stay_together() {
 #[test]
 fn given_sets_are_kept_and_leakage_and_patients_found() {
     let mut images = images(30, 3);
-    let first = images.slice(s![0, .., .., ..]).to_owned();
-    images.slice_mut(s![28, .., .., ..]).assign(&first);
+    let first = images.index_axis(Axis(0), 0).to_owned();
+    images.index_axis_mut(Axis(0), 28).assign(&first);
     let subsets: Vec<Subset> = (0..30).map(|image| Subset::ALL[[0, 1, 2][image / 10]]).collect();
     let patients: Vec<String> = (0..30).map(|image| format!("p{}", image / 3)).collect();
     let patients: Vec<&str> = patients.iter().map(String::as_str).collect();
