@@ -1,7 +1,7 @@
-//! `roentgen bench`: how fast this machine trains and infers, and how near its peak each convolution comes.
+//! `roentgen bench`: how fast this machine trains and infers, and what share of the peak each convolution reaches.
 //!
-//! Everything is measured on made-up images that are kept, so no file is read and no data loading is timed. Medians
-//! are quoted: other programs only ever make a run slower, and a mean would count them.
+//! Everything is measured on random images that stay in memory, so neither reading files nor data loading is timed. The
+//! results are medians: other programs can only slow a run down, and would distort a mean.
 
 mod bandwidth;
 mod case;
@@ -24,32 +24,32 @@ pub(crate) use case::{Case, Mode};
 
 use crate::error::AppError;
 use crate::terminal::screen::{Screen, counted, table};
-use case::{CaseFigures, Percentiles};
+use case::{CaseResult, Percentiles};
 use conv_layers::ConvLayer;
 use machine::Machine;
 use profile::ProfileRow;
-use torch::ContestFigures;
+use torch::ContestResult;
 
-/// Batch of the tables of layers.
+/// Batch size of the tables of layers.
 const LAYER_BATCH: usize = 128;
-/// Batches at which training is measured.
+/// Batch sizes at which training is measured.
 const TRAIN_BATCHES: [usize; 2] = [32, 128];
-/// Batches at which inference is measured.
+/// Batch sizes at which inference is measured.
 const INFER_BATCHES: [usize; 3] = [1, 32, 128];
 
-/// The images that are measured with.
+/// The images to measure with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BenchConfig {
     /// Height and width of the images, pixels.
     pub size: usize,
     /// Channels of the images.
     pub channels: usize,
-    /// Classes.
+    /// Number of classes.
     pub n_classes: usize,
 }
 
 impl BenchConfig {
-    /// As arguments for another process.
+    /// The same as command-line arguments for another process.
     fn arguments(&self) -> [String; 6] {
         let flag = |name: &str, number: usize| [name.to_owned(), number.to_string()];
         let [[a, b], [c, d], [e, f]] =
@@ -58,72 +58,72 @@ impl BenchConfig {
     }
 }
 
-/// What is done with the figures.
+/// What to measure, and what to do with the results.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BenchRequest {
-    /// Measures only what has this in its name.
+    /// Measure only what has this text in its name.
     pub filter: Option<String>,
-    /// Also shows where the time of a step goes.
+    /// Also show the time of each layer in a training step.
     pub profile: bool,
-    /// Keeps a record.
+    /// Save the results as a record.
     pub save: bool,
-    /// Compares with this record.
+    /// Compare with this record.
     pub compare: Option<PathBuf>,
-    /// Runs PyTorch beside us, with this Python.
+    /// Also run the same work in PyTorch, with this Python.
     pub torch: Option<PathBuf>,
-    /// So many times.
+    /// Rounds of the comparison with PyTorch.
     pub rounds: usize,
 }
 
-/// Which figures are wanted.
+/// The text of `--filter`, which selects measurements by name.
 #[derive(Debug)]
-struct Filter(Option<String>);
+struct NameFilter(Option<String>);
 
-impl Filter {
+impl NameFilter {
     fn matches(&self, name: &str) -> bool {
         self.0.as_ref().is_none_or(|part| name.contains(part.as_str()))
     }
 }
 
-/// Everything that a bench finds; what `--json` prints and a record keeps.
+/// All results of a bench: what `--json` prints and a record holds.
 #[derive(Debug, Serialize, Deserialize)]
-struct BenchFigures {
+struct BenchResult {
     #[serde(flatten)]
     machine: Machine,
     size: usize,
     channels: usize,
     classes: usize,
-    /// By batch.
+    /// By batch size.
     train_images_per_s: BTreeMap<usize, f64>,
-    /// By batch.
+    /// By batch size.
     infer_images_per_s: BTreeMap<usize, f64>,
-    /// Of inference.
+    /// Inference of a single image.
     batch1_latency_ms: Option<Percentiles>,
-    /// Of training at the largest batch.
+    /// Peak memory of training at the largest batch size.
     peak_rss_mib: Option<f64>,
-    /// Of training at the largest batch: from the start of the process to the end of its first step.
+    /// Training at the largest batch size: from the start of the process to the end of its first step.
     first_step_s: Option<f64>,
     conv_layers: Vec<ConvLayer>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     profile: Vec<ProfileRow>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    torch: Vec<ContestFigures>,
+    torch: Vec<ContestResult>,
 }
 
-/// Measures, and shows the result. Threads are those of the pool that it runs in.
+/// Measures and shows the results, on the threads of the pool that it runs in.
 ///
 /// # Errors
-/// [`AppError::NothingToMeasure`], [`AppError::RecordInvalid`] before anything is measured; then what a process of its
-/// own may fail with, and [`AppError::Write`].
+/// [`AppError::NothingToMeasure`], [`AppError::RecordInvalid`] before anything is measured; later a failed process,
+/// and [`AppError::Write`].
 pub(crate) fn run(config: &BenchConfig, request: &BenchRequest, screen: &Screen) -> Result<(), AppError> {
-    let filter = Filter(request.filter.clone());
+    let filter = NameFilter(request.filter.clone());
     let model = ResNet9Config::new(config.channels, config.n_classes);
     check_filter(&filter, request, &model, config)?;
-    let then = request.compare.as_deref().map(record::read).transpose()?;
+    let baseline = request.compare.as_deref().map(record::read).transpose()?;
 
     let machine = Machine::measure();
     show_machine(screen, &machine, &model, config);
-    let mut figures = BenchFigures {
+    let mut result = BenchResult {
         machine,
         size: config.size,
         channels: config.channels,
@@ -138,26 +138,29 @@ pub(crate) fn run(config: &BenchConfig, request: &BenchRequest, screen: &Screen)
         torch: Vec::new(),
     };
     if let Some(python) = &request.torch {
-        figures.torch = torch::measure(python, request.rounds, config, &filter, screen)?;
-        show_torch(screen, &figures.torch, request.rounds);
+        result.torch = torch::measure(python, request.rounds, config, &filter, screen)?;
+        show_torch(screen, &result.torch, request.rounds);
     } else {
-        measure_layers(&mut figures, request, &filter, config, screen);
-        measure_cases(&mut figures, &filter, config, screen)?;
+        measure_layers(&mut result, request, &filter, config, screen);
+        measure_cases(&mut result, &filter, config, screen)?;
     }
-    if let Some(then) = then {
+    if let Some(baseline) = baseline {
         screen.line("");
-        screen.line(&format!("Against {}, {}", then.machine.commit, then.machine.cpu));
-        show_table(screen, &record::compare(&then, &figures)?);
+        screen.line(&format!(
+            "Compared with the record of commit {}, {}",
+            baseline.machine.commit, baseline.machine.cpu
+        ));
+        show_table(screen, &record::compare(&baseline, &result)?);
     }
     if request.save {
-        let path = record::save(&figures)?;
+        let path = record::save(&result)?;
         screen.field("record", &path.display().to_string());
     }
-    screen.result(&figures);
+    screen.result(&result);
     Ok(())
 }
 
-/// Does the work of one case in this process, and prints its figures as one line of JSON.
+/// Measures one case in this process, and prints its result as one line of JSON.
 pub(crate) fn run_case(case: Case, config: &BenchConfig) {
     case.run(config);
 }
@@ -168,7 +171,7 @@ fn cases() -> impl Iterator<Item = Case> {
 }
 
 fn check_filter(
-    filter: &Filter,
+    filter: &NameFilter,
     request: &BenchRequest,
     model: &ResNet9Config,
     config: &BenchConfig,
@@ -186,98 +189,97 @@ fn check_filter(
     }
 }
 
-/// The convolutions alone, and the whole step from inside.
+/// Measures each convolution alone, and with `--profile` each layer within a training step.
 fn measure_layers(
-    figures: &mut BenchFigures,
+    result: &mut BenchResult,
     request: &BenchRequest,
-    filter: &Filter,
+    filter: &NameFilter,
     config: &BenchConfig,
     screen: &Screen,
 ) {
     let model = ResNet9Config::new(config.channels, config.n_classes);
     let convolutions = model.convolutions(LAYER_BATCH, config.size, config.size);
-    // A profile tells how much of each layer its convolutions are.
-    let wanted = |name: &str| request.profile || filter.matches(name);
-    let n_wanted = convolutions.iter().filter(|(name, _)| wanted(name)).count();
-    if n_wanted > 0 {
-        let bar = screen.bar(n_wanted);
+    // A profile shows the share of the convolutions in each layer, so it needs all of them.
+    let is_selected = |name: &str| request.profile || filter.matches(name);
+    let n_selected = convolutions.iter().filter(|(name, _)| is_selected(name)).count();
+    if n_selected > 0 {
+        let bar = screen.bar(n_selected);
         bar.set_prefix("convolutions");
-        for (index, (name, geometry)) in convolutions.iter().enumerate().filter(|(_, (name, _))| wanted(name))
+        for (index, (name, geometry)) in
+            convolutions.iter().enumerate().filter(|(_, (name, _))| is_selected(name))
         {
             bar.set_message(*name);
-            let layer = ConvLayer::measure(name, geometry, index == 0, figures.machine.peak_gflops);
-            figures.conv_layers.push(layer);
+            let layer = ConvLayer::measure(name, geometry, index == 0, result.machine.peak_gflops);
+            result.conv_layers.push(layer);
             bar.inc(1);
         }
         bar.finish_and_clear();
         screen.line(&format!(
-            "Convolutions at batch {LAYER_BATCH}: median ms, GFLOP/s of the direct algorithm, share of the peak"
+            "Convolutions at batch size {LAYER_BATCH}: median ms, GFLOP/s of the direct algorithm, share of the peak"
         ));
-        for line in conv_layers::lines(&figures.conv_layers, screen.width()) {
+        for line in conv_layers::lines(&result.conv_layers, screen.width()) {
             screen.line(&line);
         }
-        if conv_layers::any_above_peak(&figures.conv_layers) {
+        if conv_layers::any_above_peak(&result.conv_layers) {
             screen.field(
                 "*",
-                "Above the peak: Winograd's algorithm F(mxm) multiplies less than the direct one.",
+                "Above the peak: Winograd's algorithm F(mxm) needs fewer multiplications than the direct one.",
             );
         }
         screen.line("");
     }
     if request.profile {
-        figures.profile = profile::measure(&model, config.size, LAYER_BATCH, &figures.conv_layers);
+        result.profile = profile::measure(&model, config.size, LAYER_BATCH, &result.conv_layers);
         screen.line(&format!(
-            "A training step at batch {LAYER_BATCH}: median ms of each layer, and of its convolutions alone"
+            "A training step at batch size {LAYER_BATCH}: median ms of each layer, and of its convolutions alone"
         ));
-        show_table(screen, &profile::rows(&figures.profile));
+        show_table(screen, &profile::rows(&result.profile));
         screen.line("");
     }
 }
 
-/// Whole steps and passes, each in a process of its own.
+/// Measures training steps and forward passes, each case in a process of its own.
 fn measure_cases(
-    figures: &mut BenchFigures,
-    filter: &Filter,
+    result: &mut BenchResult,
+    filter: &NameFilter,
     config: &BenchConfig,
     screen: &Screen,
 ) -> Result<(), AppError> {
-    let wanted: Vec<Case> = cases().filter(|case| filter.matches(&case.to_string())).collect();
+    let selected: Vec<Case> = cases().filter(|case| filter.matches(&case.to_string())).collect();
     let mut rows = vec![
         ["", "images/s", "median ms", "min", "95 %", "99 %", "runs", "memory"].map(str::to_owned).to_vec(),
     ];
-    let bar = screen.bar(wanted.len());
-    bar.set_prefix("whole steps");
-    for case in wanted {
+    let bar = screen.bar(selected.len());
+    bar.set_prefix("training steps and forward passes");
+    for case in selected {
         bar.set_message(case.to_string());
-        let found = case.measure(config, figures.machine.threads)?;
+        let found = case.measure(config, result.machine.threads)?;
         rows.push(case_row(case, &found));
         match case.mode {
             Mode::Train => {
-                figures.train_images_per_s.insert(case.batch, found.images_per_s);
-                (figures.peak_rss_mib, figures.first_step_s) = (found.peak_rss_mib, Some(found.first_step_s));
+                result.train_images_per_s.insert(case.batch, found.images_per_s);
+                (result.peak_rss_mib, result.first_step_s) = (found.peak_rss_mib, Some(found.first_step_s));
             }
             Mode::Infer => {
-                figures.infer_images_per_s.insert(case.batch, found.images_per_s);
-                figures.batch1_latency_ms =
-                    figures.batch1_latency_ms.or((case.batch == 1).then_some(found.ms));
+                result.infer_images_per_s.insert(case.batch, found.images_per_s);
+                result.batch1_latency_ms = result.batch1_latency_ms.or((case.batch == 1).then_some(found.ms));
             }
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
     if rows.len() > 1 {
-        screen.line("Whole training steps and forward passes: time of a batch, peak memory of the process");
+        screen.line("Training steps and forward passes: time per batch, peak memory of the process");
         show_table(screen, &rows);
     }
-    if let Some(first_step_s) = figures.first_step_s {
-        screen.line(&format!(
-            "From the start of the program to the end of a first training step: {first_step_s:.2} s"
-        ));
+    if let Some(first_step_s) = result.first_step_s {
+        screen
+            .line(&format!("From program start to the end of the first training step: {first_step_s:.2} s"));
     }
     Ok(())
 }
 
-fn case_row(case: Case, found: &CaseFigures) -> Vec<String> {
+fn case_row(case: Case, found: &CaseResult) -> Vec<String> {
     let ms = |value: f64| format!("{value:.2}");
     let memory = found.peak_rss_mib.map_or_else(|| "-".to_owned(), |mib| format!("{mib:.0} MiB"));
     let rate = format!("{:.0}", found.images_per_s);
@@ -289,9 +291,9 @@ fn show_machine(screen: &Screen, machine: &Machine, model: &ResNet9Config, confi
     let Machine { cpu, threads, vectors, peak_gflops, copy_gb_per_s, commit } = machine;
     screen.field("machine", &format!("{cpu}; {}, {vectors}", counted(*threads, "thread")));
     screen.field(
-        "bounds",
+        "peak",
         &format!(
-            "{peak_gflops:.0} GFLOP/s of multiply-adds in registers, {copy_gb_per_s:.0} GB/s of copying"
+            "{peak_gflops:.0} GFLOP/s of multiply-adds in registers, {copy_gb_per_s:.0} GB/s of memory copies"
         ),
     );
     let (size, channels, classes) = (config.size, config.channels, config.n_classes);
@@ -306,9 +308,9 @@ fn show_machine(screen: &Screen, machine: &Machine, model: &ResNet9Config, confi
     screen.line("");
 }
 
-fn show_torch(screen: &Screen, contests: &[ContestFigures], rounds: usize) {
+fn show_torch(screen: &Screen, contests: &[ContestResult], rounds: usize) {
     screen.line(&format!(
-        "Beside PyTorch, {rounds} rounds in turn: medians, and the ratio by the fastest of theirs in each round"
+        "Compared with PyTorch in {rounds} alternating rounds: medians, and the ratio to the fastest PyTorch variant of each round"
     ));
     show_table(screen, &torch::rows(contests));
     screen.line("");
@@ -321,7 +323,7 @@ fn show_table(screen: &Screen, rows: &[Vec<String>]) {
     }
 }
 
-/// Most memory that this process ever held; `None` where the system does not tell.
+/// Peak memory of this process; `None` if the system does not report it.
 fn peak_rss_mib() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

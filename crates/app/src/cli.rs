@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench::{self, BenchConfig, BenchRequest};
-use crate::commands::predict::Form;
+use crate::commands::predict::OutputFormat;
 use crate::commands::{
     audit, compare, describe, evaluate, explain, export, inspect, lr_find, phantom, predict, train,
 };
@@ -360,14 +360,14 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
             in_pool(n_threads(args.threads)?, || evaluate::run(&request, &screen))
         }
         Command::Predict(args) => {
-            let form = match (args.json, args.csv) {
-                (true, _) => Form::JsonLines,
-                (_, true) => Form::Csv,
-                _ => Form::Text,
+            let format = match (args.json, args.csv) {
+                (true, _) => OutputFormat::JsonLines,
+                (_, true) => OutputFormat::Csv,
+                _ => OutputFormat::Text,
             };
             let threads = n_threads(args.threads)?;
             let screen = Screen::new(args.quiet, false);
-            in_pool(threads, || predict::run(&args.model, &args.inputs, form, &screen))
+            in_pool(threads, || predict::run(&args.model, &args.inputs, format, &screen))
         }
         Command::Explain(args) => {
             let screen = args.output.screen();

@@ -1,17 +1,17 @@
-//! Whether this CPU has what the program was built for.
+//! Whether this CPU has the instruction sets that the program was built for.
 //!
-//! The program is built for the CPU at hand (`target-cpu=native`). On a lesser one it would die of an illegal
-//! instruction, so `main` asks here first. `is_x86_feature_detected!` is no help: for a feature that the build
+//! The program is built for the CPU of the build machine (`target-cpu=native`). On an older one it would crash with an
+//! illegal instruction, so `main` checks here first. `is_x86_feature_detected!` is no help: for a feature that the build
 //! already assumes it is the constant `true`. The CPU is asked with `cpuid` instead, and for the wide
 //! registers also whether the operating system saves them.
 //!
-//! What runs before the answer must itself run anywhere. So nothing here shifts by a variable or touches a
+//! The code that runs before this check must run on any CPU. So nothing here shifts by a variable or touches a
 //! float (compilers have newer instructions for both), `main` calls the rest of the program through a function
 //! that is not inlined, and the release profile leaves out link-time optimisation, which would compile the
 //! standard library's start-up code anew for the native CPU. `qemu-x86_64 -cpu Nehalem target/release/roentgen`
 //! shows whether it holds.
 
-/// The instruction sets that the program was built for and this machine lacks; empty where all is well.
+/// The instruction sets that the program was built for and this machine lacks; empty if there are none.
 #[cfg(target_arch = "x86_64")]
 #[must_use]
 pub fn missing_features() -> Vec<&'static str> {
@@ -26,7 +26,7 @@ pub fn missing_features() -> Vec<&'static str> {
     Vec::new()
 }
 
-/// The processor's own name where the system tells it, its architecture elsewhere.
+/// The name of the processor if the system reports it, otherwise its architecture.
 #[must_use]
 pub(crate) fn name() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -55,7 +55,7 @@ use x86_64::{FEATURES, Registers};
 mod x86_64 {
     use std::arch::x86_64::{__cpuid, __cpuid_count};
 
-    /// Where `cpuid` tells of a feature.
+    /// The word of `cpuid` that contains the bit of a feature.
     #[derive(Clone, Copy)]
     enum Word {
         Leaf1Ecx,
@@ -84,7 +84,7 @@ mod x86_64 {
         state: State,
     }
 
-    /// A line of the table below.
+    /// An entry of the table below.
     macro_rules! feature {
         ($name:tt, $word:expr, $bit:expr, $state:expr) => {
             Feature {
@@ -97,7 +97,7 @@ mod x86_64 {
         };
     }
 
-    /// What compilers use without being asked when they build for the native CPU (Intel SDM, volume 2A,
+    /// The instruction sets that compilers use when they build for the native CPU (Intel SDM, volume 2A,
     /// table 3-8; AMD APM, volume 3, appendix E).
     pub(super) const FEATURES: &[Feature] = &[
         feature!("sse3", Leaf1Ecx, 0, Baseline),
@@ -134,7 +134,7 @@ mod x86_64 {
         feature!("avx512bf16", Leaf7Sub1Eax, 5, Avx512),
     ];
 
-    /// What `cpuid` says of this machine.
+    /// The words of `cpuid` on this machine.
     pub(super) struct Registers {
         leaf_1_ecx: u32,
         leaf_7_ebx: u32,
@@ -172,8 +172,8 @@ mod x86_64 {
             if has_leaf(0x8000_0001) {
                 registers.extended_ecx = __cpuid(0x8000_0001).ecx;
             }
-            // XGETBV would tell directly but takes unsafe code. Leaf 13 tells as well: the bytes that the
-            // operating system has switched on, and where each kind of register ends (2: AVX, 7: AVX-512).
+            // XGETBV would report this directly but needs unsafe code. Leaf 13 reports it too: the number of bytes that
+            // the operating system saves, and where each kind of register ends (2: AVX, 7: AVX-512).
             let os_saves = leaf_1_ecx & (1 << 27) != 0;
             if os_saves && has_leaf(13) {
                 let end_of = |kind| {

@@ -1,4 +1,4 @@
-//! A trained model answers about pictures, and refuses what is none of its business.
+//! A trained model predicts images, and rejects those unlike its training images.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -14,7 +14,7 @@ use program::{roentgen, text, train};
 #[path = "support/program.rs"]
 mod program;
 
-/// A small model of phantom films, `run`, and new films beside it, `films`.
+/// A small model of the phantom set in `run`, and new phantom films in `films`.
 fn model() -> TempDir {
     let folder = TempDir::new().unwrap();
     train(&["--films", "240", "--out", "run"], folder.path());
@@ -34,21 +34,21 @@ fn save(folder: &Path, name: &str, pixel: impl FnMut(u32, u32) -> u8) -> String 
 }
 
 #[test]
-fn films_are_answered_and_nonsense_is_refused() {
+fn films_are_predicted_and_other_images_are_rejected() {
     let folder = model();
     let here = folder.path();
     let output = roentgen(&["predict", "--model", "run", "films/test", "--json"], here);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let answers = lines(&output.stdout);
-    assert_eq!(answers.len(), 20);
-    for answer in &answers {
-        let probabilities = answer["probabilities"].as_object().unwrap();
+    let predictions = lines(&output.stdout);
+    assert_eq!(predictions.len(), 20);
+    for prediction in &predictions {
+        let probabilities = prediction["probabilities"].as_object().unwrap();
         let sum: f64 = probabilities.values().map(|p| p.as_f64().unwrap()).sum();
-        assert!((sum - 1.0).abs() < 1e-9, "{answer}");
-        assert_eq!(answer["probability"], probabilities[answer["class"].as_str().unwrap()]);
+        assert!((sum - 1.0).abs() < 1e-9, "{prediction}");
+        assert_eq!(prediction["probability"], probabilities[prediction["class"].as_str().unwrap()]);
     }
-    let n_rejected = answers.iter().filter(|answer| answer["refused"] == true).count();
-    assert!(n_rejected <= 3, "{n_rejected} of 20 films are refused");
+    let n_rejected = predictions.iter().filter(|prediction| prediction["rejected"] == true).count();
+    assert!(n_rejected <= 3, "{n_rejected} of 20 films are rejected");
 
     let mut state = 1u32;
     let mut noise = move || {
@@ -61,7 +61,7 @@ fn films_are_answered_and_nonsense_is_refused() {
             save(here, "grey.png", |_, _| 128),
             save(here, "white.png", |_, _| 255),
             save(here, "noise.png", |_, _| noise()),
-            // Lines of words of black letters, as one sees them from afar.
+            // A page of text, as one sees it from far away.
             save(here, "page.png", |x, y| {
                 if y % 20 < 9 && x % 5 < 3 && (x / 35 + y / 20) % 4 != 0 { 20 } else { 250 }
             }),
@@ -73,21 +73,17 @@ fn films_are_answered_and_nonsense_is_refused() {
         &nonsense.each_ref().map(String::as_str)[..],
     ];
     let output = roentgen(&args.concat(), here);
-    assert!(
-        output.status.success() && text(&output.stderr).contains("7 pictures"),
-        "{}",
-        text(&output.stderr)
-    );
-    for answer in lines(&output.stdout) {
-        assert!(answer["refused"] == true && answer["reason"].is_string(), "{answer}");
+    assert!(output.status.success() && text(&output.stderr).contains("7 images"), "{}", text(&output.stderr));
+    for prediction in lines(&output.stdout) {
+        assert!(prediction["rejected"] == true && prediction["reason"].is_string(), "{prediction}");
     }
-    // The run says how many of its own pictures it would refuse: at most 5 % of those to validate on.
+    // The run records how many of its own images the model rejects: at most 5 % of the validation set.
     let metrics: Value = serde_json::from_slice(&fs::read(here.join("run/metrics.json")).unwrap()).unwrap();
     assert!(metrics["n_rejected"]["val"].as_u64().unwrap() * 20 <= 30, "{}", metrics["n_rejected"]);
 }
 
 #[test]
-fn a_model_of_grey_films_refuses_a_picture_in_colour_and_no_tint() {
+fn a_model_of_grey_films_rejects_a_colour_photograph_but_no_tinted_film() {
     let folder = model();
     let here = folder.path();
     let film = fs::read_dir(here.join("films/test/normal")).unwrap().next().unwrap().unwrap().path();
@@ -106,14 +102,14 @@ fn a_model_of_grey_films_refuses_a_picture_in_colour_and_no_tint() {
     });
     let names = ["a-grey.png", "b-blue.png", "c-arrow.png", "d-photograph.png"];
     let output = roentgen(&[&["predict", "--model", "run", "--json"], &names[..]].concat(), here);
-    let answers = lines(&output.stdout);
+    let predictions = lines(&output.stdout);
     let is_by_colour =
-        |answer: &Value| answer["reason"].as_str().is_some_and(|text| text.contains("in colour"));
-    let by_colour: Vec<bool> = answers.iter().map(is_by_colour).collect();
-    assert_eq!(by_colour, [false, false, false, true], "{answers:?}");
+        |prediction: &Value| prediction["reason"].as_str().is_some_and(|text| text.contains("in colour"));
+    let by_colour: Vec<bool> = predictions.iter().map(is_by_colour).collect();
+    assert_eq!(by_colour, [false, false, false, true], "{predictions:?}");
     let output = roentgen(&["explain", "--model", "run", "d-photograph.png", "--out", "why.png"], here);
     assert!(text(&output.stdout).contains("in colour"), "{}", text(&output.stdout));
-    // Who was trained on pictures in colour as if they were grey, answers about such.
+    // A model that was trained on colour images converted to grey accepts them.
     for class in ["a", "b"] {
         let of_class = here.join("photographs").join(class);
         fs::create_dir_all(&of_class).unwrap();
@@ -127,7 +123,7 @@ fn a_model_of_grey_films_refuses_a_picture_in_colour_and_no_tint() {
 }
 
 #[test]
-fn bad_files_are_named_and_the_others_answered() {
+fn bad_files_are_named_and_the_others_predicted() {
     let folder = model();
     let here = folder.path();
     fs::create_dir(here.join("empty")).unwrap();
@@ -140,21 +136,21 @@ fn bad_files_are_named_and_the_others_answered() {
     let output = predict(&[&all[..], &["--json"]].concat());
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("2 of 3 files could not be read"), "{}", text(&output.stderr));
-    let answers = lines(&output.stdout);
-    assert!(answers[0]["error"].as_str().unwrap().contains("not a picture"), "{answers:?}");
-    assert_eq!((answers[1]["path"].as_str(), answers[1]["class"].is_string()), (Some(film), true));
-    assert!(answers[2]["error"].is_string() && answers[2].get("class").is_none(), "{answers:?}");
+    let predictions = lines(&output.stdout);
+    assert!(predictions[0]["error"].as_str().unwrap().contains("not a picture"), "{predictions:?}");
+    assert_eq!((predictions[1]["path"].as_str(), predictions[1]["class"].is_string()), (Some(film), true));
+    assert!(predictions[2]["error"].is_string() && predictions[2].get("class").is_none(), "{predictions:?}");
 
     let output = predict(&[&all[..], &["--csv"]].concat());
     let csv = text(&output.stdout);
     assert!(
-        csv.starts_with("path,class,probability,refused,error,p(covid),p(normal),p(pneumonia)\n"),
+        csv.starts_with("path,class,probability,rejected,error,p(covid),p(normal),p(pneumonia)\n"),
         "{csv}"
     );
     assert_eq!(csv.lines().count(), 4);
     assert!(text(&predict(&all).stdout).contains("bad.png"), "the table names it too");
 
-    // From the standard input: paths, and a picture.
+    // From the standard input: paths, then an image.
     let pipe = |bytes: &[u8]| {
         let mut command = Command::cargo_bin("roentgen").unwrap();
         command.args(["predict", "--model", "run", "-", "--json"]).current_dir(here).write_stdin(bytes);
@@ -163,12 +159,12 @@ fn bad_files_are_named_and_the_others_answered() {
     let piped = |bytes: &[u8]| lines(&pipe(bytes).stdout);
     let nothing = pipe(b"");
     assert_eq!(nothing.status.code(), Some(1));
-    assert!(text(&nothing.stderr).contains("nothing came"), "{}", text(&nothing.stderr));
-    let answers = piped(format!("{film}\r\n\nbad.png\n").as_bytes());
-    assert_eq!((answers.len(), answers[0]["path"].as_str()), (2, Some(film)));
-    let answer = piped(&fs::read(film).unwrap());
-    assert_eq!((answer.len(), answer[0]["path"].as_str()), (1, Some("-")));
-    assert_eq!(answer[0]["probabilities"], answers[0]["probabilities"]);
+    assert!(text(&nothing.stderr).contains("it is empty"), "{}", text(&nothing.stderr));
+    let predictions = piped(format!("{film}\r\n\nbad.png\n").as_bytes());
+    assert_eq!((predictions.len(), predictions[0]["path"].as_str()), (2, Some(film)));
+    let prediction = piped(&fs::read(film).unwrap());
+    assert_eq!((prediction.len(), prediction[0]["path"].as_str()), (1, Some("-")));
+    assert_eq!(prediction[0]["probabilities"], predictions[0]["probabilities"]);
 
     for (args, words) in [(&["empty"][..], "has no pictures"), (&["no-such-folder"], "no-such-folder")] {
         let output = predict(args);
@@ -178,7 +174,7 @@ fn bad_files_are_named_and_the_others_answered() {
 }
 
 #[test]
-fn answers_do_not_depend_on_threads() {
+fn predictions_do_not_depend_on_the_number_of_threads() {
     let folder = model();
     let predict = |args: &[&str]| {
         let output = roentgen(&[&["predict", "--model", "run", "--json"], args].concat(), folder.path());

@@ -33,7 +33,7 @@ fn describe_adds_up() {
     assert_eq!(json["card"]["trained_on"]["n_train"], 60);
     let digest = blake3::hash(&fs::read(folder.path().join("run/model.safetensors")).unwrap()).to_hex();
     assert_eq!(json["digest"], digest.as_str());
-    assert!(said(&["describe", "run"], &folder).contains("refuses what is unlike"));
+    assert!(said(&["describe", "run"], &folder).contains("rejects images unlike"));
 }
 
 #[test]
@@ -43,7 +43,9 @@ fn lr_find_suggests_a_rate_and_draws_its_curve() {
     let json: Value = serde_json::from_str(&said(&args, &folder)).unwrap();
     let rate = |key: &str| json[key].as_f64().unwrap();
     assert!((1e-4..=0.5).contains(&rate("max_lr")), "{}", rate("max_lr"));
-    assert!(rate("least_at") <= rate("max_lr") * 1.05 && rate("max_lr") <= rate("diverges_at") * 1.05);
+    assert!(
+        rate("lr_at_min_loss") <= rate("max_lr") * 1.05 && rate("max_lr") <= rate("lr_at_divergence") * 1.05
+    );
     let steps = json["steps"].as_array().unwrap();
     assert!(steps.windows(2).all(|pair| pair[0][0].as_f64() < pair[1][0].as_f64()));
     let svg = fs::read_to_string(folder.path().join("rates.svg")).unwrap();

@@ -1,10 +1,10 @@
-//! How fast memory is copied: the other bound, beside the peak of arithmetic.
+//! The speed of memory copies: besides the peak of arithmetic, the other limit of a kernel.
 
 use rayon::prelude::*;
 
 use super::timing::measure;
 
-/// Bytes that each thread copies: past every cache of its own and most that are shared.
+/// Bytes that each thread copies: more than its own caches and most shared caches hold.
 const BYTES_PER_THREAD: usize = 64 << 20;
 
 /// Copying from memory to memory on `threads` threads, in GB/s; bytes read and bytes written both count.

@@ -1,5 +1,5 @@
-//! Whole training steps and forward passes, each kind in a process of its own: so that the memory and the time to the
-//! first step are those of nothing else, and a PyTorch process can stand beside it on equal terms.
+//! Training steps and forward passes, each case in a process of its own: peak memory and time to the first step are then
+//! those of this case alone, and the comparison with a PyTorch process is fair.
 
 use std::fmt;
 use std::process::Command;
@@ -20,7 +20,7 @@ use crate::training::step::TrainingStep;
 /// Seconds of timed steps.
 const BUDGET_S: f64 = 5.0;
 
-/// What a process does over and over.
+/// What a process repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// A training step of the recipe: forward, loss, backward, clip, decay, Adam.
@@ -29,12 +29,12 @@ pub(crate) enum Mode {
     Infer,
 }
 
-/// One kind of work at one batch; written `train:128`.
+/// One mode at one batch size; written `train:128`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Case {
-    /// What is done.
+    /// Training or inference.
     pub mode: Mode,
-    /// Images at once.
+    /// Batch size.
     pub batch: usize,
 }
 
@@ -69,25 +69,25 @@ impl FromStr for Case {
     }
 }
 
-/// What one process found; PyTorch's script prints the same.
+/// The result of one process; the PyTorch script prints the same fields.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct CaseFigures {
-    /// Images per second, at the median.
+pub(super) struct CaseResult {
+    /// Images per second, from the median time.
     pub(super) images_per_s: f64,
-    /// Time of a step.
+    /// Time per batch.
     pub(super) ms: Percentiles,
-    /// Timed steps.
+    /// Number of timed batches.
     pub(super) runs: usize,
     /// End of the first step, in seconds since 1970.
     first_step_at: f64,
-    /// Most memory that the process ever held; `None` where the system does not tell.
+    /// Peak memory of the process; `None` if the system does not report it.
     pub(super) peak_rss_mib: Option<f64>,
-    /// From the start of the process to the end of its first step; known to the one who started it.
+    /// From the start of the process to the end of its first step; filled in by the parent process.
     #[serde(default)]
     pub(super) first_step_s: f64,
 }
 
-/// Milliseconds of a step.
+/// Milliseconds per batch.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Percentiles {
     pub(super) min: f64,
@@ -97,7 +97,7 @@ pub(super) struct Percentiles {
     pub(super) max: f64,
 }
 
-/// A batch of noise, normalised as images would be, and its labels.
+/// A batch of noise with the mean and deviation of normalised images, and its labels.
 pub(super) fn noise(model: &ResNet9Config, size: usize, batch: usize) -> (Array4<f32>, Vec<u32>) {
     let mut rng = CounterRng::new(0, Purpose::Synthetic, 1, batch as u64);
     let x = Array4::from_shape_simple_fn((batch, size, size, model.c_in), || rng.normal());
@@ -105,39 +105,39 @@ pub(super) fn noise(model: &ResNet9Config, size: usize, batch: usize) -> (Array4
 }
 
 impl Case {
-    /// Does the work in this process and prints the figures as one line.
+    /// Measures in this process and prints the result as one line.
     pub(super) fn run(self, config: &BenchConfig) {
         let model = ResNet9Config::new(config.channels, config.n_classes);
         let (x, labels) = noise(&model, config.size, self.batch);
-        let figures = match self.mode {
+        let result = match self.mode {
             Mode::Train => {
                 let mut step =
                     TrainingStep::new(ResNet9::new(&model, 0), LossHead::default(), AdamConfig::default());
-                // The rates matter little here; those of a long run's middle.
+                // The learning rate hardly matters for the time; this is one from the middle of a run.
                 let rates = OneCycle::new(0.001, 1000).at(500);
                 let mut count = 0;
-                self.figures(|| {
+                self.measured(|| {
                     step.take(&x, &labels, rates, Pass::Train { seed: 0, step: count });
                     count += 1;
                 })
             }
             Mode::Infer => {
                 let (network, mut workspace) = (ResNet9::new(&model, 0), Workspace::default());
-                self.figures(|| {
+                self.measured(|| {
                     network.infer(&x, &mut workspace);
                 })
             }
         };
-        println!("{}", serde_json::to_string(&figures).expect("figures are plain numbers"));
+        println!("{}", serde_json::to_string(&result).expect("numbers can be written as JSON"));
     }
 
-    fn figures(self, mut work: impl FnMut()) -> CaseFigures {
+    fn measured(self, mut work: impl FnMut()) -> CaseResult {
         work();
         let first_step_at = unix_seconds();
         let times_s = measure(BUDGET_S, work).times_s;
         let [min, p50, p95, p99, max] =
             [0.0, 0.5, 0.95, 0.99, 1.0].map(|share| percentile_ms(&times_s, share));
-        CaseFigures {
+        CaseResult {
             images_per_s: self.batch as f64 / p50 * 1e3,
             ms: Percentiles { min, p50, p95, p99, max },
             runs: times_s.len(),
@@ -147,37 +147,37 @@ impl Case {
         }
     }
 
-    /// Measures in a process of this program.
+    /// Measures in a new process of this program.
     ///
     /// # Errors
     /// [`AppError::BenchProcess`].
-    pub(super) fn measure(self, config: &BenchConfig, threads: usize) -> Result<CaseFigures, AppError> {
+    pub(super) fn measure(self, config: &BenchConfig, threads: usize) -> Result<CaseResult, AppError> {
         let program = std::env::current_exe().map_err(|error| failed("this program", &error.to_string()))?;
         let mut command = Command::new(program);
         command.arg("bench").args(["--case", &self.to_string(), "--threads", &threads.to_string()]);
         command.args(config.arguments());
-        figures_of(command)
+        result_of(command)
     }
 }
 
-/// Starts a process that prints its figures in its last line, and waits for it.
+/// Starts a process that prints its result in its last line, and waits for it.
 ///
 /// # Errors
 /// [`AppError::BenchProcess`].
-pub(super) fn figures_of(mut command: Command) -> Result<CaseFigures, AppError> {
+pub(super) fn result_of(mut command: Command) -> Result<CaseResult, AppError> {
     let name = command.get_program().to_string_lossy().into_owned();
     let start = unix_seconds();
     let output = command.output().map_err(|error| failed(&name, &error.to_string()))?;
     let stdout = String::from_utf8_lossy(&output.stdout);
-    let figures = stdout.lines().last().and_then(|line| serde_json::from_str::<CaseFigures>(line).ok());
-    let Some(mut figures) = figures.filter(|_| output.status.success()) else {
+    let result = stdout.lines().last().and_then(|line| serde_json::from_str::<CaseResult>(line).ok());
+    let Some(mut result) = result.filter(|_| output.status.success()) else {
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let said =
-            stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it printed no figures");
-        return Err(failed(&name, said));
+        let reason =
+            stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it printed no result");
+        return Err(failed(&name, reason));
     };
-    figures.first_step_s = figures.first_step_at - start;
-    Ok(figures)
+    result.first_step_s = result.first_step_at - start;
+    Ok(result)
 }
 
 fn failed(program: &str, reason: &str) -> AppError {
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_case_is_read_as_it_is_written() {
+    fn a_case_is_parsed_as_it_is_printed() {
         for case in [Case { mode: Mode::Train, batch: 128 }, Case { mode: Mode::Infer, batch: 1 }] {
             assert_eq!(case.to_string().parse(), Ok(case));
         }
@@ -203,12 +203,12 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_fails_is_told_by_its_last_words() {
+    fn a_failed_process_is_reported_with_the_last_line_of_its_error_output() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo first >&2; echo 'no module named torch' >&2; exit 1"]);
-        let error = figures_of(command).expect_err("no figures").to_string();
+        let error = result_of(command).expect_err("no result").to_string();
         assert!(error.contains("no module named torch"), "{error}");
         let missing = Command::new("/nowhere/python");
-        assert!(figures_of(missing).is_err());
+        assert!(result_of(missing).is_err());
     }
 }

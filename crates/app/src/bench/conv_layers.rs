@@ -22,22 +22,22 @@ pub(super) struct ConvLayer {
     w: usize,
     batch: usize,
     algorithm: String,
-    pub(super) forward: PassFigures,
-    /// The first layer needs none: nothing asks for the gradient of the images.
-    pub(super) backward_input: Option<PassFigures>,
-    pub(super) backward_weight: PassFigures,
+    pub(super) forward: PassResult,
+    /// `None` for the first layer: the gradient of the images is not needed.
+    pub(super) backward_input: Option<PassResult>,
+    pub(super) backward_weight: PassResult,
 }
 
 /// One pass.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct PassFigures {
+pub(super) struct PassResult {
     pub(super) ms: f64,
-    /// Of the direct algorithm, whichever is used.
+    /// Operations of the direct algorithm per second, whichever algorithm is used.
     gflops: f64,
     share_of_peak: f64,
 }
 
-impl PassFigures {
+impl PassResult {
     fn measure(geometry: &Conv2dGeometry, peak_gflops: f64, work: impl FnMut()) -> Self {
         let seconds = measure(BUDGET_S, work).median_s;
         let gflops = geometry.flops() / seconds / 1e9;
@@ -48,7 +48,7 @@ impl PassFigures {
         self.share_of_peak > 1.0
     }
 
-    /// As cells of a table.
+    /// The result as cells of a table.
     fn cells(self) -> [String; 3] {
         let mark = if self.is_above_peak() { "*" } else { " " };
         [
@@ -78,14 +78,14 @@ impl ConvLayer {
             w: g.w,
             batch: g.n,
             algorithm: g.algorithm().name().to_owned(),
-            forward: PassFigures::measure(g, peak_gflops, forward),
-            backward_input: (!is_first).then(|| PassFigures::measure(g, peak_gflops, to_input)),
-            backward_weight: PassFigures::measure(g, peak_gflops, to_weight),
+            forward: PassResult::measure(g, peak_gflops, forward),
+            backward_input: (!is_first).then(|| PassResult::measure(g, peak_gflops, to_input)),
+            backward_weight: PassResult::measure(g, peak_gflops, to_weight),
         }
     }
 
     /// The passes by name.
-    pub(super) fn passes(&self) -> impl Iterator<Item = (&'static str, PassFigures)> {
+    pub(super) fn passes(&self) -> impl Iterator<Item = (&'static str, PassResult)> {
         let passes = [
             ("forward", Some(self.forward)),
             ("to input", self.backward_input),
@@ -95,23 +95,23 @@ impl ConvLayer {
     }
 }
 
-/// Whether any pass is faster than the direct algorithm could be.
+/// Whether any pass is faster than the direct algorithm can be.
 pub(super) fn any_above_peak(layers: &[ConvLayer]) -> bool {
     layers.iter().flat_map(ConvLayer::passes).any(|(_, pass)| pass.is_above_peak())
 }
 
-/// The layers as a table at most `width` wide, if that can be had without the GFLOP/s.
+/// The layers as a table; without the GFLOP/s if it is wider than `width`.
 pub(super) fn lines(layers: &[ConvLayer], width: usize) -> Vec<String> {
     let all = table(&rows(layers, &[0, 1, 2]));
     let fits = all.iter().all(|line| line.chars().count() <= width);
     if fits { all } else { table(&rows(layers, &[0, 2])) }
 }
 
-/// Headings, then a row per layer with these of the figures of each pass.
+/// Headings, then a row per layer with the chosen columns of each pass.
 fn rows(layers: &[ConvLayer], figures: &[usize]) -> Vec<Vec<String>> {
     let chosen = |cells: [&str; 3]| figures.iter().map(|&i| cells[i].to_owned()).collect::<Vec<_>>();
     let passes = ["forward", "to input", "weight"].map(|pass| {
-        // Over the middle of what belongs to it.
+        // The name of the pass is above the middle of its columns.
         let mut cells = vec![String::new(); figures.len()];
         cells[figures.len() / 2] = pass.to_owned();
         cells
@@ -126,7 +126,7 @@ fn rows(layers: &[ConvLayer], figures: &[usize]) -> Vec<Vec<String>> {
         let shape = format!("{}->{} @{}", layer.c_in, layer.c_out, layer.h);
         let mut row = vec![layer.name.clone(), shape, layer.algorithm.clone()];
         for pass in [Some(layer.forward), layer.backward_input, Some(layer.backward_weight)] {
-            let cells = pass.map_or(["-", "-", "- "].map(str::to_owned), PassFigures::cells);
+            let cells = pass.map_or(["-", "-", "- "].map(str::to_owned), PassResult::cells);
             row.extend(figures.iter().map(|&i| cells[i].clone()));
         }
         rows.push(row);

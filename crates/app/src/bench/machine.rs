@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! The machine and the program that a result was measured with.
 
 use std::process::Command;
 
@@ -15,20 +15,20 @@ pub(super) const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../.."
 pub(super) struct Machine {
     /// Name of the processor.
     pub(super) cpu: String,
-    /// Threads measured with.
+    /// Number of threads.
     pub(super) threads: usize,
     /// Vector registers of the build.
     pub(super) vectors: String,
-    /// Most that multiply-adds in registers reach on all threads.
+    /// Peak of multiply-adds in registers on all threads.
     pub(super) peak_gflops: f64,
-    /// Most that copying from memory to memory reaches on all threads, bytes read and bytes written counted.
+    /// Peak of memory copies on all threads, counting bytes read and bytes written.
     pub(super) copy_gb_per_s: f64,
-    /// Commit of the program, `+` behind it if files differ from it; empty outside a repository.
+    /// Commit of the program, followed by `+` if there are uncommitted changes; empty outside a repository.
     pub(super) commit: String,
 }
 
 impl Machine {
-    /// Asks and measures; the threads are those of the pool that this runs in.
+    /// Measures the machine, on the threads of the pool that this runs in.
     pub(super) fn measure() -> Self {
         let threads = rayon::current_num_threads();
         Self {
@@ -48,7 +48,7 @@ fn commit() -> String {
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let Some(commit) = git(&["rev-parse", "--short=10", "HEAD"]) else { return String::new() };
-    // Records lie in the repository too, and change nothing that is measured.
-    let differs = git(&["status", "--porcelain", "--", ":!docs"]).is_some_and(|list| !list.is_empty());
-    if differs { commit + "+" } else { commit }
+    // Records and documents do not change what is measured.
+    let is_modified = git(&["status", "--porcelain", "--", ":!docs"]).is_some_and(|list| !list.is_empty());
+    if is_modified { commit + "+" } else { commit }
 }

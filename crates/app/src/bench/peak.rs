@@ -1,4 +1,4 @@
-//! The peak that the shares refer to: multiply-adds whose operands never leave the registers.
+//! The peak that shares are relative to: multiply-adds whose operands stay in registers.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! Where each millisecond of a training step goes, layer by layer, forward and backward.
+//! The time of each layer in a training step, forward and backward.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,27 +12,27 @@ use super::conv_layers::ConvLayer;
 use super::timing::median;
 use crate::training::step::TrainingStep;
 
-/// Steps before those that count.
+/// Steps that are run first and not counted.
 const WARM_UP: usize = 2;
-/// Steps that count.
+/// Steps that are counted.
 const STEPS: usize = 15;
 
-/// One line of the table.
+/// One row of the table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ProfileRow {
-    /// A layer, or what a step does beside them.
+    /// A layer, the loss, or the optimiser.
     name: String,
     /// Median milliseconds.
     forward_ms: f64,
-    /// Of them in convolutions, as measured alone; `None` where there is none.
+    /// Milliseconds of its convolutions, measured alone; `None` if it has none.
     forward_conv_ms: Option<f64>,
     /// Median milliseconds.
     backward_ms: f64,
-    /// Of them in convolutions, as measured alone; `None` where there is none.
+    /// Milliseconds of its convolutions, measured alone; `None` if it has none.
     backward_conv_ms: Option<f64>,
 }
 
-/// Times training steps at one batch from inside; `convolutions` are their parts as measured alone.
+/// Times the layers of training steps at one batch size; `convolutions` are the same convolutions, measured alone.
 pub(super) fn measure(
     model: &ResNet9Config,
     size: usize,
@@ -71,7 +71,7 @@ struct StepTimes {
 }
 
 impl StepTimes {
-    /// Each event ends what began with the one before; the step's `end` ends the optimiser.
+    /// Adds the events of one step: each ends the work that began with the event before; `end` ends the optimiser.
     fn add(&mut self, events: &[(Event, Instant)], end: Instant) {
         for pair in events.windows(2) {
             let [(_, from), (event, to)] = pair else { continue };
@@ -90,7 +90,7 @@ impl StepTimes {
 
     fn rows(&self, convolutions: &[ConvLayer]) -> Vec<ProfileRow> {
         let layers = LAYERS.iter().enumerate().map(|(layer, &name)| {
-            // A residual connection has two.
+            // A residual block has two convolutions.
             let own = || convolutions.iter().filter(|conv| conv.name.split('.').next() == Some(name));
             let has_any = own().next().is_some();
             let backward =
@@ -121,7 +121,7 @@ fn median_ms(times: &[Duration]) -> f64 {
     if times_ms.is_empty() { 0.0 } else { median(&times_ms) }
 }
 
-/// The profile as rows of a table, headings first, the whole step last.
+/// The profile as a table, headings first, the whole step last.
 pub(super) fn rows(profile: &[ProfileRow]) -> Vec<Vec<String>> {
     let total = |of: fn(&ProfileRow) -> f64| profile.iter().map(of).sum::<f64>();
     let whole = ProfileRow {

@@ -1,18 +1,18 @@
-//! Figures kept for later: written beside the documents, and compared with those of today.
+//! Records: results saved under `docs/bench`, and compared with new ones.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::machine::REPOSITORY;
-use super::{BenchFigures, Mode};
+use super::{BenchResult, Mode};
 use crate::error::AppError;
 use crate::run_dir::atomic_file::write_whole;
 
-/// Writes the figures under `docs/bench`, named after their day and commit; says where.
+/// Saves the result under `docs/bench`, named after day and commit, and returns the path.
 ///
 /// # Errors
 /// [`AppError::Write`].
-pub(super) fn save(figures: &BenchFigures) -> Result<PathBuf, AppError> {
+pub(super) fn save(figures: &BenchResult) -> Result<PathBuf, AppError> {
     let folder = Path::new(REPOSITORY).join("docs/bench");
     let folder = fs::canonicalize(&folder).map_err(|source| AppError::Write { path: folder, source })?;
     let day = jiff::Zoned::now().strftime("%Y-%m-%d").to_string();
@@ -25,7 +25,7 @@ pub(super) fn save(figures: &BenchFigures) -> Result<PathBuf, AppError> {
     }
 }
 
-/// A record is never written over: the next one of the same day and commit gets a number.
+/// A path that does not exist yet: no record is overwritten, the next one of the same day and commit gets a number.
 fn free_name(folder: &Path, stem: &str) -> PathBuf {
     let first = folder.join(format!("{stem}.json"));
     let numbered = (2..).map(|number| folder.join(format!("{stem}-{number}.json")));
@@ -36,27 +36,28 @@ fn free_name(folder: &Path, stem: &str) -> PathBuf {
 ///
 /// # Errors
 /// [`AppError::RecordInvalid`].
-pub(super) fn read(path: &Path) -> Result<BenchFigures, AppError> {
+pub(super) fn read(path: &Path) -> Result<BenchResult, AppError> {
     let invalid = |reason: String| AppError::RecordInvalid { path: path.into(), reason };
     let text = fs::read(path).map_err(|error: io::Error| invalid(error.to_string()))?;
     serde_json::from_slice(&text).map_err(|error| invalid(error.to_string()))
 }
 
-/// What both have, as rows of a table with headings: name, then, now, how many times faster.
+/// What both results contain, as a table with headings: name, before, now, speed-up.
 ///
 /// # Errors
 /// [`AppError::Conflict`] if the images are not of the same size.
-pub(super) fn compare(then: &BenchFigures, now: &BenchFigures) -> Result<Vec<Vec<String>>, AppError> {
-    if (then.size, then.channels, then.classes) != (now.size, now.channels, now.classes) {
-        let reason = "it was measured on other images; give the same --size, --channels and --classes";
+pub(super) fn compare(before: &BenchResult, now: &BenchResult) -> Result<Vec<Vec<String>>, AppError> {
+    if (before.size, before.channels, before.classes) != (now.size, now.channels, now.classes) {
+        let reason =
+            "it was measured on images of another size; give the same --size, --channels and --classes";
         return Err(AppError::Conflict { first: "the record", second: "this bench", reason });
     }
-    let mut rows = vec![["", "then", "now", "times as fast"].map(str::to_owned).to_vec()];
-    let before = speeds(then);
+    let mut rows = vec![["", "before", "now", "speed-up"].map(str::to_owned).to_vec()];
+    let speeds_before = speeds(before);
     for (name, unit, speed) in speeds(now) {
-        if let Some((_, _, old)) = before.iter().find(|(old, ..)| *old == name) {
+        if let Some((_, _, old)) = speeds_before.iter().find(|(old, ..)| *old == name) {
             let ratio = format!("{:.2}", speed / old);
-            // A time is shown as one, though its inverse is compared.
+            // A time is shown in milliseconds, but compared as a speed.
             let shown = |speed: f64| if unit == "ms" { 1e3 / speed } else { speed };
             let cell = |speed: f64| format!("{:.1} {unit}", shown(speed));
             rows.push(vec![name, cell(*old), cell(speed), ratio]);
@@ -65,8 +66,8 @@ pub(super) fn compare(then: &BenchFigures, now: &BenchFigures) -> Result<Vec<Vec
     Ok(rows)
 }
 
-/// Everything of which more is better: name, unit, figure; for times their inverse, per second.
-fn speeds(figures: &BenchFigures) -> Vec<(String, &'static str, f64)> {
+/// Everything as a speed, of which more is better: name, unit, value; a time becomes its inverse, per second.
+fn speeds(figures: &BenchResult) -> Vec<(String, &'static str, f64)> {
     let machine = &figures.machine;
     let mut speeds = vec![
         ("peak".to_owned(), "GFLOP/s", machine.peak_gflops),
@@ -98,12 +99,12 @@ mod tests {
             "backward_input": null, "backward_weight": {"ms": 3.0, "gflops": 20.0, "share_of_peak": 0.05}}]
     }"#;
 
-    fn record() -> BenchFigures {
+    fn record() -> BenchResult {
         serde_json::from_str(RECORD).expect("a record")
     }
 
     #[test]
-    fn a_record_is_read_as_it_was_written() {
+    fn a_record_is_read_back_as_it_was_saved() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("record.json");
         fs::write(&path, serde_json::to_string(&record()).expect("figures")).expect("a file");
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_never_written_over() {
+    fn a_record_is_never_overwritten() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let first = free_name(folder.path(), "day-commit");
         fs::write(&first, "x").expect("a file");

@@ -1,4 +1,4 @@
-//! Repeats a piece of work until its median can be trusted.
+//! Repeats a piece of work until its median is stable.
 
 use std::time::Instant;
 
@@ -36,11 +36,11 @@ pub(super) fn median(ascending: &[f64]) -> f64 {
     f64::midpoint(ascending[(n - 1) / 2], ascending[n / 2])
 }
 
-/// The time, in milliseconds, that a share of the ascending `times_s` does not pass.
+/// A percentile, in milliseconds, of the ascending `times_s`; `share` is 0 to 1.
 pub(super) fn percentile_ms(times_s: &[f64], share: f64) -> f64 {
-    let place = share * (times_s.len() - 1) as f64;
-    let (below, above) = (times_s[place.floor() as usize], times_s[place.ceil() as usize]);
-    (below + (above - below) * place.fract()) * 1e3
+    let position = share * (times_s.len() - 1) as f64;
+    let (below, above) = (times_s[position.floor() as usize], times_s[position.ceil() as usize]);
+    (below + (above - below) * position.fract()) * 1e3
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! PyTorch beside us: the same work in turn with ours, several rounds, and the ratio of the medians.
+//! Comparison with PyTorch: the same work in alternating rounds, and the ratio of the speeds.
 //!
-//! A ratio taken in the same minutes is the only one that holds on a machine that others use too; so each round runs
-//! all of it once, ours and theirs one after the other.
+//! On a machine that others use too, only speeds measured within the same minutes can be compared; so each round runs
+//! everything once, this program and PyTorch one after the other.
 
 use std::io::Write;
 use std::path::Path;
@@ -9,18 +9,18 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-use super::case::{Case, CaseFigures, Mode, figures_of};
+use super::case::{Case, CaseResult, Mode, result_of};
 use super::timing::median;
-use super::{BenchConfig, Filter};
+use super::{BenchConfig, NameFilter};
 use crate::error::AppError;
 use crate::terminal::screen::Screen;
 
-/// What PyTorch runs, kept whole in this program.
+/// The script that PyTorch runs; it is a part of this program.
 const SCRIPT: &str = include_str!("torch_step.py");
-/// Seconds of timed steps of one process.
+/// Seconds of timed work of one process.
 const BUDGET_S: f64 = 5.0;
 
-/// One kind of work, and the ways in which the others may do it: the fastest counts.
+/// One case, and the PyTorch variants that it is compared with; the ratio is to the fastest.
 struct Contest {
     name: &'static str,
     case: Case,
@@ -56,40 +56,40 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     CONTESTS.iter().map(|contest| contest.name)
 }
 
-/// What became of a contest.
+/// The result of one contest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct ContestFigures {
+pub(super) struct ContestResult {
     name: String,
-    /// Images per second of each round.
+    /// Images per second of this program, by round.
     ours: Vec<f64>,
-    theirs: Vec<VariantFigures>,
-    /// Ours by the fastest of theirs, of each round.
+    theirs: Vec<VariantResult>,
+    /// The speed of this program divided by that of the fastest variant, by round.
     ratios: Vec<f64>,
-    /// Most memory of each, MiB, ours first; of the variant `eager`, or of the only one.
+    /// Peak memory in MiB: of this program, then of the first variant.
     peak_rss_mib: Option<[f64; 2]>,
-    /// From the start of the process to the end of the first step, seconds, likewise.
+    /// Seconds from the start of the process to the end of its first step, in the same order.
     first_step_s: Option<[f64; 2]>,
 }
 
-/// One way of doing it.
+/// The result of one PyTorch variant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct VariantFigures {
+struct VariantResult {
     variant: String,
-    /// Images per second of each round; empty if it can't be had here.
+    /// Images per second, by round; empty if the variant does not run on this machine.
     images_per_s: Vec<f64>,
 }
 
-/// Runs the contests that `filter` leaves.
+/// Runs the contests that `filter` selects.
 ///
 /// # Errors
-/// [`AppError::BenchProcess`] if PyTorch does not run at all; a single variant that fails is left out, and said.
+/// [`AppError::BenchProcess`] if PyTorch does not run at all; a single variant that fails is left out with a message.
 pub(super) fn measure(
     python: &Path,
     rounds: usize,
     config: &BenchConfig,
-    filter: &Filter,
+    filter: &NameFilter,
     screen: &Screen,
-) -> Result<Vec<ContestFigures>, AppError> {
+) -> Result<Vec<ContestResult>, AppError> {
     let threads = rayon::current_num_threads();
     let mut script = tempfile::Builder::new().suffix(".py").tempfile().map_err(cannot_write)?;
     script.write_all(SCRIPT.as_bytes()).map_err(cannot_write)?;
@@ -99,7 +99,7 @@ pub(super) fn measure(
         let numbers = [config.size, config.channels, config.n_classes, threads];
         command.args(numbers.map(|number| number.to_string()));
         command.args([BUDGET_S.to_string(), variant.to_owned()]);
-        figures_of(command)
+        result_of(command)
     };
     let contests: Vec<&Contest> = CONTESTS.iter().filter(|contest| filter.matches(contest.name)).collect();
     let n_runs = rounds * contests.iter().map(|contest| 1 + contest.variants.len()).sum::<usize>();
@@ -125,19 +125,19 @@ pub(super) fn measure(
         }
     }
     bar.finish_and_clear();
-    Ok(outcomes.iter().map(Outcome::figures).collect())
+    Ok(outcomes.iter().map(Outcome::result).collect())
 }
 
 fn cannot_write(source: std::io::Error) -> AppError {
     AppError::Write { path: std::env::temp_dir(), source }
 }
 
-/// All rounds of a contest.
+/// The results of all rounds of a contest.
 struct Outcome {
     contest: &'static Contest,
-    ours: Vec<CaseFigures>,
+    ours: Vec<CaseResult>,
     /// By variant.
-    theirs: Vec<Vec<CaseFigures>>,
+    theirs: Vec<Vec<CaseResult>>,
 }
 
 impl Outcome {
@@ -145,8 +145,8 @@ impl Outcome {
         Self { contest, ours: Vec::new(), theirs: vec![Vec::new(); contest.variants.len()] }
     }
 
-    fn figures(&self) -> ContestFigures {
-        let rates = |rounds: &[CaseFigures]| rounds.iter().map(|f| f.images_per_s).collect::<Vec<_>>();
+    fn result(&self) -> ContestResult {
+        let rates = |rounds: &[CaseResult]| rounds.iter().map(|f| f.images_per_s).collect::<Vec<_>>();
         let ours = rates(&self.ours);
         let ratio = |(round, ours): (usize, &f64)| {
             let theirs = self.theirs.iter().filter_map(|rounds| rounds.get(round));
@@ -154,18 +154,18 @@ impl Outcome {
         };
         let ratios = ours.iter().enumerate().map(ratio).filter(|ratio| ratio.is_finite()).collect();
         let plain = self.theirs.first().filter(|rounds| !rounds.is_empty());
-        let both = |of: fn(&CaseFigures) -> Option<f64>| {
-            let middle = |rounds: &[CaseFigures]| {
+        let both = |of: fn(&CaseResult) -> Option<f64>| {
+            let middle = |rounds: &[CaseResult]| {
                 let values: Option<Vec<f64>> = rounds.iter().map(of).collect();
                 values.map(middle)
             };
             Some([middle(&self.ours)?, middle(plain?)?])
         };
         let variants = self.contest.variants.iter().zip(&self.theirs);
-        ContestFigures {
+        ContestResult {
             name: self.contest.name.to_owned(),
             theirs: variants
-                .map(|(name, rounds)| VariantFigures { variant: (*name).into(), images_per_s: rates(rounds) })
+                .map(|(name, rounds)| VariantResult { variant: (*name).into(), images_per_s: rates(rounds) })
                 .collect(),
             ratios,
             peak_rss_mib: both(|figures| figures.peak_rss_mib),
@@ -181,8 +181,8 @@ fn middle(mut values: Vec<f64>) -> f64 {
     median(&values)
 }
 
-/// The contests as rows of a table, headings first.
-pub(super) fn rows(contests: &[ContestFigures]) -> Vec<Vec<String>> {
+/// The contests as a table, headings first.
+pub(super) fn rows(contests: &[ContestResult]) -> Vec<Vec<String>> {
     let heading = ["images/s", "ours", "eager", "compiled", "onnx", "bf16", "ratio", "all rounds"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for contest in contests {
@@ -206,8 +206,8 @@ pub(super) fn rows(contests: &[ContestFigures]) -> Vec<Vec<String>> {
     rows
 }
 
-/// Memory and start of the first contest in training, as rows of a table, headings first.
-pub(super) fn cost_rows(contests: &[ContestFigures]) -> Vec<Vec<String>> {
+/// Peak memory and start-up time of training at batch size 128 as a table, headings first.
+pub(super) fn cost_rows(contests: &[ContestResult]) -> Vec<Vec<String>> {
     let mut rows = vec![["train:128", "ours", "PyTorch", "ratio"].map(str::to_owned).to_vec()];
     let Some(contest) = contests.iter().find(|contest| contest.name == "train:128") else {
         return Vec::new();
@@ -227,7 +227,7 @@ pub(super) fn cost_rows(contests: &[ContestFigures]) -> Vec<Vec<String>> {
 mod tests {
     use super::*;
 
-    fn found(images_per_s: f64) -> CaseFigures {
+    fn found(images_per_s: f64) -> CaseResult {
         let text = format!(
             r#"{{"images_per_s": {images_per_s}, "ms": {{"min": 1, "p50": 1, "p95": 1, "p99": 1, "max": 1}},
                 "runs": 5, "first_step_at": 0, "peak_rss_mib": null}}"#
@@ -236,13 +236,13 @@ mod tests {
     }
 
     #[test]
-    fn the_ratio_is_by_the_fastest_of_the_same_round() {
+    fn the_ratio_is_to_the_fastest_variant_of_the_same_round() {
         let outcome = Outcome {
             contest: &CONTESTS[0],
             ours: vec![found(300.0), found(200.0), found(400.0)],
             theirs: vec![vec![found(100.0), found(50.0), found(100.0)], vec![found(150.0), found(40.0)]],
         };
-        let figures = outcome.figures();
+        let figures = outcome.result();
         assert_eq!(figures.ratios, [2.0, 4.0, 4.0]);
         assert_eq!(figures.peak_rss_mib, None);
         let row = rows(&[figures]).remove(1);

@@ -1,4 +1,4 @@
-//! `roentgen describe`: what a model file holds, without asking it anything.
+//! `roentgen describe`: layers, sizes and settings of a model file.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::terminal::screen::{Screen, table, thousands};
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Description<'a> {
-    layers: &'a [Row],
+    layers: &'a [LayerSize],
     parameters: usize,
     multiply_adds: usize,
     weight_bytes: usize,
@@ -22,30 +22,30 @@ struct Description<'a> {
     card: &'a ModelCard,
 }
 
-/// A layer, for one picture.
+/// The size and the work of one layer, for one image.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Row {
-    /// Its name.
+pub(crate) struct LayerSize {
+    /// Name of the layer.
     pub name: String,
-    /// `(h, w, c)` of its output, pooled where it ends in a pool.
+    /// `(h, w, c)` of its output, after its pooling if it has one.
     pub output: [usize; 3],
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     pub parameters: usize,
-    /// Of its convolution or matrix.
+    /// Multiply-adds of its convolution or matrix product.
     pub multiply_adds: usize,
 }
 
-/// The layers of a model.
+/// The layers of a model, for one image.
 #[must_use]
-pub(crate) fn layers(card: &ModelCard) -> Vec<Row> {
+pub(crate) fn layers(card: &ModelCard) -> Vec<LayerSize> {
     let size = card.size as usize;
     let convolutions = card.config().convolutions(1, size, size);
-    let mut rows: Vec<Row> = convolutions
+    let mut rows: Vec<LayerSize> = convolutions
         .into_iter()
         .map(|(name, g)| {
             let is_pooled = matches!(name, "conv2" | "conv3" | "conv4");
             let shrink = if is_pooled { 2 } else { 1 };
-            Row {
+            LayerSize {
                 name: name.to_owned(),
                 output: [g.h / shrink, g.w / shrink, g.c_out],
                 // Filter, bias, gamma, beta.
@@ -55,7 +55,7 @@ pub(crate) fn layers(card: &ModelCard) -> Vec<Row> {
         })
         .collect();
     let (features, n_classes) = (8 * card.width, card.class_names.len());
-    let of = |name: &str, c: usize, parameters, multiply_adds| Row {
+    let of = |name: &str, c: usize, parameters, multiply_adds| LayerSize {
         name: name.to_owned(),
         output: [1, 1, c],
         parameters,
@@ -66,87 +66,30 @@ pub(crate) fn layers(card: &ModelCard) -> Vec<Row> {
     rows
 }
 
-/// Shows what the model at `path` is.
+/// Describes the model at `path`.
 ///
 /// # Errors
-/// For a file that is no model.
+/// If `path` is not a model file.
 pub(crate) fn run(path: &Path, screen: &Screen) -> Result<(), AppError> {
     let bytes = model_file::read_bytes(path)?;
     let digest = blake3::hash(&bytes).to_hex();
     let (_, card) = model_file::decode(&bytes, path)?;
-    // Digests, as many as pictures: nothing for people.
+    // One digest per training image: too many to show.
     let card = ModelCard { training_digests: None, ..card };
     let rows = layers(&card);
     let parameters: usize = rows.iter().map(|row| row.parameters).sum();
     let multiply_adds: usize = rows.iter().map(|row| row.multiply_adds).sum();
-    // What flows between layers; while training, what lies before the pools is kept as well.
+    // The outputs of the layers; training also stores the values before the pooling.
     let activations: usize = rows.iter().map(|row| row.output.iter().product::<usize>()).sum();
     let (weight_bytes, activation_bytes) = (4 * parameters, 4 * activations);
-    screen.field("model", &format!("ResNet9 of width {}, after {} epochs", card.width, card.epoch));
-    screen.field("digest", &format!("BLAKE3 {digest}"));
-    screen.field("classes", &card.class_names.join(", "));
-    let colour = if card.channels == 1 { "grey" } else { "colour" };
-    let rounded =
-        |values: &[f32]| values.iter().map(|value| format!("{value:.4}")).collect::<Vec<_>>().join(", ");
-    let by = if card.normalization.per_image {
-        "each picture to mean 0 and deviation 1".to_owned()
-    } else {
-        format!(
-            "mean {} and deviation {} of the training pictures",
-            rounded(&card.normalization.mean),
-            rounded(&card.normalization.std)
-        )
-    };
-    screen.field(
-        "input",
-        &format!(
-            "{colour}, short side {}, centre {size}x{size}; normalised by {by}",
-            card.resize,
-            size = card.size
-        ),
-    );
-    let refuses = if card.novelty.is_some() {
-        "refuses what is unlike its training pictures"
-    } else {
-        "refuses nothing"
-    };
-    screen.field("output", &format!("logits / {:.3}, softmax; {refuses}", card.temperature));
-    if card.looks != TtaConfig::default() {
-        screen.field("answer", &format!("the mean logits of {}", card.looks));
-    }
-    if let Some(words) = card.prior.in_words() {
-        screen.field("prior", words);
-    }
-    if let Some(trained) = &card.trained_on {
-        screen.field(
-            "trained",
-            &format!(
-                "on {}: {} pictures, {} to validate on; seed {}",
-                trained.data, trained.n_train, trained.n_val, card.seed
-            ),
-        );
-    }
+    show_card(&card, &digest, screen);
     screen.line("");
-    let mut lines = vec![["layer", "output", "parameters", "multiply-adds"].map(str::to_owned).to_vec()];
-    for Row { name, output: [h, w, c], parameters, multiply_adds } in &rows {
-        lines.push(vec![
-            name.clone(),
-            format!("{h}x{w}x{c}"),
-            thousands(*parameters),
-            thousands(*multiply_adds),
-        ]);
-    }
-    lines.push(vec!["all".to_owned(), String::new(), thousands(parameters), thousands(multiply_adds)]);
-    table(&lines).iter().for_each(|line| screen.line(&format!("  {line}")));
+    layer_table(&rows).iter().for_each(|line| screen.line(&format!("  {line}")));
     screen.line("");
     let mib = |bytes: usize| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
     screen.field(
         "memory",
-        &format!(
-            "{} of weights, {} of activations for one picture",
-            mib(weight_bytes),
-            mib(activation_bytes)
-        ),
+        &format!("{} of weights, {} of activations for one image", mib(weight_bytes), mib(activation_bytes)),
     );
     screen.result(&Description {
         layers: &rows,
@@ -158,4 +101,71 @@ pub(crate) fn run(path: &Path, screen: &Screen) -> Result<(), AppError> {
         card: &card,
     });
     Ok(())
+}
+
+/// Everything about the model except its layers.
+fn show_card(card: &ModelCard, digest: &str, screen: &Screen) {
+    screen.field("model", &format!("ResNet9 of width {}, after {} epochs", card.width, card.epoch));
+    screen.field("digest", &format!("BLAKE3 {digest}"));
+    screen.field("classes", &card.class_names.join(", "));
+    let colour = if card.channels == 1 { "grey" } else { "colour" };
+    let rounded =
+        |values: &[f32]| values.iter().map(|value| format!("{value:.4}")).collect::<Vec<_>>().join(", ");
+    let by = if card.normalization.per_image {
+        "each image to mean 0 and standard deviation 1".to_owned()
+    } else {
+        format!(
+            "mean {} and standard deviation {} of the training images",
+            rounded(&card.normalization.mean),
+            rounded(&card.normalization.std)
+        )
+    };
+    screen.field(
+        "input",
+        &format!(
+            "{colour}, short side {}, centre crop {size}x{size}; normalised by {by}",
+            card.resize,
+            size = card.size
+        ),
+    );
+    let rejects =
+        if card.novelty.is_some() { "rejects images unlike its training images" } else { "rejects no image" };
+    screen.field("output", &format!("logits / {:.3}, softmax; {rejects}", card.temperature));
+    if card.looks != TtaConfig::default() {
+        screen.field("TTA", &format!("mean logits of {}", card.looks));
+    }
+    if let Some(words) = card.prior.in_words() {
+        screen.field("prior", words);
+    }
+    if let Some(trained) = &card.trained_on {
+        screen.field(
+            "trained",
+            &format!(
+                "on {}: {} training and {} validation images; seed {}",
+                trained.data, trained.n_train, trained.n_val, card.seed
+            ),
+        );
+    }
+}
+
+/// The layers as a table, headings first, the total last.
+fn layer_table(rows: &[LayerSize]) -> Vec<String> {
+    let mut lines = vec![["layer", "output", "parameters", "multiply-adds"].map(str::to_owned).to_vec()];
+    for LayerSize { name, output: [h, w, c], parameters, multiply_adds } in rows {
+        lines.push(vec![
+            name.clone(),
+            format!("{h}x{w}x{c}"),
+            thousands(*parameters),
+            thousands(*multiply_adds),
+        ]);
+    }
+    let total_parameters = rows.iter().map(|row| row.parameters).sum();
+    let total_multiply_adds = rows.iter().map(|row| row.multiply_adds).sum();
+    lines.push(vec![
+        "total".to_owned(),
+        String::new(),
+        thousands(total_parameters),
+        thousands(total_multiply_adds),
+    ]);
+    table(&lines)
 }

@@ -1,5 +1,6 @@
-//! `roentgen lr-find`: the learning rate range test (Smith 2017). The rate grows by the same factor at every step: first the
-//! loss falls, then training begins to diverge. One cycle peaks at the largest rate before that (Smith 2018, section 4.1).
+//! `roentgen lr-find`: the learning rate range test (Smith 2017). The learning rate grows by the same factor at every step:
+//! first the loss falls, then training begins to diverge. One-cycle training peaks at the largest learning rate before that
+//! (Smith 2018, section 4.1).
 
 use std::path::Path;
 
@@ -16,39 +17,39 @@ use crate::terminal::screen::{Screen, table};
 use crate::training::objective::loss_head;
 use crate::training::trainer::{RangeStep, Trainer};
 
-/// First and last rate.
-const FROM: f64 = 1e-6;
-const TO: f64 = 1.0;
+/// First and last learning rate.
+const FIRST_LR: f64 = 1e-6;
+const LAST_LR: f64 = 1.0;
 /// Steps from one to the other.
 const STEPS: usize = 120;
-/// Weight of the last loss in the running mean.
-const NEW: f64 = 0.1;
-/// The test ends where the loss is so many times its least.
+/// Weight of the newest loss in the running mean.
+const NEW_WEIGHT: f64 = 0.1;
+/// The test ends when the smoothed loss is this many times its minimum.
 const DIVERGED: f64 = 4.0;
-/// Losses from the first on that are not looked at: their running mean is of few.
+/// The first steps are ignored: their running mean is of too few losses.
 const SETTLING: usize = 10;
-/// Training begins to diverge where the smoothed loss is so many times its least.
+/// Training begins to diverge where the smoothed loss is this many times its minimum.
 const RISEN: f64 = 2.0;
 /// Rows of the table.
 const ROWS: usize = 12;
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Figures {
-    /// The rate to give to `train`.
+struct RangeTestResult {
+    /// The suggested `--max-lr`.
     max_lr: f64,
-    /// The rate at which the smoothed loss is least.
-    least_at: f64,
-    /// The largest rate before the smoothed loss has doubled.
-    diverges_at: f64,
-    /// Rate, loss and smoothed loss of each step.
+    /// The learning rate at the minimum of the smoothed loss.
+    lr_at_min_loss: f64,
+    /// The largest learning rate before the smoothed loss has doubled.
+    lr_at_divergence: f64,
+    /// Learning rate, loss and smoothed loss of each step.
     steps: Vec<[f64; 3]>,
 }
 
 /// Runs the test on the data of `config`, shows its curve, and writes it as SVG where `out` says.
 ///
 /// # Errors
-/// Whatever makes the data unusable, and a disk that is full.
+/// Unusable data, or an `out` that cannot be written.
 pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<(), AppError> {
     let data = load(config, screen)?;
     let n_train = data.train.len();
@@ -57,15 +58,15 @@ pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> 
     let loss_head = loss_head(config, &data.train.class_counts(data.class_names.len()));
     let mut trainer = Trainer::new(config, model, normalization, loss_head, n_train);
     let bar = screen.bar(STEPS);
-    bar.set_prefix("rates");
+    bar.set_prefix("range test");
     let (mut steps, mut mean) = (Vec::new(), 0.0);
     let mut least = f64::INFINITY;
-    trainer.range_test(&data.train, STEPS, &|step| rate(step), |RangeStep { step, lr, loss }| {
+    trainer.range_test(&data.train, STEPS, &lr_at, |RangeStep { step, lr, loss }| {
         bar.set_position(step as u64 + 1);
-        bar.set_message(format!("rate {lr:.1e}  loss {loss:.3}"));
-        mean = (1.0 - NEW) * mean + NEW * f64::from(loss);
-        // As Adam's moments: a mean that starts at zero is too small at first.
-        let smooth = mean / (1.0 - (1.0 - NEW).powi(step as i32 + 1));
+        bar.set_message(format!("learning rate {lr:.1e}  loss {loss:.3}"));
+        mean = (1.0 - NEW_WEIGHT) * mean + NEW_WEIGHT * f64::from(loss);
+        // Bias correction, as in Adam: a running mean that starts at zero is too small at first.
+        let smooth = mean / (1.0 - (1.0 - NEW_WEIGHT).powi(step as i32 + 1));
         if !loss.is_finite() {
             return false;
         }
@@ -77,12 +78,13 @@ pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> 
     });
     bar.finish_and_clear();
     let settled = steps.iter().enumerate().skip(SETTLING);
-    let (best, &[least_at, ..]) = settled.min_by(|a, b| a.1[2].total_cmp(&b.1[2])).ok_or(AppError::NoRate)?;
+    let (best, &[lr_at_min_loss, ..]) =
+        settled.min_by(|a, b| a.1[2].total_cmp(&b.1[2])).ok_or(AppError::NoRate)?;
     let tolerated = steps[best..].iter().take_while(|step| step[2] <= RISEN * least).last();
-    let diverges_at = tolerated.map_or(least_at, |step| step[0]);
-    // Halfway on the scale of the test: one draw of batches puts either end up to ten times too high or too low.
-    let max_lr = two_digits((least_at * diverges_at).sqrt());
-    let mut rows = vec![["rate", "loss", ""].map(str::to_owned).to_vec()];
+    let lr_at_divergence = tolerated.map_or(lr_at_min_loss, |step| step[0]);
+    // The geometric mean: the random batches shift either end by a factor of up to ten.
+    let max_lr = two_digits((lr_at_min_loss * lr_at_divergence).sqrt());
+    let mut rows = vec![["learning rate", "loss", ""].map(str::to_owned).to_vec()];
     let most = steps.iter().map(|step| step[2]).fold(0.0, f64::max);
     for [lr, _, smooth] in steps.iter().step_by(steps.len().div_ceil(ROWS).max(1)) {
         let length = (30.0 * smooth / most).round() as usize;
@@ -92,26 +94,26 @@ pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> 
     table(&rows).iter().for_each(|line| screen.line(&format!("  {line}")));
     screen.line("");
     screen.field(
-        "least",
-        &format!("at a rate of {least_at:.1e}; training begins to diverge above {diverges_at:.1e}"),
+        "minimum",
+        &format!("loss at a learning rate of {lr_at_min_loss:.1e}; training begins to diverge above {lr_at_divergence:.1e}"),
     );
-    screen.field("suggest", &format!("--max-lr {max_lr}"));
+    screen.field("suggested", &format!("--max-lr {max_lr}"));
     if let Some(path) = out {
         write_svg(path, &steps)?;
         screen.field("written", &path.display().to_string());
     }
-    screen.result(&Figures { max_lr, least_at, diverges_at, steps });
+    screen.result(&RangeTestResult { max_lr, lr_at_min_loss, lr_at_divergence, steps });
     Ok(())
 }
 
-/// The rate of a step.
-fn rate(step: usize) -> f64 {
-    FROM * (TO / FROM).powf(step as f64 / (STEPS - 1) as f64)
+/// The learning rate of a step.
+fn lr_at(step: usize) -> f64 {
+    FIRST_LR * (LAST_LR / FIRST_LR).powf(step as f64 / (STEPS - 1) as f64)
 }
 
-/// Rounded to two digits.
-fn two_digits(rate: f64) -> f64 {
-    format!("{rate:.1e}").parse().expect("a number that was just written")
+/// Rounded to two significant digits.
+fn two_digits(lr: f64) -> f64 {
+    format!("{lr:.1e}").parse().expect("a number that was just written")
 }
 
 fn write_svg(path: &Path, steps: &[[f64; 3]]) -> Result<(), AppError> {
@@ -127,8 +129,10 @@ fn write_svg(path: &Path, steps: &[[f64; 3]]) -> Result<(), AppError> {
         points: steps.iter().map(|step| [step[0], step[1]]).collect(),
         dots: false,
     };
-    let tip =
-        |step: &[f64; 3]| Tip { x: step[0], text: format!("rate {:.1e}\nloss {:.3}", step[0], step[2]) };
+    let tip = |step: &[f64; 3]| Tip {
+        x: step[0],
+        text: format!("learning rate {:.1e}\nloss {:.3}", step[0], step[2]),
+    };
     let tips: Vec<Tip> = steps.iter().map(tip).collect();
     let svg = plot::file("Learning rate range test", &rates, &losses, &[smooth, each], &tips);
     write_file(path, svg.as_bytes())
@@ -139,9 +143,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_grow_by_one_factor() {
-        assert!((rate(0) - FROM).abs() < 1e-12 && (rate(STEPS - 1) - TO).abs() < 1e-9);
-        assert!((rate(11) / rate(10) - rate(101) / rate(100)).abs() < 1e-9);
+    fn learning_rates_grow_by_the_same_factor() {
+        assert!((lr_at(0) - FIRST_LR).abs() < 1e-12 && (lr_at(STEPS - 1) - LAST_LR).abs() < 1e-9);
+        assert!((lr_at(11) / lr_at(10) - lr_at(101) / lr_at(100)).abs() < 1e-9);
         assert_eq!([two_digits(0.012_34), two_digits(3.0)], [0.012, 3.0]);
     }
 }

@@ -1,4 +1,4 @@
-//! `roentgen predict`: class and probability of each picture, for as many as there are.
+//! `roentgen predict`: predicted class and probability of each image, for any number of images.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read, Write, stdin, stdout};
@@ -13,14 +13,14 @@ use crate::model::image_prediction::{ImagePrediction, predict_images};
 use crate::model::model_file::{self, ModelCard};
 use crate::terminal::screen::{Screen, counted, table};
 
-/// Files that are read and answered together: what memory is needed, and how soon the first answer comes.
+/// Files that are read and predicted together: more need more memory, and delay the first prediction.
 const CHUNK: usize = 1024;
-/// Stands for the standard input.
+/// The argument that means the standard input.
 const STDIN: &str = "-";
 
-/// How answers are written.
+/// How predictions are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum OutputFormat {
     /// A table to read.
     Text,
     /// A JSON object per line.
@@ -29,85 +29,92 @@ pub(crate) enum Form {
     Csv,
 }
 
-/// The answer about one file.
+/// The result for one file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-pub(crate) enum Line {
-    /// It was read.
-    Answered {
-        /// As it was given.
+pub(crate) enum FileResult {
+    /// The file was read.
+    Predicted {
+        /// The path as given.
         path: String,
-        /// What the model takes it for.
+        /// The predicted class.
         class: String,
-        /// How likely that is.
+        /// The probability of the predicted class.
         probability: f64,
-        /// By class.
+        /// The probability of each class.
         probabilities: BTreeMap<String, f64>,
-        /// By class, before calibration and softmax.
+        /// The logit of each class, before calibration and softmax.
         logits: BTreeMap<String, f32>,
-        /// Whether nothing of that is to be believed, because the picture is unlike all that the model knows.
-        refused: bool,
-        /// Why, if so.
+        /// Whether the prediction is unreliable because the image is out-of-distribution.
+        rejected: bool,
+        /// Why it is rejected.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'static str>,
     },
-    /// It could not be read.
+    /// The file could not be read.
     Failed {
-        /// As it was given.
+        /// The path as given.
         path: String,
         /// Why.
         error: String,
     },
 }
 
-impl Line {
+impl FileResult {
     fn new(path: &Path, class_names: &[String], prediction: &ImagePrediction) -> Self {
         let ImagePrediction { class, probabilities, logits, reject_reason } = prediction;
         let names = || class_names.iter().cloned();
-        Self::Answered {
+        Self::Predicted {
             path: path.display().to_string(),
             class: class_names[*class].clone(),
             probability: probabilities[*class],
             probabilities: names().zip(probabilities.iter().copied()).collect(),
             logits: names().zip(logits.iter().copied()).collect(),
-            refused: reject_reason.is_some(),
+            rejected: reject_reason.is_some(),
             reason: *reject_reason,
         }
     }
 
-    /// Calls the picture that came from the standard input, and was kept in the folder `piped`, what the user did.
+    /// Names the image from the standard input, which was saved in the folder `piped`, as the user did: `-`.
     fn name_stdin(&mut self, piped: &Path) {
-        let (Self::Answered { path, .. } | Self::Failed { path, .. }) = self;
+        let (Self::Predicted { path, .. } | Self::Failed { path, .. }) = self;
         if Path::new(path).starts_with(piped) {
             STDIN.clone_into(path);
         }
     }
 }
 
-/// Answers about `inputs`: files, folders, or `-` for the standard input.
+/// Predicts `inputs`: files, folders, or `-` for the standard input.
 ///
 /// # Errors
-/// For a file that is no model; and [`AppError::NotAllRead`] when all others are answered.
-pub(crate) fn run(model: &Path, inputs: &[PathBuf], form: Form, screen: &Screen) -> Result<(), AppError> {
+/// If `model` is not a model file; and [`AppError::NotAllRead`] after all other files have been predicted.
+pub(crate) fn run(
+    model: &Path,
+    inputs: &[PathBuf],
+    format: OutputFormat,
+    screen: &Screen,
+) -> Result<(), AppError> {
     let (model, card) = model_file::read(model)?;
     let piped =
         tempfile::tempdir().map_err(|source| AppError::Write { path: std::env::temp_dir(), source })?;
     let paths = expand(inputs, piped.path())?;
     if card.novelty.is_none() {
-        screen.note("note", "this model does not know when to refuse: it was not kept at the end of a run");
+        screen.note("note", "this model rejects no image: only the final model of a run can do so");
     }
     let bar = screen.bar(paths.len());
     bar.set_prefix("predicting");
-    let mut writer = Writer::new(form, &card);
+    let mut writer = Writer::new(format, &card);
     let (mut n_failed, mut n_rejected) = (0, 0);
     for chunk in paths.chunks(CHUNK) {
-        let mut lines = answer(&model, &card, chunk);
-        lines.iter_mut().for_each(|line| line.name_stdin(piped.path()));
-        n_failed += lines.iter().filter(|line| matches!(line, Line::Failed { .. })).count();
-        n_rejected +=
-            lines.iter().filter(|line| matches!(line, Line::Answered { refused: true, .. })).count();
+        let mut results = predict_files(&model, &card, chunk);
+        results.iter_mut().for_each(|result| result.name_stdin(piped.path()));
+        n_failed += results.iter().filter(|result| matches!(result, FileResult::Failed { .. })).count();
+        n_rejected += results
+            .iter()
+            .filter(|result| matches!(result, FileResult::Predicted { rejected: true, .. }))
+            .count();
         bar.inc(chunk.len() as u64);
-        match bar.suspend(|| writer.write(&lines)) {
+        match bar.suspend(|| writer.write(&results)) {
             // A reader that went away (`| head`) has what it wanted.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             written => {
@@ -117,7 +124,7 @@ pub(crate) fn run(model: &Path, inputs: &[PathBuf], form: Form, screen: &Screen)
     }
     bar.finish_and_clear();
     if n_rejected > 0 {
-        screen.note("refused", &format!("{} unlike the training pictures", counted(n_rejected, "picture")));
+        screen.note("rejected", &format!("{} unlike the training images", counted(n_rejected, "image")));
     }
     if n_failed > 0 {
         return Err(AppError::NotAllRead { n_failed, n: paths.len() });
@@ -125,22 +132,22 @@ pub(crate) fn run(model: &Path, inputs: &[PathBuf], form: Form, screen: &Screen)
     Ok(())
 }
 
-/// What the model says of each file.
+/// Predicts each file.
 #[must_use]
-pub(crate) fn answer(model: &ResNet9, card: &ModelCard, paths: &[PathBuf]) -> Vec<Line> {
+pub(crate) fn predict_files(model: &ResNet9, card: &ModelCard, paths: &[PathBuf]) -> Vec<FileResult> {
     let LoadedFiles { images, by_path } =
         load_files(paths, card.channels, &card.image_options(), &roentgen_data::silent);
     let predictions = predict_images(model, card, &images);
     let of_each = paths.iter().zip(by_path);
     of_each
         .map(|(path, image)| match image {
-            Ok(image) => Line::new(path, &card.class_names, &predictions[image]),
-            Err(error) => Line::Failed { path: path.display().to_string(), error },
+            Ok(image) => FileResult::new(path, &card.class_names, &predictions[image]),
+            Err(error) => FileResult::Failed { path: path.display().to_string(), error },
         })
         .collect()
 }
 
-/// The files that the inputs stand for. What does not exist stays, to be named among the answers.
+/// The files of all inputs. A missing file stays in the list, so that the output names it.
 fn expand(inputs: &[PathBuf], piped: &Path) -> Result<Vec<PathBuf>, AppError> {
     let mut paths = Vec::new();
     for input in inputs {
@@ -159,13 +166,13 @@ fn expand(inputs: &[PathBuf], piped: &Path) -> Result<Vec<PathBuf>, AppError> {
     Ok(paths)
 }
 
-/// One picture, which is put into the folder `piped`; or paths, a line each.
+/// Either one image, which is saved in the folder `piped`; or paths, one a line.
 fn from_stdin(piped: &Path) -> Result<Vec<PathBuf>, AppError> {
     let unreadable = |source| AppError::StdinUnreadable { source };
     let mut input = stdin().lock();
     let first = input.fill_buf().map_err(unreadable)?;
     if first.is_empty() {
-        return Err(unreadable(io::Error::other("nothing came; send a picture, or paths, a line each")));
+        return Err(unreadable(io::Error::other("it is empty; send an image, or paths, one a line")));
     }
     let extension = match first {
         [0x89, b'P', b'N', b'G', ..] => Some("png"),
@@ -190,41 +197,41 @@ fn from_stdin(piped: &Path) -> Result<Vec<PathBuf>, AppError> {
     Ok(vec![path])
 }
 
-/// Puts lines on the standard output.
+/// Writes results to the standard output.
 struct Writer<'a> {
-    form: Form,
+    format: OutputFormat,
     card: &'a ModelCard,
     is_first: bool,
 }
 
 impl<'a> Writer<'a> {
-    fn new(form: Form, card: &'a ModelCard) -> Self {
-        Self { form, card, is_first: true }
+    fn new(format: OutputFormat, card: &'a ModelCard) -> Self {
+        Self { format, card, is_first: true }
     }
 
-    fn write(&mut self, lines: &[Line]) -> io::Result<()> {
+    fn write(&mut self, results: &[FileResult]) -> io::Result<()> {
         let mut out = stdout().lock();
-        match self.form {
-            Form::JsonLines => {
-                for line in lines {
-                    serde_json::to_writer(&mut out, line)?;
+        match self.format {
+            OutputFormat::JsonLines => {
+                for result in results {
+                    serde_json::to_writer(&mut out, result)?;
                     writeln!(out)?;
                 }
             }
-            Form::Text => {
-                let (rows, remarks): (Vec<_>, Vec<_>) = lines.iter().map(text).unzip();
+            OutputFormat::Text => {
+                let (rows, remarks): (Vec<_>, Vec<_>) = results.iter().map(text).unzip();
                 for (line, remark) in table(&rows).iter().zip(remarks) {
                     writeln!(out, "{line}{remark}")?;
                 }
             }
-            Form::Csv => {
+            OutputFormat::Csv => {
                 let mut csv = csv::Writer::from_writer(&mut out);
                 if self.is_first {
                     let names = self.card.class_names.iter().map(|name| format!("p({name})"));
-                    let fixed = ["path", "class", "probability", "refused", "error"].map(str::to_owned);
+                    let fixed = ["path", "class", "probability", "rejected", "error"].map(str::to_owned);
                     csv.write_record(fixed.into_iter().chain(names))?;
                 }
-                lines.iter().try_for_each(|line| csv.write_record(self.row_of_csv(line)))?;
+                results.iter().try_for_each(|result| csv.write_record(self.csv_row(result)))?;
                 csv.flush()?;
             }
         }
@@ -232,20 +239,20 @@ impl<'a> Writer<'a> {
         out.flush()
     }
 
-    fn row_of_csv(&self, line: &Line) -> Vec<String> {
+    fn csv_row(&self, result: &FileResult) -> Vec<String> {
         let names = &self.card.class_names;
-        match line {
-            Line::Answered { path, class, probability, probabilities, refused, .. } => {
+        match result {
+            FileResult::Predicted { path, class, probability, probabilities, rejected, .. } => {
                 let fixed = [
                     path.clone(),
                     class.clone(),
                     probability.to_string(),
-                    refused.to_string(),
+                    rejected.to_string(),
                     String::new(),
                 ];
                 fixed.into_iter().chain(names.iter().map(|name| probabilities[name].to_string())).collect()
             }
-            Line::Failed { path, error } => {
+            FileResult::Failed { path, error } => {
                 let empty = String::new;
                 let fixed = [path.clone(), empty(), empty(), empty(), error.clone()];
                 fixed.into_iter().chain(names.iter().map(|_| empty())).collect()
@@ -254,13 +261,13 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The columns of a line to read, and what follows them.
-fn text(line: &Line) -> (Vec<String>, String) {
-    match line {
-        Line::Answered { path, class, probability, reason, .. } => {
-            let remark = reason.map(|reason| format!("  refused: {reason}")).unwrap_or_default();
+/// The columns of a result in the table, and the remark behind them.
+fn text(result: &FileResult) -> (Vec<String>, String) {
+    match result {
+        FileResult::Predicted { path, class, probability, reason, .. } => {
+            let remark = reason.map(|reason| format!("  rejected: {reason}")).unwrap_or_default();
             (vec![path.clone(), class.clone(), format!("{:.1} %", 100.0 * probability)], remark)
         }
-        Line::Failed { path, error } => (vec![path.clone()], format!("  error: {error}")),
+        FileResult::Failed { path, error } => (vec![path.clone()], format!("  error: {error}")),
     }
 }
