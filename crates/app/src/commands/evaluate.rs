@@ -57,17 +57,17 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     let n_seen = card.training_digests.as_ref().map(|digests| digests.leave_out(&test, &mut is_new));
     show_leakage(screen, n_seen, &is_new, request.data.is_none());
     let evaluated = |set: &ImageSet| evaluate(&model, set, card.class_names.len(), &card.preprocessing());
-    let part = |set: &ImageSet, evaluation: &Evaluation| {
+    let set_metrics = |set: &ImageSet, evaluation: &Evaluation| {
         let predictions = evaluation.predictions(card.temperature);
         PartMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
     };
-    let val = val.filter(|set| !set.is_empty()).map(|set| part(&set, &evaluated(&set)));
+    let val = val.filter(|set| !set.is_empty()).map(|set| set_metrics(&set, &evaluated(&set)));
     let evaluation = evaluated(&test);
     let predictions = evaluation.predictions(card.temperature);
     let (n_leaked, test_deduplicated) =
         deduplicated_test(&card.class_names, &predictions, test.patients(), &is_new);
     let metrics =
-        EvaluationMetrics { val, test_deduplicated, test: part(&test, &evaluation), n_leaked, n_seen };
+        EvaluationMetrics { val, test_deduplicated, test: set_metrics(&test, &evaluation), n_leaked, n_seen };
     let heading = request.model.display().to_string();
     tables::show_test_tables(screen, &heading, n_leaked, metrics.test_deduplicated.as_ref(), &metrics.test);
     screen.result(&metrics);

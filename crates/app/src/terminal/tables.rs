@@ -93,13 +93,13 @@ pub(crate) fn show_test_tables(
 }
 
 /// Accuracy, the metrics of each class, every other metric with its interval, and the confusion matrix.
-pub(crate) fn show_test(screen: &Screen, heading: &str, part: &PartMetrics) {
-    let PartMetrics { class_names, confusion, .. } = part;
+pub(crate) fn show_test(screen: &Screen, heading: &str, metrics: &PartMetrics) {
+    let PartMetrics { class_names, confusion, .. } = metrics;
     let (n, n_right) = (confusion.n(), confusion.n_right());
     screen.line("");
     let accuracy = format!("accuracy {}", percent(Some(confusion.accuracy())));
     screen.field("test", &format!("{heading}: {accuracy} ({n_right} of {n} images)"));
-    if let Some([low, high]) = part.accuracy_interval() {
+    if let Some([low, high]) = metrics.accuracy_interval() {
         let few = if high - low > WIDE_INTERVAL {
             "; the interval is wide because there are few images"
         } else {
@@ -109,11 +109,11 @@ pub(crate) fn show_test(screen: &Screen, heading: &str, part: &PartMetrics) {
         screen.field("", &format!("{}: the 95 % interval is {interval}{few}", counted(n as usize, "image")));
     }
     screen.line("");
-    for line in class_table(part, screen.width().saturating_sub(2)) {
+    for line in class_table(metrics, screen.width().saturating_sub(2)) {
         screen.line(&format!("  {line}"));
     }
     screen.line("");
-    for line in overall_table(part) {
+    for line in overall_table(metrics) {
         screen.line(&format!("  {line}"));
     }
     if class_names.len() <= MAX_SHOWN_CLASSES {
@@ -128,19 +128,19 @@ pub(crate) fn show_test(screen: &Screen, heading: &str, part: &PartMetrics) {
 }
 
 /// The metrics of each class, as many of them as fit into `width`; `metrics.json` has all.
-fn class_table(part: &PartMetrics, width: usize) -> Vec<String> {
+fn class_table(metrics: &PartMetrics, width: usize) -> Vec<String> {
     /// Columns that are always shown.
     const MIN_COLUMNS: usize = 3;
     let heading = ["class", "images", "recall", "95 % interval", "precision", "specificity", "ROC AUC"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
-    for (class, name) in part.class_names.iter().enumerate() {
+    for (class, name) in metrics.class_names.iter().enumerate() {
         let [(_, recall, interval), (_, precision, _), (_, specificity, _), (_, auc, _)] =
-            part.of_class(class);
+            metrics.of_class(class);
         let interval = interval.map_or_else(
             || "-".to_owned(),
             |[low, high]| format!("{:.1} to {:.1} %", 100.0 * low, 100.0 * high),
         );
-        let n_images = part.confusion.n_of(class).to_string();
+        let n_images = metrics.confusion.n_of(class).to_string();
         let auc = auc.map_or_else(|| "-".to_owned(), |auc| format!("{auc:.3}"));
         rows.push(vec![
             name.clone(),
@@ -161,10 +161,10 @@ fn class_table(part: &PartMetrics, width: usize) -> Vec<String> {
 }
 
 /// The metrics over all classes besides the accuracy.
-fn overall_table(part: &PartMetrics) -> Vec<String> {
+fn overall_table(metrics: &PartMetrics) -> Vec<String> {
     let number = |value: f64| format!("{value:.3}");
     let mut rows = vec![["", "value", "95 % interval"].map(str::to_owned).to_vec()];
-    for (_, name, value, interval) in part.overall() {
+    for (_, name, value, interval) in metrics.overall() {
         let interval = interval
             .map_or_else(|| "-".to_owned(), |[low, high]| format!("{} to {}", number(low), number(high)));
         rows.push(vec![name.to_owned(), value.map_or_else(|| "-".to_owned(), number), interval]);
@@ -205,8 +205,8 @@ mod tests {
         let mut predictions = Predictions::new(2);
         predictions.add(0, [1.0, 0.0].into_iter());
         predictions.add(1, [0.0, 1.0].into_iter());
-        let part = PartMetrics::new(vec!["ill".into(), "well".into()], &predictions, None);
-        let heading = |width: usize| class_table(&part, width).remove(0);
+        let metrics = PartMetrics::new(vec!["ill".into(), "well".into()], &predictions, None);
+        let heading = |width: usize| class_table(&metrics, width).remove(0);
         assert!(heading(100).ends_with("specificity  ROC AUC"), "{}", heading(100));
         assert!(heading(50).ends_with("precision") && heading(50).len() <= 50, "{}", heading(50));
         assert!(heading(5).ends_with("recall"), "{}", heading(5));

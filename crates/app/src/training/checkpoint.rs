@@ -84,13 +84,13 @@ pub(crate) fn to_bytes(run_state: &RunState, trainer: &TrainerState) -> Vec<u8> 
 }
 
 /// Name, type, length and bytes.
-type Part<'a> = (String, Dtype, usize, Cow<'a, [u8]>);
+type NamedTensor<'a> = (String, Dtype, usize, Cow<'a, [u8]>);
 
-fn tensor<'a>(kind: &str, index: usize, values: &'a [f32]) -> Part<'a> {
+fn tensor<'a>(kind: &str, index: usize, values: &'a [f32]) -> NamedTensor<'a> {
     (format!("{kind}.{index}"), Dtype::F32, values.len(), little_endian(values))
 }
 
-/// Writes checkpoints while training goes on: with small sets, waiting for the disk took a quarter of the time.
+/// Writes checkpoints while training continues: with small sets, waiting for the disk took a quarter of the time.
 #[derive(Debug)]
 pub(crate) struct Writer {
     folder: RunFolder,
