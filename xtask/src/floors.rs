@@ -12,6 +12,8 @@ pub(crate) const FLOORS: &[&[&str]] = &[
     &["lib"],
     &["cli", "serve", "embed"],
     &["commands", "bench"],
+    &["threads"],
+    &["error"],
     &["training"],
     &["report"],
     &["data_loading"],
@@ -19,8 +21,8 @@ pub(crate) const FLOORS: &[&[&str]] = &[
     &["model"],
     &["config"],
     &["terminal"],
-    &["metrics", "threads"],
-    &["error", "cpu"],
+    &["metrics"],
+    &["cpu"],
 ];
 /// Rooms whose modules do not import each other.
 const SEPARATE: &[&str] = &["commands"];
@@ -233,13 +235,13 @@ mod tests {
         let planted = [
             "use crate::training::step::TrainingStep;",
             "pub(crate) use crate::training::step;",
-            "use crate::{\n    error::AppError,\n    training::{self, step::{TrainingStep, StepOutcome}},\n};",
+            "use crate::{\n    cpu::missing_features,\n    training::{self, step::{TrainingStep, StepOutcome}},\n};",
             "use super::super::training::step;",
             "fn f() {\n    use crate::training::step;\n}",
             "fn f() { crate::training::step::take() }",
         ];
         for text in planted {
-            let found = faults_of(&[("model/onnx.rs", text), ("training/step.rs", ""), ("error.rs", "")]);
+            let found = faults_of(&[("model/onnx.rs", text), ("training/step.rs", ""), ("cpu.rs", "")]);
             assert!(
                 !found.is_empty() && found.iter().all(|fault| fault.contains("training")),
                 "{text}: {found:?}"

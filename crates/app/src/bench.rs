@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use case::{Case, Mode};
 
 use crate::error::AppError;
+use crate::error::bench::BenchError;
 use crate::terminal::screen::{Screen, counted, table};
 use case::{CaseResult, Percentiles};
 use conv_layers::ConvLayer;
@@ -113,8 +114,8 @@ struct BenchResult {
 /// Measures and shows the results, on the threads of the pool that it runs in.
 ///
 /// # Errors
-/// [`AppError::NothingToMeasure`], [`AppError::RecordInvalid`] before anything is measured; later a failed process,
-/// and [`AppError::Write`].
+/// [`BenchError::NothingToMeasure`], [`BenchError::RecordInvalid`] before anything is measured; later a failed process,
+/// and a record that cannot be written.
 pub(crate) fn run(config: &BenchConfig, request: &BenchRequest, screen: &Screen) -> Result<(), AppError> {
     let filter = NameFilter(request.filter.clone());
     let model = ResNet9Config::new(config.channels, config.n_classes);
@@ -175,7 +176,7 @@ fn check_filter(
     request: &BenchRequest,
     model: &ResNet9Config,
     config: &BenchConfig,
-) -> Result<(), AppError> {
+) -> Result<(), BenchError> {
     let layers = model.convolutions(1, config.size, config.size).map(|(name, _)| name.to_owned());
     let names: Vec<String> = match request.torch {
         Some(_) => torch::names().map(str::to_owned).collect(),
@@ -183,7 +184,7 @@ fn check_filter(
     };
     match &filter.0 {
         Some(part) if !names.iter().any(|name| name.contains(part.as_str())) => {
-            Err(AppError::NothingToMeasure { filter: part.clone(), names: names.join(", ") })
+            Err(BenchError::NothingToMeasure { filter: part.clone(), names: names.join(", ") })
         }
         _ => Ok(()),
     }

@@ -11,8 +11,10 @@ use crate::commands::predict::OutputFormat;
 use crate::commands::{
     audit, compare, describe, evaluate, explain, export, inspect, lr_find, phantom, predict, train,
 };
+use crate::config::error::ConfigError;
 use crate::config::{TrainConfig, range_of};
 use crate::error::AppError;
+use crate::run_dir::error::WriteError;
 use crate::terminal::screen::{Screen, printable};
 use crate::threads::in_pool;
 
@@ -275,16 +277,16 @@ impl Cli {
     /// Reads the command line of this process, or ends it with help or what is wrong.
     ///
     /// # Errors
-    /// [`AppError::OutOfRange`] for what is no number where one is expected.
+    /// [`ConfigError::OutOfRange`] for what is no number where one is expected.
     pub(crate) fn read() -> Result<Self, AppError> {
         let matches = with_negative_numbers(Self::command()).try_get_matches();
         let cli = matches.and_then(|matches| Self::from_arg_matches(&matches));
-        cli.map_err(|error| no_number(&error).unwrap_or_else(|| error.exit()))
+        cli.map_err(|error| no_number(&error).unwrap_or_else(|| error.exit()).into())
     }
 }
 
 /// `--epochs -5` is out of its range like `--epochs 0`, not a text with an invalid digit in it.
-fn no_number(error: &clap::Error) -> Option<AppError> {
+fn no_number(error: &clap::Error) -> Option<ConfigError> {
     let text = |kind| match error.get(kind)? {
         ContextValue::String(text) => Some(text.as_str()),
         _ => None,
@@ -292,7 +294,7 @@ fn no_number(error: &clap::Error) -> Option<AppError> {
     // Named with what it takes: `--epochs <N>`.
     let flag = text(ContextKind::InvalidArg)?.strip_prefix("--")?.split(' ').next()?;
     let (name, expected) = range_of(flag).filter(|_| error.kind() == ErrorKind::ValueValidation)?;
-    Some(AppError::OutOfRange { name, found: text(ContextKind::InvalidValue)?.to_owned(), expected })
+    Some(ConfigError::OutOfRange { name, found: text(ContextKind::InvalidValue)?.to_owned(), expected })
 }
 
 /// Takes `-5` behind a flag for its value, so that its range is told rather than that there is no flag `-5`.
@@ -338,7 +340,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
             };
             if (TrainConfig { threads: None, ..config }) != TrainConfig::default() {
                 let reason = "a run goes on with the settings it has; leave out all flags but --threads";
-                return Err(AppError::Conflict { first: "--resume", second: "other settings", reason });
+                return Err(
+                    ConfigError::Conflict { first: "--resume", second: "other settings", reason }.into()
+                );
             }
             in_pool(threads, || train::resume(run, args.threads, &screen))
         }
@@ -386,7 +390,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
             clap_complete::generate(shell, &mut Cli::command(), "roentgen", &mut std::io::stdout());
             Ok(())
         }
-        Command::Man { out } => manual(out.as_deref()),
+        Command::Man { out } => Ok(manual(out.as_deref())?),
         Command::Compare(args) => compare::run([&args.run_a, &args.run_b], &args.output.screen()),
         Command::Bench(args) => {
             let config = TrainConfig { threads: args.threads, size: args.size, ..TrainConfig::default() };
@@ -423,14 +427,14 @@ fn n_threads(threads: Option<usize>) -> Result<usize, AppError> {
 }
 
 /// The manual page, or all of them into a folder.
-fn manual(out: Option<&Path>) -> Result<(), AppError> {
+fn manual(out: Option<&Path>) -> Result<(), WriteError> {
     let command = Cli::command();
     match out {
         None => clap_mangen::Man::new(command)
             .render(&mut std::io::stdout())
-            .map_err(|source| AppError::Write { path: "standard output".into(), source }),
+            .map_err(|source| WriteError { path: "standard output".into(), source }),
         Some(folder) => std::fs::create_dir_all(folder)
             .and_then(|()| clap_mangen::generate_to(command, folder))
-            .map_err(|source| AppError::Write { path: folder.into(), source }),
+            .map_err(|source| WriteError { path: folder.into(), source }),
     }
 }

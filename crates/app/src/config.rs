@@ -7,11 +7,11 @@ use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use roentgen_data::{Augment, Fold, LoadOptions, PatientPattern, TtaConfig};
+use roentgen_data::{Augment, DataError, Fold, LoadOptions, PatientPattern, TtaConfig};
 use roentgen_optim::Clip;
 use serde::{Deserialize, Serialize};
 
-use crate::error::AppError;
+use crate::config::error::ConfigError;
 
 pub use choices::*;
 pub use preset::Preset;
@@ -19,6 +19,7 @@ pub(crate) use ranges::range_of;
 
 pub(crate) mod build;
 mod choices;
+pub(crate) mod error;
 mod preset;
 mod ranges;
 
@@ -193,15 +194,15 @@ impl TrainConfig {
     /// Reads a config file over the defaults. The folder of a run stands for the one in it.
     ///
     /// # Errors
-    /// [`AppError::ConfigUnreadable`], [`AppError::ConfigInvalid`].
-    pub fn read(path: &Path) -> Result<Self, AppError> {
+    /// [`ConfigError::Unreadable`], [`ConfigError::Invalid`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let path = &if path.is_dir() { path.join(CONFIG_FILE) } else { path.to_owned() };
         let text = fs::read_to_string(path)
-            .map_err(|source| AppError::ConfigUnreadable { path: path.into(), source })?;
+            .map_err(|source| ConfigError::Unreadable { path: path.into(), source })?;
         toml::from_str(&text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start).min(text.len());
             let line = text.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count() + 1;
-            AppError::ConfigInvalid { path: path.into(), line, message: in_words(error.message()) }
+            ConfigError::Invalid { path: path.into(), line, message: in_words(error.message()) }
         })
     }
 
@@ -301,8 +302,8 @@ impl TrainConfig {
     /// How the pictures are to be loaded.
     ///
     /// # Errors
-    /// If the pattern for patients is none.
-    pub fn load_options(&self) -> Result<LoadOptions, AppError> {
+    /// If the pattern for patients is not a regular expression with one group.
+    pub fn load_options(&self) -> Result<LoadOptions, DataError> {
         let pattern = self.patient_pattern.as_deref().map(PatientPattern::new).transpose()?;
         let fold = self.fold.zip(self.folds).map(|(fold, of)| Fold { index: fold - 1, of });
         Ok(LoadOptions {
@@ -323,8 +324,8 @@ impl TrainConfig {
     /// Checks every number against its range, before anything is done.
     ///
     /// # Errors
-    /// [`AppError::OutOfRange`], [`AppError::Conflict`].
-    pub fn validate(&self) -> Result<(), AppError> {
+    /// [`ConfigError::OutOfRange`], [`ConfigError::Conflict`].
+    pub fn validate(&self) -> Result<(), ConfigError> {
         check("films", self.films, (24..=100_000).contains(&self.films))?;
         check("size", self.size, (8..=512).contains(&self.size))?;
         check("resize", self.resize(), (self.size..=8192).contains(&self.resize()))?;
@@ -364,19 +365,19 @@ impl TrainConfig {
         check("fold", fold, (1..=folds).contains(&fold))?;
         if self.fold.is_some() && self.folds.is_none() {
             let reason = "it counts through the folds; say how many there are with --folds";
-            return Err(AppError::Conflict { first: "--fold", second: "a run without --folds", reason });
+            return Err(ConfigError::Conflict { first: "--fold", second: "a run without --folds", reason });
         }
         if self.folds.is_some() && self.test.is_some() {
             let reason = "each fold is tested on its own share; leave one of them out";
-            return Err(AppError::Conflict { first: "--folds", second: "--test", reason });
+            return Err(ConfigError::Conflict { first: "--folds", second: "--test", reason });
         }
         if self.folds.is_some() && self.uses_phantom() {
             let reason = "phantom films come in parts; give a folder with --data";
-            return Err(AppError::Conflict { first: "--folds", second: "the phantom films", reason });
+            return Err(ConfigError::Conflict { first: "--folds", second: "the phantom films", reason });
         }
         if self.uses_phantom() && self.test.is_some() {
             let reason = "phantom films have a test part of their own; give a folder with --data";
-            return Err(AppError::Conflict { first: "--test", second: "the phantom films", reason });
+            return Err(ConfigError::Conflict { first: "--test", second: "the phantom films", reason });
         }
         Ok(())
     }
@@ -389,13 +390,13 @@ pub(crate) fn default_resize(size: u32) -> u32 {
 }
 
 /// Whether a number is in the range that [`ranges`] has for its flag.
-fn check(name: &str, found: impl Display, holds: bool) -> Result<(), AppError> {
+fn check(name: &str, found: impl Display, holds: bool) -> Result<(), ConfigError> {
     let (name, expected) = range_of(name).expect("every number has a range");
     if holds { Ok(()) } else { Err(out_of_range(name, found, expected)) }
 }
 
-fn out_of_range(name: &'static str, found: impl Display, expected: &'static str) -> AppError {
-    AppError::OutOfRange { name, found: found.to_string(), expected }
+fn out_of_range(name: &'static str, found: impl Display, expected: &'static str) -> ConfigError {
+    ConfigError::OutOfRange { name, found: found.to_string(), expected }
 }
 
 #[cfg(test)]
@@ -476,8 +477,10 @@ mod tests {
         assert!(ok().validate().is_ok());
         for (name, config) in wrong {
             let error = config.validate().expect_err(name);
-            assert!(matches!(&error, AppError::OutOfRange { name: found, .. } if *found == name), "{error}");
-            assert_eq!(error.exit_code(), 2);
+            assert!(
+                matches!(&error, ConfigError::OutOfRange { name: found, .. } if *found == name),
+                "{error}"
+            );
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use roentgen_data::{ArrayImages, Dataset, ImageSet};
 
 use crate::config::TrainConfig;
+use crate::config::error::ConfigError;
 use crate::data_loading::load;
 use crate::error::AppError;
 use crate::metrics::{PartMetrics, Predictions};
@@ -25,8 +26,8 @@ mod model;
 /// off. The `findings` of the result list duplicates, leakage and unusable files; `screen` shows them.
 ///
 /// # Errors
-/// [`AppError::OutOfRange`] or [`AppError::Conflict`] for unusable settings, [`AppError::Data`] for unusable data,
-/// [`AppError::Leaks`] if `config.strict` is set and the sets share images or patients.
+/// [`AppError::Config`] for unusable settings, [`AppError::DataLoading`] for unusable data,
+/// [`DataLoadingError::Leakage`] if `config.strict` is set and the sets share images or patients.
 ///
 /// ```
 /// use roentgen::{Screen, TrainConfig};
@@ -39,7 +40,7 @@ mod model;
 /// ```
 pub fn load(config: &TrainConfig, screen: &Screen) -> Result<Dataset, AppError> {
     config.validate()?;
-    in_pool(config.threads(), || load::load(config, screen))
+    in_pool(config.threads(), || Ok(load::load(config, screen)?))
 }
 
 /// Makes a data set of images that the program holds in memory, with the splits and checks of [`load()`].
@@ -48,7 +49,7 @@ pub fn load(config: &TrainConfig, screen: &Screen) -> Result<Dataset, AppError> 
 /// cannot be resumed after an interruption.
 ///
 /// # Errors
-/// [`AppError::Data`] if shapes, labels and classes do not match; else as [`load()`].
+/// [`AppError::DataLoading`] if shapes, labels and classes do not match; else as [`load()`].
 ///
 /// ```
 /// use ndarray::Array4;
@@ -78,22 +79,22 @@ pub fn load_arrays(
     screen: &Screen,
 ) -> Result<Dataset, AppError> {
     config.validate()?;
-    in_pool(config.threads(), || load::load_from_arrays(config, arrays, screen))
+    in_pool(config.threads(), || Ok(load::load_from_arrays(config, arrays, screen)?))
 }
 
 /// Trains on `data` as `config` says, tests the model of the best epoch, and writes a run folder at `out`: the model, the
 /// figures, the settings and a report.
 ///
 /// `data` comes from [`load()`] or [`load_arrays()`] with the same `config`. While it trains, Ctrl-C and a request of the system to end are
-/// handled: the run writes a checkpoint and returns [`AppError::Interrupted`].
+/// handled: the run writes a checkpoint and returns [`TrainingError::Interrupted`].
 ///
 /// # Errors
-/// - [`AppError::OutOfRange`] or [`AppError::Conflict`] for settings that are unusable or do not match `data`; for
+/// - [`AppError::Config`] for settings that are unusable or do not match `data`; for
 ///   `config.folds` without `config.fold`, since a cross-validation is several runs;
-/// - [`AppError::OutNotEmpty`] if `out` exists and is not an empty folder;
-/// - [`AppError::BatchTooSmall`] if batch normalisation has nothing to compare;
-/// - [`AppError::Diverged`] if a loss or a weight becomes infinite or NaN;
-/// - [`AppError::Write`] or [`AppError::RunWrite`] if the disk is full.
+/// - [`RunDirError::OutNotEmpty`] if `out` exists and is not an empty folder;
+/// - [`TrainingError::BatchTooSmall`] if batch normalisation has nothing to compare;
+/// - [`TrainingError::Diverged`] if a loss or a weight becomes infinite or NaN;
+/// - [`WriteError`] or [`RunDirError::ResumableWrite`] if the disk is full.
 ///
 /// ```
 /// use roentgen::{Screen, TrainConfig};
@@ -118,7 +119,7 @@ pub fn train(
     check_match(config, data)?;
     let folder = PlannedFolder::new(Some(out))?;
     let FinishedRun { metrics, test, folder } =
-        in_pool(config.threads(), || pipeline::train(config, data, folder, screen))?;
+        in_pool(config.threads(), || Ok(pipeline::train(config, data, folder, screen)?))?;
     let Metrics { val, test: test_metrics, test_deduplicated, best_epoch, train_seconds, .. } = metrics;
     Ok(TrainedRun {
         folder: folder.path().to_owned(),
@@ -133,7 +134,7 @@ pub fn train(
 
 /// Whether settings are those of a single run, and can have loaded `data`.
 fn check_match(config: &TrainConfig, data: &Dataset) -> Result<(), AppError> {
-    let conflict = |first, second, reason| Err(AppError::Conflict { first, second, reason });
+    let conflict = |first, second, reason| Err(ConfigError::Conflict { first, second, reason }.into());
     if config.folds.is_some() && config.fold.is_none() {
         return conflict("--folds", "a single run", "set `fold` too, or train once for each fold");
     }

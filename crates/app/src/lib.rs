@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `cli`, `embed` | flags and arguments; the entry points of the library |
 //! | `commands`, `bench` | one file a verb: load, do, show |
+//! | `threads`, `error` | a pool of threads; the errors of all rooms as one |
 //! | `training` | from loaded data to a trained model in its run folder |
 //! | `report` | the page, its images and plots |
 //! | `data_loading` | from a configuration to a data set, and what was found in it |
@@ -13,8 +14,8 @@
 //! | `model` | a trained model: file, inference, calibration, rejection, explanation, ONNX |
 //! | `config` | all settings |
 //! | `terminal` | lines, tables, progress bars |
-//! | `metrics`, `threads` | figures and their intervals, from predictions alone; a pool of threads |
-//! | `error`, `cpu` | what can go wrong; what the processor can do |
+//! | `metrics` | figures and their intervals, from predictions alone |
+//! | `cpu` | what the processor can do |
 //!
 //! A program that embeds the trainer calls [`load()`], [`train()`] and [`Model`]; the crates below are re-exported, so that it
 //! depends on this one alone.
@@ -55,15 +56,22 @@ mod training;
 
 #[doc(hidden)]
 pub use cli::main;
+pub use config::error::ConfigError;
 pub use config::{
     ChannelChoice, ClassPrior, ClassWeights, ClipChoice, ConvAlgorithms, DecayKind, NormalizeBy, Preset,
     SamplerChoice, Select, TrainConfig,
 };
 #[doc(hidden)]
 pub use cpu::missing_features;
+pub use data_loading::error::DataLoadingError;
 pub use embed::{Model, TrainedRun, load, load_arrays, train};
 pub use error::AppError;
+pub use error::bench::BenchError;
+pub use error::command::CommandError;
 pub use metrics::{Confusion, Figures, PartMetrics, Predictions};
+pub use model::error::ModelError;
 pub use model::image_prediction::ImagePrediction;
+pub use run_dir::error::{RunDirError, WriteError};
 pub use terminal::screen::Screen;
+pub use training::error::TrainingError;
 pub use training::step::{StepOutcome, TrainingStep};

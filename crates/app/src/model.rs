@@ -1,6 +1,7 @@
 //! A trained model: its file, what it predicts, how far that can be trusted, and its forms for other programs.
 
 pub(crate) mod calibration;
+pub(crate) mod error;
 pub(crate) mod explain;
 pub(crate) mod image_prediction;
 pub(crate) mod inference;

@@ -1,6 +1,7 @@
 //! The folder that a run leaves behind: its files, their names, and how they are written.
 
 pub(crate) mod atomic_file;
+pub(crate) mod error;
 pub(crate) mod file_names;
 pub(crate) mod predictions_file;
 pub(crate) mod records;

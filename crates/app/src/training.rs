@@ -7,6 +7,7 @@ pub(crate) mod cross_validation;
 mod divergence_tests;
 pub(crate) mod early_stopping;
 mod epochs;
+pub(crate) mod error;
 mod final_evaluation;
 mod hard_examples;
 pub(crate) mod interrupt;

@@ -339,7 +339,7 @@ fn audit_leaves_out_leaked_images() {
         write_pictures(here, &format!("same/{part}"), &[("normal", 4), ("sick", 4)]);
     }
     let output = roentgen(&["audit", "same", "--size", "8", "--epochs", "1"], here);
-    assert!(text(&output.stderr).contains("every picture to test on"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("every validation and test image"), "{}", text(&output.stderr));
 }
 
 #[test]

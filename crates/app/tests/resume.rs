@@ -282,7 +282,7 @@ fn a_full_disk_is_one_clear_error_and_keeps_the_last_checkpoint() {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("cannot write run/checkpoint.bin") && said.contains("free space"), "{said}");
-    assert!(said.contains("then go on with: roentgen train --resume run"), "{said}");
+    assert!(said.contains("then continue with: roentgen train --resume run"), "{said}");
     assert!(
         fs::read(folder.path().join("run/checkpoint.bin")).unwrap() == good,
         "the checkpoint has changed"

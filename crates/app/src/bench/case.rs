@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::timing::{measure, percentile_ms};
 use super::{BenchConfig, peak_rss_mib};
-use crate::error::AppError;
+use crate::error::bench::BenchError;
 use crate::training::step::TrainingStep;
 
 /// Seconds of timed steps.
@@ -150,8 +150,8 @@ impl Case {
     /// Measures in a new process of this program.
     ///
     /// # Errors
-    /// [`AppError::BenchProcess`].
-    pub(super) fn measure(self, config: &BenchConfig, threads: usize) -> Result<CaseResult, AppError> {
+    /// [`BenchError::Process`].
+    pub(super) fn measure(self, config: &BenchConfig, threads: usize) -> Result<CaseResult, BenchError> {
         let program = std::env::current_exe().map_err(|error| failed("this program", &error.to_string()))?;
         let mut command = Command::new(program);
         command.arg("bench").args(["--case", &self.to_string(), "--threads", &threads.to_string()]);
@@ -163,8 +163,8 @@ impl Case {
 /// Starts a process that prints its result in its last line, and waits for it.
 ///
 /// # Errors
-/// [`AppError::BenchProcess`].
-pub(super) fn result_of(mut command: Command) -> Result<CaseResult, AppError> {
+/// [`BenchError::Process`].
+pub(super) fn result_of(mut command: Command) -> Result<CaseResult, BenchError> {
     let name = command.get_program().to_string_lossy().into_owned();
     let start = unix_seconds();
     let output = command.output().map_err(|error| failed(&name, &error.to_string()))?;
@@ -180,8 +180,8 @@ pub(super) fn result_of(mut command: Command) -> Result<CaseResult, AppError> {
     Ok(result)
 }
 
-fn failed(program: &str, reason: &str) -> AppError {
-    AppError::BenchProcess { program: program.to_owned(), reason: reason.trim().to_owned() }
+fn failed(program: &str, reason: &str) -> BenchError {
+    BenchError::Process { program: program.to_owned(), reason: reason.trim().to_owned() }
 }
 
 fn unix_seconds() -> f64 {

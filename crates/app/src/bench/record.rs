@@ -5,23 +5,25 @@ use std::{fs, io};
 
 use super::machine::REPOSITORY;
 use super::{BenchResult, Mode};
-use crate::error::AppError;
+use crate::config::error::ConfigError;
+use crate::error::bench::BenchError;
 use crate::run_dir::atomic_file::write_whole;
+use crate::run_dir::error::WriteError;
 
 /// Saves the result under `docs/bench`, named after day and commit, and returns the path.
 ///
 /// # Errors
-/// [`AppError::Write`].
-pub(super) fn save(figures: &BenchResult) -> Result<PathBuf, AppError> {
+/// [`WriteError`].
+pub(super) fn save(figures: &BenchResult) -> Result<PathBuf, WriteError> {
     let folder = Path::new(REPOSITORY).join("docs/bench");
-    let folder = fs::canonicalize(&folder).map_err(|source| AppError::Write { path: folder, source })?;
+    let folder = fs::canonicalize(&folder).map_err(|source| WriteError { path: folder, source })?;
     let day = jiff::Zoned::now().strftime("%Y-%m-%d").to_string();
     let commit = if figures.machine.commit.is_empty() { "unknown" } else { &figures.machine.commit };
     let path = free_name(&folder, &format!("{day}-{commit}"));
     let json = serde_json::to_string_pretty(figures).expect("figures are plain numbers and names") + "\n";
     match write_whole(&folder, &path, json.as_bytes()) {
         Ok(()) => Ok(path),
-        Err(source) => Err(AppError::Write { path, source }),
+        Err(source) => Err(WriteError { path, source }),
     }
 }
 
@@ -35,9 +37,9 @@ fn free_name(folder: &Path, stem: &str) -> PathBuf {
 /// Reads a record.
 ///
 /// # Errors
-/// [`AppError::RecordInvalid`].
-pub(super) fn read(path: &Path) -> Result<BenchResult, AppError> {
-    let invalid = |reason: String| AppError::RecordInvalid { path: path.into(), reason };
+/// [`BenchError::RecordInvalid`].
+pub(super) fn read(path: &Path) -> Result<BenchResult, BenchError> {
+    let invalid = |reason: String| BenchError::RecordInvalid { path: path.into(), reason };
     let text = fs::read(path).map_err(|error: io::Error| invalid(error.to_string()))?;
     serde_json::from_slice(&text).map_err(|error| invalid(error.to_string()))
 }
@@ -45,12 +47,12 @@ pub(super) fn read(path: &Path) -> Result<BenchResult, AppError> {
 /// What both results contain, as a table with headings: name, before, now, speed-up.
 ///
 /// # Errors
-/// [`AppError::Conflict`] if the images are not of the same size.
-pub(super) fn compare(before: &BenchResult, now: &BenchResult) -> Result<Vec<Vec<String>>, AppError> {
+/// [`ConfigError::Conflict`] if the images are not of the same size.
+pub(super) fn compare(before: &BenchResult, now: &BenchResult) -> Result<Vec<Vec<String>>, ConfigError> {
     if (before.size, before.channels, before.classes) != (now.size, now.channels, now.classes) {
         let reason =
             "it was measured on images of another size; give the same --size, --channels and --classes";
-        return Err(AppError::Conflict { first: "the record", second: "this bench", reason });
+        return Err(ConfigError::Conflict { first: "the record", second: "this bench", reason });
     }
     let mut rows = vec![["", "before", "now", "speed-up"].map(str::to_owned).to_vec()];
     let speeds_before = speeds(before);

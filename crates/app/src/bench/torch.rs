@@ -13,6 +13,7 @@ use super::case::{Case, CaseResult, Mode, result_of};
 use super::timing::median;
 use super::{BenchConfig, NameFilter};
 use crate::error::AppError;
+use crate::run_dir::error::WriteError;
 use crate::terminal::screen::Screen;
 
 /// The script that PyTorch runs; it is a part of this program.
@@ -82,7 +83,7 @@ struct VariantResult {
 /// Runs the contests that `filter` selects.
 ///
 /// # Errors
-/// [`AppError::BenchProcess`] if PyTorch does not run at all; a single variant that fails is left out with a message.
+/// [`BenchError::Process`] if PyTorch does not run at all; a single variant that fails is left out with a message.
 pub(super) fn measure(
     python: &Path,
     rounds: usize,
@@ -116,7 +117,7 @@ pub(super) fn measure(
                 bar.set_message(format!("{name}, PyTorch {variant}"));
                 match run(case, variant) {
                     Ok(figures) => found.push(figures),
-                    Err(error) if *variant == "eager" || found.len() + 1 < round => return Err(error),
+                    Err(error) if *variant == "eager" || found.len() + 1 < round => return Err(error.into()),
                     Err(error) if round == 1 => screen.line(&format!("left out: {name} {variant}: {error}")),
                     Err(_) => {}
                 }
@@ -128,8 +129,8 @@ pub(super) fn measure(
     Ok(outcomes.iter().map(Outcome::result).collect())
 }
 
-fn cannot_write(source: std::io::Error) -> AppError {
-    AppError::Write { path: std::env::temp_dir(), source }
+fn cannot_write(source: std::io::Error) -> WriteError {
+    WriteError { path: std::env::temp_dir(), source }
 }
 
 /// The results of all rounds of a contest.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::OutputArgs;
+use crate::config::error::ConfigError;
 use crate::config::{
     ChannelChoice, ClassPrior, ClassWeights, ClipChoice, ConvAlgorithms, DecayKind, NormalizeBy, Preset,
     SamplerChoice, Select, TrainConfig,
@@ -236,7 +237,7 @@ impl TrainArgs {
         config.validate()?;
         if self.films.is_some() && !config.uses_phantom() {
             let reason = "it counts phantom films, and --data gives a folder; leave one of them out";
-            return Err(AppError::Conflict { first: "--films", second: "--data", reason });
+            return Err(ConfigError::Conflict { first: "--films", second: "--data", reason }.into());
         }
         Ok(config)
     }

@@ -12,8 +12,10 @@ use roentgen_data::{Dataset, FileFacts, ImageSet, Mask, Normalization};
 use serde::Serialize;
 
 use crate::config::TrainConfig;
+use crate::data_loading::error::DataLoadingError;
 use crate::data_loading::load::load;
 use crate::error::AppError;
+use crate::error::command::CommandError;
 use crate::metrics::{Interval, PartMetrics};
 use crate::model::inference::Evaluation;
 use crate::terminal::screen::{Screen, counted, table};
@@ -125,7 +127,11 @@ pub(crate) fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError>
     // A model may have memorised the class of an image that it was trained on.
     let evaluated = all.select(&(0..all.len()).filter(|&index| is_leak_free[index]).collect::<Vec<_>>());
     if evaluated.is_empty() {
-        return Err(if all.is_empty() { AppError::EmptyTest } else { AppError::AllLeaked });
+        return Err(if all.is_empty() {
+            DataLoadingError::EmptyTest.into()
+        } else {
+            CommandError::AllLeaked.into()
+        });
     }
     tables::show_machine(screen, config.threads());
     let audit = audit(config, &data, &evaluated, screen)?;

@@ -10,6 +10,7 @@ use roentgen_data::group_ids;
 use serde::Serialize;
 
 use crate::error::AppError;
+use crate::error::command::CommandError;
 use crate::metrics::{Interval, bootstrap};
 use crate::run_dir::predictions_file::{self, RecordedPrediction};
 use crate::terminal::screen::{Screen, counted, table};
@@ -65,7 +66,7 @@ struct Comparison {
 /// Compares the test predictions of two runs, and shows the result.
 ///
 /// # Errors
-/// [`AppError::RunUnreadable`]; [`AppError::NotComparable`] if the runs were not tested on the same images.
+/// A run without predictions; [`CommandError::NotComparable`] if the runs were not tested on the same images.
 pub(crate) fn run(runs: [&Path; 2], screen: &Screen) -> Result<(), AppError> {
     let [first, second] = [predictions_file::read(runs[0])?, predictions_file::read(runs[1])?];
     let comparison = Comparison::of(&pair(&first, &second)?);
@@ -75,8 +76,8 @@ pub(crate) fn run(runs: [&Path; 2], screen: &Screen) -> Result<(), AppError> {
 }
 
 /// Finds the prediction of the second run for each image of the first.
-fn pair(first: &[RecordedPrediction], second: &[RecordedPrediction]) -> Result<PairedImages, AppError> {
-    let different = |reason: String| Err(AppError::NotComparable { reason });
+fn pair(first: &[RecordedPrediction], second: &[RecordedPrediction]) -> Result<PairedImages, CommandError> {
+    let different = |reason: String| Err(CommandError::NotComparable { reason });
     if first.is_empty() || first.len() != second.len() {
         let (n, m) = (counted(first.len(), "image"), second.len());
         return different(format!("one was tested on {n}, the other on {m}"));

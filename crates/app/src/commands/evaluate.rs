@@ -8,8 +8,10 @@ use roentgen_data::{
 };
 use serde::Serialize;
 
+use crate::data_loading::error::DataLoadingError;
 use crate::data_loading::phantom;
 use crate::error::AppError;
+use crate::error::command::CommandError;
 use crate::metrics::PartMetrics;
 use crate::metrics::deduplicated::deduplicated_test;
 use crate::model::inference::{Evaluation, evaluate};
@@ -50,7 +52,7 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     let (model, card) = model_file::read(request.model)?;
     let LoadedSets { val, test, mut is_new, source } = load(request, &card, screen)?;
     if test.is_empty() {
-        return Err(AppError::EmptyTest);
+        return Err(DataLoadingError::EmptyTest.into());
     }
     tables::show_machine(screen, rayon::current_num_threads());
     screen.field("data", &source);
@@ -115,7 +117,7 @@ fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Res
     };
     let loading = screen.loading();
     let Some(dir) = request.data else {
-        let films = card.films.ok_or(AppError::NoEvaluationData)?;
+        let films = card.films.ok_or(CommandError::NoEvaluationData)?;
         // The sets are generated independently of each other, so the training films are not needed.
         let phantom = phantom::without_training(films, card.seed);
         let Dataset { val, test, findings, .. } = phantom_dataset(&phantom, &options, &loading)?;

@@ -6,6 +6,7 @@ use roentgen_data::{LoadOptions, LoadedFiles, SizeLimits, load_files, open_image
 use serde::Serialize;
 
 use crate::error::AppError;
+use crate::error::command::CommandError;
 use crate::model::explain::{Explanation, above_least, explain};
 use crate::model::model_file::{self, ModelCard};
 use crate::report::overlay::{self, Panel};
@@ -48,11 +49,11 @@ struct ExplainResult<'a> {
 pub(crate) fn run(request: &ExplainRequest<'_>, screen: &Screen) -> Result<(), AppError> {
     let ExplainRequest { model, file, class, out } = *request;
     if !out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
-        return Err(AppError::NotPng { path: out.into() });
+        return Err(CommandError::NotPng { path: out.into() }.into());
     }
     let (model, card) = model_file::read(model)?;
     let class = class.map(|class| find_class(&card, class)).transpose()?;
-    let bad = |reason: String| AppError::BadPicture { path: file.into(), reason };
+    let bad = |reason: String| CommandError::BadImage { path: file.into(), reason };
     let full_image = open_image(file, &SizeLimits::default()).map_err(bad)?.to_rgb8();
     let options = LoadOptions { resize: card.resize, crop: card.size, ..LoadOptions::default() };
     let LoadedFiles { images, mut by_path } =
@@ -79,9 +80,12 @@ pub(crate) fn run(request: &ExplainRequest<'_>, screen: &Screen) -> Result<(), A
     Ok(())
 }
 
-fn find_class(card: &ModelCard, name: &str) -> Result<usize, AppError> {
+fn find_class(card: &ModelCard, name: &str) -> Result<usize, CommandError> {
     let found = card.class_names.iter().position(|class| class.eq_ignore_ascii_case(name));
-    found.ok_or_else(|| AppError::NoSuchClass { name: name.to_owned(), known: card.class_names.join(", ") })
+    found.ok_or_else(|| CommandError::NoSuchClass {
+        name: name.to_owned(),
+        known: card.class_names.join(", "),
+    })
 }
 
 /// A class and its probability.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::AppError;
+use crate::error::command::CommandError;
 use crate::model::model_file::{self, ModelCard};
 use crate::model::onnx;
 use crate::run_dir::atomic_file::write_file;
@@ -16,7 +17,7 @@ use crate::terminal::screen::Screen;
 pub(crate) fn run(model: &Path, out: &Path, screen: &Screen) -> Result<(), AppError> {
     let (model, card) = model_file::read(model)?;
     if card.normalization.per_image {
-        return Err(AppError::NotExportable);
+        return Err(CommandError::NotExportable.into());
     }
     let bytes = onnx::to_bytes(&model, &card);
     write_file(out, &bytes)?;

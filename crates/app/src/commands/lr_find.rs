@@ -11,8 +11,10 @@ use crate::config::TrainConfig;
 use crate::config::build::{architecture, normalization};
 use crate::data_loading::load::load;
 use crate::error::AppError;
+use crate::error::command::CommandError;
 use crate::report::plot::{self, Axis, Scale, Series, Tip};
 use crate::run_dir::atomic_file::write_file;
+use crate::run_dir::error::WriteError;
 use crate::terminal::screen::{Screen, table};
 use crate::training::objective::loss_head;
 use crate::training::trainer::{RangeStep, Trainer};
@@ -79,7 +81,7 @@ pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> 
     bar.finish_and_clear();
     let settled = steps.iter().enumerate().skip(SETTLING);
     let (best, &[lr_at_min_loss, ..]) =
-        settled.min_by(|a, b| a.1[2].total_cmp(&b.1[2])).ok_or(AppError::NoRate)?;
+        settled.min_by(|a, b| a.1[2].total_cmp(&b.1[2])).ok_or(CommandError::NoRate)?;
     let tolerated = steps[best..].iter().take_while(|step| step[2] <= RISEN * least).last();
     let lr_at_divergence = tolerated.map_or(lr_at_min_loss, |step| step[0]);
     // The geometric mean: the random batches shift either end by a factor of up to ten.
@@ -116,7 +118,7 @@ fn two_digits(lr: f64) -> f64 {
     format!("{lr:.1e}").parse().expect("a number that was just written")
 }
 
-fn write_svg(path: &Path, steps: &[[f64; 3]]) -> Result<(), AppError> {
+fn write_svg(path: &Path, steps: &[[f64; 3]]) -> Result<(), WriteError> {
     let rates = Axis::around("learning rate", Scale::Log, steps.iter().map(|step| step[0]));
     let losses = Axis::around("loss", Scale::Linear, steps.iter().map(|step| step[2]));
     let smooth = Series {

@@ -9,8 +9,10 @@ use roentgen_layers::ResNet9;
 use serde::Serialize;
 
 use crate::error::AppError;
+use crate::error::command::CommandError;
 use crate::model::image_prediction::{ImagePrediction, predict_images};
 use crate::model::model_file::{self, ModelCard};
+use crate::run_dir::error::WriteError;
 use crate::terminal::screen::{Screen, counted, table};
 
 /// Files that are read and predicted together: more need more memory, and delay the first prediction.
@@ -87,7 +89,7 @@ impl FileResult {
 /// Predicts `inputs`: files, folders, or `-` for the standard input.
 ///
 /// # Errors
-/// If `model` is not a model file; and [`AppError::NotAllRead`] after all other files have been predicted.
+/// If `model` is not a model file; and [`CommandError::NotAllRead`] after all other files have been predicted.
 pub(crate) fn run(
     model: &Path,
     inputs: &[PathBuf],
@@ -95,8 +97,7 @@ pub(crate) fn run(
     screen: &Screen,
 ) -> Result<(), AppError> {
     let (model, card) = model_file::read(model)?;
-    let piped =
-        tempfile::tempdir().map_err(|source| AppError::Write { path: std::env::temp_dir(), source })?;
+    let piped = tempfile::tempdir().map_err(|source| WriteError { path: std::env::temp_dir(), source })?;
     let paths = expand(inputs, piped.path())?;
     if card.novelty.is_none() {
         screen.note("note", "this model rejects no image: only the final model of a run can do so");
@@ -117,9 +118,7 @@ pub(crate) fn run(
         match bar.suspend(|| writer.write(&results)) {
             // A reader that went away (`| head`) has what it wanted.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            written => {
-                written.map_err(|source| AppError::Write { path: "standard output".into(), source })?
-            }
+            written => written.map_err(|source| WriteError { path: "standard output".into(), source })?,
         }
     }
     bar.finish_and_clear();
@@ -127,7 +126,7 @@ pub(crate) fn run(
         screen.note("rejected", &format!("{} unlike the training images", counted(n_rejected, "image")));
     }
     if n_failed > 0 {
-        return Err(AppError::NotAllRead { n_failed, n: paths.len() });
+        return Err(CommandError::NotAllRead { n_failed, n: paths.len() }.into());
     }
     Ok(())
 }
@@ -156,7 +155,7 @@ fn expand(inputs: &[PathBuf], piped: &Path) -> Result<Vec<PathBuf>, AppError> {
         } else if input.is_dir() {
             let found = find_files(input)?;
             if found.is_empty() {
-                return Err(AppError::NoPictures { path: input.clone() });
+                return Err(CommandError::NoImages { path: input.clone() }.into());
             }
             paths.extend(found);
         } else {
@@ -168,11 +167,11 @@ fn expand(inputs: &[PathBuf], piped: &Path) -> Result<Vec<PathBuf>, AppError> {
 
 /// Either one image, which is saved in the folder `piped`; or paths, one a line.
 fn from_stdin(piped: &Path) -> Result<Vec<PathBuf>, AppError> {
-    let unreadable = |source| AppError::StdinUnreadable { source };
+    let unreadable = |source| CommandError::StdinUnreadable { source };
     let mut input = stdin().lock();
     let first = input.fill_buf().map_err(unreadable)?;
     if first.is_empty() {
-        return Err(unreadable(io::Error::other("it is empty; send an image, or paths, one a line")));
+        return Err(unreadable(io::Error::other("it is empty; send an image, or paths, one a line")).into());
     }
     let extension = match first {
         [0x89, b'P', b'N', b'G', ..] => Some("png"),
@@ -193,7 +192,7 @@ fn from_stdin(piped: &Path) -> Result<Vec<PathBuf>, AppError> {
     let limit = LoadOptions::default().limits.file_bytes + 1;
     let mut bytes = Vec::new();
     input.take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
-    std::fs::write(&path, bytes).map_err(|source| AppError::Write { path: path.clone(), source })?;
+    std::fs::write(&path, bytes).map_err(|source| WriteError { path: path.clone(), source })?;
     Ok(vec![path])
 }
 

@@ -29,7 +29,7 @@ struct PrintedMetrics<'a> {
 pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<(), AppError> {
     let folder = PlannedFolder::new(out)?;
     if let (Some(n_folds), None) = (config.folds, config.fold) {
-        return cross_validation::run(config, n_folds, FoldsFolder::Planned(folder), screen);
+        return Ok(cross_validation::run(config, n_folds, FoldsFolder::Planned(folder), screen)?);
     }
     let data = load(config, screen)?;
     let FinishedRun { metrics, folder, .. } = train(config, &data, folder, screen)?;
@@ -40,13 +40,13 @@ pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> 
 /// Resumes an interrupted run from its last checkpoint, or from its beginning if there is none yet.
 ///
 /// # Errors
-/// [`AppError::NotResumable`] if the folder is not a run folder, or settings or images have changed; else as [`run()`].
+/// If the folder is not a run folder, or settings or images have changed; else as [`run()`].
 pub(crate) fn resume(path: &Path, threads: Option<usize>, screen: &Screen) -> Result<(), AppError> {
     let folder = RunFolder::open(path)?;
     let config = TrainConfig::read(&folder.file(CONFIG))?;
     let config = TrainConfig { threads: threads.or(config.threads), ..config };
     if let (Some(n_folds), None) = (config.folds, config.fold) {
-        return cross_validation::run(&config, n_folds, FoldsFolder::Existing(folder), screen);
+        return Ok(cross_validation::run(&config, n_folds, FoldsFolder::Existing(folder), screen)?);
     }
     let data = load(&config, screen)?;
     let FinishedRun { metrics, folder, .. } = train_in_folder(&config, &data, folder, screen)?;

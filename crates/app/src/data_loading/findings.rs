@@ -3,7 +3,7 @@
 use roentgen_data::{Dataset, Findings, ImageLocation, LeakedImage, PatientSource, Patients};
 
 use super::inspection::{LabelledImage, conflicts};
-use crate::error::AppError;
+use crate::data_loading::error::DataLoadingError;
 use crate::terminal::screen::{Screen, counted};
 
 /// Entries of a list that are shown; `--json` and `data.json` have all.
@@ -115,8 +115,8 @@ fn show_how_many_more(screen: &Screen, n_more: usize, thing: &str) {
 /// Fails on data whose sets share images or patients.
 ///
 /// # Errors
-/// [`AppError::Leaks`] with all of them.
-pub(crate) fn reject_leakage(findings: &Findings) -> Result<(), AppError> {
+/// [`DataLoadingError::Leakage`] with all of them.
+pub(crate) fn reject_leakage(findings: &Findings) -> Result<(), DataLoadingError> {
     let pairs = findings
         .leakage
         .iter()
@@ -124,5 +124,5 @@ pub(crate) fn reject_leakage(findings: &Findings) -> Result<(), AppError> {
     let crossing = findings.patients.iter().flat_map(|patients| &patients.crossing);
     let patients = crossing.map(|patient| format!("  patient {patient} has images in more than one set"));
     let list: Vec<String> = pairs.chain(patients).collect();
-    if list.is_empty() { Ok(()) } else { Err(AppError::Leaks { list: list.join("\n") }) }
+    if list.is_empty() { Ok(()) } else { Err(DataLoadingError::Leakage { list: list.join("\n") }) }
 }

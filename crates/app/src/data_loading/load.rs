@@ -4,7 +4,7 @@ use roentgen_data::{ArrayImages, Dataset, PatientSource, load_arrays, load_datas
 
 use super::{findings, phantom};
 use crate::config::TrainConfig;
-use crate::error::AppError;
+use crate::data_loading::error::DataLoadingError;
 use crate::terminal::screen::Screen;
 use crate::terminal::tables;
 
@@ -12,7 +12,7 @@ use crate::terminal::tables;
 ///
 /// # Errors
 /// Whatever makes the data unusable.
-pub(crate) fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, String), AppError> {
+pub(crate) fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, String), DataLoadingError> {
     let loading = screen.loading();
     let options = config.load_options()?;
     if config.uses_phantom() {
@@ -33,7 +33,7 @@ pub(crate) fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, St
 ///
 /// # Errors
 /// Whatever makes the data unusable; leakage, if `config` is strict.
-pub(crate) fn load(config: &TrainConfig, screen: &Screen) -> Result<Dataset, AppError> {
+pub(crate) fn load(config: &TrainConfig, screen: &Screen) -> Result<Dataset, DataLoadingError> {
     let (data, source) = read(config, screen)?;
     accept(config, data, &source, screen)
 }
@@ -46,13 +46,18 @@ pub(crate) fn load_from_arrays(
     config: &TrainConfig,
     arrays: &ArrayImages<'_>,
     screen: &Screen,
-) -> Result<Dataset, AppError> {
+) -> Result<Dataset, DataLoadingError> {
     let data = load_arrays(arrays, &config.load_options()?, &screen.loading())?;
     accept(config, data, "images in memory", screen)
 }
 
 /// Shows what was found in the data, and rejects leakage where `config` is strict.
-fn accept(config: &TrainConfig, data: Dataset, source: &str, screen: &Screen) -> Result<Dataset, AppError> {
+fn accept(
+    config: &TrainConfig,
+    data: Dataset,
+    source: &str,
+    screen: &Screen,
+) -> Result<Dataset, DataLoadingError> {
     tables::show_data(screen, source, &data);
     findings::show_findings(screen, &data);
     tables::show_remarks(screen, &data.findings);

@@ -6,8 +6,10 @@ use roentgen_data::{ImageSet, LoadedFiles, load_files, silent};
 use roentgen_layers::ResNet9;
 
 use super::all_fit;
+use crate::data_loading::error::DataLoadingError;
 use crate::error::AppError;
 use crate::metrics::{PartMetrics, Predictions};
+use crate::model::error::ModelError;
 use crate::model::image_prediction::{ImagePrediction, predict_images};
 use crate::model::inference::evaluate;
 use crate::model::model_file::{self, ModelCard};
@@ -39,14 +41,14 @@ impl Model {
     /// Reads `model.safetensors`, or the one in a run folder.
     ///
     /// # Errors
-    /// [`AppError::ModelUnreadable`] if there is no such file, [`AppError::ModelInvalid`] if it is not a model, is damaged,
+    /// [`ModelError::Unreadable`] if there is no such file, [`ModelError::Invalid`] if it is not a model, is damaged,
     /// or was written by another version.
     ///
     /// ```
     /// use roentgen::{AppError, Model};
     ///
     /// let error = Model::read("no-such-run".as_ref()).unwrap_err();
-    /// assert!(matches!(error, AppError::ModelUnreadable { .. }));
+    /// assert!(matches!(error, AppError::Model(_)));
     /// ```
     pub fn read(path: &Path) -> Result<Self, AppError> {
         let (network, card) = model_file::read(path)?;
@@ -78,11 +80,11 @@ impl Model {
     /// short side is that of the training images, at least [`Model::size`].
     ///
     /// # Errors
-    /// [`AppError::EmptyTest`] for a set without images, [`AppError::ImagesUnsuitable`] for images of another kind.
+    /// [`DataLoadingError::EmptyTest`] for a set without images, [`ModelError::ImagesUnsuitable`] for images of another kind.
     pub fn evaluate(&self, set: &ImageSet) -> Result<(PartMetrics, Predictions), AppError> {
         let class_names = &self.card.class_names;
         if set.is_empty() {
-            return Err(AppError::EmptyTest);
+            return Err(DataLoadingError::EmptyTest.into());
         }
         self.check(set)?;
         let evaluation = evaluate(&self.network, set, class_names.len(), &self.card.preprocessing());
@@ -124,9 +126,9 @@ impl Model {
     }
 
     /// Whether the network can be applied to the images of a set.
-    fn check(&self, set: &ImageSet) -> Result<(), AppError> {
+    fn check(&self, set: &ImageSet) -> Result<(), ModelError> {
         let unsuitable = |found: String, expected: String| {
-            Err(AppError::ImagesUnsuitable { reason: format!("{found}, expected {expected}") })
+            Err(ModelError::ImagesUnsuitable { reason: format!("{found}, expected {expected}") })
         };
         let (channels, size, n_classes) = (self.channels(), self.size(), self.card.class_names.len());
         if set.channels() != channels {

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::little_endian::little_endian;
 use crate::config::ClassPrior;
-use crate::error::AppError;
+use crate::model::error::ModelError;
 use crate::model::inference::Preprocessing;
 use crate::model::novelty::Novelty;
 use crate::model::training_digests::TrainingDigests;
@@ -301,27 +301,27 @@ pub(crate) fn training_digest(bytes: &[u8], card: &ModelCard) -> String {
 ///
 /// # Errors
 /// As [`read_bytes`] and [`decode`].
-pub(crate) fn read(path: &Path) -> Result<(ResNet9, ModelCard), AppError> {
+pub(crate) fn read(path: &Path) -> Result<(ResNet9, ModelCard), ModelError> {
     decode(&read_bytes(path)?, path)
 }
 
 /// The model in the bytes of the file at `path`.
 ///
 /// # Errors
-/// [`AppError::ModelInvalid`] for a file that Roentgen did not write, that is cut short or damaged, or that holds weights
+/// [`ModelError::Invalid`] for a file that Roentgen did not write, that is cut short or damaged, or that holds weights
 /// that are not finite.
-pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<(ResNet9, ModelCard), AppError> {
-    from_bytes(bytes).map_err(|reason| AppError::ModelInvalid { path: path.into(), reason })
+pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<(ResNet9, ModelCard), ModelError> {
+    from_bytes(bytes).map_err(|reason| ModelError::Invalid { path: path.into(), reason })
 }
 
 /// The bytes of a model file; of a larger file than [`decode`] accepts, one byte more than that. A path to the folder of a
 /// run is a path to its model.
 ///
 /// # Errors
-/// [`AppError::ModelUnreadable`]
-pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, AppError> {
+/// [`ModelError::Unreadable`]
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
     let path = &if path.is_dir() { path.join(FILE) } else { path.to_owned() };
-    let unreadable = |source| AppError::ModelUnreadable { path: path.into(), source };
+    let unreadable = |source| ModelError::Unreadable { path: path.into(), source };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -401,8 +401,8 @@ pub(crate) struct Start {
 /// classifier for another number of classes is left as it is.
 ///
 /// # Errors
-/// [`AppError::ModelUnreadable`] and [`AppError::ModelInvalid`], as [`read`]; the model may then hold a part of it.
-pub(crate) fn initialise(model: &mut ResNet9, path: &Path) -> Result<Start, AppError> {
+/// [`ModelError::Unreadable`] and [`ModelError::Invalid`], as [`read`]; the model may then hold a part of it.
+pub(crate) fn initialise(model: &mut ResNet9, path: &Path) -> Result<Start, ModelError> {
     let bytes = read_bytes(path)?;
     let broken = |error| format!("it is not a whole safetensors file ({error})");
     let tensors = SafeTensors::read_metadata(&bytes).map_err(broken).and_then(|(_, metadata)| {
@@ -428,7 +428,7 @@ pub(crate) fn initialise(model: &mut ResNet9, path: &Path) -> Result<Start, AppE
         set_weights(model, &tensors, |name| with_classifier || !name.starts_with("classifier."))?;
         Ok(Start { with_classifier, seen })
     });
-    set.map_err(|reason| AppError::ModelInvalid { path: path.into(), reason })
+    set.map_err(|reason| ModelError::Invalid { path: path.into(), reason })
 }
 
 fn keep_first_error(outcome: &mut Result<(), String>, next: Result<(), String>) {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::error::AppError;
+use crate::run_dir::error::WriteError;
 
 /// First letters of the name of a file that is being written.
 pub(super) const TEMPORARY: &str = ".tmp-";
@@ -13,10 +13,10 @@ pub(super) const TEMPORARY: &str = ".tmp-";
 /// Writes a file whole or not at all, wherever the user wants it.
 ///
 /// # Errors
-/// [`AppError::Write`]
-pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), AppError> {
+/// [`WriteError`]
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    write_whole(folder, path, bytes).map_err(|source| AppError::Write { path: path.into(), source })
+    write_whole(folder, path, bytes).map_err(|source| WriteError { path: path.into(), source })
 }
 
 /// Writes a file whole or not at all, into `folder`.

@@ -7,8 +7,8 @@ use std::path::Path;
 use roentgen_data::ImageSet;
 use serde::{Deserialize, Serialize};
 
-use crate::error::AppError;
 use crate::metrics::Predictions;
+use crate::run_dir::error::RunDirError;
 
 /// Name of the file.
 pub(crate) const FILE: &str = "predictions.jsonl";
@@ -59,10 +59,10 @@ pub(crate) fn to_text(set: &ImageSet, predictions: &Predictions, class_names: &[
 /// Reads the file of a run.
 ///
 /// # Errors
-/// [`AppError::RunUnreadable`] names the line and what is wrong with it.
-pub(crate) fn read(run: &Path) -> Result<Vec<RecordedPrediction>, AppError> {
+/// [`RunDirError::Unreadable`] names the line and what is wrong with it.
+pub(crate) fn read(run: &Path) -> Result<Vec<RecordedPrediction>, RunDirError> {
     let path = run.join(FILE);
-    let unreadable = |reason: String| AppError::RunUnreadable { path: path.clone(), reason };
+    let unreadable = |reason: String| RunDirError::Unreadable { path: path.clone(), reason };
     let text = fs::read_to_string(&path).map_err(|error| unreadable(error.to_string()))?;
     let at_line = |index: usize, reason: String| unreadable(format!("line {}: {reason}", index + 1));
     text.lines()

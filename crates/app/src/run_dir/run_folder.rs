@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use super::atomic_file::{TEMPORARY, write_whole};
 use super::file_names::{CHECKPOINT, CONFIG, DATA, METRICS};
-use crate::error::AppError;
+use crate::run_dir::error::RunDirError;
+use crate::run_dir::error::WriteError;
 
 /// Locked while a run works in the folder.
 const LOCK: &str = ".lock";
@@ -31,9 +32,9 @@ impl PlannedFolder {
     /// Takes `--out`, or a name after date and time under `runs/`.
     ///
     /// # Errors
-    /// [`AppError::OutNotEmpty`] if something is there already. Nothing is created yet: a run that fails
+    /// [`RunDirError::OutNotEmpty`] if something is there already. Nothing is created yet: a run that fails
     /// before it has begun leaves no folder.
-    pub(crate) fn new(out: Option<&Path>) -> Result<Self, AppError> {
+    pub(crate) fn new(out: Option<&Path>) -> Result<Self, RunDirError> {
         let Some(out) = out else {
             let now = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
             let names = std::iter::once(now.clone()).chain((2..).map(|count| format!("{now}_{count}")));
@@ -45,16 +46,19 @@ impl PlannedFolder {
             Ok(entries) => holds_no_run(entries.flatten().map(|entry| entry.file_name())),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
-        if is_free { Ok(Self { path: out.into() }) } else { Err(AppError::OutNotEmpty { path: out.into() }) }
+        if is_free {
+            Ok(Self { path: out.into() })
+        } else {
+            Err(RunDirError::OutNotEmpty { path: out.into() })
+        }
     }
 
     /// Creates the folder.
     ///
     /// # Errors
-    /// [`AppError::Write`].
-    pub(crate) fn create(self) -> Result<RunFolder, AppError> {
-        fs::create_dir_all(&self.path)
-            .map_err(|source| AppError::Write { path: self.path.clone(), source })?;
+    /// [`WriteError`].
+    pub(crate) fn create(self) -> Result<RunFolder, RunDirError> {
+        fs::create_dir_all(&self.path).map_err(|source| WriteError { path: self.path.clone(), source })?;
         RunFolder::locked(self.path)
     }
 }
@@ -63,9 +67,10 @@ impl RunFolder {
     /// The folder of a run that was broken off.
     ///
     /// # Errors
-    /// [`AppError::NotResumable`] if it is none, [`AppError::InUse`] if another run works in it.
-    pub(crate) fn open(path: &Path) -> Result<Self, AppError> {
-        let refused = |reason: &str| AppError::NotResumable { path: path.into(), reason: reason.to_owned() };
+    /// [`RunDirError::NotResumable`] if it is none, [`RunDirError::InUse`] if another run works in it.
+    pub(crate) fn open(path: &Path) -> Result<Self, RunDirError> {
+        let refused =
+            |reason: &str| RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() };
         if !path.join(CONFIG).is_file() {
             return Err(refused("it is not the folder of a run; give the one that was named at its start"));
         }
@@ -79,29 +84,29 @@ impl RunFolder {
         Self::locked(path.into())
     }
 
-    fn locked(path: PathBuf) -> Result<Self, AppError> {
+    fn locked(path: PathBuf) -> Result<Self, RunDirError> {
         let file = path.join(LOCK);
-        let lock = File::create(&file).map_err(|source| AppError::Write { path: file.clone(), source })?;
+        let lock = File::create(&file).map_err(|source| WriteError { path: file.clone(), source })?;
         match lock.try_lock() {
             Ok(()) => {
                 remove_temporary(&path);
                 Ok(Self { path, lock: Arc::new(lock) })
             }
-            Err(TryLockError::WouldBlock) => Err(AppError::InUse { path }),
-            Err(TryLockError::Error(source)) => Err(AppError::Write { path: file, source }),
+            Err(TryLockError::WouldBlock) => Err(RunDirError::InUse { path }),
+            Err(TryLockError::Error(source)) => Err(WriteError { path: file, source }.into()),
         }
     }
 
     /// Takes away what only an unfinished run needs.
     ///
     /// # Errors
-    /// [`AppError::Write`]
-    pub(crate) fn finish(&self) -> Result<(), AppError> {
+    /// [`WriteError`]
+    pub(crate) fn finish(&self) -> Result<(), RunDirError> {
         for name in [CHECKPOINT, LOCK] {
             let path = self.file(name);
             match fs::remove_file(&path) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(AppError::Write { path, source });
+                    return Err(WriteError { path, source }.into());
                 }
                 _ => {}
             }
@@ -131,19 +136,19 @@ impl RunFolder {
 
     /// The error about a file that could not be written: once there are settings, the run can go on from its checkpoint or
     /// from its beginning.
-    fn unwritten(&self, path: PathBuf, source: io::Error) -> AppError {
+    fn unwritten(&self, path: PathBuf, source: io::Error) -> RunDirError {
         if self.file(CONFIG).is_file() {
-            AppError::RunWrite { path, source, run: self.path.clone() }
+            RunDirError::ResumableWrite { path, source, run: self.path.clone() }
         } else {
-            AppError::Write { path, source }
+            WriteError { path, source }.into()
         }
     }
 
     /// Writes a whole file.
     ///
     /// # Errors
-    /// [`AppError::Write`]; [`AppError::RunWrite`] if the run can go on.
-    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), AppError> {
+    /// [`WriteError`]; [`RunDirError::ResumableWrite`] if the run can go on.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunDirError> {
         let path = self.file(name);
         write_whole(&self.path, &path, bytes).map_err(|source| self.unwritten(path, source))
     }
@@ -152,7 +157,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub(crate) fn append(&self, name: &str, bytes: &[u8]) -> Result<(), AppError> {
+    pub(crate) fn append(&self, name: &str, bytes: &[u8]) -> Result<(), RunDirError> {
         let path = self.file(name);
         let written = OpenOptions::new().append(true).open(&path).and_then(|mut file| file.write_all(bytes));
         written.map_err(|source| self.unwritten(path, source))
@@ -162,7 +167,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub(crate) fn make(&self, name: &str) -> Result<(), AppError> {
+    pub(crate) fn make(&self, name: &str) -> Result<(), RunDirError> {
         let path = self.file(name);
         fs::create_dir_all(&path).map_err(|source| self.unwritten(path, source))
     }
@@ -171,7 +176,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub(crate) fn append_line(&self, name: &str, line: &str) -> Result<u64, AppError> {
+    pub(crate) fn append_line(&self, name: &str, line: &str) -> Result<u64, RunDirError> {
         let path = self.file(name);
         let append = || {
             let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
@@ -185,8 +190,8 @@ impl RunFolder {
     /// Takes back what was appended to a log after it had `bytes`.
     ///
     /// # Errors
-    /// [`AppError::NotResumable`] if it has fewer; else as [`Self::write`].
-    pub(crate) fn cut_back(&self, name: &str, bytes: u64) -> Result<(), AppError> {
+    /// [`RunDirError::NotResumable`] if it has fewer; else as [`Self::write`].
+    pub(crate) fn cut_back(&self, name: &str, bytes: u64) -> Result<(), RunDirError> {
         let path = self.file(name);
         if bytes == 0 && !path.exists() {
             return Ok(());
@@ -204,7 +209,7 @@ impl RunFolder {
         if length < bytes {
             let reason =
                 format!("it has {length} bytes, the checkpoint knows of {bytes}; start the run again");
-            return Err(AppError::NotResumable { path, reason });
+            return Err(RunDirError::NotResumable { path, reason });
         }
         Ok(())
     }
@@ -242,7 +247,7 @@ mod tests {
         let run = plan("new/deep").and_then(PlannedFolder::create).expect("a run folder");
         run.write("config.toml", b"seed = 1\n").expect("a written file");
         for taken in ["file", "new/deep"] {
-            assert!(matches!(plan(taken), Err(AppError::OutNotEmpty { .. })), "{taken}");
+            assert!(matches!(plan(taken), Err(RunDirError::OutNotEmpty { .. })), "{taken}");
         }
     }
 
@@ -254,7 +259,10 @@ mod tests {
         run.write(DATA, b"{}").expect("a written file");
         fs::write(run.file(".tmp-abc"), "half").expect("a file");
         let again = PlannedFolder::new(Some(&out)).expect("nothing of a run");
-        assert!(matches!(again.clone().create(), Err(AppError::InUse { .. })), "it is just about to begin");
+        assert!(
+            matches!(again.clone().create(), Err(RunDirError::InUse { .. })),
+            "it is just about to begin"
+        );
         drop(run);
         let again = again.create().expect("nobody works in it");
         assert!(!again.file(".tmp-abc").exists());
@@ -275,7 +283,7 @@ mod tests {
         let full = || run.unwritten(run.file("log.jsonl"), io::ErrorKind::StorageFull.into()).to_string();
         assert!(full().contains("free space") && !full().contains("--resume"), "{}", full());
         run.write(CONFIG, b"").expect("a written file");
-        let words = format!("then go on with: roentgen train --resume {}", out.display());
+        let words = format!("then continue with: roentgen train --resume {}", out.display());
         assert!(full().ends_with(&words), "{}", full());
     }
 

@@ -15,9 +15,9 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::error::AppError;
 use crate::model::little_endian::little_endian;
 use crate::model::training_digests::TrainingDigests;
+use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::CHECKPOINT;
 use crate::run_dir::run_folder::RunFolder;
 use crate::training::best_epoch::BestEpoch;
@@ -94,7 +94,7 @@ fn tensor<'a>(kind: &str, index: usize, values: &'a [f32]) -> NamedTensor<'a> {
 #[derive(Debug)]
 pub(crate) struct Writer {
     folder: RunFolder,
-    pending: Option<JoinHandle<Result<(), AppError>>>,
+    pending: Option<JoinHandle<Result<(), RunDirError>>>,
 }
 
 impl Writer {
@@ -108,7 +108,7 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Self::wait`], for the previous one.
-    pub(crate) fn save(&mut self, run_state: RunState, state: TrainerState) -> Result<(), AppError> {
+    pub(crate) fn save(&mut self, run_state: RunState, state: TrainerState) -> Result<(), RunDirError> {
         self.wait()?;
         let folder = self.folder.clone();
         self.pending = Some(thread::spawn(move || folder.write(CHECKPOINT, &to_bytes(&run_state, &state))));
@@ -118,8 +118,8 @@ impl Writer {
     /// Waits until the last checkpoint is on disk.
     ///
     /// # Errors
-    /// [`AppError::Write`]
-    pub(crate) fn wait(&mut self) -> Result<(), AppError> {
+    /// As [`RunFolder::write`].
+    pub(crate) fn wait(&mut self) -> Result<(), RunDirError> {
         let pending = self.pending.take();
         pending.map_or(Ok(()), |writing| writing.join().expect("writing a file does not panic"))
     }

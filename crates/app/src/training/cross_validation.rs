@@ -13,15 +13,17 @@ use serde_json::Value;
 use super::final_evaluation::TestPredictions;
 use super::pipeline::{self, FinishedRun};
 use crate::config::TrainConfig;
+use crate::data_loading::error::DataLoadingError;
 use crate::data_loading::load::load;
-use crate::error::AppError;
 use crate::metrics::deduplicated::deduplicated_test;
 use crate::metrics::{PartMetrics, Predictions};
+use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CONFIG, METRICS, PREDICTIONS};
 use crate::run_dir::predictions_file;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
 use crate::terminal::screen::{Screen, counted, table};
 use crate::terminal::tables;
+use crate::training::error::TrainingError;
 
 /// `metrics.json` of a cross-validation, also what `--json` prints.
 #[derive(Debug, Serialize)]
@@ -54,7 +56,7 @@ pub(crate) enum FoldsFolder {
 }
 
 impl FoldsFolder {
-    fn open(self, config: &TrainConfig) -> Result<RunFolder, AppError> {
+    fn open(self, config: &TrainConfig) -> Result<RunFolder, TrainingError> {
         match self {
             Self::Existing(folder) => Ok(folder),
             Self::Planned(planned) => {
@@ -111,7 +113,7 @@ pub(crate) fn run(
     n_folds: usize,
     mut folds_folder: FoldsFolder,
     screen: &Screen,
-) -> Result<(), AppError> {
+) -> Result<(), TrainingError> {
     let mut pool = Pool::default();
     for fold in 1..=n_folds {
         screen.line(&screen.bold(&format!("fold {fold} of {n_folds}")));
@@ -142,7 +144,7 @@ fn run_fold(
     data: &Dataset,
     folder: &RunFolder,
     screen: &Screen,
-) -> Result<(PartMetrics, TestPredictions), AppError> {
+) -> Result<(PartMetrics, TestPredictions), TrainingError> {
     let name = format!("fold-{fold}");
     let path = folder.file(&name);
     if path.join(METRICS).is_file() {
@@ -155,12 +157,14 @@ fn run_fold(
         pipeline::train(fold_config, data, folder.inside(&name), screen)
     };
     let FinishedRun { metrics, test, .. } = finished.map_err(|error| resumable_as_a_whole(error, folder))?;
-    metrics.test.zip(test).ok_or(AppError::EmptyTest)
+    metrics.test.zip(test).ok_or_else(|| DataLoadingError::EmptyTest.into())
 }
 
 /// An error of one fold whose advice names the folder of all folds: that is the one to resume.
-fn resumable_as_a_whole(mut error: AppError, folder: &RunFolder) -> AppError {
-    if let AppError::Interrupted { run, .. } | AppError::RunWrite { run, .. } = &mut error {
+fn resumable_as_a_whole(mut error: TrainingError, folder: &RunFolder) -> TrainingError {
+    if let TrainingError::Interrupted { run, .. }
+    | TrainingError::RunDir(RunDirError::ResumableWrite { run, .. }) = &mut error
+    {
         folder.path().clone_into(run);
     }
     error

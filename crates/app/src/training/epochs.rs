@@ -10,10 +10,10 @@ use roentgen_layers::ResNet9;
 
 use super::progress_lines::{epoch_heading, epoch_line, show_step};
 use crate::config::TrainConfig;
-use crate::error::AppError;
 use crate::model::calibration;
 use crate::model::inference::{Evaluation, evaluate};
 use crate::model::model_file::{self, ModelCard};
+use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CHECKPOINT, LAST_MODEL, LOG, MODEL, TIMES};
 use crate::run_dir::records::{LogLine, TimeLine};
 use crate::run_dir::run_folder::RunFolder;
@@ -21,6 +21,7 @@ use crate::run_dir::tensorboard;
 use crate::terminal::screen::{Screen, counted};
 use crate::training::checkpoint::{self, RunState};
 use crate::training::early_stopping::EarlyStopping;
+use crate::training::error::TrainingError;
 use crate::training::interrupt;
 use crate::training::trainer::{EpochProgress, Trainer};
 
@@ -46,10 +47,10 @@ pub(super) struct TrainingOutcome {
 }
 
 /// The saved model belongs to another run.
-pub(super) fn not_of_this_run(path: PathBuf) -> AppError {
+pub(super) fn not_of_this_run(path: PathBuf) -> RunDirError {
     let reason =
         "it is not the best model of this run; restore that file, or start the run again with --config";
-    AppError::NotResumable { path, reason: reason.to_owned() }
+    RunDirError::NotResumable { path, reason: reason.to_owned() }
 }
 
 impl Run<'_> {
@@ -59,7 +60,7 @@ impl Run<'_> {
     }
 
     /// The state of the run by its checkpoint, whose weights go into `trainer`; without a checkpoint, the beginning.
-    pub(super) fn restore(&self, trainer: &mut Trainer) -> Result<RunState, AppError> {
+    pub(super) fn restore(&self, trainer: &mut Trainer) -> Result<RunState, TrainingError> {
         let run_state = match fs::read(self.folder.file(CHECKPOINT)) {
             Ok(bytes) => self.restore_from(&bytes, trainer)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => RunState {
@@ -68,7 +69,7 @@ impl Run<'_> {
                 ..RunState::default()
             },
             Err(error) => {
-                return Err(self.not_resumable(CHECKPOINT, format!("it cannot be read ({error})")));
+                return Err(self.not_resumable(CHECKPOINT, format!("it cannot be read ({error})")).into());
             }
         };
         // Epochs that were logged after the checkpoint will be trained, and logged, again.
@@ -81,26 +82,26 @@ impl Run<'_> {
         Ok(run_state)
     }
 
-    fn restore_from(&self, bytes: &[u8], trainer: &mut Trainer) -> Result<RunState, AppError> {
+    fn restore_from(&self, bytes: &[u8], trainer: &mut Trainer) -> Result<RunState, TrainingError> {
         let start_again =
             |reason: String| self.not_resumable(CHECKPOINT, format!("{reason}; start the run again"));
         let (run_state, trainer_state) = checkpoint::from_bytes(bytes).map_err(start_again)?;
         if run_state.inputs != self.inputs_digest() {
             let reason = "the settings in config.toml or the images are no longer those of the run; restore them, or \
                           start another run";
-            return Err(self.not_resumable(CHECKPOINT, reason.to_owned()));
+            return Err(self.not_resumable(CHECKPOINT, reason.to_owned()).into());
         }
         trainer.restore(trainer_state).map_err(start_again)?;
         self.check_saved_model(&run_state)?;
         Ok(run_state)
     }
 
-    fn not_resumable(&self, file: &str, reason: String) -> AppError {
-        AppError::NotResumable { path: self.folder.file(file), reason }
+    fn not_resumable(&self, file: &str, reason: String) -> RunDirError {
+        RunDirError::NotResumable { path: self.folder.file(file), reason }
     }
 
     /// Checks that the saved model is intact now: without it, the run would fail only after its last epoch.
-    fn check_saved_model(&self, run_state: &RunState) -> Result<(), AppError> {
+    fn check_saved_model(&self, run_state: &RunState) -> Result<(), TrainingError> {
         if run_state.best_epoch == 0 {
             return Ok(());
         }
@@ -112,18 +113,18 @@ impl Run<'_> {
         if is_newer || model_file::training_digest(&bytes, &card) == run_state.best_digest {
             return Ok(());
         }
-        Err(not_of_this_run(path))
+        Err(not_of_this_run(path).into())
     }
 
     /// Starts the TensorBoard file with the epochs of the log.
-    fn begin_tensorboard(&self) -> Result<(), AppError> {
+    fn begin_tensorboard(&self) -> Result<(), RunDirError> {
         let done = self.read_log()?.iter().flat_map(tensorboard::scalars).collect::<Vec<u8>>();
         self.folder.make(tensorboard::FOLDER)?;
         self.folder.write(tensorboard::FILE, &[tensorboard::beginning(), done].concat())
     }
 
     /// The epochs of the log.
-    pub(super) fn read_log(&self) -> Result<Vec<LogLine>, AppError> {
+    pub(super) fn read_log(&self) -> Result<Vec<LogLine>, RunDirError> {
         let path = self.folder.file(LOG);
         if !path.exists() {
             return Ok(Vec::new());
@@ -150,7 +151,7 @@ impl Run<'_> {
         mut trainer: Trainer,
         mut run_state: RunState,
         mut card: ModelCard,
-    ) -> Result<TrainingOutcome, AppError> {
+    ) -> Result<TrainingOutcome, TrainingError> {
         let epochs = self.config.epochs(self.data.train.len());
         let bar = self.screen.bar(trainer.n_steps());
         let mut writer = checkpoint::Writer::new(self.folder.clone());
@@ -167,7 +168,7 @@ impl Run<'_> {
             if let Some(signal) = interrupt::signal() {
                 writer.wait()?;
                 bar.finish_and_clear();
-                return Err(AppError::Interrupted { signal, run: self.folder.path().to_owned() });
+                return Err(TrainingError::Interrupted { signal, run: self.folder.path().to_owned() });
             }
         }
         writer.wait()?;
@@ -197,7 +198,7 @@ impl Run<'_> {
         trainer: &mut Trainer,
         run_state: &mut RunState,
         bar: &ProgressBar,
-    ) -> Result<bool, AppError> {
+    ) -> Result<bool, TrainingError> {
         let (start, n_steps) = (Instant::now(), trainer.n_steps());
         let interval = Duration::from_secs_f64(60.0 * self.config.checkpoint_minutes);
         let mut show = show_step(bar, n_steps, self.screen.width());
@@ -214,7 +215,7 @@ impl Run<'_> {
         trainer: &mut Trainer,
         run_state: &mut RunState,
         card: &mut ModelCard,
-    ) -> Result<(), AppError> {
+    ) -> Result<(), TrainingError> {
         let trained = std::mem::take(&mut run_state.progress);
         let epoch = run_state.epoch;
         run_state.epoch += 1;
@@ -226,7 +227,7 @@ impl Run<'_> {
             let val = self.validate(model, card, trained.n_batches)?;
             card.temperature = val.as_ref().map_or(1.0, calibration::fit);
             let is_best = self.save_model(model, card, val.as_ref(), run_state, n_steps)?;
-            Ok::<_, AppError>((val, is_best))
+            Ok::<_, TrainingError>((val, is_best))
         })?;
         run_state.log_bytes = self.log(run_state.epoch, &trained, val.as_ref(), is_best)?;
         Ok(())
@@ -238,7 +239,7 @@ impl Run<'_> {
         model: &ResNet9,
         card: &ModelCard,
         n_batches: usize,
-    ) -> Result<Option<Evaluation>, AppError> {
+    ) -> Result<Option<Evaluation>, TrainingError> {
         let Run { config, data, .. } = self;
         if data.val.is_empty() {
             return Ok(None);
@@ -248,7 +249,7 @@ impl Run<'_> {
         if loss.is_finite() {
             return Ok(Some(evaluation));
         }
-        Err(AppError::Diverged {
+        Err(TrainingError::Diverged {
             what: format!("the validation loss became {loss}"),
             epoch: card.epoch,
             batch: n_batches,
@@ -267,7 +268,7 @@ impl Run<'_> {
         val: Option<&Evaluation>,
         run_state: &mut RunState,
         n_steps: u64,
-    ) -> Result<bool, AppError> {
+    ) -> Result<bool, TrainingError> {
         let epochs = self.config.epochs(self.data.train.len());
         let score = val.map(|val| self.config.select.score(val));
         let is_best = run_state.best.should_save(score);
@@ -297,7 +298,7 @@ impl Run<'_> {
         trained: &EpochProgress,
         val: Option<&Evaluation>,
         best: bool,
-    ) -> Result<[u64; 2], AppError> {
+    ) -> Result<[u64; 2], RunDirError> {
         let line = LogLine {
             epoch,
             train_loss: trained.loss(),

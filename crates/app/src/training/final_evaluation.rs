@@ -4,7 +4,6 @@ use roentgen_data::{Dataset, ImageSet};
 use roentgen_layers::{ResNet9, ResNet9Config};
 
 use super::epochs::{Run, TrainingOutcome, not_of_this_run};
-use crate::error::AppError;
 use crate::metrics::deduplicated::deduplicated_test;
 use crate::metrics::{PartMetrics, Predictions};
 use crate::model::calibration::Calibration;
@@ -12,9 +11,11 @@ use crate::model::inference::{Evaluation, evaluate};
 use crate::model::model_file::{self, ModelCard};
 use crate::model::novelty::Novelty;
 use crate::report;
+use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::MODEL;
 use crate::run_dir::predictions_file;
 use crate::run_dir::records::{Metrics, Rejected};
+use crate::training::error::TrainingError;
 
 /// The predictions for the test set.
 #[derive(Debug)]
@@ -33,12 +34,15 @@ pub(super) struct FinalModel {
 }
 
 /// Reads the best model back from its file, and writes the file again with what the model takes for out of distribution.
-pub(super) fn complete_model_file(run: &Run<'_>, outcome: &TrainingOutcome) -> Result<FinalModel, AppError> {
+pub(super) fn complete_model_file(
+    run: &Run<'_>,
+    outcome: &TrainingOutcome,
+) -> Result<FinalModel, TrainingError> {
     let path = run.folder.file(MODEL);
     let bytes = model_file::read_bytes(&path)?;
     let (model, mut card) = model_file::decode(&bytes, &path)?;
     if model_file::training_digest(&bytes, &card) != outcome.best_digest {
-        return Err(not_of_this_run(path));
+        return Err(not_of_this_run(path).into());
     }
     let Dataset { train: train_set, val: val_set, .. } = run.data;
     let bar = run.screen.bar(1);
@@ -58,7 +62,7 @@ pub(super) fn evaluate_final_model(
     outcome: &TrainingOutcome,
     final_model: &FinalModel,
     architecture: &ResNet9Config,
-) -> Result<(Metrics, Option<TestPredictions>), AppError> {
+) -> Result<(Metrics, Option<TestPredictions>), TrainingError> {
     let FinalModel { model, card, .. } = final_model;
     let Dataset { val: val_set, test: test_set, .. } = run.data;
     let bar = run.screen.bar(2);
@@ -128,7 +132,7 @@ impl Run<'_> {
         final_model: &FinalModel,
         metrics: &Metrics,
         test: Option<&Predictions>,
-    ) -> Result<String, AppError> {
+    ) -> Result<String, RunDirError> {
         let FinalModel { model, card, digest } = final_model;
         Ok(report::page(&report::ReportInput {
             config: self.config,

@@ -9,8 +9,8 @@
 use roentgen_data::{Dataset, ImageSet};
 
 use crate::config::TrainConfig;
-use crate::error::AppError;
 use crate::terminal::screen::{Screen, counted, thousands};
+use crate::training::error::TrainingError;
 use crate::training::interrupt;
 use crate::training::probe_training::train_and_evaluate;
 
@@ -27,7 +27,7 @@ pub(crate) fn oversample(
     config: &TrainConfig,
     data: &Dataset,
     screen: &Screen,
-) -> Result<ImageSet, AppError> {
+) -> Result<ImageSet, TrainingError> {
     let train_set = &data.train;
     let n_train = train_set.len();
     // The plain recipe: stronger augmentation would make easy images hard as well.

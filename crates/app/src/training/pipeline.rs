@@ -11,10 +11,10 @@ use super::objective::loss_head;
 use super::trainer::Trainer;
 use super::{hard_examples, interrupt, run_summary};
 use crate::config::build::{architecture, normalization};
+use crate::config::error::ConfigError;
 use crate::config::{Select, TrainConfig};
 use crate::data_loading::inspection::Inspection;
 use crate::data_loading::phantom;
-use crate::error::AppError;
 use crate::metrics::PartMetrics;
 use crate::model::inference::evaluate;
 use crate::model::model_file::{self, ModelCard, TrainedOn};
@@ -23,6 +23,7 @@ use crate::run_dir::file_names::{CHECKPOINT, CONFIG, DATA, METRICS, MODEL, REPOR
 use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
 use crate::terminal::screen::Screen;
+use crate::training::error::TrainingError;
 
 /// A run that has ended.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ pub(crate) fn train(
     data: &Dataset,
     folder: PlannedFolder,
     screen: &Screen,
-) -> Result<FinishedRun, AppError> {
+) -> Result<FinishedRun, TrainingError> {
     check_against_data(config, data)?;
     let config = &config.resolved(data.train.len(), data.val_fraction);
     let folder = folder.create()?;
@@ -63,7 +64,7 @@ pub(crate) fn resume(
     threads: Option<usize>,
     data: &Dataset,
     screen: &Screen,
-) -> Result<FinishedRun, AppError> {
+) -> Result<FinishedRun, TrainingError> {
     let folder = RunFolder::open(path)?;
     let config = TrainConfig::read(&folder.file(CONFIG))?;
     train_in_folder(&TrainConfig { threads: threads.or(config.threads), ..config }, data, folder, screen)
@@ -78,7 +79,7 @@ pub(crate) fn train_in_folder(
     data: &Dataset,
     folder: RunFolder,
     screen: &Screen,
-) -> Result<FinishedRun, AppError> {
+) -> Result<FinishedRun, TrainingError> {
     let normalization = normalization(config, &data.train);
     let architecture = architecture(config, data);
     let mut card = model_card(config, data, &normalization);
@@ -89,7 +90,7 @@ pub(crate) fn train_in_folder(
     let oversampled =
         (config.oversample_hard > 1).then(|| hard_examples::oversample(config, data, screen)).transpose()?;
     if let Some(signal) = interrupt::signal() {
-        return Err(AppError::Interrupted { signal, run: folder.path().to_owned() });
+        return Err(TrainingError::Interrupted { signal, run: folder.path().to_owned() });
     }
     let train_set = oversampled.as_ref().unwrap_or(&data.train);
     let loss_head = loss_head(config, &data.train.class_counts(data.class_names.len()));
@@ -124,7 +125,7 @@ pub(crate) fn train_in_folder(
 pub(crate) fn evaluate_ended_run(
     path: &Path,
     data: &Dataset,
-) -> Result<(PartMetrics, TestPredictions), AppError> {
+) -> Result<(PartMetrics, TestPredictions), TrainingError> {
     let (model, card) = model_file::read(&path.join(MODEL))?;
     let evaluation = evaluate(&model, &data.test, card.class_names.len(), &card.preprocessing());
     let predictions = evaluation.predictions(card.temperature);
@@ -135,16 +136,16 @@ pub(crate) fn evaluate_ended_run(
 }
 
 /// Fails on settings that make no sense with these data.
-fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<(), AppError> {
+fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<(), TrainingError> {
     check_smallest_batch(config, data.train.len())?;
     if data.val.is_empty() {
         let reason = "it needs a validation set; provide one, or a --val-fraction above 0";
         let second = "data without a validation set";
         if config.patience.is_some() {
-            return Err(AppError::Conflict { first: "--patience", second, reason });
+            return Err(ConfigError::Conflict { first: "--patience", second, reason }.into());
         }
         if config.select != Select::default() {
-            return Err(AppError::Conflict { first: "--select", second, reason });
+            return Err(ConfigError::Conflict { first: "--select", second, reason }.into());
         }
     }
     if let Some(path) = &config.init {
@@ -155,11 +156,11 @@ fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<(), AppErr
 }
 
 /// Batch norm needs at least two numbers per channel, also after three poolings.
-fn check_smallest_batch(config: &TrainConfig, n_train: usize) -> Result<(), AppError> {
+fn check_smallest_batch(config: &TrainConfig, n_train: usize) -> Result<(), TrainingError> {
     let smallest = n_train / n_train.div_ceil(config.batch(n_train));
     let n_pixels = (config.size as usize / 8).pow(2);
     if smallest * n_pixels < 2 {
-        return Err(AppError::BatchTooSmall { size: config.size, n_train });
+        return Err(TrainingError::BatchTooSmall { size: config.size, n_train });
     }
     Ok(())
 }
@@ -172,7 +173,7 @@ fn load_initial_weights(
     folder: &RunFolder,
     model: &mut ResNet9,
     screen: &Screen,
-) -> Result<Option<TrainingDigests>, AppError> {
+) -> Result<Option<TrainingDigests>, TrainingError> {
     let Some(path) = config.init.as_ref().filter(|_| !folder.file(CHECKPOINT).exists()) else {
         return Ok(None);
     };
@@ -182,10 +183,10 @@ fn load_initial_weights(
 }
 
 /// From here on the first signal ends the run after a checkpoint, the second one at once.
-fn listen_for_signals(screen: &Screen) -> Result<(), AppError> {
+fn listen_for_signals(screen: &Screen) -> Result<(), TrainingError> {
     let screen = screen.clone();
     let on_first = move || screen.note("stopping", "after this step; press Ctrl-C again to stop at once");
-    interrupt::listen(on_first).map_err(|source| AppError::Signals { source })
+    interrupt::listen(on_first).map_err(|source| TrainingError::Signals { source })
 }
 
 /// What the model file says about the model and its training.

@@ -5,9 +5,9 @@ use roentgen_layers::{LossHead, ResNet9, ResNet9Config};
 
 use crate::config::TrainConfig;
 use crate::config::build::normalization;
-use crate::error::AppError;
 use crate::model::inference::{Evaluation, Preprocessing, evaluate};
 use crate::terminal::screen::Screen;
+use crate::training::error::TrainingError;
 use crate::training::interrupt;
 use crate::training::trainer::{EpochProgress, Trainer};
 
@@ -26,7 +26,7 @@ pub(crate) fn train_and_evaluate(
     n_classes: usize,
     label: &str,
     screen: &Screen,
-) -> Result<Evaluation, AppError> {
+) -> Result<Evaluation, TrainingError> {
     let n_train = train_set.len();
     let epochs = config.epochs(n_train);
     let architecture = ResNet9Config { width: WIDTH, ..ResNet9Config::new(train_set.channels(), n_classes) };

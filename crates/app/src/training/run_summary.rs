@@ -7,13 +7,13 @@ use roentgen_layers::ResNet9Config;
 
 use super::epochs::Run;
 use super::progress_lines;
-use crate::error::AppError;
 use crate::model::calibration::{Calibration, Reliability};
 use crate::model::model_file::Start;
 use crate::run_dir::file_names::{MODEL, REPORT};
 use crate::run_dir::records::Metrics;
 use crate::terminal::screen::{Screen, counted, duration, thousands};
 use crate::terminal::tables;
+use crate::training::error::TrainingError;
 
 /// Where the weights of `--init` come from.
 pub(super) fn show_initial_weights(screen: &Screen, path: &Path, start: &Start) {
@@ -74,7 +74,7 @@ pub(super) fn show_resumed(screen: &Screen, n_done: usize, n_steps: usize) {
 ///
 /// # Errors
 /// If the log of the run cannot be read.
-pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), AppError> {
+pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), TrainingError> {
     let screen = run.screen;
     if let Some(test) = &metrics.test {
         let heading = format!("epoch {} of {}", metrics.best_epoch, metrics.epochs);

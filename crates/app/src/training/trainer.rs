@@ -10,7 +10,7 @@ use roentgen_tensor::parameter::Buffer;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{DecayKind, TrainConfig};
-use crate::error::AppError;
+use crate::training::error::TrainingError;
 use crate::training::step::{StepOutcome, TrainingStep};
 
 /// Images that the batch norms of averaged weights are measured on. A mean over a thousand images of 36 pixels and more
@@ -370,7 +370,7 @@ pub(crate) struct Divergence {
 impl Divergence {
     /// The error, with the settings of `config` that can be changed; `set` is the training set.
     #[must_use]
-    pub(crate) fn into_error(self, config: &TrainConfig, set: &ImageSet) -> AppError {
+    pub(crate) fn into_error(self, config: &TrainConfig, set: &ImageSet) -> TrainingError {
         /// Images that the error names.
         const NAMED: usize = 4;
         let Self { epoch, batch, what, images } = self;
@@ -384,6 +384,6 @@ impl Divergence {
             names.push(&more);
         }
         let (max_lr, clip) = (config.max_lr, config.clip.to_string());
-        AppError::Diverged { what, epoch, batch, images: names.join(", "), max_lr, clip }
+        TrainingError::Diverged { what, epoch, batch, images: names.join(", "), max_lr, clip }
     }
 }

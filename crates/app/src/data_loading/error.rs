@@ -1,0 +1,34 @@
+//! What can be wrong with the data of a configuration.
+
+use roentgen_data::DataError;
+
+/// Why data cannot be trained or tested on.
+#[derive(Debug, thiserror::Error)]
+pub enum DataLoadingError {
+    /// The images cannot be read, or are not a data set.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The sets share images or patients, under `--strict`.
+    #[error(
+        "--strict: the sets share images or patients; remove them from one of the sets, or leave --strict out:\n{list}"
+    )]
+    Leakage {
+        /// One indented line each.
+        list: String,
+    },
+    /// The test set is empty.
+    #[error("there are no test images; give a test set, or a larger --test-fraction")]
+    EmptyTest,
+}
+
+impl DataLoadingError {
+    /// Whether a setting is wrong, rather than the data.
+    pub(crate) fn is_usage_error(&self) -> bool {
+        matches!(self, Self::Data(error) if is_wrong_setting(error))
+    }
+}
+
+/// Whether an error about data is about a setting.
+pub(crate) fn is_wrong_setting(error: &DataError) -> bool {
+    matches!(error, DataError::OutOfRange { .. } | DataError::ResizeBelowCrop { .. })
+}

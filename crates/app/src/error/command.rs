@@ -1,0 +1,85 @@
+//! What can go wrong in the commands themselves, apart from the rooms that they use.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a command did not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// `predict`: a folder has no images.
+    #[error("{} contains no images (png, jpg, jpeg), not even in its subfolders", path.display())]
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// `predict`: some files could not be read; there are predictions for the others.
+    #[error("{n_failed} of {n} files could not be read; each is listed with its reason")]
+    NotAllRead {
+        /// Files without a prediction.
+        n_failed: usize,
+        /// All files.
+        n: usize,
+    },
+    /// `predict`: the standard input cannot be read.
+    #[error("cannot read the standard input: {source}")]
+    StdinUnreadable {
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// `explain`: the image cannot be read, or its explanation not be drawn.
+    #[error("{}: {reason}", path.display())]
+    BadImage {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// `explain`: the output is PNG, and the file that was given has another ending.
+    #[error("--out {}: the explanation is written as PNG; give a name that ends in .png", path.display())]
+    NotPng {
+        /// The file that was given.
+        path: PathBuf,
+    },
+    /// `explain`: the model has no such class.
+    #[error("the model has no class `{name}`; its classes are {known}")]
+    NoSuchClass {
+        /// As it was given.
+        name: String,
+        /// All classes of the model.
+        known: String,
+    },
+    /// `export`: the model normalises each image by its own statistics, which an exported graph that works on crops cannot.
+    #[error(
+        "this model normalises each image by the mean and deviation of the whole image, which an exported model does \
+         not get to see; train one with --normalize set"
+    )]
+    NotExportable,
+    /// `evaluate`: the data must be given, because the model was not trained on the phantom.
+    #[error("this model was trained on a folder; give the data to evaluate it on with --data DIR")]
+    NoEvaluationData,
+    /// `compare`: the two runs were tested on different images.
+    #[error(
+        "the runs cannot be compared: {reason}; compare runs with the same test set \
+         (where it is split off: the same --seed and --test-fraction)"
+    )]
+    NotComparable {
+        /// The difference.
+        reason: String,
+    },
+    /// `audit`: all validation and test images are leaked.
+    #[error(
+        "every validation and test image, or its patient, also occurs in an earlier set; \
+         `roentgen inspect` lists them; give other test images"
+    )]
+    AllLeaked,
+    /// `lr-find`: the loss was NaN or infinite before the range test had settled.
+    #[error("the loss is not finite from the first steps on; check the data with `roentgen inspect`")]
+    NoRate,
+}
+
+impl CommandError {
+    /// Whether an argument is wrong, rather than the work itself.
+    pub(crate) fn is_usage_error(&self) -> bool {
+        matches!(self, Self::NoEvaluationData | Self::NotComparable { .. } | Self::NotPng { .. })
+    }
+}

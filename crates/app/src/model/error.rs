@@ -1,0 +1,33 @@
+//! What can be wrong with a model file, and with the images that a model is applied to.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a model cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The model file does not exist, or cannot be read.
+    #[error("cannot read the model {}: {source}; give the model.safetensors of a run", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// The file is not a model of this version, or it is damaged.
+    #[error("{} is not a model that this version can use: {reason}; give the model.safetensors of a run", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What was expected, and what was found.
+        reason: String,
+    },
+    /// The images are not of the kind that the model was trained on.
+    #[error(
+        "the model cannot be applied to these images: {reason}; load them as its training images were loaded"
+    )]
+    ImagesUnsuitable {
+        /// What was found, and what was expected.
+        reason: String,
+    },
+}

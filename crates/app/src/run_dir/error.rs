@@ -1,0 +1,72 @@
+//! What can go wrong with the files of a run, and with any other file that is written.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A file or folder could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: {source}; check the free space and the permissions", path.display())]
+pub struct WriteError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// The error of the operating system.
+    pub source: io::Error,
+}
+
+/// Why a run folder cannot be made, continued or read.
+#[derive(Debug, thiserror::Error)]
+pub enum RunDirError {
+    /// There are files already where the run folder is to be made.
+    #[error("--out {} exists and is not an empty folder; give a new folder, or remove this one first", path.display())]
+    OutNotEmpty {
+        /// The folder that was given.
+        path: PathBuf,
+    },
+    /// A file of a run that cannot be resumed yet could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A file of a run that can be resumed could not be written.
+    #[error(
+        "cannot write {}: {source}; check the free space and the permissions, then continue with: \
+         roentgen train --resume {}",
+        path.display(),
+        run.display()
+    )]
+    ResumableWrite {
+        /// The file or folder.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+        /// The folder of the run.
+        run: PathBuf,
+    },
+    /// The run cannot be continued.
+    #[error("cannot resume {}: {reason}", path.display())]
+    NotResumable {
+        /// The folder of the run, or the file that is wrong.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// Another process works in the folder.
+    #[error("{} is in use by another run; wait until it ends, or give another folder", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file that is to be read from a run folder is missing or invalid.
+    #[error("cannot use {}: {reason}; give the folder of a finished run that had a test set", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl RunDirError {
+    /// Whether the arguments or the contents of the folder given are wrong, rather than the work itself.
+    pub(crate) fn is_usage_error(&self) -> bool {
+        matches!(self, Self::OutNotEmpty { .. } | Self::NotResumable { .. })
+    }
+}

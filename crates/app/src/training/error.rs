@@ -1,0 +1,82 @@
+//! What can end a training.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::error::ConfigError;
+use crate::data_loading::error::DataLoadingError;
+use crate::model::error::ModelError;
+use crate::run_dir::error::RunDirError;
+
+/// Why a training did not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainingError {
+    /// The settings are wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data cannot be used.
+    #[error(transparent)]
+    DataLoading(#[from] DataLoadingError),
+    /// The model to start from, or the best model of the run, cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The run folder cannot be used.
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+    /// A batch has a single value per channel, so batch norm has no variance.
+    #[error(
+        "a batch of one image of {size} pixels has one value per channel and batch norm needs two; \
+         choose --size 16 or more, a larger --batch, or give more images ({n_train} to train on)"
+    )]
+    BatchTooSmall {
+        /// Side of the crop, in pixels.
+        size: u32,
+        /// Training images.
+        n_train: usize,
+    },
+    /// A loss or a weight became infinite or NaN.
+    #[error(
+        "{what} in epoch {epoch}, batch {batch} ({images}): training has diverged; \
+         try a lower --max-lr (it is {max_lr}) or a tighter --clip (it is {clip})"
+    )]
+    Diverged {
+        /// What became infinite or NaN.
+        what: String,
+        /// From 1.
+        epoch: usize,
+        /// From 1.
+        batch: usize,
+        /// The images of the batch, or some of them.
+        images: String,
+        /// The maximal learning rate of the run.
+        max_lr: f64,
+        /// The clipping of the run.
+        clip: String,
+    },
+    /// A signal ended the run: Ctrl-C, or a request of the system to terminate.
+    #[error("interrupted; continue with: roentgen train --resume {}", run.display())]
+    Interrupted {
+        /// Number of the signal.
+        signal: u8,
+        /// The folder of the run.
+        run: PathBuf,
+    },
+    /// The signal handler could not be installed.
+    #[error("cannot handle signals such as Ctrl-C: {source}")]
+    Signals {
+        /// The error of the operating system.
+        source: io::Error,
+    },
+}
+
+impl TrainingError {
+    /// Whether a flag, a setting or a folder given is wrong, rather than the work itself.
+    pub(crate) fn is_usage_error(&self) -> bool {
+        match self {
+            Self::Config(_) => true,
+            Self::DataLoading(error) => error.is_usage_error(),
+            Self::RunDir(error) => error.is_usage_error(),
+            _ => false,
+        }
+    }
+}
