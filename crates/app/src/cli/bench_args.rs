@@ -5,60 +5,80 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::OutputArgs;
-use crate::bench::Case;
+use super::setting_flags::{Accepts, SettingFlags};
+use crate::bench::{BenchConfig, BenchRequest, Case};
+use crate::config::TrainConfig;
 
-const BENCH_EXAMPLES: &str = "\
+const EXAMPLES: &str = "\
 Examples:
-  # all of it, in about a minute
+  # everything, in about a minute
   roentgen bench
-  # one convolution, in its three passes
+  # one convolution: forward and both backward passes
   roentgen bench --filter conv2
-  # where each millisecond of a step goes
+  # time of each layer in a training step
   roentgen bench --profile --filter train:128
-  # keep a record under docs/bench
+  # write a record to docs/bench
   roentgen bench --save
-  # what has become faster since
+  # speed-up since a record
   roentgen bench --compare docs/bench/RECORD.json
-  # the same work in PyTorch, in turn with ours
+  # the same work in PyTorch, alternating with ours
   roentgen bench --torch .venv/bin/python";
+
+/// The settings of `bench`.
+#[derive(Debug)]
+pub(super) struct BenchSettings;
+
+impl Accepts for BenchSettings {
+    const NAMES: Option<&'static [&'static str]> = Some(&["size", "threads"]);
+}
 
 /// Flags of `bench`.
 #[derive(Debug, Args)]
-#[command(after_help = BENCH_EXAMPLES)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct BenchArgs {
     /// Measure only what has TEXT in its name, such as conv2, res1, train, infer:1
     #[arg(long, value_name = "TEXT")]
-    pub(super) filter: Option<String>,
-    /// Also show where each millisecond of a training step goes, layer by layer
+    filter: Option<String>,
+    /// Also show the time of each layer in a training step
     #[arg(long)]
-    pub(super) profile: bool,
-    /// Keep the figures as a record under docs/bench, with commit and machine
+    profile: bool,
+    /// Write the figures to docs/bench, with commit and machine
     #[arg(long)]
-    pub(super) save: bool,
-    /// Show how many times faster than a record each figure is
+    save: bool,
+    /// Show how many times faster each figure is than in a record that --save wrote
     #[arg(long, value_name = "RECORD")]
-    pub(super) compare: Option<PathBuf>,
-    /// Run PyTorch (and ONNX Runtime, if it is there) with this Python in turn with ours, and show ratios
+    compare: Option<PathBuf>,
+    /// Run PyTorch (and ONNX Runtime, if installed) with this Python, alternating with our program, and show ratios
     #[arg(long, value_name = "PYTHON", conflicts_with_all = ["profile", "compare"])]
-    pub(super) torch: Option<PathBuf>,
-    /// Rounds of --torch
+    torch: Option<PathBuf>,
+    /// Number of rounds with --torch [range: 1 to 100]
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
-    pub(super) rounds: u16,
-    /// Side of the images, in pixels, 8 to 512
-    #[arg(long, value_name = "PIXELS", default_value_t = 24)]
-    pub(super) size: u32,
-    /// Channels of the images: 1 or 3
+    rounds: u16,
+    /// Number of channels of the images: 1 to 3
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
-    pub(super) channels: u8,
-    /// Classes to tell apart
+    channels: u8,
+    /// Number of classes [range: 2 to 1000]
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(2..=1000))]
-    pub(super) classes: u16,
-    /// Threads to compute with [default: all processors]
-    #[arg(long, value_name = "N")]
-    pub(super) threads: Option<usize>,
-    /// Do one kind of work in this process and print its figures; what the bench starts for each of them
+    classes: u16,
+    /// Run one kind of work in this process and print its figures; `bench` starts a process for each
     #[arg(long, value_name = "CASE", hide = true)]
     pub(super) case: Option<Case>,
     #[command(flatten)]
+    pub(super) settings: SettingFlags<BenchSettings>,
+    #[command(flatten)]
     pub(super) output: OutputArgs,
+}
+
+impl BenchArgs {
+    /// The sizes of the work.
+    pub(super) fn work(&self, config: &TrainConfig) -> BenchConfig {
+        let (channels, n_classes) = (usize::from(self.channels), usize::from(self.classes));
+        BenchConfig { size: config.size as usize, channels, n_classes }
+    }
+
+    /// What is measured, and what is done with the figures.
+    pub(super) fn request(self) -> BenchRequest {
+        let Self { filter, profile, save, compare, torch, rounds, .. } = self;
+        BenchRequest { filter, profile, save, compare, torch, rounds: rounds.into() }
+    }
 }

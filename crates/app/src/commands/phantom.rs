@@ -24,6 +24,6 @@ pub(crate) fn write(config: &TrainConfig, out: &Path, screen: &Screen) -> Result
         "written",
         &format!("{}: {train} for training, {val} for validation, {test} for testing", out.display()),
     );
-    screen.field("next", &format!("roentgen train --data {}", out.display()));
+    screen.field("next", &format!("roentgen train {}", out.display()));
     Ok(())
 }

@@ -1,17 +1,67 @@
-//! What a configuration builds.
+//! From settings to the types of the crates below.
 
-use roentgen_data::{Dataset, ImageSet, Normalization};
+use roentgen_data::{
+    Augment, DataError, Dataset, Fold, ImageSet, LoadOptions, Normalization, PatientPattern, TtaConfig,
+};
 use roentgen_layers::ResNet9Config;
 
 use super::{NormalizeBy, TrainConfig};
 
-/// What `config` normalises pictures by, where `train_set` is trained on.
+impl TrainConfig {
+    /// How training images are augmented.
+    #[must_use]
+    pub fn augment(&self) -> Augment {
+        Augment {
+            crop: self.size as usize,
+            frame: self.resize() as usize,
+            flip: self.flip,
+            rotate: self.rotate as f32,
+            zoom: self.zoom as f32,
+            aspect: self.aspect as f32,
+            jitter: self.jitter as f32,
+            erase: self.erase as f32,
+        }
+    }
+
+    /// The views of an image over which predictions are averaged.
+    #[must_use]
+    pub fn tta_config(&self) -> TtaConfig {
+        if !self.tta {
+            return TtaConfig::default();
+        }
+        TtaConfig { mirror: true, zoom: self.zoom as f32, aspect: self.aspect as f32 }
+    }
+
+    /// How images are loaded and split.
+    ///
+    /// # Errors
+    /// If the pattern for patients is not a regular expression with one group.
+    pub fn load_options(&self) -> Result<LoadOptions, DataError> {
+        let pattern = self.patient_pattern.as_deref().map(PatientPattern::new).transpose()?;
+        let fold = self.fold.zip(self.folds).map(|(fold, of)| Fold { index: fold - 1, of });
+        Ok(LoadOptions {
+            patient_pattern: pattern,
+            fold,
+            resize: self.resize(),
+            crop: self.size,
+            seed: self.seed,
+            skip_bad: self.skip_bad,
+            val_fraction: self.val_fraction,
+            test_fraction: self.test_fraction,
+            channels: self.channels.into(),
+            test_dir: self.test.clone(),
+            ..LoadOptions::default()
+        })
+    }
+}
+
+/// How pixels are normalised, where `train_set` is the training set.
 pub(crate) fn normalization(config: &TrainConfig, train_set: &ImageSet) -> Normalization {
     let per_image = config.normalize == NormalizeBy::Image;
     Normalization { per_image, ..Normalization::of(train_set) }
 }
 
-/// The sizes of the model that `config` trains on `data`.
+/// The sizes of the model for `data`.
 pub(crate) fn architecture(config: &TrainConfig, data: &Dataset) -> ResNet9Config {
     ResNet9Config {
         width: config.width,

@@ -1,6 +1,7 @@
-//! The values that a setting is chosen from, as they are written on the command line and in `config.toml`.
+//! Settings with a fixed list of values. The comment on a value is its text in `--help`.
 
 use std::fmt::{self, Display};
+use std::str::FromStr;
 
 use roentgen_data::{Channels, Sampler};
 use roentgen_optim::Clip;
@@ -8,10 +9,9 @@ use roentgen_tensor::conv2d::ConvChoice;
 use serde::{Deserialize, Serialize};
 
 /// Grey or colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum ChannelChoice {
-    /// One channel where the training pictures are grey, three otherwise.
+    /// One channel if all training images are grey, even if they are stored as RGB; otherwise three.
     Auto,
     /// One channel.
     Grey,
@@ -29,15 +29,14 @@ impl From<ChannelChoice> for Channels {
     }
 }
 
-/// Algorithms to choose from for the convolutions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// Algorithms for the convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum ConvAlgorithms {
     /// The fastest for each layer.
     Auto,
-    /// Products as the definition has them.
+    /// Direct convolution.
     Direct,
-    /// Winograd's, wherever the channels are a multiple of 16.
+    /// Winograd, where the number of channels is a multiple of 16.
     Winograd,
 }
 
@@ -51,64 +50,60 @@ impl From<ConvAlgorithms> for ConvChoice {
     }
 }
 
-/// How weights decay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// How weight decay is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum DecayKind {
-    /// As a term of the gradient (Adam).
+    /// As a part of the gradient (Adam).
     L2,
-    /// Apart from the gradient (AdamW).
+    /// Decoupled from the gradient (AdamW).
     Decoupled,
 }
 
 /// Weights of the classes in the loss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum ClassWeights {
-    /// Every image counts the same.
+    /// Every image has the same weight.
     None,
-    /// The square root of the balanced weights: halfway between the other two.
+    /// The square roots of the balanced weights.
     Sqrt,
-    /// Every class counts the same.
+    /// Every class has the same total weight.
     Balanced,
 }
 
-/// The class shares that the answers assume.
+/// The class frequencies that predictions assume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClassPrior {
-    /// Those of the training, class weights included.
+    /// Those of the training set, with class weights applied.
     #[default]
     Training,
-    /// All classes alike.
+    /// All classes equally frequent.
     Balanced,
 }
 
 impl ClassPrior {
-    /// What a reader should know of it.
+    /// What a user should know about it.
     pub(crate) fn in_words(self) -> Option<&'static str> {
         match self {
             Self::Training => None,
-            Self::Balanced => {
-                Some("answers take every class to be as common, whatever its share of the training part")
-            }
+            Self::Balanced => Some(
+                "predictions assume that all classes are equally frequent, whatever their share of the training set",
+            ),
         }
     }
 }
 
-/// What pixels are normalised by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// The mean and standard deviation that pixels are normalised with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum NormalizeBy {
-    /// Mean and standard deviation of the training part.
+    /// Those of the training set.
     Set,
-    /// Those of each picture itself: its exposure no longer counts.
+    /// Those of each image, so that its exposure has no effect.
     Image,
 }
 
 /// The validation metric by which epochs are compared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Select {
     /// Fraction of correct predictions.
     #[default]
@@ -121,13 +116,12 @@ pub enum Select {
     LogLoss,
 }
 
-/// How an epoch goes through the training part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// How training images are sampled in an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum SamplerChoice {
-    /// Every picture once.
+    /// Every image once, in random order.
     Shuffled,
-    /// Every class as often.
+    /// Every class equally often.
     Balanced,
 }
 
@@ -141,37 +135,20 @@ impl From<SamplerChoice> for Sampler {
 }
 
 /// Gradient clipping, written as `value:0.1`, `norm:1` or `off`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClipChoice(pub Clip);
 
-impl std::str::FromStr for ClipChoice {
-    type Err = String;
+impl FromStr for ClipChoice {
+    type Err = ();
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |bound: &str| {
-            bound.parse().map_err(|_| format!("clip is `{text}`: expected value:BOUND, norm:BOUND or off"))
-        };
-        Ok(Self(match text.split_once(':') {
-            Some(("value", bound)) => Clip::Value(number(bound)?),
-            Some(("norm", bound)) => Clip::Norm(number(bound)?),
-            None if text == "off" => Clip::Off,
-            _ => Clip::Value(number(text)?),
-        }))
-    }
-}
-
-impl TryFrom<String> for ClipChoice {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<ClipChoice> for String {
-    fn from(clip: ClipChoice) -> Self {
-        clip.to_string()
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (kind, bound) = text.split_once(':').unwrap_or(("value", text));
+        match (kind, text, bound.parse::<f32>()) {
+            (_, "off", _) => Ok(Self(Clip::Off)),
+            ("value", _, Ok(bound)) if bound > 0.0 && bound.is_finite() => Ok(Self(Clip::Value(bound))),
+            ("norm", _, Ok(bound)) if bound > 0.0 && bound.is_finite() => Ok(Self(Clip::Norm(bound))),
+            _ => Err(()),
+        }
     }
 }
 

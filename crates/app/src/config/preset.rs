@@ -1,26 +1,26 @@
-//! Settings that belong together, under one name.
+//! Named sets of settings.
 
 use super::{ClassPrior, TrainConfig};
 
 /// A set of settings to start from instead of the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Preset {
-    /// For test pictures that come from somewhere else than the training pictures.
+    /// For images from other sources than the training images, such as other hospitals.
     Robust,
 }
 
 impl Preset {
-    /// The settings; what a preset does not say is as by default.
+    /// The settings: those of the preset over the defaults.
     ///
-    /// How they were chosen, with what was tried and did not help, is told in docs/results.md.
+    /// docs/results.md shows how they were chosen, and docs/notebook what was tried and did not help.
     #[must_use]
     pub fn config(self) -> TrainConfig {
         match self {
-            // Other machines and other hands: other framing, other proportions, other exposure, and whatever gave the
-            // source away may be missing. A narrower network has less room to learn the source by heart. How common each
-            // class will be there is not known: a rare one should not be what strange films are never taken for. And the
-            // few films of the training part that look strange are all that it can learn of such. A film that it is asked
-            // about is looked at in several of the ways in which training has shown others.
+            // Images from other machines differ in framing, aspect ratio and exposure, and marks that give the source
+            // away may be missing: hence strong augmentation. A narrower network has less capacity to memorise sources.
+            // Class frequencies of the new images are unknown, so a balanced prior: rare classes are predicted often
+            // enough. Training images that look unusual are the only ones to learn from about other sources: they are
+            // oversampled. Predictions are averaged over views like those that training has used.
             Self::Robust => TrainConfig {
                 width: 32,
                 rotate: 15.0,

@@ -206,7 +206,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         resize: config.resize(),
         size: config.size,
         normalization: normalization.clone(),
-        looks: config.test_looks(),
+        looks: config.tta_config(),
         temperature: 1.0,
         prior: config.prior,
         width: config.width,

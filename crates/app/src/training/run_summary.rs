@@ -57,7 +57,7 @@ pub(super) fn show_plan(run: &Run<'_>, model: &ResNet9Config) {
         screen.field("prior", words);
     }
     if config.tta {
-        screen.field("testing", &config.test_looks().to_string());
+        screen.field("testing", &config.tta_config().to_string());
     }
     screen.field("run", &run.folder.path().display().to_string());
     screen.line("");

@@ -1,0 +1,108 @@
+//! The flags of the commands that examine data: `inspect`, `audit` and `lr-find`; and of `data`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::OutputArgs;
+use super::setting_flags::{Accepts, SettingFlags};
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  roentgen inspect films
+  roentgen inspect films --json --quiet";
+
+const AUDIT_EXAMPLES: &str = "\
+Examples:
+  roentgen audit films
+  roentgen audit films --json --quiet";
+
+/// The settings of `inspect` and `audit`.
+#[derive(Debug)]
+pub(super) struct ExamineSettings;
+
+impl Accepts for ExamineSettings {
+    const NAMES: Option<&'static [&'static str]> =
+        Some(&["data", "patient-pattern", "skip-bad", "size", "epochs", "seed", "threads"]);
+    const NEEDS_DATA: bool = true;
+}
+
+/// Flags of `inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = INSPECT_EXAMPLES)]
+pub(super) struct InspectArgs {
+    #[command(flatten)]
+    pub(super) settings: SettingFlags<ExamineSettings>,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+/// Flags of `audit`.
+#[derive(Debug, Args)]
+#[command(after_help = AUDIT_EXAMPLES)]
+pub(super) struct AuditArgs {
+    #[command(flatten)]
+    pub(super) settings: SettingFlags<ExamineSettings>,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+const LR_FIND_EXAMPLES: &str = "\
+Examples:
+  roentgen lr-find films
+  roentgen lr-find films --batch 128 --out rates.svg";
+
+/// The settings of `lr-find`.
+#[derive(Debug)]
+pub(super) struct LrFindSettings;
+
+impl Accepts for LrFindSettings {
+    const NAMES: Option<&'static [&'static str]> =
+        Some(&["data", "patient-pattern", "skip-bad", "size", "width", "batch", "seed", "threads"]);
+    const NEEDS_DATA: bool = true;
+}
+
+/// Flags of `lr-find`.
+#[derive(Debug, Args)]
+#[command(after_help = LR_FIND_EXAMPLES)]
+pub(super) struct LrFindArgs {
+    #[command(flatten)]
+    pub(super) settings: SettingFlags<LrFindSettings>,
+    /// SVG file to write the curve to; an existing file is replaced
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DataCommand {
+    /// Draw phantom chest films, as a folder of png files to train on.
+    Phantom(PhantomArgs),
+}
+
+/// The settings of `data phantom`.
+#[derive(Debug)]
+pub(super) struct PhantomSettings;
+
+impl Accepts for PhantomSettings {
+    const NAMES: Option<&'static [&'static str]> = Some(&["films", "seed", "threads"]);
+}
+
+const PHANTOM_EXAMPLES: &str = "\
+Examples:
+  roentgen data phantom --out films --films 480";
+
+/// Flags of `data phantom`.
+#[derive(Debug, Args)]
+#[command(after_help = PHANTOM_EXAMPLES)]
+pub(super) struct PhantomArgs {
+    #[command(flatten)]
+    pub(super) settings: SettingFlags<PhantomSettings>,
+    /// Folder to write, new or empty
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Print only errors
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}

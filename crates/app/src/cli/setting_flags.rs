@@ -1,0 +1,183 @@
+//! The settings of the config as flags of a command.
+
+use std::marker::PhantomData;
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+
+use crate::config::error::ConfigError;
+use crate::config::{ConfigFile, Setting, TrainConfig, settings};
+
+/// Which settings a command has.
+pub(super) trait Accepts {
+    /// Their names; `None` for all of them.
+    const NAMES: Option<&'static [&'static str]>;
+    /// Whether DATA has to be given.
+    const NEEDS_DATA: bool = false;
+}
+
+/// `train`: all of them.
+#[derive(Debug)]
+pub(super) struct AllSettings;
+
+impl Accepts for AllSettings {
+    const NAMES: Option<&'static [&'static str]> = None;
+}
+
+/// Commands that only compute.
+#[derive(Debug)]
+pub(super) struct ThreadsOnly;
+
+impl Accepts for ThreadsOnly {
+    const NAMES: Option<&'static [&'static str]> = Some(&["threads"]);
+}
+
+/// What the command line gives of the settings that a command accepts.
+#[derive(Debug)]
+pub(super) struct SettingFlags<A> {
+    matches: ArgMatches,
+    accepts: PhantomData<A>,
+}
+
+impl<A: Accepts> SettingFlags<A> {
+    fn accepted() -> impl Iterator<Item = &'static dyn Setting> {
+        settings::all().filter(|setting| A::NAMES.is_none_or(|names| names.contains(&setting.name())))
+    }
+
+    /// The settings that are given.
+    pub(super) fn given(&self) -> impl Iterator<Item = &'static dyn Setting> {
+        Self::accepted().filter(|setting| setting.is_given(&self.matches))
+    }
+
+    /// The flags over `base`, checked.
+    pub(super) fn over(&self, mut base: TrainConfig) -> Result<TrainConfig, ConfigError> {
+        for setting in self.given() {
+            setting.set_given(&self.matches, &mut base);
+        }
+        base.validate()?;
+        Ok(base)
+    }
+
+    /// The flags over the defaults, checked.
+    pub(super) fn config(&self) -> Result<TrainConfig, ConfigError> {
+        self.over(TrainConfig::default())
+    }
+
+    /// The flags over a config file, checked. If there are flags, the program chooses anew what it chose for the file: a
+    /// `resize` that followed from the size then follows from the new size.
+    pub(super) fn over_file(&self, file: ConfigFile) -> Result<TrainConfig, ConfigError> {
+        let changes_file = self.given().next().is_some();
+        self.over(if changes_file { file.chosen } else { file.complete })
+    }
+}
+
+impl<A: Accepts> Args for SettingFlags<A> {
+    fn augment_args(command: Command) -> Command {
+        let has_sections = A::NAMES.is_none();
+        // Where there are few flags, `-h` shows all of them, in one section.
+        let shown = |arg: Arg| {
+            let is_opposite = arg.get_id().as_str().starts_with("no-");
+            if has_sections || is_opposite { arg } else { arg.help_heading(None).hide_short_help(false) }
+        };
+        let command = command.args(Self::accepted().flat_map(Setting::args).map(shown));
+        if A::NEEDS_DATA {
+            return command.mut_arg("DATA", require_data);
+        }
+        command
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+/// DATA without its default.
+fn require_data(argument: Arg) -> Arg {
+    let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+    let help = help.split(" [default").next().unwrap_or_default().to_owned();
+    argument.required_unless_present("data").help(help.clone()).long_help(help)
+}
+
+impl<A: Accepts> FromArgMatches for SettingFlags<A> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self { matches: matches.clone(), accepts: PhantomData })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> SettingFlags<AllSettings> {
+        let command = SettingFlags::<AllSettings>::augment_args(Command::new("train"));
+        let matches = command.try_get_matches_from([&["train"], args].concat()).expect("known flags");
+        SettingFlags::from_arg_matches(&matches).expect("any matches")
+    }
+
+    #[test]
+    fn every_setting_is_in_help_and_the_common_ones_in_short_help() {
+        let mut command = SettingFlags::<AllSettings>::augment_args(Command::new("train"));
+        let flags = |help: String| -> Vec<String> {
+            let lines = help.lines().map(|line| line.trim_start().trim_start_matches("-h, ").to_owned());
+            lines.filter(|line| line.starts_with("--")).collect()
+        };
+        let (long, short) =
+            (flags(command.render_long_help().to_string()), flags(command.render_help().to_string()));
+        for setting in settings::all() {
+            let name = format!("--{}", setting.name());
+            assert!(long.iter().any(|line| line.split([' ', ',']).next() == Some(&name)), "{name}: {long:?}");
+        }
+        assert!((5..=15).contains(&short.len()), "{short:?}");
+    }
+
+    #[test]
+    fn every_switch_can_be_switched_both_ways_and_the_last_flag_wins() {
+        let switches: Vec<&str> = settings::all()
+            .filter(|setting| setting.args().len() == 2 && setting.expected() == "true or false")
+            .map(Setting::name)
+            .collect();
+        assert!(switches.contains(&"tta") && switches.contains(&"flip"), "{switches:?}");
+        for name in switches {
+            let (on, off) = (format!("--{name}"), format!("--no-{name}"));
+            let line = |args: &[&str]| parse(args).config().expect("a valid config").to_toml();
+            for (args, value) in [
+                (&[&*on][..], "true"),
+                (&[&*off], "false"),
+                (&[&*on, &*off], "false"),
+                (&[&*off, &*on], "true"),
+            ] {
+                assert!(line(args).contains(&format!("\n{name} = {value}\n")), "{args:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_flag_beside_a_file_makes_the_program_choose_anew() {
+        let chosen = TrainConfig { size: 16, ..TrainConfig::default() };
+        let file = ConfigFile { complete: chosen.resolved(226, 0.1), chosen };
+        let repeated = parse(&[]).over_file(file.clone()).expect("a valid config");
+        assert_eq!(repeated, file.complete);
+        let larger = parse(&["--size", "48"]).over_file(file.clone()).expect("a valid config");
+        assert_eq!((larger.size, larger.resize, larger.resize()), (48, None, 55));
+
+        let chosen = TrainConfig { resize: Some(40), ..file.chosen };
+        let file = ConfigFile { complete: chosen.resolved(226, 0.1), chosen };
+        let error = parse(&["--size", "48"]).over_file(file).expect_err("a crop larger than the image");
+        assert!(error.to_string().contains("resize is 40"), "{error}");
+    }
+
+    #[test]
+    fn data_is_an_argument_or_a_flag() {
+        let data = |args: &[&str]| parse(args).config().expect("a valid config").data;
+        assert_eq!((data(&["films"]), data(&["--data", "films"])), ("films".into(), "films".into()));
+        let command = SettingFlags::<AllSettings>::augment_args(Command::new("train"));
+        let error = command
+            .try_get_matches_from(["train", "films", "--data", "others"])
+            .expect_err("data given twice");
+        assert!(error.to_string().contains("[DATA]' cannot be used with '--data"), "{error}");
+    }
+}

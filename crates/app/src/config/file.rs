@@ -1,0 +1,133 @@
+//! The config file: TOML with a key for each setting. What the program chose is in a table of its own, `[derived]`: it
+//! repeats the run, and it is left out where other settings are changed.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::error::ConfigError;
+use super::setting::Setting;
+use super::settings::{self, TrainConfig};
+
+/// The config file in a run folder.
+pub(crate) const CONFIG_FILE: &str = "config.toml";
+/// The table of what the program chose.
+const DERIVED: &str = "derived";
+
+/// A config file, with and without what the program chose.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfigFile {
+    /// The settings that somebody chose.
+    pub(crate) chosen: TrainConfig,
+    /// All settings: they repeat the run to the bit.
+    pub(crate) complete: TrainConfig,
+}
+
+impl ConfigFile {
+    /// Reads a config file over the defaults; of a folder, the file in it.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unreadable`], [`ConfigError::Invalid`].
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let path = if path.is_dir() { path.join(CONFIG_FILE) } else { path.to_owned() };
+        let text = fs::read_to_string(&path)
+            .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
+        Source { path, text: &text }.read()
+    }
+}
+
+/// A file that is being read.
+struct Source<'a> {
+    path: PathBuf,
+    text: &'a str,
+}
+
+type Entry<'a, 'i> = (&'a Spanned<DeString<'i>>, &'a Spanned<DeValue<'i>>);
+
+impl Source<'_> {
+    fn read(&self) -> Result<ConfigFile, ConfigError> {
+        let table = DeTable::parse(self.text)
+            .map_err(|error| self.invalid(error.span().unwrap_or_default(), error.message().to_owned()))?;
+        let mut chosen = TrainConfig::default();
+        let mut derived = None;
+        for entry in in_order(table.get_ref()) {
+            match entry.1.get_ref() {
+                DeValue::Table(table) if entry.0.get_ref() == DERIVED => derived = Some(table),
+                _ => {
+                    self.set(entry, |_| true, &mut chosen)?;
+                }
+            }
+        }
+        let mut complete = chosen.clone();
+        for entry in derived.into_iter().flat_map(in_order) {
+            let setting = self.set(entry, |setting| setting.is_derived(), &mut complete)?;
+            complete.derived.push(setting.name());
+        }
+        Ok(ConfigFile { chosen, complete })
+    }
+
+    /// Sets what an entry says, if `is_allowed`.
+    fn set(
+        &self,
+        (key, value): Entry<'_, '_>,
+        is_allowed: fn(&'static dyn Setting) -> bool,
+        config: &mut TrainConfig,
+    ) -> Result<&'static dyn Setting, ConfigError> {
+        let name = key.get_ref();
+        let Some(setting) = settings::named(name).filter(|setting| is_allowed(*setting)) else {
+            let names: Vec<&str> =
+                settings::all().filter(|setting| is_allowed(*setting)).map(Setting::name).collect();
+            let message = format!("there is no setting `{name}` here; there are: {}", names.join(", "));
+            return Err(self.invalid(key.span(), message));
+        };
+        if setting.set_from_file(value.get_ref(), config).is_none() {
+            let found = self.text[value.span()].replace('\n', " ");
+            let message = format!("{name} is {found}: expected {}", setting.expected());
+            return Err(self.invalid(value.span(), message));
+        }
+        Ok(setting)
+    }
+
+    fn invalid(&self, place: Range<usize>, message: String) -> ConfigError {
+        let before = &self.text.as_bytes()[..place.start.min(self.text.len())];
+        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        ConfigError::Invalid { path: self.path.clone(), line, message: message.replace('\n', " ") }
+    }
+}
+
+/// The entries of a table as they are in the file, so that the first error is the one that is reported.
+fn in_order<'a, 'i>(table: &'a DeTable<'i>) -> Vec<Entry<'a, 'i>> {
+    let mut entries: Vec<Entry<'_, '_>> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
+}
+
+impl TrainConfig {
+    /// All settings of a config file, or of the one in a run folder.
+    ///
+    /// # Errors
+    /// As [`ConfigFile::read`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        Ok(ConfigFile::read(path)?.complete)
+    }
+
+    /// The settings as a config file.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let is_derived = |setting: &&'static dyn Setting| self.derived.contains(&setting.name());
+        let line = |setting: &'static dyn Setting| {
+            Some(format!("{} = {}\n", setting.name(), setting.to_toml(self)?))
+        };
+        let chosen: String =
+            settings::all().filter(|setting| !is_derived(setting)).filter_map(line).collect();
+        let derived: String = settings::all().filter(is_derived).filter_map(line).collect();
+        format!(
+            "# The settings of this run. `roentgen train --config FILE` repeats it.\n{chosen}\n\
+             # Chosen by the program; chosen anew where another setting is given beside --config.\n\
+             [{DERIVED}]\n{derived}"
+        )
+    }
+}
