@@ -119,7 +119,7 @@ struct BenchResult {
 pub(crate) fn run(config: &BenchConfig, request: &BenchRequest, screen: &Screen) -> Result<(), AppError> {
     let filter = NameFilter(request.filter.clone());
     let model = ResNet9Config::new(config.channels, config.n_classes);
-    check_filter(&filter, request, &model, config)?;
+    check_filter(&filter, request, &model)?;
     let baseline = request.compare.as_deref().map(record::read).transpose()?;
 
     let machine = Machine::measure();
@@ -175,12 +175,11 @@ fn check_filter(
     filter: &NameFilter,
     request: &BenchRequest,
     model: &ResNet9Config,
-    config: &BenchConfig,
 ) -> Result<(), BenchError> {
-    let layers = model.convolutions(1, config.size, config.size).map(|(name, _)| name.to_owned());
+    let layers = model.architecture().convolutions().into_iter().map(|conv| conv.name);
     let names: Vec<String> = match request.torch {
         Some(_) => torch::names().map(str::to_owned).collect(),
-        None => layers.into_iter().chain(cases().map(|case| case.to_string())).collect(),
+        None => layers.chain(cases().map(|case| case.to_string())).collect(),
     };
     match &filter.0 {
         Some(part) if !names.iter().any(|name| name.contains(part.as_str())) => {
@@ -199,18 +198,17 @@ fn measure_layers(
     screen: &Screen,
 ) {
     let model = ResNet9Config::new(config.channels, config.n_classes);
-    let convolutions = model.convolutions(LAYER_BATCH, config.size, config.size);
+    let convolutions = model.architecture().convolutions();
     // A profile shows the share of the convolutions in each layer, so it needs all of them.
     let is_selected = |name: &str| request.profile || filter.matches(name);
-    let n_selected = convolutions.iter().filter(|(name, _)| is_selected(name)).count();
+    let n_selected = convolutions.iter().filter(|conv| is_selected(&conv.name)).count();
     if n_selected > 0 {
         let bar = screen.bar(n_selected);
         bar.set_prefix("convolutions");
-        for (index, (name, geometry)) in
-            convolutions.iter().enumerate().filter(|(_, (name, _))| is_selected(name))
-        {
-            bar.set_message(*name);
-            let layer = ConvLayer::measure(name, geometry, index == 0, result.machine.peak_gflops);
+        for (index, conv) in convolutions.iter().enumerate().filter(|(_, conv)| is_selected(&conv.name)) {
+            bar.set_message(conv.name.clone());
+            let geometry = conv.geometry(LAYER_BATCH, config.size, config.size);
+            let layer = ConvLayer::measure(&conv.name, &geometry, index == 0, result.machine.peak_gflops);
             result.conv_layers.push(layer);
             bar.inc(1);
         }
@@ -298,7 +296,7 @@ fn show_machine(screen: &Screen, machine: &Machine, model: &ResNet9Config, confi
         ),
     );
     let (size, channels, classes) = (config.size, config.channels, config.n_classes);
-    let parameters = model.n_parameters();
+    let parameters = model.architecture().n_parameters();
     screen.field(
         "model",
         &format!("ResNet9, {parameters} parameters, {channels}x{size}x{size}, {classes} classes"),

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView3};
 
-use crate::ResNet9;
+use crate::ResNet;
 
 /// Grad-CAM (Selvaraju et al. 2017) at the last convolution: the positive part of the sum of its channels, each times
 /// the mean over places of the gradient of the class's logit.
@@ -28,7 +28,7 @@ pub fn grad_cam(feature_map: ArrayView3<'_, f32>, weight: &[f32], class: usize) 
     })
 }
 
-impl ResNet9 {
+impl ResNet {
     /// [`grad_cam`] of one image, whose feature map is from [`Workspace::feature_map`](crate::Workspace::feature_map).
     ///
     /// # Panics

@@ -20,11 +20,12 @@
 //!
 //! let mut n_parameters = 0;
 //! model.for_each_parameter(&mut |parameter| n_parameters += parameter.value.len());
-//! assert_eq!(n_parameters, config.n_parameters());
+//! assert_eq!(n_parameters, model.architecture().n_parameters());
 //! ```
 #![forbid(unsafe_code)]
 
 mod activation;
+mod architecture;
 mod batch_norm2d;
 mod conv2d;
 mod conv_block;
@@ -36,11 +37,13 @@ mod layer;
 mod linear;
 mod loss_head;
 mod residual;
+mod resnet;
 mod resnet9;
 mod sequential;
 mod workspace;
 
 pub use activation::reshape;
+pub use architecture::{Architecture, BlockSpec, ConvSpec, RESNET9};
 pub use conv_block::ConvBlock;
 pub use dropout::Dropout;
 pub use global_max_pool2d::GlobalMaxPool2d;
@@ -50,6 +53,7 @@ pub use layer::{Layer, Pass};
 pub use linear::Linear;
 pub use loss_head::LossHead;
 pub use residual::Residual;
-pub use resnet9::{LAYERS, MIN_SIZE, ResNet9, ResNet9Config};
+pub use resnet::ResNet;
+pub use resnet9::{ResNet9, ResNet9Config};
 pub use sequential::{Event, Observer, Sequential};
 pub use workspace::Workspace;

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use ndarray::{Array4, ArrayView4, Axis, Slice, concatenate};
 use roentgen_layers::{
-    ConvBlock, Dropout, GlobalMaxPool2d, Initializer, Layer, Linear, LossHead, MIN_SIZE, Pass, ResNet9,
-    ResNet9Config, Residual, Sequential, Workspace, reshape,
+    ConvBlock, Dropout, GlobalMaxPool2d, Initializer, Layer, Linear, LossHead, Pass, ResNet9, ResNet9Config,
+    Residual, Sequential, Workspace, reshape,
 };
 use roentgen_tensor::batch_norm::{
     Activation, ChannelStatistics, Running, batch_norm_backward, batch_norm_forward, batch_norm_statistics,
@@ -320,7 +320,8 @@ fn evaluation_of_an_image_does_not_depend_on_the_size_of_its_batch() {
 #[test]
 fn an_image_that_is_too_small_is_refused() {
     let model = ResNet9::new(&small(2), 0);
-    for (h, w) in [(MIN_SIZE - 1, MIN_SIZE), (MIN_SIZE, MIN_SIZE - 1)] {
+    let min_size = model.architecture().min_size();
+    for (h, w) in [(min_size - 1, min_size), (min_size, min_size - 1)] {
         let x = random((2, h, w, 1), 90);
         let refusal = catch_unwind(AssertUnwindSafe(|| logits(&model, &x))).unwrap_err();
         let text = refusal.downcast_ref::<String>().expect("a message");
@@ -349,7 +350,7 @@ fn a_log_prior_shifts_the_logits_that_the_loss_sees_and_nothing_else() {
 fn one_image_of_the_least_size_works_in_both_passes() {
     for width in [3, 16] {
         let mut model = ResNet9::new(&ResNet9Config { dropout: 0.0, ..small(width) }, 0);
-        let x = random((1, MIN_SIZE, MIN_SIZE, 1), 91);
+        let x = random((1, 8, 8, 1), 91);
         let mut grad = Array4::zeros((0, 0, 0, 0));
         let loss = LossHead::default().forward_backward(model.forward(&x, TRAIN), &[2], &mut grad);
         model.backward(&x, &mut grad);
@@ -366,7 +367,7 @@ fn one_image_of_the_least_size_works_in_both_passes() {
 
 #[test]
 fn the_recipe_has_as_many_parameters_as_the_published_resnet9() {
-    assert_eq!(ResNet9Config::new(3, 10).n_parameters(), 6_575_370);
+    assert_eq!(ResNet9Config::new(3, 10).architecture().n_parameters(), 6_575_370);
     let model = ResNet9::new(&ResNet9Config::new(3, 10), 0);
     let (mut n_numbers, mut names) = (0, BTreeSet::new());
     model.for_each_parameter(&mut |p| {

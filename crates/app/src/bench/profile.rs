@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use roentgen_layers::{Event, LAYERS, LossHead, Pass, ResNet9, ResNet9Config};
+use roentgen_layers::{Event, LossHead, Pass, ResNet9, ResNet9Config};
 use roentgen_optim::{AdamConfig, OneCycle};
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +49,8 @@ pub(super) fn measure(
     let mut step = TrainingStep::new(network, LossHead::default(), AdamConfig::default());
     let rates = OneCycle::new(0.001, 1000).at(500);
 
-    let mut times = StepTimes::default();
+    let names = model.architecture().layer_names();
+    let mut times = StepTimes::new(names.len());
     for count in 0..WARM_UP + STEPS {
         step.take(&x, &labels, rates, Pass::Train { seed: 0, step: count as u64 });
         let end = Instant::now();
@@ -58,19 +59,26 @@ pub(super) fn measure(
             times.add(&events, end);
         }
     }
-    times.rows(convolutions)
+    times.rows(&names, convolutions)
 }
 
 /// The times of all steps.
 #[derive(Default)]
 struct StepTimes {
-    forward: [Vec<Duration>; LAYERS.len()],
-    backward: [Vec<Duration>; LAYERS.len()],
+    /// By layer.
+    forward: Vec<Vec<Duration>>,
+    /// By layer.
+    backward: Vec<Vec<Duration>>,
     loss: Vec<Duration>,
     optimiser: Vec<Duration>,
 }
 
 impl StepTimes {
+    fn new(n_layers: usize) -> Self {
+        let none = vec![Vec::new(); n_layers];
+        Self { forward: none.clone(), backward: none, ..Self::default() }
+    }
+
     /// Adds the events of one step: each ends the work that began with the event before; `end` ends the optimiser.
     fn add(&mut self, events: &[(Event, Instant)], end: Instant) {
         for pair in events.windows(2) {
@@ -88,8 +96,8 @@ impl StepTimes {
         }
     }
 
-    fn rows(&self, convolutions: &[ConvLayer]) -> Vec<ProfileRow> {
-        let layers = LAYERS.iter().enumerate().map(|(layer, &name)| {
+    fn rows(&self, names: &[&str], convolutions: &[ConvLayer]) -> Vec<ProfileRow> {
+        let layers = names.iter().enumerate().map(|(layer, &name)| {
             // A residual block has two convolutions.
             let own = || convolutions.iter().filter(|conv| conv.name.split('.').next() == Some(name));
             let has_any = own().next().is_some();
@@ -156,11 +164,12 @@ mod tests {
     fn every_layer_of_a_step_is_timed_in_both_directions() {
         let model = ResNet9Config { width: 8, ..ResNet9Config::new(1, 3) };
         let profile = measure(&model, 8, 4, &[]);
-        assert_eq!(profile.len(), LAYERS.len() + 2);
-        for row in &profile[..LAYERS.len()] {
+        let n_layers = model.architecture().layer_names().len();
+        assert_eq!(profile.len(), n_layers + 2);
+        for row in &profile[..n_layers] {
             assert!(row.forward_ms > 0.0 && row.backward_ms > 0.0, "{row:?}");
         }
-        assert!(profile[LAYERS.len() + 1].backward_ms > 0.0, "the optimiser takes time");
+        assert!(profile[n_layers + 1].backward_ms > 0.0, "the optimiser takes time");
         assert_eq!(rows(&profile).len(), profile.len() + 2);
     }
 }

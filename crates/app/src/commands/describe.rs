@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use roentgen_data::TtaConfig;
-use roentgen_tensor::conv2d::TAPS;
+use roentgen_layers::{Architecture, ConvSpec};
 use serde::Serialize;
 
 use crate::error::AppError;
@@ -35,26 +35,12 @@ pub(crate) struct LayerSize {
     pub multiply_adds: usize,
 }
 
-/// The layers of a model, for one image.
+/// The layers of a network, for one image of `size` x `size`.
 #[must_use]
-pub(crate) fn layers(card: &ModelCard) -> Vec<LayerSize> {
-    let size = card.size as usize;
-    let convolutions = card.config().convolutions(1, size, size);
-    let mut rows: Vec<LayerSize> = convolutions
-        .into_iter()
-        .map(|(name, g)| {
-            let is_pooled = matches!(name, "conv2" | "conv3" | "conv4");
-            let shrink = if is_pooled { 2 } else { 1 };
-            LayerSize {
-                name: name.to_owned(),
-                output: [g.h / shrink, g.w / shrink, g.c_out],
-                // Filter, bias, gamma, beta.
-                parameters: (TAPS * g.c_in + 3) * g.c_out,
-                multiply_adds: g.h * g.w * TAPS * g.c_in * g.c_out,
-            }
-        })
-        .collect();
-    let (features, n_classes) = (8 * card.width, card.class_names.len());
+pub(crate) fn layers(architecture: &Architecture, size: usize) -> Vec<LayerSize> {
+    let convolutions = architecture.convolutions().into_iter();
+    let mut rows: Vec<LayerSize> = convolutions.map(|conv| size_of_convolution(conv, size)).collect();
+    let (features, n_classes) = (architecture.n_features(), architecture.n_classes);
     let of = |name: &str, c: usize, parameters, multiply_adds| LayerSize {
         name: name.to_owned(),
         output: [1, 1, c],
@@ -62,8 +48,19 @@ pub(crate) fn layers(card: &ModelCard) -> Vec<LayerSize> {
         multiply_adds,
     };
     rows.push(of("pool", features, 0, 0));
-    rows.push(of("classifier", n_classes, (features + 1) * n_classes, features * n_classes));
+    rows.push(of("classifier", n_classes, architecture.n_classifier_parameters(), features * n_classes));
     rows
+}
+
+fn size_of_convolution(conv: ConvSpec, size: usize) -> LayerSize {
+    let g = conv.geometry(1, size, size);
+    let shrink = if conv.pool { 2 } else { 1 };
+    LayerSize {
+        parameters: conv.n_parameters(),
+        name: conv.name,
+        output: [g.h / shrink, g.w / shrink, g.c_out],
+        multiply_adds: g.h * g.w * g.weight_len(),
+    }
 }
 
 /// Describes the model at `path`.
@@ -76,7 +73,7 @@ pub(crate) fn run(path: &Path, screen: &Screen) -> Result<(), AppError> {
     let (_, card) = model_file::decode(&bytes, path)?;
     // One digest per training image: too many to show.
     let card = ModelCard { training_digests: None, ..card };
-    let rows = layers(&card);
+    let rows = layers(&card.config().architecture(), card.size as usize);
     let parameters: usize = rows.iter().map(|row| row.parameters).sum();
     let multiply_adds: usize = rows.iter().map(|row| row.multiply_adds).sum();
     // The outputs of the layers; training also stores the values before the pooling.
@@ -169,3 +166,6 @@ fn layer_table(rows: &[LayerSize]) -> Vec<String> {
     ]);
     table(&lines)
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use ndarray::{ArrayViewD, IxDyn};
 use roentgen_data::{LoadOptions, Normalization, TtaConfig};
-use roentgen_layers::{ResNet9, ResNet9Config};
+use roentgen_layers::{ResNet, ResNet9, ResNet9Config};
 use roentgen_tensor::parameter::ParameterKind;
 use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
@@ -179,7 +179,7 @@ impl ModelCard {
             ),
         ];
         rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, text)| Err(text))?;
-        let sizes = (class_names.len(), 8 * width, *size as usize);
+        let sizes = (class_names.len(), self.config().architecture().n_features(), *size as usize);
         self.novelty.as_ref().map_or(Ok(()), |novelty| novelty.validate(sizes.0, sizes.1, sizes.2))
     }
 }
@@ -197,7 +197,7 @@ pub(crate) struct Tensor {
 
 /// The parameters of a model, then its running statistics.
 #[must_use]
-pub(crate) fn tensors(model: &ResNet9) -> Vec<Tensor> {
+pub(crate) fn tensors(model: &ResNet) -> Vec<Tensor> {
     let mut tensors = Vec::new();
     model.for_each_parameter(&mut |parameter| {
         let axes = axes_to_torch(parameter.kind);
@@ -343,7 +343,7 @@ fn from_bytes(bytes: &[u8]) -> Result<(ResNet9, ModelCard), String> {
     // The two tensors that show all sizes, so that a wrong card takes no memory.
     let ResNet9Config { c_in, n_classes, width, .. } = card.config();
     expect_shape(&tensors, "conv1.0.weight", &[width, c_in, 3, 3])?;
-    expect_shape(&tensors, "classifier.weight", &[n_classes, 8 * width])?;
+    expect_shape(&tensors, "classifier.weight", &[n_classes, card.config().architecture().n_features()])?;
 
     let mut model = ResNet9::new(&card.config(), 0);
     set_weights(&mut model, &tensors, |_| true)?;
@@ -478,4 +478,4 @@ fn axes_to_torch(kind: ParameterKind) -> &'static [usize] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

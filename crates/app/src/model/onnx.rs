@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use ndarray::Array2;
 use prost::Message;
 use roentgen_data::{TtaConfig, TtaView};
-use roentgen_layers::ResNet9;
+use roentgen_layers::{Architecture, BlockSpec, ResNet};
 use roentgen_tensor::batch_norm::EPS;
 
 use crate::model::model_file::{self, ModelCard, Tensor};
@@ -23,7 +23,7 @@ use messages::{
     StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 
-mod messages;
+pub(crate) mod messages;
 
 /// The version of the operators, of 2021: every runtime of these years knows it.
 const OPSET: i64 = 17;
@@ -36,12 +36,13 @@ pub(crate) fn side(card: &ModelCard) -> u32 {
 
 /// The model as the bytes of an ONNX file.
 #[must_use]
-pub(crate) fn to_bytes(model: &ResNet9, card: &ModelCard) -> Vec<u8> {
+pub(crate) fn to_bytes(model: &ResNet, card: &ModelCard) -> Vec<u8> {
     let tensors: HashMap<String, Tensor> =
         model_file::tensors(model).into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
     let mut graph = Graph {
+        architecture: model.architecture(),
         tensors: &tensors,
-        proto: GraphProto { name: "ResNet9".to_owned(), ..GraphProto::default() },
+        proto: GraphProto { name: model.architecture().name.to_owned(), ..GraphProto::default() },
     };
     let (channels, side, n_classes) = (card.channels, side(card) as usize, card.class_names.len());
     graph.proto.input = vec![value("pixels", &[channels, side, side])];
@@ -53,11 +54,11 @@ pub(crate) fn to_bytes(model: &ResNet9, card: &ModelCard) -> Vec<u8> {
     graph.node("Div", &["centred", "std"], "normalised", &[]);
     graph.weights();
     if card.looks == TtaConfig::default() {
-        graph.resnet9("normalised", "logits");
+        graph.network("normalised", "logits");
     } else {
         let looks = card.looks.views();
         graph.looks("normalised", &looks, (card.size as usize, side), "looks");
-        graph.resnet9("looks", "looks/logits");
+        graph.network("looks", "looks/logits");
         graph.integer_constant("looks/shape", &[looks.len() as i64, -1, n_classes as i64]);
         graph.node("Reshape", &["looks/logits", "looks/shape"], "looks/each", &[]);
         let over_looks = [integers("axes", &[0]), integer("keepdims", 0)];
@@ -92,6 +93,7 @@ pub(crate) fn to_bytes(model: &ResNet9, card: &ModelCard) -> Vec<u8> {
 
 /// A graph in the making.
 struct Graph<'a> {
+    architecture: &'a Architecture,
     tensors: &'a HashMap<String, Tensor>,
     proto: GraphProto,
 }
@@ -147,7 +149,7 @@ impl Graph<'_> {
     /// The filters with their batch norms folded in, and the classifier.
     fn weights(&mut self) {
         let tensors = self.tensors;
-        for block in ["conv1", "conv2", "res1.0", "res1.1", "conv3", "conv4", "res2.0", "res2.1"] {
+        for block in self.architecture.convolutions().into_iter().map(|conv| conv.name) {
             let of = |name: &str| &tensors[&format!("{block}.{name}")];
             let (filter, bias) = (of("0.weight"), of("0.bias"));
             let (gamma, beta) = (of("1.weight"), of("1.bias"));
@@ -170,14 +172,15 @@ impl Graph<'_> {
         }
     }
 
-    /// The layers in order, as [`ResNet9::new`] lists them.
-    fn resnet9(&mut self, input: &str, output: &str) {
-        let x = self.block(input, "conv1", false);
-        let x = self.block(&x, "conv2", true);
-        let x = self.residual(&x, "res1");
-        let x = self.block(&x, "conv3", true);
-        let x = self.block(&x, "conv4", true);
-        let x = self.residual(&x, "res2");
+    /// The blocks in order, and the classifier.
+    fn network(&mut self, input: &str, output: &str) {
+        let mut x = input.to_owned();
+        for block in self.architecture.blocks {
+            x = match *block {
+                BlockSpec::Block { name, pool, .. } => self.block(&x, name, pool),
+                BlockSpec::Residual { name } => self.residual(&x, name),
+            };
+        }
         self.node("GlobalMaxPool", &[&x], "pool", &[]);
         self.node("Flatten", &["pool"], "features", &[integer("axis", 1)]);
         self.node(

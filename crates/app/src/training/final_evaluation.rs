@@ -102,7 +102,7 @@ pub(super) fn evaluate_final_model(
         data_loading_fraction: outcome.data_loading_fraction,
         epochs: outcome.epochs,
         best_epoch: outcome.best_epoch,
-        n_parameters: architecture.n_parameters(),
+        n_parameters: architecture.architecture().n_parameters(),
         seed: run.config.seed,
         threads: run.config.threads(),
     };

@@ -1,16 +1,18 @@
 //! One training step: forward, loss, backward, clip, decay, Adam.
 
+use std::borrow::BorrowMut;
+
 use ndarray::Array4;
-use roentgen_layers::{LossHead, Pass, ResNet9};
+use roentgen_layers::{LossHead, Pass, ResNet, ResNet9};
 use roentgen_optim::{Adam, AdamConfig, Clip, Rates, sum_of_squares};
 
 use crate::metrics::argmax::argmax;
 
 /// A model with everything that a step needs besides the images; its memory is reused from step to step.
 #[derive(Debug)]
-pub struct TrainingStep {
-    /// The model that is trained.
-    pub model: ResNet9,
+pub struct TrainingStep<N = ResNet9> {
+    /// The network that is trained.
+    pub model: N,
     loss_head: LossHead,
     /// Its moments are part of a checkpoint.
     pub adam: Adam,
@@ -29,22 +31,23 @@ pub struct StepOutcome {
     pub weights_are_finite: bool,
 }
 
-impl TrainingStep {
+impl<N: BorrowMut<ResNet>> TrainingStep<N> {
     /// Steps for `model`.
     #[must_use]
-    pub fn new(model: ResNet9, loss_head: LossHead, optimiser: AdamConfig) -> Self {
+    pub fn new(model: N, loss_head: LossHead, optimiser: AdamConfig) -> Self {
         let grad_logits = Array4::zeros((0, 0, 0, 0));
         Self { model, loss_head, adam: Adam::new(optimiser), clip: optimiser.clip, grad_logits }
     }
 
     /// Takes one step on the images `x`, `(n, h, w, c)`. If the loss is not finite, the weights stay as they are.
     pub fn take(&mut self, x: &Array4<f32>, labels: &[u32], rates: Rates, pass: Pass) -> StepOutcome {
-        let logits = self.model.forward(x, pass);
+        let model: &mut ResNet = self.model.borrow_mut();
+        let logits = model.forward(x, pass);
         let n_right = count_right(logits, labels);
         let loss = self.loss_head.forward_backward(logits, labels, &mut self.grad_logits);
         let mut weights_are_finite = true;
         if loss.is_finite() {
-            self.model.backward(x, &mut self.grad_logits);
+            model.backward(x, &mut self.grad_logits);
             weights_are_finite = self.optimise(rates);
         }
         StepOutcome { loss, n_right, weights_are_finite }
@@ -53,6 +56,7 @@ impl TrainingStep {
     /// Clips, decays and steps: all three are one pass of Adam over each parameter.
     fn optimise(&mut self, rates: Rates) -> bool {
         let Self { model, adam, clip, .. } = self;
+        let model: &mut ResNet = model.borrow_mut();
         let grad_norm = matches!(clip, Clip::Norm(_)).then(|| {
             let mut squares = 0.0;
             model.for_each_parameter(&mut |parameter| squares += sum_of_squares(&parameter.grad));

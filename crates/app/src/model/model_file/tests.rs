@@ -4,7 +4,7 @@ use roentgen_data::{LoadOptions, PhantomOptions, phantom_dataset, silent};
 
 use super::*;
 
-fn card() -> ModelCard {
+pub(crate) fn card() -> ModelCard {
     ModelCard {
         format: FORMAT,
         digest: ModelCard::no_digest(),
