@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn in_words(model: &Model, prediction: Result<ImagePrediction, String>) -> String {
     match prediction {
-        Err(reason) => format!("cannot be read: {reason}"),
+        Err(reason) => reason,
         Ok(ImagePrediction { class, probabilities, reject_reason, .. }) => {
             let (name, percent) = (&model.class_names()[class], 100.0 * probabilities[class]);
             let rejected = reject_reason.map(|reason| format!(" (rejected: {reason})")).unwrap_or_default();

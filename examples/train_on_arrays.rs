@@ -35,13 +35,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A pixel of image `n`: stripes of its class, with a phase and a noise of its own.
+/// A pixel of image `n`: stripes of its class, with a width, a phase and a noise of its own.
 fn stripes(n: usize, y: usize, x: usize) -> u8 {
-    let phase = n / CLASSES.len() % 8;
+    let (period, phase) = (6 + n / 3 % 7, n / 21);
+    let in_stripe = |at: usize| (at + phase) % period < period / 2;
     let is_bright = match n % CLASSES.len() {
-        0 => (y + phase) % 8 < 4,
-        1 => (x + phase) % 8 < 4,
-        _ => ((y + phase) % 8 < 4) != ((x + phase) % 8 < 4),
+        0 => in_stripe(y),
+        1 => in_stripe(x),
+        _ => in_stripe(y) != in_stripe(x),
     };
     let noise = (n * 7919 + y * 104_729 + x * 1_299_709) % 61;
     if is_bright { 160 + noise as u8 } else { 30 + noise as u8 }
