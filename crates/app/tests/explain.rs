@@ -40,7 +40,7 @@ fn grad_cam_and_occlusion_find_the_region_that_decides() {
     let result: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&result["class"], &result["predicted"]), (&"marked".into(), &"marked".into()));
     let shown = text(&output.stderr);
-    assert!(shown.contains("predicted marked") && !shown.contains("explained"), "{shown}");
+    assert!(shown.contains("predicted  marked") && !shown.contains("explained"), "{shown}");
     // With --class, the predicted class is still shown.
     let args = ["explain", "--model", "run", "data/marked/3.png", "--out", "other.png", "--class", "plain"];
     let output = roentgen(&[&args[..], &["--json"]].concat(), folder.path());
@@ -48,7 +48,7 @@ fn grad_cam_and_occlusion_find_the_region_that_decides() {
     assert_eq!((&other["class"], &other["predicted"]), (&"plain".into(), &"marked".into()));
     assert!(other["probability"].as_f64().unwrap() < 0.5);
     let shown = text(&output.stderr);
-    assert!(shown.contains("predicted marked") && shown.contains("explained plain"), "{shown}");
+    assert!(shown.contains("predicted  marked") && shown.contains("explained  plain"), "{shown}");
 
     // Three panels of 28 * 16 pixels; the square is at 80 to 176 of them, its mirror image at 272 to 368.
     let sheet = image::open(folder.path().join("why.png")).unwrap().to_rgb8();
