@@ -1,4 +1,5 @@
-//! The floors of the app: a module imports only from its own room, or from rooms on lower floors.
+//! The floors of a crate: a module imports only from its own room, or from rooms on lower floors. A room is a module at the
+//! root of the crate, with the modules inside it.
 //!
 //! Read are the `use` lines, of every visibility and also inside functions, that begin with `crate` or `super`, and the
 //! paths in expressions that begin with `crate::`. `super::` in a room stays in the room, unless there are so many that it
@@ -6,8 +7,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The rooms of `crates/app/src`, from the top floor to the ground. Rooms on one floor do not see each other.
-pub(crate) const FLOORS: &[&[&str]] = &[
+/// The floors of one crate.
+pub(crate) struct Building {
+    /// Where its modules are.
+    pub(crate) folder: &'static str,
+    /// The rooms, from the top floor to the ground. Rooms on one floor do not import each other.
+    floors: &'static [&'static [&'static str]],
+    /// Rooms whose modules do not import each other.
+    separate: &'static [&'static str],
+}
+
+/// The crates that have floors.
+pub(crate) const BUILDINGS: [Building; 2] = [
+    Building { folder: "crates/app/src", floors: APP, separate: &["commands"] },
+    Building { folder: "crates/data/src", floors: DATA, separate: &[] },
+];
+const APP: &[&[&str]] = &[
     &["main"],
     &["lib"],
     &["cli", "serve", "embed"],
@@ -24,17 +39,26 @@ pub(crate) const FLOORS: &[&[&str]] = &[
     &["metrics"],
     &["cpu"],
 ];
-/// Rooms whose modules do not import each other.
-const SEPARATE: &[&str] = &["commands"];
+const DATA: &[&[&str]] = &[
+    &["lib"],
+    &["load", "files", "phantom"],
+    &["pool", "batch"],
+    &["source", "tta"],
+    &["dataset", "decode", "augment", "normalize"],
+    &["leakage", "image_set", "options"],
+    &["duplicates", "small_image", "file_facts", "patients", "split"],
+    &["thumbnail", "groups"],
+    &["digest", "crop_window", "colour", "subset", "error", "progress", "sampler", "class_weights"],
+];
 
-/// A module of the app by its path, such as `["training", "step"]`, and its source text.
+/// A module of a crate by its path, such as `["training", "step"]`, and its source text.
 pub(crate) struct Module {
     pub(crate) path: Vec<String>,
     pub(crate) text: String,
 }
 
 impl Module {
-    /// The module in the file `relative` to `crates/app/src`, such as `training/step.rs`.
+    /// The module in the file `relative` to the folder of the crate's sources, such as `training/step.rs`.
     pub(crate) fn new(relative: &str, text: String) -> Self {
         let path = relative.trim_end_matches(".rs").split(['/', '\\']).map(str::to_owned).collect();
         Self { path, text }
@@ -46,11 +70,11 @@ impl Module {
 }
 
 /// Every import that points upwards or sideways, every room without a floor, and every circle of modules.
-pub(crate) fn faults(modules: &[Module]) -> Vec<String> {
+pub(crate) fn faults(building: &Building, modules: &[Module]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for module in modules {
-        let Some(from) = floor_of(&module.path[0]) else {
+        let Some(from) = building.floor_of(&module.path[0]) else {
             faults.push(format!(
                 "{}: room `{}` has no floor; give it one in floors.rs",
                 module.name(),
@@ -59,7 +83,7 @@ pub(crate) fn faults(modules: &[Module]) -> Vec<String> {
             continue;
         };
         for target in imports(module) {
-            if let Some(fault) = wrong_direction(module, from, &target) {
+            if let Some(fault) = building.wrong_direction(module, from, &target) {
                 faults.push(fault);
             }
             if let Some(target) = module_of(modules, &target).filter(|target| *target != module.name()) {
@@ -71,21 +95,29 @@ pub(crate) fn faults(modules: &[Module]) -> Vec<String> {
     faults
 }
 
-/// Floor of a room, counted from the top.
-fn floor_of(room: &str) -> Option<usize> {
-    FLOORS.iter().position(|floor| floor.contains(&room))
-}
-
-/// What is wrong with the import of `target` by `module`, which is on the floor `from`.
-fn wrong_direction(module: &Module, from: usize, target: &[String]) -> Option<String> {
-    let (room, to) = (&target[0], floor_of(&target[0])?);
-    let shown = target.join("::");
-    if *room != module.path[0] {
-        return (to <= from).then(|| format!("{} imports `{shown}`, which is not below it", module.name()));
+impl Building {
+    /// Floor of a room, counted from the top.
+    fn floor_of(&self, room: &str) -> Option<usize> {
+        self.floors.iter().position(|floor| floor.contains(&room))
     }
-    let is_sibling = module.path.len() > 1 && target.len() > 1 && target[1] != module.path[1];
-    (SEPARATE.contains(&room.as_str()) && is_sibling)
-        .then(|| format!("{} imports `{shown}`: modules of `{room}` do not import each other", module.name()))
+
+    /// What is wrong with the import of `target` by `module`, which is on the floor `from`.
+    fn wrong_direction(&self, module: &Module, from: usize, target: &[String]) -> Option<String> {
+        let room = &target[0];
+        let shown = target.join("::");
+        let Some(to) = self.floor_of(room) else {
+            // What the root of the crate exports again may come from any floor.
+            return Some(format!("{} imports `{shown}` from the root; name its module", module.name()));
+        };
+        if *room != module.path[0] {
+            return (to <= from)
+                .then(|| format!("{} imports `{shown}`, which is not below it", module.name()));
+        }
+        let is_sibling = module.path.len() > 1 && target.len() > 1 && target[1] != module.path[1];
+        (self.separate.contains(&room.as_str()) && is_sibling).then(|| {
+            format!("{} imports `{shown}`: modules of `{room}` do not import each other", module.name())
+        })
+    }
 }
 
 /// The paths that a module imports from this crate, each from the crate's root.
@@ -227,7 +259,7 @@ mod tests {
     fn faults_of(files: &[(&str, &str)]) -> Vec<String> {
         let modules: Vec<Module> =
             files.iter().map(|(path, text)| Module::new(path, (*text).to_owned())).collect();
-        faults(&modules)
+        faults(&BUILDINGS[0], &modules)
     }
 
     #[test]
@@ -261,6 +293,23 @@ mod tests {
         let found = faults_of(&[("commands/train.rs", "use super::audit::run;"), ("attic/a.rs", "")]);
         assert!(found.len() == 2 && found[0].contains("do not import each other"), "{found:?}");
         assert!(found[1].contains("no floor"), "{found:?}");
+    }
+
+    #[test]
+    fn an_import_through_the_root_is_found() {
+        let found = faults_of(&[("model/onnx.rs", "use crate::TrainingStep;")]);
+        assert!(
+            found.first().is_some_and(|fault| fault.contains("`TrainingStep` from the root")),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn every_building_has_its_own_floors() {
+        let module = |text: &str| Module::new("digest.rs", text.to_owned());
+        let found = faults(&BUILDINGS[1], &[module("use crate::duplicates::DuplicatePair;")]);
+        assert!(found.first().is_some_and(|fault| fault.contains("not below it")), "{found:?}");
+        assert_eq!(faults(&BUILDINGS[1], &[module("use image::DynamicImage;")]), Vec::<String>::new());
     }
 
     #[test]

@@ -6,14 +6,14 @@
 //! 4. Every library and program forbids unsafe code, and every crate takes the workspace's lints, which
 //!    forbid it in tests and examples too.
 //! 5. No file is larger than [`MAX_BYTES`].
-//! 6. In the app, a module imports from lower floors only, and no modules import each other in a circle
+//! 6. In the app and in the data crate, a module imports from lower floors only, and no modules import each other in a circle
 //!    ([`floors`](crate::floors)).
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::floors::{self, Module};
+use crate::floors::{self, BUILDINGS, Module};
 
 /// Which crates of this workspace each of its packages may name, in whatever kind of dependency.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -61,8 +61,7 @@ fn check(root: &Path) -> std::io::Result<Vec<String>> {
     )?;
     files.sort();
     let mut faults = Vec::new();
-    let app = root.join("crates/app/src");
-    let mut modules = Vec::new();
+    let mut modules = BUILDINGS.map(|_| Vec::new());
     for path in &files {
         let shown = path.strip_prefix(root).unwrap_or(path).display().to_string();
         let n_bytes = fs::symlink_metadata(path)?.len();
@@ -74,12 +73,16 @@ fn check(root: &Path) -> std::io::Result<Vec<String>> {
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(path)?;
             faults.extend(source_faults(path, &text).iter().map(|f| format!("{shown}: {f}")));
-            if let Some(relative) = path.strip_prefix(&app).ok().and_then(Path::to_str) {
-                modules.push(Module::new(relative, text));
+            for (building, modules) in BUILDINGS.iter().zip(&mut modules) {
+                let inside = path.strip_prefix(root.join(building.folder)).ok().and_then(Path::to_str);
+                modules.extend(inside.map(|relative| Module::new(relative, text.clone())));
             }
         }
     }
-    faults.extend(floors::faults(&modules).iter().map(|fault| format!("crates/app/src: {fault}")));
+    for (building, modules) in BUILDINGS.iter().zip(&modules) {
+        let found = floors::faults(building, modules);
+        faults.extend(found.iter().map(|fault| format!("{}: {fault}", building.folder)));
+    }
     Ok(faults)
 }
 

@@ -76,7 +76,7 @@ fn what_cannot_be_explained_is_an_error() {
     GrayImage::from_pixel(9, 9, Luma([7])).save(folder.path().join("grey.png")).unwrap();
     fs::write(folder.path().join("bad.png"), "no image").unwrap();
     for (args, message) in [
-        (&["bad.png", "--out", "o.png"][..], "not a picture"),
+        (&["bad.png", "--out", "o.png"][..], "not an image"),
         (&["grey.png", "--out", "o.png", "--class", "measles"], "knows covid, normal, pneumonia"),
         (&["grey.png", "--out", "no/such/folder/o.png"], "cannot write no/such/folder/o.png"),
     ] {

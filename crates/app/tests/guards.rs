@@ -53,7 +53,7 @@ fn inspect_finds_duplicates_leakage_and_bad_files() {
     assert_eq!(leak["similarity"], 1.0);
     assert_eq!(found["duplicates"][0].as_array().unwrap().len(), 2);
     assert!(found["bad"][0]["path"].as_str().unwrap().ends_with("broken.png"));
-    assert!(found["bad"][0]["reason"].as_str().unwrap().contains("not a picture"));
+    assert!(found["bad"][0]["reason"].as_str().unwrap().contains("not an image"));
     assert_eq!(found["patients"]["source"], Value::Null);
     assert_eq!((&found["patients"]["n"], &found["patients"]["crossing"]), (&0.into(), &Value::Array(vec![])));
     assert_eq!(found["conflicts"], Value::Array(vec![]), "the duplicate is of the same class");

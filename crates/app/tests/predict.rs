@@ -137,7 +137,7 @@ fn bad_files_are_named_and_the_others_predicted() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("2 of 3 files could not be read"), "{}", text(&output.stderr));
     let predictions = lines(&output.stdout);
-    assert!(predictions[0]["error"].as_str().unwrap().contains("not a picture"), "{predictions:?}");
+    assert!(predictions[0]["error"].as_str().unwrap().contains("not an image"), "{predictions:?}");
     assert_eq!((predictions[1]["path"].as_str(), predictions[1]["class"].is_string()), (Some(film), true));
     assert!(predictions[2]["error"].is_string() && predictions[2].get("class").is_none(), "{predictions:?}");
 

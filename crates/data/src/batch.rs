@@ -1,39 +1,43 @@
-//! Batches: the cut of an epoch into batches, and the pixels of one batch.
+//! Batches: the division of an epoch into batches, and the pixels of one batch.
 
 use std::ops::Range;
 
 use ndarray::Array4;
 use rayon::prelude::*;
 
-use crate::augment::{Augment, AugmentParams, Window, center_window, mirrored};
-use crate::{ImageSet, ImageView, Normalization, Sample, TtaView};
+use crate::augment::{Augment, AugmentParams};
+use crate::crop_window::{CropWindow, center_window, mirrored};
+use crate::image_set::{ImageSet, ImageView};
+use crate::normalize::Normalization;
+use crate::sampler::Sample;
+use crate::tta::TtaView;
 
-/// Pictures that one task cuts; small enough that two threads share a batch of 32.
+/// Images per parallel task; small enough that two threads share a batch of 32.
 const IMAGES_PER_TASK: usize = 8;
 
-/// How pictures are looked at.
+/// From an image of a set to an input of the model.
 #[derive(Clone, Copy, Debug)]
 pub enum Transform<'a> {
-    /// Random windows, decided by seed, epoch and image.
+    /// Augmentation, determined by seed, epoch and image.
     Augment {
-        /// Of the run.
+        /// The seed of the run.
         seed: u64,
-        /// From 0.
+        /// Counted from 0.
         epoch: u64,
-        /// What is random about them.
+        /// The ranges of the augmentation.
         augment: &'a Augment,
     },
-    /// Centre crops.
+    /// The centre crop.
     Center {
         /// Side of the square, in pixels.
         crop: usize,
-        /// Whether they are mirrored, magnified, stretched.
+        /// Whether it is mirrored, magnified or stretched.
         view: TtaView,
     },
 }
 
-/// Cuts `0..n` into `ceil(n / batch)` ranges whose sizes differ by at most one, larger ones first. So no batch
-/// is tiny: batch norm would take its statistics from a handful of images.
+/// Divides `0..n` into `ceil(n / batch)` ranges whose sizes differ by at most one, larger ones first. So no batch is tiny:
+/// batch norm would compute its statistics over a handful of images.
 ///
 /// # Panics
 /// If `batch` is 0.
@@ -47,58 +51,64 @@ pub fn batch_ranges(n: usize, batch: usize) -> impl ExactSizeIterator<Item = Ran
     })
 }
 
-/// Cuts, normalises and augments the pictures `draws` of a set.
+/// Crops, augments and normalises the images `samples` of a set.
 ///
-/// Allocates nothing of the size of a batch when `x` and `labels` had room for one before.
+/// Allocates no memory for the batch if `x` and `labels` have enough capacity.
 ///
 /// # Shapes
-/// `x` becomes `(draws.len(), crop, crop, channels)`, `labels` gets one class index per picture.
+/// `x` becomes `(samples.len(), crop, crop, channels)`, `labels` gets one class index per image.
 ///
 /// # Panics
-/// If a picture is beyond the set, or `norm` has another number of channels.
+/// If a sample is not in the set, or `norm` has another number of channels.
 pub fn fill_batch(
     set: &ImageSet,
-    draws: &[Sample],
-    view: Transform<'_>,
+    samples: &[Sample],
+    transform: Transform<'_>,
     norm: &Normalization,
     x: &mut Array4<f32>,
     labels: &mut Vec<u32>,
 ) {
     let channels = set.channels();
     assert_eq!(norm.mean.len(), channels, "fill_batch: channels of the normalisation and of the set");
-    let crop = match view {
+    let crop = match transform {
         Transform::Augment { augment, .. } => augment.crop,
         Transform::Center { crop, .. } => crop,
     };
     labels.clear();
-    labels.extend(draws.iter().map(|draw| set.labels()[draw.image as usize]));
-    reshape(x, (draws.len(), crop, crop, channels));
+    labels.extend(samples.iter().map(|sample| set.labels()[sample.image as usize]));
+    reshape(x, (samples.len(), crop, crop, channels));
 
-    let of_set = norm.table();
+    let set_table = norm.table();
     let values = x.as_slice_mut().expect("reshape makes a contiguous array");
-    values.par_chunks_exact_mut(crop * crop * channels).zip(draws).with_min_len(IMAGES_PER_TASK).for_each(
-        |(values, &draw)| {
-            let image = set.image(draw.image as usize);
-            let of_image = norm.table_of_image(&image);
-            let table = of_image.as_deref().unwrap_or(&of_set);
-            match view {
+    values.par_chunks_exact_mut(crop * crop * channels).zip(samples).with_min_len(IMAGES_PER_TASK).for_each(
+        |(values, &sample)| {
+            let image = set.image(sample.image as usize);
+            let own_table = norm.table_of_image(&image);
+            let table = own_table.as_deref().unwrap_or(&set_table);
+            match transform {
                 Transform::Augment { seed, epoch, augment } => {
-                    let params = augment.params(seed, epoch, draw.key(), image.height, image.width);
-                    cut_as(&params, &image, table, crop, values);
+                    let params = augment.params(seed, epoch, sample.key(), image.height, image.width);
+                    write_augmented(&params, &image, table, crop, values);
                 }
                 Transform::Center { view, .. } => {
                     let window = center_window(crop, image.height, image.width);
-                    let window = Window { flip: view.flip, ..window };
+                    let window = CropWindow { flip: view.flip, ..window };
                     let params = AugmentParams { window, affine: view.affine(), tone: None, erased: None };
-                    cut_as(&params, &image, table, crop, values);
+                    write_augmented(&params, &image, table, crop, values);
                 }
             }
         },
     );
 }
 
-/// One picture with all its augmentations.
-fn cut_as(params: &AugmentParams, image: &ImageView<'_>, table: &[[f32; 256]], crop: usize, out: &mut [f32]) {
+/// Writes one image with all its augmentations.
+fn write_augmented(
+    params: &AugmentParams,
+    image: &ImageView<'_>,
+    table: &[[f32; 256]],
+    crop: usize,
+    out: &mut [f32],
+) {
     match params.affine {
         Some(affine) => affine.cut(image, params.window, table, crop, out),
         None => cut(image, params.window, table, crop, out),
@@ -112,7 +122,7 @@ fn cut_as(params: &AugmentParams, image: &ImageView<'_>, table: &[[f32; 256]], c
 }
 
 /// The pixels of a window, each as its value in the table of its channel.
-fn cut(image: &ImageView<'_>, window: Window, table: &[[f32; 256]], crop: usize, out: &mut [f32]) {
+fn cut(image: &ImageView<'_>, window: CropWindow, table: &[[f32; 256]], crop: usize, out: &mut [f32]) {
     let channels = table.len();
     for (row, out_row) in out.chunks_exact_mut(crop * channels).enumerate() {
         let row = mirrored(window.top + row as isize, image.height);
@@ -127,7 +137,7 @@ fn cut(image: &ImageView<'_>, window: Window, table: &[[f32; 256]], crop: usize,
     }
 }
 
-/// Gives `x` a shape; its memory is kept where it suffices.
+/// Gives `x` a shape and reuses its memory where that is large enough.
 fn reshape(x: &mut Array4<f32>, shape: (usize, usize, usize, usize)) {
     if x.dim() == shape && x.is_standard_layout() {
         return;
@@ -139,20 +149,22 @@ fn reshape(x: &mut Array4<f32>, shape: (usize, usize, usize, usize)) {
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
     use proptest::prelude::*;
 
     use super::*;
     use crate::small_image::SmallImage;
+    use crate::tta::TtaConfig;
 
-    /// Pictures of 10 rows whose pixels tell picture, row, column and channel.
+    /// Images of 10 rows whose pixels differ by image, row, column and channel.
     fn set(channels: usize, count: u32) -> ImageSet {
-        let picture = |index: u32| {
+        let image = |index: u32| {
             let width = 10 + index % 3;
-            let pixels = (0..10 * width * channels as u32).map(|place| (place + 7 * index) as u8).collect();
-            let picture = SmallImage { width, height: 10, channels, pixels, coloured: false, small: false };
-            (picture, format!("{index}"), index % 2)
+            let pixels = (0..10 * width * channels as u32).map(|at| (at + 7 * index) as u8).collect();
+            let image = SmallImage { width, height: 10, channels, pixels, coloured: false, small: false };
+            (image, format!("{index}"), index % 2)
         };
-        ImageSet::pack(channels, (0..count).map(picture).collect())
+        ImageSet::pack(channels, (0..count).map(image).collect())
     }
 
     fn plain(channels: usize) -> Normalization {
@@ -172,36 +184,36 @@ mod tests {
         }
 
         #[test]
-        fn batches_hold_the_pixels_of_their_windows(channels in prop_oneof![Just(1usize), Just(3)], epoch in 0u64..50) {
+        fn batches_contain_the_pixels_of_their_windows(channels in prop_oneof![Just(1usize), Just(3)], epoch in 0u64..50) {
             let set = set(channels, 11);
-            let draws = [3u32, 10, 0, 7, 7].map(Sample::first);
+            let samples = [3u32, 10, 0, 7, 7].map(Sample::first);
             let augment = Augment::crop_and_flip(8, 13, true);
             let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
-            let view = Transform::Augment { seed: 4, epoch, augment: &augment };
-            fill_batch(&set, &draws, view, &plain(channels), &mut x, &mut labels);
+            let transform = Transform::Augment { seed: 4, epoch, augment: &augment };
+            fill_batch(&set, &samples, transform, &plain(channels), &mut x, &mut labels);
             prop_assert_eq!(x.dim(), (5, 8, 8, channels));
             prop_assert_eq!(&labels, &[1, 0, 0, 1, 1]);
             for ((n, row, column, channel), &value) in x.indexed_iter() {
-                let image = set.image(draws[n].image as usize);
-                let window = augment.params(4, epoch, draws[n].key(), image.height, image.width).window;
+                let image = set.image(samples[n].image as usize);
+                let window = augment.params(4, epoch, samples[n].key(), image.height, image.width).window;
                 let column = if window.flip { 7 - column } else { column };
                 let row = mirrored(window.top + row as isize, image.height);
                 let column = mirrored(window.left + column as isize, image.width);
-                let place = (row * image.width + column) * channels + channel;
-                prop_assert!((value - f32::from(image.pixels[place])).abs() < 1e-3);
+                let index = (row * image.width + column) * channels + channel;
+                prop_assert!((value - f32::from(image.pixels[index])).abs() < 1e-3);
             }
         }
     }
 
     #[test]
-    fn memory_is_kept_from_batch_to_batch() {
+    fn memory_is_reused_from_batch_to_batch() {
         let (set, norm) = (set(1, 9), plain(1));
         let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
         let mut fill = |images: &[u32], x: &mut Array4<f32>| {
-            let draws: Vec<Sample> = images.iter().copied().map(Sample::first).collect();
+            let samples: Vec<Sample> = images.iter().copied().map(Sample::first).collect();
             fill_batch(
                 &set,
-                &draws,
+                &samples,
                 Transform::Center { crop: 9, view: TtaView::PLAIN },
                 &norm,
                 x,
@@ -218,13 +230,13 @@ mod tests {
     #[test]
     fn batches_do_not_depend_on_the_number_of_threads() {
         let (set, norm) = (set(3, 60), plain(3));
-        let draws: Vec<Sample> = (0..60).map(Sample::first).collect();
+        let samples: Vec<Sample> = (0..60).map(Sample::first).collect();
         let augment = Augment::crop_and_flip(8, 13, true);
         let filled = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
-            let view = Transform::Augment { seed: 0, epoch: 1, augment: &augment };
-            pool.install(|| fill_batch(&set, &draws, view, &norm, &mut x, &mut labels));
+            let transform = Transform::Augment { seed: 0, epoch: 1, augment: &augment };
+            pool.install(|| fill_batch(&set, &samples, transform, &norm, &mut x, &mut labels));
             x
         };
         assert_eq!(filled(1), filled(3));
@@ -252,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_normalised_by_itself_forgets_its_exposure() {
+    fn per_image_normalisation_removes_the_exposure() {
         let film = |gain: u32, offset: u32| {
             let pixels = (0..100u32).map(|i| (offset + gain * (i * i % 37)) as u8).collect();
             SmallImage { width: 10, height: 10, channels: 1, pixels, coloured: false, small: false }
@@ -261,10 +273,10 @@ mod tests {
         let set = ImageSet::pack(1, films.into());
         let norm = Normalization { per_image: true, ..plain(1) };
         let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
-        let draws = [Sample::first(0), Sample::first(1)];
+        let samples = [Sample::first(0), Sample::first(1)];
         fill_batch(
             &set,
-            &draws,
+            &samples,
             Transform::Center { crop: 10, view: TtaView::PLAIN },
             &norm,
             &mut x,
@@ -273,5 +285,40 @@ mod tests {
         let (a, b) = x.view().split_at(ndarray::Axis(0), 1);
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4), "{a} {b}");
         assert!(a.mean().is_some_and(|mean| mean.abs() < 1e-5) && (a.std(1e-9) - 1.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_view_is_the_product_with_two_matrices() {
+        let (side, crop) = (13, 10);
+        let pixels: Vec<u8> = (0..side * side).map(|place| (place * place % 251) as u8).collect();
+        let image = SmallImage {
+            width: side as u32,
+            height: side as u32,
+            channels: 1,
+            pixels: pixels.clone(),
+            coloured: false,
+            small: false,
+        };
+        let set = ImageSet::pack(1, vec![(image, "a".to_owned(), 0)]);
+        let norm = Normalization { mean: vec![0.0], std: vec![1.0 / 255.0], per_image: false };
+        let image =
+            Array2::from_shape_fn((side, side), |(row, column)| f32::from(pixels[row * side + column]));
+        let matrix = |weights| Array2::from_shape_vec((crop, side), weights).unwrap();
+        for view in (TtaConfig { mirror: true, zoom: 0.5, aspect: 0.6 }).views() {
+            let expected =
+                matrix(view.rows(crop, side)).dot(&image).dot(&matrix(view.columns(crop, side)).t());
+            let (mut x, mut labels) = (Array4::zeros((0, 0, 0, 0)), Vec::new());
+            fill_batch(
+                &set,
+                &[Sample::first(0)],
+                Transform::Center { crop, view },
+                &norm,
+                &mut x,
+                &mut labels,
+            );
+            for (value, expected) in x.iter().zip(&expected) {
+                assert!((value - expected).abs() < 2e-3, "{view:?}: {value} for {expected}");
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ pub fn class_weights_balanced(counts: &[usize]) -> Vec<f32> {
     counts.iter().map(weight).collect()
 }
 
-/// The square root of the balanced weights: a class a hundred times as rare weighs ten times as much.
+/// The square root of the balanced weights: a class that is a hundred times rarer gets ten times the weight.
 #[must_use]
 pub fn class_weights_sqrt(counts: &[usize]) -> Vec<f32> {
     class_weights_balanced(counts).into_iter().map(f32::sqrt).collect()

@@ -1,29 +1,29 @@
-//! Whether pictures are grey, and the way from one channel count to the other.
+//! Whether images are grey, and conversion between one and three channels.
 //!
-//! Chest films are grey, but many are stored as RGB, some with a faint tint of a scanner or with a coloured
-//! arrow. Two numbers decide:
-//! - a picture is *coloured* if the spread of its channels (largest minus smallest), averaged over the cached
-//!   pixels, is above [`MOST_TINT`] of 255: tinted films have about 4, photographs about 30 and more;
-//! - a set gets three channels if more than [`MOST_COLOURED_PERCENT`] of its training pictures are coloured.
+//! Chest films are grey, but many are stored as RGB, some with the faint tint of a scanner or with a coloured arrow. Two
+//! numbers decide:
+//! - an image is *coloured* if the spread of its channels (largest minus smallest), averaged over the pixels of the small
+//!   image, is above [`MOST_TINT`] of 255: tinted films have about 4, photographs about 30 and more;
+//! - a data set gets three channels if more than [`MOST_COLOURED_PERCENT`] of its training images are coloured.
 //!
-//! A model of one channel is asked about pictures in colour too, and sees none of it. How far their colours are from
-//! those of a film is told by their [`variety`], which knows no tint: a film toned blue or brown is still a film.
+//! A model with one channel may be given colour images, but does not receive their colours. Their [`variety`] measures how
+//! much their colours differ from those of a film. It ignores a uniform tint: a film toned blue or brown is still a film.
 //!
-//! In a set of three channels every picture keeps its colours, faint ones too, so pictures are kept as decoded
-//! until the whole set is known.
+//! With three channels every image has its colours, even faint ones, so all images are stored as decoded until the number
+//! of channels is decided.
 
-/// Mean channel spread, of 255, up to which a picture counts as grey.
+/// Largest mean channel spread, of 255, of an image that counts as grey.
 pub const MOST_TINT: u32 = 8;
 
-/// Variety of colours, of 255, up to which a picture can be a film: of 5,300 films, tinted ones among them, the most has
-/// 0.4, and an arrow in full colour over a fiftieth of one gives less than 6; photographs have 8 to 40, but for those that
-/// are nearly grey.
+/// Largest variety of colours, of 255, of an image that can be a film. The maximum over 5,300 films, some of them tinted,
+/// is 0.4; a brightly coloured arrow over a fiftieth of a film gives less than 6; photographs have 8 to 40 unless they are
+/// nearly grey.
 pub const MOST_VARIETY: f64 = 6.0;
 
-/// Grey values that one tint stands for.
+/// Number of neighbouring grey values that have one common tint.
 const BAND: u8 = 16;
 
-/// Share of coloured training pictures, in per cent, up to which a set counts as grey.
+/// Largest percentage of coloured training images in a data set that counts as grey.
 pub const MOST_COLOURED_PERCENT: usize = 10;
 
 /// Whether RGB pixels have more colour than a tint.
@@ -36,10 +36,10 @@ pub(crate) fn is_coloured(rgb: &[u8]) -> bool {
     total > u64::from(MOST_TINT) * (rgb.len() / 3) as u64
 }
 
-/// How much the colours of RGB pixels vary, of 255: the mean spread of the channels when from each pixel the mean colour of
-/// all that are about as bright is taken away. What is toned by its brightness alone, in whatever colour, has almost none.
+/// How much the colours of RGB pixels vary, of 255: the mean spread of the channels after the mean colour of all pixels of
+/// similar brightness is subtracted from each pixel. An image whose tint depends on the brightness alone has almost none.
 pub(crate) fn variety(rgb: &[u8]) -> f32 {
-    // Red and blue against green: the same for all pixels of a grey picture.
+    // Red and blue relative to green: 0 for all pixels of a grey image.
     let against_green = |pixel: &[u8]| [0, 2].map(|c| f32::from(pixel[c]) - f32::from(pixel[1]));
     let bands: Vec<usize> = to_grey(rgb).into_iter().map(|grey| usize::from(grey / BAND)).collect();
     let mut sums = [([0.0f32; 2], 0.0f32); 256 / BAND as usize];
@@ -56,7 +56,7 @@ pub(crate) fn variety(rgb: &[u8]) -> f32 {
     rgb.chunks_exact(3).zip(&bands).map(spread).sum::<f32>() / bands.len() as f32
 }
 
-/// Whether a set with this many coloured pictures gets three channels.
+/// Whether a set with this many coloured images gets three channels.
 pub(crate) fn is_colour_set(coloured: usize, total: usize) -> bool {
     coloured * 100 > total * MOST_COLOURED_PERCENT
 }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tint_is_no_colour_and_a_photograph_is() {
+    fn a_photograph_is_coloured_and_a_tinted_film_is_not() {
         assert!(!is_coloured(&[100, 104, 108].repeat(9)), "a spread of 8 everywhere is a tint");
         assert!(is_coloured(&[100, 104, 109].repeat(9)), "a spread of 9 everywhere is colour");
         // A red arrow over a twentieth of a grey film.
@@ -99,16 +99,16 @@ mod tests {
             let found = variety(&toned(tint));
             assert!(found < 3.0, "{tint:?}: {found}");
         }
-        // Grass under a sky that is as bright.
+        // Grass under a sky of the same brightness.
         let photograph = [[90, 140, 70].repeat(50), [100, 120, 180].repeat(50)].concat();
         assert!(variety(&photograph) > 30.0);
-        // A red arrow over a fiftieth of a flat film, and as bright: the worst of places.
+        // A red arrow over a fiftieth of a flat film, and of the same brightness: the worst case.
         let arrow = [[100; 3].repeat(98), [200, 60, 60].repeat(2)].concat();
         assert!((2.0..MOST_VARIETY).contains(&f64::from(variety(&arrow))));
     }
 
     #[test]
-    fn a_tenth_of_coloured_pictures_leaves_a_set_grey() {
+    fn a_data_set_with_a_tenth_of_coloured_images_is_grey() {
         assert!(!is_colour_set(10, 100));
         assert!(is_colour_set(11, 100));
         assert!(is_colour_set(1, 1));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_channels_keep_their_value_both_ways() {
+    fn equal_channels_have_the_same_value_in_both_directions() {
         let grey: Vec<u8> = (0..=255).collect();
         assert_eq!(to_grey(&to_rgb(&grey)), grey);
         assert_eq!(to_grey(&[255, 0, 0, 0, 255, 0, 0, 0, 255]), [76, 150, 29]);

@@ -1,7 +1,7 @@
-//! From the bytes of a file to a small picture, or to the reason why there is none.
+//! From the bytes of a file to a small image, or to the reason why the file cannot be used.
 //!
-//! Files are hostile: sizes are checked before anything is allocated for them, the content has to be what
-//! the name says, and a file that stops before its end is refused even where a decoder would fill in grey.
+//! Files may be hostile: sizes are checked before memory is allocated, the content must match the extension, and a
+//! truncated file is rejected even where a decoder would fill in grey.
 
 use std::error::Error as _;
 use std::fs::{self, File};
@@ -10,46 +10,46 @@ use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader};
 
-use crate::duplicates::Thumbnail;
+use crate::colour;
+use crate::file_facts::FileFacts;
+use crate::options::{LoadOptions, SizeLimits};
 use crate::small_image::SmallImage;
-use crate::{FileFacts, LoadOptions, SizeLimits, colour};
+use crate::thumbnail::Thumbnail;
 
 mod complete;
 
-/// Of a file or folder that cannot be opened under the name that is shown.
+/// The reason for a file or folder that cannot be opened by the name that is shown.
 pub(crate) const NOT_UTF_8: &str = "its name is not UTF-8; rename it";
 
-/// What is kept of a decoded picture.
+/// A decoded image, reduced to what training needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Decoded {
-    pub(crate) picture: SmallImage,
-    /// To find its copies.
+    pub(crate) image: SmallImage,
+    /// To find its duplicates.
     pub(crate) thumbnail: Thumbnail,
     pub(crate) facts: FileFacts,
 }
 
 impl Decoded {
-    /// What is kept of `image`, grey or RGB of 8 or 16 bit.
+    /// Reduces `image`, grey or RGB of 8 or 16 bit.
     pub(crate) fn new(image: &DynamicImage, facts: FileFacts, options: &LoadOptions) -> Self {
-        let picture = SmallImage::from_decoded(image, options.resize, options.crop);
-        let sum: u64 = picture.pixels.iter().map(|&value| u64::from(value)).sum();
-        let mean = sum as f32 / picture.pixels.len() as f32 / 255.0;
-        let colour = if picture.channels == 3 { colour::variety(&picture.pixels) } else { 0.0 };
-        Self { thumbnail: Thumbnail::of(image), picture, facts: FileFacts { mean, colour, ..facts } }
+        let small = SmallImage::from_decoded(image, options.resize, options.crop);
+        let sum: u64 = small.pixels.iter().map(|&value| u64::from(value)).sum();
+        let mean = sum as f32 / small.pixels.len() as f32 / 255.0;
+        let colour = if small.channels == 3 { colour::variety(&small.pixels) } else { 0.0 };
+        Self { thumbnail: Thumbnail::of(image), image: small, facts: FileFacts { mean, colour, ..facts } }
     }
 
-    /// The first bytes of the digest of the picture as decoded, whatever size it was brought to: enough to tell millions
-    /// of pictures apart.
+    /// The short digest of the image before it was resized.
     pub(crate) fn digest(&self) -> u64 {
-        let bytes = self.thumbnail.digest.first_chunk().expect("a digest has more than eight bytes");
-        u64::from_be_bytes(*bytes)
+        self.thumbnail.digest.short()
     }
 }
 
 /// Reads, decodes and resizes one file.
 ///
 /// # Errors
-/// The reason why it is a bad file, in words for the user.
+/// The reason why it cannot be used, in words for the user.
 pub(crate) fn decode_file(path: &Path, options: &LoadOptions) -> Result<Decoded, String> {
     let (image, facts) = open_file(path, &options.limits)?;
     Ok(Decoded::new(&image, facts, options))
@@ -63,21 +63,21 @@ pub(crate) fn open_file(path: &Path, limits: &SizeLimits) -> Result<(DynamicImag
     let bytes = read(path, limits)?;
     let format = format_of(path, &bytes)?;
     if !complete::is_complete(&bytes, format) {
-        return Err(format!("truncated: the {} data stops before its end", name_of(format)));
+        return Err(format!("truncated: the {} data end too early", name_of(format)));
     }
     let decoded = decode(&bytes, format, limits)?;
     let facts = FileFacts::of_file(&bytes, format, decoded.color(), (decoded.width(), decoded.height()));
     Ok((flatten(decoded), facts))
 }
 
-/// The bytes of a regular file of acceptable size.
+/// The bytes of a regular file within the size limit.
 fn read(path: &Path, limits: &SizeLimits) -> Result<Vec<u8>, String> {
     let is_lossy = path.to_string_lossy().contains(char::REPLACEMENT_CHARACTER);
     let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound if is_lossy => NOT_UTF_8.to_owned(),
         _ => format!("cannot be read: {error}"),
     };
-    // Asked of the path first: opening a pipe would wait for a writer.
+    // Checked before opening: opening a pipe would wait for a writer.
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err("is not a regular file".to_owned());
@@ -89,25 +89,27 @@ fn read(path: &Path, limits: &SizeLimits) -> Result<Vec<u8>, String> {
         return Err("empty file".to_owned());
     }
     if bytes.len() as u64 > most {
-        return Err(format!("oversized: {} bytes, at most {most} are read", metadata.len()));
+        return Err(format!("too large: {} bytes, the limit is {most}", metadata.len()));
     }
     Ok(bytes)
 }
 
-/// The format of the content, which must be the one that the name says.
+/// The format of the content, which must match the extension.
 fn format_of(path: &Path, bytes: &[u8]) -> Result<ImageFormat, String> {
     let extension = path.extension().map(|e| e.to_string_lossy().into_owned()).unwrap_or_default();
     let named = if extension.eq_ignore_ascii_case("png") { ImageFormat::Png } else { ImageFormat::Jpeg };
     match image::guess_format(bytes) {
         Ok(found) if found == named => Ok(found),
         Ok(found @ (ImageFormat::Png | ImageFormat::Jpeg)) => {
-            Err(format!("misnamed: named .{extension}, but the content is {}; rename it", name_of(found)))
+            Err(format!("wrong extension: .{extension}, but the content is {}; rename it", name_of(found)))
         }
         Ok(found) => Err(format!(
-            "misnamed: named .{extension}, but the content is {}; convert it to png or jpeg",
+            "wrong extension: .{extension}, but the content is {}; convert it to png or jpeg",
             name_of(found)
         )),
-        Err(_) => Err(format!("not a picture: named .{extension}, but the content is no known format")),
+        Err(_) => Err(format!(
+            "not an image: the extension is .{extension}, but the content has no known image format"
+        )),
     }
 }
 
@@ -127,12 +129,12 @@ fn decode(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<Dyna
     let damaged = |error: ImageError| format!("damaged {}: {}", name_of(format), plain(&error));
     let oversized = |width: u32, height: u32| {
         format!(
-            "oversized: {width}x{height} pixels, at most {} a side and {} MiB decoded are read",
+            "too large: {width}x{height} pixels, the limits are {} per side and {} MiB decoded",
             limits.side,
             limits.decoded_bytes >> 20
         )
     };
-    // Asked first: its decoder would tell of memory alone.
+    // Checked first: the error of the PNG decoder would only mention memory.
     if let Some((width, height)) = png_size(bytes).filter(|(width, height)| width.max(height) > &limits.side)
     {
         return Err(oversized(width, height));
@@ -149,15 +151,15 @@ fn decode(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<Dyna
     DynamicImage::from_decoder(decoder).map_err(damaged)
 }
 
-/// Width and height by the first chunk of a png, IHDR.
+/// Width and height in IHDR, the first chunk of a png.
 fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
     let sides = bytes.strip_prefix(b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR")?;
     let side = |at: usize| Some(u32::from_be_bytes(sides.get(at..at + 4)?.try_into().ok()?));
     Some((side(0)?, side(4)?))
 }
 
-/// What a decoder says, without whose error it is, and without its debug output: `ChunkType { type: IDAT, critical: true,
-/// .. }` is IDAT.
+/// The message of a decoder without the name of its crate and without debug output: `ChunkType { type: IDAT, critical:
+/// true, .. }` becomes IDAT.
 fn plain(error: &ImageError) -> String {
     let text = match error {
         ImageError::Decoding(error) => error.source().map_or_else(|| error.to_string(), ToString::to_string),
@@ -168,7 +170,7 @@ fn plain(error: &ImageError) -> String {
     format!("{before}{}{}", name.unwrap_or_default(), after.map_or("", |(_, after)| after))
 }
 
-/// Puts transparent pixels on black and brings rare layouts to grey or RGB, 8 or 16 bit.
+/// Puts transparent pixels on black and converts rare layouts to grey or RGB, 8 or 16 bit.
 fn flatten(decoded: DynamicImage) -> DynamicImage {
     match decoded {
         DynamicImage::ImageLuma8(_)
@@ -189,7 +191,7 @@ fn flatten(decoded: DynamicImage) -> DynamicImage {
             let [r, g, b, alpha] = p.0.map(u32::from);
             image::Rgb([r, g, b].map(|value| over_black(value, alpha, 65_535) as u16))
         })),
-        // Floating point pictures: neither png nor jpeg holds them.
+        // Floating-point images, which neither png nor jpeg contains.
         other => DynamicImage::ImageRgb8(other.to_rgb8()),
     }
 }
@@ -228,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn every_prefix_of_a_picture_is_refused() {
+    fn every_prefix_of_an_image_is_rejected() {
         for format in [ImageFormat::Png, ImageFormat::Jpeg] {
             let bytes = encoded(format);
             assert!(complete::is_complete(&bytes, format));
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_after_the_end_do_no_harm() {
+    fn bytes_after_the_end_are_ignored() {
         for (format, name) in [(ImageFormat::Png, "a.png"), (ImageFormat::Jpeg, "a.JPG")] {
             let dir = tempfile::tempdir().unwrap();
             let mut bytes = encoded(format);
@@ -250,17 +252,17 @@ mod tests {
     }
 
     #[test]
-    fn each_reason_names_what_is_wrong() {
+    fn each_reason_names_the_fault() {
         let options = LoadOptions::default();
         let (png, jpeg) = (encoded(ImageFormat::Png), encoded(ImageFormat::Jpeg));
         assert_eq!(reason("a.png", b"", &options), "empty file");
         let cases: [(&str, &[u8], &str); 6] = [
             ("a.png", &png[..png.len() / 2], "truncated: the PNG data"),
             ("a.jpeg", &jpeg[..jpeg.len() / 2], "truncated: the JPEG data"),
-            ("a.jpg", &png, "misnamed: named .jpg, but the content is PNG; rename"),
-            ("a.PNG", &jpeg, "misnamed: named .PNG, but the content is JPEG; rename"),
-            ("a.png", b"GIF89a and more", "misnamed: named .png, but the content is GIF; convert"),
-            ("a.png", b"hello, this is a text", "not a picture"),
+            ("a.jpg", &png, "wrong extension: .jpg, but the content is PNG; rename"),
+            ("a.PNG", &jpeg, "wrong extension: .PNG, but the content is JPEG; rename"),
+            ("a.png", b"GIF89a and more", "wrong extension: .png, but the content is GIF; convert"),
+            ("a.png", b"hello, this is a text", "not an image"),
         ];
         for (name, bytes, expected) in cases {
             let found = reason(name, bytes, &options);
@@ -286,15 +288,18 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_png_is_told_with_its_size_and_the_limit() {
+    fn a_huge_png_is_rejected_with_its_size_and_the_limit() {
         let mut png = encoded(ImageFormat::Png);
         png[16..24].copy_from_slice(&[0x7F, 0xFF, 0xFF, 0xFF, 0, 0, 0, 9]);
         let found = reason("a.png", &png, &LoadOptions::default());
-        assert!(found.starts_with("oversized: 2147483647x9 pixels, at most 20000 a side"), "{found}");
+        assert!(
+            found.starts_with("too large: 2147483647x9 pixels, the limits are 20000 per side"),
+            "{found}"
+        );
     }
 
     #[test]
-    fn sizes_beyond_the_limits_are_refused() {
+    fn sizes_beyond_the_limits_are_rejected() {
         let png = encoded(ImageFormat::Png);
         let limits = SizeLimits::default();
         let tight = [
@@ -305,12 +310,12 @@ mod tests {
         for limits in tight {
             let options = LoadOptions { limits, ..LoadOptions::default() };
             let found = reason("a.png", &png, &options);
-            assert!(found.starts_with("oversized"), "{found}");
+            assert!(found.starts_with("too large"), "{found}");
         }
     }
 
     #[test]
-    fn what_is_no_file_is_refused() {
+    fn folders_and_missing_files_are_rejected() {
         let dir = tempfile::tempdir().unwrap();
         let options = LoadOptions::default();
         assert_eq!(decode_file(dir.path(), &options).unwrap_err(), "is not a regular file");
@@ -337,9 +342,9 @@ mod tests {
             let mut bytes = encoded(format);
             let at = at % bytes.len();
             bytes[at] ^= with;
-            // Either a picture or a reason; both are fine, as long as it comes back.
-            if let Ok(picture) = decode(&bytes, format, &SizeLimits::default()) {
-                prop_assert!(picture.width() > 0 && picture.height() > 0);
+            // An image or an error: both are fine, a panic is not.
+            if let Ok(image) = decode(&bytes, format, &SizeLimits::default()) {
+                prop_assert!(image.width() > 0 && image.height() > 0);
             }
         }
     }

@@ -1,76 +1,53 @@
-//! Pictures that show the same: equal pixels, or one film encoded, resized, cropped or toned anew.
+//! Duplicates: images with equal pixels, or the same film encoded, resized, cropped or toned again.
 //!
-//! Chest films all look alike, so that 64 bits of a perceptual hash tell them apart badly. Each picture is kept as a
-//! [`Thumbnail`] of its local detail, and two of them are compared by correlation: first all with all on a coarse grid,
-//! then the nearest few on the full one, laid over each other as a crop of a few percent would have shifted them.
+//! Chest films are very similar to each other, so 64 bits of a perceptual hash do not distinguish them well. Each image is
+//! stored as a [`Thumbnail`] of its local detail, and two images are compared by correlation: first all with all on a coarse
+//! grid, then the most similar ones on the full grid, aligned as a crop by a few percent would have shifted them.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use image::DynamicImage;
 use rayon::prelude::*;
 
+use crate::digest::ImageDigest;
 use crate::groups::Groups;
+use crate::thumbnail::{Detail, SIDE, Thumbnail};
 
-use detail::Detail;
-pub(crate) use detail::{SMALLEST_WITH_DETAIL, is_tiny};
-use overlay::{Cut, HALF_MISSES, Overlay};
-
-mod detail;
 mod overlay;
 
-/// Side of the grid on which all pictures are compared with all.
+use overlay::{Cut, HALF_MISSES, Overlay};
+
+/// Side of the grid on which all images are compared with all.
 const COARSE_SIDE: usize = 12;
 /// Cells of a coarse grid.
 const COARSE: usize = COARSE_SIDE * COARSE_SIDE;
 /// A coarse grid, rows from the top.
 type Coarse = [i16; COARSE];
-/// Length of a coarse grid as a vector of integers: the product of two is the cosine times its square.
+/// Length of a coarse grid as a vector of integers: the dot product of two is the cosine times the square of this.
 const COARSE_LENGTH: f32 = 4096.0;
-/// Coarse correlation from which a pair is looked at more closely. A crop by 5 % on every side leaves more.
+/// Smallest coarse correlation of a pair that is compared further. A crop by 5 % on every side leaves more.
 const COARSE_LEAST: f32 = 0.35;
-/// How many of its nearest a picture is compared with closely, in each view.
+/// Number of similar images that each image is compared with on the full grid, for each crop.
 const KEPT: usize = 8;
-/// Crops that pass over all pictures together, so that the grids of those come from memory once for each block.
+/// Number of crops that are compared with all images together, so that the grids are read from memory once per block.
 const BLOCK: usize = 16;
 
-/// Most pictures among which crops are sought.
+/// Most images for which crops are compared too.
 pub(crate) const MOST_FOR_CROPS: usize = 30_000;
 
-/// Pictures without detail that are counted into the mean, so that two copies do not cancel each other.
+/// Images without detail that are added to the mean, so that two duplicates do not cancel each other.
 const NO_DETAIL: usize = 50;
 
-/// Correlation of the detail under which no two pictures are called the same, and over which any are, where either would
-/// otherwise be asked of them.
+/// Bounds of the threshold: below the first correlation no two images are duplicates, above the second all are.
 const LEAST: f64 = 0.85;
 const ENOUGH: f64 = 0.96;
-/// Of what the pictures of a set differ from those they resemble, the share in which copies may differ. Copies that were
-/// encoded, resized or toned anew differ by a hundredth, those cropped by 5 % by a tenth; chest films that merely
-/// resemble each other by a half (tests/planted_copies.rs).
-const COPY_DIFFERS: f64 = 0.22;
+/// How much duplicates may differ, as a fraction of the difference between images that merely resemble each other.
+/// Duplicates that were encoded, resized or toned again differ by a hundredth, those cropped by 5 % by a tenth, similar
+/// films by a half (tests/planted_duplicates.rs).
+const DUPLICATE_DIFFERENCE: f64 = 0.22;
 
-/// What is kept of a picture to find its copies.
-#[derive(Clone, Debug)]
-pub(crate) struct Thumbnail {
-    /// Of the decoded pixels and their layout.
-    pub(crate) digest: [u8; 32],
-    /// Its local detail; `None` for a flat or tiny picture, which has none that could be compared.
-    detail: Option<Box<Detail>>,
-}
-
-impl Thumbnail {
-    /// Of a picture as decoded.
-    pub(crate) fn of(image: &DynamicImage) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&image.width().to_le_bytes());
-        hasher.update(&[image.color().bytes_per_pixel()]);
-        hasher.update(image.as_bytes());
-        Self { digest: *hasher.finalize().as_bytes(), detail: detail::of(image).map(Box::new) }
-    }
-}
-
-/// Two pictures that show the same.
+/// Two images that are duplicates of each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct DuplicatePair {
     /// The earlier one, by its index.
@@ -81,14 +58,14 @@ pub(crate) struct DuplicatePair {
     pub(crate) similarity: f64,
 }
 
-/// All pairs that show the same, sorted; of more than two equal ones each with the first. `progress` gets the blocks of
-/// comparisons done, and all.
+/// All pairs of duplicates, sorted. Of more than two equal images, each forms a pair with the first. `progress` receives the
+/// number of finished blocks of comparisons and the number of all blocks.
 pub(crate) fn find_duplicates(
     thumbnails: &[Thumbnail],
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Vec<DuplicatePair> {
     let mut found: BTreeMap<(usize, usize), f64> = BTreeMap::new();
-    let mut first_with: BTreeMap<[u8; 32], usize> = BTreeMap::new();
+    let mut first_with: BTreeMap<ImageDigest, usize> = BTreeMap::new();
     let mut distinct = Vec::new();
     for (index, thumbnail) in thumbnails.iter().enumerate() {
         let first = *first_with.entry(thumbnail.digest).or_insert(index);
@@ -111,34 +88,34 @@ pub(crate) fn find_duplicates(
         let crops: Vec<Coarse> = overlays.par_iter().map(|overlay| coarse(overlay, cut)).collect();
         near.extend(nearest(&crops, &wholes, cut, &block_done));
     }
-    // Of each pair, the view in which it is most alike.
+    // Of each pair, the crop with the highest correlation.
     near.sort_by_key(|near| (near.pair(), Reverse(near.product)));
     near.dedup_by_key(|near| near.pair());
     let rough = |near: &Near| overlays[near.crop].rough_similarity(&overlays[near.whole], near.cut, LEAST);
     let rough: Vec<(f64, Cut)> = near.par_iter().map(rough).collect();
     let cut_off = cut_off(&near, &rough, distinct.len());
-    let twins = |(near, &(rough, cut)): (&Near, &(f64, Cut))| {
+    let to_pair = |(near, &(rough, cut)): (&Near, &(f64, Cut))| {
         let may_be = rough >= cut_off - HALF_MISSES;
         let similarity =
             may_be.then(|| overlays[near.crop].similarity(&overlays[near.whole], cut, cut_off))?;
         let (a, b) = near.pair();
-        // Different pixels are never called equal.
+        // A similarity of 1 is reserved for equal pixels.
         (similarity >= cut_off).then(|| ((distinct[a].0, distinct[b].0), similarity.min(0.999_999)))
     };
-    found.par_extend(near.par_iter().zip(&rough).filter_map(twins));
+    found.par_extend(near.par_iter().zip(&rough).filter_map(to_pair));
     found.into_iter().map(|((a, b), similarity)| DuplicatePair { a, b, similarity }).collect()
 }
 
-/// DuplicatePair, twins of twins and so on of `n` pictures in one group each.
-pub(crate) fn group_duplicates(n: usize, twins: &[DuplicatePair]) -> Groups {
+/// Groups of `n` images: duplicates, duplicates of duplicates and so on are in one group.
+pub(crate) fn group_duplicates(n: usize, pairs: &[DuplicatePair]) -> Groups {
     let mut groups = Groups::new(n);
-    twins.iter().for_each(|twins| groups.join(twins.a, twins.b));
+    pairs.iter().for_each(|pair| groups.join(pair.a, pair.b));
     groups
 }
 
-/// The mean detail, which tells no two pictures apart.
+/// The mean detail, which all images have in common.
 fn common_detail(distinct: &[(usize, &Detail)]) -> Vec<f32> {
-    let mut sums = vec![0i32; detail::SIDE * detail::SIDE];
+    let mut sums = vec![0i32; SIDE * SIDE];
     for (_, detail) in distinct {
         sums.iter_mut().zip(detail.iter()).for_each(|(sum, &value)| *sum += i32::from(value));
     }
@@ -146,35 +123,35 @@ fn common_detail(distinct: &[(usize, &Detail)]) -> Vec<f32> {
     sums.into_iter().map(|sum| sum as f32 / n as f32).collect()
 }
 
-/// The correlation from which two pictures show the same: films of one view resemble each other more than snapshots
-/// do, so it is set by how much the pictures of this set do.
+/// The correlation above which two images are duplicates. It depends on how similar the images of this data set are: films
+/// of one view resemble each other more than photographs do.
 fn cut_off(near: &[Near], rough: &[(f64, Cut)], n: usize) -> f64 {
     let mut of_each = vec![Vec::new(); n];
     for (near, &(similarity, _)) in near.iter().zip(rough) {
         of_each[near.crop].push(similarity);
         of_each[near.whole].push(similarity);
     }
-    // Of a picture with fewer, most may be copies.
+    // An image with fewer comparisons may have mostly duplicates among them.
     let resembling = of_each.into_iter().filter(|similarities| similarities.len() >= 2 * KEPT).map(median);
     let resemblance = median(resembling.collect());
-    (1.0 - COPY_DIFFERS * (1.0 - resemblance)).clamp(LEAST, ENOUGH)
+    (1.0 - DUPLICATE_DIFFERENCE * (1.0 - resemblance)).clamp(LEAST, ENOUGH)
 }
 
-/// The upper one of two middle values; 0 of none.
+/// The median, the upper one of two middle values; 0 without values.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// Two pictures that are alike on the coarse grid.
+/// Two images that are similar on the coarse grid.
 #[derive(Clone, Copy, Debug)]
 struct Near {
-    /// The one that is cut.
+    /// The one that is cropped.
     crop: usize,
     cut: Cut,
-    /// The one that may be what the cut leaves.
+    /// The one that may be the result of the crop.
     whole: usize,
-    /// Of their coarse grids.
+    /// The dot product of their coarse grids.
     product: i32,
 }
 
@@ -184,8 +161,8 @@ impl Near {
     }
 }
 
-/// The whole picture, and the crops of it that a copy may be: 5 % off every side, and off two that meet. Of very many
-/// pictures the whole alone: the time grows with the square of their number.
+/// The crops that a duplicate may be: none, 5 % off every side, and 5 % off two adjacent sides. With very many images only
+/// the whole image, because the time grows with the square of their number.
 fn views(n: usize) -> impl Iterator<Item = Cut> {
     const OFF: f32 = 0.05;
     const VIEWS: [[f32; 4]; 6] = [
@@ -200,7 +177,7 @@ fn views(n: usize) -> impl Iterator<Item = Cut> {
     views.iter().map(|&[left, right, top, bottom]| Cut { left, right, top, bottom })
 }
 
-/// What a crop leaves, averaged over squares, without its mean, of [`COARSE_LENGTH`].
+/// The cropped image, averaged over squares, with its mean subtracted and scaled to [`COARSE_LENGTH`].
 fn coarse(overlay: &Overlay, cut: Cut) -> Coarse {
     let cells = overlay.averaged::<COARSE>(cut);
     let mean = cells.iter().sum::<f32>() / COARSE as f32;
@@ -208,9 +185,9 @@ fn coarse(overlay: &Overlay, cut: Cut) -> Coarse {
     cells.map(|cell| if length > 0.0 { ((cell - mean) / length * COARSE_LENGTH).round() as i16 } else { 0 })
 }
 
-/// Each of `crops` with its [`KEPT`] nearest of `wholes`, of those of a correlation of at least [`COARSE_LEAST`].
+/// Each of `crops` with its [`KEPT`] most similar of `wholes`, if their correlation is at least [`COARSE_LEAST`].
 fn nearest(crops: &[Coarse], wholes: &[Coarse], cut: Cut, block_done: &(dyn Fn() + Sync)) -> Vec<Near> {
-    // Integers: the same pairs on every machine.
+    // Integers give the same pairs on every machine.
     let least = (COARSE_LEAST * COARSE_LENGTH * COARSE_LENGTH) as i32;
     let of_block = |(block, crops): (usize, &[Coarse])| {
         let mut kept: Vec<Vec<Near>> = vec![Vec::new(); crops.len()];
@@ -219,8 +196,8 @@ fn nearest(crops: &[Coarse], wholes: &[Coarse], cut: Cut, block_done: &(dyn Fn()
                 let product = product(crop, grid);
                 let is_near = kept.len() < KEPT || kept[KEPT - 1].product < product;
                 if product >= least && is_near && whole != block * BLOCK + at {
-                    let place = kept.partition_point(|near| near.product >= product);
-                    kept.insert(place, Near { crop: block * BLOCK + at, cut, whole, product });
+                    let at_rank = kept.partition_point(|near| near.product >= product);
+                    kept.insert(at_rank, Near { crop: block * BLOCK + at, cut, whole, product });
                     kept.truncate(KEPT);
                 }
             }
@@ -231,18 +208,18 @@ fn nearest(crops: &[Coarse], wholes: &[Coarse], cut: Cut, block_done: &(dyn Fn()
     crops.par_chunks(BLOCK).enumerate().flat_map_iter(of_block).collect()
 }
 
-/// The sum of the products, of vectors so short that it fits.
+/// The dot product; the vectors are short enough that it fits.
 fn product(a: &Coarse, b: &Coarse) -> i32 {
     a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
 }
 
 #[cfg(test)]
 mod tests {
-    use image::{GrayImage, Luma, Rgb, RgbImage, imageops};
+    use image::{DynamicImage, GrayImage, Luma, Rgb, RgbImage, imageops};
 
     use super::*;
 
-    /// A picture of smooth noise that `seed` decides.
+    /// An image of smooth noise, determined by `seed`.
     fn blobs(seed: u32, side: u32) -> GrayImage {
         let random = |x: u32, y: u32| {
             let mixed = (seed * 64 * 64 + y * 64 + x + 1).wrapping_mul(2_654_435_761);
@@ -261,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_pixels_are_twins_of_the_first_with_similarity_one() {
+    fn equal_pixels_are_duplicates_of_the_first_with_similarity_one() {
         let image = |seed: u32| DynamicImage::ImageLuma8(blobs(seed, 60));
         let found = find_duplicates_of(thumbnails([image(1), image(2), image(1), image(1)]));
         assert_eq!(
@@ -271,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_picture_in_colour_and_16_bit_is_near_but_not_equal() {
+    fn the_same_image_in_colour_and_16_bit_is_near_but_not_equal() {
         let grey = blobs(3, 80);
         let rgb = RgbImage::from_fn(80, 80, |x, y| Rgb([grey.get_pixel(x, y).0[0]; 3]));
         let deep = DynamicImage::ImageLuma8(grey.clone()).to_luma16();
@@ -280,24 +257,21 @@ mod tests {
             DynamicImage::ImageRgb8(rgb),
             DynamicImage::ImageLuma16(deep),
         ]));
-        assert_eq!(
-            found.iter().map(|twins| (twins.a, twins.b)).collect::<Vec<_>>(),
-            [(0, 1), (0, 2), (1, 2)]
-        );
-        assert!(found.iter().all(|twins| twins.similarity > 0.99 && twins.similarity < 1.0));
+        assert_eq!(found.iter().map(|pair| (pair.a, pair.b)).collect::<Vec<_>>(), [(0, 1), (0, 2), (1, 2)]);
+        assert!(found.iter().all(|pair| pair.similarity > 0.99 && pair.similarity < 1.0));
     }
 
     #[test]
-    fn flat_pictures_are_twins_only_if_they_are_equal() {
+    fn flat_images_are_duplicates_only_if_they_are_equal() {
         let flat = |value: u8| DynamicImage::ImageLuma8(GrayImage::from_pixel(50, 50, Luma([value])));
         let found = find_duplicates_of(thumbnails([flat(10), flat(11), flat(10)]));
         assert_eq!(found, [DuplicatePair { a: 0, b: 2, similarity: 1.0 }]);
     }
 
     #[test]
-    fn what_is_found_does_not_depend_on_the_number_of_threads() {
-        let copy = |seed: u32| DynamicImage::ImageLuma8(blobs(seed, 64)).crop_imm(1, 2, 61, 61);
-        let all = thumbnails((0..40).map(|seed| blobs(seed, 64).into()).chain((0..20).map(copy)));
+    fn the_pairs_do_not_depend_on_the_number_of_threads() {
+        let cropped = |seed: u32| DynamicImage::ImageLuma8(blobs(seed, 64)).crop_imm(1, 2, 61, 61);
+        let all = thumbnails((0..40).map(|seed| blobs(seed, 64).into()).chain((0..20).map(cropped)));
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| find_duplicates(&all, &|_, _| {}))

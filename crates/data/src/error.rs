@@ -1,64 +1,64 @@
-//! What can go wrong between a folder and a batch, each with its way out.
+//! The errors of loading data; every text says what to do.
 
 use std::io;
 use std::path::PathBuf;
 
-/// A file that holds no usable picture.
+/// A file without a usable image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadFile {
-    /// Where it is.
+    /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: String,
 }
 
-/// Every way in which data can be unusable.
+/// Why data cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// Nothing is there.
+    /// The path does not exist.
     #[error("{} does not exist; check the path of the data", path.display())]
     NoSuchData {
         /// The path asked for.
         path: PathBuf,
     },
-    /// Something is there, but in no format that can be read.
-    #[error("{} is no data set that can be read; give one of these: {known}", path.display())]
+    /// The path exists, but has no supported format.
+    #[error("{} is not a data set in a supported format; use one of these: {known}", path.display())]
     UnknownFormat {
         /// The path asked for.
         path: PathBuf,
-        /// The formats that can be read.
+        /// The supported formats.
         known: String,
     },
-    /// A file of many pictures that cannot be used as a whole.
+    /// A file or folder that cannot be used as a whole.
     #[error("{} cannot be used: {reason}", path.display())]
     Unusable {
         /// The file.
         path: PathBuf,
-        /// What is wrong, where in the file, and the way out.
+        /// The fault, where it is, and what to do.
         reason: String,
     },
-    /// It is there, but cannot be read.
+    /// The path exists, but cannot be read.
     #[error("cannot read {}: {source}; check its permissions", path.display())]
     Unlistable {
         /// The folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// No sub-folder at all.
+    /// There is no sub-folder.
     #[error(
-        "no class folders in {}: expected one sub-folder of pictures per class, found {found}",
+        "no class folders in {}: expected one sub-folder of images per class, found {found}",
         path.display()
     )]
     NoClassFolders {
         /// The folder searched.
         path: PathBuf,
-        /// What is there instead.
+        /// What was found instead.
         found: String,
     },
-    /// A classifier needs two classes.
+    /// A classifier needs at least two classes.
     #[error(
-        "only one class, `{class}`, in {}: expected at least two class folders; add another, or point to the folder above",
+        "only one class, `{class}`, in {}: expected at least two class folders; add another, or use the folder above",
         path.display()
     )]
     OneClass {
@@ -67,9 +67,9 @@ pub enum DataError {
         /// The class found.
         class: String,
     },
-    /// A class has no picture to train on.
+    /// A class has no training image.
     #[error(
-        "class `{class}` has no picture to train on in {}: {found}; add pictures, or remove the class",
+        "class `{class}` has no training image in {}: {found}; add images, or remove the class",
         path.display()
     )]
     EmptyClass {
@@ -77,10 +77,10 @@ pub enum DataError {
         path: PathBuf,
         /// The class.
         class: String,
-        /// What is there instead.
+        /// What was found instead.
         found: String,
     },
-    /// A class that the training part, or the model, does not know.
+    /// A class that is not in the training set, or not one of the model's.
     #[error(
         "unknown class `{class}` in {}: the known classes are {}; rename or remove it",
         path.display(),
@@ -91,22 +91,22 @@ pub enum DataError {
         path: PathBuf,
         /// The unknown class.
         class: String,
-        /// The classes there are.
+        /// The known classes.
         known: Vec<String>,
     },
-    /// `test/` or `val/` beside class folders, or without `train/`.
+    /// There is `test/` or `val/`, but no `train/`.
     #[error(
-        "{} has `{subset}/` but no `train/`: put the class folders of the training part under train/",
+        "{} has `{subset}/` but no `train/`: move the class folders of the training set into train/",
         path.display()
     )]
     NoTrainSet {
         /// The folder searched.
         path: PathBuf,
-        /// The part found.
+        /// The folder of the set that was found.
         subset: String,
     },
-    /// Two folders that mean the same part.
-    #[error("`{first}/` and `{second}/` in {} are the same part; keep one of them", path.display())]
+    /// Two folders with names of the same set.
+    #[error("`{first}/` and `{second}/` in {} are the same set; keep one of them", path.display())]
     DuplicateSubset {
         /// The folder searched.
         path: PathBuf,
@@ -115,9 +115,9 @@ pub enum DataError {
         /// The other one.
         second: String,
     },
-    /// Data to evaluate on that have other parts, but no test part.
+    /// Data for an evaluation that have other sets, but no test set.
     #[error(
-        "{} has no test part and is not what the model was trained on; give data with a test part, or a folder with one \
+        "{} has no test set, and the model was not trained on it; use data with a test set, or a folder with one \
          sub-folder per class",
         path.display()
     )]
@@ -125,21 +125,21 @@ pub enum DataError {
         /// The folder searched.
         path: PathBuf,
     },
-    /// Files that hold no usable picture; the text lists all of them.
+    /// Files without a usable image; the text lists all of them.
     #[error(
-        "{} of {total} files cannot be used; repair or remove them, or leave them out with --skip-bad:\n{}",
+        "{} of {total} files cannot be used; repair or remove them, or ignore them with --skip-bad:\n{}",
         files.len(),
         list(files)
     )]
     BadFiles {
         /// All of them, sorted by path.
         files: Vec<BadFile>,
-        /// Number of files looked at.
+        /// Number of files in the data.
         total: usize,
     },
-    /// A pattern for patients that is no pattern, or that no file matches.
+    /// A patient pattern that is not a regular expression, or that matches no file.
     #[error(
-        "the patient pattern `{pattern}` cannot be used: {reason}; mend --patient-pattern, or leave it out"
+        "the patient pattern `{pattern}` cannot be used: {reason}; correct --patient-pattern, or omit it"
     )]
     PatientPattern {
         /// The pattern.
@@ -147,27 +147,27 @@ pub enum DataError {
         /// What is wrong with it.
         reason: String,
     },
-    /// More folds than groups of pictures of a class.
+    /// A class has fewer groups of images than there are folds.
     #[error(
-        "class `{class}` has {found} patients or groups of copies, too few for {folds} folds; choose fewer --folds"
+        "class `{class}` has {found} patients or groups of duplicates, too few for {folds} folds; use fewer --folds"
     )]
     TooFewGroups {
         /// The class.
         class: String,
-        /// Its groups.
+        /// Number of its groups.
         found: usize,
-        /// Folds asked for.
+        /// Number of folds.
         folds: usize,
     },
-    /// The crop does not fit into the resized pictures.
-    #[error("resize {resize} is smaller than the crop size {crop}; choose a resize of at least {crop}")]
+    /// The crop does not fit into the resized images.
+    #[error("resize {resize} is smaller than the crop size {crop}; use a resize of at least {crop}")]
     ResizeBelowCrop {
-        /// Short side asked for, in pixels.
+        /// The short side, in pixels.
         resize: u32,
         /// Side of the crop, in pixels.
         crop: u32,
     },
-    /// A number out of its range.
+    /// A number outside its range.
     #[error("{name} is {found}: expected {expected}")]
     OutOfRange {
         /// The option.
@@ -177,10 +177,10 @@ pub enum DataError {
         /// Its range.
         expected: &'static str,
     },
-    /// Something is already where films are to be written.
-    #[error("{} exists and is not an empty folder; give a new folder, or remove it first", path.display())]
+    /// The output folder of the films already exists and is not empty.
+    #[error("{} already exists and is not an empty folder; use a new folder, or remove this one first", path.display())]
     OutputNotEmpty {
-        /// The folder asked for.
+        /// The folder.
         path: PathBuf,
     },
     /// A file or folder could not be written.
@@ -188,7 +188,7 @@ pub enum DataError {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system or the encoder said.
+        /// The error of the operating system or the encoder.
         source: io::Error,
     },
 }

@@ -1,5 +1,5 @@
-//! What a file tells about a picture besides what the picture shows. If these facts tell the classes apart, so may a
-//! model: from the scanner or the archive that a class comes from.
+//! Properties of a file that say nothing about the content of the image. If they predict the class, a model may use them
+//! too: they reveal the scanner or the archive that a class comes from.
 
 use image::{ColorType, ImageFormat};
 
@@ -16,9 +16,9 @@ pub struct FileFacts {
     pub channels: u8,
     /// Mean of all pixels and channels, in 0-1.
     pub mean: f32,
-    /// How much the colours vary, of 255; see [`crate::colour`]. What the picture shows, and so not among the values.
+    /// Variety of the colours, of 255; see [`crate::colour`]. Not among the values, because it belongs to the content.
     pub colour: f32,
-    /// Mean entry of the first quantisation table: 1 for the finest JPEG, some 60 for a coarse one; 0 for other files.
+    /// Mean entry of the first quantisation table: 1 for the finest JPEG, about 60 for a coarse one; 0 for other files.
     pub jpeg_quantisation: f32,
 }
 
@@ -27,7 +27,7 @@ impl FileFacts {
     pub const NAMES: [&'static str; 7] =
         ["width", "height", "aspect", "mean", "bit depth", "channels", "jpeg quantisation"];
 
-    /// As numbers for a classifier. Sizes as logarithms: twice as wide is as much everywhere.
+    /// As numbers for a classifier; sizes as logarithms, so that only ratios matter.
     #[must_use]
     pub fn values(&self) -> [f64; 7] {
         let (width, height) =
@@ -43,7 +43,7 @@ impl FileFacts {
         ]
     }
 
-    /// The facts that need the bytes and the header; the rest is known once pixels are.
+    /// The facts that need the bytes and the header; `mean` and `colour` need the pixels and are set later.
     pub(crate) fn of_file(bytes: &[u8], format: ImageFormat, stored: ColorType, size: (u32, u32)) -> Self {
         let jpeg_quantisation = match format {
             ImageFormat::Jpeg => first_quantisation_table(bytes).unwrap_or(0.0),
@@ -105,7 +105,7 @@ mod tests {
         let image = DynamicImage::ImageLuma8(GrayImage::new(16, 16));
         image
             .write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, quality))
-            .expect("an encoded picture");
+            .expect("an encoded image");
         first_quantisation_table(&bytes)
     }
 
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_has_none() {
+    fn a_truncated_file_has_no_table() {
         for length in 0..30 {
             assert_eq!(first_quantisation_table(&[0xFF; 30][..length]), None);
         }

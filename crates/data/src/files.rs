@@ -1,4 +1,4 @@
-//! Single pictures, without classes or parts: what a model is asked about.
+//! Single images without classes and sets, for prediction.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,19 +7,21 @@ use image::DynamicImage;
 use rayon::prelude::*;
 
 use crate::decode::{decode_file, open_file};
-use crate::image_set::Entry;
-use crate::{DataError, ImageSet, LoadOptions, Progress, SizeLimits, Stage};
+use crate::error::DataError;
+use crate::image_set::{Entry, ImageSet};
+use crate::options::{LoadOptions, SizeLimits};
+use crate::progress::{Progress, Stage};
 
-/// Pictures as a model needs them.
+/// Images that were read from files.
 #[derive(Clone, Debug)]
 pub struct LoadedFiles {
-    /// Those that could be read, in order; all of class 0.
+    /// The readable images, in order; all with the label 0.
     pub images: ImageSet,
-    /// For each path the index of its picture, or why there is none.
+    /// For each path the index of its image, or the reason why it cannot be used.
     pub by_path: Vec<Result<usize, String>>,
 }
 
-/// Reads files, in parallel. A bad file spoils no other.
+/// Reads files in parallel. A bad file does not affect the others.
 #[must_use]
 pub fn load_files(
     paths: &[PathBuf],
@@ -27,10 +29,10 @@ pub fn load_files(
     options: &LoadOptions,
     progress: &dyn Progress,
 ) -> LoadedFiles {
-    let done = AtomicUsize::new(0);
+    let n_done = AtomicUsize::new(0);
     let decode = |path: &PathBuf| {
         let decoded = decode_file(path, options);
-        progress.report(Stage::Decoding, done.fetch_add(1, Ordering::Relaxed) + 1, paths.len());
+        progress.report(Stage::Decoding, n_done.fetch_add(1, Ordering::Relaxed) + 1, paths.len());
         decoded
     };
     let decoded: Vec<_> = paths.par_iter().map(decode).collect();
@@ -39,18 +41,18 @@ pub fn load_files(
         by_path.push(decoded.map(|decoded| {
             let name = path.display().to_string();
             let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
-            entries.push(Entry { picture: decoded.picture, name, label: 0, patient: None, facts, digest });
+            entries.push(Entry { image: decoded.image, name, label: 0, patient: None, facts, digest });
             entries.len() - 1
         }));
     }
     LoadedFiles { images: ImageSet::pack(channels, entries), by_path }
 }
 
-/// The pictures in a folder and the folders in it, by their extension (png, jpg, jpeg), sorted. Hidden entries are left
-/// out, and links to folders are not followed.
+/// All images below a folder, recognised by their extension (png, jpg, jpeg), sorted. Hidden entries are ignored, and
+/// links to folders are not followed.
 ///
 /// # Errors
-/// [`DataError::Unlistable`] for a folder that can't be listed.
+/// [`DataError::Unlistable`] for a folder that cannot be listed.
 pub fn find_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
     let is_hidden =
         |entry: &walkdir::DirEntry| entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.');
@@ -62,18 +64,18 @@ pub fn find_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
             DataError::Unlistable { path, source: error.into() }
         })?;
         let extension = entry.path().extension().map(|extension| extension.to_string_lossy().to_lowercase());
-        let is_picture = matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg"));
-        if is_picture && !entry.file_type().is_dir() {
+        let is_image_file = matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg"));
+        if is_image_file && !entry.file_type().is_dir() {
             found.push(entry.into_path());
         }
     }
     Ok(found)
 }
 
-/// One file at its own size: grey or RGB, 8 or 16 bit.
+/// Reads one file at its original size: grey or RGB, 8 or 16 bit.
 ///
 /// # Errors
-/// The reason why it is a bad file, in words for the user.
+/// The reason why it cannot be used, in words for the user.
 pub fn open_image(path: &Path, limits: &SizeLimits) -> Result<DynamicImage, String> {
     Ok(open_file(path, limits)?.0)
 }
@@ -83,18 +85,18 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::silent;
+    use crate::progress::silent;
 
     #[test]
     fn files_are_found_in_order_and_bad_ones_named() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("b/.hidden")).unwrap();
-        let picture = image::GrayImage::from_fn(40, 30, |x, y| image::Luma([(x * y) as u8]));
+        let image = image::GrayImage::from_fn(40, 30, |x, y| image::Luma([(x * y) as u8]));
         for name in ["b/z.png", "a.JPG", "b/.hidden/x.png", "b/y.jpeg"] {
-            picture.save(dir.path().join(name)).unwrap();
+            image.save(dir.path().join(name)).unwrap();
         }
-        fs::write(dir.path().join("b/bad.png"), "no picture").unwrap();
-        fs::write(dir.path().join("note.txt"), "no picture").unwrap();
+        fs::write(dir.path().join("b/bad.png"), "no image").unwrap();
+        fs::write(dir.path().join("note.txt"), "no image").unwrap();
         let found = find_files(dir.path()).unwrap();
         let names: Vec<_> =
             found.iter().map(|path| path.strip_prefix(dir.path()).unwrap().to_str().unwrap()).collect();
@@ -102,7 +104,7 @@ mod tests {
         let LoadedFiles { images, by_path } = load_files(&found, 3, &LoadOptions::default(), &silent);
         assert_eq!((images.len(), images.channels(), images.image(0).height), (3, 3, 28));
         assert_eq!((&by_path[0], &by_path[2], &by_path[3]), (&Ok(0), &Ok(1), &Ok(2)));
-        assert!(by_path[1].as_ref().is_err_and(|reason| reason.contains("not a picture")), "{by_path:?}");
+        assert!(by_path[1].as_ref().is_err_and(|reason| reason.contains("not an image")), "{by_path:?}");
         let opened = open_image(&found[3], &SizeLimits::default()).unwrap();
         assert_eq!((opened.width(), opened.height()), (40, 30));
         assert!(find_files(&dir.path().join("missing")).is_err());

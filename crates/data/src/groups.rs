@@ -1,54 +1,54 @@
-//! Pictures that belong together: of one patient, or copies of each other. No split takes a group apart.
+//! Groups of images that belong together: of one patient, or duplicates of each other. No split separates a group.
 
-/// Joins pictures step by step into groups.
+/// Joins images into groups, step by step (union-find).
 #[derive(Clone, Debug)]
 pub(crate) struct Groups {
-    /// A picture of the same group with a smaller index, or the picture itself.
+    /// For each image one of the same group with a smaller index, or the image itself.
     parent: Vec<u32>,
 }
 
 impl Groups {
-    /// `n` pictures, each alone.
+    /// `n` images, each in a group of its own.
     pub(crate) fn new(n: usize) -> Self {
         Self { parent: (0..n as u32).collect() }
     }
 
-    /// The first picture of the group of a picture.
-    fn first(&self, picture: usize) -> usize {
-        let mut at = picture;
+    /// The first image of the group of an image.
+    fn first(&self, image: usize) -> usize {
+        let mut at = image;
         while self.parent[at] as usize != at {
             at = self.parent[at] as usize;
         }
         at
     }
 
-    /// Puts the groups of two pictures together.
+    /// Joins the groups of two images.
     pub(crate) fn join(&mut self, a: usize, b: usize) {
         let (a_first, b_first) = (self.first(a), self.first(b));
         let (low, high) = (a_first.min(b_first), a_first.max(b_first));
         self.parent[high] = low as u32;
-        // Short ways for the next time.
+        // Path compression.
         self.parent[a] = low as u32;
         self.parent[b] = low as u32;
     }
 
-    /// Puts pictures with the same key together; those without one stay as they are.
+    /// Joins images with the same key; images without a key are not changed.
     pub(crate) fn join_by_key(&mut self, keys: &[Option<String>]) {
-        let mut by_key: Vec<usize> = (0..keys.len()).filter(|&picture| keys[picture].is_some()).collect();
-        by_key.sort_by_key(|&picture| &keys[picture]);
+        let mut by_key: Vec<usize> = (0..keys.len()).filter(|&image| keys[image].is_some()).collect();
+        by_key.sort_by_key(|&image| &keys[image]);
         for same in by_key.chunk_by(|&a, &b| keys[a] == keys[b]) {
-            same.iter().skip(1).for_each(|&picture| self.join(same[0], picture));
+            same.iter().skip(1).for_each(|&image| self.join(same[0], image));
         }
     }
 
-    /// The group of each picture, as the index of its first one.
+    /// The group of each image, as the index of its first one.
     pub(crate) fn of_each(&self) -> Vec<u32> {
-        (0..self.parent.len()).map(|picture| self.first(picture) as u32).collect()
+        (0..self.parent.len()).map(|image| self.first(image) as u32).collect()
     }
 }
 
-/// A number for each picture, the same for those with the same key; one without a key is alone. None where no picture has
-/// a key.
+/// A group number for each image: images with the same key share one, an image without a key has its own. `None` if no
+/// image has a key.
 #[must_use]
 pub fn group_ids(keys: &[Option<String>]) -> Option<Vec<u32>> {
     if keys.iter().all(Option::is_none) {
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_are_named_by_their_first_picture() {
+    fn groups_are_numbered_by_their_first_image() {
         let mut groups = Groups::new(8);
         for (a, b) in [(5, 6), (2, 3), (6, 3), (7, 7)] {
             groups.join(a, b);

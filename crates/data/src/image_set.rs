@@ -1,19 +1,20 @@
-//! The pictures of one part, in one buffer.
+//! The images of one set, in one buffer.
 
+use crate::colour;
+use crate::file_facts::FileFacts;
 use crate::groups::group_ids;
 use crate::small_image::SmallImage;
-use crate::{FileFacts, colour};
 
 mod mask;
 
 pub use mask::Mask;
 
-/// Small 8-bit pictures with their labels; short sides are equal, long sides are not.
+/// Small 8-bit images with their labels. Sizes may differ.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImageSet {
     channels: usize,
     pixels: Vec<u8>,
-    /// Where each picture starts in `pixels`, and how large it is.
+    /// Where each image is in `pixels`.
     blocks: Vec<PixelBlock>,
     labels: Vec<u32>,
     names: Vec<String>,
@@ -22,24 +23,25 @@ pub struct ImageSet {
     digests: Vec<Option<u64>>,
 }
 
-/// A picture on its way into a set.
+/// An image with its attributes, before it is packed into a set.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    pub(crate) picture: SmallImage,
+    pub(crate) image: SmallImage,
     pub(crate) name: String,
     pub(crate) label: u32,
     pub(crate) patient: Option<String>,
     pub(crate) facts: Option<FileFacts>,
-    /// [`Decoded::digest`](crate::decode::Decoded::digest).
+    /// The short digest of the image before it was resized.
     pub(crate) digest: Option<u64>,
 }
 
 impl From<(SmallImage, String, u32)> for Entry {
-    fn from((picture, name, label): (SmallImage, String, u32)) -> Self {
-        Self { picture, name, label, patient: None, facts: None, digest: None }
+    fn from((image, name, label): (SmallImage, String, u32)) -> Self {
+        Self { image, name, label, patient: None, facts: None, digest: None }
     }
 }
 
+/// The pixels of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PixelBlock {
     start: usize,
@@ -47,7 +49,7 @@ struct PixelBlock {
     width: usize,
 }
 
-/// One picture of a set, borrowed.
+/// The pixels of one image of a set.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageView<'a> {
     /// Rows.
@@ -59,16 +61,16 @@ pub struct ImageView<'a> {
 }
 
 impl ImageSet {
-    /// Packs pictures, bringing each to `channels`.
+    /// Packs images and converts each to `channels`.
     pub(crate) fn pack<E: Into<Entry>>(channels: usize, entries: Vec<E>) -> Self {
         let mut set = Self { channels, ..Self::default() };
-        for Entry { picture, name, label, patient, facts, digest } in entries.into_iter().map(Into::into) {
-            let (height, width) = (picture.height as usize, picture.width as usize);
+        for Entry { image, name, label, patient, facts, digest } in entries.into_iter().map(Into::into) {
+            let (height, width) = (image.height as usize, image.width as usize);
             set.blocks.push(PixelBlock { start: set.pixels.len(), height, width });
-            match (picture.channels, channels) {
-                (3, 1) => set.pixels.extend(colour::to_grey(&picture.pixels)),
-                (1, 3) => set.pixels.extend(colour::to_rgb(&picture.pixels)),
-                _ => set.pixels.extend(&picture.pixels),
+            match (image.channels, channels) {
+                (3, 1) => set.pixels.extend(colour::to_grey(&image.pixels)),
+                (1, 3) => set.pixels.extend(colour::to_rgb(&image.pixels)),
+                _ => set.pixels.extend(&image.pixels),
             }
             set.labels.push(label);
             set.names.push(name);
@@ -79,10 +81,10 @@ impl ImageSet {
         set
     }
 
-    /// The pictures of this set, then those of another one.
+    /// The images of this set, followed by those of another one.
     ///
     /// # Panics
-    /// If both have pictures and differ in channels.
+    /// If both have images and their channels differ.
     #[must_use]
     pub fn concat(&self, other: &Self) -> Self {
         if self.is_empty() {
@@ -102,10 +104,10 @@ impl ImageSet {
         both
     }
 
-    /// The pictures at `indices`, in that order.
+    /// The images at `indices`, in that order.
     ///
     /// # Panics
-    /// If one is beyond the set.
+    /// If an index is not in the set.
     #[must_use]
     pub fn select(&self, indices: &[usize]) -> Self {
         let mut selected = Self { channels: self.channels, ..Self::default() };
@@ -121,13 +123,13 @@ impl ImageSet {
         selected
     }
 
-    /// Number of pictures.
+    /// Number of images.
     #[must_use]
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no images.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
@@ -139,53 +141,52 @@ impl ImageSet {
         self.channels
     }
 
-    /// Class index of every picture.
+    /// Class index of every image.
     #[must_use]
     pub fn labels(&self) -> &[u32] {
         &self.labels
     }
 
-    /// Path of a picture inside the data folder.
+    /// Path of an image inside the data folder.
     ///
     /// # Panics
-    /// If there is no picture `index`; so does [`Self::image`].
+    /// If there is no image `index`, as all methods with an index.
     #[must_use]
     pub fn name(&self, index: usize) -> &str {
         &self.names[index]
     }
 
-    /// What its file told, where it came from one.
+    /// The facts of its file, if it came from a file.
     #[must_use]
     pub fn facts(&self, index: usize) -> Option<&FileFacts> {
         self.facts[index].as_ref()
     }
 
-    /// Digest of a picture as it was decoded, before it was brought to a size: the same picture has the same one in
-    /// every set. None where it was made in memory.
+    /// Digest of an image before it was resized: equal images have equal digests in every set.
     #[must_use]
     pub fn image_digest(&self, index: usize) -> Option<u64> {
         self.digests[index]
     }
 
-    /// The patient of a picture, where it is known.
+    /// The patient of an image, if it is known.
     #[must_use]
     pub fn patient(&self, index: usize) -> Option<&str> {
         self.patients[index].as_deref()
     }
 
-    /// The patient of every picture.
+    /// The patient of every image, where it is known.
     #[must_use]
     pub fn patients(&self) -> &[Option<String>] {
         &self.patients
     }
 
-    /// The patients as [`group_ids`] numbers them.
+    /// The group number of every image's patient; see [`group_ids`].
     #[must_use]
     pub fn patient_groups(&self) -> Option<Vec<u32>> {
         group_ids(&self.patients)
     }
 
-    /// The pixels of a picture.
+    /// The pixels of an image.
     #[must_use]
     pub fn image(&self, index: usize) -> ImageView<'_> {
         let PixelBlock { start, height, width } = self.blocks[index];
@@ -193,7 +194,7 @@ impl ImageSet {
         ImageView { height, width, pixels }
     }
 
-    /// Digest of pixels, sizes, labels and names: equal sets are the same to a training.
+    /// Digest of pixels, sizes, labels and names: sets with equal digests give the same training run.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
@@ -208,7 +209,7 @@ impl ImageSet {
         hasher.finalize().to_hex()[..32].to_owned()
     }
 
-    /// Number of pictures of each class.
+    /// Number of images of each class.
     #[must_use]
     pub fn class_counts(&self, n_classes: usize) -> Vec<usize> {
         let mut counts = vec![0; n_classes];

@@ -1,19 +1,21 @@
-//! From a folder of pictures to batches.
+//! From a folder of images to batches.
 //!
-//! 1. **List** ([`load_dataset`]): a folder of class folders, or `train/`, `val/`, `test/` over them. Missing parts
-//!    are split off, stratified and by seed.
-//! 2. **Decode** once, in parallel: every picture becomes a small 8-bit one whose short side is
-//!    [`LoadOptions::resize`]. Grey sets get one channel, colour sets three ([`colour`]). Files that hold no
-//!    usable picture are listed, all of them, with the reason of each.
-//! 3. **Normalise** ([`Normalization`]): mean and standard deviation of the training pictures.
-//! 4. **Augment** ([`Augment`]): random crops, flips and more, decided by seed, epoch and image.
-//! 5. **Batch** ([`Sampler`], [`batch_ranges`], [`fill_batch`]): floats, NHWC, into memory that is reused. Tests look at
-//!    the centre, once or in several ways ([`TtaConfig`]).
+//! 1. **List**: a folder of class folders, or `train/`, `val/` and `test/` with class folders in them; an `.npz` file, a CSV
+//!    manifest, CIFAR-10; or an array in memory ([`ArrayImages`]).
+//! 2. **Decode** once, in parallel: every image becomes a small 8-bit image with a short side of [`LoadOptions::resize`].
+//!    Grey data sets get one channel, colour data sets three ([`colour`]). Bad files are listed, each with the reason.
+//! 3. **Group and split**: duplicates and patients are found, and missing sets are split off the training set, stratified by
+//!    class and by seed. No split separates a group. [`load_dataset`] returns the sets as a [`Dataset`]; [`load_folds`]
+//!    decodes once and cuts a data set for each fold of a cross-validation.
+//! 4. **Normalise** ([`Normalization`]): mean and standard deviation of the training images.
+//! 5. **Augment** ([`Augment`]): random crops, flips and more, determined by seed, epoch and image.
+//! 6. **Batch** ([`Sampler`], [`batch_ranges`], [`fill_batch`]): f32 values in NHWC order, in memory that is reused.
+//!    Evaluation uses the centre crop, or several views of it ([`TtaConfig`]).
 //!
-//! [`phantom`] draws chest films from a small physical model: data to start with, on every machine the same.
-//! [`load_for_model`] reads pictures as a stored model needs them.
+//! [`phantom`] generates artificial chest films from a small physical model: training data that are the same on every
+//! machine. [`load_for_model`] and [`load_files`] read images as a stored model needs them.
 //!
-//! Nothing here prints; progress goes to a [`Progress`]. Errors are [`DataError`], whose texts are for the user.
+//! Nothing here prints; progress is reported to a [`Progress`]. Errors are [`DataError`], whose texts are for the user.
 //!
 //! ```
 //! use roentgen_data::*;
@@ -27,21 +29,37 @@
 //! for epoch in 0..2 {
 //!     Sampler::Shuffled.epoch_order(data.train.labels(), 7, epoch, &mut order);
 //!     for batch in batch_ranges(order.len(), 16) {
-//!         let view = Transform::Augment { seed: 7, epoch, augment: &augment };
-//!         fill_batch(&data.train, &order[batch], view, &norm, &mut x, &mut labels);
+//!         let transform = Transform::Augment { seed: 7, epoch, augment: &augment };
+//!         fill_batch(&data.train, &order[batch], transform, &norm, &mut x, &mut labels);
 //!         assert_eq!(x.dim(), (15, 24, 24, 1)); // two batches of 15, not one of 16 and one of 14
 //!     }
 //! }
 //! # Ok::<(), DataError>(())
 //! ```
+//!
+//! # Layers
+//! A module imports from lower rows of this table only; `cargo xtask tidy` checks it.
+//!
+//! | modules | task |
+//! |---|---|
+//! | `load`, `files`, `phantom` | from a path, or from the generator, to images in memory |
+//! | `pool`, `batch` | decoded images before they are split; the input of the model |
+//! | `source`, `tta` | the formats; the views of test-time augmentation |
+//! | `dataset`, `decode`, `augment`, `normalize` | the loaded sets; one file to one image; changes of an image |
+//! | `leakage`, `image_set`, `options` | leakage between sets; the images of one set; what the caller chooses |
+//! | `duplicates`, `small_image`, `file_facts`, `patients`, `split` | finding duplicates and patients; drawing splits |
+//! | `thumbnail`, `groups` | what duplicates are found by; images that belong together |
+//! | `digest`, `crop_window`, `colour`, `subset`, `error`, `progress`, `sampler`, `class_weights` | values without dependencies |
 #![forbid(unsafe_code)]
 
 mod augment;
 mod batch;
 mod class_weights;
 pub mod colour;
+mod crop_window;
 mod dataset;
 mod decode;
+mod digest;
 mod duplicates;
 mod error;
 mod file_facts;
@@ -49,31 +67,36 @@ mod files;
 mod groups;
 mod image_set;
 mod leakage;
+mod load;
 mod normalize;
 mod options;
 mod patients;
 pub mod phantom;
+mod pool;
 mod progress;
 mod sampler;
 mod small_image;
 mod source;
 mod split;
 mod subset;
+mod thumbnail;
 mod tta;
 
-pub use augment::{AffineTransform, Augment, AugmentParams, Rectangle, Tone, Window, center_window};
+pub use augment::{AffineTransform, Augment, AugmentParams, Rectangle, Tone};
 pub use batch::{Transform, batch_ranges, fill_batch};
 pub use class_weights::{class_weights_balanced, class_weights_sqrt};
-pub use dataset::{
-    Dataset, EvaluationData, EvaluationOrigin, Findings, ModelInput, SubsetOrigin, load_arrays, load_dataset,
-    load_for_model,
-};
+pub use crop_window::{CropWindow, center_window};
+pub use dataset::{Dataset, Findings, SubsetOrigin};
 pub use error::{BadFile, DataError};
 pub use file_facts::FileFacts;
 pub use files::{LoadedFiles, find_files, load_files, open_image};
 pub use groups::group_ids;
 pub use image_set::{ImageSet, ImageView, Mask};
 pub use leakage::{ImageLocation, LeakedImage};
+pub use load::{
+    EvaluationData, EvaluationOrigin, Folds, ModelInput, load_arrays, load_dataset, load_folds,
+    load_for_model,
+};
 pub use normalize::Normalization;
 pub use options::{Channels, Fold, LoadOptions, SizeLimits, default_val_fraction};
 pub use patients::{PatientPattern, PatientSource, Patients};

@@ -1,26 +1,26 @@
-//! Data normalisation: per-channel mean and standard deviation of the training pictures, or of each picture itself.
+//! Normalisation: mean and standard deviation per channel, of the training images or of each image.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ImageSet, ImageView};
+use crate::image_set::{ImageSet, ImageView};
 
-/// Smallest standard deviation, so that a constant channel divides by no zero: half a grey level of 255.
+/// Smallest standard deviation, to avoid division by zero for a constant channel: half a grey level of 255.
 const LEAST_STD: f64 = 0.5 / 255.0;
 
-/// What brings pixels, scaled to 0-1, to mean 0 and standard deviation 1. Stored with the model.
+/// Scales pixels to mean 0 and standard deviation 1. Stored with the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Normalization {
     /// Mean of each channel, in 0-1.
     pub mean: Vec<f32>,
     /// Standard deviation of each channel, in 0-1; never 0.
     pub std: Vec<f32>,
-    /// Whether each picture is brought to mean 0 and standard deviation 1 by itself, so that its exposure does not
-    /// count; `mean` and `std` are then for the record.
+    /// Whether each image is normalised by its own mean and standard deviation, so that its exposure has no effect; `mean`
+    /// and `std` are then stored for information only.
     #[serde(default)]
     pub per_image: bool,
 }
 
-/// Integer sums over pixels, so no order of adding shows in the result.
+/// Integer sums over pixels, so the result does not depend on the order of the additions.
 #[derive(Default)]
 struct Sums {
     sums: Vec<u64>,
@@ -57,7 +57,7 @@ impl Sums {
 }
 
 impl Normalization {
-    /// Statistics over every pixel of a set, which should be the training part and nothing else.
+    /// Statistics over every pixel of a set, which should be the training set.
     #[must_use]
     pub fn of(set: &ImageSet) -> Self {
         let mut sums = Sums::new(set.channels());
@@ -66,12 +66,12 @@ impl Normalization {
         Self { mean, std, per_image: false }
     }
 
-    /// The value of each possible pixel, 256 a channel: a picture has no others.
+    /// The normalised value of each of the 256 possible values of a channel.
     pub(crate) fn table(&self) -> Vec<[f32; 256]> {
         table(&self.mean, &self.std)
     }
 
-    /// The table of one picture, where each has its own.
+    /// The table of one image, if each image has its own.
     pub(crate) fn table_of_image(&self, image: &ImageView<'_>) -> Option<Vec<[f32; 256]>> {
         self.per_image.then(|| {
             let mut sums = Sums::new(self.mean.len());
@@ -95,9 +95,8 @@ mod tests {
 
     fn set(channels: usize, pixels: Vec<u8>) -> ImageSet {
         let width = (pixels.len() / channels) as u32;
-        let picture =
-            SmallImage { width, height: 1, channels, pixels, coloured: channels == 3, small: false };
-        ImageSet::pack(channels, vec![(picture, "a".into(), 0)])
+        let image = SmallImage { width, height: 1, channels, pixels, coloured: channels == 3, small: false };
+        ImageSet::pack(channels, vec![(image, "a".into(), 0)])
     }
 
     #[test]

@@ -1,14 +1,15 @@
-//! What the caller decides about loading.
+//! Options of loading.
 
 use std::path::PathBuf;
 
-use crate::{DataError, PatientPattern};
+use crate::error::DataError;
+use crate::patients::PatientPattern;
 
-/// How many channels the pictures get.
+/// Number of channels of the loaded images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Channels {
-    /// One where the training pictures are grey, also when stored as RGB; three otherwise. See
-    /// [`crate::colour`] for the rule.
+    /// One if the training images are grey, even if they are stored as RGB; three otherwise. See [`crate::colour`] for the
+    /// rule.
     #[default]
     Auto,
     /// One: colours become their luma.
@@ -17,21 +18,21 @@ pub enum Channels {
     Rgb,
 }
 
-/// Sizes that no real picture has; beyond them a file counts as bad.
+/// Limits that no real image reaches; a file beyond them is bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SizeLimits {
     /// Most bytes of a file.
     pub file_bytes: u64,
     /// Most pixels of a side.
     pub side: u32,
-    /// Most bytes of a decoded picture.
+    /// Most bytes of a decoded image.
     pub decoded_bytes: u64,
-    /// Most bytes of all arrays of a file, which are in memory while the pictures are made smaller: the 2-D sets of
-    /// MedMNIST of 28x28 and 64x64 have at most 1.3 GB, of 128x128 at most 5.3; of 224x224 all but two have at most
-    /// 5.6, and those 12 and 16 GB, which would not fit the memory of the machines this is made for.
+    /// Most bytes of all arrays of a file, which are in memory while the images are resized. The 2-D sets of MedMNIST have
+    /// at most 1.3 GB at 28x28 and 64x64, and 5.3 GB at 128x128. At 224x224 all but two have at most 5.6 GB; these two have
+    /// 12 and 16 GB, which is more than the memory of an ordinary computer.
     pub array_bytes: u64,
-    /// Most pictures in such a file; the largest of MedMNIST has 236,386.
-    pub packed_pictures: u64,
+    /// Most images in such a file; the largest of MedMNIST has 236,386.
+    pub packed_images: u64,
 }
 
 impl Default for SizeLimits {
@@ -41,43 +42,43 @@ impl Default for SizeLimits {
             side: 20_000,
             decoded_bytes: 256 << 20,
             array_bytes: 6 << 30,
-            packed_pictures: 500_000,
+            packed_images: 500_000,
         }
     }
 }
 
-/// How a folder becomes a [`crate::Dataset`].
+/// How data become a [`Dataset`](crate::Dataset).
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadOptions {
-    /// Short side of the cached pictures, in pixels; at least `crop`.
+    /// Short side to which images are resized, in pixels; at least `crop`.
     pub resize: u32,
-    /// Side of the square that training and evaluation see, in pixels; at least 8.
+    /// Side of the square input of the model, in pixels; at least 8.
     pub crop: u32,
-    /// Decides which files a split takes.
+    /// Determines which images a split selects.
     pub seed: u64,
-    /// Leaves bad files out instead of failing.
+    /// Ignores bad files instead of failing.
     pub skip_bad: bool,
-    /// Share of the training part that becomes the validation part where none is given, in `[0, 0.5]`; `None` for
+    /// Fraction of the training set that becomes the validation set if none is given, in `[0, 0.5]`; `None` for
     /// [`default_val_fraction`].
     pub val_fraction: Option<f64>,
-    /// Share of the training part that becomes the test part where none is given, in `[0, 0.5]`.
+    /// Fraction of the training set that becomes the test set if none is given, in `[0, 0.5]`.
     pub test_fraction: f64,
     /// Grey or colour.
     pub channels: Channels,
-    /// A folder of class folders (or one with a `test/`) to test on, instead of what the data folder has.
+    /// A folder of class folders, or one with `test/`, to test on instead of the test set of the data.
     pub test_dir: Option<PathBuf>,
-    /// Finds the patient in file names, instead of the built-in patterns.
+    /// Finds the patient in a file name; used instead of the built-in patterns.
     pub patient_pattern: Option<PatientPattern>,
-    /// Which fold of cross-validation is tested, instead of a given or split off test part.
+    /// The fold of a cross-validation that is the test set; used instead of a given or split off test set.
     pub fold: Option<Fold>,
-    /// Beyond these, a file is bad.
+    /// A file beyond these limits is bad.
     pub limits: SizeLimits,
 }
 
 /// One of the folds of a cross-validation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fold {
-    /// From 0.
+    /// Counted from 0.
     pub index: usize,
     /// Number of folds, at least 2.
     pub of: usize,
@@ -131,17 +132,17 @@ impl LoadOptions {
     }
 }
 
-/// Pictures that choose an epoch and a temperature well enough: an accuracy of 0.9 is known to 0.6 points by them.
+/// Enough images to choose an epoch and a temperature: the standard error of an accuracy of 0.9 is 0.6 points.
 const ENOUGH_TO_VALIDATE: usize = 2_500;
 
-/// Share of `n_train` training pictures that validates where nobody has said: a tenth, but not more pictures than it
-/// takes. The others are worth more to learn from.
+/// The fraction of `n_train` training images that is split off for validation by default: a tenth, but at most 2,500
+/// images. More images are worth more for training.
 #[must_use]
 pub fn default_val_fraction(n_train: usize) -> f64 {
     (ENOUGH_TO_VALIDATE as f64 / n_train.max(1) as f64).min(0.1)
 }
 
-/// An [`DataError::OutOfRange`].
+/// A [`DataError::OutOfRange`].
 pub(crate) fn out_of_range(
     name: &'static str,
     found: impl std::fmt::Display,
@@ -155,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tenth_validates_until_that_is_more_than_it_takes() {
+    fn a_tenth_validates_up_to_a_limit() {
         assert_eq!([0, 251, 25_000, 50_000].map(default_val_fraction), [0.1, 0.1, 0.1, 0.05]);
     }
 }

@@ -1,23 +1,23 @@
-//! Which pictures show the same patient: from a column of the manifest, or from file names.
+//! Which images show the same patient, by a column of the manifest or by file names.
 //!
-//! A model that has seen a patient in training recognises the patient, not the disease; so splits keep all pictures of
-//! one together, and parts that share one are pointed out.
+//! A model may recognise a patient of the training set instead of the disease. So splits keep all images of a patient
+//! together, and patients that occur in more than one given set are reported.
 
 use regex::Regex;
 
-use crate::DataError;
+use crate::error::DataError;
 
-/// File names that tell the patient: what they look like, and where in them the patient stands.
+/// File names that contain the patient: an example, and the pattern that finds the patient.
 ///
-/// The first two are those of Kermany's paediatric films (2018), which many chest sets are made from; there
-/// `person1000` has films with bacteria and with a virus. The third is that of NIH's ChestX-ray14 (Wang et al. 2017).
+/// The first two are from Kermany's paediatric films (2018), which many data sets of chest films contain; there
+/// `person1000` has films in the classes bacteria and virus. The third is from ChestX-ray14 of the NIH (Wang et al. 2017).
 const BUILT_IN: [(&str, &str); 3] = [
     ("person1000_virus_1681", r"^(person\d+)_(?:virus|bacteria)_\d+"),
     ("IM-0115-0001", r"^((?:NORMAL\d*-)?IM-\d{4})-\d{4}"),
     ("00000013_005", r"^(\d{8})_\d{3}\.\w+$"),
 ];
 
-/// A pattern that finds the patient in a file name: its group `patient`, else its first group, else all of it.
+/// A pattern that finds the patient in a file name: the group named `patient`, else the first group, else the whole match.
 #[derive(Clone, Debug)]
 pub struct PatientPattern(Regex);
 
@@ -25,23 +25,23 @@ impl PatientPattern {
     /// A regular expression, in the syntax of the crate `regex`.
     ///
     /// # Errors
-    /// [`DataError::PatientPattern`] if it is none.
+    /// [`DataError::PatientPattern`] if it is not a regular expression.
     pub fn new(text: &str) -> Result<Self, DataError> {
         let invalid = |error: regex::Error| {
             let reason = error.to_string();
-            // The last line of several says what is wrong; the others draw where.
+            // Of several lines, the last one names the fault; the others show its position.
             let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             DataError::PatientPattern { pattern: text.to_owned(), reason }
         };
         Regex::new(text).map(Self).map_err(invalid)
     }
 
-    /// The patient in the last part of `name`.
+    /// The patient in the last component of `name`.
     fn patient_in(&self, name: &str) -> Option<String> {
         let file = name.rsplit('/').next().unwrap_or(name);
         let found = self.0.captures(file)?;
-        let part = found.name("patient").or_else(|| found.get(1)).or_else(|| found.get(0));
-        part.map(|part| part.as_str().to_owned()).filter(|patient| !patient.is_empty())
+        let matched = found.name("patient").or_else(|| found.get(1)).or_else(|| found.get(0));
+        matched.map(|matched| matched.as_str().to_owned()).filter(|patient| !patient.is_empty())
     }
 }
 
@@ -51,32 +51,32 @@ impl PartialEq for PatientPattern {
     }
 }
 
-/// How the patients of a set are known.
+/// How the patients are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PatientSource {
-    /// The manifest has a column for them.
+    /// By a column of the manifest.
     Column,
-    /// The pattern that was given.
+    /// By the pattern that was given.
     Pattern(String),
-    /// File names that look like these.
+    /// By file names like these examples.
     FileNames(Vec<&'static str>),
 }
 
-/// What is known of the patients of a set.
+/// The patients of a data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patients {
     /// How they are known.
     pub source: PatientSource,
     /// Number of patients.
     pub n: usize,
-    /// Pictures whose patient is not known; each counts as a patient of its own.
+    /// Images whose patient is unknown; each counts as a patient of its own.
     pub n_unknown: usize,
-    /// Patients with pictures in more than one given part, sorted.
+    /// Patients with images in more than one given set, sorted.
     pub crossing: Vec<String>,
 }
 
-/// Finds the patient of every picture by its name: with `pattern`, or with the built-in ones. Says how, unless no
-/// name tells one.
+/// Finds the patient of every image by its name, with `pattern` or with the built-in patterns, and how the patients are
+/// known; `None` if no name contains a patient.
 ///
 /// # Errors
 /// [`DataError::PatientPattern`] if a pattern was given and no name matches it.
@@ -90,7 +90,7 @@ pub(crate) fn from_names<'a>(
             let example = names.clone().next().unwrap_or_default();
             return Err(DataError::PatientPattern {
                 pattern: pattern.0.as_str().to_owned(),
-                reason: format!("no file name matches it, `{example}` for one"),
+                reason: format!("no file name matches it, for example `{example}`"),
             });
         }
         return Ok((patients, Some(PatientSource::Pattern(pattern.0.as_str().to_owned()))));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn known_file_names_tell_the_patient() {
+    fn known_file_names_contain_the_patient() {
         let names = [
             "train/pneumonia/person1000_virus_1681.jpeg",
             "train/pneumonia/person1000_bacteria_2931.jpeg",
@@ -146,7 +146,7 @@ mod tests {
             "covid/0100.jpeg",
             "00000013_005.png",
         ];
-        let (patients, source) = found(&names, None).expect("no pattern to be wrong");
+        let (patients, source) = found(&names, None).expect("no invalid pattern");
         let patients: Vec<_> = patients.iter().map(Option::as_deref).collect();
         let expected = [
             Some("person1000"),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_tell_nothing_give_no_source() {
+    fn names_without_a_patient_give_no_source() {
         let (patients, source) = found(&["a/1.png", "person1.png", "train/00017"], None).expect("no pattern");
         assert_eq!((patients, source), (vec![None; 3], None));
     }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_is_none_or_finds_nothing_is_refused() {
+    fn an_invalid_pattern_or_one_without_a_match_is_rejected() {
         let error = PatientPattern::new("(p").expect_err("not closed").to_string();
         assert!(error.contains("`(p`") && error.contains("unclosed"), "{error}");
         let error = found(&["a/1.png"], Some("p[0-9]+")).expect_err("no match").to_string();

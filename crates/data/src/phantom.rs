@@ -1,9 +1,9 @@
-//! The phantom set: chest films drawn from a small physical model, so that a fresh clone has data to train on.
+//! The phantom set: artificial chest films from a small physical model, so that a fresh clone has data to train on.
 //!
-//! A film is a Beer-Lambert projection of a random patient ([`build`], [`anatomy`], [`vessels`]) with or without
-//! [`disease`], exposed and developed ([`film`], [`marks`]). Each film has its own random numbers, keyed by
-//! seed, part, class and number: films are drawn in parallel, parts share nothing, and more films of a part
-//! leave the earlier ones as they are.
+//! A film is a Beer-Lambert projection of a random patient ([`build`], [`anatomy`], [`vessels`]) with or without a
+//! [`disease`], exposed and developed ([`film`], [`marks`]). Each film has its own random numbers, keyed by seed, set, class
+//! and number: films are generated in parallel, no two sets share a film, and generating more films of a set leaves the
+//! earlier ones unchanged.
 
 use std::fs;
 use std::path::Path;
@@ -13,12 +13,14 @@ use image::{DynamicImage, GrayImage};
 use rayon::prelude::*;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
+use crate::dataset::{Dataset, Findings, SubsetOrigin};
 use crate::decode::Decoded;
-use crate::image_set::Entry;
-use crate::options::{default_val_fraction, out_of_range};
-use crate::{
-    DataError, Dataset, FileFacts, Findings, ImageSet, LoadOptions, Progress, Stage, Subset, SubsetOrigin,
-};
+use crate::error::DataError;
+use crate::file_facts::FileFacts;
+use crate::image_set::{Entry, ImageSet};
+use crate::options::{Channels, LoadOptions, default_val_fraction, out_of_range};
+use crate::progress::{Progress, Stage};
+use crate::subset::Subset;
 
 mod anatomy;
 mod build;
@@ -30,16 +32,16 @@ mod vessels;
 
 pub use disease::Diagnosis;
 
-/// Which films to draw.
+/// Which films to generate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhantomOptions {
-    /// Decides every film.
+    /// Determines every film.
     pub seed: u64,
-    /// Films to train on, in three classes as equal as can be.
+    /// Number of training films, divided evenly among the three classes.
     pub train: usize,
-    /// Films to validate on.
+    /// Number of validation films.
     pub val: usize,
-    /// Films to test on.
+    /// Number of test films.
     pub test: usize,
     /// Side of a film, in pixels: 32 to 1024.
     pub size: usize,
@@ -51,7 +53,7 @@ impl Default for PhantomOptions {
     }
 }
 
-/// One film to draw.
+/// One film to generate.
 #[derive(Clone, Copy, Debug)]
 struct FilmSpec {
     subset: Subset,
@@ -60,7 +62,7 @@ struct FilmSpec {
 }
 
 impl FilmSpec {
-    /// The path that the film gets in a folder: `train/covid/00012.png`.
+    /// The path of the film in a data folder, such as `train/covid/00012.png`.
     fn name(self) -> String {
         format!("{}/{}/{:05}.png", self.subset, self.diagnosis.name(), self.number)
     }
@@ -72,10 +74,21 @@ impl FilmSpec {
         GrayImage::from_raw(side, side, film::draw(self.diagnosis, options.size, &mut rng))
             .expect("a film has size x size pixels")
     }
+
+    /// The film as a set stores it.
+    fn entry(self, options: &PhantomOptions, load: &LoadOptions) -> Entry {
+        let film = DynamicImage::ImageLuma8(self.draw(options));
+        let side = options.size as u32;
+        let facts =
+            FileFacts { width: side, height: side, bit_depth: 8, channels: 1, ..FileFacts::default() };
+        let decoded = Decoded::new(&film, facts, load);
+        let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
+        Entry { facts, digest, ..(decoded.image, self.name(), self.diagnosis as u32).into() }
+    }
 }
 
 impl PhantomOptions {
-    /// The films of a part, sorted by class and number.
+    /// The films of a set, sorted by class and number.
     fn film_specs(&self, subset: Subset) -> Vec<FilmSpec> {
         let total = match subset {
             Subset::Train => self.train,
@@ -99,8 +112,8 @@ impl PhantomOptions {
         }
         for (name, count) in [
             ("number of training films", self.train),
-            ("of validation films", self.val),
-            ("of test films", self.test),
+            ("number of validation films", self.val),
+            ("number of test films", self.test),
         ] {
             if count > 100_000 {
                 return Err(out_of_range(name, count, "at most 100000"));
@@ -110,10 +123,11 @@ impl PhantomOptions {
     }
 }
 
-/// Draws the phantom set into memory; the same data set as [`write_phantom`] and [`crate::load_dataset`] give.
+/// Generates the phantom set in memory: the same data set as with [`write_phantom`] and
+/// [`load_dataset`](crate::load_dataset).
 ///
 /// # Errors
-/// [`DataError::OutOfRange`] or [`DataError::ResizeBelowCrop`] for numbers out of their range.
+/// [`DataError::OutOfRange`] or [`DataError::ResizeBelowCrop`] for numbers outside their range.
 pub fn phantom_dataset(
     options: &PhantomOptions,
     load: &LoadOptions,
@@ -122,20 +136,16 @@ pub fn phantom_dataset(
     options.validate()?;
     load.validate()?;
     let total = options.train + options.val + options.test;
-    let done = AtomicUsize::new(0);
-    let channels = if load.channels == crate::Channels::Rgb { 3 } else { 1 };
+    let n_done = AtomicUsize::new(0);
+    let channels = if load.channels == Channels::Rgb { 3 } else { 1 };
+    let draw = |spec: FilmSpec| {
+        let entry = spec.entry(options, load);
+        progress.report(Stage::Drawing, n_done.fetch_add(1, Ordering::Relaxed) + 1, total);
+        entry
+    };
     let draw_set = |subset: Subset| {
-        let draw = |spec: &FilmSpec| {
-            let film = DynamicImage::ImageLuma8(spec.draw(options));
-            let side = options.size as u32;
-            let facts =
-                FileFacts { width: side, height: side, bit_depth: 8, channels: 1, ..FileFacts::default() };
-            let decoded = Decoded::new(&film, facts, load);
-            let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
-            progress.report(Stage::Drawing, done.fetch_add(1, Ordering::Relaxed) + 1, total);
-            Entry { facts, digest, ..(decoded.picture, spec.name(), spec.diagnosis as u32).into() }
-        };
-        ImageSet::pack(channels, options.film_specs(subset).par_iter().map(draw).collect::<Vec<Entry>>())
+        let entries: Vec<Entry> = options.film_specs(subset).into_par_iter().map(draw).collect();
+        ImageSet::pack(channels, entries)
     };
     Ok(Dataset {
         class_names: Diagnosis::ALL.map(|diagnosis| diagnosis.name().to_owned()).to_vec(),
@@ -145,7 +155,7 @@ pub fn phantom_dataset(
         test: draw_set(Subset::Test),
         val_origin: SubsetOrigin::Given,
         test_origin: SubsetOrigin::Given,
-        // Drawn as a part here; what other data would be asked for with the same settings.
+        // Not used here: the validation set is given. It is what other data would get with the same options.
         val_fraction: default_val_fraction(options.train),
         fingerprint: format!("{FINGERPRINT}{}", options.seed),
         findings: Findings {
@@ -169,10 +179,10 @@ impl Dataset {
 
 /// Writes the phantom set as png files under `dir/{train,val,test}/<class>/`.
 ///
-/// The files are drawn into a folder beside `dir`, which then takes its name: `dir` is there whole or not at all.
+/// The files are written to a temporary folder beside `dir`, which is then renamed: `dir` is complete or absent.
 ///
 /// # Errors
-/// [`DataError::OutputNotEmpty`] if `dir` is anything but an empty folder or nothing,
+/// [`DataError::OutputNotEmpty`] if `dir` exists and is not an empty folder,
 /// [`DataError::OutOfRange`], and [`DataError::Write`].
 pub fn write_phantom(dir: &Path, options: &PhantomOptions, progress: &dyn Progress) -> Result<(), DataError> {
     options.validate()?;
@@ -196,7 +206,7 @@ pub fn write_phantom(dir: &Path, options: &PhantomOptions, progress: &dyn Progre
         Subset::ALL.into_iter().flat_map(|subset| options.film_specs(subset)).collect();
     for spec in &film_specs {
         let path = staging.path().join(spec.name());
-        let folder = path.parent().expect("a film's name has folders");
+        let folder = path.parent().expect("the name of a film has folders");
         fs::create_dir_all(folder).map_err(write_error(folder))?;
     }
     let done = AtomicUsize::new(0);
@@ -209,7 +219,7 @@ pub fn write_phantom(dir: &Path, options: &PhantomOptions, progress: &dyn Progre
     })?;
     let staged = staging.keep();
     fs::rename(&staged, dir).map_err(|source| {
-        // Nothing half done stays behind; what cannot be removed here is in a hidden folder.
+        // Remove the incomplete folder; if that fails too, it is at least hidden.
         let _ = fs::remove_dir_all(&staged);
         DataError::Write { path: dir.into(), source }
     })

@@ -1,22 +1,22 @@
-//! How the loader tells its caller how far it is; it prints nothing itself.
+//! Reports progress to the caller; this crate prints nothing.
 
-/// What is being done.
+/// The current task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Files are read, decoded and resized.
     Decoding,
-    /// Copies are sought among the pictures; items are blocks of comparisons.
+    /// Images are compared to find duplicates; items are blocks of comparisons.
     Comparing,
-    /// Phantom films are drawn.
+    /// Phantom films are generated.
     Drawing,
     /// Films are written as files.
     Writing,
 }
 
 /// Receives progress. Called from many threads, once per item; `done` values may arrive out of order. A stage that follows
-/// another begins with 0.
+/// another starts with 0.
 ///
-/// Every `Fn(Stage, usize, usize)` that may be shared between threads is one; [`silent`] ignores everything.
+/// Every `Fn(Stage, usize, usize) + Sync` implements it; [`silent`] ignores all reports.
 pub trait Progress: Sync {
     /// `done` of `total` items of this stage are finished.
     fn report(&self, stage: Stage, done: usize, total: usize);
@@ -28,5 +28,5 @@ impl<F: Fn(Stage, usize, usize) + Sync> Progress for F {
     }
 }
 
-/// A [`Progress`] that shows nothing.
+/// A [`Progress`] that ignores all reports.
 pub fn silent(_stage: Stage, _done: usize, _total: usize) {}

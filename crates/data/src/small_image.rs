@@ -1,22 +1,22 @@
-//! One picture as the cache keeps it: small, 8 bit, grey or RGB.
+//! An image as it is stored in memory: small, 8 bit, grey or RGB.
 //!
-//! The reduction is a bilinear (triangle) filter stretched to the scale, so it is antialiased. It is `image`'s, which
-//! adds f32 in a fixed order and calls no mathematical function: the result is the same on every machine.
+//! Images are reduced with a bilinear (triangle) filter as wide as the reduction, so the result is antialiased. The crate
+//! `image` adds f32 values in a fixed order and calls no mathematical function: the result is the same on every machine.
 
 use std::cmp::{max, min};
 
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageBuffer, Pixel};
 
-use crate::augment::center_window;
 use crate::colour;
+use crate::crop_window::center_window;
 
-/// Long side over short side beyond which a picture is cut to its centre, so that a strip of 10 x 20,000
-/// pixels does not become one of 28 x 56,000.
+/// Largest ratio of the long side to the short side. Longer images are cropped to their centre, so that a strip of
+/// 10 x 20,000 pixels does not become one of 28 x 56,000.
 const MOST_ASPECT: u32 = 4;
 
-/// A decoded and resized picture. Its short side is the `resize` of the load; or its own where that is smaller, but at
-/// least the crop: scaling up adds no detail, and augmentation can continue a picture by its mirror image instead.
+/// A decoded and resized image. Its short side is `resize` of the load options, or that of the original if it is smaller,
+/// but at least the crop: scaling up adds no detail, and augmentation can continue an image by its mirror image instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SmallImage {
     pub(crate) width: u32,
@@ -32,23 +32,23 @@ pub(crate) struct SmallImage {
 }
 
 impl SmallImage {
-    /// Resizes a grey or RGB picture of 8 or 16 bit to a short side of `resize`, or between `crop` and that.
+    /// Resizes a grey or RGB image of 8 or 16 bit to a short side between `crop` and `resize`.
     ///
     /// # Panics
-    /// If the picture has no pixel, or another layout than those four.
+    /// If the image has no pixels, or another layout than those four.
     pub(crate) fn from_decoded(decoded: &DynamicImage, resize: u32, crop: u32) -> Self {
         let (width, height) = (decoded.width(), decoded.height());
-        assert!(width > 0 && height > 0, "SmallImage::from_decoded: {width}x{height} has no pixel");
+        assert!(width > 0 && height > 0, "SmallImage::from_decoded: {width}x{height} has no pixels");
         let short = min(width, height);
         let resize = min(resize, max(crop, short));
         let cut = (min(width, short * MOST_ASPECT), min(height, short * MOST_ASPECT));
         let (width_out, height_out) = (scaled(cut.0, short, resize), scaled(cut.1, short, resize));
         let out = (width_out, height_out);
         let (channels, pixels) = match decoded {
-            DynamicImage::ImageLuma8(picture) => (1, resize_centre(picture, cut, out)),
-            DynamicImage::ImageRgb8(picture) => (3, resize_centre(picture, cut, out)),
-            DynamicImage::ImageLuma16(picture) => (1, to_8_bit(&resize_centre(picture, cut, out))),
-            DynamicImage::ImageRgb16(picture) => (3, to_8_bit(&resize_centre(picture, cut, out))),
+            DynamicImage::ImageLuma8(image) => (1, resize_centre(image, cut, out)),
+            DynamicImage::ImageRgb8(image) => (3, resize_centre(image, cut, out)),
+            DynamicImage::ImageLuma16(image) => (1, to_8_bit(&resize_centre(image, cut, out))),
+            DynamicImage::ImageRgb16(image) => (3, to_8_bit(&resize_centre(image, cut, out))),
             other => {
                 panic!(
                     "SmallImage::from_decoded: expected grey or RGB of 8 or 16 bit, got {:?}",
@@ -61,8 +61,8 @@ impl SmallImage {
     }
 }
 
-/// The part of a picture of `original` width and height that the centre crop of its small version, `small` wide and high,
-/// shows: left, top, right and bottom edge in pixels of the original.
+/// The region of an image, of the width and height `original`, that the centre crop of its small version shows; `small` is
+/// the width and height of that version. Left, top, right and bottom edge in pixels of the original.
 #[must_use]
 pub fn visible_region(original: (u32, u32), small: (usize, usize), crop: usize) -> [f64; 4] {
     let short = min(original.0, original.1);
@@ -78,14 +78,14 @@ pub fn visible_region(original: (u32, u32), small: (usize, usize), crop: usize) 
     [left, top, right, bottom]
 }
 
-/// The centre of `picture`, of the size `cut`, brought to the size `out`.
+/// The centre of `image`, of the size `cut`, resized to `out`.
 fn resize_centre<P: Pixel + 'static>(
-    picture: &ImageBuffer<P, Vec<P::Subpixel>>,
+    image: &ImageBuffer<P, Vec<P::Subpixel>>,
     cut: (u32, u32),
     out: (u32, u32),
 ) -> Vec<P::Subpixel> {
-    let (left, top) = ((picture.width() - cut.0) / 2, (picture.height() - cut.1) / 2);
-    let centre = imageops::crop_imm(picture, left, top, cut.0, cut.1);
+    let (left, top) = ((image.width() - cut.0) / 2, (image.height() - cut.1) / 2);
+    let centre = imageops::crop_imm(image, left, top, cut.0, cut.1);
     imageops::resize(&*centre, out.0, out.1, FilterType::Triangle).into_raw()
 }
 
@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    /// The weights of each output along one axis: a triangle as wide as the reduction, at least one pixel.
+    /// The weights of each output along one axis: a triangle as wide as the reduction, but at least one pixel.
     fn triangle(from: usize, to: usize) -> Vec<Vec<f64>> {
         let scale = from as f64 / to as f64;
         let radius = scale.max(1.0);
@@ -141,10 +141,10 @@ mod tests {
     }
 
     #[test]
-    fn the_seen_part_is_that_of_the_original() {
-        // 280 x 560 becomes 28 x 56; of that, rows 2 to 26 of 28 and columns 16 to 40 of 56 are seen.
+    fn the_visible_region_is_in_pixels_of_the_original() {
+        // 280 x 560 becomes 28 x 56; of that, rows 2 to 26 of 28 and columns 16 to 40 of 56 are visible.
         assert_eq!(visible_region((560, 280), (56, 28), 24), [160.0, 20.0, 400.0, 260.0]);
-        // A strip is cut to its centre first: 100 x 1000 to 100 x 400.
+        // A strip is cropped to its centre first: 100 x 1000 to 100 x 400.
         assert_eq!(visible_region((1000, 100), (112, 28), 28), [450.0, 0.0, 550.0, 100.0]);
     }
 
@@ -154,12 +154,12 @@ mod tests {
             prop_assume!(width.max(height) <= 4 * width.min(height));
             let pixels = noise(width * height);
             let image = GrayImage::from_raw(width as u32, height as u32, pixels.clone()).unwrap();
-            let picture = SmallImage::from_decoded(&DynamicImage::ImageLuma8(image), resize, 8);
-            prop_assert_eq!(picture.width.min(picture.height), width.min(height).clamp(8, resize as usize) as u32);
-            let size = (picture.width as usize, picture.height as usize);
+            let image = SmallImage::from_decoded(&DynamicImage::ImageLuma8(image), resize, 8);
+            prop_assert_eq!(image.width.min(image.height), width.min(height).clamp(8, resize as usize) as u32);
+            let size = (image.width as usize, image.height as usize);
             let expected = resized(&pixels, (width, height), size);
-            prop_assert_eq!(expected.len(), picture.pixels.len());
-            for (&found, expected) in picture.pixels.iter().zip(expected) {
+            prop_assert_eq!(expected.len(), image.pixels.len());
+            for (&found, expected) in image.pixels.iter().zip(expected) {
                 // Rounded to 8 bit after each of the two axes.
                 prop_assert!((f64::from(found) - expected).abs() <= 1.2, "{} for {}", found, expected);
             }
@@ -169,8 +169,8 @@ mod tests {
     #[test]
     fn resized_pixels_are_the_same_on_every_machine() {
         let image = RgbImage::from_raw(61, 47, noise(61 * 47 * 3)).unwrap();
-        let picture = SmallImage::from_decoded(&DynamicImage::ImageRgb8(image), 28, 24);
-        assert_eq!(blake3::hash(&picture.pixels).to_hex()[..16], *"d56fa11bbd480dd5");
+        let image = SmallImage::from_decoded(&DynamicImage::ImageRgb8(image), 28, 24);
+        assert_eq!(blake3::hash(&image.pixels).to_hex()[..16], *"d56fa11bbd480dd5");
     }
 
     #[test]
@@ -187,21 +187,21 @@ mod tests {
     }
 
     #[test]
-    fn a_strip_is_cut_to_its_centre() {
+    fn a_strip_is_cropped_to_its_centre() {
         // White where the 40 x 10 centre is, black elsewhere.
         let strip =
             GrayImage::from_fn(2000, 10, |x, _| Luma([if (980..1020).contains(&x) { 255 } else { 0 }]));
-        let picture = SmallImage::from_decoded(&DynamicImage::ImageLuma8(strip), 28, 24);
-        assert_eq!((picture.width, picture.height), (96, 24));
-        assert!(picture.pixels.iter().all(|&value| value == 255));
-        assert!(picture.small, "10 pixels are below the crop of 24");
+        let image = SmallImage::from_decoded(&DynamicImage::ImageLuma8(strip), 28, 24);
+        assert_eq!((image.width, image.height), (96, 24));
+        assert!(image.pixels.iter().all(|&value| value == 255));
+        assert!(image.small, "10 pixels are below the crop of 24");
     }
 
     #[test]
-    fn colour_is_seen_and_kept() {
+    fn colour_is_detected_and_stored() {
         let image = RgbImage::from_pixel(30, 30, Rgb([200, 100, 50]));
-        let picture = SmallImage::from_decoded(&DynamicImage::ImageRgb8(image), 28, 24);
-        assert!(picture.coloured && !picture.small);
-        assert_eq!(picture.pixels, [200, 100, 50].repeat(28 * 28));
+        let image = SmallImage::from_decoded(&DynamicImage::ImageRgb8(image), 28, 24);
+        assert!(image.coloured && !image.small);
+        assert_eq!(image.pixels, [200, 100, 50].repeat(28 * 28));
     }
 }

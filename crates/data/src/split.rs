@@ -1,27 +1,27 @@
-//! Splits: stratified by class, seeded, and never through a group of pictures that belong together.
+//! Splits: stratified by class, seeded, and never separating a group of images that belong together.
 
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
-use crate::DataError;
+use crate::error::DataError;
 
-/// What a split is drawn from.
+/// The images that a split is drawn from.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pool<'a> {
-    /// Class of each picture.
+pub(crate) struct SplitPool<'a> {
+    /// Class of each image.
     pub(crate) labels: &'a [u32],
-    /// Group of each picture; pictures with the same number stay together.
+    /// Group of each image; images with the same number stay together.
     pub(crate) groups: &'a [u32],
-    /// Which random numbers are used.
+    /// The seed of the random numbers.
     pub(crate) seed: u64,
-    /// Which of several splits of the same seed this is.
+    /// Distinguishes splits with the same seed.
     pub(crate) stream: u64,
 }
 
-impl Pool<'_> {
-    /// The groups of a class in random order, each as its pictures. A group counts as of the class of its first one.
+impl SplitPool<'_> {
+    /// The groups of a class in random order. The class of a group is that of its first image.
     fn shuffled_groups(&self, class: u32) -> Vec<Vec<usize>> {
         let mut order: Vec<usize> = (0..self.labels.len()).collect();
-        order.sort_by_key(|&picture| (self.groups[picture], picture));
+        order.sort_by_key(|&image| (self.groups[image], image));
         let groups = order.chunk_by(|&a, &b| self.groups[a] == self.groups[b]);
         let mut groups: Vec<Vec<usize>> =
             groups.filter(|group| self.labels[group[0]] == class).map(<[usize]>::to_vec).collect();
@@ -34,10 +34,10 @@ impl Pool<'_> {
         self.labels.iter().max().map_or(0, |&last| last + 1)
     }
 
-    /// Takes about `round(fraction * size)` pictures of every class, where `sizes` is the size of each class before any
-    /// split; at least one group of a class that has two or more, and never the last one. Says which are taken.
+    /// Selects about `round(fraction * size)` images of every class, where `sizes` are the sizes of the classes before any
+    /// split: at least one group of a class with two or more, but never its last one. Returns whether each is selected.
     ///
-    /// Groups are taken in random order, leaving out those that would be too much.
+    /// Groups are selected in random order; those that would exceed the number are left out.
     pub(crate) fn split_off(&self, sizes: &[usize], fraction: f64) -> Vec<bool> {
         let mut taken = vec![false; self.labels.len()];
         if fraction <= 0.0 {
@@ -48,12 +48,12 @@ impl Pool<'_> {
             let wanted = libm::round(fraction * sizes[class as usize] as f64).max(1.0) as usize;
             let (mut n_taken, mut n_groups) = (0, 0);
             for group in &groups {
-                // The first group is taken whatever its size, so that every class is there.
+                // The first group is selected whatever its size, so that every class is represented.
                 let fits = n_taken + group.len() <= wanted || n_groups == 0;
                 if fits && n_groups + 1 < groups.len() {
                     n_taken += group.len();
                     n_groups += 1;
-                    group.iter().for_each(|&picture| taken[picture] = true);
+                    group.iter().for_each(|&image| taken[image] = true);
                 }
                 if n_taken >= wanted {
                     break;
@@ -63,7 +63,8 @@ impl Pool<'_> {
         taken
     }
 
-    /// The fold, from 0, in which each picture is tested: `k` folds with as equal a share of every class as groups let.
+    /// The fold, from 0, in which each image is tested. Each of the `k` folds gets a share of every class, as equal as the
+    /// groups permit.
     ///
     /// # Errors
     /// [`DataError::TooFewGroups`] for a class with fewer groups than folds.
@@ -75,20 +76,20 @@ impl Pool<'_> {
                 let class = class_names[class as usize].clone();
                 return Err(DataError::TooFewGroups { class, found: groups.len(), folds: k });
             }
-            // The largest first, each to the fold that has least: the shares end up as equal as can be.
+            // The largest groups first, each into the smallest fold: this gives nearly equal shares.
             groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
             let mut sizes = vec![0; k];
             for group in groups {
                 let fold = (0..k).min_by_key(|&fold| sizes[fold]).expect("at least one fold");
                 sizes[fold] += group.len();
-                group.iter().for_each(|&picture| folds[picture] = fold);
+                group.iter().for_each(|&image| folds[image] = fold);
             }
         }
         Ok(folds)
     }
 }
 
-/// Number of pictures of each class.
+/// Number of images of each class.
 pub(crate) fn class_sizes(labels: &[u32], n_classes: usize) -> Vec<usize> {
     let mut sizes = vec![0; n_classes];
     labels.iter().for_each(|&label| sizes[label as usize] += 1);
@@ -105,14 +106,14 @@ mod tests {
         sizes.iter().enumerate().flat_map(|(label, &size)| vec![label as u32; size]).collect()
     }
 
-    /// Every picture alone.
+    /// Every image in its own group.
     fn alone(n: usize) -> Vec<u32> {
         (0..n as u32).collect()
     }
 
     fn taken(labels: &[u32], groups: &[u32], fraction: f64, seed: u64, stream: u64) -> Vec<bool> {
         let sizes = class_sizes(labels, 5);
-        Pool { labels, groups, seed, stream }.split_off(&sizes, fraction)
+        SplitPool { labels, groups, seed, stream }.split_off(&sizes, fraction)
     }
 
     fn taken_of(labels: &[u32], taken: &[bool]) -> Vec<usize> {
@@ -122,14 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn every_class_gives_its_share_and_keeps_one() {
+    fn every_class_gives_its_share_but_never_all() {
         let labels = labels(&[1, 2, 9, 154, 3717]);
         let taken = taken(&labels, &alone(labels.len()), 0.1, 3, 0);
         assert_eq!(taken_of(&labels, &taken), [0, 1, 1, 15, 372]);
     }
 
     #[test]
-    fn seed_and_stream_decide_which_are_taken() {
+    fn seed_and_stream_determine_the_selection() {
         let labels = labels(&[100, 100]);
         let taken = |seed, stream| taken(&labels, &alone(200), 0.1, seed, stream);
         assert_eq!(taken(1, 0), taken(1, 0));
@@ -139,25 +140,25 @@ mod tests {
     }
 
     #[test]
-    fn a_fraction_of_zero_takes_nothing() {
+    fn a_fraction_of_zero_selects_nothing() {
         assert!(!taken(&labels(&[5, 5]), &alone(10), 0.0, 0, 0).contains(&true));
     }
 
     #[test]
-    fn too_few_groups_for_the_folds_are_refused() {
+    fn too_few_groups_for_the_folds_are_an_error() {
         let labels = labels(&[6, 4]);
         let names = ["a".to_owned(), "b".to_owned()];
-        let pool = Pool { labels: &labels, groups: &[0, 1, 2, 3, 4, 5, 6, 6, 6, 6], seed: 0, stream: 0 };
+        let pool = SplitPool { labels: &labels, groups: &[0, 1, 2, 3, 4, 5, 6, 6, 6, 6], seed: 0, stream: 0 };
         let error = pool.folds(3, &names).expect_err("`b` is one group").to_string();
         assert!(error.contains("`b`") && error.contains('3'), "{error}");
     }
 
     proptest! {
         #[test]
-        fn no_group_is_ever_on_two_sides(
-            pictures in prop::collection::vec((0u32..4, 0u32..25), 1..150), fraction in 0.0..0.5f64, seed in 0u64..9,
+        fn no_group_is_ever_split(
+            images in prop::collection::vec((0u32..4, 0u32..25), 1..150), fraction in 0.0..0.5f64, seed in 0u64..9,
         ) {
-            let (labels, groups): (Vec<u32>, Vec<u32>) = pictures.into_iter().unzip();
+            let (labels, groups): (Vec<u32>, Vec<u32>) = images.into_iter().unzip();
             let taken = taken(&labels, &groups, fraction, seed, 0);
             for a in 0..labels.len() {
                 for b in 0..a {
@@ -168,14 +169,14 @@ mod tests {
         }
 
         #[test]
-        fn folds_are_even_and_take_no_group_apart(
+        fn folds_are_even_and_split_no_group(
             sizes in prop::collection::vec(12usize..40, 1..4), k in 2usize..6, seed in 0u64..9, pairs in 0usize..6,
         ) {
             let labels = labels(&sizes);
             // Pairs of neighbours as groups, in the first class.
             let groups: Vec<u32> = (0..labels.len()).map(|i| if i < 2 * pairs { i / 2 } else { i } as u32).collect();
             let names: Vec<String> = (0..sizes.len()).map(|class| class.to_string()).collect();
-            let folds = Pool { labels: &labels, groups: &groups, seed, stream: 0 }.folds(k, &names).unwrap();
+            let folds = SplitPool { labels: &labels, groups: &groups, seed, stream: 0 }.folds(k, &names).unwrap();
             prop_assert!((0..pairs).all(|pair| folds[2 * pair] == folds[2 * pair + 1]));
             for class in 0..sizes.len() as u32 {
                 let count = |fold| (0..labels.len()).filter(|&i| labels[i] == class && folds[i] == fold).count();

@@ -29,8 +29,8 @@ fn load(arrays: &ArrayImages<'_>) -> Result<Dataset, DataError> {
 fn missing_sets_are_split_off_and_duplicates_stay_together() {
     let mut images = images(60, 1);
     let first = images.index_axis(Axis(0), 0).to_owned();
-    for copy in [2, 4, 6, 8] {
-        images.index_axis_mut(Axis(0), copy).assign(&first);
+    for duplicate in [2, 4, 6, 8] {
+        images.index_axis_mut(Axis(0), duplicate).assign(&first);
     }
     let labels = labels(60);
     let arrays = ArrayImages {
@@ -50,8 +50,8 @@ fn missing_sets_are_split_off_and_duplicates_stay_together() {
     assert_eq!((image.width, image.height), (28, 31));
     for set in [&data.train, &data.val, &data.test] {
         for index in 0..set.len() {
-            let place: usize = set.name(index)["images[".len()..][..6].parse().unwrap();
-            assert_eq!(set.labels()[index], labels[place]);
+            let number: usize = set.name(index)["images[".len()..][..6].parse().unwrap();
+            assert_eq!(set.labels()[index], labels[number]);
         }
     }
 }

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use roentgen_data::{
-    Channels, DataError, Dataset, EvaluationData, EvaluationOrigin, LoadOptions, ModelInput, Stage,
-    SubsetOrigin, load_dataset, load_for_model, silent,
+    Channels, DataError, Dataset, EvaluationData, EvaluationOrigin, Fold, LoadOptions, ModelInput, Stage,
+    SubsetOrigin, load_dataset, load_folds, load_for_model, silent,
 };
 
-/// A grey png or jpeg of 32 x 30 pixels of noise, another one for each name; its format after the ending of the name.
-fn picture(root: &Path, name: &str) {
+/// Writes a grey image of 32 x 30 pixels of noise that depends on the name; the extension determines the format.
+fn save_image(root: &Path, name: &str) {
     let path = root.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut state =
@@ -22,9 +22,9 @@ fn picture(root: &Path, name: &str) {
     GrayImage::from_fn(32, 30, noise).save(path).unwrap();
 }
 
-fn pictures(root: &Path, folder: &str, count: usize) {
+fn save_images(root: &Path, folder: &str, count: usize) {
     for number in 0..count {
-        picture(root, &format!("{folder}/{number:02}.png"));
+        save_image(root, &format!("{folder}/{number:02}.png"));
     }
 }
 
@@ -39,8 +39,8 @@ fn names(set: &roentgen_data::ImageSet) -> Vec<&str> {
 #[test]
 fn bare_class_folders_are_split_in_three() {
     let dir = tempfile::tempdir().unwrap();
-    pictures(dir.path(), "b", 20);
-    pictures(dir.path(), "a", 30);
+    save_images(dir.path(), "b", 20);
+    save_images(dir.path(), "a", 30);
     let data = load(dir.path()).unwrap();
     assert_eq!(data.class_names, ["a", "b"]);
     assert_eq!(data.test.class_counts(2), [3, 2]);
@@ -50,11 +50,11 @@ fn bare_class_folders_are_split_in_three() {
     let mut all = [names(&data.train), names(&data.val), names(&data.test)].concat();
     all.sort_unstable();
     all.dedup();
-    assert_eq!(all.len(), 50, "no picture is in two parts");
+    assert_eq!(all.len(), 50, "no image is in two sets");
 }
 
 #[test]
-fn parts_are_matched_without_case() {
+fn set_names_are_matched_in_any_case() {
     let dir = tempfile::tempdir().unwrap();
     for (folder, count) in [
         ("Train/A", 3),
@@ -64,7 +64,7 @@ fn parts_are_matched_without_case() {
         ("test/A", 1),
         ("other/x", 1),
     ] {
-        pictures(dir.path(), folder, count);
+        save_images(dir.path(), folder, count);
     }
     let data = load(dir.path()).unwrap();
     assert_eq!(data.class_names, ["A", "B"]);
@@ -73,38 +73,38 @@ fn parts_are_matched_without_case() {
     assert_eq!(names(&data.val), ["VALIDATION/a/00.png", "VALIDATION/a/01.png", "VALIDATION/b/00.png"]);
     assert_eq!(
         data.findings.notes,
-        ["ignored beside the parts: other", "`test/` has no picture of class `B`"]
+        ["ignored folders beside the sets: other", "`test/` has no image of class `B`"]
     );
 }
 
 #[test]
-fn hidden_and_foreign_files_are_passed_by() {
+fn hidden_and_other_files_are_ignored() {
     let dir = tempfile::tempdir().unwrap();
-    pictures(dir.path(), "a", 3);
-    pictures(dir.path(), "b", 3);
-    pictures(dir.path(), ".cache", 3);
-    pictures(dir.path(), "b/nested", 1);
+    save_images(dir.path(), "a", 3);
+    save_images(dir.path(), "b", 3);
+    save_images(dir.path(), ".cache", 3);
+    save_images(dir.path(), "b/nested", 1);
     fs::write(dir.path().join("a/notes.txt"), "text").unwrap();
-    fs::write(dir.path().join("a/.hidden.png"), "no picture").unwrap();
+    fs::write(dir.path().join("a/.hidden.png"), "no image").unwrap();
     let data = load(dir.path()).unwrap();
     assert_eq!(data.class_names, ["a", "b"]);
     assert_eq!(
         data.findings.notes,
-        ["ignored 1 file: not png or jpeg by name", "did not look into 1 folder(s) inside class folders"]
+        ["ignored 1 file without a png or jpeg extension", "ignored 1 folder(s) inside class folders"]
     );
 }
 
 #[test]
-fn classes_that_differ_in_case_alone_are_told() {
+fn classes_that_differ_only_in_case_are_noted() {
     let dir = tempfile::tempdir().unwrap();
     for class in ["Flu", "flu", "other"] {
-        pictures(dir.path(), class, 4);
+        save_images(dir.path(), class, 4);
     }
-    // Where the file system does not tell them apart, there is nothing to tell.
+    // A file system that ignores case has only two folders.
     if fs::read_dir(dir.path()).unwrap().count() == 3 {
         let notes = load(dir.path()).unwrap().findings.notes;
         assert!(
-            notes[0].starts_with("classes that differ in upper and lower case alone: Flu and flu"),
+            notes[0].starts_with("some classes differ only in upper and lower case: Flu and flu"),
             "{notes:?}"
         );
     }
@@ -112,12 +112,12 @@ fn classes_that_differ_in_case_alone_are_told() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn names_that_are_no_utf_8_are_told_so() {
+fn names_that_are_not_utf_8_are_errors() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
     let dir = tempfile::tempdir().unwrap();
-    pictures(dir.path(), "a", 4);
-    pictures(dir.path(), "b", 4);
+    save_images(dir.path(), "a", 4);
+    save_images(dir.path(), "b", 4);
     let film = fs::read(dir.path().join("a/00.png")).unwrap();
     fs::write(dir.path().join("a").join(OsStr::from_bytes(b"f\xfcr.png")), film).unwrap();
     let text = load(dir.path()).unwrap_err().to_string();
@@ -128,21 +128,24 @@ fn names_that_are_no_utf_8_are_told_so() {
 }
 
 #[test]
-fn small_pictures_are_scaled_up_with_one_note() {
+fn small_images_are_scaled_up_with_one_note() {
     let dir = tempfile::tempdir().unwrap();
-    pictures(dir.path(), "a", 3);
-    pictures(dir.path(), "b", 3);
+    save_images(dir.path(), "a", 3);
+    save_images(dir.path(), "b", 3);
     for name in ["a/s.png", "b/s.png"] {
         GrayImage::from_pixel(19, 22, Luma([7])).save(dir.path().join(name)).unwrap();
     }
     let data = load(dir.path()).unwrap();
-    assert_eq!(data.findings.notes, ["2 of 8 pictures: smaller than the 24x24 crop and scaled up to it"]);
+    assert_eq!(
+        data.findings.notes,
+        ["2 of 8 images are smaller than the 24x24 crop and are scaled up to it"]
+    );
 }
 
 #[test]
-fn of_tiny_pictures_only_exact_copies_are_copies() {
+fn of_tiny_images_only_exact_duplicates_are_found() {
     let dir = tempfile::tempdir().unwrap();
-    // A stroke, and the same with one pixel darker: as alike as an 8x8 digit is to another.
+    // A stroke, and the same with one pixel darker: as similar as two 8x8 digits.
     let stroke = |dark: u8| {
         GrayImage::from_fn(8, 8, |x, y| {
             Luma([if x.abs_diff(y) > 1 { 0 } else { 255 - dark * u8::from(y == 3) }])
@@ -153,11 +156,14 @@ fn of_tiny_pictures_only_exact_copies_are_copies() {
         stroke(dark).save(dir.path().join(name)).unwrap();
     }
     let findings = load(dir.path()).unwrap().findings;
-    let groups: Vec<Vec<&str>> =
-        findings.duplicates.iter().map(|group| group.iter().map(|place| &place.path[..]).collect()).collect();
+    let groups: Vec<Vec<&str>> = findings
+        .duplicates
+        .iter()
+        .map(|group| group.iter().map(|location| &location.path[..]).collect())
+        .collect();
     assert_eq!(groups, [["a/0.png", "a/2.png"]]);
     assert!(
-        findings.notes.iter().any(|note| note.contains("5 of 5 pictures: under 16 pixels")),
+        findings.notes.iter().any(|note| note.contains("5 of 5 images are under 16 pixels")),
         "{findings:?}"
     );
 }
@@ -165,7 +171,7 @@ fn of_tiny_pictures_only_exact_copies_are_copies() {
 #[test]
 fn colour_sets_get_three_channels_and_grey_ones_one() {
     let dir = tempfile::tempdir().unwrap();
-    pictures(dir.path(), "a", 5);
+    save_images(dir.path(), "a", 5);
     for number in 0..5 {
         fs::create_dir_all(dir.path().join("b")).unwrap();
         let path = dir.path().join(format!("b/{number}.jpg"));
@@ -185,30 +191,30 @@ fn colour_sets_get_three_channels_and_grey_ones_one() {
 #[test]
 fn loading_is_the_same_with_one_thread_and_reports_every_file() {
     let dir = tempfile::tempdir().unwrap();
-    pictures(dir.path(), "a", 20);
-    pictures(dir.path(), "b", 20);
+    save_images(dir.path(), "a", 20);
+    save_images(dir.path(), "b", 20);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let seen = std::sync::Mutex::new(Vec::new());
+    let reported = std::sync::Mutex::new(Vec::new());
     let record = |stage: Stage, done: usize, total: usize| {
         if stage == Stage::Decoding {
             assert_eq!(total, 40);
-            seen.lock().unwrap().push(done);
+            reported.lock().unwrap().push(done);
         }
     };
     let one = pool.install(|| load_dataset(dir.path(), &LoadOptions::default(), &record)).unwrap();
     let many = load(dir.path()).unwrap();
     assert_eq!((one.train, one.val, one.test), (many.train, many.val, many.test));
-    assert_eq!(seen.into_inner().unwrap(), (1..=40).collect::<Vec<_>>());
+    assert_eq!(reported.into_inner().unwrap(), (1..=40).collect::<Vec<_>>());
 }
 
 #[test]
-fn bad_files_are_all_listed_or_all_left_out() {
+fn bad_files_are_all_listed_or_all_ignored() {
     let dir = tempfile::tempdir().unwrap();
     for folder in ["train/a", "train/b", "test/a", "test/b"] {
-        pictures(dir.path(), folder, 4);
+        save_images(dir.path(), folder, 4);
     }
     fs::write(dir.path().join("train/a/empty.png"), "").unwrap();
-    fs::write(dir.path().join("train/b/text.jpg"), "no picture at all").unwrap();
+    fs::write(dir.path().join("train/b/text.jpg"), "no image at all").unwrap();
     fs::write(dir.path().join("test/a/cut.png"), &fs::read(dir.path().join("test/a/00.png")).unwrap()[..60])
         .unwrap();
     let error = load(dir.path()).unwrap_err();
@@ -216,7 +222,7 @@ fn bad_files_are_all_listed_or_all_left_out() {
     let DataError::BadFiles { files, total } = error else { panic!("{error}") };
     assert_eq!((files.len(), total), (3, 19));
     for expected in
-        ["test/a/cut.png: truncated", "empty.png: empty file", "text.jpg: not a picture", "--skip-bad"]
+        ["test/a/cut.png: truncated", "empty.png: empty file", "text.jpg: not an image", "--skip-bad"]
     {
         assert!(text.contains(expected), "{text}");
     }
@@ -233,39 +239,39 @@ fn each_unusable_folder_has_its_error() {
     let text = |folder: &str| load(&root.join(folder)).unwrap_err();
 
     assert!(matches!(text("missing"), DataError::NoSuchData { .. }));
-    picture(root, "file.png");
+    save_image(root, "file.png");
     assert!(matches!(text("file.png"), DataError::UnknownFormat { .. }));
 
-    picture(root, "flat/a.png");
+    save_image(root, "flat/a.png");
     let error = text("flat");
     assert!(matches!(error, DataError::NoClassFolders { .. }));
     assert!(error.to_string().contains("found 1 file (1 of them png or jpeg)"), "{error}");
 
-    pictures(root, "one/a", 2);
+    save_images(root, "one/a", 2);
     assert!(matches!(text("one"), DataError::OneClass { class, .. } if class == "a"));
 
-    pictures(root, "hollow/a", 2);
+    save_images(root, "hollow/a", 2);
     fs::create_dir_all(root.join("hollow/b/inner")).unwrap();
     let error = text("hollow");
     assert!(matches!(&error, DataError::EmptyClass { class, .. } if class == "b"));
     assert!(error.to_string().contains("0 files (0 of them png or jpeg) and the folders inner"), "{error}");
 
-    for folder in ["strange/train/a", "strange/train/b", "strange/test/c"] {
-        pictures(root, folder, 2);
+    for folder in ["other/train/a", "other/train/b", "other/test/c"] {
+        save_images(root, folder, 2);
     }
-    assert!(matches!(text("strange"), DataError::UnknownClass { class, .. } if class == "c"));
+    assert!(matches!(text("other"), DataError::UnknownClass { class, .. } if class == "c"));
 
-    pictures(root, "trainless/test/a", 2);
-    pictures(root, "trainless/b", 2);
+    save_images(root, "trainless/test/a", 2);
+    save_images(root, "trainless/b", 2);
     assert!(matches!(text("trainless"), DataError::NoTrainSet { subset, .. } if subset == "test"));
 
     for folder in ["twice/train/a", "twice/val/a", "twice/valid/a"] {
-        pictures(root, folder, 1);
+        save_images(root, folder, 1);
     }
     assert!(matches!(text("twice"), DataError::DuplicateSubset { .. }));
 
     for folder in ["blank/train/a", "blank/train/b"] {
-        pictures(root, folder, 2);
+        save_images(root, folder, 2);
     }
     fs::create_dir_all(root.join("blank/test")).unwrap();
     assert!(matches!(text("blank"), DataError::NoClassFolders { path, .. } if path.ends_with("blank/test")));
@@ -274,7 +280,7 @@ fn each_unusable_folder_has_its_error() {
 #[test]
 fn a_class_of_bad_files_alone_is_an_error_even_when_they_are_skipped() {
     let dir = tempfile::tempdir().unwrap();
-    pictures(dir.path(), "a", 5);
+    save_images(dir.path(), "a", 5);
     fs::create_dir(dir.path().join("b")).unwrap();
     fs::write(dir.path().join("b/x.png"), "").unwrap();
     let options = LoadOptions { skip_bad: true, ..Default::default() };
@@ -284,18 +290,18 @@ fn a_class_of_bad_files_alone_is_an_error_even_when_they_are_skipped() {
 }
 
 #[test]
-fn options_out_of_range_are_refused() {
+fn options_out_of_range_are_rejected() {
     let dir = tempfile::tempdir().unwrap();
-    let refused = |options: LoadOptions| load_dataset(dir.path(), &options, &silent).unwrap_err();
+    let error = |options: LoadOptions| load_dataset(dir.path(), &options, &silent).unwrap_err();
     let base = LoadOptions::default();
-    assert!(matches!(refused(LoadOptions { resize: 20, ..base.clone() }), DataError::ResizeBelowCrop { .. }));
+    assert!(matches!(error(LoadOptions { resize: 20, ..base.clone() }), DataError::ResizeBelowCrop { .. }));
     for options in [
         LoadOptions { crop: 7, ..base.clone() },
         LoadOptions { resize: 9000, ..base.clone() },
         LoadOptions { val_fraction: Some(0.6), ..base.clone() },
         LoadOptions { test_fraction: f64::NAN, ..base },
     ] {
-        assert!(matches!(refused(options), DataError::OutOfRange { .. }));
+        assert!(matches!(error(options), DataError::OutOfRange { .. }));
     }
 }
 
@@ -304,8 +310,8 @@ fn options_out_of_range_are_refused() {
 fn links_are_followed_and_dangling_ones_are_bad_files() {
     use std::os::unix::fs::symlink;
     let dir = tempfile::tempdir().unwrap();
-    pictures(dir.path(), "data/a", 3);
-    pictures(dir.path(), "elsewhere", 3);
+    save_images(dir.path(), "data/a", 3);
+    save_images(dir.path(), "elsewhere", 3);
     symlink(dir.path().join("elsewhere"), dir.path().join("data/b")).unwrap();
     // A loop: a class folder that holds a link to its own parent.
     symlink(dir.path().join("data"), dir.path().join("data/a/loop")).unwrap();
@@ -327,10 +333,10 @@ fn evaluate(
 }
 
 #[test]
-fn evaluation_takes_the_same_test_part_as_training() {
+fn evaluation_uses_the_same_test_set_as_training() {
     let dir = tempfile::tempdir().unwrap();
-    pictures(dir.path(), "a", 30);
-    pictures(dir.path(), "b", 20);
+    save_images(dir.path(), "a", 30);
+    save_images(dir.path(), "b", 20);
     let options = LoadOptions { seed: 9, ..Default::default() };
     let trained = load_dataset(dir.path(), &options, &silent).unwrap();
     let own = evaluate(dir.path(), Some(&trained.fingerprint), &options).unwrap();
@@ -342,18 +348,18 @@ fn evaluation_takes_the_same_test_part_as_training() {
 }
 
 #[test]
-fn evaluation_takes_given_parts_and_knows_its_classes() {
+fn evaluation_uses_given_sets_and_the_classes_of_the_model() {
     let dir = tempfile::tempdir().unwrap();
-    pictures(dir.path(), "train/a", 3);
-    pictures(dir.path(), "train/b", 3);
+    save_images(dir.path(), "train/a", 3);
+    save_images(dir.path(), "train/b", 3);
     assert!(matches!(evaluate(dir.path(), None, &LoadOptions::default()), Err(DataError::NoTestSet { .. })));
-    pictures(dir.path(), "test/B", 2);
-    // The training part is never decoded: a bad file there does not matter.
+    save_images(dir.path(), "test/B", 2);
+    // The training set is never decoded: a bad file there does not matter.
     fs::write(dir.path().join("train/a/bad.png"), "").unwrap();
     let data = evaluate(dir.path(), None, &LoadOptions::default()).unwrap();
     assert_eq!((data.test_origin, data.test.labels()), (EvaluationOrigin::Given, &[1, 1][..]));
     assert!(data.val.is_none());
-    pictures(dir.path(), "test/c", 1);
+    save_images(dir.path(), "test/c", 1);
     assert!(matches!(
         evaluate(dir.path(), None, &LoadOptions::default()),
         Err(DataError::UnknownClass { class, .. }) if class == "c"
@@ -361,12 +367,12 @@ fn evaluation_takes_given_parts_and_knows_its_classes() {
 }
 
 #[test]
-fn a_test_folder_of_its_own_takes_the_place_of_the_given_one() {
+fn a_separate_test_folder_replaces_the_given_test_set() {
     let dir = tempfile::tempdir().unwrap();
     for folder in ["data/train/a", "data/train/b", "data/test/a", "data/test/b", "extra/a", "extra/b"] {
-        pictures(dir.path(), folder, 4);
+        save_images(dir.path(), folder, 4);
     }
-    pictures(dir.path(), "extra/b", 6);
+    save_images(dir.path(), "extra/b", 6);
     let options = LoadOptions { test_dir: Some(dir.path().join("extra")), ..Default::default() };
     let data = load_dataset(&dir.path().join("data"), &options, &silent).unwrap();
     assert_eq!(data.test.class_counts(2), [4, 6]);
@@ -376,4 +382,34 @@ fn a_test_folder_of_its_own_takes_the_place_of_the_given_one() {
         "{:?}",
         data.findings.notes
     );
+}
+
+#[test]
+fn folds_decode_once_and_are_those_of_a_single_load() {
+    let dir = tempfile::tempdir().unwrap();
+    save_images(dir.path(), "train/a", 12);
+    save_images(dir.path(), "train/b", 9);
+    save_images(dir.path(), "test/a", 2);
+    save_images(dir.path(), "test/b", 2);
+    fs::copy(dir.path().join("train/a/00.png"), dir.path().join("train/b/duplicate.png")).unwrap();
+    let n_decoded = std::sync::atomic::AtomicUsize::new(0);
+    let count = |stage: Stage, _, _| {
+        n_decoded.fetch_add(usize::from(stage == Stage::Decoding), std::sync::atomic::Ordering::Relaxed);
+    };
+    let options = LoadOptions::default();
+    let folds = load_folds(dir.path(), 3, &options, &count).unwrap();
+    let mut tested = Vec::new();
+    for index in 0..3 {
+        let data = folds.dataset(index).unwrap();
+        let fold = Some(Fold { index, of: 3 });
+        let single = load_dataset(dir.path(), &LoadOptions { fold, ..options.clone() }, &silent).unwrap();
+        assert_eq!((&data.train, &data.val, &data.test), (&single.train, &single.val, &single.test));
+        assert_eq!(data.fingerprint, single.fingerprint);
+        assert_eq!(format!("{:?}", data.findings), format!("{:?}", single.findings));
+        assert_eq!(data.findings.notes, ["3 folds: the given test set is not used"]);
+        tested.extend(names(&data.test).into_iter().map(str::to_owned));
+    }
+    tested.sort_unstable();
+    tested.dedup();
+    assert_eq!((tested.len(), n_decoded.into_inner()), (22, 22), "every training image once");
 }

@@ -1,4 +1,4 @@
-//! Every format that packs its pictures into files: what it reads, and what it refuses.
+//! The formats with many images in a file: what is read, and what is rejected.
 
 use std::fs;
 use std::io::{Cursor, Write as _};
@@ -10,7 +10,7 @@ use roentgen_data::{
 use tempfile::TempDir;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-use files::{load, noise, refusal, written};
+use files::{load, load_error, noise, written};
 
 #[path = "support/files.rs"]
 mod files;
@@ -43,7 +43,7 @@ fn archive(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// 40 pictures of 28x28 in two classes to train on, 10 to validate, 10 to test.
+/// 40 training, 10 validation and 10 test images of 28x28 in two classes.
 fn medmnist() -> Vec<(&'static str, Vec<u8>)> {
     let alternating = |n: u8| labels(&(0..n).map(|at| at % 2).collect::<Vec<u8>>());
     vec![
@@ -56,7 +56,7 @@ fn medmnist() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// With one of the arrays replaced.
+/// The same with one of the arrays replaced.
 fn with(key: &'static str, bytes: Vec<u8>) -> Vec<u8> {
     let mut arrays = medmnist();
     arrays.iter_mut().filter(|(of, _)| *of == key).for_each(|(_, array)| array.clone_from(&bytes));
@@ -64,7 +64,7 @@ fn with(key: &'static str, bytes: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn a_medmnist_file_is_read_with_its_parts_and_class_names() {
+fn a_medmnist_file_is_read_with_its_sets_and_class_names() {
     let dir = tempfile::tempdir().unwrap();
     let path = written(&dir, "pneumoniamnist_64.npz", &archive(&medmnist()));
     let data = load(&path).unwrap();
@@ -80,7 +80,7 @@ fn a_medmnist_file_is_read_with_its_parts_and_class_names() {
 }
 
 #[test]
-fn a_model_is_asked_about_the_test_part_of_another_file() {
+fn a_model_is_evaluated_on_the_test_set_of_another_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = written(&dir, "pneumoniamnist.npz", &archive(&medmnist()));
     let class_names = ["pneumonia".to_owned(), "normal".to_owned()];
@@ -93,7 +93,7 @@ fn a_model_is_asked_about_the_test_part_of_another_file() {
 }
 
 #[test]
-fn missing_parts_are_split_off_and_other_classes_and_colour_are_read() {
+fn missing_sets_are_split_off_and_other_classes_and_colour_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let many: Vec<u8> = (0..60).map(|at| [2, 10, 7][at % 3]).collect();
     let wide: Vec<u8> = many.iter().flat_map(|&label| i64::from(label).to_le_bytes()).collect();
@@ -106,17 +106,17 @@ fn missing_parts_are_split_off_and_other_classes_and_colour_are_read() {
     let data = load_dataset(&written(&dir, "set.npz", &archive(&arrays)), &options, &silent).unwrap();
     assert_eq!(data.class_names, ["2", "7", "10"], "in the order of the numbers");
     assert_eq!((data.channels, data.train.len(), data.test.len()), (3, 48, 6));
-    let tiny = "60 of 60 pictures: under 16 pixels, where only exact copies are sought";
+    let tiny = "60 of 60 images are under 16 pixels: only their exact duplicates are found";
     assert_eq!(data.findings.notes, ["ignored other arrays: notes", tiny]);
 }
 
 #[test]
-fn each_wrong_npz_is_refused_with_its_reason() {
+fn each_invalid_npz_is_rejected_with_its_reason() {
     let dir = tempfile::tempdir().unwrap();
     let three_of = |n: usize| images(&format!("(40, {n}, 28)"), 40 * n * 28, 1);
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
-        ("no zip", b"hello".to_vec(), "no .npz file"),
-        ("cut", archive(&medmnist())[..5000].to_vec(), "no .npz file, or a damaged one"),
+        ("no zip", b"hello".to_vec(), "not a .npz file"),
+        ("cut", archive(&medmnist())[..5000].to_vec(), "not a .npz file, or it is damaged"),
         (
             "pickled",
             with("train_images", npy("'|O'", false, "(40,)", b"\x80\x04N.")),
@@ -134,16 +134,16 @@ fn each_wrong_npz_is_refused_with_its_reason() {
         ),
         ("volumes", with("train_images", images("(40, 28, 28, 28)", 40 * 28 * 784, 1)), "3-D"),
         ("flat", with("train_images", images("(40, 784)", 40 * 784, 1)), "expected (n, height, width)"),
-        ("empty", with("train_images", images("(40, 0, 28)", 0, 1)), "no pixel"),
+        ("empty", with("train_images", images("(40, 0, 28)", 0, 1)), "no pixels"),
         (
             "several labels",
             with("train_labels", npy("'|u1'", false, "(40, 14)", &[0; 40 * 14])),
-            "several labels",
+            "14 labels for each image",
         ),
-        ("too few labels", with("train_labels", labels(&[0, 1, 0])), "3 labels for 40 pictures"),
+        ("too few labels", with("train_labels", labels(&[0, 1, 0])), "3 labels for 40 images"),
         ("float labels", with("train_labels", npy("'<f8'", false, "(40,)", &[0; 320])), "expected integers"),
         ("negative", with("train_labels", npy("'|i1'", false, "(40,)", &[255; 40])), "negative labels"),
-        ("big endian", with("train_labels", npy("'>i4'", false, "(40,)", &[0; 160])), "big endian"),
+        ("big endian", with("train_labels", npy("'>i4'", false, "(40,)", &[0; 160])), "big-endian"),
         (
             "lies about its size",
             with("train_images", npy("'|u1'", false, "(40, 29, 28)", &noise(40 * 784, 1))),
@@ -152,14 +152,14 @@ fn each_wrong_npz_is_refused_with_its_reason() {
         (
             "endless",
             with("train_images", npy("'|u1'", false, "(9000000000, 28, 28)", &[])),
-            "more than the 6144 MiB",
+            "exceed the limit of 6144 MiB",
         ),
         (
             "overflowing",
             with("train_images", npy("'|u1'", false, "(9000000000000000000, 20000, 20000)", &[])),
-            "its shape is too large",
+            "the shape is too large",
         ),
-        ("wide", with("train_images", npy("'|u1'", false, "(40, 28, 30000)", &[])), "pixels a side"),
+        ("wide", with("train_images", npy("'|u1'", false, "(40, 28, 30000)", &[])), "a side of 30000 pixels"),
         (
             "one class",
             archive(&[("train_images", three_of(28)), ("train_labels", labels(&[3; 40]))]),
@@ -169,44 +169,40 @@ fn each_wrong_npz_is_refused_with_its_reason() {
         (
             "grows",
             with("train_images", npy("'|u1'", false, "(400000, 28, 28)", &[])),
-            "would grow to 299 MiB, as no pictures do",
+            "would be decompressed to 299 MiB, which no images need",
         ),
         (
             "too many",
             with("train_images", npy("'|u1'", false, "(600000, 1, 1)", &[7; 600_000])),
-            "40 labels for 600000 pictures",
+            "40 labels for 600000 images",
         ),
-        ("nothing", archive(&[("x", labels(&[1]))]), "lists no picture: expected the keys train_images"),
-        (
-            "other keys",
-            archive(&[("x", labels(&[1])), ("y", labels(&[1]))]),
-            "found x, y; name the arrays so",
-        ),
-        ("no entries", archive(&[]), "found no array at all"),
-        ("no bytes", vec![], "it is empty, 0 bytes"),
-        ("only a test part", archive(&medmnist()[4..]), "a `test` part, but no `train` part"),
+        ("nothing", archive(&[("x", labels(&[1]))]), "has no images: expected the keys train_images"),
+        ("other keys", archive(&[("x", labels(&[1])), ("y", labels(&[1]))]), "found x, y; rename the arrays"),
+        ("no entries", archive(&[]), "found no arrays"),
+        ("no bytes", vec![], "it is empty (0 bytes)"),
+        ("only a test set", archive(&medmnist()[4..]), "a `test` set, but no `train` set"),
     ];
     for (name, bytes, expected) in cases {
-        let text = refusal(&written(&dir, &format!("{name}.npz"), &bytes));
+        let text = load_error(&written(&dir, &format!("{name}.npz"), &bytes));
         assert!(text.contains(expected), "{name}: {text}");
     }
 }
 
 #[test]
-fn a_key_that_stands_twice_is_refused() {
+fn a_key_that_occurs_twice_is_rejected() {
     let mut arrays = medmnist();
     arrays.push(("trazn_labels", labels(&[1; 40])));
     // Written under another name of the same length, since no writer would do it.
     let mut bytes = archive(&arrays);
-    let places: Vec<usize> = (0..bytes.len() - 5).filter(|&at| &bytes[at..at + 5] == b"trazn").collect();
-    assert_eq!(places.len(), 2, "in the local header and in the directory");
-    places.iter().for_each(|&at| bytes[at + 3] = b'i');
+    let positions: Vec<usize> = (0..bytes.len() - 5).filter(|&at| &bytes[at..at + 5] == b"trazn").collect();
+    assert_eq!(positions.len(), 2, "in the local header and in the directory");
+    positions.iter().for_each(|&at| bytes[at + 3] = b'i');
     let dir = tempfile::tempdir().unwrap();
-    assert!(refusal(&written(&dir, "twice.npz", &bytes)).contains("the same key"));
+    assert!(load_error(&written(&dir, "twice.npz", &bytes)).contains("the same key"));
 }
 
 #[test]
-fn a_zip_bomb_is_refused_before_it_is_inflated() {
+fn a_zip_bomb_is_rejected_before_it_is_decompressed() {
     let dir = tempfile::tempdir().unwrap();
     // 64 MiB of zeros in 64 KiB, against a limit of 1 MiB.
     let bytes = with("train_images", npy("'|u1'", false, "(40, 1310, 1281)", &vec![0; 40 * 1310 * 1281]));
@@ -214,37 +210,37 @@ fn a_zip_bomb_is_refused_before_it_is_inflated() {
     let limits = SizeLimits { array_bytes: 1 << 20, ..SizeLimits::default() };
     let options = LoadOptions { limits, ..LoadOptions::default() };
     let error = load_dataset(&written(&dir, "bomb.npz", &bytes), &options, &silent).unwrap_err().to_string();
-    assert!(error.contains("more than the 1 MiB"), "{error}");
+    assert!(error.contains("exceed the limit of 1 MiB"), "{error}");
 }
 
 #[test]
-fn the_limits_of_an_npz_hold_for_all_its_parts_together() {
+fn the_limits_of_an_npz_apply_to_all_its_sets_together() {
     let dir = tempfile::tempdir().unwrap();
     let path = written(&dir, "set.npz", &archive(&medmnist()));
-    let told = |limits: SizeLimits| {
+    let result = |limits: SizeLimits| {
         let options = LoadOptions { limits, ..LoadOptions::default() };
         load_dataset(&path, &options, &silent).map(|data| data.train.len()).map_err(|error| error.to_string())
     };
-    let limits = SizeLimits { array_bytes: 60 * 784 + 60, packed_pictures: 60, ..SizeLimits::default() };
-    assert_eq!(told(limits), Ok(40));
-    let text = told(SizeLimits { array_bytes: 60 * 784 + 59, ..limits }).unwrap_err();
+    let limits = SizeLimits { array_bytes: 60 * 784 + 60, packed_images: 60, ..SizeLimits::default() };
+    assert_eq!(result(limits), Ok(40));
+    let text = result(SizeLimits { array_bytes: 60 * 784 + 59, ..limits }).unwrap_err();
     assert!(text.contains("`test_labels` has the shape [10, 1]: all arrays together"), "{text}");
-    let text = told(SizeLimits { packed_pictures: 59, ..limits }).unwrap_err();
-    assert!(text.contains("60 pictures, more than the 59"), "{text}");
+    let text = result(SizeLimits { packed_images: 59, ..limits }).unwrap_err();
+    assert!(text.contains("60 images, more than the limit of 59"), "{text}");
 }
 
 #[test]
-fn an_npz_packed_by_another_method_is_called_so() {
+fn an_npz_with_another_compression_is_rejected_with_its_name() {
     let dir = tempfile::tempdir().unwrap();
     let mut bytes = archive(&medmnist());
     // The method of the first entry, in its local header and in the directory: bzip2.
     let directory = bytes.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
     (bytes[8], bytes[directory + 10]) = (12, 12);
-    let text = refusal(&written(&dir, "bzip2.npz", &bytes));
+    let text = load_error(&written(&dir, "bzip2.npz", &bytes));
     assert!(text.contains("save it again with np.savez_compressed") && !text.contains("damaged"), "{text}");
 }
 
-/// The values of CIFAR-10's picture `number`: planes of red, green and blue.
+/// The values of CIFAR-10's image `number`: planes of red, green and blue.
 fn planes(number: usize) -> Vec<u8> {
     noise(3072, number as u64)
 }
@@ -254,78 +250,67 @@ fn binary_batch(from: usize, n: usize) -> Vec<u8> {
     (from..from + n).flat_map(|number| [vec![(number % 10) as u8], planes(number)].concat()).collect()
 }
 
-/// A batch of the Python version, as protocol 2 pickles it.
-fn pickled_batch(from: usize, n: usize, fortran: bool) -> Vec<u8> {
-    pickled_batch_of("u1", from, n, fortran)
-}
-
-/// The same with another name of its type.
-fn pickled_batch_of(dtype: &str, from: usize, n: usize, fortran: bool) -> Vec<u8> {
-    let mut bytes = b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K".to_vec();
-    bytes.push(n as u8);
-    bytes.extend(b"M\x00\x0c\x86cnumpy\ndtype\nU");
-    bytes.push(dtype.len() as u8);
-    bytes.extend(dtype.bytes());
-    bytes.extend(b"K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb");
-    bytes.push(if fortran { 0x88 } else { 0x89 });
-    let values: Vec<u8> = (from..from + n).flat_map(planes).collect();
-    bytes.push(b'T');
-    bytes.extend((values.len() as u32).to_le_bytes());
-    bytes.extend(values);
-    bytes.extend(b"tbU\x06labels](");
-    bytes.extend((from..from + n).flat_map(|number| [b'K', (number % 10) as u8]));
-    bytes.extend(b"eu.");
-    bytes
-}
-
 #[test]
-fn cifar_10_is_the_same_in_both_versions() {
-    let (binary, python) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+fn the_binary_version_of_cifar_10_is_read() {
+    let dir = tempfile::tempdir().unwrap();
     for (name, from, n) in [("data_batch_1", 0, 30), ("data_batch_2", 30, 30), ("test_batch", 60, 20)] {
-        written(&binary, &format!("{name}.bin"), &binary_batch(from, n));
-        written(&python, name, &pickled_batch(from, n, false));
+        written(&dir, &format!("{name}.bin"), &binary_batch(from, n));
     }
     let options = LoadOptions { resize: 32, val_fraction: Some(0.2), ..LoadOptions::default() };
-    let read = |dir: &TempDir| load_dataset(dir.path(), &options, &silent).unwrap();
-    let (binary, python) = (read(&binary), read(&python));
-    assert_eq!(binary.class_names[..3], ["airplane", "automobile", "bird"]);
-    assert_eq!((binary.channels, binary.train.len() + binary.val.len(), binary.test.len()), (3, 60, 20));
-    assert_eq!(binary.test.class_counts(10), [2; 10]);
-    for index in 0..20 {
-        assert_eq!(binary.test.image(index).pixels, python.test.image(index).pixels);
-        assert_eq!(binary.test.labels()[index], python.test.labels()[index]);
+    let data = load_dataset(dir.path(), &options, &silent).unwrap();
+    assert_eq!(data.class_names[..3], ["airplane", "automobile", "bird"]);
+    assert_eq!((data.channels, data.train.len() + data.val.len(), data.test.len()), (3, 60, 20));
+    assert_eq!(data.test.class_counts(10), [2; 10]);
+    // Sorted by class: images 60 and 70 are the first of class 0. The first pixel has the first value of each plane.
+    for (index, number) in [(0, 60), (1, 70)] {
+        let planes = planes(number);
+        assert_eq!(data.test.image(index).pixels[..3], [planes[0], planes[1024], planes[2048]]);
+        assert_eq!(data.test.image(index).pixels[3 * 1023..], [planes[1023], planes[2047], planes[3071]]);
     }
-    // The first pixel: the first value of each plane.
-    let first = planes(60);
-    assert_eq!(binary.test.image(0).pixels[..3], [first[0], first[1024], first[2048]]);
 }
 
 #[test]
-fn the_folder_around_cifar_10_is_read_and_a_missing_batch_is_told() {
+fn the_folder_around_cifar_10_is_read_and_a_missing_batch_is_noted() {
     let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("cifar-10-batches-py")).unwrap();
+    fs::create_dir(dir.path().join("cifar-10-batches-bin")).unwrap();
     for name in ["data_batch_1", "data_batch_2", "data_batch_4", "data_batch_5", "test_batch"] {
-        written(&dir, &format!("cifar-10-batches-py/{name}"), &pickled_batch(0, 10, false));
+        written(&dir, &format!("cifar-10-batches-bin/{name}.bin"), &binary_batch(0, 10));
     }
     let data = load(dir.path()).unwrap();
     assert_eq!(data.test.len(), 10);
-    let told = "4 of the 5 training files data_batch_1 to 5 are there";
-    assert!(data.findings.notes[0].starts_with(told), "{:?}", data.findings.notes);
+    let expected = "only 4 of the 5 training files data_batch_1 to 5 were found";
+    assert!(data.findings.notes[0].starts_with(expected), "{:?}", data.findings.notes);
 }
 
 #[test]
-fn each_wrong_batch_of_cifar_10_is_refused() {
-    let cases: [(&str, Vec<u8>, &str); 8] = [
-        ("data_batch_1.bin", binary_batch(0, 3)[..9000].to_vec(), "no multiple of the 3073"),
-        ("data_batch_1.bin", vec![200; 3073], "label 200, expected 0 to 9"),
-        ("data_batch_1.bin", vec![], "it has no picture"),
-        ("data_batch_1", pickled_batch(0, 5, true), "in C order"),
-        ("data_batch_1", pickled_batch_of("i1", 0, 5, false), "no array of uint8"),
-        ("data_batch_1", pickled_batch_of("<u2", 0, 5, false), "no array of uint8"),
-        ("data_batch_1", pickled_batch(0, 5, false)[..3000].to_vec(), "damaged"),
-        ("data_batch_1", b"\x80\x02cos\nsystem\nU\x02ls\x85R.".to_vec(), "expected a dictionary"),
+fn the_python_version_of_cifar_10_is_rejected_with_the_name_of_the_binary_one() {
+    for folder in [".", "cifar-10-batches-py"] {
+        for name in ["data_batch_1", "data_batch_4", "test_batch"] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir_all(dir.path().join(folder)).unwrap();
+            written(&dir, &format!("{folder}/{name}"), b"\x80\x02}.");
+            let text = load(dir.path()).unwrap_err().to_string();
+            assert!(text.contains("Python version") && text.contains("cifar-10-binary.tar.gz"), "{text}");
+            assert!(text.contains(&dir.path().display().to_string()), "{text}");
+            assert!(folder == "." || text.contains(folder), "{text}");
+        }
+    }
+    // With both versions, the binary one is read.
+    let dir = tempfile::tempdir().unwrap();
+    written(&dir, "data_batch_1", b"\x80\x02}.");
+    written(&dir, "data_batch_1.bin", &binary_batch(0, 40));
+    assert!(load(dir.path()).is_ok());
+}
+
+#[test]
+fn each_invalid_batch_of_cifar_10_is_rejected() {
+    let name = "data_batch_1.bin";
+    let cases: [(Vec<u8>, &str); 3] = [
+        (binary_batch(0, 3)[..9000].to_vec(), "not a multiple of 3073"),
+        (vec![200; 3073], "label 200, expected 0 to 9"),
+        (vec![], "it has no image"),
     ];
-    for (name, bytes, expected) in cases {
+    for (bytes, expected) in cases {
         let dir = tempfile::tempdir().unwrap();
         written(&dir, name, &bytes);
         let text = load(dir.path()).unwrap_err().to_string();
@@ -348,29 +333,29 @@ fn a_flipped_byte_in_the_pixels_of_an_npz_is_found_by_its_checksum() {
     let mut bytes = stored(medmnist());
     assert!(load(&written(&dir, "sound.npz", &bytes)).is_ok());
     bytes[5_000] ^= 1;
-    let text = refusal(&written(&dir, "flipped.npz", &bytes));
+    let text = load_error(&written(&dir, "flipped.npz", &bytes));
     assert!(text.contains("train_images") && text.contains("damaged"), "{text}");
-    // What the header of the last array tells is told first: nothing is read in vain.
+    // An error in any header is found before the data of the first array are read.
     let mut arrays = medmnist();
     arrays[5].1 = labels(&[0, 1, 0]);
     let mut bytes = stored(arrays);
     bytes[5_000] ^= 1;
     assert!(
-        refusal(&written(&dir, "both.npz", &bytes)).contains("`test_labels` has 3 labels for 10 pictures")
+        load_error(&written(&dir, "both.npz", &bytes)).contains("`test_labels` has 3 labels for 10 images")
     );
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Either data or an error, whatever the bytes.
+    /// Every file gives data or an error.
     #[test]
     fn mutated_files_never_panic(at in any::<prop::sample::Index>(), with in 1u8..=255, kind in 0usize..3) {
         let dir = tempfile::tempdir().unwrap();
         let (name, mut bytes) = match kind {
             0 => ("set.npz", archive(&medmnist())),
             1 => ("list.csv", b"path,label,split\na.png,x,train\nb.png,y,test\n".to_vec()),
-            _ => ("data_batch_1", pickled_batch(0, 12, false)),
+            _ => ("data_batch_1.bin", binary_batch(0, 12)),
         };
         // In the first bytes and the last ones, which are not pixels.
         let at = at.index(usize::min(bytes.len(), 600));

@@ -1,4 +1,4 @@
-//! CSV manifests: what is read of them, and what is refused.
+//! CSV manifests: what is read, and what is rejected.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -8,12 +8,12 @@ use image::{GrayImage, Luma};
 use roentgen_data::{DataError, LoadOptions, ModelInput, load_dataset, load_for_model, silent};
 use tempfile::TempDir;
 
-use files::{load, noise, refusal};
+use files::{load, load_error, noise};
 
 #[path = "support/files.rs"]
 mod files;
 
-/// SmallImage files and a manifest of `lines` beside them.
+/// Image files, and a manifest of `lines` beside them.
 fn manifest(lines: &str) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("set");
@@ -28,7 +28,7 @@ fn manifest(lines: &str) -> (TempDir, PathBuf) {
     (dir, path)
 }
 
-/// A line for each of the films, its label from its number.
+/// One line for each of the films.
 fn rows(line: impl Fn(usize) -> String) -> String {
     (0..24).map(|number| line(number) + "\n").collect()
 }
@@ -61,53 +61,53 @@ fn a_manifest_without_splits_is_split_by_patients() {
     let (_dir, path) = manifest(&text);
     let options = LoadOptions { test_fraction: 0.3, val_fraction: Some(0.0), ..LoadOptions::default() };
     let data = load_dataset(&path, &options, &silent).unwrap();
-    assert!(!data.test.is_empty() && data.findings.leak_free_test.iter().all(|&clean| clean));
+    assert!(!data.test.is_empty() && data.findings.leak_free_test.iter().all(|&is_free| is_free));
     assert!(data.findings.patients.unwrap().crossing.is_empty());
 }
 
 #[test]
-fn each_wrong_manifest_is_refused_with_its_line() {
+fn each_invalid_manifest_is_rejected_with_its_line() {
     let good = rows(|number| format!("films/{number}.png,{}", class(number)));
     let cases: [(&str, &str); 20] = [
         ("", "it is empty: expected the header path,label"),
         ("films/0.png,normal\n", "no column `path`: expected the header path,label"),
-        ("path,label\n", "it has a header, but lists no picture"),
-        ("path,label\nfilms/0.png\n", "line 2: it has 1 cell, the header 2; fill in what is missing"),
+        ("path,label\n", "it has a header, but lists no image"),
+        ("path,label\nfilms/0.png\n", "line 2: it has 1 cell, the header has 2; add the missing cells"),
         (
             "path,label\n\"films/0.png,a\nfilms/1.png,b\n",
-            "line 2: it has 1 cell, the header 2; close its quotation",
+            "line 2: it has 1 cell, the header has 2; close its quotation",
         ),
         (
             "path,label\nfilms/0.png,\"a\nfilms/1.png,b\n",
-            "line 2: a cell goes on in the next line; close its quotation",
+            "line 2: a cell continues in the next line; close its quotation",
         ),
-        ("path,label,split\nfilms/0.png,a,test\nfilms/1.png,b,test\n", "a `test` part, but no `train` part"),
+        ("path,label,split\nfilms/0.png,a,test\nfilms/1.png,b,test\n", "a `test` set, but no `train` set"),
         (
             "path,label,split\nfilms/0.png,a,train\nfilms/1.png,b,train\nfilms/2.png,c,test\n",
-            "class `c` has no picture in the training part",
+            "class `c` has no image in the training set",
         ),
         ("path,label,path\nfilms/0.png,a,b\n", "the column `path` twice"),
         ("path,label\n../outside.png,normal\n", "line 2: `../outside.png` leaves the folder"),
         ("path,label\nfilms/../../outside.png,normal\n", "line 2: `films/../../outside.png` leaves"),
         ("path,label\n/etc/passwd,normal\n", "line 2: `/etc/passwd` leaves the folder"),
-        ("path,label\nC:\\films\\0.png,normal\n", "line 2: `C:/films/0.png` is no path relative"),
+        ("path,label\nC:\\films\\0.png,normal\n", "line 2: `C:/films/0.png` is not a path relative"),
         ("path,label\n,normal\n", "line 2: the path is empty"),
         ("path,label\nfilms/0.png,\n", "line 2: the label is empty"),
-        ("path,label\nfilms/0.png,a\n./films/0.png,b\n", "line 3: `films/0.png` stands in line 2 already"),
+        ("path,label\nfilms/0.png,a\n./films/0.png,b\n", "line 3: `films/0.png` is already in line 2"),
         ("path,label,split\nfilms/0.png,a,trian\n", "line 2: unknown split `trian`"),
         ("path,label,split\nfilms/0.png,a,train\nfilms/1.png,b,\n", "line 3: the split is empty"),
-        ("path,label\nfilms/0.png,a,b\n", "line 2: it has 3 cells, the header 2"),
+        ("path,label\nfilms/0.png,a,b\n", "line 2: it has 3 cells, the header has 2"),
         ("path,label\nfilms/0.png,a\nfilms/1.png,a\n", "only one class, `a`"),
     ];
     for (text, expected) in cases {
         let (_dir, path) = manifest(text);
-        let found = refusal(&path);
+        let found = load_error(&path);
         assert!(found.contains(expected) && !found.contains("class folder"), "{text:?}: {found}");
     }
     let (_dir, path) = manifest(&("path,label\n".to_owned() + &good));
     assert!(load(&path).is_ok(), "the films are good");
     fs::write(&path, b"path,label\nfilms/0.png,a\nfilms/\xff.png,b\n").unwrap();
-    assert!(refusal(&path).contains("line 3 is no UTF-8"));
+    assert!(load_error(&path).contains("line 3 is not UTF-8"));
     fs::write(&path, "path,label\n".to_owned() + &good + "films/none.png,normal\n").unwrap();
     assert!(matches!(load(&path), Err(DataError::BadFiles { files, .. }) if files.len() == 1));
 }
@@ -117,11 +117,11 @@ fn each_wrong_manifest_is_refused_with_its_line() {
 fn a_manifest_cannot_leave_its_folder_by_a_link() {
     let (_dir, path) = manifest("path,label\nfilms/link.png,normal\n");
     std::os::unix::fs::symlink("../../outside.png", path.with_file_name("films").join("link.png")).unwrap();
-    assert!(refusal(&path).contains("leaves the folder of the file by a link"));
+    assert!(load_error(&path).contains("`films/link.png` is a link that leaves the folder"));
 }
 
 #[test]
-fn an_unknown_label_is_named_to_whoever_asks_a_model() {
+fn an_unknown_label_is_named_when_a_model_is_evaluated() {
     let (_dir, path) = manifest("path,label\nfilms/0.png,normal\nfilms/1.png,fracture\n");
     let class_names = ["normal".to_owned(), "sick".to_owned()];
     let input = ModelInput { class_names: &class_names, channels: 1, trained_on: None };

@@ -10,7 +10,7 @@ use roentgen_data::{
     fill_batch, load_dataset, phantom_dataset, silent, write_phantom,
 };
 
-/// A handful of films.
+/// A few films.
 const FEW: PhantomOptions = PhantomOptions { seed: 1, train: 12, val: 3, test: 6, size: 96 };
 
 fn draw(options: &PhantomOptions) -> Dataset {
@@ -44,7 +44,7 @@ fn films_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
-fn more_films_leave_the_earlier_ones_as_they_are() {
+fn more_films_leave_the_earlier_ones_unchanged() {
     let (few, more) = (draw(&FEW), draw(&PhantomOptions { train: 30, ..FEW }));
     for index in 0..4 {
         assert_eq!(few.train.name(index), more.train.name(index));
@@ -53,7 +53,7 @@ fn more_films_leave_the_earlier_ones_as_they_are() {
 }
 
 #[test]
-fn parts_and_classes_are_as_asked_for_and_disjoint() {
+fn sets_and_classes_have_the_requested_sizes_and_are_disjoint() {
     let data = draw(&FEW);
     assert_eq!(data.class_names, ["covid", "normal", "pneumonia"]);
     assert_eq!([&data.train, &data.val, &data.test].map(|s| s.class_counts(3)), [[4; 3], [1; 3], [2; 3]]);
@@ -61,7 +61,7 @@ fn parts_and_classes_are_as_asked_for_and_disjoint() {
     for set in [&data.train, &data.val, &data.test] {
         for index in 0..set.len() {
             let earlier = films.insert(set.image(index).pixels.to_vec(), set.name(index).to_owned());
-            assert_eq!(earlier, None, "{} is drawn twice", set.name(index));
+            assert_eq!(earlier, None, "{} was generated twice", set.name(index));
         }
     }
 }
@@ -79,11 +79,11 @@ fn the_written_folder_is_the_set_in_memory() {
     let error = write_phantom(&dir, &FEW, &silent).unwrap_err();
     assert!(matches!(error, DataError::OutputNotEmpty { .. }), "{error}");
     let entries: Vec<_> = fs::read_dir(parent.path().join("new")).unwrap().collect();
-    assert_eq!(entries.len(), 1, "nothing but the films is left behind: {entries:?}");
+    assert_eq!(entries.len(), 1, "only the films remain: {entries:?}");
 }
 
 #[test]
-fn a_place_that_cannot_be_written_leaves_nothing_behind() {
+fn a_failed_write_leaves_no_files() {
     let parent = tempfile::tempdir().unwrap();
     fs::write(parent.path().join("file"), "").unwrap();
     let error = write_phantom(&parent.path().join("file/films"), &FEW, &silent).unwrap_err();
@@ -92,7 +92,7 @@ fn a_place_that_cannot_be_written_leaves_nothing_behind() {
 }
 
 #[test]
-fn numbers_out_of_range_are_refused() {
+fn numbers_out_of_range_are_rejected() {
     for options in [
         PhantomOptions { size: 16, ..FEW },
         PhantomOptions { train: 2, ..FEW },
@@ -104,7 +104,7 @@ fn numbers_out_of_range_are_refused() {
 }
 
 #[test]
-fn the_shipped_sample_is_what_the_program_draws() {
+fn the_shipped_sample_is_what_the_program_generates() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/phantom-sample");
     let fresh = tempfile::tempdir().unwrap();
     let drawn = fresh.path().join("films");
@@ -115,7 +115,7 @@ fn the_shipped_sample_is_what_the_program_draws() {
     assert_eq!(shipped_files, drawn_files);
     assert_eq!(drawn_files.len(), 49);
     for name in &drawn_files {
-        // Pixels, not bytes: another version of the encoder may pack them otherwise.
+        // Pixels, not bytes: another version of the encoder may compress them differently.
         let [a, b] = [&shipped, &drawn].map(|root| image::open(root.join(name)).unwrap().to_luma8());
         assert!(a == b, "{} differs", name.display());
     }
@@ -166,12 +166,19 @@ fn a_linear_classifier_stays_under_80_percent() {
     assert!(best > 0.45, "{best}: not even a linear classifier learns something");
 }
 
-/// The centre crops of a set, a picture a row, and their labels.
+/// The centre crops of a set, one image per row, and their labels.
 fn pixels(set: &ImageSet) -> (Array2<f32>, Vec<u32>) {
     let norm = Normalization { mean: vec![0.0], std: vec![1.0], per_image: false };
     let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
-    let all: Vec<Sample> = (0..set.len() as u32).map(Sample::first).collect();
-    fill_batch(set, &all, Transform::Center { crop: 24, view: TtaView::PLAIN }, &norm, &mut x, &mut labels);
+    let samples: Vec<Sample> = (0..set.len() as u32).map(Sample::first).collect();
+    fill_batch(
+        set,
+        &samples,
+        Transform::Center { crop: 24, view: TtaView::PLAIN },
+        &norm,
+        &mut x,
+        &mut labels,
+    );
     (x.into_shape_with_order((set.len(), 24 * 24)).unwrap(), labels)
 }
 

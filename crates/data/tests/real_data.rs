@@ -15,7 +15,7 @@ fn real_data(name: &str) -> Option<PathBuf> {
 }
 
 #[test]
-fn covid3_is_grey_with_its_own_test_part() {
+fn covid3_is_grey_with_its_own_test_set() {
     let Some(dir) = real_data("covid3") else { return };
     let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
     assert_eq!(data.class_names, ["Covid", "Normal", "Viral Pneumonia"]);
@@ -53,7 +53,7 @@ fn pneumoniamnist_is_read_from_its_npz() {
 }
 
 #[test]
-fn the_test_pictures_of_covid3_that_stand_in_train_are_found() {
+fn the_test_images_of_covid3_that_are_also_in_train_are_found() {
     let Some(dir) = real_data("covid3") else { return };
     let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
     let leaked: Vec<&str> = data.findings.leakage.iter().map(|leaked| leaked.image.path.as_str()).collect();
@@ -64,7 +64,7 @@ fn the_test_pictures_of_covid3_that_stand_in_train_are_found() {
         "COVID-00033",
         "COVID-00037",
         "0112",
-        // The same file as 0112, which is a near-copy of a training film.
+        // The same file as 0112, which is a near-duplicate of a training film.
         "auntminnie-2020_01_31_20_24_2322_2020_01_31_x-ray_coronavirus_US",
         "radiopaedia-2019-novel-coronavirus-infected-pneumonia",
     ] {
@@ -73,7 +73,7 @@ fn the_test_pictures_of_covid3_that_stand_in_train_are_found() {
             "{stem} is not in {leaked:#?}"
         );
     }
-    assert_eq!(data.findings.leak_free_test.iter().filter(|&&clean| !clean).count(), 9, "{leaked:#?}");
+    assert_eq!(data.findings.leak_free_test.iter().filter(|&&is_free| !is_free).count(), 9, "{leaked:#?}");
 }
 
 #[test]
@@ -81,9 +81,9 @@ fn no_film_is_in_colour() {
     for name in ["covid3", "cxr3-train"] {
         let Some(dir) = real_data(name) else { continue };
         let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
-        let of_part =
+        let most_colour =
             |set: &ImageSet| (0..set.len()).map(|at| set.facts(at).unwrap().colour).fold(0.0, f32::max);
-        let most = [&data.train, &data.val, &data.test].map(of_part).into_iter().fold(0.0, f32::max);
+        let most = [&data.train, &data.val, &data.test].map(most_colour).into_iter().fold(0.0, f32::max);
         println!("{name}: {most}");
         assert!(f64::from(most) < colour::MOST_VARIETY / 10.0, "{name}: {most}");
     }

@@ -1,6 +1,8 @@
 //! From a configuration to a loaded data set.
 
-use roentgen_data::{ArrayImages, Dataset, PatientSource, load_arrays, load_dataset, phantom_dataset};
+use roentgen_data::{
+    ArrayImages, Dataset, Folds, PatientSource, load_arrays, load_dataset, load_folds, phantom_dataset,
+};
 
 use super::{findings, phantom};
 use crate::config::TrainConfig;
@@ -20,13 +22,45 @@ pub(crate) fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, St
         return Ok((phantom_dataset(&films, &options, &loading)?, phantom::describe(config.seed)));
     }
     let mut data = load_dataset(&config.data, &options, &loading)?;
+    note_unused_pattern(config, &mut data);
+    Ok((data, config.data.display().to_string()))
+}
+
+/// Adds a note if the patients are known by a column, so that the pattern of `config` is not used.
+fn note_unused_pattern(config: &TrainConfig, data: &mut Dataset) {
     let has_column =
         data.findings.patients.as_ref().is_some_and(|patients| patients.source == PatientSource::Column);
     if config.patient_pattern.is_some() && has_column {
         let note = "--patient-pattern is not used: the column `patient` has the patients; remove one of them";
         data.findings.notes.push(note.to_owned());
     }
-    Ok((data, config.data.display().to_string()))
+}
+
+/// The data of a cross-validation, decoded once for all folds. Shows nothing but progress.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_folds(
+    config: &TrainConfig,
+    n_folds: usize,
+    screen: &Screen,
+) -> Result<Folds, DataLoadingError> {
+    Ok(load_folds(&config.data, n_folds, &config.load_options()?, &screen.loading())?)
+}
+
+/// The data set of one fold, counted from 1. Shows what was found in it.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_fold(
+    config: &TrainConfig,
+    folds: &Folds,
+    fold: usize,
+    screen: &Screen,
+) -> Result<Dataset, DataLoadingError> {
+    let mut data = folds.dataset(fold - 1)?;
+    note_unused_pattern(config, &mut data);
+    accept(config, data, &config.data.display().to_string(), screen)
 }
 
 /// The data set to train on. Shows what was found in it.

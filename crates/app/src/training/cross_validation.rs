@@ -14,7 +14,7 @@ use super::final_evaluation::TestPredictions;
 use super::pipeline::{self, FinishedRun};
 use crate::config::TrainConfig;
 use crate::data_loading::error::DataLoadingError;
-use crate::data_loading::load::load;
+use crate::data_loading::load::{load_fold, read_folds};
 use crate::metrics::deduplicated::deduplicated_test;
 use crate::metrics::{PartMetrics, Predictions};
 use crate::run_dir::error::RunDirError;
@@ -114,11 +114,12 @@ pub(crate) fn run(
     mut folds_folder: FoldsFolder,
     screen: &Screen,
 ) -> Result<(), TrainingError> {
+    let folds = read_folds(config, n_folds, screen)?;
     let mut pool = Pool::default();
     for fold in 1..=n_folds {
         screen.line(&screen.bold(&format!("fold {fold} of {n_folds}")));
         let fold_config = TrainConfig { fold: Some(fold), ..config.clone() };
-        let data = load(&fold_config, screen)?;
+        let data = load_fold(&fold_config, &folds, fold, screen)?;
         let folder = folds_folder.open(config)?;
         let (metrics, test) = run_fold(&fold_config, fold, &data, &folder, screen)?;
         folds_folder = FoldsFolder::Existing(folder);

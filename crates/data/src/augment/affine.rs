@@ -1,25 +1,25 @@
-//! Small rotations, magnifications and changes of proportion: patients do not stand straight, films are not taken from
-//! one distance, and other people cut or squeeze them in other ways.
+//! Small rotations, magnifications and changes of aspect ratio: patients are not always upright, films are not taken from
+//! the same distance, and images are cropped or squeezed differently elsewhere.
 
 use roentgen_tensor::rng::CounterRng;
 
-use super::{Window, mirrored};
-use crate::ImageView;
+use crate::crop_window::{CropWindow, mirrored};
+use crate::image_set::ImageView;
 
-/// A rotation, a magnification and a stretch, as the matrix that takes a place in the crop, `(down, right)` of its centre, to
-/// its place in the picture; and where that centre goes.
+/// A rotation, a magnification and a stretch: the matrix that maps a position in the crop, as `(down, right)` from its
+/// centre, to the position in the image, and the shift of that centre.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AffineTransform {
-    /// What makes the row.
+    /// Coefficients of the row.
     down: [f32; 2],
-    /// What makes the column.
+    /// Coefficients of the column.
     right: [f32; 2],
-    /// How far the centre moves down and right, in half sides of the crop.
+    /// Shift of the centre, down and right, in half sides of the crop.
     shift: [f32; 2],
 }
 
 impl AffineTransform {
-    /// A turn by `degrees`, magnified `magnification` times.
+    /// A rotation by `degrees`, magnified `magnification` times.
     #[must_use]
     pub fn new(degrees: f32, magnification: f32) -> Self {
         let radians = degrees.to_radians();
@@ -27,15 +27,15 @@ impl AffineTransform {
         Self { down: [cosine, sine], right: [-sine, cosine], shift: [0.0; 2] }
     }
 
-    /// No turn: so many rows and columns of the picture to one of the crop.
+    /// No rotation; one row and column of the crop for every `rows` and `columns` of the image.
     pub(crate) fn spaced([rows, columns]: [f32; 2]) -> Self {
         Self { down: [rows, 0.0], right: [0.0, columns], shift: [0.0; 2] }
     }
 
-    /// The angle uniform up to `degrees` either way, the magnification uniform in its logarithm, from `1 / (1 + zoom / 3)` to
-    /// `1 + zoom`: a picture that is magnified shows less, one that is reduced has its mirror image at its edges, which no
-    /// film has. What is magnified is a random place of what the window shows, as in the crops of Szegedy et al. (2015,
-    /// section 6): not only how close a film was taken differs, but also what is at its centre.
+    /// Random: the angle is uniform between `-degrees` and `degrees`, the magnification uniform in its logarithm from
+    /// `1 / (1 + zoom / 3)` to `1 + zoom`. Reductions are smaller because a reduced image has its mirror image at the edges,
+    /// which real films do not have. A magnified image is centred on a random position inside the window, as in the crops
+    /// of Szegedy et al. (2015, section 6): films differ in their centre as well as in their distance.
     pub(super) fn draw(rng: &mut CounterRng, degrees: f32, zoom: f32) -> Self {
         let angle = rng.range(-degrees, degrees);
         let magnification = log_uniform(rng, zoom / 3.0, zoom);
@@ -44,23 +44,27 @@ impl AffineTransform {
         Self { shift, ..Self::new(angle, magnification) }
     }
 
-    /// The same of a picture that is `ratio` times as wide for its height as before, on the same area.
+    /// The same, with the image stretched to `ratio` times its aspect ratio on the same area.
     #[must_use]
     pub fn stretched(self, ratio: f32) -> Self {
         let root = ratio.sqrt();
-        Self { down: self.down.map(|part| part * root), right: self.right.map(|part| part / root), ..self }
+        Self {
+            down: self.down.map(|value| value * root),
+            right: self.right.map(|value| value / root),
+            ..self
+        }
     }
 
-    /// Stretched by a ratio that is uniform in its logarithm up to `1 + aspect` either way.
-    pub(super) fn stretch(self, rng: &mut CounterRng, aspect: f32) -> Self {
+    /// Stretched by a random ratio, uniform in its logarithm from `1 / (1 + aspect)` to `1 + aspect`.
+    pub(super) fn randomly_stretched(self, rng: &mut CounterRng, aspect: f32) -> Self {
         self.stretched(log_uniform(rng, aspect, aspect))
     }
 
-    /// Cuts the turned window out of a picture: values of `table`, interpolated between four pixels.
+    /// Cuts the transformed window out of an image: values of `table`, interpolated between four pixels.
     pub(crate) fn cut(
         &self,
         image: &ImageView<'_>,
-        window: Window,
+        window: CropWindow,
         table: &[[f32; 256]],
         crop: usize,
         out: &mut [f32],
@@ -85,8 +89,8 @@ impl AffineTransform {
                 let columns = [0, 1].map(|next| mirrored(x0 as isize + next, image.width));
                 for (channel, out) in out.iter_mut().enumerate() {
                     let at = |row: usize, column: usize| {
-                        let place = (rows[row] + columns[column]) * channels + channel;
-                        table[channel][usize::from(image.pixels[place])]
+                        let index = (rows[row] + columns[column]) * channels + channel;
+                        table[channel][usize::from(image.pixels[index])]
                     };
                     let above = at(0, 0) + dx * (at(0, 1) - at(0, 0));
                     let below = at(1, 0) + dx * (at(1, 1) - at(1, 0));
@@ -108,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// Values 0..255 as they are.
+    /// A table that leaves the values 0 to 255 unchanged.
     fn plain() -> [[f32; 256]; 1] {
         [std::array::from_fn(|value| value as f32)]
     }
@@ -116,19 +120,19 @@ mod tests {
     fn cut(affine: AffineTransform, pixels: &[u8], side: usize) -> Vec<f32> {
         let image = ImageView { height: side, width: side, pixels };
         let mut out = vec![0.0; side * side];
-        affine.cut(&image, Window { top: 0, left: 0, flip: false }, &plain(), side, &mut out);
+        affine.cut(&image, CropWindow { top: 0, left: 0, flip: false }, &plain(), side, &mut out);
         out
     }
 
     #[test]
-    fn no_turn_changes_nothing() {
+    fn the_identity_changes_nothing() {
         let pixels: Vec<u8> = (0..49).map(|i| i * 5).collect();
         let expected: Vec<f32> = pixels.iter().map(|&p| f32::from(p)).collect();
         assert_eq!(cut(AffineTransform::new(0.0, 1.0), &pixels, 7), expected);
     }
 
     #[test]
-    fn a_quarter_turn_moves_rows_to_columns() {
+    fn a_quarter_rotation_moves_rows_to_columns() {
         let pixels: Vec<u8> = (0..49).map(|i| i * 5).collect();
         let turned = cut(AffineTransform::new(90.0, 1.0), &pixels, 7);
         for (at, value) in turned.iter().enumerate() {
@@ -153,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_magnified_is_cut_anywhere_and_never_beyond_the_window() {
+    fn a_magnified_window_is_anywhere_and_never_beyond_the_edges() {
         let pixels: Vec<u8> = (0..81).map(|i| (i % 9) * 10).collect();
         let rows = |key| {
             let affine = AffineTransform::draw(&mut CounterRng::new(1, Purpose::Augment, 0, key), 0.0, 1.0);
             cut(affine, &pixels, 9)
         };
-        // Ends of the ramp that is left, of 0 to 80: a reduced picture shows all of it, with its mirror image.
+        // Both ends of the visible part of the ramp from 0 to 80. A reduced image shows the whole ramp; those are left out.
         let magnified: Vec<[f32; 2]> =
             (0..500).map(rows).map(|row| [row[0], row[8]]).filter(|ends| ends[1] - ends[0] < 79.0).collect();
         let least = |at: usize| magnified.iter().map(|ends| ends[at]).fold(f32::INFINITY, f32::min);

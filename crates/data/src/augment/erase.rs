@@ -1,9 +1,9 @@
-//! Random erasing (Zhong et al. 2020): a rectangle of the crop becomes the mean of the training pictures, so that no
-//! single place, a marker in a corner say, may carry the whole answer.
+//! Random erasing (Zhong et al. 2020): a rectangle of the crop becomes the mean of the training images, so that a
+//! prediction cannot depend on one spot alone, such as a marker in a corner.
 
 use roentgen_tensor::rng::CounterRng;
 
-/// Smallest and largest share of the crop's area. The paper's largest is 0.4, for pictures of whole objects.
+/// Smallest and largest fraction of the crop's area. The paper's largest is 0.4, for images of whole objects.
 const AREA: [f32; 2] = [0.02, 0.25];
 /// Largest ratio of the sides.
 const MOST_ASPECT: f32 = 3.0;
@@ -22,11 +22,11 @@ pub struct Rectangle {
 }
 
 impl Rectangle {
-    /// With probability `share` a rectangle inside a square of `crop` pixels a side.
-    pub(super) fn draw(rng: &mut CounterRng, share: f32, crop: usize) -> Option<Self> {
-        let is_erased = rng.uniform() < share;
+    /// With the given probability a rectangle inside a square of `crop` pixels a side.
+    pub(super) fn draw(rng: &mut CounterRng, probability: f32, crop: usize) -> Option<Self> {
+        let is_erased = rng.uniform() < probability;
         let area = rng.range(AREA[0], AREA[1]) * (crop * crop) as f32;
-        // Uniform in the logarithm, so that lying and standing rectangles are as likely.
+        // Uniform in the logarithm, so that wide and tall rectangles are equally likely.
         let log_aspect = libm::logf(MOST_ASPECT);
         let aspect = libm::expf(rng.range(-log_aspect, log_aspect));
         let side = |length: f32| (libm::roundf(length) as usize).clamp(1, crop);
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rectangles_are_drawn_as_often_and_as_large_as_asked() {
+    fn rectangles_have_the_requested_frequency_and_size() {
         let draw = |i: u64| Rectangle::draw(&mut CounterRng::new(0, Purpose::Augment, 0, i), 0.5, 24);
         let drawn: Vec<Rectangle> = (0..10_000).filter_map(draw).collect();
         assert!((4_800..5_200).contains(&drawn.len()), "{}", drawn.len());
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rectangle_and_nothing_else_is_erased() {
+    fn only_the_rectangle_is_erased() {
         let mut values = vec![1.0; 4 * 4 * 3];
         Rectangle { top: 1, left: 2, height: 2, width: 1 }.apply(&mut values, 4, 3);
         let erased: Vec<usize> = (0..48).filter(|&at| values[at] == 0.0).collect();

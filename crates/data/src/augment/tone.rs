@@ -1,18 +1,18 @@
-//! Brightness and contrast jitter: films of other machines and exposures.
+//! Brightness and contrast jitter: films come from different machines and exposures.
 
 use roentgen_tensor::rng::CounterRng;
 
 /// `contrast * x + brightness`, for values of mean 0 and standard deviation 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tone {
-    /// Factor.
+    /// The factor.
     pub contrast: f32,
-    /// Term, in standard deviations.
+    /// The term, in standard deviations.
     pub brightness: f32,
 }
 
 impl Tone {
-    /// Both uniform, up to `jitter` from no change.
+    /// Both random and uniform, at most `jitter` away from no change.
     pub(super) fn draw(rng: &mut CounterRng, jitter: f32) -> Self {
         Self { contrast: rng.range(1.0 - jitter, 1.0 + jitter), brightness: rng.range(-jitter, jitter) }
     }

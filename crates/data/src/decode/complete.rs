@@ -1,8 +1,8 @@
-//! Whether a file runs to the end that its format marks.
+//! Whether a file is complete: it reaches the end mark of its format.
 //!
-//! Decoders forgive a missing end: the JPEG one fills what is missing with grey, the PNG one stops as soon as
-//! it has all pixels. A cut file is a sign of a broken copy, and grey filling would be learned, so both walks
-//! below look for the mark itself. They read lengths and markers only.
+//! Decoders accept a missing end: the JPEG decoder fills missing pixels with grey, the PNG decoder stops as soon as it
+//! has all pixels. A truncated file is a sign of a failed copy, and a model would learn the grey areas, so the functions
+//! below search for the end mark. They read lengths and markers only.
 
 use image::ImageFormat;
 
@@ -28,13 +28,13 @@ fn png_reaches_iend(bytes: &[u8]) -> Option<()> {
     }
 }
 
-/// Walks the segments: a marker `FF xx` and, for most, two bytes of length and the data. After the header of a
-/// scan (SOS) come entropy-coded bytes, in which `FF 00` is a literal FF and `FF D0`-`FF D7` are restarts.
+/// Walks the segments: a marker `FF xx` and, for most, two bytes of length and the data. The header of a scan (SOS) is
+/// followed by entropy-coded bytes, in which `FF 00` is a literal FF and `FF D0`-`FF D7` are restarts.
 fn jpeg_reaches_eoi(bytes: &[u8]) -> Option<()> {
     const EOI: u8 = 0xD9;
     let mut at = 2;
     loop {
-        // To the next marker, over entropy-coded data and filling bytes.
+        // To the next marker, past entropy-coded data and fill bytes.
         at += bytes.get(at..)?.iter().position(|&byte| byte == 0xFF)?;
         at += bytes.get(at..)?.iter().position(|&byte| byte != 0xFF)?;
         let marker = bytes[at];

@@ -1,23 +1,23 @@
-//! Two pictures laid over each other: how alike are they if one is a crop of the other?
+//! Similarity of two images if one of them is a crop of the other.
 
-use super::detail::{Detail, SIDE};
+use crate::thumbnail::{Detail, SIDE};
 
-/// Side of the grid on which a crop is first sought.
+/// Side of the half grid, on which a crop is searched first.
 const HALF: usize = SIDE / 2;
-/// Cells that are added up side by side; both sides are multiples of it.
+/// Number of cells that are added in parallel; both sides are multiples of it.
 const LANES: usize = 8;
-/// How far the edges of a crop are moved there, a share of the side.
+/// How far the edges of a crop are moved there, as a fraction of the side.
 const STEP: f32 = 0.025;
 /// How far they are moved on the full grid.
 const FINE_STEPS: [f32; 2] = [0.0125, 0.006];
-/// What moving the edges on the half grid may add to the correlation.
+/// Most that moving the edges on the half grid may add to the correlation.
 const HALF_ADDS: f64 = 0.3;
-/// By how much the correlation on the full grid may be above that on the half one: of planted copies up to 0.09.
+/// Most by which the correlation on the full grid may exceed that on the half grid; up to 0.09 for planted duplicates.
 pub(crate) const HALF_MISSES: f64 = 0.12;
-/// What the last moves may add: of planted copies up to 0.034.
+/// Most that the last moves may add; up to 0.034 for planted duplicates.
 const LAST_ADDS: f64 = 0.05;
 
-/// What a crop cuts off, as shares of the sides.
+/// What a crop cuts off, as fractions of the sides.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cut {
     pub(crate) left: f32,
@@ -27,7 +27,7 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    /// This cut, and those with one edge moved by `step`.
+    /// The cuts with one edge moved by `step`, outwards and inwards.
     fn moved(self, step: f32) -> impl Iterator<Item = Self> {
         let of = |edge: f32, by: f32| (edge + by).max(0.0);
         let by = move |by: f32| {
@@ -42,7 +42,7 @@ impl Cut {
     }
 }
 
-/// A picture's detail on the full and the half grid.
+/// An image's detail on the full and the half grid.
 #[derive(Clone, Debug)]
 pub(crate) struct Overlay {
     full: Vec<f32>,
@@ -50,14 +50,14 @@ pub(crate) struct Overlay {
 }
 
 impl Overlay {
-    /// Of a picture's detail without what it has in common with the others.
+    /// From the detail of an image, without what all images have in common.
     pub(crate) fn of(detail: &Detail, common: &[f32]) -> Self {
         let full: Vec<f32> =
             detail.iter().zip(common).map(|(&value, common)| f32::from(value) - common).collect();
         Self { half: averaged(&full, HALF), full }
     }
 
-    /// What a cut leaves, on a square grid of `N` cells.
+    /// The cropped image on a square grid of `N` cells.
     pub(crate) fn averaged<const N: usize>(&self, cut: Cut) -> [f32; N] {
         let mut left = Vec::with_capacity(SIDE * SIDE);
         resampled(&self.full, SIDE, cut, |_, row| left.extend(row));
@@ -65,16 +65,16 @@ impl Overlay {
         std::array::from_fn(|at| cells[at])
     }
 
-    /// On the half grid, the best correlation of `whole` with what a cut near `start` leaves of this picture, and that cut;
-    /// or, if it will not reach `least`, something below that.
+    /// On the half grid, the best correlation of `whole` with this image after a cut near `start`, and that cut. If it cannot
+    /// reach `least`, some lower value.
     pub(crate) fn rough_similarity(&self, whole: &Self, start: Cut, least: f64) -> (f64, Cut) {
         let rough = |cut: Cut| correlation(&self.half, &whole.half, HALF, cut);
         let found = (rough(start), start);
         if found.0 < least - HALF_ADDS { found } else { climb(found, STEP, rough) }
     }
 
-    /// On the full grid, the best correlation of `whole` with what a cut near `start` leaves of this picture; or, if it
-    /// will not reach `least`, something below that.
+    /// On the full grid, the best correlation of `whole` with this image after a cut near `start`. If it cannot reach
+    /// `least`, some lower value.
     pub(crate) fn similarity(&self, whole: &Self, start: Cut, least: f64) -> f64 {
         let fine = |cut: Cut| correlation(&self.full, &whole.full, SIDE, cut);
         let found = climb((fine(start), start), FINE_STEPS[0], fine);
@@ -82,11 +82,11 @@ impl Overlay {
     }
 }
 
-/// One pass over the edges: each move that improves the score is kept.
+/// One pass over the edges (hill climbing): each move that improves the score is accepted.
 fn climb(start: (f64, Cut), step: f32, score: impl Fn(Cut) -> f64) -> (f64, Cut) {
     let (mut best, mut cut) = start;
     for at in 0..8 {
-        let moved = cut.moved(step).nth(at).expect("four edges, two ways");
+        let moved = cut.moved(step).nth(at).expect("four edges, two directions");
         let found = score(moved);
         if found > best {
             (best, cut) = (found, moved);
@@ -95,7 +95,7 @@ fn climb(start: (f64, Cut), step: f32, score: impl Fn(Cut) -> f64) -> (f64, Cut)
     (best, cut)
 }
 
-/// The means over the squares that make a grid of `side` cells a side.
+/// Averages over squares to a grid of `side` cells a side.
 fn averaged(values: &[f32], side: usize) -> Vec<f32> {
     let from = values.len().isqrt();
     let step = from / side;
@@ -106,11 +106,11 @@ fn averaged(values: &[f32], side: usize) -> Vec<f32> {
     means
 }
 
-/// Pearson's correlation of `whole` with what `cut` leaves of `picture`, both `side` cells a side.
-fn correlation(picture: &[f32], whole: &[f32], side: usize, cut: Cut) -> f64 {
-    // In lanes, so that the compiler can take several cells at a time.
+/// Pearson's correlation of `whole` with `image` after `cut`, both with `side` cells a side.
+fn correlation(image: &[f32], whole: &[f32], side: usize, cut: Cut) -> f64 {
+    // In lanes, so that the compiler can vectorise.
     let mut lanes = [[0.0f32; LANES]; 5];
-    resampled(picture, side, cut, |at, row| {
+    resampled(image, side, cut, |at, row| {
         for (a, b) in row.chunks_exact(LANES).zip(whole[at * side..].chunks_exact(LANES)) {
             for lane in 0..LANES {
                 let (a, b) = (a[lane], b[lane]);
@@ -126,13 +126,13 @@ fn correlation(picture: &[f32], whole: &[f32], side: usize, cut: Cut) -> f64 {
     if variances > 0.0 { (a_b - a * b) / variances.sqrt() } else { 0.0 }
 }
 
-/// Calls `each` with the number and the cells of every row of what `cut` leaves, brought back to `side` cells a side;
+/// Calls `each` with the number and the cells of every row of the image after `cut`, resampled to `side` cells a side;
 /// bilinear.
-fn resampled(picture: &[f32], side: usize, cut: Cut, mut each: impl FnMut(usize, &[f32])) {
+fn resampled(image: &[f32], side: usize, cut: Cut, mut each: impl FnMut(usize, &[f32])) {
     let (across, down) = (axis(side, cut.left, cut.right), axis(side, cut.top, cut.bottom));
     let (mut between, mut resampled) = ([0.0; SIDE], [0.0; SIDE]);
     for (row, &(y, down)) in down[..side].iter().enumerate() {
-        let (upper, lower) = picture[y * side..][..2 * side].split_at(side);
+        let (upper, lower) = image[y * side..][..2 * side].split_at(side);
         for (cell, (upper, lower)) in between.iter_mut().zip(upper.iter().zip(lower)) {
             *cell = upper + down * (lower - upper);
         }
@@ -143,14 +143,13 @@ fn resampled(picture: &[f32], side: usize, cut: Cut, mut each: impl FnMut(usize,
     }
 }
 
-/// For each cell of a crop along one axis of `side` cells: the cell of the picture before it, and the share of the one
-/// after.
+/// For each cell of a crop along one axis of `side` cells: the preceding cell of the image, and the weight of the next.
 fn axis(side: usize, before: f32, after: f32) -> [(usize, f32); SIDE] {
     let scale = 1.0 - before - after;
     std::array::from_fn(|at| {
-        let place = (at as f32 + 0.5) * scale + before * side as f32 - 0.5;
-        let place = place.clamp(0.0, (side - 1) as f32);
-        let cell = usize::min(place as usize, side - 2);
-        (cell, place - cell as f32)
+        let position = (at as f32 + 0.5) * scale + before * side as f32 - 0.5;
+        let position = position.clamp(0.0, (side - 1) as f32);
+        let cell = usize::min(position as usize, side - 2);
+        (cell, position - cell as f32)
     })
 }

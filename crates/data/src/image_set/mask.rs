@@ -1,26 +1,26 @@
-//! Pictures with a part of them hidden, to find out what a model can tell without it.
+//! Images with a region hidden, to find out what a model can predict without it.
 
 use image::imageops::{self, FilterType};
 use image::{GrayImage, RgbImage};
 
 use super::{ImageSet, PixelBlock};
 
-/// What is left to see.
+/// Which region stays visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mask {
-    /// The outermost 8 % on each side.
+    /// Only the outermost 8 % on each side.
     BorderOnly,
-    /// All but the central 70 % of both sides, where a chest film has its lungs.
+    /// Everything except the central 70 % of both sides, where a chest film shows the lungs.
     CentreBlanked,
 }
 
-/// Width of the border, in per cent of the side.
+/// Width of the border, in percent of the side.
 pub(crate) const BORDER_PERCENT: usize = 8;
-/// Side of the centre, in per cent of the side.
+/// Side of the centre, in percent of the side.
 pub(crate) const CENTRE_PERCENT: usize = 70;
 
 impl Mask {
-    /// Whether a pixel of a square picture stays.
+    /// Whether a pixel of a square image stays visible.
     fn shows(self, row: usize, column: usize, side: usize) -> bool {
         let margin = match self {
             Self::BorderOnly => (side * BORDER_PERCENT).div_ceil(100),
@@ -31,7 +31,7 @@ impl Mask {
 }
 
 impl ImageSet {
-    /// The pictures squeezed to squares of `side` pixels: none of them loses its edges to a crop.
+    /// The images resized to squares of `side` pixels, so that no crop cuts off their edges.
     ///
     /// # Panics
     /// If `side` is 0.
@@ -43,33 +43,33 @@ impl ImageSet {
         for index in 0..self.len() {
             let image = self.image(index);
             let (width, height, pixels) = (image.width as u32, image.height as u32, image.pixels.to_vec());
-            let fits = "as many pixels as the size says";
-            let squeezed = match self.channels {
+            let fits = "the size matches the number of pixels";
+            let resized = match self.channels {
                 3 => {
-                    let picture = RgbImage::from_raw(width, height, pixels).expect(fits);
-                    imageops::resize(&picture, to, to, FilterType::Triangle).into_raw()
+                    let image = RgbImage::from_raw(width, height, pixels).expect(fits);
+                    imageops::resize(&image, to, to, FilterType::Triangle).into_raw()
                 }
                 _ => {
-                    let picture = GrayImage::from_raw(width, height, pixels).expect(fits);
-                    imageops::resize(&picture, to, to, FilterType::Triangle).into_raw()
+                    let image = GrayImage::from_raw(width, height, pixels).expect(fits);
+                    imageops::resize(&image, to, to, FilterType::Triangle).into_raw()
                 }
             };
             set.blocks.push(PixelBlock { start: set.pixels.len(), height: side, width: side });
-            set.pixels.extend(squeezed);
+            set.pixels.extend(resized);
         }
         set
     }
 
-    /// Square pictures with everything that `mask` hides set to `fill`, a value per channel.
+    /// Square images in which everything that `mask` hides is set to `fill`, one value per channel.
     ///
     /// # Panics
-    /// If a picture is not square, or `fill` has another number of channels.
+    /// If an image is not square, or `fill` has another number of channels.
     #[must_use]
     pub fn masked(&self, mask: Mask, fill: &[u8]) -> Self {
         assert_eq!(fill.len(), self.channels, "ImageSet::masked: channels of the fill");
         let mut set = self.clone();
         for &PixelBlock { start, height, width } in &self.blocks {
-            assert_eq!(height, width, "ImageSet::masked: pictures are squares");
+            assert_eq!(height, width, "ImageSet::masked: images are squares");
             let pixels = set.pixels[start..].chunks_exact_mut(self.channels).take(height * width);
             for (at, pixel) in pixels.enumerate() {
                 if !mask.shows(at / width, at % width, width) {
@@ -88,12 +88,12 @@ mod tests {
 
     fn set(width: u32, height: u32, channels: usize) -> ImageSet {
         let pixels = (0..width * height * channels as u32).map(|at| (at % 200) as u8 + 1).collect();
-        let picture = SmallImage { width, height, channels, pixels, coloured: channels == 3, small: false };
-        ImageSet::pack(channels, vec![(picture, "a".into(), 0)])
+        let image = SmallImage { width, height, channels, pixels, coloured: channels == 3, small: false };
+        ImageSet::pack(channels, vec![(image, "a".into(), 0)])
     }
 
     #[test]
-    fn masks_leave_the_border_and_hide_the_centre() {
+    fn masks_show_the_border_and_hide_the_centre() {
         let shown = |mask: Mask| {
             let masked = set(24, 24, 1).masked(mask, &[0]);
             let rows =
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_is_as_it_was_and_the_rest_is_the_fill() {
+    fn visible_pixels_are_unchanged_and_hidden_ones_are_the_fill() {
         let before = set(12, 12, 3);
         let after = before.masked(Mask::CentreBlanked, &[7, 8, 9]);
         let pairs = before.image(0).pixels.chunks_exact(3).zip(after.image(0).pixels.chunks_exact(3));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn squeezing_keeps_all_of_a_picture() {
+    fn a_squared_image_shows_all_of_the_original() {
         let squared = set(40, 20, 1).squared(20);
         let image = squared.image(0);
         assert_eq!((image.height, image.width, squared.len()), (20, 20, 1));

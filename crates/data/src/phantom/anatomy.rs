@@ -1,7 +1,7 @@
-//! The healthy chest: how much tissue, air and bone a ray passes at each point of the film. Lengths in cm.
+//! The healthy chest: how much tissue, air and bone a ray passes through at each point of the film. Lengths in cm.
 //!
-//! Every organ is a simple solid whose chord along the ray has a closed form. Air takes soft tissue away, bone
-//! adds to it, the heart and the mediastinum push the lung aside.
+//! Every organ is a simple solid whose chord along the ray has a closed form. Air replaces soft tissue, bone is added to it,
+//! the heart and the mediastinum displace the lung.
 
 use super::build::{Build, RIBS};
 use super::texture::{chord, mix, smooth_step};
@@ -23,20 +23,20 @@ impl Side {
     }
 }
 
-/// What one ray passes.
+/// The lengths that one ray passes through.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ray {
-    /// Soft tissue, if lungs and airways were filled with it.
+    /// Soft tissue, as if lungs and airways were filled with it.
     pub(super) tissue: f32,
     /// Aerated lung.
     pub(super) lung: f32,
     /// Free air: trachea, stomach.
     pub(super) air: f32,
-    /// Bone, in place of soft tissue.
+    /// Bone, in addition to the soft tissue.
     pub(super) bone: f32,
 }
 
-/// Where a point lies inside a lung: `across` from -1 (at the midline) to 1 (at the chest wall), `down` from 0
+/// A point inside a lung: `across` from -1 (at the midline) to 1 (at the chest wall), `down` from 0
 /// (apex) to 1 (base).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LungPoint {
@@ -45,13 +45,13 @@ pub(super) struct LungPoint {
     pub(super) down: f32,
 }
 
-/// What the lungs leave free beside the midline.
+/// Distance of the lungs from the midline.
 const MEDIAL: f32 = 1.7;
 /// Height at which the lungs are widest.
 const WIDEST: f32 = 4.0;
 
 impl Build {
-    /// Everything a ray at patient coordinates `(x, y)` passes.
+    /// Everything that a ray at the patient coordinates `(x, y)` passes through.
     pub(super) fn ray(&self, x: f32, y: f32) -> Ray {
         let tissue = self.trunk_chord(x, y);
         let lung = (self.lung_chord(x, y) - self.heart_chord(x, y) - self.mediastinum_chord(x, y)).max(0.0);
@@ -66,14 +66,14 @@ impl Build {
         }
     }
 
-    /// How far the lung of a side reaches out at height `y`; `None` above its apex.
+    /// Outer limit of the lung of a side at height `y`; `None` above its apex.
     fn lung_reach_at(&self, side: Side, y: f32) -> Option<f32> {
         let offset = (y - WIDEST) / (WIDEST - self.apex);
         let widest = self.lung_reach[side as usize];
         (offset > -1.0).then(|| MEDIAL + 1.0 + (widest - MEDIAL - 1.0) * chord(offset))
     }
 
-    /// The lung coordinates of a point, if it lies in the outline of a lung.
+    /// The lung coordinates of a point, if it is inside the outline of a lung.
     pub(super) fn lung_point(&self, x: f32, y: f32) -> Option<LungPoint> {
         let side = if x < 0.0 { Side::Right } else { Side::Left };
         let reach = self.lung_reach_at(side, y)?;
@@ -114,7 +114,7 @@ impl Build {
         let (along, across) = (cosine * x + sine * y, cosine * y - sine * x);
         let (along, across) = (along / self.heart_axes[0], across / self.heart_axes[1]);
         let offset_squared = along * along + across * across;
-        // A blunt solid: the border of the heart is a clear line on a film.
+        // A blunt solid, because the border of the heart is a clear line on a film.
         15.0 * chord(offset_squared)
     }
 
@@ -142,19 +142,19 @@ impl Build {
     fn breast_chord(&self, x: f32, y: f32) -> f32 {
         let [thickness, height, half_width] = self.breast;
         let (across, down) = ((x.abs() - 7.5) / half_width, (y - height) / (half_width * 0.9));
-        // Hanging: the lower border is the sharp one.
+        // The lower border is the sharper one.
         let down = if down < 0.0 { down * 0.7 } else { down };
         thickness * chord((across * across + down * down).sqrt())
     }
 
     fn spine(&self, x: f32, y: f32) -> f32 {
-        // A vertebra every 2.4 cm, with a thinner disc between.
+        // A vertebra every 2.4 cm, with a thinner disc in between.
         let phase = (y + 40.0) / 2.4;
         let in_disc = smooth_step(0.36, 0.48, (phase - phase.floor() - 0.5).abs());
         2.2 * chord(x / 1.9) * (1.0 - 0.35 * in_disc)
     }
 
-    /// Ribs: behind, they rise from the spine and fall towards the side; in front, they come back lower.
+    /// Ribs: the posterior part rises from the spine and falls towards the side, the anterior part returns lower.
     fn ribs(&self, x: f32, y: f32) -> f32 {
         let side = if x < 0.0 { Side::Right } else { Side::Left };
         let Some(reach) = self.lung_reach_at(side, y) else { return 0.0 };
@@ -165,14 +165,14 @@ impl Build {
         let behind = y - self.rib_slope * outwards * outwards + 1.6 * outwards * (1.0 - outwards);
         let inwards = 1.0 - outwards;
         let front = y - self.rib_slope - 5.5 * inwards * (1.0 - 0.35 * inwards);
-        // Near the side the ray runs along the rib.
+        // Near the side the ray passes along the rib.
         let edge = 1.0 + 0.9 * smooth_step(0.75, 1.0, outwards);
         let posterior = 1.3 * self.rib_band(behind, 0.62);
         let anterior = 0.55 * self.rib_band(front, 0.7) * smooth_step(0.4, 0.6, outwards);
         self.rib_density * edge * (posterior + anterior)
     }
 
-    /// Bone at a height that has been straightened, of the rib nearest to it: a tube with a dense wall.
+    /// Bone of the nearest rib at a height from which the slope has been subtracted: a tube with a dense wall.
     fn rib_band(&self, height: f32, half_width: f32) -> f32 {
         let number = ((height - self.rib_start) / self.rib_spacing + 0.5).floor();
         if !(0.0..RIBS as f32).contains(&number) {

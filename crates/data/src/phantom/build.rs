@@ -1,28 +1,28 @@
-//! One patient: the random build of a chest and how it stands before the film. Lengths in cm.
+//! One patient: the random build of a chest and its pose. Lengths in cm.
 
 use roentgen_tensor::rng::CounterRng;
 
-/// Ribs of a side that show above the diaphragm.
+/// Ribs per side that are visible above the diaphragm.
 pub(super) const RIBS: usize = 10;
 
 /// Everything that differs between healthy chests.
 ///
-/// Patient coordinates: the origin lies on the midline between the lungs, x grows towards the patient's left
-/// (the right of the film), y downwards.
+/// Patient coordinates: the origin is on the midline between the lungs, x increases towards the patient's left (the right
+/// of the film), y downwards.
 pub(super) struct Build {
     /// Film to patient: rotation, magnification and shift.
     pub(super) pose: Pose,
     /// Half width and half depth of the trunk at the chest.
     pub(super) trunk: [f32; 2],
-    /// How far the lungs reach out from the midline at their widest, right and left.
+    /// Distance from the midline to the outer limit of the lungs at their widest, right and left.
     pub(super) lung_reach: [f32; 2],
     /// Height of the apexes.
     pub(super) apex: f32,
     /// Half depth of the lungs at their thickest.
     pub(super) lung_depth: f32,
-    /// Share of tissue in an aerated lung.
+    /// Fraction of tissue in an aerated lung.
     pub(super) lung_tissue: f32,
-    /// Height of the domes of the diaphragm, right and left, and how much they are arched.
+    /// Height of the domes of the diaphragm, right and left, and their curvature.
     pub(super) dome: [f32; 2],
     pub(super) dome_arch: f32,
     /// Heart: centre, half axes, tilt.
@@ -48,7 +48,7 @@ pub(super) struct Build {
     pub(super) vessels: f32,
 }
 
-/// How the patient lies on the film.
+/// The position of the patient on the film.
 pub(super) struct Pose {
     cosine: f32,
     sine: f32,
@@ -73,7 +73,7 @@ impl Pose {
         [(self.cosine * x + self.sine * y) / self.scale, (self.cosine * y - self.sine * x) / self.scale]
     }
 
-    /// The way back.
+    /// The inverse.
     pub(super) fn to_film(&self, patient: [f32; 2]) -> [f32; 2] {
         let [x, y] = [patient[0] * self.scale, patient[1] * self.scale];
         [self.cosine * x - self.sine * y + self.shift[0], self.cosine * y + self.sine * x + self.shift[1]]
@@ -86,7 +86,7 @@ impl Build {
         let pose = Pose::draw(rng);
         let stoutness = rng.range(0.0, 1.0);
         let reach = rng.range(11.3, 12.7);
-        // Turned slightly about the long axis, one lung looks wider and the other narrower.
+        // A slight rotation about the long axis makes one lung wider and the other narrower.
         let turn = rng.range(-0.7, 0.7);
         let dome = rng.range(7.0, 10.5);
         let tilt = rng.range(0.35, 0.75);

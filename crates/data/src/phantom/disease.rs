@@ -1,6 +1,6 @@
-//! What the two diseases add: places where tissue or fluid takes the place of air.
+//! The two diseases: regions in which tissue or fluid replaces air.
 //!
-//! - Pneumonia: one dense consolidation in one lung, somewhere in it, at times with a smaller one beside it.
+//! - Pneumonia: one dense consolidation in one lung, at a random position, sometimes with a smaller one.
 //! - COVID-19: several faint patches (ground glass) in both lungs, along the chest wall and towards the base.
 
 use roentgen_tensor::rng::CounterRng;
@@ -9,7 +9,7 @@ use super::anatomy::{LungPoint, Side};
 use super::build::Build;
 use super::texture::{Texture, smooth_step};
 
-/// What a film shows. The order is the one of the sorted class names.
+/// The diagnosis of a film: its class. In the order of the sorted class names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Diagnosis {
     /// Bilateral, peripheral ground-glass patches.
@@ -35,20 +35,20 @@ impl Diagnosis {
     }
 }
 
-/// A region of a lung that holds less air.
+/// A region of a lung with less air.
 struct Opacity {
     centre: [f32; 2],
     /// Half axes in cm.
     axes: [f32; 2],
-    /// Cosine and sine of its turn.
+    /// Cosine and sine of its rotation.
     turn: [f32; 2],
-    /// Share of the air that is gone at its densest.
+    /// Fraction of the air that is replaced where it is densest.
     density: f32,
-    /// Width of its border, as a share of its radius.
+    /// Width of its border, as a fraction of its radius.
     border: f32,
 }
 
-/// All opacities of a film, with the texture that frays their borders.
+/// All opacities of a film, with the texture that makes their borders irregular.
 pub(super) struct Opacities {
     regions: Vec<Opacity>,
     /// Coarse and fine.
@@ -95,7 +95,7 @@ impl Opacity {
     }
 }
 
-/// Right or left with equal chance.
+/// Right or left with equal probability.
 fn any_side(rng: &mut CounterRng) -> Side {
     if rng.below(2) == 0 { Side::Right } else { Side::Left }
 }

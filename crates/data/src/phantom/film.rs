@@ -6,9 +6,8 @@
 //! noisy  = light + noise sqrt(light / photons)
 //! value  = 255 / (1 + exp(-contrast (-ln(noisy) - level)))
 //! ```
-//! Every finding goes through the same chain, so nothing but the lungs tells the classes apart. The sums are
-//! plain f32 operations in a fixed order and transcendental functions come from `libm`: pixels are the same on
-//! every machine.
+//! The chain is the same for every diagnosis, so the classes differ in the lungs only. The sums are plain f32 operations in
+//! a fixed order, and transcendental functions come from `libm`: pixels are the same on every machine.
 
 use roentgen_tensor::rng::CounterRng;
 
@@ -24,12 +23,12 @@ const FILM: f32 = 36.0;
 const MU_TISSUE: f32 = 0.19;
 const MU_BONE: f32 = 0.26;
 
-/// How a film is taken: drawn without regard to the finding.
+/// The exposure of a film, random and independent of the diagnosis.
 struct Exposure {
     scatter: f32,
     photons: f32,
     contrast: f32,
-    /// Shift of the middle grey against the mean optical depth of the film.
+    /// Offset of the middle grey from the mean optical depth of the film.
     level: f32,
 }
 
@@ -44,7 +43,7 @@ impl Exposure {
     }
 }
 
-/// Draws one film of `size` x `size` pixels, rows from the top, bright where rays are stopped.
+/// Generates one film of `size` x `size` pixels, rows from the top, bright where rays are absorbed.
 pub(super) fn draw(diagnosis: Diagnosis, size: usize, rng: &mut CounterRng) -> Vec<u8> {
     let build = Build::draw(rng);
     let tissue_texture = [Texture::draw(9, rng), Texture::draw(26, rng)];
@@ -75,20 +74,19 @@ pub(super) fn draw(diagnosis: Diagnosis, size: usize, rng: &mut CounterRng) -> V
 
 /// From optical depth to grey values.
 fn develop(depth: &[f32], exposure: &Exposure, rng: &mut CounterRng) -> Vec<u8> {
-    // Automatic exposure, as on every machine: the mean depth of the film sets the middle grey.
+    // Automatic exposure, as on real machines: the mean depth of the film sets the middle grey.
     let level = depth.iter().sum::<f32>() / depth.len() as f32 + exposure.level;
     let value = |&depth: &f32| {
         let light = libm::expf(-depth) + exposure.scatter;
         let noisy = light + quantum_noise(rng) * (light / exposure.photons).sqrt();
-        let seen = -libm::logf(noisy.max(1e-4));
-        let value = 255.0 / (1.0 + libm::expf(-exposure.contrast * (seen - level)));
+        let depth = -libm::logf(noisy.max(1e-4));
+        let value = 255.0 / (1.0 + libm::expf(-exposure.contrast * (depth - level)));
         (value + 0.5) as u8
     };
     depth.iter().map(value).collect()
 }
 
-/// Close to a standard normal number: the sum of the four bytes of a word (Irwin-Hall), cheap enough for every
-/// pixel of every film.
+/// Approximately a standard normal number: the sum of the four bytes of a word (Irwin-Hall), fast enough for every pixel.
 fn quantum_noise(rng: &mut CounterRng) -> f32 {
     // Mean 4 * 127.5, variance 4 * (256^2 - 1) / 12.
     let sum: u32 = rng.bits().to_le_bytes().iter().map(|&byte| u32::from(byte)).sum();

@@ -1,5 +1,5 @@
-//! What lies on a film beside the patient: the side marker, and at times a cable. Drawn without regard to the
-//! finding, so that they tell nothing.
+//! Objects on a film beside the patient: the side marker, and sometimes a cable. They are independent of the diagnosis, so
+//! that a model learns nothing from them.
 
 use roentgen_tensor::rng::CounterRng;
 
@@ -7,7 +7,7 @@ use roentgen_tensor::rng::CounterRng;
 const LEAD: f32 = 3.0;
 const CABLE: f32 = 0.7;
 
-/// The two letters on a grid of 4 x 6, a row a string.
+/// The two letters on a grid of 4 x 6, one string per row.
 const LETTERS: [[&str; 6]; 2] =
     [["#...", "#...", "#...", "#...", "#...", "####"], ["###.", "#..#", "#..#", "###.", "#.#.", "#..#"]];
 
@@ -45,9 +45,9 @@ fn cable(depth: &mut [f32], size: usize, rng: &mut CounterRng) {
         let share = row as f32 / side;
         let column = start + lean * share + bow * share * (1.0 - share) * 4.0;
         if (0.0..side - 1.0).contains(&column) {
-            let (first, part) = (column as usize, column - column.floor());
-            depth[row * size + first] += CABLE * (1.0 - part);
-            depth[row * size + first + 1] += CABLE * part;
+            let (first, weight) = (column as usize, column - column.floor());
+            depth[row * size + first] += CABLE * (1.0 - weight);
+            depth[row * size + first + 1] += CABLE * weight;
         }
     }
 }

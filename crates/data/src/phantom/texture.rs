@@ -1,8 +1,8 @@
-//! Smooth random fields: what makes lung tissue and opacities uneven.
+//! Smooth random fields that make lung tissue and opacities uneven.
 
 use roentgen_tensor::rng::CounterRng;
 
-/// Value noise over the square `[-1, 1] x [-1, 1]`: random numbers on a lattice, blended smoothly between.
+/// Value noise over the square `[-1, 1] x [-1, 1]`: random numbers on a lattice, interpolated smoothly.
 pub(super) struct Texture {
     cells: usize,
     lattice: Vec<f32>,
@@ -15,7 +15,7 @@ impl Texture {
         Self { cells, lattice }
     }
 
-    /// The value at a point; the border goes on outside the square.
+    /// The value at a point; outside the square, the value at its border.
     pub(super) fn at(&self, x: f32, y: f32) -> f32 {
         let (column, across) = self.cell(x);
         let (row, down) = self.cell(y);
@@ -25,7 +25,7 @@ impl Texture {
         mix(top, bottom, down)
     }
 
-    /// The cell that a coordinate falls into, and the blend inside it.
+    /// The cell of a coordinate, and the interpolation weight inside it.
     fn cell(&self, coordinate: f32) -> (usize, f32) {
         let scaled = ((coordinate + 1.0) * 0.5).clamp(0.0, 1.0) * self.cells as f32;
         let cell = (scaled as usize).min(self.cells - 1);
@@ -33,12 +33,12 @@ impl Texture {
     }
 }
 
-/// Linear blend.
+/// Linear interpolation.
 pub(super) fn mix(from: f32, to: f32, share: f32) -> f32 {
     from + (to - from) * share
 }
 
-/// 0 before `start`, 1 after `end`, a smooth cubic between. `start` may lie above `end`.
+/// 0 before `start`, 1 after `end`, a smooth cubic in between. `start` may be greater than `end`.
 pub(super) fn smooth_step(start: f32, end: f32, value: f32) -> f32 {
     let share = ((value - start) / (end - start)).clamp(0.0, 1.0);
     share * share * (3.0 - 2.0 * share)

@@ -1,12 +1,12 @@
-//! Lung vessels: tapering branches that spread out from the hila. Without them normal lungs would be smooth, and
-//! any unevenness would give a disease away.
+//! Lung vessels: tapering branches that spread from the hila. Without them normal lungs would be smooth, and any unevenness
+//! would reveal a disease.
 
 use roentgen_tensor::rng::CounterRng;
 
 use super::anatomy::{LungPoint, Side};
 use super::build::Build;
 
-/// Branches of a lung.
+/// Branches per lung.
 const BRANCHES: usize = 11;
 
 /// Thickness of vessels at every pixel, in cm.
@@ -16,7 +16,7 @@ pub(super) fn draw(build: &Build, size: usize, film_cm: f32, rng: &mut CounterRn
         let hilum_point = LungPoint { side, across: -0.55, down: 0.5 + rng.range(-0.05, 0.05) };
         let hilum = build.at_lung_point(hilum_point);
         for branch in 0..BRANCHES {
-            // Fanned out over the lung, from straight up over outwards to straight down.
+            // Fanned out over the lung, from straight up through outwards to straight down.
             let fan = (branch as f32 + rng.range(0.0, 1.0)) / BRANCHES as f32;
             let angle = (fan - 0.5) * 2.9;
             let mut bend = rng.range(-0.05, 0.05);
@@ -27,8 +27,8 @@ pub(super) fn draw(build: &Build, size: usize, film_cm: f32, rng: &mut CounterRn
             let step = 0.25;
             let steps = (length / step) as usize;
             for index in 0..steps {
-                let left = 1.0 - index as f32 / steps as f32;
-                stamp(&mut thickness, size, build.pose.to_film(at), film_cm, width * left + 0.06);
+                let remaining = 1.0 - index as f32 / steps as f32;
+                stamp(&mut thickness, size, build.pose.to_film(at), film_cm, width * remaining + 0.06);
                 at[0] += side.sign() * libm::cosf(heading) * step;
                 at[1] += libm::sinf(heading) * step;
                 heading += bend;
@@ -39,25 +39,25 @@ pub(super) fn draw(build: &Build, size: usize, film_cm: f32, rng: &mut CounterRn
     thickness
 }
 
-/// Raises the thickness to that of a round vessel of half width `radius` around a point of the film.
+/// Adds a round vessel of half width `radius` around a point of the film; where vessels overlap, the thicker one counts.
 fn stamp(thickness: &mut [f32], size: usize, centre: [f32; 2], film_cm: f32, radius: f32) {
     let pixel = film_cm / size as f32;
-    // A vessel thinner than a pixel is spread over one, with as much less thickness.
+    // A vessel thinner than a pixel is spread over one pixel, with accordingly less thickness.
     let spread = radius.max(0.7 * pixel);
     let peak = 3.2 * radius * (radius / spread);
-    let place = centre.map(|cm| cm / pixel + 0.5 * size as f32 - 0.5);
+    let position = centre.map(|cm| cm / pixel + 0.5 * size as f32 - 0.5);
     let around = spread / pixel;
     let range = |middle: f32| {
         let (low, high) =
             ((middle - around).ceil().max(0.0), (middle + around).floor().min(size as f32 - 1.0));
         low as usize..(high + 1.0).max(0.0) as usize
     };
-    for row in range(place[1]) {
-        for column in range(place[0]) {
-            let (dx, dy) = ((column as f32 - place[0]) / around, (row as f32 - place[1]) / around);
+    for row in range(position[1]) {
+        for column in range(position[0]) {
+            let (dx, dy) = ((column as f32 - position[0]) / around, (row as f32 - position[1]) / around);
             let here = peak * (1.0 - dx * dx - dy * dy).max(0.0);
-            let old = &mut thickness[row * size + column];
-            *old = old.max(here);
+            let thickest = &mut thickness[row * size + column];
+            *thickest = thickest.max(here);
         }
     }
 }

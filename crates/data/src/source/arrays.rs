@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use ndarray::ArrayView4;
 
-use super::rows::{self, Row};
+use super::listed_image::{self, ListedImage};
 use super::{Content, Listing, Packed, Usage, same_but_for_case};
-use crate::{DataError, SizeLimits, Subset};
+use crate::error::DataError;
+use crate::options::SizeLimits;
+use crate::subset::Subset;
 
 /// What error messages call the data.
 pub(crate) const NAME: &str = "images in memory";
@@ -40,16 +42,16 @@ impl ArrayImages<'_> {
         let (_, height, width, channels) = self.images.dim();
         let bytes = self.images.iter().copied().collect();
         let pixels = Arc::new(Packed { width, height, channels, bytes });
-        let row = |(index, &label): (usize, &u32)| Row {
+        let to_listed = |(index, &label): (usize, &u32)| ListedImage {
             subset: self.subsets.map(|subsets| subsets[index]),
             class: label as usize,
             name: format!("images[{index:06}]"),
             patient: self.patients.map(|patients| patients[index].to_owned()),
             content: Content::Packed { file: path.into(), pixels: Arc::clone(&pixels), index },
         };
-        let listed = self.labels.iter().enumerate().map(row).collect();
+        let listed = self.labels.iter().enumerate().map(to_listed).collect();
         let class_names: Vec<String> = self.class_names.iter().map(|&name| name.to_owned()).collect();
-        let mut listing = rows::listing(path, class_names, listed, Usage::Train)?;
+        let mut listing = listed_image::to_listing(path, class_names, listed, Usage::Train)?;
         listing.notes.extend(same_but_for_case(&listing.class_names));
         Ok(listing)
     }

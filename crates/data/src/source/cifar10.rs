@@ -1,47 +1,59 @@
-//! CIFAR-10 as its author gives it (Krizhevsky 2009): the folder of the binary version (`data_batch_1.bin` and on,
-//! `test_batch.bin`) or of the Python version (`data_batch_1` and on, `test_batch`, pickled).
+//! CIFAR-10 as its author publishes it (Krizhevsky 2009): the folder of the binary version, with the files
+//! `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`.
 
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::rows::{self, Row};
+use super::listed_image::{self, ListedImage};
 use super::{Content, Listing, Packed, Source, Usage};
-use crate::{DataError, SizeLimits, Subset};
-
-mod pickle;
+use crate::error::DataError;
+use crate::options::SizeLimits;
+use crate::subset::Subset;
 
 const SIDE: usize = 32;
-/// Values of a picture: all reds, all greens, all blues.
+/// Values of an image: all reds, all greens, all blues.
 const VALUES: usize = 3 * SIDE * SIDE;
-/// Files of the training part.
+/// Files of the training set.
 const TRAIN_BATCHES: usize = 5;
 /// The classes by number, as in `batches.meta`.
 const CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+/// The folders in which the batches may be: the path itself, or the folder that the archive unpacks to.
+const BINARY_FOLDERS: [&str; 2] = ["", "cifar-10-batches-bin"];
+const PYTHON_FOLDERS: [&str; 2] = ["", "cifar-10-batches-py"];
+/// To unpickle a file is to run the program in it.
+const PYTHON_VERSION: &str = "it holds the Python version of CIFAR-10, whose files are pickled and are not read; download \
+                              the binary version, cifar-10-binary.tar.gz, from https://www.cs.toronto.edu/~kriz/cifar.html";
 
 /// See the module.
 pub(super) struct Cifar10;
 
 impl Source for Cifar10 {
     fn description(&self) -> &'static str {
-        "the folder of CIFAR-10, binary or python version"
+        "the folder of CIFAR-10, binary version"
     }
 
     fn recognises(&self, path: &Path) -> bool {
-        !batches(path).is_empty()
+        !binary_batches(path).is_empty() || python_batch(path).is_some()
     }
 
     fn list(&self, path: &Path, usage: Usage<'_>, limits: &SizeLimits) -> Result<Listing, DataError> {
+        let batches = binary_batches(path);
+        if let (true, Some(file)) = (batches.is_empty(), python_batch(path)) {
+            return Err(DataError::Unusable {
+                path: file.parent().unwrap_or(path).into(),
+                reason: PYTHON_VERSION.to_owned(),
+            });
+        }
         let mut listed = Vec::new();
-        let batches = batches(path);
         for (subset, file) in &batches {
             let batch = Batch::read(file, limits)
                 .map_err(|reason| DataError::Unusable { path: file.clone(), reason })?;
             let Batch { labels, pixels } = batch;
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            listed.extend(labels.iter().enumerate().map(|(index, &label)| Row {
+            listed.extend(labels.iter().enumerate().map(|(index, &label)| ListedImage {
                 subset: Some(*subset),
                 class: usize::from(label),
                 name: format!("{name}[{index:05}]"),
@@ -49,31 +61,36 @@ impl Source for Cifar10 {
                 content: Content::Packed { file: path.into(), pixels: Arc::clone(&pixels), index },
             }));
         }
-        let mut listing = rows::listing(path, CLASSES.map(str::to_owned).to_vec(), listed, usage)?;
+        let mut listing = listed_image::to_listing(path, CLASSES.map(str::to_owned).to_vec(), listed, usage)?;
         let n_train = batches.iter().filter(|(subset, _)| *subset == Subset::Train).count();
         if n_train < TRAIN_BATCHES && !matches!(usage, Usage::Evaluate(_)) {
             listing.notes.push(format!(
-                "{n_train} of the {TRAIN_BATCHES} training files data_batch_1 to {TRAIN_BATCHES} are there; fetch \
-                 CIFAR-10 again for all"
+                "only {n_train} of the {TRAIN_BATCHES} training files data_batch_1 to {TRAIN_BATCHES} were found; \
+                 download CIFAR-10 again to get all"
             ));
         }
         Ok(listing)
     }
 }
 
-/// The batch files of a folder, with their parts; or of the folder in it that the archive unpacks to.
-fn batches(path: &Path) -> Vec<(Subset, PathBuf)> {
-    let of_version = |folder: &str, extension: &str| {
-        let file =
-            |name: String| Some(path.join(folder).join(name + extension)).filter(|file| file.is_file());
-        let number = |number| Some((Subset::Train, file(format!("data_batch_{number}"))?));
-        let train = (1..=TRAIN_BATCHES).filter_map(number);
-        let test = file("test_batch".to_owned()).map(|file| (Subset::Test, file));
-        train.chain(test).collect::<Vec<_>>()
+/// The batch files of the binary version at `path`, with their sets.
+fn binary_batches(path: &Path) -> Vec<(Subset, PathBuf)> {
+    let in_folder = |folder: &str| {
+        let batch = |name: String| Some(path.join(folder).join(name + ".bin")).filter(|file| file.is_file());
+        let numbered = |number| Some((Subset::Train, batch(format!("data_batch_{number}"))?));
+        let test = batch("test_batch".to_owned()).map(|file| (Subset::Test, file));
+        (1..=TRAIN_BATCHES).filter_map(numbered).chain(test).collect::<Vec<_>>()
     };
-    let versions = [("", ".bin"), ("", ""), ("cifar-10-batches-bin", ".bin"), ("cifar-10-batches-py", "")];
-    let batches = versions.into_iter().map(|(folder, extension)| of_version(folder, extension));
-    batches.into_iter().find(|batches| !batches.is_empty()).unwrap_or_default()
+    BINARY_FOLDERS.map(in_folder).into_iter().find(|batches| !batches.is_empty()).unwrap_or_default()
+}
+
+/// A batch file of the Python version at `path`.
+fn python_batch(path: &Path) -> Option<PathBuf> {
+    let train = (1..=TRAIN_BATCHES).map(|number| format!("data_batch_{number}"));
+    let names: Vec<String> = train.chain(["test_batch".to_owned()]).collect();
+    let in_folder =
+        |folder: &str| names.iter().map(|name| path.join(folder).join(name)).find(|file| file.is_file());
+    PYTHON_FOLDERS.into_iter().find_map(in_folder)
 }
 
 /// One file.
@@ -87,22 +104,21 @@ impl Batch {
         let most = limits.file_bytes;
         let size = fs::metadata(path).map_err(|error| format!("it cannot be read ({error})"))?.len();
         if size > most {
-            return Err(format!("it is larger than the {} MiB that are read", most >> 20));
+            return Err(format!("it is larger than the limit of {} MiB", most >> 20));
         }
         let mut bytes = Vec::new();
         File::open(path)
             .and_then(|file| file.take(most).read_to_end(&mut bytes))
             .map_err(|error| format!("it cannot be read ({error})"))?;
-        let (labels, values) =
-            if path.extension().is_some() { from_binary(&bytes)? } else { pickle::batch(&bytes)? };
+        let (labels, values) = labels_and_values(&bytes)?;
         if labels.is_empty() {
-            return Err("it has no picture".to_owned());
+            return Err("it has no image; download it again".to_owned());
         }
         if let Some((index, label)) =
             labels.iter().enumerate().find(|&(_, &label)| usize::from(label) >= CLASSES.len())
         {
             return Err(format!(
-                "picture {index} has the label {label}, expected 0 to 9; fetch the file again"
+                "image {index} has the label {label}, expected 0 to 9; download the file again"
             ));
         }
         let bytes = values.chunks_exact(VALUES).flat_map(interleaved).collect();
@@ -110,12 +126,12 @@ impl Batch {
     }
 }
 
-/// Labels and values of records of a label and a picture each.
-fn from_binary(bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
+/// Labels and values of records of one label and one image.
+fn labels_and_values(bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
     const RECORD: usize = 1 + VALUES;
     if !bytes.len().is_multiple_of(RECORD) {
         return Err(format!(
-            "it has {} bytes, no multiple of the {RECORD} of a label and a picture; fetch it again",
+            "its {} bytes are not a multiple of {RECORD}, the size of a label and an image; download it again",
             bytes.len()
         ));
     }
@@ -124,7 +140,7 @@ fn from_binary(bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
     Ok((records.map(|record| record[0]).collect(), values))
 }
 
-/// From all reds, all greens, all blues to the three of each pixel together.
+/// From all reds, all greens, all blues to the three values of each pixel side by side.
 fn interleaved(planes: &[u8]) -> impl Iterator<Item = u8> {
     (0..VALUES).map(move |at| planes[at % 3 * SIDE * SIDE + at / 3])
 }

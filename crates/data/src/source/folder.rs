@@ -1,21 +1,23 @@
 //! A folder of class folders, or of `train/`, `val/`, `test/` over class folders.
 //!
 //! ```text
-//! DIR/<class>/picture.png                 DIR/train/<class>/picture.jpg
-//!                                         DIR/val/<class>/...     (also valid, validation; may be missing)
-//!                                         DIR/test/<class>/...    (may be missing)
+//! DIR/<class>/image.png                   DIR/train/<class>/image.jpg
+//!                                         DIR/val/<class>/...     (also valid, validation; optional)
+//!                                         DIR/test/<class>/...    (optional)
 //! ```
-//! Set names are matched without case, class names too where a later part repeats them. Hidden entries
-//! are ignored. Files are pictures by their extension (png, jpg, jpeg); others are ignored with a note.
-//! Folders inside a class folder are not looked into: there it would be a guess what they mean.
+//! Names of sets are matched in any case, and so are class names that a later set repeats. Hidden entries are ignored.
+//! Images are recognised by their extension (png, jpg, jpeg); other files are ignored with a note. Folders inside a class
+//! folder are ignored too: what they mean would be a guess.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Content, Item, Listing, Source, Usage};
 use crate::decode::NOT_UTF_8;
-use crate::{DataError, SizeLimits, Subset};
+use crate::error::DataError;
+use crate::options::SizeLimits;
+use crate::subset::Subset;
 
 /// See the module.
 pub(super) struct Folder;
@@ -37,6 +39,9 @@ impl Source for Folder {
     }
 }
 
+/// The names of the folders that are sets.
+type SubsetFolders = BTreeMap<Subset, String>;
+
 /// The visible entries of a folder, sorted by name.
 struct Entries {
     folders: Vec<String>,
@@ -49,15 +54,15 @@ struct Entries {
 /// Whatever makes the layout unusable: see [`DataError`].
 fn list_to_train(dir: &Path) -> Result<Listing, DataError> {
     let mut scan = Scan::new(dir);
-    let (parts, classes) = scan.layout(dir)?;
-    let (train_dir, train_classes) = match parts.get(&Subset::Train) {
+    let (subsets, classes) = scan.layout(dir)?;
+    let (train_dir, train_classes) = match subsets.get(&Subset::Train) {
         Some(name) => {
             scan.note_ignored_folders(&classes);
             let train_dir = dir.join(name);
             let entries = scan.entries(&train_dir)?;
             (train_dir, entries.folders)
         }
-        None => match parts.values().next() {
+        None => match subsets.values().next() {
             Some(subset) => return Err(DataError::NoTrainSet { path: dir.into(), subset: subset.clone() }),
             None => (dir.to_owned(), classes),
         },
@@ -70,7 +75,7 @@ fn list_to_train(dir: &Path) -> Result<Listing, DataError> {
         [class] => return Err(DataError::OneClass { path: train_dir, class: class.clone() }),
         _ => {}
     }
-    let train = scan.pictures(&train_dir, &train_classes, &train_classes)?;
+    let train = scan.images(&train_dir, Subset::Train, &train_classes, &train_classes)?;
     for (label, class) in train_classes.iter().enumerate() {
         if !train.iter().any(|item| item.label as usize == label) {
             let path = train_dir.join(class);
@@ -78,22 +83,22 @@ fn list_to_train(dir: &Path) -> Result<Listing, DataError> {
             return Err(DataError::EmptyClass { path, class: class.clone(), found });
         }
     }
-    scan.finish(dir, &parts, train_classes, train)
+    scan.finish(dir, &subsets, train_classes, train)
 }
 
-/// Lists a folder to evaluate a model on that knows `class_names`; no class has to be there.
+/// Lists a folder to evaluate a model with the classes `class_names`; the folder need not have all of them.
 ///
 /// # Errors
-/// [`DataError::UnknownClass`] for a class folder that the model does not know, and as above.
+/// [`DataError::UnknownClass`] for a class folder that is not one of them, and as above.
 fn list_to_evaluate(dir: &Path, class_names: &[String]) -> Result<Listing, DataError> {
     let mut scan = Scan::new(dir);
-    let (parts, classes) = scan.layout(dir)?;
-    let train_dir = match parts.get(&Subset::Train) {
+    let (subsets, classes) = scan.layout(dir)?;
+    let train_dir = match subsets.get(&Subset::Train) {
         Some(name) => Some(dir.join(name)),
-        None if parts.is_empty() => Some(dir.to_owned()),
+        None if subsets.is_empty() => Some(dir.to_owned()),
         None => None,
     };
-    if !parts.is_empty() {
+    if !subsets.is_empty() {
         scan.note_ignored_folders(&classes);
     }
     let mut train = Vec::new();
@@ -103,12 +108,12 @@ fn list_to_evaluate(dir: &Path, class_names: &[String]) -> Result<Listing, DataE
             let found = scan.describe(&train_dir)?;
             return Err(DataError::NoClassFolders { path: train_dir, found });
         }
-        train = scan.pictures(&train_dir, &folders, class_names)?;
+        train = scan.images(&train_dir, Subset::Train, &folders, class_names)?;
     }
-    scan.finish(dir, &parts, class_names.to_vec(), train)
+    scan.finish(dir, &subsets, class_names.to_vec(), train)
 }
 
-/// A walk over one data folder, with what it passed by.
+/// A walk over one data folder, with what it ignored.
 struct Scan<'a> {
     root: &'a Path,
     other_files: usize,
@@ -121,23 +126,23 @@ impl<'a> Scan<'a> {
         Self { root, other_files: 0, nested_folders: 0, notes: Vec::new() }
     }
 
-    /// The part folders and the other folders of `dir`.
-    fn layout(&mut self, dir: &Path) -> Result<(BTreeMap<Subset, String>, Vec<String>), DataError> {
-        let mut parts: BTreeMap<Subset, String> = BTreeMap::new();
+    /// The folders of `dir` that are sets, and the other folders.
+    fn layout(&self, dir: &Path) -> Result<(SubsetFolders, Vec<String>), DataError> {
+        let mut subsets = SubsetFolders::new();
         let mut classes = Vec::new();
         for name in self.entries(dir)?.folders {
             match Subset::from_name(&name) {
                 None => classes.push(name),
                 Some(subset) => {
-                    if let Some(first) = parts.get(&subset) {
+                    if let Some(first) = subsets.get(&subset) {
                         let (first, second) = (first.clone(), name);
                         return Err(DataError::DuplicateSubset { path: dir.into(), first, second });
                     }
-                    parts.insert(subset, name);
+                    subsets.insert(subset, name);
                 }
             }
         }
-        Ok((parts, classes))
+        Ok((subsets, classes))
     }
 
     /// The visible entries of a folder.
@@ -146,13 +151,13 @@ impl<'a> Scan<'a> {
         let mut entries = Entries { folders: Vec::new(), files: Vec::new() };
         for entry in fs::read_dir(dir).map_err(unlistable)? {
             let entry = entry.map_err(unlistable)?;
-            // A name that is no UTF-8 keeps its file findable only through its own bytes; such files are rare
-            // enough to be shown with a replacement character and then fail by name, not silently.
+            // A file whose name is not UTF-8 can only be opened by its own bytes. Such files are rare, so they are listed
+            // with a replacement character: opening them fails with an error that shows the name.
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.starts_with('.') {
                 continue;
             }
-            // Through links: a class folder may be one.
+            // Links are followed: a class folder may be one.
             if fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir()) {
                 if entry.file_name().to_str().is_none() {
                     return Err(DataError::Unusable { path: dir.join(name), reason: NOT_UTF_8.to_owned() });
@@ -167,90 +172,88 @@ impl<'a> Scan<'a> {
         Ok(entries)
     }
 
-    /// The pictures in the class folders `folders` of `dir`, labelled by `class_names`.
-    fn pictures(
+    /// The images of a set in the class folders `folders` of `dir`, labelled by `class_names`.
+    fn images(
         &mut self,
         dir: &Path,
+        subset: Subset,
         folders: &[String],
         class_names: &[String],
     ) -> Result<Vec<Item>, DataError> {
         let mut items = Vec::new();
         for folder in folders {
             let class_dir = dir.join(folder);
-            let label = match class_index(folder, class_names) {
-                Some(index) => index as u32,
-                None => {
-                    let (path, class, known) = (dir.into(), folder.clone(), class_names.to_vec());
-                    return Err(DataError::UnknownClass { path, class, known });
-                }
+            let Some(label) = class_index(folder, class_names) else {
+                let (path, class, known) = (dir.into(), folder.clone(), class_names.to_vec());
+                return Err(DataError::UnknownClass { path, class, known });
             };
             let entries = self.entries(&class_dir)?;
             self.nested_folders += entries.folders.len();
             for file in entries.files {
-                if is_picture(&file) {
-                    let path = class_dir.join(file);
-                    items.push(Item {
-                        name: self.relative(&path),
-                        content: Content::File(path),
-                        label,
-                        patient: None,
-                    });
-                } else {
+                if !is_image_file(&file) {
                     self.other_files += 1;
+                    continue;
                 }
+                let path = class_dir.join(file);
+                let name = self.relative(&path);
+                let content = Content::File(path);
+                items.push(Item { name, content, subset, label: label as u32, patient: None });
             }
         }
-        items.sort_by(|a, b| (a.label, &a.name).cmp(&(b.label, &b.name)));
         Ok(items)
     }
 
-    /// Adds the given val and test parts.
+    /// Adds the given validation and test sets.
     fn finish(
         mut self,
         dir: &Path,
-        parts: &BTreeMap<Subset, String>,
+        subsets: &SubsetFolders,
         class_names: Vec<String>,
         train: Vec<Item>,
     ) -> Result<Listing, DataError> {
-        let mut list_set = |subset: Subset| -> Result<Option<Vec<Item>>, DataError> {
-            let Some(name) = parts.get(&subset) else { return Ok(None) };
-            let part_dir: PathBuf = dir.join(name);
-            let folders = self.entries(&part_dir)?.folders;
-            let items = self.pictures(&part_dir, &folders, &class_names)?;
-            if items.is_empty() {
-                let found = self.describe(&part_dir)?;
-                return Err(DataError::NoClassFolders { path: part_dir, found });
+        let mut items = train;
+        for subset in [Subset::Val, Subset::Test] {
+            let Some(name) = subsets.get(&subset) else { continue };
+            let subset_dir = dir.join(name);
+            let folders = self.entries(&subset_dir)?.folders;
+            let images = self.images(&subset_dir, subset, &folders, &class_names)?;
+            if images.is_empty() {
+                let found = self.describe(&subset_dir)?;
+                return Err(DataError::NoClassFolders { path: subset_dir, found });
             }
             for (label, class) in class_names.iter().enumerate() {
-                if !items.iter().any(|item| item.label as usize == label) {
-                    self.notes.push(format!("`{name}/` has no picture of class `{class}`"));
+                if !images.iter().any(|item| item.label as usize == label) {
+                    self.notes.push(format!("`{name}/` has no image of class `{class}`"));
                 }
             }
-            Ok(Some(items))
-        };
-        let (val, test) = (list_set(Subset::Val)?, list_set(Subset::Test)?);
+            items.extend(images);
+        }
         if self.other_files > 0 {
-            self.notes.push(format!("ignored {}: not png or jpeg by name", files(self.other_files)));
+            let files = files(self.other_files);
+            self.notes.push(format!("ignored {files} without a png or jpeg extension"));
         }
         if self.nested_folders > 0 {
             let n = self.nested_folders;
-            self.notes.push(format!("did not look into {n} folder(s) inside class folders"));
+            self.notes.push(format!("ignored {n} folder(s) inside class folders"));
         }
-        Ok(Listing { class_names, train, val, test, has_parts: !parts.is_empty(), notes: self.notes })
+        let given: Vec<Subset> = subsets.keys().copied().collect();
+        let mut listing = Listing::new(class_names, items, &given);
+        listing.notes = self.notes;
+        Ok(listing)
     }
 
     /// Folders beside `train/` are not classes.
     fn note_ignored_folders(&mut self, folders: &[String]) {
         if !folders.is_empty() {
-            self.notes.push(format!("ignored beside the parts: {}", folders.join(", ")));
+            self.notes.push(format!("ignored folders beside the sets: {}", folders.join(", ")));
         }
     }
 
     /// What a folder holds instead of what was expected.
     fn describe(&self, dir: &Path) -> Result<String, DataError> {
         let Entries { folders, files: names } = self.entries(dir)?;
-        let pictures = names.iter().filter(|name| is_picture(name)).count();
-        let mut found = format!("{} ({pictures} of them png or jpeg)", files(names.len()));
+        let n_images = names.iter().filter(|name| is_image_file(name)).count();
+        let mut found = format!("{} ({n_images} of them png or jpeg)", files(names.len()));
         if !folders.is_empty() {
             found += &format!(" and the folders {}", folders.join(", "));
         }
@@ -260,12 +263,12 @@ impl<'a> Scan<'a> {
     /// The path inside the data folder.
     fn relative(&self, path: &Path) -> String {
         let inside = path.strip_prefix(self.root).unwrap_or(path);
-        let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
-        parts.join("/")
+        let components: Vec<_> = inside.iter().map(|component| component.to_string_lossy()).collect();
+        components.join("/")
     }
 }
 
-/// The class with this name; without regard to case where only one matches so.
+/// The class with this name; in any case, if only one class matches so.
 pub(super) fn class_index(name: &str, class_names: &[String]) -> Option<usize> {
     if let Some(exact) = class_names.iter().position(|class| class == name) {
         return Some(exact);
@@ -279,7 +282,7 @@ pub(super) fn class_index(name: &str, class_names: &[String]) -> Option<usize> {
     }
 }
 
-fn is_picture(name: &str) -> bool {
+fn is_image_file(name: &str) -> bool {
     let extension = Path::new(name).extension().map(|extension| extension.to_string_lossy().to_lowercase());
     extension.is_some_and(|extension| ["png", "jpg", "jpeg"].contains(&extension.as_str()))
 }

@@ -1,22 +1,24 @@
-//! A CSV manifest: a line for each picture.
+//! A CSV manifest: one line per image.
 //!
 //! ```text
 //! path,label,split,patient
 //! films/0001.png,normal,train,p17
 //! ```
-//! `split` and `patient` may be missing, columns may stand in any order. Paths are relative to the file and can't leave
-//! its folder. Comma, semicolon and tab separate.
+//! The columns `split` and `patient` are optional, and columns may be in any order. Paths are relative to the file and
+//! cannot leave its folder. The separator is a comma, a semicolon or a tab.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use super::rows::{self, Row};
+use super::listed_image::{self, ListedImage};
 use super::{Content, Listing, Source, Usage};
-use crate::{DataError, SizeLimits, Subset};
+use crate::error::DataError;
+use crate::options::SizeLimits;
+use crate::subset::Subset;
 
-/// What the first line has to be.
+/// The expected first line.
 const HEADER: &str = "path,label[,split][,patient]";
 const CLOSE_QUOTES: &str = "close its quotation mark, or remove it";
 /// Most characters of a wrong header in an error.
@@ -41,7 +43,7 @@ impl Source for Manifest {
         let unusable = |reason: String| DataError::Unusable { path: path.into(), reason };
         let (class_names, listed) =
             read(path, limits).and_then(|text| lines(&text, path)).map_err(unusable)?;
-        rows::listing(path, class_names, listed, usage)
+        listed_image::to_listing(path, class_names, listed, usage)
     }
 }
 
@@ -53,17 +55,17 @@ fn read(path: &Path, limits: &SizeLimits) -> Result<String, String> {
         .and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
         .map_err(|error| format!("it cannot be read ({error})"))?;
     if bytes.len() as u64 > most {
-        return Err(format!("it is larger than the {} MiB that are read", most >> 20));
+        return Err(format!("it is larger than the limit of {} MiB", most >> 20));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        format!("line {line} is no UTF-8; save it as UTF-8")
+        format!("line {line} is not UTF-8; save the file as UTF-8")
     })?;
     Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
 }
 
-/// Where the columns stand.
+/// The index of each column.
 struct Columns {
     path: usize,
     label: usize,
@@ -75,10 +77,10 @@ impl Columns {
     fn find(header: &csv::StringRecord) -> Result<Self, String> {
         let names: Vec<String> = header.iter().map(str::to_lowercase).collect();
         let column = |name: &str| {
-            let mut places = names.iter().enumerate().filter(|(_, found)| *found == name).map(|(at, _)| at);
-            match (places.next(), places.next()) {
+            let mut matches = names.iter().enumerate().filter(|(_, found)| *found == name).map(|(at, _)| at);
+            match (matches.next(), matches.next()) {
                 (_, Some(_)) => Err(format!("line 1 has the column `{name}` twice; keep one")),
-                (place, None) => Ok(place),
+                (index, None) => Ok(index),
             }
         };
         let needed = |name: &str| {
@@ -97,10 +99,10 @@ impl Columns {
     }
 }
 
-/// Sorted class names and the pictures.
-fn lines(text: &str, manifest: &Path) -> Result<(Vec<String>, Vec<Row>), String> {
+/// Sorted class names and the images.
+fn lines(text: &str, manifest: &Path) -> Result<(Vec<String>, Vec<ListedImage>), String> {
     if text.trim().is_empty() {
-        return Err(format!("it is empty: expected the header {HEADER} and a line for each picture"));
+        return Err(format!("it is empty: expected the header {HEADER} and a line for each image"));
     }
     let header = text.lines().next().unwrap_or_default();
     let separator = [b',', b';', b'\t'].into_iter().find(|&byte| header.as_bytes().contains(&byte));
@@ -114,19 +116,19 @@ fn lines(text: &str, manifest: &Path) -> Result<(Vec<String>, Vec<Row>), String>
         _ => Path::new("."),
     };
 
-    let mut found: Vec<(u64, Option<Subset>, String, Row)> = Vec::new();
+    let mut found: Vec<(u64, Option<Subset>, String, ListedImage)> = Vec::new();
     let mut line_of: BTreeMap<String, u64> = BTreeMap::new();
     for record in reader.records() {
-        let record = record.map_err(|error| mended(&error, text))?;
+        let record = record.map_err(|error| describe_error(&error, text))?;
         let line = record.position().map_or(0, csv::Position::line);
         let at_line = |reason: String| format!("line {line}: {reason}");
         if record.iter().any(|cell| cell.contains('\n')) {
-            return Err(at_line(format!("a cell goes on in the next line; {CLOSE_QUOTES}")));
+            return Err(at_line(format!("a cell continues in the next line; {CLOSE_QUOTES}")));
         }
         let cell = |column: usize| record.get(column).unwrap_or_default();
         let name = inside(cell(columns.path)).map_err(at_line)?;
         if let Some(first) = line_of.insert(name.clone(), line) {
-            return Err(at_line(format!("`{name}` stands in line {first} already; keep one of them")));
+            return Err(at_line(format!("`{name}` is already in line {first}; keep one of them")));
         }
         let label = cell(columns.label).to_owned();
         if label.is_empty() {
@@ -135,11 +137,11 @@ fn lines(text: &str, manifest: &Path) -> Result<(Vec<String>, Vec<Row>), String>
         let subset = columns.split.map_or(Ok(None), |column| subset(cell(column))).map_err(at_line)?;
         let patient = columns.patient.map(cell).filter(|patient| !patient.is_empty()).map(str::to_owned);
         let content = Content::File(within(folder, &name).map_err(at_line)?);
-        found.push((line, subset, label, Row { subset, class: 0, name, patient, content }));
+        found.push((line, subset, label, ListedImage { subset, class: 0, name, patient, content }));
     }
 
     if found.is_empty() {
-        return Err("it has a header, but lists no picture; add a line for each".to_owned());
+        return Err("it has a header, but lists no image; add a line for each image".to_owned());
     }
     if let Some((line, ..)) = found.iter().find(|(_, subset, ..)| subset.is_none())
         && found.iter().any(|(_, subset, ..)| subset.is_some())
@@ -152,12 +154,13 @@ fn lines(text: &str, manifest: &Path) -> Result<(Vec<String>, Vec<Row>), String>
     class_names.sort_unstable();
     class_names.dedup();
     let class = |label: &String| class_names.binary_search(label).expect("every label is a class");
-    let listed = found.into_iter().map(|(_, _, label, row)| Row { class: class(&label), ..row }).collect();
+    let listed =
+        found.into_iter().map(|(_, _, label, image)| ListedImage { class: class(&label), ..image }).collect();
     Ok((class_names, listed))
 }
 
-/// What a wrong line is told as.
-fn mended(error: &csv::Error, text: &str) -> String {
+/// The text for a line that cannot be read.
+fn describe_error(error: &csv::Error, text: &str) -> String {
     let csv::ErrorKind::UnequalLengths { pos: Some(pos), expected_len, len } = error.kind() else {
         return error.to_string();
     };
@@ -166,12 +169,12 @@ fn mended(error: &csv::Error, text: &str) -> String {
     let remedy = if has_open_quote {
         CLOSE_QUOTES
     } else if len < expected_len {
-        "fill in what is missing"
+        "add the missing cells"
     } else {
-        "quote cells that hold a separator"
+        "put cells that contain a separator in quotation marks"
     };
     let cells = if *len == 1 { "1 cell".to_owned() } else { format!("{len} cells") };
-    format!("line {}: it has {cells}, the header {expected_len}; {remedy}", pos.line())
+    format!("line {}: it has {cells}, the header has {expected_len}; {remedy}", pos.line())
 }
 
 fn subset(cell: &str) -> Result<Option<Subset>, String> {
@@ -182,15 +185,15 @@ fn subset(cell: &str) -> Result<Option<Subset>, String> {
     found.map(Some).ok_or_else(|| format!("unknown split `{cell}`; expected train, val or test"))
 }
 
-/// A path with `/` between its parts that leads down only.
+/// The path with `/` as its separator; it may only lead downwards.
 fn inside(cell: &str) -> Result<String, String> {
     if cell.is_empty() {
         return Err("the path is empty; give one, or remove the line".to_owned());
     }
     if cell.contains('\0') {
-        return Err("the path has a zero byte".to_owned());
+        return Err("the path contains a zero byte".to_owned());
     }
-    // As written on another platform.
+    // Windows separators.
     let cell = cell.replace('\\', "/");
     let mut parts = Vec::new();
     for component in Path::new(&cell).components() {
@@ -205,19 +208,19 @@ fn inside(cell: &str) -> Result<String, String> {
         }
     }
     if parts.is_empty() || parts[0].ends_with(':') {
-        return Err(format!("`{cell}` is no path relative to the file"));
+        return Err(format!("`{cell}` is not a path relative to the file"));
     }
     Ok(parts.join("/"))
 }
 
-/// The file of that name in `folder`; not one that a link puts elsewhere.
+/// The file of that name in `folder`, unless a link leads out of the folder.
 fn within(folder: &Path, name: &str) -> Result<PathBuf, String> {
     let path = folder.join(name);
-    // A file that is not there is one of the bad files, named with all others.
+    // A missing file is listed with the other bad files when images are decoded.
     let (Ok(real), Ok(root)) = (path.canonicalize(), folder.canonicalize()) else { return Ok(path) };
     if real.starts_with(&root) {
         Ok(path)
     } else {
-        Err(format!("`{name}` leaves the folder of the file by a link; copy it into the folder"))
+        Err(format!("`{name}` is a link that leaves the folder of the file; copy the image into the folder"))
     }
 }

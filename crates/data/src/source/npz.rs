@@ -1,7 +1,7 @@
 //! MedMNIST's format: one `.npz` file with `{train,val,test}_images` and `{train,val,test}_labels`.
 //!
 //! Images are `uint8` of the shape `(n, height, width)` or `(n, height, width, 3)`, labels integers of `(n, 1)` or
-//! `(n,)`. What the headers of all arrays tell is checked before any of them is inflated.
+//! `(n,)`. The headers of all arrays are checked before any of them is decompressed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,15 +10,17 @@ use std::sync::Arc;
 use npyz::{NpyHeader, TypeChar};
 
 use self::archive::{Archive, Array, type_of};
-use super::rows::{self, Row};
+use super::listed_image::{self, ListedImage};
 use super::{Content, Listing, Packed, Source, Usage};
-use crate::{DataError, SizeLimits, Subset};
+use crate::error::DataError;
+use crate::options::SizeLimits;
+use crate::subset::Subset;
 
 mod archive;
 mod header;
 mod medmnist;
 
-/// Most classes that labels can tell; beyond them they are something else.
+/// Most classes of a data set; with more values, the labels are something else.
 const MOST_CLASSES: usize = 1000;
 
 /// See the module.
@@ -37,25 +39,25 @@ impl Source for Npz {
         let read = || {
             let mut archive = Archive::open(path)?;
             let arrays = arrays(&mut archive, limits)?;
-            // Labels first: they are small, and may be the wrong ones.
+            // Labels first: they are small, and an error in them is found before the images are read.
             let labels: Result<Vec<_>, _> =
                 arrays.iter().map(|arrays| labels(&mut archive, &arrays.labels)).collect();
-            let mut parts = Vec::new();
+            let mut sets = Vec::new();
             for (Arrays { subset, images, .. }, labels) in arrays.iter().zip(labels?) {
-                parts.push(Pictures {
+                sets.push(Images {
                     subset: *subset,
                     pixels: Arc::new(pixels(&mut archive, images)?),
                     labels,
                 });
             }
-            Ok((parts, archive.note()))
+            Ok((sets, archive.note()))
         };
-        let (parts, note) =
+        let (sets, note) =
             read().map_err(|reason: String| DataError::Unusable { path: path.into(), reason })?;
-        let all: BTreeSet<u64> = parts.iter().flat_map(|images| images.labels.iter().copied()).collect();
+        let all: BTreeSet<u64> = sets.iter().flat_map(|images| images.labels.iter().copied()).collect();
         if all.len() > MOST_CLASSES {
             let reason = format!(
-                "its labels have {} values, at most {MOST_CLASSES} classes are told apart",
+                "its labels have {} different values, at most {MOST_CLASSES} classes are supported",
                 all.len()
             );
             return Err(DataError::Unusable { path: path.into(), reason });
@@ -68,8 +70,8 @@ impl Source for Npz {
         let class_names = all.iter().map(name).collect();
         let class_of: BTreeMap<u64, usize> = all.iter().enumerate().map(|(at, &label)| (label, at)).collect();
         let mut listed = Vec::new();
-        for Pictures { subset, pixels, labels } in parts {
-            listed.extend(labels.iter().enumerate().map(|(index, label)| Row {
+        for Images { subset, pixels, labels } in sets {
+            listed.extend(labels.iter().enumerate().map(|(index, label)| ListedImage {
                 subset: Some(subset),
                 class: class_of[label],
                 name: format!("{subset}_images[{index:06}]"),
@@ -77,29 +79,29 @@ impl Source for Npz {
                 content: Content::Packed { file: path.into(), pixels: Arc::clone(&pixels), index },
             }));
         }
-        let mut listing = rows::listing(path, class_names, listed, usage)?;
+        let mut listing = listed_image::to_listing(path, class_names, listed, usage)?;
         listing.notes.extend(note);
         Ok(listing)
     }
 }
 
-/// The pictures of a part.
-struct Pictures {
+/// The images of a set.
+struct Images {
     subset: Subset,
     pixels: Arc<Packed>,
     labels: Vec<u64>,
 }
 
-/// The arrays of a part, of which only the headers were read.
+/// The arrays of a set, of which only the headers have been read.
 struct Arrays {
     subset: Subset,
     images: Array,
     labels: Array,
 }
 
-/// The arrays of every part that the file has, with all that their headers tell in order.
+/// The arrays of every set in the file, with valid headers.
 fn arrays(archive: &mut Archive, limits: &SizeLimits) -> Result<Vec<Arrays>, String> {
-    let (mut parts, mut n_pictures) = (Vec::new(), 0);
+    let (mut sets, mut n_images) = (Vec::new(), 0);
     for subset in Subset::ALL {
         let (images, labels) = (format!("{subset}_images"), format!("{subset}_labels"));
         match (archive.has(&images), archive.has(&labels)) {
@@ -113,21 +115,21 @@ fn arrays(archive: &mut Archive, limits: &SizeLimits) -> Result<Vec<Arrays>, Str
         let images = archive.array(&images, limits, |header| check_images(header, limits))?;
         let n = images.shape[0];
         let labels = archive.array(&labels, limits, |header| check_labels(header, n))?;
-        n_pictures += n;
-        parts.push(Arrays { subset, images, labels });
+        n_images += n;
+        sets.push(Arrays { subset, images, labels });
     }
-    if parts.is_empty() {
+    if sets.is_empty() {
         return Err(format!(
-            "it lists no picture: expected the keys train_images and train_labels, and val_ and test_ where there are \
-             such parts, found {}; name the arrays so",
+            "it has no images: expected the keys train_images and train_labels, and optionally the same with val_ and test_, \
+             found {}; rename the arrays",
             archive.keys()
         ));
     }
-    if n_pictures > limits.packed_pictures {
-        let most = limits.packed_pictures;
-        return Err(format!("it has {n_pictures} pictures, more than the {most} that are read; take fewer"));
+    if n_images > limits.packed_images {
+        let most = limits.packed_images;
+        return Err(format!("it has {n_images} images, more than the limit of {most}; save fewer images"));
     }
-    Ok(parts)
+    Ok(sets)
 }
 
 fn check_images(header: &NpyHeader, limits: &SizeLimits) -> Result<(), String> {
@@ -141,7 +143,7 @@ fn check_images(header: &NpyHeader, limits: &SizeLimits) -> Result<(), String> {
         [_, _, _, _] => {
             return Err(format!(
                 "has the shape {shape:?}, expected (n, height, width) or (n, height, width, 3): volumes and other 3-D \
-                 data cannot be used"
+                 data are not supported"
             ));
         }
         _ => {
@@ -151,11 +153,11 @@ fn check_images(header: &NpyHeader, limits: &SizeLimits) -> Result<(), String> {
         }
     }
     if shape.contains(&0) {
-        return Err(format!("has the shape {shape:?}: no pixel"));
+        return Err(format!("has the shape {shape:?}: it has no pixels"));
     }
     let side = u64::max(shape[1], shape[2]);
     if side > u64::from(limits.side) {
-        return Err(format!("has pictures of {side} pixels a side, at most {} are read", limits.side));
+        return Err(format!("has images with a side of {side} pixels, the limit is {}", limits.side));
     }
     Ok(())
 }
@@ -167,10 +169,12 @@ fn check_labels(header: &NpyHeader, n: u64) -> Result<(), String> {
     }
     match header.shape() {
         &[count] | &[count, 1] if count == n => Ok(()),
-        &[count] | &[count, 1] => Err(format!("has {count} labels for {n} pictures; save one for each")),
+        &[count] | &[count, 1] => {
+            Err(format!("has {count} labels for {n} images; save one label for each image"))
+        }
         &[_, several] => Err(format!(
-            "has {several} labels for each picture: data of several labels cannot be used; keep the pictures of one \
-             label, or make a file for one of the questions"
+            "has {several} labels for each image: multi-label data are not supported; keep one label for each \
+             image, or save one file for each label"
         )),
         shape => Err(format!("has the shape {shape:?}, expected (n,) or (n, 1)")),
     }

@@ -1,5 +1,5 @@
-//! What the tests of formats share.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
+//! Functions shared by the tests of formats.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses some of them")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use roentgen_data::{DataError, Dataset, LoadOptions, load_dataset, silent};
 use tempfile::TempDir;
 
-/// Loads as `train` does by default.
+/// Loads with the default options.
 pub fn load(path: &Path) -> Result<Dataset, DataError> {
     load_dataset(path, &LoadOptions::default(), &silent)
 }
 
 /// The text of the error, which names the file.
-pub fn refusal(path: &Path) -> String {
-    let text = load(path).expect_err("it has to be refused").to_string();
+pub fn load_error(path: &Path) -> String {
+    let text = load(path).expect_err("it has to be rejected").to_string();
     assert!(text.contains(&path.file_name().unwrap().to_string_lossy().into_owned()), "{text}");
     text
 }
 
-/// Bytes that differ from picture to picture, so that none is a copy of another.
+/// Bytes that differ between images, so that none is a duplicate of another.
 pub fn noise(n: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut next = || {

@@ -1,6 +1,6 @@
 //! An `.npz` file as arrays by key: a zip archive of files in NumPy's format (NumPy enhancement proposal 1).
 //!
-//! It says the size of each array twice, and what it would grow to is known before anything is inflated.
+//! The headers state the size of each array, so the decompressed size is known before anything is decompressed.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -11,19 +11,18 @@ use npyz::{DType, NpyHeader, Order, TypeChar};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::header;
-use crate::SizeLimits;
+use crate::options::SizeLimits;
 
-/// Bytes of all arrays together from which on [`MOST_GROWTH`] holds.
+/// [`MOST_GROWTH`] applies when all arrays together have more bytes than this.
 const SMALL: u64 = 64 << 20;
-/// Most times as large as the file that its arrays are together: films are packed to two thirds, drawings to a
-/// fiftieth, zeros to a thousandth.
+/// Largest compression ratio: films are compressed to two thirds, drawings to a fiftieth, zeros to a thousandth.
 const MOST_GROWTH: u64 = 200;
 /// Most keys in an error or a note.
 const SHOWN: usize = 12;
 
 /// An array that can be read: in C order, little endian, of plain numbers.
 pub(super) struct Array {
-    /// Its entry, and the bytes of it before the data.
+    /// Its entry in the archive, and the bytes of the entry before the data.
     entry: String,
     of_header: u64,
     pub(super) key: String,
@@ -46,24 +45,24 @@ pub(super) struct Archive {
 
 impl Archive {
     pub(super) fn open(path: &Path) -> Result<Self, String> {
-        let no_archive = |error: &dyn std::fmt::Display| {
-            format!("it is no .npz file, or a damaged one ({error}); save it again, or fetch it again")
+        let not_an_archive = |error: &dyn std::fmt::Display| {
+            format!("it is not a .npz file, or it is damaged ({error}); save or download it again")
         };
-        let mut file = BufReader::new(File::open(path).map_err(|error| no_archive(&error))?);
-        let file_bytes = file.seek(SeekFrom::End(0)).map_err(|error| no_archive(&error))?;
+        let mut file = BufReader::new(File::open(path).map_err(|error| not_an_archive(&error))?);
+        let file_bytes = file.seek(SeekFrom::End(0)).map_err(|error| not_an_archive(&error))?;
         if file_bytes == 0 {
-            return Err("it is empty, 0 bytes; save it again, or fetch it again".to_owned());
+            return Err("it is empty (0 bytes); save or download it again".to_owned());
         }
-        let n_stored = entries_stored(&mut file).map_err(|error| no_archive(&error))?;
-        let zip = ZipArchive::new(file).map_err(|error| no_archive(&error))?;
+        let n_stored = entries_stored(&mut file).map_err(|error| not_an_archive(&error))?;
+        let zip = ZipArchive::new(file).map_err(|error| not_an_archive(&error))?;
         let names: Result<Vec<_>, _> = zip.file_names().collect();
-        let names = names.map_err(|error| no_archive(&error))?;
+        let names = names.map_err(|error| not_an_archive(&error))?;
         let n_named = names.len();
         let keys: BTreeSet<String> =
             names.iter().map(|name| name.strip_suffix(".npy").unwrap_or(name).to_owned()).collect();
-        // The archive is read by name, which would take one of two for the other.
+        // The archive is read by name, so one of two arrays with the same name would be read twice.
         if keys.len() != n_named || n_stored.is_some_and(|stored| stored != n_named) {
-            return Err("two of its arrays have the same key; save it again with each key once".to_owned());
+            return Err("two of its arrays have the same key; save it again with unique keys".to_owned());
         }
         Ok(Self { zip, keys, used: BTreeSet::new(), file_bytes, array_bytes: 0 })
     }
@@ -72,7 +71,7 @@ impl Archive {
         self.keys.contains(key)
     }
 
-    /// Looks at an array without inflating more than its header; `check` may refuse it.
+    /// Reads the header of an array without decompressing more than that; `check` may reject it.
     pub(super) fn array(
         &mut self,
         key: &str,
@@ -87,7 +86,7 @@ impl Archive {
         if !matches!(file.compression(), CompressionMethod::Stored | CompressionMethod::Deflated) {
             let method = file.compression().to_string().to_lowercase();
             return Err(of_key(format!(
-                "is packed by {method}, which is not read; save it again with np.savez_compressed"
+                "is compressed by {method}, which is not supported; save it again with np.savez_compressed"
             )));
         }
         let (of_header, header) = header::read(&mut file).map_err(|reason| damaged(key, &reason))?;
@@ -99,11 +98,11 @@ impl Archive {
         }
         check(&header).map_err(of_key)?;
         if header.order() == Order::Fortran && header.shape().iter().filter(|&&side| side > 1).count() > 1 {
-            return Err(of_key("is in Fortran order; save np.ascontiguousarray of it".to_owned()));
+            return Err(of_key("is in Fortran order; save it again after np.ascontiguousarray".to_owned()));
         }
-        let (kind, width) = type_of(&header).expect("`check` takes plain types alone");
+        let (kind, width) = type_of(&header).expect("`check` accepts plain types only");
         if width > 1 && is_big_endian(&header) {
-            return Err(of_key("is big endian; convert it with .astype to a native type".to_owned()));
+            return Err(of_key("is big-endian; convert it with .astype to a native type".to_owned()));
         }
         let shape = header.shape().to_vec();
         let n_bytes = shape.iter().try_fold(width as u64, |product, &side| product.checked_mul(side));
@@ -111,22 +110,22 @@ impl Archive {
         let (Some(n_bytes), Some(together)) = (n_bytes, together.filter(|all| *all <= limits.array_bytes))
         else {
             return Err(of_key(format!(
-                "has the shape {shape:?}: all arrays together have more than the {} MiB that are read; take a version \
-                 of smaller pictures, or fewer of them",
+                "has the shape {shape:?}: all arrays together exceed the limit of {} MiB; use a version with smaller \
+                 images, or fewer images",
                 limits.array_bytes >> 20
             )));
         };
         if together > SMALL && together / MOST_GROWTH > self.file_bytes {
             return Err(of_key(format!(
-                "has the shape {shape:?}: a file of {} KiB would grow to {} MiB, as no pictures do; save it again with \
-                 np.savez, which does not pack",
+                "has the shape {shape:?}: a file of {} KiB would be decompressed to {} MiB, which no images need; save it \
+                 again with np.savez, which does not compress",
                 self.file_bytes >> 10,
                 together >> 20
             )));
         }
         self.array_bytes = together;
         if file.size().checked_sub(of_header) != Some(n_bytes) {
-            return Err(damaged(key, &format!("the shape {shape:?} asks for {n_bytes} bytes of data")));
+            return Err(damaged(key, &format!("the shape {shape:?} needs {n_bytes} bytes of data")));
         }
         let n_bytes =
             usize::try_from(n_bytes).map_err(|_| of_key("is too large for this machine".to_owned()))?;
@@ -144,10 +143,10 @@ impl Archive {
         if bytes.try_reserve_exact(*n_bytes).is_err() {
             let mib = n_bytes >> 20;
             return Err(format!(
-                "`{key}` needs {mib} MiB of memory, more than there is; take a version of smaller pictures"
+                "`{key}` needs {mib} MiB of memory, more than is free; use a version with smaller images"
             ));
         }
-        // One byte beyond: the checksum is compared at the end of the entry, and an entry that goes on is none of ours.
+        // One byte more than expected: the checksum is only compared at the end of the entry, and a longer entry is an error.
         file.take(*n_bytes as u64 + 1).read_to_end(&mut bytes).map_err(damaged)?;
         if bytes.len() != *n_bytes {
             return Err(self::damaged(key, &format!("{} of {n_bytes} bytes", bytes.len())));
@@ -155,12 +154,12 @@ impl Archive {
         Ok(bytes)
     }
 
-    /// The keys, or the first of them.
+    /// The keys, or the first of them, as text.
     pub(super) fn keys(&self) -> String {
-        if self.keys.is_empty() { "no array at all".to_owned() } else { listed(self.keys.iter()) }
+        if self.keys.is_empty() { "no arrays".to_owned() } else { listed(self.keys.iter()) }
     }
 
-    /// What else the file has.
+    /// A note on arrays that are not used.
     pub(super) fn note(&self) -> Option<String> {
         let others: Vec<&String> = self.keys.difference(&self.used).collect();
         (!others.is_empty()).then(|| format!("ignored other arrays: {}", listed(others.into_iter())))
@@ -173,7 +172,7 @@ fn listed<'a>(keys: impl ExactSizeIterator<Item = &'a String>) -> String {
 }
 
 fn damaged(key: &str, error: &dyn std::fmt::Display) -> String {
-    format!("`{key}` is damaged ({error}); fetch the file again")
+    format!("`{key}` is damaged ({error}); download the file again")
 }
 
 /// Kind and bytes of the elements, if they are plain numbers.
@@ -188,8 +187,8 @@ fn is_big_endian(header: &NpyHeader) -> bool {
     matches!(header.dtype(), DType::Plain(plain) if plain.endianness() == npyz::Endianness::Big)
 }
 
-/// The number of entries by the archive's own end record (PKWARE's APPNOTE, 4.3.16), which counts entries of the same
-/// name; `None` where it leaves that to a larger record.
+/// The number of entries in the archive's end record (PKWARE's APPNOTE, 4.3.16), which counts entries of the same name;
+/// `None` if only a larger record has it.
 fn entries_stored(file: &mut (impl Read + Seek)) -> std::io::Result<Option<usize>> {
     /// Bytes of the record, and the most that may follow it.
     const RECORD: u64 = 22;

@@ -1,4 +1,4 @@
-//! Class names of the sets of MedMNIST v2 (Yang et al. 2023, Scientific Data 10:41), which their files leave out.
+//! Class names of the sets of MedMNIST v2 (Yang et al. 2023, Scientific Data 10:41), which their files do not contain.
 
 use std::path::Path;
 
@@ -78,7 +78,7 @@ const SETS: [(&str, &[&str]); 10] = [
     ("organsmnist", ORGANS),
 ];
 
-/// The classes of a file, if its name begins with that of a known set: `pneumoniamnist_64.npz` is one.
+/// The classes of a file whose name starts with that of a known set, such as `pneumoniamnist_64.npz`.
 pub(super) fn class_names(path: &Path) -> Option<&'static [&'static str]> {
     let name = path.file_name()?.to_string_lossy().to_lowercase();
     SETS.iter().find(|(set, _)| name.starts_with(set)).map(|&(_, classes)| classes)

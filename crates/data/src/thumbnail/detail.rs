@@ -1,4 +1,4 @@
-//! The local detail of a picture: what is left when brightness and contrast of the surroundings are taken out.
+//! The local detail of an image: its pixels after local normalisation of brightness and contrast.
 
 use image::DynamicImage;
 use image::imageops::{self, FilterType};
@@ -10,26 +10,26 @@ pub(crate) type Detail = [i8; SIDE * SIDE];
 
 /// One standard deviation of the detail.
 const UNIT: f32 = 32.0;
-/// The surroundings reach so many cells in each direction: 9x9 of 48x48, about the width of a rib and its gap.
+/// The surroundings extend this many cells in each direction: 9x9 of 48x48, about the width of a rib and its gap.
 const RADIUS: usize = 4;
-/// Share of the whole picture's contrast that is added to that of the surroundings, so that the noise of an even
-/// border is not blown up to the strength of the ribs.
+/// Share of the whole image's contrast that is added to that of the surroundings, so that the noise of a
+/// uniform border is not amplified to the strength of the ribs.
 const FLOOR: f32 = 0.5;
-/// Standard deviation, of 255 levels, under which a picture is flat.
+/// Standard deviation, of 255 levels, under which an image is flat.
 const FLAT: f32 = 1.0;
-/// The shorter side under which a picture has no detail of its own. Handwritten digits of 8x8 pixels, by different
-/// hands, correlate up to 0.99.
+/// Images with a shorter side below this have too little detail: handwritten digits of 8x8 pixels by different people
+/// correlate up to 0.99.
 pub(crate) const SMALLEST_WITH_DETAIL: u32 = 16;
 
-/// Whether a picture of this size is too small to be compared by its detail.
+/// Whether an image of this size is too small to be compared by its detail.
 pub(crate) fn is_tiny(width: u32, height: u32) -> bool {
     width.min(height) < SMALLEST_WITH_DETAIL
 }
 
 /// Local contrast normalisation (Jarrett et al. 2009, section 3.1, with a box for the Gaussian): the difference to the
-/// mean of the surroundings, over its standard deviation there. It is what the tone of a copy does not change.
+/// mean of the surroundings, over its standard deviation there. A change of brightness or contrast leaves it the same.
 ///
-/// `None` for a picture that is flat, or smaller than [`SMALLEST_WITH_DETAIL`].
+/// `None` for an image that is flat or smaller than [`SMALLEST_WITH_DETAIL`].
 pub(crate) fn of(image: &DynamicImage) -> Option<Detail> {
     if is_tiny(image.width(), image.height()) {
         return None;
@@ -71,7 +71,7 @@ fn deviation(values: &[f32]) -> f32 {
     (values.iter().map(|value| (value - mean) * (value - mean)).sum::<f32>() / values.len() as f32).sqrt()
 }
 
-/// The mean over the surroundings of each cell, those inside the picture.
+/// The mean over the surroundings of each cell, as far as they are inside the image.
 fn blurred(values: &[f32]) -> Vec<f32> {
     let along_rows = blurred_rows(values);
     transposed(&blurred_rows(&transposed(&along_rows)))

@@ -1,4 +1,4 @@
-//! Copies planted among films are found, and films of different patients are not called copies.
+//! Planted duplicates of films are found, and films of different patients are not taken for duplicates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use image::imageops::FilterType;
 use image::{DynamicImage, codecs::jpeg::JpegEncoder};
 use roentgen_data::{LoadOptions, PhantomOptions, load_dataset, silent, write_phantom};
 
-/// What is done to a film to make a copy.
+/// The change that makes a duplicate of a film.
 type Change = fn(&DynamicImage) -> DynamicImage;
 
 const KINDS: [(&str, Change); 7] = [
@@ -20,7 +20,7 @@ const KINDS: [(&str, Change); 7] = [
     ("gamma 1.25", |film| toned(film, 1.25)),
 ];
 
-/// Without what `[left, right, top, bottom]` cut off.
+/// Cropped by `[left, right, top, bottom]`, as fractions of the sides.
 fn cropped(film: &DynamicImage, cut: [f32; 4]) -> DynamicImage {
     let (width, height) = (film.width() as f32, film.height() as f32);
     let [left, right, top, bottom] = [cut[0] * width, cut[1] * width, cut[2] * height, cut[3] * height];
@@ -36,42 +36,44 @@ fn toned(film: &DynamicImage, gamma: f32) -> DynamicImage {
     film.into()
 }
 
-/// Copies every film of `films` into a folder, with a copy of each kind, and checks what is found.
+/// Writes every film of `films` into a folder, with a duplicate of each kind, and checks what is found.
 fn assert_found(films: &[PathBuf]) {
     let root = tempfile::tempdir().unwrap();
-    for class in ["originals", "copies"] {
+    for class in ["originals", "duplicates"] {
         std::fs::create_dir(root.path().join(class)).unwrap();
     }
     for (number, path) in films.iter().enumerate() {
         let film = image::open(path).unwrap();
         film.to_luma8().save(root.path().join(format!("originals/{number:04}.png"))).unwrap();
-        for (kind, (_, copy)) in KINDS.iter().enumerate() {
+        for (kind, (_, change)) in KINDS.iter().enumerate() {
             let quality = if kind == 0 { 50 } else { 90 };
             let mut bytes = Vec::new();
-            JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(&copy(&film).to_luma8()).unwrap();
-            std::fs::write(root.path().join(format!("copies/{number:04}-{kind}.jpg")), bytes).unwrap();
+            JpegEncoder::new_with_quality(&mut bytes, quality)
+                .encode_image(&change(&film).to_luma8())
+                .unwrap();
+            std::fs::write(root.path().join(format!("duplicates/{number:04}-{kind}.jpg")), bytes).unwrap();
         }
     }
     let data = load_dataset(root.path(), &LoadOptions::default(), &silent).unwrap();
 
     let mut group_of = BTreeMap::new();
-    for (group, places) in data.findings.duplicates.iter().enumerate() {
-        for place in places {
-            group_of.insert(place.path.clone(), group);
+    for (group, locations) in data.findings.duplicates.iter().enumerate() {
+        for location in locations {
+            group_of.insert(location.path.clone(), group);
         }
     }
     for (kind, (name, _)) in KINDS.iter().enumerate() {
         let is_found = |number: &usize| {
             let original = group_of.get(&format!("originals/{number:04}.png"));
-            original.is_some() && original == group_of.get(&format!("copies/{number:04}-{kind}.jpg"))
+            original.is_some() && original == group_of.get(&format!("duplicates/{number:04}-{kind}.jpg"))
         };
         let found = (0..films.len()).filter(is_found).count();
         println!("{name}: {found} of {} found", films.len());
         assert!(found * 100 >= films.len() * 95, "{name}: {found} of {} found", films.len());
     }
     let number = |path: &str| path.split('/').nth(1).unwrap()[..4].to_owned();
-    let is_mixed = |places: &&Vec<roentgen_data::ImageLocation>| {
-        places.iter().any(|place| number(&place.path) != number(&places[0].path))
+    let is_mixed = |locations: &&Vec<roentgen_data::ImageLocation>| {
+        locations.iter().any(|location| number(&location.path) != number(&locations[0].path))
     };
     let mixed: Vec<_> = data.findings.duplicates.iter().filter(is_mixed).collect();
     assert!(
@@ -91,7 +93,7 @@ fn patient(path: &str) -> Option<&str> {
     }
 }
 
-fn pictures_under(dir: &Path) -> Vec<PathBuf> {
+fn files_under(dir: &Path) -> Vec<PathBuf> {
     let (mut found, mut folders) = (Vec::new(), vec![dir.to_owned()]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -104,25 +106,25 @@ fn pictures_under(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn copies_of_phantom_films_are_found() {
+fn duplicates_of_phantom_films_are_found() {
     let dir = tempfile::tempdir().unwrap();
     let films = PhantomOptions { train: 60, val: 0, test: 0, size: 128, ..PhantomOptions::default() };
     write_phantom(dir.path(), &films, &silent).unwrap();
-    assert_found(&pictures_under(dir.path()));
+    assert_found(&files_under(dir.path()));
 }
 
 #[test]
-fn copies_of_real_films_are_found() {
+fn duplicates_of_real_films_are_found() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/cxr3-train/normal");
     if !dir.is_dir() {
         println!("skipped: ../shared/data/cxr3-train is not beside the workspace");
         return;
     }
-    assert_found(&pictures_under(&dir).into_iter().step_by(6).collect::<Vec<_>>());
+    assert_found(&files_under(&dir).into_iter().step_by(6).collect::<Vec<_>>());
 }
 
 #[test]
-fn films_of_different_patients_are_not_called_copies() {
+fn films_of_different_patients_are_not_taken_for_duplicates() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/cxr3-train");
     if !dir.is_dir() {
         println!("skipped: ../shared/data/cxr3-train is not beside the workspace");
@@ -130,11 +132,12 @@ fn films_of_different_patients_are_not_called_copies() {
     }
     let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
     let total = data.train.len() + data.val.len() + data.test.len();
-    let is_mixed = |places: &&Vec<roentgen_data::ImageLocation>| {
-        let patients: BTreeSet<&str> = places.iter().filter_map(|place| patient(&place.path)).collect();
+    let is_mixed = |locations: &&Vec<roentgen_data::ImageLocation>| {
+        let patients: BTreeSet<&str> =
+            locations.iter().filter_map(|location| patient(&location.path)).collect();
         patients.len() > 1
     };
     let mixed: usize = data.findings.duplicates.iter().filter(is_mixed).map(Vec::len).sum();
-    println!("{mixed} of {total} films stand in groups of different patients");
+    println!("{mixed} of {total} films are in groups of different patients");
     assert!(mixed * 200 < total, "{mixed} of {total}");
 }

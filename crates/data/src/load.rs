@@ -1,0 +1,254 @@
+//! From a path to sets in memory: list, decode once, group and split.
+
+use std::path::Path;
+
+use crate::dataset::{Dataset, Findings, SubsetOrigin};
+use crate::error::DataError;
+use crate::image_set::ImageSet;
+use crate::options::{Channels, Fold, LoadOptions};
+use crate::pool::ImagePool;
+use crate::progress::Progress;
+use crate::source::arrays::{self, ArrayImages};
+use crate::source::{self, Listing, Usage};
+use crate::subset::Subset;
+
+/// Loads training data from a folder, or from a file of any supported format.
+///
+/// Images are listed, decoded and resized in parallel; duplicates and patients are found; missing sets are split off the
+/// training set. No split separates duplicates or the images of a patient. The result depends on the files and the
+/// options alone.
+///
+/// # Errors
+/// [`DataError`]; for bad files [`DataError::BadFiles`], which lists all of them.
+///
+/// ```
+/// use roentgen_data::{LoadOptions, PhantomOptions, load_dataset, silent, write_phantom};
+///
+/// let dir = tempfile::tempdir()?;
+/// let films = PhantomOptions { train: 30, val: 6, test: 6, ..PhantomOptions::default() };
+/// write_phantom(dir.path(), &films, &silent)?;
+/// let data = load_dataset(dir.path(), &LoadOptions::default(), &silent)?;
+/// assert_eq!(data.class_names, ["covid", "normal", "pneumonia"]);
+/// assert_eq!((data.train.len(), data.val.len(), data.test.len()), (30, 6, 6));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn load_dataset(
+    path: &Path,
+    options: &LoadOptions,
+    progress: &dyn Progress,
+) -> Result<Dataset, DataError> {
+    load_pool(path, options, progress)?.split(options)
+}
+
+/// Loads training data from images in memory, as [`load_dataset`] loads them from a file: the same resizing, splits and
+/// checks.
+///
+/// # Errors
+/// [`DataError::Unusable`] if shape, labels or classes do not match; else as [`load_dataset`].
+///
+/// ```
+/// use ndarray::Array4;
+/// use roentgen_data::{ArrayImages, LoadOptions, load_arrays, silent};
+///
+/// // 40 images of 32x32: half of them dark, half of them bright.
+/// let images = Array4::from_shape_fn((40, 32, 32, 1), |(n, y, x, _)| {
+///     ((n * 37 + y * n + x * 11) % 100 + n % 2 * 100) as u8
+/// });
+/// let labels: Vec<u32> = (0..40).map(|n| n % 2).collect();
+/// let arrays = ArrayImages {
+///     images: images.view(),
+///     labels: &labels,
+///     class_names: &["dark", "bright"],
+///     subsets: None,
+///     patients: None,
+/// };
+/// let data = load_arrays(&arrays, &LoadOptions::default(), &silent)?;
+/// assert_eq!(data.train.len() + data.val.len() + data.test.len(), 40);
+/// # Ok::<(), roentgen_data::DataError>(())
+/// ```
+pub fn load_arrays(
+    arrays: &ArrayImages<'_>,
+    options: &LoadOptions,
+    progress: &dyn Progress,
+) -> Result<Dataset, DataError> {
+    options.validate()?;
+    let listing = arrays.list(&options.limits)?;
+    decode_listing(listing, Path::new(arrays::NAME), options, progress)?.split(options)
+}
+
+/// The decoded images of a cross-validation, from which the data set of each fold is cut.
+#[derive(Debug)]
+pub struct Folds {
+    pool: ImagePool,
+    options: LoadOptions,
+    n: usize,
+}
+
+impl Folds {
+    /// The data set in which fold `index`, from 0, is the test set; the same that [`load_dataset`] returns with
+    /// [`LoadOptions::fold`].
+    ///
+    /// # Errors
+    /// [`DataError::TooFewGroups`] if a class has fewer groups of images that belong together than there are folds.
+    ///
+    /// # Panics
+    /// If there is no such fold.
+    pub fn dataset(&self, index: usize) -> Result<Dataset, DataError> {
+        assert!(index < self.n, "Folds::dataset: fold {index} of {}", self.n);
+        let fold = Some(Fold { index, of: self.n });
+        self.pool.clone().split(&LoadOptions { fold, ..self.options.clone() })
+    }
+}
+
+/// Loads the data of a cross-validation with `n` folds; every image is decoded once, whatever the number of folds. A given
+/// test set is not used.
+///
+/// # Errors
+/// As [`load_dataset`].
+pub fn load_folds(
+    path: &Path,
+    n: usize,
+    options: &LoadOptions,
+    progress: &dyn Progress,
+) -> Result<Folds, DataError> {
+    let options = LoadOptions { fold: Some(Fold { index: 0, of: n }), ..options.clone() };
+    Ok(Folds { pool: load_pool(path, &options, progress)?, options, n })
+}
+
+/// Lists and decodes training data.
+fn load_pool(path: &Path, options: &LoadOptions, progress: &dyn Progress) -> Result<ImagePool, DataError> {
+    options.validate()?;
+    let listing = source::list(path, Usage::Train, &options.limits)?;
+    decode_listing(listing, path, options, progress)
+}
+
+/// Decodes training data; `path` names them in errors.
+fn decode_listing(
+    listing: Listing,
+    path: &Path,
+    options: &LoadOptions,
+    progress: &dyn Progress,
+) -> Result<ImagePool, DataError> {
+    let pool = ImagePool::decode(choose_test(listing, options)?, options, progress)?;
+    if let Some((class, bad)) = pool.empty_class() {
+        let example = bad.map(|bad| format!(", for example {}: {}", bad.path.display(), bad.reason));
+        return Err(DataError::EmptyClass {
+            path: path.into(),
+            class: class.to_owned(),
+            found: format!("all of its files are bad{}", example.unwrap_or_default()),
+        });
+    }
+    Ok(pool)
+}
+
+/// Replaces or removes the given test set as the options ask: `test_dir` brings another one, and folds need none.
+fn choose_test(mut listing: Listing, options: &LoadOptions) -> Result<Listing, DataError> {
+    if let Some(dir) = &options.test_dir {
+        if listing.test_origin == SubsetOrigin::Given {
+            listing.notes.push(format!("tested on {} instead of the test set of the data", dir.display()));
+        }
+        let mut other = source::list(dir, Usage::Evaluate(&listing.class_names), &options.limits)?;
+        let items = match (other.test_origin, other.has_subsets) {
+            (SubsetOrigin::Given, _) => other.take(Subset::Test),
+            (SubsetOrigin::SplitOff, false) => other.take(Subset::Train),
+            (SubsetOrigin::SplitOff, true) => return Err(DataError::NoTestSet { path: dir.clone() }),
+        };
+        listing.take(Subset::Test);
+        listing.add_test(items);
+        listing.notes.extend(other.notes);
+    }
+    if let Some(Fold { of, .. }) = options.fold {
+        if listing.test_origin == SubsetOrigin::Given {
+            listing.take(Subset::Test);
+            listing.notes.push(format!("{of} folds: the given test set is not used"));
+        }
+        listing.test_origin = SubsetOrigin::SplitOff;
+    }
+    Ok(listing)
+}
+
+/// What a stored model needs to read other images as it read its training images.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelInput<'a> {
+    /// The classes in the order of the model's outputs.
+    pub class_names: &'a [String],
+    /// 1 or 3.
+    pub channels: usize,
+    /// [`Dataset::fingerprint`] of its training data.
+    pub trained_on: Option<&'a str>,
+}
+
+/// Data to evaluate a model on.
+#[derive(Clone, Debug)]
+pub struct EvaluationData {
+    /// The validation set, if the data define one or are the training data of the model.
+    pub val: Option<ImageSet>,
+    /// The test set; or every image, for a plain folder of class folders.
+    pub test: ImageSet,
+    /// Which images `test` holds.
+    pub test_origin: EvaluationOrigin,
+    /// What was found in the data.
+    pub findings: Findings,
+}
+
+/// Which images a model is evaluated on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvaluationOrigin {
+    /// The test set that the data define.
+    Given,
+    /// The test set split off as in training: the model was trained on these data.
+    SplitOff,
+    /// Every image of the data.
+    Everything,
+}
+
+/// Loads the data that a model is evaluated on.
+///
+/// - Data with a test set give this set; their training set is not decoded.
+/// - The data that the model was trained on give the sets that training used, with the same options.
+/// - Any other folder of class folders is evaluated as a whole.
+///
+/// # Errors
+/// [`DataError`]; [`DataError::UnknownClass`] if a class of the data is not one of the model's classes.
+pub fn load_for_model(
+    path: &Path,
+    input: &ModelInput<'_>,
+    options: &LoadOptions,
+    progress: &dyn Progress,
+) -> Result<EvaluationData, DataError> {
+    options.validate()?;
+    let listing = source::list(path, Usage::Evaluate(input.class_names), &options.limits)?;
+    let is_own = input.trained_on == Some(listing.fingerprint().as_str());
+    let mut listing = choose_test(listing, options)?;
+    let has_subsets = listing.has_subsets;
+    if !is_own {
+        if has_subsets && listing.test_origin == SubsetOrigin::SplitOff {
+            return Err(DataError::NoTestSet { path: path.into() });
+        }
+        let train = listing.take(Subset::Train);
+        if !has_subsets {
+            listing.add_test(train);
+        }
+    }
+    let options = &LoadOptions {
+        channels: if input.channels == 1 { Channels::Grey } else { Channels::Rgb },
+        // The model's own data are split as in training, other data are taken as they are.
+        fold: options.fold.filter(|_| is_own),
+        val_fraction: if is_own { options.val_fraction } else { Some(0.0) },
+        test_fraction: if is_own { options.test_fraction } else { 0.0 },
+        ..options.clone()
+    };
+    let dataset = ImagePool::decode(listing, options, progress)?.split(options)?;
+    let Dataset { val, test, test_origin, mut findings, .. } = dataset;
+    if !is_own {
+        // The model was trained on none of these sets: an image that is in two of them is as new to it as the others.
+        findings.leak_free_val.fill(true);
+        findings.leak_free_test.fill(true);
+    }
+    let test_origin = match test_origin {
+        _ if !has_subsets && !is_own => EvaluationOrigin::Everything,
+        SubsetOrigin::Given => EvaluationOrigin::Given,
+        SubsetOrigin::SplitOff => EvaluationOrigin::SplitOff,
+    };
+    Ok(EvaluationData { val: (!val.is_empty()).then_some(val), test, test_origin, findings })
+}

@@ -1,0 +1,157 @@
+//! What a source lists before anything is decoded: an item for each image, with its set, class and patient.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::{DynamicImage, GrayImage, RgbImage};
+
+use crate::dataset::SubsetOrigin;
+use crate::decode::{Decoded, decode_file};
+use crate::file_facts::FileFacts;
+use crate::options::LoadOptions;
+use crate::subset::Subset;
+
+/// One image to decode.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    /// Where its pixels are.
+    pub(crate) content: Content,
+    /// Its path inside the data folder, with `/` as the separator on every platform; or another name that is unique
+    /// there.
+    pub(crate) name: String,
+    /// The set it belongs to; the training set where the data define no sets.
+    pub(crate) subset: Subset,
+    /// Index of its class.
+    pub(crate) label: u32,
+    /// Its patient, where the source has a column for it.
+    pub(crate) patient: Option<String>,
+}
+
+/// Where the pixels of an image are.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    /// In a file of its own.
+    File(PathBuf),
+    /// In memory, among others of the same size.
+    Packed {
+        /// The file that they come from.
+        file: PathBuf,
+        /// All of them.
+        pixels: Arc<Packed>,
+        /// Which of them it is.
+        index: usize,
+    },
+}
+
+/// Images of one size, 8 bit, rows from the top, channels together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Packed {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    /// 1 or 3.
+    pub(crate) channels: usize,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Packed {
+    fn bytes_each(&self) -> usize {
+        self.width * self.height * self.channels
+    }
+
+    fn bytes_of(&self, index: usize) -> &[u8] {
+        &self.bytes[index * self.bytes_each()..][..self.bytes_each()]
+    }
+
+    fn decode(&self, index: usize, options: &LoadOptions) -> Decoded {
+        let (width, height) = (self.width as u32, self.height as u32);
+        let bytes = self.bytes_of(index).to_vec();
+        let image = if self.channels == 1 {
+            GrayImage::from_raw(width, height, bytes).map(DynamicImage::ImageLuma8)
+        } else {
+            RgbImage::from_raw(width, height, bytes).map(DynamicImage::ImageRgb8)
+        };
+        let facts =
+            FileFacts { width, height, bit_depth: 8, channels: self.channels as u8, ..FileFacts::default() };
+        Decoded::new(&image.expect("as many bytes as pixels"), facts, options)
+    }
+}
+
+impl Item {
+    /// The path that error messages show.
+    pub(crate) fn shown_path(&self) -> PathBuf {
+        match &self.content {
+            Content::File(path) => path.clone(),
+            Content::Packed { file, .. } => file.join(&self.name),
+        }
+    }
+
+    /// Reads, decodes and resizes the image.
+    ///
+    /// # Errors
+    /// The reason why it cannot be used, in words for the user.
+    pub(crate) fn decode(&self, options: &LoadOptions) -> Result<Decoded, String> {
+        match &self.content {
+            Content::File(path) => decode_file(path, options),
+            Content::Packed { pixels, index, .. } => Ok(pixels.decode(*index, options)),
+        }
+    }
+}
+
+/// All items of a data set: the training set first, then the validation and the test set, each sorted by class and name.
+#[derive(Clone, Debug)]
+pub(crate) struct Listing {
+    /// The classes; a label is an index into them.
+    pub(crate) class_names: Vec<String>,
+    pub(crate) items: Vec<Item>,
+    /// Whether the data define any sets; false for a plain folder of class folders.
+    pub(crate) has_subsets: bool,
+    pub(crate) val_origin: SubsetOrigin,
+    pub(crate) test_origin: SubsetOrigin,
+    /// Remarks for the user: ignored files, empty classes in a given set.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Listing {
+    /// The items, where `given` are the sets that the data define besides the training set.
+    pub(crate) fn new(class_names: Vec<String>, mut items: Vec<Item>, given: &[Subset]) -> Self {
+        items.sort_by(|a, b| (a.subset, a.label, &a.name).cmp(&(b.subset, b.label, &b.name)));
+        let origin = |subset: Subset| match given.contains(&subset) {
+            true => SubsetOrigin::Given,
+            false => SubsetOrigin::SplitOff,
+        };
+        Self {
+            class_names,
+            items,
+            has_subsets: !given.is_empty(),
+            val_origin: origin(Subset::Val),
+            test_origin: origin(Subset::Test),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Removes the items of a set and returns them.
+    pub(crate) fn take(&mut self, subset: Subset) -> Vec<Item> {
+        self.items.extract_if(.., |item| item.subset == subset).collect()
+    }
+
+    /// Adds items as the test set.
+    pub(crate) fn add_test(&mut self, items: Vec<Item>) {
+        self.items.extend(items.into_iter().map(|item| Item { subset: Subset::Test, ..item }));
+        self.test_origin = SubsetOrigin::Given;
+    }
+
+    /// A digest of the names in the training set, and of the pixels that are not in files of their own. Splits are drawn
+    /// from these names, so an equal digest means that the same seed gives the same split.
+    pub(crate) fn fingerprint(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for item in self.items.iter().filter(|item| item.subset == Subset::Train) {
+            hasher.update(&item.label.to_le_bytes());
+            hasher.update(item.name.as_bytes());
+            if let Content::Packed { pixels, index, .. } = &item.content {
+                hasher.update(pixels.bytes_of(*index));
+            }
+            hasher.update(b"\n");
+        }
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+}

@@ -1,0 +1,25 @@
+//! What is stored of an image to find its duplicates.
+
+use image::DynamicImage;
+
+use crate::digest::ImageDigest;
+
+mod detail;
+
+pub(crate) use detail::{Detail, SIDE, SMALLEST_WITH_DETAIL, is_tiny};
+
+/// A digest for equal images, and the local detail for similar ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Thumbnail {
+    /// Of the decoded pixels and their layout.
+    pub(crate) digest: ImageDigest,
+    /// `None` for a flat or a tiny image, which has no detail to compare.
+    pub(crate) detail: Option<Box<Detail>>,
+}
+
+impl Thumbnail {
+    /// Of an image before it is resized.
+    pub(crate) fn of(image: &DynamicImage) -> Self {
+        Self { digest: ImageDigest::of(image), detail: detail::of(image).map(Box::new) }
+    }
+}
