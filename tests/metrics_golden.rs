@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use roentgen::{PartMetrics, Predictions};
+use roentgen::{Predictions, SubsetMetrics};
 use serde_json::Value;
 
 const TOLERANCE: f64 = 1e-9;
@@ -41,7 +41,7 @@ fn figures_are_those_of_scikit_learn() {
         }
         let class_names: Vec<String> = (0..n_classes).map(|class| class.to_string()).collect();
         let found =
-            serde_json::to_value(PartMetrics::new(class_names, &predictions, None)).expect("plain numbers");
+            serde_json::to_value(SubsetMetrics::new(class_names, &predictions, None)).expect("plain numbers");
         let keys = [
             "accuracy",
             "balanced_accuracy",

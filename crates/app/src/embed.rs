@@ -9,7 +9,7 @@ use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
 use crate::data_loading::load;
 use crate::error::AppError;
-use crate::metrics::{PartMetrics, Predictions};
+use crate::metrics::{Predictions, SubsetMetrics};
 use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::PlannedFolder;
 use crate::terminal::screen::Screen;
@@ -161,12 +161,12 @@ pub struct TrainedRun {
     /// The run folder, with `model.safetensors`, `metrics.json`, `report.html` and more.
     pub folder: PathBuf,
     /// Figures of the validation set, if there is one.
-    pub val: Option<PartMetrics>,
+    pub val: Option<SubsetMetrics>,
     /// Figures of the test set as it is, if there is one.
-    pub test: Option<PartMetrics>,
+    pub test: Option<SubsetMetrics>,
     /// Figures of the test set without the images that also occur, or whose patient also occurs, in an earlier set; `None` if
     /// there are no such images, or no others.
-    pub test_deduplicated: Option<PartMetrics>,
+    pub test_deduplicated: Option<SubsetMetrics>,
     /// Labels, predicted classes and probabilities of the test images, in the order of the test set.
     pub predictions: Option<Predictions>,
     /// The epoch whose weights are in the model, from 1.

@@ -68,7 +68,7 @@ pub use embed::{Model, TrainedRun, load, load_arrays, train};
 pub use error::AppError;
 pub use error::bench::BenchError;
 pub use error::command::CommandError;
-pub use metrics::{Confusion, Figures, PartMetrics, Predictions};
+pub use metrics::{Confusion, MetricValues, Predictions, SubsetMetrics};
 pub use model::error::ModelError;
 pub use model::image_prediction::ImagePrediction;
 pub use run_dir::error::{RunDirError, WriteError};

@@ -1,6 +1,6 @@
-//! How good a model is: every figure of a part with its 95 % interval.
+//! How good a model is: every metric of a set with its 95 % interval.
 //!
-//! `confusion` holds who was taken for whom, `predictions` the figures that need probabilities, `interval` the intervals.
+//! `confusion` is the confusion matrix, `predictions` has the metrics that need probabilities, `interval` the intervals.
 
 pub(crate) mod argmax;
 mod confusion;
@@ -13,35 +13,35 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 pub use confusion::Confusion;
 pub(crate) use interval::{Interval, bootstrap, share_interval};
 pub(crate) use predictions::Scorer;
-pub use predictions::{Figures, Predictions};
+pub use predictions::{MetricValues, Predictions};
 
-/// What `metrics.json` says of one part. Every figure keeps its key and is a number; its interval has the same key with
-/// `_interval` behind it, `[low, high]`. What is not defined is `null`.
+/// The metrics of one set, as in `metrics.json`. Every metric is a number under its key; its interval, `[low, high]`, has the
+/// same key and `_interval`. What is not defined is `null`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PartMetrics {
+pub struct SubsetMetrics {
     /// The classes, in the order of the matrix.
     pub class_names: Vec<String>,
-    /// Rows are the truth, columns the answer.
+    /// Rows are the true classes, columns the predicted ones.
     pub confusion: Confusion,
-    /// What needs more than the matrix.
-    pub figures: Figures,
-    /// Of the figures, in the order of [`Figures::to_vec`].
+    /// The metrics that need more than the matrix.
+    pub values: MetricValues,
+    /// Of `values`, in the order of [`MetricValues::to_vec`].
     intervals: Vec<Option<Interval>>,
     accuracy_interval: Option<Interval>,
     /// Of each class: of its recall, precision and specificity.
     share_intervals: Vec<[Option<Interval>; 3]>,
 }
 
-impl PartMetrics {
-    /// Every figure of the predictions; with `groups`, intervals by groups of images, such as those of a patient.
+impl SubsetMetrics {
+    /// Every metric of the predictions; with `groups`, intervals by groups of images, such as those of a patient.
     #[must_use]
     pub fn new(class_names: Vec<String>, predictions: &Predictions, groups: Option<&[u32]>) -> Self {
         let mut confusion = Confusion::new(predictions.n_classes());
         predictions.pairs().for_each(|(truth, answer)| confusion.add(truth, answer));
         let scorer = Scorer::new(predictions);
-        let figures = scorer.figures(&vec![1.0; predictions.len()]);
-        let intervals = bootstrap(predictions.len(), groups, |times| scorer.figures(times).to_vec());
-        // Of a share of the images for which `is_hit` says anything.
+        let values = scorer.values(&vec![1.0; predictions.len()]);
+        let intervals = bootstrap(predictions.len(), groups, |times| scorer.values(times).to_vec());
+        // Of the share of hits among the images for which `is_hit` is defined.
         let interval = |is_hit: &dyn Fn(usize, usize) -> Option<bool>| {
             let group = |image: usize| groups.map_or(0, |groups| groups[image]);
             let pairs = predictions.pairs().enumerate();
@@ -62,7 +62,7 @@ impl PartMetrics {
             share_intervals: (0..class_names.len()).map(of_class).collect(),
             class_names,
             confusion,
-            figures,
+            values,
             intervals,
         }
     }
@@ -73,7 +73,7 @@ impl PartMetrics {
         self.accuracy_interval
     }
 
-    /// The figures of the whole part behind the accuracy: key, name, value, interval.
+    /// The metrics of the whole set besides the accuracy: key, name, value, interval.
     #[must_use]
     pub fn overall(&self) -> [(&'static str, &'static str, Option<f64>, Option<Interval>); 7] {
         let names = [
@@ -83,13 +83,13 @@ impl PartMetrics {
             ("macro_roc_auc", "macro ROC AUC"),
             ("log_loss", "log loss"),
             ("brier_score", "Brier score"),
-            ("ece", "calibration error"),
+            ("ece", "expected calibration error"),
         ];
-        let values = self.figures.to_vec();
+        let values = self.values.to_vec();
         std::array::from_fn(|i| (names[i].0, names[i].1, values[i], self.intervals[i]))
     }
 
-    /// The figures of one class: key, value, interval.
+    /// The metrics of one class: key, value, interval.
     #[must_use]
     pub fn of_class(&self, class: usize) -> [(&'static str, Option<f64>, Option<Interval>); 4] {
         let matrix = &self.confusion;
@@ -98,12 +98,12 @@ impl PartMetrics {
             ("recall", matrix.recall(class), recall),
             ("precision", matrix.precision(class), precision),
             ("specificity", matrix.specificity(class), specificity),
-            ("roc_auc", self.figures.auc[class], self.intervals[self.overall().len() + class]),
+            ("roc_auc", self.values.roc_auc[class], self.intervals[self.overall().len() + class]),
         ]
     }
 }
 
-/// Adds a figure and its interval to a map.
+/// Adds a metric and its interval to a map.
 fn entry<M: SerializeMap>(
     map: &mut M,
     key: &str,
@@ -114,7 +114,7 @@ fn entry<M: SerializeMap>(
     map.serialize_entry(&format!("{key}_interval"), &interval)
 }
 
-impl Serialize for PartMetrics {
+impl Serialize for SubsetMetrics {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut part = serializer.serialize_map(None)?;
         part.serialize_entry("n", &self.confusion.n())?;
@@ -129,7 +129,7 @@ impl Serialize for PartMetrics {
 }
 
 /// The classes as a map, in their own order.
-struct PerClass<'a>(&'a PartMetrics);
+struct PerClass<'a>(&'a SubsetMetrics);
 
 impl Serialize for PerClass<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -139,7 +139,7 @@ impl Serialize for PerClass<'_> {
 }
 
 /// One class.
-struct OfClass<'a>(&'a PartMetrics, usize);
+struct OfClass<'a>(&'a SubsetMetrics, usize);
 
 impl Serialize for OfClass<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -165,7 +165,7 @@ mod tests {
             let logit = f64::from(image % 7) - 3.0;
             predictions.add(image % 2, [logit, -logit].into_iter());
         }
-        let metrics = PartMetrics::new(vec!["z".into(), "a".into()], &predictions, None);
+        let metrics = SubsetMetrics::new(vec!["z".into(), "a".into()], &predictions, None);
         let json = serde_json::to_value(&metrics).expect("plain numbers");
         let keys = [
             "accuracy",
@@ -197,7 +197,7 @@ mod tests {
             predictions.add(image / 4 % 2, [1.0 - answer, answer].into_iter());
         }
         let part =
-            |groups: Option<&[u32]>| PartMetrics::new(vec!["a".into(), "b".into()], &predictions, groups);
+            |groups: Option<&[u32]>| SubsetMetrics::new(vec!["a".into(), "b".into()], &predictions, groups);
         let (plain, grouped) = (part(None), part(Some(&groups)));
         let matrix = &plain.confusion;
         assert_eq!(plain.accuracy_interval(), wilson(matrix.n_right(), 40));
@@ -217,7 +217,7 @@ mod tests {
         (0..30u32).for_each(|image| {
             predictions.add(image % 2, [[9.0, 0.0], [0.0, 9.0]][image as usize % 2].into_iter())
         });
-        let part = PartMetrics::new(vec!["a".into(), "b".into()], &predictions, None);
+        let part = SubsetMetrics::new(vec!["a".into(), "b".into()], &predictions, None);
         let json = serde_json::to_value(&part).expect("plain numbers");
         assert!(json["accuracy_interval"][0].as_f64() < Some(0.9) && json["accuracy_interval"][1] == 1.0);
         for key in ["balanced_accuracy", "macro_f1", "kappa", "macro_roc_auc", "log_loss"] {
@@ -229,7 +229,7 @@ mod tests {
     fn what_is_not_defined_is_null() {
         let mut predictions = Predictions::new(2);
         predictions.add(0, [1.0, 0.0].into_iter());
-        let metrics = PartMetrics::new(vec!["a".into(), "b".into()], &predictions, None);
+        let metrics = SubsetMetrics::new(vec!["a".into(), "b".into()], &predictions, None);
         let json = serde_json::to_value(&metrics).expect("plain numbers");
         for key in ["recall", "recall_interval", "precision", "roc_auc", "roc_auc_interval"] {
             assert!(json["per_class"]["b"][key].is_null(), "{key} in {json}");

@@ -1,4 +1,4 @@
-//! The folder that a run leaves behind: its files, their names, and how they are written.
+//! The folder of a run: its files, their names, and how they are written.
 
 pub(crate) mod atomic_file;
 pub(crate) mod error;

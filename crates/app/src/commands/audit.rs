@@ -16,7 +16,7 @@ use crate::data_loading::error::DataLoadingError;
 use crate::data_loading::load::load;
 use crate::error::AppError;
 use crate::error::command::CommandError;
-use crate::metrics::{Interval, PartMetrics};
+use crate::metrics::{Interval, SubsetMetrics};
 use crate::model::inference::Evaluation;
 use crate::terminal::screen::{Screen, counted, table};
 use crate::terminal::tables;
@@ -82,7 +82,7 @@ impl Probe {
     fn new(class_names: &[String], evaluation: &Evaluation, evaluated: &ImageSet) -> Self {
         let patients = evaluated.patient_groups();
         let metrics =
-            PartMetrics::new(class_names.to_vec(), &evaluation.predictions(1.0), patients.as_deref());
+            SubsetMetrics::new(class_names.to_vec(), &evaluation.predictions(1.0), patients.as_deref());
         let overall = metrics.overall().into_iter().find(|(key, ..)| *key == "macro_roc_auc");
         let (_, _, roc_auc, interval) = overall.expect("a key of every set");
         let of_class = |(class, name): (usize, &String)| {

@@ -7,7 +7,8 @@ use roentgen_layers::{Architecture, ConvSpec};
 use serde::Serialize;
 
 use crate::error::AppError;
-use crate::model::model_file::{self, ModelCard};
+use crate::model::model_card::ModelCard;
+use crate::model::model_file;
 use crate::terminal::screen::{Screen, table, thousands};
 
 /// What `--json` prints.
@@ -128,8 +129,8 @@ fn show_card(card: &ModelCard, digest: &str, screen: &Screen) {
     let rejects =
         if card.novelty.is_some() { "rejects images unlike its training images" } else { "rejects no image" };
     screen.field("output", &format!("logits / {:.3}, softmax; {rejects}", card.temperature));
-    if card.looks != TtaConfig::default() {
-        screen.field("TTA", &format!("mean logits of {}", card.looks));
+    if card.tta != TtaConfig::default() {
+        screen.field("TTA", &format!("mean logits of {}", card.tta));
     }
     if let Some(words) = card.prior.in_words() {
         screen.field("prior", words);

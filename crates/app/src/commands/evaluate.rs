@@ -12,10 +12,11 @@ use crate::data_loading::error::DataLoadingError;
 use crate::data_loading::phantom;
 use crate::error::AppError;
 use crate::error::command::CommandError;
-use crate::metrics::PartMetrics;
+use crate::metrics::SubsetMetrics;
 use crate::metrics::deduplicated::deduplicated_test;
 use crate::model::inference::{Evaluation, evaluate};
-use crate::model::model_file::{self, ModelCard};
+use crate::model::model_card::ModelCard;
+use crate::model::model_file;
 use crate::terminal::screen::Screen;
 use crate::terminal::tables;
 
@@ -34,10 +35,10 @@ pub(crate) struct EvaluateRequest<'a> {
 #[derive(Debug, Serialize)]
 struct EvaluationMetrics {
     #[serde(skip_serializing_if = "Option::is_none")]
-    val: Option<PartMetrics>,
+    val: Option<SubsetMetrics>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    test_deduplicated: Option<PartMetrics>,
-    test: PartMetrics,
+    test_deduplicated: Option<SubsetMetrics>,
+    test: SubsetMetrics,
     /// Test images that `test_deduplicated` leaves out.
     n_leaked: usize,
     /// Test images that were in the model's training or validation set; null if its file does not have them.
@@ -61,7 +62,7 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     let evaluated = |set: &ImageSet| evaluate(&model, set, card.class_names.len(), &card.preprocessing());
     let set_metrics = |set: &ImageSet, evaluation: &Evaluation| {
         let predictions = evaluation.predictions(card.temperature);
-        PartMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
+        SubsetMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
     };
     let val = val.filter(|set| !set.is_empty()).map(|set| set_metrics(&set, &evaluated(&set)));
     let evaluation = evaluated(&test);

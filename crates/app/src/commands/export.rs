@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::error::AppError;
 use crate::error::command::CommandError;
-use crate::model::model_file::{self, ModelCard};
+use crate::model::model_card::ModelCard;
+use crate::model::model_file;
 use crate::model::onnx;
 use crate::run_dir::atomic_file::write_file;
 use crate::terminal::screen::Screen;

@@ -11,7 +11,8 @@ use serde::Serialize;
 use crate::error::AppError;
 use crate::error::command::CommandError;
 use crate::model::image_prediction::{ImagePrediction, predict_images};
-use crate::model::model_file::{self, ModelCard};
+use crate::model::model_card::ModelCard;
+use crate::model::model_file;
 use crate::run_dir::error::WriteError;
 use crate::terminal::screen::{Screen, counted, table};
 

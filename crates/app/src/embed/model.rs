@@ -8,11 +8,12 @@ use roentgen_layers::ResNet9;
 use super::all_fit;
 use crate::data_loading::error::DataLoadingError;
 use crate::error::AppError;
-use crate::metrics::{PartMetrics, Predictions};
+use crate::metrics::{Predictions, SubsetMetrics};
 use crate::model::error::ModelError;
 use crate::model::image_prediction::{ImagePrediction, predict_images};
 use crate::model::inference::evaluate;
-use crate::model::model_file::{self, ModelCard};
+use crate::model::model_card::ModelCard;
+use crate::model::model_file;
 
 /// A trained model. Threads can share one: predictions do not change it.
 ///
@@ -81,7 +82,7 @@ impl Model {
     ///
     /// # Errors
     /// [`DataLoadingError::EmptyTest`] for a set without images, [`ModelError::ImagesUnsuitable`] for images of another kind.
-    pub fn evaluate(&self, set: &ImageSet) -> Result<(PartMetrics, Predictions), AppError> {
+    pub fn evaluate(&self, set: &ImageSet) -> Result<(SubsetMetrics, Predictions), AppError> {
         let class_names = &self.card.class_names;
         if set.is_empty() {
             return Err(DataLoadingError::EmptyTest.into());
@@ -90,7 +91,7 @@ impl Model {
         let evaluation = evaluate(&self.network, set, class_names.len(), &self.card.preprocessing());
         let predictions = evaluation.predictions(self.card.temperature);
         let groups = set.patient_groups();
-        Ok((PartMetrics::new(class_names.clone(), &predictions, groups.as_deref()), predictions))
+        Ok((SubsetMetrics::new(class_names.clone(), &predictions, groups.as_deref()), predictions))
     }
 
     /// Predicts the class of the image in each file (png or jpeg, any size, grey or colour, 8 or 16 bit). The result has an

@@ -1,6 +1,6 @@
-//! Who was taken for whom: the confusion matrix, and the shares that are read off it.
+//! The confusion matrix, and the metrics that follow from it.
 
-/// How often each class was taken for each.
+/// How often each class was predicted for each true class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confusion {
     n_classes: usize,
@@ -9,7 +9,7 @@ pub struct Confusion {
 }
 
 impl Confusion {
-    /// Nothing seen yet.
+    /// Without images.
     #[must_use]
     pub fn new(n_classes: usize) -> Self {
         Self { n_classes, counts: vec![0; n_classes * n_classes] }
@@ -24,7 +24,7 @@ impl Confusion {
         self.counts[truth * self.n_classes + predicted] += 1;
     }
 
-    /// How many images of class `truth` were taken for `predicted`.
+    /// How many images of class `truth` were predicted as `predicted`.
     #[must_use]
     pub fn count(&self, truth: usize, predicted: usize) -> u64 {
         self.counts[truth * self.n_classes + predicted]
@@ -42,13 +42,13 @@ impl Confusion {
         self.counts.iter().sum()
     }
 
-    /// Number of images that were taken for what they are.
+    /// Number of images that were predicted correctly.
     #[must_use]
     pub fn n_right(&self) -> u64 {
         (0..self.n_classes).map(|class| self.count(class, class)).sum()
     }
 
-    /// Share of the images that were taken for what they are; 0 of none.
+    /// Share of the images that were predicted correctly; 0 without images.
     #[must_use]
     pub fn accuracy(&self) -> f64 {
         share(self.n_right(), self.n()).unwrap_or(0.0)
@@ -60,31 +60,31 @@ impl Confusion {
         (0..self.n_classes).map(|predicted| self.count(class, predicted)).sum()
     }
 
-    /// Share of the images of `class` that were found; none where there is no such image.
+    /// Share of the images of `class` that were predicted as it; none where there is no such image.
     #[must_use]
     pub fn recall(&self, class: usize) -> Option<f64> {
         share(self.count(class, class), self.n_of(class))
     }
 
-    /// Share of the images taken for `class` that are; none where nothing was taken for it.
+    /// Share of the images predicted as `class` that belong to it; none where it was never predicted.
     #[must_use]
     pub fn precision(&self, class: usize) -> Option<f64> {
         share(self.count(class, class), self.n_predicted(class))
     }
 
-    /// Images taken for `class`.
+    /// Images predicted as `class`.
     #[must_use]
     pub fn n_predicted(&self, class: usize) -> u64 {
         (0..self.n_classes).map(|truth| self.count(truth, class)).sum()
     }
 
-    /// Images of other classes that were not taken for `class`.
+    /// Images of other classes that were not predicted as `class`.
     #[must_use]
     pub fn true_negatives(&self, class: usize) -> u64 {
         self.n() + self.count(class, class) - self.n_of(class) - self.n_predicted(class)
     }
 
-    /// Share of the images of other classes that were not taken for `class`; none where there are no others.
+    /// Share of the images of other classes that were not predicted as `class`; none where there are no others.
     #[must_use]
     pub fn specificity(&self, class: usize) -> Option<f64> {
         share(self.true_negatives(class), self.n() - self.n_of(class))

@@ -1,16 +1,16 @@
-//! The test figures without the images that leaked.
+//! The metrics of the test set without its leaked images.
 
 use roentgen_data::group_ids;
 
-use super::{PartMetrics, Predictions};
+use super::{Predictions, SubsetMetrics};
 
-/// How many test pictures leaked, and the figures of the others; no figures where none or all leaked.
+/// How many test images leaked, and the metrics of the others; no metrics where none or all leaked.
 pub(crate) fn deduplicated_test(
     class_names: &[String],
     predictions: &Predictions,
     patients: &[Option<String>],
     clean: &[bool],
-) -> (usize, Option<PartMetrics>) {
+) -> (usize, Option<SubsetMetrics>) {
     let kept: Vec<usize> = (0..predictions.len()).filter(|&image| clean[image]).collect();
     let n_leaked = predictions.len() - kept.len();
     if n_leaked == 0 || kept.is_empty() {
@@ -18,5 +18,5 @@ pub(crate) fn deduplicated_test(
     }
     let patients: Vec<Option<String>> = kept.iter().map(|&image| patients[image].clone()).collect();
     let (predictions, groups) = (predictions.only(&kept), group_ids(&patients));
-    (n_leaked, Some(PartMetrics::new(class_names.to_vec(), &predictions, groups.as_deref())))
+    (n_leaked, Some(SubsetMetrics::new(class_names.to_vec(), &predictions, groups.as_deref())))
 }

@@ -32,7 +32,7 @@ fn wilson_of(share: f64, n: f64) -> Interval {
     [low, high]
 }
 
-/// [`wilson`] of the share of the images that are `hits`; with `groups`, of as many independent images as tell as much.
+/// [`wilson`] of the share of the images that are `hits`; with `groups`, for the equivalent number of independent images.
 #[must_use]
 pub(crate) fn share_interval(hits: &[bool], groups: Option<&[u32]>) -> Option<Interval> {
     let (n_hits, n) = (hits.iter().filter(|&&hit| hit).count(), hits.len());
@@ -42,7 +42,7 @@ pub(crate) fn share_interval(hits: &[bool], groups: Option<&[u32]>) -> Option<In
     }
 }
 
-/// How many independent images tell as much about a share as these do: their number over the design effect (Rao and
+/// How many independent images are as informative about a share as these: their number over the design effect (Rao and
 /// Scott 1992), by which the share varies more from group to group than it would from image to image. No more than
 /// there are; where it does not vary, as if the images of a group were one and the same (Kish 1965).
 fn effective_size(hits: &[bool], groups: &[u32]) -> f64 {
@@ -72,17 +72,17 @@ pub(super) const RESAMPLES: usize = 1000;
 /// An interval that is no wider than rounding.
 const NO_WIDTH: f64 = 1e-12;
 
-/// Percentile intervals (Efron 1979) of several figures of `n` images at once.
+/// Percentile intervals (Efron 1979) of several metrics of `n` images at once.
 ///
-/// `figures` computes them from how often each image counts. Images are drawn with replacement; with `groups`, whole
-/// groups are: images of one patient tell less than as many images of many. A figure that most samples leave undefined
+/// `values` computes them from how often each image counts. Images are drawn with replacement; with `groups`, whole
+/// groups are: images of one patient are less informative than as many images of many. A metric that most samples leave undefined
 /// has no interval; nor has one on which they all agree, as on a single group or where nothing is wrong: they do not show
 /// how far other images would differ. The draws have a key of their own, so the intervals of the same predictions are always the same.
 #[must_use]
 pub(crate) fn bootstrap(
     n: usize,
     groups: Option<&[u32]>,
-    figures: impl Fn(&[f64]) -> Vec<Option<f64>> + Sync,
+    values: impl Fn(&[f64]) -> Vec<Option<f64>> + Sync,
 ) -> Vec<Option<Interval>> {
     let groups = groups.map(consecutive);
     let n_groups = groups.as_ref().map_or(n, |groups| groups.iter().max().map_or(0, |last| last + 1));
@@ -93,13 +93,13 @@ pub(crate) fn bootstrap(
             times[rng.below(n_groups as u32) as usize] += 1.0;
         }
         match &groups {
-            None => figures(&times),
-            Some(groups) => figures(&groups.iter().map(|&group| times[group]).collect::<Vec<_>>()),
+            None => values(&times),
+            Some(groups) => values(&groups.iter().map(|&group| times[group]).collect::<Vec<_>>()),
         }
     };
     let samples: Vec<Vec<Option<f64>>> = (0..RESAMPLES).into_par_iter().map(sample).collect();
-    let n_figures = samples.first().map_or(0, Vec::len);
-    (0..n_figures).map(|figure| interval_of(samples.iter().filter_map(|sample| sample[figure]))).collect()
+    let n_metrics = samples.first().map_or(0, Vec::len);
+    (0..n_metrics).map(|metric| interval_of(samples.iter().filter_map(|sample| sample[metric]))).collect()
 }
 
 /// The groups numbered from 0 without gaps: a number that no image has must not be drawn.
@@ -118,9 +118,9 @@ fn interval_of(values: impl Iterator<Item = f64>) -> Option<Interval> {
     }
     values.sort_unstable_by(f64::total_cmp);
     let quantile = |share: f64| {
-        let place = share * (values.len() - 1) as f64;
-        let (below, above) = (values[place.floor() as usize], values[place.ceil() as usize]);
-        below + (above - below) * place.fract()
+        let position = share * (values.len() - 1) as f64;
+        let (below, above) = (values[position.floor() as usize], values[position.ceil() as usize]);
+        below + (above - below) * position.fract()
     };
     let [low, high] = [quantile(0.025), quantile(0.975)];
     (high - low > NO_WIDTH).then_some([low, high])

@@ -1,29 +1,29 @@
 //! What a model said of each image, and every figure that needs more than the confusion matrix.
 //!
-//! All figures are computed from how often each image counts: once for the figure itself, and as often as it was drawn
+//! All metrics are computed from how often each image counts: once for the metric itself, and as often as it was drawn
 //! for a sample of the bootstrap.
 
-/// Bins of the calibration error.
+/// Bins of the expected calibration error.
 const BINS: usize = 15;
 
-/// Truth, answer and probabilities of the images of a part.
+/// True class, predicted class and probabilities of the images of a set.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Predictions {
     n_classes: usize,
     labels: Vec<u32>,
-    answers: Vec<u32>,
+    predicted: Vec<u32>,
     /// `(n, n_classes)`.
     probabilities: Vec<f64>,
 }
 
 impl Predictions {
-    /// Nothing said yet.
+    /// Without images.
     #[must_use]
     pub fn new(n_classes: usize) -> Self {
         Self { n_classes, ..Self::default() }
     }
 
-    /// Adds an image by its logits; the answer is the first of the largest.
+    /// Adds an image by its logits; the first of the largest is predicted.
     ///
     /// # Panics
     /// If there are not as many logits as classes.
@@ -40,7 +40,7 @@ impl Predictions {
     /// Adds an image by its probabilities.
     fn add_probabilities(&mut self, label: u32, answer: u32, probabilities: impl Iterator<Item = f64>) {
         self.labels.push(label);
-        self.answers.push(answer);
+        self.predicted.push(answer);
         self.probabilities.extend(probabilities);
     }
 
@@ -49,20 +49,20 @@ impl Predictions {
     pub fn only(&self, keep: &[usize]) -> Self {
         let mut only = Self::new(self.n_classes);
         for &image in keep {
-            let (label, answer) = (self.labels[image], self.answers[image]);
+            let (label, answer) = (self.labels[image], self.predicted[image]);
             only.add_probabilities(label, answer, self.probabilities(image).iter().copied());
         }
         only
     }
 
-    /// Adds all images of another part.
+    /// Adds all images of another set.
     ///
     /// # Panics
     /// If the classes differ in number.
     pub fn extend(&mut self, other: &Self) {
         assert_eq!(self.n_classes, other.n_classes, "Predictions::extend: classes");
         self.labels.extend(&other.labels);
-        self.answers.extend(&other.answers);
+        self.predicted.extend(&other.predicted);
         self.probabilities.extend(&other.probabilities);
     }
 
@@ -84,9 +84,9 @@ impl Predictions {
         self.n_classes
     }
 
-    /// Truth and answer of each image.
+    /// True and predicted class of each image.
     pub fn pairs(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.labels.iter().zip(&self.answers).map(|(&label, &answer)| (label as usize, answer as usize))
+        self.labels.iter().zip(&self.predicted).map(|(&label, &answer)| (label as usize, answer as usize))
     }
 
     /// The probabilities of one image, by class.
@@ -99,12 +99,12 @@ impl Predictions {
     }
 }
 
-/// Figures of a part; `None` where one is not defined.
+/// The metrics that need more than the confusion matrix; `None` where one is not defined.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Figures {
+pub struct MetricValues {
     /// Mean recall of the classes that have images.
     pub balanced_accuracy: Option<f64>,
-    /// Mean F1 of the classes that have images or answers.
+    /// Mean F1 of the classes that have images or predictions.
     pub macro_f1: Option<f64>,
     /// Cohen's kappa: agreement beyond chance.
     pub kappa: Option<f64>,
@@ -115,20 +115,20 @@ pub struct Figures {
     /// Mean squared distance of the probabilities from the truth, summed over the classes; with two classes half of
     /// that, as is the custom.
     pub brier_score: Option<f64>,
-    /// Expected calibration error: how far the probability of the answer is from the share of right answers, over
+    /// Expected calibration error: the distance of the probability of the predicted class from the share of correct predictions, over
     /// 15 bins of equal width (Guo et al. 2017).
     pub ece: Option<f64>,
     /// Area under the ROC curve of each class against the rest.
-    pub auc: Vec<Option<f64>>,
+    pub roc_auc: Vec<Option<f64>>,
 }
 
-impl Figures {
+impl MetricValues {
     /// All of them in a row, those of the classes last.
     pub(super) fn to_vec(&self) -> Vec<Option<f64>> {
-        let Self { balanced_accuracy, macro_f1, kappa, macro_roc_auc, log_loss, brier_score, ece, auc } =
+        let Self { balanced_accuracy, macro_f1, kappa, macro_roc_auc, log_loss, brier_score, ece, roc_auc } =
             self;
         let of_all = [balanced_accuracy, macro_f1, kappa, macro_roc_auc, log_loss, brier_score, ece];
-        of_all.into_iter().chain(auc).copied().collect()
+        of_all.into_iter().chain(roc_auc).copied().collect()
     }
 }
 
@@ -152,26 +152,26 @@ impl<'a> Scorer<'a> {
         Self { predictions, ascending: (0..predictions.n_classes).map(order).collect() }
     }
 
-    /// The figures when image `i` counts `times[i]` times.
+    /// The metrics when image `i` counts `times[i]` times.
     #[must_use]
-    pub(crate) fn figures(&self, times: &[f64]) -> Figures {
+    pub(crate) fn values(&self, times: &[f64]) -> MetricValues {
         let matrix = self.matrix(times);
-        let auc: Vec<Option<f64>> =
+        let roc_auc: Vec<Option<f64>> =
             (0..self.predictions.n_classes).map(|class| self.auc(class, times)).collect();
         let [ece, log_loss, brier_score] = self.calibration(times);
-        Figures {
+        MetricValues {
             balanced_accuracy: matrix.balanced_accuracy(),
             macro_f1: matrix.macro_f1(),
             kappa: matrix.kappa(),
-            macro_roc_auc: mean(auc.iter().copied().flatten()),
+            macro_roc_auc: mean(roc_auc.iter().copied().flatten()),
             log_loss,
             brier_score,
             ece,
-            auc,
+            roc_auc,
         }
     }
 
-    /// Calibration error, log loss and Brier score: those of the [`Figures`] that a temperature changes.
+    /// Calibration error, log loss and Brier score: those of the [`MetricValues`] that a temperature changes.
     #[must_use]
     pub(crate) fn calibration(&self, times: &[f64]) -> [Option<f64>; 3] {
         let log_loss = |image: usize, label: usize| {
@@ -248,15 +248,15 @@ impl<'a> Scorer<'a> {
         curve
     }
 
-    /// Of each bin of [`Figures::ece`] that has images: the mean probability of their answers, the share of
-    /// right ones, and their number.
+    /// Of each bin of [`MetricValues::ece`] that has images: the mean probability of the predicted class, the share of
+    /// correct predictions, and the number of images.
     #[must_use]
     pub(crate) fn reliability(&self) -> Vec<(f64, f64, usize)> {
         let mut bins = [(0.0, 0.0, 0); BINS];
         for (image, (label, answer)) in self.predictions.pairs().enumerate() {
-            let promised = self.predictions.probabilities(image)[answer];
-            let (sum, right, n) = &mut bins[bin_of(promised)];
-            *sum += promised;
+            let predicted = self.predictions.probabilities(image)[answer];
+            let (sum, right, n) = &mut bins[bin_of(predicted)];
+            *sum += predicted;
             *right += f64::from(label == answer);
             *n += 1;
         }
@@ -265,11 +265,11 @@ impl<'a> Scorer<'a> {
     }
 
     fn ece(&self, times: &[f64]) -> Option<f64> {
-        // Of each bin, the sum of what was promised less what was kept.
+        // Of each bin, the sum of the predicted probabilities less the number of correct predictions.
         let mut gaps = [0.0; BINS];
         for (image, ((label, answer), times)) in self.predictions.pairs().zip(times).enumerate() {
-            let promised = self.predictions.probabilities(image)[answer];
-            gaps[bin_of(promised)] += times * (promised - f64::from(label == answer));
+            let predicted = self.predictions.probabilities(image)[answer];
+            gaps[bin_of(predicted)] += times * (predicted - f64::from(label == answer));
         }
         let n: f64 = times.iter().sum();
         (n > 0.0).then(|| gaps.iter().map(|gap| gap.abs()).sum::<f64>() / n)
@@ -284,7 +284,7 @@ fn bin_of(probability: f64) -> usize {
 /// A confusion matrix of images that may count any number of times.
 struct Matrix {
     n_classes: usize,
-    /// `counts[truth * n_classes + answer]`.
+    /// `counts[truth * n_classes + predicted]`.
     counts: Vec<f64>,
 }
 
@@ -341,7 +341,7 @@ mod tests {
 
     /// Counting an image twice is the same as having it twice.
     #[test]
-    fn times_are_copies() {
+    fn counting_twice_is_as_good_as_a_duplicate() {
         let images = [(0, [2.0, 1.0, 0.0]), (1, [0.5, 0.6, 0.1]), (2, [0.0, 0.3, 0.2]), (0, [0.1, 0.1, 0.4])];
         let (mut once, mut copied) = (Predictions::new(3), Predictions::new(3));
         let times = [1.0, 2.0, 0.0, 3.0];
@@ -349,7 +349,7 @@ mod tests {
             once.add(label, logits.into_iter());
             (0..times as usize).for_each(|_| copied.add(label, logits.into_iter()));
         }
-        let (weighted, plain) = (Scorer::new(&once).figures(&times), Scorer::new(&copied).figures(&[1.0; 6]));
+        let (weighted, plain) = (Scorer::new(&once).values(&times), Scorer::new(&copied).values(&[1.0; 6]));
         for (weighted, plain) in weighted.to_vec().into_iter().zip(plain.to_vec()) {
             match (weighted, plain) {
                 (Some(weighted), Some(plain)) => {
@@ -361,12 +361,12 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_of_nothing_is_none() {
+    fn a_metric_of_nothing_is_none() {
         let mut predictions = Predictions::new(2);
         predictions.add(0, [1.0, 0.0].into_iter());
-        let figures = Scorer::new(&predictions).figures(&[1.0]);
-        assert_eq!((figures.auc, figures.macro_roc_auc, figures.kappa), (vec![None, None], None, None));
-        assert_eq!(figures.balanced_accuracy, Some(1.0));
-        assert!(Scorer::new(&predictions).figures(&[0.0]).to_vec().iter().all(Option::is_none));
+        let values = Scorer::new(&predictions).values(&[1.0]);
+        assert_eq!((values.roc_auc, values.macro_roc_auc, values.kappa), (vec![None, None], None, None));
+        assert_eq!(values.balanced_accuracy, Some(1.0));
+        assert!(Scorer::new(&predictions).values(&[0.0]).to_vec().iter().all(Option::is_none));
     }
 }

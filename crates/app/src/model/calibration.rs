@@ -1,6 +1,6 @@
 //! Calibration by one number: logits are divided by a temperature before they become probabilities (Guo et al. 2017).
 //!
-//! Fitted on the validation part by maximum likelihood. Answers stay what they are, whatever the temperature.
+//! Fitted on the validation set by maximum likelihood. The temperature changes no predicted class.
 
 use roentgen_data::ImageSet;
 use serde::Serialize;
@@ -11,9 +11,9 @@ use crate::model::inference::Evaluation;
 /// Bounds on `1 / temperature`.
 const LEAST: f64 = 0.05;
 const MOST: f64 = 5.0;
-/// Standard deviation of the logarithm of the temperature before any image is seen: most networks are calibrated by a
+/// Standard deviation of the logarithm of the temperature before any image is known: most networks are calibrated by a
 /// factor between 1/2 and 3 (Guo et al. 2017, figure 2 and after). With hundreds of images it no longer matters; without
-/// it, a small validation part without a mistake would ask for the temperature 0.
+/// it, a small validation set without a mistake would lead to the temperature 0.
 const PRIOR: f64 = 0.5;
 
 /// The most likely temperature given the labels of an evaluation, from around 1; 1 without images.
@@ -44,21 +44,21 @@ fn slope(evaluation: &Evaluation, inverse: f64) -> f64 {
     rows.sum::<f64>() + inverse.ln() / (PRIOR * PRIOR * inverse)
 }
 
-/// What the temperature did, for `metrics.json`.
+/// The effect of the temperature, for `metrics.json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Calibration {
     /// What logits are divided by.
     pub temperature: f64,
-    /// On the part that it was fitted to.
+    /// On the validation set, to which it was fitted.
     pub val: BeforeAfter,
-    /// On pictures that it has not seen.
+    /// On the test set.
     pub test: Option<BeforeAfter>,
 }
 
-/// Figures at temperature 1 and at the fitted one.
+/// Calibration metrics at temperature 1 and at the fitted one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct BeforeAfter {
-    /// Number of pictures.
+    /// Number of images.
     pub n: usize,
     /// At temperature 1.
     pub before: Reliability,
@@ -66,7 +66,7 @@ pub(crate) struct BeforeAfter {
     pub after: Reliability,
 }
 
-/// How far probabilities can be believed: see [`crate::metrics::Figures`]. Intervals as everywhere, 95 %, by patient.
+/// How well probabilities are calibrated: see [`crate::metrics::MetricValues`]. Intervals are 95 %, by patient.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Reliability {
     pub ece: Option<f64>,
@@ -78,14 +78,14 @@ pub(crate) struct Reliability {
 }
 
 impl Calibration {
-    /// The figures of a run; none without validation.
+    /// The calibration of a run; none without a validation set.
     #[must_use]
     pub(crate) fn new(
         temperature: f64,
         val: Option<(&Evaluation, &ImageSet)>,
         test: Option<(&Evaluation, &ImageSet)>,
     ) -> Option<Self> {
-        let part = |(evaluation, set): (&Evaluation, &ImageSet)| {
+        let before_after = |(evaluation, set): (&Evaluation, &ImageSet)| {
             let patients = set.patient_groups();
             BeforeAfter {
                 n: evaluation.len(),
@@ -93,7 +93,7 @@ impl Calibration {
                 after: Reliability::of(evaluation, temperature, patients.as_deref()),
             }
         };
-        val.map(|val| Self { temperature, val: part(val), test: test.map(part) })
+        val.map(|val| Self { temperature, val: before_after(val), test: test.map(before_after) })
     }
 }
 

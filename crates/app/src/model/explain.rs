@@ -1,7 +1,7 @@
-//! `roentgen explain`: what in a picture speaks for the answer, asked in two ways that know nothing of each other.
+//! `roentgen explain`: the evidence in an image for the prediction, by two independent methods.
 //!
-//! Grad-CAM looks into the network; occlusion sensitivity (Zeiler & Fergus 2014) only at what it answers when a part of
-//! the picture is hidden. Where both point at the same place, the answer does come from there.
+//! Grad-CAM uses the inner activations of the network; occlusion sensitivity (Zeiler & Fergus 2014) only its output when a
+//! part of the image is hidden. Where both point to the same region, the prediction is based on it.
 
 use ndarray::{Array2, Array3, Array4, ArrayView3, ArrayViewMut, Axis, Dimension, Slice};
 use roentgen_data::ImageSet;
@@ -9,15 +9,15 @@ use roentgen_layers::{ResNet9, Workspace};
 
 use crate::metrics::argmax::argmax;
 use crate::model::inference::{Evaluation, predict};
-use crate::model::model_file::ModelCard;
+use crate::model::model_card::ModelCard;
 use crate::model::novelty::RejectReason;
 
-/// The side of the hidden square, as a part of the crop's.
+/// The hidden square has one in this many of the sides of the crop.
 const PATCH: usize = 4;
-/// Squares along each axis that one is moved by, as a part of the crop.
+/// The step from one square to the next is the side of the crop divided by this.
 const STEPS: usize = 12;
 
-/// Two opinions on where an answer comes from.
+/// Two explanations of a prediction.
 #[derive(Clone, Debug)]
 pub(crate) struct Explanation {
     /// The class that is explained.
@@ -26,18 +26,18 @@ pub(crate) struct Explanation {
     pub answer: usize,
     /// By class, calibrated.
     pub probabilities: Vec<f64>,
-    /// Whether, and why, the answer is to be refused.
+    /// Whether, and why, the prediction is rejected.
     pub reject_reason: Option<RejectReason>,
     /// Grad-CAM, as coarse as the last convolution sees; 0 or more, in units of the logit.
     pub grad_cam: Array2<f32>,
-    /// For each pixel of the crop, the probability that is lost where it is hidden; negative where it is won.
+    /// For each pixel of the crop, by how much the probability falls when it is hidden; negative where it rises.
     pub occlusion: Array2<f32>,
 }
 
-/// Explains one picture of a set: the likeliest class, or `class`.
+/// Explains the prediction for one image of a set: the likeliest class, or `class`.
 ///
 /// # Panics
-/// If there is no such picture or class.
+/// If there is no such image or class.
 #[must_use]
 pub(crate) fn explain(
     model: &ResNet9,
@@ -47,26 +47,26 @@ pub(crate) fn explain(
     class: Option<usize>,
 ) -> Explanation {
     let one = set.select(&[image]);
-    let (mut said, mut reject_reason, mut pixels) =
+    let (mut evaluation, mut reject_reason, mut pixels) =
         (Evaluation::new(card.class_names.len()), None, Array3::zeros((0, 0, 0)));
     let (mut likeliest, mut heat) = (0, Array2::zeros((0, 0)));
-    predict(model, &one, &card.preprocessing(), |_, answer| {
-        said.add(0, answer.logits);
-        reject_reason = card.novelty.as_ref().and_then(|novelty| novelty.of(answer));
-        pixels = answer.pixels.to_owned();
-        likeliest = argmax(answer.logits.iter().copied());
-        heat = model.grad_cam(answer.feature_map, class.unwrap_or(likeliest));
+    predict(model, &one, &card.preprocessing(), |_, prediction| {
+        evaluation.add(0, prediction.logits);
+        reject_reason = card.novelty.as_ref().and_then(|novelty| novelty.of(prediction));
+        pixels = prediction.pixels.to_owned();
+        likeliest = argmax(prediction.logits.iter().copied());
+        heat = model.grad_cam(prediction.feature_map, class.unwrap_or(likeliest));
     });
     let class = class.unwrap_or(likeliest);
-    let probabilities = said.predictions(card.temperature).probabilities(0).to_vec();
+    let probabilities = evaluation.predictions(card.temperature).probabilities(0).to_vec();
     let occlusion = occlusion(model, card, pixels.view(), class);
     Explanation { class, answer: likeliest, probabilities, reject_reason, grad_cam: heat, occlusion }
 }
 
-/// Where in one picture of a set the evidence for `class` lies: Grad-CAM, from its least to its greatest value.
+/// Where in one image of a set the evidence for `class` is: Grad-CAM, from its least to its greatest value.
 ///
 /// # Panics
-/// If there is no such picture or class.
+/// If there is no such image or class.
 #[must_use]
 pub(crate) fn grad_cam(
     model: &ResNet9,
@@ -76,19 +76,19 @@ pub(crate) fn grad_cam(
     class: usize,
 ) -> Array2<f32> {
     let mut heat = Array2::zeros((0, 0));
-    predict(model, &set.select(&[image]), &card.preprocessing(), |_, answer| {
-        heat = model.grad_cam(answer.feature_map, class);
+    predict(model, &set.select(&[image]), &card.preprocessing(), |_, prediction| {
+        heat = model.grad_cam(prediction.feature_map, class);
     });
     above_least(&heat)
 }
 
-/// At three cells a side, even the least is much.
+/// The heat above its least value: with three cells a side, even the least is large.
 pub(crate) fn above_least(heat: &Array2<f32>) -> Array2<f32> {
     let least = heat.iter().copied().fold(f32::INFINITY, f32::min);
     heat.mapv(|value| value - least)
 }
 
-/// How much of the probability of `class` is lost with each pixel: the mean over the squares that hide it.
+/// How much the probability of `class` falls with each hidden pixel: the mean over the squares that hide it.
 fn occlusion(model: &ResNet9, card: &ModelCard, pixels: ArrayView3<'_, f32>, class: usize) -> Array2<f32> {
     let (size, _, channels) = pixels.dim();
     let (patch, step) = (size / PATCH, (size / STEPS).max(1));
@@ -99,16 +99,16 @@ fn occlusion(model: &ResNet9, card: &ModelCard, pixels: ArrayView3<'_, f32>, cla
     for (mut x, hidden) in x.outer_iter_mut().zip(std::iter::once(None).chain(squares.iter().map(Some))) {
         x.assign(&pixels);
         if let Some(&(top, left)) = hidden {
-            // The mean of the training pictures says the least.
+            // Zero is the mean of the training images: the least informative value.
             square(x.view_mut(), top, left, patch).fill(0.0);
         }
     }
-    let mut said = Evaluation::new(card.class_names.len());
+    let mut evaluation = Evaluation::new(card.class_names.len());
     for logits in model.infer(&x, &mut Workspace::default()).outer_iter() {
-        said.add(0, logits.to_slice().expect("logits of an image lie together"));
+        evaluation.add(0, logits.to_slice().expect("the logits of an image are contiguous"));
     }
-    let said = said.predictions(card.temperature);
-    let probability = |picture: usize| said.probabilities(picture)[class];
+    let predictions = evaluation.predictions(card.temperature);
+    let probability = |image: usize| predictions.probabilities(image)[class];
     let (mut lost, mut times) = (Array2::<f32>::zeros((size, size)), Array2::<f32>::zeros((size, size)));
     for (number, &(top, left)) in squares.iter().enumerate() {
         let loss = (probability(0) - probability(number + 1)) as f32;

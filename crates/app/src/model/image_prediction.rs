@@ -4,7 +4,7 @@ use roentgen_data::ImageSet;
 use roentgen_layers::ResNet9;
 
 use crate::model::inference::{Evaluation, predict};
-use crate::model::model_file::ModelCard;
+use crate::model::model_card::ModelCard;
 use crate::model::novelty::RejectReason;
 
 /// What a model predicts for one image.

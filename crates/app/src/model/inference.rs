@@ -1,4 +1,4 @@
-//! Testing a model: centre crops, running statistics, no dropout.
+//! Applying a model to images: centre crops, running statistics, no dropout.
 
 use ndarray::{Array4, ArrayView3};
 use roentgen_data::{ImageSet, Normalization, Sample, Transform, TtaConfig, batch_ranges, fill_batch};
@@ -10,18 +10,18 @@ use crate::metrics::{Confusion, Predictions};
 /// Images that go through the model together. Only speed depends on it.
 const BATCH: usize = 128;
 
-/// How pictures are looked at when a model is asked about them.
+/// How images become the input of a model.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Preprocessing<'a> {
     /// Side of the centre crop, in pixels.
     pub crop: usize,
-    /// What pixels are normalised by.
+    /// Mean and standard deviation that pixels are normalised by.
     pub normalization: &'a Normalization,
-    /// The looks at each picture, whose logits are averaged.
-    pub looks: TtaConfig,
+    /// The views of each image, whose logits are averaged.
+    pub tta: TtaConfig,
 }
 
-/// What a model says of the images of a set.
+/// The labels of the images of a set, and the logits that a model computes for them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
     n_classes: usize,
@@ -31,7 +31,7 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Nothing said yet.
+    /// Without images.
     #[must_use]
     pub fn new(n_classes: usize) -> Self {
         Self { n_classes, labels: Vec::new(), logits: Vec::new() }
@@ -68,7 +68,7 @@ impl Evaluation {
         (self.labels[image] as usize, &self.logits[image * self.n_classes..][..self.n_classes])
     }
 
-    /// Who was taken for whom.
+    /// The confusion matrix.
     #[must_use]
     pub fn confusion(&self) -> Confusion {
         let mut confusion = Confusion::new(self.n_classes);
@@ -79,7 +79,7 @@ impl Evaluation {
         confusion
     }
 
-    /// Answers and probabilities, with the logits divided by `temperature`.
+    /// Predicted classes and probabilities, with the logits divided by `temperature`.
     #[must_use]
     pub fn predictions(&self, temperature: f64) -> Predictions {
         let mut predictions = Predictions::new(self.n_classes);
@@ -109,45 +109,52 @@ impl Evaluation {
     }
 }
 
-/// What a model has to say of one image.
+/// The output of a model for one image.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prediction<'a> {
-    /// By class; the mean of all looks.
+    /// By class; the mean over all views.
     pub logits: &'a [f32],
-    /// What the classifier sees, of the plain look.
+    /// The input of the classifier, for the plain view.
     pub features: &'a [f32],
-    /// The output of the last convolutions, `(h / 8, w / 8, c)`, of the plain look.
+    /// The output of the last convolutions, `(h / 8, w / 8, c)`, for the plain view.
     pub feature_map: ArrayView3<'a, f32>,
-    /// The normalised pixels of the plain look, `(size, size, c)`.
+    /// The normalised pixels of the plain view, `(size, size, c)`.
     pub pixels: ArrayView3<'a, f32>,
     /// How much the colours vary that a model of one channel does not see; 0 for one that sees them.
     pub unseen_colour: f64,
 }
 
-/// Asks `model` about every image of `set`, and gives the answers to `each`, in order.
+/// Applies `model` to every image of `set`, and calls `each` with the index and the output of each, in order.
 pub(crate) fn predict(
     model: &ResNet9,
     set: &ImageSet,
     preprocessing: &Preprocessing<'_>,
     mut each: impl FnMut(usize, &Prediction<'_>),
 ) {
-    let draws: Vec<Sample> = (0..set.len() as u32).map(Sample::first).collect();
+    let samples: Vec<Sample> = (0..set.len() as u32).map(Sample::first).collect();
     let (mut x, mut labels) = (Array4::zeros((0, 0, 0, 0)), Vec::new());
     let mut workspace = Workspace::default();
-    let looks = preprocessing.looks.views();
+    let views = preprocessing.tta.views();
     for range in batch_ranges(set.len(), BATCH) {
-        // The plain look is the last: its pixels and features stay.
-        let of_looks = looks.iter().map(|&look| {
-            let view = Transform::Center { crop: preprocessing.crop, view: look };
-            fill_batch(set, &draws[range.clone()], view, preprocessing.normalization, &mut x, &mut labels);
+        // The plain view is the last: its pixels and features remain in `x` and the workspace.
+        let of_views = views.iter().map(|&view| {
+            let transform = Transform::Center { crop: preprocessing.crop, view };
+            fill_batch(
+                set,
+                &samples[range.clone()],
+                transform,
+                preprocessing.normalization,
+                &mut x,
+                &mut labels,
+            );
             model.infer(&x, &mut workspace).clone()
         });
-        let logits = of_looks.reduce(|sum, logits| sum + logits).expect("a look") / looks.len() as f32;
+        let logits = of_views.reduce(|sum, logits| sum + logits).expect("a view") / views.len() as f32;
         let of_network = workspace.features().outer_iter().zip(workspace.feature_map().outer_iter());
         let of_each = logits.outer_iter().zip(of_network).zip(x.outer_iter());
         for (image, ((logits, (features, feature_map)), pixels)) in range.zip(of_each) {
-            let logits = logits.to_slice().expect("logits of an image lie together");
-            let features = features.to_slice().expect("features of an image lie together");
+            let logits = logits.to_slice().expect("the logits of an image are contiguous");
+            let features = features.to_slice().expect("the features of an image are contiguous");
             let unseen = set.facts(image).filter(|_| set.channels() == 1);
             let unseen_colour = unseen.map_or(0.0, |facts| f64::from(facts.colour));
             each(image, &Prediction { logits, features, feature_map, pixels, unseen_colour });
@@ -155,7 +162,7 @@ pub(crate) fn predict(
     }
 }
 
-/// What `model` says of every image of `set`.
+/// The labels of `set`, and the logits of `model` for every image.
 #[must_use]
 pub(crate) fn evaluate(
     model: &ResNet9,
@@ -164,6 +171,8 @@ pub(crate) fn evaluate(
     preprocessing: &Preprocessing<'_>,
 ) -> Evaluation {
     let mut evaluation = Evaluation::new(n_classes);
-    predict(model, set, preprocessing, |image, answer| evaluation.add(set.labels()[image], answer.logits));
+    predict(model, set, preprocessing, |image, prediction| {
+        evaluation.add(set.labels()[image], prediction.logits);
+    });
     evaluation
 }

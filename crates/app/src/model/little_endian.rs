@@ -1,8 +1,8 @@
-//! The bytes of numbers in files.
+//! Numbers as little-endian bytes.
 
 use std::borrow::Cow;
 
-/// The bytes of numbers as files have them; on most machines, the numbers as they lie in memory.
+/// The little-endian bytes of numbers; on most machines their representation in memory.
 pub(crate) fn little_endian(values: &[f32]) -> Cow<'_, [u8]> {
     if cfg!(target_endian = "little") {
         Cow::from(bytemuck::cast_slice(values))

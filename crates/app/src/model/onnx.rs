@@ -1,13 +1,13 @@
-//! `roentgen export --onnx`: a model as an ONNX file, with all that lies between pixels and probabilities inside.
+//! `roentgen export --onnx`: a model as an ONNX file, with every step from pixels to probabilities.
 //!
 //! ```text
 //! pixels (batch, c, side, side) in 0 to 1
 //!   -> (pixels - mean) / std -> eight convolutions, batch norm folded into them -> logits
 //!   -> logits / temperature -> softmax -> probabilities (batch, classes)
 //! ```
-//! A model that looks at a picture several times does so in the file too: each look is two matrices, and the network sees
-//! all of them as one batch. What is outside: decoding, bringing the short side to `resize` pixels and cutting the
-//! centre; the sizes for that are in the metadata.
+//! Test-time augmentation is in the file too: each view is two matrices, and the network gets all of them as one batch. Not
+//! in the file are decoding, resizing the short side to `resize` pixels and cutting out the centre; the sizes for that are
+//! in the metadata.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,8 @@ use roentgen_data::{TtaConfig, TtaView};
 use roentgen_layers::{Architecture, BlockSpec, ResNet};
 use roentgen_tensor::batch_norm::EPS;
 
-use crate::model::model_file::{self, ModelCard, Tensor};
+use crate::model::model_card::ModelCard;
+use crate::model::tensors::{self, Tensor};
 use messages::{
     AttributeProto, Dimension, FLOAT, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, Side,
     StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
@@ -25,20 +26,20 @@ use messages::{
 
 pub(crate) mod messages;
 
-/// The version of the operators, of 2021: every runtime of these years knows it.
+/// The version of the operators, of 2021: every current runtime supports it.
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 
-/// Side of the pictures that the file takes: the crop, or all that looks beyond it may show.
+/// Side of the images that the file takes: that of the crop, or that of the resized image where views reach beyond the crop.
 pub(crate) fn side(card: &ModelCard) -> u32 {
-    if card.looks.reaches_beyond_crop() { card.resize } else { card.size }
+    if card.tta.reaches_beyond_crop() { card.resize } else { card.size }
 }
 
 /// The model as the bytes of an ONNX file.
 #[must_use]
 pub(crate) fn to_bytes(model: &ResNet, card: &ModelCard) -> Vec<u8> {
     let tensors: HashMap<String, Tensor> =
-        model_file::tensors(model).into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
+        tensors::tensors(model).into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
     let mut graph = Graph {
         architecture: model.architecture(),
         tensors: &tensors,
@@ -53,16 +54,16 @@ pub(crate) fn to_bytes(model: &ResNet, card: &ModelCard) -> Vec<u8> {
     graph.node("Sub", &["pixels", "mean"], "centred", &[]);
     graph.node("Div", &["centred", "std"], "normalised", &[]);
     graph.weights();
-    if card.looks == TtaConfig::default() {
+    if card.tta == TtaConfig::default() {
         graph.network("normalised", "logits");
     } else {
-        let looks = card.looks.views();
-        graph.looks("normalised", &looks, (card.size as usize, side), "looks");
+        let views = card.tta.views();
+        graph.views("normalised", &views, (card.size as usize, side), "looks");
         graph.network("looks", "looks/logits");
-        graph.integer_constant("looks/shape", &[looks.len() as i64, -1, n_classes as i64]);
+        graph.integer_constant("looks/shape", &[views.len() as i64, -1, n_classes as i64]);
         graph.node("Reshape", &["looks/logits", "looks/shape"], "looks/each", &[]);
-        let over_looks = [integers("axes", &[0]), integer("keepdims", 0)];
-        graph.node("ReduceMean", &["looks/each"], "logits", &over_looks);
+        let over_views = [integers("axes", &[0]), integer("keepdims", 0)];
+        graph.node("ReduceMean", &["looks/each"], "logits", &over_views);
     }
     graph.constant("temperature", &[1], &[card.temperature as f32]);
     graph.node("Div", &["logits", "temperature"], "calibrated", &[]);
@@ -129,15 +130,15 @@ impl Graph<'_> {
         });
     }
 
-    /// All looks at each picture, the pictures of one after those of the other. `crop` is the side of the looks, `side`
-    /// that of the pictures.
-    fn looks(&mut self, input: &str, looks: &[TtaView], (crop, side): (usize, usize), output: &str) {
-        let names: Vec<String> = (0..looks.len()).map(|number| format!("{output}/{number}")).collect();
-        for (look, name) in looks.iter().zip(&names) {
+    /// All views of each image, the images of one view after those of the other. `crop` is the side of the views, `side`
+    /// that of the images.
+    fn views(&mut self, input: &str, views: &[TtaView], (crop, side): (usize, usize), output: &str) {
+        let names: Vec<String> = (0..views.len()).map(|number| format!("{output}/{number}")).collect();
+        for (view, name) in views.iter().zip(&names) {
             let [rows, columns, half] = ["rows", "columns", "half"].map(|part| format!("{name}/{part}"));
-            self.constant(&rows, &[crop, side], &look.rows(crop, side));
+            self.constant(&rows, &[crop, side], &view.rows(crop, side));
             let of_columns =
-                Array2::from_shape_vec((crop, side), look.columns(crop, side)).expect("(crop, side)");
+                Array2::from_shape_vec((crop, side), view.columns(crop, side)).expect("(crop, side)");
             self.constant(&columns, &[side, crop], &of_columns.t().iter().copied().collect::<Vec<_>>());
             self.node("MatMul", &[&rows, input], &half, &[]);
             self.node("MatMul", &[&half, &columns], name, &[]);

@@ -1,16 +1,16 @@
-//! Which pictures a model has seen: asked about them again, it says nothing of how it does on others.
+//! Which images a model was trained on: its predictions for them say nothing about other images.
 //!
-//! The model file keeps eight bytes of each, as [`ImageSet::image_digest`] has them. They find the same picture under
-//! any name and in any file format that loses nothing, and tell nothing of what it shows. A picture that was encoded with
-//! loss, resized or cropped is another one to them.
+//! The model file holds eight bytes for each, from [`ImageSet::image_digest`]. They identify an image under any name and in
+//! any lossless file format, and reveal nothing of what it shows. An image that was compressed with loss, resized or
+//! cropped has another digest.
 
 use roentgen_data::ImageSet;
 use serde::{Deserialize, Serialize};
 
-/// Digits of a digest.
+/// Hexadecimal digits of a digest.
 const DIGITS: usize = 16;
 
-/// The digests of a model's training and validation pictures, and of those of the model that it started from.
+/// The digests of a model's training and validation images, and of those of the model that it started from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TrainingDigests {
@@ -19,7 +19,7 @@ pub struct TrainingDigests {
 }
 
 impl TrainingDigests {
-    /// All pictures of the sets.
+    /// Of all images of the sets.
     #[must_use]
     pub fn of(sets: &[&ImageSet]) -> Self {
         let of_set = |set: &&ImageSet| (0..set.len()).filter_map(|index| set.image_digest(index)).collect();
@@ -29,7 +29,7 @@ impl TrainingDigests {
         Self { digests }
     }
 
-    /// What either of two models has seen.
+    /// The images that either of two models was trained on.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         let mut digests = [self.digests, other.digests].concat();
@@ -38,19 +38,19 @@ impl TrainingDigests {
         Self { digests }
     }
 
-    /// Whether it is one of them.
+    /// Whether an image is among them.
     #[must_use]
     pub fn has(&self, set: &ImageSet, index: usize) -> bool {
         set.image_digest(index).is_some_and(|digest| self.digests.binary_search(&digest).is_ok())
     }
 
-    /// How many pictures of a set are among them.
+    /// How many images of a set are among them.
     #[must_use]
     pub fn count(&self, set: &ImageSet) -> usize {
         (0..set.len()).filter(|&index| self.has(set, index)).count()
     }
 
-    /// Takes the pictures of a set that are among them out of those that are `new`. How many they are.
+    /// Marks the images of a set that are among them as not `new`, and returns how many they are.
     ///
     /// # Panics
     /// If `new` is shorter than the set.
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_seen_is_known_again_at_any_size() {
+    fn training_images_are_recognised_at_any_size() {
         let films = PhantomOptions { train: 6, val: 3, test: 3, ..PhantomOptions::default() };
         let data = phantom_dataset(&films, &LoadOptions::default(), &silent).expect("films");
         let larger = LoadOptions { resize: 40, crop: 32, ..LoadOptions::default() };
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_digests_is_refused() {
+    fn an_invalid_list_of_digests_is_rejected() {
         let read = |text: &str| TrainingDigests::try_from(text.to_owned());
         assert!(read("").is_ok() && read("0000000000000001000000000000000a").is_ok());
         for wrong in ["0", "000000000000000g", "000000000000000a0000000000000001", "00000000000000\u{e9}"] {

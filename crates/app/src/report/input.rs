@@ -6,7 +6,7 @@ use roentgen_layers::ResNet9;
 use crate::config::TrainConfig;
 use crate::data_loading::phantom;
 use crate::metrics::Predictions;
-use crate::model::model_file::ModelCard;
+use crate::model::model_card::ModelCard;
 use crate::run_dir::records::{LogLine, Metrics};
 
 /// From this number of classes on, tables with a column per class do not fit on a page.

@@ -2,11 +2,11 @@
 
 use maud::{Markup, html};
 
-use crate::metrics::{Interval, PartMetrics};
+use crate::metrics::{Interval, SubsetMetrics};
 use crate::terminal::screen::counted;
 
 /// All metrics of a set with their intervals: of the whole set, then by class.
-pub(super) fn metric_tables(metrics: &PartMetrics) -> Markup {
+pub(super) fn metric_tables(metrics: &SubsetMetrics) -> Markup {
     let range = |interval: Option<Interval>| {
         interval.map_or_else(|| "-".to_owned(), |[low, high]| format!("{low:.3} to {high:.3}"))
     };
@@ -31,7 +31,7 @@ pub(super) fn metric_tables(metrics: &PartMetrics) -> Markup {
 }
 
 /// The confusion matrix: a row for each true class, a column for each predicted class.
-pub(super) fn confusion_table(metrics: &PartMetrics) -> Markup {
+pub(super) fn confusion_table(metrics: &SubsetMetrics) -> Markup {
     let names = &metrics.class_names;
     let shade = |truth: usize, predicted: usize| {
         let share =

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::input::{ReportInput, percent};
-use crate::metrics::PartMetrics;
+use crate::metrics::SubsetMetrics;
 use crate::run_dir::records::Metrics;
 use crate::terminal::screen::counted;
 
@@ -11,7 +11,7 @@ use crate::terminal::screen::counted;
 const WIDE_INTERVAL: f64 = 0.1;
 
 /// The metrics that the verdict quotes, and the name of their images: without leakage where that makes a difference.
-fn main_metrics(metrics: &Metrics) -> Option<(&PartMetrics, &'static str)> {
+fn main_metrics(metrics: &Metrics) -> Option<(&SubsetMetrics, &'static str)> {
     let Metrics { test_deduplicated, test, val, .. } = metrics;
     let deduplicated = test_deduplicated.as_ref().map(|found| (found, "test images (without leakage)"));
     deduplicated

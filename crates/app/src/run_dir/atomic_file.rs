@@ -30,6 +30,6 @@ pub(crate) fn write_whole(folder: &Path, path: &Path, bytes: &[u8]) -> io::Resul
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    // The new name is safe only when the folder is. Windows can't open folders, and needs it not.
+    // The new name is on the disk only when the folder is. Windows cannot open folders, and does not need it.
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }

@@ -1,11 +1,11 @@
-//! What a run records of itself: the lines of its logs, and `metrics.json`.
+//! The records of a run: the lines of its logs, and `metrics.json`.
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::PartMetrics;
+use crate::metrics::SubsetMetrics;
 use crate::model::calibration::Calibration;
 
-/// A line of `log.jsonl`. Nothing of the clock is in it: it is the same whenever and wherever the run is repeated.
+/// A line of `log.jsonl`. It holds no times, so that it is the same whenever and wherever the run is repeated.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct LogLine {
     pub epoch: usize,
@@ -13,7 +13,7 @@ pub(crate) struct LogLine {
     pub train_accuracy: f64,
     pub val_loss: Option<f64>,
     pub val_accuracy: Option<f64>,
-    /// What `--select` chooses by; the larger the better.
+    /// The score that `--select` chooses by; larger is better.
     pub val_score: Option<f64>,
     pub lr: f64,
     pub best: bool,
@@ -30,13 +30,13 @@ pub(crate) struct TimeLine {
 /// `metrics.json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Metrics {
-    pub val: Option<PartMetrics>,
-    /// The test pictures that neither stand, nor have their patient, in an earlier part; if that leaves some out.
+    pub val: Option<SubsetMetrics>,
+    /// The test images that do not occur, and whose patient does not occur, in an earlier set; absent if all are such.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub test_deduplicated: Option<PartMetrics>,
-    /// All test pictures, as given.
-    pub test: Option<PartMetrics>,
-    /// Test pictures that `test_deduplicated` leaves out.
+    pub test_deduplicated: Option<SubsetMetrics>,
+    /// All test images, as given.
+    pub test: Option<SubsetMetrics>,
+    /// Test images that `test_deduplicated` leaves out.
     pub n_leaked: usize,
     pub calibration: Option<Calibration>,
     pub n_rejected: Rejected,
@@ -51,11 +51,11 @@ pub(crate) struct Metrics {
     pub threads: usize,
 }
 
-/// How many pictures `predict` would refuse to answer about, though they are of the data.
+/// For how many images of the data `predict` would reject its prediction.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Rejected {
-    /// Of the validation pictures.
+    /// Of the validation images.
     pub val: Option<usize>,
-    /// Of the test pictures.
+    /// Of the test images.
     pub test: Option<usize>,
 }

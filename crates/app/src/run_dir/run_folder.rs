@@ -1,5 +1,4 @@
-//! The folder that a run leaves behind. Whole files are written so that a reader, or a power cut, sees either
-//! the old one or the new one: a temporary file in the same folder, fsync, rename, fsync of the folder.
+//! The folder of a run: made, locked, written and continued.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -14,6 +13,7 @@ use crate::run_dir::error::WriteError;
 
 /// Locked while a run works in the folder.
 const LOCK: &str = ".lock";
+
 /// A run folder; it exists from [`PlannedFolder::create`] on.
 #[derive(Clone, Debug)]
 pub(crate) struct RunFolder {
@@ -22,7 +22,7 @@ pub(crate) struct RunFolder {
     lock: Arc<File>,
 }
 
-/// Where a run will be kept, before there is anything to keep.
+/// The folder that a run will be written to, before there is anything to write.
 #[derive(Clone, Debug)]
 pub(crate) struct PlannedFolder {
     path: PathBuf,
@@ -64,22 +64,24 @@ impl PlannedFolder {
 }
 
 impl RunFolder {
-    /// The folder of a run that was broken off.
+    /// The folder of an interrupted run.
     ///
     /// # Errors
-    /// [`RunDirError::NotResumable`] if it is none, [`RunDirError::InUse`] if another run works in it.
+    /// [`RunDirError::NotResumable`] if it is not a run folder, or the run is finished, [`RunDirError::InUse`] if another run works in it.
     pub(crate) fn open(path: &Path) -> Result<Self, RunDirError> {
-        let refused =
+        let not_resumable =
             |reason: &str| RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() };
         if !path.join(CONFIG).is_file() {
-            return Err(refused("it is not the folder of a run; give the one that was named at its start"));
+            return Err(not_resumable(
+                "it is not the folder of a run; give the folder that the run named at its start",
+            ));
         }
         if path.join(METRICS).is_file() {
-            // It may have been killed just before it cleared away.
+            // It may have been killed just before it removed the files of an unfinished run.
             if let Ok(ended) = Self::locked(path.into()) {
                 let _ = ended.finish();
             }
-            return Err(refused("the run has ended; start another one with --config"));
+            return Err(not_resumable("the run is finished; start another one with --config"));
         }
         Self::locked(path.into())
     }
@@ -97,7 +99,7 @@ impl RunFolder {
         }
     }
 
-    /// Takes away what only an unfinished run needs.
+    /// Removes the files that only an unfinished run needs.
     ///
     /// # Errors
     /// [`WriteError`]
@@ -122,7 +124,7 @@ impl RunFolder {
         PlannedFolder { path: self.path.join(name) }
     }
 
-    /// Where it is.
+    /// Its path.
     #[must_use]
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -134,8 +136,8 @@ impl RunFolder {
         self.path.join(name)
     }
 
-    /// The error about a file that could not be written: once there are settings, the run can go on from its checkpoint or
-    /// from its beginning.
+    /// The error about a file that could not be written: once the settings are written, the run can be continued from its
+    /// checkpoint or from its beginning.
     fn unwritten(&self, path: PathBuf, source: io::Error) -> RunDirError {
         if self.file(CONFIG).is_file() {
             RunDirError::ResumableWrite { path, source, run: self.path.clone() }
@@ -147,7 +149,7 @@ impl RunFolder {
     /// Writes a whole file.
     ///
     /// # Errors
-    /// [`WriteError`]; [`RunDirError::ResumableWrite`] if the run can go on.
+    /// [`WriteError`]; [`RunDirError::ResumableWrite`] if the run can be continued.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunDirError> {
         let path = self.file(name);
         write_whole(&self.path, &path, bytes).map_err(|source| self.unwritten(path, source))
@@ -163,7 +165,7 @@ impl RunFolder {
         written.map_err(|source| self.unwritten(path, source))
     }
 
-    /// Makes a folder inside, unless it is there.
+    /// Makes a folder inside, unless it exists.
     ///
     /// # Errors
     /// As [`Self::write`].
@@ -172,7 +174,7 @@ impl RunFolder {
         fs::create_dir_all(&path).map_err(|source| self.unwritten(path, source))
     }
 
-    /// Appends a line to a log, and gives the length of the file after it. The line is on the disk when this returns.
+    /// Appends a line to a log, and returns the length of the file after it. The line is on the disk when this returns.
     ///
     /// # Errors
     /// As [`Self::write`].
@@ -187,7 +189,7 @@ impl RunFolder {
         append().map_err(|source| self.unwritten(path.clone(), source))
     }
 
-    /// Takes back what was appended to a log after it had `bytes`.
+    /// Shortens a log to its first `bytes` bytes.
     ///
     /// # Errors
     /// [`RunDirError::NotResumable`] if it has fewer; else as [`Self::write`].
@@ -207,26 +209,27 @@ impl RunFolder {
         };
         let length = cut().map_err(|source| self.unwritten(path.clone(), source))?;
         if length < bytes {
-            let reason =
-                format!("it has {length} bytes, the checkpoint knows of {bytes}; start the run again");
+            let reason = format!(
+                "it has {length} bytes, expected at least {bytes} by the checkpoint; start the run again"
+            );
             return Err(RunDirError::NotResumable { path, reason });
         }
         Ok(())
     }
 }
 
-/// Whether a folder is empty, or has only what a run leaves that was killed before its settings were written.
+/// Whether a folder is empty, or has only the files of a run that was killed before its settings were written.
 fn holds_no_run(names: impl Iterator<Item = OsString>) -> bool {
     let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
     let is_of_beginning = |name: &String| name == LOCK || name == DATA || name.starts_with(TEMPORARY);
     names.is_empty() || (names.iter().any(|name| name == LOCK) && names.iter().all(is_of_beginning))
 }
 
-/// Removes what a run that was killed while it wrote has left.
+/// Removes the temporary files of a run that was killed while it wrote.
 fn remove_temporary(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-            // What can't be removed does no harm.
+            // A file that cannot be removed does no harm.
             let _ = fs::remove_file(entry.path());
         }
     }

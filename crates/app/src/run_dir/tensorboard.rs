@@ -1,4 +1,4 @@
-//! The figures of every epoch as TensorBoard reads them: records of `Event` messages (tensorflow, `event.proto`,
+//! The metrics of every epoch in the format of TensorBoard: records of `Event` messages (tensorflow, `event.proto`,
 //! `summary.proto`; records as in its `record_writer.cc`).
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,7 +7,7 @@ use prost::{Message, Oneof};
 
 use crate::run_dir::records::LogLine;
 
-/// Where they are in the run folder; TensorBoard looks for `tfevents` in the name.
+/// The subfolder of the run folder; TensorBoard searches it for files with `tfevents` in their name.
 pub(crate) const FOLDER: &str = "tensorboard";
 /// See [`FOLDER`].
 pub(crate) const FILE: &str = "tensorboard/events.out.tfevents.0.roentgen";
@@ -45,13 +45,13 @@ struct Value {
     simple_value: f32,
 }
 
-/// What a file begins with.
+/// The first record of a file.
 #[must_use]
 pub(crate) fn beginning() -> Vec<u8> {
     record(&Event { wall_time: now(), step: 0, what: Some(What::FileVersion("brain.Event:2".to_owned())) })
 }
 
-/// The figures of an epoch.
+/// The records of an epoch.
 #[must_use]
 pub(crate) fn scalars(line: &LogLine) -> Vec<u8> {
     let values = [

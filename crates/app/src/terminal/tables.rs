@@ -3,7 +3,7 @@
 use roentgen_data::{BadFile, Dataset, Findings, ImageSet, SubsetOrigin};
 
 use crate::cpu;
-use crate::metrics::{Confusion, PartMetrics};
+use crate::metrics::{Confusion, SubsetMetrics};
 use crate::terminal::screen::{INDENT, Screen, counted, printable, table};
 
 /// Most classes whose confusion matrix is shown; `metrics.json` always has it.
@@ -82,8 +82,8 @@ pub(crate) fn show_test_tables(
     screen: &Screen,
     heading: &str,
     n_leaked: usize,
-    deduplicated: Option<&PartMetrics>,
-    given: &PartMetrics,
+    deduplicated: Option<&SubsetMetrics>,
+    given: &SubsetMetrics,
 ) {
     if let Some(deduplicated) = deduplicated {
         show_test(screen, &format!("{heading}, without {n_leaked} that leaked"), deduplicated);
@@ -93,8 +93,8 @@ pub(crate) fn show_test_tables(
 }
 
 /// Accuracy, the metrics of each class, every other metric with its interval, and the confusion matrix.
-pub(crate) fn show_test(screen: &Screen, heading: &str, metrics: &PartMetrics) {
-    let PartMetrics { class_names, confusion, .. } = metrics;
+pub(crate) fn show_test(screen: &Screen, heading: &str, metrics: &SubsetMetrics) {
+    let SubsetMetrics { class_names, confusion, .. } = metrics;
     let (n, n_right) = (confusion.n(), confusion.n_right());
     screen.line("");
     let accuracy = format!("accuracy {}", percent(Some(confusion.accuracy())));
@@ -128,7 +128,7 @@ pub(crate) fn show_test(screen: &Screen, heading: &str, metrics: &PartMetrics) {
 }
 
 /// The metrics of each class, as many of them as fit into `width`; `metrics.json` has all.
-fn class_table(metrics: &PartMetrics, width: usize) -> Vec<String> {
+fn class_table(metrics: &SubsetMetrics, width: usize) -> Vec<String> {
     /// Columns that are always shown.
     const MIN_COLUMNS: usize = 3;
     let heading = ["class", "images", "recall", "95 % interval", "precision", "specificity", "ROC AUC"];
@@ -161,7 +161,7 @@ fn class_table(metrics: &PartMetrics, width: usize) -> Vec<String> {
 }
 
 /// The metrics over all classes besides the accuracy.
-fn overall_table(metrics: &PartMetrics) -> Vec<String> {
+fn overall_table(metrics: &SubsetMetrics) -> Vec<String> {
     let number = |value: f64| format!("{value:.3}");
     let mut rows = vec![["", "value", "95 % interval"].map(str::to_owned).to_vec()];
     for (_, name, value, interval) in metrics.overall() {
@@ -205,7 +205,7 @@ mod tests {
         let mut predictions = Predictions::new(2);
         predictions.add(0, [1.0, 0.0].into_iter());
         predictions.add(1, [0.0, 1.0].into_iter());
-        let metrics = PartMetrics::new(vec!["ill".into(), "well".into()], &predictions, None);
+        let metrics = SubsetMetrics::new(vec!["ill".into(), "well".into()], &predictions, None);
         let heading = |width: usize| class_table(&metrics, width).remove(0);
         assert!(heading(100).ends_with("specificity  ROC AUC"), "{}", heading(100));
         assert!(heading(50).ends_with("precision") && heading(50).len() <= 50, "{}", heading(50));

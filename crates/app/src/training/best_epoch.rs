@@ -51,9 +51,9 @@ fn balanced_accuracy(confusion: &Confusion) -> Score {
 
 fn auc(evaluation: &Evaluation) -> Score {
     let predictions = evaluation.predictions(1.0);
-    let figures = Scorer::new(&predictions).figures(&vec![1.0; predictions.len()]);
+    let values = Scorer::new(&predictions).values(&vec![1.0; predictions.len()]);
     let confusion = evaluation.confusion();
-    let classes = figures.auc.iter().enumerate().filter_map(|(class, auc)| Some((class, (*auc)?)));
+    let classes = values.roc_auc.iter().enumerate().filter_map(|(class, auc)| Some((class, (*auc)?)));
     mean_score(classes.map(|(class, auc)| {
         let n_of = confusion.n_of(class);
         (auc, auc_variance(auc, n_of as f64, (confusion.n() - n_of) as f64))

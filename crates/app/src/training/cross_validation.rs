@@ -16,7 +16,7 @@ use crate::config::TrainConfig;
 use crate::data_loading::error::DataLoadingError;
 use crate::data_loading::load::{load_fold, read_folds};
 use crate::metrics::deduplicated::deduplicated_test;
-use crate::metrics::{PartMetrics, Predictions};
+use crate::metrics::{Predictions, SubsetMetrics};
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CONFIG, METRICS, PREDICTIONS};
 use crate::run_dir::predictions_file;
@@ -36,13 +36,13 @@ struct CrossValidationMetrics {
     /// Of all predictions together, without test images that leaked from the training or validation set of their fold.
     /// Splits keep duplicates together, so only a given validation set can leak.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pooled_deduplicated: Option<PartMetrics>,
+    pooled_deduplicated: Option<SubsetMetrics>,
     /// Of all predictions together.
-    pooled: PartMetrics,
+    pooled: SubsetMetrics,
     /// Images that `pooled_deduplicated` leaves out.
     n_leaked: usize,
     /// The test metrics of each fold.
-    folds: Vec<PartMetrics>,
+    folds: Vec<SubsetMetrics>,
     seed: u64,
 }
 
@@ -77,11 +77,11 @@ struct Pool {
     lines: String,
     patients: Vec<Option<String>>,
     is_new: Vec<bool>,
-    folds: Vec<PartMetrics>,
+    folds: Vec<SubsetMetrics>,
 }
 
 impl Pool {
-    fn add(&mut self, data: Dataset, metrics: PartMetrics, test: &TestPredictions) {
+    fn add(&mut self, data: Dataset, metrics: SubsetMetrics, test: &TestPredictions) {
         let TestPredictions { predictions, is_new } = test;
         self.lines += &predictions_file::to_text(&data.test, predictions, &data.class_names);
         self.patients.extend_from_slice(data.test.patients());
@@ -97,7 +97,7 @@ impl Pool {
         let predictions = predictions.expect("at least two folds");
         let (n_leaked, pooled_deduplicated) =
             deduplicated_test(&class_names, &predictions, &patients, &is_new);
-        let pooled = PartMetrics::new(class_names, &predictions, group_ids(&patients).as_deref());
+        let pooled = SubsetMetrics::new(class_names, &predictions, group_ids(&patients).as_deref());
         let (mean, sd) = mean_and_sd(&folds);
         let n_folds = folds.len();
         CrossValidationMetrics { n_folds, mean, sd, pooled_deduplicated, pooled, n_leaked, folds, seed }
@@ -145,7 +145,7 @@ fn run_fold(
     data: &Dataset,
     folder: &RunFolder,
     screen: &Screen,
-) -> Result<(PartMetrics, TestPredictions), TrainingError> {
+) -> Result<(SubsetMetrics, TestPredictions), TrainingError> {
     let name = format!("fold-{fold}");
     let path = folder.file(&name);
     if path.join(METRICS).is_file() {
@@ -172,7 +172,7 @@ fn resumable_as_a_whole(mut error: TrainingError, folder: &RunFolder) -> Trainin
 }
 
 /// Mean and standard deviation of every metric that all folds have.
-fn mean_and_sd(folds: &[PartMetrics]) -> (BTreeMap<String, f64>, BTreeMap<String, f64>) {
+fn mean_and_sd(folds: &[SubsetMetrics]) -> (BTreeMap<String, f64>, BTreeMap<String, f64>) {
     let folds: Vec<_> = folds.iter().map(json_object).collect();
     let (mut means, mut sds) = (BTreeMap::new(), BTreeMap::new());
     for key in folds[0].keys().filter(|key| *key != "n") {
@@ -189,7 +189,7 @@ fn mean_and_sd(folds: &[PartMetrics]) -> (BTreeMap<String, f64>, BTreeMap<String
     (means, sds)
 }
 
-fn json_object(metrics: &PartMetrics) -> serde_json::Map<String, Value> {
+fn json_object(metrics: &SubsetMetrics) -> serde_json::Map<String, Value> {
     match serde_json::to_value(metrics) {
         Ok(Value::Object(map)) => map,
         _ => unreachable!("metrics of a set are an object"),
@@ -223,7 +223,7 @@ mod tests {
         let fold = |n_right: u32| {
             let mut predictions = Predictions::new(2);
             (0..4).for_each(|i| predictions.add(u32::from(i >= n_right), [1.0, 0.0].into_iter()));
-            PartMetrics::new(vec!["a".into(), "b".into()], &predictions, None)
+            SubsetMetrics::new(vec!["a".into(), "b".into()], &predictions, None)
         };
         let (mean, sd) = mean_and_sd(&[fold(2), fold(4), fold(3)]);
         assert!((mean["accuracy"] - 0.75).abs() < 1e-12 && (sd["accuracy"] - 0.25).abs() < 1e-12);

@@ -5,10 +5,11 @@ use roentgen_layers::{ResNet9, ResNet9Config};
 
 use super::epochs::{Run, TrainingOutcome, not_of_this_run};
 use crate::metrics::deduplicated::deduplicated_test;
-use crate::metrics::{PartMetrics, Predictions};
+use crate::metrics::{Predictions, SubsetMetrics};
 use crate::model::calibration::Calibration;
 use crate::model::inference::{Evaluation, evaluate};
-use crate::model::model_file::{self, ModelCard};
+use crate::model::model_card::ModelCard;
+use crate::model::model_file;
 use crate::model::novelty::Novelty;
 use crate::report;
 use crate::run_dir::error::RunDirError;
@@ -120,9 +121,9 @@ fn count_rejected(model: &ResNet9, set: &ImageSet, card: &ModelCard) -> Option<u
 }
 
 /// The metrics of a set, with intervals by patient where patients are known.
-fn set_metrics(set: &ImageSet, evaluation: &Evaluation, card: &ModelCard) -> PartMetrics {
+fn set_metrics(set: &ImageSet, evaluation: &Evaluation, card: &ModelCard) -> SubsetMetrics {
     let predictions = evaluation.predictions(card.temperature);
-    PartMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
+    SubsetMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
 }
 
 impl Run<'_> {

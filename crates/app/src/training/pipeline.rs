@@ -15,9 +15,10 @@ use crate::config::error::ConfigError;
 use crate::config::{Select, TrainConfig};
 use crate::data_loading::inspection::Inspection;
 use crate::data_loading::phantom;
-use crate::metrics::PartMetrics;
+use crate::metrics::SubsetMetrics;
 use crate::model::inference::evaluate;
-use crate::model::model_file::{self, ModelCard, TrainedOn};
+use crate::model::model_card::{ModelCard, TrainedOn};
+use crate::model::model_file;
 use crate::model::training_digests::TrainingDigests;
 use crate::run_dir::file_names::{CHECKPOINT, CONFIG, DATA, METRICS, MODEL, REPORT};
 use crate::run_dir::records::Metrics;
@@ -125,13 +126,13 @@ pub(crate) fn train_in_folder(
 pub(crate) fn evaluate_ended_run(
     path: &Path,
     data: &Dataset,
-) -> Result<(PartMetrics, TestPredictions), TrainingError> {
+) -> Result<(SubsetMetrics, TestPredictions), TrainingError> {
     let (model, card) = model_file::read(&path.join(MODEL))?;
     let evaluation = evaluate(&model, &data.test, card.class_names.len(), &card.preprocessing());
     let predictions = evaluation.predictions(card.temperature);
     let groups = data.test.patient_groups();
     let is_new = final_evaluation::is_new_to_model(&card, data);
-    let metrics = PartMetrics::new(card.class_names, &predictions, groups.as_deref());
+    let metrics = SubsetMetrics::new(card.class_names, &predictions, groups.as_deref());
     Ok((metrics, TestPredictions { predictions, is_new }))
 }
 
@@ -179,7 +180,7 @@ fn load_initial_weights(
     };
     let start = model_file::initialise(model, path)?;
     run_summary::show_initial_weights(screen, path, &start);
-    Ok(start.seen)
+    Ok(start.training_digests)
 }
 
 /// From here on the first signal ends the run after a checkpoint, the second one at once.
@@ -206,7 +207,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         resize: config.resize(),
         size: config.size,
         normalization: normalization.clone(),
-        looks: config.tta_config(),
+        tta: config.tta_config(),
         temperature: 1.0,
         prior: config.prior,
         width: config.width,

@@ -50,7 +50,7 @@ pub(crate) fn train_and_evaluate(
     let preprocessing = Preprocessing {
         crop: config.size as usize,
         normalization: &normalization,
-        looks: TtaConfig::default(),
+        tta: TtaConfig::default(),
     };
     Ok(trainer
         .with_model(train_set, epochs - 1, |model| evaluate(model, eval_set, n_classes, &preprocessing)))

@@ -8,7 +8,7 @@ use roentgen_layers::ResNet9Config;
 use super::epochs::Run;
 use super::progress_lines;
 use crate::model::calibration::{Calibration, Reliability};
-use crate::model::model_file::Start;
+use crate::model::model_file::Initialisation;
 use crate::run_dir::file_names::{MODEL, REPORT};
 use crate::run_dir::records::Metrics;
 use crate::terminal::screen::{Screen, counted, duration, thousands};
@@ -16,10 +16,10 @@ use crate::terminal::tables;
 use crate::training::error::TrainingError;
 
 /// Where the weights of `--init` come from.
-pub(super) fn show_initial_weights(screen: &Screen, path: &Path, start: &Start) {
+pub(super) fn show_initial_weights(screen: &Screen, path: &Path, start: &Initialisation) {
     let classifier =
         if start.with_classifier { "" } else { ", except for the classifier, which has other classes" };
-    let unknown = match start.seen {
+    let unknown = match start.training_digests {
         Some(_) => "",
         None => "; their training set is unknown and may include the test images",
     };

@@ -12,7 +12,8 @@ use roentgen_layers::{
 use roentgen_optim::{AdamConfig, OneCycle};
 
 use super::layers;
-use crate::model::model_file::{ModelCard, tests::card};
+use crate::model::model_card::ModelCard;
+use crate::model::model_file::tests::card;
 use crate::model::onnx::{self, messages::ModelProto};
 use crate::training::step::TrainingStep;
 

@@ -1,8 +1,12 @@
-//! Models survive their files, and files that are no models are refused.
+//! A model is read back as it was written, and invalid files are rejected.
 
-use roentgen_data::{LoadOptions, PhantomOptions, phantom_dataset, silent};
+use roentgen_data::{LoadOptions, Normalization, PhantomOptions, TtaConfig, phantom_dataset, silent};
 
+use super::super::model_card::FORMAT;
+use super::super::novelty::Novelty;
 use super::*;
+use crate::config::ClassPrior;
+use roentgen_tensor::parameter::ParameterKind;
 
 pub(crate) fn card() -> ModelCard {
     ModelCard {
@@ -13,7 +17,7 @@ pub(crate) fn card() -> ModelCard {
         resize: 28,
         size: 24,
         normalization: Normalization { mean: vec![0.512_345_6], std: vec![0.1], per_image: false },
-        looks: TtaConfig { mirror: true, zoom: 0.3, aspect: 0.25 },
+        tta: TtaConfig { mirror: true, zoom: 0.3, aspect: 0.25 },
         temperature: 1.25,
         prior: ClassPrior::Balanced,
         width: 8,
@@ -59,8 +63,8 @@ fn with_card(change: impl FnOnce(&mut ModelCard)) -> Vec<u8> {
     to_bytes(&numbered(), &card, 9)
 }
 
-fn refusal(bytes: &[u8]) -> String {
-    from_bytes(bytes).expect_err("these bytes are no model")
+fn rejection(bytes: &[u8]) -> String {
+    from_bytes(bytes).expect_err("invalid bytes")
 }
 
 #[test]
@@ -74,7 +78,7 @@ fn a_model_is_read_back_as_it_was_written() {
 }
 
 #[test]
-fn a_file_of_an_earlier_version_does_not_say_what_the_model_has_seen() {
+fn a_file_of_an_earlier_version_has_no_training_digests() {
     let has_key = |bytes: &[u8]| bytes.windows(4).any(|window| window == b"seen");
     let bytes = with_card(|card| card.training_digests = None);
     assert!(has_key(&with_card(|_| {})) && !has_key(&bytes));
@@ -110,10 +114,10 @@ fn tensors_have_the_names_and_order_of_pytorch() {
 }
 
 #[test]
-fn a_truncated_file_is_refused() {
+fn a_truncated_file_is_rejected() {
     let bytes = with_card(|_| {});
     for len in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
-        assert!(refusal(&bytes[..len]).contains("not a whole safetensors file"), "{len} bytes");
+        assert!(rejection(&bytes[..len]).contains("not a whole safetensors file"), "{len} bytes");
     }
 }
 
@@ -154,42 +158,42 @@ fn the_training_digest_covers_tensors_and_card_but_no_novelty_data() {
 }
 
 #[test]
-fn a_negative_variance_is_refused() {
+fn a_negative_variance_is_rejected() {
     let mut model = numbered();
     model.for_each_buffer_mut(&mut |buffer| {
         if buffer.name == "conv3.1.running_var" {
             buffer.value[2] = -0.5;
         }
     });
-    let text = refusal(&to_bytes(&model, &card(), 9));
+    let text = rejection(&to_bytes(&model, &card(), 9));
     assert!(text.contains("conv3.1.running_var") && text.contains("-0.5"), "{text}");
 }
 
 #[test]
-fn a_card_that_does_not_fit_is_refused() {
-    assert!(refusal(&with_card(|card| card.format = 1)).contains("format is 1"));
-    assert!(refusal(&with_card(|card| card.channels = 2)).contains("channels is 2"));
-    assert!(refusal(&with_card(|card| card.width = 1 << 40)).contains("width"));
-    assert!(refusal(&with_card(|card| card.width = 16)).contains("conv1.0.weight"));
-    assert!(refusal(&with_card(|card| card.class_names.push("d".into()))).contains("classifier.weight"));
-    assert!(refusal(&with_card(|card| card.normalization.std[0] = 0.0)).contains("std"));
-    assert!(refusal(&with_card(|card| card.resize = 4)).contains("resize is 4"));
+fn a_card_that_does_not_fit_is_rejected() {
+    assert!(rejection(&with_card(|card| card.format = 1)).contains("format is 1"));
+    assert!(rejection(&with_card(|card| card.channels = 2)).contains("channels is 2"));
+    assert!(rejection(&with_card(|card| card.width = 1 << 40)).contains("width"));
+    assert!(rejection(&with_card(|card| card.width = 16)).contains("conv1.0.weight"));
+    assert!(rejection(&with_card(|card| card.class_names.push("d".into()))).contains("classifier.weight"));
+    assert!(rejection(&with_card(|card| card.normalization.std[0] = 0.0)).contains("std"));
+    assert!(rejection(&with_card(|card| card.resize = 4)).contains("resize is 4"));
 }
 
 #[test]
-fn weights_that_are_no_numbers_are_refused() {
+fn weights_that_are_not_finite_are_rejected() {
     let mut model = numbered();
     model.for_each_parameter_mut(&mut |parameter| {
         if parameter.name == "conv2.0.bias" {
             parameter.value[3] = f32::NAN;
         }
     });
-    let text = refusal(&to_bytes(&model, &card(), 9));
+    let text = rejection(&to_bytes(&model, &card(), 9));
     assert!(text.contains("conv2.0.bias") && text.contains("NaN at 3"), "{text}");
 }
 
 #[test]
-fn a_foreign_safetensors_file_is_refused() {
+fn a_foreign_safetensors_file_is_rejected() {
     let foreign = safetensors::serialize(Vec::<(&str, TensorView<'_>)>::new(), None).expect("an empty file");
-    assert!(refusal(&foreign).contains("no key `roentgen`"));
+    assert!(rejection(&foreign).contains("no key `roentgen`"));
 }

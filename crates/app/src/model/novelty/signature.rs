@@ -1,21 +1,21 @@
-//! A picture in a few numbers, and how usual they are.
+//! An image as a few numbers, and their distance from the usual ones.
 //!
 //! The numbers: the [`COARSE`] x [`COARSE`] lowest coefficients of the discrete cosine transform (Ahmed et al. 1974),
-//! which say what is where, and the logarithm of the energy in each octave above them, which says how much detail of
-//! which size there is. A film differs from a flat picture in the first, from noise and text in the second.
+//! which describe the coarse layout, and the logarithm of the energy in each octave above them, which describes how much
+//! detail of each size there is. A film differs from a flat image in the first, from noise and text in the second.
 
 use ndarray::ArrayView3;
 use serde::{Deserialize, Serialize};
 
 /// Coefficients along each axis.
 const COARSE: usize = 5;
-/// Where the first octave begins, in half periods per picture.
+/// Where the first octave begins, in half periods per image.
 const FIRST_OCTAVE: f64 = 3.0;
-/// Largest side that is transformed; larger pictures are averaged down to it.
+/// Largest side that is transformed; larger images are averaged down to it.
 const LARGEST: usize = 32;
-/// Added to the energies, in units of the training pictures' variance: what has no detail has no logarithm either.
+/// Added to the energies, in units of the training images' variance: the logarithm of zero energy is undefined.
 const LEAST_ENERGY: f64 = 1e-4;
-/// How far correlations are drawn towards none: as many as there are can't all be known from few pictures.
+/// How far correlations are shrunk towards zero: a few images are not enough to estimate all of them.
 const SHRINKAGE: f64 = 0.1;
 
 /// Numbers in the signature of a crop of `crop` pixels.
@@ -67,14 +67,14 @@ fn square(x: f64) -> f64 {
     x * x
 }
 
-/// The orthonormal type-II transform of a square picture along both axes.
+/// The orthonormal type-II transform of a square image along both axes.
 fn cosine_transform(pixels: &[f64], side: usize) -> Vec<f64> {
     let n = side as f64;
     let basis: Vec<f64> = (0..side * side)
         .map(|at| {
-            let (frequency, place) = ((at / side) as f64, (at % side) as f64);
+            let (frequency, position) = ((at / side) as f64, (at % side) as f64);
             let scale = if frequency == 0.0 { (1.0 / n).sqrt() } else { (2.0 / n).sqrt() };
-            scale * libm::cos(std::f64::consts::PI * (place + 0.5) * frequency / n)
+            scale * libm::cos(std::f64::consts::PI * (position + 0.5) * frequency / n)
         })
         .collect();
     // Of every row; the result transposed, so that twice is both axes.
@@ -90,7 +90,7 @@ fn cosine_transform(pixels: &[f64], side: usize) -> Vec<f64> {
     along(&along(pixels))
 }
 
-/// A normal distribution, as one needs it for distances from its centre.
+/// A normal distribution, in the form that distances from its centre need.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Gaussian {
     mean: Vec<f64>,
@@ -108,7 +108,7 @@ impl Gaussian {
             (0..n_dimensions).map(|i| samples.iter().map(|s| s[i]).sum::<f64>() / n).collect();
         let covariance =
             |i: usize, j: usize| samples.iter().map(|s| (s[i] - mean[i]) * (s[j] - mean[j])).sum::<f64>() / n;
-        // A number that never changes would make every other value of it infinitely strange.
+        // A number that never varies would make every other value infinitely distant.
         let deviation: Vec<f64> = (0..n_dimensions).map(|i| covariance(i, i).sqrt().max(1e-3)).collect();
         let correlation = |i: usize, j: usize| {
             let known = (1.0 - SHRINKAGE) * covariance(i, j) / (deviation[i] * deviation[j]);

@@ -1,0 +1,179 @@
+//! Everything about a model besides its tensors, as the JSON object in the metadata of its file.
+
+use roentgen_data::{LoadOptions, Normalization, TtaConfig};
+use roentgen_layers::ResNet9Config;
+use serde::{Deserialize, Serialize};
+
+use crate::config::ClassPrior;
+use crate::model::inference::Preprocessing;
+use crate::model::novelty::Novelty;
+use crate::model::training_digests::TrainingDigests;
+
+/// Version of the layout of the file; a reader rejects others.
+pub(super) const FORMAT: u32 = 2;
+/// The placeholder for the digest while the digest is computed.
+pub(super) const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// What a model needs besides its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ModelCard {
+    /// Version of the layout of the file.
+    pub format: u32,
+    /// BLAKE3 of the file with zeros in the place of the digest: [`to_bytes`](super::model_file::to_bytes) fills it in,
+    /// [`read`](super::model_file::read) checks it.
+    pub digest: String,
+    /// The classes in the order of the outputs.
+    pub class_names: Vec<String>,
+    /// 1 for grey images, 3 for colour.
+    pub channels: usize,
+    /// Short side that images are resized to, in pixels.
+    pub resize: u32,
+    /// Side of the crop, in pixels.
+    pub size: u32,
+    /// Mean and standard deviation of the training images.
+    #[serde(flatten)]
+    pub normalization: Normalization,
+    /// The views of each image that test-time augmentation averages over.
+    #[serde(flatten)]
+    pub tta: TtaConfig,
+    /// What logits are divided by before they become probabilities; fitted on the validation set.
+    #[serde(default = "no_temperature")]
+    pub temperature: f64,
+    /// The class prior that its probabilities assume.
+    #[serde(default)]
+    pub prior: ClassPrior,
+    /// Channels after the first convolution.
+    pub width: usize,
+    /// The seed of the run, which also decides the splits.
+    pub seed: u64,
+    /// Share that was split off for validation, where the folder had no validation set.
+    pub val_fraction: f64,
+    /// Share that was split off as the test set.
+    pub test_fraction: f64,
+    /// The pattern that finds patients in file names, if not the built-in ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient_pattern: Option<String>,
+    /// Which fold, from 1, of how many it was tested on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<[usize; 2]>,
+    /// Recognises the folder trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// Number of phantom films, if it was trained on the phantom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub films: Option<u32>,
+    /// Passes over the training set that made these weights.
+    pub epoch: usize,
+    /// What it was trained on, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_on: Option<TrainedOn>,
+    /// When to reject a prediction; fitted after training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub novelty: Option<Novelty>,
+    /// Digests of the training and validation images; files of earlier versions have none.
+    #[serde(rename = "seen", default, skip_serializing_if = "Option::is_none")]
+    pub training_digests: Option<TrainingDigests>,
+}
+
+/// What a model was trained on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TrainedOn {
+    /// The last component of the path of the data, or a description of the phantom.
+    pub data: String,
+    /// Training images.
+    pub n_train: usize,
+    /// Validation images, by which the epoch was chosen.
+    pub n_val: usize,
+}
+
+/// The temperature of a model that was not calibrated.
+fn no_temperature() -> f64 {
+    1.0
+}
+
+/// A condition that a card meets, and the error text if it does not.
+type Rule = (bool, String);
+
+impl ModelCard {
+    /// How images become the input of the model.
+    #[must_use]
+    pub(crate) fn preprocessing(&self) -> Preprocessing<'_> {
+        Preprocessing { crop: self.size as usize, normalization: &self.normalization, tta: self.tta }
+    }
+
+    /// How images without a class are loaded for this model.
+    #[must_use]
+    pub(crate) fn image_options(&self) -> LoadOptions {
+        LoadOptions { resize: self.resize, crop: self.size, ..LoadOptions::default() }
+    }
+
+    /// The version of the layout that this program writes.
+    #[must_use]
+    pub(crate) fn current_format() -> u32 {
+        FORMAT
+    }
+
+    /// The placeholder for the digest of a file that is not written yet.
+    #[must_use]
+    pub(crate) fn no_digest() -> String {
+        NO_DIGEST.to_owned()
+    }
+
+    /// The sizes of the network, without dropout: the model is trained already.
+    pub(crate) fn config(&self) -> ResNet9Config {
+        let n_classes = self.class_names.len();
+        ResNet9Config { width: self.width, dropout: 0.0, ..ResNet9Config::new(self.channels, n_classes) }
+    }
+
+    /// Rejects numbers that no file of this program has, before memory is allocated for them.
+    pub(super) fn validate(&self) -> Result<(), String> {
+        let mut rules = self.size_rules().into_iter().chain(self.value_rules());
+        if let Some((_, text)) = rules.find(|(holds, _)| !holds) {
+            return Err(text);
+        }
+        let Some(novelty) = &self.novelty else { return Ok(()) };
+        let n_features = self.config().architecture().n_features();
+        novelty.validate(self.class_names.len(), n_features, self.size as usize)
+    }
+
+    fn size_rules(&self) -> [Rule; 6] {
+        let Self { format, channels, width, size, resize, .. } = self;
+        let n_classes = self.class_names.len();
+        [
+            (*format == FORMAT, format!("format is {format}, expected {FORMAT}")),
+            (matches!(channels, 1 | 3), format!("channels is {channels}, expected 1 or 3")),
+            ((1..=256).contains(width), format!("width is {width}, expected 1 to 256")),
+            ((8..=512).contains(size), format!("size is {size}, expected 8 to 512")),
+            ((*size..=8192).contains(resize), format!("resize is {resize}, expected {size} to 8192")),
+            ((2..=10_000).contains(&n_classes), format!("it has {n_classes} classes, expected 2 to 10,000")),
+        ]
+    }
+
+    fn value_rules(&self) -> [Rule; 5] {
+        let Normalization { mean, std, .. } = &self.normalization;
+        let (fold, tta, temperature) = (self.fold, self.tta, self.temperature);
+        [
+            (
+                mean.len() == self.channels && std.len() == self.channels,
+                "mean and std don't have one number per channel".to_owned(),
+            ),
+            (
+                std.iter().all(|&std| std > 0.0 && std.is_finite())
+                    && mean.iter().all(|mean| mean.is_finite()),
+                "mean and std are out of range".to_owned(),
+            ),
+            (
+                fold.is_none_or(|[fold, of]| (2..=100).contains(&of) && (1..=of).contains(&fold)),
+                format!("fold is {fold:?}, expected one of 2 to 100 folds"),
+            ),
+            (
+                [tta.zoom, tta.aspect].iter().all(|share| (0.0..=4.0).contains(share)),
+                format!("test-time augmentation is {tta:?}, expected zoom and aspect of 0 to 4"),
+            ),
+            (
+                temperature > 0.0 && temperature.is_finite(),
+                format!("temperature is {temperature}, expected a number above 0"),
+            ),
+        ]
+    }
+}
