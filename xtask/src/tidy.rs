@@ -7,7 +7,7 @@
 //!    forbid it in tests and examples too.
 //! 5. No file is larger than [`MAX_BYTES`].
 //! 6. In the app and in the data crate, a module imports from lower floors only, and no modules import each other in a circle
-//!    ([`floors`](crate::floors)).
+//!    ([`floors`]).
 
 use std::fs;
 use std::path::{Path, PathBuf};

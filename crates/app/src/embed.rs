@@ -27,7 +27,7 @@ mod model;
 ///
 /// # Errors
 /// [`AppError::Config`] for unusable settings, [`AppError::DataLoading`] for unusable data,
-/// [`DataLoadingError::Leakage`] if `config.strict` is set and the sets share images or patients.
+/// [`DataLoadingError::Leakage`](crate::DataLoadingError::Leakage) if `config.strict` is set and the sets share images or patients.
 ///
 /// ```
 /// use roentgen::{Screen, TrainConfig};
@@ -86,15 +86,15 @@ pub fn load_arrays(
 /// figures, the settings and a report.
 ///
 /// `data` comes from [`load()`] or [`load_arrays()`] with the same `config`. While it trains, Ctrl-C and a request of the system to end are
-/// handled: the run writes a checkpoint and returns [`TrainingError::Interrupted`].
+/// handled: the run writes a checkpoint and returns [`TrainingError::Interrupted`](crate::TrainingError::Interrupted).
 ///
 /// # Errors
 /// - [`AppError::Config`] for settings that are unusable or do not match `data`; for
 ///   `config.folds` without `config.fold`, since a cross-validation is several runs;
-/// - [`RunDirError::OutNotEmpty`] if `out` exists and is not an empty folder;
-/// - [`TrainingError::BatchTooSmall`] if batch normalisation has nothing to compare;
-/// - [`TrainingError::Diverged`] if a loss or a weight becomes infinite or NaN;
-/// - [`WriteError`] or [`RunDirError::ResumableWrite`] if the disk is full.
+/// - [`RunDirError::OutNotEmpty`](crate::RunDirError::OutNotEmpty) if `out` exists and is not an empty folder;
+/// - [`TrainingError::BatchTooSmall`](crate::TrainingError::BatchTooSmall) if batch normalisation has nothing to compare;
+/// - [`TrainingError::Diverged`](crate::TrainingError::Diverged) if a loss or a weight becomes infinite or NaN;
+/// - [`WriteError`](crate::WriteError) or [`RunDirError::ResumableWrite`](crate::RunDirError::ResumableWrite) if the disk is full.
 ///
 /// ```
 /// use roentgen::{Screen, TrainConfig};

@@ -1,6 +1,6 @@
 //! `report.html` of a run: one file that opens offline, without a script and without a request to anywhere.
 //!
-//! [`page`] puts the sections together, each of which is a module of its own. The verdict comes first, then the data,
+//! [`mod@page`] puts the sections together, each of which is a module of its own. The verdict comes first, then the data,
 //! the training, the test results and the images to look at; the model card and how to repeat the run come last.
 
 mod data_section;

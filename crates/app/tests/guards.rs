@@ -364,7 +364,7 @@ fn all_options_together_give_one_model_at_any_number_of_threads() {
         "0.9",
         "--tta",
         "--select",
-        "roc_auc",
+        "auc",
         "--oversample-hard",
         "3",
         "--label-smoothing",

@@ -37,7 +37,7 @@ fn a_run_starts_from_the_weights_of_another_one() {
         ["train", "--data", "data", "--width", "8", "--epochs", "1", "--init", "first", "--out", "third"];
     let output = roentgen(&args, here);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("but for the classifier"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("except for the classifier"), "{}", text(&output.stdout));
     for (flags, words) in [
         (&["--width", "16", "--init", "first"][..], "expected F32 of [16, 1, 3, 3]"),
         (&["--init", "missing"], "cannot read the model missing"),

@@ -100,7 +100,7 @@ fn a_run_killed_at_any_moment_goes_on_to_the_same_bytes() {
         } else if path.join("metrics.json").exists() {
             // Killed, perhaps, before it had cleared away what only an unfinished run needs.
             let output = roentgen(&["train", "--quiet", "--resume", &run], folder.path());
-            assert!(text(&output.stderr).contains("the run has ended"), "{}", text(&output.stderr));
+            assert!(text(&output.stderr).contains("the run is finished"), "{}", text(&output.stderr));
         } else {
             // Killed before there was anything to go on with: the same command begins again.
             let output = roentgen(&[&ARGS[..], &SHORT, &["--out", &run]].concat(), folder.path());
@@ -195,7 +195,7 @@ fn a_checkpoint_that_does_not_fit_is_refused() {
     refused("no longer those of the run");
     fs::write(run.join("config.toml"), config).unwrap();
     fs::write(run.join("metrics.json"), "{}").unwrap();
-    refused("the run has ended");
+    refused("the run is finished");
     fs::remove_dir_all(&run).unwrap();
     refused("not the folder of a run");
 }

@@ -83,7 +83,7 @@ struct VariantResult {
 /// Runs the contests that `filter` selects.
 ///
 /// # Errors
-/// [`BenchError::Process`] if PyTorch does not run at all; a single variant that fails is left out with a message.
+/// [`BenchError::Process`](crate::error::bench::BenchError::Process) if PyTorch does not run at all; a single variant that fails is left out with a message.
 pub(super) fn measure(
     python: &Path,
     rounds: usize,

@@ -70,11 +70,11 @@ pub(crate) struct BeforeAfter {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Reliability {
     pub ece: Option<f64>,
-    pub calibration_error_interval: Option<Interval>,
+    pub ece_interval: Option<Interval>,
     pub log_loss: Option<f64>,
     pub log_loss_interval: Option<Interval>,
     pub brier_score: Option<f64>,
-    pub brier_interval: Option<Interval>,
+    pub brier_score_interval: Option<Interval>,
 }
 
 impl Calibration {
@@ -105,11 +105,11 @@ impl Reliability {
         let intervals = bootstrap(predictions.len(), groups, |times| scorer.calibration(times).to_vec());
         Self {
             ece,
-            calibration_error_interval: intervals[0],
+            ece_interval: intervals[0],
             log_loss,
             log_loss_interval: intervals[1],
             brier_score,
-            brier_interval: intervals[2],
+            brier_score_interval: intervals[2],
         }
     }
 }
