@@ -77,7 +77,10 @@ fn what_cannot_be_explained_is_an_error() {
     fs::write(folder.path().join("bad.png"), "no image").unwrap();
     for (args, message) in [
         (&["bad.png", "--out", "o.png"][..], "not an image"),
-        (&["grey.png", "--out", "o.png", "--class", "measles"], "no class `measles`; its classes are covid, normal, pneumonia"),
+        (
+            &["grey.png", "--out", "o.png", "--class", "measles"],
+            "no class `measles`; its classes are covid, normal, pneumonia",
+        ),
         (&["grey.png", "--out", "no/such/folder/o.png"], "cannot write no/such/folder/o.png"),
     ] {
         let output = roentgen(&[&["explain", "--model", "run"], args].concat(), folder.path());
