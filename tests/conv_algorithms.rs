@@ -1,4 +1,4 @@
-//! The fast convolutions and the direct one train the same network.
+//! Fast and direct convolutions give the same gradients of a network.
 #![forbid(unsafe_code)]
 
 use ndarray::Array4;
@@ -29,24 +29,24 @@ fn gradients(conv: ConvChoice) -> Vec<(String, Vec<f32>)> {
     gradients
 }
 
-/// The bound is on the length of the difference: a rounding that makes another pixel of a pool the largest moves
-/// single elements by more.
+/// The bound is on the Euclidean norm of the difference: where rounding makes another pixel of a pool the largest, single
+/// elements differ by more.
 #[test]
-fn gradients_are_those_of_the_direct_algorithm() {
+fn gradients_match_those_of_the_direct_algorithm() {
     let direct = gradients(ConvChoice::Direct);
     for choice in [ConvChoice::Auto, ConvChoice::Winograd] {
         let fast = gradients(choice);
         assert_eq!(fast.len(), 34);
         let (mut n_compared, mut n_different) = (0, 0);
         for ((name, fast), (_, direct)) in fast.iter().zip(&direct) {
-            let length = |v: &mut dyn Iterator<Item = f64>| v.map(|v| v * v).sum::<f64>().sqrt();
-            let size = length(&mut direct.iter().map(|&v| f64::from(v)));
-            let error = length(&mut fast.iter().zip(direct).map(|(&f, &d)| f64::from(f) - f64::from(d)));
+            let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|v| v * v).sum::<f64>().sqrt();
+            let size = norm(&mut direct.iter().map(|&v| f64::from(v)));
+            let error = norm(&mut fast.iter().zip(direct).map(|(&f, &d)| f64::from(f) - f64::from(d)));
             assert!(error <= 1e-3 * size, "{choice:?} {name}: off by {error:e} of {size:e}");
             n_compared += usize::from(size > 0.0);
             n_different += usize::from(error > 0.0);
         }
-        // All but the biases of the eight convolutions, which have no gradient.
+        // All except the biases of the eight convolutions, whose gradient is 0.
         assert_eq!(n_compared, 26);
         assert!(n_different > 0, "{choice:?} is another algorithm");
     }

@@ -1,19 +1,19 @@
-//! Finite differences in f64: of every layer's reference backward, and of a small ResNet9's real one.
+//! Compares gradients with finite differences in f64: those of the simple version of every layer, and those of a small
+//! ResNet9.
 //!
-//! Each layer's output is multiplied by a random upstream gradient: a plain sum would hide errors in batch norm,
-//! whose outputs always sum to the same.
+//! The output of each layer is multiplied by a random upstream gradient: a plain sum would hide errors in batch norm,
+//! whose outputs always have the same sum.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 
 use ndarray::Array4;
 use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
+use roentgen_tensor::batch_norm::EPS;
 use roentgen_tensor::batch_norm_max_pool::MaxPool2dGeometry;
 use roentgen_tensor::conv2d::Conv2dGeometry;
 use roentgen_tensor::reference;
 use roentgen_tensor::rng::{CounterRng, Purpose};
-
-const EPS: f64 = 1e-5;
 
 fn random(len: usize, seed: u64) -> Vec<f64> {
     let mut rng = CounterRng::new(seed, Purpose::Synthetic, len as u64, 3);
@@ -25,7 +25,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The central difference of `f` along element `i` of `at`.
+/// The central difference of `f` for element `i` of `at`.
 fn difference(at: &[f64], i: usize, f: &dyn Fn(&[f64]) -> f64) -> f64 {
     const STEP: f64 = 1e-6;
     let mut moved = at.to_vec();
@@ -35,7 +35,7 @@ fn difference(at: &[f64], i: usize, f: &dyn Fn(&[f64]) -> f64) -> f64 {
     (above - f(&moved)) / (2.0 * STEP)
 }
 
-/// Compares `grad` with the differences of `f` at `at`, every element.
+/// Compares every element of `grad` with the finite difference of `f` at `at`.
 fn check(at: &[f64], grad: &[f64], what: &str, f: impl Fn(&[f64]) -> f64) {
     assert_eq!(at.len(), grad.len(), "{what}");
     assert!(!at.is_empty(), "{what}: nothing compared");
@@ -126,7 +126,7 @@ fn softmax_cross_entropy_backward_matches_finite_differences() {
 /// The parameters of a ResNet9 in f64, by name.
 type Weights = HashMap<String, Vec<f64>>;
 
-/// An image batch on its way through the reference network.
+/// The feature maps of a batch in the reference network.
 struct Maps {
     n: usize,
     h: usize,
@@ -134,7 +134,7 @@ struct Maps {
     values: Vec<f64>,
 }
 
-/// Convolution, batch norm, ReLU from the naive twins.
+/// Convolution, batch norm and ReLU, from the simple versions.
 fn conv_block(maps: &Maps, name: &str, weights: &Weights) -> Maps {
     let get = |suffix: &str| &weights[&format!("{name}.{suffix}")][..];
     let (c_in, c_out) = (maps.values.len() / (maps.n * maps.h * maps.w), get("0.bias").len());
@@ -156,7 +156,7 @@ fn residual(maps: &Maps, name: &str, weights: &Weights) -> Maps {
     Maps { values: body.values.iter().zip(&maps.values).map(|(a, b)| a + b).collect(), ..body }
 }
 
-/// The loss of a ResNet9 without dropout, written out from the naive twins.
+/// The loss of a ResNet9 without dropout, from the simple versions.
 fn resnet9_loss(x: &Maps, labels: &[u32], n_classes: usize, weights: &Weights) -> f64 {
     let maps = conv_block(x, "conv1", weights);
     let maps = pool(&conv_block(&maps, "conv2", weights));
@@ -196,7 +196,7 @@ fn resnet9_gradients_match_finite_differences() {
     let expected = resnet9_loss(&maps, &labels, config.n_classes, &weights);
     assert!((f64::from(loss) - expected).abs() <= 1e-5, "{loss} against {expected}");
 
-    // A few elements of every parameter: each costs two passes through the naive network.
+    // Only a few elements of every parameter: each needs two passes through the slow network.
     const SAMPLES: usize = 6;
     assert_eq!(grads.len(), 34);
     let mut rng = CounterRng::new(1, Purpose::Synthetic, 0, 4);

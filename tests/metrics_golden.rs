@@ -1,4 +1,4 @@
-//! Every figure of a test against scikit-learn's; `golden/metrics_golden.py` made the values.
+//! Compares every metric with scikit-learn; `golden/metrics_golden.py` computed its values.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -14,7 +14,7 @@ fn cases() -> Vec<Value> {
     serde_json::from_slice(&fs::read(path).expect("the golden values")).expect("a list of cases")
 }
 
-/// The same number, or nothing on both sides.
+/// Asserts that both are the same number, or both null.
 fn assert_same(found: &Value, golden: &Value, what: &str) {
     match (found.as_f64(), golden.as_f64()) {
         (Some(found), Some(golden)) => {
@@ -27,7 +27,7 @@ fn assert_same(found: &Value, golden: &Value, what: &str) {
 }
 
 #[test]
-fn figures_are_those_of_scikit_learn() {
+fn metrics_match_scikit_learn() {
     let cases = cases();
     assert_eq!(cases.len(), 4);
     for case in cases {

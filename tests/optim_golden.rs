@@ -1,4 +1,4 @@
-//! The schedule and Adam, step by step, against the values of `golden/optim_golden.py`.
+//! Compares the schedule and Adam in every step with the values of `golden/optim_golden.py`.
 #![forbid(unsafe_code)]
 
 use roentgen_optim::{Adam, AdamConfig, Clip, OneCycle, WeightDecay, sum_of_squares};
@@ -17,7 +17,7 @@ fn numbers(value: &Value) -> Vec<f64> {
     array(value).iter().map(|x| x.as_f64().expect("a JSON number")).collect()
 }
 
-/// The setting stored as `[kind, amount]`.
+/// A setting that is stored as `[kind, amount]`.
 fn setting(value: &Value) -> (&str, f32) {
     (value[0].as_str().expect("a JSON string"), value[1].as_f64().expect("a JSON number") as f32)
 }

@@ -1,4 +1,4 @@
-//! The weights after two epochs are the same, bit for bit, with any number of threads.
+//! The weights after two epochs have the same bits with any number of threads.
 #![forbid(unsafe_code)]
 
 use ndarray::Array4;
@@ -7,14 +7,14 @@ use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
 use roentgen_optim::{AdamConfig, Clip, OneCycle};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
-/// Images of each step of an epoch: two sizes, the larger one first, as the loader cuts them.
+/// Images in each step of an epoch: two sizes, the larger one first, as the data loader makes them.
 const BATCHES: [usize; 3] = [27, 26, 26];
 const EPOCHS: usize = 2;
-/// Odd, so that pools leave pixels out and tiles are cut.
+/// Odd, so that pools ignore pixels and tiles extend over the border.
 const SIZE: usize = 19;
 const N_CLASSES: u32 = 3;
 
-/// Everything that a run produces, as bits: the losses, then parameters and running statistics by name.
+/// The result of a run as bits: the losses, then parameters and running statistics by name.
 #[derive(Debug, PartialEq)]
 struct Trained {
     losses: Vec<u32>,
@@ -25,11 +25,11 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-/// The recipe on random images, in a pool of `n_threads`.
+/// Trains with the recipe on random images, in a pool of `n_threads`.
 fn train(seed: u64, clip: Clip, n_threads: usize) -> Trained {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().expect("a thread pool");
     pool.install(|| {
-        // 16 channels and more: Winograd and im2col both serve, and filters make several tasks.
+        // 16 channels and more, so that both Winograd and im2col are used and filters are divided into several tasks.
         let config = ResNet9Config { width: 16, ..ResNet9Config::new(1, N_CLASSES as usize) };
         let loss_head = LossHead {
             class_weights: Some(vec![0.5, 1.0, 2.0]),
@@ -42,7 +42,7 @@ fn train(seed: u64, clip: Clip, n_threads: usize) -> Trained {
         let mut losses = Vec::new();
         for step in 0..schedule.total_steps() {
             let n = BATCHES[step % BATCHES.len()];
-            // The data is the same for every seed: what differs is the model, and what it drops.
+            // The data is the same for every seed; only initial weights and dropout differ.
             let mut rng = CounterRng::new(0, Purpose::Synthetic, step as u64, 6);
             let x = Array4::from_shape_simple_fn((n, SIZE, SIZE, 1), || rng.normal());
             let labels: Vec<u32> = (0..n).map(|_| rng.below(N_CLASSES)).collect();
@@ -59,7 +59,7 @@ fn train(seed: u64, clip: Clip, n_threads: usize) -> Trained {
     })
 }
 
-/// Names the first thing that differs instead of printing hundreds of thousands of numbers.
+/// Reports the first difference instead of printing hundreds of thousands of numbers.
 fn assert_same(found: &Trained, expected: &Trained, what: &str) {
     assert_eq!(found.losses, expected.losses, "losses with {what}");
     assert_eq!(found.tensors.len(), expected.tensors.len());

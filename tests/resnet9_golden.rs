@@ -1,6 +1,6 @@
-//! A small ResNet9 against PyTorch: logits, every gradient, running statistics, and ten steps of the recipe.
+//! Compares a small ResNet9 with PyTorch: logits, every gradient, running statistics, and ten steps of the recipe.
 //!
-//! The values come from `tests/golden/resnet9_golden.py`.
+//! `tests/golden/resnet9_golden.py` computed the values.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
@@ -44,7 +44,7 @@ impl Golden {
         x.permuted_axes([0, 2, 3, 1]).as_standard_layout().into_owned()
     }
 
-    /// A tensor in our order of axes.
+    /// A tensor in this program's order of axes.
     fn values(&self, name: &str, kind: ParameterKind) -> Vec<f32> {
         let tensor = self.tensors[name].view();
         let ours = match kind {
@@ -63,7 +63,8 @@ impl Golden {
     }
 }
 
-/// Compares relative to the largest of the expected values: single gradients may be tiny differences of large terms.
+/// The tolerance is relative to the largest expected value, because single gradients may be tiny differences of large
+/// terms.
 fn assert_close(actual: &[f32], expected: &[f32], tolerance: f32, what: &str) {
     assert_eq!(actual.len(), expected.len(), "{what}");
     assert!(!actual.is_empty(), "{what}: nothing compared");
@@ -89,7 +90,7 @@ fn forward_and_every_gradient_match_pytorch() {
         let expected = golden.values(&format!("grad.{}", p.name), p.kind);
         compared += 1;
         if p.name.ends_with(".0.bias") {
-            // The batch norm that follows takes any constant away: the true gradient is 0, both give rounding noise.
+            // The batch norm after it subtracts any constant, so the true gradient is 0; both have only rounding errors.
             assert!(p.grad.iter().chain(&expected).all(|g| g.abs() <= 1e-6), "{}", p.name);
         } else {
             assert_close(&p.grad, &expected, 1e-4, &p.name);

@@ -1,4 +1,4 @@
-//! A training step makes no memory once the first steps have made it.
+//! A training step allocates no memory after the first two steps.
 #![forbid(unsafe_code)]
 
 use ndarray::Array4;
@@ -9,9 +9,9 @@ use roentgen_optim::{AdamConfig, OneCycle};
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// On one thread, where no race decides which thread's scratch memory grows when.
+/// On one thread, so that the growth of scratch memory does not depend on which thread runs which task.
 #[test]
-fn a_training_step_allocates_nothing_once_two_have_been_taken() {
+fn a_training_step_allocates_nothing_after_the_first_two() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| {
         let (n, size) = (16, 24);
@@ -33,7 +33,7 @@ fn a_training_step_allocates_nothing_once_two_have_been_taken() {
             allocated.push(dhat::HeapStats::get().total_bytes - before);
         }
         drop(profiler);
-        assert!(allocated[0] > 0, "the first step makes the memory: {allocated:?}");
+        assert!(allocated[0] > 0, "the first step allocates: {allocated:?}");
         assert_eq!(allocated[2..], [0; 4], "bytes of each step: {allocated:?}");
     });
 }

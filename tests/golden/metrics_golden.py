@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes metrics.json, the golden values of tests/metrics_golden.rs: scikit-learn's figures of made-up predictions.
+"""Writes metrics.json, the golden values of tests/metrics_golden.rs: scikit-learn's metrics of synthetic predictions.
 
     python3 metrics_golden.py        (scikit-learn 1.7 or newer, statsmodels)
 
 Logits are multiples of a quarter, so that probabilities tie; one case has a class without images, one a class that
-is never answered. The calibration error is in neither library: it is computed here by its definition.
+is never predicted. Neither library has the expected calibration error: it is computed here by its definition.
 """
 import json
 import pathlib
@@ -18,13 +18,13 @@ warnings.filterwarnings("ignore")
 
 
 def calibration_error(labels, probabilities, n_bins=15):
-    promised, answers = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    confidence, predicted = probabilities.max(axis=1), probabilities.argmax(axis=1)
     edges = np.linspace(0, 1, n_bins + 1)
     total = 0.0
     for low, high in zip(edges[:-1], edges[1:]):
-        inside = (promised > low) & (promised <= high)
+        inside = (confidence > low) & (confidence <= high)
         if inside.any():
-            gap = (answers[inside] == labels[inside]).mean() - promised[inside].mean()
+            gap = (predicted[inside] == labels[inside]).mean() - confidence[inside].mean()
             total += inside.mean() * abs(gap)
     return total
 
@@ -33,16 +33,16 @@ def case(name, labels, logits):
     n_classes = logits.shape[1]
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-    answers = logits.argmax(axis=1)
+    predicted = logits.argmax(axis=1)
     classes = list(range(n_classes))
     per_class = []
     for c in classes:
-        is_c, said_c = labels == c, answers == c
+        is_c, predicted_c = labels == c, predicted == c
         both = 0 < is_c.sum() < len(labels)
         per_class.append({
-            "recall": metrics.recall_score(is_c, said_c) if is_c.any() else None,
-            "precision": metrics.precision_score(is_c, said_c) if said_c.any() else None,
-            "specificity": metrics.recall_score(~is_c, ~said_c) if (~is_c).any() else None,
+            "recall": metrics.recall_score(is_c, predicted_c) if is_c.any() else None,
+            "precision": metrics.precision_score(is_c, predicted_c) if predicted_c.any() else None,
+            "specificity": metrics.recall_score(~is_c, ~predicted_c) if (~is_c).any() else None,
             "roc_auc": metrics.roc_auc_score(is_c, probabilities[:, c]) if both else None,
         })
     aucs = [entry["roc_auc"] for entry in per_class if entry["roc_auc"] is not None]
@@ -50,16 +50,16 @@ def case(name, labels, logits):
         brier = metrics.brier_score_loss(labels, probabilities[:, 1])
     else:
         brier = metrics.brier_score_loss(labels, probabilities, labels=classes, scale_by_half=False)
-    right = int((labels == answers).sum())
+    n_correct = int((labels == predicted).sum())
     return {
         "name": name,
         "labels": labels.tolist(),
         "logits": logits.tolist(),
-        "accuracy": metrics.accuracy_score(labels, answers),
-        "accuracy_interval": list(proportion_confint(right, len(labels), method="wilson")),
-        "balanced_accuracy": metrics.balanced_accuracy_score(labels, answers),
-        "macro_f1": metrics.f1_score(labels, answers, average="macro", zero_division=0),
-        "kappa": metrics.cohen_kappa_score(labels, answers),
+        "accuracy": metrics.accuracy_score(labels, predicted),
+        "accuracy_interval": list(proportion_confint(n_correct, len(labels), method="wilson")),
+        "balanced_accuracy": metrics.balanced_accuracy_score(labels, predicted),
+        "macro_f1": metrics.f1_score(labels, predicted, average="macro", zero_division=0),
+        "kappa": metrics.cohen_kappa_score(labels, predicted),
         "macro_roc_auc": float(np.mean(aucs)),
         "log_loss": metrics.log_loss(labels, probabilities, labels=classes),
         "brier_score": brier,
@@ -68,7 +68,7 @@ def case(name, labels, logits):
     }
 
 
-def made_up(rng, n, n_classes, missing=None):
+def synthetic(rng, n, n_classes, missing=None):
     labels = rng.integers(0, n_classes, n)
     if missing is not None:
         labels[labels == missing] = (missing + 1) % n_classes
@@ -80,13 +80,13 @@ def made_up(rng, n, n_classes, missing=None):
 def main():
     rng = np.random.default_rng(0)
     cases = [
-        case("two classes", *made_up(rng, 40, 2)),
-        case("three classes, many ties", *made_up(rng, 66, 3)),
-        case("a class without images", *made_up(rng, 50, 4, missing=2)),
+        case("two classes", *synthetic(rng, 40, 2)),
+        case("three classes, many ties", *synthetic(rng, 66, 3)),
+        case("a class without images", *synthetic(rng, 50, 4, missing=2)),
     ]
-    labels, logits = made_up(rng, 30, 3)
+    labels, logits = synthetic(rng, 30, 3)
     logits[:, 1] -= 20.0
-    cases.append(case("a class that is never answered", labels, logits))
+    cases.append(case("a class that is never predicted", labels, logits))
     path = pathlib.Path(__file__).with_name("metrics.json")
     path.write_text(json.dumps(cases) + "\n")
 

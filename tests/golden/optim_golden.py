@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes optim.json, the golden values of tests/optim_golden.rs: PyTorch's one-cycle schedule and Adam.
 
-    python3 optim_golden.py        (PyTorch 2, CPU build; values taken with 2.15)
+    python3 optim_golden.py        (PyTorch 2, CPU build; the values are from 2.15)
 
-The runs of Adam follow the schedule, so that both Adam's learning rate and its first coefficient change at
+The runs of Adam follow the schedule, so that the learning rate and Adam's beta1 change in
 every step; gradients are random numbers that do not depend on the weights.
 """
 import json

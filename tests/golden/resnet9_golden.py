@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Golden values of a small ResNet9, made by PyTorch: writes resnet9.safetensors beside this file.
+"""Golden values of a small ResNet9, computed by PyTorch: writes resnet9.safetensors next to this file.
 
     python -m venv VENV && VENV/bin/pip install torch numpy safetensors
     VENV/bin/python tests/golden/resnet9_golden.py
 
-Holds, for one batch of colour images whose sides are odd after the first pool: the initial weights, the logits in
+The file contains, for one batch of colour images whose sides are odd after the first pool: the initial weights, the logits in
 training mode, the loss, the gradient of every parameter, the running statistics after that step, the losses of ten
-optimiser steps of the recipe, and the logits in evaluation mode after them. Dropout is off: its masks are ours.
+optimiser steps of the recipe, and the logits in evaluation mode after them. Dropout is off, because its masks depend on
+the random number generator.
 """
 
 from pathlib import Path
@@ -47,7 +48,7 @@ def main():
     model = ResNet9(C_IN, CLASSES, WIDTH)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            # Off their defaults, so that a forgotten factor shows.
+            # Not the default values, which would hide a missing factor.
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.uniform_(module.bias, -0.5, 0.5)
     x = torch.randn(N, C_IN, HEIGHT, WIDTH_PX)

@@ -1,9 +1,9 @@
-//! Activations: contiguous `(n, h, w, c)` arrays whose memory is reused from step to step.
+//! Activations: contiguous arrays of the shape `(n, h, w, c)`, whose memory is reused from step to step.
 
 use ndarray::Array4;
 
-/// Gives `array` another shape, keeping its memory; it allocates only beyond the largest size so far. What the
-/// elements hold is unspecified.
+/// Changes the shape of `array` and reuses its memory: it allocates only for a size larger than all before. The values of
+/// the elements are unspecified.
 pub fn reshape(array: &mut Array4<f32>, shape: [usize; 4]) {
     if array.shape() != shape {
         let (mut memory, _) = std::mem::take(array).into_raw_vec_and_offset();
@@ -11,7 +11,7 @@ pub fn reshape(array: &mut Array4<f32>, shape: [usize; 4]) {
         if len <= memory.capacity() {
             memory.resize(len, 0.0);
         } else {
-            // Zeros straight from the system are written by nobody before the threads that use them.
+            // The system hands out zeroed pages, so the first write to each is by the thread that uses it.
             memory = vec![0.0; len];
         }
         *array = Array4::from_shape_vec(shape, memory).expect("the memory has the length of the shape");

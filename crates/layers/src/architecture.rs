@@ -1,11 +1,11 @@
-//! The shape of a network as a table: the one place from which the network itself, its list of convolutions, the names
-//! of its layers, the ONNX export and the description are made.
+//! The architecture of a network as a table. The network itself, the list of its convolutions, the names of its layers, the
+//! ONNX export and the description are all made from this table.
 
 use roentgen_tensor::conv2d::{Conv2dGeometry, ConvChoice, TAPS};
 
 use BlockSpec::{Block, Residual};
 
-/// The standard network. A line more is a block more.
+/// The standard network. Another line is another block.
 pub const RESNET9: &[BlockSpec] = &[
     Block { name: "conv1", widths: 1, pool: false },
     Block { name: "conv2", widths: 2, pool: true },
@@ -47,9 +47,9 @@ impl BlockSpec {
     }
 }
 
-/// A table of blocks and the sizes that it leaves open: all that decides the shape of a network.
+/// A table of blocks, and the sizes that it does not contain: everything that determines the shape of a network.
 ///
-/// Every network ends in a global max pool, a dropout and a linear layer.
+/// Every network ends with a global max pool, a dropout and a linear layer.
 ///
 /// ```
 /// use roentgen_layers::{Architecture, BlockSpec::{Block, Residual}, ResNet9Config};
@@ -61,7 +61,7 @@ impl BlockSpec {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Architecture {
-    /// What the network is called.
+    /// Name of the network.
     pub name: &'static str,
     /// The table.
     pub blocks: &'static [BlockSpec],
@@ -69,7 +69,7 @@ pub struct Architecture {
     pub c_in: usize,
     /// Classes.
     pub n_classes: usize,
-    /// Channels that the blocks have multiples of.
+    /// The number of channels that [`BlockSpec::Block::widths`] multiplies.
     pub width: usize,
     /// Probability of dropping a feature before the linear layer.
     pub dropout: f32,
@@ -86,7 +86,7 @@ pub struct ConvSpec {
     pub c_in: usize,
     /// Channels of its output.
     pub c_out: usize,
-    /// Pools before it: each halves height and width.
+    /// Number of pools before it; each halves height and width.
     pub n_pools_before: usize,
     /// Whether a 2x2 max pool follows.
     pub pool: bool,
@@ -101,7 +101,7 @@ impl ConvSpec {
         Conv2dGeometry::new(n, h, w, self.c_in, self.c_out).with_choice(self.choice)
     }
 
-    /// Trainable numbers: filter, bias, gamma and beta.
+    /// Number of trainable values: filter, bias, gamma and beta.
     #[must_use]
     pub fn n_parameters(&self) -> usize {
         (TAPS * self.c_in + 3) * self.c_out
@@ -127,7 +127,7 @@ impl Architecture {
         convolutions
     }
 
-    /// Appends a convolution to `c_out` channels; `None` keeps the number of channels.
+    /// Appends a convolution with `c_out` output channels; `None` keeps the number of channels.
     fn append(&self, convolutions: &mut Vec<ConvSpec>, name: String, c_out: Option<usize>, pool: bool) {
         let (c_in, n_pools_before) = match convolutions.last() {
             None => (self.c_in, 0),
@@ -149,20 +149,20 @@ impl Architecture {
         self.convolutions().last().map_or(self.c_in, |conv| conv.c_out)
     }
 
-    /// Trainable numbers of the linear layer.
+    /// Number of trainable values of the linear layer.
     #[must_use]
     pub fn n_classifier_parameters(&self) -> usize {
         (self.n_features() + 1) * self.n_classes
     }
 
-    /// Trainable numbers of the network.
+    /// Number of trainable values of the network.
     #[must_use]
     pub fn n_parameters(&self) -> usize {
         let convolutions = self.convolutions().iter().map(ConvSpec::n_parameters).sum::<usize>();
         convolutions + self.n_classifier_parameters()
     }
 
-    /// Smallest height and width of an image, of which the pools leave one pixel.
+    /// Smallest height and width of an image: the pools reduce it to one pixel.
     #[must_use]
     pub fn min_size(&self) -> usize {
         1 << self.blocks.iter().filter(|block| matches!(block, Block { pool: true, .. })).count()

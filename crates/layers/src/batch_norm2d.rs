@@ -1,4 +1,4 @@
-//! Batch normalisation of each channel, with the ReLU that follows it and, where there is one, the pool after that.
+//! Batch normalisation of each channel, together with the ReLU after it and the addition or pooling after that.
 
 use ndarray::Array4;
 use roentgen_tensor::batch_norm::{
@@ -25,9 +25,9 @@ pub(crate) struct BatchNorm2d {
     statistics: ChannelStatistics,
 }
 
-/// What follows the normalisation, in the same pass over the data.
+/// The operations after the normalisation, in the same pass over memory.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum After<'a> {
+pub(crate) enum FusedOps<'a> {
     /// `relu(.)`.
     Relu,
     /// `relu(.) + skip`.
@@ -54,32 +54,35 @@ impl BatchNorm2d {
         }
     }
 
-    /// Normalises with the statistics of the batch, which the running ones follow with `momentum`.
-    pub(crate) fn forward(&mut self, x: &Array4<f32>, after: After, momentum: f32, y: &mut Array4<f32>) {
+    /// Normalises with the statistics of the batch, and updates the running statistics with `momentum`.
+    pub(crate) fn forward(&mut self, x: &Array4<f32>, fused: FusedOps, momentum: f32, y: &mut Array4<f32>) {
         let (mean, var) = (&mut self.running_mean.value[..], &mut self.running_var.value[..]);
         let mut running = Running { mean, var, momentum };
         batch_norm_statistics(slice(x), &mut running, &mut self.statistics);
         let affine = (&self.gamma.value[..], &self.beta.value[..]);
         let (x_slice, y) = (slice(x), slice_mut(y));
-        match after {
-            After::Relu => batch_norm_forward(x_slice, &self.statistics, affine, Activation::Relu, None, y),
-            After::ReluAdd(skip) => {
+        match fused {
+            FusedOps::Relu => {
+                batch_norm_forward(x_slice, &self.statistics, affine, Activation::Relu, None, y)
+            }
+            FusedOps::ReluAdd(skip) => {
                 let skip = Some(slice(skip));
                 batch_norm_forward(x_slice, &self.statistics, affine, Activation::Relu, skip, y);
             }
-            After::ReluMaxPool => {
+            FusedOps::ReluMaxPool => {
                 batch_norm_max_pool_forward(&pool_geometry(x), x_slice, &self.statistics, affine, y);
             }
         }
     }
 
-    /// The normalisation with the running statistics, as a factor and a term per channel.
+    /// The normalisation with the running statistics, as a scale and a shift for each channel.
     pub(crate) fn running_scale_and_shift(&self, scale: &mut [f32], shift: &mut [f32]) {
         let running = (&self.running_mean.value[..], &self.running_var.value[..]);
         running_scale_and_shift(running, (&self.gamma.value, &self.beta.value), (scale, shift));
     }
 
-    /// Turns `x` into its gradient, `after` as in the last forward; a `skip` has the gradient of `y` itself.
+    /// Replaces `x` by its gradient, for the same operations as in the last forward pass. (A `skip` that was added has the
+    /// gradient of `y`.)
     pub(crate) fn backward(&mut self, x: &mut Array4<f32>, is_pooled: bool, grad_y: &[f32]) {
         let affine = (&self.gamma.value[..], &self.beta.value[..]);
         let grads = (&mut self.gamma.grad[..], &mut self.beta.grad[..]);

@@ -1,4 +1,4 @@
-//! 3x3 convolution, stride 1, padding 1, with bias.
+//! 3x3 convolution with bias, stride 1 and padding 1.
 
 use ndarray::Array4;
 use roentgen_tensor::batch_norm::Activation;
@@ -11,7 +11,8 @@ use roentgen_tensor::parameter::{Parameter, ParameterKind};
 use crate::Initializer;
 use crate::activation::{slice, slice_mut};
 
-/// A convolution from `c_in` to `c_out` channels; height and width stay. Batch norm follows it ([`crate::ConvBlock`]).
+/// A convolution from `c_in` to `c_out` channels that keeps height and width. A batch norm follows it
+/// ([`crate::ConvBlock`]).
 #[derive(Debug)]
 pub(crate) struct Conv2d {
     /// `(c_in, 3, 3, c_out)`.
@@ -20,7 +21,7 @@ pub(crate) struct Conv2d {
     bias: Parameter,
     /// Algorithms to choose from.
     pub(crate) choice: ConvChoice,
-    /// The filter as evaluation reads it, kept from batch to batch.
+    /// The filter in the form that evaluation reads, kept from batch to batch.
     prepared: PreparedFilter,
 }
 
@@ -51,7 +52,7 @@ impl Conv2d {
         conv2d_forward(&self.geometry(x), slice(x), &self.weight.value, &self.bias.value, slice_mut(y));
     }
 
-    /// `y = act(scale * (x * weight + bias) + shift)`, per channel.
+    /// `y = act(scale * (x * weight + bias) + shift)`, with a scale and a shift for each channel.
     pub(crate) fn infer(
         &self,
         x: &Array4<f32>,
@@ -67,9 +68,9 @@ impl Conv2d {
         conv2d_inference(&geometry, slice(x), filter, (scale, shift), activation, slice_mut(y));
     }
 
-    /// Sets the gradient of the weight, and takes `grad_y` back to `x`.
+    /// Sets the gradient of the weight, and computes that of `x` if it is needed.
     ///
-    /// The gradient of the bias is zero: the batch norm that follows takes every constant away again.
+    /// The gradient of the bias is always zero, because the batch norm after the convolution subtracts every constant.
     pub(crate) fn backward(&mut self, x: &Array4<f32>, grad_y: &[f32], grad_x: Option<&mut Array4<f32>>) {
         let geometry = self.geometry(x);
         conv2d_backward_weight(&geometry, slice(x), grad_y, &mut self.weight.grad);

@@ -1,4 +1,4 @@
-//! Convolution, batch normalisation, ReLU, and a 2x2 max pool where asked for: what ResNet9 consists of.
+//! Convolution, batch normalisation, ReLU and an optional 2x2 max pool: the block that the networks consist of.
 
 use ndarray::Array4;
 use roentgen_tensor::add::add_assign;
@@ -8,20 +8,21 @@ use roentgen_tensor::conv2d::ConvChoice;
 use roentgen_tensor::parameter::{Buffer, Parameter};
 
 use crate::activation::{reshape, slice, slice_mut};
-use crate::batch_norm2d::{After, BatchNorm2d, MOMENTUM};
+use crate::batch_norm2d::{BatchNorm2d, FusedOps, MOMENTUM};
 use crate::conv2d::Conv2d;
 use crate::{Initializer, Layer, Pass, Workspace};
 
-/// `pool(relu(batch_norm(conv(x))))`, the pool optional.
+/// `pool(relu(batch_norm(conv(x))))`, where the pool is optional.
 ///
-/// The four are one layer because all but the convolution are bound by memory: together they read its output once and
-/// write theirs once, in either direction. Backward needs nothing but the convolution's output.
+/// The four operations are one layer because all except the convolution are limited by memory bandwidth. Together they
+/// read the output of the convolution once and write their own once, in both directions. Backward needs only the output
+/// of the convolution.
 #[derive(Debug)]
 pub struct ConvBlock {
     conv: Conv2d,
     norm: BatchNorm2d,
     is_pooled: bool,
-    /// The convolution's output; after backward, its gradient.
+    /// The output of the convolution; after backward, its gradient.
     conv_y: Array4<f32>,
 }
 
@@ -37,20 +38,20 @@ impl ConvBlock {
         }
     }
 
-    /// The block with a 2x2 max pool at its end, which halves height and width.
+    /// Adds a 2x2 max pool at the end, which halves height and width.
     #[must_use]
     pub fn with_pool(self) -> Self {
         Self { is_pooled: true, ..self }
     }
 
-    /// The block with these algorithms to choose from for its convolution.
+    /// Sets the algorithms to choose from for the convolution.
     #[must_use]
     pub fn with_choice(mut self, choice: ConvChoice) -> Self {
         self.conv.choice = choice;
         self
     }
 
-    /// Forward, with `skip` added to the result of a block without pool.
+    /// As [`Layer::forward`], and adds `skip` to the result; for a block without pool.
     pub(crate) fn forward_add(
         &mut self,
         x: &Array4<f32>,
@@ -59,10 +60,10 @@ impl ConvBlock {
         pass: Pass,
     ) {
         let (n, h, w, _) = x.dim();
-        let after = match skip {
-            _ if self.is_pooled => After::ReluMaxPool,
-            Some(skip) => After::ReluAdd(skip),
-            None => After::Relu,
+        let fused = match skip {
+            _ if self.is_pooled => FusedOps::ReluMaxPool,
+            Some(skip) => FusedOps::ReluAdd(skip),
+            None => FusedOps::Relu,
         };
         let momentum = match pass {
             Pass::Train { .. } => MOMENTUM,
@@ -70,10 +71,10 @@ impl ConvBlock {
         };
         reshape(&mut self.conv_y, [n, h, w, self.conv.c_out()]);
         self.conv.forward(x, &mut self.conv_y);
-        self.norm.forward(&self.conv_y, after, momentum, y);
+        self.norm.forward(&self.conv_y, fused, momentum, y);
     }
 
-    /// As [`Layer::infer`], with `skip` added to the result of a block without pool.
+    /// As [`Layer::infer`], and adds `skip` to the result; for a block without pool.
     pub(crate) fn infer_add(
         &self,
         x: &Array4<f32>,
@@ -101,7 +102,7 @@ impl ConvBlock {
         workspace.per_channel = per_channel;
     }
 
-    /// Backward that leaves `grad_y` as it is; a `skip` has that same gradient.
+    /// As [`Layer::backward`], but leaves `grad_y` unchanged, which is also the gradient of `skip`.
     pub(crate) fn backward_from(
         &mut self,
         x: &Array4<f32>,

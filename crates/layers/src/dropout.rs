@@ -7,7 +7,7 @@ use roentgen_tensor::rng::{CounterRng, Purpose};
 use crate::activation::{slice, slice_mut};
 use crate::{Layer, Pass, Workspace};
 
-/// Drops each number with probability `p` in training; passes everything on in evaluation.
+/// Sets each number to 0 with probability `p` in training; does nothing in evaluation.
 #[derive(Debug)]
 pub struct Dropout {
     p: f32,

@@ -1,4 +1,4 @@
-//! Global max pooling: one number per channel and image, at whatever height and width.
+//! Global max pooling: one number for each channel and image, at any height and width.
 
 use ndarray::Array4;
 use roentgen_tensor::global_max_pool2d::{global_max_pool2d_backward, global_max_pool2d_forward};
@@ -23,7 +23,7 @@ impl Layer for GlobalMaxPool2d {
     }
 
     fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace) {
-        // The kernel finds the places with the values; nobody asks for them here.
+        // The kernel also returns the index of the largest pixel, which evaluation does not need.
         let argmax = &mut workspace.argmax;
         argmax.resize(y.len(), 0);
         global_max_pool2d_forward(x.dim().3, slice(x), slice_mut(y), argmax);

@@ -1,14 +1,14 @@
-//! Where in a picture there is what speaks for a class.
+//! Grad-CAM: which regions of an image are evidence for a class.
 
 use ndarray::{Array2, ArrayView3};
 
 use crate::ResNet;
 
-/// Grad-CAM (Selvaraju et al. 2017) at the last convolution: the positive part of the sum of its channels, each times
-/// the mean over places of the gradient of the class's logit.
+/// Grad-CAM (Selvaraju et al. 2017) at the last convolution: the positive part of the weighted sum of its channels. The
+/// weight of a channel is the gradient of the logit of the class, averaged over the pixels of the channel.
 ///
-/// Behind a global max pool that gradient is the classifier's weight at one place of the channel and zero at the others,
-/// so its mean is the weight over the number of places, and no backward pass is needed.
+/// With a global max pool after the convolution, that gradient is the weight of the classifier at one pixel of the channel
+/// and 0 at the others. So its mean is the weight divided by the number of pixels, and no backward pass is needed.
 ///
 /// # Shapes
 /// `feature_map` `(h, w, c)`, `weight` `(c, n_classes)`; the result `(h, w)`.
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_the_definition_with_gradients_by_finite_differences() {
+    fn grad_cam_matches_its_definition_with_finite_differences() {
         let (h, w, c, n_classes) = (2, 3, 5, 2);
         let value = |seed: usize| (seed * 7919 % 997) as f32 / 499.0 - 1.0;
         let map = Array3::from_shape_fn((h, w, c), |(i, j, k)| value(1 + i * 100 + j * 10 + k));

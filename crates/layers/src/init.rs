@@ -3,7 +3,7 @@
 use roentgen_tensor::parameter::{Parameter, ParameterKind};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
-/// Draws the initial value of one parameter after the other, each from a stream of its own.
+/// Draws the initial values of the parameters in order, each from its own random stream.
 #[derive(Debug)]
 pub struct Initializer {
     seed: u64,
@@ -11,14 +11,14 @@ pub struct Initializer {
 }
 
 impl Initializer {
-    /// An initializer whose draws depend on `seed` and on the order of the parameters.
+    /// An initializer whose values depend on `seed` and on the order of the parameters only.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { seed, next: 0 }
     }
 
-    /// A parameter drawn from U(-b, b) with `b = 1 / sqrt(fan_in)`: PyTorch's default for the weights and biases of
-    /// convolutions and linear layers.
+    /// A parameter drawn uniformly from `[-b, b)` with `b = 1 / sqrt(fan_in)`: PyTorch's default for the weights and biases
+    /// of convolutions and linear layers.
     pub fn uniform(
         &mut self,
         name: String,

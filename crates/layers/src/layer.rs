@@ -1,24 +1,24 @@
-//! What every layer can do.
+//! The trait that every layer implements.
 
 use ndarray::Array4;
 use roentgen_tensor::parameter::{Buffer, Parameter};
 
 use crate::Workspace;
 
-/// What a forward pass of training is for. (Evaluation is [`Layer::infer`].)
+/// The kinds of forward pass in training. (Evaluation is [`Layer::infer`].)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
-    /// Batch statistics, dropout; saves what backward needs.
+    /// Batch statistics and dropout; saves what backward needs.
     Train {
-        /// Seed of the run; with `step` it decides the dropout masks.
+        /// Seed of the run; with `step` it determines the dropout masks.
         seed: u64,
-        /// Steps taken before this one.
+        /// Number of steps before this one.
         step: u64,
     },
-    /// Batch statistics, no dropout; the running statistics become the mean of those of batches `0..=batch`. For
-    /// weights that were not trained as they stand, such as an average (Izmailov et al. 2018, section 3.2).
+    /// Batch statistics and no dropout; the running statistics become the mean of those of batches `0..=batch`. For weights
+    /// that differ from those in training, such as an average (Izmailov et al. 2018, section 3.2).
     Measure {
-        /// Batches measured before this one.
+        /// Number of batches before this one.
         batch: u64,
     },
 }
@@ -30,17 +30,18 @@ pub trait Layer: Send + Sync {
     /// Shape of the output for an input of shape `(n, h, w, c)`.
     fn out_shape(&self, x: [usize; 4]) -> [usize; 4];
 
-    /// Computes `y`, which has the shape that [`Layer::out_shape`] says.
+    /// Computes `y`, which has the shape that [`Layer::out_shape`] returns.
     fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, pass: Pass);
 
-    /// Computes `y` as evaluation does: with running statistics and without dropout. The layer does not change, so any
-    /// number of threads may share it, each with a workspace of its own.
+    /// Computes `y` in evaluation: with running statistics and without dropout. The layer does not change, so any number of
+    /// threads may share it, each with its own workspace.
     fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace);
 
-    /// Takes the gradient of `y` back to `x` and sets the gradients of the parameters.
+    /// Computes the gradient of `x` from that of `y`, and sets the gradients of the parameters.
     ///
-    /// `x` and `y` are those of the last [`Layer::forward`], a [`Pass::Train`]. `grad_x`, shaped like `x`, is overwritten; with
-    /// `None` nobody needs it. `grad_y` serves as working memory: what it holds afterwards is unspecified.
+    /// `x` and `y` are those of the last [`Layer::forward`], a [`Pass::Train`]. `grad_x` has the shape of `x` and is
+    /// overwritten; `None` means that it is not needed. `grad_y` is used as temporary memory: its values afterwards are
+    /// unspecified.
     fn backward(
         &mut self,
         x: &Array4<f32>,

@@ -1,8 +1,10 @@
-//! The layers of ResNet9, each a type with its forward and, under it, its backward.
+//! The layers of a residual network. Each is a type whose `backward` is directly below its `forward`.
 //!
-//! A layer holds its parameters, what its forward saves for its backward, and scratch memory; activations are
-//! `Array4<f32>` in the order `(n, h, w, c)` and belong to whoever connects the layers ([`Sequential`],
-//! [`Residual`]). All of them are made at the first step and reused ever after.
+//! A layer owns its parameters, and what its forward pass saves for the backward pass. Activations are `Array4<f32>` of
+//! the shape `(n, h, w, c)`; in training they belong to the layer that connects others ([`Sequential`], [`Residual`]), in
+//! evaluation to the [`Workspace`] of the caller. All memory is allocated in the first step and then reused.
+//!
+//! The table [`RESNET9`] is the standard network, [`ResNet9`]; [`ResNet`] is a network of any table.
 //!
 //! ```
 //! use ndarray::Array4;

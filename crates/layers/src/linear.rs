@@ -1,4 +1,4 @@
-//! Fully connected layer on `(n, 1, 1, c)`.
+//! Fully connected layer for activations of the shape `(n, 1, 1, c)`.
 
 use ndarray::Array4;
 use roentgen_tensor::linear::{linear_backward, linear_forward};

@@ -1,4 +1,4 @@
-//! The loss on top of the logits.
+//! The loss function of the logits.
 
 use ndarray::Array4;
 use roentgen_tensor::softmax_cross_entropy::softmax_cross_entropy;
@@ -8,21 +8,21 @@ use crate::activation::{reshape, shape, slice, slice_mut};
 /// Softmax and cross-entropy, with optional class weights, label smoothing and logit adjustment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LossHead {
-    /// Weight of each class; `None` counts all alike.
+    /// Weight of each class; `None` gives all classes weight 1.
     pub class_weights: Option<Vec<f32>>,
-    /// Share of the target spread evenly over the classes, 0 to 1.
+    /// Fraction of the target that is spread evenly over the classes, 0 to 1.
     pub label_smoothing: f32,
-    /// Added to the logits of each class, for the loss alone: with the logarithms of the shares that the classes have in
-    /// training, the logits themselves come to answer for classes that are all as common (Menon et al. 2021, equation
-    /// 10, <https://arxiv.org/abs/2007.07314>).
+    /// Added to the logits of each class, only for the loss. With the logarithms of the class frequencies in training, the
+    /// logits learn to predict as if all classes were equally frequent (logit adjustment: Menon et al. 2021, equation 10,
+    /// <https://arxiv.org/abs/2007.07314>).
     pub log_prior: Option<Vec<f32>>,
 }
 
 impl LossHead {
-    /// The mean loss of a batch, and its gradient with respect to the logits.
+    /// Returns the mean loss of a batch, and computes its gradient with respect to the logits.
     ///
     /// # Shapes
-    /// `logits`: `(n, 1, 1, k)`; `labels`: `(n)`, each below `k`; `grad_logits` takes the shape of `logits`.
+    /// `logits`: `(n, 1, 1, k)`; `labels`: `(n)`, each below `k`; `grad_logits` gets the shape of `logits`.
     pub fn forward_backward(
         &self,
         logits: &Array4<f32>,

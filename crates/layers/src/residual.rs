@@ -18,7 +18,7 @@ pub struct Residual {
 }
 
 impl Residual {
-    /// A connection around two blocks, which must keep the shape of their input.
+    /// A connection around two blocks that keep the shape of their input.
     #[must_use]
     pub fn around(first: ConvBlock, second: ConvBlock) -> Self {
         let empty = || Array4::default((0, 0, 0, 0));
@@ -29,7 +29,7 @@ impl Residual {
 impl Layer for Residual {
     fn out_shape(&self, x: [usize; 4]) -> [usize; 4] {
         let y = self.second.out_shape(self.first.out_shape(x));
-        assert_eq!(y, x, "residual: the blocks keep the shape");
+        assert_eq!(y, x, "residual: the blocks change the shape");
         y
     }
 

@@ -40,7 +40,7 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    /// A network with random weights, which `seed` decides.
+    /// A network with random weights, which `seed` determines.
     #[must_use]
     pub fn new(architecture: Architecture, seed: u64) -> Self {
         let init = &mut Initializer::new(seed);
@@ -67,13 +67,16 @@ impl ResNet {
         Self { architecture, net, logits: Array4::default((0, 0, 0, 0)) }
     }
 
-    /// What the network was made from.
+    /// The architecture of the network.
     #[must_use]
     pub fn architecture(&self) -> &Architecture {
         &self.architecture
     }
 
-    /// The logits `(n, 1, 1, n_classes)` of the images `x`, `(n, h, w, c_in)`, in training.
+    /// The logits of the images `x` in training.
+    ///
+    /// # Shapes
+    /// `x`: `(n, h, w, c_in)`; the result: `(n, 1, 1, n_classes)`.
     ///
     /// # Panics
     /// If an image is smaller than [`Architecture::min_size`] or the batch is empty.
@@ -83,7 +86,10 @@ impl ResNet {
         &self.logits
     }
 
-    /// The logits of the images `x` in evaluation; `workspace` keeps them, and the features that they were made from.
+    /// The logits of the images `x` in evaluation. `workspace` also stores the features that they were computed from.
+    ///
+    /// # Shapes
+    /// As in [`Self::forward`].
     ///
     /// # Panics
     /// As [`Self::forward`].
@@ -104,7 +110,8 @@ impl ResNet {
     }
 
     /// Sets the gradients of the parameters to those of a loss, from its gradient with respect to the logits of the
-    /// last [`Self::forward`], a [`Pass::Train`] on `x`. What `grad_logits` holds afterwards is unspecified.
+    /// last [`Self::forward`], a [`Pass::Train`] on `x`. The values of `grad_logits`
+    /// afterwards are unspecified.
     pub fn backward(&mut self, x: &Array4<f32>, grad_logits: &mut Array4<f32>) {
         self.net.backward(x, &self.logits, grad_logits, None);
     }
@@ -119,7 +126,7 @@ impl ResNet {
         self.net.for_each_parameter(visit);
     }
 
-    /// Visits the parameters in the same order, to change them: what evaluation had prepared of the weights is forgotten.
+    /// Visits the parameters in the same order, to change them. The filters prepared for evaluation are discarded.
     pub fn for_each_parameter_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
         self.net.for_each_parameter_mut(visit);
     }

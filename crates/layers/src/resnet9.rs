@@ -23,13 +23,13 @@ pub struct ResNet9Config {
 }
 
 impl ResNet9Config {
-    /// The recipe's sizes.
+    /// The sizes of the recipe.
     #[must_use]
     pub fn new(c_in: usize, n_classes: usize) -> Self {
         Self { c_in, n_classes, width: 64, dropout: 0.2, conv: ConvChoice::Auto }
     }
 
-    /// The table of ResNet9 with these sizes.
+    /// The architecture: the table of ResNet9 with these sizes.
     #[must_use]
     pub fn architecture(self) -> Architecture {
         let Self { c_in, n_classes, width, dropout, conv } = self;
@@ -37,12 +37,12 @@ impl ResNet9Config {
     }
 }
 
-/// The network of the table [`RESNET9`]: the only one that model files hold.
+/// The network of the table [`RESNET9`], the only network that model files can contain.
 #[derive(Debug)]
 pub struct ResNet9(ResNet);
 
 impl ResNet9 {
-    /// A network with random weights, which `seed` decides.
+    /// A network with random weights, which `seed` determines.
     #[must_use]
     pub fn new(config: &ResNet9Config, seed: u64) -> Self {
         Self(ResNet::new(config.architecture(), seed))

@@ -1,4 +1,4 @@
-//! Layers one after the other.
+//! A chain of layers.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,29 +9,29 @@ use roentgen_tensor::parameter::{Buffer, Parameter};
 use crate::activation::{reshape, shape};
 use crate::{Layer, Pass, Workspace};
 
-/// How far a training pass through a chain has come.
+/// A point in a training pass through a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A forward pass begins.
     ForwardBegins,
-    /// The layer of this index has done its forward.
+    /// The forward pass of the layer of this index has ended.
     ForwardDone(usize),
     /// A backward pass begins.
     BackwardBegins,
-    /// The layer of this index has done its backward.
+    /// The backward pass of the layer of this index has ended.
     BackwardDone(usize),
 }
 
 /// Called at every event of a chain, for example to read a clock.
 pub type Observer = Box<dyn FnMut(Event) + Send + Sync>;
 
-/// A chain of layers; keeps the activations between them.
+/// A chain of layers, with the activations between them.
 #[derive(Default)]
 pub struct Sequential {
     layers: Vec<Box<dyn Layer>>,
-    /// Output of every layer but the last, whose output belongs to the caller.
+    /// Output of every layer except the last, whose output belongs to the caller.
     between: Vec<Array4<f32>>,
-    /// The gradient on its way back alternates between this and the caller's.
+    /// The backward pass writes gradients to this array and to that of the caller in turn.
     spare_grad: Array4<f32>,
     observer: Option<Observer>,
 }
@@ -56,10 +56,10 @@ impl Sequential {
         self.observer = Some(observer);
     }
 
-    /// As [`Layer::infer`], through these of the layers alone; `y` takes the shape of their output.
+    /// As [`Layer::infer`], but only through the layers of this range; `y` gets the shape of their output.
     ///
     /// # Panics
-    /// If there is none.
+    /// If the range is empty.
     pub(crate) fn infer_layers(
         &self,
         layers: Range<usize>,
@@ -73,7 +73,7 @@ impl Sequential {
             let x = previous.as_ref().unwrap_or(x);
             let mut y = workspace.take(layer.out_shape(shape(x)));
             layer.infer(x, &mut y, workspace);
-            // No later layer reads what came before, so two arrays take turns.
+            // No later layer reads the old input, so two arrays are used in turn.
             if let Some(read) = previous.replace(y) {
                 workspace.give_back(read);
             }

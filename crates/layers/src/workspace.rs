@@ -4,25 +4,25 @@ use ndarray::Array4;
 
 use crate::activation::reshape;
 
-/// What a network computed in its last evaluation, and the memory that it needed: made at the first one, then reused.
+/// The results of the last evaluation, and the memory that it needed, which is allocated once and then reused.
 ///
-/// It belongs to the caller, one to a thread, so that evaluation does not change the network.
+/// It belongs to the caller, so that evaluation does not change the network. Each thread needs its own.
 #[derive(Debug, Default)]
 pub struct Workspace {
     pub(crate) feature_map: Array4<f32>,
     pub(crate) features: Array4<f32>,
     pub(crate) logits: Array4<f32>,
-    /// Activations that no layer reads any more.
+    /// Arrays for activations that are not in use.
     spare: Vec<Array4<f32>>,
-    /// Batch norm as a factor and a term per channel.
+    /// Batch norm of one layer, as a scale and a shift for each channel.
     pub(crate) per_channel: Vec<f32>,
-    /// Places that a pool found.
+    /// Indices of the largest pixels of a pool.
     pub(crate) argmax: Vec<u32>,
 }
 
 impl Workspace {
-    /// The output of the last convolutions, `(n, h / 8, w / 8, 8 * width)` for a ResNet9: where in the image the network
-    /// sees what the classifier decides by.
+    /// The output of the last block, for a ResNet9 `(n, h / 8, w / 8, 8 * width)`. It shows where in the image the features
+    /// are that the classifier uses.
     #[must_use]
     pub fn feature_map(&self) -> &Array4<f32> {
         &self.feature_map
@@ -40,14 +40,14 @@ impl Workspace {
         &self.logits
     }
 
-    /// An array of this shape, its elements unspecified.
+    /// An array of this shape with unspecified elements.
     pub(crate) fn take(&mut self, shape: [usize; 4]) -> Array4<f32> {
         let mut array = self.spare.pop().unwrap_or_default();
         reshape(&mut array, shape);
         array
     }
 
-    /// Keeps the memory of `array` for the next [`Self::take`].
+    /// Returns the memory of `array` for the next [`Self::take`].
     pub(crate) fn give_back(&mut self, array: Array4<f32>) {
         self.spare.push(array);
     }

@@ -1,5 +1,5 @@
-//! How the layers behave and how they are wired. (That the kernels under them compute the right numbers is tested
-//! in `roentgen-tensor`; that the whole network does, in the workspace's tests.)
+//! How the layers behave and how they are connected. (The tests of `roentgen-tensor` check the numbers that the kernels
+//! compute; the tests of the workspace check those of the whole network.)
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
@@ -31,7 +31,7 @@ fn images(x: &Array4<f32>, range: Range<usize>) -> ArrayView4<'_, f32> {
     x.slice_axis(Axis(0), Slice::from(range))
 }
 
-/// Forward and backward of one layer: the output and the gradient of `x`, both NaN before.
+/// Forward and backward of one layer. Returns the output and the gradient of `x`; both arrays are NaN before.
 fn both_passes(layer: &mut impl Layer, x: &Array4<f32>, up: &Array4<f32>) -> (Array4<f32>, Array4<f32>) {
     let mut y = Array4::from_elem(layer.out_shape(x.dim().into()), f32::NAN);
     layer.forward(x, &mut y, TRAIN);
@@ -40,7 +40,7 @@ fn both_passes(layer: &mut impl Layer, x: &Array4<f32>, up: &Array4<f32>) -> (Ar
     (y, grad_x)
 }
 
-/// The output of one layer in evaluation, NaN before.
+/// The output of one layer in evaluation; the array is NaN before.
 fn infer(layer: &impl Layer, x: &Array4<f32>) -> Array4<f32> {
     let mut y = Array4::from_elem(layer.out_shape(x.dim().into()), f32::NAN);
     layer.infer(x, &mut y, &mut Workspace::default());
@@ -54,7 +54,7 @@ fn parameters(layer: &impl Layer) -> Vec<Parameter> {
     all
 }
 
-/// The numbers that a model is made of, parameters and buffers.
+/// The bits of all parameters and buffers of a model.
 fn model_bits(model: &ResNet9) -> Vec<u32> {
     let mut all = Vec::new();
     model.for_each_parameter(&mut |parameter| all.extend(bits(&parameter.value)));
@@ -62,21 +62,21 @@ fn model_bits(model: &ResNet9) -> Vec<u32> {
     all
 }
 
-/// Gives every parameter random values: gamma 1 and beta 0 hide mistakes.
+/// Gives every parameter random values, because the initial gamma 1 and beta 0 would hide mistakes.
 fn randomise(layer: &mut impl Layer, seed: u64) {
     let mut rng = CounterRng::new(seed, Purpose::Synthetic, 1, 5);
     layer.for_each_parameter_mut(&mut |parameter| parameter.value.fill_with(|| rng.range(-1.0, 1.0)));
 }
 
-/// A block of convolution, batch norm and ReLU, straight from the kernels.
-struct HandMade {
+/// The results of a block of convolution, batch norm and ReLU, computed with the kernels.
+struct ExpectedBlock {
     y: Vec<f32>,
     grad_x: Vec<f32>,
     /// Of filter, bias, gamma and beta.
     grads: [Vec<f32>; 4],
 }
 
-fn hand_made_block(x: &Array4<f32>, up: &[f32], weights: &[Parameter]) -> HandMade {
+fn expected_block(x: &Array4<f32>, up: &[f32], weights: &[Parameter]) -> ExpectedBlock {
     let (n, h, w, c_in) = x.dim();
     let [weight, bias, gamma, beta] = [0, 1, 2, 3].map(|i| &weights[i].value[..]);
     let c = bias.len();
@@ -89,7 +89,7 @@ fn hand_made_block(x: &Array4<f32>, up: &[f32], weights: &[Parameter]) -> HandMa
     let mut y = vec![f32::NAN; conv.len()];
     batch_norm_forward(&conv, &statistics, (gamma, beta), Activation::Relu, None, &mut y);
 
-    // That of the bias stays zero: batch norm takes the bias away.
+    // The gradient of the bias stays 0, because batch norm subtracts the bias.
     let mut grads = [0, 1, 2, 3].map(|i| vec![0.0; weights[i].value.len()]);
     let [grad_weight, _, grad_gamma, grad_beta] = &mut grads;
     let grad_affine = (&mut grad_gamma[..], &mut grad_beta[..]);
@@ -98,7 +98,7 @@ fn hand_made_block(x: &Array4<f32>, up: &[f32], weights: &[Parameter]) -> HandMa
     conv2d_backward_weight(&g, slice(x), &grad, grad_weight);
     let mut grad_x = vec![f32::NAN; x.len()];
     conv2d_backward_input(&g, &grad, weight, &mut grad_x);
-    HandMade { y, grad_x, grads }
+    ExpectedBlock { y, grad_x, grads }
 }
 
 fn block(c_in: usize, c_out: usize) -> ConvBlock {
@@ -115,10 +115,10 @@ fn sequential_chains_its_layers() {
     let mut chain = Sequential::new().then(block(3, 4)).then(block(4, 5));
     randomise(&mut chain, 22);
     let weights = parameters(&chain);
-    let first = hand_made_block(&x, &vec![0.0; 2 * 9 * 7 * 4], &weights[..4]);
+    let first = expected_block(&x, &vec![0.0; 2 * 9 * 7 * 4], &weights[..4]);
     let between = array(&first.y, &Array4::zeros((2, 9, 7, 4)));
-    let second = hand_made_block(&between, slice(&up), &weights[4..]);
-    let first = hand_made_block(&x, &second.grad_x, &weights[..4]);
+    let second = expected_block(&between, slice(&up), &weights[4..]);
+    let first = expected_block(&x, &second.grad_x, &weights[..4]);
     let (y, grad_x) = both_passes(&mut chain, &x, &up);
     assert_eq!(bits(&y), bits(&second.y));
     assert_eq!(bits(&grad_x), bits(&first.grad_x));
@@ -135,9 +135,9 @@ fn residual_adds_its_input_and_both_gradients() {
     let mut residual = Residual::around(block(4, 4), block(4, 4));
     randomise(&mut residual, 32);
     let weights = parameters(&residual);
-    let first = hand_made_block(&x, slice(&up), &weights[..4]);
-    let second = hand_made_block(&array(&first.y, &x), slice(&up), &weights[4..]);
-    let first = hand_made_block(&x, &second.grad_x, &weights[..4]);
+    let first = expected_block(&x, slice(&up), &weights[..4]);
+    let second = expected_block(&array(&first.y, &x), slice(&up), &weights[4..]);
+    let first = expected_block(&x, &second.grad_x, &weights[..4]);
     let (y, grad_x) = both_passes(&mut residual, &x, &up);
     let sum = |a: &[f32], b: &Array4<f32>| a.iter().zip(b).map(|(a, b)| a + b).collect::<Vec<_>>();
     assert_eq!(bits(&y), bits(&sum(&second.y, &x)));
@@ -166,7 +166,7 @@ fn a_pooled_block_takes_the_largest_of_each_window() {
 }
 
 #[test]
-fn gradients_are_set_not_added_to() {
+fn gradients_are_overwritten_not_added_to() {
     let (x, up) = (random((2, 4, 4, 16), 40), random((2, 4, 4, 16), 41));
     let mut layer =
         Sequential::new().then(block(16, 16)).then(Linear::new(&mut Initializer::new(4), "l", 16, 16));
@@ -180,7 +180,7 @@ fn gradients_are_set_not_added_to() {
 }
 
 #[test]
-fn dropout_is_decided_by_seed_and_step_and_is_off_in_evaluation() {
+fn dropout_depends_on_seed_and_step_and_is_off_in_evaluation() {
     let x = random((50, 1, 1, 40), 50).mapv(|v| v + 2.0);
     let mut layer = Dropout::new(0.2);
     let mut run = |pass| {
@@ -199,7 +199,7 @@ fn dropout_is_decided_by_seed_and_step_and_is_off_in_evaluation() {
         assert!(*y == 0.0 || (y - 1.25 * x).abs() <= 1e-5, "{x} became {y}");
     }
     assert_eq!(bits(&infer(&layer, &x)), bits(&x));
-    // The gradient goes through what was kept, and grows alike.
+    // The gradient is masked and scaled in the same way.
     let (y, grad_x) = both_passes(&mut layer, &x, &Array4::ones(x.dim()));
     for (y, grad) in y.iter().zip(&grad_x) {
         assert_eq!(*grad, if *y == 0.0 { 0.0 } else { 1.25 });
@@ -234,7 +234,7 @@ fn evaluation_normalises_with_running_statistics() {
 }
 
 #[test]
-fn evaluation_sees_weights_that_have_changed() {
+fn evaluation_uses_changed_weights() {
     let mut layer = block(3, 5);
     let x = random((2, 8, 9, 3), 62);
     let before = bits(&infer(&layer, &x));
@@ -258,7 +258,7 @@ fn a_step_between_two_evaluations_changes_the_second() {
 }
 
 #[test]
-fn measuring_replaces_the_running_statistics_by_their_mean_over_the_batches() {
+fn a_measuring_pass_sets_the_running_statistics_to_their_mean_over_the_batches() {
     let buffers = |model: &ResNet9| {
         let mut all: Vec<Buffer> = Vec::new();
         model.for_each_buffer(&mut |buffer| all.push(buffer.clone()));
@@ -266,7 +266,7 @@ fn measuring_replaces_the_running_statistics_by_their_mean_over_the_batches() {
     };
     let mut model = used_model(&small(16));
     let batches = [1, 2, 3].map(|seed| random((6, 16, 16, 1), seed));
-    // The first batch norm sees nothing but images and weights: each batch alone, then all three.
+    // Statistics of each batch alone, then of all three; they depend on images and weights only.
     let alone = batches.each_ref().map(|x| {
         model.forward(x, Pass::Measure { batch: 0 });
         buffers(&model)
@@ -287,13 +287,13 @@ fn measuring_replaces_the_running_statistics_by_their_mean_over_the_batches() {
 }
 
 #[test]
-fn evaluation_of_an_image_does_not_depend_on_its_neighbours() {
+fn evaluation_of_an_image_does_not_depend_on_the_other_images_of_its_batch() {
     // Narrow: im2col only. Wide: Winograd too.
     for width in [3, 16] {
         let model = used_model(&small(width));
         let (x, others) = (random((30, 13, 12, 1), 80), random((30, 13, 12, 1), 81));
         let expected = logits(&model, &x);
-        // The first images, moved to the end of a batch of other ones.
+        // The first images, moved to the end of a batch of other images.
         let mixed = concatenate(Axis(0), &[images(&others, 0..23), images(&x, 0..7)]).unwrap();
         let moved = logits(&model, &mixed);
         assert_eq!(bits(images(&moved, 23..30)), bits(images(&expected, 0..7)));
@@ -302,7 +302,7 @@ fn evaluation_of_an_image_does_not_depend_on_its_neighbours() {
 
 #[test]
 fn evaluation_of_an_image_does_not_depend_on_the_size_of_its_batch() {
-    // Which algorithm convolves depends on the number of tiles, so with 16 channels the last digits may differ.
+    // The algorithm of a convolution depends on the number of tiles, so with 16 channels the last digits may differ.
     for (width, tolerance) in [(3, 0.0), (16, 1e-5)] {
         let model = used_model(&small(width));
         let x = random((30, 13, 12, 1), 82);
@@ -318,19 +318,19 @@ fn evaluation_of_an_image_does_not_depend_on_the_size_of_its_batch() {
 }
 
 #[test]
-fn an_image_that_is_too_small_is_refused() {
+fn a_too_small_image_panics() {
     let model = ResNet9::new(&small(2), 0);
     let min_size = model.architecture().min_size();
     for (h, w) in [(min_size - 1, min_size), (min_size, min_size - 1)] {
         let x = random((2, h, w, 1), 90);
-        let refusal = catch_unwind(AssertUnwindSafe(|| logits(&model, &x))).unwrap_err();
-        let text = refusal.downcast_ref::<String>().expect("a message");
+        let panic = catch_unwind(AssertUnwindSafe(|| logits(&model, &x))).unwrap_err();
+        let text = panic.downcast_ref::<String>().expect("a message");
         assert!(text.contains("at least 8x8") && text.contains(&format!("{h}x{w}")), "{text}");
     }
 }
 
 #[test]
-fn a_log_prior_shifts_the_logits_that_the_loss_sees_and_nothing_else() {
+fn a_log_prior_is_added_to_the_logits_in_the_loss_only() {
     let (logits, labels) = (random((5, 1, 1, 3), 92), [0, 2, 1, 1, 2]);
     let log_prior = vec![-0.1, -3.0, -2.5];
     let of = |head: LossHead, logits: &Array4<f32>| {
@@ -347,7 +347,7 @@ fn a_log_prior_shifts_the_logits_that_the_loss_sees_and_nothing_else() {
 }
 
 #[test]
-fn one_image_of_the_least_size_works_in_both_passes() {
+fn one_image_of_the_smallest_size_works_in_both_passes() {
     for width in [3, 16] {
         let mut model = ResNet9::new(&ResNet9Config { dropout: 0.0, ..small(width) }, 0);
         let x = random((1, 8, 8, 1), 91);
@@ -357,16 +357,17 @@ fn one_image_of_the_least_size_works_in_both_passes() {
         assert!(loss.is_finite() && loss > 0.0, "{loss}");
         model.for_each_parameter(&mut |p| {
             assert!(p.grad.iter().all(|g| g.is_finite()), "{}", p.name);
-            // At the end there is one pixel a channel: normalised to 0, so nothing passes res2's batch norms. What
-            // comes before them learns through the residual connection.
-            let learns = ["conv1.0.weight", "conv4.1.weight", "classifier.weight"].contains(&&p.name[..]);
-            assert!(!learns || p.grad.iter().any(|g| *g != 0.0), "{}", p.name);
+            // The last blocks have one pixel for each channel. It is normalised to 0, so no gradient passes the batch
+            // norms of res2; the layers before them get theirs through the residual connection.
+            let has_gradient =
+                ["conv1.0.weight", "conv4.1.weight", "classifier.weight"].contains(&&p.name[..]);
+            assert!(!has_gradient || p.grad.iter().any(|g| *g != 0.0), "{}", p.name);
         });
     }
 }
 
 #[test]
-fn the_recipe_has_as_many_parameters_as_the_published_resnet9() {
+fn the_recipe_has_the_number_of_parameters_of_the_published_resnet9() {
     assert_eq!(ResNet9Config::new(3, 10).architecture().n_parameters(), 6_575_370);
     let model = ResNet9::new(&ResNet9Config::new(3, 10), 0);
     let (mut n_numbers, mut names) = (0, BTreeSet::new());
@@ -376,16 +377,16 @@ fn the_recipe_has_as_many_parameters_as_the_published_resnet9() {
         assert!(names.insert(p.name.clone()), "{} occurs twice", p.name);
     });
     assert_eq!(n_numbers, 6_575_370);
-    // Filter, bias, gamma, beta of eight blocks, and the linear layer's two.
+    // Filter, bias, gamma and beta of eight blocks; weight and bias of the linear layer.
     assert_eq!(names.len(), 8 * 4 + 2);
 }
 
-/// Passes everything on and notes where in memory the arrays lie that it is given.
+/// The identity; it records the addresses of the arrays that it gets.
 #[derive(Clone, Default)]
 struct Spy(Arc<Mutex<BTreeSet<usize>>>);
 
 impl Spy {
-    fn note(&self, arrays: &[&Array4<f32>]) {
+    fn record(&self, arrays: &[&Array4<f32>]) {
         self.0.lock().unwrap().extend(arrays.iter().map(|array| array.as_ptr() as usize));
     }
 
@@ -400,7 +401,7 @@ impl Layer for Spy {
     }
 
     fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, _pass: Pass) {
-        self.note(&[x, y]);
+        self.record(&[x, y]);
         y.assign(x);
     }
 
@@ -415,8 +416,8 @@ impl Layer for Spy {
         grad_y: &mut Array4<f32>,
         grad_x: Option<&mut Array4<f32>>,
     ) {
-        let grad_x = grad_x.expect("no spy stands first");
-        self.note(&[grad_y, grad_x]);
+        let grad_x = grad_x.expect("the spy is not the first layer");
+        self.record(&[grad_y, grad_x]);
         grad_x.assign(grad_y);
     }
 }
@@ -445,12 +446,12 @@ fn buffers_are_reused_when_batch_sizes_alternate() {
         grad.assign(&logits);
         net.backward(&x, &logits, &mut grad, None);
     };
-    // The gradient's buffers change places from step to step, so it takes a few until all have grown.
+    // The buffers of gradients are swapped in each step, so it takes a few steps until all have their largest size.
     (0..6).for_each(|_| step(40));
-    let settled = spy.count();
-    assert!(settled > 8, "{settled} buffers seen");
+    let n_buffers = spy.count();
+    assert!(n_buffers > 8, "{n_buffers} buffers");
     for n in [17, 40, 1, 40, 39, 16, 40] {
         step(n);
-        assert_eq!(spy.count(), settled, "new memory at a batch of {n}");
+        assert_eq!(spy.count(), n_buffers, "new memory for a batch of {n}");
     }
 }

@@ -1,4 +1,4 @@
-//! One model, evaluated from several places at once.
+//! One model, evaluated by several threads at once.
 #![forbid(unsafe_code)]
 
 use std::thread;
@@ -15,7 +15,7 @@ mod models;
 
 #[test]
 fn threads_share_one_model_and_get_the_same_bits() {
-    // Wide enough for Winograd; the batches are served by several algorithms, whose filters are prepared at once.
+    // Wide enough for Winograd. The batches need several algorithms, so threads prepare several filters at once.
     let model = used_model(&small(16));
     let batches: Vec<Array4<f32>> = [1, 2, 7, 30].map(|n| random((n, 13, 12, 1), n as u64)).into();
     let expected: Vec<Vec<u32>> = batches.iter().map(|x| bits(&logits(&used_model(&small(16)), x))).collect();
@@ -44,7 +44,7 @@ fn in_turn(model: &ResNet9, batches: &[Array4<f32>], first: usize) -> Vec<Vec<u3
 
 #[test]
 fn tasks_of_one_pool_share_one_model() {
-    // While a task waits for its parts it takes up others of the pool: also while it prepares a filter.
+    // A thread that waits for subtasks runs other tasks of the pool, also while it prepares a filter.
     let model = used_model(&small(16));
     let x = random((3, 13, 12, 1), 71);
     let expected = bits(&logits(&used_model(&small(16)), &x));
@@ -55,7 +55,7 @@ fn tasks_of_one_pool_share_one_model() {
 }
 
 #[test]
-fn a_workspace_keeps_the_features_that_the_logits_were_made_from() {
+fn a_workspace_has_the_features_that_the_logits_were_computed_from() {
     let model = used_model(&small(8));
     let x = random((3, 17, 25, 1), 72);
     let mut workspace = Workspace::default();

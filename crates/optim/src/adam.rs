@@ -6,29 +6,29 @@
 //! v = beta2 * v + (1 - beta2) * g * g                    mean of their squares
 //! w = w * shrink - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //! ```
-//! As in PyTorch, `beta1` is the one of the current step also in `beta1^t`, though the schedule changes it.
+//! The schedule changes `beta1` from step to step; as in PyTorch, `beta1^t` uses the value of the current step.
 //!
-//! The pass moves 28 bytes per weight and is bound by memory, so the loop below is left to the compiler,
-//! which vectorises it; `wide` by hand would bring nothing and need a tail of its own.
+//! The pass moves 28 bytes per weight and is limited by memory bandwidth. So the loop below relies on the compiler to
+//! vectorise it; code with `wide` would not be faster.
 
 use rayon::prelude::*;
 use roentgen_tensor::parameter::Parameter;
 
 use crate::{Clip, Rates, WeightDecay};
 
-/// Elements of one task: 16 Ki, so that its four pieces (256 KiB) fit the second-level cache of a core.
+/// Elements in one task: 16 Ki, so that its four arrays (256 KiB) fit the L2 cache of a core.
 const CHUNK: usize = 1 << 14;
 
-/// Settings that hold for a whole run.
+/// Settings for a whole run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamConfig {
     /// Decay of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment, so that it never divides by zero.
+    /// Added to the root of the second moment, to avoid division by zero.
     pub eps: f32,
     /// Bound on the gradients.
     pub clip: Clip,
-    /// Pull towards zero.
+    /// Weight decay.
     pub weight_decay: WeightDecay,
 }
 
@@ -39,7 +39,7 @@ impl Default for AdamConfig {
     }
 }
 
-/// Both moments of one parameter, of its length.
+/// Both moments of one parameter; they have its length.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moments {
     /// Running mean of the gradients.
@@ -48,7 +48,7 @@ pub struct Moments {
     pub v: Vec<f32>,
 }
 
-/// What all parameters share in one step.
+/// Values of one step that are the same for all parameters.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     rates: Rates,
@@ -58,7 +58,7 @@ struct Step {
     sqrt_bias_correction2: f32,
 }
 
-/// What all elements of one parameter share in one step.
+/// Values of one step that are the same for all elements of one parameter.
 #[derive(Clone, Copy)]
 struct Coefficients {
     grad_scale: f32,
@@ -83,24 +83,24 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// An optimiser that has not seen any parameter yet.
+    /// An optimiser before its first step.
     #[must_use]
     pub fn new(config: AdamConfig) -> Self {
         Self { config, moments: Vec::new(), n_steps: 0, step: None }
     }
 
-    /// What it has learned: the number of its steps, and the moments of each parameter.
+    /// Its state: the number of steps, and the moments of each parameter.
     #[must_use]
     pub fn state(&self) -> (u64, &[Moments]) {
         (self.n_steps, &self.moments)
     }
 
-    /// Goes on from a [`Self::state`] as if there had been no break.
+    /// Restores a [`Self::state`]; the next steps are the same as without an interruption.
     pub fn restore(&mut self, n_steps: u64, moments: Vec<Moments>) {
         (self.n_steps, self.moments, self.step) = (n_steps, moments, None);
     }
 
-    /// Starts a step: fixes what all its updates share.
+    /// Starts a step: computes what all its updates share.
     ///
     /// `grad_norm` is the joint Euclidean norm of all gradients; only [`Clip::Norm`] needs it.
     ///
@@ -119,13 +119,12 @@ impl Adam {
         });
     }
 
-    /// Changes `parameter.value` by one step along `parameter.grad`, which is only read. Whether all its weights are
-    /// finite after it.
+    /// Updates `parameter.value` from `parameter.grad`. Returns whether all its values are finite afterwards.
     ///
-    /// `index` names the parameter: count them from 0 in a fixed order.
+    /// `index` identifies the parameter: they are counted from 0, in a fixed order.
     ///
     /// # Panics
-    /// Outside of a step, or if the first step skips an index, or a later one finds another length there.
+    /// Before [`Self::begin_step`], if the first step skips an index, or if the length of a parameter changes.
     pub fn update(&mut self, index: usize, parameter: &mut Parameter) -> bool {
         let coefficients = self.coefficients(parameter);
         let len = parameter.value.len();
@@ -143,7 +142,7 @@ impl Adam {
             .reduce(|| true, |a, b| a && b)
     }
 
-    /// Gathers what the inner loop needs for `parameter`.
+    /// The values that the inner loop needs for `parameter`.
     fn coefficients(&self, parameter: &Parameter) -> Coefficients {
         let step = self.step.expect("Adam::update: call begin_step first");
         let (l2, shrink) = self.config.weight_decay.l2_and_shrink(step.rates.lr, parameter.kind);
@@ -164,19 +163,19 @@ impl Adam {
 
 /// The formula at the top of this file, element by element.
 fn update_chunk(value: &mut [f32], grad: &[f32], m: &mut [f32], v: &mut [f32], c: Coefficients) -> bool {
-    /// The exponent of a number that is infinite or none.
+    /// The exponent bits of infinity and NaN.
     const NOT_FINITE: u32 = 0x7F80_0000;
-    // Integers, which the compiler may collect in any order, and so in vectors.
-    let mut n_bad = 0u32;
+    // An integer count, because the compiler may add integers in any order, and so vectorise the loop.
+    let mut n_not_finite = 0u32;
     for (((w, &g), m), v) in value.iter_mut().zip(grad).zip(m).zip(v) {
         let g = (g * c.grad_scale).clamp(-c.grad_bound, c.grad_bound) + c.l2 * *w;
         *m += c.one_minus_beta1 * (g - *m);
         *v = c.beta2 * *v + c.one_minus_beta2 * g * g;
         let root = v.sqrt() / c.sqrt_bias_correction2 + c.eps;
         *w = *w * c.shrink - c.step_size * *m / root;
-        n_bad += u32::from(w.to_bits() & NOT_FINITE == NOT_FINITE);
+        n_not_finite += u32::from(w.to_bits() & NOT_FINITE == NOT_FINITE);
     }
-    n_bad == 0
+    n_not_finite == 0
 }
 
 #[cfg(test)]
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn result_depends_neither_on_threads_nor_on_neighbours() {
+    fn the_result_depends_neither_on_threads_nor_on_other_elements() {
         let len = 3 * CHUNK + 5;
         let expected = after_two_steps(len, 1);
         assert_eq!(expected, after_two_steps(len, 3));
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn decoupled_decay_leaves_biases_and_batch_norm_alone() {
+    fn decoupled_decay_does_not_change_biases_and_batch_norm() {
         let config = AdamConfig { weight_decay: WeightDecay::Decoupled(0.5), ..AdamConfig::default() };
         let shrinks = |kind| {
             let mut parameter = Parameter::filled("p".into(), kind, &[1], 2.0);
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gradient_that_is_not_a_number_is_not_hidden() {
+    fn a_nan_gradient_reaches_the_weights() {
         for clip in [Clip::Off, Clip::Value(0.1), Clip::Norm(0.1)] {
             let mut parameter = random_parameter(3);
             parameter.grad[1] = f32::NAN;

@@ -1,16 +1,16 @@
-//! A running average of the weights (Polyak and Juditsky 1992): steadier than any one of them while the learning rate
-//! is high, and the flatter for it.
+//! A running average of the weights (Polyak and Juditsky 1992). It has less noise than the weights of a single step while
+//! the learning rate is high, and tends to lie in a flatter minimum.
 
 use rayon::prelude::*;
 use roentgen_tensor::parameter::Parameter;
 
-/// Values that one task averages: a few hundred KiB.
+/// Values in one task: 256 KiB of each array.
 const CHUNK: usize = 1 << 16;
 
-/// The exponential average of every parameter.
+/// The exponential moving average of every parameter.
 #[derive(Clone, Debug)]
 pub struct WeightAverage {
-    /// Share of the old average that stays in each step, in the long run.
+    /// Weight of the old average in each step, once there were many steps.
     decay: f64,
     steps: u64,
     /// `1 - decay` of this step.
@@ -19,7 +19,7 @@ pub struct WeightAverage {
 }
 
 impl WeightAverage {
-    /// An average that forgets weights in about `1 / (1 - decay)` steps.
+    /// An average over about the last `1 / (1 - decay)` steps.
     ///
     /// # Panics
     /// If `decay` is not in `[0, 1)`.
@@ -31,25 +31,29 @@ impl WeightAverage {
 
     /// Begins the update of all parameters after a step.
     ///
-    /// Early on the average is over what there is: its decay is at most `t / (t + 10)` in step `t`, so that the random
-    /// first weights are soon forgotten.
+    /// In the first steps the decay is smaller, at most `t / (t + 10)` in step `t`, so that the random initial weights soon
+    /// lose their influence.
     pub fn begin_step(&mut self) {
         let t = self.steps as f64;
         self.weight = (1.0 - self.decay.min(t / (t + 10.0))) as f32;
         self.steps += 1;
     }
 
-    /// Takes in the weights of parameter number `index`; they come in order.
+    /// Adds the values of parameter `index` to the average; parameters come in order.
     ///
     /// # Panics
-    /// If parameters don't come in the same order each step.
+    /// If parameters do not come in the same order in each step.
     pub fn update(&mut self, index: usize, parameter: &Parameter) {
         if index == self.values.len() {
             self.values.push(parameter.value.to_vec());
             return;
         }
         let (average, weight) = (&mut self.values[index], self.weight);
-        assert_eq!(average.len(), parameter.value.len(), "WeightAverage: parameter {index} has changed");
+        assert_eq!(
+            average.len(),
+            parameter.value.len(),
+            "WeightAverage: the length of parameter {index} has changed"
+        );
         average.par_chunks_mut(CHUNK).zip(parameter.value.par_chunks(CHUNK)).for_each(|(average, value)| {
             average
                 .iter_mut()
@@ -58,18 +62,18 @@ impl WeightAverage {
         });
     }
 
-    /// Number of its steps, and the average of each parameter.
+    /// Its state: the number of steps, and the average of each parameter.
     #[must_use]
     pub fn state(&self) -> (u64, &[Vec<f32>]) {
         (self.steps, &self.values)
     }
 
-    /// Goes on from a [`Self::state`] as if there had been no break.
+    /// Restores a [`Self::state`]; the next steps are the same as without an interruption.
     pub fn restore(&mut self, steps: u64, values: Vec<Vec<f32>>) {
         (self.steps, self.values) = (steps, values);
     }
 
-    /// Exchanges the weights of parameter number `index` and their average; a second time to have them back.
+    /// Swaps the values of parameter `index` and their average; a second call swaps them back.
     ///
     /// # Panics
     /// Before the first step.
@@ -99,15 +103,15 @@ mod tests {
     }
 
     #[test]
-    fn in_the_long_run_it_is_the_exponential_average() {
+    fn after_many_steps_it_is_the_exponential_average() {
         let (mean, parameter) = averaged(0.9, (0..500).map(|step| step as f32));
-        // Of a ramp, the average is decay / (1 - decay) steps behind.
+        // The average of a ramp lags decay / (1 - decay) steps behind.
         assert!((mean - (499.0 - 9.0)).abs() < 1e-2, "{mean}");
         assert_eq!(parameter.value[..], [499.0; 2], "swapped back");
     }
 
     #[test]
-    fn the_first_weights_are_soon_forgotten() {
+    fn the_initial_weights_soon_lose_their_influence() {
         let (mean, _) = averaged(0.999, std::iter::once(1e3).chain(std::iter::repeat_n(1.0, 99)));
         assert!(mean < 1.01, "{mean}");
     }

@@ -1,26 +1,26 @@
-//! Gradient clipping: one bad batch must not throw the weights away.
+//! Gradient clipping: limits the effect of a single bad batch.
 
 use rayon::join;
 
-/// How gradients are bounded before the optimiser sees them.
+/// How gradients are bounded before the optimiser uses them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Clip {
-    /// Not at all.
+    /// No clipping.
     Off,
-    /// Every element to `-bound..=bound` (PyTorch's `clip_grad_value_`).
+    /// Every element is clipped to `-bound..=bound` (PyTorch's `clip_grad_value_`).
     Value(f32),
-    /// All gradients scaled together, so that their joint Euclidean norm is at most this (`clip_grad_norm_`).
+    /// All gradients are scaled together so that their joint Euclidean norm is at most this (`clip_grad_norm_`).
     Norm(f32),
 }
 
 impl Clip {
-    /// Clipping of one step as `(scale, bound)`: `g` becomes `clamp(g * scale, -bound, bound)`.
+    /// The clipping of one step as `(scale, bound)`: `g` becomes `clamp(g * scale, -bound, bound)`.
     ///
-    /// Only `Norm` uses `grad_norm`, the joint norm of all gradients. A norm that is not a number gives a
-    /// scale that is none either: the weights become NaN and the loss tells, as in PyTorch.
+    /// Only `Norm` uses `grad_norm`, the joint norm of all gradients. If it is NaN, the scale is NaN too: then the weights
+    /// and the loss become NaN, as in PyTorch.
     ///
     /// # Panics
-    /// If `Norm` is asked for without a norm.
+    /// For `Norm` without `grad_norm`.
     pub(crate) fn scale_and_bound(self, grad_norm: Option<f64>) -> (f32, f32) {
         match self {
             Self::Off => (1.0, f32::INFINITY),
@@ -34,10 +34,10 @@ impl Clip {
     }
 }
 
-/// Elements that one task adds up in order; fixes the tree of partial sums, whatever the threads.
+/// Elements that one task adds up in order. It determines the tree of partial sums, with any number of threads.
 const LEAF: usize = 1 << 14;
 
-/// Sum of the squares of `values`, in f64: the square of the norm is the sum of this over all gradients.
+/// The sum of the squares of `values`, in f64. Summed over all gradients, it is the square of their joint norm.
 ///
 /// The order of the additions depends on the length alone.
 #[must_use]
@@ -60,7 +60,7 @@ mod tests {
         for len in [0, 1, LEAF - 1, LEAF, LEAF + 1, 2 * LEAF, 5 * LEAF + 17] {
             let values: Vec<f32> = (0..len).map(|i| (i % 13) as f32 - 6.0).collect();
             let expected: f64 = values.iter().map(|&x| f64::from(x).powi(2)).sum();
-            // Integers this small add up without rounding.
+            // The sums of such small integers are exact.
             assert_eq!(sum_of_squares(&values), expected, "length {len}");
         }
     }

@@ -1,17 +1,16 @@
-//! What turns gradients into better weights: Adam, weight decay, gradient clipping, the one-cycle policy.
+//! Optimisation: Adam, weight decay, gradient clipping, the one-cycle schedule, averaging of weights.
 //!
 //! | part of the recipe | file | type |
 //! |---|---|---|
-//! | learning rate and first moment of every step | `one_cycle` | [`OneCycle`], [`Rates`] |
+//! | learning rate and `beta1` of every step | `one_cycle` | [`OneCycle`], [`Rates`] |
 //! | bound on the gradients | `clip` | [`Clip`], [`sum_of_squares`] |
-//! | pull of the weights towards zero | `weight_decay` | [`WeightDecay`] |
-//! | the step itself | `adam` | [`Adam`], [`AdamConfig`] |
+//! | weight decay | `weight_decay` | [`WeightDecay`] |
+//! | the optimiser step | `adam` | [`Adam`], [`AdamConfig`] |
 //! | a running average of the weights | `average` | [`WeightAverage`] |
 //!
-//! Everything here is a function of parameters, gradients and the step number; no layer is known by name.
-//! A step is one pass over memory, split into chunks that the length alone decides, without fused
-//! multiply-adds: the same bits come out on every machine and with any number of threads. After the first
-//! step nothing is allocated.
+//! Everything here is a function of parameters, gradients and the number of the step; this crate knows no layer. A step
+//! is one pass over memory. It is divided into chunks by length alone and uses no fused multiply-adds, so the result has
+//! the same bits on every machine and with any number of threads. After the first step nothing is allocated.
 //!
 //! ```
 //! use roentgen_optim::{Adam, AdamConfig, Clip, OneCycle, WeightDecay};

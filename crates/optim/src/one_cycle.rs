@@ -1,5 +1,5 @@
-//! The one-cycle policy (Smith and Topin 2018): the learning rate rises to its maximum and falls to almost
-//! nothing within one run, while Adam's first coefficient does the opposite.
+//! The one-cycle schedule (Smith and Topin 2018): during one run the learning rate rises to its maximum and falls to
+//! almost zero, while Adam's `beta1` falls and rises.
 //!
 //! ```text
 //!  lr     max_lr       /\                    beta1  0.95 --\           /--
@@ -7,32 +7,32 @@
 //!         max_lr/25 /       \_                               \    /
 //!                    30 %      max_lr/250,000         0.85     \/
 //! ```
-//! Both halves are cosines. The figures are those of PyTorch's `OneCycleLR`, and so is its habit of counting
-//! the turning points from step -1: the peak lies at step `0.3 * total_steps - 1`.
+//! Both halves are half cosines. The numbers are those of PyTorch's `OneCycleLR`. As in PyTorch, the peak is at step
+//! `0.3 * total_steps - 1`, where steps count from 0.
 
 use std::f64::consts::PI;
 
-/// Share of the run in which the learning rate rises.
-const RISE: f64 = 0.3;
-/// The run starts at the maximal learning rate over this.
+/// Fraction of the run in which the learning rate rises.
+const RISE_FRACTION: f64 = 0.3;
+/// Maximal learning rate divided by that of the first step.
 const START_DIVISOR: f64 = 25.0;
-/// The run ends at its first learning rate over this.
+/// Learning rate of the first step divided by that of the last step.
 const END_DIVISOR: f64 = 1e4;
-/// Adam's first coefficient where the learning rate is lowest.
+/// `beta1` where the learning rate is lowest.
 const BETA1_MAX: f64 = 0.95;
-/// Adam's first coefficient where the learning rate is highest.
+/// `beta1` where the learning rate is highest.
 const BETA1_MIN: f64 = 0.85;
 
-/// What the schedule says about one step.
+/// The values of the schedule in one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
     /// Learning rate.
     pub lr: f64,
-    /// Decay of Adam's first moment.
+    /// Decay of Adam's first moment, `beta1`.
     pub beta1: f64,
 }
 
-/// The schedule of a run of a known number of steps.
+/// The schedule of a run whose number of steps is known.
 #[derive(Clone, Copy, Debug)]
 pub struct OneCycle {
     max_lr: f64,
@@ -40,10 +40,10 @@ pub struct OneCycle {
 }
 
 impl OneCycle {
-    /// One cycle over `total_steps` steps (batches), with its peak at `max_lr`.
+    /// One cycle over `total_steps` steps (batches) with the maximal learning rate `max_lr`.
     ///
     /// # Panics
-    /// If there is no step, or `max_lr` is not a positive number.
+    /// If `total_steps` is 0, or `max_lr` is not positive and finite.
     #[must_use]
     pub fn new(max_lr: f64, total_steps: usize) -> Self {
         assert!(total_steps > 0, "OneCycle::new: total_steps must be positive");
@@ -60,14 +60,14 @@ impl OneCycle {
     /// The rates of step `step`, counted from 0.
     ///
     /// # Panics
-    /// If the run has no such step.
+    /// If `step` is not below `total_steps`.
     #[must_use]
     pub fn at(&self, step: usize) -> Rates {
         assert!(step < self.total_steps, "OneCycle::at: step {step} of a run of {}", self.total_steps);
         let (start_lr, step, last) =
             (self.max_lr / START_DIVISOR, step as f64, self.total_steps as f64 - 1.0);
-        // Below zero in runs of up to three steps, which therefore only fall; never exactly 0.
-        let peak = RISE * self.total_steps as f64 - 1.0;
+        // Negative for up to three steps: then the rate only falls. It is never exactly 0, so there is no division by 0.
+        let peak = RISE_FRACTION * self.total_steps as f64 - 1.0;
         if step <= peak {
             let done = step / peak;
             Rates { lr: cosine(start_lr, self.max_lr, done), beta1: cosine(BETA1_MAX, BETA1_MIN, done) }
@@ -79,7 +79,7 @@ impl OneCycle {
     }
 }
 
-/// From `start` (at `done` = 0) to `end` (at 1) along half a cosine.
+/// Half a cosine from `start`, where `done` is 0, to `end`, where it is 1.
 fn cosine(start: f64, end: f64, done: f64) -> f64 {
     end + (start - end) / 2.0 * (libm::cos(PI * done) + 1.0)
 }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_stay_within_their_bounds_for_every_total() {
+    fn rates_are_within_their_bounds_for_every_number_of_steps() {
         for total_steps in 1..=200 {
             let schedule = OneCycle::new(0.01, total_steps);
             for step in 0..total_steps {

@@ -1,21 +1,21 @@
-//! Memory that starts on a cache line: a vector that lies across two of them costs two accesses.
+//! Memory aligned to cache lines: a vector that crosses the border of two lines costs two accesses.
 
 use wide::f32x16;
 
 use crate::lanes::LANES;
 
-/// A buffer of numbers that grows and never shrinks.
+/// A buffer of numbers that grows but never shrinks.
 #[derive(Debug, Default)]
-pub(crate) struct Aligned {
+pub(crate) struct AlignedBuffer {
     vectors: Vec<f32x16>,
     len: usize,
 }
 
-impl Aligned {
-    /// Gives the buffer `len` numbers, what they hold unspecified.
+impl AlignedBuffer {
+    /// Sets the length; the values are unspecified.
     pub(crate) fn resize(&mut self, len: usize) -> &mut [f32] {
         if self.vectors.len() * LANES < len {
-            // Zeros straight from the system are written by nobody before the threads that use them.
+            // The system hands out zeroed pages, so the first write to each is by the thread that uses it.
             self.vectors = bytemuck::zeroed_vec(len.div_ceil(LANES));
         }
         self.len = len;

@@ -1,13 +1,14 @@
-//! Batch normalisation over the rows of a `(rows, c)` matrix, with or without the ReLU that follows it.
+//! Batch normalisation over the rows of a `(rows, c)` matrix, with or without a ReLU after it.
 //!
 //! ```text
 //! y = act(gamma * (x - mean) * inv_std + beta)        inv_std = 1 / sqrt(var + eps)
 //! ```
 //!
-//! Ioffe and Szegedy (2015). In training, mean and (biased) variance are those of the batch; in evaluation, running
-//! averages, the variance there unbiased, as PyTorch keeps them. The ReLU is folded in because the pair is bound by
-//! memory: apart, each direction would read and write the activations once more. For the same reason backward keeps
-//! nothing but `x`: where the ReLU let a value pass, it finds out again. Derivation in `docs/backprop.md`.
+//! Ioffe and Szegedy (2015). Training uses the mean and the biased variance of the batch; evaluation uses running
+//! averages, of the unbiased variance, as in PyTorch. The ReLU is part of the kernel because both operations are limited
+//! by memory bandwidth: separate kernels would read and write the activations once more in each direction. For the same
+//! reason, backward needs only `x`: it computes again which values passed the ReLU. The derivation is in
+//! `docs/backprop.md`.
 
 use rayon::prelude::*;
 use wide::f32x16;
@@ -16,8 +17,8 @@ use crate::lanes::{LANES, load_short, store_short};
 use crate::scratch::with_scratch;
 use crate::tasks::TASK_ROWS;
 
-/// Rows that are taken together: a sum per channel, or a factor, is then read once for all of them. Few enough that
-/// they are as many streams as the processor follows.
+/// Rows that are processed together, so that a sum or a factor of a channel is read once for all of them. The processor
+/// can prefetch this many streams at once.
 const ROWS: usize = 8;
 
 /// Added to the variance, so that a constant channel is not divided by zero: PyTorch's default.
@@ -33,7 +34,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Its smallest value: an activation is `max(floor, .)`.
+    /// The smallest value of its output: an activation is `max(floor, .)`.
     pub(crate) fn floor(self) -> f32 {
         match self {
             Self::Identity => f32::NEG_INFINITY,
@@ -42,16 +43,16 @@ impl Activation {
     }
 }
 
-/// Mean and spread of each channel that a pass normalises with; training saves them for backward.
+/// Mean and spread of each channel, used to normalise; training saves them for backward.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChannelStatistics {
     /// Mean.
     pub mean: Vec<f32>,
-    /// `1 / sqrt(variance + eps)`, the variance biased.
+    /// `1 / sqrt(variance + eps)`, of the biased variance.
     pub inv_std: Vec<f32>,
 }
 
-/// Averages over batches, with which evaluation normalises.
+/// Averages over batches, which evaluation uses to normalise.
 #[derive(Debug)]
 pub struct Running<'a> {
     /// Running mean, `(c)`.
@@ -62,20 +63,20 @@ pub struct Running<'a> {
     pub momentum: f32,
 }
 
-/// Mean and variance of each channel of `x`; updates the running averages.
+/// Computes mean and variance of each channel of `x`, and updates the running averages.
 ///
-/// Each task makes the mean and the squared deviations of its own rows while they are in the cache; the tasks are
-/// merged in order by the formula of Chan, Golub and LeVeque (1979). So `x` is read once from memory, and no large
-/// numbers are subtracted from each other.
+/// Each task computes the mean and the sum of squared deviations of its own rows while they are in the cache. Their
+/// results are merged in order, with the formula of Chan, Golub and LeVeque (1979). So `x` is read from memory once, and
+/// no digits are lost by subtracting large numbers.
 ///
 /// # Shapes
-/// `x`: `(rows, c)` with `c` the length of the running averages.
+/// `x`: `(rows, c)`, where `c` is the length of the running averages.
 ///
 /// # Panics
-/// If `x` does not consist of whole rows.
+/// If the length of `x` is not a multiple of `c`.
 pub fn batch_norm_statistics(x: &[f32], running: &mut Running, batch: &mut ChannelStatistics) {
     let c = running.mean.len();
-    assert_eq!(x.len() % c, 0, "batch_norm: whole rows of {c}");
+    assert_eq!(x.len() % c, 0, "batch_norm: the length is not a multiple of {c}");
     let rows = x.len() / c;
     with_scratch(rows.div_ceil(TASK_ROWS) * 2 * c, |partial| {
         partial.par_chunks_exact_mut(2 * c).zip(x.par_chunks(TASK_ROWS * c)).for_each(|(partial, x)| {
@@ -127,7 +128,7 @@ pub fn batch_norm_statistics(x: &[f32], running: &mut Running, batch: &mut Chann
     });
 }
 
-/// The normalisation as a factor and a term per channel: `y = act(scale * x + shift)`.
+/// The normalisation as a scale and a shift for each channel: `y = act(scale * x + shift)`.
 ///
 /// # Shapes
 /// `gamma`, `beta`, `scale`, `shift`: `(c)`.
@@ -142,7 +143,7 @@ pub fn scale_and_shift(
     }
 }
 
-/// As [`scale_and_shift`], with the running statistics: the normalisation of evaluation.
+/// As [`scale_and_shift`], but with the running statistics: the normalisation of evaluation.
 ///
 /// # Shapes
 /// All: `(c)`.
@@ -165,7 +166,7 @@ pub fn running_scale_and_shift(
 /// `x`, `skip`, `y`: `(rows, c)`; `gamma`, `beta`: `(c)`.
 ///
 /// # Panics
-/// If the lengths do not fit each other.
+/// If the lengths do not fit.
 pub fn batch_norm_forward(
     x: &[f32],
     statistics: &ChannelStatistics,
@@ -175,8 +176,11 @@ pub fn batch_norm_forward(
     y: &mut [f32],
 ) {
     let c = affine.0.len();
-    assert!(x.len() == y.len() && skip.is_none_or(|skip| skip.len() == y.len()), "batch_norm: y is like x");
-    assert_eq!(x.len() % c, 0, "batch_norm: whole rows of {c}");
+    assert!(
+        x.len() == y.len() && skip.is_none_or(|skip| skip.len() == y.len()),
+        "batch_norm: x, y and skip differ in length"
+    );
+    assert_eq!(x.len() % c, 0, "batch_norm: the length is not a multiple of {c}");
     with_scratch(2 * c, |per_channel| {
         let (scale, shift) = per_channel.split_at_mut(c);
         scale_and_shift(statistics, affine, (scale, shift));
@@ -190,7 +194,7 @@ pub fn batch_norm_forward(
                 for at in (0..c).step_by(LANES) {
                     let normal =
                         load_short(&x[at..]).mul_add(load_short(&scale[at..]), load_short(&shift[at..]));
-                    // Not a maximum, which could hide a NaN.
+                    // Not `max`, which could replace NaN by the floor.
                     let mut out = normal.simd_lt(floor).bitselect(floor, normal);
                     if let Some(skip) = skip {
                         out += load_short(&skip[row * c + at..(row + 1) * c]);
@@ -202,22 +206,23 @@ pub fn batch_norm_forward(
     });
 }
 
-/// Turns `x` into its gradient, given that of `y`, and sets those of `gamma` and `beta`; training only.
+/// Replaces `x` by its gradient, given the gradient of `y`, and sets the gradients of `gamma` and `beta`. Only for the
+/// statistics of a batch, not for running ones.
 ///
-/// In place, for nobody needs `x` any more, and memory that is written afresh costs twice what is written over does.
+/// It works in place because `x` is not needed afterwards, and writing to other memory would take twice as long.
 ///
 /// ```text
-/// g      = grad_y, where act let its argument pass
+/// g      = grad_y where act passed its argument, else 0
 /// x_hat  = (x - mean) * inv_std
 /// grad_beta = sum g;  grad_gamma = sum g * x_hat
 /// grad_x = gamma * inv_std * (g - mean of g - x_hat * mean of (g * x_hat))
 /// ```
 ///
 /// # Shapes
-/// `x`, `grad_y`: `(rows, c)`; `gamma`, `beta` and their gradients: `(c)`.
+/// `x`, `grad_y`: `(rows, c)`; `gamma` and `beta` (`affine`) and their gradients: `(c)`.
 ///
 /// # Panics
-/// If the lengths do not fit each other.
+/// If the lengths do not fit.
 pub fn batch_norm_backward(
     x: &mut [f32],
     batch: &ChannelStatistics,
@@ -227,8 +232,8 @@ pub fn batch_norm_backward(
     grad_affine: (&mut [f32], &mut [f32]),
 ) {
     let c = affine.0.len();
-    assert_eq!(x.len(), grad_y.len(), "batch_norm: the gradient is like x");
-    assert_eq!(x.len() % c, 0, "batch_norm: whole rows of {c}");
+    assert_eq!(x.len(), grad_y.len(), "batch_norm: x and grad_y differ in length");
+    assert_eq!(x.len() % c, 0, "batch_norm: the length is not a multiple of {c}");
     let task_len = TASK_ROWS * c;
     let n_tasks = x.len().div_ceil(task_len);
     with_scratch(5 * c + n_tasks * 2 * c, |scratch| {
@@ -238,7 +243,7 @@ pub fn batch_norm_backward(
         scale_and_shift(batch, affine, (scale, shift));
         let (scale, shift, mean) = (&*scale, &*shift, &batch.mean[..]);
         let floor = f32x16::splat(activation.floor());
-        // What of the gradient of a vector of channels passes the activation.
+        // The part of the gradient that passes the activation, for one vector of channels.
         let pass = |grad: f32x16, x: f32x16, scale: f32x16, shift: f32x16| {
             x.mul_add(scale, shift).simd_gt(floor) & grad
         };
@@ -278,8 +283,9 @@ pub fn batch_norm_backward(
     });
 }
 
-/// From the sums of `g` and of `g * (x - mean)`, a pair of rows per task in `partial`: the gradients of `gamma` and
-/// `beta`, and the factors of `grad_x = a * g + b * x + d`, per channel.
+/// Computes the gradients of `gamma` and `beta`, and the factors of `grad_x = a * g + b * x + d` for each channel.
+///
+/// `partial` has two rows for each task: the sums of `g` and of `g * (x - mean)`.
 pub(crate) fn gradient_factors<'a>(
     partial: &[f32],
     rows: usize,

@@ -1,11 +1,12 @@
-//! Batch normalisation, ReLU and 2x2 max pooling (stride 2, an odd last row or column left out) in one pass.
+//! Batch normalisation, ReLU and 2x2 max pooling in one pass. The pooling has stride 2 and ignores an odd last row or
+//! column.
 //!
 //! ```text
 //! y = max over the window of relu(scale * x + shift)
 //! ```
 //!
-//! Bound by memory, so the two activations between the three are never written: forward reads `x` and writes a quarter
-//! as much, and backward finds the largest of each window again from `x`, by the same arithmetic.
+//! All three are limited by memory bandwidth, so the activations between them are never written: forward reads `x` and
+//! writes a quarter as much, and backward computes the largest value of each window from `x` again, in the same way.
 
 use rayon::prelude::*;
 use wide::f32x16;
@@ -14,7 +15,7 @@ use crate::batch_norm::{ChannelStatistics, gradient_factors, scale_and_shift};
 use crate::lanes::{LANES, load_short, store_short};
 use crate::scratch::with_scratch;
 
-/// Sizes of a pool, checked once and handed to both passes.
+/// Sizes of a max pool, checked once and used in both passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool2dGeometry {
     /// Images in the batch.
@@ -28,14 +29,14 @@ pub struct MaxPool2dGeometry {
 }
 
 impl MaxPool2dGeometry {
-    /// Checks and keeps the sizes.
+    /// Checks the sizes.
     ///
     /// # Panics
-    /// If height or width is below 2, or another size 0.
+    /// If height or width is below 2, or another size is 0.
     #[must_use]
     pub fn new(n: usize, h: usize, w: usize, c: usize) -> Self {
         let geometry = Self { n, h, w, c };
-        assert!(n > 0 && c > 0 && h >= 2 && w >= 2, "max_pool2d: nothing to pool in {geometry:?}");
+        assert!(n > 0 && c > 0 && h >= 2 && w >= 2, "max_pool2d: no window fits {geometry:?}");
         geometry
     }
 
@@ -51,22 +52,22 @@ impl MaxPool2dGeometry {
         self.w / 2
     }
 
-    /// Numbers of an image of the input.
-    fn image(&self) -> usize {
+    /// Numbers in one image of the input.
+    fn image_len(&self) -> usize {
         self.h * self.w * self.c
     }
 
-    /// Numbers of an image of the output.
-    fn image_out(&self) -> usize {
+    /// Numbers in one image of the output.
+    fn image_out_len(&self) -> usize {
         self.h_out() * self.w_out() * self.c
     }
 
     fn check(&self, x: &[f32], y: &[f32]) {
-        assert_eq!(x.len(), self.n * self.image(), "max_pool2d: length of x in {self:?}");
-        assert_eq!(y.len(), self.n * self.image_out(), "max_pool2d: length of y in {self:?}");
+        assert_eq!(x.len(), self.n * self.image_len(), "max_pool2d: length of x in {self:?}");
+        assert_eq!(y.len(), self.n * self.image_out_len(), "max_pool2d: length of y in {self:?}");
     }
 
-    /// The windows of an image: the output pixel, and where its four pixels start in the input.
+    /// For each window of an image: the offset of the output pixel, and the offsets of its four input pixels.
     fn windows(self) -> impl Iterator<Item = (usize, [usize; 4])> {
         let Self { w, c, .. } = self;
         (0..self.h_out()).flat_map(move |i| (0..w / 2).map(move |j| (i, j))).map(move |(i, j)| {
@@ -75,23 +76,24 @@ impl MaxPool2dGeometry {
         })
     }
 
-    /// Where the pixels start that no window holds.
-    fn left_out(self) -> impl Iterator<Item = usize> {
+    /// The offsets of the pixels that are in no window.
+    fn outside_windows(self) -> impl Iterator<Item = usize> {
         let Self { h, w, c, .. } = self;
         let pixels = (0..h).flat_map(move |i| (0..w).map(move |j| (i, j)));
         pixels.filter(move |(i, j)| i / 2 == h / 2 || j / 2 == w / 2).map(move |(i, j)| (i * w + j) * c)
     }
 }
 
-/// The larger of two; a NaN wins, so that it is seen in the loss.
+/// The larger of two values, NaN if one is NaN, so that it reaches the loss.
 #[inline(always)]
 fn larger(a: f32x16, b: f32x16) -> f32x16 {
     (b.simd_gt(a) | b.is_nan()).bitselect(b, a)
 }
 
-/// Where one of four normalised values is the first of the largest and positive: what of the gradient each gets.
+/// The gradient of each of the four values of a window: all of `grad` for the first of the largest values, if it is
+/// positive, and 0 for the others.
 #[inline(always)]
-fn shares(values: [f32x16; 4], grad: f32x16) -> [f32x16; 4] {
+fn window_gradients(values: [f32x16; 4], grad: f32x16) -> [f32x16; 4] {
     let [a, b, c, d] = values;
     let best = a.fast_max(b).fast_max(c.fast_max(d));
     let grad = best.simd_gt(f32x16::ZERO) & grad;
@@ -100,7 +102,7 @@ fn shares(values: [f32x16; 4], grad: f32x16) -> [f32x16; 4] {
     [is_a & grad, !is_a & is_b & grad, not_ab & is_c & grad, not_ab & !is_c & grad]
 }
 
-/// Vectors of channels from `at` on of four pixels.
+/// The vectors of channels of four pixels, from channel `at` on.
 #[inline(always)]
 fn load_window(pixels: [&[f32]; 4], at: usize) -> [f32x16; 4] {
     pixels.map(|pixel| load_short(&pixel[at..]))
@@ -126,21 +128,23 @@ pub fn batch_norm_max_pool_forward(
         let (scale, shift) = per_channel.split_at_mut(c);
         scale_and_shift(statistics, affine, (scale, shift));
         let (scale, shift) = (&*scale, &*shift);
-        y.par_chunks_exact_mut(g.image_out()).zip(x.par_chunks_exact(g.image())).for_each(|(y, x)| {
-            for (out, pixels) in g.windows() {
-                let y = &mut y[out..][..c];
-                let [x0, x1, x2, x3] = pixels.map(|pixel| &x[pixel..][..c]);
-                for at in (0..c).step_by(LANES) {
-                    let (scale, shift) = (load_short(&scale[at..]), load_short(&shift[at..]));
-                    let normal = load_window([x0, x1, x2, x3], at).map(|x| x.mul_add(scale, shift));
-                    store_short(normal.into_iter().fold(f32x16::ZERO, larger), &mut y[at..]);
+        y.par_chunks_exact_mut(g.image_out_len()).zip(x.par_chunks_exact(g.image_len())).for_each(
+            |(y, x)| {
+                for (out, pixels) in g.windows() {
+                    let y = &mut y[out..][..c];
+                    let [x0, x1, x2, x3] = pixels.map(|pixel| &x[pixel..][..c]);
+                    for at in (0..c).step_by(LANES) {
+                        let (scale, shift) = (load_short(&scale[at..]), load_short(&shift[at..]));
+                        let normal = load_window([x0, x1, x2, x3], at).map(|x| x.mul_add(scale, shift));
+                        store_short(normal.into_iter().fold(f32x16::ZERO, larger), &mut y[at..]);
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }
 
-/// Pools alone, for evaluation, where normalisation and activation belong to the convolution.
+/// Max pooling alone, for evaluation, where normalisation and activation are part of the convolution.
 ///
 /// # Shapes
 /// `x`: `(n, h, w, c)`; `y`: `(n, h / 2, w / 2, c)`, overwritten.
@@ -150,7 +154,7 @@ pub fn batch_norm_max_pool_forward(
 pub fn max_pool2d(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) {
     g.check(x, y);
     let c = g.c;
-    y.par_chunks_exact_mut(g.image_out()).zip(x.par_chunks_exact(g.image())).for_each(|(y, x)| {
+    y.par_chunks_exact_mut(g.image_out_len()).zip(x.par_chunks_exact(g.image_len())).for_each(|(y, x)| {
         for (out, pixels) in g.windows() {
             let [x0, x1, x2, x3] = pixels.map(|pixel| &x[pixel..][..c]);
             let y = &mut y[out..][..c];
@@ -162,10 +166,11 @@ pub fn max_pool2d(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) {
     });
 }
 
-/// Turns `x` into its gradient, given that of `y`, and sets those of `gamma` and `beta`; training only.
+/// Replaces `x` by its gradient, given the gradient of `y`, and sets the gradients of `gamma` and `beta`. Only for the
+/// statistics of a batch.
 ///
-/// As [`crate::batch_norm::batch_norm_backward`], with `g` the gradient of the window for the first of its largest
-/// values, if that is positive, and 0 for every other pixel.
+/// As [`crate::batch_norm::batch_norm_backward`], where `g` is the gradient of the window for the first of its largest
+/// values, if that value is positive, and 0 for every other pixel.
 ///
 /// # Shapes
 /// `x`: `(n, h, w, c)`; `grad_y`: `(n, h / 2, w / 2, c)`; `gamma`, `beta` and their gradients: `(c)`.
@@ -189,8 +194,8 @@ pub fn batch_norm_max_pool_backward(
         scale_and_shift(batch, affine, (scale, shift));
         let (scale, shift, mean) = (&scale[..c], &shift[..c], &batch.mean[..c]);
 
-        let images = partial.par_chunks_exact_mut(2 * c).zip(grad_y.par_chunks_exact(g.image_out()));
-        images.zip(x.par_chunks_exact(g.image())).for_each(|((partial, grad_y), x)| {
+        let images = partial.par_chunks_exact_mut(2 * c).zip(grad_y.par_chunks_exact(g.image_out_len()));
+        images.zip(x.par_chunks_exact(g.image_len())).for_each(|((partial, grad_y), x)| {
             partial.fill(0.0);
             let (sum_g, sum_gx) = partial.split_at_mut(c);
             let sum_gx = &mut sum_gx[..c];
@@ -200,7 +205,7 @@ pub fn batch_norm_max_pool_backward(
                 for at in (0..c).step_by(LANES) {
                     let x = load_window(x, at);
                     let (scale, shift) = (load_short(&scale[at..]), load_short(&shift[at..]));
-                    let g = shares(x.map(|x| x.mul_add(scale, shift)), load_short(&grad_y[at..]));
+                    let g = window_gradients(x.map(|x| x.mul_add(scale, shift)), load_short(&grad_y[at..]));
                     let mean = load_short(&mean[at..]);
                     let products: [f32x16; 4] = std::array::from_fn(|k| g[k] * (x[k] - mean));
                     let total = |[a, b, c, d]: [f32x16; 4]| (a + b) + (c + d);
@@ -211,7 +216,7 @@ pub fn batch_norm_max_pool_backward(
         });
         let factors = gradient_factors(partial, g.n * g.h * g.w, batch, scale, grad_affine, factors);
         let [a, b, d] = factors.map(|factor| &factor[..c]);
-        x.par_chunks_exact_mut(g.image()).zip(grad_y.par_chunks_exact(g.image_out())).for_each(
+        x.par_chunks_exact_mut(g.image_len()).zip(grad_y.par_chunks_exact(g.image_out_len())).for_each(
             |(x, grad_y)| {
                 for (out, pixels) in g.windows() {
                     let grad_y = &grad_y[out..][..c];
@@ -221,16 +226,17 @@ pub fn batch_norm_max_pool_backward(
                     for at in (0..c).step_by(LANES) {
                         let x = load_window([&*x0, &*x1, &*x2, &*x3], at);
                         let (scale, shift) = (load_short(&scale[at..]), load_short(&shift[at..]));
-                        let shares = shares(x.map(|x| x.mul_add(scale, shift)), load_short(&grad_y[at..]));
+                        let grads =
+                            window_gradients(x.map(|x| x.mul_add(scale, shift)), load_short(&grad_y[at..]));
                         let (a, b, d) = (load_short(&a[at..]), load_short(&b[at..]), load_short(&d[at..]));
                         let grads: [f32x16; 4] =
-                            std::array::from_fn(|k| shares[k].mul_add(a, x[k].mul_add(b, d)));
+                            std::array::from_fn(|k| grads[k].mul_add(a, x[k].mul_add(b, d)));
                         for (grad, x) in grads.into_iter().zip([&mut *x0, &mut *x1, &mut *x2, &mut *x3]) {
                             store_short(grad, &mut x[at..]);
                         }
                     }
                 }
-                for pixel in g.left_out() {
+                for pixel in g.outside_windows() {
                     for ((x, b), d) in x[pixel..][..c].iter_mut().zip(b).zip(d) {
                         *x = x.mul_add(*b, *d);
                     }

@@ -1,12 +1,12 @@
-//! 3x3 convolution, stride 1, padding 1: the only one that ResNet9 needs.
+//! 3x3 convolution with stride 1 and padding 1, the only kind that the networks here have.
 //!
 //! ```text
 //! y[n, i, j, o] = bias[o] + sum over (u, v, c) of x[n, i + u - 1, j + v - 1, c] * weight[c, u, v, o]
 //! ```
 //!
-//! The functions here are what the layers see. How the sums are formed is the business of an algorithm in a module of
-//! its own (`im2col`, `winograd`); which one serves a geometry, [`Conv2dGeometry::algorithm`] decides, and nothing
-//! above notices. The gradients are derived in `docs/backprop.md`.
+//! Layers call the functions of this file. Each algorithm that computes the sums has its own module (`im2col`,
+//! `winograd`); [`Conv2dGeometry::algorithm`] chooses one for a geometry. The gradients are derived in
+//! `docs/backprop.md`.
 
 mod epilogue;
 mod im2col;
@@ -17,17 +17,17 @@ use std::sync::OnceLock;
 use epilogue::Epilogue;
 use winograd::{F2, F3, F4, F6};
 
-use crate::aligned::Aligned;
+use crate::aligned::AlignedBuffer;
 use crate::batch_norm::Activation;
 use crate::gemm::MR;
 use crate::lanes::LANES;
 
 /// Height and width of the filter.
 pub const KERNEL: usize = 3;
-/// Taps of the filter.
+/// Number of taps of the filter.
 pub const TAPS: usize = KERNEL * KERNEL;
 
-/// Sizes of one convolution, checked once and handed to all three passes.
+/// Sizes of one convolution, checked once and used in all three passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2dGeometry {
     /// Images in the batch.
@@ -44,22 +44,22 @@ pub struct Conv2dGeometry {
     pub choice: ConvChoice,
 }
 
-/// Algorithms that may serve a convolution.
+/// The algorithms that a convolution may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConvChoice {
-    /// All, the fastest of them.
+    /// Any algorithm: the fastest one for the sizes.
     #[default]
     Auto,
-    /// The one that multiplies as the definition says.
+    /// The direct algorithm: the multiplications of the definition.
     Direct,
-    /// Winograd's, the fastest of them; the direct one where they can't work on whole vectors of channels.
+    /// The fastest of Winograd's algorithms; the direct one if the channels do not fill whole vectors.
     Winograd,
 }
 
-/// How a convolution is computed. Every algorithm gives the same function, up to rounding.
+/// An algorithm that computes a convolution. All compute the same function, up to rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conv2dAlgorithm {
-    /// Patches unrolled into rows (Chellapilla, Puri and Simard 2006), multiplied by a packed matrix product.
+    /// Patches unrolled into rows (Chellapilla, Puri and Simard 2006), then a matrix product.
     Im2col,
     /// Winograd's minimal filtering (Lavin and Gray 2016), F(2x2, 3x3).
     Winograd2,
@@ -101,10 +101,10 @@ impl Conv2dAlgorithm {
 }
 
 impl Conv2dGeometry {
-    /// Checks and keeps the sizes; every algorithm may serve.
+    /// Checks the sizes. Any algorithm may be used.
     ///
     /// # Panics
-    /// If one of them is 0.
+    /// If a size is 0.
     #[must_use]
     pub fn new(n: usize, h: usize, w: usize, c_in: usize, c_out: usize) -> Self {
         let geometry = Self { n, h, w, c_in, c_out, choice: ConvChoice::Auto };
@@ -118,34 +118,34 @@ impl Conv2dGeometry {
         Self { choice, ..self }
     }
 
-    /// The algorithm that serves this geometry: of those to choose from, the one with the least work.
+    /// The algorithm for this geometry: the one with the least work, of those to choose from.
     ///
-    /// Multiplications, whole register tiles counted, and the reading of the filter, which is larger in Winograd's
-    /// domain and the most of the work for a single image.
+    /// Work is the number of multiplications, rounded up to whole register tiles, and the reading of the filter. After
+    /// Winograd's transform the filter is larger, and reading it is most of the work for a single image.
     #[must_use]
     pub fn algorithm(&self) -> Conv2dAlgorithm {
-        /// Multiplications that take as long as reading one number of the filter from the third-level cache.
-        const READING: usize = 16;
+        /// The number of multiplications that take as long as reading one number of the filter from the L3 cache.
+        const READ_COST: usize = 16;
         let work = |algorithm: &Conv2dAlgorithm| {
             let (filters, rows) = match algorithm.tile() {
                 None => (TAPS, self.pixels()),
                 Some(m) => ((m + 2) * (m + 2), self.n * self.h.div_ceil(m) * self.w.div_ceil(m)),
             };
-            filters * (rows.next_multiple_of(MR) + READING)
+            filters * (rows.next_multiple_of(MR) + READ_COST)
         };
         // Winograd's transforms work on whole vectors of channels.
         let whole_vectors = self.c_in.is_multiple_of(LANES) && self.c_out.is_multiple_of(LANES);
-        let serves = |algorithm: &Conv2dAlgorithm| match (self.choice, algorithm.tile()) {
+        let is_allowed = |algorithm: &Conv2dAlgorithm| match (self.choice, algorithm.tile()) {
             (ConvChoice::Direct, tile) => tile.is_none(),
             (_, Some(_)) => whole_vectors,
             (ConvChoice::Winograd, None) => !whole_vectors,
             (ConvChoice::Auto, None) => true,
         };
-        let served = Conv2dAlgorithm::ALL.into_iter().filter(serves);
-        served.min_by_key(work).expect("one algorithm serves every geometry")
+        let allowed = Conv2dAlgorithm::ALL.into_iter().filter(is_allowed);
+        allowed.min_by_key(work).expect("at least one algorithm is allowed for every geometry")
     }
 
-    /// Pixels of the batch: rows of the matrix view of input and output.
+    /// Pixels of the batch: the rows of input and output as matrices.
     #[must_use]
     pub fn pixels(&self) -> usize {
         self.n * self.h * self.w
@@ -175,7 +175,7 @@ impl Conv2dGeometry {
         2.0 * self.pixels() as f64 * self.weight_len() as f64
     }
 
-    /// The geometry of the pass back to the input, itself a convolution of the output's gradient.
+    /// The geometry of the backward pass to the input, which is a convolution of the gradient of the output.
     fn reversed(&self) -> Self {
         Self { c_in: self.c_out, c_out: self.c_in, ..*self }
     }
@@ -187,7 +187,7 @@ impl Conv2dGeometry {
     }
 }
 
-/// Convolution with bias. Backward needs `x` and `weight`, nothing else is saved.
+/// Convolution with bias. Backward needs `x` and `weight` only.
 ///
 /// # Shapes
 /// `x`: `(n, h, w, c_in)`; `weight`: `(c_in, 3, 3, c_out)`; `bias`: `(c_out)`; `y`: `(n, h, w, c_out)`, overwritten.
@@ -200,17 +200,19 @@ pub fn conv2d_forward(g: &Conv2dGeometry, x: &[f32], weight: &[f32], bias: &[f32
     correlate(g, g.algorithm(), x, Filter::Plain(weight), Epilogue::bias(bias), y);
 }
 
-/// A filter made ready for [`conv2d_inference`], for as long as the weights stay: once for each algorithm that needs it.
+/// A filter in the form that [`conv2d_inference`] reads, valid as long as the weights do not change. It is prepared once
+/// for each algorithm that needs it.
 ///
-/// Any number of threads may share it.
+/// Any number of threads may share it. It belongs to one filter: every call gets the same weights until
+/// [`Self::clear`].
 #[derive(Debug, Default)]
 pub struct PreparedFilter {
     /// In the order of [`Conv2dAlgorithm::ALL`].
-    by_algorithm: [OnceLock<Aligned>; Conv2dAlgorithm::ALL.len()],
+    by_algorithm: [OnceLock<AlignedBuffer>; Conv2dAlgorithm::ALL.len()],
 }
 
 impl PreparedFilter {
-    /// Forgets what was prepared; to be called when the weights change.
+    /// Discards what was prepared. Call it when the weights change.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
@@ -226,8 +228,9 @@ impl PreparedFilter {
         let slot = &self.by_algorithm[g.algorithm() as usize];
         let prepared = match slot.get() {
             Some(prepared) => prepared,
-            // Not prepared inside `get_or_init`: while this thread waits for the pool there, it may take up a task that
-            // needs the same filter, and would wait for itself. If two threads prepare it at once, the first one's stays.
+            // Not prepared inside `get_or_init`, which could deadlock: while this thread waits for the rayon pool, it may
+            // run another task that needs the same filter, and would then wait for itself. If two threads prepare the
+            // filter at the same time, the first result is kept.
             None => {
                 let new = prepare(g, weight);
                 slot.get_or_init(|| new)
@@ -237,13 +240,13 @@ impl PreparedFilter {
     }
 }
 
-fn prepare(g: &Conv2dGeometry, weight: &[f32]) -> Aligned {
+fn prepare(g: &Conv2dGeometry, weight: &[f32]) -> AlignedBuffer {
     let algorithm = g.algorithm();
     let len = match algorithm.tile() {
         None => im2col::packed_len(g),
         Some(m) => winograd::transformed_len(g, m + 2),
     };
-    let mut prepared = Aligned::default();
+    let mut prepared = AlignedBuffer::default();
     let (data, filter) = (prepared.resize(len), Filter::Plain(weight));
     match algorithm {
         Conv2dAlgorithm::Im2col => im2col::pack_filter(g, filter, data),
@@ -255,7 +258,7 @@ fn prepare(g: &Conv2dGeometry, weight: &[f32]) -> Aligned {
     prepared
 }
 
-/// Convolution, then a factor and a term per channel and an activation: `y = act(scale * (x * weight) + shift)`.
+/// Convolution, then a scale and a shift for each channel and an activation: `y = act(scale * (x * weight) + shift)`.
 ///
 /// # Shapes
 /// As in [`conv2d_forward`]; `scale`, `shift`: `(c_out)`.
@@ -276,10 +279,11 @@ pub fn conv2d_inference(
     correlate(g, g.algorithm(), x, filter, Epilogue { scale, shift, activation }, y);
 }
 
-/// Gradient of the input: the convolution of `grad_y` with the filter turned by 180 degrees, its channels swapped.
+/// Gradient of the input: the convolution of `grad_y` with the filter rotated by 180 degrees, with input and output
+/// channels swapped.
 ///
 /// # Shapes
-/// As in [`conv2d_forward`]; `grad_x` like `x`, overwritten.
+/// As in [`conv2d_forward`]; `grad_x` has the shape of `x` and is overwritten.
 ///
 /// # Panics
 /// If a length does not fit the geometry.
@@ -289,10 +293,10 @@ pub fn conv2d_backward_input(g: &Conv2dGeometry, grad_y: &[f32], weight: &[f32],
     correlate(&reversed, g.algorithm(), grad_y, Filter::Reversed(weight), Epilogue::bias(&[]), grad_x);
 }
 
-/// Gradient of the filter: every patch of `x` times the gradient of the pixel that it made, summed.
+/// Gradient of the filter: the sum over all output pixels of their gradient times their patch of `x`.
 ///
 /// # Shapes
-/// As in [`conv2d_forward`]; `grad_weight` like `weight`, overwritten.
+/// As in [`conv2d_forward`]; `grad_weight` has the shape of `weight` and is overwritten.
 ///
 /// # Panics
 /// If a length does not fit the geometry.
@@ -301,15 +305,15 @@ pub fn conv2d_backward_weight(g: &Conv2dGeometry, x: &[f32], grad_y: &[f32], gra
     correlate_patches(g, g.algorithm(), x, grad_y, grad_weight);
 }
 
-/// A filter as an algorithm takes it.
+/// A filter, in one of the forms that an algorithm can read.
 #[derive(Clone, Copy, Debug)]
 enum Filter<'a> {
     /// `(c_in, 3, 3, c_out)`.
     Plain(&'a [f32]),
-    /// `(c_out, 3, 3, c_in)`, to be turned by 180 degrees and its channels swapped: the filter of the pass back to the
-    /// input, whose `c_in` are the output channels.
+    /// `(c_out, 3, 3, c_in)`, to be rotated by 180 degrees with its channels swapped: the filter of the backward pass to
+    /// the input, whose input channels are the output channels of the forward pass.
     Reversed(&'a [f32]),
-    /// In the order, or the domain, of the products.
+    /// Packed or transformed by a [`PreparedFilter`].
     Prepared(&'a [f32]),
 }
 

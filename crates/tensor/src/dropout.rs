@@ -1,4 +1,5 @@
-//! Dropout (Srivastava et al. 2014), inverted: what is kept grows by `1 / (1 - p)`, so evaluation does nothing.
+//! Inverted dropout (Srivastava et al. 2014): the values that are not dropped are multiplied by `1 / (1 - p)`, so that
+//! evaluation needs no scaling.
 
 use crate::rng::CounterRng;
 
@@ -8,20 +9,20 @@ use crate::rng::CounterRng;
 /// If the lengths differ or `p` is outside `[0, 1)`.
 pub fn dropout_forward(p: f32, rng: &mut CounterRng, x: &[f32], y: &mut [f32], mask: &mut [f32]) {
     assert!((0.0..1.0).contains(&p), "dropout: p is {p}, outside [0, 1)");
-    assert!(x.len() == y.len() && x.len() == mask.len(), "dropout: y and mask are like x");
-    let keep = 1.0 / (1.0 - p);
+    assert!(x.len() == y.len() && x.len() == mask.len(), "dropout: x, y and mask differ in length");
+    let scale = 1.0 / (1.0 - p);
     for ((y, mask), x) in y.iter_mut().zip(mask).zip(x) {
-        *mask = if rng.uniform() < p { 0.0 } else { keep };
+        *mask = if rng.uniform() < p { 0.0 } else { scale };
         *y = x * *mask;
     }
 }
 
-/// Turns the gradient of `y` into that of `x`, in place.
+/// Replaces the gradient of `y` by the gradient of `x`, in place.
 ///
 /// # Panics
 /// If the lengths differ.
 pub fn dropout_backward(mask: &[f32], grad: &mut [f32]) {
-    assert_eq!(mask.len(), grad.len(), "dropout: grad is like mask");
+    assert_eq!(mask.len(), grad.len(), "dropout: grad and mask differ in length");
     for (grad, mask) in grad.iter_mut().zip(mask) {
         *grad *= mask;
     }

@@ -1,18 +1,18 @@
-//! The inner matrix product: a register tile of sums, fed from packed panels.
+//! The inner matrix product: a tile of sums in registers, computed from packed panels.
 //!
 //! ```text
 //! tile[i][j] += sum over k of a(i, k) * b[k][j]      j < NR
 //! ```
 //!
-//! This is the micro-kernel of Goto and van de Geijn (2008): the blocking around it, and what its panels hold, belong
-//! to each convolution pass. `b` is always packed as `[k][NR]`. `a` is packed as `[block][row][LANES]`: vectors of
-//! `LANES` channels, as NHWC images hold them, so that packing is nothing but vector copies. The two products read
-//! it in either direction:
+//! This is the micro-kernel of Goto and van de Geijn (2008); each convolution pass has its own blocking around it and its
+//! own panels. `b` is always packed as `[k][NR]`. `a` is packed as `[block][row][LANES]`: vectors of `LANES` channels,
+//! which are contiguous in NHWC images, so that packing only copies vectors. There are two products, which read `a` in
+//! different directions:
 //!
 //! - [`multiply_rows`]: rows are the rows of the product, channels are summed (forward, backward to the input);
 //! - [`multiply_columns`]: channels are the rows of the product, rows are summed (backward to the weight).
 //!
-//! Either way the sums of one tile run in the order of `k`, whatever the blocking: the bits depend on nothing else.
+//! Both add up the sums of a tile in the order of `k`, whatever the blocking, so the bits do not depend on the blocking.
 
 use wide::f32x16;
 
@@ -24,16 +24,16 @@ const TILE_VECTORS: usize = if cfg!(target_feature = "avx512f") { 2 } else { 1 }
 pub const NR: usize = LANES * TILE_VECTORS;
 /// Rows of the register tile in [`multiply_rows`].
 ///
-/// With AVX-512, 8 x 2 registers hold sums: enough to hide the latency of two multiply-adds a cycle, and a divisor of
-/// the tiles that a block of images has. With AVX2, 6 x 2 of 16.
+/// With AVX-512, 12 x 2 of the 32 registers hold sums, enough to hide the latency of two multiply-adds a cycle. With
+/// AVX2, 6 x 2 of the 16 registers do.
 pub const MR: usize = if cfg!(target_feature = "avx512f") { 12 } else { 6 };
 /// Rows of the register tile in [`multiply_columns`]: a divisor of `LANES`.
 const MC: usize = if cfg!(target_feature = "avx512f") { 8 } else { 4 };
 
-/// The register tile; rows of `NR` sums.
+/// The tile of sums in registers: rows of `NR` sums.
 type Tile<const ROWS: usize> = [[f32x16; TILE_VECTORS]; ROWS];
 
-/// The tile at the front of `c`, or zeros.
+/// Reads the tile at the start of `c` if `keep`; zeros otherwise.
 #[inline(always)]
 fn load_tile<const ROWS: usize>(c: &[f32], keep: bool) -> Tile<ROWS> {
     let mut tile = [[f32x16::ZERO; TILE_VECTORS]; ROWS];
@@ -52,7 +52,7 @@ fn store_tile<const ROWS: usize>(tile: &Tile<ROWS>, c: &mut [f32]) {
     }
 }
 
-/// One step of `k`: adds the outer product of `ROWS` numbers and one row of `b`.
+/// Adds the products of one `k`: the outer product of `ROWS` numbers of `a` and one row of `b`.
 #[inline(always)]
 fn rank_one<const ROWS: usize>(tile: &mut Tile<ROWS>, a: impl Fn(usize) -> f32, b_row: &[f32; NR]) {
     let b: [f32x16; TILE_VECTORS] = std::array::from_fn(|v| load(&b_row[v * LANES..]));
@@ -64,7 +64,7 @@ fn rank_one<const ROWS: usize>(tile: &mut Tile<ROWS>, a: impl Fn(usize) -> f32, 
     }
 }
 
-/// `c = a b`, or `c += a b` with `keep`.
+/// `c = a b`, or with `keep` `c += a b`.
 ///
 /// # Shapes
 /// `a`: `[k / LANES][rows][LANES]`, its blocks `a_stride` apart; `b`: `[k][NR]`; `c`: `[rows][NR]`, `rows` a multiple of
@@ -93,7 +93,7 @@ pub fn multiply_rows(a: &[f32], a_stride: usize, b: &[f32], c: &mut [f32], keep:
     }
 }
 
-/// `c = a^T b`, or `c += a^T b` with `keep`, the rows to be summed in pieces `(a, b)`.
+/// `c = a^T b`, or with `keep` `c += a^T b`. The rows to sum over come in pieces `(a, b)`.
 ///
 /// # Shapes
 /// Of each piece `a`: `[rows][LANES]` and `b`: `[rows][NR]`; `c`: `[LANES][NR]`.

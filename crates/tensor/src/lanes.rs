@@ -1,32 +1,32 @@
-//! Vectors of channels in slices.
+//! Reading and writing vectors of channels in slices.
 
 use wide::f32x16;
 
 /// Numbers in a vector.
 pub const LANES: usize = 16;
 
-/// The vector at the front of `values`.
+/// Reads the vector at the start of `values`.
 ///
 /// # Panics
-/// If they are fewer than `LANES`.
+/// If there are fewer than `LANES` values.
 #[inline(always)]
 pub(crate) fn load(values: &[f32]) -> f32x16 {
     bytemuck::pod_read_unaligned(bytemuck::bytes_of(values.first_chunk::<LANES>().expect("a whole vector")))
 }
 
-/// Writes `vector` to the front of `values`.
+/// Writes `vector` to the start of `values`.
 ///
 /// # Panics
-/// If they are fewer than `LANES`.
+/// If there are fewer than `LANES` values.
 #[inline(always)]
 pub(crate) fn store(vector: f32x16, values: &mut [f32]) {
     *values.first_chunk_mut::<LANES>().expect("a whole vector") = bytemuck::cast(vector);
 }
 
-/// The vector at the front of `values`, zeros where they end.
+/// Reads the vector at the start of `values`, with zeros beyond their end.
 #[inline(always)]
 pub(crate) fn load_short(values: &[f32]) -> f32x16 {
-    // The address is chosen, not the vector: two vectors from two branches would meet in memory.
+    // The branches choose an address, not a vector: vectors from two branches would go through memory.
     let mut rest = [0.0; LANES];
     let chunk = match values.first_chunk::<LANES>() {
         Some(whole) => whole,
@@ -38,7 +38,7 @@ pub(crate) fn load_short(values: &[f32]) -> f32x16 {
     bytemuck::pod_read_unaligned(bytemuck::bytes_of(chunk))
 }
 
-/// Writes as much of `vector` as there is room for to the front of `values`.
+/// Writes `vector` to the start of `values`, as far as it fits.
 #[inline(always)]
 pub(crate) fn store_short(vector: f32x16, values: &mut [f32]) {
     match values.first_chunk_mut::<LANES>() {

@@ -1,12 +1,12 @@
 //! f32 kernels, forward and backward, in safe Rust.
 //!
-//! Kernels are functions over slices: sizes come first, as a geometry that is checked once; then inputs, what forward
-//! saved, and outputs. Activations are `(n, h, w, c)`, contiguous. Each backward stands under its forward, and each
-//! kernel has a naive twin in [`mod@reference`] that tests compare it with. Gradients are overwritten; those of
-//! inputs overwritten. A kernel that is called with wrong sizes panics; nothing else can fail.
+//! Kernels are functions over slices. Arguments come in this order: the sizes, as a geometry that is checked once;
+//! inputs; what forward saved; outputs. Activations are contiguous and have the shape `(n, h, w, c)`. Each backward is
+//! directly below its forward, and tests compare each kernel with a simple version of it in [`mod@reference`]. All
+//! gradients are overwritten, not added to. A kernel panics if the lengths do not fit; it cannot fail otherwise.
 //!
-//! All of them run on the rayon pool that they are called in, cut by sizes alone and reduce in a fixed order: the
-//! result has the same bits at any number of threads. Memory that they need in between comes from [`scratch`].
+//! Kernels run on the rayon pool that they are called in. They divide their work by sizes alone and add partial sums in
+//! a fixed order, so the result has the same bits with any number of threads. Temporary memory comes from [`scratch`].
 //!
 //! ```
 //! use roentgen_tensor::conv2d::{Conv2dGeometry, conv2d_backward_weight, conv2d_forward};

@@ -1,13 +1,13 @@
-//! What training changes: a named tensor with its gradient.
+//! The tensors of a model: those that training changes, each with its gradient, and those that it does not.
 
-/// What a parameter is; decides how it is initialised, decayed and laid out on disk.
+/// What a parameter is for. It decides its weight decay and its order of axes on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterKind {
     /// Filter of a convolution, `(c_in, k_h, k_w, c_out)`.
     ConvWeight,
     /// Matrix of a linear layer, `(c_in, c_out)`.
     LinearWeight,
-    /// Added per output channel, `(c_out)`.
+    /// Added to each output channel, `(c_out)`.
     Bias,
     /// Batch norm's gamma, `(c)`.
     BatchNormGamma,
@@ -16,30 +16,30 @@ pub enum ParameterKind {
 }
 
 impl ParameterKind {
-    /// Whether decoupled weight decay applies: to weights, not to biases and batch norm.
+    /// Whether decoupled weight decay applies to it: it does to weights, not to biases and batch norm.
     #[must_use]
     pub fn is_weight(self) -> bool {
         matches!(self, Self::ConvWeight | Self::LinearWeight)
     }
 }
 
-/// A trainable tensor; `value` and `grad` have the length that `shape` says.
+/// A trainable tensor. The length of `value` and `grad` is the product of `shape`.
 #[derive(Clone, Debug)]
 pub struct Parameter {
     /// Its path in the model as PyTorch would name it, `conv1.0.weight`.
     pub name: String,
-    /// What it is.
+    /// What it is for.
     pub kind: ParameterKind,
-    /// Extent of each dimension, last one contiguous.
+    /// Size of each axis; the last one is contiguous.
     pub shape: Vec<usize>,
-    /// The numbers that the model computes with.
+    /// The current values.
     pub value: Vec<f32>,
     /// Gradient of the loss, set by the backward pass.
     pub grad: Vec<f32>,
 }
 
 impl Parameter {
-    /// A parameter whose every element is `fill`.
+    /// A parameter with all elements equal to `fill`.
     #[must_use]
     pub fn filled(name: String, kind: ParameterKind, shape: &[usize], fill: f32) -> Self {
         let len = shape.iter().product();
@@ -47,7 +47,7 @@ impl Parameter {
     }
 }
 
-/// A named tensor that is part of the model but not trained: batch norm's running statistics.
+/// A named tensor of the model that is not trained: running statistics of batch norm.
 #[derive(Clone, Debug)]
 pub struct Buffer {
     /// Its path in the model as PyTorch would name it, `conv1.1.running_mean`.

@@ -1,13 +1,13 @@
-//! Naive twins of the kernels: a few loops each, straight from the formulas, in f32 or f64.
+//! Simple versions of the kernels: a few loops each, directly from the formulas, in f32 or f64.
 //!
-//! They are what the fast kernels are tested against, and what finite differences in f64 test in their turn.
+//! Tests compare the fast kernels with them, and compare their backward passes with finite differences in f64.
 
 use num_traits::Float;
 
 use crate::batch_norm_max_pool::MaxPool2dGeometry;
 use crate::conv2d::{Conv2dGeometry, KERNEL};
 
-/// Calls `visit(x index, weight index, y index)` for every product of a convolution, padding left out.
+/// Calls `visit(x index, weight index, y index)` for every product of a convolution, except those with padding.
 fn for_each_product(g: &Conv2dGeometry, mut visit: impl FnMut(usize, usize, usize)) {
     for n in 0..g.n {
         for (i, j) in (0..g.h).flat_map(|i| (0..g.w).map(move |j| (i, j))) {
@@ -29,21 +29,21 @@ fn for_each_product(g: &Conv2dGeometry, mut visit: impl FnMut(usize, usize, usiz
     }
 }
 
-/// Twin of [`crate::conv2d::conv2d_forward`].
+/// Simple version of [`crate::conv2d::conv2d_forward`].
 pub fn conv2d_forward<T: Float>(g: &Conv2dGeometry, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
     let mut out: Vec<T> = (0..g.pixels()).flat_map(|_| bias.iter().copied()).collect();
     for_each_product(g, |i, k, o| out[o] = out[o] + x[i] * weight[k]);
     out
 }
 
-/// Twin of [`crate::conv2d::conv2d_backward_input`].
+/// Simple version of [`crate::conv2d::conv2d_backward_input`].
 pub fn conv2d_backward_input<T: Float>(g: &Conv2dGeometry, grad_y: &[T], weight: &[T]) -> Vec<T> {
     let mut grad_x = vec![T::zero(); g.x_len()];
     for_each_product(g, |i, k, o| grad_x[i] = grad_x[i] + grad_y[o] * weight[k]);
     grad_x
 }
 
-/// Twin of [`crate::conv2d::conv2d_backward_weight`].
+/// Simple version of [`crate::conv2d::conv2d_backward_weight`].
 pub fn conv2d_backward_weight<T: Float>(g: &Conv2dGeometry, x: &[T], grad_y: &[T]) -> Vec<T> {
     let mut grad_weight = vec![T::zero(); g.weight_len()];
     for_each_product(g, |i, k, o| grad_weight[k] = grad_weight[k] + x[i] * grad_y[o]);
@@ -60,7 +60,7 @@ pub fn channel_moments<T: Float>(c: usize, x: &[T]) -> (Vec<T>, Vec<T>) {
     (mean, var)
 }
 
-/// Twin of [`crate::batch_norm::batch_norm_forward`] without activation, with batch statistics.
+/// Simple version of [`crate::batch_norm::batch_norm_forward`] without activation, with batch statistics.
 pub fn batch_norm_forward<T: Float>(x: &[T], gamma: &[T], beta: &[T], eps: T) -> Vec<T> {
     let c = gamma.len();
     let (mean, var) = channel_moments(c, x);
@@ -68,7 +68,7 @@ pub fn batch_norm_forward<T: Float>(x: &[T], gamma: &[T], beta: &[T], eps: T) ->
     x.iter().enumerate().map(|(i, x)| gamma[i % c] * normal((i, x)) + beta[i % c]).collect()
 }
 
-/// Twin of [`crate::batch_norm::batch_norm_backward`] without activation: the gradients of `x`, `gamma` and `beta`.
+/// Simple version of [`crate::batch_norm::batch_norm_backward`] without activation: the gradients of `x`, `gamma` and `beta`.
 pub fn batch_norm_backward<T: Float>(x: &[T], gamma: &[T], eps: T, grad_y: &[T]) -> (Vec<T>, Vec<T>, Vec<T>) {
     let c = gamma.len();
     let rows = T::from(x.len() / c).expect("a count is a float");
@@ -88,7 +88,7 @@ pub fn batch_norm_backward<T: Float>(x: &[T], gamma: &[T], eps: T, grad_y: &[T])
     ((0..x.len()).map(grad_x).collect(), grad_gamma, grad_beta)
 }
 
-/// The ReLU, which the fast kernels fold into what comes before it.
+/// ReLU, which the fast kernels do together with the operation before it.
 pub fn relu_forward<T: Float>(x: &[T]) -> Vec<T> {
     x.iter().map(|x| x.max(T::zero())).collect()
 }
@@ -98,7 +98,7 @@ pub fn relu_backward<T: Float>(y: &[T], grad_y: &[T]) -> Vec<T> {
     y.iter().zip(grad_y).map(|(y, g)| if *y > T::zero() { *g } else { T::zero() }).collect()
 }
 
-/// For each output of a pool, the input it takes: the first of the largest among `window(output)`.
+/// The index of the input that each output of a pool takes: the first of the largest in `window(output)`.
 fn argmax<T: Float, W: Iterator<Item = usize>>(
     n_out: usize,
     x: &[T],
@@ -108,7 +108,7 @@ fn argmax<T: Float, W: Iterator<Item = usize>>(
     (0..n_out).map(|out| window(out).reduce(first_largest).expect("a window has pixels")).collect()
 }
 
-/// Which input each output of a 2x2 max pool takes, the first of equals.
+/// The index of the input that each output of a 2x2 max pool takes, the first of equal ones.
 pub fn max_pool2d_argmax<T: Float>(g: &MaxPool2dGeometry, x: &[T]) -> Vec<usize> {
     let (h_out, w_out) = (g.h_out(), g.w_out());
     argmax(g.n * h_out * w_out * g.c, x, |out| {
@@ -119,18 +119,18 @@ pub fn max_pool2d_argmax<T: Float>(g: &MaxPool2dGeometry, x: &[T]) -> Vec<usize>
     })
 }
 
-/// Which input each output of [`crate::global_max_pool2d::global_max_pool2d_forward`] takes.
+/// The index of the input that each output of [`crate::global_max_pool2d::global_max_pool2d_forward`] takes.
 pub fn global_max_pool2d_argmax<T: Float>(n: usize, c: usize, x: &[T]) -> Vec<usize> {
     let image = x.len() / n;
     argmax(n * c, x, |out| (0..image / c).map(move |pixel| out / c * image + pixel * c + out % c))
 }
 
-/// Forward of a pool whose argmax is known.
+/// Forward pass of a pool, from its argmax.
 pub fn pool_forward<T: Float>(x: &[T], argmax: &[usize]) -> Vec<T> {
     argmax.iter().map(|&i| x[i]).collect()
 }
 
-/// Backward of a pool whose argmax is known.
+/// Backward pass of a pool, from its argmax.
 pub fn pool_backward<T: Float>(x_len: usize, argmax: &[usize], grad_y: &[T]) -> Vec<T> {
     let mut grad_x = vec![T::zero(); x_len];
     for (&i, &g) in argmax.iter().zip(grad_y) {
@@ -139,7 +139,7 @@ pub fn pool_backward<T: Float>(x_len: usize, argmax: &[usize], grad_y: &[T]) -> 
     grad_x
 }
 
-/// Twin of [`crate::linear::linear_forward`].
+/// Simple version of [`crate::linear::linear_forward`].
 pub fn linear_forward<T: Float>(x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
     let c_out = bias.len();
     let c_in = weight.len() / c_out;
@@ -148,7 +148,7 @@ pub fn linear_forward<T: Float>(x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
     (0..x.len() / c_in).flat_map(|n| (0..c_out).map(move |o| (n, o))).map(|(n, o)| term(n, o)).collect()
 }
 
-/// Twin of [`crate::linear::linear_backward`]: the gradients of `x`, `weight` and `bias`.
+/// Simple version of [`crate::linear::linear_backward`]: the gradients of `x`, `weight` and `bias`.
 pub fn linear_backward<T: Float>(
     x: &[T],
     weight: &[T],
@@ -169,7 +169,7 @@ pub fn linear_backward<T: Float>(
     (grad_x, grad_weight, grad_bias)
 }
 
-/// Twin of [`crate::softmax_cross_entropy::softmax_cross_entropy`]: the loss and the gradient of the logits.
+/// Simple version of [`crate::softmax_cross_entropy::softmax_cross_entropy`]: the loss and the gradient of the logits.
 pub fn softmax_cross_entropy<T: Float>(
     logits: &[T],
     labels: &[u32],

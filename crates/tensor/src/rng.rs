@@ -1,14 +1,15 @@
-//! Counter-based random numbers: what is drawn depends on a key alone, never on who drew before.
+//! Counter-based random numbers: a stream depends on its key alone, not on which numbers were drawn before.
 //!
-//! Every random decision of a run has its own key `(seed, purpose, a, b)`: an augmentation is keyed by
-//! epoch and image, a dropout mask by step, a shuffle by epoch. So the order of threads, a resumed run or
-//! a skipped image changes nothing. The generator is ChaCha8 (Bernstein 2008) through `rand_chacha`, whose
-//! stream is fixed by its specification; the conversions below are ours, so no update changes them.
+//! Every random decision of a run has its own key `(seed, purpose, a, b)`: the key of an augmentation has the epoch and
+//! the image, that of a dropout mask the step, that of a shuffle the epoch. So the order of threads, a resumed run or a
+//! skipped image changes no other random number. The generator is ChaCha8 (Bernstein 2008) from `rand_chacha`; its
+//! specification fixes the stream. The conversions to other types are in this file, so that no update of a dependency
+//! changes them.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
-/// What a stream of random numbers is for. The discriminants are part of the result: never renumber.
+/// What a stream of random numbers is for. The discriminants are part of the key: never change them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Purpose {
@@ -18,19 +19,19 @@ pub enum Purpose {
     Shuffle = 2,
     /// Crop and flip, keyed by epoch and image.
     Augment = 3,
-    /// Dropout masks, keyed by step: ResNet9 has one dropout.
+    /// Dropout masks, keyed by step: a network has one dropout layer.
     Dropout = 4,
     /// Splits made by the program, keyed by class.
     Split = 5,
     /// Phantom films, keyed by film.
     Phantom = 6,
-    /// Data made up for benchmarks and tests.
+    /// Synthetic data for benchmarks and tests.
     Synthetic = 7,
-    /// Samples of a bootstrap, keyed by sample.
+    /// Bootstrap samples, keyed by sample.
     Bootstrap = 8,
 }
 
-/// A stream of random numbers, fully decided by its key.
+/// A stream of random numbers that its key determines.
 #[derive(Clone, Debug)]
 pub struct CounterRng(ChaCha8Rng);
 
@@ -75,13 +76,13 @@ impl CounterRng {
         }
     }
 
-    /// Standard normal (Box and Muller 1958), through `libm` so that every platform draws the same bits.
+    /// Standard normal (Box and Muller 1958). It uses `libm`, so that every platform gets the same bits.
     pub fn normal(&mut self) -> f32 {
         let radius = libm::sqrt(-2.0 * libm::log(1.0 - f64::from(self.uniform())));
         (radius * libm::cos(std::f64::consts::TAU * f64::from(self.uniform()))) as f32
     }
 
-    /// Shuffles in place (Fisher and Yates, in Durstenfeld's form).
+    /// Shuffles in place (Fisher-Yates shuffle, as given by Durstenfeld).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             let pick = self.below(last as u32 + 1) as usize;
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stream_is_fixed_by_its_key() {
+    fn a_stream_depends_on_its_key_alone() {
         let mut rng = CounterRng::new(1, Purpose::Augment, 2, 3);
         let mut again = CounterRng::new(1, Purpose::Augment, 2, 3);
         let mut other = CounterRng::new(1, Purpose::Augment, 3, 2);

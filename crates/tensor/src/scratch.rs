@@ -1,20 +1,20 @@
-//! Memory that a kernel needs while it works: made once, kept by the thread, used again.
+//! Temporary memory of the kernels: allocated once, kept by the thread, and reused.
 
 use std::cell::RefCell;
 
-use crate::aligned::Aligned;
+use crate::aligned::AlignedBuffer;
 
 thread_local! {
-    /// Buffers at rest. They are taken and given back in the order of a stack, so each depth of nesting keeps its own.
-    static AT_REST: RefCell<Vec<Aligned>> = const { RefCell::new(Vec::new()) };
+    /// Buffers not in use. They are a stack, so each depth of nested calls gets the same buffer every time.
+    static FREE_BUFFERS: RefCell<Vec<AlignedBuffer>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `work` with `len` numbers of scratch memory; what they hold is unspecified.
+/// Calls `work` with `len` numbers of scratch memory, whose values are unspecified.
 ///
-/// A kernel that asks for the same sizes at every step allocates at the first one only.
+/// A kernel that needs the same sizes in every step allocates in the first step only.
 pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    let mut buffer = AT_REST.with_borrow_mut(Vec::pop).unwrap_or_default();
+    let mut buffer = FREE_BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_default();
     let result = work(buffer.resize(len));
-    AT_REST.with_borrow_mut(|at_rest| at_rest.push(buffer));
+    FREE_BUFFERS.with_borrow_mut(|free| free.push(buffer));
     result
 }

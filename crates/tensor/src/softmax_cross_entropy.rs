@@ -1,14 +1,15 @@
-//! The loss: cross-entropy of a softmax, with optional class weights and label smoothing.
+//! The loss: softmax and cross-entropy, with optional class weights and label smoothing.
 //!
 //! ```text
 //! p    = softmax(logits)
 //! t[c] = (1 - smoothing) * weight[label] * [c = label] + smoothing / k * weight[c]
-//! loss = sum over images of -sum_c t[c] * ln p[c], over the sum of weight[label]
+//! loss = (sum over images of -sum_c t[c] * ln p[c]) / (sum over images of weight[label])
 //! ```
 //!
-//! That is PyTorch's `CrossEntropyLoss` with its default mean. Label smoothing: Szegedy et al. (2016).
+//! This is PyTorch's `CrossEntropyLoss` with the default reduction, `mean`. Label smoothing: Szegedy et al. (2016).
 
-/// Writes the natural logarithm of the softmax of `logits` into `out`, the largest logit subtracted first.
+/// Writes the natural logarithm of the softmax of `logits` to `out`. It subtracts the largest logit first, so that no
+/// exponential overflows.
 pub fn log_softmax(logits: &[f32], out: &mut [f32]) {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let log_sum = libm::logf(logits.iter().map(|z| libm::expf(z - max)).sum());
@@ -17,13 +18,16 @@ pub fn log_softmax(logits: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Mean loss of a batch (`class_weights` of `None` counts all alike, `smoothing` is 0 to 1) and its gradient with respect to the logits: `(p * sum of t - t) / sum of weights`.
+/// Returns the mean loss of a batch, and computes its gradient with respect to the logits,
+/// `(p * sum of t - t) / sum of weights`.
+///
+/// Without `class_weights` all classes have weight 1; `smoothing` is 0 to 1.
 ///
 /// # Shapes
 /// `logits`, `grad`: `(n, k)`, `grad` overwritten; `labels`: `(n)`, each below `k`.
 ///
 /// # Panics
-/// If the lengths do not fit each other or a label is no class.
+/// If the lengths do not fit, or a label is not below `k`.
 pub fn softmax_cross_entropy(
     logits: &[f32],
     labels: &[u32],
@@ -33,20 +37,20 @@ pub fn softmax_cross_entropy(
 ) -> f32 {
     assert!(
         !labels.is_empty() && logits.len().is_multiple_of(labels.len()),
-        "softmax_cross_entropy: whole rows"
+        "softmax_cross_entropy: the length of logits is not a multiple of the number of labels"
     );
-    assert_eq!(logits.len(), grad.len(), "softmax_cross_entropy: grad is like logits");
+    assert_eq!(logits.len(), grad.len(), "softmax_cross_entropy: grad and logits differ in length");
     let k = logits.len() / labels.len();
     assert!(
         class_weights.is_none_or(|w| w.len() == k),
-        "softmax_cross_entropy: a weight for each of {k} classes"
+        "softmax_cross_entropy: expected a weight for each of {k} classes"
     );
     let weight = |class: usize| class_weights.map_or(1.0, |weights| weights[class]);
     let total: f32 = labels.iter().map(|&label| weight(label as usize)).sum();
     let mut loss = 0.0f64;
     for ((logits, grad), &label) in logits.chunks_exact(k).zip(grad.chunks_exact_mut(k)).zip(labels) {
         let label = label as usize;
-        assert!(label < k, "softmax_cross_entropy: label {label} of {k} classes");
+        assert!(label < k, "softmax_cross_entropy: label {label} is not below {k}");
         log_softmax(logits, grad);
         let target = |c: usize| {
             let hard = if c == label { (1.0 - smoothing) * weight(label) } else { 0.0 };
@@ -55,7 +59,7 @@ pub fn softmax_cross_entropy(
         let target_sum: f32 = (0..k).map(target).sum();
         for (c, slot) in grad.iter_mut().enumerate() {
             let log_p = *slot;
-            // 0 * -inf would be NaN: a class that can't be the target costs nothing.
+            // A class with target 0 adds nothing; 0 * -inf would add NaN.
             if target(c) != 0.0 {
                 loss -= f64::from(target(c)) * f64::from(log_p);
             }

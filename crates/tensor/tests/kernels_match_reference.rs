@@ -1,5 +1,5 @@
-//! The element-wise and reducing kernels against their naive twins in f64, over odd shapes. (The convolutions have
-//! a test of their own beside them.)
+//! Compares the element-wise and reducing kernels with their simple versions in f64, over odd shapes. (The tests of the
+//! convolutions are next to them.)
 #![forbid(unsafe_code)]
 
 use proptest::prelude::*;
@@ -59,7 +59,7 @@ fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64, activation: A
         Activation::Identity => plain,
         Activation::Relu => reference::relu_forward(&plain),
     };
-    // The inverse deviation of nearly equal numbers magnifies what the offset has rounded away.
+    // The offset loses digits; dividing nearly equal numbers by their small deviation makes that error larger.
     let spread = batch.inv_std.iter().fold(1.0f64, |max, s| max.max(f64::from(*s)));
     let tolerance = 2e-6 * spread * f64::from(1.0 + offset.abs());
     assert_close(&y, &expected, tolerance, "y");
@@ -100,7 +100,7 @@ proptest! {
         let argmax = reference::max_pool2d_argmax(&g, &normal);
         let mut y = vec![f32::NAN; argmax.len()];
         batch_norm_max_pool_forward(&g, &x, &batch, (&gamma, &beta), &mut y);
-        // Few pixels can have a small spread, by which errors grow.
+        // A few pixels can have a small deviation, and dividing by it makes errors larger.
         let spread = batch.inv_std.iter().fold(1.0f64, |max, s| max.max(f64::from(*s)));
         let tolerance = 2e-6 * spread;
         assert_close(&y, &reference::pool_forward(&active, &argmax), tolerance, "y");
@@ -158,11 +158,11 @@ proptest! {
         let mut rng = CounterRng::new(seed, Purpose::Synthetic, 0, 2);
         let labels: Vec<u32> = (0..n).map(|_| rng.below(k as u32)).collect();
         let weights: Vec<f32> = (0..k).map(|_| rng.range(0.2, 3.0)).collect();
-        for (class_weights, twin) in [(None, vec![1.0; k]), (Some(&weights[..]), wide(&weights))] {
+        for (class_weights, reference_weights) in [(None, vec![1.0; k]), (Some(&weights[..]), wide(&weights))] {
             let mut grad = vec![f32::NAN; n * k];
             let loss = softmax_cross_entropy(&logits, &labels, class_weights, smoothing, &mut grad);
             let (loss_64, grad_64) =
-                reference::softmax_cross_entropy(&wide(&logits), &labels, &twin, f64::from(smoothing));
+                reference::softmax_cross_entropy(&wide(&logits), &labels, &reference_weights, f64::from(smoothing));
             assert_close(&[loss], &[loss_64], 3e-6, "loss");
             assert_close(&grad, &grad_64, 1e-6, "grad");
         }
@@ -176,8 +176,8 @@ fn batch_norm_matches_reference_past_every_block_boundary() {
 }
 
 #[test]
-fn batch_norm_keeps_its_digits_far_from_zero() {
-    // The mean is a thousand times the spread: a difference of squares would lose all of it.
+fn batch_norm_is_precise_far_from_zero() {
+    // The mean is a thousand times the deviation: a difference of squares would lose all digits.
     let (rows, c) = (2000, 3);
     let x: Vec<f32> = random(rows * c, 6).iter().map(|x| x + 1000.0).collect();
     let mut batch = ChannelStatistics::default();

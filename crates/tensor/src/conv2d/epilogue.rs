@@ -1,6 +1,6 @@
-//! What follows the sums of a convolution, while they are at hand: a factor and a term per channel, and the activation.
+//! What a convolution does with its sums before it writes them: a scale and a shift for each channel, and the activation.
 //!
-//! In training the term is the bias; in evaluation batch norm is such a factor and term.
+//! In training the shift is the bias. In evaluation scale and shift are those of bias and batch norm.
 
 use wide::f32x16;
 
@@ -11,20 +11,20 @@ use crate::lanes::load;
 /// `act(scale * . + shift)`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Epilogue<'a> {
-    /// `(c_out)`, or empty for ones.
+    /// `(c_out)`; empty means ones.
     pub(super) scale: &'a [f32],
-    /// `(c_out)`, or empty for zeros.
+    /// `(c_out)`; empty means zeros.
     pub(super) shift: &'a [f32],
     pub(super) activation: Activation,
 }
 
 impl<'a> Epilogue<'a> {
-    /// Adds `bias`; nothing, if it is empty.
+    /// Adds `bias`, which may be empty.
     pub(super) fn bias(bias: &'a [f32]) -> Self {
         Self { scale: &[], shift: bias, activation: Activation::Identity }
     }
 
-    /// For a vector of channels from `o` on.
+    /// The function for the vector of channels from `o` on.
     #[inline(always)]
     pub(super) fn vector(self, o: usize) -> impl Fn(f32x16) -> f32x16 {
         let scale = if self.scale.is_empty() { f32x16::ONE } else { load(&self.scale[o..]) };
@@ -32,12 +32,13 @@ impl<'a> Epilogue<'a> {
         let floor = f32x16::splat(self.activation.floor());
         move |sum| {
             let y = sum.mul_add(scale, shift);
-            // Not a maximum, which could hide a NaN.
+            // Not `max`, which could replace NaN by the floor.
             y.simd_lt(floor).bitselect(floor, y)
         }
     }
 
-    /// `y = act(scale * sums + shift)` for the pixels of `y`, `(pixels, c)`, from `first` on; sums are `[panel][rows][NR]`.
+    /// `y = act(scale * sums + shift)` for the pixels of `y`, `(pixels, c)`, which are those of the sums from row `first`
+    /// on. The sums are `[panel][rows][NR]`.
     pub(super) fn finish(self, sums: &[f32], rows: usize, first: usize, c: usize, y: &mut [f32]) {
         let floor = self.activation.floor();
         for (pixel, y) in y.chunks_exact_mut(c).enumerate() {

@@ -1,4 +1,4 @@
-//! Convolution as a matrix product over unrolled patches, the unrolling folded into the packing.
+//! Convolution as a matrix product of unrolled patches; the unrolling is part of the packing.
 //!
 //! ```text
 //! correlate (forward, and backward to the input):
@@ -17,9 +17,9 @@
 //!   add the partial gradients in the order of their chunks
 //! ```
 //!
-//! The unrolled matrix never exists: a block of it is made where it is used. Channels lie next to each other, so a
-//! patch is nine copies. All cuts depend on the geometry alone and each sum runs in one fixed order, hence the same
-//! bits at any number of threads.
+//! The whole unrolled matrix is never in memory: each block of it is made where it is used. Channels are contiguous, so a
+//! patch is nine copies. The division into tasks depends on the geometry alone and the order of each sum is fixed, so the
+//! bits are the same with any number of threads.
 
 use std::ops::Range;
 
@@ -31,11 +31,11 @@ use crate::gemm::{MR, NR, multiply_columns, multiply_rows};
 use crate::lanes::LANES;
 use crate::scratch::with_scratch;
 
-/// Longest block of `k`: with [`MAX_TASK_PIXELS`], its patches (222 KiB) leave room in a second-level cache.
+/// Longest block of `k`. With [`MAX_TASK_PIXELS`] its patches take 222 KiB, which fits the L2 cache with room to spare.
 const KC: usize = 576;
 /// Most output pixels in one task.
 const MAX_TASK_PIXELS: usize = 96;
-/// Tasks to aim for, so that a small problem still feeds many threads.
+/// Number of tasks to aim for, so that a small problem still keeps many threads busy.
 const MIN_TASKS: usize = 32;
 
 /// Numbers in the packed filter.
@@ -43,7 +43,7 @@ pub(super) fn packed_len(g: &Conv2dGeometry) -> usize {
     TAPS * g.c_in * g.c_out.next_multiple_of(NR)
 }
 
-/// Packs the filter as the product reads it: `[panel][k][NR]`, the last panel padded with zeros.
+/// Packs the filter as `[panel][k][NR]`, which the product reads; the last panel is padded with zeros.
 pub(super) fn pack_filter(g: &Conv2dGeometry, filter: Filter, packed: &mut [f32]) {
     let Conv2dGeometry { c_in, c_out, .. } = *g;
     packed.par_chunks_exact_mut(c_in * NR).enumerate().for_each(|(index, rows)| {
@@ -125,10 +125,10 @@ fn by_panels(g: &Conv2dGeometry, x: &[f32], packed: &[f32], epilogue: Epilogue, 
     });
 }
 
-/// Blocks of `LANES` rows of the weight gradient in one group: their patches and a panel of `grad_y`, for one run of
-/// pixels, share the second-level cache with the sums.
+/// Blocks of `LANES` rows of the weight gradient in one group. For one run of pixels, their patches, a panel of `grad_y`
+/// and the sums fit the L2 cache together.
 const GROUP_BLOCKS: usize = 4;
-/// Pixels summed in one run in the pass back to the weight.
+/// Pixels in one run of the backward pass to the weight.
 const RUN_PIXELS: usize = 288;
 
 /// `grad_weight = patches(x)^T * grad_y`.
@@ -136,7 +136,7 @@ pub(super) fn correlate_patches(g: &Conv2dGeometry, x: &[f32], grad_y: &[f32], g
     let Conv2dGeometry { c_in, c_out, .. } = *g;
     let (k_len, n_pixels, n_panels) = (TAPS * c_in, g.pixels(), c_out.div_ceil(NR));
     let n_blocks = k_len.div_ceil(LANES);
-    // Enough chunks of pixels for MIN_TASKS tasks, but none shorter than one run.
+    // Enough chunks of pixels for MIN_TASKS tasks, but no chunk shorter than one run.
     let n_chunks = (MIN_TASKS / n_blocks.div_ceil(GROUP_BLOCKS)).clamp(1, n_pixels.div_ceil(RUN_PIXELS));
     let chunk_pixels = n_pixels.div_ceil(n_chunks);
     let n_chunks = n_pixels.div_ceil(chunk_pixels);
@@ -192,11 +192,11 @@ fn sum_products(patches: &[f32], grad: &[f32], sums: &mut [f32], keep: bool) {
     multiply_columns(std::iter::once((patches, grad)), sums, keep);
 }
 
-/// `(pixels, c)` as `[panel][pixel][NR]`, zeros beyond the channels.
+/// Packs `(pixels, c)` as `[panel][pixel][NR]`, with zeros beyond the channels.
 fn pack_panels(y: &[f32], c: usize, panels: &mut [f32]) {
     let panel_len = y.len() / c * NR;
     panels.par_chunks_mut(RUN_PIXELS * NR).enumerate().for_each(|(task, rows)| {
-        // A task may run over the end of a panel.
+        // A task may extend over the end of a panel.
         for (i, row) in rows.chunks_exact_mut(NR).enumerate() {
             let at = task * RUN_PIXELS * NR + i * NR;
             let (o, pixel) = (at / panel_len * NR, at % panel_len / NR);
@@ -207,8 +207,8 @@ fn pack_panels(y: &[f32], c: usize, panels: &mut [f32]) {
     });
 }
 
-/// Copies entries `k` of the patches around `pixels` into `[block of k][row][LANES]`, a row per pixel; zeros outside
-/// the image.
+/// Copies the entries `k` of the patches around `pixels` to `[block of k][row][LANES]`, one row for each pixel, with zeros
+/// outside the image.
 fn copy_patches(
     g: &Conv2dGeometry,
     x: &[f32],
@@ -240,7 +240,7 @@ fn copy_patches(
     }
 }
 
-/// Copies without a call where the length is that of a vector or one.
+/// Copies; for a whole vector, or for single numbers, without calling `memcpy`.
 #[inline(always)]
 fn copy_short(source: &[f32], out: &mut [f32]) {
     match (source.first_chunk::<LANES>(), out.first_chunk_mut::<LANES>()) {

@@ -1,4 +1,4 @@
-//! The fast passes against their naive twins, over odd shapes.
+//! Compares the fast passes with their simple versions, over odd shapes.
 
 use proptest::prelude::*;
 
@@ -11,10 +11,10 @@ fn random(len: usize, seed: u64) -> Vec<f32> {
     (0..len).map(|_| rng.range(-1.0, 1.0)).collect()
 }
 
-/// Compares with the twin in f64, as closely as the algorithm that serves the geometry allows.
+/// Compares with the simple version in f64, with the tolerance of the algorithm that the geometry gets.
 ///
-/// A sum of `terms` random products of numbers up to 1 rounds `terms` times, each time by up to half an epsilon of
-/// a partial sum around `sqrt(terms) / 3`; as a random walk that is `epsilon * terms / 6`, and six of those bound it.
+/// A sum of `terms` random products of numbers up to 1 is rounded `terms` times, each time by up to half an epsilon of a
+/// partial sum of about `sqrt(terms) / 3`. As a random walk that is `epsilon * terms / 6`; six times this is the bound.
 /// Winograd's transforms round more: see [`assert_near`].
 fn assert_close(g: &Conv2dGeometry, fast: &[f32], naive: &[f64], terms: usize, what: &str) {
     match g.algorithm() {
@@ -25,8 +25,8 @@ fn assert_close(g: &Conv2dGeometry, fast: &[f32], naive: &[f64], terms: usize, w
     }
 }
 
-/// Compares with the twin in f64. Winograd's transforms magnify rounding: it may be off by 1e-5 of the largest value,
-/// a hundredth of what training tolerates.
+/// Compares with the simple version in f64. Winograd's transforms increase rounding errors, so the tolerance is 1e-5 of
+/// the largest value, a hundredth of what training tolerates.
 fn assert_near(fast: &[f32], naive: &[f64], what: &str) {
     let scale = naive.iter().fold(0.0f64, |max, n| max.max(n.abs()));
     assert_within(1e-5 * scale, fast, naive, what);
@@ -64,7 +64,7 @@ fn check_all_passes(g: &Conv2dGeometry, seed: u64) {
     assert_close(g, &grad_weight, &expected, g.pixels(), "grad_weight");
 }
 
-/// Numbers of channels: any, or whole vectors, which Winograd's algorithms serve.
+/// Numbers of channels: any, or whole vectors, for which Winograd's algorithms are chosen.
 fn channels() -> impl Strategy<Value = usize> {
     prop_oneof![1usize..70, (1usize..5).prop_map(|vectors| vectors * LANES)]
 }
@@ -91,10 +91,10 @@ fn conv2d_passes_match_reference_past_every_block_boundary() {
     }
 }
 
-/// Every Winograd algorithm, also where it would not be chosen, for all three passes.
+/// Every algorithm, even where it would not be chosen, for all three passes.
 #[test]
 fn winograd_matches_reference() {
-    // Whole tiles and cut ones, one block and several, channels past one panel.
+    // Whole tiles and partial ones, one block and several, more channels than one panel.
     let shapes =
         [(1, 8, 8, 16, 16), (3, 12, 9, 16, 48), (2, 7, 5, 48, 16), (60, 3, 3, 16, 32), (1, 1, 1, 16, 16)];
     for (seed, (n, h, w, c_in, c_out)) in shapes.into_iter().enumerate() {

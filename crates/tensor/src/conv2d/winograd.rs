@@ -1,21 +1,23 @@
-//! Winograd's convolution: fewer multiplications for a 3x3 filter, by Lavin and Gray (2016).
+//! Winograd's convolution (Lavin and Gray 2016): fewer multiplications for a 3x3 filter.
 //!
-//! An `M` x `M` tile of the output comes from a `T` x `T` tile of the input, `T = M + 2`, overlapping its neighbours:
+//! An `M` x `M` tile of the output is computed from a `T` x `T` tile of the input, `T = M + 2`, which overlaps its
+//! neighbours:
 //!
 //! ```text
 //! Y = At [ (G g Gt) * (Bt d B) ] A           * element by element, summed over the input channels
 //! ```
 //!
 //! For each of the `T * T` elements, here called parts, the sum over channels is a matrix product, tiles by channels.
-//! Against direct convolution that is `9 M^2 / T^2` times fewer multiplications: 5.06 for `M = 6`, 4 for 4, 3.24 for 3,
-//! 2.25 for 2. Everything is written once over `T` and `M`; the sets of matrices stand in `matrices`.
+//! Direct convolution has `9 M^2 / T^2` times more multiplications: 5.06 for `M = 6`, 4 for `M = 4`, 3.24 for `M = 3`, 2.25
+//! for `M = 2`. The code is generic over `T` and `M`; the matrices are in `matrices`.
 //!
-//! - `correlate`: forward, and backward to the input with the reversed filter;
+//! - `correlate`: forward, and backward to the input, which is the same with the reversed filter;
 //! - `weight`: backward to the weight;
-//! - `filter`: `U = G g Gt`; `transform`: how a small matrix is applied to vectors of channels.
+//! - `filter`: `U = G g Gt`;
+//! - `transform`: a small matrix applied to vectors of channels.
 //!
-//! The transforms work on 16 channels at once and write the layout that the products read. Each sum runs in an order
-//! that the geometry alone decides: the same bits at any number of threads.
+//! The transforms work on 16 channels at once and write the layout that the products read. The geometry alone determines
+//! the order of each sum, so the bits are the same with any number of threads.
 
 mod correlate;
 mod filter;
@@ -36,53 +38,54 @@ pub(super) use weight::correlate_patches;
 use super::Conv2dGeometry;
 use crate::gemm::NR;
 use crate::lanes::{LANES, load, store};
-use matrices::{Input, OutputGrad, TileMatrices};
+use matrices::{InputMatrix, OutputGradMatrix, TileMatrices};
 use transform::{Constant, sandwich};
 
-/// Distance that keeps the parts of a buffer, written side by side, in different sets of a cache.
+/// Padding between the parts of a buffer. Parts are written in turn; the padding puts them into different sets of the
+/// cache.
 const SET_PADDING: usize = LANES;
 
 /// The tiles of one convolution.
 #[derive(Debug)]
 struct Tiling<W, const T: usize, const M: usize> {
     g: Conv2dGeometry,
-    /// Tiles in a row of an image.
+    /// Tiles in one row of an image.
     across: usize,
-    /// Tiles of an image.
+    /// Tiles in one image.
     per_image: usize,
     matrices: PhantomData<W>,
 }
 
-/// Transformed tiles in memory: rows (tiles) of `width` channels, for each part and each group of channels.
+/// The memory layout of transformed tiles: rows (tiles) of `width` channels, for each part and each group of channels.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
-    /// Channels that lie side by side: `LANES` where they are summed over, `NR` where they are columns.
+    /// Channels that are contiguous: `LANES` where a product sums over them, `NR` where they are its columns.
     width: usize,
     /// Distance between parts.
     part: usize,
     /// Distance between groups of channels.
     group: usize,
-    /// Numbers in all.
+    /// Numbers in total.
     len: usize,
 }
 
 impl Layout {
-    /// `[group][part][row][width]`: what the transform of a vector of channels writes, one element to each part, lies
-    /// close together, within few pages.
+    /// `[group][part][row][width]`: the transform of a vector of channels writes one element to each part; in this layout
+    /// they are within few pages of memory.
     fn by_group(n_parts: usize, rows: usize, channels: usize, width: usize) -> Self {
         let part = rows * width + SET_PADDING;
         let group = n_parts * part;
         Self { width, part, group, len: channels.div_ceil(width) * group }
     }
 
-    /// `[part][group][row][width]`: what a product reads lies in a row.
+    /// `[part][group][row][width]`: a product reads memory in order.
     fn by_part(n_parts: usize, rows: usize, channels: usize, width: usize) -> Self {
         let group = rows * width;
         let part = channels.div_ceil(width) * group + SET_PADDING;
         Self { width, part, group, len: n_parts * part }
     }
 
-    /// Where the vector of channels from `c` on stands in the first part.
+    /// Offset of the vector of channels from `c` on, in the first part.
     fn at(&self, row: usize, c: usize) -> usize {
         c / self.width * self.group + row * self.width + c % self.width
     }
@@ -101,20 +104,20 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
         self.g.n * self.per_image
     }
 
-    /// Image, and row and column of the first output pixel, of a tile.
-    fn place(&self, tile: usize) -> (usize, usize, usize) {
+    /// The image of a tile, and row and column of its first output pixel.
+    fn origin(&self, tile: usize) -> (usize, usize, usize) {
         let within = tile % self.per_image;
         (tile / self.per_image, within / self.across * M, within % self.across * M)
     }
 
-    /// `V = Bt d B` of the tiles, `v` laid out by `layout`.
+    /// `V = Bt d B` of the tiles, written to `v` in the layout `layout`.
     #[inline(never)]
     fn transform_input(&self, x: &[f32], tiles: Range<usize>, layout: Layout, v: &mut [f32]) {
-        // A tile starts one pixel above and left of its output.
-        self.transform::<Input<W, M>, T>((x, self.g.c_in, 1), 0..self.g.c_in, tiles, layout, v);
+        // An input tile starts one pixel above and left of its output tile.
+        self.transform::<InputMatrix<W, M>, T>((x, self.g.c_in, 1), 0..self.g.c_in, tiles, layout, v);
     }
 
-    /// `W = A grad_y At` of the tiles for one panel of channels, `w` laid out by `layout`.
+    /// `W = A grad_y At` of the tiles for one panel of channels, written to `w` in the layout `layout`.
     #[inline(never)]
     fn transform_grad(
         &self,
@@ -125,11 +128,11 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
         w: &mut [f32],
     ) {
         let channels = panel * NR..((panel + 1) * NR).min(self.g.c_out);
-        self.transform::<OutputGrad<W, M>, M>((grad_y, self.g.c_out, 0), channels, tiles, layout, w);
+        self.transform::<OutputGradMatrix<W, M>, M>((grad_y, self.g.c_out, 0), channels, tiles, layout, w);
     }
 
-    /// Transforms tiles of `S` x `S` pixels of images with `c` channels; tiles start `border` pixels above and left of
-    /// their place, and are zero outside the image.
+    /// Transforms tiles of `S` x `S` pixels of images with `c` channels. Tiles start `border` pixels above and left of
+    /// their output, and are zero outside the image.
     #[inline(always)]
     fn transform<K: Constant<T, S>, const S: usize>(
         &self,
@@ -143,7 +146,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
         let mut between = [[f32x16::ZERO; T]; S];
         for channel in channels.clone().step_by(LANES) {
             for (row, tile) in tiles.clone().enumerate() {
-                let (n, top, left) = self.place(tile);
+                let (n, top, left) = self.origin(tile);
                 let line = |i: usize| {
                     let mut d = [f32x16::ZERO; S];
                     let Some(y) = (top + i).checked_sub(border).filter(|y| *y < h) else { return d };

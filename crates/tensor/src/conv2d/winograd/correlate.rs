@@ -1,4 +1,4 @@
-//! Forward by tiles; backward to the input is the same with the reversed filter.
+//! The forward pass by tiles. The backward pass to the input is the same with the reversed filter.
 //!
 //! ```text
 //! few channels (by_tiles):                      many channels (by_panels), for each run of images:
@@ -10,14 +10,14 @@
 //!       y = act(scale * At product A + shift)       y = act(scale * At product A + shift)
 //! ```
 //!
-//! Either way the operand that a task makes for itself, and its product, stay in its second-level cache; the other one
-//! streams from the third level.
+//! In both cases the operand that a task computes for itself, and its product, stay in the L2 cache; the other operand is
+//! read from the L3 cache.
 
 use rayon::prelude::*;
 use wide::f32x16;
 
 use super::filter::{gather_panel, panel_len, transform_filter, transform_panel_row, transformed_len};
-use super::matrices::{Output, TileMatrices};
+use super::matrices::{OutputMatrix, TileMatrices};
 use super::transform::{Between, sandwich};
 use super::{Layout, Tiling};
 use crate::conv2d::epilogue::Epilogue;
@@ -26,11 +26,11 @@ use crate::gemm::{MR, NR, multiply_rows};
 use crate::lanes::{LANES, load, store};
 use crate::scratch::with_scratch;
 
-/// Most tiles in one block of `by_tiles`, and about as many in the images of one task.
+/// Most tiles in one block of `by_tiles`; the images of one task have about as many.
 const BLOCK_TILES: usize = 48;
 /// Most numbers in the transformed input of such a block: 768 KiB.
 const BLOCK_LEN: usize = 3 << 16;
-/// Fewest tiles in a block that are worth reading the whole transformed filter for.
+/// Fewest tiles in a block for which reading the whole transformed filter pays off.
 const MIN_BLOCK_TILES: usize = 24;
 /// Most numbers in the transformed input of a run of `by_panels`: 16 MiB.
 const RUN_LEN: usize = 4 << 20;
@@ -56,7 +56,7 @@ pub(in crate::conv2d) fn correlate<W: TileMatrices<T, M>, const T: usize, const 
 }
 
 impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
-    /// Tiles whose transformed input stays in the second-level cache.
+    /// Tiles whose transformed input fits the L2 cache.
     fn block_tiles(&self) -> usize {
         (BLOCK_LEN / (Self::PARTS * self.g.c_in) / MR * MR).clamp(MR, BLOCK_TILES)
     }
@@ -81,7 +81,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                     for (panel, filter) in filter.chunks_exact(Self::PARTS * c_in * NR).enumerate() {
                         self.multiply(v, v_layout, filter, block.len(), product, product_layout);
                         for (row, tile) in block.clone().enumerate() {
-                            let (n, top, left) = self.place(tile);
+                            let (n, top, left) = self.origin(tile);
                             let image = &mut y[(n - first_image) * h * w * c_out..][..h * w * c_out];
                             for o in (panel * NR..c_out.min((panel + 1) * NR)).step_by(LANES) {
                                 let sums = &product[row * NR + o % NR..];
@@ -159,7 +159,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                         }
                     }
                     for tile in 0..n_tiles {
-                        let (n, top, left) = self.place(tile);
+                        let (n, top, left) = self.origin(tile);
                         let image = &mut out[n * h * w * NR..][..h * w * NR];
                         for o in (panel * NR..c_out.min((panel + 1) * NR)).step_by(LANES) {
                             let sums = &product[tile * NR + o % NR..];
@@ -197,7 +197,8 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
         }
     }
 
-    /// `y = act(scale * At product A + shift)` for a vector of channels of one tile; parts of `product` are `part` apart.
+    /// `y = act(scale * At product A + shift)` for a vector of channels of one tile. The parts of `product` are `part`
+    /// numbers apart.
     #[inline(never)]
     fn transform_output(
         &self,
@@ -215,11 +216,11 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                 store(epilogue(sum), &mut values[((top + i) * w + left + j) * stride..]);
             }
         };
-        sandwich::<Output<W, M>, M, T>(between, line, put);
+        sandwich::<OutputMatrix<W, M>, M, T>(between, line, put);
     }
 }
 
-/// Where a tile of the output goes: a vector of channels of every pixel of an image, `stride` apart.
+/// The destination of a tile of the output: a vector of channels of every pixel of an image, `stride` numbers apart.
 #[derive(Debug)]
 struct Pixels<'a> {
     /// First row of the tile.
@@ -230,10 +231,10 @@ struct Pixels<'a> {
     values: &'a mut [f32],
 }
 
-/// Pixels of one task of [`interleave`].
+/// Pixels in one task of [`interleave`].
 const INTERLEAVE_PIXELS: usize = 64;
 
-/// Brings `[panel][pixel][NR]` into `[pixel][channel]`.
+/// Copies `[panel][pixel][NR]` to `[pixel][channel]`.
 fn interleave(panels: &[f32], panel_len: usize, c_out: usize, y: &mut [f32]) {
     y.par_chunks_mut(INTERLEAVE_PIXELS * c_out).enumerate().for_each(|(task, y)| {
         for (i, y) in y.chunks_exact_mut(c_out).enumerate() {

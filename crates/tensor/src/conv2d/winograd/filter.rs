@@ -1,9 +1,9 @@
-//! `U = G g Gt`, the filter in the domain of the products.
+//! `U = G g Gt`, the transformed filter.
 
 use rayon::prelude::*;
 use wide::f32x16;
 
-use super::matrices::{Filter as FilterMatrix, TileMatrices};
+use super::matrices::{FilterMatrix, TileMatrices};
 use super::transform::apply;
 use crate::conv2d::{Conv2dGeometry, Filter, KERNEL, TAPS};
 use crate::gemm::NR;
@@ -36,7 +36,7 @@ pub(super) fn panel_len(g: &Conv2dGeometry) -> usize {
     g.c_in * TAPS * NR
 }
 
-/// The filter of one panel of output channels as `[c_in][tap][NR]`, zeros beyond the channels.
+/// Copies the filter of one panel of output channels to `[c_in][tap][NR]`, with zeros beyond the channels.
 pub(super) fn gather_panel(g: &Conv2dGeometry, filter: Filter, panel: usize, taps: &mut [f32]) {
     let Conv2dGeometry { c_in, c_out, .. } = *g;
     let first = panel * NR;
@@ -68,8 +68,8 @@ pub(super) fn gather_panel(g: &Conv2dGeometry, filter: Filter, panel: usize, tap
     }
 }
 
-/// One row of parts of `U` for one panel, as `[part of the row][c_in][NR]`, from what [`gather_panel`] makes: what the
-/// products of that row read stays in the second-level cache.
+/// One row of parts of `U` for one panel, as `[part of the row][c_in][NR]`, from the result of [`gather_panel`]. The
+/// products of one row then read it from the L2 cache.
 #[inline(never)]
 pub(super) fn transform_panel_row<W: TileMatrices<T, M>, const T: usize, const M: usize>(
     taps: &[f32],

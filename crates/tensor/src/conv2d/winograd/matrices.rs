@@ -1,6 +1,6 @@
-//! The transforms of Winograd's convolution as matrices.
+//! The matrices of Winograd's convolution.
 //!
-//! Each set comes from the Toom-Cook interpolation at a few points and infinity (Lavin and Gray 2016; Blahut,
+//! Each set is Toom-Cook interpolation at a few points and infinity (Lavin and Gray 2016; Blahut,
 //! "Fast Algorithms for Signal Processing", 2010, chapter 5). For a point `a` among the finite points:
 //!
 //! ```text
@@ -9,8 +9,8 @@
 //! column of At:  (1, a, a^2, ...)
 //! ```
 //!
-//! and for infinity the product over all points, `(0, 0, 1)` and `(..., 0, 1)`. For `M = 4` and 2 a sign and a factor
-//! were moved between `Bt` and `G`, as is usual.
+//! For infinity they are the product over all points, `(0, 0, 1)` and `(..., 0, 1)`. For `M = 4` and `M = 2` a sign and a
+//! factor are moved between `Bt` and `G`, as is usual.
 
 use std::marker::PhantomData;
 
@@ -27,39 +27,39 @@ pub(in crate::conv2d) trait TileMatrices<const T: usize, const M: usize>: Sync {
     const OUTPUT: [[f32; T]; M];
 }
 
-/// `Bt`: from tiles of the input.
+/// `Bt`, applied to tiles of the input.
 #[derive(Debug)]
-pub(super) struct Input<W, const M: usize>(PhantomData<W>);
-/// `G`: from the filter.
+pub(super) struct InputMatrix<W, const M: usize>(PhantomData<W>);
+/// `G`, applied to the filter.
 #[derive(Debug)]
-pub(super) struct Filter<W, const M: usize>(PhantomData<W>);
-/// `At`: to tiles of the output.
+pub(super) struct FilterMatrix<W, const M: usize>(PhantomData<W>);
+/// `At`, which gives tiles of the output.
 #[derive(Debug)]
-pub(super) struct Output<W, const M: usize>(PhantomData<W>);
-/// `A`: from tiles of the output's gradient.
+pub(super) struct OutputMatrix<W, const M: usize>(PhantomData<W>);
+/// `A`, applied to tiles of the gradient of the output.
 #[derive(Debug)]
-pub(super) struct OutputGrad<W, const M: usize>(PhantomData<W>);
-/// `Gt`: to the filter's gradient.
+pub(super) struct OutputGradMatrix<W, const M: usize>(PhantomData<W>);
+/// `Gt`, which gives the gradient of the filter.
 #[derive(Debug)]
-pub(super) struct FilterGrad<W, const M: usize>(PhantomData<W>);
+pub(super) struct FilterGradMatrix<W, const M: usize>(PhantomData<W>);
 
-impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<T, T> for Input<W, M> {
+impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<T, T> for InputMatrix<W, M> {
     const TRANSFORM: Transform<T, T> = Transform::new(W::INPUT);
 }
 
-impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<T, KERNEL> for Filter<W, M> {
+impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<T, KERNEL> for FilterMatrix<W, M> {
     const TRANSFORM: Transform<T, KERNEL> = Transform::new(W::FILTER);
 }
 
-impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<M, T> for Output<W, M> {
+impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<M, T> for OutputMatrix<W, M> {
     const TRANSFORM: Transform<M, T> = Transform::new(W::OUTPUT);
 }
 
-impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<T, M> for OutputGrad<W, M> {
+impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<T, M> for OutputGradMatrix<W, M> {
     const TRANSFORM: Transform<T, M> = Transform::new(transpose(W::OUTPUT));
 }
 
-impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<KERNEL, T> for FilterGrad<W, M> {
+impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<KERNEL, T> for FilterGradMatrix<W, M> {
     const TRANSFORM: Transform<KERNEL, T> = Transform::new(transpose(W::FILTER));
 }
 

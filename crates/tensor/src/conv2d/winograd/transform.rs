@@ -1,22 +1,22 @@
-//! A small constant matrix applied to vectors of channels, with the sums that its rows or columns share made once.
+//! A small constant matrix applied to vectors of channels; sums that its rows or columns share are computed once.
 
 use wide::f32x16;
 
-/// A transform of Winograd's convolution, with what can be shared in it.
+/// A matrix of Winograd's convolution, and which of its rows and columns share sums.
 ///
-/// Interpolation points that come in pairs `a`, `-a` leave pairs of neighbouring rows in `Bt`, `G` and `A` that differ
-/// in the sign of every other element, `(even + odd, even - odd)`, and pairs of such columns in their transposes.
+/// A pair of interpolation points `a`, `-a` gives two neighbouring rows in `Bt`, `G` and `A` that differ in the sign of
+/// every other element, so that their results are `(even + odd, even - odd)`. Their transposes have such columns.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Transform<const R: usize, const C: usize> {
     /// The matrix itself.
     pub(super) matrix: [[f32; C]; R],
-    rows: [Place; R],
-    columns: [Place; C],
+    rows: [PairRole; R],
+    columns: [PairRole; C],
 }
 
-/// Where a row or column stands in its pair.
+/// The role of a row or column in a pair.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Place {
+enum PairRole {
     Alone,
     First,
     /// The first of the pair with its odd elements negated.
@@ -29,14 +29,14 @@ impl<const R: usize, const C: usize> Transform<R, C> {
     }
 }
 
-/// A transform as a type, so that the compiler knows its numbers wherever it is applied.
+/// A transform as a type, so that the compiler knows its numbers where it is applied.
 pub(super) trait Constant<const R: usize, const C: usize> {
     const TRANSFORM: Transform<R, C>;
 }
 
 /// Finds the pairs of rows.
-const fn row_pairs<const R: usize, const C: usize>(matrix: &[[f32; C]; R]) -> [Place; R] {
-    let mut places = [Place::Alone; R];
+const fn row_pairs<const R: usize, const C: usize>(matrix: &[[f32; C]; R]) -> [PairRole; R] {
+    let mut roles = [PairRole::Alone; R];
     let mut i = 0;
     while i + 1 < R {
         let (mut alike, mut n_odd, mut j) = (true, 0, 0);
@@ -47,12 +47,12 @@ const fn row_pairs<const R: usize, const C: usize>(matrix: &[[f32; C]; R]) -> [P
             j += 1;
         }
         if alike && n_odd > 0 {
-            (places[i], places[i + 1]) = (Place::First, Place::Second);
+            (roles[i], roles[i + 1]) = (PairRole::First, PairRole::Second);
             i += 1;
         }
         i += 1;
     }
-    places
+    roles
 }
 
 /// The transpose of a matrix.
@@ -70,8 +70,8 @@ pub(super) const fn transpose<const R: usize, const C: usize>(matrix: [[f32; C];
     out
 }
 
-/// Repeats a block for an index from 0 to 7, as far as it is below the limit. The compiler's own unrolling gives up on
-/// two nested loops of this size, and then neither zeros nor ones are free.
+/// Repeats a block for each index from 0 to 7 that is below the limit. The compiler does not unroll two nested loops of
+/// this size by itself, and then multiplications by 0 and 1 would not be removed.
 macro_rules! unrolled {
     ($i:ident < $limit:expr, $body:block) => {
         unrolled!(@ $i, $limit, $body, 0 1 2 3 4 5 6 7)
@@ -98,27 +98,27 @@ fn add_product(sum: Option<f32x16>, factor: f32, x: f32x16) -> Option<f32x16> {
 #[inline(always)]
 pub(super) fn apply<K: Constant<R, C>, const R: usize, const C: usize>(x: &[f32x16; C]) -> [f32x16; R] {
     let Transform { matrix, rows, columns } = const { &K::TRANSFORM };
-    // A pair of columns becomes its sum, for even rows, and its difference, for odd ones.
+    // For a pair of columns: their sum, used in even rows, and their difference, used in odd rows.
     let mut combined = [*x, *x];
     unrolled!(J < C, {
-        if columns[J] == Place::First {
+        if columns[J] == PairRole::First {
             combined[0][J] = x[J] + x[J + 1];
             combined[1][J] = x[J] - x[J + 1];
         }
     });
     let mut out = [f32x16::ZERO; R];
     unrolled!(I < R, {
-        if rows[I] != Place::Second {
+        if rows[I] != PairRole::Second {
             let (mut even, mut odd) = (None, None);
             unrolled!(J < C, {
-                if columns[J] != Place::Second {
-                    let sum = if rows[I] == Place::First && J % 2 == 1 { &mut odd } else { &mut even };
+                if columns[J] != PairRole::Second {
+                    let sum = if rows[I] == PairRole::First && J % 2 == 1 { &mut odd } else { &mut even };
                     *sum = add_product(*sum, matrix[I][J], combined[I % 2][J]);
                 }
             });
             let even = even.unwrap_or(f32x16::ZERO);
             out[I] = even;
-            if rows[I] == Place::First {
+            if rows[I] == PairRole::First {
                 let odd = odd.unwrap_or(f32x16::ZERO);
                 (out[I], out[I + 1]) = (even + odd, even - odd);
             }
@@ -127,10 +127,10 @@ pub(super) fn apply<K: Constant<R, C>, const R: usize, const C: usize>(x: &[f32x
     out
 }
 
-/// What [`sandwich`] keeps in between; made once for many of them, for clearing it takes as long as a transform.
+/// The intermediate result of [`sandwich`]. Callers reuse one, because clearing it takes as long as a transform.
 pub(super) type Between<const R: usize, const C: usize> = [[f32x16; R]; C];
 
-/// `K * x * K^T`: rows of `x` come from `load`, elements of the result go to `store(i, j, _)`.
+/// `K * x * K^T`: `load` returns the rows of `x`, and `store(i, j, _)` gets the elements of the result.
 #[inline(always)]
 pub(super) fn sandwich<K: Constant<R, C>, const R: usize, const C: usize>(
     rows: &mut Between<R, C>,
@@ -140,7 +140,7 @@ pub(super) fn sandwich<K: Constant<R, C>, const R: usize, const C: usize>(
     for (i, row) in rows.iter_mut().enumerate() {
         *row = apply::<K, R, C>(&load(i));
     }
-    // Not `rows.map`, which copies the rows first.
+    // Not `rows.map`, which would copy the rows first.
     #[expect(clippy::needless_range_loop, reason = "a column has no iterator")]
     for j in 0..R {
         let column = apply::<K, R, C>(&std::array::from_fn(|i| rows[i][j]));

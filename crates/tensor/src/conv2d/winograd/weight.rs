@@ -1,4 +1,4 @@
-//! Backward to the weight by tiles.
+//! The backward pass to the weight by tiles.
 //!
 //! ```text
 //! for each run of tiles:
@@ -9,14 +9,14 @@
 //! grad_weight = grad, its panels side by side
 //! ```
 //!
-//! `W`, the larger operand where channels double, and the sums of a few channels stay in the second-level cache; `V`
-//! streams from the third. With many threads a panel is split by input channels, each part making its own `W`; that
-//! changes who forms a sum, but not the order in it.
+//! `W`, the larger operand where the number of channels doubles, and the sums of a few channels stay in the L2 cache; `V`
+//! is read from the L3 cache. With many threads a panel is split by input channels, and each split computes its own `W`.
+//! This changes which thread computes a sum, but not the order of its terms.
 
 use rayon::prelude::*;
 use wide::f32x16;
 
-use super::matrices::{FilterGrad, TileMatrices};
+use super::matrices::{FilterGradMatrix, TileMatrices};
 use super::transform::sandwich;
 use super::{Layout, SET_PADDING, Tiling};
 use crate::conv2d::{Conv2dGeometry, KERNEL, TAPS};
@@ -24,9 +24,9 @@ use crate::gemm::{NR, multiply_columns};
 use crate::lanes::{LANES, load, store};
 use crate::scratch::with_scratch;
 
-/// Tiles in one block: a unit of the parallel transform of the input.
+/// Tiles in one block: one task of the transform of the input.
 const BLOCK_TILES: usize = 16;
-/// Most numbers in the `W` of one panel of a run: 1 MiB. Half and twice of it are slower by 2 to 15 %.
+/// Most numbers in the `W` of one panel of a run: 1 MiB. Half and twice as many are 2 to 15 % slower.
 const RUN_LEN: usize = 1 << 18;
 
 /// `grad_weight = patches(x)^T * grad_y` by tiles.
@@ -43,7 +43,7 @@ pub(in crate::conv2d) fn correlate_patches<W: TileMatrices<T, M>, const T: usize
     let is_single_run = run_tiles >= n_tiles;
     let v_layout = Layout::by_group(T * T, BLOCK_TILES, g.c_in, LANES);
     let v_len = run_tiles / BLOCK_TILES * v_layout.len;
-    // Of LANES input channels and one panel: the gradient, and with several runs the sums that it comes from.
+    // For LANES input channels and one panel: the gradient; with several runs also the sums that it is computed from.
     let sums_len = T * T * SUMS_PART;
     let grad_len = LANES * TAPS * NR;
     let block_len = grad_len + if is_single_run { 0 } else { sums_len };
@@ -89,10 +89,11 @@ pub(in crate::conv2d) fn correlate_patches<W: TileMatrices<T, M>, const T: usize
     });
 }
 
-/// Distance between the parts of the sums of `LANES` input channels and one panel, `[LANES][NR]` each.
+/// Distance between the parts of the sums of `LANES` input channels and one panel; each part is `[LANES][NR]`.
 const SUMS_PART: usize = LANES * NR + SET_PADDING;
 
-/// `sums = V^T W` for `LANES` channels and one panel, or `sums += V^T W` with `keep`. Blocks of `v` are `v_block` apart.
+/// `sums = V^T W` for `LANES` channels and one panel, or with `keep` `sums += V^T W`. Blocks of `v` are `v_block` numbers
+/// apart.
 #[inline(never)]
 fn sum_products(v: &[f32], v_block: usize, w: &[f32], sums: &mut [f32], keep: bool) {
     let pieces = v.chunks(v_block).zip(w.chunks(BLOCK_TILES * NR));
@@ -111,12 +112,12 @@ fn transform_filter_grad<W: TileMatrices<T, M>, const T: usize, const M: usize>(
             let line =
                 |i: usize| std::array::from_fn(|j| load(&grad_u[(i * T + j) * SUMS_PART + c * NR + v..]));
             let put = |i: usize, j: usize, sum| store(sum, &mut grad[(i * KERNEL + j) * NR + v..]);
-            sandwich::<FilterGrad<W, M>, KERNEL, T>(&mut between, line, put);
+            sandwich::<FilterGradMatrix<W, M>, KERNEL, T>(&mut between, line, put);
         }
     }
 }
 
-/// Brings `[panel][c_in / LANES][LANES][tap][NR]`, the second `block_len` apart, into `[c_in][tap][c_out]`.
+/// Copies `[panel][c_in / LANES][LANES][tap][NR]`, whose second axis has stride `block_len`, to `[c_in][tap][c_out]`.
 fn interleave_panels(grads: &[f32], block_len: usize, g: &Conv2dGeometry, grad_weight: &mut [f32]) {
     grad_weight.par_chunks_exact_mut(TAPS * g.c_out).enumerate().for_each(|(c, taps)| {
         for (panel, grads) in grads.chunks_exact(g.c_in / LANES * block_len).enumerate() {
