@@ -90,8 +90,8 @@ impl ConvBlock {
         self.norm.running_scale_and_shift(scale, shift);
         if self.is_pooled {
             let mut conv_y = workspace.take([n, h, w, c_out]);
-            self.conv.infer(x, (scale, shift), Activation::Relu, &mut conv_y);
-            max_pool2d(&MaxPool2dGeometry::new(n, h, w, c_out), slice(&conv_y), slice_mut(y));
+            self.conv.infer(x, (scale, shift), Activation::Relu, &mut conv_y.array);
+            max_pool2d(&MaxPool2dGeometry::new(n, h, w, c_out), slice(&conv_y.array), slice_mut(y));
             workspace.give_back(conv_y);
         } else {
             self.conv.infer(x, (scale, shift), Activation::Relu, y);

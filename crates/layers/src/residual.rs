@@ -41,8 +41,8 @@ impl Layer for Residual {
 
     fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace) {
         let mut between = workspace.take(self.first.out_shape(shape(x)));
-        self.first.infer(x, &mut between, workspace);
-        self.second.infer_add(&between, Some(x), y, workspace);
+        self.first.infer(x, &mut between.array, workspace);
+        self.second.infer_add(&between.array, Some(x), y, workspace);
         workspace.give_back(between);
     }
 

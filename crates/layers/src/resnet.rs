@@ -102,9 +102,11 @@ impl ResNet {
         ];
         let [feature_map, features, logits] = &mut outputs;
         let pool = self.architecture.blocks.len();
+        workspace.begin_pass();
         self.net.infer_layers(0..pool, x, feature_map, workspace);
         self.net.infer_layers(pool..pool + 1, feature_map, features, workspace);
         self.net.infer_layers(pool + 1..pool + HEAD.len(), features, logits, workspace);
+        workspace.end_pass();
         [workspace.feature_map, workspace.features, workspace.logits] = outputs;
         &workspace.logits
     }

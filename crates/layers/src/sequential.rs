@@ -7,6 +7,7 @@ use ndarray::Array4;
 use roentgen_tensor::parameter::{Buffer, Parameter};
 
 use crate::activation::{reshape, shape};
+use crate::workspace::Borrowed;
 use crate::{Layer, Pass, Workspace};
 
 /// A point in a training pass through a chain.
@@ -68,17 +69,16 @@ impl Sequential {
         workspace: &mut Workspace,
     ) {
         let (last, others) = self.layers[layers].split_last().expect("at least one layer");
-        let mut previous: Option<Array4<f32>> = None;
+        let mut previous: Option<Borrowed> = None;
         for layer in others {
-            let x = previous.as_ref().unwrap_or(x);
+            let x = previous.as_ref().map_or(x, |previous| &previous.array);
             let mut y = workspace.take(layer.out_shape(shape(x)));
-            layer.infer(x, &mut y, workspace);
-            // No later layer reads the old input, so two arrays are used in turn.
+            layer.infer(x, &mut y.array, workspace);
             if let Some(read) = previous.replace(y) {
                 workspace.give_back(read);
             }
         }
-        let x = previous.as_ref().unwrap_or(x);
+        let x = previous.as_ref().map_or(x, |previous| &previous.array);
         reshape(y, last.out_shape(shape(x)));
         last.infer(x, y, workspace);
         if let Some(read) = previous {

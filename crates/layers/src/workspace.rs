@@ -12,8 +12,12 @@ pub struct Workspace {
     pub(crate) feature_map: Array4<f32>,
     pub(crate) features: Array4<f32>,
     pub(crate) logits: Array4<f32>,
-    /// Arrays for activations that are not in use.
-    spare: Vec<Array4<f32>>,
+    /// Arrays for activations; those in use are empty here.
+    slots: Vec<Array4<f32>>,
+    /// Slots that this pass has used.
+    n_used: usize,
+    /// Arrays that are in use, and 1 between [`Self::begin_pass`] and [`Self::end_pass`].
+    n_open: usize,
     /// Batch norm of one layer, as a scale and a shift for each channel.
     pub(crate) per_channel: Vec<f32>,
     /// Indices of the largest pixels of a pool.
@@ -40,15 +44,75 @@ impl Workspace {
         &self.logits
     }
 
-    /// An array of this shape with unspecified elements.
-    pub(crate) fn take(&mut self, shape: [usize; 4]) -> Array4<f32> {
-        let mut array = self.spare.pop().unwrap_or_default();
-        reshape(&mut array, shape);
-        array
+    /// Begins a pass of several calls of [`Layer::infer`](crate::Layer::infer); without it, each call is a pass.
+    pub(crate) fn begin_pass(&mut self) {
+        (self.n_used, self.n_open) = (0, 1);
     }
 
-    /// Returns the memory of `array` for the next [`Self::take`].
-    pub(crate) fn give_back(&mut self, array: Array4<f32>) {
-        self.spare.push(array);
+    /// Ends the pass that [`Self::begin_pass`] began.
+    pub(crate) fn end_pass(&mut self) {
+        self.n_open = 0;
+    }
+
+    /// An array of this shape with unspecified elements, for use until [`Self::give_back`].
+    ///
+    /// The array with the same number in each pass is the same one. So its shape changes only with the input, and it is
+    /// not filled with zeros to make it longer.
+    pub(crate) fn take(&mut self, shape: [usize; 4]) -> Borrowed {
+        if self.n_open == 0 {
+            self.n_used = 0;
+        }
+        if self.n_used == self.slots.len() {
+            self.slots.push(Array4::default((0, 0, 0, 0)));
+        }
+        let slot = self.n_used;
+        self.n_used += 1;
+        self.n_open += 1;
+        let mut array = std::mem::take(&mut self.slots[slot]);
+        reshape(&mut array, shape);
+        Borrowed { array, slot }
+    }
+
+    /// Returns an array of [`Self::take`].
+    pub(crate) fn give_back(&mut self, borrowed: Borrowed) {
+        self.slots[borrowed.slot] = borrowed.array;
+        self.n_open -= 1;
+    }
+}
+
+/// An array of a [`Workspace`] in use.
+#[derive(Debug)]
+pub(crate) struct Borrowed {
+    pub(crate) array: Array4<f32>,
+    slot: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes arrays as two layers and one inside the second do; returns their addresses.
+    fn pass(workspace: &mut Workspace) -> [*const f32; 3] {
+        let first = workspace.take([2, 4, 4, 8]);
+        let second = workspace.take([2, 2, 2, 16]);
+        let inner = workspace.take([2, 4, 4, 16]);
+        let addresses = [&first, &second, &inner].map(|borrowed| borrowed.array.as_ptr());
+        workspace.give_back(inner);
+        workspace.give_back(first);
+        workspace.give_back(second);
+        addresses
+    }
+
+    #[test]
+    fn every_pass_uses_the_same_arrays_in_the_same_order() {
+        let mut workspace = Workspace::default();
+        let first = pass(&mut workspace);
+        assert_eq!(pass(&mut workspace), first);
+        workspace.begin_pass();
+        let (within, again) = (pass(&mut workspace), pass(&mut workspace));
+        workspace.end_pass();
+        assert_eq!(within, first);
+        assert!(again.iter().all(|address| !first.contains(address)), "one pass uses each array once");
+        assert_eq!(pass(&mut workspace), first);
     }
 }
