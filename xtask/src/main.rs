@@ -16,17 +16,17 @@ const HELP: &str = "\
 Usage: cargo xtask VERB [ARGUMENTS]
 
 Verbs for work on Roentgen itself:
-  check       all that CI runs: fmt, tidy, deny, clippy, tests, docs
-  tidy        only the rules on layers and files that no other tool knows
+  check       run all checks of CI: format, tidy, licences, clippy, tests, documentation
+  tidy        check only the rules that no other tool knows: floors, file sizes
 
-Every other verb is passed on to the app, built in release mode:
-  train       train on a folder of images, or on the phantom films if none is given
-  evaluate    test a trained model on a folder
-  compare     compare two runs, with a test of significance
-  bench       measure how fast this machine trains and infers
-  data        draw the phantom films as a folder of png files
-  ...         `cargo xtask --help` shows this; `cargo xtask train --help` explains one verb
-              and `cargo xtask help` lists all of them
+Every other verb is passed on to the program, which is built in release mode first:
+  train       train a model, on your images or on phantom films
+  inspect     check a data set before training
+  audit       check whether a model could classify by a shortcut
+  evaluate    test a trained model on other images
+  predict     classify images
+  bench       measure how fast this machine trains and predicts
+  ...         `cargo xtask help` lists all of them, `cargo xtask train --help` explains one
 ";
 
 fn main() -> ExitCode {

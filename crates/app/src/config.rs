@@ -26,7 +26,7 @@ pub(crate) mod settings;
 impl TrainConfig {
     /// The same with absolute paths, to repeat a run from any folder.
     #[must_use]
-    pub fn with_absolute_paths(&self) -> Self {
+    pub(crate) fn with_absolute_paths(&self) -> Self {
         // Where there is no working folder, paths stay as they are.
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         Self {
@@ -40,7 +40,7 @@ impl TrainConfig {
     /// The same with a value for everything that the program chooses, which depends on the number of training images;
     /// `val_fraction` is the share of them that was split off.
     #[must_use]
-    pub fn resolved(&self, n_train: usize, val_fraction: f64) -> Self {
+    pub(crate) fn resolved(&self, n_train: usize, val_fraction: f64) -> Self {
         let is_open =
             |setting: &&'static dyn Setting| setting.is_derived() && setting.to_toml(self).is_none();
         let open = settings::all().filter(is_open).map(Setting::name);
@@ -57,13 +57,13 @@ impl TrainConfig {
 
     /// Whether the images are films that the program draws.
     #[must_use]
-    pub fn uses_phantom(&self) -> bool {
+    pub(crate) fn uses_phantom(&self) -> bool {
         self.data.as_os_str() == PHANTOM
     }
 
     /// Short side before cropping; by default 8/7 of the crop, rounded up.
     #[must_use]
-    pub fn resize(&self) -> u32 {
+    pub(crate) fn resize(&self) -> u32 {
         self.resize.unwrap_or_else(|| default_resize(self.size))
     }
 
@@ -71,7 +71,7 @@ impl TrainConfig {
     /// all drawn in the same way) and at most 40. Images that are rotated, scaled or stretched differ from epoch to
     /// epoch, so they take twice as many.
     #[must_use]
-    pub fn epochs(&self, n_train: usize) -> usize {
+    pub(crate) fn epochs(&self, n_train: usize) -> usize {
         let least = if self.uses_phantom() { 4 } else { 12 };
         let times = if self.rotate > 0.0 || self.zoom > 0.0 || self.aspect > 0.0 { 2 } else { 1 };
         self.epochs.unwrap_or_else(|| times * (9_000 / n_train.max(1)).clamp(least, 40))
@@ -80,13 +80,13 @@ impl TrainConfig {
     /// Images in a step. By default 32, or 128 from 20,000 training images on: that leaves enough steps, and larger batches
     /// are faster.
     #[must_use]
-    pub fn batch(&self, n_train: usize) -> usize {
+    pub(crate) fn batch(&self, n_train: usize) -> usize {
         self.batch.unwrap_or(if n_train < 20_000 { 32 } else { 128 })
     }
 
     /// Number of threads; by default one for each processor.
     #[must_use]
-    pub fn threads(&self) -> usize {
+    pub(crate) fn threads(&self) -> usize {
         self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
     }
 

@@ -146,8 +146,8 @@ fn an_exported_model_says_what_it_needs() {
         assert!(has(words), "{words}");
     }
     assert!(!has("BatchNormalization"), "batch norm is folded in");
-    train(&["--films", "60", "--tta", "--zoom", "0.2", "--out", "looks"], here);
-    let output = roentgen(&["export", "--model", "looks", "--onnx", "looks.onnx"], here);
+    train(&["--films", "60", "--tta", "--zoom", "0.2", "--out", "views"], here);
+    let output = roentgen(&["export", "--model", "views", "--onnx", "views.onnx"], here);
     assert!(
         text(&output.stdout).contains("(batch, 1, 28, 28)"),
         "a look from farther shows more than the crop"

@@ -62,8 +62,8 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 pub(super) struct ContestResult {
     name: String,
     /// Images per second of this program, by round.
-    ours: Vec<f64>,
-    theirs: Vec<VariantResult>,
+    roentgen: Vec<f64>,
+    peers: Vec<VariantResult>,
     /// The speed of this program divided by that of the fastest variant, by round.
     ratios: Vec<f64>,
     /// Peak memory in MiB: of this program, then of the first variant.
@@ -111,9 +111,9 @@ pub(super) fn measure(
             let Contest { name, case, variants } = *outcome.contest;
             bar.set_prefix(format!("round {round} of {rounds}"));
             bar.set_message(name);
-            outcome.ours.push(case.measure(config, threads)?);
+            outcome.roentgen.push(case.measure(config, threads)?);
             bar.inc(1);
-            for (variant, found) in variants.iter().zip(&mut outcome.theirs) {
+            for (variant, found) in variants.iter().zip(&mut outcome.peers) {
                 bar.set_message(format!("{name}, PyTorch {variant}"));
                 match run(case, variant) {
                     Ok(figures) => found.push(figures),
@@ -136,42 +136,42 @@ fn cannot_write(source: std::io::Error) -> WriteError {
 /// The results of all rounds of a contest.
 struct Outcome {
     contest: &'static Contest,
-    ours: Vec<CaseResult>,
+    roentgen: Vec<CaseResult>,
     /// By variant.
-    theirs: Vec<Vec<CaseResult>>,
+    peers: Vec<Vec<CaseResult>>,
 }
 
 impl Outcome {
     fn new(contest: &'static Contest) -> Self {
-        Self { contest, ours: Vec::new(), theirs: vec![Vec::new(); contest.variants.len()] }
+        Self { contest, roentgen: Vec::new(), peers: vec![Vec::new(); contest.variants.len()] }
     }
 
     fn result(&self) -> ContestResult {
         let rates = |rounds: &[CaseResult]| rounds.iter().map(|f| f.images_per_s).collect::<Vec<_>>();
-        let ours = rates(&self.ours);
-        let ratio = |(round, ours): (usize, &f64)| {
-            let theirs = self.theirs.iter().filter_map(|rounds| rounds.get(round));
-            ours / theirs.map(|figures| figures.images_per_s).fold(0.0, f64::max)
+        let roentgen = rates(&self.roentgen);
+        let ratio = |(round, roentgen): (usize, &f64)| {
+            let peers = self.peers.iter().filter_map(|rounds| rounds.get(round));
+            roentgen / peers.map(|figures| figures.images_per_s).fold(0.0, f64::max)
         };
-        let ratios = ours.iter().enumerate().map(ratio).filter(|ratio| ratio.is_finite()).collect();
-        let plain = self.theirs.first().filter(|rounds| !rounds.is_empty());
+        let ratios = roentgen.iter().enumerate().map(ratio).filter(|ratio| ratio.is_finite()).collect();
+        let plain = self.peers.first().filter(|rounds| !rounds.is_empty());
         let both = |of: fn(&CaseResult) -> Option<f64>| {
             let middle = |rounds: &[CaseResult]| {
                 let values: Option<Vec<f64>> = rounds.iter().map(of).collect();
                 values.map(middle)
             };
-            Some([middle(&self.ours)?, middle(plain?)?])
+            Some([middle(&self.roentgen)?, middle(plain?)?])
         };
-        let variants = self.contest.variants.iter().zip(&self.theirs);
+        let variants = self.contest.variants.iter().zip(&self.peers);
         ContestResult {
             name: self.contest.name.to_owned(),
-            theirs: variants
+            peers: variants
                 .map(|(name, rounds)| VariantResult { variant: (*name).into(), images_per_s: rates(rounds) })
                 .collect(),
             ratios,
             peak_rss_mib: both(|figures| figures.peak_rss_mib),
             first_step_s: both(|figures| Some(figures.first_step_s)),
-            ours,
+            roentgen,
         }
     }
 }
@@ -184,13 +184,12 @@ fn middle(mut values: Vec<f64>) -> f64 {
 
 /// The contests as a table, headings first.
 pub(super) fn rows(contests: &[ContestResult]) -> Vec<Vec<String>> {
-    let heading = ["images/s", "ours", "eager", "compiled", "onnx", "bf16", "ratio", "all rounds"];
+    let heading = ["images/s", "roentgen", "eager", "compiled", "onnx", "bf16", "ratio", "all rounds"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for contest in contests {
-        let mut row = vec![contest.name.clone(), format!("{:.0}", middle(contest.ours.clone()))];
+        let mut row = vec![contest.name.clone(), format!("{:.0}", middle(contest.roentgen.clone()))];
         for variant in ["eager", "compiled", "onnx", "bf16"] {
-            let rates =
-                contest.theirs.iter().find(|theirs| theirs.variant == variant).map(|t| &t.images_per_s);
+            let rates = contest.peers.iter().find(|peers| peers.variant == variant).map(|t| &t.images_per_s);
             let rate = rates.filter(|rates| !rates.is_empty()).map(|rates| middle(rates.clone()));
             row.push(rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}")));
         }
@@ -209,16 +208,21 @@ pub(super) fn rows(contests: &[ContestResult]) -> Vec<Vec<String>> {
 
 /// Peak memory and start-up time of training at batch size 128 as a table, headings first.
 pub(super) fn cost_rows(contests: &[ContestResult]) -> Vec<Vec<String>> {
-    let mut rows = vec![["train:128", "ours", "PyTorch", "ratio"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["train:128", "roentgen", "PyTorch", "ratio"].map(str::to_owned).to_vec()];
     let Some(contest) = contests.iter().find(|contest| contest.name == "train:128") else {
         return Vec::new();
     };
     let lines =
         [("peak memory, MiB", contest.peak_rss_mib, 0), ("start to first step, s", contest.first_step_s, 2)];
     for (name, both, digits) in lines {
-        if let Some([ours, theirs]) = both {
-            let ratio = format!("{:.2}", ours / theirs);
-            rows.push(vec![name.to_owned(), format!("{ours:.digits$}"), format!("{theirs:.digits$}"), ratio]);
+        if let Some([roentgen, peers]) = both {
+            let ratio = format!("{:.2}", roentgen / peers);
+            rows.push(vec![
+                name.to_owned(),
+                format!("{roentgen:.digits$}"),
+                format!("{peers:.digits$}"),
+                ratio,
+            ]);
         }
     }
     rows
@@ -240,8 +244,8 @@ mod tests {
     fn the_ratio_is_to_the_fastest_variant_of_the_same_round() {
         let outcome = Outcome {
             contest: &CONTESTS[0],
-            ours: vec![found(300.0), found(200.0), found(400.0)],
-            theirs: vec![vec![found(100.0), found(50.0), found(100.0)], vec![found(150.0), found(40.0)]],
+            roentgen: vec![found(300.0), found(200.0), found(400.0)],
+            peers: vec![vec![found(100.0), found(50.0), found(100.0)], vec![found(150.0), found(40.0)]],
         };
         let figures = outcome.result();
         assert_eq!(figures.ratios, [2.0, 4.0, 4.0]);

@@ -69,7 +69,7 @@ impl TrainArgs {
     pub(super) fn threads_for_resume(&self) -> Result<Option<usize>, ConfigError> {
         if let Some(setting) = self.settings.given().find(|setting| setting.name() != "threads") {
             let reason = "an interrupted run continues with its own settings; only --threads may be given";
-            return Err(ConfigError::Conflict { first: "--resume", second: setting.name(), reason });
+            return Err(ConfigError::Conflict { first: "--resume", second: setting.flag(), reason });
         }
         Ok(self.settings.config()?.threads)
     }

@@ -38,7 +38,7 @@ const ROWS: usize = 12;
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct RangeTestResult {
-    /// The suggested `--max-lr`.
+    /// The suggested `--lr`.
     max_lr: f64,
     /// The learning rate at the minimum of the smoothed loss.
     lr_at_min_loss: f64,
@@ -99,7 +99,7 @@ pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> 
         "minimum",
         &format!("loss at a learning rate of {lr_at_min_loss:.1e}; training begins to diverge above {lr_at_divergence:.1e}"),
     );
-    screen.field("suggested", &format!("--max-lr {max_lr}"));
+    screen.field("suggested", &format!("--lr {max_lr}"));
     if let Some(path) = out {
         write_svg(path, &steps)?;
         screen.field("written", &path.display().to_string());

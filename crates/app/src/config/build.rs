@@ -10,7 +10,7 @@ use super::{NormalizeBy, TrainConfig};
 impl TrainConfig {
     /// How training images are augmented.
     #[must_use]
-    pub fn augment(&self) -> Augment {
+    pub(crate) fn augment(&self) -> Augment {
         Augment {
             crop: self.size as usize,
             frame: self.resize() as usize,
@@ -25,7 +25,7 @@ impl TrainConfig {
 
     /// The views of an image over which predictions are averaged.
     #[must_use]
-    pub fn tta_config(&self) -> TtaConfig {
+    pub(crate) fn tta_config(&self) -> TtaConfig {
         if !self.tta {
             return TtaConfig::default();
         }
@@ -36,7 +36,7 @@ impl TrainConfig {
     ///
     /// # Errors
     /// If the pattern for patients is not a regular expression with one group.
-    pub fn load_options(&self) -> Result<LoadOptions, DataError> {
+    pub(crate) fn load_options(&self) -> Result<LoadOptions, DataError> {
         let pattern = self.patient_pattern.as_deref().map(PatientPattern::new).transpose()?;
         let fold = self.fold.zip(self.folds).map(|(fold, of)| Fold { index: fold - 1, of });
         Ok(LoadOptions {

@@ -14,6 +14,8 @@ use super::input::{Input, TomlKind};
 pub(crate) trait Setting: Send + Sync {
     /// The flag without its dashes, and the key of the config file.
     fn name(&'static self) -> &'static str;
+    /// The flag as it is typed.
+    fn flag(&'static self) -> &'static str;
     /// The values that are accepted, in words.
     fn expected(&'static self) -> &'static str;
     /// Whether the program chooses a value where none is given.
@@ -21,9 +23,9 @@ pub(crate) trait Setting: Send + Sync {
     /// Its flag; two flags for a switch; a flag and an argument where both are accepted.
     fn args(&'static self) -> Vec<Arg>;
     /// Whether the command line gives a value.
-    fn is_given(&self, matches: &ArgMatches) -> bool;
+    fn is_given(&'static self, matches: &ArgMatches) -> bool;
     /// Sets the value that the command line gives, if it does.
-    fn set_given(&self, matches: &ArgMatches, config: &mut TrainConfig);
+    fn set_given(&'static self, matches: &ArgMatches, config: &mut TrainConfig);
     /// Sets a value of a config file; `None` if it is not as expected.
     fn set_from_file(&self, value: &DeValue<'_>, config: &mut TrainConfig) -> Option<()>;
     /// The value in a config file; `None` where there is no value.
@@ -37,7 +39,8 @@ pub(crate) trait Setting: Send + Sync {
 
 /// An item of the table, of type `T`.
 pub(super) struct Item<T: 'static> {
-    name: String,
+    /// The name after two dashes.
+    flag: String,
     /// The flag that switches off; used by switches alone.
     no_name: String,
     /// The section of `--help`.
@@ -58,7 +61,15 @@ impl<T> Item<T> {
         set: fn(&mut TrainConfig, T),
     ) -> Self {
         let name = field.replace('_', "-");
-        Self { no_name: format!("no-{name}"), name, heading, help: help.trim(), input, get, set }
+        Self {
+            no_name: format!("no-{name}"),
+            flag: format!("--{name}"),
+            heading,
+            help: help.trim(),
+            input,
+            get,
+            set,
+        }
     }
 
     fn text(&self, config: &TrainConfig) -> Option<String> {
@@ -97,14 +108,14 @@ impl<T: Clone + Send + Sync> Item<T> {
 
     /// `--tta`, and `--no-tta` for a preset or a config file that switches it on.
     fn switch_args(&'static self) -> Vec<Arg> {
-        let (on, off) = (self.name.as_str(), self.no_name.as_str());
+        let (on, off) = (self.name(), self.no_name.as_str());
         let flag = |name, other| Arg::new(name).long(name).action(ArgAction::SetTrue).overrides_with(other);
         let off_help = format!("Switch --{on} off");
         vec![self.with_help(flag(on, off)), flag(off, on).help(off_help).hide_short_help(true)]
     }
 
     fn value_args(&'static self) -> Vec<Arg> {
-        let name = self.name.as_str();
+        let name = self.name();
         let value = |arg: Arg| arg.value_parser(self.parser()).value_name(self.input.value_name);
         let mut flag = value(Arg::new(name).long(name));
         if let Some(alias) = self.input.alias {
@@ -122,7 +133,11 @@ impl<T: Clone + Send + Sync> Item<T> {
 
 impl<T: Clone + Send + Sync> Setting for Item<T> {
     fn name(&'static self) -> &'static str {
-        &self.name
+        &self.flag[2..]
+    }
+
+    fn flag(&'static self) -> &'static str {
+        &self.flag
     }
 
     fn expected(&'static self) -> &'static str {
@@ -142,21 +157,21 @@ impl<T: Clone + Send + Sync> Setting for Item<T> {
         args.into_iter().map(hidden).collect()
     }
 
-    fn is_given(&self, matches: &ArgMatches) -> bool {
-        let ids = [Some(self.name.as_str()), self.input.argument, Some(self.no_name.as_str())];
+    fn is_given(&'static self, matches: &ArgMatches) -> bool {
+        let ids = [Some(self.name()), self.input.argument, Some(self.no_name.as_str())];
         let has_opposite = self.input.kind == TomlKind::Bool;
         let ids = ids.into_iter().take(if has_opposite { 3 } else { 2 }).flatten();
         ids.into_iter().any(|id| matches.value_source(id) == Some(ValueSource::CommandLine))
     }
 
-    fn set_given(&self, matches: &ArgMatches, config: &mut TrainConfig) {
+    fn set_given(&'static self, matches: &ArgMatches, config: &mut TrainConfig) {
         if !self.is_given(matches) {
             return;
         }
         let value = if self.input.kind == TomlKind::Bool {
-            (self.input.parse)(&matches.get_flag(&self.name).to_string())
+            (self.input.parse)(&matches.get_flag(self.name()).to_string())
         } else {
-            let ids = [Some(self.name.as_str()), self.input.argument].into_iter().flatten();
+            let ids = [Some(self.name()), self.input.argument].into_iter().flatten();
             ids.filter_map(|id| matches.get_one::<T>(id)).next().cloned()
         };
         if let Some(value) = value {
@@ -201,11 +216,19 @@ macro_rules! settings {
     ($($heading:literal {
         $($(#[doc = $help:literal])+ $name:ident: $type:ty = $default:expr => $input:expr;)+
     })+) => {
-        /// The settings of a run. Where a value is `None`, the program chooses: see the method of the same name.
+        /// The settings of a run. Where a value is `None`, the program chooses, as `--help` says of the flag of that name.
+        ///
+        /// ```
+        /// use roentgen::TrainConfig;
+        ///
+        /// let config = TrainConfig { data: "films".into(), max_lr: 0.005, tta: true, ..TrainConfig::default() };
+        /// assert!(config.validate().is_ok());
+        /// assert!(TrainConfig { size: 4, ..config }.validate().is_err());
+        /// ```
         #[derive(Clone, Debug, PartialEq)]
         pub struct TrainConfig {
             $($($(#[doc = $help])+ pub $name: $type,)+)+
-            /// Names of the settings that the program chose, by [`TrainConfig::resolved`].
+            /// Names of the settings that the program chose, in the settings of a finished run.
             pub derived: Vec<&'static str>,
         }
 

@@ -58,12 +58,12 @@ pub(crate) fn to_bytes(model: &ResNet, card: &ModelCard) -> Vec<u8> {
         graph.network("normalised", "logits");
     } else {
         let views = card.tta.views();
-        graph.views("normalised", &views, (card.size as usize, side), "looks");
-        graph.network("looks", "looks/logits");
-        graph.integer_constant("looks/shape", &[views.len() as i64, -1, n_classes as i64]);
-        graph.node("Reshape", &["looks/logits", "looks/shape"], "looks/each", &[]);
+        graph.views("normalised", &views, (card.size as usize, side), "views");
+        graph.network("views", "views/logits");
+        graph.integer_constant("views/shape", &[views.len() as i64, -1, n_classes as i64]);
+        graph.node("Reshape", &["views/logits", "views/shape"], "views/each", &[]);
         let over_views = [integers("axes", &[0]), integer("keepdims", 0)];
-        graph.node("ReduceMean", &["looks/each"], "logits", &over_views);
+        graph.node("ReduceMean", &["views/each"], "logits", &over_views);
     }
     graph.constant("temperature", &[1], &[card.temperature as f32]);
     graph.node("Div", &["logits", "temperature"], "calibrated", &[]);

@@ -30,7 +30,7 @@ fn a_loss_or_a_weight_that_is_not_finite_names_its_images() {
     assert_eq!((weight.what, weight.epoch, weight.batch), (Diverged::Weight, 1, 2));
     let message = loss.into_error(&config, &data.train).to_string();
     let name = data.train.name(weight.images[0]);
-    for words in ["the loss became NaN", "epoch 1, batch 2", name, "4 more", "--max-lr", "--clip"] {
+    for words in ["the loss became NaN", "epoch 1, batch 2", name, "4 more", "--lr", "--clip"] {
         assert!(message.contains(words), "{words}: {message}");
     }
 }

@@ -37,7 +37,7 @@ pub enum TrainingError {
     /// A loss or a weight became infinite or NaN.
     #[error(
         "{what} in epoch {epoch}, batch {batch} ({images}): training has diverged; \
-         try a lower --max-lr (it is {max_lr}) or a tighter --clip (it is {clip})"
+         try a lower --lr (it is {max_lr}) or a tighter --clip (it is {clip})"
     )]
     Diverged {
         /// What became infinite or NaN.

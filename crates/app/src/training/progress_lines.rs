@@ -47,7 +47,7 @@ pub(super) fn warning(last: &LogLine, config: &TrainConfig, n_classes: usize) ->
     (last.train_loss >= guessing).then(|| {
         format!(
             "the last epoch has a training loss of {}, no better than guessing ({}): training has diverged, or was too \
-             short; try a lower --max-lr (it is {}), keep --clip (it is {}), or train longer",
+             short; try a lower --lr (it is {}), keep --clip (it is {}), or train longer",
             shown_loss(last.train_loss),
             shown_loss(guessing),
             config.max_lr,

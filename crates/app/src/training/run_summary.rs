@@ -40,7 +40,14 @@ pub(super) fn show_plan(run: &Run<'_>, model: &ResNet9Config) {
     let n_train = data.train.len();
     let (epochs, batch) = (config.epochs(n_train), config.batch(n_train));
     tables::show_images(screen, &data.train, config.resize(), config.size, config.flip);
-    screen.field("model", &format!("ResNet9, {} parameters", thousands(model.architecture().n_parameters())));
+    screen.field(
+        "model",
+        &format!(
+            "{}, {} parameters",
+            model.architecture().name,
+            thousands(model.architecture().n_parameters())
+        ),
+    );
     tables::show_machine(screen, config.threads());
     let recipe = format!(
         "{} of {}, batch {batch}; Adam, one-cycle learning rate up to {}; weight decay {}; \

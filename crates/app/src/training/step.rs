@@ -9,6 +9,22 @@ use roentgen_optim::{Adam, AdamConfig, Clip, Rates, sum_of_squares};
 use crate::metrics::argmax::argmax;
 
 /// A model with everything that a step needs besides the images; its memory is reused from step to step.
+///
+/// ```
+/// use ndarray::Array4;
+/// use roentgen::layers::{LossHead, Pass, ResNet9, ResNet9Config};
+/// use roentgen::optim::{AdamConfig, OneCycle};
+/// use roentgen::TrainingStep;
+///
+/// let model = ResNet9::new(&ResNet9Config { width: 8, ..ResNet9Config::new(1, 2) }, 0);
+/// let mut training = TrainingStep::new(model, LossHead::default(), AdamConfig::default());
+/// let schedule = OneCycle::new(0.01, 8);
+/// // Four images of 8x8: the two of class 0 are dark.
+/// let (x, labels) = (Array4::from_shape_fn((4, 8, 8, 1), |(n, ..)| n as f32 / 4.0), [0, 0, 1, 1]);
+/// let mut take = |step| training.take(&x, &labels, schedule.at(step), Pass::Train { seed: 0, step: step as u64 });
+/// let losses: Vec<f32> = (0..8).map(|step| take(step).loss).collect();
+/// assert!(losses[7] < losses[0], "{losses:?}");
+/// ```
 #[derive(Debug)]
 pub struct TrainingStep<N = ResNet9> {
     /// The network that is trained.
