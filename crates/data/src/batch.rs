@@ -84,7 +84,7 @@ pub fn fill_batch(
         |(values, &sample)| {
             let image = set.image(sample.image as usize);
             let own_table = norm.table_of_image(&image);
-            let table = own_table.as_deref().unwrap_or(&set_table);
+            let table = own_table.as_ref().unwrap_or(&set_table).rows();
             match transform {
                 Transform::Augment { seed, epoch, augment } => {
                     let params = augment.params(seed, epoch, sample.key(), image.height, image.width);

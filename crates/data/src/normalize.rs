@@ -20,21 +20,50 @@ pub struct Normalization {
     pub per_image: bool,
 }
 
+/// Most channels of an image.
+const MAX_CHANNELS: usize = 3;
+
+/// The normalised value of each of the 256 possible values of a channel. On the stack: every batch needs one, and with
+/// [`Normalization::per_image`] every image, and a training step allocates nothing.
+pub(crate) struct ValueTable {
+    rows: [[f32; 256]; MAX_CHANNELS],
+    channels: usize,
+}
+
+impl ValueTable {
+    /// `(value / 255 - mean) / std`.
+    fn new(mean: &[f32], std: &[f32]) -> Self {
+        let channels = mean.len();
+        assert!(channels <= MAX_CHANNELS, "normalisation: {channels} channels");
+        let mut rows = [[0.0; 256]; MAX_CHANNELS];
+        for ((row, mean), std) in rows.iter_mut().zip(mean).zip(std) {
+            *row = std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std);
+        }
+        Self { rows, channels }
+    }
+
+    /// A row for each channel.
+    pub(crate) fn rows(&self) -> &[[f32; 256]] {
+        &self.rows[..self.channels]
+    }
+}
+
 /// Integer sums over pixels, so the result does not depend on the order of the additions.
-#[derive(Default)]
 struct Sums {
-    sums: Vec<u64>,
-    squares: Vec<u64>,
+    channels: usize,
+    sums: [u64; MAX_CHANNELS],
+    squares: [u64; MAX_CHANNELS],
     count: u64,
 }
 
 impl Sums {
     fn new(channels: usize) -> Self {
-        Self { sums: vec![0; channels], squares: vec![0; channels], count: 0 }
+        assert!(channels <= MAX_CHANNELS, "normalisation: {channels} channels");
+        Self { channels, sums: [0; MAX_CHANNELS], squares: [0; MAX_CHANNELS], count: 0 }
     }
 
     fn add(&mut self, pixels: &[u8]) {
-        for pixel in pixels.chunks_exact(self.sums.len()) {
+        for pixel in pixels.chunks_exact(self.channels) {
             for (channel, &value) in pixel.iter().enumerate() {
                 self.sums[channel] += u64::from(value);
                 self.squares[channel] += u64::from(value) * u64::from(value);
@@ -43,16 +72,12 @@ impl Sums {
         }
     }
 
-    /// Mean and standard deviation of each channel, in 0-1.
-    fn statistics(&self) -> (Vec<f32>, Vec<f32>) {
+    /// Mean and standard deviation of a channel, in 0-1.
+    fn statistics(&self, channel: usize) -> (f32, f32) {
         let count = self.count.max(1) as f64;
-        let means: Vec<f64> = self.sums.iter().map(|&sum| sum as f64 / count / 255.0).collect();
-        let stds = self.squares.iter().zip(&means).map(|(&square, mean)| {
-            let variance = square as f64 / count / (255.0 * 255.0) - mean * mean;
-            variance.max(0.0).sqrt().max(LEAST_STD) as f32
-        });
-        let stds = stds.collect();
-        (means.iter().map(|&mean| mean as f32).collect(), stds)
+        let mean = self.sums[channel] as f64 / count / 255.0;
+        let variance = self.squares[channel] as f64 / count / (255.0 * 255.0) - mean * mean;
+        (mean as f32, variance.max(0.0).sqrt().max(LEAST_STD) as f32)
     }
 }
 
@@ -62,30 +87,28 @@ impl Normalization {
     pub fn of(set: &ImageSet) -> Self {
         let mut sums = Sums::new(set.channels());
         (0..set.len()).for_each(|index| sums.add(set.image(index).pixels));
-        let (mean, std) = sums.statistics();
+        let (mean, std) = (0..set.channels()).map(|channel| sums.statistics(channel)).unzip();
         Self { mean, std, per_image: false }
     }
 
-    /// The normalised value of each of the 256 possible values of a channel.
-    pub(crate) fn table(&self) -> Vec<[f32; 256]> {
-        table(&self.mean, &self.std)
+    /// The table of all images.
+    pub(crate) fn table(&self) -> ValueTable {
+        ValueTable::new(&self.mean, &self.std)
     }
 
     /// The table of one image, if each image has its own.
-    pub(crate) fn table_of_image(&self, image: &ImageView<'_>) -> Option<Vec<[f32; 256]>> {
+    pub(crate) fn table_of_image(&self, image: &ImageView<'_>) -> Option<ValueTable> {
         self.per_image.then(|| {
-            let mut sums = Sums::new(self.mean.len());
+            let channels = self.mean.len();
+            let mut sums = Sums::new(channels);
             sums.add(image.pixels);
-            let (mean, std) = sums.statistics();
-            table(&mean, &std)
+            let (mut mean, mut std) = ([0.0; MAX_CHANNELS], [0.0; MAX_CHANNELS]);
+            for channel in 0..channels {
+                (mean[channel], std[channel]) = sums.statistics(channel);
+            }
+            ValueTable::new(&mean[..channels], &std[..channels])
         })
     }
-}
-
-/// `(value / 255 - mean) / std`.
-fn table(mean: &[f32], std: &[f32]) -> Vec<[f32; 256]> {
-    let row = |(mean, std): (&f32, &f32)| std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std);
-    mean.iter().zip(std).map(row).collect()
 }
 
 #[cfg(test)]
@@ -116,6 +139,7 @@ mod tests {
     fn normalised_training_pixels_have_mean_zero_and_unit_variance() {
         let pixels: Vec<u8> = (0..1000u32).map(|i| (i * i % 251) as u8).collect();
         let table = Normalization::of(&set(1, pixels.clone())).table();
+        let table = table.rows();
         let values: Vec<f64> = pixels.iter().map(|&p| f64::from(table[0][usize::from(p)])).collect();
         let mean = values.iter().sum::<f64>() / 1000.0;
         let variance = values.iter().map(|v| v * v).sum::<f64>() / 1000.0;

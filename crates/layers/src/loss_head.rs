@@ -1,6 +1,7 @@
 //! The loss function of the logits.
 
 use ndarray::Array4;
+use roentgen_tensor::scratch::with_scratch;
 use roentgen_tensor::softmax_cross_entropy::softmax_cross_entropy;
 
 use crate::activation::{reshape, shape, slice, slice_mut};
@@ -30,16 +31,16 @@ impl LossHead {
         grad_logits: &mut Array4<f32>,
     ) -> f32 {
         reshape(grad_logits, shape(logits));
+        let (logits, grad_logits) = (slice(logits), slice_mut(grad_logits));
         let class_weights = self.class_weights.as_deref();
-        let adjusted: Option<Vec<f32>> = self.log_prior.as_ref().map(|log_prior| {
-            slice(logits).iter().zip(log_prior.iter().cycle()).map(|(logit, prior)| logit + prior).collect()
-        });
-        softmax_cross_entropy(
-            adjusted.as_deref().unwrap_or(slice(logits)),
-            labels,
-            class_weights,
-            self.label_smoothing,
-            slice_mut(grad_logits),
-        )
+        let Some(log_prior) = &self.log_prior else {
+            return softmax_cross_entropy(logits, labels, class_weights, self.label_smoothing, grad_logits);
+        };
+        with_scratch(logits.len(), |adjusted| {
+            for ((adjusted, logit), prior) in adjusted.iter_mut().zip(logits).zip(log_prior.iter().cycle()) {
+                *adjusted = logit + prior;
+            }
+            softmax_cross_entropy(adjusted, labels, class_weights, self.label_smoothing, grad_logits)
+        })
     }
 }
