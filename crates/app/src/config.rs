@@ -14,6 +14,7 @@ pub(crate) use setting::Setting;
 pub(crate) use settings::PHANTOM;
 pub use settings::TrainConfig;
 
+mod augmentation;
 pub(crate) mod build;
 mod choices;
 pub(crate) mod error;

@@ -3,6 +3,7 @@
 pub(crate) mod calibration;
 pub(crate) mod error;
 pub(crate) mod explain;
+pub(crate) mod heat_map;
 pub(crate) mod image_prediction;
 pub(crate) mod inference;
 pub(crate) mod little_endian;

@@ -13,6 +13,7 @@ pub(crate) mod overlay;
 mod page;
 pub(crate) mod plot;
 mod run_section;
+mod sheet_text;
 mod test_section;
 mod training_section;
 mod verdict;

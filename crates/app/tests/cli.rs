@@ -12,6 +12,33 @@ use program::{refuses, roentgen, text, train, write_pictures};
 mod program;
 
 #[test]
+fn a_run_says_what_augmentation_really_happens() {
+    let folder = TempDir::new().unwrap();
+    write_pictures(folder.path(), "data", &[("ill", 12), ("well", 12)]);
+    let said = |args: &[&str]| {
+        let all = [&["train", "data", "--epochs", "1", "--width", "8"], args].concat();
+        let output = roentgen(&all, folder.path());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let default = said(&["--out", "default"]);
+    assert!(default.contains("cropped to 24x24 augmented random crops, random flips"), "{default}");
+    // The pictures have 40x36 pixels: only their long side leaves room.
+    let tight = said(&["--size", "32", "--resize", "32", "--out", "tight"]);
+    assert!(tight.contains("augmented random crops along the long side, random flips"), "{tight}");
+    let robust = said(&["--preset", "robust", "--out", "robust"]);
+    for words in
+        ["rotation by up to 15 degrees", "erased in 30 % of the images", "weights averaged with decay 0.99"]
+    {
+        assert!(robust.contains(words), "{words}: {robust}");
+    }
+    let page = fs::read_to_string(folder.path().join("robust/report.html")).unwrap();
+    assert!(
+        page.contains("rotation by up to 15 degrees") && page.contains("Weights averaged with decay 0.99.")
+    );
+}
+
+#[test]
 fn train_leaves_a_whole_run_and_evaluate_gives_its_figures_again() {
     let folder = TempDir::new().unwrap();
     let printed = train(&["--films", "48", "--out", "run"], folder.path());

@@ -43,7 +43,7 @@ fn inspect_finds_duplicates_leakage_and_bad_files() {
     let folder = TempDir::new().unwrap();
     write_leaky(folder.path());
     fs::write(folder.path().join("train/normal/broken.png"), "no picture").unwrap();
-    let found = json(&["inspect", ".", "--json", "--quiet"], folder.path());
+    let found = json(&["inspect", ".", "--val-fraction", "0", "--json", "--quiet"], folder.path());
     assert_eq!(found["sets"]["train"]["sick"], 20, "{found}");
     assert_eq!(found["sets"]["test"]["sick"], 11);
     let leak = &found["leakage"][0];
@@ -76,7 +76,9 @@ fn inspect_shows_contradicting_labels_and_what_a_run_splits_off() {
     let group = &found["conflicts"][0];
     assert_eq!((&group[0]["path"], &group[0]["class"]), (&"normal/same.png".into(), &"normal".into()));
     assert_eq!((&group[1]["path"], &group[1]["class"]), (&"sick/film03.png".into(), &"sick".into()));
-    let note = "`train` will split off 10 % as the validation set (--val-fraction) and 10 % as the test set (--test-fraction)";
+    let of_set = |set: &str| found["sets"][set]["sick"].as_u64().unwrap();
+    assert_eq!(["train", "val", "test"].map(of_set), [9, 1, 2], "the sets are those of a run: {found}");
+    let note = "`train` splits off 10 % as the validation set (--val-fraction) and 10 % as the test set (--test-fraction)";
     assert!(found["notes"].to_string().contains(note), "{found}");
     let said = text(&roentgen(&["inspect", "."], folder.path()).stdout);
     let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -87,6 +89,45 @@ fn inspect_shows_contradicting_labels_and_what_a_run_splits_off() {
         note,
     ] {
         assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
+fn train_says_of_the_classes_and_sets_what_inspect_says() {
+    let folder = TempDir::new().unwrap();
+    write_pictures(folder.path(), "few", &[("covid", 2), ("normal", 40)]);
+    write_pictures(folder.path(), "two", &[("covid", 1), ("normal", 1)]);
+    let sentences: [(&str, &[&str]); 2] = [
+        (
+            "few",
+            &[
+                "the largest class has 20.0 times as many images as the smallest",
+                "fewer than 10 training images: `covid` (2)",
+                "the validation set (4 images), which was split off, has no image of `covid`",
+            ],
+        ),
+        (
+            "two",
+            &["there is no validation set: 10 % (--val-fraction) of 2 images", "there is no test set: 10 %"],
+        ),
+    ];
+    for (data, sentences) in sentences {
+        let inspected = json(&["inspect", data, "--json", "--quiet"], folder.path());
+        let args = ["train", data, "--epochs", "1", "--width", "8", "--out"];
+        let out = format!("run-{data}");
+        let output = roentgen(&[&args[..], &[out.as_str()]].concat(), folder.path());
+        let said = text(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+        let record = fs::read(folder.path().join(out).join("data.json")).unwrap();
+        let recorded: Value = serde_json::from_slice(&record).unwrap();
+        for sentence in sentences {
+            assert!(said.contains(sentence), "train does not say {sentence:?}: {said}");
+            for notes in [&inspected["notes"], &recorded["notes"]] {
+                assert!(notes.to_string().contains(sentence), "{sentence:?}: {notes}");
+            }
+        }
+        for note in recorded["notes"].as_array().unwrap() {
+            assert!(inspected["notes"].as_array().unwrap().contains(note), "{note}");
+        }
     }
 }
 

@@ -2,7 +2,11 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use image::{GrayImage, Luma};
 use tempfile::TempDir;
 
 use program::{roentgen, text, train, write_pictures};
@@ -44,8 +48,75 @@ fn a_report_is_one_file_with_the_metrics_of_the_run() {
     let config = fs::read_to_string(folder.path().join("run/config.toml")).unwrap();
     assert!(page.contains(config.lines().next().unwrap()), "the page contains the settings");
     assert!(page.contains("class=\"tip\""), "curves show their values");
+    assert!(
+        page.contains("none <span class=\"bar\" style=\"background: linear-gradient"),
+        "heat maps have a legend"
+    );
+    let images = page.split("Worst errors").nth(1).unwrap().split("id=\"card\"").next().unwrap();
+    assert!(!images.contains("100.0 %"), "no probability is certain");
     let n_images = page.matches("Grad-CAM over").count();
-    assert!((12..=24).contains(&n_images), "{n_images} images with a heat map");
+    assert!((12..=36).contains(&n_images), "{n_images} images with a heat map");
+}
+
+/// Writes square images of noise between two grey values: `n` in each class folder of `root`.
+fn write_noise(root: &Path, n: u32, side: u32, [low, high]: [u8; 2]) {
+    for (class_idx, class) in ["normal", "pneumonia"].into_iter().enumerate() {
+        fs::create_dir_all(root.join(class)).unwrap();
+        for i in 0..n {
+            let mut state = 1 + i * 7 + class_idx as u32 * 1000 + u32::from(low);
+            let image = GrayImage::from_fn(side, side, |_, _| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                Luma([if state >> 31 == 0 { low } else { high }])
+            });
+            image.save(root.join(class).join(format!("{i:02}.png"))).unwrap();
+        }
+    }
+}
+
+/// Mean and standard deviation of the grey values of each image without a heat map in a part of a page.
+fn brightness(page: &str) -> Vec<[f64; 2]> {
+    let images = page.split("src=\"data:image/jpeg;base64,").skip(1);
+    let originals = images.filter_map(|rest| rest.split_once("\" alt=\"image ").map(|(data, _)| data));
+    let originals = originals.filter(|data| !data.contains('"'));
+    let statistics = |data: &str| {
+        let image = image::load_from_memory(&STANDARD.decode(data).unwrap()).unwrap().to_luma8();
+        let n = f64::from(image.width() * image.height());
+        let mean = image.pixels().map(|pixel| f64::from(pixel[0])).sum::<f64>() / n;
+        let variance = image.pixels().map(|pixel| (f64::from(pixel[0]) - mean).powi(2)).sum::<f64>() / n;
+        [mean, variance.sqrt()]
+    };
+    originals.map(statistics).collect()
+}
+
+#[test]
+fn training_images_come_from_the_data_and_test_images_from_the_test_set() {
+    let folder = TempDir::new().unwrap();
+    // The same file names in both folders: bright to train on, dark to test on.
+    write_noise(&folder.path().join("data"), 20, 40, [200, 250]);
+    write_noise(&folder.path().join("other"), 20, 40, [0, 50]);
+    train(&["--data", "data", "--test", "other", "--out", "run"], folder.path());
+    let page = fs::read_to_string(folder.path().join("run/report.html")).unwrap();
+    let (training, test) = page.split_once("Worst errors").unwrap();
+    let (training, test) = (brightness(training), brightness(test));
+    assert!(training.len() >= 8 && test.len() >= 8, "{} and {} images", training.len(), test.len());
+    assert!(training.iter().all(|[mean, _]| *mean > 150.0), "{training:?}");
+    assert!(test.iter().all(|[mean, _]| *mean < 100.0), "{test:?}");
+}
+
+#[test]
+fn the_images_of_a_csv_file_are_shown_as_they_are() {
+    let folder = TempDir::new().unwrap();
+    write_noise(folder.path(), 20, 224, [0, 250]);
+    let lines = ["normal", "pneumonia"].into_iter();
+    let lines: String =
+        lines.flat_map(|class| (0..20).map(move |i| format!("{class}/{i:02}.png,{class}\n"))).collect();
+    fs::write(folder.path().join("list.csv"), "path,label\n".to_owned() + &lines).unwrap();
+    train(&["--data", "list.csv", "--out", "run"], folder.path());
+    let page = fs::read_to_string(folder.path().join("run/report.html")).unwrap();
+    let shown = brightness(&page);
+    assert!(shown.len() >= 10, "{} images", shown.len());
+    // Reduced to 28 pixels, the noise would average out.
+    assert!(shown.iter().all(|[_, deviation]| *deviation > 60.0), "{shown:?}");
 }
 
 #[test]

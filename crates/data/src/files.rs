@@ -41,7 +41,8 @@ pub fn load_files(
         by_path.push(decoded.map(|decoded| {
             let name = path.display().to_string();
             let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
-            entries.push(Entry { image: decoded.image, name, label: 0, patient: None, facts, digest });
+            let file = Some(path.clone());
+            entries.push(Entry { image: decoded.image, name, file, label: 0, patient: None, facts, digest });
             entries.len() - 1
         }));
     }

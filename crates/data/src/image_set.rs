@@ -1,5 +1,7 @@
 //! The images of one set, in one buffer.
 
+use std::path::{Path, PathBuf};
+
 use crate::colour;
 use crate::file_facts::FileFacts;
 use crate::groups::group_ids;
@@ -18,6 +20,7 @@ pub struct ImageSet {
     blocks: Vec<PixelBlock>,
     labels: Vec<u32>,
     names: Vec<String>,
+    files: Vec<Option<PathBuf>>,
     patients: Vec<Option<String>>,
     facts: Vec<Option<FileFacts>>,
     digests: Vec<Option<u64>>,
@@ -28,6 +31,8 @@ pub struct ImageSet {
 pub(crate) struct Entry {
     pub(crate) image: SmallImage,
     pub(crate) name: String,
+    /// The file that it was read from, if it has one of its own.
+    pub(crate) file: Option<PathBuf>,
     pub(crate) label: u32,
     pub(crate) patient: Option<String>,
     pub(crate) facts: Option<FileFacts>,
@@ -37,7 +42,7 @@ pub(crate) struct Entry {
 
 impl From<(SmallImage, String, u32)> for Entry {
     fn from((image, name, label): (SmallImage, String, u32)) -> Self {
-        Self { image, name, label, patient: None, facts: None, digest: None }
+        Self { image, name, file: None, label, patient: None, facts: None, digest: None }
     }
 }
 
@@ -64,7 +69,8 @@ impl ImageSet {
     /// Packs images and converts each to `channels`.
     pub(crate) fn pack<E: Into<Entry>>(channels: usize, entries: Vec<E>) -> Self {
         let mut set = Self { channels, ..Self::default() };
-        for Entry { image, name, label, patient, facts, digest } in entries.into_iter().map(Into::into) {
+        for Entry { image, name, file, label, patient, facts, digest } in entries.into_iter().map(Into::into)
+        {
             let (height, width) = (image.height as usize, image.width as usize);
             set.blocks.push(PixelBlock { start: set.pixels.len(), height, width });
             match (image.channels, channels) {
@@ -74,6 +80,7 @@ impl ImageSet {
             }
             set.labels.push(label);
             set.names.push(name);
+            set.files.push(file);
             set.patients.push(patient);
             set.facts.push(facts);
             set.digests.push(digest);
@@ -98,6 +105,7 @@ impl ImageSet {
             .extend(other.blocks.iter().map(|block| PixelBlock { start: start + block.start, ..*block }));
         both.labels.extend(&other.labels);
         both.names.extend(other.names.iter().cloned());
+        both.files.extend(other.files.iter().cloned());
         both.patients.extend(other.patients.iter().cloned());
         both.facts.extend(&other.facts);
         both.digests.extend(&other.digests);
@@ -116,6 +124,7 @@ impl ImageSet {
             selected.pixels.extend(self.image(index).pixels);
             selected.labels.push(self.labels[index]);
             selected.names.push(self.names[index].clone());
+            selected.files.push(self.files[index].clone());
             selected.patients.push(self.patients[index].clone());
             selected.facts.push(self.facts[index]);
             selected.digests.push(self.digests[index]);
@@ -154,6 +163,12 @@ impl ImageSet {
     #[must_use]
     pub fn name(&self, index: usize) -> &str {
         &self.names[index]
+    }
+
+    /// The file that an image was read from, if it has one of its own; drawn and packed images have none.
+    #[must_use]
+    pub fn file(&self, index: usize) -> Option<&Path> {
+        self.files[index].as_deref()
     }
 
     /// The facts of its file, if it came from a file.

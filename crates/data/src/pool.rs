@@ -66,12 +66,13 @@ impl ImagePool {
         let (patients, patient_source) = find_patients(&good, options)?;
         let (mut records, mut entries, mut thumbnails) = (Vec::new(), Vec::new(), Vec::new());
         for ((item, decoded), patient) in good.into_iter().zip(patients) {
-            let Item { name, subset, label, .. } = item;
+            let Item { name, content, subset, label, .. } = item;
+            let file = content.into_file();
             let digest = Some(decoded.digest());
             let Decoded { image, thumbnail, facts } = decoded;
             let location = ImageLocation { subset, path: name.clone() };
             records.push(ImageRecord { location, patient: patient.clone() });
-            entries.push(Entry { image, name, label, patient, facts: Some(facts), digest });
+            entries.push(Entry { image, name, file, label, patient, facts: Some(facts), digest });
             thumbnails.push(thumbnail);
         }
         let report = |done, total| progress.report(Stage::Comparing, done, total);

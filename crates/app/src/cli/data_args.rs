@@ -22,8 +22,18 @@ Examples:
 pub(super) struct ExamineSettings;
 
 impl Accepts for ExamineSettings {
-    const NAMES: Option<&'static [&'static str]> =
-        Some(&["data", "patient-pattern", "skip-bad", "size", "epochs", "seed", "threads"]);
+    const NAMES: Option<&'static [&'static str]> = Some(&[
+        "data",
+        "test",
+        "patient-pattern",
+        "skip-bad",
+        "val-fraction",
+        "test-fraction",
+        "size",
+        "epochs",
+        "seed",
+        "threads",
+    ]);
     const NEEDS_DATA: bool = true;
 }
 

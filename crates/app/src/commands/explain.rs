@@ -2,20 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
+use ndarray::Array2;
 use roentgen_data::{LoadOptions, LoadedFiles, SizeLimits, load_files, open_image, visible_region};
 use serde::Serialize;
 
 use crate::error::AppError;
 use crate::error::command::CommandError;
-use crate::model::explain::{Explanation, above_least, explain};
+use crate::model::explain::{Explanation, Occlusion, explain};
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
-use crate::report::overlay::{self, Panel};
+use crate::report::overlay::{self, Heat, Panel};
 use crate::run_dir::atomic_file::write_file;
+use crate::terminal::probability::probability_text;
 use crate::terminal::screen::Screen;
 
-/// A smaller loss of probability would be shown as 0 percentage points.
+/// A smaller fall of the log-odds would be shown as 0.00.
 const MIN_SHOWN_LOSS: f32 = 0.005;
+/// What is shown where the class of a rejected image would be.
+const REJECTED: &str = "rejected";
 
 /// The arguments of `roentgen explain`.
 #[derive(Clone, Copy, Debug)]
@@ -37,9 +41,14 @@ struct ExplainResult<'a> {
     /// The explained class, and its probability.
     class: &'a str,
     probability: f64,
-    /// The predicted class.
+    /// The predicted class; `rejected` if there is none.
     predicted: &'a str,
     rejected: bool,
+    /// The greatest fall of the log-odds of the explained class where a part of the image is hidden, in every view that the
+    /// prediction averages over.
+    occlusion_log_odds: f32,
+    /// The probability of the explained class while the part with the greatest effect is hidden.
+    occlusion_probability: f64,
     out: &'a Path,
 }
 
@@ -63,14 +72,9 @@ pub(crate) fn run(request: &ExplainRequest<'_>, screen: &Screen) -> Result<(), A
     let explanation = explain(&model, &card, &images, 0, class);
     let small = images.image(0);
     let window = visible_region(full_image.dimensions(), (small.width, small.height), card.size as usize);
-    let evidence = above_least(&explanation.grad_cam);
     let panels = [
         prediction_panel(&explanation, &card),
-        Panel {
-            title: "Grad-CAM".to_owned(),
-            heat: Some(&evidence),
-            caption: format!("least .. most evidence for {}", card.class_names[explanation.class]),
-        },
+        grad_cam_panel(&explanation, &card),
         occlusion_panel(&explanation, &card),
     ];
     let sheet = overlay::sheet(&full_image, window, &panels);
@@ -91,13 +95,15 @@ fn find_class(card: &ModelCard, name: &str) -> Result<usize, CommandError> {
 
 /// A class and its probability.
 fn with_probability(class: usize, explanation: &Explanation, card: &ModelCard) -> String {
-    format!("{} {:.1} %", card.class_names[class], 100.0 * explanation.probabilities[class])
+    format!("{} {}", card.class_names[class], probability_text(explanation.probabilities[class]))
 }
 
-/// The predicted class and its probability, and whether the image is rejected.
+/// The predicted class and its probability; a rejected image has no class.
 fn prediction(explanation: &Explanation, card: &ModelCard) -> String {
-    let rejected = if explanation.reject_reason.is_some() { "; rejected" } else { "" };
-    with_probability(explanation.answer, explanation, card) + rejected
+    match explanation.reject_reason {
+        Some(_) => REJECTED.to_owned(),
+        None => with_probability(explanation.answer, explanation, card),
+    }
 }
 
 /// The image without a heat map, below the prediction.
@@ -106,17 +112,39 @@ fn prediction_panel(explanation: &Explanation, card: &ModelCard) -> Panel<'stati
     Panel { title: prediction(explanation, card), heat: None, caption: caption.to_owned() }
 }
 
-/// How much of the probability is lost where each part of the image is hidden.
-fn occlusion_panel<'a>(explanation: &'a Explanation, card: &ModelCard) -> Panel<'a> {
-    let largest_loss = explanation.occlusion.iter().copied().fold(0.0, f32::max);
-    let (heat, caption) = if largest_loss >= MIN_SHOWN_LOSS {
-        let class = &card.class_names[explanation.class];
-        let caption = format!("0 .. {:.0} points of {class} lost if hidden", 100.0 * largest_loss);
-        (Some(&explanation.occlusion), caption)
+/// Where the network finds evidence for the explained class.
+fn grad_cam_panel<'a>(explanation: &'a Explanation, card: &ModelCard) -> Panel<'a> {
+    let class = &card.class_names[explanation.class];
+    let greatest = greatest(&explanation.grad_cam);
+    let (heat, caption) = if greatest > 0.0 {
+        let heat = Heat { map: &explanation.grad_cam, end: format!("{greatest:.2}") };
+        (Some(heat), format!("evidence for {class}"))
     } else {
-        (None, "hiding any region changes nothing".to_owned())
+        (None, format!("no evidence for {class}"))
+    };
+    Panel { title: "Grad-CAM".to_owned(), heat, caption }
+}
+
+/// How much the log-odds of the explained class fall where each part of the image is hidden.
+fn occlusion_panel<'a>(explanation: &'a Explanation, card: &ModelCard) -> Panel<'a> {
+    let Occlusion { lost_log_odds, least_probability } = &explanation.occlusion;
+    let (greatest, class) = (greatest(lost_log_odds), &card.class_names[explanation.class]);
+    let (heat, caption) = if greatest >= MIN_SHOWN_LOSS {
+        let [before, after] =
+            [explanation.probabilities[explanation.class], *least_probability].map(probability_text);
+        let heat = Heat { map: lost_log_odds, end: format!("{greatest:.2}") };
+        (
+            Some(heat),
+            format!("fall of the log-odds of {class} if hidden; its probability: {before}, at least {after}"),
+        )
+    } else {
+        (None, format!("hiding any part makes {class} no less probable"))
     };
     Panel { title: "Occlusion".to_owned(), heat, caption }
+}
+
+fn greatest(map: &Array2<f32>) -> f32 {
+    map.iter().copied().fold(0.0, f32::max)
 }
 
 fn show(request: &ExplainRequest<'_>, explanation: &Explanation, card: &ModelCard, screen: &Screen) {
@@ -134,8 +162,10 @@ fn show(request: &ExplainRequest<'_>, explanation: &Explanation, card: &ModelCar
         path: file.into(),
         class: &card.class_names[explanation.class],
         probability: explanation.probabilities[explanation.class],
-        predicted: &card.class_names[explanation.answer],
+        predicted: explanation.reject_reason.map_or(&card.class_names[explanation.answer], |_| REJECTED),
         rejected: explanation.reject_reason.is_some(),
+        occlusion_log_odds: greatest(&explanation.occlusion.lost_log_odds),
+        occlusion_probability: explanation.occlusion.least_probability,
         out,
     });
 }

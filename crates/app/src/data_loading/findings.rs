@@ -7,7 +7,7 @@ use crate::data_loading::error::DataLoadingError;
 use crate::terminal::screen::{Screen, counted};
 
 /// Entries of a list that are shown; `--json` and `data.json` have all.
-pub(crate) const SHOWN: usize = 12;
+const SHOWN: usize = 12;
 /// Images of a group that are shown.
 const SHOWN_OF_GROUP: usize = 4;
 

@@ -6,6 +6,8 @@ use roentgen_data::{Dataset, Findings, ImageLocation, ImageSet, LeakedImage, Pat
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::class_notes::imbalance;
+
 /// Sizes that are listed.
 const SHOWN: usize = 12;
 
@@ -32,7 +34,7 @@ pub(crate) struct Inspection {
     /// Images stored in grey, and in colour.
     pub(crate) stored_grey: usize,
     pub(crate) stored_colour: usize,
-    /// Images of the largest class divided by those of the smallest, in the training set.
+    /// Images of the largest class divided by those of the smallest, before sets are split off.
     pub(crate) imbalance: Option<f64>,
     /// Seconds that training with these settings would take on this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,10 +169,4 @@ pub(super) fn conflicts(data: &Dataset) -> Vec<Vec<LabelledImage>> {
         |image: &ImageLocation| LabelledImage { path: image.path.clone(), class: class(image).to_owned() };
     let groups = data.findings.duplicates.iter().filter(differ);
     groups.map(|group| group.iter().map(labelled).collect()).collect()
-}
-
-fn imbalance(data: &Dataset) -> Option<f64> {
-    let counts = data.train.class_counts(data.class_names.len());
-    let (least, most) = (counts.iter().min()?, counts.iter().max()?);
-    (*least > 0).then(|| *most as f64 / *least as f64)
 }

@@ -4,6 +4,7 @@ use roentgen_data::{
     ArrayImages, Dataset, Folds, PatientSource, load_arrays, load_dataset, load_folds, phantom_dataset,
 };
 
+use super::class_notes::class_notes;
 use super::{findings, phantom};
 use crate::config::TrainConfig;
 use crate::data_loading::error::DataLoadingError;
@@ -22,12 +23,14 @@ pub(crate) fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, St
         return Ok((phantom_dataset(&films, &options, &loading)?, phantom::describe(config.seed)));
     }
     let mut data = load_dataset(&config.data, &options, &loading)?;
-    note_unused_pattern(config, &mut data);
+    add_notes(config, &mut data);
     Ok((data, config.data.display().to_string()))
 }
 
-/// Adds a note if the patients are known by a column, so that the pattern of `config` is not used.
-fn note_unused_pattern(config: &TrainConfig, data: &mut Dataset) {
+/// Adds notes on the classes and the sets, and one if the patients are known by a column, so that the pattern of `config`
+/// is not used.
+fn add_notes(config: &TrainConfig, data: &mut Dataset) {
+    data.findings.notes.extend(class_notes(config, data));
     let has_column =
         data.findings.patients.as_ref().is_some_and(|patients| patients.source == PatientSource::Column);
     if config.patient_pattern.is_some() && has_column {
@@ -59,7 +62,7 @@ pub(crate) fn load_fold(
     screen: &Screen,
 ) -> Result<Dataset, DataLoadingError> {
     let mut data = folds.dataset(fold - 1)?;
-    note_unused_pattern(config, &mut data);
+    add_notes(config, &mut data);
     accept(config, data, &config.data.display().to_string(), screen)
 }
 
@@ -81,7 +84,8 @@ pub(crate) fn load_from_arrays(
     arrays: &ArrayImages<'_>,
     screen: &Screen,
 ) -> Result<Dataset, DataLoadingError> {
-    let data = load_arrays(arrays, &config.load_options()?, &screen.loading())?;
+    let mut data = load_arrays(arrays, &config.load_options()?, &screen.loading())?;
+    add_notes(config, &mut data);
     accept(config, data, "images in memory", screen)
 }
 

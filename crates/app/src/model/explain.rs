@@ -1,13 +1,18 @@
-//! `roentgen explain`: the evidence in an image for the prediction, by two independent methods.
+//! The evidence in an image for a class, by two independent methods.
 //!
 //! Grad-CAM uses the inner activations of the network; occlusion sensitivity (Zeiler & Fergus 2014) only its output when a
 //! part of the image is hidden. Where both point to the same region, the prediction is based on it.
+//!
+//! Both look at the same views of the image as the prediction, and average over them: with test-time augmentation, what the
+//! plain view alone shows would explain another prediction. Occlusion is measured in log-odds, which go on falling where a
+//! probability of nearly 1 does not change visibly.
 
-use ndarray::{Array2, Array3, Array4, ArrayView3, ArrayViewMut, Axis, Dimension, Slice};
-use roentgen_data::ImageSet;
+use ndarray::{Array2, Array4, ArrayView3, ArrayViewMut2, Axis, Slice};
+use roentgen_data::{ImageSet, Sample, Transform, TtaView, fill_batch};
 use roentgen_layers::{ResNet9, Workspace};
 
 use crate::metrics::argmax::argmax;
+use crate::model::heat_map::sample;
 use crate::model::inference::{Evaluation, predict};
 use crate::model::model_card::ModelCard;
 use crate::model::novelty::RejectReason;
@@ -30,8 +35,18 @@ pub(crate) struct Explanation {
     pub reject_reason: Option<RejectReason>,
     /// Grad-CAM, as coarse as the last convolution sees; 0 or more, in units of the logit.
     pub grad_cam: Array2<f32>,
-    /// For each pixel of the crop, by how much the probability falls when it is hidden; negative where it rises.
-    pub occlusion: Array2<f32>,
+    /// What hiding parts of the image does.
+    pub occlusion: Occlusion,
+}
+
+/// What hiding parts of an image does to a class.
+#[derive(Clone, Debug)]
+pub(crate) struct Occlusion {
+    /// For each pixel of the crop, by how much the log-odds of the class fall when it is hidden, the mean over the squares
+    /// that hide it; negative where they rise.
+    pub lost_log_odds: Array2<f32>,
+    /// The probability of the class while the square with the greatest effect hides its part.
+    pub least_probability: f64,
 }
 
 /// Explains the prediction for one image of a set: the likeliest class, or `class`.
@@ -47,23 +62,21 @@ pub(crate) fn explain(
     class: Option<usize>,
 ) -> Explanation {
     let one = set.select(&[image]);
-    let (mut evaluation, mut reject_reason, mut pixels) =
-        (Evaluation::new(card.class_names.len()), None, Array3::zeros((0, 0, 0)));
-    let (mut likeliest, mut heat) = (0, Array2::zeros((0, 0)));
+    let (mut evaluation, mut reject_reason) = (Evaluation::new(card.class_names.len()), None);
+    let mut likeliest = 0;
     predict(model, &one, &card.preprocessing(), |_, prediction| {
         evaluation.add(0, prediction.logits);
         reject_reason = card.novelty.as_ref().and_then(|novelty| novelty.of(prediction));
-        pixels = prediction.pixels.to_owned();
         likeliest = argmax(prediction.logits.iter().copied());
-        heat = model.grad_cam(prediction.feature_map, class.unwrap_or(likeliest));
     });
     let class = class.unwrap_or(likeliest);
     let probabilities = evaluation.predictions(card.temperature).probabilities(0).to_vec();
-    let occlusion = occlusion(model, card, pixels.view(), class);
-    Explanation { class, answer: likeliest, probabilities, reject_reason, grad_cam: heat, occlusion }
+    let views = Views::of(card, set, image);
+    let (grad_cam, occlusion) = (views.grad_cam(model, class), views.occlusion(model, card, class));
+    Explanation { class, answer: likeliest, probabilities, reject_reason, grad_cam, occlusion }
 }
 
-/// Where in one image of a set the evidence for `class` is: Grad-CAM, from its least to its greatest value.
+/// Where in one image of a set the evidence for `class` is: Grad-CAM over the views of the prediction, 0 or more.
 ///
 /// # Panics
 /// If there is no such image or class.
@@ -75,57 +88,198 @@ pub(crate) fn grad_cam(
     image: usize,
     class: usize,
 ) -> Array2<f32> {
-    let mut heat = Array2::zeros((0, 0));
-    predict(model, &set.select(&[image]), &card.preprocessing(), |_, prediction| {
-        heat = model.grad_cam(prediction.feature_map, class);
-    });
-    above_least(&heat)
+    Views::of(card, set, image).grad_cam(model, class)
 }
 
-/// The heat above its least value: with three cells a side, even the least is large.
-pub(crate) fn above_least(heat: &Array2<f32>) -> Array2<f32> {
-    let least = heat.iter().copied().fold(f32::INFINITY, f32::min);
-    heat.mapv(|value| value - least)
+/// The views of one image over which its prediction is averaged.
+struct Views {
+    /// Each view, with its normalised pixels: `(1, size, size, c)`.
+    all: Vec<(TtaView, Array4<f32>)>,
 }
 
-/// How much the probability of `class` falls with each hidden pixel: the mean over the squares that hide it.
-fn occlusion(model: &ResNet9, card: &ModelCard, pixels: ArrayView3<'_, f32>, class: usize) -> Array2<f32> {
-    let (size, _, channels) = pixels.dim();
-    let (patch, step) = (size / PATCH, (size / STEPS).max(1));
-    let corners: Vec<usize> = (0..).map(|at| at * step).take_while(|at| at + patch <= size).collect();
-    let squares: Vec<(usize, usize)> =
-        corners.iter().flat_map(|&top| corners.iter().map(move |&left| (top, left))).collect();
-    let mut x = Array4::zeros((squares.len() + 1, size, size, channels));
-    for (mut x, hidden) in x.outer_iter_mut().zip(std::iter::once(None).chain(squares.iter().map(Some))) {
-        x.assign(&pixels);
-        if let Some(&(top, left)) = hidden {
-            // Zero is the mean of the training images: the least informative value.
-            square(x.view_mut(), top, left, patch).fill(0.0);
+impl Views {
+    fn of(card: &ModelCard, set: &ImageSet, image: usize) -> Self {
+        let preprocessing = card.preprocessing();
+        let pixels = |view: TtaView| {
+            let (mut x, mut labels) = (Array4::zeros((0, 0, 0, 0)), Vec::new());
+            let transform = Transform::Center { crop: preprocessing.crop, view };
+            let samples = [Sample::first(image as u32)];
+            fill_batch(set, &samples, transform, preprocessing.normalization, &mut x, &mut labels);
+            x
+        };
+        Self { all: preprocessing.tta.views().into_iter().map(|view| (view, pixels(view))).collect() }
+    }
+
+    /// The mean of the Grad-CAM of every view, each drawn back to where the plain view shows the same part of the image.
+    fn grad_cam(&self, model: &ResNet9, class: usize) -> Array2<f32> {
+        let mut workspace = Workspace::default();
+        let mut maps = self.all.iter().map(|(view, x)| {
+            model.infer(x, &mut workspace);
+            let heat = model.grad_cam(workspace.feature_map().index_axis(Axis(0), 0), class);
+            in_plain_view(&heat, *view)
+        });
+        let first = maps.next().expect("a view");
+        maps.fold(first, |sum, heat| sum + heat) / self.all.len() as f32
+    }
+
+    /// How much the log-odds of `class` fall with each hidden pixel. The same part of the image is hidden in every view.
+    fn occlusion(&self, model: &ResNet9, card: &ModelCard, class: usize) -> Occlusion {
+        let squares = Square::all(card.size as usize);
+        let mut logits = Array2::<f32>::zeros((squares.len() + 1, card.class_names.len()));
+        let mut workspace = Workspace::default();
+        for (view, x) in &self.all {
+            let x = with_hidden(x.index_axis(Axis(0), 0), *view, &squares);
+            let of_view = model.infer(&x, &mut workspace);
+            let of_view = of_view.to_shape(logits.dim()).expect("a logit for each class");
+            logits.zip_mut_with(&of_view, |sum, logit| *sum += logit / self.all.len() as f32);
+        }
+        let log_odds: Vec<f64> =
+            logits.outer_iter().map(|logits| log_odds(logits.iter(), class, card.temperature)).collect();
+        let least = log_odds.iter().copied().fold(f64::INFINITY, f64::min);
+        let losses = log_odds[1..].iter().map(|hidden| (log_odds[0] - hidden) as f32);
+        Occlusion {
+            lost_log_odds: mean_over_squares(&squares, losses, card.size as usize),
+            least_probability: 1.0 / (1.0 + libm::exp(-least)),
         }
     }
-    let mut evaluation = Evaluation::new(card.class_names.len());
-    for logits in model.infer(&x, &mut Workspace::default()).outer_iter() {
-        evaluation.add(0, logits.to_slice().expect("the logits of an image are contiguous"));
-    }
-    let predictions = evaluation.predictions(card.temperature);
-    let probability = |image: usize| predictions.probabilities(image)[class];
-    let (mut lost, mut times) = (Array2::<f32>::zeros((size, size)), Array2::<f32>::zeros((size, size)));
-    for (number, &(top, left)) in squares.iter().enumerate() {
-        let loss = (probability(0) - probability(number + 1)) as f32;
-        square(lost.view_mut(), top, left, patch).mapv_inplace(|sum| sum + loss);
-        square(times.view_mut(), top, left, patch).mapv_inplace(|times| times + 1.0);
-    }
-    lost / times.mapv(|times| times.max(1.0))
 }
 
-/// The part of `side` rows and columns, the first two axes, that begins at `top`, `left`.
-fn square<D: Dimension>(
-    mut of: ArrayViewMut<'_, f32, D>,
+/// The heat map of a view over the cells of the plain view; nothing where the view does not show the image.
+fn in_plain_view(heat: &Array2<f32>, view: TtaView) -> Array2<f32> {
+    let (rows, columns) = heat.dim();
+    Array2::from_shape_fn((rows, columns), |(row, column)| {
+        let place = |at: usize, n: usize, spacing: f32| {
+            0.5 + ((at as f64 + 0.5) / n as f64 - 0.5) / f64::from(spacing)
+        };
+        let (y, x) = (place(row, rows, view.spacing[0]), place(column, columns, view.spacing[1]));
+        let x = if view.flip { 1.0 - x } else { x };
+        let is_shown = (0.0..=1.0).contains(&x) && (0.0..=1.0).contains(&y);
+        if is_shown { sample(heat, x, y) } else { 0.0 }
+    })
+}
+
+/// A square of the plain view that is hidden, in pixels.
+#[derive(Clone, Copy)]
+struct Square {
     top: usize,
     left: usize,
     side: usize,
-) -> ArrayViewMut<'_, f32, D> {
-    of.slice_axis_inplace(Axis(0), Slice::from(top..top + side));
-    of.slice_axis_inplace(Axis(1), Slice::from(left..left + side));
-    of
+}
+
+impl Square {
+    /// Overlapping squares over a crop of `size` pixels.
+    fn all(size: usize) -> Vec<Self> {
+        let (side, step) = (size / PATCH, (size / STEPS).max(1));
+        let starts: Vec<usize> = (0..).map(|at| at * step).take_while(|at| at + side <= size).collect();
+        let squares = starts.iter().flat_map(|&top| starts.iter().map(move |&left| Self { top, left, side }));
+        squares.collect()
+    }
+
+    /// What it holds of a map of the crop.
+    fn part_of(self, map: &mut Array2<f32>) -> ArrayViewMut2<'_, f32> {
+        let mut part = map.view_mut();
+        part.slice_axis_inplace(Axis(0), Slice::from(self.top..self.top + self.side));
+        part.slice_axis_inplace(Axis(1), Slice::from(self.left..self.left + self.side));
+        part
+    }
+
+    fn holds(&self, row: f32, column: f32) -> bool {
+        let is_within = |at: f32, start: usize| {
+            // A pixel reaches half a pixel to each side of its position.
+            (start as f32 - 0.5..(start + self.side) as f32 - 0.5).contains(&at)
+        };
+        is_within(row, self.top) && is_within(column, self.left)
+    }
+}
+
+/// A view as it is, then once for each square with what the square holds of the image hidden.
+fn with_hidden(pixels: ArrayView3<'_, f32>, view: TtaView, squares: &[Square]) -> Array4<f32> {
+    let (size, _, channels) = pixels.dim();
+    let centre = (size as f32 - 1.0) / 2.0;
+    // The position in the plain view of what a row or a column of this view shows.
+    let position = |at: usize, spacing: f32| centre + spacing * (at as f32 - centre);
+    let mut x = Array4::zeros((squares.len() + 1, size, size, channels));
+    for (index, mut x) in x.outer_iter_mut().enumerate() {
+        x.assign(&pixels);
+        let Some(square) = index.checked_sub(1).map(|square| squares[square]) else { continue };
+        for (row, mut x) in x.outer_iter_mut().enumerate() {
+            for (column, mut pixel) in x.outer_iter_mut().enumerate() {
+                let column = if view.flip { size - 1 - column } else { column };
+                if square.holds(position(row, view.spacing[0]), position(column, view.spacing[1])) {
+                    // Zero is the mean of the training images: the least informative value.
+                    pixel.fill(0.0);
+                }
+            }
+        }
+    }
+    x
+}
+
+/// For each pixel of a crop the mean of the values of the squares that hold it.
+fn mean_over_squares(squares: &[Square], values: impl Iterator<Item = f32>, size: usize) -> Array2<f32> {
+    let (mut sums, mut counts) = (Array2::<f32>::zeros((size, size)), Array2::<f32>::zeros((size, size)));
+    for (&square, value) in squares.iter().zip(values) {
+        square.part_of(&mut sums).mapv_inplace(|sum| sum + value);
+        square.part_of(&mut counts).mapv_inplace(|count| count + 1.0);
+    }
+    sums / counts.mapv(|count| count.max(1.0))
+}
+
+/// The logarithm of the odds of `class`: of its calibrated probability over that of all other classes.
+fn log_odds<'a>(logits: impl Iterator<Item = &'a f32> + Clone, class: usize, temperature: f64) -> f64 {
+    let of = |logit: &f32| f64::from(*logit) / temperature;
+    let others = logits.clone().enumerate().filter(|(other, _)| *other != class).map(|(_, logit)| of(logit));
+    let largest = others.clone().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = others.map(|logit| libm::exp(logit - largest)).sum();
+    let own = logits.clone().nth(class).map_or(0.0, of);
+    own - largest - libm::log(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array3;
+
+    use super::*;
+
+    const MIRRORED: TtaView = TtaView { flip: true, ..TtaView::PLAIN };
+    const REDUCED: TtaView = TtaView { flip: false, spacing: [2.0; 2] };
+
+    #[test]
+    fn log_odds_do_not_saturate_where_probabilities_do() {
+        let odds = |logits: [f32; 3]| log_odds(logits.iter(), 0, 1.0);
+        assert!((odds([0.0; 3]) - (0.5f64).ln()).abs() < 1e-12, "a third against two thirds");
+        // Both probabilities are 1 in f32, and nearly so in f64.
+        assert!((odds([60.0, 0.0, 0.0]) - odds([50.0, 0.0, 0.0]) - 10.0).abs() < 1e-9);
+        assert!((log_odds([4.0, 0.0].iter(), 1, 2.0) + 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn every_view_hides_the_same_part_of_the_image() {
+        let size = 8;
+        let square = [Square { top: 0, left: 0, side: 2 }];
+        let ones = Array3::<f32>::ones((size, size, 1));
+        let hidden = |view: TtaView| {
+            let x = with_hidden(ones.view(), view, &square);
+            assert!(x.index_axis(Axis(0), 0).iter().all(|&value| value == 1.0), "first the view as it is");
+            let of_square = x.index_axis(Axis(0), 1);
+            let zeros = of_square.indexed_iter().filter(|(_, value)| **value == 0.0);
+            zeros.map(|((row, column, _), _)| (row, column)).collect::<Vec<_>>()
+        };
+        assert_eq!(hidden(TtaView::PLAIN), [(0, 0), (0, 1), (1, 0), (1, 1)]);
+        assert_eq!(hidden(MIRRORED), [(0, 6), (0, 7), (1, 6), (1, 7)]);
+        // Half as large, and closer to the centre.
+        assert_eq!(hidden(REDUCED), [(2, 2)]);
+    }
+
+    #[test]
+    fn heat_is_drawn_back_to_the_plain_view() {
+        let mut heat = Array2::zeros((3, 3));
+        heat[[0, 2]] = 1.0;
+        let mirrored = in_plain_view(&heat, MIRRORED);
+        assert!((mirrored[[0, 0]] - 1.0).abs() < 1e-6 && mirrored.sum() < 1.0 + 1e-6, "{mirrored}");
+        // A magnified view shows the centre alone: nothing is known of the edges.
+        let magnified = in_plain_view(&Array2::ones((3, 3)), TtaView { flip: false, spacing: [0.5; 2] });
+        let centre_alone = |(row, column): (usize, usize)| if (row, column) == (1, 1) { 1.0 } else { 0.0 };
+        assert_eq!(magnified, Array2::from_shape_fn((3, 3), centre_alone));
+    }
 }

@@ -116,8 +116,6 @@ pub(crate) struct Prediction<'a> {
     pub logits: &'a [f32],
     /// The input of the classifier, for the plain view.
     pub features: &'a [f32],
-    /// The output of the last convolutions, `(h / 8, w / 8, c)`, for the plain view.
-    pub feature_map: ArrayView3<'a, f32>,
     /// The normalised pixels of the plain view, `(size, size, c)`.
     pub pixels: ArrayView3<'a, f32>,
     /// How much the colours vary that a model of one channel does not see; 0 for one that sees them.
@@ -150,14 +148,13 @@ pub(crate) fn predict(
             model.infer(&x, &mut workspace).clone()
         });
         let logits = of_views.reduce(|sum, logits| sum + logits).expect("a view") / views.len() as f32;
-        let of_network = workspace.features().outer_iter().zip(workspace.feature_map().outer_iter());
-        let of_each = logits.outer_iter().zip(of_network).zip(x.outer_iter());
-        for (image, ((logits, (features, feature_map)), pixels)) in range.zip(of_each) {
+        let of_each = logits.outer_iter().zip(workspace.features().outer_iter()).zip(x.outer_iter());
+        for (image, ((logits, features), pixels)) in range.zip(of_each) {
             let logits = logits.to_slice().expect("the logits of an image are contiguous");
             let features = features.to_slice().expect("the features of an image are contiguous");
             let unseen = set.facts(image).filter(|_| set.channels() == 1);
             let unseen_colour = unseen.map_or(0.0, |facts| f64::from(facts.colour));
-            each(image, &Prediction { logits, features, feature_map, pixels, unseen_colour });
+            each(image, &Prediction { logits, features, pixels, unseen_colour });
         }
     }
 }

@@ -1,13 +1,12 @@
 //! The images of a report: which ones, and how each is shown.
 
 use std::io::Cursor;
-use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
-use image::{DynamicImage, RgbImage};
 use maud::{Markup, html};
 use ndarray::Array2;
 use roentgen_data::{ImageSet, SizeLimits, open_image, visible_region};
@@ -20,12 +19,15 @@ const SIDE: u32 = 224;
 /// Quality of the JPEG files in the page, of 100.
 const QUALITY: u8 = 82;
 
-/// The wrongly classified images, those that gave the true class the lowest probability first.
-pub(super) fn worst_errors(predictions: &Predictions, max_images: usize) -> Vec<usize> {
-    let wrong = predictions.pairs().enumerate().filter(|(_, (truth, predicted))| truth != predicted);
+/// The wrongly classified images, those with the most probable wrong class first, without those in `excluded`.
+pub(super) fn worst_errors(predictions: &Predictions, max_images: usize, excluded: &[usize]) -> Vec<usize> {
+    let wrong = predictions
+        .pairs()
+        .enumerate()
+        .filter(|(image, (truth, predicted))| truth != predicted && !excluded.contains(image));
     let mut wrong: Vec<(usize, f64)> =
-        wrong.map(|(image, (truth, _))| (image, predictions.probabilities(image)[truth])).collect();
-    wrong.sort_by(|a, b| a.1.total_cmp(&b.1));
+        wrong.map(|(image, (_, predicted))| (image, predictions.probabilities(image)[predicted])).collect();
+    wrong.sort_by(|a, b| b.1.total_cmp(&a.1));
     wrong.into_iter().take(max_images).map(|(image, _)| image).collect()
 }
 
@@ -52,37 +54,26 @@ pub(super) fn samples(set: &ImageSet, n_classes: usize, per_class: usize) -> Vec
     (0..n_classes).flat_map(of_class).collect()
 }
 
-/// The folders in which the files of a set are searched; drawn phantom films have no files.
-#[derive(Clone, Debug)]
-pub(super) struct OriginalFiles {
-    pub(super) folders: Vec<PathBuf>,
+/// An image of a set, scaled for the report, and the window of it that the model sees: left, top, right, bottom. It is read
+/// from its file, or else made from the reduced image of the set: drawn phantom films and packed images have no files.
+pub(super) fn image_and_window(set: &ImageSet, image: usize, crop: usize) -> (RgbImage, [f64; 4]) {
+    let small = set.image(image);
+    let original = set.file(image).and_then(|path| open_image(path, &SizeLimits::default()).ok());
+    let full = original.map_or_else(|| reduced_image(set, image), |original| original.to_rgb8());
+    let window = visible_region(full.dimensions(), (small.width, small.height), crop);
+    let scale = f64::from(SIDE) / f64::from(full.width().max(full.height()));
+    let scaled = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
+    let shown = imageops::resize(&full, scaled(full.width()), scaled(full.height()), FilterType::Triangle);
+    (shown, window.map(|edge| edge * scale))
 }
 
-impl OriginalFiles {
-    /// An image, scaled for the report, and the window of it that the model sees: left, top, right, bottom. It is read
-    /// from its file, or else made from the reduced image of the set.
-    pub(super) fn image_and_window(&self, set: &ImageSet, image: usize, crop: usize) -> (RgbImage, [f64; 4]) {
-        let small = set.image(image);
-        let paths = self.folders.iter().map(|folder| folder.join(set.name(image)));
-        let original = paths
-            .filter(|path| path.is_file())
-            .find_map(|path| open_image(&path, &SizeLimits::default()).ok());
-        let (width, height) = (small.width as u32, small.height as u32);
-        let full = original.map_or_else(
-            || match set.channels() {
-                1 => RgbImage::from_fn(width, height, |x, y| {
-                    image::Rgb([small.pixels[(y * width + x) as usize]; 3])
-                }),
-                _ => RgbImage::from_raw(width, height, small.pixels.to_vec()).expect("three values a pixel"),
-            },
-            |original: DynamicImage| original.to_rgb8(),
-        );
-        let window = visible_region(full.dimensions(), (small.width, small.height), crop);
-        let scale = f64::from(SIDE) / f64::from(full.width().max(full.height()));
-        let scaled = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
-        let shown =
-            imageops::resize(&full, scaled(full.width()), scaled(full.height()), FilterType::Triangle);
-        (shown, window.map(|edge| edge * scale))
+/// An image at the size at which the set holds it.
+fn reduced_image(set: &ImageSet, image: usize) -> RgbImage {
+    let small = set.image(image);
+    let (width, height) = (small.width as u32, small.height as u32);
+    match set.channels() {
+        1 => RgbImage::from_fn(width, height, |x, y| image::Rgb([small.pixels[(y * width + x) as usize]; 3])),
+        _ => RgbImage::from_raw(width, height, small.pixels.to_vec()).expect("three values a pixel"),
     }
 }
 
@@ -126,8 +117,21 @@ mod tests {
             // The logit is that of class 0.
             predictions.add(label, [logit, 0.0].into_iter());
         }
-        assert_eq!(worst_errors(&predictions, 9), [2, 1]);
-        assert_eq!(worst_errors(&predictions, 1), [2]);
+        assert_eq!(worst_errors(&predictions, 9, &[]), [2, 1]);
+        assert_eq!(worst_errors(&predictions, 1, &[]), [2]);
+        assert_eq!(worst_errors(&predictions, 9, &[2]), [1], "a rejected image is no error");
         assert_eq!(least_certain(&predictions, 2, &[1]), [4, 3]);
+    }
+
+    #[test]
+    fn the_worst_error_is_the_surest_wrong_answer_and_not_the_least_probable_true_class() {
+        let mut predictions = Predictions::new(3);
+        let mut add = |label: u32, probabilities: [f64; 3]| {
+            predictions.add(label, probabilities.map(f64::ln).into_iter());
+        };
+        // The true class has the lowest probability in the first image, the wrong class the highest one in the second.
+        add(0, [0.02, 0.50, 0.48]);
+        add(0, [0.10, 0.88, 0.02]);
+        assert_eq!(worst_errors(&predictions, 9, &[]), [1, 0]);
     }
 }

@@ -1,13 +1,16 @@
 //! The section of images: training samples, and the test images that the model had most trouble with.
 
-use std::path::PathBuf;
-
 use maud::{Markup, html};
 
-use super::image_figures::{OriginalFiles, figure, least_certain, samples, worst_errors};
-use super::input::{MANY_CLASSES, ReportInput, percent};
+use super::image_figures::{figure, image_and_window, least_certain, samples, worst_errors};
+use super::input::{MANY_CLASSES, ReportInput};
+use super::overlay::css_gradient;
 use crate::metrics::Predictions;
 use crate::model::explain::grad_cam;
+use crate::model::inference::predict;
+use crate::model::novelty::RejectReason;
+use crate::terminal::probability::probability_text;
+use crate::terminal::screen::counted;
 
 /// Test images of each kind at most.
 const MAX_IMAGES: usize = 12;
@@ -16,48 +19,75 @@ const SAMPLES_PER_CLASS: usize = 4;
 
 /// The whole section.
 pub(super) fn image_section(input: &ReportInput<'_>) -> Markup {
-    let folders: Vec<PathBuf> = input.config.test.iter().chain([&input.config.data]).cloned().collect();
-    let files = OriginalFiles { folders };
     html! {
         h2 id="images" { "Images" }
         h3 { "Samples of the training set" }
-        (training_samples(input, &files))
+        (training_samples(input))
         @if let Some(predictions) = input.test {
-            (hard_test_images(input, predictions, &files))
+            (hard_test_images(input, predictions))
         }
     }
 }
 
-fn training_samples(input: &ReportInput<'_>, files: &OriginalFiles) -> Markup {
+fn training_samples(input: &ReportInput<'_>) -> Markup {
     let (train, class_names) = (&input.data.train, &input.data.class_names);
     let per_class = if class_names.len() > MANY_CLASSES { 1 } else { SAMPLES_PER_CLASS };
     let crop = input.config.size as usize;
     html! {
         div.images.small { @for image in samples(train, class_names.len().min(MANY_CLASSES), per_class) {
-            (figure(&files.image_and_window(train, image, crop), None, train.name(image),
+            (figure(&image_and_window(train, image, crop), None, train.name(image),
                 &html! { p { (class_names[train.labels()[image] as usize]) } }))
         } }
     }
 }
 
-/// The errors with the highest probability, and the predictions closest to a tie.
-fn hard_test_images(input: &ReportInput<'_>, predictions: &Predictions, files: &OriginalFiles) -> Markup {
-    let errors = worst_errors(predictions, MAX_IMAGES);
-    let uncertain = least_certain(predictions, MAX_IMAGES, &errors);
-    let cells = input.config.size / 8;
+/// The errors with the highest probability, the predictions closest to a tie, and the rejected images.
+fn hard_test_images(input: &ReportInput<'_>, predictions: &Predictions) -> Markup {
+    let reasons = reject_reasons(input);
+    let rejected: Vec<usize> = (0..predictions.len()).filter(|&image| reasons[image].is_some()).collect();
+    // A rejected image has no class, so it is neither right nor wrong.
+    let errors = worst_errors(predictions, MAX_IMAGES, &rejected);
+    let uncertain = least_certain(predictions, MAX_IMAGES, &[&errors[..], &rejected].concat());
+    let shown = |images: &[usize]| test_images(input, predictions, images, &reasons);
     html! {
         h3 { "Worst errors" }
-        @if errors.is_empty() { p { "None: every test image was classified correctly." } } @else {
-            p.soft { "The wrong predictions with the lowest probability of the true class. Beside each image: the "
-                "evidence for the predicted class (Grad-CAM, " (cells) "x" (cells) " cells). Darkened areas are outside "
-                "of the model input." }
-            (test_images(input, predictions, &errors, files))
+        @if errors.is_empty() { p { "None: every test image that was not rejected was classified correctly." } } @else {
+            p.soft { "The surest of the wrong predictions, the most probable first." }
+            (heat_legend(input))
+            (shown(&errors))
         }
         h3 { "Least certain" }
         @if uncertain.is_empty() { p { "None." } } @else {
             p.soft { "The predictions whose two most probable classes are closest." }
-            (test_images(input, predictions, &uncertain, files))
+            @if errors.is_empty() { (heat_legend(input)) }
+            (shown(&uncertain))
         }
+        @if !rejected.is_empty() {
+            h3 { "Rejected" }
+            p.soft { "Images too unlike the training images for a prediction: " (rejected.len()) " of the "
+                (counted(predictions.len(), "test image"))
+                @if rejected.len() > MAX_IMAGES { ", of which the first " (MAX_IMAGES) " are shown" } "." }
+            (shown(&rejected[..rejected.len().min(MAX_IMAGES)]))
+        }
+    }
+}
+
+/// Why each test image is rejected, if it is.
+fn reject_reasons(input: &ReportInput<'_>) -> Vec<Option<RejectReason>> {
+    let mut reasons = Vec::with_capacity(input.data.test.len());
+    predict(input.model, &input.data.test, &input.card.preprocessing(), |_, prediction| {
+        reasons.push(input.card.novelty.as_ref().and_then(|novelty| novelty.of(prediction)));
+    });
+    reasons
+}
+
+/// What the colours of the heat maps mean.
+fn heat_legend(input: &ReportInput<'_>) -> Markup {
+    let cells = input.config.size / 8;
+    html! {
+        p.heat-legend { "Beside each image the evidence for the predicted class (Grad-CAM, " (cells) "x" (cells)
+            " cells): none " span.bar style=(format!("background: {}", css_gradient())) {} " most in this image. "
+            "Darkened areas are outside of the model input." }
     }
 }
 
@@ -65,10 +95,14 @@ fn test_images(
     input: &ReportInput<'_>,
     predictions: &Predictions,
     images: &[usize],
-    files: &OriginalFiles,
+    reasons: &[Option<RejectReason>],
 ) -> Markup {
     let pairs: Vec<(usize, usize)> = predictions.pairs().collect();
-    html! { div.images { @for &image in images { (test_image(input, predictions, image, pairs[image], files)) } } }
+    html! {
+        div.images { @for &image in images {
+            (test_image(input, predictions, image, pairs[image], reasons[image]))
+        } }
+    }
 }
 
 /// One test image beside its Grad-CAM, with the predicted and the true class.
@@ -77,17 +111,23 @@ fn test_image(
     predictions: &Predictions,
     image: usize,
     (truth, predicted): (usize, usize),
-    files: &OriginalFiles,
+    reject_reason: Option<RejectReason>,
 ) -> Markup {
     let test = &input.data.test;
     let heat = grad_cam(input.model, input.card, test, image, predicted);
-    let shown = files.image_and_window(test, image, input.config.size as usize);
+    let shown = image_and_window(test, image, input.config.size as usize);
     let probabilities = predictions.probabilities(image);
-    let with_probability =
-        |class: usize| format!("{} {}", input.data.class_names[class], percent(probabilities[class]));
+    let with_probability = |class: usize| {
+        format!("{} {}", input.data.class_names[class], probability_text(probabilities[class]))
+    };
     let text = html! {
-        p { "predicted " strong { (with_probability(predicted)) }
-            @if truth == predicted { "; correct" } @else { "; true class " strong { (with_probability(truth)) } } }
+        @if let Some(reason) = reject_reason {
+            p { strong { "rejected" } ": " (reason.reason()) }
+            p.soft { "true class " (input.data.class_names[truth]) "; highest score: " (with_probability(predicted)) }
+        } @else {
+            p { "predicted " strong { (with_probability(predicted)) }
+                @if truth == predicted { "; correct" } @else { "; true class " strong { (with_probability(truth)) } } }
+        }
         p.soft { (test.name(image)) }
     };
     figure(&shown, Some(&heat), test.name(image), &text)

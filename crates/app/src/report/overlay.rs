@@ -1,33 +1,49 @@
-//! Heat maps over an image: colours, a frame around what the model sees, text in a small bitmap font.
+//! Heat maps over an image: colours, a frame around what the model sees, and sheets of several panels with text.
 
-use font8x8::{BASIC_FONTS, LATIN_FONTS, UnicodeFonts};
+use std::fmt::Write as _;
+
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 use ndarray::Array2;
 
+use super::sheet_text::{Font, lines};
+use crate::model::heat_map::sample;
+
 /// Opacity of the colour where the heat is greatest.
-const STRENGTH: f32 = 0.6;
+const STRENGTH: f32 = 0.65;
+/// The part of the colour map Plasma that is used. Its end is a pale yellow, which bright bone could be taken for.
+const LAST_COLOUR: f64 = 0.75;
 /// Factor of the brightness outside of what the model sees.
 const OUTSIDE: f32 = 0.45;
 /// Smaller images are enlarged by a whole number until their short side has this, so that details and text are legible.
 const MIN_SIDE: u32 = 448;
 /// Larger images are reduced until their long side has at most this.
 const MAX_SIDE: u32 = 1600;
-/// Side of a letter of the font, in its own pixels.
-const LETTER: u32 = 8;
+/// Grey over which the legend shows the colours.
+const LEGEND_GREY: u8 = 110;
+/// Letters that the bar of a legend is as long as.
+const BAR_LETTERS: u32 = 8;
 const BACKGROUND: Rgb<u8> = Rgb([16, 16, 18]);
-const INK: Rgb<u8> = Rgb([236, 236, 236]);
 const FRAME: Rgb<u8> = Rgb([255, 196, 64]);
 
 /// One copy of the image on a sheet.
 #[derive(Clone, Debug)]
 pub(crate) struct Panel<'a> {
-    /// The line above it.
+    /// The text above it.
     pub title: String,
-    /// The heat map over it: negative heat is transparent, the greatest has the last colour.
-    pub heat: Option<&'a Array2<f32>>,
-    /// The line below it; with a heat map, to the right of the bar of colours.
+    /// The heat map over it, if any.
+    pub heat: Option<Heat<'a>>,
+    /// The text below it.
     pub caption: String,
+}
+
+/// A heat map with its legend. The scale begins at zero: zero and negative heat are transparent.
+#[derive(Clone, Debug)]
+pub(crate) struct Heat<'a> {
+    /// Values by cell.
+    pub map: &'a Array2<f32>,
+    /// The greatest value, as the end of the legend.
+    pub end: String,
 }
 
 /// `image` once for each panel, side by side. `window` is what the model sees, in pixels: left, top, right, bottom.
@@ -40,31 +56,57 @@ pub(crate) fn sheet(image: &RgbImage, window: [f64; 4], panels: &[Panel<'_>]) ->
     let image = imageops::resize(image, image_width, height, FilterType::Triangle);
     // A narrow image still needs room for its text.
     let width = image_width.max(MIN_SIDE);
-    // Letters grow with the image, as long as the longest line fits.
-    let longest =
-        panels.iter().flat_map(|panel| [panel.title.chars().count(), panel.caption.chars().count() + 7]);
-    let fitting = width / (LETTER * longest.max().unwrap_or(1) as u32);
-    let scale = (width / 400).clamp(1, fitting.max(1));
-    let line = LETTER * scale * 2;
-    let mut sheet = RgbImage::from_pixel(width * panels.len() as u32, height + 2 * line, BACKGROUND);
+    let font = Font::for_width(width);
+    let margin = font.height() / 3;
+    let columns = (width - 2 * margin) / font.width();
+    let titles: Vec<Vec<String>> = panels.iter().map(|panel| lines(&panel.title, columns)).collect();
+    let captions: Vec<Vec<String>> = panels.iter().map(|panel| lines(&panel.caption, columns)).collect();
+    let rows_of = |texts: &[Vec<String>]| texts.iter().map(Vec::len).max().unwrap_or(0) as u32;
+    let legend_rows = u32::from(panels.iter().any(|panel| panel.heat.is_some()));
+    let header = rows_of(&titles) * font.height() + 2 * margin;
+    let footer = (legend_rows + rows_of(&captions)) * font.height() + 2 * margin;
+    let size = (width * panels.len() as u32, header + height + footer);
+    let mut sheet = RgbImage::from_pixel(size.0, size.1, BACKGROUND);
     for (number, panel) in panels.iter().enumerate() {
         let left = number as u32 * width;
-        let shown = panel.heat.map_or_else(|| framed(&image, window), |heat| with_heat(&image, window, heat));
-        imageops::replace(&mut sheet, &shown, i64::from(left), i64::from(line));
-        let margin = line / 4;
-        write(&mut sheet, (left + margin, margin), scale, width - margin, &panel.title);
-        let (mut x, y) = (left + margin, line + height + margin);
-        if panel.heat.is_some() {
-            let bar = 5 * LETTER * scale;
-            for column in 0..bar {
-                let colour = colour_of(column as f32 / bar as f32);
-                (0..LETTER * scale).for_each(|row| sheet.put_pixel(x + column, y + row, colour));
-            }
-            x += bar + LETTER * scale;
+        let shown = panel
+            .heat
+            .as_ref()
+            .map_or_else(|| framed(&image, window), |heat| with_heat(&image, window, heat.map));
+        imageops::replace(&mut sheet, &shown, i64::from(left), i64::from(header));
+        font.write(&mut sheet, (left + margin, margin), &titles[number]);
+        let bottom = header + height + margin;
+        if let Some(heat) = &panel.heat {
+            write_legend(&mut sheet, font, (left + margin, bottom), &heat.end);
         }
-        write(&mut sheet, (x, y), scale, left + width - x, &panel.caption);
+        font.write(&mut sheet, (left + margin, bottom + legend_rows * font.height()), &captions[number]);
     }
     sheet
+}
+
+/// The colours from zero to the greatest value, between their numbers.
+fn write_legend(sheet: &mut RgbImage, font: Font, (left, top): (u32, u32), end: &str) {
+    let (zero, bar) = (2 * font.width(), BAR_LETTERS * font.width());
+    font.write(sheet, (left, top), &["0".to_owned()]);
+    let grey = Rgb([LEGEND_GREY; 3]);
+    for column in 0..bar {
+        let colour = heated(grey, column as f32 / (bar - 1) as f32);
+        for row in font.height() / 5..font.height() * 4 / 5 {
+            sheet.put_pixel(left + zero + column, top + row, colour);
+        }
+    }
+    font.write(sheet, (left + zero + bar + font.width(), top), &[end.to_owned()]);
+}
+
+/// The colours from zero to the greatest value as a gradient of CSS, over the grey of the legend.
+#[must_use]
+pub(crate) fn css_gradient() -> String {
+    let mut stops = String::new();
+    for step in 0..=10u8 {
+        let Rgb([r, g, b]) = heated(Rgb([LEGEND_GREY; 3]), f32::from(step) / 10.0);
+        let _ = write!(stops, ", rgb({r} {g} {b})");
+    }
+    format!("linear-gradient(to right{stops})")
 }
 
 /// The size at which an image of this size is shown.
@@ -75,17 +117,19 @@ fn shown_size((width, height): (u32, u32)) -> (u32, u32) {
     (shown(width), shown(height))
 }
 
-/// `image` under a heat map; darker outside of `window`, which is in pixels: left, top, right, bottom.
+/// `image` under a heat map whose scale begins at zero; darker outside of `window`, which is in pixels: left, top, right,
+/// bottom.
 #[must_use]
 pub(crate) fn with_heat(image: &RgbImage, window: [f64; 4], heat: &Array2<f32>) -> RgbImage {
     let greatest = heat.iter().copied().fold(0.0, f32::max).max(f32::MIN_POSITIVE);
-    shaded(image, window, |x, y, pixel| {
-        let share = (sample(heat, x, y) / greatest).clamp(0.0, 1.0);
-        let (colour, opacity) = (colour_of(share), STRENGTH * share.sqrt());
-        Rgb([0, 1, 2].map(|c| {
-            (f32::from(colour.0[c]) * opacity + f32::from(pixel.0[c]) * (1.0 - opacity)).round() as u8
-        }))
-    })
+    shaded(image, window, |x, y, pixel| heated(pixel, (sample(heat, x, y) / greatest).clamp(0.0, 1.0)))
+}
+
+/// A pixel under a share of the greatest heat.
+fn heated(pixel: Rgb<u8>, share: f32) -> Rgb<u8> {
+    let (colour, opacity) = (colour_of(share), STRENGTH * share.sqrt());
+    Rgb([0, 1, 2]
+        .map(|c| (f32::from(colour.0[c]) * opacity + f32::from(pixel.0[c]) * (1.0 - opacity)).round() as u8))
 }
 
 /// `image`, darker outside of `window`, and a line along the inside of it.
@@ -119,42 +163,11 @@ fn shaded(image: &RgbImage, window: [f64; 4], inside: impl Fn(f64, f64, Rgb<u8>)
     })
 }
 
-/// The heat at a position in 0 to 1, bilinear between the centres of the cells.
-fn sample(heat: &Array2<f32>, x: f64, y: f64) -> f32 {
-    let between = |place: f64, n: usize| {
-        let at = (place * n as f64 - 0.5).clamp(0.0, (n - 1) as f64);
-        let low = (at as usize).min(n.saturating_sub(2));
-        (low, (low + 1).min(n - 1), (at - low as f64) as f32)
-    };
-    let ((x0, x1, fx), (y0, y1, fy)) = (between(x, heat.ncols()), between(y, heat.nrows()));
-    let row = |y: usize| heat[[y, x0]] * (1.0 - fx) + heat[[y, x1]] * fx;
-    row(y0) * (1.0 - fy) + row(y1) * fy
-}
-
-/// The colour map Inferno: its lightness rises evenly, so that colour-blind readers can use it too.
+/// The colour map Plasma without its pale end: from blue to orange. Its lightness rises evenly, so that colour-blind readers
+/// can use it too, and none of its colours is near a grey.
 fn colour_of(share: f32) -> Rgb<u8> {
-    let colour = colorous::INFERNO.eval_continuous(f64::from(share));
+    let colour = colorous::PLASMA.eval_continuous(f64::from(share) * LAST_COLOUR);
     Rgb([colour.r, colour.g, colour.b])
-}
-
-/// Writes a line of text with its top left corner at `at`, cut off at `width`. Letters that the font lacks become `?`.
-fn write(image: &mut RgbImage, at: (u32, u32), scale: u32, width: u32, text: &str) {
-    let max_letters = (width / (LETTER * scale)) as usize;
-    for (number, letter) in text.chars().take(max_letters).enumerate() {
-        let rows =
-            BASIC_FONTS.get(letter).or_else(|| LATIN_FONTS.get(letter)).or_else(|| BASIC_FONTS.get('?'));
-        let left = at.0 + number as u32 * LETTER * scale;
-        for (y, row) in rows.into_iter().flatten().enumerate() {
-            for x in (0..LETTER).filter(|x| row >> x & 1 == 1) {
-                for (dx, dy) in (0..scale).flat_map(|dx| (0..scale).map(move |dy| (dx, dy))) {
-                    let (x, y) = (left + x * scale + dx, at.1 + y as u32 * scale + dy);
-                    if x < image.width() && y < image.height() {
-                        image.put_pixel(x, y, INK);
-                    }
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -175,10 +188,36 @@ mod tests {
     }
 
     #[test]
+    fn the_scale_of_the_heat_begins_at_zero() {
+        let image = RgbImage::from_pixel(60, 60, Rgb([100; 3]));
+        let mut heat = Array2::from_elem((3, 3), 0.49);
+        heat[[0, 0]] = 1.0;
+        let shown = with_heat(&image, [0.0, 0.0, 60.0, 60.0], &heat);
+        assert_eq!(
+            shown.get_pixel(50, 50).0,
+            heated(Rgb([100; 3]), 0.49).0,
+            "half the heat is drawn as half"
+        );
+        assert_ne!(shown.get_pixel(50, 50).0, [100; 3], "and not as nothing");
+    }
+
+    #[test]
+    fn no_grey_can_be_taken_for_heat() {
+        for grey in (0..=255).step_by(5) {
+            for share in [0.25, 0.5, 0.75, 1.0] {
+                let colour = heated(Rgb([grey; 3]), share).0;
+                let chroma = colour.iter().max().unwrap() - colour.iter().min().unwrap();
+                assert!(chroma >= 40, "{share} of the heat over {grey}: {colour:?}");
+            }
+        }
+    }
+
+    #[test]
     fn sheets_fit_images_of_any_size() {
-        let heat = Array2::from_elem((3, 3), 1.0);
+        let map = Array2::from_elem((3, 3), 1.0);
         let panel =
-            |heat| Panel { title: "Größe 50.0 %, and a long title".into(), heat, caption: "0 .. 1".into() };
+            |heat| Panel { title: "Größe 50.0 %, and a long title".into(), heat, caption: "0 to 1".into() };
+        let heat = || Some(Heat { map: &map, end: "1.00".into() });
         for (size, shown) in [
             ((1, 1), (448, 448)),
             ((28, 40), (448, 640)),
@@ -189,13 +228,29 @@ mod tests {
         ] {
             let image = RgbImage::from_pixel(size.0, size.1, Rgb([50; 3]));
             let window = [0.0, 0.0, f64::from(size.0), f64::from(size.1)];
-            let sheet = sheet(&image, window, &[panel(None), panel(Some(&heat))]);
+            let sheet = sheet(&image, window, &[panel(None), panel(heat())]);
             let text_height = sheet.height() - shown.1;
             assert!(
-                sheet.width() == 2 * shown.0 && (16..160).contains(&text_height),
+                sheet.width() == 2 * shown.0 && (60..160).contains(&text_height),
                 "{size:?}: {text_height}"
             );
         }
+    }
+
+    #[test]
+    fn a_legend_shows_the_colours_of_the_heat_below_its_panel() {
+        let map = Array2::from_elem((3, 3), 1.0);
+        let image = RgbImage::from_pixel(448, 448, Rgb([50; 3]));
+        let panel = Panel {
+            title: "t".into(),
+            heat: Some(Heat { map: &map, end: "2.0".into() }),
+            caption: "c".into(),
+        };
+        let sheet = sheet(&image, [0.0, 0.0, 448.0, 448.0], &[panel]);
+        let last = heated(Rgb([LEGEND_GREY; 3]), 1.0);
+        let found = sheet.enumerate_pixels().filter(|(_, y, pixel)| *y > 470 && **pixel == last).count();
+        assert!(found > 5, "{found} pixels with the colour of the greatest heat");
+        assert!(css_gradient().ends_with(&format!("rgb({} {} {}))", last.0[0], last.0[1], last.0[2])));
     }
 
     #[test]
@@ -203,18 +258,10 @@ mod tests {
         let image = RgbImage::from_pixel(4000, 3200, Rgb([50; 3]));
         let panel = Panel { title: String::new(), heat: None, caption: String::new() };
         let sheet = sheet(&image, [1000.0, 800.0, 3000.0, 2400.0], &[panel]);
+        // Without a legend, header and footer are equally high.
         let (top, frame) = ((sheet.height() - 1280) / 2, FRAME.0);
         let at = |x: u32, y: u32| sheet.get_pixel(x, top + y).0;
         assert_eq!([at(401, 640), at(1198, 640), at(800, 321), at(800, 958)], [frame; 4]);
         assert_eq!((at(800, 640), at(200, 640)), ([50; 3], [22; 3]));
-    }
-
-    #[test]
-    fn sampling_is_exact_at_the_centres_of_cells() {
-        let heat = Array2::from_shape_fn((2, 3), |(y, x)| (y * 3 + x) as f32);
-        assert_eq!(sample(&heat, 0.5 / 3.0, 0.25), 0.0);
-        assert!((sample(&heat, 1.5 / 3.0, 0.75) - 4.0).abs() < 1e-6);
-        assert_eq!((sample(&heat, 0.0, 0.0), sample(&heat, 1.0, 1.0)), (0.0, 5.0));
-        assert_eq!(sample(&Array2::from_elem((1, 1), 7.0), 0.3, 0.9), 7.0);
     }
 }

@@ -18,12 +18,21 @@ pub(super) fn training_section(input: &ReportInput<'_>) -> Markup {
     let metrics = input.metrics;
     html! {
         h2 id="training" { "Training" }
-        p { "ResNet9 with " (thousands(metrics.n_parameters)) " parameters; " (counted(metrics.epochs, "epoch")) " of "
+        p { "ResNet9 of width " (input.config.width) " with " (thousands(metrics.n_parameters)) " parameters; " (counted(metrics.epochs, "epoch")) " of "
             (counted(input.steps_per_epoch, "step")) " in " (format!("{:.0} s", metrics.train_seconds)) " at "
             (format!("{:.0}", metrics.train_images_per_s)) " images/s. The saved weights are those of epoch "
             (metrics.best_epoch) "." }
+        p { "Augmentation of the training images: " (input.config.describe_augmentation(&input.data.train)) "."
+            @for extra in input.config.describe_extras() { " " (sentence(&extra)) } }
         div.plots { (loss_plot(input)) (accuracy_plot(input)) (lr_plot(input)) }
     }
+}
+
+/// A phrase as a sentence of its own.
+fn sentence(phrase: &str) -> String {
+    let mut letters = phrase.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 fn loss_plot(input: &ReportInput<'_>) -> Markup {

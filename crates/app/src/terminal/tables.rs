@@ -69,12 +69,11 @@ pub(crate) fn show_machine(screen: &Screen, n_threads: usize) {
     screen.field("machine", &format!("{}, {}", counted(n_threads, "thread"), cpu::vector_width()));
 }
 
-/// How images are prepared for the model.
-pub(crate) fn show_images(screen: &Screen, set: &ImageSet, resize: u32, size: u32, flip: bool) {
+/// How images are prepared for the model, and how they are augmented in training.
+pub(crate) fn show_images(screen: &Screen, set: &ImageSet, resize: u32, size: u32, augmentation: &str) {
     let colour = if set.channels() == 1 { "grey" } else { "colour" };
-    let flips = if flip { ", flipped at random" } else { "" };
-    let text = format!("{colour}, short side {resize} pixels, random {size}x{size} crops{flips}");
-    screen.field("images", &text);
+    screen.field("images", &format!("{colour}, short side {resize} pixels, cropped to {size}x{size}"));
+    screen.field("augmented", augmentation);
 }
 
 /// The test tables: if images leaked, first the one without them.

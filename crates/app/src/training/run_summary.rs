@@ -39,19 +39,15 @@ pub(super) fn show_plan(run: &Run<'_>, model: &ResNet9Config) {
     let Run { config, data, screen, .. } = run;
     let n_train = data.train.len();
     let (epochs, batch) = (config.epochs(n_train), config.batch(n_train));
-    tables::show_images(screen, &data.train, config.resize(), config.size, config.flip);
-    screen.field(
-        "model",
-        &format!(
-            "{}, {} parameters",
-            model.architecture().name,
-            thousands(model.architecture().n_parameters())
-        ),
-    );
+    let augmentation = config.describe_augmentation(&data.train);
+    tables::show_images(screen, &data.train, config.resize(), config.size, &augmentation);
+    let (name, n_parameters) = (model.architecture().name, thousands(model.architecture().n_parameters()));
+    screen.field("model", &format!("{name} of width {}, {n_parameters} parameters", config.width));
     tables::show_machine(screen, config.threads());
+    let extras: String = config.describe_extras().iter().map(|extra| format!("; {extra}")).collect();
     let recipe = format!(
         "{} of {}, batch {batch}; Adam, one-cycle learning rate up to {}; weight decay {}; \
-         clip {}; seed {}",
+         clip {}{extras}; seed {}",
         counted(epochs, "epoch"),
         counted(run.steps_per_epoch(), "step"),
         config.max_lr,

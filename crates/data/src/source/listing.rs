@@ -43,6 +43,16 @@ pub(crate) enum Content {
     },
 }
 
+impl Content {
+    /// The file that holds this image and no other.
+    pub(crate) fn into_file(self) -> Option<PathBuf> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Packed { .. } => None,
+        }
+    }
+}
+
 /// Images of one size, 8 bit, rows from the top, channels together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packed {

@@ -1,0 +1,131 @@
+//! Notes on the classes and on the sets: imbalance, classes of few images, sets that could not be made or that miss a class.
+//!
+//! `train` and `inspect` load data in the same way, so they have the same notes; `data.json` and the report have them too.
+
+use roentgen_data::{Dataset, ImageSet, SubsetOrigin};
+
+use crate::config::TrainConfig;
+use crate::terminal::screen::counted;
+
+/// Classes that a note names at most.
+const MAX_NAMED: usize = 12;
+/// Classes with fewer images have a note.
+const RARE: usize = 10;
+/// Imbalance, the size of the largest class over that of the smallest, from which on a note is shown.
+const IMBALANCE: f64 = 3.0;
+
+/// All of them, a sentence each.
+pub(super) fn class_notes(config: &TrainConfig, data: &Dataset) -> Vec<String> {
+    let split_off = split_off_sets(config, data);
+    let missing_classes = split_off.iter().filter_map(|set| missing_class_note(set, data));
+    let missing_sets = split_off.iter().filter_map(|set| missing_set_note(set, data));
+    imbalance_note(data)
+        .into_iter()
+        .chain(rare_note(data))
+        .chain(missing_sets)
+        .chain(missing_classes)
+        .collect()
+}
+
+/// A set that was to be split off from the training set.
+struct SplitOffSet<'a> {
+    name: &'static str,
+    flag: &'static str,
+    fraction: f64,
+    set: &'a ImageSet,
+}
+
+/// The sets that the settings ask to split off. A fold is not one: the program chooses its images, not a fraction.
+fn split_off_sets<'a>(config: &TrainConfig, data: &'a Dataset) -> Vec<SplitOffSet<'a>> {
+    let test_fraction = if config.fold.is_some() { 0.0 } else { config.test_fraction };
+    let val = (data.val_origin, "validation", "--val-fraction", data.val_fraction, &data.val);
+    let test = (data.test_origin, "test", "--test-fraction", test_fraction, &data.test);
+    let asked = [val, test].into_iter();
+    asked
+        .filter(|(origin, _, _, fraction, _)| *origin == SubsetOrigin::SplitOff && *fraction > 0.0)
+        .map(|(_, name, flag, fraction, set)| SplitOffSet { name, flag, fraction, set })
+        .collect()
+}
+
+/// Images of each class that are there to train on, before sets are split off.
+pub(super) fn counts_to_train_on(data: &Dataset) -> Vec<usize> {
+    let n_classes = data.class_names.len();
+    let mut counts = data.train.class_counts(n_classes);
+    for (origin, set) in [(data.val_origin, &data.val), (data.test_origin, &data.test)] {
+        if origin == SubsetOrigin::SplitOff {
+            counts.iter_mut().zip(set.class_counts(n_classes)).for_each(|(sum, count)| *sum += count);
+        }
+    }
+    counts
+}
+
+/// The size of the largest class over that of the smallest.
+pub(super) fn imbalance(data: &Dataset) -> Option<f64> {
+    let counts = counts_to_train_on(data);
+    let (least, most) = (counts.iter().min()?, counts.iter().max()?);
+    (*least > 0).then(|| *most as f64 / *least as f64)
+}
+
+fn imbalance_note(data: &Dataset) -> Option<String> {
+    imbalance(data).filter(|ratio| *ratio >= IMBALANCE).map(|ratio| {
+        format!(
+            "the largest class has {ratio:.1} times as many images as the smallest; check the recall of each class, and \
+             consider --prior balanced or, stronger, --class-weights balanced"
+        )
+    })
+}
+
+/// Names the classes with few images: a set that is split off may have none of them.
+fn rare_note(data: &Dataset) -> Option<String> {
+    let counts = counts_to_train_on(data);
+    let rare = data.class_names.iter().zip(counts).filter(|(_, count)| *count < RARE);
+    let rare: Vec<String> = rare.map(|(class, count)| format!("`{class}` ({count})")).collect();
+    (!rare.is_empty()).then(|| {
+        format!(
+            "fewer than {RARE} training images: {}; add some, or the metrics of these classes are unreliable",
+            listed(&rare)
+        )
+    })
+}
+
+fn missing_set_note(
+    SplitOffSet { name, flag, fraction, set }: &SplitOffSet<'_>,
+    data: &Dataset,
+) -> Option<String> {
+    let n: usize = counts_to_train_on(data).iter().sum();
+    let consequence = match *name {
+        "test" => "the model is not tested",
+        _ => "the last epoch is saved, and probabilities are not calibrated",
+    };
+    set.is_empty().then(|| {
+        format!(
+            "there is no {name} set: {:.0} % ({flag}) of {}, which duplicates and patients keep together, is no image; \
+             {consequence}",
+            100.0 * fraction,
+            counted(n, "image")
+        )
+    })
+}
+
+/// Names the classes without an image in a set that was split off; the loader names those of given sets.
+fn missing_class_note(SplitOffSet { name, set, .. }: &SplitOffSet<'_>, data: &Dataset) -> Option<String> {
+    if set.is_empty() {
+        return None;
+    }
+    let counts = set.class_counts(data.class_names.len());
+    let missing = data.class_names.iter().zip(counts).filter(|(_, count)| *count == 0);
+    let missing: Vec<String> = missing.map(|(class, _)| format!("`{class}`")).collect();
+    (!missing.is_empty()).then(|| {
+        format!(
+            "the {name} set ({}), which was split off, has no image of {}: it says nothing about that",
+            counted(set.len(), "image"),
+            listed(&missing)
+        )
+    })
+}
+
+/// The first of them.
+fn listed(names: &[String]) -> String {
+    let more = if names.len() > MAX_NAMED { ", ..." } else { "" };
+    names[..names.len().min(MAX_NAMED)].join(", ") + more
+}
