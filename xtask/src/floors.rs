@@ -37,7 +37,7 @@ const APP: &[&[&str]] = &[
     &["config"],
     &["terminal"],
     &["metrics"],
-    &["cpu"],
+    &["cpu", "disk"],
 ];
 const DATA: &[&[&str]] = &[
     &["lib"],

@@ -182,9 +182,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
             let config = settings.config()?;
             in_pool(config.threads(), || audit::run(&config, &output.screen()))
         }
-        Command::LrFind(LrFindArgs { settings, out, output }) => {
+        Command::LrFind(LrFindArgs { settings, out, force, output }) => {
             let config = settings.config()?;
-            in_pool(config.threads(), || lr_find::run(&config, out.as_deref(), &output.screen()))
+            in_pool(config.threads(), || lr_find::run(&config, out.as_deref(), force, &output.screen()))
         }
         Command::Evaluate(args) => {
             let (model, data) = args.paths()?;
@@ -198,11 +198,13 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
         }
         Command::Explain(args) => {
             let (model, file) = args.paths()?;
-            let request =
-                explain::ExplainRequest { model, file: &file, class: args.class.as_deref(), out: &args.out };
+            let (class, out) = (args.class.as_deref(), args.out.as_path());
+            let request = explain::ExplainRequest { model, file: &file, class, out, force: args.force };
             in_pool(args.settings.config()?.threads(), || explain::run(&request, &args.output.screen()))
         }
-        Command::Export(args) => export::run(args.model.path(), &args.onnx, &Screen::new(args.quiet, false)),
+        Command::Export(args) => {
+            export::run(args.model.path(), &args.onnx, args.force, &Screen::new(args.quiet, false))
+        }
         Command::Describe(args) => describe::run(args.model.path(), &args.output.screen()),
         Command::Compare(args) => compare::run([&args.run_a, &args.run_b], &args.output.screen()),
         Command::Bench(args) => run_bench(args),

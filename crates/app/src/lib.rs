@@ -15,7 +15,7 @@
 //! | `config` | all settings |
 //! | `terminal` | lines, tables, progress bars |
 //! | `metrics` | figures and their intervals, from predictions alone |
-//! | `cpu` | what the processor can do |
+//! | `cpu`, `disk` | what the processor can do; every operation that changes a file |
 //!
 //! A program that embeds the trainer calls [`load()`], [`train()`] and [`Model`]; the crates below are re-exported, so that it
 //! depends on this one alone.
@@ -44,6 +44,7 @@ mod commands;
 mod config;
 mod cpu;
 mod data_loading;
+mod disk;
 mod embed;
 mod error;
 mod metrics;

@@ -1,8 +1,8 @@
 //! The folder of a run: its files, their names, and how they are written.
 
-pub(crate) mod atomic_file;
 pub(crate) mod error;
 pub(crate) mod file_names;
+pub(crate) mod output_file;
 pub(crate) mod predictions_file;
 pub(crate) mod records;
 pub(crate) mod run_folder;

@@ -5,6 +5,8 @@ pub(crate) mod checkpoint;
 pub(crate) mod cross_validation;
 #[cfg(test)]
 mod divergence_tests;
+#[cfg(test)]
+mod durability_tests;
 pub(crate) mod early_stopping;
 mod epochs;
 pub(crate) mod error;

@@ -101,3 +101,35 @@ fn what_cannot_be_explained_is_an_error() {
     let said = text(&output.stdout);
     assert!(output.status.success() && said.contains("predicted  rejected\n"), "{said}");
 }
+
+#[test]
+fn no_command_writes_over_its_input_or_over_what_it_did_not_write() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    train(&["--films", "24", "--out", "run"], here);
+    let film = image::GrayImage::from_fn(40, 36, |x, y| image::Luma([(x * 5 + y) as u8]));
+    film.save(here.join("film.png")).unwrap();
+    fs::write(here.join("notes.onnx"), "mine").unwrap();
+    let kept = ["film.png", "notes.onnx", "run/model.safetensors"];
+    let before = kept.map(|name| fs::read(here.join(name)).unwrap());
+    let cases = [
+        (&["explain", "run", "film.png", "--out", "film.png", "--force"][..], "an input"),
+        (&["export", "run", "--onnx", "run/model.safetensors", "--force"], "an input"),
+        (&["export", "run", "--onnx", "notes.onnx"], "--force"),
+        (&["explain", "run", "film.png", "--out", "run/../film.png"], "an input"),
+    ];
+    for (args, words) in cases {
+        let output = roentgen(args, here);
+        let message = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && message.contains(words), "{args:?}: {message}");
+    }
+    assert!(kept.map(|name| fs::read(here.join(name)).unwrap()) == before);
+    for args in
+        [&["export", "run", "--onnx", "m.onnx"][..], &["explain", "run", "film.png", "--out", "why.png"]]
+    {
+        for call in ["first", "second"] {
+            let output = roentgen(args, here);
+            assert!(output.status.success(), "{args:?}, {call}: {}", text(&output.stderr));
+        }
+    }
+}

@@ -6,8 +6,8 @@ use std::{fs, io};
 use super::machine::REPOSITORY;
 use super::{BenchResult, Mode};
 use crate::config::error::ConfigError;
+use crate::disk::write_whole;
 use crate::error::bench::BenchError;
-use crate::run_dir::atomic_file::write_whole;
 use crate::run_dir::error::WriteError;
 
 /// Saves the result under `docs/bench`, named after day and commit, and returns the path.

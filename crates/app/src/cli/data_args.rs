@@ -78,9 +78,12 @@ impl Accepts for LrFindSettings {
 pub(super) struct LrFindArgs {
     #[command(flatten)]
     pub(super) settings: SettingFlags<LrFindSettings>,
-    /// SVG file to write the curve to; an existing file is replaced
+    /// SVG file to write the curve to
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
+    /// Replace the file of --out, whatever it is
+    #[arg(long, requires = "out")]
+    pub(super) force: bool,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }

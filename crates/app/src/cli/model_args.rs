@@ -164,9 +164,12 @@ pub(super) struct ExplainArgs {
     /// Same as the argument MODEL
     #[arg(long, value_name = "MODEL", conflicts_with = "second")]
     model: Option<PathBuf>,
-    /// png file to write; an existing file is replaced
+    /// png file to write
     #[arg(long, value_name = "PNG")]
     pub(super) out: PathBuf,
+    /// Replace the file of --out, whatever it is
+    #[arg(long)]
+    pub(super) force: bool,
     /// Class to explain [default: the predicted class]
     #[arg(long, value_name = "NAME")]
     pub(super) class: Option<String>,
@@ -197,9 +200,12 @@ PyTorch loads the model.safetensors file of a run without export: see docs/inter
 pub(super) struct ExportArgs {
     #[command(flatten)]
     pub(super) model: ModelArg,
-    /// ONNX file to write; an existing file is replaced
+    /// ONNX file to write
     #[arg(long, value_name = "FILE")]
     pub(super) onnx: PathBuf,
+    /// Replace the file of --onnx, whatever it is
+    #[arg(long)]
+    pub(super) force: bool,
     /// Print only errors
     #[arg(long, short)]
     pub(super) quiet: bool,

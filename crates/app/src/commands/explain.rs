@@ -12,7 +12,7 @@ use crate::model::explain::{Explanation, Occlusion, explain};
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::report::overlay::{self, Heat, Panel};
-use crate::run_dir::atomic_file::write_file;
+use crate::run_dir::output_file::OutputFile;
 use crate::terminal::probability::probability_text;
 use crate::terminal::screen::Screen;
 
@@ -20,6 +20,9 @@ use crate::terminal::screen::Screen;
 const MIN_SHOWN_LOSS: f32 = 0.005;
 /// What is shown where the class of a rejected image would be.
 const REJECTED: &str = "rejected";
+
+/// The text chunk of a PNG of this command.
+const MARK: &[u8] = b"tEXtSoftware\0roentgen explain";
 
 /// The arguments of `roentgen explain`.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,8 @@ pub(crate) struct ExplainRequest<'a> {
     pub class: Option<&'a str>,
     /// The PNG file to write.
     pub out: &'a Path,
+    /// Whether `out` may be a file that this command did not write.
+    pub force: bool,
 }
 
 /// What `--json` prints.
@@ -57,10 +62,13 @@ struct ExplainResult<'a> {
 /// # Errors
 /// If the model or the image cannot be read, the model does not know the class, or `out` is no PNG or cannot be written.
 pub(crate) fn run(request: &ExplainRequest<'_>, screen: &Screen) -> Result<(), AppError> {
-    let ExplainRequest { model, file, class, out } = *request;
+    let ExplainRequest { model, file, class, out, force } = *request;
     if !out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
         return Err(CommandError::NotPng { path: out.into() }.into());
     }
+    let model_path = model_file::path_of(model);
+    let output = OutputFile { path: out, inputs: &[file, &model_path], mark: MARK, force };
+    output.check()?;
     let (model, card) = model_file::read(model)?;
     let class = class.map(|class| find_class(&card, class)).transpose()?;
     let bad = |reason: String| CommandError::BadImage { path: file.into(), reason };
@@ -78,11 +86,21 @@ pub(crate) fn run(request: &ExplainRequest<'_>, screen: &Screen) -> Result<(), A
         occlusion_panel(&explanation, &card),
     ];
     let sheet = overlay::sheet(&full_image, window, &panels);
-    let mut png = std::io::Cursor::new(Vec::new());
-    sheet.write_to(&mut png, image::ImageFormat::Png).map_err(|error| bad(error.to_string()))?;
-    write_file(out, png.get_ref())?;
+    output.write(&to_png(&sheet).map_err(|error| bad(error.to_string()))?)?;
     show(request, &explanation, &card, screen);
     Ok(())
+}
+
+/// A PNG with a text chunk by which a later call recognises it.
+fn to_png(sheet: &image::RgbImage) -> Result<Vec<u8>, png::EncodingError> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, sheet.width(), sheet.height());
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.add_text_chunk("Software".to_owned(), "roentgen explain".to_owned())?;
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(sheet)?;
+    writer.finish()?;
+    Ok(bytes)
 }
 
 fn find_class(card: &ModelCard, name: &str) -> Result<usize, CommandError> {

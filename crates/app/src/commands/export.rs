@@ -7,21 +7,27 @@ use crate::error::command::CommandError;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::model::onnx;
-use crate::run_dir::atomic_file::write_file;
+use crate::run_dir::output_file::OutputFile;
 use crate::terminal::screen::Screen;
 
-/// Writes the model file `model` as ONNX to `out`.
+/// What no file but an ONNX file of this program begins with: field 2, eight bytes long, the name of the producer.
+const MARK: &[u8] = b"\x12\x08roentgen";
+
+/// Writes the model file `model` as ONNX to `out`, over another file only with `force`.
 ///
 /// # Errors
 /// If `model` is not a model file, if the model normalises each image by its own mean and deviation, and if `out` cannot
 /// be written.
-pub(crate) fn run(model: &Path, out: &Path, screen: &Screen) -> Result<(), AppError> {
+pub(crate) fn run(model: &Path, out: &Path, force: bool, screen: &Screen) -> Result<(), AppError> {
+    let model_path = model_file::path_of(model);
+    let file = OutputFile { path: out, inputs: &[&model_path], mark: MARK, force };
+    file.check()?;
     let (model, card) = model_file::read(model)?;
     if card.normalization.per_image {
         return Err(CommandError::NotExportable.into());
     }
     let bytes = onnx::to_bytes(&model, &card);
-    write_file(out, &bytes)?;
+    file.write(&bytes)?;
     let ModelCard { channels, resize, .. } = card;
     let side = onnx::side(&card);
     screen.field("input", &format!("pixels (batch, {channels}, {side}, {side}), 0 to 1: the centre crop of an image resized to a short side of {resize}"));

@@ -13,12 +13,13 @@ use crate::data_loading::load::load;
 use crate::error::AppError;
 use crate::error::command::CommandError;
 use crate::report::plot::{self, Axis, Scale, Series, Tip};
-use crate::run_dir::atomic_file::write_file;
-use crate::run_dir::error::WriteError;
+use crate::run_dir::output_file::OutputFile;
 use crate::terminal::screen::{Screen, table};
 use crate::training::objective::loss_head;
 use crate::training::trainer::{RangeStep, Trainer};
 
+/// Title of the plot, by which a file of an earlier call is recognised.
+const TITLE: &str = "Learning rate range test";
 /// First and last learning rate.
 const FIRST_LR: f64 = 1e-6;
 const LAST_LR: f64 = 1.0;
@@ -48,11 +49,19 @@ struct RangeTestResult {
     steps: Vec<[f64; 3]>,
 }
 
-/// Runs the test on the data of `config`, shows its curve, and writes it as SVG where `out` says.
+/// Runs the test on the data of `config`, shows its curve, and writes it as SVG where `out` says, over another file only
+/// with `force`.
 ///
 /// # Errors
 /// Unusable data, or an `out` that cannot be written.
-pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<(), AppError> {
+pub(crate) fn run(
+    config: &TrainConfig,
+    out: Option<&Path>,
+    force: bool,
+    screen: &Screen,
+) -> Result<(), AppError> {
+    let out = out.map(|path| OutputFile { path, inputs: &[], mark: TITLE.as_bytes(), force });
+    out.map_or(Ok(()), |file| file.check())?;
     let data = load(config, screen)?;
     let n_train = data.train.len();
     let model = ResNet9::new(&architecture(config, &data), config.seed);
@@ -100,9 +109,9 @@ pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> 
         &format!("loss at a learning rate of {lr_at_min_loss:.1e}; training begins to diverge above {lr_at_divergence:.1e}"),
     );
     screen.field("suggested", &format!("--lr {max_lr}"));
-    if let Some(path) = out {
-        write_svg(path, &steps)?;
-        screen.field("written", &path.display().to_string());
+    if let Some(file) = out {
+        file.write(to_svg(&steps).as_bytes())?;
+        screen.field("written", &file.path.display().to_string());
     }
     screen.result(&RangeTestResult { max_lr, lr_at_min_loss, lr_at_divergence, steps });
     Ok(())
@@ -118,7 +127,7 @@ fn two_digits(lr: f64) -> f64 {
     format!("{lr:.1e}").parse().expect("a number that was just written")
 }
 
-fn write_svg(path: &Path, steps: &[[f64; 3]]) -> Result<(), WriteError> {
+fn to_svg(steps: &[[f64; 3]]) -> String {
     let rates = Axis::around("learning rate", Scale::Log, steps.iter().map(|step| step[0]));
     let losses = Axis::around("loss", Scale::Linear, steps.iter().map(|step| step[2]));
     let smooth = Series {
@@ -136,8 +145,7 @@ fn write_svg(path: &Path, steps: &[[f64; 3]]) -> Result<(), WriteError> {
         text: format!("learning rate {:.1e}\nloss {:.3}", step[0], step[2]),
     };
     let tips: Vec<Tip> = steps.iter().map(tip).collect();
-    let svg = plot::file("Learning rate range test", &rates, &losses, &[smooth, each], &tips);
-    write_file(path, svg.as_bytes())
+    plot::file(TITLE, &rates, &losses, &[smooth, each], &tips)
 }
 
 #[cfg(test)]

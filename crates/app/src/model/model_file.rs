@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use roentgen_layers::{ResNet9, ResNet9Config};
 use safetensors::tensor::{Metadata, TensorView};
@@ -117,12 +117,17 @@ pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<(ResNet9, ModelCard), 
 /// # Errors
 /// [`ModelError::Unreadable`]
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
-    let path = &if path.is_dir() { path.join(FILE) } else { path.to_owned() };
+    let path = &path_of(path);
     let unreadable = |source| ModelError::Unreadable { path: path.into(), source };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
+}
+
+/// The model file that a user means: the file itself, or that of a run folder.
+pub(crate) fn path_of(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(FILE) } else { path.to_owned() }
 }
 
 /// The model in the bytes of a file, or what is wrong with them.

@@ -22,6 +22,14 @@ pub enum RunDirError {
         /// The folder that was given.
         path: PathBuf,
     },
+    /// An output file would replace something that must be kept.
+    #[error("cannot write {}: {reason}", path.display())]
+    OutputTaken {
+        /// The file that was asked for.
+        path: PathBuf,
+        /// Why not, and what to do.
+        reason: &'static str,
+    },
     /// A file of a run that cannot be resumed yet could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -67,6 +75,6 @@ pub enum RunDirError {
 impl RunDirError {
     /// Whether the arguments or the contents of the folder given are wrong, rather than the work itself.
     pub(crate) fn is_usage_error(&self) -> bool {
-        matches!(self, Self::OutNotEmpty { .. } | Self::NotResumable { .. })
+        matches!(self, Self::OutNotEmpty { .. } | Self::OutputTaken { .. } | Self::NotResumable { .. })
     }
 }

@@ -1,15 +1,14 @@
 //! The folder of a run: made, locked, written and continued.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::atomic_file::{TEMPORARY, write_whole};
 use super::file_names::{CHECKPOINT, CONFIG, DATA, METRICS};
-use crate::run_dir::error::RunDirError;
-use crate::run_dir::error::WriteError;
+use crate::disk::{self, TEMPORARY};
+use crate::run_dir::error::{RunDirError, WriteError};
 
 /// Locked while a run works in the folder.
 const LOCK: &str = ".lock";
@@ -58,7 +57,7 @@ impl PlannedFolder {
     /// # Errors
     /// [`WriteError`].
     pub(crate) fn create(self) -> Result<RunFolder, RunDirError> {
-        fs::create_dir_all(&self.path).map_err(|source| WriteError { path: self.path.clone(), source })?;
+        disk::create_folders(&self.path).map_err(|source| WriteError { path: self.path.clone(), source })?;
         RunFolder::locked(self.path)
     }
 }
@@ -88,7 +87,7 @@ impl RunFolder {
 
     fn locked(path: PathBuf) -> Result<Self, RunDirError> {
         let file = path.join(LOCK);
-        let lock = File::create(&file).map_err(|source| WriteError { path: file.clone(), source })?;
+        let lock = disk::open_lock(&file).map_err(|source| WriteError { path: file.clone(), source })?;
         match lock.try_lock() {
             Ok(()) => {
                 remove_temporary(&path);
@@ -106,12 +105,7 @@ impl RunFolder {
     pub(crate) fn finish(&self) -> Result<(), RunDirError> {
         for name in [CHECKPOINT, LOCK] {
             let path = self.file(name);
-            match fs::remove_file(&path) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(WriteError { path, source }.into());
-                }
-                _ => {}
-            }
+            disk::remove(&path).map_err(|source| WriteError { path, source })?;
         }
         // Unlocked by the system at the latest when the program ends.
         let _ = self.lock.unlock();
@@ -152,7 +146,7 @@ impl RunFolder {
     /// [`WriteError`]; [`RunDirError::ResumableWrite`] if the run can be continued.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunDirError> {
         let path = self.file(name);
-        write_whole(&self.path, &path, bytes).map_err(|source| self.unwritten(path, source))
+        disk::write_whole(&self.path, &path, bytes).map_err(|source| self.unwritten(path, source))
     }
 
     /// Appends to a file.
@@ -161,8 +155,7 @@ impl RunFolder {
     /// As [`Self::write`].
     pub(crate) fn append(&self, name: &str, bytes: &[u8]) -> Result<(), RunDirError> {
         let path = self.file(name);
-        let written = OpenOptions::new().append(true).open(&path).and_then(|mut file| file.write_all(bytes));
-        written.map_err(|source| self.unwritten(path, source))
+        disk::append(&path, bytes).map(|_| ()).map_err(|source| self.unwritten(path, source))
     }
 
     /// Makes a folder inside, unless it exists.
@@ -171,7 +164,7 @@ impl RunFolder {
     /// As [`Self::write`].
     pub(crate) fn make(&self, name: &str) -> Result<(), RunDirError> {
         let path = self.file(name);
-        fs::create_dir_all(&path).map_err(|source| self.unwritten(path, source))
+        disk::create_folders(&path).map_err(|source| self.unwritten(path, source))
     }
 
     /// Appends a line to a log, and returns the length of the file after it. The line is on the disk when this returns.
@@ -180,13 +173,7 @@ impl RunFolder {
     /// As [`Self::write`].
     pub(crate) fn append_line(&self, name: &str, line: &str) -> Result<u64, RunDirError> {
         let path = self.file(name);
-        let append = || {
-            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-            file.write_all(format!("{line}\n").as_bytes())?;
-            file.sync_data()?;
-            Ok(file.metadata()?.len())
-        };
-        append().map_err(|source| self.unwritten(path.clone(), source))
+        disk::append(&path, format!("{line}\n").as_bytes()).map_err(|source| self.unwritten(path, source))
     }
 
     /// Shortens a log to its first `bytes` bytes.
@@ -198,16 +185,7 @@ impl RunFolder {
         if bytes == 0 && !path.exists() {
             return Ok(());
         }
-        let cut = || {
-            let file = OpenOptions::new().write(true).open(&path)?;
-            let length = file.metadata()?.len();
-            if length >= bytes {
-                file.set_len(bytes)?;
-                file.sync_data()?;
-            }
-            Ok(length)
-        };
-        let length = cut().map_err(|source| self.unwritten(path.clone(), source))?;
+        let length = disk::truncate(&path, bytes).map_err(|source| self.unwritten(path.clone(), source))?;
         if length < bytes {
             let reason = format!(
                 "it has {length} bytes, expected at least {bytes} by the checkpoint; start the run again"
@@ -230,7 +208,7 @@ fn remove_temporary(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
             // A file that cannot be removed does no harm.
-            let _ = fs::remove_file(entry.path());
+            let _ = disk::remove(&entry.path());
         }
     }
 }

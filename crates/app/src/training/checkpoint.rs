@@ -25,7 +25,7 @@ use crate::training::early_stopping::EarlyStopping;
 use crate::training::trainer::{EpochProgress, TrainerState};
 
 /// First bytes of the file; the number is that of the format.
-const MAGIC: &[u8] = b"ROENTGEN CHECKPOINT 2\n";
+pub(super) const MAGIC: &[u8] = b"ROENTGEN CHECKPOINT 2\n";
 const DIGEST: usize = 32;
 const KEY: &str = "roentgen";
 

@@ -161,7 +161,7 @@ impl Run<'_> {
         while run_state.epoch < epochs && !run_state.stopped_early {
             bar.set_prefix(format!("epoch {}/{epochs}", run_state.epoch + 1));
             if self.train_until_checkpoint(&mut trainer, &mut run_state, &bar)? {
-                self.end_epoch(&mut trainer, &mut run_state, &mut card)?;
+                self.end_epoch(&mut trainer, &mut run_state, &mut card, &mut writer)?;
             }
             run_state.seconds += clock.elapsed().as_secs_f64();
             clock = Instant::now();
@@ -216,6 +216,7 @@ impl Run<'_> {
         trainer: &mut Trainer,
         run_state: &mut RunState,
         card: &mut ModelCard,
+        writer: &mut checkpoint::Writer,
     ) -> Result<(), TrainingError> {
         let trained = std::mem::take(&mut run_state.progress);
         let epoch = run_state.epoch;
@@ -227,7 +228,7 @@ impl Run<'_> {
         let (val, is_best) = trainer.with_model(self.train_set, epoch, |model| {
             let val = self.validate(model, card, trained.n_batches)?;
             card.temperature = val.as_ref().map_or(1.0, calibration::fit);
-            let is_best = self.save_model(model, card, val.as_ref(), run_state, n_steps)?;
+            let is_best = self.save_model((model, card, n_steps), val.as_ref(), run_state, writer)?;
             Ok::<_, TrainingError>((val, is_best))
         })?;
         run_state.log_bytes = self.log(run_state.epoch, &trained, val.as_ref(), is_best)?;
@@ -264,11 +265,10 @@ impl Run<'_> {
     /// the last epoch. Returns whether this epoch was chosen.
     fn save_model(
         &self,
-        model: &ResNet9,
-        card: &ModelCard,
+        (model, card, n_steps): (&ResNet9, &ModelCard, u64),
         val: Option<&Evaluation>,
         run_state: &mut RunState,
-        n_steps: u64,
+        writer: &mut checkpoint::Writer,
     ) -> Result<bool, TrainingError> {
         let epochs = self.config.epochs(self.data.train.len());
         let score = val.map(|val| self.config.select.score(val));
@@ -283,6 +283,9 @@ impl Run<'_> {
             if is_best {
                 run_state.best_epoch = run_state.epoch;
                 run_state.best_digest = model_file::training_digest(&bytes, card);
+                // This replaces the model that the pending checkpoint names. A run can be resumed only if its model is at
+                // most one epoch ahead of the checkpoint on the disk.
+                writer.wait()?;
                 self.folder.write(MODEL, &bytes)?;
             }
             if is_last {

@@ -1,0 +1,220 @@
+//! For tests: lets operations on the disk fail, and records them, to see what a power cut would leave.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Operation, TEMPORARY, folder_of};
+
+/// Decides on an operation; an error is that of the operation.
+type Hook = dyn Fn(Operation<'_>) -> io::Result<()> + Send + Sync;
+
+/// The hooks of all tests that run now, each for its own folder.
+static HOOKS: Mutex<Vec<(PathBuf, Arc<Hook>)>> = Mutex::new(Vec::new());
+
+/// Asks the hook of the folder that an operation is in.
+pub(super) fn permit(operation: Operation<'_>) -> io::Result<()> {
+    let hooks = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
+    let hook = hooks.iter().find(|(folder, _)| operation.path().starts_with(folder)).map(|(_, h)| h.clone());
+    drop(hooks);
+    hook.map_or(Ok(()), |hook| hook(operation))
+}
+
+/// A hook in place, until it is dropped.
+pub(crate) struct Hooked {
+    folder: PathBuf,
+}
+
+/// Has every operation below `folder` decided by `hook`.
+pub(crate) fn hook(
+    folder: &Path,
+    hook: impl Fn(Operation<'_>) -> io::Result<()> + Send + Sync + 'static,
+) -> Hooked {
+    let mut hooks = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
+    hooks.push((folder.to_owned(), Arc::new(hook)));
+    Hooked { folder: folder.to_owned() }
+}
+
+impl Drop for Hooked {
+    fn drop(&mut self) {
+        HOOKS.lock().unwrap_or_else(PoisonError::into_inner).retain(|(folder, _)| *folder != self.folder);
+    }
+}
+
+impl Operation<'_> {
+    /// What it changes.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::CreateFolder(path)
+            | Self::Create(path)
+            | Self::Write(path, _)
+            | Self::Truncate(path, _)
+            | Self::SyncFile(path)
+            | Self::SyncFolder(path)
+            | Self::Rename(path, _)
+            | Self::Remove(path) => path,
+        }
+    }
+}
+
+/// A change of a file's content.
+#[derive(Debug)]
+enum ContentChange {
+    Append(Vec<u8>),
+    Truncate(u64),
+}
+
+/// A change of a name. A file is a number: it keeps its content under another name.
+#[derive(Debug)]
+enum NameChange {
+    Link(PathBuf, usize),
+    Unlink(PathBuf),
+}
+
+/// A change, and whether a sync has forced it onto the disk.
+#[derive(Debug)]
+struct Pending<T> {
+    change: T,
+    is_synced: bool,
+}
+
+impl<T> Pending<T> {
+    fn new(change: T) -> Self {
+        Self { change, is_synced: false }
+    }
+}
+
+/// What was done to the files of a folder, by the rules of POSIX alone: only a sync of a file puts its content onto the disk, and
+/// only a sync of a folder puts the names in it there. Everything else survives a power cut or not, each change by itself.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    /// By file: its changes.
+    contents: Vec<Vec<Pending<ContentChange>>>,
+    names: Vec<Pending<NameChange>>,
+    /// The names as the program sees them.
+    now: BTreeMap<PathBuf, usize>,
+}
+
+impl Journal {
+    /// Takes down an operation that is about to be done.
+    pub(crate) fn record(&mut self, operation: Operation<'_>) {
+        match operation {
+            // The name of a temporary file is known when it is written.
+            Operation::Create(path) if path.ends_with(TEMPORARY) => {}
+            Operation::Create(path) => _ = self.file(path),
+            Operation::Write(path, bytes) => self.change(path, ContentChange::Append(bytes.to_vec())),
+            Operation::Truncate(path, bytes) => self.change(path, ContentChange::Truncate(bytes)),
+            Operation::SyncFile(path) => {
+                let file = self.file(path);
+                self.contents[file].iter_mut().for_each(|pending| pending.is_synced = true);
+            }
+            Operation::SyncFolder(folder) => {
+                let names = self.names.iter_mut().filter(|pending| match &pending.change {
+                    NameChange::Link(path, _) | NameChange::Unlink(path) => folder_of(path) == folder,
+                });
+                names.for_each(|pending| pending.is_synced = true);
+            }
+            Operation::Rename(from, to) => {
+                let file = self.file(from);
+                self.unlink(from);
+                self.link(to, file);
+            }
+            Operation::Remove(path) => self.unlink(path),
+            // Folders are made again where a file of theirs is left.
+            Operation::CreateFolder(_) => {}
+        }
+    }
+
+    /// The file of this name, which is made if there is none.
+    fn file(&mut self, path: &Path) -> usize {
+        if let Some(&file) = self.now.get(path) {
+            return file;
+        }
+        self.contents.push(Vec::new());
+        self.link(path, self.contents.len() - 1);
+        self.contents.len() - 1
+    }
+
+    fn change(&mut self, path: &Path, change: ContentChange) {
+        let file = self.file(path);
+        self.contents[file].push(Pending::new(change));
+    }
+
+    fn link(&mut self, path: &Path, file: usize) {
+        self.now.insert(path.to_owned(), file);
+        self.names.push(Pending::new(NameChange::Link(path.to_owned(), file)));
+    }
+
+    fn unlink(&mut self, path: &Path) {
+        self.now.remove(path);
+        self.names.push(Pending::new(NameChange::Unlink(path.to_owned())));
+    }
+
+    /// The files after a power cut, where `survives` decides on each change that no sync has forced onto the disk.
+    pub(crate) fn after_power_cut(&self, mut survives: impl FnMut() -> bool) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut names = BTreeMap::new();
+        for pending in &self.names {
+            if pending.is_synced || survives() {
+                match &pending.change {
+                    NameChange::Link(path, file) => _ = names.insert(path.clone(), *file),
+                    NameChange::Unlink(path) => _ = names.remove(path),
+                }
+            }
+        }
+        let contents: Vec<Vec<u8>> =
+            self.contents.iter().map(|changes| content(changes, &mut survives)).collect();
+        names.into_iter().map(|(path, file)| (path, contents[file].clone())).collect()
+    }
+}
+
+/// The content of a file. Where bytes are lost that others follow, there are zeros.
+fn content(changes: &[Pending<ContentChange>], survives: &mut impl FnMut() -> bool) -> Vec<u8> {
+    let (mut bytes, mut end) = (Vec::new(), 0);
+    for pending in changes {
+        let is_there = pending.is_synced || survives();
+        match &pending.change {
+            ContentChange::Append(more) if is_there => {
+                bytes.resize(end, 0);
+                bytes.extend(more);
+                end = bytes.len();
+            }
+            ContentChange::Append(more) => end += more.len(),
+            ContentChange::Truncate(length) if is_there => {
+                end = *length as usize;
+                bytes.resize(end, 0);
+            }
+            ContentChange::Truncate(_) => {}
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_sync_has_forced_onto_the_disk_is_sure_to_survive() {
+        let [folder, temporary, path] = ["/run", "/run/.tmp-x", "/run/model"].map(Path::new);
+        let mut journal = Journal::default();
+        let expect = |journal: &Journal, survives: bool, files: &[(&str, &[u8])]| {
+            let files = files.iter().map(|&(name, bytes)| (name.into(), bytes.to_vec())).collect();
+            assert_eq!(journal.after_power_cut(|| survives), files);
+        };
+        journal.record(Operation::Write(temporary, b"new"));
+        expect(&journal, false, &[]);
+        expect(&journal, true, &[("/run/.tmp-x", b"new")]);
+        journal.record(Operation::Rename(temporary, path));
+        journal.record(Operation::SyncFolder(folder));
+        // A rename without a sync of the content before it.
+        expect(&journal, false, &[("/run/model", b"")]);
+        journal.record(Operation::SyncFile(path));
+        expect(&journal, false, &[("/run/model", b"new")]);
+        journal.record(Operation::Write(path, b"lost"));
+        journal.record(Operation::Write(path, b"kept"));
+        let mut survives = [false, true].into_iter();
+        let files = journal.after_power_cut(|| survives.next().expect("two changes"));
+        assert_eq!(files[path], b"new\0\0\0\0kept");
+    }
+}

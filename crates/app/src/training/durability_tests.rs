@@ -1,0 +1,232 @@
+//! Every operation on the disk fails once, in every way, and the power is cut after each: the run must go on to the same bytes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::sleep;
+use std::time::Duration;
+
+use roentgen_data::Dataset;
+use roentgen_tensor::rng::{CounterRng, Purpose};
+
+use super::error::TrainingError;
+use super::{checkpoint, pipeline};
+use crate::config::TrainConfig;
+use crate::data_loading::load::load;
+use crate::disk::Operation;
+use crate::disk::faults::{Journal, hook};
+use crate::run_dir::file_names::{CONFIG, LAST_MODEL, LOG, METRICS, MODEL};
+use crate::run_dir::predictions_file;
+use crate::run_dir::run_folder::PlannedFolder;
+use crate::terminal::screen::Screen;
+
+/// What has to be the same to the byte.
+const FILES: [&str; 4] = [MODEL, LAST_MODEL, LOG, predictions_file::FILE];
+/// Errors of the operating system that a disk gives.
+const ERRORS: [io::ErrorKind; 4] = [
+    io::ErrorKind::StorageFull,
+    io::ErrorKind::PermissionDenied,
+    io::ErrorKind::Interrupted,
+    io::ErrorKind::Other,
+];
+/// Ways in which the unsynced changes survive a power cut: none, all, and by chance.
+const CUTS: u64 = 4;
+
+/// A run of four epochs of two steps, with a checkpoint after each epoch, and after each step if `checkpoint_minutes` is 0.
+fn config(checkpoint_minutes: f64) -> TrainConfig {
+    TrainConfig {
+        films: 24,
+        width: 8,
+        size: 8,
+        batch: Some(12),
+        epochs: Some(4),
+        checkpoint_minutes,
+        tensorboard: true,
+        ..TrainConfig::default()
+    }
+}
+
+struct Case {
+    config: TrainConfig,
+    data: Dataset,
+    /// The files of a run that nothing disturbs.
+    expected: Vec<Vec<u8>>,
+}
+
+impl Case {
+    fn new(folder: &Path, checkpoint_minutes: f64) -> Self {
+        let config = config(checkpoint_minutes);
+        let data = load(&config, &Screen::silent()).expect("phantom films");
+        let mut case = Self { config, data, expected: Vec::new() };
+        let out = folder.join("undisturbed");
+        case.start(&out).expect("a run");
+        case.expected = files(&out);
+        case
+    }
+
+    fn start(&self, out: &Path) -> Result<(), TrainingError> {
+        let folder = PlannedFolder::new(Some(out))?;
+        pipeline::train(&self.config, &self.data, folder, &Screen::silent()).map(|_| ())
+    }
+
+    /// What a user does after a failure: the same command again, or with --resume where there is something to resume.
+    fn go_on(&self, out: &Path) -> Result<(), TrainingError> {
+        if out.join(METRICS).exists() {
+            return Ok(());
+        }
+        if !out.join(CONFIG).exists() {
+            return self.start(out);
+        }
+        pipeline::resume(out, None, &self.data, &Screen::silent()).map(|_| ())
+    }
+
+    fn assert_complete(&self, out: &Path, what: &str) {
+        if let Err(error) = self.go_on(out) {
+            panic!("{what}: {error}");
+        }
+        let found = files(out);
+        for ((name, expected), found) in FILES.iter().zip(&self.expected).zip(found) {
+            assert!(*expected == found, "{what}: {name} differs");
+        }
+    }
+}
+
+fn files(run: &Path) -> Vec<Vec<u8>> {
+    FILES.iter().map(|name| fs::read(run.join(name)).unwrap_or_default()).collect()
+}
+
+/// How an operation fails.
+#[derive(Clone, Copy, Debug)]
+enum Failure {
+    /// With an error; the program goes on, and reports it.
+    Error,
+    /// The process ends before it.
+    End,
+    /// The process ends in the middle of it: half of the bytes are written.
+    Half,
+}
+
+/// The hook that lets operation `n` fail, counted from 0, and that counts them.
+fn failing(n: usize, failure: Failure, count: Arc<Mutex<usize>>) -> impl Fn(Operation<'_>) -> io::Result<()> {
+    move |operation| {
+        let mut count = count.lock().expect("no test panics with it");
+        let index = *count;
+        *count += 1;
+        if index == n
+            && let (Failure::Half, Operation::Write(path, bytes)) = (failure, operation)
+        {
+            let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
+            io::Write::write_all(&mut file, &bytes[..bytes.len() / 2])?;
+        }
+        match failure {
+            Failure::Error if index == n => Err(ERRORS[n % ERRORS.len()].into()),
+            Failure::End | Failure::Half if index >= n => Err(io::ErrorKind::Other.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn whatever_fails_on_the_disk_the_run_goes_on_to_the_same_bytes() {
+    let parent = tempfile::tempdir().expect("a temporary folder");
+    let case = Case::new(parent.path(), 0.0);
+    let out = parent.path().join("run");
+    let mut counts = BTreeMap::new();
+    for failure in [Failure::Error, Failure::End, Failure::Half] {
+        for n in 0.. {
+            let count = Arc::new(Mutex::new(0));
+            let hooked = hook(&out, failing(n, failure, Arc::clone(&count)));
+            let result = case.start(&out);
+            drop(hooked);
+            let what = format!("{failure:?} at operation {n}");
+            if let Err(error) = result {
+                let text = error.to_string();
+                assert!(text.contains("cannot write") && text.len() < 300, "{what}: {text}");
+            }
+            case.assert_complete(&out, &what);
+            fs::remove_dir_all(&out).expect("the folder of a test");
+            if *count.lock().expect("no test panics with it") <= n {
+                break;
+            }
+            *counts.entry(format!("{failure:?}")).or_insert(0) += 1;
+        }
+    }
+    println!("operations that failed, each once in every way: {counts:?}");
+    assert!(counts.values().all(|&n| n > 50), "{counts:?}");
+}
+
+#[test]
+fn a_power_cut_after_any_operation_leaves_a_run_that_goes_on_to_the_same_bytes() {
+    let (n_cuts, n_operations) = cut_power_after_each_operation(0.0);
+    println!("{n_cuts} different power cuts after {n_operations} operations");
+    assert!(n_cuts > 100, "{n_cuts}");
+}
+
+#[test]
+fn a_model_never_overtakes_the_checkpoints_by_two_epochs() {
+    let (n_cuts, n_operations) = cut_power_after_each_operation(5.0);
+    println!("{n_cuts} different power cuts after {n_operations} operations");
+    assert!(n_cuts > 50, "{n_cuts}");
+}
+
+/// Numbers of power cuts and of operations.
+fn cut_power_after_each_operation(checkpoint_minutes: f64) -> (usize, usize) {
+    let parent = tempfile::tempdir().expect("a temporary folder");
+    let case = Case::new(parent.path(), checkpoint_minutes);
+    let out = parent.path().join("run");
+    // By operation, the files that each kind of power cut after it leaves.
+    let states = Arc::new(Mutex::new(Vec::new()));
+    let record = {
+        let (states, journal) = (Arc::clone(&states), Mutex::new(Journal::default()));
+        move |operation: Operation<'_>| {
+            slow_checkpoint(operation);
+            let mut journal = journal.lock().expect("no test panics with it");
+            journal.record(operation);
+            let mut states = states.lock().expect("no test panics with it");
+            let n = states.len() as u64;
+            states.push((0..CUTS).map(|cut| after_cut(&journal, n, cut)).collect::<Vec<_>>());
+            Ok(())
+        }
+    };
+    let hooked = hook(&out, record);
+    case.start(&out).expect("a run");
+    drop(hooked);
+    let states = std::mem::take(&mut *states.lock().expect("no test panics with it"));
+    let (n_operations, mut n_cuts) = (states.len(), 0);
+    for (n, mut cuts) in states.into_iter().enumerate() {
+        cuts.sort();
+        cuts.dedup();
+        for left in cuts {
+            fs::remove_dir_all(&out).expect("the folder of a test");
+            fs::create_dir(&out).expect("a folder");
+            for (path, bytes) in left {
+                fs::create_dir_all(path.parent().expect("it is in the run folder")).expect("a folder");
+                fs::write(path, bytes).expect("a file");
+            }
+            case.assert_complete(&out, &format!("power cut after operation {n}"));
+            n_cuts += 1;
+        }
+    }
+    (n_cuts, n_operations)
+}
+
+/// A disk so slow that the next epoch ends before the checkpoint of this one is written.
+fn slow_checkpoint(operation: Operation<'_>) {
+    if let Operation::Write(_, bytes) = operation
+        && bytes.starts_with(checkpoint::MAGIC)
+    {
+        sleep(Duration::from_millis(50));
+    }
+}
+
+/// The files after one way of a power cut.
+fn after_cut(journal: &Journal, operation: u64, cut: u64) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut rng = CounterRng::new(cut, Purpose::Synthetic, operation, 0);
+    journal.after_power_cut(|| match cut {
+        0 => false,
+        1 => true,
+        _ => rng.below(2) == 0,
+    })
+}
