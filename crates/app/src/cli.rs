@@ -1,5 +1,6 @@
 //! The command line: from flags to settings, from settings to a command.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,7 +13,9 @@ use crate::commands::{
 use crate::config::TrainConfig;
 use crate::error::AppError;
 use crate::run_dir::error::WriteError;
-use crate::terminal::screen::{Screen, printable};
+use crate::terminal::foreign_text::printable;
+use crate::terminal::screen::Screen;
+use crate::terminal::standard_output;
 use crate::threads::in_pool;
 
 use bench_args::BenchArgs;
@@ -96,6 +99,25 @@ enum Command {
     },
 }
 
+impl Command {
+    /// Whether what the user wants of this call is on the standard output, and nowhere else.
+    fn prints_result(&self) -> bool {
+        match self {
+            Self::Train(args) => args.output.json,
+            Self::Explain(args) => args.output.json,
+            Self::LrFind(args) => args.output.json,
+            Self::Bench(_) | Self::Export(_) | Self::Data { .. } => false,
+            Self::Man { out } => out.is_none(),
+            _ => true,
+        }
+    }
+}
+
+/// The standard output takes no more.
+fn not_printed(source: io::Error) -> WriteError {
+    WriteError { path: "the standard output".into(), source }
+}
+
 /// What is printed.
 #[derive(Clone, Copy, Debug, Args)]
 struct OutputArgs {
@@ -156,7 +178,9 @@ fn allow_negative_number(arg: clap::Arg) -> clap::Arg {
 #[inline(never)]
 #[must_use]
 pub fn main() -> ExitCode {
-    match run(Cli::read()) {
+    let result = run(Cli::read());
+    let unprinted = standard_output::take_error();
+    match result.and_then(|()| unprinted.map_or(Ok(()), |source| Err(not_printed(source).into()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Line by line: only lists have several.
@@ -172,6 +196,9 @@ pub fn main() -> ExitCode {
 /// # Errors
 /// Those of the command.
 pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
+    if cli.command.prints_result() && standard_output::is_closed() {
+        return Err(not_printed(io::Error::other("it is closed, so the result would be lost")).into());
+    }
     match cli.command {
         Command::Train(args) => run_train(&args),
         Command::Inspect(InspectArgs { settings, output }) => {
@@ -213,7 +240,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
             in_pool(config.threads(), || phantom::write(&config, &out, &Screen::new(quiet, false)))
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "roentgen", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "roentgen", &mut script);
+            standard_output::print(String::from_utf8_lossy(&script).trim_end());
             Ok(())
         }
         Command::Man { out } => Ok(manual(out.as_deref())?),
@@ -248,9 +277,12 @@ fn run_bench(args: BenchArgs) -> Result<(), AppError> {
 fn manual(out: Option<&Path>) -> Result<(), WriteError> {
     let command = Cli::command();
     match out {
-        None => clap_mangen::Man::new(command)
-            .render(&mut std::io::stdout())
-            .map_err(|source| WriteError { path: "standard output".into(), source }),
+        None => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(command).render(&mut page).map_err(not_printed)?;
+            standard_output::print(String::from_utf8_lossy(&page).trim_end());
+            Ok(())
+        }
         Some(folder) => std::fs::create_dir_all(folder)
             .and_then(|()| clap_mangen::generate_to(command, folder))
             .map_err(|source| WriteError { path: folder.into(), source }),

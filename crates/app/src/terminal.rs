@@ -1,5 +1,7 @@
 //! Output in the terminal.
 
+pub(crate) mod foreign_text;
 pub(crate) mod probability;
 pub(crate) mod screen;
+pub(crate) mod standard_output;
 pub(crate) mod tables;

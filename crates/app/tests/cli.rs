@@ -406,7 +406,7 @@ fn a_loss_that_is_no_number_stops_the_run_with_its_place() {
     let output = roentgen(&[&small[..], &wild[..]].concat(), folder.path());
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    for words in ["epoch", "batch 1", "--max-lr (it is 1000)"] {
+    for words in ["epoch", "batch 1", "--lr (it is 1000)"] {
         assert!(said.contains(words), "{said}");
     }
     assert!(output.stdout.is_empty() && !folder.path().join("run/metrics.json").exists());
@@ -467,7 +467,7 @@ fn help_teaches_each_command() {
         let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(shown.contains(words), "{args:?}: {shown}");
     };
-    says(&["train", "--help"], "the last one within one standard error of the best");
+    says(&["train", "--help"], "at most one standard error worse than the best");
     says(&["train", "--help"], "[range: 0 to 0.5] [default: 0]");
     for page in ["--help", "man"] {
         says(&[page], "Exit codes");

@@ -14,6 +14,7 @@ use crate::model::image_prediction::{ImagePrediction, predict_images};
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::run_dir::error::WriteError;
+use crate::terminal::foreign_text::csv_cell;
 use crate::terminal::screen::{Screen, counted, table};
 
 /// Files that are read and predicted together: more need more memory, and delay the first prediction.
@@ -231,7 +232,9 @@ impl<'a> Writer<'a> {
                     let fixed = ["path", "class", "probability", "rejected", "error"].map(str::to_owned);
                     csv.write_record(fixed.into_iter().chain(names))?;
                 }
-                results.iter().try_for_each(|result| csv.write_record(self.csv_row(result)))?;
+                for result in results {
+                    csv.write_record(self.csv_row(result).iter().map(|cell| csv_cell(cell)))?;
+                }
                 csv.flush()?;
             }
         }

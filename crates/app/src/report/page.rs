@@ -10,6 +10,7 @@ use super::run_section::run_section;
 use super::test_section::test_section;
 use super::training_section::training_section;
 use super::verdict::{remarks, verdict};
+use crate::terminal::foreign_text::printable_lines;
 
 /// What the page may do: fetch nothing and run no script, whatever a class name or a file name tries.
 const CONTENT_SECURITY_POLICY: &str = "script-src 'none'; img-src data:; connect-src 'none'; font-src 'none'; \
@@ -49,7 +50,8 @@ pub(crate) fn page(input: &ReportInput<'_>) -> String {
             }
         }
     };
-    markup.into_string()
+    // Names of files and classes are anywhere on the page.
+    printable_lines(&markup.into_string())
 }
 
 fn head(title: &str) -> Markup {

@@ -1,11 +1,14 @@
 //! Output of a command: lines, tables and progress bars, or nothing.
 
 use std::borrow::Cow;
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stderr};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use roentgen_data::Stage;
+
+use super::foreign_text::printable;
+use super::standard_output;
 
 /// Columns of a line if the output is not a terminal.
 const DEFAULT_WIDTH: usize = 100;
@@ -67,13 +70,11 @@ impl Screen {
 
     /// Shows a line as it is, above the bars.
     pub(crate) fn line(&self, text: &str) {
-        // A closed pipe (`| head`) is no reason to stop training.
-        self.bars.suspend(|| {
-            let _ = match self.target {
-                Target::Out => writeln!(stdout(), "{text}"),
-                Target::Err => writeln!(stderr(), "{text}"),
-                Target::Nothing => Ok(()),
-            };
+        self.bars.suspend(|| match self.target {
+            Target::Out => standard_output::print(text),
+            // Where errors cannot be shown, neither can this one.
+            Target::Err => _ = writeln!(stderr(), "{text}"),
+            Target::Nothing => {}
         });
     }
 
@@ -110,7 +111,7 @@ impl Screen {
     pub(crate) fn result(&self, figures: &impl serde::Serialize) {
         if self.json {
             let text = serde_json::to_string_pretty(figures).expect("figures are plain numbers and names");
-            let _ = writeln!(stdout(), "{text}");
+            standard_output::print(&text);
         }
     }
 
@@ -180,12 +181,6 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-/// A text for the screen: control characters in names must not reach the terminal.
-#[must_use]
-pub(crate) fn printable(text: &str) -> String {
-    text.replace(char::is_control, "\u{FFFD}")
 }
 
 /// Lines of a table: the first column to the left, the others to the right, two spaces between.

@@ -4,7 +4,8 @@ use roentgen_data::{BadFile, Dataset, Findings, ImageSet, SubsetOrigin};
 
 use crate::cpu;
 use crate::metrics::{Confusion, SubsetMetrics};
-use crate::terminal::screen::{INDENT, Screen, counted, printable, table};
+use crate::terminal::foreign_text::printable;
+use crate::terminal::screen::{INDENT, Screen, counted, table};
 
 /// Most classes whose confusion matrix is shown; `metrics.json` always has it.
 const MAX_SHOWN_CLASSES: usize = 24;

@@ -1,0 +1,40 @@
+//! The standard output. A line that cannot be written does not stop a training, but the program does not end as if it had
+//! been: it remembers the first error, and `main` reports it.
+
+use std::io::{self, Write, stdout};
+use std::sync::{Mutex, PoisonError};
+
+static FIRST_ERROR: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Prints a line.
+pub(crate) fn print(line: &str) {
+    let mut out = stdout().lock();
+    if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+        let mut first = FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner);
+        // A reader that went away (`| head`) has what it wanted.
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            first.get_or_insert(error);
+        }
+    }
+}
+
+/// The first error of this process, once.
+#[must_use]
+pub(crate) fn take_error() -> Option<io::Error> {
+    FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Whether whoever started the program closed the standard output (`>&-`). Rust then opens the null device for reading and
+/// writing in its place, so that everything written to it is lost.
+#[must_use]
+pub(crate) fn is_closed() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{OFlags, fcntl_getfl, fstat, major, minor};
+        let out = stdout();
+        let is_null = fstat(&out).is_ok_and(|found| (major(found.st_rdev), minor(found.st_rdev)) == (1, 3));
+        is_null && fcntl_getfl(&out).is_ok_and(|flags| flags.contains(OFlags::RDWR))
+    }
+    #[cfg(not(target_os = "linux"))]
+    false
+}
