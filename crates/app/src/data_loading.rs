@@ -5,4 +5,5 @@ pub(crate) mod error;
 pub(crate) mod findings;
 pub(crate) mod inspection;
 pub(crate) mod load;
+pub(crate) mod medical;
 pub(crate) mod phantom;

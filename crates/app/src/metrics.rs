@@ -7,6 +7,7 @@ mod confusion;
 pub(crate) mod deduplicated;
 mod interval;
 mod predictions;
+pub(crate) mod shortcut_audit;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 

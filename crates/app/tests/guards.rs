@@ -166,7 +166,10 @@ fn a_test_set_without_a_new_image_has_a_warning() {
     }
     let said = text(&roentgen(&["inspect", "."], folder.path()).stdout);
     assert!(
-        said.split_whitespace().collect::<Vec<_>>().join(" ").contains("every test image, or another image"),
+        said.split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .contains("every test image also occurs in the training or validation set"),
         "{said}"
     );
 }

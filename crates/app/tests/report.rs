@@ -59,8 +59,13 @@ fn a_report_is_one_file_with_the_metrics_of_the_run() {
 }
 
 /// Writes square images of noise between two grey values: `n` in each class folder of `root`.
-fn write_noise(root: &Path, n: u32, side: u32, [low, high]: [u8; 2]) {
-    for (class_idx, class) in ["normal", "pneumonia"].into_iter().enumerate() {
+fn write_noise(root: &Path, n: u32, side: u32, values: [u8; 2]) {
+    write_classes(root, ["normal", "pneumonia"], n, side, values);
+}
+
+/// The same with these classes.
+fn write_classes(root: &Path, classes: [&str; 2], n: u32, side: u32, [low, high]: [u8; 2]) {
+    for (class_idx, class) in classes.into_iter().enumerate() {
         fs::create_dir_all(root.join(class)).unwrap();
         for i in 0..n {
             let mut state = 1 + i * 7 + class_idx as u32 * 1000 + u32::from(low);
@@ -117,6 +122,75 @@ fn the_images_of_a_csv_file_are_shown_as_they_are() {
     assert!(shown.len() >= 10, "{} images", shown.len());
     // Reduced to 28 pixels, the noise would average out.
     assert!(shown.iter().all(|[_, deviation]| *deviation > 60.0), "{shown:?}");
+}
+
+#[test]
+fn photographs_get_no_medical_words() {
+    let folder = TempDir::new().unwrap();
+    write_classes(&folder.path().join("animals"), ["cat", "dog"], 20, 40, [0, 250]);
+    let run = |flags: &[&str], out: &str| {
+        let args = ["train", "animals", "--epochs", "1", "--width", "8", "--out", out];
+        let output = roentgen(&[&args[..], flags].concat(), folder.path());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let page = fs::read_to_string(folder.path().join(out).join("report.html")).unwrap();
+        // Without the styles and images.
+        let page: String = page
+            .split("</style>")
+            .nth(1)
+            .unwrap()
+            .split("base64,")
+            .map(|part| part.split_once('"').map_or(part, |(_, rest)| rest))
+            .collect();
+        (text(&output.stdout), page)
+    };
+    let (said, page) = run(&[], "run");
+    let evaluated = text(&roentgen(&["evaluate", "run", "--data", "animals"], folder.path()).stdout);
+    let inspected = text(&roentgen(&["inspect", "animals"], folder.path()).stdout);
+    for (place, shown) in
+        [("run", &said), ("report", &page), ("evaluate", &evaluated), ("inspect", &inspected)]
+    {
+        let shown = shown.to_lowercase();
+        assert!(shown.contains("images"), "{place}: {shown}");
+        for word in ["patient", "film", "clinical", "medical", "disease"] {
+            assert!(!shown.contains(word), "{place} says {word:?}: {shown}");
+        }
+    }
+    let (said, page) = run(&["--medical"], "medical");
+    assert!(said.contains("Not a medical device") && page.contains("Not for clinical use"));
+    write_noise(&folder.path().join("films"), 20, 40, [0, 250]);
+    let args = ["train", "films", "--no-medical", "--epochs", "1", "--width", "8", "--out", "no"];
+    let said = text(&roentgen(&args, folder.path()).stdout);
+    assert!(said.contains("caution") && !said.contains("medical"), "{said}");
+}
+
+#[test]
+fn a_run_reports_a_shortcut_in_its_first_sentence_and_the_check_changes_no_weight() {
+    let folder = TempDir::new().unwrap();
+    write_noise(&folder.path().join("data"), 40, 32, [0, 250]);
+    for i in 0..40 {
+        let path = folder.path().join(format!("data/pneumonia/{i:02}.png"));
+        let mut image = image::open(&path).unwrap().to_luma8();
+        (0..32).for_each(|x| (0..3).for_each(|y| image.put_pixel(x, y, Luma([250]))));
+        image.save(path).unwrap();
+    }
+    let run = |flags: &[&str]| {
+        let args = ["train", "data", "--epochs", "8", "--size", "32", "--resize", "32", "--quiet", "--json"];
+        let output = roentgen(&[&args[..], flags].concat(), folder.path());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let metrics = run(&["--out", "run"]);
+    assert_eq!(metrics["audit"]["flagged"], true, "{}", metrics["audit"]);
+    assert_eq!(metrics["audit"]["border"]["flagged"], true);
+    let page = fs::read_to_string(folder.path().join("run/report.html")).unwrap();
+    let verdict = page.split("class=\"verdict\">").nth(1).unwrap().split("</p>").next().unwrap();
+    let words = "on its own test set; the classes can be told from the border alone, so this says little about the disease. ";
+    assert!(verdict.contains(words), "{verdict}");
+    assert!(page.contains("id=\"shortcuts\""));
+    let without = run(&["--no-audit", "--out", "without"]);
+    assert!(without.get("audit").is_none(), "{without}");
+    let model = |out: &str| fs::read(folder.path().join(out).join("model.safetensors")).unwrap();
+    assert!(model("run") == model("without"), "the check must not change the model");
 }
 
 #[test]

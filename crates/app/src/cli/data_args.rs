@@ -18,44 +18,23 @@ Examples:
   roentgen audit films --json --quiet";
 
 /// The settings of `inspect` and `audit`.
-const EXAMINE: Option<&[&str]> = Some(&[
-    "data",
-    "test",
-    "patient-pattern",
-    "skip-bad",
-    "val-fraction",
-    "test-fraction",
-    "size",
-    "epochs",
-    "seed",
-    "threads",
-]);
-
-/// The settings of `inspect`.
 #[derive(Debug)]
-pub(super) struct InspectSettings;
+pub(super) struct ExamineSettings;
 
-impl Accepts for InspectSettings {
-    const NAMES: Option<&'static [&'static str]> = EXAMINE;
-    const NEEDS_DATA: bool = true;
-    const HELP: &'static [(&'static str, &'static str)] = &[
-        ("epochs", "Number of epochs to estimate the training time for [default: as many as `train` takes]"),
-        ("size", "Side of the square crop to estimate the training time for [default: 24]"),
-        ("seed", "Seed of the split into training, validation and test set [default: 0]"),
-    ];
-}
-
-/// The settings of `audit`.
-#[derive(Debug)]
-pub(super) struct AuditSettings;
-
-impl Accepts for AuditSettings {
-    const NAMES: Option<&'static [&'static str]> = EXAMINE;
-    const NEEDS_DATA: bool = true;
-    const HELP: &'static [(&'static str, &'static str)] = &[(
+impl Accepts for ExamineSettings {
+    const NAMES: Option<&'static [&'static str]> = Some(&[
+        "data",
+        "test",
+        "patient-pattern",
+        "skip-bad",
+        "val-fraction",
+        "test-fraction",
+        "size",
         "epochs",
-        "Number of epochs of each of the short trainings [default: 3 to 40, fewer for larger training sets]",
-    )];
+        "seed",
+        "threads",
+    ]);
+    const NEEDS_DATA: bool = true;
 }
 
 /// Flags of `inspect`.
@@ -63,7 +42,7 @@ impl Accepts for AuditSettings {
 #[command(after_help = INSPECT_EXAMPLES)]
 pub(super) struct InspectArgs {
     #[command(flatten)]
-    pub(super) settings: SettingFlags<InspectSettings>,
+    pub(super) settings: SettingFlags<ExamineSettings>,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }
@@ -73,7 +52,7 @@ pub(super) struct InspectArgs {
 #[command(after_help = AUDIT_EXAMPLES)]
 pub(super) struct AuditArgs {
     #[command(flatten)]
-    pub(super) settings: SettingFlags<AuditSettings>,
+    pub(super) settings: SettingFlags<ExamineSettings>,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }
@@ -121,7 +100,6 @@ pub(super) struct PhantomSettings;
 
 impl Accepts for PhantomSettings {
     const NAMES: Option<&'static [&'static str]> = Some(&["films", "seed", "threads"]);
-    const HELP: &'static [(&'static str, &'static str)] = &[("seed", "Seed of the films [default: 0]")];
 }
 
 const PHANTOM_EXAMPLES: &str = "\

@@ -73,6 +73,7 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
         EvaluationMetrics { val, test_deduplicated, test: set_metrics(&test, &evaluation), n_leaked, n_seen };
     let heading = request.model.display().to_string();
     tables::show_test_tables(screen, &heading, n_leaked, metrics.test_deduplicated.as_ref(), &metrics.test);
+    tables::show_caution(screen, card.medical);
     screen.result(&metrics);
     Ok(())
 }

@@ -151,10 +151,7 @@ fn occlusion_panel<'a>(explanation: &'a Explanation, card: &ModelCard) -> Panel<
         let [before, after] =
             [explanation.probabilities[explanation.class], *least_probability].map(probability_text);
         let heat = Heat { map: lost_log_odds, end: format!("{greatest:.2}") };
-        (
-            Some(heat),
-            format!("fall of the log-odds of {class} if hidden; its probability: {before}, at least {after}"),
-        )
+        (Some(heat), format!("fall of the log-odds of {class} if hidden; at most from {before} to {after}"))
     } else {
         (None, format!("hiding any part makes {class} no less probable"))
     };

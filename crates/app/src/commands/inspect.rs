@@ -59,12 +59,12 @@ fn split_off_note(config: &TrainConfig, data: &Dataset) -> Option<String> {
             format!("{:.0} % as the {name} set (--{flag}-fraction)", 100.0 * fraction)
         })
         .collect();
-    (!sets.is_empty()).then(|| {
-        format!(
-            "`train` splits off {}; a patient, or a group of duplicates, stays in one set",
-            sets.join(" and ")
-        )
-    })
+    let together = match data.findings.patients {
+        Some(_) => "a patient, or a group of duplicates,",
+        None => "a group of duplicates",
+    };
+    (!sets.is_empty())
+        .then(|| format!("`train` splits off {}; {together} stays in one set", sets.join(" and ")))
 }
 
 /// How images are stored.

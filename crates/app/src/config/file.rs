@@ -121,8 +121,10 @@ impl TrainConfig {
         let line = |setting: &'static dyn Setting| {
             Some(format!("{} = {}\n", setting.name(), setting.to_toml(self)?))
         };
+        // The number of phantom films says nothing about other images.
+        let is_used = |setting: &&'static dyn Setting| setting.name() != "films" || self.uses_phantom();
         let chosen: String =
-            settings::all().filter(|setting| !is_derived(setting)).filter_map(line).collect();
+            settings::all().filter(is_used).filter(|setting| !is_derived(setting)).filter_map(line).collect();
         let derived: String = settings::all().filter(is_derived).filter_map(line).collect();
         format!(
             "# The settings of this run. `roentgen train --config FILE` repeats it.\n{chosen}\n\

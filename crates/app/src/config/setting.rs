@@ -20,9 +20,6 @@ pub(crate) trait Setting: Send + Sync {
     fn expected(&'static self) -> &'static str;
     /// Whether the program chooses a value where none is given.
     fn is_derived(&self) -> bool;
-    /// Whether it is a number with a range.
-    #[cfg(test)]
-    fn is_number(&self) -> bool;
     /// Its flag; two flags for a switch; a flag and an argument where both are accepted.
     fn args(&'static self) -> Vec<Arg>;
     /// Whether the command line gives a value.
@@ -96,7 +93,7 @@ impl<T> Item<T> {
         };
         match (self.input.kind, default.as_deref()) {
             (TomlKind::Bool, Some("true")) => " [default: on]".to_owned(),
-            (TomlKind::Bool, _) | (_, None) => String::new(),
+            (TomlKind::Bool, Some("false")) | (_, None) => String::new(),
             (_, Some(default)) => format!(" [default: {default}]"),
         }
     }
@@ -149,11 +146,6 @@ impl<T: Clone + Send + Sync> Setting for Item<T> {
 
     fn is_derived(&self) -> bool {
         self.input.is_derived
-    }
-
-    #[cfg(test)]
-    fn is_number(&self) -> bool {
-        self.input.kind == TomlKind::Number
     }
 
     fn args(&'static self) -> Vec<Arg> {

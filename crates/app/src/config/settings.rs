@@ -41,6 +41,8 @@ settings! {
         /// Regular expression that finds the patient in a file name: its group `patient`, or else its first group. Not needed
         /// for names such as person1000_virus_1681 and IM-0115-0001
         patient_pattern: Option<String> = None => text::<String>("REGEX");
+        /// Whether the images are medical: then texts warn of clinical use
+        medical: Option<bool> = None => switch().default_text("by the names of data, classes and files");
         /// Stop if the training, validation and test sets share images or patients, instead of only reporting it
         strict: bool = false => switch();
         /// Cross-validation: train N models, each tested on another part of the images. Images of one patient
@@ -102,11 +104,11 @@ settings! {
             .derived("32, or 128 from 20000 training images on");
         /// Largest learning rate of the one-cycle schedule
         max_lr: f64 = 0.01 => number("RATE", (Excluded(0.0), Included(1000.0))).alias("lr").common();
-        /// Strength of the weight decay, which keeps weights small
+        /// Weight decay
         weight_decay: f64 = 1e-4 => number("RATE", 0.0..=10.0);
         /// How weight decay is applied
         decay: DecayKind = DecayKind::L2 => choice("KIND");
-        /// Gradient clipping: value:BOUND, or BOUND alone, clips each element, norm:BOUND the norm of all of them; or off
+        /// Gradient clipping: value:BOUND clips each element, norm:BOUND the norm of all of them; or off
         clip: ClipChoice = ClipChoice(Clip::Value(0.1)) => text("CLIP")
             .expected("value:BOUND or norm:BOUND with a BOUND above 0, or off");
         /// Weights of the classes in the loss
@@ -120,8 +122,7 @@ settings! {
         oversample_hard: usize = 1 => number("N", 1..=100).unit("times");
         /// Use an exponential moving average of the weights with this decay, such as 0.99, as the model. 0 switches it off
         ema: f64 = 0.0 => number("DECAY", 0.0..1.0);
-        /// Validation score that decides which epoch is saved: the last one whose score is at most one standard error worse
-        /// than the best
+        /// Validation score that selects the epoch to save: the last one within one standard error of the best
         select: Select = Select::Accuracy => choice("SCORE");
         /// Seed of everything random: splits, first weights, order, augmentation, dropout
         seed: u64 = 0 => number("N", 0..=MAX_INTEGER).common();
@@ -131,6 +132,9 @@ settings! {
         checkpoint_minutes: f64 = 5.0 => number("MINUTES", 0.0..=1e6);
         /// Also write the metrics of every epoch for TensorBoard, into the run folder
         tensorboard: bool = false => switch();
+        /// At the end, check for shortcuts: whether the classes can be predicted from the border of the images, with their
+        /// centre blanked, or from facts of the files. Left out where it would take more than a tenth of the training
+        audit: bool = true => switch();
         /// Number of threads; the results do not depend on it
         threads: Option<usize> = None => number("N", 1..=1024).common().derived("one for each processor");
     }

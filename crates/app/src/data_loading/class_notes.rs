@@ -99,8 +99,7 @@ fn missing_set_note(
     };
     set.is_empty().then(|| {
         format!(
-            "there is no {name} set: {:.0} % ({flag}) of {}, which duplicates and patients keep together, is no image; \
-             {consequence}",
+            "there is no {name} set: {:.0} % ({flag}) of {} is no image that can be split off; {consequence}",
             100.0 * fraction,
             counted(n, "image")
         )

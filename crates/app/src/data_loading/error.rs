@@ -10,9 +10,11 @@ pub enum DataLoadingError {
     Data(#[from] DataError),
     /// The sets share images or patients, under `--strict`.
     #[error(
-        "--strict: the sets share images or patients; remove them from one of the sets, or leave --strict out:\n{list}"
+        "--strict: the sets share {what}; remove them from one of the sets, or leave --strict out:\n{list}"
     )]
     Leakage {
+        /// `images`, or `images or patients` where patients are known.
+        what: &'static str,
         /// One indented line each.
         list: String,
     },

@@ -28,9 +28,12 @@ pub(crate) fn show_findings(screen: &Screen, data: &Dataset) {
         show_leakage(screen, leakage);
     }
     if !leak_free_test.is_empty() && !leak_free_test.contains(&true) {
-        let text = "every test image, or another image of its patient, also occurs in the training or validation set: \
-                    the test metrics say nothing about new images. Use another test set";
-        screen.field("LEAKAGE", text);
+        let or_patient = if patients.is_some() { ", or another image of its patient," } else { "" };
+        let text = format!(
+            "every test image{or_patient} also occurs in the training or validation set: the test metrics say nothing \
+             about new images. Use another test set"
+        );
+        screen.field("LEAKAGE", &text);
     }
 }
 
@@ -124,5 +127,9 @@ pub(crate) fn reject_leakage(findings: &Findings) -> Result<(), DataLoadingError
     let crossing = findings.patients.iter().flat_map(|patients| &patients.crossing);
     let patients = crossing.map(|patient| format!("  patient {patient} has images in more than one set"));
     let list: Vec<String> = pairs.chain(patients).collect();
-    if list.is_empty() { Ok(()) } else { Err(DataLoadingError::Leakage { list: list.join("\n") }) }
+    if list.is_empty() {
+        return Ok(());
+    }
+    let what = if findings.patients.is_some() { "images or patients" } else { "images" };
+    Err(DataLoadingError::Leakage { what, list: list.join("\n") })
 }

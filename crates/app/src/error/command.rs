@@ -55,7 +55,7 @@ pub enum CommandError {
     )]
     NotExportable,
     /// `evaluate`: the data must be given, because the model was not trained on the phantom.
-    #[error("this model was trained on a folder; name the data to evaluate it on after the model")]
+    #[error("this model was trained on a folder; give the data to evaluate it on with --data DIR")]
     NoEvaluationData,
     /// `compare`: the two runs were tested on different images.
     #[error(
@@ -68,10 +68,14 @@ pub enum CommandError {
     },
     /// `audit`: all validation and test images are leaked.
     #[error(
-        "every validation and test image, or its patient, also occurs in an earlier set; \
-         `roentgen inspect` lists them; give other test images"
+        "every validation and test image{} also occurs in an earlier set; `roentgen inspect` lists them; give other test \
+         images",
+        if *has_patients { ", or its patient," } else { "" }
     )]
-    AllLeaked,
+    AllLeaked {
+        /// Whether the patients are known.
+        has_patients: bool,
+    },
     /// `lr-find`: the loss was NaN or infinite before the range test had settled.
     #[error("the loss is not finite from the first steps on; check the data with `roentgen inspect`")]
     NoRate,

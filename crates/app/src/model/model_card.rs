@@ -67,6 +67,9 @@ pub(crate) struct ModelCard {
     /// What it was trained on, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_on: Option<TrainedOn>,
+    /// Whether it was trained on medical images; taken for granted of files that do not say it.
+    #[serde(default = "is_medical_unless_told")]
+    pub medical: bool,
     /// When to reject a prediction; fitted after training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub novelty: Option<Novelty>,
@@ -89,6 +92,10 @@ pub(crate) struct TrainedOn {
 /// The temperature of a model that was not calibrated.
 fn no_temperature() -> f64 {
     1.0
+}
+
+fn is_medical_unless_told() -> bool {
+    true
 }
 
 /// A condition that a card meets, and the error text if it does not.

@@ -81,7 +81,7 @@ pub(crate) fn to_bytes(model: &ResNet, card: &ModelCard) -> Vec<u8> {
         ir_version: IR_VERSION,
         producer_name: "roentgen".to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-        doc_string: "Not a medical device.".to_owned(),
+        doc_string: if card.medical { "Not a medical device." } else { "An image classifier." }.to_owned(),
         graph: Some(graph.proto),
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
         metadata_props: properties

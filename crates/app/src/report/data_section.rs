@@ -4,6 +4,8 @@ use maud::{Markup, html};
 use roentgen_data::{Findings, SubsetOrigin};
 
 use super::input::{MANY_CLASSES, ReportInput};
+use crate::metrics::Interval;
+use crate::metrics::shortcut_audit::Audit;
 use crate::terminal::screen::counted;
 
 /// Rows of a list at most; `data.json` has all.
@@ -23,6 +25,7 @@ pub(super) fn data_section(input: &ReportInput<'_>) -> Markup {
         (leakage_table(findings))
         (crossing_patients(findings))
         (duplicate_groups(findings))
+        @if let Some(audit) = &input.metrics.audit { (shortcut_table(audit)) }
     }
 }
 
@@ -50,16 +53,39 @@ fn facts(input: &ReportInput<'_>) -> Markup {
         ul {
             li { (if input.data.channels == 1 { "Grey" } else { "Colour" }) " images, resized to a short side of "
                 (config.resize()) " pixels; the model input is a crop of " (config.size) "x" (config.size) " pixels." }
-            li { @if let Some(patients) = &findings.patients {
+            @if let Some(patients) = &findings.patients { li {
                     (patients.n) " patients, known from " (patients.source.to_string())
                     @if patients.n_unknown > 0 { "; " (counted(patients.n_unknown, "image")) " without a patient" }
                     ". A split keeps all images of a patient in one set, and intervals are computed by patient."
-                } @else { "Patients are unknown. If there are several images per patient, the intervals are too narrow." } }
+            } } @else if input.is_medical {
+                li { "Patients are unknown. If there are several images per patient, the intervals are too narrow." }
+            }
             li { @if findings.duplicates.is_empty() { "No duplicates." } @else {
                 (counted(findings.duplicates.len(), "group")) " of duplicates." } }
             @if !findings.bad.is_empty() { li { (counted(findings.bad.len(), "unusable file")) " left out." } }
             @for note in &findings.notes { li { (note) } }
         }
+    }
+}
+
+/// How well linear classifiers predict the classes without what the images are about.
+fn shortcut_table(audit: &Audit) -> Markup {
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
+    let range = |interval: Option<Interval>| {
+        interval.map_or_else(|| "-".to_owned(), |[low, high]| format!("{low:.3} to {high:.3}"))
+    };
+    html! {
+        h3 id="shortcuts" { "Shortcuts" }
+        p.soft { "ROC AUC, the mean over the classes, on " (counted(audit.n, "validation or test image"))
+            "; 0.5 is chance. Full images: the model of this run. The others are linear classifiers, so networks may find "
+            "more." }
+        div.scroll { table {
+            thead { tr { th { "seen" } th { "ROC AUC" } th { "95 % interval" } th {} } }
+            tbody { @for (name, probe) in audit.named() {
+                tr { td { (name) } td { (number(probe.roc_auc)) } td { (range(probe.interval)) }
+                    td { @if probe.flagged { "shortcut" } } }
+            } }
+        } }
     }
 }
 

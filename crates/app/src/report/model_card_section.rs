@@ -15,7 +15,8 @@ pub(super) fn model_card_section(input: &ReportInput<'_>) -> Markup {
         h2 id="card" { "Model card" }
         table.pairs { tbody {
             tr { td { "Intended use" } td { "Research and teaching: to measure how well these classes can be distinguished in "
-                "images like these. Not for clinical use, and not for any decision about a person." } }
+                "images like these."
+                @if input.is_medical { " Not for clinical use, and not for any decision about a person." } } }
             tr { td { "Input" } td { "One " (if card.channels == 1 { "grey" } else { "colour" }) " image, PNG or JPEG; "
                 "resized to a short side of " (card.resize) " pixels, centre crop of " (card.size) "x" (card.size)
                 " pixels, normalised per channel." } }
@@ -33,7 +34,7 @@ fn limits(input: &ReportInput<'_>) -> Markup {
         "At this size an image shows no detail finer than 1/" (input.card.size) " of the crop. "
         "The model knows only these classes and predicts one of them unless it rejects the image. "
         "The metrics hold for images from the same sources, taken in the same way; elsewhere they are unknown until measured. "
-        @if input.data.findings.patients.is_none() {
+        @if input.is_medical && input.data.findings.patients.is_none() {
             "Patients are unknown, so images of one patient may be in several sets. "
         }
         @if is_small { "The test set is small. " }

@@ -79,7 +79,8 @@ pub(crate) fn sheet(image: &RgbImage, window: [f64; 4], panels: &[Panel<'_>]) ->
         if let Some(heat) = &panel.heat {
             write_legend(&mut sheet, font, (left + margin, bottom), &heat.end);
         }
-        font.write(&mut sheet, (left + margin, bottom + legend_rows * font.height()), &captions[number]);
+        let legend = if panel.heat.is_some() { font.height() } else { 0 };
+        font.write(&mut sheet, (left + margin, bottom + legend), &captions[number]);
     }
     sheet
 }

@@ -36,19 +36,47 @@ pub(super) fn verdict(input: &ReportInput<'_>) -> String {
             percent(baseline)
         )
     };
+    let shortcut = shortcut_sentence(input, metrics.confusion.accuracy()).unwrap_or_default();
     format!(
-        "The model classified {n_right} of {n} {images} correctly: accuracy {}, 95 % interval {} to {}. {comparison}",
+        "{shortcut}The model classified {n_right} of {n} {images} correctly: accuracy {}, 95 % interval {} to {}. {comparison}",
         percent(metrics.confusion.accuracy()),
         percent(low),
         percent(high)
     )
 }
 
+/// The first sentence where the classes can be predicted without what the images are about.
+fn shortcut_sentence(input: &ReportInput<'_>, accuracy: f64) -> Option<String> {
+    let how = input.metrics.audit.as_ref()?.strongest_shortcut()?;
+    let set = if input.metrics.test.is_some() { "test set" } else { "validation set" };
+    let subject = if input.is_medical { "the disease" } else { "what the images show" };
+    Some(format!(
+        "{} on its own {set}; the classes can be told {how}, so this says little about {subject}. ",
+        percent(accuracy)
+    ))
+}
+
+/// What the metrics do not show: where the accuracy comes from.
+fn caution(input: &ReportInput<'_>) -> Markup {
+    html! {
+        p.caution {
+            @if input.is_medical { strong { "Not for clinical use. " } }
+            "High accuracy may come from where the images were taken and not from what they show. "
+            @match &input.metrics.audit {
+                Some(audit) => {
+                    "In this run, " (audit.verdict) " (" a href="#shortcuts" { "shortcuts" } ")."
+                    @if !audit.flagged { " " code { "roentgen audit" } " trains networks to look further." }
+                }
+                None => { "Check the data for such shortcuts with " code { "roentgen audit" } "." }
+            }
+        }
+    }
+}
+
 /// What a reader must know to interpret the verdict.
 pub(super) fn remarks(input: &ReportInput<'_>) -> Markup {
     html! {
-        p.caution { strong { "Not for clinical use. " } "High accuracy may come from where the images were taken "
-            "and not from what they show; check the data for such shortcuts with " code { "roentgen audit" } "." }
+        (caution(input))
         (leakage_remark(input))
         @if input.metrics.test.is_none() && input.metrics.val.is_some() {
             p.remark.bad { "There is no test set. The saved epoch was chosen on these same validation images, "
@@ -72,7 +100,7 @@ fn leakage_remark(input: &ReportInput<'_>) -> Markup {
     html! {
         @if let (Some(test), true) = (test, *n_leaked > 0) {
             p.remark.bad {
-                (counted(*n_leaked, "test image")) " or their patients also occur in the training or validation set"
+                (counted(*n_leaked, "test image")) @if findings.patients.is_some() { " or their patients" } " also occur in the training or validation set"
                 @if input.config.init.is_some() { ", or in those of the initial model" } ". "
                 @if test_deduplicated.is_some() {
                     "The metrics above leave them out. On all " (test.confusion.n()) " test images the accuracy is "

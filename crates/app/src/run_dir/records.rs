@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::SubsetMetrics;
+use crate::metrics::shortcut_audit::Audit;
 use crate::model::calibration::Calibration;
 
 /// A line of `log.jsonl`. It holds no times, so that it is the same whenever and wherever the run is repeated.
@@ -40,6 +41,9 @@ pub(crate) struct Metrics {
     pub n_leaked: usize,
     pub calibration: Option<Calibration>,
     pub n_rejected: Rejected,
+    /// Whether the classes can be predicted without what the images are about; absent if it was not measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
     pub train_images_per_s: f64,
     pub train_seconds: f64,
     /// Share of the training steps spent on making their batches.

@@ -16,8 +16,10 @@ const WIDE_INTERVAL: f64 = 0.1;
 /// Heading of the first column of a confusion matrix.
 const CONFUSION_CORNER: &str = r"true \ predicted";
 /// Shown under every test table.
-const CAUTION: &str = "Not a medical device. A high accuracy may come from where the images were taken \
-                       rather than from what they show.";
+const CAUTION: &str =
+    "A high accuracy may come from where the images were taken rather than from what they show.";
+/// Shown before that where the images are medical.
+const MEDICAL_CAUTION: &str = "Not a medical device. ";
 
 /// Where the data come from, and the number of images per set and class.
 pub(crate) fn show_data(screen: &Screen, source: &str, data: &Dataset) {
@@ -123,8 +125,12 @@ pub(crate) fn show_test(screen: &Screen, heading: &str, metrics: &SubsetMetrics)
             screen.line(&format!("  {line}"));
         }
     }
+}
+
+/// What a reader must not take from a test table.
+pub(crate) fn show_caution(screen: &Screen, is_medical: bool) {
     screen.line("");
-    screen.field("caution", CAUTION);
+    screen.field("caution", &format!("{}{CAUTION}", if is_medical { MEDICAL_CAUTION } else { "" }));
 }
 
 /// The metrics of each class, as many of them as fit into `width`; `metrics.json` has all.

@@ -15,6 +15,7 @@ use super::pipeline::{self, FinishedRun};
 use crate::config::TrainConfig;
 use crate::data_loading::error::DataLoadingError;
 use crate::data_loading::load::{load_fold, read_folds};
+use crate::data_loading::medical::is_medical;
 use crate::metrics::deduplicated::deduplicated_test;
 use crate::metrics::{Predictions, SubsetMetrics};
 use crate::run_dir::error::RunDirError;
@@ -115,11 +116,12 @@ pub(crate) fn run(
     screen: &Screen,
 ) -> Result<(), TrainingError> {
     let folds = read_folds(config, n_folds, screen)?;
-    let mut pool = Pool::default();
+    let (mut pool, mut is_any_medical) = (Pool::default(), false);
     for fold in 1..=n_folds {
         screen.line(&screen.bold(&format!("fold {fold} of {n_folds}")));
         let fold_config = TrainConfig { fold: Some(fold), ..config.clone() };
         let data = load_fold(&fold_config, &folds, fold, screen)?;
+        is_any_medical |= is_medical(config, &data);
         let folder = folds_folder.open(config)?;
         let (metrics, test) = run_fold(&fold_config, fold, &data, &folder, screen)?;
         folds_folder = FoldsFolder::Existing(folder);
@@ -133,6 +135,8 @@ pub(crate) fn run(
     folder.write(METRICS, (json + "\n").as_bytes())?;
     folder.finish()?;
     show(screen, &metrics);
+    tables::show_caution(screen, is_any_medical);
+    screen.line("");
     screen.field("run", &folder.path().display().to_string());
     screen.result(&metrics);
     Ok(())

@@ -3,7 +3,8 @@
 use roentgen_data::{Dataset, ImageSet};
 use roentgen_layers::{ResNet9, ResNet9Config};
 
-use super::epochs::{Run, TrainingOutcome, wrong_model_error};
+use super::epochs::{Run, TrainingOutcome, not_of_this_run};
+use crate::data_loading::medical::is_medical;
 use crate::metrics::deduplicated::deduplicated_test;
 use crate::metrics::{Predictions, SubsetMetrics};
 use crate::model::calibration::Calibration;
@@ -17,6 +18,7 @@ use crate::run_dir::file_names::MODEL;
 use crate::run_dir::predictions_file;
 use crate::run_dir::records::{Metrics, Rejected};
 use crate::training::error::TrainingError;
+use crate::training::quick_audit::quick_audit;
 
 /// The predictions for the test set.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ pub(super) fn complete_model_file(
     let bytes = model_file::read_bytes(&path)?;
     let (model, mut card) = model_file::decode(&bytes, &path)?;
     if model_file::training_digest(&bytes, &card) != outcome.best_digest {
-        return Err(wrong_model_error(path).into());
+        return Err(not_of_this_run(path).into());
     }
     let Dataset { train: train_set, val: val_set, .. } = run.data;
     let bar = run.screen.bar(1);
@@ -93,6 +95,7 @@ pub(super) fn evaluate_final_model(
         test_deduplicated,
         test: test.as_ref().map(|test| set_metrics(test_set, test, card)),
         n_leaked,
+        audit: quick_audit(run.config, run.data, &both_predictions(&val, &test, card)),
         calibration: Calibration::new(
             card.temperature,
             val.as_ref().map(|val| (val, val_set)),
@@ -113,6 +116,15 @@ pub(super) fn evaluate_final_model(
 
 fn evaluate_unless_empty(model: &ResNet9, set: &ImageSet, card: &ModelCard) -> Option<Evaluation> {
     (!set.is_empty()).then(|| evaluate(model, set, card.class_names.len(), &card.preprocessing()))
+}
+
+/// The predictions for the validation set, then those for the test set.
+fn both_predictions(val: &Option<Evaluation>, test: &Option<Evaluation>, card: &ModelCard) -> Predictions {
+    let mut both = Predictions::new(card.class_names.len());
+    for evaluation in [val, test].into_iter().flatten() {
+        both.extend(&evaluation.predictions(card.temperature));
+    }
+    both
 }
 
 /// Images of a set that `predict` would reject as out of distribution.
@@ -144,6 +156,7 @@ impl Run<'_> {
             model_digest: digest,
             metrics,
             test,
+            is_medical: is_medical(self.config, self.data),
             log: &self.read_log()?,
         }))
     }

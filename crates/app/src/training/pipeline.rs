@@ -14,6 +14,7 @@ use crate::config::build::{architecture, normalization};
 use crate::config::error::ConfigError;
 use crate::config::{Select, TrainConfig};
 use crate::data_loading::inspection::Inspection;
+use crate::data_loading::medical::is_medical;
 use crate::data_loading::phantom;
 use crate::metrics::SubsetMetrics;
 use crate::model::inference::evaluate;
@@ -220,6 +221,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         films: config.uses_phantom().then_some(config.films),
         epoch: 0,
         trained_on: Some(TrainedOn { data: name, n_train: data.train.len(), n_val: data.val.len() }),
+        medical: is_medical(config, data),
         novelty: None,
         training_digests: Some(TrainingDigests::of(&[&data.train, &data.val])),
     }

@@ -7,6 +7,7 @@ use roentgen_layers::ResNet9Config;
 
 use super::epochs::Run;
 use super::progress_lines;
+use crate::data_loading::medical::is_medical;
 use crate::model::calibration::{Calibration, Reliability};
 use crate::model::model_file::Initialisation;
 use crate::run_dir::file_names::{MODEL, REPORT};
@@ -83,6 +84,10 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), Train
         let heading = format!("epoch {} of {}", metrics.best_epoch, metrics.epochs);
         let deduplicated = metrics.test_deduplicated.as_ref();
         tables::show_test_tables(screen, &heading, metrics.n_leaked, deduplicated, test);
+        tables::show_caution(screen, is_medical(run.config, run.data));
+    }
+    if let Some(audit) = &metrics.audit {
+        screen.field("audit", &audit.verdict);
     }
     if let Some(calibration) = &metrics.calibration {
         show_calibration(screen, calibration);

@@ -31,6 +31,19 @@ impl Mask {
 }
 
 impl ImageSet {
+    /// The values of a square image that `mask` leaves visible, channels together.
+    ///
+    /// # Panics
+    /// If the image is not square.
+    #[must_use]
+    pub fn visible(&self, index: usize, mask: Mask) -> Vec<u8> {
+        let image = self.image(index);
+        assert_eq!(image.height, image.width, "ImageSet::visible: images are squares");
+        let pixels = image.pixels.chunks_exact(self.channels).enumerate();
+        let is_visible = |at: usize| mask.shows(at / image.width, at % image.width, image.width);
+        pixels.filter(|(at, _)| is_visible(*at)).flat_map(|(_, pixel)| pixel.iter().copied()).collect()
+    }
+
     /// The images resized to squares of `side` pixels, so that no crop cuts off their edges.
     ///
     /// # Panics
@@ -111,6 +124,14 @@ mod tests {
         let pairs = before.image(0).pixels.chunks_exact(3).zip(after.image(0).pixels.chunks_exact(3));
         assert!(pairs.clone().all(|(before, after)| before == after || after == [7, 8, 9]));
         assert!(pairs.filter(|(before, after)| before == after).count() >= 12 * 12 - 8 * 8);
+    }
+
+    #[test]
+    fn the_visible_values_are_those_that_a_mask_keeps() {
+        let set = set(12, 12, 3);
+        let masked = set.masked(Mask::BorderOnly, &[0; 3]);
+        let kept: Vec<u8> = masked.image(0).pixels.iter().copied().filter(|&value| value > 0).collect();
+        assert_eq!(set.visible(0, Mask::BorderOnly), kept);
     }
 
     #[test]

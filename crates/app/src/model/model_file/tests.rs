@@ -30,6 +30,7 @@ pub(crate) fn card() -> ModelCard {
         films: None,
         novelty: None,
         trained_on: None,
+        medical: true,
         epoch: 3,
         training_digests: Some(TrainingDigests::try_from("000000000000002a".to_owned()).expect("a digest")),
     }

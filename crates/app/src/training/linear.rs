@@ -1,7 +1,7 @@
 //! A linear classifier: softmax regression on standardised features, for few features and some thousand rows.
 
 /// Steps of gradient descent.
-const STEPS: usize = 400;
+pub(crate) const STEPS: usize = 400;
 /// Momentum of Nesterov's method.
 const MOMENTUM: f64 = 0.9;
 /// L2 regularisation: without it, the weights grow without bound where the features separate the classes perfectly.
@@ -9,7 +9,7 @@ const L2: f64 = 1e-3;
 
 /// Weights of each class, on features with mean 0 and standard deviation 1.
 #[derive(Clone, Debug)]
-pub(super) struct Linear {
+pub(crate) struct Linear {
     mean: Vec<f64>,
     std: Vec<f64>,
     /// `(n_classes, features + 1)`, the bias last.
@@ -22,7 +22,7 @@ impl Linear {
     /// # Panics
     /// If there is no row, or rows differ in length.
     #[must_use]
-    pub(super) fn fit(rows: &[Vec<f64>], labels: &[u32], n_classes: usize) -> Self {
+    pub(crate) fn fit(rows: &[Vec<f64>], labels: &[u32], n_classes: usize) -> Self {
         let (n, n_features) = (rows.len() as f64, rows[0].len());
         let mean_of = |column: usize| rows.iter().map(|row| row[column]).sum::<f64>() / n;
         let mean: Vec<f64> = (0..n_features).map(mean_of).collect();
@@ -61,7 +61,7 @@ impl Linear {
 
     /// The logit of each class.
     #[must_use]
-    pub(super) fn logits(&self, row: &[f64]) -> Vec<f64> {
+    pub(crate) fn logits(&self, row: &[f64]) -> Vec<f64> {
         self.logits_of(&self.standardised(row))
     }
 

@@ -1,0 +1,178 @@
+//! The result of a shortcut audit: how well the classes can be predicted without what the images are about.
+
+use serde::Serialize;
+
+use super::{Interval, Predictions, SubsetMetrics};
+
+/// A probe is flagged if the lower end of its interval covers more than this fraction of the way from chance to the ROC
+/// AUC of full images.
+///
+/// On the phantom set, which has no shortcut, no interval reaches more than 0.06 of the way; with a marker planted on one
+/// class it reaches all of it (docs/results.md).
+const FLAGGED_FRACTION: f64 = 0.5;
+
+/// The result of one probe: a classifier that sees only a part of the information.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Probe {
+    /// Area under the ROC curve, mean over the classes; 0.5 is chance.
+    pub roc_auc: Option<f64>,
+    /// Its 95 % interval.
+    pub interval: Option<Interval>,
+    /// The same for each class against the rest.
+    pub per_class: Vec<ClassRocAuc>,
+    /// Whether the probe predicts the class so well that the data have a shortcut.
+    pub flagged: bool,
+}
+
+/// The ROC AUC of one class.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ClassRocAuc {
+    /// Name of the class.
+    pub class: String,
+    /// ROC AUC of the class against the rest.
+    pub roc_auc: Option<f64>,
+    /// Its 95 % interval.
+    pub interval: Option<Interval>,
+}
+
+/// What the audit found.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Audit {
+    /// With full images.
+    pub full_image: Probe,
+    /// With the border only.
+    pub border: Probe,
+    /// With the centre blanked.
+    pub centre_blanked: Probe,
+    /// With sizes, brightness and compression of the files; none for the phantom set, which has no files.
+    pub file_facts: Option<Probe>,
+    /// Whether any of these three is flagged.
+    pub flagged: bool,
+    /// The result in one sentence.
+    pub verdict: String,
+    /// Images evaluated on.
+    pub n: usize,
+    /// Images left out, because they or their patients also occur in an earlier set.
+    pub n_leaked: usize,
+}
+
+impl Probe {
+    /// From the predictions of a classifier; `groups` are those of the patients.
+    #[must_use]
+    pub(crate) fn new(class_names: &[String], predictions: &Predictions, groups: Option<&[u32]>) -> Self {
+        let metrics = SubsetMetrics::new(class_names.to_vec(), predictions, groups);
+        let overall = metrics.overall().into_iter().find(|(key, ..)| *key == "macro_roc_auc");
+        let (_, _, roc_auc, interval) = overall.expect("a key of every set");
+        let of_class = |(class, name): (usize, &String)| {
+            let found = metrics.of_class(class).into_iter().find(|(key, ..)| *key == "roc_auc");
+            let (_, roc_auc, interval) = found.expect("a key of every class");
+            ClassRocAuc { class: name.clone(), roc_auc, interval }
+        };
+        let per_class = class_names.iter().enumerate().map(of_class).collect();
+        Self { roc_auc, interval, per_class, flagged: false }
+    }
+
+    /// Flags the probe if its mean, or any class, is too close to `full_image`.
+    fn flag(&mut self, full_image: &Self) {
+        let mut classes = self.per_class.iter().zip(&full_image.per_class);
+        let any_class = classes.any(|(found, full)| is_high(found.roc_auc, found.interval, full.roc_auc));
+        self.flagged = any_class || is_high(self.roc_auc, self.interval, full_image.roc_auc);
+    }
+
+    /// The class with the largest ROC AUC.
+    fn best_class(&self) -> Option<(&str, f64)> {
+        let defined = self.per_class.iter().filter_map(|class| Some((class.class.as_str(), class.roc_auc?)));
+        defined.max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+}
+
+/// Whether the lower end of `interval` covers more than [`FLAGGED_FRACTION`] of the way from chance to `full_image`.
+fn is_high(roc_auc: Option<f64>, interval: Option<Interval>, full_image: Option<f64>) -> bool {
+    let (Some(roc_auc), Some(full_image)) = (roc_auc, full_image) else { return false };
+    // A probe without any error has no interval.
+    let low = interval.map_or(roc_auc, |[low, _]| low);
+    low - 0.5 > FLAGGED_FRACTION * f64::max(full_image - 0.5, 0.2)
+}
+
+/// The probes of an audit, before they are compared with full images.
+#[derive(Clone, Debug)]
+pub(crate) struct Probes {
+    pub(crate) full_image: Probe,
+    pub(crate) border: Probe,
+    pub(crate) centre_blanked: Probe,
+    pub(crate) file_facts: Option<Probe>,
+}
+
+impl Audit {
+    /// Compares the probes with full images; they were evaluated on `n` images, and `n_leaked` were left out.
+    #[must_use]
+    pub(crate) fn new(probes: Probes, n: usize, n_leaked: usize) -> Self {
+        let Probes { full_image, mut border, mut centre_blanked, mut file_facts } = probes;
+        for probe in [Some(&mut border), Some(&mut centre_blanked), file_facts.as_mut()].into_iter().flatten()
+        {
+            probe.flag(&full_image);
+        }
+        let mut audit = Self {
+            full_image,
+            border,
+            centre_blanked,
+            file_facts,
+            flagged: false,
+            verdict: String::new(),
+            n,
+            n_leaked,
+        };
+        audit.flagged = !audit.shortcuts().is_empty();
+        audit.verdict = audit.to_verdict();
+        audit
+    }
+
+    /// Each probe with its name.
+    #[must_use]
+    pub(crate) fn named(&self) -> Vec<(&'static str, &Probe)> {
+        let probes = [
+            ("full images", Some(&self.full_image)),
+            ("border only", Some(&self.border)),
+            ("centre blanked", Some(&self.centre_blanked)),
+            ("file facts", self.file_facts.as_ref()),
+        ];
+        probes.into_iter().filter_map(|(name, probe)| Some((name, probe?))).collect()
+    }
+
+    /// What the flagged probes see, and their results.
+    fn shortcuts(&self) -> Vec<(&'static str, &Probe)> {
+        let probes = [
+            ("from the border alone", Some(&self.border)),
+            ("with the centre blanked", Some(&self.centre_blanked)),
+            ("from facts of the files", self.file_facts.as_ref()),
+        ];
+        probes
+            .into_iter()
+            .filter_map(|(how, probe)| Some((how, probe.filter(|probe| probe.flagged)?)))
+            .collect()
+    }
+
+    /// From what the classes can be predicted although it should say nothing about them; `None` if nothing is flagged.
+    #[must_use]
+    pub(crate) fn strongest_shortcut(&self) -> Option<&'static str> {
+        self.shortcuts().first().map(|(how, _)| *how)
+    }
+
+    fn to_verdict(&self) -> String {
+        let best_class = |(how, probe): &(&str, &Probe)| {
+            let (class, roc_auc) = probe.best_class()?;
+            Some(format!("`{class}` can be predicted {how} (ROC AUC {roc_auc:.2})"))
+        };
+        let shortcuts: Vec<String> = self.shortcuts().iter().filter_map(best_class).collect();
+        if shortcuts.is_empty() {
+            return "no shortcut found: the border, the images without their centre, and the files predict the class \
+                    much worse than full images do"
+                .to_owned();
+        }
+        format!(
+            "shortcut found: {}; a model may learn this and not what the images show, and its metrics would not hold \
+             for images from elsewhere",
+            shortcuts.join(", ")
+        )
+    }
+}

@@ -1,0 +1,130 @@
+//! The shortcut audit at the end of a run: linear classifiers in place of the networks of `roentgen audit`.
+//!
+//! They are fitted on the border of the training images, on the images with their centre blanked, and on facts of the files,
+//! and compared with the model of the run on the same images. A linear classifier is a lower bound: where it predicts the
+//! classes from the border, so does a network. It costs seconds instead of minutes. No random number is drawn and no
+//! weight is changed.
+
+use rayon::prelude::*;
+use roentgen_data::{Dataset, FileFacts, ImageSet, Mask};
+
+use super::linear::{self, Linear};
+use crate::config::TrainConfig;
+use crate::metrics::Predictions;
+use crate::metrics::shortcut_audit::{Audit, Probe, Probes};
+use crate::model::inference::Evaluation;
+
+/// Side to which images are reduced for the linear classifiers, in pixels.
+const SIDE: usize = 24;
+/// Most training images that they are fitted on, evenly spaced over the set.
+const MAX_FITTED: usize = 1_000;
+/// Fewer training images of a class are too few to fit on.
+const LEAST_OF_CLASS: usize = 5;
+/// The audit may take this fraction of the training.
+const LARGEST_SHARE: f64 = 0.1;
+/// Multiplications of a training step that take as long as one of a linear classifier: the kernels use all vector units
+/// and threads. Measured on the phantom set.
+const KERNEL_SPEED: f64 = 150.0;
+/// Multiplications of a forward and backward pass for an image, in units of the area of the crop times the square of the
+/// width.
+const STEP_WORK: f64 = 270.0;
+
+/// Audits the data of a run; `full_image` holds the predictions of its model for the validation set, then the test set.
+/// `None` if the settings switch it off, if there are too few images, or if it would take too long.
+#[must_use]
+pub(crate) fn quick_audit(config: &TrainConfig, data: &Dataset, full_image: &Predictions) -> Option<Audit> {
+    let (evaluated, n_leaked) = leak_free_images(data);
+    let fitted = evenly_spaced(&data.train, MAX_FITTED);
+    let n_classes = data.class_names.len();
+    let is_enough = fitted.class_counts(n_classes).into_iter().all(|count| count >= LEAST_OF_CLASS);
+    if !config.audit
+        || evaluated.is_empty()
+        || !is_enough
+        || share_of_training(config, data, fitted.len()) > LARGEST_SHARE
+    {
+        return None;
+    }
+    let groups = evaluated.patient_groups();
+    let kept: Vec<usize> = leak_free_indices(data);
+    let full_image = Probe::new(&data.class_names, &full_image.only(&kept), groups.as_deref());
+    let (squared_train, squared) = (fitted.squared(SIDE), evaluated.squared(SIDE));
+    let masked = [Mask::BorderOnly, Mask::CentreBlanked];
+    let mut probes: Vec<Probe> = masked
+        .par_iter()
+        .map(|&mask| {
+            let rows =
+                |set: &ImageSet| (0..set.len()).map(|image| visible_values(set, image, mask)).collect();
+            probe([rows(&squared_train), rows(&squared)], &fitted, &evaluated, &data.class_names)
+        })
+        .collect();
+    let file_facts = file_facts_probe(&fitted, &evaluated, &data.class_names);
+    let (centre_blanked, border) = (probes.pop()?, probes.pop()?);
+    Some(Audit::new(Probes { full_image, border, centre_blanked, file_facts }, evaluated.len(), n_leaked))
+}
+
+/// The time of the audit over that of the training, by the multiplications of both.
+fn share_of_training(config: &TrainConfig, data: &Dataset, n_fitted: usize) -> f64 {
+    let pixels = (SIDE * SIDE * data.channels) as f64;
+    let steps_of_audit = (linear::STEPS * data.class_names.len() * n_fitted) as f64 * pixels * 2.0;
+    let images = (config.epochs(data.train.len()) * data.train.len()) as f64;
+    let of_image = STEP_WORK * f64::from(config.size).powi(2) * (config.width as f64).powi(2);
+    steps_of_audit * KERNEL_SPEED / (images * of_image)
+}
+
+/// At most `most` images of a set, evenly spaced from the first on.
+fn evenly_spaced(set: &ImageSet, most: usize) -> ImageSet {
+    let step = set.len().div_ceil(most).max(1);
+    set.select(&(0..set.len()).step_by(step).collect::<Vec<_>>())
+}
+
+/// The values of the pixels that a mask leaves visible in a square image.
+fn visible_values(set: &ImageSet, image: usize, mask: Mask) -> Vec<f64> {
+    set.visible(image, mask).iter().map(|&value| f64::from(value)).collect()
+}
+
+/// The validation and test images that neither occur nor have a patient in an earlier set, and how many others there are. A
+/// model may have memorised the class of an image that it was trained on.
+#[must_use]
+pub(crate) fn leak_free_images(data: &Dataset) -> (ImageSet, usize) {
+    let all = data.val.concat(&data.test);
+    let indices = leak_free_indices(data);
+    (all.select(&indices), all.len() - indices.len())
+}
+
+/// Their indices in the validation set followed by the test set.
+fn leak_free_indices(data: &Dataset) -> Vec<usize> {
+    let is_leak_free = data.findings.leak_free_val.iter().chain(&data.findings.leak_free_test);
+    is_leak_free.enumerate().filter(|(_, is_free)| **is_free).map(|(index, _)| index).collect()
+}
+
+/// A linear classifier on facts of the files; none if the images have no files.
+#[must_use]
+pub(crate) fn file_facts_probe(
+    train_set: &ImageSet,
+    evaluated: &ImageSet,
+    class_names: &[String],
+) -> Option<Probe> {
+    let rows = |set: &ImageSet| -> Option<Vec<Vec<f64>>> {
+        (0..set.len())
+            .map(|index| set.facts(index).map(|facts: &FileFacts| facts.values().to_vec()))
+            .collect()
+    };
+    Some(probe([rows(train_set)?, rows(evaluated)?], train_set, evaluated, class_names))
+}
+
+/// Fits a linear classifier on rows of features of one set, and evaluates it on those of another.
+fn probe(
+    [train_rows, evaluated_rows]: [Vec<Vec<f64>>; 2],
+    train_set: &ImageSet,
+    evaluated: &ImageSet,
+    class_names: &[String],
+) -> Probe {
+    let model = Linear::fit(&train_rows, train_set.labels(), class_names.len());
+    let mut evaluation = Evaluation::new(class_names.len());
+    for (row, &label) in evaluated_rows.iter().zip(evaluated.labels()) {
+        let logits: Vec<f32> = model.logits(row).iter().map(|&logit| logit as f32).collect();
+        evaluation.add(label, &logits);
+    }
+    let groups = evaluated.patient_groups();
+    Probe::new(class_names, &evaluation.predictions(1.0), groups.as_deref())
+}
