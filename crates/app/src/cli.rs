@@ -49,7 +49,7 @@ Exit codes:
   130  interrupted by Ctrl-C
   143  terminated by the system (SIGTERM)";
 
-/// Trains a ResNet9 image classifier from scratch on an ordinary CPU.
+/// Train a ResNet9 image classifier from scratch on an ordinary CPU.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true, after_help = FIRST_STEPS)]
 pub(crate) struct Cli {

@@ -59,6 +59,7 @@ impl ConvBlock {
         y: &mut Array4<f32>,
         pass: Pass,
     ) {
+        assert!(skip.is_none() || !self.is_pooled, "a block with a pool cannot add a skip connection");
         let (n, h, w, _) = x.dim();
         let fused = match skip {
             _ if self.is_pooled => FusedOps::ReluMaxPool,

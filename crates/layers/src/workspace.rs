@@ -16,7 +16,7 @@ pub struct Workspace {
     slots: Vec<Array4<f32>>,
     /// Slots that this pass has used.
     n_used: usize,
-    /// Arrays that are in use, and 1 between [`Self::begin_pass`] and [`Self::end_pass`].
+    /// Arrays that are in use, plus 1 between [`Self::begin_pass`] and [`Self::end_pass`].
     n_open: usize,
     /// Batch norm of one layer, as a scale and a shift for each channel.
     pub(crate) per_channel: Vec<f32>,
@@ -56,8 +56,8 @@ impl Workspace {
 
     /// An array of this shape with unspecified elements, for use until [`Self::give_back`].
     ///
-    /// The array with the same number in each pass is the same one. So its shape changes only with the input, and it is
-    /// not filled with zeros to make it longer.
+    /// The k-th call of each pass gets the same array. So its shape changes only with the input, and it is not filled with
+    /// zeros to make it longer.
     pub(crate) fn take(&mut self, shape: [usize; 4]) -> Borrowed {
         if self.n_open == 0 {
             self.n_used = 0;

@@ -18,23 +18,44 @@ Examples:
   roentgen audit films --json --quiet";
 
 /// The settings of `inspect` and `audit`.
-#[derive(Debug)]
-pub(super) struct ExamineSettings;
+const EXAMINE: Option<&[&str]> = Some(&[
+    "data",
+    "test",
+    "patient-pattern",
+    "skip-bad",
+    "val-fraction",
+    "test-fraction",
+    "size",
+    "epochs",
+    "seed",
+    "threads",
+]);
 
-impl Accepts for ExamineSettings {
-    const NAMES: Option<&'static [&'static str]> = Some(&[
-        "data",
-        "test",
-        "patient-pattern",
-        "skip-bad",
-        "val-fraction",
-        "test-fraction",
-        "size",
-        "epochs",
-        "seed",
-        "threads",
-    ]);
+/// The settings of `inspect`.
+#[derive(Debug)]
+pub(super) struct InspectSettings;
+
+impl Accepts for InspectSettings {
+    const NAMES: Option<&'static [&'static str]> = EXAMINE;
     const NEEDS_DATA: bool = true;
+    const HELP: &'static [(&'static str, &'static str)] = &[
+        ("epochs", "Number of epochs to estimate the training time for [default: as many as `train` takes]"),
+        ("size", "Side of the square crop to estimate the training time for [default: 24]"),
+        ("seed", "Seed of the split into training, validation and test set [default: 0]"),
+    ];
+}
+
+/// The settings of `audit`.
+#[derive(Debug)]
+pub(super) struct AuditSettings;
+
+impl Accepts for AuditSettings {
+    const NAMES: Option<&'static [&'static str]> = EXAMINE;
+    const NEEDS_DATA: bool = true;
+    const HELP: &'static [(&'static str, &'static str)] = &[(
+        "epochs",
+        "Number of epochs of each of the short trainings [default: 3 to 40, fewer for larger training sets]",
+    )];
 }
 
 /// Flags of `inspect`.
@@ -42,7 +63,7 @@ impl Accepts for ExamineSettings {
 #[command(after_help = INSPECT_EXAMPLES)]
 pub(super) struct InspectArgs {
     #[command(flatten)]
-    pub(super) settings: SettingFlags<ExamineSettings>,
+    pub(super) settings: SettingFlags<InspectSettings>,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }
@@ -52,7 +73,7 @@ pub(super) struct InspectArgs {
 #[command(after_help = AUDIT_EXAMPLES)]
 pub(super) struct AuditArgs {
     #[command(flatten)]
-    pub(super) settings: SettingFlags<ExamineSettings>,
+    pub(super) settings: SettingFlags<AuditSettings>,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }
@@ -100,6 +121,7 @@ pub(super) struct PhantomSettings;
 
 impl Accepts for PhantomSettings {
     const NAMES: Option<&'static [&'static str]> = Some(&["films", "seed", "threads"]);
+    const HELP: &'static [(&'static str, &'static str)] = &[("seed", "Seed of the films [default: 0]")];
 }
 
 const PHANTOM_EXAMPLES: &str = "\

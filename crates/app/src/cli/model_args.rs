@@ -54,7 +54,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EVALUATE_EXAMPLES, override_usage = EVALUATE_USAGE)]
 pub(super) struct EvaluateArgs {
-    /// The model: a run folder, or a model.safetensors file. Not given with --model
+    /// The model: a run folder, or a model.safetensors file. Leave it out if you use --model
     #[arg(value_name = "MODEL", required_unless_present = "model")]
     first: Option<PathBuf>,
     /// Images to test on, in a form that `train` reads. Their test set is used, or all of them if they have none. For the
@@ -104,7 +104,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = PREDICT_EXAMPLES, override_usage = PREDICT_USAGE)]
 pub(super) struct PredictArgs {
-    /// The model: a run folder, or a model.safetensors file. Not given with --model
+    /// The model: a run folder, or a model.safetensors file. Leave it out if you use --model
     #[arg(value_name = "MODEL")]
     first: PathBuf,
     /// Images (png, jpeg), folders of images, or `-` for the standard input: one image, or a list of paths, one on a line
@@ -155,7 +155,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXPLAIN_EXAMPLES, override_usage = EXPLAIN_USAGE)]
 pub(super) struct ExplainArgs {
-    /// The model: a run folder, or a model.safetensors file. Not given with --model
+    /// The model: a run folder, or a model.safetensors file. Leave it out if you use --model
     #[arg(value_name = "MODEL")]
     first: PathBuf,
     /// The image (png, jpeg)

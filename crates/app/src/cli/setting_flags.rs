@@ -13,6 +13,8 @@ pub(super) trait Accepts {
     const NAMES: Option<&'static [&'static str]>;
     /// Whether DATA has to be given.
     const NEEDS_DATA: bool = false;
+    /// Help where a setting means less here than for `train`: names and texts.
+    const HELP: &'static [(&'static str, &'static str)] = &[];
 }
 
 /// `train`: all of them.
@@ -76,9 +78,13 @@ impl<A: Accepts> Args for SettingFlags<A> {
         // Where there are few flags, `-h` shows all of them, in one section.
         let shown = |arg: Arg| {
             let is_opposite = arg.get_id().as_str().starts_with("no-");
-            if has_sections || is_opposite { arg } else { arg.help_heading(None).hide_short_help(false) }
+            if has_sections { arg } else { arg.help_heading(None).hide_short_help(is_opposite) }
+        };
+        let with_own_help = |command: Command, &(name, help): &(&'static str, &'static str)| {
+            command.mut_arg(name, |arg| arg.help(help).long_help(help))
         };
         let command = command.args(Self::accepted().flat_map(Setting::args).map(shown));
+        let command = A::HELP.iter().fold(command, with_own_help);
         if A::NEEDS_DATA {
             return command.mut_arg("DATA", require_data);
         }

@@ -38,8 +38,8 @@ pub(super) struct TrainArgs {
     /// Flags override them
     #[arg(long, value_enum, value_name = "NAME", conflicts_with = "config")]
     preset: Option<Preset>,
-    /// Config file (TOML; its keys are the flags without dashes), or a run folder, whose config file is read. Flags
-    /// override it
+    /// Config file (TOML; its keys are the flags without the leading --), or a run folder, whose config file is read.
+    /// Flags override it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Continue an interrupted run; its result is the same as without the interruption

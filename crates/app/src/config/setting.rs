@@ -20,6 +20,9 @@ pub(crate) trait Setting: Send + Sync {
     fn expected(&'static self) -> &'static str;
     /// Whether the program chooses a value where none is given.
     fn is_derived(&self) -> bool;
+    /// Whether it is a number with a range.
+    #[cfg(test)]
+    fn is_number(&self) -> bool;
     /// Its flag; two flags for a switch; a flag and an argument where both are accepted.
     fn args(&'static self) -> Vec<Arg>;
     /// Whether the command line gives a value.
@@ -146,6 +149,11 @@ impl<T: Clone + Send + Sync> Setting for Item<T> {
 
     fn is_derived(&self) -> bool {
         self.input.is_derived
+    }
+
+    #[cfg(test)]
+    fn is_number(&self) -> bool {
+        self.input.kind == TomlKind::Number
     }
 
     fn args(&'static self) -> Vec<Arg> {

@@ -104,11 +104,11 @@ settings! {
             .derived("32, or 128 from 20000 training images on");
         /// Largest learning rate of the one-cycle schedule
         max_lr: f64 = 0.01 => number("RATE", (Excluded(0.0), Included(1000.0))).alias("lr").common();
-        /// Weight decay
+        /// Strength of the weight decay, which keeps weights small
         weight_decay: f64 = 1e-4 => number("RATE", 0.0..=10.0);
         /// How weight decay is applied
         decay: DecayKind = DecayKind::L2 => choice("KIND");
-        /// Gradient clipping: value:BOUND clips each element, norm:BOUND the norm of all of them; or off
+        /// Gradient clipping: value:BOUND, or BOUND alone, clips each element, norm:BOUND the norm of all of them; or off
         clip: ClipChoice = ClipChoice(Clip::Value(0.1)) => text("CLIP")
             .expected("value:BOUND or norm:BOUND with a BOUND above 0, or off");
         /// Weights of the classes in the loss
@@ -122,7 +122,8 @@ settings! {
         oversample_hard: usize = 1 => number("N", 1..=100).unit("times");
         /// Use an exponential moving average of the weights with this decay, such as 0.99, as the model. 0 switches it off
         ema: f64 = 0.0 => number("DECAY", 0.0..1.0);
-        /// Validation score that selects the epoch to save: the last one within one standard error of the best
+        /// Validation score that decides which epoch is saved: the last one whose score is at most one standard error worse
+        /// than the best
         select: Select = Select::Accuracy => choice("SCORE");
         /// Seed of everything random: splits, first weights, order, augmentation, dropout
         seed: u64 = 0 => number("N", 0..=MAX_INTEGER).common();

@@ -48,7 +48,7 @@ pub(super) struct TrainingOutcome {
 }
 
 /// The saved model belongs to another run.
-pub(super) fn not_of_this_run(path: PathBuf) -> RunDirError {
+pub(super) fn wrong_model_error(path: PathBuf) -> RunDirError {
     let reason =
         "it is not the best model of this run; restore that file, or start the run again with --config";
     RunDirError::NotResumable { path, reason: reason.to_owned() }
@@ -101,7 +101,7 @@ impl Run<'_> {
         RunDirError::NotResumable { path: self.folder.file(file), reason }
     }
 
-    /// Checks that the saved model is intact now: without it, the run would fail only after its last epoch.
+    /// Checks the saved model now: otherwise a damaged one would end the run only after its last epoch.
     fn check_saved_model(&self, run_state: &RunState) -> Result<(), TrainingError> {
         if run_state.best_epoch == 0 {
             return Ok(());
@@ -114,7 +114,7 @@ impl Run<'_> {
         if is_newer || model_file::training_digest(&bytes, &card) == run_state.best_digest {
             return Ok(());
         }
-        Err(not_of_this_run(path).into())
+        Err(wrong_model_error(path).into())
     }
 
     /// Starts the TensorBoard file with the epochs of the log.
@@ -135,7 +135,7 @@ impl Run<'_> {
         lines.map_err(|error| self.not_resumable(LOG, format!("{error}; start the run again")))
     }
 
-    /// Digest of everything that determines the weights.
+    /// Digest of everything that determines the weights; a run is resumed only if it is still the same.
     fn inputs_digest(&self) -> String {
         let Dataset { train, val, test, .. } = self.data;
         // Paths determine nothing: images are compared by their pixels, and the weights of `--init` are in the checkpoint.

@@ -3,7 +3,7 @@
 use roentgen_data::{Dataset, ImageSet};
 use roentgen_layers::{ResNet9, ResNet9Config};
 
-use super::epochs::{Run, TrainingOutcome, not_of_this_run};
+use super::epochs::{Run, TrainingOutcome, wrong_model_error};
 use crate::data_loading::medical::is_medical;
 use crate::metrics::deduplicated::deduplicated_test;
 use crate::metrics::{Predictions, SubsetMetrics};
@@ -45,7 +45,7 @@ pub(super) fn complete_model_file(
     let bytes = model_file::read_bytes(&path)?;
     let (model, mut card) = model_file::decode(&bytes, &path)?;
     if model_file::training_digest(&bytes, &card) != outcome.best_digest {
-        return Err(not_of_this_run(path).into());
+        return Err(wrong_model_error(path).into());
     }
     let Dataset { train: train_set, val: val_set, .. } = run.data;
     let bar = run.screen.bar(1);
