@@ -30,6 +30,14 @@ pub(crate) mod messages;
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 
+/// What a program has to do before it calls the model, for people; docs/interchange.md has it as Python.
+const RESIZE_FILTER: &str = "triangle (bilinear with antialiasing), f32, rows before columns, rounded once to 8 bit, halves up; \
+                             up to size but not up to resize if the image is smaller";
+const RESIZE_LONG_SIDE: &str = "in proportion, rounded to nearest, halves up; at most 4 times the short side: the centre is cut out first";
+const GREY: &str = "(299 R + 587 G + 114 B + 500) / 1000, rounded down, after the resizing";
+const CROP: &str = "centre; offsets (side - size) / 2 rounded to nearest, halves to even; images smaller than size are continued by \
+                    reflection";
+
 /// Side of the images that the file takes: that of the crop, or that of the resized image where views reach beyond the crop.
 pub(crate) fn side(card: &ModelCard) -> u32 {
     if card.tta.reaches_beyond_crop() { card.resize } else { card.size }
@@ -75,7 +83,12 @@ pub(crate) fn to_bytes(model: &ResNet, card: &ModelCard) -> Vec<u8> {
         ("channels", channels.to_string()),
         ("resize", card.resize.to_string()),
         ("size", side.to_string()),
+        ("crop_size", card.size.to_string()),
         ("pixels", "0 to 1, NCHW".to_owned()),
+        ("resize_filter", RESIZE_FILTER.to_owned()),
+        ("resize_long_side", RESIZE_LONG_SIDE.to_owned()),
+        ("grey", GREY.to_owned()),
+        ("crop", CROP.to_owned()),
     ];
     let model = ModelProto {
         ir_version: IR_VERSION,
