@@ -45,7 +45,9 @@ First steps:
 Exit codes:
   0    success
   1    failure, or some of the files failed
-  2    usage error: a wrong flag, setting or config file
+  2    usage error: a wrong flag, setting, config file
+       or class; or data, a model, a run or an image
+       that is missing or cannot be used
   130  interrupted by Ctrl-C
   143  terminated by the system (SIGTERM)";
 

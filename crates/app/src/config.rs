@@ -39,14 +39,14 @@ impl TrainConfig {
     }
 
     /// The same with a value for everything that the program chooses, which depends on the number of training images;
-    /// `val_fraction` is the share of them that was split off.
+    /// `val_fraction` is the share of them that is split off where none was given.
     #[must_use]
     pub(crate) fn resolved(&self, n_train: usize, val_fraction: f64) -> Self {
         let is_open =
             |setting: &&'static dyn Setting| setting.is_derived() && setting.to_toml(self).is_none();
         let open = settings::all().filter(is_open).map(Setting::name);
         Self {
-            val_fraction: Some(val_fraction),
+            val_fraction: self.val_fraction.or(Some(val_fraction)),
             resize: Some(self.resize()),
             epochs: Some(self.epochs(n_train)),
             batch: Some(self.batch(n_train)),
@@ -173,6 +173,10 @@ mod tests {
         assert_eq!(file.chosen, config);
         assert_eq!(file.complete, config.resolved(226, 0.1));
         assert_eq!(file.complete.derived, ["val-fraction", "resize", "batch", "threads"]);
+
+        // A given share stays, also where nothing is split off because the data have a validation set.
+        let given = TrainConfig { val_fraction: Some(0.3), ..config };
+        assert_eq!(given.resolved(226, 0.1).val_fraction, Some(0.3));
     }
 
     #[test]

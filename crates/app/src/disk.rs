@@ -99,6 +99,13 @@ pub(crate) fn create_folders(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes a folder that nobody else has made: of several processes, one succeeds, and the others find that it exists.
+pub(crate) fn create_new_folder(path: &Path) -> io::Result<()> {
+    permit(Operation::CreateFolder(path))?;
+    fs::create_dir(path)?;
+    sync_folder(folder_of(path))
+}
+
 /// Opens a file to lock it; it is made if there is none, and its content stays.
 pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
     let is_new = !path.exists();

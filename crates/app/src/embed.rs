@@ -14,6 +14,7 @@ use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::PlannedFolder;
 use crate::terminal::screen::Screen;
 use crate::threads::in_pool;
+use crate::training::interrupt;
 use crate::training::pipeline::{self, FinishedRun};
 
 pub use model::Model;
@@ -86,7 +87,8 @@ pub fn load_arrays(
 /// figures, the settings and a report.
 ///
 /// `data` comes from [`load()`] or [`load_arrays()`] with the same `config`. While it trains, Ctrl-C and a request of the system to end are
-/// handled: the run writes a checkpoint and returns [`TrainingError::Interrupted`](crate::TrainingError::Interrupted).
+/// handled: the run writes a checkpoint and returns [`TrainingError::Interrupted`](crate::TrainingError::Interrupted). After it,
+/// they act as before: handlers that the program had installed earlier are called, also during the run.
 ///
 /// # Errors
 /// - [`AppError::Config`] for settings that are unusable or do not match `data`; for
@@ -118,8 +120,9 @@ pub fn train(
     config.validate()?;
     check_match(config, data)?;
     let folder = PlannedFolder::new(Some(out))?;
-    let FinishedRun { metrics, test, folder } =
-        in_pool(config.threads(), || Ok(pipeline::train(config, data, folder, screen)?))?;
+    let finished = in_pool(config.threads(), || Ok(pipeline::train(config, data, folder, screen)?));
+    interrupt::release();
+    let FinishedRun { metrics, test, folder } = finished?;
     let Metrics { val, test: test_metrics, test_deduplicated, best_epoch, train_seconds, .. } = metrics;
     Ok(TrainedRun {
         folder: folder.path().to_owned(),

@@ -6,7 +6,7 @@
 use roentgen_data::DataError;
 
 use crate::config::error::ConfigError;
-use crate::data_loading::error::{DataLoadingError, is_wrong_setting};
+use crate::data_loading::error::{DataLoadingError, is_wrong_input};
 use crate::model::error::ModelError;
 use crate::run_dir::error::{RunDirError, WriteError};
 use crate::training::error::TrainingError;
@@ -16,7 +16,7 @@ use command::CommandError;
 pub(crate) mod bench;
 pub(crate) mod command;
 
-/// Exit code of a usage error: a wrong argument or setting.
+/// Exit code of a usage error: a wrong argument or setting, or data or a model that cannot be used.
 const USAGE: u8 = 2;
 /// Exit code of any other error.
 const FAILURE: u8 = 1;
@@ -76,14 +76,14 @@ impl AppError {
 
     fn is_usage_error(&self) -> bool {
         match self {
-            Self::Config(_) => true,
-            Self::Data(error) => is_wrong_setting(error),
+            Self::Config(_) | Self::Model(_) => true,
+            Self::Data(error) => is_wrong_input(error),
             Self::DataLoading(error) => error.is_usage_error(),
             Self::RunDir(error) => error.is_usage_error(),
             Self::Training(error) => error.is_usage_error(),
             Self::Bench(error) => error.is_usage_error(),
             Self::Command(error) => error.is_usage_error(),
-            Self::Model(_) | Self::Write(_) | Self::Threads { .. } => false,
+            Self::Write(_) | Self::Threads { .. } => false,
         }
     }
 }
@@ -102,6 +102,18 @@ mod tests {
         assert_eq!(AppError::from(TrainingError::from(taken)).exit_code(), 2);
         assert_eq!(AppError::from(CommandError::NoEvaluationData).exit_code(), 2);
         assert_eq!(AppError::from(CommandError::NoRate).exit_code(), 1);
+        let missing = || DataError::NoSuchData { path: "films".into() };
+        assert_eq!(AppError::from(missing()).exit_code(), 2);
+        assert_eq!(AppError::from(TrainingError::from(DataLoadingError::from(missing()))).exit_code(), 2);
+        let no_model = || ModelError::Invalid { path: "model".into(), reason: "it is a text".to_owned() };
+        assert_eq!(AppError::from(no_model()).exit_code(), 2);
+        assert_eq!(AppError::from(TrainingError::from(no_model())).exit_code(), 2);
+        let unknown = CommandError::NoSuchClass { name: "flu".to_owned(), known: "covid".to_owned() };
+        assert_eq!(AppError::from(unknown).exit_code(), 2);
+        // Some of the files failed.
+        let bad = DataError::BadFiles { files: Vec::new(), total: 9 };
+        assert_eq!(AppError::from(DataLoadingError::from(bad)).exit_code(), 1);
+        assert_eq!(AppError::from(CommandError::NotAllRead { n_failed: 1, n: 2 }).exit_code(), 1);
         let interrupted = TrainingError::Interrupted { signal: 15, run: "run".into() };
         assert_eq!(AppError::from(interrupted).exit_code(), 143);
     }

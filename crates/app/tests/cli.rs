@@ -102,10 +102,10 @@ fn two_runs_are_compared_image_by_image() {
     assert_eq!((&found["accuracy_difference"], &found["p_value"]), (&0.0.into(), &1.0.into()));
     assert_eq!((found["n"].as_u64(), &found["significant"]), (Some(10), &false.into()));
 
-    refuses(&["compare", "a", "nowhere"], 1, &["nowhere", "predictions.jsonl"], folder.path());
+    refuses(&["compare", "a", "nowhere"], 2, &["nowhere", "predictions.jsonl"], folder.path());
     fs::create_dir(folder.path().join("broken")).unwrap();
     fs::write(folder.path().join("broken/predictions.jsonl"), "{}\n").unwrap();
-    refuses(&["compare", "a", "broken"], 1, &["broken", "line 1"], folder.path());
+    refuses(&["compare", "a", "broken"], 2, &["broken", "line 1"], folder.path());
     train(&["--films", "48", "--out", "more"], folder.path());
     refuses(&["compare", "a", "more"], 2, &["10 images", "12"], folder.path());
 }
@@ -292,7 +292,7 @@ fn data_phantom_writes_a_folder_that_trains() {
     assert!(roentgen(&args, folder.path()).status.success());
     let printed = train(&["--data", "films", "--out", "run"], folder.path());
     assert!(printed["test"]["n"].as_u64().unwrap() > 0);
-    refuses(&args, 1, &["films", "empty"], folder.path());
+    refuses(&args, 2, &["films", "empty"], folder.path());
 }
 
 #[test]
@@ -320,15 +320,15 @@ fn bad_files_stop_the_run_with_all_of_them_listed() {
 #[test]
 fn unusable_folders_are_refused() {
     let folder = TempDir::new().unwrap();
-    refuses(&["train", "--data", "nowhere", "--out", "run"], 1, &["nowhere", "not exist"], folder.path());
+    refuses(&["train", "--data", "nowhere", "--out", "run"], 2, &["nowhere", "not exist"], folder.path());
     fs::create_dir(folder.path().join("bare")).unwrap();
-    refuses(&["train", "--data", "bare", "--out", "run"], 1, &["bare"], folder.path());
+    refuses(&["train", "--data", "bare", "--out", "run"], 2, &["bare"], folder.path());
     write_pictures(folder.path(), "single", &[("ill", 3)]);
-    refuses(&["train", "--data", "single", "--out", "run"], 1, &["one class"], folder.path());
+    refuses(&["train", "--data", "single", "--out", "run"], 2, &["one class"], folder.path());
     write_pictures(folder.path(), "hollow", &[("ill", 3), ("well", 0)]);
-    refuses(&["train", "--data", "hollow", "--out", "run"], 1, &["well"], folder.path());
+    refuses(&["train", "--data", "hollow", "--out", "run"], 2, &["well"], folder.path());
     fs::write(folder.path().join("file"), b"x").unwrap();
-    refuses(&["train", "--data", "file", "--out", "run"], 1, &["file"], folder.path());
+    refuses(&["train", "--data", "file", "--out", "run"], 2, &["file"], folder.path());
 }
 
 #[test]
@@ -416,8 +416,8 @@ fn a_loss_that_is_no_number_stops_the_run_with_its_place() {
 fn a_file_that_is_no_model_is_refused() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("m.safetensors"), b"not a model").unwrap();
-    refuses(&["evaluate", "--model", "m.safetensors"], 1, &["m.safetensors", "not a model"], folder.path());
-    refuses(&["evaluate", "--model", "gone.safetensors"], 1, &["gone.safetensors"], folder.path());
+    refuses(&["evaluate", "--model", "m.safetensors"], 2, &["m.safetensors", "not a model"], folder.path());
+    refuses(&["evaluate", "--model", "gone.safetensors"], 2, &["gone.safetensors"], folder.path());
 }
 
 #[test]
@@ -438,6 +438,7 @@ fn a_bench_measures_what_the_filter_names_and_nothing_else() {
     assert!(figures["train_images_per_s"].as_object().unwrap().is_empty());
     assert!(figures["conv_layers"].as_array().unwrap().is_empty());
 
+    refuses(&["bench", "--channels", "2"], 2, &["'--channels <N>': expected 1 or 3"], folder.path());
     refuses(&["bench", "--filter", "conv9"], 2, &["conv9", "conv1", "train:128"], folder.path());
     fs::write(folder.path().join("record.json"), "{}").unwrap();
     refuses(&["bench", "--compare", "record.json"], 2, &["record.json", "--save"], folder.path());

@@ -45,7 +45,7 @@ fn a_run_starts_from_the_weights_of_another_one() {
     ] {
         let output =
             roentgen(&[&["train", "--films", "60", "--epochs", "1", "--out", "no"], flags].concat(), here);
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(2));
         assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
         assert!(!here.join("no").exists(), "a run that cannot begin leaves nothing");
     }
@@ -154,6 +154,6 @@ fn an_exported_model_says_what_it_needs() {
     );
     train(&["--films", "60", "--normalize", "image", "--out", "own"], here);
     let output = roentgen(&["export", "--model", "own", "--onnx", "own.onnx"], here);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("--normalize set") && !here.join("own.onnx").exists());
 }

@@ -166,9 +166,11 @@ fn bad_files_are_named_and_the_others_predicted() {
     assert_eq!((prediction.len(), prediction[0]["path"].as_str()), (1, Some("-")));
     assert_eq!(prediction[0]["probabilities"], predictions[0]["probabilities"]);
 
-    for (args, words) in [(&["empty"][..], "contains no images"), (&["no-such-folder"], "no-such-folder")] {
+    for (args, code, words) in
+        [(&["empty"][..], 2, "contains no images"), (&["no-such-folder"], 1, "no-such-folder")]
+    {
         let output = predict(args);
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(code));
         assert!((text(&output.stderr) + &text(&output.stdout)).contains(words));
     }
 }

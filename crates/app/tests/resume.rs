@@ -215,22 +215,22 @@ fn best_weights_that_are_not_those_of_the_run_are_refused_before_training_goes_o
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let model = run.join("model.safetensors");
     let good = fs::read(&model).unwrap();
-    let refused = |code: i32, words: &str| {
+    let refused = |words: &str| {
         let output = roentgen(&["train", "--quiet", "--resume", "run"], folder.path());
         let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains("model.safetensors") && said.contains(words), "{words}: {said}");
     };
     let mut damaged = good.clone();
     damaged[good.len() / 2] ^= 4;
     fs::write(&model, damaged).unwrap();
-    refused(1, "damaged");
+    refused("damaged");
     let other = [&ARGS[..], &["--epochs", "1", "--seed", "5", "--out", "other"]].concat();
     assert!(roentgen(&other, folder.path()).status.success());
     fs::copy(folder.path().join("other/model.safetensors"), &model).unwrap();
-    refused(2, "not the best model of this run");
+    refused("not the best model of this run");
     fs::remove_file(&model).unwrap();
-    refused(1, "model.safetensors");
+    refused("model.safetensors");
 }
 
 #[cfg(unix)]
@@ -287,4 +287,23 @@ fn a_full_disk_is_one_clear_error_and_keeps_the_last_checkpoint() {
         fs::read(folder.path().join("run/checkpoint.bin")).unwrap() == good,
         "the checkpoint has changed"
     );
+}
+
+#[test]
+fn runs_that_start_together_get_folders_of_their_own() {
+    let folder = TempDir::new().unwrap();
+    let program = env!("CARGO_BIN_EXE_roentgen");
+    let start = |seed: u32| {
+        let args =
+            ["train", "--films", "24", "--size", "8", "--width", "8", "--epochs", "1", "--quiet", "--seed"];
+        let mut command = std::process::Command::new(program);
+        command.args(args).arg(seed.to_string()).current_dir(folder.path()).spawn().unwrap()
+    };
+    let children: Vec<_> = (0..3).map(start).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let runs: Vec<_> = fs::read_dir(folder.path().join("runs")).unwrap().flatten().collect();
+    assert_eq!(runs.len(), 3, "{runs:?}");
+    assert!(runs.iter().all(|run| run.path().join("metrics.json").is_file()));
 }

@@ -1,4 +1,4 @@
-//! The smaller commands: describe, lr-find, completions, man; and TensorBoard's file.
+//! The smaller commands: describe, lr-find, completions, man; TensorBoard's file; the number of phantom films; file names.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use program::{roentgen, text, train};
+use program::{refuses, roentgen, text, train, write_pictures};
 
 #[path = "support/program.rs"]
 mod program;
@@ -50,7 +50,7 @@ fn lr_find_suggests_a_rate_and_draws_its_curve() {
     assert!(steps.windows(2).all(|pair| pair[0][0].as_f64() < pair[1][0].as_f64()));
     let svg = fs::read_to_string(folder.path().join("rates.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.contains("xmlns") && svg.ends_with("</svg>"));
-    assert!(said(&["lr-find", "phantom", "--width", "8"], &folder).contains("--max-lr"));
+    assert!(said(&["lr-find", "phantom", "--width", "8"], &folder).contains("--lr "));
 }
 
 #[test]
@@ -77,4 +77,45 @@ fn tensorboard_gets_a_record_per_epoch() {
         n_records += 1;
     }
     assert_eq!((n_records, rest.len()), (1 + 3, 0), "the version of the file, then the epochs");
+}
+
+#[test]
+fn the_number_of_films_is_for_phantom_films_alone() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_pictures(here, "films", &[("ill", 12), ("well", 12)]);
+    for command in ["train", "inspect", "audit", "lr-find"] {
+        refuses(&[command, "films", "--films", "30"], 2, &["--films cannot be used with DATA"], here);
+    }
+    for command in ["inspect", "audit", "lr-find"] {
+        let args = [command, "phantom", "--films", "24", "--size", "8", "--quiet"];
+        let output = roentgen(&args, here);
+        assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn other_images_with_the_names_of_the_training_images_are_evaluated_whole() {
+    let folder = TempDir::new().unwrap();
+    write_pictures(folder.path(), "films", &[("ill", 24), ("well", 20)]);
+    train(&["--data", "films", "--out", "run"], folder.path());
+    let other = folder.path().join("other");
+    for (from, to) in [("ill", "well"), ("well", "ill")] {
+        fs::create_dir_all(other.join(to)).unwrap();
+        for entry in fs::read_dir(folder.path().join("films").join(from)).unwrap() {
+            let path = entry.unwrap().path();
+            let mut film = image::open(&path).unwrap().to_luma8();
+            image::imageops::flip_vertical_in_place(&mut film);
+            film.save(other.join(to).join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    // 24 and 20 films: the four names that only one class has are added to the other.
+    for number in 20..24 {
+        let name = format!("film{number}.png");
+        fs::rename(other.join("well").join(&name), other.join("ill").join(&name)).unwrap();
+    }
+    let output = roentgen(&["evaluate", "run", "other", "--json"], folder.path());
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&found["test"]["n"], &found["n_seen"]), (&44.into(), &0.into()), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("other: all images, 44 images"), "{}", text(&output.stderr));
 }

@@ -33,8 +33,8 @@ pub struct Dataset {
     pub test_origin: SubsetOrigin,
     /// The fraction of the training set that is split off for validation, where no validation set is given.
     pub val_fraction: f64,
-    /// Digest of the file names that splits are drawn from; [`load_for_model`](crate::load_for_model) recognises the
-    /// training data by it.
+    /// Digest of the images that splits are drawn from, by their pixels; [`load_for_model`](crate::load_for_model)
+    /// recognises the training data by it.
     pub fingerprint: String,
     /// What was found in the data: duplicates, leakage, patients, bad files.
     pub findings: Findings,

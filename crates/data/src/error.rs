@@ -117,13 +117,31 @@ pub enum DataError {
     },
     /// Data for an evaluation that have other sets, but no test set.
     #[error(
-        "{} has no test set, and the model was not trained on it; use data with a test set, or a folder with one \
-         sub-folder per class",
+        "{} has no test set, and none was split off from it for this model; use data with a test set, or a folder with \
+         one sub-folder per class",
         path.display()
     )]
     NoTestSet {
         /// The folder searched.
         path: PathBuf,
+    },
+    /// Data that are given to test on, without an image in them.
+    #[error("there are no test images in {}: expected png or jpeg files in its class folders", path.display())]
+    NoTestImages {
+        /// The data searched.
+        path: PathBuf,
+    },
+    /// A given validation or test set of bad files alone, which are skipped.
+    #[error(
+        "the {subset} set has no usable image, for example {}: {}; repair the files, or remove the set",
+        example.path.display(),
+        example.reason
+    )]
+    EmptySubset {
+        /// Its name.
+        subset: &'static str,
+        /// One of its files.
+        example: BadFile,
     },
     /// Files without a usable image; the text lists all of them.
     #[error(

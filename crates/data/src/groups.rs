@@ -33,7 +33,7 @@ impl Groups {
     }
 
     /// Joins images with the same key; images without a key are not changed.
-    pub(crate) fn join_by_key(&mut self, keys: &[Option<String>]) {
+    pub(crate) fn join_by_key<K: Ord>(&mut self, keys: &[Option<K>]) {
         let mut by_key: Vec<usize> = (0..keys.len()).filter(|&image| keys[image].is_some()).collect();
         by_key.sort_by_key(|&image| &keys[image]);
         for same in by_key.chunk_by(|&a, &b| keys[a] == keys[b]) {

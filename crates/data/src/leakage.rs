@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::duplicates::{DuplicatePair, group_duplicates};
+use crate::patients::PatientKey;
 use crate::subset::Subset;
 
 /// Names one image of a data set.
@@ -32,7 +33,7 @@ pub struct LeakedImage {
 #[derive(Clone, Debug)]
 pub(crate) struct ImageRecord {
     pub(crate) location: ImageLocation,
-    pub(crate) patient: Option<String>,
+    pub(crate) patient: Option<PatientKey>,
 }
 
 /// The images that have a duplicate in an earlier set, sorted: each with every duplicate there. A duplicate of a
@@ -71,13 +72,27 @@ pub(crate) fn find_leakage(records: &[ImageRecord], pairs: &[DuplicatePair]) -> 
 
 /// Patients with images in more than one set, sorted.
 pub(crate) fn crossing_patients(records: &[ImageRecord]) -> Vec<String> {
-    let mut subsets: BTreeMap<&str, (Subset, bool)> = BTreeMap::new();
+    let mut subsets: BTreeMap<&PatientKey, (Subset, bool)> = BTreeMap::new();
     for ImageRecord { location, patient } in records {
         let Some(patient) = patient else { continue };
         let entry = subsets.entry(patient).or_insert((location.subset, false));
         entry.1 |= entry.0 != location.subset;
     }
-    subsets.into_iter().filter(|(_, (_, crosses))| *crosses).map(|(patient, _)| patient.to_owned()).collect()
+    subsets
+        .into_iter()
+        .filter(|(_, (_, crosses))| *crosses)
+        .map(|(patient, _)| patient.name.clone())
+        .collect()
+}
+
+/// How many names of patients in the separate test set also occur in the other sets, where these names are guesses.
+pub(crate) fn count_matching_guesses(records: &[ImageRecord]) -> usize {
+    let names = |is_separate: bool| -> BTreeSet<&str> {
+        let patients = records.iter().filter_map(|record| record.patient.as_ref());
+        let of_side = patients.filter(|patient| patient.is_separate_guess == is_separate);
+        of_side.map(|patient| patient.name.as_str()).collect()
+    };
+    names(true).intersection(&names(false)).count()
 }
 
 /// For each image of `subset`: true if no earlier set has a duplicate of it or an image of its patient.
@@ -85,9 +100,10 @@ pub(crate) fn is_leak_free(records: &[ImageRecord], leakage: &[LeakedImage], sub
     let of_subset = leakage.iter().filter(|leaked| leaked.image.subset == subset);
     let leaked_paths: BTreeSet<&str> = of_subset.map(|leaked| leaked.image.path.as_str()).collect();
     let earlier = records.iter().filter(|record| record.location.subset < subset);
-    let earlier_patients: BTreeSet<&str> = earlier.filter_map(|record| record.patient.as_deref()).collect();
+    let earlier_patients: BTreeSet<&PatientKey> =
+        earlier.filter_map(|record| record.patient.as_ref()).collect();
     let is_free = |record: &ImageRecord| {
-        let has_earlier = record.patient.as_deref().is_some_and(|patient| earlier_patients.contains(patient));
+        let has_earlier = record.patient.as_ref().is_some_and(|patient| earlier_patients.contains(patient));
         !leaked_paths.contains(record.location.path.as_str()) && !has_earlier
     };
     records.iter().filter(|record| record.location.subset == subset).map(is_free).collect()
@@ -99,7 +115,8 @@ mod tests {
 
     fn record(subset: Subset, path: &str, patient: Option<&str>) -> ImageRecord {
         let location = ImageLocation { subset, path: path.into() };
-        ImageRecord { location, patient: patient.map(str::to_owned) }
+        let patient = patient.map(|name| PatientKey { name: name.to_owned(), is_separate_guess: false });
+        ImageRecord { location, patient }
     }
 
     fn example() -> Vec<ImageRecord> {
@@ -149,5 +166,17 @@ mod tests {
     #[test]
     fn patients_in_two_sets_are_named() {
         assert_eq!(crossing_patients(&example()), ["p1"]);
+        assert_eq!(count_matching_guesses(&example()), 0);
+    }
+
+    #[test]
+    fn equal_guesses_about_two_data_sets_are_no_leakage() {
+        let mut records = example();
+        for record in records.iter_mut().filter(|record| record.location.subset == Subset::Test) {
+            record.patient.iter_mut().for_each(|patient| patient.is_separate_guess = true);
+        }
+        assert!(crossing_patients(&records).is_empty());
+        assert_eq!(is_leak_free(&records, &[], Subset::Test), [true; 3]);
+        assert_eq!(count_matching_guesses(&records), 1);
     }
 }

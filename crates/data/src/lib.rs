@@ -94,7 +94,7 @@ pub use groups::group_ids;
 pub use image_set::{ImageSet, ImageView, Mask};
 pub use leakage::{ImageLocation, LeakedImage};
 pub use load::{
-    EvaluationData, EvaluationOrigin, Folds, ModelInput, load_arrays, load_dataset, load_folds,
+    EvaluationData, EvaluationOrigin, Folds, ModelInput, TrainingData, load_arrays, load_dataset, load_folds,
     load_for_model,
 };
 pub use normalize::Normalization;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use crate::dataset::{Dataset, Findings, SubsetOrigin};
 use crate::error::DataError;
 use crate::image_set::ImageSet;
@@ -9,7 +11,7 @@ use crate::options::{Channels, Fold, LoadOptions};
 use crate::pool::ImagePool;
 use crate::progress::Progress;
 use crate::source::arrays::{self, ArrayImages};
-use crate::source::{self, Listing, Usage};
+use crate::source::{self, Item, Listing, Usage};
 use crate::subset::Subset;
 
 /// Loads training data from a folder, or from a file of any supported format.
@@ -154,7 +156,11 @@ fn choose_test(mut listing: Listing, options: &LoadOptions) -> Result<Listing, D
             (SubsetOrigin::SplitOff, true) => return Err(DataError::NoTestSet { path: dir.clone() }),
         };
         listing.take(Subset::Test);
+        if items.is_empty() {
+            return Err(DataError::NoTestImages { path: dir.clone() });
+        }
         listing.add_test(items);
+        listing.has_separate_test = true;
         listing.notes.extend(other.notes);
     }
     if let Some(Fold { of, .. }) = options.fold {
@@ -174,8 +180,17 @@ pub struct ModelInput<'a> {
     pub class_names: &'a [String],
     /// 1 or 3.
     pub channels: usize,
-    /// [`Dataset::fingerprint`] of its training data.
-    pub trained_on: Option<&'a str>,
+    /// Recognises its training data, if its file says what they were.
+    pub trained_on: Option<TrainingData<'a>>,
+}
+
+/// What a model file says about the data that the model was trained on.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainingData<'a> {
+    /// [`Dataset::fingerprint`].
+    pub fingerprint: &'a str,
+    /// [`ImageSet::image_digest`] of its training images, sorted.
+    pub digests: &'a [u64],
 }
 
 /// Data to evaluate a model on.
@@ -204,8 +219,9 @@ pub enum EvaluationOrigin {
 
 /// Loads the data that a model is evaluated on.
 ///
-/// - Data with a test set give this set; their training set is not decoded.
-/// - The data that the model was trained on give the sets that training used, with the same options.
+/// - The data that the model was trained on give the sets that training used, with the same options. They are recognised by
+///   their pixels: other images with the same file names are other data.
+/// - Other data with a test set give this set; their training set is not decoded.
 /// - Any other folder of class folders is evaluated as a whole.
 ///
 /// # Errors
@@ -218,37 +234,92 @@ pub fn load_for_model(
 ) -> Result<EvaluationData, DataError> {
     options.validate()?;
     let listing = source::list(path, Usage::Evaluate(input.class_names), &options.limits)?;
-    let is_own = input.trained_on == Some(listing.fingerprint().as_str());
-    let mut listing = choose_test(listing, options)?;
-    let has_subsets = listing.has_subsets;
-    if !is_own {
-        if has_subsets && listing.test_origin == SubsetOrigin::SplitOff {
-            return Err(DataError::NoTestSet { path: path.into() });
-        }
-        let train = listing.take(Subset::Train);
-        if !has_subsets {
-            listing.add_test(train);
-        }
-    }
     let options = &LoadOptions {
         channels: if input.channels == 1 { Channels::Grey } else { Channels::Rgb },
-        // The model's own data are split as in training, other data are taken as they are.
-        fold: options.fold.filter(|_| is_own),
-        val_fraction: if is_own { options.val_fraction } else { Some(0.0) },
-        test_fraction: if is_own { options.test_fraction } else { 0.0 },
         ..options.clone()
     };
-    let dataset = ImagePool::decode(listing, options, progress)?.split(options)?;
-    let Dataset { val, test, test_origin, mut findings, .. } = dataset;
-    if !is_own {
-        // The model was trained on none of these sets: an image that is in two of them is as new to it as the others.
-        findings.leak_free_val.fill(true);
-        findings.leak_free_test.fill(true);
+    if let Some(trained_on) = input.trained_on
+        && has_training_image(&listing, trained_on.digests, options)
+        && let Some(data) = load_own(listing.clone(), trained_on, options, progress)?
+    {
+        return Ok(data);
     }
+    load_other(listing, path, options, progress)
+}
+
+/// Images that are decoded to find out whether a model may have been trained on the data.
+const SAMPLE: usize = 64;
+
+/// Whether a sample of the training set has an image that the model was trained on. Of the training data of the model at
+/// least half of the images are, so the sample misses them with a probability of at most 2^-64.
+fn has_training_image(listing: &Listing, digests: &[u64], options: &LoadOptions) -> bool {
+    let train: Vec<&Item> = listing.items.iter().filter(|item| item.subset == Subset::Train).collect();
+    let sample: Vec<&Item> = train.iter().step_by(train.len().div_ceil(SAMPLE).max(1)).copied().collect();
+    let is_training_image = |item: &&Item| {
+        item.decode(options).is_ok_and(|decoded| digests.binary_search(&decoded.digest()).is_ok())
+    };
+    sample.par_iter().any(is_training_image)
+}
+
+/// The sets of training, if these are the training data of the model and had a test set; their test set is split off as
+/// it was for training.
+fn load_own(
+    listing: Listing,
+    trained_on: TrainingData<'_>,
+    options: &LoadOptions,
+    progress: &dyn Progress,
+) -> Result<Option<EvaluationData>, DataError> {
+    // Whether bad files matter is decided when it is known whose data these are.
+    let tolerant = LoadOptions { skip_bad: true, ..options.clone() };
+    let pool = ImagePool::decode(choose_test(listing, options)?, &tolerant, progress)?;
+    if pool.fingerprint() != trained_on.fingerprint {
+        return Ok(None);
+    }
+    if !options.skip_bad {
+        pool.reject_bad()?;
+    }
+    let Dataset { val, test, test_origin, findings, .. } = pool.split(options)?;
     let test_origin = match test_origin {
-        _ if !has_subsets && !is_own => EvaluationOrigin::Everything,
         SubsetOrigin::Given => EvaluationOrigin::Given,
         SubsetOrigin::SplitOff => EvaluationOrigin::SplitOff,
     };
+    let val = (!val.is_empty()).then_some(val);
+    Ok((!test.is_empty()).then_some(EvaluationData { val, test, test_origin, findings }))
+}
+
+/// The test set of data that the model was not trained on, or all of them.
+fn load_other(
+    listing: Listing,
+    path: &Path,
+    options: &LoadOptions,
+    progress: &dyn Progress,
+) -> Result<EvaluationData, DataError> {
+    // These data are taken as they are. The pattern was made for the training data: it may match no name here.
+    let pattern = options.patient_pattern.clone();
+    let options = &LoadOptions {
+        fold: None,
+        val_fraction: Some(0.0),
+        test_fraction: 0.0,
+        patient_pattern: pattern.filter(|pattern| pattern.matches_any(listing.names())),
+        ..options.clone()
+    };
+    let mut listing = choose_test(listing, options)?;
+    let has_subsets = listing.has_subsets;
+    if has_subsets && listing.test_origin == SubsetOrigin::SplitOff {
+        return Err(DataError::NoTestSet { path: path.into() });
+    }
+    let train = listing.take(Subset::Train);
+    if !has_subsets {
+        listing.add_test(train);
+    }
+    if !listing.items.iter().any(|item| item.subset == Subset::Test) {
+        return Err(DataError::NoTestImages { path: path.into() });
+    }
+    let dataset = ImagePool::decode(listing, options, progress)?.split(options)?;
+    let Dataset { val, test, mut findings, .. } = dataset;
+    // The model was trained on none of these sets: an image that is in two of them is as new to it as the others.
+    findings.leak_free_val.fill(true);
+    findings.leak_free_test.fill(true);
+    let test_origin = if has_subsets { EvaluationOrigin::Given } else { EvaluationOrigin::Everything };
     Ok(EvaluationData { val: (!val.is_empty()).then_some(val), test, test_origin, findings })
 }

@@ -10,9 +10,11 @@ use crate::decode::Decoded;
 use crate::duplicates::{DuplicatePair, MOST_FOR_CROPS, find_duplicates, group_duplicates};
 use crate::error::{BadFile, DataError};
 use crate::image_set::{Entry, ImageSet};
-use crate::leakage::{ImageLocation, ImageRecord, crossing_patients, find_leakage, is_leak_free};
+use crate::leakage::{
+    ImageLocation, ImageRecord, count_matching_guesses, crossing_patients, find_leakage, is_leak_free,
+};
 use crate::options::{Channels, Fold, LoadOptions, default_val_fraction};
-use crate::patients::{self, PatientSource, Patients};
+use crate::patients::{self, PatientKey, PatientSource, Patients};
 use crate::progress::{Progress, Stage};
 use crate::source::{Item, Listing};
 use crate::split::{SplitPool, class_sizes};
@@ -50,31 +52,39 @@ impl ImagePool {
         options: &LoadOptions,
         progress: &dyn Progress,
     ) -> Result<Self, DataError> {
-        let fingerprint = listing.fingerprint();
-        let Listing { class_names, items, val_origin, test_origin, mut notes, .. } = listing;
+        let Listing { class_names, items, val_origin, test_origin, has_separate_test, mut notes, .. } =
+            listing;
         let total = items.len();
+        let examples = Subset::ALL.map(|subset| items.iter().find(|item| item.subset == subset).cloned());
         let (good, bad) = decode_all(items, options, progress);
-        if !bad.is_empty() && !options.skip_bad {
-            return Err(DataError::BadFiles { files: bad, total });
+        if !options.skip_bad {
+            reject_bad(&bad, total)?;
         }
+        reject_empty_subset(&examples, &good, &bad)?;
         notes.extend(size_notes(&good, options.crop));
         if total > MOST_FOR_CROPS {
             notes.push(format!(
                 "more than {MOST_FOR_CROPS} images: no search for duplicates that were cropped by several percent"
             ));
         }
-        let (patients, patient_source) = find_patients(&good, options)?;
+        let is_separate = |item: &Item| has_separate_test && item.subset == Subset::Test;
+        let FoundPatients { patients, source: patient_source, has_guesses } =
+            find_patients(&good, options, is_separate)?;
         let (mut records, mut entries, mut thumbnails) = (Vec::new(), Vec::new(), Vec::new());
         for ((item, decoded), patient) in good.into_iter().zip(patients) {
+            let is_separate_guess = has_guesses && is_separate(&item);
+            let key = patient.clone().map(|name| PatientKey { name, is_separate_guess });
             let Item { name, content, subset, label, .. } = item;
             let file = content.into_file();
             let digest = Some(decoded.digest());
             let Decoded { image, thumbnail, facts } = decoded;
             let location = ImageLocation { subset, path: name.clone() };
-            records.push(ImageRecord { location, patient: patient.clone() });
+            records.push(ImageRecord { location, patient: key });
             entries.push(Entry { image, name, file, label, patient, facts: Some(facts), digest });
             thumbnails.push(thumbnail);
         }
+        notes.extend(matching_patients_note(&records, patient_source.as_ref()));
+        let fingerprint = fingerprint(&records, &entries, [val_origin, test_origin]);
         let report = |done, total| progress.report(Stage::Comparing, done, total);
         let duplicates = find_duplicates(&thumbnails, &report);
         Ok(Self {
@@ -89,6 +99,19 @@ impl ImagePool {
             bad,
             notes,
         })
+    }
+
+    /// [`Dataset::fingerprint`].
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Fails if there are bad files.
+    ///
+    /// # Errors
+    /// [`DataError::BadFiles`].
+    pub(crate) fn reject_bad(&self) -> Result<(), DataError> {
+        reject_bad(&self.bad, self.entries.len() + self.bad.len())
     }
 
     /// A class without a usable training image, and the first bad file.
@@ -154,7 +177,7 @@ impl ImagePool {
         options: &LoadOptions,
     ) -> Result<(), DataError> {
         let mut groups = group_duplicates(self.records.len(), &self.duplicates);
-        let patients: Vec<Option<String>> =
+        let patients: Vec<Option<PatientKey>> =
             self.records.iter().map(|record| record.patient.clone()).collect();
         groups.join_by_key(&patients);
         let groups = groups.of_each();
@@ -209,13 +232,54 @@ impl ImagePool {
 
     fn patients(&mut self, crossing: Vec<String>) -> Option<Patients> {
         let source = self.patient_source.take()?;
-        let mut ids: Vec<&String> =
+        let mut ids: Vec<&PatientKey> =
             self.records.iter().filter_map(|record| record.patient.as_ref()).collect();
         let n_unknown = self.records.len() - ids.len();
         ids.sort_unstable();
         ids.dedup();
         Some(Patients { source, n: ids.len(), n_unknown, crossing })
     }
+}
+
+/// Fails if there are bad files among `total`.
+fn reject_bad(bad: &[BadFile], total: usize) -> Result<(), DataError> {
+    if bad.is_empty() { Ok(()) } else { Err(DataError::BadFiles { files: bad.to_vec(), total }) }
+}
+
+/// Fails if none of the images of a given validation or test set can be used; `examples` has an image of each given set.
+fn reject_empty_subset(
+    examples: &[Option<Item>; 3],
+    good: &[(Item, Decoded)],
+    bad: &[BadFile],
+) -> Result<(), DataError> {
+    for example in examples.iter().flatten().filter(|item| item.subset != Subset::Train) {
+        let subset = example.subset;
+        if good.iter().any(|(item, _)| item.subset == subset) {
+            continue;
+        }
+        let path = example.shown_path();
+        let example = bad.iter().find(|bad| bad.path == path).expect("an image is good or bad").clone();
+        return Err(DataError::EmptySubset { subset: subset.name(), example });
+    }
+    Ok(())
+}
+
+/// A digest of the training set before anything is split off: the pixels, labels and patients in their order, which decide
+/// together with the seed what a split selects, and whether validation and test set (`origins`) are split off at all. File
+/// names have no part in it.
+fn fingerprint(records: &[ImageRecord], entries: &[Entry], origins: [SubsetOrigin; 2]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&origins.map(|origin| u8::from(origin == SubsetOrigin::Given)));
+    for (record, entry) in records.iter().zip(entries) {
+        if record.location.subset != Subset::Train {
+            continue;
+        }
+        hasher.update(&entry.label.to_le_bytes());
+        hasher.update(&entry.digest.unwrap_or_default().to_le_bytes());
+        hasher.update(entry.patient.as_deref().unwrap_or_default().as_bytes());
+        hasher.update(b"\n");
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
 }
 
 /// Decodes in parallel: the images, and the bad files sorted by path.
@@ -261,16 +325,57 @@ fn size_notes(good: &[(Item, Decoded)], crop: u32) -> Vec<String> {
     notes
 }
 
-/// The patient of every image, and how the patients are known: by a column if the source has one, else by file names.
+/// The patients of decoded images.
+struct FoundPatients {
+    /// Of each image, if it is known.
+    patients: Vec<Option<String>>,
+    /// How they are known in the training data; in the test set if they are known there only.
+    source: Option<PatientSource>,
+    /// Whether some are guessed from file names by the built-in patterns.
+    has_guesses: bool,
+}
+
+/// The patient of every image: by a column where the data set has one, else by file names. The images that `is_separate`
+/// selects are a data set of their own.
 fn find_patients(
     good: &[(Item, Decoded)],
     options: &LoadOptions,
-) -> Result<(Vec<Option<String>>, Option<PatientSource>), DataError> {
-    if good.iter().any(|(item, _)| item.patient.is_some()) {
-        let patients = good.iter().map(|(item, _)| item.patient.clone()).collect();
-        return Ok((patients, Some(PatientSource::Column)));
-    }
-    patients::from_names(good.iter().map(|(item, _)| item.name.as_str()), options.patient_pattern.as_ref())
+    is_separate: impl Fn(&Item) -> bool,
+) -> Result<FoundPatients, DataError> {
+    let items = || good.iter().map(|(item, _)| item);
+    let has_column = [false, true]
+        .map(|separate| items().any(|item| is_separate(item) == separate && item.patient.is_some()));
+    let needs_name = |item: &&Item| !has_column[usize::from(is_separate(item))];
+    let names: Vec<&str> = items().filter(needs_name).map(|item| item.name.as_str()).collect();
+    let (mut from_names, name_source) = if names.is_empty() {
+        (Vec::new().into_iter(), None)
+    } else {
+        let (patients, source) = patients::from_names(names.into_iter(), options.patient_pattern.as_ref())?;
+        (patients.into_iter(), source)
+    };
+    let has_guesses = matches!(name_source, Some(PatientSource::FileNames(_)));
+    let column = Some(PatientSource::Column);
+    let source = match has_column {
+        [true, _] => column,
+        [false, true] => name_source.or(column),
+        [false, false] => name_source,
+    };
+    let patient = |item: &Item| {
+        if needs_name(&item) { from_names.next().flatten() } else { item.patient.clone() }
+    };
+    Ok(FoundPatients { patients: items().map(patient).collect(), source, has_guesses })
+}
+
+/// A note on guessed patients of a separate test set that have the same name as one of the other sets.
+fn matching_patients_note(records: &[ImageRecord], source: Option<&PatientSource>) -> Option<String> {
+    let (n, source) = (count_matching_guesses(records), source?);
+    (n > 0).then(|| {
+        format!(
+            "{n} patients, from {source}, have the same name in the separate test set and in the training data; they are \
+             taken for different patients, because names often start anew in another data set. If they are the same, use \
+             --patient-pattern"
+        )
+    })
 }
 
 /// Groups of two and more duplicates, sorted.

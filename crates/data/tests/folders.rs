@@ -4,29 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
+use images::{save_image, save_images};
 use roentgen_data::{
-    Channels, DataError, Dataset, EvaluationData, EvaluationOrigin, Fold, LoadOptions, ModelInput, Stage,
-    SubsetOrigin, load_dataset, load_folds, load_for_model, silent,
+    Channels, DataError, Dataset, Fold, LoadOptions, Stage, SubsetOrigin, load_dataset, load_folds, silent,
 };
 
-/// Writes a grey image of 32 x 30 pixels of noise that depends on the name; the extension determines the format.
-fn save_image(root: &Path, name: &str) {
-    let path = root.join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let mut state =
-        name.bytes().fold(1u32, |state, byte| state.wrapping_mul(31).wrapping_add(u32::from(byte)));
-    let noise = |_, _| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        Luma([(state >> 24) as u8])
-    };
-    GrayImage::from_fn(32, 30, noise).save(path).unwrap();
-}
-
-fn save_images(root: &Path, folder: &str, count: usize) {
-    for number in 0..count {
-        save_image(root, &format!("{folder}/{number:02}.png"));
-    }
-}
+#[path = "support/images.rs"]
+mod images;
 
 fn load(root: &Path) -> Result<Dataset, DataError> {
     load_dataset(root, &LoadOptions::default(), &silent)
@@ -320,50 +304,6 @@ fn links_are_followed_and_dangling_ones_are_bad_files() {
     let DataError::BadFiles { files, .. } = error else { panic!("{error}") };
     assert_eq!(files.len(), 1);
     assert!(files[0].reason.starts_with("cannot be read"), "{:?}", files[0]);
-}
-
-fn evaluate(
-    root: &Path,
-    trained_on: Option<&str>,
-    options: &LoadOptions,
-) -> Result<EvaluationData, DataError> {
-    let class_names = ["a".to_owned(), "b".to_owned()];
-    let input = ModelInput { class_names: &class_names, channels: 1, trained_on };
-    load_for_model(root, &input, options, &silent)
-}
-
-#[test]
-fn evaluation_uses_the_same_test_set_as_training() {
-    let dir = tempfile::tempdir().unwrap();
-    save_images(dir.path(), "a", 30);
-    save_images(dir.path(), "b", 20);
-    let options = LoadOptions { seed: 9, ..Default::default() };
-    let trained = load_dataset(dir.path(), &options, &silent).unwrap();
-    let own = evaluate(dir.path(), Some(&trained.fingerprint), &options).unwrap();
-    assert_eq!((own.test_origin, &own.test), (EvaluationOrigin::SplitOff, &trained.test));
-    assert_eq!(own.val.as_ref(), Some(&trained.val));
-    let foreign = evaluate(dir.path(), Some("another"), &options).unwrap();
-    assert_eq!((foreign.test_origin, foreign.test.len()), (EvaluationOrigin::Everything, 50));
-    assert!(foreign.val.is_none());
-}
-
-#[test]
-fn evaluation_uses_given_sets_and_the_classes_of_the_model() {
-    let dir = tempfile::tempdir().unwrap();
-    save_images(dir.path(), "train/a", 3);
-    save_images(dir.path(), "train/b", 3);
-    assert!(matches!(evaluate(dir.path(), None, &LoadOptions::default()), Err(DataError::NoTestSet { .. })));
-    save_images(dir.path(), "test/B", 2);
-    // The training set is never decoded: a bad file there does not matter.
-    fs::write(dir.path().join("train/a/bad.png"), "").unwrap();
-    let data = evaluate(dir.path(), None, &LoadOptions::default()).unwrap();
-    assert_eq!((data.test_origin, data.test.labels()), (EvaluationOrigin::Given, &[1, 1][..]));
-    assert!(data.val.is_none());
-    save_images(dir.path(), "test/c", 1);
-    assert!(matches!(
-        evaluate(dir.path(), None, &LoadOptions::default()),
-        Err(DataError::UnknownClass { class, .. }) if class == "c"
-    ));
 }
 
 #[test]

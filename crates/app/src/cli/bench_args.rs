@@ -54,8 +54,8 @@ pub(super) struct BenchArgs {
     /// Number of rounds with --torch [range: 1 to 100]
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
-    /// Number of channels of the images: 1 to 3
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    /// Number of channels of the images: 1 or 3
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = read_channels)]
     channels: u8,
     /// Number of classes [range: 2 to 1000]
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(2..=1000))]
@@ -67,6 +67,12 @@ pub(super) struct BenchArgs {
     pub(super) settings: SettingFlags<BenchSettings>,
     #[command(flatten)]
     pub(super) output: OutputArgs,
+}
+
+/// Grey or colour: a model has no other number of channels.
+fn read_channels(text: &str) -> Result<u8, String> {
+    let channels = text.parse().ok().filter(|channels| matches!(channels, 1 | 3));
+    channels.ok_or_else(|| "expected 1 or 3".to_owned())
 }
 
 impl BenchArgs {

@@ -20,6 +20,7 @@ Examples:
 /// The settings of `inspect` and `audit`.
 const EXAMINE: Option<&[&str]> = Some(&[
     "data",
+    "films",
     "test",
     "patient-pattern",
     "skip-bad",
@@ -89,7 +90,7 @@ pub(super) struct LrFindSettings;
 
 impl Accepts for LrFindSettings {
     const NAMES: Option<&'static [&'static str]> =
-        Some(&["data", "patient-pattern", "skip-bad", "size", "width", "batch", "seed", "threads"]);
+        Some(&["data", "films", "patient-pattern", "skip-bad", "size", "width", "batch", "seed", "threads"]);
     const NEEDS_DATA: bool = true;
 }
 

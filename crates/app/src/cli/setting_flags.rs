@@ -56,6 +56,11 @@ impl<A: Accepts> SettingFlags<A> {
             setting.set_given(&self.matches, &mut base);
         }
         base.validate()?;
+        if self.given().any(|setting| setting.name() == "films") && !base.uses_phantom() {
+            let reason =
+                "it is the number of phantom films, and other images are given; leave one of them out";
+            return Err(ConfigError::Conflict { first: "--films", second: "DATA", reason });
+        }
         Ok(base)
     }
 
@@ -98,9 +103,8 @@ impl<A: Accepts> Args for SettingFlags<A> {
 
 /// DATA without its default.
 fn require_data(argument: Arg) -> Arg {
-    let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-    let help = help.split(" [default").next().unwrap_or_default().to_owned();
-    argument.required_unless_present("data").help(help.clone()).long_help(help)
+    let help = settings::named("data").expect("a name of the table").help();
+    argument.required_unless_present("data").help(help).long_help(help)
 }
 
 impl<A: Accepts> FromArgMatches for SettingFlags<A> {

@@ -52,17 +52,11 @@ pub(super) struct TrainArgs {
 impl TrainArgs {
     /// Flags over file or preset over defaults, checked.
     pub(super) fn config(&self) -> Result<TrainConfig, ConfigError> {
-        let config = match (&self.config, self.preset) {
-            (Some(path), _) => self.settings.over_file(ConfigFile::read(path)?)?,
-            (None, Some(preset)) => self.settings.over(preset.config())?,
-            (None, None) => self.settings.config()?,
-        };
-        if self.settings.given().any(|setting| setting.name() == "films") && !config.uses_phantom() {
-            let reason =
-                "it is the number of phantom films, and other images are given; leave one of them out";
-            return Err(ConfigError::Conflict { first: "--films", second: "DATA", reason });
+        match (&self.config, self.preset) {
+            (Some(path), _) => self.settings.over_file(ConfigFile::read(path)?),
+            (None, Some(preset)) => self.settings.over(preset.config()),
+            (None, None) => self.settings.config(),
         }
-        Ok(config)
     }
 
     /// The only setting that may be given beside `--resume`: the number of threads.

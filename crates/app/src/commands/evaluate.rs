@@ -4,7 +4,7 @@ use std::path::Path;
 
 use roentgen_data::{
     Dataset, EvaluationData, EvaluationOrigin, Fold, ImageSet, LoadOptions, ModelInput, PatientPattern,
-    load_for_model, phantom_dataset,
+    TrainingData, load_for_model, phantom_dataset,
 };
 use serde::Serialize;
 
@@ -126,10 +126,12 @@ fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Res
         let source = phantom::describe(card.seed);
         return Ok(LoadedSets { val: Some(val), test, is_new: findings.leak_free_test, source });
     };
+    let trained_on = card.fingerprint.as_deref().zip(card.training_digests.as_ref());
     let input = ModelInput {
         class_names: &card.class_names,
         channels: card.channels,
-        trained_on: card.fingerprint.as_deref(),
+        trained_on: trained_on
+            .map(|(fingerprint, digests)| TrainingData { fingerprint, digests: digests.as_slice() }),
     };
     let EvaluationData { val, test, test_origin, findings } =
         load_for_model(dir, &input, &options, &loading)?;

@@ -77,7 +77,7 @@ pub(crate) fn run(
         bar.set_message(format!("learning rate {lr:.1e}  loss {loss:.3}"));
         mean = (1.0 - NEW_WEIGHT) * mean + NEW_WEIGHT * f64::from(loss);
         // Bias correction, as in Adam: a running mean that starts at zero is too small at first.
-        let smooth = mean / (1.0 - (1.0 - NEW_WEIGHT).powi(step as i32 + 1));
+        let smooth = mean / (1.0 - libm::pow(1.0 - NEW_WEIGHT, step as f64 + 1.0));
         if !loss.is_finite() {
             return false;
         }
@@ -119,7 +119,7 @@ pub(crate) fn run(
 
 /// The learning rate of a step.
 fn lr_at(step: usize) -> f64 {
-    FIRST_LR * (LAST_LR / FIRST_LR).powf(step as f64 / (STEPS - 1) as f64)
+    FIRST_LR * libm::pow(LAST_LR / FIRST_LR, step as f64 / (STEPS - 1) as f64)
 }
 
 /// Rounded to two significant digits.

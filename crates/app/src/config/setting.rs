@@ -16,6 +16,8 @@ pub(crate) trait Setting: Send + Sync {
     fn name(&'static self) -> &'static str;
     /// The flag as it is typed.
     fn flag(&'static self) -> &'static str;
+    /// What it is, without default and range.
+    fn help(&self) -> &'static str;
     /// The values that are accepted, in words.
     fn expected(&'static self) -> &'static str;
     /// Whether the program chooses a value where none is given.
@@ -141,6 +143,10 @@ impl<T: Clone + Send + Sync> Setting for Item<T> {
 
     fn flag(&'static self) -> &'static str {
         &self.flag
+    }
+
+    fn help(&self) -> &'static str {
+        self.help
     }
 
     fn expected(&'static self) -> &'static str {

@@ -24,13 +24,18 @@ pub enum DataLoadingError {
 }
 
 impl DataLoadingError {
-    /// Whether a setting is wrong, rather than the data.
+    /// Whether a setting is wrong, or the data are not what can be used.
     pub(crate) fn is_usage_error(&self) -> bool {
-        matches!(self, Self::Data(error) if is_wrong_setting(error))
+        match self {
+            Self::Data(error) => is_wrong_input(error),
+            Self::EmptyTest => true,
+            Self::Leakage { .. } => false,
+        }
     }
 }
 
-/// Whether an error about data is about a setting.
-pub(crate) fn is_wrong_setting(error: &DataError) -> bool {
-    matches!(error, DataError::OutOfRange { .. } | DataError::ResizeBelowCrop { .. })
+/// Whether the data or the settings that were given cannot be used at all; if only some files are bad, or a file cannot be
+/// written, the work itself failed.
+pub(crate) fn is_wrong_input(error: &DataError) -> bool {
+    !matches!(error, DataError::BadFiles { .. } | DataError::Write { .. })
 }

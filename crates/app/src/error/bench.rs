@@ -34,6 +34,9 @@ pub enum BenchError {
 impl BenchError {
     /// Whether a flag is wrong, rather than the work itself.
     pub(crate) fn is_usage_error(&self) -> bool {
-        matches!(self, Self::NothingToMeasure { .. } | Self::RecordInvalid { .. })
+        match self {
+            Self::NothingToMeasure { .. } | Self::RecordInvalid { .. } => true,
+            Self::Process { .. } => false,
+        }
     }
 }

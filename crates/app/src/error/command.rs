@@ -26,7 +26,7 @@ pub enum CommandError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// `explain`: the image cannot be read, or its explanation not be drawn.
+    /// `explain`: the image cannot be read.
     #[error("{}: {reason}", path.display())]
     BadImage {
         /// The file.
@@ -82,8 +82,20 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// Whether an argument is wrong, rather than the work itself.
+    /// Whether an argument is wrong, or what it names cannot be used, rather than the work itself.
     pub(crate) fn is_usage_error(&self) -> bool {
-        matches!(self, Self::NoEvaluationData | Self::NotComparable { .. } | Self::NotPng { .. })
+        match self {
+            Self::NoImages { .. }
+            | Self::BadImage { .. }
+            | Self::NotPng { .. }
+            | Self::NoSuchClass { .. }
+            | Self::NotExportable
+            | Self::NoEvaluationData
+            | Self::NotComparable { .. } => true,
+            Self::NotAllRead { .. }
+            | Self::StdinUnreadable { .. }
+            | Self::AllLeaked { .. }
+            | Self::NoRate => false,
+        }
     }
 }

@@ -41,7 +41,7 @@ fn slope(evaluation: &Evaluation, inverse: f64) -> f64 {
         let mean: f64 = terms.map(|(&logit, probability)| f64::from(logit) * probability).sum();
         mean - f64::from(logits[label])
     });
-    rows.sum::<f64>() + inverse.ln() / (PRIOR * PRIOR * inverse)
+    rows.sum::<f64>() + libm::log(inverse) / (PRIOR * PRIOR * inverse)
 }
 
 /// The effect of the temperature, for `metrics.json`.

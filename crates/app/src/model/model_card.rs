@@ -56,7 +56,7 @@ pub(crate) struct ModelCard {
     /// Which fold, from 1, of how many it was tested on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fold: Option<[usize; 2]>,
-    /// Recognises the folder trained on.
+    /// Recognises the data trained on, by their pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
     /// Number of phantom films, if it was trained on the phantom.

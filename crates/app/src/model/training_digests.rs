@@ -38,6 +38,12 @@ impl TrainingDigests {
         Self { digests }
     }
 
+    /// All of them, sorted.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u64] {
+        &self.digests
+    }
+
     /// Whether an image is among them.
     #[must_use]
     pub fn has(&self, set: &ImageSet, index: usize) -> bool {

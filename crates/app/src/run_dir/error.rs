@@ -75,6 +75,12 @@ pub enum RunDirError {
 impl RunDirError {
     /// Whether the arguments or the contents of the folder given are wrong, rather than the work itself.
     pub(crate) fn is_usage_error(&self) -> bool {
-        matches!(self, Self::OutNotEmpty { .. } | Self::OutputTaken { .. } | Self::NotResumable { .. })
+        match self {
+            Self::OutNotEmpty { .. }
+            | Self::OutputTaken { .. }
+            | Self::NotResumable { .. }
+            | Self::Unreadable { .. } => true,
+            Self::Write(_) | Self::ResumableWrite { .. } | Self::InUse { .. } => false,
+        }
     }
 }

@@ -23,8 +23,16 @@ pub(crate) struct RunFolder {
 
 /// The folder that a run will be written to, before there is anything to write.
 #[derive(Clone, Debug)]
-pub(crate) struct PlannedFolder {
-    path: PathBuf,
+pub(crate) enum PlannedFolder {
+    /// With a path that was given.
+    Given(PathBuf),
+    /// With a name that is free when the folder is created: several runs may begin in the same second.
+    Named {
+        /// The folder above.
+        parent: PathBuf,
+        /// The name, to which a number is added where it is taken.
+        name: String,
+    },
 }
 
 impl PlannedFolder {
@@ -35,21 +43,14 @@ impl PlannedFolder {
     /// before it has begun leaves no folder.
     pub(crate) fn new(out: Option<&Path>) -> Result<Self, RunDirError> {
         let Some(out) = out else {
-            let now = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
-            let names = std::iter::once(now.clone()).chain((2..).map(|count| format!("{now}_{count}")));
-            let mut paths = names.map(|name| Path::new("runs").join(name));
-            let path = paths.find(|path| !path.exists()).expect("an endless iterator");
-            return Ok(Self { path });
+            let name = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
+            return Ok(Self::Named { parent: "runs".into(), name });
         };
         let is_free = match fs::read_dir(out) {
             Ok(entries) => holds_no_run(entries.flatten().map(|entry| entry.file_name())),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
-        if is_free {
-            Ok(Self { path: out.into() })
-        } else {
-            Err(RunDirError::OutNotEmpty { path: out.into() })
-        }
+        if is_free { Ok(Self::Given(out.into())) } else { Err(RunDirError::OutNotEmpty { path: out.into() }) }
     }
 
     /// Creates the folder.
@@ -57,8 +58,14 @@ impl PlannedFolder {
     /// # Errors
     /// [`WriteError`].
     pub(crate) fn create(self) -> Result<RunFolder, RunDirError> {
-        disk::create_folders(&self.path).map_err(|source| WriteError { path: self.path.clone(), source })?;
-        RunFolder::locked(self.path)
+        let path = match self {
+            Self::Given(path) => {
+                disk::create_folders(&path).map_err(|source| WriteError { path: path.clone(), source })?;
+                path
+            }
+            Self::Named { parent, name } => create_with_free_name(&parent, &name)?,
+        };
+        RunFolder::locked(path)
     }
 }
 
@@ -115,7 +122,7 @@ impl RunFolder {
     /// A folder in this one, for a run that is part of this.
     #[must_use]
     pub(crate) fn inside(&self, name: &str) -> PlannedFolder {
-        PlannedFolder { path: self.path.join(name) }
+        PlannedFolder::Given(self.path.join(name))
     }
 
     /// Its path.
@@ -196,6 +203,23 @@ impl RunFolder {
     }
 }
 
+/// Creates `parent/name`, or `parent/name_2` and so on where that exists. The system creates a folder for one process only,
+/// so that two runs never get the same one.
+fn create_with_free_name(parent: &Path, name: &str) -> Result<PathBuf, WriteError> {
+    disk::create_folders(parent).map_err(|source| WriteError { path: parent.into(), source })?;
+    let mut path = parent.join(name);
+    for count in 2_u32.. {
+        match disk::create_new_folder(&path) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                path = parent.join(format!("{name}_{count}"));
+            }
+            Err(source) => return Err(WriteError { path, source }),
+        }
+    }
+    Ok(path)
+}
+
 /// Whether a folder is empty, or has only the files of a run that was killed before its settings were written.
 fn holds_no_run(names: impl Iterator<Item = OsString>) -> bool {
     let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
@@ -230,6 +254,20 @@ mod tests {
         for taken in ["file", "new/deep"] {
             assert!(matches!(plan(taken), Err(RunDirError::OutNotEmpty { .. })), "{taken}");
         }
+    }
+
+    #[test]
+    fn runs_that_begin_in_the_same_second_get_folders_of_their_own() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let planned = PlannedFolder::Named {
+            parent: parent.path().join("runs"),
+            name: "2026-11-27_12-00-00".to_owned(),
+        };
+        // All are planned before the first one is created.
+        let runs: Vec<RunFolder> =
+            (0..3).map(|_| planned.clone().create().expect("a run folder of its own")).collect();
+        let names: Vec<_> = runs.iter().filter_map(|run| run.path().file_name()).collect();
+        assert_eq!(names, ["2026-11-27_12-00-00", "2026-11-27_12-00-00_2", "2026-11-27_12-00-00_3"]);
     }
 
     #[test]

@@ -70,13 +70,13 @@ pub enum TrainingError {
 }
 
 impl TrainingError {
-    /// Whether a flag, a setting or a folder given is wrong, rather than the work itself.
+    /// Whether a flag, a setting, the data, a model or a folder given is wrong, rather than the work itself.
     pub(crate) fn is_usage_error(&self) -> bool {
         match self {
-            Self::Config(_) => true,
+            Self::Config(_) | Self::Model(_) | Self::BatchTooSmall { .. } => true,
             Self::DataLoading(error) => error.is_usage_error(),
             Self::RunDir(error) => error.is_usage_error(),
-            _ => false,
+            Self::Diverged { .. } | Self::Interrupted { .. } | Self::Signals { .. } => false,
         }
     }
 }

@@ -1,14 +1,29 @@
 //! Ctrl-C and the system's request to terminate: the first signal is recorded, so that a run can write a checkpoint; the
 //! second one ends the program at once.
 
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{fs, io};
 
+use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::{flag, low_level};
 
-static RECEIVED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+const SIGNALS: [i32; 2] = [SIGINT, SIGTERM];
+
+/// While signals are recorded.
+static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
+/// Whether signals act as they did before the first run.
+static IS_RELEASED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// What is registered while signals are recorded.
+struct Listener {
+    /// The number of the signal that was received; 0 for none.
+    signal: Arc<AtomicUsize>,
+    registered: Vec<SigId>,
+    #[cfg(unix)]
+    watcher: signal_hook::iterator::Handle,
+}
 
 /// From now on, signals are recorded instead of ending the program. `on_first` is called at once when the first one comes,
 /// on a thread of its own: the current step may take long.
@@ -16,40 +31,91 @@ static RECEIVED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 /// # Errors
 /// If the system does not allow it.
 pub(crate) fn listen(on_first: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    if RECEIVED.get().is_some() {
+    let mut listener = LISTENER.lock().unwrap_or_else(PoisonError::into_inner);
+    if listener.is_some() {
         return Ok(());
     }
+    prepare_release()?;
     let (signal, is_second) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    for number in [SIGINT, SIGTERM] {
+    let mut registered = Vec::new();
+    for number in SIGNALS {
         // In this order: the condition is checked before it is set.
-        flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&is_second))?;
-        flag::register(number, Arc::clone(&is_second))?;
-        flag::register_usize(number, Arc::clone(&signal), number as usize)?;
+        registered.push(flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&is_second))?);
+        registered.push(flag::register(number, Arc::clone(&is_second))?);
+        registered.push(flag::register_usize(number, Arc::clone(&signal), number as usize)?);
     }
-    let _ = RECEIVED.set(signal);
-    call_on_first_signal(on_first)
+    #[cfg(unix)]
+    let watcher = call_on_first_signal(on_first)?;
+    // Elsewhere signals can't be waited for; the run reacts at the end of the step.
+    #[cfg(not(unix))]
+    drop(on_first);
+    *listener = Some(Listener {
+        signal,
+        registered,
+        #[cfg(unix)]
+        watcher,
+    });
+    Ok(())
+}
+
+/// Signals are no longer recorded, and act as before [`listen`]: for a program that goes on after a run.
+pub(crate) fn release() {
+    let Some(listener) = LISTENER.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+    for id in listener.registered {
+        low_level::unregister(id);
+    }
+    #[cfg(unix)]
+    listener.watcher.close();
+    if let Some(is_released) = IS_RELEASED.get() {
+        is_released.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Without an action a signal would be ignored, because the handler of `signal_hook` stays. So where nothing handled the
+/// signal before, an action ends the program whenever nobody listens.
+fn prepare_release() -> io::Result<()> {
+    if let Some(is_released) = IS_RELEASED.get() {
+        is_released.store(false, Ordering::Relaxed);
+        return Ok(());
+    }
+    let is_released = Arc::new(AtomicBool::new(false));
+    for number in SIGNALS.into_iter().filter(|&number| has_default_action(number)) {
+        flag::register_conditional_default(number, Arc::clone(&is_released))?;
+    }
+    let _ = IS_RELEASED.set(is_released);
+    Ok(())
+}
+
+/// Whether this process neither handles nor ignores a signal. Linux has lists of both, as hexadecimal masks; elsewhere the
+/// default is assumed.
+fn has_default_action(signal: i32) -> bool {
+    let Ok(status) = fs::read_to_string("/proc/self/status") else { return true };
+    let is_in = |list: &str| {
+        let mask = status.lines().find_map(|line| line.strip_prefix(list)).map(str::trim);
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask, 16).ok());
+        mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+    };
+    !is_in("SigCgt:") && !is_in("SigIgn:")
 }
 
 #[cfg(unix)]
-fn call_on_first_signal(on_first: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+fn call_on_first_signal(
+    on_first: impl FnOnce() + Send + 'static,
+) -> io::Result<signal_hook::iterator::Handle> {
+    let mut signals = signal_hook::iterator::Signals::new(SIGNALS)?;
+    let handle = signals.handle();
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
             on_first();
         }
     });
-    Ok(())
-}
-
-/// Elsewhere signals can't be waited for; the run reacts at the end of the step.
-#[cfg(not(unix))]
-fn call_on_first_signal(_: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    Ok(())
+    Ok(handle)
 }
 
 /// The number of the signal that was received, if any.
 #[must_use]
 pub(crate) fn signal() -> Option<u8> {
-    let number = RECEIVED.get().map_or(0, |signal| signal.load(Ordering::Relaxed));
+    let listener = LISTENER.lock().unwrap_or_else(PoisonError::into_inner);
+    let number = listener.as_ref().map_or(0, |listener| listener.signal.load(Ordering::Relaxed));
     u8::try_from(number).ok().filter(|&number| number > 0)
 }

@@ -14,15 +14,47 @@ pub(crate) fn is_complete(bytes: &[u8], format: ImageFormat) -> bool {
     }
 }
 
-/// Walks the chunks: four bytes of length, four of type, the data, four of checksum.
+/// A chunk of a PNG.
+struct Chunk<'a> {
+    /// Four bytes of type, then the data.
+    kind_and_data: &'a [u8],
+    checksum: u32,
+}
+
+impl Chunk<'_> {
+    fn kind(&self) -> &[u8] {
+        &self.kind_and_data[..4]
+    }
+}
+
+/// The first chunk and what follows it: four bytes of length, four of type, the data, four of checksum.
+fn first_chunk(bytes: &[u8]) -> Option<(Chunk<'_>, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let length = u32::from_be_bytes(*length) as usize;
+    let (kind_and_data, rest) = rest.split_at_checked(length.checked_add(4)?)?;
+    let (checksum, rest) = rest.split_first_chunk()?;
+    Some((Chunk { kind_and_data, checksum: u32::from_be_bytes(*checksum) }, rest))
+}
+
+/// Walks the chunks.
 fn png_reaches_iend(bytes: &[u8]) -> Option<()> {
     let mut rest = bytes.get(8..)?;
     loop {
-        let length = u32::from_be_bytes(rest.get(..4)?.try_into().ok()?) as usize;
-        let kind = rest.get(4..8)?;
-        let after = rest.get(length.checked_add(12)?..)?;
-        if kind == b"IEND" {
+        let (chunk, after) = first_chunk(rest)?;
+        if chunk.kind() == b"IEND" {
             return Some(());
+        }
+        rest = after;
+    }
+}
+
+/// The type of the first chunk of a PNG whose checksum is wrong.
+pub(crate) fn chunk_with_wrong_checksum(bytes: &[u8], format: ImageFormat) -> Option<String> {
+    let mut rest = bytes.get(8..).filter(|_| format == ImageFormat::Png)?;
+    loop {
+        let (chunk, after) = first_chunk(rest)?;
+        if crc32fast::hash(chunk.kind_and_data) != chunk.checksum {
+            return Some(chunk.kind().escape_ascii().to_string());
         }
         rest = after;
     }

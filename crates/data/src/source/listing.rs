@@ -117,6 +117,8 @@ pub(crate) struct Listing {
     pub(crate) has_subsets: bool,
     pub(crate) val_origin: SubsetOrigin,
     pub(crate) test_origin: SubsetOrigin,
+    /// Whether the test set is a data set of its own, not a part of these data.
+    pub(crate) has_separate_test: bool,
     /// Remarks for the user: ignored files, empty classes in a given set.
     pub(crate) notes: Vec<String>,
 }
@@ -135,6 +137,7 @@ impl Listing {
             has_subsets: !given.is_empty(),
             val_origin: origin(Subset::Val),
             test_origin: origin(Subset::Test),
+            has_separate_test: false,
             notes: Vec::new(),
         }
     }
@@ -150,18 +153,8 @@ impl Listing {
         self.test_origin = SubsetOrigin::Given;
     }
 
-    /// A digest of the names in the training set, and of the pixels that are not in files of their own. Splits are drawn
-    /// from these names, so an equal digest means that the same seed gives the same split.
-    pub(crate) fn fingerprint(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        for item in self.items.iter().filter(|item| item.subset == Subset::Train) {
-            hasher.update(&item.label.to_le_bytes());
-            hasher.update(item.name.as_bytes());
-            if let Content::Packed { pixels, index, .. } = &item.content {
-                hasher.update(pixels.bytes_of(*index));
-            }
-            hasher.update(b"\n");
-        }
-        hasher.finalize().to_hex()[..32].to_owned()
+    /// The names of all items.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.items.iter().map(|item| item.name.as_str())
     }
 }
