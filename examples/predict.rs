@@ -24,10 +24,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn in_words(model: &Model, prediction: Result<ImagePrediction, String>) -> String {
     match prediction {
         Err(reason) => reason,
-        Ok(ImagePrediction { class, probabilities, reject_reason, .. }) => {
-            let (name, percent) = (&model.class_names()[class], 100.0 * probabilities[class]);
-            let rejected = reject_reason.map(|reason| format!(" (rejected: {reason})")).unwrap_or_default();
-            format!("{name}, {percent:.1} %{rejected}")
+        Ok(ImagePrediction { reject_reason: Some(reason), .. }) => format!("rejected: {reason}"),
+        Ok(ImagePrediction { class, probabilities, .. }) => {
+            format!("{}, probability {:.2}", model.class_names()[class], probabilities[class])
         }
     }
 }

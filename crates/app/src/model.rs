@@ -11,5 +11,6 @@ pub(crate) mod model_card;
 pub(crate) mod model_file;
 pub(crate) mod novelty;
 pub(crate) mod onnx;
+mod packed_numbers;
 pub(crate) mod tensors;
 pub(crate) mod training_digests;

@@ -86,7 +86,8 @@ impl ResNet {
         &self.logits
     }
 
-    /// The logits of the images `x` in evaluation. `workspace` also stores the features that they were computed from.
+    /// The logits of the images `x` in evaluation. `workspace` also stores the output of the first and of the last block, and the
+    /// features that the logits were computed from.
     ///
     /// # Shapes
     /// As in [`Self::forward`].
@@ -96,18 +97,24 @@ impl ResNet {
     pub fn infer<'a>(&self, x: &Array4<f32>, workspace: &'a mut Workspace) -> &'a Array4<f32> {
         self.check(x);
         let mut outputs = [
+            std::mem::take(&mut workspace.first_block),
             std::mem::take(&mut workspace.feature_map),
             std::mem::take(&mut workspace.features),
             std::mem::take(&mut workspace.logits),
         ];
-        let [feature_map, features, logits] = &mut outputs;
+        let [first_block, feature_map, features, logits] = &mut outputs;
         let pool = self.architecture.blocks.len();
         workspace.begin_pass();
-        self.net.infer_layers(0..pool, x, feature_map, workspace);
+        self.net.infer_layers(0..1, x, first_block, workspace);
+        if pool > 1 {
+            self.net.infer_layers(1..pool, first_block, feature_map, workspace);
+        } else {
+            feature_map.clone_from(first_block);
+        }
         self.net.infer_layers(pool..pool + 1, feature_map, features, workspace);
         self.net.infer_layers(pool + 1..pool + HEAD.len(), features, logits, workspace);
         workspace.end_pass();
-        [workspace.feature_map, workspace.features, workspace.logits] = outputs;
+        [workspace.first_block, workspace.feature_map, workspace.features, workspace.logits] = outputs;
         &workspace.logits
     }
 

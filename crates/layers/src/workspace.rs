@@ -9,6 +9,7 @@ use crate::activation::reshape;
 /// It belongs to the caller, so that evaluation does not change the network. Each thread needs its own.
 #[derive(Debug, Default)]
 pub struct Workspace {
+    pub(crate) first_block: Array4<f32>,
     pub(crate) feature_map: Array4<f32>,
     pub(crate) features: Array4<f32>,
     pub(crate) logits: Array4<f32>,
@@ -25,6 +26,12 @@ pub struct Workspace {
 }
 
 impl Workspace {
+    /// The output of the first block, for a ResNet9 `(n, h, w, width)`: how much each of its filters responds at each pixel.
+    #[must_use]
+    pub fn first_block(&self) -> &Array4<f32> {
+        &self.first_block
+    }
+
     /// The output of the last block, for a ResNet9 `(n, h / 8, w / 8, 8 * width)`. It shows where in the image the features
     /// are that the classifier uses.
     #[must_use]

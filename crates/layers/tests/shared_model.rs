@@ -5,7 +5,7 @@ use std::thread;
 
 use ndarray::{Array4, Axis};
 use rayon::prelude::*;
-use roentgen_layers::{ResNet9, Workspace};
+use roentgen_layers::{Architecture, BlockSpec, ResNet, ResNet9, Workspace};
 use roentgen_tensor::linear::linear_forward;
 
 use models::{bits, logits, random, slice, small, used_model};
@@ -52,6 +52,23 @@ fn tasks_of_one_pool_share_one_model() {
     let found: Vec<Vec<u32>> =
         pool.install(|| (0..16).into_par_iter().map(|_| bits(&logits(&model, &x))).collect());
     assert!(found.len() == 16 && found.iter().all(|found| *found == expected));
+}
+
+/// What is stored beside the logits must not change them, nor depend on what the workspace held before.
+#[test]
+fn a_workspace_has_the_output_of_the_first_block() {
+    const ONE_BLOCK: &[BlockSpec] = &[BlockSpec::Block { name: "conv1", widths: 1, pool: true }];
+    let x = random((3, 16, 24, 1), 72);
+    let mut workspace = Workspace::default();
+    used_model(&small(8)).infer(&x, &mut workspace);
+    assert_eq!(workspace.first_block().shape(), [3, 16, 24, 8]);
+    assert!(
+        workspace.first_block().iter().any(|&y| y > 0.0) && workspace.first_block().iter().all(|&y| y >= 0.0)
+    );
+    let tiny = ResNet::new(Architecture { blocks: ONE_BLOCK, ..small(8).architecture() }, 1);
+    tiny.infer(&x, &mut workspace);
+    assert_eq!(workspace.first_block().shape(), [3, 8, 12, 8]);
+    assert_eq!(workspace.first_block(), workspace.feature_map(), "the first block is the last");
 }
 
 #[test]

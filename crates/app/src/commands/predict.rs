@@ -15,12 +15,15 @@ use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::run_dir::error::WriteError;
 use crate::terminal::foreign_text::csv_cell;
+use crate::terminal::probability::probability_text;
 use crate::terminal::screen::{Screen, counted, table};
 
 /// Files that are read and predicted together: more need more memory, and delay the first prediction.
 const CHUNK: usize = 1024;
 /// The argument that means the standard input.
 const STDIN: &str = "-";
+/// What is shown where the class of a rejected image would be.
+const REJECTED: &str = "rejected";
 
 /// How predictions are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,15 +44,15 @@ pub(crate) enum FileResult {
     Predicted {
         /// The path as given.
         path: String,
-        /// The predicted class.
+        /// The predicted class; [`REJECTED`] if there is none.
         class: String,
-        /// The probability of the predicted class.
-        probability: f64,
-        /// The probability of each class.
+        /// The probability of the predicted class; null for a rejected image.
+        probability: Option<f64>,
+        /// The score of each class, of a rejected image too: its probability, if the image is one of a known class.
         probabilities: BTreeMap<String, f64>,
         /// The logit of each class, before calibration and softmax.
         logits: BTreeMap<String, f32>,
-        /// Whether the prediction is unreliable because the image is out-of-distribution.
+        /// Whether the image is out of distribution.
         rejected: bool,
         /// Why it is rejected.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,13 +71,14 @@ impl FileResult {
     fn new(path: &Path, class_names: &[String], prediction: &ImagePrediction) -> Self {
         let ImagePrediction { class, probabilities, logits, reject_reason } = prediction;
         let names = || class_names.iter().cloned();
+        let is_rejected = reject_reason.is_some();
         Self::Predicted {
             path: path.display().to_string(),
-            class: class_names[*class].clone(),
-            probability: probabilities[*class],
+            class: if is_rejected { REJECTED } else { &class_names[*class] }.to_owned(),
+            probability: (!is_rejected).then(|| probabilities[*class]),
             probabilities: names().zip(probabilities.iter().copied()).collect(),
             logits: names().zip(logits.iter().copied()).collect(),
-            rejected: reject_reason.is_some(),
+            rejected: is_rejected,
             reason: *reject_reason,
         }
     }
@@ -102,7 +106,9 @@ pub(crate) fn run(
     let piped = tempfile::tempdir().map_err(|source| WriteError { path: std::env::temp_dir(), source })?;
     let paths = expand(inputs, piped.path())?;
     if card.novelty.is_none() {
-        screen.note("note", "this model rejects no image: only the final model of a run can do so");
+        let text =
+            "this model rejects no image: it is not the final model of a run, or of an earlier version";
+        screen.note("note", text);
     }
     let bar = screen.bar(paths.len());
     bar.set_prefix("predicting");
@@ -246,14 +252,14 @@ impl<'a> Writer<'a> {
         let names = &self.card.class_names;
         match result {
             FileResult::Predicted { path, class, probability, probabilities, rejected, .. } => {
-                let fixed = [
-                    path.clone(),
-                    class.clone(),
-                    probability.to_string(),
-                    rejected.to_string(),
-                    String::new(),
-                ];
-                fixed.into_iter().chain(names.iter().map(|name| probabilities[name].to_string())).collect()
+                let probability = probability.map(|p| p.to_string()).unwrap_or_default();
+                let fixed = [path.clone(), class.clone(), probability, rejected.to_string(), String::new()];
+                // Who reads a table takes the largest column for the class.
+                let scores = names.iter().map(|name| match rejected {
+                    true => String::new(),
+                    false => probabilities[name].to_string(),
+                });
+                fixed.into_iter().chain(scores).collect()
             }
             FileResult::Failed { path, error } => {
                 let empty = String::new;
@@ -268,8 +274,9 @@ impl<'a> Writer<'a> {
 fn text(result: &FileResult) -> (Vec<String>, String) {
     match result {
         FileResult::Predicted { path, class, probability, reason, .. } => {
-            let remark = reason.map(|reason| format!("  rejected: {reason}")).unwrap_or_default();
-            (vec![path.clone(), class.clone(), format!("{:.1} %", 100.0 * probability)], remark)
+            let remark = reason.map(|reason| format!("  {reason}")).unwrap_or_default();
+            let probability = probability.map(probability_text).unwrap_or_default();
+            (vec![path.clone(), class.clone(), probability], remark)
         }
         FileResult::Failed { path, error } => (vec![path.clone()], format!("  error: {error}")),
     }

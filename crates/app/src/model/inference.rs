@@ -114,8 +114,8 @@ impl Evaluation {
 pub(crate) struct Prediction<'a> {
     /// By class; the mean over all views.
     pub logits: &'a [f32],
-    /// The input of the classifier, for the plain view.
-    pub features: &'a [f32],
+    /// The output of the first block, `(h, w, c)`, for the plain view.
+    pub first_block: ArrayView3<'a, f32>,
     /// The normalised pixels of the plain view, `(size, size, c)`.
     pub pixels: ArrayView3<'a, f32>,
     /// How much the colours vary that a model of one channel does not see; 0 for one that sees them.
@@ -134,7 +134,7 @@ pub(crate) fn predict(
     let mut workspace = Workspace::default();
     let views = preprocessing.tta.views();
     for range in batch_ranges(set.len(), BATCH) {
-        // The plain view is the last: its pixels and features remain in `x` and the workspace.
+        // The plain view is the last: its pixels and activations remain in `x` and the workspace.
         let of_views = views.iter().map(|&view| {
             let transform = Transform::Center { crop: preprocessing.crop, view };
             fill_batch(
@@ -148,13 +148,12 @@ pub(crate) fn predict(
             model.infer(&x, &mut workspace).clone()
         });
         let logits = of_views.reduce(|sum, logits| sum + logits).expect("a view") / views.len() as f32;
-        let of_each = logits.outer_iter().zip(workspace.features().outer_iter()).zip(x.outer_iter());
-        for (image, ((logits, features), pixels)) in range.zip(of_each) {
+        let of_network = workspace.first_block().outer_iter().zip(x.outer_iter());
+        for (image, (logits, (first_block, pixels))) in range.zip(logits.outer_iter().zip(of_network)) {
             let logits = logits.to_slice().expect("the logits of an image are contiguous");
-            let features = features.to_slice().expect("the features of an image are contiguous");
             let unseen = set.facts(image).filter(|_| set.channels() == 1);
             let unseen_colour = unseen.map_or(0.0, |facts| f64::from(facts.colour));
-            each(image, &Prediction { logits, features, pixels, unseen_colour });
+            each(image, &Prediction { logits, first_block, pixels, unseen_colour });
         }
     }
 }

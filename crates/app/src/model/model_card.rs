@@ -70,8 +70,8 @@ pub(crate) struct ModelCard {
     /// Whether it was trained on medical images; taken for granted of files that do not say it.
     #[serde(default = "is_medical_unless_told")]
     pub medical: bool,
-    /// When to reject a prediction; fitted after training.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// When to reject a prediction; fitted after training. Files of earlier versions have other data, under another key.
+    #[serde(rename = "out_of_distribution", default, skip_serializing_if = "Option::is_none")]
     pub novelty: Option<Novelty>,
     /// Digests of the training and validation images; files of earlier versions have none.
     #[serde(rename = "seen", default, skip_serializing_if = "Option::is_none")]
@@ -139,8 +139,7 @@ impl ModelCard {
             return Err(text);
         }
         let Some(novelty) = &self.novelty else { return Ok(()) };
-        let n_features = self.config().architecture().n_features();
-        novelty.validate(self.class_names.len(), n_features, self.size as usize)
+        novelty.validate(self.width, self.size as usize)
     }
 
     fn size_rules(&self) -> [Rule; 6] {

@@ -4,6 +4,7 @@ use roentgen_data::{Dataset, ImageSet};
 use roentgen_layers::{ResNet9, ResNet9Config};
 
 use super::epochs::{Run, TrainingOutcome, wrong_model_error};
+use super::run_summary;
 use crate::data_loading::medical::is_medical;
 use crate::metrics::deduplicated::deduplicated_test;
 use crate::metrics::{Predictions, SubsetMetrics};
@@ -50,8 +51,9 @@ pub(super) fn complete_model_file(
     let Dataset { train: train_set, val: val_set, .. } = run.data;
     let bar = run.screen.bar(1);
     bar.set_prefix("learning what is out of distribution");
-    card.novelty = Novelty::fit(&model, train_set, val_set, card.class_names.len(), &card.preprocessing());
+    card.novelty = Novelty::fit(&model, train_set, val_set, &card.preprocessing());
     bar.finish_and_clear();
+    run_summary::show_rejection(run.screen, card.novelty.as_ref());
     let n_steps = card.epoch * run.steps_per_epoch();
     let bytes = model_file::to_bytes(&model, &card, n_steps as u64);
     run.folder.write(MODEL, &bytes)?;

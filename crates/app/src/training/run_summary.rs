@@ -8,8 +8,10 @@ use roentgen_layers::ResNet9Config;
 use super::epochs::Run;
 use super::progress_lines;
 use crate::data_loading::medical::is_medical;
+use crate::metrics::share_interval;
 use crate::model::calibration::{Calibration, Reliability};
 use crate::model::model_file::Initialisation;
+use crate::model::novelty::{HeldOut, Novelty};
 use crate::run_dir::file_names::{MODEL, REPORT};
 use crate::run_dir::records::Metrics;
 use crate::terminal::screen::{Screen, counted, duration, thousands};
@@ -103,6 +105,21 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), Train
     screen.field("model", &run.folder.file(MODEL).display().to_string());
     screen.field("report", &run.folder.file(REPORT).display().to_string());
     Ok(())
+}
+
+/// How many images of the data itself a model rejects as out of distribution, and how certain that share is.
+pub(super) fn show_rejection(screen: &Screen, novelty: Option<&Novelty>) {
+    let Some(HeldOut { n, n_rejected }) = novelty.map(Novelty::held_out) else { return };
+    let hits: Vec<bool> = (0..n).map(|at| at < n_rejected).collect();
+    let Some([low, high]) = share_interval(&hits, None) else { return };
+    let text = format!(
+        "{n_rejected} of {n} images that the model's distribution was not fitted to: {:.1} %, 95 % interval {:.1} to \
+         {:.1} %",
+        100.0 * n_rejected as f64 / n as f64,
+        100.0 * low,
+        100.0 * high
+    );
+    screen.field("rejects", &text);
 }
 
 fn show_calibration(screen: &Screen, calibration: &Calibration) {

@@ -144,7 +144,7 @@ fn the_training_digest_covers_tensors_and_card_but_no_novelty_data() {
 
     let films = PhantomOptions { train: 6, val: 4, test: 0, ..PhantomOptions::default() };
     let data = phantom_dataset(&films, &LoadOptions::default(), &silent).expect("films");
-    let novelty = Novelty::fit(&back, &data.train, &data.val, 3, &back_card.preprocessing());
+    let novelty = Novelty::fit(&back, &data.train, &data.val, &back_card.preprocessing());
     assert!(novelty.is_some());
     let with_novelty = ModelCard { novelty, ..back_card.clone() };
     let with_novelty_bytes = to_bytes(&back, &with_novelty, 9);

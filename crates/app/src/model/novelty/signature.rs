@@ -1,11 +1,10 @@
-//! An image as a few numbers, and their distance from the usual ones.
+//! An image as a few numbers.
 //!
 //! The numbers: the [`COARSE`] x [`COARSE`] lowest coefficients of the discrete cosine transform (Ahmed et al. 1974),
 //! which describe the coarse layout, and the logarithm of the energy in each octave above them, which describes how much
 //! detail of each size there is. A film differs from a flat image in the first, from noise and text in the second.
 
 use ndarray::ArrayView3;
-use serde::{Deserialize, Serialize};
 
 /// Coefficients along each axis.
 const COARSE: usize = 5;
@@ -15,8 +14,6 @@ const FIRST_OCTAVE: f64 = 3.0;
 const LARGEST: usize = 32;
 /// Added to the energies, in units of the training images' variance: the logarithm of zero energy is undefined.
 const LEAST_ENERGY: f64 = 1e-4;
-/// How far correlations are shrunk towards zero: a few images are not enough to estimate all of them.
-const SHRINKAGE: f64 = 0.1;
 
 /// Numbers in the signature of a crop of `crop` pixels.
 pub(super) fn length(crop: usize) -> usize {
@@ -90,66 +87,6 @@ fn cosine_transform(pixels: &[f64], side: usize) -> Vec<f64> {
     along(&along(pixels))
 }
 
-/// A normal distribution, in the form that distances from its centre need.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Gaussian {
-    mean: Vec<f64>,
-    deviation: Vec<f64>,
-    /// Cholesky factor of the correlations: row `i` of the lower triangle has `i + 1` numbers.
-    factor: Vec<f64>,
-}
-
-impl Gaussian {
-    /// The distribution of `samples`; `None` for fewer than two.
-    pub(super) fn fit(samples: &[&[f64]]) -> Option<Self> {
-        let n_dimensions = samples.first().filter(|_| samples.len() > 1)?.len();
-        let n = samples.len() as f64;
-        let mean: Vec<f64> =
-            (0..n_dimensions).map(|i| samples.iter().map(|s| s[i]).sum::<f64>() / n).collect();
-        let covariance =
-            |i: usize, j: usize| samples.iter().map(|s| (s[i] - mean[i]) * (s[j] - mean[j])).sum::<f64>() / n;
-        // A number that never varies would make every other value infinitely distant.
-        let deviation: Vec<f64> = (0..n_dimensions).map(|i| covariance(i, i).sqrt().max(1e-3)).collect();
-        let correlation = |i: usize, j: usize| {
-            let known = (1.0 - SHRINKAGE) * covariance(i, j) / (deviation[i] * deviation[j]);
-            if i == j { 1.0 } else { known }
-        };
-        let factor = cholesky(n_dimensions, correlation);
-        Some(Self { mean, deviation, factor })
-    }
-
-    pub(super) fn has_dimensions(&self, n: usize) -> bool {
-        self.mean.len() == n && self.deviation.len() == n && self.factor.len() == n * (n + 1) / 2
-    }
-
-    /// Mahalanobis distance from the mean, squared, by dimension: about 1 for a usual sample.
-    pub(super) fn distance(&self, sample: &[f64]) -> f64 {
-        // Forward substitution: `solved` is the inverse of the factor times the standardised sample.
-        let mut solved: Vec<f64> = Vec::with_capacity(sample.len());
-        for (i, &value) in sample.iter().enumerate() {
-            let row = &self.factor[i * (i + 1) / 2..][..=i];
-            let known: f64 = row.iter().zip(&solved).map(|(a, b)| a * b).sum();
-            solved.push(((value - self.mean[i]) / self.deviation[i] - known) / row[i]);
-        }
-        solved.iter().map(|x| x * x).sum::<f64>() / sample.len() as f64
-    }
-}
-
-/// The lower triangle whose product with its transpose is the symmetric, positive definite `of` (Golub & Van Loan 2013,
-/// algorithm 4.2.1).
-fn cholesky(n: usize, of: impl Fn(usize, usize) -> f64) -> Vec<f64> {
-    let mut factor: Vec<f64> = Vec::with_capacity(n * (n + 1) / 2);
-    for i in 0..n {
-        for j in 0..=i {
-            let (row_i, row_j) = (i * (i + 1) / 2, j * (j + 1) / 2);
-            let known: f64 = (0..j).map(|k| factor[row_i + k] * factor[row_j + k]).sum();
-            let rest = of(i, j) - known;
-            factor.push(if i == j { rest.max(1e-12).sqrt() } else { rest / factor[row_j + j] });
-        }
-    }
-    factor
-}
-
 #[cfg(test)]
 mod tests {
     use ndarray::Array3;
@@ -176,23 +113,5 @@ mod tests {
             assert!(signature[1..COARSE * COARSE].iter().all(|x| x.abs() < 1e-9), "nothing but the mean");
         }
         assert_eq!(length(24), 25 + 4);
-    }
-
-    #[test]
-    fn distances_follow_spread_and_correlation() {
-        // Two numbers that go together, the second ten times as large.
-        let samples: Vec<[f64; 2]> = (0..1000)
-            .map(|i| {
-                let (a, b) = (libm::sin(f64::from(i)), libm::sin(1.7 * f64::from(i)));
-                [a, 10.0 * (a + 0.3 * b)]
-            })
-            .collect();
-        let gaussian = Gaussian::fit(&samples.iter().map(|s| &s[..]).collect::<Vec<_>>()).expect("samples");
-        let mean = samples.iter().map(|s| gaussian.distance(s)).sum::<f64>() / 1000.0;
-        // The correlation r = 0.958 counts as 0.9 r: ((1 + r) / (1 + 0.9 r) + (1 - r) / (1 - 0.9 r)) / 2.
-        assert!((mean - 0.678).abs() < 0.01, "{mean}");
-        assert!(gaussian.distance(&[1.0, 10.0]) < 3.0);
-        assert!(gaussian.distance(&[1.0, -10.0]) > 5.0, "against the correlation");
-        assert!(Gaussian::fit(&[&[1.0][..]]).is_none());
     }
 }
