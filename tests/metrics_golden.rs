@@ -51,7 +51,7 @@ fn metrics_match_scikit_learn() {
             "log_loss",
             "brier_score",
         ];
-        for key in keys.into_iter().chain(["ece"]) {
+        for key in keys.into_iter().chain(["ece", "ece_debiased"]) {
             assert_same(&found[key], &case[key], &format!("{name}: {key}"));
         }
         for end in 0..2 {

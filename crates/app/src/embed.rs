@@ -123,12 +123,14 @@ pub fn train(
     let finished = in_pool(config.threads(), || Ok(pipeline::train(config, data, folder, screen)?));
     interrupt::release();
     let FinishedRun { metrics, test, folder } = finished?;
-    let Metrics { val, test: test_metrics, test_deduplicated, best_epoch, train_seconds, .. } = metrics;
+    let Metrics { val, test: test_metrics, best_epoch, train_seconds, .. } = metrics;
+    let (test_metrics, test_deduplicated) =
+        test_metrics.map(|metrics| (metrics.test, metrics.test_deduplicated)).unzip();
     Ok(TrainedRun {
         folder: folder.path().to_owned(),
         val,
         test: test_metrics,
-        test_deduplicated,
+        test_deduplicated: test_deduplicated.flatten(),
         predictions: test.map(|test| test.predictions),
         best_epoch,
         train_seconds,

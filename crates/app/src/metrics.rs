@@ -1,23 +1,29 @@
 //! How good a model is: every metric of a set with its 95 % interval.
 //!
-//! `confusion` is the confusion matrix, `predictions` has the metrics that need probabilities, `interval` the intervals.
+//! `confusion` is the confusion matrix, `predictions` has the metrics that need probabilities, `calibration_error` that of
+//! the calibration; `interval` has the intervals of shares, `bootstrap` those of most other metrics.
 
 pub(crate) mod argmax;
+mod bootstrap;
+mod calibration;
+mod calibration_error;
 mod confusion;
-pub(crate) mod deduplicated;
 mod interval;
 mod predictions;
 pub(crate) mod shortcut_audit;
+pub(crate) mod test_metrics;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+pub(crate) use bootstrap::bootstrap;
+pub(crate) use calibration::CalibrationMetrics;
 pub use confusion::Confusion;
-pub(crate) use interval::{Interval, bootstrap, share_interval};
+pub(crate) use interval::{Interval, share_interval};
 pub(crate) use predictions::Scorer;
 pub use predictions::{MetricValues, Predictions};
 
 /// The metrics of one set, as in `metrics.json`. Every metric is a number under its key; its interval, `[low, high]`, has the
-/// same key and `_interval`. What is not defined is `null`.
+/// same key and `_interval`; only that of `ece` is beside `ece_debiased`. What is not defined is `null`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SubsetMetrics {
     /// The classes, in the order of the matrix.
@@ -26,8 +32,11 @@ pub struct SubsetMetrics {
     pub confusion: Confusion,
     /// The metrics that need more than the matrix.
     pub values: MetricValues,
-    /// Of `values`, in the order of [`MetricValues::to_vec`].
-    intervals: Vec<Option<Interval>>,
+    /// Of balanced accuracy, macro F1, Cohen's kappa and macro ROC AUC.
+    intervals: [Option<Interval>; 4],
+    calibration: CalibrationMetrics,
+    /// Of the area under the ROC curve of each class.
+    roc_auc_intervals: Vec<Option<Interval>>,
     accuracy_interval: Option<Interval>,
     /// Of each class: of its recall, precision and specificity.
     share_intervals: Vec<[Option<Interval>; 3]>,
@@ -41,7 +50,7 @@ impl SubsetMetrics {
         predictions.pairs().for_each(|(truth, answer)| confusion.add(truth, answer));
         let scorer = Scorer::new(predictions);
         let values = scorer.values(&vec![1.0; predictions.len()]);
-        let intervals = bootstrap(predictions.len(), groups, |times| scorer.values(times).to_vec());
+        let samples = bootstrap(predictions.len(), groups, |times| scorer.resampled(times));
         // Of the share of hits among the images for which `is_hit` is defined.
         let interval = |is_hit: &dyn Fn(usize, usize) -> Option<bool>| {
             let group = |image: usize| groups.map_or(0, |groups| groups[image]);
@@ -62,9 +71,20 @@ impl SubsetMetrics {
             accuracy_interval: interval(&|truth, answer| Some(truth == answer)),
             share_intervals: (0..class_names.len()).map(of_class).collect(),
             class_names,
+            intervals: [
+                samples[0].percentile(),
+                samples[1].percentile(),
+                samples[2].percentile(),
+                samples[3].on_logit_scale(values.macro_roc_auc),
+            ],
+            roc_auc_intervals: samples[4..]
+                .iter()
+                .zip(&values.roc_auc)
+                .map(|(samples, &area)| samples.on_logit_scale(area))
+                .collect(),
+            calibration: CalibrationMetrics::new(predictions, groups),
             confusion,
             values,
-            intervals,
         }
     }
 
@@ -76,18 +96,21 @@ impl SubsetMetrics {
 
     /// The metrics of the whole set besides the accuracy: key, name, value, interval.
     #[must_use]
-    pub fn overall(&self) -> [(&'static str, &'static str, Option<f64>, Option<Interval>); 7] {
-        let names = [
-            ("balanced_accuracy", "balanced accuracy"),
-            ("macro_f1", "macro F1"),
-            ("kappa", "Cohen's kappa"),
-            ("macro_roc_auc", "macro ROC AUC"),
-            ("log_loss", "log loss"),
-            ("brier_score", "Brier score"),
-            ("ece", "expected calibration error"),
-        ];
-        let values = self.values.to_vec();
-        std::array::from_fn(|i| (names[i].0, names[i].1, values[i], self.intervals[i]))
+    pub fn overall(&self) -> [(&'static str, &'static str, Option<f64>, Option<Interval>); 8] {
+        let MetricValues { balanced_accuracy, macro_f1, kappa, macro_roc_auc, .. } = self.values;
+        let CalibrationMetrics { ece, ece_debiased, log_loss, brier_score, .. } = self.calibration;
+        let [of_balanced_accuracy, of_f1, of_kappa, of_auc] = self.intervals;
+        let of_calibration = &self.calibration;
+        [
+            ("balanced_accuracy", "balanced accuracy", balanced_accuracy, of_balanced_accuracy),
+            ("macro_f1", "macro F1", macro_f1, of_f1),
+            ("kappa", "Cohen's kappa", kappa, of_kappa),
+            ("macro_roc_auc", "macro ROC AUC", macro_roc_auc, of_auc),
+            ("log_loss", "log loss", log_loss, of_calibration.log_loss_interval),
+            ("brier_score", "Brier score", brier_score, of_calibration.brier_score_interval),
+            ("ece", "expected calibration error (ECE)", ece, None),
+            ("ece_debiased", "ECE without bias", ece_debiased, of_calibration.ece_debiased_interval),
+        ]
     }
 
     /// The metrics of one class: key, value, interval.
@@ -99,7 +122,7 @@ impl SubsetMetrics {
             ("recall", matrix.recall(class), recall),
             ("precision", matrix.precision(class), precision),
             ("specificity", matrix.specificity(class), specificity),
-            ("roc_auc", self.values.roc_auc[class], self.intervals[self.overall().len() + class]),
+            ("roc_auc", self.values.roc_auc[class], self.roc_auc_intervals[class]),
         ]
     }
 }
@@ -121,7 +144,11 @@ impl Serialize for SubsetMetrics {
         part.serialize_entry("n", &self.confusion.n())?;
         entry(&mut part, "accuracy", Some(self.confusion.accuracy()), self.accuracy_interval())?;
         for (key, _, value, interval) in self.overall() {
-            entry(&mut part, key, value, interval)?;
+            match key {
+                // Its interval is that of the debiased one.
+                "ece" => part.serialize_entry(key, &value)?,
+                _ => entry(&mut part, key, value, interval)?,
+            }
         }
         part.serialize_entry("per_class", &PerClass(self))?;
         part.serialize_entry("confusion", &self.confusion.rows())?;

@@ -1,6 +1,7 @@
 //! A trained model: its file, what it predicts, how far that can be trusted, and its forms for other programs.
 
 pub(crate) mod calibration;
+pub(crate) mod class_shares;
 pub(crate) mod error;
 pub(crate) mod explain;
 pub(crate) mod heat_map;
@@ -12,5 +13,6 @@ pub(crate) mod model_file;
 pub(crate) mod novelty;
 pub(crate) mod onnx;
 mod packed_numbers;
+pub(crate) mod predicted_set;
 pub(crate) mod tensors;
 pub(crate) mod training_digests;

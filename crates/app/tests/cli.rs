@@ -66,7 +66,7 @@ fn train_leaves_a_whole_run_and_evaluate_gives_its_figures_again() {
     for (part, when) in [("val", "before"), ("val", "after"), ("test", "before"), ("test", "after")] {
         let calibration = &metrics["calibration"][part];
         assert_eq!(calibration["n"], metrics[part]["n"], "{calibration}");
-        for key in ["ece", "log_loss", "brier_score"] {
+        for key in ["ece_debiased", "log_loss", "brier_score"] {
             let end = |i: usize| calibration[when][format!("{key}_interval")][i].as_f64().expect("an end");
             assert!(calibration[when][key].is_number() && end(0) < end(1), "{key}: {calibration}");
         }

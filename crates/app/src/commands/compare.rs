@@ -3,43 +3,39 @@
 //! Both runs predicted the same images, so the difference is computed image by image. Such a paired test finds much
 //! smaller differences than two separate intervals, both of which contain how hard the images are.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use roentgen_data::group_ids;
 use serde::Serialize;
 
 use crate::error::AppError;
-use crate::error::command::CommandError;
 use crate::metrics::{Interval, bootstrap};
-use crate::run_dir::predictions_file::{self, RecordedPrediction};
+use crate::run_dir::predictions_file;
 use crate::terminal::screen::{Screen, counted, table};
+use pairing::{Pair, PairedImages, pair};
+
+mod pairing;
 
 /// A difference with a smaller p-value is called significant.
 const SIGNIFICANCE: f64 = 0.05;
 /// Smaller p-values are all shown as `p < 0.001`.
 const SMALLEST_P: f64 = 0.001;
 
-/// The test images with the predictions of both runs.
-#[derive(Debug)]
-struct PairedImages {
-    pairs: Vec<Pair>,
-    /// The patient of each image, numbered by [`group_ids`]; `None` if no patient is known.
-    patients: Option<Vec<u32>>,
-    /// Whether digests show that the images are the same.
-    is_same_by_digest: bool,
+/// What `--json` prints: the comparison on the images that leaked in neither run, and beside it that on all.
+#[derive(Debug, Serialize)]
+struct Comparisons {
+    #[serde(flatten)]
+    main: Comparison,
+    /// On all images, with those that leaked; absent if none leaked, or all did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    with_leaked: Option<Comparison>,
+    /// Images that leaked in either run.
+    n_leaked: usize,
+    /// Whether both runs recorded which images leaked.
+    leakage_is_known: bool,
 }
 
-/// The predictions of both runs for one image.
-#[derive(Clone, Copy, Debug)]
-struct Pair {
-    /// Whether each run predicted the true class.
-    correct: [bool; 2],
-    /// Negative logarithm of the probability that each run gave the true class.
-    loss: [f64; 2],
-}
-
-/// What `--json` prints. Differences are the second run minus the first.
+/// Differences are the second run minus the first.
 #[derive(Debug, Serialize)]
 struct Comparison {
     n: usize,
@@ -66,65 +62,54 @@ struct Comparison {
 /// Compares the test predictions of two runs, and shows the result.
 ///
 /// # Errors
-/// A run without predictions; [`CommandError::NotComparable`] if the runs were not tested on the same images.
+/// A run without predictions; [`NotComparable`](crate::error::command::CommandError::NotComparable) if the runs were not tested on the same images.
 pub(crate) fn run(runs: [&Path; 2], screen: &Screen) -> Result<(), AppError> {
     let [first, second] = [predictions_file::read(runs[0])?, predictions_file::read(runs[1])?];
-    let comparison = Comparison::of(&pair(&first, &second)?);
-    comparison.show(runs, screen);
-    screen.result(&comparison);
+    let comparisons = Comparisons::of(&pair(&first, &second)?);
+    comparisons.show(runs, screen);
+    screen.result(&comparisons);
     Ok(())
 }
 
-/// Finds the prediction of the second run for each image of the first.
-fn pair(first: &[RecordedPrediction], second: &[RecordedPrediction]) -> Result<PairedImages, CommandError> {
-    let different = |reason: String| Err(CommandError::NotComparable { reason });
-    if first.is_empty() || first.len() != second.len() {
-        let (n, m) = (counted(first.len(), "image"), second.len());
-        return different(format!("one was tested on {n}, the other on {m}"));
-    }
-    if let Some(path) = repeated(first).or(repeated(second)) {
-        return different(format!("one of them has several images with the path {path}"));
-    }
-    let by_path: HashMap<&str, &RecordedPrediction> =
-        second.iter().map(|line| (line.path.as_str(), line)).collect();
-    let (mut pairs, mut patients) = (Vec::with_capacity(first.len()), Vec::with_capacity(first.len()));
-    let mut is_same_by_digest = true;
-    for a in first {
-        let Some(b) = by_path.get(a.path.as_str()) else {
-            return different(format!("only one of them was tested on {}", a.path));
-        };
-        if a.class != b.class {
-            return different(format!(
-                "the class of {} is {} in one and {} in the other",
-                a.path, a.class, b.class
-            ));
+impl Comparisons {
+    fn of(paired: &PairedImages) -> Self {
+        let main = paired.main();
+        Self {
+            with_leaked: (main.pairs.len() < paired.pairs.len()).then(|| Comparison::of(paired)),
+            main: Comparison::of(&main),
+            n_leaked: paired.is_leaked.iter().filter(|&&is_leaked| is_leaked).count(),
+            leakage_is_known: paired.leakage_is_known,
         }
-        match (&a.digest, &b.digest) {
-            (Some(a_digest), Some(b_digest)) if a_digest != b_digest => {
-                return different(format!("{} is not the same image in both", a.path));
-            }
-            (Some(_), Some(_)) => {}
-            _ => is_same_by_digest = false,
-        }
-        let loss = |line: &RecordedPrediction| -libm::log(line.probabilities[&line.class].max(f64::EPSILON));
-        pairs.push(Pair {
-            correct: [a.predicted == a.class, b.predicted == b.class],
-            loss: [loss(a), loss(b)],
-        });
-        patients.push(a.patient.clone().or(b.patient.clone()));
     }
-    Ok(PairedImages { pairs, patients: group_ids(&patients), is_same_by_digest })
-}
 
-/// A path that occurs more than once.
-fn repeated(lines: &[RecordedPrediction]) -> Option<&str> {
-    let mut seen = HashSet::new();
-    lines.iter().map(|line| line.path.as_str()).find(|path| !seen.insert(*path))
+    fn show(&self, runs: [&Path; 2], screen: &Screen) {
+        let n_leaked = counted(self.n_leaked, "image");
+        let without = match &self.with_leaked {
+            Some(_) => format!(", without {n_leaked} that leaked"),
+            None => String::new(),
+        };
+        self.main.show(runs, &without, screen);
+        if let Some(all) = &self.with_leaked {
+            let [first, second] = all.accuracy.map(|accuracy| format!("{:.1} %", 100.0 * accuracy));
+            let text = format!(
+                "all {} with the {n_leaked} that leaked: accuracy {first} and {second}, {}",
+                counted(all.n, "image"),
+                shown_p(all.p_value)
+            );
+            screen.field("as given", &text);
+        } else if self.n_leaked > 0 {
+            screen.field("LEAKAGE", "every test image leaked, so this says nothing about other images");
+        }
+        if !self.leakage_is_known {
+            let note = "a run of an earlier version does not say which test images leaked; they are counted";
+            screen.field("note", note);
+        }
+    }
 }
 
 impl Comparison {
     fn of(paired: &PairedImages) -> Self {
-        let PairedImages { pairs, patients, is_same_by_digest } = paired;
+        let PairedImages { pairs, patients, is_same_by_digest, .. } = paired;
         let n = pairs.len() as f64;
         let accuracy = [0, 1].map(|run| pairs.iter().filter(|pair| pair.correct[run]).count() as f64 / n);
         let log_loss = [0, 1].map(|run| pairs.iter().map(|pair| pair.loss[run]).sum::<f64>() / n);
@@ -132,7 +117,7 @@ impl Comparison {
             pairs.iter().filter(|pair| pair.correct[run] && !pair.correct[1 - run]).count() as u64
         };
         let gain = |pair: &Pair| i64::from(pair.correct[1]) - i64::from(pair.correct[0]);
-        let intervals = bootstrap(pairs.len(), patients.as_deref(), |times| {
+        let samples = bootstrap(pairs.len(), patients.as_deref(), |times| {
             let n: f64 = times.iter().sum();
             let mean = |difference: &dyn Fn(&Pair) -> f64| {
                 let sum: f64 = pairs.iter().zip(times).map(|(pair, times)| times * difference(pair)).sum();
@@ -152,21 +137,21 @@ impl Comparison {
             is_same_by_digest: *is_same_by_digest,
             accuracy,
             accuracy_difference: accuracy[1] - accuracy[0],
-            accuracy_difference_interval: intervals[0],
+            accuracy_difference_interval: samples[0].percentile(),
             log_loss,
             log_loss_difference: log_loss[1] - log_loss[0],
-            log_loss_difference_interval: intervals[1],
+            log_loss_difference_interval: samples[1].percentile(),
             only_correct: [only(0), only(1)],
             p_value,
             significant: p_value < SIGNIFICANCE,
         }
     }
 
-    fn show(&self, runs: [&Path; 2], screen: &Screen) {
+    fn show(&self, runs: [&Path; 2], without: &str, screen: &Screen) {
         screen.field("first", &runs[0].display().to_string());
         screen.field("second", &runs[1].display().to_string());
         let of = self.n_patients.map_or_else(String::new, |n| format!(" of {}", counted(n, "patient")));
-        screen.field("test", &format!("{}{of}, the same for both", counted(self.n, "image")));
+        screen.field("test", &format!("{}{of}, the same for both{without}", counted(self.n, "image")));
         if !self.is_same_by_digest {
             let note = "the images are paired by path only: a run of an earlier version has no digests";
             screen.field("note", note);
@@ -251,6 +236,7 @@ fn exact_p(gains: impl Iterator<Item = i64> + Clone) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run_dir::predictions_file::RecordedPrediction;
 
     /// `statsmodels.stats.contingency_tables.mcnemar(table, exact=True).pvalue`.
     #[test]
@@ -294,7 +280,25 @@ mod tests {
             class: "ill".to_owned(),
             predicted: predicted.to_owned(),
             probabilities: [("ill".to_owned(), p), ("well".to_owned(), 1.0 - p)].into(),
+            logits: BTreeMap::new(),
+            leaked: Some(false),
+            rejected: Some(false),
         }
+    }
+
+    #[test]
+    fn images_that_leaked_in_either_run_are_beside_the_main_comparison() {
+        let mut first: Vec<RecordedPrediction> = (0..40).map(|i| recorded(i, i % 2 == 0)).collect();
+        let mut second: Vec<RecordedPrediction> = (0..40).map(|i| recorded(i, true)).collect();
+        first[1].leaked = Some(true);
+        second[3].leaked = Some(true);
+        let comparisons = Comparisons::of(&pair(&first, &second).expect("the same images"));
+        let all = comparisons.with_leaked.expect("two images leaked");
+        assert_eq!((comparisons.main.n, all.n, comparisons.n_leaked), (38, 40, 2));
+        assert_eq!((comparisons.main.only_correct, all.only_correct), ([0, 18], [0, 20]));
+        assert!(comparisons.leakage_is_known);
+        first[0].leaked = None;
+        assert!(!Comparisons::of(&pair(&first, &second).expect("the same images")).leakage_is_known);
     }
 
     #[test]

@@ -13,10 +13,11 @@ use crate::data_loading::phantom;
 use crate::error::AppError;
 use crate::error::command::CommandError;
 use crate::metrics::SubsetMetrics;
-use crate::metrics::deduplicated::deduplicated_test;
-use crate::model::inference::{Evaluation, evaluate};
+use crate::metrics::test_metrics::TestMetrics;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
+use crate::model::predicted_set::PredictedSet;
+use crate::run_dir::records::Rejected;
 use crate::terminal::screen::Screen;
 use crate::terminal::tables;
 
@@ -36,11 +37,9 @@ pub(crate) struct EvaluateRequest<'a> {
 struct EvaluationMetrics {
     #[serde(skip_serializing_if = "Option::is_none")]
     val: Option<SubsetMetrics>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    test_deduplicated: Option<SubsetMetrics>,
-    test: SubsetMetrics,
-    /// Test images that `test_deduplicated` leaves out.
-    n_leaked: usize,
+    #[serde(flatten)]
+    test: TestMetrics,
+    n_rejected: Rejected,
     /// Test images that were in the model's training or validation set; null if its file does not have them.
     n_seen: Option<usize>,
 }
@@ -59,39 +58,48 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     screen.field("data", &source);
     let n_seen = card.training_digests.as_ref().map(|digests| digests.leave_out(&test, &mut is_new));
     show_leakage(screen, n_seen, &is_new, request.data.is_none());
-    let evaluated = |set: &ImageSet| evaluate(&model, set, card.class_names.len(), &card.preprocessing());
-    let set_metrics = |set: &ImageSet, evaluation: &Evaluation| {
-        let predictions = evaluation.predictions(card.temperature);
-        SubsetMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
+    let of_set = |set: &ImageSet, is_leaked: Vec<bool>| PredictedSet::new(&model, &card, set, is_leaked);
+    let val = val.filter(|set| !set.is_empty()).map(|set| of_set(&set, vec![false; set.len()]));
+    let test = of_set(&test, is_new.iter().map(|is_new| !is_new).collect());
+    let metrics = EvaluationMetrics {
+        n_rejected: Rejected {
+            val: val.as_ref().and_then(PredictedSet::n_rejected),
+            test: test.n_rejected(),
+        },
+        val: val.map(|val| val.metrics(&card.class_names)),
+        test: test.test_metrics(&card.class_names),
+        n_seen,
     };
-    let val = val.filter(|set| !set.is_empty()).map(|set| set_metrics(&set, &evaluated(&set)));
-    let evaluation = evaluated(&test);
-    let predictions = evaluation.predictions(card.temperature);
-    let (n_leaked, test_deduplicated) =
-        deduplicated_test(&card.class_names, &predictions, test.patients(), &is_new);
-    let metrics =
-        EvaluationMetrics { val, test_deduplicated, test: set_metrics(&test, &evaluation), n_leaked, n_seen };
-    let heading = request.model.display().to_string();
-    tables::show_test_tables(screen, &heading, n_leaked, metrics.test_deduplicated.as_ref(), &metrics.test);
+    tables::show_test_tables(screen, &request.model.display().to_string(), &metrics.test);
+    if let Some(words) = card.prior.in_words() {
+        screen.field("prior", words);
+    }
     tables::show_caution(screen, card.medical);
     screen.result(&metrics);
     Ok(())
 }
 
-/// Shows how many test images the model was trained on.
+/// Shows how many test images leaked: the same number that the figures leave out, and how they were recognised.
 fn show_leakage(screen: &Screen, n_seen: Option<usize>, is_new: &[bool], is_own_phantom: bool) {
-    match n_seen {
-        Some(0) => {}
-        Some(n) => {
-            let (n_test, rest) = (is_new.len(), if is_new.contains(&true) { "" } else { "; none are left" });
-            let text = format!("{n} of {n_test} test images also occur in the training of the model{rest}");
-            screen.field("LEAKAGE", &text);
-        }
-        // The phantom sets are generated independently of each other.
-        None if is_own_phantom => {}
-        None => {
-            screen.field("note", "the training set of this model is unknown; it may include the test images")
-        }
+    let (n_test, n_leaked) = (is_new.len(), is_new.iter().filter(|&&is_new| !is_new).count());
+    if n_leaked > 0 {
+        let n_others = n_leaked - n_seen.unwrap_or(0);
+        let by = match (n_seen.unwrap_or(0), n_others) {
+            (n_seen, 0) => format!("the model was trained on {n_seen} of {n_test} test images"),
+            (0, _) => format!(
+                "{n_leaked} of {n_test} test images are near-duplicates or of patients of the other sets"
+            ),
+            (n_seen, n_others) => format!(
+                "{n_leaked} of {n_test} test images: the model was trained on {n_seen}, and {n_others} are \
+                 near-duplicates or of patients of the other sets"
+            ),
+        };
+        let rest = if n_leaked < n_test { "" } else { "; none are left" };
+        screen.field("LEAKAGE", &format!("{by}{rest}"));
+    }
+    // The phantom sets are generated independently of each other.
+    if n_seen.is_none() && !is_own_phantom {
+        screen.field("note", "the training set of this model is unknown; it may include the test images");
     }
 }
 

@@ -87,7 +87,9 @@ impl ClassPrior {
         match self {
             Self::Training => None,
             Self::Balanced => Some(
-                "predictions assume that all classes are equally frequent, whatever their share of the training set",
+                "predictions assume that all classes are equally frequent, whatever their share of the training set, \
+                 and so do the test figures; the validation figures of each epoch, the temperature and the calibration \
+                 figures are for the shares of the training set",
             ),
         }
     }

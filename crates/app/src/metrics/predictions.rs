@@ -3,8 +3,8 @@
 //! All metrics are computed from how often each image counts: once for the metric itself, and as often as it was drawn
 //! for a sample of the bootstrap.
 
-/// Bins of the expected calibration error.
-const BINS: usize = 15;
+use super::calibration_error::{Bins, Image};
+use super::interval::Interval;
 
 /// True class, predicted class and probabilities of the images of a set.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -89,6 +89,12 @@ impl Predictions {
         self.labels.iter().zip(&self.predicted).map(|(&label, &answer)| (label as usize, answer as usize))
     }
 
+    /// The metrics of all images.
+    #[must_use]
+    pub fn values(&self) -> MetricValues {
+        Scorer::new(self).values(&vec![1.0; self.len()])
+    }
+
     /// The probabilities of one image, by class.
     ///
     /// # Panics
@@ -118,18 +124,10 @@ pub struct MetricValues {
     /// Expected calibration error: the distance of the probability of the predicted class from the share of correct predictions, over
     /// 15 bins of equal width (Guo et al. 2017).
     pub ece: Option<f64>,
+    /// The same without the bias of few images (Kumar et al. 2019).
+    pub ece_debiased: Option<f64>,
     /// Area under the ROC curve of each class against the rest.
     pub roc_auc: Vec<Option<f64>>,
-}
-
-impl MetricValues {
-    /// All of them in a row, those of the classes last.
-    pub(super) fn to_vec(&self) -> Vec<Option<f64>> {
-        let Self { balanced_accuracy, macro_f1, kappa, macro_roc_auc, log_loss, brier_score, ece, roc_auc } =
-            self;
-        let of_all = [balanced_accuracy, macro_f1, kappa, macro_roc_auc, log_loss, brier_score, ece];
-        of_all.into_iter().chain(roc_auc).copied().collect()
-    }
 }
 
 /// Predictions with what is the same for every sample: each class's images in the order of its probability.
@@ -158,30 +156,42 @@ impl<'a> Scorer<'a> {
         let matrix = self.matrix(times);
         let roc_auc: Vec<Option<f64>> =
             (0..self.predictions.n_classes).map(|class| self.auc(class, times)).collect();
-        let [ece, log_loss, brier_score] = self.calibration(times);
+        let bins = self.bins(times);
         MetricValues {
             balanced_accuracy: matrix.balanced_accuracy(),
             macro_f1: matrix.macro_f1(),
             kappa: matrix.kappa(),
             macro_roc_auc: mean(roc_auc.iter().copied().flatten()),
-            log_loss,
-            brier_score,
-            ece,
+            log_loss: weighted_mean(&self.log_losses(), times),
+            brier_score: weighted_mean(&self.brier_scores(), times),
+            ece: bins.ece(),
+            ece_debiased: bins.debiased(),
             roc_auc,
         }
     }
 
-    /// Calibration error, log loss and Brier score: those of the [`MetricValues`] that a temperature changes.
-    #[must_use]
-    pub(crate) fn calibration(&self, times: &[f64]) -> [Option<f64>; 3] {
-        let log_loss = |image: usize, label: usize| {
+    /// The metrics of the confusion matrix, then the areas under the ROC curves: their mean, and that of each class. Those
+    /// whose intervals come from the same samples.
+    pub(super) fn resampled(&self, times: &[f64]) -> Vec<Option<f64>> {
+        let matrix = self.matrix(times);
+        let areas: Vec<Option<f64>> =
+            (0..self.predictions.n_classes).map(|class| self.auc(class, times)).collect();
+        let of_matrix = [matrix.balanced_accuracy(), matrix.macro_f1(), matrix.kappa()];
+        of_matrix.into_iter().chain([mean(areas.iter().copied().flatten())]).chain(areas).collect()
+    }
+
+    /// Of each image, the negative logarithm of the probability of the truth.
+    pub(super) fn log_losses(&self) -> Vec<f64> {
+        let loss = |(image, (label, _)): (usize, (usize, usize))| {
             -libm::log(self.predictions.probabilities(image)[label].max(f64::EPSILON))
         };
-        [
-            self.ece(times),
-            self.mean_over_images(times, log_loss),
-            self.mean_over_images(times, |image, label| self.squared_distance(image, label)),
-        ]
+        self.predictions.pairs().enumerate().map(loss).collect()
+    }
+
+    /// Of each image, the squared distance of the probabilities from the truth.
+    pub(super) fn brier_scores(&self) -> Vec<f64> {
+        let pairs = self.predictions.pairs().enumerate();
+        pairs.map(|(image, (label, _))| self.squared_distance(image, label)).collect()
     }
 
     fn matrix(&self, times: &[f64]) -> Matrix {
@@ -191,13 +201,6 @@ impl<'a> Scorer<'a> {
             counts[label * n_classes + answer] += times;
         }
         Matrix { n_classes, counts }
-    }
-
-    fn mean_over_images(&self, times: &[f64], value: impl Fn(usize, usize) -> f64) -> Option<f64> {
-        let n: f64 = times.iter().sum();
-        let labels = self.predictions.labels.iter().enumerate().zip(times);
-        let sum: f64 = labels.map(|((image, &label), times)| times * value(image, label as usize)).sum();
-        (n > 0.0).then(|| sum / n)
     }
 
     fn squared_distance(&self, image: usize, label: usize) -> f64 {
@@ -248,37 +251,32 @@ impl<'a> Scorer<'a> {
         curve
     }
 
+    fn images(&self) -> impl Iterator<Item = Image> {
+        self.predictions.pairs().enumerate().map(|(image, (label, answer))| Image {
+            predicted: self.predictions.probabilities(image)[answer],
+            is_right: label == answer,
+        })
+    }
+
+    fn bins(&self, times: &[f64]) -> Bins {
+        Bins::new(self.images().zip(times.iter().copied()))
+    }
+
+    /// Interval of [`MetricValues::ece_debiased`], by groups of images where there are any.
+    pub(super) fn ece_interval(&self, groups: Option<&[u32]>) -> Option<Interval> {
+        let bins = self.bins(&vec![1.0; self.predictions.len()]);
+        let effect =
+            groups.map_or(1.0, |groups| bins.design_effect(self.images().zip(groups.iter().copied())));
+        bins.interval(effect)
+    }
+
     /// Of each bin of [`MetricValues::ece`] that has images: the mean probability of the predicted class, the share of
     /// correct predictions, and the number of images.
     #[must_use]
     pub(crate) fn reliability(&self) -> Vec<(f64, f64, usize)> {
-        let mut bins = [(0.0, 0.0, 0); BINS];
-        for (image, (label, answer)) in self.predictions.pairs().enumerate() {
-            let predicted = self.predictions.probabilities(image)[answer];
-            let (sum, right, n) = &mut bins[bin_of(predicted)];
-            *sum += predicted;
-            *right += f64::from(label == answer);
-            *n += 1;
-        }
-        let used = bins.into_iter().filter(|&(.., n)| n > 0);
-        used.map(|(sum, right, n)| (sum / n as f64, right / n as f64, n)).collect()
+        let bins = self.bins(&vec![1.0; self.predictions.len()]);
+        bins.used().map(|bin| (bin.predicted / bin.n, bin.right / bin.n, bin.n as usize)).collect()
     }
-
-    fn ece(&self, times: &[f64]) -> Option<f64> {
-        // Of each bin, the sum of the predicted probabilities less the number of correct predictions.
-        let mut gaps = [0.0; BINS];
-        for (image, ((label, answer), times)) in self.predictions.pairs().zip(times).enumerate() {
-            let predicted = self.predictions.probabilities(image)[answer];
-            gaps[bin_of(predicted)] += times * (predicted - f64::from(label == answer));
-        }
-        let n: f64 = times.iter().sum();
-        (n > 0.0).then(|| gaps.iter().map(|gap| gap.abs()).sum::<f64>() / n)
-    }
-}
-
-/// The bin of a probability.
-fn bin_of(probability: f64) -> usize {
-    ((probability * BINS as f64).ceil() as usize).clamp(1, BINS) - 1
 }
 
 /// A confusion matrix of images that may count any number of times.
@@ -322,6 +320,13 @@ impl Matrix {
     }
 }
 
+/// The mean of numbers that count `times` times each; none if they count nothing.
+fn weighted_mean(values: &[f64], times: &[f64]) -> Option<f64> {
+    let n: f64 = times.iter().sum();
+    let sum: f64 = values.iter().zip(times).map(|(value, times)| value * times).sum();
+    (n > 0.0).then(|| sum / n)
+}
+
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, n) = values.fold((0.0, 0u32), |(sum, n), value| (sum + value, n + 1));
     (n > 0).then(|| sum / f64::from(n))
@@ -339,6 +344,12 @@ mod tests {
         assert_eq!(predictions.pairs().collect::<Vec<_>>(), [(1, 0)]);
     }
 
+    fn all(predictions: &Predictions, times: &[f64]) -> Vec<Option<f64>> {
+        let scorer = Scorer::new(predictions);
+        let MetricValues { log_loss, brier_score, ece, ece_debiased, .. } = scorer.values(times);
+        [scorer.resampled(times), vec![log_loss, brier_score, ece, ece_debiased]].concat()
+    }
+
     /// Counting an image twice is the same as having it twice.
     #[test]
     fn counting_twice_is_as_good_as_a_duplicate() {
@@ -349,8 +360,8 @@ mod tests {
             once.add(label, logits.into_iter());
             (0..times as usize).for_each(|_| copied.add(label, logits.into_iter()));
         }
-        let (weighted, plain) = (Scorer::new(&once).values(&times), Scorer::new(&copied).values(&[1.0; 6]));
-        for (weighted, plain) in weighted.to_vec().into_iter().zip(plain.to_vec()) {
+        let (weighted, plain) = (all(&once, &times), all(&copied, &[1.0; 6]));
+        for (weighted, plain) in weighted.into_iter().zip(plain) {
             match (weighted, plain) {
                 (Some(weighted), Some(plain)) => {
                     assert!((weighted - plain).abs() < 1e-12, "{weighted} {plain}")
@@ -367,6 +378,6 @@ mod tests {
         let values = Scorer::new(&predictions).values(&[1.0]);
         assert_eq!((values.roc_auc, values.macro_roc_auc, values.kappa), (vec![None, None], None, None));
         assert_eq!(values.balanced_accuracy, Some(1.0));
-        assert!(Scorer::new(&predictions).values(&[0.0]).to_vec().iter().all(Option::is_none));
+        assert!(all(&predictions, &[0.0]).iter().all(Option::is_none));
     }
 }

@@ -1,12 +1,15 @@
 //! Calibration by one number: logits are divided by a temperature before they become probabilities (Guo et al. 2017).
 //!
-//! Fitted on the validation set by maximum likelihood. The temperature changes no predicted class.
+//! Fitted on the validation set by maximum likelihood, for the class shares of the training set, which the validation set
+//! has too. The logits of a model that assumes other shares are shifted to these after they are divided, and only for the
+//! fit and its figures ([`ClassShares`]): the temperature changes no predicted class.
 
-use roentgen_data::ImageSet;
 use serde::Serialize;
 
-use crate::metrics::{Interval, Scorer, bootstrap};
+use crate::metrics::CalibrationMetrics;
+use crate::model::class_shares::ClassShares;
 use crate::model::inference::Evaluation;
+use crate::model::predicted_set::PredictedSet;
 
 /// Bounds on `1 / temperature`.
 const LEAST: f64 = 0.05;
@@ -16,9 +19,10 @@ const MOST: f64 = 5.0;
 /// it, a small validation set without a mistake would lead to the temperature 0.
 const PRIOR: f64 = 0.5;
 
-/// The most likely temperature given the labels of an evaluation, from around 1; 1 without images.
+/// The most likely temperature given the labels of an evaluation, from around 1; 1 without images. `log_shift` is that of
+/// [`ClassShares`].
 #[must_use]
-pub(crate) fn fit(evaluation: &Evaluation) -> f64 {
+pub(crate) fn fit(evaluation: &Evaluation, log_shift: Option<&[f64]>) -> f64 {
     if evaluation.is_empty() {
         return 1.0;
     }
@@ -26,15 +30,15 @@ pub(crate) fn fit(evaluation: &Evaluation) -> f64 {
     let (mut low, mut high) = (LEAST, MOST);
     for _ in 0..60 {
         let middle = (low + high) / 2.0;
-        if slope(evaluation, middle) > 0.0 { high = middle } else { low = middle }
+        if slope(evaluation, log_shift, middle) > 0.0 { high = middle } else { low = middle }
     }
     2.0 / (low + high)
 }
 
 /// Derivative of the summed loss and of the prior's with respect to the inverse temperature: of each image, the mean logit
 /// under the probabilities less that of its label.
-fn slope(evaluation: &Evaluation, inverse: f64) -> f64 {
-    let predictions = evaluation.predictions(1.0 / inverse);
+fn slope(evaluation: &Evaluation, log_shift: Option<&[f64]>, inverse: f64) -> f64 {
+    let predictions = evaluation.shifted_predictions(1.0 / inverse, log_shift);
     let rows = (0..evaluation.len()).map(|image| {
         let (label, logits) = evaluation.image(image);
         let terms = logits.iter().zip(predictions.probabilities(image));
@@ -44,14 +48,14 @@ fn slope(evaluation: &Evaluation, inverse: f64) -> f64 {
     rows.sum::<f64>() + libm::log(inverse) / (PRIOR * PRIOR * inverse)
 }
 
-/// The effect of the temperature, for `metrics.json`.
+/// The effect of the temperature, for `metrics.json`. The figures are for the class shares of the training set.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Calibration {
     /// What logits are divided by.
     pub temperature: f64,
     /// On the validation set, to which it was fitted.
     pub val: BeforeAfter,
-    /// On the test set.
+    /// On the main images of the test set.
     pub test: Option<BeforeAfter>,
 }
 
@@ -61,20 +65,9 @@ pub(crate) struct BeforeAfter {
     /// Number of images.
     pub n: usize,
     /// At temperature 1.
-    pub before: Reliability,
+    pub before: CalibrationMetrics,
     /// At the fitted temperature.
-    pub after: Reliability,
-}
-
-/// How well probabilities are calibrated: see [`crate::metrics::MetricValues`]. Intervals are 95 %, by patient.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Reliability {
-    pub ece: Option<f64>,
-    pub ece_interval: Option<Interval>,
-    pub log_loss: Option<f64>,
-    pub log_loss_interval: Option<Interval>,
-    pub brier_score: Option<f64>,
-    pub brier_score_interval: Option<Interval>,
+    pub after: CalibrationMetrics,
 }
 
 impl Calibration {
@@ -82,35 +75,23 @@ impl Calibration {
     #[must_use]
     pub(crate) fn new(
         temperature: f64,
-        val: Option<(&Evaluation, &ImageSet)>,
-        test: Option<(&Evaluation, &ImageSet)>,
+        shares: &ClassShares,
+        val: Option<&PredictedSet>,
+        test: Option<&PredictedSet>,
     ) -> Option<Self> {
-        let before_after = |(evaluation, set): (&Evaluation, &ImageSet)| {
-            let patients = set.patient_groups();
-            BeforeAfter {
-                n: evaluation.len(),
-                before: Reliability::of(evaluation, 1.0, patients.as_deref()),
-                after: Reliability::of(evaluation, temperature, patients.as_deref()),
-            }
+        let before_after = |set: &PredictedSet| {
+            let (groups, evaluation) = (set.groups(), &set.evaluation);
+            let reliability = |temperature: f64| {
+                let predictions = evaluation.shifted_predictions(temperature, shares.log_shift());
+                CalibrationMetrics::new(&predictions, groups.as_deref())
+            };
+            BeforeAfter { n: evaluation.len(), before: reliability(1.0), after: reliability(temperature) }
         };
-        val.map(|val| Self { temperature, val: before_after(val), test: test.map(before_after) })
-    }
-}
-
-impl Reliability {
-    fn of(evaluation: &Evaluation, temperature: f64, groups: Option<&[u32]>) -> Self {
-        let predictions = evaluation.predictions(temperature);
-        let scorer = Scorer::new(&predictions);
-        let [ece, log_loss, brier_score] = scorer.calibration(&vec![1.0; predictions.len()]);
-        let intervals = bootstrap(predictions.len(), groups, |times| scorer.calibration(times).to_vec());
-        Self {
-            ece,
-            ece_interval: intervals[0],
-            log_loss,
-            log_loss_interval: intervals[1],
-            brier_score,
-            brier_score_interval: intervals[2],
-        }
+        val.map(|val| Self {
+            temperature,
+            val: before_after(val),
+            test: test.map(|test| before_after(&test.main())),
+        })
     }
 }
 
@@ -140,7 +121,7 @@ mod tests {
     #[test]
     fn the_temperature_of_heated_logits_is_found() {
         for heat in [0.5, 1.0, 3.0] {
-            let found = fit(&heated(heat, 4_000));
+            let found = fit(&heated(heat, 4_000), None);
             assert!((found / f64::from(heat) - 1.0).abs() < 0.08, "{found} for {heat}");
         }
     }
@@ -148,8 +129,8 @@ mod tests {
     #[test]
     fn calibration_gets_better_and_answers_stay() {
         let hot = heated(3.0, 2_000);
-        let temperature = fit(&hot);
-        let error = |temperature: f64| Reliability::of(&hot, temperature, None).ece;
+        let temperature = fit(&hot, None);
+        let error = |temperature: f64| CalibrationMetrics::new(&hot.predictions(temperature), None).ece;
         assert!(error(temperature) < Some(0.03) && error(1.0) > Some(0.1), "{:?}", error(temperature));
         assert!(hot.predictions(1.0).pairs().eq(hot.predictions(temperature).pairs()));
     }
@@ -161,8 +142,8 @@ mod tests {
         (0..10).for_each(|image| perfect.add(image % 2, &[[4.0, 0.0], [0.0, 4.0]][image as usize % 2]));
         let mut flawed = perfect.clone();
         flawed.add(0, &[0.0, 4.0]);
-        let (perfect, flawed) = (fit(&perfect), fit(&flawed));
+        let (perfect, flawed) = (fit(&perfect, None), fit(&flawed, None));
         assert!((0.7..1.0).contains(&perfect) && (1.0..2.0).contains(&flawed), "{perfect} and {flawed}");
-        assert_eq!(fit(&Evaluation::new(2)), 1.0);
+        assert_eq!(fit(&Evaluation::new(2), None), 1.0);
     }
 }

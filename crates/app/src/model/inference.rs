@@ -82,12 +82,44 @@ impl Evaluation {
     /// Predicted classes and probabilities, with the logits divided by `temperature`.
     #[must_use]
     pub fn predictions(&self, temperature: f64) -> Predictions {
+        self.shifted_predictions(temperature, None)
+    }
+
+    /// The same for another class prior: `log_shift` is added to the logits after the division; see
+    /// [`ClassShares`](crate::model::class_shares::ClassShares).
+    #[must_use]
+    pub fn shifted_predictions(&self, temperature: f64, log_shift: Option<&[f64]>) -> Predictions {
         let mut predictions = Predictions::new(self.n_classes);
         for image in 0..self.len() {
             let (label, logits) = self.image(image);
-            predictions.add(label as u32, logits.iter().map(|&logit| f64::from(logit) / temperature));
+            let logits = logits.iter().enumerate().map(|(class, &logit)| {
+                f64::from(logit) / temperature + log_shift.map_or(0.0, |log_shift| log_shift[class])
+            });
+            predictions.add(label as u32, logits);
         }
         predictions
+    }
+
+    /// The same images with `log_shift` added to their logits.
+    #[must_use]
+    pub fn shifted(mut self, log_shift: Option<&[f64]>) -> Self {
+        if let Some(log_shift) = log_shift {
+            for logits in self.logits.chunks_exact_mut(log_shift.len()) {
+                logits.iter_mut().zip(log_shift).for_each(|(logit, shift)| *logit += *shift as f32);
+            }
+        }
+        self
+    }
+
+    /// The images `chosen`, in order.
+    #[must_use]
+    pub fn only(&self, chosen: &[usize]) -> Self {
+        let mut only = Self::new(self.n_classes);
+        for &image in chosen {
+            let (label, logits) = self.image(image);
+            only.add(label as u32, logits);
+        }
+        only
     }
 
     /// Cross-entropy of each image, without weights, smoothing or temperature.

@@ -135,16 +135,6 @@ impl Novelty {
         self.held_out
     }
 
-    /// How many predictions for the images of a set are rejected.
-    #[must_use]
-    pub(crate) fn count(&self, model: &ResNet9, set: &ImageSet, preprocessing: &Preprocessing<'_>) -> usize {
-        let mut count = 0;
-        predict(model, set, preprocessing, |_, prediction| {
-            count += usize::from(self.of(prediction).is_some())
-        });
-        count
-    }
-
     /// Rejects data that do not fit a model whose first block has `width` channels and that sees crops of `crop` pixels.
     pub(crate) fn validate(&self, width: usize, crop: usize) -> Result<(), String> {
         let is_valid = self.distribution.is_valid(signature::length(crop) + 2 * width);

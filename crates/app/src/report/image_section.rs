@@ -9,6 +9,7 @@ use crate::metrics::Predictions;
 use crate::model::explain::grad_cam;
 use crate::model::inference::predict;
 use crate::model::novelty::RejectReason;
+use crate::model::predicted_set::PredictedSet;
 use crate::terminal::probability::probability_text;
 use crate::terminal::screen::counted;
 
@@ -23,8 +24,8 @@ pub(super) fn image_section(input: &ReportInput<'_>) -> Markup {
         h2 id="images" { "Images" }
         h3 { "Samples of the training set" }
         (training_samples(input))
-        @if let Some(predictions) = input.test {
-            (hard_test_images(input, predictions))
+        @if let Some(test) = input.test {
+            (hard_test_images(input, test))
         }
     }
 }
@@ -42,16 +43,19 @@ fn training_samples(input: &ReportInput<'_>) -> Markup {
 }
 
 /// The errors with the highest probability, the predictions closest to a tie, and the rejected images.
-fn hard_test_images(input: &ReportInput<'_>, predictions: &Predictions) -> Markup {
+fn hard_test_images(input: &ReportInput<'_>, test: &PredictedSet) -> Markup {
+    let PredictedSet { predictions, is_leaked, .. } = test;
     let reasons = reject_reasons(input);
     let rejected: Vec<usize> = (0..predictions.len()).filter(|&image| reasons[image].is_some()).collect();
-    // A rejected image has no class, so it is neither right nor wrong.
-    let errors = worst_errors(predictions, MAX_IMAGES, &rejected);
-    let uncertain = least_certain(predictions, MAX_IMAGES, &[&errors[..], &rejected].concat());
+    // A rejected image has no class, so it is neither right nor wrong; one that leaked is not part of the figures either.
+    let is_left_out = |&image: &usize| reasons[image].is_some() || is_leaked[image];
+    let left_out: Vec<usize> = (0..predictions.len()).filter(is_left_out).collect();
+    let errors = worst_errors(predictions, MAX_IMAGES, &left_out);
+    let uncertain = least_certain(predictions, MAX_IMAGES, &[&errors[..], &left_out].concat());
     let shown = |images: &[usize]| test_images(input, predictions, images, &reasons);
     html! {
         h3 { "Worst errors" }
-        @if errors.is_empty() { p { "None: every test image that was not rejected was classified correctly." } } @else {
+        @if errors.is_empty() { p { "None: every test image that was neither rejected nor leaked was classified correctly." } } @else {
             p.soft { "The surest of the wrong predictions, the most probable first." }
             (heat_legend(input))
             (shown(&errors))

@@ -5,8 +5,8 @@ use roentgen_layers::ResNet9;
 
 use crate::config::TrainConfig;
 use crate::data_loading::phantom;
-use crate::metrics::Predictions;
 use crate::model::model_card::ModelCard;
+use crate::model::predicted_set::PredictedSet;
 use crate::run_dir::records::{LogLine, Metrics};
 
 /// From this number of classes on, tables with a column per class do not fit on a page.
@@ -29,7 +29,7 @@ pub(crate) struct ReportInput<'a> {
     /// The contents of `metrics.json`.
     pub metrics: &'a Metrics,
     /// The predictions on the test set.
-    pub test: Option<&'a Predictions>,
+    pub test: Option<&'a PredictedSet>,
     /// Whether the images are medical.
     pub is_medical: bool,
     /// The log of every epoch.

@@ -29,7 +29,7 @@ pub(super) fn model_card_section(input: &ReportInput<'_>) -> Markup {
 }
 
 fn limits(input: &ReportInput<'_>) -> Markup {
-    let is_small = input.metrics.test.as_ref().is_some_and(|test| test.confusion.n() < SMALL_TEST_SET);
+    let is_small = input.metrics.test.as_ref().is_some_and(|test| test.main().confusion.n() < SMALL_TEST_SET);
     html! {
         "At this size an image shows no detail finer than 1/" (input.card.size) " of the crop. "
         "The model knows only these classes and predicts one of them unless it rejects the image. "

@@ -15,26 +15,21 @@ const MAX_CURVES: usize = 8;
 /// Tips of the ROC plot: false positive rates in steps of 5 %.
 const ROC_TIPS: u32 = 20;
 
-/// The whole section.
+/// The whole section: the main images with every figure, and beside them what is different for all images.
 pub(super) fn test_section(input: &ReportInput<'_>) -> Markup {
     let metrics = input.metrics;
-    let (Some(predictions), Some(test)) = (input.test, &metrics.test) else {
+    let (Some(predicted), Some(test)) = (input.test, &metrics.test) else {
         return html! { h2 id="test" { "Test" } p { "There is no test set." } };
     };
-    let (names, scorer) = (&test.class_names, Scorer::new(predictions));
+    let main = predicted.main();
+    let (names, scorer) = (&test.test.class_names, Scorer::new(&main.predictions));
     html! {
         h2 id="test" { "Test" }
-        @if let Some(deduplicated) = &metrics.test_deduplicated {
-            h3 { "Test set without leakage (" (counted(metrics.n_leaked, "image")) " left out)" }
-            (metric_tables(deduplicated))
-            h3 { "Whole test set" }
+        @if test.test_deduplicated.is_some() {
+            h3 { "Test set without leakage (" (counted(test.n_leaked, "image")) " left out)" }
         }
-        (metric_tables(test))
-        @if names.len() <= MANY_CLASSES { (confusion_table(test)) }
-        @if metrics.test_deduplicated.is_some() {
-            p.soft { "Confusion matrix and curves are of the whole test set, with the "
-                (counted(metrics.n_leaked, "image")) " that also occur in the training or validation set." }
-        }
+        (metric_tables(test.main()))
+        @if names.len() <= MANY_CLASSES { (confusion_table(test.main())) }
         @if names.len() > MAX_CURVES {
             p.soft { "ROC curves are shown for the first " (MAX_CURVES) " of " (names.len()) " classes." }
         }
@@ -44,6 +39,15 @@ pub(super) fn test_section(input: &ReportInput<'_>) -> Markup {
                 ", fitted on the validation set." }
         }
         @if let Some(words) = input.config.prior.in_words() { p.soft { "Class prior: " (words) "." } }
+        @if test.test_deduplicated.is_some() {
+            h3 { "Whole test set, with the " (counted(test.n_leaked, "image")) " that leaked" }
+            (metric_tables(&test.test))
+            @if names.len() <= MANY_CLASSES { (confusion_table(&test.test)) }
+        }
+        @if let Some(accepted) = &test.test_accepted {
+            h3 { "Without the " (counted(test.n_main_rejected.unwrap_or(0), "image")) " that the model rejects" }
+            (metric_tables(accepted))
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::input::{ReportInput, percent};
 use crate::metrics::SubsetMetrics;
+use crate::metrics::test_metrics::TestMetrics;
 use crate::run_dir::records::Metrics;
 use crate::terminal::screen::counted;
 
@@ -12,11 +13,12 @@ const WIDE_INTERVAL: f64 = 0.1;
 
 /// The metrics that the verdict quotes, and the name of their images: without leakage where that makes a difference.
 fn main_metrics(metrics: &Metrics) -> Option<(&SubsetMetrics, &'static str)> {
-    let Metrics { test_deduplicated, test, val, .. } = metrics;
-    let deduplicated = test_deduplicated.as_ref().map(|found| (found, "test images (without leakage)"));
-    deduplicated
-        .or(test.as_ref().map(|found| (found, "test images")))
-        .or(val.as_ref().map(|found| (found, "validation images")))
+    let Some(test) = &metrics.test else {
+        return metrics.val.as_ref().map(|found| (found, "validation images"));
+    };
+    let images =
+        if test.test_deduplicated.is_some() { "test images (without leakage)" } else { "test images" };
+    Some((test.main(), images))
 }
 
 /// The result in one sentence.
@@ -94,17 +96,19 @@ pub(super) fn remarks(input: &ReportInput<'_>) -> Markup {
 
 /// Whether images or patients occur in several sets, and what that does to the metrics.
 fn leakage_remark(input: &ReportInput<'_>) -> Markup {
-    let Metrics { n_leaked, test, test_deduplicated, .. } = input.metrics;
+    let leaky = input.metrics.test.as_ref().filter(|test| test.n_leaked > 0);
     let findings = &input.data.findings;
     let n_crossing = findings.patients.as_ref().map_or(0, |patients| patients.crossing.len());
     html! {
-        @if let (Some(test), true) = (test, *n_leaked > 0) {
+        @if let Some(TestMetrics { n_leaked, test, test_deduplicated, .. }) = leaky {
             p.remark.bad {
                 (counted(*n_leaked, "test image")) @if findings.patients.is_some() { " or their patients" } " also occur in the training or validation set"
                 @if input.config.init.is_some() { ", or in those of the initial model" } ". "
                 @if test_deduplicated.is_some() {
-                    "The metrics above leave them out. On all " (test.confusion.n()) " test images the accuracy is "
-                    (percent(test.confusion.accuracy())) "."
+                    "The figures above, the confusion matrix and the curves leave them out. On all "
+                    (test.confusion.n()) " test images the accuracy is " (percent(test.confusion.accuracy())) "."
+                } @else {
+                    "No other image is left, so the figures say nothing about other images."
                 }
             }
         } @else if findings.leakage.is_empty() && n_crossing == 0 {
@@ -116,14 +120,18 @@ fn leakage_remark(input: &ReportInput<'_>) -> Markup {
     }
 }
 
-/// How many test images are too unlike the training images.
+/// How many test images are too unlike the training images, and what that does to the accuracy.
 fn rejection_remark(metrics: &Metrics) -> Markup {
-    let n_test = metrics.test.as_ref().map_or(0, |test| test.confusion.n());
-    let n_rejected = metrics.n_rejected.test.unwrap_or(0);
+    let test = metrics.test.as_ref();
+    let rejected = test.and_then(|test| Some((test, test.n_main_rejected.filter(|&n| n > 0)?)));
     html! {
-        @if n_test > 0 && n_rejected > 0 {
-            p.remark { code { "roentgen predict" } " would reject " (n_rejected) " of the " (n_test)
-                " test images as out-of-distribution: too unlike the training images." }
+        @if let Some((test, n_rejected)) = rejected {
+            p.remark { code { "roentgen predict" } " would reject " (n_rejected) " of the " (test.main().confusion.n())
+                " test images as out-of-distribution: too unlike the training images. "
+                @if let Some(accepted) = &test.test_accepted {
+                    "Without them the accuracy is " (percent(accepted.confusion.accuracy())) "."
+                }
+            }
         }
     }
 }

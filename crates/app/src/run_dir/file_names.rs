@@ -17,5 +17,3 @@ pub(crate) const CHECKPOINT: &str = "checkpoint.bin";
 pub(crate) const METRICS: &str = "metrics.json";
 /// The page for people.
 pub(crate) const REPORT: &str = "report.html";
-/// The prediction for every test image.
-pub(crate) const PREDICTIONS: &str = "predictions.jsonl";

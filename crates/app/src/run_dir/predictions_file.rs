@@ -1,4 +1,5 @@
-//! `predictions.jsonl` of a run: the prediction for each test image, one a line.
+//! `predictions.jsonl` of a run: the prediction for each test image, one a line; `predictions_val.jsonl`, the same of the
+//! validation images. Every figure of `metrics.json` can be computed again from them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,11 +8,14 @@ use std::path::Path;
 use roentgen_data::ImageSet;
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::Predictions;
+use crate::model::predicted_set::PredictedSet;
 use crate::run_dir::error::RunDirError;
 
 /// Name of the file.
 pub(crate) const FILE: &str = "predictions.jsonl";
+
+/// Name of the file of the validation images.
+pub(crate) const VAL_FILE: &str = "predictions_val.jsonl";
 
 /// One line of the file: the prediction for one test image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,25 +34,58 @@ pub(crate) struct RecordedPrediction {
     pub predicted: String,
     /// The probability of each class.
     pub probabilities: BTreeMap<String, f64>,
+    /// The logit of each class: the output of the network, before calibration and softmax.
+    #[serde(default)]
+    pub logits: BTreeMap<String, f64>,
+    /// Whether the image, or its patient, also occurs in the training or validation set; files of earlier versions do not
+    /// have it, nor does that of the validation images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaked: Option<bool>,
+    /// Whether the model rejects the image as out of distribution; null for a model that rejects nothing.
+    #[serde(default)]
+    pub rejected: Option<bool>,
 }
 
-/// The file as text, a line for each image of `set`.
+/// The file of the test images as text.
 ///
 /// # Panics
 /// If there are not as many predictions as images.
 #[must_use]
-pub(crate) fn to_text(set: &ImageSet, predictions: &Predictions, class_names: &[String]) -> String {
+pub(crate) fn test_text(set: &ImageSet, predicted: &PredictedSet, class_names: &[String]) -> String {
+    to_text(set, predicted, class_names, |image| Some(predicted.is_leaked[image]))
+}
+
+/// The file of the validation images as text.
+///
+/// # Panics
+/// As [`test_text`].
+#[must_use]
+pub(crate) fn val_text(set: &ImageSet, predicted: &PredictedSet, class_names: &[String]) -> String {
+    to_text(set, predicted, class_names, |_| None)
+}
+
+/// A line for each image of `set`.
+fn to_text(
+    set: &ImageSet,
+    predicted: &PredictedSet,
+    class_names: &[String],
+    leaked: impl Fn(usize) -> Option<bool>,
+) -> String {
+    let PredictedSet { evaluation, predictions, is_rejected, .. } = predicted;
     assert_eq!(set.len(), predictions.len(), "a prediction for each image");
+    let names = || class_names.iter().cloned();
     let mut text = String::new();
     for (image, (label, predicted)) in predictions.pairs().enumerate() {
-        let probabilities = class_names.iter().cloned().zip(predictions.probabilities(image).iter().copied());
         let recorded = RecordedPrediction {
             path: set.name(image).to_owned(),
             digest: set.image_digest(image).map(|digest| format!("{digest:016x}")),
             patient: set.patient(image).map(str::to_owned),
             class: class_names[label].clone(),
             predicted: class_names[predicted].clone(),
-            probabilities: probabilities.collect(),
+            probabilities: names().zip(predictions.probabilities(image).iter().copied()).collect(),
+            logits: names().zip(evaluation.image(image).1.iter().copied().map(f64::from)).collect(),
+            leaked: leaked(image),
+            rejected: is_rejected.as_ref().map(|is_rejected| is_rejected[image]),
         };
         text += &serde_json::to_string(&recorded).expect("names and numbers");
         text.push('\n');

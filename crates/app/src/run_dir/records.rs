@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::metrics::SubsetMetrics;
 use crate::metrics::shortcut_audit::Audit;
+use crate::metrics::test_metrics::TestMetrics;
 use crate::model::calibration::Calibration;
+use crate::model::class_shares::ClassShares;
 
 /// A line of `log.jsonl`. It holds no times, so that it is the same whenever and wherever the run is repeated.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,13 +34,11 @@ pub(crate) struct TimeLine {
 #[derive(Debug, Serialize)]
 pub(crate) struct Metrics {
     pub val: Option<SubsetMetrics>,
-    /// The test images that do not occur, and whose patient does not occur, in an earlier set; absent if all are such.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub test_deduplicated: Option<SubsetMetrics>,
-    /// All test images, as given.
-    pub test: Option<SubsetMetrics>,
-    /// Test images that `test_deduplicated` leaves out.
-    pub n_leaked: usize,
+    /// Absent without a test set.
+    #[serde(flatten)]
+    pub test: Option<TestMetrics>,
+    /// For which class prior the figures hold.
+    pub class_prior: ClassShares,
     pub calibration: Option<Calibration>,
     pub n_rejected: Rejected,
     /// Whether the classes can be predicted without what the images are about; absent if it was not measured.
@@ -60,6 +60,6 @@ pub(crate) struct Metrics {
 pub(crate) struct Rejected {
     /// Of the validation images.
     pub val: Option<usize>,
-    /// Of the test images.
+    /// Of all test images.
     pub test: Option<usize>,
 }

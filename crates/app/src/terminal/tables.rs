@@ -3,6 +3,7 @@
 use roentgen_data::{BadFile, Dataset, Findings, ImageSet, SubsetOrigin};
 
 use crate::cpu;
+use crate::metrics::test_metrics::TestMetrics;
 use crate::metrics::{Confusion, SubsetMetrics};
 use crate::terminal::foreign_text::printable;
 use crate::terminal::screen::{INDENT, Screen, counted, table};
@@ -79,23 +80,52 @@ pub(crate) fn show_images(screen: &Screen, set: &ImageSet, resize: u32, size: u3
     screen.field("augmented", augmentation);
 }
 
-/// The test tables: if images leaked, first the one without them.
-pub(crate) fn show_test_tables(
-    screen: &Screen,
-    heading: &str,
-    n_leaked: usize,
-    deduplicated: Option<&SubsetMetrics>,
-    given: &SubsetMetrics,
-) {
-    if let Some(deduplicated) = deduplicated {
-        show_test(screen, &format!("{heading}, without {n_leaked} that leaked"), deduplicated);
+/// The tables of the main test images; below them, how the accuracy is on all images if some leaked, and without those that
+/// the model rejects.
+pub(crate) fn show_test_tables(screen: &Screen, heading: &str, metrics: &TestMetrics) {
+    let TestMetrics { test_deduplicated, test, n_leaked, .. } = metrics;
+    let main = metrics.main();
+    let without =
+        test_deduplicated.as_ref().map_or_else(String::new, |_| format!(", without {n_leaked} that leaked"));
+    show_test(screen, &format!("{heading}{without}"), main);
+    if test_deduplicated.is_some() {
+        let text = format!("{}, with the {n_leaked} that leaked: {}", of_all_images(test), accuracy_of(test));
+        screen.field("as given", &text);
+    } else if *n_leaked > 0 {
+        screen.field("LEAKAGE", "every test image leaked, so these figures say nothing about other images");
     }
-    let as_given = if n_leaked > 0 { ", all test images as given" } else { "" };
-    show_test(screen, &format!("{heading}{as_given}"), given);
+    if let Some(n_rejected) = metrics.n_main_rejected {
+        screen.field("rejected", &rejection_line(metrics, n_rejected));
+    }
+}
+
+fn of_all_images(metrics: &SubsetMetrics) -> String {
+    format!("all {}", counted(metrics.confusion.n() as usize, "test image"))
+}
+
+fn accuracy_of(metrics: &SubsetMetrics) -> String {
+    let SubsetMetrics { confusion, .. } = metrics;
+    let (n, n_right) = (confusion.n(), confusion.n_right());
+    format!("accuracy {} ({n_right} of {n})", percent(Some(confusion.accuracy())))
+}
+
+/// How many of the main images `predict` would reject, and the accuracy with and without them.
+fn rejection_line(metrics: &TestMetrics, n_rejected: usize) -> String {
+    let main = metrics.main();
+    let n = main.confusion.n();
+    match &metrics.test_accepted {
+        Some(accepted) => format!(
+            "{n_rejected} of {n} test images would be rejected; without them {}, with them {}",
+            accuracy_of(accepted),
+            accuracy_of(main)
+        ),
+        None if n_rejected == 0 => format!("none of {n} test images would be rejected"),
+        None => format!("all {n} test images would be rejected"),
+    }
 }
 
 /// Accuracy, the metrics of each class, every other metric with its interval, and the confusion matrix.
-pub(crate) fn show_test(screen: &Screen, heading: &str, metrics: &SubsetMetrics) {
+fn show_test(screen: &Screen, heading: &str, metrics: &SubsetMetrics) {
     let SubsetMetrics { class_names, confusion, .. } = metrics;
     let (n, n_right) = (confusion.n(), confusion.n_right());
     screen.line("");

@@ -6,20 +6,20 @@
 
 use std::collections::BTreeMap;
 
-use roentgen_data::{Dataset, group_ids};
+use roentgen_data::Dataset;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::final_evaluation::TestPredictions;
 use super::pipeline::{self, FinishedRun};
 use crate::config::TrainConfig;
 use crate::data_loading::error::DataLoadingError;
 use crate::data_loading::load::{load_fold, read_folds};
 use crate::data_loading::medical::is_medical;
-use crate::metrics::deduplicated::deduplicated_test;
+use crate::metrics::test_metrics::{TestImages, TestMetrics};
 use crate::metrics::{Predictions, SubsetMetrics};
+use crate::model::predicted_set::PredictedSet;
 use crate::run_dir::error::RunDirError;
-use crate::run_dir::file_names::{CONFIG, METRICS, PREDICTIONS};
+use crate::run_dir::file_names::{CONFIG, METRICS};
 use crate::run_dir::predictions_file;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
 use crate::terminal::screen::{Screen, counted, table};
@@ -30,7 +30,7 @@ use crate::training::error::TrainingError;
 #[derive(Debug, Serialize)]
 struct CrossValidationMetrics {
     n_folds: usize,
-    /// Over the test sets of the folds, as given.
+    /// Over the main test images of the folds.
     mean: BTreeMap<String, f64>,
     /// Standard deviation over the folds, with one less than their number as the divisor.
     sd: BTreeMap<String, f64>,
@@ -40,9 +40,16 @@ struct CrossValidationMetrics {
     pooled_deduplicated: Option<SubsetMetrics>,
     /// Of all predictions together.
     pooled: SubsetMetrics,
+    /// Of the main images, without those that the model of their fold rejects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pooled_accepted: Option<SubsetMetrics>,
+    /// The key of the metrics of the main images: `pooled_deduplicated`, or `pooled` if that is absent.
+    main_set: &'static str,
     /// Images that `pooled_deduplicated` leaves out.
     n_leaked: usize,
-    /// The test metrics of each fold.
+    /// How many of the main images are rejected.
+    n_main_rejected: Option<usize>,
+    /// The metrics of the main test images of each fold.
     folds: Vec<SubsetMetrics>,
     seed: u64,
 }
@@ -77,31 +84,55 @@ struct Pool {
     /// For `predictions.jsonl`.
     lines: String,
     patients: Vec<Option<String>>,
-    is_new: Vec<bool>,
+    is_leaked: Vec<bool>,
+    is_rejected: Vec<bool>,
+    can_reject: bool,
     folds: Vec<SubsetMetrics>,
 }
 
 impl Pool {
-    fn add(&mut self, data: Dataset, metrics: SubsetMetrics, test: &TestPredictions) {
-        let TestPredictions { predictions, is_new } = test;
-        self.lines += &predictions_file::to_text(&data.test, predictions, &data.class_names);
+    fn add(&mut self, data: Dataset, metrics: &TestMetrics, test: &PredictedSet) {
+        let PredictedSet { predictions, is_leaked, is_rejected, .. } = test;
+        self.lines += &predictions_file::test_text(&data.test, test, &data.class_names);
         self.patients.extend_from_slice(data.test.patients());
-        self.is_new.extend_from_slice(is_new);
-        self.folds.push(metrics);
+        self.is_leaked.extend_from_slice(is_leaked);
+        self.can_reject |= is_rejected.is_some();
+        let none_rejected = vec![false; predictions.len()];
+        self.is_rejected.extend_from_slice(is_rejected.as_ref().unwrap_or(&none_rejected));
+        self.folds.push(metrics.main().clone());
         let pooled = self.predictions.get_or_insert_with(|| Predictions::new(predictions.n_classes()));
         pooled.extend(predictions);
         self.class_names = data.class_names;
     }
 
-    fn into_metrics(self, seed: u64) -> CrossValidationMetrics {
-        let Self { class_names, predictions, patients, is_new, folds, .. } = self;
-        let predictions = predictions.expect("at least two folds");
-        let (n_leaked, pooled_deduplicated) =
-            deduplicated_test(&class_names, &predictions, &patients, &is_new);
-        let pooled = SubsetMetrics::new(class_names, &predictions, group_ids(&patients).as_deref());
+    /// The metrics of the predictions of all folds together.
+    fn metrics(&self) -> TestMetrics {
+        let images = TestImages {
+            patients: &self.patients,
+            is_leaked: &self.is_leaked,
+            is_rejected: self.can_reject.then_some(&self.is_rejected),
+        };
+        TestMetrics::new(&self.class_names, self.predictions.as_ref().expect("at least two folds"), &images)
+    }
+}
+
+impl CrossValidationMetrics {
+    fn new(pooled: TestMetrics, folds: Vec<SubsetMetrics>, seed: u64) -> Self {
         let (mean, sd) = mean_and_sd(&folds);
-        let n_folds = folds.len();
-        CrossValidationMetrics { n_folds, mean, sd, pooled_deduplicated, pooled, n_leaked, folds, seed }
+        let TestMetrics { test_deduplicated, test, test_accepted, n_leaked, n_main_rejected, .. } = pooled;
+        Self {
+            n_folds: folds.len(),
+            mean,
+            sd,
+            main_set: if test_deduplicated.is_some() { "pooled_deduplicated" } else { "pooled" },
+            pooled_deduplicated: test_deduplicated,
+            pooled: test,
+            pooled_accepted: test_accepted,
+            n_leaked,
+            n_main_rejected,
+            folds,
+            seed,
+        }
     }
 }
 
@@ -125,16 +156,19 @@ pub(crate) fn run(
         let folder = folds_folder.open(config)?;
         let (metrics, test) = run_fold(&fold_config, fold, &data, &folder, screen)?;
         folds_folder = FoldsFolder::Existing(folder);
-        pool.add(data, metrics, &test);
+        pool.add(data, &metrics, &test);
         screen.line("");
     }
     let FoldsFolder::Existing(folder) = folds_folder else { unreachable!("the first fold created it") };
-    folder.write(PREDICTIONS, pool.lines.as_bytes())?;
-    let metrics = pool.into_metrics(config.seed);
+    folder.write(predictions_file::FILE, pool.lines.as_bytes())?;
+    let pooled = pool.metrics();
+    let heading = format!("{} pooled", counted(n_folds, "fold"));
+    let metrics = CrossValidationMetrics::new(pooled.clone(), pool.folds, config.seed);
     let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
     folder.write(METRICS, (json + "\n").as_bytes())?;
     folder.finish()?;
-    show(screen, &metrics);
+    tables::show_test_tables(screen, &heading, &pooled);
+    show_folds(screen, &metrics);
     tables::show_caution(screen, is_any_medical);
     screen.line("");
     screen.field("run", &folder.path().display().to_string());
@@ -149,7 +183,7 @@ fn run_fold(
     data: &Dataset,
     folder: &RunFolder,
     screen: &Screen,
-) -> Result<(SubsetMetrics, TestPredictions), TrainingError> {
+) -> Result<(TestMetrics, PredictedSet), TrainingError> {
     let name = format!("fold-{fold}");
     let path = folder.file(&name);
     if path.join(METRICS).is_file() {
@@ -200,13 +234,11 @@ fn json_object(metrics: &SubsetMetrics) -> serde_json::Map<String, Value> {
     }
 }
 
-fn show(screen: &Screen, metrics: &CrossValidationMetrics) {
-    let CrossValidationMetrics { n_folds, n_leaked, pooled, pooled_deduplicated, .. } = metrics;
-    let heading = format!("{} pooled", counted(*n_folds, "fold"));
-    tables::show_test_tables(screen, &heading, *n_leaked, pooled_deduplicated.as_ref(), pooled);
-    let as_given = if *n_leaked > 0 { ", all images as given" } else { "" };
-    let mut rows = vec![vec![format!("over the folds{as_given}"), "mean".to_owned(), "sd".to_owned()]];
-    let others = pooled.overall().map(|(key, name, ..)| (key, name));
+/// Mean and standard deviation over the folds.
+fn show_folds(screen: &Screen, metrics: &CrossValidationMetrics) {
+    let without = if metrics.n_leaked > 0 { ", without images that leaked" } else { "" };
+    let mut rows = vec![vec![format!("over the folds{without}"), "mean".to_owned(), "sd".to_owned()]];
+    let others = metrics.pooled.overall().map(|(key, name, ..)| (key, name));
     for (key, name) in std::iter::once(("accuracy", "accuracy")).chain(others) {
         let Some(mean) = metrics.mean.get(key) else { continue };
         rows.push(vec![name.to_owned(), format!("{mean:.3}"), format!("{:.3}", metrics.sd[key])]);

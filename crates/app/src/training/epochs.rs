@@ -9,8 +9,9 @@ use roentgen_data::{Dataset, ImageSet};
 use roentgen_layers::ResNet9;
 
 use super::progress_lines::{epoch_heading, epoch_line, show_step};
-use crate::config::TrainConfig;
+use crate::config::{Select, TrainConfig};
 use crate::model::calibration;
+use crate::model::class_shares::ClassShares;
 use crate::model::inference::{Evaluation, evaluate};
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
@@ -20,6 +21,7 @@ use crate::run_dir::records::{LogLine, TimeLine};
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::tensorboard;
 use crate::terminal::screen::{Screen, counted};
+use crate::training::best_epoch::Score;
 use crate::training::checkpoint::{self, RunState};
 use crate::training::early_stopping::EarlyStopping;
 use crate::training::error::TrainingError;
@@ -32,8 +34,32 @@ pub(super) struct Run<'a> {
     pub(super) data: &'a Dataset,
     /// The images of an epoch: the training set, in which hard examples may occur several times.
     pub(super) train_set: &'a ImageSet,
+    pub(super) class_shares: &'a ClassShares,
     pub(super) folder: &'a RunFolder,
     pub(super) screen: &'a Screen,
+}
+
+/// The validation of one epoch, for the class shares of the training set, which the validation set has too.
+struct Validation {
+    temperature: f64,
+    loss: f64,
+    accuracy: f64,
+    score: Score,
+}
+
+impl Validation {
+    fn new(evaluation: Evaluation, shares: &ClassShares, select: Select) -> Self {
+        let temperature = calibration::fit(&evaluation, shares.log_shift());
+        // Balanced accuracy gives all classes the same share by itself, so it is that of the predictions as they are.
+        let balanced = (select == Select::BalancedAccuracy).then(|| select.score(&evaluation));
+        let evaluation = evaluation.shifted(shares.log_shift());
+        Self {
+            temperature,
+            loss: evaluation.loss(),
+            accuracy: evaluation.confusion().accuracy(),
+            score: balanced.unwrap_or_else(|| select.score(&evaluation)),
+        }
+    }
 }
 
 /// What the epochs hand to the final evaluation.
@@ -227,7 +253,7 @@ impl Run<'_> {
         let n_steps = trainer.n_steps_done() as u64;
         let (val, is_best) = trainer.with_model(self.train_set, epoch, |model| {
             let val = self.validate(model, card, trained.n_batches)?;
-            card.temperature = val.as_ref().map_or(1.0, calibration::fit);
+            card.temperature = val.as_ref().map_or(1.0, |val| val.temperature);
             let is_best = self.save_model((model, card, n_steps), val.as_ref(), run_state, writer)?;
             Ok::<_, TrainingError>((val, is_best))
         })?;
@@ -241,7 +267,7 @@ impl Run<'_> {
         model: &ResNet9,
         card: &ModelCard,
         n_batches: usize,
-    ) -> Result<Option<Evaluation>, TrainingError> {
+    ) -> Result<Option<Validation>, TrainingError> {
         let Run { config, data, .. } = self;
         if data.val.is_empty() {
             return Ok(None);
@@ -249,7 +275,7 @@ impl Run<'_> {
         let evaluation = evaluate(model, &data.val, data.class_names.len(), &card.preprocessing());
         let loss = evaluation.loss();
         if loss.is_finite() {
-            return Ok(Some(evaluation));
+            return Ok(Some(Validation::new(evaluation, self.class_shares, config.select)));
         }
         Err(TrainingError::Diverged {
             what: format!("the validation loss became {loss}"),
@@ -266,15 +292,14 @@ impl Run<'_> {
     fn save_model(
         &self,
         (model, card, n_steps): (&ResNet9, &ModelCard, u64),
-        val: Option<&Evaluation>,
+        val: Option<&Validation>,
         run_state: &mut RunState,
         writer: &mut checkpoint::Writer,
     ) -> Result<bool, TrainingError> {
         let epochs = self.config.epochs(self.data.train.len());
-        let score = val.map(|val| self.config.select.score(val));
-        let is_best = run_state.best.should_save(score);
-        if let Some((val, score)) = val.zip(score) {
-            let should_stop = run_state.early_stopping.should_stop(score.value, val.loss());
+        let is_best = run_state.best.should_save(val.map(|val| val.score));
+        if let Some(val) = val {
+            let should_stop = run_state.early_stopping.should_stop(val.score.value, val.loss);
             run_state.stopped_early = should_stop && run_state.epoch < epochs;
         }
         let is_last = run_state.stopped_early || run_state.epoch == epochs;
@@ -300,16 +325,16 @@ impl Run<'_> {
         &self,
         epoch: usize,
         trained: &EpochProgress,
-        val: Option<&Evaluation>,
+        val: Option<&Validation>,
         best: bool,
     ) -> Result<[u64; 2], RunDirError> {
         let line = LogLine {
             epoch,
             train_loss: trained.loss(),
             train_accuracy: trained.accuracy(),
-            val_loss: val.map(Evaluation::loss),
-            val_accuracy: val.map(|val| val.confusion().accuracy()),
-            val_score: val.map(|val| self.config.select.score(val).value),
+            val_loss: val.map(|val| val.loss),
+            val_accuracy: val.map(|val| val.accuracy),
+            val_score: val.map(|val| val.score.value),
             lr: trained.lr,
             best,
         };

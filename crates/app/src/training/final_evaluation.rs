@@ -6,13 +6,12 @@ use roentgen_layers::{ResNet9, ResNet9Config};
 use super::epochs::{Run, TrainingOutcome, wrong_model_error};
 use super::run_summary;
 use crate::data_loading::medical::is_medical;
-use crate::metrics::deduplicated::deduplicated_test;
-use crate::metrics::{Predictions, SubsetMetrics};
+use crate::metrics::Predictions;
 use crate::model::calibration::Calibration;
-use crate::model::inference::{Evaluation, evaluate};
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::model::novelty::Novelty;
+use crate::model::predicted_set::PredictedSet;
 use crate::report;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::MODEL;
@@ -20,14 +19,6 @@ use crate::run_dir::predictions_file;
 use crate::run_dir::records::{Metrics, Rejected};
 use crate::training::error::TrainingError;
 use crate::training::quick_audit::quick_audit;
-
-/// The predictions for the test set.
-#[derive(Debug)]
-pub(crate) struct TestPredictions {
-    pub predictions: Predictions,
-    /// Of each image, whether it is new to the model, as [`is_new_to_model`] says.
-    pub is_new: Vec<bool>,
-}
 
 /// The best model of a run, as its file holds it.
 pub(super) struct FinalModel {
@@ -61,48 +52,44 @@ pub(super) fn complete_model_file(
     Ok(FinalModel { model, card, digest })
 }
 
-/// Evaluates the best model on the validation and the test set, and writes the predictions for the test set.
+/// Evaluates the best model on the validation and the test set, and writes its predictions.
 pub(super) fn evaluate_final_model(
     run: &Run<'_>,
     outcome: &TrainingOutcome,
     final_model: &FinalModel,
     architecture: &ResNet9Config,
-) -> Result<(Metrics, Option<TestPredictions>), TrainingError> {
+) -> Result<(Metrics, Option<PredictedSet>), TrainingError> {
     let FinalModel { model, card, .. } = final_model;
     let Dataset { val: val_set, test: test_set, .. } = run.data;
     let bar = run.screen.bar(2);
     bar.set_prefix("evaluating");
     bar.set_message("predictions");
-    let val = evaluate_unless_empty(model, val_set, card);
-    let test = evaluate_unless_empty(model, test_set, card);
-    let predictions = test.as_ref().map(|test| test.predictions(card.temperature));
-    if let Some(predictions) = &predictions {
-        let lines = predictions_file::to_text(test_set, predictions, &card.class_names);
+    let of_set = |set: &ImageSet, is_leaked: Vec<bool>| {
+        (!set.is_empty()).then(|| PredictedSet::new(model, card, set, is_leaked))
+    };
+    let val = of_set(val_set, vec![false; val_set.len()]);
+    let test = of_set(test_set, leaked_images(card, run.data));
+    if let Some(val) = &val {
+        let lines = predictions_file::val_text(val_set, val, &card.class_names);
+        run.folder.write(predictions_file::VAL_FILE, lines.as_bytes())?;
+    }
+    if let Some(test) = &test {
+        let lines = predictions_file::test_text(test_set, test, &card.class_names);
         run.folder.write(predictions_file::FILE, lines.as_bytes())?;
     }
 
     bar.set_position(1);
     bar.set_message("confidence intervals");
-    let is_new = is_new_to_model(card, run.data);
-    let (n_leaked, test_deduplicated) = match &predictions {
-        Some(test) => deduplicated_test(&card.class_names, test, test_set.patients(), &is_new),
-        None => (0, None),
-    };
     let metrics = Metrics {
         n_rejected: Rejected {
-            val: count_rejected(model, val_set, card),
-            test: count_rejected(model, test_set, card),
+            val: val.as_ref().and_then(PredictedSet::n_rejected),
+            test: test.as_ref().and_then(PredictedSet::n_rejected),
         },
-        val: val.as_ref().map(|val| set_metrics(val_set, val, card)),
-        test_deduplicated,
-        test: test.as_ref().map(|test| set_metrics(test_set, test, card)),
-        n_leaked,
+        val: val.as_ref().map(|val| val.metrics(&card.class_names)),
+        test: test.as_ref().map(|test| test.test_metrics(&card.class_names)),
         audit: quick_audit(run.config, run.data, &both_predictions(&val, &test, card)),
-        calibration: Calibration::new(
-            card.temperature,
-            val.as_ref().map(|val| (val, val_set)),
-            test.as_ref().map(|test| (test, test_set)),
-        ),
+        class_prior: run.class_shares.clone(),
+        calibration: Calibration::new(card.temperature, run.class_shares, val.as_ref(), test.as_ref()),
         train_images_per_s: outcome.images_per_s,
         train_seconds: outcome.train_seconds,
         data_loading_fraction: outcome.data_loading_fraction,
@@ -113,31 +100,20 @@ pub(super) fn evaluate_final_model(
         threads: run.config.threads(),
     };
     bar.finish_and_clear();
-    Ok((metrics, predictions.map(|predictions| TestPredictions { predictions, is_new })))
-}
-
-fn evaluate_unless_empty(model: &ResNet9, set: &ImageSet, card: &ModelCard) -> Option<Evaluation> {
-    (!set.is_empty()).then(|| evaluate(model, set, card.class_names.len(), &card.preprocessing()))
+    Ok((metrics, test))
 }
 
 /// The predictions for the validation set, then those for the test set.
-fn both_predictions(val: &Option<Evaluation>, test: &Option<Evaluation>, card: &ModelCard) -> Predictions {
+fn both_predictions(
+    val: &Option<PredictedSet>,
+    test: &Option<PredictedSet>,
+    card: &ModelCard,
+) -> Predictions {
     let mut both = Predictions::new(card.class_names.len());
-    for evaluation in [val, test].into_iter().flatten() {
-        both.extend(&evaluation.predictions(card.temperature));
+    for set in [val, test].into_iter().flatten() {
+        both.extend(&set.predictions);
     }
     both
-}
-
-/// Images of a set that `predict` would reject as out of distribution.
-fn count_rejected(model: &ResNet9, set: &ImageSet, card: &ModelCard) -> Option<usize> {
-    card.novelty.as_ref().map(|novelty| novelty.count(model, set, &card.preprocessing()))
-}
-
-/// The metrics of a set, with intervals by patient where patients are known.
-fn set_metrics(set: &ImageSet, evaluation: &Evaluation, card: &ModelCard) -> SubsetMetrics {
-    let predictions = evaluation.predictions(card.temperature);
-    SubsetMetrics::new(card.class_names.clone(), &predictions, set.patient_groups().as_deref())
 }
 
 impl Run<'_> {
@@ -146,7 +122,7 @@ impl Run<'_> {
         &self,
         final_model: &FinalModel,
         metrics: &Metrics,
-        test: Option<&Predictions>,
+        test: Option<&PredictedSet>,
     ) -> Result<String, RunDirError> {
         let FinalModel { model, card, digest } = final_model;
         Ok(report::page(&report::ReportInput {
@@ -164,12 +140,12 @@ impl Run<'_> {
     }
 }
 
-/// Of each test image, whether neither it nor its patient occurs in the training or validation set, nor in the training
-/// of the model that the run started from. The others leaked: [`deduplicated_test`] leaves them out.
-pub(super) fn is_new_to_model(card: &ModelCard, data: &Dataset) -> Vec<bool> {
+/// Of each test image, whether it or its patient occurs in the training or validation set, or in the training of the model
+/// that the run started from.
+pub(super) fn leaked_images(card: &ModelCard, data: &Dataset) -> Vec<bool> {
     let mut is_new = data.findings.leak_free_test.clone();
     if let Some(digests) = &card.training_digests {
         digests.leave_out(&data.test, &mut is_new);
     }
-    is_new
+    is_new.into_iter().map(|is_new| !is_new).collect()
 }

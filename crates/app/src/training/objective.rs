@@ -4,24 +4,45 @@ use roentgen_data::{class_weights_balanced, class_weights_sqrt};
 use roentgen_layers::LossHead;
 
 use crate::config::{ClassPrior, ClassWeights, SamplerChoice, TrainConfig};
+use crate::model::class_shares::ClassShares;
 
 /// The loss of `config`, where `counts` are the training images of each class.
 pub(crate) fn loss_head(config: &TrainConfig, counts: &[usize]) -> LossHead {
-    let class_weights = match config.class_weights {
-        ClassWeights::None => None,
-        ClassWeights::Sqrt => Some(class_weights_sqrt(counts)),
-        ClassWeights::Balanced => Some(class_weights_balanced(counts)),
-    };
+    let class_weights = class_weights(config, counts);
     let log_prior = match config.prior {
         ClassPrior::Training => None,
-        ClassPrior::Balanced => Some(log_prior(counts, config.sampler, class_weights.as_deref())),
+        ClassPrior::Balanced => {
+            let shares = shares_of_loss(counts, config.sampler, class_weights.as_deref());
+            Some(shares.into_iter().map(|share| libm::log(share) as f32).collect())
+        }
     };
     LossHead { class_weights, label_smoothing: config.label_smoothing as f32, log_prior }
 }
 
-/// Logarithm of each class's share of the training loss: the number of its images, as the sampler draws them, times their
-/// weight, divided by the sum over all classes. A class without images counts as if it had one.
-fn log_prior(counts: &[usize], sampler: SamplerChoice, class_weights: Option<&[f32]>) -> Vec<f32> {
+/// The class shares that the predictions of a model trained by `config` assume, and those of the training set, where
+/// `counts` are the training images of each class.
+pub(crate) fn class_shares(config: &TrainConfig, class_names: &[String], counts: &[usize]) -> ClassShares {
+    let training_set = shares_of_loss(counts, SamplerChoice::Shuffled, None);
+    let predictions = match config.prior {
+        ClassPrior::Training => {
+            shares_of_loss(counts, config.sampler, class_weights(config, counts).as_deref())
+        }
+        ClassPrior::Balanced => vec![1.0 / counts.len() as f64; counts.len()],
+    };
+    ClassShares::new(class_names, &predictions, &training_set)
+}
+
+fn class_weights(config: &TrainConfig, counts: &[usize]) -> Option<Vec<f32>> {
+    match config.class_weights {
+        ClassWeights::None => None,
+        ClassWeights::Sqrt => Some(class_weights_sqrt(counts)),
+        ClassWeights::Balanced => Some(class_weights_balanced(counts)),
+    }
+}
+
+/// Each class's share of the training loss: the number of its images, as the sampler draws them, times their weight,
+/// divided by the sum over all classes. A class without images counts as if it had one.
+fn shares_of_loss(counts: &[usize], sampler: SamplerChoice, class_weights: Option<&[f32]>) -> Vec<f64> {
     let weight = |class: usize| class_weights.map_or(1.0, |weights| f64::from(weights[class]));
     let total_weight = |class: usize| match (counts[class], sampler) {
         (0, _) => 1.0,
@@ -29,7 +50,7 @@ fn log_prior(counts: &[usize], sampler: SamplerChoice, class_weights: Option<&[f
         (count, SamplerChoice::Shuffled) => count as f64 * weight(class),
     };
     let sum: f64 = (0..counts.len()).map(total_weight).sum();
-    (0..counts.len()).map(|class| libm::log(total_weight(class) / sum) as f32).collect()
+    (0..counts.len()).map(|class| total_weight(class) / sum).collect()
 }
 
 #[cfg(test)]
@@ -68,5 +89,24 @@ mod tests {
     #[test]
     fn nothing_is_adjusted_by_default() {
         assert_eq!(loss_head(&TrainConfig::default(), &[1, 2]), LossHead::default());
+        assert_eq!(shares(&TrainConfig::default()).log_shift(), None);
+    }
+
+    fn shares(config: &TrainConfig) -> ClassShares {
+        class_shares(config, &["common".into(), "rare".into()], &[90, 10])
+    }
+
+    #[test]
+    fn predictions_for_other_shares_are_shifted_to_those_of_the_training_set() {
+        let balanced = TrainConfig { prior: ClassPrior::Balanced, ..TrainConfig::default() };
+        let weighted = TrainConfig { class_weights: ClassWeights::Balanced, ..TrainConfig::default() };
+        let sampled = TrainConfig { sampler: SamplerChoice::Balanced, ..TrainConfig::default() };
+        let both = TrainConfig { prior: ClassPrior::Balanced, ..weighted.clone() };
+        for config in [balanced, weighted, sampled, both] {
+            let shares = shares(&config);
+            assert!((shares.predictions["rare"] - 0.5).abs() < 1e-6 && shares.training_set["rare"] == 0.1);
+            let shift = shares.log_shift().expect("other shares");
+            assert!((shift[0] - shift[1] - 9f64.ln()).abs() < 1e-6, "{shift:?}");
+        }
     }
 }

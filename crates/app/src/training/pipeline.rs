@@ -6,8 +6,8 @@ use roentgen_data::{Dataset, Normalization};
 use roentgen_layers::ResNet9;
 
 use super::epochs::Run;
-use super::final_evaluation::{self, TestPredictions};
-use super::objective::loss_head;
+use super::final_evaluation;
+use super::objective::{class_shares, loss_head};
 use super::trainer::Trainer;
 use super::{hard_examples, interrupt, run_summary};
 use crate::config::build::{architecture, normalization};
@@ -16,10 +16,10 @@ use crate::config::{Select, TrainConfig};
 use crate::data_loading::inspection::Inspection;
 use crate::data_loading::medical::is_medical;
 use crate::data_loading::phantom;
-use crate::metrics::SubsetMetrics;
-use crate::model::inference::evaluate;
+use crate::metrics::test_metrics::TestMetrics;
 use crate::model::model_card::{ModelCard, TrainedOn};
 use crate::model::model_file;
+use crate::model::predicted_set::PredictedSet;
 use crate::model::training_digests::TrainingDigests;
 use crate::run_dir::file_names::{CHECKPOINT, CONFIG, DATA, METRICS, MODEL, REPORT};
 use crate::run_dir::records::Metrics;
@@ -33,7 +33,7 @@ pub(crate) struct FinishedRun {
     /// The content of `metrics.json`.
     pub metrics: Metrics,
     /// The predictions for the test set, if there is one.
-    pub test: Option<TestPredictions>,
+    pub test: Option<PredictedSet>,
     pub folder: RunFolder,
 }
 
@@ -95,9 +95,11 @@ pub(crate) fn train_in_folder(
         return Err(TrainingError::Interrupted { signal, run: folder.path().to_owned() });
     }
     let train_set = oversampled.as_ref().unwrap_or(&data.train);
-    let loss_head = loss_head(config, &data.train.class_counts(data.class_names.len()));
+    let counts = data.train.class_counts(data.class_names.len());
+    let (loss_head, class_shares) =
+        (loss_head(config, &counts), class_shares(config, &data.class_names, &counts));
     let mut trainer = Trainer::new(config, model, normalization, loss_head, train_set.len());
-    let run = Run { config, data, train_set, folder: &folder, screen };
+    let run = Run { config, data, train_set, class_shares: &class_shares, folder: &folder, screen };
     let mut run_state = run.restore(&mut trainer)?;
     run_state.init_digests = init_digests.or(run_state.init_digests);
     if let Some(digests) = &run_state.init_digests {
@@ -110,7 +112,7 @@ pub(crate) fn train_in_folder(
     let final_model = final_evaluation::complete_model_file(&run, &outcome)?;
     let (metrics, test) =
         final_evaluation::evaluate_final_model(&run, &outcome, &final_model, &architecture)?;
-    let report = run.report(&final_model, &metrics, test.as_ref().map(|test| &test.predictions))?;
+    let report = run.report(&final_model, &metrics, test.as_ref())?;
     folder.write(REPORT, report.as_bytes())?;
     // The metrics are written last: a folder that has them belongs to a run that has ended.
     let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
@@ -127,14 +129,11 @@ pub(crate) fn train_in_folder(
 pub(crate) fn evaluate_ended_run(
     path: &Path,
     data: &Dataset,
-) -> Result<(SubsetMetrics, TestPredictions), TrainingError> {
+) -> Result<(TestMetrics, PredictedSet), TrainingError> {
     let (model, card) = model_file::read(&path.join(MODEL))?;
-    let evaluation = evaluate(&model, &data.test, card.class_names.len(), &card.preprocessing());
-    let predictions = evaluation.predictions(card.temperature);
-    let groups = data.test.patient_groups();
-    let is_new = final_evaluation::is_new_to_model(&card, data);
-    let metrics = SubsetMetrics::new(card.class_names, &predictions, groups.as_deref());
-    Ok((metrics, TestPredictions { predictions, is_new }))
+    let is_leaked = final_evaluation::leaked_images(&card, data);
+    let test = PredictedSet::new(&model, &card, &data.test, is_leaked);
+    Ok((test.test_metrics(&card.class_names), test))
 }
 
 /// Fails on settings that make no sense with these data.

@@ -8,8 +8,8 @@ use roentgen_layers::ResNet9Config;
 use super::epochs::Run;
 use super::progress_lines;
 use crate::data_loading::medical::is_medical;
-use crate::metrics::share_interval;
-use crate::model::calibration::{Calibration, Reliability};
+use crate::metrics::{CalibrationMetrics, share_interval};
+use crate::model::calibration::Calibration;
 use crate::model::model_file::Initialisation;
 use crate::model::novelty::{HeldOut, Novelty};
 use crate::run_dir::file_names::{MODEL, REPORT};
@@ -84,8 +84,7 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), Train
     let screen = run.screen;
     if let Some(test) = &metrics.test {
         let heading = format!("epoch {} of {}", metrics.best_epoch, metrics.epochs);
-        let deduplicated = metrics.test_deduplicated.as_ref();
-        tables::show_test_tables(screen, &heading, metrics.n_leaked, deduplicated, test);
+        tables::show_test_tables(screen, &heading, test);
         tables::show_caution(screen, is_medical(run.config, run.data));
     }
     if let Some(audit) = &metrics.audit {
@@ -124,9 +123,9 @@ pub(super) fn show_rejection(screen: &Screen, novelty: Option<&Novelty>) {
 
 fn show_calibration(screen: &Screen, calibration: &Calibration) {
     let Calibration { temperature, val, .. } = calibration;
-    let ece = |reliability: &Reliability| reliability.ece.unwrap_or(f64::NAN);
+    let ece = |metrics: &CalibrationMetrics| metrics.ece_debiased.unwrap_or(f64::NAN);
     let text = format!(
-        "temperature {temperature:.2}, fitted on the validation set; its expected calibration error is {:.3} \
+        "temperature {temperature:.2}, fitted on the validation set; its calibration error without bias is {:.3} \
          (before: {:.3})",
         ece(&val.after),
         ece(&val.before)

@@ -59,7 +59,7 @@ impl<N: BorrowMut<ResNet>> TrainingStep<N> {
     pub fn take(&mut self, x: &Array4<f32>, labels: &[u32], rates: Rates, pass: Pass) -> StepOutcome {
         let model: &mut ResNet = self.model.borrow_mut();
         let logits = model.forward(x, pass);
-        let n_right = count_right(logits, labels);
+        let n_right = count_right(logits, labels, self.loss_head.log_prior.as_deref());
         let loss = self.loss_head.forward_backward(logits, labels, &mut self.grad_logits);
         let mut weights_are_finite = true;
         if loss.is_finite() {
@@ -88,7 +88,11 @@ impl<N: BorrowMut<ResNet>> TrainingStep<N> {
     }
 }
 
-fn count_right(logits: &Array4<f32>, labels: &[u32]) -> usize {
-    let predicted = logits.outer_iter().map(|image| argmax(image.iter().copied()));
+/// For the class shares that the loss is for: with a prior, those of the training set.
+fn count_right(logits: &Array4<f32>, labels: &[u32], log_prior: Option<&[f32]>) -> usize {
+    let shift = |class: usize| log_prior.map_or(0.0, |log_prior| log_prior[class]);
+    let predicted = logits
+        .outer_iter()
+        .map(|image| argmax(image.iter().enumerate().map(|(class, logit)| logit + shift(class))));
     predicted.zip(labels).filter(|&(predicted, &label)| predicted == label as usize).count()
 }

@@ -1,0 +1,99 @@
+//! The same test images with the predictions of two runs.
+
+use std::collections::{HashMap, HashSet};
+
+use roentgen_data::group_ids;
+
+use crate::error::command::CommandError;
+use crate::metrics::test_metrics::main_images;
+use crate::run_dir::predictions_file::RecordedPrediction;
+use crate::terminal::screen::counted;
+
+/// The test images with the predictions of both runs.
+#[derive(Debug)]
+pub(super) struct PairedImages {
+    pub(super) pairs: Vec<Pair>,
+    /// The patient of each image, numbered by [`group_ids`]; `None` if no patient is known.
+    pub(super) patients: Option<Vec<u32>>,
+    /// Whether digests show that the images are the same.
+    pub(super) is_same_by_digest: bool,
+    /// Of each image, whether it leaked in the first or in the second run.
+    pub(super) is_leaked: Vec<bool>,
+    /// Whether both runs recorded which images leaked.
+    pub(super) leakage_is_known: bool,
+}
+
+impl PairedImages {
+    /// The images that leaked in neither run; see [`main_images`].
+    pub(super) fn main(&self) -> Self {
+        let main = main_images(&self.is_leaked);
+        Self {
+            pairs: main.iter().map(|&image| self.pairs[image]).collect(),
+            patients: self.patients.as_ref().map(|all| main.iter().map(|&image| all[image]).collect()),
+            is_leaked: main.iter().map(|&image| self.is_leaked[image]).collect(),
+            ..*self
+        }
+    }
+}
+
+/// The predictions of both runs for one image.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pair {
+    /// Whether each run predicted the true class.
+    pub(super) correct: [bool; 2],
+    /// Negative logarithm of the probability that each run gave the true class.
+    pub(super) loss: [f64; 2],
+}
+
+/// Finds the prediction of the second run for each image of the first.
+pub(super) fn pair(
+    first: &[RecordedPrediction],
+    second: &[RecordedPrediction],
+) -> Result<PairedImages, CommandError> {
+    let different = |reason: String| Err(CommandError::NotComparable { reason });
+    if first.is_empty() || first.len() != second.len() {
+        let (n, m) = (counted(first.len(), "image"), second.len());
+        return different(format!("one was tested on {n}, the other on {m}"));
+    }
+    if let Some(path) = repeated(first).or(repeated(second)) {
+        return different(format!("one of them has several images with the path {path}"));
+    }
+    let by_path: HashMap<&str, &RecordedPrediction> =
+        second.iter().map(|line| (line.path.as_str(), line)).collect();
+    let (mut pairs, mut patients) = (Vec::with_capacity(first.len()), Vec::with_capacity(first.len()));
+    let (mut is_same_by_digest, mut leakage_is_known) = (true, true);
+    let mut is_leaked = Vec::with_capacity(first.len());
+    for a in first {
+        let Some(b) = by_path.get(a.path.as_str()) else {
+            return different(format!("only one of them was tested on {}", a.path));
+        };
+        if a.class != b.class {
+            return different(format!(
+                "the class of {} is {} in one and {} in the other",
+                a.path, a.class, b.class
+            ));
+        }
+        match (&a.digest, &b.digest) {
+            (Some(a_digest), Some(b_digest)) if a_digest != b_digest => {
+                return different(format!("{} is not the same image in both", a.path));
+            }
+            (Some(_), Some(_)) => {}
+            _ => is_same_by_digest = false,
+        }
+        let loss = |line: &RecordedPrediction| -libm::log(line.probabilities[&line.class].max(f64::EPSILON));
+        pairs.push(Pair {
+            correct: [a.predicted == a.class, b.predicted == b.class],
+            loss: [loss(a), loss(b)],
+        });
+        patients.push(a.patient.clone().or(b.patient.clone()));
+        leakage_is_known &= a.leaked.is_some() && b.leaked.is_some();
+        is_leaked.push(a.leaked == Some(true) || b.leaked == Some(true));
+    }
+    Ok(PairedImages { pairs, patients: group_ids(&patients), is_same_by_digest, is_leaked, leakage_is_known })
+}
+
+/// A path that occurs more than once.
+fn repeated(lines: &[RecordedPrediction]) -> Option<&str> {
+    let mut seen = HashSet::new();
+    lines.iter().map(|line| line.path.as_str()).find(|path| !seen.insert(*path))
+}

@@ -1,0 +1,257 @@
+//! 95 % intervals by the bootstrap (Efron 1979), of all metrics that are not shares; also by groups of images.
+//!
+//! A plain percentile interval is too narrow on few images, and worse where the metric is close to its limit or rare
+//! images decide it (`tests/interval_coverage.rs` measures it). So each kind of metric has the interval that fits it:
+//!
+//! - [`Samples::percentile`]: percentiles that are widened as Student's t is against the normal distribution (Hesterberg
+//!   2015), for metrics of the confusion matrix and for differences;
+//! - [`Samples::on_logit_scale`]: the standard error of the samples on the scale of the logit, where an area of 0.99 has as
+//!   much room above as below;
+//! - [`mean_interval`]: the studentised bootstrap, for means such as the log loss, which a few images with a large loss
+//!   decide.
+
+use rayon::prelude::*;
+use roentgen_tensor::rng::{CounterRng, Purpose};
+
+use super::interval::{Interval, Z};
+
+/// Samples that a bootstrap draws.
+pub(super) const RESAMPLES: usize = 1000;
+/// An interval that is no wider than rounding.
+pub(super) const NO_WIDTH: f64 = 1e-12;
+
+/// The images of a bootstrap by the groups that it draws: with groups, such as those of a patient, whole groups are drawn,
+/// for images of one patient are less informative than as many images of many.
+struct Groups {
+    /// Of each image, numbered from 0 without gaps.
+    of_image: Vec<usize>,
+    n: usize,
+}
+
+impl Groups {
+    /// `n` images, each a group of its own without `groups`.
+    fn new(n: usize, groups: Option<&[u32]>) -> Self {
+        let Some(groups) = groups else { return Self { of_image: (0..n).collect(), n } };
+        let mut numbers = groups.to_vec();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let number = |group: &u32| numbers.partition_point(|number| number < group);
+        Self { of_image: groups.iter().map(number).collect(), n: numbers.len() }
+    }
+
+    /// How often each group is drawn in a sample. The draws have a key of their own, so the intervals of the same
+    /// predictions are always the same.
+    fn draw(&self, sample: usize) -> Vec<f64> {
+        let mut rng = CounterRng::new(0, Purpose::Bootstrap, sample as u64, 0);
+        let mut times = vec![0.0; self.n];
+        for _ in 0..self.n {
+            times[rng.below(self.n as u32) as usize] += 1.0;
+        }
+        times
+    }
+}
+
+/// The values of one metric in the samples of a bootstrap.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Samples {
+    /// Where the metric is defined, in ascending order.
+    values: Vec<f64>,
+    n_groups: usize,
+}
+
+/// Draws images, or whole groups, with replacement, and computes several metrics of each sample with `values`, from how
+/// often each of the `n` images counts.
+#[must_use]
+pub(crate) fn bootstrap(
+    n: usize,
+    groups: Option<&[u32]>,
+    values: impl Fn(&[f64]) -> Vec<Option<f64>> + Sync,
+) -> Vec<Samples> {
+    let groups = Groups::new(n, groups);
+    let sample = |index: usize| {
+        let times = groups.draw(index);
+        values(&groups.of_image.iter().map(|&group| times[group]).collect::<Vec<_>>())
+    };
+    let samples: Vec<Vec<Option<f64>>> = (0..RESAMPLES).into_par_iter().map(sample).collect();
+    let n_metrics = samples.first().map_or(0, Vec::len);
+    let of_metric = |metric: usize| {
+        let mut values: Vec<f64> = samples.iter().filter_map(|sample| sample[metric]).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        Samples { values, n_groups: groups.n }
+    };
+    (0..n_metrics).map(of_metric).collect()
+}
+
+impl Samples {
+    /// Whether they show how far other images would differ. They do not where the metric is undefined in most of them, or
+    /// where they all agree, as on a single group or where nothing is wrong.
+    fn are_informative(&self) -> bool {
+        self.values.len() >= RESAMPLES / 2
+            && quantile(&self.values, 0.975) - quantile(&self.values, 0.025) > NO_WIDTH
+    }
+
+    /// The middle 95 % of the samples, and a little more of few groups.
+    #[must_use]
+    pub(crate) fn percentile(&self) -> Option<Interval> {
+        self.are_informative().then(|| {
+            let n = self.n_groups as f64;
+            let tail = normal_share(-student_quantile(n - 1.0) * (n / (n - 1.0)).sqrt());
+            [quantile(&self.values, tail), quantile(&self.values, 1.0 - tail)]
+        })
+    }
+
+    /// 1.96 standard errors around the logit of a value between 0 and 1.
+    #[must_use]
+    pub(crate) fn on_logit_scale(&self, value: Option<f64>) -> Option<Interval> {
+        let value = value.filter(|value| (NO_WIDTH..=1.0 - NO_WIDTH).contains(value))?;
+        self.are_informative().then(|| {
+            let (n, n_groups) = (self.values.len() as f64, self.n_groups as f64);
+            let mean = self.values.iter().sum::<f64>() / n;
+            let squares: f64 = self.values.iter().map(|value| (value - mean).powi(2)).sum();
+            let error = (squares / n * n_groups / (n_groups - 1.0)).sqrt() / (value * (1.0 - value));
+            let logit = libm::log(value / (1.0 - value));
+            [-Z, Z].map(|z| 1.0 / (1.0 + libm::exp(-(logit + z * error))))
+        })
+    }
+}
+
+/// Interval of the mean of positive numbers, one for each image: the studentised bootstrap (Efron and Tibshirani 1993,
+/// section 12.5).
+#[must_use]
+pub(crate) fn mean_interval(values: &[f64], groups: Option<&[u32]>) -> Option<Interval> {
+    let groups = Groups::new(values.len(), groups);
+    // Of each group, its images and their sum.
+    let mut sums = vec![[0.0; 2]; groups.n];
+    for (&value, &group) in values.iter().zip(&groups.of_image) {
+        sums[group][0] += 1.0;
+        sums[group][1] += value;
+    }
+    let (mean, error) = mean_and_error(&sums, &vec![1.0; groups.n]);
+    let student = |sample: usize| {
+        let (sample_mean, sample_error) = mean_and_error(&sums, &groups.draw(sample));
+        (sample_error > NO_WIDTH).then(|| (sample_mean - mean) / sample_error)
+    };
+    let mut students: Vec<f64> = (0..RESAMPLES).into_par_iter().filter_map(student).collect();
+    students.sort_unstable_by(f64::total_cmp);
+    let is_informative = error > NO_WIDTH && students.len() >= RESAMPLES / 2;
+    is_informative.then(|| {
+        let end = |share: f64| mean - error * quantile(&students, share);
+        [end(0.975).max(0.0), end(0.025)]
+    })
+}
+
+/// The mean over images and its standard error when group `i`, with its images and their sum, counts `times[i]` times.
+fn mean_and_error(sums: &[[f64; 2]], times: &[f64]) -> (f64, f64) {
+    let total = |of: usize| sums.iter().zip(times).map(|(sums, times)| times * sums[of]).sum::<f64>();
+    let (n, mean) = (total(0), total(1) / total(0));
+    let squares = sums.iter().zip(times).map(|([n, sum], times)| times * (sum - n * mean).powi(2));
+    (mean, squares.sum::<f64>().sqrt() / n)
+}
+
+/// The value below which a share of ascending values is, interpolated.
+fn quantile(ascending: &[f64], share: f64) -> f64 {
+    let position = share.clamp(0.0, 1.0) * (ascending.len() - 1) as f64;
+    let (below, above) = (ascending[position.floor() as usize], ascending[position.ceil() as usize]);
+    below + (above - below) * position.fract()
+}
+
+/// The share of the standard normal distribution below a value.
+pub(super) fn normal_share(value: f64) -> f64 {
+    0.5 * libm::erfc(-value / std::f64::consts::SQRT_2)
+}
+
+/// The 97.5 % quantile of Student's distribution, by its expansion in the degrees of freedom (Abramowitz and Stegun,
+/// 26.7.5).
+fn student_quantile(degrees: f64) -> f64 {
+    let [z3, z5] = [3, 5].map(|power| Z.powi(power));
+    Z + (z3 + Z) / (4.0 * degrees) + (5.0 * z5 + 16.0 * z3 + 3.0 * Z) / (96.0 * degrees * degrees)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mean(values: &[f64]) -> impl Fn(&[f64]) -> Vec<Option<f64>> + '_ {
+        move |times| {
+            let n: f64 = times.iter().sum();
+            vec![Some(times.iter().zip(values).map(|(times, value)| times * value).sum::<f64>() / n)]
+        }
+    }
+
+    /// Of a mean of many independent numbers, 1.96 standard errors to either side.
+    #[test]
+    fn the_bootstrap_of_a_mean_is_that_of_the_normal_distribution() {
+        let values: Vec<f64> = (0..400).map(|i| f64::from(i % 20)).collect();
+        let [low, high] = bootstrap(400, None, mean(&values))[0].percentile().expect("a mean");
+        let (centre, error) = (9.5, 1.96 * (33.25f64 / 400.0).sqrt());
+        assert!((low - (centre - error)).abs() < 0.1 * error, "{low}");
+        assert!((high - (centre + error)).abs() < 0.1 * error, "{high}");
+    }
+
+    /// Four equal numbers in each group: as little is known as of a quarter of the images.
+    #[test]
+    fn groups_widen_the_interval() {
+        let values: Vec<f64> = (0..400).map(|i| f64::from(i / 4 % 20)).collect();
+        let groups: Vec<u32> = (0..400).map(|i| i / 4).collect();
+        let width = |[low, high]: Interval| high - low;
+        let alone = width(bootstrap(400, None, mean(&values))[0].percentile().expect("a mean"));
+        let grouped = width(bootstrap(400, Some(&groups), mean(&values))[0].percentile().expect("a mean"));
+        assert!((grouped / alone - 2.0).abs() < 0.3, "{grouped} against {alone}");
+    }
+
+    #[test]
+    fn groups_may_be_numbered_with_gaps() {
+        let values: Vec<f64> = (0..60).map(|i| f64::from(i / 10)).collect();
+        let groups: Vec<u32> = (0..60).map(|i| i / 10).collect();
+        let gaps: Vec<u32> = groups.iter().map(|group| 10 * group).collect();
+        assert_eq!(bootstrap(60, Some(&gaps), mean(&values)), bootstrap(60, Some(&groups), mean(&values)));
+    }
+
+    #[test]
+    fn a_figure_that_is_mostly_undefined_has_no_interval() {
+        assert_eq!(bootstrap(3, None, |_| vec![None])[0].percentile(), None);
+    }
+
+    #[test]
+    fn samples_that_agree_tell_of_no_interval() {
+        let (same, differ) = ([0.1; 60], std::array::from_fn::<f64, 60, _>(|i| i as f64));
+        let interval = |n: usize, groups: Option<&[u32]>, values: &[f64]| {
+            let samples = bootstrap(n, groups, mean(values)).remove(0);
+            assert_eq!(samples.percentile().is_some(), mean_interval(values, groups).is_some());
+            samples.percentile()
+        };
+        assert_eq!(interval(60, None, &same), None, "nothing varies");
+        assert_eq!(interval(60, Some(&[3; 60]), &differ), None, "one patient");
+        assert_eq!(interval(1, None, &[0.5]), None, "one image");
+        assert!(interval(60, None, &differ).is_some());
+    }
+
+    #[test]
+    fn students_quantiles_are_those_of_the_tables() {
+        for (degrees, expected) in [(10.0, 2.228), (30.0, 2.042), (1e9, 1.960)] {
+            assert!((student_quantile(degrees) - expected).abs() < 0.002, "{degrees}");
+        }
+    }
+
+    #[test]
+    fn close_to_one_there_is_more_room_below_than_above() {
+        let values: Vec<f64> = (0..200).map(|i| f64::from(i % 50 != 0)).collect();
+        let [low, high] =
+            bootstrap(200, None, mean(&values))[0].on_logit_scale(Some(0.98)).expect("an interval");
+        assert!(high < 1.0 && 0.98 - low > 1.5 * (high - 0.98), "{low} to {high}");
+        assert_eq!(bootstrap(200, None, mean(&values))[0].on_logit_scale(Some(1.0)), None);
+    }
+
+    #[test]
+    fn a_mean_that_few_images_decide_has_more_room_above() {
+        let skewed: Vec<f64> = (0..100).map(|i| if i % 25 == 0 { 4.0 } else { 0.05 }).collect();
+        let mean = skewed.iter().sum::<f64>() / 100.0;
+        let [low, high] = mean_interval(&skewed, None).expect("an interval");
+        assert!(low > 0.0 && high - mean > 1.5 * (mean - low), "{low} to {high} around {mean}");
+        let fours: Vec<u32> = (0..100).map(|i| i / 4).collect();
+        let even: Vec<f64> = (0..100).map(|i| f64::from(i / 4 % 5)).collect();
+        let width = |groups: Option<&[u32]>| mean_interval(&even, groups).map(|[low, high]| high - low);
+        let (alone, grouped) = (width(None).expect("an interval"), width(Some(&fours)).expect("an interval"));
+        assert!((grouped / alone - 2.0).abs() < 0.4, "{grouped} against {alone}");
+    }
+}

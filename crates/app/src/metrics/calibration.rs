@@ -1,0 +1,39 @@
+//! The metrics that the temperature of a model changes, with their intervals.
+
+use serde::Serialize;
+
+use super::bootstrap::mean_interval;
+use super::interval::Interval;
+use super::predictions::{MetricValues, Predictions, Scorer};
+
+/// How well probabilities are calibrated: see [`MetricValues`]. Intervals are 95 %, by group of images where there are
+/// groups. That of the calibration error belongs to the debiased one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct CalibrationMetrics {
+    pub ece: Option<f64>,
+    pub ece_debiased: Option<f64>,
+    pub ece_debiased_interval: Option<Interval>,
+    pub log_loss: Option<f64>,
+    pub log_loss_interval: Option<Interval>,
+    pub brier_score: Option<f64>,
+    pub brier_score_interval: Option<Interval>,
+}
+
+impl CalibrationMetrics {
+    /// The metrics of the predictions.
+    #[must_use]
+    pub(crate) fn new(predictions: &Predictions, groups: Option<&[u32]>) -> Self {
+        let scorer = Scorer::new(predictions);
+        let MetricValues { ece, ece_debiased, log_loss, brier_score, .. } =
+            scorer.values(&vec![1.0; predictions.len()]);
+        Self {
+            ece,
+            ece_debiased,
+            ece_debiased_interval: scorer.ece_interval(groups),
+            log_loss,
+            log_loss_interval: mean_interval(&scorer.log_losses(), groups),
+            brier_score,
+            brier_score_interval: mean_interval(&scorer.brier_scores(), groups),
+        }
+    }
+}

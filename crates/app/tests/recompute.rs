@@ -1,0 +1,238 @@
+//! Every figure of `metrics.json` can be computed again from `predictions.jsonl` and `predictions_val.jsonl`, leaked and
+//! rejected images included. `tests/recompute_metrics.py` does the same with scikit-learn.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use roentgen::{Predictions, SubsetMetrics};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use program::{roentgen, text, train, write_pictures};
+
+#[path = "support/program.rs"]
+mod program;
+
+const TOLERANCE: f64 = 1e-9;
+const CLASSES: [&str; 2] = ["ill", "well"];
+/// What a run is, not how good its model is.
+const FACTS: [&str; 9] = [
+    "class_prior",
+    "train_images_per_s",
+    "train_seconds",
+    "data_loading_fraction",
+    "epochs",
+    "best_epoch",
+    "n_parameters",
+    "seed",
+    "threads",
+];
+
+/// A list of images, three to a patient. Two test images also occur in the training set, and one is a white page, which a
+/// model rejects.
+fn write_list(root: &Path) {
+    write_pictures(root, "films", &[("ill", 60), ("well", 90)]);
+    let path = |class: &str, number: usize| format!("films/{class}/film{number:02}.png");
+    let page = image::GrayImage::from_fn(40, 36, |x, y| image::Luma([255 * u8::from(x + y > 0)]));
+    page.save(root.join(path("well", 2))).unwrap();
+    let other = image::GrayImage::from_fn(40, 36, |x, _| image::Luma([255 * u8::from(x > 1)]));
+    other.save(root.join("films/well/page.png")).unwrap();
+    fs::copy(root.join(path("ill", 0)), root.join("films/ill/copy.png")).unwrap();
+    fs::copy(root.join(path("well", 2)), root.join("films/well/copy.png")).unwrap();
+    let mut list = "path,label,split,patient\n".to_owned();
+    for (class, count) in [("ill", 60), ("well", 90)] {
+        for number in 0..count {
+            let split = ["train", "train", "val", "test", "test"][number / 3 % 5];
+            writeln!(list, "{},{class},{split},{class}{}", path(class, number), number / 3).unwrap();
+        }
+    }
+    list += "films/ill/copy.png,ill,test,other1\nfilms/well/copy.png,well,test,other2\n";
+    list += "films/well/page.png,well,test,other3\n";
+    fs::write(root.join("list.csv"), list).unwrap();
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The metrics of some lines, with the logits divided by `temperature` and `shift` added.
+fn metrics_of(lines: &[&Value], temperature: f64, shift: [f64; 2]) -> Value {
+    let mut predictions = Predictions::new(CLASSES.len());
+    let (mut numbers, mut groups) = (HashMap::new(), Vec::new());
+    for (index, line) in lines.iter().enumerate() {
+        let label = CLASSES.iter().position(|&class| line["class"] == class).unwrap();
+        let logit =
+            |class: usize| line["logits"][CLASSES[class]].as_f64().unwrap() / temperature + shift[class];
+        predictions.add(label as u32, [logit(0), logit(1)].into_iter());
+        let patient = line["patient"].as_str().map_or_else(|| index.to_string(), str::to_owned);
+        let next = numbers.len() as u32;
+        groups.push(*numbers.entry(patient).or_insert(next));
+    }
+    let has_patients = lines.iter().any(|line| line["patient"].is_string());
+    let names = CLASSES.map(str::to_owned).to_vec();
+    let metrics = SubsetMetrics::new(names, &predictions, has_patients.then_some(&groups));
+    serde_json::to_value(metrics).unwrap()
+}
+
+/// The calibration figures of some lines before and after the temperature.
+fn before_after(lines: &[&Value], temperature: f64, shift: [f64; 2]) -> Value {
+    let figures = |temperature: f64| {
+        let metrics = metrics_of(lines, temperature, shift);
+        let keys = ["ece_debiased", "log_loss", "brier_score"];
+        let both = keys.into_iter().flat_map(|key| [key.to_owned(), format!("{key}_interval")]);
+        let all = both.chain(["ece".to_owned()]);
+        Value::Object(all.map(|key| (key.clone(), metrics[&key].clone())).collect())
+    };
+    json!({ "n": lines.len(), "before": figures(1.0), "after": figures(temperature) })
+}
+
+/// All figures of `metrics.json` from the predictions of a run. Of the file itself, only the temperature and the class
+/// shares are used.
+fn recomputed(run: &Path) -> Value {
+    let (metrics, test) = (read(&run.join("metrics.json")), lines(&run.join("predictions.jsonl")));
+    let val = lines(&run.join("predictions_val.jsonl"));
+    let temperature = metrics["calibration"]["temperature"].as_f64().unwrap();
+    let share = |of: &str, class: &str| metrics["class_prior"][of][class].as_f64().unwrap();
+    let shift = CLASSES.map(|class| (share("training_set", class) / share("predictions", class)).ln());
+    let is = |line: &Value, key: &str| line[key].as_bool().unwrap();
+    let (val, all): (Vec<&Value>, Vec<&Value>) = (val.iter().collect(), test.iter().collect());
+    let main: Vec<&Value> = all.iter().copied().filter(|line| !is(line, "leaked")).collect();
+    let accepted: Vec<&Value> = main.iter().copied().filter(|line| !is(line, "rejected")).collect();
+    let n_rejected = |lines: &[&Value]| lines.iter().filter(|line| is(line, "rejected")).count();
+    let figures = |lines: &[&Value]| metrics_of(lines, temperature, [0.0; 2]);
+    let mut all_figures = json!({
+        "val": figures(&val),
+        "test": figures(&all),
+        "test_deduplicated": figures(&main),
+        "main_set": "test_deduplicated",
+        "n_leaked": all.len() - main.len(),
+        "n_main_rejected": n_rejected(&main),
+        "n_rejected": { "val": n_rejected(&val), "test": n_rejected(&all) },
+        "calibration": {
+            "temperature": temperature,
+            "val": before_after(&val, temperature, shift),
+            "test": before_after(&main, temperature, shift),
+        },
+    });
+    if accepted.len() < main.len() {
+        all_figures["test_accepted"] = figures(&accepted);
+    }
+    all_figures
+}
+
+/// Asserts that two values have the same keys, and numbers within the tolerance.
+fn assert_same(found: &Value, expected: &Value, path: &str) {
+    match (found, expected) {
+        (Value::Object(found), Value::Object(expected)) => {
+            assert!(found.keys().eq(expected.keys()), "{path}: {:?} and {:?}", found.keys(), expected.keys());
+            found
+                .iter()
+                .for_each(|(key, value)| assert_same(value, &expected[key], &format!("{path}.{key}")));
+        }
+        (Value::Array(found), Value::Array(expected)) => {
+            assert_eq!(found.len(), expected.len(), "{path}");
+            found.iter().zip(expected).for_each(|(found, expected)| assert_same(found, expected, path));
+        }
+        (Value::Number(found), Value::Number(expected)) => {
+            let err = (found.as_f64().unwrap() - expected.as_f64().unwrap()).abs();
+            assert!(err <= TOLERANCE, "{path}: {found} and {expected}");
+        }
+        _ => assert_eq!(found, expected, "{path}"),
+    }
+}
+
+#[test]
+fn every_figure_follows_from_the_predictions_of_a_run() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_list(here);
+    for prior in ["training", "balanced"] {
+        let args = ["--data", "list.csv", "--epochs", "2", "--prior", prior, "--out", prior];
+        train(&args, here);
+        let run = here.join(prior);
+        let mut metrics = read(&run.join("metrics.json"));
+        let by_run = recomputed(&run);
+        // Other classifiers on other pixels, where the run has time for them.
+        metrics.as_object_mut().unwrap().remove("audit");
+        FACTS
+            .iter()
+            .for_each(|key| assert!(metrics.as_object_mut().unwrap().remove(*key).is_some(), "{key}"));
+        assert_same(&metrics, &by_run, prior);
+        assert!(metrics["n_leaked"].as_u64() >= Some(2), "{}", metrics["n_leaked"]);
+        // Which images are rejected is up to the model; of one of the two, some are.
+        if prior == "training" {
+            assert!(metrics["n_main_rejected"].as_u64() >= Some(1), "{}", metrics["n_main_rejected"]);
+        }
+
+        // The probabilities of the file are those of its logits, for the class prior of the predictions.
+        let temperature = metrics["calibration"]["temperature"].as_f64().unwrap();
+        for line in lines(&run.join("predictions.jsonl")) {
+            let e = CLASSES.map(|class| (line["logits"][class].as_f64().unwrap() / temperature).exp());
+            let err = (line["probabilities"]["ill"].as_f64().unwrap() - e[0] / (e[0] + e[1])).abs();
+            assert!(err <= TOLERANCE, "{line}");
+        }
+    }
+}
+
+#[test]
+fn every_place_shows_the_same_main_figures() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_list(here);
+    let args = ["train", "--data", "list.csv", "--width", "8", "--epochs", "2", "--out"];
+    let output = roentgen(&[&args[..], &["a"]].concat(), here);
+    let screen = text(&output.stdout);
+    let metrics = read(&here.join("a/metrics.json"));
+    let main = &metrics["test_deduplicated"];
+    let rows: Vec<u64> = main["confusion"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(Value::as_array)
+        .flatten()
+        .filter_map(Value::as_u64)
+        .collect();
+    let (n, n_right) = (rows.iter().sum::<u64>(), rows[0] + rows[3]);
+    let page = fs::read_to_string(here.join("a/report.html")).unwrap();
+    assert!(page.contains(&format!("classified {n_right} of {n} test images (without leakage)")), "verdict");
+    let matrix = page.find("Confusion matrix").unwrap();
+    let cells: String = page[matrix..].chars().take(1200).collect();
+    assert!(
+        cells.contains(&format!(">{}</td>", rows[0])) && cells.contains(&format!(">{}</td>", rows[3])),
+        "{cells}"
+    );
+    assert!(screen.contains(&format!("({n_right} of {n} images)")), "{screen}");
+    assert!(
+        screen.contains("as given") && screen.contains("images would be rejected; without them"),
+        "{screen}"
+    );
+
+    let args = ["evaluate", "--model", "a", "--data", "list.csv", "--json"];
+    let output = roentgen(&args, here);
+    let (found, said): (Value, String) =
+        (serde_json::from_slice(&output.stdout).unwrap(), text(&output.stderr));
+    for key in ["test", "test_deduplicated", "test_accepted", "n_leaked", "n_rejected", "n_main_rejected"] {
+        assert_same(&found[key], &metrics[key], key);
+    }
+    assert!(
+        said.contains(&format!("{} of {} test images", metrics["n_leaked"], metrics["test"]["n"])),
+        "{said}"
+    );
+
+    roentgen(&[&args_of_second()[..], &["b"]].concat(), here);
+    let output = roentgen(&["compare", "a", "b", "--json"], here);
+    let compared: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&compared["n"], &compared["with_leaked"]["n"]), (&main["n"], &metrics["test"]["n"]));
+    assert_same(&compared["accuracy"][0], &main["accuracy"], "compare");
+}
+
+fn args_of_second() -> [&'static str; 10] {
+    ["train", "--data", "list.csv", "--width", "8", "--epochs", "1", "--seed", "1", "--out"]
+}
