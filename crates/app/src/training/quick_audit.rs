@@ -18,13 +18,19 @@ use crate::model::inference::Evaluation;
 const SIDE: usize = 24;
 /// Most training images that they are fitted on, evenly spaced over the set.
 const MAX_FITTED: usize = 1_000;
+/// Most validation and test images that they are evaluated on, evenly spaced: intervals of more take longer than the fits.
+const MAX_EVALUATED: usize = 300;
 /// Fewer training images of a class are too few to fit on.
 const LEAST_OF_CLASS: usize = 5;
 /// The audit may take this fraction of the training.
 const LARGEST_SHARE: f64 = 0.1;
-/// Multiplications of a training step that take as long as one of a linear classifier: the kernels use all vector units
-/// and threads. Measured on the phantom set.
-const KERNEL_SPEED: f64 = 150.0;
+/// Multiplications of a training step that take as long as one of a linear classifier: the kernels use all vector units.
+/// Processor times of a run of the phantom set: 82 s for 6.1e12 multiplications, and 0.78 s for the 1.2e9 of two fits.
+const KERNEL_SPEED: f64 = 60.0;
+/// What the intervals of a probe take for an image and a class, in multiplications of a linear classifier.
+const INTERVAL_WORK: f64 = 1.5e6;
+/// Probes that have intervals, with that of full images.
+const N_PROBES: f64 = 4.0;
 /// Multiplications of a forward and backward pass for an image, in units of the area of the crop times the square of the
 /// width.
 const STEP_WORK: f64 = 270.0;
@@ -33,20 +39,21 @@ const STEP_WORK: f64 = 270.0;
 /// `None` if the settings switch it off, if there are too few images, or if it would take too long.
 #[must_use]
 pub(crate) fn quick_audit(config: &TrainConfig, data: &Dataset, full_image: &Predictions) -> Option<Audit> {
-    let (evaluated, n_leaked) = leak_free_images(data);
-    let fitted = evenly_spaced(&data.train, MAX_FITTED);
-    let n_classes = data.class_names.len();
-    let is_enough = fitted.class_counts(n_classes).into_iter().all(|count| count >= LEAST_OF_CLASS);
-    if !config.audit
-        || evaluated.is_empty()
-        || !is_enough
-        || share_of_training(config, data, fitted.len()) > LARGEST_SHARE
-    {
+    let (leak_free, fitted) = (leak_free_indices(data), every_nth(data.train.len(), MAX_FITTED));
+    let evaluated: Vec<usize> =
+        every_nth(leak_free.len(), MAX_EVALUATED).into_iter().map(|at| leak_free[at]).collect();
+    let share = share_of_training(config, data, fitted.len(), evaluated.len());
+    let fitted = data.train.select(&fitted);
+    let is_enough =
+        fitted.class_counts(data.class_names.len()).into_iter().all(|count| count >= LEAST_OF_CLASS);
+    if !config.audit || evaluated.is_empty() || !is_enough || share > LARGEST_SHARE {
         return None;
     }
+    let n_leaked = data.val.len() + data.test.len() - leak_free.len();
+    let full_image = full_image.only(&evaluated);
+    let evaluated = data.val.concat(&data.test).select(&evaluated);
     let groups = evaluated.patient_groups();
-    let kept: Vec<usize> = leak_free_indices(data);
-    let full_image = Probe::new(&data.class_names, &full_image.only(&kept), groups.as_deref());
+    let full_image = Probe::new(&data.class_names, &full_image, groups.as_deref());
     let (squared_train, squared) = (fitted.squared(SIDE), evaluated.squared(SIDE));
     let masked = [Mask::BorderOnly, Mask::CentreBlanked];
     let mut probes: Vec<Probe> = masked
@@ -63,18 +70,18 @@ pub(crate) fn quick_audit(config: &TrainConfig, data: &Dataset, full_image: &Pre
 }
 
 /// The time of the audit over that of the training, by the multiplications of both.
-fn share_of_training(config: &TrainConfig, data: &Dataset, n_fitted: usize) -> f64 {
-    let pixels = (SIDE * SIDE * data.channels) as f64;
-    let steps_of_audit = (linear::STEPS * data.class_names.len() * n_fitted) as f64 * pixels * 2.0;
+fn share_of_training(config: &TrainConfig, data: &Dataset, n_fitted: usize, n_evaluated: usize) -> f64 {
+    let (n_classes, pixels) = (data.class_names.len() as f64, (SIDE * SIDE * data.channels) as f64);
+    let of_fits = (linear::STEPS * n_fitted) as f64 * n_classes * pixels * 2.0;
+    let of_intervals = n_evaluated as f64 * n_classes * N_PROBES * INTERVAL_WORK;
     let images = (config.epochs(data.train.len()) * data.train.len()) as f64;
     let of_image = STEP_WORK * f64::from(config.size).powi(2) * (config.width as f64).powi(2);
-    steps_of_audit * KERNEL_SPEED / (images * of_image)
+    (of_fits + of_intervals) * KERNEL_SPEED / (images * of_image)
 }
 
-/// At most `most` images of a set, evenly spaced from the first on.
-fn evenly_spaced(set: &ImageSet, most: usize) -> ImageSet {
-    let step = set.len().div_ceil(most).max(1);
-    set.select(&(0..set.len()).step_by(step).collect::<Vec<_>>())
+/// At most `most` of `n` indices, evenly spaced from the first on.
+fn every_nth(n: usize, most: usize) -> Vec<usize> {
+    (0..n).step_by(n.div_ceil(most).max(1)).collect()
 }
 
 /// The values of the pixels that a mask leaves visible in a square image.
@@ -127,4 +134,32 @@ fn probe(
     }
     let groups = evaluated.patient_groups();
     Probe::new(class_names, &evaluation.predictions(1.0), groups.as_deref())
+}
+
+#[cfg(test)]
+mod tests {
+    use roentgen_data::{LoadOptions, PhantomOptions, phantom_dataset, silent};
+
+    use super::*;
+
+    #[test]
+    fn the_audit_is_left_out_where_it_would_cost_more_than_a_tenth() {
+        let films = PhantomOptions { train: 30, val: 6, test: 6, ..PhantomOptions::default() };
+        let data = phantom_dataset(&films, &LoadOptions::default(), &silent).expect("films");
+        let share = |epochs: usize, width: usize| {
+            let config = TrainConfig { epochs: Some(epochs), width, ..TrainConfig::default() };
+            share_of_training(&config, &data, 30, 12)
+        };
+        assert!(share(12, 64) < LARGEST_SHARE && share(1, 64) > share(2, 64));
+        assert!(share(1, 8) > LARGEST_SHARE, "a run of a second");
+        let config = TrainConfig { epochs: Some(1), width: 8, ..TrainConfig::default() };
+        assert!(quick_audit(&config, &data, &Predictions::new(3)).is_none());
+    }
+
+    #[test]
+    fn a_thinned_set_keeps_the_whole_range() {
+        assert_eq!(every_nth(7, 3), [0, 3, 6]);
+        assert_eq!(every_nth(2, 300), [0, 1]);
+        assert!(every_nth(0, 300).is_empty());
+    }
 }
