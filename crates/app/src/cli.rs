@@ -73,7 +73,7 @@ enum Command {
     Predict(PredictArgs),
     /// Show which areas of an image support the prediction: Grad-CAM and occlusion.
     Explain(ExplainArgs),
-    /// Export a model to ONNX, with its preprocessing.
+    /// Export a model to ONNX, from pixels of the crop to probabilities.
     Export(ExportArgs),
     /// Describe a model file: layers, sizes, preprocessing, training set.
     Describe(DescribeArgs),

@@ -142,6 +142,11 @@ fn an_exported_model_says_what_it_needs() {
         "class_names",
         "[\"covid\",\"normal\",\"pneumonia\"]",
         "batch",
+        "crop_size",
+        "resize_filter",
+        "triangle (bilinear with antialiasing), f32, rows before columns, rounded once",
+        "resize_long_side",
+        "halves to even",
     ] {
         assert!(has(words), "{words}");
     }
