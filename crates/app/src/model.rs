@@ -1,5 +1,6 @@
 //! A trained model: its file, what it predicts, how far that can be trusted, and its forms for other programs.
 
+pub(crate) mod batch_summary;
 pub(crate) mod calibration;
 pub(crate) mod class_shares;
 pub(crate) mod error;
@@ -14,5 +15,6 @@ pub(crate) mod novelty;
 pub(crate) mod onnx;
 mod packed_numbers;
 pub(crate) mod predicted_set;
+pub(crate) mod shift;
 pub(crate) mod tensors;
 pub(crate) mod training_digests;

@@ -39,7 +39,9 @@ fn films_are_predicted_and_other_images_are_rejected() {
     let here = folder.path();
     let output = roentgen(&["predict", "--model", "run", "films/test", "--json"], here);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let predictions = lines(&output.stdout);
+    let mut predictions = lines(&output.stdout);
+    let shift = predictions.pop().expect("a last line");
+    assert!(shift["shift"]["detected"] == false, "{shift}");
     assert_eq!(predictions.len(), 20);
     for prediction in &predictions {
         let probabilities = prediction["probabilities"].as_object().unwrap();
@@ -99,6 +101,42 @@ fn films_are_predicted_and_other_images_are_rejected() {
     assert!(n == 270 && (1..=n / 20).contains(&n_rejected), "{held_out}");
     let metrics: Value = serde_json::from_slice(&fs::read(here.join("run/metrics.json")).unwrap()).unwrap();
     assert!(metrics["n_rejected"]["val"].as_u64().unwrap() <= 4, "{}", metrics["n_rejected"]);
+}
+
+/// The films are as the training images, but all of them are darker than most.
+#[test]
+fn a_batch_from_elsewhere_is_noticed() {
+    let folder = model();
+    let here = folder.path();
+    for class in ["covid", "normal", "pneumonia"] {
+        fs::create_dir_all(here.join("darker").join(class)).unwrap();
+        for film in fs::read_dir(here.join("films/test").join(class)).unwrap() {
+            let film = film.unwrap().path();
+            let mut image = image::open(&film).unwrap().to_luma8();
+            image.pixels_mut().for_each(|pixel| pixel.0[0] = (f32::from(pixel.0[0]) * 0.6) as u8);
+            image.save(here.join("darker").join(class).join(film.file_name().unwrap())).unwrap();
+        }
+    }
+    let output = roentgen(&["predict", "run", "darker", "--json"], here);
+    let shift = lines(&output.stdout).pop().expect("a last line")["shift"].take();
+    assert!(shift["detected"] == true && shift["p_value"].as_f64() <= Some(0.01), "{shift}");
+    assert!(shift["batch"]["n_images"] == 20 && shift["validation"]["n_images"] == 30, "{shift}");
+    let said = "these 20 images differ from the validation images";
+    assert!(text(&output.stderr).contains("SHIFT"), "{}", text(&output.stderr));
+    let whole = |output: &[u8]| text(output).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(whole(&output.stderr).contains(said), "{}", text(&output.stderr));
+    for (data, detected) in [("darker", true), ("films/test", false)] {
+        let output = roentgen(&["evaluate", "run", data, "--json"], here);
+        let metrics: Value = serde_json::from_slice(&output.stdout).expect("an object");
+        assert_eq!(metrics["shift"]["detected"], detected, "{data}: {}", metrics["shift"]);
+        assert_eq!(whole(&output.stderr).contains(said), detected, "{data}: {}", text(&output.stderr));
+    }
+    // Few images are not compared.
+    let mut few: Vec<String> = vec!["predict".into(), "run".into(), "--json".into()];
+    let films = fs::read_dir(here.join("darker/normal")).unwrap().take(3);
+    few.extend(films.map(|film| film.unwrap().path().display().to_string()));
+    let few: Vec<&str> = few.iter().map(String::as_str).collect();
+    assert!(lines(&roentgen(&few, here).stdout).iter().all(|line| line.get("shift").is_none()));
 }
 
 #[test]

@@ -29,6 +29,10 @@ pub enum Purpose {
     Synthetic = 7,
     /// Bootstrap samples, keyed by sample.
     Bootstrap = 8,
+    /// Random divisions of images into two batches.
+    Permutation = 9,
+    /// Which images of many are kept, keyed by image.
+    Reservoir = 10,
 }
 
 /// A stream of random numbers that its key determines.

@@ -14,9 +14,11 @@ use crate::error::AppError;
 use crate::error::command::CommandError;
 use crate::metrics::SubsetMetrics;
 use crate::metrics::test_metrics::TestMetrics;
+use crate::model::batch_summary::BatchSummary;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::model::predicted_set::PredictedSet;
+use crate::model::shift::Shift;
 use crate::run_dir::records::Rejected;
 use crate::terminal::screen::Screen;
 use crate::terminal::tables;
@@ -42,6 +44,9 @@ struct EvaluationMetrics {
     n_rejected: Rejected,
     /// Test images that were in the model's training or validation set; null if its file does not have them.
     n_seen: Option<usize>,
+    /// Whether the test images differ from the validation images of the model; absent where there are too few.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shift: Option<Shift>,
 }
 
 /// Evaluates a stored model, and shows the result.
@@ -60,6 +65,7 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     show_leakage(screen, n_seen, &is_new, request.data.is_none());
     let of_set = |set: &ImageSet, is_leaked: Vec<bool>| PredictedSet::new(&model, &card, set, is_leaked);
     let val = val.filter(|set| !set.is_empty()).map(|set| of_set(&set, vec![false; set.len()]));
+    let batch = BatchSummary::of(&model, &test, &card.preprocessing(), card.novelty.as_ref());
     let test = of_set(&test, is_new.iter().map(|is_new| !is_new).collect());
     let metrics = EvaluationMetrics {
         n_rejected: Rejected {
@@ -69,12 +75,16 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
         val: val.map(|val| val.metrics(&card.class_names)),
         test: test.test_metrics(&card.class_names),
         n_seen,
+        shift: Shift::of(&batch, &card),
     };
     tables::show_test_tables(screen, &request.model.display().to_string(), &metrics.test);
     if let Some(words) = card.prior.in_words() {
         screen.field("prior", words);
     }
     tables::show_caution(screen, card.medical);
+    if let Some(shift) = metrics.shift.as_ref().filter(|shift| shift.detected) {
+        screen.field("SHIFT", &shift.in_words());
+    }
     screen.result(&metrics);
     Ok(())
 }

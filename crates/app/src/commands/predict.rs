@@ -10,9 +10,11 @@ use serde::Serialize;
 
 use crate::error::AppError;
 use crate::error::command::CommandError;
+use crate::model::batch_summary::BatchSummary;
 use crate::model::image_prediction::{ImagePrediction, predict_images};
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
+use crate::model::shift::Shift;
 use crate::run_dir::error::WriteError;
 use crate::terminal::foreign_text::csv_cell;
 use crate::terminal::probability::probability_text;
@@ -113,15 +115,12 @@ pub(crate) fn run(
     let bar = screen.bar(paths.len());
     bar.set_prefix("predicting");
     let mut writer = Writer::new(format, &card);
-    let (mut n_failed, mut n_rejected) = (0, 0);
+    let mut summary = BatchSummary::new(card.class_names.len());
+    let mut n_failed = 0;
     for chunk in paths.chunks(CHUNK) {
-        let mut results = predict_files(&model, &card, chunk);
+        let mut results = predict_files(&model, &card, chunk, &mut summary);
         results.iter_mut().for_each(|result| result.name_stdin(piped.path()));
         n_failed += results.iter().filter(|result| matches!(result, FileResult::Failed { .. })).count();
-        n_rejected += results
-            .iter()
-            .filter(|result| matches!(result, FileResult::Predicted { rejected: true, .. }))
-            .count();
         bar.inc(chunk.len() as u64);
         match bar.suspend(|| writer.write(&results)) {
             // A reader that went away (`| head`) has what it wanted.
@@ -130,21 +129,44 @@ pub(crate) fn run(
         }
     }
     bar.finish_and_clear();
-    if n_rejected > 0 {
-        screen.note("rejected", &format!("{} unlike the training images", counted(n_rejected, "image")));
+    if summary.n_rejected() > 0 {
+        let n = counted(summary.n_rejected(), "image");
+        screen.note("rejected", &format!("{n} unlike the training images"));
     }
+    show_shift(Shift::of(&summary, &card), format, screen)?;
     if n_failed > 0 {
         return Err(CommandError::NotAllRead { n_failed, n: paths.len() }.into());
     }
     Ok(())
 }
 
-/// Predicts each file.
+/// Shows whether the images, taken together, differ from the validation images; as the last line of JSON.
+fn show_shift(shift: Option<Shift>, format: OutputFormat, screen: &Screen) -> Result<(), WriteError> {
+    let Some(shift) = shift else { return Ok(()) };
+    if shift.detected {
+        screen.note("SHIFT", &shift.in_words());
+    }
+    if format == OutputFormat::JsonLines {
+        let line = serde_json::json!({ "shift": shift });
+        match writeln!(stdout().lock(), "{line}") {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written.map_err(|source| WriteError { path: "standard output".into(), source })?,
+        }
+    }
+    Ok(())
+}
+
+/// Predicts each file, and adds its image to `summary`.
 #[must_use]
-pub(crate) fn predict_files(model: &ResNet9, card: &ModelCard, paths: &[PathBuf]) -> Vec<FileResult> {
+pub(crate) fn predict_files(
+    model: &ResNet9,
+    card: &ModelCard,
+    paths: &[PathBuf],
+    summary: &mut BatchSummary,
+) -> Vec<FileResult> {
     let LoadedFiles { images, by_path } =
         load_files(paths, card.channels, &card.image_options(), &roentgen_data::silent);
-    let predictions = predict_images(model, card, &images);
+    let predictions = predict_images(model, card, &images, summary);
     let of_each = paths.iter().zip(by_path);
     of_each
         .map(|(path, image)| match image {

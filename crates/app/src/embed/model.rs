@@ -9,6 +9,7 @@ use super::all_fit;
 use crate::data_loading::error::DataLoadingError;
 use crate::error::AppError;
 use crate::metrics::{Predictions, SubsetMetrics};
+use crate::model::batch_summary::BatchSummary;
 use crate::model::error::ModelError;
 use crate::model::image_prediction::{ImagePrediction, predict_images};
 use crate::model::inference::evaluate;
@@ -122,7 +123,8 @@ impl Model {
     pub fn predict(&self, paths: &[PathBuf]) -> Vec<Result<ImagePrediction, String>> {
         let options = self.card.image_options();
         let LoadedFiles { images, by_path } = load_files(paths, self.card.channels, &options, &silent);
-        let predictions = predict_images(&self.network, &self.card, &images);
+        let mut summary = BatchSummary::new(self.card.class_names.len());
+        let predictions = predict_images(&self.network, &self.card, &images, &mut summary);
         by_path.into_iter().map(|image| image.map(|image| predictions[image].clone())).collect()
     }
 

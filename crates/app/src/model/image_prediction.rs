@@ -3,6 +3,7 @@
 use roentgen_data::ImageSet;
 use roentgen_layers::ResNet9;
 
+use crate::model::batch_summary::BatchSummary;
 use crate::model::inference::{Evaluation, predict};
 use crate::model::model_card::ModelCard;
 use crate::model::novelty::RejectReason;
@@ -20,15 +21,21 @@ pub struct ImagePrediction {
     pub reject_reason: Option<&'static str>,
 }
 
-/// What the model predicts for every image of `images`, in their order; labels are not read.
-#[must_use]
-pub(crate) fn predict_images(model: &ResNet9, card: &ModelCard, images: &ImageSet) -> Vec<ImagePrediction> {
+/// What the model predicts for every image of `images`, in their order; labels are not read. Adds the images to `summary`.
+pub(crate) fn predict_images(
+    model: &ResNet9,
+    card: &ModelCard,
+    images: &ImageSet,
+    summary: &mut BatchSummary,
+) -> Vec<ImagePrediction> {
     let (mut evaluation, mut reject_reasons) =
         (Evaluation::new(card.class_names.len()), Vec::with_capacity(images.len()));
     predict(model, images, &card.preprocessing(), |_, prediction| {
         // Probabilities and classes do not depend on the label.
         evaluation.add(0, prediction.logits);
-        reject_reasons.push(card.novelty.as_ref().and_then(|novelty| novelty.of(prediction)));
+        let reject_reason = card.novelty.as_ref().and_then(|novelty| novelty.of(prediction));
+        summary.add(prediction, reject_reason.is_some());
+        reject_reasons.push(reject_reason);
     });
     let predictions = evaluation.predictions(card.temperature);
     let of_each = predictions.pairs().zip(reject_reasons).enumerate();

@@ -5,8 +5,9 @@ use roentgen_layers::ResNet9Config;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ClassPrior;
+use crate::model::batch_summary::BatchSummary;
 use crate::model::inference::Preprocessing;
-use crate::model::novelty::Novelty;
+use crate::model::novelty::{Novelty, vector_length};
 use crate::model::training_digests::TrainingDigests;
 
 /// Version of the layout of the file; a reader rejects others.
@@ -73,6 +74,9 @@ pub(crate) struct ModelCard {
     /// When to reject a prediction; fitted after training. Files of earlier versions have other data, under another key.
     #[serde(rename = "out_of_distribution", default, skip_serializing_if = "Option::is_none")]
     pub novelty: Option<Novelty>,
+    /// What the model makes of its validation images, to compare other images with; after training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<BatchSummary>,
     /// Digests of the training and validation images; files of earlier versions have none.
     #[serde(rename = "seen", default, skip_serializing_if = "Option::is_none")]
     pub training_digests: Option<TrainingDigests>,
@@ -138,8 +142,12 @@ impl ModelCard {
         if let Some((_, text)) = rules.find(|(holds, _)| !holds) {
             return Err(text);
         }
-        let Some(novelty) = &self.novelty else { return Ok(()) };
-        novelty.validate(self.width, self.size as usize)
+        if let Some(novelty) = &self.novelty {
+            novelty.validate(self.width, self.size as usize)?;
+        }
+        let n_numbers = vector_length(self.width, self.size as usize);
+        let validation = self.validation.as_ref();
+        validation.map_or(Ok(()), |summary| summary.validate(self.class_names.len(), n_numbers))
     }
 
     fn size_rules(&self) -> [Rule; 6] {

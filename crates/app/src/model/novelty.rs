@@ -75,10 +75,17 @@ struct Observation {
     colour: f64,
 }
 
-fn vector_of(prediction: &Prediction<'_>) -> Vec<f64> {
+/// The vector by which an image is recognised.
+pub(super) fn vector_of(prediction: &Prediction<'_>) -> Vec<f64> {
     let mut vector = signature::of(prediction.pixels);
     vector.append(&mut filter_responses::of(prediction.first_block));
     vector
+}
+
+/// Numbers in a vector of [`vector_of`], of a model whose first block has `width` channels and that sees crops of `crop`
+/// pixels.
+pub(super) fn vector_length(width: usize, crop: usize) -> usize {
+    signature::length(crop) + 2 * width
 }
 
 fn observe(model: &ResNet9, set: &ImageSet, preprocessing: &Preprocessing<'_>) -> Vec<Observation> {
@@ -137,7 +144,7 @@ impl Novelty {
 
     /// Rejects data that do not fit a model whose first block has `width` channels and that sees crops of `crop` pixels.
     pub(crate) fn validate(&self, width: usize, crop: usize) -> Result<(), String> {
-        let is_valid = self.distribution.is_valid(signature::length(crop) + 2 * width);
+        let is_valid = self.distribution.is_valid(vector_length(width, crop));
         if is_valid { Ok(()) } else { Err("its out-of-distribution data do not fit the model".to_owned()) }
     }
 }

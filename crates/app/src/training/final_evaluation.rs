@@ -7,6 +7,7 @@ use super::epochs::{Run, TrainingOutcome, wrong_model_error};
 use super::run_summary;
 use crate::data_loading::medical::is_medical;
 use crate::metrics::Predictions;
+use crate::model::batch_summary::BatchSummary;
 use crate::model::calibration::Calibration;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
@@ -43,6 +44,8 @@ pub(super) fn complete_model_file(
     let bar = run.screen.bar(1);
     bar.set_prefix("learning what is out of distribution");
     card.novelty = Novelty::fit(&model, train_set, val_set, &card.preprocessing());
+    card.validation = (!val_set.is_empty())
+        .then(|| BatchSummary::of(&model, val_set, &card.preprocessing(), card.novelty.as_ref()));
     bar.finish_and_clear();
     run_summary::show_rejection(run.screen, card.novelty.as_ref());
     let n_steps = card.epoch * run.steps_per_epoch();

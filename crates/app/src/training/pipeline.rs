@@ -222,6 +222,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         trained_on: Some(TrainedOn { data: name, n_train: data.train.len(), n_val: data.val.len() }),
         medical: is_medical(config, data),
         novelty: None,
+        validation: None,
         training_digests: Some(TrainingDigests::of(&[&data.train, &data.val])),
     }
 }

@@ -29,6 +29,7 @@ pub(crate) fn card() -> ModelCard {
         fingerprint: Some("abc".into()),
         films: None,
         novelty: None,
+        validation: None,
         trained_on: None,
         medical: true,
         epoch: 3,

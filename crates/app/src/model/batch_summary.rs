@@ -1,0 +1,143 @@
+//! What a model makes of many images: how often it predicts each class and rejects an image, and a sample of the vectors by
+//! which images are recognised.
+
+use roentgen_data::ImageSet;
+use roentgen_layers::ResNet9;
+use roentgen_tensor::rng::{CounterRng, Purpose};
+use serde::{Deserialize, Serialize};
+
+use super::inference::{Prediction, Preprocessing, predict};
+use super::novelty::{Novelty, vector_of};
+use super::packed_numbers;
+use crate::metrics::argmax::argmax;
+
+/// Vectors that are kept, of any number of images.
+const MAX_VECTORS: usize = 300;
+
+/// The summary of a batch; that of the validation images is part of a model file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct BatchSummary {
+    n_images: usize,
+    /// By class, of the images that are not rejected.
+    n_predicted: Vec<usize>,
+    n_rejected: usize,
+    /// Up to [`MAX_VECTORS`] vectors, one after the other.
+    #[serde(with = "packed_numbers")]
+    vectors: Vec<f32>,
+}
+
+impl BatchSummary {
+    /// Without images.
+    pub(crate) fn new(n_classes: usize) -> Self {
+        Self { n_images: 0, n_predicted: vec![0; n_classes], n_rejected: 0, vectors: Vec::new() }
+    }
+
+    /// Of the images of a set.
+    pub(crate) fn of(
+        model: &ResNet9,
+        set: &ImageSet,
+        preprocessing: &Preprocessing<'_>,
+        novelty: Option<&Novelty>,
+    ) -> Self {
+        let mut summary = Self::new(model.architecture().n_classes);
+        predict(model, set, preprocessing, |_, prediction| {
+            let is_rejected = novelty.is_some_and(|novelty| novelty.of(prediction).is_some());
+            summary.add(prediction, is_rejected);
+        });
+        summary
+    }
+
+    /// Adds an image.
+    pub(crate) fn add(&mut self, prediction: &Prediction<'_>, is_rejected: bool) {
+        if is_rejected {
+            self.n_rejected += 1;
+        } else {
+            self.n_predicted[argmax(prediction.logits.iter().copied())] += 1;
+        }
+        let vector: Vec<f32> = vector_of(prediction).into_iter().map(|x| x as f32).collect();
+        self.add_vector(&vector);
+    }
+
+    /// Keeps each vector with the same probability, however many follow (Vitter 1985, algorithm R).
+    fn add_vector(&mut self, vector: &[f32]) {
+        let before = self.n_images;
+        self.n_images += 1;
+        if before < MAX_VECTORS {
+            self.vectors.extend(vector);
+            return;
+        }
+        let mut rng = CounterRng::new(0, Purpose::Reservoir, before as u64, 0);
+        let at = rng.below(self.n_images as u32) as usize;
+        if at < MAX_VECTORS {
+            self.vectors[at * vector.len()..][..vector.len()].copy_from_slice(vector);
+        }
+    }
+
+    pub(crate) fn n_images(&self) -> usize {
+        self.n_images
+    }
+
+    /// By class, of the images that are not rejected.
+    pub(crate) fn n_predicted(&self) -> &[usize] {
+        &self.n_predicted
+    }
+
+    pub(crate) fn n_rejected(&self) -> usize {
+        self.n_rejected
+    }
+
+    /// A sample of the vectors.
+    pub(crate) fn vectors(&self) -> impl Iterator<Item = &[f32]> {
+        let n = self.n_images.min(MAX_VECTORS);
+        self.vectors.chunks_exact((self.vectors.len() / n.max(1)).max(1))
+    }
+
+    /// Rejects data that do not fit a model of these sizes.
+    pub(super) fn validate(&self, n_classes: usize, n_numbers: usize) -> Result<(), String> {
+        let n_counted = self.n_predicted.iter().try_fold(self.n_rejected, |sum, &n| sum.checked_add(n));
+        let is_valid = self.n_predicted.len() == n_classes
+            && n_counted == Some(self.n_images)
+            && self.vectors.len() == self.n_images.min(MAX_VECTORS) * n_numbers
+            && self.vectors.iter().all(|x| x.is_finite());
+        if is_valid {
+            Ok(())
+        } else {
+            Err("the data of its validation images do not fit the model".to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_image_of_a_long_batch_is_kept_with_the_same_probability() {
+        let mut summary = BatchSummary::new(2);
+        for image in 0..3000 {
+            summary.add_vector(&[image as f32, 1.0]);
+        }
+        let kept: Vec<f32> = summary.vectors().map(|vector| vector[0]).collect();
+        assert_eq!((summary.n_images(), kept.len()), (3000, MAX_VECTORS));
+        // 100 of each thousand expected, with a standard deviation of 8.
+        for thousand in 0..3 {
+            let n = kept.iter().filter(|&&image| image as usize / 1000 == thousand).count();
+            assert!((70..130).contains(&n), "{n} of thousand {thousand}");
+        }
+    }
+
+    #[test]
+    fn data_of_another_model_are_rejected() {
+        let mut summary = BatchSummary::new(2);
+        assert!(summary.validate(2, 5).is_ok(), "no images");
+        assert_eq!(summary.vectors().count(), 0);
+        summary.add_vector(&[1.0, 2.0]);
+        summary.n_rejected = 1;
+        assert!(summary.validate(2, 2).is_ok());
+        assert!(summary.validate(3, 2).is_err() && summary.validate(2, 3).is_err());
+        summary.vectors[0] = f32::NAN;
+        assert!(summary.validate(2, 2).is_err());
+        summary.n_images = usize::MAX;
+        assert!(summary.validate(2, 2).is_err());
+    }
+}

@@ -1,0 +1,186 @@
+//! Whether a batch of images comes from the distribution of the validation images: a two-sample test.
+//!
+//! Rejection looks at one image. Films of another hospital are usual one by one, and unusual together: this test compares
+//! the vectors by which [`Novelty`](super::novelty::Novelty) recognises images, of the batch and of the validation images.
+//! The statistic is the energy distance (Székely & Rizzo 2013): twice the mean distance between images of the two, less
+//! both mean distances within. How large it is by chance is known from [`N_PERMUTATIONS`] random divisions of all images
+//! into two such batches, so that a false alarm has the probability [`ALARM`] whatever the distribution is (Rabanser et
+//! al. 2019 compare such tests).
+//!
+//! Several films of one patient are more alike than films of several: a batch of few patients may raise a false alarm.
+
+use std::collections::BTreeMap;
+
+use roentgen_tensor::rng::{CounterRng, Purpose};
+use serde::Serialize;
+
+use super::batch_summary::BatchSummary;
+use super::model_card::ModelCard;
+
+/// Images that both need at least.
+const MIN_IMAGES: usize = 20;
+/// Probability of a false alarm.
+const ALARM: f64 = 0.01;
+/// Random divisions.
+const N_PERMUTATIONS: usize = 999;
+
+/// The comparison of a batch with the validation images.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Shift {
+    /// Whether the images differ.
+    pub detected: bool,
+    /// The probability of a distance as large by chance.
+    pub p_value: f64,
+    pub batch: Shares,
+    pub validation: Shares,
+}
+
+/// What a model makes of images.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Shares {
+    pub n_images: usize,
+    /// Share of the images for which each class is predicted.
+    pub predicted: BTreeMap<String, f64>,
+    /// Share of the images that are rejected.
+    pub rejected: f64,
+}
+
+impl Shift {
+    /// Compares a batch with the validation images of a model. `None` where either is too small, or the file of the model
+    /// has no validation images.
+    pub(crate) fn of(batch: &BatchSummary, card: &ModelCard) -> Option<Self> {
+        let validation = card.validation.as_ref()?;
+        if batch.n_images().min(validation.n_images()) < MIN_IMAGES {
+            return None;
+        }
+        let p_value =
+            p_value(&batch.vectors().collect::<Vec<_>>(), &validation.vectors().collect::<Vec<_>>());
+        let shares = |summary: &BatchSummary| Shares::of(summary, &card.class_names);
+        let (batch, validation) = (shares(batch), shares(validation));
+        Some(Self { detected: p_value <= ALARM, p_value, batch, validation })
+    }
+
+    /// What differs and what follows, in words.
+    pub(crate) fn in_words(&self) -> String {
+        let Self { p_value, batch, validation, .. } = self;
+        let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+        let shares = |shares: &Shares| {
+            let classes =
+                shares.predicted.iter().map(|(class, &share)| format!("{class} {}", percent(share)));
+            let rejected = std::iter::once(format!("rejected {}", percent(shares.rejected)));
+            classes.chain(rejected).collect::<Vec<_>>().join(", ")
+        };
+        format!(
+            "these {} images differ from the validation images of the model (p = {p_value:.3}). Here: {}. Validation \
+             set: {}. The metrics of the run do not hold for these images",
+            batch.n_images,
+            shares(batch),
+            shares(validation)
+        )
+    }
+}
+
+impl Shares {
+    fn of(summary: &BatchSummary, class_names: &[String]) -> Self {
+        let n_images = summary.n_images();
+        let share = |count: usize| count as f64 / n_images as f64;
+        let predicted =
+            class_names.iter().cloned().zip(summary.n_predicted().iter().map(|&n| share(n))).collect();
+        Self { n_images, predicted, rejected: share(summary.n_rejected()) }
+    }
+}
+
+/// The probability that two samples of one distribution are as distant as these.
+fn p_value(batch: &[&[f32]], validation: &[&[f32]]) -> f64 {
+    let all: Vec<&[f32]> = batch.iter().chain(validation).copied().collect();
+    let distances = distances(&all);
+    let mut order: Vec<usize> = (0..all.len()).collect();
+    let observed = energy_distance(&distances, &order, batch.len());
+    let mut rng = CounterRng::new(0, Purpose::Permutation, 0, 0);
+    let mut n_as_large = 0;
+    for _ in 0..N_PERMUTATIONS {
+        rng.shuffle(&mut order);
+        // The same division in another order may differ by rounding, which must not count as smaller.
+        n_as_large +=
+            usize::from(energy_distance(&distances, &order, batch.len()) >= observed * (1.0 - 1e-9));
+    }
+    (1 + n_as_large) as f64 / (1 + N_PERMUTATIONS) as f64
+}
+
+/// Distances between all vectors, `(n, n)`, in units of the deviation of each number over all of them.
+fn distances(vectors: &[&[f32]]) -> Vec<f64> {
+    let n = vectors.len() as f64;
+    let deviation = |i: usize| {
+        let values = || vectors.iter().map(|vector| f64::from(vector[i]));
+        let mean = values().sum::<f64>() / n;
+        (values().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt()
+    };
+    let scale: Vec<f64> = (0..vectors[0].len())
+        .map(deviation)
+        .map(|deviation| if deviation > 0.0 { 1.0 / deviation } else { 0.0 })
+        .collect();
+    let between = |a: &[f32], b: &[f32]| {
+        let terms =
+            a.iter().zip(b).zip(&scale).map(|((&a, &b), scale)| (f64::from(a) - f64::from(b)) * scale);
+        terms.map(|x| x * x).sum::<f64>().sqrt()
+    };
+    vectors.iter().flat_map(|a| vectors.iter().map(|b| between(a, b))).collect()
+}
+
+/// The energy distance of the vectors `order[..n_first]` from the others.
+fn energy_distance(distances: &[f64], order: &[usize], n_first: usize) -> f64 {
+    let n = order.len();
+    let mut weights = vec![-1.0 / (n - n_first) as f64; n];
+    order[..n_first].iter().for_each(|&at| weights[at] = 1.0 / n_first as f64);
+    let rows = distances.chunks_exact(n).zip(&weights);
+    -rows.map(|(row, weight)| weight * row.iter().zip(&weights).map(|(d, w)| d * w).sum::<f64>()).sum::<f64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Vectors of eight numbers around `centre`, which share half of their variance.
+    fn vectors(rng: &mut CounterRng, n: usize, centre: f32) -> Vec<Vec<f32>> {
+        let mut vector = || {
+            let shared = rng.normal();
+            (0..8).map(|_| centre + shared + rng.normal()).collect()
+        };
+        (0..n).map(|_| vector()).collect()
+    }
+
+    fn p_of(batch: &[Vec<f32>], validation: &[Vec<f32>]) -> f64 {
+        let [batch, validation] =
+            [batch, validation].map(|vectors| vectors.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        p_value(&batch, &validation)
+    }
+
+    #[test]
+    fn one_batch_in_a_hundred_of_the_same_distribution_raises_a_false_alarm() {
+        let mut n_alarms = 0;
+        for number in 0..300 {
+            let mut rng = CounterRng::new(number, Purpose::Synthetic, 0, 0);
+            let (batch, validation) = (vectors(&mut rng, 20, 0.0), vectors(&mut rng, 40, 0.0));
+            n_alarms += usize::from(p_of(&batch, &validation) <= ALARM);
+        }
+        // 3 expected; 10 or more have a probability below 0.2 %.
+        assert!(n_alarms < 10, "{n_alarms} of 300");
+    }
+
+    #[test]
+    fn twenty_images_from_elsewhere_are_noticed() {
+        let mut rng = CounterRng::new(1, Purpose::Synthetic, 0, 0);
+        let validation = vectors(&mut rng, 40, 0.0);
+        let elsewhere = vectors(&mut rng, 20, 2.0);
+        assert!(p_of(&elsewhere, &validation) <= ALARM);
+        // Of the same centre, but all alike.
+        let alike = vec![vec![0.1; 8]; 20];
+        assert!(p_of(&alike, &validation) <= ALARM);
+    }
+
+    #[test]
+    fn a_number_that_never_varies_is_no_trouble() {
+        let same = vec![vec![1.0, 2.0]; 20];
+        assert_eq!(p_of(&same, &same), 1.0);
+    }
+}
