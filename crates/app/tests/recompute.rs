@@ -36,10 +36,8 @@ const FACTS: [&str; 9] = [
 fn write_list(root: &Path) {
     write_pictures(root, "films", &[("ill", 60), ("well", 90)]);
     let path = |class: &str, number: usize| format!("films/{class}/film{number:02}.png");
-    let page = image::GrayImage::from_fn(40, 36, |x, y| image::Luma([255 * u8::from(x + y > 0)]));
-    page.save(root.join(path("well", 2))).unwrap();
-    let other = image::GrayImage::from_fn(40, 36, |x, _| image::Luma([255 * u8::from(x > 1)]));
-    other.save(root.join("films/well/page.png")).unwrap();
+    let page = image::GrayImage::from_fn(40, 36, |x, _| image::Luma([255 * u8::from(x > 1)]));
+    page.save(root.join("films/well/page.png")).unwrap();
     fs::copy(root.join(path("ill", 0)), root.join("films/ill/copy.png")).unwrap();
     fs::copy(root.join(path("well", 2)), root.join("films/well/copy.png")).unwrap();
     let mut list = "path,label,split,patient\n".to_owned();
