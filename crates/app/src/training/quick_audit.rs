@@ -25,7 +25,8 @@ const LEAST_OF_CLASS: usize = 5;
 /// The audit may take this fraction of the training.
 const LARGEST_SHARE: f64 = 0.1;
 /// Multiplications of a training step that take as long as one of a linear classifier: the kernels use all vector units.
-/// Processor times of a run of the phantom set: 82 s for 6.1e12 multiplications, and 0.78 s for the 1.2e9 of two fits.
+/// An estimate: a run of the phantom set took 82 s of processor time for 6.1e12 multiplications, and two fits of that size by
+/// themselves 0.78 s for 1.2e9.
 const KERNEL_SPEED: f64 = 60.0;
 /// What the intervals of a probe take for an image and a class, in multiplications of a linear classifier.
 const INTERVAL_WORK: f64 = 1.5e6;
