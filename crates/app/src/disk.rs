@@ -1,5 +1,5 @@
 //! Every operation with which the program changes the files of a run, and other output. Nothing else in this crate creates,
-//! writes, renames or removes a file, so that a test can let every single operation fail ([`faults`]).
+//! writes, renames or removes a file, so that a test can let every single operation fail (`disk/faults.rs`).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

@@ -73,7 +73,19 @@ fn the_written_folder_is_the_set_in_memory() {
     write_phantom(&dir, &FEW, &silent).unwrap();
     let (read, drawn) = (load_dataset(&dir, &LoadOptions::default(), &silent).unwrap(), draw(&FEW));
     assert_eq!(read.class_names, drawn.class_names);
-    assert_eq!((read.train, read.val, read.test), (drawn.train, drawn.val, drawn.test));
+    for (read, drawn) in [(&read.train, &drawn.train), (&read.val, &drawn.val), (&read.test, &drawn.test)] {
+        let names =
+            |set: &ImageSet| (0..set.len()).map(|index| set.name(index).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            (names(read), read.labels(), read.digest()),
+            (names(drawn), drawn.labels(), drawn.digest())
+        );
+        let is_in_folder = |index: usize| read.file(index).is_some_and(|file| file.starts_with(&dir));
+        assert!(
+            (0..read.len())
+                .all(|index| is_in_folder(index) && read.image(index).pixels == drawn.image(index).pixels)
+        );
+    }
     assert_eq!(read.findings.notes, Vec::<String>::new());
 
     let error = write_phantom(&dir, &FEW, &silent).unwrap_err();

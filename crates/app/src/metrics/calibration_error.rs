@@ -110,7 +110,7 @@ impl Bins {
     }
 
     /// Interval of the calibration error; none of a single image. `effect` is how much more the number of correct
-    /// predictions varies than that of independent images would (see [`design_effect`]).
+    /// predictions varies than that of independent images would (see `design_effect`).
     pub(super) fn interval(&self, effect: f64) -> Option<Interval> {
         let observed = self.ece().filter(|_| self.n > 1.0)?;
         let draws: Vec<[Draw; BINS]> = (0..RESAMPLES).map(draws_of).collect();
