@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use program::{refuses, roentgen, text, train, write_pictures};
+use program::{refuses, roentgen, text, train, write_images};
 
 #[path = "support/program.rs"]
 mod program;
@@ -14,7 +14,7 @@ mod program;
 #[test]
 fn a_run_says_what_augmentation_really_happens() {
     let folder = TempDir::new().unwrap();
-    write_pictures(folder.path(), "data", &[("ill", 12), ("well", 12)]);
+    write_images(folder.path(), "data", &[("ill", 12), ("well", 12)]);
     let said = |args: &[&str]| {
         let all = [&["train", "data", "--epochs", "1", "--width", "8"], args].concat();
         let output = roentgen(&all, folder.path());
@@ -23,7 +23,7 @@ fn a_run_says_what_augmentation_really_happens() {
     };
     let default = said(&["--out", "default"]);
     assert!(default.contains("cropped to 24x24 augmented random crops, random flips"), "{default}");
-    // The pictures have 40x36 pixels: only their long side leaves room.
+    // The images have 40x36 pixels: only their long side leaves room.
     let tight = said(&["--size", "32", "--resize", "32", "--out", "tight"]);
     assert!(tight.contains("augmented random crops along the long side, random flips"), "{tight}");
     let robust = said(&["--preset", "robust", "--out", "robust"]);
@@ -111,11 +111,11 @@ fn two_runs_are_compared_image_by_image() {
 }
 
 #[test]
-fn other_pictures_of_the_same_names_are_not_compared() {
+fn other_images_of_the_same_names_are_not_compared() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
-    write_pictures(here, "films/train", &[("ill", 12), ("well", 12)]);
-    write_pictures(here, "films/test", &[("well", 4), ("ill", 4)]);
+    write_images(here, "films/train", &[("ill", 12), ("well", 12)]);
+    write_images(here, "films/test", &[("well", 4), ("ill", 4)]);
     train(&["--data", "films", "--out", "a"], here);
     train(&["--data", "films", "--size", "16", "--out", "smaller"], here);
     let output = roentgen(&["compare", "a", "smaller", "--json", "--quiet"], here);
@@ -145,7 +145,7 @@ fn patience_ends_a_run_early_and_needs_validation_as_select_does() {
     let config = fs::read_to_string(folder.path().join("run/config.toml")).unwrap();
     assert!(config.contains("patience = 1"), "{config}");
 
-    write_pictures(folder.path(), "films", &[("ill", 12), ("well", 12)]);
+    write_images(folder.path(), "films", &[("ill", 12), ("well", 12)]);
     let none = ["train", "--data", "films", "--val-fraction", "0", "--patience", "1", "--out", "none"];
     refuses(&none, 2, &["--patience", "--val-fraction"], folder.path());
     let none = ["train", "--data", "films", "--val-fraction", "0", "--select", "auc", "--out", "none"];
@@ -169,7 +169,7 @@ fn a_config_repeats_its_run_to_the_bit_at_any_number_of_threads() {
 fn what_people_type_first_works() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
-    write_pictures(here, "films", &[("ill", 24), ("well", 20)]);
+    write_images(here, "films", &[("ill", 24), ("well", 20)]);
     let trained = train(&["films", "--lr", "0.005", "--out", "run"], here);
     let config = fs::read_to_string(here.join("run/config.toml")).unwrap();
     assert!(config.contains("max-lr = 0.005\n"), "{config}");
@@ -239,8 +239,8 @@ fn a_flag_overrides_a_preset_and_a_config_file() {
 fn a_config_repeats_its_run_from_another_folder() {
     let folder = TempDir::new().unwrap();
     let (here, elsewhere) = (folder.path(), TempDir::new().unwrap());
-    write_pictures(here, "films", &[("ill", 12), ("well", 12)]);
-    write_pictures(here, "others", &[("ill", 5), ("well", 5)]);
+    write_images(here, "films", &[("ill", 12), ("well", 12)]);
+    write_images(here, "others", &[("ill", 5), ("well", 5)]);
     train(&["--data", "films", "--test", "others", "--out", "a"], here);
     let run = here.join("a");
     train(&["--config", run.to_str().unwrap(), "--out", "b"], elsewhere.path());
@@ -257,9 +257,9 @@ fn a_config_repeats_its_run_from_another_folder() {
 }
 
 #[test]
-fn a_folder_of_pictures_is_trained_on_and_evaluated() {
+fn a_folder_of_images_is_trained_on_and_evaluated() {
     let folder = TempDir::new().unwrap();
-    write_pictures(folder.path(), "films", &[("ill", 24), ("well", 20)]);
+    write_images(folder.path(), "films", &[("ill", 24), ("well", 20)]);
     let printed = train(&["--data", "films", "--out", "run"], folder.path());
     assert!(printed["val"]["n"].as_u64().unwrap() >= 2);
     let args = ["evaluate", "--model", "run/model.safetensors", "--data", "films", "--quiet", "--json"];
@@ -298,13 +298,13 @@ fn data_phantom_writes_a_folder_that_trains() {
 #[test]
 fn bad_files_stop_the_run_with_all_of_them_listed() {
     let folder = TempDir::new().unwrap();
-    write_pictures(folder.path(), "films", &[("ill", 12), ("well", 12)]);
+    write_images(folder.path(), "films", &[("ill", 12), ("well", 12)]);
     let ill = folder.path().join("films/ill");
     let whole = fs::read(ill.join("film00.png")).unwrap();
     fs::write(ill.join("cut.png"), &whole[..whole.len() / 2]).unwrap();
     fs::write(ill.join("empty.png"), b"").unwrap();
-    fs::write(ill.join("text.jpg"), b"this is no picture").unwrap();
-    // A header that claims a picture of 60,000 x 60,000 pixels.
+    fs::write(ill.join("text.jpg"), b"this is no image").unwrap();
+    // A header that claims a image of 60,000 x 60,000 pixels.
     let mut huge = whole.clone();
     huge[16..24].copy_from_slice(&[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]);
     fs::write(ill.join("huge.png"), &huge).unwrap();
@@ -323,18 +323,18 @@ fn unusable_folders_are_refused() {
     refuses(&["train", "--data", "nowhere", "--out", "run"], 2, &["nowhere", "not exist"], folder.path());
     fs::create_dir(folder.path().join("bare")).unwrap();
     refuses(&["train", "--data", "bare", "--out", "run"], 2, &["bare"], folder.path());
-    write_pictures(folder.path(), "single", &[("ill", 3)]);
+    write_images(folder.path(), "single", &[("ill", 3)]);
     refuses(&["train", "--data", "single", "--out", "run"], 2, &["one class"], folder.path());
-    write_pictures(folder.path(), "hollow", &[("ill", 3), ("well", 0)]);
+    write_images(folder.path(), "hollow", &[("ill", 3), ("well", 0)]);
     refuses(&["train", "--data", "hollow", "--out", "run"], 2, &["well"], folder.path());
     fs::write(folder.path().join("file"), b"x").unwrap();
     refuses(&["train", "--data", "file", "--out", "run"], 2, &["file"], folder.path());
 }
 
 #[test]
-fn small_pictures_are_scaled_up_with_a_note() {
+fn small_images_are_scaled_up_with_a_note() {
     let folder = TempDir::new().unwrap();
-    write_pictures(folder.path(), "films", &[("ill", 12), ("well", 12)]);
+    write_images(folder.path(), "films", &[("ill", 12), ("well", 12)]);
     let tiny = image::GrayImage::from_pixel(10, 9, image::Luma([90]));
     tiny.save(folder.path().join("films/ill/tiny.png")).unwrap();
     let args = ["train", "--data", "films", "--width", "8", "--epochs", "1", "--out", "run"];

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use program::{roentgen, text, train, write_pictures};
+use program::{roentgen, text, train, write_images};
 
 #[path = "support/program.rs"]
 mod program;
@@ -23,10 +23,10 @@ fn json_of(stdout: &[u8]) -> Value {
     serde_json::from_slice(stdout).expect("one JSON object and nothing else")
 }
 
-/// `train/` and `test/` with one picture of `test/` that also stands in `train/`.
+/// `train/` and `test/` with one image of `test/` that also stands in `train/`.
 fn write_leaky(root: &Path) {
-    write_pictures(root, "train", &[("normal", 20), ("sick", 20)]);
-    write_pictures(root, "rest", &[("normal", 30), ("sick", 30)]);
+    write_images(root, "train", &[("normal", 20), ("sick", 20)]);
+    write_images(root, "rest", &[("normal", 30), ("sick", 30)]);
     for class in ["normal", "sick"] {
         fs::create_dir_all(root.join("test").join(class)).unwrap();
         for number in 20..30 {
@@ -42,7 +42,7 @@ fn write_leaky(root: &Path) {
 fn inspect_finds_duplicates_leakage_and_bad_files() {
     let folder = TempDir::new().unwrap();
     write_leaky(folder.path());
-    fs::write(folder.path().join("train/normal/broken.png"), "no picture").unwrap();
+    fs::write(folder.path().join("train/normal/broken.png"), "no image").unwrap();
     let found = json(&["inspect", ".", "--val-fraction", "0", "--json", "--quiet"], folder.path());
     assert_eq!(found["sets"]["train"]["sick"], 20, "{found}");
     assert_eq!(found["sets"]["test"]["sick"], 11);
@@ -68,7 +68,7 @@ fn inspect_finds_duplicates_leakage_and_bad_files() {
 #[test]
 fn inspect_shows_contradicting_labels_and_what_a_run_splits_off() {
     let folder = TempDir::new().unwrap();
-    write_pictures(folder.path(), "", &[("normal", 12), ("sick", 12)]);
+    write_images(folder.path(), "", &[("normal", 12), ("sick", 12)]);
     fs::copy(folder.path().join("sick/film03.png"), folder.path().join("normal/same.png")).unwrap();
     // Of another size, the first one by its name.
     image::GrayImage::new(120, 30).save(folder.path().join("normal/wide.png")).unwrap();
@@ -95,8 +95,8 @@ fn inspect_shows_contradicting_labels_and_what_a_run_splits_off() {
 #[test]
 fn train_says_of_the_classes_and_sets_what_inspect_says() {
     let folder = TempDir::new().unwrap();
-    write_pictures(folder.path(), "few", &[("covid", 2), ("normal", 40)]);
-    write_pictures(folder.path(), "two", &[("covid", 1), ("normal", 1)]);
+    write_images(folder.path(), "few", &[("covid", 2), ("normal", 40)]);
+    write_images(folder.path(), "two", &[("covid", 1), ("normal", 1)]);
     let sentences: [(&str, &[&str]); 2] = [
         (
             "few",
@@ -134,7 +134,7 @@ fn train_says_of_the_classes_and_sets_what_inspect_says() {
 #[test]
 fn a_pattern_beside_a_column_of_patients_has_a_note() {
     let folder = TempDir::new().unwrap();
-    write_pictures(folder.path(), "", &[("normal", 6), ("sick", 6)]);
+    write_images(folder.path(), "", &[("normal", 6), ("sick", 6)]);
     let line = |class: &str, n: u32| format!("{class}/film{n:02}.png,{class},p{n}\n");
     let lines: String = (0..6).flat_map(|n| [line("normal", n), line("sick", n)]).collect();
     fs::write(folder.path().join("list.csv"), "path,label,patient\n".to_owned() + &lines).unwrap();
@@ -148,8 +148,8 @@ fn a_pattern_beside_a_column_of_patients_has_a_note() {
 #[test]
 fn control_characters_in_names_do_not_reach_the_terminal() {
     let folder = TempDir::new().unwrap();
-    write_pictures(folder.path(), "", &[("normal", 4), ("si\u{1b}[31mck", 4)]);
-    fs::write(folder.path().join("normal/bro\u{1b}[2Jken.png"), "no picture").unwrap();
+    write_images(folder.path(), "", &[("normal", 4), ("si\u{1b}[31mck", 4)]);
+    fs::write(folder.path().join("normal/bro\u{1b}[2Jken.png"), "no image").unwrap();
     let output = roentgen(&["inspect", "."], folder.path());
     let said = text(&output.stdout);
     assert!(said.contains("si\u{FFFD}[31mck") && said.contains("bro\u{FFFD}[2Jken.png"), "{said}");
@@ -162,7 +162,7 @@ fn control_characters_in_names_do_not_reach_the_terminal() {
 fn a_test_set_without_a_new_image_has_a_warning() {
     let folder = TempDir::new().unwrap();
     for part in ["train", "test"] {
-        write_pictures(folder.path(), part, &[("normal", 5), ("sick", 5)]);
+        write_images(folder.path(), part, &[("normal", 5), ("sick", 5)]);
     }
     let said = text(&roentgen(&["inspect", "."], folder.path()).stdout);
     assert!(
@@ -196,7 +196,7 @@ fn leaked_images_are_left_out_and_rejected_with_strict() {
 fn evaluate_leaves_out_images_of_the_training() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
-    write_pictures(here, "films/train", &[("normal", 16), ("sick", 16)]);
+    write_images(here, "films/train", &[("normal", 16), ("sick", 16)]);
     for class in ["normal", "sick"] {
         let [train, test, mixed] =
             ["films/train", "films/test", "mixed"].map(|part| here.join(part).join(class));
@@ -210,7 +210,7 @@ fn evaluate_leaves_out_images_of_the_training() {
     }
     train(&["--data", "films", "--out", "run"], here);
     for number in 0..3 {
-        // Under another name and in another file, but the same picture.
+        // Under another name and in another file, but the same image.
         let film = image::open(here.join(format!("films/train/sick/film{number:02}.png"))).unwrap();
         film.to_luma8().save(here.join(format!("mixed/sick/new{number}.png"))).unwrap();
     }
@@ -240,7 +240,7 @@ fn evaluate_leaves_out_images_of_the_training() {
 /// Films of eight patients a class, three of each, named as Kermany's are.
 fn write_patients(folder: &Path) {
     let root = folder.join("films");
-    write_pictures(&root, "", &[("normal", 24), ("sick", 24)]);
+    write_images(&root, "", &[("normal", 24), ("sick", 24)]);
     for number in 0..24 {
         let film = format!("film{number:02}.png");
         let (normal, sick) = (root.join("normal"), root.join("sick"));
@@ -256,14 +256,14 @@ fn patient(path: &str) -> String {
     if name.starts_with("IM-") { name[..7].to_owned() } else { name.split('_').next().unwrap().to_owned() }
 }
 
-/// The tested pictures of a run, with their answers.
+/// The tested images of a run, with their answers.
 fn predictions(run: &Path) -> Vec<Value> {
     let lines = fs::read_to_string(run.join("predictions.jsonl")).unwrap();
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
-fn folds_test_every_picture_once_and_never_split_a_patient() {
+fn folds_test_every_image_once_and_never_split_a_patient() {
     let folder = TempDir::new().unwrap();
     write_patients(folder.path());
     let printed = train(&["--data", "films", "--folds", "4", "--out", "run"], folder.path());
@@ -299,7 +299,7 @@ fn folds_test_every_picture_once_and_never_split_a_patient() {
 fn folds_leave_out_what_also_stands_in_a_given_validation_part() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
-    write_pictures(here, "films/train", &[("normal", 20), ("sick", 20)]);
+    write_images(here, "films/train", &[("normal", 20), ("sick", 20)]);
     fs::create_dir_all(here.join("films/val/sick")).unwrap();
     fs::create_dir_all(here.join("films/val/normal")).unwrap();
     for film in ["sick/film03.png", "sick/film04.png", "normal/film07.png"] {
@@ -380,7 +380,7 @@ fn audit_leaves_out_leaked_images() {
     assert!(text(&output.stderr).contains("1 left out"), "{}", text(&output.stderr));
 
     for part in ["train", "val", "test"] {
-        write_pictures(here, &format!("same/{part}"), &[("normal", 4), ("sick", 4)]);
+        write_images(here, &format!("same/{part}"), &[("normal", 4), ("sick", 4)]);
     }
     let output = roentgen(&["audit", "same", "--size", "8", "--epochs", "1"], here);
     assert!(text(&output.stderr).contains("every validation and test image"), "{}", text(&output.stderr));
@@ -428,8 +428,8 @@ fn all_options_together_give_one_model_at_any_number_of_threads() {
 #[test]
 fn a_balanced_prior_takes_the_rare_class_to_be_as_common_as_the_other() {
     let folder = TempDir::new().unwrap();
-    write_pictures(folder.path(), "films", &[("any", 120)]);
-    // Nothing in the pictures tells the classes apart: all that can be learned is how common they are.
+    write_images(folder.path(), "films", &[("any", 120)]);
+    // Nothing in the images tells the classes apart: all that can be learned is how common they are.
     let mut list = "path,label,split\n".to_owned();
     for number in 0..120 {
         let label = if number % 10 == 0 { "rare" } else { "common" };

@@ -5,7 +5,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use program::{roentgen, text, train, write_pictures};
+use program::{roentgen, text, train, write_images};
 
 #[path = "support/program.rs"]
 mod program;
@@ -32,7 +32,7 @@ fn a_run_starts_from_the_weights_of_another_one() {
     assert!(difference("first", "random") > 1e-2);
 
     // Other classes: all but the classifier; a width that differs: an error, and no run.
-    write_pictures(here, "data", &[("ill", 20), ("well", 20)]);
+    write_images(here, "data", &[("ill", 20), ("well", 20)]);
     let args =
         ["train", "--data", "data", "--width", "8", "--epochs", "1", "--init", "first", "--out", "third"];
     let output = roentgen(&args, here);
@@ -52,17 +52,17 @@ fn a_run_starts_from_the_weights_of_another_one() {
 }
 
 #[test]
-fn a_model_knows_the_pictures_of_the_one_it_starts_from() {
+fn a_model_knows_the_images_of_the_one_it_starts_from() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
-    write_pictures(here, "first-films", &[("ill", 20), ("well", 20)]);
+    write_images(here, "first-films", &[("ill", 20), ("well", 20)]);
     let films = ["data", "phantom", "--films", "60", "--quiet", "--out", "films"];
     assert!(roentgen(&films, here).status.success());
     train(&["--data", "first-films", "--out", "first"], here);
     train(&["--data", "films", "--init", "first", "--out", "second"], here);
     train(&["--data", "films", "--init", "second", "--out", "third"], here);
     let n_seen = |run: &str| {
-        write_pictures(here, "asked/test", &[("covid", 20), ("normal", 20)]);
+        write_images(here, "asked/test", &[("covid", 20), ("normal", 20)]);
         for (from, to) in [("ill", "covid"), ("well", "normal")] {
             let name = |at: u32| format!("film{at:02}.png");
             for at in 0..20 {
@@ -82,7 +82,7 @@ fn a_model_knows_the_pictures_of_the_one_it_starts_from() {
 fn what_the_first_model_was_trained_on_is_no_test_for_the_next() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
-    write_pictures(here, "films", &[("ill", 20), ("well", 20)]);
+    write_images(here, "films", &[("ill", 20), ("well", 20)]);
     train(&["--data", "films", "--out", "first"], here);
     // Another seed splits off other test images.
     let second =

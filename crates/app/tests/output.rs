@@ -4,7 +4,7 @@
 
 use tempfile::TempDir;
 
-use program::{text, train, write_pictures};
+use program::{text, train, write_images};
 
 #[path = "support/program.rs"]
 mod program;
@@ -24,7 +24,7 @@ fn a_result_that_cannot_be_printed_is_an_error_and_a_closed_pipe_is_not() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
     train(&["--films", "24", "--out", "run"], here);
-    write_pictures(here, "films", &[("ill", 12), ("well", 12)]);
+    write_images(here, "films", &[("ill", 12), ("well", 12)]);
     for command in [
         "describe run --json",
         "describe run",

@@ -147,9 +147,9 @@ fn a_model_of_grey_films_rejects_a_colour_photograph_but_no_tinted_film() {
     let film = image::open(film).unwrap().to_luma8();
     // The same film four times: as it is, toned blue, with a red arrow, and as half a photograph.
     let save = |name: &str, colour: &dyn Fn(u32, u8) -> [u8; 3]| {
-        let picture =
+        let image =
             RgbImage::from_fn(film.width(), film.height(), |x, y| Rgb(colour(x, film.get_pixel(x, y).0[0])));
-        picture.save(here.join(name)).unwrap();
+        image.save(here.join(name)).unwrap();
     };
     save("a-grey.png", &|_, grey| [grey; 3]);
     save("b-blue.png", &|_, grey| [grey / 2, grey, grey.saturating_add(grey / 5)]);
@@ -184,7 +184,7 @@ fn bad_files_are_named_and_the_others_predicted() {
     let folder = model();
     let here = folder.path();
     fs::create_dir(here.join("empty")).unwrap();
-    fs::write(here.join("bad.png"), "no picture").unwrap();
+    fs::write(here.join("bad.png"), "no image").unwrap();
     let film = fs::read_dir(here.join("films/test/covid")).unwrap().next().unwrap().unwrap().path();
     let film = film.to_str().unwrap();
     let predict = |args: &[&str]| roentgen(&[&["predict", "--model", "run"], args].concat(), here);

@@ -11,7 +11,7 @@ use roentgen::{Predictions, SubsetMetrics};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use program::{roentgen, text, train, write_pictures};
+use program::{roentgen, text, train, write_images};
 
 #[path = "support/program.rs"]
 mod program;
@@ -34,7 +34,7 @@ const FACTS: [&str; 9] = [
 /// A list of images, three to a patient. Two test images also occur in the training set, and one is a white page, which a
 /// model rejects.
 fn write_list(root: &Path) {
-    write_pictures(root, "films", &[("ill", 60), ("well", 90)]);
+    write_images(root, "films", &[("ill", 60), ("well", 90)]);
     let path = |class: &str, number: usize| format!("films/{class}/film{number:02}.png");
     let page = image::GrayImage::from_fn(40, 36, |x, _| image::Luma([255 * u8::from(x > 1)]));
     page.save(root.join("films/well/page.png")).unwrap();

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::{GrayImage, Luma};
 use tempfile::TempDir;
 
-use program::{roentgen, text, train, write_pictures};
+use program::{roentgen, text, train, write_images};
 
 #[path = "support/program.rs"]
 mod program;
@@ -197,8 +197,8 @@ fn a_run_reports_a_shortcut_in_its_first_sentence_and_the_check_changes_no_weigh
 fn class_names_are_escaped() {
     let folder = TempDir::new().unwrap();
     let classes = [("<img src=x onerror=alert(1)>", 20), ("a & \"b\"", 20)];
-    write_pictures(folder.path(), "data/train", &classes);
-    write_pictures(folder.path(), "data/test", &classes);
+    write_images(folder.path(), "data/train", &classes);
+    write_images(folder.path(), "data/test", &classes);
     train(&["--data", "data", "--out", "run"], folder.path());
     let page = fs::read_to_string(folder.path().join("run/report.html")).unwrap();
     assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;") && page.contains("a &amp; &quot;b&quot;"));
@@ -208,7 +208,7 @@ fn class_names_are_escaped() {
 #[test]
 fn runs_without_test_or_validation_have_a_report_too() {
     let folder = TempDir::new().unwrap();
-    write_pictures(folder.path(), "data", &[("ill", 20), ("well", 20)]);
+    write_images(folder.path(), "data", &[("ill", 20), ("well", 20)]);
     for (name, flags, sentence) in [
         ("no-test", &["--test-fraction", "0"][..], "There is no test set"),
         ("nothing", &["--test-fraction", "0", "--val-fraction", "0"], "no image was left to test it on"),

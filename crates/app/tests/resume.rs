@@ -145,7 +145,7 @@ fn signals_end_a_run_politely() {
 #[test]
 fn the_first_signal_is_answered_while_the_step_goes_on() {
     let folder = TempDir::new().unwrap();
-    // One step of a large batch of large pictures takes seconds.
+    // One step of a large batch of large images takes seconds.
     let slow = ["--films", "120", "--batch", "120", "--size", "64", "--threads", "1", "--epochs", "300"];
     let mut command = Command::new(env!("CARGO_BIN_EXE_roentgen"));
     command.args(["train", "--out", "run"]).args(slow).current_dir(folder.path());

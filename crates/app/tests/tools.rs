@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use program::{refuses, roentgen, text, train, write_pictures};
+use program::{refuses, roentgen, text, train, write_images};
 
 #[path = "support/program.rs"]
 mod program;
@@ -83,7 +83,7 @@ fn tensorboard_gets_a_record_per_epoch() {
 fn the_number_of_films_is_for_phantom_films_alone() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
-    write_pictures(here, "films", &[("ill", 12), ("well", 12)]);
+    write_images(here, "films", &[("ill", 12), ("well", 12)]);
     for command in ["train", "inspect", "audit", "lr-find"] {
         refuses(&[command, "films", "--films", "30"], 2, &["--films cannot be used with DATA"], here);
     }
@@ -97,7 +97,7 @@ fn the_number_of_films_is_for_phantom_films_alone() {
 #[test]
 fn other_images_with_the_names_of_the_training_images_are_evaluated_whole() {
     let folder = TempDir::new().unwrap();
-    write_pictures(folder.path(), "films", &[("ill", 24), ("well", 20)]);
+    write_images(folder.path(), "films", &[("ill", 24), ("well", 20)]);
     train(&["--data", "films", "--out", "run"], folder.path());
     let other = folder.path().join("other");
     for (from, to) in [("ill", "well"), ("well", "ill")] {

@@ -27,18 +27,18 @@ pub fn train(args: &[&str], folder: &Path) -> Value {
     serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else")
 }
 
-/// Writes grey pictures of noise: `counts` of them in each class folder of `part`.
-pub fn write_pictures(root: &Path, part: &str, counts: &[(&str, u32)]) {
+/// Writes grey images of noise: `counts` of them in each class folder of `part`.
+pub fn write_images(root: &Path, part: &str, counts: &[(&str, u32)]) {
     for (class_idx, (class, count)) in counts.iter().enumerate() {
         let folder = root.join(part).join(class);
         fs::create_dir_all(&folder).unwrap();
         for i in 0..*count {
             let mut state = 1 + i * 7 + class_idx as u32 * 1000;
-            let picture = image::GrayImage::from_fn(40, 36, |_, _| {
+            let image = image::GrayImage::from_fn(40, 36, |_, _| {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 image::Luma([(state >> 24) as u8])
             });
-            picture.save(folder.join(format!("film{i:02}.png"))).unwrap();
+            image.save(folder.join(format!("film{i:02}.png"))).unwrap();
         }
     }
 }
