@@ -95,15 +95,7 @@ pub(crate) fn run(
     let lr_at_divergence = tolerated.map_or(lr_at_min_loss, |step| step[0]);
     // The geometric mean: the random batches shift either end by a factor of up to ten.
     let max_lr = two_digits((lr_at_min_loss * lr_at_divergence).sqrt());
-    let mut rows = vec![["learning rate", "loss", ""].map(str::to_owned).to_vec()];
-    let most = steps.iter().map(|step| step[2]).fold(0.0, f64::max);
-    for [lr, _, smooth] in steps.iter().step_by(steps.len().div_ceil(ROWS).max(1)) {
-        let length = (30.0 * smooth / most).round() as usize;
-        rows.push(vec![format!("{lr:.1e}"), format!("{smooth:.3}"), format!("{:<30}", "#".repeat(length))]);
-    }
-    screen.line("");
-    table(&rows).iter().for_each(|line| screen.line(&format!("  {line}")));
-    screen.line("");
+    show_curve(&steps, screen);
     screen.field(
         "minimum",
         &format!("loss at a learning rate of {lr_at_min_loss:.1e}; training begins to diverge above {lr_at_divergence:.1e}"),
@@ -115,6 +107,19 @@ pub(crate) fn run(
     }
     screen.result(&RangeTestResult { max_lr, lr_at_min_loss, lr_at_divergence, steps });
     Ok(())
+}
+
+/// The smoothed loss by learning rate, with a bar for each.
+fn show_curve(steps: &[[f64; 3]], screen: &Screen) {
+    let mut rows = vec![["learning rate", "loss", ""].map(str::to_owned).to_vec()];
+    let most = steps.iter().map(|step| step[2]).fold(0.0, f64::max);
+    for [lr, _, smooth] in steps.iter().step_by(steps.len().div_ceil(ROWS).max(1)) {
+        let length = (30.0 * smooth / most).round() as usize;
+        rows.push(vec![format!("{lr:.1e}"), format!("{smooth:.3}"), format!("{:<30}", "#".repeat(length))]);
+    }
+    screen.line("");
+    table(&rows).iter().for_each(|line| screen.line(&format!("  {line}")));
+    screen.line("");
 }
 
 /// The learning rate of a step.
