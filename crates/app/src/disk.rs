@@ -54,7 +54,7 @@ pub(crate) fn write_whole(folder: &Path, path: &Path, bytes: &[u8]) -> io::Resul
     sync_folder(folder)
 }
 
-/// Appends to a file, which is made if there is none, and returns its length. The bytes are on the disk when this returns.
+/// Appends to a file, creates it if it is missing, and returns its length. The bytes are on the disk when this returns.
 pub(crate) fn append(path: &Path, bytes: &[u8]) -> io::Result<u64> {
     let is_new = !path.exists();
     if is_new {
@@ -106,7 +106,7 @@ pub(crate) fn create_new_folder(path: &Path) -> io::Result<()> {
     sync_folder(folder_of(path))
 }
 
-/// Opens a file to lock it; it is made if there is none, and its content stays.
+/// Opens a file to lock it, and creates it if it is missing. Its content stays.
 pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
     let is_new = !path.exists();
     if is_new {

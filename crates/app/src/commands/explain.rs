@@ -13,13 +13,11 @@ use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::report::overlay::{self, Heat, Panel};
 use crate::run_dir::output_file::OutputFile;
-use crate::terminal::probability::probability_text;
+use crate::terminal::probability::{REJECTED, probability_text};
 use crate::terminal::screen::Screen;
 
 /// A smaller fall of the log-odds would be shown as 0.00.
 const MIN_SHOWN_LOSS: f32 = 0.005;
-/// What is shown where the class of a rejected image would be.
-const REJECTED: &str = "rejected";
 
 /// The text chunk of a PNG of this command.
 const MARK: &[u8] = b"tEXtSoftware\0roentgen explain";
@@ -46,7 +44,7 @@ struct ExplainResult<'a> {
     /// The explained class, and its probability.
     class: &'a str,
     probability: f64,
-    /// The predicted class; `rejected` if there is none.
+    /// The predicted class; `rejected` for a rejected image.
     predicted: &'a str,
     rejected: bool,
     /// The greatest fall of the log-odds of the explained class where a part of the image is hidden, in every view that the

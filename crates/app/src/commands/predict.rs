@@ -17,15 +17,13 @@ use crate::model::model_file;
 use crate::model::shift::Shift;
 use crate::run_dir::error::WriteError;
 use crate::terminal::foreign_text::csv_cell;
-use crate::terminal::probability::probability_text;
+use crate::terminal::probability::{REJECTED, probability_text};
 use crate::terminal::screen::{Screen, counted, table};
 
 /// Files that are read and predicted together: more need more memory, and delay the first prediction.
 const CHUNK: usize = 1024;
 /// The argument that means the standard input.
 const STDIN: &str = "-";
-/// What is shown where the class of a rejected image would be.
-const REJECTED: &str = "rejected";
 
 /// How predictions are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +44,7 @@ pub(crate) enum FileResult {
     Predicted {
         /// The path as given.
         path: String,
-        /// The predicted class; [`REJECTED`] if there is none.
+        /// The predicted class; [`REJECTED`] for a rejected image.
         class: String,
         /// The probability of the predicted class; null for a rejected image.
         probability: Option<f64>,

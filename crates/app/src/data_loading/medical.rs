@@ -56,7 +56,8 @@ const WORDS: [&str; 44] = [
 /// The same for names that are short: only as a whole, between spaces and signs.
 const WHOLE_WORDS: [&str; 10] =
     ["cxr", "ct", "mri", "oct", "ddsm", "pathmnist", "octmnist", "bloodmnist", "tissuemnist", "ham10000"];
-/// One in this many classes, or files, has to have a medical name: a chest among a hundred pieces of furniture is none.
+/// One in this many classes, or files, has to have a medical name: a class `chest` among a hundred pieces of furniture does
+/// not make the data medical.
 const LEAST_SHARE: usize = 4;
 
 /// Whether the data are medical: as the settings say, or else by the names of the data, of the classes and of the files.

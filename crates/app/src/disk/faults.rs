@@ -126,7 +126,7 @@ impl Journal {
         }
     }
 
-    /// The file of this name, which is made if there is none.
+    /// The file of this name; creates it if it is missing.
     fn file(&mut self, path: &Path) -> usize {
         if let Some(&file) = self.now.get(path) {
             return file;

@@ -1,5 +1,8 @@
 //! Probabilities as a reader should take them.
 
+/// What is shown where the class of a rejected image would be.
+pub(crate) const REJECTED: &str = "rejected";
+
 /// No model is surer than this: beyond it, a probability is a claim about fewer images than any test set has.
 const MOST: f64 = 0.99;
 /// No class is less likely than this.
