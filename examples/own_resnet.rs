@@ -10,10 +10,10 @@ use roentgen::{AppError, Screen, TrainConfig, TrainingStep};
 
 /// Seven convolutions: each line is a block, with its channels as a multiple of the width.
 const BLOCKS: &[BlockSpec] = &[
-    Block { name: "conv1", widths: 1, pool: false },
-    Block { name: "conv2", widths: 2, pool: true },
+    Block { name: "conv1", width_multiple: 1, pool: false },
+    Block { name: "conv2", width_multiple: 2, pool: true },
     Residual { name: "res1" },
-    Block { name: "conv3", widths: 4, pool: true },
+    Block { name: "conv3", width_multiple: 4, pool: true },
     Residual { name: "res2" },
 ];
 const SEED: u64 = 0;

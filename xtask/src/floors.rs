@@ -283,9 +283,9 @@ mod tests {
 
     #[test]
     fn imports_that_point_down_or_stay_are_none() {
-        let down = "use std::fs;\nuse super::novelty::Novelty;\nuse crate::{config::TrainConfig, metrics};\n\
+        let down = "use std::fs;\nuse super::ood::OodDetector;\nuse crate::{config::TrainConfig, metrics};\n\
                     // use crate::training::step;\n#[cfg(test)]\nmod tests {\n    use crate::training::step;\n}\n";
-        assert_eq!(faults_of(&[("model/onnx.rs", down), ("model/novelty.rs", "")]), Vec::<String>::new());
+        assert_eq!(faults_of(&[("model/onnx.rs", down), ("model/ood.rs", "")]), Vec::<String>::new());
     }
 
     #[test]

@@ -45,8 +45,8 @@ fn permit(_: Operation<'_>) -> io::Result<()> {
 #[cfg(test)]
 use faults::permit;
 
-/// Writes a file so that a reader, or a power cut, sees either the old one or the new one: a temporary file in the same folder,
-/// fsync, rename, fsync of the folder.
+/// Writes a file so that a reader, or a power cut, sees either the old one or the new one: a temporary file in the same
+/// folder, fsync, rename, fsync of the folder.
 pub(crate) fn write_whole(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = TemporaryFile::new(folder)?;
     file.write(bytes)?;

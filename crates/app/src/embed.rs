@@ -26,9 +26,9 @@ mod model;
 /// Every image is decoded and resized to a short side of `config.resize` pixels; missing validation and test sets are split
 /// off. The `findings` of the result list duplicates, leakage and unusable files; `screen` shows them.
 ///
-/// # Errors
-/// [`AppError::Config`] for unusable settings, [`AppError::DataLoading`] for unusable data,
-/// [`DataLoadingError::Leakage`](crate::DataLoadingError::Leakage) if `config.strict` is set and the sets share images or patients.
+/// # Errors [`AppError::Config`] for unusable settings, [`AppError::DataLoading`] for unusable data,
+/// [`DataLoadingError::Leakage`](crate::DataLoadingError::Leakage) if `config.strict` is set and the sets share images
+/// or patients.
 ///
 /// ```
 /// use roentgen::{Screen, TrainConfig};
@@ -86,9 +86,10 @@ pub fn load_arrays(
 /// Trains on `data` as `config` says, tests the model of the best epoch, and writes a run folder at `out`: the model, the
 /// figures, the settings and a report.
 ///
-/// `data` comes from [`load()`] or [`load_arrays()`] with the same `config`. While it trains, Ctrl-C and a request of the system to end are
-/// handled: the run writes a checkpoint and returns [`TrainingError::Interrupted`](crate::TrainingError::Interrupted). After it,
-/// they act as before: handlers that the program had installed earlier are called, also during the run.
+/// `data` comes from [`load()`] or [`load_arrays()`] with the same `config`. While it trains, Ctrl-C and a request of
+/// the system to end are handled: the run writes a checkpoint and returns
+/// [`TrainingError::Interrupted`](crate::TrainingError::Interrupted). After it, they act as before: handlers that the
+/// program had installed earlier are called, also during the run.
 ///
 /// # Errors
 /// - [`AppError::Config`] for settings that are unusable or do not match `data`; for
@@ -96,7 +97,8 @@ pub fn load_arrays(
 /// - [`RunDirError::OutNotEmpty`](crate::RunDirError::OutNotEmpty) if `out` exists and is not an empty folder;
 /// - [`TrainingError::BatchTooSmall`](crate::TrainingError::BatchTooSmall) if batch normalisation has nothing to compare;
 /// - [`TrainingError::Diverged`](crate::TrainingError::Diverged) if a loss or a weight becomes infinite or NaN;
-/// - [`WriteError`](crate::WriteError) or [`RunDirError::ResumableWrite`](crate::RunDirError::ResumableWrite) if the disk is full.
+/// - [`WriteError`](crate::WriteError) or [`RunDirError::ResumableWrite`](crate::RunDirError::ResumableWrite) if the
+///   disk is full.
 ///
 /// ```
 /// use roentgen::{Screen, TrainConfig};
@@ -169,8 +171,8 @@ pub struct TrainedRun {
     pub val: Option<SubsetMetrics>,
     /// Figures of the test set as it is, if there is one.
     pub test: Option<SubsetMetrics>,
-    /// Figures of the test set without the images that also occur, or whose patient also occurs, in an earlier set; `None` if
-    /// there are no such images, or no others.
+    /// Figures of the test set without the images that also occur, or whose patient also occurs, in an earlier set;
+    /// `None` if there are no such images, or no others.
     pub test_deduplicated: Option<SubsetMetrics>,
     /// Labels, predicted classes and probabilities of the test images, in the order of the test set.
     pub predictions: Option<Predictions>,

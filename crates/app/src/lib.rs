@@ -17,8 +17,8 @@
 //! | `metrics` | figures and their intervals, from predictions alone |
 //! | `cpu`, `disk` | what the processor can do; every operation that changes a file |
 //!
-//! A program that embeds the trainer calls [`load()`], [`train()`] and [`Model`]; the crates below are re-exported, so that it
-//! depends on this one alone.
+//! A program that embeds the trainer calls [`load()`], [`train()`] and [`Model`]; the crates below are re-exported, so
+//! that it depends on this one alone.
 //!
 //! ```
 //! use roentgen::{Screen, TrainConfig};

@@ -22,8 +22,8 @@ pub(crate) use interval::{Interval, share_interval};
 pub(crate) use predictions::Scorer;
 pub use predictions::{MetricValues, Predictions};
 
-/// The metrics of one set, as in `metrics.json`. Every metric is a number under its key; its interval, `[low, high]`, has the
-/// same key and `_interval`; only that of `ece` is beside `ece_debiased`. What is not defined is `null`.
+/// The metrics of one set, as in `metrics.json`. Every metric is a number under its key; its interval, `[low, high]`,
+/// has the same key and `_interval`; only that of `ece` is beside `ece_debiased`. What is not defined is `null`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SubsetMetrics {
     /// The classes, in the order of the matrix.

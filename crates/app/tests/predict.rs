@@ -201,7 +201,7 @@ fn bad_files_are_named_and_the_others_predicted() {
     let output = predict(&[&all[..], &["--csv"]].concat());
     let csv = text(&output.stdout);
     assert!(
-        csv.starts_with("path,class,probability,rejected,error,p(covid),p(normal),p(pneumonia)\n"),
+        csv.starts_with("path,class,probability,rejected,reason,error,p(covid),p(normal),p(pneumonia)\n"),
         "{csv}"
     );
     assert_eq!(csv.lines().count(), 4);

@@ -47,10 +47,10 @@ pub struct Findings {
     pub duplicates: Vec<Vec<ImageLocation>>,
     /// Images with a duplicate in an earlier set, sorted.
     pub leakage: Vec<LeakedImage>,
-    /// For each validation image: true if the training set has no duplicate of it and no image of its patient.
-    pub leak_free_val: Vec<bool>,
-    /// For each test image: true if no earlier set has a duplicate of it or an image of its patient.
-    pub leak_free_test: Vec<bool>,
+    /// Of each validation image, whether it leaked: the training set has a duplicate of it, or an image of its patient.
+    pub is_leaked_val: Vec<bool>,
+    /// Of each test image, whether it leaked: an earlier set has a duplicate of it, or an image of its patient.
+    pub is_leaked_test: Vec<bool>,
     /// The patients, if they are known.
     pub patients: Option<Patients>,
     /// Files left out because of `skip_bad`.

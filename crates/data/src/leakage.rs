@@ -95,18 +95,18 @@ pub(crate) fn count_matching_guesses(records: &[ImageRecord]) -> usize {
     names(true).intersection(&names(false)).count()
 }
 
-/// For each image of `subset`: true if no earlier set has a duplicate of it or an image of its patient.
-pub(crate) fn is_leak_free(records: &[ImageRecord], leakage: &[LeakedImage], subset: Subset) -> Vec<bool> {
+/// Of each image of `subset`, whether an earlier set has a duplicate of it or an image of its patient.
+pub(crate) fn which_leaked(records: &[ImageRecord], leakage: &[LeakedImage], subset: Subset) -> Vec<bool> {
     let of_subset = leakage.iter().filter(|leaked| leaked.image.subset == subset);
     let leaked_paths: BTreeSet<&str> = of_subset.map(|leaked| leaked.image.path.as_str()).collect();
     let earlier = records.iter().filter(|record| record.location.subset < subset);
     let earlier_patients: BTreeSet<&PatientKey> =
         earlier.filter_map(|record| record.patient.as_ref()).collect();
-    let is_free = |record: &ImageRecord| {
+    let is_leaked = |record: &ImageRecord| {
         let has_earlier = record.patient.as_ref().is_some_and(|patient| earlier_patients.contains(patient));
-        !leaked_paths.contains(record.location.path.as_str()) && !has_earlier
+        leaked_paths.contains(record.location.path.as_str()) || has_earlier
     };
-    records.iter().filter(|record| record.location.subset == subset).map(is_free).collect()
+    records.iter().filter(|record| record.location.subset == subset).map(is_leaked).collect()
 }
 
 #[cfg(test)]
@@ -143,8 +143,8 @@ mod tests {
         assert_eq!(paths, [("c", "a"), ("e", "b")], "duplicates inside the test set are no leakage");
         assert_eq!(found[1].similarity, 0.99);
         assert_eq!(
-            is_leak_free(&example(), &found, Subset::Test),
-            [false, false, true],
+            which_leaked(&example(), &found, Subset::Test),
+            [true, true, false],
             "a known patient, a duplicate, and an image that only repeats another test image"
         );
     }
@@ -160,7 +160,7 @@ mod tests {
             .map(|leaked| (leaked.image.path.as_str(), leaked.original.path.as_str(), leaked.similarity))
             .collect();
         assert_eq!(rows, [("e", "b", 0.97), ("f", "b", 0.97)]);
-        assert_eq!(is_leak_free(&example(), &found, Subset::Test), [false, false, false]);
+        assert_eq!(which_leaked(&example(), &found, Subset::Test), [true; 3]);
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
             record.patient.iter_mut().for_each(|patient| patient.is_separate_guess = true);
         }
         assert!(crossing_patients(&records).is_empty());
-        assert_eq!(is_leak_free(&records, &[], Subset::Test), [true; 3]);
+        assert_eq!(which_leaked(&records, &[], Subset::Test), [false; 3]);
         assert_eq!(count_matching_guesses(&records), 1);
     }
 }

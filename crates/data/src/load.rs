@@ -318,8 +318,8 @@ fn load_other(
     let dataset = ImagePool::decode(listing, options, progress)?.split(options)?;
     let Dataset { val, test, mut findings, .. } = dataset;
     // The model was trained on none of these sets: an image that is in two of them is as new to it as the others.
-    findings.leak_free_val.fill(true);
-    findings.leak_free_test.fill(true);
+    findings.is_leaked_val.fill(false);
+    findings.is_leaked_test.fill(false);
     let test_origin = if has_subsets { EvaluationOrigin::Given } else { EvaluationOrigin::Everything };
     Ok(EvaluationData { val: (!val.is_empty()).then_some(val), test, test_origin, findings })
 }

@@ -90,7 +90,8 @@ pub struct Patients {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PatientKey {
     pub(crate) name: String,
-    /// Whether it is a guess about an image of the separate test set, [`LoadOptions::test_dir`](crate::LoadOptions::test_dir).
+    /// Whether it is a guess about an image of the separate test set,
+    /// [`LoadOptions::test_dir`](crate::LoadOptions::test_dir).
     pub(crate) is_separate_guess: bool,
 }
 

@@ -159,8 +159,8 @@ pub fn phantom_dataset(
         val_fraction: default_val_fraction(options.train),
         fingerprint: format!("{FINGERPRINT}{}", options.seed),
         findings: Findings {
-            leak_free_val: vec![true; options.val],
-            leak_free_test: vec![true; options.test],
+            is_leaked_val: vec![false; options.val],
+            is_leaked_test: vec![false; options.test],
             ..Findings::default()
         },
     })

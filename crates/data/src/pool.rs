@@ -11,7 +11,7 @@ use crate::duplicates::{DuplicatePair, MOST_FOR_CROPS, find_duplicates, group_du
 use crate::error::{BadFile, DataError};
 use crate::image_set::{Entry, ImageSet};
 use crate::leakage::{
-    ImageLocation, ImageRecord, count_matching_guesses, crossing_patients, find_leakage, is_leak_free,
+    ImageLocation, ImageRecord, count_matching_guesses, crossing_patients, find_leakage, which_leaked,
 };
 use crate::options::{Channels, Fold, LoadOptions, default_val_fraction};
 use crate::patients::{self, PatientKey, PatientSource, Patients};
@@ -145,8 +145,8 @@ impl ImagePool {
 
         let patients = self.patients(crossing);
         let leakage = find_leakage(&self.records, &self.duplicates);
-        let [leak_free_val, leak_free_test] =
-            [Subset::Val, Subset::Test].map(|subset| is_leak_free(&self.records, &leakage, subset));
+        let [is_leaked_val, is_leaked_test] =
+            [Subset::Val, Subset::Test].map(|subset| which_leaked(&self.records, &leakage, subset));
         let duplicates = duplicate_groups(&self.records, &self.duplicates);
         let mut entries = Subset::ALL.map(|_| Vec::new());
         for (record, entry) in self.records.into_iter().zip(self.entries) {
@@ -154,7 +154,7 @@ impl ImagePool {
         }
         let [train, val, test] = entries.map(|entries| ImageSet::pack(channels, entries));
         let Self { class_names, fingerprint, val_origin, test_origin, bad, notes, .. } = self;
-        let findings = Findings { duplicates, leakage, leak_free_val, leak_free_test, patients, bad, notes };
+        let findings = Findings { duplicates, leakage, is_leaked_val, is_leaked_test, patients, bad, notes };
         Ok(Dataset {
             class_names,
             channels,

@@ -30,8 +30,8 @@ pub enum Sampler {
     /// Every image once.
     #[default]
     Shuffled,
-    /// Every class equally often: images of rare classes are repeated, some images of common classes are left out. The number
-    /// of samples is the number of images.
+    /// Every class equally often: images of rare classes are repeated, some images of common classes are left out. The
+    /// number of samples is the number of images.
     Balanced,
 }
 

@@ -61,7 +61,7 @@ fn a_manifest_without_splits_is_split_by_patients() {
     let (_dir, path) = manifest(&text);
     let options = LoadOptions { test_fraction: 0.3, val_fraction: Some(0.0), ..LoadOptions::default() };
     let data = load_dataset(&path, &options, &silent).unwrap();
-    assert!(!data.test.is_empty() && data.findings.leak_free_test.iter().all(|&is_free| is_free));
+    assert!(!data.test.is_empty() && !data.findings.is_leaked_test.contains(&true));
     assert!(data.findings.patients.unwrap().crossing.is_empty());
 }
 

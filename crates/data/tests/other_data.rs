@@ -178,7 +178,7 @@ fn patients_of_file_names_in_a_separate_test_set_are_a_note_and_no_leakage() {
     let guessed = load(&options);
     let patients = guessed.findings.patients.unwrap();
     assert_eq!((patients.n, patients.crossing), (4, vec![]), "two in each data set");
-    assert_eq!(guessed.findings.leak_free_test, [true; 3]);
+    assert_eq!(guessed.findings.is_leaked_test, [false; 3]);
     let note =
         "2 patients, from file names like person1000_virus_1681, have the same name in the separate test set";
     assert!(
@@ -192,9 +192,9 @@ fn patients_of_file_names_in_a_separate_test_set_are_a_note_and_no_leakage() {
     let given = load(&LoadOptions { patient_pattern: pattern, ..options.clone() });
     let patients = given.findings.patients.unwrap();
     assert_eq!((patients.n, patients.crossing.len()), (2, 2));
-    assert_eq!(given.findings.leak_free_test, [false; 3]);
+    assert_eq!(given.findings.is_leaked_test, [true; 3]);
     fs::copy(data.join("b/person2_virus_3.png"), extra.join("a/person2_virus_3.png")).unwrap();
-    assert_eq!(load(&options).findings.leak_free_test, [true, true, false]);
+    assert_eq!(load(&options).findings.is_leaked_test, [false, false, true]);
 }
 
 #[test]
@@ -209,5 +209,5 @@ fn patients_of_file_names_within_one_data_set_are_leakage() {
     fs::rename(dir.path().join("test/b/01.png"), dir.path().join("test/b/person1_bacteria_3.png")).unwrap();
     let data = load_dataset(dir.path(), &LoadOptions::default(), &silent).unwrap();
     assert_eq!(data.findings.patients.unwrap().crossing, ["person1_virus"]);
-    assert_eq!(data.findings.leak_free_test, [true, false], "sorted by name");
+    assert_eq!(data.findings.is_leaked_test, [false, true], "sorted by name");
 }

@@ -7,11 +7,11 @@ use BlockSpec::{Block, Residual};
 
 /// The standard network. Another line is another block.
 pub const RESNET9: &[BlockSpec] = &[
-    Block { name: "conv1", widths: 1, pool: false },
-    Block { name: "conv2", widths: 2, pool: true },
+    Block { name: "conv1", width_multiple: 1, pool: false },
+    Block { name: "conv2", width_multiple: 2, pool: true },
     Residual { name: "res1" },
-    Block { name: "conv3", widths: 4, pool: true },
-    Block { name: "conv4", widths: 8, pool: true },
+    Block { name: "conv3", width_multiple: 4, pool: true },
+    Block { name: "conv4", width_multiple: 8, pool: true },
     Residual { name: "res2" },
 ];
 
@@ -26,7 +26,7 @@ pub enum BlockSpec {
         /// Its name, the prefix of the names of its tensors.
         name: &'static str,
         /// Channels of its output, as a multiple of [`Architecture::width`].
-        widths: usize,
+        width_multiple: usize,
         /// Whether a 2x2 max pool follows, which halves height and width.
         pool: bool,
     },
@@ -54,7 +54,7 @@ impl BlockSpec {
 /// ```
 /// use roentgen_layers::{Architecture, BlockSpec::{Block, Residual}, ResNet9Config};
 ///
-/// let tiny = &[Block { name: "conv1", widths: 1, pool: true }, Residual { name: "res1" }];
+/// let tiny = &[Block { name: "conv1", width_multiple: 1, pool: true }, Residual { name: "res1" }];
 /// let architecture = Architecture { name: "tiny", blocks: tiny, ..ResNet9Config::new(1, 3).architecture() };
 /// assert_eq!(architecture.layer_names(), ["conv1", "res1", "pool", "dropout", "classifier"]);
 /// assert_eq!(architecture.convolutions().len(), 3);
@@ -69,7 +69,7 @@ pub struct Architecture {
     pub c_in: usize,
     /// Classes.
     pub n_classes: usize,
-    /// The number of channels that [`BlockSpec::Block::widths`] multiplies.
+    /// The number of channels that [`BlockSpec::Block::width_multiple`] multiplies.
     pub width: usize,
     /// Probability of dropping a feature before the linear layer.
     pub dropout: f32,
@@ -115,8 +115,8 @@ impl Architecture {
         let mut convolutions = Vec::new();
         for block in self.blocks {
             match *block {
-                Block { name, widths, pool } => {
-                    self.append(&mut convolutions, name.to_owned(), Some(widths * self.width), pool);
+                Block { name, width_multiple, pool } => {
+                    self.append(&mut convolutions, name.to_owned(), Some(width_multiple * self.width), pool);
                 }
                 Residual { name } => {
                     self.append(&mut convolutions, format!("{name}.0"), None, false);
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_table_that_begins_with_a_residual_connection_keeps_the_channels_of_the_images() {
         const BLOCKS: &[BlockSpec] =
-            &[Residual { name: "res" }, Block { name: "conv", widths: 2, pool: true }];
+            &[Residual { name: "res" }, Block { name: "conv", width_multiple: 2, pool: true }];
         let sizes = ResNet9Config { width: 3, ..ResNet9Config::new(1, 2) };
         let architecture = Architecture { name: "odd", blocks: BLOCKS, ..sizes.architecture() };
         let mut n_parameters = 0;

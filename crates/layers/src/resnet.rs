@@ -17,12 +17,12 @@ use crate::{
 ///
 /// // One more residual connection than a ResNet9 has, in the middle.
 /// const RESNET11: &[roentgen_layers::BlockSpec] = &[
-///     Block { name: "conv1", widths: 1, pool: false },
-///     Block { name: "conv2", widths: 2, pool: true },
+///     Block { name: "conv1", width_multiple: 1, pool: false },
+///     Block { name: "conv2", width_multiple: 2, pool: true },
 ///     Residual { name: "res1" },
-///     Block { name: "conv3", widths: 4, pool: true },
+///     Block { name: "conv3", width_multiple: 4, pool: true },
 ///     Residual { name: "res2" },
-///     Block { name: "conv4", widths: 8, pool: true },
+///     Block { name: "conv4", width_multiple: 8, pool: true },
 ///     Residual { name: "res3" },
 /// ];
 /// let sizes = ResNet9Config { width: 4, ..ResNet9Config::new(1, 3) };
@@ -86,8 +86,8 @@ impl ResNet {
         &self.logits
     }
 
-    /// The logits of the images `x` in evaluation. `workspace` also stores the output of the first and of the last block, and the
-    /// features that the logits were computed from.
+    /// The logits of the images `x` in evaluation. `workspace` also stores the output of the first and of the last
+    /// block, and the features that the logits were computed from.
     ///
     /// # Shapes
     /// As in [`Self::forward`].

@@ -57,7 +57,7 @@ fn tasks_of_one_pool_share_one_model() {
 /// What is stored beside the logits must not change them, nor depend on what the workspace held before.
 #[test]
 fn a_workspace_has_the_output_of_the_first_block() {
-    const ONE_BLOCK: &[BlockSpec] = &[BlockSpec::Block { name: "conv1", widths: 1, pool: true }];
+    const ONE_BLOCK: &[BlockSpec] = &[BlockSpec::Block { name: "conv1", width_multiple: 1, pool: true }];
     let x = random((3, 16, 24, 1), 72);
     let mut workspace = Workspace::default();
     used_model(&small(8)).infer(&x, &mut workspace);

@@ -68,7 +68,8 @@ pub fn batch_norm_forward<T: Float>(x: &[T], gamma: &[T], beta: &[T], eps: T) ->
     x.iter().enumerate().map(|(i, x)| gamma[i % c] * normal((i, x)) + beta[i % c]).collect()
 }
 
-/// Simple version of [`crate::batch_norm::batch_norm_backward`] without activation: the gradients of `x`, `gamma` and `beta`.
+/// Simple version of [`crate::batch_norm::batch_norm_backward`] without activation: the gradients of `x`, `gamma` and
+/// `beta`.
 pub fn batch_norm_backward<T: Float>(x: &[T], gamma: &[T], eps: T, grad_y: &[T]) -> (Vec<T>, Vec<T>, Vec<T>) {
     let c = gamma.len();
     let rows = T::from(x.len() / c).expect("a count is a float");

@@ -61,7 +61,7 @@ impl Accepts for AuditSettings {
 
 /// Flags of `inspect`.
 #[derive(Debug, Args)]
-#[command(after_help = INSPECT_EXAMPLES)]
+#[command(after_help = INSPECT_EXAMPLES, override_usage = "roentgen inspect [OPTIONS] <DATA>")]
 pub(super) struct InspectArgs {
     #[command(flatten)]
     pub(super) settings: SettingFlags<InspectSettings>,
@@ -71,7 +71,7 @@ pub(super) struct InspectArgs {
 
 /// Flags of `audit`.
 #[derive(Debug, Args)]
-#[command(after_help = AUDIT_EXAMPLES)]
+#[command(after_help = AUDIT_EXAMPLES, override_usage = "roentgen audit [OPTIONS] <DATA>")]
 pub(super) struct AuditArgs {
     #[command(flatten)]
     pub(super) settings: SettingFlags<AuditSettings>,

@@ -17,7 +17,7 @@ use crate::metrics::shortcut_audit::{Audit, Probe, Probes};
 use crate::terminal::screen::{Screen, counted, table};
 use crate::terminal::tables;
 use crate::training::probe_training::train_and_evaluate;
-use crate::training::quick_audit::{file_facts_probe, leak_free_images};
+use crate::training::quick_audit::{file_facts_probe, without_leaked};
 
 /// Training images of each probe, counted once per epoch; approximate.
 const IMAGES_SEEN: usize = 12_000;
@@ -28,7 +28,7 @@ const IMAGES_SEEN: usize = 12_000;
 /// Unusable data, or a training that diverges.
 pub(crate) fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
     let data = load(config, screen)?;
-    let (evaluated, n_leaked) = leak_free_images(&data);
+    let (evaluated, n_leaked) = without_leaked(&data);
     if evaluated.is_empty() {
         return Err(if n_leaked == 0 {
             DataLoadingError::EmptyTest.into()

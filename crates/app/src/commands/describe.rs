@@ -126,8 +126,11 @@ fn show_card(card: &ModelCard, digest: &str, screen: &Screen) {
             size = card.size
         ),
     );
-    let rejects =
-        if card.novelty.is_some() { "rejects images unlike its training images" } else { "rejects no image" };
+    let rejects = if card.ood_detector.is_some() {
+        "rejects images unlike its training images"
+    } else {
+        "rejects no image"
+    };
     screen.field("output", &format!("logits / {:.3}, softmax; {rejects}", card.temperature));
     if card.tta != TtaConfig::default() {
         screen.field("TTA", &format!("mean logits of {}", card.tta));

@@ -55,18 +55,18 @@ struct EvaluationMetrics {
 /// A file that is not a model, and whatever makes the data unusable.
 pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), AppError> {
     let (model, card) = model_file::read(request.model)?;
-    let LoadedSets { val, test, mut is_new, source } = load(request, &card, screen)?;
+    let LoadedSets { val, test, mut is_leaked, source } = load(request, &card, screen)?;
     if test.is_empty() {
         return Err(DataLoadingError::EmptyTest.into());
     }
     tables::show_machine(screen, rayon::current_num_threads());
     screen.field("data", &source);
-    let n_seen = card.training_digests.as_ref().map(|digests| digests.leave_out(&test, &mut is_new));
-    show_leakage(screen, n_seen, &is_new, request.data.is_none());
+    let n_seen = card.training_digests.as_ref().map(|digests| digests.mark_leaked(&test, &mut is_leaked));
+    show_leakage(screen, n_seen, &is_leaked, request.data.is_none());
     let of_set = |set: &ImageSet, is_leaked: Vec<bool>| PredictedSet::new(&model, &card, set, is_leaked);
     let val = val.filter(|set| !set.is_empty()).map(|set| of_set(&set, vec![false; set.len()]));
-    let batch = BatchSummary::of(&model, &test, &card.preprocessing(), card.novelty.as_ref());
-    let test = of_set(&test, is_new.iter().map(|is_new| !is_new).collect());
+    let batch = BatchSummary::of(&model, &test, &card.preprocessing(), card.ood_detector.as_ref());
+    let test = of_set(&test, is_leaked);
     let metrics = EvaluationMetrics {
         n_rejected: Rejected {
             val: val.as_ref().and_then(PredictedSet::n_rejected),
@@ -90,8 +90,8 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
 }
 
 /// Shows how many test images leaked: the same number that the figures leave out, and how they were recognised.
-fn show_leakage(screen: &Screen, n_seen: Option<usize>, is_new: &[bool], is_own_phantom: bool) {
-    let (n_test, n_leaked) = (is_new.len(), is_new.iter().filter(|&&is_new| !is_new).count());
+fn show_leakage(screen: &Screen, n_seen: Option<usize>, is_leaked: &[bool], is_own_phantom: bool) {
+    let (n_test, n_leaked) = (is_leaked.len(), is_leaked.iter().filter(|&&is_leaked| is_leaked).count());
     if n_leaked > 0 {
         let n_others = n_leaked - n_seen.unwrap_or(0);
         let by = match (n_seen.unwrap_or(0), n_others) {
@@ -117,8 +117,8 @@ fn show_leakage(screen: &Screen, n_seen: Option<usize>, is_new: &[bool], is_own_
 struct LoadedSets {
     val: Option<ImageSet>,
     test: ImageSet,
-    /// Of each test image, whether it is new to the model.
-    is_new: Vec<bool>,
+    /// Of each test image, whether it leaked.
+    is_leaked: Vec<bool>,
     /// Where they come from, for the screen.
     source: String,
 }
@@ -142,7 +142,7 @@ fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Res
         let phantom = phantom::without_training(films, card.seed);
         let Dataset { val, test, findings, .. } = phantom_dataset(&phantom, &options, &loading)?;
         let source = phantom::describe(card.seed);
-        return Ok(LoadedSets { val: Some(val), test, is_new: findings.leak_free_test, source });
+        return Ok(LoadedSets { val: Some(val), test, is_leaked: findings.is_leaked_test, source });
     };
     let trained_on = card.fingerprint.as_deref().zip(card.training_digests.as_ref());
     let input = ModelInput {
@@ -161,5 +161,5 @@ fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Res
         EvaluationOrigin::Everything => "all images",
     };
     let source = format!("{}: {what}, {} images", dir.display(), test.len());
-    Ok(LoadedSets { val, test, is_new: findings.leak_free_test, source })
+    Ok(LoadedSets { val, test, is_leaked: findings.is_leaked_test, source })
 }

@@ -12,7 +12,7 @@ use crate::config::build::{architecture, normalization};
 use crate::data_loading::load::load;
 use crate::error::AppError;
 use crate::error::command::CommandError;
-use crate::report::plot::{self, Axis, Scale, Series, Tip};
+use crate::report::plot::{self, Axis, Scale, Series, SeriesStyle, Tip};
 use crate::run_dir::output_file::OutputFile;
 use crate::terminal::screen::{Screen, table};
 use crate::training::objective::loss_head;
@@ -138,12 +138,12 @@ fn to_svg(steps: &[[f64; 3]]) -> String {
     let smooth = Series {
         name: "smoothed",
         points: steps.iter().map(|step| [step[0], step[2]]).collect(),
-        dots: false,
+        style: SeriesStyle::Line,
     };
     let each = Series {
         name: "each step",
         points: steps.iter().map(|step| [step[0], step[1]]).collect(),
-        dots: false,
+        style: SeriesStyle::Line,
     };
     let tip = |step: &[f64; 3]| Tip {
         x: step[0],

@@ -105,7 +105,7 @@ pub(crate) fn run(
     let (model, card) = model_file::read(model)?;
     let piped = tempfile::tempdir().map_err(|source| WriteError { path: std::env::temp_dir(), source })?;
     let paths = expand(inputs, piped.path())?;
-    if card.novelty.is_none() {
+    if card.ood_detector.is_none() {
         let text =
             "this model rejects no image: it is not the final model of a run, or of an earlier version";
         screen.note("note", text);
@@ -255,7 +255,8 @@ impl<'a> Writer<'a> {
                 let mut csv = csv::Writer::from_writer(&mut out);
                 if self.is_first {
                     let names = self.card.class_names.iter().map(|name| format!("p({name})"));
-                    let fixed = ["path", "class", "probability", "rejected", "error"].map(str::to_owned);
+                    let fixed =
+                        ["path", "class", "probability", "rejected", "reason", "error"].map(str::to_owned);
                     csv.write_record(fixed.into_iter().chain(names))?;
                 }
                 for result in results {
@@ -271,9 +272,10 @@ impl<'a> Writer<'a> {
     fn csv_row(&self, result: &FileResult) -> Vec<String> {
         let names = &self.card.class_names;
         match result {
-            FileResult::Predicted { path, class, probability, probabilities, rejected, .. } => {
+            FileResult::Predicted { path, class, probability, probabilities, rejected, reason, .. } => {
                 let probability = probability.map(|p| p.to_string()).unwrap_or_default();
-                let fixed = [path.clone(), class.clone(), probability, rejected.to_string(), String::new()];
+                let (rejected_cell, reason) = (rejected.to_string(), reason.unwrap_or_default().to_owned());
+                let fixed = [path.clone(), class.clone(), probability, rejected_cell, reason, String::new()];
                 // Who reads a table takes the largest column for the class.
                 let scores = names.iter().map(|name| match rejected {
                     true => String::new(),
@@ -283,7 +285,7 @@ impl<'a> Writer<'a> {
             }
             FileResult::Failed { path, error } => {
                 let empty = String::new;
-                let fixed = [path.clone(), empty(), empty(), empty(), error.clone()];
+                let fixed = [path.clone(), empty(), empty(), empty(), empty(), error.clone()];
                 fixed.into_iter().chain(names.iter().map(|_| empty())).collect()
             }
         }

@@ -13,7 +13,7 @@ const SHOWN_OF_GROUP: usize = 4;
 
 /// Shows patients, duplicates and leakage, each in a few lines.
 pub(crate) fn show_findings(screen: &Screen, data: &Dataset) {
-    let Findings { patients, duplicates, leakage, leak_free_test, .. } = &data.findings;
+    let Findings { patients, duplicates, leakage, is_leaked_test, .. } = &data.findings;
     if let Some(patients) = patients {
         show_patients(screen, patients);
     }
@@ -27,7 +27,7 @@ pub(crate) fn show_findings(screen: &Screen, data: &Dataset) {
     if !leakage.is_empty() {
         show_leakage(screen, leakage);
     }
-    if !leak_free_test.is_empty() && !leak_free_test.contains(&true) {
+    if !is_leaked_test.is_empty() && !is_leaked_test.contains(&false) {
         let or_patient = if patients.is_some() { ", or another image of its patient," } else { "" };
         let text = format!(
             "every test image{or_patient} also occurs in the training or validation set: the test metrics say nothing \
@@ -59,13 +59,18 @@ fn show_patients(screen: &Screen, patients: &Patients) {
 /// Lists groups within one set; [`show_leakage`] lists the others.
 fn show_duplicates(screen: &Screen, groups: &[Vec<ImageLocation>]) {
     let n_images: usize = groups.iter().map(Vec::len).sum();
+    let within_a_set: Vec<&Vec<ImageLocation>> =
+        groups.iter().filter(|group| group.iter().all(|image| image.subset == group[0].subset)).collect();
+    let listed = match within_a_set.len() {
+        0 => "",
+        n if n == groups.len() => ":",
+        _ => "; those within one set:",
+    };
     let text = format!(
-        "{} of images that show the same, {n_images} images in total; a split keeps each group in one set",
+        "{} of images that show the same, {n_images} images in total; a split keeps each group in one set{listed}",
         counted(groups.len(), "group")
     );
     screen.field("duplicates", &text);
-    let within_a_set: Vec<&Vec<ImageLocation>> =
-        groups.iter().filter(|group| group.iter().all(|image| image.subset == group[0].subset)).collect();
     // The least important list, so half as long as the others.
     let n_shown = within_a_set.len().min(SHOWN / 2);
     for group in &within_a_set[..n_shown] {
@@ -92,7 +97,7 @@ fn show_leakage(screen: &Screen, leakage: &[LeakedImage]) {
     images.dedup();
     let occur = if images.len() == 1 { "occurs" } else { "occur" };
     let text = format!(
-        "{} of the validation or test set also {occur} in an earlier set (--strict rejects such data):",
+        "{} of the validation or test set also {occur} in an earlier set (similarity in brackets; 1 is equal pixels):",
         counted(images.len(), "image")
     );
     screen.field("LEAKAGE", &text);

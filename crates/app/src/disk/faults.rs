@@ -85,8 +85,9 @@ impl<T> Pending<T> {
     }
 }
 
-/// What was done to the files of a folder, by the rules of POSIX alone: only a sync of a file puts its content onto the disk, and
-/// only a sync of a folder puts the names in it there. Everything else survives a power cut or not, each change by itself.
+/// What was done to the files of a folder, by the rules of POSIX alone: only a sync of a file puts its content onto the
+/// disk, and only a sync of a folder puts the names in it there. Everything else survives a power cut or not, each
+/// change by itself.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     /// By file: its changes.

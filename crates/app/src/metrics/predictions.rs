@@ -121,8 +121,8 @@ pub struct MetricValues {
     /// Mean squared distance of the probabilities from the truth, summed over the classes; with two classes half of
     /// that, as is the custom.
     pub brier_score: Option<f64>,
-    /// Expected calibration error: the distance of the probability of the predicted class from the share of correct predictions, over
-    /// 15 bins of equal width (Guo et al. 2017).
+    /// Expected calibration error: the distance of the probability of the predicted class from the share of correct
+    /// predictions, over 15 bins of equal width (Guo et al. 2017).
     pub ece: Option<f64>,
     /// The same without the bias of few images (Kumar et al. 2019).
     pub ece_debiased: Option<f64>,

@@ -7,7 +7,7 @@ use roentgen_tensor::rng::{CounterRng, Purpose};
 use serde::{Deserialize, Serialize};
 
 use super::inference::{Prediction, Preprocessing, predict};
-use super::novelty::{Novelty, vector_of};
+use super::ood::{OodDetector, vector_of};
 use super::packed_numbers;
 use crate::metrics::argmax::argmax;
 
@@ -37,11 +37,11 @@ impl BatchSummary {
         model: &ResNet9,
         set: &ImageSet,
         preprocessing: &Preprocessing<'_>,
-        novelty: Option<&Novelty>,
+        detector: Option<&OodDetector>,
     ) -> Self {
         let mut summary = Self::new(model.architecture().n_classes);
         predict(model, set, preprocessing, |_, prediction| {
-            let is_rejected = novelty.is_some_and(|novelty| novelty.of(prediction).is_some());
+            let is_rejected = detector.is_some_and(|detector| detector.reject_reason(prediction).is_some());
             summary.add(prediction, is_rejected);
         });
         summary

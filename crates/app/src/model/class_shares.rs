@@ -1,9 +1,9 @@
 //! For which class prior figures hold: the one that predictions assume, and that of the training set.
 //!
-//! With `--prior balanced`, class weights or a balanced sampler, the probabilities of a model are those for other shares of
-//! the classes than the training set has. The validation set has its shares, so a temperature that is fitted there, and
-//! a loss that is compared from epoch to epoch, must be for these: the logits plus [`ClassShares::log_shift`]. Logits without
-//! it look badly calibrated however good they are.
+//! With `--prior balanced`, class weights or a balanced sampler, the probabilities of a model are those for other
+//! shares of the classes than the training set has. The validation set has its shares, so a temperature that is fitted
+//! there, and a loss that is compared from epoch to epoch, must be for these: the logits plus
+//! [`ClassShares::log_shift`]. Logits without it look badly calibrated however good they are.
 
 use std::collections::BTreeMap;
 
@@ -34,8 +34,8 @@ impl ClassShares {
         }
     }
 
-    /// What to add to the logits, after they are divided by the temperature, for the shares of the training set. `None` where
-    /// predictions assume these already.
+    /// What to add to the logits, after they are divided by the temperature, for the shares of the training set. `None`
+    /// where predictions assume these already.
     pub(crate) fn log_shift(&self) -> Option<&[f64]> {
         self.log_shift.as_deref()
     }

@@ -15,7 +15,7 @@ use crate::metrics::argmax::argmax;
 use crate::model::heat_map::sample;
 use crate::model::inference::{Evaluation, predict};
 use crate::model::model_card::ModelCard;
-use crate::model::novelty::RejectReason;
+use crate::model::ood::RejectReason;
 
 /// The hidden square has one in this many of the sides of the crop.
 const PATCH: usize = 4;
@@ -66,7 +66,7 @@ pub(crate) fn explain(
     let mut likeliest = 0;
     predict(model, &one, &card.preprocessing(), |_, prediction| {
         evaluation.add(0, prediction.logits);
-        reject_reason = card.novelty.as_ref().and_then(|novelty| novelty.of(prediction));
+        reject_reason = card.ood_detector.as_ref().and_then(|detector| detector.reject_reason(prediction));
         likeliest = argmax(prediction.logits.iter().copied());
     });
     let class = class.unwrap_or(likeliest);

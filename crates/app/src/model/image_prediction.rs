@@ -6,7 +6,7 @@ use roentgen_layers::ResNet9;
 use crate::model::batch_summary::BatchSummary;
 use crate::model::inference::{Evaluation, predict};
 use crate::model::model_card::ModelCard;
-use crate::model::novelty::RejectReason;
+use crate::model::ood::RejectReason;
 
 /// What a model predicts for one image.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,8 @@ pub(crate) fn predict_images(
     predict(model, images, &card.preprocessing(), |_, prediction| {
         // Probabilities and classes do not depend on the label.
         evaluation.add(0, prediction.logits);
-        let reject_reason = card.novelty.as_ref().and_then(|novelty| novelty.of(prediction));
+        let reject_reason =
+            card.ood_detector.as_ref().and_then(|detector| detector.reject_reason(prediction));
         summary.add(prediction, reject_reason.is_some());
         reject_reasons.push(reject_reason);
     });

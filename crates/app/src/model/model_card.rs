@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::ClassPrior;
 use crate::model::batch_summary::BatchSummary;
 use crate::model::inference::Preprocessing;
-use crate::model::novelty::{Novelty, vector_length};
+use crate::model::ood::{OodDetector, vector_length};
 use crate::model::training_digests::TrainingDigests;
 
 /// Version of the layout of the file; a reader rejects others.
@@ -73,7 +73,7 @@ pub(crate) struct ModelCard {
     pub medical: bool,
     /// When to reject a prediction; fitted after training. Files of earlier versions have other data, under another key.
     #[serde(rename = "out_of_distribution", default, skip_serializing_if = "Option::is_none")]
-    pub novelty: Option<Novelty>,
+    pub ood_detector: Option<OodDetector>,
     /// What the model makes of its validation images, to compare other images with; after training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<BatchSummary>,
@@ -142,8 +142,8 @@ impl ModelCard {
         if let Some((_, text)) = rules.find(|(holds, _)| !holds) {
             return Err(text);
         }
-        if let Some(novelty) = &self.novelty {
-            novelty.validate(self.width, self.size as usize)?;
+        if let Some(detector) = &self.ood_detector {
+            detector.validate(self.width, self.size as usize)?;
         }
         let n_numbers = vector_length(self.width, self.size as usize);
         let validation = self.validation.as_ref();

@@ -80,13 +80,15 @@ fn check_digest(bytes: &[u8], card: &ModelCard) -> Result<(), String> {
 }
 
 /// Digest of what training decides of a model: the tensors in the bytes of its file, and all of its card but what is
-/// fitted after training, by which images are rejected and compared. It is the same before and after they are added to the file.
+/// fitted after training, by which images are rejected and compared. It is the same before and after they are added to
+/// the file.
 ///
 /// # Panics
 /// If the bytes are not those of a model file.
 #[must_use]
 pub(crate) fn training_digest(bytes: &[u8], card: &ModelCard) -> String {
-    let card = ModelCard { digest: ModelCard::no_digest(), novelty: None, validation: None, ..card.clone() };
+    let card =
+        ModelCard { digest: ModelCard::no_digest(), ood_detector: None, validation: None, ..card.clone() };
     let card = serde_json::to_string(&card).expect("a card is plain numbers and names");
     let (header_len, _) = SafeTensors::read_metadata(bytes).expect("a whole safetensors file");
     let mut hasher = blake3::Hasher::new();

@@ -30,11 +30,11 @@ impl PredictedSet {
     pub(crate) fn new(model: &ResNet9, card: &ModelCard, set: &ImageSet, is_leaked: Vec<bool>) -> Self {
         assert_eq!(is_leaked.len(), set.len(), "whether each image leaked");
         let mut evaluation = Evaluation::new(card.class_names.len());
-        let mut is_rejected = card.novelty.as_ref().map(|_| Vec::with_capacity(set.len()));
+        let mut is_rejected = card.ood_detector.as_ref().map(|_| Vec::with_capacity(set.len()));
         predict(model, set, &card.preprocessing(), |image, prediction| {
             evaluation.add(set.labels()[image], prediction.logits);
-            if let Some((novelty, is_rejected)) = card.novelty.as_ref().zip(is_rejected.as_mut()) {
-                is_rejected.push(novelty.of(prediction).is_some());
+            if let Some((detector, is_rejected)) = card.ood_detector.as_ref().zip(is_rejected.as_mut()) {
+                is_rejected.push(detector.reject_reason(prediction).is_some());
             }
         });
         let predictions = evaluation.predictions(card.temperature);

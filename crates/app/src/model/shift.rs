@@ -1,11 +1,11 @@
 //! Whether a batch of images comes from the distribution of the validation images: a two-sample test.
 //!
-//! Rejection looks at one image. Films of another hospital are usual one by one, and unusual together: this test compares
-//! the vectors by which [`Novelty`](super::novelty::Novelty) recognises images, of the batch and of the validation images.
-//! The statistic is the energy distance (Székely & Rizzo 2013): twice the mean distance between images of the two, less
-//! both mean distances within. How large it is by chance is known from [`N_PERMUTATIONS`] random divisions of all images
-//! into two such batches, so that a false alarm has the probability [`ALARM`] whatever the distribution is (Rabanser et
-//! al. 2019 compare such tests).
+//! Rejection looks at one image. Films of another hospital are usual one by one, and unusual together: this test
+//! compares the vectors by which [`OodDetector`](super::ood::OodDetector) recognises images, of the batch and of the
+//! validation images. The statistic is the energy distance (Székely & Rizzo 2013): twice the mean distance between
+//! images of the two, less both mean distances within. How large it is by chance is known from [`N_PERMUTATIONS`]
+//! random divisions of all images into two such batches, so that a false alarm has the probability [`ALARM`] whatever
+//! the distribution is (Rabanser et al. 2019 compare such tests).
 //!
 //! Several films of one patient are more alike than films of several: a batch of few patients may raise a false alarm.
 

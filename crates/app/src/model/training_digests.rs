@@ -56,13 +56,13 @@ impl TrainingDigests {
         (0..set.len()).filter(|&index| self.has(set, index)).count()
     }
 
-    /// Marks the images of a set that are among them as not `new`, and returns how many they are.
+    /// Marks the images of a set that are among them as leaked, and returns how many they are.
     ///
     /// # Panics
-    /// If `new` is shorter than the set.
-    pub fn leave_out(&self, set: &ImageSet, new: &mut [bool]) -> usize {
+    /// If `is_leaked` is shorter than the set.
+    pub fn mark_leaked(&self, set: &ImageSet, is_leaked: &mut [bool]) -> usize {
         let seen = (0..set.len()).filter(|&index| self.has(set, index));
-        seen.map(|index| new[index] = false).count()
+        seen.map(|index| is_leaked[index] = true).count()
     }
 }
 

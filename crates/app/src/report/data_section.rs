@@ -93,9 +93,16 @@ fn leakage_table(findings: &Findings) -> Markup {
     let n_leaked = findings.leakage.len();
     html! { @if n_leaked > 0 {
         h3 { "Leakage: images that occur in two sets" }
-        div.scroll { table.pairs { tbody { @for leaked in findings.leakage.iter().take(MAX_ROWS) {
-            tr { td { (leaked.image.subset.name()) } td { (leaked.image.path) } td { (leaked.original.path) } }
-        } } } }
+        p.soft { "Similarity is 1 for equal pixels, and below that the correlation of reduced images." }
+        div.scroll { table.pairs {
+            thead { tr { th { "set" } th { "image" } th { "the same in an earlier set" } th { "similarity" } } }
+            tbody { @for leaked in findings.leakage.iter().take(MAX_ROWS) {
+                tr {
+                    td { (leaked.image.subset.name()) } td { (leaked.image.path) }
+                    td { (leaked.original.path) } td { (format!("{:.3}", leaked.similarity)) }
+                }
+            } }
+        } }
         @if n_leaked > MAX_ROWS { p.soft { "All " (n_leaked) " pairs are in data.json." } }
     } }
 }

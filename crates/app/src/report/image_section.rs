@@ -8,7 +8,7 @@ use super::overlay::css_gradient;
 use crate::metrics::Predictions;
 use crate::model::explain::grad_cam;
 use crate::model::inference::predict;
-use crate::model::novelty::RejectReason;
+use crate::model::ood::RejectReason;
 use crate::model::predicted_set::PredictedSet;
 use crate::terminal::probability::probability_text;
 use crate::terminal::screen::counted;
@@ -80,7 +80,8 @@ fn hard_test_images(input: &ReportInput<'_>, test: &PredictedSet) -> Markup {
 fn reject_reasons(input: &ReportInput<'_>) -> Vec<Option<RejectReason>> {
     let mut reasons = Vec::with_capacity(input.data.test.len());
     predict(input.model, &input.data.test, &input.card.preprocessing(), |_, prediction| {
-        reasons.push(input.card.novelty.as_ref().and_then(|novelty| novelty.of(prediction)));
+        reasons
+            .push(input.card.ood_detector.as_ref().and_then(|detector| detector.reject_reason(prediction)));
     });
     reasons
 }

@@ -96,14 +96,21 @@ impl Axis {
     }
 }
 
-/// A line of a plot.
+/// Points of a plot that belong together.
 #[derive(Clone, Debug)]
 pub(crate) struct Series<'a> {
     pub(crate) name: &'a str,
     /// `[x, y]`, in ascending order of `x`.
     pub(crate) points: Vec<[f64; 2]>,
-    /// Whether each point is marked with a dot.
-    pub(crate) dots: bool,
+    pub(crate) style: SeriesStyle,
+}
+
+/// How a series is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SeriesStyle {
+    Line,
+    LineWithDots,
+    Dots,
 }
 
 /// A text that appears when the pointer is near a position on the x axis.
@@ -178,8 +185,10 @@ fn svg(
                 line.diagonal x1=(LEFT) y1=(BOTTOM) x2=(RIGHT) y2=(TOP) {}
             }
             @for (index, series) in series.iter().enumerate() {
-                polyline class=(format!("line s{}", index % 8)) points=(path(&series.points)) {}
-                @if series.dots {
+                @if series.style != SeriesStyle::Dots {
+                    polyline class=(format!("line s{}", index % 8)) points=(path(&series.points)) {}
+                }
+                @if series.style != SeriesStyle::Line {
                     @for &[px, py] in &series.points {
                         circle class=(format!("dot s{}", index % 8)) cx=(rounded(at_x(px))) cy=(rounded(at_y(py))) r="3" {}
                     }
@@ -258,7 +267,8 @@ mod tests {
     #[test]
     fn caption_and_legend_of_a_file_are_above_the_plot() {
         let axis = Axis::new("x", [0.0, 2.0]);
-        let series = ["all", "some"].map(|name| Series { name, points: vec![[0.0, 2.0]], dots: false });
+        let series =
+            ["all", "some"].map(|name| Series { name, points: vec![[0.0, 2.0]], style: SeriesStyle::Line });
         let svg = file("caption", &axis, &axis, &series, &[]);
         for label in [">caption</text>", ">all</text>", ">some</text>"] {
             let before = svg.split_once(label).expect(label).0;
@@ -275,8 +285,11 @@ mod tests {
     #[test]
     fn a_plot_shows_every_point_and_tip() {
         let axis = Axis::new("x", [0.0, 2.0]);
-        let series =
-            Series { name: "a <b>", points: vec![[0.0, 0.0], [1.0, 2.0], [2.0, f64::NAN]], dots: false };
+        let series = Series {
+            name: "a <b>",
+            points: vec![[0.0, 0.0], [1.0, 2.0], [2.0, f64::NAN]],
+            style: SeriesStyle::Line,
+        };
         let tips = [Tip { x: 0.0, text: "first\nline".into() }, Tip { x: 2.0, text: "last".into() }];
         let svg = plot("caption", &axis, &axis, &[series], &tips, true).into_string();
         assert!(svg.contains("points=\"56.0,210.0 213.0,12.0\""), "{svg}");

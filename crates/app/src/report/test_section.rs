@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::input::{MANY_CLASSES, ReportInput};
 use super::metric_tables::{confusion_table, metric_tables};
-use super::plot::{Axis, Series, Tip, plot};
+use super::plot::{Axis, Series, SeriesStyle, Tip, plot};
 use crate::metrics::Scorer;
 use crate::terminal::screen::counted;
 
@@ -57,7 +57,7 @@ fn roc_plot(names: &[String], scorer: &Scorer<'_>) -> Markup {
     let series: Vec<Series<'_>> = curves
         .iter()
         .filter(|(_, points)| !points.is_empty())
-        .map(|(name, points)| Series { name, points: points.clone(), dots: false })
+        .map(|(name, points)| Series { name, points: points.clone(), style: SeriesStyle::Line })
         .collect();
     let (x, y) = (unit_axis("false positive rate"), unit_axis("true positive rate"));
     plot("ROC: each class against the rest", &x, &y, &series, &roc_tips(&series), true)
@@ -90,7 +90,8 @@ fn reliability_plot(scorer: &Scorer<'_>) -> Markup {
     };
     let tips: Vec<Tip> = bins.iter().map(tip).collect();
     let points = bins.iter().map(|&(predicted, observed, _)| [predicted, observed]).collect();
-    let series = Series { name: "", points, dots: true };
+    // No line between the dots: a bin of few images would bend it by chance.
+    let series = Series { name: "", points, style: SeriesStyle::Dots };
     let (x, y) = (unit_axis("predicted probability"), unit_axis("observed accuracy"));
     plot("Reliability: predicted probability and observed accuracy", &x, &y, &[series], &tips, true)
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use roentgen_optim::OneCycle;
 
 use super::input::ReportInput;
-use super::plot::{Axis, Scale, Series, Tip, plot};
+use super::plot::{Axis, Scale, Series, SeriesStyle, Tip, plot};
 use crate::run_dir::records::LogLine;
 use crate::terminal::screen::{counted, thousands};
 
@@ -21,7 +21,9 @@ pub(super) fn training_section(input: &ReportInput<'_>) -> Markup {
         p { "ResNet9 of width " (input.config.width) " with " (thousands(metrics.n_parameters)) " parameters; " (counted(metrics.epochs, "epoch")) " of "
             (counted(input.steps_per_epoch, "step")) " in " (format!("{:.0} s", metrics.train_seconds)) " at "
             (format!("{:.0}", metrics.train_images_per_s)) " images/s. The saved weights are those of epoch "
-            (metrics.best_epoch) "." }
+            (metrics.best_epoch)
+            @if !input.data.val.is_empty() { ", the last one whose validation score is within one standard error of the best" }
+            "." }
         p { "Augmentation of the training images: " (input.config.describe_augmentation(&input.data.train)) "."
             @for extra in input.config.describe_extras() { " " (sentence(&extra)) } }
         div.plots { (loss_plot(input)) (accuracy_plot(input)) (lr_plot(input)) }
@@ -62,7 +64,7 @@ fn lr_plot(input: &ReportInput<'_>) -> Markup {
     let tip = |&[x, lr]: &[f64; 2]| Tip { x, text: format!("after {x:.1} epochs\nlearning rate {lr:.5}") };
     let tips: Vec<Tip> = points.iter().map(tip).collect();
     let lr_axis = Axis::around("learning rate", Scale::Linear, points.iter().map(|point| point[1]));
-    let series = Series { name: "", points, dots: false };
+    let series = Series { name: "", points, style: SeriesStyle::Line };
     plot("Learning rate", &Axis::new("epoch", [0.0, n_epochs as f64]), &lr_axis, &[series], &tips, false)
 }
 
@@ -84,7 +86,8 @@ fn curves(
 
 fn curve(name: &'static str, log: &[LogLine], value_of: impl Fn(&LogLine) -> Option<f64>) -> Series<'static> {
     let points = log.iter().filter_map(|line| Some([line.epoch as f64, value_of(line)?])).collect();
-    Series { name, points, dots: log.len() < DOTS_BELOW }
+    let style = if log.len() < DOTS_BELOW { SeriesStyle::LineWithDots } else { SeriesStyle::Line };
+    Series { name, points, style }
 }
 
 /// Both values of each epoch.

@@ -72,8 +72,8 @@ impl PlannedFolder {
 impl RunFolder {
     /// The folder of an interrupted run.
     ///
-    /// # Errors
-    /// [`RunDirError::NotResumable`] if it is not a run folder, or the run is finished, [`RunDirError::InUse`] if another run works in it.
+    /// # Errors [`RunDirError::NotResumable`] if it is not a run folder, or the run is finished, [`RunDirError::InUse`]
+    /// if another run works in it.
     pub(crate) fn open(path: &Path) -> Result<Self, RunDirError> {
         let not_resumable =
             |reason: &str| RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() };

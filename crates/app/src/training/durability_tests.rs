@@ -1,4 +1,5 @@
-//! Every operation on the disk fails once, in every way, and the power is cut after each: the run must go on to the same bytes.
+//! Every operation on the disk fails once, in every way, and the power is cut after each: the run must go on to the
+//! same bytes.
 
 use std::collections::BTreeMap;
 use std::fs;

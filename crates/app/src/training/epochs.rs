@@ -287,8 +287,8 @@ impl Run<'_> {
         })
     }
 
-    /// Writes [`MODEL`] if [`BestEpoch`](crate::training::best_epoch::BestEpoch) chooses this epoch, and [`LAST_MODEL`] after
-    /// the last epoch. Returns whether this epoch was chosen.
+    /// Writes [`MODEL`] if [`BestEpoch`](crate::training::best_epoch::BestEpoch) chooses this epoch, and [`LAST_MODEL`]
+    /// after the last epoch. Returns whether this epoch was chosen.
     fn save_model(
         &self,
         (model, card, n_steps): (&ResNet9, &ModelCard, u64),

@@ -11,7 +11,7 @@ use crate::model::batch_summary::BatchSummary;
 use crate::model::calibration::Calibration;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
-use crate::model::novelty::Novelty;
+use crate::model::ood::OodDetector;
 use crate::model::predicted_set::PredictedSet;
 use crate::report;
 use crate::run_dir::error::RunDirError;
@@ -43,11 +43,11 @@ pub(super) fn complete_model_file(
     let Dataset { train: train_set, val: val_set, .. } = run.data;
     let bar = run.screen.bar(1);
     bar.set_prefix("learning what is out of distribution");
-    card.novelty = Novelty::fit(&model, train_set, val_set, &card.preprocessing());
+    card.ood_detector = OodDetector::fit(&model, train_set, val_set, &card.preprocessing());
     card.validation = (!val_set.is_empty())
-        .then(|| BatchSummary::of(&model, val_set, &card.preprocessing(), card.novelty.as_ref()));
+        .then(|| BatchSummary::of(&model, val_set, &card.preprocessing(), card.ood_detector.as_ref()));
     bar.finish_and_clear();
-    run_summary::show_rejection(run.screen, card.novelty.as_ref());
+    run_summary::show_rejection(run.screen, card.ood_detector.as_ref());
     let n_steps = card.epoch * run.steps_per_epoch();
     let bytes = model_file::to_bytes(&model, &card, n_steps as u64);
     run.folder.write(MODEL, &bytes)?;
@@ -146,9 +146,9 @@ impl Run<'_> {
 /// Of each test image, whether it or its patient occurs in the training or validation set, or in the training of the model
 /// that the run started from.
 pub(super) fn leaked_images(card: &ModelCard, data: &Dataset) -> Vec<bool> {
-    let mut is_new = data.findings.leak_free_test.clone();
+    let mut is_leaked = data.findings.is_leaked_test.clone();
     if let Some(digests) = &card.training_digests {
-        digests.leave_out(&data.test, &mut is_new);
+        digests.mark_leaked(&data.test, &mut is_leaked);
     }
-    is_new.into_iter().map(|is_new| !is_new).collect()
+    is_leaked
 }

@@ -1,5 +1,5 @@
-//! Hard-example oversampling: the hardest images of each class are trained on several times an epoch, "just train twice" (Liu et al. 2021,
-//! <https://arxiv.org/abs/2107.09044>).
+//! Hard-example oversampling: the hardest images of each class are trained on several times an epoch, "just train
+//! twice" (Liu et al. 2021, <https://arxiv.org/abs/2107.09044>).
 //!
 //! A first training, too short to memorise any image, misclassifies images that differ from the rest of their class: often
 //! images from another source, which have little influence on the training because they are few. Repeating them gives them

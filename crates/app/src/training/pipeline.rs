@@ -221,7 +221,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         epoch: 0,
         trained_on: Some(TrainedOn { data: name, n_train: data.train.len(), n_val: data.val.len() }),
         medical: is_medical(config, data),
-        novelty: None,
+        ood_detector: None,
         validation: None,
         training_digests: Some(TrainingDigests::of(&[&data.train, &data.val])),
     }

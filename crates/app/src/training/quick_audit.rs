@@ -24,9 +24,9 @@ const MAX_EVALUATED: usize = 300;
 const LEAST_OF_CLASS: usize = 5;
 /// The audit may take this fraction of the training.
 const LARGEST_SHARE: f64 = 0.1;
-/// Multiplications of a training step that take as long as one of a linear classifier: the kernels use all vector units.
-/// An estimate: a run of the phantom set took 82 s of processor time for 6.1e12 multiplications, and two fits of that size by
-/// themselves 0.78 s for 1.2e9.
+/// Multiplications of a training step that take as long as one of a linear classifier: the kernels use all vector
+/// units. An estimate: a run of the phantom set took 82 s of processor time for 6.1e12 multiplications, and two fits of
+/// that size by themselves 0.78 s for 1.2e9.
 const KERNEL_SPEED: f64 = 60.0;
 /// What the intervals of a probe take for an image and a class, in multiplications of a linear classifier.
 const INTERVAL_WORK: f64 = 1.5e6;
@@ -40,9 +40,9 @@ const STEP_WORK: f64 = 270.0;
 /// `None` if the settings switch it off, if there are too few images, or if it would take too long.
 #[must_use]
 pub(crate) fn quick_audit(config: &TrainConfig, data: &Dataset, full_image: &Predictions) -> Option<Audit> {
-    let (leak_free, fitted) = (leak_free_indices(data), every_nth(data.train.len(), MAX_FITTED));
+    let (not_leaked, fitted) = (indices_without_leaked(data), every_nth(data.train.len(), MAX_FITTED));
     let evaluated: Vec<usize> =
-        every_nth(leak_free.len(), MAX_EVALUATED).into_iter().map(|at| leak_free[at]).collect();
+        every_nth(not_leaked.len(), MAX_EVALUATED).into_iter().map(|at| not_leaked[at]).collect();
     let share = share_of_training(config, data, fitted.len(), evaluated.len());
     let fitted = data.train.select(&fitted);
     let is_enough =
@@ -50,7 +50,7 @@ pub(crate) fn quick_audit(config: &TrainConfig, data: &Dataset, full_image: &Pre
     if !config.audit || evaluated.is_empty() || !is_enough || share > LARGEST_SHARE {
         return None;
     }
-    let n_leaked = data.val.len() + data.test.len() - leak_free.len();
+    let n_leaked = data.val.len() + data.test.len() - not_leaked.len();
     let full_image = full_image.only(&evaluated);
     let evaluated = data.val.concat(&data.test).select(&evaluated);
     let groups = evaluated.patient_groups();
@@ -90,19 +90,19 @@ fn visible_values(set: &ImageSet, image: usize, mask: Mask) -> Vec<f64> {
     set.visible(image, mask).iter().map(|&value| f64::from(value)).collect()
 }
 
-/// The validation and test images that neither occur nor have a patient in an earlier set, and how many others there are. A
-/// model may have memorised the class of an image that it was trained on.
+/// The validation and test images without the leaked ones, and how many leaked. A model may have memorised the class of an
+/// image that it was trained on.
 #[must_use]
-pub(crate) fn leak_free_images(data: &Dataset) -> (ImageSet, usize) {
+pub(crate) fn without_leaked(data: &Dataset) -> (ImageSet, usize) {
     let all = data.val.concat(&data.test);
-    let indices = leak_free_indices(data);
+    let indices = indices_without_leaked(data);
     (all.select(&indices), all.len() - indices.len())
 }
 
 /// Their indices in the validation set followed by the test set.
-fn leak_free_indices(data: &Dataset) -> Vec<usize> {
-    let is_leak_free = data.findings.leak_free_val.iter().chain(&data.findings.leak_free_test);
-    is_leak_free.enumerate().filter(|(_, is_free)| **is_free).map(|(index, _)| index).collect()
+fn indices_without_leaked(data: &Dataset) -> Vec<usize> {
+    let is_leaked = data.findings.is_leaked_val.iter().chain(&data.findings.is_leaked_test);
+    is_leaked.enumerate().filter(|(_, is_leaked)| !**is_leaked).map(|(index, _)| index).collect()
 }
 
 /// A linear classifier on facts of the files; none if the images have no files.

@@ -11,7 +11,7 @@ use crate::data_loading::medical::is_medical;
 use crate::metrics::{CalibrationMetrics, share_interval};
 use crate::model::calibration::Calibration;
 use crate::model::model_file::Initialisation;
-use crate::model::novelty::{HeldOut, Novelty};
+use crate::model::ood::{HeldOut, OodDetector};
 use crate::run_dir::file_names::{MODEL, REPORT};
 use crate::run_dir::records::Metrics;
 use crate::terminal::screen::{Screen, counted, duration, thousands};
@@ -107,8 +107,8 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), Train
 }
 
 /// How many images of the data itself a model rejects as out of distribution, and how certain that share is.
-pub(super) fn show_rejection(screen: &Screen, novelty: Option<&Novelty>) {
-    let Some(HeldOut { n, n_rejected }) = novelty.map(Novelty::held_out) else { return };
+pub(super) fn show_rejection(screen: &Screen, detector: Option<&OodDetector>) {
+    let Some(HeldOut { n, n_rejected }) = detector.map(OodDetector::held_out) else { return };
     let hits: Vec<bool> = (0..n).map(|at| at < n_rejected).collect();
     let Some([low, high]) = share_interval(&hits, None) else { return };
     let text = format!(

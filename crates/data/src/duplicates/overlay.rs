@@ -65,8 +65,8 @@ impl Overlay {
         std::array::from_fn(|at| cells[at])
     }
 
-    /// On the half grid, the best correlation of `whole` with this image after a cut near `start`, and that cut. If it cannot
-    /// reach `least`, some lower value.
+    /// On the half grid, the best correlation of `whole` with this image after a cut near `start`, and that cut. If it
+    /// cannot reach `least`, some lower value.
     pub(crate) fn rough_similarity(&self, whole: &Self, start: Cut, least: f64) -> (f64, Cut) {
         let rough = |cut: Cut| correlation(&self.half, &whole.half, HALF, cut);
         let found = (rough(start), start);

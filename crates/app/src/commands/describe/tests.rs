@@ -22,13 +22,13 @@ const N_CLASSES: usize = 3;
 
 /// Two lines more than a ResNet9: a residual connection and a block, three convolutions.
 const RESNET12: &[BlockSpec] = &[
-    Block { name: "conv1", widths: 1, pool: false },
-    Block { name: "conv2", widths: 2, pool: true },
+    Block { name: "conv1", width_multiple: 1, pool: false },
+    Block { name: "conv2", width_multiple: 2, pool: true },
     Residual { name: "res1" },
-    Block { name: "conv3", widths: 3, pool: false },
-    Block { name: "conv4", widths: 4, pool: true },
+    Block { name: "conv3", width_multiple: 3, pool: false },
+    Block { name: "conv4", width_multiple: 4, pool: true },
     Residual { name: "res2" },
-    Block { name: "conv5", widths: 8, pool: true },
+    Block { name: "conv5", width_multiple: 8, pool: true },
     Residual { name: "res3" },
 ];
 

@@ -3,7 +3,7 @@
 use roentgen_data::{LoadOptions, Normalization, PhantomOptions, TtaConfig, phantom_dataset, silent};
 
 use super::super::model_card::FORMAT;
-use super::super::novelty::Novelty;
+use super::super::ood::OodDetector;
 use super::*;
 use crate::config::ClassPrior;
 use roentgen_tensor::parameter::ParameterKind;
@@ -28,7 +28,7 @@ pub(crate) fn card() -> ModelCard {
         fold: Some([2, 5]),
         fingerprint: Some("abc".into()),
         films: None,
-        novelty: None,
+        ood_detector: None,
         validation: None,
         trained_on: None,
         medical: true,
@@ -136,7 +136,7 @@ fn a_flipped_bit_anywhere_is_found() {
 }
 
 #[test]
-fn the_training_digest_covers_tensors_and_card_but_no_novelty_data() {
+fn the_training_digest_covers_tensors_and_card_but_no_ood_data() {
     let model = ResNet9::new(&card().config(), 1);
     let bytes = to_bytes(&model, &card(), 9);
     let digest = training_digest(&bytes, &card());
@@ -145,13 +145,13 @@ fn the_training_digest_covers_tensors_and_card_but_no_novelty_data() {
 
     let films = PhantomOptions { train: 6, val: 4, test: 0, ..PhantomOptions::default() };
     let data = phantom_dataset(&films, &LoadOptions::default(), &silent).expect("films");
-    let novelty = Novelty::fit(&back, &data.train, &data.val, &back_card.preprocessing());
-    assert!(novelty.is_some());
-    let with_novelty = ModelCard { novelty, ..back_card.clone() };
-    let with_novelty_bytes = to_bytes(&back, &with_novelty, 9);
-    assert_ne!(with_novelty_bytes, bytes);
-    let (_, with_novelty) = from_bytes(&with_novelty_bytes).expect("our own file");
-    assert_eq!(training_digest(&with_novelty_bytes, &with_novelty), digest);
+    let ood_detector = OodDetector::fit(&back, &data.train, &data.val, &back_card.preprocessing());
+    assert!(ood_detector.is_some());
+    let with_detector = ModelCard { ood_detector, ..back_card.clone() };
+    let with_detector_bytes = to_bytes(&back, &with_detector, 9);
+    assert_ne!(with_detector_bytes, bytes);
+    let (_, with_detector) = from_bytes(&with_detector_bytes).expect("our own file");
+    assert_eq!(training_digest(&with_detector_bytes, &with_detector), digest);
 
     let other_epoch = ModelCard { epoch: 4, ..back_card.clone() };
     assert_ne!(training_digest(&bytes, &other_epoch), digest);

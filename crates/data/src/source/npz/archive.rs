@@ -146,7 +146,8 @@ impl Archive {
                 "`{key}` needs {mib} MiB of memory, more than is free; use a version with smaller images"
             ));
         }
-        // One byte more than expected: the checksum is only compared at the end of the entry, and a longer entry is an error.
+        // One byte more than expected: the checksum is only compared at the end of the entry, and a longer entry is an
+        // error.
         file.take(*n_bytes as u64 + 1).read_to_end(&mut bytes).map_err(damaged)?;
         if bytes.len() != *n_bytes {
             return Err(self::damaged(key, &format!("{} of {n_bytes} bytes", bytes.len())));

@@ -31,7 +31,7 @@ const N_PARTS: usize = 5;
 
 /// When to reject a prediction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Novelty {
+pub(crate) struct OodDetector {
     distribution: Gaussian,
     /// Largest distance of an image that is not rejected.
     cut_off: f64,
@@ -52,9 +52,9 @@ pub(crate) struct HeldOut {
 /// Why a prediction is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RejectReason {
-    /// By its signature and filter responses.
-    Unlike,
-    /// By its colours.
+    /// Its signature and filter responses are too far from those of the training images.
+    Distance,
+    /// It has colours that the training images do not have.
     Colour,
 }
 
@@ -63,7 +63,7 @@ impl RejectReason {
     #[must_use]
     pub(crate) fn reason(self) -> &'static str {
         match self {
-            Self::Unlike => "unlike the images that the model was trained on",
+            Self::Distance => "unlike the images that the model was trained on",
             Self::Colour => "in colour, and the model was trained on grey images",
         }
     }
@@ -96,7 +96,7 @@ fn observe(model: &ResNet9, set: &ImageSet, preprocessing: &Preprocessing<'_>) -
     observed
 }
 
-impl Novelty {
+impl OodDetector {
     /// Fits the distribution to the training images, and the cut-off to images that it was not fitted to.
     /// `None` for a training set of fewer than two images.
     #[must_use]
@@ -128,12 +128,12 @@ impl Novelty {
     /// # Panics
     /// If the prediction is that of a model of other sizes.
     #[must_use]
-    pub(crate) fn of(&self, prediction: &Prediction<'_>) -> Option<RejectReason> {
+    pub(crate) fn reject_reason(&self, prediction: &Prediction<'_>) -> Option<RejectReason> {
         if prediction.unseen_colour > self.colour_cut_off {
             return Some(RejectReason::Colour);
         }
         let distance = self.distribution.distance(&vector_of(prediction));
-        (distance > self.cut_off).then_some(RejectReason::Unlike)
+        (distance > self.cut_off).then_some(RejectReason::Distance)
     }
 
     /// What the cut-off was chosen on.
