@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use assert_cmd::Command;
 use image::{GrayImage, Luma, Rgb, RgbImage};
@@ -14,13 +15,29 @@ use program::{roentgen, text, train};
 #[path = "support/program.rs"]
 mod program;
 
-/// A small model of the phantom set in `run`, and new phantom films in `films`.
+/// A small model of the phantom set in `run`, and new phantom films in `films`; trained once for all tests.
 fn model() -> TempDir {
+    static TRAINED: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("predict");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        train(&["--films", "240", "--out", "run"], &folder);
+        let films = ["data", "phantom", "--films", "80", "--seed", "9", "--quiet", "--out", "films"];
+        assert!(roentgen(&films, &folder).status.success());
+        folder
+    });
     let folder = TempDir::new().unwrap();
-    train(&["--films", "240", "--out", "run"], folder.path());
-    let films = ["data", "phantom", "--films", "80", "--seed", "9", "--quiet", "--out", "films"];
-    assert!(roentgen(&films, folder.path()).status.success());
+    copy(&TRAINED, folder.path());
     folder
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() { copy(&path, &to) } else { fs::copy(&path, &to).map(drop).unwrap() }
+    }
 }
 
 fn lines(output: &[u8]) -> Vec<Value> {
@@ -88,7 +105,10 @@ fn films_are_predicted_and_other_images_are_rejected() {
         text(&roentgen(&args, here).stdout).to_owned()
     };
     for line in printed(&["--csv"]).lines().skip(1) {
-        assert!(line.ends_with(".png,rejected,,true,,,,"), "{line}");
+        assert!(
+            line.ends_with(".png,rejected,,true,unlike the images that the model was trained on,,,,"),
+            "{line}"
+        );
     }
     for line in printed(&[]).lines() {
         assert!(line.contains("rejected  ") && !line.contains('%'), "{line}");
@@ -131,6 +151,26 @@ fn a_batch_from_elsewhere_is_noticed() {
         assert_eq!(metrics["shift"]["detected"], detected, "{data}: {}", metrics["shift"]);
         assert_eq!(whole(&output.stderr).contains(said), detected, "{data}: {}", text(&output.stderr));
     }
+    // A run compares its test set with its validation set.
+    let args = [
+        "--data",
+        "films/train",
+        "--test",
+        "darker",
+        "--val-fraction",
+        "0.3",
+        "--epochs",
+        "1",
+        "--out",
+        "own",
+    ];
+    let output = roentgen(&[&["train", "--width", "8"], &args[..]].concat(), here);
+    let printed = whole(&output.stdout);
+    assert!(printed.contains("SHIFT the test images differ"), "{printed}");
+    let read = |name: &str| fs::read_to_string(here.join("own").join(name)).unwrap();
+    let metrics: Value = serde_json::from_str(&read("metrics.json")).unwrap();
+    assert!(metrics["shift"]["detected"] == true && metrics["shift"]["batch"]["n_images"] == 20, "{metrics}");
+    assert!(read("report.html").contains("The test images differ from the validation images"));
     // Few images are not compared.
     let mut few: Vec<String> = vec!["predict".into(), "run".into(), "--json".into()];
     let films = fs::read_dir(here.join("darker/normal")).unwrap().take(3);

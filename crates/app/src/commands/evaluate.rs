@@ -14,7 +14,6 @@ use crate::error::AppError;
 use crate::error::command::CommandError;
 use crate::metrics::SubsetMetrics;
 use crate::metrics::test_metrics::TestMetrics;
-use crate::model::batch_summary::BatchSummary;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::model::predicted_set::PredictedSet;
@@ -63,10 +62,9 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     screen.field("data", &source);
     let n_seen = card.training_digests.as_ref().map(|digests| digests.mark_leaked(&test, &mut is_leaked));
     show_leakage(screen, n_seen, &is_leaked, request.data.is_none());
-    let of_set = |set: &ImageSet, is_leaked: Vec<bool>| PredictedSet::new(&model, &card, set, is_leaked);
-    let val = val.filter(|set| !set.is_empty()).map(|set| of_set(&set, vec![false; set.len()]));
-    let batch = BatchSummary::of(&model, &test, &card.preprocessing(), card.ood_detector.as_ref());
-    let test = of_set(&test, is_leaked);
+    let val = val.filter(|set| !set.is_empty());
+    let val = val.map(|set| PredictedSet::new(&model, &card, &set, vec![false; set.len()]));
+    let (test, summary) = PredictedSet::with_summary(&model, &card, &test, is_leaked);
     let metrics = EvaluationMetrics {
         n_rejected: Rejected {
             val: val.as_ref().and_then(PredictedSet::n_rejected),
@@ -75,7 +73,7 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
         val: val.map(|val| val.metrics(&card.class_names)),
         test: test.test_metrics(&card.class_names),
         n_seen,
-        shift: Shift::of(&batch, &card),
+        shift: Shift::of(&summary, &card),
     };
     tables::show_test_tables(screen, &request.model.display().to_string(), &metrics.test);
     if let Some(words) = card.prior.in_words() {

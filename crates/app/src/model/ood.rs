@@ -13,6 +13,7 @@ use roentgen_data::{ImageSet, colour};
 use roentgen_layers::ResNet9;
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::share_interval;
 use crate::model::inference::{Prediction, Preprocessing, predict};
 use gaussian::Gaussian;
 
@@ -47,6 +48,22 @@ pub(crate) struct HeldOut {
     pub n: usize,
     /// How many of them are rejected.
     pub n_rejected: usize,
+}
+
+impl HeldOut {
+    /// The share that is rejected and how certain it is; `None` without images.
+    pub(crate) fn in_words(self) -> Option<String> {
+        let Self { n, n_rejected } = self;
+        let hits: Vec<bool> = (0..n).map(|at| at < n_rejected).collect();
+        let [low, high] = share_interval(&hits, None)?;
+        Some(format!(
+            "{n_rejected} of {n} images that the model's distribution was not fitted to: {:.1} %, 95 % interval {:.1} \
+             to {:.1} %",
+            100.0 * n_rejected as f64 / n as f64,
+            100.0 * low,
+            100.0 * high
+        ))
+    }
 }
 
 /// Why a prediction is rejected.

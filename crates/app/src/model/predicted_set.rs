@@ -5,8 +5,10 @@ use roentgen_layers::ResNet9;
 
 use crate::metrics::test_metrics::{TestImages, TestMetrics, main_images};
 use crate::metrics::{Predictions, SubsetMetrics};
+use crate::model::batch_summary::BatchSummary;
 use crate::model::inference::{Evaluation, predict};
 use crate::model::model_card::ModelCard;
+use crate::model::ood::RejectReason;
 
 /// The predictions for every image of a set.
 #[derive(Clone, Debug)]
@@ -17,8 +19,8 @@ pub(crate) struct PredictedSet {
     pub predictions: Predictions,
     /// Of each image, whether it, or its patient, occurs in the training or validation set; of a validation set, none.
     pub is_leaked: Vec<bool>,
-    /// Of each image, whether the model rejects it as out of distribution; `None` for a model that rejects nothing.
-    pub is_rejected: Option<Vec<bool>>,
+    /// Of each image, why the model rejects it, if it does; `None` for a model that rejects nothing.
+    pub reject_reasons: Option<Vec<Option<RejectReason>>>,
     patients: Vec<Option<String>>,
 }
 
@@ -28,25 +30,47 @@ impl PredictedSet {
     /// # Panics
     /// If `is_leaked` is not as long as the set.
     pub(crate) fn new(model: &ResNet9, card: &ModelCard, set: &ImageSet, is_leaked: Vec<bool>) -> Self {
+        Self::with_summary(model, card, set, is_leaked).0
+    }
+
+    /// The same, and the summary of all images together.
+    ///
+    /// # Panics
+    /// As [`PredictedSet::new`].
+    pub(crate) fn with_summary(
+        model: &ResNet9,
+        card: &ModelCard,
+        set: &ImageSet,
+        is_leaked: Vec<bool>,
+    ) -> (Self, BatchSummary) {
         assert_eq!(is_leaked.len(), set.len(), "whether each image leaked");
         let mut evaluation = Evaluation::new(card.class_names.len());
-        let mut is_rejected = card.ood_detector.as_ref().map(|_| Vec::with_capacity(set.len()));
+        let mut summary = BatchSummary::new(card.class_names.len());
+        let mut reasons = Vec::with_capacity(set.len());
         predict(model, set, &card.preprocessing(), |image, prediction| {
             evaluation.add(set.labels()[image], prediction.logits);
-            if let Some((detector, is_rejected)) = card.ood_detector.as_ref().zip(is_rejected.as_mut()) {
-                is_rejected.push(detector.reject_reason(prediction).is_some());
-            }
+            let reason = card.ood_detector.as_ref().and_then(|detector| detector.reject_reason(prediction));
+            summary.add(prediction, reason.is_some());
+            reasons.push(reason);
         });
         let predictions = evaluation.predictions(card.temperature);
-        Self { evaluation, predictions, is_leaked, is_rejected, patients: set.patients().to_vec() }
+        let reject_reasons = card.ood_detector.is_some().then_some(reasons);
+        let patients = set.patients().to_vec();
+        (Self { evaluation, predictions, is_leaked, reject_reasons, patients }, summary)
+    }
+
+    /// Of each image, whether the model rejects it; `None` for a model that rejects nothing.
+    pub(crate) fn is_rejected(&self) -> Option<Vec<bool>> {
+        self.reject_reasons.as_ref().map(|reasons| reasons.iter().map(Option::is_some).collect())
     }
 
     /// The metrics of a test set.
     pub(crate) fn test_metrics(&self, class_names: &[String]) -> TestMetrics {
+        let is_rejected = self.is_rejected();
         let images = TestImages {
             patients: &self.patients,
             is_leaked: &self.is_leaked,
-            is_rejected: self.is_rejected.as_deref(),
+            is_rejected: is_rejected.as_deref(),
         };
         TestMetrics::new(class_names, &self.predictions, &images)
     }
@@ -68,13 +92,16 @@ impl PredictedSet {
             evaluation: self.evaluation.only(&main),
             predictions: self.predictions.only(&main),
             is_leaked: main.iter().map(|&image| self.is_leaked[image]).collect(),
-            is_rejected: self.is_rejected.as_ref().map(|all| main.iter().map(|&image| all[image]).collect()),
+            reject_reasons: self
+                .reject_reasons
+                .as_ref()
+                .map(|all| main.iter().map(|&image| all[image]).collect()),
             patients: main.iter().map(|&image| self.patients[image].clone()).collect(),
         }
     }
 
     /// How many images the model rejects; `None` for a model that rejects nothing.
     pub(crate) fn n_rejected(&self) -> Option<usize> {
-        self.is_rejected.as_ref().map(|rejected| rejected.iter().filter(|&&is_rejected| is_rejected).count())
+        self.reject_reasons.as_ref().map(|reasons| reasons.iter().flatten().count())
     }
 }

@@ -60,22 +60,28 @@ impl Shift {
         Some(Self { detected: p_value <= ALARM, p_value, batch, validation })
     }
 
-    /// What differs and what follows, in words.
+    /// What differs and what follows for images that the metrics of the run were not measured on.
     pub(crate) fn in_words(&self) -> String {
-        let Self { p_value, batch, validation, .. } = self;
-        let percent = |share: f64| format!("{:.0} %", 100.0 * share);
-        let shares = |shares: &Shares| {
-            let classes =
-                shares.predicted.iter().map(|(class, &share)| format!("{class} {}", percent(share)));
-            let rejected = std::iter::once(format!("rejected {}", percent(shares.rejected)));
-            classes.chain(rejected).collect::<Vec<_>>().join(", ")
-        };
         format!(
-            "these {} images differ from the validation images of the model (p = {p_value:.3}). Here: {}. Validation \
-             set: {}. The metrics of the run do not hold for these images",
-            batch.n_images,
-            shares(batch),
-            shares(validation)
+            "{}. The metrics of the run do not hold for these images",
+            self.difference(&format!("these {} images", self.batch.n_images))
+        )
+    }
+
+    /// What differs and what follows for the test images of a run.
+    pub(crate) fn of_test_set_in_words(&self) -> String {
+        format!(
+            "{}. The validation metrics do not hold for such images; the test metrics do",
+            self.difference("the test images")
+        )
+    }
+
+    fn difference(&self, images: &str) -> String {
+        let Self { p_value, batch, validation, .. } = self;
+        format!(
+            "{images} differ from the validation images of the model (p = {p_value:.3}). Here: {}. Validation set: {}",
+            batch.in_words(),
+            validation.in_words()
         )
     }
 }
@@ -87,6 +93,14 @@ impl Shares {
         let predicted =
             class_names.iter().cloned().zip(summary.n_predicted().iter().map(|&n| share(n))).collect();
         Self { n_images, predicted, rejected: share(summary.n_rejected()) }
+    }
+
+    /// Such as `normal 60 %, pneumonia 38 %, rejected 2 %`.
+    fn in_words(&self) -> String {
+        let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+        let classes = self.predicted.iter().map(|(class, &share)| format!("{class} {}", percent(share)));
+        let rejected = std::iter::once(format!("rejected {}", percent(self.rejected)));
+        classes.chain(rejected).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -7,7 +7,6 @@ use super::input::{MANY_CLASSES, ReportInput};
 use super::overlay::css_gradient;
 use crate::metrics::Predictions;
 use crate::model::explain::grad_cam;
-use crate::model::inference::predict;
 use crate::model::ood::RejectReason;
 use crate::model::predicted_set::PredictedSet;
 use crate::terminal::probability::probability_text;
@@ -44,8 +43,8 @@ fn training_samples(input: &ReportInput<'_>) -> Markup {
 
 /// The errors with the highest probability, the predictions closest to a tie, and the rejected images.
 fn hard_test_images(input: &ReportInput<'_>, test: &PredictedSet) -> Markup {
-    let PredictedSet { predictions, is_leaked, .. } = test;
-    let reasons = reject_reasons(input);
+    let PredictedSet { predictions, is_leaked, reject_reasons, .. } = test;
+    let reasons = reject_reasons.clone().unwrap_or_else(|| vec![None; predictions.len()]);
     let rejected: Vec<usize> = (0..predictions.len()).filter(|&image| reasons[image].is_some()).collect();
     // A rejected image has no class, so it is neither right nor wrong; one that leaked is not part of the figures either.
     let is_left_out = |&image: &usize| reasons[image].is_some() || is_leaked[image];
@@ -74,16 +73,6 @@ fn hard_test_images(input: &ReportInput<'_>, test: &PredictedSet) -> Markup {
             (shown(&rejected[..rejected.len().min(MAX_IMAGES)]))
         }
     }
-}
-
-/// Why each test image is rejected, if it is.
-fn reject_reasons(input: &ReportInput<'_>) -> Vec<Option<RejectReason>> {
-    let mut reasons = Vec::with_capacity(input.data.test.len());
-    predict(input.model, &input.data.test, &input.card.preprocessing(), |_, prediction| {
-        reasons
-            .push(input.card.ood_detector.as_ref().and_then(|detector| detector.reject_reason(prediction)));
-    });
-    reasons
 }
 
 /// What the colours of the heat maps mean.

@@ -61,3 +61,10 @@ impl ReportInput<'_> {
 pub(super) fn percent(fraction: f64) -> String {
     format!("{:.1} %", 100.0 * fraction)
 }
+
+/// A phrase as a sentence of its own.
+pub(super) fn sentence(phrase: &str) -> String {
+    let mut letters = phrase.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+}

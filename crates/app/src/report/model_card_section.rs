@@ -21,7 +21,10 @@ pub(super) fn model_card_section(input: &ReportInput<'_>) -> Markup {
                 "resized to a short side of " (card.resize) " pixels, centre crop of " (card.size) "x" (card.size)
                 " pixels, normalised per channel." } }
             tr { td { "Output" } td { "A calibrated probability for each of these classes: "
-                (input.data.class_names.join(", ")) ". Images unlike the training images are rejected." } }
+                (input.data.class_names.join(", ")) ". Images unlike the training images are rejected"
+                @if let Some(share) = input.card.ood_detector.as_ref().and_then(|detector| detector.held_out().in_words()) {
+                    "; so are " (share)
+                } "." } }
             tr { td { "Trained on" } td { (input.source()) ", " (counted(input.data.train.len(), "image")) "." } }
             tr { td { "Limits" } td { (limits(input)) } }
         } }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use roentgen_optim::OneCycle;
 
-use super::input::ReportInput;
+use super::input::{ReportInput, sentence};
 use super::plot::{Axis, Scale, Series, SeriesStyle, Tip, plot};
 use crate::run_dir::records::LogLine;
 use crate::terminal::screen::{counted, thousands};
@@ -28,13 +28,6 @@ pub(super) fn training_section(input: &ReportInput<'_>) -> Markup {
             @for extra in input.config.describe_extras() { " " (sentence(&extra)) } }
         div.plots { (loss_plot(input)) (accuracy_plot(input)) (lr_plot(input)) }
     }
-}
-
-/// A phrase as a sentence of its own.
-fn sentence(phrase: &str) -> String {
-    let mut letters = phrase.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
-    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 fn loss_plot(input: &ReportInput<'_>) -> Markup {

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::input::{ReportInput, percent};
+use super::input::{ReportInput, percent, sentence};
 use crate::metrics::SubsetMetrics;
 use crate::metrics::test_metrics::TestMetrics;
 use crate::run_dir::records::Metrics;
@@ -91,6 +91,7 @@ pub(super) fn remarks(input: &ReportInput<'_>) -> Markup {
             }
         }
         (rejection_remark(input.metrics))
+        (shift_remark(input.metrics))
     }
 }
 
@@ -116,6 +117,15 @@ fn leakage_remark(input: &ReportInput<'_>) -> Markup {
                 @if findings.patients.is_some() { "No image and no patient occurs in more than one set." }
                 @else { "No image occurs in more than one set." }
             }
+        }
+    }
+}
+
+/// Whether the test images are from elsewhere than the training and validation images.
+fn shift_remark(metrics: &Metrics) -> Markup {
+    html! {
+        @if let Some(shift) = metrics.shift.as_ref().filter(|shift| shift.detected) {
+            p.remark { (sentence(&shift.of_test_set_in_words())) }
         }
     }
 }

@@ -71,7 +71,8 @@ fn to_text(
     class_names: &[String],
     leaked: impl Fn(usize) -> Option<bool>,
 ) -> String {
-    let PredictedSet { evaluation, predictions, is_rejected, .. } = predicted;
+    let PredictedSet { evaluation, predictions, .. } = predicted;
+    let is_rejected = predicted.is_rejected();
     assert_eq!(set.len(), predictions.len(), "a prediction for each image");
     let names = || class_names.iter().cloned();
     let mut text = String::new();

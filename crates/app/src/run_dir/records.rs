@@ -7,6 +7,7 @@ use crate::metrics::shortcut_audit::Audit;
 use crate::metrics::test_metrics::TestMetrics;
 use crate::model::calibration::Calibration;
 use crate::model::class_shares::ClassShares;
+use crate::model::shift::Shift;
 
 /// A line of `log.jsonl`. It holds no times, so that it is the same whenever and wherever the run is repeated.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,6 +42,9 @@ pub(crate) struct Metrics {
     pub class_prior: ClassShares,
     pub calibration: Option<Calibration>,
     pub n_rejected: Rejected,
+    /// Whether the test images differ from the validation images; absent where there are too few.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shift: Option<Shift>,
     /// Whether the classes can be predicted without what the images are about; absent if it was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,

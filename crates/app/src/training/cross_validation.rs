@@ -92,7 +92,8 @@ struct Pool {
 
 impl Pool {
     fn add(&mut self, data: Dataset, metrics: &TestMetrics, test: &PredictedSet) {
-        let PredictedSet { predictions, is_leaked, is_rejected, .. } = test;
+        let PredictedSet { predictions, is_leaked, .. } = test;
+        let is_rejected = test.is_rejected();
         self.lines += &predictions_file::test_text(&data.test, test, &data.class_names);
         self.patients.extend_from_slice(data.test.patients());
         self.is_leaked.extend_from_slice(is_leaked);

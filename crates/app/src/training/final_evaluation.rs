@@ -1,6 +1,6 @@
 //! The evaluation that a run ends with: of its saved model, on the validation and the test set.
 
-use roentgen_data::{Dataset, ImageSet};
+use roentgen_data::Dataset;
 use roentgen_layers::{ResNet9, ResNet9Config};
 
 use super::epochs::{Run, TrainingOutcome, wrong_model_error};
@@ -13,6 +13,7 @@ use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::model::ood::OodDetector;
 use crate::model::predicted_set::PredictedSet;
+use crate::model::shift::Shift;
 use crate::report;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::MODEL;
@@ -67,11 +68,11 @@ pub(super) fn evaluate_final_model(
     let bar = run.screen.bar(2);
     bar.set_prefix("evaluating");
     bar.set_message("predictions");
-    let of_set = |set: &ImageSet, is_leaked: Vec<bool>| {
-        (!set.is_empty()).then(|| PredictedSet::new(model, card, set, is_leaked))
-    };
-    let val = of_set(val_set, vec![false; val_set.len()]);
-    let test = of_set(test_set, leaked_images(card, run.data));
+    let val =
+        (!val_set.is_empty()).then(|| PredictedSet::new(model, card, val_set, vec![false; val_set.len()]));
+    let (test, test_summary) = (!test_set.is_empty())
+        .then(|| PredictedSet::with_summary(model, card, test_set, leaked_images(card, run.data)))
+        .unzip();
     if let Some(val) = &val {
         let lines = predictions_file::val_text(val_set, val, &card.class_names);
         run.folder.write(predictions_file::VAL_FILE, lines.as_bytes())?;
@@ -90,6 +91,7 @@ pub(super) fn evaluate_final_model(
         },
         val: val.as_ref().map(|val| val.metrics(&card.class_names)),
         test: test.as_ref().map(|test| test.test_metrics(&card.class_names)),
+        shift: test_summary.and_then(|summary| Shift::of(&summary, card)),
         audit: quick_audit(run.config, run.data, &both_predictions(&val, &test, card)),
         class_prior: run.class_shares.clone(),
         calibration: Calibration::new(card.temperature, run.class_shares, val.as_ref(), test.as_ref()),

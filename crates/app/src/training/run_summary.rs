@@ -8,10 +8,10 @@ use roentgen_layers::ResNet9Config;
 use super::epochs::Run;
 use super::progress_lines;
 use crate::data_loading::medical::is_medical;
-use crate::metrics::{CalibrationMetrics, share_interval};
+use crate::metrics::CalibrationMetrics;
 use crate::model::calibration::Calibration;
 use crate::model::model_file::Initialisation;
-use crate::model::ood::{HeldOut, OodDetector};
+use crate::model::ood::OodDetector;
 use crate::run_dir::file_names::{MODEL, REPORT};
 use crate::run_dir::records::Metrics;
 use crate::terminal::screen::{Screen, counted, duration, thousands};
@@ -87,6 +87,9 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), Train
         tables::show_test_tables(screen, &heading, test);
         tables::show_caution(screen, is_medical(run.config, run.data));
     }
+    if let Some(shift) = metrics.shift.as_ref().filter(|shift| shift.detected) {
+        screen.field("SHIFT", &shift.of_test_set_in_words());
+    }
     if let Some(audit) = &metrics.audit {
         screen.field("audit", &audit.verdict);
     }
@@ -106,19 +109,11 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), Train
     Ok(())
 }
 
-/// How many images of the data itself a model rejects as out of distribution, and how certain that share is.
+/// How many images of the data itself a model rejects as out of distribution.
 pub(super) fn show_rejection(screen: &Screen, detector: Option<&OodDetector>) {
-    let Some(HeldOut { n, n_rejected }) = detector.map(OodDetector::held_out) else { return };
-    let hits: Vec<bool> = (0..n).map(|at| at < n_rejected).collect();
-    let Some([low, high]) = share_interval(&hits, None) else { return };
-    let text = format!(
-        "{n_rejected} of {n} images that the model's distribution was not fitted to: {:.1} %, 95 % interval {:.1} to \
-         {:.1} %",
-        100.0 * n_rejected as f64 / n as f64,
-        100.0 * low,
-        100.0 * high
-    );
-    screen.field("rejects", &text);
+    if let Some(text) = detector.and_then(|detector| detector.held_out().in_words()) {
+        screen.field("rejects", &text);
+    }
 }
 
 fn show_calibration(screen: &Screen, calibration: &Calibration) {
