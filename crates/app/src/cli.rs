@@ -13,7 +13,7 @@ use crate::commands::{
 use crate::config::TrainConfig;
 use crate::error::AppError;
 use crate::run_dir::error::WriteError;
-use crate::terminal::foreign_text::printable;
+use crate::terminal::foreign_text::error_line;
 use crate::terminal::screen::Screen;
 use crate::terminal::standard_output;
 use crate::threads::in_pool;
@@ -158,9 +158,20 @@ impl Cli {
     /// Reads the command line of this process, or ends it with help or an error.
     #[must_use]
     pub(crate) fn read() -> Self {
-        let matches = with_negative_numbers(Self::command()).get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        let matches = with_negative_numbers(Self::command()).try_get_matches();
+        matches.and_then(|matches| Self::from_arg_matches(&matches)).unwrap_or_else(|error| end_with(&error))
     }
+}
+
+/// Shows an error about the arguments, as harmless as all errors, and ends the program.
+fn end_with(error: &clap::Error) -> ! {
+    let text = error.render().to_string();
+    let lines: Vec<String> = text.lines().map(error_line).collect();
+    if error.use_stderr() && !lines.iter().map(String::as_str).eq(text.lines()) {
+        eprintln!("{}", lines.join("\n"));
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
 }
 
 /// Reads the `-5` of `--epochs -5` as a value, so that the error names the range and not an unknown flag `-5`.
@@ -186,7 +197,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Line by line: only lists have several.
-            let lines: Vec<String> = error.to_string().split('\n').map(printable).collect();
+            let lines: Vec<String> = error.to_string().split('\n').map(error_line).collect();
             eprintln!("error: {}", lines.join("\n"));
             ExitCode::from(error.exit_code())
         }
@@ -254,9 +265,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
 fn run_train(args: &TrainArgs) -> Result<(), AppError> {
     let screen = args.output.screen();
     if let Some(run) = &args.resume {
-        let threads = args.threads_for_resume()?;
-        let n_threads = TrainConfig { threads, ..TrainConfig::default() }.threads();
-        return in_pool(n_threads, || train::resume(run, threads, &screen));
+        let options = args.resume_options()?;
+        let n_threads = options.over(TrainConfig::default()).threads();
+        return in_pool(n_threads, || train::resume(run, options, &screen));
     }
     let config = args.config()?;
     in_pool(config.threads(), || train::run(&config, args.out.as_deref(), &screen))

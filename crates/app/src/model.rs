@@ -8,6 +8,7 @@ pub(crate) mod explain;
 pub(crate) mod heat_map;
 pub(crate) mod image_prediction;
 pub(crate) mod inference;
+pub(crate) mod instruction_sets;
 pub(crate) mod little_endian;
 pub(crate) mod model_card;
 pub(crate) mod model_file;

@@ -8,6 +8,7 @@ use super::OutputArgs;
 use super::setting_flags::{AllSettings, SettingFlags};
 use crate::config::error::ConfigError;
 use crate::config::{ConfigFile, Preset, TrainConfig};
+use crate::training::pipeline::ResumeOptions;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,6 +46,10 @@ pub(super) struct TrainArgs {
     /// Continue an interrupted run; its result is the same as without the interruption
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "config", "preset"])]
     pub(super) resume: Option<PathBuf>,
+    /// With --resume: continue a run also if it was computed with other vector instructions (such as AVX-512 instead of AVX2)
+    /// than this build uses. The last digits of the weights change; log and model name both
+    #[arg(long, requires = "resume")]
+    other_cpu: bool,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }
@@ -59,12 +64,12 @@ impl TrainArgs {
         }
     }
 
-    /// The only setting that may be given beside `--resume`: the number of threads.
-    pub(super) fn threads_for_resume(&self) -> Result<Option<usize>, ConfigError> {
+    /// What may be given beside `--resume`; of the settings, only the number of threads.
+    pub(super) fn resume_options(&self) -> Result<ResumeOptions, ConfigError> {
         if let Some(setting) = self.settings.given().find(|setting| setting.name() != "threads") {
             let reason = "an interrupted run continues with its own settings; only --threads may be given";
             return Err(ConfigError::Conflict { first: "--resume", second: setting.flag(), reason });
         }
-        Ok(self.settings.config()?.threads)
+        Ok(ResumeOptions { threads: self.settings.config()?.threads, other_cpu: self.other_cpu })
     }
 }

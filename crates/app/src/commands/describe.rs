@@ -138,6 +138,9 @@ fn show_card(card: &ModelCard, digest: &str, screen: &Screen) {
     if let Some(words) = card.prior.in_words() {
         screen.field("prior", words);
     }
+    if !card.instruction_sets.is_empty() {
+        screen.field("computed", &format!("with {}", card.instruction_sets));
+    }
     if let Some(trained) = &card.trained_on {
         screen.field(
             "trained",

@@ -16,7 +16,7 @@ use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::model::shift::Shift;
 use crate::run_dir::error::WriteError;
-use crate::terminal::foreign_text::csv_cell;
+use crate::terminal::foreign_text::{csv_cell, error_line};
 use crate::terminal::probability::{REJECTED, probability_text};
 use crate::terminal::screen::{Screen, counted, table};
 
@@ -169,7 +169,7 @@ pub(crate) fn predict_files(
     of_each
         .map(|(path, image)| match image {
             Ok(image) => FileResult::new(path, &card.class_names, &predictions[image]),
-            Err(error) => FileResult::Failed { path: path.display().to_string(), error },
+            Err(error) => FileResult::Failed { path: path.display().to_string(), error: error_line(&error) },
         })
         .collect()
 }

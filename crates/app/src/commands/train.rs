@@ -7,12 +7,11 @@ use serde::Serialize;
 use crate::config::TrainConfig;
 use crate::data_loading::load::load;
 use crate::error::AppError;
-use crate::run_dir::file_names::CONFIG;
 use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
 use crate::terminal::screen::Screen;
 use crate::training::cross_validation::{self, FoldsFolder};
-use crate::training::pipeline::{FinishedRun, train, train_in_folder};
+use crate::training::pipeline::{FinishedRun, ResumeOptions, train, train_in_folder};
 
 /// What `--json` prints: the metrics and the run folder.
 #[derive(Debug, Serialize)]
@@ -29,7 +28,7 @@ struct PrintedMetrics<'a> {
 pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<(), AppError> {
     let folder = PlannedFolder::new(out)?;
     if let (Some(n_folds), None) = (config.folds, config.fold) {
-        return Ok(cross_validation::run(config, n_folds, FoldsFolder::Planned(folder), screen)?);
+        return Ok(cross_validation::run(config, n_folds, FoldsFolder::Planned(folder), false, screen)?);
     }
     let data = load(config, screen)?;
     let FinishedRun { metrics, folder, .. } = train(config, &data, folder, screen)?;
@@ -41,15 +40,16 @@ pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> 
 ///
 /// # Errors
 /// If the folder is not a run folder, or settings or images have changed; else as [`run()`].
-pub(crate) fn resume(path: &Path, threads: Option<usize>, screen: &Screen) -> Result<(), AppError> {
+pub(crate) fn resume(path: &Path, options: ResumeOptions, screen: &Screen) -> Result<(), AppError> {
     let folder = RunFolder::open(path)?;
-    let config = TrainConfig::read(&folder.file(CONFIG))?;
-    let config = TrainConfig { threads: threads.or(config.threads), ..config };
+    let config = options.read_config(&folder)?;
     if let (Some(n_folds), None) = (config.folds, config.fold) {
-        return Ok(cross_validation::run(&config, n_folds, FoldsFolder::Existing(folder), screen)?);
+        let folder = FoldsFolder::Existing(folder);
+        return Ok(cross_validation::run(&config, n_folds, folder, options.other_cpu, screen)?);
     }
     let data = load(&config, screen)?;
-    let FinishedRun { metrics, folder, .. } = train_in_folder(&config, &data, folder, screen)?;
+    let FinishedRun { metrics, folder, .. } =
+        train_in_folder(&config, &data, folder, options.other_cpu, screen)?;
     screen.result(&PrintedMetrics { metrics: &metrics, run: folder.path() });
     Ok(())
 }

@@ -16,6 +16,8 @@ use super::settings::{self, TrainConfig};
 pub(crate) const CONFIG_FILE: &str = "config.toml";
 /// The table of what the program chose.
 const DERIVED: &str = "derived";
+/// Names of settings in a line of an error.
+const NAMES_PER_LINE: usize = 8;
 
 /// A config file, with and without what the program chose.
 #[derive(Clone, Debug)]
@@ -49,8 +51,9 @@ type Entry<'a, 'i> = (&'a Spanned<DeString<'i>>, &'a Spanned<DeValue<'i>>);
 
 impl Source<'_> {
     fn read(&self) -> Result<ConfigFile, ConfigError> {
-        let table = DeTable::parse(self.text)
-            .map_err(|error| self.invalid(error.span().unwrap_or_default(), error.message().to_owned()))?;
+        let table = DeTable::parse(self.text).map_err(|error| {
+            self.invalid(error.span().unwrap_or_default(), error.message().replace('\n', " "))
+        })?;
         let mut chosen = TrainConfig::default();
         let mut derived = None;
         for entry in in_order(table.get_ref()) {
@@ -80,7 +83,8 @@ impl Source<'_> {
         let Some(setting) = settings::named(name).filter(|setting| is_allowed(*setting)) else {
             let names: Vec<&str> =
                 settings::all().filter(|setting| is_allowed(*setting)).map(Setting::name).collect();
-            let message = format!("there is no setting `{name}` here; there are: {}", names.join(", "));
+            let name = name.replace('\n', " ");
+            let message = format!("there is no setting `{name}` here; there are:\n{}", lines_of(&names));
             return Err(self.invalid(key.span(), message));
         };
         if setting.set_from_file(value.get_ref(), config).is_none() {
@@ -94,8 +98,15 @@ impl Source<'_> {
     fn invalid(&self, place: Range<usize>, message: String) -> ConfigError {
         let before = &self.text.as_bytes()[..place.start.min(self.text.len())];
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        ConfigError::Invalid { path: self.path.clone(), line, message: message.replace('\n', " ") }
+        ConfigError::Invalid { path: self.path.clone(), line, message }
     }
+}
+
+/// Names in lines, each short enough for an error.
+fn lines_of(names: &[&str]) -> String {
+    let lines: Vec<String> =
+        names.chunks(NAMES_PER_LINE).map(|names| format!("  {}", names.join(", "))).collect();
+    lines.join(",\n")
 }
 
 /// The entries of a table as they are in the file, so that the first error is the one that is reported.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::ClassPrior;
 use crate::model::batch_summary::BatchSummary;
 use crate::model::inference::Preprocessing;
+use crate::model::instruction_sets::InstructionSets;
 use crate::model::ood::{OodDetector, vector_length};
 use crate::model::training_digests::TrainingDigests;
 
@@ -65,6 +66,9 @@ pub(crate) struct ModelCard {
     pub films: Option<u32>,
     /// Passes over the training set that made these weights.
     pub epoch: usize,
+    /// The vector instructions that computed these weights.
+    #[serde(default, skip_serializing_if = "InstructionSets::is_empty")]
+    pub instruction_sets: InstructionSets,
     /// What it was trained on, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_on: Option<TrainedOn>,
@@ -142,6 +146,7 @@ impl ModelCard {
         if let Some((_, text)) = rules.find(|(holds, _)| !holds) {
             return Err(text);
         }
+        self.instruction_sets.validate()?;
         if let Some(detector) = &self.ood_detector {
             detector.validate(self.width, self.size as usize)?;
         }

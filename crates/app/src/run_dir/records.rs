@@ -7,6 +7,7 @@ use crate::metrics::shortcut_audit::Audit;
 use crate::metrics::test_metrics::TestMetrics;
 use crate::model::calibration::Calibration;
 use crate::model::class_shares::ClassShares;
+use crate::model::instruction_sets::InstructionSets;
 use crate::model::shift::Shift;
 
 /// A line of `log.jsonl`. It holds no times, so that it is the same whenever and wherever the run is repeated.
@@ -21,6 +22,9 @@ pub(crate) struct LogLine {
     pub val_score: Option<f64>,
     pub lr: f64,
     pub best: bool,
+    /// The vector instructions of the run so far: more than one if it was resumed on another kind of CPU.
+    #[serde(default)]
+    pub instruction_sets: InstructionSets,
 }
 
 /// A line of `times.jsonl`.

@@ -86,6 +86,7 @@ fn masked_crc(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::instruction_sets::InstructionSets;
 
     #[test]
     fn records_have_their_lengths_and_checksums() {
@@ -98,6 +99,7 @@ mod tests {
             val_score: None,
             lr: 0.01,
             best: true,
+            instruction_sets: InstructionSets::default(),
         };
         let bytes = scalars(&line);
         let (length, rest) = bytes.split_first_chunk::<8>().expect("a length");

@@ -23,6 +23,25 @@ pub(crate) fn csv_cell(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
 }
 
+/// Characters of a line of an error, at most.
+const MAX_ERROR_LEN: usize = 290;
+/// Characters of its end that are shown where it is longer: what to do is said last.
+const ERROR_END_LEN: usize = 120;
+
+/// A line of an error as it is shown. The middle of a longer one is left out: names, and what is wrong in a file, may have any
+/// length.
+#[must_use]
+pub(crate) fn error_line(text: &str) -> String {
+    let text = printable(text);
+    let n = text.chars().count();
+    if n <= MAX_ERROR_LEN {
+        return text;
+    }
+    let begin: String = text.chars().take(MAX_ERROR_LEN - ERROR_END_LEN - 5).collect();
+    let end: String = text.chars().skip(n - ERROR_END_LEN).collect();
+    format!("{begin} ... {end}")
+}
+
 fn is_deceptive(character: char) -> bool {
     let is_bidirectional = matches!(character, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     character.is_control() || is_bidirectional || matches!(character, '\u{2028}' | '\u{2029}')
@@ -31,6 +50,15 @@ fn is_deceptive(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_error_is_cut_in_its_middle() {
+        let short = "ä".repeat(MAX_ERROR_LEN);
+        assert_eq!(error_line(&short), short);
+        let long = error_line(&format!("cannot read {}: rename it", "\u{1b}ä".repeat(50_000)));
+        assert_eq!(long.chars().count(), MAX_ERROR_LEN);
+        assert!(long.starts_with("cannot read \u{FFFD}ä") && long.ends_with("ä: rename it"), "{long}");
+    }
 
     #[test]
     fn nothing_changes_how_other_text_is_shown() {

@@ -5,7 +5,7 @@ use roentgen_data::{BadFile, Dataset, Findings, ImageSet, SubsetOrigin};
 use crate::cpu;
 use crate::metrics::test_metrics::TestMetrics;
 use crate::metrics::{Confusion, SubsetMetrics};
-use crate::terminal::foreign_text::printable;
+use crate::terminal::foreign_text::error_line;
 use crate::terminal::screen::{INDENT, Screen, counted, table};
 
 /// Most classes whose confusion matrix is shown; `metrics.json` always has it.
@@ -56,7 +56,7 @@ pub(crate) fn show_remarks(screen: &Screen, findings: &Findings) {
         screen.field("skipped", &counted(bad.len(), "unusable file"));
     }
     for BadFile { path, reason } in bad {
-        screen.line(&printable(&format!("{:INDENT$}{}: {reason}", "", path.display())));
+        screen.line(&error_line(&format!("{:INDENT$}{}: {reason}", "", path.display())));
     }
     for note in notes {
         screen.field("note", note);

@@ -103,6 +103,11 @@ pub(crate) struct BestEpoch {
 }
 
 impl BestEpoch {
+    /// Whether it can be the state after some epochs.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.best.is_none_or(|best| best.value.is_finite() && (0.0..=f64::MAX).contains(&best.standard_error))
+    }
+
     /// Whether the weights of this epoch replace the saved ones. Without a validation set, those of every epoch do.
     pub(crate) fn should_save(&mut self, score: Option<Score>) -> bool {
         let Some(score) = score else { return true };

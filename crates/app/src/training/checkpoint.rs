@@ -15,6 +15,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use crate::model::instruction_sets::InstructionSets;
 use crate::model::little_endian::little_endian;
 use crate::model::training_digests::TrainingDigests;
 use crate::run_dir::error::RunDirError;
@@ -23,6 +24,10 @@ use crate::run_dir::run_folder::RunFolder;
 use crate::training::best_epoch::BestEpoch;
 use crate::training::early_stopping::EarlyStopping;
 use crate::training::trainer::{EpochProgress, TrainerState};
+
+pub(crate) mod checks;
+#[cfg(test)]
+mod forgery_tests;
 
 /// First bytes of the file; the number is that of the format.
 pub(super) const MAGIC: &[u8] = b"ROENTGEN CHECKPOINT 2\n";
@@ -48,6 +53,9 @@ pub(crate) struct RunState {
     pub best: BestEpoch,
     /// Counts the epochs without improvement.
     pub early_stopping: EarlyStopping,
+    /// The vector instructions that computed its weights.
+    #[serde(default)]
+    pub instruction_sets: InstructionSets,
     /// Length of the log, and of the log of times, in bytes.
     pub log_bytes: [u64; 2],
     /// The images that the weights of `--init` were trained on.
@@ -79,8 +87,12 @@ pub(crate) fn to_bytes(run_state: &RunState, trainer: &TrainerState) -> Vec<u8> 
     });
     let run_state = serde_json::to_string(run_state).expect("numbers and a digest");
     let metadata = HashMap::from([(KEY.to_owned(), run_state)]);
-    let content = safetensors::serialize(views, Some(metadata)).expect("names and sizes are in bounds");
-    [MAGIC, blake3::hash(&content).as_bytes(), &content].concat()
+    sealed(&safetensors::serialize(views, Some(metadata)).expect("names and sizes are in bounds"))
+}
+
+/// The bytes of a file with this content.
+fn sealed(content: &[u8]) -> Vec<u8> {
+    [MAGIC, blake3::hash(content).as_bytes(), content].concat()
 }
 
 /// Name, type, length and bytes.
@@ -148,24 +160,40 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(RunState, TrainerState), Strin
     let tensors = SafeTensors::deserialize(content).map_err(broken)?;
     let run_state = metadata.metadata().as_ref().and_then(|map| map.get(KEY)).ok_or("it has no run state")?;
     let run_state = serde_json::from_str(run_state).map_err(|error| format!("its run state: {error}"))?;
-    let values = |name: &str| -> Option<Vec<f32>> {
-        let tensor = tensors.tensor(name).ok()?;
-        let (quads, _) = tensor.data().as_chunks::<4>();
-        Some(quads.iter().map(|&quad| f32::from_le_bytes(quad)).collect())
-    };
-    let all = |kind: &str| (0..).map_while(|index| values(&format!("{kind}.{index}"))).collect::<Vec<_>>();
-    let counters = tensors.tensor("counters").map_err(broken)?;
+    Ok((run_state, trainer_state(&tensors)?))
+}
+
+/// The state of the trainer in the tensors of a checkpoint.
+fn trainer_state(tensors: &SafeTensors<'_>) -> Result<TrainerState, String> {
+    let counters = tensors.tensor("counters").ok().filter(|counters| counters.dtype() == Dtype::U64);
+    let counters = counters.ok_or("it has no counters")?;
     let (counters, _) = counters.data().as_chunks::<8>();
     let &[step, adam_steps, average_steps] = counters else { return Err("it has no counters".to_owned()) };
-    let moments = all("m").into_iter().zip(all("v")).map(|(m, v)| Moments { m, v }).collect();
-    let state = TrainerState {
-        step: u64::from_le_bytes(step) as usize,
-        values: all("value"),
-        buffers: all("buffer"),
-        adam: (u64::from_le_bytes(adam_steps), moments),
-        average: (u64::from_le_bytes(average_steps), all("average")),
+    let [values, buffers, average, m, v] =
+        ["value", "buffer", "average", "m", "v"].map(|kind| all_of_kind(tensors, kind));
+    // A tensor that was not read is one that no program of this version writes.
+    let n_read: usize = [&values, &buffers, &average, &m, &v].map(Vec::len).iter().sum();
+    if n_read + 1 != tensors.len() || m.len() != v.len() {
+        return Err("it has other tensors than a checkpoint".to_owned());
+    }
+    Ok(TrainerState {
+        step: usize::try_from(u64::from_le_bytes(step)).map_err(|_| "its number of steps is too large")?,
+        values,
+        buffers,
+        adam: (u64::from_le_bytes(adam_steps), m.into_iter().zip(v).map(|(m, v)| Moments { m, v }).collect()),
+        average: (u64::from_le_bytes(average_steps), average),
+    })
+}
+
+/// The values of the tensors `kind.0`, `kind.1` and so on.
+fn all_of_kind(tensors: &SafeTensors<'_>, kind: &str) -> Vec<Vec<f32>> {
+    let values = |index: usize| -> Option<Vec<f32>> {
+        let tensor = tensors.tensor(&format!("{kind}.{index}")).ok()?;
+        let (quads, _) = tensor.data().as_chunks::<4>();
+        let is_f32 = tensor.dtype() == Dtype::F32;
+        is_f32.then(|| quads.iter().map(|&quad| f32::from_le_bytes(quad)).collect())
     };
-    Ok((run_state, state))
+    (0..).map_while(values).collect()
 }
 
 #[cfg(test)]

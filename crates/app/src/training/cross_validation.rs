@@ -10,7 +10,7 @@ use roentgen_data::Dataset;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::pipeline::{self, FinishedRun};
+use super::pipeline::{self, FinishedRun, ResumeOptions};
 use crate::config::TrainConfig;
 use crate::data_loading::error::DataLoadingError;
 use crate::data_loading::load::{load_fold, read_folds};
@@ -140,11 +140,12 @@ impl CrossValidationMetrics {
 /// Trains every fold that has not ended yet, and shows the metrics over all folds.
 ///
 /// # Errors
-/// As [`pipeline::train`], of any fold.
+/// As [`pipeline::train`], of any fold; and as [`pipeline::resume`], for which `other_cpu` is.
 pub(crate) fn run(
     config: &TrainConfig,
     n_folds: usize,
     mut folds_folder: FoldsFolder,
+    other_cpu: bool,
     screen: &Screen,
 ) -> Result<(), TrainingError> {
     let folds = read_folds(config, n_folds, screen)?;
@@ -155,7 +156,7 @@ pub(crate) fn run(
         let data = load_fold(&fold_config, &folds, fold, screen)?;
         is_any_medical |= is_medical(config, &data);
         let folder = folds_folder.open(config)?;
-        let (metrics, test) = run_fold(&fold_config, fold, &data, &folder, screen)?;
+        let (metrics, test) = run_fold(&fold_config, &data, &folder, other_cpu, screen)?;
         folds_folder = FoldsFolder::Existing(folder);
         pool.add(data, &metrics, &test);
         screen.line("");
@@ -180,19 +181,19 @@ pub(crate) fn run(
 /// Trains one fold in its own folder, resumes it, or evaluates it again if it has ended.
 fn run_fold(
     fold_config: &TrainConfig,
-    fold: usize,
     data: &Dataset,
     folder: &RunFolder,
+    other_cpu: bool,
     screen: &Screen,
 ) -> Result<(TestMetrics, PredictedSet), TrainingError> {
-    let name = format!("fold-{fold}");
+    let name = format!("fold-{}", fold_config.fold.expect("one of the folds"));
     let path = folder.file(&name);
     if path.join(METRICS).is_file() {
         screen.field("evaluated", &format!("again: {} has ended", path.display()));
-        return pipeline::evaluate_ended_run(&path, data);
+        return pipeline::evaluate_ended_run(&path, data, other_cpu);
     }
     let finished = if path.join(CONFIG).is_file() {
-        pipeline::resume(&path, fold_config.threads, data, screen)
+        pipeline::resume(&path, ResumeOptions { threads: fold_config.threads, other_cpu }, data, screen)
     } else {
         pipeline::train(fold_config, data, folder.inside(&name), screen)
     };

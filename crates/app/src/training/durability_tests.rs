@@ -13,6 +13,7 @@ use roentgen_data::Dataset;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
 use super::error::TrainingError;
+use super::pipeline::ResumeOptions;
 use super::{checkpoint, pipeline};
 use crate::config::TrainConfig;
 use crate::data_loading::load::load;
@@ -80,7 +81,7 @@ impl Case {
         if !out.join(CONFIG).exists() {
             return self.start(out);
         }
-        pipeline::resume(out, None, &self.data, &Screen::silent()).map(|_| ())
+        pipeline::resume(out, ResumeOptions::default(), &self.data, &Screen::silent()).map(|_| ())
     }
 
     fn assert_complete(&self, out: &Path, what: &str) {

@@ -19,6 +19,12 @@ impl EarlyStopping {
         Self { limit, waited: 0, best: None }
     }
 
+    /// Whether it can be the state after `epochs` epochs with this limit.
+    pub(crate) fn is_valid(&self, limit: Option<usize>, epochs: usize) -> bool {
+        let is_finite = self.best.is_none_or(|(score, loss)| score.is_finite() && loss.is_finite());
+        self.limit == limit && self.waited <= epochs && is_finite
+    }
+
     /// Takes the validation score of an epoch, the larger the better, and its loss. Returns whether to stop.
     ///
     /// A higher score is an improvement, or the same score with a smaller loss: on a small validation set accuracy stays

@@ -13,6 +13,7 @@ use crate::config::{Select, TrainConfig};
 use crate::model::calibration;
 use crate::model::class_shares::ClassShares;
 use crate::model::inference::{Evaluation, evaluate};
+use crate::model::instruction_sets::InstructionSets;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::run_dir::error::RunDirError;
@@ -22,6 +23,7 @@ use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::tensorboard;
 use crate::terminal::screen::{Screen, counted};
 use crate::training::best_epoch::Score;
+use crate::training::checkpoint::checks::RunSize;
 use crate::training::checkpoint::{self, RunState};
 use crate::training::early_stopping::EarlyStopping;
 use crate::training::error::TrainingError;
@@ -36,6 +38,8 @@ pub(super) struct Run<'a> {
     pub(super) train_set: &'a ImageSet,
     pub(super) class_shares: &'a ClassShares,
     pub(super) folder: &'a RunFolder,
+    /// Whether a checkpoint of a build for other vector instructions is continued.
+    pub(super) other_cpu: bool,
     pub(super) screen: &'a Screen,
 }
 
@@ -93,6 +97,7 @@ impl Run<'_> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => RunState {
                 inputs: self.inputs_digest(),
                 early_stopping: EarlyStopping::new(self.config.patience),
+                instruction_sets: InstructionSets::of_this_build(),
                 ..RunState::default()
             },
             Err(error) => {
@@ -102,6 +107,10 @@ impl Run<'_> {
         // Epochs that were logged after the checkpoint will be trained, and logged, again.
         for (name, bytes) in [LOG, TIMES].into_iter().zip(run_state.log_bytes) {
             self.folder.cut_back(name, bytes)?;
+        }
+        if self.read_log()?.len() != run_state.epoch {
+            let reason = "it does not have one line for each epoch of the checkpoint; start the run again";
+            return Err(self.not_resumable(LOG, reason.to_owned()).into());
         }
         if self.config.tensorboard {
             self.begin_tensorboard()?;
@@ -118,6 +127,11 @@ impl Run<'_> {
                           start another run";
             return Err(self.not_resumable(CHECKPOINT, reason.to_owned()).into());
         }
+        let n_train = self.data.train.len();
+        let size = RunSize { config: self.config, n_train, epoch_images: self.train_set.len() };
+        size.check(&run_state, &trainer_state).map_err(start_again)?;
+        let is_other_cpu = |reason| self.not_resumable(CHECKPOINT, reason);
+        run_state.instruction_sets.check(self.other_cpu).map_err(is_other_cpu)?;
         trainer.restore(trainer_state).map_err(start_again)?;
         self.check_saved_model(&run_state)?;
         Ok(run_state)
@@ -250,6 +264,7 @@ impl Run<'_> {
         run_state.step_seconds += trained.seconds;
         run_state.data_seconds += trained.data_seconds;
         card.epoch = run_state.epoch;
+        card.instruction_sets = run_state.instruction_sets.clone();
         let n_steps = trainer.n_steps_done() as u64;
         let (val, is_best) = trainer.with_model(self.train_set, epoch, |model| {
             let val = self.validate(model, card, trained.n_batches)?;
@@ -257,7 +272,7 @@ impl Run<'_> {
             let is_best = self.save_model((model, card, n_steps), val.as_ref(), run_state, writer)?;
             Ok::<_, TrainingError>((val, is_best))
         })?;
-        run_state.log_bytes = self.log(run_state.epoch, &trained, val.as_ref(), is_best)?;
+        run_state.log_bytes = self.log(run_state, &trained, val.as_ref(), is_best)?;
         Ok(())
     }
 
@@ -323,13 +338,13 @@ impl Run<'_> {
     /// Writes one line per epoch to the logs and to the screen. Returns the lengths of the logs after it.
     fn log(
         &self,
-        epoch: usize,
+        RunState { epoch, instruction_sets, .. }: &RunState,
         trained: &EpochProgress,
         val: Option<&Validation>,
         best: bool,
     ) -> Result<[u64; 2], RunDirError> {
         let line = LogLine {
-            epoch,
+            epoch: *epoch,
             train_loss: trained.loss(),
             train_accuracy: trained.accuracy(),
             val_loss: val.map(|val| val.loss),
@@ -337,9 +352,10 @@ impl Run<'_> {
             val_score: val.map(|val| val.score.value),
             lr: trained.lr,
             best,
+            instruction_sets: instruction_sets.clone(),
         };
         let images_per_s = self.train_set.len() as f64 / trained.seconds;
-        let time = TimeLine { epoch, seconds: trained.seconds, images_per_s };
+        let time = TimeLine { epoch: *epoch, seconds: trained.seconds, images_per_s };
         let json = serde_json::to_string(&line).expect("a log line is plain numbers");
         let log_bytes = self.folder.append_line(LOG, &json)?;
         if self.config.tensorboard {

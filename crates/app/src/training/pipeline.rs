@@ -17,10 +17,12 @@ use crate::data_loading::inspection::Inspection;
 use crate::data_loading::medical::is_medical;
 use crate::data_loading::phantom;
 use crate::metrics::test_metrics::TestMetrics;
+use crate::model::instruction_sets::InstructionSets;
 use crate::model::model_card::{ModelCard, TrainedOn};
 use crate::model::model_file;
 use crate::model::predicted_set::PredictedSet;
 use crate::model::training_digests::TrainingDigests;
+use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CHECKPOINT, CONFIG, DATA, METRICS, MODEL, REPORT};
 use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
@@ -35,6 +37,33 @@ pub(crate) struct FinishedRun {
     /// The predictions for the test set, if there is one.
     pub test: Option<PredictedSet>,
     pub folder: RunFolder,
+}
+
+/// What may differ when an interrupted run is continued.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ResumeOptions {
+    /// Another number of threads.
+    pub threads: Option<usize>,
+    /// Whether a build for other vector instructions may continue it, which changes the last digits of the weights.
+    pub other_cpu: bool,
+}
+
+impl ResumeOptions {
+    /// The configuration of the run with what differs.
+    #[must_use]
+    pub(crate) fn over(self, config: TrainConfig) -> TrainConfig {
+        TrainConfig { threads: self.threads.or(config.threads), ..config }
+    }
+
+    /// The configuration in a run folder, checked, with what differs.
+    ///
+    /// # Errors
+    /// As [`TrainConfig::read`] and [`TrainConfig::validate`].
+    pub(crate) fn read_config(self, folder: &RunFolder) -> Result<TrainConfig, ConfigError> {
+        let config = TrainConfig::read(&folder.file(CONFIG))?;
+        config.validate()?;
+        Ok(self.over(config))
+    }
 }
 
 /// Trains on loaded data in a new run folder.
@@ -54,7 +83,7 @@ pub(crate) fn train(
     folder.write(DATA, (inspection + "\n").as_bytes())?;
     // The configuration is written last: a folder that has it can be resumed.
     folder.write(CONFIG, config.with_absolute_paths().to_toml().as_bytes())?;
-    train_in_folder(config, data, folder, screen)
+    train_in_folder(config, data, folder, false, screen)
 }
 
 /// Resumes the run in the folder `path` on loaded data.
@@ -63,16 +92,17 @@ pub(crate) fn train(
 /// As [`train_in_folder`], and if the folder or its configuration cannot be read.
 pub(crate) fn resume(
     path: &Path,
-    threads: Option<usize>,
+    options: ResumeOptions,
     data: &Dataset,
     screen: &Screen,
 ) -> Result<FinishedRun, TrainingError> {
     let folder = RunFolder::open(path)?;
-    let config = TrainConfig::read(&folder.file(CONFIG))?;
-    train_in_folder(&TrainConfig { threads: threads.or(config.threads), ..config }, data, folder, screen)
+    let config = options.read_config(&folder)?;
+    train_in_folder(&config, data, folder, options.other_cpu, screen)
 }
 
-/// Trains in a folder that has its configuration already, from its checkpoint if it has one.
+/// Trains in a folder that has its configuration already, from its checkpoint if it has one, which is refused if its
+/// weights were computed with other vector instructions, unless `other_cpu`.
 ///
 /// # Errors
 /// Training that diverges, a signal, a file that cannot be written, or a checkpoint of another run.
@@ -80,6 +110,7 @@ pub(crate) fn train_in_folder(
     config: &TrainConfig,
     data: &Dataset,
     folder: RunFolder,
+    other_cpu: bool,
     screen: &Screen,
 ) -> Result<FinishedRun, TrainingError> {
     let normalization = normalization(config, &data.train);
@@ -99,8 +130,13 @@ pub(crate) fn train_in_folder(
     let (loss_head, class_shares) =
         (loss_head(config, &counts), class_shares(config, &data.class_names, &counts));
     let mut trainer = Trainer::new(config, model, normalization, loss_head, train_set.len());
-    let run = Run { config, data, train_set, class_shares: &class_shares, folder: &folder, screen };
+    let run =
+        Run { config, data, train_set, class_shares: &class_shares, folder: &folder, other_cpu, screen };
     let mut run_state = run.restore(&mut trainer)?;
+    if !run_state.instruction_sets.end_with_this_build() {
+        run_summary::show_other_cpu(screen, &run_state.instruction_sets);
+        run_state.instruction_sets.go_on_with_this_build();
+    }
     run_state.init_digests = init_digests.or(run_state.init_digests);
     if let Some(digests) = &run_state.init_digests {
         run_summary::show_leakage_by_init(screen, digests.count(&data.test), data.test.len());
@@ -125,12 +161,15 @@ pub(crate) fn train_in_folder(
 /// Evaluates the model of a run that has ended on its test set: the same metrics and predictions that the run ended with.
 ///
 /// # Errors
-/// As [`model_file::read`].
+/// As [`model_file::read`]; and as [`train_in_folder`] if the model was computed with other vector instructions.
 pub(crate) fn evaluate_ended_run(
     path: &Path,
     data: &Dataset,
+    other_cpu: bool,
 ) -> Result<(TestMetrics, PredictedSet), TrainingError> {
-    let (model, card) = model_file::read(&path.join(MODEL))?;
+    let path = path.join(MODEL);
+    let (model, card) = model_file::read(&path)?;
+    card.instruction_sets.check(other_cpu).map_err(|reason| RunDirError::NotResumable { path, reason })?;
     let is_leaked = final_evaluation::leaked_images(&card, data);
     let test = PredictedSet::new(&model, &card, &data.test, is_leaked);
     Ok((test.test_metrics(&card.class_names), test))
@@ -219,6 +258,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         fingerprint: (!config.uses_phantom()).then(|| data.fingerprint.clone()),
         films: config.uses_phantom().then_some(config.films),
         epoch: 0,
+        instruction_sets: InstructionSets::default(),
         trained_on: Some(TrainedOn { data: name, n_train: data.train.len(), n_val: data.val.len() }),
         medical: is_medical(config, data),
         ood_detector: None,

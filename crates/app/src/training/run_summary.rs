@@ -4,12 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use roentgen_layers::ResNet9Config;
+use roentgen_tensor::lanes::INSTRUCTION_SET;
 
 use super::epochs::Run;
 use super::progress_lines;
 use crate::data_loading::medical::is_medical;
 use crate::metrics::CalibrationMetrics;
 use crate::model::calibration::Calibration;
+use crate::model::instruction_sets::InstructionSets;
 use crate::model::model_file::Initialisation;
 use crate::model::ood::OodDetector;
 use crate::run_dir::file_names::{MODEL, REPORT};
@@ -74,6 +76,14 @@ pub(super) fn show_resumed(screen: &Screen, n_done: usize, n_steps: usize) {
     if n_done > 0 {
         screen.field("resumed", &format!("after {n_done} of {}", counted(n_steps, "step")));
     }
+}
+
+/// That a run goes on with other vector instructions than its own.
+pub(super) fn show_other_cpu(screen: &Screen, of_run: &InstructionSets) {
+    let text = format!(
+        "computed with {of_run} until now, from here on with {INSTRUCTION_SET}: the last digits of the weights change"
+    );
+    screen.field("WARNING", &text);
 }
 
 /// The metrics of the test set, calibration, speed, and where the files are.

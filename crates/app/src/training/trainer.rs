@@ -74,6 +74,15 @@ impl EpochProgress {
         self.loss_sum / self.n_images as f64
     }
 
+    /// Whether its sums can be those of its images.
+    #[must_use]
+    pub(crate) fn is_valid(&self) -> bool {
+        let is_sum = |sum: &f64| (0.0..=f64::MAX).contains(sum);
+        self.n_right <= self.n_images
+            && self.loss_sum.is_finite()
+            && [&self.lr, &self.data_seconds].into_iter().all(is_sum)
+    }
+
     /// Share of the images that were classified correctly, likewise.
     #[must_use]
     pub(crate) fn accuracy(&self) -> f64 {
@@ -311,7 +320,7 @@ impl Trainer {
                     && lengths_fit(&mut moments.iter().map(|moments| moments.v.len())))
             && average.1.len() == n_averaged
             && (n_averaged == 0 || lengths_fit(&mut average.1.iter().map(Vec::len)))
-            && buffers.iter().map(Vec::len).eq(self.buffers().iter().map(|buffer| buffer.value.len()));
+            && fits_buffers(&buffers, &self.buffers());
         if !fits {
             return Err("it belongs to another model or another recipe".to_owned());
         }
@@ -329,6 +338,15 @@ impl Trainer {
         self.step = step;
         Ok(())
     }
+}
+
+/// Whether these can be the values of the buffers of a model.
+fn fits_buffers(values: &[Vec<f32>], buffers: &[Buffer]) -> bool {
+    let fits = |(values, buffer): (&Vec<f32>, &Buffer)| {
+        let may_be_negative = !buffer.name.ends_with("running_var");
+        values.len() == buffer.value.len() && values.iter().all(|value| may_be_negative || *value >= 0.0)
+    };
+    values.len() == buffers.len() && values.iter().zip(buffers).all(fits)
 }
 
 impl Trainer {

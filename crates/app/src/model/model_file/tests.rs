@@ -2,6 +2,7 @@
 
 use roentgen_data::{LoadOptions, Normalization, PhantomOptions, TtaConfig, phantom_dataset, silent};
 
+use super::super::instruction_sets::InstructionSets;
 use super::super::model_card::FORMAT;
 use super::super::ood::OodDetector;
 use super::*;
@@ -33,6 +34,7 @@ pub(crate) fn card() -> ModelCard {
         trained_on: None,
         medical: true,
         epoch: 3,
+        instruction_sets: InstructionSets::of_this_build(),
         training_digests: Some(TrainingDigests::try_from("000000000000002a".to_owned()).expect("a digest")),
     }
 }

@@ -1,0 +1,79 @@
+//! The vector instructions that the weights of a model were computed with.
+//!
+//! Builds for other instructions add numbers in another order, so that their weights differ in the last digits.
+
+use std::fmt;
+
+use roentgen_tensor::lanes::INSTRUCTION_SET;
+use serde::{Deserialize, Serialize};
+
+/// Names of instruction sets, in the order of their use; files of earlier versions have none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct InstructionSets(Vec<String>);
+
+impl InstructionSets {
+    /// Names in a file; a run is hardly ever moved from one kind of CPU to another.
+    const MAX_NAMES: usize = 64;
+    /// Bytes of a name.
+    const MAX_NAME_LEN: usize = 64;
+
+    /// Those of this build.
+    #[must_use]
+    pub(crate) fn of_this_build() -> Self {
+        Self(vec![INSTRUCTION_SET.to_owned()])
+    }
+
+    /// Whether the last ones are those of this build.
+    #[must_use]
+    pub(crate) fn end_with_this_build(&self) -> bool {
+        self.0.last().is_some_and(|last| last == INSTRUCTION_SET)
+    }
+
+    /// From here on, the weights are computed by this build.
+    pub(crate) fn go_on_with_this_build(&mut self) {
+        if !self.end_with_this_build() {
+            self.0.push(INSTRUCTION_SET.to_owned());
+        }
+    }
+
+    /// Fails where this build would continue a run in other last digits than those of the run, unless it may.
+    ///
+    /// # Errors
+    /// The text is for the user.
+    pub(crate) fn check(&self, other_cpu: bool) -> Result<(), String> {
+        if other_cpu || self.end_with_this_build() {
+            return Ok(());
+        }
+        Err(format!(
+            "it was computed with {self}, and this build uses {INSTRUCTION_SET}, which would change the last digits of the \
+             weights; resume on a CPU like the first one, or add --other-cpu to go on with this one"
+        ))
+    }
+
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Rejects what this program does not write.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        let fits =
+            self.0.len() <= Self::MAX_NAMES && self.0.iter().all(|name| name.len() <= Self::MAX_NAME_LEN);
+        if fits {
+            Ok(())
+        } else {
+            Err("it names too many instruction sets, or one with a long name".to_owned())
+        }
+    }
+}
+
+impl fmt::Display for InstructionSets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            f.write_str("unknown instructions")
+        } else {
+            f.write_str(&self.0.join(", then "))
+        }
+    }
+}
