@@ -273,13 +273,21 @@ fn bad_files_are_named_and_the_others_predicted() {
 }
 
 #[test]
-fn predictions_do_not_depend_on_the_number_of_threads() {
+fn predictions_depend_neither_on_the_number_of_threads_nor_on_the_other_images() {
     let folder = model();
     let predict = |args: &[&str]| {
         let output = roentgen(&[&["predict", "--model", "run", "--json"], args].concat(), folder.path());
         assert!(output.status.success(), "{}", text(&output.stderr));
         text(&output.stdout)
     };
-    let alone = predict(&["films/test/normal", "--threads", "1"]);
-    assert_eq!(alone, predict(&["films/test/normal", "--threads", "3"]));
+    let together = predict(&["films/test/normal", "--threads", "1"]);
+    assert_eq!(together, predict(&["films/test/normal", "--threads", "3"]));
+    let mut n_compared = 0;
+    for line in together.lines().filter(|line| line.contains("\"path\"")).take(5) {
+        let image: Value = serde_json::from_str(line).unwrap();
+        let alone = predict(&[image["path"].as_str().unwrap(), "--threads", "2"]);
+        assert!(alone.lines().any(|alone| alone == line), "{line}\n{alone}");
+        n_compared += 1;
+    }
+    assert_eq!(n_compared, 5);
 }

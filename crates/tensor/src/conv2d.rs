@@ -26,6 +26,9 @@ use crate::lanes::LANES;
 pub const KERNEL: usize = 3;
 /// Number of taps of the filter.
 pub const TAPS: usize = KERNEL * KERNEL;
+/// The batch that the algorithm of evaluation is chosen for: a compromise. A single image would be faster with smaller tiles,
+/// whose filters are smaller, and a few layers of a large batch with larger ones.
+const INFERENCE_BATCH: usize = 16;
 
 /// Sizes of one convolution, checked once and used in all three passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +148,13 @@ impl Conv2dGeometry {
         allowed.min_by_key(work).expect("at least one algorithm is allowed for every geometry")
     }
 
+    /// The algorithm of [`conv2d_inference`]: the one that is fastest for a middling batch, whatever the batch is. Different
+    /// algorithms round differently, and the result for an image must not depend on how many other images there are.
+    #[must_use]
+    pub fn inference_algorithm(&self) -> Conv2dAlgorithm {
+        Self { n: INFERENCE_BATCH, ..*self }.algorithm()
+    }
+
     /// Pixels of the batch: the rows of input and output as matrices.
     #[must_use]
     pub fn pixels(&self) -> usize {
@@ -225,7 +235,7 @@ impl PreparedFilter {
 
     /// `weight`, `(c_in, 3, 3, c_out)`, as the algorithm of this geometry reads it.
     fn get_or_prepare(&self, g: &Conv2dGeometry, weight: &[f32]) -> &[f32] {
-        let slot = &self.by_algorithm[g.algorithm() as usize];
+        let slot = &self.by_algorithm[g.inference_algorithm() as usize];
         let prepared = match slot.get() {
             Some(prepared) => prepared,
             // Not prepared inside `get_or_init`, which could deadlock: while this thread waits for the rayon pool, it may
@@ -241,7 +251,7 @@ impl PreparedFilter {
 }
 
 fn prepare(g: &Conv2dGeometry, weight: &[f32]) -> AlignedBuffer {
-    let algorithm = g.algorithm();
+    let algorithm = g.inference_algorithm();
     let len = match algorithm.tile() {
         None => im2col::packed_len(g),
         Some(m) => winograd::transformed_len(g, m + 2),
@@ -258,7 +268,8 @@ fn prepare(g: &Conv2dGeometry, weight: &[f32]) -> AlignedBuffer {
     prepared
 }
 
-/// Convolution, then a scale and a shift for each channel and an activation: `y = act(scale * (x * weight) + shift)`.
+/// Convolution, then a scale and a shift for each channel and an activation: `y = act(scale * (x * weight) + shift)`. The
+/// result for an image has the same bits in every batch.
 ///
 /// # Shapes
 /// As in [`conv2d_forward`]; `scale`, `shift`: `(c_out)`.
@@ -276,7 +287,7 @@ pub fn conv2d_inference(
     g.check(x, weight, y);
     assert!(scale.len() == g.c_out && shift.len() == g.c_out, "conv2d: length of scale and shift in {g:?}");
     let filter = Filter::Prepared(prepared.get_or_prepare(g, weight));
-    correlate(g, g.algorithm(), x, filter, Epilogue { scale, shift, activation }, y);
+    correlate(g, g.inference_algorithm(), x, filter, Epilogue { scale, shift, activation }, y);
 }
 
 /// Gradient of the input: the convolution of `grad_y` with the filter rotated by 180 degrees, with input and output

@@ -22,7 +22,7 @@ use super::transform::{Between, sandwich};
 use super::{Layout, Tiling};
 use crate::conv2d::epilogue::Epilogue;
 use crate::conv2d::{Conv2dGeometry, Filter};
-use crate::gemm::{MR, NR, multiply_rows};
+use crate::gemm::{MAX_FEW_ROWS, MR, NR, multiply_few_rows, multiply_rows};
 use crate::lanes::{LANES, load, store};
 use crate::scratch::with_scratch;
 
@@ -143,20 +143,8 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                                 &*own
                             }
                         };
-                        for (j, filter) in filter.chunks_exact(c_in * NR).enumerate() {
-                            let part = i * T + j;
-                            let product = &mut product[part * product_layout.part..];
-                            let products = product.chunks_exact_mut(MR * NR);
-                            for (v, product) in v.chunks_exact(v_layout.len).zip(products) {
-                                multiply_rows(
-                                    &v[part * v_layout.part..],
-                                    v_layout.group,
-                                    filter,
-                                    product,
-                                    false,
-                                );
-                            }
-                        }
+                        let product = &mut product[i * T * product_layout.part..];
+                        self.multiply_row(i, (v, v_layout), filter, (product, product_layout.part));
                     }
                     for tile in 0..n_tiles {
                         let (n, top, left) = self.origin(tile);
@@ -177,6 +165,29 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
             });
             interleave(out, out_len, c_out, y);
         });
+    }
+
+    /// `product = V U` for row `i` of the parts, all tiles and one panel; `v` is in blocks of `MR` tiles.
+    fn multiply_row(
+        &self,
+        i: usize,
+        (v, v_layout): (&[f32], Layout),
+        filter: &[f32],
+        (product, product_part): (&mut [f32], usize),
+    ) {
+        let c_in = self.g.c_in;
+        if self.n_tiles() <= MAX_FEW_ROWS {
+            let v = (&v[i * T * v_layout.part..], v_layout.part, v_layout.group);
+            multiply_few_rows(self.n_tiles(), v, (filter, c_in), (product, product_part));
+            return;
+        }
+        for (j, filter) in filter.chunks_exact(c_in * NR).enumerate() {
+            let products = product[j * product_part..].chunks_exact_mut(MR * NR);
+            for (v, product) in v.chunks_exact(v_layout.len).zip(products) {
+                let v = &v[(i * T + j) * v_layout.part..];
+                multiply_rows(v, v_layout.group, filter, product, false);
+            }
+        }
     }
 
     /// `product = V U` for each part of a block and one panel.
