@@ -1,5 +1,4 @@
 //! Fast and direct convolutions give the same gradients of a network.
-#![forbid(unsafe_code)]
 
 use ndarray::Array4;
 use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};

@@ -3,9 +3,8 @@
 //! The short test runs always. The long one prints the table of docs/results.md:
 //!
 //! ```sh
-//! cargo test --package roentgen-tests --test interval_coverage -- --ignored --nocapture
+//! cargo test --package roentgen-tests --test all interval_coverage -- --ignored --nocapture
 //! ```
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,4 @@
 //! Compares every metric with scikit-learn; `golden/metrics_golden.py` computed its values.
-#![forbid(unsafe_code)]
 
 use std::fs;
 use std::path::Path;

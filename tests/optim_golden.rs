@@ -1,5 +1,4 @@
 //! Compares the schedule and Adam in every step with the values of `golden/optim_golden.py`.
-#![forbid(unsafe_code)]
 
 use roentgen_optim::{Adam, AdamConfig, Clip, OneCycle, WeightDecay, sum_of_squares};
 use roentgen_tensor::parameter::{Parameter, ParameterKind};

@@ -1,5 +1,4 @@
 //! The weights after two epochs have the same bits with any number of threads.
-#![forbid(unsafe_code)]
 
 use ndarray::Array4;
 use roentgen::TrainingStep;

@@ -1,7 +1,6 @@
 //! Compares a small ResNet9 with PyTorch: logits, every gradient, running statistics, and ten steps of the recipe.
 //!
 //! `tests/golden/resnet9_golden.py` computed the values.
-#![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 use std::path::Path;

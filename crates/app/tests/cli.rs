@@ -1,15 +1,11 @@
 //! The program as a user meets it: what it does, and what it says when it can't.
-#![forbid(unsafe_code)]
 
 use std::fs;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use program::{refuses, roentgen, text, train, write_images};
-
-#[path = "support/program.rs"]
-mod program;
+use crate::program::{refuses, roentgen, text, train, write_images};
 
 #[test]
 fn a_run_says_what_augmentation_really_happens() {

@@ -1,12 +1,8 @@
 //! A run that diverges says so, and keeps its last good checkpoint.
-#![forbid(unsafe_code)]
 
 use tempfile::TempDir;
 
-use program::{roentgen, text};
-
-#[path = "support/program.rs"]
-mod program;
+use crate::program::{roentgen, text};
 
 #[test]
 fn a_run_that_ends_no_better_than_guessing_says_so() {

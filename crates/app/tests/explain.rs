@@ -1,5 +1,4 @@
 //! `roentgen explain`: which regions of an image support the predicted class.
-#![forbid(unsafe_code)]
 
 use std::fs;
 
@@ -7,10 +6,7 @@ use image::{GrayImage, Luma};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use program::{refuses, roentgen, text, train};
-
-#[path = "support/program.rs"]
-mod program;
+use crate::program::{refuses, roentgen, text, train};
 
 /// Writes noise; images of the class `marked` have a bright square at the top left of the model's crop.
 fn write(folder: &std::path::Path) {

@@ -1,5 +1,4 @@
 //! What keeps figures honest, as a user meets it: inspect, audit, leaks, patients and folds.
-#![forbid(unsafe_code)]
 
 use std::fs;
 use std::path::Path;
@@ -7,10 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use program::{roentgen, text, train, write_images};
-
-#[path = "support/program.rs"]
-mod program;
+use crate::program::{roentgen, text, train, write_images};
 
 /// What a command printed as JSON.
 fn json(args: &[&str], folder: &Path) -> Value {

@@ -1,14 +1,10 @@
 //! Models that come from elsewhere and go elsewhere.
-#![forbid(unsafe_code)]
 
 use std::fs;
 
 use tempfile::TempDir;
 
-use program::{roentgen, text, train, write_images};
-
-#[path = "support/program.rs"]
-mod program;
+use crate::program::{roentgen, text, train, write_images};
 
 #[test]
 fn a_run_starts_from_the_weights_of_another_one() {

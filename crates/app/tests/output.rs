@@ -1,13 +1,9 @@
 //! What becomes of results that cannot be printed.
 #![cfg(target_os = "linux")]
-#![forbid(unsafe_code)]
 
 use tempfile::TempDir;
 
-use program::{text, train, write_images};
-
-#[path = "support/program.rs"]
-mod program;
+use crate::program::{text, train, write_images};
 
 /// Runs the program in a shell, which redirects its output.
 fn in_shell(command: &str, folder: &std::path::Path) -> std::process::Output {

@@ -1,5 +1,4 @@
 //! A trained model predicts images, and rejects those unlike its training images.
-#![forbid(unsafe_code)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +9,7 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use program::{roentgen, text, train};
-
-#[path = "support/program.rs"]
-mod program;
+use crate::program::{roentgen, text, train};
 
 /// A small model of the phantom set in `run`, and new phantom films in `films`; trained once for all tests.
 fn model() -> TempDir {

@@ -1,5 +1,4 @@
 //! `report.html` of a run: one file without links to elsewhere, with the metrics of `metrics.json`.
-#![forbid(unsafe_code)]
 
 use std::fs;
 use std::path::Path;
@@ -9,10 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::{GrayImage, Luma};
 use tempfile::TempDir;
 
-use program::{roentgen, text, train, write_images};
-
-#[path = "support/program.rs"]
-mod program;
+use crate::program::{roentgen, text, train, write_images};
 
 /// Every image, link and style that a page refers to.
 fn references(page: &str) -> Vec<&str> {

@@ -1,5 +1,4 @@
 //! A run cannot be lost: whatever breaks it off, it goes on as if nothing had happened.
-#![forbid(unsafe_code)]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -10,10 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use program::{roentgen, text};
-
-#[path = "support/program.rs"]
-mod program;
+use crate::program::{roentgen, text};
 
 /// A run with everything that has a state, and a checkpoint after every step.
 const ARGS: [&str; 16] = [

@@ -1,15 +1,11 @@
 //! The smaller commands: describe, lr-find, completions, man; TensorBoard's file; the number of phantom films; file names.
-#![forbid(unsafe_code)]
 
 use std::fs;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use program::{refuses, roentgen, text, train, write_images};
-
-#[path = "support/program.rs"]
-mod program;
+use crate::program::{refuses, roentgen, text, train, write_images};
 
 fn said(args: &[&str], folder: &TempDir) -> String {
     let output = roentgen(args, folder.path());

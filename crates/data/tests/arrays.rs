@@ -5,10 +5,7 @@ use roentgen_data::{
     ArrayImages, DataError, Dataset, LoadOptions, Subset, SubsetOrigin, load_arrays, silent,
 };
 
-use files::noise;
-
-#[path = "support/files.rs"]
-mod files;
+use crate::files::noise;
 
 const CLASSES: [&str; 2] = ["cat", "dog"];
 

@@ -3,14 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use crate::images::{save_image, save_images};
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use images::{save_image, save_images};
 use roentgen_data::{
     Channels, DataError, Dataset, Fold, LoadOptions, Stage, SubsetOrigin, load_dataset, load_folds, silent,
 };
-
-#[path = "support/images.rs"]
-mod images;
 
 fn load(root: &Path) -> Result<Dataset, DataError> {
     load_dataset(root, &LoadOptions::default(), &silent)

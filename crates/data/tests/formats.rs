@@ -10,10 +10,7 @@ use roentgen_data::{
 use tempfile::TempDir;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-use files::{load, load_error, noise, written};
-
-#[path = "support/files.rs"]
-mod files;
+use crate::files::{load, load_error, noise, written};
 
 /// A file in NumPy's format, version 1.
 fn npy(descr: &str, fortran: bool, shape: &str, data: &[u8]) -> Vec<u8> {

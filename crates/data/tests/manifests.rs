@@ -1,5 +1,4 @@
 //! CSV manifests: what is read, and what is rejected.
-#![forbid(unsafe_code)]
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,10 +7,7 @@ use image::{GrayImage, Luma};
 use roentgen_data::{DataError, LoadOptions, ModelInput, load_dataset, load_for_model, silent};
 use tempfile::TempDir;
 
-use files::{load, load_error, noise};
-
-#[path = "support/files.rs"]
-mod files;
+use crate::files::{load, load_error, noise};
 
 /// Image files, and a manifest of `lines` beside them.
 fn manifest(lines: &str) -> (TempDir, PathBuf) {

@@ -3,14 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use images::{save_image, save_images};
+use crate::images::{save_image, save_images};
 use roentgen_data::{
     DataError, Dataset, EvaluationData, EvaluationOrigin, Fold, LoadOptions, ModelInput, PatientPattern,
     TrainingData, load_dataset, load_for_model, silent,
 };
-
-#[path = "support/images.rs"]
-mod images;
 
 /// The names of the files in a folder.
 fn names_in(folder: &Path) -> Vec<String> {

@@ -1,6 +1,5 @@
 //! How the layers behave and how they are connected. (The tests of `roentgen-tensor` check the numbers that the kernels
 //! compute; the tests of the workspace check those of the whole network.)
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -21,10 +20,7 @@ use roentgen_tensor::conv2d::{
 use roentgen_tensor::parameter::{Buffer, Parameter};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
-use models::{TRAIN, bits, logits, random, slice, small, used_model};
-
-#[path = "support/models.rs"]
-mod models;
+use crate::models::{TRAIN, bits, logits, random, slice, small, used_model};
 
 /// The images `range` of a batch.
 fn images(x: &Array4<f32>, range: Range<usize>) -> ArrayView4<'_, f32> {

@@ -1,5 +1,4 @@
 //! One model, evaluated by several threads at once.
-#![forbid(unsafe_code)]
 
 use std::thread;
 
@@ -8,10 +7,7 @@ use rayon::prelude::*;
 use roentgen_layers::{Architecture, BlockSpec, ResNet, ResNet9, Workspace};
 use roentgen_tensor::linear::linear_forward;
 
-use models::{bits, logits, random, slice, small, used_model};
-
-#[path = "support/models.rs"]
-mod models;
+use crate::models::{bits, logits, random, slice, small, used_model};
 
 #[test]
 fn threads_share_one_model_and_get_the_same_bits() {

@@ -1,5 +1,4 @@
 //! What the tests of the program share.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 use std::fs;
 use std::path::Path;
@@ -9,18 +8,18 @@ use assert_cmd::Command;
 use serde_json::Value;
 
 /// Runs the program.
-pub fn roentgen(args: &[&str], folder: &Path) -> Output {
+pub(crate) fn roentgen(args: &[&str], folder: &Path) -> Output {
     let mut command = Command::cargo_bin("roentgen").expect("cargo builds the program for its tests");
     command.args(args).current_dir(folder).output().expect("the program starts")
 }
 
 /// What it said.
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A small training run, of one epoch unless `args` say otherwise; returns what it printed as JSON.
-pub fn train(args: &[&str], folder: &Path) -> Value {
+pub(crate) fn train(args: &[&str], folder: &Path) -> Value {
     let epochs: &[&str] = if args.contains(&"--epochs") { &[] } else { &["--epochs", "1"] };
     let output = roentgen(&[&["train", "--width", "8", "--quiet", "--json"], epochs, args].concat(), folder);
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -28,7 +27,7 @@ pub fn train(args: &[&str], folder: &Path) -> Value {
 }
 
 /// Writes grey images of noise: `counts` of them in each class folder of `part`.
-pub fn write_images(root: &Path, part: &str, counts: &[(&str, u32)]) {
+pub(crate) fn write_images(root: &Path, part: &str, counts: &[(&str, u32)]) {
     for (class_idx, (class, count)) in counts.iter().enumerate() {
         let folder = root.join(part).join(class);
         fs::create_dir_all(&folder).unwrap();
@@ -44,7 +43,7 @@ pub fn write_images(root: &Path, part: &str, counts: &[(&str, u32)]) {
 }
 
 /// Runs a command that must fail with `code`, say each of `words` in one line, and leave nothing behind.
-pub fn refuses(args: &[&str], code: i32, words: &[&str], folder: &Path) {
+pub(crate) fn refuses(args: &[&str], code: i32, words: &[&str], folder: &Path) {
     let before = fs::read_dir(folder).unwrap().count();
     let output = roentgen(args, folder);
     let said = text(&output.stderr);

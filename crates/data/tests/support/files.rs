@@ -1,5 +1,4 @@
 //! Functions shared by the tests of formats.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses some of them")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,19 +7,19 @@ use roentgen_data::{DataError, Dataset, LoadOptions, load_dataset, silent};
 use tempfile::TempDir;
 
 /// Loads with the default options.
-pub fn load(path: &Path) -> Result<Dataset, DataError> {
+pub(crate) fn load(path: &Path) -> Result<Dataset, DataError> {
     load_dataset(path, &LoadOptions::default(), &silent)
 }
 
 /// The text of the error, which names the file.
-pub fn load_error(path: &Path) -> String {
+pub(crate) fn load_error(path: &Path) -> String {
     let text = load(path).expect_err("it has to be rejected").to_string();
     assert!(text.contains(&path.file_name().unwrap().to_string_lossy().into_owned()), "{text}");
     text
 }
 
 /// Bytes that differ between images, so that none is a duplicate of another.
-pub fn noise(n: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(n: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -30,7 +29,7 @@ pub fn noise(n: usize, seed: u64) -> Vec<u8> {
 }
 
 /// A file of `bytes`.
-pub fn written(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+pub(crate) fn written(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
     let path = dir.path().join(name);
     fs::write(&path, bytes).unwrap();
     path

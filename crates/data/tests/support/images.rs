@@ -1,5 +1,4 @@
 //! Image files that tests of folders write.
-#![allow(unreachable_pub, reason = "a module of several test files")]
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +6,7 @@ use std::path::Path;
 use image::{GrayImage, Luma};
 
 /// Writes a grey image of 32 x 30 pixels of noise that depends on the name; the extension determines the format.
-pub fn save_image(root: &Path, name: &str) {
+pub(crate) fn save_image(root: &Path, name: &str) {
     let path = root.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut state =
@@ -20,7 +19,7 @@ pub fn save_image(root: &Path, name: &str) {
 }
 
 /// Several such images, in one folder.
-pub fn save_images(root: &Path, folder: &str, count: usize) {
+pub(crate) fn save_images(root: &Path, folder: &str, count: usize) {
     for number in 0..count {
         save_image(root, &format!("{folder}/{number:02}.png"));
     }

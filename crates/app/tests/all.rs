@@ -1,0 +1,17 @@
+//! The tests of the command line in one program: one to link instead of many, and each core always has a test to run.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod divergence;
+mod explain;
+mod guards;
+mod interchange;
+mod output;
+mod predict;
+mod recompute;
+mod report;
+mod resume;
+mod tools;
+
+#[path = "support/program.rs"]
+mod program;

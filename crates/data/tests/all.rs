@@ -1,0 +1,18 @@
+//! The tests of the readers in one program: one to link instead of many, and each core always has a test to run.
+#![forbid(unsafe_code)]
+
+mod arrays;
+mod folders;
+mod formats;
+mod manifests;
+mod mutated;
+mod other_data;
+mod phantom;
+mod planted_duplicates;
+mod real_data;
+
+#[path = "support/files.rs"]
+mod files;
+
+#[path = "support/images.rs"]
+mod images;

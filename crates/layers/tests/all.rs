@@ -1,0 +1,8 @@
+//! The tests of the layers in one program: one to link instead of many, and each core always has a test to run.
+#![forbid(unsafe_code)]
+
+mod layers;
+mod shared_model;
+
+#[path = "support/models.rs"]
+mod models;
