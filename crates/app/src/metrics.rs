@@ -13,14 +13,20 @@ mod predictions;
 pub(crate) mod shortcut_audit;
 pub(crate) mod test_metrics;
 
+use rayon::prelude::*;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 pub(crate) use bootstrap::bootstrap;
 pub(crate) use calibration::CalibrationMetrics;
 pub use confusion::Confusion;
+use interval::wilson;
 pub(crate) use interval::{Interval, share_interval};
 pub(crate) use predictions::Scorer;
 pub use predictions::{MetricValues, Predictions};
+
+/// Most classes whose confusion matrix is in `metrics.json`: its size grows with their square. `predictions.jsonl` has the true
+/// and the predicted class of every image.
+const MAX_MATRIX_CLASSES: usize = 1000;
 
 /// The metrics of one set, as in `metrics.json`. Every metric is a number under its key; its interval, `[low, high]`,
 /// has the same key and `_interval`; only that of `ece` is beside `ece_debiased`. What is not defined is `null`.
@@ -51,25 +57,25 @@ impl SubsetMetrics {
         let scorer = Scorer::new(predictions);
         let values = scorer.values(&vec![1.0; predictions.len()]);
         let samples = bootstrap(predictions.len(), groups, |times| scorer.resampled(times));
-        // Of the share of hits among the images for which `is_hit` is defined.
-        let interval = |is_hit: &dyn Fn(usize, usize) -> Option<bool>| {
-            let group = |image: usize| groups.map_or(0, |groups| groups[image]);
-            let pairs = predictions.pairs().enumerate();
-            let (hits, of_hits): (Vec<bool>, Vec<u32>) = pairs
-                .filter_map(|(image, (truth, answer))| Some((is_hit(truth, answer)?, group(image))))
-                .unzip();
-            share_interval(&hits, groups.is_some().then_some(&of_hits))
+        let of_class = |class: usize| match groups {
+            Some(groups) => [
+                by_groups(predictions, groups, |truth, answer| (truth == class).then_some(answer == class)),
+                by_groups(predictions, groups, |truth, answer| (answer == class).then_some(truth == class)),
+                by_groups(predictions, groups, |truth, answer| (truth != class).then_some(answer != class)),
+            ],
+            None => [
+                wilson(confusion.count(class, class), confusion.n_of(class)),
+                wilson(confusion.count(class, class), confusion.n_predicted(class)),
+                wilson(confusion.true_negatives(class), confusion.n() - confusion.n_of(class)),
+            ],
         };
-        let of_class = |class: usize| {
-            [
-                interval(&|truth, answer| (truth == class).then_some(answer == class)),
-                interval(&|truth, answer| (answer == class).then_some(truth == class)),
-                interval(&|truth, answer| (truth != class).then_some(answer != class)),
-            ]
+        let accuracy_interval = match groups {
+            Some(groups) => by_groups(predictions, groups, |truth, answer| Some(truth == answer)),
+            None => wilson(confusion.n_right(), confusion.n()),
         };
         Self {
-            accuracy_interval: interval(&|truth, answer| Some(truth == answer)),
-            share_intervals: (0..class_names.len()).map(of_class).collect(),
+            accuracy_interval,
+            share_intervals: (0..class_names.len()).into_par_iter().map(of_class).collect(),
             class_names,
             intervals: [
                 samples[0].percentile(),
@@ -127,6 +133,18 @@ impl SubsetMetrics {
     }
 }
 
+/// Interval, by groups of images, of the share of hits among the images for which `is_hit` is defined.
+fn by_groups(
+    predictions: &Predictions,
+    groups: &[u32],
+    is_hit: impl Fn(usize, usize) -> Option<bool>,
+) -> Option<Interval> {
+    let pairs = predictions.pairs().zip(groups);
+    let (hits, of_hits): (Vec<bool>, Vec<u32>) =
+        pairs.filter_map(|((truth, answer), group)| Some((is_hit(truth, answer)?, group))).unzip();
+    share_interval(&hits, Some(&of_hits))
+}
+
 /// Adds a metric and its interval to a map.
 fn entry<M: SerializeMap>(
     map: &mut M,
@@ -151,7 +169,8 @@ impl Serialize for SubsetMetrics {
             }
         }
         part.serialize_entry("per_class", &PerClass(self))?;
-        part.serialize_entry("confusion", &self.confusion.rows())?;
+        let has_matrix = self.class_names.len() <= MAX_MATRIX_CLASSES;
+        part.serialize_entry("confusion", &has_matrix.then(|| self.confusion.rows()))?;
         part.end()
     }
 }
@@ -183,7 +202,6 @@ impl Serialize for OfClass<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::interval::wilson;
     use super::*;
 
     #[test]
@@ -262,5 +280,27 @@ mod tests {
         for key in ["recall", "recall_interval", "precision", "roc_auc", "roc_auc_interval"] {
             assert!(json["per_class"]["b"][key].is_null(), "{key} in {json}");
         }
+    }
+
+    /// Once, the metrics of this many classes took hours.
+    #[test]
+    fn of_very_many_classes_there_is_no_matrix_and_no_interval_of_the_areas() {
+        let (n_classes, n) = (2_001, 1_000u32);
+        let mut predictions = Predictions::new(n_classes);
+        for image in 0..n {
+            let logit = |class: usize| f64::from(class as u32 == image / 2) - (class as f64) / 1e4;
+            predictions.add(image, (0..n_classes).map(logit));
+        }
+        let names = (0..n_classes).map(|class| class.to_string()).collect();
+        let metrics = SubsetMetrics::new(names, &predictions, None);
+        let json = serde_json::to_value(&metrics).expect("plain numbers");
+        let class = &json["per_class"]["3"];
+        for (object, key) in
+            [(&json, "confusion"), (&json, "macro_roc_auc_interval"), (class, "roc_auc_interval")]
+        {
+            assert!(object[key].is_null(), "{key}");
+        }
+        assert!(json["balanced_accuracy_interval"].is_array() && class["recall_interval"].is_array());
+        assert!(json["macro_roc_auc"].as_f64() > Some(0.5) && class["roc_auc"].is_number());
     }
 }

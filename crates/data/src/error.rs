@@ -67,6 +67,20 @@ pub enum DataError {
         /// The class found.
         class: String,
     },
+    /// A model has an output for each class, and a limited number of outputs.
+    #[error(
+        "{} has {found} classes, expected at most {most}; is each class in a folder of its own, or is the label \
+         something else, such as a number of the image?",
+        path.display()
+    )]
+    TooManyClasses {
+        /// The data.
+        path: PathBuf,
+        /// Number of classes.
+        found: usize,
+        /// The limit.
+        most: usize,
+    },
     /// A class has no training image.
     #[error(
         "class `{class}` has no training image in {}: {found}; add images, or remove the class",

@@ -94,8 +94,8 @@ pub use groups::group_ids;
 pub use image_set::{ImageSet, ImageView, Mask};
 pub use leakage::{ImageLocation, LeakedImage};
 pub use load::{
-    EvaluationData, EvaluationOrigin, Folds, ModelInput, TrainingData, load_arrays, load_dataset, load_folds,
-    load_for_model,
+    EvaluationData, EvaluationOrigin, Folds, MAX_CLASSES, ModelInput, TrainingData, load_arrays,
+    load_dataset, load_folds, load_for_model,
 };
 pub use normalize::Normalization;
 pub use options::{Channels, Fold, LoadOptions, SizeLimits, default_val_fraction};

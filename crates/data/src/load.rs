@@ -14,6 +14,10 @@ use crate::source::arrays::{self, ArrayImages};
 use crate::source::{self, Item, Listing, Usage};
 use crate::subset::Subset;
 
+/// Most classes of a data set. A model of more could be trained, but not read again: a model file is untrusted, and its number of
+/// classes decides how much memory is taken for it.
+pub const MAX_CLASSES: usize = 10_000;
+
 /// Loads training data from a folder, or from a file of any supported format.
 ///
 /// Images are listed, decoded and resized in parallel; duplicates and patients are found; missing sets are split off the
@@ -131,6 +135,10 @@ fn decode_listing(
     options: &LoadOptions,
     progress: &dyn Progress,
 ) -> Result<ImagePool, DataError> {
+    let found = listing.class_names.len();
+    if found > MAX_CLASSES {
+        return Err(DataError::TooManyClasses { path: path.into(), found, most: MAX_CLASSES });
+    }
     let pool = ImagePool::decode(choose_test(listing, options)?, options, progress)?;
     if let Some((class, bad)) = pool.empty_class() {
         let example = bad.map(|bad| format!(", for example {}: {}", bad.path.display(), bad.reason));

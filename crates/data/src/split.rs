@@ -18,20 +18,23 @@ pub(crate) struct SplitPool<'a> {
 }
 
 impl SplitPool<'_> {
-    /// The groups of a class in random order. The class of a group is that of its first image.
-    fn shuffled_groups(&self, class: u32) -> Vec<Vec<usize>> {
+    /// The groups of each class in random order. The class of a group is that of its first image.
+    fn shuffled_groups(&self) -> Vec<Vec<Vec<usize>>> {
         let mut order: Vec<usize> = (0..self.labels.len()).collect();
         order.sort_by_key(|&image| (self.groups[image], image));
-        let groups = order.chunk_by(|&a, &b| self.groups[a] == self.groups[b]);
-        let mut groups: Vec<Vec<usize>> =
-            groups.filter(|group| self.labels[group[0]] == class).map(<[usize]>::to_vec).collect();
-        groups.sort_by_key(|group| group[0]);
-        CounterRng::new(self.seed, Purpose::Split, u64::from(class), self.stream).shuffle(&mut groups);
-        groups
+        let mut of_class = vec![Vec::new(); self.n_classes()];
+        for group in order.chunk_by(|&a, &b| self.groups[a] == self.groups[b]) {
+            of_class[self.labels[group[0]] as usize].push(group.to_vec());
+        }
+        for (class, groups) in of_class.iter_mut().enumerate() {
+            groups.sort_by_key(|group| group[0]);
+            CounterRng::new(self.seed, Purpose::Split, class as u64, self.stream).shuffle(groups);
+        }
+        of_class
     }
 
-    fn n_classes(&self) -> u32 {
-        self.labels.iter().max().map_or(0, |&last| last + 1)
+    fn n_classes(&self) -> usize {
+        self.labels.iter().max().map_or(0, |&last| last as usize + 1)
     }
 
     /// Selects about `round(fraction * size)` images of every class, where `sizes` are the sizes of the classes before any
@@ -43,11 +46,10 @@ impl SplitPool<'_> {
         if fraction <= 0.0 {
             return taken;
         }
-        for class in 0..self.n_classes() {
-            let groups = self.shuffled_groups(class);
-            let wanted = libm::round(fraction * sizes[class as usize] as f64).max(1.0) as usize;
+        for (groups, &size) in self.shuffled_groups().iter().zip(sizes) {
+            let wanted = libm::round(fraction * size as f64).max(1.0) as usize;
             let (mut n_taken, mut n_groups) = (0, 0);
-            for group in &groups {
+            for group in groups {
                 // The first group is selected whatever its size, so that every class is represented.
                 let fits = n_taken + group.len() <= wanted || n_groups == 0;
                 if fits && n_groups + 1 < groups.len() {
@@ -70,10 +72,9 @@ impl SplitPool<'_> {
     /// [`DataError::TooFewGroups`] for a class with fewer groups than folds.
     pub(crate) fn folds(&self, k: usize, class_names: &[String]) -> Result<Vec<usize>, DataError> {
         let mut folds = vec![0; self.labels.len()];
-        for class in 0..self.n_classes() {
-            let mut groups = self.shuffled_groups(class);
+        for (mut groups, class) in self.shuffled_groups().into_iter().zip(class_names) {
             if groups.len() < k {
-                let class = class_names[class as usize].clone();
+                let class = class.clone();
                 return Err(DataError::TooFewGroups { class, found: groups.len(), folds: k });
             }
             // The largest groups first, each into the smallest fold: this gives nearly equal shares.

@@ -124,3 +124,14 @@ fn an_unknown_label_is_named_when_a_model_is_evaluated() {
     let error = load_for_model(&path, &input, &LoadOptions::default(), &silent).unwrap_err();
     assert!(matches!(&error, DataError::UnknownClass { class, .. } if class == "fracture"), "{error}");
 }
+
+#[test]
+fn a_label_that_numbers_the_images_is_rejected_before_anything_is_decoded() {
+    let lines: String = (0..10_001).map(|number| format!("films/{number}.png,{number}\n")).collect();
+    let (_dir, path) = manifest(&("path,label\n".to_owned() + &lines));
+    let error = load_error(&path);
+    assert!(
+        error.contains("has 10001 classes, expected at most 10000; is each class in a folder"),
+        "{error}"
+    );
+}

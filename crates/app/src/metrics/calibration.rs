@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::bootstrap::mean_interval;
 use super::interval::Interval;
-use super::predictions::{MetricValues, Predictions, Scorer};
+use super::predictions::{Predictions, Scorer, weighted_mean};
 
 /// How well probabilities are calibrated: see [`MetricValues`]. Intervals are 95 %, by group of images where there are
 /// groups. That of the calibration error belongs to the debiased one.
@@ -24,16 +24,17 @@ impl CalibrationMetrics {
     #[must_use]
     pub(crate) fn new(predictions: &Predictions, groups: Option<&[u32]>) -> Self {
         let scorer = Scorer::new(predictions);
-        let MetricValues { ece, ece_debiased, log_loss, brier_score, .. } =
-            scorer.values(&vec![1.0; predictions.len()]);
+        let once = vec![1.0; predictions.len()];
+        let (bins, log_losses, brier_scores) =
+            (scorer.bins(&once), scorer.log_losses(), scorer.brier_scores());
         Self {
-            ece,
-            ece_debiased,
+            ece: bins.ece(),
+            ece_debiased: bins.debiased(),
             ece_debiased_interval: scorer.ece_interval(groups),
-            log_loss,
-            log_loss_interval: mean_interval(&scorer.log_losses(), groups),
-            brier_score,
-            brier_score_interval: mean_interval(&scorer.brier_scores(), groups),
+            log_loss: weighted_mean(&log_losses, &once),
+            log_loss_interval: mean_interval(&log_losses, groups),
+            brier_score: weighted_mean(&brier_scores, &once),
+            brier_score_interval: mean_interval(&brier_scores, groups),
         }
     }
 }

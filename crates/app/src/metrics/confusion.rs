@@ -1,18 +1,28 @@
 //! The confusion matrix, and the metrics that follow from it.
 
+use std::collections::BTreeMap;
+
 /// How often each class was predicted for each true class.
+///
+/// Only pairs that occur take memory: of many classes, most are never taken for each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confusion {
-    n_classes: usize,
-    /// `counts[truth * n_classes + predicted]`.
-    counts: Vec<u64>,
+    /// By true class and predicted class.
+    counts: BTreeMap<(usize, usize), u64>,
+    /// Images of each class.
+    n_of: Vec<u64>,
+    /// Images predicted as each class.
+    n_predicted: Vec<u64>,
+    n: u64,
+    n_right: u64,
 }
 
 impl Confusion {
     /// Without images.
     #[must_use]
     pub fn new(n_classes: usize) -> Self {
-        Self { n_classes, counts: vec![0; n_classes * n_classes] }
+        let none = vec![0; n_classes];
+        Self { counts: BTreeMap::new(), n_of: none.clone(), n_predicted: none, n: 0, n_right: 0 }
     }
 
     /// Counts one image.
@@ -20,32 +30,36 @@ impl Confusion {
     /// # Panics
     /// If a class is out of range.
     pub fn add(&mut self, truth: usize, predicted: usize) {
-        assert!(truth < self.n_classes && predicted < self.n_classes, "class {truth} or {predicted}");
-        self.counts[truth * self.n_classes + predicted] += 1;
+        assert!(truth < self.n_classes() && predicted < self.n_classes(), "class {truth} or {predicted}");
+        *self.counts.entry((truth, predicted)).or_default() += 1;
+        self.n_of[truth] += 1;
+        self.n_predicted[predicted] += 1;
+        self.n += 1;
+        self.n_right += u64::from(truth == predicted);
     }
 
     /// How many images of class `truth` were predicted as `predicted`.
     #[must_use]
     pub fn count(&self, truth: usize, predicted: usize) -> u64 {
-        self.counts[truth * self.n_classes + predicted]
+        self.counts.get(&(truth, predicted)).copied().unwrap_or(0)
     }
 
     /// Number of classes.
     #[must_use]
     pub fn n_classes(&self) -> usize {
-        self.n_classes
+        self.n_of.len()
     }
 
     /// Number of images.
     #[must_use]
     pub fn n(&self) -> u64 {
-        self.counts.iter().sum()
+        self.n
     }
 
     /// Number of images that were predicted correctly.
     #[must_use]
     pub fn n_right(&self) -> u64 {
-        (0..self.n_classes).map(|class| self.count(class, class)).sum()
+        self.n_right
     }
 
     /// Share of the images that were predicted correctly; 0 without images.
@@ -57,7 +71,7 @@ impl Confusion {
     /// Images of `class`.
     #[must_use]
     pub fn n_of(&self, class: usize) -> u64 {
-        (0..self.n_classes).map(|predicted| self.count(class, predicted)).sum()
+        self.n_of[class]
     }
 
     /// Share of the images of `class` that were predicted as it; none where there is no such image.
@@ -75,7 +89,7 @@ impl Confusion {
     /// Images predicted as `class`.
     #[must_use]
     pub fn n_predicted(&self, class: usize) -> u64 {
-        (0..self.n_classes).map(|truth| self.count(truth, class)).sum()
+        self.n_predicted[class]
     }
 
     /// Images of other classes that were not predicted as `class`.
@@ -90,10 +104,12 @@ impl Confusion {
         share(self.true_negatives(class), self.n() - self.n_of(class))
     }
 
-    /// The matrix, a row per true class.
+    /// The whole matrix, a row per true class.
     #[must_use]
-    pub fn rows(&self) -> Vec<&[u64]> {
-        self.counts.chunks_exact(self.n_classes).collect()
+    pub fn rows(&self) -> Vec<Vec<u64>> {
+        let mut rows = vec![vec![0; self.n_classes()]; self.n_classes()];
+        self.counts.iter().for_each(|(&(truth, predicted), &count)| rows[truth][predicted] = count);
+        rows
     }
 }
 

@@ -3,6 +3,10 @@
 //! All metrics are computed from how often each image counts: once for the metric itself, and as often as it was drawn
 //! for a sample of the bootstrap.
 
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+
 use super::calibration_error::{Bins, Image};
 use super::interval::Interval;
 
@@ -130,32 +134,59 @@ pub struct MetricValues {
     pub roc_auc: Vec<Option<f64>>,
 }
 
+/// Most images times classes for which the areas under the ROC curves are computed for every sample of the bootstrap.
+///
+/// That takes a thousand times as long as the areas themselves, and with twice the classes, and so twice the images, four times
+/// as long. At this limit it takes seconds.
+const MAX_RESAMPLED: usize = 1_000_000;
+
 /// Predictions with what is the same for every sample: each class's images in the order of its probability.
 #[derive(Debug)]
 pub(crate) struct Scorer<'a> {
     predictions: &'a Predictions,
-    ascending: Vec<Vec<u32>>,
+    /// Of each class, sorted when first needed.
+    ascending: Vec<OnceLock<Vec<Ranked>>>,
+}
+
+/// An image in the order of a probability.
+#[derive(Clone, Copy, Debug)]
+struct Ranked {
+    image: u32,
+    /// Whether the image before it has the same probability.
+    is_tied: bool,
 }
 
 impl<'a> Scorer<'a> {
-    /// Sorts the images, once.
+    /// Of these predictions.
     #[must_use]
     pub(crate) fn new(predictions: &'a Predictions) -> Self {
-        let order = |class: usize| {
-            let mut order: Vec<u32> = (0..predictions.len() as u32).collect();
-            let score = |image: u32| predictions.probabilities(image as usize)[class];
-            order.sort_by(|&a, &b| score(a).total_cmp(&score(b)));
-            order
-        };
-        Self { predictions, ascending: (0..predictions.n_classes).map(order).collect() }
+        Self { predictions, ascending: (0..predictions.n_classes).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// The images in the order of their probability of `class`.
+    fn ascending(&self, class: usize) -> &[Ranked] {
+        self.ascending[class].get_or_init(|| {
+            // One column of the table, so that sorting does not jump through all of it.
+            let n_classes = self.predictions.n_classes;
+            let scores: Vec<f64> =
+                self.predictions.probabilities.iter().skip(class).step_by(n_classes).copied().collect();
+            let mut order: Vec<u32> = (0..scores.len() as u32).collect();
+            order.sort_by(|&a, &b| scores[a as usize].total_cmp(&scores[b as usize]));
+            let mut before = f64::NAN;
+            let ranked = |image: u32| {
+                let score = scores[image as usize];
+                Ranked { image, is_tied: std::mem::replace(&mut before, score) == score }
+            };
+            order.into_iter().map(ranked).collect()
+        })
     }
 
     /// The metrics when image `i` counts `times[i]` times.
     #[must_use]
     pub(crate) fn values(&self, times: &[f64]) -> MetricValues {
         let matrix = self.matrix(times);
-        let roc_auc: Vec<Option<f64>> =
-            (0..self.predictions.n_classes).map(|class| self.auc(class, times)).collect();
+        let classes = (0..self.predictions.n_classes).into_par_iter();
+        let roc_auc: Vec<Option<f64>> = classes.map(|class| self.auc(class, times)).collect();
         let bins = self.bins(times);
         MetricValues {
             balanced_accuracy: matrix.balanced_accuracy(),
@@ -171,11 +202,13 @@ impl<'a> Scorer<'a> {
     }
 
     /// The metrics of the confusion matrix, then the areas under the ROC curves: their mean, and that of each class. Those
-    /// whose intervals come from the same samples.
+    /// whose intervals come from the same samples. With too many images and classes ([`MAX_RESAMPLED`]) there are no areas.
     pub(super) fn resampled(&self, times: &[f64]) -> Vec<Option<f64>> {
         let matrix = self.matrix(times);
-        let areas: Vec<Option<f64>> =
-            (0..self.predictions.n_classes).map(|class| self.auc(class, times)).collect();
+        let n_classes = self.predictions.n_classes;
+        let is_too_much = self.predictions.len() * n_classes > MAX_RESAMPLED;
+        let area = |class: usize| if is_too_much { None } else { self.auc(class, times) };
+        let areas: Vec<Option<f64>> = (0..n_classes).map(area).collect();
         let of_matrix = [matrix.balanced_accuracy(), matrix.macro_f1(), matrix.kappa()];
         of_matrix.into_iter().chain([mean(areas.iter().copied().flatten())]).chain(areas).collect()
     }
@@ -195,12 +228,16 @@ impl<'a> Scorer<'a> {
     }
 
     fn matrix(&self, times: &[f64]) -> Matrix {
-        let n_classes = self.predictions.n_classes;
-        let mut counts = vec![0.0; n_classes * n_classes];
+        let none = vec![0.0; self.predictions.n_classes];
+        let mut matrix = Matrix { right: none.clone(), n_of: none.clone(), n_predicted: none };
         for ((label, answer), times) in self.predictions.pairs().zip(times) {
-            counts[label * n_classes + answer] += times;
+            matrix.n_of[label] += times;
+            matrix.n_predicted[answer] += times;
+            if label == answer {
+                matrix.right[label] += times;
+            }
         }
-        Matrix { n_classes, counts }
+        matrix
     }
 
     fn squared_distance(&self, image: usize, label: usize) -> f64 {
@@ -213,18 +250,21 @@ impl<'a> Scorer<'a> {
     /// counting half (Hanley and McNeil 1982).
     fn auc(&self, class: usize, times: &[f64]) -> Option<f64> {
         let Predictions { labels, .. } = self.predictions;
-        let score = |image: u32| self.predictions.probabilities(image as usize)[class];
         let (mut wins, mut n_of, mut n_rest) = (0.0, 0.0, 0.0);
-        for ties in self.ascending[class].chunk_by(|&a, &b| score(a) == score(b)) {
-            let (mut of, mut rest) = (0.0, 0.0);
-            for &image in ties {
-                let times = times[image as usize];
-                if labels[image as usize] as usize == class { of += times } else { rest += times }
+        // Of the images that are tied.
+        let (mut of, mut rest) = (0.0, 0.0);
+        for &Ranked { image, is_tied } in self.ascending(class) {
+            if !is_tied {
+                wins += of * (n_rest + rest / 2.0);
+                n_of += of;
+                n_rest += rest;
+                (of, rest) = (0.0, 0.0);
             }
-            wins += of * (n_rest + rest / 2.0);
-            n_of += of;
-            n_rest += rest;
+            let times = times[image as usize];
+            if labels[image as usize] as usize == class { of += times } else { rest += times }
         }
+        wins += of * (n_rest + rest / 2.0);
+        (n_of, n_rest) = (n_of + of, n_rest + rest);
         (n_of > 0.0 && n_rest > 0.0).then(|| wins / (n_of * n_rest))
     }
 
@@ -235,12 +275,12 @@ impl<'a> Scorer<'a> {
         let Predictions { labels, .. } = self.predictions;
         let is_of = |image: u32| labels[image as usize] as usize == class;
         let score = |image: u32| self.predictions.probabilities(image as usize)[class];
-        let n_of = self.ascending[class].iter().filter(|&&image| is_of(image)).count();
+        let n_of = self.ascending(class).iter().filter(|ranked| is_of(ranked.image)).count();
         let n_rest = labels.len() - n_of;
         if n_of == 0 || n_rest == 0 {
             return Vec::new();
         }
-        let descending: Vec<u32> = self.ascending[class].iter().rev().copied().collect();
+        let descending: Vec<u32> = self.ascending(class).iter().rev().map(|ranked| ranked.image).collect();
         let (mut of, mut curve) = (0, vec![[0.0, 0.0]]);
         let mut seen = 0;
         for ties in descending.chunk_by(|&a, &b| score(a) == score(b)) {
@@ -258,7 +298,7 @@ impl<'a> Scorer<'a> {
         })
     }
 
-    fn bins(&self, times: &[f64]) -> Bins {
+    pub(super) fn bins(&self, times: &[f64]) -> Bins {
         Bins::new(self.images().zip(times.iter().copied()))
     }
 
@@ -279,49 +319,40 @@ impl<'a> Scorer<'a> {
     }
 }
 
-/// A confusion matrix of images that may count any number of times.
+/// What is needed of a confusion matrix of images that may count any number of times, each by class.
 struct Matrix {
-    n_classes: usize,
-    /// `counts[truth * n_classes + predicted]`.
-    counts: Vec<f64>,
+    /// Images predicted correctly.
+    right: Vec<f64>,
+    /// Images of the class.
+    n_of: Vec<f64>,
+    /// Images predicted as the class.
+    n_predicted: Vec<f64>,
 }
 
 impl Matrix {
-    fn right(&self, class: usize) -> f64 {
-        self.counts[class * self.n_classes + class]
-    }
-
-    fn n_of(&self, class: usize) -> f64 {
-        self.counts[class * self.n_classes..][..self.n_classes].iter().sum()
-    }
-
-    fn n_predicted(&self, class: usize) -> f64 {
-        self.counts.iter().skip(class).step_by(self.n_classes).sum()
-    }
-
     fn balanced_accuracy(&self) -> Option<f64> {
-        let present = (0..self.n_classes).filter(|&class| self.n_of(class) > 0.0);
-        mean(present.map(|class| self.right(class) / self.n_of(class)))
+        let classes = self.right.iter().zip(&self.n_of);
+        mean(classes.filter(|&(_, &n_of)| n_of > 0.0).map(|(right, n_of)| right / n_of))
     }
 
     fn macro_f1(&self) -> Option<f64> {
-        let either = |class: usize| self.n_of(class) + self.n_predicted(class);
-        let met = (0..self.n_classes).filter(|&class| either(class) > 0.0);
-        mean(met.map(|class| 2.0 * self.right(class) / either(class)))
+        let either = self.n_of.iter().zip(&self.n_predicted).map(|(n_of, n_predicted)| n_of + n_predicted);
+        let classes = self.right.iter().zip(either);
+        mean(classes.filter(|&(_, either)| either > 0.0).map(|(right, either)| 2.0 * right / either))
     }
 
     fn kappa(&self) -> Option<f64> {
-        let n: f64 = self.counts.iter().sum();
-        let agreed: f64 = (0..self.n_classes).map(|class| self.right(class)).sum::<f64>() / n;
-        let by_chance =
-            (0..self.n_classes).map(|class| self.n_of(class) * self.n_predicted(class)).sum::<f64>();
+        let n: f64 = self.n_of.iter().sum();
+        let agreed: f64 = self.right.iter().sum::<f64>() / n;
+        let by_chance: f64 =
+            self.n_of.iter().zip(&self.n_predicted).map(|(n_of, n_predicted)| n_of * n_predicted).sum();
         let by_chance = by_chance / (n * n);
         (n > 0.0 && by_chance < 1.0).then(|| (agreed - by_chance) / (1.0 - by_chance))
     }
 }
 
 /// The mean of numbers that count `times` times each; none if they count nothing.
-fn weighted_mean(values: &[f64], times: &[f64]) -> Option<f64> {
+pub(super) fn weighted_mean(values: &[f64], times: &[f64]) -> Option<f64> {
     let n: f64 = times.iter().sum();
     let sum: f64 = values.iter().zip(times).map(|(value, times)| value * times).sum();
     (n > 0.0).then(|| sum / n)

@@ -1,6 +1,6 @@
 //! Everything about a model besides its tensors, as the JSON object in the metadata of its file.
 
-use roentgen_data::{LoadOptions, Normalization, TtaConfig};
+use roentgen_data::{LoadOptions, MAX_CLASSES, Normalization, TtaConfig};
 use roentgen_layers::ResNet9Config;
 use serde::{Deserialize, Serialize};
 
@@ -164,7 +164,10 @@ impl ModelCard {
             ((1..=256).contains(width), format!("width is {width}, expected 1 to 256")),
             ((8..=512).contains(size), format!("size is {size}, expected 8 to 512")),
             ((*size..=8192).contains(resize), format!("resize is {resize}, expected {size} to 8192")),
-            ((2..=10_000).contains(&n_classes), format!("it has {n_classes} classes, expected 2 to 10,000")),
+            (
+                (2..=MAX_CLASSES).contains(&n_classes),
+                format!("it has {n_classes} classes, expected 2 to {MAX_CLASSES}"),
+            ),
         ]
     }
 

@@ -44,14 +44,20 @@ pub(super) fn least_certain(predictions: &Predictions, max_images: usize, exclud
     images.into_iter().take(max_images).map(|(image, _)| image).collect()
 }
 
-/// A few images of each class, evenly spaced from the first to the last.
+/// A few images of each of the first `n_classes` classes, evenly spaced from the first to the last.
 pub(super) fn samples(set: &ImageSet, n_classes: usize, per_class: usize) -> Vec<usize> {
-    let of_class = |class: usize| {
-        let all: Vec<usize> = (0..set.len()).filter(|&image| set.labels()[image] as usize == class).collect();
-        let step = all.len().div_ceil(per_class).max(1);
-        all.into_iter().step_by(step)
+    let mut of_class = vec![Vec::new(); n_classes];
+    for (image, &label) in set.labels().iter().enumerate() {
+        // Of many classes, the caller wants the first few.
+        if let Some(images) = of_class.get_mut(label as usize) {
+            images.push(image);
+        }
+    }
+    let some_of = |images: Vec<usize>| {
+        let step = images.len().div_ceil(per_class).max(1);
+        images.into_iter().step_by(step)
     };
-    (0..n_classes).flat_map(of_class).collect()
+    of_class.into_iter().flat_map(some_of).collect()
 }
 
 /// An image of a set, scaled for the report, and the window of it that the model sees: left, top, right, bottom. It is read

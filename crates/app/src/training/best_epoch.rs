@@ -41,7 +41,7 @@ fn accuracy(confusion: &Confusion) -> Score {
 }
 
 fn balanced_accuracy(confusion: &Confusion) -> Score {
-    let classes = (0..confusion.rows().len()).filter(|&class| confusion.n_of(class) > 0);
+    let classes = (0..confusion.n_classes()).filter(|&class| confusion.n_of(class) > 0);
     let of_class = |class| {
         let (n_right, n) = (confusion.count(class, class), confusion.n_of(class));
         (n_right as f64 / n as f64, share_variance(n_right, n))

@@ -60,9 +60,10 @@ pub(crate) fn oversample(
 
 /// The images with the largest losses of each class, in ascending order; of equal losses the first images.
 fn hardest(losses: &[f64], labels: &[u32], n_classes: usize) -> Vec<usize> {
+    let mut of_class = vec![Vec::new(); n_classes];
+    labels.iter().enumerate().for_each(|(image, &label)| of_class[label as usize].push(image));
     let mut hardest = Vec::new();
-    for class in 0..n_classes {
-        let mut images: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] as usize == class).collect();
+    for mut images in of_class {
         images.sort_by(|&a, &b| losses[b].total_cmp(&losses[a]));
         images.truncate((SHARE * images.len() as f64).round() as usize);
         hardest.extend(images);

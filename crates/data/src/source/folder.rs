@@ -9,7 +9,7 @@
 //! Images are recognised by their extension (png, jpg, jpeg); other files are ignored with a note. Folders inside a class
 //! folder are ignored too: what they mean would be a guess.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
@@ -181,9 +181,10 @@ impl<'a> Scan<'a> {
         class_names: &[String],
     ) -> Result<Vec<Item>, DataError> {
         let mut items = Vec::new();
+        let labels = ClassLabels::new(class_names);
         for folder in folders {
             let class_dir = dir.join(folder);
-            let Some(label) = class_index(folder, class_names) else {
+            let Some(label) = labels.find(folder) else {
                 let (path, class, known) = (dir.into(), folder.clone(), class_names.to_vec());
                 return Err(DataError::UnknownClass { path, class, known });
             };
@@ -221,8 +222,10 @@ impl<'a> Scan<'a> {
                 let found = self.describe(&subset_dir)?;
                 return Err(DataError::NoClassFolders { path: subset_dir, found });
             }
-            for (label, class) in class_names.iter().enumerate() {
-                if !images.iter().any(|item| item.label as usize == label) {
+            let mut is_present = vec![false; class_names.len()];
+            images.iter().for_each(|item| is_present[item.label as usize] = true);
+            for (class, is_present) in class_names.iter().zip(is_present) {
+                if !is_present {
                     self.notes.push(format!("`{name}/` has no image of class `{class}`"));
                 }
             }
@@ -268,17 +271,28 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// The class with this name; in any case, if only one class matches so.
-pub(super) fn class_index(name: &str, class_names: &[String]) -> Option<usize> {
-    if let Some(exact) = class_names.iter().position(|class| class == name) {
-        return Some(exact);
+/// The label of each class by its name.
+#[derive(Debug)]
+pub(super) struct ClassLabels<'a> {
+    exact: HashMap<&'a str, usize>,
+    /// By the name in lower case; `None` if several classes have it.
+    lower_case: HashMap<String, Option<usize>>,
+}
+
+impl<'a> ClassLabels<'a> {
+    pub(super) fn new(class_names: &'a [String]) -> Self {
+        let exact = class_names.iter().enumerate().map(|(label, name)| (name.as_str(), label)).collect();
+        let mut lower_case = HashMap::new();
+        for (label, name) in class_names.iter().enumerate() {
+            lower_case.entry(name.to_lowercase()).and_modify(|only| *only = None).or_insert(Some(label));
+        }
+        Self { exact, lower_case }
     }
-    let lower = name.to_lowercase();
-    let mut matches =
-        class_names.iter().enumerate().filter(|(_, class)| class.to_lowercase() == lower).map(|(i, _)| i);
-    match (matches.next(), matches.next()) {
-        (Some(index), None) => Some(index),
-        _ => None,
+
+    /// The class with this name; in any case, if only one class matches so.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        let exact = self.exact.get(name).copied();
+        exact.or_else(|| self.lower_case.get(&name.to_lowercase()).copied().flatten())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::folder::class_index;
+use super::folder::ClassLabels;
 use super::{Content, Item, Listing, Usage};
 use crate::error::DataError;
 use crate::subset::Subset;
@@ -57,13 +57,15 @@ pub(super) fn to_listing(
 
 /// Every class needs an image to train on.
 fn check_training_set(items: &[Item], class_names: &[String], given: &[Subset]) -> Result<(), String> {
-    let has_training_image =
-        |label: usize| items.iter().any(|item| item.subset == Subset::Train && item.label as usize == label);
+    let mut has_training_image = vec![false; class_names.len()];
+    for item in items.iter().filter(|item| item.subset == Subset::Train) {
+        has_training_image[item.label as usize] = true;
+    }
     if !items.iter().any(|item| item.subset == Subset::Train) {
         let subset = if given.contains(&Subset::Test) { Subset::Test } else { Subset::Val };
         return Err(format!("it has a `{subset}` set, but no `train` set; add one"));
     }
-    match (0..class_names.len()).find(|&label| !has_training_image(label)) {
+    match has_training_image.iter().position(|has_one| !has_one) {
         Some(label) => Err(format!(
             "class `{}` has no image in the training set; add some, or remove it from the other sets",
             class_names[label]
@@ -88,7 +90,8 @@ fn labels(
         }
         return Ok((0..class_names.len() as u32).collect());
     };
-    let label = |(class, name): (usize, &String)| match class_index(name, known) {
+    let known_labels = ClassLabels::new(known);
+    let label = |(class, name): (usize, &String)| match known_labels.find(name) {
         Some(label) => Ok(label as u32),
         // A class that the format has, but no image of this file, needs no label.
         None if images.iter().all(|image| image.class != class) => Ok(0),
