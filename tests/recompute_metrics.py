@@ -23,7 +23,7 @@ TOLERANCE = 1e-9
 N_BINS = 15
 # What a run is, not how good its model is; the audit, which is of other classifiers; and the shift, which is of images.
 FACTS = {
-    "audit", "shift", "class_prior", "train_images_per_s", "train_seconds", "data_loading_fraction", "epochs", "best_epoch",
+    "audit", "shift", "class_prior", "train_images_per_s", "train_seconds", "data_loading_fraction", "epochs", "saved_epoch",
     "n_parameters", "seed", "threads",
 }
 

@@ -170,7 +170,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join(CONFIG_FILE), config.resolved(226, 0.1).to_toml()).expect("a file");
         let file = ConfigFile::read(folder.path()).expect("a valid config");
-        assert_eq!(file.chosen, config);
+        assert_eq!(file.given, config);
         assert_eq!(file.complete, config.resolved(226, 0.1));
         assert_eq!(file.complete.derived, ["val-fraction", "resize", "batch", "threads"]);
 

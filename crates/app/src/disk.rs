@@ -47,7 +47,7 @@ use faults::permit;
 
 /// Writes a file so that a reader, or a power cut, sees either the old one or the new one: a temporary file in the same
 /// folder, fsync, rename, fsync of the folder.
-pub(crate) fn write_whole(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_atomically(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = TemporaryFile::new(folder)?;
     file.write(bytes)?;
     file.rename(path)?;

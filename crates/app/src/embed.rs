@@ -83,7 +83,7 @@ pub fn load_arrays(
     in_pool(config.threads(), || Ok(load::load_from_arrays(config, arrays, screen)?))
 }
 
-/// Trains on `data` as `config` says, tests the model of the best epoch, and writes a run folder at `out`: the model, the
+/// Trains on `data` as `config` says, tests the model of the saved epoch, and writes a run folder at `out`: the model, the
 /// figures, the settings and a report.
 ///
 /// `data` comes from [`load()`] or [`load_arrays()`] with the same `config`. While it trains, Ctrl-C and a request of
@@ -125,7 +125,7 @@ pub fn train(
     let finished = in_pool(config.threads(), || Ok(pipeline::train(config, data, folder, screen)?));
     interrupt::release();
     let FinishedRun { metrics, test, folder } = finished?;
-    let Metrics { val, test: test_metrics, best_epoch, train_seconds, .. } = metrics;
+    let Metrics { val, test: test_metrics, saved_epoch, train_seconds, .. } = metrics;
     let (test_metrics, test_deduplicated) =
         test_metrics.map(|metrics| (metrics.test, metrics.test_deduplicated)).unzip();
     Ok(TrainedRun {
@@ -134,7 +134,7 @@ pub fn train(
         test: test_metrics,
         test_deduplicated: test_deduplicated.flatten(),
         predictions: test.map(|test| test.predictions),
-        best_epoch,
+        saved_epoch,
         train_seconds,
     })
 }
@@ -177,7 +177,7 @@ pub struct TrainedRun {
     /// Labels, predicted classes and probabilities of the test images, in the order of the test set.
     pub predictions: Option<Predictions>,
     /// The epoch whose weights are in the model, from 1.
-    pub best_epoch: usize,
+    pub saved_epoch: usize,
     /// Time that training took, in seconds.
     pub train_seconds: f64,
 }

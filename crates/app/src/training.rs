@@ -1,6 +1,5 @@
 //! From loaded data to a trained model in its run folder.
 
-pub(crate) mod best_epoch;
 pub(crate) mod checkpoint;
 pub(crate) mod cross_validation;
 #[cfg(test)]
@@ -8,6 +7,7 @@ mod divergence_tests;
 #[cfg(test)]
 mod durability_tests;
 pub(crate) mod early_stopping;
+pub(crate) mod epoch_selection;
 mod epochs;
 pub(crate) mod error;
 mod final_evaluation;

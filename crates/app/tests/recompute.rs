@@ -21,7 +21,7 @@ const FACTS: [&str; 9] = [
     "train_seconds",
     "data_loading_fraction",
     "epochs",
-    "best_epoch",
+    "saved_epoch",
     "n_parameters",
     "seed",
     "threads",

@@ -224,7 +224,7 @@ fn best_weights_that_are_not_those_of_the_run_are_refused_before_training_goes_o
     let other = [&ARGS[..], &["--epochs", "1", "--seed", "5", "--out", "other"]].concat();
     assert!(roentgen(&other, folder.path()).status.success());
     fs::copy(folder.path().join("other/model.safetensors"), &model).unwrap();
-    refused("not the best model of this run");
+    refused("not the model that this run saved");
     fs::remove_file(&model).unwrap();
     refused("model.safetensors");
 }

@@ -6,7 +6,7 @@ use ndarray::Array4;
 use rayon::prelude::*;
 
 use crate::augment::{Augment, AugmentParams};
-use crate::crop_window::{CropWindow, center_window, mirrored};
+use crate::crop_window::{CropWindow, centre_window, mirrored};
 use crate::image_set::{ImageSet, ImageView};
 use crate::normalize::Normalization;
 use crate::sampler::Sample;
@@ -28,7 +28,7 @@ pub enum Transform<'a> {
         augment: &'a Augment,
     },
     /// The centre crop.
-    Center {
+    Centre {
         /// Side of the square, in pixels.
         crop: usize,
         /// Whether it is mirrored, magnified or stretched.
@@ -72,7 +72,7 @@ pub fn fill_batch(
     assert_eq!(norm.mean.len(), channels, "fill_batch: channels of the normalisation and of the set");
     let crop = match transform {
         Transform::Augment { augment, .. } => augment.crop,
-        Transform::Center { crop, .. } => crop,
+        Transform::Centre { crop, .. } => crop,
     };
     labels.clear();
     labels.extend(samples.iter().map(|sample| set.labels()[sample.image as usize]));
@@ -90,8 +90,8 @@ pub fn fill_batch(
                     let params = augment.params(seed, epoch, sample.key(), image.height, image.width);
                     write_augmented(&params, &image, table, crop, values);
                 }
-                Transform::Center { view, .. } => {
-                    let window = center_window(crop, image.height, image.width);
+                Transform::Centre { view, .. } => {
+                    let window = centre_window(crop, image.height, image.width);
                     let window = CropWindow { flip: view.flip, ..window };
                     let params = AugmentParams { window, affine: view.affine(), tone: None, erased: None };
                     write_augmented(&params, &image, table, crop, values);
@@ -214,7 +214,7 @@ mod tests {
             fill_batch(
                 &set,
                 &samples,
-                Transform::Center { crop: 9, view: TtaView::PLAIN },
+                Transform::Centre { crop: 9, view: TtaView::PLAIN },
                 &norm,
                 x,
                 &mut labels,
@@ -251,7 +251,7 @@ mod tests {
             fill_batch(
                 &set,
                 &[Sample::first(1)],
-                Transform::Center { crop: 8, view },
+                Transform::Centre { crop: 8, view },
                 &norm,
                 &mut x,
                 &mut labels,
@@ -277,7 +277,7 @@ mod tests {
         fill_batch(
             &set,
             &samples,
-            Transform::Center { crop: 10, view: TtaView::PLAIN },
+            Transform::Centre { crop: 10, view: TtaView::PLAIN },
             &norm,
             &mut x,
             &mut labels,
@@ -311,7 +311,7 @@ mod tests {
             fill_batch(
                 &set,
                 &[Sample::first(0)],
-                Transform::Center { crop, view },
+                Transform::Centre { crop, view },
                 &norm,
                 &mut x,
                 &mut labels,

@@ -3,8 +3,8 @@
 //! Chest films are grey, but many are stored as RGB, some with the faint tint of a scanner or with a coloured arrow. Two
 //! numbers decide:
 //! - an image is *coloured* if the spread of its channels (largest minus smallest), averaged over the pixels of the small
-//!   image, is above [`MOST_TINT`] of 255: tinted films have about 4, photographs about 30 and more;
-//! - a data set gets three channels if more than [`MOST_COLOURED_PERCENT`] of its training images are coloured.
+//!   image, is above [`MAX_TINT`] of 255: tinted films have about 4, photographs about 30 and more;
+//! - a data set gets three channels if more than [`MAX_COLOURED_PERCENT`] of its training images are coloured.
 //!
 //! A model with one channel may be given colour images, but does not receive their colours. Their [`variety`] measures how
 //! much their colours differ from those of a film. It ignores a uniform tint: a film toned blue or brown is still a film.
@@ -13,18 +13,18 @@
 //! of channels is decided.
 
 /// Largest mean channel spread, of 255, of an image that counts as grey.
-pub const MOST_TINT: u32 = 8;
+pub const MAX_TINT: u32 = 8;
 
 /// Largest variety of colours, of 255, of an image that can be a film. The maximum over 5,300 films, some of them tinted,
 /// is 0.4; a brightly coloured arrow over a fiftieth of a film gives less than 6; photographs have 8 to 40 unless they are
 /// nearly grey.
-pub const MOST_VARIETY: f64 = 6.0;
+pub const MAX_VARIETY: f64 = 6.0;
 
 /// Number of neighbouring grey values that have one common tint.
 const BAND: u8 = 16;
 
 /// Largest percentage of coloured training images in a data set that counts as grey.
-pub const MOST_COLOURED_PERCENT: usize = 10;
+pub const MAX_COLOURED_PERCENT: usize = 10;
 
 /// Whether RGB pixels have more colour than a tint.
 pub(crate) fn is_coloured(rgb: &[u8]) -> bool {
@@ -33,7 +33,7 @@ pub(crate) fn is_coloured(rgb: &[u8]) -> bool {
         u64::from(high - low)
     };
     let total: u64 = rgb.chunks_exact(3).map(spread).sum();
-    total > u64::from(MOST_TINT) * (rgb.len() / 3) as u64
+    total > u64::from(MAX_TINT) * (rgb.len() / 3) as u64
 }
 
 /// How much the colours of RGB pixels vary, of 255: the mean spread of the channels after the mean colour of all pixels of
@@ -58,7 +58,7 @@ pub(crate) fn variety(rgb: &[u8]) -> f32 {
 
 /// Whether a set with this many coloured images gets three channels.
 pub(crate) fn is_colour_set(coloured: usize, total: usize) -> bool {
-    coloured * 100 > total * MOST_COLOURED_PERCENT
+    coloured * 100 > total * MAX_COLOURED_PERCENT
 }
 
 /// Luma of RGB pixels after ITU-R BT.601, rounded to nearest; equal channels stay what they are.
@@ -104,7 +104,7 @@ mod tests {
         assert!(variety(&photograph) > 30.0);
         // A red arrow over a fiftieth of a flat film, and of the same brightness: the worst case.
         let arrow = [[100; 3].repeat(98), [200, 60, 60].repeat(2)].concat();
-        assert!((2.0..MOST_VARIETY).contains(&f64::from(variety(&arrow))));
+        assert!((2.0..MAX_VARIETY).contains(&f64::from(variety(&arrow))));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub struct CropWindow {
 /// # Panics
 /// If the image is smaller than the crop.
 #[must_use]
-pub fn center_window(crop: usize, height: usize, width: usize) -> CropWindow {
+pub fn centre_window(crop: usize, height: usize, width: usize) -> CropWindow {
     assert_fits(crop, height, width);
     // torchvision's round() takes halves to the even number.
     let centre = |slack: usize| ((slack / 2) + usize::from(slack % 4 == 3)) as isize;
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn centres_are_rounded_as_torchvision_rounds_them() {
-        let tops: Vec<isize> = (24..33).map(|height| center_window(24, height, 24).top).collect();
+        let tops: Vec<isize> = (24..33).map(|height| centre_window(24, height, 24).top).collect();
         assert_eq!(tops, [0, 0, 1, 2, 2, 2, 3, 4, 4]);
     }
 }

@@ -16,7 +16,7 @@ use crate::thumbnail::{Detail, SIDE, Thumbnail};
 
 mod overlay;
 
-use overlay::{Cut, HALF_MISSES, Overlay};
+use overlay::{Cut, MAX_GAIN_FULL, Overlay};
 
 /// Side of the grid on which all images are compared with all.
 const COARSE_SIDE: usize = 12;
@@ -29,19 +29,19 @@ const COARSE_LENGTH: f32 = 4096.0;
 /// Smallest coarse correlation of a pair that is compared further. A crop by 5 % on every side leaves more.
 const COARSE_LEAST: f32 = 0.35;
 /// Number of similar images that each image is compared with on the full grid, for each crop.
-const KEPT: usize = 8;
+const N_NEAREST: usize = 8;
 /// Number of crops that are compared with all images together, so that the grids are read from memory once per block.
 const BLOCK: usize = 16;
 
 /// Most images for which crops are compared too.
-pub(crate) const MOST_FOR_CROPS: usize = 30_000;
+pub(crate) const MAX_FOR_CROPS: usize = 30_000;
 
 /// Images without detail that are added to the mean, so that two duplicates do not cancel each other.
-const NO_DETAIL: usize = 50;
+const PSEUDO_COUNT: usize = 50;
 
 /// Bounds of the threshold: below the first correlation no two images are duplicates, above the second all are.
-const LEAST: f64 = 0.85;
-const ENOUGH: f64 = 0.96;
+const MIN_THRESHOLD: f64 = 0.85;
+const MAX_THRESHOLD: f64 = 0.96;
 /// How much duplicates may differ, as a fraction of the difference between images that merely resemble each other.
 /// Duplicates that were encoded, resized or toned again differ by a hundredth, those cropped by 5 % by a tenth, similar
 /// films by a half (tests/planted_duplicates.rs).
@@ -79,28 +79,30 @@ pub(crate) fn find_duplicates(
     let overlays: Vec<Overlay> =
         distinct.par_iter().map(|(_, detail)| Overlay::of(detail, &common)).collect();
     let wholes: Vec<Coarse> = overlays.par_iter().map(|overlay| coarse(overlay, Cut::default())).collect();
-    let mut near: Vec<Near> = Vec::new();
-    let n_blocks = views(wholes.len()).count() * wholes.len().div_ceil(BLOCK);
+    let mut near: Vec<Candidate> = Vec::new();
+    let n_blocks = crops(wholes.len()).count() * wholes.len().div_ceil(BLOCK);
     progress(0, n_blocks);
     let n_done = AtomicUsize::new(0);
     let block_done = || progress(n_done.fetch_add(1, Ordering::Relaxed) + 1, n_blocks);
-    for cut in views(wholes.len()) {
+    for cut in crops(wholes.len()) {
         let crops: Vec<Coarse> = overlays.par_iter().map(|overlay| coarse(overlay, cut)).collect();
         near.extend(nearest(&crops, &wholes, cut, &block_done));
     }
     // Of each pair, the crop with the highest correlation.
     near.sort_by_key(|near| (near.pair(), Reverse(near.product)));
     near.dedup_by_key(|near| near.pair());
-    let rough = |near: &Near| overlays[near.crop].rough_similarity(&overlays[near.whole], near.cut, LEAST);
+    let rough = |near: &Candidate| {
+        overlays[near.crop].rough_similarity(&overlays[near.whole], near.cut, MIN_THRESHOLD)
+    };
     let rough: Vec<(f64, Cut)> = near.par_iter().map(rough).collect();
-    let cut_off = cut_off(&near, &rough, distinct.len());
-    let to_pair = |(near, &(rough, cut)): (&Near, &(f64, Cut))| {
-        let may_be = rough >= cut_off - HALF_MISSES;
+    let threshold = threshold(&near, &rough, distinct.len());
+    let to_pair = |(near, &(rough, cut)): (&Candidate, &(f64, Cut))| {
+        let may_be = rough >= threshold - MAX_GAIN_FULL;
         let similarity =
-            may_be.then(|| overlays[near.crop].similarity(&overlays[near.whole], cut, cut_off))?;
+            may_be.then(|| overlays[near.crop].similarity(&overlays[near.whole], cut, threshold))?;
         let (a, b) = near.pair();
         // A similarity of 1 is reserved for equal pixels.
-        (similarity >= cut_off).then(|| ((distinct[a].0, distinct[b].0), similarity.min(0.999_999)))
+        (similarity >= threshold).then(|| ((distinct[a].0, distinct[b].0), similarity.min(0.999_999)))
     };
     found.par_extend(near.par_iter().zip(&rough).filter_map(to_pair));
     found.into_iter().map(|((a, b), similarity)| DuplicatePair { a, b, similarity }).collect()
@@ -119,22 +121,23 @@ fn common_detail(distinct: &[(usize, &Detail)]) -> Vec<f32> {
     for (_, detail) in distinct {
         sums.iter_mut().zip(detail.iter()).for_each(|(sum, &value)| *sum += i32::from(value));
     }
-    let n = distinct.len() + NO_DETAIL;
+    let n = distinct.len() + PSEUDO_COUNT;
     sums.into_iter().map(|sum| sum as f32 / n as f32).collect()
 }
 
 /// The correlation above which two images are duplicates. It depends on how similar the images of this data set are: films
-/// of one view resemble each other more than photographs do.
-fn cut_off(near: &[Near], rough: &[(f64, Cut)], n: usize) -> f64 {
+/// of one projection resemble each other more than photographs do.
+fn threshold(near: &[Candidate], rough: &[(f64, Cut)], n: usize) -> f64 {
     let mut of_each = vec![Vec::new(); n];
     for (near, &(similarity, _)) in near.iter().zip(rough) {
         of_each[near.crop].push(similarity);
         of_each[near.whole].push(similarity);
     }
     // An image with fewer comparisons may have mostly duplicates among them.
-    let resembling = of_each.into_iter().filter(|similarities| similarities.len() >= 2 * KEPT).map(median);
+    let resembling =
+        of_each.into_iter().filter(|similarities| similarities.len() >= 2 * N_NEAREST).map(median);
     let resemblance = median(resembling.collect());
-    (1.0 - DUPLICATE_DIFFERENCE * (1.0 - resemblance)).clamp(LEAST, ENOUGH)
+    (1.0 - DUPLICATE_DIFFERENCE * (1.0 - resemblance)).clamp(MIN_THRESHOLD, MAX_THRESHOLD)
 }
 
 /// The median, the upper one of two middle values; 0 without values.
@@ -145,7 +148,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// Two images that are similar on the coarse grid.
 #[derive(Clone, Copy, Debug)]
-struct Near {
+struct Candidate {
     /// The one that is cropped.
     crop: usize,
     cut: Cut,
@@ -155,7 +158,7 @@ struct Near {
     product: i32,
 }
 
-impl Near {
+impl Candidate {
     fn pair(&self) -> (usize, usize) {
         (usize::min(self.crop, self.whole), usize::max(self.crop, self.whole))
     }
@@ -163,9 +166,9 @@ impl Near {
 
 /// The crops that a duplicate may be: none, 5 % off every side, and 5 % off two adjacent sides. With very many images only
 /// the whole image, because the time grows with the square of their number.
-fn views(n: usize) -> impl Iterator<Item = Cut> {
+fn crops(n: usize) -> impl Iterator<Item = Cut> {
     const OFF: f32 = 0.05;
-    const VIEWS: [[f32; 4]; 6] = [
+    const CROPS: [[f32; 4]; 6] = [
         [0.0; 4],
         [OFF; 4],
         [OFF, 0.0, OFF, 0.0],
@@ -173,8 +176,8 @@ fn views(n: usize) -> impl Iterator<Item = Cut> {
         [0.0, OFF, OFF, 0.0],
         [0.0, OFF, 0.0, OFF],
     ];
-    let views = if n > MOST_FOR_CROPS { &VIEWS[..1] } else { &VIEWS };
-    views.iter().map(|&[left, right, top, bottom]| Cut { left, right, top, bottom })
+    let crops = if n > MAX_FOR_CROPS { &CROPS[..1] } else { &CROPS };
+    crops.iter().map(|&[left, right, top, bottom]| Cut { left, right, top, bottom })
 }
 
 /// The cropped image, averaged over squares, with its mean subtracted and scaled to [`COARSE_LENGTH`].
@@ -185,20 +188,20 @@ fn coarse(overlay: &Overlay, cut: Cut) -> Coarse {
     cells.map(|cell| if length > 0.0 { ((cell - mean) / length * COARSE_LENGTH).round() as i16 } else { 0 })
 }
 
-/// Each of `crops` with its [`KEPT`] most similar of `wholes`, if their correlation is at least [`COARSE_LEAST`].
-fn nearest(crops: &[Coarse], wholes: &[Coarse], cut: Cut, block_done: &(dyn Fn() + Sync)) -> Vec<Near> {
+/// Each of `crops` with its [`N_NEAREST`] most similar of `wholes`, if their correlation is at least [`COARSE_LEAST`].
+fn nearest(crops: &[Coarse], wholes: &[Coarse], cut: Cut, block_done: &(dyn Fn() + Sync)) -> Vec<Candidate> {
     // Integers give the same pairs on every machine.
     let least = (COARSE_LEAST * COARSE_LENGTH * COARSE_LENGTH) as i32;
     let of_block = |(block, crops): (usize, &[Coarse])| {
-        let mut kept: Vec<Vec<Near>> = vec![Vec::new(); crops.len()];
+        let mut kept: Vec<Vec<Candidate>> = vec![Vec::new(); crops.len()];
         for (whole, grid) in wholes.iter().enumerate() {
             for (at, (crop, kept)) in crops.iter().zip(&mut kept).enumerate() {
                 let product = product(crop, grid);
-                let is_near = kept.len() < KEPT || kept[KEPT - 1].product < product;
+                let is_near = kept.len() < N_NEAREST || kept[N_NEAREST - 1].product < product;
                 if product >= least && is_near && whole != block * BLOCK + at {
                     let at_rank = kept.partition_point(|near| near.product >= product);
-                    kept.insert(at_rank, Near { crop: block * BLOCK + at, cut, whole, product });
-                    kept.truncate(KEPT);
+                    kept.insert(at_rank, Candidate { crop: block * BLOCK + at, cut, whole, product });
+                    kept.truncate(N_NEAREST);
                 }
             }
         }

@@ -54,18 +54,20 @@ pub(crate) fn find_leakage(records: &[ImageRecord], pairs: &[DuplicatePair]) -> 
     }
     let group_of = group_duplicates(records.len(), pairs).of_each();
     let group = |index: usize| group_of[index] as usize;
-    let mut first: Vec<usize> = (0..records.len()).collect();
-    let mut least: Vec<f64> = vec![1.0; records.len()];
+    let mut first_of_group: Vec<usize> = (0..records.len()).collect();
+    let mut min_similarity: Vec<f64> = vec![1.0; records.len()];
     for index in 0..records.len() {
-        let first = &mut first[group(index)];
+        let first = &mut first_of_group[group(index)];
         *first = std::cmp::min_by_key(*first, index, |&index| subset(index));
     }
     for pair in pairs {
-        least[group(pair.a)] = least[group(pair.a)].min(pair.similarity);
+        let group = group(pair.a);
+        min_similarity[group] = min_similarity[group].min(pair.similarity);
     }
+    let first = |index: usize| first_of_group[group(index)];
     let indirect =
-        (0..records.len()).filter(|&index| !is_listed[index] && subset(index) > subset(first[group(index)]));
-    found.extend(indirect.map(|index| leaked((index, first[group(index)]), least[group(index)])));
+        (0..records.len()).filter(|&index| !is_listed[index] && subset(index) > subset(first(index)));
+    found.extend(indirect.map(|index| leaked((index, first(index)), min_similarity[group(index)])));
     found.sort_by(|a, b| (&a.image, &a.original).cmp(&(&b.image, &b.original)));
     found
 }

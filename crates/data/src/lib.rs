@@ -85,7 +85,7 @@ mod tta;
 pub use augment::{AffineTransform, Augment, AugmentParams, Rectangle, Tone};
 pub use batch::{Transform, batch_ranges, fill_batch};
 pub use class_weights::{class_weights_balanced, class_weights_sqrt};
-pub use crop_window::{CropWindow, center_window};
+pub use crop_window::{CropWindow, centre_window};
 pub use dataset::{Dataset, Findings, SubsetOrigin};
 pub use error::{BadFile, DataError};
 pub use file_facts::FileFacts;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::image_set::{ImageSet, ImageView};
 
 /// Smallest standard deviation, to avoid division by zero for a constant channel: half a grey level of 255.
-const LEAST_STD: f64 = 0.5 / 255.0;
+const MIN_STD: f64 = 0.5 / 255.0;
 
 /// Scales pixels to mean 0 and standard deviation 1. Stored with the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ impl Sums {
         let count = self.count.max(1) as f64;
         let mean = self.sums[channel] as f64 / count / 255.0;
         let variance = self.squares[channel] as f64 / count / (255.0 * 255.0) - mean * mean;
-        (mean as f32, variance.max(0.0).sqrt().max(LEAST_STD) as f32)
+        (mean as f32, variance.max(0.0).sqrt().max(MIN_STD) as f32)
     }
 }
 
@@ -129,10 +129,7 @@ mod tests {
             found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-6)
         };
         assert!(close(&norm.mean, [0.5, 0.4, 10.0 / 255.0]), "{norm:?}");
-        assert!(
-            close(&norm.std, [0.5, 0.2, LEAST_STD as f32]),
-            "a constant channel gets the floor: {norm:?}"
-        );
+        assert!(close(&norm.std, [0.5, 0.2, MIN_STD as f32]), "a constant channel gets the floor: {norm:?}");
     }
 
     #[test]

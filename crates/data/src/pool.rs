@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::colour;
 use crate::dataset::{Dataset, Findings, SubsetOrigin};
 use crate::decode::Decoded;
-use crate::duplicates::{DuplicatePair, MOST_FOR_CROPS, find_duplicates, group_duplicates};
+use crate::duplicates::{DuplicatePair, MAX_FOR_CROPS, find_duplicates, group_duplicates};
 use crate::error::{BadFile, DataError};
 use crate::image_set::{Entry, ImageSet};
 use crate::leakage::{
@@ -17,9 +17,9 @@ use crate::options::{Channels, Fold, LoadOptions, default_val_fraction};
 use crate::patients::{self, PatientKey, PatientSource, Patients};
 use crate::progress::{Progress, Stage};
 use crate::source::{Item, Listing};
-use crate::split::{SplitPool, class_sizes};
+use crate::split::{SplitPool, class_counts};
 use crate::subset::Subset;
-use crate::thumbnail::{SMALLEST_WITH_DETAIL, is_tiny};
+use crate::thumbnail::{MIN_SIDE_WITH_DETAIL, is_tiny};
 
 /// Which split is drawn; part of the key of its random numbers.
 const TEST_SPLIT: u64 = 0;
@@ -62,9 +62,9 @@ impl ImagePool {
         }
         reject_empty_subset(&examples, &good, &bad)?;
         notes.extend(size_notes(&good, options.crop));
-        if total > MOST_FOR_CROPS {
+        if total > MAX_FOR_CROPS {
             notes.push(format!(
-                "more than {MOST_FOR_CROPS} images: no search for duplicates that were cropped by several percent"
+                "more than {MAX_FOR_CROPS} images: no search for duplicates that were cropped by several percent"
             ));
         }
         let is_separate = |item: &Item| has_separate_test && item.subset == Subset::Test;
@@ -116,7 +116,7 @@ impl ImagePool {
 
     /// A class without a usable training image, and the first bad file.
     pub(crate) fn empty_class(&self) -> Option<(&str, Option<&BadFile>)> {
-        let sizes = class_sizes(&self.labels(&self.of_subset(Subset::Train)), self.class_names.len());
+        let sizes = class_counts(&self.labels(&self.of_subset(Subset::Train)), self.class_names.len());
         let label = sizes.iter().position(|&count| count == 0)?;
         Some((&self.class_names[label], self.bad.first()))
     }
@@ -181,7 +181,7 @@ impl ImagePool {
             self.records.iter().map(|record| record.patient.clone()).collect();
         groups.join_by_key(&patients);
         let groups = groups.of_each();
-        let sizes = class_sizes(&self.labels(train), self.class_names.len());
+        let sizes = class_counts(&self.labels(train), self.class_names.len());
         let seed = options.seed;
         if self.test_origin == SubsetOrigin::SplitOff {
             self.move_chosen(Subset::Test, &groups, seed, |pool, class_names| match options.fold {
@@ -319,7 +319,7 @@ fn size_notes(good: &[(Item, Decoded)], crop: u32) -> Vec<String> {
     let tiny = good.iter().filter(|(_, decoded)| is_tiny(decoded.facts.width, decoded.facts.height)).count();
     if tiny > 0 {
         notes.push(format!(
-            "{tiny} of {n} images are under {SMALLEST_WITH_DETAIL} pixels: only their exact duplicates are found"
+            "{tiny} of {n} images are under {MIN_SIDE_WITH_DETAIL} pixels: only their exact duplicates are found"
         ));
     }
     notes

@@ -9,11 +9,11 @@ use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageBuffer, Pixel};
 
 use crate::colour;
-use crate::crop_window::center_window;
+use crate::crop_window::centre_window;
 
 /// Largest ratio of the long side to the short side. Longer images are cropped to their centre, so that a strip of
 /// 10 x 20,000 pixels does not become one of 28 x 56,000.
-const MOST_ASPECT: u32 = 4;
+const MAX_ASPECT: u32 = 4;
 
 /// A decoded and resized image. Its short side is `resize` of the load options, or that of the original if it is smaller,
 /// but at least the crop: scaling up adds no detail, and augmentation can continue an image by its mirror image instead.
@@ -41,7 +41,7 @@ impl SmallImage {
         assert!(width > 0 && height > 0, "SmallImage::from_decoded: {width}x{height} has no pixels");
         let short = min(width, height);
         let resize = min(resize, max(crop, short));
-        let cut = (min(width, short * MOST_ASPECT), min(height, short * MOST_ASPECT));
+        let cut = (min(width, short * MAX_ASPECT), min(height, short * MAX_ASPECT));
         let (width_out, height_out) = (scaled(cut.0, short, resize), scaled(cut.1, short, resize));
         let out = (width_out, height_out);
         let (channels, pixels) = match decoded {
@@ -66,9 +66,9 @@ impl SmallImage {
 #[must_use]
 pub fn visible_region(original: (u32, u32), small: (usize, usize), crop: usize) -> [f64; 4] {
     let short = min(original.0, original.1);
-    let window = center_window(crop, small.1, small.0);
+    let window = centre_window(crop, small.1, small.0);
     let along = |side: u32, small: usize, from: isize| {
-        let cut = min(side, short * MOST_ASPECT);
+        let cut = min(side, short * MAX_ASPECT);
         let scale = f64::from(cut) / small as f64;
         let first = f64::from((side - cut) / 2) + from as f64 * scale;
         [first, first + crop as f64 * scale]

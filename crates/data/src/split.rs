@@ -91,7 +91,7 @@ impl SplitPool<'_> {
 }
 
 /// Number of images of each class.
-pub(crate) fn class_sizes(labels: &[u32], n_classes: usize) -> Vec<usize> {
+pub(crate) fn class_counts(labels: &[u32], n_classes: usize) -> Vec<usize> {
     let mut sizes = vec![0; n_classes];
     labels.iter().for_each(|&label| sizes[label as usize] += 1);
     sizes
@@ -113,14 +113,14 @@ mod tests {
     }
 
     fn taken(labels: &[u32], groups: &[u32], fraction: f64, seed: u64, stream: u64) -> Vec<bool> {
-        let sizes = class_sizes(labels, 5);
+        let sizes = class_counts(labels, 5);
         SplitPool { labels, groups, seed, stream }.split_off(&sizes, fraction)
     }
 
     fn taken_of(labels: &[u32], taken: &[bool]) -> Vec<usize> {
         let of: Vec<u32> =
             labels.iter().zip(taken).filter(|(_, taken)| **taken).map(|(label, _)| *label).collect();
-        class_sizes(&of, 5)
+        class_counts(&of, 5)
     }
 
     #[test]

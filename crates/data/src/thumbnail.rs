@@ -6,7 +6,7 @@ use crate::digest::ImageDigest;
 
 mod detail;
 
-pub(crate) use detail::{Detail, SIDE, SMALLEST_WITH_DETAIL, is_tiny};
+pub(crate) use detail::{Detail, MIN_SIDE_WITH_DETAIL, SIDE, is_tiny};
 
 /// A digest for equal images, and the local detail for similar ones.
 #[derive(Clone, Debug)]

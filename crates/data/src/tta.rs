@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::AffineTransform;
-use crate::crop_window::{center_window, mirrored};
+use crate::crop_window::{centre_window, mirrored};
 
 /// Which views of each image are averaged. The default is one view, without any change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ impl TtaView {
 fn interpolation(spacing: f32, flip: bool, crop: usize, side: usize) -> Vec<f32> {
     let mut weights = vec![0.0; crop * side];
     let centre = (crop as f32 - 1.0) / 2.0;
-    let start = center_window(crop, side, side).top as f32;
+    let start = centre_window(crop, side, side).top as f32;
     for (at, weights) in weights.chunks_exact_mut(side).enumerate() {
         let at = if flip { crop - 1 - at } else { at };
         let position = start + centre + spacing * (at as f32 - centre);

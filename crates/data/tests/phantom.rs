@@ -186,7 +186,7 @@ fn pixels(set: &ImageSet) -> (Array2<f32>, Vec<u32>) {
     fill_batch(
         set,
         &samples,
-        Transform::Center { crop: 24, view: TtaView::PLAIN },
+        Transform::Centre { crop: 24, view: TtaView::PLAIN },
         &norm,
         &mut x,
         &mut labels,

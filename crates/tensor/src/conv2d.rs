@@ -53,9 +53,9 @@ pub enum ConvChoice {
     /// Any algorithm: the fastest one for the sizes.
     #[default]
     Auto,
-    /// The direct algorithm: the multiplications of the definition.
-    Direct,
-    /// The fastest of Winograd's algorithms; the direct one if the channels do not fill whole vectors.
+    /// Patches unrolled into rows, then a matrix product: the multiplications of the definition.
+    Im2col,
+    /// The fastest of Winograd's algorithms; im2col if the channels do not fill whole vectors.
     Winograd,
 }
 
@@ -139,7 +139,7 @@ impl Conv2dGeometry {
         // Winograd's transforms work on whole vectors of channels.
         let whole_vectors = self.c_in.is_multiple_of(LANES) && self.c_out.is_multiple_of(LANES);
         let is_allowed = |algorithm: &Conv2dAlgorithm| match (self.choice, algorithm.tile()) {
-            (ConvChoice::Direct, tile) => tile.is_none(),
+            (ConvChoice::Im2col, tile) => tile.is_none(),
             (_, Some(_)) => whole_vectors,
             (ConvChoice::Winograd, None) => !whole_vectors,
             (ConvChoice::Auto, None) => true,

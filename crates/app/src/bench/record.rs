@@ -6,7 +6,7 @@ use std::{fs, io};
 use super::machine::REPOSITORY;
 use super::{BenchResult, Mode};
 use crate::config::error::ConfigError;
-use crate::disk::write_whole;
+use crate::disk::write_atomically;
 use crate::error::bench::BenchError;
 use crate::run_dir::error::WriteError;
 
@@ -21,7 +21,7 @@ pub(super) fn save(figures: &BenchResult) -> Result<PathBuf, WriteError> {
     let commit = if figures.machine.commit.is_empty() { "unknown" } else { &figures.machine.commit };
     let path = free_name(&folder, &format!("{day}-{commit}"));
     let json = serde_json::to_string_pretty(figures).expect("figures are plain numbers and names") + "\n";
-    match write_whole(&folder, &path, json.as_bytes()) {
+    match write_atomically(&folder, &path, json.as_bytes()) {
         Ok(()) => Ok(path),
         Err(source) => Err(WriteError { path, source }),
     }

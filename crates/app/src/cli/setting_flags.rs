@@ -73,7 +73,7 @@ impl<A: Accepts> SettingFlags<A> {
     /// `resize` that followed from the size then follows from the new size.
     pub(super) fn over_file(&self, file: ConfigFile) -> Result<TrainConfig, ConfigError> {
         let changes_file = self.given().next().is_some();
-        self.over(if changes_file { file.chosen } else { file.complete })
+        self.over(if changes_file { file.given } else { file.complete })
     }
 }
 
@@ -167,15 +167,15 @@ mod tests {
 
     #[test]
     fn a_flag_beside_a_file_makes_the_program_choose_anew() {
-        let chosen = TrainConfig { size: 16, ..TrainConfig::default() };
-        let file = ConfigFile { complete: chosen.resolved(226, 0.1), chosen };
+        let given = TrainConfig { size: 16, ..TrainConfig::default() };
+        let file = ConfigFile { complete: given.resolved(226, 0.1), given };
         let repeated = parse(&[]).over_file(file.clone()).expect("a valid config");
         assert_eq!(repeated, file.complete);
         let larger = parse(&["--size", "48"]).over_file(file.clone()).expect("a valid config");
         assert_eq!((larger.size, larger.resize, larger.resize()), (48, None, 55));
 
-        let chosen = TrainConfig { resize: Some(40), ..file.chosen };
-        let file = ConfigFile { complete: chosen.resolved(226, 0.1), chosen };
+        let given = TrainConfig { resize: Some(40), ..file.given };
+        let file = ConfigFile { complete: given.resolved(226, 0.1), given };
         let error = parse(&["--size", "48"]).over_file(file).expect_err("a crop larger than the image");
         assert!(error.to_string().contains("resize is 40"), "{error}");
     }

@@ -8,7 +8,7 @@ use roentgen_layers::ResNet9;
 use serde::Serialize;
 
 use crate::config::TrainConfig;
-use crate::config::build::{architecture, normalization};
+use crate::config::build::{normalization, resnet9_config};
 use crate::data_loading::load::load;
 use crate::error::AppError;
 use crate::error::command::CommandError;
@@ -64,7 +64,7 @@ pub(crate) fn run(
     out.map_or(Ok(()), |file| file.check())?;
     let data = load(config, screen)?;
     let n_train = data.train.len();
-    let model = ResNet9::new(&architecture(config, &data), config.seed);
+    let model = ResNet9::new(&resnet9_config(config, &data), config.seed);
     let normalization = normalization(config, &data.train);
     let loss_head = loss_head(config, &data.train.class_counts(data.class_names.len()));
     let mut trainer = Trainer::new(config, model, normalization, loss_head, n_train);

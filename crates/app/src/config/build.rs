@@ -35,7 +35,7 @@ impl TrainConfig {
     /// How images are loaded and split.
     ///
     /// # Errors
-    /// If the pattern for patients is not a regular expression with one group.
+    /// If the pattern for patients is no regular expression.
     pub(crate) fn load_options(&self) -> Result<LoadOptions, DataError> {
         let pattern = self.patient_pattern.as_deref().map(PatientPattern::new).transpose()?;
         let fold = self.fold.zip(self.folds).map(|(fold, of)| Fold { index: fold - 1, of });
@@ -62,7 +62,7 @@ pub(crate) fn normalization(config: &TrainConfig, train_set: &ImageSet) -> Norma
 }
 
 /// The sizes of the model for `data`.
-pub(crate) fn architecture(config: &TrainConfig, data: &Dataset) -> ResNet9Config {
+pub(crate) fn resnet9_config(config: &TrainConfig, data: &Dataset) -> ResNet9Config {
     ResNet9Config {
         width: config.width,
         dropout: config.dropout as f32,

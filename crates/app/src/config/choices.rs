@@ -34,8 +34,8 @@ impl From<ChannelChoice> for Channels {
 pub enum ConvAlgorithms {
     /// The fastest for each layer.
     Auto,
-    /// Direct convolution.
-    Direct,
+    /// Patches unrolled into rows, then a matrix product.
+    Im2col,
     /// Winograd, where the number of channels is a multiple of 16.
     Winograd,
 }
@@ -44,7 +44,7 @@ impl From<ConvAlgorithms> for ConvChoice {
     fn from(algorithms: ConvAlgorithms) -> Self {
         match algorithms {
             ConvAlgorithms::Auto => Self::Auto,
-            ConvAlgorithms::Direct => Self::Direct,
+            ConvAlgorithms::Im2col => Self::Im2col,
             ConvAlgorithms::Winograd => Self::Winograd,
         }
     }
@@ -74,7 +74,7 @@ pub enum ClassWeights {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClassPrior {
-    /// Those of the training set, with class weights applied.
+    /// Those that the training makes: of the training set, changed by --class-weights and --sampler.
     #[default]
     Training,
     /// All classes equally frequent.

@@ -23,7 +23,7 @@ const NAMES_PER_LINE: usize = 8;
 #[derive(Clone, Debug)]
 pub(crate) struct ConfigFile {
     /// The settings that somebody chose.
-    pub(crate) chosen: TrainConfig,
+    pub(crate) given: TrainConfig,
     /// All settings: they repeat the run to the bit.
     pub(crate) complete: TrainConfig,
 }
@@ -54,22 +54,22 @@ impl Source<'_> {
         let table = DeTable::parse(self.text).map_err(|error| {
             self.invalid(error.span().unwrap_or_default(), error.message().replace('\n', " "))
         })?;
-        let mut chosen = TrainConfig::default();
+        let mut given = TrainConfig::default();
         let mut derived = None;
         for entry in in_order(table.get_ref()) {
             match entry.1.get_ref() {
                 DeValue::Table(table) if entry.0.get_ref() == DERIVED => derived = Some(table),
                 _ => {
-                    self.set(entry, |_| true, &mut chosen)?;
+                    self.set(entry, |_| true, &mut given)?;
                 }
             }
         }
-        let mut complete = chosen.clone();
+        let mut complete = given.clone();
         for entry in derived.into_iter().flat_map(in_order) {
             let setting = self.set(entry, |setting| setting.is_derived(), &mut complete)?;
             complete.derived.push(setting.name());
         }
-        Ok(ConfigFile { chosen, complete })
+        Ok(ConfigFile { given, complete })
     }
 
     /// Sets what an entry says, if `is_allowed`.
@@ -134,11 +134,11 @@ impl TrainConfig {
         };
         // The number of phantom films says nothing about other images.
         let is_used = |setting: &&'static dyn Setting| setting.name() != "films" || self.uses_phantom();
-        let chosen: String =
+        let given: String =
             settings::all().filter(is_used).filter(|setting| !is_derived(setting)).filter_map(line).collect();
         let derived: String = settings::all().filter(is_derived).filter_map(line).collect();
         format!(
-            "# The settings of this run. `roentgen train --config FILE` repeats it.\n{chosen}\n\
+            "# The settings of this run. `roentgen train --config FILE` repeats it.\n{given}\n\
              # Chosen by the program; chosen anew where another setting is given beside --config.\n\
              [{DERIVED}]\n{derived}"
         )

@@ -58,7 +58,7 @@ const WHOLE_WORDS: [&str; 10] =
     ["cxr", "ct", "mri", "oct", "ddsm", "pathmnist", "octmnist", "bloodmnist", "tissuemnist", "ham10000"];
 /// One in this many classes, or files, has to have a medical name: a class `chest` among a hundred pieces of furniture does
 /// not make the data medical.
-const LEAST_SHARE: usize = 4;
+const MIN_SHARE: usize = 4;
 
 /// Whether the data are medical: as the settings say, or else by the names of the data, of the classes and of the files.
 #[must_use]
@@ -85,7 +85,7 @@ fn file_name(name: &str) -> &str {
 fn is_share_medical<'a>(names: impl Iterator<Item = &'a str> + Clone) -> bool {
     let n = names.clone().count();
     let n_medical = names.filter(|name| is_medical_name(name)).count();
-    n_medical > 0 && n_medical * LEAST_SHARE >= n
+    n_medical > 0 && n_medical * MIN_SHARE >= n
 }
 
 fn is_medical_name(name: &str) -> bool {

@@ -12,12 +12,12 @@ use crate::model::inference::Evaluation;
 use crate::model::predicted_set::PredictedSet;
 
 /// Bounds on `1 / temperature`.
-const LEAST: f64 = 0.05;
-const MOST: f64 = 5.0;
+const MIN_INVERSE: f64 = 0.05;
+const MAX_INVERSE: f64 = 5.0;
 /// Standard deviation of the logarithm of the temperature before any image is known: most networks are calibrated by a
 /// factor between 1/2 and 3 (Guo et al. 2017, figure 2 and after). With hundreds of images it no longer matters; without
 /// it, a small validation set without a mistake would lead to the temperature 0.
-const PRIOR: f64 = 0.5;
+const LOG_TEMPERATURE_SD: f64 = 0.5;
 
 /// The most likely temperature given the labels of an evaluation, from around 1; 1 without images. `log_shift` is that of
 /// [`ClassShares`].
@@ -27,7 +27,7 @@ pub(crate) fn fit(evaluation: &Evaluation, log_shift: Option<&[f64]>) -> f64 {
         return 1.0;
     }
     // The loss is convex in the inverse temperature: where its slope changes sign, it is least.
-    let (mut low, mut high) = (LEAST, MOST);
+    let (mut low, mut high) = (MIN_INVERSE, MAX_INVERSE);
     for _ in 0..60 {
         let middle = (low + high) / 2.0;
         if slope(evaluation, log_shift, middle) > 0.0 { high = middle } else { low = middle }
@@ -45,7 +45,7 @@ fn slope(evaluation: &Evaluation, log_shift: Option<&[f64]>, inverse: f64) -> f6
         let mean: f64 = terms.map(|(&logit, probability)| f64::from(logit) * probability).sum();
         mean - f64::from(logits[label])
     });
-    rows.sum::<f64>() + libm::log(inverse) / (PRIOR * PRIOR * inverse)
+    rows.sum::<f64>() + libm::log(inverse) / (LOG_TEMPERATURE_SD * LOG_TEMPERATURE_SD * inverse)
 }
 
 /// The effect of the temperature, for `metrics.json`. The figures are for the class shares of the training set.

@@ -14,7 +14,7 @@ use serde::Serialize;
 pub(crate) struct ClassShares {
     /// What the probabilities of the model assume, also in the metrics of the validation and the test set.
     pub predictions: BTreeMap<String, f64>,
-    /// Those of the training set: what the calibration figures, the temperature and the validation figures of each epoch
+    /// Those of the training set, without class weights and sampler: what the calibration figures, the temperature and the validation figures of each epoch
     /// are for.
     pub training_set: BTreeMap<String, f64>,
     #[serde(skip)]

@@ -102,7 +102,7 @@ impl Views {
         let preprocessing = card.preprocessing();
         let pixels = |view: TtaView| {
             let (mut x, mut labels) = (Array4::zeros((0, 0, 0, 0)), Vec::new());
-            let transform = Transform::Center { crop: preprocessing.crop, view };
+            let transform = Transform::Centre { crop: preprocessing.crop, view };
             let samples = [Sample::first(image as u32)];
             fill_batch(set, &samples, transform, preprocessing.normalization, &mut x, &mut labels);
             x

@@ -168,7 +168,7 @@ pub(crate) fn predict(
     for range in batch_ranges(set.len(), BATCH) {
         // The plain view is the last: its pixels and activations remain in `x` and the workspace.
         let of_views = views.iter().map(|&view| {
-            let transform = Transform::Center { crop: preprocessing.crop, view };
+            let transform = Transform::Centre { crop: preprocessing.crop, view };
             fill_batch(
                 set,
                 &samples[range.clone()],

@@ -21,7 +21,7 @@ use super::model_card::{ModelCard, NO_DIGEST};
 use super::tensors::{Tensor, expect_shape, set_weights, tensors};
 use super::training_digests::TrainingDigests;
 
-/// Name of the file in a run folder: the weights of the best epoch.
+/// Name of the file in a run folder: the weights of the saved epoch.
 pub(crate) const FILE: &str = "model.safetensors";
 /// The key of the metadata.
 const KEY: &str = "roentgen";
@@ -86,7 +86,7 @@ fn check_digest(bytes: &[u8], card: &ModelCard) -> Result<(), String> {
 /// # Panics
 /// If the bytes are not those of a model file.
 #[must_use]
-pub(crate) fn training_digest(bytes: &[u8], card: &ModelCard) -> String {
+pub(crate) fn weights_digest(bytes: &[u8], card: &ModelCard) -> String {
     let card =
         ModelCard { digest: ModelCard::no_digest(), ood_detector: None, validation: None, ..card.clone() };
     let card = serde_json::to_string(&card).expect("a card is plain numbers and names");

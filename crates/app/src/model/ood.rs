@@ -2,7 +2,7 @@
 //!
 //! An image becomes a vector: its [`signature`], and its [`filter_responses`]. The vectors of the training images are
 //! taken as normally distributed, and an image is rejected whose Mahalanobis distance from their centre is larger than
-//! that of [`REJECTED`] of the images that the fit has not seen. Where the model sees grey values alone, an image is
+//! that of [`REJECTION_RATE`] of the images that the fit has not seen. Where the model sees grey values alone, an image is
 //! rejected by its colours too.
 //!
 //! Tried and not used, each with the same share of rejected validation images: the same distance on later blocks, nearest
@@ -22,13 +22,13 @@ mod gaussian;
 mod signature;
 
 /// Share of the held-out images that is rejected.
-const REJECTED: f64 = 0.05;
+const REJECTION_RATE: f64 = 0.05;
 /// Share of the images that is rejected by its colours alone.
-const REJECTED_COLOURS: f64 = 0.01;
+const COLOUR_REJECTION_RATE: f64 = 0.01;
 /// With fewer validation images, training images are added to those that the cut-off is chosen on.
-const ENOUGH_VALIDATION: usize = 200;
-/// Parts of the training images, each measured by a fit without it.
-const N_PARTS: usize = 5;
+const MIN_VALIDATION: usize = 200;
+/// Folds of the training images, each measured by a fit without it.
+const N_FOLDS: usize = 5;
 
 /// When to reject a prediction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,13 +86,13 @@ impl RejectReason {
     }
 }
 
-/// What one image is recognised by.
+/// The features of an image.
 struct Observation {
     vector: Vec<f64>,
     colour: f64,
 }
 
-/// The vector by which an image is recognised.
+/// The features of an image as a vector.
 pub(super) fn vector_of(prediction: &Prediction<'_>) -> Vec<f64> {
     let mut vector = signature::of(prediction.pixels);
     vector.append(&mut filter_responses::of(prediction.first_block));
@@ -127,16 +127,16 @@ impl OodDetector {
         let vectors: Vec<&[f64]> = train.iter().map(|observed| &observed.vector[..]).collect();
         let distribution = Gaussian::fit(&vectors)?;
         let mut distances: Vec<f64> =
-            val.iter().map(|observed| distribution.distance(&observed.vector)).collect();
-        if distances.len() < ENOUGH_VALIDATION {
-            distances.extend(distances_without_own_part(&vectors));
+            val.iter().map(|observed| distribution.squared_distance(&observed.vector)).collect();
+        if distances.len() < MIN_VALIDATION {
+            distances.extend(out_of_fold_distances(&vectors));
         }
-        let distance_cut_off = cut_off(&mut distances, REJECTED);
+        let distance_cut_off = cut_off(&mut distances, REJECTION_RATE);
         let n_rejected = distances.iter().filter(|&&distance| distance > distance_cut_off).count();
         let held_out = HeldOut { n: distances.len(), n_rejected };
         // Colour images that the model was trained on as grey ones: others like them must not be rejected.
         let mut colours: Vec<f64> = train.iter().chain(&val).map(|observed| observed.colour).collect();
-        let colour_cut_off = cut_off(&mut colours, REJECTED_COLOURS).max(colour::MOST_VARIETY);
+        let colour_cut_off = cut_off(&mut colours, COLOUR_REJECTION_RATE).max(colour::MAX_VARIETY);
         Some(Self { distribution, cut_off: distance_cut_off, colour_cut_off, held_out })
     }
 
@@ -149,7 +149,7 @@ impl OodDetector {
         if prediction.unseen_colour > self.colour_cut_off {
             return Some(RejectReason::Colour);
         }
-        let distance = self.distribution.distance(&vector_of(prediction));
+        let distance = self.distribution.squared_distance(&vector_of(prediction));
         (distance > self.cut_off).then_some(RejectReason::Distance)
     }
 
@@ -159,24 +159,24 @@ impl OodDetector {
         self.held_out
     }
 
-    /// Rejects data that do not fit a model whose first block has `width` channels and that sees crops of `crop` pixels.
+    /// Checks that the data fit a model whose first block has `width` channels and that sees crops of `crop` pixels.
     pub(crate) fn validate(&self, width: usize, crop: usize) -> Result<(), String> {
         let is_valid = self.distribution.is_valid(vector_length(width, crop));
         if is_valid { Ok(()) } else { Err("its out-of-distribution data do not fit the model".to_owned()) }
     }
 }
 
-/// The distance of each vector from a distribution that is fitted to the other parts. No distance for fewer vectors than
-/// parts, or where too few are left to fit.
-fn distances_without_own_part(vectors: &[&[f64]]) -> Vec<f64> {
+/// The distance of each vector from a distribution that is fitted to the other folds. No distance for fewer vectors than
+/// folds, or where too few are left to fit.
+fn out_of_fold_distances(vectors: &[&[f64]]) -> Vec<f64> {
     let mut distances = Vec::with_capacity(vectors.len());
-    for part in 0..N_PARTS {
-        let in_part = |at: usize| at % N_PARTS == part;
+    for fold in 0..N_FOLDS {
+        let in_fold = |at: usize| at % N_FOLDS == fold;
         let others: Vec<&[f64]> =
-            (0..vectors.len()).filter(|&at| !in_part(at)).map(|at| vectors[at]).collect();
-        let own = (0..vectors.len()).filter(|&at| in_part(at)).map(|at| vectors[at]);
+            (0..vectors.len()).filter(|&at| !in_fold(at)).map(|at| vectors[at]).collect();
+        let own = (0..vectors.len()).filter(|&at| in_fold(at)).map(|at| vectors[at]);
         if let Some(distribution) = Gaussian::fit(&others) {
-            distances.extend(own.map(|vector| distribution.distance(vector)));
+            distances.extend(own.map(|vector| distribution.squared_distance(vector)));
         }
     }
     distances
@@ -196,24 +196,24 @@ mod tests {
     #[test]
     fn at_most_a_twentieth_is_beyond_the_cut_off() {
         let mut distances: Vec<f64> = (0..100).rev().map(f64::from).collect();
-        let cut = cut_off(&mut distances, REJECTED);
+        let cut = cut_off(&mut distances, REJECTION_RATE);
         assert_eq!(distances.iter().filter(|&&distance| distance > cut).count(), 5);
         // With few images, none is beyond.
-        assert_eq!(cut_off(&mut [3.0, 1.0], REJECTED), 3.0);
-        assert_eq!(cut_off(&mut [], REJECTED), 0.0);
+        assert_eq!(cut_off(&mut [3.0, 1.0], REJECTION_RATE), 3.0);
+        assert_eq!(cut_off(&mut [], REJECTION_RATE), 0.0);
     }
 
     #[test]
-    fn every_vector_is_measured_without_its_part() {
+    fn every_vector_is_measured_without_its_fold() {
         // One vector is far from all others. A fit that contains it would take it for half as distant.
         let vectors: Vec<[f64; 1]> =
             (0..11).map(|i| [if i == 3 { 100.0 } else { f64::from(i % 3) }]).collect();
         let vectors: Vec<&[f64]> = vectors.iter().map(|vector| &vector[..]).collect();
-        let distances = distances_without_own_part(&vectors);
+        let distances = out_of_fold_distances(&vectors);
         assert_eq!(distances.len(), vectors.len());
-        let own = Gaussian::fit(&vectors).expect("vectors").distance(vectors[3]);
+        let own = Gaussian::fit(&vectors).expect("vectors").squared_distance(vectors[3]);
         let largest = distances.iter().copied().fold(0.0, f64::max);
         assert!(own < 15.0 && largest > 1000.0, "{own} with itself, {largest} without");
-        assert!(distances_without_own_part(&vectors[..1]).is_empty());
+        assert!(out_of_fold_distances(&vectors[..1]).is_empty());
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct PredictedSet {
     pub evaluation: Evaluation,
     /// Labels, predicted classes and calibrated probabilities.
     pub predictions: Predictions,
-    /// Of each image, whether it, or its patient, occurs in the training or validation set; of a validation set, none.
+    /// Of each image, whether it, or its patient, occurs in an earlier set.
     pub is_leaked: Vec<bool>,
     /// Of each image, why the model rejects it, if it does; `None` for a model that rejects nothing.
     pub reject_reasons: Option<Vec<Option<RejectReason>>>,

@@ -4,7 +4,7 @@
 //! compares the vectors by which [`OodDetector`](super::ood::OodDetector) recognises images, of the batch and of the
 //! validation images. The statistic is the energy distance (Székely & Rizzo 2013): twice the mean distance between
 //! images of the two, less both mean distances within. How large it is by chance is known from [`N_PERMUTATIONS`]
-//! random divisions of all images into two such batches, so that a false alarm has the probability [`ALARM`] whatever
+//! random divisions of all images into two such batches, so that a false alarm has the probability [`SIGNIFICANCE_LEVEL`] whatever
 //! the distribution is (Rabanser et al. 2019 compare such tests).
 //!
 //! Several films of one patient are more alike than films of several: a batch of few patients may raise a false alarm.
@@ -20,7 +20,7 @@ use super::model_card::ModelCard;
 /// Images that both need at least.
 const MIN_IMAGES: usize = 20;
 /// Probability of a false alarm.
-const ALARM: f64 = 0.01;
+const SIGNIFICANCE_LEVEL: f64 = 0.01;
 /// Random divisions.
 const N_PERMUTATIONS: usize = 999;
 
@@ -57,7 +57,7 @@ impl Shift {
             p_value(&batch.vectors().collect::<Vec<_>>(), &validation.vectors().collect::<Vec<_>>());
         let shares = |summary: &BatchSummary| Shares::of(summary, &card.class_names);
         let (batch, validation) = (shares(batch), shares(validation));
-        Some(Self { detected: p_value <= ALARM, p_value, batch, validation })
+        Some(Self { detected: p_value <= SIGNIFICANCE_LEVEL, p_value, batch, validation })
     }
 
     /// What differs and what follows for images that the metrics of the run were not measured on.
@@ -175,7 +175,7 @@ mod tests {
         for number in 0..300 {
             let mut rng = CounterRng::new(number, Purpose::Synthetic, 0, 0);
             let (batch, validation) = (vectors(&mut rng, 20, 0.0), vectors(&mut rng, 40, 0.0));
-            n_alarms += usize::from(p_of(&batch, &validation) <= ALARM);
+            n_alarms += usize::from(p_of(&batch, &validation) <= SIGNIFICANCE_LEVEL);
         }
         // 3 expected; 10 or more have a probability below 0.2 %.
         assert!(n_alarms < 10, "{n_alarms} of 300");
@@ -186,10 +186,10 @@ mod tests {
         let mut rng = CounterRng::new(1, Purpose::Synthetic, 0, 0);
         let validation = vectors(&mut rng, 40, 0.0);
         let elsewhere = vectors(&mut rng, 20, 2.0);
-        assert!(p_of(&elsewhere, &validation) <= ALARM);
+        assert!(p_of(&elsewhere, &validation) <= SIGNIFICANCE_LEVEL);
         // Of the same centre, but all alike.
         let alike = vec![vec![0.1; 8]; 20];
-        assert!(p_of(&alike, &validation) <= ALARM);
+        assert!(p_of(&alike, &validation) <= SIGNIFICANCE_LEVEL);
     }
 
     #[test]

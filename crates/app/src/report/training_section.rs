@@ -21,7 +21,7 @@ pub(super) fn training_section(input: &ReportInput<'_>) -> Markup {
         p { "ResNet9 of width " (input.config.width) " with " (thousands(metrics.n_parameters)) " parameters; " (counted(metrics.epochs, "epoch")) " of "
             (counted(input.steps_per_epoch, "step")) " in " (format!("{:.0} s", metrics.train_seconds)) " at "
             (format!("{:.0}", metrics.train_images_per_s)) " images/s. The saved weights are those of epoch "
-            (metrics.best_epoch)
+            (metrics.saved_epoch)
             @if !input.data.val.is_empty() { ", the last one whose validation score is within one standard error of the best" }
             "." }
         p { "Augmentation of the training images: " (input.config.describe_augmentation(&input.data.train)) "."

@@ -28,8 +28,8 @@ pub(super) fn verdict(input: &ReportInput<'_>) -> String {
     };
     let (n, n_right) = (metrics.confusion.n(), metrics.confusion.n_right());
     let [low, high] = metrics.accuracy_interval().unwrap_or([0.0, 1.0]);
-    let class_sizes = (0..metrics.class_names.len()).map(|class| metrics.confusion.n_of(class));
-    let baseline = class_sizes.max().unwrap_or(0) as f64 / n as f64;
+    let class_counts = (0..metrics.class_names.len()).map(|class| metrics.confusion.n_of(class));
+    let baseline = class_counts.max().unwrap_or(0) as f64 / n as f64;
     let comparison = if low > baseline {
         format!("Always predicting the most frequent class gives {}.", percent(baseline))
     } else {

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::disk::{folder_of, write_whole};
+use crate::disk::{folder_of, write_atomically};
 use crate::run_dir::error::{RunDirError, WriteError};
 
 /// A file that is about to be written.
@@ -55,7 +55,7 @@ impl OutputFile<'_> {
     /// As [`OutputFile::check`], and [`WriteError`].
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), RunDirError> {
         self.check()?;
-        let written = write_whole(folder_of(self.path), self.path, bytes);
+        let written = write_atomically(folder_of(self.path), self.path, bytes);
         Ok(written.map_err(|source| WriteError { path: self.path.into(), source })?)
     }
 

@@ -21,7 +21,8 @@ pub(crate) struct LogLine {
     /// The score that `--select` chooses by; larger is better.
     pub val_score: Option<f64>,
     pub lr: f64,
-    pub best: bool,
+    /// Whether the weights of this epoch replaced the saved ones.
+    pub saved: bool,
     /// The vector instructions of the run so far: more than one if it was resumed on another kind of CPU.
     #[serde(default)]
     pub instruction_sets: InstructionSets,
@@ -57,7 +58,7 @@ pub(crate) struct Metrics {
     /// Share of the training steps spent on making their batches.
     pub data_loading_fraction: f64,
     pub epochs: usize,
-    pub best_epoch: usize,
+    pub saved_epoch: usize,
     pub n_parameters: usize,
     pub seed: u64,
     pub threads: usize,

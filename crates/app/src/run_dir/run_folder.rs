@@ -27,7 +27,7 @@ pub(crate) enum PlannedFolder {
     /// With a path that was given.
     Given(PathBuf),
     /// With a name that is free when the folder is created: several runs may begin in the same second.
-    Named {
+    ByDate {
         /// The folder above.
         parent: PathBuf,
         /// The name, to which a number is added where it is taken.
@@ -44,7 +44,7 @@ impl PlannedFolder {
     pub(crate) fn new(out: Option<&Path>) -> Result<Self, RunDirError> {
         let Some(out) = out else {
             let name = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
-            return Ok(Self::Named { parent: "runs".into(), name });
+            return Ok(Self::ByDate { parent: "runs".into(), name });
         };
         let is_free = match fs::read_dir(out) {
             Ok(entries) => holds_no_run(entries.flatten().map(|entry| entry.file_name())),
@@ -63,7 +63,7 @@ impl PlannedFolder {
                 disk::create_folders(&path).map_err(|source| WriteError { path: path.clone(), source })?;
                 path
             }
-            Self::Named { parent, name } => create_with_free_name(&parent, &name)?,
+            Self::ByDate { parent, name } => create_with_free_name(&parent, &name)?,
         };
         RunFolder::locked(path)
     }
@@ -72,8 +72,9 @@ impl PlannedFolder {
 impl RunFolder {
     /// The folder of an interrupted run.
     ///
-    /// # Errors [`RunDirError::NotResumable`] if it is not a run folder, or the run is finished, [`RunDirError::InUse`]
-    /// if another run works in it.
+    /// # Errors
+    /// [`RunDirError::NotResumable`] if it is not a run folder, or the run is finished; [`RunDirError::InUse`] if another
+    /// run works in it.
     pub(crate) fn open(path: &Path) -> Result<Self, RunDirError> {
         let not_resumable =
             |reason: &str| RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() };
@@ -139,7 +140,7 @@ impl RunFolder {
 
     /// The error about a file that could not be written: once the settings are written, the run can be continued from its
     /// checkpoint or from its beginning.
-    fn unwritten(&self, path: PathBuf, source: io::Error) -> RunDirError {
+    fn write_error(&self, path: PathBuf, source: io::Error) -> RunDirError {
         if self.file(CONFIG).is_file() {
             RunDirError::ResumableWrite { path, source, run: self.path.clone() }
         } else {
@@ -153,7 +154,7 @@ impl RunFolder {
     /// [`WriteError`]; [`RunDirError::ResumableWrite`] if the run can be continued.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunDirError> {
         let path = self.file(name);
-        disk::write_whole(&self.path, &path, bytes).map_err(|source| self.unwritten(path, source))
+        disk::write_atomically(&self.path, &path, bytes).map_err(|source| self.write_error(path, source))
     }
 
     /// Appends to a file.
@@ -162,16 +163,16 @@ impl RunFolder {
     /// As [`Self::write`].
     pub(crate) fn append(&self, name: &str, bytes: &[u8]) -> Result<(), RunDirError> {
         let path = self.file(name);
-        disk::append(&path, bytes).map(|_| ()).map_err(|source| self.unwritten(path, source))
+        disk::append(&path, bytes).map(|_| ()).map_err(|source| self.write_error(path, source))
     }
 
     /// Makes a folder inside, unless it exists.
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub(crate) fn make(&self, name: &str) -> Result<(), RunDirError> {
+    pub(crate) fn create_subfolder(&self, name: &str) -> Result<(), RunDirError> {
         let path = self.file(name);
-        disk::create_folders(&path).map_err(|source| self.unwritten(path, source))
+        disk::create_folders(&path).map_err(|source| self.write_error(path, source))
     }
 
     /// Appends a line to a log, and returns the length of the file after it. The line is on the disk when this returns.
@@ -180,19 +181,19 @@ impl RunFolder {
     /// As [`Self::write`].
     pub(crate) fn append_line(&self, name: &str, line: &str) -> Result<u64, RunDirError> {
         let path = self.file(name);
-        disk::append(&path, format!("{line}\n").as_bytes()).map_err(|source| self.unwritten(path, source))
+        disk::append(&path, format!("{line}\n").as_bytes()).map_err(|source| self.write_error(path, source))
     }
 
     /// Shortens a log to its first `bytes` bytes.
     ///
     /// # Errors
     /// [`RunDirError::NotResumable`] if it has fewer; else as [`Self::write`].
-    pub(crate) fn cut_back(&self, name: &str, bytes: u64) -> Result<(), RunDirError> {
+    pub(crate) fn truncate(&self, name: &str, bytes: u64) -> Result<(), RunDirError> {
         let path = self.file(name);
         if bytes == 0 && !path.exists() {
             return Ok(());
         }
-        let length = disk::truncate(&path, bytes).map_err(|source| self.unwritten(path.clone(), source))?;
+        let length = disk::truncate(&path, bytes).map_err(|source| self.write_error(path.clone(), source))?;
         if length < bytes {
             let reason = format!(
                 "it has {length} bytes, expected at least {bytes} by the checkpoint; start the run again"
@@ -259,7 +260,7 @@ mod tests {
     #[test]
     fn runs_that_begin_in_the_same_second_get_folders_of_their_own() {
         let parent = tempfile::tempdir().expect("a temporary folder");
-        let planned = PlannedFolder::Named {
+        let planned = PlannedFolder::ByDate {
             parent: parent.path().join("runs"),
             name: "2026-11-27_12-00-00".to_owned(),
         };
@@ -299,7 +300,7 @@ mod tests {
         let parent = tempfile::tempdir().expect("a temporary folder");
         let out = parent.path().join("run");
         let run = PlannedFolder::new(Some(&out)).and_then(PlannedFolder::create).expect("a run folder");
-        let full = || run.unwritten(run.file("log.jsonl"), io::ErrorKind::StorageFull.into()).to_string();
+        let full = || run.write_error(run.file("log.jsonl"), io::ErrorKind::StorageFull.into()).to_string();
         assert!(full().contains("free space") && !full().contains("--resume"), "{}", full());
         run.write(CONFIG, b"").expect("a written file");
         let words = format!("then continue with: roentgen train --resume {}", out.display());

@@ -98,7 +98,7 @@ mod tests {
             val_accuracy: None,
             val_score: None,
             lr: 0.01,
-            best: true,
+            saved: true,
             instruction_sets: InstructionSets::default(),
         };
         let bytes = scalars(&line);

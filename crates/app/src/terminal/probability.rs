@@ -4,16 +4,16 @@
 pub(crate) const REJECTED: &str = "rejected";
 
 /// No model is surer than this: beyond it, a probability is a claim about fewer images than any test set has.
-const MOST: f64 = 0.99;
+const MAX_SHOWN: f64 = 0.99;
 /// No class is less likely than this.
-const LEAST: f64 = 0.01;
+const MIN_SHOWN: f64 = 0.01;
 
 /// A probability as a percentage. Never `100.0 %`: from 99 % on `> 99 %`, and below 1 % `< 1 %`.
 #[must_use]
 pub(crate) fn probability_text(probability: f64) -> String {
-    if probability > MOST {
+    if probability > MAX_SHOWN {
         "> 99 %".to_owned()
-    } else if probability < LEAST {
+    } else if probability < MIN_SHOWN {
         "< 1 %".to_owned()
     } else {
         format!("{:.1} %", 100.0 * probability)

@@ -1,7 +1,7 @@
 //! A checkpoint: everything that a run needs to continue as if it had not been interrupted.
 //!
 //! ```text
-//! "ROENTGEN CHECKPOINT 2\n", blake3 digest of what follows (32 bytes), a safetensors file
+//! "ROENTGEN CHECKPOINT 3\n", blake3 digest of what follows (32 bytes), a safetensors file
 //! ```
 //! The safetensors file holds the state of the trainer; its metadata, the [`RunState`]. Random numbers have no state: they
 //! are keyed by seed, epoch and step.
@@ -21,8 +21,8 @@ use crate::model::training_digests::TrainingDigests;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::CHECKPOINT;
 use crate::run_dir::run_folder::RunFolder;
-use crate::training::best_epoch::BestEpoch;
 use crate::training::early_stopping::EarlyStopping;
+use crate::training::epoch_selection::EpochSelection;
 use crate::training::trainer::{EpochProgress, TrainerState};
 
 pub(crate) mod checks;
@@ -30,7 +30,7 @@ pub(crate) mod checks;
 mod forgery_tests;
 
 /// First bytes of the file; the number is that of the format.
-pub(super) const MAGIC: &[u8] = b"ROENTGEN CHECKPOINT 2\n";
+pub(super) const MAGIC: &[u8] = b"ROENTGEN CHECKPOINT 3\n";
 const DIGEST: usize = 32;
 const KEY: &str = "roentgen";
 
@@ -38,7 +38,7 @@ const KEY: &str = "roentgen";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RunState {
     /// Digest of the settings and the images; a run is resumed with the same ones only.
-    pub inputs: String,
+    pub inputs_digest: String,
     /// Epochs that are over.
     pub epoch: usize,
     /// Progress of the current epoch.
@@ -46,11 +46,11 @@ pub(crate) struct RunState {
     /// Whether early stopping has ended the run.
     pub stopped_early: bool,
     /// The epoch whose weights are saved; 0 before the first is over.
-    pub best_epoch: usize,
-    /// [`training_digest`](crate::model::model_file::training_digest) of that epoch's model, which has a file of its own.
-    pub best_digest: String,
+    pub saved_epoch: usize,
+    /// [`weights_digest`](crate::model::model_file::weights_digest) of that epoch's model, which has a file of its own.
+    pub saved_digest: String,
     /// Chooses it.
-    pub best: BestEpoch,
+    pub selection: EpochSelection,
     /// Counts the epochs without improvement.
     pub early_stopping: EarlyStopping,
     /// The vector instructions that computed its weights.
@@ -201,7 +201,8 @@ mod tests {
     use super::*;
 
     fn example() -> (RunState, TrainerState) {
-        let run_state = RunState { inputs: "d".into(), epoch: 2, seconds: 0.1 + 0.2, ..RunState::default() };
+        let run_state =
+            RunState { inputs_digest: "d".into(), epoch: 2, seconds: 0.1 + 0.2, ..RunState::default() };
         let state = TrainerState {
             step: 77,
             values: vec![vec![1.5, -0.0], vec![f32::MIN_POSITIVE]],

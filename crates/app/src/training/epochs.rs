@@ -22,10 +22,10 @@ use crate::run_dir::records::{LogLine, TimeLine};
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::tensorboard;
 use crate::terminal::screen::{Screen, counted};
-use crate::training::best_epoch::Score;
 use crate::training::checkpoint::checks::RunSize;
 use crate::training::checkpoint::{self, RunState};
 use crate::training::early_stopping::EarlyStopping;
+use crate::training::epoch_selection::Score;
 use crate::training::error::TrainingError;
 use crate::training::interrupt;
 use crate::training::trainer::{EpochProgress, Trainer};
@@ -70,8 +70,8 @@ impl Validation {
 pub(super) struct TrainingOutcome {
     /// Epochs that were trained.
     pub(super) epochs: usize,
-    pub(super) best_epoch: usize,
-    pub(super) best_digest: String,
+    pub(super) saved_epoch: usize,
+    pub(super) saved_digest: String,
     pub(super) train_seconds: f64,
     pub(super) images_per_s: f64,
     pub(super) data_loading_fraction: f64,
@@ -80,7 +80,7 @@ pub(super) struct TrainingOutcome {
 /// The saved model belongs to another run.
 pub(super) fn wrong_model_error(path: PathBuf) -> RunDirError {
     let reason =
-        "it is not the best model of this run; restore that file, or start the run again with --config";
+        "it is not the model that this run saved; restore that file, or start the run again with --config";
     RunDirError::NotResumable { path, reason: reason.to_owned() }
 }
 
@@ -95,7 +95,7 @@ impl Run<'_> {
         let run_state = match fs::read(self.folder.file(CHECKPOINT)) {
             Ok(bytes) => self.restore_from(&bytes, trainer)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => RunState {
-                inputs: self.inputs_digest(),
+                inputs_digest: self.inputs_digest(),
                 early_stopping: EarlyStopping::new(self.config.patience),
                 instruction_sets: InstructionSets::of_this_build(),
                 ..RunState::default()
@@ -106,7 +106,7 @@ impl Run<'_> {
         };
         // Epochs that were logged after the checkpoint will be trained, and logged, again.
         for (name, bytes) in [LOG, TIMES].into_iter().zip(run_state.log_bytes) {
-            self.folder.cut_back(name, bytes)?;
+            self.folder.truncate(name, bytes)?;
         }
         if self.read_log()?.len() != run_state.epoch {
             let reason = "it does not have one line for each epoch of the checkpoint; start the run again";
@@ -122,7 +122,7 @@ impl Run<'_> {
         let start_again =
             |reason: String| self.not_resumable(CHECKPOINT, format!("{reason}; start the run again"));
         let (run_state, trainer_state) = checkpoint::from_bytes(bytes).map_err(start_again)?;
-        if run_state.inputs != self.inputs_digest() {
+        if run_state.inputs_digest != self.inputs_digest() {
             let reason = "the settings in config.toml or the images are no longer those of the run; restore them, or \
                           start another run";
             return Err(self.not_resumable(CHECKPOINT, reason.to_owned()).into());
@@ -143,7 +143,7 @@ impl Run<'_> {
 
     /// Checks the saved model now: otherwise a damaged one would end the run only after its last epoch.
     fn check_saved_model(&self, run_state: &RunState) -> Result<(), TrainingError> {
-        if run_state.best_epoch == 0 {
+        if run_state.saved_epoch == 0 {
             return Ok(());
         }
         let path = self.folder.file(MODEL);
@@ -151,7 +151,7 @@ impl Run<'_> {
         let (_, card) = model_file::decode(&bytes, &path)?;
         // A run that was killed between this model and its checkpoint trains the epoch, and saves the model, again.
         let is_newer = card.epoch == run_state.epoch + 1;
-        if is_newer || model_file::training_digest(&bytes, &card) == run_state.best_digest {
+        if is_newer || model_file::weights_digest(&bytes, &card) == run_state.saved_digest {
             return Ok(());
         }
         Err(wrong_model_error(path).into())
@@ -160,7 +160,7 @@ impl Run<'_> {
     /// Starts the TensorBoard file with the epochs of the log.
     fn begin_tensorboard(&self) -> Result<(), RunDirError> {
         let done = self.read_log()?.iter().flat_map(tensorboard::scalars).collect::<Vec<u8>>();
-        self.folder.make(tensorboard::FOLDER)?;
+        self.folder.create_subfolder(tensorboard::FOLDER)?;
         self.folder.write(tensorboard::FILE, &[tensorboard::beginning(), done].concat())
     }
 
@@ -222,11 +222,12 @@ impl Run<'_> {
     }
 
     fn outcome(&self, run_state: RunState) -> TrainingOutcome {
-        let RunState { epoch, best_epoch, best_digest, seconds, step_seconds, data_seconds, .. } = run_state;
+        let RunState { epoch, saved_epoch, saved_digest, seconds, step_seconds, data_seconds, .. } =
+            run_state;
         TrainingOutcome {
             epochs: epoch,
-            best_epoch,
-            best_digest,
+            saved_epoch,
+            saved_digest,
             train_seconds: seconds,
             images_per_s: (epoch * self.train_set.len()) as f64 / step_seconds,
             data_loading_fraction: data_seconds / step_seconds,
@@ -250,7 +251,7 @@ impl Run<'_> {
         is_over.map_err(|divergence| divergence.into_error(self.config, self.train_set))
     }
 
-    /// Validates, saves the model if it is the best one, and writes the logs.
+    /// Validates, saves the model if its epoch is selected, and writes the logs.
     fn end_epoch(
         &self,
         trainer: &mut Trainer,
@@ -266,13 +267,13 @@ impl Run<'_> {
         card.epoch = run_state.epoch;
         card.instruction_sets = run_state.instruction_sets.clone();
         let n_steps = trainer.n_steps_done() as u64;
-        let (val, is_best) = trainer.with_model(self.train_set, epoch, |model| {
+        let (val, is_saved) = trainer.with_model(self.train_set, epoch, |model| {
             let val = self.validate(model, card, trained.n_batches)?;
             card.temperature = val.as_ref().map_or(1.0, |val| val.temperature);
-            let is_best = self.save_model((model, card, n_steps), val.as_ref(), run_state, writer)?;
-            Ok::<_, TrainingError>((val, is_best))
+            let is_saved = self.save_model((model, card, n_steps), val.as_ref(), run_state, writer)?;
+            Ok::<_, TrainingError>((val, is_saved))
         })?;
-        run_state.log_bytes = self.log(run_state, &trained, val.as_ref(), is_best)?;
+        run_state.log_bytes = self.log(run_state, &trained, val.as_ref(), is_saved)?;
         Ok(())
     }
 
@@ -302,7 +303,7 @@ impl Run<'_> {
         })
     }
 
-    /// Writes [`MODEL`] if [`BestEpoch`](crate::training::best_epoch::BestEpoch) chooses this epoch, and [`LAST_MODEL`]
+    /// Writes [`MODEL`] if [`EpochSelection`](crate::training::epoch_selection::EpochSelection) chooses this epoch, and [`LAST_MODEL`]
     /// after the last epoch. Returns whether this epoch was chosen.
     fn save_model(
         &self,
@@ -312,17 +313,17 @@ impl Run<'_> {
         writer: &mut checkpoint::Writer,
     ) -> Result<bool, TrainingError> {
         let epochs = self.config.epochs(self.data.train.len());
-        let is_best = run_state.best.should_save(val.map(|val| val.score));
+        let is_saved = run_state.selection.should_save(val.map(|val| val.score));
         if let Some(val) = val {
             let should_stop = run_state.early_stopping.should_stop(val.score.value, val.loss);
             run_state.stopped_early = should_stop && run_state.epoch < epochs;
         }
         let is_last = run_state.stopped_early || run_state.epoch == epochs;
-        if is_best || is_last {
+        if is_saved || is_last {
             let bytes = model_file::to_bytes(model, card, n_steps);
-            if is_best {
-                run_state.best_epoch = run_state.epoch;
-                run_state.best_digest = model_file::training_digest(&bytes, card);
+            if is_saved {
+                run_state.saved_epoch = run_state.epoch;
+                run_state.saved_digest = model_file::weights_digest(&bytes, card);
                 // This replaces the model that the pending checkpoint names. A run can be resumed only if its model is at
                 // most one epoch ahead of the checkpoint on the disk.
                 writer.wait()?;
@@ -332,7 +333,7 @@ impl Run<'_> {
                 self.folder.write(LAST_MODEL, &bytes)?;
             }
         }
-        Ok(is_best)
+        Ok(is_saved)
     }
 
     /// Writes one line per epoch to the logs and to the screen. Returns the lengths of the logs after it.
@@ -341,7 +342,7 @@ impl Run<'_> {
         RunState { epoch, instruction_sets, .. }: &RunState,
         trained: &EpochProgress,
         val: Option<&Validation>,
-        best: bool,
+        saved: bool,
     ) -> Result<[u64; 2], RunDirError> {
         let line = LogLine {
             epoch: *epoch,
@@ -351,7 +352,7 @@ impl Run<'_> {
             val_accuracy: val.map(|val| val.accuracy),
             val_score: val.map(|val| val.score.value),
             lr: trained.lr,
-            best,
+            saved,
             instruction_sets: instruction_sets.clone(),
         };
         let images_per_s = self.train_set.len() as f64 / trained.seconds;

@@ -17,7 +17,7 @@ pub enum TrainingError {
     /// The data cannot be used.
     #[error(transparent)]
     DataLoading(#[from] DataLoadingError),
-    /// The model to start from, or the best model of the run, cannot be used.
+    /// The model to start from, or the saved model of the run, cannot be used.
     #[error(transparent)]
     Model(#[from] ModelError),
     /// The run folder cannot be used.

@@ -22,7 +22,7 @@ use crate::run_dir::records::{Metrics, Rejected};
 use crate::training::error::TrainingError;
 use crate::training::quick_audit::quick_audit;
 
-/// The best model of a run, as its file holds it.
+/// The saved model of a run, as its file holds it.
 pub(super) struct FinalModel {
     model: ResNet9,
     card: ModelCard,
@@ -30,7 +30,8 @@ pub(super) struct FinalModel {
     digest: String,
 }
 
-/// Reads the best model back from its file, and writes the file again with what the model takes for out of distribution.
+/// Reads the saved model back from its file, fits what recognises other images (the OOD detector and the summary of the
+/// validation images), and writes the file again with both.
 pub(super) fn complete_model_file(
     run: &Run<'_>,
     outcome: &TrainingOutcome,
@@ -38,7 +39,7 @@ pub(super) fn complete_model_file(
     let path = run.folder.file(MODEL);
     let bytes = model_file::read_bytes(&path)?;
     let (model, mut card) = model_file::decode(&bytes, &path)?;
-    if model_file::training_digest(&bytes, &card) != outcome.best_digest {
+    if model_file::weights_digest(&bytes, &card) != outcome.saved_digest {
         return Err(wrong_model_error(path).into());
     }
     let Dataset { train: train_set, val: val_set, .. } = run.data;
@@ -56,7 +57,7 @@ pub(super) fn complete_model_file(
     Ok(FinalModel { model, card, digest })
 }
 
-/// Evaluates the best model on the validation and the test set, and writes its predictions.
+/// Evaluates the saved model on the validation and the test set, and writes its predictions.
 pub(super) fn evaluate_final_model(
     run: &Run<'_>,
     outcome: &TrainingOutcome,
@@ -68,8 +69,8 @@ pub(super) fn evaluate_final_model(
     let bar = run.screen.bar(2);
     bar.set_prefix("evaluating");
     bar.set_message("predictions");
-    let val =
-        (!val_set.is_empty()).then(|| PredictedSet::new(model, card, val_set, vec![false; val_set.len()]));
+    let val = (!val_set.is_empty())
+        .then(|| PredictedSet::new(model, card, val_set, run.data.findings.is_leaked_val.clone()));
     let (test, test_summary) = (!test_set.is_empty())
         .then(|| PredictedSet::with_summary(model, card, test_set, leaked_images(card, run.data)))
         .unzip();
@@ -99,7 +100,7 @@ pub(super) fn evaluate_final_model(
         train_seconds: outcome.train_seconds,
         data_loading_fraction: outcome.data_loading_fraction,
         epochs: outcome.epochs,
-        best_epoch: outcome.best_epoch,
+        saved_epoch: outcome.saved_epoch,
         n_parameters: architecture.architecture().n_parameters(),
         seed: run.config.seed,
         threads: run.config.threads(),

@@ -10,7 +10,7 @@ use super::final_evaluation;
 use super::objective::{class_shares, loss_head};
 use super::trainer::Trainer;
 use super::{hard_examples, interrupt, run_summary};
-use crate::config::build::{architecture, normalization};
+use crate::config::build::{normalization, resnet9_config};
 use crate::config::error::ConfigError;
 use crate::config::{Select, TrainConfig};
 use crate::data_loading::inspection::Inspection;
@@ -114,7 +114,7 @@ pub(crate) fn train_in_folder(
     screen: &Screen,
 ) -> Result<FinishedRun, TrainingError> {
     let normalization = normalization(config, &data.train);
-    let architecture = architecture(config, data);
+    let architecture = resnet9_config(config, data);
     let mut card = model_card(config, data, &normalization);
     let mut model = ResNet9::new(&architecture, config.seed);
     let init_digests = load_initial_weights(config, &folder, &mut model, screen)?;
@@ -190,7 +190,7 @@ fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<(), Traini
     }
     if let Some(path) = &config.init {
         // Only whether they fit; the weights are loaded when training begins.
-        model_file::initialise(&mut ResNet9::new(&architecture(config, data), 0), path)?;
+        model_file::initialise(&mut ResNet9::new(&resnet9_config(config, data), 0), path)?;
     }
     Ok(())
 }

@@ -23,12 +23,12 @@ pub(super) fn epoch_line(line: &LogLine, time: &TimeLine, epochs: usize, width: 
     let val_loss = or_dash(line.val_loss.map(shown_loss));
     let val_accuracy = or_dash(line.val_accuracy.map(|accuracy| format!("{:.1} %", 100.0 * accuracy)));
     let narrow = format!("{epoch:>7}  {:>6}  {val_loss:>8}  {val_accuracy:>8}", shown_loss(line.train_loss));
-    let best = if line.best { "  saved" } else { "" };
+    let saved = if line.saved { "  saved" } else { "" };
     if width < WIDE {
-        return narrow + best;
+        return narrow + saved;
     }
     let took = duration(Duration::from_secs_f64(time.seconds));
-    format!("{narrow}  {:>8.6}  {:>8.0}  {took:>9}{best}", line.lr, time.images_per_s)
+    format!("{narrow}  {:>8.6}  {:>8.0}  {took:>9}{saved}", line.lr, time.images_per_s)
 }
 
 /// In six characters: fewer decimals for large losses, a power of ten for a run that diverges.

@@ -21,9 +21,9 @@ const MAX_FITTED: usize = 1_000;
 /// Most validation and test images that they are evaluated on, evenly spaced: intervals of more take longer than the fits.
 const MAX_EVALUATED: usize = 300;
 /// Fewer training images of a class are too few to fit on.
-const LEAST_OF_CLASS: usize = 5;
+const MIN_OF_CLASS: usize = 5;
 /// The audit may take this fraction of the training.
-const LARGEST_SHARE: f64 = 0.1;
+const MAX_SHARE: f64 = 0.1;
 /// Multiplications of a training step that take as long as one of a linear classifier: the kernels use all vector
 /// units. An estimate: a run of the phantom set took 82 s of processor time for 6.1e12 multiplications, and two fits of
 /// that size by themselves 0.78 s for 1.2e9.
@@ -46,8 +46,8 @@ pub(crate) fn quick_audit(config: &TrainConfig, data: &Dataset, full_image: &Pre
     let share = share_of_training(config, data, fitted.len(), evaluated.len());
     let fitted = data.train.select(&fitted);
     let is_enough =
-        fitted.class_counts(data.class_names.len()).into_iter().all(|count| count >= LEAST_OF_CLASS);
-    if !config.audit || evaluated.is_empty() || !is_enough || share > LARGEST_SHARE {
+        fitted.class_counts(data.class_names.len()).into_iter().all(|count| count >= MIN_OF_CLASS);
+    if !config.audit || evaluated.is_empty() || !is_enough || share > MAX_SHARE {
         return None;
     }
     let n_leaked = data.val.len() + data.test.len() - not_leaked.len();
@@ -151,8 +151,8 @@ mod tests {
             let config = TrainConfig { epochs: Some(epochs), width, ..TrainConfig::default() };
             share_of_training(&config, &data, 30, 12)
         };
-        assert!(share(12, 64) < LARGEST_SHARE && share(1, 64) > share(2, 64));
-        assert!(share(1, 8) > LARGEST_SHARE, "a run of a second");
+        assert!(share(12, 64) < MAX_SHARE && share(1, 64) > share(2, 64));
+        assert!(share(1, 8) > MAX_SHARE, "a run of a second");
         let config = TrainConfig { epochs: Some(1), width: 8, ..TrainConfig::default() };
         assert!(quick_audit(&config, &data, &Predictions::new(3)).is_none());
     }

@@ -93,7 +93,7 @@ pub(super) fn show_other_cpu(screen: &Screen, of_run: &InstructionSets) {
 pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), TrainingError> {
     let screen = run.screen;
     if let Some(test) = &metrics.test {
-        let heading = format!("epoch {} of {}", metrics.best_epoch, metrics.epochs);
+        let heading = format!("epoch {} of {}", metrics.saved_epoch, metrics.epochs);
         tables::show_test_tables(screen, &heading, test);
         tables::show_caution(screen, is_medical(run.config, run.data));
     }

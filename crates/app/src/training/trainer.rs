@@ -120,17 +120,17 @@ pub(crate) struct TrainerState {
 }
 
 impl Trainer {
-    /// A trainer for `epochs` passes over `n_train` images.
+    /// A trainer for epochs of `epoch_images` images, more than the training set has where some are oversampled.
     #[must_use]
     pub(crate) fn new(
         config: &TrainConfig,
         model: ResNet9,
         normalization: Normalization,
         loss_head: LossHead,
-        n_train: usize,
+        epoch_images: usize,
     ) -> Self {
-        let batch = config.batch(n_train);
-        let n_steps = config.epochs(n_train) * n_train.div_ceil(batch);
+        let batch = config.batch(epoch_images);
+        let n_steps = config.epochs(epoch_images) * epoch_images.div_ceil(batch);
         let weight_decay = match config.decay {
             DecayKind::L2 => WeightDecay::L2(config.weight_decay as f32),
             DecayKind::Decoupled => WeightDecay::Decoupled(config.weight_decay as f32),
@@ -197,8 +197,16 @@ impl Trainer {
         self.sampler.epoch_order(set.labels(), self.seed, epoch as u64, &mut self.order);
         let n = set.len().min(MEASURED_IMAGES);
         for (batch, range) in batch_ranges(n, MEASURED_BATCH).enumerate() {
-            let view = Transform::Augment { seed: self.seed, epoch: epoch as u64, augment: &self.augment };
-            fill_batch(set, &self.order[range], view, &self.normalization, &mut self.x, &mut self.labels);
+            let transform =
+                Transform::Augment { seed: self.seed, epoch: epoch as u64, augment: &self.augment };
+            fill_batch(
+                set,
+                &self.order[range],
+                transform,
+                &self.normalization,
+                &mut self.x,
+                &mut self.labels,
+            );
             self.training.model.forward(&self.x, Pass::Measure { batch: batch as u64 });
         }
     }
@@ -230,9 +238,10 @@ impl Trainer {
         for range in batch_ranges(set.len(), self.batch).skip(progress.n_batches) {
             let start = Instant::now();
             let n_images = range.len();
-            let view = Transform::Augment { seed: self.seed, epoch: epoch as u64, augment: &self.augment };
+            let transform =
+                Transform::Augment { seed: self.seed, epoch: epoch as u64, augment: &self.augment };
             let samples = &self.order[range];
-            fill_batch(set, samples, view, &self.normalization, &mut self.x, &mut self.labels);
+            fill_batch(set, samples, transform, &self.normalization, &mut self.x, &mut self.labels);
             progress.data_seconds += start.elapsed().as_secs_f64();
 
             let rates = self.schedule.at(self.step);
@@ -275,9 +284,9 @@ impl Trainer {
         for step in 0..steps {
             let (epoch, seed) = ((step / n_batches) as u64, self.seed);
             self.sampler.epoch_order(set.labels(), seed, epoch, &mut self.order);
-            let view = Transform::Augment { seed, epoch, augment: &self.augment };
+            let transform = Transform::Augment { seed, epoch, augment: &self.augment };
             let samples = &self.order[ranges[step % n_batches].clone()];
-            fill_batch(set, samples, view, &self.normalization, &mut self.x, &mut self.labels);
+            fill_batch(set, samples, transform, &self.normalization, &mut self.x, &mut self.labels);
             let rates = Rates { lr: rate(step), beta1: RANGE_BETA1 };
             let pass = Pass::Train { seed, step: step as u64 };
             let loss = self.training.take(&self.x, &self.labels, rates, pass).loss;

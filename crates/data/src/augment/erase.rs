@@ -6,7 +6,7 @@ use roentgen_tensor::rng::CounterRng;
 /// Smallest and largest fraction of the crop's area. The paper's largest is 0.4, for images of whole objects.
 const AREA: [f32; 2] = [0.02, 0.25];
 /// Largest ratio of the sides.
-const MOST_ASPECT: f32 = 3.0;
+const MAX_ASPECT: f32 = 3.0;
 
 /// A rectangle inside a crop, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Rectangle {
         let is_erased = rng.uniform() < probability;
         let area = rng.range(AREA[0], AREA[1]) * (crop * crop) as f32;
         // Uniform in the logarithm, so that wide and tall rectangles are equally likely.
-        let log_aspect = libm::logf(MOST_ASPECT);
+        let log_aspect = libm::logf(MAX_ASPECT);
         let aspect = libm::expf(rng.range(-log_aspect, log_aspect));
         let side = |length: f32| (libm::roundf(length) as usize).clamp(1, crop);
         let (height, width) = (side((area * aspect).sqrt()), side((area / aspect).sqrt()));

@@ -11,11 +11,11 @@ const STEP: f32 = 0.025;
 /// How far they are moved on the full grid.
 const FINE_STEPS: [f32; 2] = [0.0125, 0.006];
 /// Most that moving the edges on the half grid may add to the correlation.
-const HALF_ADDS: f64 = 0.3;
+const MAX_GAIN_HALF: f64 = 0.3;
 /// Most by which the correlation on the full grid may exceed that on the half grid; up to 0.09 for planted duplicates.
-pub(crate) const HALF_MISSES: f64 = 0.12;
+pub(crate) const MAX_GAIN_FULL: f64 = 0.12;
 /// Most that the last moves may add; up to 0.034 for planted duplicates.
-const LAST_ADDS: f64 = 0.05;
+const MAX_GAIN_LAST: f64 = 0.05;
 
 /// What a crop cuts off, as fractions of the sides.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,14 +54,14 @@ impl Overlay {
     pub(crate) fn of(detail: &Detail, common: &[f32]) -> Self {
         let full: Vec<f32> =
             detail.iter().zip(common).map(|(&value, common)| f32::from(value) - common).collect();
-        Self { half: averaged(&full, HALF), full }
+        Self { half: averaged_to_side(&full, HALF), full }
     }
 
     /// The cropped image on a square grid of `N` cells.
     pub(crate) fn averaged<const N: usize>(&self, cut: Cut) -> [f32; N] {
-        let mut left = Vec::with_capacity(SIDE * SIDE);
-        resampled(&self.full, SIDE, cut, |_, row| left.extend(row));
-        let cells = averaged(&left, N.isqrt());
+        let mut cropped = Vec::with_capacity(SIDE * SIDE);
+        resampled(&self.full, SIDE, cut, |_, row| cropped.extend(row));
+        let cells = averaged_to_side(&cropped, N.isqrt());
         std::array::from_fn(|at| cells[at])
     }
 
@@ -70,7 +70,7 @@ impl Overlay {
     pub(crate) fn rough_similarity(&self, whole: &Self, start: Cut, least: f64) -> (f64, Cut) {
         let rough = |cut: Cut| correlation(&self.half, &whole.half, HALF, cut);
         let found = (rough(start), start);
-        if found.0 < least - HALF_ADDS { found } else { climb(found, STEP, rough) }
+        if found.0 < least - MAX_GAIN_HALF { found } else { climb(found, STEP, rough) }
     }
 
     /// On the full grid, the best correlation of `whole` with this image after a cut near `start`. If it cannot reach
@@ -78,7 +78,7 @@ impl Overlay {
     pub(crate) fn similarity(&self, whole: &Self, start: Cut, least: f64) -> f64 {
         let fine = |cut: Cut| correlation(&self.full, &whole.full, SIDE, cut);
         let found = climb((fine(start), start), FINE_STEPS[0], fine);
-        if found.0 < least - LAST_ADDS { found.0 } else { climb(found, FINE_STEPS[1], fine).0 }
+        if found.0 < least - MAX_GAIN_LAST { found.0 } else { climb(found, FINE_STEPS[1], fine).0 }
     }
 }
 
@@ -96,7 +96,7 @@ fn climb(start: (f64, Cut), step: f32, score: impl Fn(Cut) -> f64) -> (f64, Cut)
 }
 
 /// Averages over squares to a grid of `side` cells a side.
-fn averaged(values: &[f32], side: usize) -> Vec<f32> {
+fn averaged_to_side(values: &[f32], side: usize) -> Vec<f32> {
     let from = values.len().isqrt();
     let step = from / side;
     let mut means = vec![0.0; side * side];

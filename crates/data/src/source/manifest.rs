@@ -22,7 +22,7 @@ use crate::subset::Subset;
 const HEADER: &str = "path,label[,split][,patient]";
 const CLOSE_QUOTES: &str = "close its quotation mark, or remove it";
 /// Most characters of a wrong header in an error.
-const MOST_SHOWN: usize = 100;
+const MAX_SHOWN: usize = 100;
 
 /// See the module.
 pub(super) struct Manifest;
@@ -86,7 +86,7 @@ impl Columns {
         let needed = |name: &str| {
             column(name)?.ok_or_else(|| {
                 let found: String =
-                    header.iter().collect::<Vec<_>>().join(",").chars().take(MOST_SHOWN).collect();
+                    header.iter().collect::<Vec<_>>().join(",").chars().take(MAX_SHOWN).collect();
                 format!("line 1 has no column `{name}`: expected the header {HEADER}, found {found}")
             })
         };

@@ -21,7 +21,7 @@ mod header;
 mod medmnist;
 
 /// Most classes of a data set; with more values, the labels are something else.
-const MOST_CLASSES: usize = 1000;
+const MAX_CLASSES: usize = 1000;
 
 /// See the module.
 pub(super) struct Npz;
@@ -55,9 +55,9 @@ impl Source for Npz {
         let (sets, note) =
             read().map_err(|reason: String| DataError::Unusable { path: path.into(), reason })?;
         let all: BTreeSet<u64> = sets.iter().flat_map(|images| images.labels.iter().copied()).collect();
-        if all.len() > MOST_CLASSES {
+        if all.len() > MAX_CLASSES {
             let reason = format!(
-                "its labels have {} different values, at most {MOST_CLASSES} classes are supported",
+                "its labels have {} different values, at most {MAX_CLASSES} classes are supported",
                 all.len()
             );
             return Err(DataError::Unusable { path: path.into(), reason });

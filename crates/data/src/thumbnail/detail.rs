@@ -19,17 +19,17 @@ const FLOOR: f32 = 0.5;
 const FLAT: f32 = 1.0;
 /// Images with a shorter side below this have too little detail: handwritten digits of 8x8 pixels by different people
 /// correlate up to 0.99.
-pub(crate) const SMALLEST_WITH_DETAIL: u32 = 16;
+pub(crate) const MIN_SIDE_WITH_DETAIL: u32 = 16;
 
 /// Whether an image of this size is too small to be compared by its detail.
 pub(crate) fn is_tiny(width: u32, height: u32) -> bool {
-    width.min(height) < SMALLEST_WITH_DETAIL
+    width.min(height) < MIN_SIDE_WITH_DETAIL
 }
 
 /// Local contrast normalisation (Jarrett et al. 2009, section 3.1, with a box for the Gaussian): the difference to the
 /// mean of the surroundings, over its standard deviation there. A change of brightness or contrast leaves it the same.
 ///
-/// `None` for an image that is flat or smaller than [`SMALLEST_WITH_DETAIL`].
+/// `None` for an image that is flat or smaller than [`MIN_SIDE_WITH_DETAIL`].
 pub(crate) fn of(image: &DynamicImage) -> Option<Detail> {
     if is_tiny(image.width(), image.height()) {
         return None;

@@ -141,9 +141,9 @@ fn a_flipped_bit_anywhere_is_found() {
 fn the_training_digest_covers_tensors_and_card_but_no_ood_data() {
     let model = ResNet9::new(&card().config(), 1);
     let bytes = to_bytes(&model, &card(), 9);
-    let digest = training_digest(&bytes, &card());
+    let digest = weights_digest(&bytes, &card());
     let (mut back, back_card) = from_bytes(&bytes).expect("our own file");
-    assert_eq!(training_digest(&bytes, &back_card), digest);
+    assert_eq!(weights_digest(&bytes, &back_card), digest);
 
     let films = PhantomOptions { train: 6, val: 4, test: 0, ..PhantomOptions::default() };
     let data = phantom_dataset(&films, &LoadOptions::default(), &silent).expect("films");
@@ -153,12 +153,12 @@ fn the_training_digest_covers_tensors_and_card_but_no_ood_data() {
     let with_detector_bytes = to_bytes(&back, &with_detector, 9);
     assert_ne!(with_detector_bytes, bytes);
     let (_, with_detector) = from_bytes(&with_detector_bytes).expect("our own file");
-    assert_eq!(training_digest(&with_detector_bytes, &with_detector), digest);
+    assert_eq!(weights_digest(&with_detector_bytes, &with_detector), digest);
 
     let other_epoch = ModelCard { epoch: 4, ..back_card.clone() };
-    assert_ne!(training_digest(&bytes, &other_epoch), digest);
+    assert_ne!(weights_digest(&bytes, &other_epoch), digest);
     back.for_each_parameter_mut(&mut |parameter| parameter.value[0] += 1.0);
-    assert_ne!(training_digest(&to_bytes(&back, &back_card, 9), &back_card), digest);
+    assert_ne!(weights_digest(&to_bytes(&back, &back_card, 9), &back_card), digest);
 }
 
 #[test]

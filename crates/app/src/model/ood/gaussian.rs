@@ -7,7 +7,7 @@ use crate::model::packed_numbers;
 /// How far correlations are shrunk towards zero: a few images are not enough to estimate all of them.
 const SHRINKAGE: f64 = 0.1;
 /// The smallest deviation: a number that never varies would make every other value infinitely distant.
-const LEAST_DEVIATION: f64 = 1e-3;
+const MIN_DEVIATION: f64 = 1e-3;
 
 /// A normal distribution, in the form that distances from its centre need.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ impl Gaussian {
         }
         let covariance = |i: usize, j: usize| covariance[i * (i + 1) / 2 + j];
         let deviation: Vec<f64> =
-            (0..n_dimensions).map(|i| covariance(i, i).sqrt().max(LEAST_DEVIATION)).collect();
+            (0..n_dimensions).map(|i| covariance(i, i).sqrt().max(MIN_DEVIATION)).collect();
         let factor = cholesky(n_dimensions, |i, j| {
             let known = (1.0 - SHRINKAGE) * covariance(i, j) / (deviation[i] * deviation[j]);
             if i == j { 1.0 } else { known }
@@ -63,8 +63,8 @@ impl Gaussian {
             && deviation.iter().chain(diagonal).all(|&x| x > 0.0)
     }
 
-    /// Mahalanobis distance from the mean, squared, by dimension: about 1 for a usual sample.
-    pub(super) fn distance(&self, sample: &[f64]) -> f64 {
+    /// Squared Mahalanobis distance from the mean, divided by the number of dimensions: about 1 for a usual sample.
+    pub(super) fn squared_distance(&self, sample: &[f64]) -> f64 {
         // Forward substitution: `solved` is the inverse of the factor times the standardised sample.
         let mut solved: Vec<f64> = Vec::with_capacity(sample.len());
         for (i, &value) in sample.iter().enumerate() {
@@ -106,11 +106,11 @@ mod tests {
             })
             .collect();
         let gaussian = Gaussian::fit(&samples.iter().map(|s| &s[..]).collect::<Vec<_>>()).expect("samples");
-        let mean = samples.iter().map(|s| gaussian.distance(s)).sum::<f64>() / 1000.0;
+        let mean = samples.iter().map(|s| gaussian.squared_distance(s)).sum::<f64>() / 1000.0;
         // The correlation r = 0.958 counts as 0.9 r: ((1 + r) / (1 + 0.9 r) + (1 - r) / (1 - 0.9 r)) / 2.
         assert!((mean - 0.678).abs() < 0.01, "{mean}");
-        assert!(gaussian.distance(&[1.0, 10.0]) < 3.0);
-        assert!(gaussian.distance(&[1.0, -10.0]) > 5.0, "against the correlation");
+        assert!(gaussian.squared_distance(&[1.0, 10.0]) < 3.0);
+        assert!(gaussian.squared_distance(&[1.0, -10.0]) > 5.0, "against the correlation");
         assert!(Gaussian::fit(&[&[1.0][..]]).is_none());
     }
 }

@@ -11,13 +11,13 @@ const COARSE: usize = 5;
 /// Where the first octave begins, in half periods per image.
 const FIRST_OCTAVE: f64 = 3.0;
 /// Largest side that is transformed; larger images are averaged down to it.
-const LARGEST: usize = 32;
+const MAX_SIDE: usize = 32;
 /// Added to the energies, in units of the training images' variance: the logarithm of zero energy is undefined.
-const LEAST_ENERGY: f64 = 1e-4;
+const MIN_ENERGY: f64 = 1e-4;
 
 /// Numbers in the signature of a crop of `crop` pixels.
 pub(super) fn length(crop: usize) -> usize {
-    COARSE * COARSE + n_octaves(crop.min(LARGEST))
+    COARSE * COARSE + n_octaves(crop.min(MAX_SIDE))
 }
 
 /// Octaves that begin below the highest frequency along an axis.
@@ -28,7 +28,7 @@ fn n_octaves(side: usize) -> usize {
 /// The signature of the normalised pixels `(size, size, c)`.
 pub(super) fn of(pixels: ArrayView3<'_, f32>) -> Vec<f64> {
     let (size, _, channels) = pixels.dim();
-    let side = size.min(LARGEST);
+    let side = size.min(MAX_SIDE);
     let range = |at: usize| at * size / side..(at + 1) * size / side;
     let mut grey = vec![0.0; side * side];
     for (at, grey) in grey.iter_mut().enumerate() {
@@ -54,9 +54,8 @@ pub(super) fn of(pixels: ArrayView3<'_, f32>) -> Vec<f64> {
             *count += 1;
         }
     }
-    signature.extend(
-        octaves.into_iter().map(|(energy, count)| libm::log(energy / f64::from(count) + LEAST_ENERGY)),
-    );
+    signature
+        .extend(octaves.into_iter().map(|(energy, count)| libm::log(energy / f64::from(count) + MIN_ENERGY)));
     signature
 }
 

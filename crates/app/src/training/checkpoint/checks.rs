@@ -42,16 +42,16 @@ impl RunSize<'_> {
     }
 
     fn state_rules(&self, run_state: &RunState) -> [Rule; 9] {
-        let RunState { epoch, stopped_early, best_epoch, best_digest, early_stopping, .. } = run_state;
+        let RunState { epoch, stopped_early, saved_epoch, saved_digest, early_stopping, .. } = run_state;
         let RunState { seconds, step_seconds, data_seconds, progress, .. } = run_state;
         let (epochs, patience) = (self.config.epochs(self.n_train), self.config.patience);
         let is_duration = |seconds: &f64| (0.0..=MAX_SECONDS).contains(seconds);
         [
             (*epoch <= epochs, "the number of its epochs"),
             (!stopped_early || patience.is_some() && (1..epochs).contains(epoch), "its early stop"),
-            (best_epoch <= epoch, "its best epoch"),
-            (best_digest.len() <= MAX_DIGEST_LEN, "the digest of its model"),
-            (run_state.best.is_valid(), "its best score"),
+            (saved_epoch <= epoch, "its saved epoch"),
+            (saved_digest.len() <= MAX_DIGEST_LEN, "the digest of its model"),
+            (run_state.selection.is_valid(), "its best score"),
             (early_stopping.is_valid(patience, *epoch), "the state of its early stopping"),
             (self.holds_epochs(progress, *epoch < epochs), "the progress of its epoch"),
             (progress.is_valid() && is_duration(&progress.seconds), "the progress of its epoch"),

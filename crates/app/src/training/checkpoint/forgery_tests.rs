@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::checks::RunSize;
 use super::{DIGEST, KEY, MAGIC, from_bytes, sealed, to_bytes};
 use crate::config::TrainConfig;
-use crate::config::build::{architecture, normalization};
+use crate::config::build::{normalization, resnet9_config};
 use crate::data_loading::load::load;
 use crate::disk::Operation;
 use crate::disk::faults::hook;
@@ -86,7 +86,7 @@ impl BrokenOff {
     fn trainer(&self) -> Trainer {
         let (config, data) = (&self.config, &self.data);
         let counts = data.train.class_counts(data.class_names.len());
-        let model = ResNet9::new(&architecture(config, data), config.seed);
+        let model = ResNet9::new(&resnet9_config(config, data), config.seed);
         let loss_head = loss_head(config, &counts);
         Trainer::new(config, model, normalization(config, &data.train), loss_head, data.train.len())
     }
@@ -292,9 +292,9 @@ fn a_run_of_other_vector_instructions_goes_on_only_if_that_is_asked_for() {
     let sets = json!(["MMX", roentgen_tensor::lanes::INSTRUCTION_SET]);
     assert_eq!(last_line["instruction_sets"], sets);
     let (_, card) = model_file::read(&broken_off.run).expect("a model");
-    let best_epoch =
+    let saved_epoch =
         serde_json::from_slice::<Value>(&fs::read(broken_off.run.join(METRICS)).expect("metrics"));
-    assert_eq!(best_epoch.expect("JSON")["best_epoch"], 2, "otherwise the model is that of before");
+    assert_eq!(saved_epoch.expect("JSON")["saved_epoch"], 2, "otherwise the model is that of before");
     assert_eq!(json!(card.instruction_sets), sets);
 
     // A checkpoint of an earlier version does not say it.

@@ -55,8 +55,8 @@ fn auc(evaluation: &Evaluation) -> Score {
     let confusion = evaluation.confusion();
     let classes = values.roc_auc.iter().enumerate().filter_map(|(class, auc)| Some((class, (*auc)?)));
     mean_score(classes.map(|(class, auc)| {
-        let n_of = confusion.n_of(class);
-        (auc, auc_variance(auc, n_of as f64, (confusion.n() - n_of) as f64))
+        let n_positive = confusion.n_of(class);
+        (auc, auc_variance(auc, n_positive as f64, (confusion.n() - n_positive) as f64))
     }))
 }
 
@@ -70,10 +70,10 @@ fn log_loss(losses: &[f64]) -> Score {
 /// The mean of independent values with their variances.
 fn mean_score(values: impl Iterator<Item = (f64, f64)>) -> Score {
     let (mut n, mut sum, mut variance) = (0.0, 0.0, 0.0);
-    for (value, of_value) in values {
+    for (value, variance_of_value) in values {
         n += 1.0;
         sum += value;
-        variance += of_value;
+        variance += variance_of_value;
     }
     Score { value: sum / f64::max(n, 1.0), standard_error: variance.sqrt() / f64::max(n, 1.0) }
 }
@@ -89,20 +89,20 @@ fn share_variance(n_right: u64, n: u64) -> f64 {
 }
 
 /// Variance of an area under the ROC curve (Hanley and McNeil 1982).
-fn auc_variance(auc: f64, n_of: f64, n_rest: f64) -> f64 {
+fn auc_variance(auc: f64, n_positive: f64, n_negative: f64) -> f64 {
     let (q1, q2) = (auc / (2.0 - auc), 2.0 * auc * auc / (1.0 + auc));
-    let of = (n_of - 1.0) * (q1 - auc * auc);
-    let rest = (n_rest - 1.0) * (q2 - auc * auc);
-    (auc * (1.0 - auc) + of + rest) / (n_of * n_rest)
+    let positive = (n_positive - 1.0) * (q1 - auc * auc);
+    let negative = (n_negative - 1.0) * (q2 - auc * auc);
+    (auc * (1.0 - auc) + positive + negative) / (n_positive * n_negative)
 }
 
 /// Follows the validation score from epoch to epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct BestEpoch {
+pub(crate) struct EpochSelection {
     best: Option<Score>,
 }
 
-impl BestEpoch {
+impl EpochSelection {
     /// Whether it can be the state after some epochs.
     pub(crate) fn is_valid(&self) -> bool {
         self.best.is_none_or(|best| best.value.is_finite() && (0.0..=f64::MAX).contains(&best.standard_error))
@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn saved(n_correct: &[usize], n: usize) -> Option<usize> {
-        let mut best = BestEpoch::default();
+        let mut best = EpochSelection::default();
         let scores = n_correct.iter().map(|&n_correct| accuracy(&confusion(n_correct, n)));
         let saved: Vec<bool> = scores.map(|score| best.should_save(Some(score))).collect();
         saved.iter().rposition(|&saved| saved)
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn without_validation_the_last_epoch_is_saved() {
-        let mut best = BestEpoch::default();
+        let mut best = EpochSelection::default();
         assert!(best.should_save(None) && best.should_save(None));
     }
 
