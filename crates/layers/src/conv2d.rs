@@ -3,8 +3,8 @@
 use ndarray::Array4;
 use roentgen_tensor::batch_norm::Activation;
 use roentgen_tensor::conv2d::{
-    Conv2dGeometry, ConvChoice, KERNEL, PreparedFilter, TAPS, conv2d_backward_input, conv2d_backward_weight,
-    conv2d_forward, conv2d_inference,
+    Conv2dGeometry, ConvChoice, FILTER_SIDE, PreparedFilter, TAPS, conv2d_backward_input,
+    conv2d_backward_weight, conv2d_forward, conv2d_inference,
 };
 use roentgen_tensor::parameter::{Parameter, ParameterKind};
 
@@ -29,7 +29,7 @@ impl Conv2d {
     /// A convolution with random weights, its parameters named `{name}.weight` and `{name}.bias`.
     pub(crate) fn new(init: &mut Initializer, name: &str, c_in: usize, c_out: usize) -> Self {
         let fan_in = TAPS * c_in;
-        let shape = [c_in, KERNEL, KERNEL, c_out];
+        let shape = [c_in, FILTER_SIDE, FILTER_SIDE, c_out];
         Self {
             weight: init.uniform(format!("{name}.weight"), ParameterKind::ConvWeight, &shape, fan_in),
             bias: init.uniform(format!("{name}.bias"), ParameterKind::Bias, &[c_out], fan_in),

@@ -23,9 +23,9 @@ use crate::gemm::MR;
 use crate::lanes::LANES;
 
 /// Height and width of the filter.
-pub const KERNEL: usize = 3;
+pub const FILTER_SIDE: usize = 3;
 /// Number of taps of the filter.
-pub const TAPS: usize = KERNEL * KERNEL;
+pub const TAPS: usize = FILTER_SIDE * FILTER_SIDE;
 /// The batch that the algorithm of evaluation is chosen for: a compromise. A single image would be faster with smaller tiles,
 /// whose filters are smaller, and a few layers of a large batch with larger ones.
 const INFERENCE_BATCH: usize = 16;

@@ -29,16 +29,16 @@ pub const NR: usize = LANES * TILE_VECTORS;
 /// AVX2, 6 x 2 of the 16 registers do.
 pub const MR: usize = if cfg!(target_feature = "avx512f") { 12 } else { 6 };
 /// Rows of the register tile in [`multiply_columns`]: a divisor of `LANES`.
-const MC: usize = if cfg!(target_feature = "avx512f") { 8 } else { 4 };
+const MR_COLUMNS: usize = if cfg!(target_feature = "avx512f") { 8 } else { 4 };
 
 /// The tile of sums in registers: rows of `NR` sums.
 type Tile<const ROWS: usize> = [[f32x16; TILE_VECTORS]; ROWS];
 
-/// Reads the tile at the start of `c` if `keep`; zeros otherwise.
+/// Reads the tile at the start of `c` if `accumulate`; zeros otherwise.
 #[inline(always)]
-fn load_tile<const ROWS: usize>(c: &[f32], keep: bool) -> Tile<ROWS> {
+fn load_tile<const ROWS: usize>(c: &[f32], accumulate: bool) -> Tile<ROWS> {
     let mut tile = [[f32x16::ZERO; TILE_VECTORS]; ROWS];
-    if keep {
+    if accumulate {
         for (slot, values) in tile.as_flattened_mut().iter_mut().zip(c.chunks_exact(LANES)) {
             *slot = load(values);
         }
@@ -65,15 +65,15 @@ fn rank_one<const ROWS: usize>(tile: &mut Tile<ROWS>, a: impl Fn(usize) -> f32, 
     }
 }
 
-/// `c = a b`, or with `keep` `c += a b`.
+/// `c = a b`, or with `accumulate` `c += a b`.
 ///
 /// # Shapes
 /// `a`: `[k / LANES][rows][LANES]`, its blocks `a_stride` apart; `b`: `[k][NR]`; `c`: `[rows][NR]`, `rows` a multiple of
 /// [`MR`].
 #[inline(never)]
-pub fn multiply_rows(a: &[f32], a_stride: usize, b: &[f32], c: &mut [f32], keep: bool) {
+pub fn multiply_rows(a: &[f32], a_stride: usize, b: &[f32], c: &mut [f32], accumulate: bool) {
     for (i, c) in c.chunks_exact_mut(MR * NR).enumerate() {
-        let mut tile: Tile<MR> = load_tile(c, keep);
+        let mut tile: Tile<MR> = load_tile(c, accumulate);
         for (a, b) in a.chunks(a_stride).zip(b.chunks(LANES * NR)) {
             let a: &[f32; MR * LANES] =
                 a[i * MR * LANES..].first_chunk().expect("multiply_rows: MR rows in every block of a");
@@ -159,7 +159,7 @@ fn multiply_together<const N: usize, const ROWS: usize>(
     N
 }
 
-/// `c = a^T b`, or with `keep` `c += a^T b`. The rows to sum over come in pieces `(a, b)`.
+/// `c = a^T b`, or with `accumulate` `c += a^T b`. The rows to sum over come in pieces `(a, b)`.
 ///
 /// # Shapes
 /// Of each piece `a`: `[rows][LANES]` and `b`: `[rows][NR]`; `c`: `[LANES][NR]`.
@@ -167,13 +167,14 @@ fn multiply_together<const N: usize, const ROWS: usize>(
 pub fn multiply_columns<'a>(
     pieces: impl Iterator<Item = (&'a [f32], &'a [f32])> + Clone,
     c: &mut [f32],
-    keep: bool,
+    accumulate: bool,
 ) {
-    for (i, c) in c.chunks_exact_mut(MC * NR).enumerate() {
-        let mut tile: Tile<MC> = load_tile(c, keep);
+    for (i, c) in c.chunks_exact_mut(MR_COLUMNS * NR).enumerate() {
+        let mut tile: Tile<MR_COLUMNS> = load_tile(c, accumulate);
         for (a, b) in pieces.clone() {
             for (a_row, b_row) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<NR>().0) {
-                let a_row: &[f32; MC] = a_row[i * MC..].first_chunk().expect("MC divides LANES");
+                let a_row: &[f32; MR_COLUMNS] =
+                    a_row[i * MR_COLUMNS..].first_chunk().expect("MR_COLUMNS divides LANES");
                 rank_one(&mut tile, |row| a_row[row], b_row);
             }
         }

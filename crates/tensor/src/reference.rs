@@ -5,13 +5,13 @@
 use num_traits::Float;
 
 use crate::batch_norm_max_pool::MaxPool2dGeometry;
-use crate::conv2d::{Conv2dGeometry, KERNEL};
+use crate::conv2d::{Conv2dGeometry, FILTER_SIDE};
 
 /// Calls `visit(x index, weight index, y index)` for every product of a convolution, except those with padding.
 fn for_each_product(g: &Conv2dGeometry, mut visit: impl FnMut(usize, usize, usize)) {
     for n in 0..g.n {
         for (i, j) in (0..g.h).flat_map(|i| (0..g.w).map(move |j| (i, j))) {
-            for (u, v) in (0..KERNEL).flat_map(|u| (0..KERNEL).map(move |v| (u, v))) {
+            for (u, v) in (0..FILTER_SIDE).flat_map(|u| (0..FILTER_SIDE).map(move |v| (u, v))) {
                 let (row, column) = ((i + u).wrapping_sub(1), (j + v).wrapping_sub(1));
                 if row >= g.h || column >= g.w {
                     continue;
@@ -19,7 +19,7 @@ fn for_each_product(g: &Conv2dGeometry, mut visit: impl FnMut(usize, usize, usiz
                 for c in 0..g.c_in {
                     for o in 0..g.c_out {
                         let x = ((n * g.h + row) * g.w + column) * g.c_in + c;
-                        let weight = ((c * KERNEL + u) * KERNEL + v) * g.c_out + o;
+                        let weight = ((c * FILTER_SIDE + u) * FILTER_SIDE + v) * g.c_out + o;
                         let y = ((n * g.h + i) * g.w + j) * g.c_out + o;
                         visit(x, weight, y);
                     }

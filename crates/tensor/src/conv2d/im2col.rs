@@ -26,7 +26,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::epilogue::Epilogue;
-use super::{Conv2dGeometry, Filter, KERNEL, TAPS};
+use super::{Conv2dGeometry, FILTER_SIDE, Filter, TAPS};
 use crate::gemm::{MR, NR, multiply_columns, multiply_rows};
 use crate::lanes::LANES;
 use crate::scratch::with_scratch;
@@ -188,8 +188,8 @@ pub(super) fn correlate_patches(g: &Conv2dGeometry, x: &[f32], grad_y: &[f32], g
 }
 
 #[inline(never)]
-fn sum_products(patches: &[f32], grad: &[f32], sums: &mut [f32], keep: bool) {
-    multiply_columns(std::iter::once((patches, grad)), sums, keep);
+fn sum_products(patches: &[f32], grad: &[f32], sums: &mut [f32], accumulate: bool) {
+    multiply_columns(std::iter::once((patches, grad)), sums, accumulate);
 }
 
 /// Packs `(pixels, c)` as `[panel][pixel][NR]`, with zeros beyond the channels.
@@ -224,7 +224,7 @@ fn copy_patches(
             let (i, j) = (pixel / g.w % g.h, pixel % g.w);
             let mut rest = &mut row[..k.len()];
             for tap in k.start / c..k.end.div_ceil(c) {
-                let (u, v) = (tap / KERNEL, tap % KERNEL);
+                let (u, v) = (tap / FILTER_SIDE, tap % FILTER_SIDE);
                 let channels = k.start.max(tap * c) - tap * c..k.end.min((tap + 1) * c) - tap * c;
                 let (patch, tail) = rest.split_at_mut(channels.len());
                 rest = tail;

@@ -47,13 +47,13 @@ const SET_PADDING: usize = LANES;
 
 /// The tiles of one convolution.
 #[derive(Debug)]
-struct Tiling<W, const T: usize, const M: usize> {
+struct Tiling<Matrices, const T: usize, const M: usize> {
     g: Conv2dGeometry,
     /// Tiles in one row of an image.
     across: usize,
     /// Tiles in one image.
     per_image: usize,
-    matrices: PhantomData<W>,
+    matrices: PhantomData<Matrices>,
 }
 
 /// The memory layout of transformed tiles: rows (tiles) of `width` channels, for each part and each group of channels.
@@ -62,9 +62,9 @@ struct Layout {
     /// Channels that are contiguous: `LANES` where a product sums over them, `NR` where they are its columns.
     width: usize,
     /// Distance between parts.
-    part: usize,
+    part_stride: usize,
     /// Distance between groups of channels.
-    group: usize,
+    group_stride: usize,
     /// Numbers in total.
     len: usize,
 }
@@ -73,25 +73,25 @@ impl Layout {
     /// `[group][part][row][width]`: the transform of a vector of channels writes one element to each part; in this layout
     /// they are within few pages of memory.
     fn by_group(n_parts: usize, rows: usize, channels: usize, width: usize) -> Self {
-        let part = rows * width + SET_PADDING;
-        let group = n_parts * part;
-        Self { width, part, group, len: channels.div_ceil(width) * group }
+        let part_stride = rows * width + SET_PADDING;
+        let group_stride = n_parts * part_stride;
+        Self { width, part_stride, group_stride, len: channels.div_ceil(width) * group_stride }
     }
 
     /// `[part][group][row][width]`: a product reads memory in order.
     fn by_part(n_parts: usize, rows: usize, channels: usize, width: usize) -> Self {
-        let group = rows * width;
-        let part = channels.div_ceil(width) * group + SET_PADDING;
-        Self { width, part, group, len: n_parts * part }
+        let group_stride = rows * width;
+        let part_stride = channels.div_ceil(width) * group_stride + SET_PADDING;
+        Self { width, part_stride, group_stride, len: n_parts * part_stride }
     }
 
     /// Offset of the vector of channels from `c` on, in the first part.
     fn at(&self, row: usize, c: usize) -> usize {
-        c / self.width * self.group + row * self.width + c % self.width
+        c / self.width * self.group_stride + row * self.width + c % self.width
     }
 }
 
-impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
+impl<Matrices: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<Matrices, T, M> {
     const PARTS: usize = T * T;
 
     fn new(g: &Conv2dGeometry) -> Self {
@@ -114,10 +114,10 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
     #[inline(never)]
     fn transform_input(&self, x: &[f32], tiles: Range<usize>, layout: Layout, v: &mut [f32]) {
         // An input tile starts one pixel above and left of its output tile.
-        self.transform::<InputMatrix<W, M>, T>((x, self.g.c_in, 1), 0..self.g.c_in, tiles, layout, v);
+        self.transform::<InputMatrix<Matrices, M>, T>((x, self.g.c_in, 1), 0..self.g.c_in, tiles, layout, v);
     }
 
-    /// `W = A grad_y At` of the tiles for one panel of channels, written to `w` in the layout `layout`.
+    /// `Z = A grad_y At` of the tiles for one panel of channels, written to `z` in the layout `layout`.
     #[inline(never)]
     fn transform_grad(
         &self,
@@ -125,10 +125,16 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
         panel: usize,
         tiles: Range<usize>,
         layout: Layout,
-        w: &mut [f32],
+        z: &mut [f32],
     ) {
         let channels = panel * NR..((panel + 1) * NR).min(self.g.c_out);
-        self.transform::<OutputGradMatrix<W, M>, M>((grad_y, self.g.c_out, 0), channels, tiles, layout, w);
+        self.transform::<OutputGradMatrix<Matrices, M>, M>(
+            (grad_y, self.g.c_out, 0),
+            channels,
+            tiles,
+            layout,
+            z,
+        );
     }
 
     /// Transforms tiles of `S` x `S` pixels of images with `c` channels. Tiles start `border` pixels above and left of
@@ -159,7 +165,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                 };
                 let at = layout.at(row, channel - channels.start);
                 let put = |i: usize, j: usize, vector| {
-                    store(vector, &mut out[(i * T + j) * layout.part + at..]);
+                    store(vector, &mut out[(i * T + j) * layout.part_stride + at..]);
                 };
                 sandwich::<K, T, S>(&mut between, line, put);
             }

@@ -36,26 +36,26 @@ const MIN_BLOCK_TILES: usize = 24;
 const RUN_LEN: usize = 4 << 20;
 
 /// `y = act(scale * (x * weight) + shift)` by tiles.
-pub(in crate::conv2d) fn correlate<W: TileMatrices<T, M>, const T: usize, const M: usize>(
+pub(in crate::conv2d) fn correlate<Matrices: TileMatrices<T, M>, const T: usize, const M: usize>(
     g: &Conv2dGeometry,
     x: &[f32],
     filter: Filter,
     epilogue: Epilogue,
     y: &mut [f32],
 ) {
-    let tiling = Tiling::<W, T, M>::new(g);
+    let tiling = Tiling::<Matrices, T, M>::new(g);
     let is_wide = tiling.n_tiles() >= g.c_out && tiling.block_tiles() >= MIN_BLOCK_TILES;
     match filter {
         _ if !is_wide => tiling.by_panels(x, filter, epilogue, y),
         Filter::Prepared(filter) => tiling.by_tiles(x, filter, epilogue, y),
         _ => with_scratch(transformed_len(g, T), |transformed| {
-            transform_filter::<W, T, M>(g, filter, transformed);
+            transform_filter::<Matrices, T, M>(g, filter, transformed);
             tiling.by_tiles(x, transformed, epilogue, y);
         }),
     }
 }
 
-impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
+impl<Matrices: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<Matrices, T, M> {
     /// Tiles whose transformed input fits the L2 cache.
     fn block_tiles(&self) -> usize {
         (BLOCK_LEN / (Self::PARTS * self.g.c_in) / MR * MR).clamp(MR, BLOCK_TILES)
@@ -64,12 +64,12 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
     fn by_tiles(&self, x: &[f32], filter: &[f32], epilogue: Epilogue, y: &mut [f32]) {
         let Conv2dGeometry { h, w, c_in, c_out, .. } = self.g;
         let block_tiles = self.block_tiles();
-        let group_images = (BLOCK_TILES / self.per_image).max(1);
-        let rows = block_tiles.min(group_images * self.per_image).min(self.n_tiles()).next_multiple_of(MR);
+        let task_images = (BLOCK_TILES / self.per_image).max(1);
+        let rows = block_tiles.min(task_images * self.per_image).min(self.n_tiles()).next_multiple_of(MR);
         let v_layout = Layout::by_group(Self::PARTS, rows, c_in, LANES);
         let product_layout = Layout::by_group(Self::PARTS, rows, NR, NR);
-        y.par_chunks_mut(group_images * h * w * c_out).enumerate().for_each(|(group, y)| {
-            let first_image = group * group_images;
+        y.par_chunks_mut(task_images * h * w * c_out).enumerate().for_each(|(task, y)| {
+            let first_image = task * task_images;
             let images = first_image..first_image + y.len() / (h * w * c_out);
             let tiles = images.start * self.per_image..images.end * self.per_image;
             with_scratch(v_layout.len + product_layout.len, |scratch| {
@@ -88,7 +88,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                                 let pixels = Pixels { top, left, stride: c_out, values: &mut image[o..] };
                                 self.transform_output(
                                     sums,
-                                    product_layout.part,
+                                    product_layout.part_stride,
                                     epilogue.vector(o),
                                     &mut between,
                                     pixels,
@@ -139,12 +139,12 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                         let filter = match filter {
                             Filter::Prepared(filter) => &filter[(panel * T + i) * row_len..][..row_len],
                             _ => {
-                                transform_panel_row::<W, T, M>(taps, i, own);
+                                transform_panel_row::<Matrices, T, M>(taps, i, own);
                                 &*own
                             }
                         };
-                        let product = &mut product[i * T * product_layout.part..];
-                        self.multiply_row(i, (v, v_layout), filter, (product, product_layout.part));
+                        let product = &mut product[i * T * product_layout.part_stride..];
+                        self.multiply_row(i, (v, v_layout), filter, (product, product_layout.part_stride));
                     }
                     for tile in 0..n_tiles {
                         let (n, top, left) = self.origin(tile);
@@ -154,7 +154,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                             let pixels = Pixels { top, left, stride: NR, values: &mut image[o % NR..] };
                             self.transform_output(
                                 sums,
-                                product_layout.part,
+                                product_layout.part_stride,
                                 epilogue.vector(o),
                                 &mut between,
                                 pixels,
@@ -177,15 +177,15 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
     ) {
         let c_in = self.g.c_in;
         if self.n_tiles() <= MAX_FEW_ROWS {
-            let v = (&v[i * T * v_layout.part..], v_layout.part, v_layout.group);
+            let v = (&v[i * T * v_layout.part_stride..], v_layout.part_stride, v_layout.group_stride);
             multiply_few_rows(self.n_tiles(), v, (filter, c_in), (product, product_part));
             return;
         }
         for (j, filter) in filter.chunks_exact(c_in * NR).enumerate() {
             let products = product[j * product_part..].chunks_exact_mut(MR * NR);
             for (v, product) in v.chunks_exact(v_layout.len).zip(products) {
-                let v = &v[(i * T + j) * v_layout.part..];
-                multiply_rows(v, v_layout.group, filter, product, false);
+                let v = &v[(i * T + j) * v_layout.part_stride..];
+                multiply_rows(v, v_layout.group_stride, filter, product, false);
             }
         }
     }
@@ -203,8 +203,8 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
         let c_in = self.g.c_in;
         let used = n_tiles.next_multiple_of(MR) * NR;
         for (part, filter) in filter.chunks_exact(c_in * NR).enumerate() {
-            let product = &mut product[part * product_layout.part..][..used];
-            multiply_rows(&v[part * v_layout.part..], v_layout.group, filter, product, false);
+            let product = &mut product[part * product_layout.part_stride..][..used];
+            multiply_rows(&v[part * v_layout.part_stride..], v_layout.group_stride, filter, product, false);
         }
     }
 
@@ -227,7 +227,7 @@ impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<W, T, M> {
                 store(epilogue(sum), &mut values[((top + i) * w + left + j) * stride..]);
             }
         };
-        sandwich::<OutputMatrix<W, M>, M, T>(between, line, put);
+        sandwich::<OutputMatrix<Matrices, M>, M, T>(between, line, put);
     }
 }
 

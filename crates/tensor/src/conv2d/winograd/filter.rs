@@ -5,7 +5,7 @@ use wide::f32x16;
 
 use super::matrices::{FilterMatrix, TileMatrices};
 use super::transform::apply;
-use crate::conv2d::{Conv2dGeometry, Filter, KERNEL, TAPS};
+use crate::conv2d::{Conv2dGeometry, FILTER_SIDE, Filter, TAPS};
 use crate::gemm::NR;
 use crate::lanes::{LANES, load, store};
 use crate::scratch::with_scratch;
@@ -16,7 +16,7 @@ pub(in crate::conv2d) fn transformed_len(g: &Conv2dGeometry, t: usize) -> usize 
 }
 
 /// `U` for all channels, as `[panel][part][c_in][NR]`.
-pub(in crate::conv2d) fn transform_filter<W: TileMatrices<T, M>, const T: usize, const M: usize>(
+pub(in crate::conv2d) fn transform_filter<Matrices: TileMatrices<T, M>, const T: usize, const M: usize>(
     g: &Conv2dGeometry,
     filter: Filter,
     out: &mut [f32],
@@ -25,7 +25,7 @@ pub(in crate::conv2d) fn transform_filter<W: TileMatrices<T, M>, const T: usize,
         with_scratch(panel_len(g), |taps| {
             gather_panel(g, filter, panel, taps);
             for (row, out) in out.chunks_exact_mut(T * g.c_in * NR).enumerate() {
-                transform_panel_row::<W, T, M>(taps, row, out);
+                transform_panel_row::<Matrices, T, M>(taps, row, out);
             }
         });
     });
@@ -71,21 +71,21 @@ pub(super) fn gather_panel(g: &Conv2dGeometry, filter: Filter, panel: usize, tap
 /// One row of parts of `U` for one panel, as `[part of the row][c_in][NR]`, from the result of [`gather_panel`]. The
 /// products of one row then read it from the L2 cache.
 #[inline(never)]
-pub(super) fn transform_panel_row<W: TileMatrices<T, M>, const T: usize, const M: usize>(
+pub(super) fn transform_panel_row<Matrices: TileMatrices<T, M>, const T: usize, const M: usize>(
     taps: &[f32],
     row: usize,
     out: &mut [f32],
 ) {
-    let factors = W::FILTER[row].map(f32x16::splat);
+    let factors = Matrices::FILTER[row].map(f32x16::splat);
     let part_len = taps.len() / TAPS;
     for (c, taps) in taps.chunks_exact(TAPS * NR).enumerate() {
         for v in (0..NR).step_by(LANES) {
             let line = std::array::from_fn(|j| {
-                let tap = |i: usize| load(&taps[(i * KERNEL + j) * NR + v..]);
+                let tap = |i: usize| load(&taps[(i * FILTER_SIDE + j) * NR + v..]);
                 let sum = factors[0].mul_add(tap(0), factors[1] * tap(1));
                 factors[2].mul_add(tap(2), sum)
             });
-            let parts = apply::<FilterMatrix<W, M>, T, KERNEL>(&line);
+            let parts = apply::<FilterMatrix<Matrices, M>, T, FILTER_SIDE>(&line);
             for (part, vector) in parts.into_iter().enumerate() {
                 store(vector, &mut out[part * part_len + c * NR + v..]);
             }

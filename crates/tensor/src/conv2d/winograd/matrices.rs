@@ -15,52 +15,62 @@
 use std::marker::PhantomData;
 
 use super::transform::{Constant, Transform, transpose};
-use crate::conv2d::KERNEL;
+use crate::conv2d::FILTER_SIDE;
 
 /// The transforms of `M` x `M` outputs from `T` x `T` inputs, `T = M + 2`.
 pub(in crate::conv2d) trait TileMatrices<const T: usize, const M: usize>: Sync {
     /// `Bt`.
     const INPUT: [[f32; T]; T];
     /// `G`.
-    const FILTER: [[f32; KERNEL]; T];
+    const FILTER: [[f32; FILTER_SIDE]; T];
     /// `At`.
     const OUTPUT: [[f32; T]; M];
 }
 
 /// `Bt`, applied to tiles of the input.
 #[derive(Debug)]
-pub(super) struct InputMatrix<W, const M: usize>(PhantomData<W>);
+pub(super) struct InputMatrix<Matrices, const M: usize>(PhantomData<Matrices>);
 /// `G`, applied to the filter.
 #[derive(Debug)]
-pub(super) struct FilterMatrix<W, const M: usize>(PhantomData<W>);
+pub(super) struct FilterMatrix<Matrices, const M: usize>(PhantomData<Matrices>);
 /// `At`, which gives tiles of the output.
 #[derive(Debug)]
-pub(super) struct OutputMatrix<W, const M: usize>(PhantomData<W>);
+pub(super) struct OutputMatrix<Matrices, const M: usize>(PhantomData<Matrices>);
 /// `A`, applied to tiles of the gradient of the output.
 #[derive(Debug)]
-pub(super) struct OutputGradMatrix<W, const M: usize>(PhantomData<W>);
+pub(super) struct OutputGradMatrix<Matrices, const M: usize>(PhantomData<Matrices>);
 /// `Gt`, which gives the gradient of the filter.
 #[derive(Debug)]
-pub(super) struct FilterGradMatrix<W, const M: usize>(PhantomData<W>);
+pub(super) struct FilterGradMatrix<Matrices, const M: usize>(PhantomData<Matrices>);
 
-impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<T, T> for InputMatrix<W, M> {
-    const TRANSFORM: Transform<T, T> = Transform::new(W::INPUT);
+impl<Matrices: TileMatrices<T, M>, const T: usize, const M: usize> Constant<T, T>
+    for InputMatrix<Matrices, M>
+{
+    const TRANSFORM: Transform<T, T> = Transform::new(Matrices::INPUT);
 }
 
-impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<T, KERNEL> for FilterMatrix<W, M> {
-    const TRANSFORM: Transform<T, KERNEL> = Transform::new(W::FILTER);
+impl<Matrices: TileMatrices<T, M>, const T: usize, const M: usize> Constant<T, FILTER_SIDE>
+    for FilterMatrix<Matrices, M>
+{
+    const TRANSFORM: Transform<T, FILTER_SIDE> = Transform::new(Matrices::FILTER);
 }
 
-impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<M, T> for OutputMatrix<W, M> {
-    const TRANSFORM: Transform<M, T> = Transform::new(W::OUTPUT);
+impl<Matrices: TileMatrices<T, M>, const T: usize, const M: usize> Constant<M, T>
+    for OutputMatrix<Matrices, M>
+{
+    const TRANSFORM: Transform<M, T> = Transform::new(Matrices::OUTPUT);
 }
 
-impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<T, M> for OutputGradMatrix<W, M> {
-    const TRANSFORM: Transform<T, M> = Transform::new(transpose(W::OUTPUT));
+impl<Matrices: TileMatrices<T, M>, const T: usize, const M: usize> Constant<T, M>
+    for OutputGradMatrix<Matrices, M>
+{
+    const TRANSFORM: Transform<T, M> = Transform::new(transpose(Matrices::OUTPUT));
 }
 
-impl<W: TileMatrices<T, M>, const T: usize, const M: usize> Constant<KERNEL, T> for FilterGradMatrix<W, M> {
-    const TRANSFORM: Transform<KERNEL, T> = Transform::new(transpose(W::FILTER));
+impl<Matrices: TileMatrices<T, M>, const T: usize, const M: usize> Constant<FILTER_SIDE, T>
+    for FilterGradMatrix<Matrices, M>
+{
+    const TRANSFORM: Transform<FILTER_SIDE, T> = Transform::new(transpose(Matrices::FILTER));
 }
 
 /// F(2x2, 3x3), from the points 0, 1, -1.

@@ -4,13 +4,13 @@
 //! for each run of tiles:
 //!   V = Bt d B, in parallel
 //!   for each panel of output channels, in parallel:
-//!     W = A grad_y At of the panel
-//!     for each LANES input channels:   grad_U += V^T W;  after the last run: grad = Gt grad_U G
+//!     Z = A grad_y At of the panel
+//!     for each LANES input channels:   grad_U += V^T Z;  after the last run: grad = Gt grad_U G
 //! grad_weight = grad, its panels side by side
 //! ```
 //!
-//! `W`, the larger operand where the number of channels doubles, and the sums of a few channels stay in the L2 cache; `V`
-//! is read from the L3 cache. With many threads a panel is split by input channels, and each split computes its own `W`.
+//! `Z`, the larger operand where the number of channels doubles, and the sums of a few channels stay in the L2 cache; `V`
+//! is read from the L3 cache. With many threads a panel is split by input channels, and each split computes its own `Z`.
 //! This changes which thread computes a sum, but not the order of its terms.
 
 use rayon::prelude::*;
@@ -19,24 +19,24 @@ use wide::f32x16;
 use super::matrices::{FilterGradMatrix, TileMatrices};
 use super::transform::sandwich;
 use super::{Layout, SET_PADDING, Tiling};
-use crate::conv2d::{Conv2dGeometry, KERNEL, TAPS};
+use crate::conv2d::{Conv2dGeometry, FILTER_SIDE, TAPS};
 use crate::gemm::{NR, multiply_columns};
 use crate::lanes::{LANES, load, store};
 use crate::scratch::with_scratch;
 
 /// Tiles in one block: one task of the transform of the input.
 const BLOCK_TILES: usize = 16;
-/// Most numbers in the `W` of one panel of a run: 1 MiB. Half and twice as many are 2 to 15 % slower.
+/// Most numbers in the `Z` of one panel of a run: 1 MiB. Half and twice as many are 2 to 15 % slower.
 const RUN_LEN: usize = 1 << 18;
 
 /// `grad_weight = patches(x)^T * grad_y` by tiles.
-pub(in crate::conv2d) fn correlate_patches<W: TileMatrices<T, M>, const T: usize, const M: usize>(
+pub(in crate::conv2d) fn correlate_patches<Matrices: TileMatrices<T, M>, const T: usize, const M: usize>(
     g: &Conv2dGeometry,
     x: &[f32],
     grad_y: &[f32],
     grad_weight: &mut [f32],
 ) {
-    let tiling = Tiling::<W, T, M>::new(g);
+    let tiling = Tiling::<Matrices, T, M>::new(g);
     let (n_tiles, n_panels, n_blocks) = (tiling.n_tiles(), g.c_out.div_ceil(NR), g.c_in / LANES);
     let n_runs = n_tiles.div_ceil(RUN_LEN / (T * T * NR));
     let run_tiles = n_tiles.div_ceil(n_runs).next_multiple_of(BLOCK_TILES);
@@ -47,8 +47,8 @@ pub(in crate::conv2d) fn correlate_patches<W: TileMatrices<T, M>, const T: usize
     let sums_len = T * T * SUMS_PART;
     let grad_len = LANES * TAPS * NR;
     let block_len = grad_len + if is_single_run { 0 } else { sums_len };
-    let splits = (2 * rayon::current_num_threads()).div_ceil(n_panels).clamp(1, n_blocks);
-    let group_blocks = n_blocks.div_ceil(splits);
+    let n_splits = (2 * rayon::current_num_threads()).div_ceil(n_panels).clamp(1, n_blocks);
+    let split_blocks = n_blocks.div_ceil(n_splits);
     with_scratch(v_len + n_panels * n_blocks * block_len, |scratch| {
         let (v, grads) = scratch.split_at_mut(v_len);
         for start in (0..n_tiles).step_by(run_tiles) {
@@ -60,26 +60,26 @@ pub(in crate::conv2d) fn correlate_patches<W: TileMatrices<T, M>, const T: usize
             });
             let v = &*v;
             let panels = grads.par_chunks_exact_mut(n_blocks * block_len).enumerate();
-            let groups = panels.flat_map(|(panel, grads)| {
-                let groups = grads.par_chunks_mut(group_blocks * block_len).enumerate();
-                groups.map(move |(group, grads)| (panel, group * group_blocks, grads))
+            let splits = panels.flat_map(|(panel, grads)| {
+                let splits = grads.par_chunks_mut(split_blocks * block_len).enumerate();
+                splits.map(move |(split, grads)| (panel, split * split_blocks, grads))
             });
-            groups.for_each(|(panel, first_block, grads)| {
-                let w_layout = Layout::by_part(T * T, run.len(), NR, NR);
-                with_scratch(w_layout.len + sums_len, |scratch| {
-                    let (w, own_sums) = scratch.split_at_mut(w_layout.len);
-                    tiling.transform_grad(grad_y, panel, run.clone(), w_layout, w);
+            splits.for_each(|(panel, first_block, grads)| {
+                let z_layout = Layout::by_part(T * T, run.len(), NR, NR);
+                with_scratch(z_layout.len + sums_len, |scratch| {
+                    let (z, own_sums) = scratch.split_at_mut(z_layout.len);
+                    tiling.transform_grad(grad_y, panel, run.clone(), z_layout, z);
                     for (block, grads) in grads.chunks_exact_mut(block_len).enumerate() {
                         let (grad, sums) = grads.split_at_mut(grad_len);
                         let sums = if is_single_run { &mut *own_sums } else { sums };
                         let c = (first_block + block) * LANES;
                         for (part, sums) in sums.chunks_exact_mut(SUMS_PART).enumerate() {
-                            let v = &v[part * v_layout.part + v_layout.at(0, c)..];
-                            let w = &w[part * w_layout.part..][..run.len() * NR];
-                            sum_products(v, v_layout.len, w, &mut sums[..LANES * NR], start > 0);
+                            let v = &v[part * v_layout.part_stride + v_layout.at(0, c)..];
+                            let z = &z[part * z_layout.part_stride..][..run.len() * NR];
+                            sum_products(v, v_layout.len, z, &mut sums[..LANES * NR], start > 0);
                         }
                         if run.end == n_tiles {
-                            transform_filter_grad::<W, T, M>(sums, grad);
+                            transform_filter_grad::<Matrices, T, M>(sums, grad);
                         }
                     }
                 });
@@ -92,27 +92,27 @@ pub(in crate::conv2d) fn correlate_patches<W: TileMatrices<T, M>, const T: usize
 /// Distance between the parts of the sums of `LANES` input channels and one panel; each part is `[LANES][NR]`.
 const SUMS_PART: usize = LANES * NR + SET_PADDING;
 
-/// `sums = V^T W` for `LANES` channels and one panel, or with `keep` `sums += V^T W`. Blocks of `v` are `v_block` numbers
+/// `sums = V^T Z` for `LANES` channels and one panel, or with `accumulate` `sums += V^T Z`. Blocks of `v` are `v_block` numbers
 /// apart.
 #[inline(never)]
-fn sum_products(v: &[f32], v_block: usize, w: &[f32], sums: &mut [f32], keep: bool) {
-    let pieces = v.chunks(v_block).zip(w.chunks(BLOCK_TILES * NR));
-    multiply_columns(pieces.map(|(v, w)| (&v[..w.len() / NR * LANES], w)), sums, keep);
+fn sum_products(v: &[f32], v_block: usize, z: &[f32], sums: &mut [f32], accumulate: bool) {
+    let pieces = v.chunks(v_block).zip(z.chunks(BLOCK_TILES * NR));
+    multiply_columns(pieces.map(|(v, z)| (&v[..z.len() / NR * LANES], z)), sums, accumulate);
 }
 
 /// `grad = Gt grad_U G` for `LANES` input channels and one panel, as `[LANES][tap][NR]`.
 #[inline(never)]
-fn transform_filter_grad<W: TileMatrices<T, M>, const T: usize, const M: usize>(
+fn transform_filter_grad<Matrices: TileMatrices<T, M>, const T: usize, const M: usize>(
     grad_u: &[f32],
     grad: &mut [f32],
 ) {
-    let mut between = [[f32x16::ZERO; KERNEL]; T];
+    let mut between = [[f32x16::ZERO; FILTER_SIDE]; T];
     for (c, grad) in grad.chunks_exact_mut(TAPS * NR).enumerate() {
         for v in (0..NR).step_by(LANES) {
             let line =
                 |i: usize| std::array::from_fn(|j| load(&grad_u[(i * T + j) * SUMS_PART + c * NR + v..]));
-            let put = |i: usize, j: usize, sum| store(sum, &mut grad[(i * KERNEL + j) * NR + v..]);
-            sandwich::<FilterGradMatrix<W, M>, KERNEL, T>(&mut between, line, put);
+            let put = |i: usize, j: usize, sum| store(sum, &mut grad[(i * FILTER_SIDE + j) * NR + v..]);
+            sandwich::<FilterGradMatrix<Matrices, M>, FILTER_SIDE, T>(&mut between, line, put);
         }
     }
 }
