@@ -41,14 +41,24 @@ const APP: &[&[&str]] = &[
 ];
 const DATA: &[&[&str]] = &[
     &["lib"],
-    &["load", "files", "phantom"],
+    &["load", "files", "phantom", "pseudonyms"],
     &["pool", "batch"],
     &["source", "tta"],
     &["dataset", "decode", "augment", "normalize"],
     &["leakage", "image_set", "options"],
     &["duplicates", "small_image", "file_facts", "patients", "split"],
     &["thumbnail", "groups"],
-    &["digest", "crop_window", "colour", "subset", "error", "progress", "sampler", "class_weights"],
+    &[
+        "digest",
+        "crop_window",
+        "colour",
+        "subset",
+        "error",
+        "progress",
+        "read_file",
+        "sampler",
+        "class_weights",
+    ],
 ];
 
 /// A module of a crate by its path, such as `["training", "step"]`, and its source text.

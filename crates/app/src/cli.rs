@@ -17,6 +17,7 @@ use crate::terminal::foreign_text::error_line;
 use crate::terminal::screen::Screen;
 use crate::terminal::standard_output;
 use crate::threads::in_pool;
+use crate::training::interrupt;
 
 use bench_args::BenchArgs;
 use data_args::{AuditArgs, DataCommand, InspectArgs, LrFindArgs, PhantomArgs};
@@ -191,6 +192,8 @@ fn allow_negative_number(arg: clap::Arg) -> clap::Arg {
 #[inline(never)]
 #[must_use]
 pub fn main() -> ExitCode {
+    // Where the system does not allow it, signals act as they do by default.
+    let _ = interrupt::end_on_signals();
     let result = run(Cli::read());
     let unprinted = standard_output::take_error();
     match result.and_then(|()| unprinted.map_or(Ok(()), |source| Err(not_printed(source).into()))) {

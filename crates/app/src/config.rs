@@ -21,6 +21,7 @@ pub(crate) mod error;
 mod file;
 mod input;
 mod preset;
+pub(crate) mod pseudonyms;
 mod setting;
 pub(crate) mod settings;
 

@@ -5,13 +5,18 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, PersistError};
 
 #[cfg(test)]
 pub(crate) mod faults;
 
 /// First letters of the name of a file that is being written.
 pub(crate) const TEMPORARY: &str = ".tmp-";
+
+/// Permissions of a file: whoever the user's umask lets read may read it.
+const PUBLIC: u32 = 0o666;
+/// Permissions of a file for its owner alone.
+const PRIVATE: u32 = 0o600;
 
 /// One change of the disk, as a test sees it before it is made.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +53,25 @@ use faults::permit;
 /// Writes a file so that a reader, or a power cut, sees either the old one or the new one: a temporary file in the same
 /// folder, fsync, rename, fsync of the folder.
 pub(crate) fn write_atomically(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = TemporaryFile::new(folder)?;
+    let mut file = TemporaryFile::new(folder, PUBLIC)?;
     file.write(bytes)?;
     file.rename(path)?;
+    sync_folder(folder)
+}
+
+/// The same for a file that nobody but its owner may read.
+pub(crate) fn write_private(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = TemporaryFile::new(folder, PRIVATE)?;
+    file.write(bytes)?;
+    file.rename(path)?;
+    sync_folder(folder)
+}
+
+/// The same for a file that must not exist yet: of several processes that write it, one succeeds.
+pub(crate) fn write_new(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = TemporaryFile::new(folder, PUBLIC)?;
+    file.write(bytes)?;
+    file.rename_to_new(path)?;
     sync_folder(folder)
 }
 
@@ -132,12 +153,12 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 struct TemporaryFile(Option<NamedTempFile>);
 
 impl TemporaryFile {
-    fn new(folder: &Path) -> io::Result<Self> {
+    #[cfg_attr(not(unix), expect(unused_variables, reason = "permissions of Unix"))]
+    fn new(folder: &Path, mode: u32) -> io::Result<Self> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(TEMPORARY);
-        // Readable for whoever the user's umask lets read; temporary files are private otherwise.
         #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
         permit(Operation::Create(&folder.join(TEMPORARY)))?;
         builder.tempfile_in(folder).map(Some).map(Self)
     }
@@ -154,9 +175,23 @@ impl TemporaryFile {
         file.as_file().sync_all()
     }
 
-    fn rename(mut self, path: &Path) -> io::Result<()> {
+    /// Gives it its name, in the place of a file that has it.
+    fn rename(self, path: &Path) -> io::Result<()> {
+        self.persist(path, |file, path| file.persist(path))
+    }
+
+    /// Gives it its name, unless a file has it.
+    fn rename_to_new(self, path: &Path) -> io::Result<()> {
+        self.persist(path, |file, path| file.persist_noclobber(path))
+    }
+
+    fn persist(
+        mut self,
+        path: &Path,
+        persist: impl FnOnce(NamedTempFile, &Path) -> Result<File, PersistError>,
+    ) -> io::Result<()> {
         permit(Operation::Rename(self.file().path(), path))?;
-        match self.0.take().expect("it has its temporary name still").persist(path) {
+        match persist(self.0.take().expect("it has its temporary name still"), path) {
             Ok(_) => Ok(()),
             Err(refused) => {
                 self.0 = Some(refused.file);
@@ -182,9 +217,14 @@ fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     if path.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
         return Err(io::Error::other("it is a symbolic link; nothing is written through one"));
     }
+    // Without O_NONBLOCK, opening a pipe waits until somebody reads from it.
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NOFOLLOW);
-    options.open(path)
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    Ok(file)
 }
 
 /// Forces onto the disk what was made, renamed and removed in a folder. Windows cannot open folders, and does not need it.

@@ -149,6 +149,9 @@ fn check_match(config: &TrainConfig, data: &Dataset) -> Result<(), AppError> {
         let reason = "set `data` to what was loaded: a path, or a name for images in memory";
         return conflict("--data", "the loaded data", reason);
     }
+    if config.pseudonyms == data.pseudonyms.is_empty() {
+        return conflict("--pseudonyms", "the loaded data", "load the data with the settings to train with");
+    }
     let crop = config.size as usize;
     if [&data.train, &data.val, &data.test].into_iter().any(|set| !all_fit(set, crop)) {
         let reason = "an image is smaller than the crop; load the data with the same settings";

@@ -137,6 +137,47 @@ fn signals_end_a_run_politely() {
     assert!(files(&folder.path().join("run")) == expected, "the bytes differ");
 }
 
+/// A folder of images that take a minute to read: one large image under many names.
+#[cfg(unix)]
+fn write_slow_folder(folder: &Path) {
+    let mut state = 1_u32;
+    let image = image::GrayImage::from_fn(3000, 3000, |_, _| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        image::Luma([(state >> 24) as u8])
+    });
+    for class in ["a", "b"] {
+        fs::create_dir_all(folder.join(class)).unwrap();
+    }
+    image.save(folder.join("a/0.png")).unwrap();
+    for number in 1..600 {
+        let name = format!("{}/{number}.png", ["a", "b"][number % 2]);
+        fs::hard_link(folder.join("a/0.png"), folder.join(name)).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_the_reading_of_data() {
+    let folder = TempDir::new().unwrap();
+    write_slow_folder(&folder.path().join("films"));
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        for command in ["inspect films", "train films --quiet --out run"] {
+            // As in the background of a script, where the system ignores Ctrl-C.
+            let script = format!("trap '' INT; exec {} {command}", env!("CARGO_BIN_EXE_roentgen"));
+            let mut command = Command::new("sh");
+            let command = command.args(["-c", &script]).current_dir(folder.path());
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            sleep(Duration::from_millis(500));
+            assert!(child.try_wait().unwrap().is_none(), "it has read everything already");
+            send(signal, &child);
+            let start = Instant::now();
+            assert_eq!(child.wait().unwrap().code(), Some(code), "{signal}: {script}");
+            assert!(start.elapsed() < Duration::from_secs(5), "{signal}: {:?}", start.elapsed());
+            assert!(!folder.path().join("run").exists());
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn the_first_signal_is_answered_while_the_step_goes_on() {

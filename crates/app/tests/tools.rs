@@ -1,6 +1,7 @@
 //! The smaller commands: describe, lr-find, completions, man; TensorBoard's file; the number of phantom films; file names.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -114,4 +115,110 @@ fn other_images_with_the_names_of_the_training_images_are_evaluated_whole() {
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&found["test"]["n"], &found["n_seen"]), (&44.into(), &0.into()), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("other: all images, 44 images"), "{}", text(&output.stderr));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_or_too_large_is_refused_without_waiting() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    assert!(std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+    fs::File::create(path("large.safetensors")).unwrap().set_len(100 << 30).unwrap();
+    fs::create_dir(path("run")).unwrap();
+    fs::File::create(path("run/config.toml")).unwrap().set_len(100 << 30).unwrap();
+    fs::write(path("film.png"), "x").unwrap();
+    for (args, words) in [
+        (&["describe", "pipe"][..], "no regular file, but a pipe"),
+        (&["describe", "large.safetensors"], "107374182400 bytes, more than the limit of"),
+        (&["describe", "/dev/zero"], "no regular file, but a device"),
+        (&["predict", "pipe", "film.png"], "no regular file, but a pipe"),
+        (&["train", "--config", "pipe"], "no regular file, but a pipe"),
+        (&["train", "--config", "run"], "more than the limit of"),
+        (&["train", "--resume", "run"], "more than the limit of"),
+        (&["train", "--init", "pipe", "--films", "24", "--quiet"], "no regular file, but a pipe"),
+        (&["train", "pipe"], "not a data set"),
+        (&["bench", "--compare", "pipe"], "no regular file, but a pipe"),
+    ] {
+        refuses(args, 2, &[words], folder.path());
+    }
+}
+
+/// Every file below a folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+/// The files below a folder that contain the marker.
+fn files_with_marker(folder: &Path) -> Vec<PathBuf> {
+    let has_marker = |path: &PathBuf| fs::read(path).unwrap().windows(6).any(|bytes| bytes == b"MARKER");
+    files_below(folder).into_iter().filter(has_marker).collect()
+}
+
+/// A table of images whose folder, files and patients have marked names: some duplicates, and an unusable file among them.
+fn write_marked_data(root: &Path) {
+    write_images(root, "MARKER-data", &[("ill", 20), ("well", 20)]);
+    let folder = root.join("MARKER-data");
+    let mut table = "path,label,patient,split\n".to_owned();
+    for class in ["ill", "well"] {
+        for number in 0..20 {
+            let name = format!("{class}/MARKER-{number:02}.png");
+            fs::rename(folder.join(format!("{class}/film{number:02}.png")), folder.join(&name)).unwrap();
+            let split = ["train", "train", "test", "val"][number % 4];
+            table += &format!("{name},{class},MARKER {class} {},{split}\n", number / 3);
+        }
+    }
+    fs::copy(folder.join("ill/MARKER-00.png"), folder.join("ill/MARKER-02.png")).unwrap();
+    fs::write(folder.join("ill/MARKER-bad.png"), "no image").unwrap();
+    table += "ill/MARKER-bad.png,ill,MARKER ill 9,train\n";
+    fs::write(folder.join("MARKER-list.csv"), table).unwrap();
+}
+
+#[test]
+fn with_pseudonyms_no_file_of_a_run_but_the_key_has_a_name() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    write_marked_data(folder.path());
+    let list = "MARKER-data/MARKER-list.csv";
+    let args = [list, "--skip-bad", "--size", "8", "--pseudonyms"];
+    train(&[&args[..], &["--tensorboard", "--out", "run"]].concat(), folder.path());
+    let key = path("run/pseudonyms.csv");
+    assert_eq!(files_with_marker(&path("run")), std::slice::from_ref(&key));
+    let names = fs::read_to_string(&key).unwrap();
+    for words in ["path,data,/", "ill/MARKER-00.png", "MARKER well 6", "file 1.png", "image,image 00001.png"]
+    {
+        assert!(names.contains(words), "{words}: {names}");
+    }
+    #[cfg(unix)]
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&key).unwrap().permissions()) & 0o777,
+        0o600
+    );
+    let data = fs::read_to_string(path("run/data.json")).unwrap();
+    assert!(data.contains("\"patient 1\"") && data.contains("image 00"), "{data}");
+
+    // The run goes on, from its beginning, to the same files.
+    let predictions = fs::read(path("run/predictions.jsonl")).unwrap();
+    fs::remove_file(path("run/metrics.json")).unwrap();
+    fs::rename(&key, path("key")).unwrap();
+    refuses(&["train", "--resume", "run"], 2, &["pseudonyms.csv"], folder.path());
+    fs::rename(path("key"), &key).unwrap();
+    said(&["train", "--resume", "run", "--quiet"], &folder);
+    assert!(fs::read(path("run/predictions.jsonl")).unwrap() == predictions);
+    assert_eq!(files_with_marker(&path("run")), std::slice::from_ref(&key));
+
+    // It can be repeated, tested and compared.
+    said(&["train", "--config", "run", "--lr", "0.001", "--out", "other", "--quiet"], &folder);
+    assert_eq!(files_with_marker(&path("other")), [path("other/pseudonyms.csv")]);
+    said(&["evaluate", "run", list, "--skip-bad", "--quiet"], &folder);
+    said(&["compare", "run", "other", "--quiet"], &folder);
+    said(&["describe", "run", "--quiet"], &folder);
+
+    // The folds of a cross-validation have one key.
+    train(&[&args[..], &["--folds", "2", "--out", "folds"]].concat(), folder.path());
+    assert_eq!(files_with_marker(&path("folds")), [path("folds/pseudonyms.csv")]);
+    fs::remove_file(path("folds/metrics.json")).unwrap();
+    fs::remove_file(path("folds/fold-2/metrics.json")).unwrap();
+    said(&["train", "--resume", "folds", "--quiet"], &folder);
+    assert_eq!(files_with_marker(&path("folds")), [path("folds/pseudonyms.csv")]);
 }

@@ -38,6 +38,19 @@ pub struct Dataset {
     pub fingerprint: String,
     /// What was found in the data: duplicates, leakage, patients, bad files.
     pub findings: Findings,
+    /// What names were replaced by [`Dataset::pseudonymise`].
+    pub pseudonyms: Vec<Pseudonym>,
+}
+
+/// What a name was replaced by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pseudonym {
+    /// Of what: `image`, `patient`, `file` or `note`.
+    pub kind: &'static str,
+    /// The text that replaces the name.
+    pub pseudonym: String,
+    /// The name.
+    pub original: String,
 }
 
 /// What was found in the data besides the images themselves.

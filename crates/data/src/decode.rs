@@ -4,8 +4,7 @@
 //! truncated file is rejected even where a decoder would fill in grey.
 
 use std::error::Error as _;
-use std::fs::{self, File};
-use std::io::{Cursor, Read as _};
+use std::io::Cursor;
 use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader};
@@ -13,10 +12,17 @@ use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReade
 use crate::colour;
 use crate::file_facts::FileFacts;
 use crate::options::{LoadOptions, SizeLimits};
+use crate::read_file::{ReadFileError, read_file};
 use crate::small_image::SmallImage;
 use crate::thumbnail::Thumbnail;
 
 mod complete;
+
+/// [`MOST_GROWTH`] applies to images of more bytes than this: 32 MiB are decoded and resized in a second.
+const SMALL: u64 = 32 << 20;
+/// Largest ratio of the bytes of an image to those of its file: radiographs are compressed to a half or a tenth, drawings to a
+/// fiftieth, but a picture of one colour to a thousandth, so that a small file could cost seconds and half a gigabyte.
+const MOST_GROWTH: u64 = 200;
 
 /// The reason for a file or folder that cannot be opened by the name that is shown.
 pub(crate) const NOT_UTF_8: &str = "its name is not UTF-8; rename it";
@@ -77,21 +83,15 @@ fn read(path: &Path, limits: &SizeLimits) -> Result<Vec<u8>, String> {
         std::io::ErrorKind::NotFound if is_lossy => NOT_UTF_8.to_owned(),
         _ => format!("cannot be read: {error}"),
     };
-    // Checked before opening: opening a pipe would wait for a writer.
-    let metadata = fs::metadata(path).map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err("is not a regular file".to_owned());
+    match read_file(path, limits.file_bytes) {
+        Ok(bytes) if bytes.is_empty() => Err("empty file".to_owned()),
+        Ok(bytes) => Ok(bytes),
+        Err(ReadFileError::NotRegular { .. }) => Err("is not a regular file".to_owned()),
+        Err(ReadFileError::TooLarge { bytes, most }) => {
+            Err(format!("too large: {bytes} bytes, the limit is {most}"))
+        }
+        Err(error) => Err(unreadable(error.into())),
     }
-    let most = limits.file_bytes;
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    if bytes.is_empty() {
-        return Err("empty file".to_owned());
-    }
-    if bytes.len() as u64 > most {
-        return Err(format!("too large: {} bytes, the limit is {most}", metadata.len()));
-    }
-    Ok(bytes)
 }
 
 /// The format of the content, which must match the extension.
@@ -148,6 +148,12 @@ fn decode(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<Dyna
     let (width, height) = decoder.dimensions();
     if width.max(height) > limits.side || decoder.total_bytes() > limits.decoded_bytes {
         return Err(oversized(width, height));
+    }
+    if decoder.total_bytes() > SMALL && decoder.total_bytes() / MOST_GROWTH > bytes.len() as u64 {
+        return Err(format!(
+            "too large: {width}x{height} pixels in {} KiB, which is no photograph; make it smaller",
+            bytes.len() >> 10
+        ));
     }
     DynamicImage::from_decoder(decoder).map_err(damaged)
 }
@@ -215,8 +221,11 @@ fn map_pixels<P: image::Pixel, Q: image::Pixel>(
 
 #[cfg(test)]
 mod tests {
+    use image::codecs::png::{CompressionType, FilterType, PngEncoder};
     use image::{ImageBuffer, LumaA, Rgb, RgbImage, Rgba};
     use proptest::prelude::*;
+
+    use std::fs;
 
     use super::*;
 
@@ -300,6 +309,20 @@ mod tests {
             found.starts_with("too large: 2147483647x9 pixels, the limits are 20000 per side"),
             "{found}"
         );
+    }
+
+    #[test]
+    fn a_small_file_of_a_large_image_is_rejected_before_it_is_decoded() {
+        let of_side = |side: u32| {
+            let mut bytes = Cursor::new(Vec::new());
+            let encoder =
+                PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::NoFilter);
+            DynamicImage::new_luma8(side, side).write_with_encoder(encoder).unwrap();
+            bytes.into_inner()
+        };
+        let found = reason("a.png", &of_side(6_000), &LoadOptions::default());
+        assert!(found.starts_with("too large: 6000x6000 pixels in "), "{found}");
+        assert!(decode(&of_side(1_000), ImageFormat::Png, &SizeLimits::default()).is_ok(), "a blank image");
     }
 
     #[test]

@@ -19,9 +19,9 @@ pub struct ImageSet {
     /// Where each image is in `pixels`.
     blocks: Vec<PixelBlock>,
     labels: Vec<u32>,
-    names: Vec<String>,
+    pub(crate) names: Vec<String>,
     files: Vec<Option<PathBuf>>,
-    patients: Vec<Option<String>>,
+    pub(crate) patients: Vec<Option<String>>,
     facts: Vec<Option<FileFacts>>,
     digests: Vec<Option<u64>>,
 }

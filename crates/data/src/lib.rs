@@ -42,14 +42,14 @@
 //!
 //! | modules | task |
 //! |---|---|
-//! | `load`, `files`, `phantom` | from a path, or from the generator, to images in memory |
+//! | `load`, `files`, `phantom`, `pseudonyms` | from a path, or from the generator, to images in memory; numbers in the place of names |
 //! | `pool`, `batch` | decoded images before they are split; the input of the model |
 //! | `source`, `tta` | the formats; the views of test-time augmentation |
 //! | `dataset`, `decode`, `augment`, `normalize` | the loaded sets; one file to one image; changes of an image |
 //! | `leakage`, `image_set`, `options` | leakage between sets; the images of one set; what the caller chooses |
 //! | `duplicates`, `small_image`, `file_facts`, `patients`, `split` | finding duplicates and patients; drawing splits |
 //! | `thumbnail`, `groups` | what duplicates are found by; images that belong together |
-//! | `digest`, `crop_window`, `colour`, `subset`, `error`, `progress`, `sampler`, `class_weights` | values without dependencies |
+//! | `digest`, `crop_window`, `colour`, `subset`, `error`, `progress`, `read_file`, `sampler`, `class_weights` | values without dependencies |
 #![forbid(unsafe_code)]
 
 mod augment;
@@ -74,6 +74,8 @@ mod patients;
 pub mod phantom;
 mod pool;
 mod progress;
+mod pseudonyms;
+mod read_file;
 mod sampler;
 mod small_image;
 mod source;
@@ -86,7 +88,7 @@ pub use augment::{AffineTransform, Augment, AugmentParams, Rectangle, Tone};
 pub use batch::{Transform, batch_ranges, fill_batch};
 pub use class_weights::{class_weights_balanced, class_weights_sqrt};
 pub use crop_window::{CropWindow, centre_window};
-pub use dataset::{Dataset, Findings, SubsetOrigin};
+pub use dataset::{Dataset, Findings, Pseudonym, SubsetOrigin};
 pub use error::{BadFile, DataError};
 pub use file_facts::FileFacts;
 pub use files::{LoadedFiles, find_files, load_files, open_image};
@@ -102,6 +104,7 @@ pub use options::{Channels, Fold, LoadOptions, SizeLimits, default_val_fraction}
 pub use patients::{PatientPattern, PatientSource, Patients};
 pub use phantom::{PhantomOptions, phantom_dataset, write_phantom};
 pub use progress::{Progress, Stage, silent};
+pub use read_file::{ReadFileError, read_file, read_text_file};
 pub use sampler::{Sample, Sampler};
 pub use small_image::visible_region;
 pub use source::arrays::ArrayImages;

@@ -163,6 +163,7 @@ pub fn phantom_dataset(
             is_leaked_test: vec![false; options.test],
             ..Findings::default()
         },
+        pseudonyms: Vec::new(),
     })
 }
 

@@ -166,6 +166,7 @@ impl ImagePool {
             val_fraction,
             fingerprint,
             findings,
+            pseudonyms: Vec::new(),
         })
     }
 

@@ -3,12 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use roentgen_data::read_file;
+
 use super::machine::REPOSITORY;
 use super::{BenchResult, Mode};
 use crate::config::error::ConfigError;
-use crate::disk::write_atomically;
+use crate::disk::write_new;
 use crate::error::bench::BenchError;
 use crate::run_dir::error::WriteError;
+
+/// Largest record that is read.
+const MAX_BYTES: u64 = 1 << 24;
 
 /// Saves the result under `docs/bench`, named after day and commit, and returns the path.
 ///
@@ -19,19 +24,24 @@ pub(super) fn save(figures: &BenchResult) -> Result<PathBuf, WriteError> {
     let folder = fs::canonicalize(&folder).map_err(|source| WriteError { path: folder, source })?;
     let day = jiff::Zoned::now().strftime("%Y-%m-%d").to_string();
     let commit = if figures.machine.commit.is_empty() { "unknown" } else { &figures.machine.commit };
-    let path = free_name(&folder, &format!("{day}-{commit}"));
     let json = serde_json::to_string_pretty(figures).expect("figures are plain numbers and names") + "\n";
-    match write_atomically(&folder, &path, json.as_bytes()) {
-        Ok(()) => Ok(path),
-        Err(source) => Err(WriteError { path, source }),
-    }
+    write_numbered(&folder, &format!("{day}-{commit}"), json.as_bytes())
 }
 
-/// A path that does not exist yet: no record is overwritten, the next one of the same day and commit gets a number.
-fn free_name(folder: &Path, stem: &str) -> PathBuf {
-    let first = folder.join(format!("{stem}.json"));
-    let numbered = (2..).map(|number| folder.join(format!("{stem}-{number}.json")));
-    std::iter::once(first).chain(numbered).find(|path| !path.exists()).expect("there are always more numbers")
+/// Writes a new file, and returns its path: no record is overwritten, the next one of the same day and commit gets a number,
+/// also where two end at the same moment.
+fn write_numbered(folder: &Path, stem: &str, bytes: &[u8]) -> Result<PathBuf, WriteError> {
+    let mut path = folder.join(format!("{stem}.json"));
+    for number in 2_u32.. {
+        match write_new(folder, &path, bytes) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                path = folder.join(format!("{stem}-{number}.json"));
+            }
+            Err(source) => return Err(WriteError { path, source }),
+        }
+    }
+    Ok(path)
 }
 
 /// Reads a record.
@@ -40,7 +50,7 @@ fn free_name(folder: &Path, stem: &str) -> PathBuf {
 /// [`BenchError::RecordInvalid`].
 pub(super) fn read(path: &Path) -> Result<BenchResult, BenchError> {
     let invalid = |reason: String| BenchError::RecordInvalid { path: path.into(), reason };
-    let text = fs::read(path).map_err(|error: io::Error| invalid(error.to_string()))?;
+    let text = read_file(path, MAX_BYTES).map_err(|error| invalid(error.to_string()))?;
     serde_json::from_slice(&text).map_err(|error| invalid(error.to_string()))
 }
 
@@ -131,9 +141,13 @@ mod tests {
     #[test]
     fn a_record_is_never_overwritten() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let first = free_name(folder.path(), "day-commit");
-        fs::write(&first, "x").expect("a file");
-        let second = free_name(folder.path(), "day-commit");
-        assert!(first != second && second.ends_with("day-commit-2.json"));
+        let save = |bytes: &[u8]| write_numbered(folder.path(), "day-commit", bytes).expect("a record");
+        // Several end at the same moment.
+        std::thread::scope(|scope| (0..8).for_each(|number: u8| _ = scope.spawn(move || save(&[number]))));
+        let entries = fs::read_dir(folder.path()).expect("a folder").flatten();
+        let mut saved: Vec<u8> = entries.flat_map(|entry| fs::read(entry.path()).expect("a file")).collect();
+        saved.sort_unstable();
+        assert_eq!(saved, [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert!(folder.path().join("day-commit-8.json").is_file());
     }
 }

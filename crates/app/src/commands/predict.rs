@@ -22,6 +22,8 @@ use crate::terminal::screen::{Screen, counted, table};
 
 /// Files that are read and predicted together: more need more memory, and delay the first prediction.
 const CHUNK: usize = 1024;
+/// Most bytes of a list of paths on the standard input: a million long paths.
+const MAX_LIST_BYTES: u64 = 1 << 28;
 /// The argument that means the standard input.
 const STDIN: &str = "-";
 
@@ -207,14 +209,13 @@ fn from_stdin(piped: &Path) -> Result<Vec<PathBuf>, AppError> {
         _ => None,
     };
     let Some(extension) = extension else {
-        let lines: Result<Vec<String>, _> = input.lines().collect();
-        let lines = lines.map_err(unreadable)?;
-        return Ok(lines
-            .iter()
-            .map(|line| line.trim_end_matches('\r'))
-            .filter(|l| !l.is_empty())
-            .map(PathBuf::from)
-            .collect());
+        let mut list = String::new();
+        input.take(MAX_LIST_BYTES + 1).read_to_string(&mut list).map_err(unreadable)?;
+        if list.len() as u64 > MAX_LIST_BYTES {
+            let reason = format!("the list of paths has more than {MAX_LIST_BYTES} bytes; send it in parts");
+            return Err(unreadable(io::Error::other(reason)).into());
+        }
+        return Ok(list.lines().filter(|line| !line.is_empty()).map(PathBuf::from).collect());
     };
     let path = piped.join(format!("stdin.{extension}"));
     let limit = LoadOptions::default().limits.file_bytes + 1;

@@ -1,10 +1,10 @@
 //! The config file: TOML with a key for each setting. What the program chose is in a table of its own, `[derived]`: it
 //! repeats the run, and it is left out where other settings are changed.
 
-use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use roentgen_data::read_text_file;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
@@ -16,6 +16,8 @@ use super::settings::{self, TrainConfig};
 pub(crate) const CONFIG_FILE: &str = "config.toml";
 /// The table of what the program chose.
 const DERIVED: &str = "derived";
+/// Largest file that is read: a config file has two kilobytes.
+const MAX_BYTES: u64 = 1 << 20;
 /// Names of settings in a line of an error.
 const NAMES_PER_LINE: usize = 8;
 
@@ -35,9 +37,10 @@ impl ConfigFile {
     /// [`ConfigError::Unreadable`], [`ConfigError::Invalid`].
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
         let path = if path.is_dir() { path.join(CONFIG_FILE) } else { path.to_owned() };
-        let text = fs::read_to_string(&path)
-            .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
-        Source { path, text: &text }.read()
+        let text = read_text_file(&path, MAX_BYTES)
+            .map_err(|error| ConfigError::Unreadable { path: path.clone(), source: error.into() })?;
+        let ConfigFile { given, complete } = Source { path: path.clone(), text: &text }.read()?;
+        Ok(Self { given: given.with_paths_of_key(&path)?, complete: complete.with_paths_of_key(&path)? })
     }
 }
 

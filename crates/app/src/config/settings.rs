@@ -137,6 +137,9 @@ settings! {
         /// At the end, check for shortcuts: whether the classes can be predicted from the border of the images, with their
         /// centre blanked, or from facts of the files. Left out where it would take more than a tenth of the training
         audit: bool = true => switch();
+        /// Write numbers instead of the names of images and patients, and instead of paths, into all files of the run;
+        /// pseudonyms.csv, and no other file, has what they stand for. The names of classes stay
+        pseudonyms: bool = false => switch();
         /// Number of threads; the results do not depend on it
         threads: Option<usize> = None => number("N", 1..=1024).common().derived("one for each processor");
     }

@@ -92,7 +92,7 @@ pub(crate) fn load_from_arrays(
 /// Shows what was found in the data, and rejects leakage where `config` is strict.
 fn accept(
     config: &TrainConfig,
-    data: Dataset,
+    mut data: Dataset,
     source: &str,
     screen: &Screen,
 ) -> Result<Dataset, DataLoadingError> {
@@ -101,6 +101,10 @@ fn accept(
     tables::show_remarks(screen, &data.findings);
     if config.strict {
         findings::reject_leakage(&data.findings)?;
+    }
+    if config.pseudonyms {
+        data.pseudonymise();
+        data.findings.notes.extend(class_notes(config, &data));
     }
     Ok(data)
 }

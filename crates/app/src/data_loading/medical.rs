@@ -67,13 +67,15 @@ pub(crate) fn is_medical(config: &TrainConfig, data: &Dataset) -> bool {
     let has_patients = data.findings.patients.is_some();
     let path = config.with_absolute_paths().data;
     let data_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let replaced = data.pseudonyms.iter().filter(|pseudonym| pseudonym.kind == "image");
+    let replaced = replaced.map(|pseudonym| file_name(&pseudonym.original));
     let files = (0..data.train.len()).map(|image| file_name(data.train.name(image)));
     config.medical.unwrap_or_else(|| {
         config.uses_phantom()
             || has_patients
             || is_medical_name(&data_name)
             || is_share_medical(data.class_names.iter().map(String::as_str))
-            || is_share_medical(files)
+            || if data.pseudonyms.is_empty() { is_share_medical(files) } else { is_share_medical(replaced) }
     })
 }
 

@@ -1,6 +1,6 @@
 //! The vector instructions that the weights of a model were computed with.
 //!
-//! Builds for other instructions add numbers in another order, so that their weights differ in the last digits.
+//! Builds for other instructions round and add in other ways, which a training amplifies: their weights differ.
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ impl InstructionSets {
         }
     }
 
-    /// Fails where this build would continue a run in other last digits than those of the run, unless it may.
+    /// Fails where this build would continue a run to other weights than those of the run, unless it may.
     ///
     /// # Errors
     /// The text is for the user.
@@ -46,8 +46,8 @@ impl InstructionSets {
             return Ok(());
         }
         Err(format!(
-            "it was computed with {self}, and this build uses {INSTRUCTION_SET}, which would change the last digits of the \
-             weights; resume on a CPU like the first one, or add --other-cpu to go on with this one"
+            "it was computed with {self}, and this build uses {INSTRUCTION_SET}, whose rounding would lead to other weights; \
+             resume on a CPU like the first one, or add --other-cpu to go on with this one"
         ))
     }
 

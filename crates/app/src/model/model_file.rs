@@ -7,10 +7,9 @@
 //! file, with zeros in its own place: safetensors has none, and a flipped bit in a weight would go unnoticed.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use roentgen_data::read_file;
 use roentgen_layers::{ResNet9, ResNet9Config};
 use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
@@ -113,18 +112,14 @@ pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<(ResNet9, ModelCard), 
     from_bytes(bytes).map_err(|reason| ModelError::Invalid { path: path.into(), reason })
 }
 
-/// The bytes of a model file; of a larger file than [`decode`] accepts, one byte more than that. A path to the folder of a
-/// run is a path to its model.
+/// The bytes of a model file. A path to the folder of a run is a path to its model.
 ///
 /// # Errors
 /// [`ModelError::Unreadable`]
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
     let path = &path_of(path);
     let unreadable = |source| ModelError::Unreadable { path: path.into(), source };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    Ok(bytes)
+    read_file(path, MAX_BYTES).map_err(|error| unreadable(error.into()))
 }
 
 /// The model file that a user means: the file itself, or that of a run folder.
@@ -134,9 +129,6 @@ pub(crate) fn path_of(path: &Path) -> PathBuf {
 
 /// The model in the bytes of a file, or what is wrong with them.
 fn from_bytes(bytes: &[u8]) -> Result<(ResNet9, ModelCard), String> {
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(format!("it is larger than {MAX_BYTES} bytes"));
-    }
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(not_whole)?;
     let tensors = SafeTensors::deserialize(bytes).map_err(not_whole)?;
     let card = read_card(&metadata)?;

@@ -2,10 +2,9 @@
 //! validation images. Every figure of `metrics.json` can be computed again from them.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
-use roentgen_data::ImageSet;
+use roentgen_data::{ImageSet, read_text_file};
 use serde::{Deserialize, Serialize};
 
 use crate::model::predicted_set::PredictedSet;
@@ -13,6 +12,9 @@ use crate::run_dir::error::RunDirError;
 
 /// Name of the file.
 pub(crate) const FILE: &str = "predictions.jsonl";
+
+/// Largest file that is read: 500,000 images of ten classes have 400 MB.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// Name of the file of the validation images.
 pub(crate) const VAL_FILE: &str = "predictions_val.jsonl";
@@ -101,7 +103,7 @@ fn to_text(
 pub(crate) fn read(run: &Path) -> Result<Vec<RecordedPrediction>, RunDirError> {
     let path = run.join(FILE);
     let unreadable = |reason: String| RunDirError::Unreadable { path: path.clone(), reason };
-    let text = fs::read_to_string(&path).map_err(|error| unreadable(error.to_string()))?;
+    let text = read_text_file(&path, MAX_BYTES).map_err(|error| unreadable(error.to_string()))?;
     let at_line = |index: usize, reason: String| unreadable(format!("line {}: {reason}", index + 1));
     text.lines()
         .enumerate()
@@ -124,6 +126,8 @@ fn parse(line: &str) -> Result<RecordedPrediction, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

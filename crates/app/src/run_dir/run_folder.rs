@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file_names::{CHECKPOINT, CONFIG, DATA, METRICS};
+use crate::config::pseudonyms::KEY_FILE;
 use crate::disk::{self, TEMPORARY};
 use crate::run_dir::error::{RunDirError, WriteError};
 
@@ -157,6 +158,15 @@ impl RunFolder {
         disk::write_atomically(&self.path, &path, bytes).map_err(|source| self.write_error(path, source))
     }
 
+    /// Writes a whole file that only the user may read.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(crate) fn write_private(&self, name: &str, bytes: &[u8]) -> Result<(), RunDirError> {
+        let path = self.file(name);
+        disk::write_private(&self.path, &path, bytes).map_err(|source| self.write_error(path, source))
+    }
+
     /// Appends to a file.
     ///
     /// # Errors
@@ -224,7 +234,8 @@ fn create_with_free_name(parent: &Path, name: &str) -> Result<PathBuf, WriteErro
 /// Whether a folder is empty, or has only the files of a run that was killed before its settings were written.
 fn holds_no_run(names: impl Iterator<Item = OsString>) -> bool {
     let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
-    let is_of_beginning = |name: &String| name == LOCK || name == DATA || name.starts_with(TEMPORARY);
+    let is_of_beginning =
+        |name: &String| name == LOCK || name == DATA || name == KEY_FILE || name.starts_with(TEMPORARY);
     names.is_empty() || (names.iter().any(|name| name == LOCK) && names.iter().all(is_of_beginning))
 }
 

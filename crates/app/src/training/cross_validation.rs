@@ -21,6 +21,7 @@ use crate::model::predicted_set::PredictedSet;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CONFIG, METRICS};
 use crate::run_dir::predictions_file;
+use crate::run_dir::pseudonym_key;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
 use crate::terminal::screen::{Screen, counted, table};
 use crate::terminal::tables;
@@ -64,12 +65,13 @@ pub(crate) enum FoldsFolder {
 }
 
 impl FoldsFolder {
-    fn open(self, config: &TrainConfig) -> Result<RunFolder, TrainingError> {
+    fn open(self, config: &TrainConfig, data: &Dataset) -> Result<RunFolder, TrainingError> {
         match self {
             Self::Existing(folder) => Ok(folder),
             Self::Planned(planned) => {
                 let folder = planned.create()?;
-                folder.write(CONFIG, config.with_absolute_paths().to_toml().as_bytes())?;
+                pseudonym_key::write(config, data, &folder)?;
+                folder.write(CONFIG, config.recorded().to_toml().as_bytes())?;
                 Ok(folder)
             }
         }
@@ -155,7 +157,7 @@ pub(crate) fn run(
         let fold_config = TrainConfig { fold: Some(fold), ..config.clone() };
         let data = load_fold(&fold_config, &folds, fold, screen)?;
         is_any_medical |= is_medical(config, &data);
-        let folder = folds_folder.open(config)?;
+        let folder = folds_folder.open(config, &data)?;
         let (metrics, test) = run_fold(&fold_config, &data, &folder, other_cpu, screen)?;
         folds_folder = FoldsFolder::Existing(folder);
         pool.add(data, &metrics, &test);

@@ -1,11 +1,10 @@
 //! The epochs of a run, from the first one or from its checkpoint.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use roentgen_data::{Dataset, ImageSet};
+use roentgen_data::{Dataset, ImageSet, read_file, read_text_file};
 use roentgen_layers::ResNet9;
 
 use super::progress_lines::{epoch_heading, epoch_line, show_step};
@@ -29,6 +28,9 @@ use crate::training::epoch_selection::Score;
 use crate::training::error::TrainingError;
 use crate::training::interrupt;
 use crate::training::trainer::{EpochProgress, Trainer};
+
+/// Largest log that is read: 100,000 epochs, the most that there can be, have 30 MB.
+const MAX_LOG_BYTES: u64 = 1 << 28;
 
 /// What every stage of a run reads.
 pub(super) struct Run<'a> {
@@ -92,9 +94,9 @@ impl Run<'_> {
 
     /// The state of the run by its checkpoint, whose weights go into `trainer`; without a checkpoint, the beginning.
     pub(super) fn restore(&self, trainer: &mut Trainer) -> Result<RunState, TrainingError> {
-        let run_state = match fs::read(self.folder.file(CHECKPOINT)) {
+        let run_state = match read_file(&self.folder.file(CHECKPOINT), checkpoint::MAX_BYTES) {
             Ok(bytes) => self.restore_from(&bytes, trainer)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => RunState {
+            Err(error) if error.is_not_found() => RunState {
                 inputs_digest: self.inputs_digest(),
                 early_stopping: EarlyStopping::new(self.config.patience),
                 instruction_sets: InstructionSets::of_this_build(),
@@ -170,7 +172,8 @@ impl Run<'_> {
         if !path.exists() {
             return Ok(Vec::new());
         }
-        let text = fs::read_to_string(&path).map_err(|error| self.not_resumable(LOG, error.to_string()))?;
+        let text = read_text_file(&path, MAX_LOG_BYTES)
+            .map_err(|error| self.not_resumable(LOG, error.to_string()))?;
         let lines: Result<Vec<LogLine>, _> = text.lines().map(serde_json::from_str).collect();
         lines.map_err(|error| self.not_resumable(LOG, format!("{error}; start the run again")))
     }

@@ -132,7 +132,7 @@ impl Run<'_> {
     ) -> Result<String, RunDirError> {
         let FinalModel { model, card, digest } = final_model;
         Ok(report::page(&report::ReportInput {
-            config: self.config,
+            config: &self.config.with_pseudonyms(),
             data: self.data,
             steps_per_epoch: self.steps_per_epoch(),
             model,

@@ -1,5 +1,5 @@
-//! Ctrl-C and the system's request to terminate: the first signal is recorded, so that a run can write a checkpoint; the
-//! second one ends the program at once.
+//! Ctrl-C and the system's request to terminate: while data are read, and in every other command, a signal ends the program
+//! at once; in training the first signal is recorded, so that a run can write a checkpoint, and the second one ends it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -16,6 +16,9 @@ static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
 /// Whether signals act as they did before the first run.
 static IS_RELEASED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
+/// Whether a signal ends the program, as [`end_on_signals`] has it.
+static ENDS_PROGRAM: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
 /// What is registered while signals are recorded.
 struct Listener {
     /// The number of the signal that was received; 0 for none.
@@ -23,6 +26,20 @@ struct Listener {
     registered: Vec<SigId>,
     #[cfg(unix)]
     watcher: signal_hook::iterator::Handle,
+}
+
+/// Until [`listen`] is called, a signal ends the program at once with the exit code that the help names. That holds also where
+/// the system would ignore it: for a job in the background of a script, and for the first process of a container.
+///
+/// # Errors
+/// If the system does not allow it.
+pub(crate) fn end_on_signals() -> io::Result<()> {
+    let ends = Arc::new(AtomicBool::new(true));
+    for number in SIGNALS {
+        flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&ends))?;
+    }
+    let _ = ENDS_PROGRAM.set(ends);
+    Ok(())
 }
 
 /// From now on, signals are recorded instead of ending the program. `on_first` is called at once when the first one comes,
@@ -49,6 +66,9 @@ pub(crate) fn listen(on_first: impl FnOnce() + Send + 'static) -> io::Result<()>
     // Elsewhere signals can't be waited for; the run reacts at the end of the step.
     #[cfg(not(unix))]
     drop(on_first);
+    if let Some(ends) = ENDS_PROGRAM.get() {
+        ends.store(false, Ordering::Relaxed);
+    }
     *listener = Some(Listener {
         signal,
         registered,

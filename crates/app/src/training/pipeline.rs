@@ -24,6 +24,7 @@ use crate::model::predicted_set::PredictedSet;
 use crate::model::training_digests::TrainingDigests;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CHECKPOINT, CONFIG, DATA, METRICS, MODEL, REPORT};
+use crate::run_dir::pseudonym_key;
 use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
 use crate::terminal::screen::Screen;
@@ -44,7 +45,7 @@ pub(crate) struct FinishedRun {
 pub(crate) struct ResumeOptions {
     /// Another number of threads.
     pub threads: Option<usize>,
-    /// Whether a build for other vector instructions may continue it, which changes the last digits of the weights.
+    /// Whether a build for other vector instructions may continue it, which leads to other weights.
     pub other_cpu: bool,
 }
 
@@ -82,7 +83,8 @@ pub(crate) fn train(
     let inspection = serde_json::to_string_pretty(&Inspection::of(data)).expect("counts and names");
     folder.write(DATA, (inspection + "\n").as_bytes())?;
     // The configuration is written last: a folder that has it can be resumed.
-    folder.write(CONFIG, config.with_absolute_paths().to_toml().as_bytes())?;
+    pseudonym_key::write(config, data, &folder)?;
+    folder.write(CONFIG, config.recorded().to_toml().as_bytes())?;
     train_in_folder(config, data, folder, false, screen)
 }
 
@@ -113,6 +115,7 @@ pub(crate) fn train_in_folder(
     other_cpu: bool,
     screen: &Screen,
 ) -> Result<FinishedRun, TrainingError> {
+    pseudonym_key::check(config, data, &folder)?;
     let normalization = normalization(config, &data.train);
     let architecture = resnet9_config(config, data);
     let mut card = model_card(config, data, &normalization);
@@ -122,9 +125,7 @@ pub(crate) fn train_in_folder(
     // Not part of a checkpoint: a resumed run computes the same set again from its settings and its seed.
     let oversampled =
         (config.oversample_hard > 1).then(|| hard_examples::oversample(config, data, screen)).transpose()?;
-    if let Some(signal) = interrupt::signal() {
-        return Err(TrainingError::Interrupted { signal, run: folder.path().to_owned() });
-    }
+    end_if_interrupted(&folder)?;
     let train_set = oversampled.as_ref().unwrap_or(&data.train);
     let counts = data.train.class_counts(data.class_names.len());
     let (loss_head, class_shares) =
@@ -146,8 +147,10 @@ pub(crate) fn train_in_folder(
     run_summary::show_resumed(screen, trainer.n_steps_done(), trainer.n_steps());
     let outcome = run.train(trainer, run_state, card)?;
     let final_model = final_evaluation::complete_model_file(&run, &outcome)?;
+    end_if_interrupted(&folder)?;
     let (metrics, test) =
         final_evaluation::evaluate_final_model(&run, &outcome, &final_model, &architecture)?;
+    end_if_interrupted(&folder)?;
     let report = run.report(&final_model, &metrics, test.as_ref())?;
     folder.write(REPORT, report.as_bytes())?;
     // The metrics are written last: a folder that has them belongs to a run that has ended.
@@ -222,6 +225,14 @@ fn load_initial_weights(
     Ok(start.training_digests)
 }
 
+/// Ends a run between two of its steps, after a signal.
+fn end_if_interrupted(folder: &RunFolder) -> Result<(), TrainingError> {
+    match interrupt::signal() {
+        Some(signal) => Err(TrainingError::Interrupted { signal, run: folder.path().to_owned() }),
+        None => Ok(()),
+    }
+}
+
 /// From here on the first signal ends the run after a checkpoint, the second one at once.
 fn listen_for_signals(screen: &Screen) -> Result<(), TrainingError> {
     let screen = screen.clone();
@@ -235,6 +246,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
     let test_fraction = if config.test.is_some() { 0.0 } else { config.test_fraction };
     // The absolute path has a last component even if the data are `.`.
     let name = match config.with_absolute_paths().data.file_name() {
+        Some(_) if config.pseudonyms && !config.uses_phantom() => "data".to_owned(),
         Some(name) if !config.uses_phantom() => name.to_string_lossy().into_owned(),
         _ => phantom::describe(config.seed),
     };

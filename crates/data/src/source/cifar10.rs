@@ -1,8 +1,6 @@
 //! CIFAR-10 as its author publishes it (Krizhevsky 2009): the folder of the binary version, with the files
 //! `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`.
 
-use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +8,7 @@ use super::listed_image::{self, ListedImage};
 use super::{Content, Listing, Packed, Source, Usage};
 use crate::error::DataError;
 use crate::options::SizeLimits;
+use crate::read_file::{ReadFileError, read_file};
 use crate::subset::Subset;
 
 const SIDE: usize = 32;
@@ -101,15 +100,12 @@ struct Batch {
 
 impl Batch {
     fn read(path: &Path, limits: &SizeLimits) -> Result<Self, String> {
-        let most = limits.file_bytes;
-        let size = fs::metadata(path).map_err(|error| format!("it cannot be read ({error})"))?.len();
-        if size > most {
-            return Err(format!("it is larger than the limit of {} MiB", most >> 20));
-        }
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(most).read_to_end(&mut bytes))
-            .map_err(|error| format!("it cannot be read ({error})"))?;
+        let bytes = read_file(path, limits.file_bytes).map_err(|error| match error {
+            ReadFileError::TooLarge { most, .. } => {
+                format!("it is larger than the limit of {} MiB", most >> 20)
+            }
+            other => format!("it cannot be read ({other})"),
+        })?;
         let (labels, values) = labels_and_values(&bytes)?;
         if labels.is_empty() {
             return Err("it has no image; download it again".to_owned());

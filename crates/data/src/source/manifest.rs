@@ -8,14 +8,13 @@
 //! cannot leave its folder. The separator is a comma, a semicolon or a tab.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use super::listed_image::{self, ListedImage};
 use super::{Content, Listing, Source, Usage};
 use crate::error::DataError;
 use crate::options::SizeLimits;
+use crate::read_file::{ReadFileError, read_file};
 use crate::subset::Subset;
 
 /// The expected first line.
@@ -49,14 +48,10 @@ impl Source for Manifest {
 
 /// The text of the file, without a byte order mark.
 fn read(path: &Path, limits: &SizeLimits) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    let most = limits.file_bytes;
-    File::open(path)
-        .and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("it cannot be read ({error})"))?;
-    if bytes.len() as u64 > most {
-        return Err(format!("it is larger than the limit of {} MiB", most >> 20));
-    }
+    let bytes = read_file(path, limits.file_bytes).map_err(|error| match error {
+        ReadFileError::TooLarge { most, .. } => format!("it is larger than the limit of {} MiB", most >> 20),
+        other => format!("it cannot be read ({other})"),
+    })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;

@@ -23,6 +23,12 @@ mod medmnist;
 /// Most classes of a data set; with more values, the labels are something else.
 const MAX_CLASSES: usize = 1000;
 
+/// [`LEAST_IMAGE_BYTES`] applies to more images than this.
+const FEW_IMAGES: u64 = 256;
+/// Bytes of a compressed image: those of MedMNIST have hundreds. Each image takes time, blank or not, so that without this
+/// limit a file of 60 kB could take half a minute.
+const LEAST_IMAGE_BYTES: u64 = 16;
+
 /// See the module.
 pub(super) struct Npz;
 
@@ -123,6 +129,12 @@ fn arrays(archive: &mut Archive, limits: &SizeLimits) -> Result<Vec<Arrays>, Str
             "it has no images: expected the keys train_images and train_labels, and optionally the same with val_ and test_, \
              found {}; rename the arrays",
             archive.keys()
+        ));
+    }
+    if n_images > FEW_IMAGES && archive.file_bytes() / n_images < LEAST_IMAGE_BYTES {
+        return Err(format!(
+            "it has {n_images} images in {} bytes, which can only be blank; save the array again",
+            archive.file_bytes()
         ));
     }
     if n_images > limits.packed_images {

@@ -14,7 +14,7 @@ use super::header;
 use crate::options::SizeLimits;
 
 /// [`MOST_GROWTH`] applies when all arrays together have more bytes than this.
-const SMALL: u64 = 64 << 20;
+const SMALL: u64 = 16 << 20;
 /// Largest compression ratio: films are compressed to two thirds, drawings to a fiftieth, zeros to a thousandth.
 const MOST_GROWTH: u64 = 200;
 /// Most keys in an error or a note.
@@ -65,6 +65,11 @@ impl Archive {
             return Err("two of its arrays have the same key; save it again with unique keys".to_owned());
         }
         Ok(Self { zip, keys, used: BTreeSet::new(), file_bytes, array_bytes: 0 })
+    }
+
+    /// Its bytes.
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.file_bytes
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
