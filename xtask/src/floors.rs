@@ -25,7 +25,7 @@ pub(crate) const BUILDINGS: [Building; 2] = [
 const APP: &[&[&str]] = &[
     &["main"],
     &["lib"],
-    &["cli", "serve", "embed"],
+    &["cli", "serve", "embed", "fuzzing"],
     &["commands", "bench"],
     &["threads"],
     &["error"],

@@ -18,7 +18,7 @@ mod augmentation;
 pub(crate) mod build;
 mod choices;
 pub(crate) mod error;
-mod file;
+pub(crate) mod file;
 mod input;
 mod preset;
 pub(crate) mod pseudonyms;

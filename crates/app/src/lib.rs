@@ -47,6 +47,8 @@ mod data_loading;
 mod disk;
 mod embed;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod metrics;
 mod model;
 mod report;

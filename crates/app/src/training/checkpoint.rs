@@ -30,10 +30,10 @@ pub(crate) mod checks;
 mod forgery_tests;
 
 /// First bytes of the file; the number is that of the format.
-pub(super) const MAGIC: &[u8] = b"ROENTGEN CHECKPOINT 3\n";
+pub(crate) const MAGIC: &[u8] = b"ROENTGEN CHECKPOINT 3\n";
 /// Largest file that is read: a ResNet9 of width 256 has 1.7 GB with its moments and its average.
 pub(crate) const MAX_BYTES: u64 = 1 << 32;
-const DIGEST: usize = 32;
+pub(crate) const DIGEST: usize = 32;
 const KEY: &str = "roentgen";
 
 /// The progress of a run.
@@ -93,7 +93,7 @@ pub(crate) fn to_bytes(run_state: &RunState, trainer: &TrainerState) -> Vec<u8> 
 }
 
 /// The bytes of a file with this content.
-fn sealed(content: &[u8]) -> Vec<u8> {
+pub(crate) fn sealed(content: &[u8]) -> Vec<u8> {
     [MAGIC, blake3::hash(content).as_bytes(), content].concat()
 }
 
