@@ -25,7 +25,7 @@ pub(crate) const BUILDINGS: [Building; 2] = [
 const APP: &[&[&str]] = &[
     &["main"],
     &["lib"],
-    &["cli", "serve", "embed", "fuzzing"],
+    &["cli", "embed", "fuzzing"],
     &["commands", "bench"],
     &["threads"],
     &["error"],
@@ -79,7 +79,7 @@ impl Module {
     }
 }
 
-/// Every import that points upwards or sideways, every room without a floor, and every circle of modules.
+/// Every import that points upwards or sideways, every room without a floor, and every import cycle.
 pub(crate) fn faults(building: &Building, modules: &[Module]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -233,7 +233,7 @@ fn circle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
     for start in edges.keys() {
         let mut path = Vec::new();
         if let Some(circle) = visit(start, &next, &mut path, &mut done) {
-            return Some(format!("circle of modules: {}", circle.join(" -> ")));
+            return Some(format!("import cycle: {}", circle.join(" -> ")));
         }
     }
     None
@@ -329,7 +329,7 @@ mod tests {
             ("model/b.rs", "use crate::model::c;"),
             ("model/c.rs", "use super::a::A;"),
         ]);
-        assert_eq!(found, ["circle of modules: model::a -> model::b -> model::c -> model::a"]);
+        assert_eq!(found, ["import cycle: model::a -> model::b -> model::c -> model::a"]);
         let family =
             [("metrics.rs", "use predictions::P;"), ("metrics/predictions.rs", "use super::Figures;")];
         assert_eq!(faults_of(&family), Vec::<String>::new());

@@ -6,8 +6,8 @@
 //! 4. Every library and program forbids unsafe code, and every crate takes the workspace's lints, which
 //!    forbid it in tests and examples too.
 //! 5. No file is larger than [`MAX_BYTES`].
-//! 6. In the app and in the data crate, a module imports from lower floors only, and no modules import each other in a
-//!    circle
+//! 6. In the app and in the data crate, a module imports from lower floors only, and there is
+//!    no import cycle
 //!    ([`floors`]).
 
 use std::fs;

@@ -61,7 +61,7 @@ mod training;
 pub use cli::main;
 pub use config::error::ConfigError;
 pub use config::{
-    ChannelChoice, ClassPrior, ClassWeights, ClipChoice, ConvAlgorithms, DecayKind, NormalizeBy, Preset,
+    ChannelChoice, ClassPrior, ClassWeights, ClipChoice, ConvAlgorithmChoice, DecayKind, NormalizeBy, Preset,
     SamplerChoice, Select, TrainConfig,
 };
 #[doc(hidden)]

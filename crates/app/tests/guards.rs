@@ -19,7 +19,7 @@ fn json_of(stdout: &[u8]) -> Value {
     serde_json::from_slice(stdout).expect("one JSON object and nothing else")
 }
 
-/// `train/` and `test/` with one image of `test/` that also stands in `train/`.
+/// `train/` and `test/` with one image of `test/` that is also in `train/`.
 fn write_leaky(root: &Path) {
     write_images(root, "train", &[("normal", 20), ("sick", 20)]);
     write_images(root, "rest", &[("normal", 30), ("sick", 30)]);
@@ -233,7 +233,7 @@ fn evaluate_leaves_out_images_of_the_training() {
     assert_eq!((&own["n_seen"], &own["n_leaked"]), (&0.into(), &0.into()));
 }
 
-/// Films of eight patients a class, three of each, named as Kermany's are.
+/// Films of eight patients a class, three of each, named as in Kermany's data set (`IM-0001-…`, `person1_virus_2`).
 fn write_patients(folder: &Path) {
     let root = folder.join("films");
     write_images(&root, "", &[("normal", 24), ("sick", 24)]);
@@ -292,7 +292,7 @@ fn folds_test_every_image_once_and_never_split_a_patient() {
 }
 
 #[test]
-fn folds_leave_out_what_also_stands_in_a_given_validation_part() {
+fn folds_leave_out_what_is_also_in_a_given_validation_part() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
     write_images(here, "films/train", &[("normal", 20), ("sick", 20)]);

@@ -14,9 +14,9 @@ use crate::digest::ImageDigest;
 use crate::groups::Groups;
 use crate::thumbnail::{Detail, SIDE, Thumbnail};
 
-mod overlay;
+mod detail_pyramid;
 
-use overlay::{Cut, MAX_GAIN_FULL, Overlay};
+use detail_pyramid::{Cut, DetailPyramid, MAX_GAIN_FULL};
 
 /// Side of the grid on which all images are compared with all.
 const COARSE_SIDE: usize = 12;
@@ -76,30 +76,30 @@ pub(crate) fn find_duplicates(
         }
     }
     let common = common_detail(&distinct);
-    let overlays: Vec<Overlay> =
-        distinct.par_iter().map(|(_, detail)| Overlay::of(detail, &common)).collect();
-    let wholes: Vec<Coarse> = overlays.par_iter().map(|overlay| coarse(overlay, Cut::default())).collect();
+    let pyramids: Vec<DetailPyramid> =
+        distinct.par_iter().map(|(_, detail)| DetailPyramid::of(detail, &common)).collect();
+    let wholes: Vec<Coarse> = pyramids.par_iter().map(|pyramid| coarse(pyramid, Cut::default())).collect();
     let mut near: Vec<Candidate> = Vec::new();
     let n_blocks = crops(wholes.len()).count() * wholes.len().div_ceil(BLOCK);
     progress(0, n_blocks);
     let n_done = AtomicUsize::new(0);
     let block_done = || progress(n_done.fetch_add(1, Ordering::Relaxed) + 1, n_blocks);
     for cut in crops(wholes.len()) {
-        let crops: Vec<Coarse> = overlays.par_iter().map(|overlay| coarse(overlay, cut)).collect();
+        let crops: Vec<Coarse> = pyramids.par_iter().map(|pyramid| coarse(pyramid, cut)).collect();
         near.extend(nearest(&crops, &wholes, cut, &block_done));
     }
     // Of each pair, the crop with the highest correlation.
     near.sort_by_key(|near| (near.pair(), Reverse(near.product)));
     near.dedup_by_key(|near| near.pair());
     let rough = |near: &Candidate| {
-        overlays[near.crop].rough_similarity(&overlays[near.whole], near.cut, MIN_THRESHOLD)
+        pyramids[near.crop].rough_similarity(&pyramids[near.whole], near.cut, MIN_THRESHOLD)
     };
     let rough: Vec<(f64, Cut)> = near.par_iter().map(rough).collect();
     let threshold = threshold(&near, &rough, distinct.len());
     let to_pair = |(near, &(rough, cut)): (&Candidate, &(f64, Cut))| {
         let may_be = rough >= threshold - MAX_GAIN_FULL;
         let similarity =
-            may_be.then(|| overlays[near.crop].similarity(&overlays[near.whole], cut, threshold))?;
+            may_be.then(|| pyramids[near.crop].similarity(&pyramids[near.whole], cut, threshold))?;
         let (a, b) = near.pair();
         // A similarity of 1 is reserved for equal pixels.
         (similarity >= threshold).then(|| ((distinct[a].0, distinct[b].0), similarity.min(0.999_999)))
@@ -181,8 +181,8 @@ fn crops(n: usize) -> impl Iterator<Item = Cut> {
 }
 
 /// The cropped image, averaged over squares, with its mean subtracted and scaled to [`COARSE_LENGTH`].
-fn coarse(overlay: &Overlay, cut: Cut) -> Coarse {
-    let cells = overlay.averaged::<COARSE>(cut);
+fn coarse(pyramid: &DetailPyramid, cut: Cut) -> Coarse {
+    let cells = pyramid.averaged::<COARSE>(cut);
     let mean = cells.iter().sum::<f32>() / COARSE as f32;
     let length = cells.iter().map(|cell| (cell - mean) * (cell - mean)).sum::<f32>().sqrt();
     cells.map(|cell| if length > 0.0 { ((cell - mean) / length * COARSE_LENGTH).round() as i16 } else { 0 })

@@ -91,7 +91,7 @@ pub(crate) fn crossing_patients(records: &[ImageRecord]) -> Vec<String> {
 pub(crate) fn count_matching_guesses(records: &[ImageRecord]) -> usize {
     let names = |is_separate: bool| -> BTreeSet<&str> {
         let patients = records.iter().filter_map(|record| record.patient.as_ref());
-        let of_side = patients.filter(|patient| patient.is_separate_guess == is_separate);
+        let of_side = patients.filter(|patient| patient.is_guess_from_test_option == is_separate);
         of_side.map(|patient| patient.name.as_str()).collect()
     };
     names(true).intersection(&names(false)).count()
@@ -117,7 +117,8 @@ mod tests {
 
     fn record(subset: Subset, path: &str, patient: Option<&str>) -> ImageRecord {
         let location = ImageLocation { subset, path: path.into() };
-        let patient = patient.map(|name| PatientKey { name: name.to_owned(), is_separate_guess: false });
+        let patient =
+            patient.map(|name| PatientKey { name: name.to_owned(), is_guess_from_test_option: false });
         ImageRecord { location, patient }
     }
 
@@ -175,7 +176,7 @@ mod tests {
     fn equal_guesses_about_two_data_sets_are_no_leakage() {
         let mut records = example();
         for record in records.iter_mut().filter(|record| record.location.subset == Subset::Test) {
-            record.patient.iter_mut().for_each(|patient| patient.is_separate_guess = true);
+            record.patient.iter_mut().for_each(|patient| patient.is_guess_from_test_option = true);
         }
         assert!(crossing_patients(&records).is_empty());
         assert_eq!(which_leaked(&records, &[], Subset::Test), [false; 3]);

@@ -168,7 +168,7 @@ fn choose_test(mut listing: Listing, options: &LoadOptions) -> Result<Listing, D
             return Err(DataError::NoTestImages { path: dir.clone() });
         }
         listing.add_test(items);
-        listing.has_separate_test = true;
+        listing.has_test_option = true;
         listing.notes.extend(other.notes);
     }
     if let Some(Fold { of, .. }) = options.fold {

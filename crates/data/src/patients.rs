@@ -92,7 +92,7 @@ pub(crate) struct PatientKey {
     pub(crate) name: String,
     /// Whether it is a guess about an image of the separate test set,
     /// [`LoadOptions::test_dir`](crate::LoadOptions::test_dir).
-    pub(crate) is_separate_guess: bool,
+    pub(crate) is_guess_from_test_option: bool,
 }
 
 /// Finds the patient of every image by its name, with `pattern` or with the built-in patterns, and how the patients are

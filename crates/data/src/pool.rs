@@ -52,8 +52,7 @@ impl ImagePool {
         options: &LoadOptions,
         progress: &dyn Progress,
     ) -> Result<Self, DataError> {
-        let Listing { class_names, items, val_origin, test_origin, has_separate_test, mut notes, .. } =
-            listing;
+        let Listing { class_names, items, val_origin, test_origin, has_test_option, mut notes, .. } = listing;
         let total = items.len();
         let examples = Subset::ALL.map(|subset| items.iter().find(|item| item.subset == subset).cloned());
         let (good, bad) = decode_all(items, options, progress);
@@ -67,13 +66,13 @@ impl ImagePool {
                 "more than {MAX_FOR_CROPS} images: no search for duplicates that were cropped by several percent"
             ));
         }
-        let is_separate = |item: &Item| has_separate_test && item.subset == Subset::Test;
+        let is_separate = |item: &Item| has_test_option && item.subset == Subset::Test;
         let FoundPatients { patients, source: patient_source, has_guesses } =
             find_patients(&good, options, is_separate)?;
         let (mut records, mut entries, mut thumbnails) = (Vec::new(), Vec::new(), Vec::new());
         for ((item, decoded), patient) in good.into_iter().zip(patients) {
-            let is_separate_guess = has_guesses && is_separate(&item);
-            let key = patient.clone().map(|name| PatientKey { name, is_separate_guess });
+            let is_guess_from_test_option = has_guesses && is_separate(&item);
+            let key = patient.clone().map(|name| PatientKey { name, is_guess_from_test_option });
             let Item { name, content, subset, label, .. } = item;
             let file = content.into_file();
             let digest = Some(decoded.digest());

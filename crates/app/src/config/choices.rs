@@ -31,7 +31,7 @@ impl From<ChannelChoice> for Channels {
 
 /// Algorithms for the convolutions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum ConvAlgorithms {
+pub enum ConvAlgorithmChoice {
     /// The fastest for each layer.
     Auto,
     /// Patches unrolled into rows, then a matrix product.
@@ -40,12 +40,12 @@ pub enum ConvAlgorithms {
     Winograd,
 }
 
-impl From<ConvAlgorithms> for ConvChoice {
-    fn from(algorithms: ConvAlgorithms) -> Self {
+impl From<ConvAlgorithmChoice> for ConvChoice {
+    fn from(algorithms: ConvAlgorithmChoice) -> Self {
         match algorithms {
-            ConvAlgorithms::Auto => Self::Auto,
-            ConvAlgorithms::Im2col => Self::Im2col,
-            ConvAlgorithms::Winograd => Self::Winograd,
+            ConvAlgorithmChoice::Auto => Self::Auto,
+            ConvAlgorithmChoice::Im2col => Self::Im2col,
+            ConvAlgorithmChoice::Winograd => Self::Winograd,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use roentgen_optim::Clip;
 
 use super::choices::{
-    ChannelChoice, ClassPrior, ClassWeights, ClipChoice, ConvAlgorithms, DecayKind, NormalizeBy,
+    ChannelChoice, ClassPrior, ClassWeights, ClipChoice, ConvAlgorithmChoice, DecayKind, NormalizeBy,
     SamplerChoice, Select,
 };
 use super::input::{choice, number, path, switch, text};
@@ -91,7 +91,7 @@ settings! {
         /// Class frequencies that the predictions assume; with balanced, rare classes are predicted more often
         prior: ClassPrior = ClassPrior::Training => choice("PRIOR");
         /// Algorithms for the convolutions; they differ in speed and rounding
-        conv: ConvAlgorithms = ConvAlgorithms::Auto => choice("ALGORITHMS");
+        conv: ConvAlgorithmChoice = ConvAlgorithmChoice::Auto => choice("ALGORITHMS");
     }
     "Training" {
         /// Number of passes over the training set

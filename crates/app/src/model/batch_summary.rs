@@ -1,5 +1,5 @@
-//! What a model makes of many images: how often it predicts each class and rejects an image, and a sample of the vectors by
-//! which images are recognised.
+//! What a model predicts for many images: how often each class and how many rejections; and a sample of their feature
+//! vectors (see `ood.rs`).
 
 use roentgen_data::ImageSet;
 use roentgen_layers::ResNet9;
@@ -93,11 +93,11 @@ impl BatchSummary {
     }
 
     /// Rejects data that do not fit a model of these sizes.
-    pub(super) fn validate(&self, n_classes: usize, n_numbers: usize) -> Result<(), String> {
+    pub(super) fn validate(&self, n_classes: usize, vector_len: usize) -> Result<(), String> {
         let n_counted = self.n_predicted.iter().try_fold(self.n_rejected, |sum, &n| sum.checked_add(n));
         let is_valid = self.n_predicted.len() == n_classes
             && n_counted == Some(self.n_images)
-            && self.vectors.len() == self.n_images.min(MAX_VECTORS) * n_numbers
+            && self.vectors.len() == self.n_images.min(MAX_VECTORS) * vector_len
             && self.vectors.iter().all(|x| x.is_finite());
         if is_valid {
             Ok(())

@@ -78,7 +78,7 @@ pub(crate) struct ModelCard {
     /// When to reject a prediction; fitted after training. Files of earlier versions have other data, under another key.
     #[serde(rename = "out_of_distribution", default, skip_serializing_if = "Option::is_none")]
     pub ood_detector: Option<OodDetector>,
-    /// What the model makes of its validation images, to compare other images with; after training.
+    /// What the model predicts for its validation images, to compare other images with; after training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<BatchSummary>,
     /// Digests of the training and validation images; files of earlier versions have none.
@@ -150,9 +150,9 @@ impl ModelCard {
         if let Some(detector) = &self.ood_detector {
             detector.validate(self.width, self.size as usize)?;
         }
-        let n_numbers = vector_length(self.width, self.size as usize);
+        let vector_len = vector_length(self.width, self.size as usize);
         let validation = self.validation.as_ref();
-        validation.map_or(Ok(()), |summary| summary.validate(self.class_names.len(), n_numbers))
+        validation.map_or(Ok(()), |summary| summary.validate(self.class_names.len(), vector_len))
     }
 
     fn size_rules(&self) -> [Rule; 6] {

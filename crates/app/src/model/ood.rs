@@ -13,7 +13,6 @@ use roentgen_data::{ImageSet, colour};
 use roentgen_layers::ResNet9;
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::share_interval;
 use crate::model::inference::{Prediction, Preprocessing, predict};
 use gaussian::Gaussian;
 
@@ -34,7 +33,7 @@ const N_FOLDS: usize = 5;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OodDetector {
     distribution: Gaussian,
-    /// Largest distance of an image that is not rejected.
+    /// Largest distance, squared and divided by the number of dimensions, of an image that is not rejected.
     cut_off: f64,
     /// Largest variety of colours that a model of one channel does not see.
     colour_cut_off: f64,
@@ -51,18 +50,10 @@ pub(crate) struct HeldOut {
 }
 
 impl HeldOut {
-    /// The share that is rejected and how certain it is; `None` without images.
+    /// In words; `None` without images. No interval: the cut-off was chosen so that this share is rejected.
     pub(crate) fn in_words(self) -> Option<String> {
         let Self { n, n_rejected } = self;
-        let hits: Vec<bool> = (0..n).map(|at| at < n_rejected).collect();
-        let [low, high] = share_interval(&hits, None)?;
-        Some(format!(
-            "{n_rejected} of {n} images that the model's distribution was not fitted to: {:.1} %, 95 % interval {:.1} \
-             to {:.1} %",
-            100.0 * n_rejected as f64 / n as f64,
-            100.0 * low,
-            100.0 * high
-        ))
+        (n > 0).then(|| format!("{n_rejected} of {n} held-out images, on which its cut-off was chosen"))
     }
 }
 

@@ -1,8 +1,7 @@
 //! Whether a batch of images comes from the distribution of the validation images: a two-sample test.
 //!
 //! Rejection looks at one image. Films of another hospital are usual one by one, and unusual together: this test
-//! compares the vectors by which [`OodDetector`](super::ood::OodDetector) recognises images, of the batch and of the
-//! validation images. The statistic is the energy distance (Székely & Rizzo 2013): twice the mean distance between
+//! compares the feature vectors of [`OodDetector`](super::ood::OodDetector), of the batch and of the validation images. The statistic is the energy distance (Székely & Rizzo 2013): twice the mean distance between
 //! images of the two, less both mean distances within. How large it is by chance is known from [`N_PERMUTATIONS`]
 //! random divisions of all images into two such batches, so that a false alarm has the probability [`SIGNIFICANCE_LEVEL`] whatever
 //! the distribution is (Rabanser et al. 2019 compare such tests).
@@ -35,7 +34,7 @@ pub(crate) struct Shift {
     pub validation: Shares,
 }
 
-/// What a model makes of images.
+/// What a model predicts for images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Shares {
     pub n_images: usize,

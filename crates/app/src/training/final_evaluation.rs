@@ -62,7 +62,7 @@ pub(super) fn evaluate_final_model(
     run: &Run<'_>,
     outcome: &TrainingOutcome,
     final_model: &FinalModel,
-    architecture: &ResNet9Config,
+    network_config: &ResNet9Config,
 ) -> Result<(Metrics, Option<PredictedSet>), TrainingError> {
     let FinalModel { model, card, .. } = final_model;
     let Dataset { val: val_set, test: test_set, .. } = run.data;
@@ -101,7 +101,7 @@ pub(super) fn evaluate_final_model(
         data_loading_fraction: outcome.data_loading_fraction,
         epochs: outcome.epochs,
         saved_epoch: outcome.saved_epoch,
-        n_parameters: architecture.architecture().n_parameters(),
+        n_parameters: network_config.architecture().n_parameters(),
         seed: run.config.seed,
         threads: run.config.threads(),
     };

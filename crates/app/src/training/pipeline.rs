@@ -117,9 +117,9 @@ pub(crate) fn train_in_folder(
 ) -> Result<FinishedRun, TrainingError> {
     pseudonym_key::check(config, data, &folder)?;
     let normalization = normalization(config, &data.train);
-    let architecture = resnet9_config(config, data);
+    let network_config = resnet9_config(config, data);
     let mut card = model_card(config, data, &normalization);
-    let mut model = ResNet9::new(&architecture, config.seed);
+    let mut model = ResNet9::new(&network_config, config.seed);
     let init_digests = load_initial_weights(config, &folder, &mut model, screen)?;
     listen_for_signals(screen)?;
     // Not part of a checkpoint: a resumed run computes the same set again from its settings and its seed.
@@ -143,13 +143,13 @@ pub(crate) fn train_in_folder(
         run_summary::show_leakage_by_init(screen, digests.count(&data.test), data.test.len());
         card.training_digests = card.training_digests.map(|own| own.or(digests.clone()));
     }
-    run_summary::show_plan(&run, &architecture);
+    run_summary::show_plan(&run, &network_config);
     run_summary::show_resumed(screen, trainer.n_steps_done(), trainer.n_steps());
     let outcome = run.train(trainer, run_state, card)?;
     let final_model = final_evaluation::complete_model_file(&run, &outcome)?;
     end_if_interrupted(&folder)?;
     let (metrics, test) =
-        final_evaluation::evaluate_final_model(&run, &outcome, &final_model, &architecture)?;
+        final_evaluation::evaluate_final_model(&run, &outcome, &final_model, &network_config)?;
     end_if_interrupted(&folder)?;
     let report = run.report(&final_model, &metrics, test.as_ref())?;
     folder.write(REPORT, report.as_bytes())?;

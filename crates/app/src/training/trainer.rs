@@ -129,6 +129,7 @@ impl Trainer {
         loss_head: LossHead,
         epoch_images: usize,
     ) -> Self {
+        // The numbers of a resolved config, or those that fit `epoch_images` where the config leaves them open.
         let batch = config.batch(epoch_images);
         let n_steps = config.epochs(epoch_images) * epoch_images.div_ceil(batch);
         let weight_decay = match config.decay {

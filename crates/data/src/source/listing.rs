@@ -118,7 +118,7 @@ pub(crate) struct Listing {
     pub(crate) val_origin: SubsetOrigin,
     pub(crate) test_origin: SubsetOrigin,
     /// Whether the test set is a data set of its own, not a part of these data.
-    pub(crate) has_separate_test: bool,
+    pub(crate) has_test_option: bool,
     /// Remarks for the user: ignored files, empty classes in a given set.
     pub(crate) notes: Vec<String>,
 }
@@ -137,7 +137,7 @@ impl Listing {
             has_subsets: !given.is_empty(),
             val_origin: origin(Subset::Val),
             test_origin: origin(Subset::Test),
-            has_separate_test: false,
+            has_test_option: false,
             notes: Vec::new(),
         }
     }

@@ -44,12 +44,12 @@ impl Cut {
 
 /// An image's detail on the full and the half grid.
 #[derive(Clone, Debug)]
-pub(crate) struct Overlay {
+pub(crate) struct DetailPyramid {
     full: Vec<f32>,
     half: Vec<f32>,
 }
 
-impl Overlay {
+impl DetailPyramid {
     /// From the detail of an image, without what all images have in common.
     pub(crate) fn of(detail: &Detail, common: &[f32]) -> Self {
         let full: Vec<f32> =
