@@ -1,7 +1,7 @@
 //! The command line: from flags to settings, from settings to a command.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -26,6 +26,7 @@ use train_args::TrainArgs;
 
 mod bench_args;
 mod data_args;
+mod manual;
 mod model_args;
 mod setting_flags;
 mod train_args;
@@ -94,6 +95,9 @@ enum Command {
         /// Folder to write the pages to
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+        /// Replace files of the same names, whatever they are
+        #[arg(long, requires = "out")]
+        force: bool,
     },
     /// Create data sets.
     Data {
@@ -110,7 +114,7 @@ impl Command {
             Self::Explain(args) => args.output.json,
             Self::LrFind(args) => args.output.json,
             Self::Bench(_) | Self::Export(_) | Self::Data { .. } => false,
-            Self::Man { out } => out.is_none(),
+            Self::Man { out, .. } => out.is_none(),
             _ => true,
         }
     }
@@ -261,7 +265,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
             standard_output::print(String::from_utf8_lossy(&script).trim_end());
             Ok(())
         }
-        Command::Man { out } => Ok(manual(out.as_deref())?),
+        Command::Man { out, force } => manual::run(Cli::command(), out.as_deref(), force),
     }
 }
 
@@ -287,20 +291,4 @@ fn run_bench(args: BenchArgs) -> Result<(), AppError> {
         }
         None => bench::run(&work, &args.request(), &screen),
     })
-}
-
-/// The manual page, or all of them into a folder.
-fn manual(out: Option<&Path>) -> Result<(), WriteError> {
-    let command = Cli::command();
-    match out {
-        None => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(command).render(&mut page).map_err(not_printed)?;
-            standard_output::print(String::from_utf8_lossy(&page).trim_end());
-            Ok(())
-        }
-        Some(folder) => std::fs::create_dir_all(folder)
-            .and_then(|()| clap_mangen::generate_to(command, folder))
-            .map_err(|source| WriteError { path: folder.into(), source }),
-    }
 }

@@ -61,6 +61,12 @@ fn shells_and_man_know_every_command() {
     for page in ["roentgen.1", "roentgen-train.1", "roentgen-data-phantom.1"] {
         assert!(folder.path().join("pages").join(page).exists(), "{page}");
     }
+    // Pages are replaced, and nothing else.
+    said(&["man", "--out", "pages"], &folder);
+    fs::write(folder.path().join("pages/roentgen.1"), "mine").unwrap();
+    refuses(&["man", "--out", "pages"], 2, &["pages/roentgen.1", "--force"], folder.path());
+    assert_eq!(fs::read(folder.path().join("pages/roentgen.1")).unwrap(), b"mine");
+    said(&["man", "--out", "pages", "--force"], &folder);
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn config(epochs: usize, checkpoint_minutes: f64) -> TrainConfig {
         epochs: Some(epochs),
         checkpoint_minutes,
         tensorboard: true,
+        pseudonyms: true,
         audit: false,
         ..TrainConfig::default()
     }
