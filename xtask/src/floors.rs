@@ -37,7 +37,7 @@ const APP: &[&[&str]] = &[
     &["config"],
     &["terminal"],
     &["metrics"],
-    &["cpu", "disk"],
+    &["cpu", "disk", "memory"],
 ];
 const DATA: &[&[&str]] = &[
     &["lib"],

@@ -49,6 +49,7 @@ mod embed;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+mod memory;
 mod metrics;
 mod model;
 mod report;

@@ -14,6 +14,7 @@ mod final_evaluation;
 mod hard_examples;
 pub(crate) mod interrupt;
 pub(crate) mod linear;
+pub(crate) mod memory_estimate;
 pub(crate) mod objective;
 pub(crate) mod pipeline;
 pub(crate) mod probe_training;

@@ -44,3 +44,26 @@ fn a_run_that_diverges_keeps_its_last_good_checkpoint() {
         assert!(values(name).iter().all(|value| value.is_finite()), "{name}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_does_not_fit_into_memory_is_rejected_before_it_begins() {
+    let folder = TempDir::new().unwrap();
+    let train = |flags: &str, out: &str| {
+        let program = assert_cmd::cargo::cargo_bin("roentgen");
+        let fixed = "train --films 60 --epochs 1 --threads 1 --quiet";
+        let line = format!("ulimit -v 1500000; exec {} {fixed} {flags} --out {out}", program.display());
+        std::process::Command::new("sh").args(["-c", &line]).current_dir(folder.path()).output().unwrap()
+    };
+    let large = train("--width 128 --size 48 --batch 40", "large");
+    let said = text(&large.stderr);
+    assert_eq!(large.status.code(), Some(2), "{said}");
+    for words in
+        ["would take about", "(ulimit -v)", "40 images of 48x48 at width 128", "lower --batch, --size"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!folder.path().join("large").exists());
+    let small = train("--width 8", "small");
+    assert!(small.status.success(), "{}", text(&small.stderr));
+}

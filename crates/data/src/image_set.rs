@@ -132,6 +132,12 @@ impl ImageSet {
         selected
     }
 
+    /// Bytes of the pixels of all images.
+    #[must_use]
+    pub fn n_bytes(&self) -> usize {
+        self.pixels.len()
+    }
+
     /// Number of images.
     #[must_use]
     pub fn len(&self) -> usize {

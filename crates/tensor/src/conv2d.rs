@@ -10,11 +10,13 @@
 
 mod epilogue;
 mod im2col;
+mod memory;
 mod winograd;
 
 use std::sync::OnceLock;
 
 use epilogue::Epilogue;
+pub use memory::Scratch;
 use winograd::{F2, F3, F4, F6};
 
 use crate::aligned::AlignedBuffer;

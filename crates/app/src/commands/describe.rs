@@ -9,7 +9,11 @@ use serde::Serialize;
 use crate::error::AppError;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
-use crate::terminal::screen::{Screen, table, thousands};
+use crate::terminal::screen::{Screen, mebibytes, table, thousands};
+use crate::training::memory_estimate::{MemoryEstimate, RunSizes};
+
+/// The smaller one of the default batch sizes.
+const TRAINING_BATCH: usize = 32;
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -19,6 +23,7 @@ struct Description<'a> {
     multiply_adds: usize,
     weight_bytes: usize,
     activation_bytes: usize,
+    train_memory_bytes: usize,
     digest: &'a str,
     card: &'a ModelCard,
 }
@@ -85,9 +90,25 @@ pub(crate) fn run(path: &Path, screen: &Screen) -> Result<(), AppError> {
     layer_table(&rows).iter().for_each(|line| screen.line(&format!("  {line}")));
     screen.line("");
     let mib = |bytes: usize| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    let sizes = RunSizes {
+        batch: TRAINING_BATCH,
+        size: card.size as usize,
+        n_threads: rayon::current_num_threads(),
+        n_validated: TRAINING_BATCH,
+        n_evaluated: TRAINING_BATCH,
+        data_bytes: 0,
+        is_averaged: false,
+    };
+    let train_memory_bytes = MemoryEstimate::of_sizes(&card.config(), sizes).total_bytes;
     screen.field(
         "memory",
-        &format!("{} of weights, {} of activations for one image", mib(weight_bytes), mib(activation_bytes)),
+        &format!(
+            "{} of weights, {} of activations for one image; training takes about {} with {TRAINING_BATCH} images in a \
+             step, besides the data",
+            mib(weight_bytes),
+            mib(activation_bytes),
+            mebibytes(train_memory_bytes as u64)
+        ),
     );
     screen.result(&Description {
         layers: &rows,
@@ -95,6 +116,7 @@ pub(crate) fn run(path: &Path, screen: &Screen) -> Result<(), AppError> {
         multiply_adds,
         weight_bytes,
         activation_bytes,
+        train_memory_bytes,
         digest: &digest,
         card: &card,
     });

@@ -12,8 +12,9 @@ use crate::data_loading::findings::show_findings;
 use crate::data_loading::inspection::Inspection;
 use crate::data_loading::load::read;
 use crate::error::AppError;
-use crate::terminal::screen::{Screen, counted, duration};
+use crate::terminal::screen::{Screen, counted, duration, mebibytes};
 use crate::terminal::tables;
+use crate::training::memory_estimate::MemoryEstimate;
 use crate::training::step::TrainingStep;
 
 /// Inspects the data of `config`.
@@ -33,14 +34,28 @@ pub(crate) fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError>
         inspection.notes.push(note);
     }
     let n_train = data.train.len();
-    let seconds = train_seconds(config, &data);
-    inspection.train_seconds = Some(seconds);
-    let epochs = counted(config.epochs(n_train), "epoch");
-    let time = duration(Duration::from_secs_f64(seconds));
+    let memory = MemoryEstimate::of(config, &data);
+    inspection.train_memory_bytes = Some(memory.total_bytes as u64);
+    let batch = counted(config.batch(n_train).min(n_train), "image");
     screen.field(
-        "time",
-        &format!("about {time} to train {epochs} with {}", counted(config.threads(), "thread")),
+        "memory",
+        &format!("about {} to train with {batch} in a step", mebibytes(memory.total_bytes as u64)),
     );
+    match memory.check(config, n_train) {
+        Ok(()) => {
+            let seconds = train_seconds(config, &data);
+            inspection.train_seconds = Some(seconds);
+            let epochs = counted(config.epochs(n_train), "epoch");
+            let time = duration(Duration::from_secs_f64(seconds));
+            let threads = counted(config.threads(), "thread");
+            screen.field("time", &format!("about {time} to train {epochs} with {threads}"));
+        }
+        Err(error) => {
+            let note = error.to_string();
+            screen.field("note", &note);
+            inspection.notes.push(note);
+        }
+    }
     screen.result(&inspection);
     Ok(())
 }

@@ -39,6 +39,9 @@ pub(crate) struct Inspection {
     /// Seconds that training with these settings would take on this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) train_seconds: Option<f64>,
+    /// Memory that training with these settings would take at most, estimated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) train_memory_bytes: Option<u64>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -120,6 +123,7 @@ impl Inspection {
             stored_colour,
             imbalance: imbalance(data),
             train_seconds: None,
+            train_memory_bytes: None,
             notes: notes.clone(),
         }
     }

@@ -13,7 +13,7 @@ use roentgen_layers::{ResNet9, Workspace};
 
 use crate::metrics::argmax::argmax;
 use crate::model::heat_map::sample;
-use crate::model::inference::{Evaluation, predict};
+use crate::model::inference::{Evaluation, evaluation_batch, predict};
 use crate::model::model_card::ModelCard;
 use crate::model::ood::RejectReason;
 
@@ -127,11 +127,20 @@ impl Views {
         let squares = Square::all(card.size as usize);
         let mut logits = Array2::<f32>::zeros((squares.len() + 1, card.class_names.len()));
         let mut workspace = Workspace::default();
+        let batch = evaluation_batch(card.width, card.size as usize);
         for (view, x) in &self.all {
-            let x = with_hidden(x.index_axis(Axis(0), 0), *view, &squares);
-            let of_view = model.infer(&x, &mut workspace);
-            let of_view = of_view.to_shape(logits.dim()).expect("a logit for each class");
-            logits.zip_mut_with(&of_view, |sum, logit| *sum += logit / self.all.len() as f32);
+            for (chunk_idx, chunk) in squares.chunks(batch).enumerate() {
+                let x = with_hidden(x.index_axis(Axis(0), 0), *view, chunk);
+                let of_view = model.infer(&x, &mut workspace);
+                let shape = (chunk.len() + 1, logits.ncols());
+                let of_view = of_view.to_shape(shape).expect("a logit for each class");
+                // The first image of each chunk is the whole one, which counts once.
+                let first = usize::from(chunk_idx > 0);
+                let sums = logits.outer_iter_mut().skip(chunk_idx * batch + first);
+                for (mut sum, logits) in sums.zip(of_view.outer_iter().skip(first)) {
+                    sum.zip_mut_with(&logits, |sum, logit| *sum += logit / self.all.len() as f32);
+                }
+            }
         }
         let log_odds: Vec<f64> =
             logits.outer_iter().map(|logits| log_odds(logits.iter(), class, card.temperature)).collect();

@@ -7,8 +7,17 @@ use roentgen_layers::{ResNet9, Workspace};
 use crate::metrics::argmax::argmax;
 use crate::metrics::{Confusion, Predictions};
 
-/// Images that go through the model together. Only speed depends on it.
-const BATCH: usize = 128;
+/// Most images that go through the model together. Only speed and memory depend on it.
+const MAX_BATCH: usize = 128;
+/// Most numbers in the output of a convolution of these images, 128 MiB: large images keep all cores busy in small batches.
+const MAX_NUMBERS: usize = 32 << 20;
+
+/// Images of `size` x `size` that go through a model of this width together.
+#[must_use]
+pub(crate) fn evaluation_batch(width: usize, size: usize) -> usize {
+    // The second convolution has the largest output, before its pooling.
+    (MAX_NUMBERS / (2 * width * size * size)).clamp(1, MAX_BATCH)
+}
 
 /// How images become the input of a model.
 #[derive(Clone, Copy, Debug)]
@@ -165,7 +174,8 @@ pub(crate) fn predict(
     let (mut x, mut labels) = (Array4::zeros((0, 0, 0, 0)), Vec::new());
     let mut workspace = Workspace::default();
     let views = preprocessing.tta.views();
-    for range in batch_ranges(set.len(), BATCH) {
+    let batch = evaluation_batch(model.architecture().width, preprocessing.crop);
+    for range in batch_ranges(set.len(), batch) {
         // The plain view is the last: its pixels and activations remain in `x` and the workspace.
         let of_views = views.iter().map(|&view| {
             let transform = Transform::Centre { crop: preprocessing.crop, view };

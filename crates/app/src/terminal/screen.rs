@@ -210,6 +210,13 @@ pub(crate) fn counted(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
+/// A number of bytes, in MiB or GiB.
+#[must_use]
+pub(crate) fn mebibytes(bytes: u64) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    if mib < 10_240.0 { format!("{mib:.0} MiB") } else { format!("{:.0} GiB", mib / 1024.0) }
+}
+
 /// 6573120 as `6,573,120`.
 #[must_use]
 pub(crate) fn thousands(number: usize) -> String {

@@ -34,6 +34,27 @@ pub enum TrainingError {
         /// Training images.
         n_train: usize,
     },
+    /// The run would take more memory than there is.
+    #[error(
+        "the run would take about {needed}, and {free} is {limited_by}; {activations} are the activations of {batch} images of \
+         {size}x{size} at width {width}: lower --batch, --size or --width"
+    )]
+    NotEnoughMemory {
+        /// The estimate.
+        needed: String,
+        /// The limit.
+        free: String,
+        /// What limits it.
+        limited_by: &'static str,
+        /// The part that grows with the batch.
+        activations: String,
+        /// Images in a step.
+        batch: usize,
+        /// Channels of the first convolution.
+        width: usize,
+        /// Side of an image.
+        size: u32,
+    },
     /// A loss or a weight became infinite or NaN.
     #[error(
         "{what} in epoch {epoch}, batch {batch} ({images}): training has diverged; \
@@ -73,7 +94,9 @@ impl TrainingError {
     /// Whether a flag, a setting, the data, a model or a folder given is wrong, rather than the work itself.
     pub(crate) fn is_usage_error(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Model(_) | Self::BatchTooSmall { .. } => true,
+            Self::Config(_) | Self::Model(_) | Self::BatchTooSmall { .. } | Self::NotEnoughMemory { .. } => {
+                true
+            }
             Self::DataLoading(error) => error.is_usage_error(),
             Self::RunDir(error) => error.is_usage_error(),
             Self::Diverged { .. } | Self::Interrupted { .. } | Self::Signals { .. } => false,

@@ -16,8 +16,17 @@ use crate::training::step::{StepOutcome, TrainingStep};
 /// Images that the batch norms of averaged weights are measured on. Their mean is within 1/sqrt(1024), or 0.03, standard
 /// deviations of that over all images even where the pixels of an image are all alike.
 const MEASURED_IMAGES: usize = 1024;
-/// Images at a time.
-const MEASURED_BATCH: usize = 128;
+/// Most of them at a time.
+const MAX_MEASURED_BATCH: usize = 128;
+/// Most numbers in the output of the first convolution of these, 512 MiB. Large images have so many pixels that a few of them
+/// have the statistics of many.
+const MAX_MEASURED_NUMBERS: usize = 128 << 20;
+
+/// Images of `size` x `size` that are measured together in a network of this width.
+#[must_use]
+pub(crate) fn measured_batch(width: usize, size: usize) -> usize {
+    (MAX_MEASURED_NUMBERS / (width * size * size)).clamp(2, MAX_MEASURED_BATCH)
+}
 
 /// A model in training, with the memory that all steps share.
 #[derive(Debug)]
@@ -197,7 +206,8 @@ impl Trainer {
     fn measure_batch_norm(&mut self, set: &ImageSet, epoch: usize) {
         self.sampler.epoch_order(set.labels(), self.seed, epoch as u64, &mut self.order);
         let n = set.len().min(MEASURED_IMAGES);
-        for (batch, range) in batch_ranges(n, MEASURED_BATCH).enumerate() {
+        let (width, size) = (self.training.model.architecture().width, self.augment.crop);
+        for (batch, range) in batch_ranges(n, measured_batch(width, size)).enumerate() {
             let transform =
                 Transform::Augment { seed: self.seed, epoch: epoch as u64, augment: &self.augment };
             fill_batch(

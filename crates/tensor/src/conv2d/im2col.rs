@@ -32,9 +32,9 @@ use crate::lanes::LANES;
 use crate::scratch::with_scratch;
 
 /// Longest block of `k`. With [`MAX_TASK_PIXELS`] its patches take 222 KiB, which fits the L2 cache with room to spare.
-const KC: usize = 576;
+pub(super) const KC: usize = 576;
 /// Most output pixels in one task.
-const MAX_TASK_PIXELS: usize = 96;
+pub(super) const MAX_TASK_PIXELS: usize = 96;
 /// Number of tasks to aim for, so that a small problem still keeps many threads busy.
 const MIN_TASKS: usize = 32;
 
@@ -127,17 +127,23 @@ fn by_panels(g: &Conv2dGeometry, x: &[f32], packed: &[f32], epilogue: Epilogue, 
 
 /// Blocks of `LANES` rows of the weight gradient in one group. For one run of pixels, their patches, a panel of `grad_y`
 /// and the sums fit the L2 cache together.
-const GROUP_BLOCKS: usize = 4;
+pub(super) const GROUP_BLOCKS: usize = 4;
 /// Pixels in one run of the backward pass to the weight.
-const RUN_PIXELS: usize = 288;
+pub(super) const RUN_PIXELS: usize = 288;
+
+/// Chunks of pixels, and blocks of `LANES` rows of the weight gradient.
+pub(super) fn chunks_and_blocks(g: &Conv2dGeometry) -> (usize, usize) {
+    let n_blocks = (TAPS * g.c_in).div_ceil(LANES);
+    // Enough chunks of pixels for MIN_TASKS tasks, but no chunk shorter than one run.
+    let n_chunks = (MIN_TASKS / n_blocks.div_ceil(GROUP_BLOCKS)).clamp(1, g.pixels().div_ceil(RUN_PIXELS));
+    (n_chunks, n_blocks)
+}
 
 /// `grad_weight = patches(x)^T * grad_y`.
 pub(super) fn correlate_patches(g: &Conv2dGeometry, x: &[f32], grad_y: &[f32], grad_weight: &mut [f32]) {
     let Conv2dGeometry { c_in, c_out, .. } = *g;
     let (k_len, n_pixels, n_panels) = (TAPS * c_in, g.pixels(), c_out.div_ceil(NR));
-    let n_blocks = k_len.div_ceil(LANES);
-    // Enough chunks of pixels for MIN_TASKS tasks, but no chunk shorter than one run.
-    let n_chunks = (MIN_TASKS / n_blocks.div_ceil(GROUP_BLOCKS)).clamp(1, n_pixels.div_ceil(RUN_PIXELS));
+    let (n_chunks, n_blocks) = chunks_and_blocks(g);
     let chunk_pixels = n_pixels.div_ceil(n_chunks);
     let n_chunks = n_pixels.div_ceil(chunk_pixels);
     // Sums as [chunk][block of k][panel][LANES][NR].

@@ -30,10 +30,10 @@ use std::ops::Range;
 
 use wide::f32x16;
 
-pub(super) use correlate::correlate;
+pub(super) use correlate::{TileCounts, correlate, tile_counts};
 pub(super) use filter::{transform_filter, transformed_len};
 pub(super) use matrices::{F2, F3, F4, F6};
-pub(super) use weight::correlate_patches;
+pub(super) use weight::{correlate_patches, weight_run_tiles};
 
 use super::Conv2dGeometry;
 use crate::gemm::NR;

@@ -35,6 +35,36 @@ const MIN_BLOCK_TILES: usize = 24;
 /// Most numbers in the transformed input of a run of `by_panels`: 16 MiB.
 const RUN_LEN: usize = 4 << 20;
 
+/// How the tiles of a convolution are divided.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::conv2d) struct TileCounts {
+    /// Side of a tile of the input.
+    pub(in crate::conv2d) t: usize,
+    /// All tiles of the batch.
+    pub(in crate::conv2d) n_tiles: usize,
+    /// Tiles whose transformed input fits the L2 cache.
+    pub(in crate::conv2d) block_tiles: usize,
+    /// Tiles in a run of `by_panels`.
+    pub(in crate::conv2d) run_tiles: usize,
+    /// Whether `by_tiles` is used.
+    pub(in crate::conv2d) is_wide: bool,
+}
+
+/// The division for output tiles of `m` x `m`.
+pub(in crate::conv2d) fn tile_counts(g: &Conv2dGeometry, m: usize) -> TileCounts {
+    let (t, per_image) = (m + 2, g.h.div_ceil(m) * g.w.div_ceil(m));
+    let n_tiles = g.n * per_image;
+    let block_tiles = (BLOCK_LEN / (t * t * g.c_in) / MR * MR).clamp(MR, BLOCK_TILES);
+    let run_tiles = (RUN_LEN / (t * t * g.c_in * per_image)).max(1) * per_image;
+    TileCounts {
+        t,
+        n_tiles,
+        block_tiles,
+        run_tiles,
+        is_wide: n_tiles >= g.c_out && block_tiles >= MIN_BLOCK_TILES,
+    }
+}
+
 /// `y = act(scale * (x * weight) + shift)` by tiles.
 pub(in crate::conv2d) fn correlate<Matrices: TileMatrices<T, M>, const T: usize, const M: usize>(
     g: &Conv2dGeometry,
@@ -44,9 +74,8 @@ pub(in crate::conv2d) fn correlate<Matrices: TileMatrices<T, M>, const T: usize,
     y: &mut [f32],
 ) {
     let tiling = Tiling::<Matrices, T, M>::new(g);
-    let is_wide = tiling.n_tiles() >= g.c_out && tiling.block_tiles() >= MIN_BLOCK_TILES;
     match filter {
-        _ if !is_wide => tiling.by_panels(x, filter, epilogue, y),
+        _ if !tile_counts(g, M).is_wide => tiling.by_panels(x, filter, epilogue, y),
         Filter::Prepared(filter) => tiling.by_tiles(x, filter, epilogue, y),
         _ => with_scratch(transformed_len(g, T), |transformed| {
             transform_filter::<Matrices, T, M>(g, filter, transformed);
@@ -56,14 +85,9 @@ pub(in crate::conv2d) fn correlate<Matrices: TileMatrices<T, M>, const T: usize,
 }
 
 impl<Matrices: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<Matrices, T, M> {
-    /// Tiles whose transformed input fits the L2 cache.
-    fn block_tiles(&self) -> usize {
-        (BLOCK_LEN / (Self::PARTS * self.g.c_in) / MR * MR).clamp(MR, BLOCK_TILES)
-    }
-
     fn by_tiles(&self, x: &[f32], filter: &[f32], epilogue: Epilogue, y: &mut [f32]) {
         let Conv2dGeometry { h, w, c_in, c_out, .. } = self.g;
-        let block_tiles = self.block_tiles();
+        let block_tiles = tile_counts(&self.g, M).block_tiles;
         let task_images = (BLOCK_TILES / self.per_image).max(1);
         let rows = block_tiles.min(task_images * self.per_image).min(self.n_tiles()).next_multiple_of(MR);
         let v_layout = Layout::by_group(Self::PARTS, rows, c_in, LANES);
@@ -103,7 +127,7 @@ impl<Matrices: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<Matric
 
     fn by_panels(&self, x: &[f32], filter: Filter, epilogue: Epilogue, y: &mut [f32]) {
         let Conv2dGeometry { h, w, c_in, c_out, .. } = self.g;
-        let run_images = (RUN_LEN / (Self::PARTS * c_in * self.per_image)).max(1);
+        let run_images = tile_counts(&self.g, M).run_tiles / self.per_image;
         let runs = y.chunks_mut(run_images * h * w * c_out).zip(x.chunks(run_images * h * w * c_in));
         for (y, x) in runs {
             let run = Self::new(&Conv2dGeometry { n: y.len() / (h * w * c_out), ..self.g });

@@ -29,6 +29,12 @@ const BLOCK_TILES: usize = 16;
 /// Most numbers in the `Z` of one panel of a run: 1 MiB. Half and twice as many are 2 to 15 % slower.
 const RUN_LEN: usize = 1 << 18;
 
+/// Tiles of one run, with input tiles of `t` x `t`.
+pub(in crate::conv2d) fn weight_run_tiles(n_tiles: usize, t: usize) -> usize {
+    let n_runs = n_tiles.div_ceil(RUN_LEN / (t * t * NR));
+    n_tiles.div_ceil(n_runs).next_multiple_of(BLOCK_TILES)
+}
+
 /// `grad_weight = patches(x)^T * grad_y` by tiles.
 pub(in crate::conv2d) fn correlate_patches<Matrices: TileMatrices<T, M>, const T: usize, const M: usize>(
     g: &Conv2dGeometry,
@@ -38,8 +44,7 @@ pub(in crate::conv2d) fn correlate_patches<Matrices: TileMatrices<T, M>, const T
 ) {
     let tiling = Tiling::<Matrices, T, M>::new(g);
     let (n_tiles, n_panels, n_blocks) = (tiling.n_tiles(), g.c_out.div_ceil(NR), g.c_in / LANES);
-    let n_runs = n_tiles.div_ceil(RUN_LEN / (T * T * NR));
-    let run_tiles = n_tiles.div_ceil(n_runs).next_multiple_of(BLOCK_TILES);
+    let run_tiles = weight_run_tiles(n_tiles, T);
     let is_single_run = run_tiles >= n_tiles;
     let v_layout = Layout::by_group(T * T, BLOCK_TILES, g.c_in, LANES);
     let v_len = run_tiles / BLOCK_TILES * v_layout.len;

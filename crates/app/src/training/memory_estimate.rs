@@ -1,0 +1,207 @@
+//! How much memory a run takes at most, estimated before it begins: a run that cannot fit would end in an abort, in a kill
+//! or in swapping.
+
+use roentgen_data::{Dataset, ImageSet};
+use roentgen_layers::ResNet9Config;
+use serde::Serialize;
+
+use crate::config::TrainConfig;
+use crate::config::build::resnet9_config;
+use crate::memory::{FreeMemory, free_memory, used_memory};
+use crate::model::inference::evaluation_batch;
+use crate::terminal::screen::mebibytes;
+use crate::training::error::TrainingError;
+use crate::training::trainer::measured_batch;
+
+/// The program itself, its threads and what the allocator keeps.
+const PROGRAM_BYTES: usize = 48 << 20;
+/// Copies of the weights after training: values, gradients, the tensors of the file, and the file.
+const FINAL_COPIES: usize = 4;
+/// Bytes for an image and a class in the evaluation of a set: logit, probability, rank, and both numbers as text.
+const BYTES_OF_CLASS: usize = 80;
+
+/// The bytes of a run by purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct MemoryEstimate {
+    /// All at once, at the worst moment.
+    pub total_bytes: usize,
+    /// Images of all sets, as loaded.
+    pub data_bytes: usize,
+    /// Parameters, their gradients, the moments of Adam, the running average.
+    pub parameter_bytes: usize,
+    /// Activations of a training step, and their gradients.
+    pub activation_bytes: usize,
+    /// Working memory of the kernels.
+    pub kernel_bytes: usize,
+    /// Evaluation of the validation set, with the filters that are prepared for it.
+    pub validation_bytes: usize,
+    /// Copies of the weights for a checkpoint, which may still be written during the next evaluation.
+    pub checkpoint_bytes: usize,
+    /// After training, when its memory is free again: the model as a file, and the evaluation of every set.
+    pub final_bytes: usize,
+}
+
+/// What an estimate depends on besides the network.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunSizes {
+    /// Images in a training step.
+    pub batch: usize,
+    /// Side of an image.
+    pub size: usize,
+    /// Threads.
+    pub n_threads: usize,
+    /// Images of the validation set.
+    pub n_validated: usize,
+    /// Images of the largest set: also the training set is evaluated, to know what its images look like.
+    pub n_evaluated: usize,
+    /// Bytes of all images.
+    pub data_bytes: usize,
+    /// Whether the weights are averaged.
+    pub is_averaged: bool,
+}
+
+impl MemoryEstimate {
+    /// Of a run with these settings on loaded data.
+    pub(crate) fn of(config: &TrainConfig, data: &Dataset) -> Self {
+        let n_train = data.train.len();
+        let (size, batch) = (config.size as usize, config.batch(n_train).min(n_train).max(1));
+        let is_averaged = config.ema > 0.0;
+        // A pass that only measures has no gradients, which are an eighth.
+        let measured = if is_averaged { measured_batch(config.width, size).min(n_train) * 7 / 8 } else { 0 };
+        let sizes = RunSizes {
+            batch: batch.max(measured),
+            size,
+            n_threads: config.threads(),
+            n_validated: data.val.len(),
+            n_evaluated: n_train.max(data.val.len()).max(data.test.len()),
+            data_bytes: [&data.train, &data.val, &data.test].into_iter().map(ImageSet::n_bytes).sum(),
+            is_averaged,
+        };
+        Self::of_sizes(&resnet9_config(config, data), sizes)
+    }
+
+    /// Of a run of these sizes.
+    pub(crate) fn of_sizes(network: &ResNet9Config, sizes: RunSizes) -> Self {
+        let RunSizes { batch, size, n_threads, n_validated, n_evaluated, data_bytes, is_averaged } = sizes;
+        let architecture = network.architecture();
+        let of_weights = size_of::<f32>() * architecture.n_parameters();
+        let n_averages = usize::from(is_averaged);
+        let training = architecture.training_memory(batch, size, n_threads);
+        let evaluation = |n_images: usize| {
+            let together = evaluation_batch(network.width, size).min(n_images).max(1);
+            let pass = architecture.inference_memory(together, size, n_threads);
+            pass.activations + pass.kernels + n_images * network.n_classes * BYTES_OF_CLASS
+        };
+        // The copy of weights, moments and average that a thread writes while training goes on, as tensors and as a file.
+        let checkpoint = 3 * (3 + n_averages) * of_weights;
+        let estimate = Self {
+            total_bytes: 0,
+            data_bytes,
+            parameter_bytes: (4 + n_averages) * of_weights,
+            activation_bytes: training.activations,
+            kernel_bytes: training.kernels,
+            validation_bytes: evaluation(n_validated),
+            checkpoint_bytes: checkpoint,
+            final_bytes: FINAL_COPIES * of_weights + evaluation(n_evaluated),
+        };
+        Self { total_bytes: estimate.sum(), ..estimate }
+    }
+
+    fn sum(&self) -> usize {
+        let Self { data_bytes, parameter_bytes, activation_bytes, kernel_bytes, .. } = self;
+        let training = parameter_bytes + activation_bytes + self.validation_bytes + self.checkpoint_bytes;
+        // Freed memory goes back to the system late, so part of what was used before the larger phase, or is after it, counts.
+        let kept = training.min(self.final_bytes) / 5;
+        PROGRAM_BYTES + data_bytes + kernel_bytes + training.max(self.final_bytes) + kept
+    }
+
+    /// Fails if the run takes more memory than there is.
+    ///
+    /// # Errors
+    /// [`TrainingError::NotEnoughMemory`].
+    pub(crate) fn check(&self, config: &TrainConfig, n_train: usize) -> Result<(), TrainingError> {
+        match free_memory() {
+            Some(free) if !self.fits(free, used_memory()) => Err(TrainingError::NotEnoughMemory {
+                needed: mebibytes(self.total_bytes as u64),
+                free: mebibytes(free.bytes + used_memory()),
+                limited_by: free.limited_by,
+                activations: mebibytes(self.activation_bytes as u64),
+                batch: config.batch(n_train).min(n_train),
+                width: config.width,
+                size: config.size,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the rest of it fits, of which this process has `used` already.
+    fn fits(&self, free: FreeMemory, used: u64) -> bool {
+        (self.total_bytes as u64).saturating_sub(used) <= free.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(batch: usize, size: usize, width: usize) -> MemoryEstimate {
+        let network = ResNet9Config { width, ..ResNet9Config::new(1, 3) };
+        let sizes = RunSizes {
+            batch,
+            size,
+            n_threads: 2,
+            n_validated: 100,
+            n_evaluated: 100,
+            data_bytes: 1 << 20,
+            is_averaged: false,
+        };
+        MemoryEstimate::of_sizes(&network, sizes)
+    }
+
+    #[test]
+    fn what_the_message_says_to_lower_lowers_the_estimate() {
+        let all = of(128, 64, 64);
+        for lower in [of(64, 64, 64), of(128, 48, 64), of(128, 64, 32)] {
+            assert!(lower.total_bytes < all.total_bytes, "{lower:?} {all:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_fits_if_what_it_has_not_taken_yet_is_free() {
+        let estimate = of(32, 24, 64);
+        let total = estimate.total_bytes as u64;
+        let free = |bytes: u64| FreeMemory { bytes, limited_by: "" };
+        assert!(estimate.fits(free(total), 0) && !estimate.fits(free(total - 1), 0));
+        assert!(estimate.fits(free(total - 10), 10) && !estimate.fits(free(total - 11), 10));
+        // The setting that ended in an abort: more than any machine has.
+        assert!(of(32, 512, 256).total_bytes > 50 << 30);
+    }
+
+    /// Peak memory of whole runs as measured: `docs/results.md` has the command and the machine.
+    #[test]
+    fn the_estimate_is_near_the_measured_peak() {
+        // Size, width, batch, validation and training images, threads, averaged, MiB.
+        let measured = [
+            (24, 64, 32, 75, 600, 2, false, 550.9),
+            (24, 64, 128, 75, 600, 2, false, 697.5),
+            (24, 8, 32, 37, 300, 1, false, 64.5),
+            (24, 128, 64, 25, 200, 2, false, 1917.1),
+            (48, 64, 32, 12, 100, 2, false, 690.4),
+            (128, 32, 16, 7, 60, 2, false, 595.4),
+            (256, 16, 8, 6, 48, 2, false, 757.9),
+            (64, 64, 112, 25, 200, 2, true, 1641.8),
+            (16, 256, 16, 7, 60, 2, false, 6471.5),
+            (24, 256, 8, 6, 48, 2, false, 6803.7),
+        ];
+        for (size, width, batch, n_validated, n_evaluated, n_threads, is_averaged, peak) in measured {
+            let network = ResNet9Config { width, ..ResNet9Config::new(1, 3) };
+            let data_bytes = n_evaluated << 10;
+            let sizes =
+                RunSizes { batch, size, n_threads, n_validated, n_evaluated, data_bytes, is_averaged };
+            let estimate = MemoryEstimate::of_sizes(&network, sizes);
+            let mib = estimate.total_bytes as f64 / f64::from(1 << 20);
+            println!("{size} {width} {batch}: {mib:.0} MiB for {peak} MiB, {:.2}", mib / peak);
+            assert!((0.9..1.5).contains(&(mib / peak)), "{size} {width} {batch}: {mib:.0} MiB, not {peak}");
+        }
+    }
+}
