@@ -177,7 +177,7 @@ mod tests {
         assert!(of(32, 512, 256).total_bytes > 50 << 30);
     }
 
-    /// Peak memory of whole runs as measured: `docs/results.md` has the command and the machine.
+    /// Peak memory of whole runs as measured: `docs/notebook/memory.md` has the command and the machine.
     #[test]
     fn the_estimate_is_near_the_measured_peak() {
         // Size, width, batch, validation and training images, threads, averaged, MiB.
