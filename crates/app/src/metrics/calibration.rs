@@ -6,8 +6,8 @@ use super::bootstrap::mean_interval;
 use super::interval::Interval;
 use super::predictions::{Predictions, Scorer, weighted_mean};
 
-/// How well probabilities are calibrated: see [`MetricValues`]. Intervals are 95 %, by group of images where there are
-/// groups. That of the calibration error belongs to the debiased one.
+/// How well probabilities are calibrated: see [`MetricValues`](super::MetricValues). Intervals are 95 %, by group of images
+/// where there are groups. That of the calibration error belongs to the debiased one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct CalibrationMetrics {
     pub ece: Option<f64>,
