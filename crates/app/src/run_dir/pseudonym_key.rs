@@ -1,4 +1,4 @@
-//! `pseudonyms.csv` of a run with `--pseudonyms`: which name each number stands for. The only file of the run with names.
+//! `pseudonyms.csv` of a run with `--pseudonyms`: the name behind each number. No other file of the run has names.
 
 use roentgen_data::{Dataset, read_file};
 
