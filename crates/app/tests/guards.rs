@@ -425,7 +425,7 @@ fn all_options_together_give_one_model_at_any_number_of_threads() {
 fn a_balanced_prior_takes_the_rare_class_to_be_as_common_as_the_other() {
     let folder = TempDir::new().unwrap();
     write_images(folder.path(), "films", &[("any", 120)]);
-    // The images are the same in both classes: a model can only learn how frequent the classes are.
+    // The images of both classes are of one kind, so a model can only learn how frequent the classes are.
     let mut list = "path,label,split\n".to_owned();
     for number in 0..120 {
         let label = if number % 10 == 0 { "rare" } else { "common" };
