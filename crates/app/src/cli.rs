@@ -1,6 +1,6 @@
 //! The command line: from flags to settings, from settings to a command.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -173,10 +173,15 @@ fn end_with(error: &clap::Error) -> ! {
     let text = error.render().to_string();
     let lines: Vec<String> = text.lines().map(error_line).collect();
     if error.use_stderr() && !lines.iter().map(String::as_str).eq(text.lines()) {
-        eprintln!("{}", lines.join("\n"));
+        show_error(&lines.join("\n"));
         std::process::exit(error.exit_code());
     }
     error.exit()
+}
+
+/// Prints an error. Where the standard error takes no more, the exit code remains.
+fn show_error(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// Reads the `-5` of `--epochs -5` as a value, so that the error names the range and not an unknown flag `-5`.
@@ -198,6 +203,8 @@ fn allow_negative_number(arg: clap::Arg) -> clap::Arg {
 pub fn main() -> ExitCode {
     // Where the system does not allow it, signals act as they do by default.
     let _ = interrupt::end_on_signals();
+    #[cfg(unix)]
+    let _ = interrupt::survive_file_size_limit();
     let result = run(Cli::read());
     let unprinted = standard_output::take_error();
     match result.and_then(|()| unprinted.map_or(Ok(()), |source| Err(not_printed(source).into()))) {
@@ -205,7 +212,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Line by line: only lists have several.
             let lines: Vec<String> = error.to_string().split('\n').map(error_line).collect();
-            eprintln!("error: {}", lines.join("\n"));
+            show_error(&format!("error: {}", lines.join("\n")));
             ExitCode::from(error.exit_code())
         }
     }

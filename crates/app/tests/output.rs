@@ -1,4 +1,4 @@
-//! What becomes of results that cannot be printed.
+//! What becomes of results that cannot be printed or written.
 #![cfg(target_os = "linux")]
 
 use tempfile::TempDir;
@@ -44,4 +44,31 @@ fn a_result_that_cannot_be_printed_is_an_error_and_a_closed_pipe_is_not() {
         let message = text(&output.stderr);
         assert!(output.status.success() && !message.contains("panicked"), "{command}: {message}");
     }
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_of_the_write_and_not_the_end_without_a_word() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    train(&["--films", "24", "--out", "run"], here);
+    let limited = |n_blocks: u32, command: &str| {
+        let output = in_shell(&format!("ulimit -f {n_blocks}; exec roentgen {command}"), here);
+        (output.status.code(), text(&output.stderr))
+    };
+    let one_epoch = "train --films 24 --width 8 --epochs 1 --quiet --out";
+    let (code, message) = limited(0, &format!("{one_epoch} none"));
+    assert!(code == Some(1) && message.contains("cannot write none/"), "{code:?}: {message}");
+    // In blocks of 1,024 bytes: the settings can be written, the model cannot.
+    let (code, message) = limited(16, &format!("{one_epoch} half"));
+    assert!(code == Some(1) && message.contains("cannot write half/"), "{code:?}: {message}");
+    assert!(message.contains("then continue with: roentgen train --resume half"), "{message}");
+    let resumed = in_shell("roentgen train --quiet --resume half", here);
+    assert!(resumed.status.success(), "{}", text(&resumed.stderr));
+    let (code, message) = limited(0, "export run --onnx model.onnx");
+    assert!(code == Some(1) && message.contains("cannot write model.onnx"), "{code:?}: {message}");
+    assert!(!here.join("model.onnx").exists());
+    let (code, message) = limited(0, "describe run --json > described.json");
+    assert!(code == Some(1) && message.contains("cannot write the standard output"), "{code:?}: {message}");
+    // The exit code remains where not even the error can be shown.
+    assert_eq!(limited(0, "describe missing 2> errors.txt"), (Some(2), String::new()));
 }

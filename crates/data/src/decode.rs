@@ -67,12 +67,35 @@ pub(crate) fn decode_file(path: &Path, options: &LoadOptions) -> Result<Decoded,
 /// As [`decode_file`].
 pub(crate) fn open_file(path: &Path, limits: &SizeLimits) -> Result<(DynamicImage, FileFacts), String> {
     let bytes = read(path, limits)?;
-    let format = format_of(path, &bytes)?;
-    if !complete::is_complete(&bytes, format) {
+    open_bytes(&bytes, format_of(path, &bytes)?, limits)
+}
+
+/// Decodes and resizes the bytes of one file without a name.
+///
+/// # Errors
+/// As [`decode_file`].
+pub(crate) fn decode_bytes(bytes: &[u8], options: &LoadOptions) -> Result<Decoded, String> {
+    if bytes.len() as u64 > options.limits.file_bytes {
+        return Err(too_large(bytes.len() as u64, options.limits.file_bytes));
+    }
+    let format = match image::guess_format(bytes) {
+        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) => format,
+        _ => return Err("not an image: it is neither png nor jpeg".to_owned()),
+    };
+    let (image, facts) = open_bytes(bytes, format, &options.limits)?;
+    Ok(Decoded::new(&image, facts, options))
+}
+
+fn open_bytes(
+    bytes: &[u8],
+    format: ImageFormat,
+    limits: &SizeLimits,
+) -> Result<(DynamicImage, FileFacts), String> {
+    if !complete::is_complete(bytes, format) {
         return Err(format!("truncated: the {} data end too early", name_of(format)));
     }
-    let decoded = decode(&bytes, format, limits)?;
-    let facts = FileFacts::of_file(&bytes, format, decoded.color(), (decoded.width(), decoded.height()));
+    let decoded = decode(bytes, format, limits)?;
+    let facts = FileFacts::of_file(bytes, format, decoded.color(), (decoded.width(), decoded.height()));
     Ok((flatten(decoded), facts))
 }
 
@@ -87,11 +110,13 @@ fn read(path: &Path, limits: &SizeLimits) -> Result<Vec<u8>, String> {
         Ok(bytes) if bytes.is_empty() => Err("empty file".to_owned()),
         Ok(bytes) => Ok(bytes),
         Err(ReadFileError::NotRegular { .. }) => Err("is not a regular file".to_owned()),
-        Err(ReadFileError::TooLarge { bytes, most }) => {
-            Err(format!("too large: {bytes} bytes, the limit is {most}"))
-        }
+        Err(ReadFileError::TooLarge { bytes, most }) => Err(too_large(bytes, most)),
         Err(error) => Err(unreadable(error.into())),
     }
+}
+
+fn too_large(bytes: u64, limit: u64) -> String {
+    format!("too large: {bytes} bytes, the limit is {limit}")
 }
 
 /// The format of the content, which must match the extension.

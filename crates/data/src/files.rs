@@ -6,47 +6,91 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use image::DynamicImage;
 use rayon::prelude::*;
 
-use crate::decode::{decode_file, open_file};
+use crate::decode::{Decoded, decode_bytes, decode_file, open_file};
 use crate::error::DataError;
 use crate::image_set::{Entry, ImageSet};
 use crate::options::{LoadOptions, SizeLimits};
 use crate::progress::{Progress, Stage};
+
+/// Where an image comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageSource {
+    /// A file.
+    File(PathBuf),
+    /// The bytes of a png or jpeg file, and the name that is shown for them.
+    Bytes {
+        /// The name.
+        name: String,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+}
+
+impl ImageSource {
+    /// The path or the name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Bytes { name, .. } => name.clone(),
+        }
+    }
+
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Bytes { .. } => None,
+        }
+    }
+
+    fn decode(&self, options: &LoadOptions) -> Result<Decoded, String> {
+        match self {
+            Self::File(path) => decode_file(path, options),
+            Self::Bytes { bytes, .. } => decode_bytes(bytes, options),
+        }
+    }
+}
+
+impl From<&Path> for ImageSource {
+    fn from(path: &Path) -> Self {
+        Self::File(path.into())
+    }
+}
 
 /// Images that were read from files.
 #[derive(Clone, Debug)]
 pub struct LoadedFiles {
     /// The readable images, in order; all with the label 0.
     pub images: ImageSet,
-    /// For each path the index of its image, or the reason why it cannot be used.
-    pub by_path: Vec<Result<usize, String>>,
+    /// For each source the index of its image, or the reason why it cannot be used.
+    pub by_source: Vec<Result<usize, String>>,
 }
 
-/// Reads files in parallel. A bad file does not affect the others.
+/// Reads images in parallel. A bad one does not affect the others.
 #[must_use]
 pub fn load_files(
-    paths: &[PathBuf],
+    sources: &[ImageSource],
     channels: usize,
     options: &LoadOptions,
     progress: &dyn Progress,
 ) -> LoadedFiles {
     let n_done = AtomicUsize::new(0);
-    let decode = |path: &PathBuf| {
-        let decoded = decode_file(path, options);
-        progress.report(Stage::Decoding, n_done.fetch_add(1, Ordering::Relaxed) + 1, paths.len());
+    let decode = |source: &ImageSource| {
+        let decoded = source.decode(options);
+        progress.report(Stage::Decoding, n_done.fetch_add(1, Ordering::Relaxed) + 1, sources.len());
         decoded
     };
-    let decoded: Vec<_> = paths.par_iter().map(decode).collect();
-    let (mut entries, mut by_path) = (Vec::new(), Vec::with_capacity(paths.len()));
-    for (path, decoded) in paths.iter().zip(decoded) {
-        by_path.push(decoded.map(|decoded| {
-            let name = path.display().to_string();
+    let decoded: Vec<_> = sources.par_iter().map(decode).collect();
+    let (mut entries, mut by_source) = (Vec::new(), Vec::with_capacity(sources.len()));
+    for (source, decoded) in sources.iter().zip(decoded) {
+        by_source.push(decoded.map(|decoded| {
+            let (name, file) = (source.name(), source.file().map(Path::to_owned));
             let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
-            let file = Some(path.clone());
             entries.push(Entry { image: decoded.image, name, file, label: 0, patient: None, facts, digest });
             entries.len() - 1
         }));
     }
-    LoadedFiles { images: ImageSet::pack(channels, entries), by_path }
+    LoadedFiles { images: ImageSet::pack(channels, entries), by_source }
 }
 
 /// All images below a folder, recognised by their extension (png, jpg, jpeg), sorted. Hidden entries are ignored, and
@@ -102,10 +146,14 @@ mod tests {
         let names: Vec<_> =
             found.iter().map(|path| path.strip_prefix(dir.path()).unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["a.JPG", "b/bad.png", "b/y.jpeg", "b/z.png"]);
-        let LoadedFiles { images, by_path } = load_files(&found, 3, &LoadOptions::default(), &silent);
-        assert_eq!((images.len(), images.channels(), images.image(0).height), (3, 3, 28));
-        assert_eq!((&by_path[0], &by_path[2], &by_path[3]), (&Ok(0), &Ok(1), &Ok(2)));
-        assert!(by_path[1].as_ref().is_err_and(|reason| reason.contains("not an image")), "{by_path:?}");
+        let mut sources: Vec<ImageSource> = found.iter().map(|path| path.as_path().into()).collect();
+        let bytes = fs::read(&found[3]).unwrap();
+        sources.push(ImageSource::Bytes { name: "-".to_owned(), bytes });
+        let LoadedFiles { images, by_source } = load_files(&sources, 3, &LoadOptions::default(), &silent);
+        assert_eq!((images.len(), images.channels(), images.image(0).height), (4, 3, 28));
+        assert_eq!((&by_source[0], &by_source[2], &by_source[3]), (&Ok(0), &Ok(1), &Ok(2)));
+        assert!(by_source[1].as_ref().is_err_and(|reason| reason.contains("not an image")), "{by_source:?}");
+        assert_eq!((images.image(3).pixels, images.name(3)), (images.image(2).pixels, "-"));
         let opened = open_image(&found[3], &SizeLimits::default()).unwrap();
         assert_eq!((opened.width(), opened.height()), (40, 30));
         assert!(find_files(&dir.path().join("missing")).is_err());

@@ -91,7 +91,7 @@ pub use crop_window::{CropWindow, centre_window};
 pub use dataset::{Dataset, Findings, Pseudonym, SubsetOrigin};
 pub use error::{BadFile, DataError};
 pub use file_facts::FileFacts;
-pub use files::{LoadedFiles, find_files, load_files, open_image};
+pub use files::{ImageSource, LoadedFiles, find_files, load_files, open_image};
 pub use groups::group_ids;
 pub use image_set::{ImageSet, ImageView, Mask};
 pub use leakage::{ImageLocation, LeakedImage};

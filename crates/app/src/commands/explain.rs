@@ -72,9 +72,9 @@ pub(crate) fn run(request: &ExplainRequest<'_>, screen: &Screen) -> Result<(), A
     let bad = |reason: String| CommandError::BadImage { path: file.into(), reason };
     let full_image = open_image(file, &SizeLimits::default()).map_err(bad)?.to_rgb8();
     let options = LoadOptions { resize: card.resize, crop: card.size, ..LoadOptions::default() };
-    let LoadedFiles { images, mut by_path } =
+    let LoadedFiles { images, mut by_source } =
         load_files(&[file.into()], card.channels, &options, &roentgen_data::silent);
-    by_path.remove(0).map_err(bad)?;
+    by_source.remove(0).map_err(bad)?;
     let explanation = explain(&model, &card, &images, 0, class);
     let small = images.image(0);
     let window = visible_region(full_image.dimensions(), (small.width, small.height), card.size as usize);

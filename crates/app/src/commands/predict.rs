@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 
-use roentgen_data::{LoadOptions, LoadedFiles, find_files, load_files};
+use roentgen_data::{ImageSource, LoadOptions, LoadedFiles, find_files, load_files};
 use roentgen_layers::ResNet9;
 use serde::Serialize;
 
@@ -70,26 +70,18 @@ pub(crate) enum FileResult {
 }
 
 impl FileResult {
-    fn new(path: &Path, class_names: &[String], prediction: &ImagePrediction) -> Self {
+    fn new(path: String, class_names: &[String], prediction: &ImagePrediction) -> Self {
         let ImagePrediction { class, probabilities, logits, reject_reason } = prediction;
         let names = || class_names.iter().cloned();
         let is_rejected = reject_reason.is_some();
         Self::Predicted {
-            path: path.display().to_string(),
+            path,
             class: if is_rejected { REJECTED } else { &class_names[*class] }.to_owned(),
             probability: (!is_rejected).then(|| probabilities[*class]),
             probabilities: names().zip(probabilities.iter().copied()).collect(),
             logits: names().zip(logits.iter().copied()).collect(),
             rejected: is_rejected,
             reason: *reject_reason,
-        }
-    }
-
-    /// Names the image from the standard input, which was saved in the folder `piped`, as the user did: `-`.
-    fn name_stdin(&mut self, piped: &Path) {
-        let (Self::Predicted { path, .. } | Self::Failed { path, .. }) = self;
-        if Path::new(path).starts_with(piped) {
-            STDIN.clone_into(path);
         }
     }
 }
@@ -105,21 +97,19 @@ pub(crate) fn run(
     screen: &Screen,
 ) -> Result<(), AppError> {
     let (model, card) = model_file::read(model)?;
-    let piped = tempfile::tempdir().map_err(|source| WriteError { path: std::env::temp_dir(), source })?;
-    let paths = expand(inputs, piped.path())?;
+    let sources = expand(inputs)?;
     if card.ood_detector.is_none() {
         let text =
             "this model rejects no image: it is not the final model of a run, or of an earlier version";
         screen.note("note", text);
     }
-    let bar = screen.bar(paths.len());
+    let bar = screen.bar(sources.len());
     bar.set_prefix("predicting");
     let mut writer = Writer::new(format, &card);
     let mut summary = BatchSummary::new(card.class_names.len());
     let mut n_failed = 0;
-    for chunk in paths.chunks(CHUNK) {
-        let mut results = predict_files(&model, &card, chunk, &mut summary);
-        results.iter_mut().for_each(|result| result.name_stdin(piped.path()));
+    for chunk in sources.chunks(CHUNK) {
+        let results = predict_files(&model, &card, chunk, &mut summary);
         n_failed += results.iter().filter(|result| matches!(result, FileResult::Failed { .. })).count();
         bar.inc(chunk.len() as u64);
         match bar.suspend(|| writer.write(&results)) {
@@ -135,7 +125,7 @@ pub(crate) fn run(
     }
     show_shift(Shift::of(&summary, &card), format, screen)?;
     if n_failed > 0 {
-        return Err(CommandError::NotAllRead { n_failed, n: paths.len() }.into());
+        return Err(CommandError::NotAllRead { n_failed, n: sources.len() }.into());
     }
     Ok(())
 }
@@ -161,68 +151,62 @@ fn show_shift(shift: Option<Shift>, format: OutputFormat, screen: &Screen) -> Re
 pub(crate) fn predict_files(
     model: &ResNet9,
     card: &ModelCard,
-    paths: &[PathBuf],
+    sources: &[ImageSource],
     summary: &mut BatchSummary,
 ) -> Vec<FileResult> {
-    let LoadedFiles { images, by_path } =
-        load_files(paths, card.channels, &card.image_options(), &roentgen_data::silent);
+    let LoadedFiles { images, by_source } =
+        load_files(sources, card.channels, &card.image_options(), &roentgen_data::silent);
     let predictions = predict_images(model, card, &images, summary);
-    let of_each = paths.iter().zip(by_path);
+    let of_each = sources.iter().map(ImageSource::name).zip(by_source);
     of_each
         .map(|(path, image)| match image {
             Ok(image) => FileResult::new(path, &card.class_names, &predictions[image]),
-            Err(error) => FileResult::Failed { path: path.display().to_string(), error: error_line(&error) },
+            Err(error) => FileResult::Failed { path, error: error_line(&error) },
         })
         .collect()
 }
 
-/// The files of all inputs. A missing file stays in the list, so that the output names it.
-fn expand(inputs: &[PathBuf], piped: &Path) -> Result<Vec<PathBuf>, AppError> {
-    let mut paths = Vec::new();
+/// The images of all inputs. A missing file stays in the list, so that the output names it.
+fn expand(inputs: &[PathBuf]) -> Result<Vec<ImageSource>, AppError> {
+    let mut sources = Vec::new();
     for input in inputs {
         if input.as_os_str() == STDIN {
-            paths.extend(from_stdin(piped)?);
+            sources.extend(from_stdin()?);
         } else if input.is_dir() {
             let found = find_files(input)?;
             if found.is_empty() {
                 return Err(CommandError::NoImages { path: input.clone() }.into());
             }
-            paths.extend(found);
+            sources.extend(found.into_iter().map(ImageSource::File));
         } else {
-            paths.push(input.clone());
+            sources.push(ImageSource::File(input.clone()));
         }
     }
-    Ok(paths)
+    Ok(sources)
 }
 
-/// Either one image, which is saved in the folder `piped`; or paths, one a line.
-fn from_stdin(piped: &Path) -> Result<Vec<PathBuf>, AppError> {
+/// Either one image, or paths, one a line.
+fn from_stdin() -> Result<Vec<ImageSource>, AppError> {
     let unreadable = |source| CommandError::StdinUnreadable { source };
     let mut input = stdin().lock();
     let first = input.fill_buf().map_err(unreadable)?;
     if first.is_empty() {
         return Err(unreadable(io::Error::other("it is empty; send an image, or paths, one a line")).into());
     }
-    let extension = match first {
-        [0x89, b'P', b'N', b'G', ..] => Some("png"),
-        [0xFF, 0xD8, ..] => Some("jpg"),
-        _ => None,
-    };
-    let Some(extension) = extension else {
+    if !matches!(first, [0x89, b'P', b'N', b'G', ..] | [0xFF, 0xD8, ..]) {
         let mut list = String::new();
         input.take(MAX_LIST_BYTES + 1).read_to_string(&mut list).map_err(unreadable)?;
         if list.len() as u64 > MAX_LIST_BYTES {
             let reason = format!("the list of paths has more than {MAX_LIST_BYTES} bytes; send it in parts");
             return Err(unreadable(io::Error::other(reason)).into());
         }
-        return Ok(list.lines().filter(|line| !line.is_empty()).map(PathBuf::from).collect());
-    };
-    let path = piped.join(format!("stdin.{extension}"));
+        let lines = list.lines().filter(|line| !line.is_empty());
+        return Ok(lines.map(|line| ImageSource::File(line.into())).collect());
+    }
     let limit = LoadOptions::default().limits.file_bytes + 1;
     let mut bytes = Vec::new();
     input.take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
-    std::fs::write(&path, bytes).map_err(|source| WriteError { path: path.clone(), source })?;
-    Ok(vec![path])
+    Ok(vec![ImageSource::Bytes { name: STDIN.to_owned(), bytes }])
 }
 
 /// Writes results to the standard output.

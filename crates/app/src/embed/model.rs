@@ -122,10 +122,11 @@ impl Model {
     #[must_use]
     pub fn predict(&self, paths: &[PathBuf]) -> Vec<Result<ImagePrediction, String>> {
         let options = self.card.image_options();
-        let LoadedFiles { images, by_path } = load_files(paths, self.card.channels, &options, &silent);
+        let sources: Vec<_> = paths.iter().map(|path| path.as_path().into()).collect();
+        let LoadedFiles { images, by_source } = load_files(&sources, self.card.channels, &options, &silent);
         let mut summary = BatchSummary::new(self.card.class_names.len());
         let predictions = predict_images(&self.network, &self.card, &images, &mut summary);
-        by_path.into_iter().map(|image| image.map(|image| predictions[image].clone())).collect()
+        by_source.into_iter().map(|image| image.map(|image| predictions[image].clone())).collect()
     }
 
     /// Whether the network can be applied to the images of a set.

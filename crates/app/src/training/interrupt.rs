@@ -42,6 +42,17 @@ pub(crate) fn end_on_signals() -> io::Result<()> {
     Ok(())
 }
 
+/// A file that grows beyond the limit of `ulimit -f` is an error of the operation that writes it, like a full disk. By default,
+/// the system ends the program with a signal, without a word.
+///
+/// # Errors
+/// If the system does not allow it.
+#[cfg(unix)]
+pub(crate) fn survive_file_size_limit() -> io::Result<()> {
+    // Any handler will do: the write fails as soon as the signal does not end the program.
+    flag::register(signal_hook::consts::SIGXFSZ, Arc::default()).map(drop)
+}
+
 /// From now on, signals are recorded instead of ending the program. `on_first` is called at once when the first one comes,
 /// on a thread of its own: the current step may take long.
 ///
