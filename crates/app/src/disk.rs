@@ -10,8 +10,8 @@ use tempfile::{NamedTempFile, PersistError};
 #[cfg(test)]
 pub(crate) mod faults;
 
-/// First letters of the name of a file that is being written.
-pub(crate) const TEMPORARY: &str = ".tmp-";
+/// How the name of a file that is being written begins.
+pub(crate) const TEMPORARY_PREFIX: &str = ".tmp-";
 
 /// Permissions of a file: whoever the user's umask lets read may read it.
 const PUBLIC: u32 = 0o666;
@@ -156,10 +156,10 @@ impl TemporaryFile {
     #[cfg_attr(not(unix), expect(unused_variables, reason = "permissions of Unix"))]
     fn new(folder: &Path, mode: u32) -> io::Result<Self> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix(TEMPORARY);
+        builder.prefix(TEMPORARY_PREFIX);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
-        permit(Operation::Create(&folder.join(TEMPORARY)))?;
+        permit(Operation::Create(&folder.join(TEMPORARY_PREFIX)))?;
         builder.tempfile_in(folder).map(Some).map(Self)
     }
 
@@ -222,7 +222,7 @@ fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NOFOLLOW | libc::O_NONBLOCK);
     let file = options.open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     Ok(file)
 }

@@ -70,7 +70,10 @@ fn train_leaves_a_whole_run_and_evaluate_gives_its_figures_again() {
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
     assert_eq!(log.lines().count(), 1);
     let line: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
-    assert!(line["train_loss"].is_number() && line.get("seconds").is_none(), "the log knows no clock");
+    assert!(
+        line["train_loss"].is_number() && line.get("seconds").is_none(),
+        "log.jsonl must not contain times"
+    );
     assert!(run.join("model.safetensors").exists() && run.join("model-last.safetensors").exists());
 
     let args = ["evaluate", "--model", "run/model.safetensors", "--quiet", "--json"];
@@ -277,7 +280,7 @@ fn plain_output_has_a_line_per_epoch_and_the_test_table() {
     }
     assert!(
         !shown.contains('\r') && !shown.contains('\u{1b}'),
-        "plain lines where the output is no terminal"
+        "plain lines where the output is not a terminal"
     );
 }
 
@@ -299,7 +302,7 @@ fn bad_files_stop_the_run_with_all_of_them_listed() {
     let whole = fs::read(ill.join("film00.png")).unwrap();
     fs::write(ill.join("cut.png"), &whole[..whole.len() / 2]).unwrap();
     fs::write(ill.join("empty.png"), b"").unwrap();
-    fs::write(ill.join("text.jpg"), b"this is no image").unwrap();
+    fs::write(ill.join("text.jpg"), b"this is not an image").unwrap();
     // A header that claims a image of 60,000 x 60,000 pixels.
     let mut huge = whole.clone();
     huge[16..24].copy_from_slice(&[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]);

@@ -87,8 +87,10 @@ fn what_the_first_model_was_trained_on_is_no_test_for_the_next() {
     let metrics: serde_json::Value = serde_json::from_slice(&output.stdout).expect("metrics");
     let n_leaked = metrics["n_leaked"].as_u64().unwrap();
     assert!(n_leaked > 0, "{metrics}");
-    let expected =
-        format!("the initial weights were trained on {n_leaked} of {} test images", metrics["test"]["n"]);
+    let expected = format!(
+        "{n_leaked} of {} test images are training or validation images of the model of --init",
+        metrics["test"]["n"]
+    );
     let printed = text(&output.stderr);
     assert!(
         printed.split_whitespace().collect::<Vec<_>>().join(" ").contains(&expected),

@@ -134,16 +134,16 @@ fn what_is_no_regular_file_or_too_large_is_refused_without_waiting() {
     fs::File::create(path("run/config.toml")).unwrap().set_len(100 << 30).unwrap();
     fs::write(path("film.png"), "x").unwrap();
     for (args, words) in [
-        (&["describe", "pipe"][..], "no regular file, but a pipe"),
+        (&["describe", "pipe"][..], "not a regular file, but a pipe"),
         (&["describe", "large.safetensors"], "107374182400 bytes, more than the limit of"),
-        (&["describe", "/dev/zero"], "no regular file, but a device"),
-        (&["predict", "pipe", "film.png"], "no regular file, but a pipe"),
-        (&["train", "--config", "pipe"], "no regular file, but a pipe"),
+        (&["describe", "/dev/zero"], "not a regular file, but a device"),
+        (&["predict", "pipe", "film.png"], "not a regular file, but a pipe"),
+        (&["train", "--config", "pipe"], "not a regular file, but a pipe"),
         (&["train", "--config", "run"], "more than the limit of"),
         (&["train", "--resume", "run"], "more than the limit of"),
-        (&["train", "--init", "pipe", "--films", "24", "--quiet"], "no regular file, but a pipe"),
+        (&["train", "--init", "pipe", "--films", "24", "--quiet"], "not a regular file, but a pipe"),
         (&["train", "pipe"], "not a data set"),
-        (&["bench", "--compare", "pipe"], "no regular file, but a pipe"),
+        (&["bench", "--compare", "pipe"], "not a regular file, but a pipe"),
     ] {
         refuses(args, 2, &[words], folder.path());
     }

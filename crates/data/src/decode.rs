@@ -110,7 +110,7 @@ fn read(path: &Path, limits: &SizeLimits) -> Result<Vec<u8>, String> {
         Ok(bytes) if bytes.is_empty() => Err("empty file".to_owned()),
         Ok(bytes) => Ok(bytes),
         Err(ReadFileError::NotRegular { .. }) => Err("is not a regular file".to_owned()),
-        Err(ReadFileError::TooLarge { bytes, most }) => Err(too_large(bytes, most)),
+        Err(ReadFileError::TooLarge { bytes, limit }) => Err(too_large(bytes, limit)),
         Err(error) => Err(unreadable(error.into())),
     }
 }
@@ -176,7 +176,7 @@ fn decode(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<Dyna
     }
     if decoder.total_bytes() > SMALL && decoder.total_bytes() / MOST_GROWTH > bytes.len() as u64 {
         return Err(format!(
-            "too large: {width}x{height} pixels in {} KiB, which is no photograph; make it smaller",
+            "too large: {width}x{height} pixels in {} KiB, which is not a photograph; make it smaller",
             bytes.len() >> 10
         ));
     }

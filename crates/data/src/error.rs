@@ -69,7 +69,7 @@ pub enum DataError {
     },
     /// A model has an output for each class, and a limited number of outputs.
     #[error(
-        "{} has {found} classes, expected at most {most}; is each class in a folder of its own, or is the label \
+        "{} has {found} classes, expected at most {limit}; is each class in a folder of its own, or is the label \
          something else, such as a number of the image?",
         path.display()
     )]
@@ -78,8 +78,8 @@ pub enum DataError {
         path: PathBuf,
         /// Number of classes.
         found: usize,
-        /// The limit.
-        most: usize,
+        /// The most that there may be.
+        limit: usize,
     },
     /// A class has no training image.
     #[error(

@@ -143,7 +143,7 @@ mod tests {
         let found = find_leakage(&example(), &pairs);
         let paths: Vec<_> =
             found.iter().map(|leaked| (leaked.image.path.as_str(), leaked.original.path.as_str())).collect();
-        assert_eq!(paths, [("c", "a"), ("e", "b")], "duplicates inside the test set are no leakage");
+        assert_eq!(paths, [("c", "a"), ("e", "b")], "duplicates inside the test set are not leakage");
         assert_eq!(found[1].similarity, 0.99);
         assert_eq!(
             which_leaked(&example(), &found, Subset::Test),

@@ -137,7 +137,7 @@ fn decode_listing(
 ) -> Result<ImagePool, DataError> {
     let found = listing.class_names.len();
     if found > MAX_CLASSES {
-        return Err(DataError::TooManyClasses { path: path.into(), found, most: MAX_CLASSES });
+        return Err(DataError::TooManyClasses { path: path.into(), found, limit: MAX_CLASSES });
     }
     let pool = ImagePool::decode(choose_test(listing, options)?, options, progress)?;
     if let Some((class, bad)) = pool.empty_class() {
@@ -197,7 +197,7 @@ pub struct ModelInput<'a> {
 pub struct TrainingData<'a> {
     /// [`Dataset::fingerprint`].
     pub fingerprint: &'a str,
-    /// [`ImageSet::image_digest`] of its training images, sorted.
+    /// [`ImageSet::image_digest`] of its training and validation images, sorted.
     pub digests: &'a [u64],
 }
 
@@ -258,8 +258,8 @@ pub fn load_for_model(
 /// Images that are decoded to find out whether a model may have been trained on the data.
 const SAMPLE: usize = 64;
 
-/// Whether a sample of the training set has an image that the model was trained on. Of the training data of the model at
-/// least half of the images are, so the sample misses them with a probability of at most 2^-64.
+/// Whether a sample of the training set has a training or validation image of the model. Of the training data of the model
+/// at least half of the images are, so the sample misses them with a probability of at most 2^-64.
 fn has_training_image(listing: &Listing, digests: &[u64], options: &LoadOptions) -> bool {
     let train: Vec<&Item> = listing.items.iter().filter(|item| item.subset == Subset::Train).collect();
     let sample: Vec<&Item> = train.iter().step_by(train.len().div_ceil(SAMPLE).max(1)).copied().collect();

@@ -12,20 +12,20 @@ pub enum ReadFileError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// A folder, a pipe, a device or a socket.
-    #[error("it is no regular file, but {found}")]
+    #[error("it is not a regular file, but {found}")]
     NotRegular {
         /// What it is.
         found: &'static str,
     },
     /// More bytes than such a file ever has.
-    #[error("it has {bytes} bytes, more than the limit of {most}")]
+    #[error("it has {bytes} bytes, more than the limit of {limit}")]
     TooLarge {
         /// Its size.
         bytes: u64,
-        /// The limit.
-        most: u64,
+        /// The most that is read.
+        limit: u64,
     },
-    /// Bytes that are no text.
+    /// Bytes that are not text.
     #[error("it is not UTF-8")]
     NotUtf8,
 }
@@ -47,31 +47,31 @@ impl From<ReadFileError> for io::Error {
     }
 }
 
-/// The bytes of a regular file of at most `most` bytes.
+/// The bytes of a regular file of at most `limit` bytes.
 ///
 /// # Errors
 /// [`ReadFileError`]; nothing is read of a file that is too large.
-pub fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, ReadFileError> {
+pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, ReadFileError> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(ReadFileError::NotRegular { found: name_of(metadata.file_type()) });
     }
-    let too_large = |bytes: u64| Err(ReadFileError::TooLarge { bytes, most });
-    if metadata.len() > most {
+    let too_large = |bytes: u64| Err(ReadFileError::TooLarge { bytes, limit });
+    if metadata.len() > limit {
         return too_large(metadata.len());
     }
     let mut bytes = Vec::new();
     // It may grow while it is read, and files of the system show no size.
-    File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most { too_large(bytes.len() as u64) } else { Ok(bytes) }
+    File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { too_large(bytes.len() as u64) } else { Ok(bytes) }
 }
 
-/// The text of a regular file of at most `most` bytes.
+/// The text of a regular file of at most `limit` bytes.
 ///
 /// # Errors
 /// As [`read_file`], and [`ReadFileError::NotUtf8`].
-pub fn read_text_file(path: &Path, most: u64) -> Result<String, ReadFileError> {
-    String::from_utf8(read_file(path, most)?).map_err(|_| ReadFileError::NotUtf8)
+pub fn read_text_file(path: &Path, limit: u64) -> Result<String, ReadFileError> {
+    String::from_utf8(read_file(path, limit)?).map_err(|_| ReadFileError::NotUtf8)
 }
 
 fn name_of(kind: FileType) -> &'static str {
@@ -101,9 +101,12 @@ mod tests {
         let path = dir.path().join("file");
         fs::write(&path, "ten bytes.").unwrap();
         assert_eq!(read_file(&path, 10).unwrap(), b"ten bytes.");
-        assert!(matches!(read_file(&path, 9), Err(ReadFileError::TooLarge { bytes: 10, most: 9 })));
+        assert!(matches!(read_file(&path, 9), Err(ReadFileError::TooLarge { bytes: 10, limit: 9 })));
         assert!(read_file(&dir.path().join("missing"), 9).unwrap_err().is_not_found());
-        assert_eq!(read_file(dir.path(), 9).unwrap_err().to_string(), "it is no regular file, but a folder");
+        assert_eq!(
+            read_file(dir.path(), 9).unwrap_err().to_string(),
+            "it is not a regular file, but a folder"
+        );
         fs::write(&path, b"\xff").unwrap();
         assert!(matches!(read_text_file(&path, 9), Err(ReadFileError::NotUtf8)));
         // A file that pretends to have a terabyte.
@@ -117,8 +120,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
         let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        assert_eq!(read_file(&path, 9).unwrap_err().to_string(), "it is no regular file, but a socket");
+        assert_eq!(read_file(&path, 9).unwrap_err().to_string(), "it is not a regular file, but a socket");
         let found = read_file(Path::new("/dev/zero"), 9).unwrap_err().to_string();
-        assert_eq!(found, "it is no regular file, but a device");
+        assert_eq!(found, "it is not a regular file, but a device");
     }
 }

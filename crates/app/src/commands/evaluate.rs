@@ -93,13 +93,15 @@ fn show_leakage(screen: &Screen, n_seen: Option<usize>, is_leaked: &[bool], is_o
     if n_leaked > 0 {
         let n_others = n_leaked - n_seen.unwrap_or(0);
         let by = match (n_seen.unwrap_or(0), n_others) {
-            (n_seen, 0) => format!("the model was trained on {n_seen} of {n_test} test images"),
+            (n_seen, 0) => {
+                format!("{n_seen} of {n_test} test images are training or validation images of the model")
+            }
             (0, _) => format!(
-                "{n_leaked} of {n_test} test images are near-duplicates or of patients of the other sets"
+                "{n_leaked} of {n_test} test images are near-duplicates of images, or images of patients, in the other sets"
             ),
             (n_seen, n_others) => format!(
-                "{n_leaked} of {n_test} test images: the model was trained on {n_seen}, and {n_others} are \
-                 near-duplicates or of patients of the other sets"
+                "{n_leaked} of {n_test} test images: {n_seen} are training or validation images of the model, and \
+                 {n_others} are near-duplicates of images, or images of patients, in the other sets"
             ),
         };
         let rest = if n_leaked < n_test { "" } else { "; none are left" };

@@ -58,7 +58,7 @@ struct ExplainResult<'a> {
 /// Writes the image beside both heat maps, each drawn over it.
 ///
 /// # Errors
-/// If the model or the image cannot be read, the model does not know the class, or `out` is no PNG or cannot be written.
+/// If the model or the image cannot be read, the model does not know the class, or `out` is not a PNG file or cannot be written.
 pub(crate) fn run(request: &ExplainRequest<'_>, screen: &Screen) -> Result<(), AppError> {
     let ExplainRequest { model, file, class, out, force } = *request;
     if !out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {

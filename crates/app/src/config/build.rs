@@ -35,7 +35,7 @@ impl TrainConfig {
     /// How images are loaded and split.
     ///
     /// # Errors
-    /// If the pattern for patients is no regular expression.
+    /// If the pattern for patients is not a regular expression.
     pub(crate) fn load_options(&self) -> Result<LoadOptions, DataError> {
         let pattern = self.patient_pattern.as_deref().map(PatientPattern::new).transpose()?;
         let fold = self.fold.zip(self.folds).map(|(fold, of)| Fold { index: fold - 1, of });

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Operation, TEMPORARY, folder_of};
+use super::{Operation, TEMPORARY_PREFIX, folder_of};
 
 /// Decides on an operation; an error is that of the operation.
 type Hook = dyn Fn(Operation<'_>) -> io::Result<()> + Send + Sync;
@@ -101,8 +101,8 @@ impl Journal {
     /// Takes down an operation that is about to be done.
     pub(crate) fn record(&mut self, operation: Operation<'_>) {
         match operation {
-            // The name of a temporary file is known when it is written.
-            Operation::Create(path) if path.ends_with(TEMPORARY) => {}
+            // A temporary file is announced under the bare prefix; its real name is known at its first write.
+            Operation::Create(path) if path.ends_with(TEMPORARY_PREFIX) => {}
             Operation::Create(path) => _ = self.file(path),
             Operation::Write(path, bytes) => self.change(path, ContentChange::Append(bytes.to_vec())),
             Operation::Truncate(path, bytes) => self.change(path, ContentChange::Truncate(bytes)),

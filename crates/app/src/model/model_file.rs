@@ -150,7 +150,7 @@ fn from_bytes(bytes: &[u8]) -> Result<(ResNet9, ModelCard), String> {
 pub(crate) struct Initialisation {
     /// Whether the classifier was taken too.
     pub with_classifier: bool,
-    /// The images that the weights were trained on, if the file lists them.
+    /// The training and validation images of that model, if the file lists them.
     pub training_digests: Option<TrainingDigests>,
 }
 

@@ -1,9 +1,9 @@
 //! Detects out-of-distribution images: photographs, drawings, pages of text, noise, other body parts, blurred films.
 //!
 //! An image becomes a vector: its [`signature`], and its [`filter_responses`]. The vectors of the training images are
-//! taken as normally distributed, and an image is rejected whose Mahalanobis distance from their centre is larger than
-//! that of [`REJECTION_RATE`] of the images that the fit has not seen. Where the model sees grey values alone, an image is
-//! rejected by its colours too.
+//! taken as normally distributed, and an image is rejected if its Mahalanobis distance from their centre is larger than
+//! that of all but [`REJECTION_RATE`] of the images that the fit has not seen. Where the model sees grey values alone, an
+//! image is rejected by its colours too.
 //!
 //! Tried and not used, each with the same share of rejected validation images: the same distance on later blocks, nearest
 //! neighbours on the features of any block, the energy of the logits, the angle from the mean features of the class. What

@@ -18,7 +18,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     let bytes = STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)?;
     let (numbers, rest) = bytes.as_chunks::<BYTES>();
     if !rest.is_empty() {
-        return Err(D::Error::custom(format!("{} bytes are no whole numbers", bytes.len())));
+        return Err(D::Error::custom(format!("{} bytes, not a multiple of {BYTES}", bytes.len())));
     }
     Ok(numbers.iter().map(|&number| f32::from_le_bytes(number)).collect())
 }

@@ -1,4 +1,4 @@
-//! Which images a model was trained on: its predictions for them say nothing about other images.
+//! The training and validation images of a model: its predictions for them say nothing about other images.
 //!
 //! The model file holds eight bytes for each, from [`ImageSet::image_digest`]. They identify an image under any name and in
 //! any lossless file format, and reveal nothing of what it shows. An image that was compressed with loss, resized or
@@ -29,7 +29,7 @@ impl TrainingDigests {
         Self { digests }
     }
 
-    /// The images that either of two models was trained on.
+    /// The training and validation images of either of two models.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         let mut digests = [self.digests, other.digests].concat();

@@ -125,7 +125,7 @@ mod tests {
         }
         assert_eq!(worst_errors(&predictions, 9, &[]), [2, 1]);
         assert_eq!(worst_errors(&predictions, 1, &[]), [2]);
-        assert_eq!(worst_errors(&predictions, 9, &[2]), [1], "a rejected image is no error");
+        assert_eq!(worst_errors(&predictions, 9, &[2]), [1], "a rejected image is not an error");
         assert_eq!(least_certain(&predictions, 2, &[1]), [4, 3]);
     }
 

@@ -1,7 +1,7 @@
 //! Files that a user asks for by name, with `--out`, `--onnx` and the like.
 //!
 //! Such a file replaces only one that the same kind of command has written before. Anything else under that name, such as a
-//! trained model or the image that is explained, is kept unless the user says `--force`, and what is no ordinary file is
+//! trained model or the image that is explained, is kept unless the user says `--force`, and anything but a regular file is
 //! never replaced.
 
 use std::fs::File;
@@ -20,7 +20,7 @@ pub(crate) struct OutputFile<'a> {
     pub inputs: &'a [&'a Path],
     /// Bytes that every file of this kind has among its first or last 4,096, and no other file.
     pub mark: &'a [u8],
-    /// Whether any ordinary file may be replaced that is no input.
+    /// Whether any regular file may be replaced that is not an input.
     pub force: bool,
 }
 

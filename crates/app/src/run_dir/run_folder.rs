@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::file_names::{CHECKPOINT, CONFIG, DATA, METRICS};
 use crate::config::pseudonyms::KEY_FILE;
-use crate::disk::{self, TEMPORARY};
+use crate::disk::{self, TEMPORARY_PREFIX};
 use crate::run_dir::error::{RunDirError, WriteError};
 
 /// Locked while a run works in the folder.
@@ -234,15 +234,16 @@ fn create_with_free_name(parent: &Path, name: &str) -> Result<PathBuf, WriteErro
 /// Whether a folder is empty, or has only the files of a run that was killed before its settings were written.
 fn holds_no_run(names: impl Iterator<Item = OsString>) -> bool {
     let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
-    let is_of_beginning =
-        |name: &String| name == LOCK || name == DATA || name == KEY_FILE || name.starts_with(TEMPORARY);
+    let is_of_beginning = |name: &String| {
+        name == LOCK || name == DATA || name == KEY_FILE || name.starts_with(TEMPORARY_PREFIX)
+    };
     names.is_empty() || (names.iter().any(|name| name == LOCK) && names.iter().all(is_of_beginning))
 }
 
 /// Removes the temporary files of a run that was killed while it wrote.
 fn remove_temporary(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
             // A file that cannot be removed does no harm.
             let _ = disk::remove(&entry.path());
         }

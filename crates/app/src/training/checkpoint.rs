@@ -60,7 +60,7 @@ pub(crate) struct RunState {
     pub instruction_sets: InstructionSets,
     /// Length of the log, and of the log of times, in bytes.
     pub log_bytes: [u64; 2],
-    /// The images that the weights of `--init` were trained on.
+    /// The training and validation images of the model of `--init`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_digests: Option<TrainingDigests>,
     /// Seconds of training, validation included.

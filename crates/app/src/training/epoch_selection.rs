@@ -81,7 +81,7 @@ fn mean_score(values: impl Iterator<Item = (f64, f64)>) -> Score {
 /// Variance of a share of correct predictions.
 ///
 /// The share is estimated with two predictions of each kind added (Agresti and Coull 1998): a perfect score on a few
-/// images is no proof of a perfect model.
+/// images does not prove a perfect model.
 fn share_variance(n_right: u64, n: u64) -> f64 {
     let n_adjusted = n as f64 + 4.0;
     let share = (n_right as f64 + 2.0) / n_adjusted;

@@ -211,7 +211,8 @@ fn check_smallest_batch(config: &TrainConfig, n_train: usize) -> Result<(), Trai
     Ok(())
 }
 
-/// Loads the weights of `--init`. Returns the digests of the images that they were trained on, where their file has them.
+/// Loads the weights of `--init`. Returns the digests of the training and validation images of their model, where
+/// the file has them.
 ///
 /// A run with a checkpoint has its weights, and these digests, in the checkpoint.
 fn load_initial_weights(

@@ -31,10 +31,12 @@ pub(super) fn show_initial_weights(screen: &Screen, path: &Path, start: &Initial
     screen.field("weights", &format!("from {}{classifier}{unknown}", path.display()));
 }
 
-/// How many test images the weights of `--init` were trained on.
+/// How many test images are training or validation images of the model of `--init`.
 pub(super) fn show_leakage_by_init(screen: &Screen, n_leaked: usize, n_test: usize) {
     if n_leaked > 0 {
-        let text = format!("the initial weights were trained on {n_leaked} of {n_test} test images");
+        let text = format!(
+            "{n_leaked} of {n_test} test images are training or validation images of the model of --init"
+        );
         screen.field("LEAKAGE", &text);
     }
 }

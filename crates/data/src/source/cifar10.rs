@@ -101,8 +101,8 @@ struct Batch {
 impl Batch {
     fn read(path: &Path, limits: &SizeLimits) -> Result<Self, String> {
         let bytes = read_file(path, limits.file_bytes).map_err(|error| match error {
-            ReadFileError::TooLarge { most, .. } => {
-                format!("it is larger than the limit of {} MiB", most >> 20)
+            ReadFileError::TooLarge { limit, .. } => {
+                format!("it is larger than the limit of {} MiB", limit >> 20)
             }
             other => format!("it cannot be read ({other})"),
         })?;

@@ -49,7 +49,9 @@ impl Source for Manifest {
 /// The text of the file, without a byte order mark.
 fn read(path: &Path, limits: &SizeLimits) -> Result<String, String> {
     let bytes = read_file(path, limits.file_bytes).map_err(|error| match error {
-        ReadFileError::TooLarge { most, .. } => format!("it is larger than the limit of {} MiB", most >> 20),
+        ReadFileError::TooLarge { limit, .. } => {
+            format!("it is larger than the limit of {} MiB", limit >> 20)
+        }
         other => format!("it cannot be read ({other})"),
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
