@@ -80,12 +80,12 @@ impl Module {
 }
 
 /// Every import that points upwards or sideways, every room without a floor, and every import cycle.
-pub(crate) fn faults(building: &Building, modules: &[Module]) -> Vec<String> {
-    let mut faults = Vec::new();
+pub(crate) fn violations(building: &Building, modules: &[Module]) -> Vec<String> {
+    let mut violations = Vec::new();
     let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for module in modules {
         let Some(from) = building.floor_of(&module.path[0]) else {
-            faults.push(format!(
+            violations.push(format!(
                 "{}: room `{}` has no floor; give it one in floors.rs",
                 module.name(),
                 module.path[0]
@@ -93,16 +93,16 @@ pub(crate) fn faults(building: &Building, modules: &[Module]) -> Vec<String> {
             continue;
         };
         for target in imports(module) {
-            if let Some(fault) = building.wrong_direction(module, from, &target) {
-                faults.push(fault);
+            if let Some(violation) = building.wrong_direction(module, from, &target) {
+                violations.push(violation);
             }
             if let Some(target) = module_of(modules, &target).filter(|target| *target != module.name()) {
                 edges.entry(module.name()).or_default().insert(target);
             }
         }
     }
-    faults.extend(circle(&edges));
-    faults
+    violations.extend(cycle(&edges));
+    violations
 }
 
 impl Building {
@@ -116,7 +116,7 @@ impl Building {
         let room = &target[0];
         let shown = target.join("::");
         let Some(to) = self.floor_of(room) else {
-            // What the root of the crate exports again may come from any floor.
+            // What the root of the crate re-exports may come from any floor.
             return Some(format!("{} imports `{shown}` from the root; name its module", module.name()));
         };
         if *room != module.path[0] {
@@ -222,9 +222,9 @@ fn module_of(modules: &[Module], path: &[String]) -> Option<String> {
     })
 }
 
-/// One circle among the modules, if there is any. A module and the modules inside it count as one: a parent lists its
+/// One cycle among the modules, if there is any. A module and the modules inside it count as one: a parent lists its
 /// children, and children use what the parent defines.
-fn circle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
+fn cycle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
     let is_family = |a: &str, b: &str| a.starts_with(&format!("{b}::")) || b.starts_with(&format!("{a}::"));
     let next = |name: &str| -> Vec<&String> {
         edges.get(name).map_or_else(Vec::new, |to| to.iter().filter(|to| !is_family(name, to)).collect())
@@ -232,14 +232,14 @@ fn circle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
     let mut done = BTreeSet::new();
     for start in edges.keys() {
         let mut path = Vec::new();
-        if let Some(circle) = visit(start, &next, &mut path, &mut done) {
-            return Some(format!("import cycle: {}", circle.join(" -> ")));
+        if let Some(cycle) = visit(start, &next, &mut path, &mut done) {
+            return Some(format!("import cycle: {}", cycle.join(" -> ")));
         }
     }
     None
 }
 
-/// Depth-first search: the circle that is found first.
+/// Depth-first search: the cycle that is found first.
 fn visit<'a>(
     name: &'a String,
     next: &impl Fn(&str) -> Vec<&'a String>,
@@ -254,8 +254,8 @@ fn visit<'a>(
     }
     path.push(name);
     for target in next(name) {
-        if let Some(circle) = visit(target, next, path, done) {
-            return Some(circle);
+        if let Some(cycle) = visit(target, next, path, done) {
+            return Some(cycle);
         }
     }
     path.pop();
@@ -266,10 +266,10 @@ fn visit<'a>(
 mod tests {
     use super::*;
 
-    fn faults_of(files: &[(&str, &str)]) -> Vec<String> {
+    fn violations_of(files: &[(&str, &str)]) -> Vec<String> {
         let modules: Vec<Module> =
             files.iter().map(|(path, text)| Module::new(path, (*text).to_owned())).collect();
-        faults(&BUILDINGS[0], &modules)
+        violations(&BUILDINGS[0], &modules)
     }
 
     #[test]
@@ -283,9 +283,9 @@ mod tests {
             "fn f() { crate::training::step::take() }",
         ];
         for text in planted {
-            let found = faults_of(&[("model/onnx.rs", text), ("training/step.rs", ""), ("cpu.rs", "")]);
+            let found = violations_of(&[("model/onnx.rs", text), ("training/step.rs", ""), ("cpu.rs", "")]);
             assert!(
-                !found.is_empty() && found.iter().all(|fault| fault.contains("training")),
+                !found.is_empty() && found.iter().all(|violation| violation.contains("training")),
                 "{text}: {found:?}"
             );
         }
@@ -295,21 +295,21 @@ mod tests {
     fn imports_that_point_down_or_stay_are_none() {
         let down = "use std::fs;\nuse super::ood::OodDetector;\nuse crate::{config::TrainConfig, metrics};\n\
                     // use crate::training::step;\n#[cfg(test)]\nmod tests {\n    use crate::training::step;\n}\n";
-        assert_eq!(faults_of(&[("model/onnx.rs", down), ("model/ood.rs", "")]), Vec::<String>::new());
+        assert_eq!(violations_of(&[("model/onnx.rs", down), ("model/ood.rs", "")]), Vec::<String>::new());
     }
 
     #[test]
     fn commands_do_not_import_each_other_and_every_room_has_a_floor() {
-        let found = faults_of(&[("commands/train.rs", "use super::audit::run;"), ("attic/a.rs", "")]);
+        let found = violations_of(&[("commands/train.rs", "use super::audit::run;"), ("attic/a.rs", "")]);
         assert!(found.len() == 2 && found[0].contains("do not import each other"), "{found:?}");
         assert!(found[1].contains("no floor"), "{found:?}");
     }
 
     #[test]
     fn an_import_through_the_root_is_found() {
-        let found = faults_of(&[("model/onnx.rs", "use crate::TrainingStep;")]);
+        let found = violations_of(&[("model/onnx.rs", "use crate::TrainingStep;")]);
         assert!(
-            found.first().is_some_and(|fault| fault.contains("`TrainingStep` from the root")),
+            found.first().is_some_and(|violation| violation.contains("`TrainingStep` from the root")),
             "{found:?}"
         );
     }
@@ -317,14 +317,14 @@ mod tests {
     #[test]
     fn every_building_has_its_own_floors() {
         let module = |text: &str| Module::new("digest.rs", text.to_owned());
-        let found = faults(&BUILDINGS[1], &[module("use crate::duplicates::DuplicatePair;")]);
-        assert!(found.first().is_some_and(|fault| fault.contains("not below it")), "{found:?}");
-        assert_eq!(faults(&BUILDINGS[1], &[module("use image::DynamicImage;")]), Vec::<String>::new());
+        let found = violations(&BUILDINGS[1], &[module("use crate::duplicates::DuplicatePair;")]);
+        assert!(found.first().is_some_and(|violation| violation.contains("not below it")), "{found:?}");
+        assert_eq!(violations(&BUILDINGS[1], &[module("use image::DynamicImage;")]), Vec::<String>::new());
     }
 
     #[test]
-    fn a_circle_in_a_room_is_found() {
-        let found = faults_of(&[
+    fn a_cycle_in_a_room_is_found() {
+        let found = violations_of(&[
             ("model/a.rs", "use super::b::B;"),
             ("model/b.rs", "use crate::model::c;"),
             ("model/c.rs", "use super::a::A;"),
@@ -332,6 +332,6 @@ mod tests {
         assert_eq!(found, ["import cycle: model::a -> model::b -> model::c -> model::a"]);
         let family =
             [("metrics.rs", "use predictions::P;"), ("metrics/predictions.rs", "use super::Figures;")];
-        assert_eq!(faults_of(&family), Vec::<String>::new());
+        assert_eq!(violations_of(&family), Vec::<String>::new());
     }
 }

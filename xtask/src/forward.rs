@@ -1,4 +1,4 @@
-//! Any verb of the app: builds it in release mode, then becomes it.
+//! Any command of the app: builds it in release mode, then becomes it.
 
 use std::env;
 use std::ffi::OsString;
@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 /// Cargo, as a command on the workspace at `root`.
-pub(crate) fn cargo(root: &Path, verb: &str) -> Command {
+pub(crate) fn cargo(root: &Path, subcommand: &str) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.arg(verb).arg("--manifest-path").arg(root.join("Cargo.toml"));
+    command.arg(subcommand).arg("--manifest-path").arg(root.join("Cargo.toml"));
     command
 }
 

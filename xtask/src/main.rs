@@ -1,7 +1,7 @@
-//! Developer commands: `cargo xtask VERB`.
+//! Developer commands: `cargo xtask COMMAND`.
 //!
-//! `check` and `tidy` are done here; every other verb is one of the app's: it is built in release mode and
-//! takes the verb with all its arguments. One file per verb, the standard library only.
+//! `check` and `tidy` are done here; every other command is one of the app's: it is built in release mode and
+//! gets the command with all its arguments. One file per command, the standard library only.
 #![forbid(unsafe_code)]
 
 mod check;
@@ -13,13 +13,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const HELP: &str = "\
-Usage: cargo xtask VERB [ARGUMENTS]
+Usage: cargo xtask COMMAND [ARGUMENTS]
 
-Verbs for work on Roentgen itself:
+Commands for work on Roentgen itself:
   check       run all checks of CI: format, tidy, licences, clippy, tests, documentation
-  tidy        check only the rules that no other tool knows: floors, file sizes
+  tidy        check only the rules that no other tool knows: which module may import which, and
+              file sizes
 
-Every other verb is passed on to the program, which is built in release mode first:
+Every other command is passed on to the program, which is built in release mode first:
   train       train a model, on your images or on phantom films
   inspect     check a data set before training
   audit       check whether a model could classify by a shortcut
@@ -33,8 +34,8 @@ fn main() -> ExitCode {
     // The manifest lies one folder below the root of the workspace.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let verb = arguments.first().and_then(|verb| verb.to_str()).unwrap_or("--help");
-    match (verb, arguments.len()) {
+    let command = arguments.first().and_then(|command| command.to_str()).unwrap_or("--help");
+    match (command, arguments.len()) {
         ("--help" | "-h", _) => {
             print!("{HELP}");
             ExitCode::SUCCESS
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         ("check", 1) => check::run(root),
         ("tidy", 1) => tidy::run(root),
         ("check" | "tidy", _) => {
-            eprintln!("error: `cargo xtask {verb}` takes no arguments");
+            eprintln!("error: `cargo xtask {command}` takes no arguments");
             ExitCode::from(2)
         }
         _ => forward::run(root, &arguments),

@@ -1,4 +1,4 @@
-//! The rules on layers and files that no other tool knows.
+//! The rules on crates, modules and files that no other tool knows.
 //!
 //! 1. A crate depends only on crates below it ([`ALLOWED`]).
 //! 2. Every Rust file starts with `//!` and has at most [`MAX_LINES`] lines.
@@ -6,8 +6,7 @@
 //! 4. Every library and program forbids unsafe code, and every crate takes the workspace's lints, which
 //!    forbid it in tests and examples too.
 //! 5. No file is larger than [`MAX_BYTES`].
-//! 6. In the app and in the data crate, a module imports from lower floors only, and there is
-//!    no import cycle
+//! 6. In the app and in the data crate, a module imports from lower floors only, and there is no import cycle
 //!    ([`floors`]).
 
 use std::fs;
@@ -37,12 +36,12 @@ const VAGUE_NAMES: &[&str] = &["mod.rs", "utils.rs", "util.rs", "helpers.rs", "c
 /// Checks the workspace at `root` and prints what breaks a rule.
 pub(crate) fn run(root: &Path) -> ExitCode {
     match check(root) {
-        Ok(faults) if faults.is_empty() => ExitCode::SUCCESS,
-        Ok(faults) => {
-            for fault in &faults {
-                eprintln!("tidy: {fault}");
+        Ok(violations) if violations.is_empty() => ExitCode::SUCCESS,
+        Ok(violations) => {
+            for violation in &violations {
+                eprintln!("tidy: {violation}");
             }
-            eprintln!("tidy: {} broken rules; xtask/src/tidy.rs explains them", faults.len());
+            eprintln!("tidy: {} broken rules; xtask/src/tidy.rs explains them", violations.len());
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -62,19 +61,20 @@ fn check(root: &Path) -> std::io::Result<Vec<String>> {
         &mut files,
     )?;
     files.sort();
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     let mut modules = BUILDINGS.map(|_| Vec::new());
     for path in &files {
         let shown = path.strip_prefix(root).unwrap_or(path).display().to_string();
         let n_bytes = fs::symlink_metadata(path)?.len();
         if n_bytes > MAX_BYTES {
-            faults.push(format!("{shown}: {n_bytes} bytes; files may have {MAX_BYTES}"));
+            violations.push(format!("{shown}: {n_bytes} bytes; files may have {MAX_BYTES}"));
         } else if path.ends_with("Cargo.toml") {
-            faults
-                .extend(manifest_faults(&fs::read_to_string(path)?).iter().map(|f| format!("{shown}: {f}")));
+            violations.extend(
+                manifest_violations(&fs::read_to_string(path)?).iter().map(|f| format!("{shown}: {f}")),
+            );
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(path)?;
-            faults.extend(source_faults(path, &text).iter().map(|f| format!("{shown}: {f}")));
+            violations.extend(source_violations(path, &text).iter().map(|f| format!("{shown}: {f}")));
             for (building, modules) in BUILDINGS.iter().zip(&mut modules) {
                 let inside = path.strip_prefix(root.join(building.folder)).ok().and_then(Path::to_str);
                 modules.extend(inside.map(|relative| Module::new(relative, text.clone())));
@@ -82,10 +82,10 @@ fn check(root: &Path) -> std::io::Result<Vec<String>> {
         }
     }
     for (building, modules) in BUILDINGS.iter().zip(&modules) {
-        let found = floors::faults(building, modules);
-        faults.extend(found.iter().map(|fault| format!("{}: {fault}", building.folder)));
+        let found = floors::violations(building, modules);
+        violations.extend(found.iter().map(|violation| format!("{}: {violation}", building.folder)));
     }
-    Ok(faults)
+    Ok(violations)
 }
 
 /// All files below `folder`, without version control's own and what it ignores.
@@ -106,7 +106,7 @@ fn list_files(folder: &Path, ignored: &[PathBuf], files: &mut Vec<PathBuf>) -> s
 }
 
 /// What is wrong with one manifest: lints left out, dependencies that point upwards or sideways.
-fn manifest_faults(manifest: &str) -> Vec<String> {
+fn manifest_violations(manifest: &str) -> Vec<String> {
     let mut section = String::new();
     let mut package = String::new();
     let mut named = Vec::new();
@@ -134,42 +134,44 @@ fn manifest_faults(manifest: &str) -> Vec<String> {
     if package.is_empty() {
         return Vec::new(); // the workspace's own
     }
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     // The fuzzing targets are a workspace of their own, which has no lints to take over.
     if !takes_lints && package != "roentgen-fuzz" {
-        faults.push("add `[lints]` with `workspace = true`".to_owned());
+        violations.push("add `[lints]` with `workspace = true`".to_owned());
     }
     let Some((_, allowed)) = ALLOWED.iter().find(|(name, _)| *name == package) else {
-        faults.push(format!("package {package} has no place among the layers; give it one in tidy.rs"));
-        return faults;
+        violations.push(format!(
+            "package {package} is not in the list of crates; add it and what it may depend on in tidy.rs"
+        ));
+        return violations;
     };
     let is_ours = |name: &str| ALLOWED.iter().any(|(ours, _)| *ours == name) || package == "xtask";
     let wrong =
         named.iter().filter(|name| !name.is_empty() && is_ours(name) && !allowed.contains(&name.as_str()));
-    faults.extend(wrong.map(|name| format!("{package} may not depend on {name}")));
-    faults
+    violations.extend(wrong.map(|name| format!("{package} may not depend on {name}")));
+    violations
 }
 
 /// What is wrong with one Rust file.
-fn source_faults(path: &Path, text: &str) -> Vec<String> {
-    let mut faults = Vec::new();
+fn source_violations(path: &Path, text: &str) -> Vec<String> {
+    let mut violations = Vec::new();
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if VAGUE_NAMES.contains(&name) {
-        faults
+        violations
             .push("name the file after what is in it (`foo.rs` beside `foo/`, not `foo/mod.rs`)".to_owned());
     }
     if !text.starts_with("//!") {
-        faults.push("start with `//!` and what the file is about".to_owned());
+        violations.push("start with `//!` and what the file is about".to_owned());
     }
     let n_lines = text.lines().count();
     if n_lines > MAX_LINES {
-        faults.push(format!("{n_lines} lines; split it at {MAX_LINES}"));
+        violations.push(format!("{n_lines} lines; split it at {MAX_LINES}"));
     }
     let is_crate_root = path.ends_with("src/lib.rs") || path.ends_with("src/main.rs");
     if is_crate_root && !text.lines().any(|line| line == "#![forbid(unsafe_code)]") {
-        faults.push("a crate root, so it needs `#![forbid(unsafe_code)]`".to_owned());
+        violations.push("a crate root, so it needs `#![forbid(unsafe_code)]`".to_owned());
     }
-    faults
+    violations
 }
 
 #[cfg(test)]
@@ -179,15 +181,15 @@ mod tests {
     #[test]
     fn the_workspace_is_tidy() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
-        let faults = check(root).expect("the workspace can be read");
-        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        let violations = check(root).expect("the workspace can be read");
+        assert!(violations.is_empty(), "{}", violations.join("\n"));
     }
 
     #[test]
     fn wrong_edges_are_found_however_they_are_written() {
-        let faults = |package: &str, dependency: &str| {
+        let violations = |package: &str, dependency: &str| {
             let head = format!("[package]\nname = \"{package}\"\n[lints]\nworkspace = true\n");
-            manifest_faults(&(head + dependency)).len()
+            manifest_violations(&(head + dependency)).len()
         };
         let sideways = [
             "[dependencies]\nroentgen-data.workspace = true",
@@ -196,24 +198,24 @@ mod tests {
             "[target.'cfg(unix)'.dependencies]\nother = { package = \"roentgen-data\", path = \"../data\" }",
         ];
         for dependency in sideways {
-            assert_eq!(faults("roentgen-layers", dependency), 1, "{dependency}");
-            assert_eq!(faults("roentgen", dependency), 0, "{dependency}");
+            assert_eq!(violations("roentgen-layers", dependency), 1, "{dependency}");
+            assert_eq!(violations("roentgen", dependency), 0, "{dependency}");
         }
-        assert_eq!(faults("roentgen-tensor", "[dependencies]\nroentgen.workspace = true"), 1);
-        assert_eq!(faults("roentgen-tensor", "[dependencies]\nrayon.workspace = true # not roentgen"), 0);
-        assert!(faults("xtask", "[dependencies]\nrayon = \"1\"") > 0);
-        assert_eq!(faults("newcomer", ""), 1);
-        assert_eq!(manifest_faults("[package]\nname = \"xtask\"\n").len(), 1, "lints left out");
+        assert_eq!(violations("roentgen-tensor", "[dependencies]\nroentgen.workspace = true"), 1);
+        assert_eq!(violations("roentgen-tensor", "[dependencies]\nrayon.workspace = true # not roentgen"), 0);
+        assert!(violations("xtask", "[dependencies]\nrayon = \"1\"") > 0);
+        assert_eq!(violations("newcomer", ""), 1);
+        assert_eq!(manifest_violations("[package]\nname = \"xtask\"\n").len(), 1, "lints left out");
     }
 
     #[test]
-    fn faults_of_source_files_are_found() {
-        let faults = |path: &str, text: &str| source_faults(Path::new(path), text).len();
-        assert_eq!(faults("crates/x/src/relu.rs", "//! Fine.\n"), 0);
-        assert_eq!(faults("crates/x/src/relu.rs", "fn f() {}\n"), 1);
-        assert_eq!(faults("crates/x/src/utils.rs", "//! Vague.\n"), 1);
-        assert_eq!(faults("crates/x/src/lib.rs", "//! No lint.\n"), 1);
-        assert_eq!(faults("crates/x/src/lib.rs", "//! Fine.\n#![forbid(unsafe_code)]\n"), 0);
-        assert_eq!(faults("crates/x/src/relu.rs", &"//!\n".repeat(MAX_LINES + 1)), 1);
+    fn violations_of_source_files_are_found() {
+        let violations = |path: &str, text: &str| source_violations(Path::new(path), text).len();
+        assert_eq!(violations("crates/x/src/relu.rs", "//! Fine.\n"), 0);
+        assert_eq!(violations("crates/x/src/relu.rs", "fn f() {}\n"), 1);
+        assert_eq!(violations("crates/x/src/utils.rs", "//! Vague.\n"), 1);
+        assert_eq!(violations("crates/x/src/lib.rs", "//! No lint.\n"), 1);
+        assert_eq!(violations("crates/x/src/lib.rs", "//! Fine.\n#![forbid(unsafe_code)]\n"), 0);
+        assert_eq!(violations("crates/x/src/relu.rs", &"//!\n".repeat(MAX_LINES + 1)), 1);
     }
 }
