@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use ndarray::Array4;
-use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
+use roentgen_layers::{BlockSpec, LossHead, Pass, RESNET9, ResNet9, ResNet9Config};
 use roentgen_tensor::batch_norm::EPS;
 use roentgen_tensor::batch_norm_max_pool::MaxPool2dGeometry;
 use roentgen_tensor::conv2d::Conv2dGeometry;
@@ -126,6 +126,7 @@ fn softmax_cross_entropy_backward_matches_finite_differences() {
 type Weights = HashMap<String, Vec<f64>>;
 
 /// The feature maps of a batch in the reference network.
+#[derive(Clone)]
 struct Maps {
     n: usize,
     h: usize,
@@ -157,12 +158,11 @@ fn residual(maps: &Maps, name: &str, weights: &Weights) -> Maps {
 
 /// The loss of a ResNet9 without dropout, from the simple versions.
 fn resnet9_loss(x: &Maps, labels: &[u32], n_classes: usize, weights: &Weights) -> f64 {
-    let maps = conv_block(x, "conv1", weights);
-    let maps = pool(&conv_block(&maps, "conv2", weights));
-    let maps = residual(&maps, "res1", weights);
-    let maps = pool(&conv_block(&maps, "conv3", weights));
-    let maps = pool(&conv_block(&maps, "conv4", weights));
-    let maps = residual(&maps, "res2", weights);
+    let maps = RESNET9.iter().fold(x.clone(), |x, spec| match *spec {
+        BlockSpec::Block { name, pool: true, .. } => pool(&conv_block(&x, name, weights)),
+        BlockSpec::Block { name, pool: false, .. } => conv_block(&x, name, weights),
+        BlockSpec::Residual { name } => residual(&x, name, weights),
+    });
     let c = maps.values.len() / (maps.n * maps.h * maps.w);
     let argmax = reference::global_max_pool2d_argmax(maps.n, c, &maps.values);
     let features = reference::pool_forward(&maps.values, &argmax);
@@ -197,7 +197,12 @@ fn resnet9_gradients_match_finite_differences() {
 
     // Only a few elements of every parameter: each needs two passes through the slow network.
     const SAMPLES: usize = 6;
-    assert_eq!(grads.len(), 34);
+    let n_convolutions = model.architecture().convolutions().len();
+    assert_eq!(
+        grads.len(),
+        4 * n_convolutions + 2,
+        "filter, bias, gamma, beta; weight and bias of the linear layer"
+    );
     let mut rng = CounterRng::new(1, Purpose::Synthetic, 0, 4);
     for (name, grad) in grads {
         for _ in 0..SAMPLES {

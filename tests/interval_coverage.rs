@@ -22,7 +22,7 @@ struct Simulation {
     /// Distance between the classes, in standard deviations of the noise.
     distance: f64,
     /// What the logits of a calibrated model are multiplied by; above 1 it is too sure.
-    heat: f64,
+    logit_scale: f64,
     /// Mean number of images of a patient, all of one class.
     per_patient: u32,
     /// Share of the noise that the images of a patient have in common.
@@ -51,9 +51,9 @@ const fn simulation(
     n: usize,
     shares: &'static [f64],
     distance: f64,
-    heat: f64,
+    logit_scale: f64,
 ) -> Simulation {
-    Simulation { name, n, shares, distance, heat, per_patient: 1, common_noise: 0.0 }
+    Simulation { name, n, shares, distance, logit_scale, per_patient: 1, common_noise: 0.0 }
 }
 
 impl Simulation {
@@ -77,7 +77,7 @@ impl Simulation {
                     let noise = self.common_noise.sqrt() * common[class]
                         + (1.0 - self.common_noise).sqrt() * f64::from(rng.normal());
                     let position = noise + if class == label { self.distance } else { 0.0 };
-                    self.heat * (self.distance * position + self.shares[class].ln())
+                    self.logit_scale * (self.distance * position + self.shares[class].ln())
                 })
                 .collect();
             predictions.add(label as u32, logits.into_iter());
@@ -100,8 +100,8 @@ impl Simulation {
         let values = predictions.values();
         let mut matrix = Confusion::new(self.shares.len());
         predictions.pairs().for_each(|(truth, predicted)| matrix.add(truth, predicted));
-        // At this heat the model is calibrated exactly; a set has gaps by chance.
-        let ece = if self.heat == 1.0 { Some(0.0) } else { values.ece_debiased };
+        // At this scale the model is calibrated exactly; a set has gaps by chance.
+        let ece = if self.logit_scale == 1.0 { Some(0.0) } else { values.ece_debiased };
         let overall = [
             ("accuracy", Some(matrix.accuracy())),
             ("balanced_accuracy", values.balanced_accuracy),

@@ -95,7 +95,12 @@ fn forward_and_every_gradient_match_pytorch() {
             assert_close(&p.grad, &expected, 1e-4, &p.name);
         }
     });
-    assert_eq!(compared, 34);
+    let n_convolutions = model.architecture().convolutions().len();
+    assert_eq!(
+        compared,
+        4 * n_convolutions + 2,
+        "filter, bias, gamma, beta; weight and bias of the linear layer"
+    );
     model.for_each_buffer(&mut |b| {
         assert_close(
             &b.value,

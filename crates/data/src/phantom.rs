@@ -1,6 +1,6 @@
 //! The phantom set: artificial chest films from a small physical model, so that a fresh clone has data to train on.
 //!
-//! A film is a Beer-Lambert projection of a random patient ([`build`], [`anatomy`], [`vessels`]) with or without a
+//! A film is a Beer-Lambert projection of a random patient ([`chest`], [`anatomy`], [`vessels`]) with or without a
 //! [`disease`], exposed and developed ([`film`], [`marks`]). Each film has its own random numbers, keyed by seed, set, class
 //! and number: films are generated in parallel, no two sets share a film, and generating more films of a set leaves the
 //! earlier ones unchanged.
@@ -23,7 +23,7 @@ use crate::progress::{Progress, Stage};
 use crate::subset::Subset;
 
 mod anatomy;
-mod build;
+mod chest;
 mod disease;
 mod film;
 mod marks;

@@ -66,12 +66,12 @@ impl ImagePool {
                 "more than {MAX_FOR_CROPS} images: no search for duplicates that were cropped by several percent"
             ));
         }
-        let is_separate = |item: &Item| has_test_option && item.subset == Subset::Test;
+        let is_from_test_option = |item: &Item| has_test_option && item.subset == Subset::Test;
         let FoundPatients { patients, source: patient_source, has_guesses } =
-            find_patients(&good, options, is_separate)?;
+            find_patients(&good, options, is_from_test_option)?;
         let (mut records, mut entries, mut thumbnails) = (Vec::new(), Vec::new(), Vec::new());
         for ((item, decoded), patient) in good.into_iter().zip(patients) {
-            let is_guess_from_test_option = has_guesses && is_separate(&item);
+            let is_guess_from_test_option = has_guesses && is_from_test_option(&item);
             let key = patient.clone().map(|name| PatientKey { name, is_guess_from_test_option });
             let Item { name, content, subset, label, .. } = item;
             let file = content.into_file();
@@ -335,17 +335,18 @@ struct FoundPatients {
     has_guesses: bool,
 }
 
-/// The patient of every image: by a column where the data set has one, else by file names. The images that `is_separate`
-/// selects are a data set of their own.
+/// The patient of every image: by a column where the data set has one, else by file names. The images that
+/// `is_from_test_option` selects were given by `--test`, and are a data set of their own.
 fn find_patients(
     good: &[(Item, Decoded)],
     options: &LoadOptions,
-    is_separate: impl Fn(&Item) -> bool,
+    is_from_test_option: impl Fn(&Item) -> bool,
 ) -> Result<FoundPatients, DataError> {
     let items = || good.iter().map(|(item, _)| item);
-    let has_column = [false, true]
-        .map(|separate| items().any(|item| is_separate(item) == separate && item.patient.is_some()));
-    let needs_name = |item: &&Item| !has_column[usize::from(is_separate(item))];
+    let has_column = [false, true].map(|from_test_option| {
+        items().any(|item| is_from_test_option(item) == from_test_option && item.patient.is_some())
+    });
+    let needs_name = |item: &&Item| !has_column[usize::from(is_from_test_option(item))];
     let names: Vec<&str> = items().filter(needs_name).map(|item| item.name.as_str()).collect();
     let (mut from_names, name_source) = if names.is_empty() {
         (Vec::new().into_iter(), None)

@@ -25,7 +25,7 @@ fn encoded_image(number: u32, format: ImageFormat) -> Vec<u8> {
 }
 
 /// Damages a file: flipped bits; zero, missing, doubled, huge or exchanged bytes; a truncated end.
-fn mutate(bytes: &[u8], rng: &mut CounterRng) -> Vec<u8> {
+fn damage_bytes(bytes: &[u8], rng: &mut CounterRng) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let at = rng.below(bytes.len() as u32) as usize;
     let length = (1 + rng.below(40) as usize).min(bytes.len() - at);
@@ -80,11 +80,11 @@ fn archive(rng: &mut CounterRng) -> Vec<u8> {
     {
         zip.start_file(name, SimpleFileOptions::default()).unwrap();
         // Before compression, so that the checksum of the archive is right.
-        let bytes = if rng.below(2) == 0 { mutate(&bytes, rng) } else { bytes };
+        let bytes = if rng.below(2) == 0 { damage_bytes(&bytes, rng) } else { bytes };
         zip.write_all(&bytes).unwrap();
     }
     let bytes = zip.finish().unwrap().into_inner();
-    if rng.below(2) == 0 { mutate(&bytes, rng) } else { bytes }
+    if rng.below(2) == 0 { damage_bytes(&bytes, rng) } else { bytes }
 }
 
 /// The peak memory of this process, where the system reports it.
@@ -126,12 +126,12 @@ fn a_thousand_mutated_files_give_data_or_errors() {
     for number in 0..IMAGES {
         let mut rng = rng(number);
         let (name, bytes) = match number % 3 {
-            0 => ("png", mutate(&encoded_image(number as u32, ImageFormat::Png), &mut rng)),
+            0 => ("png", damage_bytes(&encoded_image(number as u32, ImageFormat::Png), &mut rng)),
             1 => (
                 "png",
-                with_right_checksums(mutate(&encoded_image(number as u32, ImageFormat::Png), &mut rng)),
+                with_right_checksums(damage_bytes(&encoded_image(number as u32, ImageFormat::Png), &mut rng)),
             ),
-            _ => ("jpg", mutate(&encoded_image(number as u32, ImageFormat::Jpeg), &mut rng)),
+            _ => ("jpg", damage_bytes(&encoded_image(number as u32, ImageFormat::Jpeg), &mut rng)),
         };
         let class = if number % 2 == 0 { "a" } else { "b" };
         fs::write(data.join(class).join(format!("{number}.{name}")), bytes).unwrap();
@@ -161,7 +161,7 @@ fn a_thousand_mutated_files_give_data_or_errors() {
     let manifest = format!("path,label\n{}{}", rows("a"), rows("b"));
     for number in 0..MANIFESTS {
         let path = root.join(format!("{number}.csv"));
-        fs::write(&path, mutate(manifest.as_bytes(), &mut rng(20_000 + number))).unwrap();
+        fs::write(&path, damage_bytes(manifest.as_bytes(), &mut rng(20_000 + number))).unwrap();
         // The error may be about an image of the list; then it names that image.
         if let Err(error) = load_dataset(&path, &LoadOptions::default(), &silent) {
             let text = error.to_string();

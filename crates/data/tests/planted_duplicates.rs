@@ -108,8 +108,8 @@ fn files_under(dir: &Path) -> Vec<PathBuf> {
 #[test]
 fn duplicates_of_phantom_films_are_found() {
     let dir = tempfile::tempdir().unwrap();
-    let films = PhantomOptions { train: 60, val: 0, test: 0, size: 128, ..PhantomOptions::default() };
-    write_phantom(dir.path(), &films, &silent).unwrap();
+    let phantom = PhantomOptions { train: 60, val: 0, test: 0, size: 128, ..PhantomOptions::default() };
+    write_phantom(dir.path(), &phantom, &silent).unwrap();
     assert_found(&files_under(dir.path()));
 }
 

@@ -103,16 +103,16 @@ impl ResNet {
             std::mem::take(&mut workspace.logits),
         ];
         let [first_block, feature_map, features, logits] = &mut outputs;
-        let pool = self.architecture.blocks.len();
+        let n_blocks = self.architecture.blocks.len();
         workspace.begin_pass();
         self.net.infer_layers(0..1, x, first_block, workspace);
-        if pool > 1 {
-            self.net.infer_layers(1..pool, first_block, feature_map, workspace);
+        if n_blocks > 1 {
+            self.net.infer_layers(1..n_blocks, first_block, feature_map, workspace);
         } else {
             feature_map.clone_from(first_block);
         }
-        self.net.infer_layers(pool..pool + 1, feature_map, features, workspace);
-        self.net.infer_layers(pool + 1..pool + HEAD.len(), features, logits, workspace);
+        self.net.infer_layers(n_blocks..n_blocks + 1, feature_map, features, workspace);
+        self.net.infer_layers(n_blocks + 1..n_blocks + HEAD.len(), features, logits, workspace);
         workspace.end_pass();
         [workspace.first_block, workspace.feature_map, workspace.features, workspace.logits] = outputs;
         &workspace.logits

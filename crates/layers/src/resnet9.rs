@@ -1,4 +1,4 @@
-//! ResNet9: eight convolutions, two residual connections, one linear layer.
+//! ResNet9: the network of the table [`RESNET9`].
 
 use std::borrow::{Borrow, BorrowMut};
 use std::ops::{Deref, DerefMut};

@@ -78,7 +78,7 @@ struct Coefficients {
 pub struct Adam {
     config: AdamConfig,
     moments: Vec<Moments>,
-    n_steps: u64,
+    n_steps_done: u64,
     step: Option<Step>,
 }
 
@@ -86,18 +86,18 @@ impl Adam {
     /// An optimiser before its first step.
     #[must_use]
     pub fn new(config: AdamConfig) -> Self {
-        Self { config, moments: Vec::new(), n_steps: 0, step: None }
+        Self { config, moments: Vec::new(), n_steps_done: 0, step: None }
     }
 
     /// Its state: the number of steps, and the moments of each parameter.
     #[must_use]
     pub fn state(&self) -> (u64, &[Moments]) {
-        (self.n_steps, &self.moments)
+        (self.n_steps_done, &self.moments)
     }
 
     /// Restores a [`Self::state`]; the next steps are the same as without an interruption.
-    pub fn restore(&mut self, n_steps: u64, moments: Vec<Moments>) {
-        (self.n_steps, self.moments, self.step) = (n_steps, moments, None);
+    pub fn restore(&mut self, n_steps_done: u64, moments: Vec<Moments>) {
+        (self.n_steps_done, self.moments, self.step) = (n_steps_done, moments, None);
     }
 
     /// Starts a step: computes what all its updates share.
@@ -107,8 +107,8 @@ impl Adam {
     /// # Panics
     /// If clipping by norm is set and no norm is given.
     pub fn begin_step(&mut self, rates: Rates, grad_norm: Option<f64>) {
-        self.n_steps += 1;
-        let t = self.n_steps as f64;
+        self.n_steps_done += 1;
+        let t = self.n_steps_done as f64;
         let (grad_scale, grad_bound) = self.config.clip.scale_and_bound(grad_norm);
         self.step = Some(Step {
             rates,

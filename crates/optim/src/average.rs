@@ -12,9 +12,9 @@ const CHUNK: usize = 1 << 16;
 pub struct WeightAverage {
     /// Weight of the old average in each step, once there were many steps.
     decay: f64,
-    steps: u64,
-    /// `1 - decay` of this step.
-    weight: f32,
+    n_steps_done: u64,
+    /// Weight of the new values in this step: 1 minus the decay.
+    new_share: f32,
     values: Vec<Vec<f32>>,
 }
 
@@ -26,7 +26,7 @@ impl WeightAverage {
     #[must_use]
     pub fn new(decay: f64) -> Self {
         assert!((0.0..1.0).contains(&decay), "WeightAverage: decay {decay} is not in 0..1");
-        Self { decay, steps: 0, weight: 1.0, values: Vec::new() }
+        Self { decay, n_steps_done: 0, new_share: 1.0, values: Vec::new() }
     }
 
     /// Begins the update of all parameters after a step.
@@ -34,9 +34,9 @@ impl WeightAverage {
     /// In the first steps the decay is smaller, at most `t / (t + 10)` in step `t`, so that the random initial weights soon
     /// lose their influence.
     pub fn begin_step(&mut self) {
-        let t = self.steps as f64;
-        self.weight = (1.0 - self.decay.min(t / (t + 10.0))) as f32;
-        self.steps += 1;
+        let t = self.n_steps_done as f64;
+        self.new_share = (1.0 - self.decay.min(t / (t + 10.0))) as f32;
+        self.n_steps_done += 1;
     }
 
     /// Adds the values of parameter `index` to the average; parameters come in order.
@@ -48,7 +48,7 @@ impl WeightAverage {
             self.values.push(parameter.value.to_vec());
             return;
         }
-        let (average, weight) = (&mut self.values[index], self.weight);
+        let (average, new_share) = (&mut self.values[index], self.new_share);
         assert_eq!(
             average.len(),
             parameter.value.len(),
@@ -58,19 +58,19 @@ impl WeightAverage {
             average
                 .iter_mut()
                 .zip(value)
-                .for_each(|(average, value)| *average += weight * (value - *average));
+                .for_each(|(average, value)| *average += new_share * (value - *average));
         });
     }
 
     /// Its state: the number of steps, and the average of each parameter.
     #[must_use]
     pub fn state(&self) -> (u64, &[Vec<f32>]) {
-        (self.steps, &self.values)
+        (self.n_steps_done, &self.values)
     }
 
     /// Restores a [`Self::state`]; the next steps are the same as without an interruption.
-    pub fn restore(&mut self, steps: u64, values: Vec<Vec<f32>>) {
-        (self.steps, self.values) = (steps, values);
+    pub fn restore(&mut self, n_steps_done: u64, values: Vec<Vec<f32>>) {
+        (self.n_steps_done, self.values) = (n_steps_done, values);
     }
 
     /// Swaps the values of parameter `index` and their average; a second call swaps them back.

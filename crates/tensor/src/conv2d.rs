@@ -262,6 +262,7 @@ fn prepare(g: &Conv2dGeometry, weight: &[f32]) -> AlignedBuffer {
     let (data, filter) = (prepared.resize(len), Filter::Plain(weight));
     match algorithm {
         Conv2dAlgorithm::Im2col => im2col::pack_filter(g, filter, data),
+        // `F2, 4, 2`: the matrices of F(2x2, 3x3), the side of its input tiles, and that of its output tiles.
         Conv2dAlgorithm::Winograd2 => winograd::transform_filter::<F2, 4, 2>(g, filter, data),
         Conv2dAlgorithm::Winograd3 => winograd::transform_filter::<F3, 5, 3>(g, filter, data),
         Conv2dAlgorithm::Winograd4 => winograd::transform_filter::<F4, 6, 4>(g, filter, data),
@@ -303,7 +304,7 @@ pub fn conv2d_inference(
 pub fn conv2d_backward_input(g: &Conv2dGeometry, grad_y: &[f32], weight: &[f32], grad_x: &mut [f32]) {
     g.check(grad_x, weight, grad_y);
     let reversed = g.reversed();
-    correlate(&reversed, g.algorithm(), grad_y, Filter::Reversed(weight), Epilogue::bias(&[]), grad_x);
+    correlate(&reversed, g.algorithm(), grad_y, Filter::Reversed(weight), Epilogue::NONE, grad_x);
 }
 
 /// Gradient of the filter: the sum over all output pixels of their gradient times their patch of `x`.

@@ -3,10 +3,10 @@
 //! Every organ is a simple solid whose chord along the ray has a closed form. Air replaces soft tissue, bone is added to it,
 //! the heart and the mediastinum displace the lung.
 
-use super::build::{Build, RIBS};
-use super::texture::{chord, mix, smooth_step};
+use super::chest::{Chest, RIBS};
+use super::texture::{mix, smooth_step, unit_chord};
 
-/// Right and left lung, as the index of the pairs in [`Build`].
+/// Right and left lung, as the index of the pairs in [`Chest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     Right = 0,
@@ -50,7 +50,7 @@ const MEDIAL: f32 = 1.7;
 /// Height at which the lungs are widest.
 const WIDEST: f32 = 4.0;
 
-impl Build {
+impl Chest {
     /// Everything that a ray at the patient coordinates `(x, y)` passes through.
     pub(super) fn ray(&self, x: f32, y: f32) -> Ray {
         let tissue = self.trunk_chord(x, y);
@@ -70,7 +70,7 @@ impl Build {
     fn lung_reach_at(&self, side: Side, y: f32) -> Option<f32> {
         let offset = (y - WIDEST) / (WIDEST - self.apex);
         let widest = self.lung_reach[side as usize];
-        (offset > -1.0).then(|| MEDIAL + 1.0 + (widest - MEDIAL - 1.0) * chord(offset))
+        (offset > -1.0).then(|| MEDIAL + 1.0 + (widest - MEDIAL - 1.0) * unit_chord(offset))
     }
 
     /// The lung coordinates of a point, if it is inside the outline of a lung.
@@ -95,9 +95,9 @@ impl Build {
         let from_crest = (x.abs() - 6.0) / 6.0;
         let floor = self.dome[side as usize] + self.dome_arch * from_crest * from_crest;
         let above_floor = smooth_step(0.4, -2.2, y - floor);
-        let depth = self.lung_depth * chord((y - WIDEST) / (WIDEST - self.apex + 0.5));
+        let depth = self.lung_depth * unit_chord((y - WIDEST) / (WIDEST - self.apex + 0.5));
         // Flatter than a circle: the lung fills the rib cage up to the wall.
-        let profile = chord(across * across);
+        let profile = unit_chord(across * across);
         2.0 * depth * profile * above_floor
     }
 
@@ -105,7 +105,7 @@ impl Build {
         let [chest, depth] = self.trunk;
         let shoulders = smooth_step(-16.5, -11.5, y);
         let half_width = mix(5.6, mix(19.0, chest, smooth_step(-12.5, -3.0, y)), shoulders);
-        2.0 * mix(5.5, depth, shoulders) * chord(x / half_width)
+        2.0 * mix(5.5, depth, shoulders) * unit_chord(x / half_width)
     }
 
     fn heart_chord(&self, x: f32, y: f32) -> f32 {
@@ -115,19 +115,19 @@ impl Build {
         let (along, across) = (along / self.heart_axes[0], across / self.heart_axes[1]);
         let offset_squared = along * along + across * across;
         // A blunt solid, because the border of the heart is a clear line on a film.
-        15.0 * chord(offset_squared)
+        15.0 * unit_chord(offset_squared)
     }
 
     fn mediastinum_chord(&self, x: f32, y: f32) -> f32 {
         let upper = self.mediastinum * mix(0.8, 1.15, smooth_step(-10.0, 2.0, y));
-        let column = 14.0 * chord(x / upper);
+        let column = 14.0 * unit_chord(x / upper);
         let (from_knob_x, from_knob_y) = (x - self.mediastinum * 0.75, y + 5.0);
-        let knob_offset = (from_knob_x * from_knob_x + from_knob_y * from_knob_y).sqrt() / self.knob;
-        column + 8.0 * chord(knob_offset)
+        let knob_offset = (from_knob_x * from_knob_x + from_knob_y * from_knob_y).sqrt() / self.knob_radius;
+        column + 8.0 * unit_chord(knob_offset)
     }
 
     fn trachea_chord(&self, x: f32, y: f32) -> f32 {
-        1.8 * chord(x / 0.9) * smooth_step(-5.0, -6.5, y)
+        1.8 * unit_chord(x / 0.9) * smooth_step(-5.0, -6.5, y)
     }
 
     fn stomach_chord(&self, x: f32, y: f32) -> f32 {
@@ -136,7 +136,7 @@ impl Build {
         }
         let (across, down) =
             ((x - 6.0) / (1.5 * self.stomach_gas), (y - self.dome[1] - 2.8) / self.stomach_gas);
-        4.0 * self.stomach_gas * chord((across * across + down * down).sqrt())
+        4.0 * self.stomach_gas * unit_chord((across * across + down * down).sqrt())
     }
 
     fn breast_chord(&self, x: f32, y: f32) -> f32 {
@@ -144,14 +144,14 @@ impl Build {
         let (across, down) = ((x.abs() - 7.5) / half_width, (y - height) / (half_width * 0.9));
         // The lower border is the sharper one.
         let down = if down < 0.0 { down * 0.7 } else { down };
-        thickness * chord((across * across + down * down).sqrt())
+        thickness * unit_chord((across * across + down * down).sqrt())
     }
 
     fn spine(&self, x: f32, y: f32) -> f32 {
         // A vertebra every 2.4 cm, with a thinner disc in between.
         let phase = (y + 40.0) / 2.4;
         let in_disc = smooth_step(0.36, 0.48, (phase - phase.floor() - 0.5).abs());
-        2.2 * chord(x / 1.9) * (1.0 - 0.35 * in_disc)
+        2.2 * unit_chord(x / 1.9) * (1.0 - 0.35 * in_disc)
     }
 
     /// Ribs: the posterior part rises from the spine and falls towards the side, the anterior part returns lower.
@@ -180,7 +180,7 @@ impl Build {
         }
         let middle = self.rib_start + number * self.rib_spacing + self.rib_shift[number as usize];
         let offset = (height - middle) / half_width;
-        let (outer, inner) = (chord(offset), chord(offset * 1.35));
+        let (outer, inner) = (unit_chord(offset), unit_chord(offset * 1.35));
         outer - 0.55 * inner
     }
 
@@ -192,6 +192,6 @@ impl Build {
         // A flat S.
         let bend = 0.8 * outwards * (1.0 - outwards) * (1.0 - 2.0 * outwards);
         let middle = -9.2 - self.clavicle_rise * outwards - 2.0 * bend;
-        1.3 * chord((y - middle) / 0.75)
+        1.3 * unit_chord((y - middle) / 0.75)
     }
 }

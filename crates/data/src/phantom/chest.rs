@@ -1,4 +1,4 @@
-//! One patient: the random build of a chest and its pose. Lengths in cm.
+//! One patient: a random chest and its pose. Lengths in cm.
 
 use roentgen_tensor::rng::CounterRng;
 
@@ -9,7 +9,7 @@ pub(super) const RIBS: usize = 10;
 ///
 /// Patient coordinates: the origin is on the midline between the lungs, x increases towards the patient's left (the right
 /// of the film), y downwards.
-pub(super) struct Build {
+pub(super) struct Chest {
     /// Film to patient: rotation, magnification and shift.
     pub(super) pose: Pose,
     /// Half width and half depth of the trunk at the chest.
@@ -31,7 +31,7 @@ pub(super) struct Build {
     pub(super) heart_tilt: [f32; 2],
     /// Half width of the mediastinum, and radius of the aortic knob.
     pub(super) mediastinum: f32,
-    pub(super) knob: f32,
+    pub(super) knob_radius: f32,
     /// Ribs: first height, spacing, slope outwards, density, and a small shift of each.
     pub(super) rib_start: f32,
     pub(super) rib_spacing: f32,
@@ -80,7 +80,7 @@ impl Pose {
     }
 }
 
-impl Build {
+impl Chest {
     /// Draws a patient.
     pub(super) fn draw(rng: &mut CounterRng) -> Self {
         let pose = Pose::draw(rng);
@@ -109,7 +109,7 @@ impl Build {
             heart_axes: [6.3 * heart, 4.9 * heart],
             heart_tilt: [libm::cosf(tilt), libm::sinf(tilt)],
             mediastinum: rng.range(2.3, 3.2),
-            knob: rng.range(1.3, 2.1),
+            knob_radius: rng.range(1.3, 2.1),
             rib_start: rng.range(-12.2, -10.8),
             rib_spacing: rng.range(1.95, 2.35),
             rib_slope: rng.range(2.2, 4.2),

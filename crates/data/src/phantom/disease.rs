@@ -6,7 +6,7 @@
 use roentgen_tensor::rng::CounterRng;
 
 use super::anatomy::{LungPoint, Side};
-use super::build::Build;
+use super::chest::Chest;
 use super::texture::{Texture, smooth_step};
 
 /// The diagnosis of a film: its class. In the order of the sorted class names.
@@ -59,12 +59,12 @@ pub(super) struct Opacities {
 
 impl Opacities {
     /// Draws what `diagnosis` shows in this patient.
-    pub(super) fn draw(diagnosis: Diagnosis, build: &Build, rng: &mut CounterRng) -> Self {
+    pub(super) fn draw(diagnosis: Diagnosis, chest: &Chest, rng: &mut CounterRng) -> Self {
         let textures = [Texture::draw(13, rng), Texture::draw(31, rng)];
         let (regions, patchiness) = match diagnosis {
             Diagnosis::Normal => (Vec::new(), 0.0),
-            Diagnosis::Pneumonia => (consolidation(build, rng), 0.45),
-            Diagnosis::Covid => (ground_glass(build, rng), 0.7),
+            Diagnosis::Pneumonia => (consolidation(chest, rng), 0.45),
+            Diagnosis::Covid => (ground_glass(chest, rng), 0.7),
         };
         Self { regions, textures, patchiness }
     }
@@ -107,29 +107,29 @@ fn other(side: Side) -> Side {
     }
 }
 
-fn consolidation(build: &Build, rng: &mut CounterRng) -> Vec<Opacity> {
+fn consolidation(chest: &Chest, rng: &mut CounterRng) -> Vec<Opacity> {
     let side = any_side(rng);
     let point = LungPoint { side, across: rng.range(-0.05, 0.6), down: rng.range(0.25, 0.75) };
     let axes = [rng.range(2.5, 4.2), rng.range(2.4, 4.0)];
     let density = rng.range(0.55, 0.85);
-    let mut regions = vec![Opacity::draw(build.at_lung_point(point), axes, density, 0.35, rng)];
+    let mut regions = vec![Opacity::draw(chest.at_lung_point(point), axes, density, 0.35, rng)];
     if rng.uniform() < 0.25 {
         let side = if rng.uniform() < 0.5 { side } else { other(side) };
         let point = LungPoint { side, across: rng.range(-0.3, 0.7), down: rng.range(0.2, 0.9) };
         let axes = [rng.range(1.2, 1.8), rng.range(1.2, 1.8)];
-        regions.push(Opacity::draw(build.at_lung_point(point), axes, 0.5 * density, 0.4, rng));
+        regions.push(Opacity::draw(chest.at_lung_point(point), axes, 0.5 * density, 0.4, rng));
     }
     regions
 }
 
-fn ground_glass(build: &Build, rng: &mut CounterRng) -> Vec<Opacity> {
+fn ground_glass(chest: &Chest, rng: &mut CounterRng) -> Vec<Opacity> {
     let mut regions = Vec::new();
     for side in [Side::Right, Side::Left] {
         for _ in 0..2 + rng.below(3) {
             let point = LungPoint { side, across: rng.range(0.45, 0.95), down: rng.range(0.3, 0.95) };
             let axes = [rng.range(1.5, 2.5), rng.range(1.7, 3.2)];
             let density = rng.range(0.26, 0.46);
-            regions.push(Opacity::draw(build.at_lung_point(point), axes, density, 0.6, rng));
+            regions.push(Opacity::draw(chest.at_lung_point(point), axes, density, 0.6, rng));
         }
     }
     regions

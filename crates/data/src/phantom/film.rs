@@ -11,7 +11,7 @@
 
 use roentgen_tensor::rng::CounterRng;
 
-use super::build::Build;
+use super::chest::Chest;
 use super::disease::{Diagnosis, Opacities};
 use super::marks;
 use super::texture::Texture;
@@ -45,22 +45,22 @@ impl Exposure {
 
 /// Generates one film of `size` x `size` pixels, rows from the top, bright where rays are absorbed.
 pub(super) fn draw(diagnosis: Diagnosis, size: usize, rng: &mut CounterRng) -> Vec<u8> {
-    let build = Build::draw(rng);
+    let chest = Chest::draw(rng);
     let tissue_texture = [Texture::draw(9, rng), Texture::draw(26, rng)];
     let exposure = Exposure::draw(rng);
-    let vessels = vessels::draw(&build, size, FILM, rng);
-    let opacities = Opacities::draw(diagnosis, &build, rng);
+    let vessels = vessels::draw(&chest, size, FILM, rng);
+    let opacities = Opacities::draw(diagnosis, &chest, rng);
 
     let mut depth = Vec::with_capacity(size * size);
     for row in 0..size {
         for column in 0..size {
             let [u, v] = [column, row].map(|pixel| (2 * pixel + 1) as f32 / size as f32 - 1.0);
-            let [x, y] = build.pose.to_patient([u * 0.5 * FILM, v * 0.5 * FILM]);
-            let ray = build.ray(x, y);
+            let [x, y] = chest.pose.to_patient([u * 0.5 * FILM, v * 0.5 * FILM]);
+            let ray = chest.ray(x, y);
             let mut tissue = ray.tissue - ray.air;
             if ray.lung > 0.0 {
                 let uneven = 0.5 * tissue_texture[0].at(u, v) + 0.5 * tissue_texture[1].at(u, v);
-                let filled = (build.lung_tissue * (1.0 + 0.3 * uneven)).clamp(0.0, 1.0);
+                let filled = (chest.lung_tissue * (1.0 + 0.3 * uneven)).clamp(0.0, 1.0);
                 let vessel = vessels[row * size + column].min(ray.lung);
                 let air = (ray.lung - vessel) * (1.0 - filled);
                 tissue -= air * opacities.air_left([x, y], u, v);

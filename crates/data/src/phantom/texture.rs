@@ -44,7 +44,7 @@ pub(super) fn smooth_step(start: f32, end: f32, value: f32) -> f32 {
     share * share * (3.0 - 2.0 * share)
 }
 
-/// Chord of the unit circle at distance `offset` from its centre, over its diameter; 0 outside.
-pub(super) fn chord(offset: f32) -> f32 {
+/// Chord of the unit circle at distance `offset` from its centre, as a fraction of its diameter; 0 outside.
+pub(super) fn unit_chord(offset: f32) -> f32 {
     (1.0 - offset * offset).max(0.0).sqrt()
 }

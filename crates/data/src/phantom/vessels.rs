@@ -4,17 +4,17 @@
 use roentgen_tensor::rng::CounterRng;
 
 use super::anatomy::{LungPoint, Side};
-use super::build::Build;
+use super::chest::Chest;
 
 /// Branches per lung.
 const BRANCHES: usize = 11;
 
 /// Thickness of vessels at every pixel, in cm.
-pub(super) fn draw(build: &Build, size: usize, film_cm: f32, rng: &mut CounterRng) -> Vec<f32> {
+pub(super) fn draw(chest: &Chest, size: usize, film_cm: f32, rng: &mut CounterRng) -> Vec<f32> {
     let mut thickness = vec![0.0; size * size];
     for side in [Side::Right, Side::Left] {
         let hilum_point = LungPoint { side, across: -0.55, down: 0.5 + rng.range(-0.05, 0.05) };
-        let hilum = build.at_lung_point(hilum_point);
+        let hilum = chest.at_lung_point(hilum_point);
         for branch in 0..BRANCHES {
             // Fanned out over the lung, from straight up through outwards to straight down.
             let fan = (branch as f32 + rng.range(0.0, 1.0)) / BRANCHES as f32;
@@ -22,13 +22,13 @@ pub(super) fn draw(build: &Build, size: usize, film_cm: f32, rng: &mut CounterRn
             let mut bend = rng.range(-0.05, 0.05);
             let mut heading = angle;
             let length = rng.range(3.5, 8.5);
-            let width = build.vessels * rng.range(0.4, 0.75);
+            let width = chest.vessels * rng.range(0.4, 0.75);
             let mut at = hilum;
             let step = 0.25;
             let steps = (length / step) as usize;
             for index in 0..steps {
                 let remaining = 1.0 - index as f32 / steps as f32;
-                stamp(&mut thickness, size, build.pose.to_film(at), film_cm, width * remaining + 0.06);
+                stamp(&mut thickness, size, chest.pose.to_film(at), film_cm, width * remaining + 0.06);
                 at[0] += side.sign() * libm::cosf(heading) * step;
                 at[1] += libm::sinf(heading) * step;
                 heading += bend;

@@ -35,7 +35,7 @@ pub(crate) fn of(image: &DynamicImage) -> Option<Detail> {
         return None;
     }
     let values = shrunk(image);
-    if deviation(&values) < FLAT {
+    if standard_deviation(&values) < FLAT {
         return None;
     }
     let mut detail: Vec<f32> =
@@ -45,9 +45,9 @@ pub(crate) fn of(image: &DynamicImage) -> Option<Detail> {
     for (value, square) in detail.iter_mut().zip(blurred(&squares)) {
         *value /= (square + floor).sqrt();
     }
-    let (mean, deviation) = (mean(&detail), deviation(&detail));
-    let quantised = |value: f32| ((value - mean) / deviation * UNIT).round().clamp(-127.0, 127.0) as i8;
-    (deviation > 0.0).then(|| std::array::from_fn(|at| quantised(detail[at])))
+    let (average, spread) = (mean(&detail), standard_deviation(&detail));
+    let quantised = |value: f32| ((value - average) / spread * UNIT).round().clamp(-127.0, 127.0) as i8;
+    (spread > 0.0).then(|| std::array::from_fn(|at| quantised(detail[at])))
 }
 
 /// The brightness on the grid, in 255 levels.
@@ -66,9 +66,10 @@ fn mean(values: &[f32]) -> f32 {
     values.iter().sum::<f32>() / values.len() as f32
 }
 
-fn deviation(values: &[f32]) -> f32 {
-    let mean = mean(values);
-    (values.iter().map(|value| (value - mean) * (value - mean)).sum::<f32>() / values.len() as f32).sqrt()
+fn standard_deviation(values: &[f32]) -> f32 {
+    let average = mean(values);
+    (values.iter().map(|value| (value - average) * (value - average)).sum::<f32>() / values.len() as f32)
+        .sqrt()
 }
 
 /// The mean over the surroundings of each cell, as far as they are inside the image.

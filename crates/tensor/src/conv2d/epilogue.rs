@@ -19,9 +19,12 @@ pub(super) struct Epilogue<'a> {
 }
 
 impl<'a> Epilogue<'a> {
-    /// Adds `bias`, which may be empty.
+    /// Leaves the sums as they are.
+    pub(super) const NONE: Self = Self { scale: &[], shift: &[], activation: Activation::Identity };
+
+    /// Adds `bias`.
     pub(super) fn bias(bias: &'a [f32]) -> Self {
-        Self { scale: &[], shift: bias, activation: Activation::Identity }
+        Self { shift: bias, ..Self::NONE }
     }
 
     /// The function for the vector of channels from `o` on.

@@ -119,7 +119,7 @@ fn winograd_matches_reference() {
                 algorithm,
                 &grad_y,
                 Filter::Reversed(&weight),
-                Epilogue::bias(&[]),
+                Epilogue::NONE,
                 &mut grad_x,
             );
             assert_near(&grad_x, &expected_grad_x, algorithm.name());
