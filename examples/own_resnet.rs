@@ -33,8 +33,8 @@ fn main() -> Result<(), AppError> {
     for epoch in 0..EPOCHS as u64 {
         Sampler::Shuffled.epoch_order(data.train.labels(), SEED, epoch, &mut order);
         for batch in batch_ranges(order.len(), BATCH) {
-            let view = Transform::Augment { seed: SEED, epoch, augment: &augment };
-            fill_batch(&data.train, &order[batch], view, &norm, &mut x, &mut labels);
+            let transform = Transform::Augment { seed: SEED, epoch, augment: &augment };
+            fill_batch(&data.train, &order[batch], transform, &norm, &mut x, &mut labels);
             let pass = Pass::Train { seed: SEED, step: step as u64 };
             let outcome = training.take(&x, &labels, schedule.at(step), pass);
             step += 1;
@@ -42,8 +42,8 @@ fn main() -> Result<(), AppError> {
         }
     }
     let test: Vec<Sample> = (0..data.test.len() as u32).map(Sample::first).collect();
-    let view = Transform::Centre { crop: 24, view: TtaView::PLAIN };
-    fill_batch(&data.test, &test, view, &norm, &mut x, &mut labels);
+    let transform = Transform::Centre { crop: 24, view: TtaView::PLAIN };
+    fill_batch(&data.test, &test, transform, &norm, &mut x, &mut labels);
     let mut workspace = Workspace::default();
     let logits = training.model.infer(&x, &mut workspace);
     let is_right = |image: usize| {

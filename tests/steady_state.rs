@@ -93,8 +93,8 @@ fn allocated_bytes(options: Options, data: &Dataset, dropout: f32) -> Vec<u64> {
     let mut allocated = Vec::with_capacity(6);
     for step in 0..6 {
         let before = dhat::HeapStats::get().total_bytes;
-        let view = Transform::Augment { seed: 0, epoch: step as u64, augment: &augment };
-        fill_batch(&data.train, &samples, view, &normalization, &mut x, &mut labels);
+        let transform = Transform::Augment { seed: 0, epoch: step as u64, augment: &augment };
+        fill_batch(&data.train, &samples, transform, &normalization, &mut x, &mut labels);
         let outcome =
             training.take(&x, &labels, schedule.at(step), Pass::Train { seed: 0, step: step as u64 });
         assert!(outcome.loss.is_finite());
@@ -114,8 +114,8 @@ fn allocated_bytes(options: Options, data: &Dataset, dropout: f32) -> Vec<u64> {
 /// On one thread, so that the growth of scratch memory does not depend on which thread runs which task.
 #[test]
 fn a_training_step_allocates_nothing_after_the_first_two_whatever_the_options() {
-    let films = PhantomOptions { train: BATCH, val: 3, test: 3, ..PhantomOptions::default() };
-    let data = phantom_dataset(&films, &LoadOptions::default(), &silent).expect("films");
+    let phantom = PhantomOptions { train: BATCH, val: 3, test: 3, ..PhantomOptions::default() };
+    let data = phantom_dataset(&phantom, &LoadOptions::default(), &silent).expect("films");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| {
         for dropout in [0.0, 0.2] {

@@ -1,4 +1,4 @@
-//! One file a verb: load, do, show. Commands do not import each other.
+//! One file for each command: load, do, show. Commands do not import each other.
 
 pub(crate) mod audit;
 pub(crate) mod compare;

@@ -26,7 +26,8 @@ mod model;
 /// Every image is decoded and resized to a short side of `config.resize` pixels; missing validation and test sets are split
 /// off. The `findings` of the result list duplicates, leakage and unusable files; `screen` shows them.
 ///
-/// # Errors [`AppError::Config`] for unusable settings, [`AppError::DataLoading`] for unusable data,
+/// # Errors
+/// [`AppError::Config`] for unusable settings, [`AppError::DataLoading`] for unusable data,
 /// [`DataLoadingError::Leakage`](crate::DataLoadingError::Leakage) if `config.strict` is set and the sets share images
 /// or patients.
 ///

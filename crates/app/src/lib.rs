@@ -5,7 +5,7 @@
 //! | room | holds |
 //! |---|---|
 //! | `cli`, `embed` | flags and arguments; the entry points of the library |
-//! | `commands`, `bench` | one file a verb: load, do, show |
+//! | `commands`, `bench` | one file for each command: load, do, show |
 //! | `threads`, `error` | a pool of threads; the errors of all rooms as one |
 //! | `training` | from loaded data to a trained model in its run folder |
 //! | `report` | the page, its images and plots |

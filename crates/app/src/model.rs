@@ -2,7 +2,7 @@
 
 pub(crate) mod batch_summary;
 pub(crate) mod calibration;
-pub(crate) mod class_shares;
+pub(crate) mod class_priors;
 pub(crate) mod error;
 pub(crate) mod explain;
 pub(crate) mod heat_map;

@@ -13,7 +13,7 @@ pub(crate) mod error;
 mod final_evaluation;
 mod hard_examples;
 pub(crate) mod interrupt;
-pub(crate) mod linear;
+pub(crate) mod linear_classifier;
 pub(crate) mod memory_estimate;
 pub(crate) mod objective;
 pub(crate) mod pipeline;

@@ -4,8 +4,8 @@
 //! an erased rectangle. `(seed, epoch, key)` alone determine the parameters, not the batch or the thread. A method that is
 //! switched off still draws its random numbers, so that switching one method on or off leaves the others unchanged.
 //!
-//! Images are never scaled up to fit a crop. An image with a side below [`Augment::frame`] is continued by its mirror image
-//! up to there; for CIFAR-10, zeros are the custom (He et al. 2016, section 4.2).
+//! Images are never scaled up to fit a crop. A side below [`Augment::padded_side`] is padded by reflection up to this; for
+//! CIFAR-10, zeros are the custom (He et al. 2016, section 4.2).
 
 mod affine;
 mod erase;
@@ -24,8 +24,8 @@ pub use tone::Tone;
 pub struct Augment {
     /// Side of the square, in pixels.
     pub crop: usize,
-    /// Smallest side that crops are taken from: smaller images are continued by their mirror image up to here.
-    pub frame: usize,
+    /// Smaller images are padded by reflection up to this side before they are cropped.
+    pub padded_side: usize,
     /// Whether a random half of the images is mirrored.
     pub flip: bool,
     /// Largest rotation in both directions, in degrees.
@@ -56,8 +56,8 @@ pub struct AugmentParams {
 impl Augment {
     /// Random crops, and random flips if `flip` is set; nothing else.
     #[must_use]
-    pub fn crop_and_flip(crop: usize, frame: usize, flip: bool) -> Self {
-        Self { crop, frame, flip, rotate: 0.0, zoom: 0.0, aspect: 0.0, jitter: 0.0, erase: 0.0 }
+    pub fn crop_and_flip(crop: usize, padded_side: usize, flip: bool) -> Self {
+        Self { crop, padded_side, flip, rotate: 0.0, zoom: 0.0, aspect: 0.0, jitter: 0.0, erase: 0.0 }
     }
 
     /// Whether images are rotated, magnified or stretched.
@@ -74,8 +74,8 @@ impl Augment {
         assert_fits(self.crop, height, width);
         let mut rng = CounterRng::new(seed, Purpose::Augment, epoch, key);
         let mut start = |side: usize| {
-            let framed = side.max(self.frame);
-            rng.below((framed - self.crop) as u32 + 1) as isize - ((framed - side) / 2) as isize
+            let padded = side.max(self.padded_side);
+            rng.below((padded - self.crop) as u32 + 1) as isize - ((padded - side) / 2) as isize
         };
         let (top, left) = (start(height), start(width));
         let flip = rng.below(2) == 1 && self.flip;
@@ -131,7 +131,7 @@ mod tests {
     fn switching_one_method_off_leaves_the_others_unchanged() {
         let all = Augment {
             crop: 8,
-            frame: 8,
+            padded_side: 8,
             flip: true,
             rotate: 9.0,
             zoom: 0.1,

@@ -128,6 +128,7 @@ fn cut(image: &ImageView<'_>, window: CropWindow, table: &[[f32; 256]], crop: us
         let row = mirrored(window.top + row as isize, image.height);
         let in_row = &image.pixels[row * image.width * channels..][..image.width * channels];
         for (column, out) in out_row.chunks_exact_mut(channels).enumerate() {
+            // The other cut, `AffineTransform::cut`, implements the flip too.
             let column = if window.flip { crop - 1 - column } else { column };
             let column = mirrored(window.left + column as isize, image.width);
             for (channel, out) in out.iter_mut().enumerate() {

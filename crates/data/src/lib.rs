@@ -20,8 +20,8 @@
 //! ```
 //! use roentgen_data::*;
 //!
-//! let films = PhantomOptions { train: 30, val: 6, test: 6, ..PhantomOptions::default() };
-//! let data = phantom_dataset(&films, &LoadOptions::default(), &silent)?;
+//! let phantom = PhantomOptions { train: 30, val: 6, test: 6, ..PhantomOptions::default() };
+//! let data = phantom_dataset(&phantom, &LoadOptions::default(), &silent)?;
 //! let norm = Normalization::of(&data.train);
 //! let augment = Augment::crop_and_flip(24, 28, true);
 //!
@@ -37,8 +37,8 @@
 //! # Ok::<(), DataError>(())
 //! ```
 //!
-//! # Layers
-//! A module imports from lower rows of this table only; `cargo xtask tidy` checks it.
+//! # Floors
+//! The rows of this table are floors: a module imports from lower ones only; `cargo xtask tidy` checks it.
 //!
 //! | modules | task |
 //! |---|---|

@@ -31,8 +31,8 @@ pub const MAX_CLASSES: usize = 10_000;
 /// use roentgen_data::{LoadOptions, PhantomOptions, load_dataset, silent, write_phantom};
 ///
 /// let dir = tempfile::tempdir()?;
-/// let films = PhantomOptions { train: 30, val: 6, test: 6, ..PhantomOptions::default() };
-/// write_phantom(dir.path(), &films, &silent)?;
+/// let phantom = PhantomOptions { train: 30, val: 6, test: 6, ..PhantomOptions::default() };
+/// write_phantom(dir.path(), &phantom, &silent)?;
 /// let data = load_dataset(dir.path(), &LoadOptions::default(), &silent)?;
 /// assert_eq!(data.class_names, ["covid", "normal", "pneumonia"]);
 /// assert_eq!((data.train.len(), data.val.len(), data.test.len()), (30, 6, 6));

@@ -82,8 +82,9 @@ struct VariantResult {
 
 /// Runs the contests that `filter` selects.
 ///
-/// # Errors [`BenchError::Process`](crate::error::bench::BenchError::Process) if PyTorch does not run at all; a single
-/// variant that fails is left out with a message.
+/// # Errors
+/// [`BenchError::Process`](crate::error::bench::BenchError::Process) if PyTorch does not run at all; a single variant that
+/// fails is left out with a message.
 pub(super) fn measure(
     python: &Path,
     rounds: usize,

@@ -127,7 +127,7 @@ impl Accepts for PhantomSettings {
 
 const PHANTOM_EXAMPLES: &str = "\
 Examples:
-  roentgen data phantom --out films --films 480";
+  roentgen data phantom --out phantom-films --films 480";
 
 /// Flags of `data phantom`.
 #[derive(Debug, Args)]

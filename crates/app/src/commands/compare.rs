@@ -61,8 +61,9 @@ struct Comparison {
 
 /// Compares the test predictions of two runs, and shows the result.
 ///
-/// # Errors A run without predictions; [`NotComparable`](crate::error::command::CommandError::NotComparable) if the
-/// runs were not tested on the same images.
+/// # Errors
+/// A run without predictions; [`NotComparable`](crate::error::command::CommandError::NotComparable) if the runs were not
+/// tested on the same images.
 pub(crate) fn run(runs: [&Path; 2], screen: &Screen) -> Result<(), AppError> {
     let [first, second] = [predictions_file::read(runs[0])?, predictions_file::read(runs[1])?];
     let comparisons = Comparisons::of(&pair(&first, &second)?);

@@ -13,7 +13,7 @@ impl TrainConfig {
     pub(crate) fn augment(&self) -> Augment {
         Augment {
             crop: self.size as usize,
-            frame: self.resize() as usize,
+            padded_side: self.resize() as usize,
             flip: self.flip,
             rotate: self.rotate as f32,
             zoom: self.zoom as f32,

@@ -88,8 +88,8 @@ impl ClassPrior {
             Self::Training => None,
             Self::Balanced => Some(
                 "predictions assume that all classes are equally frequent, whatever their share of the training set, \
-                 and so do the test figures; the validation figures of each epoch, the temperature and the calibration \
-                 figures are for the shares of the training set",
+                 and so do the test metrics; the validation metrics of each epoch, the temperature and the calibration \
+                 metrics are for the class prior of the training set",
             ),
         }
     }

@@ -47,7 +47,7 @@ pub(super) struct Item<T: 'static> {
     /// The name after two dashes.
     flag: String,
     /// The flag that switches off; used by switches alone.
-    no_name: String,
+    off_name: String,
     /// The section of `--help`.
     heading: &'static str,
     help: &'static str,
@@ -67,7 +67,7 @@ impl<T> Item<T> {
     ) -> Self {
         let name = field.replace('_', "-");
         Self {
-            no_name: format!("no-{name}"),
+            off_name: format!("no-{name}"),
             flag: format!("--{name}"),
             heading,
             help: help.trim(),
@@ -113,7 +113,7 @@ impl<T: Clone + Send + Sync> Item<T> {
 
     /// `--tta`, and `--no-tta` for a preset or a config file that switches it on.
     fn switch_args(&'static self) -> Vec<Arg> {
-        let (on, off) = (self.name(), self.no_name.as_str());
+        let (on, off) = (self.name(), self.off_name.as_str());
         let flag = |name, other| Arg::new(name).long(name).action(ArgAction::SetTrue).overrides_with(other);
         let off_help = format!("Switch --{on} off");
         vec![self.with_help(flag(on, off)), flag(off, on).help(off_help).hide_short_help(true)]
@@ -172,7 +172,7 @@ impl<T: Clone + Send + Sync> Setting for Item<T> {
     }
 
     fn is_given(&'static self, matches: &ArgMatches) -> bool {
-        let ids = [Some(self.name()), self.input.argument, Some(self.no_name.as_str())];
+        let ids = [Some(self.name()), self.input.argument, Some(self.off_name.as_str())];
         let has_opposite = self.input.kind == TomlKind::Bool;
         let ids = ids.into_iter().take(if has_opposite { 3 } else { 2 }).flatten();
         ids.into_iter().any(|id| matches.value_source(id) == Some(ValueSource::CommandLine))

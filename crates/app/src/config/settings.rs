@@ -103,7 +103,8 @@ settings! {
         /// Batch size: number of images in a training step
         batch: Option<usize> = None => number("N", 1..=65_536).unit("images").common()
             .derived("32, or 128 from 20000 training images on");
-        /// Largest learning rate of the one-cycle schedule
+        /// Largest learning rate of the one-cycle schedule, which also moves the beta1 of Adam from 0.95 to 0.85 and back;
+        /// beta2 is 0.999
         max_lr: f64 = 0.01 => number("RATE", (Excluded(0.0), Included(1000.0))).alias("lr").common();
         /// Strength of the weight decay, which keeps weights small
         weight_decay: f64 = 1e-4 => number("RATE", 0.0..=10.0);

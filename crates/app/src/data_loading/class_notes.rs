@@ -99,7 +99,7 @@ fn missing_set_note(
     };
     set.is_empty().then(|| {
         format!(
-            "there is no {name} set: {:.0} % ({flag}) of {} is no image that can be split off; {consequence}",
+            "there is no {name} set: {:.0} % ({flag}) of {} is not enough to split off an image; {consequence}",
             100.0 * fraction,
             counted(n, "image")
         )

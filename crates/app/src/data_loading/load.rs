@@ -19,8 +19,8 @@ pub(crate) fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, St
     let loading = screen.loading();
     let options = config.load_options()?;
     if config.uses_phantom() {
-        let films = phantom::options(config.films, config.seed);
-        return Ok((phantom_dataset(&films, &options, &loading)?, phantom::describe(config.seed)));
+        let phantom = phantom::options(config.films, config.seed);
+        return Ok((phantom_dataset(&phantom, &options, &loading)?, phantom::describe(config.seed)));
     }
     let mut data = load_dataset(&config.data, &options, &loading)?;
     add_notes(config, &mut data);

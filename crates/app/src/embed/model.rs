@@ -81,8 +81,9 @@ impl Model {
     /// The labels of `set` are indices into [`Model::class_names`]; its images have [`Model::channels`] channels, and their
     /// short side is that of the training images, at least [`Model::size`].
     ///
-    /// # Errors [`DataLoadingError::EmptyTest`] for a set without images, [`ModelError::ImagesUnsuitable`] for images
-    /// of another kind.
+    /// # Errors
+    /// [`DataLoadingError::EmptyTest`] for a set without images, [`ModelError::ImagesUnsuitable`] for images of another
+    /// kind.
     pub fn evaluate(&self, set: &ImageSet) -> Result<(SubsetMetrics, Predictions), AppError> {
         let class_names = &self.card.class_names;
         if set.is_empty() {

@@ -97,8 +97,9 @@ fn run_files() -> [Vec<u8>; 4] {
     [checkpoint, file(run.join(CONFIG)), file(run.join(MODEL)), file(run.join(predictions_file::FILE))]
 }
 
-/// Damages a file: flipped bits; zero, missing, doubled or exchanged bytes; a number at its extremes; a truncated end.
-fn mutate(bytes: &[u8], rng: &mut CounterRng) -> Vec<u8> {
+/// Damages a file: a flipped bit; bytes 0 or 0xFF, missing or doubled bytes; a truncated end; a digit or a bracket of JSON or
+/// TOML in another place.
+fn damage_bytes_or_syntax(bytes: &[u8], rng: &mut CounterRng) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     if bytes.is_empty() {
         return bytes;
@@ -118,8 +119,8 @@ fn mutate(bytes: &[u8], rng: &mut CounterRng) -> Vec<u8> {
         }
         5 => bytes.truncate(at),
         _ => {
-            let digit = b"0123456789-.,eE{}[]\"\n"[rng.below(21) as usize];
-            bytes[at] = digit;
+            let character = b"0123456789-.,eE{}[]\"\n"[rng.below(21) as usize];
+            bytes[at] = character;
         }
     }
     bytes
@@ -135,7 +136,7 @@ fn no_reader_panics_on_mutated_files() {
         for number in 0..MUTATIONS {
             let mut rng = CounterRng::new(number, Purpose::Synthetic, 0, 0);
             let seed = own[number as usize % own.len()];
-            read(reader.name, &mutate(&mutate(seed, &mut rng), &mut rng));
+            read(reader.name, &damage_bytes_or_syntax(&damage_bytes_or_syntax(seed, &mut rng), &mut rng));
         }
     }
 }

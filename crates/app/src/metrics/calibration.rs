@@ -24,16 +24,16 @@ impl CalibrationMetrics {
     #[must_use]
     pub(crate) fn new(predictions: &Predictions, groups: Option<&[u32]>) -> Self {
         let scorer = Scorer::new(predictions);
-        let once = vec![1.0; predictions.len()];
+        let each_once = vec![1.0; predictions.len()];
         let (bins, log_losses, brier_scores) =
-            (scorer.bins(&once), scorer.log_losses(), scorer.brier_scores());
+            (scorer.bins(&each_once), scorer.log_losses(), scorer.brier_scores());
         Self {
             ece: bins.ece(),
             ece_debiased: bins.debiased(),
             ece_debiased_interval: scorer.ece_interval(groups),
-            log_loss: weighted_mean(&log_losses, &once),
+            log_loss: weighted_mean(&log_losses, &each_once),
             log_loss_interval: mean_interval(&log_losses, groups),
-            brier_score: weighted_mean(&brier_scores, &once),
+            brier_score: weighted_mean(&brier_scores, &each_once),
             brier_score_interval: mean_interval(&brier_scores, groups),
         }
     }

@@ -6,7 +6,7 @@ use roentgen_layers::ResNet9;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 use serde::{Deserialize, Serialize};
 
-use super::inference::{Prediction, Preprocessing, predict};
+use super::inference::{NetworkOutput, Preprocessing, predict};
 use super::ood::{OodDetector, vector_of};
 use super::packed_numbers;
 use crate::metrics::argmax::argmax;
@@ -40,21 +40,21 @@ impl BatchSummary {
         detector: Option<&OodDetector>,
     ) -> Self {
         let mut summary = Self::new(model.architecture().n_classes);
-        predict(model, set, preprocessing, |_, prediction| {
-            let is_rejected = detector.is_some_and(|detector| detector.reject_reason(prediction).is_some());
-            summary.add(prediction, is_rejected);
+        predict(model, set, preprocessing, |_, output| {
+            let is_rejected = detector.is_some_and(|detector| detector.reject_reason(output).is_some());
+            summary.add(output, is_rejected);
         });
         summary
     }
 
     /// Adds an image.
-    pub(crate) fn add(&mut self, prediction: &Prediction<'_>, is_rejected: bool) {
+    pub(crate) fn add(&mut self, output: &NetworkOutput<'_>, is_rejected: bool) {
         if is_rejected {
             self.n_rejected += 1;
         } else {
-            self.n_predicted[argmax(prediction.logits.iter().copied())] += 1;
+            self.n_predicted[argmax(output.logits.iter().copied())] += 1;
         }
-        let vector: Vec<f32> = vector_of(prediction).into_iter().map(|x| x as f32).collect();
+        let vector: Vec<f32> = vector_of(output).into_iter().map(|x| x as f32).collect();
         self.add_vector(&vector);
     }
 
@@ -93,7 +93,7 @@ impl BatchSummary {
     }
 
     /// Rejects data that do not fit a model of these sizes.
-    pub(super) fn validate(&self, n_classes: usize, vector_len: usize) -> Result<(), String> {
+    pub(super) fn check(&self, n_classes: usize, vector_len: usize) -> Result<(), String> {
         let n_counted = self.n_predicted.iter().try_fold(self.n_rejected, |sum, &n| sum.checked_add(n));
         let is_valid = self.n_predicted.len() == n_classes
             && n_counted == Some(self.n_images)
@@ -129,15 +129,15 @@ mod tests {
     #[test]
     fn data_of_another_model_are_rejected() {
         let mut summary = BatchSummary::new(2);
-        assert!(summary.validate(2, 5).is_ok(), "no images");
+        assert!(summary.check(2, 5).is_ok(), "no images");
         assert_eq!(summary.vectors().count(), 0);
         summary.add_vector(&[1.0, 2.0]);
         summary.n_rejected = 1;
-        assert!(summary.validate(2, 2).is_ok());
-        assert!(summary.validate(3, 2).is_err() && summary.validate(2, 3).is_err());
+        assert!(summary.check(2, 2).is_ok());
+        assert!(summary.check(3, 2).is_err() && summary.check(2, 3).is_err());
         summary.vectors[0] = f32::NAN;
-        assert!(summary.validate(2, 2).is_err());
+        assert!(summary.check(2, 2).is_err());
         summary.n_images = usize::MAX;
-        assert!(summary.validate(2, 2).is_err());
+        assert!(summary.check(2, 2).is_err());
     }
 }

@@ -1,13 +1,13 @@
 //! Calibration by one number: logits are divided by a temperature before they become probabilities (Guo et al. 2017).
 //!
-//! Fitted on the validation set by maximum likelihood, for the class shares of the training set, which the validation set
-//! has too. The logits of a model that assumes other shares are shifted to these after they are divided, and only for the
-//! fit and its figures ([`ClassShares`]): the temperature changes no predicted class.
+//! Fitted on the validation set by maximum likelihood, for the class prior of the training set, which the validation set
+//! has too. The logits of a model that assumes another prior are shifted to this one after they are divided, and only for
+//! the fit and its metrics ([`ClassPriors`]): the temperature changes no predicted class.
 
 use serde::Serialize;
 
 use crate::metrics::CalibrationMetrics;
-use crate::model::class_shares::ClassShares;
+use crate::model::class_priors::ClassPriors;
 use crate::model::inference::Evaluation;
 use crate::model::predicted_set::PredictedSet;
 
@@ -20,7 +20,7 @@ const MAX_INVERSE: f64 = 5.0;
 const LOG_TEMPERATURE_SD: f64 = 0.5;
 
 /// The most likely temperature given the labels of an evaluation, from around 1; 1 without images. `log_shift` is that of
-/// [`ClassShares`].
+/// [`ClassPriors`].
 #[must_use]
 pub(crate) fn fit(evaluation: &Evaluation, log_shift: Option<&[f64]>) -> f64 {
     if evaluation.is_empty() {
@@ -35,8 +35,8 @@ pub(crate) fn fit(evaluation: &Evaluation, log_shift: Option<&[f64]>) -> f64 {
     2.0 / (low + high)
 }
 
-/// Derivative of the summed loss and of the prior's with respect to the inverse temperature: of each image, the mean logit
-/// under the probabilities less that of its label.
+/// Derivative, with respect to the inverse temperature, of the summed loss plus the penalty of [`LOG_TEMPERATURE_SD`]; for
+/// each image, the mean logit under the probabilities minus the logit of its label.
 fn slope(evaluation: &Evaluation, log_shift: Option<&[f64]>, inverse: f64) -> f64 {
     let predictions = evaluation.shifted_predictions(1.0 / inverse, log_shift);
     let rows = (0..evaluation.len()).map(|image| {
@@ -48,7 +48,7 @@ fn slope(evaluation: &Evaluation, log_shift: Option<&[f64]>, inverse: f64) -> f6
     rows.sum::<f64>() + libm::log(inverse) / (LOG_TEMPERATURE_SD * LOG_TEMPERATURE_SD * inverse)
 }
 
-/// The effect of the temperature, for `metrics.json`. The figures are for the class shares of the training set.
+/// The effect of the temperature, for `metrics.json`. The metrics are for the class prior of the training set.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Calibration {
     /// What logits are divided by.
@@ -75,14 +75,14 @@ impl Calibration {
     #[must_use]
     pub(crate) fn new(
         temperature: f64,
-        shares: &ClassShares,
+        priors: &ClassPriors,
         val: Option<&PredictedSet>,
         test: Option<&PredictedSet>,
     ) -> Option<Self> {
         let before_after = |set: &PredictedSet| {
             let (groups, evaluation) = (set.groups(), &set.evaluation);
             let reliability = |temperature: f64| {
-                let predictions = evaluation.shifted_predictions(temperature, shares.log_shift());
+                let predictions = evaluation.shifted_predictions(temperature, priors.log_shift());
                 CalibrationMetrics::new(&predictions, groups.as_deref())
             };
             BeforeAfter { n: evaluation.len(), before: reliability(1.0), after: reliability(temperature) }
@@ -101,8 +101,8 @@ mod tests {
 
     use super::*;
 
-    /// Images whose labels are drawn from the probabilities of their logits, which are then multiplied by `heat`.
-    fn heated(heat: f32, n: usize) -> Evaluation {
+    /// Images whose labels are drawn from the probabilities of their logits, which are then multiplied by `scale`.
+    fn with_scaled_logits(scale: f32, n: usize) -> Evaluation {
         let mut rng = CounterRng::new(1, Purpose::Synthetic, 0, 0);
         let mut evaluation = Evaluation::new(3);
         for _ in 0..n {
@@ -113,26 +113,27 @@ mod tests {
                 left -= logit.exp();
                 left < 0.0
             });
-            evaluation.add(label.unwrap_or(2) as u32, &logits.map(|logit| heat * logit));
+            evaluation.add(label.unwrap_or(2) as u32, &logits.map(|logit| scale * logit));
         }
         evaluation
     }
 
     #[test]
-    fn the_temperature_of_heated_logits_is_found() {
-        for heat in [0.5, 1.0, 3.0] {
-            let found = fit(&heated(heat, 4_000), None);
-            assert!((found / f64::from(heat) - 1.0).abs() < 0.08, "{found} for {heat}");
+    fn the_temperature_of_scaled_logits_is_found() {
+        for scale in [0.5, 1.0, 3.0] {
+            let found = fit(&with_scaled_logits(scale, 4_000), None);
+            assert!((found / f64::from(scale) - 1.0).abs() < 0.08, "{found} for {scale}");
         }
     }
 
     #[test]
-    fn calibration_gets_better_and_answers_stay() {
-        let hot = heated(3.0, 2_000);
-        let temperature = fit(&hot, None);
-        let error = |temperature: f64| CalibrationMetrics::new(&hot.predictions(temperature), None).ece;
+    fn calibration_improves_and_predicted_classes_stay() {
+        let overconfident = with_scaled_logits(3.0, 2_000);
+        let temperature = fit(&overconfident, None);
+        let error =
+            |temperature: f64| CalibrationMetrics::new(&overconfident.predictions(temperature), None).ece;
         assert!(error(temperature) < Some(0.03) && error(1.0) > Some(0.1), "{:?}", error(temperature));
-        assert!(hot.predictions(1.0).pairs().eq(hot.predictions(temperature).pairs()));
+        assert!(overconfident.predictions(1.0).pairs().eq(overconfident.predictions(temperature).pairs()));
     }
 
     #[test]

@@ -64,10 +64,10 @@ pub(crate) fn explain(
     let one = set.select(&[image]);
     let (mut evaluation, mut reject_reason) = (Evaluation::new(card.class_names.len()), None);
     let mut likeliest = 0;
-    predict(model, &one, &card.preprocessing(), |_, prediction| {
-        evaluation.add(0, prediction.logits);
-        reject_reason = card.ood_detector.as_ref().and_then(|detector| detector.reject_reason(prediction));
-        likeliest = argmax(prediction.logits.iter().copied());
+    predict(model, &one, &card.preprocessing(), |_, output| {
+        evaluation.add(0, output.logits);
+        reject_reason = card.ood_detector.as_ref().and_then(|detector| detector.reject_reason(output));
+        likeliest = argmax(output.logits.iter().copied());
     });
     let class = class.unwrap_or(likeliest);
     let probabilities = evaluation.predictions(card.temperature).probabilities(0).to_vec();

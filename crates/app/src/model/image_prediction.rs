@@ -30,12 +30,11 @@ pub(crate) fn predict_images(
 ) -> Vec<ImagePrediction> {
     let (mut evaluation, mut reject_reasons) =
         (Evaluation::new(card.class_names.len()), Vec::with_capacity(images.len()));
-    predict(model, images, &card.preprocessing(), |_, prediction| {
+    predict(model, images, &card.preprocessing(), |_, output| {
         // Probabilities and classes do not depend on the label.
-        evaluation.add(0, prediction.logits);
-        let reject_reason =
-            card.ood_detector.as_ref().and_then(|detector| detector.reject_reason(prediction));
-        summary.add(prediction, reject_reason.is_some());
+        evaluation.add(0, output.logits);
+        let reject_reason = card.ood_detector.as_ref().and_then(|detector| detector.reject_reason(output));
+        summary.add(output, reject_reason.is_some());
         reject_reasons.push(reject_reason);
     });
     let predictions = evaluation.predictions(card.temperature);

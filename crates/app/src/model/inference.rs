@@ -95,7 +95,7 @@ impl Evaluation {
     }
 
     /// The same for another class prior: `log_shift` is added to the logits after the division; see
-    /// [`ClassShares`](crate::model::class_shares::ClassShares).
+    /// [`ClassPriors`](crate::model::class_priors::ClassPriors).
     #[must_use]
     pub fn shifted_predictions(&self, temperature: f64, log_shift: Option<&[f64]>) -> Predictions {
         let mut predictions = Predictions::new(self.n_classes);
@@ -152,7 +152,7 @@ impl Evaluation {
 
 /// The output of a model for one image.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Prediction<'a> {
+pub(crate) struct NetworkOutput<'a> {
     /// By class; the mean over all views.
     pub logits: &'a [f32],
     /// The output of the first block, `(h, w, c)`, for the plain view.
@@ -168,7 +168,7 @@ pub(crate) fn predict(
     model: &ResNet9,
     set: &ImageSet,
     preprocessing: &Preprocessing<'_>,
-    mut each: impl FnMut(usize, &Prediction<'_>),
+    mut each: impl FnMut(usize, &NetworkOutput<'_>),
 ) {
     let samples: Vec<Sample> = (0..set.len() as u32).map(Sample::first).collect();
     let (mut x, mut labels) = (Array4::zeros((0, 0, 0, 0)), Vec::new());
@@ -195,7 +195,7 @@ pub(crate) fn predict(
             let logits = logits.to_slice().expect("the logits of an image are contiguous");
             let unseen = set.facts(image).filter(|_| set.channels() == 1);
             let unseen_colour = unseen.map_or(0.0, |facts| f64::from(facts.colour));
-            each(image, &Prediction { logits, first_block, pixels, unseen_colour });
+            each(image, &NetworkOutput { logits, first_block, pixels, unseen_colour });
         }
     }
 }
@@ -209,8 +209,8 @@ pub(crate) fn evaluate(
     preprocessing: &Preprocessing<'_>,
 ) -> Evaluation {
     let mut evaluation = Evaluation::new(n_classes);
-    predict(model, set, preprocessing, |image, prediction| {
-        evaluation.add(set.labels()[image], prediction.logits);
+    predict(model, set, preprocessing, |image, output| {
+        evaluation.add(set.labels()[image], output.logits);
     });
     evaluation
 }

@@ -41,7 +41,7 @@ impl InstructionSets {
     ///
     /// # Errors
     /// The text is for the user.
-    pub(crate) fn check(&self, other_cpu: bool) -> Result<(), String> {
+    pub(crate) fn check_this_build(&self, other_cpu: bool) -> Result<(), String> {
         if other_cpu || self.end_with_this_build() {
             return Ok(());
         }
@@ -57,7 +57,7 @@ impl InstructionSets {
     }
 
     /// Rejects what this program does not write.
-    pub(crate) fn validate(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let fits =
             self.0.len() <= Self::MAX_NAMES && self.0.iter().all(|name| name.len() <= Self::MAX_NAME_LEN);
         if fits {

@@ -141,18 +141,18 @@ impl ModelCard {
     }
 
     /// Rejects numbers that no file of this program has, before memory is allocated for them.
-    pub(super) fn validate(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         let mut rules = self.size_rules().into_iter().chain(self.value_rules());
         if let Some((_, text)) = rules.find(|(holds, _)| !holds) {
             return Err(text);
         }
-        self.instruction_sets.validate()?;
+        self.instruction_sets.check()?;
         if let Some(detector) = &self.ood_detector {
-            detector.validate(self.width, self.size as usize)?;
+            detector.check(self.width, self.size as usize)?;
         }
         let vector_len = vector_length(self.width, self.size as usize);
         let validation = self.validation.as_ref();
-        validation.map_or(Ok(()), |summary| summary.validate(self.class_names.len(), vector_len))
+        validation.map_or(Ok(()), |summary| summary.check(self.class_names.len(), vector_len))
     }
 
     fn size_rules(&self) -> [Rule; 6] {

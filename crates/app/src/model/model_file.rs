@@ -37,13 +37,13 @@ struct Stored {
     bytes: Vec<u8>,
 }
 
-/// The model as the bytes of a file. `n_steps` is what PyTorch calls `num_batches_tracked`.
+/// The model as the bytes of a file. `n_steps_done` is what PyTorch calls `num_batches_tracked`.
 #[must_use]
-pub(crate) fn to_bytes(model: &ResNet9, card: &ModelCard, n_steps: u64) -> Vec<u8> {
+pub(crate) fn to_bytes(model: &ResNet9, card: &ModelCard, n_steps_done: u64) -> Vec<u8> {
     let mut stored = Vec::new();
     for Tensor { name, shape, values } in tensors(model) {
         if let Some(prefix) = name.strip_suffix("running_mean") {
-            let (name, bytes) = (format!("{prefix}num_batches_tracked"), n_steps.to_le_bytes().to_vec());
+            let (name, bytes) = (format!("{prefix}num_batches_tracked"), n_steps_done.to_le_bytes().to_vec());
             stored.push(Stored { name, dtype: Dtype::I64, shape: Vec::new(), bytes });
         }
         let bytes = little_endian(&values).into_owned();
@@ -198,7 +198,7 @@ fn read_card(metadata: &Metadata) -> Result<ModelCard, String> {
     let text = metadata.metadata().as_ref().and_then(|map| map.get(KEY));
     let text = text.ok_or_else(|| format!("its metadata has no key `{KEY}`"))?;
     let card: ModelCard = serde_json::from_str(text).map_err(|error| format!("its metadata: {error}"))?;
-    card.validate().map_err(|text| format!("its metadata: {text}"))?;
+    card.check().map_err(|text| format!("its metadata: {text}"))?;
     Ok(card)
 }
 

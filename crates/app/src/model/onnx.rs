@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pixels (batch, c, side, side) in 0 to 1
-//!   -> (pixels - mean) / std -> eight convolutions, batch norm folded into them -> logits
+//!   -> (pixels - mean) / std -> convolutions, batch norm folded into them -> logits
 //!   -> logits / temperature -> softmax -> probabilities (batch, classes)
 //! ```
 //! Test-time augmentation is in the file too: each view is two matrices, and the network gets all of them as one batch. Not

@@ -13,7 +13,7 @@ use roentgen_data::{ImageSet, colour};
 use roentgen_layers::ResNet9;
 use serde::{Deserialize, Serialize};
 
-use crate::model::inference::{Prediction, Preprocessing, predict};
+use crate::model::inference::{NetworkOutput, Preprocessing, predict};
 use gaussian::Gaussian;
 
 mod filter_responses;
@@ -84,9 +84,9 @@ struct Observation {
 }
 
 /// The features of an image as a vector.
-pub(super) fn vector_of(prediction: &Prediction<'_>) -> Vec<f64> {
-    let mut vector = signature::of(prediction.pixels);
-    vector.append(&mut filter_responses::of(prediction.first_block));
+pub(super) fn vector_of(output: &NetworkOutput<'_>) -> Vec<f64> {
+    let mut vector = signature::of(output.pixels);
+    vector.append(&mut filter_responses::of(output.first_block));
     vector
 }
 
@@ -98,8 +98,8 @@ pub(super) fn vector_length(width: usize, crop: usize) -> usize {
 
 fn observe(model: &ResNet9, set: &ImageSet, preprocessing: &Preprocessing<'_>) -> Vec<Observation> {
     let mut observed = Vec::with_capacity(set.len());
-    predict(model, set, preprocessing, |_, prediction: &Prediction<'_>| {
-        observed.push(Observation { vector: vector_of(prediction), colour: prediction.unseen_colour });
+    predict(model, set, preprocessing, |_, output: &NetworkOutput<'_>| {
+        observed.push(Observation { vector: vector_of(output), colour: output.unseen_colour });
     });
     observed
 }
@@ -131,16 +131,16 @@ impl OodDetector {
         Some(Self { distribution, cut_off: distance_cut_off, colour_cut_off, held_out })
     }
 
-    /// Whether, and why, a prediction is rejected.
+    /// Whether, and why, an image is rejected.
     ///
     /// # Panics
-    /// If the prediction is that of a model of other sizes.
+    /// If the output is that of a model of other sizes.
     #[must_use]
-    pub(crate) fn reject_reason(&self, prediction: &Prediction<'_>) -> Option<RejectReason> {
-        if prediction.unseen_colour > self.colour_cut_off {
+    pub(crate) fn reject_reason(&self, output: &NetworkOutput<'_>) -> Option<RejectReason> {
+        if output.unseen_colour > self.colour_cut_off {
             return Some(RejectReason::Colour);
         }
-        let distance = self.distribution.squared_distance(&vector_of(prediction));
+        let distance = self.distribution.squared_distance(&vector_of(output));
         (distance > self.cut_off).then_some(RejectReason::Distance)
     }
 
@@ -151,7 +151,7 @@ impl OodDetector {
     }
 
     /// Checks that the data fit a model whose first block has `width` channels and that sees crops of `crop` pixels.
-    pub(crate) fn validate(&self, width: usize, crop: usize) -> Result<(), String> {
+    pub(crate) fn check(&self, width: usize, crop: usize) -> Result<(), String> {
         let is_valid = self.distribution.is_valid(vector_length(width, crop));
         if is_valid { Ok(()) } else { Err("its out-of-distribution data do not fit the model".to_owned()) }
     }

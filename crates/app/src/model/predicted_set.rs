@@ -47,10 +47,10 @@ impl PredictedSet {
         let mut evaluation = Evaluation::new(card.class_names.len());
         let mut summary = BatchSummary::new(card.class_names.len());
         let mut reasons = Vec::with_capacity(set.len());
-        predict(model, set, &card.preprocessing(), |image, prediction| {
-            evaluation.add(set.labels()[image], prediction.logits);
-            let reason = card.ood_detector.as_ref().and_then(|detector| detector.reject_reason(prediction));
-            summary.add(prediction, reason.is_some());
+        predict(model, set, &card.preprocessing(), |image, output| {
+            evaluation.add(set.labels()[image], output.logits);
+            let reason = card.ood_detector.as_ref().and_then(|detector| detector.reject_reason(output));
+            summary.add(output, reason.is_some());
             reasons.push(reason);
         });
         let predictions = evaluation.predictions(card.temperature);

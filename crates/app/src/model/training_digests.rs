@@ -96,10 +96,10 @@ mod tests {
 
     #[test]
     fn training_images_are_recognised_at_any_size() {
-        let films = PhantomOptions { train: 6, val: 3, test: 3, ..PhantomOptions::default() };
-        let data = phantom_dataset(&films, &LoadOptions::default(), &silent).expect("films");
+        let phantom = PhantomOptions { train: 6, val: 3, test: 3, ..PhantomOptions::default() };
+        let data = phantom_dataset(&phantom, &LoadOptions::default(), &silent).expect("films");
         let larger = LoadOptions { resize: 40, crop: 32, ..LoadOptions::default() };
-        let again = phantom_dataset(&films, &larger, &silent).expect("films");
+        let again = phantom_dataset(&phantom, &larger, &silent).expect("films");
         let seen = TrainingDigests::of(&[&data.train, &data.val]);
         let text = serde_json::to_string(&seen).expect("a text");
         assert_eq!(text.len(), 2 + 9 * DIGITS);

@@ -106,10 +106,10 @@ fn leakage_remark(input: &ReportInput<'_>) -> Markup {
                 (counted(*n_leaked, "test image")) @if findings.patients.is_some() { " or their patients" } " also occur in the training or validation set"
                 @if input.config.init.is_some() { ", or in those of the initial model" } ". "
                 @if test_deduplicated.is_some() {
-                    "The figures above, the confusion matrix and the curves leave them out. On all "
+                    "The metrics above, the confusion matrix and the curves leave them out. On all "
                     (test.confusion.n()) " test images the accuracy is " (percent(test.confusion.accuracy())) "."
                 } @else {
-                    "No other image is left, so the figures say nothing about other images."
+                    "No other image is left, so the metrics say nothing about other images."
                 }
             }
         } @else if findings.leakage.is_empty() && n_crossing == 0 {

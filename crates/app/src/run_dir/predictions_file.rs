@@ -53,8 +53,8 @@ pub(crate) struct RecordedPrediction {
 /// # Panics
 /// If there are not as many predictions as images.
 #[must_use]
-pub(crate) fn test_text(set: &ImageSet, predicted: &PredictedSet, class_names: &[String]) -> String {
-    to_text(set, predicted, class_names, |image| Some(predicted.is_leaked[image]))
+pub(crate) fn test_text(set: &ImageSet, predicted_set: &PredictedSet, class_names: &[String]) -> String {
+    to_text(set, predicted_set, class_names, |image| Some(predicted_set.is_leaked[image]))
 }
 
 /// The file of the validation images as text.
@@ -62,19 +62,19 @@ pub(crate) fn test_text(set: &ImageSet, predicted: &PredictedSet, class_names: &
 /// # Panics
 /// As [`test_text`].
 #[must_use]
-pub(crate) fn val_text(set: &ImageSet, predicted: &PredictedSet, class_names: &[String]) -> String {
-    to_text(set, predicted, class_names, |_| None)
+pub(crate) fn val_text(set: &ImageSet, predicted_set: &PredictedSet, class_names: &[String]) -> String {
+    to_text(set, predicted_set, class_names, |_| None)
 }
 
 /// A line for each image of `set`.
 fn to_text(
     set: &ImageSet,
-    predicted: &PredictedSet,
+    predicted_set: &PredictedSet,
     class_names: &[String],
     leaked: impl Fn(usize) -> Option<bool>,
 ) -> String {
-    let PredictedSet { evaluation, predictions, .. } = predicted;
-    let is_rejected = predicted.is_rejected();
+    let PredictedSet { evaluation, predictions, .. } = predicted_set;
+    let is_rejected = predicted_set.is_rejected();
     assert_eq!(set.len(), predictions.len(), "a prediction for each image");
     let names = || class_names.iter().cloned();
     let mut text = String::new();

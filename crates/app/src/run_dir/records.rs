@@ -6,7 +6,7 @@ use crate::metrics::SubsetMetrics;
 use crate::metrics::shortcut_audit::Audit;
 use crate::metrics::test_metrics::TestMetrics;
 use crate::model::calibration::Calibration;
-use crate::model::class_shares::ClassShares;
+use crate::model::class_priors::ClassPriors;
 use crate::model::instruction_sets::InstructionSets;
 use crate::model::shift::Shift;
 
@@ -44,7 +44,7 @@ pub(crate) struct Metrics {
     #[serde(flatten)]
     pub test: Option<TestMetrics>,
     /// For which class prior the figures hold.
-    pub class_prior: ClassShares,
+    pub class_prior: ClassPriors,
     pub calibration: Option<Calibration>,
     pub n_rejected: Rejected,
     /// Whether the test images differ from the validation images; absent where there are too few.

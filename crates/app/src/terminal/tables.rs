@@ -92,7 +92,7 @@ pub(crate) fn show_test_tables(screen: &Screen, heading: &str, metrics: &TestMet
         let text = format!("{}, with the {n_leaked} that leaked: {}", of_all_images(test), accuracy_of(test));
         screen.field("as given", &text);
     } else if *n_leaked > 0 {
-        screen.field("LEAKAGE", "every test image leaked, so these figures say nothing about other images");
+        screen.field("LEAKAGE", "every test image leaked, so these metrics say nothing about other images");
     }
     if let Some(n_rejected) = metrics.n_main_rejected {
         screen.field("rejected", &rejection_line(metrics, n_rejected));

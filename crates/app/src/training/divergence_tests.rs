@@ -7,8 +7,8 @@ use roentgen_layers::{LossHead, ResNet9, ResNet9Config};
 
 #[test]
 fn a_loss_or_a_weight_that_is_not_finite_names_its_images() {
-    let films = PhantomOptions { train: 24, val: 3, test: 3, ..PhantomOptions::default() };
-    let data = phantom_dataset(&films, &LoadOptions::default(), &silent).unwrap();
+    let phantom = PhantomOptions { train: 24, val: 3, test: 3, ..PhantomOptions::default() };
+    let data = phantom_dataset(&phantom, &LoadOptions::default(), &silent).unwrap();
     let config = TrainConfig { batch: Some(8), epochs: Some(2), width: 8, ..TrainConfig::default() };
     let trainer = || {
         let model = ResNet9::new(&ResNet9Config { width: 8, ..ResNet9Config::new(1, 3) }, 0);

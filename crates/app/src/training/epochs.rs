@@ -10,7 +10,7 @@ use roentgen_layers::ResNet9;
 use super::progress_lines::{epoch_heading, epoch_line, show_step};
 use crate::config::{Select, TrainConfig};
 use crate::model::calibration;
-use crate::model::class_shares::ClassShares;
+use crate::model::class_priors::ClassPriors;
 use crate::model::inference::{Evaluation, evaluate};
 use crate::model::instruction_sets::InstructionSets;
 use crate::model::model_card::ModelCard;
@@ -37,15 +37,15 @@ pub(super) struct Run<'a> {
     pub(super) config: &'a TrainConfig,
     pub(super) data: &'a Dataset,
     /// The images of an epoch: the training set, in which hard examples may occur several times.
-    pub(super) train_set: &'a ImageSet,
-    pub(super) class_shares: &'a ClassShares,
+    pub(super) epoch_set: &'a ImageSet,
+    pub(super) class_priors: &'a ClassPriors,
     pub(super) folder: &'a RunFolder,
     /// Whether a checkpoint of a build for other vector instructions is continued.
     pub(super) other_cpu: bool,
     pub(super) screen: &'a Screen,
 }
 
-/// The validation of one epoch, for the class shares of the training set, which the validation set has too.
+/// The validation of one epoch, for the class prior of the training set, which the validation set has too.
 struct Validation {
     temperature: f64,
     loss: f64,
@@ -54,11 +54,11 @@ struct Validation {
 }
 
 impl Validation {
-    fn new(evaluation: Evaluation, shares: &ClassShares, select: Select) -> Self {
-        let temperature = calibration::fit(&evaluation, shares.log_shift());
+    fn new(evaluation: Evaluation, priors: &ClassPriors, select: Select) -> Self {
+        let temperature = calibration::fit(&evaluation, priors.log_shift());
         // Balanced accuracy gives all classes the same share by itself, so it is that of the predictions as they are.
         let balanced = (select == Select::BalancedAccuracy).then(|| select.score(&evaluation));
-        let evaluation = evaluation.shifted(shares.log_shift());
+        let evaluation = evaluation.shifted(priors.log_shift());
         Self {
             temperature,
             loss: evaluation.loss(),
@@ -89,7 +89,7 @@ pub(super) fn wrong_model_error(path: PathBuf) -> RunDirError {
 impl Run<'_> {
     /// Steps of an epoch.
     pub(super) fn steps_per_epoch(&self) -> usize {
-        self.train_set.len().div_ceil(self.config.batch(self.data.train.len()))
+        self.epoch_set.len().div_ceil(self.config.batch(self.data.train.len()))
     }
 
     /// The state of the run by its checkpoint, whose weights go into `trainer`; without a checkpoint, the beginning.
@@ -130,10 +130,10 @@ impl Run<'_> {
             return Err(self.not_resumable(CHECKPOINT, reason.to_owned()).into());
         }
         let n_train = self.data.train.len();
-        let size = RunSize { config: self.config, n_train, epoch_images: self.train_set.len() };
+        let size = RunSize { config: self.config, n_train, epoch_images: self.epoch_set.len() };
         size.check(&run_state, &trainer_state).map_err(start_again)?;
         let is_other_cpu = |reason| self.not_resumable(CHECKPOINT, reason);
-        run_state.instruction_sets.check(self.other_cpu).map_err(is_other_cpu)?;
+        run_state.instruction_sets.check_this_build(self.other_cpu).map_err(is_other_cpu)?;
         trainer.restore(trainer_state).map_err(start_again)?;
         self.check_saved_model(&run_state)?;
         Ok(run_state)
@@ -232,7 +232,7 @@ impl Run<'_> {
             saved_epoch,
             saved_digest,
             train_seconds: seconds,
-            images_per_s: (epoch * self.train_set.len()) as f64 / step_seconds,
+            images_per_s: (epoch * self.epoch_set.len()) as f64 / step_seconds,
             data_loading_fraction: data_seconds / step_seconds,
         }
     }
@@ -247,11 +247,11 @@ impl Run<'_> {
         let (start, n_steps) = (Instant::now(), trainer.n_steps());
         let interval = Duration::from_secs_f64(60.0 * self.config.checkpoint_minutes);
         let mut show = show_step(bar, n_steps, self.screen.width());
-        let is_over = trainer.train_epoch(self.train_set, run_state.epoch, &mut run_state.progress, |step| {
+        let is_over = trainer.train_epoch(self.epoch_set, run_state.epoch, &mut run_state.progress, |step| {
             show(step);
             interrupt::signal().is_none() && start.elapsed() < interval
         });
-        is_over.map_err(|divergence| divergence.into_error(self.config, self.train_set))
+        is_over.map_err(|divergence| divergence.into_error(self.config, self.epoch_set))
     }
 
     /// Validates, saves the model if its epoch is selected, and writes the logs.
@@ -269,11 +269,11 @@ impl Run<'_> {
         run_state.data_seconds += trained.data_seconds;
         card.epoch = run_state.epoch;
         card.instruction_sets = run_state.instruction_sets.clone();
-        let n_steps = trainer.n_steps_done() as u64;
-        let (val, is_saved) = trainer.with_model(self.train_set, epoch, |model| {
+        let n_steps_done = trainer.n_steps_done() as u64;
+        let (val, is_saved) = trainer.with_model(self.epoch_set, epoch, |model| {
             let val = self.validate(model, card, trained.n_batches)?;
             card.temperature = val.as_ref().map_or(1.0, |val| val.temperature);
-            let is_saved = self.save_model((model, card, n_steps), val.as_ref(), run_state, writer)?;
+            let is_saved = self.save_model((model, card, n_steps_done), val.as_ref(), run_state, writer)?;
             Ok::<_, TrainingError>((val, is_saved))
         })?;
         run_state.log_bytes = self.log(run_state, &trained, val.as_ref(), is_saved)?;
@@ -294,7 +294,7 @@ impl Run<'_> {
         let evaluation = evaluate(model, &data.val, data.class_names.len(), &card.preprocessing());
         let loss = evaluation.loss();
         if loss.is_finite() {
-            return Ok(Some(Validation::new(evaluation, self.class_shares, config.select)));
+            return Ok(Some(Validation::new(evaluation, self.class_priors, config.select)));
         }
         Err(TrainingError::Diverged {
             what: format!("the validation loss became {loss}"),
@@ -310,7 +310,7 @@ impl Run<'_> {
     /// after the last epoch. Returns whether this epoch was chosen.
     fn save_model(
         &self,
-        (model, card, n_steps): (&ResNet9, &ModelCard, u64),
+        (model, card, n_steps_done): (&ResNet9, &ModelCard, u64),
         val: Option<&Validation>,
         run_state: &mut RunState,
         writer: &mut checkpoint::Writer,
@@ -323,7 +323,7 @@ impl Run<'_> {
         }
         let is_last = run_state.stopped_early || run_state.epoch == epochs;
         if is_saved || is_last {
-            let bytes = model_file::to_bytes(model, card, n_steps);
+            let bytes = model_file::to_bytes(model, card, n_steps_done);
             if is_saved {
                 run_state.saved_epoch = run_state.epoch;
                 run_state.saved_digest = model_file::weights_digest(&bytes, card);
@@ -358,7 +358,7 @@ impl Run<'_> {
             saved,
             instruction_sets: instruction_sets.clone(),
         };
-        let images_per_s = self.train_set.len() as f64 / trained.seconds;
+        let images_per_s = self.epoch_set.len() as f64 / trained.seconds;
         let time = TimeLine { epoch: *epoch, seconds: trained.seconds, images_per_s };
         let json = serde_json::to_string(&line).expect("a log line is plain numbers");
         let log_bytes = self.folder.append_line(LOG, &json)?;

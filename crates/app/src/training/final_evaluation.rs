@@ -50,8 +50,8 @@ pub(super) fn complete_model_file(
         .then(|| BatchSummary::of(&model, val_set, &card.preprocessing(), card.ood_detector.as_ref()));
     bar.finish_and_clear();
     run_summary::show_rejection(run.screen, card.ood_detector.as_ref());
-    let n_steps = card.epoch * run.steps_per_epoch();
-    let bytes = model_file::to_bytes(&model, &card, n_steps as u64);
+    let n_steps_done = card.epoch * run.steps_per_epoch();
+    let bytes = model_file::to_bytes(&model, &card, n_steps_done as u64);
     run.folder.write(MODEL, &bytes)?;
     let digest = blake3::hash(&bytes).to_hex().to_string();
     Ok(FinalModel { model, card, digest })
@@ -94,8 +94,8 @@ pub(super) fn evaluate_final_model(
         test: test.as_ref().map(|test| test.test_metrics(&card.class_names)),
         shift: test_summary.and_then(|summary| Shift::of(&summary, card)),
         audit: quick_audit(run.config, run.data, &both_predictions(&val, &test, card)),
-        class_prior: run.class_shares.clone(),
-        calibration: Calibration::new(card.temperature, run.class_shares, val.as_ref(), test.as_ref()),
+        class_prior: run.class_priors.clone(),
+        calibration: Calibration::new(card.temperature, run.class_priors, val.as_ref(), test.as_ref()),
         train_images_per_s: outcome.images_per_s,
         train_seconds: outcome.train_seconds,
         data_loading_fraction: outcome.data_loading_fraction,

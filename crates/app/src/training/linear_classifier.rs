@@ -9,14 +9,14 @@ const L2: f64 = 1e-3;
 
 /// Weights of each class, on features with mean 0 and standard deviation 1.
 #[derive(Clone, Debug)]
-pub(crate) struct Linear {
+pub(crate) struct LinearClassifier {
     mean: Vec<f64>,
     std: Vec<f64>,
     /// `(n_classes, features + 1)`, the bias last.
     weights: Vec<Vec<f64>>,
 }
 
-impl Linear {
+impl LinearClassifier {
     /// Fits rows of features to their classes.
     ///
     /// # Panics
@@ -97,7 +97,7 @@ mod tests {
         ((0..n).map(row).collect(), (0..n as u32).map(|i| i % 3).collect())
     }
 
-    fn accuracy(model: &Linear, rows: &[Vec<f64>], labels: &[u32]) -> f64 {
+    fn accuracy(model: &LinearClassifier, rows: &[Vec<f64>], labels: &[u32]) -> f64 {
         let correct = rows.iter().zip(labels).filter(|(row, label)| {
             let logits = model.logits(row);
             logits.iter().all(|logit| *logit <= logits[**label as usize])
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn it_learns_linearly_separable_classes() {
         let (train, labels) = rows(600, 6.0);
-        let model = Linear::fit(&train, &labels, 3);
+        let model = LinearClassifier::fit(&train, &labels, 3);
         let (test, labels) = rows(300, 6.0);
         assert!(accuracy(&model, &test, &labels) > 0.98);
     }
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn accuracy_on_pure_noise_is_chance() {
         let (train, labels) = rows(600, 0.0);
-        let model = Linear::fit(&train, &labels, 3);
+        let model = LinearClassifier::fit(&train, &labels, 3);
         let (test, labels) = rows(3_000, 0.0);
         let accuracy = accuracy(&model, &test, &labels);
         assert!((0.29..0.38).contains(&accuracy), "{accuracy}");
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn the_gradient_vanishes_at_the_fit() {
         let (train, labels) = rows(300, 1.0);
-        let model = Linear::fit(&train, &labels, 3);
+        let model = LinearClassifier::fit(&train, &labels, 3);
         let mut slope = 0.0;
         for (row, &label) in train.iter().zip(&labels) {
             let p = softmax(&model.logits(row));

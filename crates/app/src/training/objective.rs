@@ -4,7 +4,7 @@ use roentgen_data::{class_weights_balanced, class_weights_sqrt};
 use roentgen_layers::LossHead;
 
 use crate::config::{ClassPrior, ClassWeights, SamplerChoice, TrainConfig};
-use crate::model::class_shares::ClassShares;
+use crate::model::class_priors::ClassPriors;
 
 /// The loss of `config`, where `counts` are the training images of each class.
 pub(crate) fn loss_head(config: &TrainConfig, counts: &[usize]) -> LossHead {
@@ -19,9 +19,9 @@ pub(crate) fn loss_head(config: &TrainConfig, counts: &[usize]) -> LossHead {
     LossHead { class_weights, label_smoothing: config.label_smoothing as f32, log_prior }
 }
 
-/// The class shares that the predictions of a model trained by `config` assume, and those of the training set, where
+/// The class prior that the predictions of a model trained by `config` assume, and that of the training set, where
 /// `counts` are the training images of each class.
-pub(crate) fn class_shares(config: &TrainConfig, class_names: &[String], counts: &[usize]) -> ClassShares {
+pub(crate) fn class_priors(config: &TrainConfig, class_names: &[String], counts: &[usize]) -> ClassPriors {
     let training_set = shares_of_loss(counts, SamplerChoice::Shuffled, None);
     let predictions = match config.prior {
         ClassPrior::Training => {
@@ -29,7 +29,7 @@ pub(crate) fn class_shares(config: &TrainConfig, class_names: &[String], counts:
         }
         ClassPrior::Balanced => vec![1.0 / counts.len() as f64; counts.len()],
     };
-    ClassShares::new(class_names, &predictions, &training_set)
+    ClassPriors::new(class_names, &predictions, &training_set)
 }
 
 fn class_weights(config: &TrainConfig, counts: &[usize]) -> Option<Vec<f32>> {
@@ -89,23 +89,23 @@ mod tests {
     #[test]
     fn nothing_is_adjusted_by_default() {
         assert_eq!(loss_head(&TrainConfig::default(), &[1, 2]), LossHead::default());
-        assert_eq!(shares(&TrainConfig::default()).log_shift(), None);
+        assert_eq!(priors(&TrainConfig::default()).log_shift(), None);
     }
 
-    fn shares(config: &TrainConfig) -> ClassShares {
-        class_shares(config, &["common".into(), "rare".into()], &[90, 10])
+    fn priors(config: &TrainConfig) -> ClassPriors {
+        class_priors(config, &["common".into(), "rare".into()], &[90, 10])
     }
 
     #[test]
-    fn predictions_for_other_shares_are_shifted_to_those_of_the_training_set() {
+    fn predictions_for_another_prior_are_shifted_to_that_of_the_training_set() {
         let balanced = TrainConfig { prior: ClassPrior::Balanced, ..TrainConfig::default() };
         let weighted = TrainConfig { class_weights: ClassWeights::Balanced, ..TrainConfig::default() };
         let sampled = TrainConfig { sampler: SamplerChoice::Balanced, ..TrainConfig::default() };
         let both = TrainConfig { prior: ClassPrior::Balanced, ..weighted.clone() };
         for config in [balanced, weighted, sampled, both] {
-            let shares = shares(&config);
-            assert!((shares.predictions["rare"] - 0.5).abs() < 1e-6 && shares.training_set["rare"] == 0.1);
-            let shift = shares.log_shift().expect("other shares");
+            let priors = priors(&config);
+            assert!((priors.predictions["rare"] - 0.5).abs() < 1e-6 && priors.training_set["rare"] == 0.1);
+            let shift = priors.log_shift().expect("another prior");
             assert!((shift[0] - shift[1] - 9f64.ln()).abs() < 1e-6, "{shift:?}");
         }
     }

@@ -7,7 +7,7 @@ use roentgen_layers::ResNet9;
 
 use super::epochs::Run;
 use super::final_evaluation;
-use super::objective::{class_shares, loss_head};
+use super::objective::{class_priors, loss_head};
 use super::trainer::Trainer;
 use super::{hard_examples, interrupt, run_summary};
 use crate::config::build::{normalization, resnet9_config};
@@ -128,13 +128,13 @@ pub(crate) fn train_in_folder(
     let oversampled =
         (config.oversample_hard > 1).then(|| hard_examples::oversample(config, data, screen)).transpose()?;
     end_if_interrupted(&folder)?;
-    let train_set = oversampled.as_ref().unwrap_or(&data.train);
+    let epoch_set = oversampled.as_ref().unwrap_or(&data.train);
     let counts = data.train.class_counts(data.class_names.len());
-    let (loss_head, class_shares) =
-        (loss_head(config, &counts), class_shares(config, &data.class_names, &counts));
-    let mut trainer = Trainer::new(config, model, normalization, loss_head, train_set.len());
+    let (loss_head, class_priors) =
+        (loss_head(config, &counts), class_priors(config, &data.class_names, &counts));
+    let mut trainer = Trainer::new(config, model, normalization, loss_head, epoch_set.len());
     let run =
-        Run { config, data, train_set, class_shares: &class_shares, folder: &folder, other_cpu, screen };
+        Run { config, data, epoch_set, class_priors: &class_priors, folder: &folder, other_cpu, screen };
     let mut run_state = run.restore(&mut trainer)?;
     if !run_state.instruction_sets.end_with_this_build() {
         run_summary::show_other_cpu(screen, &run_state.instruction_sets);
@@ -174,7 +174,9 @@ pub(crate) fn evaluate_ended_run(
 ) -> Result<(TestMetrics, PredictedSet), TrainingError> {
     let path = path.join(MODEL);
     let (model, card) = model_file::read(&path)?;
-    card.instruction_sets.check(other_cpu).map_err(|reason| RunDirError::NotResumable { path, reason })?;
+    card.instruction_sets
+        .check_this_build(other_cpu)
+        .map_err(|reason| RunDirError::NotResumable { path, reason })?;
     let is_leaked = final_evaluation::leaked_images(&card, data);
     let test = PredictedSet::new(&model, &card, &data.test, is_leaked);
     Ok((test.test_metrics(&card.class_names), test))

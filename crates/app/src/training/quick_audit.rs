@@ -7,9 +7,11 @@
 
 use rayon::prelude::*;
 use roentgen_data::{Dataset, FileFacts, ImageSet, Mask};
+use roentgen_layers::Architecture;
+use roentgen_tensor::conv2d::TAPS;
 
-use super::linear::{self, Linear};
-use crate::config::TrainConfig;
+use super::linear_classifier::{self, LinearClassifier};
+use crate::config::{TrainConfig, build::resnet9_config};
 use crate::metrics::Predictions;
 use crate::metrics::shortcut_audit::{Audit, Probe, Probes};
 use crate::model::inference::Evaluation;
@@ -32,9 +34,6 @@ const KERNEL_SPEED: f64 = 60.0;
 const INTERVAL_WORK: f64 = 1.5e6;
 /// Probes that have intervals, with that of full images.
 const N_PROBES: f64 = 4.0;
-/// Multiplications of a forward and backward pass for an image, in units of the area of the crop times the square of the
-/// width.
-const STEP_WORK: f64 = 270.0;
 
 /// Audits the data of a run; `full_image` holds the predictions of its model for the validation set, then the test set.
 /// `None` if the settings switch it off, if there are too few images, or if it would take too long.
@@ -73,11 +72,23 @@ pub(crate) fn quick_audit(config: &TrainConfig, data: &Dataset, full_image: &Pre
 /// The time of the audit over that of the training, by the multiplications of both.
 fn share_of_training(config: &TrainConfig, data: &Dataset, n_fitted: usize, n_evaluated: usize) -> f64 {
     let (n_classes, pixels) = (data.class_names.len() as f64, (SIDE * SIDE * data.channels) as f64);
-    let of_fits = (linear::STEPS * n_fitted) as f64 * n_classes * pixels * 2.0;
+    let of_fits = (linear_classifier::STEPS * n_fitted) as f64 * n_classes * pixels * 2.0;
     let of_intervals = n_evaluated as f64 * n_classes * N_PROBES * INTERVAL_WORK;
     let images = (config.epochs(data.train.len()) * data.train.len()) as f64;
-    let of_image = STEP_WORK * f64::from(config.size).powi(2) * (config.width as f64).powi(2);
+    let architecture = resnet9_config(config, data).architecture();
+    let of_image = work_per_pixel(&architecture) * f64::from(config.size).powi(2);
     (of_fits + of_intervals) * KERNEL_SPEED / (images * of_image)
+}
+
+/// Multiplications of a training step for a pixel of the crop: the forward pass, and the backward passes to the input and to
+/// the weight. The first convolution, which reads one or three channels, counts for nothing beside the others.
+fn work_per_pixel(architecture: &Architecture) -> f64 {
+    let convolutions = architecture.convolutions().into_iter().skip(1);
+    let work = convolutions.map(|conv| {
+        // Each pool leaves a quarter of the pixels.
+        (TAPS * conv.c_in * conv.c_out) as f64 / f64::from(1u32 << (2 * conv.n_pools_before))
+    });
+    3.0 * work.sum::<f64>()
 }
 
 /// At most `most` of `n` indices, evenly spaced from the first on.
@@ -127,7 +138,7 @@ fn probe(
     evaluated: &ImageSet,
     class_names: &[String],
 ) -> Probe {
-    let model = Linear::fit(&train_rows, train_set.labels(), class_names.len());
+    let model = LinearClassifier::fit(&train_rows, train_set.labels(), class_names.len());
     let mut evaluation = Evaluation::new(class_names.len());
     for (row, &label) in evaluated_rows.iter().zip(evaluated.labels()) {
         let logits: Vec<f32> = model.logits(row).iter().map(|&logit| logit as f32).collect();
@@ -145,8 +156,8 @@ mod tests {
 
     #[test]
     fn the_audit_is_left_out_where_it_would_cost_more_than_a_tenth() {
-        let films = PhantomOptions { train: 30, val: 6, test: 6, ..PhantomOptions::default() };
-        let data = phantom_dataset(&films, &LoadOptions::default(), &silent).expect("films");
+        let phantom = PhantomOptions { train: 30, val: 6, test: 6, ..PhantomOptions::default() };
+        let data = phantom_dataset(&phantom, &LoadOptions::default(), &silent).expect("films");
         let share = |epochs: usize, width: usize| {
             let config = TrainConfig { epochs: Some(epochs), width, ..TrainConfig::default() };
             share_of_training(&config, &data, 30, 12)

@@ -88,7 +88,7 @@ impl<N: BorrowMut<ResNet>> TrainingStep<N> {
     }
 }
 
-/// For the class shares that the loss is for: with a prior, those of the training set.
+/// Counted for the class prior that the loss is for; with `log_prior`, that of the training set.
 fn count_right(logits: &Array4<f32>, labels: &[u32], log_prior: Option<&[f32]>) -> usize {
     let shift = |class: usize| log_prior.map_or(0.0, |log_prior| log_prior[class]);
     let predicted = logits

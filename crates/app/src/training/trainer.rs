@@ -312,13 +312,13 @@ impl Trainer {
         let mut values = Vec::new();
         self.training.model.for_each_parameter(&mut |parameter| values.push(parameter.value.to_vec()));
         let buffers = self.buffers().into_iter().map(|buffer| buffer.value.to_vec()).collect();
-        let (n_steps, moments) = self.training.adam.state();
+        let (n_steps_done, moments) = self.training.adam.state();
         let average = self.average.as_ref().map(WeightAverage::state).unwrap_or_default();
         TrainerState {
             step: self.step,
             values,
             buffers,
-            adam: (n_steps, moments.to_vec()),
+            adam: (n_steps_done, moments.to_vec()),
             average: (average.0, average.1.to_vec()),
         }
     }

@@ -73,6 +73,7 @@ impl AffineTransform {
         let centre = (crop as f32 - 1.0) / 2.0;
         for (row, out_row) in out.chunks_exact_mut(crop * channels).enumerate() {
             for (column, out) in out_row.chunks_exact_mut(channels).enumerate() {
+                // The other cut, in `batch.rs`, implements the flip too.
                 let column = if window.flip { crop - 1 - column } else { column };
                 let (down, right) = (row as f32 - centre, column as f32 - centre);
                 let y = window.top as f32

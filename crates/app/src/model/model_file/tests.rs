@@ -145,8 +145,8 @@ fn the_training_digest_covers_tensors_and_card_but_no_ood_data() {
     let (mut back, back_card) = from_bytes(&bytes).expect("our own file");
     assert_eq!(weights_digest(&bytes, &back_card), digest);
 
-    let films = PhantomOptions { train: 6, val: 4, test: 0, ..PhantomOptions::default() };
-    let data = phantom_dataset(&films, &LoadOptions::default(), &silent).expect("films");
+    let phantom = PhantomOptions { train: 6, val: 4, test: 0, ..PhantomOptions::default() };
+    let data = phantom_dataset(&phantom, &LoadOptions::default(), &silent).expect("films");
     let ood_detector = OodDetector::fit(&back, &data.train, &data.val, &back_card.preprocessing());
     assert!(ood_detector.is_some());
     let with_detector = ModelCard { ood_detector, ..back_card.clone() };

@@ -33,7 +33,7 @@ impl RunSize<'_> {
     /// # Errors
     /// The text is for the user.
     pub(crate) fn check(&self, run_state: &RunState, trainer: &TrainerState) -> Result<(), String> {
-        run_state.instruction_sets.validate()?;
+        run_state.instruction_sets.check()?;
         let mut rules = self.state_rules(run_state).into_iter().chain(self.trainer_rules(run_state, trainer));
         match rules.find(|(holds, _)| !holds) {
             Some((_, what)) => Err(format!("{what} cannot be that of this run")),
@@ -69,18 +69,18 @@ impl RunSize<'_> {
 
     fn trainer_rules(&self, run_state: &RunState, trainer: &TrainerState) -> [Rule; 5] {
         let TrainerState { step, values, buffers, adam, average } = trainer;
-        let n_steps = *step as u64;
+        let n_steps_done = *step as u64;
         let steps_per_epoch = self.epoch_images.div_ceil(self.config.batch(self.n_train));
         let expected = run_state.epoch.checked_mul(steps_per_epoch);
         let expected = expected.and_then(|steps| steps.checked_add(run_state.progress.n_batches));
-        let n_averaged = if self.config.ema > 0.0 { n_steps } else { 0 };
+        let n_averaged = if self.config.ema > 0.0 { n_steps_done } else { 0 };
         let all = |numbers: &[Vec<f32>], is_valid: fn(&f32) -> bool| numbers.iter().flatten().all(is_valid);
         let is_number = |value: &f32| !value.is_nan();
         let are_moments =
             |moments: &Moments| moments.m.iter().all(is_number) && moments.v.iter().all(|v| *v >= 0.0);
         [
             (expected == Some(*step), "the number of its steps"),
-            (adam.0 == n_steps && average.0 == n_averaged, "the number of its steps"),
+            (adam.0 == n_steps_done && average.0 == n_averaged, "the number of its steps"),
             (
                 all(values, |value| value.is_finite()) && all(&average.1, |value| value.is_finite()),
                 "a weight",
