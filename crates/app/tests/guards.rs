@@ -283,7 +283,7 @@ fn folds_test_every_image_once_and_never_split_a_patient() {
     patients.dedup();
     assert_eq!(patients.len(), 16, "each patient in one fold: {patients:?}");
 
-    // A model of a fold is asked about its own fold again.
+    // A model of a fold is evaluated on its own fold again.
     let model = "run/fold-2/model.safetensors";
     let again = json(&["evaluate", "--model", model, "--data", "films", "--json", "--quiet"], folder.path());
     let fold: Value =
@@ -436,9 +436,9 @@ fn a_balanced_prior_takes_the_rare_class_to_be_as_common_as_the_other() {
     let odds_of_rare = |prior: &str| {
         let options = ["--data", "list.csv", "--val-fraction", "0", "--epochs", "16"];
         train(&[&options[..], &["--prior", prior, "--out", prior]].concat(), folder.path());
-        let asked = predictions(&folder.path().join(prior));
-        let sum: f64 = asked.iter().map(|film| film["probabilities"]["rare"].as_f64().unwrap()).sum();
-        let mean = sum / asked.len() as f64;
+        let predicted = predictions(&folder.path().join(prior));
+        let sum: f64 = predicted.iter().map(|film| film["probabilities"]["rare"].as_f64().unwrap()).sum();
+        let mean = sum / predicted.len() as f64;
         mean / (1.0 - mean)
     };
     let (training, balanced) = (odds_of_rare("training"), odds_of_rare("balanced"));

@@ -25,8 +25,8 @@ const MAX_INTEGER: u64 = i64::MAX as u64;
 settings! {
     "Data" {
         /// Images: a folder with one sub-folder of png or jpeg files per class, or with train/, val/ and test/ folders
-        /// of such sub-folders; a MedMNIST .npz file; a .csv file with the columns path and label (split and patient are
-        /// optional); a CIFAR-10 folder (binary version); or `phantom`, for films that the program draws
+        /// of such sub-folders; a MedMNIST .npz file; a .csv or .tsv file with the columns path and label (split and
+        /// patient are optional); a CIFAR-10 folder (binary version); or `phantom`, for films that the program draws
         data: PathBuf = PHANTOM.into() => path("DATA").also_argument("DATA").common();
         /// Number of phantom films in the training set; the validation set has an eighth as many, the test set a quarter
         films: u32 = 2400 => number("N", 24..=100_000);

@@ -40,8 +40,8 @@ fn split_off_sets<'a>(config: &TrainConfig, data: &'a Dataset) -> Vec<SplitOffSe
     let test_fraction = if config.fold.is_some() { 0.0 } else { config.test_fraction };
     let val = (data.val_origin, "validation", "--val-fraction", data.val_fraction, &data.val);
     let test = (data.test_origin, "test", "--test-fraction", test_fraction, &data.test);
-    let asked = [val, test].into_iter();
-    asked
+    [val, test]
+        .into_iter()
         .filter(|(origin, _, _, fraction, _)| *origin == SubsetOrigin::SplitOff && *fraction > 0.0)
         .map(|(_, name, flag, fraction, set)| SplitOffSet { name, flag, fraction, set })
         .collect()

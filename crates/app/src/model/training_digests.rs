@@ -61,14 +61,14 @@ impl TrainingDigests {
     /// # Panics
     /// If `is_leaked` is shorter than the set.
     pub fn mark_leaked(&self, set: &ImageSet, is_leaked: &mut [bool]) -> usize {
-        let seen = (0..set.len()).filter(|&index| self.has(set, index));
-        seen.map(|index| is_leaked[index] = true).count()
+        let leaked = (0..set.len()).filter(|&index| self.has(set, index));
+        leaked.map(|index| is_leaked[index] = true).count()
     }
 }
 
 impl From<TrainingDigests> for String {
-    fn from(seen: TrainingDigests) -> Self {
-        seen.digests.iter().map(|digest| format!("{digest:0DIGITS$x}")).collect()
+    fn from(own: TrainingDigests) -> Self {
+        own.digests.iter().map(|digest| format!("{digest:0DIGITS$x}")).collect()
     }
 }
 
@@ -100,12 +100,12 @@ mod tests {
         let data = phantom_dataset(&phantom, &LoadOptions::default(), &silent).expect("films");
         let larger = LoadOptions { resize: 40, crop: 32, ..LoadOptions::default() };
         let again = phantom_dataset(&phantom, &larger, &silent).expect("films");
-        let seen = TrainingDigests::of(&[&data.train, &data.val]);
-        let text = serde_json::to_string(&seen).expect("a text");
+        let digests = TrainingDigests::of(&[&data.train, &data.val]);
+        let text = serde_json::to_string(&digests).expect("a text");
         assert_eq!(text.len(), 2 + 9 * DIGITS);
-        let seen: TrainingDigests = serde_json::from_str(&text).expect("our own text");
-        assert!((0..6).all(|index| seen.has(&again.train, index)));
-        assert!((0..3).all(|index| seen.has(&again.val, index) && !seen.has(&again.test, index)));
+        let digests: TrainingDigests = serde_json::from_str(&text).expect("our own text");
+        assert!((0..6).all(|index| digests.has(&again.train, index)));
+        assert!((0..3).all(|index| digests.has(&again.val, index) && !digests.has(&again.test, index)));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) struct Manifest;
 
 impl Source for Manifest {
     fn description(&self) -> &'static str {
-        "a .csv file with the columns path,label and, if known, split and patient"
+        "a .csv or .tsv file with the columns path and label and, if known, split and patient"
     }
 
     fn recognises(&self, path: &Path) -> bool {
