@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+#[cfg(feature = "dicom")]
+mod dicom;
 mod divergence;
 mod explain;
 mod guards;

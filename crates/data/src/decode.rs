@@ -1,22 +1,25 @@
 //! From the bytes of a file to a small image, or to the reason why the file cannot be used.
 //!
-//! Files may be hostile: sizes are checked before memory is allocated, the content must match the extension, and a
-//! truncated file is rejected even where a decoder would fill in grey.
+//! The content decides the format, not the name. Files may be hostile: sizes are checked before memory is allocated, a
+//! truncated file is rejected even where a decoder would fill in grey, and a panic of a decoder is an error of its file.
 
 use std::error::Error as _;
 use std::io::Cursor;
+use std::panic::catch_unwind;
 use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader};
 
 use crate::colour;
-use crate::file_facts::FileFacts;
+use crate::file_facts::{FileFacts, Origin};
+use crate::file_format::FileFormat;
 use crate::options::{LoadOptions, SizeLimits};
 use crate::read_file::{ReadFileError, read_file};
 use crate::small_image::SmallImage;
 use crate::thumbnail::Thumbnail;
 
 mod complete;
+mod jpeg;
 
 /// [`MOST_GROWTH`] applies to images of more bytes than this: 32 MiB are decoded and resized in a second.
 const SMALL: u64 = 32 << 20;
@@ -34,6 +37,36 @@ pub(crate) struct Decoded {
     /// To find its duplicates.
     pub(crate) thumbnail: Thumbnail,
     pub(crate) facts: FileFacts,
+    /// Where a DICOM image comes from.
+    pub(crate) origin: Option<Origin>,
+    /// Whether the name promises another format than the content has.
+    pub(crate) is_misnamed: bool,
+}
+
+/// Why a file gives no image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unusable {
+    /// In words for the user.
+    pub(crate) reason: String,
+    /// Whether nothing is wrong with the file, but it is a DICOM file of another kind than radiographs. A folder of a clinic
+    /// holds many such files.
+    pub(crate) is_other_kind: bool,
+}
+
+impl From<String> for Unusable {
+    fn from(reason: String) -> Self {
+        Self { reason, is_other_kind: false }
+    }
+}
+
+/// An image at its own size: grey or RGB of 8 or 16 bit.
+#[derive(Debug)]
+pub(crate) struct OpenedImage {
+    pub(crate) image: DynamicImage,
+    facts: FileFacts,
+    format: FileFormat,
+    origin: Option<Origin>,
+    is_misnamed: bool,
 }
 
 impl Decoded {
@@ -43,7 +76,8 @@ impl Decoded {
         let sum: u64 = small.pixels.iter().map(|&value| u64::from(value)).sum();
         let mean = sum as f32 / small.pixels.len() as f32 / 255.0;
         let colour = if small.channels == 3 { colour::variety(&small.pixels) } else { 0.0 };
-        Self { thumbnail: Thumbnail::of(image), image: small, facts: FileFacts { mean, colour, ..facts } }
+        let facts = FileFacts { mean, colour, ..facts };
+        Self { thumbnail: Thumbnail::of(image), image: small, facts, origin: None, is_misnamed: false }
     }
 
     /// The short digest of the image before it was resized.
@@ -55,48 +89,87 @@ impl Decoded {
 /// Reads, decodes and resizes one file.
 ///
 /// # Errors
-/// The reason why it cannot be used, in words for the user.
-pub(crate) fn decode_file(path: &Path, options: &LoadOptions) -> Result<Decoded, String> {
-    let (image, facts) = open_file(path, &options.limits)?;
-    Ok(Decoded::new(&image, facts, options))
+/// The reason why it cannot be used.
+pub(crate) fn decode_file(path: &Path, options: &LoadOptions) -> Result<Decoded, Unusable> {
+    let OpenedImage { image, facts, origin, is_misnamed, .. } = open_file(path, &options.limits)?;
+    Ok(Decoded { origin, is_misnamed, ..Decoded::new(&image, facts, options) })
 }
 
-/// Reads and decodes one file: grey or RGB of 8 or 16 bit, at its own size.
+/// Reads and decodes one file.
 ///
 /// # Errors
 /// As [`decode_file`].
-pub(crate) fn open_file(path: &Path, limits: &SizeLimits) -> Result<(DynamicImage, FileFacts), String> {
+pub(crate) fn open_file(path: &Path, limits: &SizeLimits) -> Result<OpenedImage, Unusable> {
     let bytes = read(path, limits)?;
-    open_bytes(&bytes, format_of(path, &bytes)?, limits)
+    let opened = open_bytes(&bytes, limits)?;
+    let extension =
+        path.extension().map(|extension| extension.to_string_lossy().into_owned()).unwrap_or_default();
+    let is_misnamed = !extension.is_empty() && !opened.format.has_extension(&extension);
+    Ok(OpenedImage { is_misnamed, ..opened })
 }
 
 /// Decodes and resizes the bytes of one file without a name.
 ///
 /// # Errors
 /// As [`decode_file`].
-pub(crate) fn decode_bytes(bytes: &[u8], options: &LoadOptions) -> Result<Decoded, String> {
+pub(crate) fn decode_bytes(bytes: &[u8], options: &LoadOptions) -> Result<Decoded, Unusable> {
     if bytes.len() as u64 > options.limits.file_bytes {
-        return Err(too_large(bytes.len() as u64, options.limits.file_bytes));
+        return Err(too_large(bytes.len() as u64, options.limits.file_bytes).into());
     }
-    let format = match image::guess_format(bytes) {
-        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) => format,
-        _ => return Err("not an image: it is neither png nor jpeg".to_owned()),
-    };
-    let (image, facts) = open_bytes(bytes, format, &options.limits)?;
-    Ok(Decoded::new(&image, facts, options))
+    let OpenedImage { image, facts, origin, .. } = open_bytes(bytes, &options.limits)?;
+    Ok(Decoded { origin, ..Decoded::new(&image, facts, options) })
 }
 
-fn open_bytes(
-    bytes: &[u8],
-    format: ImageFormat,
-    limits: &SizeLimits,
-) -> Result<(DynamicImage, FileFacts), String> {
+fn open_bytes(bytes: &[u8], limits: &SizeLimits) -> Result<OpenedImage, Unusable> {
+    let format = FileFormat::of_content(bytes)?;
+    // The decoders are other people's code, and have panicked on files that are valid.
+    let opened = catch_unwind(|| match format {
+        FileFormat::Image(format) => open_image(bytes, format, limits),
+        FileFormat::Dicom => open_dicom(bytes, limits),
+    });
+    opened.unwrap_or_else(|_| {
+        Err(format!("cannot be decoded: the decoder of {} gave up on it; convert it to png", format.name())
+            .into())
+    })
+}
+
+fn open_image(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<OpenedImage, Unusable> {
+    let header = if format == ImageFormat::Jpeg { jpeg::header_of(bytes)? } else { None };
     if !complete::is_complete(bytes, format) {
-        return Err(format!("truncated: the {} data end too early", name_of(format)));
+        return Err(format!("truncated: the {} data end too early", name_of(format)).into());
     }
-    let decoded = decode(bytes, format, limits)?;
+    let decoded = match format {
+        ImageFormat::Jpeg => jpeg::decode(bytes, header, limits)?,
+        _ => decode(bytes, format, limits)?,
+    };
     let facts = FileFacts::of_file(bytes, format, decoded.color(), (decoded.width(), decoded.height()));
-    Ok((flatten(decoded), facts))
+    let format = FileFormat::Image(format);
+    Ok(OpenedImage { image: flatten(decoded), facts, format, origin: None, is_misnamed: false })
+}
+
+#[cfg(feature = "dicom")]
+fn open_dicom(bytes: &[u8], limits: &SizeLimits) -> Result<OpenedImage, Unusable> {
+    use crate::dicom::{DicomError, DicomImage, read};
+    let DicomImage { image, origin, bits_stored, is_monochrome1 } =
+        read(bytes, limits).map_err(|error| match error {
+            DicomError::NotRadiograph(kind) => Unusable { reason: kind.to_string(), is_other_kind: true },
+            DicomError::Unreadable(reason) => reason.into(),
+        })?;
+    let facts = FileFacts {
+        width: image.width(),
+        height: image.height(),
+        bit_depth: bits_stored,
+        channels: image.color().channel_count(),
+        view: origin.view,
+        is_monochrome1,
+        ..FileFacts::default()
+    };
+    Ok(OpenedImage { image, facts, format: FileFormat::Dicom, origin: Some(origin), is_misnamed: false })
+}
+
+#[cfg(not(feature = "dicom"))]
+fn open_dicom(_: &[u8], _: &SizeLimits) -> Result<OpenedImage, Unusable> {
+    Err("not read: it is DICOM, and this program was built without the feature `dicom`".to_owned().into())
 }
 
 /// The bytes of a regular file within the size limit.
@@ -119,35 +192,8 @@ fn too_large(bytes: u64, limit: u64) -> String {
     format!("too large: {bytes} bytes, the limit is {limit}")
 }
 
-/// The format of the content, which must match the extension.
-fn format_of(path: &Path, bytes: &[u8]) -> Result<ImageFormat, String> {
-    let extension = path.extension().map(|e| e.to_string_lossy().into_owned()).unwrap_or_default();
-    let named = if extension.eq_ignore_ascii_case("png") { ImageFormat::Png } else { ImageFormat::Jpeg };
-    match image::guess_format(bytes) {
-        Ok(found) if found == named => Ok(found),
-        Ok(found @ (ImageFormat::Png | ImageFormat::Jpeg)) => {
-            Err(format!("wrong extension: .{extension}, but the content is {}; rename it", name_of(found)))
-        }
-        Ok(found) => Err(format!(
-            "wrong extension: .{extension}, but the content is {}; convert it to png or jpeg",
-            name_of(found)
-        )),
-        Err(_) => Err(format!(
-            "not an image: the extension is .{extension}, but the content has no known image format"
-        )),
-    }
-}
-
 fn name_of(format: ImageFormat) -> &'static str {
-    match format {
-        ImageFormat::Png => "PNG",
-        ImageFormat::Jpeg => "JPEG",
-        ImageFormat::Gif => "GIF",
-        ImageFormat::WebP => "WebP",
-        ImageFormat::Bmp => "BMP",
-        ImageFormat::Tiff => "TIFF",
-        _ => "another format",
-    }
+    FileFormat::Image(format).name()
 }
 
 fn decode(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<DynamicImage, String> {
@@ -265,7 +311,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         fs::write(&path, bytes).unwrap();
-        decode_file(&path, options).expect_err("the file is bad")
+        decode_file(&path, options).expect_err("the file is bad").reason
     }
 
     #[test]
@@ -295,12 +341,11 @@ mod tests {
         let options = LoadOptions::default();
         let (png, jpeg) = (encoded(ImageFormat::Png), encoded(ImageFormat::Jpeg));
         assert_eq!(reason("a.png", b"", &options), "empty file");
-        let cases: [(&str, &[u8], &str); 6] = [
+        let cases: [(&str, &[u8], &str); 5] = [
             ("a.png", &png[..png.len() / 2], "truncated: the PNG data"),
             ("a.jpeg", &jpeg[..jpeg.len() / 2], "truncated: the JPEG data"),
-            ("a.jpg", &png, "wrong extension: .jpg, but the content is PNG; rename"),
-            ("a.PNG", &jpeg, "wrong extension: .PNG, but the content is JPEG; rename"),
-            ("a.png", b"GIF89a and more", "wrong extension: .png, but the content is GIF; convert"),
+            ("a.png", b"GIF89a", "damaged GIF: "),
+            ("a.png", b"\0\0\0\x18ftypheic", "not read: it is HEIC; convert"),
             ("a.png", b"hello, this is a text", "not an image"),
         ];
         for (name, bytes, expected) in cases {
@@ -323,6 +368,29 @@ mod tests {
         let found = reason("a.jpg", &damaged, &options);
         assert!(found.starts_with("damaged JPEG: ") && !found.contains("Format error"), "{found}");
         assert_eq!(found.to_lowercase().matches("jpeg").count(), 1, "{found}");
+    }
+
+    #[test]
+    fn the_content_decides_the_format_and_a_wrong_name_is_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let formats = [
+            ("png", ImageFormat::Png),
+            ("jpg", ImageFormat::Jpeg),
+            ("bmp", ImageFormat::Bmp),
+            ("tif", ImageFormat::Tiff),
+            ("webp", ImageFormat::WebP),
+            ("gif", ImageFormat::Gif),
+        ];
+        for (extension, format) in formats {
+            for (name, is_misnamed) in
+                [(format!("a.{extension}"), false), ("b".to_owned(), false), ("c.dcm".to_owned(), true)]
+            {
+                let path = dir.path().join(name);
+                fs::write(&path, encoded(format)).unwrap();
+                let found = decode_file(&path, &LoadOptions::default()).expect("an image");
+                assert_eq!((found.is_misnamed, found.facts.width), (is_misnamed, 40), "{path:?}");
+            }
+        }
     }
 
     #[test]
@@ -370,8 +438,8 @@ mod tests {
     fn folders_and_missing_files_are_rejected() {
         let dir = tempfile::tempdir().unwrap();
         let options = LoadOptions::default();
-        assert_eq!(decode_file(dir.path(), &options).unwrap_err(), "is not a regular file");
-        let missing = decode_file(&dir.path().join("missing.png"), &options).unwrap_err();
+        assert_eq!(decode_file(dir.path(), &options).unwrap_err().reason, "is not a regular file");
+        let missing = decode_file(&dir.path().join("missing.png"), &options).unwrap_err().reason;
         assert!(missing.starts_with("cannot be read"), "{missing}");
     }
 

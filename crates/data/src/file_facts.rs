@@ -3,6 +3,11 @@
 
 use image::{ColorType, ImageFormat};
 
+/// Devices of which each is a fact of its own.
+const N_DEVICES: usize = 8;
+/// Facts that only DICOM files have.
+const N_DICOM: usize = 1 + 3 + N_DEVICES;
+
 /// Facts of one file.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FileFacts {
@@ -20,19 +25,70 @@ pub struct FileFacts {
     pub colour: f32,
     /// Mean entry of the first quantisation table: 1 for the finest JPEG, about 60 for a coarse one; 0 for other files.
     pub jpeg_quantisation: f32,
+    /// The number of the DICOM device among those of the data set, from 1, in the order of the images; 0 for other files.
+    pub device: u32,
+    /// How the patient was turned, in DICOM files that say so.
+    pub view: ViewPosition,
+    /// Whether the smallest stored value is white, in DICOM files.
+    pub is_monochrome1: bool,
+}
+
+/// How the patient was turned to the rays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ViewPosition {
+    /// From the back to the front.
+    Pa,
+    /// From the front to the back, as of patients who lie.
+    Ap,
+    /// From the side.
+    Lateral,
+    /// Another one, or unknown.
+    #[default]
+    Other,
+}
+
+/// Where a DICOM image comes from. No text can be read back: there are digests only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The patient, with the issuer of the identifier; else the study.
+    pub(crate) patient: Option<[u8; 32]>,
+    /// Manufacturer and model of the device.
+    pub(crate) device: [u8; 32],
+    pub(crate) view: ViewPosition,
+    /// Whether the header says that names may be written into the pixels.
+    pub(crate) has_burned_in_text: bool,
 }
 
 impl FileFacts {
     /// Their names, in the order of [`Self::values`].
-    pub const NAMES: [&'static str; 7] =
-        ["width", "height", "aspect", "mean", "bit depth", "channels", "jpeg quantisation"];
+    pub const NAMES: [&'static str; 7 + N_DICOM] = [
+        "width",
+        "height",
+        "aspect",
+        "mean",
+        "bit depth",
+        "channels",
+        "jpeg quantisation",
+        "monochrome1",
+        "view PA",
+        "view AP",
+        "view lateral",
+        "device 1",
+        "device 2",
+        "device 3",
+        "device 4",
+        "device 5",
+        "device 6",
+        "device 7",
+        "device 8",
+    ];
 
     /// As numbers for a classifier; sizes as logarithms, so that only ratios matter.
     #[must_use]
-    pub fn values(&self) -> [f64; 7] {
+    pub fn values(&self) -> [f64; 7 + N_DICOM] {
         let (width, height) =
             (libm::log(f64::from(self.width.max(1))), libm::log(f64::from(self.height.max(1))));
-        [
+        let files = [
             width,
             height,
             width - height,
@@ -40,7 +96,16 @@ impl FileFacts {
             f64::from(self.bit_depth),
             f64::from(self.channels),
             f64::from(self.jpeg_quantisation),
-        ]
+        ];
+        let views = [ViewPosition::Pa, ViewPosition::Ap, ViewPosition::Lateral].map(|view| self.view == view);
+        let devices = (1..=N_DEVICES as u32).map(|device| self.device == device);
+        let dicom = std::iter::once(self.is_monochrome1)
+            .chain(views)
+            .chain(devices)
+            .map(|holds| f64::from(u8::from(holds)));
+        let mut values = [0.0; 7 + N_DICOM];
+        values.iter_mut().zip(files.into_iter().chain(dicom)).for_each(|(value, fact)| *value = fact);
+        values
     }
 
     /// The facts that need the bytes and the header; `mean` and `colour` need the pixels and are set later.
@@ -51,7 +116,7 @@ impl FileFacts {
         };
         let channels = stored.channel_count();
         let bit_depth = (stored.bits_per_pixel() / u16::from(channels)) as u8;
-        Self { width: size.0, height: size.1, bit_depth, channels, mean: 0.0, colour: 0.0, jpeg_quantisation }
+        Self { width: size.0, height: size.1, bit_depth, channels, jpeg_quantisation, ..Self::default() }
     }
 }
 

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use image::DynamicImage;
 use rayon::prelude::*;
 
-use crate::decode::{Decoded, decode_bytes, decode_file, open_file};
+use crate::decode::{Decoded, Unusable, decode_bytes, decode_file, open_file};
 use crate::error::DataError;
+use crate::file_format::{FileFormat, is_image_file};
 use crate::image_set::{Entry, ImageSet};
 use crate::options::{LoadOptions, SizeLimits};
 use crate::progress::{Progress, Stage};
@@ -17,7 +18,7 @@ use crate::progress::{Progress, Stage};
 pub enum ImageSource {
     /// A file.
     File(PathBuf),
-    /// The bytes of a png or jpeg file, and the name that is shown for them.
+    /// The bytes of an image file, and the name that is shown for them.
     Bytes {
         /// The name.
         name: String,
@@ -43,7 +44,7 @@ impl ImageSource {
         }
     }
 
-    fn decode(&self, options: &LoadOptions) -> Result<Decoded, String> {
+    fn decode(&self, options: &LoadOptions) -> Result<Decoded, Unusable> {
         match self {
             Self::File(path) => decode_file(path, options),
             Self::Bytes { bytes, .. } => decode_bytes(bytes, options),
@@ -83,7 +84,7 @@ pub fn load_files(
     let decoded: Vec<_> = sources.par_iter().map(decode).collect();
     let (mut entries, mut by_source) = (Vec::new(), Vec::with_capacity(sources.len()));
     for (source, decoded) in sources.iter().zip(decoded) {
-        by_source.push(decoded.map(|decoded| {
+        by_source.push(decoded.map_err(|unusable| unusable.reason).map(|decoded| {
             let (name, file) = (source.name(), source.file().map(Path::to_owned));
             let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
             entries.push(Entry { image: decoded.image, name, file, label: 0, patient: None, facts, digest });
@@ -93,7 +94,13 @@ pub fn load_files(
     LoadedFiles { images: ImageSet::pack(channels, entries), by_source }
 }
 
-/// All images below a folder, recognised by their extension (png, jpg, jpeg), sorted. Hidden entries are ignored, and
+/// Whether the bytes begin like a file of an image format that is read.
+#[must_use]
+pub fn is_image(bytes: &[u8]) -> bool {
+    FileFormat::of_content(bytes).is_ok()
+}
+
+/// All images below a folder, recognised by their extension, or by their content where it names no format, sorted. Hidden entries are ignored, and
 /// links to folders are not followed.
 ///
 /// # Errors
@@ -108,9 +115,7 @@ pub fn find_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
             let path = error.path().unwrap_or(dir).to_owned();
             DataError::Unlistable { path, source: error.into() }
         })?;
-        let extension = entry.path().extension().map(|extension| extension.to_string_lossy().to_lowercase());
-        let is_image_file = matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg"));
-        if is_image_file && !entry.file_type().is_dir() {
+        if !entry.file_type().is_dir() && is_image_file(entry.path()) {
             found.push(entry.into_path());
         }
     }
@@ -122,7 +127,7 @@ pub fn find_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
 /// # Errors
 /// The reason why it cannot be used, in words for the user.
 pub fn open_image(path: &Path, limits: &SizeLimits) -> Result<DynamicImage, String> {
-    Ok(open_file(path, limits)?.0)
+    open_file(path, limits).map(|opened| opened.image).map_err(|unusable| unusable.reason)
 }
 
 #[cfg(test)]

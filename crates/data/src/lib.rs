@@ -46,10 +46,12 @@
 //! | `pool`, `batch` | decoded images before they are split; the input of the model |
 //! | `source`, `tta` | the formats; the views of test-time augmentation |
 //! | `dataset`, `decode`, `augment`, `normalize` | the loaded sets; one file to one image; changes of an image |
+//! | `file_format` | which format the content of a file has |
+//! | `dicom` | a DICOM file to the image that a radiologist sees |
 //! | `leakage`, `image_set`, `options` | leakage between sets; the images of one set; what the caller chooses |
 //! | `duplicates`, `small_image`, `file_facts`, `patients`, `split` | finding duplicates and patients; drawing splits |
 //! | `thumbnail`, `groups` | what duplicates are found by; images that belong together |
-//! | `digest`, `crop_window`, `colour`, `subset`, `error`, `progress`, `read_file`, `sampler`, `class_weights` | values without dependencies |
+//! | `digest`, `jpeg_header`, `crop_window`, `colour`, `subset`, `error`, `progress`, `read_file`, `sampler`, `class_weights` | values without dependencies |
 #![forbid(unsafe_code)]
 
 mod augment;
@@ -59,13 +61,17 @@ pub mod colour;
 mod crop_window;
 mod dataset;
 mod decode;
+#[cfg(feature = "dicom")]
+mod dicom;
 mod digest;
 mod duplicates;
 mod error;
 mod file_facts;
+mod file_format;
 mod files;
 mod groups;
 mod image_set;
+mod jpeg_header;
 mod leakage;
 mod load;
 mod normalize;
@@ -90,8 +96,8 @@ pub use class_weights::{class_weights_balanced, class_weights_sqrt};
 pub use crop_window::{CropWindow, centre_window};
 pub use dataset::{Dataset, Findings, Pseudonym, SubsetOrigin};
 pub use error::{BadFile, DataError};
-pub use file_facts::FileFacts;
-pub use files::{ImageSource, LoadedFiles, find_files, load_files, open_image};
+pub use file_facts::{FileFacts, ViewPosition};
+pub use files::{ImageSource, LoadedFiles, find_files, is_image, load_files, open_image};
 pub use groups::group_ids;
 pub use image_set::{ImageSet, ImageView, Mask};
 pub use leakage::{ImageLocation, LeakedImage};

@@ -1,4 +1,4 @@
-//! Which images show the same patient, by a column of the manifest or by file names.
+//! Which images show the same patient, by a column of the manifest, by the headers of DICOM files or by file names.
 //!
 //! A model may recognise a patient of the training set instead of the disease. So splits keep all images of a patient
 //! together, and patients that occur in more than one given set are reported.
@@ -64,6 +64,8 @@ impl PartialEq for PatientPattern {
 pub enum PatientSource {
     /// By a column of the manifest.
     Column,
+    /// By the headers of DICOM files.
+    Headers,
     /// By the pattern that was given.
     Pattern(String),
     /// By file names like these examples.
@@ -138,6 +140,7 @@ impl std::fmt::Display for PatientSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Column => write!(f, "the column `patient`"),
+            Self::Headers => write!(f, "the headers of the DICOM files"),
             Self::Pattern(pattern) => write!(f, "the pattern `{pattern}`"),
             Self::FileNames(examples) => write!(f, "file names like {}", examples.join(", ")),
         }

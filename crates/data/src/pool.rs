@@ -1,12 +1,13 @@
 //! The decoded images of a data set before missing sets are split off: decoded once, cut into sets as often as needed.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use crate::colour;
 use crate::dataset::{Dataset, Findings, SubsetOrigin};
-use crate::decode::Decoded;
+use crate::decode::{Decoded, Unusable};
 use crate::duplicates::{DuplicatePair, MAX_FOR_CROPS, find_duplicates, group_duplicates};
 use crate::error::{BadFile, DataError};
 use crate::image_set::{Entry, ImageSet};
@@ -55,12 +56,14 @@ impl ImagePool {
         let Listing { class_names, items, val_origin, test_origin, has_test_option, mut notes, .. } = listing;
         let total = items.len();
         let examples = Subset::ALL.map(|subset| items.iter().find(|item| item.subset == subset).cloned());
-        let (good, bad) = decode_all(items, options, progress);
+        let AllDecoded { mut good, bad, other_kinds } = decode_all(items, options, progress);
         if !options.skip_bad {
             reject_bad(&bad, total)?;
         }
         reject_empty_subset(&examples, &good, &bad)?;
+        notes.extend(file_notes(&good, &other_kinds));
         notes.extend(size_notes(&good, options.crop));
+        number_devices(&mut good);
         if total > MAX_FOR_CROPS {
             notes.push(format!(
                 "more than {MAX_FOR_CROPS} images: no search for duplicates that were cropped by several percent"
@@ -76,7 +79,7 @@ impl ImagePool {
             let Item { name, content, subset, label, .. } = item;
             let file = content.into_file();
             let digest = Some(decoded.digest());
-            let Decoded { image, thumbnail, facts } = decoded;
+            let Decoded { image, thumbnail, facts, .. } = decoded;
             let location = ImageLocation { subset, path: name.clone() };
             records.push(ImageRecord { location, patient: key });
             entries.push(Entry { image, name, file, label, patient, facts: Some(facts), digest });
@@ -258,7 +261,8 @@ fn reject_empty_subset(
             continue;
         }
         let path = example.shown_path();
-        let example = bad.iter().find(|bad| bad.path == path).expect("an image is good or bad").clone();
+        let reason = "it is a DICOM file of another kind than radiographs".to_owned();
+        let example = bad.iter().find(|bad| bad.path == path).cloned().unwrap_or(BadFile { path, reason });
         return Err(DataError::EmptySubset { subset: subset.name(), example });
     }
     Ok(())
@@ -282,12 +286,17 @@ fn fingerprint(records: &[ImageRecord], entries: &[Entry], origins: [SubsetOrigi
     hasher.finalize().to_hex()[..32].to_owned()
 }
 
-/// Decodes in parallel: the images, and the bad files sorted by path.
-fn decode_all(
-    items: Vec<Item>,
-    options: &LoadOptions,
-    progress: &dyn Progress,
-) -> (Vec<(Item, Decoded)>, Vec<BadFile>) {
+/// What became of the items of a listing.
+struct AllDecoded {
+    good: Vec<(Item, Decoded)>,
+    /// Sorted by path.
+    bad: Vec<BadFile>,
+    /// How many DICOM files of each kind are no radiographs.
+    other_kinds: BTreeMap<String, usize>,
+}
+
+/// Decodes in parallel.
+fn decode_all(items: Vec<Item>, options: &LoadOptions, progress: &dyn Progress) -> AllDecoded {
     let total = items.len();
     let n_done = AtomicUsize::new(0);
     let decode = |item: &Item| {
@@ -295,16 +304,65 @@ fn decode_all(
         progress.report(Stage::Decoding, n_done.fetch_add(1, Ordering::Relaxed) + 1, total);
         decoded
     };
-    let decoded: Vec<Result<Decoded, String>> = items.par_iter().map(decode).collect();
-    let (mut good, mut bad) = (Vec::with_capacity(total), Vec::new());
+    let decoded: Vec<Result<Decoded, Unusable>> = items.par_iter().map(decode).collect();
+    let mut all =
+        AllDecoded { good: Vec::with_capacity(total), bad: Vec::new(), other_kinds: BTreeMap::new() };
     for (item, decoded) in items.into_iter().zip(decoded) {
         match decoded {
-            Ok(decoded) => good.push((item, decoded)),
-            Err(reason) => bad.push(BadFile { path: item.shown_path(), reason }),
+            Ok(decoded) => all.good.push((item, decoded)),
+            Err(Unusable { reason, is_other_kind: true }) => *all.other_kinds.entry(reason).or_default() += 1,
+            Err(Unusable { reason, .. }) => all.bad.push(BadFile { path: item.shown_path(), reason }),
         }
     }
-    bad.sort_by(|a, b| a.path.cmp(&b.path));
-    (good, bad)
+    all.bad.sort_by(|a, b| a.path.cmp(&b.path));
+    all
+}
+
+/// Notes on files that are left out, or that are not what they seem.
+fn file_notes(good: &[(Item, Decoded)], other_kinds: &BTreeMap<String, usize>) -> Vec<String> {
+    let n = good.len();
+    let left_out = other_kinds.iter().map(|(kind, count)| format!("left out {count} file(s): {kind}"));
+    let mut notes: Vec<String> = left_out.collect();
+    let misnamed = || good.iter().filter(|(_, decoded)| decoded.is_misnamed);
+    if let Some((example, _)) = misnamed().next() {
+        notes.push(format!(
+            "{} of {n} images have another format than their names say, such as {}; they are read by their content",
+            misnamed().count(),
+            example.name
+        ));
+    }
+    let has_text =
+        |(_, decoded): &&(Item, Decoded)| decoded.origin.is_some_and(|origin| origin.has_burned_in_text);
+    let n_with_text = good.iter().filter(has_text).count();
+    if n_with_text > 0 {
+        notes.push(format!(
+            "{n_with_text} of {n} images have text burned into their pixels, as their headers say; it may name the patient, \
+             and a model may learn from it"
+        ));
+    }
+    notes
+}
+
+/// Numbers the DICOM devices in the order of the images.
+fn number_devices(good: &mut [(Item, Decoded)]) {
+    let mut number_of = HashMap::new();
+    for (_, decoded) in good {
+        if let Some(origin) = decoded.origin {
+            let next = number_of.len() as u32 + 1;
+            decoded.facts.device = *number_of.entry(origin.device).or_insert(next);
+        }
+    }
+}
+
+/// The patients that the headers of DICOM files name: numbers in the order of the images, from which nobody is recognised.
+fn patients_of_headers(good: &[(Item, Decoded)]) -> Vec<Option<String>> {
+    let mut number_of = HashMap::new();
+    let patient_of = |(_, decoded): &(Item, Decoded)| {
+        let patient = decoded.origin?.patient?;
+        let next = number_of.len() + 1;
+        Some(format!("patient {}", number_of.entry(patient).or_insert(next)))
+    };
+    good.iter().map(patient_of).collect()
 }
 
 /// Notes on images that are scaled up, and on those too small to find similar ones.
@@ -335,36 +393,49 @@ struct FoundPatients {
     has_guesses: bool,
 }
 
-/// The patient of every image: by a column where the data set has one, else by file names. The images that
-/// `is_from_test_option` selects were given by `--test`, and are a data set of their own.
+/// The patient of every image: by a column where the data set has one, else by the header of a DICOM file, else by the file
+/// name. The images that `is_from_test_option` selects were given by `--test`, and are a data set of their own.
 fn find_patients(
     good: &[(Item, Decoded)],
     options: &LoadOptions,
     is_from_test_option: impl Fn(&Item) -> bool,
 ) -> Result<FoundPatients, DataError> {
-    let items = || good.iter().map(|(item, _)| item);
     let has_column = [false, true].map(|from_test_option| {
-        items().any(|item| is_from_test_option(item) == from_test_option && item.patient.is_some())
+        good.iter().any(|(item, _)| is_from_test_option(item) == from_test_option && item.patient.is_some())
     });
-    let needs_name = |item: &&Item| !has_column[usize::from(is_from_test_option(item))];
-    let names: Vec<&str> = items().filter(needs_name).map(|item| item.name.as_str()).collect();
-    let (mut from_names, name_source) = if names.is_empty() {
-        (Vec::new().into_iter(), None)
-    } else {
-        let (patients, source) = patients::from_names(names.into_iter(), options.patient_pattern.as_ref())?;
-        (patients.into_iter(), source)
+    let has_pattern = options.patient_pattern.is_some();
+    let mut of_headers = if has_pattern { vec![None; good.len()] } else { patients_of_headers(good) };
+    let has_header = of_headers.iter().any(Option::is_some);
+    let needs_name = |(item, patient): (&Item, &Option<String>)| {
+        patient.is_none() && !has_column[usize::from(is_from_test_option(item))]
+    };
+    let items = || good.iter().map(|(item, _)| item);
+    let names: Vec<&str> = items()
+        .zip(&of_headers)
+        .filter(|&pair| needs_name(pair))
+        .map(|(item, _)| item.name.as_str())
+        .collect();
+    let (from_names, name_source) = match names.as_slice() {
+        [] => (Vec::new(), None),
+        _ => patients::from_names(names.into_iter(), options.patient_pattern.as_ref())?,
     };
     let has_guesses = matches!(name_source, Some(PatientSource::FileNames(_)));
     let column = Some(PatientSource::Column);
     let source = match has_column {
         [true, _] => column,
+        _ if has_header => Some(PatientSource::Headers),
         [false, true] => name_source.or(column),
         [false, false] => name_source,
     };
-    let patient = |item: &Item| {
-        if needs_name(&item) { from_names.next().flatten() } else { item.patient.clone() }
-    };
-    Ok(FoundPatients { patients: items().map(patient).collect(), source, has_guesses })
+    let mut from_names = from_names.into_iter();
+    for (item, patient) in items().zip(&mut of_headers) {
+        if has_column[usize::from(is_from_test_option(item))] {
+            patient.clone_from(&item.patient);
+        } else if needs_name((item, patient)) {
+            *patient = from_names.next().flatten();
+        }
+    }
+    Ok(FoundPatients { patients: of_headers, source, has_guesses })
 }
 
 /// A note on guessed patients of a separate test set that have the same name as one of the other sets.

@@ -86,5 +86,8 @@ impl Dataset {
 /// The extension of an image file, and nothing else.
 fn extension(name: &str) -> &'static str {
     let lower = name.to_lowercase();
-    [".png", ".jpg", ".jpeg"].into_iter().find(|extension| lower.ends_with(extension)).unwrap_or_default()
+    [".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".dcm"]
+        .into_iter()
+        .find(|extension| lower.ends_with(extension))
+        .unwrap_or_default()
 }

@@ -4,6 +4,7 @@
 mod arrays;
 mod folders;
 mod formats;
+mod jpeg_sweep;
 mod manifests;
 mod mutated;
 mod other_data;

@@ -71,7 +71,7 @@ fn hidden_and_other_files_are_ignored() {
     assert_eq!(data.class_names, ["a", "b"]);
     assert_eq!(
         data.findings.notes,
-        ["ignored 1 file without a png or jpeg extension", "ignored 1 folder(s) inside class folders"]
+        ["ignored 1 file that is not an image", "ignored 1 folder(s) inside class folders"]
     );
 }
 
@@ -226,7 +226,7 @@ fn each_unusable_folder_has_its_error() {
     save_image(root, "flat/a.png");
     let error = text("flat");
     assert!(matches!(error, DataError::NoClassFolders { .. }));
-    assert!(error.to_string().contains("found 1 file (1 of them png or jpeg)"), "{error}");
+    assert!(error.to_string().contains("found 1 file (1 of them images)"), "{error}");
 
     save_images(root, "one/a", 2);
     assert!(matches!(text("one"), DataError::OneClass { class, .. } if class == "a"));
@@ -235,7 +235,7 @@ fn each_unusable_folder_has_its_error() {
     fs::create_dir_all(root.join("hollow/b/inner")).unwrap();
     let error = text("hollow");
     assert!(matches!(&error, DataError::EmptyClass { class, .. } if class == "b"));
-    assert!(error.to_string().contains("0 files (0 of them png or jpeg) and the folders inner"), "{error}");
+    assert!(error.to_string().contains("0 files (0 of them images) and the folders inner"), "{error}");
 
     for folder in ["other/train/a", "other/train/b", "other/test/c"] {
         save_images(root, folder, 2);

@@ -107,7 +107,7 @@ pub(super) struct PredictArgs {
     /// The model: a run folder, or a model.safetensors file. Leave it out if you use --model
     #[arg(value_name = "MODEL")]
     first: PathBuf,
-    /// Images (png, jpeg), folders of images, or `-` for the standard input: one image, or a list of paths, one on a line
+    /// Images (DICOM, png, jpeg and more), folders of images, or `-` for the standard input: one image, or a list of paths, one on a line
     #[arg(value_name = "FILES", required_unless_present = "model")]
     rest: Vec<PathBuf>,
     /// Same as the argument MODEL
@@ -159,7 +159,7 @@ pub(super) struct ExplainArgs {
     /// The model: a run folder, or a model.safetensors file. Leave it out if you use --model
     #[arg(value_name = "MODEL")]
     first: PathBuf,
-    /// The image (png, jpeg)
+    /// The image (DICOM, png, jpeg and more)
     #[arg(value_name = "FILE", required_unless_present = "model")]
     second: Option<PathBuf>,
     /// Same as the argument MODEL

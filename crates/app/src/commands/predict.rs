@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 
-use roentgen_data::{ImageSource, LoadOptions, LoadedFiles, find_files, load_files};
+use roentgen_data::{ImageSource, LoadOptions, LoadedFiles, find_files, is_image, load_files};
 use roentgen_layers::ResNet9;
 use serde::Serialize;
 
@@ -193,14 +193,14 @@ fn from_stdin() -> Result<Vec<ImageSource>, AppError> {
     if first.is_empty() {
         return Err(unreadable(io::Error::other("it is empty; send an image, or paths, one a line")).into());
     }
-    if !matches!(first, [0x89, b'P', b'N', b'G', ..] | [0xFF, 0xD8, ..]) {
+    if !is_image(first) {
         let mut list = String::new();
         input.take(MAX_LIST_BYTES + 1).read_to_string(&mut list).map_err(unreadable)?;
         if list.len() as u64 > MAX_LIST_BYTES {
             let reason = format!("the list of paths has more than {MAX_LIST_BYTES} bytes; send it in parts");
             return Err(unreadable(io::Error::other(reason)).into());
         }
-        let lines = list.lines().filter(|line| !line.is_empty());
+        let lines = list.trim_start_matches('\u{feff}').lines().filter(|line| !line.is_empty());
         return Ok(lines.map(|line| ImageSource::File(line.into())).collect());
     }
     let limit = LoadOptions::default().limits.file_bytes + 1;

@@ -24,7 +24,7 @@ const MAX_INTEGER: u64 = i64::MAX as u64;
 
 settings! {
     "Data" {
-        /// Images: a folder with one sub-folder of png or jpeg files per class, or with train/, val/ and test/ folders
+        /// Images: a folder with one sub-folder of images per class, or with train/, val/ and test/ folders
         /// of such sub-folders; a MedMNIST .npz file; a .csv or .tsv file with the columns path and label (split and
         /// patient are optional); a CIFAR-10 folder (binary version); or `phantom`, for films that the program draws
         data: PathBuf = PHANTOM.into() => path("DATA").also_argument("DATA").common();

@@ -10,7 +10,9 @@ use image::ImageFormat;
 pub(crate) fn is_complete(bytes: &[u8], format: ImageFormat) -> bool {
     match format {
         ImageFormat::Png => png_reaches_iend(bytes).is_some(),
-        _ => jpeg_reaches_eoi(bytes).is_some(),
+        ImageFormat::Jpeg => jpeg_reaches_eoi(bytes).is_some(),
+        // Their decoders need every pixel.
+        _ => true,
     }
 }
 

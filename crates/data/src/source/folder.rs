@@ -6,7 +6,8 @@
 //!                                         DIR/test/<class>/...    (optional)
 //! ```
 //! Names of sets are matched in any case, and so are class names that a later set repeats. Hidden entries are ignored.
-//! Images are recognised by their extension (png, jpg, jpeg); other files are ignored with a note. Folders inside a class
+//! Images are recognised by their extension, or by their content where it names no format; other files are ignored with a
+//! note. Folders inside a class
 //! folder are ignored too: what they mean would be a guess.
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,6 +17,7 @@ use std::path::Path;
 use super::{Content, Item, Listing, Source, Usage};
 use crate::decode::NOT_UTF_8;
 use crate::error::DataError;
+use crate::file_format::is_image_file;
 use crate::options::SizeLimits;
 use crate::subset::Subset;
 
@@ -24,7 +26,7 @@ pub(super) struct Folder;
 
 impl Source for Folder {
     fn description(&self) -> &'static str {
-        "a folder with one sub-folder of png or jpeg files per class, or with train/, val/ and test/ over such folders"
+        "a folder with one sub-folder of images per class, or with train/, val/ and test/ over such folders"
     }
 
     fn recognises(&self, path: &Path) -> bool {
@@ -191,7 +193,7 @@ impl<'a> Scan<'a> {
             let entries = self.entries(&class_dir)?;
             self.nested_folders += entries.folders.len();
             for file in entries.files {
-                if !is_image_file(&file) {
+                if !is_image_file(&class_dir.join(&file)) {
                     self.other_files += 1;
                     continue;
                 }
@@ -232,8 +234,8 @@ impl<'a> Scan<'a> {
             items.extend(images);
         }
         if self.other_files > 0 {
-            let files = files(self.other_files);
-            self.notes.push(format!("ignored {files} without a png or jpeg extension"));
+            let are = if self.other_files == 1 { "that is not an image" } else { "that are not images" };
+            self.notes.push(format!("ignored {} {are}", files(self.other_files)));
         }
         if self.nested_folders > 0 {
             let n = self.nested_folders;
@@ -255,8 +257,8 @@ impl<'a> Scan<'a> {
     /// What a folder holds instead of what was expected.
     fn describe(&self, dir: &Path) -> Result<String, DataError> {
         let Entries { folders, files: names } = self.entries(dir)?;
-        let n_images = names.iter().filter(|name| is_image_file(name)).count();
-        let mut found = format!("{} ({n_images} of them png or jpeg)", files(names.len()));
+        let n_images = names.iter().filter(|name| is_image_file(&dir.join(name))).count();
+        let mut found = format!("{} ({n_images} of them images)", files(names.len()));
         if !folders.is_empty() {
             found += &format!(" and the folders {}", folders.join(", "));
         }
@@ -294,11 +296,6 @@ impl<'a> ClassLabels<'a> {
         let exact = self.exact.get(name).copied();
         exact.or_else(|| self.lower_case.get(&name.to_lowercase()).copied().flatten())
     }
-}
-
-fn is_image_file(name: &str) -> bool {
-    let extension = Path::new(name).extension().map(|extension| extension.to_string_lossy().to_lowercase());
-    extension.is_some_and(|extension| ["png", "jpg", "jpeg"].contains(&extension.as_str()))
 }
 
 fn files(count: usize) -> String {

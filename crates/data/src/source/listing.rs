@@ -6,7 +6,7 @@ use std::sync::Arc;
 use image::{DynamicImage, GrayImage, RgbImage};
 
 use crate::dataset::SubsetOrigin;
-use crate::decode::{Decoded, decode_file};
+use crate::decode::{Decoded, Unusable, decode_file};
 use crate::file_facts::FileFacts;
 use crate::options::LoadOptions;
 use crate::subset::Subset;
@@ -98,8 +98,8 @@ impl Item {
     /// Reads, decodes and resizes the image.
     ///
     /// # Errors
-    /// The reason why it cannot be used, in words for the user.
-    pub(crate) fn decode(&self, options: &LoadOptions) -> Result<Decoded, String> {
+    /// The reason why it cannot be used.
+    pub(crate) fn decode(&self, options: &LoadOptions) -> Result<Decoded, Unusable> {
         match &self.content {
             Content::File(path) => decode_file(path, options),
             Content::Packed { pixels, index, .. } => Ok(pixels.decode(*index, options)),

@@ -1,0 +1,160 @@
+//! DICOM films are trained on and predicted like their PNG twins, and nothing of their headers is written anywhere.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dicom_core::value::PrimitiveValue;
+use dicom_core::{DataElement, VR};
+use dicom_dictionary_std::tags;
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
+use serde_json::Value;
+
+use crate::program::{roentgen, text};
+
+const CR: &str = "1.2.840.10008.5.1.4.1.1.1";
+/// Parts of every text, UID and date of the files, which nothing may repeat.
+const MARKERS: [&str; 3] = ["MARKER", "1.2.840.99999.7", "19991231"];
+
+/// A film of 12 bits with markers in its texts; every second one is stored as MONOCHROME1.
+fn write_dicom(film: &image::GrayImage, number: usize, class: &str, path: &Path) {
+    let mut object = InMemDicomObject::new_empty();
+    let mut put = |tag, vr, value: PrimitiveValue| drop(object.put(DataElement::new(tag, vr, value)));
+    for (tag, vr) in [
+        (tags::PATIENT_NAME, VR::PN),
+        (tags::ACCESSION_NUMBER, VR::SH),
+        (tags::STUDY_ID, VR::SH),
+        (tags::STATION_NAME, VR::SH),
+        (tags::INSTITUTION_NAME, VR::LO),
+        (tags::INSTITUTION_ADDRESS, VR::ST),
+        (tags::REFERRING_PHYSICIAN_NAME, VR::PN),
+        (tags::STUDY_DESCRIPTION, VR::LO),
+        (tags::SERIES_DESCRIPTION, VR::LO),
+        (tags::MANUFACTURER, VR::LO),
+        (tags::MANUFACTURER_MODEL_NAME, VR::LO),
+        (tags::DEVICE_SERIAL_NUMBER, VR::LO),
+        (tags::PATIENT_COMMENTS, VR::LT),
+        (tags::IMAGE_COMMENTS, VR::LT),
+        (tags::PROTOCOL_NAME, VR::LO),
+        (tags::OPERATORS_NAME, VR::PN),
+        (tags::BODY_PART_EXAMINED, VR::CS),
+        (tags::VIEW_POSITION, VR::CS),
+        (tags::ISSUER_OF_PATIENT_ID, VR::LO),
+    ] {
+        put(tag, vr, "MARKER".into());
+    }
+    // Two films of each patient.
+    put(tags::PATIENT_ID, VR::LO, format!("MARKER {class} {}", number / 2).into());
+    for tag in [tags::SOP_INSTANCE_UID, tags::STUDY_INSTANCE_UID, tags::SERIES_INSTANCE_UID] {
+        put(tag, VR::UI, format!("1.2.840.99999.7.{number}").into());
+    }
+    for tag in [tags::STUDY_DATE, tags::PATIENT_BIRTH_DATE, tags::ACQUISITION_DATE] {
+        put(tag, VR::DA, "19991231".into());
+    }
+    let is_monochrome1 = number % 2 == 1;
+    put(tags::SOP_CLASS_UID, VR::UI, CR.into());
+    put(tags::MODALITY, VR::CS, "CR".into());
+    put(tags::ROWS, VR::US, (film.height() as u16).into());
+    put(tags::COLUMNS, VR::US, (film.width() as u16).into());
+    put(tags::SAMPLES_PER_PIXEL, VR::US, 1u16.into());
+    put(tags::BITS_ALLOCATED, VR::US, 16u16.into());
+    put(tags::BITS_STORED, VR::US, 12u16.into());
+    put(tags::HIGH_BIT, VR::US, 11u16.into());
+    put(tags::PIXEL_REPRESENTATION, VR::US, 0u16.into());
+    let photometric = if is_monochrome1 { "MONOCHROME1" } else { "MONOCHROME2" };
+    put(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, photometric.into());
+    put(tags::WINDOW_CENTER, VR::DS, "2048".into());
+    put(tags::WINDOW_WIDTH, VR::DS, "4096".into());
+    let sample = |&grey: &u8| {
+        let value = ((u32::from(grey) * 4095 + 127) / 255) as u16;
+        if is_monochrome1 { 4095 - value } else { value }
+    };
+    put(tags::PIXEL_DATA, VR::OW, PrimitiveValue::U16(film.as_raw().iter().map(sample).collect()));
+    let meta = FileMetaTableBuilder::new()
+        .transfer_syntax("1.2.840.10008.1.2.1")
+        .media_storage_sop_class_uid(CR)
+        .media_storage_sop_instance_uid(format!("1.2.840.99999.7.{number}"))
+        .build()
+        .unwrap();
+    object.with_exact_meta(meta).write_to_file(path).unwrap();
+}
+
+/// Every file below a folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+fn assert_no_marker(bytes: &[u8], what: &str) {
+    for marker in MARKERS {
+        let holds = bytes.windows(marker.len()).any(|window| window == marker.as_bytes());
+        assert!(!holds, "{what} has {marker}");
+    }
+}
+
+#[test]
+fn dicom_films_are_used_like_their_twins_and_leave_no_identifier() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    let data = ["data", "phantom", "--films", "80", "--quiet", "--out", "films"];
+    assert!(roentgen(&data, folder).status.success());
+    let mut patients = BTreeSet::new();
+    for (number, path) in files_below(&folder.join("films/train")).into_iter().enumerate() {
+        let class = path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+        patients.insert((class.clone(), number / 2));
+        // As a PACS exports them: without an extension.
+        let twin = folder.join("dicom").join(&class).join(path.file_stem().unwrap());
+        fs::create_dir_all(twin.parent().unwrap()).unwrap();
+        write_dicom(&image::open(&path).unwrap().to_luma8(), number, &class, &twin);
+    }
+    fs::write(folder.join("dicom/covid/notes"), "a text that is no image").unwrap();
+
+    let train = ["train", "dicom", "--epochs", "2", "--width", "8", "--out", "run"];
+    let runs = [
+        roentgen(&train, folder),
+        roentgen(&["inspect", "dicom"], folder),
+        roentgen(&["audit", "dicom", "--epochs", "1"], folder),
+        roentgen(&["predict", "run", "dicom", "--json"], folder),
+        roentgen(&["evaluate", "run", "dicom"], folder),
+        roentgen(&["describe", "run"], folder),
+    ];
+    for (run, output) in runs.iter().enumerate() {
+        assert!(output.status.success(), "{run}: {}", text(&output.stderr));
+        assert_no_marker(&output.stdout, "the standard output");
+        assert_no_marker(&output.stderr, "the standard error");
+    }
+    let left = files_below(&folder.join("run"));
+    assert!(left.len() > 5);
+    left.iter().for_each(|path| assert_no_marker(&fs::read(path).unwrap(), &path.display().to_string()));
+    let said = text(&runs[0].stdout) + &text(&runs[0].stderr);
+    let expected = format!("{}, from the headers of the DICOM files", patients.len());
+    assert!(said.contains(&expected), "{expected}: {said}");
+
+    let of = |images: &str| -> Vec<Value> {
+        let output = roentgen(&["predict", "run", images, "--json"], folder);
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let (dicom, png) = (of("dicom"), of("films/train"));
+    assert_eq!((dicom.len(), png.len()), (80, 80));
+    for (a, b) in dicom.iter().zip(&png) {
+        assert_eq!(a["class"], b["class"], "{a} {b}");
+    }
+}
+
+#[test]
+fn a_damaged_or_other_dicom_file_is_named_with_its_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    let film = image::GrayImage::from_fn(40, 40, |x, y| image::Luma([(x * 3 + y * 2) as u8]));
+    let path = folder.join("film.dcm");
+    write_dicom(&film, 0, "covid", &path);
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() - 100]).unwrap();
+    let output = roentgen(&["data", "phantom", "--films", "30", "--quiet", "--out", "films"], folder);
+    assert!(output.status.success());
+    fs::copy(&path, folder.join("films/train/covid/film.dcm")).unwrap();
+    let output = roentgen(&["inspect", "films"], folder);
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(said.contains("film.dcm: truncated"), "{said}");
+    assert_no_marker(said.as_bytes(), "inspect");
+}

@@ -1,0 +1,74 @@
+//! JPEG files, by the decoder that reads them right.
+//!
+//! The decoder of the crate `image` (zune-jpeg 0.5.15) turns streams with one scan per component and subsampling, and streams
+//! with chroma denser than luma, into stripes, or panics. The older jpeg-decoder reads these. Streams of other kinds are named,
+//! with the way to convert them.
+
+use image::{DynamicImage, ImageFormat};
+use jpeg_decoder::PixelFormat;
+
+use crate::jpeg_header::{JpegHeader, JpegProcess};
+use crate::options::SizeLimits;
+
+/// The headers of a stream of a kind that is read; none if a header is damaged, which the decoder says more about.
+///
+/// # Errors
+/// The kind that is not read, and how to convert it.
+pub(super) fn header_of(bytes: &[u8]) -> Result<Option<JpegHeader>, String> {
+    let Some(header) = JpegHeader::of(bytes) else { return Ok(None) };
+    match header.process {
+        JpegProcess::Sequential | JpegProcess::Progressive if header.bits == 8 => Ok(Some(header)),
+        JpegProcess::Sequential | JpegProcess::Progressive => {
+            Err(not_read(&format!("JPEG of {} bits", header.bits)))
+        }
+        JpegProcess::JpegLs => Err(not_read("JPEG-LS")),
+        JpegProcess::Lossless => Err(not_read("lossless JPEG")),
+        JpegProcess::Arithmetic => Err(not_read("JPEG with arithmetic coding")),
+        JpegProcess::Hierarchical => Err(not_read("hierarchical JPEG")),
+    }
+}
+
+/// Decodes a complete file.
+///
+/// # Errors
+/// In words for the user.
+pub(super) fn decode(
+    bytes: &[u8],
+    header: Option<JpegHeader>,
+    limits: &SizeLimits,
+) -> Result<DynamicImage, String> {
+    match header {
+        Some(header) if !header.is_usual() => decode_unusual(bytes, &header, limits),
+        _ => super::decode(bytes, ImageFormat::Jpeg, limits),
+    }
+}
+
+fn not_read(kind: &str) -> String {
+    format!(
+        "not read: it is {kind}; convert it with `magick IN OUT.png`, or with `dcmdjpeg` if it was made of DICOM"
+    )
+}
+
+fn decode_unusual(bytes: &[u8], header: &JpegHeader, limits: &SizeLimits) -> Result<DynamicImage, String> {
+    let (width, height, n) = (header.columns as u32, header.rows as u32, header.sampling.len());
+    let n_bytes = u64::from(width) * u64::from(height) * n as u64;
+    if width.max(height) > limits.side || n_bytes > limits.decoded_bytes {
+        return Err(format!(
+            "too large: {width}x{height} pixels, the limits are {} per side and {} MiB decoded",
+            limits.side,
+            limits.decoded_bytes >> 20
+        ));
+    }
+    let mut decoder = jpeg_decoder::Decoder::new(bytes);
+    let pixels = decoder.decode().map_err(|error| format!("damaged JPEG: {error}"))?;
+    let image = match decoder.info().map(|info| info.pixel_format) {
+        Some(PixelFormat::L8) => {
+            image::GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8)
+        }
+        Some(PixelFormat::RGB24) => {
+            image::RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8)
+        }
+        _ => return Err(not_read("JPEG of four colours (CMYK)")),
+    };
+    image.ok_or_else(|| "damaged JPEG: it has fewer pixels than it says".to_owned())
+}
