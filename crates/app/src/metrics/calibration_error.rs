@@ -15,6 +15,7 @@
 //! `tests/interval_coverage.rs` measures how often the interval has the true error.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use rayon::prelude::*;
 use roentgen_tensor::rng::{CounterRng, Purpose};
@@ -113,11 +114,10 @@ impl Bins {
     /// predictions varies than that of independent images would (see `design_effect`).
     pub(super) fn interval(&self, effect: f64) -> Option<Interval> {
         let observed = self.ece().filter(|_| self.n > 1.0)?;
-        let draws: Vec<[Draw; BINS]> = (0..RESAMPLES).map(draws_of).collect();
         // The share of the drawn errors that are at most the observed one falls with `t`.
         let share_at_most = |t: f64| {
             let is_at_most = |draw: &&[Draw; BINS]| self.drawn_error(t, effect, draw) <= observed;
-            let n = draws.par_iter().filter(is_at_most).count();
+            let n = DRAWS.par_iter().filter(is_at_most).count();
             n as f64 / RESAMPLES as f64
         };
         let end = |target: f64| {
@@ -201,7 +201,10 @@ impl Draw {
     }
 }
 
-/// The same numbers in every interval: a key of their own beside that of the bootstrap.
+/// The same numbers in every interval. They take longer to compute than all else in an interval of a small set.
+static DRAWS: LazyLock<Vec<[Draw; BINS]>> = LazyLock::new(|| (0..RESAMPLES).map(draws_of).collect());
+
+/// The numbers of one draw: a key of their own beside that of the bootstrap.
 fn draws_of(index: usize) -> [Draw; BINS] {
     let mut rng = CounterRng::new(0, Purpose::Bootstrap, index as u64, 1);
     std::array::from_fn(|_| Draw::new(f64::from(rng.uniform())))
