@@ -37,7 +37,7 @@ const APP: &[&[&str]] = &[
     &["config"],
     &["terminal"],
     &["metrics"],
-    &["cpu", "disk", "memory"],
+    &["cpu", "memory"],
 ];
 const DATA: &[&[&str]] = &[
     &["lib"],
@@ -62,6 +62,7 @@ const DATA: &[&[&str]] = &[
         "sampler",
         "class_weights",
     ],
+    &["disk"],
 ];
 
 /// A module of a crate by its path, such as `["training", "step"]`, and its source text.
@@ -157,7 +158,7 @@ fn is_word_start(text: &str, at: usize) -> bool {
 }
 
 /// Code without comments and without a `mod tests` at its end: tests may look anywhere.
-fn without_tests_and_comments(text: &str) -> String {
+pub(crate) fn without_tests_and_comments(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }

@@ -8,6 +8,7 @@
 //! 5. No file is larger than [`MAX_BYTES`].
 //! 6. In the app and in the data crate, a module imports from lower floors only, and there is no import cycle
 //!    ([`floors`]).
+//! 7. In the app and in the data crate, `disk.rs` alone operates on files, so that tests can let every operation fail.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("xtask", &[]),
     ("roentgen-fuzz", &["roentgen"]),
+];
+/// Modules that operate on files: the one through which all others do; readers as fuzzing calls them; the system's own files.
+const OPERATE_ON_FILES: &[&str] = &["disk", "fuzzing", "memory"];
+const FILE_OPERATIONS: &[&str] = &[
+    " fs::",
+    "(fs::",
+    "std::fs::read",
+    "std::fs::write",
+    "std::fs::create",
+    "std::fs::re",
+    " File::open",
+    "(File::open",
+    " File::create",
+    "fs::File::",
+    "OpenOptions",
+    "tempfile",
+    "save_with_format(",
 ];
 const MAX_LINES: usize = 500;
 const MAX_BYTES: u64 = 1 << 20;
@@ -83,9 +101,27 @@ fn check(root: &Path) -> std::io::Result<Vec<String>> {
     }
     for (building, modules) in BUILDINGS.iter().zip(&modules) {
         let found = floors::violations(building, modules);
-        violations.extend(found.iter().map(|violation| format!("{}: {violation}", building.folder)));
+        let operations = modules.iter().flat_map(file_operations);
+        let shown = |violation| format!("{}: {violation}", building.folder);
+        violations.extend(found.into_iter().chain(operations).map(shown));
     }
     Ok(violations)
+}
+
+/// The lines of a module that operate on files, unless it is the one that does. Tests may, and what the system shows as files
+/// under `/proc` and `/sys` is none.
+fn file_operations(module: &Module) -> Vec<String> {
+    let name = module.path.join("/");
+    let is_test = module.path.iter().any(|name| name == "tests" || name.ends_with("_tests"));
+    if is_test || OPERATE_ON_FILES.iter().any(|allowed| name.starts_with(allowed)) {
+        return Vec::new();
+    }
+    let code = floors::without_tests_and_comments(&module.text);
+    let operates = |line: &&str| {
+        FILE_OPERATIONS.iter().any(|operation| line.contains(operation)) && !line.contains("\"/proc/")
+    };
+    let lines = code.lines().filter(operates);
+    lines.map(|line| format!("{name}.rs: call roentgen_data::disk instead of `{}`", line.trim())).collect()
 }
 
 /// All files below `folder`, without version control's own and what it ignores.
@@ -206,6 +242,29 @@ mod tests {
         assert!(violations("xtask", "[dependencies]\nrayon = \"1\"") > 0);
         assert_eq!(violations("newcomer", ""), 1);
         assert_eq!(manifest_violations("[package]\nname = \"xtask\"\n").len(), 1, "lints left out");
+    }
+
+    #[test]
+    fn operations_on_files_are_found_outside_of_their_module() {
+        let n_found = |path: &str, line: &str| {
+            file_operations(&Module::new(
+                path,
+                format!("//! About.\n{line}\n#[cfg(test)]\nmod tests {{ fs::read(x) }}"),
+            ))
+            .len()
+        };
+        for line in
+            ["    fs::write(path, bytes)?;", "let file = File::open(path)?;", "    if std::fs::read_dir(x)"]
+        {
+            assert_eq!(n_found("model/onnx.rs", line), 1, "{line}");
+            assert_eq!(n_found("disk/faults.rs", line), 0, "{line}");
+            assert_eq!(n_found("training/durability_tests.rs", line), 0, "{line}");
+        }
+        for line in
+            ["disk::remove(path)?", "fs::read_to_string(\"/proc/self/status\")", "use rustix::fs::{OFlags};"]
+        {
+            assert_eq!(n_found("model/onnx.rs", line), 0, "{line}");
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ use train_args::TrainArgs;
 
 mod bench_args;
 mod data_args;
+#[cfg(test)]
+mod durability_tests;
 mod manual;
 mod model_args;
 mod setting_flags;

@@ -44,7 +44,6 @@ mod commands;
 mod config;
 mod cpu;
 mod data_loading;
-mod disk;
 mod embed;
 mod error;
 #[doc(hidden)]

@@ -67,6 +67,9 @@ fn a_limit_on_the_size_of_files_is_an_error_of_the_write_and_not_the_end_without
     let (code, message) = limited(0, "export run --onnx model.onnx");
     assert!(code == Some(1) && message.contains("cannot write model.onnx"), "{code:?}: {message}");
     assert!(!here.join("model.onnx").exists());
+    let (code, message) = limited(0, "data phantom --films 24 --out phantom");
+    assert!(code == Some(1) && message.contains("cannot write phantom/"), "{code:?}: {message}");
+    assert!(!here.join("phantom").exists());
     let (code, message) = limited(0, "describe run --json > described.json");
     assert!(code == Some(1) && message.contains("cannot write the standard output"), "{code:?}: {message}");
     // The exit code remains where not even the error can be shown.

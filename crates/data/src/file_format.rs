@@ -1,10 +1,11 @@
 //! The format of a file, by its content: names of files are not to be trusted.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
 use image::ImageFormat;
+
+use crate::disk::InputFile;
 
 /// Bytes that are enough to recognise every format.
 const HEAD_BYTES: u64 = 256;
@@ -110,7 +111,7 @@ pub(crate) fn is_image_file(path: &Path) -> bool {
 fn head_of(path: &Path) -> Option<Vec<u8>> {
     path.metadata().ok().filter(std::fs::Metadata::is_file)?;
     let mut head = Vec::new();
-    File::open(path).ok()?.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
+    InputFile::open(path).ok()?.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
     Some(head)
 }
 

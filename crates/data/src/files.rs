@@ -7,6 +7,7 @@ use image::DynamicImage;
 use rayon::prelude::*;
 
 use crate::decode::{Decoded, Unusable, decode_bytes, decode_file, open_file};
+use crate::disk;
 use crate::error::DataError;
 use crate::file_format::{FileFormat, is_image_file};
 use crate::image_set::{Entry, ImageSet};
@@ -108,6 +109,7 @@ pub fn is_image(bytes: &[u8]) -> bool {
 pub fn find_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
     let is_hidden =
         |entry: &walkdir::DirEntry| entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.');
+    disk::list(dir).map_err(|source| DataError::Unlistable { path: dir.into(), source })?;
     let mut found = Vec::new();
     let entries = walkdir::WalkDir::new(dir).sort_by_file_name().into_iter();
     for entry in entries.filter_entry(|entry| !is_hidden(entry)) {

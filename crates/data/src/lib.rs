@@ -51,7 +51,8 @@
 //! | `leakage`, `image_set`, `options` | leakage between sets; the images of one set; what the caller chooses |
 //! | `duplicates`, `small_image`, `file_facts`, `patients`, `split` | finding duplicates and patients; drawing splits |
 //! | `thumbnail`, `groups` | what duplicates are found by; images that belong together |
-//! | `digest`, `jpeg_header`, `crop_window`, `colour`, `subset`, `error`, `progress`, `read_file`, `sampler`, `class_weights` | values without dependencies |
+//! | `digest`, `jpeg_header`, `crop_window`, `colour`, `subset`, `error`, `progress`, `read_file`, `sampler`, `class_weights` | values without dependencies; whole files |
+//! | `disk` | every operation on files and folders |
 #![forbid(unsafe_code)]
 
 mod augment;
@@ -64,6 +65,7 @@ mod decode;
 #[cfg(feature = "dicom")]
 mod dicom;
 mod digest;
+pub mod disk;
 mod duplicates;
 mod error;
 mod file_facts;

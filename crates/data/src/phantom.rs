@@ -5,7 +5,7 @@
 //! and number: films are generated in parallel, no two sets share a film, and generating more films of a set leaves the
 //! earlier ones unchanged.
 
-use std::fs;
+use std::io::Cursor;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,6 +15,7 @@ use roentgen_tensor::rng::{CounterRng, Purpose};
 
 use crate::dataset::{Dataset, Findings, SubsetOrigin};
 use crate::decode::Decoded;
+use crate::disk::{self, TemporaryFolder};
 use crate::error::DataError;
 use crate::file_facts::FileFacts;
 use crate::image_set::{Entry, ImageSet};
@@ -180,7 +181,8 @@ impl Dataset {
 
 /// Writes the phantom set as png files under `dir/{train,val,test}/<class>/`.
 ///
-/// The files are written to a temporary folder beside `dir`, which is then renamed: `dir` is complete or absent.
+/// The files are written to a temporary folder beside `dir`, which is then renamed: `dir` is complete or absent, unless the
+/// power fails soon afterwards.
 ///
 /// # Errors
 /// [`DataError::OutputNotEmpty`] if `dir` exists and is not an empty folder,
@@ -191,37 +193,25 @@ pub fn write_phantom(dir: &Path, options: &PhantomOptions, progress: &dyn Progre
         let path = path.to_owned();
         move |source| DataError::Write { path, source }
     };
-    if dir.symlink_metadata().is_ok() && !fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
-    {
+    if dir.symlink_metadata().is_ok() && !disk::list(dir).is_ok_and(|mut entries| entries.next().is_none()) {
         return Err(DataError::OutputNotEmpty { path: dir.into() });
     }
-    let parent = match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(parent).map_err(write_error(parent))?;
-    let staging =
-        tempfile::Builder::new().prefix(".phantom-").tempdir_in(parent).map_err(write_error(parent))?;
-
+    let parent = disk::folder_of(dir);
+    let staged = TemporaryFolder::new(parent).map_err(write_error(parent))?;
     let film_specs: Vec<FilmSpec> =
         Subset::ALL.into_iter().flat_map(|subset| options.film_specs(subset)).collect();
-    for spec in &film_specs {
-        let path = staging.path().join(spec.name());
-        let folder = path.parent().expect("the name of a film has folders");
-        fs::create_dir_all(folder).map_err(write_error(folder))?;
+    for name in film_specs.iter().map(|spec| spec.name()) {
+        let folder = disk::folder_of(Path::new(&name));
+        staged.create_folders(folder).map_err(write_error(&dir.join(folder)))?;
     }
     let done = AtomicUsize::new(0);
     film_specs.par_iter().try_for_each(|spec| {
-        let path = staging.path().join(spec.name());
-        let saved = spec.draw(options).save_with_format(&path, image::ImageFormat::Png);
-        saved.map_err(|error| write_error(&dir.join(spec.name()))(std::io::Error::other(error)))?;
+        let (name, mut png) = (spec.name(), Cursor::new(Vec::new()));
+        spec.draw(options).write_to(&mut png, image::ImageFormat::Png).expect("a film fits into memory");
+        let written = staged.write(Path::new(&name), png.get_ref());
+        written.map_err(write_error(&dir.join(&name)))?;
         progress.report(Stage::Writing, done.fetch_add(1, Ordering::Relaxed) + 1, film_specs.len());
         Ok(())
     })?;
-    let staged = staging.keep();
-    fs::rename(&staged, dir).map_err(|source| {
-        // Remove the incomplete folder; if that fails too, it is at least hidden.
-        let _ = fs::remove_dir_all(&staged);
-        DataError::Write { path: dir.into(), source }
-    })
+    staged.rename(dir).map_err(write_error(dir))
 }

@@ -1,9 +1,11 @@
 //! Reading a whole file of a user's: only a regular one, and only up to a limit. Both are checked before a byte is read:
 //! opening a pipe would wait for somebody who writes, and a file may pretend to have terabytes.
 
-use std::fs::{self, File, FileType};
+use std::fs::FileType;
 use std::io::{self, Read as _};
 use std::path::Path;
+
+use crate::disk::InputFile;
 
 /// Why a file is not read.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +54,7 @@ impl From<ReadFileError> for io::Error {
 /// # Errors
 /// [`ReadFileError`]; nothing is read of a file that is too large.
 pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, ReadFileError> {
-    let metadata = fs::metadata(path)?;
+    let metadata = path.metadata()?;
     if !metadata.is_file() {
         return Err(ReadFileError::NotRegular { found: name_of(metadata.file_type()) });
     }
@@ -62,7 +64,7 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, ReadFileError> {
     }
     let mut bytes = Vec::new();
     // It may grow while it is read, and files of the system show no size.
-    File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    InputFile::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { too_large(bytes.len() as u64) } else { Ok(bytes) }
 }
 
@@ -93,6 +95,8 @@ fn name_of(kind: FileType) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
     use super::*;
 
     #[test]

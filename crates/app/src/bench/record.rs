@@ -1,14 +1,14 @@
 //! Records: results saved under `docs/bench`, and compared with new ones.
 
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
+use roentgen_data::disk::write_new;
 use roentgen_data::read_file;
 
 use super::machine::REPOSITORY;
 use super::{BenchResult, Mode};
 use crate::config::error::ConfigError;
-use crate::disk::write_new;
 use crate::error::bench::BenchError;
 use crate::run_dir::error::WriteError;
 
@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 1 << 24;
 /// [`WriteError`].
 pub(super) fn save(figures: &BenchResult) -> Result<PathBuf, WriteError> {
     let folder = Path::new(REPOSITORY).join("docs/bench");
-    let folder = fs::canonicalize(&folder).map_err(|source| WriteError { path: folder, source })?;
+    let folder = folder.canonicalize().map_err(|source| WriteError { path: folder, source })?;
     let day = jiff::Zoned::now().strftime("%Y-%m-%d").to_string();
     let commit = if figures.machine.commit.is_empty() { "unknown" } else { &figures.machine.commit };
     let json = serde_json::to_string_pretty(figures).expect("figures are plain numbers and names") + "\n";
@@ -99,6 +99,10 @@ fn speeds(figures: &BenchResult) -> Vec<(String, &'static str, f64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use roentgen_data::disk::faults::{Failure, fail_each_operation, show_count};
+
     use super::*;
 
     const RECORD: &str = r#"{
@@ -136,6 +140,31 @@ mod tests {
         assert_eq!(ratio("conv1 forward").as_deref(), Some("2.00"));
         now.size = 32;
         assert!(compare(&record(), &now).is_err(), "other images");
+    }
+
+    #[test]
+    fn any_operation_may_fail_while_a_record_is_saved() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let folder = parent.path().join("records");
+        for failure in [Failure::Error, Failure::End, Failure::Half] {
+            let n = fail_each_operation(&folder, failure, |what, fault| {
+                fs::create_dir(&folder).expect("a folder");
+                fs::write(folder.join("day.json"), "an earlier one").expect("a file");
+                let hooked = fault();
+                let saved = write_numbered(&folder, "day", b"a new one");
+                drop(hooked);
+                let new = fs::read(folder.join("day-2.json")).ok();
+                match saved {
+                    Ok(_) => assert_eq!(new.as_deref(), Some(&b"a new one"[..]), "{what}"),
+                    Err(error) => assert!(error.to_string().contains("cannot write"), "{what}: {error}"),
+                }
+                assert!(new.is_none_or(|new| new == b"a new one"), "{what}");
+                assert_eq!(fs::read(folder.join("day.json")).expect("a file"), b"an earlier one", "{what}");
+                fs::remove_dir_all(&folder).expect("the folder of a test");
+            });
+            show_count(&format!("saving a record, {failure:?}"), n);
+            assert!(n > 0, "{failure:?}");
+        }
     }
 
     #[test]

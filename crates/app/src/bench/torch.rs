@@ -3,10 +3,10 @@
 //! On a machine that others use too, only speeds measured within the same minutes can be compared; so each round runs
 //! everything once, this program and PyTorch one after the other.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
+use roentgen_data::disk;
 use serde::{Deserialize, Serialize};
 
 use super::case::{Case, CaseResult, Mode, result_of};
@@ -93,11 +93,10 @@ pub(super) fn measure(
     screen: &Screen,
 ) -> Result<Vec<ContestResult>, AppError> {
     let threads = rayon::current_num_threads();
-    let mut script = tempfile::Builder::new().suffix(".py").tempfile().map_err(cannot_write)?;
-    script.write_all(SCRIPT.as_bytes()).map_err(cannot_write)?;
+    let script = disk::write_temporary(".py", SCRIPT.as_bytes()).map_err(cannot_write)?;
     let run = |case: Case, variant: &str| {
         let mut command = Command::new(python);
-        command.arg(script.path()).args([case.mode.to_string(), case.batch.to_string()]);
+        command.arg(&script).args([case.mode.to_string(), case.batch.to_string()]);
         let numbers = [config.size, config.channels, config.n_classes, threads];
         command.args(numbers.map(|number| number.to_string()));
         command.args([BUDGET_S.to_string(), variant.to_owned()]);

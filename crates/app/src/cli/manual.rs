@@ -4,8 +4,8 @@ use std::path::Path;
 
 use clap::Command;
 use clap_mangen::Man;
+use roentgen_data::disk;
 
-use crate::disk;
 use crate::error::AppError;
 use crate::run_dir::error::WriteError;
 use crate::run_dir::output_file::OutputFile;

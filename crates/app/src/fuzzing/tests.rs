@@ -5,14 +5,15 @@ use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 
 use image::{GrayImage, ImageFormat, Luma};
+use roentgen_data::disk::Operation;
+use roentgen_data::disk::faults::{Failure, fail_each_operation, hook, show_count};
+use roentgen_data::{LoadOptions, load_dataset, silent};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 use super::{READERS, read};
 use crate::config::TrainConfig;
 use crate::data_loading::load::load;
-use crate::disk::Operation;
-use crate::disk::faults::hook;
 use crate::run_dir::file_names::{CHECKPOINT, CONFIG, MODEL};
 use crate::run_dir::predictions_file;
 use crate::run_dir::run_folder::PlannedFolder;
@@ -158,5 +159,33 @@ fn write_the_corpus() {
         let folder = corpus.join(name);
         fs::create_dir_all(&folder).expect("a folder");
         fs::write(folder.join(format!("seed-{number}")), bytes).expect("a file");
+    }
+}
+
+#[test]
+fn any_read_of_an_archive_or_a_batch_may_fail() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let batches = folder.path().join("cifar-10-batches-bin");
+    fs::create_dir(&batches).expect("a folder");
+    fs::write(batches.join("data_batch_1.bin"), cifar10()).expect("a file");
+    fs::write(folder.path().join("set.npz"), archive()).expect("a file");
+    for path in [batches, folder.path().join("set.npz")] {
+        let load = || load_dataset(&path, &LoadOptions::default(), &silent);
+        let expected = load().expect("a data set").train.digest();
+        let n = fail_each_operation(&path, Failure::Error, |what, fault| {
+            let hooked = fault();
+            let loaded = load();
+            drop(hooked);
+            match loaded {
+                Ok(data) => assert_eq!(data.train.digest(), expected, "{what}"),
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(text.contains("cannot ") && text.len() < 300, "{what}: {text}");
+                }
+            }
+        });
+        let name = path.file_name().expect("a name").display();
+        show_count(&format!("reading {name}"), n);
+        assert!(n > 3, "{n}");
     }
 }

@@ -22,6 +22,14 @@ pub enum RunDirError {
         /// The folder that was given.
         path: PathBuf,
     },
+    /// The folder where the run folder is to be made cannot be read.
+    #[error("cannot read --out {}: {source}; check its permissions", path.display())]
+    OutUnreadable {
+        /// The folder that was given.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
     /// An output file would replace something that must be kept.
     #[error("cannot write {}: {reason}", path.display())]
     OutputTaken {
@@ -77,6 +85,7 @@ impl RunDirError {
     pub(crate) fn is_usage_error(&self) -> bool {
         match self {
             Self::OutNotEmpty { .. }
+            | Self::OutUnreadable { .. }
             | Self::OutputTaken { .. }
             | Self::NotResumable { .. }
             | Self::Unreadable { .. } => true,

@@ -4,11 +4,11 @@
 //! trained model or the image that is explained, is kept unless the user says `--force`, and anything but a regular file is
 //! never replaced.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::disk::{folder_of, write_atomically};
+use roentgen_data::disk::{InputFile, folder_of, write_atomically};
+
 use crate::run_dir::error::{RunDirError, WriteError};
 
 /// A file that is about to be written.
@@ -60,8 +60,8 @@ impl OutputFile<'_> {
     }
 
     fn has_mark(&self) -> std::io::Result<bool> {
-        let mut file = File::open(self.path)?;
-        let length = file.metadata()?.len();
+        let mut file = InputFile::open(self.path)?;
+        let length = file.n_bytes()?;
         let mut margins = [Vec::new(), Vec::new()];
         (&mut file).take(MARGIN).read_to_end(&mut margins[0])?;
         file.seek(SeekFrom::Start(length.saturating_sub(MARGIN)))?;

@@ -1,14 +1,15 @@
 //! The folder of a run: made, locked, written and continued.
 
 use std::ffi::OsString;
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use roentgen_data::disk::{self, TEMPORARY_PREFIX};
+
 use super::file_names::{CHECKPOINT, CONFIG, DATA, METRICS};
 use crate::config::pseudonyms::KEY_FILE;
-use crate::disk::{self, TEMPORARY_PREFIX};
 use crate::run_dir::error::{RunDirError, WriteError};
 
 /// Locked while a run works in the folder.
@@ -40,16 +41,18 @@ impl PlannedFolder {
     /// Takes `--out`, or a name after date and time under `runs/`.
     ///
     /// # Errors
-    /// [`RunDirError::OutNotEmpty`] if something is there already. Nothing is created yet: a run that fails
-    /// before it has begun leaves no folder.
+    /// [`RunDirError::OutNotEmpty`] if something is there already, [`RunDirError::OutUnreadable`]. Nothing is created yet: a
+    /// run that fails before it has begun leaves no folder.
     pub(crate) fn new(out: Option<&Path>) -> Result<Self, RunDirError> {
         let Some(out) = out else {
             let name = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
             return Ok(Self::ByDate { parent: "runs".into(), name });
         };
-        let is_free = match fs::read_dir(out) {
+        let is_free = match disk::list(out) {
             Ok(entries) => holds_no_run(entries.flatten().map(|entry| entry.file_name())),
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => false,
+            Err(source) => return Err(RunDirError::OutUnreadable { path: out.into(), source }),
         };
         if is_free { Ok(Self::Given(out.into())) } else { Err(RunDirError::OutNotEmpty { path: out.into() }) }
     }
@@ -242,7 +245,7 @@ fn holds_no_run(names: impl Iterator<Item = OsString>) -> bool {
 
 /// Removes the temporary files of a run that was killed while it wrote.
 fn remove_temporary(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in disk::list(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
             // A file that cannot be removed does no harm.
             let _ = disk::remove(&entry.path());
@@ -252,6 +255,8 @@ fn remove_temporary(folder: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

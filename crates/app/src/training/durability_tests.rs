@@ -3,36 +3,29 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
 
-use roentgen_data::Dataset;
+use roentgen_data::disk::Operation;
+use roentgen_data::disk::faults::{Failure, Journal, fail_each_operation, hook, show_count};
+use roentgen_data::{Dataset, PhantomOptions, write_phantom};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
+use super::cross_validation::{self, FoldsFolder};
 use super::error::TrainingError;
 use super::pipeline::ResumeOptions;
 use super::{checkpoint, pipeline};
 use crate::config::TrainConfig;
 use crate::data_loading::load::load;
-use crate::disk::Operation;
-use crate::disk::faults::{Journal, hook};
 use crate::run_dir::file_names::{CONFIG, LAST_MODEL, LOG, METRICS, MODEL};
 use crate::run_dir::predictions_file;
-use crate::run_dir::run_folder::PlannedFolder;
+use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
 use crate::terminal::screen::Screen;
 
 /// What has to be the same to the byte.
 const FILES: [&str; 4] = [MODEL, LAST_MODEL, LOG, predictions_file::FILE];
-/// Errors of the operating system that a disk gives.
-const ERRORS: [io::ErrorKind; 4] = [
-    io::ErrorKind::StorageFull,
-    io::ErrorKind::PermissionDenied,
-    io::ErrorKind::Interrupted,
-    io::ErrorKind::Other,
-];
 /// Ways in which the unsynced changes survive a power cut: none, all, and by chance.
 const CUTS: u64 = 3;
 
@@ -100,98 +93,102 @@ fn files(run: &Path) -> Vec<Vec<u8>> {
     FILES.iter().map(|name| fs::read(run.join(name)).unwrap_or_default()).collect()
 }
 
-/// How an operation fails.
-#[derive(Clone, Copy, Debug)]
-enum Failure {
-    /// With an error; the program goes on, and reports it.
-    Error,
-    /// The process ends before it.
-    End,
-    /// The process ends in the middle of it: half of the bytes are written.
-    Half,
-}
-
-/// The hook that lets operation `n` fail, counted from 0, and that counts them.
-fn failing(n: usize, failure: Failure, count: Arc<Mutex<usize>>) -> impl Fn(Operation<'_>) -> io::Result<()> {
-    move |operation| {
-        let is_write = matches!(operation, Operation::Write(..));
-        let mut count = count.lock().expect("no test panics with it");
-        if matches!(failure, Failure::Half) && !is_write {
-            // Only a write can be cut short, so that writes alone are counted.
-            return if *count > n { Err(io::ErrorKind::Other.into()) } else { Ok(()) };
-        }
-        let index = *count;
-        *count += 1;
-        if index == n
-            && let (Failure::Half, Operation::Write(path, bytes)) = (failure, operation)
-        {
-            let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
-            io::Write::write_all(&mut file, &bytes[..bytes.len() / 2])?;
-        }
-        match failure {
-            Failure::Error if index == n => Err(ERRORS[n % ERRORS.len()].into()),
-            Failure::End | Failure::Half if index >= n => Err(io::ErrorKind::Other.into()),
-            _ => Ok(()),
-        }
-    }
-}
-
 #[test]
 fn after_an_error_of_any_operation_the_run_goes_on_to_the_same_bytes() {
-    assert!(fail_each_operation(Failure::Error) > 50);
+    assert!(fail_each(Failure::Error) > 50);
 }
 
 #[test]
 fn after_an_end_at_any_operation_the_run_goes_on_to_the_same_bytes() {
-    assert!(fail_each_operation(Failure::End) > 50);
+    assert!(fail_each(Failure::End) > 50);
 }
 
 #[test]
 fn after_an_end_within_any_write_the_run_goes_on_to_the_same_bytes() {
-    assert!(fail_each_operation(Failure::Half) > 15);
+    assert!(fail_each(Failure::Half) > 15);
 }
 
 /// Lets each operation of a run fail once; the number of operations.
-fn fail_each_operation(failure: Failure) -> usize {
+fn fail_each(failure: Failure) -> usize {
     let parent = tempfile::tempdir().expect("a temporary folder");
     let case = Case::new(parent.path(), config(2, 0.0));
     let out = parent.path().join("run");
-    for n in 0.. {
-        let count = Arc::new(Mutex::new(0));
-        let hooked = hook(&out, failing(n, failure, Arc::clone(&count)));
+    let n = fail_each_operation(&out, failure, |what, fault| {
+        let hooked = fault();
         let result = case.start(&out);
         drop(hooked);
-        let what = format!("{failure:?} at operation {n}");
-        if let Err(error) = result {
-            let text = error.to_string();
-            assert!(text.contains("cannot write") && text.len() < 300, "{what}: {text}");
-        }
-        case.assert_complete(&out, &what);
+        assert_clear(result, what);
+        case.assert_complete(&out, what);
         fs::remove_dir_all(&out).expect("the folder of a test");
-        if *count.lock().expect("no test panics with it") <= n {
-            println!("{failure:?} at each of {n} operations");
-            return n;
-        }
+    });
+    show_count(&format!("a run, {failure:?}"), n);
+    n
+}
+
+/// An error is a sentence that names what could not be done.
+fn assert_clear(result: Result<(), TrainingError>, what: &str) {
+    if let Err(error) = result {
+        let text = error.to_string();
+        assert!(text.contains("cannot ") && text.len() < 300, "{what}: {text}");
     }
-    unreachable!("a run has a last operation")
+}
+
+#[test]
+#[ignore = "takes nine minutes: two folds for each of 454 operations"]
+fn after_any_failure_a_cross_validation_goes_on_to_the_same_bytes() {
+    let parent = tempfile::tempdir().expect("a temporary folder");
+    let films = PhantomOptions { size: 32, train: 24, val: 3, test: 3, ..PhantomOptions::default() };
+    write_phantom(&parent.path().join("films"), &films, &roentgen_data::silent).expect("films");
+    let config = TrainConfig { data: parent.path().join("films/train"), folds: Some(2), ..config(1, 5.0) };
+    let silent = Screen::silent();
+    let start = |out: &Path| {
+        let planned = FoldsFolder::Planned(PlannedFolder::new(Some(out))?);
+        cross_validation::run(&config, 2, planned, false, &silent)
+    };
+    let go_on = |out: &Path| match (out.join(METRICS).exists(), out.join(CONFIG).exists()) {
+        (true, _) => Ok(()),
+        (false, true) => {
+            cross_validation::run(&config, 2, FoldsFolder::Existing(RunFolder::open(out)?), false, &silent)
+        }
+        (false, false) => start(out),
+    };
+    let files = |out: &Path| {
+        let names = [METRICS, CONFIG, predictions_file::FILE, "fold-1/model.safetensors", "fold-2/log.jsonl"];
+        names.map(|name| fs::read(out.join(name)).expect("a file of the run"))
+    };
+    let out = parent.path().join("undisturbed");
+    start(&out).expect("a cross-validation");
+    let expected = files(&out);
+    let out = parent.path().join("run");
+    for failure in [Failure::Error, Failure::End, Failure::Half] {
+        let n = fail_each_operation(&out, failure, |what, fault| {
+            let hooked = fault();
+            let result = start(&out);
+            drop(hooked);
+            assert_clear(result, what);
+            go_on(&out).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert!(files(&out) == expected, "{what}: the bytes differ");
+            fs::remove_dir_all(&out).expect("the folder of a test");
+        });
+        show_count(&format!("a cross-validation, {failure:?}"), n);
+        assert!(n > 15, "{n}");
+    }
 }
 
 #[test]
 fn a_power_cut_after_any_operation_leaves_a_run_that_goes_on_to_the_same_bytes() {
-    let (n_cuts, n_operations) = cut_power_after_each_operation(config(2, 0.0));
-    println!("{n_cuts} different power cuts after {n_operations} operations");
+    let n_cuts = cut_power_after_each_operation(config(2, 0.0));
     assert!(n_cuts > 50, "{n_cuts}");
 }
 
 #[test]
 fn a_model_never_overtakes_the_checkpoints_by_two_epochs() {
-    let (n_cuts, n_operations) = cut_power_after_each_operation(config(3, 5.0));
-    println!("{n_cuts} different power cuts after {n_operations} operations");
+    let n_cuts = cut_power_after_each_operation(config(3, 5.0));
     assert!(n_cuts > 30, "{n_cuts}");
 }
 
-/// Numbers of power cuts and of operations.
-fn cut_power_after_each_operation(config: TrainConfig) -> (usize, usize) {
+/// Cuts the power after each operation of a run; the number of different states that this leaves.
+fn cut_power_after_each_operation(config: TrainConfig) -> usize {
     let parent = tempfile::tempdir().expect("a temporary folder");
     let case = Case::new(parent.path(), config);
     let out = parent.path().join("run");
@@ -202,6 +199,9 @@ fn cut_power_after_each_operation(config: TrainConfig) -> (usize, usize) {
         let (states, count) = (Arc::clone(&states), Arc::clone(&n_operations));
         let journal = Mutex::new(Journal::default());
         move |operation: Operation<'_>| {
+            if operation.is_read() {
+                return Ok(());
+            }
             slow_checkpoint(operation);
             let mut journal = journal.lock().expect("no test panics with it");
             journal.record(operation);
@@ -229,7 +229,8 @@ fn cut_power_after_each_operation(config: TrainConfig) -> (usize, usize) {
         case.assert_complete(&out, &format!("power cut after operation {n}"));
     }
     let n_operations = *n_operations.lock().expect("no test panics with it");
-    (n_cuts, n_operations as usize)
+    show_count(&format!("power cuts after each of {n_operations} operations of a run"), n_cuts);
+    n_cuts
 }
 
 /// A disk so slow that the next epoch ends before the checkpoint of this one is written.

@@ -11,11 +11,11 @@
 //! folder are ignored too: what they mean would be a guess.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::path::Path;
 
 use super::{Content, Item, Listing, Source, Usage};
 use crate::decode::NOT_UTF_8;
+use crate::disk;
 use crate::error::DataError;
 use crate::file_format::is_image_file;
 use crate::options::SizeLimits;
@@ -151,7 +151,7 @@ impl<'a> Scan<'a> {
     fn entries(&self, dir: &Path) -> Result<Entries, DataError> {
         let unlistable = |source| DataError::Unlistable { path: dir.into(), source };
         let mut entries = Entries { folders: Vec::new(), files: Vec::new() };
-        for entry in fs::read_dir(dir).map_err(unlistable)? {
+        for entry in disk::list(dir).map_err(unlistable)? {
             let entry = entry.map_err(unlistable)?;
             // A file whose name is not UTF-8 can only be opened by its own bytes. Such files are rare, so they are listed
             // with a replacement character: opening them fails with an error that shows the name.
@@ -160,7 +160,7 @@ impl<'a> Scan<'a> {
                 continue;
             }
             // Links are followed: a class folder may be one.
-            if fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir()) {
+            if entry.path().is_dir() {
                 if entry.file_name().to_str().is_none() {
                     return Err(DataError::Unusable { path: dir.join(name), reason: NOT_UTF_8.to_owned() });
                 }

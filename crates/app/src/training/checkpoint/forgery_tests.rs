@@ -7,6 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use roentgen_data::Dataset;
+use roentgen_data::disk::Operation;
+use roentgen_data::disk::faults::hook;
 use roentgen_layers::ResNet9;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -17,8 +19,6 @@ use super::{DIGEST, KEY, MAGIC, from_bytes, sealed, to_bytes};
 use crate::config::TrainConfig;
 use crate::config::build::{normalization, resnet9_config};
 use crate::data_loading::load::load;
-use crate::disk::Operation;
-use crate::disk::faults::hook;
 use crate::model::model_file;
 use crate::run_dir::file_names::{CHECKPOINT, CONFIG, LOG, METRICS, MODEL};
 use crate::run_dir::predictions_file;

@@ -3,7 +3,6 @@
 //! The headers state the size of each array, so the decompressed size is known before anything is decompressed.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use npyz::{DType, NpyHeader, Order, TypeChar};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::header;
+use crate::disk::InputFile;
 use crate::options::SizeLimits;
 
 /// [`MOST_GROWTH`] applies when all arrays together have more bytes than this.
@@ -35,7 +35,7 @@ pub(super) struct Array {
 
 /// An open file.
 pub(super) struct Archive {
-    zip: ZipArchive<BufReader<File>>,
+    zip: ZipArchive<BufReader<InputFile>>,
     keys: BTreeSet<String>,
     used: BTreeSet<String>,
     /// Of the file, and of all arrays whose headers were read.
@@ -48,7 +48,8 @@ impl Archive {
         let not_an_archive = |error: &dyn std::fmt::Display| {
             format!("it is not a .npz file, or it is damaged ({error}); save or download it again")
         };
-        let mut file = BufReader::new(File::open(path).map_err(|error| not_an_archive(&error))?);
+        let mut file =
+            BufReader::new(InputFile::open(path).map_err(|error| format!("it cannot be read ({error})"))?);
         let file_bytes = file.seek(SeekFrom::End(0)).map_err(|error| not_an_archive(&error))?;
         if file_bytes == 0 {
             return Err("it is empty (0 bytes); save or download it again".to_owned());

@@ -1,27 +1,33 @@
-//! Every operation with which the program changes the files of a run, and other output. Nothing else in this crate creates,
-//! writes, renames or removes a file, so that a test can let every single operation fail (`disk/faults.rs`).
+//! Every operation of the program on files and folders. Nothing else opens, reads, writes, renames or removes one
+//! (`cargo xtask tidy` checks it), so that a test can let every single operation fail (`disk/faults.rs`, which is compiled
+//! only with the feature `fault-injection`).
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::path::Path;
+use std::fs::{self, File, OpenOptions, ReadDir};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
-use tempfile::{NamedTempFile, PersistError};
+use tempfile::{NamedTempFile, PersistError, TempDir, TempPath};
 
-#[cfg(test)]
-pub(crate) mod faults;
+#[cfg(any(test, feature = "fault-injection"))]
+pub mod faults;
 
 /// How the name of a file that is being written begins.
-pub(crate) const TEMPORARY_PREFIX: &str = ".tmp-";
+pub const TEMPORARY_PREFIX: &str = ".tmp-";
 
 /// Permissions of a file: whoever the user's umask lets read may read it.
 const PUBLIC: u32 = 0o666;
 /// Permissions of a file for its owner alone.
 const PRIVATE: u32 = 0o600;
 
-/// One change of the disk, as a test sees it before it is made.
+/// One operation, as a test sees it before it is done.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "read by tests"))]
-pub(crate) enum Operation<'a> {
+pub enum Operation<'a> {
+    /// The entries of a folder are listed.
+    List(&'a Path),
+    /// A file is opened to be read.
+    Open(&'a Path),
+    /// Bytes are read from a file.
+    Read(&'a Path),
     /// A folder is made.
     CreateFolder(&'a Path),
     /// An empty file is made.
@@ -36,23 +42,74 @@ pub(crate) enum Operation<'a> {
     SyncFolder(&'a Path),
     /// A file gets another name, and replaces the file that has it.
     Rename(&'a Path, &'a Path),
-    /// A file is removed.
+    /// A file is removed, or a temporary folder with all that is in it.
     Remove(&'a Path),
 }
 
 /// Whether an operation may be done; a test may refuse it.
-#[cfg(not(test))]
+#[cfg(not(any(test, feature = "fault-injection")))]
 #[expect(clippy::unnecessary_wraps, reason = "tests refuse")]
 fn permit(_: Operation<'_>) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fault-injection"))]
 use faults::permit;
+
+/// A file that is open for reading.
+#[derive(Debug)]
+pub struct InputFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl InputFile {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// That of the operating system.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        permit(Operation::Open(path))?;
+        Ok(Self { file: File::open(path)?, path: path.into() })
+    }
+
+    /// Its length in bytes.
+    ///
+    /// # Errors
+    /// That of the operating system.
+    pub fn n_bytes(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+}
+
+impl Read for InputFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        permit(Operation::Read(&self.path))?;
+        self.file.read(buffer)
+    }
+}
+
+impl Seek for InputFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// The entries of a folder, in any order.
+///
+/// # Errors
+/// That of the operating system.
+pub fn list(folder: &Path) -> io::Result<ReadDir> {
+    permit(Operation::List(folder))?;
+    fs::read_dir(folder)
+}
 
 /// Writes a file so that a reader, or a power cut, sees either the old one or the new one: a temporary file in the same
 /// folder, fsync, rename, fsync of the folder.
-pub(crate) fn write_atomically(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// That of the operating system.
+pub fn write_atomically(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = TemporaryFile::new(folder, PUBLIC)?;
     file.write(bytes)?;
     file.rename(path)?;
@@ -60,7 +117,10 @@ pub(crate) fn write_atomically(folder: &Path, path: &Path, bytes: &[u8]) -> io::
 }
 
 /// The same for a file that nobody but its owner may read.
-pub(crate) fn write_private(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// That of the operating system.
+pub fn write_private(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = TemporaryFile::new(folder, PRIVATE)?;
     file.write(bytes)?;
     file.rename(path)?;
@@ -68,7 +128,10 @@ pub(crate) fn write_private(folder: &Path, path: &Path, bytes: &[u8]) -> io::Res
 }
 
 /// The same for a file that must not exist yet: of several processes that write it, one succeeds.
-pub(crate) fn write_new(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// That of the operating system.
+pub fn write_new(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = TemporaryFile::new(folder, PUBLIC)?;
     file.write(bytes)?;
     file.rename_to_new(path)?;
@@ -76,7 +139,10 @@ pub(crate) fn write_new(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<
 }
 
 /// Appends to a file, creates it if it is missing, and returns its length. The bytes are on the disk when this returns.
-pub(crate) fn append(path: &Path, bytes: &[u8]) -> io::Result<u64> {
+///
+/// # Errors
+/// That of the operating system.
+pub fn append(path: &Path, bytes: &[u8]) -> io::Result<u64> {
     let is_new = !path.exists();
     if is_new {
         permit(Operation::Create(path))?;
@@ -93,7 +159,10 @@ pub(crate) fn append(path: &Path, bytes: &[u8]) -> io::Result<u64> {
 }
 
 /// Cuts a file to its first `bytes` bytes, and returns the length that it had. A shorter file stays as it is.
-pub(crate) fn truncate(path: &Path, bytes: u64) -> io::Result<u64> {
+///
+/// # Errors
+/// That of the operating system.
+pub fn truncate(path: &Path, bytes: u64) -> io::Result<u64> {
     let file = open(path, OpenOptions::new().write(true))?;
     let length = file.metadata()?.len();
     if length > bytes {
@@ -106,7 +175,10 @@ pub(crate) fn truncate(path: &Path, bytes: u64) -> io::Result<u64> {
 }
 
 /// Makes a folder, and those above it that are missing.
-pub(crate) fn create_folders(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// That of the operating system.
+pub fn create_folders(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -121,14 +193,20 @@ pub(crate) fn create_folders(path: &Path) -> io::Result<()> {
 }
 
 /// Makes a folder that nobody else has made: of several processes, one succeeds, and the others find that it exists.
-pub(crate) fn create_new_folder(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// That of the operating system.
+pub fn create_new_folder(path: &Path) -> io::Result<()> {
     permit(Operation::CreateFolder(path))?;
     fs::create_dir(path)?;
     sync_folder(folder_of(path))
 }
 
 /// Opens a file to lock it, and creates it if it is missing. Its content stays.
-pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
+///
+/// # Errors
+/// That of the operating system.
+pub fn open_lock(path: &Path) -> io::Result<File> {
     let is_new = !path.exists();
     if is_new {
         permit(Operation::Create(path))?;
@@ -141,7 +219,10 @@ pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
 }
 
 /// Removes a file; there may be none.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// That of the operating system.
+pub fn remove(path: &Path) -> io::Result<()> {
     permit(Operation::Remove(path))?;
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -212,6 +293,82 @@ impl Drop for TemporaryFile {
     }
 }
 
+/// A folder that is being written under a temporary name; removed, with all that is in it, if it does not get its own.
+#[derive(Debug)]
+pub struct TemporaryFolder(Option<TempDir>);
+
+impl TemporaryFolder {
+    /// Makes one in `parent`, which is made if it is missing.
+    ///
+    /// # Errors
+    /// That of the operating system.
+    pub fn new(parent: &Path) -> io::Result<Self> {
+        create_folders(parent)?;
+        permit(Operation::CreateFolder(&parent.join(TEMPORARY_PREFIX)))?;
+        tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempdir_in(parent).map(Some).map(Self)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.as_ref().expect("it has its temporary name still").path()
+    }
+
+    /// Makes a folder in it, and those above that are missing.
+    ///
+    /// # Errors
+    /// That of the operating system.
+    pub fn create_folders(&self, name: &Path) -> io::Result<()> {
+        create_folders(&self.path().join(name))
+    }
+
+    /// Writes a new file in it. The bytes are not forced onto the disk.
+    ///
+    /// # Errors
+    /// That of the operating system.
+    pub fn write(&self, name: &Path, bytes: &[u8]) -> io::Result<()> {
+        let path = self.path().join(name);
+        permit(Operation::Create(&path))?;
+        let mut file = open(&path, OpenOptions::new().create_new(true).write(true))?;
+        permit(Operation::Write(&path, bytes))?;
+        file.write_all(bytes)
+    }
+
+    /// Gives it its name. Nothing may have that name, except an empty folder.
+    ///
+    /// # Errors
+    /// That of the operating system.
+    pub fn rename(mut self, path: &Path) -> io::Result<()> {
+        permit(Operation::Rename(self.path(), path))?;
+        fs::rename(self.path(), path)?;
+        // It has another name now, under which it is not removed.
+        self.0.take().map(TempDir::keep);
+        sync_folder(folder_of(path))
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        if let Some(folder) = self.0.take()
+            && permit(Operation::Remove(folder.path())).is_err()
+        {
+            let _ = folder.keep();
+        }
+    }
+}
+
+/// A file in the system's folder for temporary files, whose name ends with `ending`; removed when the result is dropped.
+///
+/// # Errors
+/// That of the operating system.
+pub fn write_temporary(ending: &str, bytes: &[u8]) -> io::Result<TempPath> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY_PREFIX).suffix(ending);
+    permit(Operation::Create(&std::env::temp_dir().join(TEMPORARY_PREFIX)))?;
+    let mut file = builder.tempfile()?;
+    permit(Operation::Write(file.path(), bytes))?;
+    file.write_all(bytes)?;
+    Ok(file.into_temp_path())
+}
+
 /// Opens a file, but never through a symbolic link: a link in a run folder may lead to any file of the user's.
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     if path.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
@@ -234,6 +391,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// The folder that a file is in.
-pub(crate) fn folder_of(path: &Path) -> &Path {
+#[must_use]
+pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -1,8 +1,10 @@
 //! For tests: lets operations on the disk fail, and records them, to see what a power cut would leave.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Operation, TEMPORARY_PREFIX, folder_of};
@@ -22,15 +24,14 @@ pub(super) fn permit(operation: Operation<'_>) -> io::Result<()> {
 }
 
 /// A hook in place, until it is dropped.
-pub(crate) struct Hooked {
+#[derive(Debug)]
+pub struct Hooked {
     folder: PathBuf,
 }
 
-/// Has every operation below `folder` decided by `hook`.
-pub(crate) fn hook(
-    folder: &Path,
-    hook: impl Fn(Operation<'_>) -> io::Result<()> + Send + Sync + 'static,
-) -> Hooked {
+/// Has every operation on `folder`, and on all that is in it, decided by `hook`.
+#[must_use]
+pub fn hook(folder: &Path, hook: impl Fn(Operation<'_>) -> io::Result<()> + Send + Sync + 'static) -> Hooked {
     let mut hooks = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
     hooks.push((folder.to_owned(), Arc::new(hook)));
     Hooked { folder: folder.to_owned() }
@@ -43,10 +44,20 @@ impl Drop for Hooked {
 }
 
 impl Operation<'_> {
-    /// What it changes.
-    pub(crate) fn path(&self) -> &Path {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        matches!(self, Self::List(_) | Self::Open(_) | Self::Read(_))
+    }
+
+    /// The file or folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         match self {
-            Self::CreateFolder(path)
+            Self::List(path)
+            | Self::Open(path)
+            | Self::Read(path)
+            | Self::CreateFolder(path)
             | Self::Create(path)
             | Self::Write(path, _)
             | Self::Truncate(path, _)
@@ -54,6 +65,86 @@ impl Operation<'_> {
             | Self::SyncFolder(path)
             | Self::Rename(path, _)
             | Self::Remove(path) => path,
+        }
+    }
+}
+
+/// How an operation fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// With an error; the program goes on, and reports it.
+    Error,
+    /// The process ends before it.
+    End,
+    /// The process ends in the middle of it: half of the bytes are written.
+    Half,
+}
+
+/// Errors of the operating system that a disk gives.
+const ERRORS: [io::ErrorKind; 4] = [
+    io::ErrorKind::StorageFull,
+    io::ErrorKind::PermissionDenied,
+    io::ErrorKind::Interrupted,
+    io::ErrorKind::Other,
+];
+
+/// Calls `attempt` again and again. The function that it is given makes another operation on `folder`, or in it, fail each
+/// time, until the hook is dropped. Returns the number of operations that failed.
+///
+/// With [`Failure::End`], those change something: a process that ends before it reads leaves what one leaves that ends before
+/// its next change. With [`Failure::Half`], they are writes.
+pub fn fail_each_operation(
+    folder: &Path,
+    failure: Failure,
+    mut attempt: impl FnMut(&str, &dyn Fn() -> Hooked),
+) -> usize {
+    for n in 0.. {
+        let count = Arc::new(Mutex::new(0));
+        attempt(&format!("{failure:?} at operation {n}"), &|| {
+            hook(folder, failing(n, failure, Arc::clone(&count)))
+        });
+        if *count.lock().unwrap_or_else(PoisonError::into_inner) <= n {
+            return n;
+        }
+    }
+    unreachable!("some attempt has fewer operations")
+}
+
+/// Cases of all tests of this process.
+static N_CASES: AtomicUsize = AtomicUsize::new(0);
+
+/// Shows how many cases a test has tried, also when the test runner captures what tests print.
+pub fn show_count(what: &str, n: usize) {
+    let total = N_CASES.fetch_add(n, Ordering::Relaxed) + n;
+    // Without a standard error, the test passes all the same.
+    let _ = writeln!(io::stderr(), "faults: {what}: {n} cases, {total} in all so far");
+}
+
+/// The hook that lets operation `n` fail, counted from 0, and that counts them.
+fn failing(n: usize, failure: Failure, count: Arc<Mutex<usize>>) -> impl Fn(Operation<'_>) -> io::Result<()> {
+    move |operation| {
+        let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_counted = match failure {
+            Failure::Error => true,
+            Failure::End => !operation.is_read(),
+            Failure::Half => matches!(operation, Operation::Write(..)),
+        };
+        if !is_counted {
+            let has_ended = failure != Failure::Error && *count > n;
+            return if has_ended { Err(io::ErrorKind::Other.into()) } else { Ok(()) };
+        }
+        let index = *count;
+        *count += 1;
+        if index == n
+            && let (Failure::Half, Operation::Write(path, bytes)) = (failure, operation)
+        {
+            let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+            file.write_all(&bytes[..bytes.len() / 2])?;
+        }
+        match failure {
+            Failure::Error if index == n => Err(ERRORS[n % ERRORS.len()].into()),
+            Failure::End | Failure::Half if index >= n => Err(io::ErrorKind::Other.into()),
+            _ => Ok(()),
         }
     }
 }
@@ -89,7 +180,7 @@ impl<T> Pending<T> {
 /// disk, and only a sync of a folder puts the names in it there. Everything else survives a power cut or not, each
 /// change by itself.
 #[derive(Debug, Default)]
-pub(crate) struct Journal {
+pub struct Journal {
     /// By file: its changes.
     contents: Vec<Vec<Pending<ContentChange>>>,
     names: Vec<Pending<NameChange>>,
@@ -99,7 +190,7 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Takes down an operation that is about to be done.
-    pub(crate) fn record(&mut self, operation: Operation<'_>) {
+    pub fn record(&mut self, operation: Operation<'_>) {
         match operation {
             // A temporary file is announced under the bare prefix; its real name is known at its first write.
             Operation::Create(path) if path.ends_with(TEMPORARY_PREFIX) => {}
@@ -124,6 +215,7 @@ impl Journal {
             Operation::Remove(path) => self.unlink(path),
             // Folders are made again where a file of theirs is left.
             Operation::CreateFolder(_) => {}
+            _ => debug_assert!(operation.is_read()),
         }
     }
 
@@ -153,7 +245,8 @@ impl Journal {
     }
 
     /// The files after a power cut, where `survives` decides on each change that no sync has forced onto the disk.
-    pub(crate) fn after_power_cut(&self, mut survives: impl FnMut() -> bool) -> BTreeMap<PathBuf, Vec<u8>> {
+    #[must_use]
+    pub fn after_power_cut(&self, mut survives: impl FnMut() -> bool) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut names = BTreeMap::new();
         for pending in &self.names {
             if pending.is_synced || survives() {
