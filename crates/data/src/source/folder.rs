@@ -21,6 +21,9 @@ use crate::file_format::is_image_file;
 use crate::options::SizeLimits;
 use crate::subset::Subset;
 
+/// Classes that a note names at most.
+const MAX_NAMED: usize = 12;
+
 /// See the module.
 pub(super) struct Folder;
 
@@ -224,13 +227,7 @@ impl<'a> Scan<'a> {
                 let found = self.describe(&subset_dir)?;
                 return Err(DataError::NoClassFolders { path: subset_dir, found });
             }
-            let mut is_present = vec![false; class_names.len()];
-            images.iter().for_each(|item| is_present[item.label as usize] = true);
-            for (class, is_present) in class_names.iter().zip(is_present) {
-                if !is_present {
-                    self.notes.push(format!("`{name}/` has no image of class `{class}`"));
-                }
-            }
+            self.notes.extend(missing_classes_note(name, &images, &class_names));
             items.extend(images);
         }
         if self.other_files > 0 {
@@ -273,6 +270,24 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// One note on all classes that have no image in a set.
+fn missing_classes_note(folder: &str, images: &[Item], class_names: &[String]) -> Option<String> {
+    let mut is_present = vec![false; class_names.len()];
+    images.iter().for_each(|item| is_present[item.label as usize] = true);
+    let missing = class_names.iter().zip(is_present).filter(|(_, is_present)| !is_present);
+    let missing: Vec<String> = missing.map(|(class, _)| format!("`{class}`")).collect();
+    match &missing[..] {
+        [] => None,
+        [class] => Some(format!("`{folder}/` has no image of class {class}")),
+        _ => {
+            let more = if missing.len() > MAX_NAMED { ", ..." } else { "" };
+            let named = missing[..missing.len().min(MAX_NAMED)].join(", ");
+            let (n, all) = (missing.len(), class_names.len());
+            Some(format!("`{folder}/` has no image of {n} of {all} classes: {named}{more}"))
+        }
+    }
+}
+
 /// The label of each class by its name.
 #[derive(Debug)]
 pub(super) struct ClassLabels<'a> {
@@ -300,4 +315,28 @@ impl<'a> ClassLabels<'a> {
 
 fn files(count: usize) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_note_names_all_missing_classes() {
+        let class_names: Vec<String> = (0..20).map(|class| format!("c{class}")).collect();
+        let image = |label| Item {
+            name: String::new(),
+            content: Content::File("x.png".into()),
+            subset: Subset::Test,
+            label,
+            patient: None,
+        };
+        let note =
+            |n: u32| missing_classes_note("test", &(0..n).map(image).collect::<Vec<_>>(), &class_names);
+        assert_eq!(note(20), None);
+        assert_eq!(note(19).as_deref(), Some("`test/` has no image of class `c19`"));
+        assert_eq!(note(18).as_deref(), Some("`test/` has no image of 2 of 20 classes: `c18`, `c19`"));
+        let many = note(1).expect("classes are missing");
+        assert!(many.contains("19 of 20 classes: `c1`,") && many.ends_with("`c12`, ..."), "{many}");
+    }
 }
