@@ -8,6 +8,7 @@ mod divergence;
 mod explain;
 mod guards;
 mod interchange;
+mod kills;
 mod output;
 mod predict;
 mod recompute;
