@@ -8,6 +8,14 @@ use std::time::Instant;
 use crate::forward::cargo;
 use crate::tidy;
 
+/// The address space of a test, and of the program that it starts.
+const ADDRESS_SPACE_KIB: u32 = 2_000_000;
+/// The files that they may have open. Two tests at a time need 15 of them while they start the program.
+const OPEN_FILES: u32 = 16;
+/// The tests that run once more under these limits: names begin with these words.
+const UNDER_LIMITS: [&str; 7] =
+    ["cli::a_folder_of", "dicom::", "predict::bad", "resume::a_cross", "arrays::", "folders::", "formats::"];
+
 /// Runs every step.
 pub(crate) fn run(root: &Path) -> ExitCode {
     let start = Instant::now();
@@ -21,6 +29,7 @@ pub(crate) fn run(root: &Path) -> ExitCode {
     let mut avx2 = cargo(root, "test");
     avx2.args(["--package", "roentgen-tensor", "--target-dir"]).arg(root.join("target/avx2"));
     avx2.env("RUSTFLAGS", "-C target-cpu=haswell");
+    let mut limited = under_limits(root);
     let mut doc = cargo(root, "doc");
     // With private items: modules explain themselves by links to their parts.
     doc.args(["--workspace", "--no-deps", "--document-private-items"]);
@@ -33,6 +42,7 @@ pub(crate) fn run(root: &Path) -> ExitCode {
         && step("clippy", || succeeds(&mut clippy))
         && step("test", || run_tests(&mut tests, &mut totals))
         && (!has_avx512() || step("test kernels with AVX2", || run_tests(&mut avx2, &mut totals)))
+        && (!cfg!(target_os = "linux") || step("test under limits", || run_tests(&mut limited, &mut totals)))
         && step("doc", || succeeds(&mut doc));
     if !passed {
         return ExitCode::FAILURE;
@@ -40,6 +50,19 @@ pub(crate) fn run(root: &Path) -> ExitCode {
     let seconds = start.elapsed().as_secs_f64();
     println!("check: everything passed in {seconds:.0} s; {totals}");
     ExitCode::SUCCESS
+}
+
+/// Tests of what takes memory and files, once more where there is little of both: reading every kind of data, training and
+/// prediction.
+fn under_limits(root: &Path) -> Command {
+    let runner = format!(
+        "target.'cfg(unix)'.runner = ['sh', '-c', 'ulimit -v {ADDRESS_SPACE_KIB} && ulimit -n {OPEN_FILES} && exec \"$@\"', 'sh']"
+    );
+    let mut tests = cargo(root, "test");
+    // Of the whole workspace, so that what the tests before were built from is not built anew with other features.
+    tests.args(["--config", &runner, "--workspace", "--test", "all", "--"]);
+    tests.args(["--test-threads", "2"]).args(UNDER_LIMITS);
+    tests
 }
 
 /// Licences, duplicate versions and sources of all dependencies, by the rules of `deny.toml`. The tool is not part of

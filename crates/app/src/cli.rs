@@ -206,7 +206,7 @@ pub fn main() -> ExitCode {
     // Where the system does not allow it, signals act as they do by default.
     let _ = interrupt::end_on_signals();
     #[cfg(unix)]
-    let _ = interrupt::survive_file_size_limit();
+    let _ = interrupt::survive_file_size_limit().and_then(|()| interrupt::end_where_memory_is_missing());
     let result = run(Cli::read());
     let unprinted = standard_output::take_error();
     match result.and_then(|()| unprinted.map_or(Ok(()), |source| Err(not_printed(source).into()))) {

@@ -4,6 +4,9 @@
 
 use std::fs;
 
+/// Part of a limited address space that cannot be used: gaps between blocks of the allocator, and the stacks of threads.
+const UNUSABLE: u64 = 128 << 20;
+
 /// A limit of memory, and how much of it is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FreeMemory {
@@ -28,7 +31,7 @@ pub(crate) fn free_memory() -> Option<FreeMemory> {
         });
     let of_process = read("/proc/self/limits").and_then(|text| {
         let limit = address_space(&text)?;
-        Some(limit.saturating_sub(kib_of(&read("/proc/self/status")?, "VmSize:")?))
+        address_space_left(limit, &read("/proc/self/status")?)
     });
     let limits = [
         (of_machine, "available on this machine"),
@@ -38,6 +41,14 @@ pub(crate) fn free_memory() -> Option<FreeMemory> {
     let known =
         limits.into_iter().filter_map(|(bytes, limited_by)| Some(FreeMemory { bytes: bytes?, limited_by }));
     known.min_by_key(|free| free.bytes)
+}
+
+/// What a process may still use of its address space. What the allocator has reserved and not used yet is part of the size of the
+/// process, but free.
+fn address_space_left(limit: u64, status: &str) -> Option<u64> {
+    let unused = kib_of(status, "VmData:")?.saturating_sub(kib_of(status, "RssAnon:")?);
+    let taken = kib_of(status, "VmSize:")?.saturating_sub(unused);
+    Some(limit.saturating_sub(taken + UNUSABLE))
 }
 
 /// Memory of this process that is in use; 0 if the system does not say.
@@ -74,6 +85,9 @@ mod tests {
         let limits = "Limit  Soft  Hard  Units\nMax address space         4096000    unlimited    bytes\n";
         assert_eq!(address_space(limits), Some(4_096_000));
         assert_eq!(address_space("Max address space   unlimited   unlimited   bytes\n"), None);
+        let status = "VmSize:  1300000 kB\nVmData: 1200000 kB\nRssAnon: 100000 kB\n";
+        assert_eq!(address_space_left(UNUSABLE + 400_000 * 1024, status), Some(200_000 * 1024));
+        assert_eq!(address_space_left(UNUSABLE, status), Some(0));
         let files = |path: &str| Some(if path == "max" { "100\n" } else { "30\n" }.to_owned());
         assert_eq!(cgroup(&files, "max", "current"), Some(70));
         assert_eq!(cgroup(&|_| Some("max\n".to_owned()), "max", "current"), None);

@@ -1,6 +1,8 @@
 //! What becomes of results that cannot be printed or written.
 #![cfg(target_os = "linux")]
 
+use std::fs;
+
 use tempfile::TempDir;
 
 use crate::program::{text, train, write_images};
@@ -74,4 +76,33 @@ fn a_limit_on_the_size_of_files_is_an_error_of_the_write_and_not_the_end_without
     assert!(code == Some(1) && message.contains("cannot write the standard output"), "{code:?}: {message}");
     // The exit code remains where not even the error can be shown.
     assert_eq!(limited(0, "describe missing 2> errors.txt"), (Some(2), String::new()));
+}
+
+#[test]
+fn under_any_limit_a_command_succeeds_or_says_what_it_lacks() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    let films = "roentgen data phantom --out films --films 24 --quiet";
+    assert!(in_shell(films, here).status.success());
+    let train = "train films --width 8 --batch 12 --epochs 1 --no-audit --quiet --out";
+    assert!(in_shell(&format!("roentgen {train} whole"), here).status.success());
+    let whole = fs::read(here.join("whole/model.safetensors")).unwrap();
+    let memory = [60_000, 150_000, 600_000].map(|kib| format!("ulimit -v {kib}"));
+    let files = [4, 6, 8].map(|n| format!("ulimit -n {n}"));
+    let mut n_failed = 0;
+    for limit in memory.iter().chain(&files) {
+        for command in [&format!("{train} run"), "predict whole films/test --quiet"] {
+            let output = in_shell(&format!("unset RUST_BACKTRACE; {limit}; exec roentgen {command}"), here);
+            let (code, message) = (output.status.code(), text(&output.stderr));
+            let is_named = message.starts_with("error: ") || message.starts_with("memory allocation of ");
+            let is_error = matches!(code, Some(1 | 2)) && is_named && message.lines().count() < 4;
+            assert!(code == Some(0) || is_error, "{limit}; {command}: {code:?} {message}");
+            n_failed += u32::from(is_error);
+            if command.starts_with("train") && code == Some(0) {
+                assert!(fs::read(here.join("run/model.safetensors")).unwrap() == whole, "{limit}");
+            }
+            let _ = fs::remove_dir_all(here.join("run"));
+        }
+    }
+    assert!(n_failed > 3, "{n_failed}");
 }

@@ -53,6 +53,17 @@ pub(crate) fn survive_file_size_limit() -> io::Result<()> {
     flag::register(signal_hook::consts::SIGXFSZ, Arc::default()).map(drop)
 }
 
+/// Memory that cannot be allocated ends the program with the exit code of an error. The standard library says how many bytes it
+/// was, and aborts, which would look like a crash.
+///
+/// # Errors
+/// If the system does not allow it.
+#[cfg(unix)]
+pub(crate) fn end_where_memory_is_missing() -> io::Result<()> {
+    let always = Arc::new(AtomicBool::new(true));
+    flag::register_conditional_shutdown(signal_hook::consts::SIGABRT, 1, always).map(drop)
+}
+
 /// From now on, signals are recorded instead of ending the program. `on_first` is called at once when the first one comes,
 /// on a thread of its own: the current step may take long.
 ///
