@@ -228,3 +228,44 @@ fn with_pseudonyms_no_file_of_a_run_but_the_key_has_a_name() {
     said(&["train", "--resume", "folds", "--quiet"], &folder);
     assert_eq!(files_with_marker(&path("folds")), [path("folds/pseudonyms.csv")]);
 }
+
+/// The weights in a model file; the rest of it may name what it was trained on.
+fn weights(run: &Path) -> Vec<u8> {
+    let bytes = fs::read(run.join("model.safetensors")).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[8 + header..].to_vec()
+}
+
+#[test]
+fn with_pseudonyms_test_data_initial_weights_and_a_broken_run_leave_no_name_and_the_weights_are_the_same() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    write_marked_data(folder.path());
+    write_images(folder.path(), "MARKER-test", &[("ill", 3), ("well", 3)]);
+    for class in ["ill", "well"] {
+        let name = |name: &str| path(&format!("MARKER-test/{class}/{name}"));
+        fs::rename(name("film02.png"), name("MARKER-new.png")).unwrap();
+    }
+    let args = ["MARKER-data/MARKER-list.csv", "--skip-bad", "--size", "8", "--batch", "8", "--no-audit"];
+    train(&[&args[..], &["--out", "MARKER-first"]].concat(), folder.path());
+    let more = ["--test", "MARKER-test", "--init", "MARKER-first", "--tensorboard", "--epochs", "2"];
+    let with_test = [&args[..], &more].concat();
+    train(&[&with_test[..], &["--out", "plain"]].concat(), folder.path());
+    assert!(files_with_marker(&path("plain")).len() > 3, "the marker is in a run without pseudonyms");
+    train(&[&with_test[..], &["--pseudonyms", "--out", "run"]].concat(), folder.path());
+    assert_eq!(files_with_marker(&path("run")), [path("run/pseudonyms.csv")]);
+    assert!(weights(&path("run")) == weights(&path("plain")), "the weights differ");
+
+    // Broken off in its middle: neither the checkpoint nor a file that is half written has a name.
+    let broken = ["--pseudonyms", "--checkpoint-minutes", "0", "--epochs", "300", "--width", "8", "--quiet"];
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_roentgen"));
+    command.arg("train").args(&with_test[..args.len() + 5]).args(broken).args(["--out", "broken"]);
+    let mut child = command.current_dir(folder.path()).spawn().unwrap();
+    while !path("broken/checkpoint.bin").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it had a checkpoint");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(files_with_marker(&path("broken")), [path("broken/pseudonyms.csv")]);
+}
