@@ -18,4 +18,5 @@ mod packed_numbers;
 pub(crate) mod predicted_set;
 pub(crate) mod shift;
 pub(crate) mod tensors;
+mod torch_file;
 pub(crate) mod training_digests;

@@ -18,6 +18,7 @@ use super::error::ModelError;
 use super::little_endian::little_endian;
 use super::model_card::{ModelCard, NO_DIGEST};
 use super::tensors::{Tensor, expect_shape, set_weights, tensors};
+use super::torch_file;
 use super::training_digests::TrainingDigests;
 
 /// Name of the file in a run folder: the weights of the saved epoch.
@@ -141,7 +142,7 @@ fn from_bytes(bytes: &[u8]) -> Result<(ResNet9, ModelCard), String> {
     expect_shape(&tensors, "classifier.weight", &[n_classes, card.config().architecture().n_features()])?;
 
     let mut model = ResNet9::new(&card.config(), 0);
-    set_weights(&mut model, &tensors, |_| true)?;
+    set_weights(&mut model, &tensors, "", |_| true)?;
     Ok((model, card))
 }
 
@@ -150,6 +151,8 @@ fn from_bytes(bytes: &[u8]) -> Result<(ResNet9, ModelCard), String> {
 pub(crate) struct Initialisation {
     /// Whether the classifier was taken too.
     pub with_classifier: bool,
+    /// What stood before the names of its tensors.
+    pub prefix: String,
     /// The training and validation images of that model, if the file lists them.
     pub training_digests: Option<TrainingDigests>,
 }
@@ -165,6 +168,7 @@ pub(crate) fn initialise(model: &mut ResNet9, path: &Path) -> Result<Initialisat
 }
 
 fn initialise_from(model: &mut ResNet9, bytes: &[u8]) -> Result<Initialisation, String> {
+    torch_file::reject_pickled(bytes)?;
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(not_whole)?;
     // A file of ours has a card with a digest; one of PyTorch's has neither.
     let is_ours = metadata.metadata().as_ref().is_some_and(|map| map.contains_key(KEY));
@@ -173,10 +177,13 @@ fn initialise_from(model: &mut ResNet9, bytes: &[u8]) -> Result<Initialisation, 
         check_digest(bytes, card)?;
     }
     let tensors = SafeTensors::deserialize(bytes).map_err(not_whole)?;
-    let bias = tensors.tensor("classifier.bias").map_err(|_| "it has no tensor classifier.bias")?;
+    torch_file::reject_half_precision(&tensors)?;
+    let prefix = torch_file::prefix_of(&tensors)?;
+    let bias = tensors.tensor(&format!("{prefix}classifier.bias")).map_err(not_whole)?;
     let with_classifier = bias.shape() == [n_classes(model)];
-    set_weights(model, &tensors, |name| with_classifier || !name.starts_with("classifier."))?;
-    Ok(Initialisation { with_classifier, training_digests: card.and_then(|card| card.training_digests) })
+    set_weights(model, &tensors, &prefix, |name| with_classifier || !name.starts_with("classifier."))?;
+    let training_digests = card.and_then(|card| card.training_digests);
+    Ok(Initialisation { with_classifier, prefix, training_digests })
 }
 
 /// Number of classes of a model: the length of its last bias.

@@ -55,10 +55,11 @@ fn transpose(values: &[f32], n_columns: usize) -> Vec<f32> {
     out
 }
 
-/// Sets the tensors whose names `takes` accepts to those of a file.
+/// Sets the tensors whose names `takes` accepts to those of a file, which have `prefix` before their names.
 pub(super) fn set_weights(
     model: &mut ResNet9,
     tensors: &SafeTensors<'_>,
+    prefix: &str,
     takes: impl Fn(&str) -> bool,
 ) -> Result<(), String> {
     let mut outcome = Ok(());
@@ -68,12 +69,12 @@ pub(super) fn set_weights(
         }
         let axes = axes_to_torch(parameter.kind);
         let shape: Vec<usize> = axes.iter().map(|&axis| parameter.shape[axis]).collect();
-        let read = read_tensor(tensors, &parameter.name, &shape)
+        let read = read_tensor(tensors, &format!("{prefix}{}", parameter.name), &shape)
             .map(|values| copy_from_torch(&mut parameter.value, &values, &shape, axes));
         keep_first_error(&mut outcome, read);
     });
     model.for_each_buffer_mut(&mut |buffer| {
-        let read = read_statistics(tensors, &buffer.name, buffer.value.len());
+        let read = read_statistics(tensors, &format!("{prefix}{}", buffer.name), buffer.value.len());
         keep_first_error(&mut outcome, read.map(|values| buffer.value.copy_from_slice(&values)));
     });
     outcome

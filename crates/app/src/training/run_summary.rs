@@ -28,7 +28,11 @@ pub(super) fn show_initial_weights(screen: &Screen, path: &Path, start: &Initial
         Some(_) => "",
         None => "; their training set is unknown and may include the test images",
     };
-    screen.field("weights", &format!("from {}{classifier}{unknown}", path.display()));
+    let prefix = match start.prefix.as_str() {
+        "" => String::new(),
+        prefix => format!(", without the `{prefix}` before the names of its tensors"),
+    };
+    screen.field("weights", &format!("from {}{prefix}{classifier}{unknown}", path.display()));
 }
 
 /// How many test images are training or validation images of the model of `--init`.
