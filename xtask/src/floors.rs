@@ -51,6 +51,7 @@ const DATA: &[&[&str]] = &[
     &["duplicates", "small_image", "file_facts", "patients", "split"],
     &["thumbnail", "groups"],
     &[
+        "class_look",
         "digest",
         "jpeg_header",
         "crop_window",
@@ -60,6 +61,7 @@ const DATA: &[&[&str]] = &[
         "progress",
         "read_file",
         "sampler",
+        "system_entries",
         "class_weights",
     ],
     &["disk"],

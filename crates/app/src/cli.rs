@@ -48,7 +48,8 @@ First steps:
 
 Exit codes:
   0    success
-  1    failure, or some of the files failed
+  1    failure; or some files have no prediction, each is
+       listed with its reason
   2    usage error: a wrong flag, setting, config file
        or class; or data, a model, a run or an image
        that is missing or cannot be used
@@ -244,8 +245,10 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
         }
         Command::Evaluate(args) => {
             let (model, data) = args.paths()?;
-            let request = evaluate::EvaluateRequest { model, data: data.as_deref(), skip_bad: args.skip_bad };
-            in_pool(args.settings.config()?.threads(), || evaluate::run(&request, &args.output.screen()))
+            let config = &args.settings.config()?;
+            let (data, skip_bad) = (data.as_deref(), args.skip_bad);
+            let request = evaluate::EvaluateRequest { model, data, skip_bad, config };
+            in_pool(config.threads(), || evaluate::run(&request, &args.output.screen()))
         }
         Command::Predict(args) => {
             let (model, files) = args.paths()?;
@@ -282,8 +285,9 @@ fn run_train(args: &TrainArgs) -> Result<(), AppError> {
     let screen = args.output.screen();
     if let Some(run) = &args.resume {
         let options = args.resume_options()?;
+        let moved_data = args.moved_data()?;
         let n_threads = options.over(TrainConfig::default()).threads();
-        return in_pool(n_threads, || train::resume(run, options, &screen));
+        return in_pool(n_threads, || train::resume(run, options, moved_data, &screen));
     }
     let config = args.config()?;
     in_pool(config.threads(), || train::run(&config, args.out.as_deref(), &screen))

@@ -93,7 +93,7 @@ fn films_are_predicted_and_other_images_are_rejected() {
     assert!(output.status.success() && text(&output.stderr).contains("7 images"), "{}", text(&output.stderr));
     for prediction in lines(&output.stdout) {
         assert!(prediction["rejected"] == true && prediction["reason"].is_string(), "{prediction}");
-        assert!(prediction["class"] == "rejected" && prediction["probability"].is_null(), "{prediction}");
+        assert!(prediction["class"].is_null() && prediction["probability"].is_null(), "{prediction}");
         assert_eq!(prediction["probabilities"].as_object().unwrap().len(), 3, "the scores remain");
     }
     let printed = |format: &[&str]| {
@@ -101,10 +101,7 @@ fn films_are_predicted_and_other_images_are_rejected() {
         text(&roentgen(&args, here).stdout).to_owned()
     };
     for line in printed(&["--csv"]).lines().skip(1) {
-        assert!(
-            line.ends_with(".png,rejected,,true,unlike the images that the model was trained on,,,,"),
-            "{line}"
-        );
+        assert!(line.ends_with(".png,,,true,unlike the images that the model was trained on,,,,"), "{line}");
     }
     for line in printed(&[]).lines() {
         assert!(line.contains("rejected  ") && !line.contains('%'), "{line}");
@@ -243,6 +240,24 @@ fn bad_files_are_named_and_the_others_predicted() {
     assert_eq!(csv.lines().count(), 4);
     assert!(text(&predict(&all).stdout).contains("bad.png"), "the table names it too");
 
+    // Every file of a folder has a row, and is counted by its kind.
+    fs::create_dir_all(here.join("mixed/.hidden")).unwrap();
+    for (name, content) in [("notes.txt", "text"), ("other.txt", "text"), ("list", "text"), ("Thumbs.db", "")]
+    {
+        fs::write(here.join("mixed").join(name), content).unwrap();
+    }
+    fs::copy(here.join(film), here.join("mixed/film")).unwrap();
+    let output = predict(&["mixed", "--json"]);
+    assert_eq!((output.status.code(), lines(&output.stdout).len()), (Some(1), 4));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("2 files .txt: not an image") && said.contains("1 file without extension: not"),
+        "{said}"
+    );
+    assert!(said.contains("3 of 4 files could not be read"), "{said}");
+    let csv = text(&predict(&["mixed", "--csv"]).stdout).to_owned();
+    assert_eq!(csv.lines().filter(|line| line.contains(".txt,,,,,not an image")).count(), 2, "{csv}");
+
     // From the standard input: paths, then an image. No folder for temporary files is needed.
     let pipe = |bytes: &[u8]| {
         let mut command = Command::cargo_bin("roentgen").unwrap();
@@ -287,4 +302,40 @@ fn predictions_depend_neither_on_the_number_of_threads_nor_on_the_other_images()
         n_compared += 1;
     }
     assert_eq!(n_compared, 5);
+}
+
+#[test]
+fn classes_are_joined_in_training_and_in_evaluation() {
+    let folder = model();
+    let here = folder.path();
+    let mapping = ["--classes", "ill=covid+Pneumonia"];
+    let quick = ["--epochs", "1", "--width", "8", "--no-audit"];
+    train(&[&["films/train", "--out", "joined"], &mapping[..], &quick].concat(), here);
+    let card: Value =
+        serde_json::from_slice(&roentgen(&["describe", "joined", "--json"], here).stdout).unwrap();
+    assert_eq!(card["card"]["class_names"], serde_json::json!(["ill", "normal"]));
+    assert!(
+        fs::read_to_string(here.join("joined/config.toml"))
+            .unwrap()
+            .contains("classes = \"ill=covid+Pneumonia\"")
+    );
+    let n_test = |args: &[&str]| {
+        let output = roentgen(&[&["evaluate", "joined"], args].concat(), here);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let said = text(&output.stdout);
+        (said.contains("was split off for training"), said.contains("covid"))
+    };
+    // The names of the training are known; those of other data may be given.
+    assert_eq!(n_test(&["films/train"]), (true, false));
+    assert_eq!(n_test(&["films/test"]), (false, false));
+    assert_eq!(n_test(&["films/test", "--classes", "ill=covid+pneumonia"]), (false, false));
+    for args in [
+        &["evaluate", "joined", "films/test", "--classes", "ill=flu"][..],
+        &["inspect", "films", "--classes", "ill=flu"],
+    ] {
+        let output = roentgen(args, here);
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains("`flu`"), "{said}");
+        assert!(said.contains("there are covid, normal, pneumonia"), "{said}");
+    }
 }

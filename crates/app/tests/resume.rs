@@ -168,6 +168,48 @@ fn broken_off(folder: &Path) -> Vec<u8> {
 
 #[cfg(unix)]
 #[test]
+fn a_run_goes_on_with_images_that_were_moved_and_with_no_others() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    for (out, seed) in [("films", "0"), ("others", "1")] {
+        let films = ["data", "phantom", "--films", "60", "--seed", seed, "--quiet", "--out", out];
+        assert!(roentgen(&films, here).status.success());
+    }
+    let args = [
+        "train",
+        "films",
+        "--out",
+        "run",
+        "--width",
+        "8",
+        "--batch",
+        "8",
+        "--epochs",
+        "12",
+        "--threads",
+        "1",
+    ];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roentgen"));
+    command.args(args).args(["--checkpoint-minutes", "0", "--no-audit"]).current_dir(here);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+    wait_for(&mut child, &here.join("run/checkpoint.bin"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::rename(here.join("films"), here.join("moved")).unwrap();
+    let resume = |data: &str| roentgen(&["train", "--quiet", "--resume", "run", "--data", data], here);
+    let output = resume("others");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("the images are no longer those of the run"),
+        "{}",
+        text(&output.stderr)
+    );
+    let output = resume("moved");
+    assert!(output.status.success() && here.join("run/report.html").exists(), "{}", text(&output.stderr));
+}
+
+#[cfg(unix)]
+#[test]
 fn a_checkpoint_that_does_not_fit_is_refused() {
     let folder = TempDir::new().unwrap();
     let good = broken_off(folder.path());

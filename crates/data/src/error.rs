@@ -58,7 +58,7 @@ pub enum DataError {
     },
     /// A classifier needs at least two classes.
     #[error(
-        "only one class, `{class}`, in {}: expected at least two class folders; add another, or use the folder above",
+        "only one class, `{class}`, in {}: expected at least two class folders; {hint}",
         path.display()
     )]
     OneClass {
@@ -66,6 +66,8 @@ pub enum DataError {
         path: PathBuf,
         /// The class found.
         class: String,
+        /// What to do.
+        hint: String,
     },
     /// A model has an output for each class, and a limited number of outputs.
     #[error(
@@ -107,6 +109,20 @@ pub enum DataError {
         class: String,
         /// The known classes.
         known: Vec<String>,
+    },
+    /// A class that the caller renames is not in the data.
+    #[error(
+        "--classes renames `{class}`, which is not in {}: there are {}; correct the name after the equals sign",
+        path.display(),
+        found.join(", ")
+    )]
+    UnknownMappedClass {
+        /// The data.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// The classes that there are.
+        found: Vec<String>,
     },
     /// There is `test/` or `val/`, but no `train/`.
     #[error(

@@ -13,6 +13,7 @@ use crate::file_format::{FileFormat, is_image_file};
 use crate::image_set::{Entry, ImageSet};
 use crate::options::{LoadOptions, SizeLimits};
 use crate::progress::{Progress, Stage};
+use crate::system_entries::is_system_entry;
 
 /// Where an image comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,23 +102,41 @@ pub fn is_image(bytes: &[u8]) -> bool {
     FileFormat::of_content(bytes).is_ok()
 }
 
-/// All images below a folder, recognised by their extension, or by their content where it names no format, sorted. Hidden entries are ignored, and
-/// links to folders are not followed.
+/// All images below a folder, recognised by their extension, or by their content where it names no format, sorted. Links to
+/// folders are not followed.
 ///
 /// # Errors
 /// [`DataError::Unlistable`] for a folder that cannot be listed.
 pub fn find_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let is_hidden =
-        |entry: &walkdir::DirEntry| entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.');
+    let mut files = find_all_files(dir)?;
+    files.retain(|path| is_image_file(path));
+    Ok(files)
+}
+
+/// All files below a folder, images or not, sorted. Hidden entries are left out, and what systems leave in folders, such as
+/// `Thumbs.db`. Links to folders are not followed; one that leads out of `dir` is in the list, as a file that is none.
+///
+/// # Errors
+/// [`DataError::Unlistable`] for a folder that cannot be listed.
+pub fn find_all_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let is_left_out = |entry: &walkdir::DirEntry| {
+        entry.depth() > 0 && is_system_entry(&entry.file_name().to_string_lossy())
+    };
+    let root = dir.canonicalize().ok();
+    // What a link to a folder inside `dir` leads to is found there.
+    let is_found_elsewhere = |entry: &walkdir::DirEntry| {
+        let target = entry.path().canonicalize().ok().filter(|target| target.is_dir());
+        target.zip(root.as_ref()).is_some_and(|(target, root)| target.starts_with(root))
+    };
     disk::list(dir).map_err(|source| DataError::Unlistable { path: dir.into(), source })?;
     let mut found = Vec::new();
     let entries = walkdir::WalkDir::new(dir).sort_by_file_name().into_iter();
-    for entry in entries.filter_entry(|entry| !is_hidden(entry)) {
+    for entry in entries.filter_entry(|entry| !is_left_out(entry)) {
         let entry = entry.map_err(|error| {
             let path = error.path().unwrap_or(dir).to_owned();
             DataError::Unlistable { path, source: error.into() }
         })?;
-        if !entry.file_type().is_dir() && is_image_file(entry.path()) {
+        if !(entry.file_type().is_dir() || entry.path_is_symlink() && is_found_elsewhere(&entry)) {
             found.push(entry.into_path());
         }
     }
@@ -153,6 +172,7 @@ mod tests {
         let names: Vec<_> =
             found.iter().map(|path| path.strip_prefix(dir.path()).unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["a.JPG", "b/bad.png", "b/y.jpeg", "b/z.png"]);
+        assert_eq!(find_all_files(dir.path()).unwrap().len(), 5, "the note too");
         let mut sources: Vec<ImageSource> = found.iter().map(|path| path.as_path().into()).collect();
         let bytes = fs::read(&found[3]).unwrap();
         sources.push(ImageSource::Bytes { name: "-".to_owned(), bytes });

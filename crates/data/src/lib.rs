@@ -51,12 +51,13 @@
 //! | `leakage`, `image_set`, `options` | leakage between sets; the images of one set; what the caller chooses |
 //! | `duplicates`, `small_image`, `file_facts`, `patients`, `split` | finding duplicates and patients; drawing splits |
 //! | `thumbnail`, `groups` | what duplicates are found by; images that belong together |
-//! | `digest`, `jpeg_header`, `crop_window`, `colour`, `subset`, `error`, `progress`, `read_file`, `sampler`, `class_weights` | values without dependencies; whole files |
+//! | `class_look`, `digest`, `jpeg_header`, `crop_window`, `colour`, `subset`, `error`, `progress`, `read_file`, `sampler`, `system_entries`, `class_weights` | values without dependencies; whole files |
 //! | `disk` | every operation on files and folders |
 #![forbid(unsafe_code)]
 
 mod augment;
 mod batch;
+mod class_look;
 mod class_weights;
 pub mod colour;
 mod crop_window;
@@ -89,6 +90,7 @@ mod small_image;
 mod source;
 mod split;
 mod subset;
+mod system_entries;
 mod thumbnail;
 mod tta;
 
@@ -99,7 +101,7 @@ pub use crop_window::{CropWindow, centre_window};
 pub use dataset::{Dataset, Findings, Pseudonym, SubsetOrigin};
 pub use error::{BadFile, DataError};
 pub use file_facts::{FileFacts, ViewPosition};
-pub use files::{ImageSource, LoadedFiles, find_files, is_image, load_files, open_image};
+pub use files::{ImageSource, LoadedFiles, find_all_files, find_files, is_image, load_files, open_image};
 pub use groups::group_ids;
 pub use image_set::{ImageSet, ImageView, Mask};
 pub use leakage::{ImageLocation, LeakedImage};
@@ -108,7 +110,7 @@ pub use load::{
     load_dataset, load_folds, load_for_model,
 };
 pub use normalize::Normalization;
-pub use options::{Channels, Fold, LoadOptions, SizeLimits, default_val_fraction};
+pub use options::{Channels, ClassMapping, ColumnNames, Fold, LoadOptions, SizeLimits, default_val_fraction};
 pub use patients::{PatientPattern, PatientSource, Patients};
 pub use phantom::{PhantomOptions, phantom_dataset, write_phantom};
 pub use progress::{Progress, Stage, silent};

@@ -78,7 +78,7 @@ pub fn load_arrays(
     progress: &dyn Progress,
 ) -> Result<Dataset, DataError> {
     options.validate()?;
-    let listing = arrays.list(&options.limits)?;
+    let listing = arrays.list(options)?;
     decode_listing(listing, Path::new(arrays::NAME), options, progress)?.split(options)
 }
 
@@ -124,7 +124,7 @@ pub fn load_folds(
 /// Lists and decodes training data.
 fn load_pool(path: &Path, options: &LoadOptions, progress: &dyn Progress) -> Result<ImagePool, DataError> {
     options.validate()?;
-    let listing = source::list(path, Usage::Train, &options.limits)?;
+    let listing = source::list(path, Usage::Train, options)?;
     decode_listing(listing, path, options, progress)
 }
 
@@ -157,7 +157,9 @@ fn choose_test(mut listing: Listing, options: &LoadOptions) -> Result<Listing, D
         if listing.test_origin == SubsetOrigin::Given {
             listing.notes.push(format!("tested on {} instead of the test set of the data", dir.display()));
         }
-        let mut other = source::list(dir, Usage::Evaluate(&listing.class_names), &options.limits)?;
+        let classes = options.classes.clone().allowing_unknown();
+        let test_options = LoadOptions { classes, ..options.clone() };
+        let mut other = source::list(dir, Usage::Evaluate(&listing.class_names), &test_options)?;
         let items = match (other.test_origin, other.has_subsets) {
             (SubsetOrigin::Given, _) => other.take(Subset::Test),
             (SubsetOrigin::SplitOff, false) => other.take(Subset::Train),
@@ -241,7 +243,7 @@ pub fn load_for_model(
     progress: &dyn Progress,
 ) -> Result<EvaluationData, DataError> {
     options.validate()?;
-    let listing = source::list(path, Usage::Evaluate(input.class_names), &options.limits)?;
+    let listing = source::list(path, Usage::Evaluate(input.class_names), options)?;
     let options = &LoadOptions {
         channels: if input.channels == 1 { Channels::Grey } else { Channels::Rgb },
         ..options.clone()

@@ -1,7 +1,10 @@
 //! Options of loading.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use crate::class_look::look_of;
 use crate::error::DataError;
 use crate::patients::PatientPattern;
 
@@ -71,8 +74,90 @@ pub struct LoadOptions {
     pub patient_pattern: Option<PatientPattern>,
     /// The fold of a cross-validation that is the test set; used instead of a given or split off test set.
     pub fold: Option<Fold>,
+    /// The columns of a table that are not found by their usual names.
+    pub columns: ColumnNames,
+    /// Other names for classes.
+    pub classes: ClassMapping,
     /// A file beyond these limits is bad.
     pub limits: SizeLimits,
+}
+
+/// Names of columns of a table, where they are not the usual ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ColumnNames {
+    /// The files.
+    pub path: Option<String>,
+    /// The classes.
+    pub label: Option<String>,
+    /// The sets.
+    pub split: Option<String>,
+    /// The patients.
+    pub patient: Option<String>,
+}
+
+/// New names for classes, several of which may become one: `pneumonia=Viral Pneumonia+Bacterial Pneumonia`. Further classes
+/// follow after commas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClassMapping {
+    /// The new name, and the names in the data.
+    classes: Vec<(String, Vec<String>)>,
+    /// Whether data need not have all of the names: a test set, or the data that a model is evaluated on.
+    pub allows_unknown: bool,
+}
+
+impl ClassMapping {
+    /// Whether it renames nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.classes.is_empty()
+    }
+
+    /// The same for data that need not have all of the names.
+    #[must_use]
+    pub fn allowing_unknown(self) -> Self {
+        Self { allows_unknown: true, ..self }
+    }
+
+    /// The new name of a class; names that look alike have the same.
+    pub(crate) fn new_name(&self, name: &str) -> Option<&str> {
+        let look = (!self.is_empty()).then(|| look_of(name))?;
+        let renamed = |(_, old): &&(String, Vec<String>)| old.iter().any(|old| look_of(old) == look);
+        self.classes.iter().find(renamed).map(|(new, _)| new.as_str())
+    }
+
+    /// All names that are replaced.
+    pub(crate) fn renamed(&self) -> impl Iterator<Item = &str> {
+        self.classes.iter().flat_map(|(_, old)| old.iter().map(String::as_str))
+    }
+}
+
+impl FromStr for ClassMapping {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut classes: Vec<(String, Vec<String>)> = Vec::new();
+        let mut looks = Vec::new();
+        for class in text.split(',').filter(|_| !text.trim().is_empty()) {
+            let (new, old) = class.split_once('=').ok_or(())?;
+            let old: Vec<String> = old.split('+').map(|name| name.trim().to_owned()).collect();
+            if new.trim().is_empty() || old.iter().any(|name| name.is_empty() || name.contains('=')) {
+                return Err(());
+            }
+            looks.extend(old.iter().map(|name| look_of(name)));
+            classes.push((new.trim().to_owned(), old));
+        }
+        let n = looks.len();
+        looks.sort_unstable();
+        looks.dedup();
+        if looks.len() == n { Ok(Self { classes, allows_unknown: false }) } else { Err(()) }
+    }
+}
+
+impl fmt::Display for ClassMapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let classes = self.classes.iter().map(|(new, old)| format!("{new}={}", old.join("+")));
+        f.write_str(&classes.collect::<Vec<_>>().join(","))
+    }
 }
 
 /// One of the folds of a cross-validation.
@@ -97,6 +182,8 @@ impl Default for LoadOptions {
             test_dir: None,
             patient_pattern: None,
             fold: None,
+            columns: ColumnNames::default(),
+            classes: ClassMapping::default(),
             limits: SizeLimits::default(),
         }
     }
@@ -154,6 +241,20 @@ pub(crate) fn out_of_range(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mapping_is_read_as_it_is_written() {
+        let text = "pneumonia=Viral Pneumonia+Bacterial Pneumonia,covid=COVID-19";
+        let mapping: ClassMapping = text.parse().expect("a mapping");
+        assert_eq!(
+            (mapping.to_string().as_str(), mapping.new_name("viral_pneumonia")),
+            (text, Some("pneumonia"))
+        );
+        assert!("".parse::<ClassMapping>().expect("none").is_empty());
+        for wrong in ["pneumonia", "=a", "a=", "a=b+", "a=b,c=b", "a=b=c", "a=b,"] {
+            assert_eq!(wrong.parse::<ClassMapping>(), Err(()), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_tenth_validates_up_to_a_limit() {

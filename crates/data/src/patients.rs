@@ -62,10 +62,12 @@ impl PartialEq for PatientPattern {
 /// How the patients are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PatientSource {
-    /// By a column of the manifest.
+    /// By a column of the table.
     Column,
     /// By the headers of DICOM files.
     Headers,
+    /// By the folders inside the class folders.
+    Folders,
     /// By the pattern that was given.
     Pattern(String),
     /// By file names like these examples.
@@ -139,8 +141,9 @@ pub(crate) fn from_names<'a>(
 impl std::fmt::Display for PatientSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Column => write!(f, "the column `patient`"),
+            Self::Column => write!(f, "a column of the table"),
             Self::Headers => write!(f, "the headers of the DICOM files"),
+            Self::Folders => write!(f, "the folders inside the class folders"),
             Self::Pattern(pattern) => write!(f, "the pattern `{pattern}`"),
             Self::FileNames(examples) => write!(f, "file names like {}", examples.join(", ")),
         }

@@ -394,7 +394,7 @@ struct FoundPatients {
 }
 
 /// The patient of every image: by a column where the data set has one, else by the header of a DICOM file, else by the file
-/// name. The images that `is_from_test_option` selects were given by `--test`, and are a data set of their own.
+/// name, else by the folder. The images that `is_from_test_option` selects were given by `--test`, and are a data set of their own.
 fn find_patients(
     good: &[(Item, Decoded)],
     options: &LoadOptions,
@@ -419,20 +419,22 @@ fn find_patients(
         [] => (Vec::new(), None),
         _ => patients::from_names(names.into_iter(), options.patient_pattern.as_ref())?,
     };
-    let has_guesses = matches!(name_source, Some(PatientSource::FileNames(_)));
+    let has_folder = !has_pattern && items().any(|item| item.patient_folder.is_some());
+    let has_guesses = has_folder || matches!(name_source, Some(PatientSource::FileNames(_)));
     let column = Some(PatientSource::Column);
     let source = match has_column {
         [true, _] => column,
         _ if has_header => Some(PatientSource::Headers),
         [false, true] => name_source.or(column),
-        [false, false] => name_source,
+        [false, false] => name_source.or(has_folder.then_some(PatientSource::Folders)),
     };
     let mut from_names = from_names.into_iter();
     for (item, patient) in items().zip(&mut of_headers) {
         if has_column[usize::from(is_from_test_option(item))] {
             patient.clone_from(&item.patient);
         } else if needs_name((item, patient)) {
-            *patient = from_names.next().flatten();
+            *patient =
+                from_names.next().flatten().or_else(|| item.patient_folder.clone().filter(|_| has_folder));
         }
     }
     Ok(FoundPatients { patients: of_headers, source, has_guesses })

@@ -2,14 +2,14 @@
 //!
 //! To add a format, add a file here that implements [`Source`], and its line in [`SOURCES`].
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::DataError;
-use crate::options::SizeLimits;
+use crate::options::LoadOptions;
 
 pub(crate) mod arrays;
 mod cifar10;
+mod class_names;
 mod folder;
 mod listed_image;
 mod listing;
@@ -31,7 +31,7 @@ pub(crate) trait Source: Sync {
     ///
     /// # Errors
     /// Whatever makes the data unusable as a whole.
-    fn list(&self, path: &Path, usage: Usage<'_>, limits: &SizeLimits) -> Result<Listing, DataError>;
+    fn list(&self, path: &Path, usage: Usage<'_>, options: &LoadOptions) -> Result<Listing, DataError>;
 }
 
 /// All formats. The first one that recognises a path reads it.
@@ -50,7 +50,7 @@ pub(crate) enum Usage<'a> {
 ///
 /// # Errors
 /// [`DataError`]
-pub(crate) fn list(path: &Path, usage: Usage<'_>, limits: &SizeLimits) -> Result<Listing, DataError> {
+pub(crate) fn list(path: &Path, usage: Usage<'_>, options: &LoadOptions) -> Result<Listing, DataError> {
     if let Err(source) = path.metadata() {
         return Err(match source.kind() {
             std::io::ErrorKind::NotFound => DataError::NoSuchData { path: path.into() },
@@ -58,30 +58,10 @@ pub(crate) fn list(path: &Path, usage: Usage<'_>, limits: &SizeLimits) -> Result
         });
     }
     match SOURCES.iter().find(|source| source.recognises(path)) {
-        Some(source) => {
-            let mut listing = source.list(path, usage, limits)?;
-            listing.notes.extend(same_but_for_case(&listing.class_names));
-            Ok(listing)
-        }
+        Some(source) => source.list(path, usage, options),
         None => {
             let known = SOURCES.iter().map(|source| source.description()).collect::<Vec<_>>().join("; ");
             Err(DataError::UnknownFormat { path: path.into(), known })
         }
     }
-}
-
-/// A note on classes that may be the same class.
-fn same_but_for_case(class_names: &[String]) -> Option<String> {
-    let mut by_lower: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for name in class_names {
-        by_lower.entry(name.to_lowercase()).or_default().push(name);
-    }
-    let same: Vec<String> =
-        by_lower.into_values().filter(|names| names.len() > 1).map(|names| names.join(" and ")).collect();
-    (!same.is_empty()).then(|| {
-        format!(
-            "some classes differ only in upper and lower case: {}; if they are the same class, rename them",
-            same.join(", ")
-        )
-    })
 }

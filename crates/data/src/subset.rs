@@ -27,12 +27,12 @@ impl Subset {
         }
     }
 
-    /// The set that a folder or a table cell names, in any case; `valid` and `validation` also mean `val`.
+    /// The set that a folder or a table cell names, in any case, such as `Training`.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         match name.to_lowercase().as_str() {
-            "train" => Some(Self::Train),
+            "train" | "training" => Some(Self::Train),
             "val" | "valid" | "validation" => Some(Self::Val),
-            "test" => Some(Self::Test),
+            "test" | "testing" => Some(Self::Test),
             _ => None,
         }
     }

@@ -69,24 +69,30 @@ fn hidden_and_other_files_are_ignored() {
     fs::write(dir.path().join("a/.hidden.png"), "no image").unwrap();
     let data = load(dir.path()).unwrap();
     assert_eq!(data.class_names, ["a", "b"]);
+    assert_eq!(data.findings.notes, ["ignored 1 file that is not an image"]);
     assert_eq!(
-        data.findings.notes,
-        ["ignored 1 file that is not an image", "ignored 1 folder(s) inside class folders"]
+        data.train.len() + data.val.len() + data.test.len(),
+        7,
+        "a folder inside a class is of the class"
     );
 }
 
 #[test]
-fn classes_that_differ_only_in_case_are_noted() {
+fn class_folders_whose_names_look_alike_are_one_class() {
     let dir = tempfile::tempdir().unwrap();
-    for class in ["Flu", "flu", "other"] {
+    for class in ["neumon\u{ED}a", "neumoni\u{301}a", "viral flu", "Viral_flu", "other"] {
         save_images(dir.path(), class, 4);
     }
-    // A file system that ignores case has only two folders.
-    if fs::read_dir(dir.path()).unwrap().count() == 3 {
-        let notes = load(dir.path()).unwrap().findings.notes;
+    // A file system that ignores Unicode forms has fewer folders.
+    if fs::read_dir(dir.path()).unwrap().count() == 5 {
+        let data = load(dir.path()).unwrap();
+        assert_eq!(data.class_names, ["Viral_flu", "neumon\u{ED}a", "other"]);
+        assert_eq!(data.train.len() + data.val.len() + data.test.len(), 20);
         assert!(
-            notes[0].starts_with("some classes differ only in upper and lower case: Flu and flu"),
-            "{notes:?}"
+            data.findings.notes[0]
+                .contains("are one class: `Viral_flu` and `viral flu`, `neumoni\\u{301}a` and"),
+            "{:?}",
+            data.findings.notes
         );
     }
 }
@@ -106,6 +112,84 @@ fn names_that_are_not_utf_8_are_errors() {
     fs::create_dir(dir.path().join(OsStr::from_bytes(b"caf\xe9"))).unwrap();
     let text = load(dir.path()).unwrap_err().to_string();
     assert!(text.contains("caf\u{FFFD} cannot be used: its name is not UTF-8; rename it"), "{text}");
+}
+
+#[test]
+fn folders_inside_class_folders_are_patients_or_hold_images_and_masks() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    for (class, patients) in [("a", ["p1", "p2", "p3"]), ("b", ["p3", "p4", "p5"])] {
+        patients
+            .iter()
+            .for_each(|patient| save_images(root, &format!("patients/{class}/{patient}/study"), 2));
+    }
+    let data = load(&root.join("patients")).unwrap();
+    assert_eq!((data.train.len() + data.val.len() + data.test.len(), data.class_names.len()), (12, 2));
+    let patients = data.findings.patients.expect("folders are patients");
+    assert_eq!(
+        (patients.n, patients.source.to_string().as_str()),
+        (5, "the folders inside the class folders")
+    );
+    assert!(patients.crossing.is_empty());
+
+    for folder in ["a/images", "a/masks", "b/images", "b/Masks", "b/__MACOSX", "__MACOSX/a", "@eaDir"] {
+        save_images(root, &format!("masks/{folder}"), 5);
+    }
+    let data = load(&root.join("masks")).unwrap();
+    assert_eq!(
+        (data.train.len() + data.val.len() + data.test.len(), &data.class_names[..]),
+        (10, &["a".to_owned(), "b".to_owned()][..])
+    );
+    assert!(data.findings.patients.is_none());
+    assert_eq!(data.findings.notes.last().unwrap(), "left out 10 files in folders of masks");
+
+    for folder in ["a/one", "a/two", "b/one"] {
+        save_images(root, &format!("batches/{folder}"), 60);
+    }
+    let data = load(&root.join("batches")).unwrap();
+    assert!(data.findings.patients.is_none(), "{:?}", data.findings.patients);
+    assert!(data.findings.notes.iter().any(|note| note.contains("have 60 images on average")));
+}
+
+#[test]
+fn sets_are_found_one_level_down_and_other_layouts_have_a_message() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    for set in ["Training", "Testing"] {
+        ["a", "b"].iter().for_each(|class| save_images(root, &format!("high/up/scans/{set}/{class}"), 3));
+    }
+    let data = load(&root.join("high")).unwrap();
+    assert_eq!((data.train.len() + data.val.len(), data.test.len()), (6, 6));
+    assert_eq!(data.test.name(0), "up/scans/Testing/a/00.png");
+    assert_eq!(data.findings.notes[0], "read the data in up/scans");
+
+    let error = |folders: &[&str]| {
+        let dir = tempfile::tempdir().unwrap();
+        folders.iter().for_each(|folder| save_images(dir.path(), folder, 2));
+        fs::create_dir_all(dir.path().join("val/b")).unwrap();
+        if !folders[0].starts_with("train") {
+            fs::remove_dir_all(dir.path().join("val")).unwrap();
+        }
+        load(dir.path()).unwrap_err().to_string().replace(&dir.path().display().to_string(), "DIR")
+    };
+    for (folders, expected) in [
+        (
+            &["only/a", "only/b"][..],
+            "it has the folders a, b; if these are the classes, use DIR/only; if they are patients",
+        ),
+        (&["images", "masks"], "DIR cannot be used: its folders images, masks are not classes"),
+        (
+            &["a/train", "b/train"],
+            "DIR/a/train cannot be used: it is a set inside the class `a`; move its images to train/a",
+        ),
+        (
+            &["train/a", "train/b"],
+            "DIR/val cannot be used: it is the val set, but its class folders b have no image",
+        ),
+    ] {
+        let found = error(folders);
+        assert!(found.contains(expected), "{found}");
+    }
 }
 
 #[test]
@@ -296,6 +380,17 @@ fn links_are_followed_and_dangling_ones_are_bad_files() {
     symlink(dir.path().join("elsewhere"), dir.path().join("data/b")).unwrap();
     // A loop: a class folder that holds a link to its own parent.
     symlink(dir.path().join("data"), dir.path().join("data/a/loop")).unwrap();
+    // Another folder of the data is followed, one outside of them is not.
+    save_images(dir.path(), "data/a/more", 2);
+    symlink(dir.path().join("data/a/more"), dir.path().join("data/b/more")).unwrap();
+    symlink(dir.path().join("elsewhere"), dir.path().join("data/a/outside")).unwrap();
+    let data = load(&dir.path().join("data")).unwrap();
+    assert_eq!(data.train.len() + data.val.len() + data.test.len(), 3 + 2 + 3 + 2);
+    let notes = data.findings.notes;
+    assert!(
+        notes.iter().any(|note| note.starts_with("left out 1 link(s) inside class folders")),
+        "{notes:?}"
+    );
     symlink(dir.path().join("gone.png"), dir.path().join("data/a/gone.png")).unwrap();
     let error = load(&dir.path().join("data")).unwrap_err();
     let DataError::BadFiles { files, .. } = error else { panic!("{error}") };

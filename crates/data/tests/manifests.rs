@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use image::{GrayImage, Luma};
-use roentgen_data::{DataError, LoadOptions, ModelInput, load_dataset, load_for_model, silent};
+use roentgen_data::{ColumnNames, DataError, LoadOptions, ModelInput, load_dataset, load_for_model, silent};
 use tempfile::TempDir;
 
 use crate::files::{load, load_error, noise};
@@ -46,7 +46,7 @@ fn a_manifest_is_read_with_splits_and_patients() {
     assert_eq!((data.train.len(), data.val.len(), data.test.len()), (12, 6, 6));
     assert_eq!(data.test.name(0), "films/14.png");
     let patients = data.findings.patients.unwrap();
-    assert_eq!((patients.source.to_string().as_str(), patients.n), ("the column `patient`", 8));
+    assert_eq!((patients.source.to_string().as_str(), patients.n), ("a column of the table", 8));
     assert!(!patients.crossing.is_empty());
 }
 
@@ -64,7 +64,17 @@ fn a_manifest_without_splits_is_split_by_patients() {
 #[test]
 fn each_invalid_manifest_is_rejected_with_its_line() {
     let good = rows(|number| format!("films/{number}.png,{}", class(number)));
-    let cases: [(&str, &str); 20] = [
+    let cases: [(&str, &str); 24] = [
+        (
+            "path,label,Set,subset\nfilms/0.png,a,train,test\n",
+            "two columns for the split, `Set` and `subset`; choose one with --split-column",
+        ),
+        (
+            "path,file_name,label\na,b,c\n",
+            "two columns for the path, `path` and `file_name`; choose one with --path-",
+        ),
+        ("path,label,set\nfilms/0.png,a,a7\n", "line 2: unknown split `a7`"),
+        ("path,label\nfilms/0.png,a|b\n", "no line has one label; left out 1 line(s) with several labels"),
         ("", "it is empty: expected the header path,label"),
         ("films/0.png,normal\n", "no column `path`: expected the header path,label"),
         ("path,label\n", "it has a header, but lists no image"),
@@ -88,7 +98,10 @@ fn each_invalid_manifest_is_rejected_with_its_line() {
         ("path,label\n/etc/passwd,normal\n", "line 2: `/etc/passwd` leaves the folder"),
         ("path,label\nC:\\films\\0.png,normal\n", "line 2: `C:/films/0.png` is not a path relative"),
         ("path,label\n,normal\n", "line 2: the path is empty"),
-        ("path,label\nfilms/0.png,\n", "line 2: the label is empty"),
+        (
+            "path,label\nfilms/0.png,\n",
+            "no line has one label; left out 1 line(s) without a label, the first is line 2",
+        ),
         ("path,label\nfilms/0.png,a\n./films/0.png,b\n", "line 3: `films/0.png` is already in line 2"),
         ("path,label,split\nfilms/0.png,a,trian\n", "line 2: unknown split `trian`"),
         ("path,label,split\nfilms/0.png,a,train\nfilms/1.png,b,\n", "line 3: the split is empty"),
@@ -106,6 +119,65 @@ fn each_invalid_manifest_is_rejected_with_its_line() {
     assert!(load_error(&path).contains("line 3 is not UTF-8"));
     fs::write(&path, "path,label\n".to_owned() + &good + "films/none.png,normal\n").unwrap();
     assert!(matches!(load(&path), Err(DataError::BadFiles { files, .. }) if files.len() == 1));
+}
+
+#[test]
+fn usual_names_of_columns_are_known_and_unused_ones_are_named() {
+    let split = |number: usize| ["Training", "training", "VALID", "Testing"][number / 2 % 4];
+    let row = |number: usize| {
+        format!("{number},films/{number}.png,{},{},p{},x", class(number), split(number), number / 8)
+    };
+    let (_dir, path) = manifest(&(",File Name,Class,SET,Subject-ID,age\n".to_owned() + &rows(row)));
+    let data = load(&path).unwrap();
+    assert_eq!((data.train.len(), data.val.len(), data.test.len()), (12, 6, 6));
+    assert_eq!(data.findings.patients.unwrap().n, 3);
+    let note = "columns are not used: column 1, `age`; if one has";
+    assert!(data.findings.notes.iter().any(|found| found.starts_with(note)), "{:?}", data.findings.notes);
+}
+
+#[test]
+fn columns_are_chosen_by_name_and_numbers_are_no_sets() {
+    let root = |path: &PathBuf| path.parent().unwrap().join("films").display().to_string();
+    let (_dir, path) = manifest("");
+    let row =
+        |number: usize| format!("{}/{number}.png,{},{},{number}", root(&path), class(number), number % 5);
+    fs::write(&path, "where,what,fold,id\n".to_owned() + &rows(row)).unwrap();
+    assert!(load_error(&path).contains("no column `path`"));
+    let name = |name: &str| Some(name.to_owned());
+    let columns = ColumnNames { path: name("where"), label: name("what"), ..ColumnNames::default() };
+    let data = load_dataset(&path, &LoadOptions { columns, ..LoadOptions::default() }, &silent).unwrap();
+    assert!(data.train.name(0).starts_with("films/"), "an absolute path inside the folder is relative");
+    let notes = data.findings.notes;
+    assert!(notes.iter().any(|note| note.starts_with("columns are not used: `fold`, `id`")), "{notes:?}");
+    let columns = ColumnNames { path: name("wher"), ..ColumnNames::default() };
+    let options = LoadOptions { columns, ..LoadOptions::default() };
+    let error = load_dataset(&path, &options, &silent).unwrap_err().to_string();
+    assert!(error.contains("no column `wher`, which --path-column names; it has where, what"), "{error}");
+}
+
+#[test]
+fn labels_that_are_missing_or_several_are_left_out_and_equal_numbers_are_one_class() {
+    let label = |number: usize| match number {
+        0 => "nan",
+        1 => "",
+        2 => "0|1",
+        _ => ["0", "1", "0.0", "1.0"][number % 4],
+    };
+    let text = "path,label\n".to_owned() + &rows(|number| format!("films/{number}.png,{}", label(number)));
+    let (_dir, path) = manifest(&text);
+    let data = load(&path).unwrap();
+    assert_eq!(
+        (data.class_names, data.train.len() + data.val.len() + data.test.len()),
+        (vec!["0".to_owned(), "1".to_owned()], 21)
+    );
+    let notes = data.findings.notes.join("\n");
+    for expected in [
+        "class names that look alike are one class: `0` and `0.0`, `1` and `1.0`",
+        "left out 2 line(s) without a label, the first is line 2",
+        "left out 1 line(s) with several labels, the first is line 4: `0|1`",
+    ] {
+        assert!(notes.contains(expected), "{notes}");
+    }
 }
 
 #[cfg(unix)]

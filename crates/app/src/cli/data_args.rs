@@ -23,6 +23,11 @@ const EXAMINE: Option<&[&str]> = Some(&[
     "films",
     "test",
     "patient-pattern",
+    "path-column",
+    "label-column",
+    "split-column",
+    "patient-column",
+    "classes",
     "skip-bad",
     "val-fraction",
     "test-fraction",
@@ -89,8 +94,22 @@ Examples:
 pub(super) struct LrFindSettings;
 
 impl Accepts for LrFindSettings {
-    const NAMES: Option<&'static [&'static str]> =
-        Some(&["data", "films", "patient-pattern", "skip-bad", "size", "width", "batch", "seed", "threads"]);
+    const NAMES: Option<&'static [&'static str]> = Some(&[
+        "data",
+        "films",
+        "patient-pattern",
+        "path-column",
+        "label-column",
+        "split-column",
+        "patient-column",
+        "classes",
+        "skip-bad",
+        "size",
+        "width",
+        "batch",
+        "seed",
+        "threads",
+    ]);
     const NEEDS_DATA: bool = true;
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::OutputArgs;
-use super::setting_flags::{SettingFlags, ThreadsOnly};
+use super::setting_flags::{Accepts, SettingFlags, ThreadsOnly};
 use crate::commands::predict::OutputFormat;
 use crate::config::error::ConfigError;
 
@@ -50,6 +50,20 @@ Examples:
   roentgen evaluate runs/a films
   roentgen evaluate runs/a films --json --quiet";
 
+/// The settings of `evaluate`.
+#[derive(Debug)]
+pub(super) struct EvaluateSettings;
+
+impl Accepts for EvaluateSettings {
+    const NAMES: Option<&'static [&'static str]> =
+        Some(&["path-column", "label-column", "split-column", "patient-column", "classes", "threads"]);
+    const HELP: &'static [(&'static str, &'static str)] = &[(
+        "classes",
+        "Classes of the model for classes of DATA, such as \"pneumonia=Viral Pneumonia+Bacterial Pneumonia\" \
+         [default: as in training]",
+    )];
+}
+
 /// Flags of `evaluate`.
 #[derive(Debug, Args)]
 #[command(after_help = EVALUATE_EXAMPLES, override_usage = EVALUATE_USAGE)]
@@ -71,7 +85,7 @@ pub(super) struct EvaluateArgs {
     #[arg(long)]
     pub(super) skip_bad: bool,
     #[command(flatten)]
-    pub(super) settings: SettingFlags<ThreadsOnly>,
+    pub(super) settings: SettingFlags<EvaluateSettings>,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }

@@ -43,7 +43,8 @@ pub(super) struct TrainArgs {
     /// Flags override it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Continue an interrupted run; its result is the same as without the interruption
+    /// Continue an interrupted run; its result is the same as without the interruption. If its images have been moved, give
+    /// their new place with --data
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "config", "preset"])]
     pub(super) resume: Option<PathBuf>,
     /// With --resume: continue a run also if it was computed with other vector instructions (such as AVX-512 instead of AVX2)
@@ -64,10 +65,19 @@ impl TrainArgs {
         }
     }
 
-    /// What may be given beside `--resume`; of the settings, only the number of threads.
+    /// The images where they are now, for a run that is continued.
+    pub(super) fn moved_data(&self) -> Result<Option<PathBuf>, ConfigError> {
+        let is_given = self.settings.given().any(|setting| setting.name() == "data");
+        Ok(is_given.then(|| self.settings.config()).transpose()?.map(|config| config.data))
+    }
+
+    /// What may be given beside `--resume`; of the settings, only the number of threads, and where the images are now.
     pub(super) fn resume_options(&self) -> Result<ResumeOptions, ConfigError> {
-        if let Some(setting) = self.settings.given().find(|setting| setting.name() != "threads") {
-            let reason = "an interrupted run continues with its own settings; only --threads may be given";
+        if let Some(setting) =
+            self.settings.given().find(|setting| !["threads", "data"].contains(&setting.name()))
+        {
+            let reason =
+                "an interrupted run continues with its own settings; only --threads and --data may be given";
             return Err(ConfigError::Conflict { first: "--resume", second: setting.flag(), reason });
         }
         Ok(ResumeOptions { threads: self.settings.config()?.threads, other_cpu: self.other_cpu })

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use roentgen_data::{
-    Dataset, EvaluationData, EvaluationOrigin, Fold, ImageSet, LoadOptions, ModelInput, PatientPattern,
-    TrainingData, load_for_model, phantom_dataset,
+    ClassMapping, Dataset, EvaluationData, EvaluationOrigin, Fold, ImageSet, LoadOptions, ModelInput,
+    PatientPattern, TrainingData, load_for_model, phantom_dataset,
 };
 use serde::Serialize;
 
+use crate::config::TrainConfig;
 use crate::data_loading::error::DataLoadingError;
 use crate::data_loading::phantom;
 use crate::error::AppError;
@@ -31,6 +32,8 @@ pub(crate) struct EvaluateRequest<'a> {
     pub data: Option<&'a Path>,
     /// Skips unusable files.
     pub skip_bad: bool,
+    /// Names of columns and classes.
+    pub config: &'a TrainConfig,
 }
 
 /// What `--json` prints.
@@ -123,6 +126,13 @@ struct LoadedSets {
     source: String,
 }
 
+/// The names that are given, else those of the training, which other data need not have.
+fn class_mapping(config: &TrainConfig, card: &ModelCard) -> ClassMapping {
+    let of_training = || card.class_mapping.as_deref().and_then(|text| text.parse().ok());
+    let given = config.classes.clone();
+    given.or_else(|| of_training().map(ClassMapping::allowing_unknown)).unwrap_or_default()
+}
+
 fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Result<LoadedSets, AppError> {
     let options = LoadOptions {
         resize: card.resize,
@@ -132,6 +142,8 @@ fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Res
         val_fraction: Some(card.val_fraction),
         test_fraction: card.test_fraction,
         patient_pattern: card.patient_pattern.as_deref().map(PatientPattern::new).transpose()?,
+        columns: request.config.load_options()?.columns,
+        classes: class_mapping(request.config, card),
         fold: card.fold.map(|[fold, of]| Fold { index: fold - 1, of }),
         ..LoadOptions::default()
     };

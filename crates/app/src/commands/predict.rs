@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 
-use roentgen_data::{ImageSource, LoadOptions, LoadedFiles, find_files, is_image, load_files};
+use roentgen_data::{
+    ImageSource, LoadOptions, LoadedFiles, find_all_files, find_files, is_image, load_files,
+};
 use roentgen_layers::ResNet9;
 use serde::Serialize;
 
@@ -46,8 +48,8 @@ pub(crate) enum FileResult {
     Predicted {
         /// The path as given.
         path: String,
-        /// The predicted class; [`REJECTED`] for a rejected image.
-        class: String,
+        /// The predicted class; null for a rejected image.
+        class: Option<String>,
         /// The probability of the predicted class; null for a rejected image.
         probability: Option<f64>,
         /// The score of each class, of a rejected image too: its probability, if the image is one of a known class.
@@ -76,7 +78,7 @@ impl FileResult {
         let is_rejected = reject_reason.is_some();
         Self::Predicted {
             path,
-            class: if is_rejected { REJECTED } else { &class_names[*class] }.to_owned(),
+            class: (!is_rejected).then(|| class_names[*class].clone()),
             probability: (!is_rejected).then(|| probabilities[*class]),
             probabilities: names().zip(probabilities.iter().copied()).collect(),
             logits: names().zip(logits.iter().copied()).collect(),
@@ -107,10 +109,10 @@ pub(crate) fn run(
     bar.set_prefix("predicting");
     let mut writer = Writer::new(format, &card);
     let mut summary = BatchSummary::new(card.class_names.len());
-    let mut n_failed = 0;
+    let mut failures = Failures::default();
     for chunk in sources.chunks(CHUNK) {
         let results = predict_files(&model, &card, chunk, &mut summary);
-        n_failed += results.iter().filter(|result| matches!(result, FileResult::Failed { .. })).count();
+        failures.add(&results);
         bar.inc(chunk.len() as u64);
         match bar.suspend(|| writer.write(&results)) {
             // A reader that went away (`| head`) has what it wanted.
@@ -124,10 +126,50 @@ pub(crate) fn run(
         screen.note("rejected", &format!("{n} unlike the training images"));
     }
     show_shift(Shift::of(&summary, &card), format, screen)?;
-    if n_failed > 0 {
-        return Err(CommandError::NotAllRead { n_failed, n: sources.len() }.into());
+    failures.report(sources.len(), screen)
+}
+
+/// How many files have no prediction, by extension and reason.
+#[derive(Default)]
+struct Failures(BTreeMap<(String, String), usize>);
+
+impl Failures {
+    fn add(&mut self, results: &[FileResult]) {
+        for result in results {
+            if let FileResult::Failed { path, error } = result {
+                let extension = Path::new(path).extension().unwrap_or_default().to_string_lossy();
+                *self.0.entry((extension.to_lowercase(), kind_of(error).to_owned())).or_default() += 1;
+            }
+        }
     }
-    Ok(())
+
+    /// Shows the numbers.
+    ///
+    /// # Errors
+    /// [`CommandError::NotAllRead`] if there are any.
+    fn report(&self, n: usize, screen: &Screen) -> Result<(), AppError> {
+        for ((extension, kind), count) in &self.0 {
+            let named = match extension.as_str() {
+                "" => "without extension".to_owned(),
+                extension => format!(".{extension}"),
+            };
+            screen.note("unread", &format!("{} {named}: {kind}", counted(*count, "file")));
+        }
+        match self.0.values().sum() {
+            0 => Ok(()),
+            n_failed => Err(CommandError::NotAllRead { n_failed, n }.into()),
+        }
+    }
+}
+
+/// A reason without what differs between files.
+fn kind_of(reason: &str) -> &str {
+    let kind = reason.split(';').next().unwrap_or(reason);
+    let has_detail = ["damaged", "truncated", "too large", "cannot be read"];
+    if has_detail.iter().any(|kind| reason.starts_with(kind)) {
+        return kind.split(':').next().unwrap_or(kind);
+    }
+    kind
 }
 
 /// Shows whether the images, taken together, differ from the validation images; as the last line of JSON.
@@ -166,18 +208,17 @@ pub(crate) fn predict_files(
         .collect()
 }
 
-/// The images of all inputs. A missing file stays in the list, so that the output names it.
+/// All files of all inputs. Those that are no images, or missing, stay in the list, so that the output names them.
 fn expand(inputs: &[PathBuf]) -> Result<Vec<ImageSource>, AppError> {
     let mut sources = Vec::new();
     for input in inputs {
         if input.as_os_str() == STDIN {
             sources.extend(from_stdin()?);
         } else if input.is_dir() {
-            let found = find_files(input)?;
-            if found.is_empty() {
+            if find_files(input)?.is_empty() {
                 return Err(CommandError::NoImages { path: input.clone() }.into());
             }
-            sources.extend(found.into_iter().map(ImageSource::File));
+            sources.extend(find_all_files(input)?.into_iter().map(ImageSource::File));
         } else {
             sources.push(ImageSource::File(input.clone()));
         }
@@ -260,7 +301,8 @@ impl<'a> Writer<'a> {
             FileResult::Predicted { path, class, probability, probabilities, rejected, reason, .. } => {
                 let probability = probability.map(|p| p.to_string()).unwrap_or_default();
                 let (rejected_cell, reason) = (rejected.to_string(), reason.unwrap_or_default().to_owned());
-                let fixed = [path.clone(), class.clone(), probability, rejected_cell, reason, String::new()];
+                let class = class.clone().unwrap_or_default();
+                let fixed = [path.clone(), class, probability, rejected_cell, reason, String::new()];
                 // Who reads a table takes the largest column for the class.
                 let scores = names.iter().map(|name| match rejected {
                     true => String::new(),
@@ -283,7 +325,8 @@ fn text(result: &FileResult) -> (Vec<String>, String) {
         FileResult::Predicted { path, class, probability, reason, .. } => {
             let remark = reason.map(|reason| format!("  {reason}")).unwrap_or_default();
             let probability = probability.map(probability_text).unwrap_or_default();
-            (vec![path.clone(), class.clone(), probability], remark)
+            let class = class.as_deref().unwrap_or(REJECTED).to_owned();
+            (vec![path.clone(), class, probability], remark)
         }
         FileResult::Failed { path, error } => (vec![path.clone()], format!("  error: {error}")),
     }

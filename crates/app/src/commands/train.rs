@@ -1,12 +1,14 @@
 //! `roentgen train`: a run, or a cross-validation; new, or continued from where it was interrupted.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::config::TrainConfig;
+use crate::config::error::ConfigError;
 use crate::data_loading::load::load;
 use crate::error::AppError;
+use crate::run_dir::file_names::CHECKPOINT;
 use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
 use crate::terminal::screen::Screen;
@@ -36,13 +38,28 @@ pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> 
     Ok(())
 }
 
-/// Resumes an interrupted run from its last checkpoint, or from its beginning if there is none yet.
+/// Resumes an interrupted run from its last checkpoint, or from its beginning if there is none yet. `moved_data` is where its
+/// images are now, if they have been moved: the checkpoint tells whether they are the same.
 ///
 /// # Errors
 /// If the folder is not a run folder, or settings or images have changed; else as [`run()`].
-pub(crate) fn resume(path: &Path, options: ResumeOptions, screen: &Screen) -> Result<(), AppError> {
+pub(crate) fn resume(
+    path: &Path,
+    options: ResumeOptions,
+    moved_data: Option<PathBuf>,
+    screen: &Screen,
+) -> Result<(), AppError> {
     let folder = RunFolder::open(path)?;
-    let config = options.read_config(&folder)?;
+    let mut config = options.read_config(&folder)?;
+    if let Some(data) = moved_data {
+        let has_folds = config.folds.is_some() && config.fold.is_none();
+        if has_folds || !folder.file(CHECKPOINT).exists() {
+            let reason =
+                "without one checkpoint it is not known whether the images are the same; start the run again";
+            return Err(ConfigError::Conflict { first: "--data", second: "--resume", reason }.into());
+        }
+        config.data = data;
+    }
     if let (Some(n_folds), None) = (config.folds, config.fold) {
         let folder = FoldsFolder::Existing(folder);
         return Ok(cross_validation::run(&config, n_folds, folder, options.other_cpu, screen)?);

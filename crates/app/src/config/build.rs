@@ -1,7 +1,8 @@
 //! From settings to the types of the crates below.
 
 use roentgen_data::{
-    Augment, DataError, Dataset, Fold, ImageSet, LoadOptions, Normalization, PatientPattern, TtaConfig,
+    Augment, ColumnNames, DataError, Dataset, Fold, ImageSet, LoadOptions, Normalization, PatientPattern,
+    TtaConfig,
 };
 use roentgen_layers::ResNet9Config;
 
@@ -50,6 +51,13 @@ impl TrainConfig {
             test_fraction: self.test_fraction,
             channels: self.channels.into(),
             test_dir: self.test.clone(),
+            columns: ColumnNames {
+                path: self.path_column.clone(),
+                label: self.label_column.clone(),
+                split: self.split_column.clone(),
+                patient: self.patient_column.clone(),
+            },
+            classes: self.classes.clone().unwrap_or_default(),
             ..LoadOptions::default()
         })
     }

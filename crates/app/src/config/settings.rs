@@ -7,6 +7,7 @@
 use std::ops::Bound::{Excluded, Included};
 use std::path::PathBuf;
 
+use roentgen_data::ClassMapping;
 use roentgen_optim::Clip;
 
 use super::choices::{
@@ -25,8 +26,8 @@ const MAX_INTEGER: u64 = i64::MAX as u64;
 settings! {
     "Data" {
         /// Images: a folder with one sub-folder of images per class, or with train/, val/ and test/ folders
-        /// of such sub-folders; a MedMNIST .npz file; a .csv or .tsv file with the columns path and label (split and
-        /// patient are optional); a CIFAR-10 folder (binary version); or `phantom`, for films that the program draws
+        /// of such sub-folders; a MedMNIST .npz file; a .csv or .tsv file with columns for path and label (split
+        /// and patient are optional); a CIFAR-10 folder (binary version); or `phantom`, for films that the program draws
         data: PathBuf = PHANTOM.into() => path("DATA").also_argument("DATA").common();
         /// Number of phantom films in the training set; the validation set has an eighth as many, the test set a quarter
         films: u32 = 2400 => number("N", 24..=100_000);
@@ -42,6 +43,19 @@ settings! {
         /// needed for names such as person1000_virus_1681 and IM-0115-0001, but without it such a patient is a guess:
         /// that --test has the same names is a note, not leakage
         patient_pattern: Option<String> = None => text::<String>("REGEX");
+        /// Column of a .csv file with the paths of the images, where it has another name than path, image, file, filename or
+        /// filepath
+        path_column: Option<String> = None => text::<String>("NAME");
+        /// Column with the classes, where it has another name than label, class, target or finding
+        label_column: Option<String> = None => text::<String>("NAME");
+        /// Column that says train, val or test, where it has another name than split, set, subset, partition or fold
+        split_column: Option<String> = None => text::<String>("NAME");
+        /// Column with the patients, where it has another name than patient, patient_id, subject, subject_id or case
+        patient_column: Option<String> = None => text::<String>("NAME");
+        /// New names for classes, several of which may become one, such as
+        /// "pneumonia=Viral Pneumonia+Bacterial Pneumonia"; further ones follow after commas
+        classes: Option<ClassMapping> = None => text::<ClassMapping>("NAME=NAMES")
+            .expected("NEW=OLD or NEW=OLD+OLD, separated by commas, each OLD once");
         /// Whether the images are medical: then texts warn of clinical use
         medical: Option<bool> = None => switch().default_text("by the names of data, classes and files");
         /// Stop if the training, validation and test sets share images or patients, instead of only reporting it

@@ -34,7 +34,7 @@ fn add_notes(config: &TrainConfig, data: &mut Dataset) {
     let has_column =
         data.findings.patients.as_ref().is_some_and(|patients| patients.source == PatientSource::Column);
     if config.patient_pattern.is_some() && has_column {
-        let note = "--patient-pattern is not used: the column `patient` has the patients; remove one of them";
+        let note = "--patient-pattern is not used: a column has the patients; remove one of them";
         data.findings.notes.push(note.to_owned());
     }
 }

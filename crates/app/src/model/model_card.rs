@@ -55,6 +55,9 @@ pub(crate) struct ModelCard {
     /// The pattern that finds patients in file names, if not the built-in ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient_pattern: Option<String>,
+    /// New names that its training gave to classes of the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_mapping: Option<String>,
     /// Which fold, from 1, of how many it was tested on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fold: Option<[usize; 2]>,

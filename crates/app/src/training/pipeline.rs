@@ -272,6 +272,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         val_fraction: data.val_fraction,
         test_fraction,
         patient_pattern: config.patient_pattern.clone(),
+        class_mapping: config.classes.as_ref().map(ToString::to_string),
         fold: config.fold.zip(config.folds).map(|(fold, of)| [fold, of]),
         fingerprint: (!config.uses_phantom()).then(|| data.fingerprint.clone()),
         films: config.uses_phantom().then_some(config.films),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use ndarray::ArrayView4;
 
 use super::listed_image::{self, ListedImage};
-use super::{Content, Listing, Packed, Usage, same_but_for_case};
+use super::{Content, Listing, Packed, Usage};
+use crate::class_look::look_of;
 use crate::error::DataError;
-use crate::options::SizeLimits;
+use crate::options::{LoadOptions, SizeLimits};
 use crate::subset::Subset;
 
 /// What error messages call the data.
@@ -36,9 +37,9 @@ impl ArrayImages<'_> {
     ///
     /// # Errors
     /// [`DataError::Unusable`], which says what does not match.
-    pub(crate) fn list(&self, limits: &SizeLimits) -> Result<Listing, DataError> {
+    pub(crate) fn list(&self, options: &LoadOptions) -> Result<Listing, DataError> {
         let path = Path::new(NAME);
-        self.check(limits).map_err(|reason| DataError::Unusable { path: path.into(), reason })?;
+        self.check(&options.limits).map_err(|reason| DataError::Unusable { path: path.into(), reason })?;
         let (_, height, width, channels) = self.images.dim();
         let bytes = self.images.iter().copied().collect();
         let pixels = Arc::new(Packed { width, height, channels, bytes });
@@ -51,9 +52,7 @@ impl ArrayImages<'_> {
         };
         let listed = self.labels.iter().enumerate().map(to_listed).collect();
         let class_names: Vec<String> = self.class_names.iter().map(|&name| name.to_owned()).collect();
-        let mut listing = listed_image::to_listing(path, class_names, listed, Usage::Train)?;
-        listing.notes.extend(same_but_for_case(&listing.class_names));
-        Ok(listing)
+        listed_image::to_listing(path, class_names, listed, Usage::Train, &options.classes)
     }
 
     /// Whether shape, lengths and labels match, in words if not.
@@ -81,9 +80,15 @@ impl ArrayImages<'_> {
             return Err(format!("a label is {label}, expected less than {n_classes}, the number of classes"));
         }
         let mut names = self.class_names.to_vec();
-        names.sort_unstable();
-        match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(format!("two classes have the name `{}`; rename one", pair[0])),
+        names.sort_by_key(|name| look_of(name));
+        match names.windows(2).find(|pair| look_of(pair[0]) == look_of(pair[1])) {
+            Some(pair) if pair[0] == pair[1] => {
+                Err(format!("two classes have the name `{}`; rename one", pair[0]))
+            }
+            Some(pair) => Err(format!(
+                "two classes have names that look alike, `{}` and `{}`; rename one",
+                pair[0], pair[1]
+            )),
             None => Ok(()),
         }
     }

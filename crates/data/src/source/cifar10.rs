@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::listed_image::{self, ListedImage};
 use super::{Content, Listing, Packed, Source, Usage};
 use crate::error::DataError;
-use crate::options::SizeLimits;
+use crate::options::{LoadOptions, SizeLimits};
 use crate::read_file::{ReadFileError, read_file};
 use crate::subset::Subset;
 
@@ -38,7 +38,7 @@ impl Source for Cifar10 {
         !binary_batches(path).is_empty() || python_batch(path).is_some()
     }
 
-    fn list(&self, path: &Path, usage: Usage<'_>, limits: &SizeLimits) -> Result<Listing, DataError> {
+    fn list(&self, path: &Path, usage: Usage<'_>, options: &LoadOptions) -> Result<Listing, DataError> {
         let batches = binary_batches(path);
         if let (true, Some(file)) = (batches.is_empty(), python_batch(path)) {
             return Err(DataError::Unusable {
@@ -48,7 +48,7 @@ impl Source for Cifar10 {
         }
         let mut listed = Vec::new();
         for (subset, file) in &batches {
-            let batch = Batch::read(file, limits)
+            let batch = Batch::read(file, &options.limits)
                 .map_err(|reason| DataError::Unusable { path: file.clone(), reason })?;
             let Batch { labels, pixels } = batch;
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -60,7 +60,13 @@ impl Source for Cifar10 {
                 content: Content::Packed { file: path.into(), pixels: Arc::clone(&pixels), index },
             }));
         }
-        let mut listing = listed_image::to_listing(path, CLASSES.map(str::to_owned).to_vec(), listed, usage)?;
+        let mut listing = listed_image::to_listing(
+            path,
+            CLASSES.map(str::to_owned).to_vec(),
+            listed,
+            usage,
+            &options.classes,
+        )?;
         let n_train = batches.iter().filter(|(subset, _)| *subset == Subset::Train).count();
         if n_train < TRAIN_BATCHES && !matches!(usage, Usage::Evaluate(_)) {
             listing.notes.push(format!(

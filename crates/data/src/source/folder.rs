@@ -3,26 +3,32 @@
 //! ```text
 //! DIR/<class>/image.png                   DIR/train/<class>/image.jpg
 //!                                         DIR/val/<class>/...     (also valid, validation; optional)
-//!                                         DIR/test/<class>/...    (optional)
+//!                                         DIR/test/<class>/...    (also testing; optional)
 //! ```
-//! Names of sets are matched in any case, and so are class names that a later set repeats. Hidden entries are ignored.
-//! Images are recognised by their extension, or by their content where it names no format; other files are ignored with a
-//! note. Folders inside a class
-//! folder are ignored too: what they mean would be a guess.
+//! Names of sets are matched in any case, and class names that look alike are one class. What is below a class folder is of
+//! that class, in folders of any depth: `walk` says which of these folders are patients, and what is left out. If the sets
+//! are in the only folder of `DIR`, that folder is read.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
+use self::walk::{ClassWalk, Entries, FoundImage, is_image_or_mask_folder};
+
+use super::class_names::{ClassLabels, TrainingClasses, check_mapping, training_classes};
 use super::{Content, Item, Listing, Source, Usage};
-use crate::decode::NOT_UTF_8;
-use crate::disk;
 use crate::error::DataError;
 use crate::file_format::is_image_file;
-use crate::options::SizeLimits;
+use crate::options::{ClassMapping, LoadOptions};
 use crate::subset::Subset;
+
+mod walk;
 
 /// Classes that a note names at most.
 const MAX_NAMED: usize = 12;
+/// Images of a patient on average above which folders are not taken for patients.
+const MAX_IMAGES_OF_PATIENT: usize = 50;
+/// Folders above the sets, each the only one, that are walked through.
+const MAX_LEVELS: usize = 8;
 
 /// See the module.
 pub(super) struct Folder;
@@ -36,10 +42,10 @@ impl Source for Folder {
         path.is_dir()
     }
 
-    fn list(&self, path: &Path, usage: Usage<'_>, _: &SizeLimits) -> Result<Listing, DataError> {
+    fn list(&self, path: &Path, usage: Usage<'_>, options: &LoadOptions) -> Result<Listing, DataError> {
         match usage {
-            Usage::Train => list_to_train(path),
-            Usage::Evaluate(class_names) => list_to_evaluate(path, class_names),
+            Usage::Train => list_to_train(path, &options.classes),
+            Usage::Evaluate(class_names) => list_to_evaluate(path, class_names, &options.classes),
         }
     }
 }
@@ -47,44 +53,44 @@ impl Source for Folder {
 /// The names of the folders that are sets.
 type SubsetFolders = BTreeMap<Subset, String>;
 
-/// The visible entries of a folder, sorted by name.
-struct Entries {
-    folders: Vec<String>,
-    files: Vec<String>,
-}
-
 /// Lists a folder to train on.
 ///
 /// # Errors
 /// Whatever makes the layout unusable: see [`DataError`].
-fn list_to_train(dir: &Path) -> Result<Listing, DataError> {
-    let mut scan = Scan::new(dir);
+fn list_to_train(dir: &Path, mapping: &ClassMapping) -> Result<Listing, DataError> {
+    let mut scan = Scan::new(dir, mapping);
+    let dir = &scan.data_folder(dir, None);
     let (subsets, classes) = scan.layout(dir)?;
     let (train_dir, train_classes) = match subsets.get(&Subset::Train) {
         Some(name) => {
             scan.note_ignored_folders(&classes);
             let train_dir = dir.join(name);
-            let entries = scan.entries(&train_dir)?;
+            let entries = Entries::of(&train_dir)?;
             (train_dir, entries.folders)
         }
         None => match subsets.values().next() {
-            Some(subset) => return Err(DataError::NoTrainSet { path: dir.into(), subset: subset.clone() }),
-            None => (dir.to_owned(), classes),
+            Some(subset) => return Err(DataError::NoTrainSet { path: dir.clone(), subset: subset.clone() }),
+            None => (dir.clone(), classes),
         },
     };
-    match train_classes.as_slice() {
-        [] => {
-            let found = scan.describe(&train_dir)?;
-            return Err(DataError::NoClassFolders { path: train_dir, found });
-        }
-        [class] => return Err(DataError::OneClass { path: train_dir, class: class.clone() }),
-        _ => {}
+    let folders = train_classes;
+    if folders.is_empty() {
+        let found = describe(&train_dir)?;
+        return Err(DataError::NoClassFolders { path: train_dir, found });
     }
-    let train = scan.images(&train_dir, Subset::Train, &train_classes, &train_classes)?;
+    reject_images_and_masks(&train_dir, &folders)?;
+    let TrainingClasses { class_names: train_classes, note } =
+        training_classes(&train_dir, &folders, mapping)?;
+    scan.notes.extend(note);
+    if let [class] = train_classes.as_slice() {
+        let hint = below_hint(&train_dir, &folders)?;
+        return Err(DataError::OneClass { path: train_dir, class: class.clone(), hint });
+    }
+    let train = scan.images(&train_dir, Subset::Train, &folders, &train_classes)?;
     for (label, class) in train_classes.iter().enumerate() {
         if !train.iter().any(|item| item.label as usize == label) {
             let path = train_dir.join(class);
-            let found = scan.describe(&path)?;
+            let found = describe(&path)?;
             return Err(DataError::EmptyClass { path, class: class.clone(), found });
         }
     }
@@ -95,12 +101,17 @@ fn list_to_train(dir: &Path) -> Result<Listing, DataError> {
 ///
 /// # Errors
 /// [`DataError::UnknownClass`] for a class folder that is not one of them, and as above.
-fn list_to_evaluate(dir: &Path, class_names: &[String]) -> Result<Listing, DataError> {
-    let mut scan = Scan::new(dir);
+fn list_to_evaluate(
+    dir: &Path,
+    class_names: &[String],
+    mapping: &ClassMapping,
+) -> Result<Listing, DataError> {
+    let mut scan = Scan::new(dir, mapping);
+    let dir = &scan.data_folder(dir, Some(class_names));
     let (subsets, classes) = scan.layout(dir)?;
     let train_dir = match subsets.get(&Subset::Train) {
         Some(name) => Some(dir.join(name)),
-        None if subsets.is_empty() => Some(dir.to_owned()),
+        None if subsets.is_empty() => Some(dir.clone()),
         None => None,
     };
     if !subsets.is_empty() {
@@ -108,34 +119,96 @@ fn list_to_evaluate(dir: &Path, class_names: &[String]) -> Result<Listing, DataE
     }
     let mut train = Vec::new();
     if let Some(train_dir) = train_dir {
-        let folders = scan.entries(&train_dir)?.folders;
+        let folders = Entries::of(&train_dir)?.folders;
         if folders.is_empty() {
-            let found = scan.describe(&train_dir)?;
+            let found = describe(&train_dir)?;
             return Err(DataError::NoClassFolders { path: train_dir, found });
         }
+        check_mapping(&train_dir, &folders, mapping)?;
         train = scan.images(&train_dir, Subset::Train, &folders, class_names)?;
     }
     scan.finish(dir, &subsets, class_names.to_vec(), train)
 }
 
-/// A walk over one data folder, with what it ignored.
+/// Folders of images and of masks beside each other are not two classes.
+fn reject_images_and_masks(dir: &Path, folders: &[String]) -> Result<(), DataError> {
+    if folders.len() < 2 || !folders.iter().all(|name| is_image_or_mask_folder(name)) {
+        return Ok(());
+    }
+    let reason = format!(
+        "its folders {} are not classes: expected one folder for each class, such as normal/images; or list the images with \
+         their classes in a .csv file",
+        folders.join(", ")
+    );
+    Err(DataError::Unusable { path: dir.into(), reason })
+}
+
+/// Which folder to give instead, if the only folder may be one level too high.
+fn below_hint(dir: &Path, folders: &[String]) -> Result<String, DataError> {
+    let [only] = folders else { return Ok("add another class".to_owned()) };
+    let below = dir.join(only);
+    let inner = Entries::of(&below)?.folders;
+    Ok(match inner.len() {
+        0 | 1 => "add another, or use the folder above".to_owned(),
+        _ => format!(
+            "it has the folders {}; if these are the classes, use {}; if they are patients, add another class",
+            first_of(&inner),
+            below.display()
+        ),
+    })
+}
+
+/// The first names of many.
+fn first_of(names: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let more = if names.len() > SHOWN { ", ..." } else { "" };
+    names[..names.len().min(SHOWN)].join(", ") + more
+}
+
+/// A walk over one data folder, with what it left out.
 struct Scan<'a> {
     root: &'a Path,
+    mapping: &'a ClassMapping,
     other_files: usize,
-    nested_folders: usize,
+    masks: usize,
+    outside_links: usize,
     notes: Vec<String>,
 }
 
 impl<'a> Scan<'a> {
-    fn new(root: &'a Path) -> Self {
-        Self { root, other_files: 0, nested_folders: 0, notes: Vec::new() }
+    fn new(root: &'a Path, mapping: &'a ClassMapping) -> Self {
+        Self { root, mapping, other_files: 0, masks: 0, outside_links: 0, notes: Vec::new() }
+    }
+
+    /// The folder with the sets, or with the classes of a model: `dir`, or the one at the end of folders that are each the
+    /// only one.
+    fn data_folder(&mut self, dir: &Path, known: Option<&[String]>) -> PathBuf {
+        let known = known.map(|names| ClassLabels::new(names, self.mapping));
+        let mut folder = dir.to_owned();
+        for _ in 0..MAX_LEVELS {
+            let Ok(Entries { folders, files, .. }) = Entries::of(&folder) else { break };
+            let is_known = |name: &String| known.as_ref().is_some_and(|labels| labels.find(name).is_some());
+            let has_sets = folders.iter().any(|name| Subset::from_name(name).is_some());
+            if has_sets || !folders.is_empty() && folders.iter().all(is_known) {
+                if folder != dir {
+                    self.notes.push(format!("read the data in {}", self.relative(&folder)));
+                }
+                return folder;
+            }
+            let [only] = folders.as_slice() else { break };
+            if files.iter().any(|file| is_image_file(&folder.join(file))) {
+                break;
+            }
+            folder.push(only);
+        }
+        dir.to_owned()
     }
 
     /// The folders of `dir` that are sets, and the other folders.
     fn layout(&self, dir: &Path) -> Result<(SubsetFolders, Vec<String>), DataError> {
         let mut subsets = SubsetFolders::new();
         let mut classes = Vec::new();
-        for name in self.entries(dir)?.folders {
+        for name in Entries::of(dir)?.folders {
             match Subset::from_name(&name) {
                 None => classes.push(name),
                 Some(subset) => {
@@ -150,33 +223,6 @@ impl<'a> Scan<'a> {
         Ok((subsets, classes))
     }
 
-    /// The visible entries of a folder.
-    fn entries(&self, dir: &Path) -> Result<Entries, DataError> {
-        let unlistable = |source| DataError::Unlistable { path: dir.into(), source };
-        let mut entries = Entries { folders: Vec::new(), files: Vec::new() };
-        for entry in disk::list(dir).map_err(unlistable)? {
-            let entry = entry.map_err(unlistable)?;
-            // A file whose name is not UTF-8 can only be opened by its own bytes. Such files are rare, so they are listed
-            // with a replacement character: opening them fails with an error that shows the name.
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with('.') {
-                continue;
-            }
-            // Links are followed: a class folder may be one.
-            if entry.path().is_dir() {
-                if entry.file_name().to_str().is_none() {
-                    return Err(DataError::Unusable { path: dir.join(name), reason: NOT_UTF_8.to_owned() });
-                }
-                entries.folders.push(name);
-            } else {
-                entries.files.push(name);
-            }
-        }
-        entries.folders.sort_unstable();
-        entries.files.sort_unstable();
-        Ok(entries)
-    }
-
     /// The images of a set in the class folders `folders` of `dir`, labelled by `class_names`.
     fn images(
         &mut self,
@@ -186,25 +232,23 @@ impl<'a> Scan<'a> {
         class_names: &[String],
     ) -> Result<Vec<Item>, DataError> {
         let mut items = Vec::new();
-        let labels = ClassLabels::new(class_names);
+        let labels = ClassLabels::new(class_names, self.mapping);
         for folder in folders {
             let class_dir = dir.join(folder);
             let Some(label) = labels.find(folder) else {
                 let (path, class, known) = (dir.into(), folder.clone(), class_names.to_vec());
                 return Err(DataError::UnknownClass { path, class, known });
             };
-            let entries = self.entries(&class_dir)?;
-            self.nested_folders += entries.folders.len();
-            for file in entries.files {
-                if !is_image_file(&class_dir.join(&file)) {
-                    self.other_files += 1;
-                    continue;
-                }
-                let path = class_dir.join(file);
+            let mut walk = ClassWalk::new(self.root, &class_dir);
+            walk.run()?;
+            self.other_files += walk.other_files;
+            self.masks += walk.masks;
+            self.outside_links += walk.outside_links;
+            items.extend(walk.images.into_iter().map(|FoundImage { path, patient_folder }| {
                 let name = self.relative(&path);
                 let content = Content::File(path);
-                items.push(Item { name, content, subset, label: label as u32, patient: None });
-            }
+                Item { name, content, subset, label: label as u32, patient: None, patient_folder }
+            }));
         }
         Ok(items)
     }
@@ -221,27 +265,44 @@ impl<'a> Scan<'a> {
         for subset in [Subset::Val, Subset::Test] {
             let Some(name) = subsets.get(&subset) else { continue };
             let subset_dir = dir.join(name);
-            let folders = self.entries(&subset_dir)?.folders;
+            let folders = Entries::of(&subset_dir)?.folders;
             let images = self.images(&subset_dir, subset, &folders, &class_names)?;
+            if images.is_empty() && !folders.is_empty() {
+                let reason = format!(
+                    "it is the {subset} set, but its class folders {} have no image; add images, or remove it",
+                    first_of(&folders)
+                );
+                return Err(DataError::Unusable { path: subset_dir, reason });
+            }
             if images.is_empty() {
-                let found = self.describe(&subset_dir)?;
+                let found = describe(&subset_dir)?;
                 return Err(DataError::NoClassFolders { path: subset_dir, found });
             }
             self.notes.extend(missing_classes_note(name, &images, &class_names));
             items.extend(images);
         }
-        if self.other_files > 0 {
-            let are = if self.other_files == 1 { "that is not an image" } else { "that are not images" };
-            self.notes.push(format!("ignored {} {are}", files(self.other_files)));
-        }
-        if self.nested_folders > 0 {
-            let n = self.nested_folders;
-            self.notes.push(format!("ignored {n} folder(s) inside class folders"));
-        }
+        self.notes.extend(forget_large_folders(&mut items));
+        self.note_left_out();
         let given: Vec<Subset> = subsets.keys().copied().collect();
         let mut listing = Listing::new(class_names, items, &given);
         listing.notes = self.notes;
         Ok(listing)
+    }
+
+    fn note_left_out(&mut self) {
+        if self.other_files > 0 {
+            let are = if self.other_files == 1 { "that is not an image" } else { "that are not images" };
+            self.notes.push(format!("ignored {} {are}", files(self.other_files)));
+        }
+        if self.masks > 0 {
+            self.notes.push(format!("left out {} in folders of masks", files(self.masks)));
+        }
+        if self.outside_links > 0 {
+            let n = self.outside_links;
+            self.notes.push(format!(
+                "left out {n} link(s) inside class folders that lead to folders outside the data; copy the images into them"
+            ));
+        }
     }
 
     /// Folders beside `train/` are not classes.
@@ -249,17 +310,6 @@ impl<'a> Scan<'a> {
         if !folders.is_empty() {
             self.notes.push(format!("ignored folders beside the sets: {}", folders.join(", ")));
         }
-    }
-
-    /// What a folder holds instead of what was expected.
-    fn describe(&self, dir: &Path) -> Result<String, DataError> {
-        let Entries { folders, files: names } = self.entries(dir)?;
-        let n_images = names.iter().filter(|name| is_image_file(&dir.join(name))).count();
-        let mut found = format!("{} ({n_images} of them images)", files(names.len()));
-        if !folders.is_empty() {
-            found += &format!(" and the folders {}", folders.join(", "));
-        }
-        Ok(found)
     }
 
     /// The path inside the data folder.
@@ -288,29 +338,30 @@ fn missing_classes_note(folder: &str, images: &[Item], class_names: &[String]) -
     }
 }
 
-/// The label of each class by its name.
-#[derive(Debug)]
-pub(super) struct ClassLabels<'a> {
-    exact: HashMap<&'a str, usize>,
-    /// By the name in lower case; `None` if several classes have it.
-    lower_case: HashMap<String, Option<usize>>,
+/// What a folder holds instead of what was expected.
+fn describe(dir: &Path) -> Result<String, DataError> {
+    let Entries { folders, files: names, .. } = Entries::of(dir)?;
+    let n_images = names.iter().filter(|name| is_image_file(&dir.join(name))).count();
+    let mut found = format!("{} ({n_images} of them images)", files(names.len()));
+    if !folders.is_empty() {
+        found += &format!(" and the folders {}", folders.join(", "));
+    }
+    Ok(found)
 }
 
-impl<'a> ClassLabels<'a> {
-    pub(super) fn new(class_names: &'a [String]) -> Self {
-        let exact = class_names.iter().enumerate().map(|(label, name)| (name.as_str(), label)).collect();
-        let mut lower_case = HashMap::new();
-        for (label, name) in class_names.iter().enumerate() {
-            lower_case.entry(name.to_lowercase()).and_modify(|only| *only = None).or_insert(Some(label));
-        }
-        Self { exact, lower_case }
+/// Folders with many images each are parts of a data set, not patients: they are forgotten, with a note.
+fn forget_large_folders(items: &mut [Item]) -> Option<String> {
+    let folders: BTreeSet<&String> = items.iter().filter_map(|item| item.patient_folder.as_ref()).collect();
+    let n_folders = folders.len();
+    let n_images = items.iter().filter(|item| item.patient_folder.is_some()).count();
+    if n_images <= MAX_IMAGES_OF_PATIENT * n_folders {
+        return None;
     }
-
-    /// The class with this name; in any case, if only one class matches so.
-    pub(super) fn find(&self, name: &str) -> Option<usize> {
-        let exact = self.exact.get(name).copied();
-        exact.or_else(|| self.lower_case.get(&name.to_lowercase()).copied().flatten())
-    }
+    items.iter_mut().for_each(|item| item.patient_folder = None);
+    Some(format!(
+        "the folders inside class folders have {} images on average: they are not taken for patients",
+        n_images / n_folders
+    ))
 }
 
 fn files(count: usize) -> String {
@@ -330,6 +381,7 @@ mod tests {
             subset: Subset::Test,
             label,
             patient: None,
+            patient_folder: None,
         };
         let note =
             |n: u32| missing_classes_note("test", &(0..n).map(image).collect::<Vec<_>>(), &class_names);

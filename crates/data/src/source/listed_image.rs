@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::folder::ClassLabels;
+use super::class_names::{ClassLabels, TrainingClasses, check_mapping, training_classes};
 use super::{Content, Item, Listing, Usage};
 use crate::error::DataError;
+use crate::options::ClassMapping;
 use crate::subset::Subset;
 
 /// An image that a file lists.
@@ -28,12 +29,26 @@ pub(super) fn to_listing(
     class_names: Vec<String>,
     images: Vec<ListedImage>,
     usage: Usage<'_>,
+    mapping: &ClassMapping,
 ) -> Result<Listing, DataError> {
     let unusable = |reason: String| DataError::Unusable { path: path.into(), reason };
     if images.is_empty() {
         return Err(unusable("it lists no image; add some".to_owned()));
     }
-    let labels = labels(path, &class_names, &images, usage)?;
+    let found = class_names;
+    let TrainingClasses { class_names, note } = match usage {
+        Usage::Train => training_classes(path, &found, mapping)?,
+        Usage::Evaluate(known) => {
+            check_mapping(path, &found, mapping)?;
+            TrainingClasses { class_names: known.to_vec(), note: None }
+        }
+    };
+    if let (Usage::Train, [class]) = (usage, class_names.as_slice()) {
+        return Err(unusable(format!(
+            "it has only one class, `{class}`, expected two or more; add images of another class"
+        )));
+    }
+    let labels = labels(path, &found, &images, &class_names, mapping)?;
     let mut given: Vec<Subset> = images.iter().filter_map(|image| image.subset).collect();
     given.sort_unstable();
     given.dedup();
@@ -43,16 +58,15 @@ pub(super) fn to_listing(
         subset: subset.unwrap_or(Subset::Train),
         label: labels[class],
         patient,
+        patient_folder: None,
     };
     let items: Vec<Item> = images.into_iter().map(to_item).collect();
     if let Usage::Train = usage {
         check_training_set(&items, &class_names, &given).map_err(unusable)?;
     }
-    let class_names = match usage {
-        Usage::Train => class_names,
-        Usage::Evaluate(known) => known.to_vec(),
-    };
-    Ok(Listing::new(class_names, items, &given))
+    let mut listing = Listing::new(class_names, items, &given);
+    listing.notes.extend(note);
+    Ok(listing)
 }
 
 /// Every class needs an image to train on.
@@ -74,23 +88,15 @@ fn check_training_set(items: &[Item], class_names: &[String], given: &[Subset]) 
     }
 }
 
-/// The label of each class of the file: its index, or the index of the model's class with the same name.
+/// The label of each class of the file: the index of the class in `known` that has or looks like its name.
 fn labels(
     path: &Path,
-    class_names: &[String],
+    found: &[String],
     images: &[ListedImage],
-    usage: Usage<'_>,
+    known: &[String],
+    mapping: &ClassMapping,
 ) -> Result<Vec<u32>, DataError> {
-    let Usage::Evaluate(known) = usage else {
-        if let [class] = class_names {
-            let reason = format!(
-                "it has only one class, `{class}`, expected two or more; add images of another class"
-            );
-            return Err(DataError::Unusable { path: path.into(), reason });
-        }
-        return Ok((0..class_names.len() as u32).collect());
-    };
-    let known_labels = ClassLabels::new(known);
+    let known_labels = ClassLabels::new(known, mapping);
     let label = |(class, name): (usize, &String)| match known_labels.find(name) {
         Some(label) => Ok(label as u32),
         // A class that the format has, but no image of this file, needs no label.
@@ -100,5 +106,5 @@ fn labels(
             Err(DataError::UnknownClass { path, class, known })
         }
     };
-    class_names.iter().enumerate().map(label).collect()
+    found.iter().enumerate().map(label).collect()
 }

@@ -25,6 +25,8 @@ pub(crate) struct Item {
     pub(crate) label: u32,
     /// Its patient, where the source has a column for it.
     pub(crate) patient: Option<String>,
+    /// The folder that may be that of its patient.
+    pub(crate) patient_folder: Option<String>,
 }
 
 /// Where the pixels of an image are.

@@ -4,24 +4,25 @@
 //! path,label,split,patient
 //! films/0001.png,normal,train,p17
 //! ```
-//! The columns `split` and `patient` are optional, and columns may be in any order. Paths are relative to the file and
-//! cannot leave its folder. The separator is a comma, a semicolon or a tab.
+//! The columns `split` and `patient` are optional, and columns may be in any order; `columns` has their other names. Paths
+//! are relative to the file, or absolute, and cannot leave its folder. The separator is a comma, a semicolon or a tab.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use csv::StringRecord;
+
+use self::columns::{Columns, HEADER};
 use super::listed_image::{self, ListedImage};
 use super::{Content, Listing, Source, Usage};
 use crate::error::DataError;
-use crate::options::SizeLimits;
+use crate::options::{ColumnNames, LoadOptions, SizeLimits};
 use crate::read_file::{ReadFileError, read_file};
 use crate::subset::Subset;
 
-/// The expected first line.
-const HEADER: &str = "path,label[,split][,patient]";
+mod columns;
+
 const CLOSE_QUOTES: &str = "close its quotation mark, or remove it";
-/// Most characters of a wrong header in an error.
-const MAX_SHOWN: usize = 100;
 
 /// See the module.
 pub(super) struct Manifest;
@@ -38,11 +39,14 @@ impl Source for Manifest {
         path.is_file() && path.extension().is_some_and(is_named)
     }
 
-    fn list(&self, path: &Path, usage: Usage<'_>, limits: &SizeLimits) -> Result<Listing, DataError> {
+    fn list(&self, path: &Path, usage: Usage<'_>, options: &LoadOptions) -> Result<Listing, DataError> {
         let unusable = |reason: String| DataError::Unusable { path: path.into(), reason };
-        let (class_names, listed) =
-            read(path, limits).and_then(|text| lines(&text, path)).map_err(unusable)?;
-        listed_image::to_listing(path, class_names, listed, usage)
+        let Lines { class_names, images, notes } = read(path, &options.limits)
+            .and_then(|text| lines(&text, path, &options.columns))
+            .map_err(unusable)?;
+        let mut listing = listed_image::to_listing(path, class_names, images, usage, &options.classes)?;
+        listing.notes.extend(notes);
+        Ok(listing)
     }
 }
 
@@ -62,42 +66,23 @@ fn read(path: &Path, limits: &SizeLimits) -> Result<String, String> {
     Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
 }
 
-/// The index of each column.
-struct Columns {
-    path: usize,
-    label: usize,
-    split: Option<usize>,
-    patient: Option<usize>,
+/// What the lines of the file say.
+struct Lines {
+    /// Sorted.
+    class_names: Vec<String>,
+    images: Vec<ListedImage>,
+    notes: Vec<String>,
 }
 
-impl Columns {
-    fn find(header: &csv::StringRecord) -> Result<Self, String> {
-        let names: Vec<String> = header.iter().map(str::to_lowercase).collect();
-        let column = |name: &str| {
-            let mut matches = names.iter().enumerate().filter(|(_, found)| *found == name).map(|(at, _)| at);
-            match (matches.next(), matches.next()) {
-                (_, Some(_)) => Err(format!("line 1 has the column `{name}` twice; keep one")),
-                (index, None) => Ok(index),
-            }
-        };
-        let needed = |name: &str| {
-            column(name)?.ok_or_else(|| {
-                let found: String =
-                    header.iter().collect::<Vec<_>>().join(",").chars().take(MAX_SHOWN).collect();
-                format!("line 1 has no column `{name}`: expected the header {HEADER}, found {found}")
-            })
-        };
-        Ok(Self {
-            path: needed("path")?,
-            label: needed("label")?,
-            split: column("split")?,
-            patient: column("patient")?,
-        })
-    }
+/// A line of the file.
+struct Line {
+    number: u64,
+    label: String,
+    image: ListedImage,
 }
 
-/// Sorted class names and the images.
-fn lines(text: &str, manifest: &Path) -> Result<(Vec<String>, Vec<ListedImage>), String> {
+/// Reads all lines. Lines without a label, or with several, are left out with a note.
+fn lines(text: &str, manifest: &Path, names: &ColumnNames) -> Result<Lines, String> {
     if text.trim().is_empty() {
         return Err(format!("it is empty: expected the header {HEADER} and a line for each image"));
     }
@@ -107,53 +92,114 @@ fn lines(text: &str, manifest: &Path) -> Result<(Vec<String>, Vec<ListedImage>),
         .delimiter(separator.unwrap_or(b','))
         .trim(csv::Trim::All)
         .from_reader(text.as_bytes());
-    let columns = Columns::find(reader.headers().map_err(|error| error.to_string())?)?;
+    let header = reader.headers().map_err(|error| error.to_string())?.clone();
+    let records: Result<Vec<StringRecord>, csv::Error> = reader.records().collect();
+    let records = records.map_err(|error| describe_error(&error, text))?;
+    let columns = Columns::find(&header, names, &records)?;
     let folder = match manifest.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
 
-    let mut found: Vec<(u64, Option<Subset>, String, ListedImage)> = Vec::new();
+    let mut found = Vec::new();
+    let mut left_out = LeftOut::default();
     let mut line_of: BTreeMap<String, u64> = BTreeMap::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| describe_error(&error, text))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let at_line = |reason: String| format!("line {line}: {reason}");
-        if record.iter().any(|cell| cell.contains('\n')) {
-            return Err(at_line(format!("a cell continues in the next line; {CLOSE_QUOTES}")));
-        }
-        let cell = |column: usize| record.get(column).unwrap_or_default();
-        let name = inside(cell(columns.path)).map_err(at_line)?;
-        if let Some(first) = line_of.insert(name.clone(), line) {
+    for record in &records {
+        let number = record.position().map_or(0, csv::Position::line);
+        let at_line = |reason: String| format!("line {number}: {reason}");
+        let line = read_line(record, &columns, folder).map_err(at_line)?;
+        let name = &line.image.name;
+        if let Some(first) = line_of.insert(name.clone(), number) {
             return Err(at_line(format!("`{name}` is already in line {first}; keep one of them")));
         }
-        let label = cell(columns.label).to_owned();
-        if label.is_empty() {
-            return Err(at_line("the label is empty; give one, or remove the line".to_owned()));
+        if left_out.takes(&line) {
+            continue;
         }
-        let subset = columns.split.map_or(Ok(None), |column| subset(cell(column))).map_err(at_line)?;
-        let patient = columns.patient.map(cell).filter(|patient| !patient.is_empty()).map(str::to_owned);
-        let content = Content::File(within(folder, &name).map_err(at_line)?);
-        found.push((line, subset, label, ListedImage { subset, class: 0, name, patient, content }));
+        found.push(line);
     }
 
-    if found.is_empty() {
+    if records.is_empty() {
         return Err("it has a header, but lists no image; add a line for each image".to_owned());
     }
-    if let Some((line, ..)) = found.iter().find(|(_, subset, ..)| subset.is_none())
-        && found.iter().any(|(_, subset, ..)| subset.is_some())
-    {
-        return Err(format!(
-            "line {line}: the split is empty; give train, val or test in every line, or in none"
-        ));
+    if found.is_empty() {
+        return Err(format!("no line has one label; {}", left_out.notes().join("; ")));
     }
-    let mut class_names: Vec<String> = found.iter().map(|(_, _, label, _)| label.clone()).collect();
+    check_splits(&found)?;
+    let mut class_names: Vec<String> = found.iter().map(|line| line.label.clone()).collect();
     class_names.sort_unstable();
     class_names.dedup();
     let class = |label: &String| class_names.binary_search(label).expect("every label is a class");
-    let listed =
-        found.into_iter().map(|(_, _, label, image)| ListedImage { class: class(&label), ..image }).collect();
-    Ok((class_names, listed))
+    let images =
+        found.into_iter().map(|line| ListedImage { class: class(&line.label), ..line.image }).collect();
+    let notes = columns.unused_note().into_iter().chain(left_out.notes()).collect();
+    Ok(Lines { class_names, images, notes })
+}
+
+/// Either every line names a set, or none does.
+fn check_splits(found: &[Line]) -> Result<(), String> {
+    let without = found.iter().find(|line| line.image.subset.is_none());
+    match without {
+        Some(line) if found.iter().any(|line| line.image.subset.is_some()) => Err(format!(
+            "line {}: the split is empty; give train, val or test in every line, or in none",
+            line.number
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn read_line(record: &StringRecord, columns: &Columns, folder: &Path) -> Result<Line, String> {
+    if record.iter().any(|cell| cell.contains('\n')) {
+        return Err(format!("a cell continues in the next line; {CLOSE_QUOTES}"));
+    }
+    let cell = |column: usize| record.get(column).unwrap_or_default();
+    let name = inside(cell(columns.path), folder)?;
+    let subset = columns.split.map_or(Ok(None), |column| subset(cell(column)))?;
+    let patient = columns.patient.map(cell).filter(|patient| !is_missing(patient)).map(str::to_owned);
+    let content = Content::File(within(folder, &name)?);
+    let image = ListedImage { subset, class: 0, name, patient, content };
+    let number = record.position().map_or(0, csv::Position::line);
+    Ok(Line { number, label: cell(columns.label).to_owned(), image })
+}
+
+/// Whether a cell has no value: it is empty, or has what programs write for a missing value.
+fn is_missing(cell: &str) -> bool {
+    ["", "nan", "<na>", "n/a", "null"].iter().any(|missing| cell.eq_ignore_ascii_case(missing))
+}
+
+/// Lines that are left out: their number, and the first of them.
+#[derive(Default)]
+struct LeftOut {
+    without_label: Option<(usize, u64)>,
+    several_labels: Option<(usize, u64, String)>,
+}
+
+impl LeftOut {
+    /// Whether the line is left out.
+    fn takes(&mut self, line: &Line) -> bool {
+        if is_missing(&line.label) {
+            self.without_label.get_or_insert((0, line.number)).0 += 1;
+        } else if line.label.contains('|') {
+            self.several_labels.get_or_insert((0, line.number, line.label.clone())).0 += 1;
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let without = self.without_label.map(|(n, line)| {
+            format!(
+                "left out {n} line(s) without a label, the first is line {line}: its label is empty or NaN"
+            )
+        });
+        let several = self.several_labels.as_ref().map(|(n, line, label)| {
+            format!(
+                "left out {n} line(s) with several labels, the first is line {line}: `{label}`; keep one label for each \
+                 image"
+            )
+        });
+        without.into_iter().chain(several).collect()
+    }
 }
 
 /// The text for a line that cannot be read.
@@ -182,16 +228,17 @@ fn subset(cell: &str) -> Result<Option<Subset>, String> {
     found.map(Some).ok_or_else(|| format!("unknown split `{cell}`; expected train, val or test"))
 }
 
-/// The path with `/` as its separator; it may only lead downwards.
-fn inside(cell: &str) -> Result<String, String> {
+/// The path inside `folder` with `/` as its separator; it may only lead downwards. An absolute path may lead into the folder.
+fn inside(cell: &str, folder: &Path) -> Result<String, String> {
     if cell.is_empty() {
         return Err("the path is empty; give one, or remove the line".to_owned());
     }
     if cell.contains('\0') {
         return Err("the path contains a zero byte".to_owned());
     }
+    let relative = relative_to(Path::new(cell), folder);
     // Windows separators.
-    let cell = cell.replace('\\', "/");
+    let cell = relative.unwrap_or_else(|| cell.to_owned()).replace('\\', "/");
     let mut parts = Vec::new();
     for component in Path::new(&cell).components() {
         match component {
@@ -199,7 +246,7 @@ fn inside(cell: &str) -> Result<String, String> {
             Component::CurDir => {}
             _ => {
                 return Err(format!(
-                    "`{cell}` leaves the folder of the file; give a path relative to it, without `..`"
+                    "`{cell}` leaves the folder of the file; give a path inside that folder, without `..`"
                 ));
             }
         }
@@ -208,6 +255,16 @@ fn inside(cell: &str) -> Result<String, String> {
         return Err(format!("`{cell}` is not a path relative to the file"));
     }
     Ok(parts.join("/"))
+}
+
+/// What follows `folder` in an absolute path.
+fn relative_to(path: &Path, folder: &Path) -> Option<String> {
+    if !path.is_absolute() {
+        return None;
+    }
+    let folders = [std::path::absolute(folder).ok(), folder.canonicalize().ok()];
+    let inside = folders.iter().flatten().find_map(|folder| path.strip_prefix(folder).ok())?;
+    Some(inside.to_string_lossy().into_owned())
 }
 
 /// The file of that name in `folder`, unless a link leads out of the folder.

@@ -13,7 +13,7 @@ use self::archive::{Archive, Array, type_of};
 use super::listed_image::{self, ListedImage};
 use super::{Content, Listing, Packed, Source, Usage};
 use crate::error::DataError;
-use crate::options::SizeLimits;
+use crate::options::{LoadOptions, SizeLimits};
 use crate::subset::Subset;
 
 mod archive;
@@ -41,10 +41,10 @@ impl Source for Npz {
         path.is_file() && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"))
     }
 
-    fn list(&self, path: &Path, usage: Usage<'_>, limits: &SizeLimits) -> Result<Listing, DataError> {
+    fn list(&self, path: &Path, usage: Usage<'_>, options: &LoadOptions) -> Result<Listing, DataError> {
         let read = || {
             let mut archive = Archive::open(path)?;
-            let arrays = arrays(&mut archive, limits)?;
+            let arrays = arrays(&mut archive, &options.limits)?;
             // Labels first: they are small, and an error in them is found before the images are read.
             let labels: Result<Vec<_>, _> =
                 arrays.iter().map(|arrays| labels(&mut archive, &arrays.labels)).collect();
@@ -85,7 +85,7 @@ impl Source for Npz {
                 content: Content::Packed { file: path.into(), pixels: Arc::clone(&pixels), index },
             }));
         }
-        let mut listing = listed_image::to_listing(path, class_names, listed, usage)?;
+        let mut listing = listed_image::to_listing(path, class_names, listed, usage, &options.classes)?;
         listing.notes.extend(note);
         Ok(listing)
     }

@@ -26,6 +26,7 @@ pub(crate) fn card() -> ModelCard {
         val_fraction: 0.1,
         test_fraction: 0.1,
         patient_pattern: None,
+        class_mapping: None,
         fold: Some([2, 5]),
         fingerprint: Some("abc".into()),
         films: None,

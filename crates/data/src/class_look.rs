@@ -1,0 +1,32 @@
+//! How the name of a class looks: what nobody would tell apart.
+
+use unicode_normalization::UnicodeNormalization as _;
+
+/// How a name looks: without differences in blanks, hyphens and underscores, case, Unicode form and invisible characters. A
+/// whole number looks like itself with decimals of zero, which programs add where a column has empty cells.
+pub(crate) fn look_of(name: &str) -> String {
+    let visible: String = name.nfkc().filter(|&letter| !is_invisible(letter)).collect();
+    let words: Vec<&str> = visible.split(is_separator).filter(|word| !word.is_empty()).collect();
+    let joined = words.join(" ");
+    let spelled = if joined.is_empty() { visible } else { joined };
+    if let Some((whole, decimals)) = spelled.split_once('.')
+        && !whole.is_empty()
+        && whole.bytes().all(|digit| digit.is_ascii_digit())
+        && decimals.bytes().all(|digit| digit == b'0')
+    {
+        return whole.to_owned();
+    }
+    // Single letters may be classes of handwriting, where case matters.
+    if spelled.chars().nth(1).is_none() { spelled } else { spelled.to_lowercase().nfkc().collect() }
+}
+
+fn is_separator(letter: char) -> bool {
+    letter.is_whitespace() || matches!(letter, '_' | '-' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+}
+
+/// Zero-width characters, marks of the direction of text, soft hyphens, selectors of variants, controls.
+pub(crate) fn is_invisible(letter: char) -> bool {
+    letter.is_control() && !letter.is_whitespace()
+        || matches!(letter, '\u{AD}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}')
+        || matches!(letter, '\u{2060}'..='\u{206F}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}')
+}

@@ -1,0 +1,195 @@
+//! From the names that data have for classes to the classes of a model. Names that look alike are one class: nobody means
+//! two classes by `viral pneumonia` and `Viral_Pneumonia`, or by names that differ in invisible characters only.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use unicode_normalization::UnicodeNormalization as _;
+
+use crate::class_look::{is_invisible, look_of};
+use crate::error::DataError;
+use crate::options::ClassMapping;
+
+/// The name of a class that is written in several ways: without blanks around it and without invisible characters.
+fn cleaned(name: &str) -> String {
+    name.nfc().filter(|&letter| !is_invisible(letter)).collect::<String>().trim().to_owned()
+}
+
+/// The classes that training data have.
+pub(super) struct TrainingClasses {
+    pub(super) class_names: Vec<String>,
+    /// A remark if names look alike.
+    pub(super) note: Option<String>,
+}
+
+/// The classes of training data that name them as in `found`, renamed by `mapping`.
+///
+/// # Errors
+/// [`DataError::UnknownMappedClass`] if `mapping` renames a class that is not there.
+pub(super) fn training_classes(
+    path: &Path,
+    found: &[String],
+    mapping: &ClassMapping,
+) -> Result<TrainingClasses, DataError> {
+    check_mapping(path, found, mapping)?;
+    let mut by_look: HashMap<String, usize> = HashMap::new();
+    let mut spellings: Vec<Vec<&str>> = Vec::new();
+    for name in found {
+        let name = mapping.new_name(name).unwrap_or(name);
+        let at = *by_look.entry(look_of(name)).or_insert(spellings.len());
+        match spellings.get_mut(at) {
+            Some(same) if same.contains(&name) => {}
+            Some(same) => same.push(name),
+            None => spellings.push(vec![name]),
+        }
+    }
+    let twins: Vec<String> =
+        spellings.iter().filter(|same| same.len() > 1).map(|same| described(same)).collect();
+    let note = (!twins.is_empty()).then(|| {
+        format!(
+            "class names that look alike are one class: {}; if they are different classes, rename one",
+            twins.join(", ")
+        )
+    });
+    let mut class_names: Vec<String> = spellings.iter().map(|same| class_name(same)).collect();
+    if !mapping.is_empty() {
+        class_names.sort_unstable();
+    }
+    Ok(TrainingClasses { class_names, note })
+}
+
+/// The name of a class with these spellings.
+fn class_name(spellings: &[&str]) -> String {
+    match spellings {
+        [name] => (*name).to_owned(),
+        _ => spellings
+            .iter()
+            .find(|name| cleaned(name) == **name)
+            .map_or_else(|| cleaned(spellings[0]), |name| (*name).to_owned()),
+    }
+}
+
+/// Spellings of a class, with escapes where they would print alike.
+fn described(spellings: &[&str]) -> String {
+    let shown: Vec<String> = spellings.iter().map(|name| format!("`{}`", name.escape_debug())).collect();
+    let prints_alike = spellings.iter().any(|name| cleaned(name) != **name || !name.is_ascii());
+    let shown = if prints_alike {
+        let escape = |name: &&str| {
+            let escaped: String =
+                name.chars()
+                    .map(|letter| {
+                        if letter.is_ascii() {
+                            letter.to_string()
+                        } else {
+                            letter.escape_unicode().to_string()
+                        }
+                    })
+                    .collect();
+            format!("`{escaped}`")
+        };
+        spellings.iter().map(escape).collect()
+    } else {
+        shown
+    };
+    shown.join(" and ")
+}
+
+/// Whether the data have every class that `mapping` renames.
+///
+/// # Errors
+/// [`DataError::UnknownMappedClass`].
+pub(super) fn check_mapping(path: &Path, found: &[String], mapping: &ClassMapping) -> Result<(), DataError> {
+    let looks: Vec<String> = found.iter().map(|name| look_of(name)).collect();
+    match mapping.renamed().find(|renamed| !looks.contains(&look_of(renamed))) {
+        Some(unknown) if !mapping.allows_unknown => Err(DataError::UnknownMappedClass {
+            path: path.into(),
+            class: unknown.to_owned(),
+            found: found.to_vec(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The label of each class by its name.
+#[derive(Debug)]
+pub(super) struct ClassLabels<'a> {
+    exact: HashMap<&'a str, usize>,
+    /// By how the name looks; `None` if several classes look so.
+    by_look: HashMap<String, Option<usize>>,
+    mapping: &'a ClassMapping,
+}
+
+impl<'a> ClassLabels<'a> {
+    /// For the classes `class_names`, of which data may have the names that `mapping` renames.
+    pub(super) fn new(class_names: &'a [String], mapping: &'a ClassMapping) -> Self {
+        let exact = class_names.iter().enumerate().map(|(label, name)| (name.as_str(), label)).collect();
+        let mut by_look = HashMap::new();
+        for (label, name) in class_names.iter().enumerate() {
+            by_look.entry(look_in_any_case(name)).and_modify(|only| *only = None).or_insert(Some(label));
+        }
+        Self { exact, by_look, mapping }
+    }
+
+    /// The class that data mean by this name.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        let of = |name: &str| {
+            let exact = self.exact.get(name).copied();
+            exact.or_else(|| self.by_look.get(&look_in_any_case(name)).copied().flatten())
+        };
+        self.mapping.new_name(name).and_then(of).or_else(|| of(name))
+    }
+}
+
+/// How a name looks where it repeats one that is known: the case of a single letter does not matter then.
+fn look_in_any_case(name: &str) -> String {
+    look_of(name).to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classes(found: &[&str], mapping: &str) -> TrainingClasses {
+        let found: Vec<String> = found.iter().map(|&name| name.to_owned()).collect();
+        let mapping = mapping.parse().expect("a mapping");
+        training_classes(Path::new("data"), &found, &mapping).expect("known classes")
+    }
+
+    #[test]
+    fn names_that_look_alike_are_one_class() {
+        for (twins, name) in [
+            (["normal", "normal "], "normal"),
+            (["normal", "normal\u{200B}"], "normal"),
+            (["neumoni\u{301}a", "neumon\u{ED}a"], "neumon\u{ED}a"),
+            (["viral pneumonia", "viral_pneumonia"], "viral pneumonia"),
+            (["viral-pneumonia", "Viral  Pneumonia"], "viral-pneumonia"),
+            (["\u{FF23}ovid", "covid"], "\u{FF23}ovid"),
+            (["Flu", "flu"], "Flu"),
+            (["0", "0.0"], "0"),
+        ] {
+            let found = classes(&[twins[0], twins[1], "other"], "");
+            assert_eq!(found.class_names, [name, "other"]);
+            let note = found.note.expect("a note");
+            assert!(note.starts_with("class names that look alike are one class: `"), "{note}");
+            let names = [name.to_owned(), "other".to_owned()];
+            let labels = twins.map(|twin| ClassLabels::new(&names, &ClassMapping::default()).find(twin));
+            assert_eq!(labels, [Some(0), Some(0)], "{twins:?}");
+        }
+        let different = classes(&["A", "a", "1", "01", "0.5", "0", "covid", "covid19"], "");
+        assert_eq!((different.class_names.len(), different.note), (8, None));
+    }
+
+    #[test]
+    fn classes_are_renamed_and_joined() {
+        let mapping = "pneumonia=Viral Pneumonia+bacterial_pneumonia";
+        let found = classes(&["Bacterial Pneumonia", "Normal", "Viral Pneumonia"], mapping);
+        assert_eq!(
+            (found.class_names, found.note),
+            (vec!["Normal".to_owned(), "pneumonia".to_owned()], None)
+        );
+        let names = ["Normal".to_owned()];
+        let mapping = "pneumonia=Viral".parse().expect("a mapping");
+        let error = training_classes(Path::new("data"), &names, &mapping).err().expect("no such class");
+        assert!(error.to_string().contains("`Viral`") && error.to_string().contains("Normal"), "{error}");
+    }
+}

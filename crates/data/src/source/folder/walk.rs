@@ -1,0 +1,190 @@
+//! The images below a class folder.
+//!
+//! Folders inside a class folder do not change the class:
+//!
+//! - Two or more folders beside each other are a patient each; whatever is below one of them is of that patient. Folders with
+//!   the same name are the same patient, in every class and set.
+//! - A folder that has no other beside it, or that is named `images` or the like, says nothing about patients.
+//! - A folder named `masks` or the like is left out.
+//! - A folder named like a set is an error: sets are above classes.
+//!
+//! Links to folders are followed where they lead to another folder of the data.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::decode::NOT_UTF_8;
+use crate::disk;
+use crate::error::DataError;
+use crate::file_format::is_image_file;
+use crate::subset::Subset;
+use crate::system_entries::is_system_entry;
+
+/// Names of folders of images of a class, in lower case.
+const IMAGE_FOLDERS: [&str; 14] = [
+    "images", "image", "imgs", "img", "pictures", "films", "film", "data", "png", "jpg", "jpeg", "dicom",
+    "dcm", "scans",
+];
+/// Names of folders of masks, in lower case.
+const MASK_FOLDERS: [&str; 9] = [
+    "masks",
+    "mask",
+    "lung masks",
+    "lung_masks",
+    "lungmasks",
+    "segmentations",
+    "segmentation",
+    "annotations",
+    "labels",
+];
+
+/// Whether a folder is named for what kind of files it has.
+pub(super) fn is_image_or_mask_folder(name: &str) -> bool {
+    is_one_of(&IMAGE_FOLDERS, name) || is_one_of(&MASK_FOLDERS, name)
+}
+
+fn is_one_of(names: &[&str], name: &str) -> bool {
+    names.contains(&name.to_lowercase().as_str())
+}
+
+/// The entries of a folder, sorted by name; without hidden ones and those of the system.
+pub(super) struct Entries {
+    pub(super) folders: Vec<String>,
+    pub(super) files: Vec<String>,
+    /// Those of the folders that are links.
+    links: BTreeSet<String>,
+}
+
+impl Entries {
+    /// Lists a folder.
+    ///
+    /// # Errors
+    /// [`DataError::Unlistable`]; [`DataError::Unusable`] for a folder whose name is not UTF-8.
+    pub(super) fn of(dir: &Path) -> Result<Self, DataError> {
+        let unlistable = |source| DataError::Unlistable { path: dir.into(), source };
+        let mut entries = Self { folders: Vec::new(), files: Vec::new(), links: BTreeSet::new() };
+        for entry in disk::list(dir).map_err(unlistable)? {
+            let entry = entry.map_err(unlistable)?;
+            // A file whose name is not UTF-8 can only be opened by its own bytes. Such files are rare, so they are listed
+            // with a replacement character: opening them fails with an error that shows the name.
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if is_system_entry(&name) {
+                continue;
+            }
+            let kind = entry.file_type().map_err(unlistable)?;
+            let is_folder_link = kind.is_symlink() && entry.path().is_dir();
+            if !kind.is_dir() && !is_folder_link {
+                entries.files.push(name);
+                continue;
+            }
+            if entry.file_name().to_str().is_none() {
+                return Err(DataError::Unusable { path: dir.join(name), reason: NOT_UTF_8.to_owned() });
+            }
+            if is_folder_link {
+                entries.links.insert(name.clone());
+            }
+            entries.folders.push(name);
+        }
+        entries.folders.sort_unstable();
+        entries.files.sort_unstable();
+        Ok(entries)
+    }
+}
+
+/// An image of a class.
+pub(super) struct FoundImage {
+    pub(super) path: PathBuf,
+    /// The folder of its patient.
+    pub(super) patient_folder: Option<String>,
+}
+
+/// A walk over what is below a class folder.
+pub(super) struct ClassWalk<'a> {
+    root: &'a Path,
+    class_dir: &'a Path,
+    /// Folders that links led to.
+    followed: BTreeSet<PathBuf>,
+    pub(super) images: Vec<FoundImage>,
+    pub(super) other_files: usize,
+    /// Files in folders of masks.
+    pub(super) masks: usize,
+    /// Links that lead out of the data.
+    pub(super) outside_links: usize,
+}
+
+impl<'a> ClassWalk<'a> {
+    /// Of the class folder `class_dir` in the data folder `root`.
+    pub(super) fn new(root: &'a Path, class_dir: &'a Path) -> Self {
+        let followed = BTreeSet::new();
+        Self { root, class_dir, followed, images: Vec::new(), other_files: 0, masks: 0, outside_links: 0 }
+    }
+
+    /// Finds all images.
+    ///
+    /// # Errors
+    /// As [`Entries::of`]; [`DataError::Unusable`] for a set inside the class folder.
+    pub(super) fn run(&mut self) -> Result<(), DataError> {
+        self.walk(self.class_dir, None)
+    }
+
+    fn walk(&mut self, dir: &Path, patient: Option<&str>) -> Result<(), DataError> {
+        let Entries { folders, files, links } = Entries::of(dir)?;
+        for file in files {
+            let path = dir.join(file);
+            if is_image_file(&path) {
+                self.images.push(FoundImage { path, patient_folder: patient.map(str::to_owned) });
+            } else {
+                self.other_files += 1;
+            }
+        }
+        let n_others = folders.iter().filter(|name| !is_image_or_mask_folder(name)).count();
+        for name in folders {
+            let path = dir.join(&name);
+            if is_one_of(&MASK_FOLDERS, &name) {
+                self.masks += count_files(&path);
+                continue;
+            }
+            if dir == self.class_dir && Subset::from_name(&name).is_some() {
+                return Err(set_inside_class(&path, self.class_dir, &name));
+            }
+            if links.contains(&name) && !self.follows(dir, &path) {
+                continue;
+            }
+            let is_patient = n_others > 1 && !is_one_of(&IMAGE_FOLDERS, &name);
+            let patient = patient.or_else(|| is_patient.then_some(name.as_str()));
+            self.walk(&path, patient)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a link in `dir` is followed: it leads to a folder of the data that `dir` is not in, and where no other link led.
+    fn follows(&mut self, dir: &Path, link: &Path) -> bool {
+        let (Ok(target), Ok(root), Ok(dir)) =
+            (link.canonicalize(), self.root.canonicalize(), dir.canonicalize())
+        else {
+            return false;
+        };
+        if !target.starts_with(root) {
+            self.outside_links += 1;
+            return false;
+        }
+        !dir.starts_with(&target) && self.followed.insert(target)
+    }
+}
+
+fn set_inside_class(path: &Path, class_dir: &Path, set: &str) -> DataError {
+    let class = class_dir.file_name().unwrap_or_default().to_string_lossy();
+    let reason = format!(
+        "it is a set inside the class `{class}`; move its images to {set}/{class}, so that the classes are inside the sets"
+    );
+    DataError::Unusable { path: path.into(), reason }
+}
+
+/// Number of files below a folder.
+fn count_files(dir: &Path) -> usize {
+    let entries = walkdir::WalkDir::new(dir).into_iter().filter_map(Result::ok);
+    let is_file = |entry: &walkdir::DirEntry| {
+        !entry.file_type().is_dir() && !is_system_entry(&entry.file_name().to_string_lossy())
+    };
+    entries.filter(is_file).count()
+}

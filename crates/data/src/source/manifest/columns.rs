@@ -1,0 +1,126 @@
+//! Which column of a table has what: by usual names, in any case and with any separators, or by the name that is given.
+
+use csv::StringRecord;
+
+use crate::options::ColumnNames;
+use crate::subset::Subset;
+
+/// The expected first line.
+pub(super) const HEADER: &str = "path,label[,split][,patient]";
+/// Most characters of a wrong header in an error.
+const MAX_SHOWN: usize = 100;
+
+/// What a column has.
+struct Role {
+    name: &'static str,
+    flag: &'static str,
+    /// Usual names, in lower case and without separators.
+    usual: &'static [&'static str],
+}
+
+const PATH: Role =
+    Role { name: "path", flag: "--path-column", usual: &["path", "image", "file", "filename", "filepath"] };
+const LABEL: Role =
+    Role { name: "label", flag: "--label-column", usual: &["label", "class", "target", "finding"] };
+const SPLIT: Role =
+    Role { name: "split", flag: "--split-column", usual: &["split", "set", "subset", "partition", "fold"] };
+const PATIENT: Role = Role {
+    name: "patient",
+    flag: "--patient-column",
+    usual: &["patient", "patientid", "subject", "subjectid", "case"],
+};
+
+/// The index of each column.
+pub(super) struct Columns {
+    pub(super) path: usize,
+    pub(super) label: usize,
+    pub(super) split: Option<usize>,
+    pub(super) patient: Option<usize>,
+    /// Names of the other columns.
+    unused: Vec<String>,
+}
+
+impl Columns {
+    /// Finds the columns in the first line; `records` are the other lines.
+    pub(super) fn find(
+        header: &StringRecord,
+        names: &ColumnNames,
+        records: &[StringRecord],
+    ) -> Result<Self, String> {
+        let needed = |role: &Role, given: Option<&String>| {
+            column(header, role, given)?.ok_or_else(|| {
+                let found: String =
+                    header.iter().collect::<Vec<_>>().join(",").chars().take(MAX_SHOWN).collect();
+                format!(
+                    "line 1 has no column `{}`: expected the header {HEADER}, or the name of the column with {}; found {found}",
+                    role.name, role.flag
+                )
+            })
+        };
+        let path = needed(&PATH, names.path.as_ref())?;
+        let label = needed(&LABEL, names.label.as_ref())?;
+        let split = column(header, &SPLIT, names.split.as_ref())?
+            .filter(|&column| names.split.is_some() || !has_only_numbers(records, column));
+        let patient = column(header, &PATIENT, names.patient.as_ref())?;
+        let used = [Some(path), Some(label), split, patient];
+        let is_unused = |&(index, _): &(usize, &str)| !used.contains(&Some(index));
+        let name = |(index, name): (usize, &str)| match name {
+            "" => format!("column {}", index + 1),
+            _ => format!("`{name}`"),
+        };
+        let unused = header.iter().enumerate().filter(is_unused).map(name).collect();
+        Ok(Self { path, label, split, patient, unused })
+    }
+
+    /// Names the columns that are not used.
+    pub(super) fn unused_note(&self) -> Option<String> {
+        let columns = if self.unused.len() == 1 { "a column is" } else { "columns are" };
+        (!self.unused.is_empty()).then(|| {
+            format!(
+                "{columns} not used: {}; if one has the sets or the patients, name it with {} or {}",
+                self.unused.join(", "),
+                SPLIT.flag,
+                PATIENT.flag
+            )
+        })
+    }
+}
+
+/// The column that has `role`: the one that is `given`, else the one with a usual name.
+fn column(header: &StringRecord, role: &Role, given: Option<&String>) -> Result<Option<usize>, String> {
+    if let Some(given) = given {
+        let exact = header.iter().position(|name| name == given);
+        let alike = || header.iter().position(|name| plain(name) == plain(given));
+        return exact.or_else(alike).map(Some).ok_or_else(|| {
+            let found = header.iter().collect::<Vec<_>>().join(", ");
+            format!("line 1 has no column `{given}`, which {} names; it has {found}", role.flag)
+        });
+    }
+    let fits = |(_, name): &(usize, &str)| role.usual.contains(&plain(name).as_str());
+    let mut fitting = header.iter().enumerate().filter(fits);
+    match (fitting.next(), fitting.next()) {
+        (Some((_, first)), Some((_, second))) if first == second => {
+            Err(format!("line 1 has the column `{first}` twice; keep one"))
+        }
+        (Some((_, first)), Some((_, second))) => Err(format!(
+            "line 1 has two columns for the {}, `{first}` and `{second}`; choose one with {}",
+            role.name, role.flag
+        )),
+        (first, _) => Ok(first.map(|(index, _)| index)),
+    }
+}
+
+/// In lower case, without separators.
+fn plain(name: &str) -> String {
+    name.chars()
+        .filter(|letter| !letter.is_whitespace() && !matches!(letter, '_' | '-'))
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// Whether a column numbers folds instead of naming sets.
+fn has_only_numbers(records: &[StringRecord], column: usize) -> bool {
+    let mut cells = records.iter().filter_map(|record| record.get(column)).filter(|cell| !cell.is_empty());
+    let is_number = |cell: &str| Subset::from_name(cell).is_none() && cell.parse::<f64>().is_ok();
+    cells.clone().next().is_some() && cells.all(is_number)
+}
