@@ -43,11 +43,12 @@ const DATA: &[&[&str]] = &[
     &["lib"],
     &["load", "files", "phantom", "pseudonyms"],
     &["pool", "batch"],
-    &["source", "tta"],
+    &["source", "sample_bits", "file_notes", "tta"],
     &["dataset", "decode", "augment", "normalize"],
     &["file_format"],
     &["dicom"],
     &["leakage", "image_set", "options"],
+    &["negatives"],
     &["duplicates", "small_image", "file_facts", "patients", "split"],
     &["thumbnail", "groups"],
     &[

@@ -61,8 +61,8 @@ mod training;
 pub use cli::main;
 pub use config::error::ConfigError;
 pub use config::{
-    ChannelChoice, ClassPrior, ClassWeights, ClipChoice, ConvAlgorithmChoice, DecayKind, NormalizeBy, Preset,
-    SamplerChoice, Select, TrainConfig,
+    ChannelChoice, ClassPrior, ClassWeights, ClipChoice, ConvAlgorithmChoice, DecayKind, FitChoice,
+    InvertChoice, NormalizeBy, Preset, SamplerChoice, Select, TrainConfig,
 };
 #[doc(hidden)]
 pub use cpu::missing_features;

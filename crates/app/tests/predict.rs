@@ -339,3 +339,43 @@ fn classes_are_joined_in_training_and_in_evaluation() {
         assert!(said.contains("there are covid, normal, pneumonia"), "{said}");
     }
 }
+
+#[test]
+fn a_model_keeps_how_odd_images_are_read() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    let films = ["data", "phantom", "--films", "48", "--seed", "9", "--quiet", "--out", "films"];
+    assert!(roentgen(&films, here).status.success());
+    let settings = ["films", "--out", "run", "--fit", "stretch", "--invert", "auto"];
+    train(&settings, here);
+    let film = image::open(here.join("films/test/covid/00000.png")).unwrap().into_luma8();
+    film.save(here.join("film.png")).unwrap();
+    let mut negative = film.clone();
+    image::imageops::invert(&mut negative);
+    negative.save(here.join("negative.png")).unwrap();
+    // The model stretches it to the same square.
+    let flat = image::imageops::resize(
+        &film,
+        film.width(),
+        film.height() / 2,
+        image::imageops::FilterType::Triangle,
+    );
+    flat.save(here.join("flat.png")).unwrap();
+    let files = ["predict", "--model", "run", "--json", "film.png", "negative.png", "flat.png"];
+    let output = roentgen(&files, here);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let covid: Vec<f64> = lines(&output.stdout)
+        .iter()
+        .take(3)
+        .map(|line| line["probabilities"]["covid"].as_f64().unwrap())
+        .collect();
+    assert!((covid[0] - covid[1]).abs() < 0.02 && (covid[0] - covid[2]).abs() < 0.05, "{covid:?}");
+    let output = roentgen(&["explain", "--model", "run", "negative.png", "--out", "why.png"], here);
+    assert!(
+        output.status.success() && text(&output.stderr).contains("they are inverted"),
+        "{}",
+        text(&output.stderr)
+    );
+    let output = roentgen(&["describe", "run"], here);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}

@@ -162,7 +162,7 @@ mod tests {
         let image = |index: u32| {
             let width = 10 + index % 3;
             let pixels = (0..10 * width * channels as u32).map(|at| (at + 7 * index) as u8).collect();
-            let image = SmallImage { width, height: 10, channels, pixels, coloured: false, small: false };
+            let image = SmallImage::of_pixels((width, 10), channels, pixels);
             (image, format!("{index}"), index % 2)
         };
         ImageSet::pack(channels, (0..count).map(image).collect())
@@ -268,7 +268,7 @@ mod tests {
     fn per_image_normalisation_removes_the_exposure() {
         let film = |gain: u32, offset: u32| {
             let pixels = (0..100u32).map(|i| (offset + gain * (i * i % 37)) as u8).collect();
-            SmallImage { width: 10, height: 10, channels: 1, pixels, coloured: false, small: false }
+            SmallImage::of_pixels((10, 10), 1, pixels)
         };
         let films = [(film(2, 10), "a".into(), 0), (film(4, 60), "b".into(), 0)];
         let set = ImageSet::pack(1, films.into());
@@ -292,14 +292,7 @@ mod tests {
     fn a_view_is_the_product_with_two_matrices() {
         let (side, crop) = (13, 10);
         let pixels: Vec<u8> = (0..side * side).map(|place| (place * place % 251) as u8).collect();
-        let image = SmallImage {
-            width: side as u32,
-            height: side as u32,
-            channels: 1,
-            pixels: pixels.clone(),
-            coloured: false,
-            small: false,
-        };
+        let image = SmallImage::of_pixels((side as u32, side as u32), 1, pixels.clone());
         let set = ImageSet::pack(1, vec![(image, "a".to_owned(), 0)]);
         let norm = Normalization { mean: vec![0.0], std: vec![1.0 / 255.0], per_image: false };
         let image =

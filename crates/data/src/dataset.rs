@@ -3,6 +3,7 @@
 use crate::error::BadFile;
 use crate::image_set::ImageSet;
 use crate::leakage::{ImageLocation, LeakedImage};
+use crate::negatives::BrightnessPattern;
 use crate::patients::Patients;
 
 /// Where a validation or a test set comes from.
@@ -33,6 +34,10 @@ pub struct Dataset {
     pub test_origin: SubsetOrigin,
     /// The fraction of the training set that is split off for validation, where no validation set is given.
     pub val_fraction: f64,
+    /// How many bits of 16-bit samples the training images use; `None` if they have none.
+    pub sample_bits: Option<u8>,
+    /// The brightness that the training images have in common, if they have; negatives are recognised by it.
+    pub pattern: Option<BrightnessPattern>,
     /// Digest of the images that splits are drawn from, by their pixels; [`load_for_model`](crate::load_for_model)
     /// recognises the training data by it.
     pub fingerprint: String,

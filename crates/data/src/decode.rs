@@ -8,18 +8,23 @@ use std::io::Cursor;
 use std::panic::catch_unwind;
 use std::path::Path;
 
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader};
 
 use crate::colour;
 use crate::file_facts::{FileFacts, Origin};
 use crate::file_format::FileFormat;
-use crate::options::{LoadOptions, SizeLimits};
+use crate::negatives::BrightnessPattern;
+use crate::options::{Invert, LoadOptions, SizeLimits};
 use crate::read_file::{ReadFileError, read_file};
 use crate::small_image::SmallImage;
 use crate::thumbnail::Thumbnail;
 
+mod alpha;
 mod complete;
 mod jpeg;
+#[cfg(test)]
+mod orientation_tests;
 
 /// [`MOST_GROWTH`] applies to images of more bytes than this: 32 MiB are decoded and resized in a second.
 const SMALL: u64 = 32 << 20;
@@ -39,8 +44,23 @@ pub(crate) struct Decoded {
     pub(crate) facts: FileFacts,
     /// Where a DICOM image comes from.
     pub(crate) origin: Option<Origin>,
-    /// Whether the name promises another format than the content has.
+    /// What a note counts.
+    pub(crate) traits: FileTraits,
+}
+
+/// What is unusual in a file that is read all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FileTraits {
+    /// The name promises another format than the content has.
     pub(crate) is_misnamed: bool,
+    /// The image was rotated or mirrored, as its EXIF orientation says.
+    pub(crate) is_reoriented: bool,
+    /// Its transparency was ignored: it is the same in every pixel.
+    pub(crate) has_ignored_alpha: bool,
+    /// It is a negative of the training images.
+    pub(crate) is_negative: bool,
+    /// The bits that the file says its 16-bit samples use (the chunk sBIT of PNG).
+    pub(crate) significant_bits: Option<u8>,
 }
 
 /// Why a file gives no image.
@@ -65,19 +85,47 @@ pub(crate) struct OpenedImage {
     pub(crate) image: DynamicImage,
     facts: FileFacts,
     format: FileFormat,
-    origin: Option<Origin>,
-    is_misnamed: bool,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) traits: FileTraits,
 }
 
 impl Decoded {
     /// Reduces `image`, grey or RGB of 8 or 16 bit.
     pub(crate) fn new(image: &DynamicImage, facts: FileFacts, options: &LoadOptions) -> Self {
-        let small = SmallImage::from_decoded(image, options.resize, options.crop);
-        let sum: u64 = small.pixels.iter().map(|&value| u64::from(value)).sum();
-        let mean = sum as f32 / small.pixels.len() as f32 / 255.0;
-        let colour = if small.channels == 3 { colour::variety(&small.pixels) } else { 0.0 };
-        let facts = FileFacts { mean, colour, ..facts };
-        Self { thumbnail: Thumbnail::of(image), image: small, facts, origin: None, is_misnamed: false }
+        let small = SmallImage::from_decoded(image, options.resizing());
+        let facts = facts_of_pixels(&small, facts);
+        Self {
+            thumbnail: Thumbnail::of(image),
+            image: small,
+            facts,
+            origin: None,
+            traits: FileTraits::default(),
+        }
+    }
+
+    fn of_opened(opened: OpenedImage, options: &LoadOptions) -> Self {
+        let OpenedImage { image, facts, origin, traits, .. } = opened;
+        let mut decoded = Self { origin, traits, ..Self::new(&image, facts, options) };
+        if origin.is_some() {
+            // The grey values of DICOM use all bits.
+            decoded.image.wide = None;
+        }
+        decoded
+    }
+
+    /// Finds out whether the image is a negative, and exchanges black and white if it is and if `invert` says so.
+    pub(crate) fn check_negative(&mut self, pattern: &BrightnessPattern, invert: Invert) {
+        self.traits.is_negative = pattern.is_negative(&self.image);
+        if self.traits.is_negative && invert == Invert::Auto {
+            self.image.invert();
+            self.facts = facts_of_pixels(&self.image, self.facts);
+        }
+    }
+
+    /// Makes the pixels from samples of 16 bits, of which `bits` are used.
+    pub(crate) fn use_bits(&mut self, bits: u8) {
+        self.image.use_bits(bits);
+        self.facts = facts_of_pixels(&self.image, self.facts);
     }
 
     /// The short digest of the image before it was resized.
@@ -86,13 +134,20 @@ impl Decoded {
     }
 }
 
+/// The facts that need the pixels.
+fn facts_of_pixels(small: &SmallImage, facts: FileFacts) -> FileFacts {
+    let sum: u64 = small.pixels.iter().map(|&value| u64::from(value)).sum();
+    let mean = sum as f32 / small.pixels.len() as f32 / 255.0;
+    let colour = if small.channels == 3 { colour::variety(&small.pixels) } else { 0.0 };
+    FileFacts { mean, colour, ..facts }
+}
+
 /// Reads, decodes and resizes one file.
 ///
 /// # Errors
 /// The reason why it cannot be used.
 pub(crate) fn decode_file(path: &Path, options: &LoadOptions) -> Result<Decoded, Unusable> {
-    let OpenedImage { image, facts, origin, is_misnamed, .. } = open_file(path, &options.limits)?;
-    Ok(Decoded { origin, is_misnamed, ..Decoded::new(&image, facts, options) })
+    Ok(Decoded::of_opened(open_file(path, &options.limits)?, options))
 }
 
 /// Reads and decodes one file.
@@ -105,7 +160,7 @@ pub(crate) fn open_file(path: &Path, limits: &SizeLimits) -> Result<OpenedImage,
     let extension =
         path.extension().map(|extension| extension.to_string_lossy().into_owned()).unwrap_or_default();
     let is_misnamed = !extension.is_empty() && !opened.format.has_extension(&extension);
-    Ok(OpenedImage { is_misnamed, ..opened })
+    Ok(OpenedImage { traits: FileTraits { is_misnamed, ..opened.traits }, ..opened })
 }
 
 /// Decodes and resizes the bytes of one file without a name.
@@ -116,8 +171,7 @@ pub(crate) fn decode_bytes(bytes: &[u8], options: &LoadOptions) -> Result<Decode
     if bytes.len() as u64 > options.limits.file_bytes {
         return Err(too_large(bytes.len() as u64, options.limits.file_bytes).into());
     }
-    let OpenedImage { image, facts, origin, .. } = open_bytes(bytes, &options.limits)?;
-    Ok(Decoded { origin, ..Decoded::new(&image, facts, options) })
+    Ok(Decoded::of_opened(open_bytes(bytes, &options.limits)?, options))
 }
 
 fn open_bytes(bytes: &[u8], limits: &SizeLimits) -> Result<OpenedImage, Unusable> {
@@ -138,13 +192,17 @@ fn open_image(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<
     if !complete::is_complete(bytes, format) {
         return Err(format!("truncated: the {} data end too early", name_of(format)).into());
     }
-    let decoded = match format {
+    let (mut decoded, orientation) = match format {
         ImageFormat::Jpeg => jpeg::decode(bytes, header, limits)?,
         _ => decode(bytes, format, limits)?,
     };
+    let is_reoriented = orientation != Orientation::NoTransforms;
+    decoded.apply_orientation(orientation);
     let facts = FileFacts::of_file(bytes, format, decoded.color(), (decoded.width(), decoded.height()));
-    let format = FileFormat::Image(format);
-    Ok(OpenedImage { image: flatten(decoded), facts, format, origin: None, is_misnamed: false })
+    let significant_bits = complete::significant_bits(bytes, format);
+    let (image, has_ignored_alpha) = alpha::flatten(decoded);
+    let traits = FileTraits { is_reoriented, has_ignored_alpha, significant_bits, ..FileTraits::default() };
+    Ok(OpenedImage { image, facts, format: FileFormat::Image(format), origin: None, traits })
 }
 
 #[cfg(feature = "dicom")]
@@ -164,7 +222,13 @@ fn open_dicom(bytes: &[u8], limits: &SizeLimits) -> Result<OpenedImage, Unusable
         is_monochrome1,
         ..FileFacts::default()
     };
-    Ok(OpenedImage { image, facts, format: FileFormat::Dicom, origin: Some(origin), is_misnamed: false })
+    Ok(OpenedImage {
+        image,
+        facts,
+        format: FileFormat::Dicom,
+        origin: Some(origin),
+        traits: FileTraits::default(),
+    })
 }
 
 #[cfg(not(feature = "dicom"))]
@@ -196,7 +260,12 @@ fn name_of(format: ImageFormat) -> &'static str {
     FileFormat::Image(format).name()
 }
 
-fn decode(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<DynamicImage, String> {
+/// The image as it is stored, and how it has to be rotated or mirrored.
+fn decode(
+    bytes: &[u8],
+    format: ImageFormat,
+    limits: &SizeLimits,
+) -> Result<(DynamicImage, Orientation), String> {
     let damaged =
         |error: ImageError| format!("damaged {}: {}", name_of(format), fault(&error, bytes, format));
     let oversized = |width: u32, height: u32| {
@@ -215,7 +284,7 @@ fn decode(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<Dyna
     let mut caps = image::Limits::default();
     caps.max_alloc = Some(limits.decoded_bytes);
     reader.limits(caps);
-    let decoder = reader.into_decoder().map_err(damaged)?;
+    let mut decoder = reader.into_decoder().map_err(damaged)?;
     let (width, height) = decoder.dimensions();
     if width.max(height) > limits.side || decoder.total_bytes() > limits.decoded_bytes {
         return Err(oversized(width, height));
@@ -226,7 +295,9 @@ fn decode(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<Dyna
             bytes.len() >> 10
         ));
     }
-    DynamicImage::from_decoder(decoder).map_err(damaged)
+    // A damaged EXIF block says nothing of the pixels.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    Ok((DynamicImage::from_decoder(decoder).map_err(damaged)?, orientation))
 }
 
 /// Width and height in IHDR, the first chunk of a png.
@@ -252,48 +323,10 @@ fn fault(error: &ImageError, bytes: &[u8], format: ImageFormat) -> String {
     }
 }
 
-/// Puts transparent pixels on black and converts rare layouts to grey or RGB, 8 or 16 bit.
-fn flatten(decoded: DynamicImage) -> DynamicImage {
-    match decoded {
-        DynamicImage::ImageLuma8(_)
-        | DynamicImage::ImageRgb8(_)
-        | DynamicImage::ImageLuma16(_)
-        | DynamicImage::ImageRgb16(_) => decoded,
-        DynamicImage::ImageLumaA8(image) => DynamicImage::ImageLuma8(map_pixels(&image, |p| {
-            image::Luma([over_black(u32::from(p.0[0]), u32::from(p.0[1]), 255) as u8])
-        })),
-        DynamicImage::ImageRgba8(image) => DynamicImage::ImageRgb8(map_pixels(&image, |p| {
-            let [r, g, b, alpha] = p.0.map(u32::from);
-            image::Rgb([r, g, b].map(|value| over_black(value, alpha, 255) as u8))
-        })),
-        DynamicImage::ImageLumaA16(image) => DynamicImage::ImageLuma16(map_pixels(&image, |p| {
-            image::Luma([over_black(u32::from(p.0[0]), u32::from(p.0[1]), 65_535) as u16])
-        })),
-        DynamicImage::ImageRgba16(image) => DynamicImage::ImageRgb16(map_pixels(&image, |p| {
-            let [r, g, b, alpha] = p.0.map(u32::from);
-            image::Rgb([r, g, b].map(|value| over_black(value, alpha, 65_535) as u16))
-        })),
-        // Floating-point images, which neither png nor jpeg contains.
-        other => DynamicImage::ImageRgb8(other.to_rgb8()),
-    }
-}
-
-/// `value` of opacity `alpha` in front of black, rounded to nearest.
-fn over_black(value: u32, alpha: u32, opaque: u32) -> u32 {
-    ((u64::from(value) * u64::from(alpha) + u64::from(opaque / 2)) / u64::from(opaque)) as u32
-}
-
-fn map_pixels<P: image::Pixel, Q: image::Pixel>(
-    image: &image::ImageBuffer<P, Vec<P::Subpixel>>,
-    map: impl Fn(&P) -> Q,
-) -> image::ImageBuffer<Q, Vec<Q::Subpixel>> {
-    image::ImageBuffer::from_fn(image.width(), image.height(), |x, y| map(image.get_pixel(x, y)))
-}
-
 #[cfg(test)]
 mod tests {
     use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-    use image::{ImageBuffer, LumaA, Rgb, RgbImage, Rgba};
+    use image::{Rgb, RgbImage};
     use proptest::prelude::*;
 
     use std::fs;
@@ -388,7 +421,7 @@ mod tests {
                 let path = dir.path().join(name);
                 fs::write(&path, encoded(format)).unwrap();
                 let found = decode_file(&path, &LoadOptions::default()).expect("an image");
-                assert_eq!((found.is_misnamed, found.facts.width), (is_misnamed, 40), "{path:?}");
+                assert_eq!((found.traits.is_misnamed, found.facts.width), (is_misnamed, 40), "{path:?}");
             }
         }
     }
@@ -443,18 +476,6 @@ mod tests {
         assert!(missing.starts_with("cannot be read"), "{missing}");
     }
 
-    #[test]
-    fn transparency_is_put_on_black() {
-        let half = |value: u32, alpha: u32, opaque: u32| over_black(value, alpha, opaque);
-        assert_eq!((half(200, 128, 255), half(200, 255, 255), half(200, 0, 255)), (100, 200, 0));
-        let rgba = ImageBuffer::from_pixel(9, 9, Rgba([200u8, 100, 50, 128]));
-        let flat = flatten(DynamicImage::ImageRgba8(rgba)).to_rgb8();
-        assert_eq!(flat.get_pixel(4, 4).0, [100, 50, 25]);
-        let grey = ImageBuffer::from_pixel(9, 9, LumaA([60_000u16, 32_768]));
-        let flat = flatten(DynamicImage::ImageLumaA16(grey));
-        assert_eq!(flat.to_luma16().get_pixel(0, 0).0, [30_000]);
-    }
-
     proptest! {
         #[test]
         fn flipped_bytes_never_panic(at in 0usize..4000, with in 1u8..=255, jpeg in any::<bool>()) {
@@ -463,7 +484,7 @@ mod tests {
             let at = at % bytes.len();
             bytes[at] ^= with;
             // An image or an error: both are fine, a panic is not.
-            if let Ok(image) = decode(&bytes, format, &SizeLimits::default()) {
+            if let Ok((image, _)) = decode(&bytes, format, &SizeLimits::default()) {
                 prop_assert!(image.width() > 0 && image.height() > 0);
             }
         }

@@ -10,9 +10,11 @@ use crate::decode::{Decoded, Unusable, decode_bytes, decode_file, open_file};
 use crate::disk;
 use crate::error::DataError;
 use crate::file_format::{FileFormat, is_image_file};
+use crate::file_notes::file_notes;
 use crate::image_set::{Entry, ImageSet};
-use crate::options::{LoadOptions, SizeLimits};
+use crate::options::LoadOptions;
 use crate::progress::{Progress, Stage};
+use crate::sample_bits;
 use crate::system_entries::is_system_entry;
 
 /// Where an image comes from.
@@ -67,6 +69,8 @@ pub struct LoadedFiles {
     pub images: ImageSet,
     /// For each source the index of its image, or the reason why it cannot be used.
     pub by_source: Vec<Result<usize, String>>,
+    /// What is unusual in the files, a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// Reads images in parallel. A bad one does not affect the others.
@@ -83,17 +87,28 @@ pub fn load_files(
         progress.report(Stage::Decoding, n_done.fetch_add(1, Ordering::Relaxed) + 1, sources.len());
         decoded
     };
-    let decoded: Vec<_> = sources.par_iter().map(decode).collect();
+    let mut decoded: Vec<_> = sources.par_iter().map(decode).collect();
+    let mut notes = sample_bits::apply(decoded.iter_mut().flatten(), options.sample_bits);
+    if let Some(pattern) = &options.pattern {
+        decoded.par_iter_mut().flatten().for_each(|decoded| decoded.check_negative(pattern, options.invert));
+    }
+    let names: Vec<String> = sources.iter().map(ImageSource::name).collect();
+    let good: Vec<(&str, &Decoded)> = names
+        .iter()
+        .zip(&decoded)
+        .filter_map(|(name, decoded)| Some((&**name, decoded.as_ref().ok()?)))
+        .collect();
+    notes.extend(file_notes(&good, options));
     let (mut entries, mut by_source) = (Vec::new(), Vec::with_capacity(sources.len()));
-    for (source, decoded) in sources.iter().zip(decoded) {
+    for ((source, name), decoded) in sources.iter().zip(names).zip(decoded) {
         by_source.push(decoded.map_err(|unusable| unusable.reason).map(|decoded| {
-            let (name, file) = (source.name(), source.file().map(Path::to_owned));
+            let file = source.file().map(Path::to_owned);
             let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
             entries.push(Entry { image: decoded.image, name, file, label: 0, patient: None, facts, digest });
             entries.len() - 1
         }));
     }
-    LoadedFiles { images: ImageSet::pack(channels, entries), by_source }
+    LoadedFiles { images: ImageSet::pack(channels, entries), by_source, notes }
 }
 
 /// Whether the bytes begin like a file of an image format that is read.
@@ -143,12 +158,13 @@ pub fn find_all_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(found)
 }
 
-/// Reads one file at its original size: grey or RGB, 8 or 16 bit.
+/// Reads one file at its original size: grey or RGB, 8 or 16 bit. Samples of 16 bits are scaled as [`load_files`] does it.
 ///
 /// # Errors
 /// The reason why it cannot be used, in words for the user.
-pub fn open_image(path: &Path, limits: &SizeLimits) -> Result<DynamicImage, String> {
-    open_file(path, limits).map(|opened| opened.image).map_err(|unusable| unusable.reason)
+pub fn open_image(path: &Path, options: &LoadOptions) -> Result<DynamicImage, String> {
+    let opened = open_file(path, &options.limits).map_err(|unusable| unusable.reason)?;
+    Ok(sample_bits::scaled(opened, options.sample_bits))
 }
 
 #[cfg(test)]
@@ -176,12 +192,12 @@ mod tests {
         let mut sources: Vec<ImageSource> = found.iter().map(|path| path.as_path().into()).collect();
         let bytes = fs::read(&found[3]).unwrap();
         sources.push(ImageSource::Bytes { name: "-".to_owned(), bytes });
-        let LoadedFiles { images, by_source } = load_files(&sources, 3, &LoadOptions::default(), &silent);
+        let LoadedFiles { images, by_source, .. } = load_files(&sources, 3, &LoadOptions::default(), &silent);
         assert_eq!((images.len(), images.channels(), images.image(0).height), (4, 3, 28));
         assert_eq!((&by_source[0], &by_source[2], &by_source[3]), (&Ok(0), &Ok(1), &Ok(2)));
         assert!(by_source[1].as_ref().is_err_and(|reason| reason.contains("not an image")), "{by_source:?}");
         assert_eq!((images.image(3).pixels, images.name(3)), (images.image(2).pixels, "-"));
-        let opened = open_image(&found[3], &SizeLimits::default()).unwrap();
+        let opened = open_image(&found[3], &LoadOptions::default()).unwrap();
         assert_eq!((opened.width(), opened.height()), (40, 30));
         assert!(find_files(&dir.path().join("missing")).is_err());
     }

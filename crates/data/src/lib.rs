@@ -44,11 +44,12 @@
 //! |---|---|
 //! | `load`, `files`, `phantom`, `pseudonyms` | from a path, or from the generator, to images in memory; numbers in the place of names |
 //! | `pool`, `batch` | decoded images before they are split; the input of the model |
-//! | `source`, `tta` | the formats; the views of test-time augmentation |
+//! | `source`, `sample_bits`, `file_notes`, `tta` | the formats; how many bits of samples are used; notes on files; the views of test-time augmentation |
 //! | `dataset`, `decode`, `augment`, `normalize` | the loaded sets; one file to one image; changes of an image |
 //! | `file_format` | which format the content of a file has |
 //! | `dicom` | a DICOM file to the image that a radiologist sees |
 //! | `leakage`, `image_set`, `options` | leakage between sets; the images of one set; what the caller chooses |
+//! | `negatives` | images with black and white exchanged |
 //! | `duplicates`, `small_image`, `file_facts`, `patients`, `split` | finding duplicates and patients; drawing splits |
 //! | `thumbnail`, `groups` | what duplicates are found by; images that belong together |
 //! | `class_look`, `digest`, `jpeg_header`, `crop_window`, `colour`, `subset`, `error`, `progress`, `read_file`, `sampler`, `system_entries`, `class_weights` | values without dependencies; whole files |
@@ -71,12 +72,14 @@ mod duplicates;
 mod error;
 mod file_facts;
 mod file_format;
+mod file_notes;
 mod files;
 mod groups;
 mod image_set;
 mod jpeg_header;
 mod leakage;
 mod load;
+mod negatives;
 mod normalize;
 mod options;
 mod patients;
@@ -85,6 +88,7 @@ mod pool;
 mod progress;
 mod pseudonyms;
 mod read_file;
+mod sample_bits;
 mod sampler;
 mod small_image;
 mod source;
@@ -109,14 +113,17 @@ pub use load::{
     EvaluationData, EvaluationOrigin, Folds, MAX_CLASSES, ModelInput, TrainingData, load_arrays,
     load_dataset, load_folds, load_for_model,
 };
+pub use negatives::BrightnessPattern;
 pub use normalize::Normalization;
-pub use options::{Channels, ClassMapping, ColumnNames, Fold, LoadOptions, SizeLimits, default_val_fraction};
+pub use options::{
+    Channels, ClassMapping, ColumnNames, Fold, Invert, LoadOptions, SizeLimits, default_val_fraction,
+};
 pub use patients::{PatientPattern, PatientSource, Patients};
 pub use phantom::{PhantomOptions, phantom_dataset, write_phantom};
 pub use progress::{Progress, Stage, silent};
 pub use read_file::{ReadFileError, read_file, read_text_file};
 pub use sampler::{Sample, Sampler};
-pub use small_image::visible_region;
+pub use small_image::{Fit, visible_region};
 pub use source::arrays::ArrayImages;
 pub use subset::Subset;
 pub use tta::{TtaConfig, TtaView};

@@ -118,7 +118,7 @@ mod tests {
 
     fn set(channels: usize, pixels: Vec<u8>) -> ImageSet {
         let width = (pixels.len() / channels) as u32;
-        let image = SmallImage { width, height: 1, channels, pixels, coloured: channels == 3, small: false };
+        let image = SmallImage::of_pixels((width, 1), channels, pixels);
         ImageSet::pack(channels, vec![(image, "a".into(), 0)])
     }
 

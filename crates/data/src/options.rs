@@ -6,7 +6,9 @@ use std::str::FromStr;
 
 use crate::class_look::look_of;
 use crate::error::DataError;
+use crate::negatives::BrightnessPattern;
 use crate::patients::PatientPattern;
+use crate::small_image::{Fit, Resizing};
 
 /// Number of channels of the loaded images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,16 @@ pub enum Channels {
     Grey,
     /// Three: grey values are repeated.
     Rgb,
+}
+
+/// What is done with images that are negatives of the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Invert {
+    /// They are only counted.
+    #[default]
+    Never,
+    /// Their black and white are exchanged.
+    Auto,
 }
 
 /// Limits that no real image reaches; a file beyond them is bad.
@@ -78,6 +90,16 @@ pub struct LoadOptions {
     pub columns: ColumnNames,
     /// Other names for classes.
     pub classes: ClassMapping,
+    /// What is done with an image that is not square.
+    pub fit: Fit,
+    /// How many bits of 16-bit samples are used, 8 to 16; `None` if the training images decide, and without these each image
+    /// for itself.
+    pub sample_bits: Option<u8>,
+    /// The brightness that training images have in common, by which negatives are recognised; `None` if the training images
+    /// decide.
+    pub pattern: Option<BrightnessPattern>,
+    /// What is done with negatives.
+    pub invert: Invert,
     /// A file beyond these limits is bad.
     pub limits: SizeLimits,
 }
@@ -184,12 +206,21 @@ impl Default for LoadOptions {
             fold: None,
             columns: ColumnNames::default(),
             classes: ClassMapping::default(),
+            fit: Fit::Crop,
+            sample_bits: None,
+            pattern: None,
+            invert: Invert::Never,
             limits: SizeLimits::default(),
         }
     }
 }
 
 impl LoadOptions {
+    /// How large images become.
+    pub(crate) fn resizing(&self) -> Resizing {
+        Resizing { resize: self.resize, crop: self.crop, fit: self.fit }
+    }
+
     /// Checks every number against its range.
     ///
     /// # Errors

@@ -149,6 +149,8 @@ pub fn phantom_dataset(
         ImageSet::pack(channels, entries)
     };
     Ok(Dataset {
+        sample_bits: None,
+        pattern: None,
         class_names: Diagnosis::ALL.map(|diagnosis| diagnosis.name().to_owned()).to_vec(),
         channels,
         train: draw_set(Subset::Train),

@@ -10,17 +10,20 @@ use crate::dataset::{Dataset, Findings, SubsetOrigin};
 use crate::decode::{Decoded, Unusable};
 use crate::duplicates::{DuplicatePair, MAX_FOR_CROPS, find_duplicates, group_duplicates};
 use crate::error::{BadFile, DataError};
+use crate::file_notes::file_notes;
 use crate::image_set::{Entry, ImageSet};
 use crate::leakage::{
     ImageLocation, ImageRecord, count_matching_guesses, crossing_patients, find_leakage, which_leaked,
 };
-use crate::options::{Channels, Fold, LoadOptions, default_val_fraction};
+use crate::negatives::BrightnessPattern;
+use crate::options::{Channels, Fold, Invert, LoadOptions, default_val_fraction};
 use crate::patients::{self, PatientKey, PatientSource, Patients};
 use crate::progress::{Progress, Stage};
+use crate::sample_bits;
+use crate::small_image::SmallImage;
 use crate::source::{Item, Listing};
 use crate::split::{SplitPool, class_counts};
 use crate::subset::Subset;
-use crate::thumbnail::{MIN_SIDE_WITH_DETAIL, is_tiny};
 
 /// Which split is drawn; part of the key of its random numbers.
 const TEST_SPLIT: u64 = 0;
@@ -36,6 +39,10 @@ pub(crate) struct ImagePool {
     /// The image of each record.
     entries: Vec<Entry>,
     patient_source: Option<PatientSource>,
+    /// [`Dataset::sample_bits`].
+    sample_bits: Option<u8>,
+    /// [`Dataset::pattern`].
+    pattern: Option<BrightnessPattern>,
     duplicates: Vec<DuplicatePair>,
     val_origin: SubsetOrigin,
     test_origin: SubsetOrigin,
@@ -61,8 +68,20 @@ impl ImagePool {
             reject_bad(&bad, total)?;
         }
         reject_empty_subset(&examples, &good, &bad)?;
-        notes.extend(file_notes(&good, &other_kinds));
-        notes.extend(size_notes(&good, options.crop));
+        notes.extend(other_kinds.iter().map(|(kind, count)| format!("left out {count} file(s): {kind}")));
+        let images: Vec<(&str, &Decoded)> =
+            good.iter().map(|(item, decoded)| (item.name.as_str(), decoded)).collect();
+        notes.extend(file_notes(&images, options));
+        let sample_bits = options.sample_bits.or_else(|| sample_bits::of_training_images(of_training(&good)));
+        notes.extend(sample_bits::apply(good.iter_mut().map(|(_, decoded)| decoded), sample_bits));
+        let pattern = options.pattern.clone().or_else(|| {
+            let train: Vec<&SmallImage> = of_training(&good).map(|decoded| &decoded.image).collect();
+            BrightnessPattern::of(train.into_iter())
+        });
+        if let Some(pattern) = &pattern {
+            good.par_iter_mut().for_each(|(_, decoded)| decoded.check_negative(pattern, options.invert));
+            notes.extend(negatives_note(&good, &class_names, options.invert));
+        }
         number_devices(&mut good);
         if total > MAX_FOR_CROPS {
             notes.push(format!(
@@ -95,6 +114,8 @@ impl ImagePool {
             records,
             entries,
             patient_source,
+            sample_bits,
+            pattern,
             duplicates,
             val_origin,
             test_origin,
@@ -155,7 +176,9 @@ impl ImagePool {
             entries[record.location.subset as usize].push(entry);
         }
         let [train, val, test] = entries.map(|entries| ImageSet::pack(channels, entries));
-        let Self { class_names, fingerprint, val_origin, test_origin, bad, notes, .. } = self;
+        let Self {
+            class_names, fingerprint, sample_bits, pattern, val_origin, test_origin, bad, notes, ..
+        } = self;
         let findings = Findings { duplicates, leakage, is_leaked_val, is_leaked_test, patients, bad, notes };
         Ok(Dataset {
             class_names,
@@ -166,6 +189,8 @@ impl ImagePool {
             val_origin,
             test_origin,
             val_fraction,
+            sample_bits,
+            pattern,
             fingerprint,
             findings,
             pseudonyms: Vec::new(),
@@ -318,29 +343,32 @@ fn decode_all(items: Vec<Item>, options: &LoadOptions, progress: &dyn Progress) 
     all
 }
 
-/// Notes on files that are left out, or that are not what they seem.
-fn file_notes(good: &[(Item, Decoded)], other_kinds: &BTreeMap<String, usize>) -> Vec<String> {
-    let n = good.len();
-    let left_out = other_kinds.iter().map(|(kind, count)| format!("left out {count} file(s): {kind}"));
-    let mut notes: Vec<String> = left_out.collect();
-    let misnamed = || good.iter().filter(|(_, decoded)| decoded.is_misnamed);
-    if let Some((example, _)) = misnamed().next() {
-        notes.push(format!(
-            "{} of {n} images have another format than their names say, such as {}; they are read by their content",
-            misnamed().count(),
-            example.name
-        ));
-    }
-    let has_text =
-        |(_, decoded): &&(Item, Decoded)| decoded.origin.is_some_and(|origin| origin.has_burned_in_text);
-    let n_with_text = good.iter().filter(has_text).count();
-    if n_with_text > 0 {
-        notes.push(format!(
-            "{n_with_text} of {n} images have text burned into their pixels, as their headers say; it may name the patient, \
-             and a model may learn from it"
-        ));
-    }
-    notes
+fn of_training(good: &[(Item, Decoded)]) -> impl Iterator<Item = &Decoded> {
+    good.iter().filter(|(item, _)| item.subset == Subset::Train).map(|(_, decoded)| decoded)
+}
+
+/// A note on negatives, with the classes that have them: a model could learn a class by its negatives.
+fn negatives_note(good: &[(Item, Decoded)], class_names: &[String], invert: Invert) -> Option<String> {
+    let negatives: Vec<&Item> =
+        good.iter().filter(|(_, decoded)| decoded.traits.is_negative).map(|(item, _)| item).collect();
+    let example = negatives.first()?;
+    let of_class = |label: usize, item: &&Item| item.label as usize == label;
+    let classes = class_names.iter().enumerate().filter_map(|(label, name)| {
+        let n = negatives.iter().filter(|item| of_class(label, item)).count();
+        let n_class = good.iter().filter(|(item, _)| of_class(label, &item)).count();
+        (n > 0).then(|| format!("{n} of {n_class} of `{name}`"))
+    });
+    let then = match invert {
+        Invert::Auto => "they are inverted",
+        Invert::Never => "--invert auto inverts them",
+    };
+    Some(format!(
+        "{} of {} images look like negatives of the training images, with black and white exchanged ({}), such as {}; {then}",
+        negatives.len(),
+        good.len(),
+        classes.collect::<Vec<_>>().join(", "),
+        example.name
+    ))
 }
 
 /// Numbers the DICOM devices in the order of the images.
@@ -363,24 +391,6 @@ fn patients_of_headers(good: &[(Item, Decoded)]) -> Vec<Option<String>> {
         Some(format!("patient {}", number_of.entry(patient).or_insert(next)))
     };
     good.iter().map(patient_of).collect()
-}
-
-/// Notes on images that are scaled up, and on those too small to find similar ones.
-fn size_notes(good: &[(Item, Decoded)], crop: u32) -> Vec<String> {
-    let (n, mut notes) = (good.len(), Vec::new());
-    let small = good.iter().filter(|(_, decoded)| decoded.image.small).count();
-    if small > 0 {
-        notes.push(format!(
-            "{small} of {n} images are smaller than the {crop}x{crop} crop and are scaled up to it"
-        ));
-    }
-    let tiny = good.iter().filter(|(_, decoded)| is_tiny(decoded.facts.width, decoded.facts.height)).count();
-    if tiny > 0 {
-        notes.push(format!(
-            "{tiny} of {n} images are under {MIN_SIDE_WITH_DETAIL} pixels: only their exact duplicates are found"
-        ));
-    }
-    notes
 }
 
 /// The patients of decoded images.

@@ -29,26 +29,82 @@ pub(crate) struct SmallImage {
     pub(crate) coloured: bool,
     /// Whether the short side of the original was below the crop, so that it was scaled up.
     pub(crate) small: bool,
+    /// Width and height without margins.
+    pub(crate) content: (u32, u32),
+    /// Of an image of 16 bits, until it is known how many of them are used.
+    pub(crate) wide: Option<WideSamples>,
+}
+
+/// What is done with an image that is not square.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fit {
+    /// Its sides keep their ratio, and the model sees a square crop.
+    #[default]
+    Crop,
+    /// Black margins make it square.
+    Pad,
+    /// It is stretched to a square.
+    Stretch,
+}
+
+/// How large an image becomes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resizing {
+    /// The short side, in pixels; with [`Fit::Pad`] and [`Fit::Stretch`] each side.
+    pub(crate) resize: u32,
+    /// The side of the crop: the least that the short side becomes.
+    pub(crate) crop: u32,
+    pub(crate) fit: Fit,
+}
+
+/// The steps of resizing one image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ResizePlan {
+    /// Width and height of the centre of the original that is resized.
+    cut: (u32, u32),
+    /// Width and height that it becomes.
+    out: (u32, u32),
+    /// Width and height with black margins.
+    padded: (u32, u32),
+}
+
+impl Resizing {
+    fn plan(self, (width, height): (u32, u32)) -> ResizePlan {
+        let (short, long) = (min(width, height), max(width, height));
+        let side = |side: u32| min(self.resize, max(self.crop, side));
+        match self.fit {
+            Fit::Crop => {
+                let cut = (min(width, short * MAX_ASPECT), min(height, short * MAX_ASPECT));
+                let out = (scaled(cut.0, short, side(short)), scaled(cut.1, short, side(short)));
+                ResizePlan { cut, out, padded: out }
+            }
+            Fit::Pad => {
+                let side = side(long);
+                let out = (rounded(width, long, side), rounded(height, long, side));
+                ResizePlan { cut: (width, height), out, padded: (side, side) }
+            }
+            Fit::Stretch => {
+                let out = (side(long), side(long));
+                ResizePlan { cut: (width, height), out, padded: out }
+            }
+        }
+    }
 }
 
 impl SmallImage {
-    /// Resizes a grey or RGB image of 8 or 16 bit to a short side between `crop` and `resize`.
+    /// Resizes a grey or RGB image of 8 or 16 bit.
     ///
     /// # Panics
     /// If the image has no pixels, or another layout than those four.
-    pub(crate) fn from_decoded(decoded: &DynamicImage, resize: u32, crop: u32) -> Self {
-        let (width, height) = (decoded.width(), decoded.height());
-        assert!(width > 0 && height > 0, "SmallImage::from_decoded: {width}x{height} has no pixels");
-        let short = min(width, height);
-        let resize = min(resize, max(crop, short));
-        let cut = (min(width, short * MAX_ASPECT), min(height, short * MAX_ASPECT));
-        let (width_out, height_out) = (scaled(cut.0, short, resize), scaled(cut.1, short, resize));
-        let out = (width_out, height_out);
-        let (channels, pixels) = match decoded {
-            DynamicImage::ImageLuma8(image) => (1, resize_centre(image, cut, out)),
-            DynamicImage::ImageRgb8(image) => (3, resize_centre(image, cut, out)),
-            DynamicImage::ImageLuma16(image) => (1, to_8_bit(&resize_centre(image, cut, out))),
-            DynamicImage::ImageRgb16(image) => (3, to_8_bit(&resize_centre(image, cut, out))),
+    pub(crate) fn from_decoded(decoded: &DynamicImage, resizing: Resizing) -> Self {
+        let size = (decoded.width(), decoded.height());
+        assert!(size.0 > 0 && size.1 > 0, "SmallImage::from_decoded: {}x{} has no pixels", size.0, size.1);
+        let plan = resizing.plan(size);
+        let (channels, pixels, wide) = match decoded {
+            DynamicImage::ImageLuma8(image) => (1, resize_centre(image, plan), None),
+            DynamicImage::ImageRgb8(image) => (3, resize_centre(image, plan), None),
+            DynamicImage::ImageLuma16(image) => (1, Vec::new(), Some(WideSamples::of(image, plan))),
+            DynamicImage::ImageRgb16(image) => (3, Vec::new(), Some(WideSamples::of(image, plan))),
             other => {
                 panic!(
                     "SmallImage::from_decoded: expected grey or RGB of 8 or 16 bit, got {:?}",
@@ -56,21 +112,89 @@ impl SmallImage {
                 )
             }
         };
+        let (width, height) = plan.padded;
+        let small = min(size.0, size.1) < resizing.crop;
+        let pixels = wide.as_ref().map_or(pixels, |wide| wide.to_8_bit(16));
         let coloured = channels == 3 && colour::is_coloured(&pixels);
-        Self { width: width_out, height: height_out, channels, pixels, coloured, small: short < crop }
+        Self { width, height, channels, pixels, coloured, small, content: plan.out, wide }
+    }
+
+    /// An image that needs no resizing.
+    #[cfg(test)]
+    pub(crate) fn of_pixels((width, height): (u32, u32), channels: usize, pixels: Vec<u8>) -> Self {
+        let coloured = channels == 3;
+        Self { width, height, channels, pixels, coloured, small: false, content: (width, height), wide: None }
+    }
+
+    /// The left and the upper margin.
+    pub(crate) fn margins(&self) -> [u32; 2] {
+        [(self.width - self.content.0) / 2, (self.height - self.content.1) / 2]
+    }
+
+    /// Exchanges black and white, but not in the margins.
+    pub(crate) fn invert(&mut self) {
+        let [left, top] = self.margins();
+        let (width, height) = self.content;
+        let n_rows = (top * self.width) as usize * self.channels;
+        let rows = self.pixels[n_rows..].chunks_exact_mut(self.width as usize * self.channels);
+        for row in rows.take(height as usize) {
+            let columns = left as usize * self.channels..(left + width) as usize * self.channels;
+            row[columns].iter_mut().for_each(|value| *value = 255 - *value);
+        }
+    }
+
+    /// Makes the pixels from the samples of 16 bits, of which only the lower `bits` are used; larger samples are white.
+    pub(crate) fn use_bits(&mut self, bits: u8) {
+        if let Some(wide) = self.wide.take() {
+            self.pixels = wide.to_8_bit(bits);
+            self.coloured = self.channels == 3 && colour::is_coloured(&self.pixels);
+        }
+    }
+}
+
+/// Samples of 16 bits, from which the pixels are made when it is known how many of the bits are used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WideSamples {
+    /// Of the small image.
+    values: Vec<u16>,
+    /// Of the original.
+    pub(crate) largest: u16,
+}
+
+impl WideSamples {
+    fn of<P: Pixel<Subpixel = u16> + 'static>(image: &ImageBuffer<P, Vec<u16>>, plan: ResizePlan) -> Self {
+        Self { values: resize_centre(image, plan), largest: image.iter().copied().max().unwrap_or(0) }
+    }
+
+    /// The largest value of `bits` becomes 255; rounded to nearest.
+    fn to_8_bit(&self, bits: u8) -> Vec<u8> {
+        let white = (1u32 << bits) - 1;
+        let of_white = |value: u16| (min(u32::from(value), white) * 255 + white / 2) / white;
+        self.values.iter().map(|&value| of_white(value) as u8).collect()
     }
 }
 
 /// The region of an image, of the width and height `original`, that the centre crop of its small version shows; `small` is
-/// the width and height of that version. Left, top, right and bottom edge in pixels of the original.
+/// the width and height of that version. Left, top, right and bottom edge in pixels of the original; outside of it where the
+/// model sees margins.
 #[must_use]
-pub fn visible_region(original: (u32, u32), small: (usize, usize), crop: usize) -> [f64; 4] {
-    let short = min(original.0, original.1);
+pub fn visible_region(original: (u32, u32), small: (usize, usize), crop: usize, fit: Fit) -> [f64; 4] {
+    let (short, long) = (min(original.0, original.1), max(original.0, original.1));
     let window = centre_window(crop, small.1, small.0);
     let along = |side: u32, small: usize, from: isize| {
-        let cut = min(side, short * MAX_ASPECT);
-        let scale = f64::from(cut) / small as f64;
-        let first = f64::from((side - cut) / 2) + from as f64 * scale;
+        let shown = match fit {
+            Fit::Crop => min(side, short * MAX_ASPECT),
+            Fit::Pad => long,
+            Fit::Stretch => side,
+        };
+        let scale = f64::from(shown) / small as f64;
+        // Crops begin at a whole pixel.
+        let margin = if fit == Fit::Crop {
+            f64::from((side - shown) / 2)
+        } else {
+            (f64::from(side) - f64::from(shown)) / 2.0
+        };
+        let first = margin + from as f64 * scale;
         [first, first + crop as f64 * scale]
     };
     let ([left, right], [top, bottom]) =
@@ -78,20 +202,21 @@ pub fn visible_region(original: (u32, u32), small: (usize, usize), crop: usize) 
     [left, top, right, bottom]
 }
 
-/// The centre of `image`, of the size `cut`, resized to `out`.
+/// The centre of `image`, resized, with black margins where the plan has some.
 fn resize_centre<P: Pixel + 'static>(
     image: &ImageBuffer<P, Vec<P::Subpixel>>,
-    cut: (u32, u32),
-    out: (u32, u32),
+    ResizePlan { cut, out, padded }: ResizePlan,
 ) -> Vec<P::Subpixel> {
     let (left, top) = ((image.width() - cut.0) / 2, (image.height() - cut.1) / 2);
     let centre = imageops::crop_imm(image, left, top, cut.0, cut.1);
-    imageops::resize(&*centre, out.0, out.1, FilterType::Triangle).into_raw()
-}
-
-/// 65,535 becomes 255; rounded to nearest.
-fn to_8_bit(values: &[u16]) -> Vec<u8> {
-    values.iter().map(|&value| ((u32::from(value) * 255 + 32_767) / 65_535) as u8).collect()
+    let resized = imageops::resize(&*centre, out.0, out.1, FilterType::Triangle);
+    if out == padded {
+        return resized.into_raw();
+    }
+    let mut square = ImageBuffer::new(padded.0, padded.1);
+    let (left, top) = ((padded.0 - out.0) / 2, (padded.1 - out.1) / 2);
+    imageops::replace(&mut square, &resized, i64::from(left), i64::from(top));
+    square.into_raw()
 }
 
 /// `side * resize / short`, rounded to nearest.
@@ -100,12 +225,22 @@ fn scaled(side: u32, short: u32, resize: u32) -> u32 {
     max(scaled as u32, resize)
 }
 
+/// `side * to / from`, rounded to nearest, and at least a pixel.
+fn rounded(side: u32, from: u32, to: u32) -> u32 {
+    let scaled = (u64::from(side) * u64::from(to) * 2 + u64::from(from)) / (2 * u64::from(from));
+    max(scaled as u32, 1)
+}
+
 #[cfg(test)]
 mod tests {
     use image::{GrayImage, ImageBuffer, Luma, Rgb, RgbImage};
     use proptest::prelude::*;
 
     use super::*;
+
+    fn crop(resize: u32, crop: u32) -> Resizing {
+        Resizing { resize, crop, fit: Fit::Crop }
+    }
 
     /// The weights of each output along one axis: a triangle as wide as the reduction, but at least one pixel.
     fn triangle(from: usize, to: usize) -> Vec<Vec<f64>> {
@@ -143,9 +278,9 @@ mod tests {
     #[test]
     fn the_visible_region_is_in_pixels_of_the_original() {
         // 280 x 560 becomes 28 x 56; of that, rows 2 to 26 of 28 and columns 16 to 40 of 56 are visible.
-        assert_eq!(visible_region((560, 280), (56, 28), 24), [160.0, 20.0, 400.0, 260.0]);
+        assert_eq!(visible_region((560, 280), (56, 28), 24, Fit::Crop), [160.0, 20.0, 400.0, 260.0]);
         // A strip is cropped to its centre first: 100 x 1000 to 100 x 400.
-        assert_eq!(visible_region((1000, 100), (112, 28), 28), [450.0, 0.0, 550.0, 100.0]);
+        assert_eq!(visible_region((1000, 100), (112, 28), 28, Fit::Crop), [450.0, 0.0, 550.0, 100.0]);
     }
 
     proptest! {
@@ -154,7 +289,7 @@ mod tests {
             prop_assume!(width.max(height) <= 4 * width.min(height));
             let pixels = noise(width * height);
             let image = GrayImage::from_raw(width as u32, height as u32, pixels.clone()).unwrap();
-            let image = SmallImage::from_decoded(&DynamicImage::ImageLuma8(image), resize, 8);
+            let image = SmallImage::from_decoded(&DynamicImage::ImageLuma8(image), crop(resize, 8));
             prop_assert_eq!(image.width.min(image.height), width.min(height).clamp(8, resize as usize) as u32);
             let size = (image.width as usize, image.height as usize);
             let expected = resized(&pixels, (width, height), size);
@@ -169,7 +304,7 @@ mod tests {
     #[test]
     fn resized_pixels_are_the_same_on_every_machine() {
         let image = RgbImage::from_raw(61, 47, noise(61 * 47 * 3)).unwrap();
-        let image = SmallImage::from_decoded(&DynamicImage::ImageRgb8(image), 28, 24);
+        let image = SmallImage::from_decoded(&DynamicImage::ImageRgb8(image), crop(28, 24));
         assert_eq!(blake3::hash(&image.pixels).to_hex()[..16], *"d56fa11bbd480dd5");
     }
 
@@ -180,8 +315,8 @@ mod tests {
         let wide = ImageBuffer::<Luma<u16>, _>::from_fn(40, 50, |x, y| {
             Luma([u16::from(values[(y * 40 + x) as usize]) * 257])
         });
-        let narrow = SmallImage::from_decoded(&DynamicImage::ImageLuma8(narrow), 28, 24);
-        let wide = SmallImage::from_decoded(&DynamicImage::ImageLuma16(wide), 28, 24);
+        let narrow = SmallImage::from_decoded(&DynamicImage::ImageLuma8(narrow), crop(28, 24));
+        let wide = SmallImage::from_decoded(&DynamicImage::ImageLuma16(wide), crop(28, 24));
         assert_eq!((wide.width, wide.height, wide.channels), (28, 35, 1));
         assert!(narrow.pixels.iter().zip(&wide.pixels).all(|(a, b)| a.abs_diff(*b) <= 1));
     }
@@ -191,16 +326,52 @@ mod tests {
         // White where the 40 x 10 centre is, black elsewhere.
         let strip =
             GrayImage::from_fn(2000, 10, |x, _| Luma([if (980..1020).contains(&x) { 255 } else { 0 }]));
-        let image = SmallImage::from_decoded(&DynamicImage::ImageLuma8(strip), 28, 24);
+        let image = SmallImage::from_decoded(&DynamicImage::ImageLuma8(strip), crop(28, 24));
         assert_eq!((image.width, image.height), (96, 24));
         assert!(image.pixels.iter().all(|&value| value == 255));
         assert!(image.small, "10 pixels are below the crop of 24");
     }
 
     #[test]
+    fn a_long_image_is_padded_or_stretched_to_a_square() {
+        let strip = GrayImage::from_fn(200, 100, |x, _| Luma([if x < 100 { 40 } else { 200 }]));
+        let small = |fit: Fit| {
+            SmallImage::from_decoded(
+                &DynamicImage::ImageLuma8(strip.clone()),
+                Resizing { resize: 28, crop: 24, fit },
+            )
+        };
+        let row = |image: &SmallImage, y: usize| [image.pixels[y * 28 + 3], image.pixels[y * 28 + 24]];
+        let (padded, stretched) = (small(Fit::Pad), small(Fit::Stretch));
+        assert_eq!([padded.width, padded.height, stretched.width, stretched.height], [28; 4]);
+        assert_eq!([6, 7, 20, 21].map(|y| row(&padded, y)), [[0, 0], [40, 200], [40, 200], [0, 0]]);
+        assert_eq!([0, 27].map(|y| row(&stretched, y)), [[40, 200]; 2]);
+        // The crop of 24 pixels is 24/28 of the long side; with margins it reaches beyond the short side.
+        let region = |fit: Fit| visible_region((280, 140), (28, 28), 24, fit);
+        assert_eq!(region(Fit::Pad), [20.0, -50.0, 260.0, 190.0]);
+        assert_eq!(region(Fit::Stretch), [20.0, 10.0, 260.0, 130.0]);
+    }
+
+    #[test]
+    fn samples_of_twelve_bits_fill_the_range() {
+        let film = |max: u32| {
+            let at = move |x: u32, y: u32| Luma([((x + 30 * y) * max / 899) as u16]);
+            SmallImage::from_decoded(
+                &DynamicImage::ImageLuma16(ImageBuffer::from_fn(30, 30, at)),
+                crop(28, 24),
+            )
+        };
+        let (mut narrow, full) = (film(4_095), film(65_535));
+        assert_eq!(narrow.wide.as_ref().map(|wide| wide.largest), Some(4_095));
+        assert!(narrow.pixels.iter().all(|&value| value < 17), "without knowing it, they are black");
+        narrow.use_bits(12);
+        assert!(narrow.pixels.iter().zip(&full.pixels).all(|(a, b)| a.abs_diff(*b) <= 1));
+    }
+
+    #[test]
     fn colour_is_detected_and_stored() {
         let image = RgbImage::from_pixel(30, 30, Rgb([200, 100, 50]));
-        let image = SmallImage::from_decoded(&DynamicImage::ImageRgb8(image), 28, 24);
+        let image = SmallImage::from_decoded(&DynamicImage::ImageRgb8(image), crop(28, 24));
         assert!(image.coloured && !image.small);
         assert_eq!(image.pixels, [200, 100, 50].repeat(28 * 28));
     }

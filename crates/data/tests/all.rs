@@ -7,6 +7,7 @@ mod formats;
 mod jpeg_sweep;
 mod manifests;
 mod mutated;
+mod odd_images;
 mod other_data;
 mod phantom;
 mod planted_duplicates;

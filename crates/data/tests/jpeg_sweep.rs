@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use image::{DynamicImage, RgbImage};
-use roentgen_data::{SizeLimits, open_image};
+use roentgen_data::{LoadOptions, open_image};
 
 const SAMPLINGS: [&str; 16] = [
     "1x1",
@@ -83,7 +83,7 @@ fn every_structure_is_decoded_as_libjpeg_turbo_decodes_it() {
                 }
                 assert!(run(folder, "djpeg", &["-outfile", "film.pnm", "film.jpg"]));
                 let expected = fs::read(folder.join("film.pnm")).unwrap();
-                match open_image(&folder.join("film.jpg"), &SizeLimits::default()) {
+                match open_image(&folder.join("film.jpg"), &LoadOptions::default()) {
                     Err(reason) => {
                         assert!(reason.starts_with("not read: it is"), "{sampling} {coding} {at}: {reason}");
                         n_refused += 1;

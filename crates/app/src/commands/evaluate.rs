@@ -135,8 +135,6 @@ fn class_mapping(config: &TrainConfig, card: &ModelCard) -> ClassMapping {
 
 fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Result<LoadedSets, AppError> {
     let options = LoadOptions {
-        resize: card.resize,
-        crop: card.size,
         seed: card.seed,
         skip_bad: request.skip_bad,
         val_fraction: Some(card.val_fraction),
@@ -145,7 +143,7 @@ fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Res
         columns: request.config.load_options()?.columns,
         classes: class_mapping(request.config, card),
         fold: card.fold.map(|[fold, of]| Fold { index: fold - 1, of }),
-        ..LoadOptions::default()
+        ..card.image_options()
     };
     let loading = screen.loading();
     let Some(dir) = request.data else {

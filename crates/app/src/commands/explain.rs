@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
-use roentgen_data::{LoadOptions, LoadedFiles, SizeLimits, load_files, open_image, visible_region};
+use roentgen_data::{LoadedFiles, load_files, open_image, visible_region};
 use serde::Serialize;
 
 use crate::error::AppError;
@@ -70,14 +70,16 @@ pub(crate) fn run(request: &ExplainRequest<'_>, screen: &Screen) -> Result<(), A
     let (model, card) = model_file::read(model)?;
     let class = class.map(|class| find_class(&card, class)).transpose()?;
     let bad = |reason: String| CommandError::BadImage { path: file.into(), reason };
-    let full_image = open_image(file, &SizeLimits::default()).map_err(bad)?.to_rgb8();
-    let options = LoadOptions { resize: card.resize, crop: card.size, ..LoadOptions::default() };
-    let LoadedFiles { images, mut by_source } =
+    let options = card.image_options();
+    let full_image = open_image(file, &options).map_err(bad)?.to_rgb8();
+    let LoadedFiles { images, mut by_source, notes } =
         load_files(&[file.into()], card.channels, &options, &roentgen_data::silent);
     by_source.remove(0).map_err(bad)?;
+    notes.iter().for_each(|note| screen.note("note", note));
     let explanation = explain(&model, &card, &images, 0, class);
     let small = images.image(0);
-    let window = visible_region(full_image.dimensions(), (small.width, small.height), card.size as usize);
+    let small_size = (small.width, small.height);
+    let window = visible_region(full_image.dimensions(), small_size, options.crop as usize, options.fit);
     let panels = [
         prediction_panel(&explanation, &card),
         grad_cam_panel(&explanation, &card),

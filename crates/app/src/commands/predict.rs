@@ -196,7 +196,7 @@ pub(crate) fn predict_files(
     sources: &[ImageSource],
     summary: &mut BatchSummary,
 ) -> Vec<FileResult> {
-    let LoadedFiles { images, by_source } =
+    let LoadedFiles { images, by_source, .. } =
         load_files(sources, card.channels, &card.image_options(), &roentgen_data::silent);
     let predictions = predict_images(model, card, &images, summary);
     let of_each = sources.iter().map(ImageSource::name).zip(by_source);

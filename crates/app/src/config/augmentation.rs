@@ -2,7 +2,7 @@
 
 use roentgen_data::ImageSet;
 
-use super::{ClassWeights, SamplerChoice, TrainConfig};
+use super::{ClassWeights, FitChoice, SamplerChoice, TrainConfig};
 
 impl TrainConfig {
     /// What happens at random to each image of the training set, such as "random crops and flips".
@@ -28,6 +28,17 @@ impl TrainConfig {
         add(jitter > 0.0, text);
         add(self.erase > 0.0, format!("a rectangle erased in {:.0} % of the images", 100.0 * self.erase));
         if changes.is_empty() { "none".to_owned() } else { changes.join(", ") }
+    }
+
+    /// How large images become.
+    pub(crate) fn describe_resizing(&self) -> String {
+        let (resize, size) = (self.resize(), self.size);
+        let resized = match self.fit {
+            FitChoice::Crop => format!("short side {resize} pixels"),
+            FitChoice::Pad => format!("padded to {resize}x{resize} pixels"),
+            FitChoice::Stretch => format!("stretched to {resize}x{resize} pixels"),
+        };
+        format!("{resized}, cropped to {size}x{size}")
     }
 
     /// How random the crops are; `None` if every image has a single position for its crop.

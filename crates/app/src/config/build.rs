@@ -50,6 +50,8 @@ impl TrainConfig {
             val_fraction: self.val_fraction,
             test_fraction: self.test_fraction,
             channels: self.channels.into(),
+            fit: self.fit.into(),
+            invert: self.invert.into(),
             test_dir: self.test.clone(),
             columns: ColumnNames {
                 path: self.path_column.clone(),

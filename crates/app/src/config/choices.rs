@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-use roentgen_data::{Channels, Sampler};
+use roentgen_data::{Channels, Fit, Invert, Sampler};
 use roentgen_optim::Clip;
 use roentgen_tensor::conv2d::ConvChoice;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,49 @@ impl From<ChannelChoice> for Channels {
             ChannelChoice::Auto => Self::Auto,
             ChannelChoice::Grey => Self::Grey,
             ChannelChoice::Rgb => Self::Rgb,
+        }
+    }
+}
+
+/// What is done with images that are not square.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FitChoice {
+    /// Their sides keep their ratio, and the model sees a square crop: in predictions the centre.
+    #[default]
+    Crop,
+    /// Black margins make them square.
+    Pad,
+    /// They are stretched to a square.
+    Stretch,
+}
+
+impl From<FitChoice> for Fit {
+    fn from(choice: FitChoice) -> Self {
+        match choice {
+            FitChoice::Crop => Self::Crop,
+            FitChoice::Pad => Self::Pad,
+            FitChoice::Stretch => Self::Stretch,
+        }
+    }
+}
+
+/// What is done with images that look like negatives of the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InvertChoice {
+    /// They are only counted.
+    #[default]
+    Never,
+    /// Black and white are exchanged, in training and in every prediction of the model.
+    Auto,
+}
+
+impl From<InvertChoice> for Invert {
+    fn from(choice: InvertChoice) -> Self {
+        match choice {
+            InvertChoice::Never => Self::Never,
+            InvertChoice::Auto => Self::Auto,
         }
     }
 }

@@ -11,8 +11,8 @@ use roentgen_data::ClassMapping;
 use roentgen_optim::Clip;
 
 use super::choices::{
-    ChannelChoice, ClassPrior, ClassWeights, ClipChoice, ConvAlgorithmChoice, DecayKind, NormalizeBy,
-    SamplerChoice, Select,
+    ChannelChoice, ClassPrior, ClassWeights, ClipChoice, ConvAlgorithmChoice, DecayKind, FitChoice,
+    InvertChoice, NormalizeBy, SamplerChoice, Select,
 };
 use super::input::{choice, number, path, switch, text};
 use super::setting::{Item, Setting, settings};
@@ -72,6 +72,10 @@ settings! {
         /// Length to which the short side of each image is scaled before cropping
         resize: Option<u32> = None => number("PIXELS", 1..=8192)
             .expected("at least --size, at most 8192 pixels").derived("8/7 of --size, rounded up");
+        /// What is done with images that are not square, in training and in every prediction of the model
+        fit: FitChoice = FitChoice::Crop => choice("FIT");
+        /// What is done with images that look like negatives of the others, with black and white exchanged
+        invert: InvertChoice = InvertChoice::Never => choice("INVERT");
     }
     "Augmentation" {
         /// Flip training images from left to right at random

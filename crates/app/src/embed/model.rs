@@ -124,7 +124,8 @@ impl Model {
     pub fn predict(&self, paths: &[PathBuf]) -> Vec<Result<ImagePrediction, String>> {
         let options = self.card.image_options();
         let sources: Vec<_> = paths.iter().map(|path| path.as_path().into()).collect();
-        let LoadedFiles { images, by_source } = load_files(&sources, self.card.channels, &options, &silent);
+        let LoadedFiles { images, by_source, .. } =
+            load_files(&sources, self.card.channels, &options, &silent);
         let mut summary = BatchSummary::new(self.card.class_names.len());
         let predictions = predict_images(&self.network, &self.card, &images, &mut summary);
         by_source.into_iter().map(|image| image.map(|image| predictions[image].clone())).collect()

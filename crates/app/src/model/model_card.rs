@@ -1,10 +1,10 @@
 //! Everything about a model besides its tensors, as the JSON object in the metadata of its file.
 
-use roentgen_data::{LoadOptions, MAX_CLASSES, Normalization, TtaConfig};
+use roentgen_data::{BrightnessPattern, LoadOptions, MAX_CLASSES, Normalization, TtaConfig};
 use roentgen_layers::ResNet9Config;
 use serde::{Deserialize, Serialize};
 
-use crate::config::ClassPrior;
+use crate::config::{ClassPrior, FitChoice, InvertChoice};
 use crate::model::batch_summary::BatchSummary;
 use crate::model::inference::Preprocessing;
 use crate::model::instruction_sets::InstructionSets;
@@ -32,6 +32,18 @@ pub(crate) struct ModelCard {
     pub resize: u32,
     /// Side of the crop, in pixels.
     pub size: u32,
+    /// What is done with images that are not square.
+    #[serde(default)]
+    pub fit: FitChoice,
+    /// How many bits of 16-bit samples the training images use, if they have such samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_bits: Option<u8>,
+    /// What is done with negatives of the training images.
+    #[serde(default)]
+    pub invert: InvertChoice,
+    /// The brightness that the training images have in common, if they have: negatives are recognised by it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brightness_pattern: Vec<i8>,
     /// Mean and standard deviation of the training images.
     #[serde(flatten)]
     pub normalization: Normalization,
@@ -122,7 +134,15 @@ impl ModelCard {
     /// How images without a class are loaded for this model.
     #[must_use]
     pub(crate) fn image_options(&self) -> LoadOptions {
-        LoadOptions { resize: self.resize, crop: self.size, ..LoadOptions::default() }
+        LoadOptions {
+            resize: self.resize,
+            crop: self.size,
+            fit: self.fit.into(),
+            sample_bits: self.sample_bits,
+            invert: self.invert.into(),
+            pattern: BrightnessPattern::new(self.brightness_pattern.clone()).ok(),
+            ..LoadOptions::default()
+        }
     }
 
     /// The version of the layout that this program writes.
@@ -150,6 +170,9 @@ impl ModelCard {
             return Err(text);
         }
         self.instruction_sets.check()?;
+        if !self.brightness_pattern.is_empty() {
+            BrightnessPattern::new(self.brightness_pattern.clone())?;
+        }
         if let Some(detector) = &self.ood_detector {
             detector.check(self.width, self.size as usize)?;
         }
@@ -174,7 +197,7 @@ impl ModelCard {
         ]
     }
 
-    fn value_rules(&self) -> [Rule; 5] {
+    fn value_rules(&self) -> [Rule; 6] {
         let Normalization { mean, std, .. } = &self.normalization;
         let (fold, tta, temperature) = (self.fold, self.tta, self.temperature);
         [
@@ -194,6 +217,10 @@ impl ModelCard {
             (
                 [tta.zoom, tta.aspect].iter().all(|share| (0.0..=4.0).contains(share)),
                 format!("test-time augmentation is {tta:?}, expected zoom and aspect of 0 to 4"),
+            ),
+            (
+                self.sample_bits.is_none_or(|bits| (8..=16).contains(&bits)),
+                format!("sample_bits is {:?}, expected 8 to 16", self.sample_bits),
             ),
             (
                 temperature > 0.0 && temperature.is_finite(),

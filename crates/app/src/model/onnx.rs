@@ -17,6 +17,7 @@ use roentgen_data::{TtaConfig, TtaView};
 use roentgen_layers::{Architecture, BlockSpec, ResNet};
 use roentgen_tensor::batch_norm::EPS;
 
+use crate::config::FitChoice;
 use crate::model::model_card::ModelCard;
 use crate::model::tensors::{self, Tensor};
 use messages::{
@@ -33,7 +34,10 @@ const IR_VERSION: i64 = 8;
 /// What a program has to do before it calls the model, for people; docs/interchange.md has it as Python.
 const RESIZE_FILTER: &str = "triangle (bilinear with antialiasing), f32, rows before columns, rounded once to 8 bit, halves up; \
                              up to size but not up to resize if the image is smaller";
-const RESIZE_LONG_SIDE: &str = "in proportion, rounded to nearest, halves up; at most 4 times the short side: the centre is cut out first";
+const LONG_SIDE_IN_PROPORTION: &str = "in proportion, rounded to nearest, halves up; at most 4 times the short side: the centre is cut out first";
+const LONG_SIDE_PADDED: &str =
+    "the long side becomes resize, the short side in proportion; black margins on both sides make it square";
+const LONG_SIDE_STRETCHED: &str = "both sides become resize";
 const GREY: &str = "(299 R + 587 G + 114 B + 500) / 1000, rounded down, after the resizing";
 const CROP: &str = "centre; offsets (side - size) / 2 rounded to nearest, halves to even; images smaller than size are continued by \
                     reflection";
@@ -78,6 +82,11 @@ pub(crate) fn to_bytes(model: &ResNet, card: &ModelCard) -> Vec<u8> {
     graph.node("Softmax", &["calibrated"], "probabilities", &[integer("axis", 1)]);
 
     let classes = serde_json::to_string(&card.class_names).expect("names");
+    let long_side = match card.fit {
+        FitChoice::Crop => LONG_SIDE_IN_PROPORTION,
+        FitChoice::Pad => LONG_SIDE_PADDED,
+        FitChoice::Stretch => LONG_SIDE_STRETCHED,
+    };
     let properties = [
         ("class_names", classes),
         ("channels", channels.to_string()),
@@ -86,7 +95,7 @@ pub(crate) fn to_bytes(model: &ResNet, card: &ModelCard) -> Vec<u8> {
         ("crop_size", card.size.to_string()),
         ("pixels", "0 to 1, NCHW".to_owned()),
         ("resize_filter", RESIZE_FILTER.to_owned()),
-        ("resize_long_side", RESIZE_LONG_SIDE.to_owned()),
+        ("resize_long_side", long_side.to_owned()),
         ("grey", GREY.to_owned()),
         ("crop", CROP.to_owned()),
     ];

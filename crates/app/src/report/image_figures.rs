@@ -9,7 +9,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
 use maud::{Markup, html};
 use ndarray::Array2;
-use roentgen_data::{ImageSet, SizeLimits, open_image, visible_region};
+use roentgen_data::{Fit, ImageSet, LoadOptions, open_image, visible_region};
 
 use crate::metrics::Predictions;
 use crate::report::overlay;
@@ -62,11 +62,13 @@ pub(super) fn samples(set: &ImageSet, n_classes: usize, per_class: usize) -> Vec
 
 /// An image of a set, scaled for the report, and the window of it that the model sees: left, top, right, bottom. It is read
 /// from its file, or else made from the reduced image of the set: drawn phantom films and packed images have no files.
-pub(super) fn image_and_window(set: &ImageSet, image: usize, crop: usize) -> (RgbImage, [f64; 4]) {
+pub(super) fn image_and_window(set: &ImageSet, image: usize, options: &LoadOptions) -> (RgbImage, [f64; 4]) {
     let small = set.image(image);
-    let original = set.file(image).and_then(|path| open_image(path, &SizeLimits::default()).ok());
+    let original = set.file(image).and_then(|path| open_image(path, options).ok());
+    // The reduced image has its margins already.
+    let fit = if original.is_some() { options.fit } else { Fit::Crop };
     let full = original.map_or_else(|| reduced_image(set, image), |original| original.to_rgb8());
-    let window = visible_region(full.dimensions(), (small.width, small.height), crop);
+    let window = visible_region(full.dimensions(), (small.width, small.height), options.crop as usize, fit);
     let scale = f64::from(SIDE) / f64::from(full.width().max(full.height()));
     let scaled = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
     let shown = imageops::resize(&full, scaled(full.width()), scaled(full.height()), FilterType::Triangle);

@@ -74,9 +74,9 @@ pub(crate) fn show_machine(screen: &Screen, n_threads: usize) {
 }
 
 /// How images are prepared for the model, and how they are augmented in training.
-pub(crate) fn show_images(screen: &Screen, set: &ImageSet, resize: u32, size: u32, augmentation: &str) {
+pub(crate) fn show_images(screen: &Screen, set: &ImageSet, resizing: &str, augmentation: &str) {
     let colour = if set.channels() == 1 { "grey" } else { "colour" };
-    screen.field("images", &format!("{colour}, short side {resize} pixels, cropped to {size}x{size}"));
+    screen.field("images", &format!("{colour}, {resizing}"));
     screen.field("augmented", augmentation);
 }
 

@@ -263,6 +263,14 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         channels: data.channels,
         resize: config.resize(),
         size: config.size,
+        fit: config.fit,
+        sample_bits: data.sample_bits,
+        invert: config.invert,
+        brightness_pattern: data
+            .pattern
+            .as_ref()
+            .map(|pattern| pattern.values().to_vec())
+            .unwrap_or_default(),
         normalization: normalization.clone(),
         tta: config.tta_config(),
         temperature: 1.0,

@@ -51,7 +51,7 @@ pub(super) fn show_plan(run: &Run<'_>, model: &ResNet9Config) {
     let n_train = data.train.len();
     let (epochs, batch) = (config.epochs(n_train), config.batch(n_train));
     let augmentation = config.describe_augmentation(&data.train);
-    tables::show_images(screen, &data.train, config.resize(), config.size, &augmentation);
+    tables::show_images(screen, &data.train, &config.describe_resizing(), &augmentation);
     let (name, n_parameters) = (model.architecture().name, thousands(model.architecture().n_parameters()));
     screen.field("model", &format!("{name} of width {}, {n_parameters} parameters", config.width));
     tables::show_machine(screen, config.threads());

@@ -62,6 +62,19 @@ pub(crate) fn chunk_with_wrong_checksum(bytes: &[u8], format: ImageFormat) -> Op
     }
 }
 
+/// The bits that the samples of a PNG use, as its chunk sBIT says: the most of all channels (PNG specification, 11.3.2.7).
+pub(crate) fn significant_bits(bytes: &[u8], format: ImageFormat) -> Option<u8> {
+    let mut rest = bytes.get(8..).filter(|_| format == ImageFormat::Png)?;
+    loop {
+        let (chunk, after) = first_chunk(rest)?;
+        match chunk.kind() {
+            b"sBIT" => return chunk.kind_and_data[4..].iter().copied().max(),
+            b"IDAT" => return None,
+            _ => rest = after,
+        }
+    }
+}
+
 /// Walks the segments: a marker `FF xx` and, for most, two bytes of length and the data. The header of a scan (SOS) is
 /// followed by entropy-coded bytes, in which `FF 00` is a literal FF and `FF D0`-`FF D7` are restarts.
 fn jpeg_reaches_eoi(bytes: &[u8]) -> Option<()> {

@@ -4,6 +4,7 @@
 //! with chroma denser than luma, into stripes, or panics. The older jpeg-decoder reads these. Streams of other kinds are named,
 //! with the way to convert them.
 
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageFormat};
 use jpeg_decoder::PixelFormat;
 
@@ -28,7 +29,7 @@ pub(super) fn header_of(bytes: &[u8]) -> Result<Option<JpegHeader>, String> {
     }
 }
 
-/// Decodes a complete file.
+/// Decodes a complete file: the image as it is stored, and how it has to be rotated or mirrored.
 ///
 /// # Errors
 /// In words for the user.
@@ -36,7 +37,7 @@ pub(super) fn decode(
     bytes: &[u8],
     header: Option<JpegHeader>,
     limits: &SizeLimits,
-) -> Result<DynamicImage, String> {
+) -> Result<(DynamicImage, Orientation), String> {
     match header {
         Some(header) if !header.is_usual() => decode_unusual(bytes, &header, limits),
         _ => super::decode(bytes, ImageFormat::Jpeg, limits),
@@ -49,7 +50,11 @@ fn not_read(kind: &str) -> String {
     )
 }
 
-fn decode_unusual(bytes: &[u8], header: &JpegHeader, limits: &SizeLimits) -> Result<DynamicImage, String> {
+fn decode_unusual(
+    bytes: &[u8],
+    header: &JpegHeader,
+    limits: &SizeLimits,
+) -> Result<(DynamicImage, Orientation), String> {
     let (width, height, n) = (header.columns as u32, header.rows as u32, header.sampling.len());
     let n_bytes = u64::from(width) * u64::from(height) * n as u64;
     if width.max(height) > limits.side || n_bytes > limits.decoded_bytes {
@@ -70,5 +75,7 @@ fn decode_unusual(bytes: &[u8], header: &JpegHeader, limits: &SizeLimits) -> Res
         }
         _ => return Err(not_read("JPEG of four colours (CMYK)")),
     };
-    image.ok_or_else(|| "damaged JPEG: it has fewer pixels than it says".to_owned())
+    let image = image.ok_or("damaged JPEG: it has fewer pixels than it says")?;
+    let orientation = decoder.exif_data().and_then(Orientation::from_exif_chunk);
+    Ok((image, orientation.unwrap_or(Orientation::NoTransforms)))
 }

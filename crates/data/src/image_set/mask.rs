@@ -101,7 +101,7 @@ mod tests {
 
     fn set(width: u32, height: u32, channels: usize) -> ImageSet {
         let pixels = (0..width * height * channels as u32).map(|at| (at % 200) as u8 + 1).collect();
-        let image = SmallImage { width, height, channels, pixels, coloured: channels == 3, small: false };
+        let image = SmallImage::of_pixels((width, height), channels, pixels);
         ImageSet::pack(channels, vec![(image, "a".into(), 0)])
     }
 

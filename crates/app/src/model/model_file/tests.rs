@@ -6,7 +6,7 @@ use super::super::instruction_sets::InstructionSets;
 use super::super::model_card::FORMAT;
 use super::super::ood::OodDetector;
 use super::*;
-use crate::config::ClassPrior;
+use crate::config::{ClassPrior, FitChoice, InvertChoice};
 use roentgen_tensor::parameter::ParameterKind;
 
 pub(crate) fn card() -> ModelCard {
@@ -17,6 +17,10 @@ pub(crate) fn card() -> ModelCard {
         channels: 1,
         resize: 28,
         size: 24,
+        fit: FitChoice::Pad,
+        sample_bits: Some(12),
+        invert: InvertChoice::Auto,
+        brightness_pattern: vec![-3; 144],
         normalization: Normalization { mean: vec![0.512_345_6], std: vec![0.1], per_image: false },
         tta: TtaConfig { mirror: true, zoom: 0.3, aspect: 0.25 },
         temperature: 1.25,

@@ -1,0 +1,81 @@
+//! Photographs are read as viewers show them, whatever their EXIF orientation is.
+
+use std::io::Cursor;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+
+use super::*;
+
+/// A TIFF directory with the tag Orientation alone (EXIF 2.3, section 4.6.4).
+fn exif(orientation: u8) -> Vec<u8> {
+    let mut exif = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+    exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
+    exif
+}
+
+fn encoded(image: &DynamicImage, format: ImageFormat, exif: &[u8]) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).expect("an encoded image");
+    let mut bytes = bytes.into_inner();
+    let (at, block) = match format {
+        ImageFormat::Jpeg => {
+            let length = (2 + 6 + exif.len()) as u16;
+            (2, [b"\xff\xe1", &length.to_be_bytes()[..], b"Exif\0\0", exif].concat())
+        }
+        // After the signature and IHDR.
+        _ => {
+            let kind_and_data = [b"eXIf", exif].concat();
+            let checksum = crc32fast::hash(&kind_and_data).to_be_bytes();
+            (33, [&(exif.len() as u32).to_be_bytes()[..], &kind_and_data, &checksum].concat())
+        }
+    };
+    bytes.splice(at..at, block);
+    bytes
+}
+
+/// How the stored image has to be changed so that `orientation` undoes it.
+fn inverse(orientation: Orientation) -> Orientation {
+    match orientation {
+        Orientation::Rotate90 => Orientation::Rotate270,
+        Orientation::Rotate270 => Orientation::Rotate90,
+        other => other,
+    }
+}
+
+#[test]
+fn a_photograph_is_read_as_viewers_show_it() {
+    let upright = RgbImage::from_fn(60, 40, |x, y| Rgb([(x * 4) as u8, (y * 6) as u8, 90]));
+    let upright = DynamicImage::ImageRgb8(upright);
+    let options = LoadOptions::default();
+    for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+        let expected = decode_bytes(&encoded(&upright, format, &exif(1)), &options).expect("an image");
+        assert!(!expected.traits.is_reoriented);
+        for code in 2..=8 {
+            let orientation = Orientation::from_exif(code).expect("one of eight");
+            let mut stored = upright.clone();
+            stored.apply_orientation(inverse(orientation));
+            let found = decode_bytes(&encoded(&stored, format, &exif(code)), &options).expect("an image");
+            assert!(found.traits.is_reoriented, "{format:?} {code}");
+            assert_eq!((found.facts.width, found.facts.height), (60, 40), "{format:?} {code}");
+            let pairs = found.image.pixels.iter().zip(&expected.image.pixels);
+            let difference = pairs.map(|(a, b)| a.abs_diff(*b)).max().expect("pixels");
+            assert!(
+                difference <= if format == ImageFormat::Png { 0 } else { 6 },
+                "{format:?} {code}: {difference}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_damaged_orientation_is_no_orientation() {
+    let image = DynamicImage::ImageRgb8(RgbImage::from_pixel(40, 30, Rgb([1, 2, 3])));
+    for exif in [exif(0), exif(9), exif(6)[..12].to_vec(), b"MM".to_vec(), Vec::new()] {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+            let found =
+                decode_bytes(&encoded(&image, format, &exif), &LoadOptions::default()).expect("an image");
+            assert!(!found.traits.is_reoriented && found.facts.width == 40, "{format:?} {exif:?}");
+        }
+    }
+}

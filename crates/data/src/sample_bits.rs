@@ -1,0 +1,140 @@
+//! How many bits of 16-bit samples are used.
+//!
+//! Films of 10, 12 and 14 bits are often stored in files of 16 bits as they are, and are black unless their range is known.
+//! It is, in this order:
+//! 1. what the file says (the chunk sBIT of PNG), if no value is larger than that;
+//! 2. the smallest number of bits that holds the largest value of the training images, which a model keeps;
+//! 3. for an image with a larger value, and where there are no training images, the smallest even number of bits that holds
+//!    the largest value of the image itself: detectors have 10, 12, 14 or 16.
+//!
+//! DICOM files have a display pipeline of their own.
+
+use std::collections::BTreeMap;
+
+use image::DynamicImage;
+
+use crate::decode::{Decoded, FileTraits, OpenedImage};
+
+/// An image that uses this many bits less than the training images is almost black.
+const ALMOST_BLACK: u8 = 4;
+
+/// The smallest number of bits, at least 8, that holds a value.
+fn bits_of(value: u16) -> u8 {
+    (u16::BITS - value.leading_zeros()).max(8) as u8
+}
+
+/// What the file says, if it can be true.
+fn stated_bits(traits: &FileTraits, largest: u16) -> Option<u8> {
+    traits.significant_bits.filter(|bits| (bits_of(largest)..=16).contains(bits))
+}
+
+fn largest_of(image: &Decoded) -> Option<u16> {
+    image.image.wide.as_ref().map(|wide| wide.largest)
+}
+
+/// The bits that hold every value of the training images; `None` if these have no samples of 16 bits.
+pub(crate) fn of_training_images<'a>(images: impl Iterator<Item = &'a Decoded>) -> Option<u8> {
+    let bits = |image: &Decoded| {
+        let largest = largest_of(image)?;
+        Some(stated_bits(&image.traits, largest).unwrap_or_else(|| bits_of(largest)))
+    };
+    images.filter_map(bits).max()
+}
+
+/// The bits that an image uses, where the training images use `of_training`.
+fn resolved(traits: &FileTraits, largest: u16, of_training: Option<u8>) -> u8 {
+    let needed = bits_of(largest);
+    let by_values = of_training.filter(|&bits| needed <= bits).unwrap_or_else(|| needed.next_multiple_of(2));
+    stated_bits(traits, largest).unwrap_or(by_values)
+}
+
+/// Makes the pixels of the images whose samples have 16 bits, and describes what was done, a sentence each.
+pub(crate) fn apply<'a>(
+    images: impl Iterator<Item = &'a mut Decoded>,
+    of_training: Option<u8>,
+) -> Vec<String> {
+    let (mut counts, mut n_dark) = (BTreeMap::<u8, usize>::new(), 0);
+    for image in images {
+        let Some(largest) = largest_of(image) else { continue };
+        let bits = resolved(&image.traits, largest, of_training);
+        *counts.entry(bits).or_default() += 1;
+        n_dark += usize::from(bits_of(largest) + ALMOST_BLACK <= bits);
+        image.use_bits(bits);
+    }
+    let n: usize = counts.values().sum();
+    let narrow = counts.iter().filter(|(bits, _)| **bits < 16).map(|(bits, count)| {
+        format!(
+            "{count} of {n} images with samples of 16 bits use only {bits} of them, and are read as images of {bits} bits"
+        )
+    });
+    let dark = (n_dark > 0).then(|| {
+        format!(
+            "{n_dark} of {n} images with samples of 16 bits are almost black: their largest value is less than a sixteenth of \
+             that of the training images; if they have fewer bits, scale them up, or store the number of bits in the chunk sBIT"
+        )
+    });
+    narrow.chain(dark).collect()
+}
+
+/// An image at its own size, with the range of its samples filled.
+pub(crate) fn scaled(opened: OpenedImage, of_training: Option<u8>) -> DynamicImage {
+    let OpenedImage { mut image, traits, origin, .. } = opened;
+    let samples: &mut [u16] = match &mut image {
+        DynamicImage::ImageLuma16(image) => image,
+        DynamicImage::ImageRgb16(image) => image,
+        _ => return image,
+    };
+    if origin.is_none() {
+        let bits = resolved(&traits, samples.iter().copied().max().unwrap_or(0), of_training);
+        let white = (1 << bits) - 1;
+        for sample in samples {
+            *sample = (u32::from(*sample) * u32::from(u16::MAX) / white) as u16;
+        }
+    }
+    image
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{ImageBuffer, Luma};
+
+    use super::*;
+    use crate::file_facts::FileFacts;
+    use crate::options::LoadOptions;
+
+    fn film(largest: u16, significant_bits: Option<u8>) -> Decoded {
+        let at = |x: u32, y: u32| Luma([((x + 30 * y) * u32::from(largest) / 899) as u16]);
+        let image = DynamicImage::ImageLuma16(ImageBuffer::from_fn(30, 30, at));
+        let traits = FileTraits { significant_bits, ..FileTraits::default() };
+        Decoded { traits, ..Decoded::new(&image, FileFacts::default(), &LoadOptions::default()) }
+    }
+
+    fn brightest(mut film: Decoded, of_training: Option<u8>) -> (u8, Vec<String>) {
+        let notes = apply(std::iter::once(&mut film), of_training);
+        (*film.image.pixels.iter().max().expect("pixels"), notes)
+    }
+
+    #[test]
+    fn the_training_images_decide() {
+        let train = [film(3_000, None), film(4_000, None), film(200, None)];
+        assert_eq!(of_training_images(train.iter()), Some(12));
+        assert_eq!(of_training_images([film(900, Some(12))].iter()), Some(12), "what the file says");
+        assert_eq!(of_training_images([film(50_000, Some(12))].iter()), Some(16), "what cannot be true");
+        assert_eq!(of_training_images([].iter()), None);
+        let (found, notes) = brightest(film(2_047, None), Some(12));
+        assert!((120..=128).contains(&found), "half of the range: {found}");
+        assert!(notes[0].contains("use only 12 of them"), "{notes:?}");
+    }
+
+    #[test]
+    fn an_image_that_the_model_does_not_know_decides_for_itself() {
+        for (largest, of_training) in [(4_000, None), (2_047 * 2, None), (16_000, Some(12)), (1_000, None)] {
+            let (found, _) = brightest(film(largest, None), of_training);
+            assert!(found > 235, "{largest}: {found}");
+        }
+        assert!(brightest(film(4_000, Some(12)), Some(16)).0 > 235, "what the file says comes first");
+        let (found, notes) = brightest(film(4_000, None), Some(16));
+        assert!(found < 17 && notes.iter().any(|note| note.contains("almost black")), "{notes:?}");
+        assert_eq!(brightest(film(65_535, None), None).1, Vec::<String>::new());
+    }
+}

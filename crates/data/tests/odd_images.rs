@@ -1,0 +1,110 @@
+//! Films of 12 bits in files of 16 bits, negatives and long images.
+
+use std::path::Path;
+
+use image::{DynamicImage, ImageBuffer, Luma, imageops};
+use roentgen_data::{
+    Dataset, Fit, ImageSource, Invert, LoadOptions, PhantomOptions, find_files, load_dataset, load_files,
+    silent, write_phantom,
+};
+
+/// Phantom films in sets; `change` is applied to each, with its number in the order of the paths.
+fn films(folder: &Path, change: impl Fn(usize, image::GrayImage) -> DynamicImage) {
+    let phantom = PhantomOptions { train: 36, val: 6, test: 6, size: 64, ..PhantomOptions::default() };
+    write_phantom(folder, &phantom, &silent).unwrap();
+    for (number, path) in find_files(folder).unwrap().into_iter().enumerate() {
+        let film = image::open(&path).unwrap().into_luma8();
+        change(number, film).save(path).unwrap();
+    }
+}
+
+fn load(folder: &Path, options: &LoadOptions) -> Dataset {
+    load_dataset(folder, options, &silent).unwrap()
+}
+
+fn pixels(data: &Dataset) -> Vec<u8> {
+    let sets = [&data.train, &data.val, &data.test];
+    sets.iter().flat_map(|set| (0..set.len()).flat_map(|image| set.image(image).pixels.to_vec())).collect()
+}
+
+fn has_note(data: &Dataset, text: &str) -> bool {
+    data.findings.notes.iter().any(|note| note.contains(text))
+}
+
+/// Samples of 12 bits, which some programs store in 16 bits as they are.
+fn twelve_bits(film: &image::GrayImage) -> DynamicImage {
+    let sample = |x, y| Luma([(u32::from(film.get_pixel(x, y).0[0]) * 4_095 / 255) as u16]);
+    DynamicImage::ImageLuma16(ImageBuffer::from_fn(film.width(), film.height(), sample))
+}
+
+fn largest_difference(a: &[u8], b: &[u8]) -> u8 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max().expect("pixels")
+}
+
+#[test]
+fn films_of_twelve_bits_give_what_eight_bits_give() {
+    let (eight, twelve) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    films(eight.path(), |_, film| film.into());
+    films(twelve.path(), |_, film| twelve_bits(&film));
+    let options = LoadOptions::default();
+    let (eight, data) = (load(eight.path(), &options), load(twelve.path(), &options));
+    assert_eq!((eight.sample_bits, data.sample_bits), (None, Some(12)));
+    assert!(largest_difference(&pixels(&eight), &pixels(&data)) <= 1);
+    assert!(
+        has_note(&data, "48 of 48 images with samples of 16 bits use only 12 of them"),
+        "{:?}",
+        data.findings.notes
+    );
+    // One image for a model that was trained on 8 bits, and on 12.
+    let path = find_files(&twelve.path().join("train")).unwrap().remove(0);
+    for sample_bits in [None, Some(12)] {
+        let options = LoadOptions { sample_bits, ..LoadOptions::default() };
+        let found = load_files(&[ImageSource::File(path.clone())], 1, &options, &silent);
+        assert!(largest_difference(found.images.image(0).pixels, eight.train.image(0).pixels) <= 1);
+        assert!(found.notes[0].contains("use only 12"), "{:?}", found.notes);
+    }
+}
+
+#[test]
+fn a_class_of_negatives_is_found_and_inverted() {
+    let (plain, odd) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    films(plain.path(), |_, film| film.into());
+    let expected = load(plain.path(), &LoadOptions::default());
+    assert!(!has_note(&expected, "negatives"), "{:?}", expected.findings.notes);
+    films(odd.path(), |_, film| film.into());
+    let negatives = find_files(&odd.path().join("train/covid")).unwrap();
+    for path in &negatives {
+        let mut film = image::open(path).unwrap();
+        film.invert();
+        film.save(path).unwrap();
+    }
+    let found = load(odd.path(), &LoadOptions::default());
+    assert!(has_note(&found, "12 of 48 images look like negatives"), "{:?}", found.findings.notes);
+    assert!(has_note(&found, "(12 of 16 of `covid`)") && has_note(&found, "--invert auto inverts them"));
+    let inverted = load(odd.path(), &LoadOptions { invert: Invert::Auto, ..LoadOptions::default() });
+    assert!(largest_difference(&pixels(&inverted), &pixels(&expected)) <= 1);
+    // One image for the model.
+    let options =
+        LoadOptions { pattern: inverted.pattern.clone(), invert: Invert::Auto, ..LoadOptions::default() };
+    let one = load_files(&[ImageSource::File(negatives[0].clone())], 1, &options, &silent);
+    assert!(largest_difference(one.images.image(0).pixels, expected.train.image(0).pixels) <= 1);
+    assert!(one.notes.iter().any(|note| note.contains("they are inverted")), "{:?}", one.notes);
+}
+
+#[test]
+fn long_images_are_counted_unless_the_model_sees_the_whole_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    // The first three are 64 x 32.
+    films(folder.path(), |number, film| match number {
+        0..3 => imageops::crop_imm(&film, 0, 16, 64, 32).to_image().into(),
+        _ => film.into(),
+    });
+    let cropped = load(folder.path(), &LoadOptions::default());
+    assert!(has_note(&cropped, "3 of 48 images are more than 1.5 times"), "{:?}", cropped.findings.notes);
+    for fit in [Fit::Pad, Fit::Stretch] {
+        let data = load(folder.path(), &LoadOptions { fit, ..LoadOptions::default() });
+        assert!(!has_note(&data, "1.5 times"), "{:?}", data.findings.notes);
+        assert!((0..data.train.len()).all(|image| data.train.image(image).pixels.len() == 28 * 28));
+    }
+}
