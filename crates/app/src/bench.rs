@@ -162,8 +162,11 @@ pub(crate) fn run(config: &BenchConfig, request: &BenchRequest, screen: &Screen)
 }
 
 /// Measures one case in this process, and prints its result as one line of JSON.
-pub(crate) fn run_case(case: Case, config: &BenchConfig) {
-    case.run(config);
+///
+/// # Errors
+/// A case that takes more memory than there is.
+pub(crate) fn run_case(case: Case, config: &BenchConfig) -> Result<(), AppError> {
+    Ok(case.run(config)?)
 }
 
 fn cases() -> impl Iterator<Item = Case> {

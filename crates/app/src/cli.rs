@@ -298,10 +298,7 @@ fn run_bench(args: BenchArgs) -> Result<(), AppError> {
     let screen = args.output.screen();
     let work = args.work(&config);
     in_pool(config.threads(), || match args.case {
-        Some(case) => {
-            bench::run_case(case, &work);
-            Ok(())
-        }
+        Some(case) => bench::run_case(case, &work),
         None => bench::run(&work, &args.request(), &screen),
     })
 }

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::timing::{measure, percentile_ms};
 use super::{BenchConfig, peak_rss_mib};
 use crate::error::bench::BenchError;
+use crate::training::error::TrainingError;
+use crate::training::memory_estimate::{MemoryEstimate, Step};
 use crate::training::step::TrainingStep;
 
 /// Seconds of timed steps.
@@ -106,8 +108,14 @@ pub(super) fn noise(model: &ResNet9Config, size: usize, batch: usize) -> (Array4
 
 impl Case {
     /// Measures in this process and prints the result as one line.
-    pub(super) fn run(self, config: &BenchConfig) {
+    ///
+    /// # Errors
+    /// [`TrainingError::NotEnoughMemory`].
+    pub(super) fn run(self, config: &BenchConfig) -> Result<(), TrainingError> {
         let model = ResNet9Config::new(config.channels, config.n_classes);
+        let step = Step { batch: self.batch, width: model.width, size: config.size as u32 };
+        let n_threads = rayon::current_num_threads();
+        MemoryEstimate::check_steps(&model, step, n_threads, self.mode == Mode::Train)?;
         let (x, labels) = noise(&model, config.size, self.batch);
         let result = match self.mode {
             Mode::Train => {
@@ -129,6 +137,7 @@ impl Case {
             }
         };
         println!("{}", serde_json::to_string(&result).expect("numbers can be written as JSON"));
+        Ok(())
     }
 
     fn measured(self, mut work: impl FnMut()) -> CaseResult {

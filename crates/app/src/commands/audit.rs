@@ -16,6 +16,7 @@ use crate::error::command::CommandError;
 use crate::metrics::shortcut_audit::{Audit, Probe, Probes};
 use crate::terminal::screen::{Screen, counted, table};
 use crate::terminal::tables;
+use crate::training::memory_estimate::MemoryEstimate;
 use crate::training::probe_training::train_and_evaluate;
 use crate::training::quick_audit::{file_facts_probe, without_leaked};
 
@@ -25,9 +26,10 @@ const IMAGES_SEEN: usize = 12_000;
 /// Audits the data of `config`, and shows the result.
 ///
 /// # Errors
-/// Unusable data, or a training that diverges.
+/// Unusable data, too little memory, or a training that diverges.
 pub(crate) fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
     let data = load(config, screen)?;
+    MemoryEstimate::of(config, &data).check(config, data.train.len())?;
     let (evaluated, n_leaked) = without_leaked(&data);
     if evaluated.is_empty() {
         return Err(if n_leaked == 0 {

@@ -21,7 +21,7 @@ const FINAL_COPIES: usize = 4;
 const BYTES_OF_CLASS: usize = 80;
 
 /// The bytes of a run by purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct MemoryEstimate {
     /// All at once, at the worst moment.
     pub total_bytes: usize,
@@ -39,6 +39,17 @@ pub(crate) struct MemoryEstimate {
     pub checkpoint_bytes: usize,
     /// After training, when its memory is free again: the model as a file, and the evaluation of every set.
     pub final_bytes: usize,
+}
+
+/// What a message says of a step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    /// Images.
+    pub batch: usize,
+    /// Channels of the first convolution.
+    pub width: usize,
+    /// Side of an image.
+    pub size: u32,
 }
 
 /// What an estimate depends on besides the network.
@@ -120,15 +131,44 @@ impl MemoryEstimate {
     /// # Errors
     /// [`TrainingError::NotEnoughMemory`].
     pub(crate) fn check(&self, config: &TrainConfig, n_train: usize) -> Result<(), TrainingError> {
+        let step = Step { batch: config.batch(n_train).min(n_train), width: config.width, size: config.size };
+        self.check_step(step)
+    }
+
+    /// Fails if a process that does nothing but steps, or forward passes, takes more memory than there is.
+    ///
+    /// # Errors
+    /// [`TrainingError::NotEnoughMemory`].
+    pub(crate) fn check_steps(
+        network: &ResNet9Config,
+        step: Step,
+        n_threads: usize,
+        is_training: bool,
+    ) -> Result<(), TrainingError> {
+        let architecture = network.architecture();
+        let of_weights = size_of::<f32>() * architecture.n_parameters();
+        let (batch, size) = (step.batch, step.size as usize);
+        let (copies, memory) = if is_training {
+            (4, architecture.training_memory(batch, size, n_threads))
+        } else {
+            (2, architecture.inference_memory(batch, size, n_threads))
+        };
+        let (activation_bytes, kernel_bytes) = (memory.activations, memory.kernels);
+        let parameter_bytes = copies * of_weights;
+        let estimate = Self { parameter_bytes, activation_bytes, kernel_bytes, ..Self::default() };
+        Self { total_bytes: estimate.sum(), ..estimate }.check_step(step)
+    }
+
+    fn check_step(&self, Step { batch, width, size }: Step) -> Result<(), TrainingError> {
         match free_memory() {
             Some(free) if !self.fits(free, used_memory()) => Err(TrainingError::NotEnoughMemory {
                 needed: mebibytes(self.total_bytes as u64),
                 free: mebibytes(free.bytes + used_memory()),
                 limited_by: free.limited_by,
                 activations: mebibytes(self.activation_bytes as u64),
-                batch: config.batch(n_train).min(n_train),
-                width: config.width,
-                size: config.size,
+                batch,
+                width,
+                size,
             }),
             _ => Ok(()),
         }
