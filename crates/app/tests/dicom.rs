@@ -17,7 +17,7 @@ const CR: &str = "1.2.840.10008.5.1.4.1.1.1";
 const MARKERS: [&str; 3] = ["MARKER", "1.2.840.99999.7", "19991231"];
 
 /// A film of 12 bits with markers in its texts; every second one is stored as MONOCHROME1.
-fn write_dicom(film: &image::GrayImage, number: usize, class: &str, path: &Path) {
+fn write_dicom(film: &image::GrayImage, number: usize, class: &str, view: &str, path: &Path) {
     let mut object = InMemDicomObject::new_empty();
     let mut put = |tag, vr, value: PrimitiveValue| drop(object.put(DataElement::new(tag, vr, value)));
     for (tag, vr) in [
@@ -38,11 +38,11 @@ fn write_dicom(film: &image::GrayImage, number: usize, class: &str, path: &Path)
         (tags::PROTOCOL_NAME, VR::LO),
         (tags::OPERATORS_NAME, VR::PN),
         (tags::BODY_PART_EXAMINED, VR::CS),
-        (tags::VIEW_POSITION, VR::CS),
         (tags::ISSUER_OF_PATIENT_ID, VR::LO),
     ] {
         put(tag, vr, "MARKER".into());
     }
+    put(tags::VIEW_POSITION, VR::CS, view.into());
     // Two films of each patient.
     put(tags::PATIENT_ID, VR::LO, format!("MARKER {class} {}", number / 2).into());
     for tag in [tags::SOP_INSTANCE_UID, tags::STUDY_INSTANCE_UID, tags::SERIES_INSTANCE_UID] {
@@ -105,19 +105,23 @@ fn dicom_films_are_used_like_their_twins_and_leave_no_identifier() {
         // As a PACS exports them: without an extension.
         let twin = folder.join("dicom").join(&class).join(path.file_stem().unwrap());
         fs::create_dir_all(twin.parent().unwrap()).unwrap();
-        write_dicom(&image::open(&path).unwrap().to_luma8(), number, &class, &twin);
+        write_dicom(&image::open(&path).unwrap().to_luma8(), number, &class, "MARKER", &twin);
     }
     fs::write(folder.join("dicom/covid/notes"), "a text that is no image").unwrap();
 
     let train = ["train", "dicom", "--epochs", "2", "--width", "8", "--out", "run"];
-    let runs = [
+    let mut runs = vec![
         roentgen(&train, folder),
         roentgen(&["inspect", "dicom"], folder),
         roentgen(&["audit", "dicom", "--epochs", "1"], folder),
+    ];
+    // `predict` would list it as a file without a prediction.
+    fs::remove_file(folder.join("dicom/covid/notes")).unwrap();
+    runs.extend([
         roentgen(&["predict", "run", "dicom", "--json"], folder),
         roentgen(&["evaluate", "run", "dicom"], folder),
         roentgen(&["describe", "run"], folder),
-    ];
+    ]);
     for (run, output) in runs.iter().enumerate() {
         assert!(output.status.success(), "{run}: {}", text(&output.stderr));
         assert_no_marker(&output.stdout, "the standard output");
@@ -142,12 +146,47 @@ fn dicom_films_are_used_like_their_twins_and_leave_no_identifier() {
 }
 
 #[test]
+fn views_are_chosen_for_training_and_for_predictions() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    for (class, shade) in [("dark", 1), ("light", 5)] {
+        fs::create_dir_all(folder.join("dicom").join(class)).unwrap();
+        for number in 0..24 {
+            let film = image::GrayImage::from_fn(32, 30, |x, y| {
+                image::Luma([(shade * (20 + (x * 7 + y * 11 + number * 5) % 23)) as u8])
+            });
+            let view = ["PA", "AP", "LL", ""][number as usize % 4];
+            let path = folder.join(format!("dicom/{class}/{number:02}"));
+            write_dicom(&film, number as usize, class, view, &path);
+        }
+    }
+    let train = ["train", "dicom", "--epochs", "1", "--width", "8", "--view", "PA,AP", "--out", "run"];
+    let output = roentgen(&train, folder);
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let said: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    for note in [
+        "left out 12 file(s): the view is lateral",
+        "left out 12 file(s): the view is another one or unknown",
+    ] {
+        assert!(said.contains(note), "{said}");
+    }
+    // The model knows its views, so it recognises its data again.
+    let output = roentgen(&["evaluate", "run", "dicom"], folder);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let output = roentgen(&["predict", "run", "dicom/dark/00", "dicom/dark/02", "--json"], folder);
+    assert!(!output.status.success() && text(&output.stdout).contains("the view is lateral"));
+    let output = roentgen(&["inspect", "dicom", "--view", "frontal"], folder);
+    assert!(text(&output.stderr).contains("PA, AP, lateral"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn a_damaged_or_other_dicom_file_is_named_with_its_reason() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path();
     let film = image::GrayImage::from_fn(40, 40, |x, y| image::Luma([(x * 3 + y * 2) as u8]));
     let path = folder.join("film.dcm");
-    write_dicom(&film, 0, "covid", &path);
+    write_dicom(&film, 0, "covid", "PA", &path);
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() - 100]).unwrap();
     let output = roentgen(&["data", "phantom", "--films", "30", "--quiet", "--out", "films"], folder);

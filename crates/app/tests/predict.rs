@@ -309,8 +309,7 @@ fn classes_are_joined_in_training_and_in_evaluation() {
     let folder = model();
     let here = folder.path();
     let mapping = ["--classes", "ill=covid+Pneumonia"];
-    let quick = ["--epochs", "1", "--width", "8", "--no-audit"];
-    train(&[&["films/train", "--out", "joined"], &mapping[..], &quick].concat(), here);
+    train(&[&["films/train", "--out", "joined", "--no-audit"], &mapping[..]].concat(), here);
     let card: Value =
         serde_json::from_slice(&roentgen(&["describe", "joined", "--json"], here).stdout).unwrap();
     assert_eq!(card["card"]["class_names"], serde_json::json!(["ill", "normal"]));

@@ -103,14 +103,21 @@ impl Decoded {
         }
     }
 
-    fn of_opened(opened: OpenedImage, options: &LoadOptions) -> Self {
+    /// Reduces an image, if its view is one of those that are asked for.
+    fn of_opened(opened: OpenedImage, options: &LoadOptions) -> Result<Self, Unusable> {
         let OpenedImage { image, facts, origin, traits, .. } = opened;
+        if let Some(origin) = origin
+            && !(options.views.is_empty() || options.views.contains(&origin.view))
+        {
+            let reason = format!("the view is {}, which --view leaves out", origin.view);
+            return Err(Unusable { reason, is_other_kind: true });
+        }
         let mut decoded = Self { origin, traits, ..Self::new(&image, facts, options) };
         if origin.is_some() {
             // The grey values of DICOM use all bits.
             decoded.image.wide = None;
         }
-        decoded
+        Ok(decoded)
     }
 
     /// Finds out whether the image is a negative, and exchanges black and white if it is and if `invert` says so.
@@ -147,7 +154,7 @@ fn facts_of_pixels(small: &SmallImage, facts: FileFacts) -> FileFacts {
 /// # Errors
 /// The reason why it cannot be used.
 pub(crate) fn decode_file(path: &Path, options: &LoadOptions) -> Result<Decoded, Unusable> {
-    Ok(Decoded::of_opened(open_file(path, &options.limits)?, options))
+    Decoded::of_opened(open_file(path, &options.limits)?, options)
 }
 
 /// Reads and decodes one file.
@@ -171,7 +178,7 @@ pub(crate) fn decode_bytes(bytes: &[u8], options: &LoadOptions) -> Result<Decode
     if bytes.len() as u64 > options.limits.file_bytes {
         return Err(too_large(bytes.len() as u64, options.limits.file_bytes).into());
     }
-    Ok(Decoded::of_opened(open_bytes(bytes, &options.limits)?, options))
+    Decoded::of_opened(open_bytes(bytes, &options.limits)?, options)
 }
 
 fn open_bytes(bytes: &[u8], limits: &SizeLimits) -> Result<OpenedImage, Unusable> {

@@ -1,6 +1,8 @@
 //! Properties of a file that say nothing about the content of the image. If they predict the class, a model may use them
 //! too: they reveal the scanner or the archive that a class comes from.
 
+use std::fmt::{self, Display};
+
 use image::{ColorType, ImageFormat};
 
 /// Devices of which each is a fact of its own.
@@ -45,6 +47,17 @@ pub enum ViewPosition {
     /// Another one, or unknown.
     #[default]
     Other,
+}
+
+impl Display for ViewPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pa => "PA",
+            Self::Ap => "AP",
+            Self::Lateral => "lateral",
+            Self::Other => "another one or unknown",
+        })
+    }
 }
 
 /// Where a DICOM image comes from. No text can be read back: there are digests only.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::class_look::look_of;
 use crate::error::DataError;
+use crate::file_facts::ViewPosition;
 use crate::negatives::BrightnessPattern;
 use crate::patients::PatientPattern;
 use crate::small_image::{Fit, Resizing};
@@ -100,6 +101,8 @@ pub struct LoadOptions {
     pub pattern: Option<BrightnessPattern>,
     /// What is done with negatives.
     pub invert: Invert,
+    /// The views of DICOM images that are used; all if it is empty.
+    pub views: Vec<ViewPosition>,
     /// A file beyond these limits is bad.
     pub limits: SizeLimits,
 }
@@ -210,6 +213,7 @@ impl Default for LoadOptions {
             sample_bits: None,
             pattern: None,
             invert: Invert::Never,
+            views: Vec::new(),
             limits: SizeLimits::default(),
         }
     }

@@ -111,7 +111,8 @@ pub(crate) fn run(
     let mut summary = BatchSummary::new(card.class_names.len());
     let mut failures = Failures::default();
     for chunk in sources.chunks(CHUNK) {
-        let results = predict_files(&model, &card, chunk, &mut summary);
+        let (results, notes) = predict_files(&model, &card, chunk, &mut summary);
+        notes.iter().for_each(|note| screen.note("note", note));
         failures.add(&results);
         bar.inc(chunk.len() as u64);
         match bar.suspend(|| writer.write(&results)) {
@@ -188,24 +189,23 @@ fn show_shift(shift: Option<Shift>, format: OutputFormat, screen: &Screen) -> Re
     Ok(())
 }
 
-/// Predicts each file, and adds its image to `summary`.
+/// Predicts each file, and adds its image to `summary`. Returns the results, and notes on what is unusual in the files.
 #[must_use]
 pub(crate) fn predict_files(
     model: &ResNet9,
     card: &ModelCard,
     sources: &[ImageSource],
     summary: &mut BatchSummary,
-) -> Vec<FileResult> {
-    let LoadedFiles { images, by_source, .. } =
+) -> (Vec<FileResult>, Vec<String>) {
+    let LoadedFiles { images, by_source, notes } =
         load_files(sources, card.channels, &card.image_options(), &roentgen_data::silent);
     let predictions = predict_images(model, card, &images, summary);
     let of_each = sources.iter().map(ImageSource::name).zip(by_source);
-    of_each
-        .map(|(path, image)| match image {
-            Ok(image) => FileResult::new(path, &card.class_names, &predictions[image]),
-            Err(error) => FileResult::Failed { path, error: error_line(&error) },
-        })
-        .collect()
+    let results = of_each.map(|(path, image)| match image {
+        Ok(image) => FileResult::new(path, &card.class_names, &predictions[image]),
+        Err(error) => FileResult::Failed { path, error: error_line(&error) },
+    });
+    (results.collect(), notes)
 }
 
 /// All files of all inputs. Those that are no images, or missing, stay in the list, so that the output names them.

@@ -52,6 +52,7 @@ impl TrainConfig {
             channels: self.channels.into(),
             fit: self.fit.into(),
             invert: self.invert.into(),
+            views: self.view.as_ref().map(|views| views.0.clone()).unwrap_or_default(),
             test_dir: self.test.clone(),
             columns: ColumnNames {
                 path: self.path_column.clone(),

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-use roentgen_data::{Channels, Fit, Invert, Sampler};
+use roentgen_data::{Channels, Fit, Invert, Sampler, ViewPosition};
 use roentgen_optim::Clip;
 use roentgen_tensor::conv2d::ConvChoice;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,46 @@ impl From<FitChoice> for Fit {
             FitChoice::Pad => Self::Pad,
             FitChoice::Stretch => Self::Stretch,
         }
+    }
+}
+
+/// Views of radiographs, such as `PA,AP`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ViewList(pub Vec<ViewPosition>);
+
+impl FromStr for ViewList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let view = |name: &str| match name.trim().to_ascii_uppercase().as_str() {
+            "PA" => Ok(ViewPosition::Pa),
+            "AP" => Ok(ViewPosition::Ap),
+            "LATERAL" => Ok(ViewPosition::Lateral),
+            _ => Err(format!("`{name}` is not one of PA, AP, lateral")),
+        };
+        text.split(',').map(view).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Display for ViewList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+impl TryFrom<String> for ViewList {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<ViewList> for String {
+    fn from(views: ViewList) -> Self {
+        views.to_string()
     }
 }
 

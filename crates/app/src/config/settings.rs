@@ -12,7 +12,7 @@ use roentgen_optim::Clip;
 
 use super::choices::{
     ChannelChoice, ClassPrior, ClassWeights, ClipChoice, ConvAlgorithmChoice, DecayKind, FitChoice,
-    InvertChoice, NormalizeBy, SamplerChoice, Select,
+    InvertChoice, NormalizeBy, SamplerChoice, Select, ViewList,
 };
 use super::input::{choice, number, path, switch, text};
 use super::setting::{Item, Setting, settings};
@@ -74,6 +74,8 @@ settings! {
             .expected("at least --size, at most 8192 pixels").derived("8/7 of --size, rounded up");
         /// What is done with images that are not square, in training and in every prediction of the model
         fit: FitChoice = FitChoice::Crop => choice("FIT");
+        /// Views of DICOM images to use, such as PA,AP; others are left out, also in predictions of the model
+        view: Option<ViewList> = None => text::<ViewList>("VIEWS").expected("PA, AP, lateral, or several with commas between them");
         /// What is done with images that look like negatives of the others, with black and white exchanged
         invert: InvertChoice = InvertChoice::Never => choice("INVERT");
     }

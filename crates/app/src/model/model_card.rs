@@ -4,7 +4,7 @@ use roentgen_data::{BrightnessPattern, LoadOptions, MAX_CLASSES, Normalization, 
 use roentgen_layers::ResNet9Config;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ClassPrior, FitChoice, InvertChoice};
+use crate::config::{ClassPrior, FitChoice, InvertChoice, ViewList};
 use crate::model::batch_summary::BatchSummary;
 use crate::model::inference::Preprocessing;
 use crate::model::instruction_sets::InstructionSets;
@@ -44,6 +44,9 @@ pub(crate) struct ModelCard {
     /// The brightness that the training images have in common, if they have: negatives are recognised by it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub brightness_pattern: Vec<i8>,
+    /// The views of DICOM images that it was trained on, if they were chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<ViewList>,
     /// Mean and standard deviation of the training images.
     #[serde(flatten)]
     pub normalization: Normalization,
@@ -140,6 +143,7 @@ impl ModelCard {
             fit: self.fit.into(),
             sample_bits: self.sample_bits,
             invert: self.invert.into(),
+            views: self.view.as_ref().map(|views| views.0.clone()).unwrap_or_default(),
             pattern: BrightnessPattern::new(self.brightness_pattern.clone()).ok(),
             ..LoadOptions::default()
         }

@@ -266,6 +266,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         fit: config.fit,
         sample_bits: data.sample_bits,
         invert: config.invert,
+        view: config.view.clone(),
         brightness_pattern: data
             .pattern
             .as_ref()

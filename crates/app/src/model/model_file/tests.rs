@@ -1,12 +1,14 @@
 //! A model is read back as it was written, and invalid files are rejected.
 
-use roentgen_data::{LoadOptions, Normalization, PhantomOptions, TtaConfig, phantom_dataset, silent};
+use roentgen_data::{
+    LoadOptions, Normalization, PhantomOptions, TtaConfig, ViewPosition, phantom_dataset, silent,
+};
 
 use super::super::instruction_sets::InstructionSets;
 use super::super::model_card::FORMAT;
 use super::super::ood::OodDetector;
 use super::*;
-use crate::config::{ClassPrior, FitChoice, InvertChoice};
+use crate::config::{ClassPrior, FitChoice, InvertChoice, ViewList};
 use roentgen_tensor::parameter::ParameterKind;
 
 pub(crate) fn card() -> ModelCard {
@@ -20,6 +22,7 @@ pub(crate) fn card() -> ModelCard {
         fit: FitChoice::Pad,
         sample_bits: Some(12),
         invert: InvertChoice::Auto,
+        view: Some(ViewList(vec![ViewPosition::Pa, ViewPosition::Ap])),
         brightness_pattern: vec![-3; 144],
         normalization: Normalization { mean: vec![0.512_345_6], std: vec![0.1], per_image: false },
         tta: TtaConfig { mirror: true, zoom: 0.3, aspect: 0.25 },
