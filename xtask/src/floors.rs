@@ -53,7 +53,9 @@ const DATA: &[&[&str]] = &[
     &["thumbnail", "groups"],
     &[
         "class_look",
+        "caught_panic",
         "digest",
+        "identifier",
         "jpeg_header",
         "crop_window",
         "colour",

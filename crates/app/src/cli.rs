@@ -1,6 +1,7 @@
 //! The command line: from flags to settings, from settings to a command.
 
 use std::io::{self, Write as _};
+use std::panic;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -208,6 +209,12 @@ pub fn main() -> ExitCode {
     let _ = interrupt::end_on_signals();
     #[cfg(unix)]
     let _ = interrupt::survive_file_size_limit().and_then(|()| interrupt::end_where_memory_is_missing());
+    let show_panic = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !roentgen_data::is_panic_caught() {
+            show_panic(info);
+        }
+    }));
     let result = run(Cli::read());
     let unprinted = standard_output::take_error();
     match result.and_then(|()| unprinted.map_or(Ok(()), |source| Err(not_printed(source).into()))) {

@@ -14,6 +14,8 @@ use crate::model::model_file;
 use crate::run_dir::predictions_file;
 use crate::training::checkpoint;
 
+#[cfg(all(test, feature = "dicom"))]
+mod dicom_seeds;
 #[cfg(test)]
 mod tests;
 

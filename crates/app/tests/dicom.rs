@@ -181,6 +181,65 @@ fn views_are_chosen_for_training_and_for_predictions() {
 }
 
 #[test]
+fn a_table_names_films_by_their_headers_and_repeats_no_identifier() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    fs::create_dir_all(folder.join("archive/deep")).unwrap();
+    for number in 0..26 {
+        let shade = 1 + 4 * (number as u32 % 2);
+        let film = image::GrayImage::from_fn(32, 30, |x, y| {
+            image::Luma([(shade * (20 + (x * 7 + y * 11 + number as u32 * 5) % 23)) as u8])
+        });
+        write_dicom(&film, number, "some", "PA", &folder.join(format!("archive/deep/{number:02}")));
+    }
+    // Of 26 films 24 are in the table; a line names a film that is not there.
+    let line = |number: usize| format!("1.2.840.99999.7.{number},{}\n", ["dark", "light"][number % 2]);
+    let lines: String = (0..24).chain([99]).map(line).collect();
+    fs::write(folder.join("archive/list.csv"), format!("SOPInstanceUID,label\n{lines}")).unwrap();
+    let train = ["train", "archive/list.csv", "--epochs", "1", "--width", "8", "--out", "run"];
+    let output = roentgen(&train, folder);
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let words: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    for expected in [
+        "1 line(s) name a `sop_instance_uid` that no DICOM file has, the first is line 26",
+        "left out 2 DICOM file(s) with a `sop_instance_uid` that is in no line",
+        "from the headers of the DICOM files",
+    ] {
+        assert!(words.contains(expected), "{expected}: {said}");
+    }
+    assert_no_marker(said.as_bytes(), "the output");
+    files_below(&folder.join("run"))
+        .iter()
+        .for_each(|path| assert_no_marker(&fs::read(path).unwrap(), &path.display().to_string()));
+    // A patient has several films: the same class for each.
+    let lines: String = (0..13).map(|n| format!("MARKER some {n},{}\n", ["dark", "light"][n % 2])).collect();
+    fs::write(folder.join("archive/list.csv"), format!("patient_id,label\n{lines}")).unwrap();
+    let output = roentgen(&["inspect", "archive/list.csv", "--json"], folder);
+    let counts: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let sets = counts["sets"].as_object().unwrap();
+    let n = |class: &str| sets.values().map(|set| set[class].as_u64().unwrap()).sum::<u64>();
+    assert_eq!([n("dark"), n("light")], [14, 12], "{counts}");
+    for (table, expected) in [
+        (
+            "accession_number,label\nnobody,dark\nnone,light\n",
+            "no DICOM file below its folder has a `accession_number`",
+        ),
+        (
+            "patient_id,label\nMARKER some 1,dark\nMARKER some 1,light\n",
+            "line 3: its `patient_id` is already in line 2",
+        ),
+        ("study_instance_uid,label\n,dark\n", "line 2: `study_instance_uid` is empty"),
+    ] {
+        fs::write(folder.join("archive/list.csv"), table).unwrap();
+        let output = roentgen(&["inspect", "archive/list.csv"], folder);
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains(expected), "{said}");
+        assert_no_marker(said.as_bytes(), "the error");
+    }
+}
+
+#[test]
 fn a_damaged_or_other_dicom_file_is_named_with_its_reason() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path();

@@ -5,12 +5,12 @@
 
 use std::error::Error as _;
 use std::io::Cursor;
-use std::panic::catch_unwind;
 use std::path::Path;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader};
 
+use crate::caught_panic::catch_panic;
 use crate::colour;
 use crate::file_facts::{FileFacts, Origin};
 use crate::file_format::FileFormat;
@@ -183,12 +183,12 @@ pub(crate) fn decode_bytes(bytes: &[u8], options: &LoadOptions) -> Result<Decode
 
 fn open_bytes(bytes: &[u8], limits: &SizeLimits) -> Result<OpenedImage, Unusable> {
     let format = FileFormat::of_content(bytes)?;
-    // The decoders are other people's code, and have panicked on files that are valid.
-    let opened = catch_unwind(|| match format {
+    // Decoders have panicked on files that are valid.
+    let opened = catch_panic(|| match format {
         FileFormat::Image(format) => open_image(bytes, format, limits),
         FileFormat::Dicom => open_dicom(bytes, limits),
     });
-    opened.unwrap_or_else(|_| {
+    opened.unwrap_or_else(|| {
         Err(format!("cannot be decoded: the decoder of {} gave up on it; convert it to png", format.name())
             .into())
     })

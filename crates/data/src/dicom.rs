@@ -12,11 +12,13 @@
 
 use std::io::Read as _;
 
+use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject};
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex as _, TransferSyntaxRegistry};
 use image::{DynamicImage, ImageBuffer};
 
 use crate::file_facts::Origin;
+use crate::identifier::Identifier;
 use crate::options::SizeLimits;
 use header::PixelLayout;
 
@@ -76,6 +78,18 @@ pub(crate) fn read(bytes: &[u8], limits: &SizeLimits) -> Result<DicomImage, Dico
         bits_stored: layout.bits_stored as u8,
         is_monochrome1: layout.photometric == header::Photometric::Monochrome1,
     })
+}
+
+/// The identifier in the header of a file, if it is a DICOM file that has it.
+pub(crate) fn identifier_of(bytes: &[u8], identifier: Identifier, limits: &SizeLimits) -> Option<String> {
+    let tag = match identifier {
+        Identifier::SopInstanceUid => tags::SOP_INSTANCE_UID,
+        Identifier::StudyInstanceUid => tags::STUDY_INSTANCE_UID,
+        Identifier::AccessionNumber => tags::ACCESSION_NUMBER,
+        Identifier::PatientId => tags::PATIENT_ID,
+    };
+    let object = is_dicom(bytes).then(|| parse(bytes, limits).ok())??;
+    header::text(&object, tag)
 }
 
 /// The elements of a file.

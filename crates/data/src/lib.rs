@@ -52,12 +52,13 @@
 //! | `negatives` | images with black and white exchanged |
 //! | `duplicates`, `small_image`, `file_facts`, `patients`, `split` | finding duplicates and patients; drawing splits |
 //! | `thumbnail`, `groups` | what duplicates are found by; images that belong together |
-//! | `class_look`, `digest`, `jpeg_header`, `crop_window`, `colour`, `subset`, `error`, `progress`, `read_file`, `sampler`, `system_entries`, `class_weights` | values without dependencies; whole files |
+//! | `class_look`, `caught_panic`, `digest`, `identifier`, `jpeg_header`, `crop_window`, `colour`, `subset`, `error`, `progress`, `read_file`, `sampler`, `system_entries`, `class_weights` | values without dependencies; whole files |
 //! | `disk` | every operation on files and folders |
 #![forbid(unsafe_code)]
 
 mod augment;
 mod batch;
+mod caught_panic;
 mod class_look;
 mod class_weights;
 pub mod colour;
@@ -75,6 +76,7 @@ mod file_format;
 mod file_notes;
 mod files;
 mod groups;
+mod identifier;
 mod image_set;
 mod jpeg_header;
 mod leakage;
@@ -100,6 +102,7 @@ mod tta;
 
 pub use augment::{AffineTransform, Augment, AugmentParams, Rectangle, Tone};
 pub use batch::{Transform, batch_ranges, fill_batch};
+pub use caught_panic::is_panic_caught;
 pub use class_weights::{class_weights_balanced, class_weights_sqrt};
 pub use crop_window::{CropWindow, centre_window};
 pub use dataset::{Dataset, Findings, Pseudonym, SubsetOrigin};

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 
-use image::{GrayImage, ImageFormat, Luma};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 use roentgen_data::disk::Operation;
 use roentgen_data::disk::faults::{Failure, fail_each_operation, hook, show_count};
 use roentgen_data::{LoadOptions, load_dataset, silent};
@@ -20,7 +20,7 @@ use crate::run_dir::run_folder::PlannedFolder;
 use crate::terminal::screen::Screen;
 use crate::training::{checkpoint, pipeline};
 
-/// Mutated files for each reader.
+/// Mutated files for each reader; a number in `ROENTGEN_TEST_MUTATIONS` replaces it.
 const MUTATIONS: u64 = 150;
 
 /// A valid file for every reader, at least.
@@ -41,7 +41,19 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("config", config),
         ("predictions", predictions),
     ];
-    seeds.extend([ImageFormat::Png, ImageFormat::Jpeg].map(|format| ("image", encoded(format))));
+    let formats = [
+        ImageFormat::Png,
+        ImageFormat::Jpeg,
+        ImageFormat::Bmp,
+        ImageFormat::Tiff,
+        ImageFormat::WebP,
+        ImageFormat::Gif,
+    ];
+    seeds.extend(formats.map(|format| ("image", encoded(format))));
+    #[cfg(feature = "dicom")]
+    seeds.extend(
+        super::dicom_seeds::films(encoded(ImageFormat::Jpeg)).into_iter().map(|film| ("image", film)),
+    );
     seeds
 }
 
@@ -53,7 +65,11 @@ fn cifar10() -> Vec<u8> {
 
 fn encoded(format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    let image = GrayImage::from_fn(40, 33, |x, y| Luma([(x * 7 + y * y) as u8]));
+    let image = GrayImage::from_fn(24, 24, |x, y| Luma([(x * 7 + y * y) as u8]));
+    let image = match format {
+        ImageFormat::WebP | ImageFormat::Gif => DynamicImage::ImageLuma8(image).to_rgb8().into(),
+        _ => DynamicImage::ImageLuma8(image),
+    };
     image.write_to(&mut bytes, format).expect("an image in memory");
     bytes.into_inner()
 }
@@ -130,11 +146,15 @@ fn damage_bytes_or_syntax(bytes: &[u8], rng: &mut CounterRng) -> Vec<u8> {
 #[test]
 fn no_reader_panics_on_mutated_files() {
     let seeds = seeds();
+    let wanted = std::env::var("ROENTGEN_TEST_MUTATIONS").ok();
+    let n_mutations = wanted.map_or(MUTATIONS, |number| number.parse().expect("a number"));
     for reader in READERS {
         let own: Vec<&Vec<u8>> =
             seeds.iter().filter(|(name, _)| *name == reader.name).map(|(_, bytes)| bytes).collect();
         assert!(!own.is_empty(), "no file for `{}`", reader.name);
-        for number in 0..MUTATIONS {
+        // The reader of images is many readers.
+        let n_mutations = n_mutations.max(MUTATIONS / 4 * own.len() as u64);
+        for number in 0..n_mutations {
             let mut rng = CounterRng::new(number, Purpose::Synthetic, 0, 0);
             let seed = own[number as usize % own.len()];
             read(reader.name, &damage_bytes_or_syntax(&damage_bytes_or_syntax(seed, &mut rng), &mut rng));

@@ -5,22 +5,25 @@
 //! films/0001.png,normal,train,p17
 //! ```
 //! The columns `split` and `patient` are optional, and columns may be in any order; `columns` has their other names. Paths
-//! are relative to the file, or absolute, and cannot leave its folder. The separator is a comma, a semicolon or a tab.
+//! are relative to the file, or absolute, and cannot leave its folder. In the place of paths, identifiers in the headers of DICOM
+//! files are possible: see `headers`. The separator is a comma, a semicolon or a tab.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use csv::StringRecord;
 
-use self::columns::{Columns, HEADER};
+use self::columns::{Columns, HEADER, ImageColumn};
+use self::headers::FilesByIdentifier;
 use super::listed_image::{self, ListedImage};
 use super::{Content, Listing, Source, Usage};
 use crate::error::DataError;
-use crate::options::{ColumnNames, LoadOptions, SizeLimits};
+use crate::options::{LoadOptions, SizeLimits};
 use crate::read_file::{ReadFileError, read_file};
 use crate::subset::Subset;
 
 mod columns;
+mod headers;
 
 const CLOSE_QUOTES: &str = "close its quotation mark, or remove it";
 
@@ -41,9 +44,8 @@ impl Source for Manifest {
 
     fn list(&self, path: &Path, usage: Usage<'_>, options: &LoadOptions) -> Result<Listing, DataError> {
         let unusable = |reason: String| DataError::Unusable { path: path.into(), reason };
-        let Lines { class_names, images, notes } = read(path, &options.limits)
-            .and_then(|text| lines(&text, path, &options.columns))
-            .map_err(unusable)?;
+        let Lines { class_names, images, notes } =
+            read(path, &options.limits).and_then(|text| lines(&text, path, options)).map_err(unusable)?;
         let mut listing = listed_image::to_listing(path, class_names, images, usage, &options.classes)?;
         listing.notes.extend(notes);
         Ok(listing)
@@ -82,7 +84,7 @@ struct Line {
 }
 
 /// Reads all lines. Lines without a label, or with several, are left out with a note.
-fn lines(text: &str, manifest: &Path, names: &ColumnNames) -> Result<Lines, String> {
+fn lines(text: &str, manifest: &Path, options: &LoadOptions) -> Result<Lines, String> {
     if text.trim().is_empty() {
         return Err(format!("it is empty: expected the header {HEADER} and a line for each image"));
     }
@@ -95,7 +97,7 @@ fn lines(text: &str, manifest: &Path, names: &ColumnNames) -> Result<Lines, Stri
     let header = reader.headers().map_err(|error| error.to_string())?.clone();
     let records: Result<Vec<StringRecord>, csv::Error> = reader.records().collect();
     let records = records.map_err(|error| describe_error(&error, text))?;
-    let columns = Columns::find(&header, names, &records)?;
+    let columns = Columns::find(&header, &options.columns, &records)?;
     let folder = match manifest.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -109,7 +111,10 @@ fn lines(text: &str, manifest: &Path, names: &ColumnNames) -> Result<Lines, Stri
         let at_line = |reason: String| format!("line {number}: {reason}");
         let line = read_line(record, &columns, folder).map_err(at_line)?;
         let name = &line.image.name;
-        if let Some(first) = line_of.insert(name.clone(), number) {
+        let is_path = matches!(columns.image, ImageColumn::Path(_));
+        if let Some(first) = line_of.insert(name.clone(), number)
+            && is_path
+        {
             return Err(at_line(format!("`{name}` is already in line {first}; keep one of them")));
         }
         if left_out.takes(&line) {
@@ -124,6 +129,11 @@ fn lines(text: &str, manifest: &Path, names: &ColumnNames) -> Result<Lines, Stri
     if found.is_empty() {
         return Err(format!("no line has one label; {}", left_out.notes().join("; ")));
     }
+    let by_header = FilesByIdentifier::read(folder, columns.image, &options.limits)?;
+    let (found, header_notes) = match by_header {
+        Some(files) => files.expand(found, folder)?,
+        None => (found, Vec::new()),
+    };
     check_splits(&found)?;
     let mut class_names: Vec<String> = found.iter().map(|line| line.label.clone()).collect();
     class_names.sort_unstable();
@@ -131,7 +141,7 @@ fn lines(text: &str, manifest: &Path, names: &ColumnNames) -> Result<Lines, Stri
     let class = |label: &String| class_names.binary_search(label).expect("every label is a class");
     let images =
         found.into_iter().map(|line| ListedImage { class: class(&line.label), ..line.image }).collect();
-    let notes = columns.unused_note().into_iter().chain(left_out.notes()).collect();
+    let notes = columns.unused_note().into_iter().chain(left_out.notes()).chain(header_notes).collect();
     Ok(Lines { class_names, images, notes })
 }
 
@@ -152,10 +162,21 @@ fn read_line(record: &StringRecord, columns: &Columns, folder: &Path) -> Result<
         return Err(format!("a cell continues in the next line; {CLOSE_QUOTES}"));
     }
     let cell = |column: usize| record.get(column).unwrap_or_default();
-    let name = inside(cell(columns.path), folder)?;
+    let (name, file) = match columns.image {
+        ImageColumn::Path(column) => {
+            let name = inside(cell(column), folder)?;
+            let file = within(folder, &name)?;
+            (name, file)
+        }
+        // The value stands for its files until they are known.
+        ImageColumn::Header(identifier, column) if cell(column).is_empty() => {
+            return Err(format!("`{}` is empty; give it, or remove the line", identifier.column()));
+        }
+        ImageColumn::Header(_, column) => (cell(column).to_owned(), PathBuf::new()),
+    };
     let subset = columns.split.map_or(Ok(None), |column| subset(cell(column)))?;
     let patient = columns.patient.map(cell).filter(|patient| !is_missing(patient)).map(str::to_owned);
-    let content = Content::File(within(folder, &name)?);
+    let content = Content::File(file);
     let image = ListedImage { subset, class: 0, name, patient, content };
     let number = record.position().map_or(0, csv::Position::line);
     Ok(Line { number, label: cell(columns.label).to_owned(), image })

@@ -2,6 +2,7 @@
 
 use csv::StringRecord;
 
+use crate::identifier::Identifier;
 use crate::options::ColumnNames;
 use crate::subset::Subset;
 
@@ -30,9 +31,26 @@ const PATIENT: Role = Role {
     usual: &["patient", "patientid", "subject", "subjectid", "case"],
 };
 
+/// The column that says which image a line means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ImageColumn {
+    /// Its path.
+    Path(usize),
+    /// An identifier in the headers of DICOM files.
+    Header(Identifier, usize),
+}
+
+impl ImageColumn {
+    fn index(self) -> usize {
+        match self {
+            Self::Path(index) | Self::Header(_, index) => index,
+        }
+    }
+}
+
 /// The index of each column.
 pub(super) struct Columns {
-    pub(super) path: usize,
+    pub(super) image: ImageColumn,
     pub(super) label: usize,
     pub(super) split: Option<usize>,
     pub(super) patient: Option<usize>,
@@ -57,19 +75,25 @@ impl Columns {
                 )
             })
         };
-        let path = needed(&PATH, names.path.as_ref())?;
+        let image = match (column(header, &PATH, names.path.as_ref())?, header_column(header)) {
+            (Some(path), _) => ImageColumn::Path(path),
+            (None, Some((identifier, index))) => ImageColumn::Header(identifier, index),
+            (None, None) => ImageColumn::Path(needed(&PATH, None)?),
+        };
         let label = needed(&LABEL, names.label.as_ref())?;
         let split = column(header, &SPLIT, names.split.as_ref())?
             .filter(|&column| names.split.is_some() || !has_only_numbers(records, column));
-        let patient = column(header, &PATIENT, names.patient.as_ref())?;
-        let used = [Some(path), Some(label), split, patient];
+        // A patient that the headers name needs no column.
+        let patient =
+            column(header, &PATIENT, names.patient.as_ref())?.filter(|&column| column != image.index());
+        let used = [Some(image.index()), Some(label), split, patient];
         let is_unused = |&(index, _): &(usize, &str)| !used.contains(&Some(index));
         let name = |(index, name): (usize, &str)| match name {
             "" => format!("column {}", index + 1),
             _ => format!("`{name}`"),
         };
         let unused = header.iter().enumerate().filter(is_unused).map(name).collect();
-        Ok(Self { path, label, split, patient, unused })
+        Ok(Self { image, label, split, patient, unused })
     }
 
     /// Names the columns that are not used.
@@ -108,6 +132,14 @@ fn column(header: &StringRecord, role: &Role, given: Option<&String>) -> Result<
         )),
         (first, _) => Ok(first.map(|(index, _)| index)),
     }
+}
+
+/// A column of identifiers in headers, the most specific one.
+fn header_column(header: &StringRecord) -> Option<(Identifier, usize)> {
+    Identifier::ALL.into_iter().find_map(|identifier| {
+        let index = header.iter().position(|name| plain(name) == plain(identifier.column()))?;
+        Some((identifier, index))
+    })
 }
 
 /// In lower case, without separators.

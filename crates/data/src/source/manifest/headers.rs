@@ -1,0 +1,128 @@
+//! Tables that name images by an identifier in the headers of DICOM files: a SOP instance, a study, an accession number or a
+//! patient. All DICOM files below the folder of the table are read; the identifiers are compared, and never shown.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::Line;
+use super::columns::ImageColumn;
+#[cfg(feature = "dicom")]
+use crate::caught_panic::catch_panic;
+use crate::identifier::Identifier;
+use crate::options::SizeLimits;
+use crate::read_file::read_file;
+use crate::source::Content;
+use crate::source::listed_image::ListedImage;
+use crate::system_entries::is_system_entry;
+
+/// The files with each identifier, sorted by path.
+pub(super) struct FilesByIdentifier {
+    identifier: Identifier,
+    files: BTreeMap<String, Vec<PathBuf>>,
+    /// DICOM files with an identifier.
+    n_files: usize,
+}
+
+impl FilesByIdentifier {
+    /// Reads the headers of all files below `folder`, for a table whose images are named by `column`.
+    ///
+    /// # Errors
+    /// If there is no such file, in words for the user.
+    pub(super) fn read(
+        folder: &Path,
+        column: ImageColumn,
+        limits: &SizeLimits,
+    ) -> Result<Option<Self>, String> {
+        let ImageColumn::Header(identifier, _) = column else { return Ok(None) };
+        let is_shown = |entry: &walkdir::DirEntry| {
+            entry.depth() == 0 || !is_system_entry(&entry.file_name().to_string_lossy())
+        };
+        let entries = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(is_shown);
+        let paths: Vec<PathBuf> = entries
+            .filter_map(Result::ok)
+            .filter(|entry| entry.file_type().is_file())
+            .map(walkdir::DirEntry::into_path)
+            .collect();
+        let found: Vec<Option<String>> =
+            paths.par_iter().map(|path| identifier_in(path, identifier, limits)).collect();
+        let mut files: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+        let mut n_files = 0;
+        for (path, value) in paths.into_iter().zip(found) {
+            if let Some(value) = value {
+                files.entry(value).or_default().push(path);
+                n_files += 1;
+            }
+        }
+        if n_files == 0 {
+            return Err(format!(
+                "it names images by `{}`, but no DICOM file below its folder has one; add the files, or a column `path`",
+                identifier.column()
+            ));
+        }
+        Ok(Some(Self { identifier, files, n_files }))
+    }
+
+    /// Replaces each line by one for each file that it means, and describes what is left out. `folder` is that of the table.
+    ///
+    /// # Errors
+    /// If two lines mean the same files, or no line means any.
+    pub(super) fn expand(&self, lines: Vec<Line>, folder: &Path) -> Result<(Vec<Line>, Vec<String>), String> {
+        let column = self.identifier.column();
+        let mut line_of: HashMap<String, u64> = HashMap::new();
+        let (mut expanded, mut without_file) = (Vec::new(), Vec::new());
+        for line in lines {
+            let Line { number, label, image } = line;
+            if let Some(first) = line_of.insert(image.name.clone(), number) {
+                return Err(format!(
+                    "line {number}: its `{column}` is already in line {first}; keep one of them"
+                ));
+            }
+            let Some(files) = self.files.get(&image.name) else {
+                without_file.push(number);
+                continue;
+            };
+            expanded.extend(files.iter().map(|file| {
+                let name = file.strip_prefix(folder).unwrap_or(file).to_string_lossy().replace('\\', "/");
+                let image = ListedImage {
+                    subset: image.subset,
+                    class: image.class,
+                    name,
+                    patient: image.patient.clone(),
+                    content: Content::File(file.clone()),
+                };
+                Line { number, label: label.clone(), image }
+            }));
+        }
+        if expanded.is_empty() {
+            return Err(format!(
+                "no DICOM file below its folder has a `{column}` of its lines; check the values"
+            ));
+        }
+        let mut notes = Vec::new();
+        if let Some(first) = without_file.first() {
+            let n = without_file.len();
+            notes.push(format!(
+                "{n} line(s) name a `{column}` that no DICOM file has, the first is line {first}"
+            ));
+        }
+        let n_left = self.n_files - expanded.len();
+        if n_left > 0 {
+            notes.push(format!("left out {n_left} DICOM file(s) with a `{column}` that is in no line"));
+        }
+        Ok((expanded, notes))
+    }
+}
+
+/// The identifier of a file that can be read and is DICOM.
+#[cfg(feature = "dicom")]
+fn identifier_in(path: &Path, identifier: Identifier, limits: &SizeLimits) -> Option<String> {
+    let bytes = read_file(path, limits.file_bytes).ok()?;
+    catch_panic(|| crate::dicom::identifier_of(&bytes, identifier, limits))?
+}
+
+#[cfg(not(feature = "dicom"))]
+fn identifier_in(_: &Path, _: Identifier, _: &SizeLimits) -> Option<String> {
+    None
+}
