@@ -120,7 +120,7 @@ impl Decoded {
         Ok(decoded)
     }
 
-    /// Finds out whether the image is a negative, and exchanges black and white if it is and if `invert` says so.
+    /// Marks a negative, and inverts it with [`Invert::Auto`].
     pub(crate) fn check_negative(&mut self, pattern: &BrightnessPattern, invert: Invert) {
         self.traits.is_negative = pattern.is_negative(&self.image);
         if self.traits.is_negative && invert == Invert::Auto {

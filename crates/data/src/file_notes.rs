@@ -47,7 +47,7 @@ pub(crate) fn file_notes(images: &[(&str, &Decoded)], options: &LoadOptions) -> 
                  centre only; with --fit pad or --fit stretch it sees the whole of them"
             )
         }),
-        (&|image| image.traits.is_negative && options.pattern.is_some(), &|n, example| {
+        (&|image| image.traits.is_negative, &|n, example| {
             let then = match options.invert {
                 Invert::Auto => "they are inverted",
                 Invert::Never => "a model trained with --invert auto would invert them",

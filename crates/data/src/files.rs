@@ -129,7 +129,8 @@ pub fn find_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
 }
 
 /// All files below a folder, images or not, sorted. Hidden entries are left out, and what systems leave in folders, such as
-/// `Thumbs.db`. Links to folders are not followed; one that leads out of `dir` is in the list, as a file that is none.
+/// `Thumbs.db`. Links to folders are not followed. A link to a folder outside `dir` is listed like a file; opening it fails, so the
+/// caller reports it.
 ///
 /// # Errors
 /// [`DataError::Unlistable`] for a folder that cannot be listed.

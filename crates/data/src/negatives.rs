@@ -10,6 +10,8 @@
 //! 53 % of 120 photographs, but for 99 % of 317 and of 5,005 chest films and of 3,000 of PneumoniaMNIST. Of these films none
 //! has a correlation below -0.22, of their negatives none one above it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::colour;
 use crate::small_image::SmallImage;
 
@@ -30,27 +32,22 @@ const MAX_MINORITY: f64 = 0.4;
 
 /// The pattern of brightness that the training images have in common. Rows of the grid from the top, in units of 1/127 of the
 /// largest value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<i8>")]
 pub struct BrightnessPattern(Vec<i8>);
 
-impl BrightnessPattern {
-    /// A pattern from its values.
-    ///
-    /// # Errors
-    /// If their number is wrong.
-    pub fn new(values: Vec<i8>) -> Result<Self, String> {
+impl TryFrom<Vec<i8>> for BrightnessPattern {
+    type Error = String;
+
+    fn try_from(values: Vec<i8>) -> Result<Self, String> {
         match values.len() {
             len if len == SIDE * SIDE => Ok(Self(values)),
             len => Err(format!("the brightness pattern has {len} values, expected {}", SIDE * SIDE)),
         }
     }
+}
 
-    /// Its values.
-    #[must_use]
-    pub fn values(&self) -> &[i8] {
-        &self.0
-    }
-
+impl BrightnessPattern {
     /// The pattern of images, if they have a common one.
     pub(crate) fn of<'a>(images: impl ExactSizeIterator<Item = &'a SmallImage>) -> Option<Self> {
         let step = images.len().div_ceil(MAX_IMAGES).max(1);

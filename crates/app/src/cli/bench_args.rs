@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::OutputArgs;
-use super::setting_flags::{Accepts, SettingFlags};
+use super::setting_flags::{Accepts, NameLists, SettingFlags};
 use crate::bench::{BenchConfig, BenchRequest, Case};
 use crate::config::TrainConfig;
 
@@ -29,7 +29,7 @@ Examples:
 pub(super) struct BenchSettings;
 
 impl Accepts for BenchSettings {
-    const NAMES: Option<&'static [&'static str]> = Some(&["size", "threads"]);
+    const NAMES: NameLists = Some(&[&["size", "threads"]]);
 }
 
 /// Flags of `bench`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::OutputArgs;
-use super::setting_flags::{Accepts, SettingFlags};
+use super::setting_flags::{Accepts, NameLists, SettingFlags};
 
 const INSPECT_EXAMPLES: &str = "\
 Examples:
@@ -17,35 +17,33 @@ Examples:
   roentgen audit films
   roentgen audit films --json --quiet";
 
-/// The settings of `inspect` and `audit`.
-const EXAMINE: Option<&[&str]> = Some(&[
+/// The settings that name the columns of a table.
+pub(super) const TABLE: &[&str] = &["path-column", "label-column", "split-column", "patient-column"];
+
+/// The settings that say which images are read, and how, beside [`TABLE`].
+const READ: &[&str] = &[
     "data",
     "films",
-    "test",
     "patient-pattern",
-    "path-column",
-    "label-column",
-    "split-column",
-    "patient-column",
     "classes",
     "skip-bad",
-    "val-fraction",
-    "test-fraction",
     "view",
     "fit",
     "invert",
     "size",
-    "epochs",
     "seed",
     "threads",
-]);
+];
+
+/// The settings of `inspect` and `audit`.
+const EXAMINE: NameLists = Some(&[READ, TABLE, &["test", "val-fraction", "test-fraction", "epochs"]]);
 
 /// The settings of `inspect`.
 #[derive(Debug)]
 pub(super) struct InspectSettings;
 
 impl Accepts for InspectSettings {
-    const NAMES: Option<&'static [&'static str]> = EXAMINE;
+    const NAMES: NameLists = EXAMINE;
     const NEEDS_DATA: bool = true;
     const HELP: &'static [(&'static str, &'static str)] = &[
         ("epochs", "Number of epochs to estimate the training time for [default: as many as `train` takes]"),
@@ -59,7 +57,7 @@ impl Accepts for InspectSettings {
 pub(super) struct AuditSettings;
 
 impl Accepts for AuditSettings {
-    const NAMES: Option<&'static [&'static str]> = EXAMINE;
+    const NAMES: NameLists = EXAMINE;
     const NEEDS_DATA: bool = true;
     const HELP: &'static [(&'static str, &'static str)] = &[(
         "epochs",
@@ -97,22 +95,7 @@ Examples:
 pub(super) struct LrFindSettings;
 
 impl Accepts for LrFindSettings {
-    const NAMES: Option<&'static [&'static str]> = Some(&[
-        "data",
-        "films",
-        "patient-pattern",
-        "path-column",
-        "label-column",
-        "split-column",
-        "patient-column",
-        "classes",
-        "skip-bad",
-        "size",
-        "width",
-        "batch",
-        "seed",
-        "threads",
-    ]);
+    const NAMES: NameLists = Some(&[READ, TABLE, &["width", "batch"]]);
     const NEEDS_DATA: bool = true;
 }
 
@@ -143,7 +126,7 @@ pub(super) enum DataCommand {
 pub(super) struct PhantomSettings;
 
 impl Accepts for PhantomSettings {
-    const NAMES: Option<&'static [&'static str]> = Some(&["films", "seed", "threads"]);
+    const NAMES: NameLists = Some(&[&["films", "seed", "threads"]]);
     const HELP: &'static [(&'static str, &'static str)] = &[("seed", "Seed of the films [default: 0]")];
 }
 

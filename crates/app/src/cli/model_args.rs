@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::OutputArgs;
-use super::setting_flags::{Accepts, SettingFlags, ThreadsOnly};
+use super::data_args::TABLE;
+use super::setting_flags::{Accepts, NameLists, SettingFlags, ThreadsOnly};
 use crate::commands::predict::OutputFormat;
 use crate::config::error::ConfigError;
 
@@ -55,8 +56,7 @@ Examples:
 pub(super) struct EvaluateSettings;
 
 impl Accepts for EvaluateSettings {
-    const NAMES: Option<&'static [&'static str]> =
-        Some(&["path-column", "label-column", "split-column", "patient-column", "classes", "threads"]);
+    const NAMES: NameLists = Some(&[TABLE, &["classes", "threads"]]);
     const HELP: &'static [(&'static str, &'static str)] = &[(
         "classes",
         "Classes of the model for classes of DATA, such as \"pneumonia=Viral Pneumonia+Bacterial Pneumonia\" \

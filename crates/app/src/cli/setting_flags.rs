@@ -7,10 +7,13 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use crate::config::error::ConfigError;
 use crate::config::{ConfigFile, Setting, TrainConfig, settings};
 
+/// Lists of names of settings that a command accepts; `None` for all of them.
+pub(super) type NameLists = Option<&'static [&'static [&'static str]]>;
+
 /// Which settings a command has.
 pub(super) trait Accepts {
-    /// Their names; `None` for all of them.
-    const NAMES: Option<&'static [&'static str]>;
+    /// Their names.
+    const NAMES: NameLists;
     /// Whether DATA has to be given.
     const NEEDS_DATA: bool = false;
     /// Help where a setting means less here than for `train`: names and texts.
@@ -22,7 +25,7 @@ pub(super) trait Accepts {
 pub(super) struct AllSettings;
 
 impl Accepts for AllSettings {
-    const NAMES: Option<&'static [&'static str]> = None;
+    const NAMES: NameLists = None;
 }
 
 /// Commands that only compute.
@@ -30,7 +33,7 @@ impl Accepts for AllSettings {
 pub(super) struct ThreadsOnly;
 
 impl Accepts for ThreadsOnly {
-    const NAMES: Option<&'static [&'static str]> = Some(&["threads"]);
+    const NAMES: NameLists = Some(&[&["threads"]]);
 }
 
 /// What the command line gives of the settings that a command accepts.
@@ -42,7 +45,9 @@ pub(super) struct SettingFlags<A> {
 
 impl<A: Accepts> SettingFlags<A> {
     fn accepted() -> impl Iterator<Item = &'static dyn Setting> {
-        settings::all().filter(|setting| A::NAMES.is_none_or(|names| names.contains(&setting.name())))
+        settings::all().filter(|setting| {
+            A::NAMES.is_none_or(|lists| lists.iter().any(|names| names.contains(&setting.name())))
+        })
     }
 
     /// The settings that are given.

@@ -38,8 +38,8 @@ pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> 
     Ok(())
 }
 
-/// Resumes an interrupted run from its last checkpoint, or from its beginning if there is none yet. `moved_data` is where its
-/// images are now, if they have been moved: the checkpoint tells whether they are the same.
+/// Resumes an interrupted run from its last checkpoint; without a checkpoint, from its beginning. `moved_data` is the new path of
+/// its images, if they were moved: the checkpoint has their digest, so other images are rejected.
 ///
 /// # Errors
 /// If the folder is not a run folder, or settings or images have changed; else as [`run()`].

@@ -6,7 +6,7 @@ use roentgen_data::{
 };
 use roentgen_layers::ResNet9Config;
 
-use super::{NormalizeBy, TrainConfig};
+use super::{NormalizeBy, TrainConfig, ViewList};
 
 impl TrainConfig {
     /// How training images are augmented.
@@ -52,7 +52,7 @@ impl TrainConfig {
             channels: self.channels.into(),
             fit: self.fit.into(),
             invert: self.invert.into(),
-            views: self.view.as_ref().map(|views| views.0.clone()).unwrap_or_default(),
+            views: ViewList::chosen(self.view.as_ref()),
             test_dir: self.test.clone(),
             columns: ColumnNames {
                 path: self.path_column.clone(),

@@ -57,6 +57,13 @@ impl From<FitChoice> for Fit {
 #[serde(try_from = "String", into = "String")]
 pub struct ViewList(pub Vec<ViewPosition>);
 
+impl ViewList {
+    /// The views that are used: all of them, an empty list, where none are chosen.
+    pub(crate) fn chosen(views: Option<&Self>) -> Vec<ViewPosition> {
+        views.map(|views| views.0.clone()).unwrap_or_default()
+    }
+}
+
 impl FromStr for ViewList {
     type Err = String;
 

@@ -42,8 +42,8 @@ pub(crate) struct ModelCard {
     #[serde(default)]
     pub invert: InvertChoice,
     /// The brightness that the training images have in common, if they have: negatives are recognised by it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub brightness_pattern: Vec<i8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brightness_pattern: Option<BrightnessPattern>,
     /// The views of DICOM images that it was trained on, if they were chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub view: Option<ViewList>,
@@ -143,8 +143,8 @@ impl ModelCard {
             fit: self.fit.into(),
             sample_bits: self.sample_bits,
             invert: self.invert.into(),
-            views: self.view.as_ref().map(|views| views.0.clone()).unwrap_or_default(),
-            pattern: BrightnessPattern::new(self.brightness_pattern.clone()).ok(),
+            views: ViewList::chosen(self.view.as_ref()),
+            pattern: self.brightness_pattern.clone(),
             ..LoadOptions::default()
         }
     }
@@ -174,9 +174,6 @@ impl ModelCard {
             return Err(text);
         }
         self.instruction_sets.check()?;
-        if !self.brightness_pattern.is_empty() {
-            BrightnessPattern::new(self.brightness_pattern.clone())?;
-        }
         if let Some(detector) = &self.ood_detector {
             detector.check(self.width, self.size as usize)?;
         }

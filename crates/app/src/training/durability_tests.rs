@@ -134,7 +134,7 @@ fn assert_clear(result: Result<(), TrainingError>, what: &str) {
 }
 
 #[test]
-#[ignore = "takes nine minutes: two folds for each of 454 operations"]
+#[ignore = "takes many minutes: two folds for each of 454 operations"]
 fn after_any_failure_a_cross_validation_goes_on_to_the_same_bytes() {
     let parent = tempfile::tempdir().expect("a temporary folder");
     let films = PhantomOptions { size: 32, train: 24, val: 3, test: 3, ..PhantomOptions::default() };

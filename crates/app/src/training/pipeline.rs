@@ -267,11 +267,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         sample_bits: data.sample_bits,
         invert: config.invert,
         view: config.view.clone(),
-        brightness_pattern: data
-            .pattern
-            .as_ref()
-            .map(|pattern| pattern.values().to_vec())
-            .unwrap_or_default(),
+        brightness_pattern: data.pattern.clone(),
         normalization: normalization.clone(),
         tta: config.tta_config(),
         temperature: 1.0,

@@ -71,27 +71,21 @@ fn class_name(spellings: &[&str]) -> String {
 
 /// Spellings of a class, with escapes where they would print alike.
 fn described(spellings: &[&str]) -> String {
-    let shown: Vec<String> = spellings.iter().map(|name| format!("`{}`", name.escape_debug())).collect();
     let prints_alike = spellings.iter().any(|name| cleaned(name) != **name || !name.is_ascii());
-    let shown = if prints_alike {
-        let escape = |name: &&str| {
-            let escaped: String =
-                name.chars()
-                    .map(|letter| {
-                        if letter.is_ascii() {
-                            letter.to_string()
-                        } else {
-                            letter.escape_unicode().to_string()
-                        }
-                    })
-                    .collect();
-            format!("`{escaped}`")
-        };
-        spellings.iter().map(escape).collect()
-    } else {
-        shown
+    let shown = |name: &&str| match prints_alike {
+        true => format!("`{}`", with_escapes(name)),
+        false => format!("`{}`", name.escape_debug()),
     };
-    shown.join(" and ")
+    spellings.iter().map(shown).collect::<Vec<_>>().join(" and ")
+}
+
+/// Every character that is not ASCII as its number.
+fn with_escapes(name: &str) -> String {
+    let escaped = |letter: char| match letter.is_ascii() {
+        true => letter.to_string(),
+        false => letter.escape_unicode().to_string(),
+    };
+    name.chars().map(escaped).collect()
 }
 
 /// Whether the data have every class that `mapping` renames.

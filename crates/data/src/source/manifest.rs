@@ -168,7 +168,7 @@ fn read_line(record: &StringRecord, columns: &Columns, folder: &Path) -> Result<
             let file = within(folder, &name)?;
             (name, file)
         }
-        // The value stands for its files until they are known.
+        // `headers` replaces the identifier by the names of its files.
         ImageColumn::Header(identifier, column) if cell(column).is_empty() => {
             return Err(format!("`{}` is empty; give it, or remove the line", identifier.column()));
         }

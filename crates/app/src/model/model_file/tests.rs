@@ -23,7 +23,7 @@ pub(crate) fn card() -> ModelCard {
         sample_bits: Some(12),
         invert: InvertChoice::Auto,
         view: Some(ViewList(vec![ViewPosition::Pa, ViewPosition::Ap])),
-        brightness_pattern: vec![-3; 144],
+        brightness_pattern: Some(vec![-3; 144].try_into().expect("a pattern")),
         normalization: Normalization { mean: vec![0.512_345_6], std: vec![0.1], per_image: false },
         tta: TtaConfig { mirror: true, zoom: 0.3, aspect: 0.25 },
         temperature: 1.25,

@@ -109,7 +109,9 @@ impl FilesByIdentifier {
         }
         let n_left = self.n_files - expanded.len();
         if n_left > 0 {
-            notes.push(format!("left out {n_left} DICOM file(s) with a `{column}` that is in no line"));
+            notes.push(format!(
+                "left out {n_left} DICOM file(s) with a `{column}` that is in no line with a label"
+            ));
         }
         Ok((expanded, notes))
     }
