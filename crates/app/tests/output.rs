@@ -87,7 +87,7 @@ fn under_any_limit_a_command_succeeds_or_says_what_it_lacks() {
     let train = "train films --width 8 --batch 12 --epochs 1 --no-audit --quiet --out";
     assert!(in_shell(&format!("roentgen {train} whole"), here).status.success());
     let whole = fs::read(here.join("whole/model.safetensors")).unwrap();
-    let memory = [60_000, 150_000, 600_000].map(|kib| format!("ulimit -v {kib}"));
+    let memory = [60_000, 75_000, 90_000, 150_000, 300_000, 600_000].map(|kib| format!("ulimit -v {kib}"));
     let files = [4, 6, 8].map(|n| format!("ulimit -n {n}"));
     let mut n_failed = 0;
     for limit in memory.iter().chain(&files) {
