@@ -50,7 +50,7 @@ const DATA: &[&[&str]] = &[
     &["leakage", "image_set", "options"],
     &["negatives"],
     &["duplicates", "small_image", "file_facts", "patients", "split"],
-    &["thumbnail", "groups"],
+    &["thumbnail", "groups", "jpeg_scans"],
     &[
         "class_look",
         "caught_panic",

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::program::{roentgen, text};
 
 /// A run with everything that has a state, and a checkpoint after every step.
-const PLAIN: &str = "train --films 120 --epochs 3 --width 8 --batch 16 --ema 0.9 --patience 3 --checkpoint-minutes 0 --threads 1";
+const PLAIN: &str = "train --films 60 --epochs 3 --width 8 --batch 8 --ema 0.9 --patience 3 --checkpoint-minutes 0 --threads 1";
 /// A first training, whose outcome is in no checkpoint, and a second one.
 const TWICE: &str =
     "train --films 48 --epochs 2 --width 8 --batch 16 --oversample-hard 2 --checkpoint-minutes 0 --threads 1";

@@ -1,10 +1,56 @@
-//! The headers of a JPEG or JPEG-LS stream, up to the first scan (ITU-T T.81 section B.2, T.87 section C.2.2).
+//! The segments of a JPEG or JPEG-LS stream, and what its headers say (ITU-T T.81 section B.2, T.87 section C.2.2).
 
 /// The start of a frame of JPEG-LS.
 const SOF_LS: u8 = 0xF7;
-const START_OF_SCAN: u8 = 0xDA;
+pub(crate) const START_OF_SCAN: u8 = 0xDA;
+pub(crate) const END_OF_IMAGE: u8 = 0xD9;
 /// The segment in which Adobe's programs name the colour transform.
 const APP14: u8 = 0xEE;
+
+/// A marker `FF xx`, with what follows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment<'a> {
+    pub(crate) marker: u8,
+    /// What follows the two bytes of length.
+    pub(crate) body: &'a [u8],
+    /// The entropy-coded bytes behind the header of a scan: in them `FF 00` is a literal FF, and `FF D0` to `FF D7` are
+    /// restarts.
+    pub(crate) coded: &'a [u8],
+}
+
+/// The segments of `stream` up to the end of the image, or to one that is cut off. Bytes between segments are skipped, as
+/// decoders do.
+pub(crate) fn segments(stream: &[u8]) -> impl Iterator<Item = Segment<'_>> {
+    let mut rest = stream.get(2..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        loop {
+            rest = &rest[rest.iter().position(|&byte| byte == 0xFF)?..];
+            rest = &rest[rest.iter().position(|&byte| byte != 0xFF)?..];
+            let (&marker, after) = rest.split_first()?;
+            match marker {
+                0x00 | 0x01 | 0xD0..=0xD8 => rest = after,
+                END_OF_IMAGE => {
+                    rest = &[];
+                    return Some(Segment { marker, body: &[], coded: &[] });
+                }
+                _ => {
+                    let (length, _) = after.split_first_chunk()?;
+                    let (segment, after) =
+                        after.split_at_checked(usize::from(u16::from_be_bytes(*length)).max(2))?;
+                    let n_coded = if marker == START_OF_SCAN { n_coded(after) } else { 0 };
+                    rest = &after[n_coded..];
+                    return Some(Segment { marker, body: &segment[2..], coded: &after[..n_coded] });
+                }
+            }
+        }
+    })
+}
+
+/// The bytes before the next marker that is no restart.
+fn n_coded(bytes: &[u8]) -> usize {
+    let is_marker = |&[a, b]: &[u8; 2]| a == 0xFF && !matches!(b, 0x00 | 0xD0..=0xD7 | 0xFF);
+    bytes.array_windows().position(is_marker).unwrap_or(bytes.len())
+}
 
 /// What the headers say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +62,8 @@ pub(crate) struct JpegHeader {
     pub(crate) columns: usize,
     /// Horizontal and vertical sampling factor of each component.
     pub(crate) sampling: Vec<[u8; 2]>,
+    /// What the headers of scans call each component.
+    pub(crate) component_ids: Vec<u8>,
     /// Components in the first scan.
     pub(crate) n_in_first_scan: usize,
     /// Whether the stream itself names the colour transform.
@@ -38,26 +86,13 @@ pub(crate) enum JpegProcess {
 impl JpegHeader {
     /// Reads the segments of a stream; none if a segment is damaged or there is no scan.
     pub(crate) fn of(stream: &[u8]) -> Option<Self> {
-        let u16_at = |at: usize| Some(u16::from_be_bytes(stream.get(at..at + 2)?.try_into().ok()?));
-        let (mut at, mut names_transform, mut header) = (2, false, None);
-        loop {
-            if *stream.get(at)? != 0xFF {
-                return None;
-            }
-            let marker = *stream.get(at + 1)?;
-            if marker == 0xFF {
-                at += 1;
-                continue;
-            }
-            let body = stream.get(at + 4..(at + 2).checked_add(usize::from(u16_at(at + 2)?))?)?;
+        let (mut names_transform, mut header) = (false, None);
+        for Segment { marker, body, .. } in segments(stream) {
             match marker {
                 START_OF_SCAN => {
                     let header: Self = header?;
-                    return Some(Self {
-                        n_in_first_scan: usize::from(*body.first()?),
-                        names_transform,
-                        ..header
-                    });
+                    let n_in_first_scan = usize::from(*body.first()?);
+                    return Some(Self { n_in_first_scan, names_transform, ..header });
                 }
                 APP14 => names_transform |= body.starts_with(b"Adobe"),
                 _ => {
@@ -66,8 +101,8 @@ impl JpegHeader {
                     }
                 }
             }
-            at += 2 + usize::from(u16_at(at + 2)?);
         }
+        None
     }
 
     fn of_frame(process: JpegProcess, body: &[u8]) -> Option<Self> {
@@ -79,9 +114,26 @@ impl JpegHeader {
             rows: usize::from(u16::from_be_bytes([r0, r1])),
             columns: usize::from(u16::from_be_bytes([c0, c1])),
             sampling: components.iter().map(|&[_, factors, _]| [factors >> 4, factors & 0xF]).collect(),
+            component_ids: components.iter().map(|&[id, ..]| id).collect(),
             n_in_first_scan: 0,
             names_transform: false,
         })
+    }
+
+    /// The units (minimum coded units) of a scan: blocks of one component, or as many of all as their sampling factors make
+    /// (section A.2). None if a factor is 0.
+    pub(crate) fn n_units(&self, single: Option<usize>) -> Option<usize> {
+        let most = |axis: usize| self.sampling.iter().map(|factors| usize::from(factors[axis])).max();
+        let along = |samples: usize, axis: usize| {
+            let most = most(axis).filter(|&most| most > 0)?;
+            Some(match single {
+                Some(component) => {
+                    (samples * usize::from(self.sampling[component][axis])).div_ceil(most).div_ceil(8)
+                }
+                None => samples.div_ceil(8 * most),
+            })
+        };
+        Some(along(self.columns, 0)? * along(self.rows, 1)?)
     }
 
     /// Whether the stream has the structure that nearly all encoders write: no component is sampled more densely than the

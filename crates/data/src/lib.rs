@@ -51,7 +51,7 @@
 //! | `leakage`, `image_set`, `options` | leakage between sets; the images of one set; what the caller chooses |
 //! | `negatives` | images with black and white exchanged |
 //! | `duplicates`, `small_image`, `file_facts`, `patients`, `split` | finding duplicates and patients; drawing splits |
-//! | `thumbnail`, `groups` | what duplicates are found by; images that belong together |
+//! | `thumbnail`, `groups`, `jpeg_scans` | what duplicates are found by; images that belong together; whether a JPEG holds the whole image |
 //! | `class_look`, `caught_panic`, `digest`, `identifier`, `jpeg_header`, `crop_window`, `colour`, `subset`, `error`, `progress`, `read_file`, `sampler`, `system_entries`, `class_weights` | values without dependencies; whole files |
 //! | `disk` | every operation on files and folders |
 #![forbid(unsafe_code)]
@@ -79,6 +79,7 @@ mod groups;
 mod identifier;
 mod image_set;
 mod jpeg_header;
+mod jpeg_scans;
 mod leakage;
 mod load;
 mod negatives;

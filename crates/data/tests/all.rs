@@ -18,3 +18,6 @@ mod files;
 
 #[path = "support/images.rs"]
 mod images;
+
+#[path = "support/real_sets.rs"]
+mod real_sets;

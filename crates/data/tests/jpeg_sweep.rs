@@ -1,4 +1,5 @@
-//! JPEG files of every structure that libjpeg-turbo's `cjpeg` writes are decoded to the pixels of its `djpeg`, or refused by name.
+//! JPEG files of every structure that libjpeg-turbo's `cjpeg` writes are decoded to the pixels of its `djpeg`, or refused by name;
+//! and with a part missing before their end mark they are rejected.
 
 use std::fs;
 use std::path::Path;
@@ -50,6 +51,18 @@ fn difference_in_grey(a: RgbImage, b: RgbImage) -> u8 {
     grey(a).iter().zip(grey(b)).map(|(a, b)| a.abs_diff(b)).max().unwrap()
 }
 
+/// Without a part of the coded data, which ends with the end mark, the file is rejected.
+fn check_parts_missing(folder: &Path, name: &str) {
+    let whole = fs::read(folder.join("film.jpg")).unwrap();
+    let scan = whole.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap() + 14;
+    let (n_coded, cut) = (whole.len() - 2 - scan, folder.join("cut.jpg"));
+    for percent in [10, 50, 90] {
+        fs::write(&cut, [&whole[..scan + n_coded * percent / 100], &[0xFF, 0xD9]].concat()).unwrap();
+        let reason = open_image(&cut, &LoadOptions::default()).map(|_| ()).expect_err(name);
+        assert!(reason.starts_with("truncated") || reason.starts_with("damaged"), "{name}: {reason}");
+    }
+}
+
 #[test]
 fn every_structure_is_decoded_as_libjpeg_turbo_decodes_it() {
     let dir = tempfile::tempdir().unwrap();
@@ -97,6 +110,7 @@ fn every_structure_is_decoded_as_libjpeg_turbo_decodes_it() {
                         worst = worst.max(difference);
                         assert!(difference <= MAX_DIFFERENCE, "{sampling} {coding} {:?}: {difference}", size);
                         n += 1;
+                        check_parts_missing(folder, &format!("{sampling} {coding} {size:?}"));
                     }
                 }
             }

@@ -7,6 +7,8 @@ use image::imageops::FilterType;
 use image::{DynamicImage, codecs::jpeg::JpegEncoder};
 use roentgen_data::{LoadOptions, PhantomOptions, load_dataset, silent, write_phantom};
 
+use crate::real_sets::{cxr3_train, real_data};
+
 /// The change that makes a duplicate of a film.
 type Change = fn(&DynamicImage) -> DynamicImage;
 
@@ -115,22 +117,13 @@ fn duplicates_of_phantom_films_are_found() {
 
 #[test]
 fn duplicates_of_real_films_are_found() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/cxr3-train/normal");
-    if !dir.is_dir() {
-        println!("skipped: ../shared/data/cxr3-train is not beside the workspace");
-        return;
-    }
+    let Some(dir) = real_data("cxr3-train/normal") else { return };
     assert_found(&files_under(&dir).into_iter().step_by(6).collect::<Vec<_>>());
 }
 
 #[test]
 fn films_of_different_patients_are_not_taken_for_duplicates() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/cxr3-train");
-    if !dir.is_dir() {
-        println!("skipped: ../shared/data/cxr3-train is not beside the workspace");
-        return;
-    }
-    let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
+    let Some(data) = cxr3_train() else { return };
     let total = data.train.len() + data.val.len() + data.test.len();
     let is_mixed = |locations: &&Vec<roentgen_data::ImageLocation>| {
         let patients: BTreeSet<&str> =

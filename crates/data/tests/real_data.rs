@@ -1,23 +1,13 @@
 //! Counts over the real data that some workplaces have beside the repository.
 
-use std::path::{Path, PathBuf};
+use roentgen_data::{ImageSet, SubsetOrigin, colour};
 
-use roentgen_data::{ImageSet, LoadOptions, SubsetOrigin, colour, load_dataset, silent};
-
-/// `../shared/data/NAME` seen from the workspace, or a printed line if it is not there.
-fn real_data(name: &str) -> Option<PathBuf> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
-    if !dir.exists() {
-        println!("skipped: ../shared/data/{name} is not beside the workspace");
-        return None;
-    }
-    Some(dir)
-}
+use crate::files::load;
+use crate::real_sets::{covid3, cxr3_train, real_data};
 
 #[test]
 fn covid3_is_grey_with_its_own_test_set() {
-    let Some(dir) = real_data("covid3") else { return };
-    let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
+    let Some(data) = covid3() else { return };
     assert_eq!(data.class_names, ["Covid", "Normal", "Viral Pneumonia"]);
     assert_eq!(data.channels, 1);
     assert_eq!(data.train.len() + data.val.len(), 251);
@@ -29,8 +19,7 @@ fn covid3_is_grey_with_its_own_test_set() {
 
 #[test]
 fn cxr3_is_grey_and_split() {
-    let Some(dir) = real_data("cxr3-train") else { return };
-    let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
+    let Some(data) = cxr3_train() else { return };
     assert_eq!(data.class_names, ["covid", "normal", "pneumonia"]);
     assert_eq!(data.channels, 1);
     assert_eq!(data.test.class_counts(3), [15, 113, 372]);
@@ -42,7 +31,7 @@ fn cxr3_is_grey_and_split() {
 #[test]
 fn pneumoniamnist_is_read_from_its_npz() {
     let Some(dir) = real_data("pneumoniamnist-trainval.npz") else { return };
-    let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
+    let data = load(&dir).unwrap();
     assert_eq!(data.class_names, ["normal", "pneumonia"]);
     assert_eq!(
         (data.channels, data.val_origin, data.test_origin),
@@ -54,8 +43,7 @@ fn pneumoniamnist_is_read_from_its_npz() {
 
 #[test]
 fn the_test_images_of_covid3_that_are_also_in_train_are_found() {
-    let Some(dir) = real_data("covid3") else { return };
-    let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
+    let Some(data) = covid3() else { return };
     let leaked: Vec<&str> = data.findings.leakage.iter().map(|leaked| leaked.image.path.as_str()).collect();
     for stem in [
         "COVID-00003b",
@@ -78,9 +66,8 @@ fn the_test_images_of_covid3_that_are_also_in_train_are_found() {
 
 #[test]
 fn no_film_is_in_colour() {
-    for name in ["covid3", "cxr3-train"] {
-        let Some(dir) = real_data(name) else { continue };
-        let data = load_dataset(&dir, &LoadOptions::default(), &silent).unwrap();
+    for (name, data) in [("covid3", covid3()), ("cxr3-train", cxr3_train())] {
+        let Some(data) = data else { continue };
         let most_colour =
             |set: &ImageSet| (0..set.len()).map(|at| set.facts(at).unwrap().colour).fold(0.0, f32::max);
         let most = [&data.train, &data.val, &data.test].map(most_colour).into_iter().fold(0.0, f32::max);

@@ -6,11 +6,13 @@
 
 use image::ImageFormat;
 
+use crate::jpeg_header::{END_OF_IMAGE, segments};
+
 /// True if the end mark is reached by the format's own structure.
 pub(crate) fn is_complete(bytes: &[u8], format: ImageFormat) -> bool {
     match format {
         ImageFormat::Png => png_reaches_iend(bytes).is_some(),
-        ImageFormat::Jpeg => jpeg_reaches_eoi(bytes).is_some(),
+        ImageFormat::Jpeg => segments(bytes).any(|segment| segment.marker == END_OF_IMAGE),
         // Their decoders need every pixel.
         _ => true,
     }
@@ -71,28 +73,6 @@ pub(crate) fn significant_bits(bytes: &[u8], format: ImageFormat) -> Option<u8> 
             b"sBIT" => return chunk.kind_and_data[4..].iter().copied().max(),
             b"IDAT" => return None,
             _ => rest = after,
-        }
-    }
-}
-
-/// Walks the segments: a marker `FF xx` and, for most, two bytes of length and the data. The header of a scan (SOS) is
-/// followed by entropy-coded bytes, in which `FF 00` is a literal FF and `FF D0`-`FF D7` are restarts.
-fn jpeg_reaches_eoi(bytes: &[u8]) -> Option<()> {
-    const EOI: u8 = 0xD9;
-    let mut at = 2;
-    loop {
-        // To the next marker, past entropy-coded data and fill bytes.
-        at += bytes.get(at..)?.iter().position(|&byte| byte == 0xFF)?;
-        at += bytes.get(at..)?.iter().position(|&byte| byte != 0xFF)?;
-        let marker = bytes[at];
-        at += 1;
-        match marker {
-            EOI => return Some(()),
-            0x00 | 0x01 | 0xD0..=0xD8 => {}
-            _ => {
-                let length = usize::from(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
-                at += length.max(2);
-            }
         }
     }
 }

@@ -9,6 +9,7 @@ use image::{DynamicImage, ImageFormat};
 use jpeg_decoder::PixelFormat;
 
 use crate::jpeg_header::{JpegHeader, JpegProcess};
+use crate::jpeg_scans::have_every_block;
 use crate::options::SizeLimits;
 
 /// The headers of a stream of a kind that is read; none if a header is damaged, which the decoder says more about.
@@ -38,10 +39,19 @@ pub(super) fn decode(
     header: Option<JpegHeader>,
     limits: &SizeLimits,
 ) -> Result<(DynamicImage, Orientation), String> {
-    match header {
-        Some(header) if !header.is_usual() => decode_unusual(bytes, &header, limits),
-        _ => super::decode(bytes, ImageFormat::Jpeg, limits),
+    let Some(header) = header else { return super::decode(bytes, ImageFormat::Jpeg, limits) };
+    let decoded = if header.is_usual() {
+        super::decode(bytes, ImageFormat::Jpeg, limits)
+    } else {
+        decode_unusual(bytes, &header, limits)
+    }?;
+    // After the decoder, which has checked the size.
+    if !have_every_block(bytes, &header) {
+        return Err(
+            "truncated: parts of the JPEG are missing or damaged, which decoders fill with grey".to_owned()
+        );
     }
+    Ok(decoded)
 }
 
 fn not_read(kind: &str) -> String {

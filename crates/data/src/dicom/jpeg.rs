@@ -5,6 +5,7 @@ use jpeg_decoder::{ColorTransform, PixelFormat};
 
 use super::header::{Photometric, PixelLayout};
 use crate::jpeg_header::{JpegHeader, JpegProcess};
+use crate::jpeg_scans::have_every_block;
 
 /// Decodes a JPEG stream: baseline, extended with 8 bits, or lossless.
 ///
@@ -24,6 +25,9 @@ pub(super) fn decode_jpeg(stream: &[u8], layout: &PixelLayout) -> Result<Vec<u8>
         decoder.set_color_transform(if is_rgb { ColorTransform::None } else { ColorTransform::YCbCr });
     }
     let bytes = decoder.decode().map_err(|error| format!("damaged pixels in a DICOM file: {error}"))?;
+    if found.process != JpegProcess::Lossless && !have_every_block(stream, &found) {
+        return Err("truncated: parts of the JPEG in a DICOM file are missing or damaged".to_owned());
+    }
     let is_wide = decoder.info().is_some_and(|info| info.pixel_format == PixelFormat::L16);
     Ok(match (is_wide, layout.bits_allocated) {
         // The decoder's samples of 16 bits are in the byte order of the machine.
