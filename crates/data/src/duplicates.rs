@@ -9,29 +9,17 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
+use roentgen_tensor::dot_products::Panels;
 
 use crate::digest::ImageDigest;
 use crate::groups::Groups;
 use crate::thumbnail::{Detail, SIDE, Thumbnail};
 
+mod coarse;
 mod detail_pyramid;
 
+use coarse::{BLOCK, Candidate, Coarse, N_NEAREST, coarse, nearest};
 use detail_pyramid::{Cut, DetailPyramid, MAX_GAIN_FULL};
-
-/// Side of the grid on which all images are compared with all.
-const COARSE_SIDE: usize = 12;
-/// Cells of a coarse grid.
-const COARSE: usize = COARSE_SIDE * COARSE_SIDE;
-/// A coarse grid, rows from the top.
-type Coarse = [i16; COARSE];
-/// Length of a coarse grid as a vector of integers: the dot product of two is the cosine times the square of this.
-const COARSE_LENGTH: f32 = 4096.0;
-/// Smallest coarse correlation of a pair that is compared further. A crop by 5 % on every side leaves more.
-const COARSE_LEAST: f32 = 0.35;
-/// Number of similar images that each image is compared with on the full grid, for each crop.
-const N_NEAREST: usize = 8;
-/// Number of crops that are compared with all images together, so that the grids are read from memory once per block.
-const BLOCK: usize = 16;
 
 /// Most images for which crops are compared too.
 pub(crate) const MAX_FOR_CROPS: usize = 30_000;
@@ -79,6 +67,7 @@ pub(crate) fn find_duplicates(
     let pyramids: Vec<DetailPyramid> =
         distinct.par_iter().map(|(_, detail)| DetailPyramid::of(detail, &common)).collect();
     let wholes: Vec<Coarse> = pyramids.par_iter().map(|pyramid| coarse(pyramid, Cut::default())).collect();
+    let packed = Panels::pack(&wholes);
     let mut near: Vec<Candidate> = Vec::new();
     let n_blocks = crops(wholes.len()).count() * wholes.len().div_ceil(BLOCK);
     progress(0, n_blocks);
@@ -86,7 +75,7 @@ pub(crate) fn find_duplicates(
     let block_done = || progress(n_done.fetch_add(1, Ordering::Relaxed) + 1, n_blocks);
     for cut in crops(wholes.len()) {
         let crops: Vec<Coarse> = pyramids.par_iter().map(|pyramid| coarse(pyramid, cut)).collect();
-        near.extend(nearest(&crops, &wholes, cut, &block_done));
+        near.extend(nearest(&crops, &packed, cut, &block_done));
     }
     // Of each pair, the crop with the highest correlation.
     near.sort_by_key(|near| (near.pair(), Reverse(near.product)));
@@ -146,24 +135,6 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// Two images that are similar on the coarse grid.
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    /// The one that is cropped.
-    crop: usize,
-    cut: Cut,
-    /// The one that may be the result of the crop.
-    whole: usize,
-    /// The dot product of their coarse grids.
-    product: i32,
-}
-
-impl Candidate {
-    fn pair(&self) -> (usize, usize) {
-        (usize::min(self.crop, self.whole), usize::max(self.crop, self.whole))
-    }
-}
-
 /// The crops that a duplicate may be: none, 5 % off every side, and 5 % off two adjacent sides. With very many images only
 /// the whole image, because the time grows with the square of their number.
 fn crops(n: usize) -> impl Iterator<Item = Cut> {
@@ -178,42 +149,6 @@ fn crops(n: usize) -> impl Iterator<Item = Cut> {
     ];
     let crops = if n > MAX_FOR_CROPS { &CROPS[..1] } else { &CROPS };
     crops.iter().map(|&[left, right, top, bottom]| Cut { left, right, top, bottom })
-}
-
-/// The cropped image, averaged over squares, with its mean subtracted and scaled to [`COARSE_LENGTH`].
-fn coarse(pyramid: &DetailPyramid, cut: Cut) -> Coarse {
-    let cells = pyramid.averaged::<COARSE>(cut);
-    let mean = cells.iter().sum::<f32>() / COARSE as f32;
-    let length = cells.iter().map(|cell| (cell - mean) * (cell - mean)).sum::<f32>().sqrt();
-    cells.map(|cell| if length > 0.0 { ((cell - mean) / length * COARSE_LENGTH).round() as i16 } else { 0 })
-}
-
-/// Each of `crops` with its [`N_NEAREST`] most similar of `wholes`, if their correlation is at least [`COARSE_LEAST`].
-fn nearest(crops: &[Coarse], wholes: &[Coarse], cut: Cut, block_done: &(dyn Fn() + Sync)) -> Vec<Candidate> {
-    // Integers give the same pairs on every machine.
-    let least = (COARSE_LEAST * COARSE_LENGTH * COARSE_LENGTH) as i32;
-    let of_block = |(block, crops): (usize, &[Coarse])| {
-        let mut kept: Vec<Vec<Candidate>> = vec![Vec::new(); crops.len()];
-        for (whole, grid) in wholes.iter().enumerate() {
-            for (at, (crop, kept)) in crops.iter().zip(&mut kept).enumerate() {
-                let product = product(crop, grid);
-                let is_near = kept.len() < N_NEAREST || kept[N_NEAREST - 1].product < product;
-                if product >= least && is_near && whole != block * BLOCK + at {
-                    let at_rank = kept.partition_point(|near| near.product >= product);
-                    kept.insert(at_rank, Candidate { crop: block * BLOCK + at, cut, whole, product });
-                    kept.truncate(N_NEAREST);
-                }
-            }
-        }
-        block_done();
-        kept.into_iter().flatten()
-    };
-    crops.par_chunks(BLOCK).enumerate().flat_map_iter(of_block).collect()
-}
-
-/// The dot product; the vectors are short enough that it fits.
-fn product(a: &Coarse, b: &Coarse) -> i32 {
-    a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod aligned;
 pub mod batch_norm;
 pub mod batch_norm_max_pool;
 pub mod conv2d;
+pub mod dot_products;
 pub mod dropout;
 pub mod gemm;
 pub mod global_max_pool2d;
