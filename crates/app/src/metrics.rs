@@ -10,12 +10,15 @@ mod calibration_error;
 mod confusion;
 mod interval;
 mod predictions;
+mod roc_auc;
 pub(crate) mod shortcut_audit;
+mod softmax;
 pub(crate) mod test_metrics;
 
 use rayon::prelude::*;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use bootstrap::Samples;
 pub(crate) use bootstrap::bootstrap;
 pub(crate) use calibration::CalibrationMetrics;
 pub use confusion::Confusion;
@@ -23,6 +26,7 @@ use interval::wilson;
 pub(crate) use interval::{Interval, share_interval};
 pub(crate) use predictions::Scorer;
 pub use predictions::{MetricValues, Predictions};
+pub(crate) use softmax::softmax;
 
 /// Most classes whose confusion matrix is in `metrics.json`: its size grows with their square. `predictions.jsonl` has the true
 /// and the predicted class of every image.
@@ -56,7 +60,15 @@ impl SubsetMetrics {
         predictions.pairs().for_each(|(truth, answer)| confusion.add(truth, answer));
         let scorer = Scorer::new(predictions);
         let values = scorer.values(&vec![1.0; predictions.len()]);
-        let samples = bootstrap(predictions.len(), groups, |times| scorer.resampled(times));
+        let samples = bootstrap(predictions.len(), groups, |times| scorer.of_matrix(times));
+        let (macro_area_interval, roc_auc_intervals) = match scorer.area_samples(groups) {
+            Some(samples) => {
+                let of_classes = samples[1..].iter().zip(&values.roc_auc);
+                let interval = |(samples, &area): (&Samples, &Option<f64>)| samples.on_logit_scale(area);
+                (samples[0].on_logit_scale(values.macro_roc_auc), of_classes.map(interval).collect())
+            }
+            None => (None, vec![None; class_names.len()]),
+        };
         let of_class = |class: usize| match groups {
             Some(groups) => [
                 by_groups(predictions, groups, |truth, answer| (truth == class).then_some(answer == class)),
@@ -81,13 +93,9 @@ impl SubsetMetrics {
                 samples[0].percentile(),
                 samples[1].percentile(),
                 samples[2].percentile(),
-                samples[3].on_logit_scale(values.macro_roc_auc),
+                macro_area_interval,
             ],
-            roc_auc_intervals: samples[4..]
-                .iter()
-                .zip(&values.roc_auc)
-                .map(|(samples, &area)| samples.on_logit_scale(area))
-                .collect(),
+            roc_auc_intervals,
             calibration: CalibrationMetrics::new(predictions, groups),
             confusion,
             values,

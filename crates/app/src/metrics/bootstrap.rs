@@ -17,6 +17,8 @@ use super::interval::{Interval, Z};
 
 /// Samples that a bootstrap draws.
 pub(super) const RESAMPLES: usize = 1000;
+/// Samples that [`bootstrap_together`] draws together: their numbers of an image fill a cache line.
+pub(super) const TOGETHER: usize = 8;
 /// An interval that is no wider than rounding.
 pub(super) const NO_WIDTH: f64 = 1e-12;
 
@@ -80,6 +82,30 @@ pub(crate) fn bootstrap(
         Samples { values, n_groups: groups.n }
     };
     (0..n_metrics).map(of_metric).collect()
+}
+
+/// The same samples as [`bootstrap`], of which `values` computes the metrics of [`TOGETHER`] at once; NaN where a metric is not
+/// defined.
+pub(super) fn bootstrap_together(
+    n: usize,
+    groups: Option<&[u32]>,
+    values: impl Fn(&[[f64; TOGETHER]]) -> Vec<[f64; TOGETHER]> + Sync,
+) -> Vec<Samples> {
+    const { assert!(RESAMPLES.is_multiple_of(TOGETHER)) };
+    let groups = Groups::new(n, groups);
+    let block = |index: usize| {
+        let times: [Vec<f64>; TOGETHER] = std::array::from_fn(|at| groups.draw(index * TOGETHER + at));
+        let of_image = groups.of_image.iter().map(|&group| times.each_ref().map(|times| times[group]));
+        values(&of_image.collect::<Vec<_>>())
+    };
+    let blocks: Vec<Vec<[f64; TOGETHER]>> = (0..RESAMPLES / TOGETHER).into_par_iter().map(block).collect();
+    let of_metric = |metric: usize| {
+        let values = blocks.iter().flat_map(|block| block[metric]);
+        let mut values: Vec<f64> = values.filter(|value| !value.is_nan()).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        Samples { values, n_groups: groups.n }
+    };
+    (0..blocks[0].len()).map(of_metric).collect()
 }
 
 impl Samples {

@@ -7,8 +7,11 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
+use super::bootstrap::{Samples, TOGETHER, bootstrap_together};
 use super::calibration_error::{Bins, Image};
 use super::interval::Interval;
+use super::roc_auc::{Ranked, Ranking};
+use super::softmax::softmax;
 
 /// True class, predicted class and probabilities of the images of a set.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +30,12 @@ impl Predictions {
         Self { n_classes, ..Self::default() }
     }
 
+    /// Without images, with memory for `n`.
+    pub(crate) fn with_capacity(n_classes: usize, n: usize) -> Self {
+        let (labels, predicted) = (Vec::with_capacity(n), Vec::with_capacity(n));
+        Self { n_classes, labels, predicted, probabilities: Vec::with_capacity(n * n_classes) }
+    }
+
     /// Adds an image by its logits; the first of the largest is predicted.
     ///
     /// # Panics
@@ -35,10 +44,8 @@ impl Predictions {
         let logits: Vec<f64> = logits.collect();
         assert_eq!(logits.len(), self.n_classes, "a logit for each class");
         let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let exponentials: Vec<f64> = logits.iter().map(|logit| libm::exp(logit - largest)).collect();
-        let sum: f64 = exponentials.iter().sum();
         let answer = logits.iter().position(|logit| *logit == largest).unwrap_or(0);
-        self.add_probabilities(label, answer as u32, exponentials.iter().map(|e| e / sum));
+        self.add_probabilities(label, answer as u32, softmax(logits).into_iter());
     }
 
     /// Adds an image by its probabilities.
@@ -51,7 +58,7 @@ impl Predictions {
     /// The images `keep`, in order.
     #[must_use]
     pub fn only(&self, keep: &[usize]) -> Self {
-        let mut only = Self::new(self.n_classes);
+        let mut only = Self::with_capacity(self.n_classes, keep.len());
         for &image in keep {
             let (label, answer) = (self.labels[image], self.predicted[image]);
             only.add_probabilities(label, answer, self.probabilities(image).iter().copied());
@@ -136,8 +143,8 @@ pub struct MetricValues {
 
 /// Most images times classes for which the areas under the ROC curves are computed for every sample of the bootstrap.
 ///
-/// That takes a thousand times as long as the areas themselves, and with twice the classes, and so twice the images, four times
-/// as long. At this limit it takes seconds.
+/// That takes a hundred times as long as the areas themselves, and with twice the classes, and so twice the images, four times
+/// as long.
 const MAX_RESAMPLED: usize = 1_000_000;
 
 /// Predictions with what is the same for every sample: each class's images in the order of its probability.
@@ -145,39 +152,23 @@ const MAX_RESAMPLED: usize = 1_000_000;
 pub(crate) struct Scorer<'a> {
     predictions: &'a Predictions,
     /// Of each class, sorted when first needed.
-    ascending: Vec<OnceLock<Vec<Ranked>>>,
-}
-
-/// An image in the order of a probability.
-#[derive(Clone, Copy, Debug)]
-struct Ranked {
-    image: u32,
-    /// Whether the image before it has the same probability.
-    is_tied: bool,
+    rankings: Vec<OnceLock<Ranking>>,
 }
 
 impl<'a> Scorer<'a> {
     /// Of these predictions.
     #[must_use]
     pub(crate) fn new(predictions: &'a Predictions) -> Self {
-        Self { predictions, ascending: (0..predictions.n_classes).map(|_| OnceLock::new()).collect() }
+        Self { predictions, rankings: (0..predictions.n_classes).map(|_| OnceLock::new()).collect() }
     }
 
     /// The images in the order of their probability of `class`.
-    fn ascending(&self, class: usize) -> &[Ranked] {
-        self.ascending[class].get_or_init(|| {
+    fn ranking(&self, class: usize) -> &Ranking {
+        self.rankings[class].get_or_init(|| {
             // One column of the table, so that sorting does not jump through all of it.
-            let n_classes = self.predictions.n_classes;
-            let scores: Vec<f64> =
-                self.predictions.probabilities.iter().skip(class).step_by(n_classes).copied().collect();
-            let mut order: Vec<u32> = (0..scores.len() as u32).collect();
-            order.sort_by(|&a, &b| scores[a as usize].total_cmp(&scores[b as usize]));
-            let mut before = f64::NAN;
-            let ranked = |image: u32| {
-                let score = scores[image as usize];
-                Ranked { image, is_tied: std::mem::replace(&mut before, score) == score }
-            };
-            order.into_iter().map(ranked).collect()
+            let Predictions { n_classes, labels, probabilities, .. } = self.predictions;
+            let scores: Vec<f64> = probabilities.iter().skip(class).step_by(*n_classes).copied().collect();
+            Ranking::new(&scores, |image| labels[image] as usize == class)
         })
     }
 
@@ -185,8 +176,12 @@ impl<'a> Scorer<'a> {
     #[must_use]
     pub(crate) fn values(&self, times: &[f64]) -> MetricValues {
         let matrix = self.matrix(times);
-        let classes = (0..self.predictions.n_classes).into_par_iter();
-        let roc_auc: Vec<Option<f64>> = classes.map(|class| self.auc(class, times)).collect();
+        let one_sample: Vec<[f64; 1]> = times.iter().map(|&times| [times]).collect();
+        let area = |class: usize| {
+            let [area] = self.ranking(class).areas(&one_sample);
+            (!area.is_nan()).then_some(area)
+        };
+        let roc_auc: Vec<Option<f64>> = (0..self.predictions.n_classes).into_par_iter().map(area).collect();
         let bins = self.bins(times);
         MetricValues {
             balanced_accuracy: matrix.balanced_accuracy(),
@@ -201,16 +196,29 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    /// The metrics of the confusion matrix, then the areas under the ROC curves: their mean, and that of each class. Those
-    /// whose intervals come from the same samples. With too many images and classes ([`MAX_RESAMPLED`]) there are no areas.
-    pub(super) fn resampled(&self, times: &[f64]) -> Vec<Option<f64>> {
+    /// Balanced accuracy, macro F1 and Cohen's kappa: their intervals come from the same samples.
+    pub(super) fn of_matrix(&self, times: &[f64]) -> Vec<Option<f64>> {
         let matrix = self.matrix(times);
-        let n_classes = self.predictions.n_classes;
-        let is_too_much = self.predictions.len() * n_classes > MAX_RESAMPLED;
-        let area = |class: usize| if is_too_much { None } else { self.auc(class, times) };
-        let areas: Vec<Option<f64>> = (0..n_classes).map(area).collect();
-        let of_matrix = [matrix.balanced_accuracy(), matrix.macro_f1(), matrix.kappa()];
-        of_matrix.into_iter().chain([mean(areas.iter().copied().flatten())]).chain(areas).collect()
+        vec![matrix.balanced_accuracy(), matrix.macro_f1(), matrix.kappa()]
+    }
+
+    /// Samples of the areas under the ROC curves: of their mean, then of each class. `None` with too many images and classes
+    /// ([`MAX_RESAMPLED`]).
+    pub(super) fn area_samples(&self, groups: Option<&[u32]>) -> Option<Vec<Samples>> {
+        let n = self.predictions.len();
+        let is_possible = n * self.predictions.n_classes <= MAX_RESAMPLED;
+        is_possible.then(|| bootstrap_together(n, groups, |times| self.areas(times)))
+    }
+
+    /// The mean of the areas, and each of them, in samples that are drawn together; NaN where there is none.
+    fn areas(&self, times: &[[f64; TOGETHER]]) -> Vec<[f64; TOGETHER]> {
+        let classes = 0..self.predictions.n_classes;
+        let areas: Vec<[f64; TOGETHER]> = classes.map(|class| self.ranking(class).areas(times)).collect();
+        let mean_of = |sample: usize| {
+            let defined = areas.iter().map(|areas| areas[sample]).filter(|area| !area.is_nan());
+            mean(defined).unwrap_or(f64::NAN)
+        };
+        [std::array::from_fn(mean_of)].into_iter().chain(areas).collect()
     }
 
     /// Of each image, the negative logarithm of the probability of the truth.
@@ -246,45 +254,20 @@ impl<'a> Scorer<'a> {
         if self.predictions.n_classes == 2 { sum / 2.0 } else { sum }
     }
 
-    /// The share of pairs of an image of `class` and another one in which the first has the higher probability, a tie
-    /// counting half (Hanley and McNeil 1982).
-    fn auc(&self, class: usize, times: &[f64]) -> Option<f64> {
-        let Predictions { labels, .. } = self.predictions;
-        let (mut wins, mut n_of, mut n_rest) = (0.0, 0.0, 0.0);
-        // Of the images that are tied.
-        let (mut of, mut rest) = (0.0, 0.0);
-        for &Ranked { image, is_tied } in self.ascending(class) {
-            if !is_tied {
-                wins += of * (n_rest + rest / 2.0);
-                n_of += of;
-                n_rest += rest;
-                (of, rest) = (0.0, 0.0);
-            }
-            let times = times[image as usize];
-            if labels[image as usize] as usize == class { of += times } else { rest += times }
-        }
-        wins += of * (n_rest + rest / 2.0);
-        (n_of, n_rest) = (n_of + of, n_rest + rest);
-        (n_of > 0.0 && n_rest > 0.0).then(|| wins / (n_of * n_rest))
-    }
-
     /// The ROC curve of a class against the rest, from (0, 0) to (1, 1): false against true positive rate, a point for each
     /// probability that occurs. Empty where one of the two has no images.
     #[must_use]
     pub(crate) fn roc_curve(&self, class: usize) -> Vec<[f64; 2]> {
-        let Predictions { labels, .. } = self.predictions;
-        let is_of = |image: u32| labels[image as usize] as usize == class;
-        let score = |image: u32| self.predictions.probabilities(image as usize)[class];
-        let n_of = self.ascending(class).iter().filter(|ranked| is_of(ranked.image)).count();
+        let labels = &self.predictions.labels;
+        let n_of = labels.iter().filter(|&&label| label as usize == class).count();
         let n_rest = labels.len() - n_of;
         if n_of == 0 || n_rest == 0 {
             return Vec::new();
         }
-        let descending: Vec<u32> = self.ascending(class).iter().rev().map(|ranked| ranked.image).collect();
         let (mut of, mut curve) = (0, vec![[0.0, 0.0]]);
         let mut seen = 0;
-        for ties in descending.chunk_by(|&a, &b| score(a) == score(b)) {
-            of += ties.iter().filter(|&&image| is_of(image)).count();
+        for ties in self.ranking(class).ties().rev() {
+            of += ties.iter().filter(|Ranked { is_of, .. }| *is_of).count();
             seen += ties.len();
             curve.push([(seen - of) as f64 / n_rest as f64, of as f64 / n_of as f64]);
         }
@@ -378,7 +361,10 @@ mod tests {
     fn all(predictions: &Predictions, times: &[f64]) -> Vec<Option<f64>> {
         let scorer = Scorer::new(predictions);
         let MetricValues { log_loss, brier_score, ece, ece_debiased, .. } = scorer.values(times);
-        [scorer.resampled(times), vec![log_loss, brier_score, ece, ece_debiased]].concat()
+        let together: Vec<[f64; TOGETHER]> = times.iter().map(|&times| [times; TOGETHER]).collect();
+        let areas =
+            scorer.areas(&together).into_iter().map(|areas| Some(areas[0]).filter(|area| !area.is_nan()));
+        [scorer.of_matrix(times), areas.collect(), vec![log_loss, brier_score, ece, ece_debiased]].concat()
     }
 
     /// Counting an image twice is the same as having it twice.

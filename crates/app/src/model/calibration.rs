@@ -4,9 +4,10 @@
 //! has too. The logits of a model that assumes another prior are shifted to this one after they are divided, and only for
 //! the fit and its metrics ([`ClassPriors`]): the temperature changes no predicted class.
 
+use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::metrics::CalibrationMetrics;
+use crate::metrics::{CalibrationMetrics, softmax};
 use crate::model::class_priors::ClassPriors;
 use crate::model::inference::Evaluation;
 use crate::model::predicted_set::PredictedSet;
@@ -38,14 +39,15 @@ pub(crate) fn fit(evaluation: &Evaluation, log_shift: Option<&[f64]>) -> f64 {
 /// Derivative, with respect to the inverse temperature, of the summed loss plus the penalty of [`LOG_TEMPERATURE_SD`]; for
 /// each image, the mean logit under the probabilities minus the logit of its label.
 fn slope(evaluation: &Evaluation, log_shift: Option<&[f64]>, inverse: f64) -> f64 {
-    let predictions = evaluation.shifted_predictions(1.0 / inverse, log_shift);
-    let rows = (0..evaluation.len()).map(|image| {
+    let of_image = |image: usize| {
+        let probabilities = softmax(evaluation.shifted_logits(image, 1.0 / inverse, log_shift).collect());
         let (label, logits) = evaluation.image(image);
-        let terms = logits.iter().zip(predictions.probabilities(image));
+        let terms = logits.iter().zip(probabilities);
         let mean: f64 = terms.map(|(&logit, probability)| f64::from(logit) * probability).sum();
         mean - f64::from(logits[label])
-    });
-    rows.sum::<f64>() + libm::log(inverse) / (LOG_TEMPERATURE_SD * LOG_TEMPERATURE_SD * inverse)
+    };
+    let of_images: Vec<f64> = (0..evaluation.len()).into_par_iter().map(of_image).collect();
+    of_images.iter().sum::<f64>() + libm::log(inverse) / (LOG_TEMPERATURE_SD * LOG_TEMPERATURE_SD * inverse)
 }
 
 /// The effect of the temperature, for `metrics.json`. The metrics are for the class prior of the training set.

@@ -98,15 +98,24 @@ impl Evaluation {
     /// [`ClassPriors`](crate::model::class_priors::ClassPriors).
     #[must_use]
     pub fn shifted_predictions(&self, temperature: f64, log_shift: Option<&[f64]>) -> Predictions {
-        let mut predictions = Predictions::new(self.n_classes);
-        for image in 0..self.len() {
-            let (label, logits) = self.image(image);
-            let logits = logits.iter().enumerate().map(|(class, &logit)| {
-                f64::from(logit) / temperature + log_shift.map_or(0.0, |log_shift| log_shift[class])
-            });
-            predictions.add(label as u32, logits);
+        let mut predictions = Predictions::with_capacity(self.n_classes, self.len());
+        for (image, &label) in self.labels.iter().enumerate() {
+            predictions.add(label, self.shifted_logits(image, temperature, log_shift));
         }
         predictions
+    }
+
+    /// The logits of an image, divided and shifted as in [`Self::shifted_predictions`].
+    pub(super) fn shifted_logits(
+        &self,
+        image: usize,
+        temperature: f64,
+        log_shift: Option<&[f64]>,
+    ) -> impl Iterator<Item = f64> {
+        let (_, logits) = self.image(image);
+        logits.iter().enumerate().map(move |(class, &logit)| {
+            f64::from(logit) / temperature + log_shift.map_or(0.0, |log_shift| log_shift[class])
+        })
     }
 
     /// The same images with `log_shift` added to their logits.

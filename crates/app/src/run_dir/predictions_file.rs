@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use roentgen_data::{ImageSet, read_text_file};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::predicted_set::PredictedSet;
 use crate::run_dir::error::RunDirError;
@@ -19,9 +19,9 @@ const MAX_BYTES: u64 = 1 << 30;
 /// Name of the file of the validation images.
 pub(crate) const VAL_FILE: &str = "predictions_val.jsonl";
 
-/// One line of the file: the prediction for one test image.
+/// One line of the file: the prediction for one test image. `Numbers` are those of the classes by name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct RecordedPrediction {
+pub(crate) struct RecordedPrediction<Numbers = BTreeMap<String, f64>> {
     /// Path of the image inside the data folder.
     pub path: String,
     /// Digest of the decoded image, in hexadecimal; files of earlier versions have none.
@@ -35,10 +35,10 @@ pub(crate) struct RecordedPrediction {
     /// The predicted class.
     pub predicted: String,
     /// The probability of each class.
-    pub probabilities: BTreeMap<String, f64>,
+    pub probabilities: Numbers,
     /// The logit of each class: the output of the network, before calibration and softmax.
     #[serde(default)]
-    pub logits: BTreeMap<String, f64>,
+    pub logits: Numbers,
     /// Whether the image, or its patient, also occurs in the training or validation set; files of earlier versions do not
     /// have it, nor does that of the validation images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +46,23 @@ pub(crate) struct RecordedPrediction {
     /// Whether the model rejects the image as out of distribution; null for a model that rejects nothing.
     #[serde(default)]
     pub rejected: Option<bool>,
+}
+
+/// The numbers of the classes, written as a [`BTreeMap`] is. Of thousands of classes, copies of their names would take longer
+/// than all else in the file.
+struct ByName<'a> {
+    class_names: &'a [String],
+    /// The classes in the order of their names.
+    order: &'a [usize],
+    /// Of each class.
+    numbers: Vec<f64>,
+}
+
+impl Serialize for ByName<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { class_names, order, numbers } = self;
+        serializer.collect_map(order.iter().map(|&class| (&class_names[class], numbers[class])))
+    }
 }
 
 /// The file of the test images as text.
@@ -76,7 +93,9 @@ fn to_text(
     let PredictedSet { evaluation, predictions, .. } = predicted_set;
     let is_rejected = predicted_set.is_rejected();
     assert_eq!(set.len(), predictions.len(), "a prediction for each image");
-    let names = || class_names.iter().cloned();
+    let mut order: Vec<usize> = (0..class_names.len()).collect();
+    order.sort_by_key(|&class| &class_names[class]);
+    let by_name = |numbers: Vec<f64>| ByName { class_names, order: &order, numbers };
     let mut text = String::new();
     for (image, (label, predicted)) in predictions.pairs().enumerate() {
         let recorded = RecordedPrediction {
@@ -85,12 +104,17 @@ fn to_text(
             patient: set.patient(image).map(str::to_owned),
             class: class_names[label].clone(),
             predicted: class_names[predicted].clone(),
-            probabilities: names().zip(predictions.probabilities(image).iter().copied()).collect(),
-            logits: names().zip(evaluation.image(image).1.iter().copied().map(f64::from)).collect(),
+            probabilities: by_name(predictions.probabilities(image).to_vec()),
+            logits: by_name(evaluation.image(image).1.iter().copied().map(f64::from).collect()),
             leaked: leaked(image),
             rejected: is_rejected.as_ref().map(|is_rejected| is_rejected[image]),
         };
-        text += &serde_json::to_string(&recorded).expect("names and numbers");
+        let line = serde_json::to_string(&recorded).expect("names and numbers");
+        if image == 0 {
+            // Other lines are about as long. A text that grows has to be copied, and is in memory twice meanwhile.
+            text.reserve((line.len() + line.len() / 16) * set.len());
+        }
+        text += &line;
         text.push('\n');
     }
     text
