@@ -125,7 +125,7 @@ pub use options::{
 pub use patients::{PatientPattern, PatientSource, Patients};
 pub use phantom::{PhantomOptions, phantom_dataset, write_phantom};
 pub use progress::{Progress, Stage, silent};
-pub use read_file::{ReadFileError, read_file, read_text_file};
+pub use read_file::{ReadFileError, for_each_line, read_file, read_text_file};
 pub use sampler::{Sample, Sampler};
 pub use small_image::{Fit, visible_region};
 pub use source::arrays::ArrayImages;

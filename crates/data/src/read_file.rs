@@ -2,10 +2,13 @@
 //! opening a pipe would wait for somebody who writes, and a file may pretend to have terabytes.
 
 use std::fs::FileType;
-use std::io::{self, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::Path;
 
 use crate::disk::InputFile;
+
+/// Bytes that are read from a file of lines together.
+const READ_BYTES: usize = 1 << 16;
 
 /// Why a file is not read.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +27,12 @@ pub enum ReadFileError {
     TooLarge {
         /// Its size.
         bytes: u64,
+        /// The most that is read.
+        limit: u64,
+    },
+    /// More bytes in a line than such a file ever has.
+    #[error("it has a line of more than {limit} bytes")]
+    LongLine {
         /// The most that is read.
         limit: u64,
     },
@@ -54,18 +63,50 @@ impl From<ReadFileError> for io::Error {
 /// # Errors
 /// [`ReadFileError`]; nothing is read of a file that is too large.
 pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, ReadFileError> {
+    let mut bytes = Vec::new();
+    open(path, limit)?.read_to_end(&mut bytes)?;
+    let n_bytes = bytes.len() as u64;
+    if n_bytes > limit { Err(ReadFileError::TooLarge { bytes: n_bytes, limit }) } else { Ok(bytes) }
+}
+
+/// Calls `each` with the lines of a regular file of at most `limit` bytes, one after the other: a file of any size takes no more
+/// memory than its longest line.
+///
+/// # Errors
+/// The first one of `each`; [`ReadFileError`], also for a line of more than `line_limit` bytes.
+pub fn for_each_line<E: From<ReadFileError>>(
+    path: &Path,
+    (limit, line_limit): (u64, u64),
+    mut each: impl FnMut(&str) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut reader = BufReader::with_capacity(READ_BYTES, open(path, limit)?);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        // `Take` of a buffered reader is one, too.
+        let mut part = reader.by_ref().take(line_limit.saturating_add(1));
+        let n_bytes = part.read_until(b'\n', &mut line).map_err(ReadFileError::Io)? as u64;
+        match n_bytes {
+            0 => return Ok(()),
+            bytes if bytes > line_limit => Err(ReadFileError::LongLine { limit: line_limit })?,
+            _ => {}
+        }
+        let text = str::from_utf8(&line).map_err(|_| ReadFileError::NotUtf8)?;
+        each(text.trim_end_matches(['\r', '\n']))?;
+    }
+}
+
+/// Opens a regular file of at most `limit` bytes, to read one more at most.
+fn open(path: &Path, limit: u64) -> Result<impl Read, ReadFileError> {
     let metadata = path.metadata()?;
     if !metadata.is_file() {
         return Err(ReadFileError::NotRegular { found: name_of(metadata.file_type()) });
     }
-    let too_large = |bytes: u64| Err(ReadFileError::TooLarge { bytes, limit });
     if metadata.len() > limit {
-        return too_large(metadata.len());
+        return Err(ReadFileError::TooLarge { bytes: metadata.len(), limit });
     }
-    let mut bytes = Vec::new();
     // It may grow while it is read, and files of the system show no size.
-    InputFile::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit { too_large(bytes.len() as u64) } else { Ok(bytes) }
+    Ok(InputFile::open(path)?.take(limit.saturating_add(1)))
 }
 
 /// The text of a regular file of at most `limit` bytes.
@@ -116,6 +157,29 @@ mod tests {
         // A file that pretends to have a terabyte.
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
         assert!(matches!(read_file(&path, 1 << 30), Err(ReadFileError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn lines_are_read_one_by_one_up_to_a_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "one\r\n\nthree\nlast").unwrap();
+        let read = |limits: (u64, u64)| -> Result<Vec<String>, ReadFileError> {
+            let mut lines = Vec::new();
+            for_each_line(&path, limits, |line| {
+                lines.push(line.to_owned());
+                Ok::<_, ReadFileError>(())
+            })?;
+            Ok(lines)
+        };
+        assert_eq!(read((16, 6)).unwrap(), ["one", "", "three", "last"]);
+        assert!(matches!(read((16, 5)), Err(ReadFileError::LongLine { limit: 5 })));
+        assert!(matches!(read((15, 6)), Err(ReadFileError::TooLarge { bytes: 16, limit: 15 })));
+        // A file that pretends to have a terabyte has one line.
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(matches!(read((1 << 41, 1 << 20)), Err(ReadFileError::LongLine { .. })));
+        fs::write(&path, b"one\n\xff\n").unwrap();
+        assert!(matches!(read((9, 9)), Err(ReadFileError::NotUtf8)));
     }
 
     #[cfg(unix)]

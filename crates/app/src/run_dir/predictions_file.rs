@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use roentgen_data::{ImageSet, read_text_file};
+use roentgen_data::{ImageSet, ReadFileError, for_each_line};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::predicted_set::PredictedSet;
@@ -13,8 +13,8 @@ use crate::run_dir::error::RunDirError;
 /// Name of the file.
 pub(crate) const FILE: &str = "predictions.jsonl";
 
-/// Largest file that is read: 500,000 images of ten classes have 400 MB.
-const MAX_BYTES: u64 = 1 << 30;
+/// Largest file that is read, and its longest line: 10,000 images of 10,000 classes have 7 GB, and lines of 700 kB.
+const MAX_BYTES: (u64, u64) = (1 << 36, 1 << 24);
 
 /// Name of the file of the validation images.
 pub(crate) const VAL_FILE: &str = "predictions_val.jsonl";
@@ -120,19 +120,35 @@ fn to_text(
     text
 }
 
-/// Reads the file of a run.
+/// Reads the file of a run. Of the numbers of an image, only the probability of its true class is kept: all those of thousands of
+/// classes would take gigabytes.
 ///
 /// # Errors
 /// [`RunDirError::Unreadable`] names the line and what is wrong with it.
 pub(crate) fn read(run: &Path) -> Result<Vec<RecordedPrediction>, RunDirError> {
+    let mut all = Vec::new();
+    let parse_next = |line: &str| {
+        let mut recorded =
+            parse(line).map_err(|reason| Reason(format!("line {}: {reason}", all.len() + 1)))?;
+        recorded.probabilities.retain(|class, _| *class == recorded.class);
+        recorded.logits.clear();
+        all.push(recorded);
+        Ok(())
+    };
     let path = run.join(FILE);
-    let unreadable = |reason: String| RunDirError::Unreadable { path: path.clone(), reason };
-    let text = read_text_file(&path, MAX_BYTES).map_err(|error| unreadable(error.to_string()))?;
-    let at_line = |index: usize, reason: String| unreadable(format!("line {}: {reason}", index + 1));
-    text.lines()
-        .enumerate()
-        .map(|(index, line)| parse(line).map_err(|reason| at_line(index, reason)))
-        .collect()
+    match for_each_line(&path, MAX_BYTES, parse_next) {
+        Ok(()) => Ok(all),
+        Err(Reason(reason)) => Err(RunDirError::Unreadable { path, reason }),
+    }
+}
+
+/// Why the file cannot be used.
+struct Reason(String);
+
+impl From<ReadFileError> for Reason {
+    fn from(error: ReadFileError) -> Self {
+        Self(error.to_string())
+    }
 }
 
 fn parse(line: &str) -> Result<RecordedPrediction, String> {
@@ -170,6 +186,11 @@ mod tests {
             (lines.len(), &lines[1].digest, &lines[1].patient),
             (2, &None, &None),
             "as in files of earlier versions"
+        );
+        assert_eq!(
+            lines[1].probabilities,
+            BTreeMap::from([("ill".to_owned(), 0.1)]),
+            "that of the true class"
         );
         for (right, wrong) in
             [("'predicted':'well'", "'predicted':'cat'"), ("'class':'ill'", "'class':'cat'"), ("0.9", "1.9")]
