@@ -285,7 +285,14 @@ fn a_cross_validation_that_was_broken_off_goes_on_to_the_same_bytes() {
     wait_for(&mut child, &folder.path().join("run/fold-2/config.toml"));
     child.kill().unwrap();
     child.wait().unwrap();
-    let output = roentgen(&["train", "--quiet", "--resume", "run"], folder.path());
+    // The images have been moved in the meantime; those of another set are not taken for them.
+    fs::rename(folder.path().join("films"), folder.path().join("moved")).unwrap();
+    let resume =
+        |data: &str| roentgen(&["train", "--quiet", "--resume", "run", "--data", data], folder.path());
+    let output = resume("moved/test");
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("no longer those"), "{}", text(&output.stderr));
+    let output = resume("moved/train");
     assert!(output.status.success(), "{}", text(&output.stderr));
     let read = |run: &str, name: &str| fs::read(folder.path().join(run).join(name)).unwrap();
     for name in ["metrics.json", "predictions.jsonl", "config.toml", "fold-3/model.safetensors"] {

@@ -8,11 +8,11 @@ use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
 use crate::data_loading::load::load;
 use crate::error::AppError;
-use crate::run_dir::file_names::CHECKPOINT;
+use crate::run_dir::file_names::{CHECKPOINT, METRICS};
 use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
 use crate::terminal::screen::Screen;
-use crate::training::cross_validation::{self, FoldsFolder};
+use crate::training::cross_validation::{self, FoldsFolder, folder_of_fold};
 use crate::training::pipeline::{FinishedRun, ResumeOptions, train, train_in_folder};
 
 /// What `--json` prints: the metrics and the run folder.
@@ -39,7 +39,7 @@ pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> 
 }
 
 /// Resumes an interrupted run from its last checkpoint; without a checkpoint, from its beginning. `moved_data` is the new path of
-/// its images, if they were moved: the checkpoint has their digest, so other images are rejected.
+/// its images, if they were moved: a checkpoint and a model have digests of them, so other images are rejected.
 ///
 /// # Errors
 /// If the folder is not a run folder, or settings or images have changed; else as [`run()`].
@@ -52,10 +52,13 @@ pub(crate) fn resume(
     let folder = RunFolder::open(path)?;
     let mut config = options.read_config(&folder)?;
     if let Some(data) = moved_data {
-        let has_folds = config.folds.is_some() && config.fold.is_none();
-        if has_folds || !folder.file(CHECKPOINT).exists() {
+        // The first fold is checked before any other: by its checkpoint, or by the digests in its model.
+        let is_cross_validation = config.folds.is_some() && config.fold.is_none();
+        let first =
+            if is_cross_validation { folder.file(&folder_of_fold(1)) } else { folder.path().to_owned() };
+        if !first.join(CHECKPOINT).exists() && !(is_cross_validation && first.join(METRICS).exists()) {
             let reason =
-                "without one checkpoint it is not known whether the images are the same; start the run again";
+                "without a checkpoint it is not known whether the images are the same; start the run again";
             return Err(ConfigError::Conflict { first: "--data", second: "--resume", reason }.into());
         }
         config.data = data;

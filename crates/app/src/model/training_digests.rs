@@ -56,6 +56,12 @@ impl TrainingDigests {
         (0..set.len()).filter(|&index| self.has(set, index)).count()
     }
 
+    /// Whether all images of the sets are among them, as far as these have digests.
+    #[must_use]
+    pub fn have_all(&self, sets: &[&ImageSet]) -> bool {
+        Self::of(sets).digests.iter().all(|digest| self.digests.binary_search(digest).is_ok())
+    }
+
     /// Marks the images of a set that are among them as leaked, and returns how many they are.
     ///
     /// # Panics

@@ -180,6 +180,11 @@ pub(crate) fn run(
     Ok(())
 }
 
+/// The name of a fold's folder; `fold` counts from 1.
+pub(crate) fn folder_of_fold(fold: usize) -> String {
+    format!("fold-{fold}")
+}
+
 /// Trains one fold in its own folder, resumes it, or evaluates it again if it has ended.
 fn run_fold(
     fold_config: &TrainConfig,
@@ -188,7 +193,7 @@ fn run_fold(
     other_cpu: bool,
     screen: &Screen,
 ) -> Result<(TestMetrics, PredictedSet), TrainingError> {
-    let name = format!("fold-{}", fold_config.fold.expect("one of the folds"));
+    let name = folder_of_fold(fold_config.fold.expect("one of the folds"));
     let path = folder.file(&name);
     if path.join(METRICS).is_file() {
         screen.field("evaluated", &format!("again: {} has ended", path.display()));

@@ -166,7 +166,8 @@ pub(crate) fn train_in_folder(
 /// Evaluates the model of a run that has ended on its test set: the same metrics and predictions that the run ended with.
 ///
 /// # Errors
-/// As [`model_file::read`]; and as [`train_in_folder`] if the model was computed with other vector instructions.
+/// As [`model_file::read`]; if the images are no longer those that the model was trained on; and as [`train_in_folder`] if it
+/// was computed with other vector instructions.
 pub(crate) fn evaluate_ended_run(
     path: &Path,
     data: &Dataset,
@@ -174,9 +175,15 @@ pub(crate) fn evaluate_ended_run(
 ) -> Result<(TestMetrics, PredictedSet), TrainingError> {
     let path = path.join(MODEL);
     let (model, card) = model_file::read(&path)?;
-    card.instruction_sets
-        .check_this_build(other_cpu)
-        .map_err(|reason| RunDirError::NotResumable { path, reason })?;
+    let not_resumable = |reason| RunDirError::NotResumable { path: path.clone(), reason };
+    card.instruction_sets.check_this_build(other_cpu).map_err(not_resumable)?;
+    let has_changed =
+        card.training_digests.as_ref().is_some_and(|trained| !trained.have_all(&[&data.train, &data.val]));
+    if has_changed {
+        let reason =
+            "the images are no longer those that it was trained on; restore them, or start another run";
+        return Err(not_resumable(reason.to_owned()).into());
+    }
     let is_leaked = final_evaluation::leaked_images(&card, data);
     let test = PredictedSet::new(&model, &card, &data.test, is_leaked);
     Ok((test.test_metrics(&card.class_names), test))
