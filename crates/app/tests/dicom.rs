@@ -221,6 +221,30 @@ fn a_table_names_films_by_their_headers_and_repeats_no_identifier() {
     let sets = counts["sets"].as_object().unwrap();
     let n = |class: &str| sets.values().map(|set| set[class].as_u64().unwrap()).sum::<u64>();
     assert_eq!([n("dark"), n("light")], [14, 12], "{counts}");
+    // Patients of a column are numbers too: they may be the identifiers of the headers.
+    let inspected = |patient: &dyn Fn(usize) -> String| {
+        let row = |number: usize| {
+            let (class, split) = (["dark", "light"][number % 2], ["train", "test"][number / 13]);
+            format!("1.2.840.99999.7.{number},{class},{},{split}\n", patient(number))
+        };
+        let rows: String = (0..26).map(row).collect();
+        fs::write(
+            folder.join("archive/list.csv"),
+            format!("sop_instance_uid,label,patient_id,split\n{rows}"),
+        )
+        .unwrap();
+        let output = roentgen(&["inspect", "archive/list.csv"], folder);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert_no_marker(said.as_bytes(), "the output");
+        said.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let said = inspected(&|number| format!("MARKER {}", number % 13));
+    assert!(said.contains("LEAKAGE 13 patients") && said.contains("patient 1, patient 2,"), "{said}");
+    let said = inspected(&|number| format!("MARKER {number}"));
+    assert!(
+        said.contains("13 patient(s) of the headers of the DICOM files are several in the table's"),
+        "{said}"
+    );
     for (table, expected) in [
         (
             "accession_number,label\nnobody,dark\nnone,light\n",
@@ -238,6 +262,26 @@ fn a_table_names_films_by_their_headers_and_repeats_no_identifier() {
         assert!(!output.status.success() && said.contains(expected), "{said}");
         assert_no_marker(said.as_bytes(), "the error");
     }
+}
+
+#[test]
+fn a_patient_of_the_headers_is_the_same_in_a_separate_test_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    for number in 0..48 {
+        let class = ["dark", "light"][number / 24];
+        let film = textured(number, [1, 5][number / 24]);
+        // Each patient has a film in the training data and one in the test set, in the folder of its study.
+        let study = folder.join(["train", "test"][number % 2]).join(class).join(format!("study{number}"));
+        fs::create_dir_all(&study).unwrap();
+        write_dicom(&film, number, class, "PA", &study.join("IM1"));
+    }
+    let args = ["inspect", "train", "--test", "test"];
+    let output = roentgen(&args, folder);
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(said.contains("LEAKAGE") && said.contains("24 patients"), "{said}");
+    let output = roentgen(&["train", "train", "--test", "test", "--strict", "--out", "run"], folder);
+    assert!(!output.status.success() && !folder.join("run").exists(), "{}", text(&output.stderr));
 }
 
 #[test]

@@ -24,9 +24,14 @@ fn is_separator(letter: char) -> bool {
     letter.is_whitespace() || matches!(letter, '_' | '-' | '\u{2010}'..='\u{2015}' | '\u{2212}')
 }
 
-/// Zero-width characters, marks of the direction of text, soft hyphens, selectors of variants, controls.
+/// Zero-width characters, marks of the direction of text, soft hyphens, selectors of variants, fillers, tags, controls.
 pub(crate) fn is_invisible(letter: char) -> bool {
     letter.is_control() && !letter.is_whitespace()
         || matches!(letter, '\u{AD}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}')
-        || matches!(letter, '\u{2060}'..='\u{206F}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}')
+        || matches!(letter, '\u{2060}'..='\u{206F}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{34F}' | '\u{61C}')
+        || matches!(
+            letter,
+            '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{2800}' | '\u{3164}' | '\u{FFA0}'
+        )
+        || matches!(letter, '\u{E0000}'..='\u{E0FFF}')
 }

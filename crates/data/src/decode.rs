@@ -283,7 +283,8 @@ fn decode(
         )
     };
     // Checked first: the error of the PNG decoder would only mention memory.
-    if let Some((width, height)) = png_size(bytes).filter(|(width, height)| width.max(height) > &limits.side)
+    if let Some((width, height)) =
+        complete::png_size(bytes).filter(|(width, height)| width.max(height) > &limits.side)
     {
         return Err(oversized(width, height));
     }
@@ -303,15 +304,9 @@ fn decode(
         ));
     }
     // A damaged EXIF block says nothing of the pixels.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let exif = complete::exif_of_png(bytes, format).map(Orientation::from_exif_chunk);
+    let orientation = exif.unwrap_or_else(|| decoder.orientation().ok()).unwrap_or(Orientation::NoTransforms);
     Ok((DynamicImage::from_decoder(decoder).map_err(damaged)?, orientation))
-}
-
-/// Width and height in IHDR, the first chunk of a png.
-fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
-    let sides = bytes.strip_prefix(b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR")?;
-    let side = |at: usize| Some(u32::from_be_bytes(sides.get(at..at + 4)?.try_into().ok()?));
-    Some((side(0)?, side(4)?))
 }
 
 /// What is wrong with a file that its decoder gave up on.

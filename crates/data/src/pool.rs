@@ -12,18 +12,20 @@ use crate::duplicates::{DuplicatePair, MAX_FOR_CROPS, find_duplicates, group_dup
 use crate::error::{BadFile, DataError};
 use crate::file_notes::file_notes;
 use crate::image_set::{Entry, ImageSet};
-use crate::leakage::{
-    ImageLocation, ImageRecord, count_matching_guesses, crossing_patients, find_leakage, which_leaked,
-};
+use crate::leakage::{ImageLocation, ImageRecord, crossing_patients, find_leakage, which_leaked};
 use crate::negatives::BrightnessPattern;
 use crate::options::{Channels, Fold, Invert, LoadOptions, default_val_fraction};
-use crate::patients::{self, PatientKey, PatientSource, Patients};
+use crate::patients::{PatientKey, PatientSource, Patients};
 use crate::progress::{Progress, Stage};
 use crate::sample_bits;
 use crate::small_image::SmallImage;
 use crate::source::{Item, Listing};
 use crate::split::{SplitPool, class_counts};
 use crate::subset::Subset;
+
+use self::found_patients::{FoundPatients, disagreeing_patients_note, find_patients, matching_patients_note};
+
+mod found_patients;
 
 /// Which split is drawn; part of the key of its random numbers.
 const TEST_SPLIT: u64 = 0;
@@ -89,11 +91,12 @@ impl ImagePool {
             ));
         }
         let is_from_test_option = |item: &Item| has_test_option && item.subset == Subset::Test;
-        let FoundPatients { patients, source: patient_source, has_guesses } =
+        let FoundPatients { patients, source: patient_source, is_guess } =
             find_patients(&good, options, is_from_test_option)?;
+        notes.extend(disagreeing_patients_note(&good));
         let (mut records, mut entries, mut thumbnails) = (Vec::new(), Vec::new(), Vec::new());
-        for ((item, decoded), patient) in good.into_iter().zip(patients) {
-            let is_guess_from_test_option = has_guesses && is_from_test_option(&item);
+        for (((item, decoded), patient), is_guess) in good.into_iter().zip(patients).zip(is_guess) {
+            let is_guess_from_test_option = is_guess && is_from_test_option(&item);
             let key = patient.clone().map(|name| PatientKey { name, is_guess_from_test_option });
             let Item { name, content, subset, label, .. } = item;
             let file = content.into_file();
@@ -380,86 +383,6 @@ fn number_devices(good: &mut [(Item, Decoded)]) {
             decoded.facts.device = *number_of.entry(origin.device).or_insert(next);
         }
     }
-}
-
-/// The patients that the headers of DICOM files name: numbers in the order of the images, from which nobody is recognised.
-fn patients_of_headers(good: &[(Item, Decoded)]) -> Vec<Option<String>> {
-    let mut number_of = HashMap::new();
-    let patient_of = |(_, decoded): &(Item, Decoded)| {
-        let patient = decoded.origin?.patient?;
-        let next = number_of.len() + 1;
-        Some(format!("patient {}", number_of.entry(patient).or_insert(next)))
-    };
-    good.iter().map(patient_of).collect()
-}
-
-/// The patients of decoded images.
-struct FoundPatients {
-    /// Of each image, if it is known.
-    patients: Vec<Option<String>>,
-    /// How they are known in the training data; in the test set if they are known there only.
-    source: Option<PatientSource>,
-    /// Whether some are guessed from file names by the built-in patterns.
-    has_guesses: bool,
-}
-
-/// The patient of every image: by a column where the data set has one, else by the header of a DICOM file, else by the file
-/// name, else by the folder. The images that `is_from_test_option` selects were given by `--test`, and are a data set of their own.
-fn find_patients(
-    good: &[(Item, Decoded)],
-    options: &LoadOptions,
-    is_from_test_option: impl Fn(&Item) -> bool,
-) -> Result<FoundPatients, DataError> {
-    let has_column = [false, true].map(|from_test_option| {
-        good.iter().any(|(item, _)| is_from_test_option(item) == from_test_option && item.patient.is_some())
-    });
-    let has_pattern = options.patient_pattern.is_some();
-    let mut of_headers = if has_pattern { vec![None; good.len()] } else { patients_of_headers(good) };
-    let has_header = of_headers.iter().any(Option::is_some);
-    let needs_name = |(item, patient): (&Item, &Option<String>)| {
-        patient.is_none() && !has_column[usize::from(is_from_test_option(item))]
-    };
-    let items = || good.iter().map(|(item, _)| item);
-    let names: Vec<&str> = items()
-        .zip(&of_headers)
-        .filter(|&pair| needs_name(pair))
-        .map(|(item, _)| item.name.as_str())
-        .collect();
-    let (from_names, name_source) = match names.as_slice() {
-        [] => (Vec::new(), None),
-        _ => patients::from_names(names.into_iter(), options.patient_pattern.as_ref())?,
-    };
-    let has_folder = !has_pattern && items().any(|item| item.patient_folder.is_some());
-    let has_guesses = has_folder || matches!(name_source, Some(PatientSource::FileNames(_)));
-    let column = Some(PatientSource::Column);
-    let source = match has_column {
-        [true, _] => column,
-        _ if has_header => Some(PatientSource::Headers),
-        [false, true] => name_source.or(column),
-        [false, false] => name_source.or(has_folder.then_some(PatientSource::Folders)),
-    };
-    let mut from_names = from_names.into_iter();
-    for (item, patient) in items().zip(&mut of_headers) {
-        if has_column[usize::from(is_from_test_option(item))] {
-            patient.clone_from(&item.patient);
-        } else if needs_name((item, patient)) {
-            *patient =
-                from_names.next().flatten().or_else(|| item.patient_folder.clone().filter(|_| has_folder));
-        }
-    }
-    Ok(FoundPatients { patients: of_headers, source, has_guesses })
-}
-
-/// A note on guessed patients of a separate test set that have the same name as one of the other sets.
-fn matching_patients_note(records: &[ImageRecord], source: Option<&PatientSource>) -> Option<String> {
-    let (n, source) = (count_matching_guesses(records), source?);
-    (n > 0).then(|| {
-        format!(
-            "{n} patients, from {source}, have the same name in the separate test set and in the training data; they are \
-             taken for different patients, because names often start anew in another data set. If they are the same, use \
-             --patient-pattern"
-        )
-    })
 }
 
 /// Groups of two and more duplicates, sorted.

@@ -163,6 +163,13 @@ fn sets_are_found_one_level_down_and_other_layouts_have_a_message() {
     assert_eq!(data.test.name(0), "up/scans/Testing/a/00.png");
     assert_eq!(data.findings.notes[0], "read the data in up/scans");
 
+    // Images beside class folders have no class.
+    save_images(root, "high/up/scans/Training", 2);
+    save_images(root, "high/up/scans", 1);
+    let notes = load(&root.join("high")).unwrap().findings.notes;
+    let expected = "left out 3 image(s) beside the class folders, such as up/scans/Training/00.png";
+    assert!(notes.iter().any(|note| note.starts_with(expected)), "{notes:?}");
+
     let error = |folders: &[&str]| {
         let dir = tempfile::tempdir().unwrap();
         folders.iter().for_each(|folder| save_images(dir.path(), folder, 2));

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// `predict`: a folder has no images.
-    #[error("{} contains no images (png, jpg, jpeg), not even in its subfolders", path.display())]
+    #[error("{} contains no images, not even in its subfolders", path.display())]
     NoImages {
         /// The folder.
         path: PathBuf,

@@ -64,6 +64,27 @@ pub(crate) fn chunk_with_wrong_checksum(bytes: &[u8], format: ImageFormat) -> Op
     }
 }
 
+/// Width and height in IHDR, the first chunk of a png.
+pub(crate) fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let sides = bytes.strip_prefix(b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR")?;
+    let side = |at: usize| Some(u32::from_be_bytes(sides.get(at..at + 4)?.try_into().ok()?));
+    Some((side(0)?, side(4)?))
+}
+
+/// The EXIF block of a PNG, wherever it is: the decoder reads one before the pixels only. Some programs put the prefix of JPEG
+/// before it.
+pub(crate) fn exif_of_png(bytes: &[u8], format: ImageFormat) -> Option<&[u8]> {
+    let mut rest = bytes.get(8..).filter(|_| format == ImageFormat::Png)?;
+    loop {
+        let (chunk, after) = first_chunk(rest)?;
+        if chunk.kind() == b"eXIf" {
+            let block = &chunk.kind_and_data[4..];
+            return Some(block.strip_prefix(b"Exif\0\0").unwrap_or(block));
+        }
+        rest = after;
+    }
+}
+
 /// The bits that the samples of a PNG use, as its chunk sBIT says: the most of all channels (PNG specification, 11.3.2.7).
 pub(crate) fn significant_bits(bytes: &[u8], format: ImageFormat) -> Option<u8> {
     let mut rest = bytes.get(8..).filter(|_| format == ImageFormat::Png)?;

@@ -44,6 +44,20 @@ fn inverse(orientation: Orientation) -> Orientation {
 }
 
 #[test]
+fn an_orientation_behind_the_pixels_of_a_png_is_read() {
+    let image = DynamicImage::ImageRgb8(RgbImage::from_fn(60, 40, |x, y| Rgb([x as u8, y as u8, 90])));
+    let first = encoded(&image, ImageFormat::Png, &[&b"Exif\0\0"[..], &exif(6)].concat());
+    // The chunk between IHDR and the pixels moves behind them.
+    let n_chunk = 12 + 6 + exif(6).len();
+    let (chunk, end) = (&first[33..33 + n_chunk], first.len() - 12);
+    let last = [&first[..33], &first[33 + n_chunk..end], chunk, &first[end..]].concat();
+    for bytes in [first.clone(), last] {
+        let found = decode_bytes(&bytes, &LoadOptions::default()).expect("an image");
+        assert!(found.traits.is_reoriented && found.facts.width == 40, "{:?}", found.traits);
+    }
+}
+
+#[test]
 fn a_photograph_is_read_as_viewers_show_it() {
     let upright = RgbImage::from_fn(60, 40, |x, y| Rgb([(x * 4) as u8, (y * 6) as u8, 90]));
     let upright = DynamicImage::ImageRgb8(upright);

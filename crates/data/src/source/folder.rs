@@ -172,12 +172,22 @@ struct Scan<'a> {
     other_files: usize,
     masks: usize,
     outside_links: usize,
+    /// Images beside the class folders.
+    loose: Vec<PathBuf>,
     notes: Vec<String>,
 }
 
 impl<'a> Scan<'a> {
     fn new(root: &'a Path, mapping: &'a ClassMapping) -> Self {
-        Self { root, mapping, other_files: 0, masks: 0, outside_links: 0, notes: Vec::new() }
+        Self {
+            root,
+            mapping,
+            other_files: 0,
+            masks: 0,
+            outside_links: 0,
+            loose: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// The folder with the sets, or with the classes of a model: `dir`, or the one at the end of folders that are each the
@@ -233,6 +243,7 @@ impl<'a> Scan<'a> {
     ) -> Result<Vec<Item>, DataError> {
         let mut items = Vec::new();
         let labels = ClassLabels::new(class_names, self.mapping);
+        self.find_loose(dir)?;
         for folder in folders {
             let class_dir = dir.join(folder);
             let Some(label) = labels.find(folder) else {
@@ -253,6 +264,13 @@ impl<'a> Scan<'a> {
         Ok(items)
     }
 
+    /// Images in a folder of class folders have no class.
+    fn find_loose(&mut self, dir: &Path) -> Result<(), DataError> {
+        let files = Entries::of(dir)?.files.into_iter().map(|file| dir.join(file));
+        self.loose.extend(files.filter(|path| is_image_file(path)));
+        Ok(())
+    }
+
     /// Adds the given validation and test sets.
     fn finish(
         mut self,
@@ -262,6 +280,9 @@ impl<'a> Scan<'a> {
         train: Vec<Item>,
     ) -> Result<Listing, DataError> {
         let mut items = train;
+        if !subsets.is_empty() {
+            self.find_loose(dir)?;
+        }
         for subset in [Subset::Val, Subset::Test] {
             let Some(name) = subsets.get(&subset) else { continue };
             let subset_dir = dir.join(name);
@@ -293,6 +314,12 @@ impl<'a> Scan<'a> {
         if self.other_files > 0 {
             let are = if self.other_files == 1 { "that is not an image" } else { "that are not images" };
             self.notes.push(format!("ignored {} {are}", files(self.other_files)));
+        }
+        if let Some(first) = self.loose.first() {
+            let (n, first) = (self.loose.len(), self.relative(first));
+            self.notes.push(format!(
+                "left out {n} image(s) beside the class folders, such as {first}: they have no class; move them into its folder"
+            ));
         }
         if self.masks > 0 {
             self.notes.push(format!("left out {} in folders of masks", files(self.masks)));

@@ -107,9 +107,9 @@ fn lines(text: &str, manifest: &Path, options: &LoadOptions) -> Result<Lines, St
     let mut left_out = LeftOut::default();
     let mut line_of: BTreeMap<String, u64> = BTreeMap::new();
     for record in &records {
-        let number = record.position().map_or(0, csv::Position::line);
+        let number = record.position().map_or(0, |position| line_number(position, text));
         let at_line = |reason: String| format!("line {number}: {reason}");
-        let line = read_line(record, &columns, folder).map_err(at_line)?;
+        let line = read_line(record, number, &columns, folder).map_err(at_line)?;
         let name = &line.image.name;
         let is_path = matches!(columns.image, ImageColumn::Path(_));
         if let Some(first) = line_of.insert(name.clone(), number)
@@ -157,7 +157,15 @@ fn check_splits(found: &[Line]) -> Result<(), String> {
     }
 }
 
-fn read_line(record: &StringRecord, columns: &Columns, folder: &Path) -> Result<Line, String> {
+/// The line of a record. The position that the reader gives is before the end of the line above, where that has two
+/// characters, and before empty lines.
+fn line_number(position: &csv::Position, text: &str) -> u64 {
+    let rest = text.bytes().skip(position.byte() as usize);
+    let ends = rest.take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    position.line() + ends.filter(|&byte| byte == b'\n').count() as u64
+}
+
+fn read_line(record: &StringRecord, number: u64, columns: &Columns, folder: &Path) -> Result<Line, String> {
     if record.iter().any(|cell| cell.contains('\n')) {
         return Err(format!("a cell continues in the next line; {CLOSE_QUOTES}"));
     }
@@ -178,7 +186,6 @@ fn read_line(record: &StringRecord, columns: &Columns, folder: &Path) -> Result<
     let patient = columns.patient.map(cell).filter(|patient| !is_missing(patient)).map(str::to_owned);
     let content = Content::File(file);
     let image = ListedImage { subset, class: 0, name, patient, content };
-    let number = record.position().map_or(0, csv::Position::line);
     Ok(Line { number, label: cell(columns.label).to_owned(), image })
 }
 
@@ -238,7 +245,7 @@ fn describe_error(error: &csv::Error, text: &str) -> String {
         "put cells that contain a separator in quotation marks"
     };
     let cells = if *len == 1 { "1 cell".to_owned() } else { format!("{len} cells") };
-    format!("line {}: it has {cells}, the header has {expected_len}; {remedy}", pos.line())
+    format!("line {}: it has {cells}, the header has {expected_len}; {remedy}", line_number(pos, text))
 }
 
 fn subset(cell: &str) -> Result<Option<Subset>, String> {
