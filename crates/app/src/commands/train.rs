@@ -56,7 +56,8 @@ pub(crate) fn resume(
         let is_cross_validation = config.folds.is_some() && config.fold.is_none();
         let first =
             if is_cross_validation { folder.file(&folder_of_fold(1)) } else { folder.path().to_owned() };
-        if !first.join(CHECKPOINT).exists() && !(is_cross_validation && first.join(METRICS).exists()) {
+        let has_ended = is_cross_validation && first.join(METRICS).exists();
+        if !has_ended && !first.join(CHECKPOINT).exists() {
             let reason =
                 "without a checkpoint it is not known whether the images are the same; start the run again";
             return Err(ConfigError::Conflict { first: "--data", second: "--resume", reason }.into());
