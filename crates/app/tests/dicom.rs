@@ -251,8 +251,8 @@ fn a_table_names_films_by_their_headers_and_repeats_no_identifier() {
             "no DICOM file below its folder has a `accession_number`",
         ),
         (
-            "patient_id,label\nMARKER some 1,dark\nMARKER some 1,light\n",
-            "line 3: its `patient_id` is already in line 2",
+            "patient_id,label\nMARKER some 1,dark\nMARKER some 1,dark\nMARKER some 1,light\n",
+            "line 4: its `patient_id` is already in line 2, with another label",
         ),
         ("study_instance_uid,label\n,dark\n", "line 2: `study_instance_uid` is empty"),
     ] {

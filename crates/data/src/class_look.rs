@@ -9,15 +9,26 @@ pub(crate) fn look_of(name: &str) -> String {
     let words: Vec<&str> = visible.split(is_separator).filter(|word| !word.is_empty()).collect();
     let joined = words.join(" ");
     let spelled = if joined.is_empty() { visible } else { joined };
-    if let Some((whole, decimals)) = spelled.split_once('.')
-        && !whole.is_empty()
-        && whole.bytes().all(|digit| digit.is_ascii_digit())
-        && decimals.bytes().all(|digit| digit == b'0')
-    {
+    let whole = without_zero_decimals(&spelled);
+    if whole.len() < spelled.len() {
         return whole.to_owned();
     }
     // Single letters may be classes of handwriting, where case matters.
     if spelled.chars().nth(1).is_none() { spelled } else { spelled.to_lowercase().nfkc().collect() }
+}
+
+/// A whole number without decimals of zero; any other text as it is.
+pub(crate) fn without_zero_decimals(text: &str) -> &str {
+    match text.split_once('.') {
+        Some((whole, decimals))
+            if !whole.is_empty()
+                && whole.bytes().all(|digit| digit.is_ascii_digit())
+                && decimals.bytes().all(|digit| digit == b'0') =>
+        {
+            whole
+        }
+        _ => text,
+    }
 }
 
 fn is_separator(letter: char) -> bool {

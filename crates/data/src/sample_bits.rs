@@ -15,8 +15,9 @@ use image::DynamicImage;
 
 use crate::decode::{Decoded, FileTraits, OpenedImage};
 
-/// An image that uses this many bits less than the training images is almost black.
-const ALMOST_BLACK: u8 = 4;
+/// An image that uses this many bits less than its range has is dark. Detectors have 10, 12, 14 or 16 bits, so that it may be
+/// of another one.
+const DARK: u8 = 2;
 
 /// The smallest number of bits, at least 8, that holds a value.
 fn bits_of(value: u16) -> u8 {
@@ -58,7 +59,7 @@ pub(crate) fn apply<'a>(
         let Some(largest) = largest_of(image) else { continue };
         let bits = resolved(&image.traits, largest, of_training);
         *counts.entry(bits).or_default() += 1;
-        n_dark += usize::from(bits_of(largest) + ALMOST_BLACK <= bits);
+        n_dark += usize::from(bits_of(largest) + DARK <= bits);
         image.use_bits(bits);
     }
     let n: usize = counts.values().sum();
@@ -69,8 +70,8 @@ pub(crate) fn apply<'a>(
     });
     let dark = (n_dark > 0).then(|| {
         format!(
-            "{n_dark} of {n} images with samples of 16 bits are almost black: their largest value is less than a sixteenth of \
-             that of the training images; if they have fewer bits, scale them up, or store the number of bits in the chunk sBIT"
+            "{n_dark} of {n} images with samples of 16 bits are dark: their largest value is less than a quarter of white; if \
+             they have fewer bits than the others, scale them up, or store the number of bits in the chunk sBIT"
         )
     });
     narrow.chain(dark).collect()
@@ -134,7 +135,7 @@ mod tests {
         }
         assert!(brightest(film(4_000, Some(12)), Some(16)).0 > 235, "what the file says comes first");
         let (found, notes) = brightest(film(4_000, None), Some(16));
-        assert!(found < 17 && notes.iter().any(|note| note.contains("almost black")), "{notes:?}");
+        assert!(found < 17 && notes.iter().any(|note| note.contains("are dark")), "{notes:?}");
         assert_eq!(brightest(film(65_535, None), None).1, Vec::<String>::new());
     }
 }

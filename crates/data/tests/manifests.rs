@@ -182,6 +182,16 @@ fn labels_that_are_missing_or_several_are_left_out_and_equal_numbers_are_one_cla
     }
 }
 
+#[test]
+fn patients_that_are_equal_numbers_are_one() {
+    let text = "path,label,patient\n".to_owned()
+        + &rows(|number| {
+            format!("films/{number}.png,{},{}{}", class(number), number / 2, ["", ".0"][number % 2])
+        });
+    let (_dir, path) = manifest(&text);
+    assert_eq!(load(&path).unwrap().findings.patients.unwrap().n, 12);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_manifest_cannot_leave_its_folder_by_a_link() {

@@ -17,6 +17,7 @@ use self::columns::{Columns, HEADER, ImageColumn};
 use self::headers::FilesByIdentifier;
 use super::listed_image::{self, ListedImage};
 use super::{Content, Listing, Source, Usage};
+use crate::class_look::without_zero_decimals;
 use crate::error::DataError;
 use crate::options::{LoadOptions, SizeLimits};
 use crate::read_file::{ReadFileError, read_file};
@@ -183,7 +184,8 @@ fn read_line(record: &StringRecord, number: u64, columns: &Columns, folder: &Pat
         ImageColumn::Header(_, column) => (cell(column).to_owned(), PathBuf::new()),
     };
     let subset = columns.split.map_or(Ok(None), |column| subset(cell(column)))?;
-    let patient = columns.patient.map(cell).filter(|patient| !is_missing(patient)).map(str::to_owned);
+    let patient = columns.patient.map(cell).filter(|patient| !is_missing(patient));
+    let patient = patient.map(|patient| without_zero_decimals(patient).to_owned());
     let content = Content::File(file);
     let image = ListedImage { subset, class: 0, name, patient, content };
     Ok(Line { number, label: cell(columns.label).to_owned(), image })

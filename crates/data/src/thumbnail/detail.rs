@@ -1,7 +1,7 @@
 //! The local detail of an image: its pixels after local normalisation of brightness and contrast.
 
-use image::DynamicImage;
 use image::imageops::{self, FilterType};
+use image::{DynamicImage, GrayImage, ImageBuffer, Luma};
 
 /// Side of the grid.
 pub(crate) const SIDE: usize = 48;
@@ -52,14 +52,25 @@ pub(crate) fn of(image: &DynamicImage) -> Option<Detail> {
 
 /// The brightness on the grid, in 255 levels.
 fn shrunk(image: &DynamicImage) -> Vec<f32> {
-    let side = SIDE as u32;
-    if image.color().bytes_per_pixel() > image.color().channel_count() {
-        let small = imageops::resize(&image.to_luma16(), side, side, FilterType::Triangle);
-        small.iter().map(|&value| f32::from(value) / 257.0).collect()
-    } else {
-        let small = imageops::resize(&image.to_luma8(), side, side, FilterType::Triangle);
-        small.iter().map(|&value| f32::from(value)).collect()
+    match image {
+        // Not copied: a film of 16 bits has 10 MB and more.
+        DynamicImage::ImageLuma8(grey) => shrunk_8_bit(grey),
+        DynamicImage::ImageLuma16(grey) => shrunk_16_bit(grey),
+        _ if image.color().bytes_per_pixel() > image.color().channel_count() => {
+            shrunk_16_bit(&image.to_luma16())
+        }
+        _ => shrunk_8_bit(&image.to_luma8()),
     }
+}
+
+fn shrunk_8_bit(grey: &GrayImage) -> Vec<f32> {
+    let small = imageops::resize(grey, SIDE as u32, SIDE as u32, FilterType::Triangle);
+    small.iter().map(|&value| f32::from(value)).collect()
+}
+
+fn shrunk_16_bit(grey: &ImageBuffer<Luma<u16>, Vec<u16>>) -> Vec<f32> {
+    let small = imageops::resize(grey, SIDE as u32, SIDE as u32, FilterType::Triangle);
+    small.iter().map(|&value| f32::from(value) / 257.0).collect()
 }
 
 fn mean(values: &[f32]) -> f32 {

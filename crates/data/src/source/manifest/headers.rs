@@ -1,6 +1,7 @@
 //! Tables that name images by an identifier in the headers of DICOM files: a SOP instance, a study, an accession number or a
 //! patient. All DICOM files below the folder of the table are read; the identifiers are compared, and never shown.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -67,17 +68,25 @@ impl FilesByIdentifier {
     /// Replaces each line by one for each file that it means, and describes what is left out. `folder` is that of the table.
     ///
     /// # Errors
-    /// If two lines mean the same files, or no line means any.
+    /// If two different lines mean the same files, or no line means any.
     pub(super) fn expand(&self, lines: Vec<Line>, folder: &Path) -> Result<(Vec<Line>, Vec<String>), String> {
         let column = self.identifier.column();
-        let mut line_of: HashMap<String, u64> = HashMap::new();
+        let mut line_of = HashMap::new();
         let (mut expanded, mut without_file) = (Vec::new(), Vec::new());
         for line in lines {
             let Line { number, label, image } = line;
-            if let Some(first) = line_of.insert(image.name.clone(), number) {
-                return Err(format!(
-                    "line {number}: its `{column}` is already in line {first}; keep one of them"
-                ));
+            // A table may have a line for each image of a study or patient.
+            let content = (label.clone(), image.subset, image.patient.clone());
+            match line_of.entry(image.name.clone()) {
+                Entry::Vacant(entry) => drop(entry.insert((number, content))),
+                Entry::Occupied(entry) if entry.get().1 == content => continue,
+                Entry::Occupied(entry) => {
+                    let (first, _) = entry.get();
+                    return Err(format!(
+                        "line {number}: its `{column}` is already in line {first}, with another label, split or patient; \
+                         keep one of them"
+                    ));
+                }
             }
             let Some(files) = self.files.get(&image.name) else {
                 without_file.push(number);
