@@ -225,7 +225,7 @@ fn bad_files_are_named_and_the_others_predicted() {
 
     let output = predict(&[&all[..], &["--json"]].concat());
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("2 of 3 files could not be read"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("2 of 3 files have no prediction"), "{}", text(&output.stderr));
     let predictions = lines(&output.stdout);
     assert!(predictions[0]["error"].as_str().unwrap().contains("not an image"), "{predictions:?}");
     assert_eq!((predictions[1]["path"].as_str(), predictions[1]["class"].is_string()), (Some(film), true));
@@ -254,7 +254,7 @@ fn bad_files_are_named_and_the_others_predicted() {
         said.contains("2 files .txt: not an image") && said.contains("1 file without extension: not"),
         "{said}"
     );
-    assert!(said.contains("3 of 4 files could not be read"), "{said}");
+    assert!(said.contains("3 of 4 files have no prediction"), "{said}");
     let csv = text(&predict(&["mixed", "--csv"]).stdout).to_owned();
     assert_eq!(csv.lines().filter(|line| line.contains(".txt,,,,,not an image")).count(), 2, "{csv}");
 

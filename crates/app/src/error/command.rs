@@ -12,8 +12,8 @@ pub enum CommandError {
         /// The folder.
         path: PathBuf,
     },
-    /// `predict`: some files could not be read; there are predictions for the others.
-    #[error("{n_failed} of {n} files could not be read; each is listed with its reason")]
+    /// `predict`: some files have no prediction; there are predictions for the others.
+    #[error("{n_failed} of {n} files have no prediction; each is listed with its reason")]
     NotAllRead {
         /// Files without a prediction.
         n_failed: usize,
