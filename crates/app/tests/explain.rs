@@ -83,7 +83,11 @@ fn what_cannot_be_explained_is_an_error() {
             2,
             "no class `measles`; its classes are covid, normal, pneumonia",
         ),
-        (&["grey.png", "--out", "no/such/folder/o.png"], 1, "cannot write no/such/folder/o.png"),
+        (
+            &["grey.png", "--out", "no/such/folder/o.png"],
+            2,
+            "cannot write no/such/folder/o.png: its folder does not exist",
+        ),
     ] {
         let output = roentgen(&[&["explain", "--model", "run"], args].concat(), folder.path());
         assert_eq!(output.status.code(), Some(code));
@@ -113,6 +117,7 @@ fn no_command_writes_over_its_input_or_over_what_it_did_not_write() {
         (&["explain", "run", "film.png", "--out", "film.png", "--force"][..], "an input"),
         (&["export", "run", "--onnx", "run/model.safetensors", "--force"], "an input"),
         (&["export", "run", "--onnx", "notes.onnx"], "--force"),
+        (&["export", "run", "--onnx", "model.pt", "--force"], "give a name that ends in .onnx"),
         (&["explain", "run", "film.png", "--out", "run/../film.png"], "an input"),
     ];
     for (args, words) in cases {

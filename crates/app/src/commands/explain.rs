@@ -62,7 +62,7 @@ struct ExplainResult<'a> {
 pub(crate) fn run(request: &ExplainRequest<'_>, screen: &Screen) -> Result<(), AppError> {
     let ExplainRequest { model, file, class, out, force } = *request;
     if !out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
-        return Err(CommandError::NotPng { path: out.into() }.into());
+        return Err(CommandError::OtherEnding { flag: "--out", path: out.into(), ending: "png" }.into());
     }
     let model_path = model_file::path_of(model);
     let output = OutputFile { path: out, inputs: &[file, &model_path], mark: MARK, force };

@@ -16,12 +16,15 @@ const MARK: &[u8] = b"\x12\x08roentgen";
 /// Writes the model file `model` as ONNX to `out`, over another file only with `force`.
 ///
 /// # Errors
-/// If `model` is not a model file, if the model normalises each image by its own mean and deviation, and if `out` cannot
-/// be written.
+/// If `model` is not a model file, if the model normalises each image by its own mean and deviation, and if `out` has another
+/// ending than `.onnx` or cannot be written.
 pub(crate) fn run(model: &Path, out: &Path, force: bool, screen: &Screen) -> Result<(), AppError> {
     let model_path = model_file::path_of(model);
     let file = OutputFile { path: out, inputs: &[&model_path], mark: MARK, force };
     file.check()?;
+    if !out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx")) {
+        return Err(CommandError::OtherEnding { flag: "--onnx", path: out.into(), ending: "onnx" }.into());
+    }
     let (model, card) = model_file::read(model)?;
     if card.normalization.per_image {
         return Err(CommandError::NotExportable.into());

@@ -34,11 +34,15 @@ pub enum CommandError {
         /// Why.
         reason: String,
     },
-    /// `explain`: the output is PNG, and the file that was given has another ending.
-    #[error("--out {}: the explanation is written as PNG; give a name that ends in .png", path.display())]
-    NotPng {
+    /// `explain`, `export`: the file that was given for the output has the ending of another format.
+    #[error("{flag} {}: the output is written as {}; give a name that ends in .{ending}", path.display(), ending.to_uppercase())]
+    OtherEnding {
+        /// The flag that names the output.
+        flag: &'static str,
         /// The file that was given.
         path: PathBuf,
+        /// The ending that is expected, in lower case.
+        ending: &'static str,
     },
     /// `explain`: the model has no such class.
     #[error("the model has no class `{name}`; its classes are {known}")]
@@ -87,7 +91,7 @@ impl CommandError {
         match self {
             Self::NoImages { .. }
             | Self::BadImage { .. }
-            | Self::NotPng { .. }
+            | Self::OtherEnding { .. }
             | Self::NoSuchClass { .. }
             | Self::NotExportable
             | Self::NoEvaluationData

@@ -34,7 +34,12 @@ impl OutputFile<'_> {
     /// [`RunDirError::OutputTaken`].
     pub(crate) fn check(&self) -> Result<(), RunDirError> {
         let taken = |reason| Err(RunDirError::OutputTaken { path: self.path.into(), reason });
-        let Ok(found) = self.path.symlink_metadata() else { return Ok(()) };
+        let Ok(found) = self.path.symlink_metadata() else {
+            if folder_of(self.path).is_dir() {
+                return Ok(());
+            }
+            return taken("its folder does not exist; create it, or give another name");
+        };
         if self.inputs.iter().any(|input| is_same_file(input, self.path)) {
             return taken("it is an input of this command; give another name");
         }
@@ -98,7 +103,7 @@ mod tests {
         assert!(matches!(write("precious", false), Err(RunDirError::OutputTaken { .. })));
         assert_eq!(fs::read(path("precious")).expect("a file"), b"mine");
         write("precious", true).expect("forced");
-        for never in ["input", "folder"] {
+        for never in ["input", "folder", "missing/file"] {
             assert!(matches!(write(never, true), Err(RunDirError::OutputTaken { .. })), "{never}");
         }
         assert_eq!(fs::read(path("input")).expect("a file"), b"a mark");
