@@ -56,6 +56,8 @@ def page():
 def predict(program, model, folder):
     lines = subprocess.run([program, "predict", "--json", "--quiet", "--model", model, folder], check=True, capture_output=True)
     predictions = [json.loads(line) for line in lines.stdout.splitlines()]
+    # The last line compares the images as a group with the training data.
+    predictions = [line for line in predictions if "path" in line]
     return np.array([[logits[name] for name in sorted(logits)] for logits in (line["logits"] for line in predictions)])
 
 
