@@ -64,7 +64,7 @@ impl HuffmanTables {
     }
 }
 
-/// Codes of each length in ascending order, so that the longest code with a prefix is found by comparing (figure F.16).
+/// Codes of each length in ascending order, so that the code at the front of the bits is found by comparing (figure F.16).
 #[derive(Clone)]
 struct HuffmanTable {
     /// For each length, one more than its largest code; and what to add to a code for its place in `values`.
@@ -102,7 +102,7 @@ impl<'a> Bits<'a> {
         Self { bytes, ahead: 0, n_ahead: 0 }
     }
 
-    /// Fetches bytes until 32 bits or more are ahead, or the data end.
+    /// Fetches bytes until 57 bits or more are ahead, or the data end.
     fn fetch(&mut self) {
         while self.n_ahead <= 56
             && let Some((&byte, rest)) = self.bytes.split_first()

@@ -61,9 +61,7 @@ struct ExplainResult<'a> {
 /// If the model or the image cannot be read, the model does not know the class, or `out` is not a PNG file or cannot be written.
 pub(crate) fn run(request: &ExplainRequest<'_>, screen: &Screen) -> Result<(), AppError> {
     let ExplainRequest { model, file, class, out, force } = *request;
-    if !out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
-        return Err(CommandError::OtherEnding { flag: "--out", path: out.into(), ending: "png" }.into());
-    }
+    CommandError::check_ending("--out", out, "png")?;
     let model_path = model_file::path_of(model);
     let output = OutputFile { path: out, inputs: &[file, &model_path], mark: MARK, force };
     output.check()?;

@@ -22,9 +22,7 @@ pub(crate) fn run(model: &Path, out: &Path, force: bool, screen: &Screen) -> Res
     let model_path = model_file::path_of(model);
     let file = OutputFile { path: out, inputs: &[&model_path], mark: MARK, force };
     file.check()?;
-    if !out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx")) {
-        return Err(CommandError::OtherEnding { flag: "--onnx", path: out.into(), ending: "onnx" }.into());
-    }
+    CommandError::check_ending("--onnx", out, "onnx")?;
     let (model, card) = model_file::read(model)?;
     if card.normalization.per_image {
         return Err(CommandError::NotExportable.into());

@@ -1,7 +1,7 @@
 //! What can go wrong in the commands themselves, apart from the rooms that they use.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a command did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +86,15 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// Fails if the output `path`, which `flag` names, does not end in `ending`, in any case.
+    ///
+    /// # Errors
+    /// [`Self::OtherEnding`].
+    pub(crate) fn check_ending(flag: &'static str, path: &Path, ending: &'static str) -> Result<(), Self> {
+        let has_ending = path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending));
+        if has_ending { Ok(()) } else { Err(Self::OtherEnding { flag, path: path.into(), ending }) }
+    }
+
     /// Whether an argument is wrong, or what it names cannot be used, rather than the work itself.
     pub(crate) fn is_usage_error(&self) -> bool {
         match self {

@@ -210,7 +210,7 @@ impl<'a> Scorer<'a> {
         is_possible.then(|| bootstrap_together(n, groups, |times| self.areas(times)))
     }
 
-    /// The mean of the areas, and each of them, in samples that are drawn together; NaN where there is none.
+    /// The mean of the areas and each area, of a block of bootstrap samples; NaN if a class has no image, or all, in a sample.
     fn areas(&self, times: &[[f64; TOGETHER]]) -> Vec<[f64; TOGETHER]> {
         let classes = 0..self.predictions.n_classes;
         let areas: Vec<[f64; TOGETHER]> = classes.map(|class| self.ranking(class).areas(times)).collect();
