@@ -67,13 +67,18 @@ fn a_run_that_does_not_fit_into_memory_is_rejected_before_it_begins() {
     let roentgen = assert_cmd::cargo::cargo_bin("roentgen");
     let films = "data phantom --out films --films 24 --quiet".split(' ').collect::<Vec<_>>();
     assert!(crate::program::roentgen(&films, folder.path()).status.success());
-    for command in ["bench --case train:2048", "bench --case infer:65536", "audit films --size 400"] {
+    for (command, remedy) in [
+        ("bench --case train:2048", "at width 64: lower the batch of --case"),
+        ("bench --case infer:65536", "at width 64: lower the batch of --case"),
+        ("audit films --size 400", "at width 64: lower --size"),
+    ] {
         let line = format!("ulimit -v 1500000; exec {} {command}", roentgen.display());
         let output = std::process::Command::new("sh").args(["-c", &line]).current_dir(folder.path()).output();
         let output = output.unwrap();
         let said = text(&output.stderr);
         let words = "error: the run would take about";
         assert!(output.status.code() == Some(2) && said.contains(words), "{command}: {said}");
+        assert!(said.trim_end().ends_with(remedy), "{command}: {said}");
     }
     let small = train("--width 8", "small");
     assert!(small.status.success(), "{}", text(&small.stderr));

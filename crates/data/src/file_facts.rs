@@ -60,11 +60,19 @@ impl Display for ViewPosition {
     }
 }
 
+/// Whose image a DICOM header says it is, as digests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum HeaderPatient {
+    /// PatientID, and who issued it, where the header says so.
+    Identifier { id: [u8; 32], issuer: Option<[u8; 32]> },
+    /// There is no PatientID: the study.
+    Study([u8; 32]),
+}
+
 /// Where a DICOM image comes from. No text can be read back: there are digests only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
-    /// The patient, with the issuer of the identifier; else the study.
-    pub(crate) patient: Option<[u8; 32]>,
+    pub(crate) patient: Option<HeaderPatient>,
     /// Manufacturer and model of the device.
     pub(crate) device: [u8; 32],
     pub(crate) view: ViewPosition,

@@ -23,7 +23,7 @@ use crate::source::{Item, Listing};
 use crate::split::{SplitPool, class_counts};
 use crate::subset::Subset;
 
-use self::found_patients::{FoundPatients, disagreeing_patients_note, find_patients, matching_patients_note};
+use self::found_patients::{FoundPatients, find_patients, matching_patients_note};
 
 mod found_patients;
 
@@ -91,9 +91,9 @@ impl ImagePool {
             ));
         }
         let is_from_test_option = |item: &Item| has_test_option && item.subset == Subset::Test;
-        let FoundPatients { patients, source: patient_source, is_guess } =
+        let FoundPatients { patients, source: patient_source, is_guess, notes: patient_notes } =
             find_patients(&good, options, is_from_test_option)?;
-        notes.extend(disagreeing_patients_note(&good));
+        notes.extend(patient_notes);
         let (mut records, mut entries, mut thumbnails) = (Vec::new(), Vec::new(), Vec::new());
         for (((item, decoded), patient), is_guess) in good.into_iter().zip(patients).zip(is_guess) {
             let is_guess_from_test_option = is_guess && is_from_test_option(&item);

@@ -16,8 +16,8 @@ mod listing;
 mod manifest;
 mod npz;
 
-use listing::{Content, Packed};
-pub(crate) use listing::{Item, Listing};
+use listing::Packed;
+pub(crate) use listing::{Content, Item, Listing};
 
 /// A format of data sets.
 pub(crate) trait Source: Sync {

@@ -64,7 +64,7 @@ fn a_manifest_without_splits_is_split_by_patients() {
 #[test]
 fn each_invalid_manifest_is_rejected_with_its_line() {
     let good = rows(|number| format!("films/{number}.png,{}", class(number)));
-    let cases: [(&str, &str); 26] = [
+    let cases: [(&str, &str); 27] = [
         (
             "path,label,Set,subset\nfilms/0.png,a,train,test\n",
             "two columns for the split, `Set` and `subset`; choose one with --split-column",
@@ -75,6 +75,7 @@ fn each_invalid_manifest_is_rejected_with_its_line() {
         ),
         ("path,label,set\nfilms/0.png,a,a7\n", "line 2: unknown split `a7`"),
         ("path,label\nfilms/0.png,a|b\n", "no line has one label; left out 1 line(s) with several labels"),
+        ("path,label\nfilms/0.png,a;b\n", "several labels, the first is line 2: `a;b`; keep one label"),
         ("", "it is empty: expected the header path,label"),
         ("films/0.png,normal\n", "no column `path`: expected the header path,label"),
         ("path,label\n", "it has a header, but lists no image"),

@@ -113,7 +113,12 @@ impl Case {
     /// [`TrainingError::NotEnoughMemory`].
     pub(super) fn run(self, config: &BenchConfig) -> Result<(), TrainingError> {
         let model = ResNet9Config::new(config.channels, config.n_classes);
-        let step = Step { batch: self.batch, width: model.width, size: config.size as u32 };
+        let step = Step {
+            batch: self.batch,
+            width: model.width,
+            size: config.size as u32,
+            remedy: "lower the batch of --case",
+        };
         let n_threads = rayon::current_num_threads();
         MemoryEstimate::check_steps(&model, step, n_threads, self.mode == Mode::Train)?;
         let (x, labels) = noise(&model, config.size, self.batch);

@@ -14,7 +14,7 @@ use crate::data_loading::load::read;
 use crate::error::AppError;
 use crate::terminal::screen::{Screen, counted, duration, mebibytes};
 use crate::terminal::tables;
-use crate::training::memory_estimate::MemoryEstimate;
+use crate::training::memory_estimate::{LOWER_SETTINGS, MemoryEstimate};
 use crate::training::step::TrainingStep;
 
 /// Inspects the data of `config`.
@@ -41,7 +41,7 @@ pub(crate) fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError>
         "memory",
         &format!("about {} to train with {batch} in a step", mebibytes(memory.total_bytes as u64)),
     );
-    match memory.check(config, n_train) {
+    match memory.check(config, n_train, LOWER_SETTINGS) {
         Ok(()) => {
             let seconds = train_seconds(config, &data);
             inspection.train_seconds = Some(seconds);

@@ -15,7 +15,7 @@ use crate::error::command::CommandError;
 use crate::report::plot::{self, Axis, Scale, Series, SeriesStyle, Tip};
 use crate::run_dir::output_file::OutputFile;
 use crate::terminal::screen::{Screen, table};
-use crate::training::memory_estimate::MemoryEstimate;
+use crate::training::memory_estimate::{LOWER_SETTINGS, MemoryEstimate};
 use crate::training::objective::loss_head;
 use crate::training::trainer::{RangeStep, Trainer};
 
@@ -65,7 +65,7 @@ pub(crate) fn run(
     out.map_or(Ok(()), |file| file.check())?;
     let data = load(config, screen)?;
     let n_train = data.train.len();
-    MemoryEstimate::of(config, &data).check(config, n_train)?;
+    MemoryEstimate::of(config, &data).check(config, n_train, LOWER_SETTINGS)?;
     let model = ResNet9::new(&resnet9_config(config, &data), config.seed);
     let normalization = normalization(config, &data.train);
     let loss_head = loss_head(config, &data.train.class_counts(data.class_names.len()));

@@ -71,8 +71,8 @@ impl FromStr for ViewList {
         let view = |name: &str| match name.trim().to_ascii_uppercase().as_str() {
             "PA" => Ok(ViewPosition::Pa),
             "AP" => Ok(ViewPosition::Ap),
-            "LATERAL" => Ok(ViewPosition::Lateral),
-            _ => Err(format!("`{name}` is not one of PA, AP, lateral")),
+            "LATERAL" | "LAT" | "LL" | "RL" => Ok(ViewPosition::Lateral),
+            _ => Err(format!("`{name}` is not one of PA, AP, lateral (also LL, RL)")),
         };
         text.split(',').map(view).collect::<Result<_, _>>().map(Self)
     }

@@ -35,10 +35,7 @@ pub enum TrainingError {
         n_train: usize,
     },
     /// The run would take more memory than there is.
-    #[error(
-        "the run would take about {needed}, and {free} is {limited_by}; {activations} are the activations of {batch} images of \
-         {size}x{size} at width {width}: lower --batch, --size or --width"
-    )]
+    #[error("the run would take about {needed}, and {free} is {limited_by}; {activations}: {remedy}")]
     NotEnoughMemory {
         /// The estimate.
         needed: String,
@@ -46,14 +43,10 @@ pub enum TrainingError {
         free: String,
         /// What limits it.
         limited_by: &'static str,
-        /// The part that grows with the batch.
+        /// The part that grows with the batch, and the sizes that it depends on.
         activations: String,
-        /// Images in a step.
-        batch: usize,
-        /// Channels of the first convolution.
-        width: usize,
-        /// Side of an image.
-        size: u32,
+        /// What to do with the command that was given.
+        remedy: &'static str,
     },
     /// A loss or a weight became infinite or NaN.
     #[error(

@@ -17,6 +17,8 @@ use crate::training::trainer::measured_batch;
 const PROGRAM_BYTES: usize = 48 << 20;
 /// Copies of the weights after training: values, gradients, the tensors of the file, and the file.
 const FINAL_COPIES: usize = 4;
+/// What makes a run smaller.
+pub(crate) const LOWER_SETTINGS: &str = "lower --batch, --size or --width";
 /// Bytes for an image and a class in the evaluation of a set: logit, probability, rank, and both numbers as text.
 const BYTES_OF_CLASS: usize = 80;
 
@@ -50,6 +52,8 @@ pub(crate) struct Step {
     pub width: usize,
     /// Side of an image.
     pub size: u32,
+    /// What makes it smaller in the command that was given.
+    pub remedy: &'static str,
 }
 
 /// What an estimate depends on besides the network.
@@ -126,13 +130,18 @@ impl MemoryEstimate {
         PROGRAM_BYTES + data_bytes + kernel_bytes + training.max(self.final_bytes) + kept
     }
 
-    /// Fails if the run takes more memory than there is.
+    /// Fails if the run takes more memory than there is; `remedy` names the flags of the command that make it smaller.
     ///
     /// # Errors
     /// [`TrainingError::NotEnoughMemory`].
-    pub(crate) fn check(&self, config: &TrainConfig, n_train: usize) -> Result<(), TrainingError> {
-        let step = Step { batch: config.batch(n_train).min(n_train), width: config.width, size: config.size };
-        self.check_step(step)
+    pub(crate) fn check(
+        &self,
+        config: &TrainConfig,
+        n_train: usize,
+        remedy: &'static str,
+    ) -> Result<(), TrainingError> {
+        let batch = config.batch(n_train).min(n_train);
+        self.check_step(Step { batch, width: config.width, size: config.size, remedy })
     }
 
     /// Fails if a process that does nothing but steps, or forward passes, takes more memory than there is.
@@ -159,16 +168,17 @@ impl MemoryEstimate {
         Self { total_bytes: estimate.sum(), ..estimate }.check_step(step)
     }
 
-    fn check_step(&self, Step { batch, width, size }: Step) -> Result<(), TrainingError> {
+    fn check_step(&self, Step { batch, width, size, remedy }: Step) -> Result<(), TrainingError> {
         match free_memory() {
             Some(free) if !self.fits(free, used_memory()) => Err(TrainingError::NotEnoughMemory {
                 needed: mebibytes(self.total_bytes as u64),
                 free: mebibytes(free.bytes + used_memory()),
                 limited_by: free.limited_by,
-                activations: mebibytes(self.activation_bytes as u64),
-                batch,
-                width,
-                size,
+                activations: format!(
+                    "{} are the activations of {batch} images of {size}x{size} at width {width}",
+                    mebibytes(self.activation_bytes as u64)
+                ),
+                remedy,
             }),
             _ => Ok(()),
         }

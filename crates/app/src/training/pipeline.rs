@@ -29,7 +29,7 @@ use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
-use crate::training::memory_estimate::MemoryEstimate;
+use crate::training::memory_estimate::{LOWER_SETTINGS, MemoryEstimate};
 
 /// A run that has ended.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ pub(crate) fn resume(
 ) -> Result<FinishedRun, TrainingError> {
     let folder = RunFolder::open(path)?;
     let config = options.read_config(&folder)?;
-    MemoryEstimate::of(&config, data).check(&config, data.train.len())?;
+    MemoryEstimate::of(&config, data).check(&config, data.train.len(), LOWER_SETTINGS)?;
     train_in_folder(&config, data, folder, options.other_cpu, screen)
 }
 
@@ -192,7 +192,7 @@ pub(crate) fn evaluate_ended_run(
 /// Fails on settings that make no sense with these data.
 fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<(), TrainingError> {
     check_smallest_batch(config, data.train.len())?;
-    MemoryEstimate::of(config, data).check(config, data.train.len())?;
+    MemoryEstimate::of(config, data).check(config, data.train.len(), LOWER_SETTINGS)?;
     if data.val.is_empty() {
         let reason = "it needs a validation set; provide one, or a --val-fraction above 0";
         let second = "data without a validation set";

@@ -3,7 +3,8 @@
 //! 1. stored bits and sign: the bits up to the high bit; the padding value is left out of every statistic;
 //! 2. modality: a look-up table, or slope and intercept;
 //! 3. values of interest: a look-up table, else the first window, else for 8 bits all values, else a robust range;
-//! 4. MONOCHROME1 is inverted last.
+//! 4. MONOCHROME1 and the presentation shape INVERSE are inverted last. Both name one inversion: the standard asks for INVERSE
+//!    where an image is MONOCHROME1.
 //!
 //! Overlays are left out. A sample has at most 16 bits, so that all of it becomes one table with an entry for every
 //! possible sample. Values of the display are 0 (black) to 65,535 (white); padding is black.
@@ -62,9 +63,11 @@ fn display_table(
         _ => robust_range(&values, &counts(), |sample| padding.contains(stored(sample))),
     };
     let interest = Interest::of(object, layout, range);
+    let is_inverse = text(object, tags::PRESENTATION_LUT_SHAPE).as_deref() == Some("INVERSE");
+    let is_inverted = is_inverse || layout.photometric == Photometric::Monochrome1;
     let shade = |(sample, &value): (usize, &f64)| {
         let grey = interest.apply(value);
-        let grey = if layout.photometric == Photometric::Monochrome1 { 1.0 - grey } else { grey };
+        let grey = if is_inverted { 1.0 - grey } else { grey };
         if padding.contains(stored(sample)) { 0 } else { (grey * 65_535.0).round_ties_even() as u16 }
     };
     values.iter().enumerate().map(shade).collect()

@@ -4,7 +4,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use dicom_object::Tag;
 
-use crate::file_facts::{Origin, ViewPosition};
+use crate::file_facts::{HeaderPatient, Origin, ViewPosition};
 
 /// How the pixels of a frame are stored (PS3.3 section C.7.6.3).
 #[derive(Clone, Debug, PartialEq)]
@@ -199,14 +199,13 @@ pub(super) fn check_kind(object: &InMemDicomObject) -> Result<(), NotRadiograph>
 
 /// Where an image comes from.
 pub(super) fn origin(object: &InMemDicomObject) -> Origin {
-    let texts =
-        |tags: &[Tag]| tags.iter().map(|&tag| text(object, tag).unwrap_or_default()).collect::<Vec<_>>();
-    let patient = texts(&[tags::PATIENT_ID, tags::ISSUER_OF_PATIENT_ID]);
-    let study = texts(&[tags::STUDY_INSTANCE_UID]);
-    let patient = [patient, study].into_iter().find(|texts| !texts[0].is_empty());
+    let identifier = |tag| Some(digest(&[without_case_and_blanks(&text(object, tag)?)]));
+    let patient = identifier(tags::PATIENT_ID)
+        .map(|id| HeaderPatient::Identifier { id, issuer: identifier(tags::ISSUER_OF_PATIENT_ID) });
+    let device = [tags::MANUFACTURER, tags::MANUFACTURER_MODEL_NAME];
     Origin {
-        patient: patient.map(|texts| digest(&texts)),
-        device: digest(&texts(&[tags::MANUFACTURER, tags::MANUFACTURER_MODEL_NAME])),
+        patient: patient.or_else(|| identifier(tags::STUDY_INSTANCE_UID).map(HeaderPatient::Study)),
+        device: digest(&device.map(|tag| text(object, tag).unwrap_or_default())),
         view: match text(object, tags::VIEW_POSITION).as_deref() {
             Some("PA") => ViewPosition::Pa,
             Some("AP") => ViewPosition::Ap,
@@ -215,6 +214,11 @@ pub(super) fn origin(object: &InMemDicomObject) -> Origin {
         },
         has_burned_in_text: text(object, tags::BURNED_IN_ANNOTATION).as_deref() == Some("YES"),
     }
+}
+
+/// An identifier without what differs between two ways of typing it.
+fn without_case_and_blanks(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
 /// A length before each text: no two lists of texts are hashed as the same bytes.

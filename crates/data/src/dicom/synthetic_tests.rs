@@ -9,6 +9,7 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use image::DynamicImage;
 
 use super::{DicomError, NotRadiograph, header, read, structure};
+use crate::file_facts::HeaderPatient;
 use crate::options::SizeLimits;
 
 const CR: &str = "1.2.840.10008.5.1.4.1.1.1";
@@ -196,6 +197,23 @@ fn windows_tables_and_padding_are_applied_in_their_order() {
 }
 
 #[test]
+fn an_inverse_presentation_is_inverted_once() {
+    let shown = |photometric, shape: &str| {
+        let storage = Storage { photometric, ..PLAIN };
+        let mut object = object_of(&film(), storage);
+        object.put(DataElement::new(tags::PRESENTATION_LUT_SHAPE, VR::CS, shape));
+        greys(&bytes_of(object, storage.transfer_syntax))
+    };
+    let is_near = |found: Vec<u8>, expected: fn(u8) -> u8| {
+        found.iter().zip(film()).all(|(&found, grey)| found.abs_diff(expected(grey)) <= 1)
+    };
+    assert!(is_near(shown("MONOCHROME2", "IDENTITY"), |grey| grey));
+    assert!(is_near(shown("MONOCHROME2", "INVERSE"), |grey| 255 - grey));
+    assert!(is_near(shown("MONOCHROME1", "INVERSE"), |grey| grey), "both name the same inversion");
+    assert!(is_near(shown("MONOCHROME1", "IDENTITY"), |grey| grey), "which the standard does not allow");
+}
+
+#[test]
 fn files_are_recognised_without_preamble_and_without_meta_header() {
     let bytes = bytes_of(object_of(&film(), PLAIN), PLAIN.transfer_syntax);
     let expected = greys(&bytes);
@@ -240,15 +258,17 @@ fn patients_are_told_apart_by_identifier_and_issuer() {
         object.put(DataElement::new(tags::PATIENT_ID, VR::LO, id));
         object.put(DataElement::new(tags::ISSUER_OF_PATIENT_ID, VR::LO, issuer));
         object.put(DataElement::new(tags::STUDY_INSTANCE_UID, VR::UI, "1.2.3.4"));
-        header::origin(&object).patient
+        header::origin(&object).patient.expect("a patient")
     };
-    assert_eq!(patient("17", "A"), patient("17 ", "A"), "padding is no part of the identifier");
+    assert_eq!(patient("P 17", "A"), patient(" p  17 ", "a"), "case and blanks are no part of an identifier");
     assert_ne!(patient("17", "A"), patient("17", "B"));
     assert_ne!(patient("17", "A"), patient("1", "7A"));
-    assert!(
-        patient("", "").is_some() && patient("", "") != patient("17", ""),
-        "the study, where there is no patient"
-    );
+    let parts = |id, issuer| match patient(id, issuer) {
+        HeaderPatient::Identifier { id, issuer } => (id, issuer.is_some()),
+        HeaderPatient::Study(_) => panic!("it has a PatientID"),
+    };
+    assert_eq!((parts("17", ""), parts("17", "A").1), ((parts("17", "A").0, false), true));
+    assert!(matches!(patient("", ""), HeaderPatient::Study(_)), "the study, where there is no patient");
 }
 
 #[test]

@@ -1,23 +1,74 @@
 //! The patient of each decoded image: by a column, by the headers of DICOM files, by file names or by folders.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use crate::decode::Decoded;
 use crate::error::DataError;
+use crate::file_facts::HeaderPatient;
 use crate::leakage::{ImageRecord, count_matching_guesses};
 use crate::options::LoadOptions;
 use crate::patients::{self, PatientSource};
 use crate::source::Item;
 
-/// The patients that the headers of DICOM files name: numbers in the order of the images, from which nobody is recognised.
-fn patients_of_headers(good: &[(Item, Decoded)]) -> Vec<Option<String>> {
-    let mut number_of = HashMap::new();
-    let patient_of = |(_, decoded): &(Item, Decoded)| {
-        let patient = decoded.origin?.patient?;
-        let next = number_of.len() + 1;
-        Some(format!("patient {}", number_of.entry(patient).or_insert(next)))
-    };
-    good.iter().map(patient_of).collect()
+/// The patients that the headers of DICOM files name. An identifier that some files have without its issuer is one patient,
+/// whoever issued it: to take one person for two would be leakage, to take two for one only makes a group larger.
+struct HeaderPatients {
+    of_image: Vec<Option<HeaderPatient>>,
+    /// Identifiers that some files have without an issuer, and others with one.
+    n_joined: usize,
+}
+
+impl HeaderPatients {
+    fn of(good: &[(Item, Decoded)]) -> Self {
+        let stored = || good.iter().map(|(_, decoded)| decoded.origin.and_then(|origin| origin.patient));
+        let ids = |has_issuer: bool| -> HashSet<[u8; 32]> {
+            let of_patient = |patient| match patient {
+                HeaderPatient::Identifier { id, issuer } => {
+                    Some(id).filter(|_| issuer.is_some() == has_issuer)
+                }
+                HeaderPatient::Study(_) => None,
+            };
+            stored().flatten().filter_map(of_patient).collect()
+        };
+        let without_issuer = ids(false);
+        let joined = |patient| match patient {
+            HeaderPatient::Identifier { id, .. } if without_issuer.contains(&id) => {
+                HeaderPatient::Identifier { id, issuer: None }
+            }
+            other => other,
+        };
+        let of_image = stored().map(|patient| patient.map(joined)).collect();
+        Self { of_image, n_joined: without_issuer.intersection(&ids(true)).count() }
+    }
+
+    /// Numbers in the order of the images, from which nobody is recognised.
+    fn numbered(&self) -> Vec<Option<String>> {
+        let mut number_of = HashMap::new();
+        let number = |patient: &Option<HeaderPatient>| {
+            let next = number_of.len() + 1;
+            Some(format!("patient {}", number_of.entry((*patient)?).or_insert(next)))
+        };
+        self.of_image.iter().map(number).collect()
+    }
+
+    /// Notes on what makes these patients uncertain.
+    fn notes(&self) -> impl Iterator<Item = String> {
+        let is_study = |patient: &&Option<HeaderPatient>| matches!(patient, Some(HeaderPatient::Study(_)));
+        let n_studies = self.of_image.iter().filter(is_study).count();
+        let studies = (n_studies > 0).then(|| {
+            format!(
+                "{n_studies} DICOM file(s) have no PatientID: each study (StudyInstanceUID) is taken for a patient, so images \
+                 of a person with several studies may lie in different sets"
+            )
+        });
+        let joined = (self.n_joined > 0).then(|| {
+            format!(
+                "{} PatientID(s) have an issuer in some DICOM files and none in others: each is taken for one patient",
+                self.n_joined
+            )
+        });
+        studies.into_iter().chain(joined)
+    }
 }
 
 /// The patients of decoded images.
@@ -28,6 +79,7 @@ pub(super) struct FoundPatients {
     pub(super) source: Option<PatientSource>,
     /// Of each image, whether its patient is guessed: from its file name by the built-in patterns, or from its folder.
     pub(super) is_guess: Vec<bool>,
+    pub(super) notes: Vec<String>,
 }
 
 /// The patient of every image: by a column where the data set has one, else by the header of a DICOM file, else by the file
@@ -41,7 +93,8 @@ pub(super) fn find_patients(
         good.iter().any(|(item, _)| is_from_test_option(item) == from_test_option && item.patient.is_some())
     });
     let has_pattern = options.patient_pattern.is_some();
-    let mut of_headers = if has_pattern { vec![None; good.len()] } else { patients_of_headers(good) };
+    let headers = HeaderPatients::of(good);
+    let mut of_headers = if has_pattern { vec![None; good.len()] } else { headers.numbered() };
     let has_header = of_headers.iter().any(Option::is_some);
     let needs_name = |(item, patient): (&Item, &Option<String>)| {
         patient.is_none() && !has_column[usize::from(is_from_test_option(item))]
@@ -76,11 +129,13 @@ pub(super) fn find_patients(
             *patient = from_name.or_else(|| item.patient_folder.clone().filter(|_| has_folder));
         }
     }
+    let of_headers_alone = headers.notes().filter(|_| source == Some(PatientSource::Headers));
+    let notes = of_headers_alone.chain(disagreeing_patients_note(good, &headers.of_image)).collect();
     let mut patients = of_headers;
     if good.iter().any(|(_, decoded)| decoded.origin.is_some()) {
         replace_by_numbers(&mut patients);
     }
-    Ok(FoundPatients { patients, source, is_guess })
+    Ok(FoundPatients { patients, source, is_guess, notes })
 }
 
 /// Beside DICOM files, a table's patients are numbers, as those of the headers are: they may be the same identifiers.
@@ -94,15 +149,14 @@ fn replace_by_numbers(patients: &mut [Option<String>]) {
 }
 
 /// A note on patients that the headers of DICOM files name as one, and the column of the table as several.
-pub(super) fn disagreeing_patients_note(good: &[(Item, Decoded)]) -> Option<String> {
+fn disagreeing_patients_note(
+    good: &[(Item, Decoded)],
+    of_headers: &[Option<HeaderPatient>],
+) -> Option<String> {
     let mut first_name = HashMap::new();
-    let mut split = BTreeSet::new();
-    for (item, decoded) in good {
-        let Some((patient, name)) =
-            decoded.origin.and_then(|origin| origin.patient).zip(item.patient.as_ref())
-        else {
-            continue;
-        };
+    let mut split = HashSet::new();
+    for ((item, _), patient) in good.iter().zip(of_headers) {
+        let Some((patient, name)) = patient.zip(item.patient.as_ref()) else { continue };
         if *first_name.entry(patient).or_insert(name) != name {
             split.insert(patient);
         }
@@ -129,4 +183,64 @@ pub(super) fn matching_patients_note(
              --patient-pattern"
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use image::DynamicImage;
+
+    use super::*;
+    use crate::file_facts::{FileFacts, Origin, ViewPosition};
+    use crate::source::Content;
+    use crate::subset::Subset;
+
+    fn found(patients: &[HeaderPatient]) -> FoundPatients {
+        let options = LoadOptions::default();
+        let image = |&patient: &HeaderPatient| {
+            let item = Item {
+                content: Content::File("film".into()),
+                name: "film".to_owned(),
+                subset: Subset::Train,
+                label: 0,
+                patient: None,
+                patient_folder: None,
+            };
+            let decoded = Decoded::new(&DynamicImage::new_luma8(30, 30), FileFacts::default(), &options);
+            let view = ViewPosition::Pa;
+            let origin = Origin { patient: Some(patient), device: [0; 32], view, has_burned_in_text: false };
+            (item, Decoded { origin: Some(origin), ..decoded })
+        };
+        let good: Vec<_> = patients.iter().map(image).collect();
+        find_patients(&good, &options, |_| false).expect("no pattern")
+    }
+
+    fn known(id: u8, issuer: Option<u8>) -> HeaderPatient {
+        HeaderPatient::Identifier { id: [id; 32], issuer: issuer.map(|issuer| [issuer; 32]) }
+    }
+
+    fn numbers(found: &FoundPatients) -> Vec<&str> {
+        let names = found.patients.iter().map(|name| name.as_deref().expect("a patient"));
+        names.map(|name| name.trim_start_matches("patient ")).collect()
+    }
+
+    #[test]
+    fn an_identifier_without_its_issuer_in_some_files_is_one_patient() {
+        let apart = found(&[known(1, Some(1)), known(1, Some(2)), known(1, Some(1)), known(2, None)]);
+        assert_eq!((numbers(&apart), apart.notes.len()), (vec!["1", "2", "1", "3"], 0));
+        let joined = found(&[known(1, Some(1)), known(1, None), known(1, Some(2)), known(2, Some(1))]);
+        assert_eq!(numbers(&joined), ["1", "1", "1", "2"]);
+        assert!(joined.notes[0].starts_with("1 PatientID(s) have an issuer in some"), "{:?}", joined.notes);
+    }
+
+    #[test]
+    fn studies_in_the_place_of_patients_are_counted() {
+        let studies = [1, 1, 2].map(|study| HeaderPatient::Study([study; 32]));
+        let found = found(&[&studies[..], &[known(1, None)]].concat());
+        assert_eq!(numbers(&found), ["1", "1", "2", "3"]);
+        assert!(
+            found.notes[0].starts_with("3 DICOM file(s) have no PatientID: each study"),
+            "{:?}",
+            found.notes
+        );
+    }
 }

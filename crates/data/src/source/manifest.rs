@@ -208,7 +208,7 @@ impl LeftOut {
     fn takes(&mut self, line: &Line) -> bool {
         if is_missing(&line.label) {
             self.without_label.get_or_insert((0, line.number)).0 += 1;
-        } else if line.label.contains('|') {
+        } else if line.label.contains(['|', ';']) {
             self.several_labels.get_or_insert((0, line.number, line.label.clone())).0 += 1;
         } else {
             return false;
