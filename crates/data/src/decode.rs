@@ -8,7 +8,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader};
+use image::{ColorType, DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader};
 
 use crate::caught_panic::catch_panic;
 use crate::colour;
@@ -20,11 +20,17 @@ use crate::read_file::{ReadFileError, read_file};
 use crate::small_image::SmallImage;
 use crate::thumbnail::Thumbnail;
 
+use self::directory::Directory;
+
 mod alpha;
 mod complete;
+mod directory;
 mod jpeg;
 #[cfg(test)]
 mod orientation_tests;
+mod several_images;
+#[cfg(test)]
+mod tests;
 
 /// [`MOST_GROWTH`] applies to images of more bytes than this: 32 MiB are decoded and resized in a second.
 const SMALL: u64 = 32 << 20;
@@ -55,6 +61,8 @@ pub(crate) struct FileTraits {
     pub(crate) is_misnamed: bool,
     /// The image was rotated or mirrored, as its EXIF orientation says.
     pub(crate) is_reoriented: bool,
+    /// It holds several images, of which the first is read.
+    pub(crate) has_several_images: bool,
     /// Its transparency was ignored: it is the same in every pixel.
     pub(crate) has_ignored_alpha: bool,
     /// It is a negative of the training images.
@@ -208,7 +216,14 @@ fn open_image(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<
     let facts = FileFacts::of_file(bytes, format, decoded.color(), (decoded.width(), decoded.height()));
     let significant_bits = complete::significant_bits(bytes, format);
     let (image, has_ignored_alpha) = alpha::flatten(decoded);
-    let traits = FileTraits { is_reoriented, has_ignored_alpha, significant_bits, ..FileTraits::default() };
+    let has_several_images = several_images::has_several_images(bytes, format);
+    let traits = FileTraits {
+        is_reoriented,
+        has_several_images,
+        has_ignored_alpha,
+        significant_bits,
+        ..FileTraits::default()
+    };
     Ok(OpenedImage { image, facts, format: FileFormat::Image(format), origin: None, traits })
 }
 
@@ -273,8 +288,7 @@ fn decode(
     format: ImageFormat,
     limits: &SizeLimits,
 ) -> Result<(DynamicImage, Orientation), String> {
-    let damaged =
-        |error: ImageError| format!("damaged {}: {}", name_of(format), fault(&error, bytes, format));
+    let damaged = |error: ImageError| fault(&error, bytes, format);
     let oversized = |width: u32, height: u32| {
         format!(
             "too large: {width}x{height} pixels, the limits are {} per side and {} MiB decoded",
@@ -288,11 +302,18 @@ fn decode(
     {
         return Err(oversized(width, height));
     }
+    let unusual = Directory::of(bytes).filter(|_| format == ImageFormat::Tiff);
+    if let Some(samples) = unusual.and_then(|directory| directory.unusual_samples()) {
+        return Err(of_unusual_samples(samples));
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut caps = image::Limits::default();
     caps.max_alloc = Some(limits.decoded_bytes);
     reader.limits(caps);
     let mut decoder = reader.into_decoder().map_err(damaged)?;
+    if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
+        return Err(of_unusual_samples("floating-point numbers"));
+    }
     let (width, height) = decoder.dimensions();
     if width.max(height) > limits.side || decoder.total_bytes() > limits.decoded_bytes {
         return Err(oversized(width, height));
@@ -304,17 +325,40 @@ fn decode(
         ));
     }
     // A damaged EXIF block says nothing of the pixels.
-    let exif = complete::exif_of_png(bytes, format).map(Orientation::from_exif_chunk);
-    let orientation = exif.unwrap_or_else(|| decoder.orientation().ok()).unwrap_or(Orientation::NoTransforms);
+    let orientation = match format {
+        ImageFormat::Tiff => decoder.orientation().ok(),
+        ImageFormat::Png => complete::exif_of_png(bytes).and_then(|exif| orientation_of(&exif)),
+        _ => decoder.exif_metadata().ok().flatten().and_then(|exif| orientation_of(&exif)),
+    };
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
     Ok((DynamicImage::from_decoder(decoder).map_err(damaged)?, orientation))
 }
 
-/// What is wrong with a file that its decoder gave up on.
+/// How an image has to be rotated or mirrored, by its EXIF block. That of the crate `image` knows numbers of two bytes only.
+fn orientation_of(exif: &[u8]) -> Option<Orientation> {
+    Directory::of(exif)?.orientation()
+}
+
+/// Of numbers that are no grey values nobody knows which is black and which is white.
+fn of_unusual_samples(samples: &str) -> String {
+    format!(
+        "not read: it is a TIFF of {samples}; scale the range that a viewer shows to 16 bits, such as with \
+         `gdal_translate -ot UInt16 -scale LOW HIGH 0 65535 IN OUT.png`"
+    )
+}
+
+/// Why the decoder gave up on a file.
 fn fault(error: &ImageError, bytes: &[u8], format: ImageFormat) -> String {
+    let name = name_of(format);
     if let Some(chunk) = complete::chunk_with_wrong_checksum(bytes, format) {
-        return format!("the checksum of its chunk {chunk} is wrong");
+        return format!("damaged {name}: the checksum of its chunk {chunk} is wrong");
     }
-    match error {
+    let reason = match error {
+        ImageError::Unsupported(error) => {
+            return format!(
+                "not read: it is a {name} of a kind that is not supported ({error}); convert it with `magick IN OUT.png`"
+            );
+        }
         // Its source is the message of the decoder, without the name of its crate.
         ImageError::Decoding(error) => error.source().map_or_else(|| error.to_string(), ToString::to_string),
         ImageError::Limits(_) => "it needs too much memory".to_owned(),
@@ -322,173 +366,6 @@ fn fault(error: &ImageError, bytes: &[u8], format: ImageFormat) -> String {
             "its data end too early".to_owned()
         }
         _ => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-    use image::{Rgb, RgbImage};
-    use proptest::prelude::*;
-
-    use std::fs;
-
-    use super::*;
-
-    fn encoded(format: ImageFormat) -> Vec<u8> {
-        let image = RgbImage::from_fn(40, 30, |x, y| Rgb([(x * 6) as u8, (y * 8) as u8, 90]));
-        let mut bytes = Cursor::new(Vec::new());
-        DynamicImage::ImageRgb8(image).write_to(&mut bytes, format).unwrap();
-        bytes.into_inner()
-    }
-
-    fn reason(name: &str, bytes: &[u8], options: &LoadOptions) -> String {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(name);
-        fs::write(&path, bytes).unwrap();
-        decode_file(&path, options).expect_err("the file is bad").reason
-    }
-
-    #[test]
-    fn every_prefix_of_an_image_is_rejected() {
-        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
-            let bytes = encoded(format);
-            assert!(complete::is_complete(&bytes, format));
-            for length in 0..bytes.len() {
-                assert!(!complete::is_complete(&bytes[..length], format), "{format:?} cut to {length}");
-            }
-        }
-    }
-
-    #[test]
-    fn bytes_after_the_end_are_ignored() {
-        for (format, name) in [(ImageFormat::Png, "a.png"), (ImageFormat::Jpeg, "a.JPG")] {
-            let dir = tempfile::tempdir().unwrap();
-            let mut bytes = encoded(format);
-            bytes.extend([0; 7]);
-            fs::write(dir.path().join(name), bytes).unwrap();
-            decode_file(&dir.path().join(name), &LoadOptions::default()).unwrap();
-        }
-    }
-
-    #[test]
-    fn each_reason_names_the_fault() {
-        let options = LoadOptions::default();
-        let (png, jpeg) = (encoded(ImageFormat::Png), encoded(ImageFormat::Jpeg));
-        assert_eq!(reason("a.png", b"", &options), "empty file");
-        let cases: [(&str, &[u8], &str); 5] = [
-            ("a.png", &png[..png.len() / 2], "truncated: the PNG data"),
-            ("a.jpeg", &jpeg[..jpeg.len() / 2], "truncated: the JPEG data"),
-            ("a.png", b"GIF89a", "damaged GIF: "),
-            ("a.png", b"\0\0\0\x18ftypheic", "not read: it is HEIC; convert"),
-            ("a.png", b"hello, this is a text", "not an image"),
-        ];
-        for (name, bytes, expected) in cases {
-            let found = reason(name, bytes, &options);
-            assert!(found.starts_with(expected), "{found}");
-        }
-        let mut damaged = png.clone();
-        let middle = png.len() / 2;
-        damaged[middle] ^= 0xFF;
-        assert!(reason("a.png", &damaged, &options).starts_with("damaged PNG"));
-        // The checksum of the pixels, before the twelve bytes of IEND.
-        let mut damaged = png.clone();
-        damaged[png.len() - 13] ^= 0xFF;
-        let found = reason("a.png", &damaged, &options);
-        assert_eq!(found, "damaged PNG: the checksum of its chunk IDAT is wrong");
-        // The class of a Huffman table, behind the mark of its segment and its length.
-        let mut damaged = jpeg.clone();
-        let table = jpeg.windows(2).position(|mark| mark == [0xFF, 0xC4]).unwrap();
-        damaged[table + 4] = 0xFF;
-        let found = reason("a.jpg", &damaged, &options);
-        assert!(found.starts_with("damaged JPEG: ") && !found.contains("Format error"), "{found}");
-        assert_eq!(found.to_lowercase().matches("jpeg").count(), 1, "{found}");
-    }
-
-    #[test]
-    fn the_content_decides_the_format_and_a_wrong_name_is_noted() {
-        let dir = tempfile::tempdir().unwrap();
-        let formats = [
-            ("png", ImageFormat::Png),
-            ("jpg", ImageFormat::Jpeg),
-            ("bmp", ImageFormat::Bmp),
-            ("tif", ImageFormat::Tiff),
-            ("webp", ImageFormat::WebP),
-            ("gif", ImageFormat::Gif),
-        ];
-        for (extension, format) in formats {
-            for (name, is_misnamed) in
-                [(format!("a.{extension}"), false), ("b".to_owned(), false), ("c.dcm".to_owned(), true)]
-            {
-                let path = dir.path().join(name);
-                fs::write(&path, encoded(format)).unwrap();
-                let found = decode_file(&path, &LoadOptions::default()).expect("an image");
-                assert_eq!((found.traits.is_misnamed, found.facts.width), (is_misnamed, 40), "{path:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_huge_png_is_rejected_with_its_size_and_the_limit() {
-        let mut png = encoded(ImageFormat::Png);
-        png[16..24].copy_from_slice(&[0x7F, 0xFF, 0xFF, 0xFF, 0, 0, 0, 9]);
-        let found = reason("a.png", &png, &LoadOptions::default());
-        assert!(
-            found.starts_with("too large: 2147483647x9 pixels, the limits are 20000 per side"),
-            "{found}"
-        );
-    }
-
-    #[test]
-    fn a_small_file_of_a_large_image_is_rejected_before_it_is_decoded() {
-        let of_side = |side: u32| {
-            let mut bytes = Cursor::new(Vec::new());
-            let encoder =
-                PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::NoFilter);
-            DynamicImage::new_luma8(side, side).write_with_encoder(encoder).unwrap();
-            bytes.into_inner()
-        };
-        let found = reason("a.png", &of_side(6_000), &LoadOptions::default());
-        assert!(found.starts_with("too large: 6000x6000 pixels in "), "{found}");
-        assert!(decode(&of_side(1_000), ImageFormat::Png, &SizeLimits::default()).is_ok(), "a blank image");
-    }
-
-    #[test]
-    fn sizes_beyond_the_limits_are_rejected() {
-        let png = encoded(ImageFormat::Png);
-        let limits = SizeLimits::default();
-        let tight = [
-            SizeLimits { file_bytes: 100, ..limits },
-            SizeLimits { side: 39, ..limits },
-            SizeLimits { decoded_bytes: 40 * 30 * 3 - 1, ..limits },
-        ];
-        for limits in tight {
-            let options = LoadOptions { limits, ..LoadOptions::default() };
-            let found = reason("a.png", &png, &options);
-            assert!(found.starts_with("too large"), "{found}");
-        }
-    }
-
-    #[test]
-    fn folders_and_missing_files_are_rejected() {
-        let dir = tempfile::tempdir().unwrap();
-        let options = LoadOptions::default();
-        assert_eq!(decode_file(dir.path(), &options).unwrap_err().reason, "is not a regular file");
-        let missing = decode_file(&dir.path().join("missing.png"), &options).unwrap_err().reason;
-        assert!(missing.starts_with("cannot be read"), "{missing}");
-    }
-
-    proptest! {
-        #[test]
-        fn flipped_bytes_never_panic(at in 0usize..4000, with in 1u8..=255, jpeg in any::<bool>()) {
-            let format = if jpeg { ImageFormat::Jpeg } else { ImageFormat::Png };
-            let mut bytes = encoded(format);
-            let at = at % bytes.len();
-            bytes[at] ^= with;
-            // An image or an error: both are fine, a panic is not.
-            if let Ok((image, _)) = decode(&bytes, format, &SizeLimits::default()) {
-                prop_assert!(image.width() > 0 && image.height() > 0);
-            }
-        }
-    }
+    };
+    format!("damaged {name}: {reason}")
 }

@@ -21,7 +21,7 @@ pub(crate) fn file_notes(images: &[(&str, &Decoded)], options: &LoadOptions) -> 
         Some((format!("{} of {} images", found.count() + 1, images.len()), *example))
     };
     let crop = options.crop;
-    let kinds: [(Trait<'_>, Sentence<'_>); 8] = [
+    let kinds: [(Trait<'_>, Sentence<'_>); 9] = [
         (&|image| image.traits.is_misnamed, &|n, example| {
             format!(
                 "{n} have another format than their names say, such as {example}; they are read by their content"
@@ -29,6 +29,9 @@ pub(crate) fn file_notes(images: &[(&str, &Decoded)], options: &LoadOptions) -> 
         }),
         (&|image| image.traits.is_reoriented, &|n, example| {
             format!("{n} are rotated or mirrored as their EXIF orientation says, such as {example}")
+        }),
+        (&|image| image.traits.has_several_images, &|n, example| {
+            format!("{n} hold several images (pages or frames), such as {example}; the first of each is read")
         }),
         (&|image| image.traits.has_ignored_alpha, &|n, example| {
             format!(

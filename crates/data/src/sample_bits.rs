@@ -7,6 +7,8 @@
 //! 3. for an image with a larger value, and where there are no training images, the smallest even number of bits that holds
 //!    the largest value of the image itself: detectors have 10, 12, 14 or 16.
 //!
+//! A few much larger values, such as of a hot pixel, do not count ([`needed_bits`]); they become white.
+//!
 //! DICOM files have a display pipeline of their own.
 
 use std::collections::BTreeMap;
@@ -14,39 +16,34 @@ use std::collections::BTreeMap;
 use image::DynamicImage;
 
 use crate::decode::{Decoded, FileTraits, OpenedImage};
+use crate::small_image::needed_bits;
 
 /// An image that uses this many bits less than its range has is dark. Detectors have 10, 12, 14 or 16 bits, so that it may be
 /// of another one.
 const DARK: u8 = 2;
 
-/// The smallest number of bits, at least 8, that holds a value.
-fn bits_of(value: u16) -> u8 {
-    (u16::BITS - value.leading_zeros()).max(8) as u8
-}
-
 /// What the file says, if it can be true.
-fn stated_bits(traits: &FileTraits, largest: u16) -> Option<u8> {
-    traits.significant_bits.filter(|bits| (bits_of(largest)..=16).contains(bits))
+fn stated_bits(traits: &FileTraits, needed: u8) -> Option<u8> {
+    traits.significant_bits.filter(|bits| (needed..=16).contains(bits))
 }
 
-fn largest_of(image: &Decoded) -> Option<u16> {
-    image.image.wide.as_ref().map(|wide| wide.largest)
+fn needed_by(image: &Decoded) -> Option<u8> {
+    image.image.wide.as_ref().map(|wide| wide.needed_bits)
 }
 
 /// The bits that hold every value of the training images; `None` if these have no samples of 16 bits.
 pub(crate) fn of_training_images<'a>(images: impl Iterator<Item = &'a Decoded>) -> Option<u8> {
     let bits = |image: &Decoded| {
-        let largest = largest_of(image)?;
-        Some(stated_bits(&image.traits, largest).unwrap_or_else(|| bits_of(largest)))
+        let needed = needed_by(image)?;
+        Some(stated_bits(&image.traits, needed).unwrap_or(needed))
     };
     images.filter_map(bits).max()
 }
 
 /// The bits that an image uses, where the training images use `of_training`.
-fn resolved(traits: &FileTraits, largest: u16, of_training: Option<u8>) -> u8 {
-    let needed = bits_of(largest);
+fn resolved(traits: &FileTraits, needed: u8, of_training: Option<u8>) -> u8 {
     let by_values = of_training.filter(|&bits| needed <= bits).unwrap_or_else(|| needed.next_multiple_of(2));
-    stated_bits(traits, largest).unwrap_or(by_values)
+    stated_bits(traits, needed).unwrap_or(by_values)
 }
 
 /// Makes the pixels of the images whose samples have 16 bits, and describes what was done, a sentence each.
@@ -56,10 +53,10 @@ pub(crate) fn apply<'a>(
 ) -> Vec<String> {
     let (mut counts, mut n_dark) = (BTreeMap::<u8, usize>::new(), 0);
     for image in images {
-        let Some(largest) = largest_of(image) else { continue };
-        let bits = resolved(&image.traits, largest, of_training);
+        let Some(needed) = needed_by(image) else { continue };
+        let bits = resolved(&image.traits, needed, of_training);
         *counts.entry(bits).or_default() += 1;
-        n_dark += usize::from(bits_of(largest) + DARK <= bits);
+        n_dark += usize::from(needed + DARK <= bits);
         image.use_bits(bits);
     }
     let n: usize = counts.values().sum();
@@ -86,10 +83,9 @@ pub(crate) fn scaled(opened: OpenedImage, of_training: Option<u8>) -> DynamicIma
         _ => return image,
     };
     if origin.is_none() {
-        let bits = resolved(&traits, samples.iter().copied().max().unwrap_or(0), of_training);
-        let white = (1 << bits) - 1;
+        let white = (1 << resolved(&traits, needed_bits(samples), of_training)) - 1;
         for sample in samples {
-            *sample = (u32::from(*sample) * u32::from(u16::MAX) / white) as u16;
+            *sample = (u32::from(*sample).min(white) * u32::from(u16::MAX) / white) as u16;
         }
     }
     image
@@ -125,6 +121,25 @@ mod tests {
         let (found, notes) = brightest(film(2_047, None), Some(12));
         assert!((120..=128).contains(&found), "half of the range: {found}");
         assert!(notes[0].contains("use only 12 of them"), "{notes:?}");
+    }
+
+    #[test]
+    fn a_few_hot_pixels_do_not_count() {
+        let film = |n_hot: u32, hot: u16| {
+            let at = |x, y| match x + 100 * y {
+                pixel if pixel < n_hot => Luma([hot]),
+                pixel => Luma([(pixel * 4_000 / 9_999) as u16]),
+            };
+            DynamicImage::ImageLuma16(ImageBuffer::from_fn(100, 100, at))
+        };
+        let bits = |image: DynamicImage| needed_bits(image.as_luma16().expect("16 bits"));
+        assert_eq!((bits(film(0, 0)), bits(film(1, 65_535)), bits(film(10, 65_535))), (12, 12, 12));
+        // Many, or not much larger.
+        assert_eq!((bits(film(11, 65_535)), bits(film(1, 8_191)), bits(film(1, 16_383))), (16, 13, 12));
+        assert_eq!(bits(DynamicImage::new_luma16(9, 9)), 8);
+        let options = LoadOptions::default();
+        let decoded = Decoded::new(&film(10, 65_535), FileFacts::default(), &options);
+        assert_eq!(of_training_images(std::iter::once(&decoded)), Some(12));
     }
 
     #[test]

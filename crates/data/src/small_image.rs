@@ -157,13 +157,33 @@ impl SmallImage {
 pub(crate) struct WideSamples {
     /// Of the small image.
     values: Vec<u16>,
-    /// Of the original.
-    pub(crate) largest: u16,
+    /// The bits that hold the samples of the original; see [`needed_bits`].
+    pub(crate) needed_bits: u8,
+}
+
+/// One in this many samples may be of a hot pixel.
+const FEW: usize = 1000;
+
+/// The smallest number of bits, at least 8, that holds every sample; or all but a few, if these have a quarter of the range of
+/// the few at most. A single hot pixel of 65,535 would make a film of 12 bits almost black.
+pub(crate) fn needed_bits(samples: &[u16]) -> u8 {
+    let mut counts = [0usize; u16::BITS as usize + 1];
+    samples.iter().for_each(|sample| counts[(u16::BITS - sample.leading_zeros()) as usize] += 1);
+    let bits_without = |n_left_out: usize| {
+        let mut n_larger = 0;
+        let bits = (1..counts.len()).rev().find(|&bits| {
+            n_larger += counts[bits];
+            n_larger > n_left_out
+        });
+        bits.unwrap_or(0).max(8) as u8
+    };
+    let (all, most) = (bits_without(0), bits_without(samples.len() / FEW));
+    if most + 2 <= all { most } else { all }
 }
 
 impl WideSamples {
     fn of<P: Pixel<Subpixel = u16> + 'static>(image: &ImageBuffer<P, Vec<u16>>, plan: ResizePlan) -> Self {
-        Self { values: resize_centre(image, plan), largest: image.iter().copied().max().unwrap_or(0) }
+        Self { values: resize_centre(image, plan), needed_bits: needed_bits(image) }
     }
 
     /// The largest value of `bits` becomes 255; rounded to nearest.
@@ -362,7 +382,7 @@ mod tests {
             )
         };
         let (mut narrow, full) = (film(4_095), film(65_535));
-        assert_eq!(narrow.wide.as_ref().map(|wide| wide.largest), Some(4_095));
+        assert_eq!(narrow.wide.as_ref().map(|wide| wide.needed_bits), Some(12));
         assert!(narrow.pixels.iter().all(|&value| value < 17), "without knowing it, they are black");
         narrow.use_bits(12);
         assert!(narrow.pixels.iter().zip(&full.pixels).all(|(a, b)| a.abs_diff(*b) <= 1));

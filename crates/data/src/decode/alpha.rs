@@ -7,10 +7,6 @@ use image::DynamicImage;
 
 /// Converts an image to grey or RGB, 8 or 16 bit. The second value says whether it has an opacity that is ignored.
 pub(super) fn flatten(decoded: DynamicImage) -> (DynamicImage, bool) {
-    let decoded = match decoded {
-        DynamicImage::ImageRgba32F(_) => DynamicImage::ImageRgba8(decoded.to_rgba8()),
-        _ => decoded,
-    };
     let opacity = Opacity::of(&decoded);
     let flat = match (opacity, &decoded) {
         (Opacity::Varies, _) => over_black_of(decoded),
@@ -79,7 +75,7 @@ fn over_black_of(decoded: DynamicImage) -> DynamicImage {
             let [r, g, b, alpha] = p.0.map(u32::from);
             image::Rgb([r, g, b].map(|value| over_black(value, alpha, 65_535) as u16))
         })),
-        // Floating-point images, which neither png nor jpeg contains.
+        // Floating-point numbers, which are rejected before.
         other => DynamicImage::ImageRgb8(other.to_rgb8()),
     }
 }

@@ -4,14 +4,20 @@
 //! has all pixels. A truncated file is a sign of a failed copy, and a model would learn the grey areas, so the functions
 //! below search for the end mark. They read lengths and markers only.
 
+use std::io::Read as _;
+
+use flate2::read::ZlibDecoder;
 use image::ImageFormat;
 
 use crate::jpeg_header::{END_OF_IMAGE, segments};
 
+/// Most bytes of a text that holds an EXIF block: those of a JPEG have at most 64 KiB, two digits each.
+const MAX_PROFILE: u64 = 1 << 18;
+
 /// True if the end mark is reached by the format's own structure.
 pub(crate) fn is_complete(bytes: &[u8], format: ImageFormat) -> bool {
     match format {
-        ImageFormat::Png => png_reaches_iend(bytes).is_some(),
+        ImageFormat::Png => png_chunks(bytes).any(|chunk| chunk.kind() == b"IEND"),
         ImageFormat::Jpeg => segments(bytes).any(|segment| segment.marker == END_OF_IMAGE),
         // Their decoders need every pixel.
         _ => true,
@@ -19,16 +25,30 @@ pub(crate) fn is_complete(bytes: &[u8], format: ImageFormat) -> bool {
 }
 
 /// A chunk of a PNG.
-struct Chunk<'a> {
+pub(super) struct Chunk<'a> {
     /// Four bytes of type, then the data.
     kind_and_data: &'a [u8],
     checksum: u32,
 }
 
-impl Chunk<'_> {
-    fn kind(&self) -> &[u8] {
+impl<'a> Chunk<'a> {
+    pub(super) fn kind(&self) -> &'a [u8] {
         &self.kind_and_data[..4]
     }
+
+    pub(super) fn data(&self) -> &'a [u8] {
+        &self.kind_and_data[4..]
+    }
+}
+
+/// The chunks of a PNG, as far as they are complete.
+pub(super) fn png_chunks(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
+    let mut rest = bytes.get(8..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (chunk, after) = first_chunk(rest)?;
+        rest = after;
+        Some(chunk)
+    })
 }
 
 /// The first chunk and what follows it: four bytes of length, four of type, the data, four of checksum.
@@ -40,28 +60,13 @@ fn first_chunk(bytes: &[u8]) -> Option<(Chunk<'_>, &[u8])> {
     Some((Chunk { kind_and_data, checksum: u32::from_be_bytes(*checksum) }, rest))
 }
 
-/// Walks the chunks.
-fn png_reaches_iend(bytes: &[u8]) -> Option<()> {
-    let mut rest = bytes.get(8..)?;
-    loop {
-        let (chunk, after) = first_chunk(rest)?;
-        if chunk.kind() == b"IEND" {
-            return Some(());
-        }
-        rest = after;
-    }
-}
-
 /// The type of the first chunk of a PNG whose checksum is wrong.
 pub(crate) fn chunk_with_wrong_checksum(bytes: &[u8], format: ImageFormat) -> Option<String> {
-    let mut rest = bytes.get(8..).filter(|_| format == ImageFormat::Png)?;
-    loop {
-        let (chunk, after) = first_chunk(rest)?;
-        if crc32fast::hash(chunk.kind_and_data) != chunk.checksum {
-            return Some(chunk.kind().escape_ascii().to_string());
-        }
-        rest = after;
+    if format != ImageFormat::Png {
+        return None;
     }
+    let wrong = png_chunks(bytes).find(|chunk| crc32fast::hash(chunk.kind_and_data) != chunk.checksum)?;
+    Some(wrong.kind().escape_ascii().to_string())
 }
 
 /// Width and height in IHDR, the first chunk of a png.
@@ -72,28 +77,39 @@ pub(crate) fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
 }
 
 /// The EXIF block of a PNG, wherever it is: the decoder reads one before the pixels only. Some programs put the prefix of JPEG
-/// before it.
-pub(crate) fn exif_of_png(bytes: &[u8], format: ImageFormat) -> Option<&[u8]> {
-    let mut rest = bytes.get(8..).filter(|_| format == ImageFormat::Png)?;
-    loop {
-        let (chunk, after) = first_chunk(rest)?;
-        if chunk.kind() == b"eXIf" {
-            let block = &chunk.kind_and_data[4..];
-            return Some(block.strip_prefix(b"Exif\0\0").unwrap_or(block));
-        }
-        rest = after;
-    }
+/// before it, and older ones write it as text.
+pub(crate) fn exif_of_png(bytes: &[u8]) -> Option<Vec<u8>> {
+    let block_of = |chunk: Chunk<'_>| match chunk.kind() {
+        b"eXIf" => Some(chunk.data().to_vec()),
+        b"tEXt" | b"zTXt" => profile_of_text(&chunk),
+        _ => None,
+    };
+    let block = png_chunks(bytes).find_map(block_of)?;
+    let skipped = if block.starts_with(b"Exif\0\0") { 6 } else { 0 };
+    Some(block[skipped..].to_vec())
+}
+
+/// The EXIF block that ImageMagick writes as text: its name, its length, and its bytes as lines of hexadecimal digits.
+fn profile_of_text(chunk: &Chunk<'_>) -> Option<Vec<u8>> {
+    let rest = chunk.data().strip_prefix(b"Raw profile type ")?;
+    let written = [&b"exif\0"[..], b"APP1\0"].into_iter().find_map(|name| rest.strip_prefix(name))?;
+    let mut text = String::new();
+    match chunk.kind() {
+        // A byte says how the text is compressed: in one way only.
+        b"zTXt" => ZlibDecoder::new(written.get(1..)?).take(MAX_PROFILE).read_to_string(&mut text).ok()?,
+        _ => written.take(MAX_PROFILE).read_to_string(&mut text).ok()?,
+    };
+    let digits: Vec<u8> = text.split_whitespace().skip(2).flat_map(str::bytes).collect();
+    let byte = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    digits.as_chunks::<2>().0.iter().map(byte).collect()
 }
 
 /// The bits that the samples of a PNG use, as its chunk sBIT says: the most of all channels (PNG specification, 11.3.2.7).
 pub(crate) fn significant_bits(bytes: &[u8], format: ImageFormat) -> Option<u8> {
-    let mut rest = bytes.get(8..).filter(|_| format == ImageFormat::Png)?;
-    loop {
-        let (chunk, after) = first_chunk(rest)?;
-        match chunk.kind() {
-            b"sBIT" => return chunk.kind_and_data[4..].iter().copied().max(),
-            b"IDAT" => return None,
-            _ => rest = after,
-        }
+    if format != ImageFormat::Png {
+        return None;
     }
+    let mut before_pixels = png_chunks(bytes).take_while(|chunk| chunk.kind() != b"IDAT");
+    let chunk = before_pixels.find(|chunk| chunk.kind() == b"sBIT")?;
+    chunk.data().iter().copied().max()
 }

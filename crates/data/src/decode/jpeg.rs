@@ -86,6 +86,6 @@ fn decode_unusual(
         _ => return Err(not_read("JPEG of four colours (CMYK)")),
     };
     let image = image.ok_or("damaged JPEG: it has fewer pixels than it says")?;
-    let orientation = decoder.exif_data().and_then(Orientation::from_exif_chunk);
+    let orientation = decoder.exif_data().and_then(super::orientation_of);
     Ok((image, orientation.unwrap_or(Orientation::NoTransforms)))
 }

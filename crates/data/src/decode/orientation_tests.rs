@@ -34,6 +34,13 @@ fn encoded(image: &DynamicImage, format: ImageFormat, exif: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// The same with numbers of four bytes.
+fn long_exif(orientation: u8) -> Vec<u8> {
+    let mut exif = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x04\0\0\0\x01\0\0\0".to_vec();
+    exif.extend([orientation, 0, 0, 0, 0]);
+    exif
+}
+
 /// How the stored image has to be changed so that `orientation` undoes it.
 fn inverse(orientation: Orientation) -> Orientation {
     match orientation {
@@ -54,6 +61,47 @@ fn an_orientation_behind_the_pixels_of_a_png_is_read() {
     for bytes in [first.clone(), last] {
         let found = decode_bytes(&bytes, &LoadOptions::default()).expect("an image");
         assert!(found.traits.is_reoriented && found.facts.width == 40, "{:?}", found.traits);
+    }
+}
+
+#[test]
+fn an_orientation_of_four_bytes_is_read() {
+    let image = DynamicImage::ImageRgb8(RgbImage::from_pixel(60, 40, Rgb([1, 2, 3])));
+    let little = b"II\x2a\0\x08\0\0\0\x01\0\x12\x01\x04\0\x01\0\0\0\x06\0\0\0\0\0\0\0".to_vec();
+    for exif in [long_exif(6), little] {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+            let bytes = encoded(&image, format, &exif);
+            let found = decode_bytes(&bytes, &LoadOptions::default()).expect("an image");
+            assert!(found.traits.is_reoriented && found.facts.width == 40, "{format:?} {exif:?}");
+        }
+    }
+}
+
+#[test]
+fn an_orientation_that_is_written_as_text_is_read() {
+    let image = DynamicImage::ImageRgb8(RgbImage::from_pixel(60, 40, Rgb([1, 2, 3])));
+    let png = encoded(&image, ImageFormat::Png, &[]);
+    let width = |kind: &[u8], data: &[u8]| {
+        let kind_and_data = [kind, data].concat();
+        let checksum = crc32fast::hash(&kind_and_data).to_be_bytes();
+        let chunk = [&(data.len() as u32).to_be_bytes()[..], &kind_and_data, &checksum].concat();
+        // Without the empty EXIF block of twelve bytes, which is after IHDR.
+        let bytes = [&png[..33], &chunk, &png[45..]].concat();
+        decode_bytes(&bytes, &LoadOptions::default()).expect("an image").facts.width
+    };
+    let block = [&b"Exif\0\0"[..], &exif(6)].concat();
+    let digits: Vec<String> = block.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (first, rest) = digits.split_at(20);
+    let text = format!("\nexif\n      {}\n{}\n{}\n", block.len(), first.concat(), rest.concat());
+    assert_eq!(width(b"tEXt", format!("Raw profile type exif\0{text}").as_bytes()), 40);
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut encoder, text.as_bytes()).expect("memory");
+    let compressed = encoder.finish().expect("memory");
+    assert_eq!(width(b"zTXt", &[&b"Raw profile type APP1\0\0"[..], &compressed].concat()), 40);
+    for damaged in
+        [&b"Raw profile type exif\0\nexif\n 9\n0g"[..], b"Raw profile type exif\0", b"Title\0exif 1 00"]
+    {
+        assert_eq!(width(b"tEXt", damaged), 60);
     }
 }
 

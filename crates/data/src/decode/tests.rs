@@ -1,0 +1,228 @@
+//! Files in each format: complete, damaged, too large, and with a wrong name.
+
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{Rgb, RgbImage};
+use proptest::prelude::*;
+
+use std::fs;
+
+use super::*;
+
+fn encoded(format: ImageFormat) -> Vec<u8> {
+    let image = RgbImage::from_fn(40, 30, |x, y| Rgb([(x * 6) as u8, (y * 8) as u8, 90]));
+    let mut bytes = Cursor::new(Vec::new());
+    DynamicImage::ImageRgb8(image).write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn reason(name: &str, bytes: &[u8], options: &LoadOptions) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    decode_file(&path, options).expect_err("the file is bad").reason
+}
+
+#[test]
+fn every_prefix_of_an_image_is_rejected() {
+    for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+        let bytes = encoded(format);
+        assert!(complete::is_complete(&bytes, format));
+        for length in 0..bytes.len() {
+            assert!(!complete::is_complete(&bytes[..length], format), "{format:?} cut to {length}");
+        }
+    }
+}
+
+#[test]
+fn every_prefix_of_an_image_in_any_format_is_rejected() {
+    let options = LoadOptions::default();
+    for format in [ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP, ImageFormat::Gif] {
+        let bytes = encoded(format);
+        let is_read = |&length: &usize| decode_bytes(&bytes[..length], &options).is_ok();
+        // Without the last four bytes, a GIF still has every pixel.
+        let read: Vec<usize> = (0..bytes.len() - 4).filter(is_read).collect();
+        assert_eq!(read, [0usize; 0], "{format:?} of {} bytes", bytes.len());
+    }
+}
+
+#[test]
+fn a_file_of_several_images_is_noted() {
+    let traits = |bytes: &[u8]| decode_bytes(bytes, &LoadOptions::default()).expect("an image").traits;
+    for format in [ImageFormat::Tiff, ImageFormat::Gif, ImageFormat::WebP, ImageFormat::Png] {
+        assert!(!traits(&encoded(format)).has_several_images, "{format:?}");
+    }
+    let frame =
+        |value| image::Frame::new(image::RgbaImage::from_pixel(9, 7, image::Rgba([value, 0, 0, 255])));
+    let mut gif = Vec::new();
+    let mut encoder = image::codecs::gif::GifEncoder::new(&mut gif);
+    encoder.encode_frames([frame(1), frame(90)]).unwrap();
+    drop(encoder);
+    assert!(traits(&gif).has_several_images);
+    // The directory of a second page may be that of the first.
+    let mut tiff = encoded(ImageFormat::Tiff);
+    assert_eq!(tiff[..4], *b"II*\0");
+    let at = u32::from_le_bytes(tiff[4..8].try_into().unwrap()) as usize;
+    let n_entries = usize::from(u16::from_le_bytes([tiff[at], tiff[at + 1]]));
+    tiff[at + 2 + 12 * n_entries..][..4].copy_from_slice(&8u32.to_le_bytes());
+    assert!(traits(&tiff).has_several_images);
+}
+
+#[test]
+fn a_tiff_of_other_numbers_is_named_with_its_conversion() {
+    let tiff = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = Cursor::new(Vec::new());
+        DynamicImage::new_luma16(9, 7).write_to(&mut bytes, ImageFormat::Tiff).unwrap();
+        let mut bytes = bytes.into_inner();
+        change(&mut bytes);
+        reason("a.tif", &bytes, &LoadOptions::default())
+    };
+    // The entry SampleFormat: a tag, a type, a number of values, and the value.
+    let entry = [0x53, 0x01, 3, 0, 1, 0, 0, 0];
+    let with_format = |format: u8| {
+        tiff(&|bytes| {
+            let at = bytes.windows(8).position(|window| window == entry).expect("the entry");
+            bytes[at + 8] = format;
+        })
+    };
+    assert!(with_format(2).starts_with("not read: it is a TIFF of signed whole numbers; scale the range"));
+    assert!(with_format(3).starts_with("not read: it is a TIFF of floating-point numbers; scale"));
+    let mut float = Cursor::new(Vec::new());
+    DynamicImage::ImageRgb32F(image::Rgb32FImage::new(9, 7)).write_to(&mut float, ImageFormat::Tiff).unwrap();
+    let found = reason("a.tif", &float.into_inner(), &LoadOptions::default());
+    assert!(found.starts_with("not read: it is a TIFF of floating-point numbers"), "{found}");
+    // Indices of a palette.
+    let palette = tiff(&|bytes| {
+        let at =
+            bytes.windows(8).position(|window| window == [0x06, 0x01, 3, 0, 1, 0, 0, 0]).expect("the entry");
+        bytes[at + 8] = 3;
+    });
+    assert!(palette.starts_with("not read: it is a TIFF of a kind that is not supported ("), "{palette}");
+}
+
+#[test]
+fn bytes_after_the_end_are_ignored() {
+    for (format, name) in [(ImageFormat::Png, "a.png"), (ImageFormat::Jpeg, "a.JPG")] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = encoded(format);
+        bytes.extend([0; 7]);
+        fs::write(dir.path().join(name), bytes).unwrap();
+        decode_file(&dir.path().join(name), &LoadOptions::default()).unwrap();
+    }
+}
+
+#[test]
+fn each_reason_names_the_fault() {
+    let options = LoadOptions::default();
+    let (png, jpeg) = (encoded(ImageFormat::Png), encoded(ImageFormat::Jpeg));
+    assert_eq!(reason("a.png", b"", &options), "empty file");
+    let cases: [(&str, &[u8], &str); 5] = [
+        ("a.png", &png[..png.len() / 2], "truncated: the PNG data"),
+        ("a.jpeg", &jpeg[..jpeg.len() / 2], "truncated: the JPEG data"),
+        ("a.png", b"GIF89a", "damaged GIF: "),
+        ("a.png", b"\0\0\0\x18ftypheic", "not read: it is HEIC; convert"),
+        ("a.png", b"hello, this is a text", "not an image"),
+    ];
+    for (name, bytes, expected) in cases {
+        let found = reason(name, bytes, &options);
+        assert!(found.starts_with(expected), "{found}");
+    }
+    let mut damaged = png.clone();
+    let middle = png.len() / 2;
+    damaged[middle] ^= 0xFF;
+    assert!(reason("a.png", &damaged, &options).starts_with("damaged PNG"));
+    // The checksum of the pixels, before the twelve bytes of IEND.
+    let mut damaged = png.clone();
+    damaged[png.len() - 13] ^= 0xFF;
+    let found = reason("a.png", &damaged, &options);
+    assert_eq!(found, "damaged PNG: the checksum of its chunk IDAT is wrong");
+    // The class of a Huffman table, behind the mark of its segment and its length.
+    let mut damaged = jpeg.clone();
+    let table = jpeg.windows(2).position(|mark| mark == [0xFF, 0xC4]).unwrap();
+    damaged[table + 4] = 0xFF;
+    let found = reason("a.jpg", &damaged, &options);
+    assert!(found.starts_with("damaged JPEG: ") && !found.contains("Format error"), "{found}");
+    assert_eq!(found.to_lowercase().matches("jpeg").count(), 1, "{found}");
+}
+
+#[test]
+fn the_content_decides_the_format_and_a_wrong_name_is_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    let formats = [
+        ("png", ImageFormat::Png),
+        ("jpg", ImageFormat::Jpeg),
+        ("bmp", ImageFormat::Bmp),
+        ("tif", ImageFormat::Tiff),
+        ("webp", ImageFormat::WebP),
+        ("gif", ImageFormat::Gif),
+    ];
+    for (extension, format) in formats {
+        for (name, is_misnamed) in
+            [(format!("a.{extension}"), false), ("b".to_owned(), false), ("c.dcm".to_owned(), true)]
+        {
+            let path = dir.path().join(name);
+            fs::write(&path, encoded(format)).unwrap();
+            let found = decode_file(&path, &LoadOptions::default()).expect("an image");
+            assert_eq!((found.traits.is_misnamed, found.facts.width), (is_misnamed, 40), "{path:?}");
+        }
+    }
+}
+
+#[test]
+fn a_huge_png_is_rejected_with_its_size_and_the_limit() {
+    let mut png = encoded(ImageFormat::Png);
+    png[16..24].copy_from_slice(&[0x7F, 0xFF, 0xFF, 0xFF, 0, 0, 0, 9]);
+    let found = reason("a.png", &png, &LoadOptions::default());
+    assert!(found.starts_with("too large: 2147483647x9 pixels, the limits are 20000 per side"), "{found}");
+}
+
+#[test]
+fn a_small_file_of_a_large_image_is_rejected_before_it_is_decoded() {
+    let of_side = |side: u32| {
+        let mut bytes = Cursor::new(Vec::new());
+        let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::NoFilter);
+        DynamicImage::new_luma8(side, side).write_with_encoder(encoder).unwrap();
+        bytes.into_inner()
+    };
+    let found = reason("a.png", &of_side(6_000), &LoadOptions::default());
+    assert!(found.starts_with("too large: 6000x6000 pixels in "), "{found}");
+    assert!(decode(&of_side(1_000), ImageFormat::Png, &SizeLimits::default()).is_ok(), "a blank image");
+}
+
+#[test]
+fn sizes_beyond_the_limits_are_rejected() {
+    let png = encoded(ImageFormat::Png);
+    let limits = SizeLimits::default();
+    let tight = [
+        SizeLimits { file_bytes: 100, ..limits },
+        SizeLimits { side: 39, ..limits },
+        SizeLimits { decoded_bytes: 40 * 30 * 3 - 1, ..limits },
+    ];
+    for limits in tight {
+        let options = LoadOptions { limits, ..LoadOptions::default() };
+        let found = reason("a.png", &png, &options);
+        assert!(found.starts_with("too large"), "{found}");
+    }
+}
+
+#[test]
+fn folders_and_missing_files_are_rejected() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = LoadOptions::default();
+    assert_eq!(decode_file(dir.path(), &options).unwrap_err().reason, "is not a regular file");
+    let missing = decode_file(&dir.path().join("missing.png"), &options).unwrap_err().reason;
+    assert!(missing.starts_with("cannot be read"), "{missing}");
+}
+
+proptest! {
+    #[test]
+    fn flipped_bytes_never_panic(at in 0usize..4000, with in 1u8..=255, jpeg in any::<bool>()) {
+        let format = if jpeg { ImageFormat::Jpeg } else { ImageFormat::Png };
+        let mut bytes = encoded(format);
+        let at = at % bytes.len();
+        bytes[at] ^= with;
+        // An image or an error: both are fine, a panic is not.
+        if let Ok((image, _)) = decode(&bytes, format, &SizeLimits::default()) {
+            prop_assert!(image.width() > 0 && image.height() > 0);
+        }
+    }
+}
