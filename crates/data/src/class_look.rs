@@ -2,10 +2,17 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// How a name looks: without differences in blanks, hyphens and underscores, case, Unicode form and invisible characters. A
-/// whole number looks like itself with decimals of zero, which programs add where a column has empty cells.
+/// Letters of Cyrillic and Greek that look like Latin ones, in their order. The list of Unicode (UTS 39) is no help: in it `0` and
+/// `O`, `1` and `l`, `m` and `rn` look alike too, which may well be two classes.
+const TWINS: &str = "асеорхуіјѕһԁԛԝАВСЕНІЈКМОРЅТХУοΑΒΕΖΗΙΚΜΝΟΡΤΥΧ";
+const LATIN: &str = "aceopxyijshdqwABCEHIJKMOPSTXYoABEZHIKMNOPTYX";
+
+/// How a name looks: without differences in blanks, hyphens and underscores, case, Unicode form, kind of apostrophe, Cyrillic and
+/// Greek letters among Latin ones, and invisible characters. A whole number looks like itself with decimals of zero, which programs add where a column has empty cells.
 pub(crate) fn look_of(name: &str) -> String {
-    let visible: String = name.nfkc().filter(|&letter| !is_invisible(letter)).collect();
+    let visible: String =
+        name.nfkc().filter(|&letter| !is_invisible(letter)).map(with_usual_apostrophe).collect();
+    let visible = in_latin_letters(&visible).unwrap_or(visible);
     let words: Vec<&str> = visible.split(is_separator).filter(|word| !word.is_empty()).collect();
     let joined = words.join(" ");
     let spelled = if joined.is_empty() { visible } else { joined };
@@ -15,6 +22,25 @@ pub(crate) fn look_of(name: &str) -> String {
     }
     // Single letters may be classes of handwriting, where case matters.
     if spelled.chars().nth(1).is_none() { spelled } else { spelled.to_lowercase().nfkc().collect() }
+}
+
+fn with_usual_apostrophe(letter: char) -> char {
+    if matches!(letter, '\u{2018}' | '\u{2019}' | '\u{2BC}' | '\u{2032}') { '\'' } else { letter }
+}
+
+/// A name of Latin letters and others that look like them; `None` if it has none, or others too, so that it is a word of their
+/// own script.
+fn in_latin_letters(name: &str) -> Option<String> {
+    let is_other = |letter: char| matches!(letter, '\u{370}'..='\u{52F}');
+    if !name.contains(is_other) || !name.contains(|letter: char| letter.is_ascii_alphabetic()) {
+        return None;
+    }
+    let latin_of = |letter: char| {
+        let twin = TWINS.chars().zip(LATIN.chars()).find(|&(twin, _)| twin == letter);
+        twin.map_or(letter, |(_, latin)| latin)
+    };
+    let name: String = name.chars().map(latin_of).collect();
+    (!name.contains(is_other)).then_some(name)
 }
 
 /// A whole number without decimals of zero; any other text as it is.

@@ -4,7 +4,7 @@
 //! truncated file is rejected even where a decoder would fill in grey, and a panic of a decoder is an error of its file.
 
 use std::error::Error as _;
-use std::io::Cursor;
+use std::io::{self, Cursor};
 use std::path::Path;
 
 use image::metadata::Orientation;
@@ -12,6 +12,8 @@ use image::{ColorType, DynamicImage, ImageDecoder as _, ImageError, ImageFormat,
 
 use crate::caught_panic::catch_panic;
 use crate::colour;
+use crate::disk;
+use crate::error::RAISE_LIMIT;
 use crate::file_facts::{FileFacts, Origin};
 use crate::file_format::FileFormat;
 use crate::negatives::BrightnessPattern;
@@ -76,14 +78,24 @@ pub(crate) struct FileTraits {
 pub(crate) struct Unusable {
     /// In words for the user.
     pub(crate) reason: String,
-    /// Whether nothing is wrong with the file, but it is a DICOM file of another kind than radiographs. A folder of a clinic
-    /// holds many such files.
-    pub(crate) is_other_kind: bool,
+    pub(crate) cause: Cause,
+}
+
+/// What kind of reason it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Something is wrong with the file.
+    BadFile,
+    /// Nothing is wrong with the file, but it is a DICOM file of another kind than radiographs. A folder of a clinic holds many
+    /// such files.
+    OtherKind,
+    /// This process has as many files open as it may have.
+    OpenFiles,
 }
 
 impl From<String> for Unusable {
     fn from(reason: String) -> Self {
-        Self { reason, is_other_kind: false }
+        Self { reason, cause: Cause::BadFile }
     }
 }
 
@@ -118,7 +130,7 @@ impl Decoded {
             && !(options.views.is_empty() || options.views.contains(&origin.view))
         {
             let reason = format!("the view is {}, which --view leaves out", origin.view);
-            return Err(Unusable { reason, is_other_kind: true });
+            return Err(Unusable { reason, cause: Cause::OtherKind });
         }
         let mut decoded = Self { origin, traits, ..Self::new(&image, facts, options) };
         if origin.is_some() {
@@ -232,7 +244,7 @@ fn open_dicom(bytes: &[u8], limits: &SizeLimits) -> Result<OpenedImage, Unusable
     use crate::dicom::{DicomError, DicomImage, read};
     let DicomImage { image, origin, bits_stored, is_monochrome1 } =
         read(bytes, limits).map_err(|error| match error {
-            DicomError::NotRadiograph(kind) => Unusable { reason: kind.to_string(), is_other_kind: true },
+            DicomError::NotRadiograph(kind) => Unusable { reason: kind.to_string(), cause: Cause::OtherKind },
             DicomError::Unreadable(reason) => reason.into(),
         })?;
     let facts = FileFacts {
@@ -259,18 +271,29 @@ fn open_dicom(_: &[u8], _: &SizeLimits) -> Result<OpenedImage, Unusable> {
 }
 
 /// The bytes of a regular file within the size limit.
-fn read(path: &Path, limits: &SizeLimits) -> Result<Vec<u8>, String> {
-    let is_lossy = path.to_string_lossy().contains(char::REPLACEMENT_CHARACTER);
-    let unreadable = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound if is_lossy => NOT_UTF_8.to_owned(),
-        _ => format!("cannot be read: {error}"),
-    };
+fn read(path: &Path, limits: &SizeLimits) -> Result<Vec<u8>, Unusable> {
     match read_file(path, limits.file_bytes) {
-        Ok(bytes) if bytes.is_empty() => Err("empty file".to_owned()),
+        Ok(bytes) if bytes.is_empty() => Err("empty file".to_owned().into()),
         Ok(bytes) => Ok(bytes),
-        Err(ReadFileError::NotRegular { .. }) => Err("is not a regular file".to_owned()),
-        Err(ReadFileError::TooLarge { bytes, limit }) => Err(too_large(bytes, limit)),
-        Err(error) => Err(unreadable(error.into())),
+        // A folder is among the files where it cannot be listed.
+        Err(error @ ReadFileError::NotRegular { .. }) => {
+            let listed = if path.is_dir() { disk::list(path).map(drop) } else { Ok(()) };
+            Err(unreadable(path, &listed.err().unwrap_or_else(|| error.into())))
+        }
+        Err(ReadFileError::TooLarge { bytes, limit }) => Err(too_large(bytes, limit).into()),
+        Err(error) => Err(unreadable(path, &error.into())),
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Unusable {
+    if disk::is_out_of_open_files(error) {
+        let reason = format!("cannot be read: {error}; {RAISE_LIMIT}");
+        return Unusable { reason, cause: Cause::OpenFiles };
+    }
+    let is_lossy = path.to_string_lossy().contains(char::REPLACEMENT_CHARACTER);
+    match error.kind() {
+        io::ErrorKind::NotFound if is_lossy => NOT_UTF_8.to_owned().into(),
+        _ => format!("cannot be read: {error}").into(),
     }
 }
 
@@ -362,7 +385,7 @@ fn fault(error: &ImageError, bytes: &[u8], format: ImageFormat) -> String {
         // Its source is the message of the decoder, without the name of its crate.
         ImageError::Decoding(error) => error.source().map_or_else(|| error.to_string(), ToString::to_string),
         ImageError::Limits(_) => "it needs too much memory".to_owned(),
-        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+        ImageError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             "its data end too early".to_owned()
         }
         _ => error.to_string(),

@@ -95,6 +95,16 @@ impl Seek for InputFile {
     }
 }
 
+/// Whether a file cannot be opened because this process, or the system, has as many open as it may have. That says nothing of
+/// the file.
+#[must_use]
+pub fn is_out_of_open_files(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    return matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+    #[cfg(not(unix))]
+    false
+}
+
 /// The entries of a folder, in any order.
 ///
 /// # Errors

@@ -3,6 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::disk;
+
+/// What to do where too many files are open.
+pub(crate) const RAISE_LIMIT: &str = "raise the limit of open files, such as with `ulimit -n 4096`";
+
 /// A file without a usable image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadFile {
@@ -38,12 +43,18 @@ pub enum DataError {
         reason: String,
     },
     /// The path exists, but cannot be read.
-    #[error("cannot read {}: {source}; check its permissions", path.display())]
+    #[error("cannot read {}: {source}; {}", path.display(), remedy(source))]
     Unlistable {
         /// The folder.
         path: PathBuf,
         /// The error of the operating system.
         source: io::Error,
+    },
+    /// As many files are open as this process may have.
+    #[error("cannot read {}: too many files are open; {RAISE_LIMIT}", path.display())]
+    TooManyOpenFiles {
+        /// The file that could not be opened.
+        path: PathBuf,
     },
     /// There is no sub-folder.
     #[error(
@@ -239,6 +250,10 @@ pub enum DataError {
         /// The error of the operating system or the encoder.
         source: io::Error,
     },
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    if disk::is_out_of_open_files(error) { RAISE_LIMIT } else { "check its permissions" }
 }
 
 /// One indented line per file.

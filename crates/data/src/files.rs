@@ -1,5 +1,7 @@
 //! Single images without classes and sets, for prediction.
 
+use std::fs::DirEntry;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -117,46 +119,56 @@ pub fn is_image(bytes: &[u8]) -> bool {
     FileFormat::of_content(bytes).is_ok()
 }
 
-/// All images below a folder, recognised by their extension, or by their content where it names no format, sorted. Links to
-/// folders are not followed.
+/// All images below a folder, recognised by their extension, or by their content where it names no format, sorted; and the folders
+/// of [`find_all_files`].
 ///
 /// # Errors
-/// [`DataError::Unlistable`] for a folder that cannot be listed.
+/// As [`find_all_files`].
 pub fn find_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut files = find_all_files(dir)?;
-    files.retain(|path| is_image_file(path));
+    files.retain(|path| is_image_file(path) || path.is_dir());
     Ok(files)
 }
 
 /// All files below a folder, images or not, sorted. Hidden entries are left out, and what systems leave in folders, such as
-/// `Thumbs.db`. Links to folders are not followed. A link to a folder outside `dir` is listed like a file; opening it fails, so the
-/// caller reports it.
+/// `Thumbs.db`. Links to folders are not followed. A link to a folder outside `dir`, and a folder that cannot be listed, are listed
+/// like a file; opening it fails with the reason, so the caller reports it.
 ///
 /// # Errors
-/// [`DataError::Unlistable`] for a folder that cannot be listed.
+/// [`DataError::Unlistable`] if `dir` cannot be listed.
 pub fn find_all_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let is_left_out = |entry: &walkdir::DirEntry| {
-        entry.depth() > 0 && is_system_entry(&entry.file_name().to_string_lossy())
-    };
-    let root = dir.canonicalize().ok();
-    // What a link to a folder inside `dir` leads to is found there.
-    let is_found_elsewhere = |entry: &walkdir::DirEntry| {
-        let target = entry.path().canonicalize().ok().filter(|target| target.is_dir());
-        target.zip(root.as_ref()).is_some_and(|(target, root)| target.starts_with(root))
-    };
-    disk::list(dir).map_err(|source| DataError::Unlistable { path: dir.into(), source })?;
     let mut found = Vec::new();
-    let entries = walkdir::WalkDir::new(dir).sort_by_file_name().into_iter();
-    for entry in entries.filter_entry(|entry| !is_left_out(entry)) {
-        let entry = entry.map_err(|error| {
-            let path = error.path().unwrap_or(dir).to_owned();
-            DataError::Unlistable { path, source: error.into() }
-        })?;
-        if !(entry.file_type().is_dir() || entry.path_is_symlink() && is_found_elsewhere(&entry)) {
-            found.push(entry.into_path());
+    let root = dir.canonicalize().ok();
+    add_files_below(dir, root.as_deref(), &mut found)
+        .map_err(|source| DataError::Unlistable { path: dir.into(), source })?;
+    Ok(found)
+}
+
+/// Adds all files below `dir`, which is in the folder `root`.
+///
+/// # Errors
+/// If `dir` itself cannot be listed; then nothing is added.
+fn add_files_below(dir: &Path, root: Option<&Path>, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    // What a link to a folder in `root` leads to is added there.
+    let is_found_elsewhere = |path: &Path| {
+        let target = path.canonicalize().ok().filter(|target| target.is_dir());
+        target.zip(root).is_some_and(|(target, root)| target.starts_with(root))
+    };
+    let mut entries = disk::list(dir)?.collect::<io::Result<Vec<_>>>()?;
+    entries.retain(|entry| !is_system_entry(&entry.file_name().to_string_lossy()));
+    entries.sort_by_key(DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let is_added = match is_folder {
+            true => add_files_below(&path, root, found).is_ok(),
+            false => path.is_symlink() && is_found_elsewhere(&path),
+        };
+        if !is_added {
+            found.push(path);
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Reads one file at its original size: grey or RGB, 8 or 16 bit. Samples of 16 bits are scaled as [`load_files`] does it.
@@ -174,6 +186,30 @@ mod tests {
 
     use super::*;
     use crate::progress::silent;
+
+    #[test]
+    fn a_folder_that_cannot_be_listed_is_among_the_files_with_its_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("closed")).unwrap();
+        let image = image::GrayImage::from_fn(40, 30, |x, y| image::Luma([(x * y) as u8]));
+        for name in ["a.png", "closed/b.png", "z.png"] {
+            image.save(dir.path().join(name)).unwrap();
+        }
+        let closed = dir.path().join("closed");
+        let hooked = disk::faults::hook(dir.path(), move |operation| match operation {
+            disk::Operation::List(path) if path == closed => Err(io::ErrorKind::PermissionDenied.into()),
+            _ => Ok(()),
+        });
+        let found = find_all_files(dir.path()).unwrap();
+        assert_eq!(found, ["a.png", "closed", "z.png"].map(|name| dir.path().join(name)));
+        let sources: Vec<ImageSource> = found.iter().map(|path| path.as_path().into()).collect();
+        let LoadedFiles { by_source, .. } = load_files(&sources, 1, &LoadOptions::default(), &silent);
+        assert_eq!(by_source, [Ok(0), Err("cannot be read: permission denied".to_owned()), Ok(1)]);
+        drop(hooked);
+        let hooked = disk::faults::hook(dir.path(), |_| Err(io::ErrorKind::PermissionDenied.into()));
+        assert!(find_all_files(dir.path()).is_err(), "the folder itself");
+        drop(hooked);
+    }
 
     #[test]
     fn files_are_found_in_order_and_bad_ones_named() {

@@ -333,3 +333,35 @@ fn load_other(
     let test_origin = if has_subsets { EvaluationOrigin::Given } else { EvaluationOrigin::Everything };
     Ok(EvaluationData { val: (!val.is_empty()).then_some(val), test, test_origin, findings })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::disk::{Operation, faults};
+    use crate::progress::silent;
+
+    #[cfg(unix)]
+    #[test]
+    fn too_many_open_files_are_no_fault_of_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for (number, class) in (0..8).map(|number| (number, ["a", "b"][number % 2])) {
+            std::fs::create_dir_all(dir.path().join(class)).unwrap();
+            let image =
+                image::GrayImage::from_fn(30, 30, |x, y| image::Luma([(x * y + number as u32) as u8]));
+            image.save(dir.path().join(class).join(format!("{number}.png"))).unwrap();
+        }
+        let refused = dir.path().join("b/5.png");
+        let _hooked = faults::hook(dir.path(), move |operation| match operation {
+            Operation::Open(path) if path == refused => Err(io::Error::from_raw_os_error(libc::EMFILE)),
+            _ => Ok(()),
+        });
+        let options = LoadOptions { skip_bad: true, ..LoadOptions::default() };
+        let error = load_dataset(dir.path(), &options, &silent).unwrap_err().to_string();
+        assert!(
+            error.contains("5.png: too many files are open; raise the limit") && error.contains("ulimit -n"),
+            "{error}"
+        );
+    }
+}

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::colour;
 use crate::dataset::{Dataset, Findings, SubsetOrigin};
-use crate::decode::{Decoded, Unusable};
+use crate::decode::{Cause, Decoded, Unusable};
 use crate::duplicates::{DuplicatePair, MAX_FOR_CROPS, find_duplicates, group_duplicates};
 use crate::error::{BadFile, DataError};
 use crate::file_notes::file_notes;
@@ -56,7 +56,8 @@ impl ImagePool {
     /// Decodes every item, and finds patients and duplicates.
     ///
     /// # Errors
-    /// [`DataError::BadFiles`] unless bad files are skipped, and [`DataError::PatientPattern`].
+    /// [`DataError::BadFiles`] unless bad files are skipped, [`DataError::TooManyOpenFiles`], and
+    /// [`DataError::PatientPattern`].
     pub(crate) fn decode(
         listing: Listing,
         options: &LoadOptions,
@@ -65,7 +66,7 @@ impl ImagePool {
         let Listing { class_names, items, val_origin, test_origin, has_test_option, mut notes, .. } = listing;
         let total = items.len();
         let examples = Subset::ALL.map(|subset| items.iter().find(|item| item.subset == subset).cloned());
-        let AllDecoded { mut good, bad, other_kinds } = decode_all(items, options, progress);
+        let AllDecoded { mut good, bad, other_kinds } = decode_all(items, options, progress)?;
         if !options.skip_bad {
             reject_bad(&bad, total)?;
         }
@@ -324,7 +325,14 @@ struct AllDecoded {
 }
 
 /// Decodes in parallel.
-fn decode_all(items: Vec<Item>, options: &LoadOptions, progress: &dyn Progress) -> AllDecoded {
+///
+/// # Errors
+/// [`DataError::TooManyOpenFiles`]: this is no fault of a file, so no file is skipped for it.
+fn decode_all(
+    items: Vec<Item>,
+    options: &LoadOptions,
+    progress: &dyn Progress,
+) -> Result<AllDecoded, DataError> {
     let total = items.len();
     let n_done = AtomicUsize::new(0);
     let decode = |item: &Item| {
@@ -338,12 +346,19 @@ fn decode_all(items: Vec<Item>, options: &LoadOptions, progress: &dyn Progress) 
     for (item, decoded) in items.into_iter().zip(decoded) {
         match decoded {
             Ok(decoded) => all.good.push((item, decoded)),
-            Err(Unusable { reason, is_other_kind: true }) => *all.other_kinds.entry(reason).or_default() += 1,
-            Err(Unusable { reason, .. }) => all.bad.push(BadFile { path: item.shown_path(), reason }),
+            Err(Unusable { reason, cause: Cause::OtherKind }) => {
+                *all.other_kinds.entry(reason).or_default() += 1;
+            }
+            Err(Unusable { reason, cause: Cause::BadFile }) => {
+                all.bad.push(BadFile { path: item.shown_path(), reason });
+            }
+            Err(Unusable { cause: Cause::OpenFiles, .. }) => {
+                return Err(DataError::TooManyOpenFiles { path: item.shown_path() });
+            }
         }
     }
     all.bad.sort_by(|a, b| a.path.cmp(&b.path));
-    all
+    Ok(all)
 }
 
 fn of_training(good: &[(Item, Decoded)]) -> impl Iterator<Item = &Decoded> {

@@ -133,6 +133,18 @@ fn evaluation_uses_given_sets_and_the_classes_of_the_model() {
 }
 
 #[test]
+fn names_of_other_data_that_are_joined_have_a_note() {
+    let dir = tempfile::tempdir().unwrap();
+    for class in ["a ", "a", "B"] {
+        save_images(dir.path(), class, 3);
+    }
+    let data = evaluate(dir.path(), None, &LoadOptions::default()).unwrap();
+    assert_eq!(data.test.len(), 9);
+    let note = "class names that look alike are one class: `a` and `a `, `b` and `B`; if they are different";
+    assert!(data.findings.notes[0].starts_with(note), "{:?}", data.findings.notes);
+}
+
+#[test]
 fn data_to_test_on_without_an_image_are_an_error() {
     let dir = tempfile::tempdir().unwrap();
     save_images(dir.path(), "data/a", 12);

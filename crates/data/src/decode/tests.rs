@@ -208,7 +208,10 @@ fn sizes_beyond_the_limits_are_rejected() {
 fn folders_and_missing_files_are_rejected() {
     let dir = tempfile::tempdir().unwrap();
     let options = LoadOptions::default();
-    assert_eq!(decode_file(dir.path(), &options).unwrap_err().reason, "is not a regular file");
+    assert_eq!(
+        decode_file(dir.path(), &options).unwrap_err().reason,
+        "cannot be read: it is not a regular file, but a folder"
+    );
     let missing = decode_file(&dir.path().join("missing.png"), &options).unwrap_err().reason;
     assert!(missing.starts_with("cannot be read"), "{missing}");
 }

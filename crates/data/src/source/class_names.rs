@@ -15,13 +15,6 @@ fn cleaned(name: &str) -> String {
     name.nfc().filter(|&letter| !is_invisible(letter)).collect::<String>().trim().to_owned()
 }
 
-/// The classes that training data have.
-pub(super) struct TrainingClasses {
-    pub(super) class_names: Vec<String>,
-    /// A remark if names look alike.
-    pub(super) note: Option<String>,
-}
-
 /// The classes of training data that name them as in `found`, renamed by `mapping`.
 ///
 /// # Errors
@@ -30,7 +23,7 @@ pub(super) fn training_classes(
     path: &Path,
     found: &[String],
     mapping: &ClassMapping,
-) -> Result<TrainingClasses, DataError> {
+) -> Result<Vec<String>, DataError> {
     check_mapping(path, found, mapping)?;
     let mut by_look: HashMap<String, usize> = HashMap::new();
     let mut spellings: Vec<Vec<&str>> = Vec::new();
@@ -43,19 +36,11 @@ pub(super) fn training_classes(
             None => spellings.push(vec![name]),
         }
     }
-    let twins: Vec<String> =
-        spellings.iter().filter(|same| same.len() > 1).map(|same| described(same)).collect();
-    let note = (!twins.is_empty()).then(|| {
-        format!(
-            "class names that look alike are one class: {}; if they are different classes, rename one",
-            twins.join(", ")
-        )
-    });
     let mut class_names: Vec<String> = spellings.iter().map(|same| class_name(same)).collect();
     if !mapping.is_empty() {
         class_names.sort_unstable();
     }
-    Ok(TrainingClasses { class_names, note })
+    Ok(class_names)
 }
 
 /// The name of a class with these spellings.
@@ -107,6 +92,7 @@ pub(super) fn check_mapping(path: &Path, found: &[String], mapping: &ClassMappin
 /// The label of each class by its name.
 #[derive(Debug)]
 pub(super) struct ClassLabels<'a> {
+    class_names: &'a [String],
     exact: HashMap<&'a str, usize>,
     /// By how the name looks; `None` if several classes look so.
     by_look: HashMap<String, Option<usize>>,
@@ -121,16 +107,40 @@ impl<'a> ClassLabels<'a> {
         for (label, name) in class_names.iter().enumerate() {
             by_look.entry(look_in_any_case(name)).and_modify(|only| *only = None).or_insert(Some(label));
         }
-        Self { exact, by_look, mapping }
+        Self { class_names, exact, by_look, mapping }
     }
 
     /// The class that data mean by this name.
     pub(super) fn find(&self, name: &str) -> Option<usize> {
-        let of = |name: &str| {
+        self.find_renamed(name).map(|(label, _)| label)
+    }
+
+    /// The class that data mean by this name, and the name that `mapping` gives it.
+    fn find_renamed<'b>(&'b self, name: &'b str) -> Option<(usize, &'b str)> {
+        let of = |name: &'b str| {
             let exact = self.exact.get(name).copied();
-            exact.or_else(|| self.by_look.get(&look_in_any_case(name)).copied().flatten())
+            let label = exact.or_else(|| self.by_look.get(&look_in_any_case(name)).copied().flatten());
+            Some((label?, name))
         };
         self.mapping.new_name(name).and_then(of).or_else(|| of(name))
+    }
+
+    /// A note on the names of data, `found`, that are another spelling of a class.
+    pub(super) fn note(&self, found: &[String]) -> Option<String> {
+        let mut spellings: Vec<Vec<&str>> = self.class_names.iter().map(|name| vec![name.as_str()]).collect();
+        for (label, name) in found.iter().filter_map(|name| self.find_renamed(name)) {
+            if !spellings[label].contains(&name) {
+                spellings[label].push(name);
+            }
+        }
+        let twins: Vec<String> =
+            spellings.iter().filter(|same| same.len() > 1).map(|same| described(same)).collect();
+        (!twins.is_empty()).then(|| {
+            format!(
+                "class names that look alike are one class: {}; if they are different classes, rename one",
+                twins.join(", ")
+            )
+        })
     }
 }
 
@@ -143,10 +153,12 @@ fn look_in_any_case(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn classes(found: &[&str], mapping: &str) -> TrainingClasses {
+    fn classes(found: &[&str], mapping: &str) -> (Vec<String>, Option<String>) {
         let found: Vec<String> = found.iter().map(|&name| name.to_owned()).collect();
         let mapping = mapping.parse().expect("a mapping");
-        training_classes(Path::new("data"), &found, &mapping).expect("known classes")
+        let class_names = training_classes(Path::new("data"), &found, &mapping).expect("known classes");
+        let note = ClassLabels::new(&class_names, &mapping).note(&found);
+        (class_names, note)
     }
 
     #[test]
@@ -160,30 +172,49 @@ mod tests {
             (["\u{FF23}ovid", "covid"], "\u{FF23}ovid"),
             (["Flu", "flu"], "Flu"),
             (["0", "0.0"], "0"),
+            (["c\u{43E}vid", "covid"], "c\u{43E}vid"),
+            (["\u{421}\u{41E}VID", "covid"], "\u{421}\u{41E}VID"),
+            (["Crohn\u{2019}s", "Crohn's"], "Crohn\u{2019}s"),
         ] {
-            let found = classes(&[twins[0], twins[1], "other"], "");
-            assert_eq!(found.class_names, [name, "other"]);
-            let note = found.note.expect("a note");
+            let (class_names, note) = classes(&[twins[0], twins[1], "other"], "");
+            assert_eq!(class_names, [name, "other"]);
+            let note = note.expect("a note");
             assert!(note.starts_with("class names that look alike are one class: `"), "{note}");
             let names = [name.to_owned(), "other".to_owned()];
             let labels = twins.map(|twin| ClassLabels::new(&names, &ClassMapping::default()).find(twin));
             assert_eq!(labels, [Some(0), Some(0)], "{twins:?}");
         }
-        let different = classes(&["A", "a", "1", "01", "0.5", "0", "covid", "covid19"], "");
-        assert_eq!((different.class_names.len(), different.note), (8, None));
+        // Two letters of handwriting, and words of one script.
+        let different = [
+            "A",
+            "a",
+            "1",
+            "01",
+            "0.5",
+            "0",
+            "covid",
+            "covid19",
+            "O",
+            "\u{41E}",
+            "l1",
+            "I1",
+            "modern",
+            "modem",
+            "\u{441}\u{43E}\u{440}",
+            "cop",
+        ];
+        let (class_names, note) = classes(&different, "");
+        assert_eq!((class_names.len(), note), (different.len(), None));
     }
 
     #[test]
     fn classes_are_renamed_and_joined() {
         let mapping = "pneumonia=Viral Pneumonia+bacterial_pneumonia";
         let found = classes(&["Bacterial Pneumonia", "Normal", "Viral Pneumonia"], mapping);
-        assert_eq!(
-            (found.class_names, found.note),
-            (vec!["Normal".to_owned(), "pneumonia".to_owned()], None)
-        );
+        assert_eq!(found, (vec!["Normal".to_owned(), "pneumonia".to_owned()], None));
         let names = ["Normal".to_owned()];
         let mapping = "pneumonia=Viral".parse().expect("a mapping");
-        let error = training_classes(Path::new("data"), &names, &mapping).err().expect("no such class");
+        let error = training_classes(Path::new("data"), &names, &mapping).expect_err("no such class");
         assert!(error.to_string().contains("`Viral`") && error.to_string().contains("Normal"), "{error}");
     }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use self::walk::{ClassWalk, Entries, FoundImage, is_image_or_mask_folder};
 
-use super::class_names::{ClassLabels, TrainingClasses, check_mapping, training_classes};
+use super::class_names::{ClassLabels, check_mapping, training_classes};
 use super::{Content, Item, Listing, Source, Usage};
 use crate::error::DataError;
 use crate::file_format::is_image_file;
@@ -79,9 +79,7 @@ fn list_to_train(dir: &Path, mapping: &ClassMapping) -> Result<Listing, DataErro
         return Err(DataError::NoClassFolders { path: train_dir, found });
     }
     reject_images_and_masks(&train_dir, &folders)?;
-    let TrainingClasses { class_names: train_classes, note } =
-        training_classes(&train_dir, &folders, mapping)?;
-    scan.notes.extend(note);
+    let train_classes = training_classes(&train_dir, &folders, mapping)?;
     if let [class] = train_classes.as_slice() {
         let hint = below_hint(&train_dir, &folders)?;
         return Err(DataError::OneClass { path: train_dir, class: class.clone(), hint });
@@ -243,6 +241,8 @@ impl<'a> Scan<'a> {
     ) -> Result<Vec<Item>, DataError> {
         let mut items = Vec::new();
         let labels = ClassLabels::new(class_names, self.mapping);
+        let note = labels.note(folders).filter(|note| !self.notes.contains(note));
+        self.notes.extend(note);
         self.find_loose(dir)?;
         for folder in folders {
             let class_dir = dir.join(folder);

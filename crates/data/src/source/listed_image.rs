@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::class_names::{ClassLabels, TrainingClasses, check_mapping, training_classes};
+use super::class_names::{ClassLabels, check_mapping, training_classes};
 use super::{Content, Item, Listing, Usage};
 use crate::error::DataError;
 use crate::options::ClassMapping;
@@ -36,11 +36,11 @@ pub(super) fn to_listing(
         return Err(unusable("it lists no image; add some".to_owned()));
     }
     let found = class_names;
-    let TrainingClasses { class_names, note } = match usage {
+    let class_names = match usage {
         Usage::Train => training_classes(path, &found, mapping)?,
         Usage::Evaluate(known) => {
             check_mapping(path, &found, mapping)?;
-            TrainingClasses { class_names: known.to_vec(), note: None }
+            known.to_vec()
         }
     };
     if let (Usage::Train, [class]) = (usage, class_names.as_slice()) {
@@ -49,6 +49,7 @@ pub(super) fn to_listing(
         )));
     }
     let labels = labels(path, &found, &images, &class_names, mapping)?;
+    let note = ClassLabels::new(&class_names, mapping).note(&found);
     let mut given: Vec<Subset> = images.iter().filter_map(|image| image.subset).collect();
     given.sort_unstable();
     given.dedup();

@@ -13,7 +13,7 @@ use super::columns::ImageColumn;
 use crate::caught_panic::catch_panic;
 use crate::identifier::Identifier;
 use crate::options::SizeLimits;
-use crate::read_file::read_file;
+use crate::read_file::{ReadFileError, read_file};
 use crate::source::Content;
 use crate::source::listed_image::ListedImage;
 use crate::system_entries::is_system_entry;
@@ -24,6 +24,8 @@ pub(super) struct FilesByIdentifier {
     files: BTreeMap<String, Vec<PathBuf>>,
     /// DICOM files with an identifier.
     n_files: usize,
+    /// Files and folders that may have others.
+    n_unreadable: usize,
 }
 
 impl FilesByIdentifier {
@@ -41,19 +43,26 @@ impl FilesByIdentifier {
             entry.depth() == 0 || !is_system_entry(&entry.file_name().to_string_lossy())
         };
         let entries = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(is_shown);
-        let paths: Vec<PathBuf> = entries
-            .filter_map(Result::ok)
-            .filter(|entry| entry.file_type().is_file())
-            .map(walkdir::DirEntry::into_path)
-            .collect();
-        let found: Vec<Option<String>> =
+        let (mut paths, mut n_unreadable) = (Vec::new(), 0);
+        for entry in entries {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() => paths.push(entry.into_path()),
+                Ok(_) => {}
+                Err(_) => n_unreadable += 1,
+            }
+        }
+        let found: Vec<Result<Option<String>, ReadFileError>> =
             paths.par_iter().map(|path| identifier_in(path, identifier, limits)).collect();
         let mut files: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
         let mut n_files = 0;
         for (path, value) in paths.into_iter().zip(found) {
-            if let Some(value) = value {
-                files.entry(value).or_default().push(path);
-                n_files += 1;
+            match value {
+                Ok(Some(value)) => {
+                    files.entry(value).or_default().push(path);
+                    n_files += 1;
+                }
+                Ok(None) | Err(ReadFileError::TooLarge { .. }) => {}
+                Err(_) => n_unreadable += 1,
             }
         }
         if n_files == 0 {
@@ -62,7 +71,7 @@ impl FilesByIdentifier {
                 identifier.column()
             ));
         }
-        Ok(Some(Self { identifier, files, n_files }))
+        Ok(Some(Self { identifier, files, n_files, n_unreadable }))
     }
 
     /// Replaces each line by one for each file that it means, and describes what is left out. `folder` is that of the table.
@@ -122,18 +131,29 @@ impl FilesByIdentifier {
                 "left out {n_left} DICOM file(s) with a `{column}` that is in no line with a label"
             ));
         }
+        if self.n_unreadable > 0 {
+            let n = self.n_unreadable;
+            notes.push(format!("{n} file(s) or folder(s) below the folder of the table cannot be read: check their permissions"));
+        }
         Ok((expanded, notes))
     }
 }
 
-/// The identifier of a file that can be read and is DICOM.
+/// The identifier of a file, if it is DICOM and has it.
+///
+/// # Errors
+/// If it cannot be read.
 #[cfg(feature = "dicom")]
-fn identifier_in(path: &Path, identifier: Identifier, limits: &SizeLimits) -> Option<String> {
-    let bytes = read_file(path, limits.file_bytes).ok()?;
-    catch_panic(|| crate::dicom::identifier_of(&bytes, identifier, limits))?
+fn identifier_in(
+    path: &Path,
+    identifier: Identifier,
+    limits: &SizeLimits,
+) -> Result<Option<String>, ReadFileError> {
+    let bytes = read_file(path, limits.file_bytes)?;
+    Ok(catch_panic(|| crate::dicom::identifier_of(&bytes, identifier, limits)).flatten())
 }
 
 #[cfg(not(feature = "dicom"))]
-fn identifier_in(_: &Path, _: Identifier, _: &SizeLimits) -> Option<String> {
-    None
+fn identifier_in(_: &Path, _: Identifier, _: &SizeLimits) -> Result<Option<String>, ReadFileError> {
+    Ok(None)
 }
