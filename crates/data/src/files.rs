@@ -135,7 +135,7 @@ pub fn find_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
 /// like a file; opening it fails with the reason, so the caller reports it.
 ///
 /// # Errors
-/// [`DataError::Unlistable`] if `dir` cannot be listed.
+/// [`DataError::Unlistable`] if `dir` cannot be listed, or too many files are open.
 pub fn find_all_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut found = Vec::new();
     let root = dir.canonicalize().ok();
@@ -147,22 +147,28 @@ pub fn find_all_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
 /// Adds all files below `dir`, which is in the folder `root`.
 ///
 /// # Errors
-/// If `dir` itself cannot be listed; then nothing is added.
+/// If `dir` itself cannot be listed, and nothing is added; or if too many files are open.
 fn add_files_below(dir: &Path, root: Option<&Path>, found: &mut Vec<PathBuf>) -> io::Result<()> {
     // What a link to a folder in `root` leads to is added there.
     let is_found_elsewhere = |path: &Path| {
         let target = path.canonicalize().ok().filter(|target| target.is_dir());
         target.zip(root).is_some_and(|(target, root)| target.starts_with(root))
     };
-    let mut entries = disk::list(dir)?.collect::<io::Result<Vec<_>>>()?;
-    entries.retain(|entry| !is_system_entry(&entry.file_name().to_string_lossy()));
-    entries.sort_by_key(DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+    // An entry keeps its folder open, so none is kept while what is below it is listed.
+    let name_and_kind =
+        |entry: DirEntry| (entry.file_name(), entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut entries =
+        disk::list(dir)?.map(|entry| entry.map(name_and_kind)).collect::<io::Result<Vec<_>>>()?;
+    entries.retain(|(name, _)| !is_system_entry(&name.to_string_lossy()));
+    entries.sort_unstable();
+    for (name, is_folder) in entries {
+        let path = dir.join(name);
         let is_added = match is_folder {
-            true => add_files_below(&path, root, found).is_ok(),
             false => path.is_symlink() && is_found_elsewhere(&path),
+            true => match add_files_below(&path, root, found) {
+                Err(error) if disk::is_out_of_open_files(&error) => return Err(error),
+                added => added.is_ok(),
+            },
         };
         if !is_added {
             found.push(path);
@@ -206,6 +212,19 @@ mod tests {
         let LoadedFiles { by_source, .. } = load_files(&sources, 1, &LoadOptions::default(), &silent);
         assert_eq!(by_source, [Ok(0), Err("cannot be read: permission denied".to_owned()), Ok(1)]);
         drop(hooked);
+        #[cfg(unix)]
+        {
+            let closed = dir.path().join("closed");
+            let hooked = disk::faults::hook(dir.path(), move |operation| match operation {
+                disk::Operation::List(path) if path == closed => {
+                    Err(io::Error::from_raw_os_error(libc::EMFILE))
+                }
+                _ => Ok(()),
+            });
+            let error = find_all_files(dir.path()).unwrap_err().to_string();
+            assert!(error.contains("ulimit -n"), "{error}");
+            drop(hooked);
+        }
         let hooked = disk::faults::hook(dir.path(), |_| Err(io::ErrorKind::PermissionDenied.into()));
         assert!(find_all_files(dir.path()).is_err(), "the folder itself");
         drop(hooked);

@@ -67,7 +67,16 @@ impl HeaderPatients {
                 self.n_joined
             )
         });
-        studies.into_iter().chain(joined)
+        let known: Vec<&HeaderPatient> = self.of_image.iter().flatten().collect();
+        let are_same = known.len() > 1 && known.iter().all(|patient| *patient == known[0]);
+        let same = are_same.then(|| {
+            format!(
+                "all {} DICOM files have the same PatientID, or are of one study, so no split separates them; if that stands for \
+                 an unknown patient, take the patients from file names with --patient-pattern, or from a column of a table",
+                known.len()
+            )
+        });
+        studies.into_iter().chain(joined).chain(same)
     }
 }
 
@@ -242,5 +251,11 @@ mod tests {
             "{:?}",
             found.notes
         );
+    }
+
+    #[test]
+    fn one_patient_in_all_files_is_noted() {
+        let notes = found(&[known(1, None), known(1, Some(1)), known(1, None)]).notes;
+        assert!(notes[1].starts_with("all 3 DICOM files have the same PatientID"), "{notes:?}");
     }
 }
