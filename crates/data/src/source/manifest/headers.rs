@@ -13,7 +13,9 @@ use super::columns::ImageColumn;
 use crate::caught_panic::catch_panic;
 use crate::identifier::Identifier;
 use crate::options::SizeLimits;
-use crate::read_file::{ReadFileError, read_file};
+use crate::read_file::ReadFileError;
+#[cfg(feature = "dicom")]
+use crate::read_file::read_file;
 use crate::source::Content;
 use crate::source::listed_image::ListedImage;
 use crate::system_entries::is_system_entry;
