@@ -172,7 +172,7 @@ fn coverage_of_every_interval() {
     }
     for (simulation, column) in SIMULATIONS.iter().zip(&columns) {
         for (key, coverage) in column {
-            assert!((89.0..=98.5).contains(coverage), "{}, {key}: {coverage} %", simulation.name);
+            assert!((91.0..=99.0).contains(coverage), "{}, {key}: {coverage} %", simulation.name);
         }
     }
 }
