@@ -109,7 +109,7 @@ fn films_are_predicted_and_other_images_are_rejected() {
     // With so few validation images, the cut-off is chosen on them and the training images, each held out in turn.
     let json: Value = serde_json::from_slice(&roentgen(&["describe", "run", "--json"], here).stdout)
         .expect("a description");
-    let held_out = &json["card"]["out_of_distribution"]["held_out"];
+    let held_out = &json["card"]["ood_detector"]["held_out"];
     let [n, n_rejected] = ["n", "n_rejected"].map(|key| held_out[key].as_u64().unwrap());
     assert!(n == 270 && (1..=n / 20).contains(&n_rejected), "{held_out}");
     let metrics: Value = serde_json::from_slice(&fs::read(here.join("run/metrics.json")).unwrap()).unwrap();

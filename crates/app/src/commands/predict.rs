@@ -101,8 +101,8 @@ pub(crate) fn run(
     let (model, card) = model_file::read(model)?;
     let sources = expand(inputs)?;
     if card.ood_detector.is_none() {
-        let text =
-            "this model rejects no image: it is not the final model of a run, or of an earlier version";
+        let text = "this model rejects no image and compares no batch with its validation images: it is not the final \
+                    model of a run, or of an earlier version";
         screen.note("note", text);
     }
     let bar = screen.bar(sources.len());

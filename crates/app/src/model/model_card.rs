@@ -94,10 +94,11 @@ pub(crate) struct ModelCard {
     #[serde(default = "is_medical_unless_told")]
     pub medical: bool,
     /// When to reject a prediction; fitted after training. Files of earlier versions have other data, under another key.
-    #[serde(rename = "out_of_distribution", default, skip_serializing_if = "Option::is_none")]
-    pub ood_detector: Option<OodDetector>,
-    /// What the model predicts for its validation images, to compare other images with; after training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ood_detector: Option<OodDetector>,
+    /// What the model predicts for its validation images, to compare other images with; after training. As for the detector,
+    /// earlier versions had another key.
+    #[serde(rename = "validation_summary", default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<BatchSummary>,
     /// Digests of the training and validation images; files of earlier versions have none.
     #[serde(rename = "seen", default, skip_serializing_if = "Option::is_none")]
