@@ -5,6 +5,7 @@ pub(crate) mod calibration;
 pub(crate) mod class_priors;
 pub(crate) mod error;
 pub(crate) mod explain;
+mod facts_summary;
 pub(crate) mod heat_map;
 pub(crate) mod image_prediction;
 pub(crate) mod inference;

@@ -116,6 +116,12 @@ fn films_are_predicted_and_other_images_are_rejected() {
     assert!(metrics["n_rejected"]["val"].as_u64().unwrap() <= 4, "{}", metrics["n_rejected"]);
 }
 
+/// The new films of the test set.
+fn films(folder: &Path) -> Vec<PathBuf> {
+    let classes = ["covid", "normal", "pneumonia"].map(|class| folder.join("films/test").join(class));
+    classes.iter().flat_map(|class| fs::read_dir(class).unwrap().map(|film| film.unwrap().path())).collect()
+}
+
 /// The films are as the training images, but all of them are darker than most.
 #[test]
 fn a_batch_from_elsewhere_is_noticed() {
@@ -134,10 +140,14 @@ fn a_batch_from_elsewhere_is_noticed() {
     let shift = lines(&output.stdout).pop().expect("a last line")["shift"].take();
     assert!(shift["detected"] == true && shift["p_value"].as_f64() <= Some(0.01), "{shift}");
     assert!(shift["batch"]["n_images"] == 20 && shift["validation"]["n_images"] == 30, "{shift}");
+    let listed: Vec<_> = shift["file_facts"].as_array().unwrap().iter().map(|fact| &fact["fact"]).collect();
+    assert_eq!(listed, ["brightness"], "{shift}");
     let said = "these 20 images differ from the validation images";
     assert!(text(&output.stderr).contains("SHIFT"), "{}", text(&output.stderr));
     let whole = |output: &[u8]| text(output).split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(whole(&output.stderr).contains(said), "{}", text(&output.stderr));
+    let facts = "On average, the files differ in brightness (0.";
+    assert!(whole(&output.stderr).contains(facts), "{}", text(&output.stderr));
     for (data, detected) in [("darker", true), ("films/test", false)] {
         let output = roentgen(&["evaluate", "run", data, "--json"], here);
         let metrics: Value = serde_json::from_slice(&output.stdout).expect("an object");
@@ -163,7 +173,16 @@ fn a_batch_from_elsewhere_is_noticed() {
     let read = |name: &str| fs::read_to_string(here.join("own").join(name)).unwrap();
     let metrics: Value = serde_json::from_str(&read("metrics.json")).unwrap();
     assert!(metrics["shift"]["detected"] == true && metrics["shift"]["batch"]["n_images"] == 20, "{metrics}");
-    assert!(read("report.html").contains("The test images differ from the validation images"));
+    let report = read("report.html");
+    assert!(report.contains("The test images differ from the validation images") && report.contains(facts));
+    // Other files of the same images raise no alarm, so their facts are not listed.
+    fs::create_dir_all(here.join("jpeg")).unwrap();
+    for (at, film) in films(here).iter().enumerate() {
+        image::open(film).unwrap().to_luma8().save(here.join(format!("jpeg/{at}.jpg"))).unwrap();
+    }
+    let output = roentgen(&["predict", "run", "jpeg", "--json"], here);
+    let shift = lines(&output.stdout).pop().expect("a last line")["shift"].take();
+    assert!(shift["detected"] == false && shift["file_facts"].as_array().unwrap().is_empty(), "{shift}");
     // Few images are not compared.
     let mut few: Vec<String> = vec!["predict".into(), "run".into(), "--json".into()];
     let films = fs::read_dir(here.join("darker/normal")).unwrap().take(3);

@@ -20,8 +20,8 @@ use std::sync::LazyLock;
 use rayon::prelude::*;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
-use super::bootstrap::{RESAMPLES, normal_share};
-use super::interval::{Interval, NO_WIDTH};
+use super::bootstrap::{NO_WIDTH, RESAMPLES, normal_share};
+use super::interval::Interval;
 
 /// Bins of equal width.
 const BINS: usize = 15;
@@ -75,15 +75,16 @@ pub(super) struct Bins {
 }
 
 impl Bins {
-    pub(super) fn new(images: impl Iterator<Item = Image>) -> Self {
+    /// Of images, each with how often it counts.
+    pub(super) fn new(images: impl Iterator<Item = (Image, f64)>) -> Self {
         let mut bins = [Bin::default(); BINS];
         let mut n = 0.0;
-        for Image { predicted, is_right } in images {
+        for (Image { predicted, is_right }, times) in images {
             let bin = &mut bins[bin_of(predicted)];
-            bin.n += 1.0;
-            bin.predicted += predicted;
-            bin.right += f64::from(is_right);
-            n += 1.0;
+            bin.n += times;
+            bin.predicted += times * predicted;
+            bin.right += times * f64::from(is_right);
+            n += times;
         }
         Self { bins, n }
     }
@@ -262,7 +263,7 @@ mod tests {
     }
 
     fn bins(n: u32, confidence: f64, n_right: u32) -> Bins {
-        Bins::new(images(n, confidence, n_right))
+        Bins::new(images(n, confidence, n_right).map(|image| (image, 1.0)))
     }
 
     #[test]

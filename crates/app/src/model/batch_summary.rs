@@ -1,11 +1,12 @@
-//! What a model predicts for many images: how often each class and how many rejections; and a sample of their feature
-//! vectors (see `ood.rs`).
+//! What a model predicts for many images: how often each class and how many rejections; a sample of their feature vectors
+//! (see `ood.rs`); and the facts of their files.
 
 use roentgen_data::ImageSet;
 use roentgen_layers::ResNet9;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 use serde::{Deserialize, Serialize};
 
+use super::facts_summary::FactsSummary;
 use super::inference::{NetworkOutput, Preprocessing, predict};
 use super::ood::{OodDetector, vector_of};
 use super::packed_numbers;
@@ -24,12 +25,20 @@ pub(crate) struct BatchSummary {
     /// Up to [`MAX_VECTORS`] vectors, one after the other.
     #[serde(with = "packed_numbers")]
     vectors: Vec<f32>,
+    #[serde(default)]
+    file_facts: FactsSummary,
 }
 
 impl BatchSummary {
     /// Without images.
     pub(crate) fn new(n_classes: usize) -> Self {
-        Self { n_images: 0, n_predicted: vec![0; n_classes], n_rejected: 0, vectors: Vec::new() }
+        Self {
+            n_images: 0,
+            n_predicted: vec![0; n_classes],
+            n_rejected: 0,
+            vectors: Vec::new(),
+            file_facts: FactsSummary::default(),
+        }
     }
 
     /// Of the images of a set.
@@ -56,6 +65,7 @@ impl BatchSummary {
         }
         let vector: Vec<f32> = vector_of(output).into_iter().map(|x| x as f32).collect();
         self.add_vector(&vector);
+        output.facts.into_iter().for_each(|facts| self.file_facts.add(facts));
     }
 
     /// Keeps each vector with the same probability, however many follow (Vitter 1985, algorithm R).
@@ -86,6 +96,10 @@ impl BatchSummary {
         self.n_rejected
     }
 
+    pub(super) fn file_facts(&self) -> &FactsSummary {
+        &self.file_facts
+    }
+
     /// A sample of the vectors.
     pub(crate) fn vectors(&self) -> impl Iterator<Item = &[f32]> {
         let n = self.n_images.min(MAX_VECTORS);
@@ -98,7 +112,8 @@ impl BatchSummary {
         let is_valid = self.n_predicted.len() == n_classes
             && n_counted == Some(self.n_images)
             && self.vectors.len() == self.n_images.min(MAX_VECTORS) * vector_len
-            && self.vectors.iter().all(|x| x.is_finite());
+            && self.vectors.iter().all(|x| x.is_finite())
+            && self.file_facts.is_valid(self.n_images);
         if is_valid {
             Ok(())
         } else {

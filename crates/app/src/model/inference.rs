@@ -1,7 +1,9 @@
 //! Applying a model to images: centre crops, running statistics, no dropout.
 
 use ndarray::{Array4, ArrayView3};
-use roentgen_data::{ImageSet, Normalization, Sample, Transform, TtaConfig, batch_ranges, fill_batch};
+use roentgen_data::{
+    FileFacts, ImageSet, Normalization, Sample, Transform, TtaConfig, batch_ranges, fill_batch,
+};
 use roentgen_layers::{ResNet9, Workspace};
 
 use crate::metrics::argmax::argmax;
@@ -170,6 +172,8 @@ pub(crate) struct NetworkOutput<'a> {
     pub pixels: ArrayView3<'a, f32>,
     /// How much the colours vary that a model of one channel does not see; 0 for one that sees them.
     pub unseen_colour: f64,
+    /// The facts of its file, if it came from a file.
+    pub facts: Option<&'a FileFacts>,
 }
 
 /// Applies `model` to every image of `set`, and calls `each` with the index and the output of each, in order.
@@ -202,9 +206,10 @@ pub(crate) fn predict(
         let of_network = workspace.first_block().outer_iter().zip(x.outer_iter());
         for (image, (logits, (first_block, pixels))) in range.zip(logits.outer_iter().zip(of_network)) {
             let logits = logits.to_slice().expect("the logits of an image are contiguous");
-            let unseen = set.facts(image).filter(|_| set.channels() == 1);
+            let facts = set.facts(image);
+            let unseen = facts.filter(|_| set.channels() == 1);
             let unseen_colour = unseen.map_or(0.0, |facts| f64::from(facts.colour));
-            each(image, &NetworkOutput { logits, first_block, pixels, unseen_colour });
+            each(image, &NetworkOutput { logits, first_block, pixels, unseen_colour, facts });
         }
     }
 }

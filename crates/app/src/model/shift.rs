@@ -1,10 +1,14 @@
 //! Whether a batch of images comes from the distribution of the validation images: a two-sample test.
 //!
 //! Rejection looks at one image. Films of another hospital are usual one by one, and unusual together: this test
-//! compares the feature vectors of [`OodDetector`](super::ood::OodDetector), of the batch and of the validation images. The statistic is the energy distance (Székely & Rizzo 2013): twice the mean distance between
-//! images of the two, less both mean distances within. How large it is by chance is known from [`N_PERMUTATIONS`]
-//! random divisions of all images into two such batches, so that a false alarm has the probability [`SIGNIFICANCE_LEVEL`] whatever
-//! the distribution is (Rabanser et al. 2019 compare such tests).
+//! compares the feature vectors of [`OodDetector`](super::ood::OodDetector), of the batch and of the validation images. The
+//! statistic is the energy distance (Székely & Rizzo 2013): twice the mean distance between images of the two, less both
+//! mean distances within. How large it is by chance is known from [`N_PERMUTATIONS`] random divisions of all images into two
+//! such batches, so that a false alarm has the probability [`SIGNIFICANCE_LEVEL`] whatever the distribution is (Rabanser et
+//! al. 2019 compare such tests).
+//!
+//! Facts of the files are listed where the images differ, and are not part of the test: a model may answer the same to
+//! another size, format or quality of JPEG.
 //!
 //! Several films of one patient are more alike than films of several: a batch of few patients may raise a false alarm.
 
@@ -14,6 +18,7 @@ use roentgen_tensor::rng::{CounterRng, Purpose};
 use serde::Serialize;
 
 use super::batch_summary::BatchSummary;
+use super::facts_summary::FactDifference;
 use super::model_card::ModelCard;
 
 /// Images that both need at least.
@@ -32,6 +37,8 @@ pub(crate) struct Shift {
     pub p_value: f64,
     pub batch: Shares,
     pub validation: Shares,
+    /// How the files differ, if the images do.
+    pub file_facts: Vec<FactDifference>,
 }
 
 /// What a model predicts for images.
@@ -54,9 +61,14 @@ impl Shift {
         }
         let p_value =
             p_value(&batch.vectors().collect::<Vec<_>>(), &validation.vectors().collect::<Vec<_>>());
+        let detected = p_value <= SIGNIFICANCE_LEVEL;
+        let file_facts = match detected {
+            true => batch.file_facts().differences(validation.file_facts()),
+            false => Vec::new(),
+        };
         let shares = |summary: &BatchSummary| Shares::of(summary, &card.class_names);
         let (batch, validation) = (shares(batch), shares(validation));
-        Some(Self { detected: p_value <= SIGNIFICANCE_LEVEL, p_value, batch, validation })
+        Some(Self { detected, p_value, batch, validation, file_facts })
     }
 
     /// What differs and what follows for images that the metrics of the run were not measured on.
@@ -76,9 +88,15 @@ impl Shift {
     }
 
     fn difference(&self, images: &str) -> String {
-        let Self { p_value, batch, validation, .. } = self;
+        let Self { p_value, batch, validation, file_facts, .. } = self;
+        let facts: Vec<String> = file_facts.iter().map(FactDifference::in_words).collect();
+        let facts = match facts.as_slice() {
+            [] => String::new(),
+            facts => format!(". On average, the files differ in {}", facts.join(", ")),
+        };
         format!(
-            "{images} differ from the validation images of the model (p = {p_value:.3}). Here: {}. Validation set: {}",
+            "{images} differ from the validation images of the model (p = {p_value:.3}). Here: {}. Validation set: \
+             {}{facts}",
             batch.in_words(),
             validation.in_words()
         )
