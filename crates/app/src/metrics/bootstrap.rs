@@ -1,26 +1,20 @@
-//! 95 % intervals by the bootstrap (Efron 1979), of all metrics that are not shares; also by groups of images.
+//! 95 % intervals by the bootstrap (Efron 1979), of metrics of the confusion matrix and of means; also by groups of images.
 //!
 //! A plain percentile interval is too narrow on few images, and worse where the metric is close to its limit or rare
 //! images decide it (`tests/interval_coverage.rs` measures it). So each kind of metric has the interval that fits it:
 //!
 //! - [`Samples::percentile`]: percentiles that are widened as Student's t is against the normal distribution (Hesterberg
 //!   2015), for metrics of the confusion matrix and for differences;
-//! - [`Samples::on_logit_scale`]: the standard error of the samples on the scale of the logit, where an area of 0.99 has as
-//!   much room above as below;
 //! - [`mean_interval`]: the studentised bootstrap, for means such as the log loss, which a few images with a large loss
 //!   decide.
 
 use rayon::prelude::*;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
-use super::interval::{Interval, Z};
+use super::interval::{Interval, NO_WIDTH, student_quantile};
 
 /// Samples that a bootstrap draws.
 pub(super) const RESAMPLES: usize = 1000;
-/// Samples that [`bootstrap_together`] draws together: their numbers of an image fill a cache line.
-pub(super) const TOGETHER: usize = 8;
-/// An interval that is no wider than rounding.
-pub(super) const NO_WIDTH: f64 = 1e-12;
 
 /// The images of a bootstrap by the groups that it draws: with groups, such as those of a patient, whole groups are drawn,
 /// for images of one patient are less informative than as many images of many.
@@ -84,30 +78,6 @@ pub(crate) fn bootstrap(
     (0..n_metrics).map(of_metric).collect()
 }
 
-/// The same samples as [`bootstrap`], of which `values` computes the metrics of [`TOGETHER`] at once; NaN where a metric is not
-/// defined.
-pub(super) fn bootstrap_together(
-    n: usize,
-    groups: Option<&[u32]>,
-    values: impl Fn(&[[f64; TOGETHER]]) -> Vec<[f64; TOGETHER]> + Sync,
-) -> Vec<Samples> {
-    const { assert!(RESAMPLES.is_multiple_of(TOGETHER)) };
-    let groups = Groups::new(n, groups);
-    let block = |index: usize| {
-        let times: [Vec<f64>; TOGETHER] = std::array::from_fn(|at| groups.draw(index * TOGETHER + at));
-        let of_image = groups.of_image.iter().map(|&group| times.each_ref().map(|times| times[group]));
-        values(&of_image.collect::<Vec<_>>())
-    };
-    let blocks: Vec<Vec<[f64; TOGETHER]>> = (0..RESAMPLES / TOGETHER).into_par_iter().map(block).collect();
-    let of_metric = |metric: usize| {
-        let values = blocks.iter().flat_map(|block| block[metric]);
-        let mut values: Vec<f64> = values.filter(|value| !value.is_nan()).collect();
-        values.sort_unstable_by(f64::total_cmp);
-        Samples { values, n_groups: groups.n }
-    };
-    (0..blocks[0].len()).map(of_metric).collect()
-}
-
 impl Samples {
     /// Whether they show how far other images would differ. They do not where the metric is undefined in most of them, or
     /// where they all agree, as on a single group or where nothing is wrong.
@@ -123,20 +93,6 @@ impl Samples {
             let n = self.n_groups as f64;
             let tail = normal_share(-student_quantile(n - 1.0) * (n / (n - 1.0)).sqrt());
             [quantile(&self.values, tail), quantile(&self.values, 1.0 - tail)]
-        })
-    }
-
-    /// 1.96 standard errors around the logit of a value between 0 and 1.
-    #[must_use]
-    pub(crate) fn on_logit_scale(&self, value: Option<f64>) -> Option<Interval> {
-        let value = value.filter(|value| (NO_WIDTH..=1.0 - NO_WIDTH).contains(value))?;
-        self.are_informative().then(|| {
-            let (n, n_groups) = (self.values.len() as f64, self.n_groups as f64);
-            let mean = self.values.iter().sum::<f64>() / n;
-            let squares: f64 = self.values.iter().map(|value| (value - mean).powi(2)).sum();
-            let error = (squares / n * n_groups / (n_groups - 1.0)).sqrt() / (value * (1.0 - value));
-            let logit = libm::log(value / (1.0 - value));
-            [-Z, Z].map(|z| 1.0 / (1.0 + libm::exp(-(logit + z * error))))
         })
     }
 }
@@ -184,13 +140,6 @@ fn quantile(ascending: &[f64], share: f64) -> f64 {
 /// The share of the standard normal distribution below a value.
 pub(super) fn normal_share(value: f64) -> f64 {
     0.5 * libm::erfc(-value / std::f64::consts::SQRT_2)
-}
-
-/// The 97.5 % quantile of Student's distribution, by its expansion in the degrees of freedom (Abramowitz and Stegun,
-/// 26.7.5).
-fn student_quantile(degrees: f64) -> f64 {
-    let [z3, z5] = [3, 5].map(|power| Z.powi(power));
-    Z + (z3 + Z) / (4.0 * degrees) + (5.0 * z5 + 16.0 * z3 + 3.0 * Z) / (96.0 * degrees * degrees)
 }
 
 #[cfg(test)]
@@ -250,22 +199,6 @@ mod tests {
         assert_eq!(interval(60, Some(&[3; 60]), &differ), None, "one patient");
         assert_eq!(interval(1, None, &[0.5]), None, "one image");
         assert!(interval(60, None, &differ).is_some());
-    }
-
-    #[test]
-    fn students_quantiles_are_those_of_the_tables() {
-        for (degrees, expected) in [(10.0, 2.228), (30.0, 2.042), (1e9, 1.960)] {
-            assert!((student_quantile(degrees) - expected).abs() < 0.004, "{degrees}");
-        }
-    }
-
-    #[test]
-    fn close_to_one_there_is_more_room_below_than_above() {
-        let values: Vec<f64> = (0..200).map(|i| f64::from(i % 50 != 0)).collect();
-        let [low, high] =
-            bootstrap(200, None, mean(&values))[0].on_logit_scale(Some(0.98)).expect("an interval");
-        assert!(high < 1.0 && 0.98 - low > 1.5 * (high - 0.98), "{low} to {high}");
-        assert_eq!(bootstrap(200, None, mean(&values))[0].on_logit_scale(Some(1.0)), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::bootstrap::mean_interval;
 use super::interval::Interval;
-use super::predictions::{Predictions, Scorer, weighted_mean};
+use super::predictions::{Predictions, Scorer, mean};
 
 /// How well probabilities are calibrated: see [`MetricValues`](super::MetricValues). Intervals are 95 %, by group of images
 /// where there are groups. That of the calibration error belongs to the debiased one.
@@ -24,16 +24,14 @@ impl CalibrationMetrics {
     #[must_use]
     pub(crate) fn new(predictions: &Predictions, groups: Option<&[u32]>) -> Self {
         let scorer = Scorer::new(predictions);
-        let each_once = vec![1.0; predictions.len()];
-        let (bins, log_losses, brier_scores) =
-            (scorer.bins(&each_once), scorer.log_losses(), scorer.brier_scores());
+        let (bins, log_losses, brier_scores) = (scorer.bins(), scorer.log_losses(), scorer.brier_scores());
         Self {
             ece: bins.ece(),
             ece_debiased: bins.debiased(),
             ece_debiased_interval: scorer.ece_interval(groups),
-            log_loss: weighted_mean(&log_losses, &each_once),
+            log_loss: mean(log_losses.iter().copied()),
             log_loss_interval: mean_interval(&log_losses, groups),
-            brier_score: weighted_mean(&brier_scores, &each_once),
+            brier_score: mean(brier_scores.iter().copied()),
             brier_score_interval: mean_interval(&brier_scores, groups),
         }
     }

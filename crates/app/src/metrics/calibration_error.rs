@@ -20,8 +20,8 @@ use std::sync::LazyLock;
 use rayon::prelude::*;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
-use super::bootstrap::{NO_WIDTH, RESAMPLES, normal_share};
-use super::interval::Interval;
+use super::bootstrap::{RESAMPLES, normal_share};
+use super::interval::{Interval, NO_WIDTH};
 
 /// Bins of equal width.
 const BINS: usize = 15;
@@ -75,16 +75,15 @@ pub(super) struct Bins {
 }
 
 impl Bins {
-    /// Of images, each with how often it counts.
-    pub(super) fn new(images: impl Iterator<Item = (Image, f64)>) -> Self {
+    pub(super) fn new(images: impl Iterator<Item = Image>) -> Self {
         let mut bins = [Bin::default(); BINS];
         let mut n = 0.0;
-        for (Image { predicted, is_right }, times) in images {
+        for Image { predicted, is_right } in images {
             let bin = &mut bins[bin_of(predicted)];
-            bin.n += times;
-            bin.predicted += times * predicted;
-            bin.right += times * f64::from(is_right);
-            n += times;
+            bin.n += 1.0;
+            bin.predicted += predicted;
+            bin.right += f64::from(is_right);
+            n += 1.0;
         }
         Self { bins, n }
     }
@@ -263,7 +262,7 @@ mod tests {
     }
 
     fn bins(n: u32, confidence: f64, n_right: u32) -> Bins {
-        Bins::new(images(n, confidence, n_right).map(|image| (image, 1.0)))
+        Bins::new(images(n, confidence, n_right))
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! 95 % intervals of shares: Wilson's, also by groups of images.
+//! 95 % intervals of shares: Wilson's, also by groups of images. And the quantiles that other intervals share.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,15 @@ pub(crate) type Interval = [f64; 2];
 
 /// Standard normal quantile of 97.5 %.
 pub(super) const Z: f64 = 1.959_963_984_540_054;
+/// An interval that is no wider than rounding.
+pub(super) const NO_WIDTH: f64 = 1e-12;
+
+/// The 97.5 % quantile of Student's distribution, by its expansion in the degrees of freedom (Abramowitz and Stegun,
+/// 26.7.5).
+pub(super) fn student_quantile(degrees: f64) -> f64 {
+    let [z3, z5] = [3, 5].map(|power| Z.powi(power));
+    Z + (z3 + Z) / (4.0 * degrees) + (5.0 * z5 + 16.0 * z3 + 3.0 * Z) / (96.0 * degrees * degrees)
+}
 
 /// Interval of a share of `part` in `whole` (Wilson 1927): right also for few images, and for all or none of them.
 /// None where there is nothing to take a share of.
@@ -83,6 +92,13 @@ mod tests {
             }
         }
         assert_eq!(wilson(0, 0), None);
+    }
+
+    #[test]
+    fn students_quantiles_are_those_of_the_tables() {
+        for (degrees, expected) in [(10.0, 2.228), (30.0, 2.042), (f64::INFINITY, 1.960)] {
+            assert!((student_quantile(degrees) - expected).abs() < 0.004, "{degrees}");
+        }
     }
 
     #[test]

@@ -1,16 +1,12 @@
 //! What a model said of each image, and every figure that needs more than the confusion matrix.
-//!
-//! All metrics are computed from how often each image counts: once for the metric itself, and as often as it was drawn
-//! for a sample of the bootstrap.
 
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use super::bootstrap::{Samples, TOGETHER, bootstrap_together};
 use super::calibration_error::{Bins, Image};
 use super::interval::Interval;
-use super::roc_auc::{Ranked, Ranking};
+use super::roc_auc::{self, Ranked, Ranking};
 use super::softmax::softmax;
 
 /// True class, predicted class and probabilities of the images of a set.
@@ -103,7 +99,7 @@ impl Predictions {
     /// The metrics of all images.
     #[must_use]
     pub fn values(&self) -> MetricValues {
-        Scorer::new(self).values(&vec![1.0; self.len()])
+        Scorer::new(self).values()
     }
 
     /// The probabilities of one image, by class.
@@ -141,13 +137,10 @@ pub struct MetricValues {
     pub roc_auc: Vec<Option<f64>>,
 }
 
-/// Most images times classes for which the areas under the ROC curves are computed for every sample of the bootstrap.
-///
-/// That takes a hundred times as long as the areas themselves, and with twice the classes, and so twice the images, four times
-/// as long.
-const MAX_RESAMPLED: usize = 1_000_000;
+/// Classes whose influences are added up in one task.
+const TASK_CLASSES: usize = 32;
 
-/// Predictions with what is the same for every sample: each class's images in the order of its probability.
+/// Predictions, and each class's images in the order of its probability.
 #[derive(Debug)]
 pub(crate) struct Scorer<'a> {
     predictions: &'a Predictions,
@@ -172,53 +165,61 @@ impl<'a> Scorer<'a> {
         })
     }
 
-    /// The metrics when image `i` counts `times[i]` times.
+    /// The metrics.
     #[must_use]
-    pub(crate) fn values(&self, times: &[f64]) -> MetricValues {
-        let matrix = self.matrix(times);
-        let one_sample: Vec<[f64; 1]> = times.iter().map(|&times| [times]).collect();
-        let area = |class: usize| {
-            let [area] = self.ranking(class).areas(&one_sample);
-            (!area.is_nan()).then_some(area)
-        };
-        let roc_auc: Vec<Option<f64>> = (0..self.predictions.n_classes).into_par_iter().map(area).collect();
-        let bins = self.bins(times);
+    pub(crate) fn values(&self) -> MetricValues {
+        let matrix = self.matrix(&vec![1.0; self.predictions.len()]);
+        let classes = (0..self.predictions.n_classes).into_par_iter();
+        let roc_auc: Vec<Option<f64>> = classes.map(|class| self.ranking(class).area()).collect();
+        let bins = self.bins();
         MetricValues {
             balanced_accuracy: matrix.balanced_accuracy(),
             macro_f1: matrix.macro_f1(),
             kappa: matrix.kappa(),
             macro_roc_auc: mean(roc_auc.iter().copied().flatten()),
-            log_loss: weighted_mean(&self.log_losses(), times),
-            brier_score: weighted_mean(&self.brier_scores(), times),
+            log_loss: mean(self.log_losses().into_iter()),
+            brier_score: mean(self.brier_scores().into_iter()),
             ece: bins.ece(),
             ece_debiased: bins.debiased(),
             roc_auc,
         }
     }
 
-    /// Balanced accuracy, macro F1 and Cohen's kappa: their intervals come from the same samples.
+    /// Balanced accuracy, macro F1 and Cohen's kappa when image `i` counts `times[i]` times: their intervals come from the same
+    /// samples of a bootstrap.
     pub(super) fn of_matrix(&self, times: &[f64]) -> Vec<Option<f64>> {
         let matrix = self.matrix(times);
         vec![matrix.balanced_accuracy(), matrix.macro_f1(), matrix.kappa()]
     }
 
-    /// Samples of the areas under the ROC curves: of their mean, then of each class. `None` with too many images and classes
-    /// ([`MAX_RESAMPLED`]).
-    pub(super) fn area_samples(&self, groups: Option<&[u32]>) -> Option<Vec<Samples>> {
+    /// Intervals of the areas under the ROC curves: of their mean, and of each class; by groups of images where there are any.
+    pub(super) fn area_intervals(&self, groups: Option<&[u32]>) -> (Option<Interval>, Vec<Option<Interval>>) {
         let n = self.predictions.len();
-        let is_possible = n * self.predictions.n_classes <= MAX_RESAMPLED;
-        is_possible.then(|| bootstrap_together(n, groups, |times| self.areas(times)))
-    }
-
-    /// The mean of the areas and each area, of a block of bootstrap samples; NaN if a class has no image, or all, in a sample.
-    fn areas(&self, times: &[[f64; TOGETHER]]) -> Vec<[f64; TOGETHER]> {
-        let classes = 0..self.predictions.n_classes;
-        let areas: Vec<[f64; TOGETHER]> = classes.map(|class| self.ranking(class).areas(times)).collect();
-        let mean_of = |sample: usize| {
-            let defined = areas.iter().map(|areas| areas[sample]).filter(|area| !area.is_nan());
-            mean(defined).unwrap_or(f64::NAN)
+        let of_classes = |first: usize| {
+            // The area and the influences of the sum over these classes.
+            let (mut areas, mut influences, mut intervals) = (Vec::new(), vec![0.0; n], Vec::new());
+            for class in first..(first + TASK_CLASSES).min(self.predictions.n_classes) {
+                let ranking = self.ranking(class);
+                intervals.push(ranking.area().and_then(|area| {
+                    let of_class = ranking.influences(area);
+                    influences.iter_mut().zip(&of_class).for_each(|(sum, influence)| *sum += influence);
+                    areas.push(area);
+                    roc_auc::interval(area, &of_class, groups)
+                }));
+            }
+            (areas, influences, intervals)
         };
-        [std::array::from_fn(mean_of)].into_iter().chain(areas).collect()
+        let tasks = (0..self.predictions.n_classes.div_ceil(TASK_CLASSES)).into_par_iter();
+        let tasks: Vec<_> = tasks.map(|task| of_classes(task * TASK_CLASSES)).collect();
+        let (mut areas, mut influences, mut intervals) = (Vec::new(), vec![0.0; n], Vec::new());
+        for (of_task, influences_of_task, intervals_of_task) in tasks {
+            areas.extend(of_task);
+            influences.iter_mut().zip(influences_of_task).for_each(|(sum, influence)| *sum += influence);
+            intervals.extend(intervals_of_task);
+        }
+        influences.iter_mut().for_each(|influence| *influence /= areas.len() as f64);
+        let of_mean = mean(areas.into_iter()).and_then(|area| roc_auc::interval(area, &influences, groups));
+        (of_mean, intervals)
     }
 
     /// Of each image, the negative logarithm of the probability of the truth.
@@ -281,13 +282,13 @@ impl<'a> Scorer<'a> {
         })
     }
 
-    pub(super) fn bins(&self, times: &[f64]) -> Bins {
-        Bins::new(self.images().zip(times.iter().copied()))
+    pub(super) fn bins(&self) -> Bins {
+        Bins::new(self.images())
     }
 
     /// Interval of [`MetricValues::ece_debiased`], by groups of images where there are any.
     pub(super) fn ece_interval(&self, groups: Option<&[u32]>) -> Option<Interval> {
-        let bins = self.bins(&vec![1.0; self.predictions.len()]);
+        let bins = self.bins();
         let effect =
             groups.map_or(1.0, |groups| bins.design_effect(self.images().zip(groups.iter().copied())));
         bins.interval(effect)
@@ -297,7 +298,7 @@ impl<'a> Scorer<'a> {
     /// correct predictions, and the number of images.
     #[must_use]
     pub(crate) fn reliability(&self) -> Vec<(f64, f64, usize)> {
-        let bins = self.bins(&vec![1.0; self.predictions.len()]);
+        let bins = self.bins();
         bins.used().map(|bin| (bin.predicted / bin.n, bin.right / bin.n, bin.n as usize)).collect()
     }
 }
@@ -334,14 +335,8 @@ impl Matrix {
     }
 }
 
-/// The mean of numbers that count `times` times each; none if they count nothing.
-pub(super) fn weighted_mean(values: &[f64], times: &[f64]) -> Option<f64> {
-    let n: f64 = times.iter().sum();
-    let sum: f64 = values.iter().zip(times).map(|(value, times)| value * times).sum();
-    (n > 0.0).then(|| sum / n)
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+/// The mean of numbers; none of none.
+pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, n) = values.fold((0.0, 0u32), |(sum, n), value| (sum + value, n + 1));
     (n > 0).then(|| sum / f64::from(n))
 }
@@ -358,15 +353,6 @@ mod tests {
         assert_eq!(predictions.pairs().collect::<Vec<_>>(), [(1, 0)]);
     }
 
-    fn all(predictions: &Predictions, times: &[f64]) -> Vec<Option<f64>> {
-        let scorer = Scorer::new(predictions);
-        let MetricValues { log_loss, brier_score, ece, ece_debiased, .. } = scorer.values(times);
-        let together: Vec<[f64; TOGETHER]> = times.iter().map(|&times| [times; TOGETHER]).collect();
-        let areas =
-            scorer.areas(&together).into_iter().map(|areas| Some(areas[0]).filter(|area| !area.is_nan()));
-        [scorer.of_matrix(times), areas.collect(), vec![log_loss, brier_score, ece, ece_debiased]].concat()
-    }
-
     /// Counting an image twice is the same as having it twice.
     #[test]
     fn counting_twice_is_as_good_as_a_duplicate() {
@@ -377,14 +363,10 @@ mod tests {
             once.add(label, logits.into_iter());
             (0..times as usize).for_each(|_| copied.add(label, logits.into_iter()));
         }
-        let (weighted, plain) = (all(&once, &times), all(&copied, &[1.0; 6]));
-        for (weighted, plain) in weighted.into_iter().zip(plain) {
-            match (weighted, plain) {
-                (Some(weighted), Some(plain)) => {
-                    assert!((weighted - plain).abs() < 1e-12, "{weighted} {plain}")
-                }
-                other => assert_eq!(other, (None, None)),
-            }
+        let of_matrix = |predictions, times: &[f64]| Scorer::new(predictions).of_matrix(times);
+        for (weighted, plain) in of_matrix(&once, &times).into_iter().zip(of_matrix(&copied, &[1.0; 6])) {
+            let (weighted, plain) = (weighted.expect("defined"), plain.expect("defined"));
+            assert!((weighted - plain).abs() < 1e-12, "{weighted} {plain}");
         }
     }
 
@@ -392,9 +374,12 @@ mod tests {
     fn a_metric_of_nothing_is_none() {
         let mut predictions = Predictions::new(2);
         predictions.add(0, [1.0, 0.0].into_iter());
-        let values = Scorer::new(&predictions).values(&[1.0]);
+        let values = predictions.values();
         assert_eq!((values.roc_auc, values.macro_roc_auc, values.kappa), (vec![None, None], None, None));
         assert_eq!(values.balanced_accuracy, Some(1.0));
-        assert!(all(&predictions, &[0.0]).iter().all(Option::is_none));
+        let MetricValues { balanced_accuracy, log_loss, brier_score, ece, ece_debiased, .. } =
+            Predictions::new(2).values();
+        let of_nothing = [balanced_accuracy, log_loss, brier_score, ece, ece_debiased];
+        assert!(of_nothing.iter().all(Option::is_none), "{of_nothing:?}");
     }
 }

@@ -1,9 +1,17 @@
-//! The area under the ROC curve of one class against the rest, of many samples at once.
+//! The area under the ROC curve of one class against the rest, and its 95 % interval from the influence of each image.
+
+use std::collections::BTreeMap;
+
+use super::interval::{Interval, NO_WIDTH, student_quantile};
 
 /// The images in the order of their probability of a class, the least likely first.
 #[derive(Debug)]
 pub(super) struct Ranking {
     ranked: Vec<Ranked>,
+    /// Images of the class.
+    n_of: f64,
+    /// All others.
+    n_rest: f64,
 }
 
 /// An image in the order of a probability.
@@ -14,6 +22,12 @@ pub(super) struct Ranked {
     pub is_of: bool,
     /// Whether the image before it has the same probability.
     is_tied: bool,
+}
+
+/// Images of the class and others among images of equal probability.
+fn counts(ties: &[Ranked]) -> [f64; 2] {
+    let of = ties.iter().filter(|ranked| ranked.is_of).count();
+    [of as f64, (ties.len() - of) as f64]
 }
 
 impl Ranking {
@@ -27,7 +41,9 @@ impl Ranking {
             let is_tied = std::mem::replace(&mut before, score) == score;
             Ranked { image, is_of: is_of(image as usize), is_tied }
         };
-        Self { ranked: order.into_iter().map(ranked).collect() }
+        let ranked: Vec<Ranked> = order.into_iter().map(ranked).collect();
+        let [n_of, n_rest] = counts(&ranked);
+        Self { ranked, n_of, n_rest }
     }
 
     /// The images with equal probabilities, the least likely first.
@@ -36,47 +52,77 @@ impl Ranking {
     }
 
     /// The share of pairs of an image of the class and another one in which the first has the higher probability, a tie
-    /// counting half (Hanley and McNeil 1982), in each of `N` samples, in which image `i` counts `times[i]` times. NaN where
-    /// there is no such pair.
-    ///
-    /// An image that is read is used for all samples, and their sums fill a vector: this is where most of the time of the
-    /// metrics of many classes is spent. All sums are of whole numbers and halves, so they are exact.
-    pub(super) fn areas<const N: usize>(&self, times: &[[f64; N]]) -> [f64; N] {
-        let (mut wins, mut n_of, mut n_rest) = ([0.0; N], [0.0; N], [0.0; N]);
-        for ties in self.ties() {
-            match ties {
-                [Ranked { image, is_of: false, .. }] => add(&mut n_rest, &times[*image as usize]),
-                _ => {
-                    let (mut of, mut rest) = ([0.0; N], [0.0; N]);
-                    for &Ranked { image, is_of, .. } in ties {
-                        add(if is_of { &mut of } else { &mut rest }, &times[image as usize]);
-                    }
-                    for sample in 0..N {
-                        wins[sample] += of[sample] * (n_rest[sample] + rest[sample] / 2.0);
-                    }
-                    add(&mut n_of, &of);
-                    add(&mut n_rest, &rest);
-                }
-            }
+    /// counting half (Hanley and McNeil 1982); `None` without a pair. All sums are of whole numbers and halves, so they are
+    /// exact.
+    pub(super) fn area(&self) -> Option<f64> {
+        let (mut wins, mut rest_below) = (0.0, 0.0);
+        for [of, rest] in self.ties().map(counts) {
+            wins += of * (rest_below + rest / 2.0);
+            rest_below += rest;
         }
-        // Without a pair this is 0 / 0.
-        std::array::from_fn(|sample| wins[sample] / (n_of[sample] * n_rest[sample]))
+        let n_pairs = self.n_of * self.n_rest;
+        (n_pairs > 0.0).then(|| wins / n_pairs)
+    }
+
+    /// By how much the area grows if an image counts a little more, per unit of that: of an image of the class, its share of
+    /// pairs won less the area, over the images of the class; of another one likewise (DeLong, DeLong and Clarke-Pearson
+    /// 1988). `area` is [`Self::area`].
+    pub(super) fn influences(&self, area: f64) -> Vec<f64> {
+        let Self { n_of, n_rest, .. } = *self;
+        let (mut of_below, mut rest_below) = (0.0, 0.0);
+        let mut influences = vec![0.0; self.ranked.len()];
+        for ties in self.ties() {
+            let [of, rest] = counts(ties);
+            let share_below = (rest_below + rest / 2.0) / n_rest;
+            let share_above = (n_of - of_below - of / 2.0) / n_of;
+            for &Ranked { image, is_of, .. } in ties {
+                influences[image as usize] =
+                    if is_of { (share_below - area) / n_of } else { (share_above - area) / n_rest };
+            }
+            of_below += of;
+            rest_below += rest;
+        }
+        influences
     }
 }
 
-/// A plain loop, since calls that are not inlined here take longer than the additions.
-#[inline(always)]
-fn add<const N: usize>(sums: &mut [f64; N], terms: &[f64; N]) {
-    for sample in 0..N {
-        sums[sample] += terms[sample];
+/// Interval of an area, or of a mean of areas, from the influence of each image on it.
+///
+/// The variance of the area is the sum of the squared influences; with groups, such as those of a patient, of the squared sums
+/// of each group (Obuchowski 1997). The interval is symmetric on the scale of the logit, where an area of 0.99 has as much room
+/// above as below. Where few images have almost all of the influence, the variance is itself uncertain: Student's distribution
+/// with the degrees of freedom of Satterthwaite (1946), twice the squared variance over the variance of the variance.
+pub(super) fn interval(area: f64, influences: &[f64], groups: Option<&[u32]>) -> Option<Interval> {
+    let sums: Vec<f64> = match groups {
+        None => influences.to_vec(),
+        Some(groups) => {
+            let mut sums = BTreeMap::<u32, f64>::new();
+            for (&influence, &group) in influences.iter().zip(groups) {
+                *sums.entry(group).or_default() += influence;
+            }
+            sums.into_values().collect()
+        }
+    };
+    let n = sums.len() as f64;
+    let [squares, fourths] = [2, 4].map(|power| sums.iter().map(|sum| sum.powi(power)).sum::<f64>());
+    let is_between = (NO_WIDTH..=1.0 - NO_WIDTH).contains(&area);
+    if !is_between || squares.sqrt() < NO_WIDTH {
+        // No error at all, or one patient: nothing shows how far other images would differ.
+        return None;
     }
+    let relative_variance = (fourths / (squares * squares) - 1.0 / n).max(0.0);
+    let error = (squares * n / (n - 1.0)).sqrt() / (area * (1.0 - area));
+    let logit = libm::log(area / (1.0 - area));
+    let reach = student_quantile(2.0 / relative_variance) * error;
+    Some([-reach, reach].map(|offset| 1.0 / (1.0 + libm::exp(-(logit + offset)))))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::interval::Z;
     use super::*;
 
-    /// By all pairs.
+    /// By all pairs; image `i` counts `times[i]` times.
     fn naive_area(scores: &[f64], is_of: &[bool], times: &[f64]) -> f64 {
         let (mut wins, mut n_pairs) = (0.0, 0.0);
         for i in (0..scores.len()).filter(|&i| is_of[i]) {
@@ -89,20 +135,68 @@ mod tests {
         wins / n_pairs
     }
 
+    /// Scores on so many levels of 60 images, every so-manieth of which is of the class.
+    fn images(levels: usize, every: usize) -> (Vec<f64>, Vec<bool>) {
+        (0..60).map(|i| ((i * 37 % 101 % levels) as f64, i % every == 0)).unzip()
+    }
+
     #[test]
-    fn areas_of_several_samples_are_those_of_each_by_all_pairs() {
-        let n = 60;
+    fn areas_and_influences_are_those_of_all_pairs() {
+        const STEP: f64 = 1e-6;
         for (levels, every) in [(7, 3), (60, 2), (1000, 20), (1, 4)] {
-            let scores: Vec<f64> = (0..n).map(|i| (i * 37 % 101 % levels) as f64).collect();
-            let is_of: Vec<bool> = (0..n).map(|i| i % every == 0).collect();
-            let times: Vec<[f64; 3]> =
-                (0..n).map(|i| [1.0, ((i * 7 + 1) % 5) as f64, f64::from(i % every > 0)]).collect();
-            let [once, drawn, none] = Ranking::new(&scores, |i| is_of[i]).areas(&times);
-            let naive = |sample: usize| {
-                naive_area(&scores, &is_of, &times.iter().map(|times| times[sample]).collect::<Vec<_>>())
-            };
-            assert_eq!([once, drawn], [naive(0), naive(1)], "{levels} levels");
-            assert!(none.is_nan(), "no image of the class is in this sample");
+            let (scores, is_of) = images(levels, every);
+            let ranking = Ranking::new(&scores, |image| is_of[image]);
+            let area = ranking.area().expect("pairs");
+            assert_eq!(area, naive_area(&scores, &is_of, &[1.0; 60]), "{levels} levels");
+            for (image, influence) in ranking.influences(area).into_iter().enumerate() {
+                let mut times = [1.0; 60];
+                times[image] += STEP;
+                let slope = (naive_area(&scores, &is_of, &times) - area) / STEP;
+                assert!((influence - slope).abs() < 1e-6, "{levels} levels, {image}: {influence} {slope}");
+            }
         }
+        assert_eq!(Ranking::new(&[0.1, 0.2], |_| true).area(), None, "no other image");
+    }
+
+    #[test]
+    fn close_to_one_there_is_more_room_below_than_above() {
+        let scores: Vec<f64> = (0..200).map(|i| f64::from(i + 30 * (i % 50) / 49)).collect();
+        let ranking = Ranking::new(&scores, |image| image >= 100);
+        let area = ranking.area().expect("pairs");
+        let [low, high] = interval(area, &ranking.influences(area), None).expect("an interval");
+        assert!(area > 0.98 && high < 1.0 && area - low > 1.5 * (high - area), "{low} {area} {high}");
+        // A perfect area says nothing of the errors on other images.
+        assert_eq!(interval(1.0, &[0.0; 200], None), None);
+    }
+
+    /// Four images of a patient, all alike: as little is known as of a quarter of the images.
+    #[test]
+    fn groups_widen_the_interval() {
+        let (scores, is_of): (Vec<f64>, Vec<bool>) =
+            (0..400).map(|i| (f64::from(i / 4 * 37 % 101), i / 4 % 3 == 0)).unzip();
+        let groups: Vec<u32> = (0..400).map(|i| i / 4 * 10).collect();
+        let ranking = Ranking::new(&scores, |image| is_of[image]);
+        let area = ranking.area().expect("pairs");
+        let width = |groups: Option<&[u32]>| {
+            interval(area, &ranking.influences(area), groups).map(|[low, high]| high - low)
+        };
+        let (alone, grouped) =
+            (width(None).expect("an interval"), width(Some(&groups)).expect("an interval"));
+        assert!((grouped / alone - 2.0).abs() < 0.1, "{grouped} against {alone}");
+        assert_eq!(width(Some(&[3; 400])), None, "one patient");
+    }
+
+    #[test]
+    fn few_images_with_all_the_influence_widen_the_interval() {
+        let width = |influences: &[f64]| {
+            let [low, high] = interval(0.9, influences, None).expect("an interval");
+            high - low
+        };
+        // The same variance, of 100 images and of two.
+        let (even, two) = ([0.002; 100], [0.02 / 2f64.sqrt(), 0.02 / 2f64.sqrt()]);
+        let mut of_two = [0.0; 100];
+        of_two[..2].copy_from_slice(&two);
+        assert!(width(&of_two) > 1.2 * width(&even), "{} and {}", width(&of_two), width(&even));
+        assert!((width(&even) - 2.0 * Z * 0.02 * (100f64 / 99.0).sqrt()).abs() < 0.002);
     }
 }

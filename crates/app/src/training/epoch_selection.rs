@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::Select;
-use crate::metrics::{Confusion, Scorer};
+use crate::metrics::Confusion;
 use crate::model::inference::Evaluation;
 
 /// How good an epoch is, and how well that is known.
@@ -51,7 +51,7 @@ fn balanced_accuracy(confusion: &Confusion) -> Score {
 
 fn auc(evaluation: &Evaluation) -> Score {
     let predictions = evaluation.predictions(1.0);
-    let values = Scorer::new(&predictions).values(&vec![1.0; predictions.len()]);
+    let values = predictions.values();
     let confusion = evaluation.confusion();
     let classes = values.roc_auc.iter().enumerate().filter_map(|(class, auc)| Some((class, (*auc)?)));
     mean_score(classes.map(|(class, auc)| {

@@ -4,7 +4,7 @@
 
 use super::im2col;
 use super::winograd::{self, TileCounts};
-use super::{Conv2dAlgorithm, Conv2dGeometry, TAPS};
+use super::{Conv2dGeometry, TAPS, Tile};
 use crate::gemm::{MR, NR};
 use crate::lanes::LANES;
 
@@ -43,23 +43,24 @@ impl Conv2dGeometry {
     /// Numbers of the filter as evaluation reads it.
     #[must_use]
     pub fn prepared_len(&self) -> usize {
-        match self.inference_algorithm() {
-            Conv2dAlgorithm::Im2col => im2col::packed_len(self),
-            winograd => winograd::transformed_len(self, winograd.tile().unwrap_or(0) + 2),
+        match self.inference_algorithm().tile() {
+            None => im2col::packed_len(self),
+            Some(Tile { t, .. }) => winograd::transformed_len(self, t),
         }
     }
 
-    fn forward_scratch(&self, tile: Option<usize>, is_prepared: bool) -> Scratch {
+    fn forward_scratch(&self, tile: Option<Tile>, is_prepared: bool) -> Scratch {
         let Self { c_in, c_out, .. } = *self;
         let columns = c_out.next_multiple_of(NR);
         let filter = |len: usize| if is_prepared { 0 } else { len };
-        let Some(m) = tile else {
+        let Some(tile) = tile else {
             let rows = self.pixels().next_multiple_of(MR);
             let unrolled = if self.pixels() < c_out { (TAPS * c_in + columns) * rows } else { 0 };
             let task = (im2col::KC.min(TAPS * c_in) + columns) * im2col::MAX_TASK_PIXELS;
             return Scratch { caller: filter(im2col::packed_len(self)) + unrolled, task };
         };
-        let TileCounts { t, n_tiles, block_tiles, run_tiles, is_wide } = winograd::tile_counts(self, m);
+        let TileCounts { n_tiles, block_tiles, run_tiles, is_wide } = winograd::tile_counts(self, tile);
+        let t = tile.t;
         if is_wide {
             let task = t * t * block_tiles.min(n_tiles.next_multiple_of(MR)) * (c_in + NR);
             return Scratch { caller: filter(winograd::transformed_len(self, t)), task };
@@ -72,17 +73,17 @@ impl Conv2dGeometry {
         }
     }
 
-    fn weight_scratch(&self, tile: Option<usize>) -> Scratch {
+    fn weight_scratch(&self, tile: Option<Tile>) -> Scratch {
         let Self { c_in, c_out, .. } = *self;
         let columns = c_out.next_multiple_of(NR);
-        let Some(m) = tile else {
+        let Some(tile) = tile else {
             let (n_chunks, n_blocks) = im2col::chunks_and_blocks(self);
             return Scratch {
                 caller: columns * (self.pixels() + n_chunks * n_blocks * LANES),
                 task: im2col::GROUP_BLOCKS * LANES * im2col::RUN_PIXELS,
             };
         };
-        let TileCounts { t, n_tiles, .. } = winograd::tile_counts(self, m);
+        let (t, n_tiles) = (tile.t, winograd::tile_counts(self, tile).n_tiles);
         let run = winograd::weight_run_tiles(n_tiles, t);
         let sums = if run >= n_tiles { 0 } else { t * t * (LANES * NR + LANES) };
         let of_panels = columns / NR * (c_in / LANES) * (LANES * TAPS * NR + sums);

@@ -1,6 +1,6 @@
 //! Winograd's convolution (Lavin and Gray 2016): fewer multiplications for a 3x3 filter.
 //!
-//! An `M` x `M` tile of the output is computed from a `T` x `T` tile of the input, `T = M + 2`, which overlaps its
+//! An `M` x `M` tile of the output is computed from a `T` x `T` tile of the input, in general `T = M + 2`, which overlaps its
 //! neighbours:
 //!
 //! ```text
@@ -9,7 +9,8 @@
 //!
 //! For each of the `T * T` elements, here called parts, the sum over channels is a matrix product, tiles by channels.
 //! Direct convolution has `9 M^2 / T^2` times more multiplications: 5.06 for `M = 6`, 4 for `M = 4`, 3.24 for `M = 3`, 2.25
-//! for `M = 2`. The code is generic over `T` and `M`; the matrices are in `matrices`.
+//! for `M = 2`. Where one tile is the whole map and its border is the padding, `T = M + 1` is enough: 5.06 for `M = 3`, 4 for
+//! `M = 2`. The code is generic over `T` and `M`; the matrices are in `matrices`.
 //!
 //! - `correlate`: forward, and backward to the input, which is the same with the reversed filter;
 //! - `weight`: backward to the weight;
@@ -32,7 +33,7 @@ use wide::f32x16;
 
 pub(super) use correlate::{TileCounts, correlate, tile_counts};
 pub(super) use filter::{transform_filter, transformed_len};
-pub(super) use matrices::{F2, F3, F4, F6};
+pub(super) use matrices::{F2, F3, F4, F6, Map2, Map3};
 pub(super) use weight::{correlate_patches, weight_run_tiles};
 
 use super::Conv2dGeometry;

@@ -21,7 +21,7 @@ use super::matrices::{OutputMatrix, TileMatrices};
 use super::transform::{Between, sandwich};
 use super::{Layout, Tiling};
 use crate::conv2d::epilogue::Epilogue;
-use crate::conv2d::{Conv2dGeometry, Filter};
+use crate::conv2d::{Conv2dGeometry, Filter, Tile};
 use crate::gemm::{MAX_FEW_ROWS, MR, NR, multiply_few_rows, multiply_rows};
 use crate::lanes::{LANES, load, store};
 use crate::scratch::with_scratch;
@@ -38,8 +38,6 @@ const RUN_LEN: usize = 4 << 20;
 /// How the tiles of a convolution are divided.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv2d) struct TileCounts {
-    /// Side of a tile of the input.
-    pub(in crate::conv2d) t: usize,
     /// All tiles of the batch.
     pub(in crate::conv2d) n_tiles: usize,
     /// Tiles whose transformed input fits the L2 cache.
@@ -50,14 +48,13 @@ pub(in crate::conv2d) struct TileCounts {
     pub(in crate::conv2d) is_wide: bool,
 }
 
-/// The division for output tiles of `m` x `m`.
-pub(in crate::conv2d) fn tile_counts(g: &Conv2dGeometry, m: usize) -> TileCounts {
-    let (t, per_image) = (m + 2, g.h.div_ceil(m) * g.w.div_ceil(m));
+/// The division of a convolution into such tiles.
+pub(in crate::conv2d) fn tile_counts(g: &Conv2dGeometry, Tile { t, m }: Tile) -> TileCounts {
+    let per_image = g.h.div_ceil(m) * g.w.div_ceil(m);
     let n_tiles = g.n * per_image;
     let block_tiles = (BLOCK_LEN / (t * t * g.c_in) / MR * MR).clamp(MR, BLOCK_TILES);
     let run_tiles = (RUN_LEN / (t * t * g.c_in * per_image)).max(1) * per_image;
     TileCounts {
-        t,
         n_tiles,
         block_tiles,
         run_tiles,
@@ -75,7 +72,7 @@ pub(in crate::conv2d) fn correlate<Matrices: TileMatrices<T, M>, const T: usize,
 ) {
     let tiling = Tiling::<Matrices, T, M>::new(g);
     match filter {
-        _ if !tile_counts(g, M).is_wide => tiling.by_panels(x, filter, epilogue, y),
+        _ if !tile_counts(g, Tile { t: T, m: M }).is_wide => tiling.by_panels(x, filter, epilogue, y),
         Filter::Prepared(filter) => tiling.by_tiles(x, filter, epilogue, y),
         _ => with_scratch(transformed_len(g, T), |transformed| {
             transform_filter::<Matrices, T, M>(g, filter, transformed);
@@ -87,7 +84,7 @@ pub(in crate::conv2d) fn correlate<Matrices: TileMatrices<T, M>, const T: usize,
 impl<Matrices: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<Matrices, T, M> {
     fn by_tiles(&self, x: &[f32], filter: &[f32], epilogue: Epilogue, y: &mut [f32]) {
         let Conv2dGeometry { h, w, c_in, c_out, .. } = self.g;
-        let block_tiles = tile_counts(&self.g, M).block_tiles;
+        let block_tiles = tile_counts(&self.g, Tile { t: T, m: M }).block_tiles;
         let task_images = (BLOCK_TILES / self.per_image).max(1);
         let rows = block_tiles.min(task_images * self.per_image).min(self.n_tiles()).next_multiple_of(MR);
         let v_layout = Layout::by_group(Self::PARTS, rows, c_in, LANES);
@@ -127,7 +124,7 @@ impl<Matrices: TileMatrices<T, M>, const T: usize, const M: usize> Tiling<Matric
 
     fn by_panels(&self, x: &[f32], filter: Filter, epilogue: Epilogue, y: &mut [f32]) {
         let Conv2dGeometry { h, w, c_in, c_out, .. } = self.g;
-        let run_images = tile_counts(&self.g, M).run_tiles / self.per_image;
+        let run_images = tile_counts(&self.g, Tile { t: T, m: M }).run_tiles / self.per_image;
         let runs = y.chunks_mut(run_images * h * w * c_out).zip(x.chunks(run_images * h * w * c_in));
         for (y, x) in runs {
             let run = Self::new(&Conv2dGeometry { n: y.len() / (h * w * c_out), ..self.g });

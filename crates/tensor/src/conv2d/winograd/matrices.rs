@@ -11,13 +11,17 @@
 //!
 //! For infinity they are the product over all points, `(0, 0, 1)` and `(..., 0, 1)`. For `M = 4` and `M = 2` a sign and a
 //! factor are moved between `Bt` and `G`, as is usual.
+//!
+//! The convolution of a whole small map needs fewer products, because the padding around it is zero: [`Map2`] and [`Map3`],
+//! derived in `docs/backprop.md`. Their input tile begins at the padding, so the first column of `Bt` is zero.
 
+use std::f32::consts::SQRT_2;
 use std::marker::PhantomData;
 
 use super::transform::{Constant, Transform, transpose};
 use crate::conv2d::FILTER_SIDE;
 
-/// The transforms of `M` x `M` outputs from `T` x `T` inputs, `T = M + 2`.
+/// The transforms of `M` x `M` outputs from `T` x `T` inputs.
 pub(in crate::conv2d) trait TileMatrices<const T: usize, const M: usize>: Sync {
     /// `Bt`.
     const INPUT: [[f32; T]; T];
@@ -169,4 +173,34 @@ impl TileMatrices<8, 6> for F6 {
         [0.0, 1.0, 1.0, 16.0, 16.0, 0.0625, 0.0625, 0.0],
         [0.0, 1.0, -1.0, 32.0, -32.0, 0.03125, -0.03125, 1.0],
     ];
+}
+
+/// A whole map of 2x2 pixels with its padding: 9 products.
+#[derive(Debug)]
+pub(in crate::conv2d) struct Map2;
+
+impl TileMatrices<3, 2> for Map2 {
+    const INPUT: [[f32; 3]; 3] = [[0.0, 1.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+    const FILTER: [[f32; 3]; 3] = [[0.0, 1.0, 0.0], [1.0, -1.0, 0.0], [0.0, -1.0, 1.0]];
+    const OUTPUT: [[f32; 3]; 2] = [[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]];
+}
+
+/// A whole map of 3x3 pixels with its padding: 16 products.
+#[derive(Debug)]
+pub(in crate::conv2d) struct Map3;
+
+/// Half of it; `1 / SQRT_2` would be rounded twice.
+const HALF_SQRT_2: f32 = std::f32::consts::FRAC_1_SQRT_2;
+
+impl TileMatrices<4, 3> for Map3 {
+    const INPUT: [[f32; 4]; 4] =
+        [[0.0, 1.0, 2.0, 1.0], [0.0, -1.0, 2.0, -1.0], [0.0, 1.0, SQRT_2, -1.0], [0.0, -1.0, SQRT_2, 1.0]];
+    const FILTER: [[f32; 3]; 4] = [
+        [1.0 / 8.0, 1.0 / 4.0, 1.0 / 8.0],
+        [1.0 / 8.0, -1.0 / 4.0, 1.0 / 8.0],
+        [-HALF_SQRT_2 / 4.0, 1.0 / 4.0, HALF_SQRT_2 / 4.0],
+        [-HALF_SQRT_2 / 4.0, -1.0 / 4.0, HALF_SQRT_2 / 4.0],
+    ];
+    const OUTPUT: [[f32; 4]; 3] =
+        [[1.0, 1.0, 1.0, 1.0], [2.0, -2.0, -SQRT_2, SQRT_2], [1.0, 1.0, -1.0, -1.0]];
 }
