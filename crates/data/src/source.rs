@@ -15,6 +15,7 @@ mod listed_image;
 mod listing;
 mod manifest;
 mod npz;
+mod set_names;
 
 use listing::Packed;
 pub(crate) use listing::{Content, Item, Listing};

@@ -26,16 +26,6 @@ impl Subset {
             Self::Test => "test",
         }
     }
-
-    /// The set that a folder or a table cell names, in any case, such as `Training`.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        match name.to_lowercase().as_str() {
-            "train" | "training" => Some(Self::Train),
-            "val" | "valid" | "validation" => Some(Self::Val),
-            "test" | "testing" => Some(Self::Test),
-            _ => None,
-        }
-    }
 }
 
 impl fmt::Display for Subset {

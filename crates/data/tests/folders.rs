@@ -35,13 +35,13 @@ fn bare_class_folders_are_split_in_three() {
 }
 
 #[test]
-fn set_names_are_matched_in_any_case() {
+fn set_names_are_compared_as_class_names() {
     let dir = tempfile::tempdir().unwrap();
     for (folder, count) in [
         ("Train/A", 3),
         ("Train/B", 2),
-        ("VALIDATION/a", 2),
-        ("VALIDATION/b", 1),
+        (" VALIDATION/a", 2),
+        (" VALIDATION/b", 1),
         ("test/A", 1),
         ("other/x", 1),
     ] {
@@ -51,7 +51,7 @@ fn set_names_are_matched_in_any_case() {
     assert_eq!(data.class_names, ["A", "B"]);
     assert_eq!([&data.train, &data.val, &data.test].map(|set| set.class_counts(2)), [[3, 2], [2, 1], [1, 0]]);
     assert_eq!((data.val_origin, data.test_origin), (SubsetOrigin::Given, SubsetOrigin::Given));
-    assert_eq!(names(&data.val), ["VALIDATION/a/00.png", "VALIDATION/a/01.png", "VALIDATION/b/00.png"]);
+    assert_eq!(names(&data.val), [" VALIDATION/a/00.png", " VALIDATION/a/01.png", " VALIDATION/b/00.png"]);
     let [ignored, alike, missing] = &data.findings.notes[..] else { panic!("{:?}", data.findings.notes) };
     assert_eq!(ignored, "ignored folders beside the sets: other");
     assert!(

@@ -5,7 +5,7 @@
 //!                                         DIR/val/<class>/...     (also valid, validation; optional)
 //!                                         DIR/test/<class>/...    (also testing; optional)
 //! ```
-//! Names of sets are matched in any case, and class names that look alike are one class. What is below a class folder is of
+//! Names that look alike are one set, or one class. What is below a class folder is of
 //! that class, in folders of any depth: `walk` says which of these folders are patients, and what is left out. If the sets
 //! are in the only folder of `DIR`, that folder is read.
 
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use self::walk::{ClassWalk, Entries, FoundImage, is_image_or_mask_folder};
 
 use super::class_names::{ClassLabels, check_mapping, training_classes};
+use super::set_names::subset_of;
 use super::{Content, Item, Listing, Source, Usage};
 use crate::error::DataError;
 use crate::file_format::is_image_file;
@@ -196,7 +197,7 @@ impl<'a> Scan<'a> {
         for _ in 0..MAX_LEVELS {
             let Ok(Entries { folders, files, .. }) = Entries::of(&folder) else { break };
             let is_known = |name: &String| known.as_ref().is_some_and(|labels| labels.find(name).is_some());
-            let has_sets = folders.iter().any(|name| Subset::from_name(name).is_some());
+            let has_sets = folders.iter().any(|name| subset_of(name).is_some());
             if has_sets || !folders.is_empty() && folders.iter().all(is_known) {
                 if folder != dir {
                     self.notes.push(format!("read the data in {}", self.relative(&folder)));
@@ -217,7 +218,7 @@ impl<'a> Scan<'a> {
         let mut subsets = SubsetFolders::new();
         let mut classes = Vec::new();
         for name in Entries::of(dir)?.folders {
-            match Subset::from_name(&name) {
+            match subset_of(&name) {
                 None => classes.push(name),
                 Some(subset) => {
                     if let Some(first) = subsets.get(&subset) {

@@ -16,6 +16,7 @@ use csv::StringRecord;
 use self::columns::{Columns, HEADER, ImageColumn};
 use self::headers::FilesByIdentifier;
 use super::listed_image::{self, ListedImage};
+use super::set_names::subset_of;
 use super::{Content, Listing, Source, Usage};
 use crate::class_look::without_zero_decimals;
 use crate::error::DataError;
@@ -254,7 +255,7 @@ fn subset(cell: &str) -> Result<Option<Subset>, String> {
     if cell.is_empty() {
         return Ok(None);
     }
-    let found = Subset::from_name(cell);
+    let found = subset_of(cell);
     found.map(Some).ok_or_else(|| format!("unknown split `{cell}`; expected train, val or test"))
 }
 

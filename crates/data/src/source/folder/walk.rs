@@ -17,7 +17,7 @@ use crate::decode::NOT_UTF_8;
 use crate::disk;
 use crate::error::DataError;
 use crate::file_format::is_image_file;
-use crate::subset::Subset;
+use crate::source::set_names::subset_of;
 use crate::system_entries::is_system_entry;
 
 /// Names of folders of images of a class, in lower case.
@@ -144,7 +144,7 @@ impl<'a> ClassWalk<'a> {
                 self.masks += count_files(&path);
                 continue;
             }
-            if dir == self.class_dir && Subset::from_name(&name).is_some() {
+            if dir == self.class_dir && subset_of(&name).is_some() {
                 return Err(set_inside_class(&path, self.class_dir, &name));
             }
             if links.contains(&name) && !self.follows(dir, &path) {

@@ -4,7 +4,7 @@ use csv::StringRecord;
 
 use crate::identifier::Identifier;
 use crate::options::ColumnNames;
-use crate::subset::Subset;
+use crate::source::set_names::subset_of;
 
 /// The expected first line.
 pub(super) const HEADER: &str = "path,label[,split][,patient]";
@@ -153,6 +153,6 @@ fn plain(name: &str) -> String {
 /// Whether a column numbers folds instead of naming sets.
 fn has_only_numbers(records: &[StringRecord], column: usize) -> bool {
     let mut cells = records.iter().filter_map(|record| record.get(column)).filter(|cell| !cell.is_empty());
-    let is_number = |cell: &str| Subset::from_name(cell).is_none() && cell.parse::<f64>().is_ok();
+    let is_number = |cell: &str| subset_of(cell).is_none() && cell.parse::<f64>().is_ok();
     cells.clone().next().is_some() && cells.all(is_number)
 }
