@@ -203,6 +203,49 @@ fn sets_are_found_one_level_down_and_other_layouts_have_a_message() {
 }
 
 #[test]
+fn parts_that_each_have_all_classes_are_not_classes() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let saved = |name: &str, parts: [&str; 2], inner: [&str; 2]| {
+        for part in parts {
+            inner.iter().for_each(|inner| save_images(root, &format!("{name}/{part}/{inner}"), 3));
+        }
+        root.join(name)
+    };
+    for (name, parts, inner) in [
+        ("folds", ["fold1", "fold2"], ["normal", "pneumonia"]),
+        ("patients", ["P1", "P2"], ["covid19", "normal"]),
+        ("in sets/train", ["siteA", "siteB"], ["normal", "pneumonia"]),
+    ] {
+        let path = saved(name, parts, inner);
+        let error = load(&path).unwrap_err().to_string();
+        let [first, second] = parts;
+        let (shown, inner) = (path.display(), inner.join(", "));
+        for expected in [
+            format!(
+                "{shown} cannot be used: each of its folders {first}, {second} has the same folders {inner}"
+            ),
+            format!("use {shown}/{first}, or"),
+            format!("add --classes \"{first}={first}\""),
+        ] {
+            assert!(error.contains(&expected), "{error}");
+        }
+        assert!(load(&path.join(first)).is_ok(), "what the message says");
+        let classes = format!("{first}={first}").parse().unwrap();
+        let options = LoadOptions { classes, ..Default::default() };
+        assert_eq!(load_dataset(&path, &options, &silent).unwrap().class_names, parts);
+    }
+    // Patients with numbers, a class with an image beside its folders, and other folders in each class.
+    let classes = ["normal", "pneumonia"];
+    assert!(load(&saved("numbered", classes, ["p1", "p2"])).is_ok());
+    for another in ["beside/pneumonia/x.png", "other/normal/Cleo/x.png"] {
+        let path = saved(&another[..another.find('/').unwrap()], classes, ["Ann", "Bob"]);
+        save_image(root, another);
+        assert!(load(&path).is_ok());
+    }
+}
+
+#[test]
 fn small_images_are_scaled_up_with_one_note() {
     let dir = tempfile::tempdir().unwrap();
     save_images(dir.path(), "a", 3);

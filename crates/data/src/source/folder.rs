@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use self::too_high::reject_classes_below;
 use self::walk::{ClassWalk, Entries, FoundImage, is_image_or_mask_folder};
 
 use super::class_names::{ClassLabels, check_mapping, training_classes};
@@ -22,6 +23,7 @@ use crate::file_format::is_image_file;
 use crate::options::{ClassMapping, LoadOptions};
 use crate::subset::Subset;
 
+mod too_high;
 mod walk;
 
 /// Classes that a note names at most.
@@ -85,6 +87,7 @@ fn list_to_train(dir: &Path, mapping: &ClassMapping) -> Result<Listing, DataErro
         let hint = below_hint(&train_dir, &folders)?;
         return Err(DataError::OneClass { path: train_dir, class: class.clone(), hint });
     }
+    reject_classes_below(&train_dir, &folders, mapping)?;
     let train = scan.images(&train_dir, Subset::Train, &folders, &train_classes)?;
     for (label, class) in train_classes.iter().enumerate() {
         if !train.iter().any(|item| item.label as usize == label) {
