@@ -123,6 +123,8 @@ pub(super) fn measure(
                 }
                 bar.inc(1);
             }
+            // A round takes minutes; without a terminal the bar is not seen.
+            screen.line(&format!("round {round} of {rounds}: {}", outcome.last_in_words()));
         }
     }
     bar.finish_and_clear();
@@ -144,6 +146,15 @@ struct Outcome {
 impl Outcome {
     fn new(contest: &'static Contest) -> Self {
         Self { contest, roentgen: Vec::new(), peers: vec![Vec::new(); contest.variants.len()] }
+    }
+
+    /// Images per second of the last measurement of each, such as `train:128: roentgen 449, eager 167, compiled 150`.
+    fn last_in_words(&self) -> String {
+        let variants = self.contest.variants.iter().copied().zip(&self.peers);
+        let all = std::iter::once(("roentgen", &self.roentgen)).chain(variants);
+        let speeds =
+            all.filter_map(|(name, rounds)| Some(format!("{name} {:.0}", rounds.last()?.images_per_s)));
+        format!("{}: {} images/s", self.contest.name, speeds.collect::<Vec<_>>().join(", "))
     }
 
     fn result(&self) -> ContestResult {
@@ -247,6 +258,7 @@ mod tests {
             roentgen: vec![found(300.0), found(200.0), found(400.0)],
             peers: vec![vec![found(100.0), found(50.0), found(100.0)], vec![found(150.0), found(40.0)]],
         };
+        assert_eq!(outcome.last_in_words(), "train:128: roentgen 400, eager 100, compiled 40 images/s");
         let figures = outcome.result();
         assert_eq!(figures.ratios, [2.0, 4.0, 4.0]);
         assert_eq!(figures.peak_rss_mib, None);
