@@ -15,6 +15,7 @@ use crate::error::AppError;
 use crate::error::command::CommandError;
 use crate::metrics::SubsetMetrics;
 use crate::metrics::test_metrics::TestMetrics;
+use crate::model::error::ModelError;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::model::predicted_set::PredictedSet;
@@ -68,6 +69,9 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     let val = val.filter(|set| !set.is_empty());
     let val = val.map(|set| PredictedSet::new(&model, &card, &set, vec![false; set.len()]));
     let (test, summary) = PredictedSet::with_summary(&model, &card, &test, is_leaked);
+    if !test.evaluation.is_finite() {
+        return Err(ModelError::NotFinite.into());
+    }
     let metrics = EvaluationMetrics {
         n_rejected: Rejected {
             val: val.as_ref().and_then(PredictedSet::n_rejected),

@@ -18,7 +18,7 @@ use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::model::shift::Shift;
 use crate::run_dir::error::WriteError;
-use crate::terminal::foreign_text::{csv_cell, error_line};
+use crate::terminal::foreign_text::{csv_cell, error_line, printable_json};
 use crate::terminal::probability::{REJECTED, probability_text};
 use crate::terminal::screen::{Screen, counted, table};
 
@@ -180,7 +180,7 @@ fn show_shift(shift: Option<Shift>, format: OutputFormat, screen: &Screen) -> Re
         screen.note("SHIFT", &shift.in_words());
     }
     if format == OutputFormat::JsonLines {
-        let line = serde_json::json!({ "shift": shift });
+        let line = printable_json(&serde_json::json!({ "shift": shift }).to_string());
         match writeln!(stdout().lock(), "{line}") {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             written => written.map_err(|source| WriteError { path: "standard output".into(), source })?,
@@ -267,8 +267,7 @@ impl<'a> Writer<'a> {
         match self.format {
             OutputFormat::JsonLines => {
                 for result in results {
-                    serde_json::to_writer(&mut out, result)?;
-                    writeln!(out)?;
+                    writeln!(out, "{}", printable_json(&serde_json::to_string(result)?))?;
                 }
             }
             OutputFormat::Text => {
@@ -283,7 +282,7 @@ impl<'a> Writer<'a> {
                     let names = self.card.class_names.iter().map(|name| format!("p({name})"));
                     let fixed =
                         ["path", "class", "probability", "rejected", "reason", "error"].map(str::to_owned);
-                    csv.write_record(fixed.into_iter().chain(names))?;
+                    csv.write_record(fixed.into_iter().chain(names).map(|name| csv_cell(&name)))?;
                 }
                 for result in results {
                     csv.write_record(self.csv_row(result).iter().map(|cell| csv_cell(cell)))?;

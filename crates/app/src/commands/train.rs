@@ -29,6 +29,9 @@ struct PrintedMetrics<'a> {
 /// Unusable settings or data, before the run folder is created; then training that diverges, or a full disk.
 pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> Result<(), AppError> {
     let folder = PlannedFolder::new(out)?;
+    if !config.uses_phantom() {
+        folder.check_outside(&config.data)?;
+    }
     if let (Some(n_folds), None) = (config.folds, config.fold) {
         return Ok(cross_validation::run(config, n_folds, FoldsFolder::Planned(folder), false, screen)?);
     }

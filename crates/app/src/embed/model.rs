@@ -83,7 +83,7 @@ impl Model {
     ///
     /// # Errors
     /// [`DataLoadingError::EmptyTest`] for a set without images, [`ModelError::ImagesUnsuitable`] for images of another
-    /// kind.
+    /// kind, [`ModelError::NotFinite`] of a network that computes no finite numbers.
     pub fn evaluate(&self, set: &ImageSet) -> Result<(SubsetMetrics, Predictions), AppError> {
         let class_names = &self.card.class_names;
         if set.is_empty() {
@@ -91,6 +91,9 @@ impl Model {
         }
         self.check(set)?;
         let evaluation = evaluate(&self.network, set, class_names.len(), &self.card.preprocessing());
+        if !evaluation.is_finite() {
+            return Err(ModelError::NotFinite.into());
+        }
         let predictions = evaluation.predictions(self.card.temperature);
         let groups = set.patient_groups();
         Ok((SubsetMetrics::new(class_names.clone(), &predictions, groups.as_deref()), predictions))

@@ -86,6 +86,11 @@ impl Probe {
     }
 }
 
+/// Whether the interval of the mean area lies above chance. Where there is no error at all there is no interval.
+fn is_above_chance(probe: &Probe) -> bool {
+    probe.interval.map(|[low, _]| low).or(probe.roc_auc).is_some_and(|low| low > 0.5)
+}
+
 /// Whether the lower end of `interval` covers more than [`FLAGGED_FRACTION`] of the way from chance to `full_image`.
 fn is_high(roc_auc: Option<f64>, interval: Option<Interval>, full_image: Option<f64>) -> bool {
     let (Some(roc_auc), Some(full_image)) = (roc_auc, full_image) else { return false };
@@ -164,6 +169,11 @@ impl Audit {
             Some(format!("`{class}` can be predicted {how} (ROC AUC {roc_auc:.2})"))
         };
         let shortcuts: Vec<String> = self.shortcuts().iter().filter_map(best_class).collect();
+        if shortcuts.is_empty() && !is_above_chance(&self.full_image) {
+            return "none: not even full images predict the class better than chance here, so nothing is known about shortcuts; \
+                    more images or more epochs are needed"
+                .to_owned();
+        }
         if shortcuts.is_empty() {
             return "no shortcut found: the border, the images without their centre, and the files predict the class \
                     much worse than full images do"
@@ -174,5 +184,36 @@ impl Audit {
              for images from elsewhere",
             shortcuts.join(", ")
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of 60 images of two classes, of which a share has the higher probability for its own class.
+    fn probe(n_right: u32) -> Probe {
+        let mut predictions = Predictions::new(2);
+        for image in 0..60 {
+            let sign = if image / 2 < n_right / 2 { 1.0 } else { -1.0 } * f64::from(1 + image % 7);
+            let logits = if image % 2 == 0 { [sign, 0.0] } else { [0.0, sign] };
+            predictions.add(image % 2, logits.into_iter());
+        }
+        Probe::new(&["a".into(), "b".into()], &predictions, None)
+    }
+
+    fn audit(n_right_of_full: u32, n_right_of_border: u32) -> Audit {
+        let (border, centre_blanked) = (probe(n_right_of_border), probe(30));
+        let probes = Probes { full_image: probe(n_right_of_full), border, centre_blanked, file_facts: None };
+        Audit::new(probes, 60, 0)
+    }
+
+    #[test]
+    fn where_full_images_are_at_chance_nothing_is_said_of_shortcuts() {
+        let at_chance = audit(30, 30);
+        assert!(at_chance.verdict.starts_with("none: not even full images"), "{}", at_chance.verdict);
+        assert!(audit(56, 30).verdict.starts_with("no shortcut found"));
+        let flagged = audit(56, 56);
+        assert!(flagged.flagged && flagged.verdict.starts_with("shortcut found"), "{}", flagged.verdict);
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts_summary::FactsSummary;
 use super::inference::{NetworkOutput, Preprocessing, predict};
-use super::ood::{OodDetector, vector_of};
+use super::ood::{OodDetector, reject_reason, vector_of};
 use super::packed_numbers;
 use crate::metrics::argmax::argmax;
 
@@ -50,7 +50,7 @@ impl BatchSummary {
     ) -> Self {
         let mut summary = Self::new(model.architecture().n_classes);
         predict(model, set, preprocessing, |_, output| {
-            let is_rejected = detector.is_some_and(|detector| detector.reject_reason(output).is_some());
+            let is_rejected = reject_reason(detector, output).is_some();
             summary.add(output, is_rejected);
         });
         summary

@@ -22,6 +22,11 @@ pub enum ModelError {
         /// What was expected, and what was found.
         reason: String,
     },
+    /// The network computes no finite numbers. No file of this program does that for any image.
+    #[error(
+        "the model computes no finite numbers for these images; give the model.safetensors of another run"
+    )]
+    NotFinite,
     /// The images are not of the kind that the model was trained on.
     #[error(
         "the model cannot be applied to these images: {reason}; load them as its training images were loaded"

@@ -15,7 +15,7 @@ use crate::metrics::argmax::argmax;
 use crate::model::heat_map::sample;
 use crate::model::inference::{Evaluation, evaluation_batch, predict};
 use crate::model::model_card::ModelCard;
-use crate::model::ood::RejectReason;
+use crate::model::ood::{self, RejectReason};
 
 /// The hidden square has one in this many of the sides of the crop.
 const PATCH: usize = 4;
@@ -66,7 +66,7 @@ pub(crate) fn explain(
     let mut likeliest = 0;
     predict(model, &one, &card.preprocessing(), |_, output| {
         evaluation.add(0, output.logits);
-        reject_reason = card.ood_detector.as_ref().and_then(|detector| detector.reject_reason(output));
+        reject_reason = ood::reject_reason(card.ood_detector.as_ref(), output);
         likeliest = argmax(output.logits.iter().copied());
     });
     let class = class.unwrap_or(likeliest);

@@ -6,7 +6,7 @@ use roentgen_layers::ResNet9;
 use crate::model::batch_summary::BatchSummary;
 use crate::model::inference::{Evaluation, predict};
 use crate::model::model_card::ModelCard;
-use crate::model::ood::RejectReason;
+use crate::model::ood::{RejectReason, reject_reason};
 
 /// What a model predicts for one image.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,7 @@ pub(crate) fn predict_images(
     predict(model, images, &card.preprocessing(), |_, output| {
         // Probabilities and classes do not depend on the label.
         evaluation.add(0, output.logits);
-        let reject_reason = card.ood_detector.as_ref().and_then(|detector| detector.reject_reason(output));
+        let reject_reason = reject_reason(card.ood_detector.as_ref(), output);
         summary.add(output, reject_reason.is_some());
         reject_reasons.push(reject_reason);
     });

@@ -79,6 +79,12 @@ impl Evaluation {
         (self.labels[image] as usize, &self.logits[image * self.n_classes..][..self.n_classes])
     }
 
+    /// Whether all logits are finite numbers.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        self.logits.iter().all(|logit| logit.is_finite())
+    }
+
     /// The confusion matrix.
     #[must_use]
     pub fn confusion(&self) -> Confusion {

@@ -1,5 +1,7 @@
 //! Everything about a model besides its tensors, as the JSON object in the metadata of its file.
 
+use std::collections::BTreeSet;
+
 use roentgen_data::{BrightnessPattern, LoadOptions, MAX_CLASSES, Normalization, TtaConfig};
 use roentgen_layers::ResNet9Config;
 use serde::{Deserialize, Serialize};
@@ -199,10 +201,15 @@ impl ModelCard {
         ]
     }
 
-    fn value_rules(&self) -> [Rule; 6] {
+    fn value_rules(&self) -> [Rule; 7] {
         let Normalization { mean, std, .. } = &self.normalization;
         let (fold, tta, temperature) = (self.fold, self.tta, self.temperature);
+        let names: BTreeSet<&str> = self.class_names.iter().map(|name| name.trim()).collect();
         [
+            (
+                names.len() == self.class_names.len() && !names.contains(""),
+                "two of its classes have the same name, or one has none".to_owned(),
+            ),
             (
                 mean.len() == self.channels && std.len() == self.channels,
                 "mean and std don't have one number per channel".to_owned(),

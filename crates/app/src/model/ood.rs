@@ -64,6 +64,8 @@ pub(crate) enum RejectReason {
     Distance,
     /// It has colours that the training images do not have.
     Colour,
+    /// A logit is infinite or NaN. No file of this program computes that for any image.
+    NotFinite,
 }
 
 impl RejectReason {
@@ -73,8 +75,20 @@ impl RejectReason {
         match self {
             Self::Distance => "unlike the images that the model was trained on",
             Self::Colour => "in colour, and the model was trained on grey images",
+            Self::NotFinite => "the model computes no finite number for it",
         }
     }
+}
+
+/// Whether, and why, an image is rejected; by a model without a detector only if it computes no finite number.
+pub(super) fn reject_reason(
+    detector: Option<&OodDetector>,
+    output: &NetworkOutput<'_>,
+) -> Option<RejectReason> {
+    if output.logits.iter().any(|logit| !logit.is_finite()) {
+        return Some(RejectReason::NotFinite);
+    }
+    detector.and_then(|detector| detector.reject_reason(output))
 }
 
 /// The features of an image.
@@ -136,7 +150,7 @@ impl OodDetector {
     /// # Panics
     /// If the output is that of a model of other sizes.
     #[must_use]
-    pub(crate) fn reject_reason(&self, output: &NetworkOutput<'_>) -> Option<RejectReason> {
+    fn reject_reason(&self, output: &NetworkOutput<'_>) -> Option<RejectReason> {
         if output.unseen_colour > self.colour_cut_off {
             return Some(RejectReason::Colour);
         }
@@ -182,6 +196,8 @@ fn cut_off(distances: &mut [f64], share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array3;
+
     use super::*;
 
     #[test]
@@ -192,6 +208,22 @@ mod tests {
         // With few images, none is beyond.
         assert_eq!(cut_off(&mut [3.0, 1.0], REJECTION_RATE), 3.0);
         assert_eq!(cut_off(&mut [], REJECTION_RATE), 0.0);
+    }
+
+    #[test]
+    fn an_image_without_finite_numbers_has_no_class_whatever_the_model_rejects() {
+        let (block, pixels) = (Array3::zeros((1, 1, 1)), Array3::zeros((1, 1, 1)));
+        let reason_of = |logits: &[f32]| {
+            let (first_block, pixels) = (block.view(), pixels.view());
+            reject_reason(
+                None,
+                &NetworkOutput { logits, first_block, pixels, unseen_colour: 0.0, facts: None },
+            )
+        };
+        for logits in [[f32::NAN, 0.0], [1.0, f32::INFINITY], [f32::NEG_INFINITY, 0.0]] {
+            assert_eq!(reason_of(&logits), Some(RejectReason::NotFinite), "{logits:?}");
+        }
+        assert_eq!(reason_of(&[1e30, -1e30]), None);
     }
 
     #[test]

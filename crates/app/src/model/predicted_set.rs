@@ -8,7 +8,7 @@ use crate::metrics::{Predictions, SubsetMetrics};
 use crate::model::batch_summary::BatchSummary;
 use crate::model::inference::{Evaluation, predict};
 use crate::model::model_card::ModelCard;
-use crate::model::ood::RejectReason;
+use crate::model::ood::{RejectReason, reject_reason};
 
 /// The predictions for every image of a set.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl PredictedSet {
         let mut reasons = Vec::with_capacity(set.len());
         predict(model, set, &card.preprocessing(), |image, output| {
             evaluation.add(set.labels()[image], output.logits);
-            let reason = card.ood_detector.as_ref().and_then(|detector| detector.reject_reason(output));
+            let reason = reject_reason(card.ood_detector.as_ref(), output);
             summary.add(output, reason.is_some());
             reasons.push(reason);
         });

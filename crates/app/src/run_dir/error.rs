@@ -30,6 +30,15 @@ pub enum RunDirError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// The run folder would be a folder of the images.
+    #[error(
+        "the run folder would lie inside the data, {}, and be taken for a class there; give a folder outside with --out",
+        data.display()
+    )]
+    OutInData {
+        /// The folder of the images.
+        data: PathBuf,
+    },
     /// An output file would replace something that must be kept.
     #[error("cannot write {}: {reason}", path.display())]
     OutputTaken {
@@ -85,6 +94,7 @@ impl RunDirError {
     pub(crate) fn is_usage_error(&self) -> bool {
         match self {
             Self::OutNotEmpty { .. }
+            | Self::OutInData { .. }
             | Self::OutUnreadable { .. }
             | Self::OutputTaken { .. }
             | Self::NotResumable { .. }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::predicted_set::PredictedSet;
 use crate::run_dir::error::RunDirError;
+use crate::terminal::foreign_text::printable_json;
 
 /// Name of the file.
 pub(crate) const FILE: &str = "predictions.jsonl";
@@ -109,7 +110,7 @@ fn to_text(
             leaked: leaked(image),
             rejected: is_rejected.as_ref().map(|is_rejected| is_rejected[image]),
         };
-        let line = serde_json::to_string(&recorded).expect("names and numbers");
+        let line = printable_json(&serde_json::to_string(&recorded).expect("names and numbers"));
         if image == 0 {
             // Other lines are about as long. A text that grows has to be copied, and is in memory twice meanwhile.
             text.reserve((line.len() + line.len() / 16) * set.len());

@@ -57,6 +57,26 @@ impl PlannedFolder {
         if is_free { Ok(Self::Given(out.into())) } else { Err(RunDirError::OutNotEmpty { path: out.into() }) }
     }
 
+    /// Checks that the folder will not lie in the folder of the images, where its name would be taken for a class.
+    ///
+    /// # Errors
+    /// [`RunDirError::OutInData`].
+    pub(crate) fn check_outside(&self, data: &Path) -> Result<(), RunDirError> {
+        let above = match self {
+            Self::Given(path) => path.parent().unwrap_or(path),
+            Self::ByDate { parent, .. } => parent,
+        };
+        // Of the folders above, the lowest that exists.
+        let above = std::path::absolute(above).unwrap_or_default();
+        let existing = above.ancestors().find_map(|folder| folder.canonicalize().ok());
+        match (existing, data.canonicalize()) {
+            (Some(existing), Ok(data)) if data.is_dir() && existing.starts_with(&data) => {
+                Err(RunDirError::OutInData { data })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Creates the folder.
     ///
     /// # Errors
@@ -271,6 +291,20 @@ mod tests {
         run.write("config.toml", b"seed = 1\n").expect("a written file");
         for taken in ["file", "new/deep"] {
             assert!(matches!(plan(taken), Err(RunDirError::OutNotEmpty { .. })), "{taken}");
+        }
+    }
+
+    #[test]
+    fn a_run_folder_inside_the_data_is_refused() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let data = parent.path().join("data");
+        fs::create_dir_all(data.join("normal")).expect("folders");
+        let check = |out: &str| PlannedFolder::Given(parent.path().join(out)).check_outside(&data);
+        for inside in ["data/run", "data/new/deep", "data/normal/../run"] {
+            assert!(matches!(check(inside), Err(RunDirError::OutInData { .. })), "{inside}");
+        }
+        for outside in ["run", "data2/run", "data/../run"] {
+            assert!(check(outside).is_ok(), "{outside}");
         }
     }
 

@@ -15,6 +15,21 @@ pub(crate) fn printable_lines(text: &str) -> String {
     text.replace(|character| is_deceptive(character) && !matches!(character, '\n' | '\t'), "\u{FFFD}")
 }
 
+/// The same for JSON, in whose texts it writes such a character as its number, so that a program reads the same text. Below U+0020
+/// JSON has them as numbers anyway.
+#[must_use]
+pub(crate) fn printable_json(json: &str) -> String {
+    let mut printable = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character >= '\u{7F}' && is_deceptive(character) {
+            printable.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            printable.push(character);
+        }
+    }
+    printable
+}
+
 /// A cell of a CSV file. A spreadsheet takes a cell for a formula that begins with one of these characters, so an apostrophe
 /// goes before it, which it shows as text.
 #[must_use]
@@ -44,12 +59,26 @@ pub(crate) fn error_line(text: &str) -> String {
 
 fn is_deceptive(character: char) -> bool {
     let is_bidirectional = matches!(character, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    character.is_control() || is_bidirectional || matches!(character, '\u{2028}' | '\u{2029}')
+    let is_invisible = matches!(character, '\u{200B}' | '\u{2060}' | '\u{FEFF}');
+    character.is_control() || is_bidirectional || is_invisible || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_reads_as_before_without_deceptive_characters() {
+        let text = "a\u{202E}b\u{9B}c\u{200B}d\u{7F}\n\u{e9}";
+        let json = serde_json::to_string_pretty(&[text]).expect("a text");
+        let printed = printable_json(&json);
+        assert!(
+            printed.lines().count() == 3 && !printed.contains(|c| c != '\n' && is_deceptive(c)),
+            "{printed}"
+        );
+        assert_eq!(serde_json::from_str::<[String; 1]>(&printed).expect("JSON"), [text]);
+        assert!(printed.contains('\u{e9}'));
+    }
 
     #[test]
     fn a_long_error_is_cut_in_its_middle() {

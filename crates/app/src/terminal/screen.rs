@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use roentgen_data::Stage;
 
-use super::foreign_text::printable;
+use super::foreign_text::{printable, printable_json};
 use super::standard_output;
 
 /// Columns of a line if the output is not a terminal.
@@ -111,7 +111,7 @@ impl Screen {
     pub(crate) fn result(&self, figures: &impl serde::Serialize) {
         if self.json {
             let text = serde_json::to_string_pretty(figures).expect("figures are plain numbers and names");
-            standard_output::print(&text);
+            standard_output::print(&printable_json(&text));
         }
     }
 

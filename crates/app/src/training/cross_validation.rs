@@ -23,6 +23,7 @@ use crate::run_dir::file_names::{CONFIG, METRICS};
 use crate::run_dir::predictions_file;
 use crate::run_dir::pseudonym_key;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
+use crate::terminal::foreign_text::printable_json;
 use crate::terminal::screen::{Screen, counted, table};
 use crate::terminal::tables;
 use crate::training::error::TrainingError;
@@ -168,7 +169,8 @@ pub(crate) fn run(
     let pooled = pool.metrics();
     let heading = format!("{} pooled", counted(n_folds, "fold"));
     let metrics = CrossValidationMetrics::new(pooled.clone(), pool.folds, config.seed);
-    let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
+    let json =
+        printable_json(&serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names"));
     folder.write(METRICS, (json + "\n").as_bytes())?;
     folder.finish()?;
     tables::show_test_tables(screen, &heading, &pooled);

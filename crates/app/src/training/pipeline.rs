@@ -27,6 +27,7 @@ use crate::run_dir::file_names::{CHECKPOINT, CONFIG, DATA, METRICS, MODEL, REPOR
 use crate::run_dir::pseudonym_key;
 use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
+use crate::terminal::foreign_text::printable_json;
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
 use crate::training::memory_estimate::{LOWER_SETTINGS, MemoryEstimate};
@@ -81,7 +82,8 @@ pub(crate) fn train(
     check_against_data(config, data)?;
     let config = &config.resolved(data.train.len(), data.val_fraction);
     let folder = folder.create()?;
-    let inspection = serde_json::to_string_pretty(&Inspection::of(data)).expect("counts and names");
+    let inspection =
+        printable_json(&serde_json::to_string_pretty(&Inspection::of(data)).expect("counts and names"));
     folder.write(DATA, (inspection + "\n").as_bytes())?;
     // The configuration is written last: a folder that has it can be resumed.
     pseudonym_key::write(config, data, &folder)?;
@@ -156,7 +158,8 @@ pub(crate) fn train_in_folder(
     let report = run.report(&final_model, &metrics, test.as_ref())?;
     folder.write(REPORT, report.as_bytes())?;
     // The metrics are written last: a folder that has them belongs to a run that has ended.
-    let json = serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names");
+    let json =
+        printable_json(&serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names"));
     folder.write(METRICS, (json + "\n").as_bytes())?;
     folder.finish()?;
     run_summary::show_results(&run, &metrics)?;

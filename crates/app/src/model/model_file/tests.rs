@@ -201,6 +201,10 @@ fn a_card_that_does_not_fit_is_rejected() {
     assert!(rejection(&with_card(|card| card.class_names.push("d".into()))).contains("classifier.weight"));
     assert!(rejection(&with_card(|card| card.normalization.std[0] = 0.0)).contains("std"));
     assert!(rejection(&with_card(|card| card.resize = 4)).contains("resize is 4"));
+    for (class, name) in [(1, "a"), (1, " a"), (2, ""), (0, " ")] {
+        let text = rejection(&with_card(|card| card.class_names[class] = name.into()));
+        assert!(text.contains("the same name, or one has none"), "{class} {name:?}: {text}");
+    }
 }
 
 #[test]
