@@ -25,6 +25,7 @@ use crate::thumbnail::Thumbnail;
 use self::directory::Directory;
 
 mod alpha;
+mod blank_end;
 mod complete;
 mod directory;
 mod jpeg;
@@ -67,6 +68,8 @@ pub(crate) struct FileTraits {
     pub(crate) has_several_images: bool,
     /// Its transparency was ignored: it is the same in every pixel.
     pub(crate) has_ignored_alpha: bool,
+    /// What comes last in the file has one single value.
+    pub(crate) has_blank_end: bool,
     /// It is a negative of the training images.
     pub(crate) is_negative: bool,
     /// The bits that the file says its 16-bit samples use (the chunk sBIT of PNG).
@@ -223,6 +226,7 @@ fn open_image(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<
         ImageFormat::Jpeg => jpeg::decode(bytes, header, limits)?,
         _ => decode(bytes, format, limits)?,
     };
+    let has_blank_end = blank_end::has_blank_end(&decoded, blank_end::is_bottom_up(bytes, format));
     let is_reoriented = orientation != Orientation::NoTransforms;
     decoded.apply_orientation(orientation);
     let facts = FileFacts::of_file(bytes, format, decoded.color(), (decoded.width(), decoded.height()));
@@ -231,6 +235,7 @@ fn open_image(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<
     let has_several_images = several_images::has_several_images(bytes, format);
     let traits = FileTraits {
         is_reoriented,
+        has_blank_end,
         has_several_images,
         has_ignored_alpha,
         significant_bits,
@@ -256,13 +261,9 @@ fn open_dicom(bytes: &[u8], limits: &SizeLimits) -> Result<OpenedImage, Unusable
         is_monochrome1,
         ..FileFacts::default()
     };
-    Ok(OpenedImage {
-        image,
-        facts,
-        format: FileFormat::Dicom,
-        origin: Some(origin),
-        traits: FileTraits::default(),
-    })
+    let has_blank_end = blank_end::has_blank_end(&image, false);
+    let traits = FileTraits { has_blank_end, ..FileTraits::default() };
+    Ok(OpenedImage { image, facts, format: FileFormat::Dicom, origin: Some(origin), traits })
 }
 
 #[cfg(not(feature = "dicom"))]

@@ -21,7 +21,7 @@ pub(crate) fn file_notes(images: &[(&str, &Decoded)], options: &LoadOptions) -> 
         Some((format!("{} of {} images", found.count() + 1, images.len()), *example))
     };
     let crop = options.crop;
-    let kinds: [(Trait<'_>, Sentence<'_>); 9] = [
+    let kinds: [(Trait<'_>, Sentence<'_>); 10] = [
         (&|image| image.traits.is_misnamed, &|n, example| {
             format!(
                 "{n} have another format than their names say, such as {example}; they are read by their content"
@@ -32,6 +32,11 @@ pub(crate) fn file_notes(images: &[(&str, &Decoded)], options: &LoadOptions) -> 
         }),
         (&|image| image.traits.has_several_images, &|n, example| {
             format!("{n} hold several images (pages or frames), such as {example}; the first of each is read")
+        }),
+        (&|image| image.traits.has_blank_end, &|n, example| {
+            format!(
+                "{n} have one single value in the last quarter of their rows or more, such as {example}: they may be incomplete"
+            )
         }),
         (&|image| image.traits.has_ignored_alpha, &|n, example| {
             format!(

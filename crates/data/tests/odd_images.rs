@@ -122,3 +122,25 @@ fn long_images_are_counted_unless_the_model_sees_the_whole_of_them() {
         assert!((0..data.train.len()).all(|image| data.train.image(image).pixels.len() == 28 * 28));
     }
 }
+
+#[test]
+fn files_whose_second_half_is_zeros_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let film = image::GrayImage::from_fn(64, 48, |x, y| Luma([(x + 3 * y + 1) as u8]));
+    // The rows that come last in the file.
+    for (name, rows) in [("half.bmp", 0..24), ("half.tif", 24..48)] {
+        let path = folder.path().join(name);
+        film.save(&path).unwrap();
+        let notes = || load_files(&[path.as_path().into()], 1, &LoadOptions::default(), &silent).notes;
+        assert!(!notes().iter().any(|note| note.contains("incomplete")), "{:?}", notes());
+        let mut bytes = std::fs::read(&path).unwrap();
+        for row in rows {
+            let row = &film.as_raw()[row * 64..][..64];
+            let at = bytes.windows(64).position(|window| window == row).expect("without compression");
+            bytes[at..at + 64].fill(0);
+        }
+        std::fs::write(&path, bytes).unwrap();
+        let expected = "1 of 1 images have one single value in the last quarter of their rows or more";
+        assert!(notes().iter().any(|note| note.starts_with(expected)), "{:?}", notes());
+    }
+}
