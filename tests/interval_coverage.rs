@@ -153,7 +153,10 @@ impl Simulation {
 fn intervals_have_the_true_value_about_as_often_as_they_say() {
     for simulation in &SIMULATIONS[1..3] {
         for (key, coverage) in simulation.coverage(200, 200_000) {
-            assert!((90.0..=99.0).contains(&coverage), "{}, {key}: {coverage} %", simulation.name);
+            // The true calibration error of a calibrated model is 0, which an interval can miss on one side only.
+            let is_at_limit = key == "ece_debiased" && simulation.logit_scale == 1.0;
+            let highest = if is_at_limit { 100.0 } else { 99.0 };
+            assert!((90.0..=highest).contains(&coverage), "{}, {key}: {coverage} %", simulation.name);
         }
     }
 }
@@ -172,7 +175,7 @@ fn coverage_of_every_interval() {
     }
     for (simulation, column) in SIMULATIONS.iter().zip(&columns) {
         for (key, coverage) in column {
-            assert!((91.0..=99.0).contains(coverage), "{}, {key}: {coverage} %", simulation.name);
+            assert!((92.5..=99.0).contains(coverage), "{}, {key}: {coverage} %", simulation.name);
         }
     }
 }

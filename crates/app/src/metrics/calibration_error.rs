@@ -10,7 +10,7 @@
 //!   it is the mean of the folded normal distribution);
 //! - *interval*: every error from which the observed one is not a surprise (a test-inversion interval). A model whose gaps
 //!   are `t` times the observed ones is drawn many times, each bin's number of correct predictions binomially; `t` is in the
-//!   interval if the observed error is among the middle 95 % of those drawn.
+//!   interval if the observed error is among the middle 95 % of those drawn, or a little more where few predictions are wrong.
 //!
 //! `tests/interval_coverage.rs` measures how often the interval has the true error.
 
@@ -21,7 +21,7 @@ use rayon::prelude::*;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
 use super::bootstrap::{RESAMPLES, normal_share};
-use super::interval::{Interval, NO_WIDTH};
+use super::interval::{Interval, NO_WIDTH, student_quantile};
 
 /// Bins of equal width.
 const BINS: usize = 15;
@@ -31,6 +31,9 @@ const HALVINGS: usize = 14;
 const NORMAL_FROM: f64 = 20.0;
 /// Largest `t`: the gaps are as large as they can be by then.
 const MAX_T: f64 = 1e6;
+
+/// Fewest degrees of freedom. Without a mistake the draws alone say how large an error may be.
+const MIN_DEGREES: f64 = 10.0;
 
 /// What the calibration of one image is about.
 #[derive(Clone, Copy, Debug)]
@@ -135,10 +138,20 @@ impl Bins {
         };
         // The debiased estimate comes from another approximation: it is part of the interval at any rate.
         let estimate = self.debiased()?;
-        let [low, high] = [end(0.975).min(estimate), end(0.025).max(estimate)];
+        let tail = self.tail(effect);
+        let [low, high] = [end(1.0 - tail).min(estimate), end(tail).max(estimate)];
         // Gaps smaller than chance leads one to expect of any model: the observed error is an upper end at least.
         let high = if high > 0.0 { high } else { observed };
         (high - low > NO_WIDTH).then_some([low, high])
+    }
+
+    /// The share of the drawn errors that surprises, on each side: 2.5 %, and less where few predictions are wrong, or few right.
+    /// The shape of the gaps is known from these alone, which a multiple `t` of the observed gaps does not allow for; Student's
+    /// distribution with as many degrees of freedom does.
+    fn tail(&self, effect: f64) -> f64 {
+        let n_right: f64 = self.bins.iter().map(|bin| bin.right).sum();
+        let n_rarer = n_right.min(self.n - n_right) / effect;
+        normal_share(-student_quantile(n_rarer.max(MIN_DEGREES)))
     }
 
     /// How much more the number of correct predictions varies with the groups of `images`, which are those of the bins, than
