@@ -2,7 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Letters of Cyrillic and Greek that look like Latin ones, in their order. The list of Unicode (UTS 39) is no help: in it `0` and
+/// Letters of Cyrillic and Greek that look like Latin ones, in their order. The list of Unicode (UTS 39) is not used: in it `0` and
 /// `O`, `1` and `l`, `m` and `rn` look alike too, which may well be two classes.
 const TWINS: &str = "асеорхуіјѕһԁԛԝАВСЕНІЈКМОРЅТХУοΑΒΕΖΗΙΚΜΝΟΡΤΥΧ";
 const LATIN: &str = "aceopxyijshdqwABCEHIJKMOPSTXYoABEZHIKMNOPTYX";

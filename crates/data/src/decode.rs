@@ -363,7 +363,7 @@ fn orientation_of(exif: &[u8]) -> Option<Orientation> {
     Directory::of(exif)?.orientation()
 }
 
-/// Of numbers that are no grey values nobody knows which is black and which is white.
+/// Why such a TIFF is rejected: its numbers have no defined black and white.
 fn of_unusual_samples(samples: &str) -> String {
     format!(
         "not read: it is a TIFF of {samples}; scale the range that a viewer shows to 16 bits, such as with \

@@ -67,7 +67,7 @@ impl Display for ViewPosition {
     expect(dead_code, reason = "without DICOM there are no headers")
 )]
 pub(crate) enum HeaderPatient {
-    /// PatientID, and who issued it, where the header says so.
+    /// PatientID, and its issuer if the header has one.
     Identifier { id: [u8; 32], issuer: Option<[u8; 32]> },
     /// There is no PatientID: the study.
     Study([u8; 32]),

@@ -15,7 +15,6 @@ use crate::error::AppError;
 use crate::error::command::CommandError;
 use crate::metrics::SubsetMetrics;
 use crate::metrics::test_metrics::TestMetrics;
-use crate::model::error::ModelError;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::model::predicted_set::PredictedSet;
@@ -69,9 +68,7 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     let val = val.filter(|set| !set.is_empty());
     let val = val.map(|set| PredictedSet::new(&model, &card, &set, vec![false; set.len()]));
     let (test, summary) = PredictedSet::with_summary(&model, &card, &test, is_leaked);
-    if !test.evaluation.is_finite() {
-        return Err(ModelError::NotFinite.into());
-    }
+    test.evaluation.check_finite()?;
     let metrics = EvaluationMetrics {
         n_rejected: Rejected {
             val: val.as_ref().and_then(PredictedSet::n_rejected),

@@ -91,9 +91,7 @@ impl Model {
         }
         self.check(set)?;
         let evaluation = evaluate(&self.network, set, class_names.len(), &self.card.preprocessing());
-        if !evaluation.is_finite() {
-            return Err(ModelError::NotFinite.into());
-        }
+        evaluation.check_finite()?;
         let predictions = evaluation.predictions(self.card.temperature);
         let groups = set.patient_groups();
         Ok((SubsetMetrics::new(class_names.clone(), &predictions, groups.as_deref()), predictions))

@@ -14,14 +14,13 @@
 //!
 //! `tests/interval_coverage.rs` measures how often the interval has the true error.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use rayon::prelude::*;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
 use super::bootstrap::{RESAMPLES, normal_share};
-use super::interval::{Interval, NO_WIDTH, student_quantile};
+use super::interval::{Interval, NO_WIDTH, student_quantile, sums_by_group};
 
 /// Bins of equal width.
 const BINS: usize = 15;
@@ -158,13 +157,13 @@ impl Bins {
     /// with independent images: the sum over groups of the squared sum of deviations from the accuracy of the bin, divided
     /// by the sum of squared deviations (Rao and Scott 1992); at least 1.
     pub(super) fn design_effect(&self, images: impl Iterator<Item = (Image, u32)>) -> f64 {
-        let (mut by_group, mut by_image) = (BTreeMap::<u32, f64>::new(), 0.0);
-        for (Image { predicted, is_right }, group) in images {
+        let mut by_image = 0.0;
+        let by_group = sums_by_group(images.map(|(Image { predicted, is_right }, group)| {
             let deviation = f64::from(is_right) - self.bins[bin_of(predicted)].accuracy();
-            *by_group.entry(group).or_default() += deviation;
             by_image += deviation * deviation;
-        }
-        let squares: f64 = by_group.values().map(|sum| sum * sum).sum();
+            (group, deviation)
+        }));
+        let squares: f64 = by_group.iter().map(|sum| sum * sum).sum();
         if by_image > 0.0 { (squares / by_image).max(1.0) } else { 1.0 }
     }
 

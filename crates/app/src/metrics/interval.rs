@@ -38,6 +38,15 @@ fn wilson_of(share: f64, n: f64) -> Interval {
     [low, high]
 }
 
+/// The sum of the values of each group, such as those of the images of a patient, in the order of the group's numbers.
+pub(super) fn sums_by_group(values: impl Iterator<Item = (u32, f64)>) -> Vec<f64> {
+    let mut sums = BTreeMap::<u32, f64>::new();
+    for (group, value) in values {
+        *sums.entry(group).or_default() += value;
+    }
+    sums.into_values().collect()
+}
+
 /// [`wilson`] of the share of the images that are `hits`; with `groups`, for the equivalent number of independent images.
 #[must_use]
 pub(crate) fn share_interval(hits: &[bool], groups: Option<&[u32]>) -> Option<Interval> {

@@ -1,5 +1,6 @@
 //! What a model said of each image, and every figure that needs more than the confusion matrix.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
@@ -148,6 +149,27 @@ pub(crate) struct Scorer<'a> {
     rankings: Vec<OnceLock<Ranking>>,
 }
 
+/// The areas under the ROC curves of several classes.
+struct Areas {
+    /// Those that are defined.
+    areas: Vec<f64>,
+    /// Of each image, its influence on their sum.
+    influences: Vec<f64>,
+    /// Of each class.
+    intervals: Vec<Option<Interval>>,
+}
+
+impl Areas {
+    /// Of no class.
+    fn new(n_images: usize) -> Self {
+        Self { areas: Vec::new(), influences: vec![0.0; n_images], intervals: Vec::new() }
+    }
+
+    fn add_influences(&mut self, influences: &[f64]) {
+        self.influences.iter_mut().zip(influences).for_each(|(sum, influence)| *sum += influence);
+    }
+}
+
 impl<'a> Scorer<'a> {
     /// Of these predictions.
     #[must_use]
@@ -194,32 +216,35 @@ impl<'a> Scorer<'a> {
 
     /// Intervals of the areas under the ROC curves: of their mean, and of each class; by groups of images where there are any.
     pub(super) fn area_intervals(&self, groups: Option<&[u32]>) -> (Option<Interval>, Vec<Option<Interval>>) {
-        let n = self.predictions.len();
-        let of_classes = |first: usize| {
-            // The area and the influences of the sum over these classes.
-            let (mut areas, mut influences, mut intervals) = (Vec::new(), vec![0.0; n], Vec::new());
-            for class in first..(first + TASK_CLASSES).min(self.predictions.n_classes) {
-                let ranking = self.ranking(class);
-                intervals.push(ranking.area().and_then(|area| {
-                    let of_class = ranking.influences(area);
-                    influences.iter_mut().zip(&of_class).for_each(|(sum, influence)| *sum += influence);
-                    areas.push(area);
-                    roc_auc::interval(area, &of_class, groups)
-                }));
-            }
-            (areas, influences, intervals)
-        };
-        let tasks = (0..self.predictions.n_classes.div_ceil(TASK_CLASSES)).into_par_iter();
-        let tasks: Vec<_> = tasks.map(|task| of_classes(task * TASK_CLASSES)).collect();
-        let (mut areas, mut influences, mut intervals) = (Vec::new(), vec![0.0; n], Vec::new());
-        for (of_task, influences_of_task, intervals_of_task) in tasks {
-            areas.extend(of_task);
-            influences.iter_mut().zip(influences_of_task).for_each(|(sum, influence)| *sum += influence);
-            intervals.extend(intervals_of_task);
+        let n_classes = self.predictions.n_classes;
+        let tasks = (0..n_classes.div_ceil(TASK_CLASSES)).into_par_iter();
+        let classes_of = |task: usize| task * TASK_CLASSES..((task + 1) * TASK_CLASSES).min(n_classes);
+        let of_tasks: Vec<Areas> = tasks.map(|task| self.areas(classes_of(task), groups)).collect();
+        let mut all = Areas::new(self.predictions.len());
+        for of_task in of_tasks {
+            all.areas.extend(of_task.areas);
+            all.add_influences(&of_task.influences);
+            all.intervals.extend(of_task.intervals);
         }
-        influences.iter_mut().for_each(|influence| *influence /= areas.len() as f64);
-        let of_mean = mean(areas.into_iter()).and_then(|area| roc_auc::interval(area, &influences, groups));
-        (of_mean, intervals)
+        let n_areas = all.areas.len() as f64;
+        all.influences.iter_mut().for_each(|influence| *influence /= n_areas);
+        let mean_area = mean(all.areas.into_iter());
+        (mean_area.and_then(|area| roc_auc::interval(area, &all.influences, groups)), all.intervals)
+    }
+
+    /// The areas of some classes.
+    fn areas(&self, classes: Range<usize>, groups: Option<&[u32]>) -> Areas {
+        let mut areas = Areas::new(self.predictions.len());
+        for class in classes {
+            let interval = self.ranking(class).area().and_then(|area| {
+                let influences = self.ranking(class).influences(area);
+                areas.areas.push(area);
+                areas.add_influences(&influences);
+                roc_auc::interval(area, &influences, groups)
+            });
+            areas.intervals.push(interval);
+        }
+        areas
     }
 
     /// Of each image, the negative logarithm of the probability of the truth.

@@ -1,8 +1,6 @@
 //! The area under the ROC curve of one class against the rest, and its 95 % interval from the influence of each image.
 
-use std::collections::BTreeMap;
-
-use super::interval::{Interval, NO_WIDTH, student_quantile};
+use super::interval::{Interval, NO_WIDTH, student_quantile, sums_by_group};
 
 /// The images in the order of their probability of a class, the least likely first.
 #[derive(Debug)]
@@ -95,13 +93,7 @@ impl Ranking {
 pub(super) fn interval(area: f64, influences: &[f64], groups: Option<&[u32]>) -> Option<Interval> {
     let sums: Vec<f64> = match groups {
         None => influences.to_vec(),
-        Some(groups) => {
-            let mut sums = BTreeMap::<u32, f64>::new();
-            for (&influence, &group) in influences.iter().zip(groups) {
-                *sums.entry(group).or_default() += influence;
-            }
-            sums.into_values().collect()
-        }
+        Some(groups) => sums_by_group(groups.iter().copied().zip(influences.iter().copied())),
     };
     let n = sums.len() as f64;
     let [squares, fourths] = [2, 4].map(|power| sums.iter().map(|sum| sum.powi(power)).sum::<f64>());

@@ -8,6 +8,7 @@ use roentgen_layers::{ResNet9, Workspace};
 
 use crate::metrics::argmax::argmax;
 use crate::metrics::{Confusion, Predictions};
+use crate::model::error::ModelError;
 
 /// Most images that go through the model together. Only speed and memory depend on it.
 const MAX_BATCH: usize = 128;
@@ -79,10 +80,13 @@ impl Evaluation {
         (self.labels[image] as usize, &self.logits[image * self.n_classes..][..self.n_classes])
     }
 
-    /// Whether all logits are finite numbers.
-    #[must_use]
-    pub fn is_finite(&self) -> bool {
-        self.logits.iter().all(|logit| logit.is_finite())
+    /// Fails if a logit is infinite or NaN.
+    ///
+    /// # Errors
+    /// [`ModelError::NotFinite`].
+    pub fn check_finite(&self) -> Result<(), ModelError> {
+        let is_finite = self.logits.iter().all(|logit| logit.is_finite());
+        if is_finite { Ok(()) } else { Err(ModelError::NotFinite) }
     }
 
     /// The confusion matrix.

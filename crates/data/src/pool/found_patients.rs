@@ -71,8 +71,8 @@ impl HeaderPatients {
         let are_same = known.len() > 1 && known.iter().all(|patient| *patient == known[0]);
         let same = are_same.then(|| {
             format!(
-                "all {} DICOM files have the same PatientID, or are of one study, so no split separates them; if that stands for \
-                 an unknown patient, take the patients from file names with --patient-pattern, or from a column of a table",
+                "all {} DICOM files have the same PatientID, or are of one study, so no split separates them; if that \
+                 is a placeholder, take the patients from file names with --patient-pattern, or from a column of a table",
                 known.len()
             )
         });
