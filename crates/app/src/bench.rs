@@ -8,6 +8,7 @@ mod case;
 mod conv_layers;
 mod machine;
 mod peak;
+mod process;
 mod profile;
 mod record;
 mod timing;
@@ -25,9 +26,9 @@ pub(crate) use case::{Case, Mode};
 use crate::error::AppError;
 use crate::error::bench::BenchError;
 use crate::terminal::screen::{Screen, counted, table};
-use case::{CaseResult, Percentiles};
 use conv_layers::ConvLayer;
 use machine::Machine;
+use process::{CaseResult, Percentiles};
 use profile::ProfileRow;
 use torch::ContestResult;
 
@@ -312,7 +313,7 @@ fn show_machine(screen: &Screen, machine: &Machine, model: &ResNet9Config, confi
 
 fn show_torch(screen: &Screen, contests: &[ContestResult], rounds: usize) {
     screen.line(&format!(
-        "Compared with PyTorch in {rounds} alternating rounds: medians, and the ratio to the fastest PyTorch variant of each round"
+        "Compared with PyTorch in {rounds} alternating rounds: medians, and the ratio to the\nfastest PyTorch variant of each round"
     ));
     show_table(screen, &torch::rows(contests));
     screen.line("");

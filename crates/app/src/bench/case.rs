@@ -4,14 +4,13 @@
 use std::fmt;
 use std::process::Command;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ndarray::Array4;
 use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config, Workspace};
 use roentgen_optim::{AdamConfig, OneCycle};
 use roentgen_tensor::rng::{CounterRng, Purpose};
-use serde::{Deserialize, Serialize};
 
+use super::process::{CaseResult, Percentiles, Process, failed, unix_seconds};
 use super::timing::{measure, percentile_ms};
 use super::{BenchConfig, peak_rss_mib};
 use crate::error::bench::BenchError;
@@ -69,34 +68,6 @@ impl FromStr for Case {
         let batch = batch.parse().ok().filter(|batch| (1..=65_536).contains(batch)).ok_or_else(expected)?;
         Ok(Self { mode, batch })
     }
-}
-
-/// The result of one process; the PyTorch script prints the same fields.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct CaseResult {
-    /// Images per second, from the median time.
-    pub(super) images_per_s: f64,
-    /// Time per batch.
-    pub(super) ms: Percentiles,
-    /// Number of timed batches.
-    pub(super) runs: usize,
-    /// End of the first step, in seconds since 1970.
-    first_step_at: f64,
-    /// Peak memory of the process; `None` if the system does not report it.
-    pub(super) peak_rss_mib: Option<f64>,
-    /// From the start of the process to the end of its first step; filled in by the parent process.
-    #[serde(default)]
-    pub(super) first_step_s: f64,
-}
-
-/// Milliseconds per batch.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Percentiles {
-    pub(super) min: f64,
-    pub(super) p50: f64,
-    pub(super) p95: f64,
-    pub(super) p99: f64,
-    pub(super) max: f64,
 }
 
 /// A batch of noise with the mean and deviation of normalised images, and its labels.
@@ -170,36 +141,8 @@ impl Case {
         let mut command = Command::new(program);
         command.arg("bench").args(["--case", &self.to_string(), "--threads", &threads.to_string()]);
         command.args(config.arguments());
-        result_of(command)
+        Process::start(command)?.measure()
     }
-}
-
-/// Starts a process that prints its result in its last line, and waits for it.
-///
-/// # Errors
-/// [`BenchError::Process`].
-pub(super) fn result_of(mut command: Command) -> Result<CaseResult, BenchError> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let start = unix_seconds();
-    let output = command.output().map_err(|error| failed(&name, &error.to_string()))?;
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    let result = stdout.lines().last().and_then(|line| serde_json::from_str::<CaseResult>(line).ok());
-    let Some(mut result) = result.filter(|_| output.status.success()) else {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        let reason =
-            stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it printed no result");
-        return Err(failed(&name, reason));
-    };
-    result.first_step_s = result.first_step_at - start;
-    Ok(result)
-}
-
-fn failed(program: &str, reason: &str) -> BenchError {
-    BenchError::Process { program: program.to_owned(), reason: reason.trim().to_owned() }
-}
-
-fn unix_seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
 #[cfg(test)]
@@ -214,15 +157,5 @@ mod tests {
         for wrong in ["train", "train:", "train:0", "rest:1", "infer:-1", "infer:1.5"] {
             assert!(wrong.parse::<Case>().is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_failed_process_is_reported_with_the_last_line_of_its_error_output() {
-        let mut command = Command::new("sh");
-        command.args(["-c", "echo first >&2; echo 'no module named torch' >&2; exit 1"]);
-        let error = result_of(command).expect_err("no result").to_string();
-        assert!(error.contains("no module named torch"), "{error}");
-        let missing = Command::new("/nowhere/python");
-        assert!(result_of(missing).is_err());
     }
 }

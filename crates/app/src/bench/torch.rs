@@ -1,18 +1,21 @@
 //! Comparison with PyTorch: the same work in alternating rounds, and the ratio of the speeds.
 //!
-//! On a machine that others use too, only speeds measured within the same minutes can be compared; so each round runs
-//! everything once, this program and PyTorch one after the other.
+//! On a machine that others use too, only speeds measured within the same minutes can be compared; so each round of a contest
+//! runs this program and each PyTorch variant once, one after the other.
 
 use std::path::Path;
 use std::process::Command;
 
+use indicatif::ProgressBar;
 use roentgen_data::disk;
 use serde::{Deserialize, Serialize};
 
-use super::case::{Case, CaseResult, Mode, result_of};
+use super::case::{Case, Mode};
+use super::process::{CaseResult, Process};
 use super::timing::median;
 use super::{BenchConfig, NameFilter};
 use crate::error::AppError;
+use crate::error::bench::BenchError;
 use crate::run_dir::error::WriteError;
 use crate::terminal::screen::Screen;
 
@@ -83,8 +86,7 @@ struct VariantResult {
 /// Runs the contests that `filter` selects.
 ///
 /// # Errors
-/// [`BenchError::Process`](crate::error::bench::BenchError::Process) if PyTorch does not run at all; a single variant that
-/// fails is left out with a message.
+/// [`BenchError::Process`] if PyTorch does not run at all; a single variant that fails is left out with a message.
 pub(super) fn measure(
     python: &Path,
     rounds: usize,
@@ -94,41 +96,88 @@ pub(super) fn measure(
 ) -> Result<Vec<ContestResult>, AppError> {
     let threads = rayon::current_num_threads();
     let script = disk::write_temporary(".py", SCRIPT.as_bytes()).map_err(cannot_write)?;
-    let run = |case: Case, variant: &str| {
+    let start = |case: Case, variant: &str| {
         let mut command = Command::new(python);
         command.arg(&script).args([case.mode.to_string(), case.batch.to_string()]);
         let numbers = [config.size, config.channels, config.n_classes, threads];
         command.args(numbers.map(|number| number.to_string()));
         command.args([BUDGET_S.to_string(), variant.to_owned()]);
-        result_of(command)
+        Process::start(command)
     };
     let contests: Vec<&Contest> = CONTESTS.iter().filter(|contest| filter.matches(contest.name)).collect();
-    let n_runs = rounds * contests.iter().map(|contest| 1 + contest.variants.len()).sum::<usize>();
-    let bar = screen.bar(n_runs);
-    let mut outcomes: Vec<Outcome> = contests.iter().map(|contest| Outcome::new(contest)).collect();
-    for round in 1..=rounds {
-        for outcome in &mut outcomes {
-            let Contest { name, case, variants } = *outcome.contest;
-            bar.set_prefix(format!("round {round} of {rounds}"));
-            bar.set_message(name);
-            outcome.roentgen.push(case.measure(config, threads)?);
-            bar.inc(1);
-            for (variant, found) in variants.iter().zip(&mut outcome.peers) {
-                bar.set_message(format!("{name}, PyTorch {variant}"));
-                match run(case, variant) {
-                    Ok(figures) => found.push(figures),
-                    Err(error) if *variant == "eager" || found.len() + 1 < round => return Err(error.into()),
-                    Err(error) if round == 1 => screen.line(&format!("left out: {name} {variant}: {error}")),
-                    Err(_) => {}
-                }
-                bar.inc(1);
-            }
-            // A round takes minutes; without a terminal the bar is not seen.
-            screen.line(&format!("round {round} of {rounds}: {}", outcome.last_in_words()));
-        }
+    let bar = screen.bar(rounds * contests.iter().map(|contest| 1 + contest.variants.len()).sum::<usize>());
+    let mut results = Vec::new();
+    for contest in contests {
+        let own = || contest.case.measure(config, threads);
+        let outcome =
+            run_contest(contest, rounds, own, |variant| start(contest.case, variant), (screen, &bar))?;
+        results.push(outcome.result());
     }
     bar.finish_and_clear();
-    Ok(outcomes.iter().map(Outcome::result).collect())
+    Ok(results)
+}
+
+/// Runs the rounds of one contest; `start` starts the process of a PyTorch variant.
+fn run_contest(
+    contest: &'static Contest,
+    rounds: usize,
+    own: impl Fn() -> Result<CaseResult, BenchError>,
+    start: impl Fn(&str) -> Result<Process, BenchError>,
+    (screen, bar): (&Screen, &ProgressBar),
+) -> Result<Outcome, BenchError> {
+    let mut outcome = Outcome::new(contest);
+    let mut peers: Vec<Peer> = contest.variants.iter().map(|variant| Peer::new(variant)).collect();
+    for round in 1..=rounds {
+        bar.set_prefix(format!("{}, round {round} of {rounds}", contest.name));
+        bar.set_message("roentgen");
+        outcome.roentgen.push(own()?);
+        bar.inc(1);
+        for (peer, found) in peers.iter_mut().zip(&mut outcome.peers) {
+            bar.set_message(format!("PyTorch {}", peer.variant));
+            match peer.measure(&start) {
+                Ok(result) => found.extend(result),
+                Err(error) if peer.variant == "eager" || round > 1 => return Err(error),
+                Err(error) => {
+                    screen.line(&format!("left out: {} {}: {error}", contest.name, peer.variant));
+                    peer.is_left_out = true;
+                }
+            }
+            bar.inc(1);
+        }
+        // A round takes minutes; without a terminal the bar is not seen.
+        screen.line(&format!("round {round} of {rounds}: {}", outcome.last_in_words()));
+    }
+    Ok(outcome)
+}
+
+/// A PyTorch variant during the rounds of a contest.
+struct Peer {
+    variant: &'static str,
+    /// Waits for the next round; it does not use the processor meanwhile.
+    waiting: Option<Process>,
+    is_left_out: bool,
+}
+
+impl Peer {
+    fn new(variant: &'static str) -> Self {
+        Self { variant, waiting: None, is_left_out: false }
+    }
+
+    /// Measures one round; `None` if the variant is left out.
+    fn measure(
+        &mut self,
+        start: impl Fn(&str) -> Result<Process, BenchError>,
+    ) -> Result<Option<CaseResult>, BenchError> {
+        if self.is_left_out {
+            return Ok(None);
+        }
+        let mut process = self.waiting.take().map_or_else(|| start(self.variant), Ok)?;
+        let result = process.measure()?;
+        // Compiling takes longer than a round, so it is done once. The others start in each round, so that their start and
+        // their memory are measured each time.
+        self.waiting = (self.variant == "compiled").then_some(process);
+        Ok(Some(result))
+    }
 }
 
 fn cannot_write(source: std::io::Error) -> WriteError {
@@ -241,14 +290,34 @@ pub(super) fn cost_rows(contests: &[ContestResult]) -> Vec<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
+    use super::super::process::tests::{result_line, shell};
     use super::*;
 
     fn found(images_per_s: f64) -> CaseResult {
-        let text = format!(
-            r#"{{"images_per_s": {images_per_s}, "ms": {{"min": 1, "p50": 1, "p95": 1, "p99": 1, "max": 1}},
-                "runs": 5, "first_step_at": 0, "peak_rss_mib": null}}"#
-        );
-        serde_json::from_str(&text).expect("what the script prints")
+        serde_json::from_str(&result_line(&images_per_s.to_string())).expect("what the script prints")
+    }
+
+    #[test]
+    fn compiled_starts_once_and_the_others_in_each_round() {
+        let contest = CONTESTS.iter().find(|contest| contest.name == "infer:128").expect("a contest");
+        let starts = RefCell::new(Vec::new());
+        let start = |variant: &str| {
+            starts.borrow_mut().push(variant.to_owned());
+            let line = result_line("50").replace('"', "\\\"");
+            Ok(shell(&match variant {
+                "onnx" => "echo no module named onnxruntime >&2; exit 1".to_owned(),
+                _ => format!("while read request; do echo \"{line}\"; done"),
+            }))
+        };
+        let screen = Screen::silent();
+        let run =
+            |contest, own: CaseResult| run_contest(contest, 3, || Ok(own), start, (&screen, &screen.bar(1)));
+        let result = run(contest, found(100.0)).expect("a contest").result();
+        assert_eq!(result.ratios, [2.0, 2.0, 2.0]);
+        assert_eq!(result.peers.iter().map(|peer| peer.images_per_s.len()).collect::<Vec<_>>(), [3, 3, 0]);
+        assert_eq!(*starts.borrow(), ["eager", "compiled", "onnx", "eager", "eager"]);
     }
 
     #[test]
