@@ -4,13 +4,16 @@
 //! results are medians: other programs can only slow a run down, and would distort a mean.
 
 mod bandwidth;
+mod caches;
 mod case;
 mod conv_layers;
+mod conv_work;
 mod machine;
 mod peak;
 mod process;
 mod profile;
 mod record;
+mod roofline;
 mod timing;
 mod torch;
 
@@ -25,7 +28,8 @@ pub(crate) use case::{Case, Mode};
 
 use crate::error::AppError;
 use crate::error::bench::BenchError;
-use crate::terminal::screen::{Screen, counted, table};
+use crate::terminal::screen::{Screen, counted, table, wrap};
+use bandwidth::ReadBandwidth;
 use conv_layers::ConvLayer;
 use machine::Machine;
 use process::{CaseResult, Percentiles};
@@ -107,6 +111,8 @@ struct BenchResult {
     first_step_s: Option<f64>,
     conv_layers: Vec<ConvLayer>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reads: Vec<ReadBandwidth>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     profile: Vec<ProfileRow>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     torch: Vec<ContestResult>,
@@ -136,6 +142,7 @@ pub(crate) fn run(config: &BenchConfig, request: &BenchRequest, screen: &Screen)
         peak_rss_mib: None,
         first_step_s: None,
         conv_layers: Vec::new(),
+        reads: Vec::new(),
         profile: Vec::new(),
         torch: Vec::new(),
     };
@@ -217,9 +224,10 @@ fn measure_layers(
             bar.inc(1);
         }
         bar.finish_and_clear();
-        screen.line(&format!(
+        let heading = format!(
             "Convolutions at batch size {LAYER_BATCH}: median ms, GFLOP/s of the direct algorithm, share of the peak"
-        ));
+        );
+        show_heading(screen, &heading);
         for line in conv_layers::lines(&result.conv_layers, screen.width()) {
             screen.line(&line);
         }
@@ -232,13 +240,30 @@ fn measure_layers(
         screen.line("");
     }
     if request.profile {
-        result.profile = profile::measure(&model, config.size, LAYER_BATCH, &result.conv_layers);
-        screen.line(&format!(
-            "A training step at batch size {LAYER_BATCH}: median ms of each layer, and of its convolutions alone"
-        ));
-        show_table(screen, &profile::rows(&result.profile));
-        screen.line("");
+        show_profile(result, &model, screen);
     }
+}
+
+/// Measures and shows what the layers are limited by, and each layer within a training step.
+fn show_profile(result: &mut BenchResult, model: &ResNet9Config, screen: &Screen) {
+    let threads = result.machine.threads;
+    result.reads = bandwidth::measure_reads(&caches::data_caches(), threads);
+    show_heading(screen, "Reads of the same numbers again and again, GB/s");
+    show_table(screen, &bandwidth::rows(&result.reads, threads));
+    screen.line("");
+    show_heading(
+        screen,
+        "Each pass: the time of its products at the peak of multiply-adds, and the time that it takes",
+    );
+    show_table(screen, &roofline::rows(&result.conv_layers, result.machine.peak_gflops));
+    screen.line("");
+    result.profile = profile::measure(model, result.size, LAYER_BATCH, &result.conv_layers);
+    let heading = format!(
+        "A training step at batch size {LAYER_BATCH}: median ms of each layer, and of its convolutions alone"
+    );
+    show_heading(screen, &heading);
+    show_table(screen, &profile::rows(&result.profile));
+    screen.line("");
 }
 
 /// Measures training steps and forward passes, each case in a process of its own.
@@ -272,7 +297,7 @@ fn measure_cases(
     }
     bar.finish_and_clear();
     if rows.len() > 1 {
-        screen.line("Training steps and forward passes: time per batch, peak memory of the process");
+        show_heading(screen, "Training steps and forward passes: time per batch, peak memory of the process");
         show_table(screen, &rows);
     }
     if let Some(first_step_s) = result.first_step_s {
@@ -312,12 +337,20 @@ fn show_machine(screen: &Screen, machine: &Machine, model: &ResNet9Config, confi
 }
 
 fn show_torch(screen: &Screen, contests: &[ContestResult], rounds: usize) {
-    screen.line(&format!(
-        "Compared with PyTorch in {rounds} alternating rounds: medians, and the ratio to the\nfastest PyTorch variant of each round"
-    ));
+    let heading = format!(
+        "Compared with PyTorch in {rounds} alternating rounds: medians, and the ratio to the fastest PyTorch variant of each round"
+    );
+    show_heading(screen, &heading);
     show_table(screen, &torch::rows(contests));
     screen.line("");
     show_table(screen, &torch::cost_rows(contests));
+}
+
+/// The line above a table.
+fn show_heading(screen: &Screen, text: &str) {
+    for line in wrap(text, screen.width()) {
+        screen.line(&line);
+    }
 }
 
 fn show_table(screen: &Screen, rows: &[Vec<String>]) {

@@ -1,11 +1,108 @@
-//! The speed of memory copies: besides the peak of arithmetic, the other limit of a kernel.
+//! How fast numbers are read from each cache and from memory, and copied in memory: besides the peak of arithmetic, the other
+//! limits of a kernel.
+
+use std::hint::black_box;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use wide::f32x16;
 
+use super::caches::Cache;
 use super::timing::measure;
 
 /// Bytes that each thread copies: more than its own caches and most shared caches hold.
 const BYTES_PER_THREAD: usize = 64 << 20;
+/// Vectors that are added at once: enough to hide the latency of an addition, few enough to stay in registers.
+const SUMS: usize = if cfg!(target_feature = "avx512f") { 8 } else { 4 };
+/// A timed run reads at least this much: long enough that its start does not count.
+const BYTES_PER_RUN: usize = 32 << 20;
+/// Most bytes that memory is measured with, for processors with huge caches.
+const MAX_BYTES: usize = 1 << 30;
+
+/// Reading from one level of memory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct ReadBandwidth {
+    /// `L1`, `L2`, `L3` or `memory`.
+    pub(super) level: String,
+    /// Size of what is read again and again.
+    pub(super) bytes: usize,
+    pub(super) one_thread_gb_per_s: f64,
+    /// Of all threads together.
+    pub(super) all_threads_gb_per_s: f64,
+}
+
+/// Reading from each cache and from memory, by one of `threads` threads and by all of them, which read the same from a cache, and
+/// each its own part from memory.
+pub(super) fn measure_reads(caches: &[Cache], threads: usize) -> Vec<ReadBandwidth> {
+    let measured = |(level, bytes): (String, usize)| {
+        // Not zeros: the system gives one page for all pages of zeros that were never written.
+        let data = vec![f32x16::ONE; bytes / size_of::<f32x16>()];
+        let of_all: Vec<&[f32x16]> = match level.as_str() {
+            "memory" => data.chunks(data.len().div_ceil(threads)).collect(),
+            _ => vec![&data; threads],
+        };
+        let one_thread_gb_per_s = measure_read(&[&data]);
+        let all_threads_gb_per_s = if threads == 1 { one_thread_gb_per_s } else { measure_read(&of_all) };
+        ReadBandwidth { level, bytes, one_thread_gb_per_s, all_threads_gb_per_s }
+    };
+    working_sets(caches).into_iter().map(measured).collect()
+}
+
+/// The levels, and for each a size of which nearly all is read from there.
+fn working_sets(caches: &[Cache]) -> Vec<(String, usize)> {
+    // What the nearer cache holds part of is read from there in part, so it is exceeded by far. Other programs, and the
+    // other thread of a core, need room in the same cache.
+    let inner = [0].into_iter().chain(caches.iter().map(|cache| cache.bytes));
+    let sets = caches.iter().zip(inner).map(|(cache, inner)| {
+        (format!("L{}", cache.level), (cache.bytes / 4).max(2 * inner), cache.bytes / 2)
+    });
+    // A cache that is hardly larger than the nearer one cannot be measured.
+    let sets = sets.filter(|(_, bytes, most)| bytes <= most).map(|(level, bytes, _)| (level, bytes));
+    let last = caches.last().map_or(0, |cache| cache.bytes);
+    sets.chain([("memory".to_owned(), (4 * last).clamp(BYTES_PER_THREAD, MAX_BYTES))]).collect()
+}
+
+/// Reading each part on a thread of its own, in GB/s.
+fn measure_read(parts: &[&[f32x16]]) -> f64 {
+    let passes = (BYTES_PER_RUN / size_of_val(parts[0])).max(1);
+    let timing = measure(0.2, || {
+        parts.par_iter().with_max_len(1).for_each(|part| {
+            for _ in 0..passes {
+                black_box(sum(black_box(part)));
+            }
+        });
+    });
+    let bytes: usize = parts.iter().map(|part| size_of_val(*part)).sum();
+    // The fastest run, as for the peak of arithmetic.
+    (passes * bytes) as f64 / timing.min_s / 1e9
+}
+
+/// Reads all of `data` once, except what does not fill the last block.
+#[inline(never)]
+fn sum(data: &[f32x16]) -> f32x16 {
+    let mut sums = [f32x16::ZERO; SUMS];
+    for block in data.as_chunks::<SUMS>().0 {
+        // Not `zip`: it is not inlined here, which keeps the sums in memory.
+        for at in 0..SUMS {
+            sums[at] += block[at];
+        }
+    }
+    sums.into_iter().fold(f32x16::ZERO, |total, sum| total + sum)
+}
+
+/// Reading as a table, headings first.
+pub(super) fn rows(reads: &[ReadBandwidth], threads: usize) -> Vec<Vec<String>> {
+    let n_columns = if threads == 1 { 3 } else { 4 };
+    let heading = ["from", "KiB", "1 thread", &format!("{threads} threads")].map(str::to_owned);
+    let mut rows = vec![heading.to_vec()];
+    for read in reads {
+        let [one, all] =
+            [read.one_thread_gb_per_s, read.all_threads_gb_per_s].map(|rate| format!("{rate:.1}"));
+        rows.push(vec![read.level.clone(), (read.bytes >> 10).to_string(), one, all]);
+    }
+    rows.iter_mut().for_each(|row| row.truncate(n_columns));
+    rows
+}
 
 /// Copying from memory to memory on `threads` threads, in GB/s; bytes read and bytes written both count.
 pub(super) fn measure_copy_gb_per_s(threads: usize) -> f64 {
@@ -16,4 +113,41 @@ pub(super) fn measure_copy_gb_per_s(threads: usize) -> f64 {
         parts.with_max_len(1).for_each(|(target, source)| target.copy_from_slice(source));
     });
     (2 * source.len()) as f64 / timing.min_s / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caches(sizes: &[usize]) -> Vec<Cache> {
+        (1..).zip(sizes).map(|(level, &kib)| Cache { level, bytes: kib << 10, n_cpus: 1 }).collect()
+    }
+
+    #[test]
+    fn a_working_set_fits_its_cache_and_exceeds_the_nearer_one() {
+        let sets = |sizes: &[usize]| {
+            let sets = working_sets(&caches(sizes)).into_iter();
+            sets.map(|(level, bytes)| format!("{level} {}", bytes >> 10)).collect::<Vec<_>>()
+        };
+        assert_eq!(sets(&[32, 1024, 32768]), ["L1 8", "L2 256", "L3 8192", "memory 131072"]);
+        assert_eq!(sets(&[32, 128]), ["L1 8", "L2 64", "memory 65536"]);
+        assert_eq!(sets(&[48, 2048, 4096, 1 << 20]), ["L1 12", "L2 512", "L4 262144", "memory 1048576"]);
+    }
+
+    #[test]
+    fn every_number_is_read() {
+        let data: Vec<f32x16> = (0..SUMS as u8 * 3).map(|at| f32x16::splat(f32::from(at))).collect();
+        let expected = (0..SUMS as u8 * 3).map(f32::from).sum::<f32>();
+        assert_eq!(sum(&data).to_array(), [expected; 16]);
+    }
+
+    #[test]
+    fn one_thread_reads_the_whole_and_several_their_parts() {
+        let reads = measure_reads(&caches(&[32]), 2);
+        assert_eq!(reads.iter().map(|read| read.level.as_str()).collect::<Vec<_>>(), ["L1", "memory"]);
+        let rates = reads.iter().flat_map(|read| [read.one_thread_gb_per_s, read.all_threads_gb_per_s]);
+        assert!(rates.into_iter().all(|rate| rate > 0.01 && rate < 1e5), "{reads:?}");
+        assert_eq!(rows(&reads, 2)[0], ["from", "KiB", "1 thread", "2 threads"]);
+        assert_eq!(rows(&reads, 1).iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 3]);
+    }
 }

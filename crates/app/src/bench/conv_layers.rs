@@ -6,6 +6,7 @@ use roentgen_tensor::conv2d::{
 use roentgen_tensor::rng::{CounterRng, Purpose};
 use serde::{Deserialize, Serialize};
 
+use super::conv_work::Work;
 use super::timing::measure;
 use crate::terminal::screen::table;
 
@@ -21,7 +22,7 @@ pub(super) struct ConvLayer {
     h: usize,
     w: usize,
     batch: usize,
-    algorithm: String,
+    pub(super) algorithm: String,
     pub(super) forward: PassResult,
     /// `None` for the first layer: the gradient of the images is not needed.
     pub(super) backward_input: Option<PassResult>,
@@ -35,13 +36,15 @@ pub(super) struct PassResult {
     /// Operations of the direct algorithm per second, whichever algorithm is used.
     gflops: f64,
     share_of_peak: f64,
+    #[serde(default)]
+    pub(super) work: Work,
 }
 
 impl PassResult {
     fn measure(geometry: &Conv2dGeometry, peak_gflops: f64, work: impl FnMut()) -> Self {
         let seconds = measure(BUDGET_S, work).median_s;
         let gflops = geometry.flops() / seconds / 1e9;
-        Self { ms: seconds * 1e3, gflops, share_of_peak: gflops / peak_gflops }
+        Self { ms: seconds * 1e3, gflops, share_of_peak: gflops / peak_gflops, work: Work::of(geometry) }
     }
 
     fn is_above_peak(&self) -> bool {

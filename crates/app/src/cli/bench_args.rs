@@ -15,7 +15,7 @@ Examples:
   roentgen bench
   # one convolution: forward and both backward passes
   roentgen bench --filter conv2
-  # time of each layer in a training step
+  # time of each layer in a training step, and what the machine could do
   roentgen bench --profile --filter train:128
   # write a record to docs/bench
   roentgen bench --save
@@ -39,7 +39,7 @@ pub(super) struct BenchArgs {
     /// Measure only what has TEXT in its name, such as conv2, res1, train, infer:1
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// Also show the time of each layer in a training step
+    /// Also show the time of each layer in a training step, and what limits it
     #[arg(long)]
     profile: bool,
     /// Write the figures to docs/bench, with commit and machine
