@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 
 use epilogue::Epilogue;
 pub use memory::Scratch;
-use winograd::{F2, F3, F4, F6, Map2, Map3};
+use winograd::Tiling;
 
 use crate::aligned::AlignedBuffer;
 use crate::batch_norm::Activation;
@@ -74,29 +74,23 @@ pub enum Conv2dAlgorithm {
     Winograd4,
     /// F(6x6, 3x3).
     Winograd6,
+    /// Tiles of 6 and of 4 side by side, in each dimension as many of each as take the fewest products.
+    Winograd6And4,
     /// Of whole maps of at most 2x2 pixels: products with the padding are left out.
     Map2,
     /// Of whole maps of at most 3x3 pixels.
     Map3,
 }
 
-/// A tile of Winograd's convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tile {
-    /// Parts in each dimension: a tile takes `t * t` multiplications for each pair of channels.
-    t: usize,
-    /// Side of the output.
-    m: usize,
-}
-
 impl Conv2dAlgorithm {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Im2col,
         Self::Winograd2,
         Self::Winograd3,
         Self::Winograd4,
         Self::Winograd6,
+        Self::Winograd6And4,
         Self::Map2,
         Self::Map3,
     ];
@@ -110,33 +104,35 @@ impl Conv2dAlgorithm {
             Self::Winograd3 => "F(3x3)",
             Self::Winograd4 => "F(4x4)",
             Self::Winograd6 => "F(6x6)",
+            Self::Winograd6And4 => "F(6, 4)",
             Self::Map2 => "2x2 map",
             Self::Map3 => "3x3 map",
         }
     }
 
-    /// `None` for im2col.
-    fn tile(self) -> Option<Tile> {
-        let tile = |t, m| Some(Tile { t, m });
-        match self {
-            Self::Im2col => None,
-            Self::Winograd2 => tile(4, 2),
-            Self::Winograd3 => tile(5, 3),
-            Self::Winograd4 => tile(6, 4),
-            Self::Winograd6 => tile(8, 6),
-            Self::Map2 => tile(3, 2),
-            Self::Map3 => tile(4, 3),
-        }
+    /// The tiles that cover an output of these sizes; `None` for im2col.
+    fn tiling(self, g: &Conv2dGeometry) -> Option<Tiling> {
+        Some(match self {
+            Self::Im2col => return None,
+            Self::Winograd2 => Tiling::of(g, winograd::F2),
+            Self::Winograd3 => Tiling::of(g, winograd::F3),
+            Self::Winograd4 => Tiling::of(g, winograd::F4),
+            Self::Winograd6 => Tiling::of(g, winograd::F6),
+            Self::Winograd6And4 => Tiling::of_6_and_4(g),
+            Self::Map2 => Tiling::of(g, winograd::MAP2),
+            Self::Map3 => Tiling::of(g, winograd::MAP3),
+        })
     }
 
     /// Whether it computes convolutions of these sizes.
     fn fits(self, g: &Conv2dGeometry) -> bool {
         // Winograd's transforms work on whole vectors of channels.
         let whole_vectors = g.c_in.is_multiple_of(LANES) && g.c_out.is_multiple_of(LANES);
-        match (self, self.tile()) {
-            (_, None) => true,
-            (Self::Map2 | Self::Map3, Some(Tile { m, .. })) => whole_vectors && g.h <= m && g.w <= m,
-            (_, Some(_)) => whole_vectors,
+        match self {
+            Self::Im2col => true,
+            Self::Map2 => whole_vectors && g.h <= 2 && g.w <= 2,
+            Self::Map3 => whole_vectors && g.h <= 3 && g.w <= 3,
+            _ => whole_vectors,
         }
     }
 }
@@ -167,18 +163,18 @@ impl Conv2dGeometry {
     pub fn algorithm(&self) -> Conv2dAlgorithm {
         /// The number of multiplications that take as long as reading one number of the filter from the L3 cache.
         const READ_COST: usize = 16;
-        let work = |algorithm: &Conv2dAlgorithm| {
-            let (filters, rows) = match algorithm.tile() {
-                None => (TAPS, self.pixels()),
-                Some(Tile { t, m }) => (t * t, self.n * self.h.div_ceil(m) * self.w.div_ceil(m)),
-            };
-            filters * (rows.next_multiple_of(MR) + READ_COST)
+        let products = |filters: usize, rows: usize| filters * (rows.next_multiple_of(MR) + READ_COST);
+        let work = |algorithm: &Conv2dAlgorithm| match algorithm.tiling(self) {
+            None => products(TAPS, self.pixels()),
+            Some(tiling) => tiling.tiles_and_parts().map(|(tiles, parts)| products(parts, tiles)).sum(),
         };
         let has_tiles = Conv2dAlgorithm::Winograd2.fits(self);
         let is_allowed = |algorithm: &Conv2dAlgorithm| match self.choice {
             ConvChoice::Auto => algorithm.fits(self),
-            ConvChoice::Winograd if has_tiles => algorithm.fits(self) && algorithm.tile().is_some(),
-            ConvChoice::Im2col | ConvChoice::Winograd => algorithm.tile().is_none(),
+            ConvChoice::Winograd if has_tiles => {
+                algorithm.fits(self) && *algorithm != Conv2dAlgorithm::Im2col
+            }
+            ConvChoice::Im2col | ConvChoice::Winograd => *algorithm == Conv2dAlgorithm::Im2col,
         };
         let allowed = Conv2dAlgorithm::ALL.into_iter().filter(is_allowed);
         allowed.min_by_key(work).expect("at least one algorithm is allowed for every geometry")
@@ -287,22 +283,11 @@ impl PreparedFilter {
 }
 
 fn prepare(g: &Conv2dGeometry, weight: &[f32]) -> AlignedBuffer {
-    let algorithm = g.inference_algorithm();
-    let len = match algorithm.tile() {
-        None => im2col::packed_len(g),
-        Some(Tile { t, .. }) => winograd::transformed_len(g, t),
-    };
     let mut prepared = AlignedBuffer::default();
-    let (data, filter) = (prepared.resize(len), Filter::Plain(weight));
-    match algorithm {
-        Conv2dAlgorithm::Im2col => im2col::pack_filter(g, filter, data),
-        // `F2, 4, 2`: the matrices of F(2x2, 3x3), `t` and `m` of its tiles.
-        Conv2dAlgorithm::Winograd2 => winograd::transform_filter::<F2, 4, 2>(g, filter, data),
-        Conv2dAlgorithm::Winograd3 => winograd::transform_filter::<F3, 5, 3>(g, filter, data),
-        Conv2dAlgorithm::Winograd4 => winograd::transform_filter::<F4, 6, 4>(g, filter, data),
-        Conv2dAlgorithm::Winograd6 => winograd::transform_filter::<F6, 8, 6>(g, filter, data),
-        Conv2dAlgorithm::Map2 => winograd::transform_filter::<Map2, 3, 2>(g, filter, data),
-        Conv2dAlgorithm::Map3 => winograd::transform_filter::<Map3, 4, 3>(g, filter, data),
+    let (data, filter) = (prepared.resize(g.prepared_len()), Filter::Plain(weight));
+    match g.inference_algorithm().tiling(g) {
+        None => im2col::pack_filter(g, filter, data),
+        Some(tiling) => winograd::transform_filter(g, &tiling, filter, data),
     }
     prepared
 }
@@ -376,14 +361,9 @@ fn correlate(
     epilogue: Epilogue,
     y: &mut [f32],
 ) {
-    match algorithm {
-        Conv2dAlgorithm::Im2col => im2col::correlate(g, x, filter, epilogue, y),
-        Conv2dAlgorithm::Winograd2 => winograd::correlate::<F2, 4, 2>(g, x, filter, epilogue, y),
-        Conv2dAlgorithm::Winograd3 => winograd::correlate::<F3, 5, 3>(g, x, filter, epilogue, y),
-        Conv2dAlgorithm::Winograd4 => winograd::correlate::<F4, 6, 4>(g, x, filter, epilogue, y),
-        Conv2dAlgorithm::Winograd6 => winograd::correlate::<F6, 8, 6>(g, x, filter, epilogue, y),
-        Conv2dAlgorithm::Map2 => winograd::correlate::<Map2, 3, 2>(g, x, filter, epilogue, y),
-        Conv2dAlgorithm::Map3 => winograd::correlate::<Map3, 4, 3>(g, x, filter, epilogue, y),
+    match algorithm.tiling(g) {
+        None => im2col::correlate(g, x, filter, epilogue, y),
+        Some(tiling) => winograd::correlate(g, &tiling, x, filter, epilogue, y),
     }
 }
 
@@ -395,14 +375,9 @@ fn correlate_patches(
     grad_y: &[f32],
     grad_weight: &mut [f32],
 ) {
-    match algorithm {
-        Conv2dAlgorithm::Im2col => im2col::correlate_patches(g, x, grad_y, grad_weight),
-        Conv2dAlgorithm::Winograd2 => winograd::correlate_patches::<F2, 4, 2>(g, x, grad_y, grad_weight),
-        Conv2dAlgorithm::Winograd3 => winograd::correlate_patches::<F3, 5, 3>(g, x, grad_y, grad_weight),
-        Conv2dAlgorithm::Winograd4 => winograd::correlate_patches::<F4, 6, 4>(g, x, grad_y, grad_weight),
-        Conv2dAlgorithm::Winograd6 => winograd::correlate_patches::<F6, 8, 6>(g, x, grad_y, grad_weight),
-        Conv2dAlgorithm::Map2 => winograd::correlate_patches::<Map2, 3, 2>(g, x, grad_y, grad_weight),
-        Conv2dAlgorithm::Map3 => winograd::correlate_patches::<Map3, 4, 3>(g, x, grad_y, grad_weight),
+    match algorithm.tiling(g) {
+        None => im2col::correlate_patches(g, x, grad_y, grad_weight),
+        Some(tiling) => winograd::correlate_patches(g, &tiling, x, grad_y, grad_weight),
     }
 }
 

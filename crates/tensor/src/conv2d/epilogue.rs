@@ -6,7 +6,7 @@ use wide::f32x16;
 
 use crate::batch_norm::Activation;
 use crate::gemm::NR;
-use crate::lanes::load;
+use crate::lanes::{LANES, load, load_short, store_short};
 
 /// `act(scale * . + shift)`.
 #[derive(Clone, Copy, Debug)]
@@ -27,11 +27,11 @@ impl<'a> Epilogue<'a> {
         Self { shift: bias, ..Self::NONE }
     }
 
-    /// The function for the vector of channels from `o` on.
+    /// The function for the vector of channels from `o` on; beyond the last channel its values mean nothing.
     #[inline(always)]
     pub(super) fn vector(self, o: usize) -> impl Fn(f32x16) -> f32x16 {
-        let scale = if self.scale.is_empty() { f32x16::ONE } else { load(&self.scale[o..]) };
-        let shift = if self.shift.is_empty() { f32x16::ZERO } else { load(&self.shift[o..]) };
+        let scale = if self.scale.is_empty() { f32x16::ONE } else { load_short(&self.scale[o..]) };
+        let shift = if self.shift.is_empty() { f32x16::ZERO } else { load_short(&self.shift[o..]) };
         let floor = f32x16::splat(self.activation.floor());
         move |sum| {
             let y = sum.mul_add(scale, shift);
@@ -43,18 +43,10 @@ impl<'a> Epilogue<'a> {
     /// `y = act(scale * sums + shift)` for the pixels of `y`, `(pixels, c)`, which are those of the sums from row `first`
     /// on. The sums are `[panel][rows][NR]`.
     pub(super) fn finish(self, sums: &[f32], rows: usize, first: usize, c: usize, y: &mut [f32]) {
-        let floor = self.activation.floor();
         for (pixel, y) in y.chunks_exact_mut(c).enumerate() {
-            for (panel, y) in y.chunks_mut(NR).enumerate() {
-                let sums = &sums[(panel * rows + first + pixel) * NR..][..y.len()];
-                y.copy_from_slice(sums);
-                if let Some(scale) = self.scale.get(panel * NR..) {
-                    y.iter_mut().zip(scale).for_each(|(y, scale)| *y *= scale);
-                }
-                if let Some(shift) = self.shift.get(panel * NR..) {
-                    y.iter_mut().zip(shift).for_each(|(y, shift)| *y += shift);
-                }
-                y.iter_mut().for_each(|y| *y = if *y < floor { floor } else { *y });
+            for o in (0..c).step_by(LANES) {
+                let sums = load(&sums[(o / NR * rows + first + pixel) * NR + o % NR..]);
+                store_short(self.vector(o)(sums), &mut y[o..]);
             }
         }
     }

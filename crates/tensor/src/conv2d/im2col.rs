@@ -28,7 +28,7 @@ use rayon::prelude::*;
 use super::epilogue::Epilogue;
 use super::{Conv2dGeometry, FILTER_SIDE, Filter, TAPS};
 use crate::gemm::{MR, NR, multiply_columns, multiply_rows};
-use crate::lanes::LANES;
+use crate::lanes::{LANES, load_short, store};
 use crate::scratch::with_scratch;
 
 /// Longest block of `k`. With [`MAX_TASK_PIXELS`] its patches take 222 KiB, which fits the L2 cache with room to spare.
@@ -207,8 +207,10 @@ fn pack_panels(y: &[f32], c: usize, panels: &mut [f32]) {
             let at = task * RUN_PIXELS * NR + i * NR;
             let (o, pixel) = (at / panel_len * NR, at % panel_len / NR);
             let valid = NR.min(c - o);
-            row[..valid].copy_from_slice(&y[pixel * c + o..][..valid]);
-            row[valid..].fill(0.0);
+            for v in (0..NR).step_by(LANES) {
+                let source = if v < valid { &y[pixel * c + o + v..(pixel + 1) * c] } else { &[] };
+                store(load_short(source), &mut row[v..]);
+            }
         }
     });
 }
@@ -228,16 +230,18 @@ fn copy_patches(
         let k = block..(block + LANES).min(k.end);
         for (pixel, row) in pixels.clone().zip(out.chunks_exact_mut(LANES)) {
             let (i, j) = (pixel / g.w % g.h, pixel % g.w);
+            // The three taps of a row of the filter are contiguous, unless one of them is outside the image.
+            let run = if j > 0 && j + 1 < g.w { FILTER_SIDE } else { 1 };
             let mut rest = &mut row[..k.len()];
-            for tap in k.start / c..k.end.div_ceil(c) {
+            for tap in (k.start / c / run * run..k.end.div_ceil(c)).step_by(run) {
                 let (u, v) = (tap / FILTER_SIDE, tap % FILTER_SIDE);
-                let channels = k.start.max(tap * c) - tap * c..k.end.min((tap + 1) * c) - tap * c;
-                let (patch, tail) = rest.split_at_mut(channels.len());
+                let entries = k.start.max(tap * c) - tap * c..k.end.min((tap + run) * c) - tap * c;
+                let (patch, tail) = rest.split_at_mut(entries.len());
                 rest = tail;
-                let inside = (1..=g.h).contains(&(i + u)) && (1..=g.w).contains(&(j + v));
+                let inside = (1..=g.h).contains(&(i + u)) && (run > 1 || (1..=g.w).contains(&(j + v)));
                 if inside {
                     let source = (pixel + u * g.w + v - g.w - 1) * c;
-                    copy_short(&x[source + channels.start..source + channels.end], patch);
+                    copy_short(&x[source + entries.start..source + entries.end], patch);
                 } else {
                     patch.fill(0.0);
                 }

@@ -1,31 +1,38 @@
 //! `U = G g Gt`, the transformed filter.
 
 use rayon::prelude::*;
-use wide::f32x16;
+use wide::f32x8;
 
-use super::matrices::{FilterMatrix, TileMatrices};
-use super::transform::apply;
-use crate::conv2d::{Conv2dGeometry, FILTER_SIDE, Filter, TAPS};
+use super::tiling::Tiling;
+use crate::conv2d::{Conv2dGeometry, Filter, TAPS};
 use crate::gemm::NR;
-use crate::lanes::{LANES, load, store};
 use crate::scratch::with_scratch;
 
-/// Numbers in the transformed filter with tiles of `t` x `t`.
-pub(in crate::conv2d) fn transformed_len(g: &Conv2dGeometry, t: usize) -> usize {
-    t * t * g.c_in * g.c_out.next_multiple_of(NR)
+/// Side of the squares in which the reversed filter is transposed.
+const SQUARE: usize = 8;
+
+/// Numbers in the transformed filter.
+pub(in crate::conv2d) fn transformed_len(g: &Conv2dGeometry, tiling: &Tiling) -> usize {
+    tiling.n_parts() * g.c_in * g.c_out.next_multiple_of(NR)
 }
 
-/// `U` for all channels, as `[panel][part][c_in][NR]`.
-pub(in crate::conv2d) fn transform_filter<Matrices: TileMatrices<T, M>, const T: usize, const M: usize>(
+/// `U` for all channels, as `[panel][region][part][c_in][NR]`.
+pub(in crate::conv2d) fn transform_filter(
     g: &Conv2dGeometry,
+    tiling: &Tiling,
     filter: Filter,
     out: &mut [f32],
 ) {
-    out.par_chunks_exact_mut(T * T * g.c_in * NR).enumerate().for_each(|(panel, out)| {
+    out.par_chunks_exact_mut(tiling.n_parts() * g.c_in * NR).enumerate().for_each(|(panel, mut out)| {
         with_scratch(panel_len(g), |taps| {
             gather_panel(g, filter, panel, taps);
-            for (row, out) in out.chunks_exact_mut(T * g.c_in * NR).enumerate() {
-                transform_panel_row::<Matrices, T, M>(taps, row, out);
+            for region in tiling.regions() {
+                let (down, across) = region.tile.parts();
+                for row in 0..down {
+                    let (u, rest) = std::mem::take(&mut out).split_at_mut(across * g.c_in * NR);
+                    region.tile.filter_row(taps, row, u);
+                    out = rest;
+                }
             }
         });
     });
@@ -54,41 +61,19 @@ pub(super) fn gather_panel(g: &Conv2dGeometry, filter: Filter, panel: usize, tap
             }
         }
         Filter::Reversed(weight) => {
-            for (v, tap) in (0..valid).step_by(LANES).flat_map(|v| (0..TAPS).map(move |tap| (v, tap))) {
-                for c in (0..c_in).step_by(LANES) {
-                    let from = |i: usize| ((first + v + i) * TAPS + TAPS - 1 - tap) * c_in + c;
-                    let square = std::array::from_fn(|i| load(&weight[from(i)..]));
-                    for (i, row) in f32x16::transpose(square).into_iter().enumerate() {
-                        store(row, &mut taps[((c + i) * TAPS + tap) * NR + v..]);
+            for (o, tap) in (0..valid).step_by(SQUARE).flat_map(|o| (0..TAPS).map(move |tap| (o, tap))) {
+                for c in (0..c_in).step_by(SQUARE) {
+                    let square = std::array::from_fn(|i| {
+                        let row = &weight[((first + o + i) * TAPS + TAPS - 1 - tap) * c_in + c..];
+                        f32x8::new(*row.first_chunk().expect("whole vectors of channels"))
+                    });
+                    for (i, row) in f32x8::transpose(square).into_iter().enumerate() {
+                        let out = taps[((c + i) * TAPS + tap) * NR + o..].first_chunk_mut();
+                        *out.expect("whole vectors of channels") = row.to_array();
                     }
                 }
             }
         }
         Filter::Prepared(_) => unreachable!("a prepared filter is not gathered again"),
-    }
-}
-
-/// One row of parts of `U` for one panel, as `[part of the row][c_in][NR]`, from the result of [`gather_panel`]. The
-/// products of one row then read it from the L2 cache.
-#[inline(never)]
-pub(super) fn transform_panel_row<Matrices: TileMatrices<T, M>, const T: usize, const M: usize>(
-    taps: &[f32],
-    row: usize,
-    out: &mut [f32],
-) {
-    let factors = Matrices::FILTER[row].map(f32x16::splat);
-    let part_len = taps.len() / TAPS;
-    for (c, taps) in taps.chunks_exact(TAPS * NR).enumerate() {
-        for v in (0..NR).step_by(LANES) {
-            let line = std::array::from_fn(|j| {
-                let tap = |i: usize| load(&taps[(i * FILTER_SIDE + j) * NR + v..]);
-                let sum = factors[0].mul_add(tap(0), factors[1] * tap(1));
-                factors[2].mul_add(tap(2), sum)
-            });
-            let parts = apply::<FilterMatrix<Matrices, M>, T, FILTER_SIDE>(&line);
-            for (part, vector) in parts.into_iter().enumerate() {
-                store(vector, &mut out[part * part_len + c * NR + v..]);
-            }
-        }
     }
 }

@@ -16,13 +16,14 @@
 //! derived in `docs/backprop.md`. Their input tile begins at the padding, so the first column of `Bt` is zero.
 
 use std::f32::consts::SQRT_2;
+use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use super::transform::{Constant, Transform, transpose};
 use crate::conv2d::FILTER_SIDE;
 
-/// The transforms of `M` x `M` outputs from `T` x `T` inputs.
-pub(in crate::conv2d) trait TileMatrices<const T: usize, const M: usize>: Sync {
+/// The matrices of one dimension: `M` outputs from `T` inputs.
+pub(super) trait TileMatrices<const T: usize, const M: usize>: Debug + Sync {
     /// `Bt`.
     const INPUT: [[f32; T]; T];
     /// `G`.
@@ -77,9 +78,9 @@ impl<Matrices: TileMatrices<T, M>, const T: usize, const M: usize> Constant<FILT
     const TRANSFORM: Transform<FILTER_SIDE, T> = Transform::new(transpose(Matrices::FILTER));
 }
 
-/// F(2x2, 3x3), from the points 0, 1, -1.
+/// F(2, 3), from the points 0, 1, -1.
 #[derive(Debug)]
-pub(in crate::conv2d) struct F2;
+pub(super) struct F2;
 
 impl TileMatrices<4, 2> for F2 {
     const INPUT: [[f32; 4]; 4] =
@@ -88,9 +89,9 @@ impl TileMatrices<4, 2> for F2 {
     const OUTPUT: [[f32; 4]; 2] = [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, -1.0, 1.0]];
 }
 
-/// F(3x3, 3x3), from the points 0, 1, -1, 2.
+/// F(3, 3), from the points 0, 1, -1, 2.
 #[derive(Debug)]
-pub(in crate::conv2d) struct F3;
+pub(super) struct F3;
 
 impl TileMatrices<5, 3> for F3 {
     const INPUT: [[f32; 5]; 5] = [
@@ -111,9 +112,9 @@ impl TileMatrices<5, 3> for F3 {
         [[1.0, 1.0, 1.0, 1.0, 0.0], [0.0, 1.0, -1.0, 2.0, 0.0], [0.0, 1.0, 1.0, 4.0, 1.0]];
 }
 
-/// F(4x4, 3x3), from the points 0, 1, -1, 2, -2.
+/// F(4, 3), from the points 0, 1, -1, 2, -2.
 #[derive(Debug)]
-pub(in crate::conv2d) struct F4;
+pub(super) struct F4;
 
 impl TileMatrices<6, 4> for F4 {
     const INPUT: [[f32; 6]; 6] = [
@@ -140,9 +141,9 @@ impl TileMatrices<6, 4> for F4 {
     ];
 }
 
-/// F(6x6, 3x3), from the points 0, 1, -1, 2, -2, 1/2, -1/2.
+/// F(6, 3), from the points 0, 1, -1, 2, -2, 1/2, -1/2.
 #[derive(Debug)]
-pub(in crate::conv2d) struct F6;
+pub(super) struct F6;
 
 impl TileMatrices<8, 6> for F6 {
     const INPUT: [[f32; 8]; 8] = [
@@ -175,9 +176,9 @@ impl TileMatrices<8, 6> for F6 {
     ];
 }
 
-/// A whole map of 2x2 pixels with its padding: 9 products.
+/// A whole map of 2 pixels with its padding: 3 products.
 #[derive(Debug)]
-pub(in crate::conv2d) struct Map2;
+pub(super) struct Map2;
 
 impl TileMatrices<3, 2> for Map2 {
     const INPUT: [[f32; 3]; 3] = [[0.0, 1.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
@@ -185,9 +186,9 @@ impl TileMatrices<3, 2> for Map2 {
     const OUTPUT: [[f32; 3]; 2] = [[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]];
 }
 
-/// A whole map of 3x3 pixels with its padding: 16 products.
+/// A whole map of 3 pixels with its padding: 4 products.
 #[derive(Debug)]
-pub(in crate::conv2d) struct Map3;
+pub(super) struct Map3;
 
 /// Half of it; `1 / SQRT_2` would be rounded twice.
 const HALF_SQRT_2: f32 = std::f32::consts::FRAC_1_SQRT_2;

@@ -127,23 +127,24 @@ pub(super) fn apply<K: Constant<R, C>, const R: usize, const C: usize>(x: &[f32x
     out
 }
 
-/// The intermediate result of [`sandwich`]. Callers reuse one, because clearing it takes as long as a transform.
-pub(super) type Between<const R: usize, const C: usize> = [[f32x16; R]; C];
-
-/// `K * x * K^T`: `load` returns the rows of `x`, and `store(i, j, _)` gets the elements of the result.
+/// `KD * x * KA^T`: `load` returns the rows of `x`, and `store(i, j, _)` gets the elements of the result. `between` is for the
+/// intermediate result; callers reuse one, because clearing it takes as long as a transform.
 #[inline(always)]
-pub(super) fn sandwich<K: Constant<R, C>, const R: usize, const C: usize>(
-    rows: &mut Between<R, C>,
-    load: impl Fn(usize) -> [f32x16; C],
+pub(super) fn sandwich<KD, KA, const RD: usize, const CD: usize, const RA: usize, const CA: usize>(
+    between: &mut [[f32x16; RA]; CD],
+    load: impl Fn(usize) -> [f32x16; CA],
     mut store: impl FnMut(usize, usize, f32x16),
-) {
-    for (i, row) in rows.iter_mut().enumerate() {
-        *row = apply::<K, R, C>(&load(i));
+) where
+    KD: Constant<RD, CD>,
+    KA: Constant<RA, CA>,
+{
+    for (i, row) in between.iter_mut().enumerate() {
+        *row = apply::<KA, RA, CA>(&load(i));
     }
-    // Not `rows.map`, which would copy the rows first.
+    // Not `between.map`, which would copy the rows first.
     #[expect(clippy::needless_range_loop, reason = "a column has no iterator")]
-    for j in 0..R {
-        let column = apply::<K, R, C>(&std::array::from_fn(|i| rows[i][j]));
+    for j in 0..RA {
+        let column = apply::<KD, RD, CD>(&std::array::from_fn(|i| between[i][j]));
         for (i, vector) in column.into_iter().enumerate() {
             store(i, j, vector);
         }

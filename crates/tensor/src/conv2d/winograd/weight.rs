@@ -1,11 +1,11 @@
 //! The backward pass to the weight by tiles.
 //!
 //! ```text
-//! for each run of tiles:
+//! for each region, for each run of its tiles:
 //!   V = Bt d B, in parallel
 //!   for each panel of output channels, in parallel:
 //!     Z = A grad_y At of the panel
-//!     for each LANES input channels:   grad_U += V^T Z;  after the last run: grad = Gt grad_U G
+//!     for each LANES input channels:   grad_U += V^T Z;  after the last run: grad += Gt grad_U G
 //! grad_weight = grad, its panels side by side
 //! ```
 //!
@@ -14,14 +14,12 @@
 //! This changes which thread computes a sum, but not the order of its terms.
 
 use rayon::prelude::*;
-use wide::f32x16;
 
-use super::matrices::{FilterGradMatrix, TileMatrices};
-use super::transform::sandwich;
-use super::{Layout, SET_PADDING, Tiling};
-use crate::conv2d::{Conv2dGeometry, FILTER_SIDE, TAPS};
+use super::tiling::{Region, Tiling};
+use super::{Layout, SET_PADDING};
+use crate::conv2d::{Conv2dGeometry, Scratch, TAPS};
 use crate::gemm::{NR, multiply_columns};
-use crate::lanes::{LANES, load, store};
+use crate::lanes::LANES;
 use crate::scratch::with_scratch;
 
 /// Tiles in one block: one task of the transform of the input.
@@ -29,73 +27,141 @@ const BLOCK_TILES: usize = 16;
 /// Most numbers in the `Z` of one panel of a run: 1 MiB. Half and twice as many are 2 to 15 % slower.
 const RUN_LEN: usize = 1 << 18;
 
-/// Tiles of one run, with input tiles of `t` x `t`.
-pub(in crate::conv2d) fn weight_run_tiles(n_tiles: usize, t: usize) -> usize {
-    let n_runs = n_tiles.div_ceil(RUN_LEN / (t * t * NR));
+/// The scratch memory of [`correlate_patches`].
+pub(in crate::conv2d) fn correlate_patches_scratch(g: &Conv2dGeometry, tiling: &Tiling) -> Scratch {
+    let (v_len, block_len) = lens(tiling);
+    let task = |runs: Runs| runs.z_layout(runs.tiles.min(runs.region.n_tiles())).len + runs.sums_len;
+    Scratch {
+        caller: v_len + g.c_in / LANES * g.c_out.div_ceil(NR) * block_len,
+        task: tiling.regions().map(Runs::new).map(task).max().unwrap_or(0),
+    }
+}
+
+/// Tiles of one run, for tiles of `n_parts` parts.
+fn run_tiles(n_tiles: usize, n_parts: usize) -> usize {
+    let n_runs = n_tiles.div_ceil(RUN_LEN / (n_parts * NR));
     n_tiles.div_ceil(n_runs).next_multiple_of(BLOCK_TILES)
 }
 
+/// How the tiles of a region are divided.
+#[derive(Clone, Copy)]
+struct Runs {
+    region: Region,
+    /// Tiles in a run.
+    tiles: usize,
+    /// Of a block of tiles.
+    v_layout: Layout,
+    /// Numbers in `V` of a run.
+    v_len: usize,
+    /// For `LANES` input channels and one panel: the sums from which the gradient is computed.
+    sums_len: usize,
+}
+
+impl Runs {
+    fn new(region: Region) -> Self {
+        let n_parts = region.tile.n_parts();
+        let tiles = run_tiles(region.n_tiles(), n_parts);
+        let v_layout = Layout::by_group(n_parts, BLOCK_TILES, region.g.c_in, LANES);
+        let v_len = tiles / BLOCK_TILES * v_layout.len;
+        Self { region, tiles, v_layout, v_len, sums_len: n_parts * SUMS_PART }
+    }
+
+    /// Of one panel of a run of `tiles`.
+    fn z_layout(&self, tiles: usize) -> Layout {
+        Layout::by_part(self.region.tile.n_parts(), tiles, NR, NR)
+    }
+
+    /// Numbers that each run adds to; the sums of a single run need not be kept.
+    fn kept_len(&self) -> usize {
+        if self.tiles < self.region.n_tiles() { self.sums_len } else { 0 }
+    }
+}
+
+/// Numbers in the gradient for `LANES` input channels and one panel.
+const GRAD_LEN: usize = LANES * TAPS * NR;
+
+/// Numbers in `V` of a run; and for `LANES` input channels and one panel in the gradient and, after it, the sums that are kept
+/// from run to run.
+fn lens(tiling: &Tiling) -> (usize, usize) {
+    let regions = tiling.regions().map(Runs::new);
+    regions.fold((0, GRAD_LEN), |(v, block), runs| (v.max(runs.v_len), block.max(GRAD_LEN + runs.kept_len())))
+}
+
 /// `grad_weight = patches(x)^T * grad_y` by tiles.
-pub(in crate::conv2d) fn correlate_patches<Matrices: TileMatrices<T, M>, const T: usize, const M: usize>(
+pub(in crate::conv2d) fn correlate_patches(
     g: &Conv2dGeometry,
+    tiling: &Tiling,
     x: &[f32],
     grad_y: &[f32],
     grad_weight: &mut [f32],
 ) {
-    let tiling = Tiling::<Matrices, T, M>::new(g);
-    let (n_tiles, n_panels, n_blocks) = (tiling.n_tiles(), g.c_out.div_ceil(NR), g.c_in / LANES);
-    let run_tiles = weight_run_tiles(n_tiles, T);
-    let is_single_run = run_tiles >= n_tiles;
-    let v_layout = Layout::by_group(T * T, BLOCK_TILES, g.c_in, LANES);
-    let v_len = run_tiles / BLOCK_TILES * v_layout.len;
-    // For LANES input channels and one panel: the gradient; with several runs also the sums that it is computed from.
-    let sums_len = T * T * SUMS_PART;
-    let grad_len = LANES * TAPS * NR;
-    let block_len = grad_len + if is_single_run { 0 } else { sums_len };
-    let n_splits = (2 * rayon::current_num_threads()).div_ceil(n_panels).clamp(1, n_blocks);
-    let split_blocks = n_blocks.div_ceil(n_splits);
-    with_scratch(v_len + n_panels * n_blocks * block_len, |scratch| {
+    let (v_len, block_len) = lens(tiling);
+    let n_blocks = g.c_in / LANES * g.c_out.div_ceil(NR);
+    with_scratch(v_len + n_blocks * block_len, |scratch| {
         let (v, grads) = scratch.split_at_mut(v_len);
-        for start in (0..n_tiles).step_by(run_tiles) {
-            let run = start..(start + run_tiles).min(n_tiles);
-            v.par_chunks_exact_mut(v_layout.len).enumerate().for_each(|(i, v)| {
-                let first = run.start + i * BLOCK_TILES;
-                let block = first.min(run.end)..(first + BLOCK_TILES).min(run.end);
-                tiling.transform_input(x, block, v_layout, v);
-            });
-            let v = &*v;
-            let panels = grads.par_chunks_exact_mut(n_blocks * block_len).enumerate();
-            let splits = panels.flat_map(|(panel, grads)| {
-                let splits = grads.par_chunks_mut(split_blocks * block_len).enumerate();
-                splits.map(move |(split, grads)| (panel, split * split_blocks, grads))
-            });
-            splits.for_each(|(panel, first_block, grads)| {
-                let z_layout = Layout::by_part(T * T, run.len(), NR, NR);
-                with_scratch(z_layout.len + sums_len, |scratch| {
-                    let (z, own_sums) = scratch.split_at_mut(z_layout.len);
-                    tiling.transform_grad(grad_y, panel, run.clone(), z_layout, z);
-                    for (block, grads) in grads.chunks_exact_mut(block_len).enumerate() {
-                        let (grad, sums) = grads.split_at_mut(grad_len);
-                        let sums = if is_single_run { &mut *own_sums } else { sums };
-                        let c = (first_block + block) * LANES;
-                        for (part, sums) in sums.chunks_exact_mut(SUMS_PART).enumerate() {
-                            let v = &v[part * v_layout.part_stride + v_layout.at(0, c)..];
-                            let z = &z[part * z_layout.part_stride..][..run.len() * NR];
-                            sum_products(v, v_layout.len, z, &mut sums[..LANES * NR], start > 0);
-                        }
-                        if run.end == n_tiles {
-                            transform_filter_grad::<Matrices, T, M>(sums, grad);
-                        }
-                    }
-                });
-            });
+        for (i, runs) in tiling.regions().map(Runs::new).enumerate() {
+            add_region(&runs, x, grad_y, v, (grads, block_len), i > 0);
         }
-        interleave_panels(grads, block_len, g, grad_weight);
+        join_panels(grads, block_len, g, grad_weight);
     });
 }
 
+/// The gradient from the tiles of one region, for each panel and `LANES` input channels at the start of a block of `grads`;
+/// with `accumulate`, it is added to what is there.
+fn add_region(
+    runs: &Runs,
+    x: &[f32],
+    grad_y: &[f32],
+    v: &mut [f32],
+    (grads, block_len): (&mut [f32], usize),
+    accumulate: bool,
+) {
+    let Runs { region, v_layout, v_len, sums_len, .. } = *runs;
+    let Conv2dGeometry { c_in, c_out, .. } = region.g;
+    let (n_tiles, n_panels, n_blocks) = (region.n_tiles(), c_out.div_ceil(NR), c_in / LANES);
+    let n_splits = (2 * rayon::current_num_threads()).div_ceil(n_panels).clamp(1, n_blocks);
+    let split_blocks = n_blocks.div_ceil(n_splits);
+    for start in (0..n_tiles).step_by(runs.tiles) {
+        let run = start..(start + runs.tiles).min(n_tiles);
+        v[..v_len].par_chunks_exact_mut(v_layout.len).enumerate().for_each(|(i, v)| {
+            let first = run.start + i * BLOCK_TILES;
+            let block = first.min(run.end)..(first + BLOCK_TILES).min(run.end);
+            region.prefetch(x, c_in, block.clone());
+            region.prefetch(grad_y, c_out, block.clone());
+            region.tile.input(&region, x, block, v_layout, v);
+        });
+        let v = &*v;
+        let panels = grads.par_chunks_exact_mut(n_blocks * block_len).enumerate();
+        let splits = panels.flat_map(|(panel, grads)| {
+            let splits = grads.par_chunks_mut(split_blocks * block_len).enumerate();
+            splits.map(move |(split, grads)| (panel, split * split_blocks, grads))
+        });
+        splits.for_each(|(panel, first_block, grads)| {
+            let z_layout = runs.z_layout(run.len());
+            with_scratch(z_layout.len + sums_len, |scratch| {
+                let (z, own_sums) = scratch.split_at_mut(z_layout.len);
+                let channels = panel * NR..((panel + 1) * NR).min(c_out);
+                region.tile.output_grad(&region, grad_y, channels, run.clone(), z_layout, z);
+                for (block, grads) in grads.chunks_exact_mut(block_len).enumerate() {
+                    let (grad, kept) = grads.split_at_mut(GRAD_LEN);
+                    let sums = if runs.kept_len() == 0 { &mut *own_sums } else { &mut kept[..sums_len] };
+                    let c = (first_block + block) * LANES;
+                    for (part, sums) in sums.chunks_exact_mut(SUMS_PART).enumerate() {
+                        let v = &v[part * v_layout.part_stride + v_layout.at(0, c)..v_len];
+                        let z = &z[part * z_layout.part_stride..][..run.len() * NR];
+                        sum_products(v, v_layout.len, z, &mut sums[..LANES * NR], start > 0);
+                    }
+                    if run.end == n_tiles {
+                        region.tile.filter_grad(sums, grad, accumulate);
+                    }
+                }
+            });
+        });
+    }
+}
+
 /// Distance between the parts of the sums of `LANES` input channels and one panel; each part is `[LANES][NR]`.
-const SUMS_PART: usize = LANES * NR + SET_PADDING;
+pub(super) const SUMS_PART: usize = LANES * NR + SET_PADDING;
 
 /// `sums = V^T Z` for `LANES` channels and one panel, or with `accumulate` `sums += V^T Z`. Blocks of `v` are `v_block` numbers
 /// apart.
@@ -105,25 +171,8 @@ fn sum_products(v: &[f32], v_block: usize, z: &[f32], sums: &mut [f32], accumula
     multiply_columns(pieces.map(|(v, z)| (&v[..z.len() / NR * LANES], z)), sums, accumulate);
 }
 
-/// `grad = Gt grad_U G` for `LANES` input channels and one panel, as `[LANES][tap][NR]`.
-#[inline(never)]
-fn transform_filter_grad<Matrices: TileMatrices<T, M>, const T: usize, const M: usize>(
-    grad_u: &[f32],
-    grad: &mut [f32],
-) {
-    let mut between = [[f32x16::ZERO; FILTER_SIDE]; T];
-    for (c, grad) in grad.chunks_exact_mut(TAPS * NR).enumerate() {
-        for v in (0..NR).step_by(LANES) {
-            let line =
-                |i: usize| std::array::from_fn(|j| load(&grad_u[(i * T + j) * SUMS_PART + c * NR + v..]));
-            let put = |i: usize, j: usize, sum| store(sum, &mut grad[(i * FILTER_SIDE + j) * NR + v..]);
-            sandwich::<FilterGradMatrix<Matrices, M>, FILTER_SIDE, T>(&mut between, line, put);
-        }
-    }
-}
-
 /// Copies `[panel][c_in / LANES][LANES][tap][NR]`, whose second axis has stride `block_len`, to `[c_in][tap][c_out]`.
-fn interleave_panels(grads: &[f32], block_len: usize, g: &Conv2dGeometry, grad_weight: &mut [f32]) {
+fn join_panels(grads: &[f32], block_len: usize, g: &Conv2dGeometry, grad_weight: &mut [f32]) {
     grad_weight.par_chunks_exact_mut(TAPS * g.c_out).enumerate().for_each(|(c, taps)| {
         for (panel, grads) in grads.chunks_exact(g.c_in / LANES * block_len).enumerate() {
             let grads = &grads[c / LANES * block_len + c % LANES * TAPS * NR..][..TAPS * NR];

@@ -1,0 +1,200 @@
+//! The forward pass for many channels: tasks are panels of output channels, and each reads all tiles.
+
+use rayon::prelude::*;
+
+use super::Layout;
+use super::correlate::{join_panels, panel_channels};
+use super::filter::{gather_panel, panel_len};
+use super::tiling::{Region, Tiling};
+use crate::conv2d::epilogue::Epilogue;
+use crate::conv2d::{Conv2dGeometry, Filter, Scratch};
+use crate::gemm::{MAX_FEW_ROWS, MR, NR, multiply_few_rows, multiply_rows};
+use crate::lanes::LANES;
+use crate::scratch::with_scratch;
+
+/// Most numbers in the transformed input of a run: 8 MiB, a share of the L3 cache that other data and other programs
+/// leave.
+const RUN_LEN: usize = 2 << 20;
+
+/// `y = act(scale * (x * weight) + shift)`.
+pub(super) fn correlate(
+    g: &Conv2dGeometry,
+    tiling: &Tiling,
+    x: &[f32],
+    filter: Filter,
+    epilogue: Epilogue,
+    y: &mut [f32],
+) {
+    let pixels = run_images(g, tiling) * g.h * g.w;
+    for (y, x) in y.chunks_mut(pixels * g.c_out).zip(x.chunks(pixels * g.c_in)) {
+        let n = y.len() / (g.h * g.w * g.c_out);
+        correlate_run(&Conv2dGeometry { n, ..*g }, &tiling.of_images(n), x, filter, epilogue, y);
+    }
+}
+
+/// The scratch memory of [`correlate`].
+pub(super) fn scratch(g: &Conv2dGeometry, tiling: &Tiling) -> Scratch {
+    let tiling = tiling.of_images(run_images(g, tiling));
+    let regions = || tiling.regions().map(RunRegion::new);
+    let (v_len, finished_len) = run_lens(regions());
+    Scratch { caller: v_len + g.c_out.div_ceil(NR) * finished_len, task: PanelLens::new(g, regions()).sum() }
+}
+
+/// Images in a run.
+fn run_images(g: &Conv2dGeometry, tiling: &Tiling) -> usize {
+    let image_len: usize = tiling.tiles_and_parts().map(|(tiles, parts)| tiles / g.n * parts * g.c_in).sum();
+    (RUN_LEN / image_len).clamp(1, g.n)
+}
+
+/// A region in a run.
+#[derive(Clone, Copy)]
+struct RunRegion {
+    region: Region,
+    /// Of a block of `MR` tiles.
+    v_layout: Layout,
+    product_layout: Layout,
+    /// Numbers in the transformed input.
+    v_len: usize,
+    /// Numbers in the finished tiles of a panel.
+    finished_len: usize,
+}
+
+impl RunRegion {
+    fn new(region: Region) -> Self {
+        let (n_parts, n_blocks) = (region.tile.n_parts(), region.n_tiles().div_ceil(MR));
+        let v_layout = Layout::by_part(n_parts, MR, region.g.c_in, LANES);
+        let product_layout = Layout::by_part(n_parts, n_blocks * MR, NR, NR);
+        let finished_len = region.n_tiles() * region.tile_pixels() * NR;
+        Self { region, v_layout, product_layout, v_len: n_blocks * v_layout.len, finished_len }
+    }
+}
+
+/// Numbers in the transformed input of all regions, and in the finished tiles of a panel.
+fn run_lens(regions: impl Iterator<Item = RunRegion>) -> (usize, usize) {
+    regions.fold((0, 0), |(v, finished), run| (v + run.v_len, finished + run.finished_len))
+}
+
+fn correlate_run(
+    g: &Conv2dGeometry,
+    tiling: &Tiling,
+    x: &[f32],
+    filter: Filter,
+    epilogue: Epilogue,
+    y: &mut [f32],
+) {
+    let regions = || tiling.regions().map(RunRegion::new);
+    let (v_len, finished_len) = run_lens(regions());
+    with_scratch(v_len + g.c_out.div_ceil(NR) * finished_len, |scratch| {
+        let (v, finished) = scratch.split_at_mut(v_len);
+        let mut rest = &mut *v;
+        for RunRegion { region, v_layout, v_len, .. } in regions() {
+            let (v, others) = rest.split_at_mut(v_len);
+            v.par_chunks_exact_mut(v_layout.len).enumerate().for_each(|(i, v)| {
+                let block = i * MR..((i + 1) * MR).min(region.n_tiles());
+                region.prefetch(x, g.c_in, block.clone());
+                region.tile.input(&region, x, block, v_layout, v);
+            });
+            rest = others;
+        }
+        let v = &*v;
+        finished.par_chunks_exact_mut(finished_len).enumerate().for_each(|(panel, finished)| {
+            finish_panel(g, regions(), v, filter, (panel, epilogue), finished);
+        });
+        let finished = &*finished;
+        y.par_chunks_mut(g.w * g.c_out).enumerate().for_each(|(row, y)| {
+            let mut rest = finished;
+            for RunRegion { region, finished_len: own_len, .. } in regions() {
+                for (tile, i, pixels) in region.tiles_of_row(row) {
+                    let (m_down, m_across) = region.tile.outputs();
+                    let at = (tile * m_down + i) * m_across * NR;
+                    let y = &mut y[pixels.start * g.c_out..pixels.end * g.c_out];
+                    join_panels(&rest[at..], finished_len, g.c_out, y);
+                }
+                rest = &rest[own_len..];
+            }
+        });
+    });
+}
+
+/// Scratch memory of [`finish_panel`].
+#[derive(Clone, Copy)]
+struct PanelLens {
+    taps: usize,
+    filter_row: usize,
+    product: usize,
+}
+
+impl PanelLens {
+    fn new(g: &Conv2dGeometry, regions: impl Iterator<Item = RunRegion>) -> Self {
+        let none = Self { taps: panel_len(g), filter_row: 0, product: 0 };
+        regions.fold(none, |lens, run| Self {
+            filter_row: lens.filter_row.max(run.region.tile.parts().1 * g.c_in * NR),
+            product: lens.product.max(run.product_layout.len),
+            ..lens
+        })
+    }
+
+    fn sum(&self) -> usize {
+        self.taps + self.filter_row + self.product
+    }
+}
+
+/// All tiles of one panel of output channels, region by region.
+fn finish_panel(
+    g: &Conv2dGeometry,
+    regions: impl Iterator<Item = RunRegion> + Clone,
+    v: &[f32],
+    filter: Filter,
+    (panel, epilogue): (usize, Epilogue),
+    finished: &mut [f32],
+) {
+    let n_parts: usize = regions.clone().map(|run| run.region.tile.n_parts()).sum();
+    let lens = PanelLens::new(g, regions.clone());
+    with_scratch(lens.sum(), |scratch| {
+        let (taps, scratch) = scratch.split_at_mut(lens.taps);
+        let (own, product) = scratch.split_at_mut(lens.filter_row);
+        if !matches!(filter, Filter::Prepared(_)) {
+            gather_panel(g, filter, panel, taps);
+        }
+        let (mut v, mut finished, mut first_part) = (v, finished, panel * n_parts);
+        for run in regions {
+            let RunRegion { region, product_layout, .. } = run;
+            let (down, across) = region.tile.parts();
+            for i in 0..down {
+                let filter = match filter {
+                    Filter::Prepared(filter) => &filter[first_part * g.c_in * NR..][..across * g.c_in * NR],
+                    _ => {
+                        region.tile.filter_row(taps, i, own);
+                        &own[..across * g.c_in * NR]
+                    }
+                };
+                let product = &mut product[i * across * product_layout.part_stride..];
+                multiply_row(&run, i, v, filter, product);
+                first_part += across;
+            }
+            let (own, others) = finished.split_at_mut(run.finished_len);
+            let product = (&*product, product_layout.part_stride);
+            region.tile.output(product, epilogue, panel_channels(g, panel), own);
+            (v, finished) = (&v[run.v_len..], others);
+        }
+    });
+}
+
+/// `product = V U` for row `i` of the parts, all tiles and one panel; `v` is in blocks of `MR` tiles.
+fn multiply_row(run: &RunRegion, i: usize, v: &[f32], filter: &[f32], product: &mut [f32]) {
+    let RunRegion { region, v_layout, product_layout, .. } = run;
+    let (c_in, across) = (region.g.c_in, region.tile.parts().1);
+    let product_part = product_layout.part_stride;
+    if region.n_tiles() <= MAX_FEW_ROWS {
+        let v = (&v[i * across * v_layout.part_stride..], v_layout.part_stride, v_layout.group_stride);
+        multiply_few_rows(region.n_tiles(), v, (filter, c_in), (product, product_part));
+        return;
+    }
+    for (j, filter) in filter.chunks_exact(c_in * NR).enumerate() {
+        let products = product[j * product_part..].chunks_exact_mut(MR * NR);
+        for (v, product) in v[..run.v_len].chunks_exact(v_layout.len).zip(products) {
+            let v = &v[(i * across + j) * v_layout.part_stride..];
+            multiply_rows(v, v_layout.group_stride, filter, product, false);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The forward pass for few channels: tasks are blocks of tiles, and each reads the whole filter.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::Layout;
+use super::correlate::{join_panels, panel_channels};
+use super::tiling::{Region, Tiling};
+use crate::conv2d::Conv2dGeometry;
+use crate::conv2d::epilogue::Epilogue;
+use crate::gemm::{MR, NR, multiply_rows};
+use crate::lanes::LANES;
+use crate::scratch::with_scratch;
+
+/// `y = act(scale * (x * weight) + shift)`, with blocks of at most `block_tiles` tiles.
+///
+/// # Shapes
+/// `filter`: the result of [`transform_filter`](super::filter::transform_filter).
+pub(super) fn correlate(
+    g: &Conv2dGeometry,
+    tiling: &Tiling,
+    block_tiles: usize,
+    x: &[f32],
+    filter: &[f32],
+    epilogue: Epilogue,
+    y: &mut [f32],
+) {
+    let Conv2dGeometry { h, w, c_in, c_out, .. } = *g;
+    let panel_len = tiling.n_parts() * c_in * NR;
+    let mut first_part = 0;
+    for region in tiling.regions() {
+        let n_parts = region.tile.n_parts();
+        let blocks = Blocks::new(region, block_tiles);
+        let first_filter = first_part * c_in * NR;
+        y.par_chunks_mut(blocks.task_images * h * w * c_out).enumerate().for_each(|(task, y)| {
+            let first_image = task * blocks.task_images;
+            let images = first_image..first_image + y.len() / (h * w * c_out);
+            let tiles = images.start * region.per_image()..images.end * region.per_image();
+            with_scratch(blocks.scratch_len(), |scratch| {
+                let (v, scratch) = scratch.split_at_mut(blocks.v_layout.len);
+                let (product, finished) = scratch.split_at_mut(blocks.product_layout.len);
+                for start in tiles.clone().step_by(blocks.rows) {
+                    let block = start..(start + blocks.rows).min(tiles.end);
+                    region.prefetch(x, c_in, block.clone());
+                    region.tile.input(&region, x, block.clone(), blocks.v_layout, v);
+                    let panels =
+                        filter.chunks_exact(panel_len).zip(finished.chunks_exact_mut(blocks.finished_len));
+                    for (panel, (filter, finished)) in panels.enumerate() {
+                        let filter = &filter[first_filter..][..n_parts * c_in * NR];
+                        blocks.multiply(v, filter, block.len(), product);
+                        let product = (&*product, blocks.product_layout.part_stride);
+                        let finished = &mut finished[..block.len() * region.tile_pixels() * NR];
+                        region.tile.output(product, epilogue, panel_channels(g, panel), finished);
+                    }
+                    blocks.write(finished, block, first_image, y);
+                }
+            });
+        });
+        first_part += n_parts;
+    }
+}
+
+/// The blocks of a region.
+#[derive(Clone, Copy)]
+struct Blocks {
+    region: Region,
+    /// Images in a task.
+    task_images: usize,
+    /// Tiles in a block, rounded up to whole register tiles.
+    rows: usize,
+    v_layout: Layout,
+    product_layout: Layout,
+    /// Numbers in the finished tiles of a panel.
+    finished_len: usize,
+}
+
+impl Blocks {
+    fn new(region: Region, block_tiles: usize) -> Self {
+        let task_images = task_images(&region, block_tiles);
+        let most = block_tiles.min(task_images * region.per_image()).min(region.n_tiles());
+        let (rows, n_parts) = (most.next_multiple_of(MR), region.tile.n_parts());
+        Self {
+            region,
+            task_images,
+            rows,
+            v_layout: Layout::by_group(n_parts, rows, region.g.c_in, LANES),
+            product_layout: Layout::by_group(n_parts, rows, NR, NR),
+            finished_len: rows * region.tile_pixels() * NR,
+        }
+    }
+
+    /// Numbers of scratch memory of a task.
+    fn scratch_len(&self) -> usize {
+        let n_panels = self.region.g.c_out.div_ceil(NR);
+        self.v_layout.len + self.product_layout.len + n_panels * self.finished_len
+    }
+
+    /// `product = V U` for each part of a block of `n_tiles` tiles and one panel.
+    fn multiply(&self, v: &[f32], filter: &[f32], n_tiles: usize, product: &mut [f32]) {
+        let used = n_tiles.next_multiple_of(MR) * NR;
+        for (part, filter) in filter.chunks_exact(self.region.g.c_in * NR).enumerate() {
+            let v = &v[part * self.v_layout.part_stride..];
+            let product = &mut product[part * self.product_layout.part_stride..][..used];
+            multiply_rows(v, self.v_layout.group_stride, filter, product, false);
+        }
+    }
+
+    /// Writes finished tiles to `y`, which begins with image `first_image`.
+    fn write(&self, finished: &[f32], tiles: Range<usize>, first_image: usize, y: &mut [f32]) {
+        let Conv2dGeometry { h, w, c_out, .. } = self.region.g;
+        let (m_down, m_across) = self.region.tile.outputs();
+        for (row, tile) in tiles.enumerate() {
+            let (n, top, left) = self.region.origin(tile);
+            for i in 0..m_down.min(h - top) {
+                let at = ((n - first_image) * h + top + i) * w + left;
+                let pixels = &mut y[at * c_out..][..m_across.min(w - left) * c_out];
+                let line = &finished[(row * m_down + i) * m_across * NR..];
+                join_panels(line, self.finished_len, c_out, pixels);
+            }
+        }
+    }
+}
+
+/// How many images a task has: few enough for a fair share of tasks per thread, and with as few padded rows in register
+/// tiles as possible.
+fn task_images(region: &Region, block_tiles: usize) -> usize {
+    /// Tasks per thread.
+    const TASKS: usize = 4;
+    let fair = region.g.n / (TASKS * rayon::current_num_threads());
+    let most = fair.max(MR.div_ceil(region.per_image())).min(region.g.n);
+    let cost = |images: &usize| {
+        let tiles = images * region.per_image();
+        let rows = tiles / block_tiles * block_tiles + (tiles % block_tiles).next_multiple_of(MR);
+        (1000 * rows / tiles, tiles.abs_diff(block_tiles))
+    };
+    (1..=most).min_by_key(cost).unwrap_or(1)
+}
+
+/// Numbers of scratch memory that a task of [`correlate`] takes.
+pub(super) fn task_scratch(tiling: &Tiling, block_tiles: usize) -> usize {
+    let blocks = tiling.regions().map(|region| Blocks::new(region, block_tiles));
+    blocks.map(|blocks| blocks.scratch_len()).max().unwrap_or(0)
+}
