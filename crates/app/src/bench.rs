@@ -6,6 +6,7 @@
 mod bandwidth;
 mod caches;
 mod case;
+mod config;
 mod conv_layers;
 mod conv_work;
 mod machine;
@@ -25,10 +26,12 @@ use roentgen_layers::ResNet9Config;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use case::{Case, Mode};
+pub(crate) use config::BenchConfig;
 
 use crate::error::AppError;
 use crate::error::bench::BenchError;
 use crate::terminal::screen::{Screen, counted, table, wrap};
+use crate::training::error::TrainingError;
 use bandwidth::ReadBandwidth;
 use conv_layers::ConvLayer;
 use machine::Machine;
@@ -36,33 +39,10 @@ use process::{CaseResult, Percentiles};
 use profile::ProfileRow;
 use torch::ContestResult;
 
-/// Batch size of the tables of layers.
-const LAYER_BATCH: usize = 128;
 /// Batch sizes at which training is measured.
 const TRAIN_BATCHES: [usize; 2] = [32, 128];
 /// Batch sizes at which inference is measured.
 const INFER_BATCHES: [usize; 3] = [1, 32, 128];
-
-/// The images to measure with.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BenchConfig {
-    /// Height and width of the images, pixels.
-    pub size: usize,
-    /// Channels of the images.
-    pub channels: usize,
-    /// Number of classes.
-    pub n_classes: usize,
-}
-
-impl BenchConfig {
-    /// The same as command-line arguments for another process.
-    fn arguments(&self) -> [String; 6] {
-        let flag = |name: &str, number: usize| [name.to_owned(), number.to_string()];
-        let [[a, b], [c, d], [e, f]] =
-            [flag("--size", self.size), flag("--channels", self.channels), flag("--classes", self.n_classes)];
-        [a, b, c, d, e, f]
-    }
-}
 
 /// What to measure, and what to do with the results.
 #[derive(Clone, Debug, Default)]
@@ -99,6 +79,8 @@ struct BenchResult {
     size: usize,
     channels: usize,
     classes: usize,
+    #[serde(default = "default_width")]
+    width: usize,
     /// By batch size.
     train_images_per_s: BTreeMap<usize, f64>,
     /// By batch size.
@@ -118,6 +100,11 @@ struct BenchResult {
     torch: Vec<ContestResult>,
 }
 
+/// The width of records that do not have it.
+fn default_width() -> usize {
+    64
+}
+
 /// Measures and shows the results, on the threads of the pool that it runs in.
 ///
 /// # Errors
@@ -125,7 +112,7 @@ struct BenchResult {
 /// and a record that cannot be written.
 pub(crate) fn run(config: &BenchConfig, request: &BenchRequest, screen: &Screen) -> Result<(), AppError> {
     let filter = NameFilter(request.filter.clone());
-    let model = ResNet9Config::new(config.channels, config.n_classes);
+    let model = config.model();
     check_filter(&filter, request, &model)?;
     let baseline = request.compare.as_deref().map(record::read).transpose()?;
 
@@ -136,6 +123,7 @@ pub(crate) fn run(config: &BenchConfig, request: &BenchRequest, screen: &Screen)
         size: config.size,
         channels: config.channels,
         classes: config.n_classes,
+        width: config.width,
         train_images_per_s: BTreeMap::new(),
         infer_images_per_s: BTreeMap::new(),
         batch1_latency_ms: None,
@@ -150,7 +138,7 @@ pub(crate) fn run(config: &BenchConfig, request: &BenchRequest, screen: &Screen)
         result.torch = torch::measure(python, request.rounds, config, &filter, screen)?;
         show_torch(screen, &result.torch, request.rounds);
     } else {
-        measure_layers(&mut result, request, &filter, config, screen);
+        measure_layers(&mut result, request, &filter, config, screen)?;
         measure_cases(&mut result, &filter, config, screen)?;
     }
     if let Some(baseline) = baseline {
@@ -201,31 +189,36 @@ fn check_filter(
 }
 
 /// Measures each convolution alone, and with `--profile` each layer within a training step.
+///
+/// # Errors
+/// Layers that take more memory than there is.
 fn measure_layers(
     result: &mut BenchResult,
     request: &BenchRequest,
     filter: &NameFilter,
     config: &BenchConfig,
     screen: &Screen,
-) {
-    let model = ResNet9Config::new(config.channels, config.n_classes);
+) -> Result<(), TrainingError> {
+    let (model, batch) = (config.model(), config.layer_batch());
     let convolutions = model.architecture().convolutions();
     // A profile shows the share of the convolutions in each layer, so it needs all of them.
     let is_selected = |name: &str| request.profile || filter.matches(name);
     let n_selected = convolutions.iter().filter(|conv| is_selected(&conv.name)).count();
     if n_selected > 0 {
+        // The layers of a training step take more memory than one of them alone.
+        Case { mode: Mode::Train, batch }.check_memory(config, "lower --size or --width")?;
         let bar = screen.bar(n_selected);
         bar.set_prefix("convolutions");
         for (index, conv) in convolutions.iter().enumerate().filter(|(_, conv)| is_selected(&conv.name)) {
             bar.set_message(conv.name.clone());
-            let geometry = conv.geometry(LAYER_BATCH, config.size, config.size);
+            let geometry = conv.geometry(batch, config.size, config.size);
             let layer = ConvLayer::measure(&conv.name, &geometry, index == 0, result.machine.peak_gflops);
             result.conv_layers.push(layer);
             bar.inc(1);
         }
         bar.finish_and_clear();
         let heading = format!(
-            "Convolutions at batch size {LAYER_BATCH}: median ms, GFLOP/s of the direct algorithm, share of the peak"
+            "Convolutions at batch size {batch}: median ms, GFLOP/s of the direct algorithm, share of the peak"
         );
         show_heading(screen, &heading);
         for line in conv_layers::lines(&result.conv_layers, screen.width()) {
@@ -240,13 +233,14 @@ fn measure_layers(
         screen.line("");
     }
     if request.profile {
-        show_profile(result, &model, screen);
+        show_profile(result, config, screen);
     }
+    Ok(())
 }
 
 /// Measures and shows what the layers are limited by, and each layer within a training step.
-fn show_profile(result: &mut BenchResult, model: &ResNet9Config, screen: &Screen) {
-    let threads = result.machine.threads;
+fn show_profile(result: &mut BenchResult, config: &BenchConfig, screen: &Screen) {
+    let (batch, threads) = (config.layer_batch(), result.machine.threads);
     result.reads = bandwidth::measure_reads(&caches::data_caches(), threads);
     show_heading(screen, "Reads of the same numbers again and again, GB/s");
     show_table(screen, &bandwidth::rows(&result.reads, threads));
@@ -257,9 +251,9 @@ fn show_profile(result: &mut BenchResult, model: &ResNet9Config, screen: &Screen
     );
     show_table(screen, &roofline::rows(&result.conv_layers, result.machine.peak_gflops));
     screen.line("");
-    result.profile = profile::measure(model, result.size, LAYER_BATCH, &result.conv_layers);
+    result.profile = profile::measure(&config.model(), config.size, batch, &result.conv_layers);
     let heading = format!(
-        "A training step at batch size {LAYER_BATCH}: median ms of each layer, and of its convolutions alone"
+        "A training step at batch size {batch}: median ms of each layer, and of its convolutions alone"
     );
     show_heading(screen, &heading);
     show_table(screen, &profile::rows(&result.profile));
@@ -274,6 +268,7 @@ fn measure_cases(
     screen: &Screen,
 ) -> Result<(), AppError> {
     let selected: Vec<Case> = cases().filter(|case| filter.matches(&case.to_string())).collect();
+    let selected = case::that_fit(selected, |case| *case, config, screen)?;
     let mut rows = vec![
         ["", "images/s", "median ms", "min", "95 %", "99 %", "runs", "memory"].map(str::to_owned).to_vec(),
     ];
@@ -324,11 +319,13 @@ fn show_machine(screen: &Screen, machine: &Machine, model: &ResNet9Config, confi
             "{peak_gflops:.0} GFLOP/s of multiply-adds in registers, {copy_gb_per_s:.0} GB/s of memory copies"
         ),
     );
-    let (size, channels, classes) = (config.size, config.channels, config.n_classes);
+    let BenchConfig { size, channels, n_classes, width } = config;
     let parameters = model.architecture().n_parameters();
     screen.field(
         "model",
-        &format!("ResNet9, {parameters} parameters, {channels}x{size}x{size}, {classes} classes"),
+        &format!(
+            "ResNet9, {parameters} parameters, width {width}, {channels}x{size}x{size}, {n_classes} classes"
+        ),
     );
     if !commit.is_empty() {
         screen.field("commit", commit);

@@ -422,13 +422,14 @@ fn a_file_that_is_no_model_is_refused() {
 #[test]
 fn a_bench_measures_what_the_filter_names_and_nothing_else() {
     let folder = TempDir::new().unwrap();
-    let args = ["bench", "--filter", "infer:1", "--size", "8", "--threads", "1", "--json", "--quiet"];
-    let output = roentgen(&args, folder.path());
+    let args = "bench --filter infer:1 --size 8 --width 16 --threads 1 --json --quiet";
+    let output = roentgen(&args.split(' ').collect::<Vec<_>>(), folder.path());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
     for key in ["peak_gflops", "copy_gb_per_s", "threads"] {
         assert!(figures[key].as_f64().unwrap() > 0.0, "{key} in {figures}");
     }
+    assert_eq!(figures["width"], 16, "{figures}");
     assert!(!figures["cpu"].as_str().unwrap().is_empty());
     let infer = figures["infer_images_per_s"].as_object().unwrap();
     assert_eq!(infer.keys().collect::<Vec<_>>(), ["1", "128"], "names that have infer:1 in them");

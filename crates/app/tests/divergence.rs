@@ -70,6 +70,11 @@ fn a_run_that_does_not_fit_into_memory_is_rejected_before_it_begins() {
     for (command, remedy) in [
         ("bench --case train:2048", "at width 64: lower the batch of --case"),
         ("bench --case infer:65536", "at width 64: lower the batch of --case"),
+        (
+            "bench --filter train:128 --size 400",
+            "at width 64: lower --size or --width, or select smaller batches with --filter",
+        ),
+        ("bench --filter conv1 --size 512 --width 256", "at width 256: lower --size or --width"),
         ("audit films --size 400", "at width 64: lower --size"),
     ] {
         let line = format!("ulimit -v 1500000; exec {} {command}", roentgen.display());

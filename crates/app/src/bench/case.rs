@@ -14,6 +14,7 @@ use super::process::{CaseResult, Percentiles, Process, failed, unix_seconds};
 use super::timing::{measure, percentile_ms};
 use super::{BenchConfig, peak_rss_mib};
 use crate::error::bench::BenchError;
+use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
 use crate::training::memory_estimate::{MemoryEstimate, Step};
 use crate::training::step::TrainingStep;
@@ -83,15 +84,8 @@ impl Case {
     /// # Errors
     /// [`TrainingError::NotEnoughMemory`].
     pub(super) fn run(self, config: &BenchConfig) -> Result<(), TrainingError> {
-        let model = ResNet9Config::new(config.channels, config.n_classes);
-        let step = Step {
-            batch: self.batch,
-            width: model.width,
-            size: config.size as u32,
-            remedy: "lower the batch of --case",
-        };
-        let n_threads = rayon::current_num_threads();
-        MemoryEstimate::check_steps(&model, step, n_threads, self.mode == Mode::Train)?;
+        self.check_memory(config, "lower the batch of --case")?;
+        let model = config.model();
         let (x, labels) = noise(&model, config.size, self.batch);
         let result = match self.mode {
             Mode::Train => {
@@ -114,6 +108,20 @@ impl Case {
         };
         println!("{}", serde_json::to_string(&result).expect("numbers can be written as JSON"));
         Ok(())
+    }
+
+    /// Fails if it takes more memory than there is; `remedy` is how it takes less.
+    ///
+    /// # Errors
+    /// [`TrainingError::NotEnoughMemory`].
+    pub(super) fn check_memory(
+        self,
+        config: &BenchConfig,
+        remedy: &'static str,
+    ) -> Result<(), TrainingError> {
+        let step = Step { batch: self.batch, width: config.width, size: config.size as u32, remedy };
+        let n_threads = rayon::current_num_threads();
+        MemoryEstimate::check_steps(&config.model(), step, n_threads, self.mode == Mode::Train)
     }
 
     fn measured(self, mut work: impl FnMut()) -> CaseResult {
@@ -145,9 +153,52 @@ impl Case {
     }
 }
 
+/// What fits into memory; the rest is left out with a message.
+///
+/// # Errors
+/// [`TrainingError::NotEnoughMemory`] if nothing is left.
+pub(super) fn that_fit<T>(
+    all: Vec<T>,
+    case_of: impl Fn(&T) -> Case,
+    config: &BenchConfig,
+    screen: &Screen,
+) -> Result<Vec<T>, TrainingError> {
+    let (mut fitting, mut last_error) = (Vec::new(), None);
+    for one in all {
+        let case = case_of(&one);
+        match case.check_memory(config, "lower --size or --width, or select smaller batches with --filter") {
+            Ok(()) => fitting.push(one),
+            Err(error) => {
+                screen.line(&format!("left out: {case}: {error}"));
+                last_error = Some(error);
+            }
+        }
+    }
+    match last_error {
+        Some(error) if fitting.is_empty() => Err(error),
+        _ => Ok(fitting),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::free_memory;
+
+    #[test]
+    fn what_takes_more_memory_than_there_is_is_left_out() {
+        if free_memory().is_none() {
+            eprintln!("skipped: this system does not say how much memory is free");
+            return;
+        }
+        let config = BenchConfig { size: 16, channels: 1, n_classes: 2, width: 256 };
+        let case = |batch| Case { mode: Mode::Train, batch };
+        let fitting = |cases: Vec<Case>| that_fit(cases, |case| *case, &config, &Screen::silent());
+        assert_eq!(fitting(vec![case(1), case(1 << 30)]).expect("one"), [case(1)]);
+        let error = fitting(vec![case(1 << 30)]).expect_err("none").to_string();
+        assert!(error.contains("width 256") && error.contains("--filter"), "{error}");
+        assert_eq!(fitting(Vec::new()).expect("nothing is wrong with nothing"), []);
+    }
 
     #[test]
     fn a_case_is_parsed_as_it_is_printed() {

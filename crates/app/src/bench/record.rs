@@ -57,11 +57,11 @@ pub(super) fn read(path: &Path) -> Result<BenchResult, BenchError> {
 /// What both results contain, as a table with headings: name, before, now, speed-up.
 ///
 /// # Errors
-/// [`ConfigError::Conflict`] if the images are not of the same size.
+/// [`ConfigError::Conflict`] if the images or the network are not of the same size.
 pub(super) fn compare(before: &BenchResult, now: &BenchResult) -> Result<Vec<Vec<String>>, ConfigError> {
-    if (before.size, before.channels, before.classes) != (now.size, now.channels, now.classes) {
-        let reason =
-            "it was measured on images of another size; give the same --size, --channels and --classes";
+    let work = |result: &BenchResult| (result.size, result.channels, result.classes, result.width);
+    if work(before) != work(now) {
+        let reason = "it was measured on other work; give the same --size, --channels, --classes and --width";
         return Err(ConfigError::Conflict { first: "the record", second: "this bench", reason });
     }
     let mut rows = vec![["", "before", "now", "speed-up"].map(str::to_owned).to_vec()];
@@ -140,6 +140,8 @@ mod tests {
         assert_eq!(ratio("conv1 forward").as_deref(), Some("2.00"));
         now.size = 32;
         assert!(compare(&record(), &now).is_err(), "other images");
+        let narrow = BenchResult { width: 32, ..record() };
+        assert!(compare(&record(), &narrow).is_err(), "another network");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use roentgen_data::disk;
 use serde::{Deserialize, Serialize};
 
-use super::case::{Case, Mode};
+use super::case::{Case, Mode, that_fit};
 use super::process::{CaseResult, Process};
 use super::timing::median;
 use super::{BenchConfig, NameFilter};
@@ -86,7 +86,8 @@ struct VariantResult {
 /// Runs the contests that `filter` selects.
 ///
 /// # Errors
-/// [`BenchError::Process`] if PyTorch does not run at all; a single variant that fails is left out with a message.
+/// [`BenchError::Process`] if PyTorch does not run at all, and where no contest fits into memory; a single variant that
+/// fails, or a contest that does not fit, is left out with a message.
 pub(super) fn measure(
     python: &Path,
     rounds: usize,
@@ -99,12 +100,13 @@ pub(super) fn measure(
     let start = |case: Case, variant: &str| {
         let mut command = Command::new(python);
         command.arg(&script).args([case.mode.to_string(), case.batch.to_string()]);
-        let numbers = [config.size, config.channels, config.n_classes, threads];
+        let numbers = [config.size, config.channels, config.n_classes, config.width, threads];
         command.args(numbers.map(|number| number.to_string()));
         command.args([BUDGET_S.to_string(), variant.to_owned()]);
         Process::start(command)
     };
     let contests: Vec<&Contest> = CONTESTS.iter().filter(|contest| filter.matches(contest.name)).collect();
+    let contests = that_fit(contests, |contest| contest.case, config, screen)?;
     let bar = screen.bar(rounds * contests.iter().map(|contest| 1 + contest.variants.len()).sum::<usize>());
     let mut results = Vec::new();
     for contest in contests {

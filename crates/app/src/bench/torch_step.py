@@ -1,6 +1,6 @@
 """The same ResNet9 in PyTorch: what `roentgen bench --torch PYTHON` measures beside its own.
 
-    echo | python torch_step.py train 128 SIZE CHANNELS CLASSES THREADS SECONDS VARIANT
+    echo | python torch_step.py train 128 SIZE CHANNELS CLASSES WIDTH THREADS SECONDS VARIANT
 
 VARIANT is one of
     eager     float32, as PyTorch runs by itself
@@ -33,7 +33,7 @@ def keep_freed_memory():
         pass
 
 
-def resnet9(channels, classes):
+def resnet9(channels, classes, width):
     from torch import nn
 
     def conv(c_in, c_out, *after):
@@ -46,16 +46,16 @@ def resnet9(channels, classes):
             return x + super().forward(x)
 
     return nn.Sequential(
-        conv(channels, 64),
-        conv(64, 128, nn.MaxPool2d(2)),
-        Skip(conv(128, 128), conv(128, 128)),
-        conv(128, 256, nn.MaxPool2d(2)),
-        conv(256, 512, nn.MaxPool2d(2)),
-        Skip(conv(512, 512), conv(512, 512)),
+        conv(channels, width),
+        conv(width, 2 * width, nn.MaxPool2d(2)),
+        Skip(conv(2 * width, 2 * width), conv(2 * width, 2 * width)),
+        conv(2 * width, 4 * width, nn.MaxPool2d(2)),
+        conv(4 * width, 8 * width, nn.MaxPool2d(2)),
+        Skip(conv(8 * width, 8 * width), conv(8 * width, 8 * width)),
         nn.AdaptiveMaxPool2d(1),
         nn.Flatten(),
         nn.Dropout(0.2),
-        nn.Linear(512, classes),
+        nn.Linear(8 * width, classes),
     )
 
 
@@ -133,15 +133,15 @@ def measure(step, budget_s):
 
 
 def main():
-    mode, variant = sys.argv[1], sys.argv[8]
-    batch, size, channels, classes, threads = map(int, sys.argv[2:7])
-    budget_s = float(sys.argv[7])
+    mode, variant = sys.argv[1], sys.argv[9]
+    batch, size, channels, classes, width, threads = map(int, sys.argv[2:8])
+    budget_s = float(sys.argv[8])
     keep_freed_memory()
     import torch
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model = resnet9(channels, classes).to(memory_format=torch.channels_last)
+    model = resnet9(channels, classes, width).to(memory_format=torch.channels_last)
     x = torch.randn(batch, channels, size, size).to(memory_format=torch.channels_last)
     if mode == "train":
         step = training_step(model, x, torch.arange(batch) % classes, variant)

@@ -22,14 +22,17 @@ Examples:
   # speed-up since a record
   roentgen bench --compare docs/bench/RECORD.json
   # the same work in PyTorch, alternating with ours
-  roentgen bench --torch .venv/bin/python";
+  roentgen bench --torch .venv/bin/python
+  # of one batch of large colour images, and of the network of --preset robust
+  roentgen bench --torch .venv/bin/python --filter train:32 --size 224 --channels 3
+  roentgen bench --torch .venv/bin/python --width 32";
 
 /// The settings of `bench`.
 #[derive(Debug)]
 pub(super) struct BenchSettings;
 
 impl Accepts for BenchSettings {
-    const NAMES: NameLists = Some(&[&["size", "threads"]]);
+    const NAMES: NameLists = Some(&[&["size", "width", "threads"]]);
 }
 
 /// Flags of `bench`.
@@ -79,7 +82,7 @@ impl BenchArgs {
     /// The sizes of the work.
     pub(super) fn work(&self, config: &TrainConfig) -> BenchConfig {
         let (channels, n_classes) = (usize::from(self.channels), usize::from(self.classes));
-        BenchConfig { size: config.size as usize, channels, n_classes }
+        BenchConfig { size: config.size as usize, channels, n_classes, width: config.width }
     }
 
     /// What is measured, and what is done with the figures.
