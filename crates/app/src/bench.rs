@@ -15,6 +15,7 @@ mod process;
 mod profile;
 mod record;
 mod roofline;
+mod speed_plot;
 mod timing;
 mod torch;
 
@@ -53,6 +54,8 @@ pub(crate) struct BenchRequest {
     pub profile: bool,
     /// Save the results as a record.
     pub save: bool,
+    /// Measure nothing, and plot the records in this folder.
+    pub plot: Option<PathBuf>,
     /// Compare with this record.
     pub compare: Option<PathBuf>,
     /// Also run the same work in PyTorch, with this Python.
@@ -111,6 +114,10 @@ fn default_width() -> usize {
 /// [`BenchError::NothingToMeasure`], [`BenchError::RecordInvalid`] before anything is measured; later a failed process,
 /// and a record that cannot be written.
 pub(crate) fn run(config: &BenchConfig, request: &BenchRequest, screen: &Screen) -> Result<(), AppError> {
+    if let Some(folder) = &request.plot {
+        screen.field("plot", &speed_plot::draw(folder)?.display().to_string());
+        return Ok(());
+    }
     let filter = NameFilter(request.filter.clone());
     let model = config.model();
     check_filter(&filter, request, &model)?;
@@ -152,6 +159,8 @@ pub(crate) fn run(config: &BenchConfig, request: &BenchRequest, screen: &Screen)
     if request.save {
         let path = record::save(&result)?;
         screen.field("record", &path.display().to_string());
+        let plot = speed_plot::draw(path.parent().expect("a record is in a folder"))?;
+        screen.field("plot", &plot.display().to_string());
     }
     screen.result(&result);
     Ok(())

@@ -60,12 +60,14 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     CONTESTS.iter().map(|contest| contest.name)
 }
 
-/// The result of one contest.
+/// The result of one contest; the oldest records have other keys.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ContestResult {
     name: String,
     /// Images per second of this program, by round.
+    #[serde(alias = "ours")]
     roentgen: Vec<f64>,
+    #[serde(alias = "theirs")]
     peers: Vec<VariantResult>,
     /// The speed of this program divided by that of the fastest variant, by round.
     ratios: Vec<f64>,
@@ -73,6 +75,13 @@ pub(super) struct ContestResult {
     peak_rss_mib: Option<[f64; 2]>,
     /// Seconds from the start of the process to the end of its first step, in the same order.
     first_step_s: Option<[f64; 2]>,
+}
+
+impl ContestResult {
+    /// Images per second of this program, the median of the rounds, if this is the contest of that name.
+    pub(super) fn own_images_per_s(&self, name: &str) -> Option<f64> {
+        (self.name == name && !self.roentgen.is_empty()).then(|| middle(self.roentgen.clone()))
+    }
 }
 
 /// The result of one PyTorch variant.

@@ -48,6 +48,9 @@ pub(super) struct BenchArgs {
     /// Write the figures to docs/bench, with commit and machine
     #[arg(long)]
     save: bool,
+    /// Measure nothing: plot training speed by commit from the records in FOLDER; --save does it, too
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["filter", "profile", "save", "compare", "torch"])]
+    plot: Option<PathBuf>,
     /// Show how many times faster each figure is than in a record that --save wrote
     #[arg(long, value_name = "RECORD")]
     compare: Option<PathBuf>,
@@ -87,7 +90,7 @@ impl BenchArgs {
 
     /// What is measured, and what is done with the figures.
     pub(super) fn request(self) -> BenchRequest {
-        let Self { filter, profile, save, compare, torch, rounds, .. } = self;
-        BenchRequest { filter, profile, save, compare, torch, rounds: rounds.into() }
+        let Self { filter, profile, save, plot, compare, torch, rounds, .. } = self;
+        BenchRequest { filter, profile, save, plot, compare, torch, rounds: rounds.into() }
     }
 }

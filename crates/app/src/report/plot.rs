@@ -5,10 +5,11 @@ use maud::{Markup, PreEscaped, html};
 /// Size of a plot, in units of the SVG.
 const WIDTH: f64 = 380.0;
 const HEIGHT: f64 = 250.0;
-/// Height above a plot in a file of its own, for its caption and its legend.
-const HEAD: f64 = 36.0;
-/// Width of a legend entry there.
-const LEGEND_ENTRY: f64 = 110.0;
+/// Height above a plot in a file of its own, for its caption, and for each line of its legend.
+const HEAD: f64 = 22.0;
+const LEGEND_ENTRY: f64 = 14.0;
+/// Most names on an axis that do not touch.
+const MAX_NAMES: usize = 6;
 /// Edges of the area between the axes.
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = WIDTH - 10.0;
@@ -18,6 +19,7 @@ const BOTTOM: f64 = HEIGHT - 40.0;
 /// Colours and font of a plot in a file of its own, dark on a dark screen; `plot.css` uses them.
 const FILE_STYLE: &str = "
 svg { --ink: #1d2126; --soft: #5d6670; --paper: #fff; --rule: #dcdfe4; --s0: #2563b0; --s1: #e8b48f;
+  --s2: #2a8f5b; --s3: #a04fb0; --s4: #b03a3a; --s5: #8a8a2a; --s6: #2a8a8a; --s7: #5d6670;
   font-family: system-ui, sans-serif; }
 @media (prefers-color-scheme: dark) { svg { --ink: #e6e8eb; --soft: #9aa3ad; --paper: #14171b; --rule: #343a42;
   --s0: #79b0f2; --s1: #7a5230; } }
@@ -39,12 +41,20 @@ pub(crate) struct Axis {
     label: &'static str,
     range: [f64; 2],
     scale: Scale,
+    /// Names of the values 0, 1, 2 and so on, instead of numbers; empty for numbers.
+    names: Vec<String>,
 }
 
 impl Axis {
     /// An axis with this range.
     pub(crate) fn new(label: &'static str, range: [f64; 2]) -> Self {
-        Self { label, range, scale: Scale::Linear }
+        Self { label, range, scale: Scale::Linear, names: Vec::new() }
+    }
+
+    /// An axis of names instead of numbers: the first is at 0, the next at 1.
+    pub(crate) fn of_names(label: &'static str, names: Vec<String>) -> Self {
+        let range = [-0.5, names.len().max(1) as f64 - 0.5];
+        Self { names, ..Self::new(label, range) }
     }
 
     /// An axis that contains these values: from zero, or with [`Scale::Log`] around those above zero.
@@ -57,7 +67,7 @@ impl Axis {
             Scale::Linear => [0.0, if high > 0.0 { 1.05 * high } else { 1.0 }],
             Scale::Log => [low / 1.2, high * 1.2],
         };
-        Self { label, range, scale }
+        Self { label, range, scale, names: Vec::new() }
     }
 
     /// The position of a value on the axis, 0 to 1.
@@ -74,6 +84,11 @@ impl Axis {
     fn ticks(&self) -> Vec<f64> {
         let [low, high] = self.range;
         match self.scale {
+            Scale::Linear if !self.names.is_empty() => {
+                let n = self.names.len();
+                // The last one always has its name.
+                (0..n).rev().step_by(n.div_ceil(MAX_NAMES)).map(|at| at as f64).collect()
+            }
             Scale::Linear => {
                 let rough = (high - low) / 5.0;
                 let power = 10f64.powf(rough.log10().floor());
@@ -93,6 +108,11 @@ impl Axis {
                 if decades.len() >= 3 { decades } else { ticks(&[1.0, 2.0, 5.0]) }
             }
         }
+    }
+
+    /// What is written at a tick.
+    fn tick_text(&self, tick: f64) -> String {
+        self.names.get(tick as usize).cloned().unwrap_or_else(|| number(tick))
     }
 }
 
@@ -163,20 +183,20 @@ fn svg(
         let points = points.iter().filter(|point| point.iter().all(|value| value.is_finite()));
         points.map(|&[px, py]| format!("{:.1},{:.1}", at_x(px), at_y(py))).collect::<Vec<_>>().join(" ")
     };
-    let head = if is_file { HEAD } else { 0.0 };
+    let head = if is_file { HEAD + LEGEND_ENTRY * series.len() as f64 } else { 0.0 };
     html! {
         svg viewBox=(format!("0 {} {WIDTH} {}", 0.0 - head, HEIGHT + head)) role="img" aria-label=(caption) xmlns=[is_file.then_some("http://www.w3.org/2000/svg")] {
             @if is_file {
                 style { (PreEscaped(FILE_STYLE)) (PreEscaped(include_str!("plot.css"))) }
-                rect.paper y=(-HEAD) width=(WIDTH) height=(HEIGHT + HEAD) {}
+                rect.paper y=(-head) width=(WIDTH) height=(HEIGHT + head) {}
             }
             @for tick in y.ticks() {
                 line.grid x1=(LEFT) x2=(RIGHT) y1=(rounded(at_y(tick))) y2=(rounded(at_y(tick))) {}
-                text.tick x=(LEFT - 6.0) y=(rounded(at_y(tick) + 3.5)) text-anchor="end" { (number(tick)) }
+                text.tick x=(LEFT - 6.0) y=(rounded(at_y(tick) + 3.5)) text-anchor="end" { (y.tick_text(tick)) }
             }
             @for tick in x.ticks() {
                 line.grid x1=(rounded(at_x(tick))) x2=(rounded(at_x(tick))) y1=(TOP) y2=(BOTTOM) {}
-                text.tick x=(rounded(at_x(tick))) y=(BOTTOM + 15.0) text-anchor="middle" { (number(tick)) }
+                text.tick x=(rounded(at_x(tick))) y=(BOTTOM + 15.0) text-anchor="middle" { (x.tick_text(tick)) }
             }
             text.label x=(f64::midpoint(LEFT, RIGHT)) y=(HEIGHT - 6.0) text-anchor="middle" { (x.label) }
             text.label x="0" y="0" text-anchor="middle"
@@ -195,10 +215,11 @@ fn svg(
                 }
             }
             @if is_file {
-                text.value x=(LEFT) y="-20" { (caption) }
-                @for (left, (index, series)) in (0..).map(|at| LEFT + LEGEND_ENTRY * f64::from(at)).zip(series.iter().enumerate()) {
-                    line class=(format!("line s{index}")) x1=(left) x2=(left + 16.0) y1="-4" y2="-4" {}
-                    text.label x=(left + 21.0) y="0" { (series.name) }
+                text.value x=(LEFT) y=(16.0 - head) { (caption) }
+                @for (row, (index, series)) in series.iter().enumerate().rev().enumerate() {
+                    @let y = 0.0 - LEGEND_ENTRY * row as f64;
+                    line class=(format!("line s{}", index % 8)) x1=(LEFT) x2=(LEFT + 16.0) y1=(y - 4.0) y2=(y - 4.0) {}
+                    text.label x=(LEFT + 21.0) y=(y) { (series.name) }
                 }
             }
             @for (index, tip) in tips.iter().enumerate() {
@@ -255,6 +276,16 @@ mod tests {
     }
 
     #[test]
+    fn names_are_at_their_values_and_do_not_touch() {
+        let axis = |n: usize| Axis::of_names("", (0..n).map(|at| format!("name {at}")).collect());
+        assert_eq!(axis(2).ticks(), [1.0, 0.0]);
+        assert_eq!([axis(2).position(0.0), axis(2).position(1.0)], [0.25, 0.75]);
+        assert_eq!(axis(13).ticks(), [12.0, 9.0, 6.0, 3.0, 0.0]);
+        assert_eq!(axis(13).tick_text(12.0), "name 12");
+        assert!(axis(0).range[0] < axis(0).range[1]);
+    }
+
+    #[test]
     fn axes_accept_values_that_are_not_finite_or_positive() {
         for values in [vec![], vec![f64::NAN], vec![0.0], vec![f64::INFINITY, 1.0], vec![-1.0]] {
             for scale in [Scale::Linear, Scale::Log] {
@@ -276,9 +307,9 @@ mod tests {
                 .rsplit_once(" y=\"")
                 .and_then(|(_, after)| after.split('"').next())
                 .expect("a y attribute");
-            assert!(y.parse::<f64>().is_ok_and(|y| (-HEAD + 11.0..TOP).contains(&y)), "{label} at {y}");
+            assert!(y.parse::<f64>().is_ok_and(|y| (-50.0 + 11.0..TOP).contains(&y)), "{label} at {y}");
         }
-        assert!(svg.contains("viewBox=\"0 -36 380 286\""), "{svg}");
+        assert!(svg.contains("viewBox=\"0 -50 380 300\""), "{svg}");
         assert!(plot("", &axis, &axis, &[], &[], false).into_string().contains("viewBox=\"0 0 380 250\""));
     }
 
