@@ -12,16 +12,17 @@ mod epilogue;
 mod im2col;
 mod memory;
 mod winograd;
+mod work;
 
 use std::sync::OnceLock;
 
 use epilogue::Epilogue;
 pub use memory::Scratch;
 use winograd::Tiling;
+pub use work::Conv2dPass;
 
 use crate::aligned::AlignedBuffer;
 use crate::batch_norm::Activation;
-use crate::gemm::MR;
 use crate::lanes::LANES;
 
 /// Height and width of the filter.
@@ -163,7 +164,9 @@ impl Conv2dGeometry {
     pub fn algorithm(&self) -> Conv2dAlgorithm {
         /// The number of multiplications that take as long as reading one number of the filter from the L3 cache.
         const READ_COST: usize = 16;
-        let products = |filters: usize, rows: usize| filters * (rows.next_multiple_of(MR) + READ_COST);
+        /// Rows of the largest register tile. Not `MR`: builds for other vectors choose the same algorithms.
+        const TILE_ROWS: usize = 12;
+        let products = |filters: usize, rows: usize| filters * (rows.next_multiple_of(TILE_ROWS) + READ_COST);
         let work = |algorithm: &Conv2dAlgorithm| match algorithm.tiling(self) {
             None => products(TAPS, self.pixels()),
             Some(tiling) => tiling.tiles_and_parts().map(|(tiles, parts)| products(parts, tiles)).sum(),

@@ -5,24 +5,15 @@ use wide::f32x16;
 /// Numbers in a vector.
 pub const LANES: usize = 16;
 
-/// The vector instructions that the kernels are compiled to. Builds with the same ones compute the same bits; others differ in
-/// the last digits:
-///
-/// - With AVX-512 a register tile is larger (`NR`, `MR` in `gemm`), so that another algorithm may be chosen for a
-///   convolution, and the partial sums of a gradient have other lengths.
-/// - Without fused multiply-adds, each product is rounded before it is added.
-pub const INSTRUCTION_SET: &str = if cfg!(all(target_feature = "avx512f", target_feature = "fma")) {
-    "AVX-512"
-} else if cfg!(target_feature = "avx512f") {
-    "AVX-512 without FMA"
-} else if cfg!(all(target_feature = "avx", target_feature = "fma")) {
-    "AVX2"
-} else if cfg!(target_feature = "avx") {
-    "AVX without FMA"
+/// The arithmetic that the kernels are compiled to. Builds with the same one compute the same bits, AVX2 and AVX-512 alike: a
+/// kernel adds the terms of a sum in an order that does not depend on the width of its registers. Without fused
+/// multiply-adds, each product is rounded before it is added.
+pub const INSTRUCTION_SET: &str = if cfg!(all(target_arch = "x86_64", target_feature = "fma")) {
+    "x86-64 with FMA"
+} else if cfg!(target_arch = "x86_64") {
+    "x86-64 without FMA"
 } else if cfg!(target_feature = "neon") {
     "NEON"
-} else if cfg!(target_feature = "sse2") {
-    "SSE"
 } else {
     std::env::consts::ARCH
 };

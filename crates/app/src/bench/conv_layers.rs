@@ -1,5 +1,6 @@
 //! Each convolution of the model alone, in its three passes.
 
+use roentgen_tensor::conv2d::Conv2dPass::{self, BackwardInput, BackwardWeight, Forward};
 use roentgen_tensor::conv2d::{
     Conv2dGeometry, conv2d_backward_input, conv2d_backward_weight, conv2d_forward,
 };
@@ -41,10 +42,10 @@ pub(super) struct PassResult {
 }
 
 impl PassResult {
-    fn measure(geometry: &Conv2dGeometry, peak_gflops: f64, work: impl FnMut()) -> Self {
+    fn measure((g, pass): (&Conv2dGeometry, Conv2dPass), peak_gflops: f64, work: impl FnMut()) -> Self {
         let seconds = measure(BUDGET_S, work).median_s;
-        let gflops = geometry.flops() / seconds / 1e9;
-        Self { ms: seconds * 1e3, gflops, share_of_peak: gflops / peak_gflops, work: Work::of(geometry) }
+        let gflops = g.flops() / seconds / 1e9;
+        Self { ms: seconds * 1e3, gflops, share_of_peak: gflops / peak_gflops, work: Work::of(g, pass) }
     }
 
     fn is_above_peak(&self) -> bool {
@@ -81,9 +82,10 @@ impl ConvLayer {
             w: g.w,
             batch: g.n,
             algorithm: g.algorithm().name().to_owned(),
-            forward: PassResult::measure(g, peak_gflops, forward),
-            backward_input: (!is_first).then(|| PassResult::measure(g, peak_gflops, to_input)),
-            backward_weight: PassResult::measure(g, peak_gflops, to_weight),
+            forward: PassResult::measure((g, Forward), peak_gflops, forward),
+            backward_input: (!is_first)
+                .then(|| PassResult::measure((g, BackwardInput), peak_gflops, to_input)),
+            backward_weight: PassResult::measure((g, BackwardWeight), peak_gflops, to_weight),
         }
     }
 

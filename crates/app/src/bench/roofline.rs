@@ -7,18 +7,15 @@ use super::conv_work::Work;
 pub(super) fn rows(layers: &[ConvLayer], peak_gflops: f64) -> Vec<Vec<String>> {
     let heading = ["layer", "pass", "by", "10^9 products", "ms at peak", "MB read", "ms", "share"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
-    let number = |value: Option<f64>, digits: usize| {
-        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
-    };
     let mut row = |names: [&str; 3], work: Work, ms: f64| {
         let at_peak = work.ms_at_peak(peak_gflops);
         let mut cells = names.map(str::to_owned).to_vec();
         cells.extend([
-            number(work.products.map(|products| products / 1e9), 2),
-            number(at_peak, 1),
-            number(work.bytes_beyond_l2.map(|bytes| bytes / 1e6), 1),
+            format!("{:.2}", work.products / 1e9),
+            format!("{at_peak:.1}"),
+            format!("{:.1}", work.bytes_read / 1e6),
             format!("{ms:.1}"),
-            at_peak.map_or_else(|| "-".to_owned(), |at_peak| format!("{:.0} %", at_peak / ms * 100.0)),
+            format!("{:.0} %", at_peak / ms * 100.0),
         ]);
         rows.push(cells);
     };
@@ -28,8 +25,8 @@ pub(super) fn rows(layers: &[ConvLayer], peak_gflops: f64) -> Vec<Vec<String>> {
         }
     }
     let passes = || layers.iter().flat_map(ConvLayer::passes).map(|(_, result)| result);
-    let all = |of: fn(Work) -> Option<f64>| passes().map(|result| of(result.work)).sum();
-    let sum = Work { products: all(|work| work.products), bytes_beyond_l2: all(|work| work.bytes_beyond_l2) };
+    let all = |of: fn(Work) -> f64| passes().map(|result| of(result.work)).sum();
+    let sum = Work { products: all(|work| work.products), bytes_read: all(|work| work.bytes_read) };
     row(["all", "", ""], sum, passes().map(|result| result.ms).sum());
     rows
 }
@@ -48,7 +45,7 @@ mod tests {
         let rows = rows(std::slice::from_ref(&layer), 1e-3);
         assert_eq!(rows.len(), 1 + layer.passes().count() + 1);
         let ms = 2.0 * products / 1e-3 / 1e6;
-        assert_eq!(rows[1][3..6], ["0.00".to_owned(), format!("{ms:.1}"), "-".to_owned()]);
+        assert_eq!(rows[1][3..6], ["0.00".to_owned(), format!("{ms:.1}"), "0.0".to_owned()]);
         let share = format!("{:.0} %", ms / layer.forward.ms * 100.0);
         assert_eq!([&rows[1][1], &rows[1][7]], ["forward", &share]);
         assert_eq!(rows[3][4], format!("{:.1}", 2.0 * ms), "the sum");

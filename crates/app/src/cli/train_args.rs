@@ -47,7 +47,7 @@ pub(super) struct TrainArgs {
     /// their new place with --data
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "config", "preset"])]
     pub(super) resume: Option<PathBuf>,
-    /// With --resume: continue a run also if it was computed with other vector instructions (such as AVX-512 instead of AVX2)
+    /// With --resume: continue a run also if it was computed with other arithmetic (without fused multiply-adds)
     /// than this build uses. It ends with other weights than on one CPU; log and model name both
     #[arg(long, requires = "resume")]
     other_cpu: bool,

@@ -1,6 +1,6 @@
-//! The vector instructions that the weights of a model were computed with.
+//! The arithmetic that the weights of a model were computed with.
 //!
-//! Builds for other instructions round and add in other ways, which a training amplifies: their weights differ.
+//! Builds without fused multiply-adds round more often, which a training amplifies: their weights differ.
 
 use std::fmt;
 

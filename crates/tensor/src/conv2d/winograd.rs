@@ -33,11 +33,11 @@ mod tiling;
 mod transform;
 mod weight;
 
-pub(super) use correlate::{correlate, correlate_scratch};
+pub(super) use correlate::{correlate, correlate_reads, correlate_scratch};
 pub(super) use filter::{transform_filter, transformed_len};
 pub(super) use tile::{F2, F3, F4, F6, MAP2, MAP3};
 pub(super) use tiling::Tiling;
-pub(super) use weight::{correlate_patches, correlate_patches_scratch};
+pub(super) use weight::{correlate_patches, correlate_patches_reads, correlate_patches_scratch};
 
 use crate::lanes::LANES;
 

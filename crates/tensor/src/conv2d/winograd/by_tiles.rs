@@ -137,6 +137,15 @@ fn task_images(region: &Region, block_tiles: usize) -> usize {
     (1..=most).min_by_key(cost).unwrap_or(1)
 }
 
+/// Numbers of the transformed filter that all blocks read.
+pub(super) fn filter_reads(tiling: &Tiling, block_tiles: usize) -> usize {
+    let reads = |region: Region| {
+        let n_blocks = region.n_tiles().div_ceil(Blocks::new(region, block_tiles).rows);
+        n_blocks * region.tile.n_parts() * region.g.c_in * region.g.c_out.next_multiple_of(NR)
+    };
+    tiling.regions().map(reads).sum()
+}
+
 /// Numbers of scratch memory that a task of [`correlate`] takes.
 pub(super) fn task_scratch(tiling: &Tiling, block_tiles: usize) -> usize {
     let blocks = tiling.regions().map(|region| Blocks::new(region, block_tiles));

@@ -76,6 +76,15 @@ pub(in crate::conv2d) fn correlate_scratch(
     }
 }
 
+/// Numbers that [`correlate`] reads from beyond the L2 cache.
+pub(in crate::conv2d) fn correlate_reads(g: &Conv2dGeometry, tiling: &Tiling) -> usize {
+    g.x_len()
+        + match block_tiles(g, tiling) {
+            None => g.weight_len() + g.c_out.div_ceil(NR) * tiling.transformed_input_len(),
+            Some(most) => by_tiles::filter_reads(tiling, most),
+        }
+}
+
 /// The channels of a panel.
 pub(super) fn panel_channels(g: &Conv2dGeometry, panel: usize) -> Range<usize> {
     panel * NR..((panel + 1) * NR).min(g.c_out)

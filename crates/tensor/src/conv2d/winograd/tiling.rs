@@ -128,6 +128,11 @@ impl Tiling {
         self.regions().map(|region| (region.n_tiles(), region.tile.n_parts()))
     }
 
+    /// Numbers in the transformed input of the batch.
+    pub(super) fn transformed_input_len(&self) -> usize {
+        self.regions().map(|region| region.n_tiles() * region.tile.n_parts() * region.g.c_in).sum()
+    }
+
     /// Parts of a tile, added up over the regions: numbers of the transformed filter for a pair of channels.
     pub(in crate::conv2d) fn n_parts(&self) -> usize {
         self.regions().map(|region| region.tile.n_parts()).sum()

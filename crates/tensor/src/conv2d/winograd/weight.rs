@@ -37,6 +37,11 @@ pub(in crate::conv2d) fn correlate_patches_scratch(g: &Conv2dGeometry, tiling: &
     }
 }
 
+/// Numbers that [`correlate_patches`] reads from beyond the L2 cache.
+pub(in crate::conv2d) fn correlate_patches_reads(g: &Conv2dGeometry, tiling: &Tiling) -> usize {
+    g.x_len() + g.y_len() + g.c_out.div_ceil(NR) * tiling.transformed_input_len()
+}
+
 /// Tiles of one run, for tiles of `n_parts` parts.
 fn run_tiles(n_tiles: usize, n_parts: usize) -> usize {
     let n_runs = n_tiles.div_ceil(RUN_LEN / (n_parts * NR));
