@@ -1,4 +1,4 @@
-//! Any command of the app: builds it in release mode, then becomes it.
+//! Any command of the app: builds it in release mode, then becomes it. The same for the packer of archives.
 
 use std::env;
 use std::ffi::OsString;
@@ -24,6 +24,13 @@ pub(crate) fn run(root: &Path, arguments: &[OsString]) -> ExitCode {
     let mut app = cargo(root, "run");
     app.args(["--release", "--quiet", "--package", "roentgen", "--"]).args(arguments);
     become_it(app)
+}
+
+/// Packs the archives (`crates/dist`).
+pub(crate) fn dist(root: &Path, arguments: &[OsString]) -> ExitCode {
+    let mut packer = cargo(root, "run");
+    packer.args(["--quiet", "--package", "roentgen-dist", "--"]).args(arguments);
+    become_it(packer)
 }
 
 /// Replaces this process, so that Ctrl-C and the exit code reach the right one by themselves.

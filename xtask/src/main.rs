@@ -1,7 +1,8 @@
 //! Developer commands: `cargo xtask COMMAND`.
 //!
-//! `check` and `tidy` are done here; every other command is one of the app's: it is built in release mode and
-//! gets the command with all its arguments. One file per command, the standard library only.
+//! `check` and `tidy` are done here, and `dist` in a crate of its own, which needs libraries; every other command is one of the
+//! app's: it is built in release mode and gets the command with all its arguments. One file per command, the standard
+//! library only.
 #![forbid(unsafe_code)]
 
 mod check;
@@ -19,6 +20,7 @@ Commands for work on Roentgen itself:
   check       run all checks of CI: format, tidy, licences, clippy, tests, documentation
   tidy        check only the rules that no other tool knows: which module may import which, and
               file sizes
+  dist        make the archive and the wheel that the program is handed out as
 
 Every other command is passed on to the program, which is built in release mode first:
   train       train a model, on your images or on phantom films
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
             eprintln!("error: `cargo xtask {command}` takes no arguments");
             ExitCode::from(2)
         }
+        ("dist", _) => forward::dist(root, &arguments[1..]),
         _ => forward::run(root, &arguments),
     }
 }

@@ -27,6 +27,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "roentgen-tests",
         &["roentgen-tensor", "roentgen-layers", "roentgen-optim", "roentgen-data", "roentgen"],
     ),
+    ("roentgen-launcher", &[]),
+    ("roentgen-dist", &[]),
     ("xtask", &[]),
     ("roentgen-fuzz", &["roentgen"]),
 ];

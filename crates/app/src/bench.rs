@@ -320,8 +320,9 @@ fn case_row(case: Case, found: &CaseResult) -> Vec<String> {
 }
 
 fn show_machine(screen: &Screen, machine: &Machine, model: &ResNet9Config, config: &BenchConfig) {
-    let Machine { cpu, threads, vectors, peak_gflops, copy_gb_per_s, commit } = machine;
+    let Machine { cpu, threads, vectors, build_target, peak_gflops, copy_gb_per_s, commit } = machine;
     screen.field("machine", &format!("{cpu}; {}, {vectors}", counted(*threads, "thread")));
+    screen.field("built for", build_target);
     screen.field(
         "peak",
         &format!(

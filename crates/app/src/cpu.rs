@@ -48,6 +48,46 @@ pub(crate) fn vector_width() -> &'static str {
     }
 }
 
+/// What the program was built for: a level of x86-64 (System V ABI for AMD64, section 3.1.1), one kind of CPU, or another
+/// architecture.
+#[must_use]
+pub(crate) fn build_target() -> &'static str {
+    const V2: bool = cfg!(all(
+        target_feature = "cmpxchg16b",
+        target_feature = "popcnt",
+        target_feature = "sse3",
+        target_feature = "sse4.1",
+        target_feature = "sse4.2",
+        target_feature = "ssse3"
+    ));
+    const V3: bool = cfg!(all(
+        target_feature = "avx2",
+        target_feature = "bmi1",
+        target_feature = "bmi2",
+        target_feature = "f16c",
+        target_feature = "fma",
+        target_feature = "lzcnt",
+        target_feature = "movbe"
+    ));
+    const V4: bool = cfg!(all(
+        target_feature = "avx512bw",
+        target_feature = "avx512cd",
+        target_feature = "avx512dq",
+        target_feature = "avx512f",
+        target_feature = "avx512vl"
+    ));
+    // No level has these, and CPUs since 2010 do.
+    const ONE_KIND: bool = cfg!(any(target_feature = "aes", target_feature = "pclmulqdq"));
+    match (cfg!(target_arch = "x86_64"), V2, V3, V4) {
+        (false, ..) => std::env::consts::ARCH,
+        _ if ONE_KIND => "native",
+        (_, true, true, true) => "x86-64-v4",
+        (_, true, true, false) => "x86-64-v3",
+        (_, true, false, _) => "x86-64-v2",
+        _ => "x86-64",
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 use x86_64::{FEATURES, Registers};
 
@@ -208,6 +248,20 @@ mod x86_64 {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_target_of_the_build_agrees_with_its_vectors() {
+        let target = super::build_target();
+        let (has_avx2, has_avx512) = (cfg!(target_feature = "avx2"), cfg!(target_feature = "avx512f"));
+        let (has_aes, has_pclmulqdq) = (cfg!(target_feature = "aes"), cfg!(target_feature = "pclmulqdq"));
+        match target {
+            "x86-64-v4" => assert!(has_avx512),
+            "x86-64-v3" => assert!(has_avx2 && !has_avx512),
+            "x86-64-v2" | "x86-64" => assert!(!has_avx2),
+            "native" => assert!(has_aes || has_pclmulqdq),
+            other => assert_eq!(other, std::env::consts::ARCH),
+        }
+    }
+
     #[test]
     fn the_machine_that_built_the_tests_can_run_them() {
         assert_eq!(super::missing_features(), Vec::<&str>::new());

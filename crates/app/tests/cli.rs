@@ -430,7 +430,9 @@ fn a_bench_measures_what_the_filter_names_and_nothing_else() {
         assert!(figures[key].as_f64().unwrap() > 0.0, "{key} in {figures}");
     }
     assert_eq!(figures["width"], 16, "{figures}");
-    assert!(!figures["cpu"].as_str().unwrap().is_empty());
+    assert!(
+        !figures["cpu"].as_str().unwrap().is_empty() && !figures["build_target"].as_str().unwrap().is_empty()
+    );
     let infer = figures["infer_images_per_s"].as_object().unwrap();
     assert_eq!(infer.keys().collect::<Vec<_>>(), ["1", "128"], "names that have infer:1 in them");
     let latency = &figures["batch1_latency_ms"];

@@ -7,8 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::{bandwidth, peak};
 use crate::cpu;
 
-/// The repository that this program was built from.
-pub(super) const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+/// The commit of a program that was built to be handed out (`cargo xtask dist`). It runs on other machines, where it has no
+/// repository.
+const HANDED_OUT: Option<&str> = option_env!("ROENTGEN_COMMIT");
+
+/// The repository that this program was built from; nothing for one that was built to be handed out.
+pub(super) const REPOSITORY: Option<&str> = match HANDED_OUT {
+    Some(_) => None,
+    None => Some(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")),
+};
 
 /// The machine and the program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -19,6 +26,9 @@ pub(super) struct Machine {
     pub(super) threads: usize,
     /// Vector registers of the build.
     pub(super) vectors: String,
+    /// What the program was built for, such as `x86-64-v3` or `native`; empty in records of before.
+    #[serde(default)]
+    pub(super) build_target: String,
     /// Peak of multiply-adds in registers on all threads.
     pub(super) peak_gflops: f64,
     /// Peak of memory copies on all threads, counting bytes read and bytes written.
@@ -35,6 +45,7 @@ impl Machine {
             cpu: cpu::name(),
             threads,
             vectors: cpu::vector_width().to_owned(),
+            build_target: cpu::build_target().to_owned(),
             peak_gflops: peak::measure_gflops(threads),
             copy_gb_per_s: bandwidth::measure_copy_gb_per_s(threads),
             commit: commit(),
@@ -44,10 +55,12 @@ impl Machine {
 
 fn commit() -> String {
     let git = |args: &[&str]| {
-        let output = Command::new("git").arg("-C").arg(REPOSITORY).args(args).output().ok()?;
+        let output = Command::new("git").arg("-C").arg(REPOSITORY?).args(args).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
-    let Some(commit) = git(&["rev-parse", "--short=10", "HEAD"]) else { return String::new() };
+    let Some(commit) = git(&["rev-parse", "--short=10", "HEAD"]) else {
+        return HANDED_OUT.unwrap_or_default().to_owned();
+    };
     // Records and documents do not change what is measured.
     let is_modified = git(&["status", "--porcelain", "--", ":!docs"]).is_some_and(|list| !list.is_empty());
     if is_modified { commit + "+" } else { commit }

@@ -20,7 +20,11 @@ const MAX_BYTES: u64 = 1 << 24;
 /// # Errors
 /// [`WriteError`].
 pub(super) fn save(figures: &BenchResult) -> Result<PathBuf, WriteError> {
-    let folder = Path::new(REPOSITORY).join("docs/bench");
+    let not_in_a_repository = || {
+        let source = io::Error::other("this program was built without a repository; save what --json prints");
+        WriteError { path: "docs/bench".into(), source }
+    };
+    let folder = Path::new(REPOSITORY.ok_or_else(not_in_a_repository)?).join("docs/bench");
     let folder = folder.canonicalize().map_err(|source| WriteError { path: folder, source })?;
     let day = jiff::Zoned::now().strftime("%Y-%m-%d").to_string();
     let commit = if figures.machine.commit.is_empty() { "unknown" } else { &figures.machine.commit };

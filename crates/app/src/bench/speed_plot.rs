@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_plot_of_the_repository_shows_its_records() {
-        let folder = Path::new(REPOSITORY).join("docs/bench");
+        let folder = Path::new(REPOSITORY.expect("tests are built in the repository")).join("docs/bench");
         let Ok(saved) = fs::read_to_string(folder.join(FILE)) else {
             eprintln!("skipped: there is no {}", folder.join(FILE).display());
             return;
