@@ -15,7 +15,7 @@ Examples:
   roentgen bench
   # one convolution: forward and both backward passes
   roentgen bench --filter conv2
-  # time of each layer in a training step, and what the machine could do
+  # time of each layer, beside what the machine could do
   roentgen bench --profile --filter train:128
   # write a record to docs/bench
   roentgen bench --save
@@ -24,7 +24,7 @@ Examples:
   # the same work in PyTorch, alternating with ours
   roentgen bench --torch .venv/bin/python
   # of one batch of large colour images, and of the network of --preset robust
-  roentgen bench --torch .venv/bin/python --filter train:32 --size 224 --channels 3
+  roentgen bench --torch .venv/bin/python --size 64
   roentgen bench --torch .venv/bin/python --width 32";
 
 /// The settings of `bench`.

@@ -86,7 +86,7 @@ pub(crate) struct ModelCard {
     pub films: Option<u32>,
     /// Passes over the training set that made these weights.
     pub epoch: usize,
-    /// The vector instructions that computed these weights.
+    /// The arithmetic that computed these weights.
     #[serde(default, skip_serializing_if = "InstructionSets::is_empty")]
     pub instruction_sets: InstructionSets,
     /// What it was trained on, for people.

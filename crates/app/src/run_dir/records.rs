@@ -23,7 +23,7 @@ pub(crate) struct LogLine {
     pub lr: f64,
     /// Whether the weights of this epoch replaced the saved ones.
     pub saved: bool,
-    /// The vector instructions of the run so far: more than one if it was resumed on another kind of CPU.
+    /// The arithmetic of the run so far: more than one if it was resumed on another kind of CPU.
     #[serde(default)]
     pub instruction_sets: InstructionSets,
 }

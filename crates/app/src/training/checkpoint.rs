@@ -55,7 +55,7 @@ pub(crate) struct RunState {
     pub selection: EpochSelection,
     /// Counts the epochs without improvement.
     pub early_stopping: EarlyStopping,
-    /// The vector instructions that computed its weights.
+    /// The arithmetic that computed its weights.
     #[serde(default)]
     pub instruction_sets: InstructionSets,
     /// Length of the log, and of the log of times, in bytes.

@@ -40,7 +40,7 @@ pub(super) struct Run<'a> {
     pub(super) epoch_set: &'a ImageSet,
     pub(super) class_priors: &'a ClassPriors,
     pub(super) folder: &'a RunFolder,
-    /// Whether a checkpoint of a build for other vector instructions is continued.
+    /// Whether a checkpoint of a build for other arithmetic is continued.
     pub(super) other_cpu: bool,
     pub(super) screen: &'a Screen,
 }

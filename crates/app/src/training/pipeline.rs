@@ -47,7 +47,7 @@ pub(crate) struct FinishedRun {
 pub(crate) struct ResumeOptions {
     /// Another number of threads.
     pub threads: Option<usize>,
-    /// Whether a build for other vector instructions may continue it, which leads to other weights.
+    /// Whether a build for other arithmetic may continue it, which leads to other weights.
     pub other_cpu: bool,
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn resume(
 }
 
 /// Trains in a folder that has its configuration already, from its checkpoint if it has one, which is refused if its
-/// weights were computed with other vector instructions, unless `other_cpu`.
+/// weights were computed with other arithmetic, unless `other_cpu`.
 ///
 /// # Errors
 /// Training that diverges, a signal, a file that cannot be written, or a checkpoint of another run.
@@ -170,7 +170,7 @@ pub(crate) fn train_in_folder(
 ///
 /// # Errors
 /// As [`model_file::read`]; if the images are no longer those that the model was trained on; and as [`train_in_folder`] if it
-/// was computed with other vector instructions.
+/// was computed with other arithmetic.
 pub(crate) fn evaluate_ended_run(
     path: &Path,
     data: &Dataset,

@@ -84,7 +84,7 @@ pub(super) fn show_resumed(screen: &Screen, n_done: usize, n_steps: usize) {
     }
 }
 
-/// That a run goes on with other vector instructions than its own.
+/// That a run goes on with other arithmetic than its own.
 pub(super) fn show_other_cpu(screen: &Screen, of_run: &InstructionSets) {
     let text = format!(
         "computed with {of_run} until now, from here on with {INSTRUCTION_SET}: the weights are not those of a run on one CPU"
