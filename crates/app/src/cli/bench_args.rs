@@ -23,7 +23,7 @@ Examples:
   roentgen bench --compare docs/bench/RECORD.json
   # the same work in PyTorch, alternating with ours
   roentgen bench --torch .venv/bin/python
-  # of one batch of large colour images, and of the network of --preset robust
+  # of larger images, and of the network of --preset robust
   roentgen bench --torch .venv/bin/python --size 64
   roentgen bench --torch .venv/bin/python --width 32";
 
