@@ -5,12 +5,18 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Held by an archive: a program that is being written can't be started, and a process that another test starts meanwhile
+/// keeps the file open for a moment.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// An unpacked archive under the temporary folder; removed at the end.
-struct Unpacked(PathBuf);
+struct Unpacked(PathBuf, #[expect(dead_code, reason = "released when dropped")] MutexGuard<'static, ()>);
 
 impl Unpacked {
     fn new(name: &str, levels: &[&str]) -> Self {
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let root = std::env::temp_dir().join(format!("roentgen-launcher-{name}-{}", std::process::id()));
         fs::create_dir_all(root.join("bin")).expect("a folder");
         fs::copy(env!("CARGO_BIN_EXE_roentgen-launcher"), root.join("bin/roentgen")).expect("a copy");
@@ -21,7 +27,7 @@ impl Unpacked {
             fs::write(&program, format!("#!/bin/sh\necho {level} $$ \"$@\"\nexit 7\n")).expect("a script");
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its mode");
         }
-        Self(root)
+        Self(root, turn)
     }
 
     fn call(&self, level: &str) -> Output {
