@@ -75,7 +75,7 @@ pub enum Conv2dAlgorithm {
     Winograd4,
     /// F(6x6, 3x3).
     Winograd6,
-    /// Tiles of 6 and of 4 side by side, in each dimension as many of each as take the fewest products.
+    /// Tiles of 6 and of 4 side by side in both dimensions, as many of each as take the fewest products.
     Winograd6And4,
     /// Of whole maps of at most 2x2 pixels: products with the padding are left out.
     Map2,
@@ -131,6 +131,7 @@ impl Conv2dAlgorithm {
         let whole_vectors = g.c_in.is_multiple_of(LANES) && g.c_out.is_multiple_of(LANES);
         match self {
             Self::Im2col => true,
+            Self::Winograd6And4 => whole_vectors && Tiling::has_6_and_4(g),
             Self::Map2 => whole_vectors && g.h <= 2 && g.w <= 2,
             Self::Map3 => whole_vectors && g.h <= 3 && g.w <= 3,
             _ => whole_vectors,

@@ -1,7 +1,7 @@
 //! Which tiles cover the output of a convolution.
 //!
-//! Each dimension has tiles of one size, or some of 6 and then some of 4 where that takes fewer products: 32 = 4 x 6 + 2 x 4
-//! takes 44, six tiles of 6 take 48. So a map is one rectangle of equal tiles, here called a region, or up to four of them.
+//! Each dimension has tiles of one size, or both have some of 6 and then some of 4 where that takes fewer products: 32 = 4 x 6 +
+//! 2 x 4 takes 44, six tiles of 6 take 48. So a map is one rectangle of equal tiles, here called a region, or four of them.
 
 use std::ops::Range;
 
@@ -95,12 +95,18 @@ impl Tiling {
         Self { regions: [Some(Region { g: *g, tile, top: 0, left: 0, down, across }), None, None, None] }
     }
 
-    /// In each dimension tiles of 6, then tiles of 4: as many as take the fewest products.
+    /// In each dimension tiles of 6, then tiles of 4: as many as take the fewest products. For sizes that
+    /// [`has_6_and_4`](Self::has_6_and_4).
     pub(in crate::conv2d) fn of_6_and_4(g: &Conv2dGeometry) -> Self {
         let ((sixes_down, fours_down), (sixes_across, fours_across)) =
             (sixes_and_fours(g.h), sixes_and_fours(g.w));
-        let region = |tile: &'static dyn Tile, top, down, left, across| {
-            (down * across > 0).then_some(Region { g: *g, tile, top, left, down, across })
+        let region = |tile: &'static dyn Tile, top, down, left, across| Region {
+            g: *g,
+            tile,
+            top,
+            left,
+            down,
+            across,
         };
         let (below, right) = (6 * sixes_down, 6 * sixes_across);
         let regions = [
@@ -109,7 +115,13 @@ impl Tiling {
             region(F4_F6, below, fours_down, 0, sixes_across),
             region(F4, below, fours_down, right, fours_across),
         ];
-        Self { regions }
+        Self { regions: regions.map(Some) }
+    }
+
+    /// Whether both dimensions have tiles of both sizes. Then there are four regions, whatever the sizes, and a filter that is
+    /// prepared for one map serves all.
+    pub(in crate::conv2d) fn has_6_and_4(g: &Conv2dGeometry) -> bool {
+        [g.h, g.w].map(sixes_and_fours).iter().all(|&(sixes, fours)| sixes > 0 && fours > 0)
     }
 
     /// The same tiles of `n` images.
@@ -169,9 +181,11 @@ mod tests {
 
     #[test]
     fn every_pixel_is_in_one_tile() {
-        for (h, w) in [(1, 1), (4, 6), (7, 9), (10, 32), (16, 16), (24, 28)] {
+        for (h, w) in [(1, 1), (4, 6), (9, 10), (10, 32), (16, 16), (19, 28)] {
             let g = Conv2dGeometry::new(2, h, w, 16, 16);
-            for tiling in [Tiling::of(&g, F4), Tiling::of_6_and_4(&g)] {
+            let mixed = Tiling::has_6_and_4(&g).then(|| Tiling::of_6_and_4(&g));
+            assert_eq!(mixed.is_some(), h > 4, "{h}x{w}");
+            for tiling in mixed.into_iter().chain([Tiling::of(&g, F4)]) {
                 let mut covered = vec![0; g.pixels()];
                 for region in tiling.regions() {
                     let (down, across) = region.tile.outputs();
