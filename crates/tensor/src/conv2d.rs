@@ -291,7 +291,7 @@ fn prepare(g: &Conv2dGeometry, weight: &[f32]) -> AlignedBuffer {
     let (data, filter) = (prepared.resize(g.prepared_len()), Filter::Plain(weight));
     match g.inference_algorithm().tiling(g) {
         None => im2col::pack_filter(g, filter, data),
-        Some(tiling) => winograd::transform_filter(g, &tiling, filter, data),
+        Some(tiling) => winograd::transform_filter(&tiling, filter, data),
     }
     prepared
 }
@@ -367,7 +367,7 @@ fn correlate(
 ) {
     match algorithm.tiling(g) {
         None => im2col::correlate(g, x, filter, epilogue, y),
-        Some(tiling) => winograd::correlate(g, &tiling, x, filter, epilogue, y),
+        Some(tiling) => winograd::correlate(&tiling, x, filter, epilogue, y),
     }
 }
 
@@ -381,7 +381,7 @@ fn correlate_patches(
 ) {
     match algorithm.tiling(g) {
         None => im2col::correlate_patches(g, x, grad_y, grad_weight),
-        Some(tiling) => winograd::correlate_patches(g, &tiling, x, grad_y, grad_weight),
+        Some(tiling) => winograd::correlate_patches(&tiling, x, grad_y, grad_weight),
     }
 }
 

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn caches(sizes: &[usize]) -> Vec<Cache> {
-        (1..).zip(sizes).map(|(level, &kib)| Cache { level, bytes: kib << 10, n_cpus: 1 }).collect()
+        (1..).zip(sizes).map(|(level, &kib)| Cache { level, bytes: kib << 10 }).collect()
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::fs;
 
 /// Caches that are not described: sizes that recent x86 processors have at least, so that what is made to fit fits.
 const FALLBACK: [Cache; 3] = [
-    Cache { level: 1, bytes: 32 << 10, n_cpus: 1 },
-    Cache { level: 2, bytes: 512 << 10, n_cpus: 1 },
-    Cache { level: 3, bytes: 8 << 20, n_cpus: 8 },
+    Cache { level: 1, bytes: 32 << 10 },
+    Cache { level: 2, bytes: 512 << 10 },
+    Cache { level: 3, bytes: 8 << 20 },
 ];
 
 /// A cache that holds data.
@@ -17,8 +17,6 @@ pub(crate) struct Cache {
     pub level: u8,
     /// Its size.
     pub bytes: usize,
-    /// Number of logical processors that share it.
-    pub n_cpus: usize,
 }
 
 /// The data caches of this machine, nearest first, without gaps.
@@ -34,8 +32,7 @@ fn caches_of(read: impl Fn(usize, &str) -> Option<String>) -> Vec<Cache> {
     let cache = |index| {
         let text = |key| read(index, key).map(|text| text.trim().to_owned());
         let is_data = text("type")? != "Instruction";
-        let n_cpus = text("shared_cpu_list").and_then(|list| count_of_list(&list)).unwrap_or(1);
-        let cache = Cache { level: text("level")?.parse().ok()?, bytes: bytes_of(&text("size")?)?, n_cpus };
+        let cache = Cache { level: text("level")?.parse().ok()?, bytes: bytes_of(&text("size")?)? };
         is_data.then_some(cache)
     };
     let mut found: Vec<Cache> = (0..16).filter_map(cache).collect();
@@ -59,38 +56,28 @@ fn bytes_of(text: &str) -> Option<usize> {
     number.parse::<usize>().ok()?.checked_mul(factor)
 }
 
-/// How many processors a list such as `0-3,8` has.
-fn count_of_list(list: &str) -> Option<usize> {
-    let count = |range: &str| {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-        last.checked_sub(first)?.checked_add(1)
-    };
-    list.split(',').try_fold(0_usize, |sum, range| sum.checked_add(count(range)?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn found(described: &[[&str; 4]]) -> Vec<Cache> {
+    fn found(described: &[[&str; 3]]) -> Vec<Cache> {
         caches_of(|index, key| {
-            let column = ["level", "type", "size", "shared_cpu_list"].iter().position(|name| *name == key)?;
+            let column = ["level", "type", "size"].iter().position(|name| *name == key)?;
             Some(format!("{}\n", described.get(index)?[column]))
         })
     }
 
     #[test]
     fn data_caches_are_read_from_the_nearest_on() {
-        let [first, instructions] = [["1", "Data", "48K", "0,32"], ["1", "Instruction", "32K", "0,32"]];
-        let [second, third] = [["2", "Unified", "2048K", "0,32"], ["3", "Unified", "105M", "0-15,32-47"]];
+        let [first, instructions] = [["1", "Data", "48K"], ["1", "Instruction", "32K"]];
+        let [second, third] = [["2", "Unified", "2048K"], ["3", "Unified", "105M"]];
         let caches = found(&[third, first, instructions, second]);
         assert_eq!(
             caches,
             [
-                Cache { level: 1, bytes: 48 << 10, n_cpus: 2 },
-                Cache { level: 2, bytes: 2 << 20, n_cpus: 2 },
-                Cache { level: 3, bytes: 105 << 20, n_cpus: 32 },
+                Cache { level: 1, bytes: 48 << 10 },
+                Cache { level: 2, bytes: 2 << 20 },
+                Cache { level: 3, bytes: 105 << 20 },
             ]
         );
         assert_eq!(found(&[first, second]).len(), 2, "a processor without a third level");
@@ -98,24 +85,23 @@ mod tests {
 
     #[test]
     fn an_unusable_description_gives_the_sizes_of_a_common_processor() {
-        let first = ["1", "Data", "32K", "0"];
+        let first = ["1", "Data", "32K"];
         for described in [
             vec![],
-            vec![["1", "Data", "large", "0"]],
-            vec![["1", "Data", "0K", "0"]],
-            vec![["1", "Instruction", "32K", "0"]],
-            vec![first, ["3", "Unified", "8M", "0"]],
-            vec![first, ["2", "Unified", "16K", "0"]],
+            vec![["1", "Data", "large"]],
+            vec![["1", "Data", "0K"]],
+            vec![["1", "Instruction", "32K"]],
+            vec![first, ["3", "Unified", "8M"]],
+            vec![first, ["2", "Unified", "16K"]],
         ] {
             assert_eq!(found(&described), FALLBACK, "{described:?}");
         }
-        assert_eq!([count_of_list("5"), count_of_list("3-1"), count_of_list("")], [Some(1), None, None]);
         assert_eq!(bytes_of("99999999999999M"), None);
     }
 
     #[test]
     fn this_machine_has_caches() {
         let caches = data_caches();
-        assert!(caches[0].bytes >= 8 << 10 && caches.iter().all(|cache| cache.n_cpus > 0), "{caches:?}");
+        assert!(caches[0].bytes >= 8 << 10, "{caches:?}");
     }
 }

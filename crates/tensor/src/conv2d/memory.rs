@@ -1,6 +1,6 @@
 //! How much scratch memory the passes of a convolution take, as [`with_scratch`](crate::scratch::with_scratch) hands it out.
 //!
-//! These are the sizes in the functions named `correlate` and `correlate_patches`, without padding.
+//! Those of im2col are the sizes in its functions `correlate` and `correlate_patches`, without padding; Winograd's modules give theirs.
 
 use super::im2col;
 use super::winograd;
@@ -47,7 +47,7 @@ impl Conv2dGeometry {
     pub fn prepared_len(&self) -> usize {
         match self.inference_algorithm().tiling(self) {
             None => im2col::packed_len(self),
-            Some(tiling) => winograd::transformed_len(self, &tiling),
+            Some(tiling) => winograd::transformed_len(&tiling),
         }
     }
 
@@ -61,7 +61,7 @@ impl Conv2dGeometry {
             let task = (im2col::KC.min(TAPS * c_in) + columns) * im2col::MAX_TASK_PIXELS;
             return Scratch { caller: filter(im2col::packed_len(self)) + unrolled, task };
         };
-        winograd::correlate_scratch(self, tiling, is_prepared)
+        winograd::correlate_scratch(tiling, is_prepared)
     }
 
     fn weight_scratch(&self, tiling: Option<&Tiling>) -> Scratch {
@@ -73,6 +73,6 @@ impl Conv2dGeometry {
                 task: im2col::GROUP_BLOCKS * LANES * im2col::RUN_PIXELS,
             };
         };
-        winograd::correlate_patches_scratch(self, tiling)
+        winograd::correlate_patches_scratch(tiling)
     }
 }

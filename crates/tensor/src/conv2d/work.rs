@@ -32,16 +32,15 @@ impl Conv2dGeometry {
     #[must_use]
     pub fn bytes_read(&self, pass: Conv2dPass) -> f64 {
         let algorithm = self.algorithm();
-        let numbers = match (algorithm.tiling(self), pass) {
-            (None, Conv2dPass::Forward) => self.x_len() + self.weight_len(),
-            (None, Conv2dPass::BackwardInput) => self.y_len() + self.weight_len(),
-            (None, Conv2dPass::BackwardWeight) => self.x_len() + self.y_len(),
-            (Some(tiling), Conv2dPass::Forward) => winograd::correlate_reads(self, &tiling),
-            (Some(_), Conv2dPass::BackwardInput) => {
-                let reversed = self.reversed();
-                algorithm.tiling(&reversed).map_or(0, |tiling| winograd::correlate_reads(&reversed, &tiling))
-            }
-            (Some(tiling), Conv2dPass::BackwardWeight) => winograd::correlate_patches_reads(self, &tiling),
+        let forward = |g: &Self| match algorithm.tiling(g) {
+            None => g.x_len() + g.weight_len(),
+            Some(tiling) => winograd::correlate_reads(&tiling),
+        };
+        let numbers = match (pass, algorithm.tiling(self)) {
+            (Conv2dPass::Forward, _) => forward(self),
+            (Conv2dPass::BackwardInput, _) => forward(&self.reversed()),
+            (Conv2dPass::BackwardWeight, None) => self.x_len() + self.y_len(),
+            (Conv2dPass::BackwardWeight, Some(tiling)) => winograd::correlate_patches_reads(&tiling),
         };
         (numbers * size_of::<f32>()) as f64
     }

@@ -3,11 +3,11 @@
 use rayon::prelude::*;
 
 use super::Layout;
-use super::correlate::{join_panels, panel_channels};
+use super::correlate::join_panels;
 use super::filter::{gather_panel, panel_len};
 use super::tiling::{Region, Tiling};
 use crate::conv2d::epilogue::Epilogue;
-use crate::conv2d::{Conv2dGeometry, Filter, Scratch};
+use crate::conv2d::{Filter, Scratch};
 use crate::gemm::{MAX_FEW_ROWS, MR, NR, multiply_few_rows, multiply_rows};
 use crate::lanes::LANES;
 use crate::scratch::with_scratch;
@@ -17,33 +17,27 @@ use crate::scratch::with_scratch;
 const RUN_LEN: usize = 2 << 20;
 
 /// `y = act(scale * (x * weight) + shift)`.
-pub(super) fn correlate(
-    g: &Conv2dGeometry,
-    tiling: &Tiling,
-    x: &[f32],
-    filter: Filter,
-    epilogue: Epilogue,
-    y: &mut [f32],
-) {
-    let pixels = run_images(g, tiling) * g.h * g.w;
+pub(super) fn correlate(tiling: &Tiling, x: &[f32], filter: Filter, epilogue: Epilogue, y: &mut [f32]) {
+    let g = &tiling.g;
+    let pixels = run_images(tiling) * g.h * g.w;
     for (y, x) in y.chunks_mut(pixels * g.c_out).zip(x.chunks(pixels * g.c_in)) {
         let n = y.len() / (g.h * g.w * g.c_out);
-        correlate_run(&Conv2dGeometry { n, ..*g }, &tiling.of_images(n), x, filter, epilogue, y);
+        correlate_run(&tiling.of_images(n), x, filter, epilogue, y);
     }
 }
 
 /// The scratch memory of [`correlate`].
-pub(super) fn scratch(g: &Conv2dGeometry, tiling: &Tiling) -> Scratch {
-    let tiling = tiling.of_images(run_images(g, tiling));
+pub(super) fn scratch(tiling: &Tiling) -> Scratch {
+    let tiling = tiling.of_images(run_images(tiling));
     let regions = || tiling.regions().map(RunRegion::new);
     let (v_len, finished_len) = run_lens(regions());
-    Scratch { caller: v_len + g.c_out.div_ceil(NR) * finished_len, task: PanelLens::new(g, regions()).sum() }
+    Scratch { caller: v_len + tiling.n_panels() * finished_len, task: PanelLens::new(&tiling).sum() }
 }
 
 /// Images in a run.
-fn run_images(g: &Conv2dGeometry, tiling: &Tiling) -> usize {
-    let image_len: usize = tiling.tiles_and_parts().map(|(tiles, parts)| tiles / g.n * parts * g.c_in).sum();
-    (RUN_LEN / image_len).clamp(1, g.n)
+fn run_images(tiling: &Tiling) -> usize {
+    let n = tiling.g.n;
+    (RUN_LEN / (tiling.transformed_input_len() / n)).clamp(1, n)
 }
 
 /// A region in a run.
@@ -74,17 +68,11 @@ fn run_lens(regions: impl Iterator<Item = RunRegion>) -> (usize, usize) {
     regions.fold((0, 0), |(v, finished), run| (v + run.v_len, finished + run.finished_len))
 }
 
-fn correlate_run(
-    g: &Conv2dGeometry,
-    tiling: &Tiling,
-    x: &[f32],
-    filter: Filter,
-    epilogue: Epilogue,
-    y: &mut [f32],
-) {
+fn correlate_run(tiling: &Tiling, x: &[f32], filter: Filter, epilogue: Epilogue, y: &mut [f32]) {
+    let g = &tiling.g;
     let regions = || tiling.regions().map(RunRegion::new);
     let (v_len, finished_len) = run_lens(regions());
-    with_scratch(v_len + g.c_out.div_ceil(NR) * finished_len, |scratch| {
+    with_scratch(v_len + tiling.n_panels() * finished_len, |scratch| {
         let (v, finished) = scratch.split_at_mut(v_len);
         let mut rest = &mut *v;
         for RunRegion { region, v_layout, v_len, .. } in regions() {
@@ -98,7 +86,7 @@ fn correlate_run(
         }
         let v = &*v;
         finished.par_chunks_exact_mut(finished_len).enumerate().for_each(|(panel, finished)| {
-            finish_panel(g, regions(), v, filter, (panel, epilogue), finished);
+            finish_panel(tiling, v, filter, (panel, epilogue), finished);
         });
         let finished = &*finished;
         y.par_chunks_mut(g.w * g.c_out).enumerate().for_each(|(row, y)| {
@@ -125,10 +113,10 @@ struct PanelLens {
 }
 
 impl PanelLens {
-    fn new(g: &Conv2dGeometry, regions: impl Iterator<Item = RunRegion>) -> Self {
-        let none = Self { taps: panel_len(g), filter_row: 0, product: 0 };
-        regions.fold(none, |lens, run| Self {
-            filter_row: lens.filter_row.max(run.region.tile.parts().1 * g.c_in * NR),
+    fn new(tiling: &Tiling) -> Self {
+        let none = Self { taps: panel_len(&tiling.g), filter_row: 0, product: 0 };
+        tiling.regions().map(RunRegion::new).fold(none, |lens, run| Self {
+            filter_row: lens.filter_row.max(run.region.tile.parts().1 * tiling.g.c_in * NR),
             product: lens.product.max(run.product_layout.len),
             ..lens
         })
@@ -141,23 +129,22 @@ impl PanelLens {
 
 /// All tiles of one panel of output channels, region by region.
 fn finish_panel(
-    g: &Conv2dGeometry,
-    regions: impl Iterator<Item = RunRegion> + Clone,
+    tiling: &Tiling,
     v: &[f32],
     filter: Filter,
     (panel, epilogue): (usize, Epilogue),
     finished: &mut [f32],
 ) {
-    let n_parts: usize = regions.clone().map(|run| run.region.tile.n_parts()).sum();
-    let lens = PanelLens::new(g, regions.clone());
+    let g = &tiling.g;
+    let lens = PanelLens::new(tiling);
     with_scratch(lens.sum(), |scratch| {
         let (taps, scratch) = scratch.split_at_mut(lens.taps);
         let (own, product) = scratch.split_at_mut(lens.filter_row);
         if !matches!(filter, Filter::Prepared(_)) {
             gather_panel(g, filter, panel, taps);
         }
-        let (mut v, mut finished, mut first_part) = (v, finished, panel * n_parts);
-        for run in regions {
+        let (mut v, mut finished, mut first_part) = (v, finished, panel * tiling.n_parts());
+        for run in tiling.regions().map(RunRegion::new) {
             let RunRegion { region, product_layout, .. } = run;
             let (down, across) = region.tile.parts();
             for i in 0..down {
@@ -174,7 +161,7 @@ fn finish_panel(
             }
             let (own, others) = finished.split_at_mut(run.finished_len);
             let product = (&*product, product_layout.part_stride);
-            region.tile.output(product, epilogue, panel_channels(g, panel), own);
+            region.tile.output(product, epilogue, tiling.panel_channels(panel), own);
             (v, finished) = (&v[run.v_len..], others);
         }
     });

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Layout;
-use super::correlate::{join_panels, panel_channels};
+use super::correlate::join_panels;
 use super::tiling::{Region, Tiling};
 use crate::conv2d::Conv2dGeometry;
 use crate::conv2d::epilogue::Epilogue;
@@ -18,7 +18,6 @@ use crate::scratch::with_scratch;
 /// # Shapes
 /// `filter`: the result of [`transform_filter`](super::filter::transform_filter).
 pub(super) fn correlate(
-    g: &Conv2dGeometry,
     tiling: &Tiling,
     block_tiles: usize,
     x: &[f32],
@@ -26,7 +25,7 @@ pub(super) fn correlate(
     epilogue: Epilogue,
     y: &mut [f32],
 ) {
-    let Conv2dGeometry { h, w, c_in, c_out, .. } = *g;
+    let Conv2dGeometry { h, w, c_in, c_out, .. } = tiling.g;
     let panel_len = tiling.n_parts() * c_in * NR;
     let mut first_part = 0;
     for region in tiling.regions() {
@@ -51,7 +50,7 @@ pub(super) fn correlate(
                         blocks.multiply(v, filter, block.len(), product);
                         let product = (&*product, blocks.product_layout.part_stride);
                         let finished = &mut finished[..block.len() * region.tile_pixels() * NR];
-                        region.tile.output(product, epilogue, panel_channels(g, panel), finished);
+                        region.tile.output(product, epilogue, tiling.panel_channels(panel), finished);
                     }
                     blocks.write(finished, block, first_image, y);
                 }

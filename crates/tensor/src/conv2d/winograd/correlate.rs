@@ -15,13 +15,11 @@
 //! read from the L3 cache. Tiles are finished panel by panel, but `y` is written pixel by pixel: writing a panel of every
 //! pixel, a few lines of each page, takes four times as long as writing in the order of memory.
 
-use std::ops::Range;
-
 use super::filter::{transform_filter, transformed_len};
 use super::tiling::Tiling;
 use super::{by_panels, by_tiles};
 use crate::conv2d::epilogue::Epilogue;
-use crate::conv2d::{Conv2dGeometry, Filter, Scratch};
+use crate::conv2d::{Filter, Scratch};
 use crate::gemm::{MR, NR};
 use crate::scratch::with_scratch;
 
@@ -33,61 +31,49 @@ const BLOCK_LEN: usize = 3 << 16;
 const MIN_BLOCK_TILES: usize = 24;
 
 /// The most tiles of a block of `by_tiles`, whose transformed input fits the L2 cache; `None` where `by_panels` is faster.
-fn block_tiles(g: &Conv2dGeometry, tiling: &Tiling) -> Option<usize> {
+fn block_tiles(tiling: &Tiling) -> Option<usize> {
     let n_tiles: usize = tiling.tiles_and_parts().map(|(tiles, _)| tiles).sum();
     let most_parts = tiling.tiles_and_parts().map(|(_, parts)| parts).max().unwrap_or(1);
-    let block_tiles = (BLOCK_LEN / (most_parts * g.c_in) / MR * MR).min(BLOCK_TILES);
-    (n_tiles >= g.c_out && block_tiles >= MIN_BLOCK_TILES).then_some(block_tiles)
+    let block_tiles = (BLOCK_LEN / (most_parts * tiling.g.c_in) / MR * MR).min(BLOCK_TILES);
+    (n_tiles >= tiling.g.c_out && block_tiles >= MIN_BLOCK_TILES).then_some(block_tiles)
 }
 
 /// `y = act(scale * (x * weight) + shift)` by tiles.
 pub(in crate::conv2d) fn correlate(
-    g: &Conv2dGeometry,
     tiling: &Tiling,
     x: &[f32],
     filter: Filter,
     epilogue: Epilogue,
     y: &mut [f32],
 ) {
-    match (block_tiles(g, tiling), filter) {
-        (None, _) => by_panels::correlate(g, tiling, x, filter, epilogue, y),
-        (Some(most), Filter::Prepared(filter)) => {
-            by_tiles::correlate(g, tiling, most, x, filter, epilogue, y)
-        }
-        (Some(most), _) => with_scratch(transformed_len(g, tiling), |transformed| {
-            transform_filter(g, tiling, filter, transformed);
-            by_tiles::correlate(g, tiling, most, x, transformed, epilogue, y);
+    match (block_tiles(tiling), filter) {
+        (None, _) => by_panels::correlate(tiling, x, filter, epilogue, y),
+        (Some(most), Filter::Prepared(filter)) => by_tiles::correlate(tiling, most, x, filter, epilogue, y),
+        (Some(most), _) => with_scratch(transformed_len(tiling), |transformed| {
+            transform_filter(tiling, filter, transformed);
+            by_tiles::correlate(tiling, most, x, transformed, epilogue, y);
         }),
     }
 }
 
 /// The scratch memory of [`correlate`]; a prepared filter takes none.
-pub(in crate::conv2d) fn correlate_scratch(
-    g: &Conv2dGeometry,
-    tiling: &Tiling,
-    is_prepared: bool,
-) -> Scratch {
-    match block_tiles(g, tiling) {
-        None => by_panels::scratch(g, tiling),
+pub(in crate::conv2d) fn correlate_scratch(tiling: &Tiling, is_prepared: bool) -> Scratch {
+    match block_tiles(tiling) {
+        None => by_panels::scratch(tiling),
         Some(most) => Scratch {
-            caller: if is_prepared { 0 } else { transformed_len(g, tiling) },
+            caller: if is_prepared { 0 } else { transformed_len(tiling) },
             task: by_tiles::task_scratch(tiling, most),
         },
     }
 }
 
 /// Numbers that [`correlate`] reads from beyond the L2 cache.
-pub(in crate::conv2d) fn correlate_reads(g: &Conv2dGeometry, tiling: &Tiling) -> usize {
-    g.x_len()
-        + match block_tiles(g, tiling) {
-            None => g.weight_len() + g.c_out.div_ceil(NR) * tiling.transformed_input_len(),
+pub(in crate::conv2d) fn correlate_reads(tiling: &Tiling) -> usize {
+    tiling.g.x_len()
+        + match block_tiles(tiling) {
+            None => tiling.g.weight_len() + tiling.n_panels() * tiling.transformed_input_len(),
             Some(most) => by_tiles::filter_reads(tiling, most),
         }
-}
-
-/// The channels of a panel.
-pub(super) fn panel_channels(g: &Conv2dGeometry, panel: usize) -> Range<usize> {
-    panel * NR..((panel + 1) * NR).min(g.c_out)
 }
 
 /// Copies `[panel][pixel][NR]`, panels `panel_stride` apart, to `[pixel][channel]`.

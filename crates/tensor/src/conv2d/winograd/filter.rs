@@ -12,17 +12,13 @@ use crate::scratch::with_scratch;
 const SQUARE: usize = 8;
 
 /// Numbers in the transformed filter.
-pub(in crate::conv2d) fn transformed_len(g: &Conv2dGeometry, tiling: &Tiling) -> usize {
-    tiling.n_parts() * g.c_in * g.c_out.next_multiple_of(NR)
+pub(in crate::conv2d) fn transformed_len(tiling: &Tiling) -> usize {
+    tiling.n_panels() * tiling.n_parts() * tiling.g.c_in * NR
 }
 
 /// `U` for all channels, as `[panel][region][part][c_in][NR]`.
-pub(in crate::conv2d) fn transform_filter(
-    g: &Conv2dGeometry,
-    tiling: &Tiling,
-    filter: Filter,
-    out: &mut [f32],
-) {
+pub(in crate::conv2d) fn transform_filter(tiling: &Tiling, filter: Filter, out: &mut [f32]) {
+    let g = &tiling.g;
     out.par_chunks_exact_mut(tiling.n_parts() * g.c_in * NR).enumerate().for_each(|(panel, mut out)| {
         with_scratch(panel_len(g), |taps| {
             gather_panel(g, filter, panel, taps);

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::tile::{F4, F4_F6, F6, F6_F4, Tile};
 use crate::conv2d::Conv2dGeometry;
+use crate::gemm::NR;
 use crate::lanes::LANES;
 
 /// A rectangle of the output that tiles of one kind cover; those at the lower and right border may extend beyond it.
@@ -81,9 +82,10 @@ impl Region {
     }
 }
 
-/// The regions of a convolution.
+/// A convolution by tiles: its sizes and its regions.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv2d) struct Tiling {
+    pub(super) g: Conv2dGeometry,
     regions: [Option<Region>; 4],
 }
 
@@ -92,7 +94,8 @@ impl Tiling {
     pub(in crate::conv2d) fn of(g: &Conv2dGeometry, tile: &'static dyn Tile) -> Self {
         let (m_down, m_across) = tile.outputs();
         let (down, across) = (g.h.div_ceil(m_down), g.w.div_ceil(m_across));
-        Self { regions: [Some(Region { g: *g, tile, top: 0, left: 0, down, across }), None, None, None] }
+        let region = Region { g: *g, tile, top: 0, left: 0, down, across };
+        Self { g: *g, regions: [Some(region), None, None, None] }
     }
 
     /// In each dimension tiles of 6, then tiles of 4: as many as take the fewest products. For sizes that
@@ -115,7 +118,7 @@ impl Tiling {
             region(F4_F6, below, fours_down, 0, sixes_across),
             region(F4, below, fours_down, right, fours_across),
         ];
-        Self { regions: regions.map(Some) }
+        Self { g: *g, regions: regions.map(Some) }
     }
 
     /// Whether both dimensions have tiles of both sizes. Then there are four regions, whatever the sizes, and a filter that is
@@ -126,13 +129,23 @@ impl Tiling {
 
     /// The same tiles of `n` images.
     pub(super) fn of_images(&self, n: usize) -> Self {
-        let of_images = |region: Region| Region { g: Conv2dGeometry { n, ..region.g }, ..region };
-        Self { regions: self.regions.map(|region| region.map(of_images)) }
+        let g = Conv2dGeometry { n, ..self.g };
+        Self { g, regions: self.regions.map(|region| region.map(|region| Region { g, ..region })) }
     }
 
     /// The regions in the order in which they are computed.
     pub(super) fn regions(&self) -> impl Iterator<Item = Region> + Clone {
         self.regions.into_iter().flatten()
+    }
+
+    /// Panels of output channels.
+    pub(super) fn n_panels(&self) -> usize {
+        self.g.c_out.div_ceil(NR)
+    }
+
+    /// The channels of a panel.
+    pub(super) fn panel_channels(&self, panel: usize) -> Range<usize> {
+        panel * NR..((panel + 1) * NR).min(self.g.c_out)
     }
 
     /// Of each region, the tiles of the batch and the parts of a tile.

@@ -24,22 +24,23 @@ use crate::scratch::with_scratch;
 
 /// Tiles in one block: one task of the transform of the input.
 const BLOCK_TILES: usize = 16;
-/// Most numbers in the `Z` of one panel of a run: 1 MiB. Half and twice as many are 2 to 15 % slower.
+/// Most numbers in the `Z` of one panel of a run: 1 MiB. Twice as many are up to 15 % slower; half as many are, too, on some
+/// processors.
 const RUN_LEN: usize = 1 << 18;
 
 /// The scratch memory of [`correlate_patches`].
-pub(in crate::conv2d) fn correlate_patches_scratch(g: &Conv2dGeometry, tiling: &Tiling) -> Scratch {
+pub(in crate::conv2d) fn correlate_patches_scratch(tiling: &Tiling) -> Scratch {
     let (v_len, block_len) = lens(tiling);
     let task = |runs: Runs| runs.z_layout(runs.tiles.min(runs.region.n_tiles())).len + runs.sums_len;
     Scratch {
-        caller: v_len + g.c_in / LANES * g.c_out.div_ceil(NR) * block_len,
+        caller: v_len + n_blocks(tiling) * block_len,
         task: tiling.regions().map(Runs::new).map(task).max().unwrap_or(0),
     }
 }
 
 /// Numbers that [`correlate_patches`] reads from beyond the L2 cache.
-pub(in crate::conv2d) fn correlate_patches_reads(g: &Conv2dGeometry, tiling: &Tiling) -> usize {
-    g.x_len() + g.y_len() + g.c_out.div_ceil(NR) * tiling.transformed_input_len()
+pub(in crate::conv2d) fn correlate_patches_reads(tiling: &Tiling) -> usize {
+    tiling.g.x_len() + tiling.g.y_len() + tiling.n_panels() * tiling.transformed_input_len()
 }
 
 /// Tiles of one run, for tiles of `n_parts` parts.
@@ -92,28 +93,32 @@ fn lens(tiling: &Tiling) -> (usize, usize) {
     regions.fold((0, GRAD_LEN), |(v, block), runs| (v.max(runs.v_len), block.max(GRAD_LEN + runs.kept_len())))
 }
 
+/// Blocks of `LANES` input channels and one panel.
+fn n_blocks(tiling: &Tiling) -> usize {
+    tiling.g.c_in / LANES * tiling.n_panels()
+}
+
 /// `grad_weight = patches(x)^T * grad_y` by tiles.
 pub(in crate::conv2d) fn correlate_patches(
-    g: &Conv2dGeometry,
     tiling: &Tiling,
     x: &[f32],
     grad_y: &[f32],
     grad_weight: &mut [f32],
 ) {
     let (v_len, block_len) = lens(tiling);
-    let n_blocks = g.c_in / LANES * g.c_out.div_ceil(NR);
-    with_scratch(v_len + n_blocks * block_len, |scratch| {
+    with_scratch(v_len + n_blocks(tiling) * block_len, |scratch| {
         let (v, grads) = scratch.split_at_mut(v_len);
         for (i, runs) in tiling.regions().map(Runs::new).enumerate() {
-            add_region(&runs, x, grad_y, v, (grads, block_len), i > 0);
+            add_region(tiling, &runs, x, grad_y, v, (grads, block_len), i > 0);
         }
-        join_panels(grads, block_len, g, grad_weight);
+        join_panels(grads, block_len, &tiling.g, grad_weight);
     });
 }
 
 /// The gradient from the tiles of one region, for each panel and `LANES` input channels at the start of a block of `grads`;
 /// with `accumulate`, it is added to what is there.
 fn add_region(
+    tiling: &Tiling,
     runs: &Runs,
     x: &[f32],
     grad_y: &[f32],
@@ -123,7 +128,7 @@ fn add_region(
 ) {
     let Runs { region, v_layout, v_len, sums_len, .. } = *runs;
     let Conv2dGeometry { c_in, c_out, .. } = region.g;
-    let (n_tiles, n_panels, n_blocks) = (region.n_tiles(), c_out.div_ceil(NR), c_in / LANES);
+    let (n_tiles, n_panels, n_blocks) = (region.n_tiles(), tiling.n_panels(), c_in / LANES);
     let n_splits = (2 * rayon::current_num_threads()).div_ceil(n_panels).clamp(1, n_blocks);
     let split_blocks = n_blocks.div_ceil(n_splits);
     for start in (0..n_tiles).step_by(runs.tiles) {
@@ -145,7 +150,7 @@ fn add_region(
             let z_layout = runs.z_layout(run.len());
             with_scratch(z_layout.len + sums_len, |scratch| {
                 let (z, own_sums) = scratch.split_at_mut(z_layout.len);
-                let channels = panel * NR..((panel + 1) * NR).min(c_out);
+                let channels = tiling.panel_channels(panel);
                 region.tile.output_grad(&region, grad_y, channels, run.clone(), z_layout, z);
                 for (block, grads) in grads.chunks_exact_mut(block_len).enumerate() {
                     let (grad, kept) = grads.split_at_mut(GRAD_LEN);
