@@ -26,7 +26,7 @@ pub const NR: usize = LANES * TILE_VECTORS;
 /// Rows of the register tile in [`multiply_rows`].
 ///
 /// With AVX-512, 12 x 2 of the 32 registers hold sums, enough to hide the latency of two multiply-adds a cycle. With
-/// AVX2, 6 x 2 of the 16 registers do.
+/// AVX2, 6 x 2 of the 16 registers do. The last rows of a product have a smaller tile.
 pub const MR: usize = if cfg!(target_feature = "avx512f") { 12 } else { 6 };
 /// Rows of the register tile in [`multiply_columns`]: a divisor of `LANES`.
 const MR_COLUMNS: usize = if cfg!(target_feature = "avx512f") { 8 } else { 4 };
@@ -34,22 +34,30 @@ const MR_COLUMNS: usize = if cfg!(target_feature = "avx512f") { 8 } else { 4 };
 /// The tile of sums in registers: rows of `NR` sums.
 type Tile<const ROWS: usize> = [[f32x16; TILE_VECTORS]; ROWS];
 
-/// Reads the tile at the start of `c` if `accumulate`; zeros otherwise.
+/// The rows of a tile at the start of `c`. Their number is known to the compiler, so that it keeps the tile in registers.
 #[inline(always)]
-fn load_tile<const ROWS: usize>(c: &[f32], accumulate: bool) -> Tile<ROWS> {
+fn rows_of<const ROWS: usize>(c: &mut [f32]) -> &mut [[f32; NR]; ROWS] {
+    c.as_chunks_mut().0.first_chunk_mut().expect("every row of the register tile")
+}
+
+/// Reads a tile if `accumulate`; zeros otherwise.
+#[inline(always)]
+fn load_tile<const ROWS: usize>(c: &[[f32; NR]; ROWS], accumulate: bool) -> Tile<ROWS> {
     let mut tile = [[f32x16::ZERO; TILE_VECTORS]; ROWS];
     if accumulate {
-        for (slot, values) in tile.as_flattened_mut().iter_mut().zip(c.chunks_exact(LANES)) {
-            *slot = load(values);
+        for (slots, row) in tile.iter_mut().zip(c) {
+            *slots = std::array::from_fn(|v| load(&row[v * LANES..]));
         }
     }
     tile
 }
 
 #[inline(always)]
-fn store_tile<const ROWS: usize>(tile: &Tile<ROWS>, c: &mut [f32]) {
-    for (vector, values) in tile.as_flattened().iter().zip(c.chunks_exact_mut(LANES)) {
-        store(*vector, values);
+fn store_tile<const ROWS: usize>(tile: &Tile<ROWS>, c: &mut [[f32; NR]; ROWS]) {
+    for (vectors, row) in tile.iter().zip(c) {
+        for (v, vector) in vectors.iter().enumerate() {
+            store(*vector, &mut row[v * LANES..]);
+        }
     }
 }
 
@@ -68,30 +76,63 @@ fn rank_one<const ROWS: usize>(tile: &mut Tile<ROWS>, a: impl Fn(usize) -> f32, 
 /// `c = a b`, or with `accumulate` `c += a b`.
 ///
 /// # Shapes
-/// `a`: `[k / LANES][rows][LANES]`, its blocks `a_stride` apart; `b`: `[k][NR]`; `c`: `[rows][NR]`, `rows` a multiple of
-/// [`MR`].
+/// `a`: `[k / LANES][rows][LANES]`, its blocks `a_stride` apart; `b`: `[k][NR]`; `c`: `[rows][NR]`.
 #[inline(never)]
 pub fn multiply_rows(a: &[f32], a_stride: usize, b: &[f32], c: &mut [f32], accumulate: bool) {
-    for (i, c) in c.chunks_exact_mut(MR * NR).enumerate() {
-        let mut tile: Tile<MR> = load_tile(c, accumulate);
-        for (a, b) in a.chunks(a_stride).zip(b.chunks(LANES * NR)) {
-            let a: &[f32; MR * LANES] =
-                a[i * MR * LANES..].first_chunk().expect("multiply_rows: MR rows in every block of a");
-            match b.as_chunks::<NR>().0.first_chunk::<LANES>() {
-                Some(b) => {
-                    for (k, b_row) in b.iter().enumerate() {
-                        rank_one(&mut tile, |row| a[row * LANES + k], b_row);
-                    }
-                }
-                None => {
-                    for (k, b_row) in b.as_chunks::<NR>().0.iter().enumerate() {
-                        rank_one(&mut tile, |row| a[row * LANES + k], b_row);
-                    }
-                }
-            }
-        }
-        store_tile(&tile, c);
+    let (whole, rest) = c.as_chunks_mut::<{ MR * NR }>();
+    for (i, c) in whole.iter_mut().enumerate() {
+        multiply_tile::<MR>((&a[i * MR * LANES..], a_stride), b, c, accumulate);
     }
+    if !rest.is_empty() {
+        multiply_last_rows((&a[whole.len() * MR * LANES..], a_stride), b, rest, accumulate);
+    }
+}
+
+/// [`multiply_rows`] for fewer rows than `MR`: a smaller register tile.
+#[inline(never)]
+fn multiply_last_rows(a: (&[f32], usize), b: &[f32], c: &mut [f32], accumulate: bool) {
+    match c.len() / NR {
+        1 => multiply_tile::<1>(a, b, c, accumulate),
+        2 => multiply_tile::<2>(a, b, c, accumulate),
+        3 => multiply_tile::<3>(a, b, c, accumulate),
+        4 => multiply_tile::<4>(a, b, c, accumulate),
+        5 => multiply_tile::<5>(a, b, c, accumulate),
+        6 if MR > 6 => multiply_tile::<6>(a, b, c, accumulate),
+        7 if MR > 7 => multiply_tile::<7>(a, b, c, accumulate),
+        8 if MR > 8 => multiply_tile::<8>(a, b, c, accumulate),
+        9 if MR > 9 => multiply_tile::<9>(a, b, c, accumulate),
+        10 if MR > 10 => multiply_tile::<10>(a, b, c, accumulate),
+        11 if MR > 11 => multiply_tile::<11>(a, b, c, accumulate),
+        rows => unreachable!("multiply_rows: {rows} rows left"),
+    }
+}
+
+/// [`multiply_rows`] for the rows of one register tile.
+#[inline(always)]
+fn multiply_tile<'a, const ROWS: usize>(
+    (a, a_stride): (&'a [f32], usize),
+    b: &[f32],
+    c: &mut [f32],
+    accumulate: bool,
+) {
+    let c = rows_of(c);
+    let mut tile: Tile<ROWS> = load_tile(c, accumulate);
+    let rows = |a: &'a [f32]| -> &'a [[f32; LANES]; ROWS] {
+        a.as_chunks().0.first_chunk().expect("multiply_rows: the rows of every block of a")
+    };
+    let (blocks, ragged) = b.as_chunks::<NR>().0.as_chunks::<LANES>();
+    for (b, a) in blocks.iter().zip(a.chunks(a_stride).map(rows)) {
+        for (k, b_row) in b.iter().enumerate() {
+            rank_one(&mut tile, |row| a[row][k], b_row);
+        }
+    }
+    if !ragged.is_empty() {
+        let a = rows(&a[blocks.len() * a_stride..]);
+        for (k, b_row) in ragged.iter().enumerate() {
+            rank_one(&mut tile, |row| a[row][k], b_row);
+        }
+    }
+    store_tile(&tile, c);
 }
 
 /// Most rows of [`multiply_few_rows`].
@@ -154,7 +195,7 @@ fn multiply_together<const N: usize, const ROWS: usize>(
         }
     }
     for (p, tile) in tiles.iter().enumerate() {
-        store_tile(tile, &mut c[p * c_part..]);
+        store_tile(tile, rows_of(&mut c[p * c_part..]));
     }
     N
 }
@@ -170,6 +211,7 @@ pub fn multiply_columns<'a>(
     accumulate: bool,
 ) {
     for (i, c) in c.chunks_exact_mut(MR_COLUMNS * NR).enumerate() {
+        let c = rows_of(c);
         let mut tile: Tile<MR_COLUMNS> = load_tile(c, accumulate);
         for (a, b) in pieces.clone() {
             for (a_row, b_row) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<NR>().0) {
@@ -193,15 +235,18 @@ mod tests {
 
     #[test]
     fn rows_match_the_definition_for_a_ragged_k_and_add_on_demand() {
-        let (rows, stride, k_len) = (2 * MR, 2 * MR * LANES + 1, LANES + 3);
-        let a: Vec<f32> = (0..2 * stride).map(number).collect();
-        let b: Vec<f32> = (0..k_len * NR).map(|i| number(i + 3)).collect();
-        let mut c = vec![f32::NAN; rows * NR];
-        multiply_rows(&a, stride, &b, &mut c, false);
-        multiply_rows(&a, stride, &b, &mut c, true);
-        for (i, j) in (0..rows).flat_map(|i| (0..NR).map(move |j| (i, j))) {
-            let product = |k: usize| a[k / LANES * stride + i * LANES + k % LANES] * b[k * NR + j];
-            assert_eq!(c[i * NR + j], 2.0 * (0..k_len).map(product).sum::<f32>(), "row {i}, column {j}");
+        for rows in 1..=2 * MR {
+            let (stride, k_len) = (rows * LANES + 1, LANES + 3);
+            let a: Vec<f32> = (0..2 * stride).map(number).collect();
+            let b: Vec<f32> = (0..k_len * NR).map(|i| number(i + 3)).collect();
+            let mut c = vec![f32::NAN; rows * NR];
+            multiply_rows(&a, stride, &b, &mut c, false);
+            multiply_rows(&a, stride, &b, &mut c, true);
+            for (i, j) in (0..rows).flat_map(|i| (0..NR).map(move |j| (i, j))) {
+                let product = |k: usize| a[k / LANES * stride + i * LANES + k % LANES] * b[k * NR + j];
+                let sum: f32 = (0..k_len).map(product).sum();
+                assert_eq!(c[i * NR + j], 2.0 * sum, "row {i} of {rows}, column {j}");
+            }
         }
     }
 

@@ -178,7 +178,7 @@ fn multiply_row(run: &RunRegion, i: usize, v: &[f32], filter: &[f32], product: &
         return;
     }
     for (j, filter) in filter.chunks_exact(c_in * NR).enumerate() {
-        let products = product[j * product_part..].chunks_exact_mut(MR * NR);
+        let products = product[j * product_part..][..region.n_tiles() * NR].chunks_mut(MR * NR);
         for (v, product) in v[..run.v_len].chunks_exact(v_layout.len).zip(products) {
             let v = &v[(i * across + j) * v_layout.part_stride..];
             multiply_rows(v, v_layout.group_stride, filter, product, false);

@@ -97,10 +97,9 @@ impl Blocks {
 
     /// `product = V U` for each part of a block of `n_tiles` tiles and one panel.
     fn multiply(&self, v: &[f32], filter: &[f32], n_tiles: usize, product: &mut [f32]) {
-        let used = n_tiles.next_multiple_of(MR) * NR;
         for (part, filter) in filter.chunks_exact(self.region.g.c_in * NR).enumerate() {
             let v = &v[part * self.v_layout.part_stride..];
-            let product = &mut product[part * self.product_layout.part_stride..][..used];
+            let product = &mut product[part * self.product_layout.part_stride..][..n_tiles * NR];
             multiply_rows(v, self.v_layout.group_stride, filter, product, false);
         }
     }
@@ -121,8 +120,8 @@ impl Blocks {
     }
 }
 
-/// How many images a task has: few enough for a fair share of tasks per thread, and with as few padded rows in register
-/// tiles as possible.
+/// How many images a task has: few enough for a fair share of tasks per thread, and with as few rows in incomplete
+/// register tiles as possible.
 fn task_images(region: &Region, block_tiles: usize) -> usize {
     /// Tasks per thread.
     const TASKS: usize = 4;
