@@ -15,6 +15,7 @@ mod process;
 mod profile;
 mod record;
 mod roofline;
+mod round_trip;
 mod speed_plot;
 mod timing;
 mod torch;
@@ -320,7 +321,8 @@ fn case_row(case: Case, found: &CaseResult) -> Vec<String> {
 }
 
 fn show_machine(screen: &Screen, machine: &Machine, model: &ResNet9Config, config: &BenchConfig) {
-    let Machine { cpu, threads, vectors, build_target, peak_gflops, copy_gb_per_s, commit } = machine;
+    let Machine { cpu, threads, vectors, build_target, peak_gflops, copy_gb_per_s, round_trip_ns, commit } =
+        machine;
     screen.field("machine", &format!("{cpu}; {}, {vectors}", counted(*threads, "thread")));
     screen.field("built for", build_target);
     screen.field(
@@ -329,6 +331,9 @@ fn show_machine(screen: &Screen, machine: &Machine, model: &ResNet9Config, confi
             "{peak_gflops:.0} GFLOP/s of multiply-adds in registers, {copy_gb_per_s:.0} GB/s of memory copies"
         ),
     );
+    if let Some(ns) = round_trip_ns {
+        screen.field("cores", &format!("a cache line takes {ns:.0} ns from one to another and back"));
+    }
     let BenchConfig { size, channels, n_classes, width } = config;
     let parameters = model.architecture().n_parameters();
     screen.field(

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-use super::{bandwidth, peak};
+use super::{bandwidth, peak, round_trip};
 use crate::cpu;
 
 /// The commit of a program that was built to be handed out (`cargo xtask dist`). It runs on other machines, where it has no
@@ -33,6 +33,9 @@ pub(super) struct Machine {
     pub(super) peak_gflops: f64,
     /// Peak of memory copies on all threads, counting bytes read and bytes written.
     pub(super) copy_gb_per_s: f64,
+    /// For a cache line from one thread to another and back; none with one thread and in records of before.
+    #[serde(default)]
+    pub(super) round_trip_ns: Option<f64>,
     /// Commit of the program, followed by `+` if there are uncommitted changes; empty outside a repository.
     pub(super) commit: String,
 }
@@ -48,6 +51,7 @@ impl Machine {
             build_target: cpu::build_target().to_owned(),
             peak_gflops: peak::measure_gflops(threads),
             copy_gb_per_s: bandwidth::measure_copy_gb_per_s(threads),
+            round_trip_ns: round_trip::measure_ns(threads),
             commit: commit(),
         }
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::case::{Case, Mode, that_fit};
 use super::process::{CaseResult, Process};
+use super::round_trip;
 use super::timing::median;
 use super::{BenchConfig, NameFilter};
 use crate::error::AppError;
@@ -142,6 +143,7 @@ fn run_contest(
         bar.set_prefix(format!("{}, round {round} of {rounds}", contest.name));
         bar.set_message("roentgen");
         outcome.roentgen.push(own()?);
+        let round_trip_ns = round_trip::measure_ns(rayon::current_num_threads());
         bar.inc(1);
         for (peer, found) in peers.iter_mut().zip(&mut outcome.peers) {
             bar.set_message(format!("PyTorch {}", peer.variant));
@@ -155,8 +157,10 @@ fn run_contest(
             }
             bar.inc(1);
         }
-        // A round takes minutes; without a terminal the bar is not seen.
-        screen.line(&format!("round {round} of {rounds}: {}", outcome.last_in_words()));
+        // A round takes minutes; without a terminal the bar is not seen. Where the system moves the threads to cores that are
+        // far from each other, this program is slower, and the round shows why.
+        let distance = round_trip_ns.map_or(String::new(), |ns| format!("; cores {ns:.0} ns apart"));
+        screen.line(&format!("round {round} of {rounds}: {}{distance}", outcome.last_in_words()));
     }
     Ok(outcome)
 }
