@@ -350,7 +350,8 @@ fn show_machine(screen: &Screen, machine: &Machine, model: &ResNet9Config, confi
 
 fn show_torch(screen: &Screen, contests: &[ContestResult], rounds: usize) {
     let heading = format!(
-        "Compared with PyTorch in {rounds} alternating rounds: medians, and the ratio to the fastest PyTorch variant of each round"
+        "Compared with PyTorch in {}: medians, and the ratio to the fastest PyTorch variant of each round",
+        counted(rounds, "alternating round")
     );
     show_heading(screen, &heading);
     show_table(screen, &torch::rows(contests));

@@ -10,11 +10,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Round trips that are timed together.
-const TRIPS: u64 = 500;
-/// No new round trips begin after it. Where both threads share a core, each of them takes a time slice.
-const BUDGET: Duration = Duration::from_millis(30);
-/// Reads of the line before the thread lets others run.
-const SPINS: u64 = 10_000;
+const TRIPS: u64 = 200;
+/// After it, no more round trips are timed.
+const BUDGET: Duration = Duration::from_millis(50);
+/// Reads of the line before a thread sleeps: the other one is on the same core, and the system wakes a thread on an idle one.
+const SPINS: u64 = 20_000;
+const SLEEP: Duration = Duration::from_micros(50);
 
 /// Nanoseconds for a cache line from one thread to another and back, the shortest of several measurements; `None` with one
 /// thread.
@@ -55,7 +56,7 @@ fn wait_for(turn: &AtomicU64, number: u64) -> bool {
         match turn.load(Ordering::Acquire) {
             u64::MAX => return false,
             now if now == number => return true,
-            _ if tries % SPINS == 0 => thread::yield_now(),
+            _ if tries % SPINS == 0 => thread::sleep(SLEEP),
             _ => spin_loop(),
         }
     }
