@@ -33,7 +33,8 @@ pub(super) struct Machine {
     pub(super) peak_gflops: f64,
     /// Peak of memory copies on all threads, counting bytes read and bytes written.
     pub(super) copy_gb_per_s: f64,
-    /// For a cache line from one thread to another and back; none with one thread and in records of before.
+    /// For a cache line from one core to another and back; none with one thread, where the system kept two on one core, and in
+    /// records of before.
     #[serde(default)]
     pub(super) round_trip_ns: Option<f64>,
     /// Commit of the program, followed by `+` if there are uncommitted changes; empty outside a repository.

@@ -146,8 +146,8 @@ fn run_contest(
         let before_ns = round_trip::measure_ns(threads);
         outcome.roentgen.push(own()?);
         // The system can have moved the threads meanwhile.
-        let round_trip_ns =
-            round_trip::measure_ns(threads).zip(before_ns).map(|(after, before)| after.max(before));
+        let after_ns = round_trip::measure_ns(threads);
+        let round_trip_ns = before_ns.into_iter().chain(after_ns).reduce(f64::max);
         bar.inc(1);
         for (peer, found) in peers.iter_mut().zip(&mut outcome.peers) {
             bar.set_message(format!("PyTorch {}", peer.variant));
