@@ -10,7 +10,7 @@
 //! different directions:
 //!
 //! - [`multiply_rows`]: rows are the rows of the product, channels are summed (forward, backward to the input);
-//!   [`multiply_few_rows`] is the same for one to three rows;
+//!   [`multiply_few_rows`] computes several of them together where each has one to three rows;
 //! - [`multiply_columns`]: channels are the rows of the product, rows are summed (backward to the weight).
 //!
 //! Both add up the sums of a tile in the order of `k`, whatever the blocking, so the bits do not depend on the blocking.
@@ -34,10 +34,16 @@ const MR_COLUMNS: usize = if cfg!(target_feature = "avx512f") { 8 } else { 4 };
 /// The tile of sums in registers: rows of `NR` sums.
 type Tile<const ROWS: usize> = [[f32x16; TILE_VECTORS]; ROWS];
 
-/// The rows of a tile at the start of `c`. Their number is known to the compiler, so that it keeps the tile in registers.
+/// The first `ROWS` rows of `WIDTH` numbers. Their number is known to the compiler, so that it keeps a tile in registers.
 #[inline(always)]
-fn rows_of<const ROWS: usize>(c: &mut [f32]) -> &mut [[f32; NR]; ROWS] {
-    c.as_chunks_mut().0.first_chunk_mut().expect("every row of the register tile")
+fn first_rows<const WIDTH: usize, const ROWS: usize>(numbers: &[f32]) -> &[[f32; WIDTH]; ROWS] {
+    numbers.as_chunks().0.first_chunk().expect("every row of an operand of the product")
+}
+
+/// As [`first_rows`], to change them.
+#[inline(always)]
+fn first_rows_mut<const WIDTH: usize, const ROWS: usize>(numbers: &mut [f32]) -> &mut [[f32; WIDTH]; ROWS] {
+    numbers.as_chunks_mut().0.first_chunk_mut().expect("every row of the register tile")
 }
 
 /// Reads a tile if `accumulate`; zeros otherwise.
@@ -109,25 +115,23 @@ fn multiply_last_rows(a: (&[f32], usize), b: &[f32], c: &mut [f32], accumulate: 
 
 /// [`multiply_rows`] for the rows of one register tile.
 #[inline(always)]
-fn multiply_tile<'a, const ROWS: usize>(
-    (a, a_stride): (&'a [f32], usize),
+fn multiply_tile<const ROWS: usize>(
+    (a, a_stride): (&[f32], usize),
     b: &[f32],
     c: &mut [f32],
     accumulate: bool,
 ) {
-    let c = rows_of(c);
+    let c = first_rows_mut(c);
     let mut tile: Tile<ROWS> = load_tile(c, accumulate);
-    let rows = |a: &'a [f32]| -> &'a [[f32; LANES]; ROWS] {
-        a.as_chunks().0.first_chunk().expect("multiply_rows: the rows of every block of a")
-    };
     let (blocks, ragged) = b.as_chunks::<NR>().0.as_chunks::<LANES>();
-    for (b, a) in blocks.iter().zip(a.chunks(a_stride).map(rows)) {
+    for (b, a) in blocks.iter().zip(a.chunks(a_stride)) {
+        let a: &[[f32; LANES]; ROWS] = first_rows(a);
         for (k, b_row) in b.iter().enumerate() {
             rank_one(&mut tile, |row| a[row][k], b_row);
         }
     }
     if !ragged.is_empty() {
-        let a = rows(&a[blocks.len() * a_stride..]);
+        let a: &[[f32; LANES]; ROWS] = first_rows(&a[blocks.len() * a_stride..]);
         for (k, b_row) in ragged.iter().enumerate() {
             rank_one(&mut tile, |row| a[row][k], b_row);
         }
@@ -138,8 +142,8 @@ fn multiply_tile<'a, const ROWS: usize>(
 /// Most rows of [`multiply_few_rows`].
 pub const MAX_FEW_ROWS: usize = 3;
 
-/// `c = a b` for several products at once, each of fewer rows than [`multiply_rows`] has in its tile. It computes no rows
-/// that nobody needs, and every sum has the bits that it has there.
+/// `c = a b` for several products together, each of so few rows that its sums alone would wait for each other's addition. Every
+/// sum has the bits that it has in [`multiply_rows`].
 ///
 /// # Shapes
 /// Of product `p`: `a[p * a_part..]` is `[k / LANES][rows][LANES]`, its blocks `a_stride` apart; `b[p * k_len * NR..]` is
@@ -155,7 +159,7 @@ pub fn multiply_few_rows(
     while p < n_products {
         let a = (&a[p * a_part..], a_part, a_stride);
         let (b, c) = ((&b[p * k_len * NR..], k_len), (&mut c[p * c_part..], c_part));
-        // As many sums as registers can hold: those of one row of one product would wait for each other's addition.
+        // As many sums as registers can hold.
         p += match (rows, n_products - p) {
             (1, 8..) if MR >= 8 => multiply_together::<8, 1>(a, b, c),
             (1, 6 | 7) => multiply_together::<6, 1>(a, b, c),
@@ -180,14 +184,10 @@ fn multiply_together<const N: usize, const ROWS: usize>(
 ) -> usize {
     let mut tiles: [Tile<ROWS>; N] = [[[f32x16::ZERO; TILE_VECTORS]; ROWS]; N];
     for block in 0..k_len / LANES {
-        let a: [&[[f32; LANES]; ROWS]; N] = std::array::from_fn(|p| {
-            let rows = &a[p * a_part + block * a_stride..];
-            rows.as_chunks().0.first_chunk().expect("multiply_few_rows: the rows of every block of a")
-        });
-        let b: [&[[f32; NR]; LANES]; N] = std::array::from_fn(|p| {
-            let rows = &b[(p * k_len + block * LANES) * NR..];
-            rows.as_chunks().0.first_chunk().expect("multiply_few_rows: the rows of every block of b")
-        });
+        let a: [&[[f32; LANES]; ROWS]; N] =
+            std::array::from_fn(|p| first_rows(&a[p * a_part + block * a_stride..]));
+        let b: [&[[f32; NR]; LANES]; N] =
+            std::array::from_fn(|p| first_rows(&b[(p * k_len + block * LANES) * NR..]));
         for k in 0..LANES {
             for (p, tile) in tiles.iter_mut().enumerate() {
                 rank_one(tile, |row| a[p][row][k], &b[p][k]);
@@ -195,7 +195,7 @@ fn multiply_together<const N: usize, const ROWS: usize>(
         }
     }
     for (p, tile) in tiles.iter().enumerate() {
-        store_tile(tile, rows_of(&mut c[p * c_part..]));
+        store_tile(tile, first_rows_mut(&mut c[p * c_part..]));
     }
     N
 }
@@ -211,7 +211,7 @@ pub fn multiply_columns<'a>(
     accumulate: bool,
 ) {
     for (i, c) in c.chunks_exact_mut(MR_COLUMNS * NR).enumerate() {
-        let c = rows_of(c);
+        let c = first_rows_mut(c);
         let mut tile: Tile<MR_COLUMNS> = load_tile(c, accumulate);
         for (a, b) in pieces.clone() {
             for (a_row, b_row) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<NR>().0) {
