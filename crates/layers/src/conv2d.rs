@@ -3,7 +3,7 @@
 use ndarray::Array4;
 use roentgen_tensor::batch_norm::Activation;
 use roentgen_tensor::conv2d::{
-    Conv2dGeometry, ConvChoice, FILTER_SIDE, PreparedFilter, TAPS, conv2d_backward_input,
+    AfterConv2d, Conv2dGeometry, ConvChoice, FILTER_SIDE, PreparedFilter, TAPS, conv2d_backward_input,
     conv2d_backward_weight, conv2d_forward, conv2d_inference,
 };
 use roentgen_tensor::parameter::{Parameter, ParameterKind};
@@ -52,12 +52,12 @@ impl Conv2d {
         conv2d_forward(&self.geometry(x), slice(x), &self.weight.value, &self.bias.value, slice_mut(y));
     }
 
-    /// `y = act(scale * (x * weight + bias) + shift)`, with a scale and a shift for each channel.
+    /// `y = pool(relu(scale * (x * weight + bias) + shift))`, with a scale and a shift for each channel; the pool is optional.
     pub(crate) fn infer(
         &self,
         x: &Array4<f32>,
         (scale, shift): (&[f32], &mut [f32]),
-        activation: Activation,
+        is_pooled: bool,
         y: &mut Array4<f32>,
     ) {
         for ((shift, scale), bias) in shift.iter_mut().zip(scale).zip(&self.bias.value) {
@@ -65,7 +65,8 @@ impl Conv2d {
         }
         let geometry = self.geometry(x);
         let filter = (&self.weight.value[..], &self.prepared);
-        conv2d_inference(&geometry, slice(x), filter, (scale, shift), activation, slice_mut(y));
+        let after = AfterConv2d { scale, shift, activation: Activation::Relu, is_pooled };
+        conv2d_inference(&geometry, slice(x), filter, after, slice_mut(y));
     }
 
     /// Sets the gradient of the weight, and computes that of `x` if it is needed.
@@ -101,7 +102,7 @@ mod tests {
         let mut conv = Conv2d::new(&mut Initializer::new(0), "conv", 3, 5);
         let (x, mut y) = (Array4::zeros((1, 8, 8, 3)), Array4::zeros((1, 8, 8, 5)));
         assert!(conv.prepared.is_empty());
-        conv.infer(&x, (&[1.0; 5], &mut [0.0; 5]), Activation::Relu, &mut y);
+        conv.infer(&x, (&[1.0; 5], &mut [0.0; 5]), false, &mut y);
         assert!(!conv.prepared.is_empty());
         let mut n_read = 0;
         conv.for_each_parameter(&mut |parameter| n_read += parameter.value.len());

@@ -2,8 +2,6 @@
 
 use ndarray::Array4;
 use roentgen_tensor::add::add_assign;
-use roentgen_tensor::batch_norm::Activation;
-use roentgen_tensor::batch_norm_max_pool::{MaxPool2dGeometry, max_pool2d};
 use roentgen_tensor::conv2d::ConvChoice;
 use roentgen_tensor::parameter::{Buffer, Parameter};
 
@@ -83,22 +81,14 @@ impl ConvBlock {
         y: &mut Array4<f32>,
         workspace: &mut Workspace,
     ) {
-        let (n, h, w, _) = x.dim();
         let c_out = self.conv.c_out();
         let mut per_channel = std::mem::take(&mut workspace.per_channel);
         per_channel.resize(2 * c_out, 0.0);
         let (scale, shift) = per_channel.split_at_mut(c_out);
         self.norm.running_scale_and_shift(scale, shift);
-        if self.is_pooled {
-            let mut conv_y = workspace.take([n, h, w, c_out]);
-            self.conv.infer(x, (scale, shift), Activation::Relu, &mut conv_y.array);
-            max_pool2d(&MaxPool2dGeometry::new(n, h, w, c_out), slice(&conv_y.array), slice_mut(y));
-            workspace.give_back(conv_y);
-        } else {
-            self.conv.infer(x, (scale, shift), Activation::Relu, y);
-            if let Some(skip) = skip {
-                add_assign(slice_mut(y), slice(skip));
-            }
+        self.conv.infer(x, (scale, shift), self.is_pooled, y);
+        if let Some(skip) = skip {
+            add_assign(slice_mut(y), slice(skip));
         }
         workspace.per_channel = per_channel;
     }

@@ -15,6 +15,8 @@ pub struct PassMemory {
     pub activations: usize,
     /// Working memory of the kernels, and in evaluation the prepared filters.
     pub kernels: usize,
+    /// Working memory that all passes, training and evaluation, have in common.
+    pub shared: usize,
 }
 
 impl Architecture {
@@ -33,10 +35,9 @@ impl Architecture {
         let blocks: usize =
             outputs.iter().map(|output| output.len * if output.is_residual { 3 } else { 1 }).sum();
         let scratch = convolutions.iter().map(|conv| geometry(conv).training_scratch());
-        PassMemory {
-            activations: BYTES * (self.images(n, size) + of_convolutions + blocks + gradients),
-            kernels: kernels(scratch, n_threads),
-        }
+        let (kernels, shared) = kernels(scratch, n_threads);
+        let activations = BYTES * (self.images(n, size) + of_convolutions + blocks + gradients);
+        PassMemory { activations, kernels, shared }
     }
 
     /// The memory of evaluation with batches of `n` images.
@@ -44,17 +45,14 @@ impl Architecture {
     pub fn inference_memory(&self, n: usize, size: usize, n_threads: usize) -> PassMemory {
         let convolutions = self.convolutions();
         let geometry = |conv: &ConvSpec| conv.geometry(n, size, size);
-        let before_pools: usize =
-            convolutions.iter().filter(|conv| conv.pool).map(|conv| geometry(conv).y_len()).sum();
         let outputs = self.outputs(n, size);
         let blocks: usize =
             outputs.iter().map(|output| output.len * if output.is_residual { 2 } else { 1 }).sum();
         let filters: usize = convolutions.iter().map(|conv| geometry(conv).prepared_len()).sum();
-        let scratch = convolutions.iter().map(|conv| geometry(conv).inference_scratch());
-        PassMemory {
-            activations: BYTES * (self.images(n, size) + before_pools + blocks),
-            kernels: BYTES * filters + kernels(scratch, n_threads),
-        }
+        let scratch = convolutions.iter().map(|conv| geometry(conv).inference_scratch(conv.pool));
+        let (kernels, shared) = kernels(scratch, n_threads);
+        let activations = BYTES * (self.images(n, size) + blocks);
+        PassMemory { activations, kernels: BYTES * filters + kernels, shared }
     }
 
     /// Numbers of the input.
@@ -83,8 +81,8 @@ struct Output {
     is_residual: bool,
 }
 
-/// Bytes of scratch memory that is enough for each of several passes.
-fn kernels(scratch: impl Iterator<Item = Scratch>, n_threads: usize) -> usize {
-    let Scratch { caller, task } = scratch.fold(Scratch::default(), Scratch::max);
-    BYTES * (caller + n_threads * task)
+/// Bytes of scratch memory, and of that which is shared, that are enough for each of several passes.
+fn kernels(scratch: impl Iterator<Item = Scratch>, n_threads: usize) -> (usize, usize) {
+    let Scratch { caller, task, shared } = scratch.fold(Scratch::default(), Scratch::max);
+    (BYTES * (caller + n_threads * task), BYTES * shared)
 }

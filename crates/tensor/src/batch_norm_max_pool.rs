@@ -86,7 +86,7 @@ impl MaxPool2dGeometry {
 
 /// The larger of two values, NaN if one is NaN, so that it reaches the loss.
 #[inline(always)]
-fn larger(a: f32x16, b: f32x16) -> f32x16 {
+pub(crate) fn larger(a: f32x16, b: f32x16) -> f32x16 {
     (b.simd_gt(a) | b.is_nan()).bitselect(b, a)
 }
 

@@ -23,15 +23,17 @@ pub use work::Conv2dPass;
 
 use crate::aligned::AlignedBuffer;
 use crate::batch_norm::Activation;
+use crate::batch_norm_max_pool::{MaxPool2dGeometry, max_pool2d};
 use crate::lanes::LANES;
+use crate::scratch::with_scratch;
 
 /// Height and width of the filter.
 pub const FILTER_SIDE: usize = 3;
 /// Number of taps of the filter.
 pub const TAPS: usize = FILTER_SIDE * FILTER_SIDE;
-/// The batch that the algorithm of evaluation is chosen for: a compromise. A single image would be faster with smaller tiles,
-/// whose filters are smaller, and a few layers of a large batch with larger ones.
-const INFERENCE_BATCH: usize = 16;
+/// The batch that the algorithm of evaluation is chosen for: a compromise. Some layers of a few images would be faster with smaller
+/// tiles, whose filters are smaller, and some of a large batch with larger ones.
+const INFERENCE_BATCH: usize = 32;
 
 /// Sizes of one convolution, checked once and used in all three passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +193,11 @@ impl Conv2dGeometry {
         Self { n: INFERENCE_BATCH, ..*self }.algorithm()
     }
 
+    /// Whether the max pool of evaluation is a pass of its own: where its windows extend over several tiles.
+    fn pools_apart(&self, is_pooled: bool) -> bool {
+        is_pooled && !self.inference_algorithm().tiling(self).is_some_and(|tiling| tiling.has_whole_windows())
+    }
+
     /// Pixels of the batch: the rows of input and output as matrices.
     #[must_use]
     pub fn pixels(&self) -> usize {
@@ -255,6 +262,8 @@ pub fn conv2d_forward(g: &Conv2dGeometry, x: &[f32], weight: &[f32], bias: &[f32
 pub struct PreparedFilter {
     /// In the order of [`Conv2dAlgorithm::ALL`].
     by_algorithm: [OnceLock<AlignedBuffer>; Conv2dAlgorithm::ALL.len()],
+    /// For few tiles of any kind.
+    gathered: OnceLock<AlignedBuffer>,
 }
 
 impl PreparedFilter {
@@ -266,41 +275,66 @@ impl PreparedFilter {
     /// Whether nothing is prepared.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_algorithm.iter().all(|slot| slot.get().is_none())
+        self.by_algorithm.iter().chain([&self.gathered]).all(|slot| slot.get().is_none())
     }
 
     /// `weight`, `(c_in, 3, 3, c_out)`, as the algorithm of this geometry reads it.
-    fn get_or_prepare(&self, g: &Conv2dGeometry, weight: &[f32]) -> &[f32] {
-        let slot = &self.by_algorithm[g.inference_algorithm() as usize];
+    fn get_or_prepare(&self, g: &Conv2dGeometry, weight: &[f32]) -> Filter<'_> {
+        let algorithm = g.inference_algorithm();
+        let tiling = algorithm.tiling(g);
+        let is_gathered = tiling.as_ref().is_some_and(winograd::has_few_tiles);
+        let slot = if is_gathered { &self.gathered } else { &self.by_algorithm[algorithm as usize] };
+        let prepare = || {
+            let mut prepared = AlignedBuffer::default();
+            let filter = Filter::Plain(weight);
+            match &tiling {
+                None => im2col::pack_filter(g, filter, prepared.resize(im2col::packed_len(g))),
+                Some(_) if is_gathered => {
+                    winograd::gather_vectors(g, filter, prepared.resize(g.weight_len()))
+                }
+                Some(tiling) => {
+                    let transformed = prepared.resize(winograd::transformed_len(tiling));
+                    winograd::transform_filter(tiling, filter, transformed);
+                }
+            }
+            prepared
+        };
         let prepared = match slot.get() {
             Some(prepared) => prepared,
             // Not prepared inside `get_or_init`, which could deadlock: while this thread waits for the rayon pool, it may
             // run another task that needs the same filter, and would then wait for itself. If two threads prepare the
             // filter at the same time, the first result is kept.
             None => {
-                let new = prepare(g, weight);
+                let new = prepare();
                 slot.get_or_init(|| new)
             }
         };
-        prepared.as_slice()
+        if is_gathered {
+            Filter::Gathered(prepared.as_slice())
+        } else {
+            Filter::Prepared(prepared.as_slice())
+        }
     }
 }
 
-fn prepare(g: &Conv2dGeometry, weight: &[f32]) -> AlignedBuffer {
-    let mut prepared = AlignedBuffer::default();
-    let (data, filter) = (prepared.resize(g.prepared_len()), Filter::Plain(weight));
-    match g.inference_algorithm().tiling(g) {
-        None => im2col::pack_filter(g, filter, data),
-        Some(tiling) => winograd::transform_filter(&tiling, filter, data),
-    }
-    prepared
+/// What follows a convolution in evaluation: a scale and a shift for each channel, an activation, and a max pool.
+#[derive(Clone, Copy, Debug)]
+pub struct AfterConv2d<'a> {
+    /// `(c_out)`.
+    pub scale: &'a [f32],
+    /// `(c_out)`.
+    pub shift: &'a [f32],
+    /// Of `scale * . + shift`.
+    pub activation: Activation,
+    /// Whether a 2x2 max pool with stride 2 follows, which ignores an odd last row or column.
+    pub is_pooled: bool,
 }
 
-/// Convolution, then a scale and a shift for each channel and an activation: `y = act(scale * (x * weight) + shift)`. The
-/// result for an image has the same bits in every batch.
+/// Convolution and what follows it: `y = pool(act(scale * (x * weight) + shift))`, where the pool is optional. The result
+/// for an image has the same bits in every batch.
 ///
 /// # Shapes
-/// As in [`conv2d_forward`]; `scale`, `shift`: `(c_out)`.
+/// As in [`conv2d_forward`]; with a pool, `y`: `(n, h / 2, w / 2, c_out)`.
 ///
 /// # Panics
 /// If a length does not fit the geometry.
@@ -308,14 +342,35 @@ pub fn conv2d_inference(
     g: &Conv2dGeometry,
     x: &[f32],
     (weight, prepared): (&[f32], &PreparedFilter),
-    (scale, shift): (&[f32], &[f32]),
-    activation: Activation,
+    AfterConv2d { scale, shift, activation, is_pooled }: AfterConv2d,
     y: &mut [f32],
 ) {
-    g.check(x, weight, y);
     assert!(scale.len() == g.c_out && shift.len() == g.c_out, "conv2d: length of scale and shift in {g:?}");
-    let filter = Filter::Prepared(prepared.get_or_prepare(g, weight));
-    correlate(g, g.inference_algorithm(), x, filter, Epilogue { scale, shift, activation }, y);
+    let filter = prepared.get_or_prepare(g, weight);
+    let epilogue = Epilogue { scale, shift, activation, is_pooled };
+    if g.pools_apart(is_pooled) {
+        with_scratch(g.y_len(), |whole| {
+            g.check(x, weight, whole);
+            correlate(
+                g,
+                g.inference_algorithm(),
+                x,
+                filter,
+                Epilogue { is_pooled: false, ..epilogue },
+                whole,
+            );
+            max_pool2d(&MaxPool2dGeometry::new(g.n, g.h, g.w, g.c_out), whole, y);
+        });
+    } else {
+        let stride = epilogue.stride();
+        let y_len = g.n * (g.h / stride) * (g.w / stride) * g.c_out;
+        assert_eq!(
+            (x.len(), weight.len(), y.len()),
+            (g.x_len(), g.weight_len(), y_len),
+            "conv2d: lengths in {g:?}"
+        );
+        correlate(g, g.inference_algorithm(), x, filter, epilogue, y);
+    }
 }
 
 /// Gradient of the input: the convolution of `grad_y` with the filter rotated by 180 degrees, with input and output
@@ -352,6 +407,8 @@ enum Filter<'a> {
     /// `(c_out, 3, 3, c_in)`, to be rotated by 180 degrees with its channels swapped: the filter of the backward pass to
     /// the input, whose input channels are the output channels of the forward pass.
     Reversed(&'a [f32]),
+    /// The vectors of output channels one after the other, each `(c_in, 3, 3, LANES)`, by a [`PreparedFilter`].
+    Gathered(&'a [f32]),
     /// Packed or transformed by a [`PreparedFilter`].
     Prepared(&'a [f32]),
 }

@@ -10,7 +10,6 @@
 //! different directions:
 //!
 //! - [`multiply_rows`]: rows are the rows of the product, channels are summed (forward, backward to the input);
-//!   [`multiply_few_rows`] computes several of them together where each has one to three rows;
 //! - [`multiply_columns`]: channels are the rows of the product, rows are summed (backward to the weight).
 //!
 //! Both add up the sums of a tile in the order of `k`, whatever the blocking, so the bits do not depend on the blocking.
@@ -36,7 +35,7 @@ type Tile<const ROWS: usize> = [[f32x16; TILE_VECTORS]; ROWS];
 
 /// The first `ROWS` rows of `WIDTH` numbers. Their number is known to the compiler, so that it keeps a tile in registers.
 #[inline(always)]
-fn first_rows<const WIDTH: usize, const ROWS: usize>(numbers: &[f32]) -> &[[f32; WIDTH]; ROWS] {
+pub fn first_rows<const WIDTH: usize, const ROWS: usize>(numbers: &[f32]) -> &[[f32; WIDTH]; ROWS] {
     numbers.as_chunks().0.first_chunk().expect("every row of an operand of the product")
 }
 
@@ -139,67 +138,6 @@ fn multiply_tile<const ROWS: usize>(
     store_tile(&tile, c);
 }
 
-/// Most rows of [`multiply_few_rows`].
-pub const MAX_FEW_ROWS: usize = 3;
-
-/// `c = a b` for several products together, each of so few rows that its sums alone would wait for each other's addition. Every
-/// sum has the bits that it has in [`multiply_rows`].
-///
-/// # Shapes
-/// Of product `p`: `a[p * a_part..]` is `[k / LANES][rows][LANES]`, its blocks `a_stride` apart; `b[p * k_len * NR..]` is
-/// `[k_len][NR]`; `c[p * c_part..]` is `[rows][NR]`. `k_len` is a multiple of `LANES`, `rows` at most [`MAX_FEW_ROWS`].
-pub fn multiply_few_rows(
-    rows: usize,
-    (a, a_part, a_stride): (&[f32], usize, usize),
-    (b, k_len): (&[f32], usize),
-    (c, c_part): (&mut [f32], usize),
-) {
-    let n_products = b.len() / (k_len * NR);
-    let mut p = 0;
-    while p < n_products {
-        let a = (&a[p * a_part..], a_part, a_stride);
-        let (b, c) = ((&b[p * k_len * NR..], k_len), (&mut c[p * c_part..], c_part));
-        // As many sums as registers can hold.
-        p += match (rows, n_products - p) {
-            (1, 8..) if MR >= 8 => multiply_together::<8, 1>(a, b, c),
-            (1, 6 | 7) => multiply_together::<6, 1>(a, b, c),
-            (1, 5) => multiply_together::<5, 1>(a, b, c),
-            (1, 4..) => multiply_together::<4, 1>(a, b, c),
-            (1, _) => multiply_together::<1, 1>(a, b, c),
-            (2, 2..) => multiply_together::<2, 2>(a, b, c),
-            (2, _) => multiply_together::<1, 2>(a, b, c),
-            (3, 2..) => multiply_together::<2, 3>(a, b, c),
-            (3, _) => multiply_together::<1, 3>(a, b, c),
-            _ => unreachable!("multiply_few_rows: {rows} rows"),
-        };
-    }
-}
-
-/// The first `N` products of [`multiply_few_rows`]; returns `N`.
-#[inline(never)]
-fn multiply_together<const N: usize, const ROWS: usize>(
-    (a, a_part, a_stride): (&[f32], usize, usize),
-    (b, k_len): (&[f32], usize),
-    (c, c_part): (&mut [f32], usize),
-) -> usize {
-    let mut tiles: [Tile<ROWS>; N] = [[[f32x16::ZERO; TILE_VECTORS]; ROWS]; N];
-    for block in 0..k_len / LANES {
-        let a: [&[[f32; LANES]; ROWS]; N] =
-            std::array::from_fn(|p| first_rows(&a[p * a_part + block * a_stride..]));
-        let b: [&[[f32; NR]; LANES]; N] =
-            std::array::from_fn(|p| first_rows(&b[(p * k_len + block * LANES) * NR..]));
-        for k in 0..LANES {
-            for (p, tile) in tiles.iter_mut().enumerate() {
-                rank_one(tile, |row| a[p][row][k], &b[p][k]);
-            }
-        }
-    }
-    for (p, tile) in tiles.iter().enumerate() {
-        store_tile(tile, first_rows_mut(&mut c[p * c_part..]));
-    }
-    N
-}
-
 /// `c = a^T b`, or with `accumulate` `c += a^T b`. The rows to sum over come in pieces `(a, b)`.
 ///
 /// # Shapes
@@ -246,28 +184,6 @@ mod tests {
                 let product = |k: usize| a[k / LANES * stride + i * LANES + k % LANES] * b[k * NR + j];
                 let sum: f32 = (0..k_len).map(product).sum();
                 assert_eq!(c[i * NR + j], 2.0 * sum, "row {i} of {rows}, column {j}");
-            }
-        }
-    }
-
-    #[test]
-    fn few_rows_have_the_bits_of_whole_tiles() {
-        let (k_len, stride) = (2 * LANES, MR * LANES + 3);
-        let (a_part, c_part) = (2 * stride + 5, MR * NR + 2);
-        for n_products in 1..=8 {
-            let random = |i: usize| (number(i) + 0.1) / (number(i / 11 + 2) + 0.3);
-            let a: Vec<f32> = (0..n_products * a_part + MR * LANES).map(random).collect();
-            let b: Vec<f32> = (0..n_products * k_len * NR).map(|i| random(i + 5)).collect();
-            for rows in 1..=MAX_FEW_ROWS {
-                let mut few = vec![f32::NAN; n_products * c_part];
-                multiply_few_rows(rows, (&a, a_part, stride), (&b, k_len), (&mut few, c_part));
-                for p in 0..n_products {
-                    let mut whole = vec![f32::NAN; MR * NR];
-                    let a = &a[p * a_part..][..2 * stride];
-                    multiply_rows(a, stride, &b[p * k_len * NR..][..k_len * NR], &mut whole, false);
-                    let bits = |c: &[f32]| c[..rows * NR].iter().map(|c| c.to_bits()).collect::<Vec<_>>();
-                    assert_eq!(bits(&few[p * c_part..]), bits(&whole), "product {p}, {rows} rows");
-                }
             }
         }
     }

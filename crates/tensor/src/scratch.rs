@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use crate::aligned::AlignedBuffer;
+use crate::lanes::LANES;
 
 thread_local! {
     /// Buffers not in use. They are a stack, so each depth of nested calls gets the same buffer every time.
@@ -17,4 +18,70 @@ pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     let result = work(buffer.resize(len));
     FREE_BUFFERS.with_borrow_mut(|free| free.push(buffer));
     result
+}
+
+/// Numbers of a ring: 64 MiB, twice the L3 cache of most processors.
+pub(crate) const RING_LEN: usize = 1 << 24;
+/// Fewest numbers for which a ring is used: 1 MiB. A small network would only drive its weights out of the cache.
+const MIN_SHARED_LEN: usize = 1 << 18;
+
+/// Memory from which windows are handed out in turn.
+#[derive(Default)]
+struct Ring {
+    buffer: AlignedBuffer,
+    /// Where the next window begins.
+    next: usize,
+}
+
+thread_local! {
+    /// Rings not in use, a stack as [`FREE_BUFFERS`].
+    static FREE_RINGS: RefCell<Vec<Ring>> = const { RefCell::new(Vec::new()) };
+}
+
+/// As [`with_scratch`], for memory that each thread writes a share of and all read.
+///
+/// A cache line that another core has read takes 25 ns to write where the cores have no L3 cache in common, since its copy is
+/// recalled first. Successive calls get different memory, so that caches have dropped a line when it is written again: that
+/// takes 2 ns.
+pub(crate) fn with_shared_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    if len < MIN_SHARED_LEN {
+        return with_scratch(len, work);
+    }
+    let mut ring = FREE_RINGS.with_borrow_mut(Vec::pop).unwrap_or_default();
+    let all = ring.buffer.resize(shared_len(len));
+    let start = if ring.next + len <= all.len() { ring.next } else { 0 };
+    let result = work(&mut all[start..start + len]);
+    ring.next = (start + len).next_multiple_of(LANES);
+    FREE_RINGS.with_borrow_mut(|free| free.push(ring));
+    result
+}
+
+/// Numbers that [`with_shared_scratch`] holds for windows of `len`.
+pub(crate) fn shared_len(len: usize) -> usize {
+    if len < MIN_SHARED_LEN { len } else { len.max(RING_LEN) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_of_shared_memory_follow_each_other_and_begin_again() {
+        let len = RING_LEN / 3;
+        let start = || with_shared_scratch(len, |window| (window.as_ptr() as usize, window.len()));
+        let windows: [(usize, usize); 7] = std::array::from_fn(|_| start());
+        assert!(windows.iter().all(|(_, window_len)| *window_len == len));
+        let first = windows[0].0;
+        let offsets = windows.map(|(address, _)| (address - first) / size_of::<f32>());
+        let step = len.next_multiple_of(LANES);
+        // The third would end beyond the ring by the padding.
+        assert_eq!(offsets, [0, step, 0, step, 0, step, 0]);
+        with_shared_scratch(len, |outer| {
+            outer.fill(1.0);
+            with_shared_scratch(len, |inner| inner.fill(2.0));
+            assert!(outer.iter().all(|number| *number == 1.0), "nested calls get memory of their own");
+        });
+        let whole = with_shared_scratch(2 * RING_LEN, |window| window.len());
+        assert_eq!(whole, 2 * RING_LEN);
+    }
 }

@@ -1,4 +1,5 @@
-//! What a convolution does with its sums before it writes them: a scale and a shift for each channel, and the activation.
+//! What a convolution does with its sums before it writes them: a scale and a shift for each channel, the activation, and a max
+//! pool.
 //!
 //! In training the shift is the bias. In evaluation scale and shift are those of bias and batch norm.
 
@@ -8,7 +9,7 @@ use crate::batch_norm::Activation;
 use crate::gemm::NR;
 use crate::lanes::{LANES, load, load_short, store_short};
 
-/// `act(scale * . + shift)`.
+/// `pool(act(scale * . + shift))`, where the pool is optional.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Epilogue<'a> {
     /// `(c_out)`; empty means ones.
@@ -16,18 +17,26 @@ pub(super) struct Epilogue<'a> {
     /// `(c_out)`; empty means zeros.
     pub(super) shift: &'a [f32],
     pub(super) activation: Activation,
+    /// Whether a 2x2 max pool follows, which ignores an odd last row or column. The passes that finish tiles do it.
+    pub(super) is_pooled: bool,
 }
 
 impl<'a> Epilogue<'a> {
     /// Leaves the sums as they are.
-    pub(super) const NONE: Self = Self { scale: &[], shift: &[], activation: Activation::Identity };
+    pub(super) const NONE: Self =
+        Self { scale: &[], shift: &[], activation: Activation::Identity, is_pooled: false };
 
     /// Adds `bias`.
     pub(super) fn bias(bias: &'a [f32]) -> Self {
         Self { shift: bias, ..Self::NONE }
     }
 
-    /// The function for the vector of channels from `o` on; beyond the last channel its values mean nothing.
+    /// Pixels of the convolution for one of the output, in one dimension.
+    pub(super) fn stride(self) -> usize {
+        if self.is_pooled { 2 } else { 1 }
+    }
+
+    /// `act(scale * . + shift)` for the vector of channels from `o` on; beyond the last channel its values mean nothing.
     #[inline(always)]
     pub(super) fn vector(self, o: usize) -> impl Fn(f32x16) -> f32x16 {
         let scale = if self.scale.is_empty() { f32x16::ONE } else { load_short(&self.scale[o..]) };

@@ -59,7 +59,9 @@ pub(super) fn pack_filter(g: &Conv2dGeometry, filter: Filter, packed: &mut [f32]
                         *slot = weight[((o + i) * TAPS + TAPS - 1 - tap) * c_in + c];
                     }
                 }
-                Filter::Prepared(_) => unreachable!("a prepared filter is not packed again"),
+                Filter::Gathered(_) | Filter::Prepared(_) => {
+                    unreachable!("a prepared filter is not packed again")
+                }
             }
             row[valid..].fill(0.0);
         }
@@ -127,9 +129,11 @@ fn by_panels(g: &Conv2dGeometry, x: &[f32], packed: &[f32], epilogue: Epilogue, 
 
 /// Blocks of `LANES` rows of the weight gradient in one group. For one run of pixels, their patches, a panel of `grad_y`
 /// and the sums fit the L2 cache together.
-pub(super) const GROUP_BLOCKS: usize = 4;
+const GROUP_BLOCKS: usize = 4;
 /// Pixels in one run of the backward pass to the weight.
-pub(super) const RUN_PIXELS: usize = 288;
+const RUN_PIXELS: usize = 288;
+/// Numbers in the patches of a group and a panel of `grad_y`, for one run.
+pub(super) const WEIGHT_TASK_LEN: usize = (GROUP_BLOCKS * LANES + NR) * RUN_PIXELS;
 
 /// Chunks of pixels, and blocks of `LANES` rows of the weight gradient.
 pub(super) fn chunks_and_blocks(g: &Conv2dGeometry) -> (usize, usize) {
@@ -149,10 +153,7 @@ pub(super) fn correlate_patches(g: &Conv2dGeometry, x: &[f32], grad_y: &[f32], g
     // Sums as [chunk][block of k][panel][LANES][NR].
     let block_len = n_panels * LANES * NR;
     let chunk_len = n_blocks * block_len;
-    with_scratch(n_panels * n_pixels * NR + n_chunks * chunk_len, |scratch| {
-        let (panels, partial) = scratch.split_at_mut(n_panels * n_pixels * NR);
-        pack_panels(grad_y, c_out, panels);
-        let panels = &*panels;
+    with_scratch(n_chunks * chunk_len, |partial| {
         let groups = partial.par_chunks_exact_mut(chunk_len).enumerate().flat_map(|(chunk, partial)| {
             let groups = partial.par_chunks_mut(GROUP_BLOCKS * block_len).enumerate();
             groups.map(move |(group, partial)| (chunk, group, partial))
@@ -161,16 +162,18 @@ pub(super) fn correlate_patches(g: &Conv2dGeometry, x: &[f32], grad_y: &[f32], g
             let first_k = group * GROUP_BLOCKS * LANES;
             let k = first_k..(first_k + GROUP_BLOCKS * LANES).min(k_len);
             let pixels = chunk * chunk_pixels..((chunk + 1) * chunk_pixels).min(n_pixels);
-            with_scratch(GROUP_BLOCKS * LANES * RUN_PIXELS, |patches| {
+            with_scratch(WEIGHT_TASK_LEN, |scratch| {
+                let (patches, panel) = scratch.split_at_mut(GROUP_BLOCKS * LANES * RUN_PIXELS);
                 for start in pixels.clone().step_by(RUN_PIXELS) {
                     let run = start..(start + RUN_PIXELS).min(pixels.end);
                     copy_patches(g, x, run.clone(), k.clone(), run.len(), patches);
-                    for (panel_idx, panel) in panels.chunks_exact(n_pixels * NR).enumerate() {
-                        let grad = &panel[run.start * NR..run.end * NR];
+                    let panel = &mut panel[..run.len() * NR];
+                    for panel_idx in 0..n_panels {
+                        pack_panel(&grad_y[run.start * c_out..run.end * c_out], c_out, panel_idx * NR, panel);
                         for (block, sums) in partial.chunks_exact_mut(block_len).enumerate() {
                             let patches = &patches[block * run.len() * LANES..][..run.len() * LANES];
                             let sums = &mut sums[panel_idx * LANES * NR..][..LANES * NR];
-                            sum_products(patches, grad, sums, start > pixels.start);
+                            sum_products(patches, panel, sums, start > pixels.start);
                         }
                     }
                 }
@@ -198,21 +201,13 @@ fn sum_products(patches: &[f32], grad: &[f32], sums: &mut [f32], accumulate: boo
     multiply_columns(std::iter::once((patches, grad)), sums, accumulate);
 }
 
-/// Packs `(pixels, c)` as `[panel][pixel][NR]`, with zeros beyond the channels.
-fn pack_panels(y: &[f32], c: usize, panels: &mut [f32]) {
-    let panel_len = y.len() / c * NR;
-    panels.par_chunks_mut(RUN_PIXELS * NR).enumerate().for_each(|(task, rows)| {
-        // A task may extend over the end of a panel.
-        for (i, row) in rows.chunks_exact_mut(NR).enumerate() {
-            let at = task * RUN_PIXELS * NR + i * NR;
-            let (o, pixel) = (at / panel_len * NR, at % panel_len / NR);
-            let valid = NR.min(c - o);
-            for v in (0..NR).step_by(LANES) {
-                let source = if v < valid { &y[pixel * c + o + v..(pixel + 1) * c] } else { &[] };
-                store(load_short(source), &mut row[v..]);
-            }
+/// Packs `NR` channels of `y`, `(pixels, c)`, from channel `o` on as `[pixel][NR]`, with zeros beyond the channels.
+fn pack_panel(y: &[f32], c: usize, o: usize, panel: &mut [f32]) {
+    for (row, y) in panel.chunks_exact_mut(NR).zip(y.chunks_exact(c)) {
+        for v in (0..NR).step_by(LANES) {
+            store(load_short(y.get(o + v..).unwrap_or(&[])), &mut row[v..]);
         }
-    });
+    }
 }
 
 /// Copies the entries `k` of the patches around `pixels` to `[block of k][row][LANES]`, one row for each pixel, with zeros

@@ -15,13 +15,19 @@ pub struct Scratch {
     pub caller: usize,
     /// Of each thread that works on it.
     pub task: usize,
+    /// Of all threads together, the same for all passes: [`with_shared_scratch`](crate::scratch::with_shared_scratch).
+    pub shared: usize,
 }
 
 impl Scratch {
     /// Enough for both, one after the other.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
-        Self { caller: self.caller.max(other.caller), task: self.task.max(other.task) }
+        Self {
+            caller: self.caller.max(other.caller),
+            task: self.task.max(other.task),
+            shared: self.shared.max(other.shared),
+        }
     }
 }
 
@@ -36,18 +42,22 @@ impl Conv2dGeometry {
         passes.into_iter().fold(self.weight_scratch(tiling.as_ref()), Scratch::max)
     }
 
-    /// For evaluation.
+    /// For evaluation, where a max pool may follow.
     #[must_use]
-    pub fn inference_scratch(&self) -> Scratch {
-        self.forward_scratch(self.inference_algorithm().tiling(self).as_ref(), true)
+    pub fn inference_scratch(&self, is_pooled: bool) -> Scratch {
+        let scratch = self.forward_scratch(self.inference_algorithm().tiling(self).as_ref(), true);
+        let before_pool = if self.pools_apart(is_pooled) { self.y_len() } else { 0 };
+        Scratch { caller: before_pool + scratch.caller, ..scratch }
     }
 
-    /// Numbers of the filter as evaluation reads it.
+    /// Numbers of the filter as evaluation reads it: in the form for this batch, and in that for a last batch of few images.
     #[must_use]
     pub fn prepared_len(&self) -> usize {
+        let gathered = |tiling: &Tiling| if winograd::has_few_tiles(tiling) { self.weight_len() } else { 0 };
         match self.inference_algorithm().tiling(self) {
             None => im2col::packed_len(self),
-            Some(tiling) => winograd::transformed_len(&tiling),
+            Some(tiling) if winograd::has_few_tiles(&tiling) => self.weight_len(),
+            Some(tiling) => winograd::transformed_len(&tiling) + gathered(&tiling.of_images(1)),
         }
     }
 
@@ -59,19 +69,16 @@ impl Conv2dGeometry {
             let rows = self.pixels().next_multiple_of(MR);
             let unrolled = if self.pixels() < c_out { (TAPS * c_in + columns) * rows } else { 0 };
             let task = (im2col::KC.min(TAPS * c_in) + columns) * im2col::MAX_TASK_PIXELS;
-            return Scratch { caller: filter(im2col::packed_len(self)) + unrolled, task };
+            return Scratch { caller: filter(im2col::packed_len(self)) + unrolled, task, shared: 0 };
         };
         winograd::correlate_scratch(tiling, is_prepared)
     }
 
     fn weight_scratch(&self, tiling: Option<&Tiling>) -> Scratch {
-        let Self { c_out, .. } = *self;
         let Some(tiling) = tiling else {
             let (n_chunks, n_blocks) = im2col::chunks_and_blocks(self);
-            return Scratch {
-                caller: c_out.next_multiple_of(NR) * (self.pixels() + n_chunks * n_blocks * LANES),
-                task: im2col::GROUP_BLOCKS * LANES * im2col::RUN_PIXELS,
-            };
+            let caller = self.c_out.next_multiple_of(NR) * n_chunks * n_blocks * LANES;
+            return Scratch { caller, task: im2col::WEIGHT_TASK_LEN, shared: 0 };
         };
         winograd::correlate_patches_scratch(tiling)
     }

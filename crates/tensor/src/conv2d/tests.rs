@@ -152,7 +152,9 @@ fn a_prepared_filter_serves_every_size() {
     let infer = |(h, w): (usize, usize), prepared: &PreparedFilter| {
         let g = Conv2dGeometry::new(2, h, w, c_in, c_out);
         let (x, mut y) = (random(g.x_len(), 4), vec![f32::NAN; g.y_len()]);
-        conv2d_inference(&g, &x, (&weight, prepared), (&scale, &shift), Activation::Relu, &mut y);
+        let after =
+            AfterConv2d { scale: &scale, shift: &shift, activation: Activation::Relu, is_pooled: false };
+        conv2d_inference(&g, &x, (&weight, prepared), after, &mut y);
         y.into_iter().map(f32::to_bits).collect::<Vec<u32>>()
     };
     for first in sides {
@@ -161,6 +163,52 @@ fn a_prepared_filter_serves_every_size() {
         for side in sides {
             let alone = infer(side, &PreparedFilter::default());
             assert!(infer(side, &shared) == alone, "{side:?} after {first:?}");
+        }
+    }
+}
+
+/// Evaluation has several orders of work and two forms of the filter, chosen by the number of tiles; the bits are those of one.
+#[test]
+fn an_image_has_the_same_bits_in_every_batch() {
+    let (c_in, n_most) = (32, 7);
+    // Maps with few tiles of each kind and with many, of two sizes side by side, and for im2col.
+    let sides = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 3), (6, 6), (7, 9), (10, 10), (12, 12), (16, 20)];
+    for ((h, w), c_out) in sides.into_iter().flat_map(|side| [16, 48, 5].map(|c_out| (side, c_out))) {
+        let all = Conv2dGeometry::new(n_most, h, w, c_in, c_out);
+        let (x, weight) = (random(all.x_len(), 1), random(all.weight_len(), 2));
+        let (scale, shift) = (random(c_out, 3), random(c_out, 4));
+        let infer = |images: std::ops::Range<usize>, is_pooled: bool| {
+            let g = Conv2dGeometry { n: images.len(), ..all };
+            let stride = if is_pooled { 2 } else { 1 };
+            let x = &x[images.start * h * w * c_in..images.end * h * w * c_in];
+            let mut y = vec![f32::NAN; g.n * (h / stride) * (w / stride) * c_out];
+            let after = AfterConv2d { scale: &scale, shift: &shift, activation: Activation::Relu, is_pooled };
+            conv2d_inference(&g, x, (&weight, &PreparedFilter::default()), after, &mut y);
+            y
+        };
+        let bits = |y: &[f32]| y.iter().map(|y| y.to_bits()).collect::<Vec<u32>>();
+        let whole = infer(0..n_most, false);
+        for n in 1..n_most {
+            let parts = [infer(0..n, false), infer(n..n_most, false)].concat();
+            assert_eq!(
+                bits(&parts),
+                bits(&whole),
+                "{h}x{w}, {c_out} channels, {n} and {} images",
+                n_most - n
+            );
+        }
+        if h >= 2 && w >= 2 {
+            let mut pooled = vec![f32::NAN; n_most * (h / 2) * (w / 2) * c_out];
+            max_pool2d(&MaxPool2dGeometry::new(n_most, h, w, c_out), &whole, &mut pooled);
+            for n in [1, n_most] {
+                let fused =
+                    (0..n_most / n).flat_map(|i| infer(i * n..(i + 1) * n, true)).collect::<Vec<f32>>();
+                assert_eq!(
+                    bits(&fused),
+                    bits(&pooled),
+                    "{h}x{w}, {c_out} channels, pooled, {n} images at once"
+                );
+            }
         }
     }
 }

@@ -16,8 +16,8 @@
 //! - `tile`: the transforms of a kind of tile, `Bt d B` and so on; `transform`: a small matrix applied to vectors of channels;
 //! - `tiling`: which tiles cover a map;
 //! - `filter`: `U = G g Gt`;
-//! - `correlate`: forward, and backward to the input, which is the same with the reversed filter; `by_tiles` and `by_panels` are
-//!   its two orders of work;
+//! - `correlate`: forward, and backward to the input, which is the same with the reversed filter; `by_tiles`, `by_panels` and
+//!   `few_tiles` are its three orders of work;
 //! - `weight`: backward to the weight.
 //!
 //! The transforms work on 16 channels at once and write the layout that the products read. The geometry alone determines
@@ -26,6 +26,7 @@
 mod by_panels;
 mod by_tiles;
 mod correlate;
+mod few_tiles;
 mod filter;
 mod matrices;
 mod tile;
@@ -34,7 +35,8 @@ mod transform;
 mod weight;
 
 pub(super) use correlate::{correlate, correlate_reads, correlate_scratch};
-pub(super) use filter::{transform_filter, transformed_len};
+pub(super) use few_tiles::has_few_tiles;
+pub(super) use filter::{gather_vectors, transform_filter, transformed_len};
 pub(super) use tile::{F2, F3, F4, F6, MAP2, MAP3};
 pub(super) use tiling::Tiling;
 pub(super) use weight::{correlate_patches, correlate_patches_reads, correlate_patches_scratch};

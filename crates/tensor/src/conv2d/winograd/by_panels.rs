@@ -3,14 +3,14 @@
 use rayon::prelude::*;
 
 use super::Layout;
-use super::correlate::join_panels;
+use super::correlate::join_tiles;
 use super::filter::{gather_panel, panel_len};
 use super::tiling::{Region, Tiling};
 use crate::conv2d::epilogue::Epilogue;
 use crate::conv2d::{Filter, Scratch};
-use crate::gemm::{MAX_FEW_ROWS, MR, NR, multiply_few_rows, multiply_rows};
+use crate::gemm::{MR, NR, multiply_rows};
 use crate::lanes::LANES;
-use crate::scratch::with_scratch;
+use crate::scratch::{shared_len, with_scratch, with_shared_scratch};
 
 /// Most numbers in the transformed input of a run: 8 MiB, a share of the L3 cache that other data and other programs
 /// leave.
@@ -19,9 +19,10 @@ const RUN_LEN: usize = 2 << 20;
 /// `y = act(scale * (x * weight) + shift)`.
 pub(super) fn correlate(tiling: &Tiling, x: &[f32], filter: Filter, epilogue: Epilogue, y: &mut [f32]) {
     let g = &tiling.g;
-    let pixels = run_images(tiling) * g.h * g.w;
-    for (y, x) in y.chunks_mut(pixels * g.c_out).zip(x.chunks(pixels * g.c_in)) {
-        let n = y.len() / (g.h * g.w * g.c_out);
+    let (images, image_len) = (run_images(tiling), g.h * g.w * g.c_in);
+    let image_out_len = y.len() / g.n;
+    for (y, x) in y.chunks_mut(images * image_out_len).zip(x.chunks(images * image_len)) {
+        let n = x.len() / image_len;
         correlate_run(&tiling.of_images(n), x, filter, epilogue, y);
     }
 }
@@ -31,7 +32,8 @@ pub(super) fn scratch(tiling: &Tiling) -> Scratch {
     let tiling = tiling.of_images(run_images(tiling));
     let regions = || tiling.regions().map(RunRegion::new);
     let (v_len, finished_len) = run_lens(regions());
-    Scratch { caller: v_len + tiling.n_panels() * finished_len, task: PanelLens::new(&tiling).sum() }
+    let shared = shared_len(v_len + tiling.n_panels() * finished_len);
+    Scratch { caller: 0, task: PanelLens::new(&tiling).sum(), shared }
 }
 
 /// Images in a run.
@@ -49,8 +51,6 @@ struct RunRegion {
     product_layout: Layout,
     /// Numbers in the transformed input.
     v_len: usize,
-    /// Numbers in the finished tiles of a panel.
-    finished_len: usize,
 }
 
 impl RunRegion {
@@ -58,21 +58,20 @@ impl RunRegion {
         let (n_parts, n_blocks) = (region.tile.n_parts(), region.n_tiles().div_ceil(MR));
         let v_layout = Layout::by_part(n_parts, MR, region.g.c_in, LANES);
         let product_layout = Layout::by_part(n_parts, n_blocks * MR, NR, NR);
-        let finished_len = region.n_tiles() * region.tile_pixels() * NR;
-        Self { region, v_layout, product_layout, v_len: n_blocks * v_layout.len, finished_len }
+        Self { region, v_layout, product_layout, v_len: n_blocks * v_layout.len }
     }
 }
 
 /// Numbers in the transformed input of all regions, and in the finished tiles of a panel.
 fn run_lens(regions: impl Iterator<Item = RunRegion>) -> (usize, usize) {
-    regions.fold((0, 0), |(v, finished), run| (v + run.v_len, finished + run.finished_len))
+    regions.fold((0, 0), |(v, finished), run| (v + run.v_len, finished + run.region.finished_len()))
 }
 
 fn correlate_run(tiling: &Tiling, x: &[f32], filter: Filter, epilogue: Epilogue, y: &mut [f32]) {
     let g = &tiling.g;
     let regions = || tiling.regions().map(RunRegion::new);
     let (v_len, finished_len) = run_lens(regions());
-    with_scratch(v_len + tiling.n_panels() * finished_len, |scratch| {
+    with_shared_scratch(v_len + tiling.n_panels() * finished_len, |scratch| {
         let (v, finished) = scratch.split_at_mut(v_len);
         let mut rest = &mut *v;
         for RunRegion { region, v_layout, v_len, .. } in regions() {
@@ -89,18 +88,7 @@ fn correlate_run(tiling: &Tiling, x: &[f32], filter: Filter, epilogue: Epilogue,
             finish_panel(tiling, v, filter, (panel, epilogue), finished);
         });
         let finished = &*finished;
-        y.par_chunks_mut(g.w * g.c_out).enumerate().for_each(|(row, y)| {
-            let mut rest = finished;
-            for RunRegion { region, finished_len: own_len, .. } in regions() {
-                for (tile, i, pixels) in region.tiles_of_row(row) {
-                    let (m_down, m_across) = region.tile.outputs();
-                    let at = (tile * m_down + i) * m_across * NR;
-                    let y = &mut y[pixels.start * g.c_out..pixels.end * g.c_out];
-                    join_panels(&rest[at..], finished_len, g.c_out, y);
-                }
-                rest = &rest[own_len..];
-            }
-        });
+        join_tiles(g, tiling.regions(), (finished, finished_len), epilogue, y);
     });
 }
 
@@ -141,7 +129,7 @@ fn finish_panel(
         let (taps, scratch) = scratch.split_at_mut(lens.taps);
         let (own, product) = scratch.split_at_mut(lens.filter_row);
         if !matches!(filter, Filter::Prepared(_)) {
-            gather_panel(g, filter, panel, taps);
+            gather_panel::<NR>(g, filter, panel, taps);
         }
         let (mut v, mut finished, mut first_part) = (v, finished, panel * tiling.n_parts());
         for run in tiling.regions().map(RunRegion::new) {
@@ -149,17 +137,18 @@ fn finish_panel(
             let (down, across) = region.tile.parts();
             for i in 0..down {
                 let filter = match filter {
-                    Filter::Prepared(filter) => &filter[first_part * g.c_in * NR..][..across * g.c_in * NR],
+                    Filter::Prepared(filter) => {
+                        &filter[(first_part + i * across) * g.c_in * NR..][..across * g.c_in * NR]
+                    }
                     _ => {
                         region.tile.filter_row(taps, i, own);
                         &own[..across * g.c_in * NR]
                     }
                 };
-                let product = &mut product[i * across * product_layout.part_stride..];
-                multiply_row(&run, i, v, filter, product);
-                first_part += across;
+                multiply_row(&run, i, v, filter, &mut product[i * across * product_layout.part_stride..]);
             }
-            let (own, others) = finished.split_at_mut(run.finished_len);
+            first_part += region.tile.n_parts();
+            let (own, others) = finished.split_at_mut(region.finished_len());
             let product = (&*product, product_layout.part_stride);
             region.tile.output(product, epilogue, tiling.panel_channels(panel), own);
             (v, finished) = (&v[run.v_len..], others);
@@ -172,11 +161,6 @@ fn multiply_row(run: &RunRegion, i: usize, v: &[f32], filter: &[f32], product: &
     let RunRegion { region, v_layout, product_layout, .. } = run;
     let (c_in, across) = (region.g.c_in, region.tile.parts().1);
     let product_part = product_layout.part_stride;
-    if region.n_tiles() <= MAX_FEW_ROWS {
-        let v = (&v[i * across * v_layout.part_stride..], v_layout.part_stride, v_layout.group_stride);
-        multiply_few_rows(region.n_tiles(), v, (filter, c_in), (product, product_part));
-        return;
-    }
     for (j, filter) in filter.chunks_exact(c_in * NR).enumerate() {
         let products = product[j * product_part..][..region.n_tiles() * NR].chunks_mut(MR * NR);
         for (v, product) in v[..run.v_len].chunks_exact(v_layout.len).zip(products) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Layout;
-use super::correlate::join_panels;
+use super::correlate::FinishedRow;
 use super::tiling::{Region, Tiling};
 use crate::conv2d::Conv2dGeometry;
 use crate::conv2d::epilogue::Epilogue;
@@ -25,16 +25,17 @@ pub(super) fn correlate(
     epilogue: Epilogue,
     y: &mut [f32],
 ) {
-    let Conv2dGeometry { h, w, c_in, c_out, .. } = tiling.g;
+    let Conv2dGeometry { n, c_in, .. } = tiling.g;
+    let image_out_len = y.len() / n;
     let panel_len = tiling.n_parts() * c_in * NR;
     let mut first_part = 0;
     for region in tiling.regions() {
         let n_parts = region.tile.n_parts();
         let blocks = Blocks::new(region, block_tiles);
         let first_filter = first_part * c_in * NR;
-        y.par_chunks_mut(blocks.task_images * h * w * c_out).enumerate().for_each(|(task, y)| {
+        y.par_chunks_mut(blocks.task_images * image_out_len).enumerate().for_each(|(task, y)| {
             let first_image = task * blocks.task_images;
-            let images = first_image..first_image + y.len() / (h * w * c_out);
+            let images = first_image..first_image + y.len() / image_out_len;
             let tiles = images.start * region.per_image()..images.end * region.per_image();
             with_scratch(blocks.scratch_len(), |scratch| {
                 let (v, scratch) = scratch.split_at_mut(blocks.v_layout.len);
@@ -52,7 +53,7 @@ pub(super) fn correlate(
                         let finished = &mut finished[..block.len() * region.tile_pixels() * NR];
                         region.tile.output(product, epilogue, tiling.panel_channels(panel), finished);
                     }
-                    blocks.write(finished, block, first_image, y);
+                    blocks.write(finished, block, epilogue, (first_image, y));
                 }
             });
         });
@@ -105,16 +106,29 @@ impl Blocks {
     }
 
     /// Writes finished tiles to `y`, which begins with image `first_image`.
-    fn write(&self, finished: &[f32], tiles: Range<usize>, first_image: usize, y: &mut [f32]) {
+    fn write(
+        &self,
+        finished: &[f32],
+        tiles: Range<usize>,
+        epilogue: Epilogue,
+        (first_image, y): (usize, &mut [f32]),
+    ) {
         let Conv2dGeometry { h, w, c_out, .. } = self.region.g;
-        let (m_down, m_across) = self.region.tile.outputs();
-        for (row, tile) in tiles.enumerate() {
+        let (m_down, width) = self.region.tile.outputs();
+        let stride = epilogue.stride();
+        let (h_out, w_out) = (h / stride, w / stride);
+        for (index, tile) in tiles.enumerate() {
             let (n, top, left) = self.region.origin(tile);
-            for i in 0..m_down.min(h - top) {
-                let at = ((n - first_image) * h + top + i) * w + left;
-                let pixels = &mut y[at * c_out..][..m_across.min(w - left) * c_out];
-                let line = &finished[(row * m_down + i) * m_across * NR..];
-                join_panels(line, self.finished_len, c_out, pixels);
+            let right = (left + width).min(w) / stride;
+            for row in top / stride..(top + m_down).min(h) / stride {
+                let first = ((n - first_image) * h_out + row) * w_out;
+                let y = &mut y[(first + left / stride) * c_out..(first + right) * c_out];
+                let tiles = &finished[(index * m_down + row * stride - top) * width * NR..];
+                FinishedRow { tiles, panel_stride: self.finished_len, width }.write(
+                    c_out,
+                    epilogue.is_pooled,
+                    y,
+                );
             }
         }
     }

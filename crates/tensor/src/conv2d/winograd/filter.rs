@@ -6,6 +6,7 @@ use wide::f32x8;
 use super::tiling::Tiling;
 use crate::conv2d::{Conv2dGeometry, Filter, TAPS};
 use crate::gemm::NR;
+use crate::lanes::LANES;
 use crate::scratch::with_scratch;
 
 /// Side of the squares in which the reversed filter is transposed.
@@ -21,7 +22,7 @@ pub(in crate::conv2d) fn transform_filter(tiling: &Tiling, filter: Filter, out: 
     let g = &tiling.g;
     out.par_chunks_exact_mut(tiling.n_parts() * g.c_in * NR).enumerate().for_each(|(panel, mut out)| {
         with_scratch(panel_len(g), |taps| {
-            gather_panel(g, filter, panel, taps);
+            gather_panel::<NR>(g, filter, panel, taps);
             for region in tiling.regions() {
                 let (down, across) = region.tile.parts();
                 for row in 0..down {
@@ -34,23 +35,34 @@ pub(in crate::conv2d) fn transform_filter(tiling: &Tiling, filter: Filter, out: 
     });
 }
 
+/// Copies the filter to `[vector of output channels][c_in][tap][LANES]`, which few tiles are multiplied with.
+pub(in crate::conv2d) fn gather_vectors(g: &Conv2dGeometry, filter: Filter, out: &mut [f32]) {
+    let vectors = out.par_chunks_exact_mut(g.c_in * TAPS * LANES).enumerate();
+    vectors.for_each(|(vector, taps)| gather_panel::<LANES>(g, filter, vector, taps));
+}
+
 /// Numbers of the filter of one panel.
 pub(super) fn panel_len(g: &Conv2dGeometry) -> usize {
     g.c_in * TAPS * NR
 }
 
-/// Copies the filter of one panel of output channels to `[c_in][tap][NR]`, with zeros beyond the channels.
-pub(super) fn gather_panel(g: &Conv2dGeometry, filter: Filter, panel: usize, taps: &mut [f32]) {
+/// Copies the filter of one panel of `WIDTH` output channels to `[c_in][tap][WIDTH]`, with zeros beyond the channels.
+pub(super) fn gather_panel<const WIDTH: usize>(
+    g: &Conv2dGeometry,
+    filter: Filter,
+    panel: usize,
+    taps: &mut [f32],
+) {
     let Conv2dGeometry { c_in, c_out, .. } = *g;
-    let first = panel * NR;
-    let valid = NR.min(c_out - first);
-    if valid < NR {
+    let first = panel * WIDTH;
+    let valid = WIDTH.min(c_out - first);
+    if valid < WIDTH {
         taps.fill(0.0);
     }
     match filter {
         Filter::Plain(weight) => {
-            for (row, source) in taps.as_chunks_mut::<NR>().0.iter_mut().zip(weight.chunks_exact(c_out)) {
-                match source[first..].first_chunk::<NR>() {
+            for (row, source) in taps.as_chunks_mut::<WIDTH>().0.iter_mut().zip(weight.chunks_exact(c_out)) {
+                match source[first..].first_chunk::<WIDTH>() {
                     Some(whole) => *row = *whole,
                     None => row[..valid].copy_from_slice(&source[first..]),
                 }
@@ -64,12 +76,12 @@ pub(super) fn gather_panel(g: &Conv2dGeometry, filter: Filter, panel: usize, tap
                         f32x8::new(*row.first_chunk().expect("whole vectors of channels"))
                     });
                     for (i, row) in f32x8::transpose(square).into_iter().enumerate() {
-                        let out = taps[((c + i) * TAPS + tap) * NR + o..].first_chunk_mut();
+                        let out = taps[((c + i) * TAPS + tap) * WIDTH + o..].first_chunk_mut();
                         *out.expect("whole vectors of channels") = row.to_array();
                     }
                 }
             }
         }
-        Filter::Prepared(_) => unreachable!("a prepared filter is not gathered again"),
+        Filter::Gathered(_) | Filter::Prepared(_) => unreachable!("a prepared filter is not gathered again"),
     }
 }

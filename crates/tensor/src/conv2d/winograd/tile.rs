@@ -79,6 +79,12 @@ pub(in crate::conv2d) trait Tile: Debug + Sync {
     /// `taps`: `[c_in][tap][NR]`; `u`: `[part of the row][c_in][NR]`.
     fn filter_row(&self, taps: &[f32], row: usize, u: &mut [f32]);
 
+    /// `product = V U` of few tiles and `LANES` output channels.
+    ///
+    /// # Shapes
+    /// `taps`: `[c_in][tap][LANES]`; `product`: parts in the layout, each `[tile][NR]`.
+    fn multiply_few(&self, n_tiles: usize, taps: &[f32], v: (&[f32], Layout), product: (&mut [f32], Layout));
+
     /// `grad = Gt grad_U G` for `LANES` input channels and one panel; with `accumulate`, it is added.
     ///
     /// # Shapes
@@ -88,9 +94,29 @@ pub(in crate::conv2d) trait Tile: Debug + Sync {
 
 /// The tile with the matrices `Down` in the dimension of rows, `TD` parts for `MD` outputs, and `Across` in that of columns.
 #[derive(Debug)]
-struct Nested<Down, Across, const TD: usize, const MD: usize, const TA: usize, const MA: usize>(
+pub(super) struct Nested<Down, Across, const TD: usize, const MD: usize, const TA: usize, const MA: usize>(
     PhantomData<(Down, Across)>,
 );
+
+impl<Down, Across, const TD: usize, const MD: usize, const TA: usize, const MA: usize>
+    Nested<Down, Across, TD, MD, TA, MA>
+where
+    Down: TileMatrices<TD, MD>,
+    Across: TileMatrices<TA, MA>,
+{
+    /// Row `row` of the parts of `U = G g Gt`, for the vector of output channels at the start of each tap of `taps`, which are
+    /// `width` numbers apart.
+    #[inline(always)]
+    pub(super) fn filter_line((taps, width): (&[f32], usize), row: usize) -> [f32x16; TA] {
+        let factors = Down::FILTER[row].map(f32x16::splat);
+        let line = std::array::from_fn(|j| {
+            let tap = |i: usize| load(&taps[(i * FILTER_SIDE + j) * width..]);
+            let sum = factors[0].mul_add(tap(0), factors[1] * tap(1));
+            factors[2].mul_add(tap(2), sum)
+        });
+        apply::<FilterMatrix<Across, MA>, TA, FILTER_SIDE>(&line)
+    }
+}
 
 impl<Down, Across, const TD: usize, const MD: usize, const TA: usize, const MA: usize> Tile
     for Nested<Down, Across, TD, MD, TA, MA>
@@ -165,21 +191,19 @@ where
 
     #[inline(never)]
     fn filter_row(&self, taps: &[f32], row: usize, u: &mut [f32]) {
-        let factors = Down::FILTER[row].map(f32x16::splat);
         let part_len = taps.len() / TAPS;
         for (c, taps) in taps.chunks_exact(TAPS * NR).enumerate() {
             for v in (0..NR).step_by(LANES) {
-                let line = std::array::from_fn(|j| {
-                    let tap = |i: usize| load(&taps[(i * FILTER_SIDE + j) * NR + v..]);
-                    let sum = factors[0].mul_add(tap(0), factors[1] * tap(1));
-                    factors[2].mul_add(tap(2), sum)
-                });
-                let parts = apply::<FilterMatrix<Across, MA>, TA, FILTER_SIDE>(&line);
+                let parts = Self::filter_line((&taps[v..], NR), row);
                 for (part, vector) in parts.into_iter().enumerate() {
                     store(vector, &mut u[part * part_len + c * NR + v..]);
                 }
             }
         }
+    }
+
+    fn multiply_few(&self, n_tiles: usize, taps: &[f32], v: (&[f32], Layout), product: (&mut [f32], Layout)) {
+        Self::multiply_tiles(n_tiles, taps, v, product);
     }
 
     #[inline(never)]

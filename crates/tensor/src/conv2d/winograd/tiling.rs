@@ -40,12 +40,23 @@ impl Region {
         down * across
     }
 
+    /// Numbers in the finished tiles of one panel.
+    pub(super) fn finished_len(&self) -> usize {
+        self.n_tiles() * self.tile_pixels() * NR
+    }
+
     /// The image of a tile, and row and column of its first output pixel.
     pub(super) fn origin(&self, tile: usize) -> (usize, usize, usize) {
         let (m_down, m_across) = self.tile.outputs();
         let within = tile % self.per_image();
         let (i, j) = (within / self.across, within % self.across);
         (tile / self.per_image(), self.top + i * m_down, self.left + j * m_across)
+    }
+
+    /// Whether every window of a 2x2 max pool is in one tile.
+    fn has_whole_windows(&self) -> bool {
+        let (m_down, m_across) = self.tile.outputs();
+        [m_down, m_across, self.top, self.left].iter().all(|offset| offset.is_multiple_of(2))
     }
 
     /// The tiles that row `row` of the batch passes through: for each its index, the row within it, and its columns of the
@@ -128,7 +139,7 @@ impl Tiling {
     }
 
     /// The same tiles of `n` images.
-    pub(super) fn of_images(&self, n: usize) -> Self {
+    pub(in crate::conv2d) fn of_images(&self, n: usize) -> Self {
         let g = Conv2dGeometry { n, ..self.g };
         Self { g, regions: self.regions.map(|region| region.map(|region| Region { g, ..region })) }
     }
@@ -136,6 +147,11 @@ impl Tiling {
     /// The regions in the order in which they are computed.
     pub(super) fn regions(&self) -> impl Iterator<Item = Region> + Clone {
         self.regions.into_iter().flatten()
+    }
+
+    /// Whether every window of a 2x2 max pool is in one tile.
+    pub(in crate::conv2d) fn has_whole_windows(&self) -> bool {
+        self.regions().all(|region| region.has_whole_windows())
     }
 
     /// Panels of output channels.
@@ -151,6 +167,11 @@ impl Tiling {
     /// Of each region, the tiles of the batch and the parts of a tile.
     pub(in crate::conv2d) fn tiles_and_parts(&self) -> impl Iterator<Item = (usize, usize)> {
         self.regions().map(|region| (region.n_tiles(), region.tile.n_parts()))
+    }
+
+    /// Tiles of the batch.
+    pub(super) fn n_tiles(&self) -> usize {
+        self.regions().map(|region| region.n_tiles()).sum()
     }
 
     /// Numbers in the transformed input of the batch.

@@ -20,7 +20,7 @@ use super::{Layout, SET_PADDING};
 use crate::conv2d::{Conv2dGeometry, Scratch, TAPS};
 use crate::gemm::{NR, multiply_columns};
 use crate::lanes::LANES;
-use crate::scratch::with_scratch;
+use crate::scratch::{shared_len, with_scratch, with_shared_scratch};
 
 /// Tiles in one block: one task of the transform of the input.
 const BLOCK_TILES: usize = 16;
@@ -33,8 +33,9 @@ pub(in crate::conv2d) fn correlate_patches_scratch(tiling: &Tiling) -> Scratch {
     let (v_len, block_len) = lens(tiling);
     let task = |runs: Runs| runs.z_layout(runs.tiles.min(runs.region.n_tiles())).len + runs.sums_len;
     Scratch {
-        caller: v_len + n_blocks(tiling) * block_len,
+        caller: n_blocks(tiling) * block_len,
         task: tiling.regions().map(Runs::new).map(task).max().unwrap_or(0),
+        shared: shared_len(v_len),
     }
 }
 
@@ -105,11 +106,10 @@ pub(in crate::conv2d) fn correlate_patches(
     grad_y: &[f32],
     grad_weight: &mut [f32],
 ) {
-    let (v_len, block_len) = lens(tiling);
-    with_scratch(v_len + n_blocks(tiling) * block_len, |scratch| {
-        let (v, grads) = scratch.split_at_mut(v_len);
+    let (_, block_len) = lens(tiling);
+    with_scratch(n_blocks(tiling) * block_len, |grads| {
         for (i, runs) in tiling.regions().map(Runs::new).enumerate() {
-            add_region(tiling, &runs, x, grad_y, v, (grads, block_len), i > 0);
+            add_region(tiling, &runs, x, grad_y, (grads, block_len), i > 0);
         }
         join_panels(grads, block_len, &tiling.g, grad_weight);
     });
@@ -122,7 +122,6 @@ fn add_region(
     runs: &Runs,
     x: &[f32],
     grad_y: &[f32],
-    v: &mut [f32],
     (grads, block_len): (&mut [f32], usize),
     accumulate: bool,
 ) {
@@ -133,38 +132,40 @@ fn add_region(
     let split_blocks = n_blocks.div_ceil(n_splits);
     for start in (0..n_tiles).step_by(runs.tiles) {
         let run = start..(start + runs.tiles).min(n_tiles);
-        v[..v_len].par_chunks_exact_mut(v_layout.len).enumerate().for_each(|(i, v)| {
-            let first = run.start + i * BLOCK_TILES;
-            let block = first.min(run.end)..(first + BLOCK_TILES).min(run.end);
-            region.prefetch(x, c_in, block.clone());
-            region.prefetch(grad_y, c_out, block.clone());
-            region.tile.input(&region, x, block, v_layout, v);
-        });
-        let v = &*v;
-        let panels = grads.par_chunks_exact_mut(n_blocks * block_len).enumerate();
-        let splits = panels.flat_map(|(panel, grads)| {
-            let splits = grads.par_chunks_mut(split_blocks * block_len).enumerate();
-            splits.map(move |(split, grads)| (panel, split * split_blocks, grads))
-        });
-        splits.for_each(|(panel, first_block, grads)| {
-            let z_layout = runs.z_layout(run.len());
-            with_scratch(z_layout.len + sums_len, |scratch| {
-                let (z, own_sums) = scratch.split_at_mut(z_layout.len);
-                let channels = tiling.panel_channels(panel);
-                region.tile.output_grad(&region, grad_y, channels, run.clone(), z_layout, z);
-                for (block, grads) in grads.chunks_exact_mut(block_len).enumerate() {
-                    let (grad, kept) = grads.split_at_mut(GRAD_LEN);
-                    let sums = if runs.kept_len() == 0 { &mut *own_sums } else { &mut kept[..sums_len] };
-                    let c = (first_block + block) * LANES;
-                    for (part, sums) in sums.chunks_exact_mut(SUMS_PART).enumerate() {
-                        let v = &v[part * v_layout.part_stride + v_layout.at(0, c)..v_len];
-                        let z = &z[part * z_layout.part_stride..][..run.len() * NR];
-                        sum_products(v, v_layout.len, z, &mut sums[..LANES * NR], start > 0);
+        with_shared_scratch(v_len, |v| {
+            v.par_chunks_exact_mut(v_layout.len).enumerate().for_each(|(i, v)| {
+                let first = run.start + i * BLOCK_TILES;
+                let block = first.min(run.end)..(first + BLOCK_TILES).min(run.end);
+                region.prefetch(x, c_in, block.clone());
+                region.prefetch(grad_y, c_out, block.clone());
+                region.tile.input(&region, x, block, v_layout, v);
+            });
+            let v = &*v;
+            let panels = grads.par_chunks_exact_mut(n_blocks * block_len).enumerate();
+            let splits = panels.flat_map(|(panel, grads)| {
+                let splits = grads.par_chunks_mut(split_blocks * block_len).enumerate();
+                splits.map(move |(split, grads)| (panel, split * split_blocks, grads))
+            });
+            splits.for_each(|(panel, first_block, grads)| {
+                let z_layout = runs.z_layout(run.len());
+                with_scratch(z_layout.len + sums_len, |scratch| {
+                    let (z, own_sums) = scratch.split_at_mut(z_layout.len);
+                    let channels = tiling.panel_channels(panel);
+                    region.tile.output_grad(&region, grad_y, channels, run.clone(), z_layout, z);
+                    for (block, grads) in grads.chunks_exact_mut(block_len).enumerate() {
+                        let (grad, kept) = grads.split_at_mut(GRAD_LEN);
+                        let sums = if runs.kept_len() == 0 { &mut *own_sums } else { &mut kept[..sums_len] };
+                        let c = (first_block + block) * LANES;
+                        for (part, sums) in sums.chunks_exact_mut(SUMS_PART).enumerate() {
+                            let v = &v[part * v_layout.part_stride + v_layout.at(0, c)..v_len];
+                            let z = &z[part * z_layout.part_stride..][..run.len() * NR];
+                            sum_products(v, v_layout.len, z, &mut sums[..LANES * NR], start > 0);
+                        }
+                        if run.end == n_tiles {
+                            region.tile.filter_grad(sums, grad, accumulate);
+                        }
                     }
-                    if run.end == n_tiles {
-                        region.tile.filter_grad(sums, grad, accumulate);
-                    }
-                }
+                });
             });
         });
     }

@@ -1,0 +1,192 @@
+//! The forward pass of evaluation for few tiles: a single image, or the deep layers of a few.
+//!
+//! ```text
+//! for each share of the panels of output channels, in parallel, for each region:
+//!   V of all tiles
+//!   for each panel:
+//!     product = V U, where U = G g Gt is computed in registers
+//!     tiles = act(scale * At product A + shift)
+//! y = tiles, their panels side by side
+//! ```
+//!
+//! A single image gives the deep layers one to four tiles. Reading a transformed filter from memory would take longer than all
+//! else, for it is up to seven times as large as the filter. So the filter itself is read, and its transform never leaves
+//! the registers. Each task computes `V` for itself: that takes less time than a thread needs to get it from another.
+
+use rayon::prelude::*;
+use wide::f32x16;
+
+use super::Layout;
+use super::correlate::join_tiles;
+use super::matrices::TileMatrices;
+use super::tile::Nested;
+use super::tiling::{Region, Tiling};
+use crate::conv2d::epilogue::Epilogue;
+use crate::conv2d::{Scratch, TAPS};
+use crate::gemm::{NR, first_rows};
+use crate::lanes::{LANES, store};
+use crate::scratch::with_scratch;
+
+/// Most tiles for which this is faster than reading a transformed filter.
+const MAX_TILES: usize = 4;
+/// Most vectors of sums that registers hold besides a row of the filter.
+const MAX_SUMS: usize = if cfg!(target_feature = "avx512f") { 20 } else { 9 };
+
+/// Rows for the tiles in each block of `V`, most of them empty. Without the gaps the reads of the parts, sixteen or more, would
+/// be as many streams to prefetch, and the product of a single tile takes a quarter longer.
+const V_ROWS: usize = 12;
+
+/// Whether the batch has few tiles.
+pub(in crate::conv2d) fn has_few_tiles(tiling: &Tiling) -> bool {
+    tiling.n_tiles() <= MAX_TILES
+}
+
+/// The layouts of `V` and of the products of one panel.
+fn layouts(region: &Region) -> (Layout, Layout) {
+    let (n_parts, n_tiles) = (region.tile.n_parts(), region.n_tiles());
+    let v_layout = Layout::by_part(n_parts, n_tiles.next_multiple_of(V_ROWS), region.g.c_in, LANES);
+    (v_layout, Layout::by_part(n_parts, n_tiles, NR, NR))
+}
+
+/// Numbers in the finished tiles of a panel; and in `V` and the products of a region.
+fn lens(tiling: &Tiling) -> (usize, usize) {
+    let own_len = |region| {
+        let (v, product) = layouts(&region);
+        v.len + product.len
+    };
+    let finished_len = tiling.regions().map(|region| region.finished_len()).sum();
+    (finished_len, tiling.regions().map(own_len).max().unwrap_or(0))
+}
+
+/// The scratch memory of [`correlate`].
+pub(super) fn scratch(tiling: &Tiling) -> Scratch {
+    let (finished_len, own_len) = lens(tiling);
+    Scratch { caller: tiling.n_panels() * finished_len, task: own_len, shared: 0 }
+}
+
+/// `y = act(scale * (x * weight) + shift)`.
+///
+/// # Shapes
+/// `filter`: the result of [`gather_vectors`](super::filter::gather_vectors).
+pub(super) fn correlate(tiling: &Tiling, x: &[f32], filter: &[f32], epilogue: Epilogue, y: &mut [f32]) {
+    let (finished_len, own_len) = lens(tiling);
+    let n_panels = tiling.n_panels();
+    let task_panels = n_panels.div_ceil(rayon::current_num_threads());
+    with_scratch(n_panels * finished_len, |finished| {
+        finished.par_chunks_mut(task_panels * finished_len).enumerate().for_each(|(task, finished)| {
+            let first = task * task_panels;
+            with_scratch(own_len, |own| {
+                finish_panels(tiling, x, filter, epilogue, first, (finished, finished_len), own)
+            });
+        });
+        join_tiles(&tiling.g, tiling.regions(), (finished, finished_len), epilogue, y);
+    });
+}
+
+/// All tiles of the panels from `first` on.
+fn finish_panels(
+    tiling: &Tiling,
+    x: &[f32],
+    filter: &[f32],
+    epilogue: Epilogue,
+    first: usize,
+    (finished, panel_len): (&mut [f32], usize),
+    scratch: &mut [f32],
+) {
+    let vector_len = tiling.g.c_in * TAPS * LANES;
+    let mut offset = 0;
+    for region in tiling.regions() {
+        let (v_layout, product_layout) = layouts(&region);
+        let (v, product) = scratch.split_at_mut(v_layout.len);
+        region.prefetch(x, tiling.g.c_in, 0..region.n_tiles());
+        region.tile.input(&region, x, 0..region.n_tiles(), v_layout, v);
+        for (panel, finished) in finished.chunks_exact_mut(panel_len).enumerate() {
+            let channels = tiling.panel_channels(first + panel);
+            for (o, c) in channels.clone().step_by(LANES).enumerate() {
+                let taps = &filter[c / LANES * vector_len..][..vector_len];
+                let product = (&mut product[o * LANES..], product_layout);
+                region.tile.multiply_few(region.n_tiles(), taps, (v, v_layout), product);
+            }
+            let finished = &mut finished[offset..][..region.finished_len()];
+            region.tile.output((product, product_layout.part_stride), epilogue, channels, finished);
+        }
+        offset += region.finished_len();
+    }
+}
+
+impl<Down, Across, const TD: usize, const MD: usize, const TA: usize, const MA: usize>
+    Nested<Down, Across, TD, MD, TA, MA>
+where
+    Down: TileMatrices<TD, MD>,
+    Across: TileMatrices<TA, MA>,
+{
+    /// `product = V U` of `n_tiles` tiles, with the bits that the product with a transformed filter has.
+    ///
+    /// # Shapes
+    /// `taps`: `[c_in][tap][LANES]`; `product`: in its layout, each part `[tile][NR]`.
+    #[inline(always)]
+    pub(super) fn multiply_tiles(
+        n_tiles: usize,
+        taps: &[f32],
+        (v, v_layout): (&[f32], Layout),
+        (product, product_layout): (&mut [f32], Layout),
+    ) {
+        let mut tile = 0;
+        while tile < n_tiles {
+            let v = (&v[tile * LANES..], v_layout);
+            let mut product = (&mut product[tile * NR..], product_layout);
+            // As many sums as registers can hold.
+            tile += match n_tiles - tile {
+                1 if const { TD * TA <= MAX_SUMS } => {
+                    Self::multiply_rows::<TD, 1>(0, taps, v, &mut product);
+                    1
+                }
+                1 => {
+                    (0..TD).for_each(|row| Self::multiply_rows::<1, 1>(row, taps, v, &mut product));
+                    1
+                }
+                4.. if const { 4 * TA <= MAX_SUMS } => {
+                    (0..TD).for_each(|row| Self::multiply_rows::<1, 4>(row, taps, v, &mut product));
+                    4
+                }
+                _ => {
+                    (0..TD).for_each(|row| Self::multiply_rows::<1, 2>(row, taps, v, &mut product));
+                    2
+                }
+            };
+        }
+    }
+
+    /// The parts of `ROWS` rows from `first_row` on, for the first `TILES` tiles.
+    #[inline(always)]
+    fn multiply_rows<const ROWS: usize, const TILES: usize>(
+        first_row: usize,
+        taps: &[f32],
+        (v, v_layout): (&[f32], Layout),
+        (product, product_layout): &mut (&mut [f32], Layout),
+    ) {
+        let part = |i: usize, j: usize| (first_row + i) * TA + j;
+        let mut sums = [[[f32x16::ZERO; TILES]; TA]; ROWS];
+        for (block, taps) in taps.chunks_exact(LANES * TAPS * LANES).enumerate() {
+            let at = block * v_layout.group_stride;
+            let v: [[&[[f32; LANES]; TILES]; TA]; ROWS] = std::array::from_fn(|i| {
+                std::array::from_fn(|j| first_rows(&v[part(i, j) * v_layout.part_stride + at..]))
+            });
+            for (k, taps) in taps.chunks_exact(TAPS * LANES).enumerate() {
+                for (i, (sums, v)) in sums.iter_mut().zip(&v).enumerate() {
+                    let parts = Self::filter_line((taps, LANES), first_row + i);
+                    for ((sums, v), u) in sums.iter_mut().zip(v).zip(parts) {
+                        for (sum, v) in sums.iter_mut().zip(*v) {
+                            *sum = f32x16::splat(v[k]).mul_add(u, *sum);
+                        }
+                    }
+                }
+            }
+        }
+        for (i, j) in (0..ROWS).flat_map(|i| (0..TA).map(move |j| (i, j))) {
+            for (t, sum) in sums[i][j].iter().enumerate() {
+                store(*sum, &mut product[part(i, j) * product_layout.part_stride + t * NR..]);
+            }
+        }
+    }
+}
