@@ -13,7 +13,7 @@
 use rayon::prelude::*;
 use wide::f32x16;
 
-use crate::lanes::{LANES, load_short, store_short};
+use crate::lanes::{LANES, load_short, prefetch, store_short};
 use crate::scratch::with_scratch;
 use crate::tasks::TASK_ROWS;
 
@@ -84,6 +84,7 @@ pub fn batch_norm_statistics(x: &[f32], running: &mut Running, batch: &mut Chann
             mean.fill(0.0);
             squares.fill(0.0);
             for rows in x.chunks(ROWS * c) {
+                prefetch(rows);
                 for at in (0..c).step_by(LANES) {
                     let mut sum = load_short(&mean[at..]);
                     for row in rows.chunks_exact(c) {
@@ -253,6 +254,8 @@ pub fn batch_norm_backward(
             partial.fill(0.0);
             let (sum_g, sum_gx) = partial.split_at_mut(c);
             for (grad_y, x) in grad_y.chunks(ROWS * c).zip(x.chunks(ROWS * c)) {
+                prefetch(grad_y);
+                prefetch(x);
                 for at in (0..c).step_by(LANES) {
                     let [scale, shift, mean] = [scale, shift, mean].map(|of| load_short(&of[at..]));
                     let (mut g_total, mut gx_total) = (load_short(&sum_g[at..]), load_short(&sum_gx[at..]));
@@ -270,6 +273,8 @@ pub fn batch_norm_backward(
         let [a, b, d] = gradient_factors(partial, x.len() / c, batch, scale, grad_affine, factors);
         x.par_chunks_mut(task_len).zip(grad_y.par_chunks(task_len)).for_each(|(x, grad_y)| {
             for (x, grad_y) in x.chunks_mut(ROWS * c).zip(grad_y.chunks(ROWS * c)) {
+                prefetch(grad_y);
+                prefetch(x);
                 for at in (0..c).step_by(LANES) {
                     let [scale, shift, a, b, d] = [scale, shift, a, b, d].map(|of| load_short(&of[at..]));
                     for (x, grad_y) in x.chunks_exact_mut(c).zip(grad_y.chunks_exact(c)) {
