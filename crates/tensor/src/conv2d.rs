@@ -282,7 +282,7 @@ impl PreparedFilter {
     fn get_or_prepare(&self, g: &Conv2dGeometry, weight: &[f32]) -> Filter<'_> {
         let algorithm = g.inference_algorithm();
         let tiling = algorithm.tiling(g);
-        let is_gathered = tiling.as_ref().is_some_and(winograd::has_few_tiles);
+        let is_gathered = tiling.as_ref().is_some_and(winograd::reads_gathered);
         let slot = if is_gathered { &self.gathered } else { &self.by_algorithm[algorithm as usize] };
         let prepare = || {
             let mut prepared = AlignedBuffer::default();

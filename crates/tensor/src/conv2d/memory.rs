@@ -53,10 +53,10 @@ impl Conv2dGeometry {
     /// Numbers of the filter as evaluation reads it: in the form for this batch, and in that for a last batch of few images.
     #[must_use]
     pub fn prepared_len(&self) -> usize {
-        let gathered = |tiling: &Tiling| if winograd::has_few_tiles(tiling) { self.weight_len() } else { 0 };
+        let gathered = |tiling: &Tiling| if winograd::reads_gathered(tiling) { self.weight_len() } else { 0 };
         match self.inference_algorithm().tiling(self) {
             None => im2col::packed_len(self),
-            Some(tiling) if winograd::has_few_tiles(&tiling) => self.weight_len(),
+            Some(tiling) if winograd::reads_gathered(&tiling) => self.weight_len(),
             Some(tiling) => winograd::transformed_len(&tiling) + gathered(&tiling.of_images(1)),
         }
     }

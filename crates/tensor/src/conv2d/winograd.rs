@@ -35,7 +35,7 @@ mod transform;
 mod weight;
 
 pub(super) use correlate::{correlate, correlate_reads, correlate_scratch};
-pub(super) use few_tiles::has_few_tiles;
+pub(super) use few_tiles::reads_gathered;
 pub(super) use filter::{gather_vectors, transform_filter, transformed_len};
 pub(super) use tile::{F2, F3, F4, F6, MAP2, MAP3};
 pub(super) use tiling::Tiling;

@@ -31,7 +31,7 @@ pub(super) fn correlate(tiling: &Tiling, x: &[f32], filter: Filter, epilogue: Ep
 pub(super) fn scratch(tiling: &Tiling) -> Scratch {
     let tiling = tiling.of_images(run_images(tiling));
     let regions = || tiling.regions().map(RunRegion::new);
-    let (v_len, finished_len) = run_lens(regions());
+    let (v_len, finished_len) = run_lens(regions(), 1);
     let shared = shared_len(v_len + tiling.n_panels() * finished_len);
     Scratch { caller: 0, task: PanelLens::new(&tiling).sum(), shared }
 }
@@ -63,14 +63,14 @@ impl RunRegion {
 }
 
 /// Numbers in the transformed input of all regions, and in the finished tiles of a panel.
-fn run_lens(regions: impl Iterator<Item = RunRegion>) -> (usize, usize) {
-    regions.fold((0, 0), |(v, finished), run| (v + run.v_len, finished + run.region.finished_len()))
+fn run_lens(regions: impl Iterator<Item = RunRegion>, stride: usize) -> (usize, usize) {
+    regions.fold((0, 0), |(v, finished), run| (v + run.v_len, finished + run.region.finished_len(stride)))
 }
 
 fn correlate_run(tiling: &Tiling, x: &[f32], filter: Filter, epilogue: Epilogue, y: &mut [f32]) {
     let g = &tiling.g;
     let regions = || tiling.regions().map(RunRegion::new);
-    let (v_len, finished_len) = run_lens(regions());
+    let (v_len, finished_len) = run_lens(regions(), epilogue.stride());
     with_shared_scratch(v_len + tiling.n_panels() * finished_len, |scratch| {
         let (v, finished) = scratch.split_at_mut(v_len);
         let mut rest = &mut *v;
@@ -148,7 +148,7 @@ fn finish_panel(
                 multiply_row(&run, i, v, filter, &mut product[i * across * product_layout.part_stride..]);
             }
             first_part += region.tile.n_parts();
-            let (own, others) = finished.split_at_mut(region.finished_len());
+            let (own, others) = finished.split_at_mut(region.finished_len(epilogue.stride()));
             let product = (&*product, product_layout.part_stride);
             region.tile.output(product, epilogue, tiling.panel_channels(panel), own);
             (v, finished) = (&v[run.v_len..], others);

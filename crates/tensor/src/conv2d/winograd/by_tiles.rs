@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Layout;
-use super::correlate::FinishedRow;
+use super::correlate::join_panels;
 use super::tiling::{Region, Tiling};
 use crate::conv2d::Conv2dGeometry;
 use crate::conv2d::epilogue::Epilogue;
@@ -31,7 +31,7 @@ pub(super) fn correlate(
     let mut first_part = 0;
     for region in tiling.regions() {
         let n_parts = region.tile.n_parts();
-        let blocks = Blocks::new(region, block_tiles);
+        let blocks = Blocks::new(region, block_tiles, epilogue.stride());
         let first_filter = first_part * c_in * NR;
         y.par_chunks_mut(blocks.task_images * image_out_len).enumerate().for_each(|(task, y)| {
             let first_image = task * blocks.task_images;
@@ -50,7 +50,7 @@ pub(super) fn correlate(
                         let filter = &filter[first_filter..][..n_parts * c_in * NR];
                         blocks.multiply(v, filter, block.len(), product);
                         let product = (&*product, blocks.product_layout.part_stride);
-                        let finished = &mut finished[..block.len() * region.tile_pixels() * NR];
+                        let finished = &mut finished[..block.len() * blocks.tile_len];
                         region.tile.output(product, epilogue, tiling.panel_channels(panel), finished);
                     }
                     blocks.write(finished, block, epilogue, (first_image, y));
@@ -71,12 +71,15 @@ struct Blocks {
     rows: usize,
     v_layout: Layout,
     product_layout: Layout,
-    /// Numbers in the finished tiles of a panel.
+    /// Numbers in a finished tile and in those of a panel.
+    tile_len: usize,
     finished_len: usize,
 }
 
 impl Blocks {
-    fn new(region: Region, block_tiles: usize) -> Self {
+    fn new(region: Region, block_tiles: usize, stride: usize) -> Self {
+        let (down, across) = region.finished(stride);
+        let tile_len = down * across * NR;
         let task_images = task_images(&region, block_tiles);
         let most = block_tiles.min(task_images * region.per_image()).min(region.n_tiles());
         let (rows, n_parts) = (most.next_multiple_of(MR), region.tile.n_parts());
@@ -86,7 +89,8 @@ impl Blocks {
             rows,
             v_layout: Layout::by_group(n_parts, rows, region.g.c_in, LANES),
             product_layout: Layout::by_group(n_parts, rows, NR, NR),
-            finished_len: rows * region.tile_pixels() * NR,
+            tile_len,
+            finished_len: rows * tile_len,
         }
     }
 
@@ -114,21 +118,16 @@ impl Blocks {
         (first_image, y): (usize, &mut [f32]),
     ) {
         let Conv2dGeometry { h, w, c_out, .. } = self.region.g;
-        let (m_down, width) = self.region.tile.outputs();
         let stride = epilogue.stride();
         let (h_out, w_out) = (h / stride, w / stride);
+        let (down, across) = self.region.finished(stride);
         for (index, tile) in tiles.enumerate() {
             let (n, top, left) = self.region.origin(tile);
-            let right = (left + width).min(w) / stride;
-            for row in top / stride..(top + m_down).min(h) / stride {
-                let first = ((n - first_image) * h_out + row) * w_out;
-                let y = &mut y[(first + left / stride) * c_out..(first + right) * c_out];
-                let tiles = &finished[(index * m_down + row * stride - top) * width * NR..];
-                FinishedRow { tiles, panel_stride: self.finished_len, width }.write(
-                    c_out,
-                    epilogue.is_pooled,
-                    y,
-                );
+            let (top, left) = (top / stride, left / stride);
+            for i in 0..down.min(h_out - top) {
+                let at = ((n - first_image) * h_out + top + i) * w_out + left;
+                let pixels = &mut y[at * c_out..][..across.min(w_out - left) * c_out];
+                join_panels(&finished[(index * down + i) * across * NR..], self.finished_len, c_out, pixels);
             }
         }
     }
@@ -152,7 +151,7 @@ fn task_images(region: &Region, block_tiles: usize) -> usize {
 /// Numbers of the transformed filter that all blocks read.
 pub(super) fn filter_reads(tiling: &Tiling, block_tiles: usize) -> usize {
     let reads = |region: Region| {
-        let n_blocks = region.n_tiles().div_ceil(Blocks::new(region, block_tiles).rows);
+        let n_blocks = region.n_tiles().div_ceil(Blocks::new(region, block_tiles, 1).rows);
         n_blocks * region.tile.n_parts() * region.g.c_in * region.g.c_out.next_multiple_of(NR)
     };
     tiling.regions().map(reads).sum()
@@ -160,6 +159,6 @@ pub(super) fn filter_reads(tiling: &Tiling, block_tiles: usize) -> usize {
 
 /// Numbers of scratch memory that a task of [`correlate`] takes.
 pub(super) fn task_scratch(tiling: &Tiling, block_tiles: usize) -> usize {
-    let blocks = tiling.regions().map(|region| Blocks::new(region, block_tiles));
+    let blocks = tiling.regions().map(|region| Blocks::new(region, block_tiles, 1));
     blocks.map(|blocks| blocks.scratch_len()).max().unwrap_or(0)
 }

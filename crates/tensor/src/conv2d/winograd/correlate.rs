@@ -11,20 +11,20 @@
 //!     y = tiles, their panels side by side        y = tiles, their panels side by side
 //! ```
 //!
-//! Evaluation of few images has a third order (few_tiles). In both cases here the operand that a task computes for itself, and its product, stay in the L2 cache; the other operand is
+//! In both cases the operand that a task computes for itself, and its product, stay in the L2 cache; the other operand is
 //! read from the L3 cache. Tiles are finished panel by panel, but `y` is written pixel by pixel: writing a panel of every
 //! pixel, a few lines of each page, takes four times as long as writing in the order of memory.
+//!
+//! Evaluation of few tiles has an order of its own (few_tiles).
 
 use rayon::prelude::*;
 
 use super::filter::{transform_filter, transformed_len};
 use super::tiling::{Region, Tiling};
 use super::{by_panels, by_tiles, few_tiles};
-use crate::batch_norm_max_pool::larger;
 use crate::conv2d::epilogue::Epilogue;
 use crate::conv2d::{Conv2dGeometry, Filter, Scratch};
 use crate::gemm::{MR, NR};
-use crate::lanes::{LANES, load, store};
 use crate::scratch::{shared_len, with_shared_scratch};
 use crate::tasks::TASK_ELEMENTS;
 
@@ -51,7 +51,9 @@ pub(in crate::conv2d) fn correlate(
     y: &mut [f32],
 ) {
     match (block_tiles(tiling), filter) {
-        (_, Filter::Gathered(filter)) => few_tiles::correlate(tiling, x, filter, epilogue, y),
+        (None, Filter::Prepared(_)) | (_, Filter::Gathered(_)) if few_tiles::fits(tiling) => {
+            few_tiles::correlate(tiling, x, filter, epilogue, y);
+        }
         (None, _) => by_panels::correlate(tiling, x, filter, epilogue, y),
         (Some(most), Filter::Prepared(filter)) => by_tiles::correlate(tiling, most, x, filter, epilogue, y),
         (Some(most), _) => with_shared_scratch(transformed_len(tiling), |transformed| {
@@ -64,7 +66,7 @@ pub(in crate::conv2d) fn correlate(
 /// The scratch memory of [`correlate`]; a prepared filter takes none.
 pub(in crate::conv2d) fn correlate_scratch(tiling: &Tiling, is_prepared: bool) -> Scratch {
     match block_tiles(tiling) {
-        _ if is_prepared && few_tiles::has_few_tiles(tiling) => few_tiles::scratch(tiling),
+        None if is_prepared && few_tiles::fits(tiling) => few_tiles::scratch(tiling),
         None => by_panels::scratch(tiling),
         Some(most) => Scratch {
             caller: 0,
@@ -86,7 +88,7 @@ pub(in crate::conv2d) fn correlate_reads(tiling: &Tiling) -> usize {
 /// Writes finished tiles to `y`, row by row.
 ///
 /// # Shapes
-/// `finished`: `[panel][region][tile][pixel of the tile][NR]`, panels `panel_len` apart.
+/// `finished`: `[panel][region][tile][pixel of the finished tile][NR]`, panels `panel_len` apart.
 pub(super) fn join_tiles(
     g: &Conv2dGeometry,
     regions: impl Iterator<Item = Region> + Clone + Sync,
@@ -101,58 +103,27 @@ pub(super) fn join_tiles(
         let row = row / h_out * g.h + row % h_out * stride;
         let mut rest = finished;
         for region in regions.clone() {
+            let (down, across) = region.finished(stride);
             for (tile, i, pixels) in region.tiles_of_row(row) {
-                let (m_down, width) = region.tile.outputs();
-                let tiles = &rest[(tile * m_down + i) * width * NR..];
+                let line = &rest[(tile * down + i / stride) * across * NR..];
                 let y = &mut y[pixels.start / stride * g.c_out..pixels.end / stride * g.c_out];
-                FinishedRow { tiles, panel_stride: panel_len, width }.write(g.c_out, epilogue.is_pooled, y);
+                join_panels(line, panel_len, g.c_out, y);
             }
-            rest = &rest[region.finished_len()..];
+            rest = &rest[region.finished_len(stride)..];
         }
     });
 }
 
-/// A row of finished tiles of all panels, `[panel][row of the tile][pixel][NR]`.
-#[derive(Clone, Copy)]
-pub(super) struct FinishedRow<'a> {
-    /// From the row on.
-    pub(super) tiles: &'a [f32],
-    pub(super) panel_stride: usize,
-    /// Pixels in a row of the tile.
-    pub(super) width: usize,
-}
-
-impl FinishedRow<'_> {
-    /// Writes the row, or the maxima of it and the next, to `y`, `[pixel][channel]`.
-    pub(super) fn write(self, c_out: usize, is_pooled: bool, y: &mut [f32]) {
-        for (pixel, y) in y.chunks_exact_mut(c_out).enumerate() {
-            for (panel, y) in y.chunks_mut(NR).enumerate() {
-                let tile = &self.tiles[panel * self.panel_stride..];
-                let at =
-                    |pixel: usize| tile[pixel * NR..].first_chunk::<NR>().expect("a pixel of every panel");
-                let pooled;
-                let from = if is_pooled {
-                    pooled = max_of([0, 1, self.width, self.width + 1].map(|i| at(2 * pixel + i)));
-                    &pooled
-                } else {
-                    at(pixel)
-                };
-                match y.first_chunk_mut() {
-                    Some(whole) => *whole = *from,
-                    None => y.copy_from_slice(&from[..y.len()]),
-                }
+/// Copies `[panel][pixel][NR]`, panels `panel_stride` apart, to `[pixel][channel]`.
+pub(super) fn join_panels(finished: &[f32], panel_stride: usize, c_out: usize, y: &mut [f32]) {
+    for (pixel, y) in y.chunks_exact_mut(c_out).enumerate() {
+        for (panel, y) in y.chunks_mut(NR).enumerate() {
+            let from: &[f32; NR] =
+                finished[panel * panel_stride + pixel * NR..].first_chunk().expect("a pixel of every panel");
+            match y.first_chunk_mut() {
+                Some(whole) => *whole = *from,
+                None => y.copy_from_slice(&from[..y.len()]),
             }
         }
     }
-}
-
-/// The largest of each four numbers.
-#[inline(always)]
-fn max_of(pixels: [&[f32; NR]; 4]) -> [f32; NR] {
-    let mut out = [0.0; NR];
-    for v in (0..NR).step_by(LANES) {
-        let [a, b, c, d] = pixels.map(|pixel| load(&pixel[v..]));
-        store(larger(larger(a, b), larger(c, d)), &mut out[v..]);
-    }
-    out
 }

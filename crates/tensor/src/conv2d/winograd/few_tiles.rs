@@ -4,14 +4,18 @@
 //! for each share of the panels of output channels, in parallel, for each region:
 //!   V of all tiles
 //!   for each panel:
-//!     product = V U, where U = G g Gt is computed in registers
+//!     product = V U
 //!     tiles = act(scale * At product A + shift)
 //! y = tiles, their panels side by side
 //! ```
 //!
+//! Each share computes `V` for itself: that takes less time than a thread needs to get it from another.
+//!
 //! A single image gives the deep layers one to four tiles. Reading a transformed filter from memory would take longer than all
-//! else, for it is up to seven times as large as the filter. So the filter itself is read, and its transform never leaves
-//! the registers. Each task computes `V` for itself: that takes less time than a thread needs to get it from another.
+//! else, for it is up to seven times as large as the filter. So the filter itself is read, and its transform, `U = G g Gt`,
+//! never leaves the registers.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 use wide::f32x16;
@@ -22,13 +26,15 @@ use super::matrices::TileMatrices;
 use super::tile::Nested;
 use super::tiling::{Region, Tiling};
 use crate::conv2d::epilogue::Epilogue;
-use crate::conv2d::{Scratch, TAPS};
-use crate::gemm::{NR, first_rows};
+use crate::conv2d::{Filter, Scratch, TAPS};
+use crate::gemm::{NR, first_rows, multiply_rows};
 use crate::lanes::{LANES, store};
 use crate::scratch::with_scratch;
 
-/// Most tiles for which this is faster than reading a transformed filter.
-const MAX_TILES: usize = 4;
+/// Most tiles for which each share of the panels computes `V`.
+const MAX_TILES: usize = 32;
+/// Most tiles for which transforming the filter in registers is faster than reading it transformed.
+const MAX_GATHERED_TILES: usize = 4;
 /// Most vectors of sums that registers hold besides a row of the filter.
 const MAX_SUMS: usize = if cfg!(target_feature = "avx512f") { 20 } else { 9 };
 
@@ -37,8 +43,13 @@ const MAX_SUMS: usize = if cfg!(target_feature = "avx512f") { 20 } else { 9 };
 const V_ROWS: usize = 12;
 
 /// Whether the batch has few tiles.
-pub(in crate::conv2d) fn has_few_tiles(tiling: &Tiling) -> bool {
+pub(super) fn fits(tiling: &Tiling) -> bool {
     tiling.n_tiles() <= MAX_TILES
+}
+
+/// Whether evaluation reads the filter itself, in the form of [`gather_vectors`](super::filter::gather_vectors).
+pub(in crate::conv2d) fn reads_gathered(tiling: &Tiling) -> bool {
+    tiling.n_tiles() <= MAX_GATHERED_TILES
 }
 
 /// The layouts of `V` and of the products of one panel.
@@ -49,27 +60,27 @@ fn layouts(region: &Region) -> (Layout, Layout) {
 }
 
 /// Numbers in the finished tiles of a panel; and in `V` and the products of a region.
-fn lens(tiling: &Tiling) -> (usize, usize) {
+fn lens(tiling: &Tiling, stride: usize) -> (usize, usize) {
     let own_len = |region| {
         let (v, product) = layouts(&region);
         v.len + product.len
     };
-    let finished_len = tiling.regions().map(|region| region.finished_len()).sum();
+    let finished_len = tiling.regions().map(|region| region.finished_len(stride)).sum();
     (finished_len, tiling.regions().map(own_len).max().unwrap_or(0))
 }
 
 /// The scratch memory of [`correlate`].
 pub(super) fn scratch(tiling: &Tiling) -> Scratch {
-    let (finished_len, own_len) = lens(tiling);
+    let (finished_len, own_len) = lens(tiling, 1);
     Scratch { caller: tiling.n_panels() * finished_len, task: own_len, shared: 0 }
 }
 
 /// `y = act(scale * (x * weight) + shift)`.
 ///
 /// # Shapes
-/// `filter`: the result of [`gather_vectors`](super::filter::gather_vectors).
-pub(super) fn correlate(tiling: &Tiling, x: &[f32], filter: &[f32], epilogue: Epilogue, y: &mut [f32]) {
-    let (finished_len, own_len) = lens(tiling);
+/// `filter`: prepared or gathered.
+pub(super) fn correlate(tiling: &Tiling, x: &[f32], filter: Filter, epilogue: Epilogue, y: &mut [f32]) {
+    let (finished_len, own_len) = lens(tiling, epilogue.stride());
     let n_panels = tiling.n_panels();
     let task_panels = n_panels.div_ceil(rayon::current_num_threads());
     with_scratch(n_panels * finished_len, |finished| {
@@ -87,30 +98,62 @@ pub(super) fn correlate(tiling: &Tiling, x: &[f32], filter: &[f32], epilogue: Ep
 fn finish_panels(
     tiling: &Tiling,
     x: &[f32],
-    filter: &[f32],
+    filter: Filter,
     epilogue: Epilogue,
     first: usize,
     (finished, panel_len): (&mut [f32], usize),
     scratch: &mut [f32],
 ) {
-    let vector_len = tiling.g.c_in * TAPS * LANES;
-    let mut offset = 0;
+    let (mut offset, mut first_part) = (0, 0);
     for region in tiling.regions() {
         let (v_layout, product_layout) = layouts(&region);
         let (v, product) = scratch.split_at_mut(v_layout.len);
         region.prefetch(x, tiling.g.c_in, 0..region.n_tiles());
         region.tile.input(&region, x, 0..region.n_tiles(), v_layout, v);
+        let finished_len = region.finished_len(epilogue.stride());
         for (panel, finished) in finished.chunks_exact_mut(panel_len).enumerate() {
             let channels = tiling.panel_channels(first + panel);
-            for (o, c) in channels.clone().step_by(LANES).enumerate() {
-                let taps = &filter[c / LANES * vector_len..][..vector_len];
-                let product = (&mut product[o * LANES..], product_layout);
-                region.tile.multiply_few(region.n_tiles(), taps, (v, v_layout), product);
+            match filter {
+                Filter::Prepared(u) => {
+                    let first_part = (first + panel) * tiling.n_parts() + first_part;
+                    multiply_prepared(&region, &u[first_part * tiling.g.c_in * NR..], v, product);
+                }
+                Filter::Gathered(vectors) => {
+                    multiply_gathered(&region, channels.clone(), vectors, v, product)
+                }
+                Filter::Plain(_) | Filter::Reversed(_) => unreachable!("only in evaluation"),
             }
-            let finished = &mut finished[offset..][..region.finished_len()];
-            region.tile.output((product, product_layout.part_stride), epilogue, channels, finished);
+            let product = (&*product, product_layout.part_stride);
+            region.tile.output(product, epilogue, channels, &mut finished[offset..][..finished_len]);
         }
-        offset += region.finished_len();
+        offset += finished_len;
+        first_part += region.tile.n_parts();
+    }
+}
+
+/// `product = V U` of a panel, where `u` begins with its parts.
+fn multiply_prepared(region: &Region, u: &[f32], v: &[f32], product: &mut [f32]) {
+    let (v_layout, product_layout) = layouts(region);
+    for (part, u) in u.chunks_exact(region.g.c_in * NR).take(region.tile.n_parts()).enumerate() {
+        let product = &mut product[part * product_layout.part_stride..][..region.n_tiles() * NR];
+        multiply_rows(&v[part * v_layout.part_stride..], v_layout.group_stride, u, product, false);
+    }
+}
+
+/// `product = V U` of the panel with these channels.
+fn multiply_gathered(
+    region: &Region,
+    channels: Range<usize>,
+    vectors: &[f32],
+    v: &[f32],
+    product: &mut [f32],
+) {
+    let (v_layout, product_layout) = layouts(region);
+    let vector_len = region.g.c_in * TAPS * LANES;
+    for (o, c) in channels.step_by(LANES).enumerate() {
+        let taps = &vectors[c / LANES * vector_len..][..vector_len];
+        let product = (&mut product[o * LANES..], product_layout);
+        region.tile.multiply_few(region.n_tiles(), taps, (v, v_layout), product);
     }
 }
 
@@ -138,19 +181,19 @@ where
             // As many sums as registers can hold.
             tile += match n_tiles - tile {
                 1 if const { TD * TA <= MAX_SUMS } => {
-                    Self::multiply_rows::<TD, 1>(0, taps, v, &mut product);
+                    Self::multiply_parts::<TD, 1>(0, taps, v, &mut product);
                     1
                 }
                 1 => {
-                    (0..TD).for_each(|row| Self::multiply_rows::<1, 1>(row, taps, v, &mut product));
+                    (0..TD).for_each(|row| Self::multiply_parts::<1, 1>(row, taps, v, &mut product));
                     1
                 }
                 4.. if const { 4 * TA <= MAX_SUMS } => {
-                    (0..TD).for_each(|row| Self::multiply_rows::<1, 4>(row, taps, v, &mut product));
+                    (0..TD).for_each(|row| Self::multiply_parts::<1, 4>(row, taps, v, &mut product));
                     4
                 }
                 _ => {
-                    (0..TD).for_each(|row| Self::multiply_rows::<1, 2>(row, taps, v, &mut product));
+                    (0..TD).for_each(|row| Self::multiply_parts::<1, 2>(row, taps, v, &mut product));
                     2
                 }
             };
@@ -159,7 +202,7 @@ where
 
     /// The parts of `ROWS` rows from `first_row` on, for the first `TILES` tiles.
     #[inline(always)]
-    fn multiply_rows<const ROWS: usize, const TILES: usize>(
+    fn multiply_parts<const ROWS: usize, const TILES: usize>(
         first_row: usize,
         taps: &[f32],
         (v, v_layout): (&[f32], Layout),

@@ -15,6 +15,7 @@ use super::matrices::{
 use super::tiling::Region;
 use super::transform::{Constant, apply, sandwich};
 use super::weight::SUMS_PART;
+use crate::batch_norm_max_pool::larger;
 use crate::conv2d::epilogue::Epilogue;
 use crate::conv2d::{Conv2dGeometry, FILTER_SIDE, TAPS};
 use crate::gemm::NR;
@@ -56,10 +57,10 @@ pub(in crate::conv2d) trait Tile: Debug + Sync {
     /// `V = Bt d B` of the tiles, written to `v` in the layout `layout`.
     fn input(&self, region: &Region, x: &[f32], tiles: Range<usize>, layout: Layout, v: &mut [f32]);
 
-    /// `y = act(scale * At product A + shift)` of the tiles, for the channels `channels` of one panel.
+    /// `y = pool(act(scale * At product A + shift))` of the tiles, for the channels `channels` of one panel; the pool is optional.
     ///
     /// # Shapes
-    /// `product`: parts `part_stride` apart, each `[tile][NR]`; `y`: `[tile][pixel of the tile][NR]`.
+    /// `product`: parts `part_stride` apart, each `[tile][NR]`; `y`: `[tile][pixel of the finished tile][NR]`.
     fn output(&self, product: (&[f32], usize), epilogue: Epilogue, channels: Range<usize>, y: &mut [f32]);
 
     /// `Z = A grad_y At` of the tiles for one panel of channels, written to `z` in the layout `layout`.
@@ -153,19 +154,28 @@ where
         y: &mut [f32],
     ) {
         let mut between = [[f32x16::ZERO; MA]; TD];
-        for (row, y) in y.chunks_exact_mut(MD * MA * NR).enumerate() {
+        let mut whole = [[f32x16::ZERO; MA]; MD];
+        let stride = epilogue.stride();
+        for (row, y) in y.chunks_exact_mut(MD / stride * (MA / stride) * NR).enumerate() {
             for o in channels.clone().step_by(LANES) {
-                let epilogue = epilogue.vector(o);
+                let finish = epilogue.vector(o);
                 let at = row * NR + o % NR;
                 let line =
                     |i: usize| std::array::from_fn(|j| load(&product[(i * TA + j) * part_stride + at..]));
-                let put =
-                    |i: usize, j: usize, sum| store(epilogue(sum), &mut y[(i * MA + j) * NR + o % NR..]);
-                sandwich::<OutputMatrix<Down, MD>, OutputMatrix<Across, MA>, MD, TD, MA, TA>(
-                    &mut between,
-                    line,
-                    put,
-                );
+                if epilogue.is_pooled {
+                    sandwich::<OutputMatrix<Down, MD>, OutputMatrix<Across, MA>, MD, TD, MA, TA>(
+                        &mut between,
+                        line,
+                        |i, j, sum| whole[i][j] = finish(sum),
+                    );
+                    pool(&whole, &mut y[o % NR..]);
+                } else {
+                    sandwich::<OutputMatrix<Down, MD>, OutputMatrix<Across, MA>, MD, TD, MA, TA>(
+                        &mut between,
+                        line,
+                        |i, j, sum| store(finish(sum), &mut y[(i * MA + j) * NR + o % NR..]),
+                    );
+                }
             }
         }
     }
@@ -224,6 +234,18 @@ where
                     put,
                 );
             }
+        }
+    }
+}
+
+/// 2x2 max pool of a tile, to `[pixel][NR]`.
+#[inline(always)]
+fn pool<const MD: usize, const MA: usize>(tile: &[[f32x16; MA]; MD], y: &mut [f32]) {
+    for (i, rows) in tile.as_chunks::<2>().0.iter().enumerate() {
+        for j in 0..MA / 2 {
+            let [[a, b], [c, d]] =
+                [[rows[0][2 * j], rows[0][2 * j + 1]], [rows[1][2 * j], rows[1][2 * j + 1]]];
+            store(larger(larger(a, b), larger(c, d)), &mut y[(i * (MA / 2) + j) * NR..]);
         }
     }
 }

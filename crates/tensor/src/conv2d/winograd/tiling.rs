@@ -34,15 +34,16 @@ impl Region {
         self.g.n * self.per_image()
     }
 
-    /// Pixels in a tile of the output.
-    pub(super) fn tile_pixels(&self) -> usize {
-        let (down, across) = self.tile.outputs();
-        down * across
+    /// Rows and columns of a finished tile, after a pool with this stride.
+    pub(super) fn finished(&self, stride: usize) -> (usize, usize) {
+        let (m_down, m_across) = self.tile.outputs();
+        (m_down / stride, m_across / stride)
     }
 
     /// Numbers in the finished tiles of one panel.
-    pub(super) fn finished_len(&self) -> usize {
-        self.n_tiles() * self.tile_pixels() * NR
+    pub(super) fn finished_len(&self, stride: usize) -> usize {
+        let (down, across) = self.finished(stride);
+        self.n_tiles() * down * across * NR
     }
 
     /// The image of a tile, and row and column of its first output pixel.
