@@ -21,7 +21,7 @@ pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
 }
 
 /// Numbers of a ring: 64 MiB, twice the L3 cache of most processors.
-pub(crate) const RING_LEN: usize = 1 << 24;
+const RING_LEN: usize = 1 << 24;
 /// Fewest numbers for which a ring is used: 1 MiB. A small network would only drive its weights out of the cache.
 const MIN_SHARED_LEN: usize = 1 << 18;
 

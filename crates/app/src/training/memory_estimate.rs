@@ -110,7 +110,7 @@ impl MemoryEstimate {
             let pass = forward(n_images);
             pass.activations + pass.kernels + n_images * network.n_classes * BYTES_OF_CLASS
         };
-        let shared = [n_validated, n_evaluated].map(|n_images| forward(n_images).shared).into_iter().max();
+        let shared = training.shared.max(forward(n_validated).shared).max(forward(n_evaluated).shared);
         // The copy of weights, moments and average that a thread writes while training goes on, as tensors and as a file.
         let checkpoint = 3 * (3 + n_averages) * of_weights;
         let estimate = Self {
@@ -118,7 +118,7 @@ impl MemoryEstimate {
             data_bytes,
             parameter_bytes: (4 + n_averages) * of_weights,
             activation_bytes: training.activations,
-            kernel_bytes: training.kernels + training.shared.max(shared.unwrap_or(0)),
+            kernel_bytes: training.kernels + shared,
             validation_bytes: evaluation(n_validated),
             checkpoint_bytes: checkpoint,
             final_bytes: FINAL_COPIES * of_weights + evaluation(n_evaluated),

@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::tile::{F4, F4_F6, F6, F6_F4, Tile};
 use crate::conv2d::Conv2dGeometry;
 use crate::gemm::NR;
-use crate::lanes::LANES;
+use crate::lanes::prefetch;
 
 /// A rectangle of the output that tiles of one kind cover; those at the lower and right border may extend beyond it.
 #[derive(Clone, Copy, Debug)]
@@ -75,22 +75,18 @@ impl Region {
         })
     }
 
-    /// Reads one number of each cache line of these tiles of `images`, `(n, h, w, c)`, in the order of memory. The processor
-    /// prefetches such reads. It does not foresee those of the transforms, which go through the pixels of a tile for
-    /// each vector of channels, and each would wait for memory.
+    /// Reads these tiles of `images`, `(n, h, w, c)`, into the cache. The transforms go through the pixels of a tile for each
+    /// vector of channels, which the processor does not foresee, and each read would wait for memory.
     pub(super) fn prefetch(&self, images: &[f32], c: usize, tiles: Range<usize>) {
         let Conv2dGeometry { h, w, .. } = self.g;
         let (m_down, m_across) = self.tile.outputs();
         let right = (self.left + self.across * m_across).min(w);
-        let mut bits = 0;
         for tile in (tiles.start / self.across * self.across..tiles.end).step_by(self.across) {
             let (n, top, _) = self.origin(tile);
             for y in top..(top + m_down).min(h) {
-                let row = &images[((n * h + y) * w + self.left) * c..((n * h + y) * w + right) * c];
-                bits = row.iter().step_by(LANES).fold(bits, |bits, number| bits | number.to_bits());
+                prefetch(&images[((n * h + y) * w + self.left) * c..((n * h + y) * w + right) * c]);
             }
         }
-        std::hint::black_box(bits);
     }
 }
 
