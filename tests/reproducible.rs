@@ -7,8 +7,9 @@ use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
 use roentgen_optim::{AdamConfig, Clip, OneCycle};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
-/// Images in each step of an epoch: two sizes, the larger one first, as the data loader makes them.
-const BATCHES: [usize; 3] = [27, 26, 26];
+/// Images in each step of an epoch: two sizes, the larger one first, as the data loader makes them. They are enough for two
+/// groups in a backward pass to a weight.
+const BATCHES: [usize; 3] = [59, 58, 58];
 const EPOCHS: usize = 2;
 /// Odd, so that pools ignore pixels and tiles extend over the border.
 const SIZE: usize = 19;
@@ -100,5 +101,5 @@ fn weights_do_not_depend_on_the_width_of_the_vectors() {
     let digest = all.fold(0xcbf2_9ce4_8422_2325_u64, |hash, &bits| {
         (hash ^ u64::from(bits)).wrapping_mul(0x0100_0000_01b3)
     });
-    assert_eq!(digest, 0x7123_2f8e_0c0e_7b2d, "found {digest:#018x}");
+    assert_eq!(digest, 0x74af_b62d_2229_da70, "found {digest:#018x}");
 }

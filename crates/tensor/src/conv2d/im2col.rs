@@ -18,8 +18,8 @@
 //! ```
 //!
 //! The whole unrolled matrix is never in memory: each block of it is made where it is used. Channels are contiguous, so a
-//! patch is nine copies. The division into tasks depends on the geometry alone and the order of each sum is fixed, so the
-//! bits are the same with any number of threads.
+//! patch is nine copies, or three where a row of the filter is within a vector. The division into tasks depends on the geometry
+//! alone and the order of each sum is fixed, so the bits are the same with any number of threads.
 
 use std::ops::Range;
 
@@ -220,27 +220,61 @@ fn copy_patches(
     rows: usize,
     out: &mut [f32],
 ) {
-    let c = g.c_in;
-    for (block, out) in k.clone().step_by(LANES).zip(out.chunks_exact_mut(rows * LANES)) {
-        let k = block..(block + LANES).min(k.end);
-        for (pixel, row) in pixels.clone().zip(out.chunks_exact_mut(LANES)) {
-            let (i, j) = (pixel / g.w % g.h, pixel % g.w);
-            // The three taps of a row of the filter are contiguous, unless one of them is outside the image.
-            let run = if j > 0 && j + 1 < g.w { FILTER_SIDE } else { 1 };
-            let mut rest = &mut row[..k.len()];
-            for tap in (k.start / c / run * run..k.end.div_ceil(c)).step_by(run) {
-                let (u, v) = (tap / FILTER_SIDE, tap % FILTER_SIDE);
-                let entries = k.start.max(tap * c) - tap * c..k.end.min((tap + run) * c) - tap * c;
-                let (patch, tail) = rest.split_at_mut(entries.len());
-                rest = tail;
-                let inside = (1..=g.h).contains(&(i + u)) && (run > 1 || (1..=g.w).contains(&(j + v)));
-                if inside {
-                    let source = (pixel + u * g.w + v - g.w - 1) * c;
-                    copy_short(&x[source + entries.start..source + entries.end], patch);
-                } else {
-                    patch.fill(0.0);
-                }
+    for (block, start) in k.clone().step_by(LANES).enumerate() {
+        let k = start..(start + LANES).min(k.end);
+        for (row, pixel) in pixels.clone().enumerate() {
+            let out = &mut out[(block * rows + row) * LANES..];
+            if copy_lines(g, x, pixel, k.start, out).is_none() {
+                copy_taps(g, x, pixel, k.clone(), out);
             }
+        }
+    }
+}
+
+/// Copies the entries from `k` on of the patch around a pixel, `LANES` or more, as whole vectors; `None` where that is impossible.
+/// Only a row of the filter, three taps of few channels, is within a vector. What is behind it is overwritten by the next row and
+/// the next patch.
+#[inline(always)]
+fn copy_lines(g: &Conv2dGeometry, x: &[f32], pixel: usize, k: usize, out: &mut [f32]) -> Option<()> {
+    let line_len = FILTER_SIDE * g.c_in;
+    let (i, j) = (pixel / g.w % g.h, pixel % g.w);
+    if line_len > LANES || j == 0 || j + 1 == g.w {
+        return None;
+    }
+    for u in 0..FILTER_SIDE {
+        let line = u * line_len;
+        if line + line_len <= k || line >= k + LANES {
+            continue;
+        }
+        let numbers = if (1..=g.h).contains(&(i + u)) {
+            let source = (pixel + u * g.w - g.w - 1) * g.c_in + k.saturating_sub(line);
+            *x.get(source..)?.first_chunk::<LANES>()?
+        } else {
+            [0.0; LANES]
+        };
+        *out.get_mut(line.saturating_sub(k)..)?.first_chunk_mut()? = numbers;
+    }
+    Some(())
+}
+
+/// Copies the entries `k` of the patch around a pixel.
+fn copy_taps(g: &Conv2dGeometry, x: &[f32], pixel: usize, k: Range<usize>, out: &mut [f32]) {
+    let c = g.c_in;
+    let (i, j) = (pixel / g.w % g.h, pixel % g.w);
+    // The three taps of a row of the filter are contiguous, unless one of them is outside the image.
+    let run = if j > 0 && j + 1 < g.w { FILTER_SIDE } else { 1 };
+    let mut rest = &mut out[..k.len()];
+    for tap in (k.start / c / run * run..k.end.div_ceil(c)).step_by(run) {
+        let (u, v) = (tap / FILTER_SIDE, tap % FILTER_SIDE);
+        let entries = k.start.max(tap * c) - tap * c..k.end.min((tap + run) * c) - tap * c;
+        let (patch, tail) = rest.split_at_mut(entries.len());
+        rest = tail;
+        let inside = (1..=g.h).contains(&(i + u)) && (run > 1 || (1..=g.w).contains(&(j + v)));
+        if inside {
+            let source = (pixel + u * g.w + v - g.w - 1) * c;
+            copy_short(&x[source + entries.start..source + entries.end], patch);
+        } else {
+            patch.fill(0.0);
         }
     }
 }

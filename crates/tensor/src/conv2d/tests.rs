@@ -82,7 +82,7 @@ proptest! {
 #[test]
 fn conv2d_passes_match_reference_past_every_block_boundary() {
     // 9 * 65 crosses two blocks of k and two tasks of rows; 700 pixels cross tasks, chunks and runs; 260 maps of 512 channels
-    // are two runs of Winograd's forward pass, 130 tiles of each kind two of its pass to the weight.
+    // are two runs of Winograd's forward pass, 130 tiles of each kind two of its pass to the weight, 524 and 528 two groups.
     let shapes = [
         (7, 10, 10, 65, 33),
         (1, 24, 24, 1, 64),
@@ -91,6 +91,8 @@ fn conv2d_passes_match_reference_past_every_block_boundary() {
         (1, 1, 1, 5, 7),
         (260, 3, 3, 512, 16),
         (130, 10, 10, 16, 16),
+        (131, 12, 12, 16, 16),
+        (33, 32, 32, 16, 48),
     ];
     for (seed, (n, h, w, c_in, c_out)) in shapes.into_iter().enumerate() {
         check_all_passes(&Conv2dGeometry::new(n, h, w, c_in, c_out), seed as u64);

@@ -12,9 +12,9 @@ use crate::gemm::{MR, NR, multiply_rows};
 use crate::lanes::LANES;
 use crate::scratch::{shared_len, with_scratch, with_shared_scratch};
 
-/// Most numbers in the transformed input of a run: 8 MiB, a share of the L3 cache that other data and other programs
+/// Most numbers in the transformed input of a run: 10 MiB, a share of the L3 cache that other data and other programs
 /// leave.
-const RUN_LEN: usize = 2 << 20;
+const RUN_LEN: usize = 5 << 19;
 
 /// `y = act(scale * (x * weight) + shift)`.
 pub(super) fn correlate(tiling: &Tiling, x: &[f32], filter: Filter, epilogue: Epilogue, y: &mut [f32]) {
@@ -39,7 +39,8 @@ pub(super) fn scratch(tiling: &Tiling) -> Scratch {
 /// Images in a run.
 fn run_images(tiling: &Tiling) -> usize {
     let n = tiling.g.n;
-    (RUN_LEN / (tiling.transformed_input_len() / n)).clamp(1, n)
+    let most = (RUN_LEN / (tiling.transformed_input_len() / n)).clamp(1, n);
+    n.div_ceil(n.div_ceil(most))
 }
 
 /// A region in a run.

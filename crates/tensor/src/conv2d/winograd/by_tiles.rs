@@ -1,4 +1,4 @@
-//! The forward pass for few channels: tasks are blocks of tiles, and each reads the whole filter.
+//! The forward pass for few channels: tasks are a few images, all regions of them, and each reads the whole filter.
 
 use std::ops::Range;
 
@@ -28,14 +28,15 @@ pub(super) fn correlate(
     let Conv2dGeometry { n, c_in, .. } = tiling.g;
     let image_out_len = y.len() / n;
     let panel_len = tiling.n_parts() * c_in * NR;
-    let mut first_part = 0;
-    for region in tiling.regions() {
-        let n_parts = region.tile.n_parts();
-        let blocks = Blocks::new(region, block_tiles, epilogue.stride());
-        let first_filter = first_part * c_in * NR;
-        y.par_chunks_mut(blocks.task_images * image_out_len).enumerate().for_each(|(task, y)| {
-            let first_image = task * blocks.task_images;
-            let images = first_image..first_image + y.len() / image_out_len;
+    let task_images = task_images(tiling, block_tiles);
+    y.par_chunks_mut(task_images * image_out_len).enumerate().for_each(|(task, y)| {
+        let first_image = task * task_images;
+        let images = first_image..first_image + y.len() / image_out_len;
+        let mut first_part = 0;
+        for region in tiling.regions() {
+            let n_parts = region.tile.n_parts();
+            let blocks = Blocks::new(region, task_images, block_tiles, epilogue.stride());
+            let first_filter = first_part * c_in * NR;
             let tiles = images.start * region.per_image()..images.end * region.per_image();
             with_scratch(blocks.scratch_len(), |scratch| {
                 let (v, scratch) = scratch.split_at_mut(blocks.v_layout.len);
@@ -56,17 +57,15 @@ pub(super) fn correlate(
                     blocks.write(finished, block, epilogue, (first_image, y));
                 }
             });
-        });
-        first_part += n_parts;
-    }
+            first_part += n_parts;
+        }
+    });
 }
 
 /// The blocks of a region.
 #[derive(Clone, Copy)]
 struct Blocks {
     region: Region,
-    /// Images in a task.
-    task_images: usize,
     /// Tiles in a block, rounded up to whole register tiles.
     rows: usize,
     v_layout: Layout,
@@ -77,15 +76,13 @@ struct Blocks {
 }
 
 impl Blocks {
-    fn new(region: Region, block_tiles: usize, stride: usize) -> Self {
+    fn new(region: Region, task_images: usize, block_tiles: usize, stride: usize) -> Self {
         let (down, across) = region.finished(stride);
         let tile_len = down * across * NR;
-        let task_images = task_images(&region, block_tiles);
         let most = block_tiles.min(task_images * region.per_image()).min(region.n_tiles());
         let (rows, n_parts) = (most.next_multiple_of(MR), region.tile.n_parts());
         Self {
             region,
-            task_images,
             rows,
             v_layout: Layout::by_group(n_parts, rows, region.g.c_in, LANES),
             product_layout: Layout::by_group(n_parts, rows, NR, NR),
@@ -133,25 +130,30 @@ impl Blocks {
     }
 }
 
-/// How many images a task has: few enough for a fair share of tasks per thread, and with as few rows in incomplete
-/// register tiles as possible.
-fn task_images(region: &Region, block_tiles: usize) -> usize {
-    /// Tasks per thread.
-    const TASKS: usize = 4;
-    let fair = region.g.n / (TASKS * rayon::current_num_threads());
-    let most = fair.max(MR.div_ceil(region.per_image())).min(region.g.n);
+/// How many images a task has, so that all threads finish together and register tiles are full.
+fn task_images(tiling: &Tiling, block_tiles: usize) -> usize {
+    /// Fewest tasks per thread, for one may be slower than the others.
+    const TASKS: usize = 8;
+    /// What a block costs besides its tiles, mostly reading the filter; in tiles.
+    const BLOCK_COST: usize = 2;
+    let (n, n_threads) = (tiling.g.n, rayon::current_num_threads());
+    let per_image = tiling.regions().map(|region| region.per_image()).max().unwrap_or(1);
+    let most = (n / (TASKS * n_threads)).max(MR.div_ceil(per_image)).min(n);
     let cost = |images: &usize| {
-        let tiles = images * region.per_image();
-        let rows = tiles / block_tiles * block_tiles + (tiles % block_tiles).next_multiple_of(MR);
-        (1000 * rows / tiles, tiles.abs_diff(block_tiles))
+        let task_cost = |region: Region| {
+            let tiles = images * region.per_image();
+            region.tile.n_parts() * (tiles + BLOCK_COST * tiles.div_ceil(block_tiles))
+        };
+        n.div_ceil(*images).div_ceil(n_threads) * tiling.regions().map(task_cost).sum::<usize>()
     };
     (1..=most).min_by_key(cost).unwrap_or(1)
 }
 
 /// Numbers of the transformed filter that all blocks read.
 pub(super) fn filter_reads(tiling: &Tiling, block_tiles: usize) -> usize {
+    let task_images = task_images(tiling, block_tiles);
     let reads = |region: Region| {
-        let n_blocks = region.n_tiles().div_ceil(Blocks::new(region, block_tiles, 1).rows);
+        let n_blocks = region.n_tiles().div_ceil(Blocks::new(region, task_images, block_tiles, 1).rows);
         n_blocks * region.tile.n_parts() * region.g.c_in * region.g.c_out.next_multiple_of(NR)
     };
     tiling.regions().map(reads).sum()
@@ -159,6 +161,7 @@ pub(super) fn filter_reads(tiling: &Tiling, block_tiles: usize) -> usize {
 
 /// Numbers of scratch memory that a task of [`correlate`] takes.
 pub(super) fn task_scratch(tiling: &Tiling, block_tiles: usize) -> usize {
-    let blocks = tiling.regions().map(|region| Blocks::new(region, block_tiles, 1));
+    let task_images = task_images(tiling, block_tiles);
+    let blocks = tiling.regions().map(|region| Blocks::new(region, task_images, block_tiles, 1));
     blocks.map(|blocks| blocks.scratch_len()).max().unwrap_or(0)
 }

@@ -3,12 +3,13 @@
 //! ```text
 //! few channels (by_tiles):                      many channels (by_panels), for each run of images:
 //!   U of all channels                             V of all tiles of the run
-//!   for each block of tiles, in parallel:         for each panel of output channels, in parallel:
-//!     V of the block                                for each row of parts:
-//!     for each panel:                                 U of the row and the panel
-//!       product = V U                                 product = V U
-//!       tiles = act(scale * At product A + shift)     tiles = act(scale * At product A + shift)
-//!     y = tiles, their panels side by side        y = tiles, their panels side by side
+//!   for each few images, in parallel:             for each panel of output channels, in parallel:
+//!     for each block of their tiles:                for each row of parts:
+//!       V of the block                                U of the row and the panel
+//!       for each panel:                               product = V U
+//!         product = V U                               tiles = act(scale * At product A + shift)
+//!         tiles = act(scale * At product A + shift)
+//!       y = tiles, their panels side by side      y = tiles, their panels side by side
 //! ```
 //!
 //! In both cases the operand that a task computes for itself, and its product, stay in the L2 cache; the other operand is
@@ -34,12 +35,17 @@ const BLOCK_TILES: usize = 48;
 const BLOCK_LEN: usize = 3 << 16;
 /// Fewest tiles in a block for which reading the whole transformed filter pays off.
 const MIN_BLOCK_TILES: usize = 12;
+/// Most numbers in the transformed input of a block of so few: 864 KiB.
+const MIN_BLOCK_LEN: usize = 27 << 13;
 
 /// The most tiles of a block of `by_tiles`, whose transformed input fits the L2 cache; `None` where `by_panels` is faster.
 fn block_tiles(tiling: &Tiling) -> Option<usize> {
     let most_parts = tiling.tiles_and_parts().map(|(_, parts)| parts).max().unwrap_or(1);
-    let block_tiles = (BLOCK_LEN / (most_parts * tiling.g.c_in) / MR * MR).min(BLOCK_TILES);
-    (tiling.n_tiles() >= tiling.g.c_out && block_tiles >= MIN_BLOCK_TILES).then_some(block_tiles)
+    let tile_len = most_parts * tiling.g.c_in;
+    if tiling.n_tiles() < tiling.g.c_out || MIN_BLOCK_TILES * tile_len > MIN_BLOCK_LEN {
+        return None;
+    }
+    Some((BLOCK_LEN / tile_len / MR * MR).clamp(MIN_BLOCK_TILES, BLOCK_TILES))
 }
 
 /// `y = act(scale * (x * weight) + shift)` by tiles.

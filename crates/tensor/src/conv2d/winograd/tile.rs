@@ -110,11 +110,14 @@ where
     #[inline(always)]
     pub(super) fn filter_line((taps, width): (&[f32], usize), row: usize) -> [f32x16; TA] {
         let factors = Down::FILTER[row].map(f32x16::splat);
-        let line = std::array::from_fn(|j| {
-            let tap = |i: usize| load(&taps[(i * FILTER_SIDE + j) * width..]);
-            let sum = factors[0].mul_add(tap(0), factors[1] * tap(1));
-            factors[2].mul_add(tap(2), sum)
-        });
+        let taps = &taps[..(TAPS - 1) * width + LANES];
+        let tap = |i: usize, j: usize| load(&taps[(i * FILTER_SIDE + j) * width..]);
+        let sum = |j: usize| {
+            let sum = factors[0].mul_add(tap(0, j), factors[1] * tap(1, j));
+            factors[2].mul_add(tap(2, j), sum)
+        };
+        // Not `from_fn`, which the compiler calls for each vector.
+        let line = [sum(0), sum(1), sum(2)];
         apply::<FilterMatrix<Across, MA>, TA, FILTER_SIDE>(&line)
     }
 }

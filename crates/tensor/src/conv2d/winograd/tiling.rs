@@ -76,11 +76,12 @@ impl Region {
     }
 
     /// Reads these tiles of `images`, `(n, h, w, c)`, into the cache. The transforms go through the pixels of a tile for each
-    /// vector of channels, which the processor does not foresee, and each read would wait for memory.
+    /// vector of channels, which the processor does not foresee, and each read would wait for memory. Parts of a row are slow,
+    /// too, so the first region of a row reads all of it.
     pub(super) fn prefetch(&self, images: &[f32], c: usize, tiles: Range<usize>) {
         let Conv2dGeometry { h, w, .. } = self.g;
         let (m_down, m_across) = self.tile.outputs();
-        let right = (self.left + self.across * m_across).min(w);
+        let right = if self.left == 0 { w } else { (self.left + self.across * m_across).min(w) };
         for tile in (tiles.start / self.across * self.across..tiles.end).step_by(self.across) {
             let (n, top, _) = self.origin(tile);
             for y in top..(top + m_down).min(h) {

@@ -1,17 +1,19 @@
 //! The backward pass to the weight by tiles.
 //!
 //! ```text
-//! for each region, for each run of its tiles:
-//!   V = Bt d B, in parallel
-//!   for each panel of output channels, in parallel:
-//!     Z = A grad_y At of the panel
-//!     for each LANES input channels:   grad_U += V^T Z;  after the last run: grad += Gt grad_U G
-//! grad_weight = grad, its panels side by side
+//! for each group of images, in parallel:
+//!   for each region, for each run of its tiles:
+//!     V = Bt d B, in parallel
+//!     for each panel of output channels, in parallel:
+//!       Z = A grad_y At of the panel
+//!       for each LANES input channels:   grad_U += V^T Z;  after the last run: grad += Gt grad_U G
+//! grad_weight = sum of the groups' grad, the panels side by side
 //! ```
 //!
 //! `Z`, the larger operand where the number of channels doubles, and the sums of a few channels stay in the L2 cache; `V`
-//! is read from the L3 cache. With many threads a panel is split by input channels, and each split computes its own `Z`.
-//! This changes which thread computes a sum, but not the order of its terms.
+//! is read from the L3 cache. Where each thread has a group, none waits for another, and `V` stays with its core. With more
+//! threads a panel is split by input channels, and each split computes its own `Z`. This changes which thread computes a sum,
+//! but not the order of its terms: the geometry determines the groups.
 
 use rayon::prelude::*;
 
@@ -24,30 +26,32 @@ use crate::scratch::{shared_len, with_scratch, with_shared_scratch};
 
 /// Tiles in one block: one task of the transform of the input.
 const BLOCK_TILES: usize = 16;
-/// Most numbers in the `Z` of one panel of a run: 1 MiB. Twice as many are up to 15 % slower; half as many are, too, on some
-/// processors.
+/// Most numbers in the `Z` of one panel of a run, where all threads share `V`: 1 MiB. Twice as many are up to 15 % slower; half
+/// as many are, too, on some processors.
 const RUN_LEN: usize = 1 << 18;
+/// The same where `V` stays with its core: 512 KiB.
+const GROUP_RUN_LEN: usize = 1 << 17;
+
+/// Most groups of images: more threads share them.
+const MAX_GROUPS: usize = 8;
+/// Fewest parts of all tiles of a group: those of 256 tiles of 8x8. A layer of fewer tiles has one group, for the sums of each
+/// group are transformed.
+const MIN_GROUP_PARTS: usize = 1 << 14;
+/// Most numbers in the sums of all groups: 32 MiB.
+const MAX_SUMS_LEN: usize = 1 << 23;
 
 /// The scratch memory of [`correlate_patches`].
 pub(in crate::conv2d) fn correlate_patches_scratch(tiling: &Tiling) -> Scratch {
-    let (v_len, block_len) = lens(tiling);
+    let groups = Groups::new(tiling);
     let task = |runs: Runs| runs.z_layout(runs.tiles.min(runs.region.n_tiles())).len + runs.sums_len;
-    Scratch {
-        caller: n_blocks(tiling) * block_len,
-        task: tiling.regions().map(Runs::new).map(task).max().unwrap_or(0),
-        shared: shared_len(v_len),
-    }
+    let task = groups.runs(&groups.tiling).map(task).max().unwrap_or(0);
+    let (own_v, shared_v) = if groups.n > 1 { (groups.v_len, 0) } else { (0, shared_len(groups.v_len)) };
+    Scratch { caller: groups.n * groups.grads_len(), task: own_v + task, shared: shared_v }
 }
 
 /// Numbers that [`correlate_patches`] reads from beyond the L2 cache.
 pub(in crate::conv2d) fn correlate_patches_reads(tiling: &Tiling) -> usize {
     tiling.g.x_len() + tiling.g.y_len() + tiling.n_panels() * tiling.transformed_input_len()
-}
-
-/// Tiles of one run, for tiles of `n_parts` parts.
-fn run_tiles(n_tiles: usize, n_parts: usize) -> usize {
-    let n_runs = n_tiles.div_ceil(RUN_LEN / (n_parts * NR));
-    n_tiles.div_ceil(n_runs).next_multiple_of(BLOCK_TILES)
 }
 
 /// How the tiles of a region are divided.
@@ -65,9 +69,10 @@ struct Runs {
 }
 
 impl Runs {
-    fn new(region: Region) -> Self {
+    fn new(region: Region, run_len: usize) -> Self {
         let n_parts = region.tile.n_parts();
-        let tiles = run_tiles(region.n_tiles(), n_parts);
+        let n_runs = region.n_tiles().div_ceil(run_len / (n_parts * NR));
+        let tiles = region.n_tiles().div_ceil(n_runs).next_multiple_of(BLOCK_TILES);
         let v_layout = Layout::by_group(n_parts, BLOCK_TILES, region.g.c_in, LANES);
         let v_len = tiles / BLOCK_TILES * v_layout.len;
         Self { region, tiles, v_layout, v_len, sums_len: n_parts * SUMS_PART }
@@ -87,16 +92,45 @@ impl Runs {
 /// Numbers in the gradient for `LANES` input channels and one panel.
 const GRAD_LEN: usize = LANES * TAPS * NR;
 
-/// Numbers in `V` of a run; and for `LANES` input channels and one panel in the gradient and, after it, the sums that are kept
-/// from run to run.
-fn lens(tiling: &Tiling) -> (usize, usize) {
-    let regions = tiling.regions().map(Runs::new);
-    regions.fold((0, GRAD_LEN), |(v, block), runs| (v.max(runs.v_len), block.max(GRAD_LEN + runs.kept_len())))
+/// How the images are divided.
+#[derive(Clone, Copy)]
+struct Groups {
+    n: usize,
+    /// Of the images of one group; the last may have fewer.
+    tiling: Tiling,
+    /// Most numbers in the `Z` of one panel of a run.
+    run_len: usize,
+    /// Numbers in `V` of a run.
+    v_len: usize,
+    /// For `LANES` input channels and one panel: numbers in the gradient and, after it, the sums that are kept from run to run.
+    block_len: usize,
 }
 
-/// Blocks of `LANES` input channels and one panel.
-fn n_blocks(tiling: &Tiling) -> usize {
-    tiling.g.c_in / LANES * tiling.n_panels()
+impl Groups {
+    fn new(tiling: &Tiling) -> Self {
+        let Conv2dGeometry { n: images, c_in, c_out, .. } = tiling.g;
+        let most = |(tiles, parts): (usize, usize)| {
+            (tiles * parts / MIN_GROUP_PARTS).min(MAX_SUMS_LEN / (parts * c_in * c_out)).clamp(1, MAX_GROUPS)
+        };
+        let images = images.div_ceil(tiling.tiles_and_parts().map(most).max().unwrap_or(1));
+        let n = tiling.g.n.div_ceil(images);
+        let run_len = if n > 1 { GROUP_RUN_LEN } else { RUN_LEN };
+        let groups = Self { n, tiling: tiling.of_images(images), run_len, v_len: 0, block_len: 0 };
+        let runs = || groups.runs(&groups.tiling);
+        let v_len = runs().map(|runs| runs.v_len).max().unwrap_or(0);
+        let block_len = GRAD_LEN + runs().map(|runs| runs.kept_len()).max().unwrap_or(0);
+        Self { v_len, block_len, ..groups }
+    }
+
+    /// Of each region of a group with the tiling `tiling`.
+    fn runs(&self, tiling: &Tiling) -> impl Iterator<Item = Runs> {
+        tiling.regions().map(|region| Runs::new(region, self.run_len))
+    }
+
+    /// Numbers in the gradients and kept sums of a group: blocks of `LANES` input channels, for each panel.
+    fn grads_len(&self) -> usize {
+        self.tiling.g.c_in / LANES * self.tiling.n_panels() * self.block_len
+    }
 }
 
 /// `grad_weight = patches(x)^T * grad_y` by tiles.
@@ -106,33 +140,39 @@ pub(in crate::conv2d) fn correlate_patches(
     grad_y: &[f32],
     grad_weight: &mut [f32],
 ) {
-    let (_, block_len) = lens(tiling);
-    with_scratch(n_blocks(tiling) * block_len, |grads| {
-        for (i, runs) in tiling.regions().map(Runs::new).enumerate() {
-            add_region(tiling, &runs, x, grad_y, (grads, block_len), i > 0);
-        }
-        join_panels(grads, block_len, &tiling.g, grad_weight);
+    let groups = Groups::new(tiling);
+    let Conv2dGeometry { n: images, h, w, c_in, c_out, .. } = groups.tiling.g;
+    let pixels = images * h * w;
+    with_scratch(groups.n * groups.grads_len(), |grads| {
+        let images = x.par_chunks(pixels * c_in).zip(grad_y.par_chunks(pixels * c_out));
+        grads.par_chunks_exact_mut(groups.grads_len()).zip(images).for_each(|(grads, (x, grad_y))| {
+            let tiling = groups.tiling.of_images(x.len() / (h * w * c_in));
+            for (i, runs) in groups.runs(&tiling).enumerate() {
+                add_region(&groups, &runs, (x, grad_y), grads, i > 0);
+            }
+        });
+        join_panels(&groups, grads, grad_weight);
     });
 }
 
-/// The gradient from the tiles of one region, for each panel and `LANES` input channels at the start of a block of `grads`;
-/// with `accumulate`, it is added to what is there.
+/// The gradient of a group from the tiles of one region, for each panel and `LANES` input channels at the start of a block of
+/// `grads`; with `accumulate`, it is added to what is there.
 fn add_region(
-    tiling: &Tiling,
+    groups: &Groups,
     runs: &Runs,
-    x: &[f32],
-    grad_y: &[f32],
-    (grads, block_len): (&mut [f32], usize),
+    (x, grad_y): (&[f32], &[f32]),
+    grads: &mut [f32],
     accumulate: bool,
 ) {
     let Runs { region, v_layout, v_len, sums_len, .. } = *runs;
     let Conv2dGeometry { c_in, c_out, .. } = region.g;
-    let (n_tiles, n_panels, n_blocks) = (region.n_tiles(), tiling.n_panels(), c_in / LANES);
-    let n_splits = (2 * rayon::current_num_threads()).div_ceil(n_panels).clamp(1, n_blocks);
+    let (n_tiles, n_panels, n_blocks) = (region.n_tiles(), groups.tiling.n_panels(), c_in / LANES);
+    let n_threads = rayon::current_num_threads().div_ceil(groups.n);
+    let n_splits = (2 * n_threads).div_ceil(n_panels).clamp(1, n_blocks);
     let split_blocks = n_blocks.div_ceil(n_splits);
     for start in (0..n_tiles).step_by(runs.tiles) {
         let run = start..(start + runs.tiles).min(n_tiles);
-        with_shared_scratch(v_len, |v| {
+        with_v(groups.n > 1, v_len, |v| {
             v.par_chunks_exact_mut(v_layout.len).enumerate().for_each(|(i, v)| {
                 let first = run.start + i * BLOCK_TILES;
                 let block = first.min(run.end)..(first + BLOCK_TILES).min(run.end);
@@ -141,18 +181,18 @@ fn add_region(
                 region.tile.input(&region, x, block, v_layout, v);
             });
             let v = &*v;
-            let panels = grads.par_chunks_exact_mut(n_blocks * block_len).enumerate();
+            let panels = grads.par_chunks_exact_mut(n_blocks * groups.block_len).enumerate();
             let splits = panels.flat_map(|(panel, grads)| {
-                let splits = grads.par_chunks_mut(split_blocks * block_len).enumerate();
+                let splits = grads.par_chunks_mut(split_blocks * groups.block_len).enumerate();
                 splits.map(move |(split, grads)| (panel, split * split_blocks, grads))
             });
             splits.for_each(|(panel, first_block, grads)| {
                 let z_layout = runs.z_layout(run.len());
                 with_scratch(z_layout.len + sums_len, |scratch| {
                     let (z, own_sums) = scratch.split_at_mut(z_layout.len);
-                    let channels = tiling.panel_channels(panel);
+                    let channels = groups.tiling.panel_channels(panel);
                     region.tile.output_grad(&region, grad_y, channels, run.clone(), z_layout, z);
-                    for (block, grads) in grads.chunks_exact_mut(block_len).enumerate() {
+                    for (block, grads) in grads.chunks_exact_mut(groups.block_len).enumerate() {
                         let (grad, kept) = grads.split_at_mut(GRAD_LEN);
                         let sums = if runs.kept_len() == 0 { &mut *own_sums } else { &mut kept[..sums_len] };
                         let c = (first_block + block) * LANES;
@@ -171,6 +211,11 @@ fn add_region(
     }
 }
 
+/// Memory for `V`, which all threads write and read where there is one group.
+fn with_v(has_groups: bool, len: usize, work: impl FnOnce(&mut [f32])) {
+    if has_groups { with_scratch(len, work) } else { with_shared_scratch(len, work) }
+}
+
 /// Distance between the parts of the sums of `LANES` input channels and one panel; each part is `[LANES][NR]`.
 pub(super) const SUMS_PART: usize = LANES * NR + SET_PADDING;
 
@@ -182,14 +227,19 @@ fn sum_products(v: &[f32], v_block: usize, z: &[f32], sums: &mut [f32], accumula
     multiply_columns(pieces.map(|(v, z)| (&v[..z.len() / NR * LANES], z)), sums, accumulate);
 }
 
-/// Copies `[panel][c_in / LANES][LANES][tap][NR]`, whose second axis has stride `block_len`, to `[c_in][tap][c_out]`.
-fn join_panels(grads: &[f32], block_len: usize, g: &Conv2dGeometry, grad_weight: &mut [f32]) {
-    grad_weight.par_chunks_exact_mut(TAPS * g.c_out).enumerate().for_each(|(c, taps)| {
-        for (panel, grads) in grads.chunks_exact(g.c_in / LANES * block_len).enumerate() {
-            let grads = &grads[c / LANES * block_len + c % LANES * TAPS * NR..][..TAPS * NR];
-            for (grad, panel_grad) in taps.chunks_exact_mut(g.c_out).zip(grads.chunks_exact(NR)) {
-                for (grad, sum) in grad[panel * NR..].iter_mut().zip(panel_grad) {
-                    *grad = *sum;
+/// Adds up the gradients of the groups, each `[panel][c_in / LANES][LANES][tap][NR]`, whose second axis has stride `block_len`,
+/// to `[c_in][tap][c_out]`.
+fn join_panels(groups: &Groups, grads: &[f32], grad_weight: &mut [f32]) {
+    let Conv2dGeometry { c_in, c_out, .. } = groups.tiling.g;
+    let panel_len = c_in / LANES * groups.block_len;
+    grad_weight.par_chunks_exact_mut(TAPS * c_out).enumerate().for_each(|(c, taps)| {
+        for (group, panels) in grads.chunks_exact(groups.grads_len()).enumerate() {
+            for (panel, grads) in panels.chunks_exact(panel_len).enumerate() {
+                let grads = &grads[c / LANES * groups.block_len + c % LANES * TAPS * NR..][..TAPS * NR];
+                for (grad, panel_grad) in taps.chunks_exact_mut(c_out).zip(grads.chunks_exact(NR)) {
+                    for (grad, sum) in grad[panel * NR..].iter_mut().zip(panel_grad) {
+                        *grad = if group == 0 { *sum } else { *grad + *sum };
+                    }
                 }
             }
         }
