@@ -47,7 +47,9 @@ fn run_images(tiling: &Tiling) -> usize {
 #[derive(Clone, Copy)]
 struct RunRegion {
     region: Region,
-    /// Of a block of `MR` tiles.
+    /// Tiles in a block: at most `MR`, and as many in each, since a register tile of a few rows is slower.
+    rows: usize,
+    /// Of a block of tiles.
     v_layout: Layout,
     product_layout: Layout,
     /// Numbers in the transformed input.
@@ -56,10 +58,11 @@ struct RunRegion {
 
 impl RunRegion {
     fn new(region: Region) -> Self {
-        let (n_parts, n_blocks) = (region.tile.n_parts(), region.n_tiles().div_ceil(MR));
-        let v_layout = Layout::by_part(n_parts, MR, region.g.c_in, LANES);
-        let product_layout = Layout::by_part(n_parts, n_blocks * MR, NR, NR);
-        Self { region, v_layout, product_layout, v_len: n_blocks * v_layout.len }
+        let (n_parts, n_tiles) = (region.tile.n_parts(), region.n_tiles());
+        let rows = n_tiles.div_ceil(n_tiles.div_ceil(MR));
+        let v_layout = Layout::by_part(n_parts, rows, region.g.c_in, LANES);
+        let product_layout = Layout::by_part(n_parts, n_tiles, NR, NR);
+        Self { region, rows, v_layout, product_layout, v_len: n_tiles.div_ceil(rows) * v_layout.len }
     }
 }
 
@@ -75,10 +78,10 @@ fn correlate_run(tiling: &Tiling, x: &[f32], filter: Filter, epilogue: Epilogue,
     with_shared_scratch(v_len + tiling.n_panels() * finished_len, |scratch| {
         let (v, finished) = scratch.split_at_mut(v_len);
         let mut rest = &mut *v;
-        for RunRegion { region, v_layout, v_len, .. } in regions() {
+        for RunRegion { region, rows, v_layout, v_len, .. } in regions() {
             let (v, others) = rest.split_at_mut(v_len);
             v.par_chunks_exact_mut(v_layout.len).enumerate().for_each(|(i, v)| {
-                let block = i * MR..((i + 1) * MR).min(region.n_tiles());
+                let block = i * rows..((i + 1) * rows).min(region.n_tiles());
                 region.prefetch(x, g.c_in, block.clone());
                 region.tile.input(&region, x, block, v_layout, v);
             });
@@ -157,13 +160,13 @@ fn finish_panel(
     });
 }
 
-/// `product = V U` for row `i` of the parts, all tiles and one panel; `v` is in blocks of `MR` tiles.
+/// `product = V U` for row `i` of the parts, all tiles and one panel; `v` is in blocks of `rows` tiles.
 fn multiply_row(run: &RunRegion, i: usize, v: &[f32], filter: &[f32], product: &mut [f32]) {
-    let RunRegion { region, v_layout, product_layout, .. } = run;
+    let RunRegion { region, rows, v_layout, product_layout, .. } = run;
     let (c_in, across) = (region.g.c_in, region.tile.parts().1);
     let product_part = product_layout.part_stride;
     for (j, filter) in filter.chunks_exact(c_in * NR).enumerate() {
-        let products = product[j * product_part..][..region.n_tiles() * NR].chunks_mut(MR * NR);
+        let products = product[j * product_part..][..region.n_tiles() * NR].chunks_mut(rows * NR);
         for (v, product) in v[..run.v_len].chunks_exact(v_layout.len).zip(products) {
             let v = &v[(i * across + j) * v_layout.part_stride..];
             multiply_rows(v, v_layout.group_stride, filter, product, false);
