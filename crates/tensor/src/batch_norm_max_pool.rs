@@ -90,16 +90,15 @@ pub(crate) fn larger(a: f32x16, b: f32x16) -> f32x16 {
     (b.simd_gt(a) | b.is_nan()).bitselect(b, a)
 }
 
-/// The gradient of each of the four values of a window: all of `grad` for the first of the largest values, if it is
-/// positive, and 0 for the others.
+/// The first of the largest values of a window: for each of the four whether it is that one, and the gradient that it gets, which is
+/// `grad` if it is positive.
 #[inline(always)]
-fn window_gradients(values: [f32x16; 4], grad: f32x16) -> [f32x16; 4] {
+fn largest(values: [f32x16; 4], grad: f32x16) -> ([f32x16; 4], f32x16) {
     let [a, b, c, d] = values;
     let best = a.fast_max(b).fast_max(c.fast_max(d));
-    let grad = best.simd_gt(f32x16::ZERO) & grad;
     let [is_a, is_b, is_c] = [a, b, c].map(|value| value.simd_eq(best));
     let not_ab = !(is_a | is_b);
-    [is_a & grad, !is_a & is_b & grad, not_ab & is_c & grad, not_ab & !is_c & grad]
+    ([is_a, !is_a & is_b, not_ab & is_c, not_ab & !is_c], best.simd_gt(f32x16::ZERO) & grad)
 }
 
 /// The vectors of channels of four pixels, from channel `at` on.
@@ -205,12 +204,12 @@ pub fn batch_norm_max_pool_backward(
                 for at in (0..c).step_by(LANES) {
                     let x = load_window(x, at);
                     let (scale, shift) = (load_short(&scale[at..]), load_short(&shift[at..]));
-                    let g = window_gradients(x.map(|x| x.mul_add(scale, shift)), load_short(&grad_y[at..]));
-                    let mean = load_short(&mean[at..]);
-                    let products: [f32x16; 4] = std::array::from_fn(|k| g[k] * (x[k] - mean));
-                    let total = |[a, b, c, d]: [f32x16; 4]| (a + b) + (c + d);
-                    store_short(load_short(&sum_g[at..]) + total(g), &mut sum_g[at..]);
-                    store_short(load_short(&sum_gx[at..]) + total(products), &mut sum_gx[at..]);
+                    let (is_largest, g) =
+                        largest(x.map(|x| x.mul_add(scale, shift)), load_short(&grad_y[at..]));
+                    let [a, b, c, d] = std::array::from_fn(|k| is_largest[k] & x[k]);
+                    let deviation = ((a | b) | (c | d)) - load_short(&mean[at..]);
+                    store_short(load_short(&sum_g[at..]) + g, &mut sum_g[at..]);
+                    store_short(load_short(&sum_gx[at..]) + g * deviation, &mut sum_gx[at..]);
                 }
             }
         });
@@ -226,11 +225,11 @@ pub fn batch_norm_max_pool_backward(
                     for at in (0..c).step_by(LANES) {
                         let x = load_window([&*x0, &*x1, &*x2, &*x3], at);
                         let (scale, shift) = (load_short(&scale[at..]), load_short(&shift[at..]));
-                        let grads =
-                            window_gradients(x.map(|x| x.mul_add(scale, shift)), load_short(&grad_y[at..]));
+                        let (is_largest, g) =
+                            largest(x.map(|x| x.mul_add(scale, shift)), load_short(&grad_y[at..]));
                         let (a, b, d) = (load_short(&a[at..]), load_short(&b[at..]), load_short(&d[at..]));
                         let grads: [f32x16; 4] =
-                            std::array::from_fn(|k| grads[k].mul_add(a, x[k].mul_add(b, d)));
+                            std::array::from_fn(|k| (is_largest[k] & g).mul_add(a, x[k].mul_add(b, d)));
                         for (grad, x) in grads.into_iter().zip([&mut *x0, &mut *x1, &mut *x2, &mut *x3]) {
                             store_short(grad, &mut x[at..]);
                         }
