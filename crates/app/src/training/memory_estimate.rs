@@ -236,16 +236,16 @@ mod tests {
     fn the_estimate_is_near_the_measured_peak() {
         // Size, width, batch, validation and training images, threads, averaged, MiB.
         let measured = [
-            (24, 64, 32, 75, 600, 2, false, 639.6),
-            (24, 64, 128, 75, 600, 2, false, 793.9),
-            (24, 8, 32, 37, 300, 1, false, 77.5),
-            (24, 128, 64, 25, 200, 2, false, 2074.8),
-            (48, 64, 32, 12, 100, 2, false, 898.3),
-            (128, 32, 16, 7, 60, 2, false, 706.7),
-            (256, 16, 8, 6, 48, 2, false, 721.9),
-            (64, 64, 112, 25, 200, 2, true, 1833.5),
-            (16, 256, 16, 7, 60, 2, false, 7391.2),
-            (24, 256, 8, 6, 48, 2, false, 6895.5),
+            (24, 64, 32, 75, 600, 2, false, 640.0),
+            (24, 64, 128, 75, 600, 2, false, 829.6),
+            (24, 8, 32, 37, 300, 1, false, 79.2),
+            (24, 128, 64, 25, 200, 2, false, 2087.7),
+            (48, 64, 32, 12, 100, 2, false, 848.0),
+            (128, 32, 16, 7, 60, 2, false, 701.5),
+            (256, 16, 8, 6, 48, 2, false, 721.3),
+            (64, 64, 112, 25, 200, 2, true, 1845.6),
+            (16, 256, 16, 7, 60, 2, false, 6580.5),
+            (24, 256, 8, 6, 48, 2, false, 6903.9),
         ];
         for (size, width, batch, n_validated, n_evaluated, n_threads, is_averaged, peak) in measured {
             let network = ResNet9Config { width, ..ResNet9Config::new(1, 3) };
