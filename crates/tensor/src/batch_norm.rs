@@ -13,7 +13,7 @@
 use rayon::prelude::*;
 use wide::f32x16;
 
-use crate::lanes::{LANES, load_short, prefetch, store_short};
+use crate::lanes::{LANES, load_channels, prefetch, store_channels};
 use crate::scratch::with_scratch;
 use crate::tasks::TASK_ROWS;
 
@@ -81,29 +81,10 @@ pub fn batch_norm_statistics(x: &[f32], running: &mut Running, batch: &mut Chann
     with_scratch(rows.div_ceil(TASK_ROWS) * 2 * c, |partial| {
         partial.par_chunks_exact_mut(2 * c).zip(x.par_chunks(TASK_ROWS * c)).for_each(|(partial, x)| {
             let (mean, squares) = partial.split_at_mut(c);
-            mean.fill(0.0);
-            squares.fill(0.0);
-            for rows in x.chunks(ROWS * c) {
-                prefetch(rows);
-                for at in (0..c).step_by(LANES) {
-                    let mut sum = load_short(&mean[at..]);
-                    for row in rows.chunks_exact(c) {
-                        sum += load_short(&row[at..]);
-                    }
-                    store_short(sum, &mut mean[at..]);
-                }
-            }
-            let scale = 1.0 / (x.len() / c) as f32;
-            mean.iter_mut().for_each(|sum| *sum *= scale);
-            for rows in x.chunks(ROWS * c) {
-                for at in (0..c).step_by(LANES) {
-                    let (mean, mut sum) = (load_short(&mean[at..]), load_short(&squares[at..]));
-                    for row in rows.chunks_exact(c) {
-                        let deviation = load_short(&row[at..]) - mean;
-                        sum = deviation.mul_add(deviation, sum);
-                    }
-                    store_short(sum, &mut squares[at..]);
-                }
+            if c.is_multiple_of(LANES) {
+                task_statistics::<true>(x, mean, squares);
+            } else {
+                task_statistics::<false>(x, mean, squares);
             }
         });
 
@@ -127,6 +108,32 @@ pub fn batch_norm_statistics(x: &[f32], running: &mut Running, batch: &mut Chann
             blend(&mut running.var[channel], unbiased);
         }
     });
+}
+
+/// Mean and sum of squared deviations of each channel of the rows `x`.
+fn task_statistics<const WHOLE: bool>(x: &[f32], mean: &mut [f32], squares: &mut [f32]) {
+    let c = mean.len();
+    mean.fill(0.0);
+    squares.fill(0.0);
+    for row in x.chunks_exact(c) {
+        for at in (0..c).step_by(LANES) {
+            let sum = load_channels::<WHOLE>(&mean[at..]) + load_channels::<WHOLE>(&row[at..]);
+            store_channels::<WHOLE>(sum, &mut mean[at..]);
+        }
+    }
+    let scale = 1.0 / (x.len() / c) as f32;
+    mean.iter_mut().for_each(|sum| *sum *= scale);
+    for rows in x.chunks(ROWS * c) {
+        for at in (0..c).step_by(LANES) {
+            let (mean, mut sum) =
+                (load_channels::<WHOLE>(&mean[at..]), load_channels::<WHOLE>(&squares[at..]));
+            for row in rows.chunks_exact(c) {
+                let deviation = load_channels::<WHOLE>(&row[at..]) - mean;
+                sum = deviation.mul_add(deviation, sum);
+            }
+            store_channels::<WHOLE>(sum, &mut squares[at..]);
+        }
+    }
 }
 
 /// The normalisation as a scale and a shift for each channel: `y = act(scale * x + shift)`.
@@ -182,6 +189,22 @@ pub fn batch_norm_forward(
         "batch_norm: x, y and skip differ in length"
     );
     assert_eq!(x.len() % c, 0, "batch_norm: the length is not a multiple of {c}");
+    if c.is_multiple_of(LANES) {
+        forward::<true>(x, statistics, affine, activation, skip, y);
+    } else {
+        forward::<false>(x, statistics, affine, activation, skip, y);
+    }
+}
+
+fn forward<const WHOLE: bool>(
+    x: &[f32],
+    statistics: &ChannelStatistics,
+    affine: (&[f32], &[f32]),
+    activation: Activation,
+    skip: Option<&[f32]>,
+    y: &mut [f32],
+) {
+    let c = affine.0.len();
     with_scratch(2 * c, |per_channel| {
         let (scale, shift) = per_channel.split_at_mut(c);
         scale_and_shift(statistics, affine, (scale, shift));
@@ -193,14 +216,14 @@ pub fn batch_norm_forward(
             let skip = skip.map(|skip| &skip[task * task_len..][..y.len()]);
             for (row, (y, x)) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)).enumerate() {
                 for at in (0..c).step_by(LANES) {
-                    let normal =
-                        load_short(&x[at..]).mul_add(load_short(&scale[at..]), load_short(&shift[at..]));
+                    let normal = load_channels::<WHOLE>(&x[at..])
+                        .mul_add(load_channels::<WHOLE>(&scale[at..]), load_channels::<WHOLE>(&shift[at..]));
                     // Not `max`, which could replace NaN by the floor.
                     let mut out = normal.simd_lt(floor).bitselect(floor, normal);
                     if let Some(skip) = skip {
-                        out += load_short(&skip[row * c + at..(row + 1) * c]);
+                        out += load_channels::<WHOLE>(&skip[row * c + at..(row + 1) * c]);
                     }
-                    store_short(out, &mut y[at..]);
+                    store_channels::<WHOLE>(out, &mut y[at..]);
                 }
             }
         });
@@ -235,6 +258,22 @@ pub fn batch_norm_backward(
     let c = affine.0.len();
     assert_eq!(x.len(), grad_y.len(), "batch_norm: x and grad_y differ in length");
     assert_eq!(x.len() % c, 0, "batch_norm: the length is not a multiple of {c}");
+    if c.is_multiple_of(LANES) {
+        backward::<true>(x, batch, affine, activation, grad_y, grad_affine);
+    } else {
+        backward::<false>(x, batch, affine, activation, grad_y, grad_affine);
+    }
+}
+
+fn backward<const WHOLE: bool>(
+    x: &mut [f32],
+    batch: &ChannelStatistics,
+    affine: (&[f32], &[f32]),
+    activation: Activation,
+    grad_y: &[f32],
+    grad_affine: (&mut [f32], &mut [f32]),
+) {
+    let c = affine.0.len();
     let task_len = TASK_ROWS * c;
     let n_tasks = x.len().div_ceil(task_len);
     with_scratch(5 * c + n_tasks * 2 * c, |scratch| {
@@ -257,16 +296,18 @@ pub fn batch_norm_backward(
                 prefetch(grad_y);
                 prefetch(x);
                 for at in (0..c).step_by(LANES) {
-                    let [scale, shift, mean] = [scale, shift, mean].map(|of| load_short(&of[at..]));
-                    let (mut g_total, mut gx_total) = (load_short(&sum_g[at..]), load_short(&sum_gx[at..]));
+                    let [scale, shift, mean] =
+                        [scale, shift, mean].map(|of| load_channels::<WHOLE>(&of[at..]));
+                    let (mut g_total, mut gx_total) =
+                        (load_channels::<WHOLE>(&sum_g[at..]), load_channels::<WHOLE>(&sum_gx[at..]));
                     for (grad_y, x) in grad_y.chunks_exact(c).zip(x.chunks_exact(c)) {
-                        let x = load_short(&x[at..]);
-                        let g = pass(load_short(&grad_y[at..]), x, scale, shift);
+                        let x = load_channels::<WHOLE>(&x[at..]);
+                        let g = pass(load_channels::<WHOLE>(&grad_y[at..]), x, scale, shift);
                         g_total += g;
                         gx_total = g.mul_add(x - mean, gx_total);
                     }
-                    store_short(g_total, &mut sum_g[at..]);
-                    store_short(gx_total, &mut sum_gx[at..]);
+                    store_channels::<WHOLE>(g_total, &mut sum_g[at..]);
+                    store_channels::<WHOLE>(gx_total, &mut sum_gx[at..]);
                 }
             }
         });
@@ -276,11 +317,12 @@ pub fn batch_norm_backward(
                 prefetch(grad_y);
                 prefetch(x);
                 for at in (0..c).step_by(LANES) {
-                    let [scale, shift, a, b, d] = [scale, shift, a, b, d].map(|of| load_short(&of[at..]));
+                    let [scale, shift, a, b, d] =
+                        [scale, shift, a, b, d].map(|of| load_channels::<WHOLE>(&of[at..]));
                     for (x, grad_y) in x.chunks_exact_mut(c).zip(grad_y.chunks_exact(c)) {
-                        let value = load_short(&x[at..]);
-                        let g = pass(load_short(&grad_y[at..]), value, scale, shift);
-                        store_short(g.mul_add(a, value.mul_add(b, d)), &mut x[at..]);
+                        let value = load_channels::<WHOLE>(&x[at..]);
+                        let g = pass(load_channels::<WHOLE>(&grad_y[at..]), value, scale, shift);
+                        store_channels::<WHOLE>(g.mul_add(a, value.mul_add(b, d)), &mut x[at..]);
                     }
                 }
             }

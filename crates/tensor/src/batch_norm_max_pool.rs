@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use wide::f32x16;
 
 use crate::batch_norm::{ChannelStatistics, gradient_factors, scale_and_shift};
-use crate::lanes::{LANES, load_short, store_short};
+use crate::lanes::{LANES, load_channels, store_channels};
 use crate::scratch::with_scratch;
 
 /// Sizes of a max pool, checked once and used in both passes.
@@ -67,15 +67,6 @@ impl MaxPool2dGeometry {
         assert_eq!(y.len(), self.n * self.image_out_len(), "max_pool2d: length of y in {self:?}");
     }
 
-    /// For each window of an image: the offset of the output pixel, and the offsets of its four input pixels.
-    fn windows(self) -> impl Iterator<Item = (usize, [usize; 4])> {
-        let Self { w, c, .. } = self;
-        (0..self.h_out()).flat_map(move |i| (0..w / 2).map(move |j| (i, j))).map(move |(i, j)| {
-            let first = (2 * i * w + 2 * j) * c;
-            ((i * (w / 2) + j) * c, [first, first + c, first + w * c, first + (w + 1) * c])
-        })
-    }
-
     /// The offsets of the pixels that are in no window.
     fn outside_windows(self) -> impl Iterator<Item = usize> {
         let Self { h, w, c, .. } = self;
@@ -90,21 +81,18 @@ pub(crate) fn larger(a: f32x16, b: f32x16) -> f32x16 {
     (b.simd_gt(a) | b.is_nan()).bitselect(b, a)
 }
 
-/// The first of the largest values of a window: for each of the four whether it is that one, and the gradient that it gets, which is
-/// `grad` if it is positive.
+/// Whether the first of the largest values of a window is one of the first two; which of the first two is larger, and which of
+/// the others: masks that hold for the former. And that value.
 #[inline(always)]
-fn largest(values: [f32x16; 4], grad: f32x16) -> ([f32x16; 4], f32x16) {
-    let [a, b, c, d] = values;
-    let best = a.fast_max(b).fast_max(c.fast_max(d));
-    let [is_a, is_b, is_c] = [a, b, c].map(|value| value.simd_eq(best));
-    let not_ab = !(is_a | is_b);
-    ([is_a, !is_a & is_b, not_ab & is_c, not_ab & !is_c], best.simd_gt(f32x16::ZERO) & grad)
+fn largest([a, b, c, d]: [f32x16; 4]) -> ([f32x16; 3], f32x16) {
+    let (ab, cd) = (a.fast_max(b), c.fast_max(d));
+    ([ab.simd_ge(cd), a.simd_ge(b), c.simd_ge(d)], ab.fast_max(cd))
 }
 
-/// The vectors of channels of four pixels, from channel `at` on.
+/// The vectors of channels of a window, from channel `at` on; `top` and `bottom` are the two pixels of a row, `c` numbers each.
 #[inline(always)]
-fn load_window(pixels: [&[f32]; 4], at: usize) -> [f32x16; 4] {
-    pixels.map(|pixel| load_short(&pixel[at..]))
+fn load_window<const WHOLE: bool>([top, bottom]: [&[f32]; 2], c: usize, at: usize) -> [f32x16; 4] {
+    [&top[at..c], &top[c + at..], &bottom[at..c], &bottom[c + at..]].map(load_channels::<WHOLE>)
 }
 
 /// Normalises, activates and pools. Backward needs `x` and the statistics.
@@ -122,6 +110,20 @@ pub fn batch_norm_max_pool_forward(
     y: &mut [f32],
 ) {
     g.check(x, y);
+    if g.c.is_multiple_of(LANES) {
+        forward::<true>(g, x, statistics, affine, y);
+    } else {
+        forward::<false>(g, x, statistics, affine, y);
+    }
+}
+
+fn forward<const WHOLE: bool>(
+    g: &MaxPool2dGeometry,
+    x: &[f32],
+    statistics: &ChannelStatistics,
+    affine: (&[f32], &[f32]),
+    y: &mut [f32],
+) {
     let c = g.c;
     with_scratch(2 * c, |per_channel| {
         let (scale, shift) = per_channel.split_at_mut(c);
@@ -129,13 +131,20 @@ pub fn batch_norm_max_pool_forward(
         let (scale, shift) = (&*scale, &*shift);
         y.par_chunks_exact_mut(g.image_out_len()).zip(x.par_chunks_exact(g.image_len())).for_each(
             |(y, x)| {
-                for (out, pixels) in g.windows() {
-                    let y = &mut y[out..][..c];
-                    let [x0, x1, x2, x3] = pixels.map(|pixel| &x[pixel..][..c]);
-                    for at in (0..c).step_by(LANES) {
-                        let (scale, shift) = (load_short(&scale[at..]), load_short(&shift[at..]));
-                        let normal = load_window([x0, x1, x2, x3], at).map(|x| x.mul_add(scale, shift));
-                        store_short(normal.into_iter().fold(f32x16::ZERO, larger), &mut y[at..]);
+                for (y, x) in y.chunks_exact_mut(g.w_out() * c).zip(x.chunks_exact(2 * g.w * c)) {
+                    let (top, bottom) = x.split_at(g.w * c);
+                    let windows = top.chunks_exact(2 * c).zip(bottom.chunks_exact(2 * c));
+                    for (y, (top, bottom)) in y.chunks_exact_mut(c).zip(windows) {
+                        for at in (0..c).step_by(LANES) {
+                            let (scale, shift) =
+                                (load_channels::<WHOLE>(&scale[at..]), load_channels::<WHOLE>(&shift[at..]));
+                            let normal =
+                                load_window::<WHOLE>([top, bottom], c, at).map(|x| x.mul_add(scale, shift));
+                            store_channels::<WHOLE>(
+                                normal.into_iter().fold(f32x16::ZERO, larger),
+                                &mut y[at..],
+                            );
+                        }
                     }
                 }
             },
@@ -152,14 +161,20 @@ pub fn batch_norm_max_pool_forward(
 /// If a length does not fit the geometry.
 pub fn max_pool2d(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) {
     g.check(x, y);
+    if g.c.is_multiple_of(LANES) { max_pool::<true>(g, x, y) } else { max_pool::<false>(g, x, y) }
+}
+
+fn max_pool<const WHOLE: bool>(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) {
     let c = g.c;
     y.par_chunks_exact_mut(g.image_out_len()).zip(x.par_chunks_exact(g.image_len())).for_each(|(y, x)| {
-        for (out, pixels) in g.windows() {
-            let [x0, x1, x2, x3] = pixels.map(|pixel| &x[pixel..][..c]);
-            let y = &mut y[out..][..c];
-            for at in (0..c).step_by(LANES) {
-                let [a, b, c, d] = load_window([x0, x1, x2, x3], at);
-                store_short(larger(larger(a, b), larger(c, d)), &mut y[at..]);
+        for (y, x) in y.chunks_exact_mut(g.w_out() * c).zip(x.chunks_exact(2 * g.w * c)) {
+            let (top, bottom) = x.split_at(g.w * c);
+            let windows = top.chunks_exact(2 * c).zip(bottom.chunks_exact(2 * c));
+            for (y, (top, bottom)) in y.chunks_exact_mut(c).zip(windows) {
+                for at in (0..c).step_by(LANES) {
+                    let [x0, x1, x2, x3] = load_window::<WHOLE>([top, bottom], c, at);
+                    store_channels::<WHOLE>(larger(larger(x0, x1), larger(x2, x3)), &mut y[at..]);
+                }
             }
         }
     });
@@ -185,6 +200,21 @@ pub fn batch_norm_max_pool_backward(
     grad_affine: (&mut [f32], &mut [f32]),
 ) {
     g.check(x, grad_y);
+    if g.c.is_multiple_of(LANES) {
+        backward::<true>(g, x, batch, affine, grad_y, grad_affine);
+    } else {
+        backward::<false>(g, x, batch, affine, grad_y, grad_affine);
+    }
+}
+
+fn backward<const WHOLE: bool>(
+    g: &MaxPool2dGeometry,
+    x: &mut [f32],
+    batch: &ChannelStatistics,
+    affine: (&[f32], &[f32]),
+    grad_y: &[f32],
+    grad_affine: (&mut [f32], &mut [f32]),
+) {
     let c = g.c;
     with_scratch(5 * c + g.n * 2 * c, |scratch| {
         let (per_channel, partial) = scratch.split_at_mut(5 * c);
@@ -198,18 +228,23 @@ pub fn batch_norm_max_pool_backward(
             partial.fill(0.0);
             let (sum_g, sum_gx) = partial.split_at_mut(c);
             let sum_gx = &mut sum_gx[..c];
-            for (out, pixels) in g.windows() {
-                let grad_y = &grad_y[out..][..c];
-                let x = pixels.map(|pixel| &x[pixel..][..c]);
-                for at in (0..c).step_by(LANES) {
-                    let x = load_window(x, at);
-                    let (scale, shift) = (load_short(&scale[at..]), load_short(&shift[at..]));
-                    let (is_largest, g) =
-                        largest(x.map(|x| x.mul_add(scale, shift)), load_short(&grad_y[at..]));
-                    let [a, b, c, d] = std::array::from_fn(|k| is_largest[k] & x[k]);
-                    let deviation = ((a | b) | (c | d)) - load_short(&mean[at..]);
-                    store_short(load_short(&sum_g[at..]) + g, &mut sum_g[at..]);
-                    store_short(load_short(&sum_gx[at..]) + g * deviation, &mut sum_gx[at..]);
+            for (grad_y, x) in grad_y.chunks_exact(g.w_out() * c).zip(x.chunks_exact(2 * g.w * c)) {
+                let (top, bottom) = x.split_at(g.w * c);
+                let windows = top.chunks_exact(2 * c).zip(bottom.chunks_exact(2 * c));
+                for (grad_y, (top, bottom)) in grad_y.chunks_exact(c).zip(windows) {
+                    for at in (0..c).step_by(LANES) {
+                        let [scale, shift, mean] =
+                            [scale, shift, mean].map(|of| load_channels::<WHOLE>(&of[at..]));
+                        let x = load_window::<WHOLE>([top, bottom], c, at);
+                        let ([is_ab, is_a, is_c], value) = largest(x.map(|x| x.mul_add(scale, shift)));
+                        let g = value.simd_gt(f32x16::ZERO) & load_channels::<WHOLE>(&grad_y[at..]);
+                        let x = is_ab.bitselect(is_a.bitselect(x[0], x[1]), is_c.bitselect(x[2], x[3]));
+                        store_channels::<WHOLE>(load_channels::<WHOLE>(&sum_g[at..]) + g, &mut sum_g[at..]);
+                        store_channels::<WHOLE>(
+                            load_channels::<WHOLE>(&sum_gx[at..]) + g * (x - mean),
+                            &mut sum_gx[at..],
+                        );
+                    }
                 }
             }
         });
@@ -217,21 +252,24 @@ pub fn batch_norm_max_pool_backward(
         let [a, b, d] = factors.map(|factor| &factor[..c]);
         x.par_chunks_exact_mut(g.image_len()).zip(grad_y.par_chunks_exact(g.image_out_len())).for_each(
             |(x, grad_y)| {
-                for (out, pixels) in g.windows() {
-                    let grad_y = &grad_y[out..][..c];
-                    let (top, bottom) = x[pixels[0]..].split_at_mut(pixels[2] - pixels[0]);
-                    let ((x0, x1), (x2, x3)) =
-                        (top[..2 * c].split_at_mut(c), bottom[..2 * c].split_at_mut(c));
-                    for at in (0..c).step_by(LANES) {
-                        let x = load_window([&*x0, &*x1, &*x2, &*x3], at);
-                        let (scale, shift) = (load_short(&scale[at..]), load_short(&shift[at..]));
-                        let (is_largest, g) =
-                            largest(x.map(|x| x.mul_add(scale, shift)), load_short(&grad_y[at..]));
-                        let (a, b, d) = (load_short(&a[at..]), load_short(&b[at..]), load_short(&d[at..]));
-                        let grads: [f32x16; 4] =
-                            std::array::from_fn(|k| (is_largest[k] & g).mul_add(a, x[k].mul_add(b, d)));
-                        for (grad, x) in grads.into_iter().zip([&mut *x0, &mut *x1, &mut *x2, &mut *x3]) {
-                            store_short(grad, &mut x[at..]);
+                for (x, grad_y) in x.chunks_exact_mut(2 * g.w * c).zip(grad_y.chunks_exact(g.w_out() * c)) {
+                    let (top, bottom) = x.split_at_mut(g.w * c);
+                    let windows = top.chunks_exact_mut(2 * c).zip(bottom.chunks_exact_mut(2 * c));
+                    for (grad_y, (top, bottom)) in grad_y.chunks_exact(c).zip(windows) {
+                        for at in (0..c).step_by(LANES) {
+                            let [scale, shift, a, b, d] =
+                                [scale, shift, a, b, d].map(|of| load_channels::<WHOLE>(&of[at..]));
+                            let x = load_window::<WHOLE>([top, bottom], c, at);
+                            let ([is_ab, is_a, is_c], value) = largest(x.map(|x| x.mul_add(scale, shift)));
+                            let g = value.simd_gt(f32x16::ZERO) & load_channels::<WHOLE>(&grad_y[at..]);
+                            let (ab, cd) = (is_ab & g, !is_ab & g);
+                            let g = [is_a & ab, !is_a & ab, is_c & cd, !is_c & cd];
+                            let grads: [f32x16; 4] =
+                                std::array::from_fn(|k| g[k].mul_add(a, x[k].mul_add(b, d)));
+                            store_channels::<WHOLE>(grads[0], &mut top[at..c]);
+                            store_channels::<WHOLE>(grads[1], &mut top[c + at..]);
+                            store_channels::<WHOLE>(grads[2], &mut bottom[at..c]);
+                            store_channels::<WHOLE>(grads[3], &mut bottom[c + at..]);
                         }
                     }
                 }

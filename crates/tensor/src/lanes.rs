@@ -64,6 +64,18 @@ pub(crate) fn store_short(vector: f32x16, values: &mut [f32]) {
     }
 }
 
+/// [`load`] where the channels are whole vectors, which a kernel asks once; else [`load_short`], which takes twice as long.
+#[inline(always)]
+pub(crate) fn load_channels<const WHOLE: bool>(values: &[f32]) -> f32x16 {
+    if WHOLE { load(values) } else { load_short(values) }
+}
+
+/// [`store`] where the channels are whole vectors; else [`store_short`].
+#[inline(always)]
+pub(crate) fn store_channels<const WHOLE: bool>(vector: f32x16, values: &mut [f32]) {
+    if WHOLE { store(vector, values) } else { store_short(vector, values) }
+}
+
 /// Reads one number of each cache line in the order of memory, which the processor foresees. What works on several lines in
 /// turn, as most kernels do, finds them in the cache then.
 #[inline(always)]
