@@ -52,7 +52,7 @@ pub(crate) fn file_notes(images: &[(&str, &Decoded)], options: &LoadOptions) -> 
         (&|image| options.fit == Fit::Crop && is_long(image), &|n, example| {
             format!(
                 "{n} are more than {LONG} times as long as wide, or as wide as long, such as {example}: the model sees their \
-                 centre only; with --fit pad or --fit stretch it sees the whole of them"
+                 centre only; one trained with --fit pad or --fit stretch sees the whole of them"
             )
         }),
         (&|image| image.traits.is_negative, &|n, example| {

@@ -277,7 +277,12 @@ impl<'a> Scorer<'a> {
     fn squared_distance(&self, image: usize, label: usize) -> f64 {
         let probabilities = self.predictions.probabilities(image).iter().enumerate();
         let sum: f64 = probabilities.map(|(class, p)| (p - f64::from(class == label)).powi(2)).sum();
-        if self.predictions.n_classes == 2 { sum / 2.0 } else { sum }
+        sum * self.largest_brier_score() / 2.0
+    }
+
+    /// That of an image whose probability is 1 for a wrong class.
+    pub(super) fn largest_brier_score(&self) -> f64 {
+        if self.predictions.n_classes == 2 { 1.0 } else { 2.0 }
     }
 
     /// The ROC curve of a class against the rest, from (0, 0) to (1, 1): false against true positive rate, a point for each

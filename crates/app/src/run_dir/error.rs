@@ -1,7 +1,7 @@
 //! What can go wrong with the files of a run, and with any other file that is written.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A file or folder could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,7 @@ pub enum RunDirError {
         "cannot write {}: {source}; check the free space and the permissions, then continue with: \
          roentgen train --resume {}",
         path.display(),
-        run.display()
+        shell_word(run)
     )]
     ResumableWrite {
         /// The file or folder.
@@ -102,4 +102,10 @@ impl RunDirError {
             Self::Write(_) | Self::ResumableWrite { .. } | Self::InUse { .. } => false,
         }
     }
+}
+
+/// A path for a command that the user types: in quotes where a shell would divide or change it.
+pub(crate) fn shell_word(path: &Path) -> String {
+    let name = path.display().to_string();
+    shlex::try_quote(&name).map(|word| word.into_owned()).unwrap_or(name)
 }

@@ -349,12 +349,12 @@ mod tests {
     #[test]
     fn what_cannot_be_written_says_how_to_go_on_if_that_is_possible() {
         let parent = tempfile::tempdir().expect("a temporary folder");
-        let out = parent.path().join("run");
+        let out = parent.path().join("my run");
         let run = PlannedFolder::new(Some(&out)).and_then(PlannedFolder::create).expect("a run folder");
         let full = || run.write_error(run.file("log.jsonl"), io::ErrorKind::StorageFull.into()).to_string();
         assert!(full().contains("free space") && !full().contains("--resume"), "{}", full());
         run.write(CONFIG, b"").expect("a written file");
-        let words = format!("then continue with: roentgen train --resume {}", out.display());
+        let words = format!("then continue with: roentgen train --resume '{}'", out.display());
         assert!(full().ends_with(&words), "{}", full());
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::config::error::ConfigError;
 use crate::data_loading::error::DataLoadingError;
 use crate::model::error::ModelError;
-use crate::run_dir::error::RunDirError;
+use crate::run_dir::error::{RunDirError, shell_word};
 
 /// Why a training did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +68,7 @@ pub enum TrainingError {
         clip: String,
     },
     /// A signal ended the run: Ctrl-C, or a request of the system to terminate.
-    #[error("interrupted; continue with: roentgen train --resume {}", run.display())]
+    #[error("interrupted; continue with: roentgen train --resume {}", shell_word(run))]
     Interrupted {
         /// Number of the signal.
         signal: u8,
