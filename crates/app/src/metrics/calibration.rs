@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn the_interval_of_the_brier_score_of_few_images_is_within_its_range() {
         for (n_classes, largest) in [(2, 1.0), (3, 2.0)] {
-            // Two images that are predicted alike: the resamples with little spread between them have huge ratios.
+            // Four images that are predicted almost alike: resamples of these alone have huge ratios of mean to error.
             let mut predictions = Predictions::new(n_classes);
             for (label, logit) in [(0, 4.0), (0, 4.001), (0, 4.0), (0, 4.0), (1, 3.0)] {
                 predictions.add(label, (0..n_classes).map(|class| if class == 0 { logit } else { 0.0 }));
