@@ -35,7 +35,7 @@ fn main() -> Result<(), AppError> {
         for batch in batch_ranges(order.len(), BATCH) {
             let transform = Transform::Augment { seed: SEED, epoch, augment: &augment };
             fill_batch(&data.train, &order[batch], transform, &norm, &mut x, &mut labels);
-            let pass = Pass::Train { seed: SEED, step: step as u64 };
+            let pass = Pass::Train { seed: SEED, step: step as u64, shard: 0 };
             let outcome = training.take(&x, &labels, schedule.at(step), pass);
             step += 1;
             println!("step {step:3}: loss {:.3}", outcome.loss);

@@ -20,7 +20,7 @@ fn gradients(conv: ConvChoice) -> Vec<(String, Vec<f32>)> {
     let config = ResNet9Config { width: 32, conv, ..ResNet9Config::new(1, 3) };
     let mut model = ResNet9::new(&config, 5);
     let mut grad = Array4::zeros((0, 0, 0, 0));
-    let logits = model.forward(&x, Pass::Train { seed: 0, step: 0 });
+    let logits = model.forward(&x, Pass::Train { seed: 0, step: 0, shard: 0 });
     LossHead::default().forward_backward(logits, &labels, &mut grad);
     model.backward(&x, &mut grad);
     let mut gradients = Vec::new();

@@ -181,7 +181,7 @@ fn resnet9_gradients_match_finite_differences() {
     let x = Array4::from_shape_vec((n, h, w, 1), pixels).unwrap();
     let mut grad = Array4::zeros((0, 0, 0, 0));
     let loss = {
-        let logits = model.forward(&x, Pass::Train { seed: 0, step: 0 });
+        let logits = model.forward(&x, Pass::Train { seed: 0, step: 0, shard: 0 });
         LossHead::default().forward_backward(logits, &labels, &mut grad)
     };
     model.backward(&x, &mut grad);

@@ -48,7 +48,7 @@ fn train(seed: u64, clip: Clip, n_threads: usize) -> Trained {
             let x = Array4::from_shape_simple_fn((n, SIZE, SIZE, 1), || rng.normal());
             let labels: Vec<u32> = (0..n).map(|_| rng.below(N_CLASSES)).collect();
 
-            let pass = Pass::Train { seed, step: step as u64 };
+            let pass = Pass::Train { seed, step: step as u64, shard: 0 };
             losses.push(training.take(&x, &labels, schedule.at(step), pass).loss);
         }
         assert!(losses.iter().all(|loss| loss.is_finite()), "{losses:?}");

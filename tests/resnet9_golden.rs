@@ -78,7 +78,7 @@ fn forward_and_every_gradient_match_pytorch() {
     let golden = Golden::load();
     let (mut model, x) = (golden.model(), golden.images());
     let mut grad = Array4::zeros((0, 0, 0, 0));
-    let logits = model.forward(&x, Pass::Train { seed: 0, step: 0 });
+    let logits = model.forward(&x, Pass::Train { seed: 0, step: 0, shard: 0 });
     assert_close(logits.as_slice().unwrap(), &golden.values("logits", ParameterKind::Bias), 1e-5, "logits");
     let loss = LossHead::default().forward_backward(logits, &golden.labels, &mut grad);
     assert_close(&[loss], &golden.values("losses", ParameterKind::Bias)[..1], 1e-5, "loss");
@@ -125,7 +125,7 @@ fn ten_steps_of_the_recipe_match_pytorch() {
     let mut grad = Array4::zeros((0, 0, 0, 0));
     let mut losses = Vec::new();
     for step in 0..expected.len() {
-        let logits = model.forward(&x, Pass::Train { seed: 0, step: step as u64 });
+        let logits = model.forward(&x, Pass::Train { seed: 0, step: step as u64, shard: 0 });
         losses.push(LossHead::default().forward_backward(logits, &golden.labels, &mut grad));
         model.backward(&x, &mut grad);
         adam.begin_step(schedule.at(step), None);

@@ -95,8 +95,12 @@ fn allocated_bytes(options: Options, data: &Dataset, dropout: f32) -> Vec<u64> {
         let before = dhat::HeapStats::get().total_bytes;
         let transform = Transform::Augment { seed: 0, epoch: step as u64, augment: &augment };
         fill_batch(&data.train, &samples, transform, &normalization, &mut x, &mut labels);
-        let outcome =
-            training.take(&x, &labels, schedule.at(step), Pass::Train { seed: 0, step: step as u64 });
+        let outcome = training.take(
+            &x,
+            &labels,
+            schedule.at(step),
+            Pass::Train { seed: 0, step: step as u64, shard: 0 },
+        );
         assert!(outcome.loss.is_finite());
         if let Some(average) = &mut average {
             average.begin_step();

@@ -104,6 +104,9 @@ impl TrainConfig {
         if self.resize() < self.size {
             return out_of_range("resize", self.resize().into());
         }
+        if !self.micro_batches.is_power_of_two() {
+            return out_of_range("micro-batches", self.micro_batches as u64);
+        }
         match (self.fold, self.folds) {
             (Some(fold), Some(folds)) if fold > folds => out_of_range("fold", fold as u64),
             (Some(_), None) => {

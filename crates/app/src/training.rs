@@ -2,6 +2,7 @@
 
 pub(crate) mod checkpoint;
 pub(crate) mod cross_validation;
+mod divergence;
 #[cfg(test)]
 mod divergence_tests;
 #[cfg(test)]
@@ -15,11 +16,14 @@ mod hard_examples;
 pub(crate) mod interrupt;
 pub(crate) mod linear_classifier;
 pub(crate) mod memory_estimate;
+#[cfg(test)]
+mod micro_batch_tests;
 pub(crate) mod objective;
 pub(crate) mod pipeline;
 pub(crate) mod probe_training;
 mod progress_lines;
 pub(crate) mod quick_audit;
 mod run_summary;
+mod shard_sums;
 pub(crate) mod step;
 pub(crate) mod trainer;

@@ -9,6 +9,7 @@ mod explain;
 mod guards;
 mod interchange;
 mod kills;
+mod micro_batches;
 mod output;
 mod predict;
 mod recompute;

@@ -43,9 +43,13 @@ pub enum Transform<'a> {
 /// If `batch` is 0.
 pub fn batch_ranges(n: usize, batch: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
     assert!(batch > 0, "batch_ranges: batch must be positive");
-    let n_batches = n.div_ceil(batch);
-    let (size, larger) = (n.checked_div(n_batches).unwrap_or(0), n.checked_rem(n_batches).unwrap_or(0));
-    (0..n_batches).map(move |index| {
+    even_ranges(n, n.div_ceil(batch))
+}
+
+/// Divides `0..n` into `n_parts` ranges whose sizes differ by at most one, larger ones first.
+pub fn even_ranges(n: usize, n_parts: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
+    let (size, larger) = (n.checked_div(n_parts).unwrap_or(0), n.checked_rem(n_parts).unwrap_or(0));
+    (0..n_parts).map(move |index| {
         let start = index * size + index.min(larger);
         start..start + size + usize::from(index < larger)
     })

@@ -29,8 +29,8 @@ impl Layer for Dropout {
 
     fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, pass: Pass) {
         match pass {
-            Pass::Train { seed, step } => {
-                let mut rng = CounterRng::new(seed, Purpose::Dropout, step, 0);
+            Pass::Train { seed, step, shard } => {
+                let mut rng = CounterRng::new(seed, Purpose::Dropout, step, shard);
                 self.mask.resize(x.len(), 0.0);
                 dropout_forward(self.p, &mut rng, slice(x), slice_mut(y), &mut self.mask);
             }

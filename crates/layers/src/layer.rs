@@ -10,10 +10,12 @@ use crate::Workspace;
 pub enum Pass {
     /// Batch statistics and dropout; saves what backward needs.
     Train {
-        /// Seed of the run; with `step` it determines the dropout masks.
+        /// Seed of the run; with `step` and `shard` it determines the dropout masks.
         seed: u64,
         /// Number of steps before this one.
         step: u64,
+        /// Which part of the batch of the step it is; 0 for a whole batch.
+        shard: u64,
     },
     /// Batch statistics and no dropout; the running statistics become the mean of those of batches `0..=batch`. For weights
     /// that differ from those in training, such as an average (Izmailov et al. 2018, section 3.2).

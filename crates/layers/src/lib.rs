@@ -15,7 +15,7 @@
 //! let x = Array4::<f32>::zeros((2, 24, 24, 1));
 //!
 //! let mut grad = Array4::zeros((2, 1, 1, 3));
-//! let logits = model.forward(&x, Pass::Train { seed: 0, step: 0 });
+//! let logits = model.forward(&x, Pass::Train { seed: 0, step: 0, shard: 0 });
 //! let loss = LossHead::default().forward_backward(logits, &[0, 2], &mut grad);
 //! model.backward(&x, &mut grad);
 //! assert!(loss > 0.0);

@@ -2,7 +2,7 @@
 
 use ndarray::Array4;
 use roentgen_tensor::scratch::with_scratch;
-use roentgen_tensor::softmax_cross_entropy::softmax_cross_entropy;
+use roentgen_tensor::softmax_cross_entropy::{softmax_cross_entropy, total_weight};
 
 use crate::activation::{reshape, shape, slice, slice_mut};
 
@@ -30,17 +30,42 @@ impl LossHead {
         labels: &[u32],
         grad_logits: &mut Array4<f32>,
     ) -> f32 {
+        self.forward_backward_shard(logits, labels, self.total_weight(labels), grad_logits)
+    }
+
+    /// The sum of the class weights of the images of a batch.
+    #[must_use]
+    pub fn total_weight(&self, labels: &[u32]) -> f32 {
+        total_weight(labels, self.class_weights.as_deref())
+    }
+
+    /// As [`Self::forward_backward`], for a part of a batch of which `total_weight` is the [`Self::total_weight`]: losses
+    /// and gradients of all parts add up to those of the batch.
+    pub fn forward_backward_shard(
+        &self,
+        logits: &Array4<f32>,
+        labels: &[u32],
+        total_weight: f32,
+        grad_logits: &mut Array4<f32>,
+    ) -> f32 {
         reshape(grad_logits, shape(logits));
         let (logits, grad_logits) = (slice(logits), slice_mut(grad_logits));
-        let class_weights = self.class_weights.as_deref();
+        let (class_weights, smoothing) = (self.class_weights.as_deref(), self.label_smoothing);
         let Some(log_prior) = &self.log_prior else {
-            return softmax_cross_entropy(logits, labels, class_weights, self.label_smoothing, grad_logits);
+            return softmax_cross_entropy(
+                logits,
+                labels,
+                class_weights,
+                smoothing,
+                total_weight,
+                grad_logits,
+            );
         };
         with_scratch(logits.len(), |adjusted| {
             for ((adjusted, logit), prior) in adjusted.iter_mut().zip(logits).zip(log_prior.iter().cycle()) {
                 *adjusted = logit + prior;
             }
-            softmax_cross_entropy(adjusted, labels, class_weights, self.label_smoothing, grad_logits)
+            softmax_cross_entropy(adjusted, labels, class_weights, smoothing, total_weight, grad_logits)
         })
     }
 }

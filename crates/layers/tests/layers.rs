@@ -184,10 +184,10 @@ fn dropout_depends_on_seed_and_step_and_is_off_in_evaluation() {
         layer.forward(&x, &mut y, pass);
         y
     };
-    let y = run(Pass::Train { seed: 1, step: 7 });
-    assert_eq!(bits(&y), bits(&run(Pass::Train { seed: 1, step: 7 })));
-    assert_ne!(bits(&y), bits(&run(Pass::Train { seed: 1, step: 8 })));
-    assert_ne!(bits(&y), bits(&run(Pass::Train { seed: 2, step: 7 })));
+    let y = run(Pass::Train { seed: 1, step: 7, shard: 0 });
+    assert_eq!(bits(&y), bits(&run(Pass::Train { seed: 1, step: 7, shard: 0 })));
+    assert_ne!(bits(&y), bits(&run(Pass::Train { seed: 1, step: 8, shard: 0 })));
+    assert_ne!(bits(&y), bits(&run(Pass::Train { seed: 2, step: 7, shard: 0 })));
 
     let dropped = y.iter().filter(|y| **y == 0.0).count();
     assert!((340..460).contains(&dropped), "{dropped} of 2000 dropped");

@@ -5,6 +5,8 @@
 //! t[c] = (1 - smoothing) * weight[label] * [c = label] + smoothing / k * weight[c]
 //! loss = (sum over images of -sum_c t[c] * ln p[c]) / (sum over images of weight[label])
 //! ```
+//! The second sum is over the whole batch, also where a batch is computed in parts: then losses and gradients of the parts
+//! add up to those of the batch.
 //!
 //! This is PyTorch's `CrossEntropyLoss` with the default reduction, `mean`. Label smoothing: Szegedy et al. (2016).
 
@@ -18,10 +20,17 @@ pub fn log_softmax(logits: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Returns the mean loss of a batch, and computes its gradient with respect to the logits,
-/// `(p * sum of t - t) / sum of weights`.
+/// The sum over images of the weight of their class: the divisor of [`softmax_cross_entropy`].
+#[must_use]
+pub fn total_weight(labels: &[u32], class_weights: Option<&[f32]>) -> f32 {
+    labels.iter().map(|&label| class_weights.map_or(1.0, |weights| weights[label as usize])).sum()
+}
+
+/// Returns the mean loss of a batch, or the share of it that these images have, and computes its gradient with respect to
+/// the logits, `(p * sum of t - t) / total_weight`.
 ///
-/// Without `class_weights` all classes have weight 1; `smoothing` is 0 to 1.
+/// Without `class_weights` all classes have weight 1; `smoothing` is 0 to 1; `total_weight` is [`total_weight`] of the
+/// whole batch.
 ///
 /// # Shapes
 /// `logits`, `grad`: `(n, k)`, `grad` overwritten; `labels`: `(n)`, each below `k`.
@@ -33,6 +42,7 @@ pub fn softmax_cross_entropy(
     labels: &[u32],
     class_weights: Option<&[f32]>,
     smoothing: f32,
+    total_weight: f32,
     grad: &mut [f32],
 ) -> f32 {
     assert!(
@@ -46,7 +56,6 @@ pub fn softmax_cross_entropy(
         "softmax_cross_entropy: expected a weight for each of {k} classes"
     );
     let weight = |class: usize| class_weights.map_or(1.0, |weights| weights[class]);
-    let total: f32 = labels.iter().map(|&label| weight(label as usize)).sum();
     let mut loss = 0.0f64;
     for ((logits, grad), &label) in logits.chunks_exact(k).zip(grad.chunks_exact_mut(k)).zip(labels) {
         let label = label as usize;
@@ -63,8 +72,8 @@ pub fn softmax_cross_entropy(
             if target(c) != 0.0 {
                 loss -= f64::from(target(c)) * f64::from(log_p);
             }
-            *slot = (libm::expf(log_p) * target_sum - target(c)) / total;
+            *slot = (libm::expf(log_p) * target_sum - target(c)) / total_weight;
         }
     }
-    (loss / f64::from(total)) as f32
+    (loss / f64::from(total_weight)) as f32
 }

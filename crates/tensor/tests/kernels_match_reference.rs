@@ -11,7 +11,7 @@ use roentgen_tensor::global_max_pool2d::*;
 use roentgen_tensor::linear::{linear_backward, linear_forward};
 use roentgen_tensor::reference;
 use roentgen_tensor::rng::{CounterRng, Purpose};
-use roentgen_tensor::softmax_cross_entropy::softmax_cross_entropy;
+use roentgen_tensor::softmax_cross_entropy::{softmax_cross_entropy, total_weight};
 
 fn random(len: usize, seed: u64) -> Vec<f32> {
     let mut rng = CounterRng::new(seed, Purpose::Synthetic, len as u64, 1);
@@ -160,11 +160,24 @@ proptest! {
         let weights: Vec<f32> = (0..k).map(|_| rng.range(0.2, 3.0)).collect();
         for (class_weights, reference_weights) in [(None, vec![1.0; k]), (Some(&weights[..]), wide(&weights))] {
             let mut grad = vec![f32::NAN; n * k];
-            let loss = softmax_cross_entropy(&logits, &labels, class_weights, smoothing, &mut grad);
+            let total = total_weight(&labels, class_weights);
+            let loss = softmax_cross_entropy(&logits, &labels, class_weights, smoothing, total, &mut grad);
             let (loss_64, grad_64) =
                 reference::softmax_cross_entropy(&wide(&logits), &labels, &reference_weights, f64::from(smoothing));
             assert_close(&[loss], &[loss_64], 3e-6, "loss");
             assert_close(&grad, &grad_64, 1e-6, "grad");
+            // In two parts: losses add up, gradients are the same.
+            let (first, second) = (n / 2, n - n / 2);
+            let of_part = |images: std::ops::Range<usize>, grad: &mut [f32]| {
+                let logits = &logits[images.start * k..images.end * k];
+                softmax_cross_entropy(logits, &labels[images], class_weights, smoothing, total, grad)
+            };
+            let mut grad_of_parts = vec![f32::NAN; n * k];
+            let (grad_1, grad_2) = grad_of_parts.split_at_mut(first * k);
+            let loss_1 = if first > 0 { of_part(0..first, grad_1) } else { 0.0 };
+            let loss_of_parts = loss_1 + of_part(first..first + second, grad_2);
+            assert_close(&[loss_of_parts], &[loss_64], 3e-6, "loss of two parts");
+            assert_eq!(grad, grad_of_parts);
         }
     }
 }

@@ -95,7 +95,7 @@ impl Case {
                 let rates = OneCycle::new(0.001, 1000).at(500);
                 let mut count = 0;
                 self.measured(|| {
-                    step.take(&x, &labels, rates, Pass::Train { seed: 0, step: count });
+                    step.take(&x, &labels, rates, Pass::Train { seed: 0, step: count, shard: 0 });
                     count += 1;
                 })
             }

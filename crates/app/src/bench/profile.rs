@@ -52,7 +52,7 @@ pub(super) fn measure(
     let names = model.architecture().layer_names();
     let mut times = StepTimes::new(names.len());
     for count in 0..WARM_UP + STEPS {
-        step.take(&x, &labels, rates, Pass::Train { seed: 0, step: count as u64 });
+        step.take(&x, &labels, rates, Pass::Train { seed: 0, step: count as u64, shard: 0 });
         let end = Instant::now();
         let events = std::mem::take(&mut *events.lock().unwrap_or_else(PoisonError::into_inner));
         if count >= WARM_UP {

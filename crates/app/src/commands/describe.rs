@@ -91,6 +91,7 @@ pub(crate) fn run(path: &Path, screen: &Screen) -> Result<(), AppError> {
     screen.line("");
     let mib = |bytes: usize| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
     let sizes = RunSizes {
+        n_shards: 1,
         batch: TRAINING_BATCH,
         size: card.size as usize,
         n_threads: rayon::current_num_threads(),

@@ -114,7 +114,12 @@ fn train_seconds(config: &TrainConfig, data: &Dataset) -> f64 {
     let labels: Vec<u32> = (0..batch).map(|image| (image % n_classes) as u32).collect();
     let schedule = OneCycle::new(1e-3, 1_000);
     let mut take = |step_idx: u64| {
-        step.take(&x, &labels, schedule.at(step_idx as usize), Pass::Train { seed: 0, step: step_idx });
+        step.take(
+            &x,
+            &labels,
+            schedule.at(step_idx as usize),
+            Pass::Train { seed: 0, step: step_idx, shard: 0 },
+        );
     };
     (0..WARM_UP).for_each(&mut take);
     let start = Instant::now();

@@ -123,6 +123,10 @@ settings! {
         /// Batch size: number of images in a training step
         batch: Option<usize> = None => number("N", 1..=65_536).unit("images").common()
             .derived("32, or 128 from 20000 training images on");
+        /// Cut each batch into S shards, a power of two, which go through the network one after the other, each with batch
+        /// statistics of its own (ghost batch norm), and whose gradients are added up in a fixed order. A batch then takes
+        /// the memory of a shard; and on several machines, each has its share of the shards
+        micro_batches: usize = 1 => number("S", 1..=1024).expected("a power of two, 1 to 1024");
         /// Largest learning rate of the one-cycle schedule, which also moves the beta1 of Adam from 0.95 to 0.85 and back;
         /// beta2 is 0.999
         max_lr: f64 = 0.01 => number("RATE", (Excluded(0.0), Included(1000.0))).alias("lr").common();

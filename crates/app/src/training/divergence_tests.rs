@@ -1,7 +1,8 @@
 //! A loss or a weight that is not finite stops a run within the step.
 
 use crate::config::TrainConfig;
-use crate::training::trainer::{Diverged, EpochProgress, Trainer};
+use crate::training::divergence::Diverged;
+use crate::training::trainer::{EpochProgress, Trainer};
 use roentgen_data::{LoadOptions, Normalization, PhantomOptions, phantom_dataset, silent};
 use roentgen_layers::{LossHead, ResNet9, ResNet9Config};
 

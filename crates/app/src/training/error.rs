@@ -7,6 +7,7 @@ use crate::config::error::ConfigError;
 use crate::data_loading::error::DataLoadingError;
 use crate::model::error::ModelError;
 use crate::run_dir::error::{RunDirError, shell_word};
+use crate::terminal::screen::counted;
 
 /// Why a training did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,20 @@ pub enum TrainingError {
         size: u32,
         /// Training images.
         n_train: usize,
+    },
+    /// A shard of a batch has no image, or a single value per channel.
+    #[error(
+        "--micro-batches {n_shards} leaves {} of {size} pixels in a shard of a batch of {n_images}, and batch norm needs \
+         two values per channel; choose a lower --micro-batches or a larger --batch",
+        counted(n_images / n_shards, "image")
+    )]
+    ShardTooSmall {
+        /// Side of the crop, in pixels.
+        size: u32,
+        /// Images of the smallest batch.
+        n_images: usize,
+        /// Parts that it is cut into.
+        n_shards: usize,
     },
     /// The run would take more memory than there is.
     #[error("the run would take about {needed}, and {free} is {limited_by}; {activations}: {remedy}")]
@@ -87,9 +102,8 @@ impl TrainingError {
     /// Whether a flag, a setting, the data, a model or a folder given is wrong, rather than the work itself.
     pub(crate) fn is_usage_error(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Model(_) | Self::BatchTooSmall { .. } | Self::NotEnoughMemory { .. } => {
-                true
-            }
+            Self::Config(_) | Self::Model(_) => true,
+            Self::BatchTooSmall { .. } | Self::ShardTooSmall { .. } | Self::NotEnoughMemory { .. } => true,
             Self::DataLoading(error) => error.is_usage_error(),
             Self::RunDir(error) => error.is_usage_error(),
             Self::Diverged { .. } | Self::Interrupted { .. } | Self::Signals { .. } => false,

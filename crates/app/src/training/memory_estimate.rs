@@ -19,6 +19,8 @@ const PROGRAM_BYTES: usize = 56 << 20;
 const FINAL_COPIES: usize = 4;
 /// What makes a run smaller.
 pub(crate) const LOWER_SETTINGS: &str = "lower --batch, --size or --width";
+/// What makes a training smaller.
+pub(crate) const SMALLER_TRAINING: &str = "raise --micro-batches, or lower --batch, --size or --width";
 /// Bytes for an image and a class in the evaluation of a set: logit, probability, rank, and both numbers as text.
 const BYTES_OF_CLASS: usize = 80;
 
@@ -59,8 +61,10 @@ pub(crate) struct Step {
 /// What an estimate depends on besides the network.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunSizes {
-    /// Images in a training step.
+    /// Images that go through the network together in training: of a batch or a shard of it.
     pub batch: usize,
+    /// Parts that a batch is cut into.
+    pub n_shards: usize,
     /// Side of an image.
     pub size: usize,
     /// Threads.
@@ -79,12 +83,15 @@ impl MemoryEstimate {
     /// Of a run with these settings on loaded data.
     pub(crate) fn of(config: &TrainConfig, data: &Dataset) -> Self {
         let n_train = data.train.len();
-        let (size, batch) = (config.size as usize, config.batch(n_train).min(n_train).max(1));
+        let n_shards = config.micro_batches;
+        let size = config.size as usize;
+        let batch = config.batch(n_train).min(n_train).div_ceil(n_shards).max(1);
         let is_averaged = config.ema > 0.0;
         // A pass that only measures has no gradients, which are an eighth.
         let measured = if is_averaged { measured_batch(config.width, size).min(n_train) * 7 / 8 } else { 0 };
         let sizes = RunSizes {
             batch: batch.max(measured),
+            n_shards,
             size,
             n_threads: config.threads(),
             n_validated: data.val.len(),
@@ -97,7 +104,8 @@ impl MemoryEstimate {
 
     /// Of a run of these sizes.
     pub(crate) fn of_sizes(network: &ResNet9Config, sizes: RunSizes) -> Self {
-        let RunSizes { batch, size, n_threads, n_validated, n_evaluated, data_bytes, is_averaged } = sizes;
+        let RunSizes { batch, n_shards, size, n_threads, n_validated, n_evaluated, data_bytes, is_averaged } =
+            sizes;
         let architecture = network.architecture();
         let of_weights = size_of::<f32>() * architecture.n_parameters();
         let n_averages = usize::from(is_averaged);
@@ -116,7 +124,8 @@ impl MemoryEstimate {
         let estimate = Self {
             total_bytes: 0,
             data_bytes,
-            parameter_bytes: (4 + n_averages) * of_weights,
+            // Sums of gradients that wait: one for each level of the tree.
+            parameter_bytes: (4 + n_averages + n_shards.ilog2() as usize) * of_weights,
             activation_bytes: training.activations,
             kernel_bytes: training.kernels + shared,
             validation_bytes: evaluation(n_validated),
@@ -144,7 +153,7 @@ impl MemoryEstimate {
         n_train: usize,
         remedy: &'static str,
     ) -> Result<(), TrainingError> {
-        let batch = config.batch(n_train).min(n_train);
+        let batch = config.batch(n_train).min(n_train).div_ceil(config.micro_batches);
         self.check_step(Step { batch, width: config.width, size: config.size, remedy })
     }
 
@@ -202,6 +211,7 @@ mod tests {
         let network = ResNet9Config { width, ..ResNet9Config::new(1, 3) };
         let sizes = RunSizes {
             batch,
+            n_shards: 1,
             size,
             n_threads: 2,
             n_validated: 100,
@@ -250,8 +260,17 @@ mod tests {
         for (size, width, batch, n_validated, n_evaluated, n_threads, is_averaged, peak) in measured {
             let network = ResNet9Config { width, ..ResNet9Config::new(1, 3) };
             let data_bytes = n_evaluated << 10;
-            let sizes =
-                RunSizes { batch, size, n_threads, n_validated, n_evaluated, data_bytes, is_averaged };
+            let n_shards = 1;
+            let sizes = RunSizes {
+                batch,
+                n_shards,
+                size,
+                n_threads,
+                n_validated,
+                n_evaluated,
+                data_bytes,
+                is_averaged,
+            };
             let estimate = MemoryEstimate::of_sizes(&network, sizes);
             let mib = estimate.total_bytes as f64 / f64::from(1 << 20);
             println!("{size} {width} {batch}: {mib:.0} MiB for {peak} MiB, {:.2}", mib / peak);

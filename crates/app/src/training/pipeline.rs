@@ -30,7 +30,7 @@ use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
 use crate::terminal::foreign_text::printable_json;
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
-use crate::training::memory_estimate::{LOWER_SETTINGS, MemoryEstimate};
+use crate::training::memory_estimate::{LOWER_SETTINGS, MemoryEstimate, SMALLER_TRAINING};
 
 /// A run that has ended.
 #[derive(Debug)]
@@ -195,7 +195,7 @@ pub(crate) fn evaluate_ended_run(
 /// Fails on settings that make no sense with these data.
 fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<(), TrainingError> {
     check_smallest_batch(config, data.train.len())?;
-    MemoryEstimate::of(config, data).check(config, data.train.len(), LOWER_SETTINGS)?;
+    MemoryEstimate::of(config, data).check(config, data.train.len(), SMALLER_TRAINING)?;
     if data.val.is_empty() {
         let reason = "it needs a validation set; provide one, or a --val-fraction above 0";
         let second = "data without a validation set";
@@ -216,9 +216,13 @@ fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<(), Traini
 /// Batch norm needs at least two numbers per channel, also after three poolings.
 fn check_smallest_batch(config: &TrainConfig, n_train: usize) -> Result<(), TrainingError> {
     let smallest = n_train / n_train.div_ceil(config.batch(n_train));
-    let n_pixels = (config.size as usize / 8).pow(2);
+    let (size, n_shards) = (config.size, config.micro_batches);
+    let n_pixels = (size as usize / 8).pow(2);
     if smallest * n_pixels < 2 {
-        return Err(TrainingError::BatchTooSmall { size: config.size, n_train });
+        return Err(TrainingError::BatchTooSmall { size, n_train });
+    }
+    if smallest / n_shards * n_pixels < 2 {
+        return Err(TrainingError::ShardTooSmall { size, n_images: smallest, n_shards });
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ use crate::metrics::argmax::argmax;
 /// let schedule = OneCycle::new(0.01, 8);
 /// // Four images of 8x8: the two of class 0 are dark.
 /// let (x, labels) = (Array4::from_shape_fn((4, 8, 8, 1), |(n, ..)| n as f32 / 4.0), [0, 0, 1, 1]);
-/// let mut take = |step| training.take(&x, &labels, schedule.at(step), Pass::Train { seed: 0, step: step as u64 });
+/// let mut take = |step| training.take(&x, &labels, schedule.at(step), Pass::Train { seed: 0, step: step as u64, shard: 0 });
 /// let losses: Vec<f32> = (0..8).map(|step| take(step).loss).collect();
 /// assert!(losses[7] < losses[0], "{losses:?}");
 /// ```
@@ -34,6 +34,22 @@ pub struct TrainingStep<N = ResNet9> {
     pub adam: Adam,
     clip: Clip,
     grad_logits: Array4<f32>,
+}
+
+/// The share of a batch that some of its images have.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct ShardOutcome {
+    /// Their share of the mean loss of the batch.
+    pub loss: f32,
+    /// How many of them were classified correctly.
+    pub n_right: usize,
+}
+
+impl ShardOutcome {
+    /// The sum of both.
+    pub(crate) fn plus(self, right: Self) -> Self {
+        Self { loss: self.loss + right.loss, n_right: self.n_right + right.n_right }
+    }
 }
 
 /// The result of one step.
@@ -57,15 +73,37 @@ impl<N: BorrowMut<ResNet>> TrainingStep<N> {
 
     /// Takes one step on the images `x`, `(n, h, w, c)`. If the loss is not finite, the weights stay as they are.
     pub fn take(&mut self, x: &Array4<f32>, labels: &[u32], rates: Rates, pass: Pass) -> StepOutcome {
-        let model: &mut ResNet = self.model.borrow_mut();
+        let total_weight = self.loss_head.total_weight(labels);
+        let outcome = self.forward_backward(x, labels, total_weight, pass);
+        self.end(outcome, rates)
+    }
+
+    /// Sets the gradients to those of the images `x`, `(n, h, w, c)`: a batch, or a shard of the batch that has this total
+    /// weight.
+    pub(crate) fn forward_backward(
+        &mut self,
+        x: &Array4<f32>,
+        labels: &[u32],
+        total_weight: f32,
+        pass: Pass,
+    ) -> ShardOutcome {
+        let Self { model, loss_head, grad_logits, .. } = self;
+        let model: &mut ResNet = model.borrow_mut();
         let logits = model.forward(x, pass);
-        let n_right = count_right(logits, labels, self.loss_head.log_prior.as_deref());
-        let loss = self.loss_head.forward_backward(logits, labels, &mut self.grad_logits);
-        let mut weights_are_finite = true;
-        if loss.is_finite() {
-            model.backward(x, &mut self.grad_logits);
-            weights_are_finite = self.optimise(rates);
-        }
+        let n_right = count_right(logits, labels, loss_head.log_prior.as_deref());
+        let loss = loss_head.forward_backward_shard(logits, labels, total_weight, grad_logits);
+        model.backward(x, grad_logits);
+        ShardOutcome { loss, n_right }
+    }
+
+    /// The sum of the weights of the classes of these images in the loss.
+    pub(crate) fn total_weight(&self, labels: &[u32]) -> f32 {
+        self.loss_head.total_weight(labels)
+    }
+
+    /// Ends a step whose gradients are those of the whole batch.
+    pub(crate) fn end(&mut self, ShardOutcome { loss, n_right }: ShardOutcome, rates: Rates) -> StepOutcome {
+        let weights_are_finite = !loss.is_finite() || self.optimise(rates);
         StepOutcome { loss, n_right, weights_are_finite }
     }
 

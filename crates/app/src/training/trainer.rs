@@ -1,17 +1,25 @@
 //! One epoch: a pass over the training set, step by step.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use ndarray::Array4;
-use roentgen_data::{Augment, ImageSet, Normalization, Sample, Sampler, Transform, batch_ranges, fill_batch};
+use roentgen_data::{
+    Augment, ImageSet, Normalization, Sample, Sampler, Transform, batch_ranges, even_ranges, fill_batch,
+};
 use roentgen_layers::{LossHead, Pass, ResNet9};
-use roentgen_optim::{AdamConfig, Moments, OneCycle, Rates, WeightAverage, WeightDecay};
+use roentgen_optim::{AdamConfig, OneCycle, Rates, WeightAverage, WeightDecay};
 use roentgen_tensor::parameter::Buffer;
 use serde::{Deserialize, Serialize};
 
+use super::divergence::{Diverged, Divergence};
+use super::shard_sums::{ShardSums, average_buffers};
+use super::step::{StepOutcome, TrainingStep};
 use crate::config::{DecayKind, TrainConfig};
-use crate::training::error::TrainingError;
-use crate::training::step::{StepOutcome, TrainingStep};
+
+pub(crate) use state::TrainerState;
+
+mod state;
 
 /// Images that the batch norms of averaged weights are measured on. Their mean is within 1/sqrt(1024), or 0.03, standard
 /// deviations of that over all images even where the pixels of an image are all alike.
@@ -40,6 +48,9 @@ pub(crate) struct Trainer {
     normalization: Normalization,
     seed: u64,
     batch: usize,
+    /// Parts that a batch is cut into.
+    n_shards: usize,
+    sums: ShardSums,
     step: usize,
     order: Vec<Sample>,
     x: Array4<f32>,
@@ -113,21 +124,6 @@ pub(crate) struct RangeStep {
     pub loss: f32,
 }
 
-/// Everything that changes while a trainer trains, in the order of its parameters.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct TrainerState {
-    /// Steps done.
-    pub step: usize,
-    /// Values of the parameters.
-    pub values: Vec<Vec<f32>>,
-    /// Running statistics of the batch norms.
-    pub buffers: Vec<Vec<f32>>,
-    /// Steps and moments of Adam.
-    pub adam: (u64, Vec<Moments>),
-    /// Steps and values of the running average; empty without one.
-    pub average: (u64, Vec<Vec<f32>>),
-}
-
 impl Trainer {
     /// A trainer for epochs of `epoch_images` images, more than the training set has where some are oversampled.
     #[must_use]
@@ -155,6 +151,8 @@ impl Trainer {
             normalization,
             seed: config.seed,
             batch,
+            n_shards: config.micro_batches,
+            sums: ShardSums::default(),
             step: 0,
             order: Vec::new(),
             x: Array4::zeros((0, 0, 0, 0)),
@@ -249,19 +247,14 @@ impl Trainer {
         for range in batch_ranges(set.len(), self.batch).skip(progress.n_batches) {
             let start = Instant::now();
             let n_images = range.len();
-            let transform =
-                Transform::Augment { seed: self.seed, epoch: epoch as u64, augment: &self.augment };
-            let samples = &self.order[range];
-            fill_batch(set, samples, transform, &self.normalization, &mut self.x, &mut self.labels);
-            progress.data_seconds += start.elapsed().as_secs_f64();
-
             let rates = self.schedule.at(self.step);
-            let pass = Pass::Train { seed: self.seed, step: self.step as u64 };
-            let StepOutcome { loss, n_right, weights_are_finite } =
-                self.training.take(&self.x, &self.labels, rates, pass);
+            let (outcome, data_seconds) =
+                self.take_step(set, range.clone(), epoch as u64, (self.step, rates));
+            let StepOutcome { loss, n_right, weights_are_finite } = outcome;
+            progress.data_seconds += data_seconds;
             if !loss.is_finite() || !weights_are_finite {
                 let what = if loss.is_finite() { Diverged::Weight } else { Diverged::Loss(loss) };
-                let images = samples.iter().map(|sample| sample.image as usize).collect();
+                let images = self.order[range].iter().map(|sample| sample.image as usize).collect();
                 return Err(Divergence { epoch: epoch + 1, batch: progress.n_batches + 1, what, images });
             }
 
@@ -281,6 +274,35 @@ impl Trainer {
         Ok(true)
     }
 
+    /// Takes the step `step` on the batch that the samples in `range` of the epoch's order make, shard by shard. Also returns
+    /// the seconds that the making of the shards took.
+    fn take_step(
+        &mut self,
+        set: &ImageSet,
+        range: Range<usize>,
+        epoch: u64,
+        (step, rates): (usize, Rates),
+    ) -> (StepOutcome, f64) {
+        let Self { training, sums, x, labels, seed, .. } = self;
+        let samples = &self.order[range];
+        let transform = Transform::Augment { seed: *seed, epoch, augment: &self.augment };
+        labels.clear();
+        labels.extend(samples.iter().map(|sample| set.labels()[sample.image as usize]));
+        let total_weight = training.total_weight(labels);
+        let (mut outcome, mut data_seconds) = (None, 0.0);
+        sums.begin(&training.model, self.n_shards);
+        for (shard, range) in even_ranges(samples.len(), self.n_shards).enumerate() {
+            let start = Instant::now();
+            fill_batch(set, &samples[range], transform, &self.normalization, x, labels);
+            data_seconds += start.elapsed().as_secs_f64();
+            let pass = Pass::Train { seed: *seed, step: step as u64, shard: shard as u64 };
+            let of_shard = training.forward_backward(x, labels, total_weight, pass);
+            outcome = sums.add(&mut training.model, of_shard);
+        }
+        average_buffers(&mut training.model, self.n_shards);
+        (training.end(outcome.expect("at least one shard"), rates), data_seconds)
+    }
+
     /// Takes up to `steps` steps with learning rates from `rate`, until `on_step` returns false; for
     /// [`lr-find`](crate::commands::lr_find).
     pub(crate) fn range_test(
@@ -293,80 +315,16 @@ impl Trainer {
         let n_batches = set.len().div_ceil(self.batch);
         let ranges: Vec<_> = batch_ranges(set.len(), self.batch).collect();
         for step in 0..steps {
-            let (epoch, seed) = ((step / n_batches) as u64, self.seed);
-            self.sampler.epoch_order(set.labels(), seed, epoch, &mut self.order);
-            let transform = Transform::Augment { seed, epoch, augment: &self.augment };
-            let samples = &self.order[ranges[step % n_batches].clone()];
-            fill_batch(set, samples, transform, &self.normalization, &mut self.x, &mut self.labels);
+            let epoch = (step / n_batches) as u64;
+            self.sampler.epoch_order(set.labels(), self.seed, epoch, &mut self.order);
+            let range = ranges[step % n_batches].clone();
             let rates = Rates { lr: rate(step), beta1: RANGE_BETA1 };
-            let pass = Pass::Train { seed, step: step as u64 };
-            let loss = self.training.take(&self.x, &self.labels, rates, pass).loss;
+            let (StepOutcome { loss, .. }, _) = self.take_step(set, range, epoch, (step, rates));
             if !on_step(RangeStep { step, lr: rates.lr, loss }) {
                 return;
             }
         }
     }
-
-    /// The current state.
-    pub(crate) fn state(&self) -> TrainerState {
-        let mut values = Vec::new();
-        self.training.model.for_each_parameter(&mut |parameter| values.push(parameter.value.to_vec()));
-        let buffers = self.buffers().into_iter().map(|buffer| buffer.value.to_vec()).collect();
-        let (n_steps_done, moments) = self.training.adam.state();
-        let average = self.average.as_ref().map(WeightAverage::state).unwrap_or_default();
-        TrainerState {
-            step: self.step,
-            values,
-            buffers,
-            adam: (n_steps_done, moments.to_vec()),
-            average: (average.0, average.1.to_vec()),
-        }
-    }
-
-    /// Continues from a [`Self::state`] as if there had been no interruption.
-    ///
-    /// # Errors
-    /// If it is the state of another model or another recipe.
-    pub(crate) fn restore(&mut self, state: TrainerState) -> Result<(), String> {
-        let TrainerState { step, values, buffers, adam: (adam_steps, moments), average } = state;
-        let mut shapes = Vec::new();
-        self.training.model.for_each_parameter(&mut |parameter| shapes.push(parameter.value.len()));
-        let lengths_fit = |found: &mut dyn Iterator<Item = usize>| found.eq(shapes.iter().copied());
-        let n_averaged = if self.average.is_some() && step > 0 { shapes.len() } else { 0 };
-        let fits = step <= self.n_steps()
-            && lengths_fit(&mut values.iter().map(Vec::len))
-            && (moments.is_empty() && step == 0
-                || lengths_fit(&mut moments.iter().map(|moments| moments.m.len()))
-                    && lengths_fit(&mut moments.iter().map(|moments| moments.v.len())))
-            && average.1.len() == n_averaged
-            && (n_averaged == 0 || lengths_fit(&mut average.1.iter().map(Vec::len)))
-            && fits_buffers(&buffers, &self.buffers());
-        if !fits {
-            return Err("it belongs to another model or another recipe".to_owned());
-        }
-        let (mut values, mut buffers) = (values.into_iter(), buffers.into_iter());
-        self.training.model.for_each_parameter_mut(&mut |parameter| {
-            parameter.value.copy_from_slice(&values.next().expect("checked above"));
-        });
-        self.training.model.for_each_buffer_mut(&mut |buffer| {
-            buffer.value.copy_from_slice(&buffers.next().expect("checked above"));
-        });
-        self.training.adam.restore(adam_steps, moments);
-        if let Some(own) = &mut self.average {
-            own.restore(average.0, average.1);
-        }
-        self.step = step;
-        Ok(())
-    }
-}
-
-/// Whether these can be the values of the buffers of a model.
-fn fits_buffers(values: &[Vec<f32>], buffers: &[Buffer]) -> bool {
-    let fits = |(values, buffer): (&Vec<f32>, &Buffer)| {
-        let may_be_negative = !buffer.name.ends_with("running_var");
-        values.len() == buffer.value.len() && values.iter().all(|value| may_be_negative || *value >= 0.0)
-    };
-    values.len() == buffers.len() && values.iter().zip(buffers).all(fits)
 }
 
 impl Trainer {
@@ -380,48 +338,5 @@ impl Trainer {
                 index += 1;
             });
         }
-    }
-}
-
-/// What was not finite.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Diverged {
-    /// The loss, with its value.
-    Loss(f32),
-    /// A weight, after the step.
-    Weight,
-}
-
-/// Where training diverged.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Divergence {
-    /// From 1.
-    pub epoch: usize,
-    /// From 1, inside the epoch.
-    pub batch: usize,
-    /// What was not finite.
-    pub what: Diverged,
-    /// Images of the batch.
-    pub images: Vec<usize>,
-}
-
-impl Divergence {
-    /// The error, with the settings of `config` that can be changed; `set` is the training set.
-    #[must_use]
-    pub(crate) fn into_error(self, config: &TrainConfig, set: &ImageSet) -> TrainingError {
-        /// Images that the error names.
-        const NAMED: usize = 4;
-        let Self { epoch, batch, what, images } = self;
-        let what = match what {
-            Diverged::Loss(loss) => format!("the loss became {loss}"),
-            Diverged::Weight => "a weight became infinite or NaN".to_owned(),
-        };
-        let mut names: Vec<&str> = images.iter().take(NAMED).map(|&image| set.name(image)).collect();
-        let more = format!("{} more", images.len().saturating_sub(NAMED));
-        if images.len() > NAMED {
-            names.push(&more);
-        }
-        let (max_lr, clip) = (config.max_lr, config.clip.to_string());
-        TrainingError::Diverged { what, epoch, batch, images: names.join(", "), max_lr, clip }
     }
 }

@@ -4,7 +4,7 @@ use ndarray::Array4;
 use roentgen_layers::{Pass, ResNet9, ResNet9Config, Workspace};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
-pub(crate) const TRAIN: Pass = Pass::Train { seed: 3, step: 0 };
+pub(crate) const TRAIN: Pass = Pass::Train { seed: 3, step: 0, shard: 0 };
 
 pub(crate) fn random(shape: (usize, usize, usize, usize), seed: u64) -> Array4<f32> {
     let mut rng = CounterRng::new(seed, Purpose::Synthetic, 0, 5);

@@ -53,7 +53,9 @@ fn trained() -> ResNet {
     let schedule = OneCycle::new(0.01, 12);
     let losses: Vec<f32> = (0..schedule.total_steps())
         .map(|step| {
-            training.take(&x, &labels, schedule.at(step), Pass::Train { seed: 0, step: step as u64 }).loss
+            training
+                .take(&x, &labels, schedule.at(step), Pass::Train { seed: 0, step: step as u64, shard: 0 })
+                .loss
         })
         .collect();
     assert!(losses[11] < losses[0] / 2.0, "{losses:?}");
