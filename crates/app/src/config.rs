@@ -10,6 +10,7 @@ use error::ConfigError;
 pub use choices::*;
 pub(crate) use file::{CONFIG_FILE, ConfigFile};
 pub use preset::Preset;
+pub use seed_range::SeedRange;
 pub(crate) use setting::Setting;
 pub(crate) use settings::PHANTOM;
 pub use settings::TrainConfig;
@@ -22,6 +23,7 @@ pub(crate) mod file;
 mod input;
 mod preset;
 pub(crate) mod pseudonyms;
+mod seed_range;
 mod setting;
 pub(crate) mod settings;
 
@@ -112,6 +114,11 @@ impl TrainConfig {
             (Some(_), None) => {
                 let reason = "it selects one of several folds; give their number with --folds";
                 Err(ConfigError::Conflict { first: "--fold", second: "a run without --folds", reason })
+            }
+            (None, Some(_)) if self.seeds.is_some() => {
+                let reason =
+                    "repeat a cross-validation with --seed 0, --seed 1, ..., or give one fold with --fold";
+                Err(ConfigError::Conflict { first: "--seeds", second: "--folds", reason })
             }
             _ => self.check_sources(),
         }

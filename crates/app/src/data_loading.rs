@@ -7,3 +7,4 @@ pub(crate) mod inspection;
 pub(crate) mod load;
 pub(crate) mod medical;
 pub(crate) mod phantom;
+pub(crate) mod several;

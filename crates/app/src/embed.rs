@@ -94,7 +94,7 @@ pub fn load_arrays(
 ///
 /// # Errors
 /// - [`AppError::Config`] for settings that are unusable or do not match `data`; for
-///   `config.folds` without `config.fold`, since a cross-validation is several runs;
+///   `config.folds` without `config.fold`, and for `config.seeds`, since these are several runs;
 /// - [`RunDirError::OutNotEmpty`](crate::RunDirError::OutNotEmpty) if `out` exists and is not an empty folder;
 /// - [`TrainingError::BatchTooSmall`](crate::TrainingError::BatchTooSmall) if batch normalisation has nothing to compare;
 /// - [`TrainingError::Diverged`](crate::TrainingError::Diverged) if a loss or a weight becomes infinite or NaN;
@@ -145,6 +145,9 @@ fn check_match(config: &TrainConfig, data: &Dataset) -> Result<(), AppError> {
     let conflict = |first, second, reason| Err(ConfigError::Conflict { first, second, reason }.into());
     if config.folds.is_some() && config.fold.is_none() {
         return conflict("--folds", "a single run", "set `fold` too, or train once for each fold");
+    }
+    if config.seeds.is_some() {
+        return conflict("--seeds", "a single run", "set `seed` instead, and train once for each seed");
     }
     if config.uses_phantom() != data.is_phantom() {
         let reason = "set `data` to what was loaded: a path, or a name for images in memory";

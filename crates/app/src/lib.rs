@@ -62,7 +62,7 @@ pub use cli::main;
 pub use config::error::ConfigError;
 pub use config::{
     ChannelChoice, ClassPrior, ClassWeights, ClipChoice, ConvAlgorithmChoice, DecayKind, FitChoice,
-    InvertChoice, NormalizeBy, Preset, SamplerChoice, Select, TrainConfig, ViewList,
+    InvertChoice, NormalizeBy, Preset, SamplerChoice, SeedRange, Select, TrainConfig, ViewList,
 };
 #[doc(hidden)]
 pub use cpu::missing_features;

@@ -1,7 +1,7 @@
 //! From loaded data to a trained model in its run folder.
 
 pub(crate) mod checkpoint;
-pub(crate) mod cross_validation;
+mod cross_validation;
 mod divergence;
 #[cfg(test)]
 mod divergence_tests;
@@ -19,11 +19,15 @@ pub(crate) mod memory_estimate;
 #[cfg(test)]
 mod micro_batch_tests;
 pub(crate) mod objective;
+pub(crate) mod parts;
 pub(crate) mod pipeline;
 pub(crate) mod probe_training;
 mod progress_lines;
 pub(crate) mod quick_audit;
 mod run_summary;
+mod seeds;
+pub(crate) mod several_runs;
 mod shard_sums;
+mod spread;
 pub(crate) mod step;
 pub(crate) mod trainer;

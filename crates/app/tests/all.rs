@@ -15,6 +15,7 @@ mod predict;
 mod recompute;
 mod report;
 mod resume;
+mod several;
 mod tools;
 
 #[path = "support/program.rs"]

@@ -5,8 +5,8 @@
 //! 2. **Decode** once, in parallel: every image becomes a small 8-bit image with a short side of [`LoadOptions::resize`].
 //!    Grey data sets get one channel, colour data sets three ([`colour`]). Bad files are listed, each with the reason.
 //! 3. **Group and split**: duplicates and patients are found, and missing sets are split off the training set, stratified by
-//!    class and by seed. No split separates a group. [`load_dataset`] returns the sets as a [`Dataset`]; [`load_folds`]
-//!    decodes once and cuts a data set for each fold of a cross-validation.
+//!    class and by seed. No split separates a group. [`load_dataset`] returns the sets as a [`Dataset`]; [`DecodedImages`]
+//!    are decoded once and cut into a data set for each fold of a cross-validation, or for each of several seeds.
 //! 4. **Normalise** ([`Normalization`]): mean and standard deviation of the training images.
 //! 5. **Augment** ([`Augment`]): random crops, flips and more, determined by seed, epoch and image.
 //! 6. **Batch** ([`Sampler`], [`batch_ranges`], [`fill_batch`]): f32 values in NHWC order, in memory that is reused.
@@ -114,8 +114,8 @@ pub use groups::group_ids;
 pub use image_set::{ImageSet, ImageView, Mask};
 pub use leakage::{ImageLocation, LeakedImage};
 pub use load::{
-    EvaluationData, EvaluationOrigin, Folds, MAX_CLASSES, ModelInput, TrainingData, load_arrays,
-    load_dataset, load_folds, load_for_model,
+    DecodedImages, EvaluationData, EvaluationOrigin, MAX_CLASSES, ModelInput, TrainingData, load_arrays,
+    load_dataset, load_for_model,
 };
 pub use negatives::BrightnessPattern;
 pub use normalize::Normalization;

@@ -82,43 +82,55 @@ pub fn load_arrays(
     decode_listing(listing, Path::new(arrays::NAME), options, progress)?.split(options)
 }
 
-/// The decoded images of a cross-validation, from which the data set of each fold is cut.
+/// Decoded images, from which several data sets are cut: one for each fold or seed.
 #[derive(Debug)]
-pub struct Folds {
+pub struct DecodedImages {
     pool: ImagePool,
     options: LoadOptions,
-    n: usize,
 }
 
-impl Folds {
-    /// The data set in which fold `index`, from 0, is the test set; the same that [`load_dataset`] returns with
-    /// [`LoadOptions::fold`].
+impl DecodedImages {
+    /// Lists and decodes the images at `path`, each of them once, however often they are split.
+    ///
+    /// # Errors
+    /// As [`load_dataset`].
+    pub fn load(path: &Path, options: &LoadOptions, progress: &dyn Progress) -> Result<Self, DataError> {
+        Ok(Self { pool: load_pool(path, options, progress)?, options: before_splits(options) })
+    }
+
+    /// Whether [`Self::split`] takes these options.
+    #[must_use]
+    pub fn can_be_split_by(&self, options: &LoadOptions) -> bool {
+        before_splits(options) == self.options
+    }
+
+    /// The data set that [`load_dataset`] returns with these options, which may differ from those of [`Self::load`] in what a
+    /// split depends on: the seed, the fractions, and the index of the fold.
     ///
     /// # Errors
     /// [`DataError::TooFewGroups`] if a class has fewer groups of images that belong together than there are folds.
     ///
     /// # Panics
-    /// If there is no such fold.
-    pub fn dataset(&self, index: usize) -> Result<Dataset, DataError> {
-        assert!(index < self.n, "Folds::dataset: fold {index} of {}", self.n);
-        let fold = Some(Fold { index, of: self.n });
-        self.pool.clone().split(&LoadOptions { fold, ..self.options.clone() })
+    /// If they differ in anything else.
+    pub fn split(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
+        assert!(
+            self.can_be_split_by(options),
+            "DecodedImages::split: images were decoded with other options"
+        );
+        options.validate()?;
+        self.pool.clone().split(options)
     }
 }
 
-/// Loads the data of a cross-validation with `n` folds; every image is decoded once, whatever the number of folds. A given
-/// test set is not used.
-///
-/// # Errors
-/// As [`load_dataset`].
-pub fn load_folds(
-    path: &Path,
-    n: usize,
-    options: &LoadOptions,
-    progress: &dyn Progress,
-) -> Result<Folds, DataError> {
-    let options = LoadOptions { fold: Some(Fold { index: 0, of: n }), ..options.clone() };
-    Ok(Folds { pool: load_pool(path, &options, progress)?, options, n })
+/// The options without those that only splits depend on.
+fn before_splits(options: &LoadOptions) -> LoadOptions {
+    LoadOptions {
+        seed: 0,
+        val_fraction: None,
+        test_fraction: 0.0,
+        fold: options.fold.map(|fold| Fold { index: 0, ..fold }),
+        ..options.clone()
+    }
 }
 
 /// Lists and decodes training data.

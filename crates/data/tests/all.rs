@@ -12,6 +12,7 @@ mod other_data;
 mod phantom;
 mod planted_duplicates;
 mod real_data;
+mod splits;
 
 #[path = "support/files.rs"]
 mod files;

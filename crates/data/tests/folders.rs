@@ -5,9 +5,7 @@ use std::path::Path;
 
 use crate::images::{save_image, save_images};
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use roentgen_data::{
-    Channels, DataError, Dataset, Fold, LoadOptions, Stage, SubsetOrigin, load_dataset, load_folds, silent,
-};
+use roentgen_data::{Channels, DataError, Dataset, LoadOptions, Stage, SubsetOrigin, load_dataset, silent};
 
 fn load(root: &Path) -> Result<Dataset, DataError> {
     load_dataset(root, &LoadOptions::default(), &silent)
@@ -467,34 +465,4 @@ fn a_separate_test_folder_replaces_the_given_test_set() {
         "{:?}",
         data.findings.notes
     );
-}
-
-#[test]
-fn folds_decode_once_and_are_those_of_a_single_load() {
-    let dir = tempfile::tempdir().unwrap();
-    save_images(dir.path(), "train/a", 12);
-    save_images(dir.path(), "train/b", 9);
-    save_images(dir.path(), "test/a", 2);
-    save_images(dir.path(), "test/b", 2);
-    fs::copy(dir.path().join("train/a/00.png"), dir.path().join("train/b/duplicate.png")).unwrap();
-    let n_decoded = std::sync::atomic::AtomicUsize::new(0);
-    let count = |stage: Stage, _, _| {
-        n_decoded.fetch_add(usize::from(stage == Stage::Decoding), std::sync::atomic::Ordering::Relaxed);
-    };
-    let options = LoadOptions::default();
-    let folds = load_folds(dir.path(), 3, &options, &count).unwrap();
-    let mut tested = Vec::new();
-    for index in 0..3 {
-        let data = folds.dataset(index).unwrap();
-        let fold = Some(Fold { index, of: 3 });
-        let single = load_dataset(dir.path(), &LoadOptions { fold, ..options.clone() }, &silent).unwrap();
-        assert_eq!((&data.train, &data.val, &data.test), (&single.train, &single.val, &single.test));
-        assert_eq!(data.fingerprint, single.fingerprint);
-        assert_eq!(format!("{:?}", data.findings), format!("{:?}", single.findings));
-        assert_eq!(data.findings.notes, ["3 folds: the given test set is not used"]);
-        tested.extend(names(&data.test).into_iter().map(str::to_owned));
-    }
-    tested.sort_unstable();
-    tested.dedup();
-    assert_eq!((tested.len(), n_decoded.into_inner()), (22, 22), "every training image once");
 }

@@ -61,6 +61,10 @@ impl<A: Accepts> SettingFlags<A> {
             setting.set_given(&self.matches, &mut base);
         }
         base.validate()?;
+        if base.seeds.is_some() && self.given().any(|setting| setting.name() == "seed") {
+            let reason = "one model is trained for each of several seeds; leave one of them out";
+            return Err(ConfigError::Conflict { first: "--seed", second: "--seeds", reason });
+        }
         if self.given().any(|setting| setting.name() == "films") && !base.uses_phantom() {
             let reason =
                 "it is the number of phantom films, and other images are given; leave one of them out";

@@ -21,6 +21,8 @@ Examples:
   roentgen train films --preset robust --no-tta
   # 5 models, each tested on another fifth
   roentgen train films --folds 5
+  # 5 models, one for each of the seeds 0 to 4
+  roentgen train films --seeds 0..4
   # continue a run that was interrupted
   roentgen train --resume runs/a
   # repeat a run, here with larger crops

@@ -1,4 +1,4 @@
-//! `roentgen train`: a run, or a cross-validation; new, or continued from where it was interrupted.
+//! `roentgen train`: a run, or several; new, or continued from where it was interrupted.
 
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,9 @@ use crate::run_dir::file_names::{CHECKPOINT, METRICS};
 use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
 use crate::terminal::screen::Screen;
-use crate::training::cross_validation::{self, FoldsFolder, folder_of_fold};
+use crate::training::parts::WholeFolder;
 use crate::training::pipeline::{FinishedRun, ResumeOptions, train, train_in_folder};
+use crate::training::several_runs::SeveralRuns;
 
 /// What `--json` prints: the metrics and the run folder.
 #[derive(Debug, Serialize)]
@@ -32,8 +33,8 @@ pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> 
     if !config.uses_phantom() {
         folder.check_outside(&config.data)?;
     }
-    if let (Some(n_folds), None) = (config.folds, config.fold) {
-        return Ok(cross_validation::run(config, n_folds, FoldsFolder::Planned(folder), false, screen)?);
+    if let Some(several) = SeveralRuns::of(config) {
+        return Ok(several.run(WholeFolder::Planned(folder), false, screen)?);
     }
     let data = load(config, screen)?;
     let FinishedRun { metrics, folder, .. } = train(config, &data, folder, screen)?;
@@ -55,11 +56,12 @@ pub(crate) fn resume(
     let folder = RunFolder::open(path)?;
     let mut config = options.read_config(&folder)?;
     if let Some(data) = moved_data {
-        // The first fold is checked before any other: by its checkpoint, or by the digests in its model.
-        let is_cross_validation = config.folds.is_some() && config.fold.is_none();
-        let first =
-            if is_cross_validation { folder.file(&folder_of_fold(1)) } else { folder.path().to_owned() };
-        let has_ended = is_cross_validation && first.join(METRICS).exists();
+        // The first of several trainings is checked before any other: by its checkpoint, or by the digests in its model.
+        let several = SeveralRuns::of(&config);
+        let first = several
+            .as_ref()
+            .map_or_else(|| folder.path().to_owned(), |several| folder.file(several.first_folder()));
+        let has_ended = several.is_some() && first.join(METRICS).exists();
         if !has_ended && !first.join(CHECKPOINT).exists() {
             let reason =
                 "without a checkpoint it is not known whether the images are the same; start the run again";
@@ -67,9 +69,8 @@ pub(crate) fn resume(
         }
         config.data = data;
     }
-    if let (Some(n_folds), None) = (config.folds, config.fold) {
-        let folder = FoldsFolder::Existing(folder);
-        return Ok(cross_validation::run(&config, n_folds, folder, options.other_cpu, screen)?);
+    if let Some(several) = SeveralRuns::of(&config) {
+        return Ok(several.run(WholeFolder::Existing(folder), options.other_cpu, screen)?);
     }
     let data = load(&config, screen)?;
     let FinishedRun { metrics, folder, .. } =

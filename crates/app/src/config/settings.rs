@@ -15,6 +15,7 @@ use super::choices::{
     InvertChoice, NormalizeBy, SamplerChoice, Select, ViewList,
 };
 use super::input::{choice, number, path, switch, text};
+use super::seed_range::SeedRange;
 use super::setting::{Item, Setting, settings};
 
 /// The value of `data` for films that the program draws.
@@ -153,6 +154,9 @@ settings! {
         select: Select = Select::Accuracy => choice("SCORE");
         /// Seed of everything random: splits, first weights, order, augmentation, dropout
         seed: u64 = 0 => number("N", 0..=MAX_INTEGER).common();
+        /// Train one model for each of several seeds, and show mean and standard deviation of their test metrics; both ends
+        /// are included, so 0..4 has five seeds
+        seeds: Option<SeedRange> = None => text::<SeedRange>("FIRST..LAST").expected(SeedRange::EXPECTED).common();
     }
     "Run" {
         /// Minutes between checkpoints within an epoch; there is always one after each epoch

@@ -1,8 +1,6 @@
 //! From a configuration to a loaded data set.
 
-use roentgen_data::{
-    ArrayImages, Dataset, Folds, PatientSource, load_arrays, load_dataset, load_folds, phantom_dataset,
-};
+use roentgen_data::{ArrayImages, Dataset, PatientSource, load_arrays, load_dataset, phantom_dataset};
 
 use super::class_notes::class_notes;
 use super::{findings, phantom};
@@ -29,7 +27,7 @@ pub(crate) fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, St
 
 /// Adds notes on the classes and the sets, and one if the patients are known by a column, so that the pattern of `config`
 /// is not used.
-fn add_notes(config: &TrainConfig, data: &mut Dataset) {
+pub(super) fn add_notes(config: &TrainConfig, data: &mut Dataset) {
     data.findings.notes.extend(class_notes(config, data));
     let has_column =
         data.findings.patients.as_ref().is_some_and(|patients| patients.source == PatientSource::Column);
@@ -37,33 +35,6 @@ fn add_notes(config: &TrainConfig, data: &mut Dataset) {
         let note = "--patient-pattern is not used: a column has the patients; remove one of them";
         data.findings.notes.push(note.to_owned());
     }
-}
-
-/// The data of a cross-validation, decoded once for all folds. Shows nothing but progress.
-///
-/// # Errors
-/// As [`read`].
-pub(crate) fn read_folds(
-    config: &TrainConfig,
-    n_folds: usize,
-    screen: &Screen,
-) -> Result<Folds, DataLoadingError> {
-    Ok(load_folds(&config.data, n_folds, &config.load_options()?, &screen.loading())?)
-}
-
-/// The data set of one fold, counted from 1. Shows what was found in it.
-///
-/// # Errors
-/// As [`load`].
-pub(crate) fn load_fold(
-    config: &TrainConfig,
-    folds: &Folds,
-    fold: usize,
-    screen: &Screen,
-) -> Result<Dataset, DataLoadingError> {
-    let mut data = folds.dataset(fold - 1)?;
-    add_notes(config, &mut data);
-    accept(config, data, &config.data.display().to_string(), screen)
 }
 
 /// The data set to train on. Shows what was found in it.
@@ -90,7 +61,7 @@ pub(crate) fn load_from_arrays(
 }
 
 /// Shows what was found in the data, and rejects leakage where `config` is strict.
-fn accept(
+pub(super) fn accept(
     config: &TrainConfig,
     mut data: Dataset,
     source: &str,

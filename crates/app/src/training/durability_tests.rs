@@ -13,9 +13,10 @@ use roentgen_data::disk::faults::{Failure, Journal, fail_each_operation, hook, s
 use roentgen_data::{Dataset, PhantomOptions, write_phantom};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
-use super::cross_validation::{self, FoldsFolder};
 use super::error::TrainingError;
+use super::parts::WholeFolder;
 use super::pipeline::ResumeOptions;
+use super::several_runs::SeveralRuns;
 use super::{checkpoint, pipeline};
 use crate::config::TrainConfig;
 use crate::data_loading::load::load;
@@ -141,15 +142,14 @@ fn after_any_failure_a_cross_validation_goes_on_to_the_same_bytes() {
     write_phantom(&parent.path().join("films"), &films, &roentgen_data::silent).expect("films");
     let config = TrainConfig { data: parent.path().join("films/train"), folds: Some(2), ..config(1, 5.0) };
     let silent = Screen::silent();
+    let folds = SeveralRuns::of(&config).expect("two folds");
     let start = |out: &Path| {
-        let planned = FoldsFolder::Planned(PlannedFolder::new(Some(out))?);
-        cross_validation::run(&config, 2, planned, false, &silent)
+        let planned = WholeFolder::Planned(PlannedFolder::new(Some(out))?);
+        folds.run(planned, false, &silent)
     };
     let go_on = |out: &Path| match (out.join(METRICS).exists(), out.join(CONFIG).exists()) {
         (true, _) => Ok(()),
-        (false, true) => {
-            cross_validation::run(&config, 2, FoldsFolder::Existing(RunFolder::open(out)?), false, &silent)
-        }
+        (false, true) => folds.run(WholeFolder::Existing(RunFolder::open(out)?), false, &silent),
         (false, false) => start(out),
     };
     let files = |out: &Path| {

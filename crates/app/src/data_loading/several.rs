@@ -1,0 +1,76 @@
+//! The data sets of several trainings. Images are decoded once as long as the settings that decoding depends on stay the same:
+//! the folds of a cross-validation, and several seeds, only split them differently.
+
+use std::path::PathBuf;
+
+use roentgen_data::{Dataset, DecodedImages, LoadOptions};
+
+use super::load::{accept, add_notes, load};
+use crate::config::TrainConfig;
+use crate::data_loading::error::DataLoadingError;
+use crate::terminal::screen::Screen;
+
+/// All that a data set depends on.
+#[derive(PartialEq)]
+struct DataKey {
+    data: PathBuf,
+    /// Phantom films.
+    films: u32,
+    options: LoadOptions,
+}
+
+impl DataKey {
+    fn of(config: &TrainConfig) -> Result<Self, DataLoadingError> {
+        Ok(Self { data: config.data.clone(), films: config.films, options: config.load_options()? })
+    }
+}
+
+/// Loads the data set of one training after the other.
+#[derive(Default)]
+pub(crate) struct DataLoader {
+    images: Option<(PathBuf, DecodedImages)>,
+    current: Option<(DataKey, Dataset)>,
+}
+
+impl DataLoader {
+    /// The data set that [`load`] returns; shows what was found in it, unless it is that of the call before.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub(crate) fn load(
+        &mut self,
+        config: &TrainConfig,
+        screen: &Screen,
+    ) -> Result<&Dataset, DataLoadingError> {
+        let key = DataKey::of(config)?;
+        if self.current.as_ref().is_none_or(|(current, _)| *current != key) {
+            // Its memory is needed for the next one.
+            self.current = None;
+            let data =
+                if config.uses_phantom() { load(config, screen)? } else { self.split(config, &key, screen)? };
+            self.current = Some((key, data));
+        }
+        let (_, data) = self.current.as_ref().expect("it was just loaded");
+        Ok(data)
+    }
+
+    fn split(
+        &mut self,
+        config: &TrainConfig,
+        DataKey { options, .. }: &DataKey,
+        screen: &Screen,
+    ) -> Result<Dataset, DataLoadingError> {
+        let is_decoded = |(path, images): &(PathBuf, DecodedImages)| {
+            *path == config.data && images.can_be_split_by(options)
+        };
+        if !self.images.as_ref().is_some_and(is_decoded) {
+            self.images = None;
+            let images = DecodedImages::load(&config.data, options, &screen.loading())?;
+            self.images = Some((config.data.clone(), images));
+        }
+        let (path, images) = self.images.as_ref().expect("they were just decoded");
+        let mut data = images.split(options)?;
+        add_notes(config, &mut data);
+        accept(config, data, &path.display().to_string(), screen)
+    }
+}

@@ -1,0 +1,80 @@
+//! Repetition: one run for each of several seeds, each the same as a run with that seed alone.
+//!
+//! The seed decides the splits too, where the data have none, so that the trainings may be tested on different images. The spread
+//! over the seeds has both causes: other images, and another training.
+
+use serde::Serialize;
+
+use super::parts::{Part, PartResult, WholeFolder, end_whole, train_parts};
+use super::spread::Spread;
+use crate::config::{SeedRange, TrainConfig};
+use crate::data_loading::medical::is_medical;
+use crate::metrics::SubsetMetrics;
+use crate::terminal::screen::Screen;
+use crate::terminal::tables;
+use crate::training::error::TrainingError;
+
+/// `metrics.json` of several seeds, also what `--json` prints.
+#[derive(Debug, Serialize)]
+struct SeedsMetrics {
+    n_seeds: usize,
+    /// Over the main test images of each seed.
+    #[serde(flatten)]
+    spread: Spread,
+    /// Test images that leaked, over all seeds.
+    n_leaked: usize,
+    seeds: Vec<SeedMetrics>,
+}
+
+/// Those of one seed.
+#[derive(Debug, Serialize)]
+struct SeedMetrics {
+    seed: u64,
+    /// The set that the metrics are about: `test_deduplicated` if images leaked, else `test`.
+    main_set: &'static str,
+    #[serde(flatten)]
+    metrics: SubsetMetrics,
+}
+
+/// A training for each seed.
+pub(super) fn parts(config: &TrainConfig, range: SeedRange) -> Vec<Part> {
+    let n = range.seeds().count();
+    let part = |(index, seed)| Part {
+        heading: format!("seed {seed}, {} of {n}", index + 1),
+        folder: format!("seed-{seed}"),
+        config: TrainConfig { seed, seeds: None, ..config.clone() },
+    };
+    range.seeds().enumerate().map(part).collect()
+}
+
+/// Trains with every seed that has not ended yet, and shows mean and standard deviation over all.
+///
+/// # Errors
+/// As [`train_parts`].
+pub(super) fn run(
+    config: &TrainConfig,
+    parts: &[Part],
+    folder: WholeFolder,
+    other_cpu: bool,
+    screen: &Screen,
+) -> Result<(), TrainingError> {
+    let (mut seeds, mut n_leaked, mut is_any_medical) = (Vec::new(), 0, false);
+    let folder =
+        train_parts(config, parts, folder, other_cpu, screen, |PartResult { data, metrics, .. }| {
+            is_any_medical |= is_medical(config, data);
+            n_leaked += metrics.n_leaked;
+            let seed = parts[seeds.len()].config.seed;
+            seeds.push(SeedMetrics { seed, main_set: metrics.main_set, metrics: metrics.main().clone() });
+        })?;
+    let of_seeds: Vec<SubsetMetrics> = seeds.iter().map(|seed| seed.metrics.clone()).collect();
+    let metrics = SeedsMetrics { n_seeds: seeds.len(), spread: Spread::new(&of_seeds), n_leaked, seeds };
+    end_whole(&folder, &metrics)?;
+    let without = if n_leaked > 0 { ", without images that leaked" } else { "" };
+    let heading = format!("test set, over {} seeds{without}", metrics.n_seeds);
+    metrics.spread.show(screen, &heading, &of_seeds[0]);
+    tables::show_caution(screen, is_any_medical);
+    screen.line("");
+    screen.field("run", &folder.path().display().to_string());
+    screen.result(&metrics);
+    Ok(())
+}
