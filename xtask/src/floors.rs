@@ -43,6 +43,7 @@ const DATA: &[&[&str]] = &[
     &["lib"],
     &["load", "files", "phantom", "pseudonyms"],
     &["pool", "batch"],
+    &["cache"],
     &["source", "sample_bits", "file_notes", "tta"],
     &["dataset", "decode", "augment", "normalize"],
     &["file_format"],
@@ -50,7 +51,7 @@ const DATA: &[&[&str]] = &[
     &["leakage", "image_set", "options"],
     &["negatives"],
     &["duplicates", "small_image", "file_facts", "patients", "split"],
-    &["thumbnail", "groups", "jpeg_scans"],
+    &["thumbnail", "groups", "jpeg_scans", "file_identity"],
     &[
         "class_look",
         "caught_panic",

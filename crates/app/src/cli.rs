@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench;
+use crate::commands::train::Places;
 use crate::commands::{
     audit, compare, describe, evaluate, explain, export, inspect, lr_find, phantom, predict, train,
 };
@@ -26,6 +27,7 @@ use model_args::{DescribeArgs, EvaluateArgs, ExplainArgs, ExportArgs, PredictArg
 use train_args::TrainArgs;
 
 mod bench_args;
+mod cache_args;
 mod data_args;
 #[cfg(test)]
 mod durability_tests;
@@ -238,16 +240,16 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
     }
     match cli.command {
         Command::Train(args) => run_train(&args),
-        Command::Inspect(InspectArgs { settings, output }) => {
-            let config = settings.config()?;
+        Command::Inspect(InspectArgs { settings, cache, output }) => {
+            let config = cache.add_to(settings.config()?)?;
             in_pool(config.threads(), || inspect::run(&config, &output.screen()))
         }
-        Command::Audit(AuditArgs { settings, output }) => {
-            let config = settings.config()?;
+        Command::Audit(AuditArgs { settings, cache, output }) => {
+            let config = cache.add_to(settings.config()?)?;
             in_pool(config.threads(), || audit::run(&config, &output.screen()))
         }
-        Command::LrFind(LrFindArgs { settings, out, force, output }) => {
-            let config = settings.config()?;
+        Command::LrFind(LrFindArgs { settings, cache, out, force, output }) => {
+            let config = cache.add_to(settings.config()?)?;
             in_pool(config.threads(), || lr_find::run(&config, out.as_deref(), force, &output.screen()))
         }
         Command::Evaluate(args) => {
@@ -292,9 +294,9 @@ fn run_train(args: &TrainArgs) -> Result<(), AppError> {
     let screen = args.output.screen();
     if let Some(run) = &args.resume {
         let options = args.resume_options()?;
-        let moved_data = args.moved_data()?;
+        let places = Places { moved_data: args.moved_data()?, cache: args.cache.folder() };
         let n_threads = options.over(TrainConfig::default()).threads();
-        return in_pool(n_threads, || train::resume(run, options, moved_data, &screen));
+        return in_pool(n_threads, || train::resume(run, options, places, &screen));
     }
     let config = args.config()?;
     in_pool(config.threads(), || train::run(&config, args.out.as_deref(), &screen))

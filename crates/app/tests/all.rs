@@ -1,6 +1,7 @@
 //! The tests of the command line in one program: one to link instead of many, and each core always has a test to run.
 #![forbid(unsafe_code)]
 
+mod cache;
 mod cli;
 #[cfg(feature = "dicom")]
 mod dicom;

@@ -185,6 +185,17 @@ fn views_are_chosen_for_training_and_for_predictions() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let output = roentgen(&["predict", "run", "dicom/dark/00", "dicom/dark/02", "--json"], folder);
     assert!(!output.status.success() && text(&output.stdout).contains("the view is lateral"));
+    // With a cache the same is left out, and the same is found.
+    let inspect = |args: &[&str]| -> Value {
+        let args = [&["inspect", "dicom", "--view", "PA,AP", "--json"], args].concat();
+        let mut found: Value = serde_json::from_slice(&roentgen(&args, folder).stdout).unwrap();
+        found.as_object_mut().unwrap().remove("train_seconds");
+        found
+    };
+    let expected = inspect(&[]);
+    for _ in 0..2 {
+        assert_eq!(inspect(&["--cache", "cache"]), expected);
+    }
     // The view as headers name it.
     let output = roentgen(&["inspect", "dicom", "--view", "LL", "--json"], folder);
     assert!(text(&output.stdout).contains("left out 12 file(s): the view is PA"), "{}", text(&output.stderr));

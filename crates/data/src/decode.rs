@@ -16,6 +16,7 @@ use crate::disk;
 use crate::error::RAISE_LIMIT;
 use crate::file_facts::{FileFacts, Origin};
 use crate::file_format::FileFormat;
+use crate::file_identity::{FileIdentity, Stamp};
 use crate::negatives::BrightnessPattern;
 use crate::options::{Invert, LoadOptions, SizeLimits};
 use crate::read_file::{ReadFileError, read_file};
@@ -180,13 +181,32 @@ pub(crate) fn decode_file(path: &Path, options: &LoadOptions) -> Result<Decoded,
     Decoded::of_opened(open_file(path, &options.limits)?, options)
 }
 
+/// The same, and what identifies the file: `None` if it could not be read, or is empty.
+pub(crate) fn decode_and_identify(
+    path: &Path,
+    options: &LoadOptions,
+) -> (Result<Decoded, Unusable>, Option<FileIdentity>) {
+    let before = Stamp::of(path);
+    let bytes = match read(path, &options.limits) {
+        Ok(bytes) => bytes,
+        Err(unusable) => return (Err(unusable), None),
+    };
+    let decoded =
+        open_named(path, &bytes, &options.limits).and_then(|opened| Decoded::of_opened(opened, options));
+    (decoded, Some(FileIdentity::of_file(path, before, &bytes)))
+}
+
 /// Reads and decodes one file.
 ///
 /// # Errors
 /// As [`decode_file`].
 pub(crate) fn open_file(path: &Path, limits: &SizeLimits) -> Result<OpenedImage, Unusable> {
-    let bytes = read(path, limits)?;
-    let opened = open_bytes(&bytes, limits)?;
+    open_named(path, &read(path, limits)?, limits)
+}
+
+/// Decodes the bytes of the file `path`.
+fn open_named(path: &Path, bytes: &[u8], limits: &SizeLimits) -> Result<OpenedImage, Unusable> {
+    let opened = open_bytes(bytes, limits)?;
     let extension =
         path.extension().map(|extension| extension.to_string_lossy().into_owned()).unwrap_or_default();
     let is_misnamed = !extension.is_empty() && !opened.format.has_extension(&extension);

@@ -5,7 +5,7 @@ use image::{DynamicImage, ImageBuffer, Luma, Primitive, Rgb};
 
 /// BLAKE3 over the width, the bytes per pixel and the pixels, in the smallest layout that holds them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ImageDigest([u8; 32]);
+pub(crate) struct ImageDigest(pub(crate) [u8; 32]);
 
 impl ImageDigest {
     /// Of an image before it is resized.

@@ -241,9 +241,18 @@ pub fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// A file that is being written under a temporary name; removed if it does not get its own.
-struct TemporaryFile(Option<NamedTempFile>);
+#[derive(Debug)]
+pub struct TemporaryFile(Option<NamedTempFile>);
 
 impl TemporaryFile {
+    /// Makes an empty one in `folder`.
+    ///
+    /// # Errors
+    /// That of the operating system.
+    pub fn create(folder: &Path) -> io::Result<Self> {
+        Self::new(folder, PUBLIC)
+    }
+
     #[cfg_attr(not(unix), expect(unused_variables, reason = "permissions of Unix"))]
     fn new(folder: &Path, mode: u32) -> io::Result<Self> {
         let mut builder = tempfile::Builder::new();
@@ -258,12 +267,34 @@ impl TemporaryFile {
         self.0.as_mut().expect("it has its temporary name still")
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Appends to it.
+    ///
+    /// # Errors
+    /// That of the operating system.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let file = self.file();
         permit(Operation::Write(file.path(), bytes))?;
-        file.write_all(bytes)?;
-        permit(Operation::SyncFile(file.path()))?;
-        file.as_file().sync_all()
+        file.write_all(bytes)
+    }
+
+    /// Forces it onto the disk, and gives it its name, in the place of a file that has it.
+    ///
+    /// # Errors
+    /// That of the operating system.
+    pub fn publish(mut self, path: &Path) -> io::Result<()> {
+        self.sync()?;
+        self.rename(path)?;
+        sync_folder(folder_of(path))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        permit(Operation::SyncFile(self.file().path()))?;
+        self.file().as_file().sync_all()
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.append(bytes)?;
+        self.sync()
     }
 
     /// Gives it its name, in the place of a file that has it.

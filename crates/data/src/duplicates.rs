@@ -49,7 +49,7 @@ pub(crate) struct DuplicatePair {
 /// All pairs of duplicates, sorted. Of more than two equal images, each forms a pair with the first. `progress` receives the
 /// number of finished blocks of comparisons and the number of all blocks.
 pub(crate) fn find_duplicates(
-    thumbnails: &[Thumbnail],
+    thumbnails: &[&Thumbnail],
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Vec<DuplicatePair> {
     let mut found: BTreeMap<(usize, usize), f64> = BTreeMap::new();
@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn find_duplicates_of(thumbnails: Vec<Thumbnail>) -> Vec<DuplicatePair> {
-        find_duplicates(&thumbnails, &|_, _| {})
+        find_duplicates(&thumbnails.iter().collect::<Vec<_>>(), &|_, _| {})
     }
 
     #[test]
@@ -209,10 +209,11 @@ mod tests {
     #[test]
     fn the_pairs_do_not_depend_on_the_number_of_threads() {
         let cropped = |seed: u32| DynamicImage::ImageLuma8(blobs(seed, 64)).crop_imm(1, 2, 61, 61);
-        let all = thumbnails((0..40).map(|seed| blobs(seed, 64).into()).chain((0..20).map(cropped)));
+        let all: Vec<Thumbnail> =
+            thumbnails((0..40).map(|seed| blobs(seed, 64).into()).chain((0..20).map(cropped)));
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| find_duplicates(&all, &|_, _| {}))
+            pool.install(|| find_duplicates(&all.iter().collect::<Vec<_>>(), &|_, _| {}))
         };
         assert_eq!(on(1), on(5));
         assert_eq!(on(1).len(), 20, "{:?}", on(1));

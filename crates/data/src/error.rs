@@ -242,6 +242,18 @@ pub enum DataError {
         /// The folder.
         path: PathBuf,
     },
+    /// The folder for caches is the data folder, or in it.
+    #[error(
+        "the cache folder {} is in {}, where it would be read as images; choose another folder",
+        path.display(),
+        data.display()
+    )]
+    CacheInData {
+        /// The folder.
+        path: PathBuf,
+        /// The data folder.
+        data: PathBuf,
+    },
     /// A file or folder could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {

@@ -13,8 +13,12 @@ type Trait<'a> = &'a dyn Fn(&Decoded) -> bool;
 /// The note on a kind, of how many images are of it and of the name of one of them.
 type Sentence<'a> = &'a dyn Fn(String, &str) -> String;
 
-/// Notes on images, each with its name.
-pub(crate) fn file_notes(images: &[(&str, &Decoded)], options: &LoadOptions) -> Vec<String> {
+/// Notes on images, each with its name; with `has_negatives` also on those that are negatives.
+pub(crate) fn file_notes(
+    images: &[(&str, &Decoded)],
+    has_negatives: bool,
+    options: &LoadOptions,
+) -> Vec<String> {
     let count_and_example = |has: &dyn Fn(&Decoded) -> bool| {
         let mut found = images.iter().filter(|(_, image)| has(image));
         let (example, _) = found.next()?;
@@ -55,7 +59,7 @@ pub(crate) fn file_notes(images: &[(&str, &Decoded)], options: &LoadOptions) -> 
                  centre only; one trained with --fit pad or --fit stretch sees the whole of them"
             )
         }),
-        (&|image| image.traits.is_negative, &|n, example| {
+        (&|image| has_negatives && image.traits.is_negative, &|n, example| {
             let then = match options.invert {
                 Invert::Auto => "they are inverted",
                 Invert::Never => "a model trained with --invert auto would invert them",

@@ -100,7 +100,7 @@ pub fn load_files(
         .zip(&decoded)
         .filter_map(|(name, decoded)| Some((&**name, decoded.as_ref().ok()?)))
         .collect();
-    notes.extend(file_notes(&good, options));
+    notes.extend(file_notes(&good, true, options));
     let (mut entries, mut by_source) = (Vec::new(), Vec::with_capacity(sources.len()));
     for ((source, name), decoded) in sources.iter().zip(names).zip(decoded) {
         by_source.push(decoded.map_err(|unusable| unusable.reason).map(|decoded| {

@@ -44,6 +44,7 @@
 //! |---|---|
 //! | `load`, `files`, `phantom`, `pseudonyms` | from a path, or from the generator, to images in memory; numbers in the place of names |
 //! | `pool`, `batch` | decoded images before they are split; the input of the model |
+//! | `cache` | a file with the decoded images of a data set |
 //! | `source`, `sample_bits`, `file_notes`, `tta` | the formats; how many bits of samples are used; notes on files; the views of test-time augmentation |
 //! | `dataset`, `decode`, `augment`, `normalize` | the loaded sets; one file to one image; changes of an image |
 //! | `file_format` | which format the content of a file has |
@@ -51,13 +52,14 @@
 //! | `leakage`, `image_set`, `options` | leakage between sets; the images of one set; what the caller chooses |
 //! | `negatives` | images with black and white exchanged |
 //! | `duplicates`, `small_image`, `file_facts`, `patients`, `split` | finding duplicates and patients; drawing splits |
-//! | `thumbnail`, `groups`, `jpeg_scans` | what duplicates are found by; images that belong together; whether a JPEG holds the whole image |
+//! | `thumbnail`, `groups`, `jpeg_scans`, `file_identity` | what duplicates are found by; images that belong together; whether a JPEG holds the whole image; whether a file has changed |
 //! | `class_look`, `caught_panic`, `digest`, `identifier`, `jpeg_header`, `crop_window`, `colour`, `subset`, `error`, `progress`, `read_file`, `sampler`, `system_entries`, `class_weights` | values without dependencies; whole files |
 //! | `disk` | every operation on files and folders |
 #![forbid(unsafe_code)]
 
 mod augment;
 mod batch;
+mod cache;
 mod caught_panic;
 mod class_look;
 mod class_weights;
@@ -73,6 +75,7 @@ mod duplicates;
 mod error;
 mod file_facts;
 mod file_format;
+mod file_identity;
 mod file_notes;
 mod files;
 mod groups;

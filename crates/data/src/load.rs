@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use crate::cache::CacheFile;
 use crate::dataset::{Dataset, Findings, SubsetOrigin};
 use crate::error::DataError;
 use crate::image_set::ImageSet;
@@ -151,7 +152,9 @@ fn decode_listing(
     if found > MAX_CLASSES {
         return Err(DataError::TooManyClasses { path: path.into(), found, limit: MAX_CLASSES });
     }
-    let pool = ImagePool::decode(choose_test(listing, options)?, options, progress)?;
+    let cache =
+        options.cache.as_deref().map(|folder| CacheFile::path_of(folder, path, options)).transpose()?;
+    let pool = ImagePool::decode(choose_test(listing, options)?, cache.as_deref(), options, progress)?;
     if let Some((class, bad)) = pool.empty_class() {
         let example = bad.map(|bad| format!(", for example {}: {}", bad.path.display(), bad.reason));
         return Err(DataError::EmptyClass {
@@ -293,7 +296,7 @@ fn load_own(
 ) -> Result<Option<EvaluationData>, DataError> {
     // Whether bad files matter is decided when it is known whose data these are.
     let tolerant = LoadOptions { skip_bad: true, ..options.clone() };
-    let pool = ImagePool::decode(choose_test(listing, options)?, &tolerant, progress)?;
+    let pool = ImagePool::decode(choose_test(listing, options)?, None, &tolerant, progress)?;
     if pool.fingerprint() != trained_on.fingerprint {
         return Ok(None);
     }
@@ -337,7 +340,7 @@ fn load_other(
     if !listing.items.iter().any(|item| item.subset == Subset::Test) {
         return Err(DataError::NoTestImages { path: path.into() });
     }
-    let dataset = ImagePool::decode(listing, options, progress)?.split(options)?;
+    let dataset = ImagePool::decode(listing, None, options, progress)?.split(options)?;
     let Dataset { val, test, mut findings, .. } = dataset;
     // The model was trained on none of these sets: an image that is in two of them is as new to it as the others.
     findings.is_leaked_val.fill(false);
@@ -345,6 +348,9 @@ fn load_other(
     let test_origin = if has_subsets { EvaluationOrigin::Given } else { EvaluationOrigin::Everything };
     Ok(EvaluationData { val: (!val.is_empty()).then_some(val), test, test_origin, findings })
 }
+
+#[cfg(test)]
+mod cache_tests;
 
 #[cfg(test)]
 mod tests {

@@ -74,6 +74,11 @@ impl BrightnessPattern {
         Some(Self(common.iter().map(|value| (value * unit).round() as i8).collect()))
     }
 
+    /// Its values; [`Self::try_from`] reads them.
+    pub(crate) fn values(&self) -> &[i8] {
+        &self.0
+    }
+
     /// Whether an image is the negative of an image with this pattern.
     pub(crate) fn is_negative(&self, image: &SmallImage) -> bool {
         let Some(pattern) = pattern_of(image) else { return false };

@@ -105,6 +105,9 @@ pub struct LoadOptions {
     pub views: Vec<ViewPosition>,
     /// A file beyond these limits is bad.
     pub limits: SizeLimits,
+    /// A folder, outside of the data, for a file with the decoded images of each data set; it is made if it is missing. With it,
+    /// loading training data again takes seconds and has the same result. Other data are loaded without it.
+    pub cache: Option<PathBuf>,
 }
 
 /// Names of columns of a table, where they are not the usual ones.
@@ -215,6 +218,7 @@ impl Default for LoadOptions {
             invert: Invert::Never,
             views: Vec::new(),
             limits: SizeLimits::default(),
+            cache: None,
         }
     }
 }

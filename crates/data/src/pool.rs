@@ -1,13 +1,14 @@
 //! The decoded images of a data set before missing sets are split off: decoded once, cut into sets as often as needed.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::path::Path;
 
 use rayon::prelude::*;
 
+use crate::cache::Shared;
 use crate::colour;
 use crate::dataset::{Dataset, Findings, SubsetOrigin};
-use crate::decode::{Cause, Decoded, Unusable};
+use crate::decode::Decoded;
 use crate::duplicates::{DuplicatePair, MAX_FOR_CROPS, find_duplicates, group_duplicates};
 use crate::error::{BadFile, DataError};
 use crate::file_notes::file_notes;
@@ -22,9 +23,12 @@ use crate::small_image::SmallImage;
 use crate::source::{Item, Listing};
 use crate::split::{SplitPool, class_counts};
 use crate::subset::Subset;
+use crate::thumbnail::Thumbnail;
 
+use self::decoding::AllDecoded;
 use self::found_patients::{FoundPatients, find_patients, matching_patients_note};
 
+mod decoding;
 mod found_patients;
 
 /// Which split is drawn; part of the key of its random numbers.
@@ -53,20 +57,23 @@ pub(crate) struct ImagePool {
 }
 
 impl ImagePool {
-    /// Decodes every item, and finds patients and duplicates.
+    /// Decodes every item, and finds patients and duplicates. What the cache file at `cache` has of it is not done again; if it
+    /// cannot be used, it is made.
     ///
     /// # Errors
-    /// [`DataError::BadFiles`] unless bad files are skipped, [`DataError::TooManyOpenFiles`], and
-    /// [`DataError::PatientPattern`].
+    /// [`DataError::BadFiles`] unless bad files are skipped, [`DataError::TooManyOpenFiles`],
+    /// [`DataError::PatientPattern`], and [`DataError::Write`] if the cache cannot be written.
     pub(crate) fn decode(
         listing: Listing,
+        cache: Option<&Path>,
         options: &LoadOptions,
         progress: &dyn Progress,
     ) -> Result<Self, DataError> {
         let Listing { class_names, items, val_origin, test_origin, has_test_option, mut notes, .. } = listing;
         let total = items.len();
         let examples = Subset::ALL.map(|subset| items.iter().find(|item| item.subset == subset).cloned());
-        let AllDecoded { mut good, bad, other_kinds } = decode_all(items, options, progress)?;
+        let AllDecoded { mut good, bad, other_kinds, cached, writer } =
+            AllDecoded::of(items, cache, options, progress)?;
         if !options.skip_bad {
             reject_bad(&bad, total)?;
         }
@@ -74,17 +81,13 @@ impl ImagePool {
         notes.extend(other_kinds.iter().map(|(kind, count)| format!("left out {count} file(s): {kind}")));
         let images: Vec<(&str, &Decoded)> =
             good.iter().map(|(item, decoded)| (item.name.as_str(), decoded)).collect();
-        notes.extend(file_notes(&images, options));
-        let sample_bits = options.sample_bits.or_else(|| sample_bits::of_training_images(of_training(&good)));
-        notes.extend(sample_bits::apply(good.iter_mut().map(|(_, decoded)| decoded), sample_bits));
-        let pattern = options.pattern.clone().or_else(|| {
-            let train: Vec<&SmallImage> = of_training(&good).map(|decoded| &decoded.image).collect();
-            BrightnessPattern::of(train.into_iter())
-        });
-        if let Some(pattern) = &pattern {
-            good.par_iter_mut().for_each(|(_, decoded)| decoded.check_negative(pattern, options.invert));
-            notes.extend(negatives_note(&good, &class_names, options.invert));
-        }
+        notes.extend(file_notes(&images, false, options));
+        let (shared, duplicates) = match cached {
+            Some((shared, duplicates)) => (shared, Some(duplicates)),
+            None => (apply_shared(&mut good, options), None),
+        };
+        notes.extend_from_slice(&shared.notes);
+        notes.extend(negatives_note(&good, &class_names, options.invert));
         number_devices(&mut good);
         if total > MAX_FOR_CROPS {
             notes.push(format!(
@@ -95,23 +98,28 @@ impl ImagePool {
         let FoundPatients { patients, source: patient_source, is_guess, notes: patient_notes } =
             find_patients(&good, options, is_from_test_option)?;
         notes.extend(patient_notes);
-        let (mut records, mut entries, mut thumbnails) = (Vec::new(), Vec::new(), Vec::new());
+        let duplicates = duplicates.unwrap_or_else(|| {
+            let thumbnails: Vec<&Thumbnail> = good.iter().map(|(_, decoded)| &decoded.thumbnail).collect();
+            find_duplicates(&thumbnails, &|done, total| progress.report(Stage::Comparing, done, total))
+        });
+        if let Some(writer) = writer {
+            writer.finish(good.iter().map(|(_, decoded)| decoded), &shared, &duplicates)?;
+        }
+        let (mut records, mut entries) = (Vec::new(), Vec::new());
         for (((item, decoded), patient), is_guess) in good.into_iter().zip(patients).zip(is_guess) {
             let is_guess_from_test_option = is_guess && is_from_test_option(&item);
             let key = patient.clone().map(|name| PatientKey { name, is_guess_from_test_option });
             let Item { name, content, subset, label, .. } = item;
             let file = content.into_file();
             let digest = Some(decoded.digest());
-            let Decoded { image, thumbnail, facts, .. } = decoded;
+            let Decoded { image, facts, .. } = decoded;
             let location = ImageLocation { subset, path: name.clone() };
             records.push(ImageRecord { location, patient: key });
             entries.push(Entry { image, name, file, label, patient, facts: Some(facts), digest });
-            thumbnails.push(thumbnail);
         }
         notes.extend(matching_patients_note(&records, patient_source.as_ref()));
         let fingerprint = fingerprint(&records, &entries, [val_origin, test_origin]);
-        let report = |done, total| progress.report(Stage::Comparing, done, total);
-        let duplicates = find_duplicates(&thumbnails, &report);
+        let Shared { sample_bits, pattern, .. } = shared;
         Ok(Self {
             class_names,
             fingerprint,
@@ -315,50 +323,18 @@ fn fingerprint(records: &[ImageRecord], entries: &[Entry], origins: [SubsetOrigi
     hasher.finalize().to_hex()[..32].to_owned()
 }
 
-/// What became of the items of a listing.
-struct AllDecoded {
-    good: Vec<(Item, Decoded)>,
-    /// Sorted by path.
-    bad: Vec<BadFile>,
-    /// How many DICOM files of each kind are no radiographs.
-    other_kinds: BTreeMap<String, usize>,
-}
-
-/// Decodes in parallel.
-///
-/// # Errors
-/// [`DataError::TooManyOpenFiles`]: this is no fault of a file, so no file is skipped for it.
-fn decode_all(
-    items: Vec<Item>,
-    options: &LoadOptions,
-    progress: &dyn Progress,
-) -> Result<AllDecoded, DataError> {
-    let total = items.len();
-    let n_done = AtomicUsize::new(0);
-    let decode = |item: &Item| {
-        let decoded = item.decode(options);
-        progress.report(Stage::Decoding, n_done.fetch_add(1, Ordering::Relaxed) + 1, total);
-        decoded
-    };
-    let decoded: Vec<Result<Decoded, Unusable>> = items.par_iter().map(decode).collect();
-    let mut all =
-        AllDecoded { good: Vec::with_capacity(total), bad: Vec::new(), other_kinds: BTreeMap::new() };
-    for (item, decoded) in items.into_iter().zip(decoded) {
-        match decoded {
-            Ok(decoded) => all.good.push((item, decoded)),
-            Err(Unusable { reason, cause: Cause::OtherKind }) => {
-                *all.other_kinds.entry(reason).or_default() += 1;
-            }
-            Err(Unusable { reason, cause: Cause::BadFile }) => {
-                all.bad.push(BadFile { path: item.shown_path(), reason });
-            }
-            Err(Unusable { cause: Cause::OpenFiles, .. }) => {
-                return Err(DataError::TooManyOpenFiles { path: item.shown_path() });
-            }
-        }
+/// Finds the range of samples of 16 bits and the pattern of brightness, and changes the images accordingly.
+fn apply_shared(good: &mut [(Item, Decoded)], options: &LoadOptions) -> Shared {
+    let sample_bits = options.sample_bits.or_else(|| sample_bits::of_training_images(of_training(good)));
+    let notes = sample_bits::apply(good.iter_mut().map(|(_, decoded)| decoded), sample_bits);
+    let pattern = options.pattern.clone().or_else(|| {
+        let train: Vec<&SmallImage> = of_training(good).map(|decoded| &decoded.image).collect();
+        BrightnessPattern::of(train.into_iter())
+    });
+    if let Some(pattern) = &pattern {
+        good.par_iter_mut().for_each(|(_, decoded)| decoded.check_negative(pattern, options.invert));
     }
-    all.bad.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(all)
+    Shared { sample_bits, pattern, notes }
 }
 
 fn of_training(good: &[(Item, Decoded)]) -> impl Iterator<Item = &Decoded> {

@@ -77,6 +77,39 @@ fn a_medmnist_file_is_read_with_its_sets_and_class_names() {
 }
 
 #[test]
+fn the_cache_of_a_packed_file_holds_its_pixels_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = written(&dir, "set.npz", &archive(&medmnist()));
+    let options = LoadOptions { cache: Some(dir.path().join("cache")), ..LoadOptions::default() };
+    let cached = || {
+        let data = load_dataset(&path, &options, &silent).unwrap();
+        [data.train, data.val, data.test].map(|set| set.digest())
+    };
+    let digests = || {
+        let data = load(&path).unwrap();
+        [data.train, data.val, data.test].map(|set| set.digest())
+    };
+    let file = || {
+        let files: Vec<_> = fs::read_dir(dir.path().join("cache")).unwrap().collect();
+        assert_eq!(files.len(), 1);
+        fs::read(files[0].as_ref().unwrap().path()).unwrap()
+    };
+    let first = digests();
+    assert_eq!([cached(), cached()], [first.clone(), first.clone()]);
+    let before = file();
+    // Other labels are read from the data; they are not in the cache.
+    let labels_of_40 = labels(&(0..40).map(|at| at / 20).collect::<Vec<u8>>());
+    written(&dir, "set.npz", &with("train_labels", labels_of_40));
+    assert_ne!(digests(), first);
+    // The images have another order now, by class.
+    assert_eq!([cached(), cached()], [digests(), digests()]);
+    let relabelled = file();
+    written(&dir, "set.npz", &with("val_images", images("(10, 28, 28)", 7840, 4)));
+    assert_eq!([cached(), cached()], [digests(), digests()]);
+    assert!(before != relabelled && before != file(), "other pixels");
+}
+
+#[test]
 fn a_model_is_evaluated_on_the_test_set_of_another_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = written(&dir, "pneumoniamnist.npz", &archive(&medmnist()));

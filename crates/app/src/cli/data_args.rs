@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::OutputArgs;
+use super::cache_args::CacheArgs;
 use super::setting_flags::{Accepts, NameLists, SettingFlags};
 
 const INSPECT_EXAMPLES: &str = "\
@@ -72,6 +73,8 @@ pub(super) struct InspectArgs {
     #[command(flatten)]
     pub(super) settings: SettingFlags<InspectSettings>,
     #[command(flatten)]
+    pub(super) cache: CacheArgs,
+    #[command(flatten)]
     pub(super) output: OutputArgs,
 }
 
@@ -81,6 +84,8 @@ pub(super) struct InspectArgs {
 pub(super) struct AuditArgs {
     #[command(flatten)]
     pub(super) settings: SettingFlags<AuditSettings>,
+    #[command(flatten)]
+    pub(super) cache: CacheArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }
@@ -105,6 +110,8 @@ impl Accepts for LrFindSettings {
 pub(super) struct LrFindArgs {
     #[command(flatten)]
     pub(super) settings: SettingFlags<LrFindSettings>,
+    #[command(flatten)]
+    pub(super) cache: CacheArgs,
     /// SVG file to write the curve to
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,

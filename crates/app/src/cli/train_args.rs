@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::OutputArgs;
+use super::cache_args::CacheArgs;
 use super::setting_flags::{AllSettings, SettingFlags};
 use crate::config::error::ConfigError;
 use crate::config::{ConfigFile, Preset, TrainConfig};
@@ -19,6 +20,8 @@ Examples:
   roentgen train films --out runs/a --seed 1 --lr 0.005
   # images that will come from other hospitals
   roentgen train films --preset robust --no-tta
+  # keep the decoded images for the next runs
+  roentgen train films --cache cache
   # 5 models, each tested on another fifth
   roentgen train films --folds 5
   # 5 models, one for each of the seeds 0 to 4
@@ -34,6 +37,8 @@ Examples:
 pub(super) struct TrainArgs {
     #[command(flatten)]
     settings: SettingFlags<AllSettings>,
+    #[command(flatten)]
+    pub(super) cache: CacheArgs,
     /// Run folder to write, new or empty [default: runs/DATE_TIME]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
@@ -60,11 +65,11 @@ pub(super) struct TrainArgs {
 impl TrainArgs {
     /// Flags over file or preset over defaults, checked.
     pub(super) fn config(&self) -> Result<TrainConfig, ConfigError> {
-        match (&self.config, self.preset) {
-            (Some(path), _) => self.settings.over_file(ConfigFile::read(path)?),
-            (None, Some(preset)) => self.settings.over(preset.config()),
-            (None, None) => self.settings.config(),
-        }
+        self.cache.add_to(match (&self.config, self.preset) {
+            (Some(path), _) => self.settings.over_file(ConfigFile::read(path)?)?,
+            (None, Some(preset)) => self.settings.over(preset.config())?,
+            (None, None) => self.settings.config()?,
+        })
     }
 
     /// The images where they are now, for a run that is continued.

@@ -42,15 +42,23 @@ pub(crate) fn run(config: &TrainConfig, out: Option<&Path>, screen: &Screen) -> 
     Ok(())
 }
 
-/// Resumes an interrupted run from its last checkpoint; without a checkpoint, from its beginning. `moved_data` is the new path of
-/// its images, if they were moved: a checkpoint and a model have digests of them, so other images are rejected.
+/// Where an interrupted run finds its images.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    /// Their new path, if they were moved: a checkpoint and a model have digests of them, so other images are rejected.
+    pub(crate) moved_data: Option<PathBuf>,
+    /// [`TrainConfig::cache`].
+    pub(crate) cache: Option<PathBuf>,
+}
+
+/// Resumes an interrupted run from its last checkpoint; without a checkpoint, from its beginning.
 ///
 /// # Errors
 /// If the folder is not a run folder, or settings or images have changed; else as [`run()`].
 pub(crate) fn resume(
     path: &Path,
     options: ResumeOptions,
-    moved_data: Option<PathBuf>,
+    Places { moved_data, cache }: Places,
     screen: &Screen,
 ) -> Result<(), AppError> {
     let folder = RunFolder::open(path)?;
@@ -69,6 +77,7 @@ pub(crate) fn resume(
         }
         config.data = data;
     }
+    config.cache = cache;
     if let Some(several) = SeveralRuns::of(&config) {
         return Ok(several.run(WholeFolder::Existing(folder), options.other_cpu, screen)?);
     }

@@ -61,6 +61,7 @@ impl TrainConfig {
                 patient: self.patient_column.clone(),
             },
             classes: self.classes.clone().unwrap_or_default(),
+            cache: self.cache.clone(),
             ..LoadOptions::default()
         })
     }

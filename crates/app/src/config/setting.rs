@@ -244,11 +244,14 @@ macro_rules! settings {
             $($($(#[doc = $help])+ pub $name: $type,)+)+
             /// Names of the settings that the program chose, in the settings of a finished run.
             pub derived: Vec<&'static str>,
+            /// A folder for decoded images: [`LoadOptions::cache`](roentgen_data::LoadOptions::cache). Not a setting: no result
+            /// depends on it, and no config file has it.
+            pub cache: Option<std::path::PathBuf>,
         }
 
         impl Default for TrainConfig {
             fn default() -> Self {
-                Self { $($($name: $default,)+)+ derived: Vec::new() }
+                Self { $($($name: $default,)+)+ derived: Vec::new(), cache: None }
             }
         }
 

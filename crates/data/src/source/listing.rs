@@ -6,8 +6,9 @@ use std::sync::Arc;
 use image::{DynamicImage, GrayImage, RgbImage};
 
 use crate::dataset::SubsetOrigin;
-use crate::decode::{Decoded, Unusable, decode_file};
+use crate::decode::{Decoded, Unusable, decode_and_identify, decode_file};
 use crate::file_facts::FileFacts;
+use crate::file_identity::{ContentDigest, FileIdentity};
 use crate::options::LoadOptions;
 use crate::subset::Subset;
 
@@ -74,6 +75,13 @@ impl Packed {
         &self.bytes[index * self.bytes_each()..][..self.bytes_each()]
     }
 
+    fn digest(&self, index: usize) -> ContentDigest {
+        ContentDigest::of(&[
+            &[self.width, self.height, self.channels].map(usize::to_le_bytes).concat(),
+            self.bytes_of(index),
+        ])
+    }
+
     fn decode(&self, index: usize, options: &LoadOptions) -> Decoded {
         let (width, height) = (self.width as u32, self.height as u32);
         let bytes = self.bytes_of(index).to_vec();
@@ -105,6 +113,28 @@ impl Item {
         match &self.content {
             Content::File(path) => decode_file(path, options),
             Content::Packed { pixels, index, .. } => Ok(pixels.decode(*index, options)),
+        }
+    }
+
+    /// The same, and what identifies the content that it was decoded from: `None` if there was nothing to read.
+    pub(crate) fn decode_and_identify(
+        &self,
+        options: &LoadOptions,
+    ) -> (Result<Decoded, Unusable>, Option<FileIdentity>) {
+        match &self.content {
+            Content::File(path) => decode_and_identify(path, options),
+            Content::Packed { pixels, index, .. } => {
+                let identity = FileIdentity { digest: pixels.digest(*index), stamp: None };
+                (Ok(pixels.decode(*index, options)), Some(identity))
+            }
+        }
+    }
+
+    /// Whether its content is still what `identity` was made of.
+    pub(crate) fn is_still(&self, identity: &FileIdentity, options: &LoadOptions) -> bool {
+        match &self.content {
+            Content::File(path) => identity.is_of_file(path, options.limits.file_bytes),
+            Content::Packed { pixels, index, .. } => pixels.digest(*index) == identity.digest,
         }
     }
 }

@@ -1,0 +1,262 @@
+//! A file with everything that was made of the files of a data set, so that another run need not decode them again.
+//!
+//! ```text
+//! pixels of the first image, of the second, ...       8 bit, as decoded: 1 or 3 channels
+//! records: key, number of items, what the training images decide together,
+//!          for each item its identity and its image, or why there is none; duplicates
+//! where the records begin (8 bytes), BLAKE3 of the records (32), MAGIC (16)
+//! ```
+//!
+//! It is written under a temporary name, forced onto the disk and renamed: of two runs that make it at once, each writes its
+//! own, and the last one stays. A file is used only if
+//! - it ends as it should, and the digests of its records and of the pixels of each image are right;
+//! - its key is that of the program, the options and the list of files (`key`);
+//! - every file of the data is what it was (`file_identity`). What could not be read then has to fail in the same way now.
+//!
+//! Otherwise the run goes on as without it, and writes a new one in its place. Nothing in it depends on labels, names, patients
+//! or splits; those are found anew by every run.
+
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::decode::{Decoded, FileTraits, Unusable};
+use crate::digest::ImageDigest;
+use crate::disk::{self, InputFile};
+use crate::duplicates::DuplicatePair;
+use crate::error::DataError;
+use crate::file_facts::{FileFacts, Origin};
+use crate::file_identity::FileIdentity;
+use crate::negatives::BrightnessPattern;
+use crate::options::LoadOptions;
+use crate::progress::{Progress, Stage};
+use crate::small_image::SmallImage;
+use crate::source::Item;
+use crate::thumbnail::Thumbnail;
+
+use self::key::Key;
+use self::record::Record;
+pub(crate) use self::writer::CacheWriter;
+
+mod key;
+mod record;
+mod writer;
+
+/// The last bytes of a cache file.
+const MAGIC: [u8; 16] = *b"\x89roentgen cache\n";
+/// Bytes after the records.
+const TRAILER: u64 = 8 + 32 + MAGIC.len() as u64;
+/// Items whose files are compared together.
+const CHUNK: usize = 4096;
+/// Bytes that are read or written at once.
+const BUFFER: usize = 1 << 20;
+/// Longest side of an image.
+const MAX_SIDE: u32 = 1 << 16;
+
+/// The cache file of a data set, which may exist.
+#[derive(Debug)]
+pub(crate) struct CacheFile {
+    path: PathBuf,
+    key: Key,
+}
+
+/// What the images decide together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Shared {
+    /// How many bits of samples of 16 bits are used.
+    pub(crate) sample_bits: Option<u8>,
+    pub(crate) pattern: Option<BrightnessPattern>,
+    /// Notes on the range of samples.
+    pub(crate) notes: Vec<String>,
+}
+
+/// What a cache file holds.
+#[derive(Debug)]
+pub(crate) struct Cached {
+    /// Of each item. Its thumbnails have no detail: duplicates are known.
+    pub(crate) outcomes: Vec<Result<Decoded, Unusable>>,
+    pub(crate) shared: Shared,
+    pub(crate) duplicates: Vec<DuplicatePair>,
+}
+
+/// An image in a cache file.
+#[derive(Debug)]
+struct CachedImage {
+    /// Where its pixels begin.
+    start: u64,
+    /// The first bytes of their digest.
+    check: u64,
+    size: (u32, u32),
+    content: (u32, u32),
+    channels: u8,
+    is_coloured: bool,
+    is_small: bool,
+    digest: ImageDigest,
+    facts: FileFacts,
+    origin: Option<Origin>,
+    traits: FileTraits,
+}
+
+/// What the records have for an item: the identity of its content, and what was made of it.
+type ItemRecord = (Option<FileIdentity>, Result<CachedImage, Unusable>);
+
+/// The first bytes of the digest of the pixels of an image.
+fn check_of(pixels: &[u8]) -> u64 {
+    u64::from_le_bytes(*blake3::hash(pixels).as_bytes().first_chunk().expect("a digest has 32 bytes"))
+}
+
+impl CacheFile {
+    /// The path of the cache file in `folder` of the data at `data`.
+    ///
+    /// # Errors
+    /// [`DataError::CacheInData`].
+    pub(crate) fn path_of(folder: &Path, data: &Path, options: &LoadOptions) -> Result<PathBuf, DataError> {
+        for data in [Some(data), options.test_dir.as_deref()].into_iter().flatten() {
+            key::check_outside(folder, data)?;
+        }
+        Ok(key::path_of(folder, data, options))
+    }
+
+    /// The cache file at `path` of these items.
+    pub(crate) fn new(path: &Path, items: &[Item], options: &LoadOptions) -> Self {
+        Self { path: path.into(), key: key::key_of(items, options) }
+    }
+
+    /// What it holds; `None` if there is no such file, if it is damaged, or if it was not made of these items.
+    pub(crate) fn read(
+        &self,
+        items: &[Item],
+        options: &LoadOptions,
+        progress: &dyn Progress,
+    ) -> Option<Cached> {
+        self.try_read(items, options, progress).ok()
+    }
+
+    /// # Errors
+    /// For any reason not to use the file.
+    fn try_read(&self, items: &[Item], options: &LoadOptions, progress: &dyn Progress) -> io::Result<Cached> {
+        let Records { mut records, records_at } = self.open()?;
+        if Key::read(&mut records)? != self.key || usize::read(&mut records)? != items.len() {
+            return Err(unusable());
+        }
+        let shared = read_shared(&mut records)?;
+        let mut pixels = BufReader::with_capacity(BUFFER, InputFile::open(&self.path)?);
+        let (mut outcomes, mut at) = (Vec::with_capacity(items.len()), 0);
+        for chunk in items.chunks(CHUNK) {
+            let read = (0..chunk.len()).map(|_| ItemRecord::read(&mut records));
+            let read = read.collect::<io::Result<Vec<ItemRecord>>>()?;
+            if !chunk.par_iter().zip(&read).all(|(item, record)| is_still(item, record, options)) {
+                return Err(unusable());
+            }
+            for (_, outcome) in read {
+                outcomes.push(match outcome {
+                    Ok(image) => Ok(image.with_pixels(&mut pixels, &mut at, records_at)?),
+                    Err(unusable) => Err(unusable),
+                });
+            }
+            progress.report(Stage::Decoding, outcomes.len(), items.len());
+        }
+        Ok(Cached { outcomes, shared, duplicates: Record::read(&mut records)? })
+    }
+
+    /// Opens the file at its records, whose digest is right.
+    fn open(&self) -> io::Result<Records> {
+        if !self.path.metadata()?.is_file() {
+            return Err(unusable());
+        }
+        let mut file = InputFile::open(&self.path)?;
+        let trailer_at = file.n_bytes()?.checked_sub(TRAILER).ok_or_else(unusable)?;
+        file.seek(SeekFrom::Start(trailer_at))?;
+        let records_at = u64::read(&mut file)?;
+        let (digest, magic) = <([u8; 32], [u8; 16])>::read(&mut file)?;
+        if magic != MAGIC || records_at > trailer_at {
+            return Err(unusable());
+        }
+        file.seek(SeekFrom::Start(records_at))?;
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0; BUFFER];
+        let mut rest = file.take(trailer_at - records_at);
+        loop {
+            match rest.read(&mut buffer)? {
+                0 => break,
+                n => drop(hasher.update(&buffer[..n])),
+            }
+        }
+        if *hasher.finalize().as_bytes() != digest {
+            return Err(unusable());
+        }
+        let mut file = rest.into_inner();
+        file.seek(SeekFrom::Start(records_at))?;
+        let records = BufReader::with_capacity(BUFFER, file).take(trailer_at - records_at);
+        Ok(Records { records, records_at })
+    }
+
+    /// Makes the folder, and begins a new file in it.
+    ///
+    /// # Errors
+    /// [`DataError::Write`].
+    pub(crate) fn create(self) -> Result<CacheWriter, DataError> {
+        let folder = disk::folder_of(&self.path);
+        let made = disk::create_folders(folder).and_then(|()| CacheWriter::create(&self.path, self.key));
+        made.map_err(|source| DataError::Write { path: folder.into(), source })
+    }
+}
+
+/// The records of a file.
+struct Records {
+    records: io::Take<BufReader<InputFile>>,
+    /// Where they begin, and the pixels end.
+    records_at: u64,
+}
+
+/// Any reason not to use a file.
+fn unusable() -> io::Error {
+    io::ErrorKind::InvalidData.into()
+}
+
+fn read_shared(records: &mut impl Read) -> io::Result<Shared> {
+    let (sample_bits, pattern) = <(Option<u8>, Option<Vec<i8>>)>::read(records)?;
+    let pattern = pattern.map(BrightnessPattern::try_from).transpose().map_err(|_| unusable())?;
+    Ok(Shared { sample_bits, pattern, notes: Record::read(records)? })
+}
+
+/// Whether an item would become what the record has.
+fn is_still(item: &Item, (identity, outcome): &ItemRecord, options: &LoadOptions) -> bool {
+    match (identity, outcome) {
+        (Some(identity), _) => item.is_still(identity, options),
+        // It could not be read: whether it can be read now has to be tried.
+        (None, Err(unusable)) => item.decode(options).is_err_and(|error| error == *unusable),
+        (None, Ok(_)) => false,
+    }
+}
+
+impl CachedImage {
+    /// The image, with its pixels from the file, which are at `at` and end before `end`.
+    fn with_pixels(self, file: &mut impl Read, at: &mut u64, end: u64) -> io::Result<Decoded> {
+        let Self { start, check, size: (width, height), content, channels, digest, facts, .. } = self;
+        let is_size = (1..=MAX_SIDE).contains(&width) && (1..=MAX_SIDE).contains(&height);
+        if !is_size || !matches!(channels, 1 | 3) || content.0 > width || content.1 > height || start != *at {
+            return Err(unusable());
+        }
+        let n_bytes = u64::from(width) * u64::from(height) * u64::from(channels);
+        *at = at.checked_add(n_bytes).filter(|&at| at <= end).ok_or_else(unusable)?;
+        let mut pixels = vec![0; n_bytes as usize];
+        file.read_exact(&mut pixels)?;
+        if check_of(&pixels) != check {
+            return Err(unusable());
+        }
+        let image = SmallImage {
+            width,
+            height,
+            channels: channels.into(),
+            pixels,
+            coloured: self.is_coloured,
+            small: self.is_small,
+            content,
+            wide: None,
+        };
+        let thumbnail = Thumbnail { digest, detail: None };
+        Ok(Decoded { image, thumbnail, facts, origin: self.origin, traits: self.traits })
+    }
+}
