@@ -51,7 +51,7 @@ const DATA: &[&[&str]] = &[
     &["leakage", "image_set", "options"],
     &["negatives"],
     &["duplicates", "small_image", "file_facts", "patients", "split"],
-    &["thumbnail", "groups", "jpeg_scans", "file_identity"],
+    &["thumbnail", "groups", "jpeg_scans", "file_identity", "pixel_file"],
     &[
         "class_look",
         "caught_panic",

@@ -166,7 +166,7 @@ fn check_match(config: &TrainConfig, data: &Dataset) -> Result<(), AppError> {
 
 /// Whether a crop of `crop` pixels fits into every image of a set.
 fn all_fit(set: &ImageSet, crop: usize) -> bool {
-    (0..set.len()).map(|index| set.image(index)).all(|image| image.height.min(image.width) >= crop)
+    (0..set.len()).map(|index| set.size(index)).all(|(height, width)| height.min(width) >= crop)
 }
 
 /// What [`train()`] returns.

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::program::{refuses, roentgen, text};
 
@@ -66,6 +69,36 @@ fn a_run_leaves_the_same_with_and_without_a_cache() {
         }
     }
     assert_eq!(fs::read_dir(folder.join("kept/cache")).unwrap().count(), 1, "patients are not in it");
+}
+
+#[test]
+fn a_run_whose_cache_is_cut_off_ends_with_one_error_and_can_be_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    let data = ["data", "phantom", "--films", "60", "--quiet", "--out", "films"];
+    assert!(roentgen(&data, folder).status.success());
+    let args = "train films/train --quiet --width 8 --epochs 60 --batch 8 --no-audit --threads 1 --checkpoint-minutes 0";
+    let args: Vec<&str> = args.split(' ').collect();
+    assert!(roentgen(&[&args[..], &["--out", "whole"]].concat(), folder).status.success());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roentgen"));
+    command.args(&args).args(["--cache", "cache", "--out", "cut"]).current_dir(folder);
+    let child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    while !folder.join("cut/log.jsonl").exists() {
+        sleep(Duration::from_millis(5));
+    }
+    let file = fs::read_dir(folder.join("cache")).unwrap().next().unwrap().unwrap().path();
+    fs::File::options().write(true).open(&file).unwrap().set_len(1000).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = text(&output.stderr);
+    let name = file.file_name().unwrap().to_string_lossy();
+    assert_eq!((output.status.code(), said.trim_end().lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains(&*name) && said.contains("shorter than it was"), "{said}");
+    let model = |run: &str| fs::read(folder.join(run).join("model.safetensors")).unwrap();
+    assert!(!folder.join("cut/metrics.json").exists());
+    let resumed = roentgen(&["train", "--quiet", "--resume", "cut", "--cache", "cache"], folder);
+    assert!(resumed.status.success(), "{}", text(&resumed.stderr));
+    assert!(model("cut") == model("whole"));
+    assert!(fs::metadata(&file).unwrap().len() > 1000, "it is made anew");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A file with everything that was made of the files of a data set, so that another run need not decode them again.
 //!
 //! ```text
-//! pixels of the first image, of the second, ...       8 bit, as decoded: 1 or 3 channels
+//! pixels of the images, each where its record says     8 bit, as decoded: 1 or 3 channels
 //! records: key, number of items, what the training images decide together,
 //!          for each item its identity and its image, or why there is none; duplicates
 //! where the records begin (8 bytes), BLAKE3 of the records (32), MAGIC (16)
@@ -15,6 +15,9 @@
 //!
 //! Otherwise the run goes on as without it, and writes a new one in its place. Nothing in it depends on labels, names, patients
 //! or splits; those are found anew by every run.
+//!
+//! While it is written, and when it is used, pixels are not in memory: they are written as soon as an image is decoded, read
+//! again by the passes that need those of all images, and stay in the file for the sets ([`PixelFile`]).
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -23,13 +26,14 @@ use rayon::prelude::*;
 
 use crate::decode::{Decoded, FileTraits, Unusable};
 use crate::digest::ImageDigest;
-use crate::disk::{self, InputFile};
+use crate::disk::{self, InputFile, PositionedFile};
 use crate::duplicates::DuplicatePair;
 use crate::error::DataError;
 use crate::file_facts::{FileFacts, Origin};
 use crate::file_identity::FileIdentity;
 use crate::negatives::BrightnessPattern;
 use crate::options::LoadOptions;
+use crate::pixel_file::{PixelFile, StoredImage};
 use crate::progress::{Progress, Stage};
 use crate::small_image::SmallImage;
 use crate::source::Item;
@@ -74,8 +78,9 @@ pub(crate) struct Shared {
 /// What a cache file holds.
 #[derive(Debug)]
 pub(crate) struct Cached {
-    /// Of each item. Its thumbnails have no detail: duplicates are known.
+    /// Of each item. Its thumbnails have no detail: duplicates are known. Its pixels are in `file`.
     pub(crate) outcomes: Vec<Result<Decoded, Unusable>>,
+    pub(crate) file: PixelFile,
     pub(crate) shared: Shared,
     pub(crate) duplicates: Vec<DuplicatePair>,
 }
@@ -83,13 +88,8 @@ pub(crate) struct Cached {
 /// An image in a cache file.
 #[derive(Debug)]
 struct CachedImage {
-    /// Where its pixels begin.
-    start: u64,
-    /// The first bytes of their digest.
-    check: u64,
-    size: (u32, u32),
+    pixels: StoredImage,
     content: (u32, u32),
-    channels: u8,
     is_coloured: bool,
     is_small: bool,
     digest: ImageDigest,
@@ -100,11 +100,6 @@ struct CachedImage {
 
 /// What the records have for an item: the identity of its content, and what was made of it.
 type ItemRecord = (Option<FileIdentity>, Result<CachedImage, Unusable>);
-
-/// The first bytes of the digest of the pixels of an image.
-fn check_of(pixels: &[u8]) -> u64 {
-    u64::from_le_bytes(*blake3::hash(pixels).as_bytes().first_chunk().expect("a digest has 32 bytes"))
-}
 
 impl CacheFile {
     /// The path of the cache file in `folder` of the data at `data`.
@@ -137,27 +132,26 @@ impl CacheFile {
     /// For any reason not to use the file.
     fn try_read(&self, items: &[Item], options: &LoadOptions, progress: &dyn Progress) -> io::Result<Cached> {
         let Records { mut records, records_at } = self.open()?;
+        // The same file, unless it was replaced a moment ago: then the pixels have other digests.
+        let file = PixelFile::new(PositionedFile::open(&self.path)?, &self.path);
         if Key::read(&mut records)? != self.key || usize::read(&mut records)? != items.len() {
             return Err(unusable());
         }
         let shared = read_shared(&mut records)?;
-        let mut pixels = BufReader::with_capacity(BUFFER, InputFile::open(&self.path)?);
-        let (mut outcomes, mut at) = (Vec::with_capacity(items.len()), 0);
+        let mut outcomes = Vec::with_capacity(items.len());
         for chunk in items.chunks(CHUNK) {
             let read = (0..chunk.len()).map(|_| ItemRecord::read(&mut records));
             let read = read.collect::<io::Result<Vec<ItemRecord>>>()?;
-            if !chunk.par_iter().zip(&read).all(|(item, record)| is_still(item, record, options)) {
+            let is_usable = |(item, record): (&Item, &ItemRecord)| {
+                is_whole(record, &file, records_at) && is_still(item, record, options)
+            };
+            if !chunk.par_iter().zip(&read).all(is_usable) {
                 return Err(unusable());
             }
-            for (_, outcome) in read {
-                outcomes.push(match outcome {
-                    Ok(image) => Ok(image.with_pixels(&mut pixels, &mut at, records_at)?),
-                    Err(unusable) => Err(unusable),
-                });
-            }
+            outcomes.extend(read.into_iter().map(|(_, outcome)| outcome.map(CachedImage::decoded)));
             progress.report(Stage::Decoding, outcomes.len(), items.len());
         }
-        Ok(Cached { outcomes, shared, duplicates: Record::read(&mut records)? })
+        Ok(Cached { outcomes, file, shared, duplicates: Record::read(&mut records)? })
     }
 
     /// Opens the file at its records, whose digest is right.
@@ -231,32 +225,35 @@ fn is_still(item: &Item, (identity, outcome): &ItemRecord, options: &LoadOptions
     }
 }
 
+/// Whether the pixels of an image are there, and are those that were written.
+fn is_whole((_, outcome): &ItemRecord, file: &PixelFile, records_at: u64) -> bool {
+    let Ok(CachedImage { pixels, content, .. }) = outcome else { return true };
+    let StoredImage { place, height, width, channels } = *pixels;
+    let is_size = (1..=MAX_SIDE).contains(&width) && (1..=MAX_SIDE).contains(&height);
+    let is_inside = content.0 <= width && content.1 <= height;
+    if !is_size || !is_inside || !matches!(channels, 1 | 3) {
+        return false;
+    }
+    let end = place.start.checked_add(pixels.n_bytes());
+    end.is_some_and(|end| end <= records_at) && file.try_read(pixels).is_ok()
+}
+
 impl CachedImage {
-    /// The image, with its pixels from the file, which are at `at` and end before `end`.
-    fn with_pixels(self, file: &mut impl Read, at: &mut u64, end: u64) -> io::Result<Decoded> {
-        let Self { start, check, size: (width, height), content, channels, digest, facts, .. } = self;
-        let is_size = (1..=MAX_SIDE).contains(&width) && (1..=MAX_SIDE).contains(&height);
-        if !is_size || !matches!(channels, 1 | 3) || content.0 > width || content.1 > height || start != *at {
-            return Err(unusable());
-        }
-        let n_bytes = u64::from(width) * u64::from(height) * u64::from(channels);
-        *at = at.checked_add(n_bytes).filter(|&at| at <= end).ok_or_else(unusable)?;
-        let mut pixels = vec![0; n_bytes as usize];
-        file.read_exact(&mut pixels)?;
-        if check_of(&pixels) != check {
-            return Err(unusable());
-        }
+    /// The image, without its pixels.
+    fn decoded(self) -> Decoded {
+        let Self { pixels, content, is_coloured, is_small, digest, facts, origin, traits } = self;
+        let StoredImage { place, height, width, channels } = pixels;
         let image = SmallImage {
             width,
             height,
             channels: channels.into(),
-            pixels,
-            coloured: self.is_coloured,
-            small: self.is_small,
+            pixels: Vec::new(),
+            coloured: is_coloured,
+            small: is_small,
             content,
             wide: None,
+            place,
         };
-        let thumbnail = Thumbnail { digest, detail: None };
-        Ok(Decoded { image, thumbnail, facts, origin: self.origin, traits: self.traits })
+        Decoded { image, thumbnail: Thumbnail { digest, detail: None }, facts, origin, traits }
     }
 }

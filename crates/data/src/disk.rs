@@ -10,6 +10,9 @@ use tempfile::{NamedTempFile, PersistError, TempDir, TempPath};
 
 #[cfg(any(test, feature = "fault-injection"))]
 pub mod faults;
+mod positioned_file;
+
+pub use positioned_file::PositionedFile;
 
 /// How the name of a file that is being written begins.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
@@ -267,14 +270,13 @@ impl TemporaryFile {
         self.0.as_mut().expect("it has its temporary name still")
     }
 
-    /// Appends to it.
+    /// The same file, to read and write at any position.
     ///
     /// # Errors
     /// That of the operating system.
-    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub fn positioned(&mut self) -> io::Result<PositionedFile> {
         let file = self.file();
-        permit(Operation::Write(file.path(), bytes))?;
-        file.write_all(bytes)
+        Ok(PositionedFile::new(file.as_file().try_clone()?, file.path()))
     }
 
     /// Forces it onto the disk, and gives it its name, in the place of a file that has it.
@@ -293,7 +295,9 @@ impl TemporaryFile {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.append(bytes)?;
+        let file = self.file();
+        permit(Operation::Write(file.path(), bytes))?;
+        file.write_all(bytes)?;
         self.sync()
     }
 

@@ -254,6 +254,18 @@ pub enum DataError {
         /// The data folder.
         data: PathBuf,
     },
+    /// Images of a cache file that was read before can no longer be read.
+    #[error(
+        "the images in {} can no longer be read: {reason}; the run can be continued with `roentgen train --resume`, which makes the \
+         cache anew if it is damaged",
+        path.display()
+    )]
+    UnreadableCache {
+        /// The cache file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A file or folder could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {

@@ -1,23 +1,34 @@
-//! The images of one set, in one buffer.
+//! The images of one set.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::colour;
+use rayon::prelude::*;
+
 use crate::file_facts::FileFacts;
 use crate::groups::group_ids;
+use crate::pixel_file::{PixelFile, StoredImage};
 use crate::small_image::SmallImage;
 
+use self::pixels::{Pixels, converted};
+
 mod mask;
+mod pixels;
 
 pub use mask::Mask;
 
-/// Small 8-bit images with their labels. Sizes may differ.
+/// Images that are read together where all are read.
+const TOGETHER: usize = 512;
+
+/// Small 8-bit images with their labels. Sizes may differ. The pixels are in memory, or, loaded with
+/// [`LoadOptions::cache`](crate::LoadOptions::cache), in the cache file, from which each image is read when it is needed.
+///
+/// If it cannot be read then, the thread unwinds to [`catch_unreadable`](crate::catch_unreadable).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImageSet {
     channels: usize,
-    pixels: Vec<u8>,
-    /// Where each image is in `pixels`.
-    blocks: Vec<PixelBlock>,
+    pixels: Pixels,
     labels: Vec<u32>,
     pub(crate) names: Vec<String>,
     files: Vec<Option<PathBuf>>,
@@ -46,46 +57,50 @@ impl From<(SmallImage, String, u32)> for Entry {
     }
 }
 
-/// The pixels of one image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct PixelBlock {
-    start: usize,
-    height: usize,
-    width: usize,
-}
-
 /// The pixels of one image of a set.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ImageView<'a> {
     /// Rows.
     pub height: usize,
     /// Columns.
     pub width: usize,
     /// `height * width * channels` values, rows from the top, channels together.
-    pub pixels: &'a [u8],
+    pub pixels: Cow<'a, [u8]>,
 }
 
 impl ImageSet {
-    /// Packs images and converts each to `channels`.
+    /// Packs images in memory and converts each to `channels`.
     pub(crate) fn pack<E: Into<Entry>>(channels: usize, entries: Vec<E>) -> Self {
         let mut set = Self { channels, ..Self::default() };
-        for Entry { image, name, file, label, patient, facts, digest } in entries.into_iter().map(Into::into)
-        {
-            let (height, width) = (image.height as usize, image.width as usize);
-            set.blocks.push(PixelBlock { start: set.pixels.len(), height, width });
-            match (image.channels, channels) {
-                (3, 1) => set.pixels.extend(colour::to_grey(&image.pixels)),
-                (1, 3) => set.pixels.extend(colour::to_rgb(&image.pixels)),
-                _ => set.pixels.extend(&image.pixels),
-            }
-            set.labels.push(label);
-            set.names.push(name);
-            set.files.push(file);
-            set.patients.push(patient);
-            set.facts.push(facts);
-            set.digests.push(digest);
+        for entry in entries {
+            let image = set.push(entry.into());
+            let pixels = converted(image.pixels, image.channels, channels);
+            set.pixels.push(image.height as usize, image.width as usize, &pixels);
         }
         set
+    }
+
+    /// Images that stay in `file`.
+    pub(crate) fn in_file(channels: usize, entries: Vec<Entry>, file: &Arc<PixelFile>) -> Self {
+        let mut set = Self { channels, ..Self::default() };
+        let mut images = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let SmallImage { place, height, width, channels, .. } = set.push(entry);
+            images.push(StoredImage { place, height, width, channels: channels as u8 });
+        }
+        Self { pixels: Pixels::File { file: Arc::clone(file), images }, ..set }
+    }
+
+    /// Adds all of an entry but its image, which is returned.
+    fn push(&mut self, entry: Entry) -> SmallImage {
+        let Entry { image, name, file, label, patient, facts, digest } = entry;
+        self.labels.push(label);
+        self.names.push(name);
+        self.files.push(file);
+        self.patients.push(patient);
+        self.facts.push(facts);
+        self.digests.push(digest);
+        image
     }
 
     /// The images of this set, followed by those of another one.
@@ -99,10 +114,7 @@ impl ImageSet {
         }
         assert!(other.is_empty() || self.channels == other.channels, "ImageSet::concat: channels");
         let mut both = self.clone();
-        let start = both.pixels.len();
-        both.pixels.extend(&other.pixels);
-        both.blocks
-            .extend(other.blocks.iter().map(|block| PixelBlock { start: start + block.start, ..*block }));
+        both.pixels.extend(&other.pixels, 0..other.len(), self.channels);
         both.labels.extend(&other.labels);
         both.names.extend(other.names.iter().cloned());
         both.files.extend(other.files.iter().cloned());
@@ -118,10 +130,10 @@ impl ImageSet {
     /// If an index is not in the set.
     #[must_use]
     pub fn select(&self, indices: &[usize]) -> Self {
-        let mut selected = Self { channels: self.channels, ..Self::default() };
+        let pixels = self.pixels.empty_like();
+        let mut selected = Self { channels: self.channels, pixels, ..Self::default() };
+        selected.pixels.extend(&self.pixels, indices.iter().copied(), self.channels);
         for &index in indices {
-            selected.blocks.push(PixelBlock { start: selected.pixels.len(), ..self.blocks[index] });
-            selected.pixels.extend(self.image(index).pixels);
             selected.labels.push(self.labels[index]);
             selected.names.push(self.names[index].clone());
             selected.files.push(self.files[index].clone());
@@ -132,10 +144,10 @@ impl ImageSet {
         selected
     }
 
-    /// Bytes of the pixels of all images.
+    /// Bytes of memory that the images take, without their names.
     #[must_use]
     pub fn n_bytes(&self) -> usize {
-        self.pixels.len()
+        self.pixels.n_bytes()
     }
 
     /// Number of images.
@@ -207,22 +219,39 @@ impl ImageSet {
         group_ids(&self.patients)
     }
 
+    /// Height and width of an image.
+    #[must_use]
+    pub fn size(&self, index: usize) -> (usize, usize) {
+        self.pixels.size(index)
+    }
+
     /// The pixels of an image.
     #[must_use]
     pub fn image(&self, index: usize) -> ImageView<'_> {
-        let PixelBlock { start, height, width } = self.blocks[index];
-        let pixels = &self.pixels[start..start + height * width * self.channels];
-        ImageView { height, width, pixels }
+        self.pixels.image(index, self.channels)
+    }
+
+    /// Calls `work` with each image in order. Those in a file are read in parallel.
+    pub(crate) fn for_each_image(&self, mut work: impl FnMut(ImageView<'_>)) {
+        for start in (0..self.len()).step_by(TOGETHER) {
+            let end = usize::min(start + TOGETHER, self.len());
+            let images: Vec<ImageView<'_>> =
+                (start..end).into_par_iter().with_min_len(16).map(|index| self.image(index)).collect();
+            images.into_iter().for_each(&mut work);
+        }
     }
 
     /// Digest of pixels, sizes, labels and names: sets with equal digests give the same training run.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.pixels);
-        for (block, (label, name)) in self.blocks.iter().zip(self.labels.iter().zip(&self.names)) {
-            hasher.update(&(block.width as u64).to_le_bytes());
-            hasher.update(&(block.height as u64).to_le_bytes());
+        self.for_each_image(|image| {
+            hasher.update(&image.pixels);
+        });
+        for (index, (label, name)) in self.labels.iter().zip(&self.names).enumerate() {
+            let (height, width) = self.size(index);
+            hasher.update(&(width as u64).to_le_bytes());
+            hasher.update(&(height as u64).to_le_bytes());
             hasher.update(&label.to_le_bytes());
             hasher.update(name.as_bytes());
             hasher.update(b"\n");

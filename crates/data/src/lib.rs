@@ -52,7 +52,7 @@
 //! | `leakage`, `image_set`, `options` | leakage between sets; the images of one set; what the caller chooses |
 //! | `negatives` | images with black and white exchanged |
 //! | `duplicates`, `small_image`, `file_facts`, `patients`, `split` | finding duplicates and patients; drawing splits |
-//! | `thumbnail`, `groups`, `jpeg_scans`, `file_identity` | what duplicates are found by; images that belong together; whether a JPEG holds the whole image; whether a file has changed |
+//! | `thumbnail`, `groups`, `jpeg_scans`, `file_identity`, `pixel_file` | what duplicates are found by; images that belong together; whether a JPEG holds the whole image; whether a file has changed; pixels that stay in a file |
 //! | `class_look`, `caught_panic`, `digest`, `identifier`, `jpeg_header`, `crop_window`, `colour`, `subset`, `error`, `progress`, `read_file`, `sampler`, `system_entries`, `class_weights` | values without dependencies; whole files |
 //! | `disk` | every operation on files and folders |
 #![forbid(unsafe_code)]
@@ -90,6 +90,7 @@ mod normalize;
 mod options;
 mod patients;
 pub mod phantom;
+mod pixel_file;
 mod pool;
 mod progress;
 mod pseudonyms;
@@ -127,6 +128,7 @@ pub use options::{
 };
 pub use patients::{PatientPattern, PatientSource, Patients};
 pub use phantom::{PhantomOptions, phantom_dataset, write_phantom};
+pub use pixel_file::catch_unreadable;
 pub use progress::{Progress, Stage, silent};
 pub use read_file::{ReadFileError, for_each_line, read_file, read_text_file};
 pub use sampler::{Sample, Sampler};

@@ -10,6 +10,8 @@
 //! 53 % of 120 photographs, but for 99 % of 317 and of 5,005 chest films and of 3,000 of PneumoniaMNIST. Of these films none
 //! has a correlation below -0.22, of their negatives none one above it.
 
+use std::borrow::Borrow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::colour;
@@ -48,10 +50,14 @@ impl TryFrom<Vec<i8>> for BrightnessPattern {
 }
 
 impl BrightnessPattern {
-    /// The pattern of images, if they have a common one.
-    pub(crate) fn of<'a>(images: impl ExactSizeIterator<Item = &'a SmallImage>) -> Option<Self> {
-        let step = images.len().div_ceil(MAX_IMAGES).max(1);
-        let patterns: Vec<Vec<f64>> = images.step_by(step).filter_map(pattern_of).collect();
+    /// Of how many images one is enough to find the pattern of `n`.
+    pub(crate) fn step(n: usize) -> usize {
+        n.div_ceil(MAX_IMAGES).max(1)
+    }
+
+    /// The pattern of images, if they have a common one; [`Self::step`] says which images are enough.
+    pub(crate) fn of(images: impl Iterator<Item = impl Borrow<SmallImage>>) -> Option<Self> {
+        let patterns: Vec<Vec<f64>> = images.filter_map(|image| pattern_of(image.borrow())).collect();
         if patterns.len() < MIN_IMAGES {
             return None;
         }

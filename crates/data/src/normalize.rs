@@ -86,7 +86,7 @@ impl Normalization {
     #[must_use]
     pub fn of(set: &ImageSet) -> Self {
         let mut sums = Sums::new(set.channels());
-        (0..set.len()).for_each(|index| sums.add(set.image(index).pixels));
+        set.for_each_image(|image| sums.add(&image.pixels));
         let (mean, std) = (0..set.channels()).map(|channel| sums.statistics(channel)).unzip();
         Self { mean, std, per_image: false }
     }
@@ -101,7 +101,7 @@ impl Normalization {
         self.per_image.then(|| {
             let channels = self.mean.len();
             let mut sums = Sums::new(channels);
-            sums.add(image.pixels);
+            sums.add(&image.pixels);
             let (mut mean, mut std) = ([0.0; MAX_CHANNELS], [0.0; MAX_CHANNELS]);
             for channel in 0..channels {
                 (mean[channel], std[channel]) = sums.statistics(channel);

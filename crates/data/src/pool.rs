@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-
-use rayon::prelude::*;
+use std::sync::Arc;
 
 use crate::cache::Shared;
 use crate::colour;
@@ -17,9 +16,8 @@ use crate::leakage::{ImageLocation, ImageRecord, crossing_patients, find_leakage
 use crate::negatives::BrightnessPattern;
 use crate::options::{Channels, Fold, Invert, LoadOptions, default_val_fraction};
 use crate::patients::{PatientKey, PatientSource, Patients};
+use crate::pixel_file::PixelFile;
 use crate::progress::{Progress, Stage};
-use crate::sample_bits;
-use crate::small_image::SmallImage;
 use crate::source::{Item, Listing};
 use crate::split::{SplitPool, class_counts};
 use crate::subset::Subset;
@@ -27,9 +25,11 @@ use crate::thumbnail::Thumbnail;
 
 use self::decoding::AllDecoded;
 use self::found_patients::{FoundPatients, find_patients, matching_patients_note};
+use self::shared::apply_shared;
 
 mod decoding;
 mod found_patients;
+mod shared;
 
 /// Which split is drawn; part of the key of its random numbers.
 const TEST_SPLIT: u64 = 0;
@@ -44,6 +44,8 @@ pub(crate) struct ImagePool {
     records: Vec<ImageRecord>,
     /// The image of each record.
     entries: Vec<Entry>,
+    /// The file with their pixels, if they are not in memory.
+    file: Option<Arc<PixelFile>>,
     patient_source: Option<PatientSource>,
     /// [`Dataset::sample_bits`].
     sample_bits: Option<u8>,
@@ -72,7 +74,7 @@ impl ImagePool {
         let Listing { class_names, items, val_origin, test_origin, has_test_option, mut notes, .. } = listing;
         let total = items.len();
         let examples = Subset::ALL.map(|subset| items.iter().find(|item| item.subset == subset).cloned());
-        let AllDecoded { mut good, bad, other_kinds, cached, writer } =
+        let AllDecoded { mut good, bad, other_kinds, cached, mut writer } =
             AllDecoded::of(items, cache, options, progress)?;
         if !options.skip_bad {
             reject_bad(&bad, total)?;
@@ -82,9 +84,9 @@ impl ImagePool {
         let images: Vec<(&str, &Decoded)> =
             good.iter().map(|(item, decoded)| (item.name.as_str(), decoded)).collect();
         notes.extend(file_notes(&images, false, options));
-        let (shared, duplicates) = match cached {
-            Some((shared, duplicates)) => (shared, Some(duplicates)),
-            None => (apply_shared(&mut good, options), None),
+        let (shared, duplicates, mut file) = match cached {
+            Some((shared, duplicates, file)) => (shared, Some(duplicates), Some(file)),
+            None => (apply_shared(&mut good, writer.as_mut(), options)?, None, None),
         };
         notes.extend_from_slice(&shared.notes);
         notes.extend(negatives_note(&good, &class_names, options.invert));
@@ -103,7 +105,7 @@ impl ImagePool {
             find_duplicates(&thumbnails, &|done, total| progress.report(Stage::Comparing, done, total))
         });
         if let Some(writer) = writer {
-            writer.finish(good.iter().map(|(_, decoded)| decoded), &shared, &duplicates)?;
+            file = Some(writer.finish(good.iter().map(|(_, decoded)| decoded), &shared, &duplicates)?);
         }
         let (mut records, mut entries) = (Vec::new(), Vec::new());
         for (((item, decoded), patient), is_guess) in good.into_iter().zip(patients).zip(is_guess) {
@@ -125,6 +127,7 @@ impl ImagePool {
             fingerprint,
             records,
             entries,
+            file: file.map(Arc::new),
             patient_source,
             sample_bits,
             pattern,
@@ -187,7 +190,10 @@ impl ImagePool {
         for (record, entry) in self.records.into_iter().zip(self.entries) {
             entries[record.location.subset as usize].push(entry);
         }
-        let [train, val, test] = entries.map(|entries| ImageSet::pack(channels, entries));
+        let [train, val, test] = entries.map(|entries| match &self.file {
+            Some(file) => ImageSet::in_file(channels, entries, file),
+            None => ImageSet::pack(channels, entries),
+        });
         let Self {
             class_names, fingerprint, sample_bits, pattern, val_origin, test_origin, bad, notes, ..
         } = self;
@@ -321,20 +327,6 @@ fn fingerprint(records: &[ImageRecord], entries: &[Entry], origins: [SubsetOrigi
         hasher.update(b"\n");
     }
     hasher.finalize().to_hex()[..32].to_owned()
-}
-
-/// Finds the range of samples of 16 bits and the pattern of brightness, and changes the images accordingly.
-fn apply_shared(good: &mut [(Item, Decoded)], options: &LoadOptions) -> Shared {
-    let sample_bits = options.sample_bits.or_else(|| sample_bits::of_training_images(of_training(good)));
-    let notes = sample_bits::apply(good.iter_mut().map(|(_, decoded)| decoded), sample_bits);
-    let pattern = options.pattern.clone().or_else(|| {
-        let train: Vec<&SmallImage> = of_training(good).map(|decoded| &decoded.image).collect();
-        BrightnessPattern::of(train.into_iter())
-    });
-    if let Some(pattern) = &pattern {
-        good.par_iter_mut().for_each(|(_, decoded)| decoded.check_negative(pattern, options.invert));
-    }
-    Shared { sample_bits, pattern, notes }
 }
 
 fn of_training(good: &[(Item, Decoded)]) -> impl Iterator<Item = &Decoded> {

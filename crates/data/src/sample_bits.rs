@@ -51,27 +51,52 @@ pub(crate) fn apply<'a>(
     images: impl Iterator<Item = &'a mut Decoded>,
     of_training: Option<u8>,
 ) -> Vec<String> {
-    let (mut counts, mut n_dark) = (BTreeMap::<u8, usize>::new(), 0);
-    for image in images {
-        let Some(needed) = needed_by(image) else { continue };
-        let bits = resolved(&image.traits, needed, of_training);
-        *counts.entry(bits).or_default() += 1;
-        n_dark += usize::from(needed + DARK <= bits);
-        image.use_bits(bits);
+    let mut used = UsedBits::default();
+    used.apply(images, of_training);
+    used.notes()
+}
+
+/// How many bits images use whose samples have 16.
+#[derive(Debug, Default)]
+pub(crate) struct UsedBits {
+    /// Images by their number of bits.
+    counts: BTreeMap<u8, usize>,
+    n_dark: usize,
+}
+
+impl UsedBits {
+    /// Makes the pixels of further images.
+    pub(crate) fn apply<'a>(
+        &mut self,
+        images: impl Iterator<Item = &'a mut Decoded>,
+        of_training: Option<u8>,
+    ) {
+        for image in images {
+            let Some(needed) = needed_by(image) else { continue };
+            let bits = resolved(&image.traits, needed, of_training);
+            *self.counts.entry(bits).or_default() += 1;
+            self.n_dark += usize::from(needed + DARK <= bits);
+            image.use_bits(bits);
+        }
     }
-    let n: usize = counts.values().sum();
-    let narrow = counts.iter().filter(|(bits, _)| **bits < 16).map(|(bits, count)| {
-        format!(
-            "{count} of {n} images with samples of 16 bits use only {bits} of them, and are read as images of {bits} bits"
-        )
-    });
-    let dark = (n_dark > 0).then(|| {
-        format!(
-            "{n_dark} of {n} images with samples of 16 bits are dark: their largest value is less than a quarter of white; if \
-             they have fewer bits than the others, scale them up, or store the number of bits in the chunk sBIT"
-        )
-    });
-    narrow.chain(dark).collect()
+
+    /// What was done, a sentence each.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let Self { counts, n_dark } = self;
+        let n: usize = counts.values().sum();
+        let narrow = counts.iter().filter(|(bits, _)| **bits < 16).map(|(bits, count)| {
+            format!(
+                "{count} of {n} images with samples of 16 bits use only {bits} of them, and are read as images of {bits} bits"
+            )
+        });
+        let dark = (*n_dark > 0).then(|| {
+            format!(
+                "{n_dark} of {n} images with samples of 16 bits are dark: their largest value is less than a quarter of white; \
+                 if they have fewer bits than the others, scale them up, or store the number of bits in the chunk sBIT"
+            )
+        });
+        narrow.chain(dark).collect()
+    }
 }
 
 /// An image at its own size, with the range of its samples filled.

@@ -10,6 +10,7 @@ use image::{DynamicImage, ImageBuffer, Pixel};
 
 use crate::colour;
 use crate::crop_window::centre_window;
+use crate::pixel_file::Place;
 
 /// Largest ratio of the long side to the short side. Longer images are cropped to their centre, so that a strip of
 /// 10 x 20,000 pixels does not become one of 28 x 56,000.
@@ -33,6 +34,8 @@ pub(crate) struct SmallImage {
     pub(crate) content: (u32, u32),
     /// Of an image of 16 bits, until it is known how many of them are used.
     pub(crate) wide: Option<WideSamples>,
+    /// Where its pixels are, if they are in a file and not here.
+    pub(crate) place: Place,
 }
 
 /// What is done with an image that is not square.
@@ -116,14 +119,16 @@ impl SmallImage {
         let small = min(size.0, size.1) < resizing.crop;
         let pixels = wide.as_ref().map_or(pixels, |wide| wide.to_8_bit(16));
         let coloured = channels == 3 && colour::is_coloured(&pixels);
-        Self { width, height, channels, pixels, coloured, small, content: plan.out, wide }
+        let (content, place) = (plan.out, Place::default());
+        Self { width, height, channels, pixels, coloured, small, content, wide, place }
     }
 
     /// An image that needs no resizing.
     #[cfg(test)]
     pub(crate) fn of_pixels((width, height): (u32, u32), channels: usize, pixels: Vec<u8>) -> Self {
         let coloured = channels == 3;
-        Self { width, height, channels, pixels, coloured, small: false, content: (width, height), wide: None }
+        let (content, place) = ((width, height), Place::default());
+        Self { width, height, channels, pixels, coloured, small: false, content, wide: None, place }
     }
 
     /// The left and the upper margin.
@@ -140,6 +145,29 @@ impl SmallImage {
         for row in rows.take(height as usize) {
             let columns = left as usize * self.channels..(left + width) as usize * self.channels;
             row[columns].iter_mut().for_each(|value| *value = 255 - *value);
+        }
+    }
+
+    /// Takes its pixels out, or its samples of 16 bits, as they are stored in a file.
+    pub(crate) fn take_samples(&mut self) -> Vec<u8> {
+        let pixels = std::mem::take(&mut self.pixels);
+        match &mut self.wide {
+            Some(wide) => std::mem::take(&mut wide.values).into_iter().flat_map(u16::to_le_bytes).collect(),
+            None => pixels,
+        }
+    }
+
+    /// How many bytes they are.
+    pub(crate) fn n_sample_bytes(&self) -> usize {
+        let n_samples = self.width as usize * self.height as usize * self.channels;
+        if self.wide.is_some() { 2 * n_samples } else { n_samples }
+    }
+
+    /// Takes back what [`Self::take_samples`] has taken.
+    pub(crate) fn put_samples(&mut self, bytes: Vec<u8>) {
+        match &mut self.wide {
+            Some(wide) => wide.values = bytes.as_chunks().0.iter().map(|&b| u16::from_le_bytes(b)).collect(),
+            None => self.pixels = bytes,
         }
     }
 

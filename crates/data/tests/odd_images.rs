@@ -75,7 +75,7 @@ fn films_of_twelve_bits_give_what_eight_bits_give() {
     for sample_bits in [None, Some(12)] {
         let options = LoadOptions { sample_bits, ..LoadOptions::default() };
         let found = load_files(&[ImageSource::File(path.clone())], 1, &options, &silent);
-        assert!(largest_difference(found.images.image(0).pixels, eight.train.image(0).pixels) <= 1);
+        assert!(largest_difference(&found.images.image(0).pixels, &eight.train.image(0).pixels) <= 1);
         assert!(found.notes[0].contains("use only 12"), "{:?}", found.notes);
     }
 }
@@ -102,7 +102,7 @@ fn a_class_of_negatives_is_found_and_inverted() {
     let options =
         LoadOptions { pattern: inverted.pattern.clone(), invert: Invert::Auto, ..LoadOptions::default() };
     let one = load_files(&[ImageSource::File(negatives[0].clone())], 1, &options, &silent);
-    assert!(largest_difference(one.images.image(0).pixels, expected.train.image(0).pixels) <= 1);
+    assert!(largest_difference(&one.images.image(0).pixels, &expected.train.image(0).pixels) <= 1);
     assert!(one.notes.iter().any(|note| note.contains("they are inverted")), "{:?}", one.notes);
 }
 

@@ -20,7 +20,7 @@ fn draw(options: &PhantomOptions) -> Dataset {
 fn digest(set: &ImageSet) -> String {
     let mut hasher = blake3::Hasher::new();
     for index in 0..set.len() {
-        hasher.update(set.image(index).pixels);
+        hasher.update(&set.image(index).pixels);
     }
     hasher.finalize().to_hex()[..16].to_owned()
 }

@@ -48,8 +48,8 @@ impl TrainConfig {
         }
         let size = self.size as usize;
         let has_room = |index: &usize| {
-            let image = set.image(*index);
-            image.width.max(image.height) > size
+            let (height, width) = set.size(*index);
+            width.max(height) > size
         };
         match (0..set.len()).filter(has_room).count() {
             0 => None,

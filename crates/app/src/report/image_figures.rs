@@ -63,12 +63,12 @@ pub(super) fn samples(set: &ImageSet, n_classes: usize, per_class: usize) -> Vec
 /// An image of a set, scaled for the report, and the window of it that the model sees: left, top, right, bottom. It is read
 /// from its file, or else made from the reduced image of the set: drawn phantom films and packed images have no files.
 pub(super) fn image_and_window(set: &ImageSet, image: usize, options: &LoadOptions) -> (RgbImage, [f64; 4]) {
-    let small = set.image(image);
+    let (height, width) = set.size(image);
     let original = set.file(image).and_then(|path| open_image(path, options).ok());
     // The reduced image has its margins already.
     let fit = if original.is_some() { options.fit } else { Fit::Crop };
     let full = original.map_or_else(|| reduced_image(set, image), |original| original.to_rgb8());
-    let window = visible_region(full.dimensions(), (small.width, small.height), options.crop as usize, fit);
+    let window = visible_region(full.dimensions(), (width, height), options.crop as usize, fit);
     let scale = f64::from(SIDE) / f64::from(full.width().max(full.height()));
     let scaled = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
     let shown = imageops::resize(&full, scaled(full.width()), scaled(full.height()), FilterType::Triangle);
@@ -81,7 +81,7 @@ fn reduced_image(set: &ImageSet, image: usize) -> RgbImage {
     let (width, height) = (small.width as u32, small.height as u32);
     match set.channels() {
         1 => RgbImage::from_fn(width, height, |x, y| image::Rgb([small.pixels[(y * width + x) as usize]; 3])),
-        _ => RgbImage::from_raw(width, height, small.pixels.to_vec()).expect("three values a pixel"),
+        _ => RgbImage::from_raw(width, height, small.pixels.into_owned()).expect("three values a pixel"),
     }
 }
 

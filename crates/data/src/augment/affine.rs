@@ -70,6 +70,7 @@ impl AffineTransform {
         out: &mut [f32],
     ) {
         let channels = table.len();
+        let pixels: &[u8] = &image.pixels;
         let centre = (crop as f32 - 1.0) / 2.0;
         for (row, out_row) in out.chunks_exact_mut(crop * channels).enumerate() {
             for (column, out) in out_row.chunks_exact_mut(channels).enumerate() {
@@ -91,7 +92,7 @@ impl AffineTransform {
                 for (channel, out) in out.iter_mut().enumerate() {
                     let at = |row: usize, column: usize| {
                         let index = (rows[row] + columns[column]) * channels + channel;
-                        table[channel][usize::from(image.pixels[index])]
+                        table[channel][usize::from(pixels[index])]
                     };
                     let above = at(0, 0) + dx * (at(0, 1) - at(0, 0));
                     let below = at(1, 0) + dx * (at(1, 1) - at(1, 0));
@@ -119,7 +120,7 @@ mod tests {
     }
 
     fn cut(affine: AffineTransform, pixels: &[u8], side: usize) -> Vec<f32> {
-        let image = ImageView { height: side, width: side, pixels };
+        let image = ImageView { height: side, width: side, pixels: pixels.into() };
         let mut out = vec![0.0; side * side];
         affine.cut(&image, CropWindow { top: 0, left: 0, flip: false }, &plain(), side, &mut out);
         out

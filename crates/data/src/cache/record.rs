@@ -9,6 +9,7 @@ use crate::digest::ImageDigest;
 use crate::duplicates::DuplicatePair;
 use crate::file_facts::{FileFacts, HeaderPatient, Origin, ViewPosition};
 use crate::file_identity::{ContentDigest, FileIdentity, Stamp};
+use crate::pixel_file::{Place, StoredImage};
 
 /// Longest text: a reason why a file cannot be used has a line or two.
 const MAX_TEXT: u64 = 1 << 20;
@@ -98,13 +99,15 @@ choices! {
     Cause { BadFile = 0, OtherKind = 1, OpenFiles = 2 }
 }
 fields! {
-    CachedImage { start, check, size, content, channels, is_coloured, is_small, digest, facts, origin, traits }
+    CachedImage { pixels, content, is_coloured, is_small, digest, facts, origin, traits }
     FileFacts {
         width, height, bit_depth, channels, mean, colour, jpeg_quantisation, device, view, is_monochrome1
     }
     FileTraits {
         is_misnamed, is_reoriented, has_several_images, has_ignored_alpha, has_blank_end, is_negative, significant_bits
     }
+    Place { start, check }
+    StoredImage { place, height, width, channels }
     Origin { patient, device, view, has_burned_in_text }
     FileIdentity { digest, stamp }
     Unusable { reason, cause }

@@ -3,7 +3,7 @@
 use image::imageops::{self, FilterType};
 use image::{GrayImage, RgbImage};
 
-use super::{ImageSet, PixelBlock};
+use super::{ImageSet, ImageView, Pixels};
 
 /// Which region stays visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +51,12 @@ impl ImageSet {
     #[must_use]
     pub fn squared(&self, side: usize) -> Self {
         assert!(side > 0, "ImageSet::squared: side must be positive");
-        let mut set = Self { pixels: Vec::new(), blocks: Vec::new(), ..self.clone() };
+        let mut set = Self { pixels: Pixels::default(), ..self.clone() };
         let to = side as u32;
         for index in 0..self.len() {
             let image = self.image(index);
-            let (width, height, pixels) = (image.width as u32, image.height as u32, image.pixels.to_vec());
+            let (width, height, pixels) =
+                (image.width as u32, image.height as u32, image.pixels.into_owned());
             let fits = "the size matches the number of pixels";
             let resized = match self.channels {
                 3 => {
@@ -67,8 +68,7 @@ impl ImageSet {
                     imageops::resize(&image, to, to, FilterType::Triangle).into_raw()
                 }
             };
-            set.blocks.push(PixelBlock { start: set.pixels.len(), height: side, width: side });
-            set.pixels.extend(resized);
+            set.pixels.push(side, side, &resized);
         }
         set
     }
@@ -80,15 +80,17 @@ impl ImageSet {
     #[must_use]
     pub fn masked(&self, mask: Mask, fill: &[u8]) -> Self {
         assert_eq!(fill.len(), self.channels, "ImageSet::masked: channels of the fill");
-        let mut set = self.clone();
-        for &PixelBlock { start, height, width } in &self.blocks {
+        let mut set = Self { pixels: Pixels::default(), ..self.clone() };
+        for index in 0..self.len() {
+            let ImageView { height, width, pixels } = self.image(index);
             assert_eq!(height, width, "ImageSet::masked: images are squares");
-            let pixels = set.pixels[start..].chunks_exact_mut(self.channels).take(height * width);
-            for (at, pixel) in pixels.enumerate() {
+            let mut pixels = pixels.into_owned();
+            for (at, pixel) in pixels.chunks_exact_mut(self.channels).enumerate() {
                 if !mask.shows(at / width, at % width, width) {
                     pixel.copy_from_slice(fill);
                 }
             }
+            set.pixels.push(height, width, &pixels);
         }
         set
     }
@@ -109,8 +111,8 @@ mod tests {
     fn masks_show_the_border_and_hide_the_centre() {
         let shown = |mask: Mask| {
             let masked = set(24, 24, 1).masked(mask, &[0]);
-            let rows =
-                masked.image(0).pixels.chunks_exact(24).map(|row| row.iter().filter(|&&p| p > 0).count());
+            let image = masked.image(0);
+            let rows = image.pixels.chunks_exact(24).map(|row| row.iter().filter(|&&p| p > 0).count());
             rows.collect::<Vec<_>>()
         };
         assert_eq!(shown(Mask::BorderOnly), [vec![24; 2], vec![4; 20], vec![24; 2]].concat());
@@ -121,7 +123,8 @@ mod tests {
     fn visible_pixels_are_unchanged_and_hidden_ones_are_the_fill() {
         let before = set(12, 12, 3);
         let after = before.masked(Mask::CentreBlanked, &[7, 8, 9]);
-        let pairs = before.image(0).pixels.chunks_exact(3).zip(after.image(0).pixels.chunks_exact(3));
+        let [before, after] = [&before, &after].map(|set| set.image(0).pixels);
+        let pairs = before.chunks_exact(3).zip(after.chunks_exact(3));
         assert!(pairs.clone().all(|(before, after)| before == after || after == [7, 8, 9]));
         assert!(pairs.filter(|(before, after)| before == after).count() >= 12 * 12 - 8 * 8);
     }

@@ -9,15 +9,21 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgb, RgbImage, imageops};
+use ndarray::Array4;
 use tempfile::TempDir;
 
 use super::load_dataset;
+use crate::augment::Augment;
+use crate::batch::{Transform, fill_batch};
 use crate::dataset::Dataset;
 use crate::disk::{Operation, TEMPORARY_PREFIX, faults};
 use crate::error::DataError;
 use crate::image_set::ImageSet;
-use crate::options::{Invert, LoadOptions};
+use crate::normalize::Normalization;
+use crate::options::{Channels, Invert, LoadOptions};
+use crate::pixel_file::catch_unreadable;
 use crate::progress::silent;
+use crate::sampler::Sample;
 
 /// Data, and a folder for caches beside them.
 struct Bench {
@@ -315,6 +321,88 @@ fn runs_that_make_a_cache_at_once_do_not_disturb_each_other() {
         }
     });
     bench.cache_file();
+}
+
+#[test]
+fn images_stay_in_the_file_whatever_is_made_of_a_set() {
+    let mut bench = Bench::new();
+    for channels in [Channels::Grey, Channels::Rgb] {
+        bench.options.channels = channels;
+        let expected = bench.load();
+        // Written by the first, read by the second.
+        for _ in 0..2 {
+            let found = load_dataset(&bench.data(), &bench.with_cache(), &silent).unwrap();
+            assert!(found.train.n_bytes() < expected.train.n_bytes() / 4, "pixels are not in memory");
+            let all = |data: &Dataset| data.train.concat(&data.test).select(&[3, 17, 3, 0]);
+            let (found_part, expected_part) = (all(&found), all(&expected));
+            assert_eq!(found_part.n_bytes() / 4, found.train.n_bytes() / found.train.len());
+            assert_eq!(found_part.digest(), expected_part.digest());
+            assert_eq!(found_part.squared(12), expected_part.squared(12));
+            let in_both = found_part.concat(&expected_part);
+            assert_eq!(in_both.digest(), expected_part.concat(&expected_part).digest());
+            let norm = Normalization::of(&expected.train);
+            assert_eq!(Normalization::of(&found.train), norm);
+            let augment = Augment::crop_and_flip(24, 28, true);
+            let samples: Vec<Sample> =
+                (0..16).map(|image| Sample { image: image * 5 % 16, repeat: 0 }).collect();
+            let batch = |data: &Dataset| {
+                let (mut x, mut labels) = (Array4::default((0, 0, 0, 0)), Vec::new());
+                let transform = Transform::Augment { seed: 1, epoch: 2, augment: &augment };
+                fill_batch(&data.train, &samples, transform, &norm, &mut x, &mut labels);
+                (x, labels)
+            };
+            assert_eq!(batch(&found), batch(&expected));
+        }
+    }
+}
+
+#[test]
+fn a_file_that_fails_while_it_is_used_is_an_error_with_its_name() {
+    let bench = Bench::new();
+    for (damage, reason) in [
+        ("nothing", ""),
+        ("cut", "it is shorter than it was"),
+        ("changed", "it has changed, or the disk is faulty"),
+        ("unreadable", "permission denied"),
+        ("replaced", ""),
+    ] {
+        let data = load_dataset(&bench.data(), &bench.with_cache(), &silent).unwrap();
+        let expected = data.train.digest();
+        let file = bench.cache_file();
+        let whole = fs::read(&file).unwrap();
+        let mut hooked = None;
+        match damage {
+            "cut" => fs::File::options().write(true).open(&file).unwrap().set_len(900).unwrap(),
+            "changed" => fs::write(&file, vec![7; whole.len()]).unwrap(),
+            "unreadable" => {
+                hooked = Some(faults::hook(&bench.cache(), |_| Err(io::ErrorKind::PermissionDenied.into())));
+            }
+            // By another run: this one goes on with the file that it has opened.
+            "replaced" => {
+                fs::remove_file(&file).unwrap();
+                fs::write(&file, b"another").unwrap();
+            }
+            _ => {}
+        }
+        let found = catch_unreadable(|| data.train.digest());
+        drop(hooked);
+        if reason.is_empty() {
+            assert_eq!(found.unwrap(), expected, "{damage}");
+        } else {
+            let error = found.unwrap_err().to_string();
+            let name = file.display().to_string();
+            assert!(error.contains(reason) && error.contains(&name), "{damage}: {error}");
+            assert!(error.contains("--resume"), "{error}");
+        }
+        assert_eq!(
+            load_dataset(&bench.data(), &bench.with_cache(), &silent).unwrap().train.digest(),
+            expected
+        );
+        assert_eq!(fs::read(bench.cache_file()).unwrap(), whole, "made anew");
+    }
+    // Anything else panics on.
+    let other = std::panic::catch_unwind(|| catch_unreadable(|| std::panic::resume_unwind(Box::new(7u8))));
+    assert_eq!(*other.map(|_: Result<(), _>| ()).unwrap_err().downcast::<u8>().unwrap(), 7);
 }
 
 #[test]

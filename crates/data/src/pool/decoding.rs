@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
+use super::shared::CHUNK;
 use crate::cache::{CacheFile, CacheWriter, Cached, Shared};
 use crate::decode::{Cause, Decoded, Unusable};
 use crate::duplicates::DuplicatePair;
 use crate::error::{BadFile, DataError};
 use crate::options::LoadOptions;
+use crate::pixel_file::PixelFile;
 use crate::progress::{Progress, Stage};
 use crate::source::Item;
 
@@ -21,9 +23,9 @@ pub(super) struct AllDecoded {
     pub(super) bad: Vec<BadFile>,
     /// How many DICOM files of each kind are no radiographs.
     pub(super) other_kinds: BTreeMap<String, usize>,
-    /// What the cache has besides images; `None` if they were decoded now.
-    pub(super) cached: Option<(Shared, Vec<DuplicatePair>)>,
-    /// The cache that is to be written.
+    /// What the cache has besides images, and the file with their pixels; `None` if they were decoded now.
+    pub(super) cached: Option<(Shared, Vec<DuplicatePair>, PixelFile)>,
+    /// The cache that is being written, with the pixels of all images.
     pub(super) writer: Option<CacheWriter>,
 }
 
@@ -40,16 +42,22 @@ impl AllDecoded {
         progress: &dyn Progress,
     ) -> Result<Self, DataError> {
         let Some(cache) = cache.map(|path| CacheFile::new(path, &items, options)) else {
-            let outcomes = decode_all(&items, progress, |item| item.decode(options));
+            let outcomes =
+                Counter::new(items.len(), progress).decode_all(&items, |item| item.decode(options));
             return Self::sorted(items, outcomes);
         };
-        if let Some(Cached { outcomes, shared, duplicates }) = cache.read(&items, options, progress) {
-            return Ok(Self { cached: Some((shared, duplicates)), ..Self::sorted(items, outcomes)? });
+        if let Some(Cached { outcomes, file, shared, duplicates }) = cache.read(&items, options, progress) {
+            return Ok(Self { cached: Some((shared, duplicates, file)), ..Self::sorted(items, outcomes)? });
         }
-        let mut writer = cache.create()?;
-        let decoded = decode_all(&items, progress, |item| item.decode_and_identify(options));
-        let (outcomes, identities): (Vec<_>, Vec<_>) = decoded.into_iter().unzip();
-        writer.remember(identities, &outcomes);
+        let (mut writer, mut outcomes) = (cache.create()?, Vec::with_capacity(items.len()));
+        let counter = Counter::new(items.len(), progress);
+        for chunk in items.chunks(CHUNK) {
+            let decoded = counter.decode_all(chunk, |item| item.decode_and_identify(options));
+            for (mut outcome, identity) in decoded {
+                writer.add(&mut outcome, identity)?;
+                outcomes.push(outcome);
+            }
+        }
         Ok(Self { writer: Some(writer), ..Self::sorted(items, outcomes)? })
     }
 
@@ -81,17 +89,26 @@ impl AllDecoded {
     }
 }
 
-/// Decodes in parallel, each item with `decode`.
-fn decode_all<T: Send>(
-    items: &[Item],
-    progress: &dyn Progress,
-    decode: impl Fn(&Item) -> T + Sync,
-) -> Vec<T> {
-    let n_done = AtomicUsize::new(0);
-    let decode = |item: &Item| {
-        let decoded = decode(item);
-        progress.report(Stage::Decoding, n_done.fetch_add(1, Ordering::Relaxed) + 1, items.len());
-        decoded
-    };
-    items.par_iter().map(decode).collect()
+/// Counts the items that are decoded.
+struct Counter<'a> {
+    n_done: AtomicUsize,
+    total: usize,
+    progress: &'a dyn Progress,
+}
+
+impl<'a> Counter<'a> {
+    fn new(total: usize, progress: &'a dyn Progress) -> Self {
+        Self { n_done: AtomicUsize::new(0), total, progress }
+    }
+
+    /// Decodes in parallel, each item with `decode`.
+    fn decode_all<T: Send>(&self, items: &[Item], decode: impl Fn(&Item) -> T + Sync) -> Vec<T> {
+        let decode = |item: &Item| {
+            let decoded = decode(item);
+            let n_done = self.n_done.fetch_add(1, Ordering::Relaxed) + 1;
+            self.progress.report(Stage::Decoding, n_done, self.total);
+            decoded
+        };
+        items.par_iter().map(decode).collect()
+    }
 }
