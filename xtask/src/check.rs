@@ -43,7 +43,8 @@ pub(crate) fn run(root: &Path) -> ExitCode {
         && step("test", || run_tests(&mut tests, &mut totals))
         && (!has_avx512() || step("test kernels with AVX2", || run_tests(&mut avx2, &mut totals)))
         && (!cfg!(target_os = "linux") || step("test under limits", || run_tests(&mut limited, &mut totals)))
-        && step("doc", || succeeds(&mut doc));
+        && step("doc", || succeeds(&mut doc))
+        && check_mpi(root, &mut totals);
     if !passed {
         return ExitCode::FAILURE;
     }
@@ -77,6 +78,37 @@ fn check_dependencies(root: &Path) -> bool {
     let mut deny = cargo(root, "deny");
     deny.args(["check", "licenses", "bans", "sources"]);
     step("deny", || succeeds(&mut deny))
+}
+
+/// The compilers of MPI programs that may be installed, and the launcher of each: both of Debian's, or the only one.
+const MPIS: [[&str; 2]; 2] = [["mpicc.openmpi", "mpirun.openmpi"], ["mpicc.mpich", "mpirun.mpich"]];
+const ONLY_MPI: [[&str; 2]; 1] = [["mpicc", "mpirun"]];
+
+/// The program with the feature `mpi`, with every MPI that is installed. Last, because it replaces what was built without.
+fn check_mpi(root: &Path, totals: &mut Totals) -> bool {
+    let is_installed = |[compiler, _]: &[&str; 2]| {
+        let mut version = Command::new(compiler);
+        version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+        version.status().is_ok_and(|status| status.success())
+    };
+    let mut found: Vec<[&str; 2]> = MPIS.into_iter().filter(is_installed).collect();
+    if found.is_empty() {
+        found.extend(ONLY_MPI.into_iter().filter(is_installed));
+    }
+    let Some([first, _]) = found.first() else {
+        println!("check: MPI skipped: there is no mpicc (on Debian: libopenmpi-dev and openmpi-bin)");
+        return true;
+    };
+    let mut clippy = cargo(root, "clippy");
+    clippy.args(["--package", "roentgen", "--features", "mpi", "--all-targets", "--", "-D", "warnings"]);
+    clippy.env("MPICC", first);
+    step("clippy with MPI", || succeeds(&mut clippy))
+        && found.into_iter().all(|[compiler, launcher]| {
+            let mut tests = cargo(root, "test");
+            tests.args(["--package", "roentgen", "--features", "mpi", "--test", "mpi"]);
+            tests.env("ROENTGEN_TEST_MPIRUN", launcher).env("MPICC", compiler);
+            step(&format!("test with {launcher}"), || run_tests(&mut tests, totals))
+        })
 }
 
 /// Whether the build for this machine uses AVX-512.

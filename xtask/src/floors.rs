@@ -37,6 +37,7 @@ const APP: &[&[&str]] = &[
     &["config"],
     &["terminal"],
     &["metrics"],
+    &["ranks"],
     &["cpu", "memory"],
 ];
 const DATA: &[&[&str]] = &[

@@ -12,8 +12,9 @@ use crate::commands::train::Places;
 use crate::commands::{
     audit, compare, describe, evaluate, explain, export, inspect, lr_find, phantom, predict, train,
 };
-use crate::config::TrainConfig;
 use crate::error::AppError;
+use crate::ranks::Ranks;
+use crate::ranks::launcher::with_ranks;
 use crate::run_dir::error::WriteError;
 use crate::terminal::foreign_text::error_line;
 use crate::terminal::screen::Screen;
@@ -33,6 +34,7 @@ mod data_args;
 mod durability_tests;
 mod manual;
 mod model_args;
+mod program;
 mod setting_flags;
 mod train_args;
 
@@ -221,6 +223,7 @@ pub fn main() -> ExitCode {
     let unprinted = standard_output::take_error();
     match result.and_then(|()| unprinted.map_or(Ok(()), |source| Err(not_printed(source).into()))) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_shown_elsewhere() => ExitCode::SUCCESS,
         Err(error) => {
             // Line by line: only lists have several.
             let lines: Vec<String> = error.to_string().split('\n').map(error_line).collect();
@@ -291,15 +294,28 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
 }
 
 fn run_train(args: &TrainArgs) -> Result<(), AppError> {
-    let screen = args.output.screen();
-    if let Some(run) = &args.resume {
-        let options = args.resume_options()?;
-        let places = Places { moved_data: args.moved_data()?, cache: args.cache.folder() };
-        let n_threads = options.over(TrainConfig::default()).threads();
-        return in_pool(n_threads, || train::resume(run, options, places, &screen));
+    with_ranks(|ranks| train_on(ranks, args))
+}
+
+/// Trains as one of several ranks, or alone.
+fn train_on(ranks: &Ranks, args: &TrainArgs) -> Result<(), AppError> {
+    if ranks.size() > 1 {
+        // mpirun gives the first rank a terminal of its own, also where what it prints goes to a file.
+        console::set_colors_enabled(false);
+        ranks.agree(&program::shared_facts())?;
     }
-    let config = args.config()?;
-    in_pool(config.threads(), || train::run(&config, args.out.as_deref(), &screen))
+    let screen = if ranks.is_first() { args.output.screen() } else { Screen::silent() };
+    if let Some(run) = &args.resume {
+        let options = ranks.together(|| args.resume_options().map_err(AppError::from))?;
+        let moved_data = ranks.together(|| args.moved_data().map_err(AppError::from))?;
+        let places = Places { moved_data, cache: args.cache.folder() };
+        let n_threads = options.threads.map_or_else(|| ranks.default_threads(), Ok)?;
+        return in_pool(n_threads, || train::resume(run, options, places, ranks, &screen));
+    }
+    let config = ranks.first(|| args.config().map_err(AppError::from))?;
+    let config = train::shared_config(config, args.cache.folder(), ranks)?;
+    let config = config.with_default_threads(ranks.default_threads()?);
+    in_pool(config.threads(), || train::run(&config, args.out.as_deref(), ranks, &screen))
 }
 
 fn run_bench(args: BenchArgs) -> Result<(), AppError> {

@@ -94,6 +94,16 @@ impl TrainConfig {
         self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
     }
 
+    /// The same with this number of threads, chosen by the program, where none was given.
+    #[must_use]
+    pub(crate) fn with_default_threads(mut self, n_threads: usize) -> Self {
+        if self.threads.is_none() {
+            self.threads = Some(n_threads);
+            self.derived.push("threads");
+        }
+        self
+    }
+
     /// Checks every setting, and those that depend on each other.
     ///
     /// # Errors

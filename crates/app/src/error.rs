@@ -8,6 +8,7 @@ use roentgen_data::DataError;
 use crate::config::error::ConfigError;
 use crate::data_loading::error::{DataLoadingError, is_wrong_input};
 use crate::model::error::ModelError;
+use crate::ranks::error::RankError;
 use crate::run_dir::error::{RunDirError, WriteError};
 use crate::training::error::TrainingError;
 use bench::BenchError;
@@ -47,6 +48,9 @@ pub enum AppError {
     /// A training did not finish.
     #[error(transparent)]
     Training(#[from] TrainingError),
+    /// Several ranks cannot work together.
+    #[error(transparent)]
+    Ranks(#[from] RankError),
     /// A benchmark did not measure.
     #[error(transparent)]
     Bench(#[from] BenchError),
@@ -74,6 +78,11 @@ impl AppError {
         }
     }
 
+    /// Whether the first of several ranks shows the error, and this one does not.
+    pub(crate) fn is_shown_elsewhere(&self) -> bool {
+        matches!(self, Self::Ranks(RankError::Shown) | Self::Training(TrainingError::Ranks(RankError::Shown)))
+    }
+
     fn is_usage_error(&self) -> bool {
         match self {
             Self::Config(_) | Self::Model(_) => true,
@@ -81,6 +90,7 @@ impl AppError {
             Self::DataLoading(error) => error.is_usage_error(),
             Self::RunDir(error) => error.is_usage_error(),
             Self::Training(error) => error.is_usage_error(),
+            Self::Ranks(error) => error.is_usage_error(),
             Self::Bench(error) => error.is_usage_error(),
             Self::Command(error) => error.is_usage_error(),
             Self::Write(_) | Self::Threads { .. } => false,

@@ -15,6 +15,7 @@
 //! | `config` | all settings |
 //! | `terminal` | lines, tables, progress bars |
 //! | `metrics` | figures and their intervals, from predictions alone |
+//! | `ranks` | several processes that work as one |
 //! | `cpu`, `disk` | what the processor can do; every operation that changes a file |
 //!
 //! A program that embeds the trainer calls [`load()`], [`train()`] and [`Model`]; the crates below are re-exported, so
@@ -51,6 +52,7 @@ pub mod fuzzing;
 mod memory;
 mod metrics;
 mod model;
+mod ranks;
 mod report;
 mod run_dir;
 mod terminal;
@@ -74,6 +76,7 @@ pub use error::command::CommandError;
 pub use metrics::{Confusion, MetricValues, Predictions, SubsetMetrics};
 pub use model::error::ModelError;
 pub use model::image_prediction::ImagePrediction;
+pub use ranks::error::RankError;
 pub use run_dir::error::{RunDirError, WriteError};
 pub use terminal::screen::Screen;
 pub use training::error::TrainingError;

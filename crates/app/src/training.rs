@@ -12,8 +12,10 @@ pub(crate) mod epoch_selection;
 mod epochs;
 pub(crate) mod error;
 mod final_evaluation;
+pub(crate) mod follower;
 mod hard_examples;
 pub(crate) mod interrupt;
+pub(crate) mod leader;
 pub(crate) mod linear_classifier;
 pub(crate) mod memory_estimate;
 #[cfg(test)]
@@ -24,6 +26,7 @@ pub(crate) mod pipeline;
 pub(crate) mod probe_training;
 mod progress_lines;
 pub(crate) mod quick_audit;
+mod rank_sums;
 mod run_summary;
 mod seeds;
 pub(crate) mod several_runs;

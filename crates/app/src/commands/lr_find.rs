@@ -88,7 +88,7 @@ pub(crate) fn run(
             least = least.min(smooth);
         }
         smooth <= DIVERGED * least
-    });
+    })?;
     bar.finish_and_clear();
     let settled = steps.iter().enumerate().skip(SETTLING);
     let (best, &[lr_at_min_loss, ..]) =

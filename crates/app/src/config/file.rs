@@ -44,6 +44,16 @@ impl ConfigFile {
     }
 }
 
+impl TrainConfig {
+    /// The settings that [`Self::to_toml`] wrote, also those that the program chose.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`].
+    pub(crate) fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        Source { path: CONFIG_FILE.into(), text }.read().map(|file| file.complete)
+    }
+}
+
 /// A file that is being read.
 struct Source<'a> {
     path: PathBuf,

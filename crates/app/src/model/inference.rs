@@ -2,7 +2,7 @@
 
 use ndarray::{Array4, ArrayView3};
 use roentgen_data::{
-    FileFacts, ImageSet, Normalization, Sample, Transform, TtaConfig, batch_ranges, fill_batch,
+    FileFacts, ImageSet, Normalization, Sample, Transform, TtaConfig, batch_ranges, even_ranges, fill_batch,
 };
 use roentgen_layers::{ResNet9, Workspace};
 
@@ -191,6 +191,17 @@ pub(crate) fn predict(
     model: &ResNet9,
     set: &ImageSet,
     preprocessing: &Preprocessing<'_>,
+    each: impl FnMut(usize, &NetworkOutput<'_>),
+) {
+    predict_share(model, set, preprocessing, (0, 1), each);
+}
+
+/// As [`predict`], for the part `share.0` of `share.1` nearly equal parts of the set, which are whole batches.
+fn predict_share(
+    model: &ResNet9,
+    set: &ImageSet,
+    preprocessing: &Preprocessing<'_>,
+    (part, n_parts): (usize, usize),
     mut each: impl FnMut(usize, &NetworkOutput<'_>),
 ) {
     let samples: Vec<Sample> = (0..set.len() as u32).map(Sample::first).collect();
@@ -198,7 +209,9 @@ pub(crate) fn predict(
     let mut workspace = Workspace::default();
     let views = preprocessing.tta.views();
     let batch = evaluation_batch(model.architecture().width, preprocessing.crop);
-    for range in batch_ranges(set.len(), batch) {
+    let batches = batch_ranges(set.len(), batch);
+    let own = even_ranges(batches.len(), n_parts).nth(part).expect("one of the parts");
+    for range in batches.skip(own.start).take(own.len()) {
         // The plain view is the last: its pixels and activations remain in `x` and the workspace.
         let of_views = views.iter().map(|&view| {
             let transform = Transform::Centre { crop: preprocessing.crop, view };
@@ -222,6 +235,18 @@ pub(crate) fn predict(
             each(image, &NetworkOutput { logits, first_block, pixels, unseen_colour, facts });
         }
     }
+}
+
+/// The logits of `model` for each image of a part of `set`; all parts in order are the whole set.
+pub(crate) fn logits_of_share(
+    model: &ResNet9,
+    set: &ImageSet,
+    preprocessing: &Preprocessing<'_>,
+    share: (usize, usize),
+) -> Vec<f32> {
+    let mut logits = Vec::new();
+    predict_share(model, set, preprocessing, share, |_, output| logits.extend_from_slice(output.logits));
+    logits
 }
 
 /// The labels of `set`, and the logits of `model` for every image.

@@ -1,9 +1,36 @@
-//! Training that diverged: a loss or a weight that is not a finite number.
+//! What ends an epoch early: a loss or a weight that is not a finite number, or a lost rank.
 
 use roentgen_data::ImageSet;
 
 use crate::config::TrainConfig;
+use crate::ranks::error::RankError;
 use crate::training::error::TrainingError;
+
+/// Why an epoch did not come to its end.
+#[derive(Debug)]
+pub(crate) enum EpochError {
+    /// Training has diverged.
+    Diverged(Divergence),
+    /// Another rank cannot be reached.
+    Ranks(RankError),
+}
+
+impl From<RankError> for EpochError {
+    fn from(error: RankError) -> Self {
+        Self::Ranks(error)
+    }
+}
+
+impl EpochError {
+    /// The error, with the settings of `config` that can be changed; `set` is the training set.
+    #[must_use]
+    pub(crate) fn into_error(self, config: &TrainConfig, set: &ImageSet) -> TrainingError {
+        match self {
+            Self::Diverged(divergence) => divergence.into_error(config, set),
+            Self::Ranks(error) => error.into(),
+        }
+    }
+}
 
 /// What was not finite.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,7 +57,7 @@ pub(crate) struct Divergence {
 impl Divergence {
     /// The error, with the settings of `config` that can be changed; `set` is the training set.
     #[must_use]
-    pub(crate) fn into_error(self, config: &TrainConfig, set: &ImageSet) -> TrainingError {
+    fn into_error(self, config: &TrainConfig, set: &ImageSet) -> TrainingError {
         /// Images that the error names.
         const NAMED: usize = 4;
         let Self { epoch, batch, what, images } = self;

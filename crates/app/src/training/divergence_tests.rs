@@ -1,7 +1,7 @@
 //! A loss or a weight that is not finite stops a run within the step.
 
 use crate::config::TrainConfig;
-use crate::training::divergence::Diverged;
+use crate::training::divergence::{Diverged, EpochError};
 use crate::training::trainer::{EpochProgress, Trainer};
 use roentgen_data::{LoadOptions, Normalization, PhantomOptions, phantom_dataset, silent};
 use roentgen_layers::{LossHead, ResNet9, ResNet9Config};
@@ -18,17 +18,24 @@ fn a_loss_or_a_weight_that_is_not_finite_names_its_images() {
     // One step, then a corrupted weight or moment, as by faulty memory.
     let broken = |spoil: &dyn Fn(&mut crate::training::trainer::TrainerState)| {
         let (mut trainer, mut progress) = (trainer(), EpochProgress::default());
-        assert_eq!(trainer.train_epoch(&data.train, 0, &mut progress, |step| step.step < 1), Ok(false));
+        assert!(matches!(
+            trainer.train_epoch(&data.train, 0, &mut progress, |step| step.step < 1),
+            Ok(false)
+        ));
         let mut state = trainer.state();
         spoil(&mut state);
         trainer.restore(state).unwrap();
-        trainer.train_epoch(&data.train, 0, &mut progress, |_| true).unwrap_err()
+        match trainer.train_epoch(&data.train, 0, &mut progress, |_| true) {
+            Err(EpochError::Diverged(divergence)) => divergence,
+            other => panic!("no divergence: {other:?}"),
+        }
     };
     let loss = broken(&|state| state.values[0][3] = f32::NAN);
     assert!(matches!(loss.what, Diverged::Loss(loss) if loss.is_nan()), "{loss:?}");
     assert_eq!((loss.epoch, loss.batch, loss.images.len()), (1, 2, 8));
     let weight = broken(&|state| state.adam.1[0].m[3] = f32::INFINITY);
     assert_eq!((weight.what, weight.epoch, weight.batch), (Diverged::Weight, 1, 2));
+    let loss = EpochError::Diverged(loss);
     let message = loss.into_error(&config, &data.train).to_string();
     let name = data.train.name(weight.images[0]);
     for words in ["the loss became NaN", "epoch 1, batch 2", name, "4 more", "--lr", "--clip"] {

@@ -7,11 +7,12 @@ use indicatif::ProgressBar;
 use roentgen_data::{Dataset, ImageSet, read_file, read_text_file};
 use roentgen_layers::ResNet9;
 
+use super::leader::{Leader, Order, signal_of_any};
 use super::progress_lines::{epoch_heading, epoch_line, show_step};
 use crate::config::{Select, TrainConfig};
 use crate::model::calibration;
 use crate::model::class_priors::ClassPriors;
-use crate::model::inference::{Evaluation, evaluate};
+use crate::model::inference::Evaluation;
 use crate::model::instruction_sets::InstructionSets;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
@@ -40,6 +41,7 @@ pub(super) struct Run<'a> {
     pub(super) epoch_set: &'a ImageSet,
     pub(super) class_priors: &'a ClassPriors,
     pub(super) folder: &'a RunFolder,
+    pub(super) leader: &'a Leader<'a>,
     /// Whether a checkpoint of a build for other arithmetic is continued.
     pub(super) other_cpu: bool,
     pub(super) screen: &'a Screen,
@@ -203,13 +205,15 @@ impl Run<'_> {
         let mut clock = Instant::now();
         while run_state.epoch < epochs && !run_state.stopped_early {
             bar.set_prefix(format!("epoch {}/{epochs}", run_state.epoch + 1));
-            if self.train_until_checkpoint(&mut trainer, &mut run_state, &bar)? {
+            let is_over = self.train_until_checkpoint(&mut trainer, &mut run_state, &bar)?;
+            let signal = if is_over { interrupt::signal() } else { signal_of_any(self.leader.ranks)? };
+            if is_over {
                 self.end_epoch(&mut trainer, &mut run_state, &mut card, &mut writer)?;
             }
             run_state.seconds += clock.elapsed().as_secs_f64();
             clock = Instant::now();
             writer.save(run_state.clone(), trainer.state())?;
-            if let Some(signal) = interrupt::signal() {
+            if let Some(signal) = signal.or_else(interrupt::signal) {
                 writer.wait()?;
                 bar.finish_and_clear();
                 return Err(TrainingError::Interrupted { signal, run: self.folder.path().to_owned() });
@@ -247,11 +251,13 @@ impl Run<'_> {
         let (start, n_steps) = (Instant::now(), trainer.n_steps());
         let interval = Duration::from_secs_f64(60.0 * self.config.checkpoint_minutes);
         let mut show = show_step(bar, n_steps, self.screen.width());
+        let (epoch, progress) = (run_state.epoch, run_state.progress);
+        self.leader.order(&Order::Train { epoch, progress })?;
         let is_over = trainer.train_epoch(self.epoch_set, run_state.epoch, &mut run_state.progress, |step| {
             show(step);
             interrupt::signal().is_none() && start.elapsed() < interval
         });
-        is_over.map_err(|divergence| divergence.into_error(self.config, self.epoch_set))
+        is_over.map_err(|error| error.into_error(self.config, self.epoch_set))
     }
 
     /// Validates, saves the model if its epoch is selected, and writes the logs.
@@ -270,6 +276,9 @@ impl Run<'_> {
         card.epoch = run_state.epoch;
         card.instruction_sets = run_state.instruction_sets.clone();
         let n_steps_done = trainer.n_steps_done() as u64;
+        if !self.data.val.is_empty() {
+            self.leader.order(&Order::Validate { epoch })?;
+        }
         let (val, is_saved) = trainer.with_model(self.epoch_set, epoch, |model| {
             let val = self.validate(model, card, trained.n_batches)?;
             card.temperature = val.as_ref().map_or(1.0, |val| val.temperature);
@@ -291,7 +300,8 @@ impl Run<'_> {
         if data.val.is_empty() {
             return Ok(None);
         }
-        let evaluation = evaluate(model, &data.val, data.class_names.len(), &card.preprocessing());
+        let n_classes = data.class_names.len();
+        let evaluation = self.leader.evaluate(model, &data.val, n_classes, &card.preprocessing())?;
         let loss = evaluation.loss();
         if loss.is_finite() {
             return Ok(Some(Validation::new(evaluation, self.class_priors, config.select)));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::config::error::ConfigError;
 use crate::data_loading::error::DataLoadingError;
 use crate::model::error::ModelError;
+use crate::ranks::error::RankError;
 use crate::run_dir::error::{RunDirError, shell_word};
 use crate::terminal::screen::counted;
 
@@ -24,6 +25,9 @@ pub enum TrainingError {
     /// The run folder cannot be used.
     #[error(transparent)]
     RunDir(#[from] RunDirError),
+    /// Several ranks cannot work together.
+    #[error(transparent)]
+    Ranks(#[from] RankError),
     /// A batch has a single value per channel, so batch norm has no variance.
     #[error(
         "a batch of one image of {size} pixels has one value per channel and batch norm needs two; \
@@ -105,6 +109,7 @@ impl TrainingError {
             Self::Config(_) | Self::Model(_) => true,
             Self::BatchTooSmall { .. } | Self::ShardTooSmall { .. } | Self::NotEnoughMemory { .. } => true,
             Self::DataLoading(error) => error.is_usage_error(),
+            Self::Ranks(error) => error.is_usage_error(),
             Self::RunDir(error) => error.is_usage_error(),
             Self::Diverged { .. } | Self::Interrupted { .. } | Self::Signals { .. } => false,
         }

@@ -6,7 +6,7 @@
 //! more. The paper repeats every image that the first model misclassifies; here it is an equal share of every class, so that
 //! no class gains weight over another.
 
-use roentgen_data::{Dataset, ImageSet};
+use roentgen_data::Dataset;
 
 use crate::config::TrainConfig;
 use crate::terminal::screen::{Screen, counted, thousands};
@@ -19,7 +19,7 @@ const SHARE: f64 = 0.08;
 /// Images that the first training processes, about.
 const IMAGES: usize = 30_000;
 
-/// The training set, in which the hard examples occur `config.oversample_hard` times.
+/// The images of an epoch: those of the training set, and the hard examples again, `config.oversample_hard` times in all.
 ///
 /// # Errors
 /// If the first training diverges.
@@ -27,7 +27,7 @@ pub(crate) fn oversample(
     config: &TrainConfig,
     data: &Dataset,
     screen: &Screen,
-) -> Result<ImageSet, TrainingError> {
+) -> Result<Vec<usize>, TrainingError> {
     let train_set = &data.train;
     let n_train = train_set.len();
     // The plain recipe: stronger augmentation would make easy images hard as well.
@@ -55,7 +55,7 @@ pub(crate) fn oversample(
         screen.field("hard", &text);
     }
     let again = std::iter::repeat_n(hardest, config.oversample_hard - 1).flatten();
-    Ok(train_set.select(&(0..n_train).chain(again).collect::<Vec<_>>()))
+    Ok((0..n_train).chain(again).collect())
 }
 
 /// The images with the largest losses of each class, in ascending order; of equal losses the first images.
@@ -99,7 +99,8 @@ mod tests {
         let options = LoadOptions { val_fraction: Some(0.0), test_fraction: 0.0, ..LoadOptions::default() };
         let data = load_dataset(folder.path(), &options, &silent).expect("good images");
         let config = TrainConfig { oversample_hard: 3, ..TrainConfig::default() };
-        let set = oversample(&config, &data, &Screen::new(true, false)).expect("no divergence");
+        let images = oversample(&config, &data, &Screen::new(true, false)).expect("no divergence");
+        let set = data.train.select(&images);
         assert_eq!(set.len(), 200 + 2 * (8 + 8));
         for index in 0..200 {
             assert_eq!(set.name(index), data.train.name(index), "first every image once");

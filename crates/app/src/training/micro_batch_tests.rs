@@ -6,6 +6,8 @@ use roentgen_data::{fill_batch, phantom_dataset, silent};
 use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
 
 use crate::config::TrainConfig;
+use crate::ranks::Ranks;
+use crate::ranks::in_threads::on_ranks;
 use crate::training::trainer::{EpochProgress, Trainer, TrainerState};
 
 const N_SHARDS: usize = 4;
@@ -24,16 +26,19 @@ fn model() -> ResNet9 {
     ResNet9::new(&ResNet9Config { width: 8, ..ResNet9Config::new(1, 3) }, 0)
 }
 
+/// The state after an epoch.
+fn after_epoch(data: &Dataset, config: &TrainConfig, ranks: Ranks) -> (TrainerState, EpochProgress) {
+    let (normalization, n_train) = (Normalization::of(&data.train), data.train.len());
+    let mut trainer = Trainer::new(config, model(), normalization, LossHead::default(), n_train).on(ranks);
+    let mut progress = EpochProgress::default();
+    assert!(matches!(trainer.train_epoch(&data.train, 0, &mut progress, |_| true), Ok(true)));
+    (trainer.state(), progress)
+}
+
 /// The state after one step, which is one epoch, on `n_threads`.
 fn after_one_step(data: &Dataset, config: &TrainConfig, n_threads: usize) -> (TrainerState, EpochProgress) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
-    pool.install(|| {
-        let (normalization, n_train) = (Normalization::of(&data.train), data.train.len());
-        let mut trainer = Trainer::new(config, model(), normalization, LossHead::default(), n_train);
-        let mut progress = EpochProgress::default();
-        assert_eq!(trainer.train_epoch(&data.train, 0, &mut progress, |_| true), Ok(true));
-        (trainer.state(), progress)
-    })
+    pool.install(|| after_epoch(data, config, Ranks::one()))
 }
 
 /// Adds the share that one shard has in the mean to the mean of tensor `index`.
@@ -108,4 +113,19 @@ fn shards_give_the_same_bits_with_any_number_of_threads() {
     }
     let (whole, _) = after_one_step(&data, &self::config(1), 1);
     assert!(whole != one, "batch statistics of a shard are not those of the batch");
+}
+
+#[test]
+fn any_number_of_ranks_gives_the_same_bits() {
+    let data = films();
+    // Four steps, the shards of which have 2, 2, 1 and 1 images.
+    let config = TrainConfig { batch: Some(6), ema: 0.9, ..config(N_SHARDS) };
+    let (alone, progress) = after_epoch(&data, &config, Ranks::one());
+    assert_eq!(progress.n_batches, 4);
+    for size in [2, 4] {
+        for (state, of_rank) in on_ranks(size, |ranks| after_epoch(&data, &config, ranks)) {
+            assert!(state == alone, "{size} ranks");
+            assert_eq!((of_rank.loss(), of_rank.accuracy()), (progress.loss(), progress.accuracy()));
+        }
+    }
 }

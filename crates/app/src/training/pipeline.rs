@@ -5,8 +5,10 @@ use std::path::Path;
 use roentgen_data::{Dataset, Normalization};
 use roentgen_layers::ResNet9;
 
+use super::checkpoint;
 use super::epochs::Run;
 use super::final_evaluation;
+use super::leader::Leader;
 use super::objective::{class_priors, loss_head};
 use super::trainer::Trainer;
 use super::{hard_examples, interrupt, run_summary};
@@ -22,6 +24,7 @@ use crate::model::model_card::{ModelCard, TrainedOn};
 use crate::model::model_file;
 use crate::model::predicted_set::PredictedSet;
 use crate::model::training_digests::TrainingDigests;
+use crate::ranks::Ranks;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CHECKPOINT, CONFIG, DATA, METRICS, MODEL, REPORT};
 use crate::run_dir::pseudonym_key;
@@ -69,14 +72,28 @@ impl ResumeOptions {
     }
 }
 
-/// Trains on loaded data in a new run folder.
+/// Trains on loaded data in a new run folder, in this process alone.
 ///
 /// # Errors
-/// Settings that do not fit the data, before the folder is made; then as [`train_in_folder`].
+/// As [`train_led`].
 pub(crate) fn train(
     config: &TrainConfig,
     data: &Dataset,
     folder: PlannedFolder,
+    screen: &Screen,
+) -> Result<FinishedRun, TrainingError> {
+    train_led(config, data, folder, &Leader::of(&Ranks::one()), screen)
+}
+
+/// Trains on loaded data in a new run folder, with the ranks that `leader` leads.
+///
+/// # Errors
+/// Settings that do not fit the data, before the folder is made; then as [`train_in_folder`].
+pub(crate) fn train_led(
+    config: &TrainConfig,
+    data: &Dataset,
+    folder: PlannedFolder,
+    leader: &Leader<'_>,
     screen: &Screen,
 ) -> Result<FinishedRun, TrainingError> {
     check_against_data(config, data)?;
@@ -88,10 +105,10 @@ pub(crate) fn train(
     // The configuration is written last: a folder that has it can be resumed.
     pseudonym_key::write(config, data, &folder)?;
     folder.write(CONFIG, config.recorded().to_toml().as_bytes())?;
-    train_in_folder(config, data, folder, false, screen)
+    train_in_folder(config, data, folder, (false, leader), screen)
 }
 
-/// Resumes the run in the folder `path` on loaded data.
+/// Resumes the run in the folder `path` on loaded data, in this process alone.
 ///
 /// # Errors
 /// As [`train_in_folder`], and if the folder or its configuration cannot be read.
@@ -104,7 +121,8 @@ pub(crate) fn resume(
     let folder = RunFolder::open(path)?;
     let config = options.read_config(&folder)?;
     MemoryEstimate::of(&config, data).check(&config, data.train.len(), LOWER_SETTINGS)?;
-    train_in_folder(&config, data, folder, options.other_cpu, screen)
+    let ranks = Ranks::one();
+    train_in_folder(&config, data, folder, (options.other_cpu, &Leader::of(&ranks)), screen)
 }
 
 /// Trains in a folder that has its configuration already, from its checkpoint if it has one, which is refused if its
@@ -116,7 +134,7 @@ pub(crate) fn train_in_folder(
     config: &TrainConfig,
     data: &Dataset,
     folder: RunFolder,
-    other_cpu: bool,
+    (other_cpu, leader): (bool, &Leader<'_>),
     screen: &Screen,
 ) -> Result<FinishedRun, TrainingError> {
     pseudonym_key::check(config, data, &folder)?;
@@ -130,13 +148,15 @@ pub(crate) fn train_in_folder(
     let oversampled =
         (config.oversample_hard > 1).then(|| hard_examples::oversample(config, data, screen)).transpose()?;
     end_if_interrupted(&folder)?;
-    let epoch_set = oversampled.as_ref().unwrap_or(&data.train);
+    let epoch_set = oversampled.as_ref().map(|images| data.train.select(images));
+    let epoch_set = epoch_set.as_ref().unwrap_or(&data.train);
     let counts = data.train.class_counts(data.class_names.len());
     let (loss_head, class_priors) =
         (loss_head(config, &counts), class_priors(config, &data.class_names, &counts));
-    let mut trainer = Trainer::new(config, model, normalization, loss_head, epoch_set.len());
-    let run =
-        Run { config, data, epoch_set, class_priors: &class_priors, folder: &folder, other_cpu, screen };
+    let trainer = Trainer::new(config, model, normalization, loss_head, epoch_set.len());
+    let mut trainer = trainer.on(leader.ranks.clone());
+    let (class_priors, folder) = (&class_priors, &folder);
+    let run = Run { config, data, epoch_set, class_priors, folder, leader, other_cpu, screen };
     let mut run_state = run.restore(&mut trainer)?;
     if !run_state.instruction_sets.end_with_this_build() {
         run_summary::show_other_cpu(screen, &run_state.instruction_sets);
@@ -149,12 +169,13 @@ pub(crate) fn train_in_folder(
     }
     run_summary::show_plan(&run, &network_config);
     run_summary::show_resumed(screen, trainer.n_steps_done(), trainer.n_steps());
+    leader.begin(oversampled, || checkpoint::to_bytes(&run_state, &trainer.state()))?;
     let outcome = run.train(trainer, run_state, card)?;
     let final_model = final_evaluation::complete_model_file(&run, &outcome)?;
-    end_if_interrupted(&folder)?;
+    end_if_interrupted(folder)?;
     let (metrics, test) =
         final_evaluation::evaluate_final_model(&run, &outcome, &final_model, &network_config)?;
-    end_if_interrupted(&folder)?;
+    end_if_interrupted(folder)?;
     let report = run.report(&final_model, &metrics, test.as_ref())?;
     folder.write(REPORT, report.as_bytes())?;
     // The metrics are written last: a folder that has them belongs to a run that has ended.
@@ -163,7 +184,7 @@ pub(crate) fn train_in_folder(
     folder.write(METRICS, (json + "\n").as_bytes())?;
     folder.finish()?;
     run_summary::show_results(&run, &metrics)?;
-    Ok(FinishedRun { metrics, test, folder })
+    Ok(FinishedRun { metrics, test, folder: folder.clone() })
 }
 
 /// Evaluates the model of a run that has ended on its test set: the same metrics and predictions that the run ended with.

@@ -41,7 +41,7 @@ pub(crate) fn train_and_evaluate(
             bar.set_message(format!("loss {:.3}", step.loss));
             interrupt::signal().is_none()
         });
-        let goes_on = trained.map_err(|divergence| divergence.into_error(config, train_set))?;
+        let goes_on = trained.map_err(|error| error.into_error(config, train_set))?;
         if !goes_on {
             break;
         }

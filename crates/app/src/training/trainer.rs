@@ -12,10 +12,13 @@ use roentgen_optim::{AdamConfig, OneCycle, Rates, WeightAverage, WeightDecay};
 use roentgen_tensor::parameter::Buffer;
 use serde::{Deserialize, Serialize};
 
-use super::divergence::{Diverged, Divergence};
+use super::divergence::{Diverged, Divergence, EpochError};
+use super::rank_sums::sum_over_ranks;
 use super::shard_sums::{ShardSums, average_buffers};
 use super::step::{StepOutcome, TrainingStep};
 use crate::config::{DecayKind, TrainConfig};
+use crate::ranks::Ranks;
+use crate::ranks::error::RankError;
 
 pub(crate) use state::TrainerState;
 
@@ -51,6 +54,8 @@ pub(crate) struct Trainer {
     /// Parts that a batch is cut into.
     n_shards: usize,
     sums: ShardSums,
+    /// Each has an equal part of the shards.
+    ranks: Ranks,
     step: usize,
     order: Vec<Sample>,
     x: Array4<f32>,
@@ -153,11 +158,18 @@ impl Trainer {
             batch,
             n_shards: config.micro_batches,
             sums: ShardSums::default(),
+            ranks: Ranks::one(),
             step: 0,
             order: Vec::new(),
             x: Array4::zeros((0, 0, 0, 0)),
             labels: Vec::new(),
         }
+    }
+
+    /// The same as one of several ranks, whose number divides that of the shards.
+    #[must_use]
+    pub(crate) fn on(self, ranks: Ranks) -> Self {
+        Self { ranks, ..self }
     }
 
     /// Calls `work` with the model to evaluate: the one in training, or the average of its weights.
@@ -232,30 +244,31 @@ impl Trainer {
         self.schedule.total_steps()
     }
 
-    /// Continues an epoch until it is over, or until `on_step` returns false. Returns whether it is over.
+    /// Continues an epoch until it is over, or until `on_step` returns false on any rank. Returns whether it is over.
     ///
     /// # Errors
-    /// [`Divergence`] at the first loss or weight that is not finite.
+    /// At the first loss or weight that is not finite, or if a rank is lost.
     pub(crate) fn train_epoch(
         &mut self,
         set: &ImageSet,
         epoch: usize,
         progress: &mut EpochProgress,
         mut on_step: impl FnMut(StepReport) -> bool,
-    ) -> Result<bool, Divergence> {
+    ) -> Result<bool, EpochError> {
         self.sampler.epoch_order(set.labels(), self.seed, epoch as u64, &mut self.order);
         for range in batch_ranges(set.len(), self.batch).skip(progress.n_batches) {
             let start = Instant::now();
             let n_images = range.len();
             let rates = self.schedule.at(self.step);
-            let (outcome, data_seconds) =
-                self.take_step(set, range.clone(), epoch as u64, (self.step, rates));
+            let step = (self.step, rates);
+            let (outcome, data_seconds) = self.take_step(set, range.clone(), epoch as u64, step)?;
             let StepOutcome { loss, n_right, weights_are_finite } = outcome;
             progress.data_seconds += data_seconds;
             if !loss.is_finite() || !weights_are_finite {
                 let what = if loss.is_finite() { Diverged::Weight } else { Diverged::Loss(loss) };
                 let images = self.order[range].iter().map(|sample| sample.image as usize).collect();
-                return Err(Divergence { epoch: epoch + 1, batch: progress.n_batches + 1, what, images });
+                let batch = progress.n_batches + 1;
+                return Err(EpochError::Diverged(Divergence { epoch: epoch + 1, batch, what, images }));
             }
 
             self.step += 1;
@@ -266,7 +279,8 @@ impl Trainer {
             progress.n_right += n_right;
             progress.loss_sum += f64::from(loss) * n_images as f64;
             progress.seconds += start.elapsed().as_secs_f64();
-            let should_continue = on_step(StepReport { step: self.step, loss, lr: rates.lr, n_images });
+            let report = StepReport { step: self.step, loss, lr: rates.lr, n_images };
+            let should_continue = self.ranks.all(on_step(report))?;
             if !should_continue && progress.n_images < set.len() {
                 return Ok(false);
             }
@@ -276,13 +290,15 @@ impl Trainer {
 
     /// Takes the step `step` on the batch that the samples in `range` of the epoch's order make, shard by shard. Also returns
     /// the seconds that the making of the shards took.
+    ///
+    /// Every rank computes its own part of the shards, and has the same weights after the step.
     fn take_step(
         &mut self,
         set: &ImageSet,
         range: Range<usize>,
         epoch: u64,
         (step, rates): (usize, Rates),
-    ) -> (StepOutcome, f64) {
+    ) -> Result<(StepOutcome, f64), RankError> {
         let Self { training, sums, x, labels, seed, .. } = self;
         let samples = &self.order[range];
         let transform = Transform::Augment { seed: *seed, epoch, augment: &self.augment };
@@ -290,8 +306,10 @@ impl Trainer {
         labels.extend(samples.iter().map(|sample| set.labels()[sample.image as usize]));
         let total_weight = training.total_weight(labels);
         let (mut outcome, mut data_seconds) = (None, 0.0);
-        sums.begin(&training.model, self.n_shards);
-        for (shard, range) in even_ranges(samples.len(), self.n_shards).enumerate() {
+        let n_own = self.n_shards / self.ranks.size();
+        sums.begin(&training.model, n_own);
+        let shards = even_ranges(samples.len(), self.n_shards).enumerate();
+        for (shard, range) in shards.skip(self.ranks.rank() * n_own).take(n_own) {
             let start = Instant::now();
             fill_batch(set, &samples[range], transform, &self.normalization, x, labels);
             data_seconds += start.elapsed().as_secs_f64();
@@ -299,19 +317,24 @@ impl Trainer {
             let of_shard = training.forward_backward(x, labels, total_weight, pass);
             outcome = sums.add(&mut training.model, of_shard);
         }
+        let outcome = outcome.expect("at least one shard");
+        let outcome = sum_over_ranks(&self.ranks, &mut training.model, outcome)?;
         average_buffers(&mut training.model, self.n_shards);
-        (training.end(outcome.expect("at least one shard"), rates), data_seconds)
+        Ok((training.end(outcome, rates), data_seconds))
     }
 
     /// Takes up to `steps` steps with learning rates from `rate`, until `on_step` returns false; for
     /// [`lr-find`](crate::commands::lr_find).
+    ///
+    /// # Errors
+    /// If a rank is lost.
     pub(crate) fn range_test(
         &mut self,
         set: &ImageSet,
         steps: usize,
         rate: &dyn Fn(usize) -> f64,
         mut on_step: impl FnMut(RangeStep) -> bool,
-    ) {
+    ) -> Result<(), RankError> {
         let n_batches = set.len().div_ceil(self.batch);
         let ranges: Vec<_> = batch_ranges(set.len(), self.batch).collect();
         for step in 0..steps {
@@ -319,11 +342,12 @@ impl Trainer {
             self.sampler.epoch_order(set.labels(), self.seed, epoch, &mut self.order);
             let range = ranges[step % n_batches].clone();
             let rates = Rates { lr: rate(step), beta1: RANGE_BETA1 };
-            let (StepOutcome { loss, .. }, _) = self.take_step(set, range, epoch, (step, rates));
+            let (StepOutcome { loss, .. }, _) = self.take_step(set, range, epoch, (step, rates))?;
             if !on_step(RangeStep { step, lr: rates.lr, loss }) {
-                return;
+                break;
             }
         }
+        Ok(())
     }
 }
 

@@ -1,0 +1,67 @@
+//! What can go wrong between ranks.
+
+/// Why ranks cannot work together.
+#[derive(Debug, thiserror::Error)]
+pub enum RankError {
+    /// A message did not arrive.
+    #[error("{text}")]
+    Lost {
+        /// What MPI says.
+        text: String,
+    },
+    /// Something that must be the same on every rank is not.
+    #[error("{text}")]
+    Differ {
+        /// What it is, where, and what to do.
+        text: String,
+    },
+    /// Another rank failed.
+    #[error("{rank}: {text}")]
+    Failed {
+        /// Which one.
+        rank: String,
+        /// Its error.
+        text: String,
+    },
+    /// The error is shown by the first rank.
+    #[error("the first rank shows the error")]
+    Shown,
+    /// A number of ranks that the shards of a batch cannot be shared among.
+    #[error(
+        "{size} ranks cannot share a batch that --micro-batches cuts into {n_shards}: their number must be a power of two \
+         that divides it; give --micro-batches {suggested}, or start another number of ranks. The weights depend on \
+         --micro-batches, and not on the number of ranks"
+    )]
+    Unshareable {
+        /// Number of ranks.
+        size: usize,
+        /// Shards of a batch.
+        n_shards: usize,
+        /// A number of shards that suits.
+        suggested: usize,
+    },
+    /// Several processes of a program that has no MPI.
+    #[error(
+        "{launcher} started {size} processes, but this program was built without MPI: each of them would do the whole \
+         work. Build it with `cargo build --release --features mpi`, or start one process"
+    )]
+    WithoutMpi {
+        /// The variable that gives their number.
+        launcher: &'static str,
+        /// Their number.
+        size: usize,
+    },
+    /// MPI does not start.
+    #[error("MPI does not start: {reason}")]
+    NoMpi {
+        /// What MPI says.
+        reason: String,
+    },
+}
+
+impl RankError {
+    /// Whether the command that started the ranks is wrong.
+    pub(crate) fn is_usage_error(&self) -> bool {
+        matches!(self, Self::Unshareable { .. } | Self::WithoutMpi { .. } | Self::Differ { .. })
+    }
+}

@@ -1,0 +1,156 @@
+//! Ranks over MPI, through the crate `ferrompi`.
+//!
+//! Any thread may call MPI, one at a time (`ThreadLevel::Serialized`). A transfer is polled instead of waited for, so that
+//! [`liveness`] gets its turn, and a thread of this process that computes gets the core.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{fmt, mem, thread};
+
+use ferrompi::{Communicator, Mpi, ThreadLevel};
+
+use super::Ranks;
+use super::error::RankError;
+use super::transport::Transport;
+use liveness::Liveness;
+
+mod liveness;
+
+/// Tag of all messages but signs of life; they are told apart by their order.
+const TAG: i32 = 1;
+/// How long a transfer is polled as fast as possible, only yielding the core: most take less.
+const EAGER: Duration = Duration::from_millis(2);
+/// Exit code of a process that panicked, as without MPI.
+const EXIT_OF_PANIC: i32 = 101;
+/// Between polls after that, as when another rank writes a file.
+const PAUSE: Duration = Duration::from_micros(100);
+
+/// The communicator of all ranks, behind a lock.
+struct World {
+    communicator: Communicator,
+    is_calling: Mutex<()>,
+    /// Whether a message was lost.
+    has_lost: AtomicBool,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("has_lost", &self.has_lost).finish_non_exhaustive()
+    }
+}
+
+impl World {
+    /// Permission to call MPI.
+    fn call(&self) -> (&Communicator, MutexGuard<'_, ()>) {
+        (&self.communicator, self.is_calling.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A connection to the other ranks of an MPI job.
+#[derive(Clone, Debug)]
+struct MpiTransport {
+    world: Arc<World>,
+    rank: usize,
+    size: usize,
+}
+
+impl MpiTransport {
+    /// Sends and receives at the same time, where there is something to send or to receive.
+    fn transfer(
+        &self,
+        sent: Option<(usize, &[u8])>,
+        received: Option<(usize, &mut [u8])>,
+    ) -> Result<(), RankError> {
+        let transferred = ferrompi::scope(|scope| {
+            let (mut receive, mut send) = {
+                let (world, _call) = self.world.call();
+                // The receiver first: a message that finds its place is not copied.
+                let receive =
+                    received.map(|(from, bytes)| world.irecv(scope, bytes, from as i32, TAG)).transpose()?;
+                let send = sent.map(|(to, bytes)| world.isend(scope, bytes, to as i32, TAG)).transpose()?;
+                (receive, send)
+            };
+            let start = Instant::now();
+            loop {
+                {
+                    let _call = self.world.call();
+                    for request in [&mut receive, &mut send] {
+                        if request.as_mut().map(|request| request.test()).transpose()?.flatten().is_some() {
+                            *request = None;
+                        }
+                    }
+                }
+                if receive.is_none() && send.is_none() {
+                    return Ok(());
+                }
+                if start.elapsed() < EAGER { thread::yield_now() } else { thread::sleep(PAUSE) }
+            }
+        });
+        transferred.map_err(|error| {
+            self.world.has_lost.store(true, Ordering::Relaxed);
+            RankError::Lost { text: format!("a message was lost: {error}") }
+        })
+    }
+}
+
+impl Transport for MpiTransport {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn send(&self, to: usize, bytes: &[u8]) -> Result<(), RankError> {
+        self.transfer(Some((to, bytes)), None)
+    }
+
+    fn receive(&self, from: usize, bytes: &mut [u8]) -> Result<(), RankError> {
+        self.transfer(None, Some((from, bytes)))
+    }
+
+    fn exchange(&self, peer: usize, sent: &[u8], received: &mut [u8]) -> Result<(), RankError> {
+        self.transfer(Some((peer, sent)), Some((peer, received)))
+    }
+}
+
+/// The name of this host.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
+/// Runs `work` as one of the ranks of an MPI job.
+///
+/// A process that panics, or has lost another one, does not wait for the others: it ends without ending MPI, and mpirun and
+/// srun then end the others.
+pub(super) fn with_mpi<T, E: From<RankError>>(work: impl FnOnce(&Ranks) -> Result<T, E>) -> Result<T, E> {
+    let no_mpi = |reason: String| RankError::NoMpi { reason };
+    let mpi = Mpi::init_thread(ThreadLevel::Serialized).map_err(|error| no_mpi(error.to_string()))?;
+    if mpi.thread_level() < ThreadLevel::Serialized {
+        return Err(no_mpi("its library was built without support for threads".to_owned()).into());
+    }
+    let communicator = mpi.world();
+    let (rank, size) = (communicator.rank() as usize, communicator.size() as usize);
+    let world =
+        Arc::new(World { communicator, is_calling: Mutex::new(()), has_lost: AtomicBool::new(false) });
+    let transport = MpiTransport { world: Arc::clone(&world), rank, size };
+    let ranks = Ranks::over(transport, &host())?;
+    let liveness = Liveness::watch(Arc::clone(&world), &ranks);
+    let result = panic::catch_unwind(AssertUnwindSafe(|| work(&ranks)));
+    let has_lost = world.has_lost.load(Ordering::Relaxed);
+    match result {
+        Ok(result) if !has_lost => {
+            liveness.end(&ranks);
+            result
+        }
+        Ok(result) => {
+            mem::forget(mpi);
+            result
+        }
+        Err(_) => signal_hook::low_level::exit(EXIT_OF_PANIC),
+    }
+}

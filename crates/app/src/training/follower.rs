@@ -1,0 +1,88 @@
+//! What every rank but the first does in a training: the same steps, a share of each evaluation, and no file.
+
+use roentgen_data::{Dataset, ImageSet};
+use roentgen_layers::ResNet9;
+
+use super::leader::{Order, gather_logits, signal_of_any};
+use super::objective::loss_head;
+use super::trainer::Trainer;
+use super::{checkpoint, interrupt};
+use crate::config::TrainConfig;
+use crate::config::build::{normalization, resnet9_config};
+use crate::model::inference::Preprocessing;
+use crate::ranks::Ranks;
+use crate::ranks::error::RankError;
+use crate::training::error::TrainingError;
+
+/// Follows the first rank until its training is over; `config` has a value for everything.
+///
+/// # Errors
+/// If a rank is lost. What else ends a training, the first rank shows.
+pub(crate) fn follow(config: &TrainConfig, data: &Dataset, ranks: &Ranks) -> Result<(), TrainingError> {
+    interrupt::listen(|| {}).map_err(|source| TrainingError::Signals { source })?;
+    let normalization = normalization(config, &data.train);
+    let mut training = None;
+    loop {
+        match next_order(ranks)? {
+            Order::Begin { epoch_images } => {
+                let epoch_set = epoch_images.map(|images| data.train.select(&images));
+                let n_images = epoch_set.as_ref().unwrap_or(&data.train).len();
+                let trainer = receive_trainer(config, data, ranks, n_images)?;
+                training = Some((trainer, epoch_set));
+            }
+            Order::Train { epoch, mut progress } => {
+                let (trainer, set) = begun(&mut training, data);
+                let goes_on =
+                    trainer.train_epoch(set, epoch, &mut progress, |_| interrupt::signal().is_none());
+                if !goes_on.map_err(|error| error.into_error(config, set))? {
+                    signal_of_any(ranks)?;
+                }
+            }
+            Order::Validate { epoch } => {
+                let (trainer, set) = begun(&mut training, data);
+                let crop = config.size as usize;
+                let preprocessing =
+                    Preprocessing { crop, normalization: &normalization, tta: config.tta_config() };
+                trainer.with_model(set, epoch, |model| {
+                    gather_logits(ranks, model, &data.val, &preprocessing).map(drop)
+                })?;
+            }
+            Order::End => return Ok(()),
+        }
+    }
+}
+
+fn next_order(ranks: &Ranks) -> Result<Order, RankError> {
+    let mut bytes = Vec::new();
+    ranks.broadcast(&mut bytes)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| RankError::Lost { text: format!("an order is damaged: {error}") })
+}
+
+/// The trainer and the set of an epoch, after the first order.
+fn begun<'a>(
+    training: &'a mut Option<(Trainer, Option<ImageSet>)>,
+    data: &'a Dataset,
+) -> (&'a mut Trainer, &'a ImageSet) {
+    let (trainer, epoch_set) = training.as_mut().expect("the first order is to begin");
+    (trainer, epoch_set.as_ref().unwrap_or(&data.train))
+}
+
+/// The trainer of the first rank, whose weights and moments it sends.
+fn receive_trainer(
+    config: &TrainConfig,
+    data: &Dataset,
+    ranks: &Ranks,
+    n_images: usize,
+) -> Result<Trainer, RankError> {
+    let counts = data.train.class_counts(data.class_names.len());
+    let model = ResNet9::new(&resnet9_config(config, data), config.seed);
+    let normalization = normalization(config, &data.train);
+    let trainer = Trainer::new(config, model, normalization, loss_head(config, &counts), n_images);
+    let mut trainer = trainer.on(ranks.clone());
+    let mut bytes = Vec::new();
+    ranks.broadcast(&mut bytes)?;
+    let (_, state) = checkpoint::from_bytes(&bytes).map_err(|text| RankError::Lost { text })?;
+    trainer.restore(state).map_err(|text| RankError::Lost { text })?;
+    Ok(trainer)
+}

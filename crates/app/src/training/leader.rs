@@ -1,0 +1,119 @@
+//! The first of several ranks leads a training: it decides and writes, and asks the others for what they compute together.
+//!
+//! [`follower`](super::follower) is the other side. A training of one process is led too, by a leader without followers.
+
+use roentgen_data::ImageSet;
+use roentgen_layers::ResNet9;
+use serde::{Deserialize, Serialize};
+
+use super::interrupt;
+use super::trainer::EpochProgress;
+use crate::model::inference::{Evaluation, Preprocessing, evaluate, logits_of_share};
+use crate::ranks::Ranks;
+use crate::ranks::error::RankError;
+
+/// What the first rank asks of the others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Order {
+    /// Take the state of the training, a message of its own, and train on these samples of the training set, or on all.
+    Begin {
+        /// Images of an epoch, where hard examples occur several times.
+        epoch_images: Option<Vec<usize>>,
+    },
+    /// Continue an epoch.
+    Train {
+        /// From 0.
+        epoch: usize,
+        /// What is done of it.
+        progress: EpochProgress,
+    },
+    /// Evaluate a share of the validation set with the model of this epoch.
+    Validate {
+        /// From 0.
+        epoch: usize,
+    },
+    /// The training is over, for whatever reason.
+    End,
+}
+
+/// The first rank as the others know it. They follow until it is dropped, also by an error.
+#[derive(Debug)]
+pub(crate) struct Leader<'a> {
+    pub(super) ranks: &'a Ranks,
+}
+
+impl<'a> Leader<'a> {
+    /// Leads these ranks, of which this one is the first.
+    pub(crate) fn of(ranks: &'a Ranks) -> Self {
+        debug_assert!(ranks.is_first());
+        Self { ranks }
+    }
+
+    /// Gives all others an order.
+    pub(super) fn order(&self, order: &Order) -> Result<(), RankError> {
+        if self.ranks.size() == 1 {
+            return Ok(());
+        }
+        let mut bytes = serde_json::to_vec(order).expect("names and numbers");
+        self.ranks.broadcast(&mut bytes)
+    }
+
+    /// Begins a training on all ranks, with the state that `state` serialises.
+    pub(super) fn begin(
+        &self,
+        epoch_images: Option<Vec<usize>>,
+        state: impl FnOnce() -> Vec<u8>,
+    ) -> Result<(), RankError> {
+        if self.ranks.size() == 1 {
+            return Ok(());
+        }
+        self.order(&Order::Begin { epoch_images })?;
+        self.ranks.broadcast(&mut state())
+    }
+
+    /// Evaluates `model` on a set of which every rank has a share.
+    pub(super) fn evaluate(
+        &self,
+        model: &ResNet9,
+        set: &ImageSet,
+        n_classes: usize,
+        preprocessing: &Preprocessing<'_>,
+    ) -> Result<Evaluation, RankError> {
+        if self.ranks.size() == 1 {
+            return Ok(evaluate(model, set, n_classes, preprocessing));
+        }
+        let shares = gather_logits(self.ranks, model, set, preprocessing)?;
+        let mut evaluation = Evaluation::new(n_classes);
+        let logits = shares.concat();
+        for (&label, logits) in set.labels().iter().zip(logits.chunks_exact(n_classes)) {
+            evaluation.add(label, logits);
+        }
+        assert_eq!(evaluation.len(), set.len(), "the shares of all ranks are the whole set");
+        Ok(evaluation)
+    }
+}
+
+impl Drop for Leader<'_> {
+    fn drop(&mut self) {
+        // Ranks that are lost need no order.
+        let _ = self.order(&Order::End);
+    }
+}
+
+/// The logits of all images of a set, by rank.
+pub(super) fn gather_logits(
+    ranks: &Ranks,
+    model: &ResNet9,
+    set: &ImageSet,
+    preprocessing: &Preprocessing<'_>,
+) -> Result<Vec<Vec<f32>>, RankError> {
+    let own = logits_of_share(model, set, preprocessing, (ranks.rank(), ranks.size()));
+    let shares = ranks.gather(bytemuck::cast_slice(&own))?;
+    Ok(shares.iter().map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect())
+}
+
+/// The signal that any rank has received, after an epoch that did not come to its end.
+pub(super) fn signal_of_any(ranks: &Ranks) -> Result<Option<u8>, RankError> {
+    let signals = ranks.gather(&[interrupt::signal().unwrap_or(0)])?;
+    Ok(signals.concat().into_iter().find(|&signal| signal > 0))
+}

@@ -1,0 +1,274 @@
+//! Trainings on several ranks, which mpirun starts: the program that was built with `--features mpi`.
+//!
+//! `ROENTGEN_TEST_MPIRUN` names the mpirun of the MPI that the program was built with; `cargo xtask check` runs these tests
+//! with every MPI that it finds.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// What has to be the same to the byte.
+const FILES: [&str; 4] = ["model.safetensors", "model-last.safetensors", "log.jsonl", "predictions.jsonl"];
+/// Everything that has a state, a first training that is not in a checkpoint, and a checkpoint after every step.
+const PLAIN: &str = "train --films 48 --epochs 2 --width 8 --batch 12 --micro-batches 4 --ema 0.9 --patience 3 \
+                     --oversample-hard 2 --checkpoint-minutes 0 --threads 1 --no-audit";
+/// The run that is killed: as short as one can be that has two epochs.
+const SHORT: &str = "train --films 24 --epochs 2 --width 8 --batch 12 --micro-batches 4 --checkpoint-minutes 0 --threads 1 \
+                     --no-audit --quiet";
+/// Longest that a rank may go on after another one was lost; with a machine that has fewer cores than ranks.
+const SECONDS_TO_END: u64 = 30;
+/// Its multiples are spread evenly over the unit interval, however many there are.
+const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
+
+/// A folder in which ranks work.
+struct Job {
+    folder: TempDir,
+}
+
+impl Job {
+    fn new() -> Self {
+        Self { folder: TempDir::new().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// mpirun for `n` ranks; the program and its arguments follow.
+    fn mpirun(&self) -> Command {
+        let name = std::env::var("ROENTGEN_TEST_MPIRUN").unwrap_or_else(|_| "mpirun".to_owned());
+        let mut command = Command::new(name);
+        command.current_dir(self.folder.path());
+        // More ranks than cores, and as root in a container: Open MPI wants to be asked for both. MPICH ignores these.
+        command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+        command.env("OMPI_MCA_rmaps_base_oversubscribe", "1");
+        command
+    }
+
+    fn command(&self, n: usize, args: &str) -> Command {
+        let mut command = self.mpirun();
+        command.args(["-n", &n.to_string(), env!("CARGO_BIN_EXE_roentgen")]).args(args.split_whitespace());
+        command
+    }
+
+    fn run(&self, n: usize, args: &str) -> Output {
+        self.command(n, args).output().expect("mpirun starts")
+    }
+
+    fn succeeds(&self, n: usize, args: &str) {
+        let output = self.run(n, args);
+        assert!(output.status.success(), "{n} ranks, {args}: {}", said(&output));
+    }
+
+    fn files(&self, run: &str) -> Vec<Vec<u8>> {
+        let read = |name| {
+            let path = self.path(run).join(name);
+            fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        FILES.map(read).into()
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+/// The processes of the program that work in `folder`, with their ranks.
+fn ranks_in(folder: &Path) -> Vec<(usize, Pid)> {
+    let folder = folder.canonicalize().unwrap();
+    let rank_of = |pid: i32| -> Option<usize> {
+        let process = Path::new("/proc").join(pid.to_string());
+        let is_program =
+            fs::read_link(process.join("exe")).ok()? == Path::new(env!("CARGO_BIN_EXE_roentgen"));
+        let is_here = fs::read_link(process.join("cwd")).ok()? == folder;
+        let environ = fs::read(process.join("environ")).ok()?;
+        let variables = environ.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        let rank = variables
+            .into_iter()
+            .find_map(|line| {
+                let value = line.strip_prefix("OMPI_COMM_WORLD_RANK=").or(line.strip_prefix("PMI_RANK="));
+                value.map(str::to_owned)
+            })?
+            .parse()
+            .ok()?;
+        (is_program && is_here).then_some(rank)
+    };
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_string_lossy().parse::<i32>().ok());
+    pids.filter_map(|pid| rank_of(pid).zip(Pid::from_raw(pid))).collect()
+}
+
+#[test]
+fn any_number_of_ranks_gives_the_same_bytes() {
+    let job = Job::new();
+    for n in [1, 2, 4] {
+        job.succeeds(n, &format!("{PLAIN} --out on-{n}"));
+    }
+    // Without mpirun.
+    let mut alone = Command::new(env!("CARGO_BIN_EXE_roentgen"));
+    alone.args(PLAIN.split_whitespace()).args(["--out", "alone"]).current_dir(job.folder.path());
+    assert!(alone.output().unwrap().status.success());
+    let expected = job.files("alone");
+    for run in ["on-1", "on-2", "on-4"] {
+        assert!(job.files(run) == expected, "{run}");
+    }
+    assert!(!job.path("alone/checkpoint.bin").exists() && !job.path("on-4/checkpoint.bin").exists());
+}
+
+#[test]
+fn a_number_of_ranks_that_does_not_fit_is_refused_once() {
+    let job = Job::new();
+    let output = job.run(3, &format!("{PLAIN} --out run"));
+    let text = said(&output);
+    assert!(!output.status.success() && text.contains("give --micro-batches 4"), "{text}");
+    assert_eq!(text.matches("error: 3 ranks").count(), 1, "{text}");
+    let output = job.run(2, "train --films 24 --out run");
+    assert!(said(&output).contains("give --micro-batches 2"), "{}", said(&output));
+    let output = job.run(2, "train nosuch --micro-batches 2 --out run");
+    assert_eq!(said(&output).matches("nosuch").count(), 1, "{}", said(&output));
+    assert!(!job.path("run").exists(), "nothing is created");
+}
+
+#[test]
+fn another_program_on_one_rank_is_named() {
+    let job = Job::new();
+    let (own, other) = (env!("CARGO_BIN_EXE_roentgen"), job.path("other"));
+    let mut bytes = fs::read(own).unwrap();
+    bytes.push(0);
+    fs::write(&other, bytes).unwrap();
+    fs::set_permissions(&other, fs::metadata(own).unwrap().permissions()).unwrap();
+    let mut command = job.mpirun();
+    let args: Vec<&str> = PLAIN.split_whitespace().chain(["--out", "run"]).collect();
+    command.args(["-n", "3", own]).args(&args).args([":", "-n", "1"]).arg(&other).args(&args);
+    let output = command.output().unwrap();
+    let text = said(&output);
+    assert!(!output.status.success() && text.contains("the digest of the program of rank 3 is"), "{text}");
+    assert!(!job.path("run").exists());
+}
+
+#[test]
+fn other_images_on_one_rank_are_named() {
+    let job = Job::new();
+    let program = env!("CARGO_BIN_EXE_roentgen");
+    job.succeeds(1, "data phantom --films 24 --out films --quiet");
+    // A namespace of its own lets one rank see another folder at the same path.
+    let hidden = "mount -t tmpfs none films && exec \"$0\" \"$@\"";
+    let probe = Command::new("unshare").args(["-m", "true"]).status();
+    if !probe.is_ok_and(|status| status.success()) {
+        println!("skipped: `unshare -m` does not work here, so that all ranks see the same files");
+        return;
+    }
+    let args: Vec<&str> = PLAIN.split_whitespace().chain(["--out", "run", "--data", "films/train"]).collect();
+    let args: Vec<&str> = args.into_iter().filter(|arg| !["--films", "48"].contains(arg)).collect();
+    let mut command = job.mpirun();
+    command.args(["-n", "1", program]).args(&args);
+    command.args([":", "-n", "1", "unshare", "-m", "sh", "-c", hidden, program]).args(&args);
+    let output = command.output().unwrap();
+    let text = said(&output);
+    assert!(!output.status.success() && text.contains("rank 1: ") && text.contains("films/train"), "{text}");
+    assert!(!job.path("run").exists());
+}
+
+#[test]
+fn a_rank_that_stops_is_given_up_with_a_reason() {
+    let job = Job::new();
+    let mut command = job.command(2, &format!("{} --out run", SHORT.replace("--epochs 2", "--epochs 4000")));
+    command.env("ROENTGEN_RANK_TIMEOUT", "6");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for(|| job.path("run/checkpoint.bin").exists());
+    let (_, stopped) = ranks_in(job.folder.path()).into_iter().find(|(rank, _)| *rank == 1).expect("rank 1");
+    kill_process(stopped, Signal::STOP).unwrap();
+    let start = Instant::now();
+    // mpirun ends a process that does not react to the first signal with a second one.
+    let output = child.wait_with_output().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(SECONDS_TO_END), "{:?}", start.elapsed());
+    let text = said(&output);
+    let expected = "rank 0 has had no sign of life from rank 1 for 6 s";
+    assert!(!output.status.success() && text.contains(expected), "{text}");
+    assert!(ranks_in(job.folder.path()).is_empty(), "a rank goes on");
+}
+
+#[test]
+fn a_signal_to_any_rank_ends_all_with_a_checkpoint() {
+    let job = Job::new();
+    job.succeeds(1, &format!("{PLAIN} --out whole"));
+    let long = PLAIN.replace("--checkpoint-minutes 0", "--checkpoint-minutes 60");
+    for rank in [0, 1] {
+        let run = format!("run{rank}");
+        let mut command = job.command(2, &format!("{long} --out {run}"));
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_for(|| job.path(&run).join("log.jsonl").exists() || child.try_wait().unwrap().is_some());
+        if let Some((_, pid)) = ranks_in(job.folder.path()).into_iter().find(|(of, _)| *of == rank) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let _ = child.wait().unwrap();
+        if !job.path(&run).join("metrics.json").exists() {
+            job.succeeds(4, &format!("train --resume {run}"));
+        }
+        // Only the minutes between checkpoints differ, which no result depends on.
+        assert!(job.files(&run)[2..] == job.files("whole")[2..], "{run}");
+    }
+}
+
+fn wait_for(mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it takes too long");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// 25 kills of a rank, each followed by a resumption on another number of ranks: 50 with both MPIs.
+#[test]
+fn a_run_whose_ranks_are_killed_goes_on_to_the_same_bytes() {
+    const KILLS: usize = 25;
+    const SIZES: [usize; 3] = [2, 4, 1];
+    let job = Job::new();
+    let has_begun = |run: &str| job.path(run).join("config.toml").exists();
+    let mut whole = job.command(2, &format!("{SHORT} --out whole")).spawn().unwrap();
+    wait_for(|| has_begun("whole"));
+    let start = Instant::now();
+    assert!(whole.wait().unwrap().success());
+    let mut took = start.elapsed();
+    let expected = job.files("whole");
+    let mut n_resumed = 0;
+    for kill in 0..KILLS {
+        let run = format!("run{kill}");
+        let size = SIZES[kill % 2];
+        let mut command = job.command(size, &format!("{SHORT} --out {run}"));
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Every fifth is killed before it has a folder, if the machine is not much faster than before.
+        if kill % 5 > 0 {
+            wait_for(|| has_begun(&run));
+        }
+        std::thread::sleep(took.mul_f64((kill as f64 * GOLDEN_RATIO).fract()));
+        if child.try_wait().unwrap().is_some() {
+            // The machine has become faster since: the next moments come earlier.
+            took = took * 9 / 10;
+        }
+        for (_, pid) in ranks_in(job.folder.path()).into_iter().filter(|(rank, _)| *rank == kill % size) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        let killed = Instant::now();
+        let _ = child.wait().unwrap();
+        wait_for(|| ranks_in(job.folder.path()).is_empty());
+        let seconds = killed.elapsed().as_secs();
+        assert!(seconds < SECONDS_TO_END, "the other ranks went on for {seconds} s");
+        if !job.path(&run).join("metrics.json").exists() {
+            let size = SIZES[(kill + 1) % SIZES.len()];
+            let can_resume = has_begun(&run);
+            n_resumed += usize::from(can_resume);
+            let resumed = format!("train --resume {run} --quiet");
+            let args = if can_resume { resumed } else { format!("{SHORT} --out {run}") };
+            job.succeeds(size, &args);
+        }
+        assert!(job.files(&run) == expected, "{run}, killed on {size} ranks");
+    }
+    println!("{KILLS} kills, {n_resumed} resumed");
+    assert!(n_resumed >= KILLS / 4, "only {n_resumed} of {KILLS} could be resumed");
+}
