@@ -2,7 +2,7 @@
 
     python3 tests/large_set.py DIR N
 
-A million files take 4 GB on a disk with blocks of 4 KiB, and a minute or two. docs/cache.md has what was measured with them.
+A million files take 4 GB on a disk with blocks of 4 KiB, and two to three minutes. docs/cache.md has what was measured with them.
 """
 
 import hashlib

@@ -75,11 +75,14 @@ pub(crate) struct Shared {
     pub(crate) notes: Vec<String>,
 }
 
+/// What became of each item, in parts: their memory is free again as soon as they are taken apart.
+pub(crate) type Outcomes = Vec<Vec<Result<Decoded, Unusable>>>;
+
 /// What a cache file holds.
 #[derive(Debug)]
 pub(crate) struct Cached {
     /// Of each item. Its thumbnails have no detail: duplicates are known. Its pixels are in `file`.
-    pub(crate) outcomes: Vec<Result<Decoded, Unusable>>,
+    pub(crate) outcomes: Outcomes,
     pub(crate) file: PixelFile,
     pub(crate) shared: Shared,
     pub(crate) duplicates: Vec<DuplicatePair>,
@@ -94,7 +97,7 @@ struct CachedImage {
     is_small: bool,
     digest: ImageDigest,
     facts: FileFacts,
-    origin: Option<Origin>,
+    origin: Option<Box<Origin>>,
     traits: FileTraits,
 }
 
@@ -138,7 +141,7 @@ impl CacheFile {
             return Err(unusable());
         }
         let shared = read_shared(&mut records)?;
-        let mut outcomes = Vec::with_capacity(items.len());
+        let (mut outcomes, mut n_done) = (Outcomes::new(), 0);
         for chunk in items.chunks(CHUNK) {
             let read = (0..chunk.len()).map(|_| ItemRecord::read(&mut records));
             let read = read.collect::<io::Result<Vec<ItemRecord>>>()?;
@@ -148,8 +151,9 @@ impl CacheFile {
             if !chunk.par_iter().zip(&read).all(is_usable) {
                 return Err(unusable());
             }
-            outcomes.extend(read.into_iter().map(|(_, outcome)| outcome.map(CachedImage::decoded)));
-            progress.report(Stage::Decoding, outcomes.len(), items.len());
+            outcomes.push(read.into_iter().map(|(_, outcome)| outcome.map(CachedImage::decoded)).collect());
+            n_done += chunk.len();
+            progress.report(Stage::Decoding, n_done, items.len());
         }
         Ok(Cached { outcomes, file, shared, duplicates: Record::read(&mut records)? })
     }

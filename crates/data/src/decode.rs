@@ -52,8 +52,8 @@ pub(crate) struct Decoded {
     /// To find its duplicates.
     pub(crate) thumbnail: Thumbnail,
     pub(crate) facts: FileFacts,
-    /// Where a DICOM image comes from.
-    pub(crate) origin: Option<Origin>,
+    /// Where a DICOM image comes from. Most images are none, so it takes no space there.
+    pub(crate) origin: Option<Box<Origin>>,
     /// What a note counts.
     pub(crate) traits: FileTraits,
 }
@@ -136,8 +136,9 @@ impl Decoded {
             let reason = format!("the view is {}, which --view leaves out", origin.view);
             return Err(Unusable { reason, cause: Cause::OtherKind });
         }
-        let mut decoded = Self { origin, traits, ..Self::new(&image, facts, options) };
-        if origin.is_some() {
+        let mut decoded = Self { traits, ..Self::new(&image, facts, options) };
+        if let Some(origin) = origin {
+            decoded.origin = Some(Box::new(origin));
             // The grey values of DICOM use all bits.
             decoded.image.wide = None;
         }

@@ -24,6 +24,10 @@ use detail_pyramid::{Cut, DetailPyramid, MAX_GAIN_FULL};
 /// Most images for which crops are compared too.
 pub(crate) const MAX_FOR_CROPS: usize = 30_000;
 
+/// Most images whose detail is compared; of more, only equal ones are found. The time grows with the square of their number: 200,000
+/// take 100 s on one core, and each takes 4 kB of memory.
+pub(crate) const MAX_FOR_DETAIL: usize = 500_000;
+
 /// Images without detail that are added to the mean, so that two duplicates do not cancel each other.
 const PSEUDO_COUNT: usize = 50;
 
@@ -64,9 +68,12 @@ pub(crate) fn find_duplicates(
         }
     }
     let common = common_detail(&distinct);
-    let pyramids: Vec<DetailPyramid> =
-        distinct.par_iter().map(|(_, detail)| DetailPyramid::of(detail, &common)).collect();
-    let wholes: Vec<Coarse> = pyramids.par_iter().map(|pyramid| coarse(pyramid, Cut::default())).collect();
+    // Five times as large as the detail, so it is made where it is needed.
+    let pyramid = |index: usize| DetailPyramid::of(distinct[index].1, &common);
+    let all_coarse = |cut: Cut| -> Vec<Coarse> {
+        (0..distinct.len()).into_par_iter().map(|index| coarse(&pyramid(index), cut)).collect()
+    };
+    let wholes = all_coarse(Cut::default());
     let packed = Panels::pack(&wholes);
     let mut near: Vec<Candidate> = Vec::new();
     let n_blocks = crops(wholes.len()).count() * wholes.len().div_ceil(BLOCK);
@@ -74,21 +81,19 @@ pub(crate) fn find_duplicates(
     let n_done = AtomicUsize::new(0);
     let block_done = || progress(n_done.fetch_add(1, Ordering::Relaxed) + 1, n_blocks);
     for cut in crops(wholes.len()) {
-        let crops: Vec<Coarse> = pyramids.par_iter().map(|pyramid| coarse(pyramid, cut)).collect();
-        near.extend(nearest(&crops, &packed, cut, &block_done));
+        near.extend(nearest(&all_coarse(cut), &packed, cut, &block_done));
     }
     // Of each pair, the crop with the highest correlation.
     near.sort_by_key(|near| (near.pair(), Reverse(near.product)));
     near.dedup_by_key(|near| near.pair());
-    let rough = |near: &Candidate| {
-        pyramids[near.crop].rough_similarity(&pyramids[near.whole], near.cut, MIN_THRESHOLD)
-    };
+    let rough =
+        |near: &Candidate| pyramid(near.crop).rough_similarity(&pyramid(near.whole), near.cut, MIN_THRESHOLD);
     let rough: Vec<(f64, Cut)> = near.par_iter().map(rough).collect();
     let threshold = threshold(&near, &rough, distinct.len());
     let to_pair = |(near, &(rough, cut)): (&Candidate, &(f64, Cut))| {
         let may_be = rough >= threshold - MAX_GAIN_FULL;
         let similarity =
-            may_be.then(|| pyramids[near.crop].similarity(&pyramids[near.whole], cut, threshold))?;
+            may_be.then(|| pyramid(near.crop).similarity(&pyramid(near.whole), cut, threshold))?;
         let (a, b) = near.pair();
         // A similarity of 1 is reserved for equal pixels.
         (similarity >= threshold).then(|| ((distinct[a].0, distinct[b].0), similarity.min(0.999_999)))

@@ -47,7 +47,7 @@ pub(crate) fn file_notes(
                 "{n} have the same opacity in every pixel, such as {example}; it is ignored, and they are read as opaque"
             )
         }),
-        (&|image| image.origin.is_some_and(|origin| origin.has_burned_in_text), &|n, _| {
+        (&|image| image.origin.as_ref().is_some_and(|origin| origin.has_burned_in_text), &|n, _| {
             format!(
                 "{n} have text burned into their pixels, as their headers say; it may name the patient, and a model may \
                  learn from it"

@@ -144,10 +144,20 @@ impl ImageSet {
         selected
     }
 
-    /// Bytes of memory that the images take, without their names.
+    /// Bytes of memory that the images take, with their names and all that is known of them.
     #[must_use]
     pub fn n_bytes(&self) -> usize {
-        self.pixels.n_bytes()
+        let Self { channels: _, pixels, labels, names, files, patients, facts, digests } = self;
+        let texts = names.iter().map(String::len).sum::<usize>()
+            + files.iter().flatten().map(|path| path.as_os_str().len()).sum::<usize>()
+            + patients.iter().flatten().map(String::len).sum::<usize>();
+        let lists = size_of_val(&**labels)
+            + size_of_val(&**names)
+            + size_of_val(&**files)
+            + size_of_val(&**patients)
+            + size_of_val(&**facts)
+            + size_of_val(&**digests);
+        pixels.n_bytes() + texts + lists
     }
 
     /// Number of images.

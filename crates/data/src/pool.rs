@@ -1,15 +1,16 @@
 //! The decoded images of a data set before missing sets are split off: decoded once, cut into sets as often as needed.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cache::Shared;
 use crate::colour;
 use crate::dataset::{Dataset, Findings, SubsetOrigin};
 use crate::decode::Decoded;
-use crate::duplicates::{DuplicatePair, MAX_FOR_CROPS, find_duplicates, group_duplicates};
+use crate::duplicates::{DuplicatePair, MAX_FOR_CROPS, MAX_FOR_DETAIL, find_duplicates, group_duplicates};
 use crate::error::{BadFile, DataError};
+use crate::file_facts::FileFacts;
 use crate::file_notes::file_notes;
 use crate::image_set::{Entry, ImageSet};
 use crate::leakage::{ImageLocation, ImageRecord, crossing_patients, find_leakage, which_leaked};
@@ -18,6 +19,7 @@ use crate::options::{Channels, Fold, Invert, LoadOptions, default_val_fraction};
 use crate::patients::{PatientKey, PatientSource, Patients};
 use crate::pixel_file::PixelFile;
 use crate::progress::{Progress, Stage};
+use crate::small_image::SmallImage;
 use crate::source::{Item, Listing};
 use crate::split::{SplitPool, class_counts};
 use crate::subset::Subset;
@@ -43,7 +45,7 @@ pub(crate) struct ImagePool {
     /// Where each image is and whose it is.
     records: Vec<ImageRecord>,
     /// The image of each record.
-    entries: Vec<Entry>,
+    images: Vec<PoolImage>,
     /// The file with their pixels, if they are not in memory.
     file: Option<Arc<PixelFile>>,
     patient_source: Option<PatientSource>,
@@ -56,6 +58,16 @@ pub(crate) struct ImagePool {
     test_origin: SubsetOrigin,
     bad: Vec<BadFile>,
     notes: Vec<String>,
+}
+
+/// An image, without what its record has.
+#[derive(Clone, Debug)]
+struct PoolImage {
+    image: SmallImage,
+    file: Option<PathBuf>,
+    label: u32,
+    facts: FileFacts,
+    digest: u64,
 }
 
 impl ImagePool {
@@ -91,11 +103,7 @@ impl ImagePool {
         notes.extend_from_slice(&shared.notes);
         notes.extend(negatives_note(&good, &class_names, options.invert));
         number_devices(&mut good);
-        if total > MAX_FOR_CROPS {
-            notes.push(format!(
-                "more than {MAX_FOR_CROPS} images: no search for duplicates that were cropped by several percent"
-            ));
-        }
+        notes.extend(missing_search_note(total));
         let is_from_test_option = |item: &Item| has_test_option && item.subset == Subset::Test;
         let FoundPatients { patients, source: patient_source, is_guess, notes: patient_notes } =
             find_patients(&good, options, is_from_test_option)?;
@@ -107,26 +115,24 @@ impl ImagePool {
         if let Some(writer) = writer {
             file = Some(writer.finish(good.iter().map(|(_, decoded)| decoded), &shared, &duplicates)?);
         }
-        let (mut records, mut entries) = (Vec::new(), Vec::new());
+        let (mut records, mut images) = (Vec::with_capacity(good.len()), Vec::with_capacity(good.len()));
         for (((item, decoded), patient), is_guess) in good.into_iter().zip(patients).zip(is_guess) {
             let is_guess_from_test_option = is_guess && is_from_test_option(&item);
-            let key = patient.clone().map(|name| PatientKey { name, is_guess_from_test_option });
+            let patient = patient.map(|name| PatientKey { name, is_guess_from_test_option });
             let Item { name, content, subset, label, .. } = item;
-            let file = content.into_file();
-            let digest = Some(decoded.digest());
+            let (file, digest) = (content.into_file(), decoded.digest());
             let Decoded { image, facts, .. } = decoded;
-            let location = ImageLocation { subset, path: name.clone() };
-            records.push(ImageRecord { location, patient: key });
-            entries.push(Entry { image, name, file, label, patient, facts: Some(facts), digest });
+            records.push(ImageRecord { location: ImageLocation { subset, path: name }, patient });
+            images.push(PoolImage { image, file, label, facts, digest });
         }
         notes.extend(matching_patients_note(&records, patient_source.as_ref()));
-        let fingerprint = fingerprint(&records, &entries, [val_origin, test_origin]);
+        let fingerprint = fingerprint(&records, &images, [val_origin, test_origin]);
         let Shared { sample_bits, pattern, .. } = shared;
         Ok(Self {
             class_names,
             fingerprint,
             records,
-            entries,
+            images,
             file: file.map(Arc::new),
             patient_source,
             sample_bits,
@@ -149,7 +155,7 @@ impl ImagePool {
     /// # Errors
     /// [`DataError::BadFiles`].
     pub(crate) fn reject_bad(&self) -> Result<(), DataError> {
-        reject_bad(&self.bad, self.entries.len() + self.bad.len())
+        reject_bad(&self.bad, self.images.len() + self.bad.len())
     }
 
     /// A class without a usable training image, and the first bad file.
@@ -165,7 +171,7 @@ impl ImagePool {
     }
 
     fn labels(&self, indices: &[usize]) -> Vec<u32> {
-        indices.iter().map(|&index| self.entries[index].label).collect()
+        indices.iter().map(|&index| self.images[index].label).collect()
     }
 
     /// The data set: missing sets are split off the training set, and no split separates duplicates or the images of a
@@ -187,8 +193,19 @@ impl ImagePool {
             [Subset::Val, Subset::Test].map(|subset| which_leaked(&self.records, &leakage, subset));
         let duplicates = duplicate_groups(&self.records, &self.duplicates);
         let mut entries = Subset::ALL.map(|_| Vec::new());
-        for (record, entry) in self.records.into_iter().zip(self.entries) {
-            entries[record.location.subset as usize].push(entry);
+        for (ImageRecord { location, patient }, of_pool) in self.records.into_iter().zip(self.images) {
+            let PoolImage { image, file, label, facts, digest } = of_pool;
+            let (name, patient) = (location.path, patient.map(|patient| patient.name));
+            let (facts, digest) = (Some(facts), Some(digest));
+            entries[location.subset as usize].push(Entry {
+                image,
+                name,
+                file,
+                label,
+                patient,
+                facts,
+                digest,
+            });
         }
         let [train, val, test] = entries.map(|entries| match &self.file {
             Some(file) => ImageSet::in_file(channels, entries, file),
@@ -270,7 +287,7 @@ impl ImagePool {
             Channels::Grey => 1,
             Channels::Rgb => 3,
             Channels::Auto => {
-                let coloured = train.iter().filter(|&&index| self.entries[index].image.coloured).count();
+                let coloured = train.iter().filter(|&&index| self.images[index].image.coloured).count();
                 if colour::is_colour_set(coloured, train.len()) { 3 } else { 1 }
             }
         }
@@ -285,6 +302,21 @@ impl ImagePool {
         ids.dedup();
         Some(Patients { source, n: ids.len(), n_unknown, crossing })
     }
+}
+
+/// A note on duplicates that are not searched for among so many images.
+fn missing_search_note(n: usize) -> Option<String> {
+    if n > MAX_FOR_DETAIL {
+        return Some(format!(
+            "more than {MAX_FOR_DETAIL} images: only duplicates with equal pixels are found, not those that were encoded, resized or \
+             cropped again"
+        ));
+    }
+    (n > MAX_FOR_CROPS).then(|| {
+        format!(
+            "more than {MAX_FOR_CROPS} images: no search for duplicates that were cropped by several percent"
+        )
+    })
 }
 
 /// Fails if there are bad files among `total`.
@@ -314,16 +346,16 @@ fn reject_empty_subset(
 /// A digest of the training set before anything is split off: the pixels, labels and patients in their order, which decide
 /// together with the seed what a split selects, and whether validation and test set (`origins`) are split off at all. File
 /// names have no part in it.
-fn fingerprint(records: &[ImageRecord], entries: &[Entry], origins: [SubsetOrigin; 2]) -> String {
+fn fingerprint(records: &[ImageRecord], images: &[PoolImage], origins: [SubsetOrigin; 2]) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&origins.map(|origin| u8::from(origin == SubsetOrigin::Given)));
-    for (record, entry) in records.iter().zip(entries) {
+    for (record, image) in records.iter().zip(images) {
         if record.location.subset != Subset::Train {
             continue;
         }
-        hasher.update(&entry.label.to_le_bytes());
-        hasher.update(&entry.digest.unwrap_or_default().to_le_bytes());
-        hasher.update(entry.patient.as_deref().unwrap_or_default().as_bytes());
+        hasher.update(&image.label.to_le_bytes());
+        hasher.update(&image.digest.to_le_bytes());
+        hasher.update(record.patient.as_ref().map_or("", |patient| &patient.name).as_bytes());
         hasher.update(b"\n");
     }
     hasher.finalize().to_hex()[..32].to_owned()
@@ -361,7 +393,7 @@ fn negatives_note(good: &[(Item, Decoded)], class_names: &[String], invert: Inve
 fn number_devices(good: &mut [(Item, Decoded)]) {
     let mut number_of = HashMap::new();
     for (_, decoded) in good {
-        if let Some(origin) = decoded.origin {
+        if let Some(origin) = &decoded.origin {
             let next = number_of.len() as u32 + 1;
             decoded.facts.device = *number_of.entry(origin.device).or_insert(next);
         }
@@ -383,4 +415,24 @@ fn duplicate_groups(records: &[ImageRecord], pairs: &[DuplicatePair]) -> Vec<Vec
     let mut duplicates: Vec<Vec<ImageLocation>> = groups.map(locations).collect();
     duplicates.sort();
     duplicates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_that_is_left_out_has_a_note() {
+        let note = |n: usize| missing_search_note(n).unwrap_or_default();
+        assert_eq!(note(MAX_FOR_CROPS), "");
+        for n in [MAX_FOR_CROPS + 1, MAX_FOR_DETAIL] {
+            assert!(
+                note(n).starts_with("more than 30000 images: no search for duplicates that were cropped")
+            );
+        }
+        assert!(
+            note(MAX_FOR_DETAIL + 1)
+                .starts_with("more than 500000 images: only duplicates with equal pixels")
+        );
+    }
 }

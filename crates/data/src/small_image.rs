@@ -33,7 +33,7 @@ pub(crate) struct SmallImage {
     /// Width and height without margins.
     pub(crate) content: (u32, u32),
     /// Of an image of 16 bits, until it is known how many of them are used.
-    pub(crate) wide: Option<WideSamples>,
+    pub(crate) wide: Option<Box<WideSamples>>,
     /// Where its pixels are, if they are in a file and not here.
     pub(crate) place: Place,
 }
@@ -106,8 +106,8 @@ impl SmallImage {
         let (channels, pixels, wide) = match decoded {
             DynamicImage::ImageLuma8(image) => (1, resize_centre(image, plan), None),
             DynamicImage::ImageRgb8(image) => (3, resize_centre(image, plan), None),
-            DynamicImage::ImageLuma16(image) => (1, Vec::new(), Some(WideSamples::of(image, plan))),
-            DynamicImage::ImageRgb16(image) => (3, Vec::new(), Some(WideSamples::of(image, plan))),
+            DynamicImage::ImageLuma16(image) => (1, Vec::new(), Some(Box::new(WideSamples::of(image, plan)))),
+            DynamicImage::ImageRgb16(image) => (3, Vec::new(), Some(Box::new(WideSamples::of(image, plan)))),
             other => {
                 panic!(
                     "SmallImage::from_decoded: expected grey or RGB of 8 or 16 bit, got {:?}",

@@ -29,7 +29,7 @@ const BYTES_OF_CLASS: usize = 80;
 pub(crate) struct MemoryEstimate {
     /// All at once, at the worst moment.
     pub total_bytes: usize,
-    /// Images of all sets, as loaded.
+    /// Images of all sets, as loaded, with their names; without their pixels if these stay in a cache file.
     pub data_bytes: usize,
     /// Parameters, their gradients, the moments of Adam, the running average.
     pub parameter_bytes: usize,

@@ -161,6 +161,16 @@ impl<A: Record, B: Record> Record for (A, B) {
     }
 }
 
+impl<T: Record> Record for Box<T> {
+    fn write(&self, out: &mut Vec<u8>) {
+        (**self).write(out);
+    }
+
+    fn read(input: &mut impl Read) -> io::Result<Self> {
+        T::read(input).map(Self::new)
+    }
+}
+
 impl<T: Record> Record for Option<T> {
     fn write(&self, out: &mut Vec<u8>) {
         self.is_some().write(out);

@@ -184,7 +184,7 @@ impl CachedImage {
             is_small: image.small,
             digest: thumbnail.digest,
             facts: *facts,
-            origin: *origin,
+            origin: origin.clone(),
             traits: *traits,
         }
     }

@@ -332,10 +332,11 @@ fn images_stay_in_the_file_whatever_is_made_of_a_set() {
         // Written by the first, read by the second.
         for _ in 0..2 {
             let found = load_dataset(&bench.data(), &bench.with_cache(), &silent).unwrap();
-            assert!(found.train.n_bytes() < expected.train.n_bytes() / 4, "pixels are not in memory");
+            let n_saved = expected.train.n_bytes() - found.train.n_bytes();
+            assert!(n_saved > 700 * found.train.len(), "pixels are not in memory");
             let all = |data: &Dataset| data.train.concat(&data.test).select(&[3, 17, 3, 0]);
             let (found_part, expected_part) = (all(&found), all(&expected));
-            assert_eq!(found_part.n_bytes() / 4, found.train.n_bytes() / found.train.len());
+            assert!(found_part.n_bytes() < 4 * 500, "nor those of a part");
             assert_eq!(found_part.digest(), expected_part.digest());
             assert_eq!(found_part.squared(12), expected_part.squared(12));
             let in_both = found_part.concat(&expected_part);

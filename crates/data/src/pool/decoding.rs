@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use super::shared::CHUNK;
-use crate::cache::{CacheFile, CacheWriter, Cached, Shared};
+use crate::cache::{CacheFile, CacheWriter, Cached, Outcomes, Shared};
 use crate::decode::{Cause, Decoded, Unusable};
-use crate::duplicates::DuplicatePair;
+use crate::duplicates::{DuplicatePair, MAX_FOR_DETAIL};
 use crate::error::{BadFile, DataError};
 use crate::options::LoadOptions;
 use crate::pixel_file::PixelFile;
@@ -41,28 +41,32 @@ impl AllDecoded {
         options: &LoadOptions,
         progress: &dyn Progress,
     ) -> Result<Self, DataError> {
+        let n = items.len();
         let Some(cache) = cache.map(|path| CacheFile::new(path, &items, options)) else {
             let outcomes =
                 Counter::new(items.len(), progress).decode_all(&items, |item| item.decode(options));
-            return Self::sorted(items, outcomes);
+            return Self::sorted(items, vec![outcomes]);
         };
         if let Some(Cached { outcomes, file, shared, duplicates }) = cache.read(&items, options, progress) {
             return Ok(Self { cached: Some((shared, duplicates, file)), ..Self::sorted(items, outcomes)? });
         }
-        let (mut writer, mut outcomes) = (cache.create()?, Vec::with_capacity(items.len()));
-        let counter = Counter::new(items.len(), progress);
+        let (mut writer, mut outcomes) = (cache.create()?, Outcomes::new());
+        let counter = Counter::new(n, progress);
         for chunk in items.chunks(CHUNK) {
             let decoded = counter.decode_all(chunk, |item| item.decode_and_identify(options));
-            for (mut outcome, identity) in decoded {
+            let mut part = Vec::with_capacity(chunk.len());
+            for (outcome, identity) in decoded {
+                let mut outcome = needed(outcome, n);
                 writer.add(&mut outcome, identity)?;
-                outcomes.push(outcome);
+                part.push(outcome);
             }
+            outcomes.push(part);
         }
         Ok(Self { writer: Some(writer), ..Self::sorted(items, outcomes)? })
     }
 
     /// Good and bad items apart.
-    fn sorted(items: Vec<Item>, outcomes: Vec<Result<Decoded, Unusable>>) -> Result<Self, DataError> {
+    fn sorted(items: Vec<Item>, outcomes: Outcomes) -> Result<Self, DataError> {
         let mut all = Self {
             good: Vec::with_capacity(items.len()),
             bad: Vec::new(),
@@ -70,7 +74,7 @@ impl AllDecoded {
             cached: None,
             writer: None,
         };
-        for (item, outcome) in items.into_iter().zip(outcomes) {
+        for (item, outcome) in items.into_iter().zip(outcomes.into_iter().flatten()) {
             match outcome {
                 Ok(decoded) => all.good.push((item, decoded)),
                 Err(Unusable { reason, cause: Cause::OtherKind }) => {
@@ -87,6 +91,16 @@ impl AllDecoded {
         all.bad.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(all)
     }
+}
+
+/// What is needed of one of `n` items: no detail, if there are too many to compare it.
+fn needed(mut outcome: Result<Decoded, Unusable>, n: usize) -> Result<Decoded, Unusable> {
+    if let Ok(decoded) = &mut outcome
+        && n > MAX_FOR_DETAIL
+    {
+        decoded.thumbnail.detail = None;
+    }
+    outcome
 }
 
 /// Counts the items that are decoded.
@@ -110,5 +124,24 @@ impl<'a> Counter<'a> {
             decoded
         };
         items.par_iter().map(decode).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{DynamicImage, GrayImage, Luma};
+
+    use super::*;
+    use crate::file_facts::FileFacts;
+
+    #[test]
+    fn detail_that_is_not_compared_is_not_kept() {
+        let image = GrayImage::from_fn(40, 40, |x, y| Luma([(x * y * 7 % 251) as u8]));
+        let decoded = || {
+            let image = DynamicImage::ImageLuma8(image.clone());
+            Decoded::new(&image, FileFacts::default(), &LoadOptions::default())
+        };
+        let has_detail = |n: usize| needed(Ok(decoded()), n).is_ok_and(|one| one.thumbnail.detail.is_some());
+        assert!(has_detail(MAX_FOR_DETAIL) && !has_detail(MAX_FOR_DETAIL + 1));
     }
 }

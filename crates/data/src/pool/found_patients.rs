@@ -20,7 +20,8 @@ struct HeaderPatients {
 
 impl HeaderPatients {
     fn of(good: &[(Item, Decoded)]) -> Self {
-        let stored = || good.iter().map(|(_, decoded)| decoded.origin.and_then(|origin| origin.patient));
+        let stored =
+            || good.iter().map(|(_, decoded)| decoded.origin.as_ref().and_then(|origin| origin.patient));
         let ids = |has_issuer: bool| -> HashSet<[u8; 32]> {
             let of_patient = |patient| match patient {
                 HeaderPatient::Identifier { id, issuer } => {
@@ -217,7 +218,7 @@ mod tests {
             let decoded = Decoded::new(&DynamicImage::new_luma8(30, 30), FileFacts::default(), &options);
             let view = ViewPosition::Pa;
             let origin = Origin { patient: Some(patient), device: [0; 32], view, has_burned_in_text: false };
-            (item, Decoded { origin: Some(origin), ..decoded })
+            (item, Decoded { origin: Some(Box::new(origin)), ..decoded })
         };
         let good: Vec<_> = patients.iter().map(image).collect();
         find_patients(&good, &options, |_| false).expect("no pattern")
