@@ -10,8 +10,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::bench;
 use crate::commands::train::Places;
 use crate::commands::{
-    audit, compare, describe, evaluate, explain, export, inspect, lr_find, phantom, predict, train,
+    audit, compare, describe, evaluate, explain, export, inspect, lr_find, phantom, predict, sweep, train,
 };
+use crate::config::TrainConfig;
 use crate::error::AppError;
 use crate::ranks::Ranks;
 use crate::ranks::launcher::with_ranks;
@@ -25,8 +26,10 @@ use crate::training::interrupt;
 use bench_args::BenchArgs;
 use data_args::{AuditArgs, DataCommand, InspectArgs, LrFindArgs, PhantomArgs};
 use model_args::{DescribeArgs, EvaluateArgs, ExplainArgs, ExportArgs, PredictArgs};
+use sweep_args::SweepArgs;
 use train_args::TrainArgs;
 
+mod base_settings;
 mod bench_args;
 mod cache_args;
 mod data_args;
@@ -36,6 +39,7 @@ mod manual;
 mod model_args;
 mod program;
 mod setting_flags;
+mod sweep_args;
 mod train_args;
 
 const FIRST_STEPS: &str = "\
@@ -73,6 +77,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Train a model, on your images or on phantom films.
     Train(Box<TrainArgs>),
+    /// Search settings: train many, and compare them on the validation set.
+    Sweep(Box<SweepArgs>),
     /// Check a data set before training: counts, bad files, duplicates, leakage, patients, training time.
     Inspect(InspectArgs),
     /// Check whether a model could classify by a shortcut: image borders, surroundings, file sizes.
@@ -119,6 +125,7 @@ impl Command {
     fn prints_result(&self) -> bool {
         match self {
             Self::Train(args) => args.output.json,
+            Self::Sweep(args) => args.output.json,
             Self::Explain(args) => args.output.json,
             Self::LrFind(args) => args.output.json,
             Self::Bench(_) | Self::Export(_) | Self::Data { .. } => false,
@@ -243,6 +250,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
     }
     match cli.command {
         Command::Train(args) => run_train(&args),
+        Command::Sweep(args) => run_sweep(&args),
         Command::Inspect(InspectArgs { settings, cache, output }) => {
             let config = cache.add_to(settings.config()?)?;
             in_pool(config.threads(), || inspect::run(&config, &output.screen()))
@@ -316,6 +324,17 @@ fn train_on(ranks: &Ranks, args: &TrainArgs) -> Result<(), AppError> {
     let config = train::shared_config(config, args.cache.folder(), ranks)?;
     let config = config.with_default_threads(ranks.default_threads()?);
     in_pool(config.threads(), || train::run(&config, args.out.as_deref(), ranks, &screen))
+}
+
+fn run_sweep(args: &SweepArgs) -> Result<(), AppError> {
+    let screen = args.output.screen();
+    if let Some(folder) = &args.resume {
+        let options = args.resume_options()?;
+        let n_threads = options.over(TrainConfig::default()).threads();
+        return in_pool(n_threads, || sweep::resume(folder, options, args.cache.folder(), &screen));
+    }
+    let (space, config) = args.search()?;
+    in_pool(config.threads(), || sweep::run(&config, &space, args.out.as_deref(), &screen))
 }
 
 fn run_bench(args: BenchArgs) -> Result<(), AppError> {

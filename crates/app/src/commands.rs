@@ -10,4 +10,5 @@ pub(crate) mod inspect;
 pub(crate) mod lr_find;
 pub(crate) mod phantom;
 pub(crate) mod predict;
+pub(crate) mod sweep;
 pub(crate) mod train;

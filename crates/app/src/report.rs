@@ -2,6 +2,7 @@
 //!
 //! [`mod@page`] puts the sections together, each of which is a module of its own. The verdict comes first, then the data,
 //! the training, the test results and the images to look at; the model card and how to repeat the run come last.
+//! [`mod@sweep_page`] is `sweep.html`, the page of a sweep.
 
 mod data_section;
 mod image_figures;
@@ -11,12 +12,15 @@ mod metric_tables;
 mod model_card_section;
 pub(crate) mod overlay;
 mod page;
+mod parallel_coordinates;
 pub(crate) mod plot;
 mod run_section;
 mod sheet_text;
+mod sweep_page;
 mod test_section;
 mod training_section;
 mod verdict;
 
 pub(crate) use input::ReportInput;
 pub(crate) use page::page;
+pub(crate) use sweep_page::sweep_page;

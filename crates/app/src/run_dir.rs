@@ -7,4 +7,5 @@ pub(crate) mod predictions_file;
 pub(crate) mod pseudonym_key;
 pub(crate) mod records;
 pub(crate) mod run_folder;
+pub(crate) mod sweep_record;
 pub(crate) mod tensorboard;

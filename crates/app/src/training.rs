@@ -33,4 +33,5 @@ pub(crate) mod several_runs;
 mod shard_sums;
 mod spread;
 pub(crate) mod step;
+pub(crate) mod sweep;
 pub(crate) mod trainer;

@@ -17,6 +17,7 @@ mod recompute;
 mod report;
 mod resume;
 mod several;
+mod sweep;
 mod tools;
 
 #[path = "support/program.rs"]

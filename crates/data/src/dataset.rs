@@ -47,6 +47,14 @@ pub struct Dataset {
     pub pseudonyms: Vec<Pseudonym>,
 }
 
+impl Dataset {
+    /// Empties the test set, so that nothing can be measured on it. The training and the validation set stay.
+    pub fn remove_test(&mut self) {
+        self.test = self.test.select(&[]);
+        self.findings.is_leaked_test.clear();
+    }
+}
+
 /// What a name was replaced by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pseudonym {

@@ -33,6 +33,8 @@ pub enum Purpose {
     Permutation = 9,
     /// Which images of many are kept, keyed by image.
     Reservoir = 10,
+    /// Settings of a random search, keyed by training and setting.
+    Search = 11,
 }
 
 /// A stream of random numbers that its key determines.

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::OutputArgs;
+use super::base_settings::BaseSettings;
 use super::cache_args::CacheArgs;
-use super::setting_flags::{AllSettings, SettingFlags};
+use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
-use crate::config::{ConfigFile, Preset, TrainConfig};
 use crate::training::pipeline::ResumeOptions;
 
 const EXAMPLES: &str = "\
@@ -36,20 +36,12 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct TrainArgs {
     #[command(flatten)]
-    settings: SettingFlags<AllSettings>,
+    settings: BaseSettings,
     #[command(flatten)]
     pub(super) cache: CacheArgs,
     /// Run folder to write, new or empty [default: runs/DATE_TIME]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
-    /// Settings to start from instead of the defaults: robust is for images from other sources than the training images.
-    /// Flags override them
-    #[arg(long, value_enum, value_name = "NAME", conflicts_with = "config")]
-    preset: Option<Preset>,
-    /// Config file (TOML; its keys are the flags without the leading --), or a run folder, whose config file is read.
-    /// Flags override it
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
     /// Continue an interrupted run; its result is the same as without the interruption. If its images have been moved, give
     /// their new place with --data
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "config", "preset"])]
@@ -65,28 +57,21 @@ pub(super) struct TrainArgs {
 impl TrainArgs {
     /// Flags over file or preset over defaults, checked.
     pub(super) fn config(&self) -> Result<TrainConfig, ConfigError> {
-        self.cache.add_to(match (&self.config, self.preset) {
-            (Some(path), _) => self.settings.over_file(ConfigFile::read(path)?)?,
-            (None, Some(preset)) => self.settings.over(preset.config())?,
-            (None, None) => self.settings.config()?,
-        })
+        self.cache.add_to(self.settings.config()?)
     }
 
     /// The images where they are now, for a run that is continued.
     pub(super) fn moved_data(&self) -> Result<Option<PathBuf>, ConfigError> {
-        let is_given = self.settings.given().any(|setting| setting.name() == "data");
-        Ok(is_given.then(|| self.settings.config()).transpose()?.map(|config| config.data))
+        let flags = &self.settings.flags;
+        let is_given = flags.given().any(|setting| setting.name() == "data");
+        Ok(is_given.then(|| flags.config()).transpose()?.map(|config| config.data))
     }
 
     /// What may be given beside `--resume`; of the settings, only the number of threads, and where the images are now.
     pub(super) fn resume_options(&self) -> Result<ResumeOptions, ConfigError> {
-        if let Some(setting) =
-            self.settings.given().find(|setting| !["threads", "data"].contains(&setting.name()))
-        {
-            let reason =
-                "an interrupted run continues with its own settings; only --threads and --data may be given";
-            return Err(ConfigError::Conflict { first: "--resume", second: setting.flag(), reason });
-        }
-        Ok(ResumeOptions { threads: self.settings.config()?.threads, other_cpu: self.other_cpu })
+        let reason =
+            "an interrupted run continues with its own settings; only --threads and --data may be given";
+        self.settings.check_resumed(&["threads", "data"], reason)?;
+        Ok(ResumeOptions { threads: self.settings.flags.config()?.threads, other_cpu: self.other_cpu })
     }
 }

@@ -10,7 +10,8 @@ use crate::config::error::ConfigError;
 use crate::data_loading::load::load;
 use crate::error::AppError;
 use crate::ranks::{Ranks, SharedFact};
-use crate::run_dir::file_names::{CHECKPOINT, METRICS};
+use crate::run_dir::error::{RunDirError, resume_command};
+use crate::run_dir::file_names::{CHECKPOINT, METRICS, SPACE};
 use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
 use crate::terminal::screen::{Screen, counted};
@@ -124,6 +125,10 @@ fn open_run(
     moved_data: Option<PathBuf>,
 ) -> Result<(RunFolder, TrainConfig), AppError> {
     let folder = RunFolder::open(path)?;
+    if folder.file(SPACE).is_file() {
+        let reason = format!("it is the folder of a sweep; continue it with: {}", resume_command(path));
+        return Err(RunDirError::NotResumable { path: path.into(), reason }.into());
+    }
     let mut config = options.read_config(&folder)?;
     if let Some(data) = moved_data {
         // The first of several trainings is checked before any other: by its checkpoint, or by the digests in its model.

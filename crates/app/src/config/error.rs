@@ -26,6 +26,14 @@ pub enum ConfigError {
         /// Why, and what to do.
         reason: &'static str,
     },
+    /// A combination of settings of a search cannot be used.
+    #[error("{settings} cannot be used together: {error}")]
+    UnusableCombination {
+        /// The settings with their values.
+        settings: String,
+        /// Why not.
+        error: Box<ConfigError>,
+    },
     /// The config file does not exist, or cannot be read.
     #[error("cannot read the config file {}: {source}; check the path", path.display())]
     Unreadable {

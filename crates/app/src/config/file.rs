@@ -55,18 +55,24 @@ impl TrainConfig {
 }
 
 /// A file that is being read.
-struct Source<'a> {
-    path: PathBuf,
-    text: &'a str,
+pub(super) struct Source<'a> {
+    pub(super) path: PathBuf,
+    pub(super) text: &'a str,
 }
 
-type Entry<'a, 'i> = (&'a Spanned<DeString<'i>>, &'a Spanned<DeValue<'i>>);
+/// A key and its value.
+pub(super) type Entry<'a, 'i> = (&'a Spanned<DeString<'i>>, &'a Spanned<DeValue<'i>>);
 
 impl Source<'_> {
-    fn read(&self) -> Result<ConfigFile, ConfigError> {
-        let table = DeTable::parse(self.text).map_err(|error| {
+    /// The file as a table of TOML.
+    pub(super) fn parse(&self) -> Result<Spanned<DeTable<'_>>, ConfigError> {
+        DeTable::parse(self.text).map_err(|error| {
             self.invalid(error.span().unwrap_or_default(), error.message().replace('\n', " "))
-        })?;
+        })
+    }
+
+    fn read(&self) -> Result<ConfigFile, ConfigError> {
+        let table = self.parse()?;
         let mut given = TrainConfig::default();
         let mut derived = None;
         for entry in in_order(table.get_ref()) {
@@ -94,21 +100,34 @@ impl Source<'_> {
     ) -> Result<&'static dyn Setting, ConfigError> {
         let name = key.get_ref();
         let Some(setting) = settings::named(name).filter(|setting| is_allowed(*setting)) else {
-            let names: Vec<&str> =
-                settings::all().filter(|setting| is_allowed(*setting)).map(Setting::name).collect();
-            let name = name.replace('\n', " ");
-            let message = format!("there is no setting `{name}` here; there are:\n{}", lines_of(&names));
-            return Err(self.invalid(key.span(), message));
+            let names = settings::all().filter(|setting| is_allowed(*setting)).map(Setting::name);
+            return Err(self.unknown_key(key, names));
         };
         if setting.set_from_file(value.get_ref(), config).is_none() {
-            let found = self.text[value.span()].replace('\n', " ");
-            let message = format!("{name} is {found}: expected {}", setting.expected());
-            return Err(self.invalid(value.span(), message));
+            return Err(self.unexpected(name, value, setting.expected()));
         }
         Ok(setting)
     }
 
-    fn invalid(&self, place: Range<usize>, message: String) -> ConfigError {
+    /// The error for a key that is none of `names`.
+    pub(super) fn unknown_key(
+        &self,
+        key: &Spanned<DeString<'_>>,
+        names: impl Iterator<Item = &'static str>,
+    ) -> ConfigError {
+        let (name, names) = (key.get_ref().replace('\n', " "), names.collect::<Vec<&str>>());
+        let message = format!("there is no setting `{name}` here; there are:\n{}", lines_of(&names));
+        self.invalid(key.span(), message)
+    }
+
+    /// The error for a value that is not as expected.
+    pub(super) fn unexpected(&self, name: &str, value: &Spanned<DeValue<'_>>, expected: &str) -> ConfigError {
+        let found = self.text[value.span()].replace('\n', " ");
+        self.invalid(value.span(), format!("{name} is {found}: expected {expected}"))
+    }
+
+    /// The error at a place of the file.
+    pub(super) fn invalid(&self, place: Range<usize>, message: String) -> ConfigError {
         let before = &self.text.as_bytes()[..place.start.min(self.text.len())];
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
         ConfigError::Invalid { path: self.path.clone(), line, message }
@@ -123,7 +142,7 @@ fn lines_of(names: &[&str]) -> String {
 }
 
 /// The entries of a table as they are in the file, so that the first error is the one that is reported.
-fn in_order<'a, 'i>(table: &'a DeTable<'i>) -> Vec<Entry<'a, 'i>> {
+pub(super) fn in_order<'a, 'i>(table: &'a DeTable<'i>) -> Vec<Entry<'a, 'i>> {
     let mut entries: Vec<Entry<'_, '_>> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries

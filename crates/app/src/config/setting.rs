@@ -33,6 +33,12 @@ pub(crate) trait Setting: Send + Sync {
     fn set_given(&'static self, matches: &ArgMatches, config: &mut TrainConfig);
     /// Sets a value of a config file; `None` if it is not as expected.
     fn set_from_file(&self, value: &DeValue<'_>, config: &mut TrainConfig) -> Option<()>;
+    /// Sets the value that a flag has as its text; `None` if it is not as expected.
+    fn set_text(&self, text: &str, config: &mut TrainConfig) -> Option<()>;
+    /// The value as the text of a flag; `None` where there is no value.
+    fn text(&self, config: &TrainConfig) -> Option<String>;
+    /// Whether it has a flag that switches it on, and one that switches it off.
+    fn is_switch(&self) -> bool;
     /// The value in a config file; `None` where there is no value.
     fn to_toml(&self, config: &TrainConfig) -> Option<String>;
     /// Checks the value, wherever it comes from.
@@ -77,7 +83,7 @@ impl<T> Item<T> {
         }
     }
 
-    fn text(&self, config: &TrainConfig) -> Option<String> {
+    fn value_text(&self, config: &TrainConfig) -> Option<String> {
         (self.get)(config).map(|value| (self.input.to_text)(&value))
     }
 
@@ -94,7 +100,7 @@ impl<T> Item<T> {
     fn default_in_help(&self) -> String {
         let default = match self.input.default_text {
             Some(text) => Some(text.to_owned()),
-            None => self.text(&TrainConfig::default()),
+            None => self.value_text(&TrainConfig::default()),
         };
         match (self.input.kind, default.as_deref()) {
             (TomlKind::Bool, Some("true")) => " [default: on]".to_owned(),
@@ -201,9 +207,21 @@ impl<T: Clone + Send + Sync> Setting for Item<T> {
             (TomlKind::Bool, DeValue::Boolean(is_on)) => is_on.to_string(),
             _ => return None,
         };
-        let value = (self.input.parse)(&text)?;
+        self.set_text(&text, config)
+    }
+
+    fn set_text(&self, text: &str, config: &mut TrainConfig) -> Option<()> {
+        let value = (self.input.parse)(text)?;
         (self.set)(config, value);
         Some(())
+    }
+
+    fn text(&self, config: &TrainConfig) -> Option<String> {
+        self.value_text(config)
+    }
+
+    fn is_switch(&self) -> bool {
+        self.input.kind == TomlKind::Bool
     }
 
     fn to_toml(&self, config: &TrainConfig) -> Option<String> {

@@ -30,9 +30,15 @@ impl DataKey {
 pub(crate) struct DataLoader {
     images: Option<(PathBuf, DecodedImages)>,
     current: Option<(DataKey, Dataset)>,
+    drops_test: bool,
 }
 
 impl DataLoader {
+    /// One whose data sets have no test images, also where the data have a test set.
+    pub(crate) fn without_test() -> Self {
+        Self { drops_test: true, ..Self::default() }
+    }
+
     /// The data set that [`load`] returns; shows what was found in it, unless it is that of the call before.
     ///
     /// # Errors
@@ -46,8 +52,11 @@ impl DataLoader {
         if self.current.as_ref().is_none_or(|(current, _)| *current != key) {
             // Its memory is needed for the next one.
             self.current = None;
-            let data =
+            let mut data =
                 if config.uses_phantom() { load(config, screen)? } else { self.split(config, &key, screen)? };
+            if self.drops_test {
+                data.remove_test();
+            }
             self.current = Some((key, data));
         }
         let (_, data) = self.current.as_ref().expect("it was just loaded");

@@ -54,7 +54,7 @@ pub(crate) fn page(input: &ReportInput<'_>) -> String {
     printable_lines(&markup.into_string())
 }
 
-fn head(title: &str) -> Markup {
+pub(super) fn head(title: &str) -> Markup {
     html! {
         head {
             meta charset="utf-8";

@@ -51,6 +51,11 @@ impl Axis {
         Self { label, range, scale: Scale::Linear, names: Vec::new() }
     }
 
+    /// The same with another scale.
+    pub(super) fn with_scale(self, scale: Scale) -> Self {
+        Self { scale, ..self }
+    }
+
     /// An axis of names instead of numbers: the first is at 0, the next at 1.
     pub(crate) fn of_names(label: &'static str, names: Vec<String>) -> Self {
         let range = [-0.5, names.len().max(1) as f64 - 0.5];
@@ -71,7 +76,7 @@ impl Axis {
     }
 
     /// The position of a value on the axis, 0 to 1.
-    fn position(&self, value: f64) -> f64 {
+    pub(super) fn position(&self, value: f64) -> f64 {
         let [low, high] = self.range;
         let position = match self.scale {
             Scale::Linear => (value - low) / (high - low),
@@ -81,7 +86,7 @@ impl Axis {
     }
 
     /// The values that are marked on the axis: 1, 2 or 5 times powers of ten.
-    fn ticks(&self) -> Vec<f64> {
+    pub(super) fn ticks(&self) -> Vec<f64> {
         let [low, high] = self.range;
         match self.scale {
             Scale::Linear if !self.names.is_empty() => {
@@ -111,7 +116,7 @@ impl Axis {
     }
 
     /// What is written at a tick.
-    fn tick_text(&self, tick: f64) -> String {
+    pub(super) fn tick_text(&self, tick: f64) -> String {
         self.names.get(tick as usize).cloned().unwrap_or_else(|| number(tick))
     }
 }
@@ -250,7 +255,7 @@ fn hover(index: usize, tips: &[Tip], at_x: impl Fn(f64) -> f64, text: &str) -> M
     }
 }
 
-fn rounded(coordinate: f64) -> String {
+pub(super) fn rounded(coordinate: f64) -> String {
     format!("{coordinate:.1}")
 }
 

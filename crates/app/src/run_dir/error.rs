@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::file_names::SPACE;
+
 /// A file or folder could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {}: {source}; check the free space and the permissions", path.display())]
@@ -52,10 +54,9 @@ pub enum RunDirError {
     Write(#[from] WriteError),
     /// A file of a run that can be resumed could not be written.
     #[error(
-        "cannot write {}: {source}; check the free space and the permissions, then continue with: \
-         roentgen train --resume {}",
+        "cannot write {}: {source}; check the free space and the permissions, then continue with: {}",
         path.display(),
-        shell_word(run)
+        resume_command(run)
     )]
     ResumableWrite {
         /// The file or folder.
@@ -102,6 +103,12 @@ impl RunDirError {
             Self::Write(_) | Self::ResumableWrite { .. } | Self::InUse { .. } => false,
         }
     }
+}
+
+/// The command that continues what is in a folder.
+pub(crate) fn resume_command(run: &Path) -> String {
+    let command = if run.join(SPACE).is_file() { "sweep" } else { "train" };
+    format!("roentgen {command} --resume {}", shell_word(run))
 }
 
 /// A path for a command that the user types: in quotes where a shell would divide or change it.

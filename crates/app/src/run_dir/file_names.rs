@@ -1,6 +1,7 @@
 //! The names of the files in a run folder.
 
 pub(crate) use crate::config::CONFIG_FILE as CONFIG;
+pub(crate) use crate::config::search_space::SPACE_FILE as SPACE;
 pub(crate) use crate::model::model_file::FILE as MODEL;
 
 /// What `inspect` reports of the data; written before the configuration.
@@ -17,3 +18,9 @@ pub(crate) const CHECKPOINT: &str = "checkpoint.bin";
 pub(crate) const METRICS: &str = "metrics.json";
 /// The page for people.
 pub(crate) const REPORT: &str = "report.html";
+/// The results of a sweep. Written last, as the metrics of a run.
+pub(crate) const SWEEP: &str = "sweep.json";
+/// The page of a sweep.
+pub(crate) const SWEEP_PAGE: &str = "sweep.html";
+/// Why a training of a sweep did not finish.
+pub(crate) const FAILURE: &str = "failure.json";

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use roentgen_data::disk::{self, TEMPORARY_PREFIX};
 
-use super::file_names::{CHECKPOINT, CONFIG, DATA, METRICS};
+use super::file_names::{CHECKPOINT, CONFIG, DATA, METRICS, SPACE, SWEEP};
 use crate::config::pseudonyms::KEY_FILE;
 use crate::run_dir::error::{RunDirError, WriteError};
 
@@ -107,7 +107,7 @@ impl RunFolder {
                 "it is not the folder of a run; give the folder that the run named at its start",
             ));
         }
-        if path.join(METRICS).is_file() {
+        if [METRICS, SWEEP].iter().any(|name| path.join(name).is_file()) {
             // It may have been killed just before it removed the files of an unfinished run.
             if let Ok(ended) = Self::locked(path.into()) {
                 let _ = ended.finish();
@@ -258,7 +258,7 @@ fn create_with_free_name(parent: &Path, name: &str) -> Result<PathBuf, WriteErro
 fn holds_no_run(names: impl Iterator<Item = OsString>) -> bool {
     let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
     let is_of_beginning = |name: &String| {
-        name == LOCK || name == DATA || name == KEY_FILE || name.starts_with(TEMPORARY_PREFIX)
+        [LOCK, DATA, SPACE, KEY_FILE].contains(&name.as_str()) || name.starts_with(TEMPORARY_PREFIX)
     };
     names.is_empty() || (names.iter().any(|name| name == LOCK) && names.iter().all(is_of_beginning))
 }

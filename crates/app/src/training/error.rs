@@ -7,7 +7,7 @@ use crate::config::error::ConfigError;
 use crate::data_loading::error::DataLoadingError;
 use crate::model::error::ModelError;
 use crate::ranks::error::RankError;
-use crate::run_dir::error::{RunDirError, shell_word};
+use crate::run_dir::error::{RunDirError, resume_command};
 use crate::terminal::screen::counted;
 
 /// Why a training did not finish.
@@ -87,12 +87,20 @@ pub enum TrainingError {
         clip: String,
     },
     /// A signal ended the run: Ctrl-C, or a request of the system to terminate.
-    #[error("interrupted; continue with: roentgen train --resume {}", shell_word(run))]
+    #[error("interrupted; continue with: {}", resume_command(run))]
     Interrupted {
         /// Number of the signal.
         signal: u8,
         /// The folder of the run.
         run: PathBuf,
+    },
+    /// No training of a sweep has a validation score.
+    #[error("none of the {n} trainings of the sweep can be used; the first one: {reason}")]
+    SweepFailed {
+        /// How many there were.
+        n: usize,
+        /// What ended the first one.
+        reason: String,
     },
     /// The signal handler could not be installed.
     #[error("cannot handle signals such as Ctrl-C: {source}")]
@@ -111,7 +119,10 @@ impl TrainingError {
             Self::DataLoading(error) => error.is_usage_error(),
             Self::Ranks(error) => error.is_usage_error(),
             Self::RunDir(error) => error.is_usage_error(),
-            Self::Diverged { .. } | Self::Interrupted { .. } | Self::Signals { .. } => false,
+            Self::Diverged { .. }
+            | Self::SweepFailed { .. }
+            | Self::Interrupted { .. }
+            | Self::Signals { .. } => false,
         }
     }
 }

@@ -39,12 +39,21 @@ pub(crate) enum WholeFolder {
 }
 
 impl WholeFolder {
-    fn open(self, config: &TrainConfig, data: &Dataset) -> Result<RunFolder, TrainingError> {
+    /// The folder; a new one gets the settings of the whole, and the file `more`, if there is one.
+    pub(super) fn open(
+        self,
+        config: &TrainConfig,
+        data: &Dataset,
+        more: Option<(&str, &str)>,
+    ) -> Result<RunFolder, TrainingError> {
         match self {
             Self::Existing(folder) => Ok(folder),
             Self::Planned(planned) => {
                 let folder = planned.create()?;
                 pseudonym_key::write(config, data, &folder)?;
+                if let Some((name, text)) = more {
+                    folder.write(name, text.as_bytes())?;
+                }
                 folder.write(CONFIG, config.recorded().to_toml().as_bytes())?;
                 Ok(folder)
             }
@@ -80,7 +89,7 @@ pub(super) fn train_parts(
         if data.test.is_empty() {
             return Err(DataLoadingError::EmptyTest.into());
         }
-        let opened = folder.open(config, data)?;
+        let opened = folder.open(config, data, None)?;
         let (metrics, test) = train_part(part, data, &opened, other_cpu, screen)?;
         gather(PartResult { data, metrics, test });
         screen.line("");
@@ -124,7 +133,7 @@ fn train_part(
 }
 
 /// An error of one part whose advice names the folder of the whole: that is the one to resume.
-fn resumable_as_a_whole(mut error: TrainingError, folder: &RunFolder) -> TrainingError {
+pub(super) fn resumable_as_a_whole(mut error: TrainingError, folder: &RunFolder) -> TrainingError {
     if let TrainingError::Interrupted { run, .. }
     | TrainingError::RunDir(RunDirError::ResumableWrite { run, .. }) = &mut error
     {

@@ -275,7 +275,7 @@ fn end_if_interrupted(folder: &RunFolder) -> Result<(), TrainingError> {
 }
 
 /// From here on the first signal ends the run after a checkpoint, the second one at once.
-fn listen_for_signals(screen: &Screen) -> Result<(), TrainingError> {
+pub(super) fn listen_for_signals(screen: &Screen) -> Result<(), TrainingError> {
     let screen = screen.clone();
     let on_first = move || screen.note("stopping", "after this step; press Ctrl-C again to stop at once");
     interrupt::listen(on_first).map_err(|source| TrainingError::Signals { source })

@@ -1,0 +1,75 @@
+//! The flags of `roentgen sweep`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::OutputArgs;
+use super::base_settings::BaseSettings;
+use super::cache_args::CacheArgs;
+use crate::config::TrainConfig;
+use crate::config::error::ConfigError;
+use crate::config::search_space::SearchSpace;
+use crate::training::pipeline::ResumeOptions;
+
+const EXAMPLES: &str = "\
+A file such as space.toml:
+  search = \"random\"     # or \"grid\": every combination
+  trainings = 20        # of a random search
+  halving = 3           # leave it out to train all in full
+  [settings]
+  max-lr = { from = 0.001, to = 0.1, spacing = \"log\" }
+  width = [16, 32, 64]
+  flip = [true, false]
+
+Examples:
+  roentgen sweep space.toml films --out runs/sweep
+  # with settings that all trainings share
+  roentgen sweep space.toml films --size 48 --epochs 20
+  # continue a sweep that was interrupted
+  roentgen sweep --resume runs/sweep";
+
+/// Flags of `sweep`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, override_usage = "roentgen sweep [OPTIONS] <SPACE> [DATA]")]
+pub(super) struct SweepArgs {
+    /// File with the values of the settings to search (TOML)
+    #[arg(value_name = "SPACE", required_unless_present = "resume")]
+    space: Option<PathBuf>,
+    #[command(flatten)]
+    settings: BaseSettings,
+    #[command(flatten)]
+    pub(super) cache: CacheArgs,
+    /// Folder to write, new or empty [default: runs/DATE_TIME]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Continue an interrupted sweep: trainings that have ended are not repeated
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["space", "out", "config", "preset"])]
+    pub(super) resume: Option<PathBuf>,
+    /// With --resume: continue a sweep also if it was computed with other arithmetic (without fused multiply-adds)
+    /// than this build uses
+    #[arg(long, requires = "resume")]
+    other_cpu: bool,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+impl SweepArgs {
+    /// What is searched, and the settings that all trainings share.
+    pub(super) fn search(&self) -> Result<(SearchSpace, TrainConfig), ConfigError> {
+        let path = self.space.as_deref().expect("it is required without --resume");
+        let space = SearchSpace::read(path)?;
+        if let Some(setting) = self.settings.flags.given().find(|setting| space.has(setting.name())) {
+            let reason = "both have values for it; leave it out of one of them";
+            return Err(ConfigError::Conflict { first: setting.flag(), second: "this SPACE", reason });
+        }
+        Ok((space, self.cache.add_to(self.settings.config_to_change()?)?))
+    }
+
+    /// What may be given beside `--resume`; of the settings, only the number of threads.
+    pub(super) fn resume_options(&self) -> Result<ResumeOptions, ConfigError> {
+        let reason = "an interrupted sweep continues with its own settings; only --threads may be given";
+        self.settings.check_resumed(&["threads"], reason)?;
+        Ok(ResumeOptions { threads: self.settings.flags.config()?.threads, other_cpu: self.other_cpu })
+    }
+}

@@ -1,0 +1,152 @@
+//! How a training of a sweep ended, by the files in its folder, and which of two is better.
+
+use std::cmp::Ordering;
+use std::path::Path;
+
+use roentgen_data::{disk, read_text_file};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::config::Select;
+use crate::model::model_file::FILE as MODEL;
+use crate::run_dir::error::{RunDirError, WriteError};
+use crate::run_dir::file_names::{FAILURE, LAST_MODEL, METRICS};
+use crate::run_dir::run_folder::PlannedFolder;
+use crate::run_dir::sweep_record::{ResultRecord, ScoreName};
+
+/// Largest `metrics.json` that is read: 10,000 classes.
+const MAX_BYTES: u64 = 1 << 26;
+
+/// The metric that epochs, and trainings, are compared by.
+pub(super) fn score_name(select: Select) -> ScoreName {
+    let score = |key, name| ScoreName { key, name, lower_is_better: false };
+    match select {
+        Select::Accuracy => score("accuracy", "accuracy"),
+        Select::BalancedAccuracy => score("balanced_accuracy", "balanced accuracy"),
+        Select::Auc => score("macro_roc_auc", "macro ROC AUC"),
+        Select::LogLoss => ScoreName { lower_is_better: true, ..score("log_loss", "log loss") },
+    }
+}
+
+/// `failure.json`.
+#[derive(Serialize, Deserialize)]
+struct Failure {
+    reason: String,
+}
+
+/// A training that is to have `epochs` epochs in a folder, before it has ended.
+pub(super) fn pending(folder: String, epochs: usize) -> ResultRecord {
+    ResultRecord { folder, epochs, saved_epoch: None, score: None, log_loss: None, failure: None }
+}
+
+/// The result of the training in the folder `path`; `None` if it has not ended.
+///
+/// # Errors
+/// [`RunDirError::NotResumable`] if its files are not those that a training leaves.
+pub(super) fn read(
+    path: &Path,
+    pending: &ResultRecord,
+    score: ScoreName,
+) -> Result<Option<ResultRecord>, RunDirError> {
+    let invalid = |path: &Path, reason: String| {
+        let reason = format!("{reason}; remove the folder of this training, and it is trained again");
+        RunDirError::NotResumable { path: path.to_owned(), reason }
+    };
+    let text =
+        |path: &Path| read_text_file(path, MAX_BYTES).map_err(|error| invalid(path, error.to_string()));
+    let (metrics, failure) = (path.join(METRICS), path.join(FAILURE));
+    if metrics.is_file() {
+        let found: Value =
+            serde_json::from_str(&text(&metrics)?).map_err(|error| invalid(&metrics, error.to_string()))?;
+        let value = |key: &str| found["val"][key].as_f64();
+        let saved_epoch = found["saved_epoch"].as_u64().map(|epoch| epoch as usize);
+        let score_value = value(score.key);
+        let failure = score_value.is_none().then(|| format!("the validation set has no {}", score.name));
+        return Ok(Some(ResultRecord {
+            saved_epoch,
+            score: score_value,
+            log_loss: value("log_loss"),
+            failure,
+            ..pending.clone()
+        }));
+    }
+    if failure.is_file() {
+        let Failure { reason } =
+            serde_json::from_str(&text(&failure)?).map_err(|error| invalid(&failure, error.to_string()))?;
+        return Ok(Some(ResultRecord { failure: Some(reason), ..pending.clone() }));
+    }
+    Ok(None)
+}
+
+/// Records why a training did not finish.
+///
+/// # Errors
+/// As [`RunFolder::write`](crate::run_dir::run_folder::RunFolder::write).
+pub(super) fn write_failure(folder: PlannedFolder, reason: String) -> Result<(), RunDirError> {
+    let folder = folder.create()?;
+    let json = serde_json::to_string_pretty(&Failure { reason }).expect("a text");
+    folder.write(FAILURE, (json + "\n").as_bytes())?;
+    folder.finish()
+}
+
+/// Removes the models of a training that has ended: only its figures are used, and the best setting is trained again.
+///
+/// # Errors
+/// [`WriteError`].
+pub(super) fn remove_models(path: &Path) -> Result<(), RunDirError> {
+    for name in [MODEL, LAST_MODEL] {
+        let path = path.join(name);
+        disk::remove(&path).map_err(|source| WriteError { path, source })?;
+    }
+    Ok(())
+}
+
+/// The better one first: by score, then by validation loss; a training without a score is worse than any other.
+pub(super) fn order(one: &ResultRecord, other: &ResultRecord, score: ScoreName) -> Ordering {
+    let key = |result: &ResultRecord| {
+        let worth = result.score.map(|value| if score.lower_is_better { value } else { -value });
+        (worth.unwrap_or(f64::INFINITY), result.log_loss.unwrap_or(f64::INFINITY))
+    };
+    let (one, other) = (key(one), key(other));
+    one.0.total_cmp(&other.0).then(one.1.total_cmp(&other.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn result(score: Option<f64>, log_loss: f64) -> ResultRecord {
+        ResultRecord { score, log_loss: Some(log_loss), ..pending("training-1".to_owned(), 3) }
+    }
+
+    #[test]
+    fn a_failure_is_the_worst_and_the_loss_decides_between_equal_scores() {
+        let (accuracy, loss) = (score_name(Select::Accuracy), score_name(Select::LogLoss));
+        let before =
+            |one: &ResultRecord, other: &ResultRecord, score| order(one, other, score) == Ordering::Less;
+        assert!(before(&result(Some(0.9), 0.5), &result(Some(0.8), 0.1), accuracy));
+        assert!(before(&result(Some(0.8), 0.1), &result(Some(0.8), 0.2), accuracy));
+        assert!(before(&result(Some(0.0), 9.0), &result(None, 0.1), accuracy));
+        assert!(before(&result(Some(0.1), 0.1), &result(Some(0.2), 0.2), loss));
+        assert!(before(&result(Some(5.0), 5.0), &result(None, 0.1), loss));
+    }
+
+    #[test]
+    fn a_training_that_has_not_ended_has_no_result_and_a_damaged_one_is_named() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path();
+        let read = || read(path, &pending("training-1".to_owned(), 3), score_name(Select::Accuracy));
+        assert!(read().expect("an empty folder").is_none());
+        fs::write(path.join(FAILURE), "{\"reason\": \"diverged\"}").expect("a file");
+        assert_eq!(read().expect("a failure").expect("an end").failure.as_deref(), Some("diverged"));
+        fs::write(path.join(METRICS), "{\"val\": {\"accuracy\": 0.5, \"log_loss\": 1}, \"saved_epoch\": 2}")
+            .expect("a file");
+        let found = read().expect("metrics").expect("an end");
+        assert_eq!((found.score, found.log_loss, found.saved_epoch), (Some(0.5), Some(1.0), Some(2)));
+        fs::write(path.join(METRICS), "{").expect("a file");
+        let error = read().expect_err("half a file").to_string();
+        assert!(error.contains("metrics.json") && error.contains("is trained again"), "{error}");
+    }
+}

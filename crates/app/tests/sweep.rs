@@ -1,0 +1,169 @@
+//! A sweep compares settings on the validation set alone, goes on after an interruption, and ends with the same bytes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{refuses, roentgen, text, write_images};
+
+/// Settings that all trainings share.
+const SHARED: [&str; 8] = ["--films", "60", "--width", "8", "--batch", "16", "--size", "16"];
+/// Nine settings, of which three have whole trainings.
+const HALVING: &str = "search = \"random\"\ntrainings = 9\nhalving = 3\nmin-epochs = 1\n[settings]\nepochs = 3\n\
+                       max-lr = { from = 0.001, to = 0.1, spacing = \"log\" }\nflip = [true, false]\n";
+
+fn sweep(space: &str, more: &[&str], folder: &Path) -> Value {
+    fs::write(folder.join("space.toml"), space).unwrap();
+    let args = [&["sweep", "space.toml", "--quiet", "--json"], &SHARED[..], more].concat();
+    let output = roentgen(&args, folder);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else")
+}
+
+/// The files in the folders of a sweep, without times.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let list = |folder: &Path| -> Vec<PathBuf> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let (folders, mut paths): (Vec<_>, Vec<_>) = list(folder).into_iter().partition(|path| path.is_dir());
+    paths.extend(folders.iter().flat_map(|folder| list(folder)));
+    // These have times; the figures that are used of the metrics are in sweep.json.
+    paths.retain(|path| {
+        !["times.jsonl", "metrics.json", "report.html"].iter().any(|name| path.ends_with(name))
+    });
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| (path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_sweep_halves_by_validation_and_its_best_is_what_train_trains() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    let found = sweep(HALVING, &["--out", "sweep"], here);
+    assert_eq!(
+        serde_json::from_slice::<Value>(&fs::read(here.join("sweep/sweep.json")).unwrap()).unwrap(),
+        found
+    );
+    let n_trainings = |rung: usize| found["rungs"][rung]["n_trainings"].as_u64().unwrap();
+    assert_eq!((n_trainings(0), n_trainings(1), found["rungs"].as_array().unwrap().len()), (9, 3, 2));
+    let trainings = found["trainings"].as_array().unwrap();
+    let reached: Vec<usize> =
+        trainings.iter().map(|training| training["rungs"].as_array().unwrap().len()).collect();
+    assert_eq!(reached, [2, 2, 2, 1, 1, 1, 1, 1, 1]);
+    let score = |training: &Value, rung: usize| training["rungs"][rung]["score"].as_f64().unwrap();
+    let best_left_out = trainings[3..].iter().map(|training| score(training, 0)).fold(0.0, f64::max);
+    assert!(trainings[..3].iter().all(|training| score(training, 0) >= best_left_out), "{found}");
+
+    // Nothing knows of the test set, and no model is left.
+    for (path, bytes) in files(&here.join("sweep")) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(!name.starts_with("model") && name != "predictions.jsonl", "{}", path.display());
+        assert!(name != "data.json" || !text(&bytes).contains("\"test\""), "{}", text(&bytes));
+    }
+    let best = trainings[0]["rungs"][1]["folder"].as_str().unwrap();
+    let metrics: Value =
+        serde_json::from_slice(&fs::read(here.join("sweep").join(best).join("metrics.json")).unwrap())
+            .unwrap();
+    assert!(metrics.get("test").is_none() && metrics["val"]["accuracy"] == trainings[0]["rungs"][1]["score"]);
+
+    let command = found["command"].as_str().unwrap();
+    let args: Vec<&str> = command.split(' ').skip(1).chain(["--quiet", "--out", "best"]).collect();
+    let output = roentgen(&args, here);
+    assert!(output.status.success(), "{command}: {}", text(&output.stderr));
+    let log = |run: PathBuf| fs::read_to_string(run.join("log.jsonl")).unwrap();
+    assert_eq!(log(here.join("best")), log(here.join("sweep").join(best)), "{command}");
+    assert!(here.join("best/predictions.jsonl").exists(), "its test set is evaluated");
+}
+
+#[test]
+fn a_sweep_that_was_broken_off_goes_on_to_the_same_bytes() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    let found = sweep(HALVING, &["--pseudonyms", "--out", "sweep"], here);
+    let expected = files(&here.join("sweep"));
+    // As if it had been killed in the first training of the last rung, before its first checkpoint.
+    let ended = found["trainings"][3]["rungs"][0]["folder"].as_str().unwrap();
+    let broken = here.join("sweep").join(found["trainings"][0]["rungs"][1]["folder"].as_str().unwrap());
+    for name in ["sweep.json", "sweep.html"] {
+        fs::remove_file(here.join("sweep").join(name)).unwrap();
+    }
+    for name in ["metrics.json", "log.jsonl", "times.jsonl", "report.html"] {
+        fs::remove_file(broken.join(name)).unwrap();
+    }
+    let times = || fs::read(here.join("sweep").join(ended).join("times.jsonl")).unwrap();
+    let before = times();
+    refuses(&["train", "--resume", "sweep"], 2, &["roentgen sweep --resume sweep"], here);
+    let output = roentgen(&["sweep", "--resume", "sweep", "--threads", "3"], here);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for words in
+        ["rung 2 of 2", "the test set is not evaluated", "train the best setting once", "  roentgen train "]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(times(), before, "a training that had ended was repeated");
+    for ((path, expected), (found_path, found)) in expected.iter().zip(files(&here.join("sweep"))) {
+        assert!(*path == found_path && *expected == found, "{} and {}", path.display(), found_path.display());
+    }
+    refuses(&["sweep", "--resume", "sweep"], 2, &["the run is finished"], here);
+}
+
+#[test]
+fn a_training_that_diverges_is_the_worst_and_ends_nothing() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    let space =
+        "[settings]\nmax-lr = [1000, 0.01]\nclip = \"off\"\ndecay = \"decoupled\"\nweight-decay = 10\n";
+    let found = sweep(space, &["--epochs", "2", "--out", "sweep"], here);
+    let trainings = &found["trainings"];
+    assert_eq!((&trainings[0]["number"], &trainings[1]["number"]), (&2.into(), &1.into()), "{found}");
+    let failure = trainings[1]["rungs"][0]["failure"].as_str().unwrap();
+    assert!(failure.contains("diverged") && trainings[1]["rungs"][0]["score"].is_null(), "{found}");
+    assert!(fs::read_to_string(here.join("sweep/sweep.html")).unwrap().contains("failed: "));
+
+    let all = space.replace("[1000, 0.01]", "[1000, 999]");
+    fs::write(here.join("space.toml"), all).unwrap();
+    let args = [&["sweep", "space.toml", "--quiet", "--epochs", "2", "--out", "none"], &SHARED[..]].concat();
+    let output = roentgen(&args, here);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("none of the 2 trainings of the sweep can be used") && said.contains("diverged"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_sweep_that_makes_no_sense_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_images(here, "films", &[("ill", 12), ("well", 12)]);
+    fs::write(here.join("space.toml"), "[settings]\nwidth = [8, 16]\n").unwrap();
+    fs::write(here.join("halving.toml"), "halving = 3\n[settings]\nwidth = [8, 16]\n").unwrap();
+    fs::write(here.join("million.toml"), "[settings]\nwidth = { from = 8, to = 256 }\nbatch = 5\n").unwrap();
+    for (args, words) in [
+        ("sweep", "<SPACE>"),
+        ("sweep missing.toml", "cannot read the config file missing.toml"),
+        ("sweep space.toml films --width 16", "--width cannot be used with this SPACE"),
+        ("sweep space.toml films --folds 3", "--folds cannot be used with a sweep"),
+        ("sweep space.toml --seeds 0..4", "--seeds cannot be used with a sweep"),
+        (
+            "sweep space.toml films --val-fraction 0",
+            "a sweep cannot be used with data without a validation set",
+        ),
+        ("sweep halving.toml films", "halving cannot be used with so few trainings or epochs"),
+        ("sweep million.toml films", "width has no steps"),
+        ("sweep space.toml films --out films/sweep", "inside the data"),
+        ("sweep --resume films", "not the folder of a run"),
+        ("sweep --resume films --size 48", "only --threads may be given"),
+        ("sweep space.toml --resume films", "--resume"),
+    ] {
+        let args: Vec<&str> = args.split(' ').collect();
+        refuses(&args, 2, &[words], here);
+    }
+}
