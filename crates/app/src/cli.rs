@@ -302,7 +302,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
 }
 
 fn run_train(args: &TrainArgs) -> Result<(), AppError> {
-    with_ranks(|ranks| train_on(ranks, args))
+    with_ranks(|ranks| train_on(ranks, args), AppError::is_shown_elsewhere)
 }
 
 /// Trains as one of several ranks, or alone.
@@ -327,6 +327,14 @@ fn train_on(ranks: &Ranks, args: &TrainArgs) -> Result<(), AppError> {
 }
 
 fn run_sweep(args: &SweepArgs) -> Result<(), AppError> {
+    let alone = |ranks: &Ranks| {
+        ranks.together(|| ranks.check_alone("a sweep"))?;
+        sweep_alone(args)
+    };
+    with_ranks(alone, AppError::is_shown_elsewhere)
+}
+
+fn sweep_alone(args: &SweepArgs) -> Result<(), AppError> {
     let screen = args.output.screen();
     if let Some(folder) = &args.resume {
         let options = args.resume_options()?;

@@ -138,6 +138,15 @@ impl Ranks {
         Err(RankError::Unshareable { size, n_shards, suggested: n_shards.max(size.next_power_of_two()) })
     }
 
+    /// Fails if there are several ranks, for work that they do not share.
+    ///
+    /// # Errors
+    /// [`RankError::NotShared`].
+    pub(crate) fn check_alone(&self, work: &'static str) -> Result<(), RankError> {
+        let size = self.size();
+        if size == 1 { Ok(()) } else { Err(RankError::NotShared { work, size }) }
+    }
+
     /// Waits until every rank is here.
     ///
     /// # Errors

@@ -131,6 +131,11 @@ fn a_number_of_ranks_that_does_not_fit_is_refused_once() {
     assert!(said(&output).contains("give --micro-batches 2"), "{}", said(&output));
     let output = job.run(2, "train nosuch --micro-batches 2 --out run");
     assert_eq!(said(&output).matches("nosuch").count(), 1, "{}", said(&output));
+    fs::write(job.path("space.toml"), "[settings]\nmax-lr = [0.01, 0.02]\n").unwrap();
+    for args in ["train --films 24 --seeds 0..1 --out run", "sweep space.toml --films 24 --out run"] {
+        let text = said(&job.run(2, args));
+        assert!(text.contains("is the work of one process, and 2 were started"), "{args}: {text}");
+    }
     assert!(!job.path("run").exists(), "nothing is created");
 }
 

@@ -122,7 +122,18 @@ impl ResNet {
     /// last [`Self::forward`], a [`Pass::Train`] on `x`. The values of `grad_logits`
     /// afterwards are unspecified.
     pub fn backward(&mut self, x: &Array4<f32>, grad_logits: &mut Array4<f32>) {
-        self.net.backward(x, &self.logits, grad_logits, None);
+        self.backward_with(x, grad_logits, &mut |_| {});
+    }
+
+    /// As [`Self::backward`]; calls `done` with each layer as soon as its gradients are set, the last layer first. There, the
+    /// gradients may be read, or replaced by others.
+    pub fn backward_with(
+        &mut self,
+        x: &Array4<f32>,
+        grad_logits: &mut Array4<f32>,
+        done: &mut dyn FnMut(&mut dyn Layer),
+    ) {
+        self.net.backward_with(x, &self.logits, grad_logits, None, done);
     }
 
     /// From now on calls `observer` at every event of a training pass.

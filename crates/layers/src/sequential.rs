@@ -57,6 +57,31 @@ impl Sequential {
         self.observer = Some(observer);
     }
 
+    /// As [`Layer::backward`]; calls `done` with each layer when its gradients are set.
+    pub(crate) fn backward_with(
+        &mut self,
+        x: &Array4<f32>,
+        y: &Array4<f32>,
+        grad_y: &mut Array4<f32>,
+        grad_x: Option<&mut Array4<f32>>,
+        done: &mut dyn FnMut(&mut dyn Layer),
+    ) {
+        notify(&mut self.observer, Event::BackwardBegins);
+        for (i, layer) in self.layers.iter_mut().enumerate().skip(1).rev() {
+            let (x, y) = (&self.between[i - 1], self.between.get(i).unwrap_or(y));
+            reshape(&mut self.spare_grad, shape(x));
+            layer.backward(x, y, grad_y, Some(&mut self.spare_grad));
+            std::mem::swap(grad_y, &mut self.spare_grad);
+            notify(&mut self.observer, Event::BackwardDone(i));
+            done(layer.as_mut());
+        }
+        if let Some(first) = self.layers.first_mut() {
+            first.backward(x, self.between.first().unwrap_or(y), grad_y, grad_x);
+            notify(&mut self.observer, Event::BackwardDone(0));
+            done(first.as_mut());
+        }
+    }
+
     /// As [`Layer::infer`], but only through the layers of this range; `y` gets the shape of their output.
     ///
     /// # Panics
@@ -128,18 +153,7 @@ impl Layer for Sequential {
         grad_y: &mut Array4<f32>,
         grad_x: Option<&mut Array4<f32>>,
     ) {
-        notify(&mut self.observer, Event::BackwardBegins);
-        for (i, layer) in self.layers.iter_mut().enumerate().skip(1).rev() {
-            let (x, y) = (&self.between[i - 1], self.between.get(i).unwrap_or(y));
-            reshape(&mut self.spare_grad, shape(x));
-            layer.backward(x, y, grad_y, Some(&mut self.spare_grad));
-            std::mem::swap(grad_y, &mut self.spare_grad);
-            notify(&mut self.observer, Event::BackwardDone(i));
-        }
-        if let Some(first) = self.layers.first_mut() {
-            first.backward(x, self.between.first().unwrap_or(y), grad_y, grad_x);
-            notify(&mut self.observer, Event::BackwardDone(0));
-        }
+        self.backward_with(x, y, grad_y, grad_x, &mut |_| {});
     }
 
     fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {

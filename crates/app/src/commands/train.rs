@@ -41,7 +41,7 @@ pub(crate) fn run(
 ) -> Result<(), AppError> {
     let folder = ranks.first(|| plan_folder(config, out))?;
     if let Some(several) = SeveralRuns::of(config) {
-        check_alone(ranks)?;
+        ranks.together(|| ranks.check_alone("a training of --folds or --seeds"))?;
         let folder = WholeFolder::Planned(folder.expect("this is the first rank"));
         return Ok(several.run(folder, false, screen)?);
     }
@@ -75,7 +75,7 @@ pub(crate) fn resume(
     let (folder, config) = ranks.first(|| open_run(path, options, moved_data))?.unzip();
     let config = shared_config(config, cache, ranks)?;
     if let Some(several) = SeveralRuns::of(&config) {
-        check_alone(ranks)?;
+        ranks.together(|| ranks.check_alone("a training of --folds or --seeds"))?;
         let folder = WholeFolder::Existing(folder.expect("this is the first rank"));
         return Ok(several.run(folder, options.other_cpu, screen)?);
     }
@@ -167,11 +167,4 @@ fn shown(set: &ImageSet) -> String {
 
 fn follow_training(config: &TrainConfig, data: &Dataset, ranks: &Ranks) -> Result<(), AppError> {
     Ok(follow(&config.resolved(data.train.len(), data.val_fraction), data, ranks)?)
-}
-
-/// Fails if there are several ranks, which do not share several trainings among them yet.
-fn check_alone(ranks: &Ranks) -> Result<(), AppError> {
-    let reason = "each of the trainings is one of a single process; start a process for each instead";
-    let conflict = || ConfigError::Conflict { first: "--folds and --seeds", second: "several ranks", reason };
-    ranks.together(|| if ranks.size() == 1 { Ok(()) } else { Err(conflict().into()) })
 }

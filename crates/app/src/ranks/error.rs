@@ -40,6 +40,14 @@ pub enum RankError {
         /// A number of shards that suits.
         suggested: usize,
     },
+    /// Several ranks where one does the whole work.
+    #[error("{work} is the work of one process, and {size} were started: start it without mpirun or srun")]
+    NotShared {
+        /// What it is.
+        work: &'static str,
+        /// Number of ranks.
+        size: usize,
+    },
     /// Several processes of a program that has no MPI.
     #[error(
         "{launcher} started {size} processes, but this program was built without MPI: each of them would do the whole \
@@ -62,6 +70,9 @@ pub enum RankError {
 impl RankError {
     /// Whether the command that started the ranks is wrong.
     pub(crate) fn is_usage_error(&self) -> bool {
-        matches!(self, Self::Unshareable { .. } | Self::WithoutMpi { .. } | Self::Differ { .. })
+        matches!(
+            self,
+            Self::Unshareable { .. } | Self::NotShared { .. } | Self::WithoutMpi { .. } | Self::Differ { .. }
+        )
     }
 }

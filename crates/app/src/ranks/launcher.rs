@@ -17,20 +17,27 @@ fn launched(variable: impl Fn(&str) -> Option<String>) -> Option<(&'static str, 
     of_mpi.or_else(|| variable(PMIX_RANK).and_then(|_| of_slurm()))
 }
 
-/// Runs `work` as one of the ranks that were started together, or alone.
+/// Runs `work` as one of the ranks that were started together, or alone. `is_shown_elsewhere` says of an error that another rank
+/// ends with it.
 ///
 /// # Errors
 /// [`RankError::WithoutMpi`] and [`RankError::NoMpi`]; else as `work`.
-pub(crate) fn with_ranks<T, E>(work: impl FnOnce(&Ranks) -> Result<T, E>) -> Result<T, E>
+pub(crate) fn with_ranks<T, E>(
+    work: impl FnOnce(&Ranks) -> Result<T, E>,
+    is_shown_elsewhere: impl Fn(&E) -> bool,
+) -> Result<T, E>
 where
     E: From<RankError>,
 {
     match launched(|name| std::env::var(name).ok()) {
         #[cfg(feature = "mpi")]
-        Some(_) => super::mpi::with_mpi(work),
+        Some(_) => super::mpi::with_mpi(work, is_shown_elsewhere),
         #[cfg(not(feature = "mpi"))]
         Some((launcher, size)) if size > 1 => Err(RankError::WithoutMpi { launcher, size }.into()),
-        _ => work(&Ranks::one()),
+        _ => {
+            let _ = is_shown_elsewhere;
+            work(&Ranks::one())
+        }
     }
 }
 

@@ -4,7 +4,6 @@
 //! [`liveness`] gets its turn, and a thread of this process that computes gets the core.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, mem, thread};
@@ -20,24 +19,22 @@ mod liveness;
 
 /// Tag of all messages but signs of life; they are told apart by their order.
 const TAG: i32 = 1;
-/// How long a transfer is polled as fast as possible, only yielding the core: most take less.
-const EAGER: Duration = Duration::from_millis(2);
+/// How long a transfer is polled as fast as possible, only yielding the core.
+const EAGER: Duration = Duration::from_micros(200);
 /// Exit code of a process that panicked, as without MPI.
 const EXIT_OF_PANIC: i32 = 101;
 /// Between polls after that, as when another rank writes a file.
-const PAUSE: Duration = Duration::from_micros(100);
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// The communicator of all ranks, behind a lock.
 struct World {
     communicator: Communicator,
     is_calling: Mutex<()>,
-    /// Whether a message was lost.
-    has_lost: AtomicBool,
 }
 
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("World").field("has_lost", &self.has_lost).finish_non_exhaustive()
+        f.debug_struct("World").finish_non_exhaustive()
     }
 }
 
@@ -88,10 +85,7 @@ impl MpiTransport {
                 if start.elapsed() < EAGER { thread::yield_now() } else { thread::sleep(PAUSE) }
             }
         });
-        transferred.map_err(|error| {
-            self.world.has_lost.store(true, Ordering::Relaxed);
-            RankError::Lost { text: format!("a message was lost: {error}") }
-        })
+        transferred.map_err(|error| RankError::Lost { text: format!("a message was lost: {error}") })
     }
 }
 
@@ -125,9 +119,12 @@ fn host() -> String {
 
 /// Runs `work` as one of the ranks of an MPI job.
 ///
-/// A process that panics, or has lost another one, does not wait for the others: it ends without ending MPI, and mpirun and
-/// srun then end the others.
-pub(super) fn with_mpi<T, E: From<RankError>>(work: impl FnOnce(&Ranks) -> Result<T, E>) -> Result<T, E> {
+/// A process that fails does not wait for the others, which may wait for it: it ends without ending MPI, and mpirun and srun
+/// then end the others. `is_shown_elsewhere` says of an error that another rank ends with it.
+pub(super) fn with_mpi<T, E: From<RankError>>(
+    work: impl FnOnce(&Ranks) -> Result<T, E>,
+    is_shown_elsewhere: impl Fn(&E) -> bool,
+) -> Result<T, E> {
     let no_mpi = |reason: String| RankError::NoMpi { reason };
     let mpi = Mpi::init_thread(ThreadLevel::Serialized).map_err(|error| no_mpi(error.to_string()))?;
     if mpi.thread_level() < ThreadLevel::Serialized {
@@ -135,15 +132,13 @@ pub(super) fn with_mpi<T, E: From<RankError>>(work: impl FnOnce(&Ranks) -> Resul
     }
     let communicator = mpi.world();
     let (rank, size) = (communicator.rank() as usize, communicator.size() as usize);
-    let world =
-        Arc::new(World { communicator, is_calling: Mutex::new(()), has_lost: AtomicBool::new(false) });
+    let world = Arc::new(World { communicator, is_calling: Mutex::new(()) });
     let transport = MpiTransport { world: Arc::clone(&world), rank, size };
     let ranks = Ranks::over(transport, &host())?;
     let liveness = Liveness::watch(Arc::clone(&world), &ranks);
     let result = panic::catch_unwind(AssertUnwindSafe(|| work(&ranks)));
-    let has_lost = world.has_lost.load(Ordering::Relaxed);
     match result {
-        Ok(result) if !has_lost => {
+        Ok(result) if result.as_ref().err().is_none_or(is_shown_elsewhere) => {
             liveness.end(&ranks);
             result
         }

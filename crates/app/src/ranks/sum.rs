@@ -9,8 +9,6 @@
 //! doubling   backwards: each sends its finished part, until all ranks have all parts
 //! ```
 
-use roentgen_tensor::add::add_assign;
-
 use super::Ranks;
 use super::error::RankError;
 
@@ -32,17 +30,20 @@ impl Ranks {
         if self.size() == 1 {
             return Ok(());
         }
-        values.chunks_mut(SEGMENT).try_for_each(|segment| self.sum_segment(segment))
+        let mut received = vec![0.0; values.len().min(SEGMENT)];
+        values.chunks_mut(SEGMENT).try_for_each(|segment| {
+            let received = &mut received[..segment.len()];
+            self.sum_segment(segment, received)
+        })
     }
 
-    fn sum_segment(&self, values: &mut [f32]) -> Result<(), RankError> {
+    fn sum_segment(&self, values: &mut [f32], received: &mut [f32]) -> Result<(), RankError> {
         let rank = self.rank();
-        let mut received = vec![0.0; values.len()];
         let peers = (0..self.size().ilog2()).map(|bit| (rank ^ 1 << bit, rank >> bit & 1 == 1));
         if values.len() < SHORT {
             for (peer, _) in peers {
-                self.exchange(peer, values, &mut received)?;
-                add_assign(values, &received);
+                self.exchange(peer, values, received)?;
+                add(values, received);
             }
             return Ok(());
         }
@@ -54,7 +55,7 @@ impl Ranks {
             let (keep, give) = if keeps_upper { (upper, lower) } else { (lower, upper) };
             let received = &mut received[..keep.len()];
             self.exchange(peer, &values[give.clone()], received)?;
-            add_assign(&mut values[keep.clone()], received);
+            add(&mut values[keep.clone()], received);
             given.push((peer, give));
             finished = keep;
         }
@@ -94,6 +95,13 @@ impl Ranks {
             sum += u64::from_le_bytes(received);
         }
         Ok(sum)
+    }
+}
+
+/// `sum += x`, on this thread alone: the others compute.
+fn add(sum: &mut [f32], x: &[f32]) {
+    for (sum, x) in sum.iter_mut().zip(x) {
+        *sum += x;
     }
 }
 

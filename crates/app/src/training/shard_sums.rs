@@ -11,7 +11,7 @@
 //! <https://arxiv.org/abs/1705.08741>): each starts from the running statistics before the step, and those after it are the
 //! mean over the shards.
 
-use roentgen_layers::ResNet;
+use roentgen_layers::{Layer, ResNet};
 use roentgen_tensor::add::add_assign;
 
 use super::step::ShardOutcome;
@@ -47,9 +47,14 @@ impl ShardSums {
         model.for_each_buffer(&mut |buffer| self.start_buffers.push(buffer.value.clone()));
     }
 
-    /// Adds the gradients and running statistics that `model` has after a shard, and the `outcome` of that shard. After the
-    /// last shard the model has the sums, and the sum of the outcomes is returned.
-    pub(crate) fn add(&mut self, model: &mut ResNet, mut outcome: ShardOutcome) -> Option<ShardOutcome> {
+    /// Whether the next shard is the last one.
+    pub(crate) fn is_last(&self) -> bool {
+        self.n_added + 1 == self.n_shards
+    }
+
+    /// Adds the gradients and running statistics that `model` has after a shard that is not the last one, and the `outcome` of
+    /// that shard.
+    pub(crate) fn add(&mut self, model: &mut ResNet, mut outcome: ShardOutcome) {
         // As in a binary counter: each trailing 1 is a subtree that is complete now.
         for _ in 0..self.n_added.trailing_ones() {
             let left = self.open.pop().expect("a sum for each 1 of the counter");
@@ -58,14 +63,34 @@ impl ShardSums {
             self.spare.push(left);
         }
         self.n_added += 1;
-        if self.n_added == self.n_shards {
-            return Some(outcome);
-        }
         let mut sum = self.spare.pop().unwrap_or_else(|| ShardSum::like(model));
         sum.outcome = outcome;
         sum.take_from(model, &self.start_buffers);
         self.open.push(sum);
-        None
+    }
+
+    /// Completes the gradients of a layer in the last shard: its parameters are those of the model from `first_parameter` on.
+    pub(crate) fn complete_layer(&self, first_parameter: usize, layer: &mut dyn Layer) {
+        let mut index = first_parameter;
+        layer.for_each_parameter_mut(&mut |parameter| {
+            // The last shard completes every subtree, the smallest first.
+            for left in self.open.iter().rev() {
+                add_assign(&mut parameter.grad, &left.gradients[index]);
+            }
+            index += 1;
+        });
+    }
+
+    /// Completes the running statistics of `model` after the last shard; returns the sum of the outcomes.
+    pub(crate) fn complete(&self, model: &mut ResNet, mut outcome: ShardOutcome) -> ShardOutcome {
+        for left in self.open.iter().rev() {
+            let mut buffers = left.buffers.iter();
+            model.for_each_buffer_mut(&mut |buffer| {
+                add_assign(&mut buffer.value, buffers.next().expect("one for each buffer"));
+            });
+            outcome = left.outcome.plus(outcome);
+        }
+        outcome
     }
 }
 
@@ -113,7 +138,7 @@ pub(crate) fn average_buffers(model: &mut ResNet, n_shards: usize) {
 
 #[cfg(test)]
 mod tests {
-    use roentgen_layers::{ResNet9, ResNet9Config};
+    use roentgen_layers::{Pass, ResNet9, ResNet9Config};
 
     use super::*;
 
@@ -121,6 +146,27 @@ mod tests {
     fn set(model: &mut ResNet, value: f32) {
         model.for_each_parameter_mut(&mut |parameter| parameter.grad.fill(value));
         model.for_each_buffer_mut(&mut |buffer| buffer.value.fill(value));
+    }
+
+    /// As the backward pass does, layer by layer.
+    fn complete_gradients(sums: &ShardSums, model: &mut ResNet) {
+        let x = ndarray::Array4::zeros((1, 8, 8, 1));
+        let mut gradients = Vec::new();
+        model.for_each_parameter(&mut |parameter| gradients.push(parameter.grad.clone()));
+        let mut end = gradients.len();
+        let mut grad_logits = ndarray::Array4::zeros((1, 1, 1, 2));
+        model.forward(&x, Pass::Train { seed: 0, step: 0, shard: 0 });
+        model.backward_with(&x, &mut grad_logits, &mut |layer| {
+            let mut own = Vec::new();
+            layer.for_each_parameter(&mut |parameter| own.push(parameter.name.clone()));
+            end -= own.len();
+            let mut index = end;
+            layer.for_each_parameter_mut(&mut |parameter| {
+                parameter.grad.copy_from_slice(&gradients[index]);
+                index += 1;
+            });
+            sums.complete_layer(end, layer);
+        });
     }
 
     fn sums(model: &ResNet) -> (f32, f32) {
@@ -158,16 +204,19 @@ mod tests {
                 assert_eq!(sums(&model).1, 7.0, "every shard starts from the same statistics");
                 set(&mut model, value);
                 let outcome = ShardOutcome { loss: value, n_right: shard };
-                let total = sums_of_shards.add(&mut model, outcome);
-                assert_eq!(total.is_some(), shard + 1 == values.len());
-                if let Some(total) = total {
-                    let n_right = (0..values.len()).sum();
-                    assert_eq!(total, ShardOutcome { loss: expected, n_right });
-                    assert_eq!(sums(&model), (expected, expected));
+                assert_eq!(sums_of_shards.is_last(), shard + 1 == values.len());
+                if !sums_of_shards.is_last() {
+                    sums_of_shards.add(&mut model, outcome);
+                    continue;
                 }
+                let total = sums_of_shards.complete(&mut model, outcome);
+                assert_eq!(total, ShardOutcome { loss: expected, n_right: (0..values.len()).sum() });
+                assert_eq!(sums(&model).1, expected);
+                average_buffers(&mut model, values.len());
+                assert_eq!(sums(&model).1, expected / values.len() as f32);
+                complete_gradients(&sums_of_shards, &mut model);
+                assert_eq!(sums(&model).0, expected);
             }
-            average_buffers(&mut model, values.len());
-            assert_eq!(sums(&model).1, expected / values.len() as f32);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::BorrowMut;
 
 use ndarray::Array4;
-use roentgen_layers::{LossHead, Pass, ResNet, ResNet9};
+use roentgen_layers::{Layer, LossHead, Pass, ResNet, ResNet9};
 use roentgen_optim::{Adam, AdamConfig, Clip, Rates, sum_of_squares};
 
 use crate::metrics::argmax::argmax;
@@ -74,25 +74,26 @@ impl<N: BorrowMut<ResNet>> TrainingStep<N> {
     /// Takes one step on the images `x`, `(n, h, w, c)`. If the loss is not finite, the weights stay as they are.
     pub fn take(&mut self, x: &Array4<f32>, labels: &[u32], rates: Rates, pass: Pass) -> StepOutcome {
         let total_weight = self.loss_head.total_weight(labels);
-        let outcome = self.forward_backward(x, labels, total_weight, pass);
+        let outcome = self.forward_backward(x, labels, total_weight, pass, &mut |_| {});
         self.end(outcome, rates)
     }
 
     /// Sets the gradients to those of the images `x`, `(n, h, w, c)`: a batch, or a shard of the batch that has this total
-    /// weight.
+    /// weight. Calls `done` with each layer as soon as its gradients are set, the last layer first.
     pub(crate) fn forward_backward(
         &mut self,
         x: &Array4<f32>,
         labels: &[u32],
         total_weight: f32,
         pass: Pass,
+        done: &mut dyn FnMut(&mut dyn Layer),
     ) -> ShardOutcome {
         let Self { model, loss_head, grad_logits, .. } = self;
         let model: &mut ResNet = model.borrow_mut();
         let logits = model.forward(x, pass);
         let n_right = count_right(logits, labels, loss_head.log_prior.as_deref());
         let loss = loss_head.forward_backward_shard(logits, labels, total_weight, grad_logits);
-        model.backward(x, grad_logits);
+        model.backward_with(x, grad_logits, done);
         ShardOutcome { loss, n_right }
     }
 

@@ -13,7 +13,7 @@ use roentgen_tensor::parameter::Buffer;
 use serde::{Deserialize, Serialize};
 
 use super::divergence::{Diverged, Divergence, EpochError};
-use super::rank_sums::sum_over_ranks;
+use super::rank_sums::RankSums;
 use super::shard_sums::{ShardSums, average_buffers};
 use super::step::{StepOutcome, TrainingStep};
 use crate::config::{DecayKind, TrainConfig};
@@ -54,8 +54,8 @@ pub(crate) struct Trainer {
     /// Parts that a batch is cut into.
     n_shards: usize,
     sums: ShardSums,
-    /// Each has an equal part of the shards.
-    ranks: Ranks,
+    /// Over the ranks, of which each has an equal part of the shards.
+    rank_sums: RankSums,
     step: usize,
     order: Vec<Sample>,
     x: Array4<f32>,
@@ -158,7 +158,7 @@ impl Trainer {
             batch,
             n_shards: config.micro_batches,
             sums: ShardSums::default(),
-            ranks: Ranks::one(),
+            rank_sums: RankSums::new(Ranks::one()),
             step: 0,
             order: Vec::new(),
             x: Array4::zeros((0, 0, 0, 0)),
@@ -169,7 +169,7 @@ impl Trainer {
     /// The same as one of several ranks, whose number divides that of the shards.
     #[must_use]
     pub(crate) fn on(self, ranks: Ranks) -> Self {
-        Self { ranks, ..self }
+        Self { rank_sums: RankSums::new(ranks), ..self }
     }
 
     /// Calls `work` with the model to evaluate: the one in training, or the average of its weights.
@@ -280,7 +280,7 @@ impl Trainer {
             progress.loss_sum += f64::from(loss) * n_images as f64;
             progress.seconds += start.elapsed().as_secs_f64();
             let report = StepReport { step: self.step, loss, lr: rates.lr, n_images };
-            let should_continue = self.ranks.all(on_step(report))?;
+            let should_continue = self.rank_sums.ranks().all(on_step(report))?;
             if !should_continue && progress.n_images < set.len() {
                 return Ok(false);
             }
@@ -299,26 +299,40 @@ impl Trainer {
         epoch: u64,
         (step, rates): (usize, Rates),
     ) -> Result<(StepOutcome, f64), RankError> {
-        let Self { training, sums, x, labels, seed, .. } = self;
+        let Self { training, sums, rank_sums, x, labels, seed, .. } = self;
         let samples = &self.order[range];
         let transform = Transform::Augment { seed: *seed, epoch, augment: &self.augment };
         labels.clear();
         labels.extend(samples.iter().map(|sample| set.labels()[sample.image as usize]));
         let total_weight = training.total_weight(labels);
         let (mut outcome, mut data_seconds) = (None, 0.0);
-        let n_own = self.n_shards / self.ranks.size();
+        let n_own = self.n_shards / rank_sums.ranks().size();
+        let first = rank_sums.ranks().rank() * n_own;
+        let mut n_parameters = 0;
+        training.model.for_each_parameter(&mut |_| n_parameters += 1);
         sums.begin(&training.model, n_own);
         let shards = even_ranges(samples.len(), self.n_shards).enumerate();
-        for (shard, range) in shards.skip(self.ranks.rank() * n_own).take(n_own) {
+        for (shard, range) in shards.skip(first).take(n_own) {
             let start = Instant::now();
             fill_batch(set, &samples[range], transform, &self.normalization, x, labels);
             data_seconds += start.elapsed().as_secs_f64();
             let pass = Pass::Train { seed: *seed, step: step as u64, shard: shard as u64 };
-            let of_shard = training.forward_backward(x, labels, total_weight, pass);
-            outcome = sums.add(&mut training.model, of_shard);
+            let (is_last, mut end) = (sums.is_last(), n_parameters);
+            let of_shard = training.forward_backward(x, labels, total_weight, pass, &mut |layer| {
+                if is_last {
+                    layer.for_each_parameter(&mut |_| end -= 1);
+                    sums.complete_layer(end, layer);
+                    rank_sums.begin_layer(end, layer);
+                }
+            });
+            if is_last {
+                outcome = Some(sums.complete(&mut training.model, of_shard));
+            } else {
+                sums.add(&mut training.model, of_shard);
+            }
         }
         let outcome = outcome.expect("at least one shard");
-        let outcome = sum_over_ranks(&self.ranks, &mut training.model, outcome)?;
+        let outcome = rank_sums.finish(&mut training.model, outcome)?;
         average_buffers(&mut training.model, self.n_shards);
         Ok((training.end(outcome, rates), data_seconds))
     }
