@@ -24,7 +24,7 @@ fn write_films(folder: &Path) {
     fs::write(classes("test")[0].join("copy.png"), &film).unwrap();
 }
 
-/// All that a run says and leaves, without what tells the time.
+/// The output and the files of a run, without times and speeds.
 fn run(args: &[&str], folder: &Path) -> BTreeMap<String, String> {
     let train = ["train", "films", "--skip-bad", "--width", "8", "--epochs", "2", "--out", "run"];
     let output = roentgen(&[&train[..], args].concat(), folder);

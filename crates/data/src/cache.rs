@@ -3,7 +3,7 @@
 //! ```text
 //! pixels of the images, each where its record says     8 bit, as decoded: 1 or 3 channels
 //! records: key, number of items, what the training images decide together,
-//!          for each item its identity and its image, or why there is none; duplicates
+//!          for each item its identity and its image, or its error; duplicates
 //! where the records begin (8 bytes), BLAKE3 of the records (32), MAGIC (16)
 //! ```
 //!

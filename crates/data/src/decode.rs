@@ -52,7 +52,7 @@ pub(crate) struct Decoded {
     /// To find its duplicates.
     pub(crate) thumbnail: Thumbnail,
     pub(crate) facts: FileFacts,
-    /// Where a DICOM image comes from. Most images are none, so it takes no space there.
+    /// Where a DICOM image comes from; boxed, because most images are in other formats.
     pub(crate) origin: Option<Box<Origin>>,
     /// What a note counts.
     pub(crate) traits: FileTraits,

@@ -109,7 +109,7 @@ impl Source<'_> {
         Ok(setting)
     }
 
-    /// The error for a key that is none of `names`.
+    /// The error for a key that is not among `names`.
     pub(super) fn unknown_key(
         &self,
         key: &Spanned<DeString<'_>>,

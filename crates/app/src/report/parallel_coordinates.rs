@@ -106,7 +106,7 @@ fn of_score(record: &SweepRecord) -> Coordinate<'_> {
         .fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], score| [low.min(score), high.max(score)]);
     let range = match high - low {
         spread if spread > 0.0 => [low, high],
-        // All are equal, or there are none.
+        // All values are equal, or the list is empty.
         _ if low.is_finite() => [low - 0.5, high + 0.5],
         _ => [0.0, 1.0],
     };

@@ -23,7 +23,7 @@ type Gradient = (usize, Vec<f32>);
 #[derive(Debug)]
 pub(super) struct RankSums {
     ranks: Ranks,
-    /// Of a process that works alone there is none.
+    /// Absent in a process that works alone.
     summing: Option<Summing>,
     /// Gradients that are being summed.
     n_pending: usize,
