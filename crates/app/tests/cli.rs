@@ -271,7 +271,7 @@ fn a_folder_of_images_is_trained_on_and_evaluated() {
 #[test]
 fn plain_output_has_a_line_per_epoch_and_the_test_table() {
     let folder = TempDir::new().unwrap();
-    let args = ["train", "--films", "40", "--width", "8", "--epochs", "2", "--out", "run"];
+    let args = ["train", "--films", "40", "--width", "8", "--epochs", "2", "--threads", "2", "--out", "run"];
     let output = roentgen(&args, folder.path());
     let shown = text(&output.stdout);
     assert!(output.status.success());
