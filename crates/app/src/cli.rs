@@ -10,9 +10,11 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::bench;
 use crate::commands::train::Places;
 use crate::commands::{
-    audit, compare, describe, evaluate, explain, export, inspect, lr_find, phantom, predict, sweep, train,
+    audit, collect, compare, describe, evaluate, explain, export, inspect, lr_find, phantom, predict, sweep,
+    train,
 };
 use crate::config::TrainConfig;
+use crate::config::on_ranks::{shared_config, shared_space};
 use crate::error::AppError;
 use crate::ranks::Ranks;
 use crate::ranks::launcher::with_ranks;
@@ -22,11 +24,13 @@ use crate::terminal::screen::Screen;
 use crate::terminal::standard_output;
 use crate::threads::in_pool;
 use crate::training::interrupt;
+use crate::training::pipeline::ResumeOptions;
 
 use bench_args::BenchArgs;
 use data_args::{AuditArgs, DataCommand, InspectArgs, LrFindArgs, PhantomArgs};
 use model_args::{DescribeArgs, EvaluateArgs, ExplainArgs, ExportArgs, PredictArgs};
 use sweep_args::SweepArgs;
+use task_args::CollectArgs;
 use train_args::TrainArgs;
 
 mod base_settings;
@@ -40,6 +44,7 @@ mod model_args;
 mod program;
 mod setting_flags;
 mod sweep_args;
+mod task_args;
 mod train_args;
 
 const FIRST_STEPS: &str = "\
@@ -79,6 +84,8 @@ enum Command {
     Train(Box<TrainArgs>),
     /// Search settings: train many, and compare them on the validation set.
     Sweep(Box<SweepArgs>),
+    /// Join the trainings of several tasks, which were started with --task, once all have ended.
+    Collect(CollectArgs),
     /// Check a data set before training: counts, bad files, duplicates, leakage, patients, training time.
     Inspect(InspectArgs),
     /// Check whether a model could classify by a shortcut: image borders, surroundings, file sizes.
@@ -126,6 +133,7 @@ impl Command {
         match self {
             Self::Train(args) => args.output.json,
             Self::Sweep(args) => args.output.json,
+            Self::Collect(args) => args.output.json,
             Self::Explain(args) => args.output.json,
             Self::LrFind(args) => args.output.json,
             Self::Bench(_) | Self::Export(_) | Self::Data { .. } => false,
@@ -251,6 +259,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
     match cli.command {
         Command::Train(args) => run_train(&args),
         Command::Sweep(args) => run_sweep(&args),
+        Command::Collect(args) => run_collect(&args),
         Command::Inspect(InspectArgs { settings, cache, output }) => {
             let config = cache.add_to(settings.config()?)?;
             in_pool(config.threads(), || inspect::run(&config, &output.screen()))
@@ -307,12 +316,7 @@ fn run_train(args: &TrainArgs) -> Result<(), AppError> {
 
 /// Trains as one of several ranks, or alone.
 fn train_on(ranks: &Ranks, args: &TrainArgs) -> Result<(), AppError> {
-    if ranks.size() > 1 {
-        // mpirun gives the first rank a terminal of its own, also where what it prints goes to a file.
-        console::set_colors_enabled(false);
-        ranks.agree(&program::shared_facts())?;
-    }
-    let screen = if ranks.is_first() { args.output.screen() } else { Screen::silent() };
+    let screen = begin_on(ranks, args.output)?;
     if let Some(run) = &args.resume {
         let options = ranks.together(|| args.resume_options().map_err(AppError::from))?;
         let moved_data = ranks.together(|| args.moved_data().map_err(AppError::from))?;
@@ -321,28 +325,53 @@ fn train_on(ranks: &Ranks, args: &TrainArgs) -> Result<(), AppError> {
         return in_pool(n_threads, || train::resume(run, options, places, ranks, &screen));
     }
     let config = ranks.first(|| args.config().map_err(AppError::from))?;
-    let config = train::shared_config(config, args.cache.folder(), ranks)?;
+    let config = shared_config::<AppError>(config, args.cache.folder(), ranks)?;
     let config = config.with_default_threads(ranks.default_threads()?);
+    if let Some((task, out)) = args.task.task.zip(args.out.as_deref()) {
+        ranks.together(|| ranks.check_alone("a task"))?;
+        return in_pool(config.threads(), || train::run_task(&config, task, out, &screen));
+    }
     in_pool(config.threads(), || train::run(&config, args.out.as_deref(), ranks, &screen))
 }
 
-fn run_sweep(args: &SweepArgs) -> Result<(), AppError> {
-    let alone = |ranks: &Ranks| {
-        ranks.together(|| ranks.check_alone("a sweep"))?;
-        sweep_alone(args)
-    };
-    with_ranks(alone, AppError::is_shown_elsewhere)
+/// What any work of several ranks begins with. Returns what this rank shows.
+fn begin_on(ranks: &Ranks, output: OutputArgs) -> Result<Screen, AppError> {
+    if ranks.size() > 1 {
+        // mpirun gives the first rank a terminal of its own, also where what it prints goes to a file.
+        console::set_colors_enabled(false);
+        ranks.agree(&program::shared_facts())?;
+    }
+    Ok(if ranks.is_first() { output.screen() } else { Screen::silent() })
 }
 
-fn sweep_alone(args: &SweepArgs) -> Result<(), AppError> {
-    let screen = args.output.screen();
+fn run_sweep(args: &SweepArgs) -> Result<(), AppError> {
+    with_ranks(|ranks| sweep_on(ranks, args), AppError::is_shown_elsewhere)
+}
+
+/// Searches settings as one of several ranks, or alone.
+fn sweep_on(ranks: &Ranks, args: &SweepArgs) -> Result<(), AppError> {
+    let screen = begin_on(ranks, args.output)?;
     if let Some(folder) = &args.resume {
-        let options = args.resume_options()?;
-        let n_threads = options.over(TrainConfig::default()).threads();
-        return in_pool(n_threads, || sweep::resume(folder, options, args.cache.folder(), &screen));
+        let options = ranks.together(|| args.resume_options().map_err(AppError::from))?;
+        let n_threads = options.threads.map_or_else(|| ranks.default_threads(), Ok)?;
+        let options = ResumeOptions { threads: Some(n_threads), ..options };
+        return in_pool(n_threads, || sweep::resume(folder, options, args.cache.folder(), ranks, &screen));
     }
-    let (space, config) = args.search()?;
-    in_pool(config.threads(), || sweep::run(&config, &space, args.out.as_deref(), &screen))
+    let (space, config) = ranks.first(|| args.search().map_err(AppError::from))?.unzip();
+    let config = shared_config::<AppError>(config, args.cache.folder(), ranks)?;
+    let space = shared_space::<AppError>(space, ranks)?;
+    let config = config.with_default_threads(ranks.default_threads()?);
+    if let Some((task, out)) = args.task.task.zip(args.out.as_deref()) {
+        ranks.together(|| ranks.check_alone("a task"))?;
+        return in_pool(config.threads(), || sweep::run_task(&config, &space, task, out, &screen));
+    }
+    in_pool(config.threads(), || sweep::run(&config, &space, args.out.as_deref(), ranks, &screen))
+}
+
+fn run_collect(args: &CollectArgs) -> Result<(), AppError> {
+    let (options, screen) = (args.options(), args.output.screen());
+    let n_threads = options.over(TrainConfig::default()).threads();
+    in_pool(n_threads, || collect::run(&args.folder, options, args.cache.folder(), &screen))
 }
 
 fn run_bench(args: BenchArgs) -> Result<(), AppError> {

@@ -1,6 +1,7 @@
 //! One file for each command: load, do, show. Commands do not import each other.
 
 pub(crate) mod audit;
+pub(crate) mod collect;
 pub(crate) mod compare;
 pub(crate) mod describe;
 pub(crate) mod evaluate;

@@ -22,6 +22,7 @@ mod command_line;
 pub(crate) mod error;
 pub(crate) mod file;
 mod input;
+pub(crate) mod on_ranks;
 mod preset;
 pub(crate) mod pseudonyms;
 pub(crate) mod search_space;

@@ -1,5 +1,6 @@
 //! From a configuration to a loaded data set, and what was found in it.
 
+pub(crate) mod agreement;
 mod class_notes;
 pub(crate) mod error;
 pub(crate) mod findings;

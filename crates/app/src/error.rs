@@ -72,7 +72,9 @@ impl AppError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Training(TrainingError::Interrupted { signal, .. }) => SIGNALLED + signal,
+            Self::Training(
+                TrainingError::Interrupted { signal, .. } | TrainingError::TaskInterrupted { signal },
+            ) => SIGNALLED + signal,
             _ if self.is_usage_error() => USAGE,
             _ => FAILURE,
         }

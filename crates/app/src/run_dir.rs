@@ -3,6 +3,7 @@
 pub(crate) mod error;
 pub(crate) mod file_names;
 pub(crate) mod output_file;
+pub(crate) mod planned_folder;
 pub(crate) mod predictions_file;
 pub(crate) mod pseudonym_key;
 pub(crate) mod records;

@@ -18,6 +18,7 @@ mod report;
 mod resume;
 mod several;
 mod sweep;
+mod tasks;
 mod tools;
 
 #[path = "support/program.rs"]

@@ -131,12 +131,55 @@ fn a_number_of_ranks_that_does_not_fit_is_refused_once() {
     assert!(said(&output).contains("give --micro-batches 2"), "{}", said(&output));
     let output = job.run(2, "train nosuch --micro-batches 2 --out run");
     assert_eq!(said(&output).matches("nosuch").count(), 1, "{}", said(&output));
-    fs::write(job.path("space.toml"), "[settings]\nmax-lr = [0.01, 0.02]\n").unwrap();
-    for args in ["train --films 24 --seeds 0..1 --out run", "sweep space.toml --films 24 --out run"] {
-        let text = said(&job.run(2, args));
-        assert!(text.contains("is the work of one process, and 2 were started"), "{args}: {text}");
-    }
+    let text = said(&job.run(2, "train --films 24 --seeds 0..1 --out run --task 1/2"));
+    assert!(text.contains("a task is the work of one process, and 2 were started"), "{text}");
     assert!(!job.path("run").exists(), "nothing is created");
+}
+
+/// Settings of several short trainings.
+const SEVERAL: &str = "films/train --epochs 2 --width 8 --batch 12 --threads 1";
+
+#[test]
+fn trainings_that_ranks_share_end_with_the_bytes_of_one_process() {
+    let job = Job::new();
+    job.succeeds(1, "data phantom --films 40 --out films --quiet");
+    let space = "halving = 2\nmin-epochs = 1\n[settings]\nmax-lr = [0.01, 0.02]\nwidth = [8, 16]\n";
+    fs::write(job.path("space.toml"), space).unwrap();
+    for (name, args, files) in [
+        (
+            "seeds",
+            "train --seeds 0..2",
+            &["metrics.json", "seed-1/model.safetensors", "seed-2/log.jsonl"][..],
+        ),
+        ("folds", "train --folds 3", &["metrics.json", "predictions.jsonl", "fold-2/model.safetensors"]),
+        ("sweep", "sweep space.toml", &["sweep.json", "sweep.html", "training-4-rung-1/log.jsonl"]),
+    ] {
+        let args = format!(
+            "{args} {}",
+            if name == "sweep" { SEVERAL.replace("--width 8 ", "") } else { SEVERAL.into() }
+        );
+        let read = |run: &str| -> Vec<Vec<u8>> {
+            files.iter().map(|file| fs::read(job.path(run).join(file)).unwrap()).collect()
+        };
+        job.succeeds(1, &format!("{args} --out {name}-1"));
+        // More ranks than there are trainings of the last rung.
+        for n in [2, 4] {
+            let run = format!("{name}-{n}");
+            job.succeeds(n, &format!("{args} --out {run}"));
+            assert!(read(&run) == read(&format!("{name}-1")), "{run}");
+        }
+    }
+    // As if both ranks had been killed in their second training.
+    for entry in ["metrics.json", "fold-2/metrics.json", "fold-3/metrics.json", "fold-3/config.toml"] {
+        fs::remove_file(job.path("folds-2").join(entry)).unwrap();
+    }
+    job.succeeds(4, "train --resume folds-2");
+    for file in ["metrics.json", "predictions.jsonl", "fold-3/model.safetensors"] {
+        assert!(
+            fs::read(job.path("folds-2").join(file)).unwrap()
+                == fs::read(job.path("folds-1").join(file)).unwrap()
+        );
+    }
 }
 
 #[test]
@@ -235,11 +278,13 @@ fn a_run_whose_ranks_are_killed_goes_on_to_the_same_bytes() {
     const SIZES: [usize; 3] = [2, 4, 1];
     let job = Job::new();
     let has_begun = |run: &str| job.path(run).join("config.toml").exists();
+    let has_ended = |run: &str| job.path(run).join("metrics.json").exists();
     let mut whole = job.command(2, &format!("{SHORT} --out whole")).spawn().unwrap();
     wait_for(|| has_begun("whole"));
     let start = Instant::now();
-    assert!(whole.wait().unwrap().success());
+    wait_for(|| has_ended("whole"));
     let mut took = start.elapsed();
+    assert!(whole.wait().unwrap().success());
     let expected = job.files("whole");
     let mut n_resumed = 0;
     for kill in 0..KILLS {
@@ -251,20 +296,31 @@ fn a_run_whose_ranks_are_killed_goes_on_to_the_same_bytes() {
         if kill % 5 > 0 {
             wait_for(|| has_begun(&run));
         }
-        std::thread::sleep(took.mul_f64((kill as f64 * GOLDEN_RATIO).fract()));
-        if child.try_wait().unwrap().is_some() {
-            // The machine has become faster since: the next moments come earlier.
-            took = took * 9 / 10;
+        let (start, moment) = (Instant::now(), took.mul_f64((kill as f64 * GOLDEN_RATIO).fract()));
+        while start.elapsed() < moment {
+            if has_ended(&run) {
+                // The machine has become faster since the first run, beside which other tests may have run.
+                took = start.elapsed();
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
         for (_, pid) in ranks_in(job.folder.path()).into_iter().filter(|(rank, _)| *rank == kill % size) {
             let _ = kill_process(pid, Signal::KILL);
         }
         let killed = Instant::now();
-        let _ = child.wait().unwrap();
-        wait_for(|| ranks_in(job.folder.path()).is_empty());
-        let seconds = killed.elapsed().as_secs();
-        assert!(seconds < SECONDS_TO_END, "the other ranks went on for {seconds} s");
-        if !job.path(&run).join("metrics.json").exists() {
+        while !ranks_in(job.folder.path()).is_empty() || child.try_wait().unwrap().is_none() {
+            let seconds = killed.elapsed().as_secs();
+            if seconds >= SECONDS_TO_END {
+                assert!(ranks_in(job.folder.path()).is_empty(), "the other ranks go on after {seconds} s");
+                // Open MPI 4.1 sometimes waits for ever for a rank that was killed while it was being started.
+                println!("mpirun itself did not end");
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if !has_ended(&run) {
             let size = SIZES[(kill + 1) % SIZES.len()];
             let can_resume = has_begun(&run);
             n_resumed += usize::from(can_resume);

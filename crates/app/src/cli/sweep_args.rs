@@ -7,6 +7,7 @@ use clap::Args;
 use super::OutputArgs;
 use super::base_settings::BaseSettings;
 use super::cache_args::CacheArgs;
+use super::task_args::TaskArgs;
 use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
 use crate::config::search_space::SearchSpace;
@@ -50,6 +51,8 @@ pub(super) struct SweepArgs {
     /// than this build uses
     #[arg(long, requires = "resume")]
     other_cpu: bool,
+    #[command(flatten)]
+    pub(super) task: TaskArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }

@@ -3,17 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::TrainConfig;
+use crate::config::on_ranks::{shared_config, shared_space};
 use crate::config::search_space::SearchSpace;
 use crate::error::AppError;
+use crate::ranks::Ranks;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::SPACE;
-use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
+use crate::run_dir::planned_folder::PlannedFolder;
+use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
-use crate::training::parts::WholeFolder;
 use crate::training::pipeline::ResumeOptions;
+use crate::training::share::Share;
 use crate::training::sweep::Sweep;
+use crate::training::whole_folder::WholeFolder;
 
-/// Searches `space` in a new folder at `out`; `config` has the settings that all trainings share.
+/// Searches `space` in a new folder at `out`; `config` has the settings that all trainings share. With several ranks, what the
+/// first one has counts.
 ///
 /// # Errors
 /// Unusable settings or data, before the folder is created; then as [`Sweep::run`].
@@ -21,14 +26,31 @@ pub(crate) fn run(
     config: &TrainConfig,
     space: &SearchSpace,
     out: Option<&Path>,
+    ranks: &Ranks,
     screen: &Screen,
 ) -> Result<(), AppError> {
-    let folder = PlannedFolder::new(out)?;
-    if !config.uses_phantom() {
-        folder.check_outside(&config.data)?;
-    }
-    let sweep = Sweep::new(config, space)?;
-    Ok(sweep.run(WholeFolder::Planned(folder), false, screen)?)
+    let folder = ranks.first(|| {
+        let folder = PlannedFolder::new(out)?;
+        folder.check_outside(config)?;
+        Ok::<_, AppError>(WholeFolder::Planned(folder))
+    })?;
+    let sweep = ranks.together(|| Sweep::new(config, space).map_err(AppError::from))?;
+    Ok(sweep.run(folder, ranks, false, screen)?)
+}
+
+/// Trains one task's share of a sweep, in the folder `out` that all tasks work in.
+///
+/// # Errors
+/// As [`run()`].
+pub(crate) fn run_task(
+    config: &TrainConfig,
+    space: &SearchSpace,
+    task: Share,
+    out: &Path,
+    screen: &Screen,
+) -> Result<(), AppError> {
+    PlannedFolder::Given(out.into()).check_outside(config)?;
+    Ok(Sweep::new(config, space)?.run_task(task, out, screen)?)
 }
 
 /// Continues an interrupted sweep, with the decoded images in `cache`. Trainings that have ended are not repeated.
@@ -39,15 +61,25 @@ pub(crate) fn resume(
     path: &Path,
     options: ResumeOptions,
     cache: Option<PathBuf>,
+    ranks: &Ranks,
     screen: &Screen,
 ) -> Result<(), AppError> {
+    let (folder, found) = ranks.first(|| open(path, options))?.unzip();
+    let (config, space) = found.unzip();
+    let config = shared_config::<AppError>(config, cache, ranks)?;
+    let space = shared_space::<AppError>(space, ranks)?;
+    let sweep = ranks.together(|| Sweep::new(&config, &space).map_err(AppError::from))?;
+    Ok(sweep.run(folder.map(WholeFolder::Existing), ranks, options.other_cpu, screen)?)
+}
+
+/// The folder of an interrupted sweep, with its settings and what it searches.
+fn open(path: &Path, options: ResumeOptions) -> Result<(RunFolder, (TrainConfig, SearchSpace)), AppError> {
     let folder = RunFolder::open(path)?;
     if !folder.file(SPACE).is_file() {
         let reason = "it is not the folder of a sweep; a run is continued with roentgen train --resume";
         return Err(RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() }.into());
     }
-    let config = TrainConfig { cache, ..options.read_config(&folder)? };
+    let config = options.read_config(&folder)?;
     let space = SearchSpace::read(&folder.file(SPACE))?;
-    let sweep = Sweep::new(&config, &space)?;
-    Ok(sweep.run(WholeFolder::Existing(folder), options.other_cpu, screen)?)
+    Ok((folder, (config, space)))
 }

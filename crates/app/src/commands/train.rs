@@ -2,24 +2,28 @@
 
 use std::path::{Path, PathBuf};
 
-use roentgen_data::{Dataset, ImageSet};
+use roentgen_data::Dataset;
 use serde::Serialize;
 
 use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
+use crate::config::on_ranks::shared_config;
+use crate::data_loading::agreement::agree_on_images;
 use crate::data_loading::load::load;
 use crate::error::AppError;
-use crate::ranks::{Ranks, SharedFact};
+use crate::ranks::Ranks;
 use crate::run_dir::error::{RunDirError, resume_command};
 use crate::run_dir::file_names::{CHECKPOINT, METRICS, SPACE};
+use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::records::Metrics;
-use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
-use crate::terminal::screen::{Screen, counted};
+use crate::run_dir::run_folder::RunFolder;
+use crate::terminal::screen::Screen;
 use crate::training::follower::follow;
 use crate::training::leader::Leader;
-use crate::training::parts::WholeFolder;
 use crate::training::pipeline::{FinishedRun, ResumeOptions, train_in_folder, train_led};
 use crate::training::several_runs::SeveralRuns;
+use crate::training::share::Share;
+use crate::training::whole_folder::WholeFolder;
 
 /// What `--json` prints: the metrics and the run folder.
 #[derive(Debug, Serialize)]
@@ -41,15 +45,31 @@ pub(crate) fn run(
 ) -> Result<(), AppError> {
     let folder = ranks.first(|| plan_folder(config, out))?;
     if let Some(several) = SeveralRuns::of(config) {
-        ranks.together(|| ranks.check_alone("a training of --folds or --seeds"))?;
-        let folder = WholeFolder::Planned(folder.expect("this is the first rank"));
-        return Ok(several.run(folder, false, screen)?);
+        return Ok(several.run_on(ranks, folder.map(WholeFolder::Planned), false, screen)?);
     }
     let data = load_on_all(config, ranks, screen)?;
     let Some(folder) = folder else { return follow_training(config, &data, ranks) };
     let FinishedRun { metrics, folder, .. } = train_led(config, &data, folder, &Leader::of(ranks), screen)?;
     screen.result(&PrintedMetrics { metrics: &metrics, run: folder.path() });
     Ok(())
+}
+
+/// Trains one task's share of several trainings, in the folder `out` that all tasks work in.
+///
+/// # Errors
+/// If the settings ask for a single training; else as [`run()`].
+pub(crate) fn run_task(
+    config: &TrainConfig,
+    task: Share,
+    out: &Path,
+    screen: &Screen,
+) -> Result<(), AppError> {
+    let Some(several) = SeveralRuns::of(config) else {
+        let reason = "tasks divide the trainings of --folds, --seeds or a sweep";
+        return Err(ConfigError::Conflict { first: "--task", second: "a single training", reason }.into());
+    };
+    PlannedFolder::Given(out.into()).check_outside(config)?;
+    Ok(several.run_task(task, out, screen)?)
 }
 
 /// Where an interrupted run finds its images.
@@ -73,11 +93,9 @@ pub(crate) fn resume(
     screen: &Screen,
 ) -> Result<(), AppError> {
     let (folder, config) = ranks.first(|| open_run(path, options, moved_data))?.unzip();
-    let config = shared_config(config, cache, ranks)?;
+    let config = shared_config::<AppError>(config, cache, ranks)?;
     if let Some(several) = SeveralRuns::of(&config) {
-        ranks.together(|| ranks.check_alone("a training of --folds or --seeds"))?;
-        let folder = WholeFolder::Existing(folder.expect("this is the first rank"));
-        return Ok(several.run(folder, options.other_cpu, screen)?);
+        return Ok(several.run_on(ranks, folder.map(WholeFolder::Existing), options.other_cpu, screen)?);
     }
     let data = load_on_all(&config, ranks, screen)?;
     let Some(folder) = folder else { return follow_training(&config, &data, ranks) };
@@ -88,33 +106,10 @@ pub(crate) fn resume(
     Ok(())
 }
 
-/// The settings of the first rank, on all ranks; each has its own `cache`.
-///
-/// # Errors
-/// If a rank cannot be reached.
-pub(crate) fn shared_config(
-    own: Option<TrainConfig>,
-    cache: Option<PathBuf>,
-    ranks: &Ranks,
-) -> Result<TrainConfig, AppError> {
-    let config = match own {
-        Some(config) if ranks.size() == 1 => config,
-        own => {
-            let mut text =
-                own.map(|config| config.with_absolute_paths().to_toml().into_bytes()).unwrap_or_default();
-            ranks.broadcast(&mut text)?;
-            TrainConfig::from_toml(&String::from_utf8_lossy(&text))?
-        }
-    };
-    Ok(TrainConfig { cache, ..config })
-}
-
 /// The run folder to create, which must not be among the images.
 fn plan_folder(config: &TrainConfig, out: Option<&Path>) -> Result<PlannedFolder, AppError> {
     let folder = PlannedFolder::new(out)?;
-    if !config.uses_phantom() {
-        folder.check_outside(&config.data)?;
-    }
+    folder.check_outside(config)?;
     Ok(folder)
 }
 
@@ -151,18 +146,8 @@ fn open_run(
 fn load_on_all(config: &TrainConfig, ranks: &Ranks, screen: &Screen) -> Result<Dataset, AppError> {
     ranks.together(|| ranks.check_shards(config.micro_batches))?;
     let data = ranks.together(|| load(config, screen).map_err(AppError::from))?;
-    if ranks.size() > 1 {
-        let sets = [("the training set", &data.train), ("the validation set", &data.val)];
-        let remedy = "give every rank the same images";
-        let fact = |(name, set): (&'static str, &ImageSet)| SharedFact { name, value: shown(set), remedy };
-        ranks.agree(&sets.map(fact))?;
-    }
+    agree_on_images(&data, ranks)?;
     Ok(data)
-}
-
-/// A set as an error shows it.
-fn shown(set: &ImageSet) -> String {
-    format!("{} with the digest {}", counted(set.len(), "image"), &set.digest()[..8])
 }
 
 fn follow_training(config: &TrainConfig, data: &Dataset, ranks: &Ranks) -> Result<(), AppError> {

@@ -90,6 +90,14 @@ impl SearchSpace {
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = read_text_file(path, MAX_BYTES)
             .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), source: error.into() })?;
+        Self::parse(path, text)
+    }
+
+    /// Reads the content of a file, which errors name by its path.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`].
+    pub(super) fn parse(path: &Path, text: String) -> Result<Self, ConfigError> {
         space_file::parse(path, text)
     }
 

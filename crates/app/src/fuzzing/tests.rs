@@ -15,8 +15,8 @@ use super::{READERS, read};
 use crate::config::TrainConfig;
 use crate::data_loading::load::load;
 use crate::run_dir::file_names::{CHECKPOINT, CONFIG, MODEL};
+use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::predictions_file;
-use crate::run_dir::run_folder::PlannedFolder;
 use crate::terminal::screen::Screen;
 use crate::training::{checkpoint, pipeline};
 

@@ -74,6 +74,36 @@ pub enum RunDirError {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// The folder that several processes are to work in has other settings.
+    #[error("{} is the folder of other trainings: its {name} differs; give another --out", path.display())]
+    OtherTrainings {
+        /// The folder.
+        path: PathBuf,
+        /// The file that is not the same.
+        name: &'static str,
+    },
+    /// A rank does not see the folder that all write into.
+    #[error(
+        "{} is not there on this rank; give a folder on a file system that all hosts share",
+        path.display()
+    )]
+    NotSeen {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Trainings of the folder have not ended.
+    #[error(
+        "trainings of {} have not ended: {}; start their tasks again, or train them here with: {}",
+        path.display(),
+        folders.join(", "),
+        resume_command(path)
+    )]
+    NotEnded {
+        /// The folder of the whole.
+        path: PathBuf,
+        /// Those of the trainings.
+        folders: Vec<String>,
+    },
     /// Another process works in the folder.
     #[error("{} is in use by another run; wait until it ends, or give another folder", path.display())]
     InUse {
@@ -99,8 +129,13 @@ impl RunDirError {
             | Self::OutUnreadable { .. }
             | Self::OutputTaken { .. }
             | Self::NotResumable { .. }
+            | Self::OtherTrainings { .. }
             | Self::Unreadable { .. } => true,
-            Self::Write(_) | Self::ResumableWrite { .. } | Self::InUse { .. } => false,
+            Self::Write(_)
+            | Self::ResumableWrite { .. }
+            | Self::InUse { .. }
+            | Self::NotSeen { .. }
+            | Self::NotEnded { .. } => false,
         }
     }
 }

@@ -1,96 +1,29 @@
 //! The folder of a run: made, locked, written and continued.
 
-use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use roentgen_data::disk::{self, TEMPORARY_PREFIX};
 
-use super::file_names::{CHECKPOINT, CONFIG, DATA, METRICS, SPACE, SWEEP};
-use crate::config::pseudonyms::KEY_FILE;
+use super::file_names::{CHECKPOINT, CONFIG, METRICS, SWEEP};
 use crate::run_dir::error::{RunDirError, WriteError};
 
 /// Locked while a run works in the folder.
-const LOCK: &str = ".lock";
+pub(super) const LOCK: &str = ".lock";
+/// How long processes that work in the same folder wait for the one that begins to write its first files.
+const LONGEST_BEGINNING: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(20);
 
-/// A run folder; it exists from [`PlannedFolder::create`] on.
+/// A run folder, which exists.
 #[derive(Clone, Debug)]
 pub(crate) struct RunFolder {
     path: PathBuf,
-    /// Held as long as the run works in the folder.
+    /// Held as long as the run works in the folder: alone, or with the other processes that [joined](Self::join).
     lock: Arc<File>,
-}
-
-/// The folder that a run will be written to, before there is anything to write.
-#[derive(Clone, Debug)]
-pub(crate) enum PlannedFolder {
-    /// With a path that was given.
-    Given(PathBuf),
-    /// With a name that is free when the folder is created: several runs may begin in the same second.
-    ByDate {
-        /// The folder above.
-        parent: PathBuf,
-        /// The name, to which a number is added where it is taken.
-        name: String,
-    },
-}
-
-impl PlannedFolder {
-    /// Takes `--out`, or a name after date and time under `runs/`.
-    ///
-    /// # Errors
-    /// [`RunDirError::OutNotEmpty`] if something is there already, [`RunDirError::OutUnreadable`]. Nothing is created yet: a
-    /// run that fails before it has begun leaves no folder.
-    pub(crate) fn new(out: Option<&Path>) -> Result<Self, RunDirError> {
-        let Some(out) = out else {
-            let name = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
-            return Ok(Self::ByDate { parent: "runs".into(), name });
-        };
-        let is_free = match disk::list(out) {
-            Ok(entries) => holds_no_run(entries.flatten().map(|entry| entry.file_name())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => false,
-            Err(source) => return Err(RunDirError::OutUnreadable { path: out.into(), source }),
-        };
-        if is_free { Ok(Self::Given(out.into())) } else { Err(RunDirError::OutNotEmpty { path: out.into() }) }
-    }
-
-    /// Checks that the folder will not lie in the folder of the images, where its name would be taken for a class.
-    ///
-    /// # Errors
-    /// [`RunDirError::OutInData`].
-    pub(crate) fn check_outside(&self, data: &Path) -> Result<(), RunDirError> {
-        let above = match self {
-            Self::Given(path) => path.parent().unwrap_or(path),
-            Self::ByDate { parent, .. } => parent,
-        };
-        // Of the folders above, the lowest that exists.
-        let above = std::path::absolute(above).unwrap_or_default();
-        let existing = above.ancestors().find_map(|folder| folder.canonicalize().ok());
-        match (existing, data.canonicalize()) {
-            (Some(existing), Ok(data)) if data.is_dir() && existing.starts_with(&data) => {
-                Err(RunDirError::OutInData { data })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Creates the folder.
-    ///
-    /// # Errors
-    /// [`WriteError`].
-    pub(crate) fn create(self) -> Result<RunFolder, RunDirError> {
-        let path = match self {
-            Self::Given(path) => {
-                disk::create_folders(&path).map_err(|source| WriteError { path: path.clone(), source })?;
-                path
-            }
-            Self::ByDate { parent, name } => create_with_free_name(&parent, &name)?,
-        };
-        RunFolder::locked(path)
-    }
 }
 
 impl RunFolder {
@@ -100,24 +33,68 @@ impl RunFolder {
     /// [`RunDirError::NotResumable`] if it is not a run folder, or the run is finished; [`RunDirError::InUse`] if another
     /// run works in it.
     pub(crate) fn open(path: &Path) -> Result<Self, RunDirError> {
-        let not_resumable =
-            |reason: &str| RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() };
         if !path.join(CONFIG).is_file() {
-            return Err(not_resumable(
-                "it is not the folder of a run; give the folder that the run named at its start",
-            ));
+            let reason = "it is not the folder of a run; give the folder that the run named at its start";
+            return Err(RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() });
         }
-        if [METRICS, SWEEP].iter().any(|name| path.join(name).is_file()) {
-            // It may have been killed just before it removed the files of an unfinished run.
-            if let Ok(ended) = Self::locked(path.into()) {
-                let _ = ended.finish();
-            }
-            return Err(not_resumable("the run is finished; start another one with --config"));
-        }
+        Self::check_unfinished(path)?;
         Self::locked(path.into())
     }
 
-    fn locked(path: PathBuf) -> Result<Self, RunDirError> {
+    fn check_unfinished(path: &Path) -> Result<(), RunDirError> {
+        if ![METRICS, SWEEP].iter().any(|name| path.join(name).is_file()) {
+            return Ok(());
+        }
+        // It may have been killed just before it removed the files of an unfinished run.
+        if let Ok(ended) = Self::locked(path.into()) {
+            let _ = ended.finish();
+        }
+        let reason = "the run is finished; start another one with --config".to_owned();
+        Err(RunDirError::NotResumable { path: path.into(), reason })
+    }
+
+    /// The folder in which several processes work at the same time, each in folders of its own inside. The first of them makes
+    /// it, with the files that `begin` writes.
+    ///
+    /// # Errors
+    /// Those of `begin`; [`RunDirError::NotResumable`] if the whole has ended; [`RunDirError::InUse`] if a process works in it
+    /// alone.
+    pub(crate) fn join(
+        path: &Path,
+        begin: impl Fn(&Self) -> Result<(), RunDirError>,
+    ) -> Result<Self, RunDirError> {
+        disk::create_folders(path).map_err(|source| WriteError { path: path.into(), source })?;
+        let start = Instant::now();
+        loop {
+            let is_late = start.elapsed() > LONGEST_BEGINNING;
+            match Self::begun(path, &begin) {
+                Err(RunDirError::InUse { .. }) if !is_late => thread::sleep(PAUSE),
+                result => return result,
+            }
+        }
+    }
+
+    /// As [`Self::join`], but [`RunDirError::InUse`] also while another process begins.
+    fn begun(path: &Path, begin: impl Fn(&Self) -> Result<(), RunDirError>) -> Result<Self, RunDirError> {
+        if !path.join(CONFIG).is_file() {
+            let alone = Self::locked(path.into())?;
+            // Another process may have just begun.
+            if !path.join(CONFIG).is_file() {
+                begin(&alone)?;
+            }
+        }
+        Self::check_unfinished(path)?;
+        let file = path.join(LOCK);
+        let lock = disk::open_lock(&file).map_err(|source| WriteError { path: file.clone(), source })?;
+        match lock.try_lock_shared() {
+            // The whole may have ended before it was locked.
+            Ok(()) => Self::check_unfinished(path).map(|()| Self { path: path.into(), lock: Arc::new(lock) }),
+            Err(TryLockError::WouldBlock) => Err(RunDirError::InUse { path: path.into() }),
+            Err(TryLockError::Error(source)) => Err(WriteError { path: file, source }.into()),
+        }
+    }
+
+    pub(super) fn locked(path: PathBuf) -> Result<Self, RunDirError> {
         let file = path.join(LOCK);
         let lock = disk::open_lock(&file).map_err(|source| WriteError { path: file.clone(), source })?;
         match lock.try_lock() {
@@ -142,12 +119,6 @@ impl RunFolder {
         // Unlocked by the system at the latest when the program ends.
         let _ = self.lock.unlock();
         Ok(())
-    }
-
-    /// A folder in this one, for a run that is part of this.
-    #[must_use]
-    pub(crate) fn inside(&self, name: &str) -> PlannedFolder {
-        PlannedFolder::Given(self.path.join(name))
     }
 
     /// Its path.
@@ -237,32 +208,6 @@ impl RunFolder {
     }
 }
 
-/// Creates `parent/name`, or `parent/name_2` and so on where that exists. The system creates a folder for one process only,
-/// so that two runs never get the same one.
-fn create_with_free_name(parent: &Path, name: &str) -> Result<PathBuf, WriteError> {
-    disk::create_folders(parent).map_err(|source| WriteError { path: parent.into(), source })?;
-    let mut path = parent.join(name);
-    for count in 2_u32.. {
-        match disk::create_new_folder(&path) {
-            Ok(()) => break,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                path = parent.join(format!("{name}_{count}"));
-            }
-            Err(source) => return Err(WriteError { path, source }),
-        }
-    }
-    Ok(path)
-}
-
-/// Whether a folder is empty, or has only the files of a run that was killed before its settings were written.
-fn holds_no_run(names: impl Iterator<Item = OsString>) -> bool {
-    let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
-    let is_of_beginning = |name: &String| {
-        [LOCK, DATA, SPACE, KEY_FILE].contains(&name.as_str()) || name.starts_with(TEMPORARY_PREFIX)
-    };
-    names.is_empty() || (names.iter().any(|name| name == LOCK) && names.iter().all(is_of_beginning))
-}
-
 /// Removes the temporary files of a run that was killed while it wrote.
 fn remove_temporary(folder: &Path) {
     for entry in disk::list(folder).into_iter().flatten().flatten() {
@@ -276,81 +221,46 @@ fn remove_temporary(folder: &Path) {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
-    #[test]
-    fn a_folder_in_use_is_refused_and_an_empty_one_taken() {
-        let parent = tempfile::tempdir().expect("a temporary folder");
-        let plan = |name: &str| PlannedFolder::new(Some(&parent.path().join(name)));
-        fs::create_dir(parent.path().join("empty")).expect("a folder");
-        fs::write(parent.path().join("file"), "x").expect("a file");
-        assert!(plan("empty").is_ok() && plan("new/deep").is_ok());
-        assert!(!parent.path().join("new").exists(), "planning must create nothing");
-        let run = plan("new/deep").and_then(PlannedFolder::create).expect("a run folder");
-        run.write("config.toml", b"seed = 1\n").expect("a written file");
-        for taken in ["file", "new/deep"] {
-            assert!(matches!(plan(taken), Err(RunDirError::OutNotEmpty { .. })), "{taken}");
-        }
+    fn new_folder(path: &Path) -> RunFolder {
+        fs::create_dir_all(path).expect("a folder");
+        RunFolder::locked(path.into()).expect("a run folder")
     }
 
     #[test]
-    fn a_run_folder_inside_the_data_is_refused() {
+    fn the_first_of_several_processes_begins_and_all_work_in_the_folder() {
         let parent = tempfile::tempdir().expect("a temporary folder");
-        let data = parent.path().join("data");
-        fs::create_dir_all(data.join("normal")).expect("folders");
-        let check = |out: &str| PlannedFolder::Given(parent.path().join(out)).check_outside(&data);
-        for inside in ["data/run", "data/new/deep", "data/normal/../run"] {
-            assert!(matches!(check(inside), Err(RunDirError::OutInData { .. })), "{inside}");
-        }
-        for outside in ["run", "data2/run", "data/../run"] {
-            assert!(check(outside).is_ok(), "{outside}");
-        }
-    }
-
-    #[test]
-    fn runs_that_begin_in_the_same_second_get_folders_of_their_own() {
-        let parent = tempfile::tempdir().expect("a temporary folder");
-        let planned = PlannedFolder::ByDate {
-            parent: parent.path().join("runs"),
-            name: "2026-11-27_12-00-00".to_owned(),
+        let path = parent.path().join("whole");
+        let n_begun = AtomicUsize::new(0);
+        let begin = |folder: &RunFolder| {
+            n_begun.fetch_add(1, Ordering::Relaxed);
+            // The others come while it writes.
+            thread::sleep(5 * PAUSE);
+            folder.write(CONFIG, b"")
         };
-        // All are planned before the first one is created.
-        let runs: Vec<RunFolder> =
-            (0..3).map(|_| planned.clone().create().expect("a run folder of its own")).collect();
-        let names: Vec<_> = runs.iter().filter_map(|run| run.path().file_name()).collect();
-        assert_eq!(names, ["2026-11-27_12-00-00", "2026-11-27_12-00-00_2", "2026-11-27_12-00-00_3"]);
-    }
-
-    #[test]
-    fn what_a_run_left_that_was_killed_before_it_began_is_no_run() {
-        let parent = tempfile::tempdir().expect("a temporary folder");
-        let out = parent.path().join("run");
-        let run = PlannedFolder::new(Some(&out)).and_then(PlannedFolder::create).expect("a run folder");
-        run.write(DATA, b"{}").expect("a written file");
-        fs::write(run.file(".tmp-abc"), "half").expect("a file");
-        let again = PlannedFolder::new(Some(&out)).expect("nothing of a run");
-        assert!(
-            matches!(again.clone().create(), Err(RunDirError::InUse { .. })),
-            "it is just about to begin"
-        );
-        drop(run);
-        let again = again.create().expect("nobody works in it");
-        assert!(!again.file(".tmp-abc").exists());
-        again.write(CONFIG, b"").expect("a written file");
-        assert!(PlannedFolder::new(Some(&out)).is_err());
-        // Without a lock, the file is the user's.
-        let other = parent.path().join("other");
-        fs::create_dir(&other).expect("a folder");
-        fs::write(other.join(DATA), "precious").expect("a file");
-        assert!(PlannedFolder::new(Some(&other)).is_err());
+        let joined: Vec<RunFolder> = thread::scope(|scope| {
+            let join = || scope.spawn(|| RunFolder::join(&path, begin).expect("a folder"));
+            let threads = [join(), join(), join()];
+            threads.map(|thread| thread.join().expect("no panic")).into()
+        });
+        assert_eq!(n_begun.into_inner(), 1);
+        assert!(matches!(RunFolder::open(&path), Err(RunDirError::InUse { .. })), "they work in it");
+        drop(joined);
+        let alone = RunFolder::open(&path).expect("all have ended");
+        alone.write(METRICS, b"").expect("a written file");
+        alone.finish().expect("the end");
+        let error = RunFolder::join(&path, |_| Ok(())).expect_err("it has ended").to_string();
+        assert!(error.contains("the run is finished"), "{error}");
     }
 
     #[test]
     fn what_cannot_be_written_says_how_to_go_on_if_that_is_possible() {
         let parent = tempfile::tempdir().expect("a temporary folder");
         let out = parent.path().join("my run");
-        let run = PlannedFolder::new(Some(&out)).and_then(PlannedFolder::create).expect("a run folder");
+        let run = new_folder(&out);
         let full = || run.write_error(run.file("log.jsonl"), io::ErrorKind::StorageFull.into()).to_string();
         assert!(full().contains("free space") && !full().contains("--resume"), "{}", full());
         run.write(CONFIG, b"").expect("a written file");
@@ -361,8 +271,7 @@ mod tests {
     #[test]
     fn a_whole_file_replaces_the_old_one_and_leaves_nothing_beside_it() {
         let parent = tempfile::tempdir().expect("a temporary folder");
-        let run =
-            PlannedFolder::new(Some(parent.path())).and_then(PlannedFolder::create).expect("a run folder");
+        let run = new_folder(parent.path());
         run.write("m", b"first").expect("a written file");
         run.write("m", b"second").expect("a written file");
         run.append_line("log", "1").expect("a line");

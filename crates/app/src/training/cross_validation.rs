@@ -6,8 +6,9 @@
 
 use serde::Serialize;
 
-use super::parts::{Part, PartResult, WholeFolder, end_whole, train_parts};
+use super::parts::{Part, PartResult, end_whole, train_parts};
 use super::spread::Spread;
+use super::whole_folder::WholeFolder;
 use crate::config::TrainConfig;
 use crate::data_loading::medical::is_medical;
 use crate::metrics::test_metrics::{TestImages, TestMetrics};

@@ -14,15 +14,16 @@ use roentgen_data::{Dataset, PhantomOptions, write_phantom};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
 use super::error::TrainingError;
-use super::parts::WholeFolder;
 use super::pipeline::ResumeOptions;
 use super::several_runs::SeveralRuns;
+use super::whole_folder::WholeFolder;
 use super::{checkpoint, pipeline};
 use crate::config::TrainConfig;
 use crate::data_loading::load::load;
 use crate::run_dir::file_names::{CONFIG, LAST_MODEL, LOG, METRICS, MODEL};
+use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::predictions_file;
-use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
+use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
 
 /// What has to be the same to the byte.

@@ -94,6 +94,12 @@ pub enum TrainingError {
         /// The folder of the run.
         run: PathBuf,
     },
+    /// A signal ended one task of several.
+    #[error("interrupted; the same command goes on with this task")]
+    TaskInterrupted {
+        /// Number of the signal.
+        signal: u8,
+    },
     /// No training of a sweep has a validation score.
     #[error("none of the {n} trainings of the sweep can be used; the first one: {reason}")]
     SweepFailed {
@@ -122,6 +128,7 @@ impl TrainingError {
             Self::Diverged { .. }
             | Self::SweepFailed { .. }
             | Self::Interrupted { .. }
+            | Self::TaskInterrupted { .. }
             | Self::Signals { .. } => false,
         }
     }

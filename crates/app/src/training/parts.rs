@@ -5,15 +5,16 @@ use roentgen_data::Dataset;
 use serde::Serialize;
 
 use super::pipeline::{self, FinishedRun, ResumeOptions};
+use super::whole_folder::{Whole, WholeFolder};
 use crate::config::TrainConfig;
 use crate::data_loading::error::DataLoadingError;
 use crate::data_loading::several::DataLoader;
 use crate::metrics::test_metrics::TestMetrics;
 use crate::model::predicted_set::PredictedSet;
 use crate::run_dir::error::RunDirError;
-use crate::run_dir::file_names::{CONFIG, METRICS};
-use crate::run_dir::pseudonym_key;
-use crate::run_dir::run_folder::{PlannedFolder, RunFolder};
+use crate::run_dir::file_names::{CONFIG, FAILURE, METRICS};
+use crate::run_dir::planned_folder::PlannedFolder;
+use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::foreign_text::printable_json;
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
@@ -27,38 +28,6 @@ pub(crate) struct Part {
     pub folder: String,
     /// Its settings.
     pub config: TrainConfig,
-}
-
-/// The folder of the whole.
-#[derive(Debug)]
-pub(crate) enum WholeFolder {
-    /// Created once the data are known to be usable.
-    Planned(PlannedFolder),
-    /// That of an interrupted run, or one that was created a part ago.
-    Existing(RunFolder),
-}
-
-impl WholeFolder {
-    /// The folder; a new one gets the settings of the whole, and the file `more`, if there is one.
-    pub(super) fn open(
-        self,
-        config: &TrainConfig,
-        data: &Dataset,
-        more: Option<(&str, &str)>,
-    ) -> Result<RunFolder, TrainingError> {
-        match self {
-            Self::Existing(folder) => Ok(folder),
-            Self::Planned(planned) => {
-                let folder = planned.create()?;
-                pseudonym_key::write(config, data, &folder)?;
-                if let Some((name, text)) = more {
-                    folder.write(name, text.as_bytes())?;
-                }
-                folder.write(CONFIG, config.recorded().to_toml().as_bytes())?;
-                Ok(folder)
-            }
-        }
-    }
 }
 
 /// What a part ended with.
@@ -85,18 +54,74 @@ pub(super) fn train_parts(
     let mut loader = DataLoader::default();
     for part in parts {
         screen.line(&screen.bold(&part.heading));
-        let data = loader.load(&part.config, screen)?;
-        if data.test.is_empty() {
-            return Err(DataLoadingError::EmptyTest.into());
-        }
-        let opened = folder.open(config, data, None)?;
-        let (metrics, test) = train_part(part, data, &opened, other_cpu, screen)?;
+        let data = load_tested(&mut loader, part, screen)?;
+        let opened = folder.open(Whole { config, more: None }, data)?;
+        let (metrics, test) = match train_unless_ended(part, data, &opened, other_cpu, screen)? {
+            Some(FinishedRun { metrics, test, .. }) => {
+                metrics.test.zip(test).ok_or(DataLoadingError::EmptyTest)?
+            }
+            None => {
+                let path = opened.file(&part.folder);
+                screen.field("evaluated", &format!("again: {} has ended", path.display()));
+                pipeline::evaluate_ended_run(&path, data, other_cpu)?
+            }
+        };
         gather(PartResult { data, metrics, test });
         screen.line("");
         folder = WholeFolder::Existing(opened);
     }
     let WholeFolder::Existing(folder) = folder else { unreachable!("the first part created it") };
     Ok(folder)
+}
+
+/// Trains the parts of a share that have not ended yet, in a folder that others work in too. Returns their folders.
+///
+/// # Errors
+/// As [`train_parts`].
+pub(super) fn train_share(
+    parts: &[&Part],
+    loader: &mut DataLoader,
+    folder: &RunFolder,
+    other_cpu: bool,
+    screen: &Screen,
+) -> Result<Vec<String>, TrainingError> {
+    for part in parts {
+        screen.line(&screen.bold(&part.heading));
+        let data = load_tested(loader, part, screen)?;
+        if train_unless_ended(part, data, folder, other_cpu, screen)?.is_none() {
+            screen.field("run", &format!("{} has ended before", folder.file(&part.folder).display()));
+        }
+        screen.line("");
+    }
+    Ok(parts.iter().map(|part| part.folder.clone()).collect())
+}
+
+/// The data of a part, which must have a test set.
+pub(super) fn load_tested<'a>(
+    loader: &'a mut DataLoader,
+    part: &Part,
+    screen: &Screen,
+) -> Result<&'a Dataset, DataLoadingError> {
+    let data = loader.load(&part.config, screen)?;
+    if data.test.is_empty() { Err(DataLoadingError::EmptyTest) } else { Ok(data) }
+}
+
+/// Fails if parts of the folder have not ended.
+///
+/// # Errors
+/// [`RunDirError::NotEnded`].
+pub(super) fn check_ended<'a>(
+    folders: impl IntoIterator<Item = &'a str>,
+    whole: &RunFolder,
+) -> Result<(), RunDirError> {
+    let has_ended =
+        |folder: &&str| [METRICS, FAILURE].iter().any(|name| whole.file(folder).join(name).is_file());
+    let missing: Vec<String> =
+        folders.into_iter().filter(|folder| !has_ended(folder)).map(str::to_owned).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(RunDirError::NotEnded { path: whole.path().to_owned(), folders: missing })
 }
 
 /// Writes the metrics of the whole, with which it has ended.
@@ -110,26 +135,24 @@ pub(super) fn end_whole(folder: &RunFolder, metrics: &impl Serialize) -> Result<
     folder.finish()
 }
 
-/// Trains a part in its own folder, resumes it, or evaluates it again if it has ended.
-fn train_part(
+/// Trains a part in its own folder, or resumes it; `None` if it has ended before.
+fn train_unless_ended(
     part: &Part,
     data: &Dataset,
     folder: &RunFolder,
     other_cpu: bool,
     screen: &Screen,
-) -> Result<(TestMetrics, PredictedSet), TrainingError> {
+) -> Result<Option<FinishedRun>, TrainingError> {
     let path = folder.file(&part.folder);
     if path.join(METRICS).is_file() {
-        screen.field("evaluated", &format!("again: {} has ended", path.display()));
-        return pipeline::evaluate_ended_run(&path, data, other_cpu);
+        return Ok(None);
     }
     let finished = if path.join(CONFIG).is_file() {
         pipeline::resume(&path, ResumeOptions { threads: part.config.threads, other_cpu }, data, screen)
     } else {
-        pipeline::train(&part.config, data, folder.inside(&part.folder), screen)
+        pipeline::train(&part.config, data, PlannedFolder::inside(folder, &part.folder), screen)
     };
-    let FinishedRun { metrics, test, .. } = finished.map_err(|error| resumable_as_a_whole(error, folder))?;
-    metrics.test.zip(test).ok_or_else(|| DataLoadingError::EmptyTest.into())
+    finished.map(Some).map_err(|error| resumable_as_a_whole(error, folder))
 }
 
 /// An error of one part whose advice names the folder of the whole: that is the one to resume.
@@ -140,4 +163,12 @@ pub(super) fn resumable_as_a_whole(mut error: TrainingError, folder: &RunFolder)
         folder.path().clone_into(run);
     }
     error
+}
+
+/// An error of one task, which its own command continues, while others work in the folder of the whole.
+pub(super) fn resumable_as_a_task(error: TrainingError) -> TrainingError {
+    match error {
+        TrainingError::Interrupted { signal, .. } => TrainingError::TaskInterrupted { signal },
+        other => other,
+    }
 }

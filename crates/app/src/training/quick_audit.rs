@@ -7,11 +7,10 @@
 
 use rayon::prelude::*;
 use roentgen_data::{Dataset, FileFacts, ImageSet, Mask};
-use roentgen_layers::Architecture;
-use roentgen_tensor::conv2d::TAPS;
 
 use super::linear_classifier::{self, LinearClassifier};
-use crate::config::{TrainConfig, build::resnet9_config};
+use super::work::multiplications;
+use crate::config::TrainConfig;
 use crate::metrics::Predictions;
 use crate::metrics::shortcut_audit::{Audit, Probe, Probes};
 use crate::model::inference::Evaluation;
@@ -74,21 +73,7 @@ fn share_of_training(config: &TrainConfig, data: &Dataset, n_fitted: usize, n_ev
     let (n_classes, pixels) = (data.class_names.len() as f64, (SIDE * SIDE * data.channels) as f64);
     let of_fits = (linear_classifier::STEPS * n_fitted) as f64 * n_classes * pixels * 2.0;
     let of_intervals = n_evaluated as f64 * n_classes * N_PROBES * INTERVAL_WORK;
-    let images = (config.epochs(data.train.len()) * data.train.len()) as f64;
-    let architecture = resnet9_config(config, data).architecture();
-    let of_image = work_per_pixel(&architecture) * f64::from(config.size).powi(2);
-    (of_fits + of_intervals) * KERNEL_SPEED / (images * of_image)
-}
-
-/// Multiplications of a training step for a pixel of the crop: the forward pass, and the backward passes to the input and to
-/// the weight. The first convolution, which reads one or three channels, counts for nothing beside the others.
-fn work_per_pixel(architecture: &Architecture) -> f64 {
-    let convolutions = architecture.convolutions().into_iter().skip(1);
-    let work = convolutions.map(|conv| {
-        // Each pool leaves a quarter of the pixels.
-        (TAPS * conv.c_in * conv.c_out) as f64 / f64::from(1u32 << (2 * conv.n_pools_before))
-    });
-    3.0 * work.sum::<f64>()
+    (of_fits + of_intervals) * KERNEL_SPEED / multiplications(config, data)
 }
 
 /// At most `most` of `n` indices, evenly spaced from the first on.

@@ -5,8 +5,9 @@
 
 use serde::Serialize;
 
-use super::parts::{Part, PartResult, WholeFolder, end_whole, train_parts};
+use super::parts::{Part, PartResult, end_whole, train_parts};
 use super::spread::Spread;
+use super::whole_folder::WholeFolder;
 use crate::config::{SeedRange, TrainConfig};
 use crate::data_loading::medical::is_medical;
 use crate::metrics::SubsetMetrics;

@@ -1,8 +1,18 @@
 //! Commands that train more than once: a cross-validation, or several seeds.
 
-use super::parts::{Part, WholeFolder};
+use std::path::Path;
+
+use super::parts::{Part, check_ended, load_tested, resumable_as_a_task, train_share};
+use super::share::Share;
+use super::task_summary::{show_ranks, show_task};
+use super::whole_folder::{Whole, WholeFolder};
 use super::{cross_validation, seeds};
 use crate::config::TrainConfig;
+use crate::data_loading::agreement::agree_on_images;
+use crate::data_loading::several::DataLoader;
+use crate::ranks::Ranks;
+use crate::run_dir::error::RunDirError;
+use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
 
@@ -53,5 +63,68 @@ impl<'a> SeveralRuns<'a> {
             Kind::Folds => cross_validation::run(self.config, &self.parts, folder, other_cpu, screen),
             Kind::Seeds => seeds::run(self.config, &self.parts, folder, other_cpu, screen),
         }
+    }
+
+    /// As [`Self::run`], where several ranks train a share each. The first one gives the folder, which all have to see.
+    ///
+    /// A training that fails ends none on another rank: what they have trained is not repeated when the whole is resumed.
+    ///
+    /// # Errors
+    /// Those of any training.
+    pub(crate) fn run_on(
+        &self,
+        ranks: &Ranks,
+        folder: Option<WholeFolder>,
+        other_cpu: bool,
+        screen: &Screen,
+    ) -> Result<(), TrainingError> {
+        if ranks.size() == 1 {
+            return self.run(folder.expect("this is the first rank"), other_cpu, screen);
+        }
+        let mut loader = DataLoader::default();
+        let data =
+            ranks.together(|| Ok::<_, TrainingError>(load_tested(&mut loader, &self.parts[0], screen)?))?;
+        agree_on_images(data, ranks)?;
+        let folder = WholeFolder::open_on(folder, ranks, self.whole(), data)?;
+        show_ranks(screen, self.parts.len(), ranks);
+        let parts = self.share(Share::of_rank(ranks));
+        ranks.together(|| train_share(&parts, &mut loader, &folder, other_cpu, screen))?;
+        ranks.first(|| self.run(WholeFolder::Existing(folder), other_cpu, screen)).map(drop)
+    }
+
+    /// Trains the share of one task in the folder `out`, in which other tasks work too.
+    ///
+    /// # Errors
+    /// Those of any training; a folder of other trainings.
+    pub(crate) fn run_task(&self, task: Share, out: &Path, screen: &Screen) -> Result<(), TrainingError> {
+        let parts = self.share(task);
+        let mut loader = DataLoader::default();
+        let data = load_tested(&mut loader, parts.first().unwrap_or(&&self.parts[0]), screen)?;
+        let folder = WholeFolder::OfTasks(out.to_owned()).open(self.whole(), data)?;
+        let trained =
+            train_share(&parts, &mut loader, &folder, false, screen).map_err(resumable_as_a_task)?;
+        show_task(screen, task, trained, &folder);
+        Ok(())
+    }
+
+    /// Fails if a training in the folder of the whole has not ended.
+    ///
+    /// # Errors
+    /// [`RunDirError::NotEnded`].
+    pub(crate) fn check_ended(&self, whole: &RunFolder) -> Result<(), RunDirError> {
+        check_ended(self.parts.iter().map(|part| part.folder.as_str()), whole)
+    }
+
+    fn whole(&self) -> Whole<'_> {
+        Whole { config: self.config, more: None }
+    }
+
+    /// The parts of a share; all take about as long.
+    fn share(&self, share: Share) -> Vec<&Part> {
+        share
+            .positions(&vec![1.0; self.parts.len()])
+            .into_iter()
+            .map(|position| &self.parts[position])
+            .collect()
     }
 }

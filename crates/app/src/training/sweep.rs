@@ -3,17 +3,27 @@
 //! The test set is never evaluated, and not even loaded into the data set of a training: the best of many test figures would be
 //! too high by selection. Each training has a folder of its own, from which a sweep that was interrupted takes what has ended.
 
+use std::path::Path;
+
 use roentgen_data::Dataset;
 
-use super::parts::{WholeFolder, resumable_as_a_whole};
+use super::parts::{check_ended, resumable_as_a_task, resumable_as_a_whole};
 use super::pipeline::{self, ResumeOptions};
+use super::share::Share;
+use super::task_summary::{show_ranks, show_task};
+use super::whole_folder::{Whole, WholeFolder};
+use super::work::multiplications;
 use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
 use crate::config::search_space::{Candidate, SearchSpace};
+use crate::data_loading::agreement::agree_on_images;
 use crate::data_loading::medical::is_medical;
 use crate::data_loading::several::DataLoader;
+use crate::ranks::Ranks;
 use crate::report;
+use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CONFIG, SPACE, SWEEP, SWEEP_PAGE};
+use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::sweep_record::{ResultRecord, RungRecord, ScoreName};
 use crate::terminal::foreign_text::printable_json;
@@ -45,9 +55,19 @@ struct Contender<'a> {
 struct Runner<'a> {
     folder: &'a RunFolder,
     loader: DataLoader,
-    n_rungs: usize,
+    /// Training images.
+    n_train: usize,
     score: ScoreName,
     other_cpu: bool,
+}
+
+/// A rung while it is trained.
+#[derive(Clone, Copy)]
+struct Rung {
+    /// From 1; 0 where there is only one, of whole trainings.
+    number: usize,
+    /// As [`RungRecord::epochs_divisor`].
+    epochs_divisor: usize,
 }
 
 impl<'a> Sweep<'a> {
@@ -66,36 +86,94 @@ impl<'a> Sweep<'a> {
         Ok(Self { base, space, candidates: space.candidates(base)?, score: outcome::score_name(base.select) })
     }
 
-    /// Trains what has not ended yet, and shows and writes the results.
+    /// Trains what has not ended yet, and shows and writes the results. Of several ranks each trains a share; the first one gives
+    /// the folder, which all have to see.
     ///
     /// # Errors
     /// Unusable data; a signal; a file that cannot be written. A training that diverges, or is too large for the memory, is the
     /// worst, and ends nothing; only if there is no other, that is an error.
     pub(crate) fn run(
         &self,
-        folder: WholeFolder,
+        folder: Option<WholeFolder>,
+        ranks: &Ranks,
         other_cpu: bool,
         screen: &Screen,
     ) -> Result<(), TrainingError> {
         let mut loader = DataLoader::without_test();
-        let data = loader.load(&self.candidates[0].config, screen)?;
-        let rungs = self.rungs(data)?;
-        let is_medical = is_medical(self.base, data);
+        let data = ranks.together(|| self.load(&mut loader, screen))?;
+        agree_on_images(data, ranks)?;
+        let rungs = ranks.together(|| Ok::<_, TrainingError>(self.rungs(data)?))?;
+        let (work, n_train, is_medical) = (self.work(data), data.train.len(), is_medical(self.base, data));
         show::plan(screen, self, &rungs);
-        let folder = folder.open(self.base, data, Some((SPACE, &self.space.text)))?;
+        show_ranks(screen, self.candidates.len(), ranks);
+        let folder = WholeFolder::open_on(folder, ranks, self.whole(), data)?;
         pipeline::listen_for_signals(screen)?;
-        let n_rungs = rungs.len();
-        let mut runner = Runner { folder: &folder, loader, n_rungs, score: self.score, other_cpu };
-        let contenders = self.train_rungs(&rungs, &mut runner, screen)?;
-        let record = record::of(self, rungs, &contenders);
-        let json = serde_json::to_string_pretty(&record).expect("plain numbers and names");
-        folder.write(SWEEP_PAGE, report::sweep_page(&record, is_medical).as_bytes())?;
-        folder.write(SWEEP, (printable_json(&json) + "\n").as_bytes())?;
-        folder.finish()?;
-        show::results(screen, self, &record, is_medical, &folder);
-        screen.result(&record);
-        let failure = record.trainings[0].last().failure.clone();
-        failure.map_or(Ok(()), |reason| Err(TrainingError::SweepFailed { n: self.candidates.len(), reason }))
+        let mut runner = Runner { folder: &folder, loader, n_train, score: self.score, other_cpu };
+        let contenders = self.train_rungs(&rungs, &work, &mut runner, ranks, screen)?;
+        ranks.first(|| self.end(rungs, &contenders, is_medical, &folder, screen)).map(drop)
+    }
+
+    /// Trains the share of one task in the folder `out`, in which other tasks work too.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; with halving, whose rungs wait for all trainings; a folder of other trainings.
+    pub(crate) fn run_task(&self, task: Share, out: &Path, screen: &Screen) -> Result<(), TrainingError> {
+        self.check_tasks()?;
+        let mut loader = DataLoader::without_test();
+        let data = self.load(&mut loader, screen)?;
+        let rungs = self.rungs(data)?;
+        let (n_train, own) = (data.train.len(), task.positions(&self.work(data)));
+        show::plan(screen, self, &rungs);
+        let folder = WholeFolder::OfTasks(out.to_owned()).open(self.whole(), data)?;
+        pipeline::listen_for_signals(screen)?;
+        let mut runner = Runner { folder: &folder, loader, n_train, score: self.score, other_cpu: false };
+        let contenders = self.contenders();
+        let own: Vec<&Contender<'_>> = own.into_iter().map(|position| &contenders[position]).collect();
+        let rung = Rung::new(&rungs, 0);
+        self.train_share(&own, rung, &mut runner, screen).map_err(resumable_as_a_task)?;
+        let trained = own.iter().map(|contender| rung.folder(contender)).collect();
+        show_task(screen, task, trained, &folder);
+        Ok(())
+    }
+
+    /// Fails if a training in the folder of the whole has not ended.
+    ///
+    /// # Errors
+    /// [`RunDirError::NotEnded`]; [`ConfigError::Conflict`] with halving.
+    pub(crate) fn check_ended(&self, whole: &RunFolder) -> Result<(), TrainingError> {
+        self.check_tasks()?;
+        let rung = Rung { number: 0, epochs_divisor: 1 };
+        let folders: Vec<String> = self.contenders().iter().map(|contender| rung.folder(contender)).collect();
+        Ok(check_ended(folders.iter().map(String::as_str), whole)?)
+    }
+
+    /// Fails with halving: the trainings of a rung depend on those of all tasks before.
+    fn check_tasks(&self) -> Result<(), ConfigError> {
+        if self.space.halving.is_none() {
+            return Ok(());
+        }
+        let reason =
+            "a rung waits for all trainings of the one before; leave halving out, or use several ranks";
+        Err(ConfigError::Conflict { first: "halving", second: "tasks", reason })
+    }
+
+    fn whole(&self) -> Whole<'_> {
+        Whole { config: self.base, more: Some((SPACE, &self.space.text)) }
+    }
+
+    /// The images that the first training has.
+    fn load<'b>(&self, loader: &'b mut DataLoader, screen: &Screen) -> Result<&'b Dataset, TrainingError> {
+        Ok(loader.load(&self.candidates[0].config, screen)?)
+    }
+
+    /// How much each training computes.
+    fn work(&self, data: &Dataset) -> Vec<f64> {
+        self.candidates.iter().map(|candidate| multiplications(&candidate.config, data)).collect()
+    }
+
+    fn contenders(&self) -> Vec<Contender<'_>> {
+        let contender = |(index, candidate)| Contender { number: index + 1, candidate, results: Vec::new() };
+        self.candidates.iter().enumerate().map(contender).collect()
     }
 
     /// The rungs for loaded data.
@@ -116,35 +194,38 @@ impl<'a> Sweep<'a> {
         Ok(rungs)
     }
 
-    /// Trains all rungs. Returns all settings, the best first.
+    /// Trains all rungs; `work` is that of each whole training. Returns all settings, the best first.
     fn train_rungs(
         &self,
         rungs: &[RungRecord],
+        work: &[f64],
         runner: &mut Runner<'_>,
+        ranks: &Ranks,
         screen: &Screen,
     ) -> Result<Vec<Contender<'_>>, TrainingError> {
-        let contender = |(index, candidate)| Contender { number: index + 1, candidate, results: Vec::new() };
-        let mut left: Vec<Contender<'_>> = self.candidates.iter().enumerate().map(contender).collect();
+        let mut left = self.contenders();
         // Those that a later rung leaves out, from the best to the worst.
         let mut out = Vec::new();
-        for (index, rung) in rungs.iter().enumerate() {
+        for index in 0..rungs.len() {
             show::rung(screen, rungs, index);
+            let rung = Rung::new(rungs, index);
             left.sort_by_key(|contender| contender.number);
-            let n = left.len();
-            for (done, contender) in left.iter_mut().enumerate() {
-                let bar = screen.bar(n);
-                bar.set_position(done as u64);
-                bar.set_prefix(format!("training {} of {n}", done + 1));
-                let result = runner.train(contender, index + 1, rung.epochs_divisor)?;
-                bar.finish_and_clear();
-                show::training(screen, self, contender, &result);
+            let work: Vec<f64> = left.iter().map(|contender| work[contender.number - 1]).collect();
+            let own = Share::of_rank(ranks).positions(&work);
+            let own_contenders: Vec<&Contender<'_>> = own.iter().map(|&position| &left[position]).collect();
+            ranks.together(|| self.train_share(&own_contenders, rung, runner, screen))?;
+            for (position, contender) in left.iter_mut().enumerate() {
+                let result = runner.result(contender, rung)?;
+                if !own.contains(&position) {
+                    show::training(screen, self, contender, &result);
+                }
                 contender.results.push(result);
             }
             left.sort_by(|one, other| {
                 let last = |contender: &Contender<'_>| contender.results[index].clone();
                 outcome::order(&last(one), &last(other), self.score).then(one.number.cmp(&other.number))
             });
-            let n_next = rungs.get(index + 1).map_or(n, |next| next.n_trainings);
+            let n_next = rungs.get(index + 1).map_or(left.len(), |next| next.n_trainings);
             // What has failed is not tried for longer.
             let n_usable = left.iter().filter(|contender| contender.results[index].score.is_some()).count();
             if index + 1 < rungs.len() {
@@ -158,31 +239,90 @@ impl<'a> Sweep<'a> {
         left.sort_by_key(|contender| contender.results.last().is_none_or(|last| last.score.is_none()));
         Ok(left)
     }
+
+    /// Trains what this process has of a rung, and shows it.
+    fn train_share(
+        &self,
+        own: &[&Contender<'_>],
+        rung: Rung,
+        runner: &mut Runner<'_>,
+        screen: &Screen,
+    ) -> Result<(), TrainingError> {
+        for (done, contender) in own.iter().enumerate() {
+            let bar = screen.bar(own.len());
+            bar.set_position(done as u64);
+            bar.set_prefix(format!("training {} of {}", done + 1, own.len()));
+            runner.train(contender, rung)?;
+            bar.finish_and_clear();
+            show::training(screen, self, contender, &runner.result(contender, rung)?);
+        }
+        Ok(())
+    }
+
+    /// Writes and shows the results.
+    fn end(
+        &self,
+        rungs: Vec<RungRecord>,
+        contenders: &[Contender<'_>],
+        is_medical: bool,
+        folder: &RunFolder,
+        screen: &Screen,
+    ) -> Result<(), TrainingError> {
+        let record = record::of(self, rungs, contenders);
+        let json = serde_json::to_string_pretty(&record).expect("plain numbers and names");
+        folder.write(SWEEP_PAGE, report::sweep_page(&record, is_medical).as_bytes())?;
+        folder.write(SWEEP, (printable_json(&json) + "\n").as_bytes())?;
+        folder.finish()?;
+        show::results(screen, self, &record, is_medical, folder);
+        screen.result(&record);
+        let failure = record.trainings[0].last().failure.clone();
+        failure.map_or(Ok(()), |reason| Err(TrainingError::SweepFailed { n: self.candidates.len(), reason }))
+    }
+}
+
+impl Rung {
+    /// The one with this `index` of several, or the only one.
+    fn new(rungs: &[RungRecord], index: usize) -> Self {
+        let number = if rungs.len() > 1 { index + 1 } else { 0 };
+        Self { number, epochs_divisor: rungs[index].epochs_divisor }
+    }
+
+    /// The folder of a training, in that of the whole.
+    fn folder(self, contender: &Contender<'_>) -> String {
+        let of_rung = if self.number > 0 { format!("-rung-{}", self.number) } else { String::new() };
+        format!("training-{}{of_rung}", contender.number)
+    }
 }
 
 impl Runner<'_> {
-    /// The result of a setting in a rung: of its training, unless that has ended before.
-    fn train(
-        &mut self,
-        contender: &Contender<'_>,
-        rung: usize,
-        epochs_divisor: usize,
-    ) -> Result<ResultRecord, TrainingError> {
-        let config = TrainConfig { audit: false, ..contender.candidate.config.clone() };
-        let silent = Screen::silent();
-        let data = self.loader.load(&config, &silent)?;
-        let epochs = config.epochs(data.train.len()) / epochs_divisor;
-        let config = if self.n_rungs > 1 { TrainConfig { epochs: Some(epochs), ..config } } else { config };
-        let of_rung = if self.n_rungs > 1 { format!("-rung-{rung}") } else { String::new() };
-        let pending = outcome::pending(format!("training-{}{of_rung}", contender.number), epochs);
+    /// A training before it has ended.
+    fn pending(&self, contender: &Contender<'_>, rung: Rung) -> ResultRecord {
+        let epochs = contender.candidate.config.epochs(self.n_train) / rung.epochs_divisor;
+        outcome::pending(rung.folder(contender), epochs)
+    }
+
+    /// The result of a training that has ended, on this rank or on another one.
+    fn result(&self, contender: &Contender<'_>, rung: Rung) -> Result<ResultRecord, RunDirError> {
+        let pending = self.pending(contender, rung);
         let path = self.folder.file(&pending.folder);
-        let mut result = outcome::read(&path, &pending, self.score)?;
-        if result.is_none() {
+        outcome::read(&path, &pending, self.score)?.ok_or(RunDirError::NotSeen { path })
+    }
+
+    /// Trains with a setting in a rung, unless that has ended before.
+    fn train(&mut self, contender: &Contender<'_>, rung: Rung) -> Result<(), TrainingError> {
+        let pending = self.pending(contender, rung);
+        let path = self.folder.file(&pending.folder);
+        if outcome::read(&path, &pending, self.score)?.is_none() {
+            let config = TrainConfig { audit: false, ..contender.candidate.config.clone() };
+            let silent = Screen::silent();
+            let data = self.loader.load(&config, &silent)?;
+            let epochs = if rung.number > 0 { Some(pending.epochs) } else { config.epochs };
+            let config = TrainConfig { epochs, ..config };
             let trained = if path.join(CONFIG).is_file() {
                 let options = ResumeOptions { threads: config.threads, other_cpu: self.other_cpu };
                 pipeline::resume(&path, options, data, &silent)
             } else {
-                pipeline::train(&config, data, self.folder.inside(&pending.folder), &silent)
+                pipeline::train(&config, data, PlannedFolder::inside(self.folder, &pending.folder), &silent)
             };
             match trained.map(drop).map_err(|error| resumable_as_a_whole(error, self.folder)) {
                 Ok(()) => {}
@@ -190,12 +330,13 @@ impl Runner<'_> {
                     error @ (TrainingError::Diverged { .. }
                     | TrainingError::NotEnoughMemory { .. }
                     | TrainingError::BatchTooSmall { .. }),
-                ) => outcome::write_failure(self.folder.inside(&pending.folder), error.to_string())?,
+                ) => outcome::write_failure(
+                    PlannedFolder::inside(self.folder, &pending.folder),
+                    error.to_string(),
+                )?,
                 Err(error) => return Err(error),
             }
-            result = outcome::read(&path, &pending, self.score)?;
         }
-        outcome::remove_models(&path)?;
-        Ok(result.expect("it has just ended"))
+        Ok(outcome::remove_models(&path)?)
     }
 }

@@ -11,7 +11,7 @@ use crate::config::Select;
 use crate::model::model_file::FILE as MODEL;
 use crate::run_dir::error::{RunDirError, WriteError};
 use crate::run_dir::file_names::{FAILURE, LAST_MODEL, METRICS};
-use crate::run_dir::run_folder::PlannedFolder;
+use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::sweep_record::{ResultRecord, ScoreName};
 
 /// Largest `metrics.json` that is read: 10,000 classes.

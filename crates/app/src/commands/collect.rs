@@ -1,0 +1,42 @@
+//! `roentgen collect`: the results over all trainings, once every task has ended.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::TrainConfig;
+use crate::config::search_space::SearchSpace;
+use crate::error::AppError;
+use crate::ranks::Ranks;
+use crate::run_dir::error::RunDirError;
+use crate::run_dir::file_names::SPACE;
+use crate::run_dir::run_folder::RunFolder;
+use crate::terminal::screen::Screen;
+use crate::training::pipeline::ResumeOptions;
+use crate::training::several_runs::SeveralRuns;
+use crate::training::sweep::Sweep;
+use crate::training::whole_folder::WholeFolder;
+
+/// Joins the trainings in the folder `path`, with the decoded images in `cache`. Trains nothing.
+///
+/// # Errors
+/// If tasks still work in the folder, or trainings have not ended; if it is the folder of a single training.
+pub(crate) fn run(
+    path: &Path,
+    options: ResumeOptions,
+    cache: Option<PathBuf>,
+    screen: &Screen,
+) -> Result<(), AppError> {
+    let folder = RunFolder::open(path)?;
+    let config = TrainConfig { cache, ..options.read_config(&folder)? };
+    if folder.file(SPACE).is_file() {
+        let space = SearchSpace::read(&folder.file(SPACE))?;
+        let sweep = Sweep::new(&config, &space)?;
+        sweep.check_ended(&folder)?;
+        return Ok(sweep.run(Some(WholeFolder::Existing(folder)), &Ranks::one(), false, screen)?);
+    }
+    let Some(several) = SeveralRuns::of(&config) else {
+        let reason = "it is the folder of a single training, which has nothing to collect".to_owned();
+        return Err(RunDirError::NotResumable { path: path.into(), reason }.into());
+    };
+    several.check_ended(&folder)?;
+    Ok(several.run(WholeFolder::Existing(folder), false, screen)?)
+}

@@ -1,0 +1,25 @@
+//! Whether several ranks have the same images.
+
+use roentgen_data::{Dataset, ImageSet};
+
+use crate::ranks::error::RankError;
+use crate::ranks::{Ranks, SharedFact};
+use crate::terminal::screen::counted;
+
+/// Fails on every rank if one of them has other images than the rest.
+///
+/// # Errors
+/// [`RankError::Differ`], or if a rank cannot be reached.
+pub(crate) fn agree_on_images(data: &Dataset, ranks: &Ranks) -> Result<(), RankError> {
+    if ranks.size() == 1 {
+        return Ok(());
+    }
+    let sets = [("the training set", &data.train), ("the validation set", &data.val)];
+    let remedy = "give every rank the same images";
+    ranks.agree(&sets.map(|(name, set)| SharedFact { name, value: shown(set), remedy }))
+}
+
+/// A set as an error shows it.
+fn shown(set: &ImageSet) -> String {
+    format!("{} with the digest {}", counted(set.len(), "image"), &set.digest()[..8])
+}

@@ -1,0 +1,194 @@
+//! Where a run folder will be, before there is anything to write.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use roentgen_data::disk::{self, TEMPORARY_PREFIX};
+
+use super::file_names::{DATA, SPACE};
+use super::run_folder::{LOCK, RunFolder};
+use crate::config::TrainConfig;
+use crate::config::pseudonyms::KEY_FILE;
+use crate::run_dir::error::{RunDirError, WriteError};
+
+/// The folder that a run will be written to, before there is anything to write.
+#[derive(Clone, Debug)]
+pub(crate) enum PlannedFolder {
+    /// With a path that was given.
+    Given(PathBuf),
+    /// With a name that is free when the folder is created: several runs may begin in the same second.
+    ByDate {
+        /// The folder above.
+        parent: PathBuf,
+        /// The name, to which a number is added where it is taken.
+        name: String,
+    },
+}
+
+impl PlannedFolder {
+    /// Takes `--out`, or a name after date and time under `runs/`.
+    ///
+    /// # Errors
+    /// [`RunDirError::OutNotEmpty`] if something is there already, [`RunDirError::OutUnreadable`]. Nothing is created yet: a
+    /// run that fails before it has begun leaves no folder.
+    pub(crate) fn new(out: Option<&Path>) -> Result<Self, RunDirError> {
+        let Some(out) = out else {
+            let name = jiff::Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
+            return Ok(Self::ByDate { parent: "runs".into(), name });
+        };
+        let is_free = match disk::list(out) {
+            Ok(entries) => holds_no_run(entries.flatten().map(|entry| entry.file_name())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => false,
+            Err(source) => return Err(RunDirError::OutUnreadable { path: out.into(), source }),
+        };
+        if is_free { Ok(Self::Given(out.into())) } else { Err(RunDirError::OutNotEmpty { path: out.into() }) }
+    }
+
+    /// A folder in that of a run, for a run that is part of it.
+    #[must_use]
+    pub(crate) fn inside(whole: &RunFolder, name: &str) -> Self {
+        Self::Given(whole.file(name))
+    }
+
+    /// Checks that the folder will not lie in the folder of the images, where its name would be taken for a class.
+    ///
+    /// # Errors
+    /// [`RunDirError::OutInData`].
+    pub(crate) fn check_outside(&self, config: &TrainConfig) -> Result<(), RunDirError> {
+        if config.uses_phantom() {
+            return Ok(());
+        }
+        let above = match self {
+            Self::Given(path) => path.parent().unwrap_or(path),
+            Self::ByDate { parent, .. } => parent,
+        };
+        // Of the folders above, the lowest that exists.
+        let above = std::path::absolute(above).unwrap_or_default();
+        let existing = above.ancestors().find_map(|folder| folder.canonicalize().ok());
+        match (existing, config.data.canonicalize()) {
+            (Some(existing), Ok(data)) if data.is_dir() && existing.starts_with(&data) => {
+                Err(RunDirError::OutInData { data })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Creates the folder.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub(crate) fn create(self) -> Result<RunFolder, RunDirError> {
+        let path = match self {
+            Self::Given(path) => {
+                disk::create_folders(&path).map_err(|source| WriteError { path: path.clone(), source })?;
+                path
+            }
+            Self::ByDate { parent, name } => create_with_free_name(&parent, &name)?,
+        };
+        RunFolder::locked(path)
+    }
+}
+
+/// Creates `parent/name`, or `parent/name_2` and so on where that exists. The system creates a folder for one process only,
+/// so that two runs never get the same one.
+fn create_with_free_name(parent: &Path, name: &str) -> Result<PathBuf, WriteError> {
+    disk::create_folders(parent).map_err(|source| WriteError { path: parent.into(), source })?;
+    let mut path = parent.join(name);
+    for count in 2_u32.. {
+        match disk::create_new_folder(&path) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                path = parent.join(format!("{name}_{count}"));
+            }
+            Err(source) => return Err(WriteError { path, source }),
+        }
+    }
+    Ok(path)
+}
+
+/// Whether a folder is empty, or has only the files of a run that was killed before its settings were written.
+fn holds_no_run(names: impl Iterator<Item = OsString>) -> bool {
+    let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    let is_of_beginning = |name: &String| {
+        [LOCK, DATA, SPACE, KEY_FILE].contains(&name.as_str()) || name.starts_with(TEMPORARY_PREFIX)
+    };
+    names.is_empty() || (names.iter().any(|name| name == LOCK) && names.iter().all(is_of_beginning))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::run_dir::file_names::CONFIG;
+
+    #[test]
+    fn a_folder_in_use_is_refused_and_an_empty_one_taken() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let plan = |name: &str| PlannedFolder::new(Some(&parent.path().join(name)));
+        fs::create_dir(parent.path().join("empty")).expect("a folder");
+        fs::write(parent.path().join("file"), "x").expect("a file");
+        assert!(plan("empty").is_ok() && plan("new/deep").is_ok());
+        assert!(!parent.path().join("new").exists(), "planning must create nothing");
+        let run = plan("new/deep").and_then(PlannedFolder::create).expect("a run folder");
+        run.write("config.toml", b"seed = 1\n").expect("a written file");
+        for taken in ["file", "new/deep"] {
+            assert!(matches!(plan(taken), Err(RunDirError::OutNotEmpty { .. })), "{taken}");
+        }
+    }
+
+    #[test]
+    fn a_run_folder_inside_the_data_is_refused() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let data = parent.path().join("data");
+        fs::create_dir_all(data.join("normal")).expect("folders");
+        let config = TrainConfig { data, ..TrainConfig::default() };
+        let check = |out: &str| PlannedFolder::Given(parent.path().join(out)).check_outside(&config);
+        for inside in ["data/run", "data/new/deep", "data/normal/../run"] {
+            assert!(matches!(check(inside), Err(RunDirError::OutInData { .. })), "{inside}");
+        }
+        for outside in ["run", "data2/run", "data/../run"] {
+            assert!(check(outside).is_ok(), "{outside}");
+        }
+    }
+
+    #[test]
+    fn runs_that_begin_in_the_same_second_get_folders_of_their_own() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let planned = PlannedFolder::ByDate {
+            parent: parent.path().join("runs"),
+            name: "2026-11-27_12-00-00".to_owned(),
+        };
+        // All are planned before the first one is created.
+        let runs: Vec<RunFolder> =
+            (0..3).map(|_| planned.clone().create().expect("a run folder of its own")).collect();
+        let names: Vec<_> = runs.iter().filter_map(|run| run.path().file_name()).collect();
+        assert_eq!(names, ["2026-11-27_12-00-00", "2026-11-27_12-00-00_2", "2026-11-27_12-00-00_3"]);
+    }
+
+    #[test]
+    fn what_a_run_left_that_was_killed_before_it_began_is_no_run() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let out = parent.path().join("run");
+        let run = PlannedFolder::new(Some(&out)).and_then(PlannedFolder::create).expect("a run folder");
+        run.write(DATA, b"{}").expect("a written file");
+        fs::write(run.file(".tmp-abc"), "half").expect("a file");
+        let again = PlannedFolder::new(Some(&out)).expect("nothing of a run");
+        assert!(
+            matches!(again.clone().create(), Err(RunDirError::InUse { .. })),
+            "it is just about to begin"
+        );
+        drop(run);
+        let again = again.create().expect("nobody works in it");
+        assert!(!again.file(".tmp-abc").exists());
+        again.write(CONFIG, b"").expect("a written file");
+        assert!(PlannedFolder::new(Some(&out)).is_err());
+        // Without a lock, the file is the user's.
+        let other = parent.path().join("other");
+        fs::create_dir(&other).expect("a folder");
+        fs::write(other.join(DATA), "precious").expect("a file");
+        assert!(PlannedFolder::new(Some(&other)).is_err());
+    }
+}
