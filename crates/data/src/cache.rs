@@ -33,6 +33,7 @@ use crate::file_facts::{FileFacts, Origin};
 use crate::file_identity::FileIdentity;
 use crate::negatives::BrightnessPattern;
 use crate::options::LoadOptions;
+use crate::parts::Parts;
 use crate::pixel_file::{PixelFile, StoredImage};
 use crate::progress::{Progress, Stage};
 use crate::small_image::SmallImage;
@@ -75,13 +76,31 @@ pub(crate) struct Shared {
     pub(crate) notes: Vec<String>,
 }
 
-/// What became of each item, in parts: their memory is free again as soon as they are taken apart.
-pub(crate) type Outcomes = Vec<Vec<Result<Decoded, Unusable>>>;
+/// What became of the items, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Outcomes {
+    /// The images of the items that gave one.
+    pub(crate) images: Parts<Decoded>,
+    /// The items without an image, by their indices.
+    pub(crate) failures: Vec<(usize, Unusable)>,
+    n_items: usize,
+}
+
+impl Outcomes {
+    /// Adds what became of the next item.
+    pub(crate) fn push(&mut self, outcome: Result<Decoded, Unusable>) {
+        match outcome {
+            Ok(decoded) => self.images.push(decoded),
+            Err(unusable) => self.failures.push((self.n_items, unusable)),
+        }
+        self.n_items += 1;
+    }
+}
 
 /// What a cache file holds.
 #[derive(Debug)]
 pub(crate) struct Cached {
-    /// Of each item. Its thumbnails have no detail: duplicates are known. Its pixels are in `file`.
+    /// Thumbnails have no detail: duplicates are known. The pixels are in `file`.
     pub(crate) outcomes: Outcomes,
     pub(crate) file: PixelFile,
     pub(crate) shared: Shared,
@@ -141,7 +160,7 @@ impl CacheFile {
             return Err(unusable());
         }
         let shared = read_shared(&mut records)?;
-        let (mut outcomes, mut n_done) = (Outcomes::new(), 0);
+        let (mut outcomes, mut n_done) = (Outcomes::default(), 0);
         for chunk in items.chunks(CHUNK) {
             let read = (0..chunk.len()).map(|_| ItemRecord::read(&mut records));
             let read = read.collect::<io::Result<Vec<ItemRecord>>>()?;
@@ -151,7 +170,7 @@ impl CacheFile {
             if !chunk.par_iter().zip(&read).all(is_usable) {
                 return Err(unusable());
             }
-            outcomes.push(read.into_iter().map(|(_, outcome)| outcome.map(CachedImage::decoded)).collect());
+            read.into_iter().for_each(|(_, outcome)| outcomes.push(outcome.map(CachedImage::decoded)));
             n_done += chunk.len();
             progress.report(Stage::Decoding, n_done, items.len());
         }

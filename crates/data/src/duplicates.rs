@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 use roentgen_tensor::dot_products::Panels;
 
-use crate::digest::ImageDigest;
 use crate::groups::Groups;
 use crate::thumbnail::{Detail, SIDE, Thumbnail};
 
@@ -57,16 +56,18 @@ pub(crate) fn find_duplicates(
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Vec<DuplicatePair> {
     let mut found: BTreeMap<(usize, usize), f64> = BTreeMap::new();
-    let mut first_with: BTreeMap<ImageDigest, usize> = BTreeMap::new();
-    let mut distinct = Vec::new();
-    for (index, thumbnail) in thumbnails.iter().enumerate() {
-        let first = *first_with.entry(thumbnail.digest).or_insert(index);
-        if first != index {
-            found.insert((first, index), 1.0);
-        } else if let Some(detail) = &thumbnail.detail {
-            distinct.push((index, &**detail));
-        }
+    // Equal images beside each other, the first of them first.
+    let mut by_digest: Vec<u32> = (0..thumbnails.len() as u32).collect();
+    by_digest.sort_unstable_by_key(|&index| (thumbnails[index as usize].digest, index));
+    let mut is_first = vec![false; thumbnails.len()];
+    for equal in by_digest.chunk_by(|&a, &b| thumbnails[a as usize].digest == thumbnails[b as usize].digest) {
+        let first = equal[0] as usize;
+        is_first[first] = true;
+        found.extend(equal[1..].iter().map(|&index| ((first, index as usize), 1.0)));
     }
+    let firsts = thumbnails.iter().zip(is_first).enumerate().filter(|(_, (_, is_first))| *is_first);
+    let distinct: Vec<(usize, &Detail)> =
+        firsts.filter_map(|(index, (thumbnail, _))| Some((index, &**thumbnail.detail.as_ref()?))).collect();
     let common = common_detail(&distinct);
     // Five times as large as the detail, so it is made where it is needed.
     let pyramid = |index: usize| DetailPyramid::of(distinct[index].1, &common);

@@ -14,15 +14,15 @@ type Trait<'a> = &'a dyn Fn(&Decoded) -> bool;
 type Sentence<'a> = &'a dyn Fn(String, &str) -> String;
 
 /// Notes on images, each with its name; with `has_negatives` also on those that are negatives.
-pub(crate) fn file_notes(
-    images: &[(&str, &Decoded)],
+pub(crate) fn file_notes<'a>(
+    images: impl Iterator<Item = (&'a str, &'a Decoded)> + Clone,
     has_negatives: bool,
     options: &LoadOptions,
 ) -> Vec<String> {
     let count_and_example = |has: &dyn Fn(&Decoded) -> bool| {
-        let mut found = images.iter().filter(|(_, image)| has(image));
+        let mut found = images.clone().filter(|(_, image)| has(image));
         let (example, _) = found.next()?;
-        Some((format!("{} of {} images", found.count() + 1, images.len()), *example))
+        Some((format!("{} of {} images", found.count() + 1, images.clone().count()), example))
     };
     let crop = options.crop;
     let kinds: [(Trait<'_>, Sentence<'_>); 10] = [

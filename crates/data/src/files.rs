@@ -13,6 +13,7 @@ use crate::disk;
 use crate::error::DataError;
 use crate::file_format::{FileFormat, is_image_file};
 use crate::file_notes::file_notes;
+use crate::image_file::ImageFile;
 use crate::image_set::{Entry, ImageSet};
 use crate::options::LoadOptions;
 use crate::progress::{Progress, Stage};
@@ -95,17 +96,14 @@ pub fn load_files(
         decoded.par_iter_mut().flatten().for_each(|decoded| decoded.check_negative(pattern, options.invert));
     }
     let names: Vec<String> = sources.iter().map(ImageSource::name).collect();
-    let good: Vec<(&str, &Decoded)> = names
-        .iter()
-        .zip(&decoded)
-        .filter_map(|(name, decoded)| Some((&**name, decoded.as_ref().ok()?)))
-        .collect();
-    notes.extend(file_notes(&good, true, options));
+    let good =
+        names.iter().zip(&decoded).filter_map(|(name, decoded)| Some((&**name, decoded.as_ref().ok()?)));
+    notes.extend(file_notes(good, true, options));
     let (mut entries, mut by_source) = (Vec::new(), Vec::with_capacity(sources.len()));
     for ((source, name), decoded) in sources.iter().zip(names).zip(decoded) {
         by_source.push(decoded.map_err(|unusable| unusable.reason).map(|decoded| {
-            let file = source.file().map(Path::to_owned);
-            let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
+            let file = source.file().map(|path| ImageFile::At(path.into()));
+            let (name, facts, digest) = (name.into(), Some(decoded.facts), Some(decoded.digest()));
             entries.push(Entry { image: decoded.image, name, file, label: 0, patient: None, facts, digest });
             entries.len() - 1
         }));

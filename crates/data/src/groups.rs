@@ -32,11 +32,11 @@ impl Groups {
         self.parent[b] = low as u32;
     }
 
-    /// Joins images with the same key; images without a key are not changed.
-    pub(crate) fn join_by_key<K: Ord>(&mut self, keys: &[Option<K>]) {
-        let mut by_key: Vec<usize> = (0..keys.len()).filter(|&image| keys[image].is_some()).collect();
-        by_key.sort_by_key(|&image| &keys[image]);
-        for same in by_key.chunk_by(|&a, &b| keys[a] == keys[b]) {
+    /// Joins those of the first `n` images that have the same key; images without a key are not changed.
+    pub(crate) fn join_by_key<K: Ord>(&mut self, n: usize, key: impl Fn(usize) -> Option<K>) {
+        let mut by_key: Vec<usize> = (0..n).filter(|&image| key(image).is_some()).collect();
+        by_key.sort_by_key(|&image| key(image));
+        for same in by_key.chunk_by(|&a, &b| key(a) == key(b)) {
             same.iter().skip(1).for_each(|&image| self.join(same[0], image));
         }
     }
@@ -55,7 +55,7 @@ pub fn group_ids(keys: &[Option<String>]) -> Option<Vec<u32>> {
         return None;
     }
     let mut groups = Groups::new(keys.len());
-    groups.join_by_key(keys);
+    groups.join_by_key(keys.len(), |image| keys[image].as_ref());
     Some(groups.of_each())
 }
 
@@ -75,8 +75,8 @@ mod tests {
     #[test]
     fn keys_and_pairs_join_alike() {
         let mut groups = Groups::new(6);
-        let key = |text: &str| Some(text.to_owned());
-        groups.join_by_key(&[key("b"), None, key("a"), key("b"), None, key("a")]);
+        let keys = [Some("b"), None, Some("a"), Some("b"), None, Some("a")];
+        groups.join_by_key(keys.len(), |image| keys[image]);
         assert_eq!(groups.of_each(), [0, 1, 2, 0, 4, 2]);
         groups.join(4, 5);
         groups.join(3, 4);

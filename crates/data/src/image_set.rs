@@ -1,17 +1,18 @@
 //! The images of one set.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use crate::file_facts::FileFacts;
 use crate::groups::group_ids;
-use crate::pixel_file::{PixelFile, StoredImage};
+use crate::image_file::ImageFile;
+use crate::pixel_file::PixelFile;
 use crate::small_image::SmallImage;
 
-use self::pixels::{Pixels, converted};
+use self::pixels::Pixels;
 
 mod mask;
 mod pixels;
@@ -30,9 +31,9 @@ pub struct ImageSet {
     channels: usize,
     pixels: Pixels,
     labels: Vec<u32>,
-    pub(crate) names: Vec<String>,
-    files: Vec<Option<PathBuf>>,
-    pub(crate) patients: Vec<Option<String>>,
+    names: Vec<Box<str>>,
+    files: Vec<Option<ImageFile>>,
+    patients: Vec<Option<String>>,
     facts: Vec<Option<FileFacts>>,
     digests: Vec<Option<u64>>,
 }
@@ -41,11 +42,11 @@ pub struct ImageSet {
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) image: SmallImage,
-    pub(crate) name: String,
+    pub(crate) name: Box<str>,
     /// The file that it was read from, if it has one of its own.
-    pub(crate) file: Option<PathBuf>,
+    pub(crate) file: Option<ImageFile>,
     pub(crate) label: u32,
-    pub(crate) patient: Option<String>,
+    pub(crate) patient: Option<Box<str>>,
     pub(crate) facts: Option<FileFacts>,
     /// The short digest of the image before it was resized.
     pub(crate) digest: Option<u64>,
@@ -53,7 +54,7 @@ pub(crate) struct Entry {
 
 impl From<(SmallImage, String, u32)> for Entry {
     fn from((image, name, label): (SmallImage, String, u32)) -> Self {
-        Self { image, name, file: None, label, patient: None, facts: None, digest: None }
+        Self { image, name: name.into(), file: None, label, patient: None, facts: None, digest: None }
     }
 }
 
@@ -71,36 +72,35 @@ pub struct ImageView<'a> {
 impl ImageSet {
     /// Packs images in memory and converts each to `channels`.
     pub(crate) fn pack<E: Into<Entry>>(channels: usize, entries: Vec<E>) -> Self {
-        let mut set = Self { channels, ..Self::default() };
-        for entry in entries {
-            let image = set.push(entry.into());
-            let pixels = converted(image.pixels, image.channels, channels);
-            set.pixels.push(image.height as usize, image.width as usize, &pixels);
-        }
+        let mut set = Self::with_capacity(channels, entries.len(), None);
+        entries.into_iter().for_each(|entry| set.push(entry.into()));
         set
     }
 
-    /// Images that stay in `file`.
-    pub(crate) fn in_file(channels: usize, entries: Vec<Entry>, file: &Arc<PixelFile>) -> Self {
-        let mut set = Self { channels, ..Self::default() };
-        let mut images = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let SmallImage { place, height, width, channels, .. } = set.push(entry);
-            images.push(StoredImage { place, height, width, channels: channels as u8 });
+    /// An empty set for `n` images, which stay in `file`, or else are in memory.
+    pub(crate) fn with_capacity(channels: usize, n: usize, file: Option<&Arc<PixelFile>>) -> Self {
+        Self {
+            channels,
+            pixels: Pixels::with_capacity(n, file),
+            labels: Vec::with_capacity(n),
+            names: Vec::with_capacity(n),
+            files: Vec::with_capacity(n),
+            patients: Vec::with_capacity(n),
+            facts: Vec::with_capacity(n),
+            digests: Vec::with_capacity(n),
         }
-        Self { pixels: Pixels::File { file: Arc::clone(file), images }, ..set }
     }
 
-    /// Adds all of an entry but its image, which is returned.
-    fn push(&mut self, entry: Entry) -> SmallImage {
+    /// Adds an image, converted to the channels of the set if it is in memory.
+    pub(crate) fn push(&mut self, entry: Entry) {
         let Entry { image, name, file, label, patient, facts, digest } = entry;
+        self.pixels.push_image(image, self.channels);
         self.labels.push(label);
         self.names.push(name);
         self.files.push(file);
-        self.patients.push(patient);
+        self.patients.push(patient.map(Into::into));
         self.facts.push(facts);
         self.digests.push(digest);
-        image
     }
 
     /// The images of this set, followed by those of another one.
@@ -148,8 +148,8 @@ impl ImageSet {
     #[must_use]
     pub fn n_bytes(&self) -> usize {
         let Self { channels: _, pixels, labels, names, files, patients, facts, digests } = self;
-        let texts = names.iter().map(String::len).sum::<usize>()
-            + files.iter().flatten().map(|path| path.as_os_str().len()).sum::<usize>()
+        let texts = names.iter().map(|name| name.len()).sum::<usize>()
+            + files.iter().flatten().map(ImageFile::n_bytes).sum::<usize>()
             + patients.iter().flatten().map(String::len).sum::<usize>();
         let lists = size_of_val(&**labels)
             + size_of_val(&**names)
@@ -195,8 +195,8 @@ impl ImageSet {
 
     /// The file that an image was read from, if it has one of its own; drawn and packed images have none.
     #[must_use]
-    pub fn file(&self, index: usize) -> Option<&Path> {
-        self.files[index].as_deref()
+    pub fn file(&self, index: usize) -> Option<PathBuf> {
+        self.files[index].as_ref().map(|file| file.path(&self.names[index]))
     }
 
     /// The facts of its file, if it came from a file.
@@ -215,6 +215,28 @@ impl ImageSet {
     #[must_use]
     pub fn patient(&self, index: usize) -> Option<&str> {
         self.patients[index].as_deref()
+    }
+
+    /// Calls `rename` with the name of every image, and `rename_patient` with that of every patient. Files stay where they are.
+    pub(crate) fn rename(
+        &mut self,
+        rename: impl Fn(&str) -> String,
+        rename_patient: impl Fn(&str) -> String,
+    ) {
+        for (name, file) in self.names.iter_mut().zip(&mut self.files) {
+            if let Some(file) = file {
+                *file = ImageFile::At(file.path(name).into());
+            }
+            *name = rename(name).into();
+        }
+        for patient in self.patients.iter_mut().flatten() {
+            *patient = rename_patient(patient);
+        }
+    }
+
+    /// The name of every image.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| &**name)
     }
 
     /// The patient of every image, where it is known.

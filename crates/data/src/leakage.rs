@@ -29,20 +29,30 @@ pub struct LeakedImage {
     pub similarity: f64,
 }
 
-/// Where an image is and whose it is; [`DuplicatePair`] counts images in the order of a list of these.
+/// Where an image is, and what of whom; [`DuplicatePair`] counts images in the order of a list of these.
 #[derive(Clone, Debug)]
 pub(crate) struct ImageRecord {
-    pub(crate) location: ImageLocation,
+    pub(crate) subset: Subset,
+    /// Index of its class.
+    pub(crate) label: u32,
+    /// Its path inside the data.
+    pub(crate) name: Box<str>,
     pub(crate) patient: Option<PatientKey>,
+}
+
+impl ImageRecord {
+    pub(crate) fn location(&self) -> ImageLocation {
+        ImageLocation { subset: self.subset, path: self.name.to_string() }
+    }
 }
 
 /// The images that have a duplicate in an earlier set, sorted: each with every duplicate there. A duplicate of a
 /// duplicate is listed with the first image of its group and the smallest similarity within the group.
 pub(crate) fn find_leakage(records: &[ImageRecord], pairs: &[DuplicatePair]) -> Vec<LeakedImage> {
-    let subset = |index: usize| records[index].location.subset;
+    let subset = |index: usize| records[index].subset;
     let leaked = |(image, original): (usize, usize), similarity: f64| LeakedImage {
-        image: records[image].location.clone(),
-        original: records[original].location.clone(),
+        image: records[image].location(),
+        original: records[original].location(),
         similarity,
     };
     let mut is_listed = vec![false; records.len()];
@@ -75,15 +85,15 @@ pub(crate) fn find_leakage(records: &[ImageRecord], pairs: &[DuplicatePair]) -> 
 /// Patients with images in more than one set, sorted.
 pub(crate) fn crossing_patients(records: &[ImageRecord]) -> Vec<String> {
     let mut subsets: BTreeMap<&PatientKey, (Subset, bool)> = BTreeMap::new();
-    for ImageRecord { location, patient } in records {
+    for ImageRecord { subset, patient, .. } in records {
         let Some(patient) = patient else { continue };
-        let entry = subsets.entry(patient).or_insert((location.subset, false));
-        entry.1 |= entry.0 != location.subset;
+        let entry = subsets.entry(patient).or_insert((*subset, false));
+        entry.1 |= entry.0 != *subset;
     }
     subsets
         .into_iter()
         .filter(|(_, (_, crosses))| *crosses)
-        .map(|(patient, _)| patient.name.clone())
+        .map(|(patient, _)| patient.name.to_string())
         .collect()
 }
 
@@ -92,7 +102,7 @@ pub(crate) fn count_matching_guesses(records: &[ImageRecord]) -> usize {
     let names = |is_separate: bool| -> BTreeSet<&str> {
         let patients = records.iter().filter_map(|record| record.patient.as_ref());
         let of_side = patients.filter(|patient| patient.is_guess_from_test_option == is_separate);
-        of_side.map(|patient| patient.name.as_str()).collect()
+        of_side.map(|patient| &*patient.name).collect()
     };
     names(true).intersection(&names(false)).count()
 }
@@ -101,14 +111,14 @@ pub(crate) fn count_matching_guesses(records: &[ImageRecord]) -> usize {
 pub(crate) fn which_leaked(records: &[ImageRecord], leakage: &[LeakedImage], subset: Subset) -> Vec<bool> {
     let of_subset = leakage.iter().filter(|leaked| leaked.image.subset == subset);
     let leaked_paths: BTreeSet<&str> = of_subset.map(|leaked| leaked.image.path.as_str()).collect();
-    let earlier = records.iter().filter(|record| record.location.subset < subset);
+    let earlier = records.iter().filter(|record| record.subset < subset);
     let earlier_patients: BTreeSet<&PatientKey> =
         earlier.filter_map(|record| record.patient.as_ref()).collect();
     let is_leaked = |record: &ImageRecord| {
         let has_earlier = record.patient.as_ref().is_some_and(|patient| earlier_patients.contains(patient));
-        leaked_paths.contains(record.location.path.as_str()) || has_earlier
+        leaked_paths.contains(&*record.name) || has_earlier
     };
-    records.iter().filter(|record| record.location.subset == subset).map(is_leaked).collect()
+    records.iter().filter(|record| record.subset == subset).map(is_leaked).collect()
 }
 
 #[cfg(test)]
@@ -116,10 +126,8 @@ mod tests {
     use super::*;
 
     fn record(subset: Subset, path: &str, patient: Option<&str>) -> ImageRecord {
-        let location = ImageLocation { subset, path: path.into() };
-        let patient =
-            patient.map(|name| PatientKey { name: name.to_owned(), is_guess_from_test_option: false });
-        ImageRecord { location, patient }
+        let patient = patient.map(|name| PatientKey { name: name.into(), is_guess_from_test_option: false });
+        ImageRecord { subset, label: 0, name: path.into(), patient }
     }
 
     fn example() -> Vec<ImageRecord> {
@@ -175,7 +183,7 @@ mod tests {
     #[test]
     fn equal_guesses_about_two_data_sets_are_no_leakage() {
         let mut records = example();
-        for record in records.iter_mut().filter(|record| record.location.subset == Subset::Test) {
+        for record in records.iter_mut().filter(|record| record.subset == Subset::Test) {
             record.patient.iter_mut().for_each(|patient| patient.is_guess_from_test_option = true);
         }
         assert!(crossing_patients(&records).is_empty());

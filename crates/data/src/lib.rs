@@ -53,7 +53,7 @@
 //! | `negatives` | images with black and white exchanged |
 //! | `duplicates`, `small_image`, `file_facts`, `patients`, `split` | finding duplicates and patients; drawing splits |
 //! | `thumbnail`, `groups`, `jpeg_scans`, `file_identity`, `pixel_file` | what duplicates are found by; images that belong together; whether a JPEG holds the whole image; whether a file has changed; pixels that stay in a file |
-//! | `class_look`, `caught_panic`, `digest`, `identifier`, `jpeg_header`, `crop_window`, `colour`, `subset`, `error`, `progress`, `read_file`, `sampler`, `system_entries`, `class_weights` | values without dependencies; whole files |
+//! | `class_look`, `caught_panic`, `digest`, `identifier`, `image_file`, `jpeg_header`, `crop_window`, `colour`, `subset`, `error`, `parts`, `progress`, `read_file`, `sampler`, `system_entries`, `class_weights` | values without dependencies; whole files |
 //! | `disk` | every operation on files and folders |
 #![forbid(unsafe_code)]
 
@@ -80,6 +80,7 @@ mod file_notes;
 mod files;
 mod groups;
 mod identifier;
+mod image_file;
 mod image_set;
 mod jpeg_header;
 mod jpeg_scans;
@@ -88,6 +89,7 @@ mod load;
 mod negatives;
 mod normalize;
 mod options;
+mod parts;
 mod patients;
 pub mod phantom;
 mod pixel_file;

@@ -45,11 +45,11 @@ impl PatientPattern {
     }
 
     /// The patient in the last component of `name`.
-    fn patient_in(&self, name: &str) -> Option<String> {
+    fn patient_in(&self, name: &str) -> Option<Box<str>> {
         let file = name.rsplit('/').next().unwrap_or(name);
         let found = self.0.captures(file)?;
         let matched = found.name("patient").or_else(|| found.get(1)).or_else(|| found.get(0));
-        matched.map(|matched| matched.as_str().to_owned()).filter(|patient| !patient.is_empty())
+        matched.map(|matched| matched.as_str()).filter(|patient| !patient.is_empty()).map(Into::into)
     }
 }
 
@@ -93,11 +93,14 @@ pub struct Patients {
 /// same names for different patients, so these count as different.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PatientKey {
-    pub(crate) name: String,
+    pub(crate) name: Box<str>,
     /// Whether it is a guess about an image of the separate test set,
     /// [`LoadOptions::test_dir`](crate::LoadOptions::test_dir).
     pub(crate) is_guess_from_test_option: bool,
 }
+
+/// The patient of every image, and how the patients are known.
+type FromNames = (Vec<Option<Box<str>>>, Option<PatientSource>);
 
 /// Finds the patient of every image by its name, with `pattern` or with the built-in patterns, and how the patients are
 /// known; `None` if no name contains a patient.
@@ -107,7 +110,7 @@ pub(crate) struct PatientKey {
 pub(crate) fn from_names<'a>(
     names: impl Iterator<Item = &'a str> + Clone,
     pattern: Option<&PatientPattern>,
-) -> Result<(Vec<Option<String>>, Option<PatientSource>), DataError> {
+) -> Result<FromNames, DataError> {
     if let Some(pattern) = pattern {
         let patients: Vec<_> = names.clone().map(|name| pattern.patient_in(name)).collect();
         if patients.iter().all(Option::is_none) {
@@ -154,10 +157,7 @@ impl std::fmt::Display for PatientSource {
 mod tests {
     use super::*;
 
-    fn found(
-        names: &[&str],
-        pattern: Option<&str>,
-    ) -> Result<(Vec<Option<String>>, Option<PatientSource>), DataError> {
+    fn found(names: &[&str], pattern: Option<&str>) -> Result<FromNames, DataError> {
         let pattern = pattern.map(|text| PatientPattern::new(text).expect("a pattern"));
         from_names(names.iter().copied(), pattern.as_ref())
     }

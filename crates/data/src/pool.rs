@@ -1,7 +1,7 @@
 //! The decoded images of a data set before missing sets are split off: decoded once, cut into sets as often as needed.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::cache::Shared;
@@ -12,10 +12,12 @@ use crate::duplicates::{DuplicatePair, MAX_FOR_CROPS, MAX_FOR_DETAIL, find_dupli
 use crate::error::{BadFile, DataError};
 use crate::file_facts::FileFacts;
 use crate::file_notes::file_notes;
+use crate::image_file::ImageFile;
 use crate::image_set::{Entry, ImageSet};
 use crate::leakage::{ImageLocation, ImageRecord, crossing_patients, find_leakage, which_leaked};
 use crate::negatives::BrightnessPattern;
 use crate::options::{Channels, Fold, Invert, LoadOptions, default_val_fraction};
+use crate::parts::Parts;
 use crate::patients::{PatientKey, PatientSource, Patients};
 use crate::pixel_file::PixelFile;
 use crate::progress::{Progress, Stage};
@@ -45,7 +47,7 @@ pub(crate) struct ImagePool {
     /// Where each image is and whose it is.
     records: Vec<ImageRecord>,
     /// The image of each record.
-    images: Vec<PoolImage>,
+    images: Parts<PoolImage>,
     /// The file with their pixels, if they are not in memory.
     file: Option<Arc<PixelFile>>,
     patient_source: Option<PatientSource>,
@@ -64,8 +66,7 @@ pub(crate) struct ImagePool {
 #[derive(Clone, Debug)]
 struct PoolImage {
     image: SmallImage,
-    file: Option<PathBuf>,
-    label: u32,
+    file: Option<ImageFile>,
     facts: FileFacts,
     digest: u64,
 }
@@ -86,45 +87,47 @@ impl ImagePool {
         let Listing { class_names, items, val_origin, test_origin, has_test_option, mut notes, .. } = listing;
         let total = items.len();
         let examples = Subset::ALL.map(|subset| items.iter().find(|item| item.subset == subset).cloned());
-        let AllDecoded { mut good, bad, other_kinds, cached, mut writer } =
+        let AllDecoded { items, mut images, bad, other_kinds, cached, mut writer } =
             AllDecoded::of(items, cache, options, progress)?;
         if !options.skip_bad {
             reject_bad(&bad, total)?;
         }
-        reject_empty_subset(&examples, &good, &bad)?;
+        reject_empty_subset(&examples, &items, &bad)?;
         notes.extend(other_kinds.iter().map(|(kind, count)| format!("left out {count} file(s): {kind}")));
-        let images: Vec<(&str, &Decoded)> =
-            good.iter().map(|(item, decoded)| (item.name.as_str(), decoded)).collect();
-        notes.extend(file_notes(&images, false, options));
+        let named = items.iter().map(|item| &*item.name).zip(images.iter());
+        notes.extend(file_notes(named, false, options));
         let (shared, duplicates, mut file) = match cached {
             Some((shared, duplicates, file)) => (shared, Some(duplicates), Some(file)),
-            None => (apply_shared(&mut good, writer.as_mut(), options)?, None, None),
+            None => (apply_shared(&items, &mut images, writer.as_mut(), options)?, None, None),
         };
         notes.extend_from_slice(&shared.notes);
-        notes.extend(negatives_note(&good, &class_names, options.invert));
-        number_devices(&mut good);
+        notes.extend(negatives_note(&items, &images, &class_names, options.invert));
+        number_devices(images.iter_mut());
         notes.extend(missing_search_note(total));
         let is_from_test_option = |item: &Item| has_test_option && item.subset == Subset::Test;
         let FoundPatients { patients, source: patient_source, is_guess, notes: patient_notes } =
-            find_patients(&good, options, is_from_test_option)?;
+            find_patients(&items, &images, options, is_from_test_option)?;
         notes.extend(patient_notes);
         let duplicates = duplicates.unwrap_or_else(|| {
-            let thumbnails: Vec<&Thumbnail> = good.iter().map(|(_, decoded)| &decoded.thumbnail).collect();
+            let thumbnails: Vec<&Thumbnail> = images.iter().map(|decoded| &decoded.thumbnail).collect();
             find_duplicates(&thumbnails, &|done, total| progress.report(Stage::Comparing, done, total))
         });
         if let Some(writer) = writer {
-            file = Some(writer.finish(good.iter().map(|(_, decoded)| decoded), &shared, &duplicates)?);
+            file = Some(writer.finish(images.iter(), &shared, &duplicates)?);
         }
-        let (mut records, mut images) = (Vec::with_capacity(good.len()), Vec::with_capacity(good.len()));
-        for (((item, decoded), patient), is_guess) in good.into_iter().zip(patients).zip(is_guess) {
+        let (mut records, mut of_pool) = (Vec::with_capacity(items.len()), Parts::default());
+        for (((item, decoded), patient), is_guess) in
+            items.into_iter().zip(images).zip(patients).zip(is_guess)
+        {
             let is_guess_from_test_option = is_guess && is_from_test_option(&item);
             let patient = patient.map(|name| PatientKey { name, is_guess_from_test_option });
             let Item { name, content, subset, label, .. } = item;
             let (file, digest) = (content.into_file(), decoded.digest());
             let Decoded { image, facts, .. } = decoded;
-            records.push(ImageRecord { location: ImageLocation { subset, path: name }, patient });
-            images.push(PoolImage { image, file, label, facts, digest });
+            records.push(ImageRecord { subset, label, name, patient });
+            of_pool.push(PoolImage { image, file, facts, digest });
         }
+        let images = of_pool;
         notes.extend(matching_patients_note(&records, patient_source.as_ref()));
         let fingerprint = fingerprint(&records, &images, [val_origin, test_origin]);
         let Shared { sample_bits, pattern, .. } = shared;
@@ -167,11 +170,11 @@ impl ImagePool {
 
     /// Indices of the images of a set.
     fn of_subset(&self, subset: Subset) -> Vec<usize> {
-        (0..self.records.len()).filter(|&index| self.records[index].location.subset == subset).collect()
+        (0..self.records.len()).filter(|&index| self.records[index].subset == subset).collect()
     }
 
     fn labels(&self, indices: &[usize]) -> Vec<u32> {
-        indices.iter().map(|&index| self.images[index].label).collect()
+        indices.iter().map(|&index| self.records[index].label).collect()
     }
 
     /// The data set: missing sets are split off the training set, and no split separates duplicates or the images of a
@@ -183,7 +186,7 @@ impl ImagePool {
         // Patients that the given sets share; a split off set never shares one.
         let crossing = crossing_patients(&self.records);
         let train = self.of_subset(Subset::Train);
-        let channels = self.channels(&train, options.channels);
+        let channels = self.channels(options.channels);
         let val_fraction = options.val_fraction.unwrap_or_else(|| default_val_fraction(train.len()));
         self.split_off_missing(&train, val_fraction, options)?;
 
@@ -192,25 +195,18 @@ impl ImagePool {
         let [is_leaked_val, is_leaked_test] =
             [Subset::Val, Subset::Test].map(|subset| which_leaked(&self.records, &leakage, subset));
         let duplicates = duplicate_groups(&self.records, &self.duplicates);
-        let mut entries = Subset::ALL.map(|_| Vec::new());
-        for (ImageRecord { location, patient }, of_pool) in self.records.into_iter().zip(self.images) {
-            let PoolImage { image, file, label, facts, digest } = of_pool;
-            let (name, patient) = (location.path, patient.map(|patient| patient.name));
-            let (facts, digest) = (Some(facts), Some(digest));
-            entries[location.subset as usize].push(Entry {
-                image,
-                name,
-                file,
-                label,
-                patient,
-                facts,
-                digest,
-            });
-        }
-        let [train, val, test] = entries.map(|entries| match &self.file {
-            Some(file) => ImageSet::in_file(channels, entries, file),
-            None => ImageSet::pack(channels, entries),
+        let mut sets = Subset::ALL.map(|subset| {
+            let n = self.records.iter().filter(|record| record.subset == subset).count();
+            ImageSet::with_capacity(channels, n, self.file.as_ref())
         });
+        for (record, image) in self.records.into_iter().zip(self.images) {
+            let ImageRecord { subset, label, name, patient } = record;
+            let PoolImage { image, file, facts, digest } = image;
+            let patient = patient.map(|patient| patient.name);
+            let (facts, digest) = (Some(facts), Some(digest));
+            sets[subset as usize].push(Entry { image, name, file, label, patient, facts, digest });
+        }
+        let [train, val, test] = sets;
         let Self {
             class_names, fingerprint, sample_bits, pattern, val_origin, test_origin, bad, notes, ..
         } = self;
@@ -240,9 +236,7 @@ impl ImagePool {
         options: &LoadOptions,
     ) -> Result<(), DataError> {
         let mut groups = group_duplicates(self.records.len(), &self.duplicates);
-        let patients: Vec<Option<PatientKey>> =
-            self.records.iter().map(|record| record.patient.clone()).collect();
-        groups.join_by_key(&patients);
+        groups.join_by_key(self.records.len(), |index| self.records[index].patient.as_ref());
         let groups = groups.of_each();
         let sizes = class_counts(&self.labels(train), self.class_names.len());
         let seed = options.seed;
@@ -275,20 +269,22 @@ impl ImagePool {
         let pool = SplitPool { labels: &labels, groups: &groups, seed, stream };
         for (&index, is_chosen) in train.iter().zip(choose(pool, &self.class_names)?) {
             if is_chosen {
-                self.records[index].location.subset = to;
+                self.records[index].subset = to;
             }
         }
         Ok(())
     }
 
     /// 1 or 3, by the training images if the options leave it open.
-    fn channels(&self, train: &[usize], requested: Channels) -> usize {
+    fn channels(&self, requested: Channels) -> usize {
         match requested {
             Channels::Grey => 1,
             Channels::Rgb => 3,
             Channels::Auto => {
-                let coloured = train.iter().filter(|&&index| self.images[index].image.coloured).count();
-                if colour::is_colour_set(coloured, train.len()) { 3 } else { 1 }
+                let train = self.records.iter().zip(self.images.iter());
+                let train = train.filter(|(record, _)| record.subset == Subset::Train);
+                let coloured = train.clone().filter(|(_, of_pool)| of_pool.image.coloured).count();
+                if colour::is_colour_set(coloured, train.count()) { 3 } else { 1 }
             }
         }
     }
@@ -327,12 +323,12 @@ fn reject_bad(bad: &[BadFile], total: usize) -> Result<(), DataError> {
 /// Fails if none of the images of a given validation or test set can be used; `examples` has an image of each given set.
 fn reject_empty_subset(
     examples: &[Option<Item>; 3],
-    good: &[(Item, Decoded)],
+    good: &[Item],
     bad: &[BadFile],
 ) -> Result<(), DataError> {
     for example in examples.iter().flatten().filter(|item| item.subset != Subset::Train) {
         let subset = example.subset;
-        if good.iter().any(|(item, _)| item.subset == subset) {
+        if good.iter().any(|item| item.subset == subset) {
             continue;
         }
         let path = example.shown_path();
@@ -346,34 +342,44 @@ fn reject_empty_subset(
 /// A digest of the training set before anything is split off: the pixels, labels and patients in their order, which decide
 /// together with the seed what a split selects, and whether validation and test set (`origins`) are split off at all. File
 /// names have no part in it.
-fn fingerprint(records: &[ImageRecord], images: &[PoolImage], origins: [SubsetOrigin; 2]) -> String {
+fn fingerprint(records: &[ImageRecord], images: &Parts<PoolImage>, origins: [SubsetOrigin; 2]) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&origins.map(|origin| u8::from(origin == SubsetOrigin::Given)));
-    for (record, image) in records.iter().zip(images) {
-        if record.location.subset != Subset::Train {
+    for (record, image) in records.iter().zip(images.iter()) {
+        if record.subset != Subset::Train {
             continue;
         }
-        hasher.update(&image.label.to_le_bytes());
+        hasher.update(&record.label.to_le_bytes());
         hasher.update(&image.digest.to_le_bytes());
-        hasher.update(record.patient.as_ref().map_or("", |patient| &patient.name).as_bytes());
+        hasher.update(record.patient.as_ref().map_or("", |patient| &*patient.name).as_bytes());
         hasher.update(b"\n");
     }
     hasher.finalize().to_hex()[..32].to_owned()
 }
 
-fn of_training(good: &[(Item, Decoded)]) -> impl Iterator<Item = &Decoded> {
-    good.iter().filter(|(item, _)| item.subset == Subset::Train).map(|(_, decoded)| decoded)
+fn of_training<'a>(items: &'a [Item], images: &'a Parts<Decoded>) -> impl Iterator<Item = &'a Decoded> {
+    items
+        .iter()
+        .zip(images.iter())
+        .filter(|(item, _)| item.subset == Subset::Train)
+        .map(|(_, decoded)| decoded)
 }
 
 /// A note on negatives, with the classes that have them: a model could learn a class by its negatives.
-fn negatives_note(good: &[(Item, Decoded)], class_names: &[String], invert: Invert) -> Option<String> {
+fn negatives_note(
+    items: &[Item],
+    images: &Parts<Decoded>,
+    class_names: &[String],
+    invert: Invert,
+) -> Option<String> {
+    let good = items.iter().zip(images.iter());
     let negatives: Vec<&Item> =
-        good.iter().filter(|(_, decoded)| decoded.traits.is_negative).map(|(item, _)| item).collect();
+        good.filter(|(_, decoded)| decoded.traits.is_negative).map(|(item, _)| item).collect();
     let example = negatives.first()?;
     let of_class = |label: usize, item: &&Item| item.label as usize == label;
     let classes = class_names.iter().enumerate().filter_map(|(label, name)| {
         let n = negatives.iter().filter(|item| of_class(label, item)).count();
-        let n_class = good.iter().filter(|(item, _)| of_class(label, &item)).count();
+        let n_class = items.iter().filter(|item| of_class(label, item)).count();
         (n > 0).then(|| format!("{n} of {n_class} of `{name}`"))
     });
     let then = match invert {
@@ -383,16 +389,16 @@ fn negatives_note(good: &[(Item, Decoded)], class_names: &[String], invert: Inve
     Some(format!(
         "{} of {} images look like negatives of the training images, with black and white exchanged ({}), such as {}; {then}",
         negatives.len(),
-        good.len(),
+        items.len(),
         classes.collect::<Vec<_>>().join(", "),
         example.name
     ))
 }
 
 /// Numbers the DICOM devices in the order of the images.
-fn number_devices(good: &mut [(Item, Decoded)]) {
+fn number_devices<'a>(images: impl Iterator<Item = &'a mut Decoded>) {
     let mut number_of = HashMap::new();
-    for (_, decoded) in good {
+    for decoded in images {
         if let Some(origin) = &decoded.origin {
             let next = number_of.len() as u32 + 1;
             decoded.facts.device = *number_of.entry(origin.device).or_insert(next);
@@ -408,7 +414,7 @@ fn duplicate_groups(records: &[ImageRecord], pairs: &[DuplicatePair]) -> Vec<Vec
     let groups = order.chunk_by(|&a, &b| group_of[a] == group_of[b]).filter(|group| group.len() > 1);
     let locations = |group: &[usize]| {
         let mut locations: Vec<ImageLocation> =
-            group.iter().map(|&index| records[index].location.clone()).collect();
+            group.iter().map(|&index| records[index].location()).collect();
         locations.sort();
         locations
     };

@@ -20,10 +20,12 @@ impl Numbered {
         Self { kind, of: numbered.map(|(name, number)| (name.clone(), pseudonym(&name, number))).collect() }
     }
 
+    fn pseudonym(&self, name: &str) -> String {
+        self.of.get(name).map_or(name, String::as_str).to_owned()
+    }
+
     fn replace(&self, name: &mut String) {
-        if let Some(pseudonym) = self.of.get(name) {
-            name.clone_from(pseudonym);
-        }
+        *name = self.pseudonym(name);
     }
 
     fn key(&self) -> impl Iterator<Item = Pseudonym> + '_ {
@@ -42,9 +44,9 @@ impl Dataset {
     ///
     /// Numbers follow the order of the names in all sets, so that the folds of one data set have the same ones.
     pub fn pseudonymise(&mut self) {
-        let names = self.sets().into_iter().flat_map(|set| set.names.iter().cloned()).collect();
+        let names = self.sets().into_iter().flat_map(|set| set.names().map(str::to_owned)).collect();
         let patients =
-            self.sets().into_iter().flat_map(|set| set.patients.iter().flatten().cloned()).collect();
+            self.sets().into_iter().flat_map(|set| set.patients().iter().flatten().cloned()).collect();
         let bad = self.findings.bad.iter().map(|bad| bad.path.display().to_string()).collect();
         let notes = self.findings.notes.iter().cloned().collect();
         let images =
@@ -54,8 +56,7 @@ impl Dataset {
         let notes = Numbered::new("note", notes, |_, number| format!("note {number}"));
 
         for set in [&mut self.train, &mut self.val, &mut self.test] {
-            set.names.iter_mut().for_each(|name| images.replace(name));
-            set.patients.iter_mut().flatten().for_each(|patient| patients.replace(patient));
+            set.rename(|name| images.pseudonym(name), |patient| patients.pseudonym(patient));
         }
         let findings = &mut self.findings;
         let replace = |location: &mut ImageLocation| images.replace(&mut location.path);

@@ -18,16 +18,22 @@ pub(crate) struct SplitPool<'a> {
 }
 
 impl SplitPool<'_> {
-    /// The groups of each class in random order. The class of a group is that of its first image.
-    fn shuffled_groups(&self) -> Vec<Vec<Vec<usize>>> {
-        let mut order: Vec<usize> = (0..self.labels.len()).collect();
-        order.sort_by_key(|&image| (self.groups[image], image));
+    /// The images, those of a group beside each other.
+    fn by_group(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.labels.len() as u32).collect();
+        order.sort_unstable_by_key(|&image| (self.groups[image as usize], image));
+        order
+    }
+
+    /// The groups of each class in random order, where `by_group` are the images. The class of a group is that of its first image.
+    fn shuffled_groups<'a>(&self, by_group: &'a [u32]) -> Vec<Vec<&'a [u32]>> {
         let mut of_class = vec![Vec::new(); self.n_classes()];
-        for group in order.chunk_by(|&a, &b| self.groups[a] == self.groups[b]) {
-            of_class[self.labels[group[0]] as usize].push(group.to_vec());
+        let group = |image: u32| self.groups[image as usize];
+        for group in by_group.chunk_by(|&a, &b| group(a) == group(b)) {
+            of_class[self.labels[group[0] as usize] as usize].push(group);
         }
         for (class, groups) in of_class.iter_mut().enumerate() {
-            groups.sort_by_key(|group| group[0]);
+            groups.sort_unstable_by_key(|group| group[0]);
             CounterRng::new(self.seed, Purpose::Split, class as u64, self.stream).shuffle(groups);
         }
         of_class
@@ -46,7 +52,7 @@ impl SplitPool<'_> {
         if fraction <= 0.0 {
             return taken;
         }
-        for (groups, &size) in self.shuffled_groups().iter().zip(sizes) {
+        for (groups, &size) in self.shuffled_groups(&self.by_group()).iter().zip(sizes) {
             let wanted = libm::round(fraction * size as f64).max(1.0) as usize;
             let (mut n_taken, mut n_groups) = (0, 0);
             for group in groups {
@@ -55,7 +61,7 @@ impl SplitPool<'_> {
                 if fits && n_groups + 1 < groups.len() {
                     n_taken += group.len();
                     n_groups += 1;
-                    group.iter().for_each(|&image| taken[image] = true);
+                    group.iter().for_each(|&image| taken[image as usize] = true);
                 }
                 if n_taken >= wanted {
                     break;
@@ -72,7 +78,8 @@ impl SplitPool<'_> {
     /// [`DataError::TooFewGroups`] for a class with fewer groups than folds.
     pub(crate) fn folds(&self, k: usize, class_names: &[String]) -> Result<Vec<usize>, DataError> {
         let mut folds = vec![0; self.labels.len()];
-        for (mut groups, class) in self.shuffled_groups().into_iter().zip(class_names) {
+        let by_group = self.by_group();
+        for (mut groups, class) in self.shuffled_groups(&by_group).into_iter().zip(class_names) {
             if groups.len() < k {
                 let class = class.clone();
                 return Err(DataError::TooFewGroups { class, found: groups.len(), folds: k });
@@ -83,7 +90,7 @@ impl SplitPool<'_> {
             for group in groups {
                 let fold = (0..k).min_by_key(|&fold| sizes[fold]).expect("at least one fold");
                 sizes[fold] += group.len();
-                group.iter().for_each(|&image| folds[image] = fold);
+                group.iter().for_each(|&image| folds[image as usize] = fold);
             }
         }
         Ok(folds)

@@ -33,6 +33,21 @@ fn bare_class_folders_are_split_in_three() {
 }
 
 #[test]
+fn the_file_of_an_image_is_found_also_by_its_pseudonym() {
+    let dir = tempfile::tempdir().unwrap();
+    save_images(dir.path(), "only/train/a", 3);
+    save_images(dir.path(), "only/train/b/nested", 3);
+    let mut data = load(dir.path()).unwrap();
+    let files =
+        |data: &Dataset| (0..data.train.len()).map(|i| data.train.file(i).unwrap()).collect::<Vec<_>>();
+    let before = files(&data);
+    assert!(before.iter().all(|file| file.is_file() && file.starts_with(dir.path())), "{before:?}");
+    data.pseudonymise();
+    assert!(names(&data.train).iter().all(|name| name.starts_with("image ")));
+    assert_eq!(files(&data), before);
+}
+
+#[test]
 fn set_names_are_compared_as_class_names() {
     let dir = tempfile::tempdir().unwrap();
     for (folder, count) in [

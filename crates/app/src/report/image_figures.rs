@@ -64,7 +64,7 @@ pub(super) fn samples(set: &ImageSet, n_classes: usize, per_class: usize) -> Vec
 /// from its file, or else made from the reduced image of the set: drawn phantom films and packed images have no files.
 pub(super) fn image_and_window(set: &ImageSet, image: usize, options: &LoadOptions) -> (RgbImage, [f64; 4]) {
     let (height, width) = set.size(image);
-    let original = set.file(image).and_then(|path| open_image(path, options).ok());
+    let original = set.file(image).and_then(|path| open_image(&path, options).ok());
     // The reduced image has its margins already.
     let fit = if original.is_some() { options.fit } else { Fit::Crop };
     let full = original.map_or_else(|| reduced_image(set, image), |original| original.to_rgb8());

@@ -65,9 +65,13 @@ pub(super) fn key_of(items: &[Item], options: &LoadOptions) -> Key {
     for Item { name, subset, content, .. } in items {
         add(name.as_bytes());
         add(&[*subset as u8]);
+        let path;
         // A note counts the files whose extensions do not fit.
         add(match content {
-            Content::File(path) => path.extension().unwrap_or_default().as_encoded_bytes(),
+            Content::File(file) => {
+                path = file.path(name);
+                path.extension().unwrap_or_default().as_encoded_bytes()
+            }
             Content::Packed { .. } => b"/",
         });
     }

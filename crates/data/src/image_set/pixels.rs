@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::ImageView;
 use crate::colour;
 use crate::pixel_file::{PixelFile, StoredImage};
+use crate::small_image::SmallImage;
 
 /// Of all images of a set.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +32,7 @@ impl Default for Pixels {
 }
 
 /// Pixels of 1 or 3 channels with `to` channels.
-pub(super) fn converted(pixels: Vec<u8>, from: usize, to: usize) -> Vec<u8> {
+fn converted(pixels: Vec<u8>, from: usize, to: usize) -> Vec<u8> {
     match (from, to) {
         (3, 1) => colour::to_grey(&pixels),
         (1, 3) => colour::to_rgb(&pixels),
@@ -45,6 +46,27 @@ impl Pixels {
         match self {
             Self::Memory { .. } => Self::default(),
             Self::File { file, .. } => Self::File { file: Arc::clone(file), images: Vec::new() },
+        }
+    }
+
+    /// None yet, for `n` images: those of `file`, or else in memory.
+    pub(super) fn with_capacity(n: usize, file: Option<&Arc<PixelFile>>) -> Self {
+        match file {
+            Some(file) => Self::File { file: Arc::clone(file), images: Vec::with_capacity(n) },
+            None => Self::Memory { bytes: Vec::new(), blocks: Vec::with_capacity(n) },
+        }
+    }
+
+    /// Adds an image: that in the file, or else with `channels` in memory.
+    pub(super) fn push_image(&mut self, image: SmallImage, channels: usize) {
+        let SmallImage { width, height, channels: of_image, pixels, place, .. } = image;
+        match self {
+            Self::File { images, .. } => {
+                images.push(StoredImage { place, height, width, channels: of_image as u8 });
+            }
+            Self::Memory { .. } => {
+                self.push(height as usize, width as usize, &converted(pixels, of_image, channels));
+            }
         }
     }
 

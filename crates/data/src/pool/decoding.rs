@@ -12,13 +12,17 @@ use crate::decode::{Cause, Decoded, Unusable};
 use crate::duplicates::{DuplicatePair, MAX_FOR_DETAIL};
 use crate::error::{BadFile, DataError};
 use crate::options::LoadOptions;
+use crate::parts::Parts;
 use crate::pixel_file::PixelFile;
 use crate::progress::{Progress, Stage};
 use crate::source::Item;
 
 /// What became of the items of a listing.
 pub(super) struct AllDecoded {
-    pub(super) good: Vec<(Item, Decoded)>,
+    /// Those that gave an image.
+    pub(super) items: Vec<Item>,
+    /// The image of each of them.
+    pub(super) images: Parts<Decoded>,
     /// Sorted by path.
     pub(super) bad: Vec<BadFile>,
     /// How many DICOM files of each kind are no radiographs.
@@ -43,53 +47,46 @@ impl AllDecoded {
     ) -> Result<Self, DataError> {
         let n = items.len();
         let Some(cache) = cache.map(|path| CacheFile::new(path, &items, options)) else {
-            let outcomes =
-                Counter::new(items.len(), progress).decode_all(&items, |item| item.decode(options));
-            return Self::sorted(items, vec![outcomes]);
+            let mut outcomes = Outcomes::default();
+            let decoded = Counter::new(items.len(), progress).decode_all(&items, |item| item.decode(options));
+            decoded.into_iter().for_each(|outcome| outcomes.push(outcome));
+            return Self::sorted(items, outcomes);
         };
         if let Some(Cached { outcomes, file, shared, duplicates }) = cache.read(&items, options, progress) {
             return Ok(Self { cached: Some((shared, duplicates, file)), ..Self::sorted(items, outcomes)? });
         }
-        let (mut writer, mut outcomes) = (cache.create()?, Outcomes::new());
+        let (mut writer, mut outcomes) = (cache.create()?, Outcomes::default());
         let counter = Counter::new(n, progress);
         for chunk in items.chunks(CHUNK) {
             let decoded = counter.decode_all(chunk, |item| item.decode_and_identify(options));
-            let mut part = Vec::with_capacity(chunk.len());
             for (outcome, identity) in decoded {
                 let mut outcome = needed(outcome, n);
                 writer.add(&mut outcome, identity)?;
-                part.push(outcome);
+                outcomes.push(outcome);
             }
-            outcomes.push(part);
         }
         Ok(Self { writer: Some(writer), ..Self::sorted(items, outcomes)? })
     }
 
     /// Good and bad items apart.
-    fn sorted(items: Vec<Item>, outcomes: Outcomes) -> Result<Self, DataError> {
-        let mut all = Self {
-            good: Vec::with_capacity(items.len()),
-            bad: Vec::new(),
-            other_kinds: BTreeMap::new(),
-            cached: None,
-            writer: None,
+    fn sorted(mut items: Vec<Item>, outcomes: Outcomes) -> Result<Self, DataError> {
+        let Outcomes { images, failures, .. } = outcomes;
+        let (mut bad, mut other_kinds) = (Vec::new(), BTreeMap::new());
+        let (mut indices, mut index) = (failures.iter().map(|(index, _)| *index).peekable(), 0);
+        let has_failed = |_: &mut Item| {
+            index += 1;
+            indices.next_if_eq(&(index - 1)).is_some()
         };
-        for (item, outcome) in items.into_iter().zip(outcomes.into_iter().flatten()) {
-            match outcome {
-                Ok(decoded) => all.good.push((item, decoded)),
-                Err(Unusable { reason, cause: Cause::OtherKind }) => {
-                    *all.other_kinds.entry(reason).or_default() += 1;
-                }
-                Err(Unusable { reason, cause: Cause::BadFile }) => {
-                    all.bad.push(BadFile { path: item.shown_path(), reason });
-                }
-                Err(Unusable { cause: Cause::OpenFiles, .. }) => {
-                    return Err(DataError::TooManyOpenFiles { path: item.shown_path() });
-                }
+        let failed: Vec<Item> = items.extract_if(.., has_failed).collect();
+        for (item, (_, Unusable { reason, cause })) in failed.into_iter().zip(failures) {
+            match cause {
+                Cause::OtherKind => *other_kinds.entry(reason).or_default() += 1,
+                Cause::BadFile => bad.push(BadFile { path: item.shown_path(), reason }),
+                Cause::OpenFiles => return Err(DataError::TooManyOpenFiles { path: item.shown_path() }),
             }
         }
-        all.bad.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(all)
+        bad.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Self { items, images, bad, other_kinds, cached: None, writer: None })
     }
 }
 

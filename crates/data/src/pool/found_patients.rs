@@ -7,21 +7,23 @@ use crate::error::DataError;
 use crate::file_facts::HeaderPatient;
 use crate::leakage::{ImageRecord, count_matching_guesses};
 use crate::options::LoadOptions;
+use crate::parts::Parts;
 use crate::patients::{self, PatientSource};
 use crate::source::Item;
 
 /// The patients that the headers of DICOM files name. An identifier that some files have without its issuer is one patient,
 /// whoever issued it: to take one person for two would be leakage, to take two for one only makes a group larger.
-struct HeaderPatients {
-    of_image: Vec<Option<HeaderPatient>>,
-    /// Identifiers that some files have without an issuer, and others with one.
+struct HeaderPatients<'a> {
+    images: &'a Parts<Decoded>,
+    /// Identifiers that some files have without an issuer.
+    without_issuer: HashSet<[u8; 32]>,
+    /// How many of them others have with one.
     n_joined: usize,
 }
 
-impl HeaderPatients {
-    fn of(good: &[(Item, Decoded)]) -> Self {
-        let stored =
-            || good.iter().map(|(_, decoded)| decoded.origin.as_ref().and_then(|origin| origin.patient));
+impl<'a> HeaderPatients<'a> {
+    fn of(images: &'a Parts<Decoded>) -> Self {
+        let stored = || images.iter().map(|decoded| decoded.origin.as_ref()?.patient);
         let ids = |has_issuer: bool| -> HashSet<[u8; 32]> {
             let of_patient = |patient| match patient {
                 HeaderPatient::Identifier { id, issuer } => {
@@ -32,30 +34,35 @@ impl HeaderPatients {
             stored().flatten().filter_map(of_patient).collect()
         };
         let without_issuer = ids(false);
+        let n_joined = without_issuer.intersection(&ids(true)).count();
+        Self { images, without_issuer, n_joined }
+    }
+
+    /// Of each image.
+    fn iter(&self) -> impl Iterator<Item = Option<HeaderPatient>> {
         let joined = |patient| match patient {
-            HeaderPatient::Identifier { id, .. } if without_issuer.contains(&id) => {
+            HeaderPatient::Identifier { id, .. } if self.without_issuer.contains(&id) => {
                 HeaderPatient::Identifier { id, issuer: None }
             }
             other => other,
         };
-        let of_image = stored().map(|patient| patient.map(joined)).collect();
-        Self { of_image, n_joined: without_issuer.intersection(&ids(true)).count() }
+        self.images.iter().map(move |decoded| decoded.origin.as_ref()?.patient.map(joined))
     }
 
     /// Numbers in the order of the images, from which nobody is recognised.
-    fn numbered(&self) -> Vec<Option<String>> {
+    fn numbered(&self) -> Vec<Option<Box<str>>> {
         let mut number_of = HashMap::new();
-        let number = |patient: &Option<HeaderPatient>| {
+        let number = |patient: Option<HeaderPatient>| {
             let next = number_of.len() + 1;
-            Some(format!("patient {}", number_of.entry((*patient)?).or_insert(next)))
+            Some(format!("patient {}", number_of.entry(patient?).or_insert(next)).into())
         };
-        self.of_image.iter().map(number).collect()
+        self.iter().map(number).collect()
     }
 
     /// Notes on what makes these patients uncertain.
     fn notes(&self) -> impl Iterator<Item = String> {
-        let is_study = |patient: &&Option<HeaderPatient>| matches!(patient, Some(HeaderPatient::Study(_)));
-        let n_studies = self.of_image.iter().filter(is_study).count();
+        let is_study = |patient: &HeaderPatient| matches!(patient, HeaderPatient::Study(_));
+        let n_studies = self.iter().flatten().filter(is_study).count();
         let studies = (n_studies > 0).then(|| {
             format!(
                 "{n_studies} DICOM file(s) have no PatientID: each study (StudyInstanceUID) is taken for a patient, so images \
@@ -68,13 +75,13 @@ impl HeaderPatients {
                 self.n_joined
             )
         });
-        let known: Vec<&HeaderPatient> = self.of_image.iter().flatten().collect();
-        let are_same = known.len() > 1 && known.iter().all(|patient| *patient == known[0]);
+        let n_known = self.iter().flatten().count();
+        let first = self.iter().flatten().next();
+        let are_same = n_known > 1 && self.iter().flatten().all(|patient| Some(patient) == first);
         let same = are_same.then(|| {
             format!(
-                "all {} DICOM files have the same PatientID, or are of one study, so no split separates them; if that \
-                 is a placeholder, take the patients from file names with --patient-pattern, or from a column of a table",
-                known.len()
+                "all {n_known} DICOM files have the same PatientID, or are of one study, so no split separates them; if that \
+                 is a placeholder, take the patients from file names with --patient-pattern, or from a column of a table"
             )
         });
         studies.into_iter().chain(joined).chain(same)
@@ -84,7 +91,7 @@ impl HeaderPatients {
 /// The patients of decoded images.
 pub(super) struct FoundPatients {
     /// Of each image, if it is known.
-    pub(super) patients: Vec<Option<String>>,
+    pub(super) patients: Vec<Option<Box<str>>>,
     /// How they are known in the training data; in the test set if they are known there only.
     pub(super) source: Option<PatientSource>,
     /// Of each image, whether its patient is guessed: from its file name by the built-in patterns, or from its folder.
@@ -95,31 +102,30 @@ pub(super) struct FoundPatients {
 /// The patient of every image: by a column where the data set has one, else by the header of a DICOM file, else by the file
 /// name, else by the folder. The images that `is_from_test_option` selects were given by `--test`, and are a data set of their own.
 pub(super) fn find_patients(
-    good: &[(Item, Decoded)],
+    items: &[Item],
+    images: &Parts<Decoded>,
     options: &LoadOptions,
     is_from_test_option: impl Fn(&Item) -> bool,
 ) -> Result<FoundPatients, DataError> {
     let has_column = [false, true].map(|from_test_option| {
-        good.iter().any(|(item, _)| is_from_test_option(item) == from_test_option && item.patient.is_some())
+        items.iter().any(|item| is_from_test_option(item) == from_test_option && item.patient.is_some())
     });
     let has_pattern = options.patient_pattern.is_some();
-    let headers = HeaderPatients::of(good);
-    let mut of_headers = if has_pattern { vec![None; good.len()] } else { headers.numbered() };
+    let headers = HeaderPatients::of(images);
+    let mut of_headers = if has_pattern { vec![None; items.len()] } else { headers.numbered() };
     let has_header = of_headers.iter().any(Option::is_some);
-    let needs_name = |(item, patient): (&Item, &Option<String>)| {
+    let needs_name = |(item, patient): (&Item, &Option<Box<str>>)| {
         patient.is_none() && !has_column[usize::from(is_from_test_option(item))]
     };
-    let items = || good.iter().map(|(item, _)| item);
-    let names: Vec<&str> = items()
-        .zip(&of_headers)
-        .filter(|&pair| needs_name(pair))
-        .map(|(item, _)| item.name.as_str())
-        .collect();
-    let (from_names, name_source) = match names.as_slice() {
-        [] => (Vec::new(), None),
-        _ => patients::from_names(names.into_iter(), options.patient_pattern.as_ref())?,
+    let names = || {
+        let without_patient = items.iter().zip(&of_headers).filter(|&pair| needs_name(pair));
+        without_patient.map(|(item, _)| &*item.name)
     };
-    let has_folder = !has_pattern && items().any(|item| item.patient_folder.is_some());
+    let (from_names, name_source) = match names().next() {
+        None => (Vec::new(), None),
+        Some(_) => patients::from_names(names(), options.patient_pattern.as_ref())?,
+    };
+    let has_folder = !has_pattern && items.iter().any(|item| item.patient_folder.is_some());
     let is_built_in = matches!(name_source, Some(PatientSource::FileNames(_)));
     let column = Some(PatientSource::Column);
     let source = match has_column {
@@ -129,43 +135,41 @@ pub(super) fn find_patients(
         [false, false] => name_source.or(has_folder.then_some(PatientSource::Folders)),
     };
     let mut from_names = from_names.into_iter();
-    let mut is_guess = vec![false; good.len()];
-    for ((item, patient), is_guess) in items().zip(&mut of_headers).zip(&mut is_guess) {
+    let mut is_guess = vec![false; items.len()];
+    for ((item, patient), is_guess) in items.iter().zip(&mut of_headers).zip(&mut is_guess) {
         if has_column[usize::from(is_from_test_option(item))] {
             patient.clone_from(&item.patient);
         } else if needs_name((item, patient)) {
             let from_name = from_names.next().flatten();
             *is_guess = from_name.is_none() || is_built_in;
-            *patient = from_name.or_else(|| item.patient_folder.clone().filter(|_| has_folder));
+            let folder = item.patient_folder.as_deref().filter(|_| has_folder);
+            *patient = from_name.or_else(|| folder.map(Into::into));
         }
     }
     let of_headers_alone = headers.notes().filter(|_| source == Some(PatientSource::Headers));
-    let notes = of_headers_alone.chain(disagreeing_patients_note(good, &headers.of_image)).collect();
+    let notes = of_headers_alone.chain(disagreeing_patients_note(items, &headers)).collect();
     let mut patients = of_headers;
-    if good.iter().any(|(_, decoded)| decoded.origin.is_some()) {
+    if images.iter().any(|decoded| decoded.origin.is_some()) {
         replace_by_numbers(&mut patients);
     }
     Ok(FoundPatients { patients, source, is_guess, notes })
 }
 
 /// Beside DICOM files, a table's patients are numbers, as those of the headers are: they may be the same identifiers.
-fn replace_by_numbers(patients: &mut [Option<String>]) {
-    let mut number_of: HashMap<String, usize> = HashMap::new();
+fn replace_by_numbers(patients: &mut [Option<Box<str>>]) {
+    let mut number_of: HashMap<Box<str>, usize> = HashMap::new();
     for patient in patients.iter_mut().flatten() {
         let next = number_of.len() + 1;
         let number = *number_of.entry(patient.clone()).or_insert(next);
-        *patient = format!("patient {number}");
+        *patient = format!("patient {number}").into();
     }
 }
 
 /// A note on patients that the headers of DICOM files name as one, and the column of the table as several.
-fn disagreeing_patients_note(
-    good: &[(Item, Decoded)],
-    of_headers: &[Option<HeaderPatient>],
-) -> Option<String> {
+fn disagreeing_patients_note(items: &[Item], headers: &HeaderPatients<'_>) -> Option<String> {
     let mut first_name = HashMap::new();
     let mut split = HashSet::new();
-    for ((item, _), patient) in good.iter().zip(of_headers) {
+    for (item, patient) in items.iter().zip(headers.iter()) {
         let Some((patient, name)) = patient.zip(item.patient.as_ref()) else { continue };
         if *first_name.entry(patient).or_insert(name) != name {
             split.insert(patient);
@@ -197,10 +201,13 @@ pub(super) fn matching_patients_note(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use image::DynamicImage;
 
     use super::*;
     use crate::file_facts::{FileFacts, Origin, ViewPosition};
+    use crate::image_file::ImageFile;
     use crate::source::Content;
     use crate::subset::Subset;
 
@@ -208,8 +215,8 @@ mod tests {
         let options = LoadOptions::default();
         let image = |&patient: &HeaderPatient| {
             let item = Item {
-                content: Content::File("film".into()),
-                name: "film".to_owned(),
+                content: Content::File(ImageFile::At(Path::new("film").into())),
+                name: "film".into(),
                 subset: Subset::Train,
                 label: 0,
                 patient: None,
@@ -220,8 +227,8 @@ mod tests {
             let origin = Origin { patient: Some(patient), device: [0; 32], view, has_burned_in_text: false };
             (item, Decoded { origin: Some(Box::new(origin)), ..decoded })
         };
-        let good: Vec<_> = patients.iter().map(image).collect();
-        find_patients(&good, &options, |_| false).expect("no pattern")
+        let (items, images): (Vec<_>, Vec<_>) = patients.iter().map(image).unzip();
+        find_patients(&items, &images.into_iter().collect(), &options, |_| false).expect("no pattern")
     }
 
     fn known(id: u8, issuer: Option<u8>) -> HeaderPatient {

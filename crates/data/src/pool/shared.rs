@@ -8,39 +8,37 @@ use crate::decode::Decoded;
 use crate::error::DataError;
 use crate::negatives::BrightnessPattern;
 use crate::options::LoadOptions;
+use crate::parts::Parts;
 use crate::sample_bits::{self, UsedBits};
 use crate::source::Item;
 
 /// Images whose pixels are in memory at once, where they are in a file.
 pub(super) const CHUNK: usize = 512;
 
-/// Images that were decoded, each with its item.
-type Good = [(Item, Decoded)];
-
-/// Finds the range of samples of 16 bits and the pattern of brightness, and changes the images accordingly. With `writer` their
+/// Finds the range of samples of 16 bits and the pattern of brightness, and changes the images of `items` accordingly. With `writer` their
 /// pixels are in its file.
 ///
 /// # Errors
 /// [`DataError::Write`].
 pub(super) fn apply_shared(
-    good: &mut Good,
+    items: &[Item],
+    images: &mut Parts<Decoded>,
     mut writer: Option<&mut CacheWriter>,
     options: &LoadOptions,
 ) -> Result<Shared, DataError> {
-    let sample_bits = options.sample_bits.or_else(|| sample_bits::of_training_images(of_training(good)));
+    let sample_bits =
+        options.sample_bits.or_else(|| sample_bits::of_training_images(of_training(items, images)));
     let mut used = UsedBits::default();
-    if good.iter().any(|(_, decoded)| decoded.image.wide.is_some()) {
-        with_pixels(good, writer.as_deref_mut(), |good| {
-            used.apply(good.iter_mut().map(|(_, decoded)| decoded), sample_bits);
-        })?;
+    if images.iter().any(|decoded| decoded.image.wide.is_some()) {
+        with_pixels(images, writer.as_deref_mut(), |images| used.apply(images.iter_mut(), sample_bits))?;
     }
     let pattern = match &options.pattern {
         Some(pattern) => Some(pattern.clone()),
-        None => pattern_of(good, writer.as_deref_mut())?,
+        None => pattern_of(items, images, writer.as_deref_mut())?,
     };
     if let Some(pattern) = &pattern {
-        with_pixels(good, writer, |good| {
-            good.par_iter_mut().for_each(|(_, decoded)| decoded.check_negative(pattern, options.invert));
+        with_pixels(images, writer, |images| {
+            images.par_iter_mut().for_each(|decoded| decoded.check_negative(pattern, options.invert));
         })?;
     }
     Ok(Shared { sample_bits, pattern, notes: used.notes() })
@@ -48,11 +46,12 @@ pub(super) fn apply_shared(
 
 /// The pattern that the training images have in common.
 fn pattern_of(
-    good: &mut Good,
+    items: &[Item],
+    images: &Parts<Decoded>,
     writer: Option<&mut CacheWriter>,
 ) -> Result<Option<BrightnessPattern>, DataError> {
-    let step = BrightnessPattern::step(of_training(good).count());
-    let train = of_training(good).map(|decoded| &decoded.image).step_by(step);
+    let step = BrightnessPattern::step(of_training(items, images).count());
+    let train = of_training(items, images).map(|decoded| &decoded.image).step_by(step);
     let Some(writer) = writer else { return Ok(BrightnessPattern::of(train)) };
     let mut result = Ok(());
     let with_pixels = train.map_while(|image| {
@@ -64,21 +63,20 @@ fn pattern_of(
     result.map(|()| pattern)
 }
 
-/// Calls `work` with the images, whose pixels are in memory then: all at once, or some after the others if they are in the file of
-/// `writer`.
+/// Calls `work` with images after images, whose pixels are in memory then, also if they are in the file of `writer`.
 fn with_pixels(
-    good: &mut Good,
+    images: &mut Parts<Decoded>,
     writer: Option<&mut CacheWriter>,
-    mut work: impl FnMut(&mut Good),
+    mut work: impl FnMut(&mut [Decoded]),
 ) -> Result<(), DataError> {
     let Some(writer) = writer else {
-        work(good);
+        images.parts_mut().for_each(work);
         return Ok(());
     };
-    for chunk in good.chunks_mut(CHUNK) {
-        chunk.iter_mut().try_for_each(|(_, decoded)| writer.load(&mut decoded.image))?;
+    for chunk in images.parts_mut().flat_map(|part| part.chunks_mut(CHUNK)) {
+        chunk.iter_mut().try_for_each(|decoded| writer.load(&mut decoded.image))?;
         work(chunk);
-        chunk.iter_mut().try_for_each(|(_, decoded)| writer.store(&mut decoded.image))?;
+        chunk.iter_mut().try_for_each(|decoded| writer.store(&mut decoded.image))?;
     }
     Ok(())
 }

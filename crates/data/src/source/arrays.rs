@@ -42,13 +42,13 @@ impl ArrayImages<'_> {
         self.check(&options.limits).map_err(|reason| DataError::Unusable { path: path.into(), reason })?;
         let (_, height, width, channels) = self.images.dim();
         let bytes = self.images.iter().copied().collect();
-        let pixels = Arc::new(Packed { width, height, channels, bytes });
+        let pixels = Arc::new(Packed { file: path.into(), width, height, channels, bytes });
         let to_listed = |(index, &label): (usize, &u32)| ListedImage {
             subset: self.subsets.map(|subsets| subsets[index]),
             class: label as usize,
             name: format!("images[{index:06}]"),
             patient: self.patients.map(|patients| patients[index].to_owned()),
-            content: Content::Packed { file: path.into(), pixels: Arc::clone(&pixels), index },
+            content: Content::Packed { pixels: Arc::clone(&pixels), index },
         };
         let listed = self.labels.iter().enumerate().map(to_listed).collect();
         let class_names: Vec<String> = self.class_names.iter().map(|&name| name.to_owned()).collect();

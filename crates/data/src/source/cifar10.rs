@@ -48,7 +48,7 @@ impl Source for Cifar10 {
         }
         let mut listed = Vec::new();
         for (subset, file) in &batches {
-            let batch = Batch::read(file, &options.limits)
+            let batch = Batch::read(file, path, &options.limits)
                 .map_err(|reason| DataError::Unusable { path: file.clone(), reason })?;
             let Batch { labels, pixels } = batch;
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -57,7 +57,7 @@ impl Source for Cifar10 {
                 class: usize::from(label),
                 name: format!("{name}[{index:05}]"),
                 patient: None,
-                content: Content::Packed { file: path.into(), pixels: Arc::clone(&pixels), index },
+                content: Content::Packed { pixels: Arc::clone(&pixels), index },
             }));
         }
         let mut listing = listed_image::to_listing(
@@ -105,7 +105,8 @@ struct Batch {
 }
 
 impl Batch {
-    fn read(path: &Path, limits: &SizeLimits) -> Result<Self, String> {
+    /// Reads the file `path` of the data at `data`.
+    fn read(path: &Path, data: &Path, limits: &SizeLimits) -> Result<Self, String> {
         let bytes = read_file(path, limits.file_bytes).map_err(|error| match error {
             ReadFileError::TooLarge { limit, .. } => {
                 format!("it is larger than the limit of {} MiB", limit >> 20)
@@ -124,7 +125,8 @@ impl Batch {
             ));
         }
         let bytes = values.chunks_exact(VALUES).flat_map(interleaved).collect();
-        Ok(Self { labels, pixels: Arc::new(Packed { width: SIDE, height: SIDE, channels: 3, bytes }) })
+        let pixels = Packed { file: data.into(), width: SIDE, height: SIDE, channels: 3, bytes };
+        Ok(Self { labels, pixels: Arc::new(pixels) })
     }
 }
 

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use self::too_high::reject_classes_below;
 use self::walk::{ClassWalk, Entries, FoundImage, is_image_or_mask_folder};
@@ -20,6 +21,7 @@ use super::set_names::subset_of;
 use super::{Content, Item, Listing, Source, Usage};
 use crate::error::DataError;
 use crate::file_format::is_image_file;
+use crate::image_file::ImageFile;
 use crate::options::{ClassMapping, LoadOptions};
 use crate::subset::Subset;
 
@@ -203,7 +205,7 @@ impl<'a> Scan<'a> {
             let has_sets = folders.iter().any(|name| subset_of(name).is_some());
             if has_sets || !folders.is_empty() && folders.iter().all(is_known) {
                 if folder != dir {
-                    self.notes.push(format!("read the data in {}", self.relative(&folder)));
+                    self.notes.push(format!("read the data in {}", relative(&folder, self.root)));
                 }
                 return folder;
             }
@@ -244,6 +246,7 @@ impl<'a> Scan<'a> {
         class_names: &[String],
     ) -> Result<Vec<Item>, DataError> {
         let mut items = Vec::new();
+        let root: Arc<Path> = self.root.into();
         let labels = ClassLabels::new(class_names, self.mapping);
         let note = labels.note(folders).filter(|note| !self.notes.contains(note));
         self.notes.extend(note);
@@ -259,9 +262,8 @@ impl<'a> Scan<'a> {
             self.other_files += walk.other_files;
             self.masks += walk.masks;
             self.outside_links += walk.outside_links;
-            items.extend(walk.images.into_iter().map(|FoundImage { path, patient_folder }| {
-                let name = self.relative(&path);
-                let content = Content::File(path);
+            items.extend(walk.images.into_iter().map(|FoundImage { name, patient_folder }| {
+                let content = Content::File(ImageFile::Named(Arc::clone(&root)));
                 Item { name, content, subset, label: label as u32, patient: None, patient_folder }
             }));
         }
@@ -320,7 +322,7 @@ impl<'a> Scan<'a> {
             self.notes.push(format!("ignored {} {are}", files(self.other_files)));
         }
         if let Some(first) = self.loose.first() {
-            let (n, first) = (self.loose.len(), self.relative(first));
+            let (n, first) = (self.loose.len(), relative(first, self.root));
             self.notes.push(format!(
                 "left out {n} image(s) beside the class folders, such as {first}: they have no class; move them into its folder"
             ));
@@ -342,13 +344,13 @@ impl<'a> Scan<'a> {
             self.notes.push(format!("ignored folders beside the sets: {}", folders.join(", ")));
         }
     }
+}
 
-    /// The path inside the data folder.
-    fn relative(&self, path: &Path) -> String {
-        let inside = path.strip_prefix(self.root).unwrap_or(path);
-        let components: Vec<_> = inside.iter().map(|component| component.to_string_lossy()).collect();
-        components.join("/")
-    }
+/// The path inside the data folder `root`.
+fn relative(path: &Path, root: &Path) -> String {
+    let inside = path.strip_prefix(root).unwrap_or(path);
+    let components: Vec<_> = inside.iter().map(|component| component.to_string_lossy()).collect();
+    components.join("/")
 }
 
 /// One note on all classes that have no image in a set.
@@ -382,7 +384,7 @@ fn describe(dir: &Path) -> Result<String, DataError> {
 
 /// Folders with many images each are parts of a data set, not patients: they are forgotten, with a note.
 fn forget_large_folders(items: &mut [Item]) -> Option<String> {
-    let folders: BTreeSet<&String> = items.iter().filter_map(|item| item.patient_folder.as_ref()).collect();
+    let folders: BTreeSet<&str> = items.iter().filter_map(|item| item.patient_folder.as_deref()).collect();
     let n_folders = folders.len();
     let n_images = items.iter().filter(|item| item.patient_folder.is_some()).count();
     if n_images <= MAX_IMAGES_OF_PATIENT * n_folders {
@@ -407,8 +409,8 @@ mod tests {
     fn one_note_names_all_missing_classes() {
         let class_names: Vec<String> = (0..20).map(|class| format!("c{class}")).collect();
         let image = |label| Item {
-            name: String::new(),
-            content: Content::File("x.png".into()),
+            name: "x.png".into(),
+            content: Content::File(ImageFile::Named(Path::new("data").into())),
             subset: Subset::Test,
             label,
             patient: None,

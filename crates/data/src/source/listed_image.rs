@@ -55,10 +55,10 @@ pub(super) fn to_listing(
     given.dedup();
     let to_item = |ListedImage { subset, class, name, patient, content }: ListedImage| Item {
         content,
-        name,
+        name: name.into(),
         subset: subset.unwrap_or(Subset::Train),
         label: labels[class],
-        patient,
+        patient: patient.map(Into::into),
         patient_folder: None,
     };
     let items: Vec<Item> = images.into_iter().map(to_item).collect();

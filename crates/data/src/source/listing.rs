@@ -9,6 +9,7 @@ use crate::dataset::SubsetOrigin;
 use crate::decode::{Decoded, Unusable, decode_and_identify, decode_file};
 use crate::file_facts::FileFacts;
 use crate::file_identity::{ContentDigest, FileIdentity};
+use crate::image_file::ImageFile;
 use crate::options::LoadOptions;
 use crate::subset::Subset;
 
@@ -19,26 +20,24 @@ pub(crate) struct Item {
     pub(crate) content: Content,
     /// Its path inside the data folder, with `/` as the separator on every platform; or another name that is unique
     /// there.
-    pub(crate) name: String,
+    pub(crate) name: Box<str>,
     /// The set it belongs to; the training set where the data define no sets.
     pub(crate) subset: Subset,
     /// Index of its class.
     pub(crate) label: u32,
     /// Its patient, where the source has a column for it.
-    pub(crate) patient: Option<String>,
-    /// The folder that may be that of its patient.
-    pub(crate) patient_folder: Option<String>,
+    pub(crate) patient: Option<Box<str>>,
+    /// The folder that may be that of its patient; its images share the text.
+    pub(crate) patient_folder: Option<Arc<str>>,
 }
 
 /// Where the pixels of an image are.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     /// In a file of its own.
-    File(PathBuf),
+    File(ImageFile),
     /// In memory, among others of the same size.
     Packed {
-        /// The file that they come from.
-        file: PathBuf,
         /// All of them.
         pixels: Arc<Packed>,
         /// Which of them it is.
@@ -48,9 +47,9 @@ pub(crate) enum Content {
 
 impl Content {
     /// The file that holds this image and no other.
-    pub(crate) fn into_file(self) -> Option<PathBuf> {
+    pub(crate) fn into_file(self) -> Option<ImageFile> {
         match self {
-            Self::File(path) => Some(path),
+            Self::File(file) => Some(file),
             Self::Packed { .. } => None,
         }
     }
@@ -59,6 +58,8 @@ impl Content {
 /// Images of one size, 8 bit, rows from the top, channels together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packed {
+    /// The file that they come from.
+    pub(crate) file: PathBuf,
     pub(crate) width: usize,
     pub(crate) height: usize,
     /// 1 or 3.
@@ -100,8 +101,8 @@ impl Item {
     /// The path that error messages show.
     pub(crate) fn shown_path(&self) -> PathBuf {
         match &self.content {
-            Content::File(path) => path.clone(),
-            Content::Packed { file, .. } => file.join(&self.name),
+            Content::File(file) => file.path(&self.name),
+            Content::Packed { pixels, .. } => pixels.file.join(&*self.name),
         }
     }
 
@@ -111,8 +112,8 @@ impl Item {
     /// The reason why it cannot be used.
     pub(crate) fn decode(&self, options: &LoadOptions) -> Result<Decoded, Unusable> {
         match &self.content {
-            Content::File(path) => decode_file(path, options),
-            Content::Packed { pixels, index, .. } => Ok(pixels.decode(*index, options)),
+            Content::File(file) => decode_file(&file.path(&self.name), options),
+            Content::Packed { pixels, index } => Ok(pixels.decode(*index, options)),
         }
     }
 
@@ -122,8 +123,8 @@ impl Item {
         options: &LoadOptions,
     ) -> (Result<Decoded, Unusable>, Option<FileIdentity>) {
         match &self.content {
-            Content::File(path) => decode_and_identify(path, options),
-            Content::Packed { pixels, index, .. } => {
+            Content::File(file) => decode_and_identify(&file.path(&self.name), options),
+            Content::Packed { pixels, index } => {
                 let identity = FileIdentity { digest: pixels.digest(*index), stamp: None };
                 (Ok(pixels.decode(*index, options)), Some(identity))
             }
@@ -133,8 +134,8 @@ impl Item {
     /// Whether its content is still what `identity` was made of.
     pub(crate) fn is_still(&self, identity: &FileIdentity, options: &LoadOptions) -> bool {
         match &self.content {
-            Content::File(path) => identity.is_of_file(path, options.limits.file_bytes),
-            Content::Packed { pixels, index, .. } => pixels.digest(*index) == identity.digest,
+            Content::File(file) => identity.is_of_file(&file.path(&self.name), options.limits.file_bytes),
+            Content::Packed { pixels, index } => pixels.digest(*index) == identity.digest,
         }
     }
 }
@@ -187,6 +188,6 @@ impl Listing {
 
     /// The names of all items.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.items.iter().map(|item| item.name.as_str())
+        self.items.iter().map(|item| &*item.name)
     }
 }

@@ -20,6 +20,7 @@ use super::set_names::subset_of;
 use super::{Content, Listing, Source, Usage};
 use crate::class_look::without_zero_decimals;
 use crate::error::DataError;
+use crate::image_file::ImageFile;
 use crate::options::{LoadOptions, SizeLimits};
 use crate::read_file::{ReadFileError, read_file};
 use crate::subset::Subset;
@@ -187,7 +188,7 @@ fn read_line(record: &StringRecord, number: u64, columns: &Columns, folder: &Pat
     let subset = columns.split.map_or(Ok(None), |column| subset(cell(column)))?;
     let patient = columns.patient.map(cell).filter(|patient| !is_missing(patient));
     let patient = patient.map(|patient| without_zero_decimals(patient).to_owned());
-    let content = Content::File(file);
+    let content = Content::File(ImageFile::At(file.into()));
     let image = ListedImage { subset, class: 0, name, patient, content };
     Ok(Line { number, label: cell(columns.label).to_owned(), image })
 }

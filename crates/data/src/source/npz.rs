@@ -52,7 +52,7 @@ impl Source for Npz {
             for (Arrays { subset, images, .. }, labels) in arrays.iter().zip(labels?) {
                 sets.push(Images {
                     subset: *subset,
-                    pixels: Arc::new(pixels(&mut archive, images)?),
+                    pixels: Arc::new(pixels(path, &mut archive, images)?),
                     labels,
                 });
             }
@@ -82,7 +82,7 @@ impl Source for Npz {
                 class: class_of[label],
                 name: format!("{subset}_images[{index:06}]"),
                 patient: None,
-                content: Content::Packed { file: path.into(), pixels: Arc::clone(&pixels), index },
+                content: Content::Packed { pixels: Arc::clone(&pixels), index },
             }));
         }
         let mut listing = listed_image::to_listing(path, class_names, listed, usage, &options.classes)?;
@@ -192,11 +192,11 @@ fn check_labels(header: &NpyHeader, n: u64) -> Result<(), String> {
     }
 }
 
-fn pixels(archive: &mut Archive, images: &Array) -> Result<Packed, String> {
+fn pixels(path: &Path, archive: &mut Archive, images: &Array) -> Result<Packed, String> {
     let shape = &images.shape;
     let channels = shape.get(3).map_or(1, |&channels| channels as usize);
     let (width, height) = (shape[2] as usize, shape[1] as usize);
-    Ok(Packed { width, height, channels, bytes: archive.bytes(images)? })
+    Ok(Packed { file: path.into(), width, height, channels, bytes: archive.bytes(images)? })
 }
 
 fn labels(archive: &mut Archive, labels: &Array) -> Result<Vec<u64>, String> {

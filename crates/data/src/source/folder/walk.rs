@@ -12,7 +12,9 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::relative;
 use crate::decode::NOT_UTF_8;
 use crate::disk;
 use crate::error::DataError;
@@ -93,9 +95,10 @@ impl Entries {
 
 /// An image of a class.
 pub(super) struct FoundImage {
-    pub(super) path: PathBuf,
+    /// Its path inside the data folder.
+    pub(super) name: Box<str>,
     /// The folder of its patient.
-    pub(super) patient_folder: Option<String>,
+    pub(super) patient_folder: Option<Arc<str>>,
 }
 
 /// A walk over what is below a class folder.
@@ -127,12 +130,13 @@ impl<'a> ClassWalk<'a> {
         self.walk(self.class_dir, None)
     }
 
-    fn walk(&mut self, dir: &Path, patient: Option<&str>) -> Result<(), DataError> {
+    fn walk(&mut self, dir: &Path, patient: Option<&Arc<str>>) -> Result<(), DataError> {
         let Entries { folders, files, links } = Entries::of(dir)?;
         for file in files {
             let path = dir.join(file);
             if is_image_file(&path) {
-                self.images.push(FoundImage { path, patient_folder: patient.map(str::to_owned) });
+                let name = relative(&path, self.root).into();
+                self.images.push(FoundImage { name, patient_folder: patient.cloned() });
             } else {
                 self.other_files += 1;
             }
@@ -151,8 +155,8 @@ impl<'a> ClassWalk<'a> {
                 continue;
             }
             let is_patient = n_others > 1 && !is_one_of(&IMAGE_FOLDERS, &name);
-            let patient = patient.or_else(|| is_patient.then_some(name.as_str()));
-            self.walk(&path, patient)?;
+            let patient_here = is_patient.then(|| Arc::from(name));
+            self.walk(&path, patient.or(patient_here.as_ref()))?;
         }
         Ok(())
     }

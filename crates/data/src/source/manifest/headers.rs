@@ -12,6 +12,7 @@ use super::columns::ImageColumn;
 #[cfg(feature = "dicom")]
 use crate::caught_panic::catch_panic;
 use crate::identifier::Identifier;
+use crate::image_file::ImageFile;
 use crate::options::SizeLimits;
 use crate::read_file::ReadFileError;
 #[cfg(feature = "dicom")]
@@ -110,7 +111,7 @@ impl FilesByIdentifier {
                     class: image.class,
                     name,
                     patient: image.patient.clone(),
-                    content: Content::File(file.clone()),
+                    content: Content::File(ImageFile::At(file.as_path().into())),
                 };
                 Line { number, label: label.clone(), image }
             }));
