@@ -263,6 +263,7 @@ pub fn load_for_model(
         channels: if input.channels == 1 { Channels::Grey } else { Channels::Rgb },
         ..options.clone()
     };
+    listing.items.iter().try_for_each(Item::load_packed)?;
     if let Some(trained_on) = input.trained_on
         && has_training_image(&listing, trained_on.digests, options)
         && let Some(data) = load_own(listing.clone(), trained_on, options, progress)?
@@ -351,6 +352,8 @@ fn load_other(
 
 #[cfg(test)]
 mod cache_tests;
+#[cfg(test)]
+mod npz_cache_tests;
 
 #[cfg(test)]
 mod tests {

@@ -15,9 +15,9 @@ mod listed_image;
 mod listing;
 mod manifest;
 mod npz;
+mod packed;
 mod set_names;
 
-use listing::Packed;
 pub(crate) use listing::{Content, Item, Listing};
 
 /// A format of data sets.

@@ -37,7 +37,7 @@ impl AllDecoded {
     /// Takes the images of `items` from the cache file at `cache`, or decodes them if there is none that can be used.
     ///
     /// # Errors
-    /// [`DataError::TooManyOpenFiles`]: this is no fault of a file, so no file is skipped for it. [`DataError::Write`] if no
+    /// [`DataError::Unusable`] for a file of many images. [`DataError::TooManyOpenFiles`]: this is no fault of a file, so no file is skipped for it. [`DataError::Write`] if no
     /// cache file can be made.
     pub(super) fn of(
         items: Vec<Item>,
@@ -47,6 +47,7 @@ impl AllDecoded {
     ) -> Result<Self, DataError> {
         let n = items.len();
         let Some(cache) = cache.map(|path| CacheFile::new(path, &items, options)) else {
+            items.iter().try_for_each(Item::load_packed)?;
             let mut outcomes = Outcomes::default();
             let decoded = Counter::new(items.len(), progress).decode_all(&items, |item| item.decode(options));
             decoded.into_iter().for_each(|outcome| outcomes.push(outcome));
@@ -55,6 +56,7 @@ impl AllDecoded {
         if let Some(Cached { outcomes, file, shared, duplicates }) = cache.read(&items, options, progress) {
             return Ok(Self { cached: Some((shared, duplicates, file)), ..Self::sorted(items, outcomes)? });
         }
+        items.iter().try_for_each(Item::load_packed)?;
         let (mut writer, mut outcomes) = (cache.create()?, Outcomes::default());
         let counter = Counter::new(n, progress);
         for chunk in items.chunks(CHUNK) {

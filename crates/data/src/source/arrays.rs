@@ -6,7 +6,8 @@ use std::sync::Arc;
 use ndarray::ArrayView4;
 
 use super::listed_image::{self, ListedImage};
-use super::{Content, Listing, Packed, Usage};
+use super::packed::{Packed, Size};
+use super::{Content, Listing, Usage};
 use crate::class_look::look_of;
 use crate::error::DataError;
 use crate::options::{LoadOptions, SizeLimits};
@@ -42,7 +43,7 @@ impl ArrayImages<'_> {
         self.check(&options.limits).map_err(|reason| DataError::Unusable { path: path.into(), reason })?;
         let (_, height, width, channels) = self.images.dim();
         let bytes = self.images.iter().copied().collect();
-        let pixels = Arc::new(Packed { file: path.into(), width, height, channels, bytes });
+        let pixels = Arc::new(Packed::in_memory(path, Size { width, height, channels }, bytes));
         let to_listed = |(index, &label): (usize, &u32)| ListedImage {
             subset: self.subsets.map(|subsets| subsets[index]),
             class: label as usize,

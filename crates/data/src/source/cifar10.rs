@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::listed_image::{self, ListedImage};
-use super::{Content, Listing, Packed, Source, Usage};
+use super::packed::{Packed, Size};
+use super::{Content, Listing, Source, Usage};
 use crate::error::DataError;
 use crate::options::{LoadOptions, SizeLimits};
 use crate::read_file::{ReadFileError, read_file};
@@ -125,8 +126,8 @@ impl Batch {
             ));
         }
         let bytes = values.chunks_exact(VALUES).flat_map(interleaved).collect();
-        let pixels = Packed { file: data.into(), width: SIDE, height: SIDE, channels: 3, bytes };
-        Ok(Self { labels, pixels: Arc::new(pixels) })
+        let size = Size { width: SIDE, height: SIDE, channels: 3 };
+        Ok(Self { labels, pixels: Arc::new(Packed::in_memory(data, size, bytes)) })
     }
 }
 

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use image::{DynamicImage, GrayImage, RgbImage};
-
+use super::packed::Packed;
 use crate::dataset::SubsetOrigin;
 use crate::decode::{Decoded, Unusable, decode_and_identify, decode_file};
-use crate::file_facts::FileFacts;
-use crate::file_identity::{ContentDigest, FileIdentity};
+use crate::error::DataError;
+use crate::file_identity::FileIdentity;
 use crate::image_file::ImageFile;
 use crate::options::LoadOptions;
 use crate::subset::Subset;
@@ -36,7 +35,7 @@ pub(crate) struct Item {
 pub(crate) enum Content {
     /// In a file of its own.
     File(ImageFile),
-    /// In memory, among others of the same size.
+    /// Among others of the same size.
     Packed {
         /// All of them.
         pixels: Arc<Packed>,
@@ -55,55 +54,22 @@ impl Content {
     }
 }
 
-/// Images of one size, 8 bit, rows from the top, channels together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Packed {
-    /// The file that they come from.
-    pub(crate) file: PathBuf,
-    pub(crate) width: usize,
-    pub(crate) height: usize,
-    /// 1 or 3.
-    pub(crate) channels: usize,
-    pub(crate) bytes: Vec<u8>,
-}
-
-impl Packed {
-    fn bytes_each(&self) -> usize {
-        self.width * self.height * self.channels
-    }
-
-    fn bytes_of(&self, index: usize) -> &[u8] {
-        &self.bytes[index * self.bytes_each()..][..self.bytes_each()]
-    }
-
-    fn digest(&self, index: usize) -> ContentDigest {
-        ContentDigest::of(&[
-            &[self.width, self.height, self.channels].map(usize::to_le_bytes).concat(),
-            self.bytes_of(index),
-        ])
-    }
-
-    fn decode(&self, index: usize, options: &LoadOptions) -> Decoded {
-        let (width, height) = (self.width as u32, self.height as u32);
-        let bytes = self.bytes_of(index).to_vec();
-        let image = if self.channels == 1 {
-            GrayImage::from_raw(width, height, bytes).map(DynamicImage::ImageLuma8)
-        } else {
-            RgbImage::from_raw(width, height, bytes).map(DynamicImage::ImageRgb8)
-        };
-        let facts =
-            FileFacts { width, height, bit_depth: 8, channels: self.channels as u8, ..FileFacts::default() };
-        Decoded::new(&image.expect("as many bytes as pixels"), facts, options)
-    }
-}
-
 impl Item {
     /// The path that error messages show.
     pub(crate) fn shown_path(&self) -> PathBuf {
         match &self.content {
             Content::File(file) => file.path(&self.name),
-            Content::Packed { pixels, .. } => pixels.file.join(&*self.name),
+            Content::Packed { pixels, .. } => pixels.file().join(&*self.name),
         }
+    }
+
+    /// Reads the file that it shares with others, if there is one: what is wrong with that is wrong with all of them.
+    ///
+    /// # Errors
+    /// [`DataError::Unusable`].
+    pub(crate) fn load_packed(&self) -> Result<(), DataError> {
+        let Content::Packed { pixels, .. } = &self.content else { return Ok(()) };
+        pixels.load().map_err(|reason| DataError::Unusable { path: pixels.file().into(), reason })
     }
 
     /// Reads, decodes and resizes the image.
@@ -113,7 +79,7 @@ impl Item {
     pub(crate) fn decode(&self, options: &LoadOptions) -> Result<Decoded, Unusable> {
         match &self.content {
             Content::File(file) => decode_file(&file.path(&self.name), options),
-            Content::Packed { pixels, index } => Ok(pixels.decode(*index, options)),
+            Content::Packed { pixels, index } => pixels.decode(*index, options),
         }
     }
 
@@ -124,10 +90,7 @@ impl Item {
     ) -> (Result<Decoded, Unusable>, Option<FileIdentity>) {
         match &self.content {
             Content::File(file) => decode_and_identify(&file.path(&self.name), options),
-            Content::Packed { pixels, index } => {
-                let identity = FileIdentity { digest: pixels.digest(*index), stamp: None };
-                (Ok(pixels.decode(*index, options)), Some(identity))
-            }
+            Content::Packed { pixels, index } => (pixels.decode(*index, options), pixels.identity(*index)),
         }
     }
 
@@ -135,7 +98,7 @@ impl Item {
     pub(crate) fn is_still(&self, identity: &FileIdentity, options: &LoadOptions) -> bool {
         match &self.content {
             Content::File(file) => identity.is_of_file(&file.path(&self.name), options.limits.file_bytes),
-            Content::Packed { pixels, index } => pixels.digest(*index) == identity.digest,
+            Content::Packed { pixels, index } => pixels.is_still(*index, identity),
         }
     }
 }

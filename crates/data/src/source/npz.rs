@@ -11,8 +11,10 @@ use npyz::{NpyHeader, TypeChar};
 
 use self::archive::{Archive, Array, type_of};
 use super::listed_image::{self, ListedImage};
-use super::{Content, Listing, Packed, Source, Usage};
+use super::packed::{Packed, Size};
+use super::{Content, Listing, Source, Usage};
 use crate::error::DataError;
+use crate::file_identity::Stamp;
 use crate::options::{LoadOptions, SizeLimits};
 use crate::subset::Subset;
 
@@ -43,19 +45,20 @@ impl Source for Npz {
 
     fn list(&self, path: &Path, usage: Usage<'_>, options: &LoadOptions) -> Result<Listing, DataError> {
         let read = || {
+            let before = Stamp::of(path);
             let mut archive = Archive::open(path)?;
             let arrays = arrays(&mut archive, &options.limits)?;
-            // Labels first: they are small, and an error in them is found before the images are read.
+            // The images are read when they are needed.
             let labels: Result<Vec<_>, _> =
                 arrays.iter().map(|arrays| labels(&mut archive, &arrays.labels)).collect();
-            let mut sets = Vec::new();
-            for (Arrays { subset, images, .. }, labels) in arrays.iter().zip(labels?) {
-                sets.push(Images {
-                    subset: *subset,
-                    pixels: Arc::new(pixels(path, &mut archive, images)?),
-                    labels,
-                });
-            }
+            let labels = labels?;
+            let stamp = before.filter(|_| before == Stamp::of(path));
+            let to_images = |(Arrays { subset, images, .. }, labels)| Images {
+                subset,
+                pixels: Arc::new(pixels(path, stamp, images)),
+                labels,
+            };
+            let sets: Vec<Images> = arrays.into_iter().zip(labels).map(to_images).collect();
             Ok((sets, archive.note()))
         };
         let (sets, note) =
@@ -192,11 +195,12 @@ fn check_labels(header: &NpyHeader, n: u64) -> Result<(), String> {
     }
 }
 
-fn pixels(path: &Path, archive: &mut Archive, images: &Array) -> Result<Packed, String> {
+fn pixels(path: &Path, stamp: Option<Stamp>, images: Array) -> Packed {
     let shape = &images.shape;
     let channels = shape.get(3).map_or(1, |&channels| channels as usize);
-    let (width, height) = (shape[2] as usize, shape[1] as usize);
-    Ok(Packed { file: path.into(), width, height, channels, bytes: archive.bytes(images)? })
+    let size = Size { width: shape[2] as usize, height: shape[1] as usize, channels };
+    let archive = path.to_owned();
+    Packed::in_file(path, stamp, size, move || Archive::open(&archive)?.bytes(&images))
 }
 
 fn labels(archive: &mut Archive, labels: &Array) -> Result<Vec<u64>, String> {
