@@ -23,8 +23,16 @@ const LARGE: &str =
 /// Three runs, and their results together.
 const FOLDS: &str =
     "train films/train --epochs 2 --folds 3 --width 8 --batch 16 --checkpoint-minutes 0 --threads 1";
+/// Four settings, of which the better half is trained again, for twice as many epochs.
+const SWEEP: &str =
+    "sweep space.toml --films 40 --batch 16 --size 16 --epochs 2 --checkpoint-minutes 0 --threads 1";
+const SPACE: &str = "halving = 2\nmin-epochs = 1\n[settings]\nmax-lr = [0.01, 0.02]\nwidth = [8, 16]\n";
+/// One of two tasks, with two trainings.
+const TASK: &str = "train --films 40 --seeds 0..2 --epochs 2 --width 8 --batch 16 --size 16 --checkpoint-minutes 0 \
+                    --threads 1 --task 1/2";
 /// What has to be the same to the byte.
-const FILES: [&str; 4] = ["model.safetensors", "model-last.safetensors", "log.jsonl", "predictions.jsonl"];
+const FILES: [&str; 5] =
+    ["model.safetensors", "model-last.safetensors", "log.jsonl", "predictions.jsonl", "sweep.json"];
 /// How long a slow fsync takes, in microseconds.
 const SLOW_FSYNC_US: u32 = 20_000;
 
@@ -45,6 +53,7 @@ impl Kills {
         let folder = TempDir::new().unwrap();
         let films: Vec<&str> = "data phantom --out films --films 60 --quiet".split(' ').collect();
         assert!(roentgen(&films, folder.path()).status.success());
+        fs::write(folder.path().join("space.toml"), SPACE).unwrap();
         let mut kills = Self { folder, args, is_slow, expected: BTreeMap::new(), took: Duration::ZERO };
         let start = Instant::now();
         assert!(kills.started("whole").wait().unwrap().success());
@@ -85,19 +94,21 @@ impl Kills {
     /// Goes on with a run that was killed; whether there was something to resume.
     fn go_on(&self, run: &str) -> bool {
         let path = self.path(run);
-        let resume = || roentgen(&["train", "--quiet", "--resume", run], self.folder.path());
-        if path.join("metrics.json").exists() {
+        let command = self.args.split(' ').next().expect("a command");
+        let resume = || roentgen(&[command, "--quiet", "--resume", run], self.folder.path());
+        if ["metrics.json", "sweep.json"].iter().any(|name| path.join(name).exists()) {
             // Killed, perhaps, before it had removed what only an unfinished run needs.
             let output = resume();
             assert!(text(&output.stderr).contains("the run is finished"), "{}", text(&output.stderr));
             return false;
         }
         let can_resume = path.join("config.toml").exists();
-        if can_resume {
+        // A task goes on with its own command.
+        if can_resume && self.args != TASK {
             let output = resume();
             assert!(output.status.success(), "{run}: {}", text(&output.stderr));
         } else {
-            // Killed before there was anything to go on with: the same command begins again.
+            // Or killed before there was anything to go on with: the same command begins again.
             let mut args: Vec<&str> = self.args.split(' ').collect();
             args.extend(["--quiet", "--out", run]);
             let output = roentgen(&args, self.folder.path());
@@ -122,7 +133,10 @@ impl Kills {
             n_resumed += u32::from(self.go_on(&run));
             let path = self.path(&run);
             assert!(files(&path) == self.expected, "{name}, kill {kill} of {n}: the bytes differ");
-            let left: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            let mut left: Vec<_> =
+                fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            // The folder of tasks is locked until they are collected.
+            left.retain(|name| self.args != TASK || name != ".lock");
             assert!(
                 !left.iter().any(|name| name.to_string_lossy().starts_with('.')),
                 "kill {kill}: {left:?}"
@@ -163,6 +177,16 @@ fn kill_on_a_slow_disk(name: &str, args: &'static str) {
 #[test]
 fn a_run_killed_at_any_moment_goes_on_to_the_same_bytes() {
     Kills::new(PLAIN, false).kill("plain", 50);
+}
+
+#[test]
+fn a_sweep_killed_at_any_moment_goes_on_to_the_same_bytes() {
+    Kills::new(SWEEP, false).kill("sweep", 15);
+}
+
+#[test]
+fn a_task_killed_at_any_moment_goes_on_to_the_same_bytes() {
+    Kills::new(TASK, false).kill("task", 15);
 }
 
 #[test]
