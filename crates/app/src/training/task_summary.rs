@@ -20,7 +20,10 @@ struct TaskResult {
 pub(super) fn show_ranks(screen: &Screen, n_trainings: usize, ranks: &Ranks) {
     if ranks.size() > 1 {
         let n = counted(n_trainings, "training");
-        screen.field("ranks", &format!("{n} on {}; shown while they run are those of rank 0", ranks.size()));
+        screen.field(
+            "ranks",
+            &format!("{n} on {} ranks; while they run, those of rank 0 are shown", ranks.size()),
+        );
         screen.line("");
     }
 }

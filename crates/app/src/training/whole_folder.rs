@@ -76,11 +76,12 @@ impl WholeFolder {
         if ranks.size() == 1 {
             return Ok(folder.expect("this is the first rank"));
         }
-        let path = folder.map(|folder| std::path::absolute(folder.path())).transpose();
-        let path = path.unwrap_or_default().unwrap_or_default();
-        let mut bytes = path.to_string_lossy().into_owned().into_bytes();
+        // The first rank names it as it was given; from here on it is not alone in it.
+        let own = folder.map(|folder| folder.path().to_owned());
+        let absolute = own.as_ref().and_then(|path| std::path::absolute(path).ok()).unwrap_or_default();
+        let mut bytes = absolute.to_string_lossy().into_owned().into_bytes();
         ranks.broadcast(&mut bytes)?;
-        let path = PathBuf::from(String::from_utf8_lossy(&bytes).into_owned());
+        let path = own.unwrap_or_else(|| String::from_utf8_lossy(&bytes).into_owned().into());
         ranks.together(|| {
             if !path.join(CONFIG).is_file() {
                 return Err(RunDirError::NotSeen { path: path.clone() }.into());
