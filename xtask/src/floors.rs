@@ -26,6 +26,7 @@ const APP: &[&[&str]] = &[
     &["main"],
     &["lib"],
     &["cli", "embed", "fuzzing"],
+    &["serve"],
     &["commands", "bench"],
     &["threads"],
     &["error"],

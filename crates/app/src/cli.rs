@@ -42,6 +42,8 @@ mod durability_tests;
 mod manual;
 mod model_args;
 mod program;
+#[cfg(feature = "serve")]
+mod serve_args;
 mod setting_flags;
 mod sweep_args;
 mod task_args;
@@ -104,6 +106,9 @@ enum Command {
     LrFind(LrFindArgs),
     /// Compare two runs on the same test images, and test whether the difference is significant.
     Compare(CompareArgs),
+    /// Try models in the browser of this machine.
+    #[cfg(feature = "serve")]
+    Serve(serve_args::ServeArgs),
     /// Measure how fast this machine trains and predicts.
     Bench(BenchArgs),
     /// Print a completion script for a shell.
@@ -136,6 +141,8 @@ impl Command {
             Self::Collect(args) => args.output.json,
             Self::Explain(args) => args.output.json,
             Self::LrFind(args) => args.output.json,
+            #[cfg(feature = "serve")]
+            Self::Serve(_) => true,
             Self::Bench(_) | Self::Export(_) | Self::Data { .. } => false,
             Self::Man { out, .. } => out.is_none(),
             _ => true,
@@ -295,6 +302,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
         }
         Command::Describe(args) => describe::run(args.model.path(), &args.output.screen()),
         Command::Compare(args) => compare::run([&args.run_a, &args.run_b], &args.output.screen()),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => crate::serve::run(&args.request(), &Screen::new(false, false)),
         Command::Bench(args) => run_bench(args),
         Command::Data { command: DataCommand::Phantom(PhantomArgs { settings, out, quiet }) } => {
             let config = settings.config()?;

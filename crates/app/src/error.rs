@@ -16,6 +16,8 @@ use command::CommandError;
 
 pub(crate) mod bench;
 pub(crate) mod command;
+#[cfg(feature = "serve")]
+pub(crate) mod serve;
 
 /// Exit code of a usage error: a wrong argument or setting, or data or a model that cannot be used.
 const USAGE: u8 = 2;
@@ -57,6 +59,10 @@ pub enum AppError {
     /// A command did not finish.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// The page cannot be served.
+    #[cfg(feature = "serve")]
+    #[error(transparent)]
+    Serve(#[from] serve::ServeError),
     /// The threads could not be started.
     #[error("cannot start {n_threads} threads: {reason}; try fewer with --threads")]
     Threads {
@@ -95,6 +101,8 @@ impl AppError {
             Self::Ranks(error) => error.is_usage_error(),
             Self::Bench(error) => error.is_usage_error(),
             Self::Command(error) => error.is_usage_error(),
+            #[cfg(feature = "serve")]
+            Self::Serve(error) => error.is_usage_error(),
             Self::Write(_) | Self::Threads { .. } => false,
         }
     }

@@ -5,6 +5,7 @@
 //! | room | holds |
 //! |---|---|
 //! | `cli`, `embed` | flags and arguments; the entry points of the library |
+//! | `serve` | the page in the browser |
 //! | `commands`, `bench` | one file for each command: load, do, show |
 //! | `threads`, `error` | a pool of threads; the errors of all rooms as one |
 //! | `training` | from loaded data to a trained model in its run folder |
@@ -55,6 +56,8 @@ mod model;
 mod ranks;
 mod report;
 mod run_dir;
+#[cfg(feature = "serve")]
+mod serve;
 mod terminal;
 mod threads;
 mod training;

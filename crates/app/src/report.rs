@@ -22,5 +22,7 @@ mod training_section;
 mod verdict;
 
 pub(crate) use input::ReportInput;
+#[cfg(feature = "serve")]
+pub(crate) use page::STYLE;
 pub(crate) use page::page;
 pub(crate) use sweep_page::sweep_page;

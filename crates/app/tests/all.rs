@@ -16,6 +16,8 @@ mod predict;
 mod recompute;
 mod report;
 mod resume;
+#[cfg(all(unix, feature = "serve"))]
+mod serve;
 mod several;
 mod sweep;
 mod tasks;

@@ -62,10 +62,6 @@ impl Display for ViewPosition {
 
 /// Whose image a DICOM header says it is, as digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(
-    not(any(test, feature = "dicom")),
-    expect(dead_code, reason = "without DICOM there are no headers")
-)]
 pub(crate) enum HeaderPatient {
     /// PatientID, and its issuer if the header has one.
     Identifier { id: [u8; 32], issuer: Option<[u8; 32]> },

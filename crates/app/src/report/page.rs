@@ -16,6 +16,9 @@ use crate::terminal::foreign_text::printable_lines;
 const CONTENT_SECURITY_POLICY: &str = "script-src 'none'; img-src data:; connect-src 'none'; font-src 'none'; \
                                        object-src 'none'; frame-src 'none'";
 
+/// The style of this page, and of others of the program.
+pub(crate) const STYLE: &str = include_str!("style.css");
+
 /// The sections: anchor, and the name of the link to it.
 const SECTIONS: [(&str, &str); 6] = [
     ("data", "Data"),
@@ -61,7 +64,7 @@ pub(super) fn head(title: &str) -> Markup {
             meta http-equiv="Content-Security-Policy" content=(CONTENT_SECURITY_POLICY);
             meta name="viewport" content="width=device-width, initial-scale=1";
             title { (title) }
-            style { (PreEscaped(include_str!("style.css"))) (PreEscaped(include_str!("plot.css"))) }
+            style { (PreEscaped(STYLE)) (PreEscaped(include_str!("plot.css"))) }
         }
     }
 }

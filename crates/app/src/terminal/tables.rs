@@ -19,8 +19,8 @@ const CONFUSION_CORNER: &str = r"true \ predicted";
 /// Shown under every test table.
 const CAUTION: &str =
     "A high accuracy may come from where the images were taken rather than from what they show.";
-/// Shown before that where the images are medical.
-const MEDICAL_CAUTION: &str = "Not a medical device. ";
+/// Shown before that, and with predictions, where the images are medical.
+pub(crate) const MEDICAL_CAUTION: &str = "Not a medical device. ";
 
 /// Where the data come from, and the number of images per set and class.
 pub(crate) fn show_data(screen: &Screen, source: &str, data: &Dataset) {

@@ -1,0 +1,51 @@
+//! What can go wrong with `roentgen serve`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Why the page cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The folder of runs cannot be read.
+    #[error("cannot read the runs in {}: {source}; give a folder of run folders", path.display())]
+    RunsUnreadable {
+        /// The folder.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// The address is taken, or not allowed.
+    #[error("cannot serve on {address}: {source}; give another --port, or leave it out")]
+    CannotListen {
+        /// The address.
+        address: SocketAddr,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers for the token: {reason}")]
+    NoToken {
+        /// What it says.
+        reason: String,
+    },
+    /// Threads cannot be started.
+    #[error("cannot start threads for predictions: {reason}; try fewer with --threads")]
+    NoThreads {
+        /// The error of the thread pool.
+        reason: String,
+    },
+    /// The server cannot be started.
+    #[error("cannot start the server: {source}")]
+    NotStarted {
+        /// The error of the operating system.
+        source: io::Error,
+    },
+}
+
+impl ServeError {
+    /// Whether an argument is wrong.
+    pub(crate) fn is_usage_error(&self) -> bool {
+        matches!(self, Self::RunsUnreadable { .. } | Self::CannotListen { .. })
+    }
+}

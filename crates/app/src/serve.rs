@@ -1,0 +1,110 @@
+//! `roentgen serve`: a page in the browser of this machine, to try models on new images.
+//!
+//! The server listens on loopback alone. [`guard`] decides who may ask, before anything else looks at a request; what is
+//! answered comes from the same functions as the commands.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::error::AppError;
+use crate::error::serve::ServeError;
+use crate::terminal::screen::Screen;
+use crate::training::interrupt;
+use guard::Guard;
+use site::Site;
+
+mod api;
+mod assets;
+mod guard;
+mod pages;
+mod runs;
+mod site;
+#[cfg(test)]
+mod tests;
+
+/// Longest that a request may take: a large image on a slow machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of the token.
+const TOKEN_BYTES: usize = 32;
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub(crate) struct ServeRequest {
+    /// A folder of run folders, or one of them.
+    pub runs: PathBuf,
+    /// The port; 0 for any that is free.
+    pub port: u16,
+    /// Number of threads of all predictions together.
+    pub threads: usize,
+    /// Whether to open the page in a browser.
+    pub opens: bool,
+}
+
+/// Serves until a signal; requests that have begun are answered first.
+///
+/// # Errors
+/// [`ServeError`] if the folder cannot be read, the port is taken, or the system gives no token or thread.
+pub(crate) fn run(request: &ServeRequest, screen: &Screen) -> Result<(), AppError> {
+    runs::list(&request.runs)
+        .map_err(|source| ServeError::RunsUnreadable { path: request.runs.clone(), source })?;
+    let token = new_token().map_err(|source| ServeError::NoToken { reason: source.to_string() })?;
+    let site = Site::new(&request.runs, request.threads)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|source| ServeError::NotStarted { source })?;
+    let stop = Arc::new(Notify::new());
+    let on_signal = Arc::clone(&stop);
+    interrupt::listen(move || on_signal.notify_one()).map_err(|source| ServeError::NotStarted { source })?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, request.port));
+    let served: io::Result<()> = runtime.block_on(async {
+        let listener = TcpListener::bind(address).await?;
+        let port = listener.local_addr()?.port();
+        let link = format!("http://127.0.0.1:{port}/?token={token}");
+        screen.line(&link);
+        screen.field("runs", &request.runs.display().to_string());
+        screen.field("stop", "with Ctrl-C; the link is valid until then, for this machine alone");
+        if request.opens && open::that_detached(&link).is_err() {
+            screen.note("note", "no browser could be opened; open the link by hand");
+        }
+        let router = router(site, Guard::new(&token, port));
+        axum::serve(listener, router).with_graceful_shutdown(async move { stop.notified().await }).await
+    });
+    served.map_err(|source| ServeError::CannotListen { address, source }.into())
+}
+
+/// All that can be asked for.
+fn router(site: Site, guard: Guard) -> Router {
+    Router::new()
+        .route("/", get(pages::runs))
+        .route("/runs/{run}/try", get(pages::try_images))
+        .route("/runs/{run}/report", get(pages::report))
+        .route("/static/{name}", get(assets::file))
+        .route("/api/v1/runs", get(api::runs))
+        .route("/api/v1/runs/{run}/predict", post(api::predict))
+        .route("/healthz", get(|| async { "ok" }))
+        .with_state(site)
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
+        .layer(from_fn_with_state(guard, guard::check))
+}
+
+/// A secret that nobody can guess, as hexadecimal digits.
+fn new_token() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; TOKEN_BYTES];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whether a path is a run that can be tried.
+fn is_run(path: &Path) -> bool {
+    path.join(crate::run_dir::file_names::MODEL).is_file()
+}

@@ -1,0 +1,117 @@
+//! The whole server, asked in this process.
+
+use std::fs;
+use std::path::Path;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode, header};
+use roentgen_data::ImageSource;
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+use super::guard::Guard;
+use super::router;
+use super::site::Site;
+use crate::commands::predict::predict_files;
+use crate::config::TrainConfig;
+use crate::data_loading::load::load;
+use crate::model::batch_summary::BatchSummary;
+use crate::model::model_file;
+use crate::run_dir::planned_folder::PlannedFolder;
+use crate::terminal::screen::Screen;
+use crate::training::pipeline::train;
+
+/// A folder of runs with one that is trained, and its path.
+fn trained() -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = TrainConfig { films: 24, width: 8, epochs: Some(1), ..TrainConfig::default() };
+    let screen = Screen::silent();
+    let data = load(&config, &screen).expect("films");
+    let planned = PlannedFolder::new(Some(&folder.path().join("my run"))).expect("a new folder");
+    train(&config, &data, planned, &screen).expect("a run");
+    folder
+}
+
+async fn ask(site: &Site, method: &str, path: &str, body: Vec<u8>) -> (StatusCode, String, Vec<u8>) {
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header(header::HOST, "127.0.0.1:80").header(header::AUTHORIZATION, "Bearer t");
+    let router = router(site.clone(), Guard::new("t", 80));
+    let response =
+        router.oneshot(request.body(Body::from(body)).expect("a request")).await.expect("an answer");
+    let kind =
+        response.headers().get(header::CONTENT_TYPE).map(|kind| kind.to_str().expect("text").to_owned());
+    let status = response.status();
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+    (status, kind.unwrap_or_default(), bytes.to_vec())
+}
+
+fn png(path: &Path) -> Vec<u8> {
+    image::GrayImage::from_fn(40, 36, |x, y| image::Luma([(x * 5 + y * 3) as u8]))
+        .save(path)
+        .expect("an image");
+    fs::read(path).expect("an image")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_of_a_run_are_there_and_its_predictions_are_those_of_predict() {
+    let folder = trained();
+    let site = Site::new(folder.path(), 1).expect("threads");
+    let (status, kind, page) = ask(&site, "GET", "/", Vec::new()).await;
+    let page = String::from_utf8(page).expect("text");
+    assert!(status == StatusCode::OK && kind.starts_with("text/html"), "{status} {kind}");
+    assert!(page.contains("my run") && page.contains("/runs/my%20run/try"), "{page}");
+    for (path, kind) in [
+        ("/runs/my%20run/try", "text/html"),
+        ("/runs/my%20run/report", "text/html"),
+        ("/static/try.js", "text/javascript"),
+        ("/static/style.css", "text/css"),
+        ("/static/icon.svg", "image/svg+xml"),
+    ] {
+        let (status, found, body) = ask(&site, "GET", path, Vec::new()).await;
+        assert!(status == StatusCode::OK && found.starts_with(kind) && !body.is_empty(), "{path}: {status}");
+    }
+
+    let bytes = png(&folder.path().join("film.png"));
+    let path = "/api/v1/runs/my%20run/predict?name=film.png";
+    let (status, _, body) = ask(&site, "POST", path, bytes.clone()).await;
+    assert_eq!(status, StatusCode::OK);
+    let (model, card) = model_file::read(&folder.path().join("my run")).expect("a model");
+    let sources = [ImageSource::Bytes { name: "film.png".to_owned(), bytes }];
+    let mut summary = BatchSummary::new(card.class_names.len());
+    let (expected, _) = predict_files(&model, &card, &sources, &mut summary);
+    // As text: a number that is read again may differ in its last bit.
+    let expected = serde_json::to_string(&expected[0]).expect("JSON");
+    let answer = String::from_utf8(body).expect("text");
+    assert!(answer.starts_with(expected.trim_end_matches('}')), "{answer}, expected {expected}");
+    assert!(answer.contains("\"caution\":\"Not a medical device.\""), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_or_no_image_has_a_clear_answer() {
+    let folder = trained();
+    fs::write(folder.path().join("secret.txt"), "secret").expect("a file");
+    let site = Site::new(folder.path(), 1).expect("threads");
+    for path in [
+        "/runs/nosuch/try",
+        "/runs/..%2F..%2Fetc/report",
+        "/runs/%2e%2e/report",
+        "/runs/my%20run%2F..%2F..%2Fsecret.txt/report",
+        "/static/..%2Ftry.js",
+        "/nosuch",
+    ] {
+        let (status, _, body) = ask(&site, "GET", path, Vec::new()).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        assert!(!String::from_utf8_lossy(&body).contains("secret"), "{path}");
+    }
+    let predict = "/api/v1/runs/my%20run/predict";
+    for body in [Vec::new(), b"no image".to_vec(), b"\x89PNG\r\n\x1a\nrest".to_vec()] {
+        let (status, _, answer) = ask(&site, "POST", predict, body).await;
+        let answer: Value = serde_json::from_slice(&answer).expect("JSON");
+        assert!(status == StatusCode::OK && answer["error"].is_string(), "{status}: {answer}");
+    }
+    let (status, _, _) = ask(&site, "POST", predict, vec![0; (64 << 20) + 1]).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    let (status, _, _) = ask(&site, "GET", predict, Vec::new()).await;
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+}
