@@ -13,6 +13,7 @@ pub(crate) mod instruction_sets;
 pub(crate) mod little_endian;
 pub(crate) mod model_card;
 pub(crate) mod model_file;
+pub(crate) mod observation;
 pub(crate) mod onnx;
 pub(crate) mod ood;
 mod packed_numbers;

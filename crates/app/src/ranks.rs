@@ -107,6 +107,26 @@ impl Ranks {
         (0..self.size()).map(from).collect()
     }
 
+    /// The bytes of every rank, in order, on the first rank; none elsewhere.
+    ///
+    /// # Errors
+    /// If a rank cannot be reached.
+    pub(crate) fn gather_on_first(&self, own: Vec<u8>) -> Result<Vec<Vec<u8>>, RankError> {
+        let mut length = (own.len() as u64).to_le_bytes();
+        if !self.is_first() {
+            self.transport.send(FIRST, &length)?;
+            return self.transport.send(FIRST, &own).map(|()| Vec::new());
+        }
+        let mut all = vec![own];
+        for rank in 1..self.size() {
+            self.transport.receive(rank, &mut length)?;
+            let mut bytes = vec![0; u64::from_le_bytes(length) as usize];
+            self.transport.receive(rank, &mut bytes)?;
+            all.push(bytes);
+        }
+        Ok(all)
+    }
+
     /// How many threads this rank takes where no number is given: one for each processor that it may use, shared with the
     /// ranks of its host that may use the same ones. Launchers usually give each rank its own.
     ///
@@ -240,6 +260,8 @@ mod tests {
                 let own = vec![ranks.rank() as u8; ranks.rank()];
                 let all = ranks.gather(&own).unwrap();
                 assert!((0..size).all(|rank| all[rank] == vec![rank as u8; rank]));
+                let on_first = ranks.gather_on_first(own).unwrap();
+                assert!(on_first == if ranks.is_first() { all } else { Vec::new() });
                 ranks.barrier().unwrap();
             });
         }

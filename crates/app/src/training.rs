@@ -32,6 +32,9 @@ mod seeds;
 pub(crate) mod several_runs;
 mod shard_sums;
 pub(crate) mod share;
+mod shared_observation;
+#[cfg(test)]
+mod shared_run_tests;
 mod spread;
 pub(crate) mod step;
 pub(crate) mod sweep;

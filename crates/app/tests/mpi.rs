@@ -13,7 +13,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// What has to be the same to the byte.
-const FILES: [&str; 4] = ["model.safetensors", "model-last.safetensors", "log.jsonl", "predictions.jsonl"];
+const FILES: [&str; 5] = [
+    "model.safetensors",
+    "model-last.safetensors",
+    "log.jsonl",
+    "predictions.jsonl",
+    "predictions_val.jsonl",
+];
 /// Everything that has a state, a first training that is not in a checkpoint, and a checkpoint after every step.
 const PLAIN: &str = "train --films 48 --epochs 2 --width 8 --batch 12 --micro-batches 4 --ema 0.9 --patience 3 \
                      --oversample-hard 2 --checkpoint-minutes 0 --threads 1 --no-audit";
@@ -72,6 +78,19 @@ impl Job {
         };
         FILES.map(read).into()
     }
+
+    /// The figures and the report of a run, without how long it took.
+    fn texts_without_times(&self, run: &str) -> [String; 2] {
+        let read = |name| fs::read_to_string(self.path(run).join(name)).unwrap();
+        let is_time = |line: &&str| {
+            ["\"train_images_per_s\"", "\"train_seconds\"", "\"data_loading_fraction\""]
+                .iter()
+                .any(|name| line.trim().starts_with(name))
+        };
+        let metrics = read("metrics.json").lines().filter(|line| !is_time(line)).collect::<Vec<_>>().concat();
+        let report = read("report.html").split('>').filter(|part| !part.contains(" images/s")).collect();
+        [metrics, report]
+    }
 }
 
 fn said(output: &Output) -> String {
@@ -116,6 +135,7 @@ fn any_number_of_ranks_gives_the_same_bytes() {
     let expected = job.files("alone");
     for run in ["on-1", "on-2", "on-4"] {
         assert!(job.files(run) == expected, "{run}");
+        assert_eq!(job.texts_without_times(run), job.texts_without_times("alone"), "{run}");
     }
     assert!(!job.path("alone/checkpoint.bin").exists() && !job.path("on-4/checkpoint.bin").exists());
 }
@@ -261,6 +281,24 @@ fn a_signal_to_any_rank_ends_all_with_a_checkpoint() {
         // Only the minutes between checkpoints differ, which no result depends on.
         assert!(job.files(&run)[2..] == job.files("whole")[2..], "{run}");
     }
+}
+
+/// The views of the test images are many, so that a signal comes while the ranks share them.
+#[test]
+fn a_signal_after_the_training_ends_all_ranks() {
+    const LONG: &str = "train --films 240 --epochs 1 --width 8 --batch 48 --micro-batches 4 --threads 1 --no-audit --quiet \
+                        --tta --zoom 0.3 --aspect 0.3";
+    let job = Job::new();
+    job.succeeds(2, &format!("{LONG} --out whole"));
+    let mut command = job.command(2, &format!("{LONG} --out run"));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for(|| job.path("run/model-last.safetensors").exists());
+    let (_, pid) = ranks_in(job.folder.path()).into_iter().find(|(rank, _)| *rank == 1).expect("rank 1");
+    kill_process(pid, Signal::TERM).unwrap();
+    assert!(!child.wait().unwrap().success() && !job.path("run/metrics.json").exists());
+    job.succeeds(4, "train --resume run");
+    assert!(job.files("run") == job.files("whole"));
+    assert_eq!(job.texts_without_times("run"), job.texts_without_times("whole"));
 }
 
 fn wait_for(mut condition: impl FnMut() -> bool) {

@@ -14,7 +14,8 @@ pub(crate) fn agree_on_images(data: &Dataset, ranks: &Ranks) -> Result<(), RankE
     if ranks.size() == 1 {
         return Ok(());
     }
-    let sets = [("the training set", &data.train), ("the validation set", &data.val)];
+    let Dataset { train, val, test, .. } = data;
+    let sets = [("the training set", train), ("the validation set", val), ("the test set", test)];
     let remedy = "give every rank the same images";
     ranks.agree(&sets.map(|(name, set)| SharedFact { name, value: shown(set), remedy }))
 }

@@ -1,14 +1,12 @@
 //! What a model predicts for many images: how often each class and how many rejections; a sample of their feature vectors
 //! (see `ood.rs`); and the facts of their files.
 
-use roentgen_data::ImageSet;
-use roentgen_layers::ResNet9;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 use serde::{Deserialize, Serialize};
 
 use super::facts_summary::FactsSummary;
-use super::inference::{NetworkOutput, Preprocessing, predict};
-use super::ood::{OodDetector, reject_reason, vector_of};
+use super::observation::Observation;
+use super::ood::{OodDetector, reject_reason};
 use super::packed_numbers;
 use crate::metrics::argmax::argmax;
 
@@ -43,29 +41,27 @@ impl BatchSummary {
 
     /// Of the images of a set.
     pub(crate) fn of(
-        model: &ResNet9,
-        set: &ImageSet,
-        preprocessing: &Preprocessing<'_>,
+        n_classes: usize,
+        observations: &[Observation<'_>],
         detector: Option<&OodDetector>,
     ) -> Self {
-        let mut summary = Self::new(model.architecture().n_classes);
-        predict(model, set, preprocessing, |_, output| {
-            let is_rejected = reject_reason(detector, output).is_some();
-            summary.add(output, is_rejected);
-        });
+        let mut summary = Self::new(n_classes);
+        for observation in observations {
+            summary.add(observation, reject_reason(detector, observation).is_some());
+        }
         summary
     }
 
     /// Adds an image.
-    pub(crate) fn add(&mut self, output: &NetworkOutput<'_>, is_rejected: bool) {
+    pub(crate) fn add(&mut self, observation: &Observation<'_>, is_rejected: bool) {
         if is_rejected {
             self.n_rejected += 1;
         } else {
-            self.n_predicted[argmax(output.logits.iter().copied())] += 1;
+            self.n_predicted[argmax(observation.logits.iter().copied())] += 1;
         }
-        let vector: Vec<f32> = vector_of(output).into_iter().map(|x| x as f32).collect();
+        let vector: Vec<f32> = observation.vector.iter().map(|&x| x as f32).collect();
         self.add_vector(&vector);
-        output.facts.into_iter().for_each(|facts| self.file_facts.add(facts));
+        observation.facts.into_iter().for_each(|facts| self.file_facts.add(facts));
     }
 
     /// Keeps each vector with the same probability, however many follow (Vitter 1985, algorithm R).

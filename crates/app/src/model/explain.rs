@@ -13,8 +13,9 @@ use roentgen_layers::{ResNet9, Workspace};
 
 use crate::metrics::argmax::argmax;
 use crate::model::heat_map::sample;
-use crate::model::inference::{Evaluation, evaluation_batch, predict};
+use crate::model::inference::{Evaluation, evaluation_batch};
 use crate::model::model_card::ModelCard;
+use crate::model::observation::observe;
 use crate::model::ood::{self, RejectReason};
 
 /// The hidden square has one in this many of the sides of the crop.
@@ -62,13 +63,11 @@ pub(crate) fn explain(
     class: Option<usize>,
 ) -> Explanation {
     let one = set.select(&[image]);
-    let (mut evaluation, mut reject_reason) = (Evaluation::new(card.class_names.len()), None);
-    let mut likeliest = 0;
-    predict(model, &one, &card.preprocessing(), |_, output| {
-        evaluation.add(0, output.logits);
-        reject_reason = ood::reject_reason(card.ood_detector.as_ref(), output);
-        likeliest = argmax(output.logits.iter().copied());
-    });
+    let observation = observe(model, &one, card.preprocessing()).next().expect("one image");
+    let mut evaluation = Evaluation::new(card.class_names.len());
+    evaluation.add(0, &observation.logits);
+    let reject_reason = ood::reject_reason(card.ood_detector.as_ref(), &observation);
+    let likeliest = argmax(observation.logits.iter().copied());
     let class = class.unwrap_or(likeliest);
     let probabilities = evaluation.predictions(card.temperature).probabilities(0).to_vec();
     let views = Views::of(card, set, image);

@@ -4,8 +4,9 @@ use roentgen_data::ImageSet;
 use roentgen_layers::ResNet9;
 
 use crate::model::batch_summary::BatchSummary;
-use crate::model::inference::{Evaluation, predict};
+use crate::model::inference::Evaluation;
 use crate::model::model_card::ModelCard;
+use crate::model::observation::observe;
 use crate::model::ood::{RejectReason, reject_reason};
 
 /// What a model predicts for one image.
@@ -30,13 +31,13 @@ pub(crate) fn predict_images(
 ) -> Vec<ImagePrediction> {
     let (mut evaluation, mut reject_reasons) =
         (Evaluation::new(card.class_names.len()), Vec::with_capacity(images.len()));
-    predict(model, images, &card.preprocessing(), |_, output| {
+    for observation in observe(model, images, card.preprocessing()) {
         // Probabilities and classes do not depend on the label.
-        evaluation.add(0, output.logits);
-        let reject_reason = reject_reason(card.ood_detector.as_ref(), output);
-        summary.add(output, reject_reason.is_some());
+        evaluation.add(0, &observation.logits);
+        let reject_reason = reject_reason(card.ood_detector.as_ref(), &observation);
+        summary.add(&observation, reject_reason.is_some());
         reject_reasons.push(reject_reason);
-    });
+    }
     let predictions = evaluation.predictions(card.temperature);
     let of_each = predictions.pairs().zip(reject_reasons).enumerate();
     of_each

@@ -2,7 +2,7 @@
 
 use ndarray::{Array4, ArrayView3};
 use roentgen_data::{
-    FileFacts, ImageSet, Normalization, Sample, Transform, TtaConfig, batch_ranges, even_ranges, fill_batch,
+    ImageSet, Normalization, Sample, Transform, TtaConfig, batch_ranges, even_ranges, fill_batch,
 };
 use roentgen_layers::{ResNet9, Workspace};
 
@@ -47,6 +47,16 @@ impl Evaluation {
     #[must_use]
     pub fn new(n_classes: usize) -> Self {
         Self { n_classes, labels: Vec::new(), logits: Vec::new() }
+    }
+
+    /// Of images with these labels, and the logits of one after the other.
+    ///
+    /// # Panics
+    /// If there are not as many logits as classes and images.
+    #[must_use]
+    pub(crate) fn of(labels: &[u32], n_classes: usize, logits: Vec<f32>) -> Self {
+        assert_eq!(logits.len(), labels.len() * n_classes, "a logit for each image and class");
+        Self { n_classes, labels: labels.to_vec(), logits }
     }
 
     /// Adds an image.
@@ -180,61 +190,42 @@ pub(crate) struct NetworkOutput<'a> {
     pub first_block: ArrayView3<'a, f32>,
     /// The normalised pixels of the plain view, `(size, size, c)`.
     pub pixels: ArrayView3<'a, f32>,
-    /// How much the colours vary that a model of one channel does not see; 0 for one that sees them.
-    pub unseen_colour: f64,
-    /// The facts of its file, if it came from a file.
-    pub facts: Option<&'a FileFacts>,
 }
 
-/// Applies `model` to every image of `set`, and calls `each` with the index and the output of each, in order.
-pub(crate) fn predict(
-    model: &ResNet9,
-    set: &ImageSet,
-    preprocessing: &Preprocessing<'_>,
-    each: impl FnMut(usize, &NetworkOutput<'_>),
-) {
-    predict_share(model, set, preprocessing, (0, 1), each);
-}
-
-/// As [`predict`], for the part `share.0` of `share.1` nearly equal parts of the set, which are whole batches.
-fn predict_share(
-    model: &ResNet9,
-    set: &ImageSet,
-    preprocessing: &Preprocessing<'_>,
+/// Applies `model` to the part `share.0` of `share.1` nearly equal parts of `set`, which are whole batches, and gives what
+/// `each` makes of the output for each image, in order; batch by batch, as it is asked for.
+pub(crate) fn infer_share<'a, T: 'a>(
+    model: &'a ResNet9,
+    set: &'a ImageSet,
+    preprocessing: Preprocessing<'a>,
     (part, n_parts): (usize, usize),
-    mut each: impl FnMut(usize, &NetworkOutput<'_>),
-) {
-    let samples: Vec<Sample> = (0..set.len() as u32).map(Sample::first).collect();
+    each: impl Fn(usize, &NetworkOutput<'_>) -> T + 'a,
+) -> impl Iterator<Item = T> + 'a {
+    let Preprocessing { crop, normalization, tta } = preprocessing;
     let (mut x, mut labels) = (Array4::zeros((0, 0, 0, 0)), Vec::new());
     let mut workspace = Workspace::default();
-    let views = preprocessing.tta.views();
-    let batch = evaluation_batch(model.architecture().width, preprocessing.crop);
-    let batches = batch_ranges(set.len(), batch);
+    let views = tta.views();
+    let batches = batch_ranges(set.len(), evaluation_batch(model.architecture().width, crop));
     let own = even_ranges(batches.len(), n_parts).nth(part).expect("one of the parts");
-    for range in batches.skip(own.start).take(own.len()) {
+    batches.skip(own.start).take(own.len()).flat_map(move |range| {
+        let samples: Vec<Sample> = range.clone().map(|image| Sample::first(image as u32)).collect();
         // The plain view is the last: its pixels and activations remain in `x` and the workspace.
         let of_views = views.iter().map(|&view| {
-            let transform = Transform::Centre { crop: preprocessing.crop, view };
-            fill_batch(
-                set,
-                &samples[range.clone()],
-                transform,
-                preprocessing.normalization,
-                &mut x,
-                &mut labels,
-            );
+            let transform = Transform::Centre { crop, view };
+            fill_batch(set, &samples, transform, normalization, &mut x, &mut labels);
             model.infer(&x, &mut workspace).clone()
         });
         let logits = of_views.reduce(|sum, logits| sum + logits).expect("a view") / views.len() as f32;
         let of_network = workspace.first_block().outer_iter().zip(x.outer_iter());
-        for (image, (logits, (first_block, pixels))) in range.zip(logits.outer_iter().zip(of_network)) {
-            let logits = logits.to_slice().expect("the logits of an image are contiguous");
-            let facts = set.facts(image);
-            let unseen = facts.filter(|_| set.channels() == 1);
-            let unseen_colour = unseen.map_or(0.0, |facts| f64::from(facts.colour));
-            each(image, &NetworkOutput { logits, first_block, pixels, unseen_colour, facts });
-        }
-    }
+        let of_images = range.zip(logits.outer_iter().zip(of_network));
+        let of_batch: Vec<T> = of_images
+            .map(|(image, (logits, (first_block, pixels)))| {
+                let logits = logits.to_slice().expect("the logits of an image are contiguous");
+                each(image, &NetworkOutput { logits, first_block, pixels })
+            })
+            .collect();
+        of_batch
+    })
 }
 
 /// The logits of `model` for each image of a part of `set`; all parts in order are the whole set.
@@ -244,9 +235,7 @@ pub(crate) fn logits_of_share(
     preprocessing: &Preprocessing<'_>,
     share: (usize, usize),
 ) -> Vec<f32> {
-    let mut logits = Vec::new();
-    predict_share(model, set, preprocessing, share, |_, output| logits.extend_from_slice(output.logits));
-    logits
+    infer_share(model, set, *preprocessing, share, |_, output| output.logits.to_vec()).flatten().collect()
 }
 
 /// The labels of `set`, and the logits of `model` for every image.
@@ -257,9 +246,5 @@ pub(crate) fn evaluate(
     n_classes: usize,
     preprocessing: &Preprocessing<'_>,
 ) -> Evaluation {
-    let mut evaluation = Evaluation::new(n_classes);
-    predict(model, set, preprocessing, |image, output| {
-        evaluation.add(set.labels()[image], output.logits);
-    });
-    evaluation
+    Evaluation::of(set.labels(), n_classes, logits_of_share(model, set, preprocessing, (0, 1)))
 }

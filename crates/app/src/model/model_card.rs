@@ -10,7 +10,8 @@ use crate::config::{ClassPrior, FitChoice, InvertChoice, ViewList};
 use crate::model::batch_summary::BatchSummary;
 use crate::model::inference::Preprocessing;
 use crate::model::instruction_sets::InstructionSets;
-use crate::model::ood::{OodDetector, vector_length};
+use crate::model::observation::vector_length;
+use crate::model::ood::OodDetector;
 use crate::model::training_digests::TrainingDigests;
 
 /// Version of the layout of the file; a reader rejects others.

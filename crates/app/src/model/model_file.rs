@@ -129,7 +129,7 @@ pub(crate) fn path_of(path: &Path) -> PathBuf {
 }
 
 /// The model in the bytes of a file, or what is wrong with them.
-fn from_bytes(bytes: &[u8]) -> Result<(ResNet9, ModelCard), String> {
+pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(ResNet9, ModelCard), String> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(not_whole)?;
     let tensors = SafeTensors::deserialize(bytes).map_err(not_whole)?;
     let card = read_card(&metadata)?;

@@ -1,6 +1,6 @@
 //! Detects out-of-distribution images: photographs, drawings, pages of text, noise, other body parts, blurred films.
 //!
-//! An image becomes a vector: its [`signature`], and its [`filter_responses`]. The vectors of the training images are
+//! An image becomes a vector; see [`observation`](crate::model::observation). The vectors of the training images are
 //! taken as normally distributed, and an image is rejected if its Mahalanobis distance from their centre is larger than
 //! that of all but [`REJECTION_RATE`] of the images that the fit has not seen. Where the model sees grey values alone, an
 //! image is rejected by its colours too.
@@ -9,16 +9,13 @@
 //! neighbours on the features of any block, the energy of the logits, the angle from the mean features of the class. What
 //! the network has learned to ignore is missing there: 5 to 95 % of the photographs passed.
 
-use roentgen_data::{ImageSet, colour};
-use roentgen_layers::ResNet9;
+use roentgen_data::colour;
 use serde::{Deserialize, Serialize};
 
-use crate::model::inference::{NetworkOutput, Preprocessing, predict};
+use crate::model::observation::{Observation, vector_length};
 use gaussian::Gaussian;
 
-mod filter_responses;
 mod gaussian;
-mod signature;
 
 /// Share of the held-out images that is rejected.
 const REJECTION_RATE: f64 = 0.05;
@@ -83,52 +80,19 @@ impl RejectReason {
 /// Whether, and why, an image is rejected; by a model without a detector only if it computes no finite number.
 pub(super) fn reject_reason(
     detector: Option<&OodDetector>,
-    output: &NetworkOutput<'_>,
+    observation: &Observation<'_>,
 ) -> Option<RejectReason> {
-    if output.logits.iter().any(|logit| !logit.is_finite()) {
+    if observation.logits.iter().any(|logit| !logit.is_finite()) {
         return Some(RejectReason::NotFinite);
     }
-    detector.and_then(|detector| detector.reject_reason(output))
-}
-
-/// The features of an image.
-struct Observation {
-    vector: Vec<f64>,
-    colour: f64,
-}
-
-/// The features of an image as a vector.
-pub(super) fn vector_of(output: &NetworkOutput<'_>) -> Vec<f64> {
-    let mut vector = signature::of(output.pixels);
-    vector.append(&mut filter_responses::of(output.first_block));
-    vector
-}
-
-/// Numbers in a vector of [`vector_of`], of a model whose first block has `width` channels and that sees crops of `crop`
-/// pixels.
-pub(super) fn vector_length(width: usize, crop: usize) -> usize {
-    signature::length(crop) + 2 * width
-}
-
-fn observe(model: &ResNet9, set: &ImageSet, preprocessing: &Preprocessing<'_>) -> Vec<Observation> {
-    let mut observed = Vec::with_capacity(set.len());
-    predict(model, set, preprocessing, |_, output: &NetworkOutput<'_>| {
-        observed.push(Observation { vector: vector_of(output), colour: output.unseen_colour });
-    });
-    observed
+    detector.and_then(|detector| detector.reject_reason(observation))
 }
 
 impl OodDetector {
     /// Fits the distribution to the training images, and the cut-off to images that it was not fitted to.
     /// `None` for a training set of fewer than two images.
     #[must_use]
-    pub(crate) fn fit(
-        model: &ResNet9,
-        train: &ImageSet,
-        val: &ImageSet,
-        preprocessing: &Preprocessing<'_>,
-    ) -> Option<Self> {
-        let (train, val) = (observe(model, train, preprocessing), observe(model, val, preprocessing));
+    pub(crate) fn fit(train: &[Observation<'_>], val: &[Observation<'_>]) -> Option<Self> {
         let vectors: Vec<&[f64]> = train.iter().map(|observed| &observed.vector[..]).collect();
         let distribution = Gaussian::fit(&vectors)?;
         let mut distances: Vec<f64> =
@@ -140,7 +104,7 @@ impl OodDetector {
         let n_rejected = distances.iter().filter(|&&distance| distance > distance_cut_off).count();
         let held_out = HeldOut { n: distances.len(), n_rejected };
         // Colour images that the model was trained on as grey ones: others like them must not be rejected.
-        let mut colours: Vec<f64> = train.iter().chain(&val).map(|observed| observed.colour).collect();
+        let mut colours: Vec<f64> = train.iter().chain(val).map(|observed| observed.unseen_colour).collect();
         let colour_cut_off = cut_off(&mut colours, COLOUR_REJECTION_RATE).max(colour::MAX_VARIETY);
         Some(Self { distribution, cut_off: distance_cut_off, colour_cut_off, held_out })
     }
@@ -148,13 +112,13 @@ impl OodDetector {
     /// Whether, and why, an image is rejected.
     ///
     /// # Panics
-    /// If the output is that of a model of other sizes.
+    /// If the observation is by a model of other sizes.
     #[must_use]
-    fn reject_reason(&self, output: &NetworkOutput<'_>) -> Option<RejectReason> {
-        if output.unseen_colour > self.colour_cut_off {
+    fn reject_reason(&self, observation: &Observation<'_>) -> Option<RejectReason> {
+        if observation.unseen_colour > self.colour_cut_off {
             return Some(RejectReason::Colour);
         }
-        let distance = self.distribution.squared_distance(&vector_of(output));
+        let distance = self.distribution.squared_distance(&observation.vector);
         (distance > self.cut_off).then_some(RejectReason::Distance)
     }
 
@@ -196,8 +160,6 @@ fn cut_off(distances: &mut [f64], share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::Array3;
-
     use super::*;
 
     #[test]
@@ -212,13 +174,9 @@ mod tests {
 
     #[test]
     fn an_image_without_finite_numbers_has_no_class_whatever_the_model_rejects() {
-        let (block, pixels) = (Array3::zeros((1, 1, 1)), Array3::zeros((1, 1, 1)));
         let reason_of = |logits: &[f32]| {
-            let (first_block, pixels) = (block.view(), pixels.view());
-            reject_reason(
-                None,
-                &NetworkOutput { logits, first_block, pixels, unseen_colour: 0.0, facts: None },
-            )
+            let (logits, vector) = (logits.to_vec(), Vec::new());
+            reject_reason(None, &Observation { logits, vector, unseen_colour: 0.0, facts: None })
         };
         for logits in [[f32::NAN, 0.0], [1.0, f32::INFINITY], [f32::NEG_INFINITY, 0.0]] {
             assert_eq!(reason_of(&logits), Some(RejectReason::NotFinite), "{logits:?}");

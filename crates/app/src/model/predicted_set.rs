@@ -6,8 +6,9 @@ use roentgen_layers::ResNet9;
 use crate::metrics::test_metrics::{TestImages, TestMetrics, main_images};
 use crate::metrics::{Predictions, SubsetMetrics};
 use crate::model::batch_summary::BatchSummary;
-use crate::model::inference::{Evaluation, predict};
+use crate::model::inference::Evaluation;
 use crate::model::model_card::ModelCard;
+use crate::model::observation::{Observation, observe};
 use crate::model::ood::{RejectReason, reject_reason};
 
 /// The predictions for every image of a set.
@@ -43,16 +44,29 @@ impl PredictedSet {
         set: &ImageSet,
         is_leaked: Vec<bool>,
     ) -> (Self, BatchSummary) {
+        Self::of_observations(card, set, is_leaked, observe(model, set, card.preprocessing()))
+    }
+
+    /// The same of images that have gone through the network.
+    ///
+    /// # Panics
+    /// As [`PredictedSet::new`].
+    pub(crate) fn of_observations<'a>(
+        card: &ModelCard,
+        set: &ImageSet,
+        is_leaked: Vec<bool>,
+        observations: impl Iterator<Item = Observation<'a>>,
+    ) -> (Self, BatchSummary) {
         assert_eq!(is_leaked.len(), set.len(), "whether each image leaked");
         let mut evaluation = Evaluation::new(card.class_names.len());
         let mut summary = BatchSummary::new(card.class_names.len());
         let mut reasons = Vec::with_capacity(set.len());
-        predict(model, set, &card.preprocessing(), |image, output| {
-            evaluation.add(set.labels()[image], output.logits);
-            let reason = reject_reason(card.ood_detector.as_ref(), output);
-            summary.add(output, reason.is_some());
+        for (observation, &label) in observations.zip(set.labels()) {
+            evaluation.add(label, &observation.logits);
+            let reason = reject_reason(card.ood_detector.as_ref(), &observation);
+            summary.add(&observation, reason.is_some());
             reasons.push(reason);
-        });
+        }
         let predictions = evaluation.predictions(card.temperature);
         let reject_reasons = card.ood_detector.is_some().then_some(reasons);
         let patients = set.patients().to_vec();

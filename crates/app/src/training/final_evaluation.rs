@@ -4,13 +4,16 @@ use roentgen_data::Dataset;
 use roentgen_layers::{ResNet9, ResNet9Config};
 
 use super::epochs::{Run, TrainingOutcome, wrong_model_error};
+use super::leader::{ObservedSet, Order};
 use super::run_summary;
+use super::shared_observation::observe_on_all;
 use crate::data_loading::medical::is_medical;
 use crate::metrics::Predictions;
 use crate::model::batch_summary::BatchSummary;
 use crate::model::calibration::Calibration;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
+use crate::model::observation::Observation;
 use crate::model::ood::OodDetector;
 use crate::model::predicted_set::PredictedSet;
 use crate::model::shift::Shift;
@@ -23,56 +26,65 @@ use crate::training::error::TrainingError;
 use crate::training::quick_audit::quick_audit;
 
 /// The saved model of a run, as its file holds it.
-pub(super) struct FinalModel {
+pub(super) struct FinalModel<'a> {
     model: ResNet9,
     card: ModelCard,
     /// BLAKE3 of the file.
     digest: String,
+    /// What is known of each validation image after its pass through the model.
+    val: Vec<Observation<'a>>,
 }
 
 /// Reads the saved model back from its file, fits what recognises other images (the OOD detector and the summary of the
 /// validation images), and writes the file again with both.
-pub(super) fn complete_model_file(
-    run: &Run<'_>,
+pub(super) fn complete_model_file<'a>(
+    run: &Run<'a>,
     outcome: &TrainingOutcome,
-) -> Result<FinalModel, TrainingError> {
+) -> Result<FinalModel<'a>, TrainingError> {
     let path = run.folder.file(MODEL);
     let bytes = model_file::read_bytes(&path)?;
     let (model, mut card) = model_file::decode(&bytes, &path)?;
     if model_file::weights_digest(&bytes, &card) != outcome.saved_digest {
         return Err(wrong_model_error(path).into());
     }
-    let Dataset { train: train_set, val: val_set, .. } = run.data;
+    run.leader.share_saved(&bytes)?;
     let bar = run.screen.bar(1);
     bar.set_prefix("learning what is out of distribution");
-    card.ood_detector = OodDetector::fit(&model, train_set, val_set, &card.preprocessing());
-    card.validation = (!val_set.is_empty())
-        .then(|| BatchSummary::of(&model, val_set, &card.preprocessing(), card.ood_detector.as_ref()));
+    let train = run.observe(&model, &card, ObservedSet::Train)?;
+    let val = run.observe(&model, &card, ObservedSet::Val)?;
+    card.ood_detector = OodDetector::fit(&train, &val);
+    drop(train);
+    let n_classes = card.class_names.len();
+    card.validation =
+        (!val.is_empty()).then(|| BatchSummary::of(n_classes, &val, card.ood_detector.as_ref()));
     bar.finish_and_clear();
     run_summary::show_rejection(run.screen, card.ood_detector.as_ref());
     let n_steps_done = card.epoch * run.steps_per_epoch();
     let bytes = model_file::to_bytes(&model, &card, n_steps_done as u64);
     run.folder.write(MODEL, &bytes)?;
     let digest = blake3::hash(&bytes).to_hex().to_string();
-    Ok(FinalModel { model, card, digest })
+    Ok(FinalModel { model, card, digest, val })
 }
 
 /// Evaluates the saved model on the validation and the test set, and writes its predictions.
 pub(super) fn evaluate_final_model(
     run: &Run<'_>,
     outcome: &TrainingOutcome,
-    final_model: &FinalModel,
+    final_model: &mut FinalModel<'_>,
     network_config: &ResNet9Config,
 ) -> Result<(Metrics, Option<PredictedSet>), TrainingError> {
-    let FinalModel { model, card, .. } = final_model;
+    let FinalModel { model, card, val, .. } = final_model;
     let Dataset { val: val_set, test: test_set, .. } = run.data;
+    let val = std::mem::take(val).into_iter();
     let bar = run.screen.bar(2);
     bar.set_prefix("evaluating");
     bar.set_message("predictions");
-    let val = (!val_set.is_empty())
-        .then(|| PredictedSet::new(model, card, val_set, run.data.findings.is_leaked_val.clone()));
+    let test = run.observe(model, card, ObservedSet::Test)?.into_iter();
+    let is_leaked = run.data.findings.is_leaked_val.clone();
+    let val = (!val_set.is_empty()).then(|| PredictedSet::of_observations(card, val_set, is_leaked, val).0);
+    let is_leaked = leaked_images(card, run.data);
     let (test, test_summary) = (!test_set.is_empty())
-        .then(|| PredictedSet::with_summary(model, card, test_set, leaked_images(card, run.data)))
+        .then(|| PredictedSet::of_observations(card, test_set, is_leaked, test))
         .unzip();
     if let Some(val) = &val {
         let lines = predictions_file::val_text(val_set, val, &card.class_names);
@@ -122,15 +134,28 @@ fn both_predictions(
     both
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// What is known of each image of a set after its pass through the saved model, of which every rank computes a share.
+    fn observe(
+        &self,
+        model: &ResNet9,
+        card: &ModelCard,
+        set: ObservedSet,
+    ) -> Result<Vec<Observation<'a>>, TrainingError> {
+        let ranks = self.leader.ranks;
+        self.leader.order(&Order::Observe { set })?;
+        let observed = observe_on_all(ranks, (model, card), self.data, set)?;
+        observed.map_err(|signal| TrainingError::Interrupted { signal, run: self.folder.path().to_owned() })
+    }
+
     /// The content of `report.html`.
     pub(super) fn report(
         &self,
-        final_model: &FinalModel,
+        final_model: &FinalModel<'_>,
         metrics: &Metrics,
         test: Option<&PredictedSet>,
     ) -> Result<String, RunDirError> {
-        let FinalModel { model, card, digest } = final_model;
+        let FinalModel { model, card, digest, .. } = final_model;
         Ok(report::page(&report::ReportInput {
             config: &self.config.with_pseudonyms(),
             data: self.data,

@@ -5,11 +5,14 @@ use roentgen_layers::ResNet9;
 
 use super::leader::{Order, gather_logits, signal_of_any};
 use super::objective::loss_head;
+use super::shared_observation::observe_on_all;
 use super::trainer::Trainer;
 use super::{checkpoint, interrupt};
 use crate::config::TrainConfig;
 use crate::config::build::{normalization, resnet9_config};
 use crate::model::inference::Preprocessing;
+use crate::model::model_card::ModelCard;
+use crate::model::model_file;
 use crate::ranks::Ranks;
 use crate::ranks::error::RankError;
 use crate::training::error::TrainingError;
@@ -21,7 +24,7 @@ use crate::training::error::TrainingError;
 pub(crate) fn follow(config: &TrainConfig, data: &Dataset, ranks: &Ranks) -> Result<(), TrainingError> {
     interrupt::listen(|| {}).map_err(|source| TrainingError::Signals { source })?;
     let normalization = normalization(config, &data.train);
-    let mut training = None;
+    let (mut training, mut saved) = (None, None);
     loop {
         match next_order(ranks)? {
             Order::Begin { epoch_images } => {
@@ -47,6 +50,15 @@ pub(crate) fn follow(config: &TrainConfig, data: &Dataset, ranks: &Ranks) -> Res
                     gather_logits(ranks, model, &data.val, &preprocessing).map(drop)
                 })?;
             }
+            Order::TakeSaved => {
+                training = None;
+                saved = Some(receive_saved(ranks)?);
+            }
+            Order::Observe { set } => {
+                let (model, card) = saved.as_ref().expect("the order to take it came first");
+                // After a signal, the next order is to end.
+                let _ = observe_on_all(ranks, (model, card), data, set)?;
+            }
             Order::End => return Ok(()),
         }
     }
@@ -66,6 +78,13 @@ fn begun<'a>(
 ) -> (&'a mut Trainer, &'a ImageSet) {
     let (trainer, epoch_set) = training.as_mut().expect("the first order is to begin");
     (trainer, epoch_set.as_ref().unwrap_or(&data.train))
+}
+
+/// The saved model of the first rank.
+fn receive_saved(ranks: &Ranks) -> Result<(ResNet9, ModelCard), RankError> {
+    let mut bytes = Vec::new();
+    ranks.broadcast(&mut bytes)?;
+    model_file::from_bytes(&bytes).map_err(|text| RankError::Lost { text })
 }
 
 /// The trainer of the first rank, whose weights and moments it sends.

@@ -8,9 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use super::interrupt;
 use super::trainer::EpochProgress;
-use crate::model::inference::{Evaluation, Preprocessing, evaluate, logits_of_share};
+use crate::model::inference::{Evaluation, Preprocessing, logits_of_share};
 use crate::ranks::Ranks;
 use crate::ranks::error::RankError;
+
+/// One of the sets of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum ObservedSet {
+    Train,
+    Val,
+    Test,
+}
 
 /// What the first rank asks of the others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,7 +40,14 @@ pub(super) enum Order {
         /// From 0.
         epoch: usize,
     },
-    /// The training is over, for whatever reason.
+    /// Take the saved model, a message of its own, in place of the one in training.
+    TakeSaved,
+    /// Compute a share of what the saved model makes of a set.
+    Observe {
+        /// Which one.
+        set: ObservedSet,
+    },
+    /// The run is over, for whatever reason.
     End,
 }
 
@@ -79,17 +94,17 @@ impl<'a> Leader<'a> {
         n_classes: usize,
         preprocessing: &Preprocessing<'_>,
     ) -> Result<Evaluation, RankError> {
-        if self.ranks.size() == 1 {
-            return Ok(evaluate(model, set, n_classes, preprocessing));
-        }
         let shares = gather_logits(self.ranks, model, set, preprocessing)?;
-        let mut evaluation = Evaluation::new(n_classes);
-        let logits = shares.concat();
-        for (&label, logits) in set.labels().iter().zip(logits.chunks_exact(n_classes)) {
-            evaluation.add(label, logits);
+        Ok(Evaluation::of(set.labels(), n_classes, shares.concat()))
+    }
+
+    /// Gives all ranks the saved model, with the bytes of its file.
+    pub(super) fn share_saved(&self, bytes: &[u8]) -> Result<(), RankError> {
+        if self.ranks.size() == 1 {
+            return Ok(());
         }
-        assert_eq!(evaluation.len(), set.len(), "the shares of all ranks are the whole set");
-        Ok(evaluation)
+        self.order(&Order::TakeSaved)?;
+        self.ranks.broadcast(&mut bytes.to_vec())
     }
 }
 

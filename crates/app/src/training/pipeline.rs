@@ -172,10 +172,10 @@ pub(crate) fn train_in_folder(
     run_summary::show_resumed(screen, trainer.n_steps_done(), trainer.n_steps());
     leader.begin(oversampled, || checkpoint::to_bytes(&run_state, &trainer.state()))?;
     let outcome = run.train(trainer, run_state, card)?;
-    let final_model = final_evaluation::complete_model_file(&run, &outcome)?;
+    let mut final_model = final_evaluation::complete_model_file(&run, &outcome)?;
     end_if_interrupted(folder)?;
     let (metrics, test) =
-        final_evaluation::evaluate_final_model(&run, &outcome, &final_model, &network_config)?;
+        final_evaluation::evaluate_final_model(&run, &outcome, &mut final_model, &network_config)?;
     end_if_interrupted(folder)?;
     let report = run.report(&final_model, &metrics, test.as_ref())?;
     folder.write(REPORT, report.as_bytes())?;
