@@ -1,6 +1,6 @@
 //! The evaluation that a run ends with: of its saved model, on the validation and the test set.
 
-use roentgen_data::Dataset;
+use roentgen_data::{Dataset, ImageSet};
 use roentgen_layers::{ResNet9, ResNet9Config};
 
 use super::epochs::{Run, TrainingOutcome, wrong_model_error};
@@ -50,8 +50,9 @@ pub(super) fn complete_model_file<'a>(
     run.leader.share_saved(&bytes)?;
     let bar = run.screen.bar(1);
     bar.set_prefix("learning what is out of distribution");
-    let train = run.observe(&model, &card, ObservedSet::Train)?;
-    let val = run.observe(&model, &card, ObservedSet::Val)?;
+    let fitted = ObservedSet::Train.images(run.data);
+    let train = run.observe(&model, &card, ObservedSet::Train, &fitted)?;
+    let val = run.observe(&model, &card, ObservedSet::Val, &run.data.val)?;
     card.ood_detector = OodDetector::fit(&train, &val);
     drop(train);
     let n_classes = card.class_names.len();
@@ -79,13 +80,10 @@ pub(super) fn evaluate_final_model(
     let bar = run.screen.bar(2);
     bar.set_prefix("evaluating");
     bar.set_message("predictions");
-    let test = run.observe(model, card, ObservedSet::Test)?.into_iter();
     let is_leaked = run.data.findings.is_leaked_val.clone();
     let val = (!val_set.is_empty()).then(|| PredictedSet::of_observations(card, val_set, is_leaked, val).0);
-    let is_leaked = leaked_images(card, run.data);
-    let (test, test_summary) = (!test_set.is_empty())
-        .then(|| PredictedSet::of_observations(card, test_set, is_leaked, test))
-        .unzip();
+    let (test, test_summary) =
+        (!test_set.is_empty()).then(|| run.predict_test(model, card)).transpose()?.unzip();
     if let Some(val) = &val {
         let lines = predictions_file::val_text(val_set, val, &card.class_names);
         run.folder.write(predictions_file::VAL_FILE, lines.as_bytes())?;
@@ -134,18 +132,33 @@ fn both_predictions(
     both
 }
 
-impl<'a> Run<'a> {
+impl Run<'_> {
     /// What is known of each image of a set after its pass through the saved model, of which every rank computes a share.
-    fn observe(
+    fn observe<'s>(
         &self,
         model: &ResNet9,
         card: &ModelCard,
         set: ObservedSet,
-    ) -> Result<Vec<Observation<'a>>, TrainingError> {
+        images: &'s ImageSet,
+    ) -> Result<Vec<Observation<'s>>, TrainingError> {
         let ranks = self.leader.ranks;
         self.leader.order(&Order::Observe { set })?;
-        let observed = observe_on_all(ranks, (model, card), self.data, set)?;
+        let observed = observe_on_all(ranks, (model, card), set, images)?;
         observed.map_err(|signal| TrainingError::Interrupted { signal, run: self.folder.path().to_owned() })
+    }
+
+    /// The predictions for the test set, and its summary. One process keeps no more of an image than its prediction.
+    fn predict_test(
+        &self,
+        model: &ResNet9,
+        card: &ModelCard,
+    ) -> Result<(PredictedSet, BatchSummary), TrainingError> {
+        let (set, is_leaked) = (&self.data.test, leaked_images(card, self.data));
+        if self.leader.ranks.size() == 1 {
+            return Ok(PredictedSet::with_summary(model, card, set, is_leaked));
+        }
+        let observed = self.observe(model, card, ObservedSet::Test, set)?;
+        Ok(PredictedSet::of_observations(card, set, is_leaked, observed.into_iter()))
     }
 
     /// The content of `report.html`.

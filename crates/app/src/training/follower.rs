@@ -57,7 +57,7 @@ pub(crate) fn follow(config: &TrainConfig, data: &Dataset, ranks: &Ranks) -> Res
             Order::Observe { set } => {
                 let (model, card) = saved.as_ref().expect("the order to take it came first");
                 // After a signal, the next order is to end.
-                let _ = observe_on_all(ranks, (model, card), data, set)?;
+                let _ = observe_on_all(ranks, (model, card), set, &set.images(data))?;
             }
             Order::End => return Ok(()),
         }

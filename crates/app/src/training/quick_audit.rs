@@ -77,7 +77,7 @@ fn share_of_training(config: &TrainConfig, data: &Dataset, n_fitted: usize, n_ev
 }
 
 /// At most `most` of `n` indices, evenly spaced from the first on.
-fn every_nth(n: usize, most: usize) -> Vec<usize> {
+pub(super) fn every_nth(n: usize, most: usize) -> Vec<usize> {
     (0..n).step_by(n.div_ceil(most).max(1)).collect()
 }
 

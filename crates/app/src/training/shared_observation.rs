@@ -1,23 +1,31 @@
 //! The passes of the saved model over whole sets, at the end of a run: each rank computes a share, and the first one gets all
 //! of it, in order.
 
+use std::borrow::Cow;
+
 use roentgen_data::{Dataset, ImageSet, TtaConfig};
 use roentgen_layers::ResNet9;
 
 use super::interrupt;
 use super::leader::{ObservedSet, signal_of_any};
+use super::quick_audit::every_nth;
 use crate::model::inference::Preprocessing;
 use crate::model::model_card::ModelCard;
 use crate::model::observation::{Observation, from_bytes, observe_share, to_bytes, vector_length};
 use crate::ranks::Ranks;
 use crate::ranks::error::RankError;
 
+/// Most training images that the OOD detector is fitted to, evenly spaced over the set: its mean and covariance hardly depend on
+/// more, and all their vectors are in memory at once, over a kilobyte each.
+const MAX_FITTED: usize = 50_000;
+
 impl ObservedSet {
-    fn of(self, data: &Dataset) -> &ImageSet {
+    /// Its images; of many training images only some.
+    pub(super) fn images(self, data: &Dataset) -> Cow<'_, ImageSet> {
         match self {
-            Self::Train => &data.train,
-            Self::Val => &data.val,
-            Self::Test => &data.test,
+            Self::Train => at_most(MAX_FITTED, &data.train),
+            Self::Val => Cow::Borrowed(&data.val),
+            Self::Test => Cow::Borrowed(&data.test),
         }
     }
 
@@ -30,6 +38,10 @@ impl ObservedSet {
     }
 }
 
+fn at_most(most: usize, set: &ImageSet) -> Cow<'_, ImageSet> {
+    if set.len() <= most { Cow::Borrowed(set) } else { Cow::Owned(set.select(&every_nth(set.len(), most))) }
+}
+
 /// What is known of each image of a set after its pass through the model, on the first rank, and nothing on the others; or the
 /// signal that a rank has received, after which no rank goes on with its share. Every rank calls this at the same time.
 ///
@@ -38,10 +50,9 @@ impl ObservedSet {
 pub(super) fn observe_on_all<'a>(
     ranks: &Ranks,
     (model, card): (&ResNet9, &ModelCard),
-    data: &'a Dataset,
     observed: ObservedSet,
+    set: &'a ImageSet,
 ) -> Result<Result<Vec<Observation<'a>>, u8>, RankError> {
-    let set = observed.of(data);
     let own: Vec<Observation<'a>> =
         observe_share(model, set, observed.preprocessing(card), (ranks.rank(), ranks.size()))
             .take_while(|_| interrupt::signal().is_none())
@@ -59,4 +70,22 @@ pub(super) fn observe_on_all<'a>(
     let vector_length = vector_length(card.width, card.size as usize);
     let all = from_bytes(&shares.concat(), set, card.class_names.len(), vector_length);
     all.map(Ok).map_err(|text| RankError::Lost { text })
+}
+
+#[cfg(test)]
+mod tests {
+    use roentgen_data::{LoadOptions, PhantomOptions, phantom_dataset, silent};
+
+    use super::*;
+
+    #[test]
+    fn of_many_images_some_are_fitted_to() {
+        let phantom = PhantomOptions { train: 24, val: 3, test: 3, ..PhantomOptions::default() };
+        let data = phantom_dataset(&phantom, &LoadOptions::default(), &silent).unwrap();
+        let fitted = at_most(10, &data.train);
+        let names: Vec<&str> = (0..fitted.len()).map(|image| fitted.name(image)).collect();
+        let expected: Vec<&str> = (0..24).step_by(3).map(|image| data.train.name(image)).collect();
+        assert_eq!(names, expected);
+        assert!(matches!(at_most(24, &data.train), Cow::Borrowed(_)));
+    }
 }

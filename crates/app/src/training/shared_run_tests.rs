@@ -67,7 +67,7 @@ fn the_first_rank_gets_what_all_have_observed_or_an_error() {
     let (data, card) = (films(), card());
     let model = ResNet9::new(&card.config(), 1);
     let alone: Vec<_> = observe(&model, &data.test, card.preprocessing()).collect();
-    let of_all = |ranks: &Ranks| observe_on_all(ranks, (&model, &card), &data, ObservedSet::Test);
+    let of_all = |ranks: &Ranks| observe_on_all(ranks, (&model, &card), ObservedSet::Test, &data.test);
     for size in 1..=4 {
         let observed = on_ranks(size, |ranks| of_all(&ranks).unwrap().unwrap());
         assert!(observed[0] == alone && observed[1..].iter().all(Vec::is_empty), "{size} ranks");
@@ -86,7 +86,7 @@ fn the_views_of_training_images_do_not_matter_to_what_they_look_like() {
     let model = ResNet9::new(&card.config(), 1);
     let all_views: Vec<_> = observe(&model, &data.train, card.preprocessing()).collect();
     let observed =
-        observe_on_all(&Ranks::one(), (&model, &card), &data, ObservedSet::Train).unwrap().unwrap();
+        observe_on_all(&Ranks::one(), (&model, &card), ObservedSet::Train, &data.train).unwrap().unwrap();
     assert_eq!(observed.len(), data.train.len());
     for (observed, expected) in observed.iter().zip(&all_views) {
         assert!(observed.vector == expected.vector && observed.logits != expected.logits);
