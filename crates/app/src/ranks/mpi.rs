@@ -6,7 +6,7 @@
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use std::{fmt, mem, thread};
+use std::{fmt, iter, mem, thread};
 
 use ferrompi::{Communicator, Mpi, ThreadLevel};
 
@@ -19,6 +19,9 @@ mod liveness;
 
 /// Tag of all messages but signs of life; they are told apart by their order.
 const TAG: i32 = 1;
+/// Largest message: just below 64 KiB, up to which MPI sends over TCP without asking the receiver first. Larger ones let the
+/// two directions of an exchange take turns.
+const PIECE: usize = 65_000;
 /// How long a transfer is polled as fast as possible, only yielding the core.
 const EAGER: Duration = Duration::from_micros(200);
 /// Exit code of a process that panicked, as without MPI.
@@ -61,25 +64,35 @@ impl MpiTransport {
         received: Option<(usize, &mut [u8])>,
     ) -> Result<(), RankError> {
         let transferred = ferrompi::scope(|scope| {
-            let (mut receive, mut send) = {
+            let mut requests = Vec::new();
+            {
                 let (world, _call) = self.world.call();
-                // The receiver first: a message that finds its place is not copied.
-                let receive =
-                    received.map(|(from, bytes)| world.irecv(scope, bytes, from as i32, TAG)).transpose()?;
-                let send = sent.map(|(to, bytes)| world.isend(scope, bytes, to as i32, TAG)).transpose()?;
-                (receive, send)
-            };
+                // The receiver first: a message that finds its place is not copied. No bytes are a message, too.
+                if let Some((from, bytes)) = received {
+                    let (first, rest) = bytes.split_at_mut(bytes.len().min(PIECE));
+                    for piece in iter::once(first).chain(rest.chunks_mut(PIECE)) {
+                        requests.push(Some(world.irecv(scope, piece, from as i32, TAG)?));
+                    }
+                }
+                if let Some((to, bytes)) = sent {
+                    let (first, rest) = bytes.split_at(bytes.len().min(PIECE));
+                    for piece in iter::once(first).chain(rest.chunks(PIECE)) {
+                        requests.push(Some(world.isend(scope, piece, to as i32, TAG)?));
+                    }
+                }
+            }
             let start = Instant::now();
             loop {
                 {
                     let _call = self.world.call();
-                    for request in [&mut receive, &mut send] {
+                    for request in &mut requests {
                         if request.as_mut().map(|request| request.test()).transpose()?.flatten().is_some() {
                             *request = None;
                         }
                     }
+                    requests.retain(Option::is_some);
                 }
-                if receive.is_none() && send.is_none() {
+                if requests.is_empty() {
                     return Ok(());
                 }
                 if start.elapsed() < EAGER { thread::yield_now() } else { thread::sleep(PAUSE) }
