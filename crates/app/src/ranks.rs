@@ -149,13 +149,17 @@ impl Ranks {
     /// Fails if these ranks cannot have equal, aligned parts of the shards of a batch.
     ///
     /// # Errors
-    /// [`RankError::Unshareable`].
+    /// [`RankError::NotPowerOfTwo`], [`RankError::Unshareable`].
     pub(crate) fn check_shards(&self, n_shards: usize) -> Result<(), RankError> {
         let size = self.size();
         if size.is_power_of_two() && n_shards.is_multiple_of(size) {
             return Ok(());
         }
-        Err(RankError::Unshareable { size, n_shards, suggested: n_shards.max(size.next_power_of_two()) })
+        if !size.is_power_of_two() {
+            let larger = size.next_power_of_two();
+            return Err(RankError::NotPowerOfTwo { size, smaller: larger / 2, larger });
+        }
+        Err(RankError::Unshareable { size, n_shards, suggested: n_shards.max(size) })
     }
 
     /// Fails if there are several ranks, for work that they do not share.

@@ -49,6 +49,10 @@ fn tasks_at_the_same_time_are_collected_to_the_result_of_one_process() {
     assert!(text(&again.stderr).contains("seed-1 has ended before"), "{}", text(&again.stderr));
 
     let kept = here.join("runs/shared/seed-1/metrics.json");
+    let film = here.join("films/ill/film01.png");
+    fs::rename(&film, here.join("film")).unwrap();
+    refuses(&["collect", "runs/shared"], 2, &["the images are no longer those"], here);
+    fs::rename(here.join("film"), film).unwrap();
     fs::rename(&kept, here.join("kept")).unwrap();
     let missing = "trainings of runs/shared have not ended: seed-1; start their tasks again";
     refuses(&["collect", "runs/shared"], 1, &[missing, "roentgen train --resume runs/shared"], here);
@@ -119,11 +123,24 @@ fn tasks_that_make_no_sense_are_refused() {
     assert_eq!(fs::read_dir(here.join("mine")).unwrap().count(), 1);
     assert!(roentgen(&task.split(' ').collect::<Vec<_>>(), here).status.success());
     for (other, words) in [
-        (task.replace("--size 16", "--size 24"), "its config.toml differs"),
-        (task.replace("0..1", "0..3"), "its config.toml differs"),
+        (task.replace("--size 16", "--size 24"), "size in config.toml differs"),
+        (task.replace("0..1", "0..3"), "seeds in config.toml differs"),
     ] {
         refuses(&other.split(' ').collect::<Vec<_>>(), 2, &[words], here);
     }
+    let without_task = task.replace(" --task 2/2", "");
+    refuses(
+        &without_task.split(' ').collect::<Vec<_>>(),
+        2,
+        &["continue it with: roentgen train --resume shared"],
+        here,
+    );
+    // Other images than those of the first task.
+    let other = here.join("films/ill/film00.png");
+    fs::rename(&other, here.join("film00.png")).unwrap();
+    let words = "the images are no longer those that its trainings began with";
+    refuses(&task.replace("2/2", "1/2").split(' ').collect::<Vec<_>>(), 2, &[words], here);
+    fs::rename(here.join("film00.png"), other).unwrap();
     // The number of threads is no part of a result.
     let threads = format!("{} --threads 1", task.replace("2/2", "1/2"));
     let output = roentgen(&threads.split(' ').collect::<Vec<_>>(), here);

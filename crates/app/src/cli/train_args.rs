@@ -27,6 +27,8 @@ Examples:
   roentgen train films --folds 5
   # 5 models, one for each of the seeds 0 to 4
   roentgen train films --seeds 0..4
+  # the first half of them, on one of two machines
+  roentgen train films --seeds 0..4 --task 1/2 --out runs/b
   # continue a run that was interrupted
   roentgen train --resume runs/a
   # repeat a run, here with larger crops

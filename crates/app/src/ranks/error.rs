@@ -26,6 +26,16 @@ pub enum RankError {
     /// The error is shown by the first rank.
     #[error("the first rank shows the error")]
     Shown,
+    /// A number of ranks that is no power of two.
+    #[error("{size} ranks cannot share a batch: start {smaller} or {larger}, or another power of two")]
+    NotPowerOfTwo {
+        /// Number of ranks.
+        size: usize,
+        /// The power of two below.
+        smaller: usize,
+        /// The power of two above.
+        larger: usize,
+    },
     /// A number of ranks that the shards of a batch cannot be shared among.
     #[error(
         "{size} ranks cannot share a batch that --micro-batches cuts into {n_shards}: their number must be a power of two \
@@ -72,7 +82,11 @@ impl RankError {
     pub(crate) fn is_usage_error(&self) -> bool {
         matches!(
             self,
-            Self::Unshareable { .. } | Self::NotShared { .. } | Self::WithoutMpi { .. } | Self::Differ { .. }
+            Self::NotPowerOfTwo { .. }
+                | Self::Unshareable { .. }
+                | Self::NotShared { .. }
+                | Self::WithoutMpi { .. }
+                | Self::Differ { .. }
         )
     }
 }

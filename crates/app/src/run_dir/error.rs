@@ -24,6 +24,12 @@ pub enum RunDirError {
         /// The folder that was given.
         path: PathBuf,
     },
+    /// There is a run already where the run folder is to be made.
+    #[error("--out {} is the folder of another run; give a new folder, or continue it with: {}", path.display(), resume_command(path))]
+    OutIsRun {
+        /// The folder that was given.
+        path: PathBuf,
+    },
     /// The folder where the run folder is to be made cannot be read.
     #[error("cannot read --out {}: {source}; check its permissions", path.display())]
     OutUnreadable {
@@ -75,12 +81,12 @@ pub enum RunDirError {
         reason: String,
     },
     /// The folder that several processes are to work in has other settings.
-    #[error("{} is the folder of other trainings: its {name} differs; give another --out", path.display())]
+    #[error("{} is the folder of other trainings: {name} differs; give another --out", path.display())]
     OtherTrainings {
         /// The folder.
         path: PathBuf,
-        /// The file that is not the same.
-        name: &'static str,
+        /// The setting or file that is not the same.
+        name: String,
     },
     /// A rank does not see the folder that all write into.
     #[error(
@@ -105,7 +111,7 @@ pub enum RunDirError {
         folders: Vec<String>,
     },
     /// Another process works in the folder.
-    #[error("{} is in use by another run; wait until it ends, or give another folder", path.display())]
+    #[error("{} is in use by another run; wait until it ends", path.display())]
     InUse {
         /// The folder.
         path: PathBuf,
@@ -125,6 +131,7 @@ impl RunDirError {
     pub(crate) fn is_usage_error(&self) -> bool {
         match self {
             Self::OutNotEmpty { .. }
+            | Self::OutIsRun { .. }
             | Self::OutInData { .. }
             | Self::OutUnreadable { .. }
             | Self::OutputTaken { .. }

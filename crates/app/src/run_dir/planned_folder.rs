@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use roentgen_data::disk::{self, TEMPORARY_PREFIX};
 
-use super::file_names::{DATA, SPACE};
+use super::file_names::{CONFIG, DATA, IMAGES, SPACE};
 use super::run_folder::{LOCK, RunFolder};
 use crate::config::TrainConfig;
 use crate::config::pseudonyms::KEY_FILE;
@@ -30,7 +30,8 @@ impl PlannedFolder {
     /// Takes `--out`, or a name after date and time under `runs/`.
     ///
     /// # Errors
-    /// [`RunDirError::OutNotEmpty`] if something is there already, [`RunDirError::OutUnreadable`]. Nothing is created yet: a
+    /// [`RunDirError::OutIsRun`] and [`RunDirError::OutNotEmpty`] if something is there already,
+    /// [`RunDirError::OutUnreadable`]. Nothing is created yet: a
     /// run that fails before it has begun leaves no folder.
     pub(crate) fn new(out: Option<&Path>) -> Result<Self, RunDirError> {
         let Some(out) = out else {
@@ -43,7 +44,11 @@ impl PlannedFolder {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => false,
             Err(source) => return Err(RunDirError::OutUnreadable { path: out.into(), source }),
         };
-        if is_free { Ok(Self::Given(out.into())) } else { Err(RunDirError::OutNotEmpty { path: out.into() }) }
+        match (is_free, out.join(CONFIG).is_file()) {
+            (true, _) => Ok(Self::Given(out.into())),
+            (false, true) => Err(RunDirError::OutIsRun { path: out.into() }),
+            (false, false) => Err(RunDirError::OutNotEmpty { path: out.into() }),
+        }
     }
 
     /// A folder in that of a run, for a run that is part of it.
@@ -112,7 +117,7 @@ fn create_with_free_name(parent: &Path, name: &str) -> Result<PathBuf, WriteErro
 fn holds_no_run(names: impl Iterator<Item = OsString>) -> bool {
     let names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
     let is_of_beginning = |name: &String| {
-        [LOCK, DATA, SPACE, KEY_FILE].contains(&name.as_str()) || name.starts_with(TEMPORARY_PREFIX)
+        [LOCK, DATA, SPACE, IMAGES, KEY_FILE].contains(&name.as_str()) || name.starts_with(TEMPORARY_PREFIX)
     };
     names.is_empty() || (names.iter().any(|name| name == LOCK) && names.iter().all(is_of_beginning))
 }
@@ -122,7 +127,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::run_dir::file_names::CONFIG;
 
     #[test]
     fn a_folder_in_use_is_refused_and_an_empty_one_taken() {
@@ -134,9 +138,8 @@ mod tests {
         assert!(!parent.path().join("new").exists(), "planning must create nothing");
         let run = plan("new/deep").and_then(PlannedFolder::create).expect("a run folder");
         run.write("config.toml", b"seed = 1\n").expect("a written file");
-        for taken in ["file", "new/deep"] {
-            assert!(matches!(plan(taken), Err(RunDirError::OutNotEmpty { .. })), "{taken}");
-        }
+        assert!(matches!(plan("file"), Err(RunDirError::OutNotEmpty { .. })));
+        assert!(matches!(plan("new/deep"), Err(RunDirError::OutIsRun { .. })));
     }
 
     #[test]

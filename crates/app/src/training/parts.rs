@@ -11,7 +11,7 @@ use crate::data_loading::error::DataLoadingError;
 use crate::data_loading::several::DataLoader;
 use crate::metrics::test_metrics::TestMetrics;
 use crate::model::predicted_set::PredictedSet;
-use crate::run_dir::error::RunDirError;
+use crate::run_dir::error::{RunDirError, WriteError};
 use crate::run_dir::file_names::{CONFIG, FAILURE, METRICS};
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::run_folder::RunFolder;
@@ -169,6 +169,9 @@ pub(super) fn resumable_as_a_whole(mut error: TrainingError, folder: &RunFolder)
 pub(super) fn resumable_as_a_task(error: TrainingError) -> TrainingError {
     match error {
         TrainingError::Interrupted { signal, .. } => TrainingError::TaskInterrupted { signal },
+        TrainingError::RunDir(RunDirError::ResumableWrite { path, source, .. }) => {
+            RunDirError::from(WriteError { path, source }).into()
+        }
         other => other,
     }
 }

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use roentgen_data::{Dataset, read_text_file};
+use roentgen_data::{Dataset, SubsetOrigin, read_text_file};
 
 use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
 use crate::ranks::Ranks;
 use crate::run_dir::error::RunDirError;
-use crate::run_dir::file_names::CONFIG;
+use crate::run_dir::file_names::{CONFIG, IMAGES};
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::pseudonym_key;
 use crate::run_dir::run_folder::RunFolder;
@@ -44,7 +44,10 @@ impl WholeFolder {
     /// Files that cannot be written; a folder of tasks with other settings.
     pub(super) fn open(self, whole: Whole<'_>, data: &Dataset) -> Result<RunFolder, TrainingError> {
         match self {
-            Self::Existing(folder) => Ok(folder),
+            Self::Existing(folder) => {
+                whole.check_images(data, &folder)?;
+                Ok(folder)
+            }
             Self::Planned(planned) => {
                 let folder = planned.create()?;
                 whole.write(data, &folder)?;
@@ -57,6 +60,7 @@ impl WholeFolder {
                 }
                 let folder = RunFolder::join(&path, |folder| whole.write(data, folder))?;
                 whole.check(&folder)?;
+                whole.check_images(data, &folder)?;
                 Ok(folder)
             }
         }
@@ -98,18 +102,50 @@ impl Whole<'_> {
         if let Some((name, text)) = self.more {
             folder.write(name, text.as_bytes())?;
         }
+        folder.write(IMAGES, self.images_digest(data).as_bytes())?;
         // Last: a folder that has it can be continued.
         folder.write(CONFIG, self.config.recorded().to_toml().as_bytes())
     }
 
+    /// Fails if the images are others than those of the first training.
+    fn check_images(self, data: &Dataset, folder: &RunFolder) -> Result<(), RunDirError> {
+        let path = folder.file(IMAGES);
+        if read_text_file(&path, MAX_BYTES).is_ok_and(|found| found == self.images_digest(data)) {
+            return Ok(());
+        }
+        let reason = "the images are no longer those that its trainings began with; restore them, or begin in another folder";
+        Err(RunDirError::NotResumable { path: folder.path().to_owned(), reason: reason.to_owned() })
+    }
+
+    /// A digest of all images, the same for every fold and seed.
+    fn images_digest(self, data: &Dataset) -> String {
+        let mut hasher = blake3::Hasher::new();
+        // Phantom films are drawn anew for every seed.
+        if !self.config.uses_phantom() {
+            hasher.update(data.fingerprint.as_bytes());
+            // What is split off is in the fingerprint, and depends on the seed.
+            for (set, origin) in [(&data.val, data.val_origin), (&data.test, data.test_origin)] {
+                if origin == SubsetOrigin::Given {
+                    hasher.update(set.digest().as_bytes());
+                }
+            }
+        }
+        hasher.finalize().to_hex().to_string() + "\n"
+    }
+
     /// Fails if a folder is that of other trainings.
     fn check(self, folder: &RunFolder) -> Result<(), TrainingError> {
-        let other = |name| RunDirError::OtherTrainings { path: folder.path().to_owned(), name };
+        let other = |name: &str| RunDirError::OtherTrainings {
+            path: folder.path().to_owned(),
+            name: name.to_owned(),
+        };
         let found = TrainConfig::read(&folder.file(CONFIG))?;
         // The number of threads is not part of a result.
         let text = |config: &TrainConfig| TrainConfig { threads: None, ..config.recorded() }.to_toml();
-        if text(&found) != text(self.config) {
-            return Err(other(CONFIG).into());
+        let (found, own) = (text(&found), text(self.config));
+        if let Some(line) = first_difference(&found, &own) {
+            let (setting, _) = line.split_once('=').unwrap_or((line, ""));
+            return Err(other(&format!("{} in {CONFIG}", setting.trim())).into());
         }
         if let Some((name, expected)) = self.more {
             let path = folder.file(name);
@@ -120,5 +156,31 @@ impl Whole<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The first line that one of two texts has and the other has not, at its place.
+fn first_difference<'a>(one: &'a str, other: &'a str) -> Option<&'a str> {
+    let lengths = (one.lines().count(), other.lines().count());
+    let different = one.lines().zip(other.lines()).find(|(one, other)| one != other);
+    let longer = if lengths.0 > lengths.1 { one } else { other };
+    let rest = longer.lines().nth(lengths.0.min(lengths.1));
+    different.map(|(_, other)| other).or(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_that_differs_is_found() {
+        for (one, other, expected) in [
+            ("a = 1\nb = 2\n", "a = 1\nb = 2\n", None),
+            ("a = 1\nb = 2\n", "a = 1\nb = 3\n", Some("b = 3")),
+            ("a = 1\n", "a = 1\nb = 2\n", Some("b = 2")),
+            ("a = 1\nb = 2\n", "a = 1\n", Some("b = 2")),
+        ] {
+            assert_eq!(first_difference(one, other), expected);
+        }
     }
 }
