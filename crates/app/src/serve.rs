@@ -97,7 +97,7 @@ fn router(site: Site, guard: Guard) -> Router {
         .layer(from_fn_with_state(guard, guard::check))
 }
 
-/// A secret that nobody can guess, as hexadecimal digits.
+/// A secret of random bytes, as hexadecimal digits.
 fn new_token() -> Result<String, getrandom::Error> {
     let mut bytes = [0; TOKEN_BYTES];
     getrandom::fill(&mut bytes)?;

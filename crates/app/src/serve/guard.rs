@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 const PARAMETER: &str = "token=";
 /// Path that needs no token: whether the program runs.
 const HEALTH: &str = "/healthz";
-/// What each answer tells the browser. A page loads nothing from anywhere else, and is shown in no other page.
+/// Headers of every answer: a page loads nothing from other servers, and no other page may show it.
 const HEADERS: [(HeaderName, &str); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
