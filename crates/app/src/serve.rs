@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tower_http::timeout::TimeoutLayer;
@@ -24,14 +24,18 @@ use crate::training::interrupt;
 use guard::Guard;
 use site::Site;
 
-mod api;
 mod assets;
+#[allow(dead_code, reason = "of the data page, which follows")]
+mod data_set;
 mod guard;
-mod pages;
+mod layout;
+mod model_list;
+mod problem;
 mod runs;
 mod site;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 /// Longest that a request may take: a large image on a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -43,6 +47,8 @@ const TOKEN_BYTES: usize = 32;
 pub(crate) struct ServeRequest {
     /// A folder of run folders, or one of them.
     pub runs: PathBuf,
+    /// The folder below which images may be.
+    pub root: PathBuf,
     /// The port; 0 for any that is free.
     pub port: u16,
     /// Number of threads of all predictions together.
@@ -59,7 +65,7 @@ pub(crate) fn run(request: &ServeRequest, screen: &Screen) -> Result<(), AppErro
     runs::list(&request.runs)
         .map_err(|source| ServeError::RunsUnreadable { path: request.runs.clone(), source })?;
     let token = new_token().map_err(|source| ServeError::NoToken { reason: source.to_string() })?;
-    let site = Site::new(&request.runs, request.threads)?;
+    let site = Site::new(&request.runs, &request.root, request.threads)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|source| ServeError::NotStarted { source })?;
     let stop = Arc::new(Notify::new());
@@ -85,12 +91,9 @@ pub(crate) fn run(request: &ServeRequest, screen: &Screen) -> Result<(), AppErro
 /// All that can be asked for.
 fn router(site: Site, guard: Guard) -> Router {
     Router::new()
-        .route("/", get(pages::runs))
-        .route("/runs/{run}/try", get(pages::try_images))
-        .route("/runs/{run}/report", get(pages::report))
+        .merge(model_list::routes())
+        .merge(trial::routes())
         .route("/static/{name}", get(assets::file))
-        .route("/api/v1/runs", get(api::runs))
-        .route("/api/v1/runs/{run}/predict", post(api::predict))
         .route("/healthz", get(|| async { "ok" }))
         .with_state(site)
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))

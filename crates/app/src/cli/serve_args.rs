@@ -21,6 +21,9 @@ pub(super) struct ServeArgs {
     /// A folder of run folders, or one of them
     #[arg(default_value = "runs")]
     runs: PathBuf,
+    /// Images may be chosen from folders below this one
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    root: PathBuf,
     /// Port to listen on, for this machine alone [default: any that is free]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     port: u16,
@@ -35,6 +38,7 @@ pub(super) struct ServeArgs {
 impl ServeArgs {
     pub(super) fn request(&self) -> ServeRequest {
         let threads = self.threads.map_or_else(|| TrainConfig::default().threads(), usize::from);
-        ServeRequest { runs: self.runs.clone(), port: self.port, threads, opens: !self.no_open }
+        let (runs, root) = (self.runs.clone(), self.root.clone());
+        ServeRequest { runs, root, port: self.port, threads, opens: !self.no_open }
     }
 }

@@ -6,17 +6,21 @@ use axum::response::{IntoResponse, Response};
 
 use crate::report;
 
-const TRY: &str = include_str!("static/try.js");
-const ICON: &str = include_str!("static/icon.svg");
-const STYLE: &str = include_str!("static/style.css");
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+/// Each file with its name, its type and its text.
+const FILES: [(&str, &str, &str); 4] = [
+    ("icon.svg", "image/svg+xml", include_str!("static/icon.svg")),
+    // The style of reports, and what pages have besides.
+    ("report.css", STYLE, report::STYLE),
+    ("style.css", STYLE, include_str!("static/style.css")),
+    ("try.js", SCRIPT, include_str!("static/try.js")),
+];
 
 /// `GET /static/{name}`
 pub(super) async fn file(Path(name): Path<String>) -> Response {
-    let (kind, text) = match name.as_str() {
-        "try.js" => ("text/javascript; charset=utf-8", TRY.to_owned()),
-        "style.css" => ("text/css; charset=utf-8", format!("{}{STYLE}", report::STYLE)),
-        "icon.svg" => ("image/svg+xml", ICON.to_owned()),
-        _ => return StatusCode::NOT_FOUND.into_response(),
-    };
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
+    match FILES.iter().find(|(known, ..)| *known == name) {
+        Some((_, kind, text)) => ([(header::CONTENT_TYPE, *kind)], *text).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }

@@ -5,54 +5,26 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use roentgen_layers::ResNet9;
 use tokio::sync::Semaphore;
 
+use super::problem::Problem;
 use super::runs::{self, RunEntry};
 use crate::error::serve::ServeError;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::run_dir::file_names::MODEL;
 
+/// The folder, in that of the runs, of the sets that are put together in the browser.
+#[allow(dead_code, reason = "of the data page, which follows")]
+const SETS: &str = ".sets";
 /// Models that are kept.
 const MAX_MODELS: usize = 8;
 /// Requests that wait for a prediction; each waits before its image is read.
 const QUEUE: usize = 256;
 /// Images in memory at the same time.
 const IN_WORK: usize = 4;
-
-/// Why a request has no other answer.
-#[derive(Debug)]
-pub(super) enum Problem {
-    /// There is no such run.
-    NoRun,
-    /// The folder of runs, a model or a report cannot be read; the text says why.
-    Unreadable(String),
-    /// The image has more bytes than allowed, or did not arrive.
-    BadBody(StatusCode, String),
-    /// Too many requests wait.
-    Busy,
-    /// A fault of the program.
-    Failed,
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        match self {
-            Self::NoRun => (StatusCode::NOT_FOUND, "there is no such run").into_response(),
-            Self::Unreadable(reason) => (StatusCode::INTERNAL_SERVER_ERROR, reason).into_response(),
-            Self::BadBody(status, reason) => (status, reason).into_response(),
-            Self::Busy => {
-                let text = "too many images wait; send it again in a second";
-                (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], text).into_response()
-            }
-            Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "a fault of the program").into_response(),
-        }
-    }
-}
 
 /// A model, ready to predict.
 pub(super) struct LoadedModel {
@@ -67,6 +39,8 @@ struct Kept {
 
 struct Shared {
     runs: PathBuf,
+    #[allow(dead_code, reason = "of the data page, which follows")]
+    root: PathBuf,
     models: Mutex<BTreeMap<PathBuf, Kept>>,
     queue: Semaphore,
     in_work: Semaphore,
@@ -78,20 +52,33 @@ struct Shared {
 pub(super) struct Site(Arc<Shared>);
 
 impl Site {
-    /// For the runs in a folder, with a pool of threads for all predictions.
+    /// For the runs in a folder and images below `root`, with a pool of threads for all predictions.
     ///
     /// # Errors
     /// If threads cannot be started.
-    pub(super) fn new(runs: &Path, n_threads: usize) -> Result<Self, ServeError> {
+    pub(super) fn new(runs: &Path, root: &Path, n_threads: usize) -> Result<Self, ServeError> {
         let pool = ThreadPoolBuilder::new().num_threads(n_threads).build();
         let pool = pool.map_err(|error| ServeError::NoThreads { reason: error.to_string() })?;
         Ok(Self(Arc::new(Shared {
             runs: runs.to_owned(),
+            root: root.to_owned(),
             models: Mutex::default(),
             queue: Semaphore::new(QUEUE),
             in_work: Semaphore::new(IN_WORK),
             pool,
         })))
+    }
+
+    /// The folder below which images may be.
+    #[allow(dead_code, reason = "of the data page, which follows")]
+    pub(super) fn root(&self) -> &Path {
+        &self.0.root
+    }
+
+    /// The folder of the sets that are put together in the browser.
+    #[allow(dead_code, reason = "of the data page, which follows")]
+    pub(super) fn sets(&self) -> PathBuf {
+        self.0.runs.join(SETS)
     }
 
     /// All runs.

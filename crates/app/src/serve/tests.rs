@@ -56,7 +56,7 @@ fn png(path: &Path) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_of_a_run_are_there_and_its_predictions_are_those_of_predict() {
     let folder = trained();
-    let site = Site::new(folder.path(), 1).expect("threads");
+    let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
     let (status, kind, page) = ask(&site, "GET", "/", Vec::new()).await;
     let page = String::from_utf8(page).expect("text");
     assert!(status == StatusCode::OK && kind.starts_with("text/html"), "{status} {kind}");
@@ -91,7 +91,7 @@ async fn the_pages_of_a_run_are_there_and_its_predictions_are_those_of_predict()
 async fn what_is_not_there_or_no_image_has_a_clear_answer() {
     let folder = trained();
     fs::write(folder.path().join("secret.txt"), "secret").expect("a file");
-    let site = Site::new(folder.path(), 1).expect("threads");
+    let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
     for path in [
         "/runs/nosuch/try",
         "/runs/..%2F..%2Fetc/report",

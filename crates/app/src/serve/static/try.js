@@ -1,9 +1,9 @@
 // Sends each image that the user chooses or drops, and shows the answer in a row of the table.
 
 const AT_ONCE = 3;
-const main = document.querySelector("main");
 const [input, drop] = [document.querySelector("#files"), document.querySelector(".drop")];
 const [table, save] = [document.querySelector("#results"), document.querySelector("#save")];
+const trial = document.querySelector("#trial");
 const status = document.querySelector("#status");
 const waiting = [];
 const answers = [];
@@ -21,7 +21,7 @@ const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds
 
 /** The answer of the server, or an object with the error. A server that is busy is asked again. */
 async function predict(file) {
-  const address = `${main.dataset.predict}?name=${encodeURIComponent(file.name)}`;
+  const address = `${trial.dataset.predict}?name=${encodeURIComponent(file.name)}`;
   for (;;) {
     try {
       const response = await fetch(address, { method: "POST", body: file });

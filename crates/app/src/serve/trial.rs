@@ -1,14 +1,17 @@
-//! The interface for scripts, which the pages use too.
+//! The page on which a model is tried, and the predictions that it asks for.
 
-use axum::Json;
 use axum::body::to_bytes;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use maud::{Markup, html};
 use roentgen_data::ImageSource;
 use serde::{Deserialize, Serialize};
 
-use super::runs::RunEntry;
-use super::site::{LoadedModel, Problem, Site};
+use super::layout::{encoded, page};
+use super::problem::Problem;
+use super::site::{LoadedModel, Site};
 use crate::commands::predict::{FileResult, predict_files};
 use crate::model::batch_summary::BatchSummary;
 use crate::terminal::tables::MEDICAL_CAUTION;
@@ -18,7 +21,7 @@ const MAX_BYTES: usize = 64 << 20;
 
 /// The parameters of the address.
 #[derive(Debug, Deserialize)]
-pub(super) struct Parameters {
+struct Parameters {
     /// What the file is called in the answer; no path is made from it.
     #[serde(default)]
     name: String,
@@ -26,7 +29,7 @@ pub(super) struct Parameters {
 
 /// The answer for one image.
 #[derive(Debug, PartialEq, Serialize)]
-pub(super) struct Answer {
+struct Answer {
     #[serde(flatten)]
     result: FileResult,
     /// What is unusual in the file.
@@ -47,13 +50,45 @@ impl Answer {
     }
 }
 
-/// `GET /api/v1/runs`
-pub(super) async fn runs(State(site): State<Site>) -> Result<Json<Vec<RunEntry>>, Problem> {
-    Ok(Json(site.runs()?))
+/// What is answered here.
+pub(super) fn routes() -> Router<Site> {
+    Router::new().route("/runs/{run}/try", get(try_images)).route("/api/v1/runs/{run}/predict", post(predict))
+}
+
+/// `GET /runs/{run}/try`: predictions for images that the user drops.
+async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Result<Markup, Problem> {
+    let run = site.run(&name)?;
+    let (of_site, of_model) = (site.clone(), run.clone());
+    let loaded = site.compute(move || of_site.model(&of_model)).await??;
+    let LoadedModel { card, .. } = &*loaded;
+    Ok(page(
+        &format!("{name}: try"),
+        Some("try.js"),
+        html! {
+            div #trial data-predict=(format!("/api/v1/runs/{}/predict", encoded(&name))) {
+                h1 { (name) }
+                p.verdict { "Which class is an image?" }
+                p.soft { "Classes: " (card.class_names.join(", ")) "." }
+                @if card.medical { p.caution { "Not a medical device." } }
+                @if card.ood_detector.is_none() { p.remark { "This model rejects no image, however unlike its training images." } }
+                label.drop for="files" {
+                    span { "Drop images here, or choose them" }
+                    span.soft { "png, jpeg, DICOM, tiff, bmp, webp or gif; they stay on this machine" }
+                    input #files type="file" multiple;
+                }
+                p #status role="status" aria-live="polite" {}
+                div.scroll { table #results hidden {
+                    thead { tr { th { "image" } th { "answer" } th { "probability" } th { "remark" } } }
+                    tbody {}
+                } }
+                button #save hidden { "Save as CSV" }
+            }
+        },
+    ))
 }
 
 /// `POST /api/v1/runs/{run}/predict?name=film.png`: the prediction for the image file in the body, as `roentgen predict` makes it.
-pub(super) async fn predict(
+async fn predict(
     State(site): State<Site>,
     Path(run): Path<String>,
     Query(Parameters { name }): Query<Parameters>,
