@@ -1,6 +1,8 @@
 //! The tests of the command line in one program: one to link instead of many, and each core always has a test to run.
 #![forbid(unsafe_code)]
 
+#[cfg(all(unix, feature = "serve"))]
+mod browser;
 mod cache;
 mod cli;
 #[cfg(feature = "dicom")]
@@ -25,3 +27,6 @@ mod tools;
 
 #[path = "support/program.rs"]
 mod program;
+#[cfg(all(unix, feature = "serve"))]
+#[path = "support/webdriver.rs"]
+mod webdriver;

@@ -1,0 +1,124 @@
+//! The pages of `roentgen serve` in Chromium: each step, by keyboard, on a phone, light and dark.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{train, write_images};
+use crate::webdriver::{Browser, ENTER};
+
+/// The file of axe-core, which finds what keeps people from using a page: `npm pack axe-core` has one.
+const AXE: &str = "ROENTGEN_AXE";
+
+/// The server as a program, in a folder.
+struct Server {
+    program: Child,
+    /// Where it is, as in `http://127.0.0.1:8080`.
+    origin: String,
+    link: String,
+}
+
+impl Server {
+    fn start(folder: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_roentgen"));
+        command.args(["serve", "--no-open", "--threads", "1"]).current_dir(folder);
+        let mut program = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut link = String::new();
+        BufReader::new(program.stdout.take().unwrap()).read_line(&mut link).unwrap();
+        let link = link.trim().to_owned();
+        let (origin, _) = link.split_once("/?token=").expect("a link");
+        Self { origin: origin.to_owned(), program, link }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        kill_process(Pid::from_child(&self.program), Signal::TERM).unwrap();
+        self.program.wait().unwrap();
+    }
+}
+
+/// What holds for every page, as it is now: nothing to scroll sideways, and no finding of axe-core.
+fn check_page(browser: &Browser) {
+    for (width, height, scheme) in [(360, 640, "dark"), (1280, 800, "light")] {
+        browser.resize(width, height);
+        browser.prefer(scheme);
+        let script = "return document.scrollingElement.scrollWidth - window.innerWidth";
+        let beyond = browser.run(script, &Value::Null);
+        assert!(beyond.as_i64() <= Some(0), "{beyond} pixels beyond {width} on {}", browser.address());
+        let Some(axe) = std::env::var_os(AXE) else { continue };
+        let axe = std::fs::read_to_string(axe).unwrap();
+        let found = browser.run_async(&format!(
+            "const done = arguments[0]; {axe};
+            axe.run().then(({{ violations }}) => done(violations.map(({{ id, help, nodes }}) =>
+                [id, help, ...nodes.map((node) => `${{node.html}} ${{node.failureSummary}}`)].join('\\n'))));"
+        ));
+        assert_eq!(found, serde_json::json!([]), "{} at {width} pixels, {scheme}", browser.address());
+    }
+}
+
+/// What holds for all that was done: no error of a script, and no request to anything but the server.
+fn check_logs(browser: &Browser, server: &Server) {
+    assert_eq!(browser.log("browser"), [""; 0]);
+    let mut n_requests = 0;
+    for line in browser.log("performance") {
+        let event: Value = serde_json::from_str(&line).unwrap();
+        let event = &event["message"];
+        if event["method"] == "Network.requestWillBeSent" {
+            let address = event["params"]["request"]["url"].as_str().unwrap();
+            let is_own = address.starts_with(&format!("{}/", server.origin));
+            assert!(is_own || address.starts_with("blob:") || address.starts_with("data:"), "{address}");
+            n_requests += 1;
+        }
+    }
+    assert!(n_requests > 3, "{n_requests} requests were logged");
+}
+
+/// From the list of models, by keyboard, to the answers for `images`.
+fn try_images(browser: &Browser, run: &str, images: &[PathBuf]) {
+    browser.tab_to(&format!("a[href='/runs/{run}/try']"));
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#files')");
+    check_page(browser);
+    browser.tab_to("#files");
+    let paths: Vec<&str> = images.iter().map(|path| path.to_str().unwrap()).collect();
+    // The window in which files are chosen is not of the page, so that no key of ours gets there.
+    browser.send("#files", &paths.join("\n"));
+    browser
+        .wait(&format!("document.querySelector('#status').textContent === '{} images done'", images.len()));
+    check_page(browser);
+    browser.tab_to("#save");
+}
+
+fn axe_is_given() {
+    if std::env::var_os(AXE).is_none() {
+        println!("skipped in part: {AXE} names no axe.min.js, so that pages are not searched for barriers");
+    }
+}
+
+#[test]
+fn images_are_tried_by_keyboard() {
+    let Some(browser) = Browser::start() else { return };
+    axe_is_given();
+    let folder = TempDir::new().unwrap();
+    train(&["--films", "24", "--out", "runs/a"], folder.path());
+    write_images(folder.path(), "new", &[("any", 1)]);
+    std::fs::write(folder.path().join("new/text.png"), "no image").unwrap();
+    let server = Server::start(folder.path());
+
+    browser.open(&format!("{}/", server.origin));
+    assert!(browser.text("body").contains("open the link"), "{}", browser.text("body"));
+    browser.log("browser");
+    browser.open(&server.link);
+    assert_eq!(browser.address(), format!("{}/", server.origin), "the token is hidden");
+    check_page(&browser);
+    let images = ["new/any/film00.png", "new/text.png"].map(|name| folder.path().join(name));
+    try_images(&browser, "a", &images);
+    let rows = browser.text("#results");
+    assert!(rows.contains("film00.png") && rows.contains("text.png") && rows.contains("not read"), "{rows}");
+    check_logs(&browser, &server);
+}
