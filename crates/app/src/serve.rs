@@ -1,10 +1,10 @@
 //! `roentgen serve`: a page in the browser of this machine, to try models on new images.
 //!
-//! The server listens on loopback alone. [`guard`] decides who may ask, before anything else looks at a request; what is
+//! The server listens on loopback alone, unless the user gives an address and a token ([`access`]). [`guard`] decides who may ask, before anything else looks at a request; what is
 //! answered comes from the same functions as the commands.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +21,11 @@ use crate::error::AppError;
 use crate::error::serve::ServeError;
 use crate::terminal::screen::Screen;
 use crate::training::interrupt;
+use access::Listen;
 use guard::Guard;
 use site::Site;
 
+pub(crate) mod access;
 mod assets;
 #[allow(dead_code, reason = "of the data page, which follows")]
 mod data_set;
@@ -39,8 +41,10 @@ mod trial;
 
 /// Longest that a request may take: a large image on a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// Bytes of the token.
-const TOKEN_BYTES: usize = 32;
+
+/// The warning of a server that other machines reach.
+const PLAIN_HTTP: &str = "this is plain HTTP: who can read the network can read the token and every image; put a reverse proxy with \
+                          TLS before it, or use `ssh -L`";
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -49,6 +53,8 @@ pub(crate) struct ServeRequest {
     pub runs: PathBuf,
     /// The folder below which images may be.
     pub root: PathBuf,
+    /// An address that other machines reach, with a token; without, the server listens on loopback with a token of its own.
+    pub listen: Option<Listen>,
     /// The port; 0 for any that is free.
     pub port: u16,
     /// Number of threads of all predictions together.
@@ -64,28 +70,55 @@ pub(crate) struct ServeRequest {
 pub(crate) fn run(request: &ServeRequest, screen: &Screen) -> Result<(), AppError> {
     runs::list(&request.runs)
         .map_err(|source| ServeError::RunsUnreadable { path: request.runs.clone(), source })?;
-    let token = new_token().map_err(|source| ServeError::NoToken { reason: source.to_string() })?;
+    let listen = request.listen.as_ref();
+    let new_token =
+        || access::new_token().map_err(|source| ServeError::NoToken { reason: source.to_string() });
+    let token = listen.map_or_else(new_token, Listen::token)?;
     let site = Site::new(&request.runs, &request.root, request.threads)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|source| ServeError::NotStarted { source })?;
     let stop = Arc::new(Notify::new());
     let on_signal = Arc::clone(&stop);
     interrupt::listen(move || on_signal.notify_one()).map_err(|source| ServeError::NotStarted { source })?;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, request.port));
+    let ip = listen.map_or(IpAddr::from(Ipv4Addr::LOCALHOST), |listen| listen.address);
+    let address = SocketAddr::new(ip, request.port);
     let served: io::Result<()> = runtime.block_on(async {
         let listener = TcpListener::bind(address).await?;
         let port = listener.local_addr()?.port();
-        let link = format!("http://127.0.0.1:{port}/?token={token}");
-        screen.line(&link);
-        screen.field("runs", &request.runs.display().to_string());
-        screen.field("stop", "with Ctrl-C; the link is valid until then, for this machine alone");
-        if request.opens && open::that_detached(&link).is_err() {
+        let link = announce(request, &token, port, screen);
+        if request.opens && listen.is_none() && open::that_detached(&link).is_err() {
             screen.note("note", "no browser could be opened; open the link by hand");
         }
-        let router = router(site, Guard::new(&token, port));
+        let router = router(site, Guard::with_hosts(&token, port, access::hosts(listen, port)));
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.notified().await }).await
     });
     served.map_err(|source| ServeError::CannotListen { address, source }.into())
+}
+
+/// Prints where the page is and who can reach it, and returns the link. A token of the user is not printed.
+fn announce(request: &ServeRequest, token: &str, port: u16, screen: &Screen) -> String {
+    let host = request.listen.as_ref().map_or("127.0.0.1".to_owned(), |listen| {
+        listen.hosts.first().cloned().unwrap_or_else(|| access::host(listen.address))
+    });
+    let link = format!("http://{host}:{port}/?token=");
+    let shown = if request.listen.is_some() { "TOKEN" } else { token };
+    screen.line(&format!("{link}{shown}"));
+    screen.field("runs", &request.runs.display().to_string());
+    if let Some(listen) = &request.listen {
+        screen.field("token", &format!("TOKEN is what {} holds", listen.token_file.display()));
+        screen.field("stop", "with Ctrl-C");
+        screen.note("note", PLAIN_HTTP);
+        let root = request.root.display();
+        screen.note(
+            "note",
+            &format!(
+                "who has the token can use all models, see all reports, and read the images below {root}"
+            ),
+        );
+    } else {
+        screen.field("stop", "with Ctrl-C; the link is valid until then, for this machine alone");
+    }
+    link + token
 }
 
 /// All that can be asked for.
@@ -98,13 +131,6 @@ fn router(site: Site, guard: Guard) -> Router {
         .with_state(site)
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
         .layer(from_fn_with_state(guard, guard::check))
-}
-
-/// A secret of random bytes, as hexadecimal digits.
-fn new_token() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; TOKEN_BYTES];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Whether a path is a run that can be tried.

@@ -1,18 +1,23 @@
 //! The flags of `roentgen serve`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::config::TrainConfig;
 use crate::serve::ServeRequest;
+use crate::serve::access::Listen;
 
 const EXAMPLES: &str = "\
 Examples:
   # the models in the folder runs
   roentgen serve
   # one model, at the same address each time
-  roentgen serve runs/a --port 8080";
+  roentgen serve runs/a --port 8080
+  # for other machines, with a token of your own
+  openssl rand -hex 32 > token && chmod 600 token
+  roentgen serve --listen 192.0.2.1 --token-file token";
 
 /// Flags of `serve`.
 #[derive(Debug, Args)]
@@ -24,10 +29,19 @@ pub(super) struct ServeArgs {
     /// Images may be chosen from folders below this one
     #[arg(long, value_name = "DIR", default_value = ".")]
     root: PathBuf,
-    /// Port to listen on, for this machine alone [default: any that is free]
+    /// Listen on this address instead of 127.0.0.1; needs --token-file
+    #[arg(long, value_name = "ADDRESS", requires = "token_file")]
+    listen: Option<IpAddr>,
+    /// File with the token, of 32 characters or more; only its owner may read it
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    token_file: Option<PathBuf>,
+    /// A name by which browsers reach the server, besides the address of --listen; may be given several times
+    #[arg(long, value_name = "NAME", requires = "listen")]
+    host: Vec<String>,
+    /// Port to listen on [default: any that is free]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     port: u16,
-    /// Open no browser
+    /// Open no browser; with --listen none is opened
     #[arg(long)]
     no_open: bool,
     /// Number of threads of all predictions together [default: one for each processor]
@@ -39,6 +53,11 @@ impl ServeArgs {
     pub(super) fn request(&self) -> ServeRequest {
         let threads = self.threads.map_or_else(|| TrainConfig::default().threads(), usize::from);
         let (runs, root) = (self.runs.clone(), self.root.clone());
-        ServeRequest { runs, root, port: self.port, threads, opens: !self.no_open }
+        let listen = self.listen.zip(self.token_file.clone()).map(|(address, token_file)| Listen {
+            address,
+            token_file,
+            hosts: self.host.clone(),
+        });
+        ServeRequest { runs, root, listen, port: self.port, threads, opens: !self.no_open }
     }
 }

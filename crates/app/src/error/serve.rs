@@ -1,7 +1,7 @@
 //! What can go wrong with `roentgen serve`.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// Why the page cannot be served.
@@ -22,6 +22,20 @@ pub enum ServeError {
         address: SocketAddr,
         /// The error of the operating system.
         source: io::Error,
+    },
+    /// The token of the user will not do.
+    #[error("cannot take the token from {}: {reason}", path.display())]
+    BadToken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No name of the server is known.
+    #[error("--listen {address} needs --host NAME, the name or address by which browsers reach this machine")]
+    NoHost {
+        /// The address to listen on.
+        address: IpAddr,
     },
     /// The system gives no random numbers.
     #[error("the system gives no random numbers for the token: {reason}")]
@@ -46,6 +60,8 @@ pub enum ServeError {
 impl ServeError {
     /// Whether an argument is wrong.
     pub(crate) fn is_usage_error(&self) -> bool {
-        matches!(self, Self::RunsUnreadable { .. } | Self::CannotListen { .. })
+        let is_of_system =
+            matches!(self, Self::NoToken { .. } | Self::NoThreads { .. } | Self::NotStarted { .. });
+        !is_of_system
     }
 }

@@ -34,14 +34,19 @@ pub(super) struct Guard {
     token: Arc<str>,
     /// The name of the cookie. Browsers send cookies to every port of a host, and two servers may run.
     cookie: Arc<str>,
-    /// The names of this server that a browser may use, with the port.
+    /// What a browser may send as `Host`.
     hosts: Arc<[String]>,
 }
 
 impl Guard {
     /// For a server on loopback.
+    #[cfg(test)]
     pub(super) fn new(token: &str, port: u16) -> Self {
-        let hosts = ["127.0.0.1", "localhost", "[::1]"].map(|name| format!("{name}:{port}"));
+        Self::with_hosts(token, port, super::access::hosts(None, port))
+    }
+
+    /// For a server that browsers reach by any of `hosts`.
+    pub(super) fn with_hosts(token: &str, port: u16, hosts: Vec<String>) -> Self {
         Self { token: token.into(), cookie: format!("roentgen-{port}").into(), hosts: hosts.into() }
     }
 
@@ -77,10 +82,16 @@ impl Guard {
             return None;
         }
         if !self.cookies(headers).any(|secret| self.is_token(secret)) {
-            return Some((StatusCode::UNAUTHORIZED, "open the link that roentgen serve printed"));
+            return Some((
+                StatusCode::UNAUTHORIZED,
+                "open the link that roentgen serve printed, with its token",
+            ));
         }
-        let is_own =
-            |origin: &str| origin.strip_prefix("http://").is_some_and(|name| name.eq_ignore_ascii_case(host));
+        // https where a reverse proxy has TLS.
+        let is_own = |origin: &str| {
+            let name = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+            name.is_some_and(|name| name.eq_ignore_ascii_case(host))
+        };
         let changes = !matches!(*method, Method::GET | Method::HEAD);
         if changes && !text(header::ORIGIN).is_some_and(is_own) {
             return Some((StatusCode::FORBIDDEN, "the request comes from another page"));
@@ -122,12 +133,17 @@ mod tests {
     use axum::routing::get;
     use tower::ServiceExt as _;
 
+    use super::super::access::{Listen, hosts as hosts_of};
     use super::*;
 
     async fn answer(method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+        answer_of(Guard::new("secret", 8080), method, path, headers).await
+    }
+
+    async fn answer_of(guard: Guard, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
         let page = get(|| async { "page" }).post(|| async { "changed" });
         let router = Router::new().route("/", page).route(HEALTH, get(|| async { "ok" }));
-        let router = router.layer(from_fn_with_state(Guard::new("secret", 8080), check));
+        let router = router.layer(from_fn_with_state(guard, check));
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -175,6 +191,37 @@ mod tests {
             assert_eq!(answer(method, "/", &headers).await.status(), expected, "{method} {headers:?}");
         }
         assert_eq!(answer("GET", HEALTH, &[HOST]).await.status(), ok);
+    }
+
+    #[tokio::test]
+    async fn a_server_for_other_machines_has_its_names_alone() {
+        let (ok, elsewhere, forbidden) =
+            (StatusCode::OK, StatusCode::MISDIRECTED_REQUEST, StatusCode::FORBIDDEN);
+        for (host, origin, expected) in [
+            ("192.0.2.1:8080", "http://192.0.2.1:8080", ok),
+            ("films.example", "https://films.example", ok),
+            ("films.example:8080", "http://films.example:8080", ok),
+            ("192.0.2.1:8080", "http://films.example:8080", forbidden),
+            ("films.example", "https://evil.example", forbidden),
+            ("films.example", "https://films.example.evil.example", forbidden),
+            ("films.example", "ftp://films.example", forbidden),
+            // It does not listen there.
+            ("127.0.0.1:8080", "http://127.0.0.1:8080", elsewhere),
+            ("evil.example:8080", "http://evil.example:8080", elsewhere),
+            ("192.0.2.1", "http://192.0.2.1", elsewhere),
+        ] {
+            let address = "192.0.2.1".parse().expect("an address");
+            let hosts = vec!["films.example".to_owned()];
+            let listen = Listen { address, token_file: "unread".into(), hosts };
+            let guard = Guard::with_hosts("secret", 8080, hosts_of(Some(&listen), 8080));
+            let headers = [("host", host), ("origin", origin), COOKIES];
+            let status = answer_of(guard.clone(), "POST", "/", &headers).await.status();
+            assert_eq!(status, expected, "{host} {origin}");
+            if expected == ok {
+                let status = answer_of(guard, "POST", "/", &headers[..2]).await.status();
+                assert_eq!(status, StatusCode::UNAUTHORIZED, "{host} without the token");
+            }
+        }
     }
 
     #[tokio::test]
