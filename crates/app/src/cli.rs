@@ -320,6 +320,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
 }
 
 fn run_train(args: &TrainArgs) -> Result<(), AppError> {
+    if args.stop_with_input {
+        interrupt::stop_with_input();
+    }
     with_ranks(|ranks| train_on(ranks, args), AppError::is_shown_elsewhere)
 }
 

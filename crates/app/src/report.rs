@@ -22,7 +22,9 @@ mod training_section;
 mod verdict;
 
 pub(crate) use input::ReportInput;
-#[cfg(feature = "serve")]
-pub(crate) use page::STYLE;
 pub(crate) use page::page;
+#[cfg(feature = "serve")]
+pub(crate) use page::{PLOT_STYLE, STYLE};
 pub(crate) use sweep_page::sweep_page;
+#[cfg(feature = "serve")]
+pub(crate) use training_section::{accuracy_plot, loss_plot};

@@ -27,7 +27,6 @@ use site::Site;
 
 pub(crate) mod access;
 mod assets;
-#[allow(dead_code, reason = "of the data page, which follows")]
 mod data_set;
 mod guard;
 mod layout;
@@ -37,6 +36,7 @@ mod runs;
 mod site;
 #[cfg(test)]
 mod tests;
+mod training;
 mod trial;
 
 /// Longest that a request may take: a large image on a slow machine.
@@ -79,7 +79,15 @@ pub(crate) fn run(request: &ServeRequest, screen: &Screen) -> Result<(), AppErro
     let runtime = runtime.map_err(|source| ServeError::NotStarted { source })?;
     let stop = Arc::new(Notify::new());
     let on_signal = Arc::clone(&stop);
-    interrupt::listen(move || on_signal.notify_one()).map_err(|source| ServeError::NotStarted { source })?;
+    let trainings = site.trainings().clone();
+    let end = {
+        let trainings = trainings.clone();
+        move || {
+            trainings.close();
+            on_signal.notify_one();
+        }
+    };
+    interrupt::listen(end).map_err(|source| ServeError::NotStarted { source })?;
     let ip = listen.map_or(IpAddr::from(Ipv4Addr::LOCALHOST), |listen| listen.address);
     let address = SocketAddr::new(ip, request.port);
     let served: io::Result<()> = runtime.block_on(async {
@@ -92,6 +100,7 @@ pub(crate) fn run(request: &ServeRequest, screen: &Screen) -> Result<(), AppErro
         let router = router(site, Guard::with_hosts(&token, port, access::hosts(listen, port)));
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.notified().await }).await
     });
+    trainings.wait(screen);
     served.map_err(|source| ServeError::CannotListen { address, source }.into())
 }
 
@@ -112,7 +121,7 @@ fn announce(request: &ServeRequest, token: &str, port: u16, screen: &Screen) -> 
         screen.note(
             "note",
             &format!(
-                "who has the token can use all models, see all reports, and read the images below {root}"
+                "who has the token can use all models, train, see all reports, and read the images below {root}"
             ),
         );
     } else {
@@ -125,6 +134,7 @@ fn announce(request: &ServeRequest, token: &str, port: u16, screen: &Screen) -> 
 fn router(site: Site, guard: Guard) -> Router {
     Router::new()
         .merge(model_list::routes())
+        .merge(training::routes())
         .merge(trial::routes())
         .route("/static/{name}", get(assets::file))
         .route("/healthz", get(|| async { "ok" }))

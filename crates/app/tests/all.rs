@@ -20,6 +20,8 @@ mod report;
 mod resume;
 #[cfg(all(unix, feature = "serve"))]
 mod serve;
+#[cfg(all(unix, feature = "serve"))]
+mod serve_training;
 mod several;
 mod sweep;
 mod tasks;

@@ -231,6 +231,14 @@ pub fn open_lock(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Opens the file of a lock that exists, to see whether it is locked.
+///
+/// # Errors
+/// That of the operating system.
+pub fn open_existing_lock(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
 /// Removes a file; there may be none.
 ///
 /// # Errors

@@ -53,6 +53,9 @@ pub(super) struct TrainArgs {
     /// than this build uses. It ends with other weights than on one CPU; log and model name both
     #[arg(long, requires = "resume")]
     other_cpu: bool,
+    /// Stop with a checkpoint when the standard input ends, as with Ctrl-C: for programs that start a training
+    #[arg(long)]
+    pub(super) stop_with_input: bool,
     #[command(flatten)]
     pub(super) task: TaskArgs,
     #[command(flatten)]

@@ -18,6 +18,8 @@ const CONTENT_SECURITY_POLICY: &str = "script-src 'none'; img-src data:; connect
 
 /// The style of this page, and of others of the program.
 pub(crate) const STYLE: &str = include_str!("style.css");
+/// The style of plots.
+pub(crate) const PLOT_STYLE: &str = include_str!("plot.css");
 
 /// The sections: anchor, and the name of the link to it.
 const SECTIONS: [(&str, &str); 6] = [
@@ -64,7 +66,7 @@ pub(super) fn head(title: &str) -> Markup {
             meta http-equiv="Content-Security-Policy" content=(CONTENT_SECURITY_POLICY);
             meta name="viewport" content="width=device-width, initial-scale=1";
             title { (title) }
-            style { (PreEscaped(STYLE)) (PreEscaped(include_str!("plot.css"))) }
+            style { (PreEscaped(STYLE)) (PreEscaped(PLOT_STYLE)) }
         }
     }
 }

@@ -26,23 +26,25 @@ pub(super) fn training_section(input: &ReportInput<'_>) -> Markup {
             "." }
         p { "Augmentation of the training images: " (input.config.describe_augmentation(&input.data.train)) "."
             @for extra in input.config.describe_extras() { " " (sentence(&extra)) } }
-        div.plots { (loss_plot(input)) (accuracy_plot(input)) (lr_plot(input)) }
+        div.plots { (loss_plot(input.log, metrics.epochs)) (accuracy_plot(input.log, metrics.epochs)) (lr_plot(input)) }
     }
 }
 
-fn loss_plot(input: &ReportInput<'_>) -> Markup {
+/// The loss by epoch, of a training of so many epochs.
+pub(crate) fn loss_plot(log: &[LogLine], epochs: usize) -> Markup {
     let (train, val) = (|line: &LogLine| Some(line.train_loss), |line: &LogLine| line.val_loss);
-    let curves = curves(input.log, train, val);
+    let curves = curves(log, train, val);
     let losses = curves.iter().flat_map(|series| series.points.iter().map(|point| point[1]));
     let axis = Axis::around("loss", Scale::Log, losses);
-    plot("Loss", &epoch_axis(input), &axis, &curves, &tips(input.log, train, val), false)
+    plot("Loss", &epoch_axis(epochs), &axis, &curves, &tips(log, train, val), false)
 }
 
-fn accuracy_plot(input: &ReportInput<'_>) -> Markup {
+/// The accuracy by epoch, of a training of so many epochs.
+pub(crate) fn accuracy_plot(log: &[LogLine], epochs: usize) -> Markup {
     let (train, val) = (|line: &LogLine| Some(line.train_accuracy), |line: &LogLine| line.val_accuracy);
-    let curves = curves(input.log, train, val);
+    let curves = curves(log, train, val);
     let axis = Axis::new("accuracy", [0.0, 1.0]);
-    plot("Accuracy", &epoch_axis(input), &axis, &curves, &tips(input.log, train, val), false)
+    plot("Accuracy", &epoch_axis(epochs), &axis, &curves, &tips(log, train, val), false)
 }
 
 /// The learning rate of the whole schedule, also of the epochs that early stopping left out.
@@ -62,8 +64,8 @@ fn lr_plot(input: &ReportInput<'_>) -> Markup {
 }
 
 /// From the first to the last epoch; a single epoch still gets an axis with a length.
-fn epoch_axis(input: &ReportInput<'_>) -> Axis {
-    Axis::new("epoch", [1.0, input.metrics.epochs.max(2) as f64])
+fn epoch_axis(epochs: usize) -> Axis {
+    Axis::new("epoch", [1.0, epochs.max(2) as f64])
 }
 
 /// A curve for the training set, and one for the validation set if there is one.

@@ -29,7 +29,7 @@ pub(crate) struct LogLine {
 }
 
 /// A line of `times.jsonl`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TimeLine {
     pub epoch: usize,
     pub seconds: f64,

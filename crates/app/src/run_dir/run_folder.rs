@@ -17,6 +17,8 @@ pub(super) const LOCK: &str = ".lock";
 /// How long processes that work in the same folder wait for the one that begins to write its first files.
 const LONGEST_BEGINNING: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
+/// How often a lock that is taken is tried again.
+const LOOKS: usize = 3;
 
 /// A run folder, which exists.
 #[derive(Clone, Debug)]
@@ -97,7 +99,16 @@ impl RunFolder {
     pub(super) fn locked(path: PathBuf) -> Result<Self, RunDirError> {
         let file = path.join(LOCK);
         let lock = disk::open_lock(&file).map_err(|source| WriteError { path: file.clone(), source })?;
-        match lock.try_lock() {
+        let mut result = lock.try_lock();
+        for _ in 0..LOOKS {
+            // Somebody may only look whether it is in use.
+            if !matches!(result, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            thread::sleep(PAUSE);
+            result = lock.try_lock();
+        }
+        match result {
             Ok(()) => {
                 remove_temporary(&path);
                 Ok(Self { path, lock: Arc::new(lock) })
@@ -105,6 +116,13 @@ impl RunFolder {
             Err(TryLockError::WouldBlock) => Err(RunDirError::InUse { path }),
             Err(TryLockError::Error(source)) => Err(WriteError { path: file, source }.into()),
         }
+    }
+
+    /// Whether a run works in the folder `path` now. To find out, its lock is taken for a moment.
+    #[cfg(feature = "serve")]
+    pub(crate) fn is_in_use(path: &Path) -> bool {
+        let Ok(lock) = disk::open_existing_lock(&path.join(LOCK)) else { return false };
+        matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
 
     /// Removes the files that only an unfinished run needs.
@@ -254,6 +272,25 @@ mod tests {
         alone.finish().expect("the end");
         let error = RunFolder::join(&path, |_| Ok(())).expect_err("it has ended").to_string();
         assert!(error.contains("the run is finished"), "{error}");
+    }
+
+    #[cfg(feature = "serve")]
+    #[test]
+    fn who_looks_whether_a_folder_is_in_use_is_in_nobodys_way() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        assert!(!RunFolder::is_in_use(parent.path()) && !parent.path().join(LOCK).exists());
+        let run = new_folder(parent.path());
+        assert!(RunFolder::is_in_use(parent.path()));
+        drop(run);
+        let looks = File::open(parent.path().join(LOCK)).expect("a lock");
+        looks.lock_shared().expect("it is free");
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(PAUSE / 2);
+                looks.unlock().expect("it was locked");
+            });
+            RunFolder::locked(parent.path().into()).expect("it is free after a moment");
+        });
     }
 
     #[test]

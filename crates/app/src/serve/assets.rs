@@ -9,11 +9,15 @@ use crate::report;
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 /// Each file with its name, its type and its text.
-const FILES: [(&str, &str, &str); 4] = [
+const FILES: [(&str, &str, &str); 8] = [
     ("icon.svg", "image/svg+xml", include_str!("static/icon.svg")),
     // The style of reports, and what pages have besides.
     ("report.css", STYLE, report::STYLE),
+    ("plot.css", STYLE, report::PLOT_STYLE),
     ("style.css", STYLE, include_str!("static/style.css")),
+    ("train.css", STYLE, include_str!("static/train.css")),
+    ("train.js", SCRIPT, include_str!("static/train.js")),
+    ("training.js", SCRIPT, include_str!("static/training.js")),
     ("try.js", SCRIPT, include_str!("static/try.js")),
 ];
 

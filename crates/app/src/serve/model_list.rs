@@ -13,13 +13,13 @@ use super::layout::{encoded, page};
 use super::problem::Problem;
 use super::runs::RunEntry;
 use super::site::Site;
+use super::training;
 use crate::run_dir::file_names::REPORT;
 
 /// Largest report.
 const MAX_REPORT: u64 = 1 << 28;
-/// What a report may do in the browser: its own style and pictures, and nothing else.
-const REPORT_POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox allow-same-origin";
+/// What a report may do in the browser: its own style and pictures, and nothing else. Pages of this server may show it.
+const REPORT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox allow-same-origin";
 
 /// What is answered here.
 pub(super) fn routes() -> Router<Site> {
@@ -32,6 +32,7 @@ pub(super) fn routes() -> Router<Site> {
 /// `GET /`: all runs.
 async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
     let runs = site.runs()?;
+    let trainings = training::unfinished(&site).await?;
     Ok(page(
         "Roentgen",
         None,
@@ -39,9 +40,16 @@ async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
             h1 { "Roentgen" }
             p.verdict { "Trained models" }
             @if runs.is_empty() {
-                p.remark { "There is no model yet. Train one with " code { "roentgen train DATA" } ", then load this page again." }
+                p.remark { "There is no model yet. Train one on the page " a href="/train" { "Train" } ", or with " code { "roentgen train DATA" } "." }
             } @else {
                 ul.runs { @for run in &runs { li { (run_line(run)) } } }
+            }
+            @if !trainings.is_empty() {
+                h2 { "Trainings that have not ended" }
+                ul.runs { @for (name, sentence) in &trainings { li {
+                    strong { (name) }
+                    " " a href=(format!("/runs/{}/training", encoded(name))) { (sentence) }
+                } } }
             }
         },
     ))
@@ -53,6 +61,7 @@ fn run_line(RunEntry { name, has_report, .. }: &RunEntry) -> Markup {
         strong { (name) }
         " " a href=(of_run("try")) { "try it on images" }
         @if *has_report { " " a href=(of_run("report")) { "report" } }
+        " " a href=(of_run("training")) { "training" }
     }
 }
 

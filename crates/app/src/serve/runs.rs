@@ -1,4 +1,4 @@
-//! The runs that a server has: those in its folder.
+//! The runs that a server has: those in its folder, with and without a model.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use roentgen_data::disk;
 use serde::Serialize;
 
 use super::is_run;
-use crate::run_dir::file_names::REPORT;
+use crate::run_dir::file_names::{CONFIG, REPORT, SPACE};
 
 /// A run with a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -20,25 +20,45 @@ pub(super) struct RunEntry {
     pub(super) has_report: bool,
 }
 
-/// The runs in a folder, which may be a run itself; the latest name first. Links to elsewhere are left out.
+/// The runs with a model in a folder, which may be a run itself; the latest name first. Links to elsewhere are left out.
 ///
 /// # Errors
 /// If the folder cannot be read.
 pub(super) fn list(folder: &Path) -> io::Result<Vec<RunEntry>> {
+    let entry = |(name, path): (String, PathBuf)| {
+        let has_report = path.join(REPORT).is_file();
+        RunEntry { name, path, has_report }
+    };
+    Ok(folders(folder, is_run)?.into_iter().map(entry).collect())
+}
+
+/// The names and folders of all trainings, also of those that are at work or interrupted. A sweep is none.
+///
+/// # Errors
+/// As [`list`].
+pub(super) fn trainings(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    folders(folder, |path| path.join(CONFIG).is_file() && !path.join(SPACE).is_file())
+}
+
+/// Whether a folder is that of a run, and not of several.
+pub(super) fn is_single(folder: &Path) -> bool {
+    is_run(folder) || folder.join(CONFIG).is_file()
+}
+
+fn folders(folder: &Path, is_wanted: impl Fn(&Path) -> bool) -> io::Result<Vec<(String, PathBuf)>> {
     let root = folder.canonicalize()?;
     let entry = |path: PathBuf| {
         let name = path.file_name()?.to_str()?.to_owned();
         let is_inside = path.canonicalize().is_ok_and(|path| path.starts_with(&root));
-        let has_report = path.join(REPORT).is_file();
-        (is_inside && is_run(&path)).then_some(RunEntry { name, path, has_report })
+        (is_inside && is_wanted(&path)).then_some((name, path))
     };
-    if is_run(&root) {
+    if is_single(&root) {
         return Ok(entry(root.clone()).into_iter().collect());
     }
     let entries = disk::list(&root)?.collect::<io::Result<Vec<_>>>()?;
-    let mut runs: Vec<RunEntry> = entries.into_iter().filter_map(|item| entry(item.path())).collect();
-    runs.sort_by(|one, other| other.name.cmp(&one.name));
-    Ok(runs)
+    let mut found: Vec<_> = entries.into_iter().filter_map(|item| entry(item.path())).collect();
+    found.sort_by(|one, other| other.cmp(one));
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -64,6 +84,15 @@ mod tests {
         };
         assert_eq!(names(&runs), [("b".to_owned(), true), ("a".to_owned(), false)]);
         assert_eq!(names(&runs.join("a")), [("a".to_owned(), false)]);
+        for run in ["b", "begun", "sweep"] {
+            fs::create_dir_all(runs.join(run)).expect("a folder");
+            fs::write(runs.join(run).join("config.toml"), "").expect("a file");
+        }
+        fs::write(runs.join("sweep/space.toml"), "").expect("a file");
+        let begun: Vec<String> =
+            trainings(&runs).expect("a folder").into_iter().map(|(name, _)| name).collect();
+        assert_eq!(begun, ["begun", "b"]);
+        assert_eq!(names(&runs).len(), 2, "none of them has a model");
         assert!(list(&parent.path().join("nosuch")).is_err());
     }
 }

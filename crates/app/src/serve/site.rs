@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use axum::http::StatusCode;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use roentgen_layers::ResNet9;
 use tokio::sync::Semaphore;
 
 use super::problem::Problem;
 use super::runs::{self, RunEntry};
+use super::training::process::Trainings;
 use crate::error::serve::ServeError;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::run_dir::file_names::MODEL;
 
 /// The folder, in that of the runs, of the sets that are put together in the browser.
-#[allow(dead_code, reason = "of the data page, which follows")]
 const SETS: &str = ".sets";
 /// Models that are kept.
 const MAX_MODELS: usize = 8;
@@ -39,8 +40,8 @@ struct Kept {
 
 struct Shared {
     runs: PathBuf,
-    #[allow(dead_code, reason = "of the data page, which follows")]
     root: PathBuf,
+    trainings: Trainings,
     models: Mutex<BTreeMap<PathBuf, Kept>>,
     queue: Semaphore,
     in_work: Semaphore,
@@ -62,6 +63,7 @@ impl Site {
         Ok(Self(Arc::new(Shared {
             runs: runs.to_owned(),
             root: root.to_owned(),
+            trainings: Trainings::new().map_err(|source| ServeError::NotStarted { source })?,
             models: Mutex::default(),
             queue: Semaphore::new(QUEUE),
             in_work: Semaphore::new(IN_WORK),
@@ -70,18 +72,44 @@ impl Site {
     }
 
     /// The folder below which images may be.
-    #[allow(dead_code, reason = "of the data page, which follows")]
     pub(super) fn root(&self) -> &Path {
         &self.0.root
     }
 
     /// The folder of the sets that are put together in the browser.
-    #[allow(dead_code, reason = "of the data page, which follows")]
     pub(super) fn sets(&self) -> PathBuf {
         self.0.runs.join(SETS)
     }
 
-    /// All runs.
+    /// The training that this server started.
+    pub(super) fn trainings(&self) -> &Trainings {
+        &self.0.trainings
+    }
+
+    /// The folder that new runs go to.
+    pub(super) fn runs_folder(&self) -> Result<&Path, Problem> {
+        let runs = &self.0.runs;
+        if !runs::is_single(runs) {
+            return Ok(runs);
+        }
+        let reason = "roentgen serve shows a single run; start it with a folder of runs to train another one";
+        Err(Problem::Refused(StatusCode::CONFLICT, reason.to_owned()))
+    }
+
+    /// All trainings, with the names of their folders.
+    pub(super) fn all_trainings(&self) -> Result<Vec<(String, PathBuf)>, Problem> {
+        runs::trainings(&self.0.runs)
+            .map_err(|error| Problem::Unreadable(format!("cannot read the runs: {error}")))
+    }
+
+    /// The folder of a training by its name: one of those that are listed, or the one that this server started.
+    pub(super) fn training_run(&self, name: &str) -> Result<PathBuf, Problem> {
+        let own = || self.trainings().folder_of(name);
+        let listed = self.all_trainings()?.into_iter().find(|(listed, _)| listed == name);
+        listed.map(|(_, path)| path).or_else(own).ok_or(Problem::NoRun)
+    }
+
+    /// All runs with a model.
     pub(super) fn runs(&self) -> Result<Vec<RunEntry>, Problem> {
         runs::list(&self.0.runs)
             .map_err(|error| Problem::Unreadable(format!("cannot read the runs: {error}")))

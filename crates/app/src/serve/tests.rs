@@ -19,6 +19,7 @@ use crate::data_loading::load::load;
 use crate::model::batch_summary::BatchSummary;
 use crate::model::model_file;
 use crate::run_dir::planned_folder::PlannedFolder;
+use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
 use crate::training::pipeline::train;
 
@@ -64,6 +65,13 @@ async fn the_pages_of_a_run_are_there_and_its_predictions_are_those_of_predict()
     for (path, kind) in [
         ("/runs/my%20run/try", "text/html"),
         ("/runs/my%20run/report", "text/html"),
+        ("/runs/my%20run/training", "text/html"),
+        ("/runs/my%20run/training/curves", "text/html"),
+        ("/api/v1/runs/my%20run/training", "application/json"),
+        ("/train", "text/html"),
+        ("/train?data=folder:my%20run", "text/html"),
+        ("/static/train.js", "text/javascript"),
+        ("/static/training.js", "text/javascript"),
         ("/static/try.js", "text/javascript"),
         ("/static/style.css", "text/css"),
         ("/static/icon.svg", "image/svg+xml"),
@@ -98,6 +106,12 @@ async fn what_is_not_there_or_no_image_has_a_clear_answer() {
         "/runs/%2e%2e/report",
         "/runs/my%20run%2F..%2F..%2Fsecret.txt/report",
         "/static/..%2Ftry.js",
+        "/runs/nosuch/training",
+        "/runs/..%2F..%2Fetc/training/curves",
+        "/api/v1/runs/nosuch/training/events",
+        "/train?data=folder:../secret",
+        "/train?data=set:..",
+        "/train?data=secret.txt",
         "/nosuch",
     ] {
         let (status, _, body) = ask(&site, "GET", path, Vec::new()).await;
@@ -114,4 +128,43 @@ async fn what_is_not_there_or_no_image_has_a_clear_answer() {
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     let (status, _, _) = ask(&site, "GET", predict, Vec::new()).await;
     assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_training_in_a_terminal_is_shown_and_not_touched() {
+    let folder = trained();
+    let run = folder.path().join("my run");
+    fs::remove_file(run.join("metrics.json")).expect("a file");
+    let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
+    let state = async || {
+        let (_, _, body) = ask(&site, "GET", "/api/v1/runs/my%20run/training", Vec::new()).await;
+        serde_json::from_slice::<Value>(&body).expect("JSON")
+    };
+    let interrupted = state().await;
+    assert_eq!((&interrupted["state"], &interrupted["can_resume"]), (&"stopped".into(), &true.into()));
+    assert_eq!(interrupted["sentence"], "Stopped after epoch 1 of 1.");
+    let (_, _, models) = ask(&site, "GET", "/", Vec::new()).await;
+    assert!(String::from_utf8_lossy(&models).contains("Stopped after epoch 1 of 1."));
+
+    let resumed = RunFolder::open(&run).expect("an interrupted run");
+    let at_work = state().await;
+    assert_eq!((&at_work["state"], &at_work["can_stop"]), (&"evaluating".into(), &false.into()));
+    for (what, words) in [("stop", "stop it where it was started"), ("resume", "not an interrupted training")]
+    {
+        let path = format!("/api/v1/runs/my%20run/training/{what}");
+        let (status, _, reason) = ask(&site, "POST", &path, Vec::new()).await;
+        let reason = String::from_utf8_lossy(&reason).into_owned();
+        assert!(status == StatusCode::CONFLICT && reason.contains(words), "{status} {reason}");
+    }
+    fs::remove_file(run.join("model-last.safetensors")).expect("a file");
+    fs::write(run.join("log.jsonl"), "").expect("a file");
+    assert_eq!(state().await["sentence"], "Training: epoch 1 of 1.");
+    drop(resumed);
+    let order = br#"{"data": "phantoms", "epochs": 0}"#.to_vec();
+    let (status, _, reason) = ask(&site, "POST", "/api/v1/training", order.clone()).await;
+    assert!(status == StatusCode::BAD_REQUEST && reason.starts_with(b"epochs is 0"), "{status}");
+    // A server of a single run has no place for another one.
+    let single = Site::new(&run, folder.path(), 1).expect("threads");
+    let (status, _, _) = ask(&single, "POST", "/api/v1/training", br#"{"data": "phantoms"}"#.to_vec()).await;
+    assert_eq!(status, StatusCode::CONFLICT);
 }

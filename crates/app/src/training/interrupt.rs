@@ -1,9 +1,10 @@
 //! Ctrl-C and the system's request to terminate: while data are read, and in every other command, a signal ends the program
-//! at once; in training the first signal is recorded, so that a run can write a checkpoint, and the second one ends it.
+//! at once; in training the first signal is recorded, so that a run can write a checkpoint, and the second one ends it. For a
+//! program that starts a training, the end of the standard input is a way to ask for the same on every system.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::{fs, io};
+use std::{fs, io, thread};
 
 use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -100,6 +101,23 @@ pub(crate) fn listen(on_first: impl FnOnce() + Send + 'static) -> io::Result<()>
     Ok(())
 }
 
+/// From now on, the end of the standard input has the effect of a request to terminate, unless a signal came before. It comes
+/// too when the program at its other end is killed.
+pub(crate) fn stop_with_input() {
+    thread::spawn(|| {
+        // An input that cannot be read has ended, too.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let listener = LISTENER.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*listener {
+            // Never the second request, which would end the run without a checkpoint.
+            Some(Listener { signal, .. }) => {
+                let _ = signal.compare_exchange(0, SIGTERM as usize, Ordering::Relaxed, Ordering::Relaxed);
+            }
+            None => low_level::exit(128 + SIGTERM),
+        }
+    });
+}
+
 /// Signals are no longer recorded, and act as before [`listen`]: for a program that goes on after a run.
 pub(crate) fn release() {
     let Some(listener) = LISTENER.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
@@ -146,7 +164,7 @@ fn call_on_first_signal(
 ) -> io::Result<signal_hook::iterator::Handle> {
     let mut signals = signal_hook::iterator::Signals::new(SIGNALS)?;
     let handle = signals.handle();
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         if signals.forever().next().is_some() {
             on_first();
         }

@@ -1,0 +1,106 @@
+// Shows how a training goes on, as the server sends it.
+
+const find = (id) => document.querySelector(`#${id}`);
+const run = find("training").dataset.run;
+const api = `/api/v1${run}/training`;
+const ANNOUNCE_MS = 30_000;
+let state, epoch, announced = 0, events;
+
+const plural = (n, thing) => `${n} ${thing}${n === 1 ? "" : "s"}`;
+
+function inWords(seconds) {
+  if (seconds < 60) return plural(Math.round(seconds), "second");
+  if (seconds < 3600) return `${plural(Math.floor(seconds / 60), "minute")} ${seconds % 60 ? `${Math.round(seconds % 60)} s` : ""}`.trim();
+  return `${plural(Math.floor(seconds / 3600), "hour")} ${Math.round((seconds % 3600) / 60)} min`;
+}
+
+/** For screen readers: each new state, and epochs now and then. */
+function announce(text, isNew) {
+  if (!isNew && Date.now() - announced < ANNOUNCE_MS) return;
+  announced = Date.now();
+  find("announcement").textContent = text;
+}
+
+/** What the server writes for this page: plots without a script. */
+async function showCurves() {
+  const response = await fetch(`${run}/training/curves`);
+  if (!response.ok) return;
+  const parsed = new DOMParser().parseFromString(await response.text(), "text/html");
+  find("curves").replaceChildren(...parsed.body.childNodes);
+}
+
+async function showOutput() {
+  const response = await fetch(api);
+  if (!response.ok) return;
+  const { said } = await response.json();
+  find("output").hidden = said.length === 0;
+  find("output").querySelector("pre").textContent = said.join("\n");
+}
+
+function showReport() {
+  const place = find("report");
+  if (place.querySelector("iframe")) return;
+  const [line, link, frame] = ["p", "a", "iframe"].map((name) => document.createElement(name));
+  link.href = frame.src = place.dataset.report;
+  link.textContent = "The report on a page of its own";
+  frame.title = "Report";
+  line.append(link);
+  place.append(line, frame);
+}
+
+function problem(text) {
+  find("problem").textContent = text ?? "";
+  find("problem").hidden = !text;
+}
+
+function show(now) {
+  const isNewState = now.state !== state;
+  const isNewEpoch = now.epoch !== epoch;
+  const isFirst = state === undefined;
+  [state, epoch] = [now.state, now.epoch];
+  find("sentence").textContent = now.sentence;
+  document.title = `${now.sentence} ${document.querySelector("h1").textContent}`;
+  announce(now.sentence, isNewState && !isFirst);
+  find("left").textContent = now.seconds_left ? `About ${inWords(now.seconds_left)} left.` : "";
+  find("bar").hidden = !(now.epochs && ["training", "stopping", "stopped"].includes(now.state));
+  find("bar").max = now.epochs ?? 1;
+  find("bar").value = now.epoch;
+  problem(now.reason);
+  for (const [id, can] of [["stop", now.can_stop], ["resume", now.can_resume], ["try", now.has_model]]) {
+    find(id).hidden = !can;
+    find(id).disabled = false;
+  }
+  if (isNewEpoch && !isFirst) showCurves();
+  if (isNewState || isNewEpoch) showOutput();
+  if (now.state === "done") {
+    if (now.has_report) showReport();
+    events.close();
+  }
+}
+
+function listen() {
+  events?.close();
+  events = new EventSource(`${api}/events`);
+  events.addEventListener("message", (event) => show(JSON.parse(event.data)));
+  events.addEventListener("error", () => {
+    find("left").textContent = "No answer: does roentgen serve still run? A training that it stopped can be resumed.";
+  });
+}
+
+async function ask(button, what) {
+  button.disabled = true;
+  try {
+    const response = await fetch(`${api}/${what}`, { method: "POST" });
+    if (response.ok) return;
+    problem(await response.text());
+  } catch {
+    problem("no answer: does roentgen serve still run?");
+  }
+  button.disabled = false;
+}
+
+find("stop").addEventListener("click", (event) => {
+  if (confirm("Stop this training? It can be resumed later.")) ask(event.currentTarget, "stop");
+});
+find("resume").addEventListener("click", (event) => ask(event.currentTarget, "resume"));
+listen();

@@ -1,0 +1,213 @@
+//! The pages on which a model is trained, and the requests that they make.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures_util::stream::{self, Stream};
+use maud::Markup;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::timeout;
+
+use super::data_set::DataSet;
+use super::layout::encoded;
+use super::problem::Problem;
+use super::site::Site;
+use crate::run_dir::file_names::METRICS;
+use crate::run_dir::records::LogLine;
+use order::Order;
+use progress::{Progress, read_log};
+
+mod order;
+mod page;
+pub(super) mod process;
+mod progress;
+
+/// How often the files of a run are read for a page that shows it.
+const POLL: Duration = Duration::from_millis(500);
+
+/// What is answered here.
+pub(super) fn routes() -> Router<Site> {
+    Router::new()
+        .route("/train", get(start_page))
+        .route("/runs/{run}/training", get(run_page))
+        .route("/runs/{run}/training/curves", get(curves))
+        .route("/api/v1/training", post(start))
+        .route("/api/v1/runs/{run}/training", get(state))
+        .route("/api/v1/runs/{run}/training/events", get(events))
+        .route("/api/v1/runs/{run}/training/stop", post(stop))
+        .route("/api/v1/runs/{run}/training/resume", post(resume))
+}
+
+/// The parameters of the address of the page.
+#[derive(Debug, Deserialize)]
+struct Parameters {
+    /// See [`DataSet::of`].
+    data: Option<String>,
+}
+
+/// `GET /train?data=phantoms`
+async fn start_page(
+    State(site): State<Site>,
+    Query(Parameters { data }): Query<Parameters>,
+) -> Result<Markup, Problem> {
+    let text = data.unwrap_or_else(|| "phantoms".to_owned());
+    let data = DataSet::of(&site, &text)?;
+    Ok(page::start(&text, &data, site.trainings().at_work().as_deref()))
+}
+
+/// `GET /runs/{run}/training`
+async fn run_page(State(site): State<Site>, Path(name): Path<String>) -> Result<Markup, Problem> {
+    let (progress, log) = look(&site, &name).await?;
+    Ok(page::run(&name, &progress, &log, &site.trainings().said(&name)))
+}
+
+/// `GET /runs/{run}/training/curves`: the plots of the page.
+async fn curves(State(site): State<Site>, Path(name): Path<String>) -> Result<Markup, Problem> {
+    let (progress, log) = look(&site, &name).await?;
+    Ok(page::curves(&progress, &log))
+}
+
+/// Reads files beside the server, and not on the threads of predictions, which may be busy.
+async fn beside<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(read).await.map_err(|_| Problem::Failed)?
+}
+
+/// The state of a run, and its epochs.
+async fn look(site: &Site, name: &str) -> Result<(Progress, Vec<LogLine>), Problem> {
+    let (site, name) = (site.clone(), name.to_owned());
+    beside(move || {
+        let path = site.training_run(&name)?;
+        let log = read_log(&path);
+        Ok((Progress::of(&path, &log, site.trainings().glance(&name)), log))
+    })
+    .await
+}
+
+/// The names of the trainings that have not ended, and what they do.
+pub(super) async fn unfinished(site: &Site) -> Result<Vec<(String, String)>, Problem> {
+    let site = site.clone();
+    beside(move || {
+        let mut runs = site.all_trainings()?;
+        let trainings = site.trainings();
+        let own = trainings.at_work().and_then(|name| Some((name.clone(), trainings.folder_of(&name)?)));
+        if own.as_ref().is_some_and(|own| !runs.contains(own)) {
+            runs.splice(0..0, own);
+        }
+        runs.retain(|(_, path)| !path.join(METRICS).is_file());
+        let line = |(name, path): (String, PathBuf)| {
+            let progress = Progress::of(&path, &read_log(&path), trainings.glance(&name));
+            (name, progress.sentence)
+        };
+        Ok(runs.into_iter().map(line).collect())
+    })
+    .await
+}
+
+/// What a training that was started is answered with.
+#[derive(Debug, Serialize)]
+struct Started {
+    run: String,
+    page: String,
+}
+
+/// `POST /api/v1/training`: starts a training.
+async fn start(State(site): State<Site>, body: Bytes) -> Result<Response, Problem> {
+    let order = Order::read(&body)?;
+    let run = beside(move || {
+        let plan = order.plan(&site)?;
+        site.trainings().start(&plan.name, &plan.folder, &plan.arguments)?;
+        Ok(plan.name)
+    })
+    .await?;
+    let page = format!("/runs/{}/training", encoded(&run));
+    let headers = [(header::LOCATION, page.clone())];
+    Ok((StatusCode::CREATED, headers, Json(Started { run, page })).into_response())
+}
+
+/// The answer to [`state`].
+#[derive(Debug, Serialize)]
+struct TrainingState {
+    #[serde(flatten)]
+    progress: Progress,
+    /// The epochs.
+    log: Vec<LogLine>,
+    /// The last lines that the training printed.
+    said: Vec<String>,
+}
+
+/// `GET /api/v1/runs/{run}/training`
+async fn state(State(site): State<Site>, Path(name): Path<String>) -> Result<Json<TrainingState>, Problem> {
+    let (progress, log) = look(&site, &name).await?;
+    Ok(Json(TrainingState { progress, log, said: site.trainings().said(&name) }))
+}
+
+/// `POST /api/v1/runs/{run}/training/stop`
+async fn stop(State(site): State<Site>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    site.training_run(&name)?;
+    site.trainings().stop(&name)?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// `POST /api/v1/runs/{run}/training/resume`
+async fn resume(State(site): State<Site>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    let (progress, _) = look(&site, &name).await?;
+    if !progress.can_resume {
+        let reason = format!("{name} cannot be resumed: it is not an interrupted training");
+        return Err(Problem::Refused(StatusCode::CONFLICT, reason));
+    }
+    let path = site.training_run(&name)?;
+    site.trainings().start(&name, &path, &["--resume".into(), path.clone().into()])?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// A page that shows a run as it goes on.
+struct Viewer {
+    site: Site,
+    name: String,
+    seen: Option<Progress>,
+    closing: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Viewer {
+    /// The next state that is another one; `None` if the server ends, or the run was removed.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            let is_first = self.seen.is_none();
+            if !is_first && timeout(POLL, self.closing.wait_for(|is_closing| *is_closing)).await.is_ok() {
+                return None;
+            }
+            let (progress, _) = look(&self.site, &self.name).await.ok()?;
+            if self.seen.as_ref() != Some(&progress) {
+                let event = Event::default().json_data(&progress).ok()?;
+                self.seen = Some(progress);
+                return Some(event);
+            }
+        }
+    }
+}
+
+/// `GET /api/v1/runs/{run}/training/events`: the state, now and when it changes. The limit on the time of a request is for the
+/// beginning of an answer and does not end these; a client that went away is found when a sign of life cannot be sent.
+async fn events(
+    State(site): State<Site>,
+    Path(name): Path<String>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    site.training_run(&name)?;
+    let (closing, place) = site.trainings().viewer()?;
+    let viewer = Viewer { site, name, seen: None, closing, _place: place };
+    let events =
+        stream::unfold(viewer, |mut viewer| async { viewer.next().await.map(|event| (Ok(event), viewer)) });
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}

@@ -1,0 +1,230 @@
+//! What a request to train asks for, checked as the command line checks its flags.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use axum::http::StatusCode;
+use clap::ValueEnum as _;
+use jiff::Zoned;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::super::data_set::DataSet;
+use super::super::problem::Problem;
+use super::super::site::Site;
+use crate::config::error::ConfigError;
+use crate::config::{Preset, TrainConfig, settings};
+use crate::run_dir::error::RunDirError;
+use crate::run_dir::planned_folder::PlannedFolder;
+
+/// The settings that a request may give. None of them is a path.
+pub(super) const SETTINGS: [&str; 5] = ["epochs", "size", "width", "seed", "films"];
+/// Longest name of a run, in bytes.
+const MAX_NAME: usize = 100;
+
+/// A request to train.
+#[derive(Debug, Deserialize)]
+pub(super) struct Order {
+    /// See [`DataSet::of`].
+    data: String,
+    #[serde(default)]
+    preset: String,
+    /// That of the run; by default, date and time.
+    #[serde(default)]
+    name: String,
+    /// Those of [`SETTINGS`], as numbers or as texts; an empty text leaves one to the program.
+    #[serde(flatten)]
+    settings: BTreeMap<String, Value>,
+}
+
+/// A training that can be started.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) name: String,
+    pub(super) folder: PathBuf,
+    /// Those of `roentgen train`.
+    pub(super) arguments: Vec<OsString>,
+}
+
+/// A request that has to be changed.
+fn refused(reason: impl ToString) -> Problem {
+    Problem::Refused(StatusCode::BAD_REQUEST, reason.to_string())
+}
+
+impl Order {
+    /// The request in a body.
+    pub(super) fn read(body: &[u8]) -> Result<Self, Problem> {
+        serde_json::from_slice(body)
+            .map_err(|error| refused(format!("the request is not as docs/serve.md has it: {error}")))
+    }
+
+    /// The command that does it.
+    ///
+    /// # Errors
+    /// [`Problem::NoData`], or [`Problem::Refused`] with what is wrong.
+    pub(super) fn plan(&self, site: &Site) -> Result<Plan, Problem> {
+        let data = DataSet::of(site, &self.data)?;
+        let mut arguments: Vec<OsString> = Vec::new();
+        let mut add = |flag: &str, value: &std::ffi::OsStr| {
+            arguments.extend([format!("--{flag}").into(), value.to_owned()]);
+        };
+        let mut config = TrainConfig::default();
+        if !self.preset.is_empty() {
+            let preset =
+                Preset::from_str(&self.preset, false).map_err(|_| refused("there is no such preset"))?;
+            config = preset.config();
+            add("preset", self.preset.as_ref());
+        }
+        if let DataSet::Path(path) = &data {
+            config.data.clone_from(path);
+            add("data", path.as_ref());
+        }
+        for (name, text) in self.given()? {
+            set(name, &text, &mut config).map_err(|error| refused(in_words(&error)))?;
+            add(name, text.as_ref());
+        }
+        config.validate().map_err(|error| refused(in_words(&error)))?;
+        if self.settings.contains_key("films") && !config.uses_phantom() {
+            return Err(refused("films is the number of phantom films, and other images were chosen"));
+        }
+        let (name, folder) = self.place(site.runs_folder()?)?;
+        let planned = PlannedFolder::new(Some(&folder)).and_then(|planned| planned.check_outside(&config));
+        planned.map_err(|error| match error {
+            RunDirError::OutInData { .. } => refused(
+                "the folder of the images has the folder of the runs in it, which would be taken for a class; choose a \
+                 folder inside, or start roentgen serve with another folder of runs",
+            ),
+            error => refused(error),
+        })?;
+        add("out", folder.as_ref());
+        Ok(Plan { name, folder, arguments })
+    }
+
+    /// The settings that have a value.
+    fn given(&self) -> Result<Vec<(&str, String)>, Problem> {
+        let mut given = Vec::new();
+        for (name, value) in &self.settings {
+            if !SETTINGS.contains(&name.as_str()) {
+                return Err(refused(format!("{name:?} cannot be set here; only {}", SETTINGS.join(", "))));
+            }
+            match value {
+                Value::String(text) if text.trim().is_empty() => {}
+                Value::String(text) => given.push((name.as_str(), text.trim().to_owned())),
+                Value::Number(number) => given.push((name.as_str(), number.to_string())),
+                _ => return Err(refused(format!("{name} is no number"))),
+            }
+        }
+        Ok(given)
+    }
+
+    /// The name of the run, and its folder in that of the runs, where nothing has this name.
+    fn place(&self, runs: &Path) -> Result<(String, PathBuf), Problem> {
+        let name = self.name.trim();
+        if name.is_empty() {
+            let date = Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
+            let names = std::iter::once(date.clone()).chain((2..).map(|count| format!("{date}_{count}")));
+            let free = names.map(|name| (runs.join(&name), name)).find(|(folder, _)| !folder.exists());
+            return free.map(|(folder, name)| (name, folder)).ok_or(Problem::Failed);
+        }
+        if !is_name(name) {
+            return Err(refused(format!(
+                "a name has letters, digits, spaces, dots, - and _, and at most {MAX_NAME} bytes; it begins with a letter or \
+                 a digit, and does not end with a dot"
+            )));
+        }
+        let folder = runs.join(name);
+        if folder.symlink_metadata().is_ok() {
+            return Err(Problem::Refused(
+                StatusCode::CONFLICT,
+                format!("there is a run named {name}; choose another name"),
+            ));
+        }
+        Ok((name.to_owned(), folder))
+    }
+}
+
+/// Whether a name is that of a folder on every system, in the folder of the runs.
+fn is_name(name: &str) -> bool {
+    let is_plain = |character: char| character.is_alphanumeric() || " -_.".contains(character);
+    name.len() <= MAX_NAME
+        && name.starts_with(char::is_alphanumeric)
+        && name.chars().all(is_plain)
+        && !name.ends_with(['.', ' '])
+}
+
+fn set(name: &str, text: &str, config: &mut TrainConfig) -> Result<(), ConfigError> {
+    let setting = settings::named(name).expect("a name of the table");
+    let out_of_range = ConfigError::OutOfRange {
+        name: setting.name(),
+        found: text.to_owned(),
+        expected: setting.expected(),
+    };
+    setting.set_text(text, config).ok_or(out_of_range)
+}
+
+/// An error without the flag and the key of the config file, which nobody has used.
+fn in_words(error: &ConfigError) -> String {
+    match error {
+        ConfigError::OutOfRange { name, found, expected } => {
+            format!("{name} is {found}: expected {expected}")
+        }
+        error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(folder: &Path) -> Site {
+        Site::new(folder, folder, 1).expect("threads")
+    }
+
+    #[test]
+    fn a_request_becomes_the_command_line_of_the_same_training() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let body = r#"{"data": "phantoms", "preset": "robust", "epochs": 3, "size": "32", "seed": "", "name": " my run "}"#;
+        let plan =
+            Order::read(body.as_bytes()).and_then(|order| order.plan(&site(folder.path()))).expect("a plan");
+        let out = folder.path().join("my run");
+        assert_eq!((plan.name.as_str(), &plan.folder), ("my run", &out));
+        let expected = ["--preset", "robust", "--epochs", "3", "--size", "32", "--out"].map(OsString::from);
+        assert_eq!(plan.arguments, [&expected[..], &[out.into()]].concat());
+        let order = Order::read(br#"{"data": "phantoms"}"#).expect("a request");
+        assert!(order.plan(&site(folder.path())).expect("a plan").name.starts_with("20"));
+    }
+
+    #[test]
+    fn what_cannot_be_trained_is_refused_with_the_reason() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir_all(folder.path().join("films/normal")).expect("a folder");
+        std::fs::create_dir(folder.path().join("taken")).expect("a folder");
+        let site = site(folder.path());
+        for (body, words) in [
+            ("", "the request is not"),
+            ("{}", "missing field `data`"),
+            (r#"{"data": "phantoms", "epochs": 0}"#, "epochs is 0: expected 1 to 100000"),
+            (r#"{"data": "phantoms", "epochs": "many"}"#, "epochs is many"),
+            (r#"{"data": "phantoms", "size": [8]}"#, "size is no number"),
+            (r#"{"data": "phantoms", "size": 7}"#, "size is 7: expected 8 to 512 pixels"),
+            (r#"{"data": "phantoms", "init": "/etc/passwd"}"#, "\"init\" cannot be set here"),
+            (r#"{"data": "phantoms", "preset": "best"}"#, "no such preset"),
+            (r#"{"data": "phantoms", "name": "taken"}"#, "there is a run named taken"),
+            (r#"{"data": "phantoms", "name": "../elsewhere"}"#, "a name has"),
+            (r#"{"data": "phantoms", "name": ".hidden"}"#, "a name has"),
+            (r#"{"data": "phantoms", "name": "a/b"}"#, "a name has"),
+            (r#"{"data": "phantoms", "name": "a."}"#, "a name has"),
+            (r#"{"data": "folder:films", "films": 30}"#, "other images"),
+            // The runs are in the folder of the images.
+            (r#"{"data": "folder:"}"#, "choose a folder inside"),
+        ] {
+            match Order::read(body.as_bytes()).and_then(|order| order.plan(&site)) {
+                Err(Problem::Refused(_, reason)) => assert!(reason.contains(words), "{body}: {reason}"),
+                other => panic!("{body}: {other:?}"),
+            }
+        }
+        let elsewhere = Order::read(br#"{"data": "folder:../films"}"#).expect("a request");
+        assert!(matches!(elsewhere.plan(&site), Err(Problem::NoData)));
+    }
+}

@@ -1,0 +1,142 @@
+//! The pages: to start a training, and to watch one.
+
+use clap::ValueEnum as _;
+use maud::{Markup, html};
+
+use super::super::data_set::DataSet;
+use super::super::layout::{encoded, page};
+use super::order::SETTINGS;
+use super::progress::{Progress, Stage};
+use crate::config::{Preset, TrainConfig, settings};
+use crate::report::{accuracy_plot, loss_plot};
+use crate::run_dir::records::LogLine;
+
+/// The page to start a training on the images that `text` names; `at_work` is the run that is in training.
+pub(super) fn start(text: &str, data: &DataSet, at_work: Option<&str>) -> Markup {
+    page(
+        "Roentgen: train",
+        Some("train.js"),
+        html! {
+            link rel="stylesheet" href="/static/train.css";
+            h1 { "Train" }
+            p.verdict { "Train a model on " (data_name(text, data)) }
+            @if *data == DataSet::Phantoms {
+                p.soft { "These are chest films that the program draws, to try everything out: it takes about a minute. "
+                    "Images of your own are chosen on the page " a href="/data" { "Data" } "." }
+            } @else {
+                p.soft { a href="/data" { "Choose other images" } }
+            }
+            @if let Some(name) = at_work {
+                p.remark { a href=(format!("/runs/{}/training", encoded(name))) { (name) }
+                    " is in training. One training runs at a time." }
+            }
+            form #start {
+                input type="hidden" name="data" value=(text);
+                button.main type="submit" { "Train" }
+                p #problem .remark.bad role="alert" hidden {}
+                details { summary { "More" } (more(data)) }
+            }
+        },
+    )
+}
+
+/// What the images are called.
+fn data_name(text: &str, data: &DataSet) -> String {
+    let name = text.split_once(':').map_or("", |(_, name)| name);
+    match data {
+        DataSet::Phantoms => "phantom films".to_owned(),
+        DataSet::Path(path) if name.is_empty() => {
+            path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+        }
+        DataSet::Path(_) => name.to_owned(),
+    }
+}
+
+/// The settings, with the help texts of the command line.
+fn more(data: &DataSet) -> Markup {
+    let offered = SETTINGS.iter().filter(|name| **name != "films" || *data == DataSet::Phantoms);
+    html! {
+        div.field {
+            label for="name" { "name" }
+            input #name name="name" maxlength="100" autocomplete="off" aria-describedby="about-name";
+            p.soft id="about-name" { "Name of the run [default: date and time]" }
+        }
+        div.field {
+            label for="preset" { "preset" }
+            select #preset name="preset" aria-describedby="about-preset" {
+                option value="" { "default" }
+                @for value in Preset::value_variants().iter().filter_map(|preset| preset.to_possible_value()) {
+                    option value=(value.get_name()) { (value.get_name()) }
+                }
+            }
+            p.soft id="about-preset" {
+                @for value in Preset::value_variants().iter().filter_map(|preset| preset.to_possible_value()) {
+                    @if let Some(help) = value.get_help() { (value.get_name()) ": " (help.to_string()) " " }
+                }
+            }
+        }
+        @for name in offered { (field(name)) }
+    }
+}
+
+fn field(name: &'static str) -> Markup {
+    let setting = settings::named(name).expect("a name of the table");
+    let help = setting.args().first().and_then(|flag| flag.get_long_help().map(ToString::to_string));
+    let default = setting.text(&TrainConfig::default()).unwrap_or_default();
+    html! {
+        div.field {
+            label for=(name) { (name) }
+            input id=(name) name=(name) inputmode="numeric" autocomplete="off" placeholder=(default)
+                aria-describedby=(format!("about-{name}"));
+            p.soft id=(format!("about-{name}")) { (help.unwrap_or_default()) }
+        }
+    }
+}
+
+/// The page of a run: how far it is, its curves, and its report at the end.
+pub(super) fn run(name: &str, progress: &Progress, log: &[LogLine], said: &[String]) -> Markup {
+    let of_run = |page: &str| format!("/runs/{}/{page}", encoded(name));
+    let report = of_run("report");
+    html! {
+        (page(&format!("{name}: training"), Some("training.js"), html! {
+            link rel="stylesheet" href="/static/plot.css";
+            link rel="stylesheet" href="/static/train.css";
+            div #training data-run=(format!("/runs/{}", encoded(name))) {
+                h1 { (name) }
+                p.verdict #sentence { (progress.sentence) }
+                p #announcement .unseen role="status" aria-live="polite" {}
+                progress #bar max=(progress.epochs.unwrap_or(1)) value=(progress.epoch) hidden[!progress.is_counted()]
+                    aria-label="epochs that are done" {}
+                p.soft #left {}
+                p #problem .remark.bad role="alert" hidden[progress.reason.is_none()] {
+                    (progress.reason.as_deref().unwrap_or_default())
+                }
+                div.buttons {
+                    button #stop hidden[!progress.can_stop] { "Stop" }
+                    button #resume hidden[!progress.can_resume] { "Resume" }
+                    a #try .button href=(of_run("try")) hidden[!progress.has_model] { "Try it on images" }
+                }
+                div.plots #curves { (curves(progress, log)) }
+                details #output hidden[said.is_empty()] { summary { "What the program printed" } pre { (said.join("\n")) } }
+                div #report data-report=(report) {
+                    @if progress.state == Stage::Done && progress.has_report { (report_frame(&report)) }
+                }
+            }
+        }))
+    }
+}
+
+fn report_frame(address: &str) -> Markup {
+    html! {
+        p { a href=(address) { "The report on a page of its own" } }
+        iframe src=(address) title="Report" {}
+    }
+}
+
+/// The plots of the epochs that are done.
+pub(super) fn curves(progress: &Progress, log: &[LogLine]) -> Markup {
+    let epochs = progress.epochs.unwrap_or(log.len());
+    html! {
+        @if !log.is_empty() { (loss_plot(log, epochs)) (accuracy_plot(log, epochs)) }
+    }
+}

@@ -1,0 +1,271 @@
+//! The training that the server started: this program again, as a process of its own, so that neither can disturb or end the
+//! other. It stops when its standard input ends, with a checkpoint. That is what the server closes to stop it, and what the
+//! system closes when the server is killed.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use axum::http::StatusCode;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::super::problem::Problem;
+use crate::run_dir::error::resume_command;
+use crate::run_dir::file_names::CONFIG;
+use crate::terminal::screen::Screen;
+
+/// Lines of a training that are kept.
+const MAX_LINES: usize = 200;
+/// Pages that are shown trainings as they go on.
+const MAX_VIEWERS: usize = 64;
+/// Exit codes of a training that was stopped.
+const STOPPED: [i32; 2] = [130, 143];
+
+/// How a training ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// As it should.
+    Done,
+    /// It was asked to stop.
+    Stopped,
+    /// With an error.
+    Failed(String),
+}
+
+/// What is known of a training that this server started.
+#[derive(Clone, Debug)]
+pub(super) struct Glance {
+    /// Whether its images are read.
+    pub(super) has_begun: bool,
+    pub(super) is_stopping: bool,
+    /// `None` while it is at work.
+    pub(super) end: Option<End>,
+}
+
+struct Started {
+    name: String,
+    folder: PathBuf,
+    /// Closed to stop it.
+    input: Option<ChildStdin>,
+    said: VecDeque<String>,
+    errors: VecDeque<String>,
+    end: Option<End>,
+}
+
+#[derive(Default)]
+struct Latest {
+    is_closing: bool,
+    /// The training that was started last.
+    training: Option<Started>,
+}
+
+impl Latest {
+    fn named(&self, name: &str) -> Option<&Started> {
+        self.training.as_ref().filter(|training| training.name == name)
+    }
+
+    fn at_work(&self) -> Option<&Started> {
+        self.training.as_ref().filter(|training| training.end.is_none())
+    }
+}
+
+struct Shared {
+    program: PathBuf,
+    latest: Mutex<Latest>,
+    has_ended: Condvar,
+    closing: watch::Sender<bool>,
+    viewers: Arc<Semaphore>,
+}
+
+/// The trainings of a server: one at a time.
+#[derive(Clone)]
+pub(in crate::serve) struct Trainings(Arc<Shared>);
+
+impl Trainings {
+    /// None yet.
+    ///
+    /// # Errors
+    /// If the system does not say where this program is.
+    pub(in crate::serve) fn new() -> io::Result<Self> {
+        Ok(Self(Arc::new(Shared {
+            program: std::env::current_exe()?,
+            latest: Mutex::default(),
+            has_ended: Condvar::new(),
+            closing: watch::Sender::new(false),
+            viewers: Arc::new(Semaphore::new(MAX_VIEWERS)),
+        })))
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Latest> {
+        self.0.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts `roentgen train` with `arguments`, for a run with this name and folder.
+    ///
+    /// # Errors
+    /// [`Problem::Refused`] if a training is at work, the server ends, or the system starts no process.
+    pub(super) fn start(&self, name: &str, folder: &Path, arguments: &[OsString]) -> Result<(), Problem> {
+        let mut latest = self.latest();
+        if latest.is_closing {
+            return Err(Problem::Refused(StatusCode::SERVICE_UNAVAILABLE, "the server ends".to_owned()));
+        }
+        if let Some(Started { name, .. }) = latest.at_work() {
+            let reason = format!(
+                "{name} is in training, and one training runs at a time; wait until it ends, or stop it"
+            );
+            return Err(Problem::Refused(StatusCode::CONFLICT, reason));
+        }
+        let mut command = Command::new(&self.0.program);
+        command.args(["train", "--stop-with-input"]).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        away_from_the_terminal(&mut command);
+        let mut child = command.spawn().map_err(|error| {
+            Problem::Refused(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot start a training: {error}"))
+        })?;
+        latest.training = Some(Started {
+            name: name.to_owned(),
+            folder: folder.to_owned(),
+            input: child.stdin.take(),
+            said: VecDeque::new(),
+            errors: VecDeque::new(),
+            end: None,
+        });
+        drop(latest);
+        let trainings = self.clone();
+        thread::spawn(move || trainings.follow(child));
+        Ok(())
+    }
+
+    /// Keeps what the process prints, until it ends.
+    fn follow(&self, mut child: Child) {
+        thread::scope(|scope| {
+            if let Some(errors) = child.stderr.take() {
+                scope.spawn(move || self.keep_lines(errors, |training| &mut training.errors));
+            }
+            if let Some(output) = child.stdout.take() {
+                self.keep_lines(output, |training| &mut training.said);
+            }
+        });
+        let status = child.wait();
+        if let Some(training) = &mut self.latest().training {
+            training.input = None;
+            let errors: Vec<&str> = training.errors.iter().map(String::as_str).collect();
+            training.end = Some(end_of(status, &errors));
+        }
+        self.0.has_ended.notify_all();
+    }
+
+    fn keep_lines(&self, output: impl Read, list: fn(&mut Started) -> &mut VecDeque<String>) {
+        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            if let Some(training) = &mut self.latest().training {
+                let lines = list(training);
+                if lines.len() == MAX_LINES {
+                    lines.pop_front();
+                }
+                lines.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
+            }
+        }
+    }
+
+    /// Stops a training that this server started.
+    ///
+    /// # Errors
+    /// [`Problem::Refused`] if it does not run, or was started elsewhere.
+    pub(super) fn stop(&self, name: &str) -> Result<(), Problem> {
+        let mut latest = self.latest();
+        if latest.at_work().is_none_or(|training| training.name != name) {
+            let reason =
+                format!("{name} is no training that this page started; stop it where it was started");
+            return Err(Problem::Refused(StatusCode::CONFLICT, reason));
+        }
+        if let Some(training) = &mut latest.training {
+            training.input = None;
+        }
+        Ok(())
+    }
+
+    /// The name of the training that is at work.
+    pub(super) fn at_work(&self) -> Option<String> {
+        self.latest().at_work().map(|training| training.name.clone())
+    }
+
+    /// The folder of the training that was started last, which is made when its images are read.
+    pub(in crate::serve) fn folder_of(&self, name: &str) -> Option<PathBuf> {
+        self.latest().named(name).map(|training| training.folder.clone())
+    }
+
+    /// What this server knows of a training.
+    pub(super) fn glance(&self, name: &str) -> Option<Glance> {
+        self.latest().named(name).map(|training| Glance {
+            // The first line is printed when the images are there.
+            has_begun: !training.said.is_empty(),
+            is_stopping: training.input.is_none() && training.end.is_none(),
+            end: training.end.clone(),
+        })
+    }
+
+    /// The last lines that a training printed.
+    pub(super) fn said(&self, name: &str) -> Vec<String> {
+        self.latest().named(name).map(|training| training.said.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// A place for a page that is shown a training as it goes on, and how it learns that the server ends.
+    ///
+    /// # Errors
+    /// [`Problem::Busy`] if there are too many.
+    pub(super) fn viewer(&self) -> Result<(watch::Receiver<bool>, OwnedSemaphorePermit), Problem> {
+        let place = Arc::clone(&self.0.viewers).try_acquire_owned().map_err(|_| Problem::Busy)?;
+        Ok((self.0.closing.subscribe(), place))
+    }
+
+    /// Stops the training that is at work, and shows no page any more how it goes on.
+    pub(in crate::serve) fn close(&self) {
+        let mut latest = self.latest();
+        latest.is_closing = true;
+        if let Some(training) = &mut latest.training {
+            training.input = None;
+        }
+        self.0.closing.send_replace(true);
+    }
+
+    /// Waits until the training that was at work has written its checkpoint, and shows how to go on with it.
+    pub(in crate::serve) fn wait(&self, screen: &Screen) {
+        let mut latest = self.latest();
+        let Some(folder) = latest.at_work().map(|training| training.folder.clone()) else { return };
+        screen.field("training", &format!("{} stops with a checkpoint", folder.display()));
+        while latest.at_work().is_some() {
+            latest = self.0.has_ended.wait(latest).unwrap_or_else(PoisonError::into_inner);
+        }
+        if folder.join(CONFIG).is_file() {
+            screen.field("", &format!("continue on its page, or with: {}", resume_command(&folder)));
+        }
+    }
+}
+
+/// Ctrl-C in the terminal of the server is meant for the server alone, which stops the training.
+fn away_from_the_terminal(command: &mut Command) {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    #[cfg(windows)]
+    {
+        const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
+        std::os::windows::process::CommandExt::creation_flags(command, CREATE_NEW_PROCESS_GROUP);
+    }
+}
+
+fn end_of(status: io::Result<ExitStatus>, errors: &[&str]) -> End {
+    match status {
+        Ok(status) if status.success() => End::Done,
+        Ok(status) if status.code().is_some_and(|code| STOPPED.contains(&code)) => End::Stopped,
+        Ok(_) if !errors.is_empty() => {
+            let text = errors.join("\n");
+            End::Failed(text.strip_prefix("error: ").unwrap_or(&text).to_owned())
+        }
+        Ok(status) => End::Failed(format!("the system ended it ({status}); is there enough memory?")),
+        Err(error) => End::Failed(error.to_string()),
+    }
+}
