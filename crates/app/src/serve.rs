@@ -22,13 +22,19 @@ use crate::error::serve::ServeError;
 use crate::terminal::screen::Screen;
 use crate::training::interrupt;
 use access::Listen;
+use connections::Limits;
 use guard::Guard;
 use site::Site;
 
 pub(crate) mod access;
 mod assets;
+mod connections;
+#[cfg(test)]
+mod connections_tests;
 mod data_set;
 mod guard;
+#[cfg(test)]
+mod hostile_uploads_tests;
 mod layout;
 mod model_list;
 mod problem;
@@ -98,7 +104,8 @@ pub(crate) fn run(request: &ServeRequest, screen: &Screen) -> Result<(), AppErro
             screen.note("note", "no browser could be opened; open the link by hand");
         }
         let router = router(site, Guard::with_hosts(&token, port, access::hosts(listen, port)));
-        axum::serve(listener, router).with_graceful_shutdown(async move { stop.notified().await }).await
+        connections::serve(listener, router, Limits::default(), stop.notified()).await;
+        Ok(())
     });
     trainings.wait(screen);
     served.map_err(|source| ServeError::CannotListen { address, source }.into())

@@ -24,7 +24,7 @@ use crate::terminal::screen::Screen;
 use crate::training::pipeline::train;
 
 /// A folder of runs with one that is trained, and its path.
-fn trained() -> TempDir {
+pub(super) fn trained() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = TrainConfig { films: 24, width: 8, epochs: Some(1), ..TrainConfig::default() };
     let screen = Screen::silent();
@@ -34,7 +34,12 @@ fn trained() -> TempDir {
     folder
 }
 
-async fn ask(site: &Site, method: &str, path: &str, body: Vec<u8>) -> (StatusCode, String, Vec<u8>) {
+pub(super) async fn ask(
+    site: &Site,
+    method: &str,
+    path: &str,
+    body: Vec<u8>,
+) -> (StatusCode, String, Vec<u8>) {
     let request = Request::builder().method(method).uri(path);
     let request = request.header(header::HOST, "127.0.0.1:80").header(header::AUTHORIZATION, "Bearer t");
     let router = router(site.clone(), Guard::new("t", 80));
