@@ -28,9 +28,11 @@ use site::Site;
 
 pub(crate) mod access;
 mod assets;
+mod below;
 mod connections;
 #[cfg(test)]
 mod connections_tests;
+mod data;
 mod data_set;
 mod guard;
 #[cfg(test)]
@@ -140,6 +142,7 @@ fn announce(request: &ServeRequest, token: &str, port: u16, screen: &Screen) -> 
 /// All that can be asked for.
 fn router(site: Site, guard: Guard) -> Router {
     Router::new()
+        .merge(data::routes())
         .merge(model_list::routes())
         .merge(training::routes())
         .merge(trial::routes())

@@ -215,6 +215,37 @@ pub fn create_new_folder(path: &Path) -> io::Result<()> {
     sync_folder(folder_of(path))
 }
 
+/// Makes a folder that nobody but its owner may enter, unless it is there.
+///
+/// # Errors
+/// That of the operating system.
+pub fn create_private_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    permit(Operation::CreateFolder(path))?;
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "permissions of Unix"))]
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made.and_then(|()| sync_folder(folder_of(path))),
+    }
+}
+
+/// Removes a folder with all that is in it. It gets a temporary name first, so that nobody finds half of it.
+///
+/// # Errors
+/// That of the operating system.
+pub fn remove_folder(path: &Path) -> io::Result<()> {
+    permit(Operation::Remove(path))?;
+    let doomed = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempdir_in(folder_of(path))?;
+    fs::rename(path, doomed.path().join("removed"))?;
+    sync_folder(folder_of(path))?;
+    doomed.close()
+}
+
 /// Opens a file to lock it, and creates it if it is missing. Its content stays.
 ///
 /// # Errors

@@ -80,6 +80,19 @@ impl FileFormat {
         }
     }
 
+    /// The extension of a new file.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Dicom => "dcm",
+            Self::Image(ImageFormat::Png) => "png",
+            Self::Image(ImageFormat::Jpeg) => "jpg",
+            Self::Image(ImageFormat::Gif) => "gif",
+            Self::Image(ImageFormat::WebP) => "webp",
+            Self::Image(ImageFormat::Bmp) => "bmp",
+            Self::Image(_) => "tif",
+        }
+    }
+
     /// Whether a file with this extension is expected to be of this format.
     pub(crate) fn has_extension(self, extension: &str) -> bool {
         let usual: &[&str] = match self {

@@ -117,6 +117,14 @@ pub fn is_image(bytes: &[u8]) -> bool {
     FileFormat::of_content(bytes).is_ok()
 }
 
+/// The extension of the image format that the bytes begin like.
+///
+/// # Errors
+/// What they are instead and how to convert it, in words for the user.
+pub fn image_extension(bytes: &[u8]) -> Result<&'static str, String> {
+    FileFormat::of_content(bytes).map(FileFormat::extension)
+}
+
 /// All images below a folder, recognised by their extension, or by their content where it names no format, sorted; and the folders
 /// of [`find_all_files`].
 ///

@@ -115,7 +115,9 @@ pub use crop_window::{CropWindow, centre_window};
 pub use dataset::{Dataset, Findings, Pseudonym, SubsetOrigin};
 pub use error::{BadFile, DataError};
 pub use file_facts::{FileFacts, ViewPosition};
-pub use files::{ImageSource, LoadedFiles, find_all_files, find_files, is_image, load_files, open_image};
+pub use files::{
+    ImageSource, LoadedFiles, find_all_files, find_files, image_extension, is_image, load_files, open_image,
+};
 pub use groups::group_ids;
 pub use image_set::{ImageSet, ImageView, Mask};
 pub use leakage::{ImageLocation, LeakedImage};

@@ -10,6 +10,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use roentgen_layers::ResNet9;
 use tokio::sync::Semaphore;
 
+use super::data::sets::Sets;
 use super::problem::Problem;
 use super::runs::{self, RunEntry};
 use super::training::process::Trainings;
@@ -26,6 +27,8 @@ const MAX_MODELS: usize = 8;
 const QUEUE: usize = 256;
 /// Images in memory at the same time.
 const IN_WORK: usize = 4;
+/// Images for sets that are in memory at the same time.
+const UPLOADS: usize = 4;
 
 /// A model, ready to predict.
 pub(super) struct LoadedModel {
@@ -45,6 +48,8 @@ struct Shared {
     models: Mutex<BTreeMap<PathBuf, Kept>>,
     queue: Semaphore,
     in_work: Semaphore,
+    uploads: Semaphore,
+    collection: Sets,
     pool: ThreadPool,
 }
 
@@ -67,6 +72,8 @@ impl Site {
             models: Mutex::default(),
             queue: Semaphore::new(QUEUE),
             in_work: Semaphore::new(IN_WORK),
+            uploads: Semaphore::new(UPLOADS),
+            collection: Sets::new(runs.join(SETS)),
             pool,
         })))
     }
@@ -146,6 +153,16 @@ impl Site {
     /// The turn of a request that waits.
     pub(super) async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Problem> {
         self.0.in_work.acquire().await.map_err(|_| Problem::Failed)
+    }
+
+    /// The sets that are put together in the browser.
+    pub(super) fn collection(&self) -> &Sets {
+        &self.0.collection
+    }
+
+    /// The turn of a request that brings an image for a set.
+    pub(super) async fn upload_turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Problem> {
+        self.0.uploads.acquire().await.map_err(|_| Problem::Failed)
     }
 
     /// Computes on the threads of predictions, beside the server.

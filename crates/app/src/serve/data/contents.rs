@@ -1,0 +1,103 @@
+//! What a set of images holds, counted on the disk.
+
+use std::io;
+use std::path::Path;
+
+use roentgen_data::disk;
+use serde::Serialize;
+
+use super::part::Part;
+
+/// What a set holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Contents {
+    pub(super) n_images: usize,
+    pub(super) n_bytes: u64,
+    /// Sorted by name.
+    pub(super) classes: Vec<ClassContents>,
+}
+
+/// Images of a class in each part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct ClassContents {
+    pub(super) name: String,
+    train: usize,
+    val: usize,
+    test: usize,
+}
+
+impl Contents {
+    /// Counts one more image.
+    pub(super) fn add(&mut self, part: Part, class: &str, n_bytes: u64) {
+        self.add_images(part, class, 1, n_bytes);
+    }
+
+    fn add_images(&mut self, part: Part, class: &str, n: usize, n_bytes: u64) {
+        let at = match self.classes.binary_search_by(|known| known.name.as_str().cmp(class)) {
+            Ok(at) => at,
+            Err(at) => {
+                self.classes.insert(at, ClassContents { name: class.to_owned(), train: 0, val: 0, test: 0 });
+                at
+            }
+        };
+        let counted = &mut self.classes[at];
+        match part {
+            Part::Train => counted.train += n,
+            Part::Val => counted.val += n,
+            Part::Test => counted.test += n,
+        }
+        self.n_images += n;
+        self.n_bytes += n_bytes;
+    }
+}
+
+/// Counts what is in the folder of a set.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub(super) fn contents(set: &Path) -> io::Result<Contents> {
+    let mut found = Contents::default();
+    for part in Part::ALL {
+        let folder = set.join(part.folder());
+        if !folder.is_dir() {
+            continue;
+        }
+        for (class, _) in entries(&folder)?.into_iter().filter(|(_, is_folder)| *is_folder) {
+            let (n, n_bytes) = count(&folder.join(&class))?;
+            found.add_images(part, &class, n, n_bytes);
+        }
+    }
+    Ok(found)
+}
+
+/// Files below a folder, and their bytes.
+fn count(folder: &Path) -> io::Result<(usize, u64)> {
+    let (mut n, mut n_bytes) = (0, 0);
+    for (name, is_folder) in entries(folder)? {
+        let path = folder.join(name);
+        let (more, more_bytes) = if is_folder { count(&path)? } else { (1, path.metadata()?.len()) };
+        n += more;
+        n_bytes += more_bytes;
+    }
+    Ok((n, n_bytes))
+}
+
+/// The files and folders in a folder, sorted, and whether each is a folder; without hidden ones and links.
+///
+/// # Errors
+/// If it cannot be read.
+pub(super) fn entries(folder: &Path) -> io::Result<Vec<(String, bool)>> {
+    let mut found = Vec::new();
+    for entry in disk::list(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if let Ok(name) = entry.file_name().into_string()
+            && !name.starts_with('.')
+            && !kind.is_symlink()
+        {
+            found.push((name, kind.is_dir()));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}

@@ -1,0 +1,315 @@
+//! The sets of images that are put together in the browser: folders that belong to the server, in a private one.
+//!
+//! ```text
+//! .sets/20261128-214500-3f9a/.title                what the user calls it
+//!                           /train/<class>/film.png
+//!                           /test/<class>/...      if the images were sent as those of a test set; so /val
+//! ```
+//! That is a layout which `roentgen train --data` reads. An image is written under a temporary name, and is there when it is whole.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use axum::http::StatusCode;
+use roentgen_data::{disk, image_extension, read_file, read_text_file};
+use serde::{Deserialize, Serialize};
+
+use super::contents::{Contents, contents, entries};
+use super::names::{file_stem, folder_name, look_of, title};
+use super::part::Part;
+use crate::serve::below::below;
+use crate::serve::problem::Problem;
+
+/// Most files of a set.
+const MAX_FILES: usize = 100_000;
+/// Most bytes of a set.
+const MAX_BYTES: u64 = 32 << 30;
+/// Most classes of a set.
+const MAX_CLASSES: usize = 1_000;
+/// Most sets.
+const MAX_SETS: usize = 1_000;
+/// Largest image.
+pub(super) const MAX_IMAGE: u64 = 64 << 20;
+/// The file with the title of a set; the loader passes over it.
+const TITLE: &str = ".title";
+/// Digits of the digest in the name of an image whose own name is taken.
+const DIGITS: usize = 16;
+
+/// A set, as a request gets it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct SetInfo {
+    /// The name of its folder.
+    pub(super) name: String,
+    pub(super) title: String,
+    /// What `/train` calls it.
+    pub(super) data: String,
+    #[serde(flatten)]
+    pub(super) contents: Contents,
+}
+
+/// An image to add, with what the client says of it.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct NewImage {
+    class: String,
+    /// The file on the user's disk.
+    #[serde(default)]
+    name: String,
+    /// The folder inside that of the class: of a patient.
+    folder: Option<String>,
+    #[serde(default)]
+    part: Part,
+}
+
+/// An image that was added.
+#[derive(Debug, Serialize)]
+pub(super) struct AddedImage {
+    class: String,
+    /// In the set.
+    path: String,
+    /// Whether it was there before, under the same name.
+    was_there: bool,
+    n_images: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(in crate::serve) struct Sets {
+    folder: PathBuf,
+    /// What each set holds, once it has been counted. Changes of the disk are made while it is locked.
+    known: Mutex<BTreeMap<String, Contents>>,
+}
+
+impl Sets {
+    /// In a folder that is made with the first set.
+    pub(in crate::serve) fn new(folder: PathBuf) -> Self {
+        Self { folder, known: Mutex::default() }
+    }
+
+    /// Makes an empty set.
+    pub(super) fn create(&self, given_title: &str) -> Result<SetInfo, Problem> {
+        let title = title(given_title).map_err(refused)?;
+        let mut known = self.lock();
+        if self.names()?.len() >= MAX_SETS {
+            return Err(full(format!("there are {MAX_SETS} sets; remove one first")));
+        }
+        disk::create_private_folder(&self.folder).map_err(not_written)?;
+        let mut random = [0; 2];
+        getrandom::fill(&mut random).map_err(|_| Problem::Failed)?;
+        let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S");
+        let name = format!("{now}-{:04x}", u16::from_le_bytes(random));
+        let path = self.folder.join(&name);
+        disk::create_new_folder(&path).map_err(not_written)?;
+        disk::write_private(&path, &path.join(TITLE), title.as_bytes()).map_err(not_written)?;
+        known.insert(name.clone(), Contents::default());
+        Ok(info(name, title, Contents::default()))
+    }
+
+    /// All sets, the latest first.
+    pub(super) fn list(&self) -> Result<Vec<SetInfo>, Problem> {
+        let mut known = self.lock();
+        let mut sets = Vec::new();
+        for name in self.names()?.into_iter().rev() {
+            sets.push(self.info(&mut known, name)?);
+        }
+        Ok(sets)
+    }
+
+    /// One of them.
+    pub(super) fn get(&self, set: &str) -> Result<SetInfo, Problem> {
+        let mut known = self.lock();
+        self.path(set)?;
+        self.info(&mut known, set.to_owned())
+    }
+
+    /// The folder of a set: one of those that are there, so that no name leads elsewhere.
+    pub(super) fn path(&self, set: &str) -> Result<PathBuf, Problem> {
+        let found = self.names()?.into_iter().find(|name| name == set).ok_or(Problem::NoData)?;
+        Ok(self.folder.join(found))
+    }
+
+    /// Adds a class without images.
+    pub(super) fn add_class(&self, set: &str, class: &str) -> Result<SetInfo, Problem> {
+        let class = folder_name("class", class).map_err(refused)?;
+        let mut known = self.lock();
+        let path = self.path(set)?;
+        let info = self.info(&mut known, set.to_owned())?;
+        let class = class_to_use(&info.contents, class)?;
+        let folder = path.join(Part::Train.folder()).join(&class);
+        disk::create_folders(&folder).map_err(not_written)?;
+        known.remove(set);
+        self.info(&mut known, set.to_owned())
+    }
+
+    /// Adds an image; its name on the disk is made here.
+    pub(super) fn add_image(&self, set: &str, image: &NewImage, bytes: &[u8]) -> Result<AddedImage, Problem> {
+        let class = folder_name("class", &image.class).map_err(refused)?;
+        let patient = image.folder.as_deref().map(|name| folder_name("folder", name));
+        let patient = patient.transpose().map_err(refused)?;
+        let extension = image_extension(bytes)
+            .map_err(|reason| Problem::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason))?;
+        let mut known = self.lock();
+        let path = self.path(set)?;
+        let SetInfo { contents, .. } = self.info(&mut known, set.to_owned())?;
+        let class = class_to_use(&contents, class)?;
+        let in_set = Path::new(image.part.folder()).join(&class).join(patient.unwrap_or_default());
+        let folder = path.join(&in_set);
+        let (name, was_there) = free_name(&folder, &file_stem(&image.name), extension, bytes);
+        let in_set = in_set.join(&name);
+        if !was_there {
+            contents.check_room(bytes.len() as u64)?;
+            disk::create_folders(&folder).map_err(not_written)?;
+            disk::write_private(&folder, &folder.join(&name), bytes).map_err(not_written)?;
+        }
+        let counted = known.get_mut(set).ok_or(Problem::Failed)?;
+        if !was_there {
+            counted.add(image.part, &class, bytes.len() as u64);
+        }
+        let parts: Vec<_> = in_set.iter().map(|part| part.to_string_lossy()).collect();
+        Ok(AddedImage { class, path: parts.join("/"), was_there, n_images: counted.n_images })
+    }
+
+    /// Removes a set, with all that is in it.
+    pub(super) fn remove(&self, set: &str) -> Result<(), Problem> {
+        let mut known = self.lock();
+        disk::remove_folder(&self.path(set)?).map_err(not_written)?;
+        known.remove(set);
+        Ok(())
+    }
+
+    /// Removes a class from a set.
+    pub(super) fn remove_class(&self, set: &str, class: &str) -> Result<SetInfo, Problem> {
+        let mut known = self.lock();
+        let path = self.path(set)?;
+        let info = self.info(&mut known, set.to_owned())?;
+        let class = info.contents.classes.iter().find(|known| known.name == class).ok_or(Problem::NoData)?;
+        for part in Part::ALL {
+            let folder = path.join(part.folder()).join(&class.name);
+            if folder.is_dir() {
+                disk::remove_folder(&folder).map_err(not_written)?;
+            }
+        }
+        known.remove(set);
+        self.info(&mut known, set.to_owned())
+    }
+
+    /// Removes an image from a set.
+    pub(super) fn remove_image(&self, set: &str, image: &str) -> Result<SetInfo, Problem> {
+        let mut known = self.lock();
+        let path = below(&self.path(set)?, image)?;
+        if image.split('/').any(|part| part.starts_with('.')) || !path.is_file() {
+            return Err(Problem::NoData);
+        }
+        disk::remove(&path).map_err(not_written)?;
+        known.remove(set);
+        self.info(&mut known, set.to_owned())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Contents>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The names of all sets, sorted.
+    fn names(&self) -> Result<Vec<String>, Problem> {
+        if !self.folder.is_dir() {
+            return Ok(Vec::new());
+        }
+        let found = entries(&self.folder).map_err(unreadable)?;
+        Ok(found.into_iter().filter(|(_, is_folder)| *is_folder).map(|(name, _)| name).collect())
+    }
+
+    fn info(&self, known: &mut BTreeMap<String, Contents>, name: String) -> Result<SetInfo, Problem> {
+        let path = self.folder.join(&name);
+        if !known.contains_key(&name) {
+            known.insert(name.clone(), contents(&path).map_err(unreadable)?);
+        }
+        let title = read_text_file(&path.join(TITLE), 1 << 10).unwrap_or_default();
+        let contents = known.get(&name).cloned().unwrap_or_default();
+        Ok(info(name, title, contents))
+    }
+}
+
+fn info(name: String, title: String, contents: Contents) -> SetInfo {
+    let title = if title.is_empty() { format!("Set of {}", shown_time(&name)) } else { title };
+    SetInfo { data: format!("set:{name}"), title, name, contents }
+}
+
+/// The time in the name of a set, as people write it.
+fn shown_time(name: &str) -> String {
+    let digits: String = name.chars().filter(char::is_ascii_digit).take(12).collect();
+    match (digits.get(..4), digits.get(4..6), digits.get(6..8), digits.get(8..10), digits.get(10..12)) {
+        (Some(year), Some(month), Some(day), Some(hour), Some(minute)) => {
+            format!("{year}-{month}-{day} {hour}:{minute}")
+        }
+        _ => name.to_owned(),
+    }
+}
+
+/// The class of a set that has this name or one that looks like it; a new one if there is room.
+fn class_to_use(contents: &Contents, class: String) -> Result<String, Problem> {
+    let look = look_of(&class);
+    match contents.classes.iter().find(|known| look_of(&known.name) == look) {
+        Some(known) => Ok(known.name.clone()),
+        None if contents.classes.len() >= MAX_CLASSES => {
+            Err(full(format!("the set has {MAX_CLASSES} classes, the most that are possible")))
+        }
+        None => Ok(class),
+    }
+}
+
+impl Contents {
+    /// Whether another image has room.
+    fn check_room(&self, n_bytes: u64) -> Result<(), Problem> {
+        if self.n_images >= MAX_FILES {
+            return Err(full(format!(
+                "the set has {MAX_FILES} images, the most that are possible; train on a folder instead"
+            )));
+        }
+        if self.n_bytes + n_bytes > MAX_BYTES {
+            let text = format!(
+                "the set has {} GiB, the most that are possible; train on a folder instead",
+                MAX_BYTES >> 30
+            );
+            return Err(full(text));
+        }
+        Ok(())
+    }
+}
+
+/// A name for an image, and whether the image has it already.
+fn free_name(folder: &Path, stem: &str, extension: &str, bytes: &[u8]) -> (String, bool) {
+    let plain = format!("{stem}.{extension}");
+    match folder.join(&plain) {
+        path if !path.exists() => (plain, false),
+        path if read_file(&path, MAX_IMAGE).is_ok_and(|known| known == bytes) => (plain, true),
+        _ => {
+            let digest = blake3::hash(bytes).to_hex();
+            let numbered = format!("{stem}-{}.{extension}", &digest[..DIGITS]);
+            let was_there = folder.join(&numbered).exists();
+            (numbered, was_there)
+        }
+    }
+}
+
+fn refused(reason: String) -> Problem {
+    Problem::Refused(StatusCode::BAD_REQUEST, reason)
+}
+
+fn full(reason: String) -> Problem {
+    Problem::Refused(StatusCode::INSUFFICIENT_STORAGE, reason)
+}
+
+fn unreadable(error: io::Error) -> Problem {
+    Problem::Unreadable(format!("cannot read the sets: {error}"))
+}
+
+/// Why nothing was written; what was begun is removed.
+fn not_written(error: io::Error) -> Problem {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            full("the disk is full, and the image was not saved; free some space, or remove a set".to_owned())
+        }
+        _ => Problem::Unreadable(format!("cannot write into the folder of the sets: {error}")),
+    }
+}

@@ -1,0 +1,222 @@
+//! The requests of the data page, asked in this process.
+
+use std::fs;
+use std::io::{self, Cursor};
+use std::path::{Path, PathBuf};
+
+use axum::http::StatusCode;
+use roentgen_data::disk::{Operation, faults};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::serve::site::Site;
+use crate::serve::tests::ask;
+
+const SETS: &str = "/api/v1/data/sets";
+
+/// A server with runs and a root in a folder of its own.
+fn server() -> (TempDir, Site) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for name in ["runs", "root"] {
+        fs::create_dir(folder.path().join(name)).expect("a folder");
+    }
+    let site = Site::new(&folder.path().join("runs"), &folder.path().join("root"), 1).expect("threads");
+    (folder, site)
+}
+
+/// An image file, another one for each number.
+fn png(number: u32) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    let value = |x: u32, y: u32| ((x * x * (number % 13 + 1) + y * (number * 7 % 31) + x * y) % 251) as u8;
+    image::GrayImage::from_fn(36, 32, |x, y| image::Luma([value(x, y)]))
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .expect("an image");
+    bytes.into_inner()
+}
+
+/// The answer of the server, and its body as JSON, or as text.
+async fn json(site: &Site, method: &str, path: &str, body: Vec<u8>) -> (StatusCode, Value) {
+    let (status, _, body) = ask(site, method, path, body).await;
+    let value = serde_json::from_slice(&body);
+    (status, value.unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned())))
+}
+
+/// The name of a new set.
+async fn new_set(site: &Site) -> String {
+    let (status, set) = json(site, "POST", SETS, Vec::new()).await;
+    assert_eq!(status, StatusCode::CREATED, "{set}");
+    set["name"].as_str().expect("a name").to_owned()
+}
+
+async fn add(site: &Site, set: &str, parameters: &str, body: Vec<u8>) -> (StatusCode, Value) {
+    json(site, "POST", &format!("{SETS}/{set}/images?{parameters}"), body).await
+}
+
+/// All files below a folder but those with titles, as paths in it, sorted.
+fn files(folder: &Path) -> Vec<String> {
+    let all = walkdir::WalkDir::new(folder).into_iter().map(|entry| entry.expect("an entry"));
+    let all = all.filter(|entry| !entry.file_type().is_dir() && entry.file_name() != ".title");
+    let mut all: Vec<String> = all
+        .map(|entry| entry.path().strip_prefix(folder).expect("a path below").display().to_string())
+        .collect();
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn images_are_added_to_the_classes_of_a_set_and_removed_again() {
+    let (folder, site) = server();
+    let sets = folder.path().join("runs/.sets");
+    let (_, none) = json(&site, "GET", SETS, Vec::new()).await;
+    assert!(none.as_array().is_some_and(Vec::is_empty) && !sets.exists(), "{none}");
+    let (status, set) = json(&site, "POST", &format!("{SETS}?title=My%20films"), Vec::new()).await;
+    assert_eq!((status, &set["title"]), (StatusCode::CREATED, &"My films".into()));
+    let set = set["name"].as_str().expect("a name").to_owned();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = sets.metadata().expect("a folder").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "for its owner alone");
+    }
+    let other = new_set(&site).await;
+    for (parameters, path, was_there, n) in [
+        (
+            "class=Viral%20Pneumonia&name=person1_virus_2.jpeg",
+            "train/Viral Pneumonia/person1_virus_2.png",
+            false,
+            1,
+        ),
+        (
+            "class=viral_pneumonia&name=person1_virus_2.jpeg",
+            "train/Viral Pneumonia/person1_virus_2.png",
+            true,
+            1,
+        ),
+        ("class=normal&part=test", "test/normal/image.png", false, 2),
+        ("class=normal&folder=patient%207&name=a%20b.png", "train/normal/patient 7/a_b.png", false, 3),
+    ] {
+        let (status, added) = add(&site, &set, parameters, png(1)).await;
+        assert_eq!(status, StatusCode::CREATED, "{added}");
+        assert_eq!((&added["path"], &added["was_there"]), (&path.into(), &was_there.into()));
+        assert_eq!(added["n_images"], n);
+        assert!(sets.join(&set).join(path).is_file(), "{path}");
+    }
+    // Another image of the same name stays beside the first.
+    let (_, added) = add(&site, &set, "class=normal&part=test", png(2)).await;
+    let second = added["path"].as_str().expect("a path").to_owned();
+    assert!(second.starts_with("test/normal/image-") && second.ends_with(".png"), "{second}");
+    let (_, found) = json(&site, "GET", &format!("{SETS}/{set}"), Vec::new()).await;
+    let classes = serde_json::json!([
+        { "name": "Viral Pneumonia", "train": 1, "val": 0, "test": 0 },
+        { "name": "normal", "train": 1, "val": 0, "test": 2 },
+    ]);
+    assert_eq!((&found["classes"], &found["data"]), (&classes, &format!("set:{set}").into()));
+    // A new server counts the same.
+    let again = Site::new(&folder.path().join("runs"), folder.path(), 1).expect("threads");
+    assert_eq!(json(&again, "GET", &format!("{SETS}/{set}"), Vec::new()).await.1, found);
+
+    let path = format!("{SETS}/{set}/images?path={second}");
+    assert_eq!(json(&site, "DELETE", &path, Vec::new()).await.1["n_images"], 3);
+    assert_eq!(json(&site, "DELETE", &path, Vec::new()).await.0, StatusCode::NOT_FOUND);
+    let path = format!("{SETS}/{set}/classes/Viral%20Pneumonia");
+    assert_eq!(json(&site, "DELETE", &path, Vec::new()).await.1["n_images"], 2);
+    assert_eq!(add(&site, &other, "class=a", png(1)).await.0, StatusCode::CREATED);
+    assert_eq!(json(&site, "DELETE", &format!("{SETS}/{set}"), Vec::new()).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(files(&sets), [format!("{other}/train/a/image.png")], "the other set stays");
+}
+
+#[tokio::test]
+async fn no_request_writes_or_removes_outside_of_its_set() {
+    let (folder, site) = server();
+    let set = new_set(&site).await;
+    add(&site, &set, "class=a&name=kept.png", png(1)).await;
+    fs::write(folder.path().join("runs/secret.png"), png(3)).expect("a file");
+    let before = files(folder.path());
+    let long = "x".repeat(5_000);
+    for class in [
+        "..",
+        "%2e%2e",
+        "..%2F..%2Fx",
+        "%2Fetc",
+        "a%2Fb",
+        "a%5Cb",
+        "C%3A",
+        ".hidden",
+        "a%00b",
+        "CON",
+        "nul",
+        "lpt1",
+        "-rf",
+        "",
+        &long,
+    ] {
+        let (status, answer) = add(&site, &set, &format!("class={class}"), png(2)).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{class}: {answer}");
+        let (status, _) = add(&site, &set, &format!("class=a&folder={class}"), png(2)).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "folder {class}");
+        let class_path = format!("{SETS}/{set}/classes?class={class}");
+        assert_eq!(json(&site, "POST", &class_path, Vec::new()).await.0, StatusCode::BAD_REQUEST);
+    }
+    for set in ["..", "%2e%2e", "..%2F..", "..%2Fsecret.png", "nosuch", ".title", "%00", &long] {
+        for (method, path) in [
+            ("POST", format!("{SETS}/{set}/images?class=a")),
+            ("DELETE", format!("{SETS}/{set}")),
+            ("DELETE", format!("{SETS}/{set}/classes/a")),
+            ("DELETE", format!("{SETS}/{set}/images?path=train/a/kept.png")),
+            ("GET", format!("{SETS}/{set}")),
+        ] {
+            let (status, answer) = json(&site, method, &path, png(2)).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{method} {path}: {answer}");
+        }
+    }
+    for path in ["..%2F..%2Fsecret.png", "%2Fetc%2Fpasswd", ".title", "train", "", "train%2Fa", "train/a/%00"]
+    {
+        let (status, answer) =
+            json(&site, "DELETE", &format!("{SETS}/{set}/images?path={path}"), Vec::new()).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}: {answer}");
+    }
+    assert_eq!(files(folder.path()), before);
+    // Names of files lead nowhere: something is left of each, and it is in the folder of the class.
+    let names = ["..%2F..%2Fsecret.png", "%2Fetc%2Fpasswd", "..", ".", ".title", "nul.png", "a%00b", &long];
+    for (index, name) in names.into_iter().enumerate() {
+        let (status, added) = add(&site, &set, &format!("class=a&name={name}"), png(10 + index as u32)).await;
+        assert_eq!(status, StatusCode::CREATED, "{name}: {added}");
+    }
+    let inside = PathBuf::from(format!("runs/.sets/{set}/train/a"));
+    let outside: Vec<String> =
+        files(folder.path()).into_iter().filter(|file| !Path::new(file).starts_with(&inside)).collect();
+    assert_eq!(outside, ["runs/secret.png"]);
+    assert_eq!(files(&folder.path().join(inside)).len(), 1 + names.len());
+}
+
+#[tokio::test]
+async fn what_is_no_image_too_large_or_does_not_fit_on_the_disk_is_refused() {
+    let (folder, site) = server();
+    let set = new_set(&site).await;
+    let before = files(folder.path());
+    let heic = b"\0\0\0\x18ftypheic".to_vec();
+    for (body, reason) in [(Vec::new(), "not an image"), (b"text".to_vec(), "not an image"), (heic, "HEIC")] {
+        let (status, answer) = add(&site, &set, "class=a", body).await;
+        let text = answer.as_str().expect("a sentence");
+        assert!(status == StatusCode::UNSUPPORTED_MEDIA_TYPE && text.contains(reason), "{status}: {text}");
+    }
+    let (status, _) = add(&site, &set, "class=a", vec![0; (64 << 20) + 1]).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    let (status, _) = json(&site, "POST", &format!("{SETS}?title={}", "x".repeat(200)), Vec::new()).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let runs = folder.path().join("runs");
+    let hooked = faults::hook(&runs, |operation| match operation {
+        Operation::Write(..) => Err(io::ErrorKind::StorageFull.into()),
+        _ => Ok(()),
+    });
+    let (status, answer) = add(&site, &set, "class=a", png(1)).await;
+    let text = answer.as_str().expect("a sentence");
+    assert!(
+        status == StatusCode::INSUFFICIENT_STORAGE && text.contains("the disk is full"),
+        "{status}: {text}"
+    );
+    drop(hooked);
+    assert_eq!(files(folder.path()), before, "nothing half-written");
+    let (_, added) = add(&site, &set, "class=a", png(1)).await;
+    assert_eq!(added["n_images"], 1, "and it was not counted");
+}
