@@ -99,9 +99,12 @@ fn climb(start: (f64, Cut), step: f32, score: impl Fn(Cut) -> f64) -> (f64, Cut)
 fn averaged_to_side(values: &[f32], side: usize) -> Vec<f32> {
     let from = values.len().isqrt();
     let step = from / side;
+    let n = (step * step) as f32;
     let mut means = vec![0.0; side * side];
-    for (at, value) in values.iter().enumerate() {
-        means[at / from / step * side + at % from / step] += value / (step * step) as f32;
+    for (y, row) in values.chunks_exact(from).enumerate() {
+        for (mean, cells) in means[y / step * side..].iter_mut().zip(row.chunks_exact(step)) {
+            cells.iter().for_each(|value| *mean += value / n);
+        }
     }
     means
 }
