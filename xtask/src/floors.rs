@@ -46,6 +46,7 @@ const DATA: &[&[&str]] = &[
     &["load", "files", "phantom", "pseudonyms"],
     &["pool", "batch"],
     &["cache"],
+    &["record"],
     &["source", "sample_bits", "file_notes", "tta"],
     &["dataset", "decode", "augment", "normalize"],
     &["file_format"],
@@ -53,7 +54,7 @@ const DATA: &[&[&str]] = &[
     &["leakage", "image_set", "options"],
     &["negatives"],
     &["duplicates", "small_image", "file_facts", "patients", "split"],
-    &["thumbnail", "groups", "jpeg_scans", "file_identity", "pixel_file"],
+    &["thumbnail", "groups", "jpeg_scans", "file_identity", "pixel_file", "team"],
     &[
         "class_look",
         "caught_panic",

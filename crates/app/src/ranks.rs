@@ -4,7 +4,10 @@
 //! No sum is left to MPI, whose order of additions would depend on the number of ranks: [`Ranks::sum`] adds in pairs, and
 //! pairs of pairs.
 
+use std::io;
 use std::sync::Arc;
+
+use roentgen_data::Team;
 
 use error::RankError;
 use transport::{OneProcess, Transport};
@@ -243,6 +246,25 @@ impl Ranks {
             }
             _ => Err(RankError::Shown.into()),
         }
+    }
+}
+
+/// Ranks load data together.
+impl Team for Ranks {
+    fn rank(&self) -> usize {
+        self.rank()
+    }
+
+    fn size(&self) -> usize {
+        self.size()
+    }
+
+    fn name(&self, rank: usize) -> String {
+        self.name_of(rank)
+    }
+
+    fn gather(&self, own: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+        self.gather(own).map_err(io::Error::other)
     }
 }
 

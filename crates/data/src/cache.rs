@@ -36,16 +36,15 @@ use crate::options::LoadOptions;
 use crate::parts::Parts;
 use crate::pixel_file::{PixelFile, StoredImage};
 use crate::progress::{Progress, Stage};
+use crate::record::{Record, fields};
 use crate::small_image::SmallImage;
 use crate::source::Item;
 use crate::thumbnail::Thumbnail;
 
 use self::key::Key;
-use self::record::Record;
 pub(crate) use self::writer::CacheWriter;
 
 mod key;
-mod record;
 mod writer;
 
 /// The last bytes of a cache file.
@@ -119,6 +118,8 @@ struct CachedImage {
     origin: Option<Box<Origin>>,
     traits: FileTraits,
 }
+
+fields! { CachedImage { pixels, content, is_coloured, is_small, digest, facts, origin, traits } }
 
 /// What the records have for an item: the identity of its content, and what was made of it.
 type ItemRecord = (Option<FileIdentity>, Result<CachedImage, Unusable>);

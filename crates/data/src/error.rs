@@ -266,6 +266,34 @@ pub enum DataError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Of processes that load together, one has other files.
+    #[error(
+        "{process} has {found} files to decode and {first} has {expected}, or they have other names; give all the same images"
+    )]
+    OtherFiles {
+        /// The process.
+        process: String,
+        /// How many files it has.
+        found: u64,
+        /// The first process.
+        first: String,
+        /// How many that one has.
+        expected: u64,
+    },
+    /// Of processes that load together, another one failed.
+    #[error("{process}: {text}")]
+    OnOtherProcess {
+        /// Which one.
+        process: String,
+        /// Its error.
+        text: String,
+    },
+    /// Processes that load together cannot reach each other.
+    #[error("the images cannot be exchanged: {source}")]
+    NotExchanged {
+        /// Why.
+        source: io::Error,
+    },
     /// A file or folder could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {

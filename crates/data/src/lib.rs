@@ -97,6 +97,7 @@ mod pool;
 mod progress;
 mod pseudonyms;
 mod read_file;
+mod record;
 mod sample_bits;
 mod sampler;
 mod small_image;
@@ -104,6 +105,7 @@ mod source;
 mod split;
 mod subset;
 mod system_entries;
+mod team;
 mod thumbnail;
 mod tta;
 
@@ -123,7 +125,7 @@ pub use image_set::{ImageSet, ImageView, Mask};
 pub use leakage::{ImageLocation, LeakedImage};
 pub use load::{
     DecodedImages, EvaluationData, EvaluationOrigin, MAX_CLASSES, ModelInput, TrainingData, load_arrays,
-    load_dataset, load_for_model,
+    load_dataset, load_dataset_together, load_for_model,
 };
 pub use negatives::BrightnessPattern;
 pub use normalize::Normalization;
@@ -139,4 +141,5 @@ pub use sampler::{Sample, Sampler};
 pub use small_image::{Fit, visible_region};
 pub use source::arrays::ArrayImages;
 pub use subset::Subset;
+pub use team::{Alone, Team};
 pub use tta::{TtaConfig, TtaView};

@@ -1,6 +1,6 @@
 //! From a path to sets in memory: list, decode once, group and split.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
@@ -14,6 +14,7 @@ use crate::progress::Progress;
 use crate::source::arrays::{self, ArrayImages};
 use crate::source::{self, Item, Listing, Usage};
 use crate::subset::Subset;
+use crate::team::{self, Alone, Team};
 
 /// Most classes of a data set. A model of more could be trained, but not read again: a model file is untrusted, and its number of
 /// classes decides how much memory is taken for it.
@@ -44,7 +45,21 @@ pub fn load_dataset(
     options: &LoadOptions,
     progress: &dyn Progress,
 ) -> Result<Dataset, DataError> {
-    load_pool(path, options, progress)?.split(options)
+    load_dataset_together(path, options, &Alone, progress)
+}
+
+/// [`load_dataset`] by several processes: each decodes a share of the files, and all get the same data set.
+///
+/// # Errors
+/// As [`load_dataset`], on every process if on one; [`DataError::OtherFiles`] if they have not the same files, and
+/// [`DataError::NotExchanged`] if they cannot reach each other.
+pub fn load_dataset_together(
+    path: &Path,
+    options: &LoadOptions,
+    team: &dyn Team,
+    progress: &dyn Progress,
+) -> Result<Dataset, DataError> {
+    load_pool(path, options, team, progress)?.split(options)
 }
 
 /// Loads training data from images in memory, as [`load_dataset`] loads them from a file: the same resizing, splits and
@@ -79,8 +94,9 @@ pub fn load_arrays(
     progress: &dyn Progress,
 ) -> Result<Dataset, DataError> {
     options.validate()?;
-    let listing = arrays.list(options)?;
-    decode_listing(listing, Path::new(arrays::NAME), options, progress)?.split(options)
+    let path = Path::new(arrays::NAME);
+    let listed = prepared(arrays.list(options)?, path, options);
+    decode_listing(listed, path, options, &Alone, progress)?.split(options)
 }
 
 /// Decoded images, from which several data sets are cut: one for each fold or seed.
@@ -91,12 +107,18 @@ pub struct DecodedImages {
 }
 
 impl DecodedImages {
-    /// Lists and decodes the images at `path`, each of them once, however often they are split.
+    /// Lists and decodes the images at `path`, each of them once, however often they are split; by one process
+    /// ([`Alone`]), or by several, which share the files.
     ///
     /// # Errors
-    /// As [`load_dataset`].
-    pub fn load(path: &Path, options: &LoadOptions, progress: &dyn Progress) -> Result<Self, DataError> {
-        Ok(Self { pool: load_pool(path, options, progress)?, options: before_splits(options) })
+    /// As [`load_dataset_together`].
+    pub fn load(
+        path: &Path,
+        options: &LoadOptions,
+        team: &dyn Team,
+        progress: &dyn Progress,
+    ) -> Result<Self, DataError> {
+        Ok(Self { pool: load_pool(path, options, team, progress)?, options: before_splits(options) })
     }
 
     /// Whether [`Self::split`] takes these options.
@@ -135,26 +157,47 @@ fn before_splits(options: &LoadOptions) -> LoadOptions {
 }
 
 /// Lists and decodes training data.
-fn load_pool(path: &Path, options: &LoadOptions, progress: &dyn Progress) -> Result<ImagePool, DataError> {
-    options.validate()?;
-    let listing = source::list(path, Usage::Train, options)?;
-    decode_listing(listing, path, options, progress)
-}
-
-/// Decodes training data; `path` names them in errors.
-fn decode_listing(
-    listing: Listing,
+fn load_pool(
     path: &Path,
     options: &LoadOptions,
+    team: &dyn Team,
     progress: &dyn Progress,
 ) -> Result<ImagePool, DataError> {
+    let list = || {
+        options.validate()?;
+        prepared(source::list(path, Usage::Train, options)?, path, options)
+    };
+    decode_listing(list(), path, options, team, progress)
+}
+
+/// The files to decode, and the cache file for them, which may not exist.
+struct Listed {
+    listing: Listing,
+    cache: Option<PathBuf>,
+}
+
+/// Checks what was listed of the training data at `path`, and finds the place of their cache.
+fn prepared(listing: Listing, path: &Path, options: &LoadOptions) -> Result<Listed, DataError> {
     let found = listing.class_names.len();
     if found > MAX_CLASSES {
         return Err(DataError::TooManyClasses { path: path.into(), found, limit: MAX_CLASSES });
     }
     let cache =
         options.cache.as_deref().map(|folder| CacheFile::path_of(folder, path, options)).transpose()?;
-    let pool = ImagePool::decode(choose_test(listing, options)?, cache.as_deref(), options, progress)?;
+    Ok(Listed { listing: choose_test(listing, options)?, cache })
+}
+
+/// Decodes training data; `path` names them in errors.
+fn decode_listing(
+    listed: Result<Listed, DataError>,
+    path: &Path,
+    options: &LoadOptions,
+    team: &dyn Team,
+    progress: &dyn Progress,
+) -> Result<ImagePool, DataError> {
+    let files_of = |listed: &Listed| (listed.listing.items.len(), listed.listing.digest());
+    let Listed { listing, cache } = team::check_same_files(team, listed, files_of)?;
+    let pool = ImagePool::decode(listing, cache.as_deref(), options, team, progress)?;
     if let Some((class, bad)) = pool.empty_class() {
         let example = bad.map(|bad| format!(", for example {}: {}", bad.path.display(), bad.reason));
         return Err(DataError::EmptyClass {
@@ -297,7 +340,7 @@ fn load_own(
 ) -> Result<Option<EvaluationData>, DataError> {
     // Whether bad files matter is decided when it is known whose data these are.
     let tolerant = LoadOptions { skip_bad: true, ..options.clone() };
-    let pool = ImagePool::decode(choose_test(listing, options)?, None, &tolerant, progress)?;
+    let pool = ImagePool::decode(choose_test(listing, options)?, None, &tolerant, &Alone, progress)?;
     if pool.fingerprint() != trained_on.fingerprint {
         return Ok(None);
     }
@@ -341,7 +384,7 @@ fn load_other(
     if !listing.items.iter().any(|item| item.subset == Subset::Test) {
         return Err(DataError::NoTestImages { path: path.into() });
     }
-    let dataset = ImagePool::decode(listing, None, options, progress)?.split(options)?;
+    let dataset = ImagePool::decode(listing, None, options, &Alone, progress)?.split(options)?;
     let Dataset { val, test, mut findings, .. } = dataset;
     // The model was trained on none of these sets: an image that is in two of them is as new to it as the others.
     findings.is_leaked_val.fill(false);
@@ -354,6 +397,8 @@ fn load_other(
 mod cache_tests;
 #[cfg(test)]
 mod npz_cache_tests;
+#[cfg(test)]
+mod team_tests;
 
 #[cfg(test)]
 mod tests {

@@ -25,6 +25,7 @@ use crate::small_image::SmallImage;
 use crate::source::{Item, Listing};
 use crate::split::{SplitPool, class_counts};
 use crate::subset::Subset;
+use crate::team::Team;
 use crate::thumbnail::Thumbnail;
 
 use self::decoding::AllDecoded;
@@ -73,22 +74,23 @@ struct PoolImage {
 
 impl ImagePool {
     /// Decodes every item, and finds patients and duplicates. What the cache file at `cache` has of it is not done again; if it
-    /// cannot be used, it is made.
+    /// cannot be used, it is made. Of a team, each process decodes a share; all have the same listing.
     ///
     /// # Errors
     /// [`DataError::BadFiles`] unless bad files are skipped, [`DataError::TooManyOpenFiles`],
-    /// [`DataError::PatientPattern`], and [`DataError::Write`] if the cache cannot be written.
+    /// [`DataError::PatientPattern`], and [`DataError::Write`] if the cache cannot be written; as [`team::exchange`](crate::team::exchange).
     pub(crate) fn decode(
         listing: Listing,
         cache: Option<&Path>,
         options: &LoadOptions,
+        team: &dyn Team,
         progress: &dyn Progress,
     ) -> Result<Self, DataError> {
         let Listing { class_names, items, val_origin, test_origin, has_test_option, mut notes, .. } = listing;
         let total = items.len();
         let examples = Subset::ALL.map(|subset| items.iter().find(|item| item.subset == subset).cloned());
         let AllDecoded { items, mut images, bad, other_kinds, cached, mut writer } =
-            AllDecoded::of(items, cache, options, progress)?;
+            AllDecoded::of(items, cache, options, team, progress)?;
         if !options.skip_bad {
             reject_bad(&bad, total)?;
         }

@@ -3,6 +3,7 @@
 //! Images are reduced with a bilinear (triangle) filter as wide as the reduction, so the result is antialiased. The crate
 //! `image` adds f32 values in a fixed order and calls no mathematical function: the result is the same on every machine.
 
+use std::borrow::Cow;
 use std::cmp::{max, min};
 
 use image::imageops::{self, FilterType};
@@ -148,12 +149,19 @@ impl SmallImage {
         }
     }
 
-    /// Takes its pixels out, or its samples of 16 bits, as they are stored in a file.
+    /// Its pixels, or its samples of 16 bits, as they are stored in a file.
+    pub(crate) fn samples(&self) -> Cow<'_, [u8]> {
+        match &self.wide {
+            Some(wide) => little_endian(&wide.values).into(),
+            None => Cow::Borrowed(&self.pixels),
+        }
+    }
+
+    /// Takes them out of memory.
     pub(crate) fn take_samples(&mut self) -> Vec<u8> {
-        let pixels = std::mem::take(&mut self.pixels);
         match &mut self.wide {
-            Some(wide) => std::mem::take(&mut wide.values).into_iter().flat_map(u16::to_le_bytes).collect(),
-            None => pixels,
+            Some(wide) => little_endian(&std::mem::take(&mut wide.values)),
+            None => std::mem::take(&mut self.pixels),
         }
     }
 
@@ -178,6 +186,10 @@ impl SmallImage {
             self.coloured = self.channels == 3 && colour::is_coloured(&self.pixels);
         }
     }
+}
+
+fn little_endian(samples: &[u16]) -> Vec<u8> {
+    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
 }
 
 /// Samples of 16 bits, from which the pixels are made when it is known how many of the bits are used.
@@ -210,6 +222,11 @@ pub(crate) fn needed_bits(samples: &[u16]) -> u8 {
 }
 
 impl WideSamples {
+    /// Without samples, which [`SmallImage::put_samples`] adds.
+    pub(crate) fn of_bits(needed_bits: u8) -> Self {
+        Self { values: Vec::new(), needed_bits }
+    }
+
     fn of<P: Pixel<Subpixel = u16> + 'static>(image: &ImageBuffer<P, Vec<u16>>, plan: ResizePlan) -> Self {
         Self { values: resize_centre(image, plan), needed_bits: needed_bits(image) }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::images::save_images;
-use roentgen_data::{Dataset, DecodedImages, Fold, LoadOptions, Stage, load_dataset, silent};
+use roentgen_data::{Alone, Dataset, DecodedImages, Fold, LoadOptions, Stage, load_dataset, silent};
 
 fn write_folder(root: &Path) {
     save_images(root, "train/a", 12);
@@ -21,7 +21,7 @@ fn decoded(root: &Path, options: &LoadOptions) -> (DecodedImages, usize) {
     let count = |stage: Stage, _, _| {
         n_decoded.fetch_add(usize::from(stage == Stage::Decoding), Ordering::Relaxed);
     };
-    let images = DecodedImages::load(root, options, &count).unwrap();
+    let images = DecodedImages::load(root, options, &Alone, &count).unwrap();
     (images, n_decoded.into_inner())
 }
 

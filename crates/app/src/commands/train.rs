@@ -9,7 +9,7 @@ use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
 use crate::config::on_ranks::shared_config;
 use crate::data_loading::agreement::agree_on_images;
-use crate::data_loading::load::load;
+use crate::data_loading::load::load_together;
 use crate::error::AppError;
 use crate::ranks::Ranks;
 use crate::run_dir::error::{RunDirError, resume_command};
@@ -142,10 +142,10 @@ fn open_run(
     Ok((folder, config))
 }
 
-/// Loads the images on every rank, which must all have the same.
+/// Loads the images on every rank: each decodes a share of the files, and all have the same.
 fn load_on_all(config: &TrainConfig, ranks: &Ranks, screen: &Screen) -> Result<Dataset, AppError> {
     ranks.together(|| ranks.check_shards(config.micro_batches))?;
-    let data = ranks.together(|| load(config, screen).map_err(AppError::from))?;
+    let data = ranks.together(|| load_together(config, ranks, screen).map_err(AppError::from))?;
     agree_on_images(&data, ranks)?;
     Ok(data)
 }

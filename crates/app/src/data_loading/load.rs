@@ -1,6 +1,8 @@
 //! From a configuration to a loaded data set.
 
-use roentgen_data::{ArrayImages, Dataset, PatientSource, load_arrays, load_dataset, phantom_dataset};
+use roentgen_data::{
+    Alone, ArrayImages, Dataset, PatientSource, Team, load_arrays, load_dataset_together, phantom_dataset,
+};
 
 use super::class_notes::class_notes;
 use super::{findings, phantom};
@@ -14,13 +16,21 @@ use crate::terminal::tables;
 /// # Errors
 /// Whatever makes the data unusable.
 pub(crate) fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, String), DataLoadingError> {
+    read_together(config, &Alone, screen)
+}
+
+fn read_together(
+    config: &TrainConfig,
+    team: &dyn Team,
+    screen: &Screen,
+) -> Result<(Dataset, String), DataLoadingError> {
     let loading = screen.loading();
     let options = config.load_options()?;
     if config.uses_phantom() {
         let phantom = phantom::options(config.films, config.seed);
         return Ok((phantom_dataset(&phantom, &options, &loading)?, phantom::describe(config.seed)));
     }
-    let mut data = load_dataset(&config.data, &options, &loading)?;
+    let mut data = load_dataset_together(&config.data, &options, team, &loading)?;
     add_notes(config, &mut data);
     Ok((data, config.data.display().to_string()))
 }
@@ -42,7 +52,19 @@ pub(super) fn add_notes(config: &TrainConfig, data: &mut Dataset) {
 /// # Errors
 /// Whatever makes the data unusable; leakage, if `config` is strict.
 pub(crate) fn load(config: &TrainConfig, screen: &Screen) -> Result<Dataset, DataLoadingError> {
-    let (data, source) = read(config, screen)?;
+    load_together(config, &Alone, screen)
+}
+
+/// [`load`] by several processes, each of which decodes a share of the files.
+///
+/// # Errors
+/// As [`load`], on every process if on one.
+pub(crate) fn load_together(
+    config: &TrainConfig,
+    team: &dyn Team,
+    screen: &Screen,
+) -> Result<Dataset, DataLoadingError> {
+    let (data, source) = read_together(config, team, screen)?;
     accept(config, data, &source, screen)
 }
 

@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-use roentgen_data::{Dataset, DecodedImages, LoadOptions};
+use roentgen_data::{Alone, Dataset, DecodedImages, LoadOptions, Team};
 
-use super::load::{accept, add_notes, load};
+use super::load::{accept, add_notes, load_together};
 use crate::config::TrainConfig;
 use crate::data_loading::error::DataLoadingError;
 use crate::terminal::screen::Screen;
@@ -39,21 +39,36 @@ impl DataLoader {
         Self { drops_test: true, ..Self::default() }
     }
 
-    /// The data set that [`load`] returns; shows what was found in it, unless it is that of the call before.
+    /// The data set that [`load`](super::load::load) returns; shows what was found in it, unless it is that of the call before.
     ///
     /// # Errors
-    /// As [`load`].
+    /// As [`load`](super::load::load).
     pub(crate) fn load(
         &mut self,
         config: &TrainConfig,
+        screen: &Screen,
+    ) -> Result<&Dataset, DataLoadingError> {
+        self.load_together(config, &Alone, screen)
+    }
+
+    /// [`Self::load`] by several processes, each of which decodes a share of the files.
+    ///
+    /// # Errors
+    /// As [`load_together`].
+    pub(crate) fn load_together(
+        &mut self,
+        config: &TrainConfig,
+        team: &dyn Team,
         screen: &Screen,
     ) -> Result<&Dataset, DataLoadingError> {
         let key = DataKey::of(config)?;
         if self.current.as_ref().is_none_or(|(current, _)| *current != key) {
             // Its memory is needed for the next one.
             self.current = None;
-            let mut data =
-                if config.uses_phantom() { load(config, screen)? } else { self.split(config, &key, screen)? };
+            let mut data = match config.uses_phantom() {
+                true => load_together(config, team, screen)?,
+                false => self.split(config, &key, team, screen)?,
+            };
             if self.drops_test {
                 data.remove_test();
             }
@@ -67,6 +82,7 @@ impl DataLoader {
         &mut self,
         config: &TrainConfig,
         DataKey { options, .. }: &DataKey,
+        team: &dyn Team,
         screen: &Screen,
     ) -> Result<Dataset, DataLoadingError> {
         let is_decoded = |(path, images): &(PathBuf, DecodedImages)| {
@@ -74,7 +90,7 @@ impl DataLoader {
         };
         if !self.images.as_ref().is_some_and(is_decoded) {
             self.images = None;
-            let images = DecodedImages::load(&config.data, options, &screen.loading())?;
+            let images = DecodedImages::load(&config.data, options, team, &screen.loading())?;
             self.images = Some((config.data.clone(), images));
         }
         let (path, images) = self.images.as_ref().expect("they were just decoded");

@@ -102,7 +102,11 @@ pub(super) fn load_tested<'a>(
     part: &Part,
     screen: &Screen,
 ) -> Result<&'a Dataset, DataLoadingError> {
-    let data = loader.load(&part.config, screen)?;
+    tested(loader.load(&part.config, screen)?)
+}
+
+/// The data, which must have a test set.
+pub(super) fn tested(data: &Dataset) -> Result<&Dataset, DataLoadingError> {
     if data.test.is_empty() { Err(DataLoadingError::EmptyTest) } else { Ok(data) }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::parts::{Part, check_ended, load_tested, resumable_as_a_task, train_share};
+use super::parts::{Part, check_ended, load_tested, resumable_as_a_task, tested, train_share};
 use super::share::Share;
 use super::task_summary::{show_ranks, show_task};
 use super::whole_folder::{Whole, WholeFolder};
@@ -82,8 +82,9 @@ impl<'a> SeveralRuns<'a> {
             return self.run(folder.expect("this is the first rank"), other_cpu, screen);
         }
         let mut loader = DataLoader::default();
-        let data =
-            ranks.together(|| Ok::<_, TrainingError>(load_tested(&mut loader, &self.parts[0], screen)?))?;
+        let first = &self.parts[0].config;
+        let data = ranks
+            .together(|| Ok::<_, TrainingError>(tested(loader.load_together(first, ranks, screen)?)?))?;
         agree_on_images(data, ranks)?;
         let folder = WholeFolder::open_on(folder, ranks, self.whole(), data)?;
         show_ranks(screen, self.parts.len(), ranks);

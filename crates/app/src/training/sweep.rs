@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use roentgen_data::Dataset;
+use roentgen_data::{Alone, Dataset, Team};
 
 use super::parts::{check_ended, resumable_as_a_task, resumable_as_a_whole};
 use super::pipeline::{self, ResumeOptions};
@@ -100,7 +100,7 @@ impl<'a> Sweep<'a> {
         screen: &Screen,
     ) -> Result<(), TrainingError> {
         let mut loader = DataLoader::without_test();
-        let data = ranks.together(|| self.load(&mut loader, screen))?;
+        let data = ranks.together(|| self.load(&mut loader, ranks, screen))?;
         agree_on_images(data, ranks)?;
         let rungs = ranks.together(|| Ok::<_, TrainingError>(self.rungs(data)?))?;
         let (work, n_train, is_medical) = (self.work(data), data.train.len(), is_medical(self.base, data));
@@ -120,7 +120,7 @@ impl<'a> Sweep<'a> {
     pub(crate) fn run_task(&self, task: Share, out: &Path, screen: &Screen) -> Result<(), TrainingError> {
         self.check_tasks()?;
         let mut loader = DataLoader::without_test();
-        let data = self.load(&mut loader, screen)?;
+        let data = self.load(&mut loader, &Alone, screen)?;
         let rungs = self.rungs(data)?;
         let (n_train, own) = (data.train.len(), task.positions(&self.work(data)));
         show::plan(screen, self, &rungs);
@@ -162,8 +162,13 @@ impl<'a> Sweep<'a> {
     }
 
     /// The images that the first training has.
-    fn load<'b>(&self, loader: &'b mut DataLoader, screen: &Screen) -> Result<&'b Dataset, TrainingError> {
-        Ok(loader.load(&self.candidates[0].config, screen)?)
+    fn load<'b>(
+        &self,
+        loader: &'b mut DataLoader,
+        team: &dyn Team,
+        screen: &Screen,
+    ) -> Result<&'b Dataset, TrainingError> {
+        Ok(loader.load_together(&self.candidates[0].config, team, screen)?)
     }
 
     /// How much each training computes.

@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::key::Key;
-use super::record::Record;
 use super::{BUFFER, CachedImage, MAGIC, Shared};
 use crate::decode::{Decoded, Unusable};
 use crate::disk::{self, PositionedFile, TemporaryFile};
@@ -12,6 +11,7 @@ use crate::duplicates::DuplicatePair;
 use crate::error::DataError;
 use crate::file_identity::FileIdentity;
 use crate::pixel_file::{PixelFile, StoredImage, check_of};
+use crate::record::Record;
 use crate::small_image::SmallImage;
 
 /// A cache file that is being written under a temporary name; removed if it is not finished.

@@ -26,9 +26,9 @@ use crate::progress::silent;
 use crate::sampler::Sample;
 
 /// Data, and a folder for caches beside them.
-struct Bench {
+pub(super) struct Bench {
     dir: TempDir,
-    options: LoadOptions,
+    pub(super) options: LoadOptions,
 }
 
 /// A film: a bright disc off the centre, with noise.
@@ -43,7 +43,7 @@ fn film(number: u32, side: u32) -> GrayImage {
 impl Bench {
     /// Films in two classes, with all that loading remarks: duplicates, patients, negatives, samples of 16 bits, colours, and
     /// files that cannot be used.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let bench = Self {
             dir: tempfile::tempdir().unwrap(),
             options: LoadOptions { skip_bad: true, invert: Invert::Auto, ..LoadOptions::default() },
@@ -94,15 +94,15 @@ impl Bench {
         bench
     }
 
-    fn data(&self) -> PathBuf {
+    pub(super) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
-    fn cache(&self) -> PathBuf {
+    pub(super) fn cache(&self) -> PathBuf {
         self.dir.path().join("below/cache")
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.data().join(name)
     }
 
@@ -124,7 +124,7 @@ impl Bench {
         files[0].clone()
     }
 
-    fn with_cache(&self) -> LoadOptions {
+    pub(super) fn with_cache(&self) -> LoadOptions {
         LoadOptions { cache: Some(self.cache()), ..self.options.clone() }
     }
 
@@ -139,7 +139,7 @@ impl Bench {
         (load_dataset(&self.data(), options, &silent), n_opened.load(Ordering::Relaxed))
     }
 
-    fn load(&self) -> Dataset {
+    pub(super) fn load(&self) -> Dataset {
         load_dataset(&self.data(), &self.options, &silent).unwrap()
     }
 
@@ -159,7 +159,7 @@ impl Bench {
 const N_FILES: usize = 31;
 const N_UNIDENTIFIED: usize = 1;
 
-fn assert_same(found: &Dataset, expected: &Dataset) {
+pub(super) fn assert_same(found: &Dataset, expected: &Dataset) {
     let without_images = |data: &Dataset| {
         let sets = [ImageSet::default(), ImageSet::default(), ImageSet::default()];
         let [train, val, test] = sets;

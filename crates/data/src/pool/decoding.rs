@@ -11,11 +11,14 @@ use crate::cache::{CacheFile, CacheWriter, Cached, Outcomes, Shared};
 use crate::decode::{Cause, Decoded, Unusable};
 use crate::duplicates::{DuplicatePair, MAX_FOR_DETAIL};
 use crate::error::{BadFile, DataError};
+use crate::file_identity::FileIdentity;
 use crate::options::LoadOptions;
 use crate::parts::Parts;
 use crate::pixel_file::PixelFile;
 use crate::progress::{Progress, Stage};
+use crate::record::Record as _;
 use crate::source::Item;
+use crate::team::{self, Team};
 
 /// What became of the items of a listing.
 pub(super) struct AllDecoded {
@@ -34,40 +37,31 @@ pub(super) struct AllDecoded {
 }
 
 impl AllDecoded {
-    /// Takes the images of `items` from the cache file at `cache`, or decodes them if there is none that can be used.
+    /// Takes the images of `items` from the cache file at `cache`, or decodes them, with the others of a team, if there is none
+    /// that all of them can use.
     ///
     /// # Errors
-    /// [`DataError::Unusable`] for a file of many images. [`DataError::TooManyOpenFiles`]: this is no fault of a file, so no file is skipped for it. [`DataError::Write`] if no
-    /// cache file can be made.
+    /// [`DataError::Unusable`] for a file of many images. [`DataError::TooManyOpenFiles`]: this is no fault of a file, so no file is
+    /// skipped for it. [`DataError::Write`] if no cache file can be made. As [`team::exchange`].
     pub(super) fn of(
         items: Vec<Item>,
         cache: Option<&Path>,
         options: &LoadOptions,
+        team: &dyn Team,
         progress: &dyn Progress,
     ) -> Result<Self, DataError> {
-        let n = items.len();
-        let Some(cache) = cache.map(|path| CacheFile::new(path, &items, options)) else {
-            items.iter().try_for_each(Item::load_packed)?;
-            let mut outcomes = Outcomes::default();
-            let decoded = Counter::new(items.len(), progress).decode_all(&items, |item| item.decode(options));
-            decoded.into_iter().for_each(|outcome| outcomes.push(outcome));
-            return Self::sorted(items, outcomes);
-        };
-        if let Some(Cached { outcomes, file, shared, duplicates }) = cache.read(&items, options, progress) {
+        let cache = cache.map(|path| CacheFile::new(path, &items, options));
+        let cached = cache.as_ref().and_then(|cache| cache.read(&items, options, progress));
+        let (cached, has_cache) =
+            team::exchange(team, Ok(cached), |cached| vec![u8::from(cached.is_some())])?;
+        let is_cached = has_cache.iter().all(|has| *has == [1]);
+        if let Some(Cached { outcomes, file, shared, duplicates }) = cached.filter(|_| is_cached) {
             return Ok(Self { cached: Some((shared, duplicates, file)), ..Self::sorted(items, outcomes)? });
         }
-        items.iter().try_for_each(Item::load_packed)?;
-        let (mut writer, mut outcomes) = (cache.create()?, Outcomes::default());
-        let counter = Counter::new(n, progress);
-        for chunk in items.chunks(CHUNK) {
-            let decoded = counter.decode_all(chunk, |item| item.decode_and_identify(options));
-            for (outcome, identity) in decoded {
-                let mut outcome = needed(outcome, n);
-                writer.add(&mut outcome, identity)?;
-                outcomes.push(outcome);
-            }
-        }
-        Ok(Self { writer: Some(writer), ..Self::sorted(items, outcomes)? })
+        let ready = items.iter().try_for_each(Item::load_packed);
+        let writer = ready.and_then(|()| cache.map(CacheFile::create).transpose());
+        let (outcomes, writer) = decode_all(&items, writer, options, team, progress)?;
+        Ok(Self { writer, ..Self::sorted(items, outcomes)? })
     }
 
     /// Good and bad items apart.
@@ -92,6 +86,68 @@ impl AllDecoded {
     }
 }
 
+/// What became of an item, and, for a cache, what its file is.
+type Outcome = (Result<Decoded, Unusable>, Option<FileIdentity>);
+
+/// Decodes all items: in rounds, in each of which every process of a team decodes as many. The pixels go to `writer`, if there is one.
+/// If that has failed, or fails later, so does every process.
+fn decode_all(
+    items: &[Item],
+    writer: Result<Option<CacheWriter>, DataError>,
+    options: &LoadOptions,
+    team: &dyn Team,
+    progress: &dyn Progress,
+) -> Result<(Outcomes, Option<CacheWriter>), DataError> {
+    let (mut writer, mut written) = match writer {
+        Ok(writer) => (writer, Ok(())),
+        Err(error) => (None, Err(error)),
+    };
+    let identifies = options.cache.is_some();
+    let decode = |item: &Item| match identifies {
+        true => item.decode_and_identify(options),
+        false => (item.decode(options), None),
+    };
+    let is_one_round = team.size() == 1 && writer.is_none();
+    let n_round = if is_one_round { items.len().max(1) } else { CHUNK * team.size() };
+    let counter = Counter { n_done: AtomicUsize::new(0), step: team.size(), total: items.len(), progress };
+    let mut outcomes = Outcomes::default();
+    for round in items.chunks(n_round) {
+        let n_share = round.len().div_ceil(team.size());
+        let share = round.chunks(n_share).nth(team.rank()).unwrap_or_default();
+        let own = written.map(|()| counter.decode_all(share, decode));
+        written = gathered(team, own)?.into_iter().try_for_each(|(outcome, identity)| {
+            let mut outcome = needed(outcome, items.len());
+            if let Some(writer) = &mut writer {
+                writer.add(&mut outcome, identity)?;
+            }
+            outcomes.push(outcome);
+            Ok(())
+        });
+    }
+    written.map(|()| (outcomes, writer))
+}
+
+/// What all processes of a team have decoded, in their order.
+///
+/// # Errors
+/// As [`team::exchange`].
+fn gathered(team: &dyn Team, own: Result<Vec<Outcome>, DataError>) -> Result<Vec<Outcome>, DataError> {
+    if team.size() == 1 {
+        return own;
+    }
+    let (_, gathered) = team::exchange(team, own, |outcomes| {
+        let mut bytes = Vec::new();
+        outcomes.write(&mut bytes);
+        bytes
+    })?;
+    let mut all = Vec::new();
+    for bytes in gathered {
+        let outcomes = Vec::<Outcome>::read(&mut bytes.as_slice());
+        all.extend(outcomes.map_err(|source| DataError::NotExchanged { source })?);
+    }
+    Ok(all)
+}
+
 /// What is needed of one of `n` items: no detail, if there are too many to compare it.
 fn needed(mut outcome: Result<Decoded, Unusable>, n: usize) -> Result<Decoded, Unusable> {
     if let Ok(decoded) = &mut outcome
@@ -102,24 +158,22 @@ fn needed(mut outcome: Result<Decoded, Unusable>, n: usize) -> Result<Decoded, U
     outcome
 }
 
-/// Counts the items that are decoded.
+/// Counts the items that are decoded, as if each process of a team were equally fast.
 struct Counter<'a> {
     n_done: AtomicUsize,
+    /// How many processes there are.
+    step: usize,
     total: usize,
     progress: &'a dyn Progress,
 }
 
-impl<'a> Counter<'a> {
-    fn new(total: usize, progress: &'a dyn Progress) -> Self {
-        Self { n_done: AtomicUsize::new(0), total, progress }
-    }
-
+impl Counter<'_> {
     /// Decodes in parallel, each item with `decode`.
     fn decode_all<T: Send>(&self, items: &[Item], decode: impl Fn(&Item) -> T + Sync) -> Vec<T> {
         let decode = |item: &Item| {
             let decoded = decode(item);
-            let n_done = self.n_done.fetch_add(1, Ordering::Relaxed) + 1;
-            self.progress.report(Stage::Decoding, n_done, self.total);
+            let n_done = self.n_done.fetch_add(self.step, Ordering::Relaxed) + self.step;
+            self.progress.report(Stage::Decoding, n_done.min(self.total), self.total);
             decoded
         };
         items.par_iter().map(decode).collect()

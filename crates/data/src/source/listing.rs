@@ -149,6 +149,19 @@ impl Listing {
         self.test_origin = SubsetOrigin::Given;
     }
 
+    /// A digest of the classes, and of the names, classes and sets of all items.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        for name in &self.class_names {
+            hasher.update(name.as_bytes()).update(b"\0");
+        }
+        for Item { name, subset, label, .. } in &self.items {
+            hasher.update(&[*subset as u8]).update(&label.to_le_bytes());
+            hasher.update(name.as_bytes()).update(b"\0");
+        }
+        hasher.finalize().into()
+    }
+
     /// The names of all items.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.items.iter().map(|item| &*item.name)

@@ -1,21 +1,25 @@
-//! The bytes of what a cache file holds beside pixels: numbers in little-endian order, texts and lists with their length before
+//! The bytes of what is known of an image, in a cache file and between processes: numbers in little-endian order, texts and lists with their length before
 //! them, the fields of a type one after the other.
 
 use std::io::{self, Read};
 
-use crate::cache::CachedImage;
-use crate::decode::{Cause, FileTraits, Unusable};
+use crate::decode::{Cause, Decoded, FileTraits, Unusable};
 use crate::digest::ImageDigest;
 use crate::duplicates::DuplicatePair;
 use crate::file_facts::{FileFacts, HeaderPatient, Origin, ViewPosition};
 use crate::file_identity::{ContentDigest, FileIdentity, Stamp};
 use crate::pixel_file::{Place, StoredImage};
+use crate::small_image::{SmallImage, WideSamples};
+use crate::thumbnail::{SIDE, Thumbnail};
 
 /// Longest text: a reason why a file cannot be used has a line or two.
 const MAX_TEXT: u64 = 1 << 20;
 
+/// Values of the detail of a thumbnail.
+const DETAIL_LEN: usize = SIDE * SIDE;
+
 /// A type that has a form in bytes.
-pub(super) trait Record: Sized {
+pub(crate) trait Record: Sized {
     fn write(&self, out: &mut Vec<u8>);
 
     /// # Errors
@@ -42,22 +46,24 @@ macro_rules! numbers {
     )* };
 }
 
-/// Types by their fields: all of them, in the order of the file.
+/// Types by their fields: all of them, in their order.
 macro_rules! fields {
     ($($type:ident { $($field:ident),* })*) => { $(
-        impl Record for $type {
+        impl $crate::record::Record for $type {
             fn write(&self, out: &mut Vec<u8>) {
                 let Self { $($field),* } = self;
                 $($field.write(out);)*
             }
 
-            fn read(input: &mut impl Read) -> io::Result<Self> {
-                $(let $field = Record::read(input)?;)*
+            fn read(input: &mut impl std::io::Read) -> std::io::Result<Self> {
+                $(let $field = $crate::record::Record::read(input)?;)*
                 Ok(Self { $($field),* })
             }
         }
     )* };
 }
+
+pub(crate) use fields;
 
 /// Types of one field without a name.
 macro_rules! wrappers {
@@ -99,7 +105,8 @@ choices! {
     Cause { BadFile = 0, OtherKind = 1, OpenFiles = 2 }
 }
 fields! {
-    CachedImage { pixels, content, is_coloured, is_small, digest, facts, origin, traits }
+    Decoded { image, thumbnail, facts, origin, traits }
+    Thumbnail { digest, detail }
     FileFacts {
         width, height, bit_depth, channels, mean, colour, jpeg_quantisation, device, view, is_monochrome1
     }
@@ -211,17 +218,67 @@ impl<T: Record> Record for Vec<T> {
 
 impl Record for String {
     fn write(&self, out: &mut Vec<u8>) {
-        self.len().write(out);
-        out.extend(self.as_bytes());
+        write_bytes(self.as_bytes(), out);
     }
 
     fn read(input: &mut impl Read) -> io::Result<Self> {
-        let n = u64::read(input)?;
-        let mut bytes = Vec::new();
-        if n > MAX_TEXT || input.take(n).read_to_end(&mut bytes)? as u64 != n {
+        Self::from_utf8(read_bytes(MAX_TEXT, input)?).or_else(|_| invalid())
+    }
+}
+
+fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    bytes.len().write(out);
+    out.extend(bytes);
+}
+
+/// No memory is reserved for the length: it may be wrong.
+fn read_bytes(most: u64, input: &mut impl Read) -> io::Result<Vec<u8>> {
+    let n = u64::read(input)?;
+    let mut bytes = Vec::new();
+    if n > most || input.take(n).read_to_end(&mut bytes)? as u64 != n {
+        return invalid();
+    }
+    Ok(bytes)
+}
+
+impl Record for [i8; DETAIL_LEN] {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend(self.map(i8::cast_unsigned));
+    }
+
+    fn read(input: &mut impl Read) -> io::Result<Self> {
+        Ok(<[u8; DETAIL_LEN]>::read(input)?.map(u8::cast_signed))
+    }
+}
+
+/// With its pixels, which are in memory. Whether they are as many as its sides ask for is checked.
+impl Record for SmallImage {
+    fn write(&self, out: &mut Vec<u8>) {
+        let Self { width, height, channels, coloured, small, content, wide, place, .. } = self;
+        (*width, *height).write(out);
+        channels.write(out);
+        (*coloured, *small).write(out);
+        content.write(out);
+        wide.as_ref().map(|wide| wide.needed_bits).write(out);
+        place.write(out);
+        write_bytes(&self.samples(), out);
+    }
+
+    fn read(input: &mut impl Read) -> io::Result<Self> {
+        let (width, height) = Record::read(input)?;
+        let channels = Record::read(input)?;
+        let (coloured, small) = Record::read(input)?;
+        let content = Record::read(input)?;
+        let wide = Option::<u8>::read(input)?.map(WideSamples::of_bits).map(Box::new);
+        let place = Record::read(input)?;
+        let mut image =
+            Self { width, height, channels, pixels: Vec::new(), coloured, small, content, wide, place };
+        let samples = read_bytes(u64::MAX, input)?;
+        if image.n_sample_bytes() != samples.len() {
             return invalid();
         }
-        Self::from_utf8(bytes).or_else(|_| invalid())
+        image.put_samples(samples);
+        Ok(image)
     }
 }
 
