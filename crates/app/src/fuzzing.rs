@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use image::{GrayImage, Luma};
-use roentgen_data::{LoadOptions, load_dataset, open_image, silent};
+use roentgen_data::{ImageSource, LoadOptions, load_dataset, silent};
 use roentgen_layers::{ResNet9, ResNet9Config};
 
 use crate::config::file::ConfigFile;
@@ -61,7 +61,7 @@ fn image(folder: &Path, bytes: &[u8]) -> bool {
     // The ending has to fit the content, so that it is decoded.
     let name = if bytes.starts_with(&[0xFF, 0xD8]) { "image.jpg" } else { "image.png" };
     write(folder, name, bytes);
-    open_image(&folder.join(name), &LoadOptions::default()).is_ok()
+    ImageSource::File(folder.join(name)).open(&LoadOptions::default()).is_ok()
 }
 
 fn npz(folder: &Path, bytes: &[u8]) -> bool {

@@ -13,6 +13,7 @@ mod model_card_section;
 pub(crate) mod overlay;
 mod page;
 mod parallel_coordinates;
+pub(crate) mod picture;
 pub(crate) mod plot;
 mod run_section;
 mod sheet_text;

@@ -219,10 +219,18 @@ fn open_named(path: &Path, bytes: &[u8], limits: &SizeLimits) -> Result<OpenedIm
 /// # Errors
 /// As [`decode_file`].
 pub(crate) fn decode_bytes(bytes: &[u8], options: &LoadOptions) -> Result<Decoded, Unusable> {
-    if bytes.len() as u64 > options.limits.file_bytes {
-        return Err(too_large(bytes.len() as u64, options.limits.file_bytes).into());
+    Decoded::of_opened(open_unnamed(bytes, &options.limits)?, options)
+}
+
+/// Decodes the bytes of one file without a name.
+///
+/// # Errors
+/// As [`decode_file`].
+pub(crate) fn open_unnamed(bytes: &[u8], limits: &SizeLimits) -> Result<OpenedImage, Unusable> {
+    if bytes.len() as u64 > limits.file_bytes {
+        return Err(too_large(bytes.len() as u64, limits.file_bytes).into());
     }
-    Decoded::of_opened(open_bytes(bytes, &options.limits)?, options)
+    open_bytes(bytes, limits)
 }
 
 fn open_bytes(bytes: &[u8], limits: &SizeLimits) -> Result<OpenedImage, Unusable> {

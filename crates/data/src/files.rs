@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use image::DynamicImage;
 use rayon::prelude::*;
 
-use crate::decode::{Decoded, Unusable, decode_bytes, decode_file, open_file};
+use crate::decode::{Decoded, Unusable, decode_bytes, decode_file, open_file, open_unnamed};
 use crate::disk;
 use crate::error::DataError;
 use crate::file_format::{FileFormat, is_image_file};
@@ -56,6 +56,19 @@ impl ImageSource {
             Self::File(path) => decode_file(path, options),
             Self::Bytes { bytes, .. } => decode_bytes(bytes, options),
         }
+    }
+
+    /// The image at its original size: grey or RGB, 8 or 16 bit. Samples of 16 bits are scaled as [`load_files`] does it.
+    ///
+    /// # Errors
+    /// The reason why it cannot be used, in words for the user.
+    pub fn open(&self, options: &LoadOptions) -> Result<DynamicImage, String> {
+        let opened = match self {
+            Self::File(path) => open_file(path, &options.limits),
+            Self::Bytes { bytes, .. } => open_unnamed(bytes, &options.limits),
+        };
+        let opened = opened.map_err(|unusable| unusable.reason)?;
+        Ok(sample_bits::scaled(opened, options.sample_bits))
     }
 }
 
@@ -183,15 +196,6 @@ fn add_files_below(dir: &Path, root: Option<&Path>, found: &mut Vec<PathBuf>) ->
     Ok(())
 }
 
-/// Reads one file at its original size: grey or RGB, 8 or 16 bit. Samples of 16 bits are scaled as [`load_files`] does it.
-///
-/// # Errors
-/// The reason why it cannot be used, in words for the user.
-pub fn open_image(path: &Path, options: &LoadOptions) -> Result<DynamicImage, String> {
-    let opened = open_file(path, &options.limits).map_err(|unusable| unusable.reason)?;
-    Ok(sample_bits::scaled(opened, options.sample_bits))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -259,7 +263,7 @@ mod tests {
         assert_eq!((&by_source[0], &by_source[2], &by_source[3]), (&Ok(0), &Ok(1), &Ok(2)));
         assert!(by_source[1].as_ref().is_err_and(|reason| reason.contains("not an image")), "{by_source:?}");
         assert_eq!((images.image(3).pixels, images.name(3)), (images.image(2).pixels, "-"));
-        let opened = open_image(&found[3], &LoadOptions::default()).unwrap();
+        let opened = ImageSource::from(&*found[3]).open(&LoadOptions::default()).unwrap();
         assert_eq!((opened.width(), opened.height()), (40, 30));
         assert!(find_files(&dir.path().join("missing")).is_err());
     }

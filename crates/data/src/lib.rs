@@ -118,7 +118,7 @@ pub use dataset::{Dataset, Findings, Pseudonym, SubsetOrigin};
 pub use error::{BadFile, DataError};
 pub use file_facts::{FileFacts, ViewPosition};
 pub use files::{
-    ImageSource, LoadedFiles, find_all_files, find_files, image_extension, is_image, load_files, open_image,
+    ImageSource, LoadedFiles, find_all_files, find_files, image_extension, is_image, load_files,
 };
 pub use groups::group_ids;
 pub use image_set::{ImageSet, ImageView, Mask};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use image::{DynamicImage, RgbImage};
-use roentgen_data::{LoadOptions, open_image};
+use roentgen_data::{ImageSource, LoadOptions};
 
 const SAMPLINGS: [&str; 16] = [
     "1x1",
@@ -58,7 +58,7 @@ fn check_parts_missing(folder: &Path, name: &str) {
     let (n_coded, cut) = (whole.len() - 2 - scan, folder.join("cut.jpg"));
     for percent in [10, 50, 90] {
         fs::write(&cut, [&whole[..scan + n_coded * percent / 100], &[0xFF, 0xD9]].concat()).unwrap();
-        let reason = open_image(&cut, &LoadOptions::default()).map(|_| ()).expect_err(name);
+        let reason = ImageSource::from(&*cut).open(&LoadOptions::default()).map(|_| ()).expect_err(name);
         assert!(reason.starts_with("truncated") || reason.starts_with("damaged"), "{name}: {reason}");
     }
 }
@@ -96,7 +96,7 @@ fn every_structure_is_decoded_as_libjpeg_turbo_decodes_it() {
                 }
                 assert!(run(folder, "djpeg", &["-outfile", "film.pnm", "film.jpg"]));
                 let expected = fs::read(folder.join("film.pnm")).unwrap();
-                match open_image(&folder.join("film.jpg"), &LoadOptions::default()) {
+                match ImageSource::File(folder.join("film.jpg")).open(&LoadOptions::default()) {
                     Err(reason) => {
                         assert!(reason.starts_with("not read: it is"), "{sampling} {coding} {at}: {reason}");
                         n_refused += 1;

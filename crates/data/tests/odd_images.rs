@@ -5,7 +5,7 @@ use std::path::Path;
 use image::{DynamicImage, ImageBuffer, Luma, imageops};
 use roentgen_data::{
     Dataset, Fit, ImageSource, Invert, LoadOptions, PhantomOptions, find_files, load_dataset, load_files,
-    open_image, silent, write_phantom,
+    silent, write_phantom,
 };
 
 /// Phantom films in sets; `change` is applied to each, with its number in the order of the paths.
@@ -68,7 +68,8 @@ fn films_of_twelve_bits_give_what_eight_bits_give() {
     let differ = pixels(&with_hot).iter().zip(pixels(&data)).filter(|(a, b)| a.abs_diff(*b) > 1).count();
     assert!(differ < 48 * 9, "{differ} pixels of 48 films");
     let path = find_files(hot.path()).unwrap().remove(0);
-    let film = open_image(&path, &LoadOptions { sample_bits: Some(12), ..options.clone() }).unwrap();
+    let film =
+        ImageSource::from(&*path).open(&LoadOptions { sample_bits: Some(12), ..options.clone() }).unwrap();
     assert_eq!(film.to_luma16().get_pixel(40, 2).0[0], u16::MAX);
     // One image for a model that was trained on 8 bits, and on 12.
     let path = find_files(&twelve.path().join("train")).unwrap().remove(0);

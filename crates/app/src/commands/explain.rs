@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use image::RgbImage;
 use ndarray::Array2;
-use roentgen_data::{LoadedFiles, load_files, open_image, visible_region};
+use roentgen_data::{ImageSource, LoadedFiles, load_files, visible_region};
+use roentgen_layers::ResNet9;
 use serde::Serialize;
 
 use crate::error::AppError;
 use crate::error::command::CommandError;
-use crate::model::explain::{Explanation, Occlusion, explain};
+use crate::model::explain::{Explanation, Occlusion};
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::report::overlay::{self, Heat, Panel};
@@ -68,29 +70,93 @@ pub(crate) fn run(request: &ExplainRequest<'_>, screen: &Screen) -> Result<(), A
     let (model, card) = model_file::read(model)?;
     let class = class.map(|class| find_class(&card, class)).transpose()?;
     let bad = |reason: String| CommandError::BadImage { path: file.into(), reason };
-    let options = card.image_options();
-    let full_image = open_image(file, &options).map_err(bad)?.to_rgb8();
-    let LoadedFiles { images, mut by_source, notes } =
-        load_files(&[file.into()], card.channels, &options, &roentgen_data::silent);
-    by_source.remove(0).map_err(bad)?;
-    notes.iter().for_each(|note| screen.note("note", note));
-    let explanation = explain(&model, &card, &images, 0, class);
-    let small = images.image(0);
-    let small_size = (small.width, small.height);
-    let window = visible_region(full_image.dimensions(), small_size, options.crop as usize, options.fit);
+    let explained = ExplainedImage::read(&model, &card, &file.into(), class).map_err(bad)?;
+    explained.notes.iter().for_each(|note| screen.note("note", note));
+    let (grad_cam, occlusion) = (explained.explanation.grad_cam(), explained.explanation.occlusion());
     let panels = [
-        prediction_panel(&explanation, &card),
-        grad_cam_panel(&explanation, &card),
-        occlusion_panel(&explanation, &card),
+        prediction_panel(&explained.explanation, &card),
+        explained.grad_cam_panel(&grad_cam),
+        explained.occlusion_panel(&occlusion),
     ];
-    let sheet = overlay::sheet(&full_image, window, &panels);
+    let sheet = overlay::sheet(&explained.image, explained.window, &panels);
     output.write(&to_png(&sheet).map_err(|error| bad(error.to_string()))?)?;
-    show(request, &explanation, &card, screen);
+    show(request, &explained.explanation, &occlusion, &card, screen);
     Ok(())
 }
 
+/// An image whose prediction is explained.
+pub(crate) struct ExplainedImage<'a> {
+    card: &'a ModelCard,
+    /// At its original size.
+    pub image: RgbImage,
+    /// What the model sees of it, in pixels: left, top, right, bottom.
+    pub window: [f64; 4],
+    pub explanation: Explanation<'a>,
+    /// What is unusual in its file.
+    pub notes: Vec<String>,
+}
+
+impl<'a> ExplainedImage<'a> {
+    /// Reads an image, and predicts it. `None` is the predicted class.
+    ///
+    /// # Errors
+    /// Why the file cannot be used.
+    pub(crate) fn read(
+        model: &'a ResNet9,
+        card: &'a ModelCard,
+        source: &ImageSource,
+        class: Option<usize>,
+    ) -> Result<Self, String> {
+        let options = card.image_options();
+        let image = source.open(&options)?.to_rgb8();
+        let sources = std::slice::from_ref(source);
+        let LoadedFiles { images, mut by_source, notes } =
+            load_files(sources, card.channels, &options, &roentgen_data::silent);
+        by_source.remove(0)?;
+        let explanation = Explanation::new(model, card, &images, 0, class);
+        let small = images.image(0);
+        let small_size = (small.width, small.height);
+        let window = visible_region(image.dimensions(), small_size, options.crop as usize, options.fit);
+        Ok(Self { card, image, window, explanation, notes })
+    }
+
+    /// The explained class.
+    pub(crate) fn class(&self) -> &'a str {
+        &self.card.class_names[self.explanation.class]
+    }
+
+    /// Where the network finds evidence for the explained class.
+    pub(crate) fn grad_cam_panel<'map>(&self, map: &'map Array2<f32>) -> Panel<'map> {
+        let (greatest, class) = (greatest(map), self.class());
+        let (heat, caption) = if greatest > 0.0 {
+            (Some(Heat { map, end: format!("{greatest:.2}") }), format!("evidence for {class}"))
+        } else {
+            (None, format!("no evidence for {class}"))
+        };
+        Panel { title: "Grad-CAM".to_owned(), heat, caption }
+    }
+
+    /// How much the log-odds of the explained class fall where each part of the image is hidden.
+    pub(crate) fn occlusion_panel<'map>(&self, occlusion: &'map Occlusion) -> Panel<'map> {
+        let Occlusion { lost_log_odds, least_probability } = occlusion;
+        let (greatest, class) = (greatest(lost_log_odds), self.class());
+        let (heat, caption) = if greatest >= MIN_SHOWN_LOSS {
+            let before = self.explanation.probabilities[self.explanation.class];
+            let [before, after] = [before, *least_probability].map(probability_text);
+            let heat = Heat { map: lost_log_odds, end: format!("{greatest:.2}") };
+            (
+                Some(heat),
+                format!("fall of the log-odds of {class} if hidden; at most from {before} to {after}"),
+            )
+        } else {
+            (None, format!("hiding any part makes {class} no less probable"))
+        };
+        Panel { title: "Occlusion".to_owned(), heat, caption }
+    }
+}
+
 /// A PNG with a text chunk by which a later call recognises it.
-fn to_png(sheet: &image::RgbImage) -> Result<Vec<u8>, png::EncodingError> {
+fn to_png(sheet: &RgbImage) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, sheet.width(), sheet.height());
     encoder.set_color(png::ColorType::Rgb);
@@ -101,7 +167,11 @@ fn to_png(sheet: &image::RgbImage) -> Result<Vec<u8>, png::EncodingError> {
     Ok(bytes)
 }
 
-fn find_class(card: &ModelCard, name: &str) -> Result<usize, CommandError> {
+/// The index of a class, by its name.
+///
+/// # Errors
+/// [`CommandError::NoSuchClass`].
+pub(crate) fn find_class(card: &ModelCard, name: &str) -> Result<usize, CommandError> {
     let found = card.class_names.iter().position(|class| class.eq_ignore_ascii_case(name));
     found.ok_or_else(|| CommandError::NoSuchClass {
         name: name.to_owned(),
@@ -110,12 +180,12 @@ fn find_class(card: &ModelCard, name: &str) -> Result<usize, CommandError> {
 }
 
 /// A class and its probability.
-fn with_probability(class: usize, explanation: &Explanation, card: &ModelCard) -> String {
+fn with_probability(class: usize, explanation: &Explanation<'_>, card: &ModelCard) -> String {
     format!("{} {}", card.class_names[class], probability_text(explanation.probabilities[class]))
 }
 
 /// The predicted class and its probability; a rejected image has no class.
-fn prediction(explanation: &Explanation, card: &ModelCard) -> String {
+fn prediction(explanation: &Explanation<'_>, card: &ModelCard) -> String {
     match explanation.reject_reason {
         Some(_) => REJECTED.to_owned(),
         None => with_probability(explanation.answer, explanation, card),
@@ -123,44 +193,23 @@ fn prediction(explanation: &Explanation, card: &ModelCard) -> String {
 }
 
 /// The image without a heat map, below the prediction.
-fn prediction_panel(explanation: &Explanation, card: &ModelCard) -> Panel<'static> {
+fn prediction_panel(explanation: &Explanation<'_>, card: &ModelCard) -> Panel<'static> {
     let caption = explanation.reject_reason.map_or("frame: what the model sees", |reason| reason.reason());
     Panel { title: prediction(explanation, card), heat: None, caption: caption.to_owned() }
 }
 
-/// Where the network finds evidence for the explained class.
-fn grad_cam_panel<'a>(explanation: &'a Explanation, card: &ModelCard) -> Panel<'a> {
-    let class = &card.class_names[explanation.class];
-    let greatest = greatest(&explanation.grad_cam);
-    let (heat, caption) = if greatest > 0.0 {
-        let heat = Heat { map: &explanation.grad_cam, end: format!("{greatest:.2}") };
-        (Some(heat), format!("evidence for {class}"))
-    } else {
-        (None, format!("no evidence for {class}"))
-    };
-    Panel { title: "Grad-CAM".to_owned(), heat, caption }
-}
-
-/// How much the log-odds of the explained class fall where each part of the image is hidden.
-fn occlusion_panel<'a>(explanation: &'a Explanation, card: &ModelCard) -> Panel<'a> {
-    let Occlusion { lost_log_odds, least_probability } = &explanation.occlusion;
-    let (greatest, class) = (greatest(lost_log_odds), &card.class_names[explanation.class]);
-    let (heat, caption) = if greatest >= MIN_SHOWN_LOSS {
-        let [before, after] =
-            [explanation.probabilities[explanation.class], *least_probability].map(probability_text);
-        let heat = Heat { map: lost_log_odds, end: format!("{greatest:.2}") };
-        (Some(heat), format!("fall of the log-odds of {class} if hidden; at most from {before} to {after}"))
-    } else {
-        (None, format!("hiding any part makes {class} no less probable"))
-    };
-    Panel { title: "Occlusion".to_owned(), heat, caption }
-}
-
-fn greatest(map: &Array2<f32>) -> f32 {
+/// The greatest value of a map, at least 0.
+pub(crate) fn greatest(map: &Array2<f32>) -> f32 {
     map.iter().copied().fold(0.0, f32::max)
 }
 
-fn show(request: &ExplainRequest<'_>, explanation: &Explanation, card: &ModelCard, screen: &Screen) {
+fn show(
+    request: &ExplainRequest<'_>,
+    explanation: &Explanation<'_>,
+    occlusion: &Occlusion,
+    card: &ModelCard,
+    screen: &Screen,
+) {
     let ExplainRequest { file, out, .. } = *request;
     screen.field("image", &file.display().to_string());
     screen.field("predicted", &prediction(explanation, card));
@@ -177,8 +226,8 @@ fn show(request: &ExplainRequest<'_>, explanation: &Explanation, card: &ModelCar
         probability: explanation.probabilities[explanation.class],
         predicted: explanation.reject_reason.map_or(&card.class_names[explanation.answer], |_| REJECTED),
         rejected: explanation.reject_reason.is_some(),
-        occlusion_log_odds: greatest(&explanation.occlusion.lost_log_odds),
-        occlusion_probability: explanation.occlusion.least_probability,
+        occlusion_log_odds: greatest(&occlusion.lost_log_odds),
+        occlusion_probability: occlusion.least_probability,
         out,
     });
 }

@@ -64,6 +64,23 @@ impl BatchSummary {
         observation.facts.into_iter().for_each(|facts| self.file_facts.add(facts));
     }
 
+    /// Adds the image of a summary of one, to the same result as from its observation.
+    ///
+    /// # Errors
+    /// If it is not of one image, or of a model with other classes or vectors of another length.
+    #[cfg(feature = "serve")]
+    pub(crate) fn add_one(&mut self, one: &Self, vector_len: usize) -> Result<(), String> {
+        one.check(self.n_predicted.len(), vector_len)?;
+        if one.n_images != 1 {
+            return Err(format!("{} images in a summary, expected one", one.n_images));
+        }
+        self.n_rejected += one.n_rejected;
+        self.n_predicted.iter_mut().zip(&one.n_predicted).for_each(|(sum, n)| *sum += n);
+        self.add_vector(&one.vectors);
+        self.file_facts.add_one(&one.file_facts);
+        Ok(())
+    }
+
     /// Keeps each vector with the same probability, however many follow (Vitter 1985, algorithm R).
     fn add_vector(&mut self, vector: &[f32]) {
         let before = self.n_images;

@@ -23,9 +23,11 @@ const PATCH: usize = 4;
 /// The step from one square to the next is the side of the crop divided by this.
 const STEPS: usize = 12;
 
-/// Two explanations of a prediction.
-#[derive(Clone, Debug)]
-pub(crate) struct Explanation {
+/// The prediction for an image, and what it is based on.
+pub(crate) struct Explanation<'a> {
+    model: &'a ResNet9,
+    card: &'a ModelCard,
+    views: Views,
     /// The class that is explained.
     pub class: usize,
     /// The likeliest one.
@@ -34,10 +36,6 @@ pub(crate) struct Explanation {
     pub probabilities: Vec<f64>,
     /// Whether, and why, the prediction is rejected.
     pub reject_reason: Option<RejectReason>,
-    /// Grad-CAM, as coarse as the last convolution sees; 0 or more, in units of the logit.
-    pub grad_cam: Array2<f32>,
-    /// What hiding parts of the image does.
-    pub occlusion: Occlusion,
 }
 
 /// What hiding parts of an image does to a class.
@@ -50,29 +48,42 @@ pub(crate) struct Occlusion {
     pub least_probability: f64,
 }
 
-/// Explains the prediction for one image of a set: the likeliest class, or `class`.
-///
-/// # Panics
-/// If there is no such image or class.
-#[must_use]
-pub(crate) fn explain(
-    model: &ResNet9,
-    card: &ModelCard,
-    set: &ImageSet,
-    image: usize,
-    class: Option<usize>,
-) -> Explanation {
-    let one = set.select(&[image]);
-    let observation = observe(model, &one, card.preprocessing()).next().expect("one image");
-    let mut evaluation = Evaluation::new(card.class_names.len());
-    evaluation.add(0, &observation.logits);
-    let reject_reason = ood::reject_reason(card.ood_detector.as_ref(), &observation);
-    let likeliest = argmax(observation.logits.iter().copied());
-    let class = class.unwrap_or(likeliest);
-    let probabilities = evaluation.predictions(card.temperature).probabilities(0).to_vec();
-    let views = Views::of(card, set, image);
-    let (grad_cam, occlusion) = (views.grad_cam(model, class), views.occlusion(model, card, class));
-    Explanation { class, answer: likeliest, probabilities, reject_reason, grad_cam, occlusion }
+impl<'a> Explanation<'a> {
+    /// Of the prediction for one image of a set: of the likeliest class, or `class`.
+    ///
+    /// # Panics
+    /// If there is no such image or class.
+    #[must_use]
+    pub(crate) fn new(
+        model: &'a ResNet9,
+        card: &'a ModelCard,
+        set: &ImageSet,
+        image: usize,
+        class: Option<usize>,
+    ) -> Self {
+        let one = set.select(&[image]);
+        let observation = observe(model, &one, card.preprocessing()).next().expect("one image");
+        let mut evaluation = Evaluation::new(card.class_names.len());
+        evaluation.add(0, &observation.logits);
+        let reject_reason = ood::reject_reason(card.ood_detector.as_ref(), &observation);
+        let answer = argmax(observation.logits.iter().copied());
+        let class = class.unwrap_or(answer);
+        let probabilities = evaluation.predictions(card.temperature).probabilities(0).to_vec();
+        let views = Views::of(card, set, image);
+        Self { model, card, views, class, answer, probabilities, reject_reason }
+    }
+
+    /// Grad-CAM of the class, as coarse as the last convolution sees; 0 or more, in units of the logit.
+    #[must_use]
+    pub(crate) fn grad_cam(&self) -> Array2<f32> {
+        self.views.grad_cam(self.model, self.class)
+    }
+
+    /// What hiding parts of the image does to the class.
+    #[must_use]
+    pub(crate) fn occlusion(&self) -> Occlusion {
+        self.views.occlusion(self.model, self.card, self.class)
+    }
 }
 
 /// Where in one image of a set the evidence for `class` is: Grad-CAM over the views of the prediction, 0 or more.

@@ -40,11 +40,22 @@ pub(crate) struct FactDifference {
 impl FactsSummary {
     /// Adds a file.
     pub(super) fn add(&mut self, facts: &FileFacts) {
+        let named = FileFacts::NAMES.into_iter().zip(facts.values());
+        self.add_values(named.filter(|(name, _)| is_compared(name)));
+    }
+
+    /// Adds the file of a summary of one, to the same result.
+    #[cfg(feature = "serve")]
+    pub(super) fn add_one(&mut self, one: &Self) {
+        if one.n == 1 {
+            self.add_values(one.facts.iter().map(|(name, moments)| (&**name, moments.mean)));
+        }
+    }
+
+    fn add_values<'a>(&mut self, values: impl Iterator<Item = (&'a str, f64)>) {
         self.n += 1;
         let n = self.n as f64;
-        for (name, value) in
-            FileFacts::NAMES.into_iter().zip(facts.values()).filter(|(name, _)| is_compared(name))
-        {
+        for (name, value) in values {
             let Moments { mean, variance } = self.facts.entry(name.to_owned()).or_default();
             let before = value - *mean;
             *mean += before / n;

@@ -181,9 +181,13 @@ impl ModelCard {
         if let Some(detector) = &self.ood_detector {
             detector.check(self.width, self.size as usize)?;
         }
-        let vector_len = vector_length(self.width, self.size as usize);
         let validation = self.validation.as_ref();
-        validation.map_or(Ok(()), |summary| summary.check(self.class_names.len(), vector_len))
+        validation.map_or(Ok(()), |summary| summary.check(self.class_names.len(), self.vector_length()))
+    }
+
+    /// Numbers in the vector of an image; see [`vector_length`].
+    pub(crate) fn vector_length(&self) -> usize {
+        vector_length(self.width, self.size as usize)
     }
 
     fn size_rules(&self) -> [Rule; 6] {

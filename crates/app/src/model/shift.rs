@@ -22,7 +22,7 @@ use super::facts_summary::FactDifference;
 use super::model_card::ModelCard;
 
 /// Images that both need at least.
-const MIN_IMAGES: usize = 20;
+pub(crate) const MIN_IMAGES: usize = 20;
 /// Probability of a false alarm.
 const SIGNIFICANCE_LEVEL: f64 = 0.01;
 /// Random divisions.

@@ -1,23 +1,18 @@
 //! The images of a report: which ones, and how each is shown.
 
-use std::io::Cursor;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::RgbImage;
-use image::codecs::jpeg::JpegEncoder;
-use image::imageops::{self, FilterType};
 use maud::{Markup, html};
 use ndarray::Array2;
-use roentgen_data::{Fit, ImageSet, LoadOptions, open_image, visible_region};
+use roentgen_data::{Fit, ImageSet, ImageSource, LoadOptions, visible_region};
 
 use crate::metrics::Predictions;
 use crate::report::overlay;
+use crate::report::picture::{scaled, to_jpeg};
 
 /// Long side of an image in the report, in pixels.
 const SIDE: u32 = 224;
-/// Quality of the JPEG files in the page, of 100.
-const QUALITY: u8 = 82;
 
 /// The wrongly classified images, those with the most probable wrong class first, without those in `excluded`.
 pub(super) fn worst_errors(predictions: &Predictions, max_images: usize, excluded: &[usize]) -> Vec<usize> {
@@ -64,14 +59,12 @@ pub(super) fn samples(set: &ImageSet, n_classes: usize, per_class: usize) -> Vec
 /// from its file, or else made from the reduced image of the set: drawn phantom films and packed images have no files.
 pub(super) fn image_and_window(set: &ImageSet, image: usize, options: &LoadOptions) -> (RgbImage, [f64; 4]) {
     let (height, width) = set.size(image);
-    let original = set.file(image).and_then(|path| open_image(&path, options).ok());
+    let original = set.file(image).and_then(|path| ImageSource::File(path).open(options).ok());
     // The reduced image has its margins already.
     let fit = if original.is_some() { options.fit } else { Fit::Crop };
     let full = original.map_or_else(|| reduced_image(set, image), |original| original.to_rgb8());
     let window = visible_region(full.dimensions(), (width, height), options.crop as usize, fit);
-    let scale = f64::from(SIDE) / f64::from(full.width().max(full.height()));
-    let scaled = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
-    let shown = imageops::resize(&full, scaled(full.width()), scaled(full.height()), FilterType::Triangle);
+    let (shown, scale) = scaled(&full, SIDE);
     (shown, window.map(|edge| edge * scale))
 }
 
@@ -108,10 +101,7 @@ pub(super) fn figure(
 }
 
 fn data_uri(image: &RgbImage) -> String {
-    let mut jpeg = Cursor::new(Vec::new());
-    let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
-    image.write_with_encoder(encoder).expect("an image of some pixels fits into memory");
-    format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg.get_ref()))
+    format!("data:image/jpeg;base64,{}", STANDARD.encode(to_jpeg(image)))
 }
 
 #[cfg(test)]

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use image::imageops::{self, FilterType};
-use image::{Rgb, RgbImage};
+use image::{Rgb, RgbImage, Rgba, RgbaImage};
 use ndarray::Array2;
 
 use super::sheet_text::{Font, lines};
 use crate::model::heat_map::sample;
 
 /// Opacity of the colour where the heat is greatest.
-const STRENGTH: f32 = 0.65;
+pub(crate) const STRENGTH: f32 = 0.65;
 /// The part of the colour map Plasma that is used. Its end is a pale yellow, which bright bone could be taken for.
 const LAST_COLOUR: f64 = 0.75;
 /// Factor of the brightness outside of what the model sees.
@@ -126,6 +126,21 @@ pub(crate) fn with_heat(image: &RgbImage, window: [f64; 4], heat: &Array2<f32>) 
     shaded(image, window, |x, y, pixel| heated(pixel, (sample(heat, x, y) / greatest).clamp(0.0, 1.0)))
 }
 
+/// A heat map over a transparent ground, for an image of this size: at the opacity [`STRENGTH`] it looks as in [`with_heat`].
+#[cfg(feature = "serve")]
+#[must_use]
+pub(crate) fn transparent((width, height): (u32, u32), window: [f64; 4], heat: &Array2<f32>) -> RgbaImage {
+    let greatest = heat.iter().copied().fold(0.0, f32::max).max(f32::MIN_POSITIVE);
+    RgbaImage::from_fn(width, height, |x, y| match place_in(window, x, y) {
+        Some((u, v)) => {
+            let share = (sample(heat, u, v) / greatest).clamp(0.0, 1.0);
+            let Rgb([r, g, b]) = colour_of(share);
+            Rgba([r, g, b, (255.0 * share.sqrt()).round() as u8])
+        }
+        None => Rgba([0; 4]),
+    })
+}
+
 /// A pixel under a share of the greatest heat.
 fn heated(pixel: Rgb<u8>, share: f32) -> Rgb<u8> {
     let (colour, opacity) = (colour_of(share), STRENGTH * share.sqrt());
@@ -151,17 +166,19 @@ fn framed(image: &RgbImage, window: [f64; 4]) -> RgbImage {
 /// Replaces each pixel of the window by what `inside` returns for its position in the window, 0 to 1, and its colour;
 /// darkens the others.
 fn shaded(image: &RgbImage, window: [f64; 4], inside: impl Fn(f64, f64, Rgb<u8>) -> Rgb<u8>) -> RgbImage {
-    let [left, top, right, bottom] = window;
     RgbImage::from_fn(image.width(), image.height(), |x, y| {
-        let (u, v) =
-            ((f64::from(x) + 0.5 - left) / (right - left), (f64::from(y) + 0.5 - top) / (bottom - top));
         let pixel = *image.get_pixel(x, y);
-        if (0.0..=1.0).contains(&u) && (0.0..=1.0).contains(&v) {
-            inside(u, v, pixel)
-        } else {
-            Rgb(pixel.0.map(|value| (f32::from(value) * OUTSIDE) as u8))
+        match place_in(window, x, y) {
+            Some((u, v)) => inside(u, v, pixel),
+            None => Rgb(pixel.0.map(|value| (f32::from(value) * OUTSIDE) as u8)),
         }
     })
+}
+
+/// Where the centre of a pixel is in the window, from 0 to 1 across and down; `None` outside of it.
+fn place_in([left, top, right, bottom]: [f64; 4], x: u32, y: u32) -> Option<(f64, f64)> {
+    let (u, v) = ((f64::from(x) + 0.5 - left) / (right - left), (f64::from(y) + 0.5 - top) / (bottom - top));
+    ((0.0..=1.0).contains(&u) && (0.0..=1.0).contains(&v)).then_some((u, v))
 }
 
 /// The colour map Plasma without its pale end: from blue to orange. Its lightness rises evenly, so that colour-blind readers
@@ -186,6 +203,24 @@ mod tests {
         assert_eq!(shown.get_pixel(50, 50).0, [100; 3], "without heat the image is unchanged");
         let hot = shown.get_pixel(85, 5).0;
         assert!(hot[0] > 150, "the corner of the heat is bright: {hot:?}");
+    }
+
+    #[cfg(feature = "serve")]
+    #[test]
+    fn a_transparent_map_over_the_image_is_the_image_with_heat() {
+        let image = RgbImage::from_pixel(90, 60, Rgb([100; 3]));
+        let heat = Array2::from_shape_fn((3, 3), |(y, x)| y as f32 - x as f32);
+        let window = [45.0, 0.0, 90.0, 60.0];
+        let (overlay, expected) = (transparent((90, 60), window, &heat), with_heat(&image, window, &heat));
+        assert_eq!(overlay.get_pixel(10, 10).0[3], 0, "outside of the window");
+        for (x, y) in [(50, 55), (46, 59), (70, 30), (88, 2)] {
+            let Rgba([r, g, b, a]) = *overlay.get_pixel(x, y);
+            let opacity = f32::from(a) / 255.0 * STRENGTH;
+            for (colour, expected) in [r, g, b].into_iter().zip(expected.get_pixel(x, y).0) {
+                let shown = f32::from(colour) * opacity + 100.0 * (1.0 - opacity);
+                assert!((shown - f32::from(expected)).abs() <= 1.5, "{shown}, expected {expected}");
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::report;
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 /// Each file with its name, its type and its text.
-const FILES: [(&str, &str, &str); 8] = [
+const FILES: &[(&str, &str, &str)] = &[
     ("icon.svg", "image/svg+xml", include_str!("static/icon.svg")),
     // The style of reports, and what pages have besides.
     ("report.css", STYLE, report::STYLE),
@@ -18,7 +18,11 @@ const FILES: [(&str, &str, &str); 8] = [
     ("train.css", STYLE, include_str!("static/train.css")),
     ("train.js", SCRIPT, include_str!("static/train.js")),
     ("training.js", SCRIPT, include_str!("static/training.js")),
+    ("common.js", SCRIPT, include_str!("static/common.js")),
+    ("try.css", STYLE, include_str!("static/try.css")),
     ("try.js", SCRIPT, include_str!("static/try.js")),
+    ("try_table.js", SCRIPT, include_str!("static/try_table.js")),
+    ("try_why.js", SCRIPT, include_str!("static/try_why.js")),
 ];
 
 /// `GET /static/{name}`

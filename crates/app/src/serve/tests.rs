@@ -25,8 +25,13 @@ use crate::training::pipeline::train;
 
 /// A folder of runs with one that is trained, and its path.
 pub(super) fn trained() -> TempDir {
+    trained_on(24)
+}
+
+/// The same with a number of training images.
+pub(super) fn trained_on(films: u32) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let config = TrainConfig { films: 24, width: 8, epochs: Some(1), ..TrainConfig::default() };
+    let config = TrainConfig { films, width: 8, epochs: Some(1), ..TrainConfig::default() };
     let screen = Screen::silent();
     let data = load(&config, &screen).expect("films");
     let planned = PlannedFolder::new(Some(&folder.path().join("my run"))).expect("a new folder");
@@ -41,6 +46,8 @@ pub(super) async fn ask(
     body: Vec<u8>,
 ) -> (StatusCode, String, Vec<u8>) {
     let request = Request::builder().method(method).uri(path);
+    let is_json = matches!(body.first(), Some(b'[' | b'{'));
+    let request = if is_json { request.header(header::CONTENT_TYPE, "application/json") } else { request };
     let request = request.header(header::HOST, "127.0.0.1:80").header(header::AUTHORIZATION, "Bearer t");
     let router = router(site.clone(), Guard::new("t", 80));
     let response =
@@ -52,7 +59,7 @@ pub(super) async fn ask(
     (status, kind.unwrap_or_default(), bytes.to_vec())
 }
 
-fn png(path: &Path) -> Vec<u8> {
+pub(super) fn png(path: &Path) -> Vec<u8> {
     image::GrayImage::from_fn(40, 36, |x, y| image::Luma([(x * 5 + y * 3) as u8]))
         .save(path)
         .expect("an image");
@@ -79,6 +86,7 @@ async fn the_pages_of_a_run_are_there_and_its_predictions_are_those_of_predict()
         ("/static/training.js", "text/javascript"),
         ("/static/try.js", "text/javascript"),
         ("/static/style.css", "text/css"),
+        ("/static/try.css", "text/css"),
         ("/static/icon.svg", "image/svg+xml"),
     ] {
         let (status, found, body) = ask(&site, "GET", path, Vec::new()).await;

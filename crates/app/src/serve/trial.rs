@@ -1,58 +1,33 @@
-//! The page on which a model is tried, and the predictions that it asks for.
+//! The page on which a model is tried, and what it asks for.
 
-use axum::body::to_bytes;
-use axum::extract::{Path, Query, Request, State};
-use axum::http::StatusCode;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use maud::{Markup, html};
-use roentgen_data::ImageSource;
-use serde::{Deserialize, Serialize};
 
 use super::layout::{encoded, page};
 use super::problem::Problem;
 use super::site::{LoadedModel, Site};
-use crate::commands::predict::{FileResult, predict_files};
-use crate::model::batch_summary::BatchSummary;
-use crate::terminal::tables::MEDICAL_CAUTION;
+use crate::report::overlay::STRENGTH;
 
-/// Largest file.
-const MAX_BYTES: usize = 64 << 20;
-
-/// The parameters of the address.
-#[derive(Debug, Deserialize)]
-struct Parameters {
-    /// What the file is called in the answer; no path is made from it.
-    #[serde(default)]
-    name: String,
-}
-
-/// The answer for one image.
-#[derive(Debug, PartialEq, Serialize)]
-struct Answer {
-    #[serde(flatten)]
-    result: FileResult,
-    /// What is unusual in the file.
-    notes: Vec<String>,
-    /// Of models of medical images.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    caution: Option<&'static str>,
-}
-
-impl Answer {
-    fn new(loaded: &LoadedModel, name: String, bytes: Vec<u8>) -> Self {
-        let LoadedModel { model, card } = loaded;
-        let sources = [ImageSource::Bytes { name, bytes }];
-        let mut summary = BatchSummary::new(card.class_names.len());
-        let (mut results, notes) = predict_files(model, card, &sources, &mut summary);
-        let result = results.pop().expect("a result for each source");
-        Self { result, notes, caution: card.medical.then_some(MEDICAL_CAUTION.trim_end()) }
-    }
-}
+mod compare;
+mod heat;
+mod predict;
+#[cfg(test)]
+mod tests;
+mod upload;
 
 /// What is answered here.
 pub(super) fn routes() -> Router<Site> {
-    Router::new().route("/runs/{run}/try", get(try_images)).route("/api/v1/runs/{run}/predict", post(predict))
+    Router::new()
+        .route("/runs/{run}/try", get(try_images))
+        .route("/api/v1/runs/{run}/predict", post(predict::predict))
+        .route(
+            "/api/v1/runs/{run}/shift",
+            post(compare::shift).layer(DefaultBodyLimit::max(compare::MAX_BYTES)),
+        )
+        .route("/api/v1/runs/{run}/explain", post(heat::explain))
+        .route("/api/v1/runs/{run}/picture", post(heat::picture))
 }
 
 /// `GET /runs/{run}/try`: predictions for images that the user drops.
@@ -65,7 +40,8 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
         &format!("{name}: try"),
         Some("try.js"),
         html! {
-            div #trial data-predict=(format!("/api/v1/runs/{}/predict", encoded(&name))) {
+            link rel="stylesheet" href="/static/try.css";
+            div #trial data-api=(format!("/api/v1/runs/{}", encoded(&name))) {
                 h1 { (name) }
                 p.verdict { "Which class is an image?" }
                 p.soft { "Classes: " (card.class_names.join(", ")) "." }
@@ -77,33 +53,45 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
                     input #files type="file" multiple;
                 }
                 p #status role="status" aria-live="polite" {}
+                p.soft #together role="status" hidden {}
                 div.scroll { table #results hidden {
-                    thead { tr { th { "image" } th { "answer" } th { "probability" } th { "remark" } } }
+                    thead { tr { @for column in ["image", "answer", "probability", "remark"] {
+                        th scope="col" { button type="button" { (column) } }
+                    } } }
                     tbody {}
                 } }
                 button #save hidden { "Save as CSV" }
             }
+            (why_dialog())
         },
     ))
 }
 
-/// `POST /api/v1/runs/{run}/predict?name=film.png`: the prediction for the image file in the body, as `roentgen predict` makes it.
-async fn predict(
-    State(site): State<Site>,
-    Path(run): Path<String>,
-    Query(Parameters { name }): Query<Parameters>,
-    request: Request,
-) -> Result<Json<Answer>, Problem> {
-    let _place = site.place()?;
-    let run = site.run(&run)?;
-    let _turn = site.turn().await?;
-    let too_large = || format!("the file is larger than {} MiB, or did not arrive", MAX_BYTES >> 20);
-    let bytes = to_bytes(request.into_body(), MAX_BYTES).await;
-    let bytes = bytes.map_err(|_| Problem::BadBody(StatusCode::PAYLOAD_TOO_LARGE, too_large()))?;
-    let of_site = site.clone();
-    let answer = site.compute(move || {
-        let loaded = of_site.model(&run)?;
-        Ok(Answer::new(&loaded, name, bytes.into()))
-    });
-    answer.await?.map(Json)
+/// The dialog that a script fills with the heat maps of an image.
+fn why_dialog() -> Markup {
+    let methods = [
+        ("grad-cam", "Grad-CAM", "Where the features are that the network counts for the class."),
+        ("occlusion", "Occlusion", "What the class loses where a part of the image is hidden."),
+    ];
+    html! {
+        dialog #why aria-labelledby="why-title" {
+            h2 #why-title {}
+            p.remark.rejected hidden { "A rejected image has no class. The maps explain the class that it is likest to." }
+            div.fade {
+                label for="opacity" { "Opacity of the colours" }
+                input #opacity type="range" min="0" max="100" step="5" value=(format!("{:.0}", 100.0 * STRENGTH));
+            }
+            div.maps { @for (method, name, meaning) in methods {
+                figure data-method=(method) {
+                    h3 { (name) }
+                    div.stack { img.picture alt=""; img.overlay alt=""; div.window hidden {} }
+                    p.heat-legend hidden { "0 " span.bar {} " " span.greatest {} }
+                    p.text aria-live="polite" {}
+                    p.soft { (meaning) }
+                }
+            } }
+            p.soft { "A map shows what the network uses, not where a disease is. The frame is what the network sees of the image." }
+            button.close type="button" { "Close" }
+        }
+    }
 }

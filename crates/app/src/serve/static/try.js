@@ -1,42 +1,38 @@
 // Sends each image that the user chooses or drops, and shows the answer in a row of the table.
 
+import { element, post } from "./common.js";
+import { csv, makeSortable, sort } from "./try_table.js";
+import { why } from "./try_why.js";
+
 const AT_ONCE = 3;
+/** Classes of an image that are shown at once. */
+const MOST_BARS = 5;
+/** What browsers show themselves. */
+const SHOWN = ["image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"];
 const [input, drop] = [document.querySelector("#files"), document.querySelector(".drop")];
 const [table, save] = [document.querySelector("#results"), document.querySelector("#save")];
-const trial = document.querySelector("#trial");
-const status = document.querySelector("#status");
-const waiting = [];
-const answers = [];
-let nSent = 0, nDone = 0, nInWork = 0;
+const api = document.querySelector("#trial").dataset.api;
+const [status, together] = [document.querySelector("#status"), document.querySelector("#together")];
+/** Each image: its file, its row and, later, its answer. */
+const entries = [];
+const tasks = [];
+let nDone = 0, nInWork = 0;
 
-function element(name, text, className) {
-  const made = document.createElement(name);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  return made;
-}
+/** As the commands write a probability: a number is never nearer to certainty than it can be known. */
+const percent = (value) => (value < 0.01 ? "< 1 %" : value > 0.99 ? "> 99 %" : `${(100 * value).toFixed(1)} %`);
 
-const percent = (value) => `${(100 * value).toFixed(1)} %`;
-const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
-
-/** The answer of the server, or an object with the error. A server that is busy is asked again. */
+/** The answer of the server, or an object with the error. */
 async function predict(file) {
-  const address = `${trial.dataset.predict}?name=${encodeURIComponent(file.name)}`;
-  for (;;) {
-    try {
-      const response = await fetch(address, { method: "POST", body: file });
-      if (response.ok) return await response.json();
-      if (response.status !== 503) return { path: file.name, error: await response.text() };
-    } catch {
-      return { path: file.name, error: "no answer: does roentgen serve still run?" };
-    }
-    await pause(1);
+  try {
+    return await (await post(`${api}/predict?summary=true&name=${encodeURIComponent(file.name)}`, file)).json();
+  } catch (error) {
+    return { path: file.name, error: error.message };
   }
 }
 
 function bars(probabilities) {
   const grid = element("div", undefined, "bars");
-  for (const [name, value] of Object.entries(probabilities).sort((a, b) => b[1] - a[1])) {
+  for (const [name, value] of probabilities) {
     const meter = element("meter");
     meter.value = value;
     meter.setAttribute("aria-label", name);
@@ -45,42 +41,112 @@ function bars(probabilities) {
   return grid;
 }
 
-function show(file, row, answer) {
-  const [image, label, probability, remark] = [0, 1, 2, 3].map(() => element("td"));
-  if (file.type.startsWith("image/")) {
-    const picture = element("img");
-    picture.alt = "";
-    picture.src = URL.createObjectURL(file);
-    picture.onload = picture.onerror = () => URL.revokeObjectURL(picture.src);
-    image.append(picture);
+/** A bar for each class, the most probable first; of many classes only these, until more are asked for. */
+function allBars(probabilities) {
+  const sorted = Object.entries(probabilities).sort((a, b) => b[1] - a[1]);
+  const nFirst = sorted.length > MOST_BARS + 1 ? MOST_BARS : sorted.length;
+  const shown = [bars(sorted.slice(0, nFirst))];
+  if (nFirst < sorted.length) {
+    const more = element("details");
+    more.append(element("summary", `${sorted.length - nFirst} more`));
+    more.addEventListener("toggle", () => more.append(bars(sorted.slice(nFirst))), { once: true });
+    shown.push(more);
   }
+  return shown;
+}
+
+function setPicture(picture, blob) {
+  const address = URL.createObjectURL(blob);
+  picture.onload = picture.onerror = () => URL.revokeObjectURL(address);
+  picture.src = address;
+}
+
+/** A small picture; from the server where the browser cannot show the file. */
+function thumbnail(file) {
+  const picture = element("img");
+  picture.alt = "";
+  const fromServer = async () => {
+    try {
+      setPicture(picture, await (await post(`${api}/picture?side=160`, file)).blob());
+    } catch {
+      picture.remove();
+    }
+  };
+  if (SHOWN.includes(file.type)) {
+    setPicture(picture, file);
+    picture.addEventListener("error", () => later(fromServer), { once: true });
+  } else {
+    later(fromServer);
+  }
+  return picture;
+}
+
+function button(text, name, action) {
+  const made = element("button", text);
+  made.type = "button";
+  made.setAttribute("aria-label", name);
+  made.addEventListener("click", action);
+  return made;
+}
+
+function show({ file, row, answer }) {
+  const [image, label, probability, remark] = [0, 1, 2, 3].map(() => element("td"));
+  if (!answer.error) image.append(thumbnail(file));
   image.append(file.name);
   if (answer.error) {
     label.textContent = "not read";
     remark.textContent = answer.error;
-  } else if (answer.rejected) {
-    label.textContent = "rejected";
-    remark.textContent = answer.reason;
   } else {
-    label.append(element("strong", answer.class));
-    probability.append(bars(answer.probabilities));
+    label.append(element("strong", answer.rejected ? "rejected" : answer.class));
+    if (answer.rejected) remark.textContent = answer.reason;
+    else probability.append(...allBars(answer.probabilities));
+    const ask = `Why is ${file.name} ${answer.rejected ? "rejected" : answer.class}?`;
+    label.append(button("Why?", ask, () => why(file, answer)));
   }
   for (const note of answer.notes ?? []) remark.append(element("div", note, "soft"));
   row.replaceChildren(image, label, probability, remark);
 }
 
+async function answer(entry) {
+  entry.answer = await predict(entry.file);
+  show(entry);
+  nDone += 1;
+  status.textContent = nDone < entries.length ? `${nDone} of ${entries.length} images` : `${nDone} images done`;
+  save.hidden = false;
+  if (nDone === entries.length) {
+    sort(table, entries);
+    await compare();
+  }
+}
+
+/** Shows whether all images, taken together, differ from those of the training. */
+async function compare() {
+  const summaries = entries.flatMap((entry) => entry.answer?.summary ?? []);
+  if (summaries.length === 0) return;
+  const body = new Blob([JSON.stringify(summaries)], { type: "application/json" });
+  let answer;
+  try {
+    answer = await (await post(`${api}/shift`, body)).json();
+  } catch (error) {
+    answer = { text: error.message };
+  }
+  if (nDone < entries.length) return;
+  together.hidden = false;
+  together.className = answer.shift ? "remark" : "soft";
+  together.classList.toggle("bad", answer.shift?.detected === true);
+  together.textContent = answer.text[0].toUpperCase() + answer.text.slice(1);
+}
+
 async function work() {
   nInWork += 1;
-  while (waiting.length > 0) {
-    const { file, row } = waiting.shift();
-    const answer = await predict(file);
-    answers.push(answer);
-    show(file, row, answer);
-    nDone += 1;
-    status.textContent = nDone < nSent ? `${nDone} of ${nSent} images` : `${nDone} images done`;
-    save.hidden = false;
-  }
+  while (tasks.length > 0) await tasks.shift()();
   nInWork -= 1;
+}
+
+/** Does a task when those before it are done; a few at the same time. */
+function later(task) {
+  tasks.push(task);
+  if (nInWork < AT_ONCE) work();
 }
 
 function add(files) {
@@ -90,29 +156,11 @@ function add(files) {
     cell.colSpan = 4;
     row.append(cell);
     table.tBodies[0].append(row);
-    waiting.push({ file, row });
-    nSent += 1;
+    const entry = { file, row };
+    entries.push(entry);
+    later(() => answer(entry));
   }
-  table.hidden = nSent === 0;
-  while (nInWork < AT_ONCE && waiting.length > nInWork) work();
-}
-
-/** A cell that a spreadsheet takes for text. */
-function cell(value) {
-  const text = String(value ?? "");
-  const safe = /^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text;
-  return `"${safe.replaceAll('"', '""')}"`;
-}
-
-function csv() {
-  const names = Object.keys(answers.find((answer) => answer.probabilities)?.probabilities ?? {});
-  const heading = ["image", "class", "probability", "rejected", "reason", "error", ...names.map((name) => `p(${name})`)];
-  const row = (answer) => [
-    answer.path, answer.class, answer.probability, answer.rejected, answer.reason, answer.error,
-    // Who reads a table takes the largest column for the class.
-    ...names.map((name) => (answer.rejected ? "" : answer.probabilities?.[name])),
-  ];
-  return [heading, ...answers.map(row)].map((cells) => cells.map(cell).join(",")).join("\r\n") + "\r\n";
+  table.hidden = entries.length === 0;
 }
 
 input.addEventListener("change", () => {
@@ -127,9 +175,11 @@ for (const name of ["dragover", "dragleave", "drop"]) {
   });
 }
 save.addEventListener("click", () => {
+  const answers = entries.flatMap((entry) => entry.answer ?? []);
   const link = element("a");
-  link.href = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
+  link.href = URL.createObjectURL(new Blob([csv(answers)], { type: "text/csv" }));
   link.download = "predictions.csv";
   link.click();
   URL.revokeObjectURL(link.href);
 });
+makeSortable(table, entries);

@@ -1,0 +1,26 @@
+// What scripts of several pages need.
+
+/** A new element with a text and a class, both optional. */
+export function element(name, text, className) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
+
+/** Sends a body. A server that is busy is asked again. Fails with what to tell the user. */
+export async function post(address, body) {
+  for (;;) {
+    let response;
+    try {
+      response = await fetch(address, { method: "POST", body });
+    } catch {
+      throw new Error("no answer: does roentgen serve still run?");
+    }
+    if (response.ok) return response;
+    if (response.status !== 503) throw new Error(await response.text());
+    await pause(1);
+  }
+}

@@ -1,0 +1,70 @@
+//! Whether many images, taken together, differ from the validation images of a model.
+//!
+//! The server keeps nothing of an image: an answer to `predict` has what the comparison needs of it, and the client sends that of all
+//! images back.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use crate::model::batch_summary::BatchSummary;
+use crate::model::model_card::ModelCard;
+use crate::model::shift::{MIN_IMAGES, Shift};
+use crate::serve::problem::Problem;
+use crate::serve::site::Site;
+
+/// Largest body: some 5,000 images.
+pub(super) const MAX_BYTES: usize = 16 << 20;
+
+/// The comparison.
+#[derive(Debug, Serialize)]
+pub(super) struct Comparison {
+    /// As `roentgen predict` prints it; null where there are too few images.
+    shift: Option<Shift>,
+    /// The same in words.
+    text: String,
+}
+
+impl Comparison {
+    /// Of images, each with its summary, in order.
+    fn new(card: &ModelCard, images: &[BatchSummary]) -> Result<Self, String> {
+        let mut batch = BatchSummary::new(card.class_names.len());
+        images.iter().try_for_each(|image| batch.add_one(image, card.vector_length()))?;
+        let shift = Shift::of(&batch, card);
+        let text = match (&shift, &card.validation) {
+            (Some(shift), _) if shift.detected => format!("{}.", shift.in_words()),
+            (Some(Shift { p_value, batch, .. }), _) => format!(
+                "these {} images, taken together, do not differ noticeably from the validation images of the model (p = {p_value:.3}).",
+                batch.n_images
+            ),
+            (None, Some(validation)) if validation.n_images() >= MIN_IMAGES => {
+                format!(
+                    "from {MIN_IMAGES} images on, they are compared, taken together, with the validation images of the model."
+                )
+            }
+            _ => "this model has too few validation images to compare others with.".to_owned(),
+        };
+        Ok(Self { shift, text })
+    }
+}
+
+/// `POST /api/v1/runs/{run}/shift`: what `roentgen predict` finds at its end, for the images whose summaries are in the body, a list.
+pub(super) async fn shift(
+    State(site): State<Site>,
+    Path(run): Path<String>,
+    images: Result<Json<Vec<BatchSummary>>, JsonRejection>,
+) -> Result<Json<Comparison>, Problem> {
+    let _place = site.place()?;
+    let run = site.run(&run)?;
+    let Json(images) = images.map_err(|error| Problem::BadBody(error.status(), error.body_text()))?;
+    let _turn = site.turn().await?;
+    let of_site = site.clone();
+    let compared = site.compute(move || {
+        let loaded = of_site.model(&run)?;
+        Comparison::new(&loaded.card, &images)
+            .map_err(|reason| Problem::BadBody(StatusCode::BAD_REQUEST, reason))
+    });
+    compared.await?.map(Json)
+}

@@ -1,0 +1,145 @@
+//! What a prediction is based on, as a heat map for a page to lay over the picture; and the picture.
+
+use std::io::Cursor;
+
+use axum::Json;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use image::{ImageFormat, RgbaImage};
+use roentgen_data::ImageSource;
+use serde::{Deserialize, Serialize};
+
+use super::upload::{unusable, with_image};
+use crate::commands::explain::{ExplainedImage, find_class, greatest};
+use crate::report::overlay::transparent;
+use crate::report::picture::{scaled, to_jpeg};
+use crate::serve::problem::Problem;
+use crate::serve::site::{LoadedModel, Site};
+
+/// Long side of a picture, in pixels, and of its heat maps; where none is asked for.
+const SIDE: u32 = 800;
+/// The long sides that can be asked for.
+const SIDES: [u32; 2] = [16, 1600];
+
+/// The parameters of the address of a heat map.
+#[derive(Debug, Deserialize)]
+pub(super) struct HeatParameters {
+    method: Method,
+    /// The class to explain; the predicted one without it.
+    class: Option<String>,
+}
+
+/// How a prediction is explained.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Method {
+    GradCam,
+    Occlusion,
+}
+
+/// A heat map.
+#[derive(Debug, Serialize)]
+pub(super) struct HeatAnswer {
+    method: Method,
+    /// The explained class, and its probability.
+    class: String,
+    probability: f64,
+    /// What the map shows, in words.
+    text: String,
+    /// The value of the most opaque colour; null without a map.
+    greatest: Option<f32>,
+    /// The map as a PNG in base64, as large as the picture; null where the text is all.
+    overlay: Option<String>,
+    /// What the model sees, as shares of the width and the height: left, top, right, bottom.
+    window: [f64; 4],
+}
+
+impl HeatAnswer {
+    /// The map of an image file.
+    ///
+    /// # Errors
+    /// If the file cannot be used, or the model has no such class.
+    fn new(
+        loaded: &LoadedModel,
+        source: &ImageSource,
+        HeatParameters { method, class }: &HeatParameters,
+    ) -> Result<Self, Problem> {
+        let LoadedModel { model, card } = loaded;
+        let class = class.as_deref().map(|class| find_class(card, class)).transpose();
+        let class = class.map_err(|error| Problem::BadBody(StatusCode::BAD_REQUEST, error.to_string()))?;
+        let explained =
+            ExplainedImage::read(model, card, source, class).map_err(|reason| unusable(&reason))?;
+        let (grad_cam, occlusion);
+        let panel = match method {
+            Method::GradCam => {
+                grad_cam = explained.explanation.grad_cam();
+                explained.grad_cam_panel(&grad_cam)
+            }
+            Method::Occlusion => {
+                occlusion = explained.explanation.occlusion();
+                explained.occlusion_panel(&occlusion)
+            }
+        };
+        let (picture, scale) = scaled(&explained.image, SIDE);
+        let overlay = panel.heat.as_ref().map(|heat| {
+            let window = explained.window.map(|edge| edge * scale);
+            STANDARD.encode(to_png(&transparent(picture.dimensions(), window, heat.map)))
+        });
+        let (width, height) = explained.image.dimensions();
+        let sides = [width, height, width, height].map(f64::from);
+        Ok(Self {
+            method: *method,
+            class: explained.class().to_owned(),
+            probability: explained.explanation.probabilities[explained.explanation.class],
+            greatest: panel.heat.map(|heat| greatest(heat.map)),
+            text: panel.caption,
+            overlay,
+            window: std::array::from_fn(|edge| explained.window[edge] / sides[edge]),
+        })
+    }
+}
+
+fn to_png(image: &RgbaImage) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, ImageFormat::Png).expect("an image of some pixels fits into memory");
+    bytes.into_inner()
+}
+
+/// `POST /api/v1/runs/{run}/explain?method=grad-cam&class=NAME`: a heat map of the image file in the body, as `roentgen explain`
+/// makes it.
+pub(super) async fn explain(
+    State(site): State<Site>,
+    Path(run): Path<String>,
+    Query(parameters): Query<HeatParameters>,
+    request: Request,
+) -> Result<Json<HeatAnswer>, Problem> {
+    let work = move |loaded: &LoadedModel, source: ImageSource| HeatAnswer::new(loaded, &source, &parameters);
+    with_image(&site, &run, String::new(), request, work).await?.map(Json)
+}
+
+/// The parameters of the address of a picture.
+#[derive(Debug, Deserialize)]
+pub(super) struct PictureParameters {
+    /// Its long side, in pixels.
+    side: Option<u32>,
+}
+
+/// `POST /api/v1/runs/{run}/picture?side=800`: the image file in the body as a JPEG, for formats that browsers do not show.
+pub(super) async fn picture(
+    State(site): State<Site>,
+    Path(run): Path<String>,
+    Query(PictureParameters { side }): Query<PictureParameters>,
+    request: Request,
+) -> Result<impl IntoResponse, Problem> {
+    let side = side.unwrap_or(SIDE).clamp(SIDES[0], SIDES[1]);
+    let work = move |loaded: &LoadedModel, source: ImageSource| {
+        let image = source.open(&loaded.card.image_options())?.to_rgb8();
+        Ok(to_jpeg(&scaled(&image, side).0))
+    };
+    let jpeg: Result<Vec<u8>, String> = with_image(&site, &run, String::new(), request, work).await?;
+    let jpeg = jpeg.map_err(|reason| unusable(&reason))?;
+    Ok(([(header::CONTENT_TYPE, "image/jpeg")], jpeg))
+}

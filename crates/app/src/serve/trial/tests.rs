@@ -1,0 +1,127 @@
+//! What the page asks for, in this process.
+
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use roentgen_data::ImageSource;
+use serde_json::Value;
+
+use crate::commands::predict::predict_files;
+use crate::model::batch_summary::BatchSummary;
+use crate::model::model_file;
+use crate::model::shift::Shift;
+use crate::serve::site::Site;
+use crate::serve::tests::{ask, png, trained, trained_on};
+
+const RUN: &str = "/api/v1/runs/my%20run";
+
+fn json(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(bytes)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heat_maps_are_as_large_as_the_picture_and_explain_the_predicted_class() {
+    let folder = trained();
+    let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
+    let film = png(&folder.path().join("film.png"));
+    let (_, _, prediction) = ask(&site, "POST", &format!("{RUN}/predict"), film.clone()).await;
+    let probabilities = json(&prediction)["probabilities"].clone();
+    let (status, kind, jpeg) = ask(&site, "POST", &format!("{RUN}/picture?side=400"), film.clone()).await;
+    assert!(status == StatusCode::OK && kind == "image/jpeg", "{status} {kind}");
+    let picture = image::load_from_memory(&jpeg).expect("a picture");
+    assert_eq!((picture.width(), picture.height()), (400, 360), "an image of 40 by 36 pixels");
+
+    let mut n_maps = 0;
+    for method in ["grad-cam", "occlusion"] {
+        for class in ["", "&class=normal", "&class=covid", "&class=pneumonia"] {
+            let path = format!("{RUN}/explain?method={method}{class}");
+            let (status, _, body) = ask(&site, "POST", &path, film.clone()).await;
+            let answer = json(&body);
+            assert!(status == StatusCode::OK && answer["method"] == method, "{path}: {answer}");
+            let explained = answer["class"].as_str().expect("a class");
+            assert_eq!(answer["probability"], probabilities[explained], "{path}");
+            assert!(answer["text"].as_str().is_some_and(|text| text.contains(explained)), "{answer}");
+            let largest = probabilities
+                .as_object()
+                .expect("classes")
+                .values()
+                .all(|p| p.as_f64() <= answer["probability"].as_f64());
+            assert!(largest || !class.is_empty(), "{path} explains the predicted class");
+            assert_eq!(answer["overlay"].is_null(), answer["greatest"].is_null(), "{answer}");
+            let Some(overlay) = answer["overlay"].as_str() else { continue };
+            let overlay = image::load_from_memory(&STANDARD.decode(overlay).expect("base64")).expect("a PNG");
+            let overlay = overlay.as_rgba8().expect("a transparent ground");
+            assert_eq!(overlay.dimensions(), (800, 720), "as the picture, where no side is asked for");
+            let opacities = || overlay.pixels().map(|pixel| pixel.0[3]);
+            assert!(opacities().max() > Some(200) && opacities().min() < Some(100), "{path}");
+            n_maps += 1;
+        }
+    }
+    assert!(n_maps >= 4, "{n_maps} maps");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_explained_says_why() {
+    let folder = trained();
+    let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
+    let film = png(&folder.path().join("film.png"));
+    for (path, body, status, text) in [
+        ("explain?method=grad-cam", b"no image".to_vec(), StatusCode::UNPROCESSABLE_ENTITY, "not an image"),
+        ("picture", Vec::new(), StatusCode::UNPROCESSABLE_ENTITY, "not an image"),
+        ("explain?method=magic", film.clone(), StatusCode::BAD_REQUEST, "grad-cam"),
+        ("explain?method=occlusion&class=cat", film.clone(), StatusCode::BAD_REQUEST, "normal"),
+        ("explain", film, StatusCode::BAD_REQUEST, "method"),
+    ] {
+        let (found, _, answer) = ask(&site, "POST", &format!("{RUN}/{path}"), body).await;
+        let answer = String::from_utf8(answer).expect("text");
+        assert!(found == status && answer.contains(text), "{path}: {found}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_images_are_compared_as_predict_compares_them() {
+    let folder = trained_on(168);
+    let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
+    let shift = format!("{RUN}/shift");
+    let (mut sources, mut summaries) = (Vec::new(), Vec::new());
+    for number in 0..21u32 {
+        let image =
+            image::GrayImage::from_fn(60, 50, |x, y| image::Luma([(x * y / (1 + number) + number) as u8]));
+        let path = folder.path().join("image.png");
+        image.save(&path).expect("an image");
+        let bytes = std::fs::read(path).expect("an image");
+        let (_, _, answer) = ask(&site, "POST", &format!("{RUN}/predict?summary=true"), bytes.clone()).await;
+        summaries.push(json(&answer)["summary"].clone());
+        sources.push(ImageSource::Bytes { name: String::new(), bytes });
+    }
+    let (model, card) = model_file::read(&folder.path().join("my run")).expect("a model");
+    let mut batch = BatchSummary::new(card.class_names.len());
+    let _ = predict_files(&model, &card, &sources, &mut batch);
+    let expected = Shift::of(&batch, &card).expect("enough images");
+    assert!(expected.detected, "drawings are no films");
+    let (status, _, body) = ask(&site, "POST", &shift, serde_json::to_vec(&summaries).expect("JSON")).await;
+    assert_eq!(status, StatusCode::OK);
+    let body = String::from_utf8(body).expect("text");
+    let expected = format!("{{\"shift\":{}", serde_json::to_string(&expected).expect("JSON"));
+    assert!(body.starts_with(&expected), "{body}, expected {expected}");
+
+    let few = serde_json::to_vec(&summaries[..3]).expect("JSON");
+    let (_, _, body) = ask(&site, "POST", &shift, few).await;
+    let answer = json(&body);
+    assert!(
+        answer["shift"].is_null() && answer["text"].as_str().is_some_and(|text| text.contains("20")),
+        "{answer}"
+    );
+    summaries[0]["n_images"] = 7.into();
+    for body in [serde_json::to_vec(&summaries).expect("JSON"), b"[{}]".to_vec(), b"no JSON".to_vec()] {
+        let (status, _, answer) = ask(&site, "POST", &shift, body).await;
+        assert!(status.is_client_error(), "{status}: {}", String::from_utf8_lossy(&answer));
+    }
+}
+
+#[test]
+fn the_legend_has_the_colours_of_the_maps() {
+    let style = include_str!("../static/try.css");
+    let gradient = crate::report::overlay::css_gradient();
+    assert!(style.contains(&gradient), "try.css needs {gradient}");
+}

@@ -1,0 +1,41 @@
+//! An image file in the body of a request, for the model of a run.
+
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use roentgen_data::ImageSource;
+
+use crate::serve::problem::Problem;
+use crate::serve::site::{LoadedModel, Site};
+use crate::terminal::foreign_text::error_line;
+
+/// Largest file.
+const MAX_BYTES: usize = 64 << 20;
+
+/// What `work` makes of the image file in the body of a request with the model of a run, when it is the turn of the request.
+/// `name` is what the file is called; no path is made from it.
+pub(super) async fn with_image<T: Send + 'static>(
+    site: &Site,
+    run: &str,
+    name: String,
+    request: Request,
+    work: impl FnOnce(&LoadedModel, ImageSource) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let _place = site.place()?;
+    let run = site.run(run)?;
+    let _turn = site.turn().await?;
+    let too_large = || format!("the file is larger than {} MiB, or did not arrive", MAX_BYTES >> 20);
+    let bytes = to_bytes(request.into_body(), MAX_BYTES).await;
+    let bytes = bytes.map_err(|_| Problem::BadBody(StatusCode::PAYLOAD_TOO_LARGE, too_large()))?;
+    let of_site = site.clone();
+    let answer = site.compute(move || {
+        let loaded = of_site.model(&run)?;
+        Ok(work(&loaded, ImageSource::Bytes { name, bytes: bytes.into() }))
+    });
+    answer.await?
+}
+
+/// The answer to a file that cannot be used, with the reason.
+pub(super) fn unusable(reason: &str) -> Problem {
+    Problem::BadBody(StatusCode::UNPROCESSABLE_ENTITY, error_line(reason))
+}
