@@ -30,6 +30,7 @@ mod order;
 mod page;
 pub(super) mod process;
 mod progress;
+mod samples;
 
 /// How often the files of a run are read for a page that shows it.
 const POLL: Duration = Duration::from_millis(500);
@@ -40,6 +41,7 @@ pub(super) fn routes() -> Router<Site> {
         .route("/train", get(start_page))
         .route("/runs/{run}/training", get(run_page))
         .route("/runs/{run}/training/curves", get(curves))
+        .route("/runs/{run}/training/samples.png", get(samples))
         .route("/api/v1/training", post(start))
         .route("/api/v1/runs/{run}/training", get(state))
         .route("/api/v1/runs/{run}/training/events", get(events))
@@ -74,6 +76,16 @@ async fn run_page(State(site): State<Site>, Path(name): Path<String>) -> Result<
 async fn curves(State(site): State<Site>, Path(name): Path<String>) -> Result<Markup, Problem> {
     let (progress, log) = look(&site, &name).await?;
     Ok(page::curves(&progress, &log))
+}
+
+/// `GET /runs/{run}/training/samples.png`: images as the network sees them, where that can be shown.
+async fn samples(State(site): State<Site>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let folder = site.training_run(&name)?;
+    let Some(picture) = site.compute(move || samples::picture(&folder)).await? else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
+    let headers = [(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "private, max-age=3600")];
+    Ok((headers, picture).into_response())
 }
 
 /// Reads files beside the server, and not on the threads of predictions, which may be busy.

@@ -48,6 +48,16 @@ function showReport() {
   place.append(line, frame);
 }
 
+/** Once the images are read; not every kind of data can be shown. */
+function showSamples() {
+  const picture = find("samples").querySelector("img");
+  if (picture.src) return;
+  picture.addEventListener("load", () => {
+    find("samples").hidden = false;
+  });
+  picture.src = `${run}/training/samples.png`;
+}
+
 function problem(text) {
   find("problem").textContent = text ?? "";
   find("problem").hidden = !text;
@@ -72,6 +82,7 @@ function show(now) {
   }
   if (isNewEpoch && !isFirst) showCurves();
   if (isNewState || isNewEpoch) showOutput();
+  if (now.epochs) showSamples();
   if (now.state === "done") {
     if (now.has_report) showReport();
     events.close();

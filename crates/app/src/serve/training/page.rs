@@ -7,6 +7,7 @@ use super::super::data_set::DataSet;
 use super::super::layout::{encoded, page};
 use super::order::SETTINGS;
 use super::progress::{Progress, Stage};
+use super::samples::{N_EPOCHS, N_IMAGES};
 use crate::config::{Preset, TrainConfig, settings};
 use crate::report::{accuracy_plot, loss_plot};
 use crate::run_dir::records::LogLine;
@@ -117,6 +118,11 @@ pub(super) fn run(name: &str, progress: &Progress, log: &[LogLine], said: &[Stri
                     a #try .button href=(of_run("try")) hidden[!progress.has_model] { "Try it on images" }
                 }
                 div.plots #curves { (curves(progress, log)) }
+                figure #samples hidden {
+                    img alt=(format!("{N_IMAGES} training images, each as it is in {N_EPOCHS} epochs"));
+                    figcaption { "Training images as the network sees them: scaled, cropped, changed at random in each epoch, normalised. "
+                        "Each row is an epoch." }
+                }
                 details #output hidden[said.is_empty()] { summary { "What the program printed" } pre { (said.join("\n")) } }
                 div #report data-report=(report) {
                     @if progress.state == Stage::Done && progress.has_report { (report_frame(&report)) }
