@@ -13,6 +13,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
+use roentgen_data::disk;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tower_http::timeout::TimeoutLayer;
@@ -59,6 +60,8 @@ const PLAIN_HTTP: &str = "this is plain HTTP: who can read the network can read 
 pub(crate) struct ServeRequest {
     /// A folder of run folders, or one of them.
     pub runs: PathBuf,
+    /// Whether that folder is made if it is missing.
+    pub makes_runs: bool,
     /// The folder below which images may be.
     pub root: PathBuf,
     /// An address that other machines reach, with a token; without, the server listens on loopback with a token of its own.
@@ -76,7 +79,8 @@ pub(crate) struct ServeRequest {
 /// # Errors
 /// [`ServeError`] if the folder cannot be read, the port is taken, or the system gives no token or thread.
 pub(crate) fn run(request: &ServeRequest, screen: &Screen) -> Result<(), AppError> {
-    runs::list(&request.runs)
+    let made = if request.makes_runs { disk::create_folders(&request.runs) } else { Ok(()) };
+    made.and_then(|()| runs::list(&request.runs))
         .map_err(|source| ServeError::RunsUnreadable { path: request.runs.clone(), source })?;
     let listen = request.listen.as_ref();
     let new_token =

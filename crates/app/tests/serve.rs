@@ -44,7 +44,12 @@ fn the_link_opens_the_page_until_a_signal() {
 #[test]
 fn a_folder_that_is_missing_or_a_port_that_is_taken_is_named() {
     let folder = TempDir::new().unwrap();
-    refuses(&["serve", "--no-open"], 2, &["cannot read the runs in runs", "give a folder"], folder.path());
+    refuses(
+        &["serve", "nosuch", "--no-open"],
+        2,
+        &["cannot read the runs in nosuch", "give a folder"],
+        folder.path(),
+    );
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let args = ["serve", ".", "--no-open", "--port", &port];

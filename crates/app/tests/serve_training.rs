@@ -127,7 +127,6 @@ fn assert_same(one: &Path, other: &Path) {
 #[test]
 fn a_training_of_the_page_goes_to_its_end_and_is_that_of_the_command_line() {
     let folder = TempDir::new().unwrap();
-    fs::create_dir(folder.path().join("runs")).unwrap();
     let server = Server::start(folder.path());
     let small = json!({ "data": "phantoms", "films": 48, "epochs": 3, "width": 8, "name": "a" });
     let (status, started) = server.order(&small);
@@ -173,7 +172,6 @@ fn a_training_of_the_page_goes_to_its_end_and_is_that_of_the_command_line() {
 fn a_training_outlives_every_end_of_its_server_with_the_same_bytes() {
     let folder = TempDir::new().unwrap();
     let run: PathBuf = folder.path().join("runs/a");
-    fs::create_dir(folder.path().join("runs")).unwrap();
     let server = Server::start(folder.path());
     assert_eq!(server.order(&order()).0, 201);
     server.state_when(is_beyond(0));
@@ -210,8 +208,8 @@ fn a_training_outlives_every_end_of_its_server_with_the_same_bytes() {
 
 #[test]
 fn a_training_that_fails_shows_its_reason() {
+    // The folder of runs is made by the server.
     let folder = TempDir::new().unwrap();
-    fs::create_dir(folder.path().join("runs")).unwrap();
     write_images(folder.path(), "films", &[("normal", 6), ("ill", 6)]);
     fs::write(folder.path().join("films/ill/film00.png"), "no image").unwrap();
     let server = Server::start(folder.path());
@@ -230,6 +228,11 @@ fn a_training_that_fails_shows_its_reason() {
     server.change("stop");
     assert_eq!(server.state_when(is("stopped"))["sentence"], "Stopped before it began; start it again.");
     assert!(!folder.path().join("runs/a").exists());
+    // Nor are the images of the server itself in the way of the next one.
+    write_images(&folder.path().join("runs/.sets/good"), "train", &[("normal", 12), ("ill", 12)]);
+    let set = json!({ "data": "set:good", "name": "a", "epochs": 1, "width": 8 });
+    assert_eq!(server.order(&set).0, 201);
+    server.state_when(is("done"));
     server.end(Signal::TERM);
 }
 

@@ -9,6 +9,9 @@ use crate::config::TrainConfig;
 use crate::serve::ServeRequest;
 use crate::serve::access::Listen;
 
+/// Where `roentgen train` puts runs, too.
+const DEFAULT_RUNS: &str = "runs";
+
 const EXAMPLES: &str = "\
 Examples:
   # the models in the folder runs
@@ -23,9 +26,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ServeArgs {
-    /// A folder of run folders, or one of them
-    #[arg(default_value = "runs")]
-    runs: PathBuf,
+    /// A folder of run folders, or one of them [default: runs, which is made if it is missing]
+    runs: Option<PathBuf>,
     /// Images may be chosen from folders below this one
     #[arg(long, value_name = "DIR", default_value = ".")]
     root: PathBuf,
@@ -52,12 +54,13 @@ pub(super) struct ServeArgs {
 impl ServeArgs {
     pub(super) fn request(&self) -> ServeRequest {
         let threads = self.threads.map_or_else(|| TrainConfig::default().threads(), usize::from);
-        let (runs, root) = (self.runs.clone(), self.root.clone());
+        let (runs, root) = (self.runs.clone().unwrap_or_else(|| DEFAULT_RUNS.into()), self.root.clone());
+        let makes_runs = self.runs.is_none();
         let listen = self.listen.zip(self.token_file.clone()).map(|(address, token_file)| Listen {
             address,
             token_file,
             hosts: self.host.clone(),
         });
-        ServeRequest { runs, root, listen, port: self.port, threads, opens: !self.no_open }
+        ServeRequest { runs, makes_runs, root, listen, port: self.port, threads, opens: !self.no_open }
     }
 }

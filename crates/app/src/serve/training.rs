@@ -62,8 +62,12 @@ async fn start_page(
     Query(Parameters { data }): Query<Parameters>,
 ) -> Result<Markup, Problem> {
     let text = data.unwrap_or_else(|| "phantoms".to_owned());
-    let data = DataSet::of(&site, &text)?;
-    Ok(page::start(&text, &data, site.trainings().at_work().as_deref()))
+    beside(move || {
+        let data = DataSet::of(&site, &text)?;
+        let title = text.strip_prefix("set:").and_then(|name| site.collection().title_of(name));
+        Ok(page::start(&text, &data, title, site.trainings().at_work().as_deref()))
+    })
+    .await
 }
 
 /// `GET /runs/{run}/training`

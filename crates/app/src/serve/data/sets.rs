@@ -123,6 +123,11 @@ impl Sets {
         self.info(&mut known, set.to_owned())
     }
 
+    /// What the user calls a set.
+    pub(in crate::serve) fn title_of(&self, set: &str) -> Option<String> {
+        self.get(set).ok().map(|info| info.title)
+    }
+
     /// The folder of a set: one of those that are there, so that no name leads elsewhere.
     pub(super) fn path(&self, set: &str) -> Result<PathBuf, Problem> {
         let found = self.names()?.into_iter().find(|name| name == set).ok_or(Problem::NoData)?;

@@ -12,15 +12,15 @@ use crate::config::{Preset, TrainConfig, settings};
 use crate::report::{accuracy_plot, loss_plot};
 use crate::run_dir::records::LogLine;
 
-/// The page to start a training on the images that `text` names; `at_work` is the run that is in training.
-pub(super) fn start(text: &str, data: &DataSet, at_work: Option<&str>) -> Markup {
+/// The page to start a training on the images that `text` names, and the user `title`; `at_work` is the run that is in training.
+pub(super) fn start(text: &str, data: &DataSet, title: Option<String>, at_work: Option<&str>) -> Markup {
     page(
         "Roentgen: train",
         Some("train.js"),
         html! {
             link rel="stylesheet" href="/static/train.css";
             h1 { "Train" }
-            p.verdict { "Train a model on " (data_name(text, data)) }
+            p.verdict { "Train a model on " (title.unwrap_or_else(|| data_name(text, data))) }
             @if *data == DataSet::Phantoms {
                 p.soft { "These are chest films that the program draws, to try everything out: it takes about a minute. "
                     "Images of your own are chosen on the page " a href="/data" { "Data" } "." }
@@ -118,15 +118,15 @@ pub(super) fn run(name: &str, progress: &Progress, log: &[LogLine], said: &[Stri
                     a #try .button href=(of_run("try")) hidden[!progress.has_model] { "Try it on images" }
                 }
                 div.plots #curves { (curves(progress, log)) }
+                div #report data-report=(report) {
+                    @if progress.state == Stage::Done && progress.has_report { (report_frame(&report)) }
+                }
                 figure #samples hidden {
                     img alt=(format!("{N_IMAGES} training images, each as it is in {N_EPOCHS} epochs"));
                     figcaption { "Training images as the network sees them: scaled, cropped, changed at random in each epoch, normalised. "
                         "Each row is an epoch." }
                 }
                 details #output hidden[said.is_empty()] { summary { "What the program printed" } pre { (said.join("\n")) } }
-                div #report data-report=(report) {
-                    @if progress.state == Stage::Done && progress.has_report { (report_frame(&report)) }
-                }
             }
         }))
     }
