@@ -33,6 +33,8 @@ Examples:
 /// Flags of `sweep`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, override_usage = "roentgen sweep [OPTIONS] <SPACE> [DATA]")]
+// A sweep compares single trainings, and refuses the flag.
+#[command(mut_arg("seeds", |arg| arg.hide(true)))]
 pub(super) struct SweepArgs {
     /// File with the values of the settings to search (TOML)
     #[arg(value_name = "SPACE", required_unless_present = "resume")]
