@@ -13,6 +13,8 @@ pub(crate) mod instruction_sets;
 pub(crate) mod little_endian;
 pub(crate) mod model_card;
 pub(crate) mod model_file;
+#[cfg(feature = "serve")]
+pub(crate) mod neighbours;
 pub(crate) mod observation;
 pub(crate) mod onnx;
 pub(crate) mod ood;

@@ -22,6 +22,8 @@ mod test_section;
 mod training_section;
 mod verdict;
 
+#[cfg(feature = "serve")]
+pub(crate) use image_figures::thumbnail;
 pub(crate) use input::ReportInput;
 pub(crate) use page::page;
 #[cfg(feature = "serve")]

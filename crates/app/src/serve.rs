@@ -39,6 +39,7 @@ mod guard;
 #[cfg(test)]
 mod hostile_uploads_tests;
 mod layout;
+mod loaded_model;
 mod model_list;
 mod problem;
 mod runs;

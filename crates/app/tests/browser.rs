@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::program::{train, write_images};
-use crate::webdriver::{Browser, ENTER};
+use crate::webdriver::{Browser, ENTER, ESCAPE, RIGHT};
 
 /// The file of axe-core, which finds what keeps people from using a page: `npm pack axe-core` has one.
 const AXE: &str = "ROENTGEN_AXE";
@@ -94,6 +94,38 @@ fn try_images(browser: &Browser, run: &str, images: &[PathBuf]) {
     browser.tab_to("#save");
 }
 
+/// By keyboard: the table is sorted, an answer is explained, and corrected.
+fn use_answers(browser: &Browser) {
+    browser.tab_to("#results th:nth-child(2) button");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#results th[aria-sort=ascending]')");
+
+    browser.tab_to("button[aria-label^='Why is']");
+    browser.press(ENTER);
+    browser.wait("document.querySelectorAll('#near img').length === 5");
+    let maps = "[...document.querySelectorAll('#why .text')].map((text) => text.textContent)";
+    let maps = browser.run(&format!("return {maps}"), &Value::Null).to_string();
+    assert!(maps.contains("evidence for") && maps.contains("hid") && !maps.contains('…'), "{maps}");
+    let opacity = "getComputedStyle(document.querySelector('#why .overlay')).opacity";
+    browser.wait(&format!("{opacity} === '0.65' && document.activeElement.id === 'opacity'"));
+    browser.press(RIGHT);
+    browser.wait(&format!("{opacity} === '0.7'"));
+    check_page(browser);
+    browser.press(ESCAPE);
+    browser.wait("document.activeElement.matches(`button[aria-label^='Why is']`)");
+
+    browser.tab_to("button[aria-label^='Correct']");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#correct').open");
+    check_page(browser);
+    browser.send("#right", "another class");
+    browser.tab_to("#other");
+    browser.send("#other", "a new one");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#results .correction')");
+    assert_eq!(browser.text("#results .correction strong"), "a new one");
+}
+
 fn axe_is_given() {
     if std::env::var_os(AXE).is_none() {
         println!("skipped in part: {AXE} names no axe.min.js, so that pages are not searched for barriers");
@@ -120,5 +152,11 @@ fn images_are_tried_by_keyboard() {
     try_images(&browser, "a", &images);
     let rows = browser.text("#results");
     assert!(rows.contains("film00.png") && rows.contains("text.png") && rows.contains("not read"), "{rows}");
+    use_answers(&browser);
+    let sets = std::fs::read_dir(folder.path().join("runs/.sets")).unwrap();
+    let of_set = sets.map(|set| set.unwrap().path().join("train/a new one/film00.png"));
+    let sent = std::fs::read(folder.path().join("new/any/film00.png")).unwrap();
+    let kept: Vec<Vec<u8>> = of_set.map(|path| std::fs::read(path).unwrap()).collect();
+    assert!(kept == [sent], "the image is in the set of the corrections");
     check_logs(&browser, &server);
 }

@@ -190,6 +190,9 @@ pub(crate) struct NetworkOutput<'a> {
     pub first_block: ArrayView3<'a, f32>,
     /// The normalised pixels of the plain view, `(size, size, c)`.
     pub pixels: ArrayView3<'a, f32>,
+    /// What the classifier reads, for the plain view.
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "of the nearest training images"))]
+    pub features: &'a [f32],
 }
 
 /// Applies `model` to the part `share.0` of `share.1` nearly equal parts of `set`, which are whole batches, and gives what
@@ -216,12 +219,14 @@ pub(crate) fn infer_share<'a, T: 'a>(
             model.infer(&x, &mut workspace).clone()
         });
         let logits = of_views.reduce(|sum, logits| sum + logits).expect("a view") / views.len() as f32;
-        let of_network = workspace.first_block().outer_iter().zip(x.outer_iter());
+        let n_features = workspace.features().len() / range.len();
+        let features = workspace.features().as_slice().expect("contiguous").chunks_exact(n_features);
+        let of_network = workspace.first_block().outer_iter().zip(x.outer_iter()).zip(features);
         let of_images = range.zip(logits.outer_iter().zip(of_network));
         let of_batch: Vec<T> = of_images
-            .map(|(image, (logits, (first_block, pixels)))| {
+            .map(|(image, (logits, ((first_block, pixels), features)))| {
                 let logits = logits.to_slice().expect("the logits of an image are contiguous");
-                each(image, &NetworkOutput { logits, first_block, pixels })
+                each(image, &NetworkOutput { logits, first_block, pixels, features })
             })
             .collect();
         of_batch

@@ -68,6 +68,13 @@ pub(super) fn image_and_window(set: &ImageSet, image: usize, options: &LoadOptio
     (shown, window.map(|edge| edge * scale))
 }
 
+/// An image of a set, as small as in the report.
+#[cfg(feature = "serve")]
+#[must_use]
+pub(crate) fn thumbnail(set: &ImageSet, image: usize, options: &LoadOptions) -> RgbImage {
+    image_and_window(set, image, options).0
+}
+
 /// An image at the size at which the set holds it.
 fn reduced_image(set: &ImageSet, image: usize) -> RgbImage {
     let small = set.image(image);

@@ -7,15 +7,15 @@ use std::time::SystemTime;
 
 use axum::http::StatusCode;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use roentgen_layers::ResNet9;
 use tokio::sync::Semaphore;
 
 use super::data::sets::Sets;
+pub(super) use super::loaded_model::LoadedModel;
 use super::problem::Problem;
 use super::runs::{self, RunEntry};
 use super::training::process::Trainings;
+use super::trial::training_images::TrainingCache;
 use crate::error::serve::ServeError;
-use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::run_dir::file_names::MODEL;
 
@@ -29,12 +29,6 @@ const QUEUE: usize = 256;
 const IN_WORK: usize = 4;
 /// Images for sets that are in memory at the same time.
 const UPLOADS: usize = 4;
-
-/// A model, ready to predict.
-pub(super) struct LoadedModel {
-    pub(super) model: ResNet9,
-    pub(super) card: ModelCard,
-}
 
 struct Kept {
     written: Option<SystemTime>,
@@ -50,6 +44,7 @@ struct Shared {
     in_work: Semaphore,
     uploads: Semaphore,
     collection: Sets,
+    training_images: TrainingCache,
     pool: ThreadPool,
 }
 
@@ -74,6 +69,7 @@ impl Site {
             in_work: Semaphore::new(IN_WORK),
             uploads: Semaphore::new(UPLOADS),
             collection: Sets::new(runs.join(SETS)),
+            training_images: TrainingCache::default(),
             pool,
         })))
     }
@@ -143,6 +139,11 @@ impl Site {
         }
         models.insert(path, Kept { written, model: Arc::clone(&model) });
         Ok(model)
+    }
+
+    /// The training images of the run that was asked for last.
+    pub(super) fn training_images(&self) -> &TrainingCache {
+        &self.0.training_images
     }
 
     /// A place in the queue, if there is one.

@@ -31,12 +31,17 @@ pub(super) fn trained() -> TempDir {
 /// The same with a number of training images.
 pub(super) fn trained_on(films: u32) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let config = TrainConfig { films, width: 8, epochs: Some(1), ..TrainConfig::default() };
+    train_in(&folder, &TrainConfig { films, ..TrainConfig::default() });
+    folder
+}
+
+/// Trains a small model in a folder.
+pub(super) fn train_in(folder: &TempDir, config: &TrainConfig) {
+    let config = TrainConfig { width: 8, epochs: Some(1), ..config.clone() };
     let screen = Screen::silent();
     let data = load(&config, &screen).expect("films");
     let planned = PlannedFolder::new(Some(&folder.path().join("my run"))).expect("a new folder");
     train(&config, &data, planned, &screen).expect("a run");
-    folder
 }
 
 pub(super) async fn ask(

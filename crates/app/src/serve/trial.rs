@@ -12,10 +12,17 @@ use crate::report::overlay::STRENGTH;
 
 mod compare;
 mod heat;
+mod nearest;
+#[cfg(test)]
+mod nearest_tests;
 mod predict;
 #[cfg(test)]
 mod tests;
+pub(super) mod training_images;
 mod upload;
+
+/// Most classes that are listed at once.
+const MAX_LISTED: usize = 20;
 
 /// What is answered here.
 pub(super) fn routes() -> Router<Site> {
@@ -28,6 +35,9 @@ pub(super) fn routes() -> Router<Site> {
         )
         .route("/api/v1/runs/{run}/explain", post(heat::explain))
         .route("/api/v1/runs/{run}/picture", post(heat::picture))
+        .route("/api/v1/runs/{run}/nearest", post(nearest::nearest))
+        .route("/api/v1/runs/{run}/training-images", get(nearest::training_images))
+        .route("/api/v1/runs/{run}/training-images/{image}", get(nearest::training_image))
 }
 
 /// `GET /runs/{run}/try`: predictions for images that the user drops.
@@ -44,7 +54,11 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
             div #trial data-api=(format!("/api/v1/runs/{}", encoded(&name))) {
                 h1 { (name) }
                 p.verdict { "Which class is an image?" }
-                p.soft { "Classes: " (card.class_names.join(", ")) "." }
+                @if card.class_names.len() <= MAX_LISTED {
+                    p.soft { "Classes: " (card.class_names.join(", ")) "." }
+                } @else {
+                    details.soft { summary { (card.class_names.len()) " classes" } (card.class_names.join(", ")) }
+                }
                 @if card.medical { p.caution { "Not a medical device." } }
                 @if card.ood_detector.is_none() { p.remark { "This model rejects no image, however unlike its training images." } }
                 label.drop for="files" {
@@ -62,13 +76,14 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
                 } }
                 button #save hidden { "Save as CSV" }
             }
-            (why_dialog())
+            (why_dialog(card.medical))
+            (correct_dialog(&name, &card.class_names))
         },
     ))
 }
 
 /// The dialog that a script fills with the heat maps of an image.
-fn why_dialog() -> Markup {
+fn why_dialog(medical: bool) -> Markup {
     let methods = [
         ("grad-cam", "Grad-CAM", "Where the features are that the network counts for the class."),
         ("occlusion", "Occlusion", "What the class loses where a part of the image is hidden."),
@@ -90,8 +105,35 @@ fn why_dialog() -> Markup {
                     p.soft { (meaning) }
                 }
             } }
-            p.soft { "A map shows what the network uses, not where a disease is. The frame is what the network sees of the image." }
+            p.soft {
+                "A map shows what the network uses" @if medical { ", not where a disease is" } ". The frame is what it sees of the image."
+            }
+            h3 { "The training images that look to the network most like this one" }
+            p #near-text.soft role="status" {}
+            div #near {}
             button.close type="button" { "Close" }
+        }
+    }
+}
+
+/// The dialog in which the user names the right class of an image.
+fn correct_dialog(run: &str, class_names: &[String]) -> Markup {
+    // A title has 80 letters at most.
+    let title = format!("Corrections of {}", run.chars().take(60).collect::<String>());
+    html! {
+        dialog #correct aria-labelledby="correct-title" data-title=(title) {
+            h2 #correct-title {}
+            form {
+                p { label for="right" { "Right class" } " " select #right {
+                    @for name in class_names { option value=(name) { (name) } }
+                    option value="" { "another class" }
+                } }
+                p hidden { label for="other" { "Its name" } " " input #other autocomplete="off"; }
+                p.remark { "The image is copied into the set “" (title) "”, on this machine, to train on. It is on the page "
+                    a href="/data" { "Data" } "." }
+                p #problem role="alert" {}
+                button { "Save" } " " button.close type="button" { "Cancel" }
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 // Sends each image that the user chooses or drops, and shows the answer in a row of the table.
 
 import { element, post } from "./common.js";
+import { correct } from "./try_correct.js";
 import { csv, makeSortable, sort } from "./try_table.js";
 import { why } from "./try_why.js";
 
@@ -89,7 +90,8 @@ function button(text, name, action) {
   return made;
 }
 
-function show({ file, row, answer }) {
+function show(entry) {
+  const { file, row, answer } = entry;
   const [image, label, probability, remark] = [0, 1, 2, 3].map(() => element("td"));
   if (!answer.error) image.append(thumbnail(file));
   image.append(file.name);
@@ -102,9 +104,21 @@ function show({ file, row, answer }) {
     else probability.append(...allBars(answer.probabilities));
     const ask = `Why is ${file.name} ${answer.rejected ? "rejected" : answer.class}?`;
     label.append(button("Why?", ask, () => why(file, answer)));
+    label.append(button("Correct", `Correct the answer for ${file.name}`, () => correct(entry, () => mark(entry))));
   }
   for (const note of answer.notes ?? []) remark.append(element("div", note, "soft"));
   row.replaceChildren(image, label, probability, remark);
+}
+
+/** Shows the class that the user has given. */
+function mark({ row, correction }) {
+  const remark = row.cells[3];
+  remark.querySelector(".correction")?.remove();
+  const text = element("div", undefined, "correction");
+  const link = element("a", "the data of the next training");
+  link.href = "/data";
+  text.append("right: ", element("strong", correction.name), ", in ", link);
+  remark.append(text);
 }
 
 async function answer(entry) {
@@ -132,8 +146,7 @@ async function compare() {
   }
   if (nDone < entries.length) return;
   together.hidden = false;
-  together.className = answer.shift ? "remark" : "soft";
-  together.classList.toggle("bad", answer.shift?.detected === true);
+  together.className = answer.shift ? `remark ${answer.shift.detected ? "bad" : "good"}` : "soft";
   together.textContent = answer.text[0].toUpperCase() + answer.text.slice(1);
 }
 

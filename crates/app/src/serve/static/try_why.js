@@ -1,6 +1,7 @@
 // The dialog that shows what a prediction is based on: heat maps over the picture.
 
 import { post } from "./common.js";
+import { forget, near } from "./try_near.js";
 
 const dialog = document.querySelector("#why");
 const api = document.querySelector("#trial").dataset.api;
@@ -69,6 +70,7 @@ export async function why(file, answer) {
   const of = shown;
   const isCurrent = () => of === shown && dialog.open;
   clear();
+  forget();
   title.textContent = answer.rejected ? `Why is ${file.name} rejected?` : `Why is ${file.name} ${answer.class}?`;
   dialog.querySelector(".rejected").hidden = !answer.rejected;
   dialog.showModal();
@@ -84,6 +86,7 @@ export async function why(file, answer) {
     return;
   }
   for (const map of maps) await map();
+  await near(file, isCurrent);
 }
 
 const fade = () => dialog.style.setProperty("--opacity", opacity.value / 100);

@@ -13,9 +13,9 @@ use crate::model::shift::Shift;
 use crate::serve::site::Site;
 use crate::serve::tests::{ask, png, trained, trained_on};
 
-const RUN: &str = "/api/v1/runs/my%20run";
+pub(super) const RUN: &str = "/api/v1/runs/my%20run";
 
-fn json(bytes: &[u8]) -> Value {
+pub(super) fn json(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(bytes)))
 }
 
@@ -83,7 +83,7 @@ async fn many_images_are_compared_as_predict_compares_them() {
     let folder = trained_on(168);
     let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
     let shift = format!("{RUN}/shift");
-    let (mut sources, mut summaries) = (Vec::new(), Vec::new());
+    let (mut sources, mut summaries, mut answers) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..21u32 {
         let image =
             image::GrayImage::from_fn(60, 50, |x, y| image::Luma([(x * y / (1 + number) + number) as u8]));
@@ -92,11 +92,17 @@ async fn many_images_are_compared_as_predict_compares_them() {
         let bytes = std::fs::read(path).expect("an image");
         let (_, _, answer) = ask(&site, "POST", &format!("{RUN}/predict?summary=true"), bytes.clone()).await;
         summaries.push(json(&answer)["summary"].clone());
+        answers.push(String::from_utf8(answer).expect("text"));
         sources.push(ImageSource::Bytes { name: String::new(), bytes });
     }
     let (model, card) = model_file::read(&folder.path().join("my run")).expect("a model");
     let mut batch = BatchSummary::new(card.class_names.len());
-    let _ = predict_files(&model, &card, &sources, &mut batch);
+    let (results, _) = predict_files(&model, &card, &sources, &mut batch);
+    for (answer, result) in answers.iter().zip(&results) {
+        // As text, which has every bit: an answer does not depend on the images that are predicted with it.
+        let result = serde_json::to_string(result).expect("JSON");
+        assert!(answer.starts_with(result.trim_end_matches('}')), "{answer}, expected {result}");
+    }
     let expected = Shift::of(&batch, &card).expect("enough images");
     assert!(expected.detected, "drawings are no films");
     let (status, _, body) = ask(&site, "POST", &shift, serde_json::to_vec(&summaries).expect("JSON")).await;

@@ -1,0 +1,69 @@
+// The dialog in which the user names the right class of an image, which goes to a set of images for the next training.
+
+import { post } from "./common.js";
+
+const SETS = "/api/v1/data/sets";
+const dialog = document.querySelector("#correct");
+const form = dialog.querySelector("form");
+const [right, other] = [dialog.querySelector("#right"), dialog.querySelector("#other")];
+const problem = dialog.querySelector("#problem");
+let entry, whenSaved;
+
+const isOther = () => right.selectedOptions[0] === right.options[right.options.length - 1];
+
+/** The address of the set of this run's corrections, which is made with the first. */
+async function set() {
+  const { title } = dialog.dataset;
+  const sets = await (await fetch(SETS)).json();
+  const found = sets.find((known) => known.title === title)
+    ?? await (await post(`${SETS}?title=${encodeURIComponent(title)}`)).json();
+  return `${SETS}/${encodeURIComponent(found.name)}`;
+}
+
+/** Adds the image to its class, and removes it from the one that was given before. */
+async function save(name) {
+  const { file, correction } = entry;
+  const address = `${await set()}/images`;
+  const query = `class=${encodeURIComponent(name)}&name=${encodeURIComponent(file.name)}`;
+  const added = await (await post(`${address}?${query}`, file)).json();
+  if (correction && correction.path !== added.path) {
+    await fetch(`${address}?path=${encodeURIComponent(correction.path)}`, { method: "DELETE" });
+  }
+  entry.correction = { name: added.class, path: added.path };
+}
+
+/** Opens the dialog for an entry with its file and its answer; `saved` is called when its `correction` is in the set. */
+export function correct(of, saved) {
+  [entry, whenSaved] = [of, saved];
+  dialog.querySelector("h2").textContent = `Which class is ${entry.file.name}?`;
+  const name = entry.correction?.name ?? entry.answer.class;
+  const known = [...right.options].slice(0, -1).find((option) => option.value === name);
+  if (known) known.selected = true;
+  else right.selectedIndex = entry.correction ? right.options.length - 1 : 0;
+  other.value = isOther() ? name : "";
+  other.parentElement.hidden = !isOther();
+  problem.textContent = "";
+  dialog.showModal();
+  right.focus();
+}
+
+right.addEventListener("change", () => {
+  other.parentElement.hidden = !isOther();
+});
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const name = isOther() ? other.value.trim() : right.value;
+  if (name === "") {
+    problem.textContent = "Give the name of the class.";
+    other.focus();
+    return;
+  }
+  try {
+    await save(name);
+    dialog.close();
+    whenSaved();
+  } catch (error) {
+    problem.textContent = error.message;
+  }
+});
+dialog.querySelector(".close").addEventListener("click", () => dialog.close());
