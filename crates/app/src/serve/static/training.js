@@ -4,7 +4,7 @@ const find = (id) => document.querySelector(`#${id}`);
 const run = find("training").dataset.run;
 const api = `/api/v1${run}/training`;
 const ANNOUNCE_MS = 30_000;
-let state, epoch, announced = 0, events;
+let state, epoch, announced = 0, events, used;
 
 const plural = (n, thing) => `${n} ${thing}${n === 1 ? "" : "s"}`;
 
@@ -63,6 +63,19 @@ function problem(text) {
   find("problem").hidden = !text;
 }
 
+function showButtons(now) {
+  const isStopping = now.state === "stopping";
+  for (const [id, can] of [["stop", now.can_stop || isStopping], ["resume", now.can_resume], ["try", now.has_model]]) {
+    find(id).hidden = !can;
+    find(id).disabled = id === "stop" && isStopping;
+  }
+  // Who used a button by keyboard goes on with the one in its place.
+  if (used?.hidden && [used, document.body].includes(document.activeElement)) {
+    document.querySelector(".buttons button:not([hidden])")?.focus();
+    used = undefined;
+  }
+}
+
 function show(now) {
   const isNewState = now.state !== state;
   const isNewEpoch = now.epoch !== epoch;
@@ -76,10 +89,7 @@ function show(now) {
   find("bar").max = now.epochs ?? 1;
   find("bar").value = now.epoch;
   problem(now.reason);
-  for (const [id, can] of [["stop", now.can_stop], ["resume", now.can_resume], ["try", now.has_model]]) {
-    find(id).hidden = !can;
-    find(id).disabled = false;
-  }
+  showButtons(now);
   if (isNewEpoch && !isFirst) showCurves();
   if (isNewState || isNewEpoch) showOutput();
   if (now.epochs) showSamples();
@@ -99,6 +109,7 @@ function listen() {
 }
 
 async function ask(button, what) {
+  used = button;
   button.disabled = true;
   try {
     const response = await fetch(`${api}/${what}`, { method: "POST" });

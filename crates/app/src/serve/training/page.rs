@@ -98,6 +98,7 @@ fn field(name: &'static str) -> Markup {
 pub(super) fn run(name: &str, progress: &Progress, log: &[LogLine], said: &[String]) -> Markup {
     let of_run = |page: &str| format!("/runs/{}/{page}", encoded(name));
     let report = of_run("report");
+    let is_stopping = progress.state == Stage::Stopping;
     html! {
         (page(&format!("{name}: training"), Some("training.js"), html! {
             link rel="stylesheet" href="/static/plot.css";
@@ -113,7 +114,7 @@ pub(super) fn run(name: &str, progress: &Progress, log: &[LogLine], said: &[Stri
                     (progress.reason.as_deref().unwrap_or_default())
                 }
                 div.buttons {
-                    button #stop hidden[!progress.can_stop] { "Stop" }
+                    button #stop hidden[!progress.can_stop && !is_stopping] disabled[is_stopping] { "Stop" }
                     button #resume hidden[!progress.can_resume] { "Resume" }
                     a #try .button href=(of_run("try")) hidden[!progress.has_model] { "Try it on images" }
                 }
@@ -126,7 +127,7 @@ pub(super) fn run(name: &str, progress: &Progress, log: &[LogLine], said: &[Stri
                     figcaption { "Training images as the network sees them: scaled, cropped, changed at random in each epoch, normalised. "
                         "Each row is an epoch." }
                 }
-                details #output hidden[said.is_empty()] { summary { "What the program printed" } pre { (said.join("\n")) } }
+                details #output hidden[said.is_empty()] { summary { "What the program printed" } pre tabindex="0" { (said.join("\n")) } }
             }
         }))
     }
