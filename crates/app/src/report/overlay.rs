@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use image::imageops::{self, FilterType};
-use image::{Rgb, RgbImage, Rgba, RgbaImage};
+use image::{Rgb, RgbImage};
+#[cfg(feature = "serve")]
+use image::{Rgba, RgbaImage};
 use ndarray::Array2;
 
 use super::sheet_text::{Font, lines};
