@@ -294,6 +294,9 @@ pub enum DataError {
         /// Why.
         source: io::Error,
     },
+    /// The caller cancelled the loading.
+    #[error("the loading was cancelled")]
+    Cancelled,
     /// A file or folder could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {

@@ -108,16 +108,23 @@ impl FileFormat {
     }
 }
 
+/// Whether the extension of a file names a format.
+pub(crate) fn has_image_extension(path: &Path) -> bool {
+    matches!(
+        extension_of(path).as_str(),
+        "png" | "jpg" | "jpeg" | "jfif" | "jpe" | "bmp" | "tif" | "tiff" | "webp" | "gif" | "dcm" | "dicom"
+    )
+}
+
+fn extension_of(path: &Path) -> String {
+    path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default()
+}
+
 /// Whether a file is an image to read: by its extension where that names a format, else by its content.
 pub(crate) fn is_image_file(path: &Path) -> bool {
-    let extension =
-        path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
-    match extension.as_str() {
-        "png" | "jpg" | "jpeg" | "jfif" | "jpe" | "bmp" | "tif" | "tiff" | "webp" | "gif" | "dcm"
-        | "dicom" => true,
-        other if OTHER_EXTENSIONS.contains(&other) => false,
-        _ => head_of(path).is_some_and(|head| FileFormat::of_content(&head).is_ok()),
-    }
+    has_image_extension(path)
+        || !OTHER_EXTENSIONS.contains(&extension_of(path).as_str())
+            && head_of(path).is_some_and(|head| FileFormat::of_content(&head).is_ok())
 }
 
 /// The first bytes of a regular file; none if it cannot be read.

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::decode::{Decoded, Unusable, decode_bytes, decode_file, open_file, open_unnamed};
 use crate::disk;
 use crate::error::DataError;
-use crate::file_format::{FileFormat, is_image_file};
+use crate::file_format::{FileFormat, has_image_extension, is_image_file};
 use crate::file_notes::file_notes;
 use crate::image_file::ImageFile;
 use crate::image_set::{Entry, ImageSet};
@@ -128,6 +128,12 @@ pub fn load_files(
 #[must_use]
 pub fn is_image(bytes: &[u8]) -> bool {
     FileFormat::of_content(bytes).is_ok()
+}
+
+/// Whether a file is named as an image; it is not opened.
+#[must_use]
+pub fn is_image_name(path: &Path) -> bool {
+    has_image_extension(path)
 }
 
 /// The extension of the image format that the bytes begin like.

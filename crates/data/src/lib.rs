@@ -118,7 +118,8 @@ pub use dataset::{Dataset, Findings, Pseudonym, SubsetOrigin};
 pub use error::{BadFile, DataError};
 pub use file_facts::{FileFacts, ViewPosition};
 pub use files::{
-    ImageSource, LoadedFiles, find_all_files, find_files, image_extension, is_image, load_files,
+    ImageSource, LoadedFiles, find_all_files, find_files, image_extension, is_image, is_image_name,
+    load_files,
 };
 pub use groups::group_ids;
 pub use image_set::{ImageSet, ImageView, Mask};
@@ -140,6 +141,7 @@ pub use read_file::{ReadFileError, for_each_line, read_file, read_text_file};
 pub use sampler::{Sample, Sampler};
 pub use small_image::{Fit, visible_region};
 pub use source::arrays::ArrayImages;
+pub use source::is_data_file;
 pub use subset::Subset;
 pub use team::{Alone, Team};
 pub use tta::{TtaConfig, TtaView};

@@ -20,6 +20,12 @@ pub enum Stage {
 pub trait Progress: Sync {
     /// `done` of `total` items of this stage are finished.
     fn report(&self, stage: Stage, done: usize, total: usize);
+
+    /// Whether the caller wants no result any more. Asked before each image is decoded; the error is then
+    /// [`DataError::Cancelled`](crate::DataError::Cancelled).
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
 impl<F: Fn(Stage, usize, usize) + Sync> Progress for F {

@@ -47,6 +47,12 @@ pub(crate) enum Usage<'a> {
     Evaluate(&'a [String]),
 }
 
+/// Whether a file is a data set, by its name, such as an `.npz` file or a `.csv` table.
+#[must_use]
+pub fn is_data_file(path: &Path) -> bool {
+    !path.is_dir() && SOURCES.iter().any(|source| source.recognises(path))
+}
+
 /// Lists the data at `path`, whatever their format.
 ///
 /// # Errors

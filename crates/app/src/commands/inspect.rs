@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ndarray::Array4;
-use roentgen_data::{Dataset, SubsetOrigin};
+use roentgen_data::{Dataset, Progress, SubsetOrigin};
 use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
 use roentgen_optim::{AdamConfig, OneCycle};
 
@@ -17,47 +17,73 @@ use crate::terminal::tables;
 use crate::training::memory_estimate::{LOWER_SETTINGS, MemoryEstimate};
 use crate::training::step::TrainingStep;
 
+/// Data, and what was found in them.
+#[derive(Debug)]
+pub(crate) struct Inspected {
+    pub(crate) data: Dataset,
+    source: String,
+    pub(crate) inspection: Inspection,
+    /// Which sets a training splits off, in words.
+    pub(crate) split_off: Option<String>,
+    memory_bytes: u64,
+    /// Why a training would not fit into the memory.
+    pub(crate) no_memory: Option<String>,
+}
+
+/// Inspects the data of `config`, and shows what was found.
+///
+/// # Errors
+/// As [`inspect`].
+pub(crate) fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
+    let inspected = inspect(config, &screen.loading())?;
+    show(config, &inspected, screen);
+    screen.result(&inspected.inspection);
+    Ok(())
+}
+
 /// Inspects the data of `config`.
 ///
 /// # Errors
 /// Whatever makes the data unusable as a whole; single bad files are listed.
-pub(crate) fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
+pub(crate) fn inspect(config: &TrainConfig, progress: &dyn Progress) -> Result<Inspected, AppError> {
     // The sets are those that a run with these settings has, and so are the notes.
-    let (data, source) = read(&TrainConfig { skip_bad: true, ..config.clone() }, screen)?;
-    tables::show_data(screen, &source, &data);
+    let (data, source) = read(&TrainConfig { skip_bad: true, ..config.clone() }, progress)?;
     let mut inspection = Inspection::of(&data);
-    show_files(screen, &inspection);
-    show_findings(screen, &data);
+    let split_off = split_off_note(config, &data);
+    inspection.notes.extend(split_off.clone());
+    let memory = MemoryEstimate::of(config, &data);
+    let memory_bytes = memory.total_bytes as u64;
+    inspection.train_memory_bytes = Some(memory_bytes);
+    let fits = memory.check(config, data.train.len(), LOWER_SETTINGS);
+    let no_memory = fits.err().map(|error| error.to_string());
+    inspection.notes.extend(no_memory.clone());
+    if no_memory.is_none() && !progress.is_cancelled() {
+        inspection.train_seconds = Some(train_seconds(config, &data));
+    }
+    Ok(Inspected { data, source, inspection, split_off, memory_bytes, no_memory })
+}
+
+fn show(config: &TrainConfig, inspected: &Inspected, screen: &Screen) {
+    let Inspected { data, source, inspection, split_off, memory_bytes, no_memory } = inspected;
+    tables::show_data(screen, source, data);
+    show_files(screen, inspection);
+    show_findings(screen, data);
     tables::show_remarks(screen, &data.findings);
-    if let Some(note) = split_off_note(config, &data) {
-        screen.field("note", &note);
-        inspection.notes.push(note);
+    if let Some(note) = split_off {
+        screen.field("note", note);
     }
     let n_train = data.train.len();
-    let memory = MemoryEstimate::of(config, &data);
-    inspection.train_memory_bytes = Some(memory.total_bytes as u64);
     let batch = counted(config.batch(n_train).min(n_train), "image");
-    screen.field(
-        "memory",
-        &format!("about {} to train with {batch} in a step", mebibytes(memory.total_bytes as u64)),
-    );
-    match memory.check(config, n_train, LOWER_SETTINGS) {
-        Ok(()) => {
-            let seconds = train_seconds(config, &data);
-            inspection.train_seconds = Some(seconds);
-            let epochs = counted(config.epochs(n_train), "epoch");
-            let time = duration(Duration::from_secs_f64(seconds));
-            let threads = counted(config.threads(), "thread");
-            screen.field("time", &format!("about {time} to train {epochs} with {threads}"));
-        }
-        Err(error) => {
-            let note = error.to_string();
-            screen.field("note", &note);
-            inspection.notes.push(note);
-        }
+    screen.field("memory", &format!("about {} to train with {batch} in a step", mebibytes(*memory_bytes)));
+    if let Some(seconds) = inspection.train_seconds {
+        let epochs = counted(config.epochs(n_train), "epoch");
+        let time = duration(Duration::from_secs_f64(seconds));
+        let threads = counted(config.threads(), "thread");
+        screen.field("time", &format!("about {time} to train {epochs} with {threads}"));
     }
-    screen.result(&inspection);
-    Ok(())
+    if let Some(note) = no_memory {
+        screen.field("note", note);
+    }
 }
 
 /// Names the sets that are split off from the training set.

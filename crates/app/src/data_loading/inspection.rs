@@ -53,9 +53,9 @@ pub(crate) struct Bad {
 
 /// An image with its class.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct LabelledImage {
-    pub(super) path: String,
-    pub(super) class: String,
+pub(crate) struct LabelledImage {
+    pub(crate) path: String,
+    pub(crate) class: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -155,7 +155,7 @@ fn counts(data: &Dataset, set: &ImageSet) -> Value {
 }
 
 /// The groups of duplicates whose images are labelled with more than one class.
-pub(super) fn conflicts(data: &Dataset) -> Vec<Vec<LabelledImage>> {
+pub(crate) fn conflicts(data: &Dataset) -> Vec<Vec<LabelledImage>> {
     if data.findings.duplicates.is_empty() {
         return Vec::new();
     }

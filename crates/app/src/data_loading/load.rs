@@ -1,7 +1,8 @@
 //! From a configuration to a loaded data set.
 
 use roentgen_data::{
-    Alone, ArrayImages, Dataset, PatientSource, Team, load_arrays, load_dataset_together, phantom_dataset,
+    Alone, ArrayImages, Dataset, PatientSource, Progress, Team, load_arrays, load_dataset_together,
+    phantom_dataset,
 };
 
 use super::class_notes::class_notes;
@@ -11,26 +12,28 @@ use crate::data_loading::error::DataLoadingError;
 use crate::terminal::screen::Screen;
 use crate::terminal::tables;
 
-/// The images of `config`, decoded and resized, and where they come from. Shows nothing but progress.
+/// The images of `config`, decoded and resized, and where they come from.
 ///
 /// # Errors
 /// Whatever makes the data unusable.
-pub(crate) fn read(config: &TrainConfig, screen: &Screen) -> Result<(Dataset, String), DataLoadingError> {
-    read_together(config, &Alone, screen)
+pub(crate) fn read(
+    config: &TrainConfig,
+    progress: &dyn Progress,
+) -> Result<(Dataset, String), DataLoadingError> {
+    read_together(config, &Alone, progress)
 }
 
 fn read_together(
     config: &TrainConfig,
     team: &dyn Team,
-    screen: &Screen,
+    progress: &dyn Progress,
 ) -> Result<(Dataset, String), DataLoadingError> {
-    let loading = screen.loading();
     let options = config.load_options()?;
     if config.uses_phantom() {
         let phantom = phantom::options(config.films, config.seed);
-        return Ok((phantom_dataset(&phantom, &options, &loading)?, phantom::describe(config.seed)));
+        return Ok((phantom_dataset(&phantom, &options, progress)?, phantom::describe(config.seed)));
     }
-    let mut data = load_dataset_together(&config.data, &options, team, &loading)?;
+    let mut data = load_dataset_together(&config.data, &options, team, progress)?;
     add_notes(config, &mut data);
     Ok((data, config.data.display().to_string()))
 }
@@ -64,7 +67,7 @@ pub(crate) fn load_together(
     team: &dyn Team,
     screen: &Screen,
 ) -> Result<Dataset, DataLoadingError> {
-    let (data, source) = read_together(config, team, screen)?;
+    let (data, source) = read_together(config, team, &screen.loading())?;
     accept(config, data, &source, screen)
 }
 

@@ -1,18 +1,66 @@
 //! The page on which images to train on are chosen and put together, and its requests.
 
 use axum::Router;
+use axum::routing::get;
+use maud::{Markup, html};
 
+use super::layout::page;
 use super::site::Site;
 
 mod contents;
+mod diagnosis;
+pub(super) mod doctor;
+mod doctor_api;
+#[cfg(test)]
+mod doctor_tests;
+mod folders;
 mod names;
 mod part;
 pub(super) mod sets;
 mod sets_api;
+mod state;
 #[cfg(test)]
 mod tests;
 
 /// What is answered here.
 pub(super) fn routes() -> Router<Site> {
-    Router::new().merge(sets_api::routes())
+    Router::new().route("/data", get(show)).merge(sets_api::routes()).merge(doctor_api::routes())
+}
+
+/// `GET /data`, with `?data=NAME` for images that are chosen already; its script does the rest.
+async fn show() -> Markup {
+    page(
+        "Roentgen: data",
+        Some("data.js"),
+        html! {
+            link rel="stylesheet" href="/static/data.css";
+            h1 { "Data" }
+            p.verdict { "What should the model learn from?" }
+            label #drop .drop for="folder" {
+                span { "Drop a folder here, or choose one" }
+                span.soft { "one sub-folder of images for each class, such as " code { "normal" } " and " code { "pneumonia" }
+                    "; they are copied into a private folder of this machine" }
+                input #folder type="file" webkitdirectory multiple;
+            }
+            p.choices {
+                button #browse type="button" aria-expanded="false" aria-controls="browser" { "A folder on this machine" }
+                button #by-hand type="button" { "Classes by hand or by camera" }
+                button #phantoms type="button" { "Phantom films, to try it" }
+            }
+            section #browser hidden aria-label="Folders on this machine" {}
+            p #status role="status" aria-live="polite" {}
+            progress #sending hidden aria-label="Images that were sent" {}
+            div #refused .remark.bad role="alert" hidden {}
+            section #sets-section hidden {
+                h2 { "Your sets" }
+                ul #sets {}
+            }
+            section #chosen hidden {
+                h2 #title tabindex="-1" {}
+                div #editor hidden {}
+                div #doctor {}
+            }
+            noscript { p.remark { "This page needs JavaScript." } }
+        },
+    )
 }

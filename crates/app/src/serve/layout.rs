@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, html};
 
 /// The pages that every page leads to.
-const PAGES: [(&str, &str); 2] = [("/train", "Train"), ("/", "Models")];
+const PAGES: [(&str, &str); 3] = [("/data", "Data"), ("/train", "Train"), ("/", "Models")];
 
 /// A page with its title in the tab, and `content`.
 pub(super) fn page(title: &str, script: Option<&str>, content: Markup) -> Markup {

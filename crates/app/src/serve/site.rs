@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::Semaphore;
 
+use super::data::doctor::Doctor;
 use super::data::sets::Sets;
 pub(super) use super::loaded_model::LoadedModel;
 use super::problem::Problem;
@@ -45,6 +46,7 @@ struct Shared {
     uploads: Semaphore,
     collection: Sets,
     training_images: TrainingCache,
+    doctor: Doctor,
     pool: ThreadPool,
 }
 
@@ -70,6 +72,7 @@ impl Site {
             uploads: Semaphore::new(UPLOADS),
             collection: Sets::new(runs.join(SETS)),
             training_images: TrainingCache::default(),
+            doctor: Doctor::new(n_threads),
             pool,
         })))
     }
@@ -159,6 +162,11 @@ impl Site {
     /// The sets that are put together in the browser.
     pub(super) fn collection(&self) -> &Sets {
         &self.0.collection
+    }
+
+    /// Who inspects images to train on.
+    pub(super) fn doctor(&self) -> &Doctor {
+        &self.0.doctor
     }
 
     /// The turn of a request that brings an image for a set.

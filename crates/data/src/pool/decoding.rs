@@ -114,7 +114,7 @@ fn decode_all(
     for round in items.chunks(n_round) {
         let n_share = round.len().div_ceil(team.size());
         let share = round.chunks(n_share).nth(team.rank()).unwrap_or_default();
-        let own = written.map(|()| counter.decode_all(share, decode));
+        let own = written.and_then(|()| counter.decode_all(share, decode));
         written = gathered(team, own)?.into_iter().try_for_each(|(outcome, identity)| {
             let mut outcome = needed(outcome, items.len());
             if let Some(writer) = &mut writer {
@@ -169,12 +169,22 @@ struct Counter<'a> {
 
 impl Counter<'_> {
     /// Decodes in parallel, each item with `decode`.
-    fn decode_all<T: Send>(&self, items: &[Item], decode: impl Fn(&Item) -> T + Sync) -> Vec<T> {
+    ///
+    /// # Errors
+    /// [`DataError::Cancelled`].
+    fn decode_all<T: Send>(
+        &self,
+        items: &[Item],
+        decode: impl Fn(&Item) -> T + Sync,
+    ) -> Result<Vec<T>, DataError> {
         let decode = |item: &Item| {
+            if self.progress.is_cancelled() {
+                return Err(DataError::Cancelled);
+            }
             let decoded = decode(item);
             let n_done = self.n_done.fetch_add(self.step, Ordering::Relaxed) + self.step;
             self.progress.report(Stage::Decoding, n_done.min(self.total), self.total);
-            decoded
+            Ok(decoded)
         };
         items.par_iter().map(decode).collect()
     }

@@ -12,10 +12,10 @@ use tempfile::TempDir;
 use crate::serve::site::Site;
 use crate::serve::tests::ask;
 
-const SETS: &str = "/api/v1/data/sets";
+pub(super) const SETS: &str = "/api/v1/data/sets";
 
 /// A server with runs and a root in a folder of its own.
-fn server() -> (TempDir, Site) {
+pub(super) fn server() -> (TempDir, Site) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for name in ["runs", "root"] {
         fs::create_dir(folder.path().join(name)).expect("a folder");
@@ -25,7 +25,7 @@ fn server() -> (TempDir, Site) {
 }
 
 /// An image file, another one for each number.
-fn png(number: u32) -> Vec<u8> {
+pub(super) fn png(number: u32) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     let value = |x: u32, y: u32| ((x * x * (number % 13 + 1) + y * (number * 7 % 31) + x * y) % 251) as u8;
     image::GrayImage::from_fn(36, 32, |x, y| image::Luma([value(x, y)]))
@@ -35,20 +35,20 @@ fn png(number: u32) -> Vec<u8> {
 }
 
 /// The answer of the server, and its body as JSON, or as text.
-async fn json(site: &Site, method: &str, path: &str, body: Vec<u8>) -> (StatusCode, Value) {
+pub(super) async fn json(site: &Site, method: &str, path: &str, body: Vec<u8>) -> (StatusCode, Value) {
     let (status, _, body) = ask(site, method, path, body).await;
     let value = serde_json::from_slice(&body);
     (status, value.unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned())))
 }
 
 /// The name of a new set.
-async fn new_set(site: &Site) -> String {
+pub(super) async fn new_set(site: &Site) -> String {
     let (status, set) = json(site, "POST", SETS, Vec::new()).await;
     assert_eq!(status, StatusCode::CREATED, "{set}");
     set["name"].as_str().expect("a name").to_owned()
 }
 
-async fn add(site: &Site, set: &str, parameters: &str, body: Vec<u8>) -> (StatusCode, Value) {
+pub(super) async fn add(site: &Site, set: &str, parameters: &str, body: Vec<u8>) -> (StatusCode, Value) {
     json(site, "POST", &format!("{SETS}/{set}/images?{parameters}"), body).await
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use image::RgbImage;
-use roentgen_data::{ImageSet, ImageSource, LoadedFiles, load_files};
+use roentgen_data::{ImageSet, ImageSource, LoadedFiles, load_files, silent};
 use serde::Serialize;
 
 use crate::config::ConfigFile;
@@ -20,7 +20,7 @@ use crate::report::thumbnail;
 use crate::serve::loaded_model::LoadedModel;
 use crate::serve::runs::RunEntry;
 use crate::terminal::foreign_text::error_line;
-use crate::terminal::screen::{Screen, counted};
+use crate::terminal::screen::counted;
 
 /// Most training images of a model.
 const MAX_IMAGES: usize = 50_000;
@@ -138,7 +138,7 @@ impl TrainingCache {
         let pool = pool.map_err(|error| unreadable(error.to_string()))?;
         pool.install(|| {
             let (mut data, _) =
-                load::read(&config, &Screen::silent()).map_err(|error| unreadable(error.to_string()))?;
+                load::read(&config, &silent).map_err(|error| unreadable(error.to_string()))?;
             if config.pseudonyms {
                 data.pseudonymise();
             }

@@ -1,0 +1,295 @@
+//! What an inspection found, for people who see the page: what blocks a training, what only warns, and the way out of each.
+
+use std::path::Path;
+use std::time::Duration;
+
+use image::codecs::jpeg::JpegEncoder;
+use image::{DynamicImage, GrayImage, RgbImage};
+use roentgen_data::{Dataset, Findings, ImageSet, ImageSource, Progress, SubsetOrigin};
+use serde::Serialize;
+
+use crate::commands::inspect::{Inspected, inspect};
+use crate::config::TrainConfig;
+use crate::data_loading::inspection::{Inspection, conflicts};
+use crate::error::AppError;
+use crate::terminal::screen::{counted, duration, mebibytes};
+
+/// Classes and images of each that are shown.
+const MAX_CLASSES: usize = 24;
+const PER_CLASS: usize = 6;
+/// Items of a list that are shown.
+const SHOWN: usize = 50;
+/// Side of a shown image, in pixels.
+const SIDE: u32 = 112;
+/// Quality of its JPEG file, of 100.
+const QUALITY: u8 = 82;
+
+/// A JPEG file.
+pub(super) type Picture = Vec<u8>;
+
+/// See the module.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Diagnosis {
+    /// What has to be mended before a training.
+    blocks: Vec<Remark>,
+    /// What makes a model worse, or its figures wrong.
+    warnings: Vec<Remark>,
+    /// What is good to know.
+    facts: Vec<String>,
+    classes: Vec<ClassCount>,
+    samples: Vec<Sample>,
+    /// What `roentgen inspect --json` prints; none if the images cannot be used at all.
+    pub(super) inspection: Option<Inspection>,
+}
+
+#[derive(Debug, Serialize)]
+struct Remark {
+    text: String,
+    items: Vec<RemarkItem>,
+    /// Items that are not listed.
+    n_more: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct RemarkItem {
+    text: String,
+    /// Of a file that can be removed from a set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ClassCount {
+    name: String,
+    train: usize,
+    val: usize,
+    test: usize,
+}
+
+/// An image of a class; its picture has the same index.
+#[derive(Debug, Serialize)]
+struct Sample {
+    class: String,
+    name: String,
+}
+
+/// Inspects the images of a configuration.
+pub(super) fn diagnose(config: &TrainConfig, progress: &dyn Progress) -> (Diagnosis, Vec<Picture>) {
+    match inspect(config, progress) {
+        Ok(inspected) => {
+            let (samples, pictures) = samples(config, &inspected.data);
+            (Diagnosis { samples, ..Diagnosis::of(config, inspected) }, pictures)
+        }
+        Err(error) => (Diagnosis::of_error(config, &error), Vec::new()),
+    }
+}
+
+impl Diagnosis {
+    fn of_error(config: &TrainConfig, error: &AppError) -> Self {
+        let text = without_folder(&error.to_string(), &config.data);
+        Self { blocks: vec![Remark::new(text, Vec::new())], ..Self::default() }
+    }
+
+    fn of(config: &TrainConfig, inspected: Inspected) -> Self {
+        let Inspected { data, inspection, split_off, no_memory, .. } = inspected;
+        let mut blocks: Vec<Remark> = bad_files(config, &data.findings).into_iter().collect();
+        blocks.extend(no_memory.map(|text| Remark::new(text, Vec::new())));
+        let mut facts = vec![sizes(&data)];
+        facts.extend(split_off);
+        facts.extend(patients(&data.findings));
+        if let Some(seconds) = inspection.train_seconds {
+            let time = duration(Duration::from_secs_f64(seconds));
+            let epochs = counted(config.epochs(data.train.len()), "epoch");
+            facts.push(format!(
+                "Training takes about {time} here for {epochs}, if the machine has nothing else to do."
+            ));
+        }
+        if let Some(bytes) = inspection.train_memory_bytes {
+            facts.push(format!("It takes about {} of memory.", mebibytes(bytes)));
+        }
+        let classes = classes(&data);
+        Self {
+            blocks,
+            warnings: warnings(&data),
+            facts,
+            classes,
+            samples: Vec::new(),
+            inspection: Some(inspection),
+        }
+    }
+}
+
+impl Remark {
+    fn new(text: String, items: Vec<String>) -> Self {
+        let n_more = items.len().saturating_sub(SHOWN);
+        let items = items.into_iter().take(SHOWN).map(|text| RemarkItem { text, path: None }).collect();
+        Self { text, items, n_more }
+    }
+}
+
+/// Paths without that of the data, which says nothing to who sees the page.
+fn without_folder(text: &str, folder: &Path) -> String {
+    let folder = folder.display().to_string();
+    text.replace(&format!("{folder}/"), "").replace(&folder, "the data")
+}
+
+fn bad_files(config: &TrainConfig, findings: &Findings) -> Option<Remark> {
+    let n = findings.bad.len();
+    let item = |bad: &roentgen_data::BadFile| {
+        let path = without_folder(&bad.path.display().to_string(), &config.data);
+        RemarkItem { text: format!("{path}: {}", bad.reason), path: Some(path) }
+    };
+    (n > 0).then(|| Remark {
+        text: format!(
+            "{} cannot be read. Repair or remove them: no training starts before.",
+            counted(n, "file")
+        ),
+        items: findings.bad.iter().take(SHOWN).map(item).collect(),
+        n_more: n.saturating_sub(SHOWN),
+    })
+}
+
+fn warnings(data: &Dataset) -> Vec<Remark> {
+    let Findings { duplicates, leakage, patients, is_leaked_test, notes, .. } = &data.findings;
+    let mut warnings = Vec::new();
+    let conflicts = conflicts(data);
+    if !conflicts.is_empty() {
+        let text = format!(
+            "{} of images that show the same are in more than one class. At most one of the classes is right: remove the image \
+             from the others.",
+            counted(conflicts.len(), "group")
+        );
+        let group = |group: &Vec<crate::data_loading::inspection::LabelledImage>| {
+            group
+                .iter()
+                .map(|image| format!("{} ({})", image.path, image.class))
+                .collect::<Vec<_>>()
+                .join(" = ")
+        };
+        warnings.push(Remark::new(text, conflicts.iter().map(group).collect()));
+    }
+    if !is_leaked_test.is_empty() && !is_leaked_test.contains(&false) {
+        let text = "Leakage: every test image also occurs in the training or validation set, so the test would say nothing about \
+                    new images. Use other test images.";
+        warnings.push(Remark::new(text.to_owned(), Vec::new()));
+    }
+    if !leakage.is_empty() {
+        let text = format!(
+            "Leakage: {} of the validation or test set also in an earlier set. Their results are shown apart; better remove them \
+             from one of the sets.",
+            counted(leakage.len(), "image")
+        );
+        let pair = |leak: &roentgen_data::LeakedImage| {
+            format!("{} = {} ({:.3})", leak.image.path, leak.original.path, leak.similarity)
+        };
+        warnings.push(Remark::new(text, leakage.iter().map(pair).collect()));
+    }
+    if let Some(patients) = patients.as_ref().filter(|patients| !patients.crossing.is_empty()) {
+        let text = format!(
+            "Leakage: {} with images in more than one set. Move all images of a patient into one set.",
+            counted(patients.crossing.len(), "patient")
+        );
+        warnings.push(Remark::new(text, patients.crossing.clone()));
+    }
+    if !duplicates.is_empty() {
+        let text = format!(
+            "{} of images that show the same. They count as one in the split, so training works; fewer copies train faster.",
+            counted(duplicates.len(), "group")
+        );
+        let group = |group: &Vec<roentgen_data::ImageLocation>| {
+            group.iter().map(|image| image.path.as_str()).collect::<Vec<_>>().join(" = ")
+        };
+        warnings.push(Remark::new(text, duplicates.iter().map(group).collect()));
+    }
+    warnings.extend(notes.iter().map(|note| Remark::new(first_letter_large(note), Vec::new())));
+    warnings
+}
+
+fn first_letter_large(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect::<String>() + ".")
+}
+
+fn sets(data: &Dataset) -> [(&'static str, &ImageSet, SubsetOrigin); 3] {
+    [
+        ("training", &data.train, SubsetOrigin::Given),
+        ("validation", &data.val, data.val_origin),
+        ("test", &data.test, data.test_origin),
+    ]
+}
+
+fn sizes(data: &Dataset) -> String {
+    let size = |(name, set, origin): (&str, &ImageSet, SubsetOrigin)| {
+        let split = if origin == SubsetOrigin::SplitOff { ", split off" } else { "" };
+        format!("{} for {name}{split}", set.len())
+    };
+    let sets: Vec<String> = sets(data).into_iter().filter(|(_, set, _)| !set.is_empty()).map(size).collect();
+    let n: usize = self::sets(data).iter().map(|(_, set, _)| set.len()).sum();
+    let colour = if data.channels == 1 { "grey" } else { "colour" };
+    format!("{} in {colour}: {}.", counted(n, "image"), sets.join("; "))
+}
+
+fn patients(findings: &Findings) -> Option<String> {
+    let patients = findings.patients.as_ref()?;
+    let unknown = match patients.n_unknown {
+        0 => String::new(),
+        n => format!("; {} of unknown patients", counted(n, "image")),
+    };
+    Some(format!(
+        "{}, known from {}{unknown}. All images of a patient stay in one set.",
+        counted(patients.n, "patient"),
+        patients.source
+    ))
+}
+
+fn classes(data: &Dataset) -> Vec<ClassCount> {
+    let n = data.class_names.len();
+    let [train, val, test] = [&data.train, &data.val, &data.test].map(|set| set.class_counts(n));
+    let class = |(index, name): (usize, &String)| ClassCount {
+        name: name.clone(),
+        train: train[index],
+        val: val[index],
+        test: test[index],
+    };
+    data.class_names.iter().enumerate().map(class).collect()
+}
+
+/// A few images of each class, evenly spaced from the first to the last.
+fn samples(config: &TrainConfig, data: &Dataset) -> (Vec<Sample>, Vec<Picture>) {
+    let (mut samples, mut pictures) = (Vec::new(), Vec::new());
+    let labels = data.train.labels();
+    for (label, class) in data.class_names.iter().enumerate().take(MAX_CLASSES) {
+        let images: Vec<usize> = (0..labels.len()).filter(|&image| labels[image] as usize == label).collect();
+        for &image in images.iter().step_by(images.len().div_ceil(PER_CLASS).max(1)) {
+            if let Some(picture) = picture(config, &data.train, image) {
+                samples.push(Sample { class: class.clone(), name: data.train.name(image).to_owned() });
+                pictures.push(picture);
+            }
+        }
+    }
+    (samples, pictures)
+}
+
+/// An image at a small size: from its file, or as it was loaded where it has none.
+fn picture(config: &TrainConfig, set: &ImageSet, index: usize) -> Option<Picture> {
+    let of_file =
+        set.file(index).and_then(|path| ImageSource::File(path).open(&config.load_options().ok()?).ok());
+    let image = match of_file {
+        Some(image) => image,
+        None => {
+            let view = set.image(index);
+            let (width, height) = (view.width as u32, view.height as u32);
+            let pixels = view.pixels.into_owned();
+            match set.channels() {
+                1 => DynamicImage::ImageLuma8(GrayImage::from_raw(width, height, pixels)?),
+                _ => DynamicImage::ImageRgb8(RgbImage::from_raw(width, height, pixels)?),
+            }
+        }
+    };
+    let small = if image.width().max(image.height()) > SIDE { image.thumbnail(SIDE, SIDE) } else { image };
+    let mut bytes = Vec::new();
+    small.to_rgb8().write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY)).ok()?;
+    Some(bytes)
+}

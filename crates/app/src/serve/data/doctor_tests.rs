@@ -1,0 +1,166 @@
+//! Folders and inspections, asked in this process.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::tests::{SETS, add, json, new_set, png, server};
+use crate::commands::inspect::inspect;
+use crate::config::TrainConfig;
+use crate::serve::site::Site;
+use crate::serve::tests::ask;
+
+/// The diagnosis of a data set, waited for.
+async fn diagnosis(site: &Site, data: &str) -> Value {
+    let (status, mut answer) =
+        json(site, "POST", &format!("/api/v1/data/inspections?data={data}"), Vec::new()).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    while answer["state"] != "done" {
+        assert!(answer["state"] == "waiting" || answer["state"] == "working", "{answer}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        answer = json(site, "GET", &format!("/api/v1/data/inspections/{}", answer["id"]), Vec::new()).await.1;
+    }
+    answer["diagnosis"].take()
+}
+
+fn texts(diagnosis: &Value, key: &str) -> String {
+    diagnosis[key].to_string()
+}
+
+/// A folder of two classes, with a broken file, a duplicate and a test image that is in the training set too.
+fn write_folder(root: &Path) {
+    for (index, class) in (0..24).map(|index| (index, ["a", "b"][index as usize % 2])) {
+        let folder = root.join("films/train").join(class);
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join(format!("{index}.png")), png(index)).expect("a file");
+    }
+    for (path, bytes) in [("test/a/x.png", png(0)), ("test/b/y.png", png(100)), ("train/a/copy.png", png(2))]
+    {
+        let path = root.join("films").join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, bytes).expect("a file");
+    }
+    fs::write(root.join("films/train/b/broken.png"), &png(5)[..60]).expect("a file");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inspection_finds_what_the_command_finds() {
+    let (folder, site) = server();
+    let root = folder.path().join("root").canonicalize().expect("a folder");
+    write_folder(&root);
+    let found = diagnosis(&site, "folder:films").await;
+    let blocks = texts(&found, "blocks");
+    assert!(blocks.contains("train/b/broken.png: "), "{blocks}");
+    assert!(!found.to_string().contains(root.to_str().expect("text")) || found["inspection"].is_object());
+    let warnings = texts(&found, "warnings");
+    assert!(warnings.contains("Leakage: 1 image") && warnings.contains("test/a/x.png"), "{warnings}");
+    assert!(warnings.contains("train/a/copy.png"), "{warnings}");
+    let class = |name: &str| {
+        found["classes"].as_array().expect("classes").iter().find(|c| c["name"] == name).cloned()
+    };
+    assert_eq!(class("b").expect("a class")["test"], 1);
+
+    let config = TrainConfig { data: root.join("films"), ..TrainConfig::default() };
+    let expected = inspect(&config, &roentgen_data::silent).expect("images").inspection;
+    let mut expected = serde_json::to_value(&expected).expect("JSON");
+    let mut inspection = found["inspection"].clone();
+    for value in [&mut expected, &mut inspection] {
+        assert!(value["train_seconds"].take().as_f64().is_some_and(|seconds| seconds > 0.0));
+        value["train_memory_bytes"].take();
+    }
+    assert_eq!(inspection, expected);
+
+    let n_samples = found["samples"].as_array().expect("samples").len();
+    assert!(n_samples >= 8, "{n_samples}");
+    let path = |index: usize| format!("/api/v1/data/inspections/1/samples/{index}");
+    let (status, kind, picture) = ask(&site, "GET", &path(0), Vec::new()).await;
+    assert_eq!((status, kind.as_str(), &picture[..2]), (StatusCode::OK, "image/jpeg", &b"\xFF\xD8"[..]));
+    assert_eq!(ask(&site, "GET", &path(n_samples), Vec::new()).await.0, StatusCode::NOT_FOUND);
+
+    // The same files are not inspected again, others are.
+    let again = |site: Site| async move {
+        json(&site, "POST", "/api/v1/data/inspections?data=folder:films", Vec::new()).await.1
+    };
+    assert_eq!(again(site.clone()).await["id"], 1);
+    fs::remove_file(root.join("films/train/b/broken.png")).expect("a file");
+    assert_eq!(again(site.clone()).await["id"], 2);
+    assert_eq!(diagnosis(&site, "folder:films").await["blocks"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_cannot_be_trained_on_is_told_what_it_lacks() {
+    let (folder, site) = server();
+    let set = new_set(&site).await;
+    let data = format!("set:{set}");
+    let empty = diagnosis(&site, &data).await;
+    assert!(texts(&empty, "blocks").contains("no class folders"), "{empty}");
+    assert!(!empty.to_string().contains(folder.path().to_str().expect("text")), "{empty}");
+    add(&site, &set, "class=a", png(1)).await;
+    assert!(texts(&diagnosis(&site, &data).await, "blocks").contains("only one class"));
+    json(&site, "POST", &format!("{SETS}/{set}/classes?class=b"), Vec::new()).await;
+    assert!(texts(&diagnosis(&site, &data).await, "blocks").contains("class `b` has no training image"));
+    add(&site, &set, "class=b", png(2)).await;
+    let found = diagnosis(&site, &data).await;
+    assert_eq!(found["blocks"], json!([]), "{found}");
+    assert!(texts(&found, "warnings").contains("Fewer than 10 training images"), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inspection_can_be_stopped_and_nothing_else_can_be_inspected() {
+    let (_folder, site) = server();
+    for data in ["nosuch", "set:nosuch", "set:..", "folder:..", "folder:%2Fetc", "folder:nosuch", ""] {
+        let path = format!("/api/v1/data/inspections?data={data}");
+        assert_eq!(json(&site, "POST", &path, Vec::new()).await.0, StatusCode::NOT_FOUND, "{data}");
+    }
+    let (_, answer) = json(&site, "POST", "/api/v1/data/inspections?data=phantoms", Vec::new()).await;
+    let path = format!("/api/v1/data/inspections/{}", answer["id"]);
+    assert_eq!(json(&site, "DELETE", &path, Vec::new()).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(json(&site, "GET", &path, Vec::new()).await.1["state"], "stopped");
+    assert_eq!(json(&site, "GET", "/api/v1/data/inspections/7", Vec::new()).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn folders_below_the_root_are_listed_and_no_others() {
+    let (folder, site) = server();
+    let root = folder.path().join("root");
+    write_folder(&root);
+    fs::write(root.join("set.npz"), "").expect("a file");
+    fs::create_dir(root.join(".hidden")).expect("a folder");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(folder.path().join("runs"), root.join("outside")).expect("a link");
+        std::os::unix::fs::symlink(root.join("films/test"), root.join("inside")).expect("a link");
+    }
+    let list = |path: &'static str| json(&site, "GET", path, Vec::new());
+    let (status, found) = list("/api/v1/data/folders").await;
+    let name = |entry: &Value| entry["name"].as_str().unwrap_or_default().to_owned();
+    let folders: Vec<String> = found["folders"].as_array().expect("folders").iter().map(name).collect();
+    let expected = if cfg!(unix) { vec!["films", "inside"] } else { vec!["films"] };
+    assert_eq!((status, folders), (StatusCode::OK, expected.into_iter().map(str::to_owned).collect()));
+    assert_eq!(
+        (&found["folders"][0]["n_images"], &found["files"][0]["name"]),
+        (&28.into(), &"set.npz".into())
+    );
+    assert_eq!((&found["above"], &found["path"]), (&Value::Null, &"".into()));
+    let (_, found) = list("/api/v1/data/folders?path=films/train/a").await;
+    assert_eq!((&found["above"], &found["n_images"]), (&"films/train".into(), &13.into()));
+    for path in [
+        "/api/v1/data/folders?path=..",
+        "/api/v1/data/folders?path=%2e%2e",
+        "/api/v1/data/folders?path=films%2F..%2F..",
+        "/api/v1/data/folders?path=%2Fetc",
+        "/api/v1/data/folders?path=outside",
+        "/api/v1/data/folders?path=a%00b",
+        "/api/v1/data/folders?path=nosuch",
+    ] {
+        if path.ends_with("outside") && !cfg!(unix) {
+            continue;
+        }
+        assert_eq!(list(path).await.0, StatusCode::NOT_FOUND, "{path}");
+    }
+    let (status, kind, page) = ask(&site, "GET", "/data", Vec::new()).await;
+    assert!(status == StatusCode::OK && kind.starts_with("text/html") && !page.is_empty());
+}

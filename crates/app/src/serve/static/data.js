@@ -1,0 +1,208 @@
+// The data page: images are chosen or put together, and what is found in them is shown.
+
+import { ask, button, counted, element } from "/static/data_common.js";
+import * as doctor from "/static/data_doctor.js";
+import * as editor from "/static/data_editor.js";
+import { chosenFiles, droppedFiles, placed } from "/static/data_files.js";
+import { Uploads } from "/static/data_upload.js";
+
+/** A check begins when no image has come for so long. */
+const QUIET_MS = 1200;
+const at = (name) => document.querySelector(name);
+const [status, sending, refused, browser] = [at("#status"), at("#sending"), at("#refused"), at("#browser")];
+let chosen = null;
+let quiet = null;
+
+const uploads = new Uploads(
+  () => {
+    const { nDone, nSent } = uploads;
+    status.textContent = nDone < nSent ? `${nDone} of ${counted(nSent, "image")} sent` : `${counted(nSent, "image")} sent`;
+    [sending.max, sending.value, sending.hidden] = [Math.max(nSent, 1), nDone, nDone >= nSent];
+    if (uploads.refused.length > 0) showRefused();
+  },
+  async () => {
+    if (chosen?.startsWith("set:")) {
+      const info = await ask("GET", `sets/${chosen.slice(4)}`);
+      if (info.ok) editor.update(info.body);
+    }
+    await showSets();
+    checkSoon();
+  },
+);
+
+const hooks = {
+  add: (images) => {
+    clearTimeout(quiet);
+    uploads.add(images);
+  },
+  changed: (info) => {
+    editor.update(info);
+    showSets();
+    checkSoon();
+  },
+  complain,
+};
+
+function complain(text) {
+  refused.replaceChildren(element("p", text));
+  refused.hidden = false;
+}
+
+function showRefused() {
+  const list = element("ul");
+  const some = uploads.refused.slice(0, 50);
+  list.append(...some.map(({ name, reason }) => element("li", `${name}: ${reason}`)));
+  refused.replaceChildren(element("p", `${counted(uploads.refused.length, "file")} not taken:`), list);
+  refused.hidden = false;
+}
+
+function checkSoon() {
+  clearTimeout(quiet);
+  quiet = setTimeout(() => {
+    if (chosen && !uploads.isBusy) examine();
+  }, QUIET_MS);
+}
+
+function examine() {
+  doctor.examine(chosen, chosen.startsWith("set:") ? editor.remove : undefined);
+}
+
+/** Shows images, with what is found in them. */
+async function choose(data, title) {
+  clearTimeout(quiet);
+  chosen = data;
+  history.replaceState(null, "", `/data?data=${encodeURIComponent(data)}`);
+  doctor.clear();
+  editor.hide();
+  browser.hidden = true;
+  let isEmpty = false;
+  at("#browse").setAttribute("aria-expanded", "false");
+  if (data.startsWith("set:")) {
+    const answer = await ask("GET", `sets/${data.slice(4)}`);
+    if (!answer.ok) return complain(answer.body);
+    title = answer.body.title;
+    isEmpty = answer.body.n_images === 0;
+    editor.show(answer.body, hooks);
+  }
+  at("#title").textContent = title;
+  at("#chosen").hidden = false;
+  if (!uploads.isBusy && !isEmpty) examine();
+}
+
+function unchoose() {
+  chosen = null;
+  doctor.clear();
+  editor.hide();
+  at("#chosen").hidden = true;
+  history.replaceState(null, "", "/data");
+}
+
+async function showSets() {
+  const answer = await ask("GET", "sets");
+  if (!answer.ok) return;
+  at("#sets-section").hidden = answer.body.length === 0;
+  const line = ({ name, title, data, n_images, classes }) => {
+    const item = element("li");
+    const about = `${counted(n_images, "image")} in ${counted(classes.length, "class")}`;
+    const open = button(title, () => choose(data).then(() => at("#title").focus()), "name");
+    const remove = button("Remove", async () => {
+      if (!confirm(`Remove the set ${title} with ${counted(n_images, "image")} from this machine?`)) return;
+      const removed = await ask("DELETE", `sets/${name}`);
+      if (!removed.ok) return complain(removed.body);
+      if (chosen === data) unchoose();
+      showSets();
+    }, "small");
+    remove.setAttribute("aria-label", `Remove the set ${title}`);
+    item.append(open, " ", element("span", about, "soft"), " ", remove);
+    return item;
+  };
+  at("#sets").replaceChildren(...answer.body.map(line));
+}
+
+/** A new set, chosen. */
+async function newSet(title) {
+  const answer = await ask("POST", `sets?title=${encodeURIComponent(title)}`);
+  if (!answer.ok) {
+    complain(answer.body);
+    return null;
+  }
+  await choose(answer.body.data);
+  return answer.body.name;
+}
+
+/** Sends what was dropped or chosen: to the set that is open, or to a new one. */
+async function take(files) {
+  refused.hidden = true;
+  const { images, left } = placed(files);
+  if (images.length === 0) {
+    return complain("There are no images in folders here. Drop a folder that has one sub-folder of images for each class.");
+  }
+  const title = (files[0].folders[0] ?? "").slice(0, 80);
+  const set = chosen?.startsWith("set:") ? chosen.slice(4) : await newSet(title);
+  if (!set) return;
+  const more = [
+    [left.other, "that is no image"], [left.loose, "beside the class folders"], [left.masks, "in a folder of masks"],
+  ].filter(([n]) => n > 0).map(([n, what]) => `${counted(n, "file")} ${what}`);
+  if (more.length > 0) complain(`Left out: ${more.join(", ")}.`);
+  hooks.add(images.map((image) => ({ ...image, set, added: (answer) => editor.added(image.file, answer) })));
+}
+
+async function browse(path) {
+  const answer = await ask("GET", `folders?path=${encodeURIComponent(path)}`);
+  if (!answer.ok) return complain(answer.body);
+  const { above, n_images, folders, files, has_more } = answer.body;
+  const heading = element("h3", answer.body.path === "" ? "Folders on this machine" : answer.body.path);
+  heading.tabIndex = -1;
+  const list = element("ul", undefined, "folders");
+  const item = (name, about, act, className) => {
+    const line = element("li");
+    line.append(button(name, act, className), " ", element("span", about, "soft"));
+    list.append(line);
+  };
+  if (above !== null) item("↑ the folder above", "", () => browse(above), "name");
+  for (const folder of folders) {
+    const n = `${folder.n_images}${folder.has_more ? " or more" : ""}`;
+    const inner = folder.n_folders > 0 ? `, ${counted(folder.n_folders, "folder")}` : "";
+    item(`${folder.name}/`, `${n} ${folder.n_images === 1 ? "image" : "images"}${inner}`, () => browse(folder.path), "name");
+  }
+  for (const file of files) item(file.name, "data in one file", () => choose(`folder:${file.path}`, file.path), "name");
+  if (has_more) list.append(element("li", "There are more that are not listed.", "soft"));
+  const here = button("Choose this folder", () => choose(`folder:${answer.body.path}`, answer.body.path || "The root folder"), "main");
+  const classes = folders.filter((folder) => folder.n_images > 0).map((folder) => folder.name);
+  const shown = classes.slice(0, 8).join(", ") + (classes.length > 8 ? ", …" : "");
+  let hint = "The folder to choose is that with one sub-folder for each class.";
+  if (classes.length > 1) hint = `Its folders would be the classes: ${shown}.`;
+  else if (n_images > 0) hint = `There are ${counted(n_images, "image")} here; the folder to choose is the one above, with a sub-folder for each class.`;
+  browser.replaceChildren(heading, element("p", hint, "soft"), list, here);
+  browser.hidden = false;
+  at("#browse").setAttribute("aria-expanded", "true");
+  heading.focus();
+}
+
+at("#folder").addEventListener("change", (event) => {
+  take(chosenFiles(event.target));
+  event.target.value = "";
+});
+for (const name of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(name, async (event) => {
+    event.preventDefault();
+    at("#drop").classList.toggle("over", name === "dragover");
+    if (name === "drop") take(await droppedFiles(event.dataTransfer));
+  });
+}
+at("#browse").addEventListener("click", () => {
+  if (browser.hidden) return browse("");
+  browser.hidden = true;
+  at("#browse").setAttribute("aria-expanded", "false");
+});
+at("#phantoms").addEventListener("click", () => choose("phantoms", "Phantom films"));
+at("#by-hand").addEventListener("click", async () => {
+  if (await newSet("")) at("#editor input").focus();
+});
+addEventListener("beforeunload", (event) => {
+  if (uploads.isBusy) event.preventDefault();
+});
+
+showSets();
+const given = new URLSearchParams(location.search).get("data");
+if (given) choose(given, given === "phantoms" ? "Phantom films" : given.slice(given.indexOf(":") + 1) || "The root folder");

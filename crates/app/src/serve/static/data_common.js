@@ -1,0 +1,27 @@
+// What the scripts of the data page share: elements, and requests.
+
+import { element } from "/static/common.js";
+
+export { element };
+
+export function button(text, act, className) {
+  const made = element("button", text, className);
+  made.type = "button";
+  made.addEventListener("click", act);
+  return made;
+}
+
+export const counted = (n, thing) => `${n} ${n === 1 ? thing : thing.endsWith("s") ? `${thing}es` : `${thing}s`}`;
+export const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
+
+/** The answer of the server: its status, and its body as an object or as a sentence. */
+export async function ask(method, path, body) {
+  try {
+    const response = await fetch(`/api/v1/data/${path}`, { method, body });
+    const text = await response.text();
+    const isJson = (response.headers.get("content-type") ?? "").startsWith("application/json");
+    return { ok: response.ok, status: response.status, body: isJson ? JSON.parse(text) : text };
+  } catch {
+    return { ok: false, status: 0, body: "There is no answer: does roentgen serve still run?" };
+  }
+}

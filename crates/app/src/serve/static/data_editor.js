@@ -1,0 +1,152 @@
+// A set that is put together here: its classes, with images that are dropped, chosen, or taken by the camera.
+
+import * as camera from "/static/data_camera.js";
+import { ask, button, counted, element } from "/static/data_common.js";
+import { className, droppedFiles } from "/static/data_files.js";
+
+const MAX_SHOWN = 12;
+const box = document.querySelector("#editor");
+const cards = new Map();
+let set = null;
+let hooks = null;
+
+/** Shows a set; `hooks` has `add(images)`, `changed(set)` after removals, and `complain(text)`. */
+export function show(info, given) {
+  hooks = given;
+  const isOther = set?.name !== info.name;
+  set = info;
+  if (isOther) {
+    cards.clear();
+    box.replaceChildren(...frame());
+  }
+  update(info);
+  box.hidden = false;
+}
+
+export function hide() {
+  set = null;
+  box.hidden = true;
+  const video = box.querySelector("video");
+  if (video) camera.stop(video);
+  box.replaceChildren();
+}
+
+/** Shows the numbers of images. */
+export function update(info) {
+  set = info;
+  const grid = box.querySelector(".cards");
+  for (const found of info.classes) {
+    let card = cards.get(found.name);
+    if (!card) {
+      card = newCard(found.name);
+      cards.set(found.name, card);
+      grid.append(card);
+    }
+    card.querySelector(".n").textContent = counted(found.train + found.val + found.test, "image");
+  }
+  for (const [name, card] of cards) {
+    if (info.classes.some((found) => found.name === name)) continue;
+    card.remove();
+    cards.delete(name);
+  }
+}
+
+/** Shows an image that was added to a class. */
+export function added(file, answer) {
+  const thumbs = cards.get(answer.class)?.querySelector(".thumbs");
+  if (!thumbs || answer.was_there || !file.type.startsWith("image/")) return;
+  const image = element("img");
+  image.alt = "";
+  image.src = URL.createObjectURL(file);
+  image.onload = image.onerror = () => URL.revokeObjectURL(image.src);
+  const made = button(undefined, () => removeImage(answer.path, made), "thumb");
+  made.setAttribute("aria-label", `Remove ${answer.path.split("/").pop()}`);
+  made.title = "Remove";
+  made.append(image);
+  thumbs.prepend(made);
+  while (thumbs.children.length > MAX_SHOWN) thumbs.lastChild.remove();
+}
+
+async function removeImage(path, thumb) {
+  const answer = await ask("DELETE", `sets/${set.name}/images?path=${encodeURIComponent(path)}`);
+  if (!answer.ok) return hooks.complain(answer.body);
+  thumb?.remove();
+  hooks.changed(answer.body);
+}
+
+export const remove = (path) => removeImage(path);
+
+function frame() {
+  const form = element("form", undefined, "new-class");
+  const label = element("label", "New class ");
+  const input = element("input");
+  input.maxLength = 60;
+  input.required = true;
+  input.placeholder = cards.size === 0 ? "such as normal" : "";
+  label.append(input);
+  const submit = element("button", "Add the class");
+  form.append(label, submit);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const answer = await ask("POST", `sets/${set.name}/classes?class=${encodeURIComponent(input.value)}`);
+    if (!answer.ok) return hooks.complain(answer.body);
+    input.value = "";
+    hooks.changed(answer.body);
+    input.focus();
+  });
+  const video = element("video");
+  video.muted = video.playsInline = true;
+  video.hidden = true;
+  const toggle = button("Use the camera", async () => {
+    if (camera.isOn()) camera.stop(video);
+    else {
+      const problem = await camera.start(video);
+      if (problem) return hooks.complain(problem);
+    }
+    video.hidden = !camera.isOn();
+    box.classList.toggle("with-camera", camera.isOn());
+    toggle.textContent = camera.isOn() ? "Switch the camera off" : "Use the camera";
+  });
+  return [form, toggle, video, element("div", undefined, "cards")];
+}
+
+function newCard(name) {
+  const card = element("section", undefined, "card");
+  const heading = element("h3", name);
+  const label = element("label", undefined, "drop small");
+  const input = element("input");
+  input.type = "file";
+  input.multiple = true;
+  input.setAttribute("aria-label", `Images of ${name}`);
+  label.append(element("span", "Drop images, or choose them"), input);
+  input.addEventListener("change", () => {
+    addFiles(name, [...input.files]);
+    input.value = "";
+  });
+  for (const kind of ["dragover", "dragleave", "drop"]) {
+    card.addEventListener(kind, async (event) => {
+      event.preventDefault();
+      event.stopPropagation();
+      label.classList.toggle("over", kind === "dragover");
+      if (kind === "drop") addFiles(name, (await droppedFiles(event.dataTransfer)).map(({ file }) => file));
+    });
+  }
+  const shutter = button("Hold to take pictures", () => {}, "shutter");
+  shutter.setAttribute("aria-label", `Hold to take pictures of ${name}`);
+  camera.onHold(shutter, box.querySelector("video"), (file) => {
+    hooks.add([{ set: set.name, class: name, file, name: "camera.png", added: (answer) => added(file, answer) }]);
+  });
+  const gone = button("Remove the class", async () => {
+    if (!confirm(`Remove the class ${name} with all its images?`)) return;
+    const answer = await ask("DELETE", `sets/${set.name}/classes/${encodeURIComponent(name)}`);
+    if (!answer.ok) return hooks.complain(answer.body);
+    hooks.changed(answer.body);
+  }, "small");
+  gone.setAttribute("aria-label", `Remove the class ${name}`);
+  card.append(heading, element("p", "0 images", "n soft"), label, shutter, element("div", undefined, "thumbs"), gone);
+  return card;
+}
+
+function addFiles(name, files) {
+  hooks.add(files.map((file) => ({ set: set.name, class: className(name), file, added: (answer) => added(file, answer) })));
+}

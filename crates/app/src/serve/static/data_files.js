@@ -1,0 +1,79 @@
+// Files that are dropped or chosen: all of them, and the class of each by its folder.
+
+const PARTS = {
+  train: "train", training: "train", val: "val", valid: "val", validation: "val", test: "test", testing: "test",
+};
+const IMAGE_FOLDERS = ["images", "image", "imgs", "img"];
+const MASK_FOLDERS = ["masks", "mask", "segmentations", "segmentation", "annotations", "labels"];
+const OTHER_FILES = /\.(csv|tsv|txt|md|jsonl?|xml|html|pdf|zip|gz|tar|npz|npy|mat|ini|db|py|toml|ya?ml|safetensors)$/i;
+const MAX_NAME = 60;
+
+const partOf = (name) => PARTS[name.toLowerCase().trim()];
+const isHidden = (name) => name.startsWith(".") || /^(__macosx|@eadir|thumbs\.db|desktop\.ini|dicomdir)$/i.test(name);
+
+/** A name that a class can have, of that of a folder. */
+export function className(name) {
+  const plain = name.normalize("NFC").replace(/[^\p{Alphabetic}\p{N} _-]+/gu, "-").slice(0, MAX_NAME);
+  return plain.replace(/^[ _-]+|[ _-]+$/g, "");
+}
+
+/** The files of an input for folders, each with the folders that it is in. */
+export function chosenFiles(input) {
+  return [...input.files].map((file) => ({ file, folders: file.webkitRelativePath.split("/").slice(0, -1) }));
+}
+
+/** The same of what was dropped. */
+export async function droppedFiles(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  const found = [];
+  for (const entry of entries) await addEntry(entry, [], found);
+  return found;
+}
+
+async function addEntry(entry, folders, found) {
+  if (isHidden(entry.name)) return;
+  if (entry.isFile) {
+    const file = await new Promise((done) => entry.file(done, () => done(null)));
+    if (file) found.push({ file, folders });
+    return;
+  }
+  const reader = entry.createReader();
+  for (;;) {
+    // A browser gives a hundred at a time.
+    const some = await new Promise((done) => reader.readEntries(done, () => done([])));
+    if (some.length === 0) return;
+    for (const inner of some) await addEntry(inner, [...folders, entry.name], found);
+  }
+}
+
+/**
+ * The class of each image by its folder: the first folder that not all of them are in, below folders such as train and test.
+ * A folder in it is a patient's. What has no class is left out.
+ */
+export function placed(files) {
+  const seen = files.filter(({ file, folders }) => ![...folders, file.name].some(isHidden));
+  const images = seen.filter(({ file }) => !OTHER_FILES.test(file.name));
+  const left = { other: seen.length - images.length, loose: 0, masks: 0 };
+  if (images.length === 0) return { images: [], left };
+  const first = images[0].folders;
+  let n = 0;
+  while (n < first.length && images.every(({ folders }) => folders[n] === first[n])) n += 1;
+  const hasOthers = images.some(({ folders }) => folders.length > n);
+  const above = first.slice(0, n);
+  const partAbove = above.map(partOf).find(Boolean);
+  const found = [];
+  for (const { file, folders } of images) {
+    let rest = folders.slice(n);
+    let part = partAbove ?? "train";
+    if (rest.length > 0 && partOf(rest[0])) [part, rest] = [partOf(rest[0]), rest.slice(1)];
+    if (rest.length === 0 && !hasOthers) rest = above.filter((name) => !partOf(name)).slice(-1);
+    const inner = rest.slice(1).map((name) => name.toLowerCase());
+    if (rest.length === 0 || !className(rest[0])) left.loose += 1;
+    else if (inner.some((name) => MASK_FOLDERS.includes(name))) left.masks += 1;
+    else {
+      const patient = rest.slice(1).find((name) => !IMAGE_FOLDERS.includes(name.toLowerCase()));
+      found.push({ file, part, class: className(rest[0]), folder: patient && className(patient) });
+    }
+  }
+  return { images: found, left };
+}

@@ -1,0 +1,72 @@
+// Sends images to a set, a few at a time.
+
+import { ask, pause } from "/static/data_common.js";
+
+const AT_ONCE = 3;
+const MAX_BYTES = 64 * 1024 * 1024;
+
+/** A queue of images; `changed` is called after each, `finished` when none is left. */
+export class Uploads {
+  waiting = [];
+  nSent = 0;
+  nDone = 0;
+  nInWork = 0;
+  refused = [];
+
+  constructor(changed, finished) {
+    this.changed = changed;
+    this.finished = finished;
+  }
+
+  get isBusy() {
+    return this.nInWork > 0 || this.waiting.length > 0;
+  }
+
+  /** Adds images: `set`, `class`, `file`, and if known `name`, `part`, `folder` and `added`, a function for the answer. */
+  add(images) {
+    if (!this.isBusy) [this.nSent, this.nDone, this.refused] = [0, 0, []];
+    this.waiting.push(...images);
+    this.nSent += images.length;
+    this.changed();
+    while (this.nInWork < AT_ONCE && this.waiting.length > this.nInWork) this.work();
+  }
+
+  /** Sends no more. */
+  stop() {
+    this.nSent -= this.waiting.length;
+    this.waiting = [];
+  }
+
+  async work() {
+    this.nInWork += 1;
+    while (this.waiting.length > 0) {
+      await this.send(this.waiting.shift());
+      this.nDone += 1;
+      this.changed();
+    }
+    this.nInWork -= 1;
+    if (!this.isBusy) this.finished();
+  }
+
+  async send(image) {
+    const name = image.name ?? image.file.name;
+    if (image.file.size > MAX_BYTES) {
+      this.refused.push({ name, reason: "the file is larger than 64 MiB" });
+      return;
+    }
+    const parameters = new URLSearchParams({ class: image.class, name, part: image.part ?? "train" });
+    if (image.folder) parameters.set("folder", image.folder);
+    for (;;) {
+      const answer = await ask("POST", `sets/${encodeURIComponent(image.set)}/images?${parameters}`, image.file);
+      if (answer.ok) return image.added?.(answer.body);
+      if (answer.status === 503) {
+        await pause(1);
+        continue;
+      }
+      this.refused.push({ name, reason: answer.body });
+      // A full disk, or no server: the others would fare no better.
+      if (answer.status === 507 || answer.status === 0 || answer.status === 404) this.stop();
+      return;
+    }
+  }
+}
