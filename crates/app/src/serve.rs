@@ -33,6 +33,7 @@ mod below;
 mod connections;
 #[cfg(test)]
 mod connections_tests;
+mod counters;
 mod data;
 mod data_set;
 mod guard;
@@ -40,6 +41,10 @@ mod guard;
 mod hostile_uploads_tests;
 mod layout;
 mod loaded_model;
+mod manage;
+#[cfg(test)]
+mod manage_tests;
+mod metrics;
 mod model_list;
 mod problem;
 mod runs;
@@ -148,14 +153,17 @@ fn announce(request: &ServeRequest, token: &str, port: u16, screen: &Screen) -> 
 fn router(site: Site, guard: Guard) -> Router {
     Router::new()
         .merge(data::routes())
+        .merge(manage::routes())
+        .merge(metrics::routes())
         .merge(model_list::routes())
         .merge(training::routes())
         .merge(trial::routes())
         .route("/static/{name}", get(assets::file))
         .route("/healthz", get(|| async { "ok" }))
-        .with_state(site)
+        .with_state(site.clone())
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
         .layer(from_fn_with_state(guard, guard::check))
+        .layer(from_fn_with_state(site, metrics::count))
 }
 
 /// Whether a path is a run that can be tried.

@@ -47,18 +47,22 @@ fn check_page(browser: &Browser) {
     for (width, height, scheme) in [(360, 640, "dark"), (1280, 800, "light")] {
         browser.resize(width, height);
         browser.prefer(scheme);
-        let script = "return document.scrollingElement.scrollWidth - window.innerWidth";
-        let beyond = browser.run(script, &Value::Null);
-        assert!(beyond.as_i64() <= Some(0), "{beyond} pixels beyond {width} on {}", browser.address());
+        check_width(browser, width);
         let Some(axe) = std::env::var_os(AXE) else { continue };
         let axe = std::fs::read_to_string(axe).unwrap();
         let found = browser.run_async(&format!(
             "const done = arguments[0]; {axe};
-            axe.run().then(({{ violations }}) => done(violations.map(({{ id, help, nodes }}) =>
+            axe.run(document, {{ iframes: false }}).then(({{ violations }}) => done(violations.map(({{ id, help, nodes }}) =>
                 [id, help, ...nodes.map((node) => `${{node.html}} ${{node.failureSummary}}`)].join('\\n'))));"
         ));
         assert_eq!(found, serde_json::json!([]), "{} at {width} pixels, {scheme}", browser.address());
     }
+}
+
+fn check_width(browser: &Browser, width: u32) {
+    let script = "return document.scrollingElement.scrollWidth - window.innerWidth";
+    let beyond = browser.run(script, &Value::Null);
+    assert!(beyond.as_i64() <= Some(0), "{beyond} pixels beyond {width} on {}", browser.address());
 }
 
 /// What holds for all that was done: no error of a script, and no request to anything but the server.
@@ -126,6 +130,26 @@ fn use_answers(browser: &Browser) {
     assert_eq!(browser.text("#results .correction strong"), "a new one");
 }
 
+/// From any page, by keyboard, to the end of a small training on the phantom films, and to its page.
+fn train_on_phantoms(browser: &Browser, name: &str) {
+    browser.tab_to("nav a[href='/train']");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#start')");
+    check_page(browser);
+    browser.tab_to("#start summary");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#start details').open");
+    check_page(browser);
+    for (setting, value) in [("name", name), ("epochs", "2"), ("width", "8"), ("films", "24")] {
+        browser.send(&format!("#{setting}"), value);
+    }
+    browser.tab_to("#start button");
+    browser.press(ENTER);
+    browser.wait("location.pathname.endsWith('/training') && !document.querySelector('#try').hidden");
+    browser.wait("document.querySelector('#report iframe')");
+    check_page(browser);
+}
+
 fn axe_is_given() {
     if std::env::var_os(AXE).is_none() {
         println!("skipped in part: {AXE} names no axe.min.js, so that pages are not searched for barriers");
@@ -158,5 +182,84 @@ fn images_are_tried_by_keyboard() {
     let sent = std::fs::read(folder.path().join("new/any/film00.png")).unwrap();
     let kept: Vec<Vec<u8>> = of_set.map(|path| std::fs::read(path).unwrap()).collect();
     assert!(kept == [sent], "the image is in the set of the corrections");
+    check_logs(&browser, &server);
+}
+
+#[test]
+fn from_an_empty_folder_to_a_verdict_by_keyboard() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    std::fs::create_dir(folder.path().join("runs")).unwrap();
+    write_images(folder.path(), "new", &[("any", 1)]);
+    let server = Server::start(folder.path());
+
+    browser.open(&server.link);
+    check_page(&browser);
+    train_on_phantoms(&browser, "first");
+    browser.open(&format!("{}/runs/first/report", server.origin));
+    // Its policy allows no script, and so not that of axe-core.
+    browser.resize(360, 640);
+    check_width(&browser, 360);
+    assert!(browser.text("body").contains("accuracy"), "{}", browser.text("body"));
+    browser.open(&format!("{}/", server.origin));
+    try_images(&browser, "first", &[folder.path().join("new/any/film00.png")]);
+    let row = browser.text("#results tbody");
+    assert!(["normal", "pneumonia", "rejected"].iter().any(|verdict| row.contains(verdict)), "{row}");
+    check_logs(&browser, &server);
+}
+
+#[test]
+fn runs_are_compared_renamed_and_deleted_by_keyboard() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    for run in ["runs/a", "runs/b"] {
+        train(&["--films", "24", "--out", run], folder.path());
+    }
+    let server = Server::start(folder.path());
+    browser.open(&server.link);
+    let open_more = |run: &str| {
+        browser.tab_to(&format!("summary[aria-label='more about {run}']"));
+        browser.press(ENTER);
+    };
+    open_more("b");
+    check_page(&browser);
+    browser.tab_to("[data-run=b] input");
+    // Tab selects the old name.
+    browser.send("[data-run=b] input", "b2");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('[data-run=b2]')");
+    assert!(folder.path().join("runs/b2/model.safetensors").is_file());
+
+    open_more("b2");
+    let delete = || {
+        browser.tab_to("[data-run=b2] .delete");
+        browser.press(ENTER);
+        browser.wait("document.querySelector('#deletion').open");
+    };
+    delete();
+    check_page(&browser);
+    browser.press(ESCAPE);
+    browser.wait("!document.querySelector('#deletion').open");
+    delete();
+    // What has the focus first keeps it.
+    browser.press(ENTER);
+    browser.wait("!document.querySelector('#deletion').open");
+
+    browser.tab_to("form.compare button");
+    browser.press(ENTER);
+    browser.wait("location.pathname === '/compare'");
+    check_page(&browser);
+    assert!(browser.text("main").contains("both runs predict equally many images correctly"));
+    browser.tab_to("main a[href='/']");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('[data-run=b2]')");
+    open_more("b2");
+    delete();
+    browser.tab_to("#deletion .delete");
+    browser.press(ENTER);
+    browser.wait("!document.querySelector('[data-run=b2]') && document.querySelector('[data-run=a]')");
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path().join("runs")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["a"]);
     check_logs(&browser, &server);
 }

@@ -246,6 +246,16 @@ pub fn remove_folder(path: &Path) -> io::Result<()> {
     doomed.close()
 }
 
+/// Gives a folder another name, beside it.
+///
+/// # Errors
+/// That of the operating system.
+pub fn rename_folder(path: &Path, to: &Path) -> io::Result<()> {
+    permit(Operation::Rename(path, to))?;
+    fs::rename(path, to)?;
+    sync_folder(folder_of(to))
+}
+
 /// Opens a file to lock it, and creates it if it is missing. Its content stays.
 ///
 /// # Errors

@@ -18,14 +18,15 @@ mod pairing;
 
 /// A difference with a smaller p-value is called significant.
 const SIGNIFICANCE: f64 = 0.05;
+const PAIRED_BY_PATH: &str = "the images are paired by path only: a run of an earlier version has no digests";
 /// Smaller p-values are all shown as `p < 0.001`.
 const SMALLEST_P: f64 = 0.001;
 
 /// What `--json` prints: the comparison on the images that leaked in neither run, and beside it that on all.
 #[derive(Debug, Serialize)]
-struct Comparisons {
+pub(crate) struct Comparisons {
     #[serde(flatten)]
-    main: Comparison,
+    pub(crate) main: Comparison,
     /// On all images, with those that leaked; absent if none leaked, or all did.
     #[serde(skip_serializing_if = "Option::is_none")]
     with_leaked: Option<Comparison>,
@@ -37,7 +38,7 @@ struct Comparisons {
 
 /// Differences are the second run minus the first.
 #[derive(Debug, Serialize)]
-struct Comparison {
+pub(crate) struct Comparison {
     n: usize,
     /// Null if no patient is known; an image without a patient counts as one.
     n_patients: Option<usize>,
@@ -65,11 +66,19 @@ struct Comparison {
 /// A run without predictions; [`NotComparable`](crate::error::command::CommandError::NotComparable) if the runs were not
 /// tested on the same images.
 pub(crate) fn run(runs: [&Path; 2], screen: &Screen) -> Result<(), AppError> {
-    let [first, second] = [predictions_file::read(runs[0])?, predictions_file::read(runs[1])?];
-    let comparisons = Comparisons::of(&pair(&first, &second)?);
+    let comparisons = compare(runs)?;
     comparisons.show(runs, screen);
     screen.result(&comparisons);
     Ok(())
+}
+
+/// Compares the test predictions of two runs.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn compare(runs: [&Path; 2]) -> Result<Comparisons, AppError> {
+    let [first, second] = [predictions_file::read(runs[0])?, predictions_file::read(runs[1])?];
+    Ok(Comparisons::of(&pair(&first, &second)?))
 }
 
 impl Comparisons {
@@ -84,27 +93,52 @@ impl Comparisons {
     }
 
     fn show(&self, runs: [&Path; 2], screen: &Screen) {
-        let n_leaked = counted(self.n_leaked, "image");
+        for (label, run) in ["first", "second"].iter().zip(runs) {
+            screen.field(label, &run.display().to_string());
+        }
+        screen.field("test", &self.tested());
+        screen.line("");
+        table(&self.main.rows()).iter().for_each(|line| screen.line(&format!("  {line}")));
+        screen.line("");
+        screen.field("verdict", &self.main.verdict());
+        self.notes().iter().for_each(|(label, text)| screen.field(label, text));
+    }
+
+    /// Which images both runs were tested on.
+    pub(crate) fn tested(&self) -> String {
+        let Comparison { n, n_patients, .. } = &self.main;
+        let of = n_patients.map_or_else(String::new, |n| format!(" of {}", counted(n, "patient")));
         let without = match &self.with_leaked {
-            Some(_) => format!(", without {n_leaked} that leaked"),
+            Some(_) => format!(", without {} that leaked", counted(self.n_leaked, "image")),
             None => String::new(),
         };
-        self.main.show(runs, &without, screen);
+        format!("{}{of}, the same for both{without}", counted(*n, "image"))
+    }
+
+    /// What else is to be known, each with a label.
+    pub(crate) fn notes(&self) -> Vec<(&'static str, String)> {
+        let mut notes = Vec::new();
+        if !self.main.is_same_by_digest {
+            notes.push(("note", PAIRED_BY_PATH.to_owned()));
+        }
         if let Some(all) = &self.with_leaked {
             let [first, second] = all.accuracy.map(|accuracy| format!("{:.1} %", 100.0 * accuracy));
             let text = format!(
-                "all {} with the {n_leaked} that leaked: accuracy {first} and {second}, {}",
+                "all {} with the {} that leaked: accuracy {first} and {second}, {}",
                 counted(all.n, "image"),
+                counted(self.n_leaked, "image"),
                 shown_p(all.p_value)
             );
-            screen.field("as given", &text);
+            notes.push(("as given", text));
         } else if self.n_leaked > 0 {
-            screen.field("LEAKAGE", "every test image leaked, so this says nothing about other images");
+            let text = "every test image leaked, so this says nothing about other images";
+            notes.push(("LEAKAGE", text.to_owned()));
         }
         if !self.leakage_is_known {
-            let note = "a run of an earlier version does not say which test images leaked; they are counted";
-            screen.field("note", note);
+            let text = "a run of an earlier version does not say which test images leaked; they are counted";
+            notes.push(("note", text.to_owned()));
         }
+        notes
     }
 }
 
@@ -148,23 +182,8 @@ impl Comparison {
         }
     }
 
-    fn show(&self, runs: [&Path; 2], without: &str, screen: &Screen) {
-        screen.field("first", &runs[0].display().to_string());
-        screen.field("second", &runs[1].display().to_string());
-        let of = self.n_patients.map_or_else(String::new, |n| format!(" of {}", counted(n, "patient")));
-        screen.field("test", &format!("{}{of}, the same for both{without}", counted(self.n, "image")));
-        if !self.is_same_by_digest {
-            let note = "the images are paired by path only: a run of an earlier version has no digests";
-            screen.field("note", note);
-        }
-        screen.line("");
-        table(&self.rows()).iter().for_each(|line| screen.line(&format!("  {line}")));
-        screen.line("");
-        screen.field("verdict", &self.verdict());
-    }
-
     /// Accuracy and log loss of both runs as a table, headings first.
-    fn rows(&self) -> [Vec<String>; 3] {
+    pub(crate) fn rows(&self) -> [Vec<String>; 3] {
         let interval = |interval: Option<Interval>, scale: f64, digits: usize| {
             interval.map_or_else(
                 || "-".to_owned(),
@@ -191,7 +210,7 @@ impl Comparison {
     }
 
     /// The result of the test in one sentence.
-    fn verdict(&self) -> String {
+    pub(crate) fn verdict(&self) -> String {
         let [first, second] = self.only_correct;
         let better = if second > first { "second" } else { "first" };
         let verdict = match (self.significant, first == second) {

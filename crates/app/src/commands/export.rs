@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use roentgen_layers::ResNet9;
+
 use crate::error::AppError;
 use crate::error::command::CommandError;
 use crate::model::model_card::ModelCard;
@@ -24,10 +26,7 @@ pub(crate) fn run(model: &Path, out: &Path, force: bool, screen: &Screen) -> Res
     file.check()?;
     CommandError::check_ending("--onnx", out, "onnx")?;
     let (model, card) = model_file::read(model)?;
-    if card.normalization.per_image {
-        return Err(CommandError::NotExportable.into());
-    }
-    let bytes = onnx::to_bytes(&model, &card);
+    let bytes = to_onnx(&model, &card)?;
     file.write(&bytes)?;
     let ModelCard { channels, resize, .. } = card;
     let side = onnx::side(&card);
@@ -42,4 +41,16 @@ pub(crate) fn run(model: &Path, out: &Path, force: bool, screen: &Screen) -> Res
     );
     screen.field("written", &out.display().to_string());
     Ok(())
+}
+
+/// A model as an ONNX file.
+///
+/// # Errors
+/// [`CommandError::NotExportable`] if it normalises each image by its own mean and deviation.
+pub(crate) fn to_onnx(model: &ResNet9, card: &ModelCard) -> Result<Vec<u8>, CommandError> {
+    if card.normalization.per_image {
+        Err(CommandError::NotExportable)
+    } else {
+        Ok(onnx::to_bytes(model, card))
+    }
 }

@@ -125,6 +125,32 @@ impl RunFolder {
         matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
 
+    /// Gives the folder of a run another name, if no run works in it.
+    ///
+    /// # Errors
+    /// [`RunDirError::InUse`], or [`WriteError`].
+    #[cfg(feature = "serve")]
+    pub(crate) fn rename(path: &Path, to: &Path) -> Result<(), RunDirError> {
+        let alone = Self::locked(path.into())?;
+        disk::rename_folder(path, to).map_err(|source| WriteError { path: path.into(), source })?;
+        // Made when it was locked; a run that is resumed makes it again.
+        let _ = disk::remove(&to.join(LOCK));
+        drop(alone);
+        Ok(())
+    }
+
+    /// Removes the folder of a run with all that is in it, if no run works in it.
+    ///
+    /// # Errors
+    /// As [`Self::rename`].
+    #[cfg(feature = "serve")]
+    pub(crate) fn remove(path: &Path) -> Result<(), RunDirError> {
+        let alone = Self::locked(path.into())?;
+        disk::remove_folder(path).map_err(|source| WriteError { path: path.into(), source })?;
+        drop(alone);
+        Ok(())
+    }
+
     /// Removes the files that only an unfinished run needs.
     ///
     /// # Errors

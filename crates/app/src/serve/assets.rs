@@ -23,6 +23,8 @@ const FILES: &[(&str, &str, &str)] = &[
     ("data_editor.js", SCRIPT, include_str!("static/data_editor.js")),
     ("data_files.js", SCRIPT, include_str!("static/data_files.js")),
     ("data_upload.js", SCRIPT, include_str!("static/data_upload.js")),
+    ("runs.css", STYLE, include_str!("static/runs.css")),
+    ("runs.js", SCRIPT, include_str!("static/runs.js")),
     ("train.css", STYLE, include_str!("static/train.css")),
     ("train.js", SCRIPT, include_str!("static/train.js")),
     ("training.js", SCRIPT, include_str!("static/training.js")),

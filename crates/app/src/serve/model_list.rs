@@ -35,8 +35,9 @@ async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
     let trainings = training::unfinished(&site).await?;
     Ok(page(
         "Roentgen",
-        None,
+        Some("runs.js"),
         html! {
+            link rel="stylesheet" href="/static/runs.css";
             h1 { "Roentgen" }
             p.verdict { "Trained models" }
             @if runs.is_empty() {
@@ -44,24 +45,77 @@ async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
             } @else {
                 ul.runs { @for run in &runs { li { (run_line(run)) } } }
             }
+            @if runs.len() > 1 { (compare_form(&runs)) }
             @if !trainings.is_empty() {
                 h2 { "Trainings that have not ended" }
                 ul.runs { @for (name, sentence) in &trainings { li {
                     strong { (name) }
                     " " a href=(format!("/runs/{}/training", encoded(name))) { (sentence) }
+                    details { summary aria-label=(format!("more about {name}")) { "more" } (change_form(name)) }
                 } } }
             }
+            (deletion())
         },
     ))
 }
 
 fn run_line(RunEntry { name, has_report, .. }: &RunEntry) -> Markup {
     let of_run = |page: &str| format!("/runs/{}/{page}", encoded(name));
+    let export = |format: &str| format!("/api/v1/runs/{}/export?format={format}", encoded(name));
     html! {
         strong { (name) }
         " " a href=(of_run("try")) { "try it on images" }
         @if *has_report { " " a href=(of_run("report")) { "report" } }
         " " a href=(of_run("training")) { "training" }
+        details {
+            summary aria-label=(format!("more about {name}")) { "more" }
+            p { "Take the model along: "
+                a href=(export("onnx")) download { "ONNX" } " "
+                a href=(export("safetensors")) download { "safetensors" } }
+            (change_form(name))
+        }
+    }
+}
+
+/// Another name for a run, or its end.
+fn change_form(name: &str) -> Markup {
+    html! {
+        form.change data-run=(name) data-api=(format!("/api/v1/runs/{}", encoded(name))) {
+            label { "name " input name="name" value=(name) maxlength="100" autocomplete="off" required; }
+            button type="submit" { "Rename" }
+            button.delete type="button" { "Delete …" }
+            p.remark.bad role="alert" hidden {}
+        }
+    }
+}
+
+/// What is asked before a run is deleted.
+fn deletion() -> Markup {
+    html! {
+        dialog #deletion aria-labelledby="question" {
+            p #question {}
+            p.soft { "Its model, report and checkpoint are removed from the disk. There is no way back." }
+            form method="dialog" {
+                button value="keep" autofocus { "Keep it" }
+                button.delete value="delete" { "Delete it" }
+            }
+        }
+    }
+}
+
+fn compare_form(runs: &[RunEntry]) -> Markup {
+    let choice = |name: &str, chosen: usize| {
+        html! {
+            label { (name) " " select name=(name) {
+                @for (index, run) in runs.iter().enumerate() {
+                    option value=(run.name) selected[index == chosen] { (run.name) }
+                }
+            } }
+        }
+    };
+    html! {
+        h2 { "Which of two is better?" }
+        form.compare action="/compare" { (choice("first", 1)) (choice("second", 0)) button { "Compare" } }
     }
 }
 

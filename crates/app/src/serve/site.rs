@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::Semaphore;
 
+use super::counters::Counters;
 use super::data::doctor::Doctor;
 use super::data::sets::Sets;
 pub(super) use super::loaded_model::LoadedModel;
@@ -40,6 +41,7 @@ struct Shared {
     runs: PathBuf,
     root: PathBuf,
     trainings: Trainings,
+    counters: Counters,
     models: Mutex<BTreeMap<PathBuf, Kept>>,
     queue: Semaphore,
     in_work: Semaphore,
@@ -66,6 +68,7 @@ impl Site {
             runs: runs.to_owned(),
             root: root.to_owned(),
             trainings: Trainings::new().map_err(|source| ServeError::NotStarted { source })?,
+            counters: Counters::default(),
             models: Mutex::default(),
             queue: Semaphore::new(QUEUE),
             in_work: Semaphore::new(IN_WORK),
@@ -90,6 +93,16 @@ impl Site {
     /// The training that this server started.
     pub(super) fn trainings(&self) -> &Trainings {
         &self.0.trainings
+    }
+
+    /// The requests that were answered.
+    pub(super) fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// Requests in the queue of predictions.
+    pub(super) fn n_waiting(&self) -> usize {
+        QUEUE - self.0.queue.available_permits()
     }
 
     /// The folder that new runs go to.

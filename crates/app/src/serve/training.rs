@@ -24,6 +24,7 @@ use super::site::Site;
 use crate::run_dir::file_names::METRICS;
 use crate::run_dir::records::LogLine;
 use order::Order;
+pub(super) use order::free_folder;
 use progress::{Progress, read_log};
 
 mod order;
@@ -93,7 +94,7 @@ async fn samples(State(site): State<Site>, Path(name): Path<String>) -> Result<R
 }
 
 /// Reads files beside the server, and not on the threads of predictions, which may be busy.
-async fn beside<T: Send + 'static>(
+pub(super) async fn beside<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     tokio::task::spawn_blocking(read).await.map_err(|_| Problem::Failed)?

@@ -127,21 +127,27 @@ impl Order {
             let free = names.map(|name| (runs.join(&name), name)).find(|(folder, _)| !folder.exists());
             return free.map(|(folder, name)| (name, folder)).ok_or(Problem::Failed);
         }
-        if !is_name(name) {
-            return Err(refused(format!(
-                "a name has letters, digits, spaces, dots, - and _, and at most {MAX_NAME} bytes; it begins with a letter or \
-                 a digit, and does not end with a dot"
-            )));
-        }
-        let folder = runs.join(name);
-        if folder.symlink_metadata().is_ok() {
-            return Err(Problem::Refused(
-                StatusCode::CONFLICT,
-                format!("there is a run named {name}; choose another name"),
-            ));
-        }
-        Ok((name.to_owned(), folder))
+        Ok((name.to_owned(), free_folder(runs, name)?))
     }
+}
+
+/// The folder that a run with this name has in that of the runs, where nothing has this name.
+///
+/// # Errors
+/// [`Problem::Refused`] if it can be no name, or is taken.
+pub(in crate::serve) fn free_folder(runs: &Path, name: &str) -> Result<PathBuf, Problem> {
+    if !is_name(name) {
+        return Err(refused(format!(
+            "a name has letters, digits, spaces, dots, - and _, and at most {MAX_NAME} bytes; it begins with a letter or a \
+             digit, and does not end with a dot"
+        )));
+    }
+    let folder = runs.join(name);
+    if folder.symlink_metadata().is_ok() {
+        let reason = format!("there is a run named {name}; choose another name");
+        return Err(Problem::Refused(StatusCode::CONFLICT, reason));
+    }
+    Ok(folder)
 }
 
 /// Whether a name is that of a folder on every system, in the folder of the runs.

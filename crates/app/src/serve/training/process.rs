@@ -189,7 +189,7 @@ impl Trainings {
     }
 
     /// The name of the training that is at work.
-    pub(super) fn at_work(&self) -> Option<String> {
+    pub(in crate::serve) fn at_work(&self) -> Option<String> {
         self.latest().at_work().map(|training| training.name.clone())
     }
 

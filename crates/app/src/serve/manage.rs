@@ -1,0 +1,195 @@
+//! What is done with runs besides trying them: two are compared, one is renamed, exported or deleted.
+
+use std::path::PathBuf;
+
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, patch};
+use axum::{Json, Router};
+use maud::{Markup, html};
+use serde::{Deserialize, Serialize};
+
+use super::layout::{encoded, page};
+use super::problem::Problem;
+use super::site::Site;
+use super::training::{beside, free_folder};
+use crate::commands::compare::{Comparisons, compare};
+use crate::commands::export::to_onnx;
+use crate::error::AppError;
+use crate::model::model_file;
+use crate::run_dir::error::RunDirError;
+use crate::run_dir::run_folder::RunFolder;
+
+/// What is answered here.
+pub(super) fn routes() -> Router<Site> {
+    Router::new()
+        .route("/compare", get(compare_page))
+        .route("/api/v1/compare", get(compare_for_scripts))
+        .route("/api/v1/runs/{run}", patch(rename).delete(delete))
+        .route("/api/v1/runs/{run}/export", get(export))
+}
+
+/// Two runs, as parameters of an address.
+#[derive(Debug, Deserialize)]
+struct Two {
+    first: String,
+    second: String,
+}
+
+impl Two {
+    async fn compare(&self, site: &Site) -> Result<Comparisons, Problem> {
+        let [first, second] = [site.run(&self.first)?.path, site.run(&self.second)?.path];
+        beside(move || compare([&first, &second]).map_err(|error| not_comparable(&error))).await
+    }
+}
+
+/// Runs that cannot be compared are no fault of the server.
+fn not_comparable(error: &AppError) -> Problem {
+    Problem::Refused(StatusCode::CONFLICT, error.to_string())
+}
+
+/// `GET /compare?first=a&second=b`
+async fn compare_page(State(site): State<Site>, Query(two): Query<Two>) -> Result<Markup, Problem> {
+    let content = match two.compare(&site).await {
+        Ok(comparisons) => comparison(&two, &comparisons),
+        Err(Problem::Refused(_, reason)) => html! { p.remark.bad { (reason) } },
+        Err(problem) => return Err(problem),
+    };
+    let content = html! {
+        link rel="stylesheet" href="/static/runs.css";
+        h1 { "Compare" }
+        (content)
+        p { a href="/" { "Compare others" } }
+    };
+    Ok(page("Roentgen: compare", None, content))
+}
+
+fn comparison(two: &Two, comparisons: &Comparisons) -> Markup {
+    let [headings, rows @ ..] = comparisons.main.rows();
+    html! {
+        p.verdict { (comparisons.main.verdict()) }
+        dl {
+            dt { "first" } dd { (two.first) }
+            dt { "second" } dd { (two.second) }
+            dt { "test" } dd { (comparisons.tested()) }
+            @for (label, text) in comparisons.notes() { dt { (label) } dd { (text) } }
+        }
+        div.scroll tabindex="0" role="region" aria-label="Comparison" { table {
+            thead { tr { td {} @for heading in &headings[1..] { th scope="col" { (heading) } } } }
+            tbody { @for row in rows { tr { th scope="row" { (row[0]) } @for cell in &row[1..] { td { (cell) } } } } }
+        } }
+    }
+}
+
+/// `GET /api/v1/compare?first=a&second=b`
+async fn compare_for_scripts(
+    State(site): State<Site>,
+    Query(two): Query<Two>,
+) -> Result<Json<Comparisons>, Problem> {
+    two.compare(&site).await.map(Json)
+}
+
+/// The folder of a run that may get another name or be deleted, also of an interrupted training.
+fn changeable(site: &Site, name: &str) -> Result<PathBuf, Problem> {
+    let refused = |reason: String| Problem::Refused(StatusCode::CONFLICT, reason);
+    if site.trainings().at_work().is_some_and(|at_work| at_work == name) {
+        return Err(refused(format!("{name} is in training; stop it first")));
+    }
+    site.runs_folder().map_err(|_| {
+        refused("roentgen serve shows a single run; start it with a folder of runs to change one".to_owned())
+    })?;
+    let path = site.run(name).map(|run| run.path).or_else(|_| site.training_run(name))?;
+    if path.is_dir() { Ok(path) } else { Err(Problem::NoRun) }
+}
+
+fn not_changed(name: &str, error: &RunDirError) -> Problem {
+    match error {
+        RunDirError::InUse { .. } => {
+            Problem::Refused(StatusCode::CONFLICT, format!("{name} is in training; wait until it ends"))
+        }
+        error => Problem::Unreadable(error.to_string()),
+    }
+}
+
+/// Another name for a run.
+#[derive(Debug, Deserialize, Serialize)]
+struct NewName {
+    name: String,
+}
+
+/// `PATCH /api/v1/runs/{run}`: gives a run another name.
+async fn rename(
+    State(site): State<Site>,
+    Path(run): Path<String>,
+    body: Bytes,
+) -> Result<Json<NewName>, Problem> {
+    let NewName { name } = serde_json::from_slice(&body).map_err(|error| {
+        Problem::Refused(
+            StatusCode::BAD_REQUEST,
+            format!("the request is not as docs/serve.md has it: {error}"),
+        )
+    })?;
+    let name = name.trim().to_owned();
+    beside(move || {
+        let path = changeable(&site, &run)?;
+        let to = free_folder(site.runs_folder()?, &name)?;
+        RunFolder::rename(&path, &to).map_err(|error| not_changed(&run, &error))?;
+        Ok(Json(NewName { name }))
+    })
+    .await
+}
+
+/// `DELETE /api/v1/runs/{run}`: deletes a run with all its files.
+async fn delete(State(site): State<Site>, Path(run): Path<String>) -> Result<StatusCode, Problem> {
+    beside(move || {
+        let path = changeable(&site, &run)?;
+        RunFolder::remove(&path).map_err(|error| not_changed(&run, &error))?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}
+
+/// The format of an export.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Format {
+    Onnx,
+    Safetensors,
+}
+
+/// The parameters of an export.
+#[derive(Debug, Deserialize)]
+struct Export {
+    format: Format,
+}
+
+/// `GET /api/v1/runs/{run}/export?format=onnx`: the model as a file.
+async fn export(
+    State(site): State<Site>,
+    Path(name): Path<String>,
+    Query(Export { format }): Query<Export>,
+) -> Result<Response, Problem> {
+    let run = site.run(&name)?;
+    let (ending, bytes) = match format {
+        Format::Safetensors => (
+            "safetensors",
+            beside(move || {
+                model_file::read_bytes(&run.path).map_err(|error| Problem::Unreadable(error.to_string()))
+            })
+            .await?,
+        ),
+        Format::Onnx => ("onnx", site.clone().compute(move || onnx(&site, &run)).await??),
+    };
+    let named = format!("attachment; filename*=UTF-8''{}.{ending}", encoded(&name));
+    let headers =
+        [(header::CONTENT_TYPE, "application/octet-stream".to_owned()), (header::CONTENT_DISPOSITION, named)];
+    Ok((headers, bytes).into_response())
+}
+
+fn onnx(site: &Site, run: &super::runs::RunEntry) -> Result<Vec<u8>, Problem> {
+    let loaded = site.model(run)?;
+    to_onnx(&loaded.model, &loaded.card)
+        .map_err(|error| Problem::Refused(StatusCode::CONFLICT, error.to_string()))
+}
