@@ -268,7 +268,7 @@ pub enum DataError {
     },
     /// Of processes that load together, one has other files.
     #[error(
-        "{process} has {found} files to decode and {first} has {expected}, or they have other names; give all the same images"
+        "{process} has {found} files to decode and {first} has {expected}, or they differ in names or sizes; give all the same images"
     )]
     OtherFiles {
         /// The process.

@@ -155,6 +155,16 @@ fn what_fails_on_one_process_fails_on_all_with_its_reason() {
     // Other files.
     let other = LoadOptions { test_dir: Some(bench.data()), ..good() };
     fails([good(), other], ["process 1 has", "process 1 has"]);
+    // A file of the same name, with a byte more.
+    let copy = Bench::new();
+    let name = "a/person0_virus_0.png";
+    let longer = [fs::read(copy.path(name)).unwrap(), vec![0]].concat();
+    fs::write(copy.path(name), longer).unwrap();
+    let errors = on_team(2, |team| {
+        let data = [&bench, &copy][team.rank()].data();
+        load_dataset_together(&data, &bench.options, team, &crate::progress::silent).unwrap_err().to_string()
+    });
+    assert!(errors.iter().all(|error| error.starts_with("process 1 has 31 files")), "{errors:?}");
     // A cache that cannot be made: its folder is a file.
     fs::write(bench.cache().parent().unwrap().with_file_name("file"), "").unwrap();
     let no_folder =

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::packed::Packed;
 use crate::dataset::SubsetOrigin;
 use crate::decode::{Decoded, Unusable, decode_and_identify, decode_file};
@@ -61,6 +63,16 @@ impl Item {
             Content::File(file) => file.path(&self.name),
             Content::Packed { pixels, .. } => pixels.file().join(&*self.name),
         }
+    }
+
+    /// Bytes of its file; of several images in one file, only the first has them.
+    fn n_bytes(&self) -> Option<u64> {
+        let metadata = match &self.content {
+            Content::File(file) => file.path(&self.name).metadata(),
+            Content::Packed { pixels, index: 0 } => pixels.file().metadata(),
+            Content::Packed { .. } => return None,
+        };
+        Some(metadata.ok()?.len())
     }
 
     /// Reads the file that it shares with others, if there is one: what is wrong with that is wrong with all of them.
@@ -149,14 +161,16 @@ impl Listing {
         self.test_origin = SubsetOrigin::Given;
     }
 
-    /// A digest of the classes, and of the names, classes and sets of all items.
+    /// A digest of the classes, and of the names, classes and sets of all items, and of how many bytes their files have.
     pub(crate) fn digest(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
         for name in &self.class_names {
             hasher.update(name.as_bytes()).update(b"\0");
         }
-        for Item { name, subset, label, .. } in &self.items {
+        let n_bytes: Vec<Option<u64>> = self.items.par_iter().map(Item::n_bytes).collect();
+        for (Item { name, subset, label, .. }, n_bytes) in self.items.iter().zip(n_bytes) {
             hasher.update(&[*subset as u8]).update(&label.to_le_bytes());
+            hasher.update(&n_bytes.unwrap_or_default().to_le_bytes());
             hasher.update(name.as_bytes()).update(b"\0");
         }
         hasher.finalize().into()
