@@ -44,7 +44,7 @@ impl Team for Alone {
     }
 }
 
-/// First byte of a message: whether the bytes after it are a result or an error.
+/// Last byte of a message: whether the bytes before it are a result or an error.
 const RESULT: u8 = 0;
 const ERROR: u8 = 1;
 
@@ -58,15 +58,16 @@ pub(crate) fn exchange<T>(
     own: Result<T, DataError>,
     to_bytes: impl FnOnce(&T) -> Vec<u8>,
 ) -> Result<(T, Vec<Vec<u8>>), DataError> {
-    let message = match &own {
-        Ok(result) => [vec![RESULT], to_bytes(result)].concat(),
-        Err(error) => [&[ERROR], error.to_string().as_bytes()].concat(),
+    let (mut message, kind) = match &own {
+        Ok(result) => (to_bytes(result), RESULT),
+        Err(error) => (error.to_string().into_bytes(), ERROR),
     };
+    message.push(kind);
     let gathered = team.gather(&message);
     let own = own?;
     let mut all = gathered.map_err(|source| DataError::NotExchanged { source })?;
     for (rank, message) in all.iter_mut().enumerate() {
-        if message.is_empty() || message.remove(0) != RESULT {
+        if message.pop() != Some(RESULT) {
             let text = String::from_utf8_lossy(message).into_owned();
             return Err(DataError::OnOtherProcess { process: team.name(rank), text });
         }

@@ -128,7 +128,7 @@ pub(crate) fn with_heat(image: &RgbImage, window: [f64; 4], heat: &Array2<f32>) 
     shaded(image, window, |x, y, pixel| heated(pixel, (sample(heat, x, y) / greatest).clamp(0.0, 1.0)))
 }
 
-/// A heat map over a transparent ground, for an image of this size: at the opacity [`STRENGTH`] it looks as in [`with_heat`].
+/// A heat map over a transparent ground, for an image of this size; with the opacity [`STRENGTH`] over the image, it is [`with_heat`].
 #[cfg(feature = "serve")]
 #[must_use]
 pub(crate) fn transparent((width, height): (u32, u32), window: [f64; 4], heat: &Array2<f32>) -> RgbaImage {

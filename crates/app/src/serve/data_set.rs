@@ -22,7 +22,7 @@ impl DataSet {
     /// The images that a request names.
     ///
     /// # Errors
-    /// [`Problem::NoData`] if there are none, or if they are not below the root.
+    /// [`Problem::NoData`] if these images are missing, or are not below the root.
     pub(super) fn of(site: &Site, text: &str) -> Result<Self, Problem> {
         if text == "phantoms" {
             return Ok(Self::Phantoms);

@@ -32,7 +32,7 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<RunEntry>> {
     Ok(folders(folder, is_run)?.into_iter().map(entry).collect())
 }
 
-/// The names and folders of all trainings, also of those that are at work or interrupted. A sweep is none.
+/// The names and folders of all trainings, also of those that are at work or interrupted, without sweeps.
 ///
 /// # Errors
 /// As [`list`].

@@ -91,7 +91,7 @@ fn why_dialog(medical: bool) -> Markup {
     html! {
         dialog #why aria-labelledby="why-title" {
             h2 #why-title {}
-            p.remark.rejected hidden { "A rejected image has no class. The maps explain the class that it is likest to." }
+            p.remark.rejected hidden { "A rejected image has no class. The maps explain the class that it is most like." }
             div.fade {
                 label for="opacity" { "Opacity of the colours" }
                 input #opacity type="range" min="0" max="100" step="5" value=(format!("{:.0}", 100.0 * STRENGTH));

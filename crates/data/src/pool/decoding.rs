@@ -37,8 +37,8 @@ pub(super) struct AllDecoded {
 }
 
 impl AllDecoded {
-    /// Takes the images of `items` from the cache file at `cache`, or decodes them, with the others of a team, if there is none
-    /// that all of them can use.
+    /// Takes the images of `items` from the cache file at `cache` if every process of a team has a usable one; else they decode
+    /// them together.
     ///
     /// # Errors
     /// [`DataError::Unusable`] for a file of many images. [`DataError::TooManyOpenFiles`]: this is no fault of a file, so no file is

@@ -43,7 +43,7 @@ pub(super) enum Progress {
     /// Still being read or compared.
     Working(Arc<Counts>),
     Ready(Arc<TrainingImages>),
-    /// Why there are none.
+    /// Why they cannot be compared.
     Unavailable(String),
 }
 
