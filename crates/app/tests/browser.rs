@@ -150,6 +150,25 @@ fn train_on_phantoms(browser: &Browser, name: &str) {
     check_page(browser);
 }
 
+/// From any page, by keyboard, to what is found in the first folder below the root: what `found` selects.
+fn choose_first_folder(browser: &Browser, found: &str) {
+    browser.tab_to("nav a[href='/data']");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#browse')");
+    check_page(browser);
+    browser.tab_to("#browse");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#browser li:first-child button')");
+    check_page(browser);
+    browser.tab_to("#browser li:first-child button");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#browser h2').textContent === 'films'");
+    browser.tab_to("#browser button.main");
+    browser.press(ENTER);
+    browser.wait(&format!("document.querySelector('#doctor {found}')"));
+    check_page(browser);
+}
+
 fn axe_is_given() {
     if std::env::var_os(AXE).is_none() {
         println!("skipped in part: {AXE} names no axe.min.js, so that pages are not searched for barriers");
@@ -205,6 +224,49 @@ fn from_an_empty_folder_to_a_verdict_by_keyboard() {
     try_images(&browser, "first", &[folder.path().join("new/any/film00.png")]);
     let row = browser.text("#results tbody");
     assert!(["normal", "pneumonia", "rejected"].iter().any(|verdict| row.contains(verdict)), "{row}");
+    check_logs(&browser, &server);
+}
+
+#[test]
+fn images_are_chosen_and_checked_by_keyboard() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    write_images(folder.path(), "films", &[("normal", 12), ("pneumonia", 12)]);
+    let broken = folder.path().join("films/normal/broken.png");
+    std::fs::write(&broken, "no image").unwrap();
+    let server = Server::start(folder.path());
+    browser.open(&server.link);
+    choose_first_folder(&browser, ".remark.bad");
+    let found = browser.text("#doctor");
+    assert!(found.contains("mended") && found.contains("broken.png"), "{found}");
+    std::fs::remove_file(broken).unwrap();
+    choose_first_folder(&browser, "a.main");
+    browser.tab_to("#doctor a.main");
+    browser.press(ENTER);
+    browser.wait(
+        "location.pathname === '/train' && document.querySelector('[name=data]').value === 'folder:films'",
+    );
+
+    // A whole folder that is chosen in the browser.
+    browser.open(&format!("{}/data", server.origin));
+    browser.send("#folder", folder.path().join("films").to_str().unwrap());
+    browser.wait("document.querySelector('#status').textContent === '24 images sent'");
+    browser.wait("document.querySelector('#doctor a.main')");
+    check_page(&browser);
+    let found = browser.text("#doctor");
+    assert!(["normal", "pneumonia", "12"].iter().all(|text| found.contains(text)), "{found}");
+    let set = browser.run("return document.querySelector('#doctor a.main').href", &Value::Null);
+    assert!(set.as_str().unwrap().contains("/train?data=set%3A"), "{set}");
+
+    // A class by hand.
+    browser.tab_to("#by-hand");
+    browser.press(ENTER);
+    browser.wait("document.activeElement.matches('#editor input')");
+    browser.send("#editor input", "any class");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#editor .card')");
+    check_page(&browser);
+    assert!(browser.text("#editor").contains("any class"));
     check_logs(&browser, &server);
 }
 

@@ -151,7 +151,7 @@ async function browse(path) {
   const answer = await ask("GET", `folders?path=${encodeURIComponent(path)}`);
   if (!answer.ok) return complain(answer.body);
   const { above, n_images, folders, files, has_more } = answer.body;
-  const heading = element("h3", answer.body.path === "" ? "Folders on this machine" : answer.body.path);
+  const heading = element("h2", answer.body.path === "" ? "Folders on this machine" : answer.body.path);
   heading.tabIndex = -1;
   const list = element("ul", undefined, "folders");
   const item = (name, about, act, className) => {
