@@ -11,6 +11,8 @@ use tempfile::TempDir;
 use crate::program::{train, write_images};
 use crate::webdriver::{Browser, ENTER, ESCAPE, RIGHT};
 
+mod drops;
+
 /// The file of axe-core, which finds what keeps people from using a page: `npm pack axe-core` has one.
 const AXE: &str = "ROENTGEN_AXE";
 

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ pub(crate) const TAB: char = '\u{e004}';
 pub(crate) const ENTER: char = '\u{e007}';
 pub(crate) const ESCAPE: char = '\u{e00c}';
 pub(crate) const RIGHT: char = '\u{e014}';
+pub(crate) const SPACE: char = ' ';
 
 /// A browser with one page.
 pub(crate) struct Browser {
@@ -36,7 +38,15 @@ impl Browser {
         let started = lines.map(Result::unwrap).find(|line| line.contains("started successfully on port"));
         let port = started.unwrap().trim_end_matches('.').rsplit(' ').next().unwrap().parse().unwrap();
         let mut browser = Self { driver, port, session: String::new() };
-        let args = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"];
+        let args = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            // A camera that shows a test picture, and that every page may use.
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream",
+        ];
         let wanted = json!({ "goog:chromeOptions": { "args": args }, "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" } });
         let answer = browser.ask("POST", "/session", &json!({ "capabilities": { "alwaysMatch": wanted } }));
         match answer {
@@ -122,8 +132,31 @@ impl Browser {
 
     /// Presses a key, for whatever has the focus.
     pub(crate) fn press(&self, key: char) {
-        let keys = json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
+        self.hold(key, || {});
+    }
+
+    /// Holds a key down until `meanwhile` has returned.
+    pub(crate) fn hold(&self, key: char, meanwhile: impl FnOnce()) {
+        self.key("keyDown", key);
+        meanwhile();
+        self.key("keyUp", key);
+    }
+
+    fn key(&self, kind: &str, key: char) {
+        let keys = json!([{ "type": kind, "value": key }]);
         self.post("/actions", &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": keys }] }));
+    }
+
+    /// Drags files and folders of the disk onto the middle of an element, and lets them fall.
+    pub(crate) fn drop_paths(&self, selector: &str, paths: &[&Path]) {
+        let script = "const element = document.querySelector(arguments[0]); element.scrollIntoView({ block: 'center' });
+            const { x, y, width, height } = element.getBoundingClientRect(); return [x + width / 2, y + height / 2]";
+        let at = self.run(script, &json!(selector));
+        let data = json!({ "items": [], "files": paths, "dragOperationsMask": 1 });
+        for kind in ["dragEnter", "dragOver", "drop"] {
+            let event = json!({ "type": kind, "x": at[0], "y": at[1], "data": data });
+            self.devtools("Input.dispatchDragEvent", &event);
+        }
     }
 
     /// Goes on with Tab until what has the focus matches a CSS selector.

@@ -28,6 +28,7 @@ export function hide() {
   box.hidden = true;
   const video = box.querySelector("video");
   if (video) camera.stop(video);
+  box.classList.remove("with-camera");
   box.replaceChildren();
 }
 
@@ -106,7 +107,7 @@ function frame() {
     video.hidden = !camera.isOn();
     box.classList.toggle("with-camera", camera.isOn());
     toggle.textContent = camera.isOn() ? "Switch the camera off" : "Use the camera";
-  });
+  }, "camera");
   return [form, toggle, video, element("div", undefined, "cards")];
 }
 

@@ -1,6 +1,7 @@
 // Sends each image that the user chooses or drops, and shows the answer in a row of the table.
 
 import { element, post } from "./common.js";
+import { droppedFiles } from "./data_files.js";
 import { correct } from "./try_correct.js";
 import { csv, makeSortable, sort } from "./try_table.js";
 import { why } from "./try_why.js";
@@ -181,10 +182,10 @@ input.addEventListener("change", () => {
   input.value = "";
 });
 for (const name of ["dragover", "dragleave", "drop"]) {
-  document.addEventListener(name, (event) => {
+  document.addEventListener(name, async (event) => {
     event.preventDefault();
     drop.classList.toggle("over", name === "dragover");
-    if (name === "drop") add(event.dataTransfer.files);
+    if (name === "drop") add((await droppedFiles(event.dataTransfer)).map(({ file }) => file));
   });
 }
 save.addEventListener("click", () => {

@@ -1,0 +1,114 @@
+//! What comes to the pages without a file dialog: files and folders that are dropped, and pictures of the camera.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Server, check_logs, check_page};
+use crate::program::{train, write_images};
+use crate::webdriver::{Browser, ENTER, SPACE};
+
+/// The images of a class in the only set of a folder of runs.
+fn images_of(runs: &Path, class: &str) -> Vec<PathBuf> {
+    let list = |path: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let sets = list(&runs.join(".sets"));
+    let [set] = &sets[..] else { panic!("one set: {sets:?}") };
+    list(&set.join("train").join(class))
+}
+
+#[test]
+fn a_dropped_folder_becomes_a_set() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    // A browser lists a hundred files of a folder at a time.
+    write_images(folder.path(), "films", &[("normal", 101), ("pneumonia", 12)]);
+    std::fs::write(folder.path().join("films/normal/list.csv"), "a,b").unwrap();
+    let server = Server::start(folder.path());
+    browser.open(&server.link);
+    browser.open(&format!("{}/data", server.origin));
+    browser.drop_paths("#drop", &[&folder.path().join("films")]);
+    browser.wait("document.querySelector('#status').textContent === '113 images sent'");
+    assert_eq!(browser.text("#refused"), "Left out: 1 file that is no image.");
+    assert_eq!(browser.text("#title"), "films");
+    browser.wait("document.querySelector('#doctor a.main')");
+    check_page(&browser);
+    let runs = folder.path().join("runs");
+    assert_eq!([images_of(&runs, "normal").len(), images_of(&runs, "pneumonia").len()], [101, 12]);
+    check_logs(&browser, &server);
+}
+
+#[test]
+fn a_class_takes_dropped_images_and_pictures_of_the_camera() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    write_images(folder.path(), "films", &[("normal", 2)]);
+    let server = Server::start(folder.path());
+    browser.open(&server.link);
+    browser.open(&format!("{}/data", server.origin));
+    browser.tab_to("#by-hand");
+    browser.press(ENTER);
+    browser.wait("document.activeElement.matches('#editor input')");
+    browser.send("#editor input", "cup");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#editor .card')");
+    // Onto a class, a folder is as good as the files in it.
+    browser.drop_paths("#editor .card", &[&folder.path().join("films/normal")]);
+    browser.wait("document.querySelector('#editor .card .n').textContent === '2 images'");
+
+    browser.tab_to("#editor .camera");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#editor video').videoWidth > 0");
+    browser.tab_to("#editor .shutter");
+    let n_thumbs = "document.querySelectorAll('#editor .thumb').length";
+    browser.hold(SPACE, || browser.wait(&format!("{n_thumbs} >= 5")));
+    browser.wait("document.querySelector('#doctor').innerText !== ''");
+    let count = || {
+        browser.run("return parseInt(document.querySelector('#editor .card .n').textContent)", &Value::Null)
+    };
+    let held = count();
+    check_page(&browser);
+    assert_eq!(count(), held, "no picture without the shutter");
+
+    let pictures = images_of(&folder.path().join("runs"), "cup");
+    assert_eq!(Some(pictures.len() as u64), held.as_u64(), "{pictures:?}");
+    let of_camera = pictures.iter().filter(|path| path.to_str().unwrap().contains("camera"));
+    let colours = of_camera.map(|path| {
+        let picture = image::open(path).unwrap().to_rgb8();
+        assert_eq!(picture.dimensions(), (128, 128));
+        picture.pixels().any(|pixel| pixel.0.iter().any(|&level| level != pixel.0[0]))
+    });
+    assert!(colours.clone().count() >= 3 && colours.clone().all(|has_colours| has_colours));
+
+    browser.tab_to("#editor .thumb");
+    browser.press(ENTER);
+    browser.wait(&format!("parseInt(document.querySelector('#editor .card .n').textContent) === {held} - 1"));
+    browser.tab_to("#editor .camera");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#editor video').hidden");
+    let is_off =
+        browser.run("return document.querySelector('#editor video').srcObject === null", &Value::Null);
+    assert_eq!(is_off, true);
+    check_logs(&browser, &server);
+}
+
+#[test]
+fn dropped_images_and_folders_are_tried() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    train(&["--films", "24", "--out", "runs/a"], folder.path());
+    write_images(folder.path(), "new", &[("any", 2)]);
+    std::fs::copy(folder.path().join("new/any/film00.png"), folder.path().join("alone.png")).unwrap();
+    let server = Server::start(folder.path());
+    browser.open(&server.link);
+    browser.open(&format!("{}/runs/a/try", server.origin));
+    browser.drop_paths(".drop", &[&folder.path().join("alone.png"), &folder.path().join("new")]);
+    browser.wait("document.querySelector('#status').textContent === '3 images done'");
+    let rows = browser.text("#results tbody");
+    assert!(["alone.png", "film00.png", "film01.png"].iter().all(|name| rows.contains(name)), "{rows}");
+    assert!(!rows.contains("not read"), "{rows}");
+    check_page(&browser);
+    check_logs(&browser, &server);
+}
