@@ -135,6 +135,11 @@ impl Browser {
         self.hold(key, || {});
     }
 
+    /// Types a text, for whatever has the focus.
+    pub(crate) fn type_text(&self, text: &str) {
+        text.chars().for_each(|key| self.press(key));
+    }
+
     /// Holds a key down until `meanwhile` has returned.
     pub(crate) fn hold(&self, key: char, meanwhile: impl FnOnce()) {
         self.key("keyDown", key);
