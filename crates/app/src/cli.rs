@@ -328,7 +328,10 @@ fn run_train(args: &TrainArgs) -> Result<(), AppError> {
 
 /// Trains as one of several ranks, or alone.
 fn train_on(ranks: &Ranks, args: &TrainArgs) -> Result<(), AppError> {
-    let screen = begin_on(ranks, args.output)?;
+    let mut screen = begin_on(ranks, args.output)?;
+    if args.progress_json && ranks.is_first() {
+        screen = screen.with_progress_lines();
+    }
     if let Some(run) = &args.resume {
         let options = ranks.together(|| args.resume_options().map_err(AppError::from))?;
         let moved_data = ranks.together(|| args.moved_data().map_err(AppError::from))?;

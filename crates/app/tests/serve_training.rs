@@ -169,6 +169,42 @@ fn a_training_of_the_page_goes_to_its_end_and_is_that_of_the_command_line() {
 }
 
 #[test]
+fn a_page_sees_how_far_the_images_and_an_epoch_are() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    let long = json!({ "data": "phantoms", "films": 1500, "epochs": 3, "width": 16, "name": "a" });
+    assert_eq!(server.order(&long).0, 201);
+    let mut shares: [Vec<f64>; 2] = Default::default();
+    let mut last = Value::Null;
+    for line in BufReader::new(server.send("GET /api/v1/runs/a/training/events", "")).lines() {
+        let line = line.unwrap();
+        let Some(data) = line.strip_prefix("data: ") else { continue };
+        last = serde_json::from_str(data).unwrap();
+        let of = ["reading", "training"].iter().position(|state| last["state"] == *state);
+        if let Some((of, share)) = of.zip(last["fraction"].as_f64()) {
+            shares[of].push(share);
+        }
+        if last["epoch"] == 1 && last["seconds_left"].is_number() || last["state"] == "failed" {
+            break;
+        }
+    }
+    let [reading, training] = shares;
+    assert!(reading.iter().any(|share| (0.001..1.0).contains(share)), "{reading:?} {last}");
+    let in_first: Vec<f64> =
+        training.iter().copied().filter(|share| (0.001..0.333).contains(share)).collect();
+    assert!(in_first.len() >= 3 && training.is_sorted(), "{training:?} {last}");
+    server.change("stop");
+    server.state_when(is("stopped"));
+    let (_, body) = server.ask("GET /api/v1/runs/a/training", "");
+    assert!(!body.contains("progress"), "what it printed is for people: {body}");
+    let times = fs::read_to_string(folder.path().join("runs/a/times.jsonl")).unwrap();
+    let time: Value = serde_json::from_str(times.lines().next().unwrap()).unwrap();
+    let [steps, validation] = ["seconds", "val_seconds"].map(|name| time[name].as_f64().unwrap());
+    assert!(validation > 0.0 && validation < steps, "{time}");
+    server.end(Signal::TERM);
+}
+
+#[test]
 fn a_training_outlives_every_end_of_its_server_with_the_same_bytes() {
     let folder = TempDir::new().unwrap();
     let run: PathBuf = folder.path().join("runs/a");

@@ -56,6 +56,10 @@ pub(super) struct TrainArgs {
     /// Stop with a checkpoint when the standard input ends, as with Ctrl-C: for programs that start a training
     #[arg(long)]
     pub(super) stop_with_input: bool,
+    /// Also write to standard error how far the images are read or the steps are done, twice a second, as JSON objects:
+    /// for programs that start a training
+    #[arg(long)]
+    pub(super) progress_json: bool,
     #[command(flatten)]
     pub(super) task: TaskArgs,
     #[command(flatten)]

@@ -32,7 +32,11 @@ pub(crate) struct LogLine {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TimeLine {
     pub epoch: usize,
+    /// Of the training steps.
     pub seconds: f64,
+    /// Of the validation, and of saving the model; 0 in a run of an older version.
+    #[serde(default)]
+    pub val_seconds: f64,
     pub images_per_s: f64,
 }
 

@@ -8,6 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use roentgen_data::Stage;
 
 use super::foreign_text::{printable, printable_json};
+use super::progress_lines::ProgressLines;
 use super::standard_output;
 
 /// Columns of a line if the output is not a terminal.
@@ -31,6 +32,8 @@ pub struct Screen {
     target: Target,
     bars: MultiProgress,
     json: bool,
+    /// How far the bars are, for another program.
+    progress_lines: Option<ProgressLines>,
 }
 
 impl Screen {
@@ -55,7 +58,13 @@ impl Screen {
             (false, false) => Target::Out,
         };
         let draw = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Self { target, bars: MultiProgress::with_draw_target(draw), json }
+        Self { target, bars: MultiProgress::with_draw_target(draw), json, progress_lines: None }
+    }
+
+    /// The same, which also writes [lines](super::progress_lines) of how far the bars are.
+    #[must_use]
+    pub(crate) fn with_progress_lines(self) -> Self {
+        Self { progress_lines: Some(ProgressLines::start()), ..self }
     }
 
     /// Columns of the terminal.
@@ -120,7 +129,11 @@ impl Screen {
     pub(crate) fn bar(&self, total: usize) -> ProgressBar {
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {msg}").expect("a valid template");
         let bar = ProgressBar::new(total as u64).with_style(style.progress_chars("━╸─"));
-        self.bars.add(bar)
+        let bar = self.bars.add(bar);
+        if let Some(lines) = &self.progress_lines {
+            lines.follow(&bar);
+        }
+        bar
     }
 
     /// A bar that follows the loading of data.

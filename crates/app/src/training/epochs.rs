@@ -268,6 +268,7 @@ impl Run<'_> {
         card: &mut ModelCard,
         writer: &mut checkpoint::Writer,
     ) -> Result<(), TrainingError> {
+        let start = Instant::now();
         let trained = std::mem::take(&mut run_state.progress);
         let epoch = run_state.epoch;
         run_state.epoch += 1;
@@ -285,7 +286,10 @@ impl Run<'_> {
             let is_saved = self.save_model((model, card, n_steps_done), val.as_ref(), run_state, writer)?;
             Ok::<_, TrainingError>((val, is_saved))
         })?;
-        run_state.log_bytes = self.log(run_state, &trained, val.as_ref(), is_saved)?;
+        let images_per_s = self.epoch_set.len() as f64 / trained.seconds;
+        let val_seconds = start.elapsed().as_secs_f64();
+        let time = TimeLine { epoch: run_state.epoch, seconds: trained.seconds, val_seconds, images_per_s };
+        run_state.log_bytes = self.log(run_state, &trained, val.as_ref(), is_saved, &time)?;
         Ok(())
     }
 
@@ -356,6 +360,7 @@ impl Run<'_> {
         trained: &EpochProgress,
         val: Option<&Validation>,
         saved: bool,
+        time: &TimeLine,
     ) -> Result<[u64; 2], RunDirError> {
         let line = LogLine {
             epoch: *epoch,
@@ -368,17 +373,15 @@ impl Run<'_> {
             saved,
             instruction_sets: instruction_sets.clone(),
         };
-        let images_per_s = self.epoch_set.len() as f64 / trained.seconds;
-        let time = TimeLine { epoch: *epoch, seconds: trained.seconds, images_per_s };
         let json = serde_json::to_string(&line).expect("a log line is plain numbers");
         let log_bytes = self.folder.append_line(LOG, &json)?;
         if self.config.tensorboard {
             self.folder.append(tensorboard::FILE, &tensorboard::scalars(&line))?;
         }
-        let json = serde_json::to_string(&time).expect("a line of times is plain numbers");
+        let json = serde_json::to_string(time).expect("a line of times is plain numbers");
         let time_bytes = self.folder.append_line(TIMES, &json)?;
         let epochs = self.config.epochs(self.data.train.len());
-        self.screen.line(&epoch_line(&line, &time, epochs, self.screen.width()));
+        self.screen.line(&epoch_line(&line, time, epochs, self.screen.width()));
         Ok([log_bytes, time_bytes])
     }
 }

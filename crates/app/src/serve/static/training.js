@@ -14,6 +14,11 @@ function inWords(seconds) {
   return `${plural(Math.floor(seconds / 3600), "hour")} ${Math.round((seconds % 3600) / 60)} min`;
 }
 
+/** The time of a validation is known after the first. */
+function timeLeft({ seconds_left: seconds, epoch }) {
+  return epoch > 0 ? `About ${inWords(seconds)} until the last epoch is done.` : `At least ${inWords(seconds)} until the last epoch is done.`;
+}
+
 /** For screen readers: each new state, and epochs now and then. */
 function announce(text, isNew) {
   if (!isNew && Date.now() - announced < ANNOUNCE_MS) return;
@@ -84,10 +89,9 @@ function show(now) {
   find("sentence").textContent = now.sentence;
   document.title = `${now.sentence} ${document.querySelector("h1").textContent}`;
   announce(now.sentence, isNewState && !isFirst);
-  find("left").textContent = now.seconds_left ? `About ${inWords(now.seconds_left)} left.` : "";
-  find("bar").hidden = !(now.epochs && ["training", "stopping", "stopped"].includes(now.state));
-  find("bar").max = now.epochs ?? 1;
-  find("bar").value = now.epoch;
+  find("left").textContent = now.seconds_left ? timeLeft(now) : "";
+  find("bar").hidden = now.fraction === null;
+  find("bar").value = now.fraction ?? 0;
   problem(now.reason);
   showButtons(now);
   if (isNewEpoch && !isFirst) showCurves();

@@ -107,8 +107,8 @@ pub(super) fn run(name: &str, progress: &Progress, log: &[LogLine], said: &[Stri
                 h1 { (name) }
                 p.verdict #sentence { (progress.sentence) }
                 p #announcement .unseen role="status" aria-live="polite" {}
-                progress #bar max=(progress.epochs.unwrap_or(1)) value=(progress.epoch) hidden[!progress.is_counted()]
-                    aria-label="epochs that are done" {}
+                progress #bar max="1" value=(progress.fraction.unwrap_or(0.0)) hidden[progress.fraction.is_none()]
+                    aria-label="What is done of it" {}
                 p.soft #left {}
                 p #problem .remark.bad role="alert" hidden[progress.reason.is_none()] {
                     (progress.reason.as_deref().unwrap_or_default())

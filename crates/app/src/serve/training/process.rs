@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Instant;
 
 use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -16,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::super::problem::Problem;
 use crate::run_dir::error::resume_command;
 use crate::run_dir::file_names::CONFIG;
+use crate::terminal::progress_lines::BarState;
 use crate::terminal::screen::Screen;
 
 /// Lines of a training that are kept.
@@ -42,8 +44,33 @@ pub(super) struct Glance {
     /// Whether its images are read.
     pub(super) has_begun: bool,
     pub(super) is_stopping: bool,
+    /// How far it is with its images, or its steps.
+    pub(super) bar: Option<Bar>,
     /// `None` while it is at work.
     pub(super) end: Option<End>,
+}
+
+/// A bar of a training, and how fast it moves.
+#[derive(Clone, Debug)]
+pub(super) struct Bar {
+    pub(super) state: BarState,
+    /// Where it was first, and when.
+    begin: (u64, Instant),
+}
+
+impl Bar {
+    /// The state after that of `before`.
+    pub(super) fn new(state: BarState, before: Option<Self>) -> Self {
+        let same = before.filter(|bar| bar.state.total == state.total && bar.state.done <= state.done);
+        let begin = same.map_or_else(|| (state.done, Instant::now()), |bar| bar.begin);
+        Self { state, begin }
+    }
+
+    /// Seconds for one of what is counted; none before it has moved.
+    pub(super) fn seconds_each(&self) -> Option<f64> {
+        let n = self.state.done - self.begin.0;
+        (n > 0).then(|| self.begin.1.elapsed().as_secs_f64() / n as f64)
+    }
 }
 
 struct Started {
@@ -53,6 +80,7 @@ struct Started {
     input: Option<ChildStdin>,
     said: VecDeque<String>,
     errors: VecDeque<String>,
+    bar: Option<Bar>,
     end: Option<End>,
 }
 
@@ -120,7 +148,7 @@ impl Trainings {
             return Err(Problem::Refused(StatusCode::CONFLICT, reason));
         }
         let mut command = Command::new(&self.0.program);
-        command.args(["train", "--stop-with-input"]).args(arguments);
+        command.args(["train", "--stop-with-input", "--progress-json"]).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         away_from_the_terminal(&mut command);
         let mut child = command.spawn().map_err(|error| {
@@ -132,6 +160,7 @@ impl Trainings {
             input: child.stdin.take(),
             said: VecDeque::new(),
             errors: VecDeque::new(),
+            bar: None,
             end: None,
         });
         drop(latest);
@@ -161,12 +190,17 @@ impl Trainings {
 
     fn keep_lines(&self, output: impl Read, list: fn(&mut Started) -> &mut VecDeque<String>) {
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
             if let Some(training) = &mut self.latest().training {
+                if let Some(state) = BarState::of_line(&line) {
+                    training.bar = Some(Bar::new(state, training.bar.take()));
+                    continue;
+                }
                 let lines = list(training);
                 if lines.len() == MAX_LINES {
                     lines.pop_front();
                 }
-                lines.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
+                lines.push_back(line);
             }
         }
     }
@@ -204,6 +238,7 @@ impl Trainings {
             // The first line is printed when the images are there.
             has_begun: !training.said.is_empty(),
             is_stopping: training.input.is_none() && training.end.is_none(),
+            bar: training.bar.clone(),
             end: training.end.clone(),
         })
     }

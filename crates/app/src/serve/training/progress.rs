@@ -1,18 +1,17 @@
 //! How far a run is, by the files in its folder: also one that was started in a terminal.
 
 use std::path::Path;
-use std::time::SystemTime;
 
 use roentgen_data::read_text_file;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::process::{End, Glance};
+use super::process::{Bar, End, Glance};
 use crate::config::TrainConfig;
 use crate::run_dir::file_names::{CONFIG, LAST_MODEL, LOG, METRICS, MODEL, REPORT, TIMES};
 use crate::run_dir::records::{LogLine, TimeLine};
 use crate::run_dir::run_folder::RunFolder;
-use crate::terminal::screen::counted;
+use crate::terminal::screen::{counted, thousands};
 
 /// Largest log that is read: 100,000 epochs, the most that there can be, have 30 MB.
 const MAX_LOG_BYTES: u64 = 1 << 28;
@@ -44,7 +43,9 @@ pub(super) struct Progress {
     pub(super) epoch: usize,
     /// All epochs; absent before the images are read, and of several trainings.
     pub(super) epochs: Option<usize>,
-    /// Until the last epoch is done.
+    /// The share of all epochs that is done, with that of the present one; while images are read, the share of them.
+    pub(super) fraction: Option<f64>,
+    /// Until the last epoch is done; in the first one without validation, whose time is not known yet.
     pub(super) seconds_left: Option<f64>,
     /// Whether this server can stop it.
     pub(super) can_stop: bool,
@@ -62,6 +63,22 @@ impl Progress {
         let is_own = own.as_ref().is_some_and(|own| own.end.is_none());
         let config = TrainConfig::read(&folder.join(CONFIG)).ok();
         let epochs = config.filter(is_single).and_then(|config| config.epochs);
+        let bar = own.as_ref().and_then(|own| own.bar.as_ref());
+        let epochs_done = epochs.map(|epochs| epochs_done(log.len(), epochs, bar));
+        let seconds_left = epochs
+            .zip(epochs_done)
+            .filter(|_| state == Stage::Training)
+            .and_then(|(epochs, done)| time_left(&lines::<TimeLine>(folder, TIMES), done, epochs, bar));
+        let sentence = match state {
+            Stage::Stopped if !has(CONFIG) => "Stopped before it began; start it again.".to_owned(),
+            Stage::Reading => reading(bar),
+            _ => sentence(state, log.len(), epochs),
+        };
+        let fraction = match (state, bar, epochs.zip(epochs_done)) {
+            (Stage::Reading, Some(Bar { state, .. }), _) => Some(state.done as f64 / state.total as f64),
+            (Stage::Training | Stage::Stopping | Stage::Stopped, _, Some((n, done))) => Some(done / n as f64),
+            _ => None,
+        };
         let reason = match own.and_then(|own| own.end) {
             Some(End::Failed(reason)) if state == Stage::Failed => Some(reason),
             _ => None,
@@ -69,29 +86,18 @@ impl Progress {
         let is_at_work = matches!(state, Stage::Reading | Stage::Training | Stage::Evaluating);
         Self {
             state,
-            sentence: match state {
-                Stage::Stopped if !has(CONFIG) => "Stopped before it began; start it again.".to_owned(),
-                _ => sentence(state, log.len(), epochs),
-            },
+            sentence,
             reason,
             epoch: log.len(),
             epochs,
-            seconds_left: epochs
-                .filter(|_| state == Stage::Training)
-                .and_then(|n| time_left(folder, log.len(), n)),
+            // A thousandth is a pixel or less.
+            fraction: fraction.map(|fraction| (1000.0 * fraction).round() / 1000.0),
+            seconds_left,
             can_stop: is_at_work && is_own,
             can_resume: matches!(state, Stage::Stopped | Stage::Failed) && has(CONFIG),
             has_model: has(MODEL),
             has_report: has(REPORT),
         }
-    }
-}
-
-impl Progress {
-    /// Whether its epochs are counted at present.
-    pub(super) fn is_counted(&self) -> bool {
-        let states = [Stage::Training, Stage::Stopping, Stage::Stopped];
-        self.epochs.is_some() && states.contains(&self.state)
     }
 }
 
@@ -125,7 +131,7 @@ fn stage(folder: &Path, own: Option<&Glance>) -> Stage {
 fn sentence(state: Stage, epoch: usize, epochs: Option<usize>) -> String {
     let of = |epochs: Option<usize>| epochs.map_or_else(String::new, |epochs| format!(" of {epochs}"));
     match state {
-        Stage::Reading => "Reading the images.".to_owned(),
+        Stage::Reading => reading(None),
         Stage::Training if epochs.is_none() => "Training.".to_owned(),
         Stage::Training => format!("Training: epoch {}{}.", epoch + 1, of(epochs)),
         Stage::Evaluating => "All epochs are done. Testing the model, and writing the report.".to_owned(),
@@ -149,15 +155,37 @@ fn lines<T: DeserializeOwned>(folder: &Path, name: &str) -> Vec<T> {
     text.lines().map_while(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// Seconds until the last epoch is done, by the times of the latest ones.
-fn time_left(folder: &Path, epoch: usize, epochs: usize) -> Option<f64> {
-    let times: Vec<TimeLine> = lines(folder, TIMES);
+/// What is done with the images before the first epoch.
+fn reading(bar: Option<&Bar>) -> String {
+    let Some(Bar { state, .. }) = bar else { return "Reading the images.".to_owned() };
+    let doing = match state.doing.as_str() {
+        "comparing" => "Comparing the images with each other",
+        "drawing" => "Drawing the films",
+        _ => "Reading the images",
+    };
+    format!("{doing}: {} of {}.", thousands(state.done as usize), thousands(state.total as usize))
+}
+
+/// The epochs that are done, and the share of the next one. The bar of a training counts the steps of all epochs.
+fn epochs_done(epoch: usize, epochs: usize, bar: Option<&Bar>) -> f64 {
+    let by_bar = bar.filter(|bar| bar.state.doing.starts_with("epoch"));
+    let share = by_bar.map_or(0.0, |bar| bar.state.done as f64 / bar.state.total as f64);
+    // The log is read later than the bar, or earlier.
+    (share * epochs as f64).clamp(epoch as f64, (epoch + 1).min(epochs) as f64)
+}
+
+/// Seconds until the last epoch is done, by the times of the latest ones, or by the bar in the first one.
+fn time_left(times: &[TimeLine], done: f64, epochs: usize, bar: Option<&Bar>) -> Option<f64> {
     let latest = &times[times.len().saturating_sub(LATEST)..];
-    let mean = latest.iter().map(|time| time.seconds).sum::<f64>() / latest.len() as f64;
-    let written = folder.join(TIMES).metadata().and_then(|file| file.modified()).ok()?;
-    let since = SystemTime::now().duration_since(written).map_or(0.0, |since| since.as_secs_f64());
-    let left = mean * epochs.saturating_sub(epoch) as f64 - since.min(mean);
-    (!latest.is_empty()).then(|| rounded(left))
+    let mean = |seconds: fn(&TimeLine) -> f64| latest.iter().map(seconds).sum::<f64>() / latest.len() as f64;
+    let steps_left = epochs as f64 - done;
+    if latest.is_empty() {
+        let bar = bar.filter(|bar| bar.state.doing.starts_with("epoch"))?;
+        let seconds = bar.seconds_each()? * bar.state.total as f64 / epochs as f64;
+        return Some(rounded(steps_left * seconds));
+    }
+    let validations_left = epochs.saturating_sub(times.len()) as f64;
+    Some(rounded(steps_left * mean(|time| time.seconds) + validations_left * mean(|time| time.val_seconds)))
 }
 
 /// In steps that grow with the time, so that it does not change at each look.
@@ -169,4 +197,42 @@ fn rounded(seconds: f64) -> f64 {
         _ => 600.0,
     };
     (seconds / step).ceil().max(1.0) * step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terminal::progress_lines::BarState;
+
+    fn times(n: usize) -> Vec<TimeLine> {
+        let time = |epoch| TimeLine { epoch, seconds: 20.0, val_seconds: 10.0, images_per_s: 1.0 };
+        (1..=n).map(time).collect()
+    }
+
+    fn bar(doing: &str, done: u64, total: u64) -> Bar {
+        Bar::new(BarState { doing: doing.to_owned(), done, total }, None)
+    }
+
+    #[test]
+    fn the_time_left_has_the_rest_of_the_epoch_and_every_validation() {
+        // Half of the third epoch of four: 1.5 times 20 s of steps, and two validations of 10 s.
+        let half = bar("epoch 3/4", 250, 400);
+        let done = epochs_done(2, 4, Some(&half));
+        assert_eq!((done, time_left(&times(2), done, 4, Some(&half))), (2.5, Some(50.0)));
+        // Its steps are done, not its validation.
+        let end = bar("epoch 3/4", 300, 400);
+        assert_eq!(time_left(&times(2), epochs_done(2, 4, Some(&end)), 4, Some(&end)), Some(40.0));
+        // A training that was started elsewhere: whole epochs.
+        assert_eq!(time_left(&times(2), epochs_done(2, 4, None), 4, None), Some(60.0));
+        assert_eq!(time_left(&[], 0.0, 4, None), None, "nothing is known yet");
+        assert_eq!(time_left(&[], 0.5, 4, Some(&bar("epoch 1/4", 50, 400))), None, "it has not moved yet");
+    }
+
+    #[test]
+    fn the_bar_never_contradicts_the_log() {
+        let at = |epoch, done| epochs_done(epoch, 4, Some(&bar("epoch", done, 400)));
+        assert_eq!([at(0, 0), at(0, 50), at(1, 99), at(1, 230), at(4, 400)], [0.0, 0.5, 1.0, 2.0, 4.0]);
+        assert_eq!(epochs_done(1, 4, Some(&bar("evaluating", 1, 2))), 1.0);
+        assert_eq!(reading(Some(&bar("reading", 1200, 5000))), "Reading the images: 1,200 of 5,000.");
+    }
 }
