@@ -6,17 +6,20 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use roentgen_data::disk;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tower_http::timeout::TimeoutLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::error::AppError;
 use crate::error::serve::ServeError;
@@ -46,6 +49,9 @@ mod manage;
 mod manage_tests;
 mod metrics;
 mod model_list;
+mod openapi;
+#[cfg(test)]
+mod openapi_tests;
 mod problem;
 mod runs;
 mod site;
@@ -149,9 +155,9 @@ fn announce(request: &ServeRequest, token: &str, port: u16, screen: &Screen) -> 
     link + token
 }
 
-/// All that can be asked for.
-fn router(site: Site, guard: Guard) -> Router {
-    Router::new()
+/// All that can be asked for, with the document of what is below `/api/v1`.
+fn routes() -> OpenApiRouter<Site> {
+    OpenApiRouter::with_openapi(openapi::empty())
         .merge(data::routes())
         .merge(manage::routes())
         .merge(metrics::routes())
@@ -160,10 +166,25 @@ fn router(site: Site, guard: Guard) -> Router {
         .merge(trial::routes())
         .route("/static/{name}", get(assets::file))
         .route("/healthz", get(|| async { "ok" }))
+        .routes(routes!(document))
+}
+
+/// All that can be asked for by those who may.
+fn router(site: Site, guard: Guard) -> Router {
+    Router::from(routes())
         .with_state(site.clone())
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
         .layer(from_fn_with_state(guard, guard::check))
         .layer(from_fn_with_state(site, metrics::count))
+}
+
+/// This document.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "server", operation_id = "openapi",
+    responses((status = 200, body = Object, description = "OpenAPI 3.1, as JSON")))]
+async fn document() -> impl IntoResponse {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    let text = TEXT.get_or_init(|| openapi::complete(routes().into_openapi()));
+    ([(header::CONTENT_TYPE, "application/json")], text.as_str())
 }
 
 /// Whether a path is a run that can be tried.

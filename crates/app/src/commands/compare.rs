@@ -24,6 +24,7 @@ const SMALLEST_P: f64 = 0.001;
 
 /// What `--json` prints: the comparison on the images that leaked in neither run, and beside it that on all.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub(crate) struct Comparisons {
     #[serde(flatten)]
     pub(crate) main: Comparison,
@@ -38,6 +39,7 @@ pub(crate) struct Comparisons {
 
 /// Differences are the second run minus the first.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub(crate) struct Comparison {
     n: usize,
     /// Null if no patient is known; an image without a patient counts as one.
@@ -47,10 +49,12 @@ pub(crate) struct Comparison {
     /// Of each run.
     accuracy: [f64; 2],
     accuracy_difference: f64,
+    #[cfg_attr(feature = "serve", schema(value_type = Option<[f64; 2]>))]
     accuracy_difference_interval: Option<Interval>,
     /// Of each run.
     log_loss: [f64; 2],
     log_loss_difference: f64,
+    #[cfg_attr(feature = "serve", schema(value_type = Option<[f64; 2]>))]
     log_loss_difference_interval: Option<Interval>,
     /// Images that only the first run predicted correctly, and only the second run.
     only_correct: [u64; 2],

@@ -42,6 +42,7 @@ pub(crate) enum OutputFormat {
 
 /// The result for one file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub(crate) enum FileResult {
     /// The file was read.

@@ -13,6 +13,7 @@ const SHOWN: usize = 12;
 
 /// What `--json` prints and `data.json` holds.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub(crate) struct Inspection {
     /// Images per set and class.
     sets: Map<String, Value>,
@@ -46,6 +47,7 @@ pub(crate) struct Inspection {
 }
 
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub(crate) struct Bad {
     path: String,
     reason: String,
@@ -53,12 +55,14 @@ pub(crate) struct Bad {
 
 /// An image with its class.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub(crate) struct LabelledImage {
     pub(crate) path: String,
     pub(crate) class: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 struct LeakedPair {
     path: String,
     set: &'static str,
@@ -69,6 +73,7 @@ struct LeakedPair {
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 struct PatientFacts {
     /// Where they are known from; null if they are unknown.
     source: Option<String>,

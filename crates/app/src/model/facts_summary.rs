@@ -28,6 +28,7 @@ struct Moments {
 
 /// A fact whose means differ.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub(crate) struct FactDifference {
     /// Its name.
     pub fact: &'static str,

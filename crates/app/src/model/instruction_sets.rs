@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Names of instruction sets, in the order of their use; files of earlier versions have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub(crate) struct InstructionSets(Vec<String>);
 

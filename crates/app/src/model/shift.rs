@@ -30,6 +30,7 @@ const N_PERMUTATIONS: usize = 999;
 
 /// The comparison of a batch with the validation images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub(crate) struct Shift {
     /// Whether the images differ.
     pub detected: bool,
@@ -43,6 +44,7 @@ pub(crate) struct Shift {
 
 /// What a model predicts for images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub(crate) struct Shares {
     pub n_images: usize,
     /// Share of the images for which each class is predicted.

@@ -12,6 +12,7 @@ use crate::model::shift::Shift;
 
 /// A line of `log.jsonl`. It holds no times, so that it is the same whenever and wherever the run is repeated.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub(crate) struct LogLine {
     pub epoch: usize,
     pub train_loss: f64,

@@ -1,8 +1,8 @@
 //! The page on which images to train on are chosen and put together, and its requests.
 
-use axum::Router;
 use axum::routing::get;
 use maud::{Markup, html};
+use utoipa_axum::router::OpenApiRouter;
 
 use super::layout::page;
 use super::site::Site;
@@ -23,8 +23,8 @@ mod state;
 mod tests;
 
 /// What is answered here.
-pub(super) fn routes() -> Router<Site> {
-    Router::new().route("/data", get(show)).merge(sets_api::routes()).merge(doctor_api::routes())
+pub(super) fn routes() -> OpenApiRouter<Site> {
+    OpenApiRouter::default().route("/data", get(show)).merge(sets_api::routes()).merge(doctor_api::routes())
 }
 
 /// `GET /data`, with `?data=NAME` for images that are chosen already; its script does the rest.

@@ -2,16 +2,20 @@
 
 use std::path::PathBuf;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, patch};
-use axum::{Json, Router};
+use axum::routing::get;
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::layout::{encoded, page};
+use super::openapi::{FileBytes, OfRun};
 use super::problem::Problem;
 use super::site::Site;
 use super::training::{beside, free_folder};
@@ -23,18 +27,21 @@ use crate::run_dir::error::RunDirError;
 use crate::run_dir::run_folder::RunFolder;
 
 /// What is answered here.
-pub(super) fn routes() -> Router<Site> {
-    Router::new()
+pub(super) fn routes() -> OpenApiRouter<Site> {
+    OpenApiRouter::default()
         .route("/compare", get(compare_page))
-        .route("/api/v1/compare", get(compare_for_scripts))
-        .route("/api/v1/runs/{run}", patch(rename).delete(delete))
-        .route("/api/v1/runs/{run}/export", get(export))
+        .routes(routes!(compare_for_scripts))
+        .routes(routes!(rename, delete))
+        .routes(routes!(export))
 }
 
 /// Two runs, as parameters of an address.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Two {
+    /// The name of a run.
     first: String,
+    /// The name of the run that is compared with it.
     second: String,
 }
 
@@ -83,7 +90,12 @@ fn comparison(two: &Two, comparisons: &Comparisons) -> Markup {
     }
 }
 
-/// `GET /api/v1/compare?first=a&second=b`
+/// Compares two runs on the test images, as `roentgen compare --json` does.
+#[utoipa::path(get, path = "/api/v1/compare", tag = "runs", operation_id = "compare", params(Two), responses(
+    (status = 200, body = Comparisons),
+    (status = 404, body = String, description = "One of them is no run."),
+    (status = 409, body = String, description = "They were not tested on the same images, or have no predictions."),
+))]
 async fn compare_for_scripts(
     State(site): State<Site>,
     Query(two): Query<Two>,
@@ -114,12 +126,20 @@ fn not_changed(name: &str, error: &RunDirError) -> Problem {
 }
 
 /// Another name for a run.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 struct NewName {
+    /// Letters, digits, spaces, dots, `-` and `_`, at most 100 bytes; it begins with a letter or a digit.
     name: String,
 }
 
-/// `PATCH /api/v1/runs/{run}`: gives a run another name.
+/// Gives a run another name.
+#[utoipa::path(patch, path = "/api/v1/runs/{run}", tag = "runs", params(OfRun), request_body = NewName, responses(
+    (status = 200, body = NewName, description = "The name that it has now"),
+    OfRun,
+    (status = 400, body = String, description = "The body is not as above, or the name cannot be that of a run."),
+    (status = 409, body = String, description = "The run is in training, the name is taken, or the server shows a single run."),
+    (status = 413, body = String, description = "The body is larger than 2 MiB."),
+))]
 async fn rename(
     State(site): State<Site>,
     Path(run): Path<String>,
@@ -141,7 +161,12 @@ async fn rename(
     .await
 }
 
-/// `DELETE /api/v1/runs/{run}`: deletes a run with all its files.
+/// Deletes a run with all its files.
+#[utoipa::path(delete, path = "/api/v1/runs/{run}", tag = "runs", params(OfRun), responses(
+    (status = 204, description = "It is deleted."),
+    OfRun,
+    (status = 409, body = String, description = "The run is in training, or the server shows a single run."),
+))]
 async fn delete(State(site): State<Site>, Path(run): Path<String>) -> Result<StatusCode, Problem> {
     beside(move || {
         let path = changeable(&site, &run)?;
@@ -152,7 +177,7 @@ async fn delete(State(site): State<Site>, Path(run): Path<String>) -> Result<Sta
 }
 
 /// The format of an export.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Format {
     Onnx,
@@ -160,12 +185,20 @@ enum Format {
 }
 
 /// The parameters of an export.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Export {
+    /// The format of the file.
+    #[param(inline)]
     format: Format,
 }
 
-/// `GET /api/v1/runs/{run}/export?format=onnx`: the model as a file.
+/// The model of a run as a file.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/export", tag = "runs", params(OfRun, Export), responses(
+    (status = 200, body = FileBytes, content_type = "application/octet-stream"),
+    OfRun,
+    (status = 409, body = String, description = "The model cannot be written in this format."),
+))]
 async fn export(
     State(site): State<Site>,
     Path(name): Path<String>,

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
 
 use super::site::Site;
 
@@ -16,8 +16,8 @@ use super::site::Site;
 const NO_ROUTE: &str = "none";
 
 /// What is answered here.
-pub(super) fn routes() -> Router<Site> {
-    Router::new().route("/metrics", get(metrics))
+pub(super) fn routes() -> OpenApiRouter<Site> {
+    OpenApiRouter::default().route("/metrics", get(metrics))
 }
 
 /// Counts a request by its route, which has placeholders in the place of names.

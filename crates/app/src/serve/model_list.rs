@@ -1,13 +1,14 @@
 //! The list of trained models, and the report of each.
 
 use axum::Json;
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use maud::{Markup, html};
 use roentgen_data::read_text_file;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::layout::{encoded, page};
 use super::problem::Problem;
@@ -22,11 +23,11 @@ const MAX_REPORT: u64 = 1 << 28;
 const REPORT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox allow-same-origin";
 
 /// What is answered here.
-pub(super) fn routes() -> Router<Site> {
-    Router::new()
+pub(super) fn routes() -> OpenApiRouter<Site> {
+    OpenApiRouter::default()
         .route("/", get(list))
         .route("/runs/{run}/report", get(report))
-        .route("/api/v1/runs", get(list_for_scripts))
+        .routes(routes!(list_for_scripts))
 }
 
 /// `GET /`: all runs.
@@ -132,7 +133,9 @@ async fn report(State(site): State<Site>, Path(name): Path<String>) -> Result<Re
     Ok((headers, text).into_response())
 }
 
-/// `GET /api/v1/runs`
+/// All runs with a model, the latest name first.
+#[utoipa::path(get, path = "/api/v1/runs", tag = "runs", operation_id = "list_runs",
+    responses((status = 200, body = Vec<RunEntry>)))]
 async fn list_for_scripts(State(site): State<Site>) -> Result<Json<Vec<RunEntry>>, Problem> {
     Ok(Json(site.runs()?))
 }

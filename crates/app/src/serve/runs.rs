@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use roentgen_data::disk;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::is_run;
 use crate::run_dir::file_names::{CONFIG, REPORT, SPACE};
 
 /// A run with a model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct RunEntry {
     /// The name of its folder.
     pub(super) name: String,

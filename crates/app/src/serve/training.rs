@@ -4,21 +4,25 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::routing::get;
 use futures_util::stream::{self, Stream};
 use maud::Markup;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::timeout;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::data_set::DataSet;
 use super::layout::encoded;
+use super::openapi::OfRun;
 use super::problem::Problem;
 use super::site::Site;
 use crate::run_dir::file_names::METRICS;
@@ -37,17 +41,17 @@ mod samples;
 const POLL: Duration = Duration::from_millis(500);
 
 /// What is answered here.
-pub(super) fn routes() -> Router<Site> {
-    Router::new()
+pub(super) fn routes() -> OpenApiRouter<Site> {
+    OpenApiRouter::default()
         .route("/train", get(start_page))
         .route("/runs/{run}/training", get(run_page))
         .route("/runs/{run}/training/curves", get(curves))
         .route("/runs/{run}/training/samples.png", get(samples))
-        .route("/api/v1/training", post(start))
-        .route("/api/v1/runs/{run}/training", get(state))
-        .route("/api/v1/runs/{run}/training/events", get(events))
-        .route("/api/v1/runs/{run}/training/stop", post(stop))
-        .route("/api/v1/runs/{run}/training/resume", post(resume))
+        .routes(routes!(start))
+        .routes(routes!(state))
+        .routes(routes!(events))
+        .routes(routes!(stop))
+        .routes(routes!(resume))
 }
 
 /// The parameters of the address of the page.
@@ -132,13 +136,25 @@ pub(super) async fn unfinished(site: &Site) -> Result<Vec<(String, String)>, Pro
 }
 
 /// What a training that was started is answered with.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Started {
+    /// The name of the run.
     run: String,
+    /// The path of its page.
     page: String,
 }
 
-/// `POST /api/v1/training`: starts a training.
+/// Starts a training.
+#[utoipa::path(post, path = "/api/v1/training", tag = "training", operation_id = "start_training",
+    request_body(content = Order, description = "What to train, and on which images; 2 MiB at most"),
+    responses(
+        (status = 201, body = Started, headers(("Location" = String, description = "The path of its page"))),
+        (status = 400, body = String, description = "The body is not as above, or a value is out of its range."),
+        (status = 404, body = String, description = "There are no such images."),
+        (status = 409, body = String, description = "A training runs, the name is taken, or the server shows a single run."),
+        (status = 413, body = String, description = "The body is larger than 2 MiB."),
+        (status = 503, body = String, description = "The server ends."),
+    ))]
 async fn start(State(site): State<Site>, body: Bytes) -> Result<Response, Problem> {
     let order = Order::read(&body)?;
     let run = beside(move || {
@@ -153,7 +169,7 @@ async fn start(State(site): State<Site>, body: Bytes) -> Result<Response, Proble
 }
 
 /// The answer to [`state`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct TrainingState {
     #[serde(flatten)]
     progress: Progress,
@@ -163,20 +179,35 @@ struct TrainingState {
     said: Vec<String>,
 }
 
-/// `GET /api/v1/runs/{run}/training`
+/// How far a training is, with its epochs.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/training", tag = "training", operation_id = "training_state",
+    params(OfRun), responses((status = 200, body = TrainingState), OfRun))]
 async fn state(State(site): State<Site>, Path(name): Path<String>) -> Result<Json<TrainingState>, Problem> {
     let (progress, log) = look(&site, &name).await?;
     Ok(Json(TrainingState { progress, log, said: site.trainings().said(&name) }))
 }
 
-/// `POST /api/v1/runs/{run}/training/stop`
+/// Stops a training that this server started, with a checkpoint.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/training/stop", tag = "training", operation_id = "stop_training",
+    params(OfRun), responses(
+        (status = 202, description = "It stops as soon as it can."),
+        OfRun,
+        (status = 409, body = String, description = "It does not run, or was started elsewhere."),
+    ))]
 async fn stop(State(site): State<Site>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
     site.training_run(&name)?;
     site.trainings().stop(&name)?;
     Ok(StatusCode::ACCEPTED)
 }
 
-/// `POST /api/v1/runs/{run}/training/resume`
+/// Goes on with a training that was stopped.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/training/resume", tag = "training", operation_id = "resume_training",
+    params(OfRun), responses(
+        (status = 202, description = "It goes on."),
+        OfRun,
+        (status = 409, body = String, description = "It is not an interrupted training, or another one runs."),
+        (status = 503, body = String, description = "The server ends."),
+    ))]
 async fn resume(State(site): State<Site>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
     let (progress, _) = look(&site, &name).await?;
     if !progress.can_resume {
@@ -215,8 +246,18 @@ impl Viewer {
     }
 }
 
-/// `GET /api/v1/runs/{run}/training/events`: the state, now and when it changes. The limit on the time of a request is for the
-/// beginning of an answer and does not end these; a client that went away is found when a sign of life cannot be sent.
+/// How far a training is, now and when it changes, as server-sent events.
+///
+/// The data of each event is a `Progress`, as JSON. Events go on until the client or the server ends.
+// The limit on the time of a request is for the beginning of an answer and does not end these; a client that went away is found
+// when a sign of life cannot be sent.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/training/events", tag = "training", operation_id = "training_events",
+    params(OfRun), responses(
+        (status = 200, body = String, content_type = "text/event-stream"),
+        OfRun,
+        (status = 503, body = String, description = "Others follow trainings already, as many as can.",
+            headers(("Retry-After" = u32, description = "Seconds to wait"))),
+    ))]
 async fn events(
     State(site): State<Site>,
     Path(name): Path<String>,

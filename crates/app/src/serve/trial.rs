@@ -1,9 +1,10 @@
 //! The page on which a model is tried, and what it asks for.
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::routing::{get, post};
+use axum::routing::get;
 use maud::{Markup, html};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::routes;
 
 use super::layout::{encoded, page};
 use super::problem::Problem;
@@ -25,19 +26,16 @@ mod upload;
 const MAX_LISTED: usize = 20;
 
 /// What is answered here.
-pub(super) fn routes() -> Router<Site> {
-    Router::new()
+pub(super) fn routes() -> OpenApiRouter<Site> {
+    OpenApiRouter::default()
         .route("/runs/{run}/try", get(try_images))
-        .route("/api/v1/runs/{run}/predict", post(predict::predict))
-        .route(
-            "/api/v1/runs/{run}/shift",
-            post(compare::shift).layer(DefaultBodyLimit::max(compare::MAX_BYTES)),
-        )
-        .route("/api/v1/runs/{run}/explain", post(heat::explain))
-        .route("/api/v1/runs/{run}/picture", post(heat::picture))
-        .route("/api/v1/runs/{run}/nearest", post(nearest::nearest))
-        .route("/api/v1/runs/{run}/training-images", get(nearest::training_images))
-        .route("/api/v1/runs/{run}/training-images/{image}", get(nearest::training_image))
+        .routes(routes!(predict::predict))
+        .routes(routes!(compare::shift).layer(DefaultBodyLimit::max(compare::MAX_BYTES)))
+        .routes(routes!(heat::explain))
+        .routes(routes!(heat::picture))
+        .routes(routes!(nearest::nearest))
+        .routes(routes!(nearest::training_images))
+        .routes(routes!(nearest::training_image))
 }
 
 /// `GET /runs/{run}/try`: predictions for images that the user drops.

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use roentgen_data::disk;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::part::Part;
 
 /// What a set holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Contents {
     pub(super) n_images: usize,
     pub(super) n_bytes: u64,
@@ -18,7 +19,7 @@ pub(super) struct Contents {
 }
 
 /// Images of a class in each part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct ClassContents {
     pub(super) name: String,
     train: usize,

@@ -7,6 +7,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, GrayImage, RgbImage};
 use roentgen_data::{Dataset, Findings, ImageSet, ImageSource, Progress, SubsetOrigin};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::commands::inspect::{Inspected, inspect};
 use crate::config::TrainConfig;
@@ -28,7 +29,7 @@ const QUALITY: u8 = 82;
 pub(super) type Picture = Vec<u8>;
 
 /// See the module.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(super) struct Diagnosis {
     /// What has to be mended before a training.
     blocks: Vec<Remark>,
@@ -37,12 +38,13 @@ pub(super) struct Diagnosis {
     /// What is good to know.
     facts: Vec<String>,
     classes: Vec<ClassCount>,
+    /// Images to show, some of each class.
     samples: Vec<Sample>,
     /// What `roentgen inspect --json` prints; none if the images cannot be used at all.
     pub(super) inspection: Option<Inspection>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Remark {
     text: String,
     items: Vec<RemarkItem>,
@@ -50,7 +52,7 @@ struct Remark {
     n_more: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct RemarkItem {
     text: String,
     /// Of a file that can be removed from a set.
@@ -58,7 +60,7 @@ struct RemarkItem {
     path: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ClassCount {
     name: String,
     train: usize,
@@ -67,7 +69,7 @@ struct ClassCount {
 }
 
 /// An image of a class; its picture has the same index.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Sample {
     class: String,
     name: String,

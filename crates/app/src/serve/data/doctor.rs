@@ -11,8 +11,9 @@ use rayon::ThreadPoolBuilder;
 use roentgen_data::{Progress, Stage};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::diagnosis::{Picture, diagnose};
+use super::diagnosis::{Diagnosis, Picture, diagnose};
 use crate::config::TrainConfig;
 use crate::serve::problem::Problem;
 
@@ -68,7 +69,8 @@ enum Outcome {
 }
 
 /// How far an inspection is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InspectionStatus)]
 pub(super) struct Status {
     id: u64,
     data: String,
@@ -78,6 +80,8 @@ pub(super) struct Status {
     doing: &'static str,
     done: usize,
     total: usize,
+    /// What was found, once it is done.
+    #[schema(value_type = Option<Diagnosis>)]
     diagnosis: Option<Value>,
 }
 

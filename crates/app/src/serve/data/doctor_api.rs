@@ -1,41 +1,52 @@
 //! The requests on images to train on wherever they are: the folders of this machine, and what is found in a data set.
 
+use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::doctor::{Patient, Status};
 use super::folders::{self, Listing};
 use super::state::state_of;
 use crate::config::TrainConfig;
 use crate::serve::data_set::DataSet;
+use crate::serve::openapi::FileBytes;
 use crate::serve::problem::Problem;
 use crate::serve::site::Site;
 
 /// What is answered here.
-pub(super) fn routes() -> Router<Site> {
-    Router::new()
-        .route("/api/v1/data/folders", get(list))
-        .route("/api/v1/data/inspections", post(inspect))
-        .route("/api/v1/data/inspections/{id}", get(status).delete(stop))
-        .route("/api/v1/data/inspections/{id}/samples/{index}", get(sample))
+pub(super) fn routes() -> OpenApiRouter<Site> {
+    OpenApiRouter::default()
+        .routes(routes!(list))
+        .routes(routes!(inspect))
+        .routes(routes!(status, stop))
+        .routes(routes!(sample))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct OfPath {
+    /// The path below the root of the server, which is the default.
     #[serde(default)]
     path: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct OfData {
+    /// `phantoms`, `folder:PATH` below the root of the server, or `set:NAME`.
     data: String,
 }
 
-/// `GET /api/v1/data/folders?path=PATH`
+/// What is in a folder of this machine.
+#[utoipa::path(get, path = "/api/v1/data/folders", tag = "data", operation_id = "list_folder", params(OfPath), responses(
+    (status = 200, body = Listing),
+    (status = 404, body = String, description = "There is no such folder below the root."),
+))]
 async fn list(
     State(site): State<Site>,
     Query(OfPath { path }): Query<OfPath>,
@@ -44,7 +55,13 @@ async fn list(
     listing.map_err(|_| Problem::Failed)?.map(Json)
 }
 
-/// `POST /api/v1/data/inspections?data=NAME`: begins an inspection, unless the files are those of the last one.
+/// Begins an inspection of images to train on, unless the files are those of the last one.
+#[utoipa::path(post, path = "/api/v1/data/inspections", tag = "data", params(OfData), responses(
+    (status = 200, body = Status),
+    (status = 404, body = String, description = "There are no such images."),
+    (status = 422, body = String, description = "There are more than 200,000 files."),
+    (status = 503, body = String, description = "Many inspections wait; try again in a minute."),
+))]
 async fn inspect(
     State(site): State<Site>,
     Query(OfData { data }): Query<OfData>,
@@ -65,18 +82,37 @@ fn patient(site: &Site, data: String) -> Result<Patient, Problem> {
     }
 }
 
-/// `GET /api/v1/data/inspections/{id}`
+/// How far an inspection is, and what it found.
+#[utoipa::path(get, path = "/api/v1/data/inspections/{id}", tag = "data", operation_id = "inspection",
+    params(("id" = u64, Path, description = "The number of the inspection")), responses(
+        (status = 200, body = Status),
+        (status = 404, body = String, description = "There is no such inspection."),
+    ))]
 async fn status(State(site): State<Site>, Path(id): Path<u64>) -> Result<Json<Status>, Problem> {
     Ok(Json(site.doctor().job(id)?.status()))
 }
 
-/// `DELETE /api/v1/data/inspections/{id}`: stops it.
+/// Stops an inspection.
+#[utoipa::path(delete, path = "/api/v1/data/inspections/{id}", tag = "data", operation_id = "stop_inspection",
+    params(("id" = u64, Path, description = "The number of the inspection")), responses(
+        (status = 204, description = "It stops."),
+        (status = 404, body = String, description = "There is no such inspection."),
+    ))]
 async fn stop(State(site): State<Site>, Path(id): Path<u64>) -> Result<StatusCode, Problem> {
     site.doctor().job(id)?.cancel();
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /api/v1/data/inspections/{id}/samples/{index}`: an image as a JPEG file.
+/// One of the images that an inspection shows, as a JPEG.
+#[utoipa::path(get, path = "/api/v1/data/inspections/{id}/samples/{index}", tag = "data",
+    params(
+        ("id" = u64, Path, description = "The number of the inspection"),
+        ("index" = usize, Path, description = "Its place in `samples`, from 0"),
+    ),
+    responses(
+        (status = 200, body = FileBytes, content_type = "image/jpeg"),
+        (status = 404, body = String, description = "There is no such inspection or image."),
+    ))]
 async fn sample(
     State(site): State<Site>,
     Path((id, index)): Path<(u64, usize)>,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use roentgen_data::{disk, is_data_file, is_image_name};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::serve::below::below;
 use crate::serve::problem::Problem;
@@ -18,7 +19,7 @@ const MAX_OF_FOLDER: usize = 4_000;
 const MAX_DEPTH: usize = 6;
 
 /// A folder, as the page shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Listing {
     /// Its path below the root.
     path: String,
@@ -33,7 +34,7 @@ pub(super) struct Listing {
     has_more: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct FolderEntry {
     name: String,
     path: String,
@@ -45,7 +46,7 @@ struct FolderEntry {
     n_folders: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct FileEntry {
     name: String,
     path: String,

@@ -1,9 +1,10 @@
 //! The three sets of a data set, as requests and folders name them.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Which of them an image belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Part {
     #[default]

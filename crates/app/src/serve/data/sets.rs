@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use axum::http::StatusCode;
 use roentgen_data::{disk, image_extension, read_file, read_text_file};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::contents::{Contents, contents, entries};
 use super::names::{file_stem, folder_name, look_of, title};
@@ -38,7 +39,8 @@ const TITLE: &str = ".title";
 const DIGITS: usize = 16;
 
 /// A set, as a request gets it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = ImageSet)]
 pub(super) struct SetInfo {
     /// The name of its folder.
     pub(super) name: String,
@@ -50,26 +52,31 @@ pub(super) struct SetInfo {
 }
 
 /// An image to add, with what the client says of it.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct NewImage {
+    /// Its class, which is made if it is missing.
     class: String,
     /// The file on the user's disk.
     #[serde(default)]
     name: String,
     /// The folder inside that of the class: of a patient.
     folder: Option<String>,
+    /// The set that it belongs to.
     #[serde(default)]
+    #[param(inline)]
     part: Part,
 }
 
 /// An image that was added.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AddedImage {
     class: String,
     /// In the set.
     path: String,
     /// Whether it was there before, under the same name.
     was_there: bool,
+    /// Images of the set now.
     n_images: usize,
 }
 

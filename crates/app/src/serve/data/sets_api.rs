@@ -1,40 +1,48 @@
 //! The requests on sets of images that are put together in the browser: make one, add images, remove.
 
+use axum::Json;
 use axum::body::to_bytes;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
-use axum::routing::{delete, get, post};
-use axum::{Json, Router};
 use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::sets::{AddedImage, MAX_IMAGE, NewImage, SetInfo, Sets};
+use crate::serve::openapi::FileBytes;
 use crate::serve::problem::Problem;
 use crate::serve::site::Site;
 
 /// What is answered here.
-pub(super) fn routes() -> Router<Site> {
-    let images = post(add_image).delete(remove_image);
-    Router::new()
-        .route("/api/v1/data/sets", get(list).post(create))
-        .route("/api/v1/data/sets/{set}", get(one).delete(remove))
-        .route("/api/v1/data/sets/{set}/classes", post(add_class))
-        .route("/api/v1/data/sets/{set}/classes/{class}", delete(remove_class))
-        .route("/api/v1/data/sets/{set}/images", images)
+pub(super) fn routes() -> OpenApiRouter<Site> {
+    OpenApiRouter::default()
+        .routes(routes!(list, create))
+        .routes(routes!(one, remove))
+        .routes(routes!(add_class))
+        .routes(routes!(remove_class))
+        .routes(routes!(add_image, remove_image))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Titled {
+    /// What people call the set; by default, its date and time.
     #[serde(default)]
     title: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct OfClass {
+    /// The name of the class.
     class: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct OfPath {
+    /// The path of the image in the set.
     path: String,
 }
 
@@ -46,12 +54,19 @@ async fn on_sets<T: Send + 'static>(
     tokio::task::spawn_blocking(move || work(site.collection())).await.map_err(|_| Problem::Failed)?
 }
 
-/// `GET /api/v1/data/sets`
+/// The sets of images that were put together here, the latest first.
+#[utoipa::path(get, path = "/api/v1/data/sets", tag = "data", operation_id = "list_sets",
+    responses((status = 200, body = Vec<SetInfo>)))]
 async fn list(State(site): State<Site>) -> Result<Json<Vec<SetInfo>>, Problem> {
     on_sets(site, Sets::list).await.map(Json)
 }
 
-/// `POST /api/v1/data/sets?title=TITLE`: an empty set.
+/// Makes an empty set.
+#[utoipa::path(post, path = "/api/v1/data/sets", tag = "data", operation_id = "create_set", params(Titled), responses(
+    (status = 201, body = SetInfo),
+    (status = 400, body = String, description = "The title cannot be used."),
+    (status = 507, body = String, description = "There are 1,000 sets, or the disk is full."),
+))]
 async fn create(
     State(site): State<Site>,
     Query(Titled { title }): Query<Titled>,
@@ -60,18 +75,32 @@ async fn create(
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-/// `GET /api/v1/data/sets/{set}`
+/// A set of images.
+#[utoipa::path(get, path = "/api/v1/data/sets/{set}", tag = "data", operation_id = "set", params(("set" = String, Path, description = "The name of the set")), responses(
+    (status = 200, body = SetInfo),
+    (status = 404, body = String, description = "There is no such set."),
+))]
 async fn one(State(site): State<Site>, Path(set): Path<String>) -> Result<Json<SetInfo>, Problem> {
     on_sets(site, move |sets| sets.get(&set)).await.map(Json)
 }
 
-/// `DELETE /api/v1/data/sets/{set}`: with all its images.
+/// Removes a set with all its images.
+#[utoipa::path(delete, path = "/api/v1/data/sets/{set}", tag = "data", operation_id = "remove_set", params(("set" = String, Path, description = "The name of the set")), responses(
+    (status = 204, description = "It is removed."),
+    (status = 404, body = String, description = "There is no such set."),
+))]
 async fn remove(State(site): State<Site>, Path(set): Path<String>) -> Result<StatusCode, Problem> {
     on_sets(site, move |sets| sets.remove(&set)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /api/v1/data/sets/{set}/classes?class=NAME`: a class without images.
+/// Adds a class without images to a set.
+#[utoipa::path(post, path = "/api/v1/data/sets/{set}/classes", tag = "data", params(("set" = String, Path, description = "The name of the set"), OfClass), responses(
+    (status = 200, body = SetInfo),
+    (status = 400, body = String, description = "The name cannot be that of a class."),
+    (status = 404, body = String, description = "There is no such set."),
+    (status = 507, body = String, description = "The set has 1,000 classes, or the disk is full."),
+))]
 async fn add_class(
     State(site): State<Site>,
     Path(set): Path<String>,
@@ -80,7 +109,13 @@ async fn add_class(
     on_sets(site, move |sets| sets.add_class(&set, &class)).await.map(Json)
 }
 
-/// `DELETE /api/v1/data/sets/{set}/classes/{class}`: with its images.
+/// Removes a class with its images from a set.
+#[utoipa::path(delete, path = "/api/v1/data/sets/{set}/classes/{class}", tag = "data",
+    params(("set" = String, Path, description = "The name of the set"), ("class" = String, Path, description = "The name of the class")),
+    responses(
+        (status = 200, body = SetInfo),
+        (status = 404, body = String, description = "There is no such set, or no such class."),
+    ))]
 async fn remove_class(
     State(site): State<Site>,
     Path((set, class)): Path<(String, String)>,
@@ -88,8 +123,18 @@ async fn remove_class(
     on_sets(site, move |sets| sets.remove_class(&set, &class)).await.map(Json)
 }
 
-/// `POST /api/v1/data/sets/{set}/images?class=NAME&name=FILE`: adds the image file in the body to a class, which is made if it is
-/// missing. `part=test` or `val` puts it into that part, `folder=NAME` into a folder of the class, such as a patient's.
+/// Adds an image to a set.
+#[utoipa::path(post, path = "/api/v1/data/sets/{set}/images", tag = "data", params(("set" = String, Path, description = "The name of the set"), NewImage),
+    request_body(content = FileBytes, content_type = "application/octet-stream",
+        description = "An image file, 64 MiB at most"),
+    responses(
+        (status = 201, body = AddedImage),
+        (status = 400, body = String, description = "The name of the class or folder cannot be used."),
+        (status = 404, body = String, description = "There is no such set."),
+        (status = 413, body = String, description = "The file is larger than 64 MiB, or did not arrive."),
+        (status = 415, body = String, description = "The file is no image of a known format."),
+        (status = 507, body = String, description = "The set is full, or the disk."),
+    ))]
 async fn add_image(
     State(site): State<Site>,
     Path(set): Path<String>,
@@ -107,7 +152,11 @@ async fn add_image(
     Ok((StatusCode::CREATED, Json(added)))
 }
 
-/// `DELETE /api/v1/data/sets/{set}/images?path=PATH`: removes one image.
+/// Removes an image from a set.
+#[utoipa::path(delete, path = "/api/v1/data/sets/{set}/images", tag = "data", params(("set" = String, Path, description = "The name of the set"), OfPath), responses(
+    (status = 200, body = SetInfo),
+    (status = 404, body = String, description = "There is no such set, or no such image."),
+))]
 async fn remove_image(
     State(site): State<Site>,
     Path(set): Path<String>,

@@ -9,6 +9,9 @@ use clap::ValueEnum as _;
 use jiff::Zoned;
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::super::data_set::DataSet;
 use super::super::problem::Problem;
@@ -51,6 +54,44 @@ pub(super) struct Plan {
 fn refused(reason: impl ToString) -> Problem {
     Problem::Refused(StatusCode::BAD_REQUEST, reason.to_string())
 }
+
+/// By hand, because the table of settings knows what they are and their ranges.
+impl PartialSchema for Order {
+    fn schema() -> RefOr<Schema> {
+        let text = |description: &str| {
+            ObjectBuilder::new().schema_type(Type::String).description(Some(description)).build()
+        };
+        let preset_names = Preset::value_variants().iter().filter_map(|preset| preset.to_possible_value());
+        let preset_names: Vec<String> = preset_names.map(|preset| preset.get_name().to_owned()).collect();
+        let named = [
+            (
+                "data",
+                "The images: `phantoms`, `folder:PATH` below the root of the server, or `set:NAME`"
+                    .to_owned(),
+            ),
+            (
+                "preset",
+                format!("Settings to start from, instead of the defaults: {}", preset_names.join(", ")),
+            ),
+            ("name", "That of the run; by default, date and time".to_owned()),
+        ];
+        let order = ObjectBuilder::new()
+            .required("data")
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+        let order =
+            named.iter().fold(order, |order, (name, description)| order.property(*name, text(description)));
+        let settings = SETTINGS.into_iter().filter_map(settings::named);
+        let order = settings.fold(order, |order, setting| {
+            let types = SchemaType::Array(vec![Type::Number, Type::String]);
+            let description = format!("{}: {}", setting.help(), setting.expected());
+            let value = ObjectBuilder::new().schema_type(types).description(Some(description));
+            order.property(setting.name(), value)
+        });
+        order.into()
+    }
+}
+
+impl ToSchema for Order {}
 
 impl Order {
     /// The request in a body.

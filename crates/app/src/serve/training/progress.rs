@@ -5,6 +5,7 @@ use std::path::Path;
 use roentgen_data::read_text_file;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
 
 use super::process::{Bar, End, Glance};
 use crate::config::TrainConfig;
@@ -19,7 +20,7 @@ const MAX_LOG_BYTES: u64 = 1 << 28;
 const LATEST: usize = 5;
 
 /// What a run does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Stage {
     Reading,
@@ -32,7 +33,7 @@ pub(super) enum Stage {
 }
 
 /// How far a run is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(super) struct Progress {
     pub(super) state: Stage,
     /// The same for people.

@@ -8,10 +8,12 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::model::batch_summary::BatchSummary;
 use crate::model::model_card::ModelCard;
 use crate::model::shift::{MIN_IMAGES, Shift};
+use crate::serve::openapi::{OfImage, OfRun};
 use crate::serve::problem::Problem;
 use crate::serve::site::Site;
 
@@ -19,7 +21,8 @@ use crate::serve::site::Site;
 pub(super) const MAX_BYTES: usize = 16 << 20;
 
 /// The comparison.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ShiftAnswer)]
 pub(super) struct Comparison {
     /// As `roentgen predict` prints it; null where there are too few images.
     shift: Option<Shift>,
@@ -50,7 +53,17 @@ impl Comparison {
     }
 }
 
-/// `POST /api/v1/runs/{run}/shift`: what `roentgen predict` finds at its end, for the images whose summaries are in the body, a list.
+/// Whether many images, taken together, differ from the validation images of a model; as `roentgen predict` says at its end.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/shift", tag = "images", params(OfRun),
+    request_body(content = Vec<Object>, description = "The `summary` of each image, which `predict` gives; 16 MiB at most"),
+    responses(
+        (status = 200, body = Comparison),
+        OfImage,
+        (status = 400, body = String, description = "The body is no JSON, or a summary is not of one image and this model."),
+        (status = 413, body = String, description = "The body is larger than 16 MiB."),
+        (status = 415, body = String, description = "`Content-Type` is not application/json."),
+        (status = 422, body = String, description = "The body is no list of summaries."),
+    ))]
 pub(super) async fn shift(
     State(site): State<Site>,
     Path(run): Path<String>,

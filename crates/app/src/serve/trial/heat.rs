@@ -11,11 +11,13 @@ use base64::engine::general_purpose::STANDARD;
 use image::{ImageFormat, RgbaImage};
 use roentgen_data::ImageSource;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::upload::{unusable, with_image};
 use crate::commands::explain::{ExplainedImage, find_class, greatest};
 use crate::report::overlay::transparent;
 use crate::report::picture::{scaled, to_jpeg};
+use crate::serve::openapi::{FileBytes, OfImage, OfRun};
 use crate::serve::problem::Problem;
 use crate::serve::site::{LoadedModel, Site};
 
@@ -25,15 +27,17 @@ const SIDE: u32 = 800;
 const SIDES: [u32; 2] = [16, 1600];
 
 /// The parameters of the address of a heat map.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct HeatParameters {
+    /// How the prediction is explained.
     method: Method,
     /// The class to explain; the predicted one without it.
     class: Option<String>,
 }
 
 /// How a prediction is explained.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Method {
     GradCam,
@@ -41,11 +45,13 @@ enum Method {
 }
 
 /// A heat map.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HeatMap)]
 pub(super) struct HeatAnswer {
     method: Method,
-    /// The explained class, and its probability.
+    /// The explained class.
     class: String,
+    /// Its probability.
     probability: f64,
     /// What the map shows, in words.
     text: String,
@@ -108,8 +114,16 @@ fn to_png(image: &RgbaImage) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// `POST /api/v1/runs/{run}/explain?method=grad-cam&class=NAME`: a heat map of the image file in the body, as `roentgen explain`
-/// makes it.
+/// A heat map of what the prediction for an image is based on, as `roentgen explain` makes it.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/explain", tag = "images", params(OfRun, HeatParameters),
+    request_body(content = FileBytes, content_type = "application/octet-stream",
+        description = "An image file: png, jpeg, DICOM, tiff, bmp, webp or gif, 64 MiB at most"),
+    responses(
+        (status = 200, body = HeatAnswer),
+        OfImage,
+        (status = 400, body = String, description = "The model has no such class, or there is no such method."),
+        (status = 422, body = String, description = "The file is no image that can be used."),
+    ))]
 pub(super) async fn explain(
     State(site): State<Site>,
     Path(run): Path<String>,
@@ -121,13 +135,23 @@ pub(super) async fn explain(
 }
 
 /// The parameters of the address of a picture.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct PictureParameters {
-    /// Its long side, in pixels.
+    /// Its long side, in pixels. Other values become the nearest of these.
+    #[param(minimum = 16, maximum = 1600, default = 800)]
     side: Option<u32>,
 }
 
-/// `POST /api/v1/runs/{run}/picture?side=800`: the image file in the body as a JPEG, for formats that browsers do not show.
+/// An image as a JPEG, for formats that browsers do not show.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/picture", tag = "images", params(OfRun, PictureParameters),
+    request_body(content = FileBytes, content_type = "application/octet-stream",
+        description = "An image file: png, jpeg, DICOM, tiff, bmp, webp or gif, 64 MiB at most"),
+    responses(
+        (status = 200, body = FileBytes, content_type = "image/jpeg"),
+        OfImage,
+        (status = 422, body = String, description = "The file is no image that can be used."),
+    ))]
 pub(super) async fn picture(
     State(site): State<Site>,
     Path(run): Path<String>,

@@ -9,16 +9,19 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use roentgen_data::ImageSource;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::training_images::{NearImage, Progress, TrainingImages};
 use super::upload::{unusable, with_image};
 use crate::report::picture::to_jpeg;
+use crate::serve::openapi::{FileBytes, OfImage, OfRun};
 use crate::serve::problem::Problem;
 use crate::serve::runs::RunEntry;
 use crate::serve::site::{LoadedModel, Site};
 
 /// Whether an image can be compared with the training images.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TrainingImages)]
 pub(super) struct ProgressAnswer {
     /// `ready`, `working` or `unavailable`.
     state: &'static str,
@@ -33,7 +36,9 @@ async fn with_model(site: &Site, run: &str) -> Result<(RunEntry, Arc<LoadedModel
     site.compute(move || of_site.model(&run).map(|loaded| (run, loaded))).await?
 }
 
-/// `GET /api/v1/runs/{run}/training-images`: begins to read them, and says how far that is.
+/// Whether the training images of a run can be compared with an image; the first request begins to read them.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/training-images", tag = "images", params(OfRun),
+    responses((status = 200, body = ProgressAnswer), OfRun))]
 pub(super) async fn training_images(
     State(site): State<Site>,
     Path(run): Path<String>,
@@ -68,7 +73,16 @@ async fn ready(site: &Site, run: &str) -> Result<Arc<TrainingImages>, Problem> {
     })
 }
 
-/// `POST /api/v1/runs/{run}/nearest`: the training images that look to the model most like the image file in the body.
+/// The training images that look to the model most like an image, when they are ready.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/nearest", tag = "images", params(OfRun),
+    request_body(content = FileBytes, content_type = "application/octet-stream",
+        description = "An image file: png, jpeg, DICOM, tiff, bmp, webp or gif, 64 MiB at most"),
+    responses(
+        (status = 200, body = Vec<NearImage>),
+        OfImage,
+        (status = 409, body = String, description = "The training images are not ready."),
+        (status = 422, body = String, description = "The file is no image that can be used."),
+    ))]
 pub(super) async fn nearest(
     State(site): State<Site>,
     Path(run): Path<String>,
@@ -80,7 +94,14 @@ pub(super) async fn nearest(
     nearest.map(Json).map_err(|reason| unusable(&reason))
 }
 
-/// `GET /api/v1/runs/{run}/training-images/{image}`: one of them, as a JPEG.
+/// A training image of a run, as a JPEG.
+#[utoipa::path(get, path = "/api/v1/runs/{run}/training-images/{image}", tag = "images",
+    params(OfRun, ("image" = usize, Path, description = "Its number, which `nearest` gives")),
+    responses(
+        (status = 200, body = FileBytes, content_type = "image/jpeg"),
+        (status = 404, body = String, description = "There is no such run, or no such image."),
+        (status = 409, body = String, description = "The training images are not ready."),
+    ))]
 pub(super) async fn training_image(
     State(site): State<Site>,
     Path((run, image)): Path<(String, usize)>,

@@ -4,16 +4,19 @@ use axum::Json;
 use axum::extract::{Path, Query, Request, State};
 use roentgen_data::ImageSource;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::upload::with_image;
 use crate::commands::predict::{FileResult, predict_files};
 use crate::model::batch_summary::BatchSummary;
+use crate::serve::openapi::{FileBytes, OfImage, OfRun};
 use crate::serve::problem::Problem;
 use crate::serve::site::{LoadedModel, Site};
 use crate::terminal::tables::MEDICAL_CAUTION;
 
 /// The parameters of the address.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Parameters {
     /// What the file is called in the answer; no path is made from it.
     #[serde(default)]
@@ -24,7 +27,8 @@ pub(super) struct Parameters {
 }
 
 /// The answer for one image.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Prediction)]
 pub(super) struct Answer {
     #[serde(flatten)]
     result: FileResult,
@@ -33,8 +37,9 @@ pub(super) struct Answer {
     /// Of models of medical images.
     #[serde(skip_serializing_if = "Option::is_none")]
     caution: Option<&'static str>,
-    /// What a comparison of many images with those of the training needs of this one.
+    /// What `shift`, a comparison of many images with those of the training, needs of this one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     summary: Option<BatchSummary>,
 }
 
@@ -50,7 +55,13 @@ impl Answer {
     }
 }
 
-/// `POST /api/v1/runs/{run}/predict?name=film.png`: the prediction for the image file in the body, as `roentgen predict` makes it.
+/// The prediction for an image, as `roentgen predict` makes it.
+///
+/// A file that cannot be read is answered with status 200 and `error`.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/predict", tag = "images", params(OfRun, Parameters),
+    request_body(content = FileBytes, content_type = "application/octet-stream",
+        description = "An image file: png, jpeg, DICOM, tiff, bmp, webp or gif, 64 MiB at most"),
+    responses((status = 200, body = Answer), OfImage))]
 pub(super) async fn predict(
     State(site): State<Site>,
     Path(run): Path<String>,

@@ -12,6 +12,7 @@ use std::thread;
 use image::RgbImage;
 use roentgen_data::{ImageSet, ImageSource, LoadedFiles, load_files, silent};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::config::ConfigFile;
 use crate::data_loading::load;
@@ -173,12 +174,13 @@ impl Kept {
 }
 
 /// A training image that is similar to another image.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct NearImage {
     /// Its number, for its picture.
     image: usize,
     name: String,
     class: String,
+    /// The cosine of the angle between the features of both images.
     similarity: f32,
 }
 
