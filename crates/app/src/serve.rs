@@ -32,6 +32,7 @@ use site::Site;
 
 pub(crate) mod access;
 mod assets;
+mod batching;
 mod below;
 mod connections;
 #[cfg(test)]

@@ -73,7 +73,16 @@ pub(crate) enum FileResult {
 }
 
 impl FileResult {
-    fn new(path: String, class_names: &[String], prediction: &ImagePrediction) -> Self {
+    /// Of a file with this path and the prediction for it, or the reason why it cannot be used.
+    pub(crate) fn new(
+        path: String,
+        class_names: &[String],
+        prediction: Result<&ImagePrediction, String>,
+    ) -> Self {
+        let prediction = match prediction {
+            Ok(prediction) => prediction,
+            Err(error) => return Self::Failed { path, error: error_line(&error) },
+        };
         let ImagePrediction { class, probabilities, logits, reject_reason } = prediction;
         let names = || class_names.iter().cloned();
         let is_rejected = reject_reason.is_some();
@@ -198,15 +207,19 @@ pub(crate) fn predict_files(
     sources: &[ImageSource],
     summary: &mut BatchSummary,
 ) -> (Vec<FileResult>, Vec<String>) {
-    let LoadedFiles { images, by_source, notes } =
-        load_files(sources, card.channels, &card.image_options(), &roentgen_data::silent);
+    let LoadedFiles { images, by_source, notes } = read_files(card, sources);
     let predictions = predict_images(model, card, &images, summary);
     let of_each = sources.iter().map(ImageSource::name).zip(by_source);
-    let results = of_each.map(|(path, image)| match image {
-        Ok(image) => FileResult::new(path, &card.class_names, &predictions[image]),
-        Err(error) => FileResult::Failed { path, error: error_line(&error) },
+    let results = of_each.map(|(path, image)| {
+        FileResult::new(path, &card.class_names, image.map(|image| &predictions[image]))
     });
     (results.collect(), notes)
+}
+
+/// Reads files as the model needs them.
+#[must_use]
+pub(crate) fn read_files(card: &ModelCard, sources: &[ImageSource]) -> LoadedFiles {
+    load_files(sources, card.channels, &card.image_options(), &roentgen_data::silent)
 }
 
 /// All files of all inputs. Those that are no images, or missing, stay in the list, so that the output names them.

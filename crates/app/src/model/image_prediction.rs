@@ -6,7 +6,7 @@ use roentgen_layers::ResNet9;
 use crate::model::batch_summary::BatchSummary;
 use crate::model::inference::Evaluation;
 use crate::model::model_card::ModelCard;
-use crate::model::observation::observe;
+use crate::model::observation::{Observation, observe};
 use crate::model::ood::{RejectReason, reject_reason};
 
 /// What a model predicts for one image.
@@ -29,13 +29,39 @@ pub(crate) fn predict_images(
     images: &ImageSet,
     summary: &mut BatchSummary,
 ) -> Vec<ImagePrediction> {
+    predict_each(model, card, images, |observation, is_rejected| summary.add(observation, is_rejected))
+}
+
+/// The same with a summary of each image alone.
+#[cfg(feature = "serve")]
+pub(crate) fn predict_with_summaries(
+    model: &ResNet9,
+    card: &ModelCard,
+    images: &ImageSet,
+) -> Vec<(ImagePrediction, BatchSummary)> {
+    let mut summaries = Vec::with_capacity(images.len());
+    let predictions = predict_each(model, card, images, |observation, is_rejected| {
+        let mut summary = BatchSummary::new(card.class_names.len());
+        summary.add(observation, is_rejected);
+        summaries.push(summary);
+    });
+    predictions.into_iter().zip(summaries).collect()
+}
+
+/// The same; `on_observation` gets what is known of each image, and whether it is rejected.
+fn predict_each(
+    model: &ResNet9,
+    card: &ModelCard,
+    images: &ImageSet,
+    mut on_observation: impl FnMut(&Observation<'_>, bool),
+) -> Vec<ImagePrediction> {
     let (mut evaluation, mut reject_reasons) =
         (Evaluation::new(card.class_names.len()), Vec::with_capacity(images.len()));
     for observation in observe(model, images, card.preprocessing()) {
         // Probabilities and classes do not depend on the label.
         evaluation.add(0, &observation.logits);
         let reject_reason = reject_reason(card.ood_detector.as_ref(), &observation);
-        summary.add(&observation, reject_reason.is_some());
+        on_observation(&observation, reject_reason.is_some());
         reject_reasons.push(reject_reason);
     }
     let predictions = evaluation.predictions(card.temperature);

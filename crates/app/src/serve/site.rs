@@ -7,12 +7,13 @@ use std::time::SystemTime;
 
 use axum::http::StatusCode;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::batching::Queue;
 use super::counters::Counters;
 use super::data::doctor::Doctor;
 use super::data::sets::Sets;
-pub(super) use super::loaded_model::LoadedModel;
+pub(super) use super::loaded_model::{LoadedModel, WaitingImage};
 use super::problem::Problem;
 use super::runs::{self, RunEntry};
 use super::training::process::Trainings;
@@ -43,8 +44,8 @@ struct Shared {
     trainings: Trainings,
     counters: Counters,
     models: Mutex<BTreeMap<PathBuf, Kept>>,
-    queue: Semaphore,
-    in_work: Semaphore,
+    queue: Arc<Semaphore>,
+    in_work: Arc<Semaphore>,
     uploads: Semaphore,
     collection: Sets,
     training_images: TrainingCache,
@@ -70,8 +71,8 @@ impl Site {
             trainings: Trainings::new().map_err(|source| ServeError::NotStarted { source })?,
             counters: Counters::default(),
             models: Mutex::default(),
-            queue: Semaphore::new(QUEUE),
-            in_work: Semaphore::new(IN_WORK),
+            queue: Arc::new(Semaphore::new(QUEUE)),
+            in_work: Arc::new(Semaphore::new(IN_WORK)),
             uploads: Semaphore::new(UPLOADS),
             collection: Sets::new(runs.join(SETS)),
             training_images: TrainingCache::default(),
@@ -149,7 +150,7 @@ impl Site {
         }
         let (model, card) =
             model_file::read(&path).map_err(|error| Problem::Unreadable(error.to_string()))?;
-        let model = Arc::new(LoadedModel { model, card });
+        let model = Arc::new(LoadedModel { model, card, queue: Queue::default() });
         while models.len() >= MAX_MODELS {
             models.pop_first();
         }
@@ -163,13 +164,13 @@ impl Site {
     }
 
     /// A place in the queue, if there is one.
-    pub(super) fn place(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Problem> {
-        self.0.queue.try_acquire().map_err(|_| Problem::Busy)
+    pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.0.queue).try_acquire_owned().map_err(|_| Problem::Busy)
     }
 
     /// The turn of a request that waits.
-    pub(super) async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Problem> {
-        self.0.in_work.acquire().await.map_err(|_| Problem::Failed)
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.0.in_work).acquire_owned().await.map_err(|_| Problem::Failed)
     }
 
     /// The sets that are put together in the browser.

@@ -11,6 +11,8 @@ use super::problem::Problem;
 use super::site::{LoadedModel, Site};
 use crate::report::overlay::STRENGTH;
 
+#[cfg(test)]
+mod batch_tests;
 mod compare;
 mod heat;
 mod nearest;

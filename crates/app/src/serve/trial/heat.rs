@@ -73,7 +73,7 @@ impl HeatAnswer {
         source: &ImageSource,
         HeatParameters { method, class }: &HeatParameters,
     ) -> Result<Self, Problem> {
-        let LoadedModel { model, card } = loaded;
+        let LoadedModel { model, card, .. } = loaded;
         let class = class.as_deref().map(|class| find_class(card, class)).transpose();
         let class = class.map_err(|error| Problem::BadBody(StatusCode::BAD_REQUEST, error.to_string()))?;
         let explained =

@@ -1,17 +1,20 @@
 //! The prediction for an image file.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, Query, Request, State};
-use roentgen_data::ImageSource;
+use roentgen_data::{ImageSet, ImageSource, LoadedFiles};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::upload::with_image;
-use crate::commands::predict::{FileResult, predict_files};
+use super::upload::read_image;
+use crate::commands::predict::{FileResult, read_files};
 use crate::model::batch_summary::BatchSummary;
+use crate::model::image_prediction::{ImagePrediction, predict_with_summaries};
 use crate::serve::openapi::{FileBytes, OfImage, OfRun};
 use crate::serve::problem::Problem;
-use crate::serve::site::{LoadedModel, Site};
+use crate::serve::site::{LoadedModel, Site, WaitingImage};
 use crate::terminal::tables::MEDICAL_CAUTION;
 
 /// The parameters of the address.
@@ -43,16 +46,18 @@ pub(super) struct Answer {
     summary: Option<BatchSummary>,
 }
 
-impl Answer {
-    fn new(loaded: &LoadedModel, source: ImageSource, has_summary: bool) -> Self {
-        let LoadedModel { model, card } = loaded;
-        let mut summary = BatchSummary::new(card.class_names.len());
-        let (mut results, notes) = predict_files(model, card, &[source], &mut summary);
-        let result = results.pop().expect("a result for each source");
-        let caution = card.medical.then_some(MEDICAL_CAUTION.trim_end());
-        let summary = (has_summary && summary.n_images() > 0).then_some(summary);
-        Self { result, notes, caution, summary }
+/// Has the images of a queue predicted, batch by batch, until none waits.
+pub(super) async fn serve_queue(site: Site, loaded: Arc<LoadedModel>) {
+    while let Some(batch) = loaded.queue.next() {
+        let of_batch = Arc::clone(&loaded);
+        // A batch that fails is answered as such; the next one may not.
+        drop(site.compute(move || batch.answer(|images| predict_together(&of_batch, images))).await);
     }
+}
+
+fn predict_together(loaded: &LoadedModel, images: &[WaitingImage]) -> Vec<(ImagePrediction, BatchSummary)> {
+    let all = images.iter().fold(ImageSet::default(), |all, waiting| all.concat(&waiting.image));
+    predict_with_summaries(&loaded.model, &loaded.card, &all)
 }
 
 /// The prediction for an image, as `roentgen predict` makes it.
@@ -68,6 +73,21 @@ pub(super) async fn predict(
     Query(Parameters { name, summary }): Query<Parameters>,
     request: Request,
 ) -> Result<Json<Answer>, Problem> {
-    let work = move |loaded: &LoadedModel, source| Answer::new(loaded, source, summary);
-    with_image(&site, &run, name, request, work).await.map(Json)
+    let place = site.place()?;
+    let read = |loaded: Arc<LoadedModel>, source: ImageSource| (read_files(&loaded.card, &[source]), loaded);
+    let (files, loaded) = read_image(&site, &run, name.clone(), request, read).await?;
+    let LoadedFiles { images: image, mut by_source, notes } = files;
+    let class_names = &loaded.card.class_names;
+    let caution = loaded.card.medical.then_some(MEDICAL_CAUTION.trim_end());
+    if let Some(Err(reason)) = by_source.pop() {
+        let result = FileResult::new(name, class_names, Err(reason));
+        return Ok(Json(Answer { result, notes, caution, summary: None }));
+    }
+    let added = loaded.queue.add(WaitingImage { image, _place: place });
+    if added.needs_task {
+        tokio::spawn(serve_queue(site, Arc::clone(&loaded)));
+    }
+    let (prediction, of_image) = added.result.await.map_err(|_| Problem::Failed)?;
+    let result = FileResult::new(name, class_names, Ok(&prediction));
+    Ok(Json(Answer { result, notes, caution, summary: summary.then_some(of_image) }))
 }

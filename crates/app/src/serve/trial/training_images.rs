@@ -122,7 +122,7 @@ impl TrainingCache {
         loaded: &Arc<LoadedModel>,
         counts: &Counts,
     ) -> Result<TrainingImages, String> {
-        let LoadedModel { model, card } = &**loaded;
+        let LoadedModel { model, card, .. } = &**loaded;
         let n_train = card.trained_on.as_ref().map_or(0, |trained_on| trained_on.n_train);
         if n_train > MAX_IMAGES {
             return Err(format!("The training set has {n_train} images; up to {MAX_IMAGES} are compared."));
@@ -190,7 +190,7 @@ impl TrainingImages {
     /// # Errors
     /// Why the file cannot be used.
     pub(super) fn nearest(&self, source: ImageSource) -> Result<Vec<NearImage>, String> {
-        let LoadedModel { model, card } = &*self.loaded;
+        let LoadedModel { model, card, .. } = &*self.loaded;
         let LoadedFiles { images, mut by_source, .. } =
             load_files(&[source], card.channels, &card.image_options(), &roentgen_data::silent);
         by_source.remove(0)?;

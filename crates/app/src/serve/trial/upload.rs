@@ -1,5 +1,7 @@
 //! An image file in the body of a request, for the model of a run.
 
+use std::sync::Arc;
+
 use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -22,15 +24,27 @@ pub(super) async fn with_image<T: Send + 'static>(
     work: impl FnOnce(&LoadedModel, ImageSource) -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let _place = site.place()?;
+    read_image(site, run, name, request, move |loaded, source| work(&loaded, source)).await
+}
+
+/// The same for a request that has its place. Until `work` is done the request has one of the turns, also if its client goes away.
+pub(super) async fn read_image<T: Send + 'static>(
+    site: &Site,
+    run: &str,
+    name: String,
+    request: Request,
+    work: impl FnOnce(Arc<LoadedModel>, ImageSource) -> T + Send + 'static,
+) -> Result<T, Problem> {
     let run = site.run(run)?;
-    let _turn = site.turn().await?;
+    let turn = site.turn().await?;
     let too_large = || format!("the file is larger than {} MiB, or did not arrive", MAX_BYTES >> 20);
     let bytes = to_bytes(request.into_body(), MAX_BYTES).await;
     let bytes = bytes.map_err(|_| Problem::BadBody(StatusCode::PAYLOAD_TOO_LARGE, too_large()))?;
     let of_site = site.clone();
     let answer = site.compute(move || {
+        let _turn = turn;
         let loaded = of_site.model(&run)?;
-        Ok(work(&loaded, ImageSource::Bytes { name, bytes: bytes.into() }))
+        Ok(work(loaded, ImageSource::Bytes { name, bytes: bytes.into() }))
     });
     answer.await?
 }

@@ -1,0 +1,139 @@
+//! Predictions of one batch: as `roentgen predict` makes them, whatever else is in the batch.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use roentgen_data::{ImageSource, LoadedFiles, PhantomOptions, find_files, silent, write_phantom};
+use tempfile::TempDir;
+
+use super::predict::serve_queue;
+use crate::commands::predict::{predict_files, read_files};
+use crate::config::TrainConfig;
+use crate::model::batch_summary::BatchSummary;
+use crate::serve::site::{LoadedModel, Site, WaitingImage};
+use crate::serve::tests::{ask, train_in};
+
+/// A folder with the runs `a` and `b`, whose models differ.
+fn two_models() -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, seed) in [("a", 1), ("b", 2)] {
+        train_in(&folder, &TrainConfig { films: 24, seed, ..TrainConfig::default() });
+        fs::rename(folder.path().join("my run"), folder.path().join(name)).expect("a run");
+    }
+    folder
+}
+
+/// Image files of many kinds, and what is none.
+fn files(folder: &TempDir) -> Vec<ImageSource> {
+    let films = folder.path().join("films");
+    let options = PhantomOptions { seed: 3, train: 3, val: 3, test: 6, ..PhantomOptions::default() };
+    write_phantom(&films, &options, &silent).expect("films");
+    let path = folder.path().join("drawing.png");
+    let mut files: Vec<Vec<u8>> =
+        find_files(&films).expect("films").iter().map(|path| fs::read(path).expect("a film")).collect();
+    for number in 1..6u32 {
+        let colour = image::RgbImage::from_fn(30 + 9 * number, 40, |x, y| {
+            image::Rgb([(x * number) as u8, (y * y) as u8, (x * y) as u8])
+        });
+        colour.save(&path).expect("a drawing");
+        files.push(fs::read(&path).expect("a drawing"));
+    }
+    files.extend([Vec::new(), b"no image".to_vec(), files[0][..200].to_vec()]);
+    let named = |(number, bytes)| ImageSource::Bytes { name: format!("{number}.png"), bytes };
+    files.into_iter().enumerate().map(named).collect()
+}
+
+/// The answers that the server has to give, from `roentgen predict` of all files together.
+fn expected(loaded: &LoadedModel, files: &[ImageSource]) -> Vec<String> {
+    let LoadedModel { model, card, .. } = loaded;
+    let new_summary = || BatchSummary::new(card.class_names.len());
+    let (results, _) = predict_files(model, card, files, &mut new_summary());
+    let text = |(file, result)| {
+        let mut summary = new_summary();
+        let (alone, notes) = predict_files(model, card, std::slice::from_ref(file), &mut summary);
+        let result = serde_json::to_string(result).expect("JSON");
+        assert_eq!(serde_json::to_string(&alone[0]).expect("JSON"), result, "the same alone");
+        let result = result.trim_end_matches('}');
+        let notes = serde_json::to_string(&notes).expect("JSON");
+        let summary = match summary.n_images() {
+            0 => String::new(),
+            _ => format!(",\"summary\":{}", serde_json::to_string(&summary).expect("JSON")),
+        };
+        format!("{result},\"notes\":{notes},\"caution\":\"Not a medical device.\"{summary}}}")
+    };
+    files.iter().zip(&results).map(text).collect()
+}
+
+fn model(site: &Site, run: &str) -> Arc<LoadedModel> {
+    site.model(&site.run(run).expect("a run")).expect("a model")
+}
+
+/// An image with more channels than the model has: its evaluation panics.
+fn bad_image(site: &Site, loaded: &LoadedModel, file: &ImageSource) -> WaitingImage {
+    let mut card = loaded.card.clone();
+    card.channels = 3;
+    let LoadedFiles { images: image, .. } = read_files(&card, std::slice::from_ref(file));
+    WaitingImage { image, _place: site.place().expect("a place") }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_a_batch_are_those_of_predict() {
+    let folder = two_models();
+    let files = files(&folder);
+    let site = Site::new(folder.path(), folder.path(), 2).expect("threads");
+    let models = ["a", "b"].map(|run| model(&site, run));
+    let expected = [0, 1].map(|number| expected(&models[number], &files));
+    assert_ne!(expected[0], expected[1], "two models");
+    for part in ["\"rejected\":true", "\"rejected\":false", "\"error\":"] {
+        assert!(expected[0].iter().any(|answer| answer.contains(part)), "no answer has {part}");
+    }
+    // An image that nobody takes out of the queue: all others wait behind it.
+    let bad = models.each_ref().map(|loaded| loaded.queue.add(bad_image(&site, loaded, &files[0])));
+    assert!(bad.iter().all(|added| added.needs_task));
+
+    let request = |run: &'static str, file: &ImageSource| {
+        let ImageSource::Bytes { name, bytes } = file.clone() else { unreachable!("all are in memory") };
+        let site = site.clone();
+        tokio::spawn(async move {
+            let path = format!("/api/v1/runs/{run}/predict?name={name}&summary=true");
+            let (status, _, answer) = ask(&site, "POST", &path, bytes).await;
+            (status, String::from_utf8(answer).expect("text"))
+        })
+    };
+    let mut requests = Vec::new();
+    for (number, file) in files.iter().enumerate().rev() {
+        for (run, name) in ["a", "b"].into_iter().enumerate() {
+            requests.push((run, number, request(name, file)));
+        }
+    }
+    let gone = request("a", &files[0]);
+    let n_bad_files = 3;
+    let n_waiting = [1, 0].map(|n_gone| 1 + files.len() - n_bad_files + n_gone);
+    for _ in 0..1000 {
+        if models.each_ref().map(|loaded| loaded.queue.len()) == n_waiting {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(models.each_ref().map(|loaded| loaded.queue.len()), n_waiting);
+    gone.abort();
+    assert!(gone.await.is_err_and(|error| error.is_cancelled()));
+
+    for loaded in &models {
+        tokio::spawn(serve_queue(site.clone(), Arc::clone(loaded)));
+    }
+    for added in bad {
+        assert!(added.result.await.is_err(), "its evaluation panics");
+    }
+    for (run, number, request) in requests {
+        let (status, answer) = request.await.expect("an answer");
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(answer, expected[run][number], "file {number} of run {run}");
+    }
+    assert_eq!(site.n_waiting(), 0, "each has left its place");
+    // The queue is as good as new.
+    let (_, answer) = request("a", &files[1]).await.expect("an answer");
+    assert_eq!(answer, expected[0][1]);
+}
