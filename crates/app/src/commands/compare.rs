@@ -58,7 +58,7 @@ pub(crate) struct Comparison {
     log_loss_difference_interval: Option<Interval>,
     /// Images that only the first run predicted correctly, and only the second run.
     only_correct: [u64; 2],
-    /// Result of [`exact_p`].
+    /// The probability of such a difference, or a larger one, by chance.
     p_value: f64,
     /// Whether the difference of the accuracies is significant.
     significant: bool,

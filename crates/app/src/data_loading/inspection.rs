@@ -31,6 +31,7 @@ pub(crate) struct Inspection {
     /// Images by size as stored, such as `28x28`, for the most frequent sizes.
     pub(crate) sizes: Map<String, Value>,
     /// Images by bits per channel.
+    #[cfg_attr(feature = "serve", schema(value_type = BTreeMap<String, usize>))]
     pub(crate) bit_depths: BTreeMap<u8, usize>,
     /// Images stored in grey, and in colour.
     pub(crate) stored_grey: usize,

@@ -64,7 +64,15 @@ pub(super) fn complete(mut document: OpenApi) -> String {
     document.to_json().expect("a document is JSON")
 }
 
+/// Adds the errors that its handler does not name, and the description that the format wants of every answer.
 fn add_errors(operation: &mut Operation, more: &[(&str, &str, &str)]) {
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(Response { description, .. }) = response
+            && description.is_empty()
+        {
+            "What was asked for.".clone_into(description);
+        }
+    }
     let has_parameters = operation.parameters.as_ref().is_some_and(|all| !all.is_empty());
     let of_parameters = has_parameters.then_some(OF_PARAMETERS);
     for &(status, name, _) in OF_ALL.iter().chain(more).chain(&of_parameters) {

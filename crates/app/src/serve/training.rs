@@ -168,7 +168,7 @@ async fn start(State(site): State<Site>, body: Bytes) -> Result<Response, Proble
     Ok((StatusCode::CREATED, headers, Json(Started { run, page })).into_response())
 }
 
-/// The answer to [`state`].
+/// How far a training is, with its epochs.
 #[derive(Debug, Serialize, ToSchema)]
 struct TrainingState {
     #[serde(flatten)]
