@@ -126,7 +126,7 @@ pub use image_set::{ImageSet, ImageView, Mask};
 pub use leakage::{ImageLocation, LeakedImage};
 pub use load::{
     DecodedImages, EvaluationData, EvaluationOrigin, MAX_CLASSES, ModelInput, TrainingData, load_arrays,
-    load_dataset, load_dataset_together, load_for_model,
+    load_dataset, load_dataset_together, load_for_model, load_some,
 };
 pub use negatives::BrightnessPattern;
 pub use normalize::Normalization;

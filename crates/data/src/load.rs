@@ -6,11 +6,13 @@ use rayon::prelude::*;
 
 use crate::cache::CacheFile;
 use crate::dataset::{Dataset, Findings, SubsetOrigin};
+use crate::decode::Decoded;
 use crate::error::DataError;
-use crate::image_set::ImageSet;
+use crate::image_set::{Entry, ImageSet};
 use crate::options::{Channels, Fold, LoadOptions};
 use crate::pool::ImagePool;
 use crate::progress::Progress;
+use crate::sample_bits;
 use crate::source::arrays::{self, ArrayImages};
 use crate::source::{self, Item, Listing, Usage};
 use crate::subset::Subset;
@@ -60,6 +62,29 @@ pub fn load_dataset_together(
     progress: &dyn Progress,
 ) -> Result<Dataset, DataError> {
     load_pool(path, options, team, progress)?.split(options)
+}
+
+/// A few images of the training set of [`load_dataset`], evenly spaced, decoded in the same way; bad ones are left out. They have three
+/// channels, which are equal in grey images.
+///
+/// # Errors
+/// [`DataError`], for data that cannot be used at all.
+pub fn load_some(path: &Path, n: usize, options: &LoadOptions) -> Result<ImageSet, DataError> {
+    options.validate()?;
+    let train = source::list(path, Usage::Train, options)?.take(Subset::Train);
+    let step = train.len().div_ceil(n).max(1);
+    let chosen: Vec<Item> = train.into_iter().step_by(step).collect();
+    chosen.iter().try_for_each(Item::load_packed)?;
+    let (items, mut decoded): (Vec<Item>, Vec<Decoded>) = chosen
+        .into_par_iter()
+        .filter_map(|item| item.decode(options).ok().map(|decoded| (item, decoded)))
+        .unzip();
+    sample_bits::apply(decoded.iter_mut(), options.sample_bits);
+    let entry = |(Item { name, content, label, .. }, decoded): (Item, Decoded)| {
+        let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
+        Entry { image: decoded.image, name, file: content.into_file(), label, patient: None, facts, digest }
+    };
+    Ok(ImageSet::pack(3, items.into_iter().zip(decoded).map(entry).collect()))
 }
 
 /// Loads training data from images in memory, as [`load_dataset`] loads them from a file: the same resizing, splits and

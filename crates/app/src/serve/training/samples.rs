@@ -1,13 +1,11 @@
 //! A few images of a run as its network sees them: cropped, augmented and normalised, as in the first epochs.
 
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::{ImageFormat, Rgb, RgbImage, imageops};
 use ndarray::{Array4, ArrayView3, Axis};
-use roentgen_data::{
-    ImageSet, ImageSource, Sample, Transform, fill_batch, find_files, load_files, phantom_dataset, silent,
-};
+use roentgen_data::{ImageSet, Sample, Transform, fill_batch, load_some, phantom_dataset, silent};
 
 use crate::config::TrainConfig;
 use crate::config::build::normalization;
@@ -24,10 +22,12 @@ const MAX_SIDE: usize = 96;
 const GAP: usize = 1;
 /// Phantom films that are drawn.
 const N_FILMS: u32 = 24;
+/// Largest file of many images: it is read whole, beside the training.
+const MAX_BYTES: u64 = 1 << 30;
 /// Black and white in the picture, in standard deviations from the mean.
 const RANGE: f32 = 2.0;
 
-/// The picture of the run in `folder`, as a png file; `None` where its images are not a folder of image files, or cannot be read.
+/// The picture of the run in `folder`, as a png file; `None` where its images cannot be read, or not without much memory.
 pub(super) fn picture(folder: &Path) -> Option<Vec<u8>> {
     let config = TrainConfig::read(&folder.join(CONFIG)).ok()?;
     let images = some_images(&config)?;
@@ -54,14 +54,11 @@ fn some_images(config: &TrainConfig) -> Option<ImageSet> {
         let data = phantom_dataset(&phantom::options(N_FILMS, config.seed), &options, &silent).ok()?;
         return Some(data.train.select(&(0..N_IMAGES).collect::<Vec<_>>()));
     }
-    let train = config.data.join("train");
-    let folder = if train.is_dir() { &train } else { &config.data };
-    let files: Vec<PathBuf> = find_files(folder).ok()?.into_iter().filter(|path| path.is_file()).collect();
-    let step = files.len().div_ceil(N_IMAGES).max(1);
-    let sources: Vec<ImageSource> = files.into_iter().step_by(step).map(ImageSource::File).collect();
-    // Grey images have three equal channels.
-    let images = load_files(&sources, 3, &options, &silent).images;
-    (!images.is_empty()).then_some(images)
+    let is_large = config.data.is_file() && config.data.metadata().ok()?.len() > MAX_BYTES;
+    if is_large {
+        return None;
+    }
+    load_some(&config.data, N_IMAGES, &options).ok().filter(|images| !images.is_empty())
 }
 
 /// The images as they are in a batch of an epoch.
@@ -110,6 +107,27 @@ mod tests {
         let cell = |row: u32| imageops::crop_imm(&sheet, 0, row * 25, 24, 24).to_image();
         assert!((1..4).any(|row| cell(row) != cell(0)), "each epoch has another crop");
         assert_eq!(size(&films).expect("a picture").dimensions(), (581, 387));
+        let table = folder.path().join("films.csv");
+        let lines = "path,label\nfilms/train/a/film.png,a\nfilms/train/b/film.png,b\n";
+        fs::write(&table, lines).expect("a file");
+        assert_eq!(
+            size(&TrainConfig { data: table, ..films.clone() }).expect("a picture").dimensions(),
+            (581, 387)
+        );
+        let cifar = folder.path().join("cifar");
+        fs::create_dir(&cifar).expect("a folder");
+        for batch in
+            ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
+        {
+            let image =
+                |class: u8| (0..3073).map(move |at: u32| if at == 0 { class } else { (at * 7) as u8 });
+            let bytes: Vec<u8> = (0..10).flat_map(image).collect();
+            fs::write(cifar.join(format!("{batch}.bin")), bytes).expect("a file");
+        }
+        assert_eq!(
+            size(&TrainConfig { data: cifar, ..phantoms }).expect("a picture").dimensions(),
+            (149, 99)
+        );
         let missing = TrainConfig { data: folder.path().join("nosuch"), ..TrainConfig::default() };
         assert!(size(&missing).is_none());
     }
