@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use roentgen_data::disk;
@@ -28,12 +28,14 @@ use crate::training::interrupt;
 use access::Listen;
 use connections::Limits;
 use guard::Guard;
+use link_file::LinkFile;
 use site::Site;
 
 pub(crate) mod access;
 mod assets;
 mod batching;
 mod below;
+mod bodies;
 mod connections;
 #[cfg(test)]
 mod connections_tests;
@@ -44,6 +46,7 @@ mod guard;
 #[cfg(test)]
 mod hostile_uploads_tests;
 mod layout;
+mod link_file;
 mod loaded_model;
 mod manage;
 #[cfg(test)]
@@ -53,6 +56,7 @@ mod model_list;
 mod openapi;
 #[cfg(test)]
 mod openapi_tests;
+mod page_words;
 mod problem;
 mod runs;
 mod site;
@@ -119,9 +123,7 @@ pub(crate) fn run(request: &ServeRequest, screen: &Screen) -> Result<(), AppErro
         let listener = TcpListener::bind(address).await?;
         let port = listener.local_addr()?.port();
         let link = announce(request, &token, port, screen);
-        if request.opens && listen.is_none() && open::that_detached(&link).is_err() {
-            screen.note("note", "no browser could be opened; open the link by hand");
-        }
+        let _link_file = (request.opens && listen.is_none()).then(|| open_browser(request, &link, screen));
         let router = router(site, Guard::with_hosts(&token, port, access::hosts(listen, port)));
         connections::serve(listener, router, Limits::default(), stop.notified()).await;
         Ok(())
@@ -156,6 +158,16 @@ fn announce(request: &ServeRequest, token: &str, port: u16, screen: &Screen) -> 
     link + token
 }
 
+/// Opens the page in a browser. Returns the file by which the browser finds it.
+fn open_browser(request: &ServeRequest, link: &str, screen: &Screen) -> Option<LinkFile> {
+    let id = access::new_token().ok()?;
+    let file = LinkFile::new(&request.runs, link, &id[..16]).ok();
+    if file.as_ref().is_none_or(|file| open::that_detached(file.path()).is_err()) {
+        screen.note("note", "no browser could be opened; open the link by hand");
+    }
+    file
+}
+
 /// All that can be asked for, with the document of what is below `/api/v1`.
 fn routes() -> OpenApiRouter<Site> {
     OpenApiRouter::with_openapi(openapi::empty())
@@ -175,8 +187,10 @@ fn router(site: Site, guard: Guard) -> Router {
     Router::from(routes())
         .with_state(site.clone())
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
+        .layer(from_fn(bodies::check_length))
         .layer(from_fn_with_state(guard, guard::check))
         .layer(from_fn_with_state(site, metrics::count))
+        .layer(from_fn(bodies::receive))
 }
 
 /// This document.

@@ -12,6 +12,9 @@ use crate::program::{roentgen, train, write_images};
 use crate::webdriver::{Browser, ENTER, ESCAPE, RIGHT};
 
 mod drops;
+mod interrupted;
+#[cfg(target_os = "linux")]
+mod opened;
 
 /// The file of axe-core, which finds what keeps people from using a page: `npm pack axe-core` has one.
 const AXE: &str = "ROENTGEN_AXE";
@@ -28,12 +31,23 @@ impl Server {
     fn start(folder: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_roentgen"));
         command.args(["serve", "--no-open", "--threads", "1"]).current_dir(folder);
+        Self::of(command)
+    }
+
+    /// Of a command that serves.
+    fn of(mut command: Command) -> Self {
         let mut program = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut link = String::new();
         BufReader::new(program.stdout.take().unwrap()).read_line(&mut link).unwrap();
         let link = link.trim().to_owned();
         let (origin, _) = link.split_once("/?token=").expect("a link");
         Self { origin: origin.to_owned(), program, link }
+    }
+
+    /// Opens the link, which leads to a page without the token.
+    fn open_in(&self, browser: &Browser) {
+        browser.open(&self.link);
+        browser.wait(&format!("location.href === '{}/' && document.readyState === 'complete'", self.origin));
     }
 }
 
@@ -213,8 +227,7 @@ fn images_are_tried_by_keyboard() {
     browser.open(&format!("{}/", server.origin));
     assert!(browser.text("body").contains("open the link"), "{}", browser.text("body"));
     browser.log("browser");
-    browser.open(&server.link);
-    assert_eq!(browser.address(), format!("{}/", server.origin), "the token is hidden");
+    server.open_in(&browser);
     check_page(&browser);
     let images = ["new/any/film00.png", "new/text.png"].map(|name| folder.path().join(name));
     try_images(&browser, "a", &images);
@@ -245,7 +258,7 @@ fn from_an_empty_folder_to_a_verdict_by_keyboard() {
         .path();
     let server = Server::start(folder.path());
 
-    browser.open(&server.link);
+    server.open_in(&browser);
     check_page(&browser);
     assert!(browser.text("main").contains("There is no model yet"));
     choose_phantoms(&browser);
@@ -276,10 +289,16 @@ fn images_are_chosen_and_checked_by_keyboard() {
     let broken = folder.path().join("films/normal/broken.png");
     std::fs::write(&broken, "no image").unwrap();
     let server = Server::start(folder.path());
-    browser.open(&server.link);
+    server.open_in(&browser);
     choose_first_folder(&browser, ".remark.bad");
     let found = browser.text("#doctor");
     assert!(found.contains("mended") && found.contains("broken.png"), "{found}");
+    browser.tab_to("#doctor a.main");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#start [name=skip_bad]')?.checked");
+    check_page(&browser);
+    assert_eq!(browser.text("nav [aria-current]"), "Train");
+    assert!(!browser.text("#start").contains("--"), "{}", browser.text("#start"));
     std::fs::remove_file(broken).unwrap();
     choose_first_folder(&browser, "a.main");
     browser.tab_to("#doctor a.main");
@@ -319,7 +338,7 @@ fn runs_are_compared_renamed_and_deleted_by_keyboard() {
         train(&["--films", "24", "--out", run], folder.path());
     }
     let server = Server::start(folder.path());
-    browser.open(&server.link);
+    server.open_in(&browser);
     let open_more = |run: &str| {
         browser.tab_to(&format!("summary[aria-label='more about {run}']"));
         browser.press(ENTER);

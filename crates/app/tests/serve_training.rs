@@ -242,6 +242,74 @@ fn a_training_outlives_every_end_of_its_server_with_the_same_bytes() {
     server.end(Signal::TERM);
 }
 
+/// The processes that a process has started.
+#[cfg(target_os = "linux")]
+fn children(of: u32) -> Vec<Pid> {
+    let parent = format!("PPid:\t{of}");
+    let is_child = |pid: &i32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|line| line == parent)
+    };
+    let pids =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    pids.filter(is_child).map(|pid| Pid::from_raw(pid).unwrap()).collect()
+}
+
+/// As when the machine loses its power.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_training_that_was_killed_with_its_server_is_resumed() {
+    let folder = TempDir::new().unwrap();
+    let run: PathBuf = folder.path().join("runs/a");
+    let server = Server::start(folder.path());
+    assert_eq!(server.order(&order()).0, 201);
+    server.state_when(is_beyond(1));
+    let [training] = children(server.child.id())[..] else { panic!("one training") };
+    // The server first: it must not see the other one end.
+    kill_process(Pid::from_child(&server.child), Signal::STOP).unwrap();
+    kill_process(training, Signal::KILL).unwrap();
+    server.end(Signal::KILL);
+    wait_until_free(&run);
+
+    let server = Server::start(folder.path());
+    let stopped = server.state_when(is("stopped"));
+    let sentence = stopped["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("Stopped after epoch ") && sentence.ends_with(" of 50."), "{stopped}");
+    assert_eq!(stopped["can_resume"], true);
+    let (_, list) = server.ask("GET /", "");
+    assert!(list.contains(sentence) && list.contains("Resume"), "{list}");
+    let (_, page) = server.ask("GET /runs/a/training", "");
+    assert!(page.contains(sentence) && page.contains("Resume goes on from its checkpoint"), "{page}");
+    server.change("resume");
+    server.state_when(is("done"));
+    train(&[&FLAGS[..], &["--out", "b"]].concat(), folder.path());
+    assert_same(&run, &folder.path().join("b"));
+    server.end(Signal::TERM);
+}
+
+/// As when the system has no memory left.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_training_that_the_system_killed_is_resumed() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    assert_eq!(server.order(&order()).0, 201);
+    server.state_when(is_beyond(0));
+    let [training] = children(server.child.id())[..] else { panic!("one training") };
+    kill_process(training, Signal::KILL).unwrap();
+    let failed = server.state_when(is("failed"));
+    assert!(
+        failed["reason"].as_str().unwrap().contains("memory") && failed["can_resume"] == true,
+        "{failed}"
+    );
+    assert!(server.ask("GET /", "").1.contains("Resume"));
+    server.change("resume");
+    server.state_when(is("training"));
+    server.change("stop");
+    server.state_when(is("stopped"));
+    server.end(Signal::TERM);
+}
+
 #[test]
 fn a_training_that_fails_shows_its_reason() {
     // The folder of runs is made by the server.

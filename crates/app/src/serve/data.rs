@@ -30,6 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Site> {
 /// `GET /data`, with `?data=NAME` for images that are chosen already; its script does the rest.
 async fn show() -> Markup {
     page(
+        "/data",
         "Roentgen: data",
         Some("data.js"),
         html! {

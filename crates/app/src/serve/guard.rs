@@ -10,7 +10,9 @@ use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
+
+use super::link_file::page_to;
 
 /// The parameter of the link.
 const PARAMETER: &str = "token=";
@@ -114,7 +116,9 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
         // The link that was printed: from here on the cookie has the token, and the address bar has it no more.
         (None | Some((StatusCode::UNAUTHORIZED, _)), Some(secret)) if *method == Method::GET => {
             let cookie = format!("{}={secret}; HttpOnly; SameSite=Strict; Path=/", guard.cookie);
-            ([(header::SET_COOKIE, cookie)], Redirect::to(uri.path())).into_response()
+            // No redirect: after a link on another page, such as a file, a browser would follow it without the cookie.
+            let path = format!("/{}", uri.path().trim_start_matches('/'));
+            ([(header::SET_COOKIE, cookie)], page_to(&path)).into_response()
         }
         (Some(refusal), _) => refusal.into_response(),
         (None, _) => next.run(request).await,
@@ -128,7 +132,7 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
 #[cfg(test)]
 mod tests {
     use axum::Router;
-    use axum::body::Body;
+    use axum::body::{Body, to_bytes};
     use axum::middleware::from_fn_with_state;
     use axum::routing::get;
     use tower::ServiceExt as _;
@@ -227,12 +231,14 @@ mod tests {
     #[tokio::test]
     async fn the_link_gives_the_cookie_and_hides_the_token() {
         let response = answer("GET", "/?token=secret", &[HOST]).await;
-        assert_eq!(response.status(), StatusCode::SEE_OTHER);
-        assert_eq!(response.headers()[header::LOCATION], "/");
+        assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(
             response.headers()[header::SET_COOKIE],
             "roentgen-8080=secret; HttpOnly; SameSite=Strict; Path=/"
         );
+        let page = to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+        let page = String::from_utf8_lossy(&page).into_owned();
+        assert!(page.contains("0; url=/\"") && !page.contains("secret"), "{page}");
         assert_eq!(answer("GET", "/?token=guess", &[HOST]).await.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(answer("POST", "/?token=secret", &[HOST]).await.status(), StatusCode::UNAUTHORIZED);
     }

@@ -5,8 +5,8 @@ use maud::{DOCTYPE, Markup, html};
 /// The pages that every page leads to.
 const PAGES: [(&str, &str); 3] = [("/data", "Data"), ("/train", "Train"), ("/", "Models")];
 
-/// A page with its title in the tab, and `content`.
-pub(super) fn page(title: &str, script: Option<&str>, content: Markup) -> Markup {
+/// A page with its title in the tab, and `content`; `place` is the one of the three that it is, or belongs to.
+pub(super) fn page(place: &str, title: &str, script: Option<&str>, content: Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -20,7 +20,9 @@ pub(super) fn page(title: &str, script: Option<&str>, content: Markup) -> Markup
                 @if let Some(name) = script { script type="module" src=(format!("/static/{name}")) {} }
             }
             body {
-                nav.steps aria-label="Pages" { @for (path, name) in PAGES { a href=(path) { (name) } } }
+                nav.steps aria-label="Pages" { @for (path, name) in PAGES {
+                    a href=(path) aria-current=[(path == place).then_some("true")] { (name) }
+                } }
                 main { (content) }
             }
         }
@@ -37,6 +39,13 @@ pub(super) fn encoded(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_navigation_says_where_a_page_belongs() {
+        let page = page("/train", "Roentgen: train", None, html! {}).into_string();
+        assert!(page.contains(r#"<a href="/train" aria-current="true">Train</a><a href="/">"#), "{page}");
+        assert_eq!(page.matches("aria-current").count(), 1);
+    }
 
     #[test]
     fn a_name_is_one_part_of_an_address() {

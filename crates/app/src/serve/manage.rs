@@ -70,7 +70,7 @@ async fn compare_page(State(site): State<Site>, Query(two): Query<Two>) -> Resul
         (content)
         p { a href="/" { "Compare others" } }
     };
-    Ok(page("Roentgen: compare", None, content))
+    Ok(page("/", "Roentgen: compare", None, content))
 }
 
 fn comparison(two: &Two, comparisons: &Comparisons) -> Markup {

@@ -14,7 +14,7 @@ use super::layout::{encoded, page};
 use super::problem::Problem;
 use super::runs::RunEntry;
 use super::site::Site;
-use super::training;
+use super::training::{self, Unfinished};
 use crate::run_dir::file_names::REPORT;
 
 /// Largest report.
@@ -35,6 +35,7 @@ async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
     let runs = site.runs()?;
     let trainings = training::unfinished(&site).await?;
     Ok(page(
+        "/",
         "Roentgen",
         Some("runs.js"),
         html! {
@@ -49,11 +50,7 @@ async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
             @if runs.len() > 1 { (compare_form(&runs)) }
             @if !trainings.is_empty() {
                 h2 { "Trainings that have not ended" }
-                ul.runs { @for (name, sentence) in &trainings { li {
-                    strong { (name) }
-                    " " a href=(format!("/runs/{}/training", encoded(name))) { (sentence) }
-                    details { summary aria-label=(format!("more about {name}")) { "more" } (change_form(name)) }
-                } } }
+                ul.runs { @for training in &trainings { li { (training_line(training)) } } }
             }
             (deletion())
         },
@@ -78,6 +75,19 @@ fn run_line(RunEntry { name, has_report, .. }: &RunEntry) -> Markup {
     }
 }
 
+fn training_line(Unfinished { name, sentence, can_resume }: &Unfinished) -> Markup {
+    let page = format!("/runs/{}/training", encoded(name));
+    html! {
+        strong { (name) }
+        " " a href=(page) { (sentence) }
+        @if *can_resume {
+            " " button.resume type="button" data-page=(page) aria-label=(format!("Resume {name}")) { "Resume" }
+            p.remark.bad role="alert" hidden {}
+        }
+        details { summary aria-label=(format!("more about {name}")) { "more" } (change_form(name)) }
+    }
+}
+
 /// Another name for a run, or its end.
 fn change_form(name: &str) -> Markup {
     html! {
@@ -97,7 +107,7 @@ fn deletion() -> Markup {
             p #question {}
             p.soft { "Its model, report and checkpoint are removed from the disk. There is no way back." }
             form method="dialog" {
-                button value="keep" autofocus { "Keep it" }
+                button value="keep" { "Keep it" }
                 button.delete value="delete" { "Delete it" }
             }
         }

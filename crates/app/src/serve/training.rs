@@ -59,18 +59,21 @@ pub(super) fn routes() -> OpenApiRouter<Site> {
 struct Parameters {
     /// See [`DataSet::of`].
     data: Option<String>,
+    /// Whether the choice to leave out bad files is made already.
+    #[serde(default)]
+    skip_bad: bool,
 }
 
 /// `GET /train?data=phantoms`
 async fn start_page(
     State(site): State<Site>,
-    Query(Parameters { data }): Query<Parameters>,
+    Query(Parameters { data, skip_bad }): Query<Parameters>,
 ) -> Result<Markup, Problem> {
     let text = data.unwrap_or_else(|| "phantoms".to_owned());
     beside(move || {
         let data = DataSet::of(&site, &text)?;
         let title = text.strip_prefix("set:").and_then(|name| site.collection().title_of(name));
-        Ok(page::start(&text, &data, title, site.trainings().at_work().as_deref()))
+        Ok(page::start(&text, &data, title, site.trainings().at_work().as_deref(), skip_bad))
     })
     .await
 }
@@ -115,8 +118,16 @@ async fn look(site: &Site, name: &str) -> Result<(Progress, Vec<LogLine>), Probl
     .await
 }
 
-/// The names of the trainings that have not ended, and what they do.
-pub(super) async fn unfinished(site: &Site) -> Result<Vec<(String, String)>, Problem> {
+/// A training that has not ended, for the list of runs.
+pub(super) struct Unfinished {
+    pub(super) name: String,
+    /// What it does.
+    pub(super) sentence: String,
+    pub(super) can_resume: bool,
+}
+
+/// The trainings that have not ended.
+pub(super) async fn unfinished(site: &Site) -> Result<Vec<Unfinished>, Problem> {
     let site = site.clone();
     beside(move || {
         let mut runs = site.all_trainings()?;
@@ -127,8 +138,9 @@ pub(super) async fn unfinished(site: &Site) -> Result<Vec<(String, String)>, Pro
         }
         runs.retain(|(_, path)| !path.join(METRICS).is_file());
         let line = |(name, path): (String, PathBuf)| {
-            let progress = Progress::of(&path, &read_log(&path), trainings.glance(&name));
-            (name, progress.sentence)
+            let Progress { sentence, can_resume, .. } =
+                Progress::of(&path, &read_log(&path), trainings.glance(&name));
+            Unfinished { name, sentence, can_resume }
         };
         Ok(runs.into_iter().map(line).collect())
     })

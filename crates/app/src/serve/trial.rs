@@ -47,6 +47,7 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
     let loaded = site.compute(move || of_site.model(&of_model)).await??;
     let LoadedModel { card, .. } = &*loaded;
     Ok(page(
+        "/",
         &format!("{name}: try"),
         Some("try.js"),
         html! {

@@ -27,7 +27,7 @@ fn a_dropped_folder_becomes_a_set() {
     write_images(folder.path(), "films", &[("normal", 101), ("pneumonia", 12)]);
     std::fs::write(folder.path().join("films/normal/list.csv"), "a,b").unwrap();
     let server = Server::start(folder.path());
-    browser.open(&server.link);
+    server.open_in(&browser);
     browser.open(&format!("{}/data", server.origin));
     browser.drop_paths("#drop", &[&folder.path().join("films")]);
     browser.wait("document.querySelector('#status').textContent === '113 images sent'");
@@ -46,7 +46,7 @@ fn a_class_takes_dropped_images_and_pictures_of_the_camera() {
     let folder = TempDir::new().unwrap();
     write_images(folder.path(), "films", &[("normal", 2)]);
     let server = Server::start(folder.path());
-    browser.open(&server.link);
+    server.open_in(&browser);
     browser.open(&format!("{}/data", server.origin));
     browser.tab_to("#by-hand");
     browser.press(ENTER);
@@ -102,7 +102,7 @@ fn dropped_images_and_folders_are_tried() {
     write_images(folder.path(), "new", &[("any", 2)]);
     std::fs::copy(folder.path().join("new/any/film00.png"), folder.path().join("alone.png")).unwrap();
     let server = Server::start(folder.path());
-    browser.open(&server.link);
+    server.open_in(&browser);
     browser.open(&format!("{}/runs/a/try", server.origin));
     browser.drop_paths(".drop", &[&folder.path().join("alone.png"), &folder.path().join("new")]);
     browser.wait("document.querySelector('#status').textContent === '3 images done'");

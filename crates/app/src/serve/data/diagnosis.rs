@@ -13,6 +13,7 @@ use crate::commands::inspect::{Inspected, inspect};
 use crate::config::TrainConfig;
 use crate::data_loading::inspection::{Inspection, conflicts};
 use crate::error::AppError;
+use crate::serve::page_words::without_flags;
 use crate::terminal::screen::{counted, duration, mebibytes};
 
 /// Classes and images of each that are shown.
@@ -35,6 +36,8 @@ pub(super) struct Diagnosis {
     blocks: Vec<Remark>,
     /// What makes a model worse, or its figures wrong.
     warnings: Vec<Remark>,
+    /// Whether a training can leave out what has to be mended: files that cannot be read.
+    can_skip_bad: bool,
     /// What is good to know.
     facts: Vec<String>,
     classes: Vec<ClassCount>,
@@ -94,10 +97,12 @@ impl Diagnosis {
 
     fn of(config: &TrainConfig, inspected: Inspected) -> Self {
         let Inspected { data, inspection, split_off, no_memory, .. } = inspected;
+        let can_skip_bad = !data.findings.bad.is_empty() && no_memory.is_none();
         let mut blocks: Vec<Remark> = bad_files(config, &data.findings).into_iter().collect();
-        blocks.extend(no_memory.map(|text| Remark::new(text, Vec::new())));
+        blocks
+            .extend(no_memory.map(|text| Remark::new(first_letter_large(&without_flags(&text)), Vec::new())));
         let mut facts = vec![sizes(&data)];
-        facts.extend(split_off);
+        facts.extend(split_off.map(|text| first_letter_large(&without_flags(&text))));
         facts.extend(patients(&data.findings));
         if let Some(seconds) = inspection.train_seconds {
             let time = duration(Duration::from_secs_f64(seconds));
@@ -113,6 +118,7 @@ impl Diagnosis {
         Self {
             blocks,
             warnings: warnings(&data),
+            can_skip_bad,
             facts,
             classes,
             samples: Vec::new(),
@@ -132,7 +138,7 @@ impl Remark {
 /// Paths without that of the data, which says nothing to who sees the page.
 fn without_folder(text: &str, folder: &Path) -> String {
     let folder = folder.display().to_string();
-    text.replace(&format!("{folder}/"), "").replace(&folder, "the data")
+    without_flags(&text.replace(&format!("{folder}/"), "").replace(&folder, "the data"))
 }
 
 fn bad_files(config: &TrainConfig, findings: &Findings) -> Option<Remark> {
@@ -142,10 +148,7 @@ fn bad_files(config: &TrainConfig, findings: &Findings) -> Option<Remark> {
         RemarkItem { text: format!("{path}: {}", bad.reason), path: Some(path) }
     };
     (n > 0).then(|| Remark {
-        text: format!(
-            "{} cannot be read. Repair or remove them: no training starts before.",
-            counted(n, "file")
-        ),
+        text: format!("{} cannot be read. Repair or remove them, or train without them.", counted(n, "file")),
         items: findings.bad.iter().take(SHOWN).map(item).collect(),
         n_more: n.saturating_sub(SHOWN),
     })
@@ -203,7 +206,8 @@ fn warnings(data: &Dataset) -> Vec<Remark> {
         };
         warnings.push(Remark::new(text, duplicates.iter().map(group).collect()));
     }
-    warnings.extend(notes.iter().map(|note| Remark::new(first_letter_large(note), Vec::new())));
+    warnings
+        .extend(notes.iter().map(|note| Remark::new(first_letter_large(&without_flags(note)), Vec::new())));
     warnings
 }
 

@@ -108,6 +108,34 @@ async fn a_set_that_cannot_be_trained_on_is_told_what_it_lacks() {
     assert!(texts(&found, "warnings").contains("Fewer than 10 training images"), "{found}");
 }
 
+/// Who sees the page has no command line.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_found_names_no_flag() {
+    let (folder, site) = server();
+    let root = folder.path().join("root");
+    for index in 0..9 {
+        let class = root.join("films").join(if index < 7 { "a" } else { "b" });
+        fs::create_dir_all(&class).expect("a folder");
+        fs::write(class.join(format!("{index}.png")), png(index)).expect("a file");
+    }
+    fs::write(root.join("films/a/broken.png"), &png(5)[..60]).expect("a file");
+    let found = diagnosis(&site, "folder:films").await;
+    assert_eq!(found["can_skip_bad"], true);
+    let [blocks, warnings, facts] = ["blocks", "warnings", "facts"].map(|key| texts(&found, key));
+    for (texts, words) in [
+        (&blocks, "or train without them"),
+        (&warnings, "add images of the smallest one"),
+        (&facts, "Training splits off 10 % as the validation set and 10 % as the test set; a group"),
+    ] {
+        assert!(texts.contains(words) && !texts.contains("--"), "{texts}");
+    }
+    fs::remove_file(root.join("films/a/broken.png")).expect("a file");
+    assert_eq!(diagnosis(&site, "folder:films").await["can_skip_bad"], false);
+    fs::write(root.join("films.csv"), "path,label\nfilms/a/0.png,a\nfilms/b/8.png,b\n").expect("a file");
+    let found = diagnosis(&site, "folder:films.csv").await;
+    assert_eq!(found["samples"].as_array().map(Vec::len), Some(2), "{found}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_inspection_can_be_stopped_and_nothing_else_can_be_inspected() {
     let (_folder, site) = server();

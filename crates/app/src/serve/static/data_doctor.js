@@ -48,9 +48,9 @@ function showProgress({ id, state, doing, done, total }) {
   else progress.removeAttribute("value");
 }
 
-function trainLink(data, text) {
+function trainLink(data, text, more = "") {
   const link = element("a", text, "main");
-  link.href = `/train?data=${encodeURIComponent(data)}`;
+  link.href = `/train?data=${encodeURIComponent(data)}${more}`;
   return link;
 }
 
@@ -61,10 +61,11 @@ function showStopped(data, remove) {
 }
 
 function show(data, { id, diagnosis }, remove) {
-  const { blocks, warnings, facts, classes, samples } = diagnosis;
+  const { blocks, warnings, facts, classes, samples, can_skip_bad: canSkipBad } = diagnosis;
   const parts = [];
   if (blocks.length > 0) {
     parts.push(remarks("This has to be mended before a training", blocks, "remark bad", remove));
+    if (canSkipBad) parts.push(trainLink(data, "Train without them", "&skip_bad=true"));
   } else {
     const warned = warnings.length > 0 ? `, with ${counted(warnings.length, "warning")}` : "";
     parts.push(element("p", `A model can be trained on these images${warned}.`, "remark good"), trainLink(data, "Train on these"));

@@ -1,6 +1,21 @@
-// Renames and deletes runs.
+// Resumes trainings; renames and deletes runs.
 
 const deletion = document.querySelector("#deletion");
+
+for (const button of document.querySelectorAll("button.resume")) {
+  button.addEventListener("click", async () => {
+    const problem = button.parentElement.querySelector("[role=alert]");
+    problem.hidden = true;
+    try {
+      const response = await fetch(`/api/v1${button.dataset.page}/resume`, { method: "POST" });
+      if (response.ok) return location.assign(button.dataset.page);
+      problem.textContent = await response.text();
+    } catch {
+      problem.textContent = "no answer: does roentgen serve still run?";
+    }
+    problem.hidden = false;
+  });
+}
 
 /** Asks the server, and shows the list as it is then, or why not. */
 async function ask(form, method, body) {

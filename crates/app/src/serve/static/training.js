@@ -89,7 +89,8 @@ function show(now) {
   find("sentence").textContent = now.sentence;
   document.title = `${now.sentence} ${document.querySelector("h1").textContent}`;
   announce(now.sentence, isNewState && !isFirst);
-  find("left").textContent = now.seconds_left ? timeLeft(now) : "";
+  const left = now.seconds_left ? timeLeft(now) : "";
+  find("left").textContent = now.can_resume ? find("left").dataset.resumable : left;
   find("bar").hidden = now.fraction === null;
   find("bar").value = now.fraction ?? 0;
   problem(now.reason);

@@ -33,6 +33,9 @@ pub(super) struct Order {
     data: String,
     #[serde(default)]
     preset: String,
+    /// Whether files that cannot be used are left out; a form sends it as a text.
+    #[serde(default)]
+    skip_bad: Value,
     /// That of the run; by default, date and time.
     #[serde(default)]
     name: String,
@@ -80,6 +83,10 @@ impl PartialSchema for Order {
             .additional_properties(Some(AdditionalProperties::FreeForm(false)));
         let order =
             named.iter().fold(order, |order, (name, description)| order.property(*name, text(description)));
+        let skip_bad = ObjectBuilder::new()
+            .schema_type(Type::Boolean)
+            .description(Some("Leave out files that cannot be used, instead of starting no training"));
+        let order = order.property("skip_bad", skip_bad);
         let settings = SETTINGS.into_iter().filter_map(settings::named);
         let order = settings.fold(order, |order, setting| {
             let types = SchemaType::Array(vec![Type::Number, Type::String]);
@@ -121,6 +128,13 @@ impl Order {
             config.data.clone_from(path);
             add("data", path.as_ref());
         }
+        if self.skips_bad()? {
+            config.skip_bad = true;
+            arguments.push("--skip-bad".into());
+        }
+        let mut add = |flag: &str, value: &std::ffi::OsStr| {
+            arguments.extend([format!("--{flag}").into(), value.to_owned()]);
+        };
         for (name, text) in self.given()? {
             set(name, &text, &mut config).map_err(|error| refused(in_words(&error)))?;
             add(name, text.as_ref());
@@ -140,6 +154,15 @@ impl Order {
         })?;
         add("out", folder.as_ref());
         Ok(Plan { name, folder, arguments })
+    }
+
+    fn skips_bad(&self) -> Result<bool, Problem> {
+        match &self.skip_bad {
+            Value::Null => Ok(false),
+            Value::Bool(skips) => Ok(*skips),
+            Value::String(text) if text == "true" => Ok(true),
+            _ => Err(refused("skip_bad is true or false")),
+        }
     }
 
     /// The settings that have a value.
@@ -238,6 +261,11 @@ mod tests {
         assert_eq!((plan.name.as_str(), &plan.folder), ("my run", &out));
         let expected = ["--preset", "robust", "--epochs", "3", "--size", "32", "--out"].map(OsString::from);
         assert_eq!(plan.arguments, [&expected[..], &[out.into()]].concat());
+        for skips in ["true", "\"true\""] {
+            let body = format!(r#"{{"data": "phantoms", "skip_bad": {skips}, "name": "a"}}"#);
+            let plan = Order::read(body.as_bytes()).and_then(|order| order.plan(&site(folder.path())));
+            assert_eq!(plan.expect("a plan").arguments[0], "--skip-bad");
+        }
         let order = Order::read(br#"{"data": "phantoms"}"#).expect("a request");
         assert!(order.plan(&site(folder.path())).expect("a plan").name.starts_with("20"));
     }
@@ -254,6 +282,7 @@ mod tests {
             (r#"{"data": "phantoms", "epochs": 0}"#, "epochs is 0: expected 1 to 100000"),
             (r#"{"data": "phantoms", "epochs": "many"}"#, "epochs is many"),
             (r#"{"data": "phantoms", "size": [8]}"#, "size is no number"),
+            (r#"{"data": "phantoms", "skip_bad": 1}"#, "skip_bad is true or false"),
             (r#"{"data": "phantoms", "size": 7}"#, "size is 7: expected 8 to 512 pixels"),
             (r#"{"data": "phantoms", "init": "/etc/passwd"}"#, "\"init\" cannot be set here"),
             (r#"{"data": "phantoms", "preset": "best"}"#, "no such preset"),

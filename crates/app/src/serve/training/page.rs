@@ -5,6 +5,7 @@ use maud::{Markup, html};
 
 use super::super::data_set::DataSet;
 use super::super::layout::{encoded, page};
+use super::super::page_words::without_flags;
 use super::order::SETTINGS;
 use super::progress::{Progress, Stage};
 use super::samples::{N_EPOCHS, N_IMAGES};
@@ -12,9 +13,19 @@ use crate::config::{Preset, TrainConfig, settings};
 use crate::report::{accuracy_plot, loss_plot};
 use crate::run_dir::records::LogLine;
 
+/// What the page of an interrupted training says.
+const RESUMABLE: &str = "Nothing trains it now. Resume goes on from its checkpoint; the result is that of a training without interruption.";
+
 /// The page to start a training on the images that `text` names, and the user `title`; `at_work` is the run that is in training.
-pub(super) fn start(text: &str, data: &DataSet, title: Option<String>, at_work: Option<&str>) -> Markup {
+pub(super) fn start(
+    text: &str,
+    data: &DataSet,
+    title: Option<String>,
+    at_work: Option<&str>,
+    skip_bad: bool,
+) -> Markup {
     page(
+        "/train",
         "Roentgen: train",
         Some("train.js"),
         html! {
@@ -35,7 +46,7 @@ pub(super) fn start(text: &str, data: &DataSet, title: Option<String>, at_work: 
                 input type="hidden" name="data" value=(text);
                 button.main type="submit" { "Train" }
                 p #problem .remark.bad role="alert" hidden {}
-                details { summary { "More" } (more(data)) }
+                details open[skip_bad] { summary { "More" } (more(data, skip_bad)) }
             }
         },
     )
@@ -54,7 +65,7 @@ fn data_name(text: &str, data: &DataSet) -> String {
 }
 
 /// The settings, with the help texts of the command line.
-fn more(data: &DataSet) -> Markup {
+fn more(data: &DataSet, skip_bad: bool) -> Markup {
     let offered = SETTINGS.iter().filter(|name| **name != "films" || *data == DataSet::Phantoms);
     html! {
         div.field {
@@ -77,6 +88,15 @@ fn more(data: &DataSet) -> Markup {
             }
         }
         @for name in offered { (field(name)) }
+        @if *data != DataSet::Phantoms {
+            div.field {
+                label.choice {
+                    input type="checkbox" name="skip_bad" value="true" checked[skip_bad] aria-describedby="about-skip_bad";
+                    " Leave out bad files"
+                }
+                p.soft id="about-skip_bad" { "Files that cannot be used are left out; otherwise no training starts." }
+            }
+        }
     }
 }
 
@@ -89,7 +109,7 @@ fn field(name: &'static str) -> Markup {
             label for=(name) { (name) }
             input id=(name) name=(name) inputmode="numeric" autocomplete="off" placeholder=(default)
                 aria-describedby=(format!("about-{name}"));
-            p.soft id=(format!("about-{name}")) { (help.unwrap_or_default()) }
+            p.soft id=(format!("about-{name}")) { (without_flags(&help.unwrap_or_default())) }
         }
     }
 }
@@ -100,7 +120,7 @@ pub(super) fn run(name: &str, progress: &Progress, log: &[LogLine], said: &[Stri
     let report = of_run("report");
     let is_stopping = progress.state == Stage::Stopping;
     html! {
-        (page(&format!("{name}: training"), Some("training.js"), html! {
+        (page("/train", &format!("{name}: training"), Some("training.js"), html! {
             link rel="stylesheet" href="/static/plot.css";
             link rel="stylesheet" href="/static/train.css";
             div #training data-run=(format!("/runs/{}", encoded(name))) {
@@ -109,7 +129,7 @@ pub(super) fn run(name: &str, progress: &Progress, log: &[LogLine], said: &[Stri
                 p #announcement .unseen role="status" aria-live="polite" {}
                 progress #bar max="1" value=(progress.fraction.unwrap_or(0.0)) hidden[progress.fraction.is_none()]
                     aria-label="What is done of it" {}
-                p.soft #left {}
+                p.soft #left data-resumable=(RESUMABLE) { @if progress.can_resume { (RESUMABLE) } }
                 p #problem .remark.bad role="alert" hidden[progress.reason.is_none()] {
                     (progress.reason.as_deref().unwrap_or_default())
                 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
+use super::super::page_words::without_flags;
 use super::process::{Bar, End, Glance};
 use crate::config::TrainConfig;
 use crate::run_dir::file_names::{CONFIG, LAST_MODEL, LOG, METRICS, MODEL, REPORT, TIMES};
@@ -81,7 +82,7 @@ impl Progress {
             _ => None,
         };
         let reason = match own.and_then(|own| own.end) {
-            Some(End::Failed(reason)) if state == Stage::Failed => Some(reason),
+            Some(End::Failed(reason)) if state == Stage::Failed => Some(without_flags(&reason)),
             _ => None,
         };
         let is_at_work = matches!(state, Stage::Reading | Stage::Training | Stage::Evaluating);
@@ -137,7 +138,7 @@ fn sentence(state: Stage, epoch: usize, epochs: Option<usize>) -> String {
         Stage::Training => format!("Training: epoch {}{}.", epoch + 1, of(epochs)),
         Stage::Evaluating => "All epochs are done. Testing the model, and writing the report.".to_owned(),
         Stage::Stopping => "Stopping, with a checkpoint.".to_owned(),
-        Stage::Stopped if epoch == 0 => "Stopped in the first epoch.".to_owned(),
+        Stage::Stopped if epoch == 0 => format!("Stopped in epoch 1{}.", of(epochs)),
         Stage::Stopped => format!("Stopped after epoch {epoch}{}.", of(epochs)),
         Stage::Failed => "The training failed.".to_owned(),
         Stage::Done if epoch == 0 => "Done.".to_owned(),

@@ -7,12 +7,10 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use roentgen_data::ImageSource;
 
+use crate::serve::bodies::MAX_BYTES;
 use crate::serve::problem::Problem;
 use crate::serve::site::{LoadedModel, Site};
 use crate::terminal::foreign_text::error_line;
-
-/// Largest file.
-const MAX_BYTES: usize = 64 << 20;
 
 /// What `work` makes of the image file in the body of a request with the model of a run, when it is the turn of the request.
 /// `name` is what the file is called; no path is made from it.

@@ -1,0 +1,49 @@
+//! A training that was interrupted, as the pages show it.
+
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::{Server, check_logs, check_page};
+use crate::webdriver::{Browser, ENTER};
+
+#[test]
+fn an_interrupted_training_is_resumed_by_keyboard_from_the_list() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roentgen"));
+    command.args(["train", "--films", "200", "--epochs", "20", "--width", "8", "--quiet", "--out", "runs/a"]);
+    let mut training = command.current_dir(folder.path()).stdin(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    while !folder.path().join("runs/a/checkpoint.bin").exists() {
+        assert!(start.elapsed() < Duration::from_secs(60), "no checkpoint");
+        sleep(Duration::from_millis(5));
+    }
+    training.kill().unwrap();
+    training.wait().unwrap();
+
+    let server = Server::start(folder.path());
+    server.open_in(&browser);
+    browser.tab_to(".runs button.resume");
+    check_page(&browser);
+    let line = browser.text("li:has(button.resume)");
+    assert!(line.contains("Stopped after epoch") && line.contains("of 20."), "{line}");
+    browser.press(ENTER);
+    browser.wait("location.pathname === '/runs/a/training' && document.querySelector('#bar').value > 0");
+    browser.wait("document.querySelector('#sentence').textContent.startsWith('Training: epoch')");
+    check_logs(&browser, &server);
+    // It stops with the server, with a checkpoint, and is resumed on its page.
+    drop(server);
+    let server = Server::start(folder.path());
+    server.open_in(&browser);
+    browser.tab_to(".runs a[href='/runs/a/training']");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#left')?.textContent.includes('checkpoint')");
+    check_page(&browser);
+    browser.tab_to("#resume");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#sentence').textContent === 'Done, after 20 epochs.'");
+    check_page(&browser);
+}
