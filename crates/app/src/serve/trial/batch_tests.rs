@@ -70,10 +70,10 @@ fn model(site: &Site, run: &str) -> Arc<LoadedModel> {
     site.model(&site.run(run).expect("a run")).expect("a model")
 }
 
-/// An image with more channels than the model has: its evaluation panics.
-fn bad_image(site: &Site, loaded: &LoadedModel, file: &ImageSource) -> WaitingImage {
+/// A file as an image of so many channels; the evaluation of one with more than the model has panics.
+fn waiting(site: &Site, loaded: &LoadedModel, file: &ImageSource, channels: usize) -> WaitingImage {
     let mut card = loaded.card.clone();
-    card.channels = 3;
+    card.channels = channels;
     let LoadedFiles { images: image, .. } = read_files(&card, std::slice::from_ref(file));
     WaitingImage { image, _place: site.place().expect("a place") }
 }
@@ -90,8 +90,8 @@ async fn answers_of_a_batch_are_those_of_predict() {
         assert!(expected[0].iter().any(|answer| answer.contains(part)), "no answer has {part}");
     }
     // An image that nobody takes out of the queue: all others wait behind it.
-    let bad = models.each_ref().map(|loaded| loaded.queue.add(bad_image(&site, loaded, &files[0])));
-    assert!(bad.iter().all(|added| added.needs_task));
+    let first = models.each_ref().map(|loaded| loaded.queue.add(waiting(&site, loaded, &files[0], 1)));
+    assert!(first.iter().all(|added| added.needs_task));
 
     let request = |run: &'static str, file: &ImageSource| {
         let ImageSource::Bytes { name, bytes } = file.clone() else { unreachable!("all are in memory") };
@@ -121,8 +121,14 @@ async fn answers_of_a_batch_are_those_of_predict() {
     gone.abort();
     assert!(gone.await.is_err_and(|error| error.is_cancelled()));
 
+    // The first 16 are a batch of good images; this one is in the last batch.
+    let bad = models.each_ref().map(|loaded| loaded.queue.add(waiting(&site, loaded, &files[0], 3)));
+
     for loaded in &models {
         tokio::spawn(serve_queue(site.clone(), Arc::clone(loaded)));
+    }
+    for added in first {
+        assert!(added.result.await.is_ok());
     }
     for added in bad {
         assert!(added.result.await.is_err(), "its evaluation panics");
