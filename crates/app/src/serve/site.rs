@@ -10,6 +10,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::batching::Queue;
+use super::bodies::MAX_BYTES;
 use super::counters::Counters;
 use super::data::doctor::Doctor;
 use super::data::sets::Sets;
@@ -28,7 +29,9 @@ const SETS: &str = ".sets";
 const MAX_MODELS: usize = 8;
 /// Requests that wait for a prediction; each waits before its image is read.
 const QUEUE: usize = 256;
-/// Images in memory at the same time.
+/// Memory for the bodies of requests with an image, in KiB.
+const BODIES_KIB: usize = 4 * (MAX_BYTES >> 10);
+/// Images that are read at the same time.
 const IN_WORK: usize = 4;
 /// Images for sets that are in memory at the same time.
 const UPLOADS: usize = 4;
@@ -45,6 +48,7 @@ struct Shared {
     counters: Counters,
     models: Mutex<BTreeMap<PathBuf, Kept>>,
     queue: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
     in_work: Arc<Semaphore>,
     uploads: Semaphore,
     collection: Sets,
@@ -72,6 +76,7 @@ impl Site {
             counters: Counters::default(),
             models: Mutex::default(),
             queue: Arc::new(Semaphore::new(QUEUE)),
+            bodies: Arc::new(Semaphore::new(BODIES_KIB)),
             in_work: Arc::new(Semaphore::new(IN_WORK)),
             uploads: Semaphore::new(UPLOADS),
             collection: Sets::new(runs.join(SETS)),
@@ -166,6 +171,13 @@ impl Site {
     /// A place in the queue, if there is one.
     pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.0.queue).try_acquire_owned().map_err(|_| Problem::Busy)
+    }
+
+    /// Memory for a body: of the length that the head of its request names, or of the greatest.
+    pub(super) async fn memory_for(&self, named: Option<u64>) -> Result<OwnedSemaphorePermit, Problem> {
+        let n_bytes = named.map_or(MAX_BYTES, |n_bytes| n_bytes.min(MAX_BYTES as u64) as usize);
+        let kib = n_bytes.div_ceil(1 << 10) as u32;
+        Arc::clone(&self.0.bodies).acquire_many_owned(kib).await.map_err(|_| Problem::Failed)
     }
 
     /// The turn of a request that waits.

@@ -38,6 +38,7 @@ impl BarState {
     }
 
     /// What a line says, if it is one of these.
+    #[cfg(any(feature = "serve", test))]
     #[must_use]
     pub(crate) fn of_line(line: &str) -> Option<Self> {
         serde_json::from_str(line).ok().map(|Line { progress }| progress).filter(|state| state.total > 0)

@@ -1,17 +1,45 @@
 //! What the page asks for, in this process.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hyper::body::{Frame, SizeHint};
 use roentgen_data::ImageSource;
 use serde_json::Value;
 
+use super::upload::with_image;
 use crate::commands::predict::predict_files;
 use crate::model::batch_summary::BatchSummary;
 use crate::model::model_file;
 use crate::model::shift::Shift;
 use crate::serve::site::Site;
 use crate::serve::tests::{ask, png, trained, trained_on};
+
+/// A file of some bytes of which none arrives.
+struct NeverArrives(u64);
+
+impl HttpBody for NeverArrives {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0)
+    }
+}
 
 pub(super) const RUN: &str = "/api/v1/runs/my%20run";
 
@@ -130,4 +158,38 @@ fn the_legend_has_the_colours_of_the_maps() {
     let style = include_str!("../static/try.css");
     let gradient = crate::report::overlay::css_gradient();
     assert!(style.contains(&gradient), "try.css needs {gradient}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_do_not_arrive_keep_no_other_waiting() {
+    let folder = trained();
+    let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
+    let film = png(&folder.path().join("film.png"));
+    let send = |n_bytes| {
+        let (site, request) = (site.clone(), Request::new(Body::new(NeverArrives(n_bytes))));
+        tokio::spawn(async move { with_image(&site, "my run", String::new(), request, |_, _| ()).await })
+    };
+    let slow: Vec<_> = (0..20).map(|_| send(9 << 20)).collect();
+    while site.n_waiting() < slow.len() {
+        tokio::task::yield_now().await;
+    }
+    let predict = format!("{RUN}/predict");
+    let (status, ..) = ask(&site, "POST", &predict, film.clone()).await;
+    assert_eq!(status, StatusCode::OK);
+    // Four of the longest take all the memory that there is for files.
+    slow.iter().for_each(tokio::task::JoinHandle::abort);
+    while site.n_waiting() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let greatest: Vec<_> = (0..4).map(|_| send(u64::MAX)).collect();
+    while site.n_waiting() < greatest.len() {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let waiting =
+        tokio::time::timeout(Duration::from_millis(300), ask(&site, "POST", &predict, film.clone())).await;
+    assert!(waiting.is_err(), "there is no memory for it");
+    greatest.iter().for_each(tokio::task::JoinHandle::abort);
+    let (status, ..) = ask(&site, "POST", &predict, film).await;
+    assert_eq!(status, StatusCode::OK);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::to_bytes;
+use axum::body::{HttpBody as _, to_bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use roentgen_data::ImageSource;
@@ -25,7 +25,8 @@ pub(super) async fn with_image<T: Send + 'static>(
     read_image(site, run, name, request, move |loaded, source| work(&loaded, source)).await
 }
 
-/// The same for a request that has its place. Until `work` is done the request has one of the turns, also if its client goes away.
+/// The same for a request that has its place. The turn comes when the file has arrived, so that a slow client keeps no other
+/// waiting; until `work` is done the request has its memory and its turn, also if its client goes away.
 pub(super) async fn read_image<T: Send + 'static>(
     site: &Site,
     run: &str,
@@ -34,13 +35,14 @@ pub(super) async fn read_image<T: Send + 'static>(
     work: impl FnOnce(Arc<LoadedModel>, ImageSource) -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let run = site.run(run)?;
-    let turn = site.turn().await?;
+    let memory = site.memory_for(request.body().size_hint().upper()).await?;
     let too_large = || format!("the file is larger than {} MiB, or did not arrive", MAX_BYTES >> 20);
     let bytes = to_bytes(request.into_body(), MAX_BYTES).await;
     let bytes = bytes.map_err(|_| Problem::BadBody(StatusCode::PAYLOAD_TOO_LARGE, too_large()))?;
+    let turn = site.turn().await?;
     let of_site = site.clone();
     let answer = site.compute(move || {
-        let _turn = turn;
+        let _held = (memory, turn);
         let loaded = of_site.model(&run)?;
         Ok(work(loaded, ImageSource::Bytes { name, bytes: bytes.into() }))
     });
