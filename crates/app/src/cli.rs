@@ -106,7 +106,7 @@ enum Command {
     LrFind(LrFindArgs),
     /// Compare two runs on the same test images, and test whether the difference is significant.
     Compare(CompareArgs),
-    /// Try models in the browser of this machine.
+    /// Check images, train and try models in the browser of this machine.
     #[cfg(feature = "serve")]
     Serve(serve_args::ServeArgs),
     /// Measure how fast this machine trains and predicts.
