@@ -172,7 +172,8 @@ fn a_training_of_the_page_goes_to_its_end_and_is_that_of_the_command_line() {
 fn a_page_sees_how_far_the_images_and_an_epoch_are() {
     let folder = TempDir::new().unwrap();
     let server = Server::start(folder.path());
-    let long = json!({ "data": "phantoms", "films": 1500, "epochs": 3, "width": 16, "name": "a" });
+    // An epoch has to take some seconds, for the progress comes twice a second.
+    let long = json!({ "data": "phantoms", "films": 1500, "epochs": 3, "width": 64, "name": "a" });
     assert_eq!(server.order(&long).0, 201);
     let mut shares: [Vec<f64>; 2] = Default::default();
     let mut last = Value::Null;
