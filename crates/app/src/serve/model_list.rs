@@ -43,7 +43,7 @@ async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
             h1 { "Roentgen" }
             p.verdict { "Trained models" }
             @if runs.is_empty() {
-                p.remark { "There is no model yet. Train one on the page " a href="/train" { "Train" } ", or with " code { "roentgen train DATA" } "." }
+                p.remark { "There is no model yet. Choose your images on the page " a href="/data" { "Data" } ", or train on phantom films on the page " a href="/train" { "Train" } "." }
             } @else {
                 ul.runs { @for run in &runs { li { (run_line(run)) } } }
             }

@@ -42,7 +42,7 @@ function showProgress({ id, state, doing, done, total }) {
   line.dataset.id = id;
   const [text, progress] = line.children;
   const number = total > 0 ? ` (${done} of ${total})` : "";
-  const sentence = state === "waiting" ? "Another check runs; this one is next …" : `The images are checked: ${doing}${number} …`;
+  const sentence = state === "waiting" ? "Waiting to check the images …" : `The images are checked: ${doing}${number} …`;
   if (text.textContent !== sentence) text.textContent = sentence;
   if (total > 0) [progress.max, progress.value] = [total, done];
   else progress.removeAttribute("value");
