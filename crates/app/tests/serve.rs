@@ -2,7 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,17 +20,24 @@ fn ask(port: &str, request: &str) -> String {
     answer
 }
 
-#[test]
-fn the_link_opens_the_page_until_a_signal() {
-    let folder = TempDir::new().unwrap();
-    train(&["--films", "24", "--out", "runs/a"], folder.path());
+/// A server for the runs of a folder, with its port and its token.
+fn serve(folder: &Path) -> (Child, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_roentgen"));
-    command.args(["serve", "--no-open", "--threads", "1"]).current_dir(folder.path());
+    command.args(["serve", "--no-open", "--threads", "1"]).current_dir(folder);
     let mut server = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut link = String::new();
     BufReader::new(server.stdout.take().unwrap()).read_line(&mut link).unwrap();
     let (address, token) = link.trim().split_once("/?token=").expect("a link");
     let (_, port) = address.rsplit_once(':').unwrap();
+    (server, port.to_owned(), token.to_owned())
+}
+
+#[test]
+fn the_link_opens_the_page_until_a_signal() {
+    let folder = TempDir::new().unwrap();
+    train(&["--films", "24", "--out", "runs/a"], folder.path());
+    let (mut server, port, token) = serve(folder.path());
+    let (port, token) = (port.as_str(), token.as_str());
 
     assert!(ask(port, "GET /healthz").ends_with("ok"));
     assert!(ask(port, "GET /").starts_with("HTTP/1.1 401"));
@@ -77,13 +85,8 @@ fn send_large(port: &str, request: &str, headers: &str, is_chunked: bool) -> Str
 fn who_sends_too_much_sees_the_answer() {
     let folder = TempDir::new().unwrap();
     train(&["--films", "24", "--out", "runs/a"], folder.path());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_roentgen"));
-    command.args(["serve", "--no-open", "--threads", "1"]).current_dir(folder.path());
-    let mut server = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut link = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut link).unwrap();
-    let (address, token) = link.trim().split_once("/?token=").expect("a link");
-    let (_, port) = address.rsplit_once(':').unwrap();
+    let (mut server, port, token) = serve(folder.path());
+    let (port, token) = (port.as_str(), token.as_str());
     let memory_mib = || -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

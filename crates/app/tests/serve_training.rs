@@ -118,6 +118,15 @@ fn wait_until_free(run: &Path) {
     assert!(run.join("checkpoint.bin").exists() && !run.join("metrics.json").exists());
 }
 
+/// Resumes the run `a`, which then has the bytes of a training without interruption, and ends the server.
+fn resume_to_the_same_bytes(server: Server, folder: &Path) {
+    server.change("resume");
+    server.state_when(is("done"));
+    train(&[&FLAGS[..], &["--out", "b"]].concat(), folder);
+    assert_same(&folder.join("runs/a"), &folder.join("b"));
+    server.end(Signal::TERM);
+}
+
 fn assert_same(one: &Path, other: &Path) {
     for file in ["model.safetensors", "model-last.safetensors", "log.jsonl", "predictions.jsonl"] {
         assert!(fs::read(one.join(file)).unwrap() == fs::read(other.join(file)).unwrap(), "{file}");
@@ -236,11 +245,7 @@ fn a_training_outlives_every_end_of_its_server_with_the_same_bytes() {
     wait_until_free(&run);
 
     let server = Server::start(folder.path());
-    server.change("resume");
-    server.state_when(is("done"));
-    train(&[&FLAGS[..], &["--out", "b"]].concat(), folder.path());
-    assert_same(&run, &folder.path().join("b"));
-    server.end(Signal::TERM);
+    resume_to_the_same_bytes(server, folder.path());
 }
 
 /// The processes that a process has started.
@@ -281,11 +286,7 @@ fn a_training_that_was_killed_with_its_server_is_resumed() {
     assert!(list.contains(sentence) && list.contains("Resume"), "{list}");
     let (_, page) = server.ask("GET /runs/a/training", "");
     assert!(page.contains(sentence) && page.contains("Resume goes on from its checkpoint"), "{page}");
-    server.change("resume");
-    server.state_when(is("done"));
-    train(&[&FLAGS[..], &["--out", "b"]].concat(), folder.path());
-    assert_same(&run, &folder.path().join("b"));
-    server.end(Signal::TERM);
+    resume_to_the_same_bytes(server, folder.path());
 }
 
 /// As when the system has no memory left.

@@ -53,7 +53,8 @@ impl<T, R> Queue<T, R> {
         Added { result, needs_task }
     }
 
-    /// The items that have waited longest, without those that nobody waits for; `None` if there are none, and the task ends.
+    /// The items that have waited longest. Those whose receiver was dropped are left out. If no item is left, this is `None`, and the
+    /// task ends.
     pub(super) fn next(&self) -> Option<Batch<T, R>> {
         let mut waiting = self.lock();
         waiting.items.retain(|(_, sender)| !sender.is_closed());

@@ -173,7 +173,7 @@ fn fits(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
             "type" if expected.is_array() => {
                 let types: Vec<_> = each().filter(|expected| has_type(value, expected)).collect();
                 if types.is_empty() {
-                    return Err(format!("{value} is none of {expected}"));
+                    return Err(format!("the type of {value} is not among {expected}"));
                 }
             }
             "type" if !has_type(value, expected) => return Err(format!("{value} is no {expected}")),

@@ -25,7 +25,7 @@ fn two_models() -> TempDir {
     folder
 }
 
-/// Image files of many kinds, and what is none.
+/// Image files of many kinds, and files that cannot be read as images.
 fn files(folder: &TempDir) -> Vec<ImageSource> {
     let films = folder.path().join("films");
     let options = PhantomOptions { seed: 3, train: 3, val: 3, test: 6, ..PhantomOptions::default() };
