@@ -139,7 +139,7 @@ fn use_answers(browser: &Browser) {
     browser.press(ESCAPE);
     browser.wait("document.activeElement.matches(`button[aria-label^='Why is']`)");
 
-    browser.tab_to("button[aria-label^='Correct']");
+    browser.tab_to("button[aria-label^='Wrong']");
     browser.press(ENTER);
     browser.wait("document.querySelector('#correct').open");
     check_page(browser);
@@ -186,6 +186,11 @@ fn train_small(browser: &Browser, name: &str) {
     );
     browser.wait("document.querySelector('#samples img').naturalWidth > 0");
     assert_eq!(browser.text("#sentence"), "Done, after 2 epochs.");
+    let result = browser.text("#result");
+    assert!(
+        result.starts_with("The model classified ") && result.contains("test images correctly"),
+        "{result}"
+    );
     check_page(browser);
 }
 
@@ -315,8 +320,20 @@ fn images_are_chosen_and_checked_by_keyboard() {
     check_page(&browser);
     let found = browser.text("#doctor");
     assert!(["normal", "pneumonia", "12"].iter().all(|text| found.contains(text)), "{found}");
-    let set = browser.run("return document.querySelector('#doctor a.main').href", &Value::Null);
-    assert!(set.as_str().unwrap().contains("/train?data=set%3A"), "{set}");
+    let link = "document.querySelector('#doctor a.main')";
+    let set = browser.run(&format!("return {link}.href"), &Value::Null);
+    assert!(set.as_str().unwrap().ends_with("/train?data=set%3Afilms"), "{set}");
+    // On the first screen, where it was sent from; and the navigation leads to it.
+    browser.resize(1280, 800);
+    browser.wait(&format!("{link}.getBoundingClientRect().bottom + scrollY < innerHeight"));
+    let page = browser.address();
+    browser.tab_to("nav a[href^='/train']");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('[name=data]').value === 'set:films'");
+    browser.open(&format!("{}/train", server.origin));
+    assert!(browser.text("main").contains("Train a model on films"), "{}", browser.text("main"));
+    browser.open(&page);
+    browser.wait(link);
 
     // A class by hand.
     browser.tab_to("#by-hand");

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use roentgen_data::{Findings, SubsetOrigin};
 
-use super::input::{MANY_CLASSES, ReportInput};
+use super::input::{MANY_CLASSES, ReportInput, with_code};
 use crate::metrics::Interval;
 use crate::metrics::shortcut_audit::Audit;
 use crate::terminal::screen::counted;
@@ -63,7 +63,7 @@ fn facts(input: &ReportInput<'_>) -> Markup {
             li { @if findings.duplicates.is_empty() { "No duplicates." } @else {
                 (counted(findings.duplicates.len(), "group")) " of duplicates." } }
             @if !findings.bad.is_empty() { li { (counted(findings.bad.len(), "unusable file")) " left out." } }
-            @for note in &findings.notes { li { (note) } }
+            @for note in &findings.notes { li { (with_code(note)) } }
         }
     }
 }

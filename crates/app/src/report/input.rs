@@ -1,5 +1,6 @@
 //! What a report is made from, and the phrases that several sections share.
 
+use maud::{Markup, html};
 use roentgen_data::{Dataset, ImageSet, SubsetOrigin};
 use roentgen_layers::ResNet9;
 
@@ -37,6 +38,14 @@ pub(crate) struct ReportInput<'a> {
 }
 
 impl ReportInput<'_> {
+    /// What the data are called: the last part of their path.
+    pub(super) fn title(&self) -> String {
+        match self.config.data.file_name() {
+            Some(name) if !self.config.uses_phantom() => name.to_string_lossy().into_owned(),
+            _ => self.source(),
+        }
+    }
+
     /// Where the data came from.
     pub(super) fn source(&self) -> String {
         if self.config.uses_phantom() {
@@ -60,6 +69,13 @@ impl ReportInput<'_> {
 /// A fraction as a percentage.
 pub(super) fn percent(fraction: f64) -> String {
     format!("{:.1} %", 100.0 * fraction)
+}
+
+/// A text of the program, whose names stand between backticks.
+pub(super) fn with_code(text: &str) -> Markup {
+    html! { @for (index, part) in text.split('`').enumerate() {
+        @if index % 2 == 1 { code { (part) } } @else { (part) }
+    } }
 }
 
 /// A phrase as a sentence of its own.

@@ -34,7 +34,7 @@ const SECTIONS: [(&str, &str); 6] = [
 /// The whole page.
 #[must_use]
 pub(crate) fn page(input: &ReportInput<'_>) -> String {
-    let title = format!("Roentgen: {}", input.source());
+    let title = format!("Roentgen: {}", input.title());
     let markup = html! {
         (DOCTYPE)
         html lang="en" {

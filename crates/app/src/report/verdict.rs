@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::input::{ReportInput, percent, sentence};
+use super::input::{ReportInput, percent, sentence, with_code};
 use crate::metrics::SubsetMetrics;
 use crate::metrics::test_metrics::TestMetrics;
 use crate::run_dir::records::Metrics;
@@ -21,13 +21,28 @@ fn main_metrics(metrics: &Metrics) -> Option<(&SubsetMetrics, &'static str)> {
     Some((test.main(), images))
 }
 
-/// The result in one sentence.
-pub(super) fn verdict(input: &ReportInput<'_>) -> String {
-    let Some((metrics, images)) = main_metrics(input.metrics) else {
+/// How many images the model classified correctly, in one sentence.
+pub(crate) fn result(metrics: &Metrics) -> String {
+    let Some((metrics, images)) = main_metrics(metrics) else {
         return "The model was trained on all images; no image was left to test it on.".to_owned();
     };
-    let (n, n_right) = (metrics.confusion.n(), metrics.confusion.n_right());
     let [low, high] = metrics.accuracy_interval().unwrap_or([0.0, 1.0]);
+    format!(
+        "The model classified {} of {} {images} correctly: accuracy {}, 95 % interval {} to {}.",
+        metrics.confusion.n_right(),
+        metrics.confusion.n(),
+        percent(metrics.confusion.accuracy()),
+        percent(low),
+        percent(high)
+    )
+}
+
+/// The result in one sentence, and what it is to be compared with.
+pub(super) fn verdict(input: &ReportInput<'_>) -> String {
+    let result = result(input.metrics);
+    let Some((metrics, _)) = main_metrics(input.metrics) else { return result };
+    let n = metrics.confusion.n();
+    let [low, _] = metrics.accuracy_interval().unwrap_or([0.0, 1.0]);
     let class_counts = (0..metrics.class_names.len()).map(|class| metrics.confusion.n_of(class));
     let baseline = class_counts.max().unwrap_or(0) as f64 / n as f64;
     let comparison = if low > baseline {
@@ -39,12 +54,7 @@ pub(super) fn verdict(input: &ReportInput<'_>) -> String {
         )
     };
     let shortcut = shortcut_sentence(input, metrics.confusion.accuracy()).unwrap_or_default();
-    format!(
-        "{shortcut}The model classified {n_right} of {n} {images} correctly: accuracy {}, 95 % interval {} to {}. {comparison}",
-        percent(metrics.confusion.accuracy()),
-        percent(low),
-        percent(high)
-    )
+    format!("{shortcut}{result} {comparison}")
 }
 
 /// The first sentence where the classes can be predicted without what the images are about.
@@ -66,7 +76,7 @@ fn caution(input: &ReportInput<'_>) -> Markup {
             "High accuracy may come from where the images were taken and not from what they show. "
             @match &input.metrics.audit {
                 Some(audit) => {
-                    "In this run, " (audit.verdict) " (" a href="#shortcuts" { "shortcuts" } ")."
+                    "In this run, " (with_code(&audit.verdict)) " (" a href="#shortcuts" { "shortcuts" } ")."
                     @if !audit.flagged { " " code { "roentgen audit" } " trains networks to look further." }
                 }
                 None => { "Check the data for such shortcuts with " code { "roentgen audit" } "." }

@@ -41,7 +41,15 @@ pub(crate) struct TimeLine {
     pub images_per_s: f64,
 }
 
-/// `metrics.json`.
+/// `metrics.json`: the figures, after the result in a sentence.
+#[derive(Debug, Serialize)]
+pub(crate) struct MetricsFile<'a> {
+    pub verdict: String,
+    #[serde(flatten)]
+    pub metrics: &'a Metrics,
+}
+
+/// The figures of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Metrics {
     pub val: Option<SubsetMetrics>,

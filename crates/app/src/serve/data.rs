@@ -14,13 +14,16 @@ mod doctor_api;
 #[cfg(test)]
 mod doctor_tests;
 mod folders;
-mod names;
+pub(super) mod names;
 mod part;
 pub(super) mod sets;
 mod sets_api;
 mod state;
 #[cfg(test)]
 mod tests;
+
+/// What can be done before anything is chosen.
+const DROP: &str = "Drop a folder of images here";
 
 /// What is answered here.
 pub(super) fn routes() -> OpenApiRouter<Site> {
@@ -37,29 +40,32 @@ async fn show() -> Markup {
             link rel="stylesheet" href="/static/data.css";
             h1 { "Data" }
             p.verdict { "What should the model learn from?" }
-            label #drop .drop for="folder" {
-                span { "Drop a folder here, or choose one" }
-                span.soft { "one sub-folder of images for each class, such as " code { "normal" } " and " code { "pneumonia" }
-                    "; they are copied into a private folder of this machine" }
-                input #folder type="file" webkitdirectory multiple;
-            }
-            p.choices {
-                button #browse type="button" aria-expanded="false" aria-controls="browser" { "A folder on this machine" }
-                button #by-hand type="button" { "Classes by hand or by camera" }
-                button #phantoms type="button" { "Phantom films, to try it" }
-            }
-            section #browser hidden aria-label="Folders on this machine" {}
             p #status role="status" aria-live="polite" {}
             progress #sending hidden aria-label="Images that were sent" {}
             div #refused .remark.bad role="alert" hidden {}
+            section #chosen hidden {
+                div.heading { h2 #title tabindex="-1" {} button #other .small type="button" { "Choose other images" } }
+                div #editor hidden {}
+                div #doctor {}
+            }
+            section #picker aria-label="Choose images" {
+                label #drop .drop for="folder" {
+                    span #drop-text { (DROP) }
+                    span.choose { "Choose a folder" }
+                    span.soft { "one sub-folder of images for each class, such as " code { "normal" } " and " code { "pneumonia" }
+                        "; they are copied into a private folder of this machine" }
+                    input #folder type="file" webkitdirectory multiple;
+                }
+                p.choices {
+                    button #browse type="button" aria-expanded="false" aria-controls="browser" { "A folder of this machine, without a copy" }
+                    button #by-hand type="button" { "Classes by hand or by camera" }
+                    button #phantoms type="button" { "Phantom films, to try it" }
+                }
+                section #browser hidden aria-label="Folders of this machine" {}
+            }
             section #sets-section hidden {
                 h2 { "Your sets" }
                 ul #sets {}
-            }
-            section #chosen hidden {
-                h2 #title tabindex="-1" {}
-                div #editor hidden {}
-                div #doctor {}
             }
             noscript { p.remark { "This page needs JavaScript." } }
         },

@@ -36,4 +36,13 @@ impl DataSet {
         let set = sets.flatten().find(|set| set.file_name().to_str() == Some(name));
         set.map(|set| Self::Path(set.path())).ok_or(Problem::NoData)
     }
+
+    /// What people call the images that `text` names.
+    pub(super) fn title(&self, site: &Site, text: &str) -> String {
+        let Self::Path(path) = self else { return "phantom films".to_owned() };
+        let of_set = text.strip_prefix("set:").and_then(|name| site.collection().title_of(name));
+        of_set.unwrap_or_else(|| {
+            path.file_name().map_or_else(|| "images".to_owned(), |name| name.to_string_lossy().into_owned())
+        })
+    }
 }

@@ -43,7 +43,7 @@ async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
             h1 { "Roentgen" }
             p.verdict { "Trained models" }
             @if runs.is_empty() {
-                p.remark { "There is no model yet. Choose your images on the page " a href="/data" { "Data" } ", or train on phantom films on the page " a href="/train" { "Train" } "." }
+                p.remark { "There is no model yet. Choose your images on the page " a href="/data" { "Data" } ", or begin with " a href="/data?data=phantoms" { "phantom films" } ", which the program draws." }
             } @else {
                 ul.runs { @for run in &runs { li { (run_line(run)) } } }
             }
@@ -143,7 +143,7 @@ async fn report(State(site): State<Site>, Path(name): Path<String>) -> Result<Re
     Ok((headers, text).into_response())
 }
 
-/// All runs with a model, the latest name first.
+/// All runs with a model, the latest first.
 #[utoipa::path(get, path = "/api/v1/runs", tag = "runs", operation_id = "list_runs",
     responses((status = 200, body = Vec<RunEntry>)))]
 async fn list_for_scripts(State(site): State<Site>) -> Result<Json<Vec<RunEntry>>, Problem> {

@@ -1,5 +1,6 @@
 //! The runs that a server has: those in its folder, with and without a model.
 
+use std::cmp::Reverse;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,7 @@ pub(super) struct RunEntry {
     pub(super) has_report: bool,
 }
 
-/// The runs with a model in a folder, which may be a run itself; the latest name first. Links to elsewhere are left out.
+/// The runs with a model in a folder, which may be a run itself; the latest first. Links to elsewhere are left out.
 ///
 /// # Errors
 /// If the folder cannot be read.
@@ -58,7 +59,8 @@ fn folders(folder: &Path, is_wanted: impl Fn(&Path) -> bool) -> io::Result<Vec<(
     }
     let entries = disk::list(&root)?.collect::<io::Result<Vec<_>>>()?;
     let mut found: Vec<_> = entries.into_iter().filter_map(|item| entry(item.path())).collect();
-    found.sort_by(|one, other| other.cmp(one));
+    let begun = |path: &Path| path.join(CONFIG).metadata().or_else(|_| path.metadata())?.modified();
+    found.sort_by_cached_key(|(name, path)| Reverse((begun(path).ok(), name.clone())));
     Ok(found)
 }
 

@@ -64,16 +64,20 @@ struct Parameters {
     skip_bad: bool,
 }
 
-/// `GET /train?data=phantoms`
+/// `GET /train?data=phantoms`; without images, those that were checked last.
 async fn start_page(
     State(site): State<Site>,
     Query(Parameters { data, skip_bad }): Query<Parameters>,
 ) -> Result<Markup, Problem> {
-    let text = data.unwrap_or_else(|| "phantoms".to_owned());
     beside(move || {
+        // They may have been removed.
+        let latest = || site.doctor().latest().filter(|text| DataSet::of(&site, text).is_ok());
+        let Some(text) = data.or_else(latest) else {
+            return Ok(page::choice(&site.collection().list()?));
+        };
         let data = DataSet::of(&site, &text)?;
-        let title = text.strip_prefix("set:").and_then(|name| site.collection().title_of(name));
-        Ok(page::start(&text, &data, title, site.trainings().at_work().as_deref(), skip_bad))
+        let title = data.title(&site, &text);
+        Ok(page::start(&text, &data, &title, site.trainings().at_work().as_deref(), skip_bad))
     })
     .await
 }

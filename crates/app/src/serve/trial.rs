@@ -63,7 +63,8 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
                 @if card.medical { p.caution { "Not a medical device." } }
                 @if card.ood_detector.is_none() { p.remark { "This model rejects no image, however unlike its training images." } }
                 label.drop for="files" {
-                    span { "Drop images here, or choose them" }
+                    span { "Drop images here" }
+                    span.choose { "Choose images" }
                     span.soft { "png, jpeg, DICOM, tiff, bmp, webp or gif; they stay on this machine" }
                     input #files type="file" multiple;
                 }

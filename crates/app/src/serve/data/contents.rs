@@ -11,8 +11,8 @@ use super::part::Part;
 
 /// What a set holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct Contents {
-    pub(super) n_images: usize,
+pub(in crate::serve) struct Contents {
+    pub(in crate::serve) n_images: usize,
     pub(super) n_bytes: u64,
     /// Sorted by name.
     pub(super) classes: Vec<ClassContents>,

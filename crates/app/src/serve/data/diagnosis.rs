@@ -160,8 +160,8 @@ fn warnings(data: &Dataset) -> Vec<Remark> {
     let conflicts = conflicts(data);
     if !conflicts.is_empty() {
         let text = format!(
-            "{} of images that show the same are in more than one class. At most one of the classes is right: remove the image \
-             from the others.",
+            "{} of equal or nearly equal images are in more than one class. At most one of the classes is right: remove the \
+             image from the others.",
             counted(conflicts.len(), "group")
         );
         let group = |group: &Vec<crate::data_loading::inspection::LabelledImage>| {
@@ -198,7 +198,7 @@ fn warnings(data: &Dataset) -> Vec<Remark> {
     }
     if !duplicates.is_empty() {
         let text = format!(
-            "{} of images that show the same. They count as one in the split, so training works; fewer copies train faster.",
+            "{} of equal or nearly equal images. They count as one in the split, so training works; fewer copies train faster.",
             counted(duplicates.len(), "group")
         );
         let group = |group: &Vec<roentgen_data::ImageLocation>| {

@@ -80,6 +80,27 @@ pub(super) fn title(text: &str) -> Result<String, String> {
     Ok(title.to_owned())
 }
 
+/// What is left of a title for the name of a folder, or of a run, with no space, which addresses cannot have.
+pub(in crate::serve) fn set_name(title: &str) -> String {
+    let plain = |letter: char| match letter {
+        '_' => letter,
+        letter if letter.is_alphanumeric() => letter,
+        _ => '-',
+    };
+    let plain: String = title.chars().take(MAX_CLASS).map(plain).collect();
+    match plain.trim_matches(['-', '_']) {
+        "" => "images".to_owned(),
+        device if is_device(device) => format!("images-{device}"),
+        plain => plain.to_owned(),
+    }
+}
+
+/// A name, and the same with 2, 3 and so on behind it.
+pub(in crate::serve) fn numbered(name: String) -> impl Iterator<Item = String> {
+    let with_number = name.clone();
+    std::iter::once(name).chain((2..).map(move |number| format!("{with_number}-{number}")))
+}
+
 /// Whether the end of a name is the extension of a file, and not a number such as in `1.2.840`.
 fn is_extension(text: &str) -> bool {
     text.len() <= 5
@@ -133,6 +154,23 @@ mod tests {
         ] {
             assert!(folder_name("class", name).is_err(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_folder_is_called_as_its_set() {
+        for (title, name) in [
+            ("My films", "My-films"),
+            ("Set of 2026-11-29 07:31", "Set-of-2026-11-29-07-31"),
+            ("../../etc", "etc"),
+            ("", "images"),
+            ("...", "images"),
+            ("con", "images-con"),
+            ("a\0\n\u{202E}b", "a---b"),
+        ] {
+            assert_eq!(set_name(title), name, "{title:?}");
+            assert_eq!(folder_name("set", name).as_deref(), Ok(name));
+        }
+        assert_eq!(numbered("films".to_owned()).take(3).collect::<Vec<_>>(), ["films", "films-2", "films-3"]);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The sets of images that are put together in the browser: folders that belong to the server, in a private one.
 //!
 //! ```text
-//! .sets/20261128-214500-3f9a/.title                what the user calls it
-//!                           /train/<class>/film.png
-//!                           /test/<class>/...      if the images were sent as those of a test set; so /val
+//! .sets/films/.title                what the user calls it
+//!            /train/<class>/film.png
+//!            /test/<class>/...      if the images were sent as those of a test set; so /val
 //! ```
 //! That is a layout which `roentgen train --data` reads. An image is written under a temporary name, and is there when it is whole.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::contents::{Contents, contents, entries};
-use super::names::{file_stem, folder_name, look_of, title};
+use super::names::{file_stem, folder_name, look_of, numbered, set_name, title};
 use super::part::Part;
 use crate::serve::below::below;
 use crate::serve::problem::Problem;
@@ -41,14 +42,14 @@ const DIGITS: usize = 16;
 /// A set, as a request gets it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = ImageSet)]
-pub(super) struct SetInfo {
+pub(in crate::serve) struct SetInfo {
     /// The name of its folder.
     pub(super) name: String,
-    pub(super) title: String,
+    pub(in crate::serve) title: String,
     /// What `/train` calls it.
-    pub(super) data: String,
+    pub(in crate::serve) data: String,
     #[serde(flatten)]
-    pub(super) contents: Contents,
+    pub(in crate::serve) contents: Contents,
 }
 
 /// An image to add, with what the client says of it.
@@ -96,31 +97,30 @@ impl Sets {
 
     /// Makes an empty set.
     pub(super) fn create(&self, given_title: &str) -> Result<SetInfo, Problem> {
-        let title = title(given_title).map_err(refused)?;
+        let mut title = title(given_title).map_err(refused)?;
+        if title.is_empty() {
+            title = jiff::Zoned::now().strftime("Set of %Y-%m-%d %H:%M").to_string();
+        }
         let mut known = self.lock();
         if self.names()?.len() >= MAX_SETS {
             return Err(full(format!("there are {MAX_SETS} sets; remove one first")));
         }
         disk::create_private_folder(&self.folder).map_err(not_written)?;
-        let mut random = [0; 2];
-        getrandom::fill(&mut random).map_err(|_| Problem::Failed)?;
-        let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S");
-        let name = format!("{now}-{:04x}", u16::from_le_bytes(random));
+        let name = self.create_folder(set_name(&title))?;
         let path = self.folder.join(&name);
-        disk::create_new_folder(&path).map_err(not_written)?;
         disk::write_private(&path, &path.join(TITLE), title.as_bytes()).map_err(not_written)?;
         known.insert(name.clone(), Contents::default());
         Ok(info(name, title, Contents::default()))
     }
 
     /// All sets, the latest first.
-    pub(super) fn list(&self) -> Result<Vec<SetInfo>, Problem> {
+    pub(in crate::serve) fn list(&self) -> Result<Vec<SetInfo>, Problem> {
         let mut known = self.lock();
-        let mut sets = Vec::new();
-        for name in self.names()?.into_iter().rev() {
-            sets.push(self.info(&mut known, name)?);
-        }
-        Ok(sets)
+        let mut names = self.names()?;
+        let made =
+            |name: &String| self.folder.join(name).join(TITLE).metadata().and_then(|file| file.modified());
+        names.sort_by_cached_key(|name| Reverse(made(name).ok()));
+        names.into_iter().map(|name| self.info(&mut known, name)).collect()
     }
 
     /// One of them.
@@ -218,6 +218,18 @@ impl Sets {
         self.info(&mut known, set.to_owned())
     }
 
+    /// Makes a folder with this name, or with a number behind it if there is one.
+    fn create_folder(&self, name: String) -> Result<String, Problem> {
+        for name in numbered(name).take(1 + MAX_SETS) {
+            match disk::create_new_folder(&self.folder.join(&name)) {
+                Ok(()) => return Ok(name),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(not_written(error)),
+            }
+        }
+        Err(Problem::Failed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Contents>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -243,19 +255,8 @@ impl Sets {
 }
 
 fn info(name: String, title: String, contents: Contents) -> SetInfo {
-    let title = if title.is_empty() { format!("Set of {}", shown_time(&name)) } else { title };
+    let title = if title.is_empty() { name.clone() } else { title };
     SetInfo { data: format!("set:{name}"), title, name, contents }
-}
-
-/// The time in the name of a set, as people write it.
-fn shown_time(name: &str) -> String {
-    let digits: String = name.chars().filter(char::is_ascii_digit).take(12).collect();
-    match (digits.get(..4), digits.get(4..6), digits.get(6..8), digits.get(8..10), digits.get(10..12)) {
-        (Some(year), Some(month), Some(day), Some(hour), Some(minute)) => {
-            format!("{year}-{month}-{day} {hour}:{minute}")
-        }
-        _ => name.to_owned(),
-    }
 }
 
 /// The class of a set that has this name or one that looks like it; a new one if there is room.

@@ -12,6 +12,8 @@ const at = (name) => document.querySelector(name);
 const [status, sending, refused, browser] = [at("#status"), at("#sending"), at("#refused"), at("#browser")];
 let chosen = null;
 let quiet = null;
+/** The page before anything is chosen. */
+const dropText = at("#drop-text").textContent;
 
 const uploads = new Uploads(
   () => {
@@ -67,8 +69,8 @@ function examine() {
   doctor.examine(chosen, chosen.startsWith("set:") ? editor.remove : undefined);
 }
 
-/** Shows images, with what is found in them. */
-async function choose(data, title) {
+/** Shows images, with what is found in them; above the classes, unless these are made by hand and must not move. */
+async function choose(data, title, isByHand = false) {
   clearTimeout(quiet);
   chosen = data;
   history.replaceState(null, "", `/data?data=${encodeURIComponent(data)}`);
@@ -85,7 +87,10 @@ async function choose(data, title) {
     editor.show(answer.body, hooks);
   }
   at("#title").textContent = title;
+  at("#editor")[isByHand ? "after" : "before"](at("#doctor"));
+  at("#drop-text").textContent = data.startsWith("set:") ? "Drop a folder here to add its images to this set" : dropText;
   at("#chosen").hidden = false;
+  at("nav [href^='/train']").href = `/train?data=${encodeURIComponent(data)}`;
   if (!uploads.isBusy && !isEmpty) examine();
 }
 
@@ -94,6 +99,8 @@ function unchoose() {
   doctor.clear();
   editor.hide();
   at("#chosen").hidden = true;
+  at("#drop-text").textContent = dropText;
+  at("nav [href^='/train']").href = "/train";
   history.replaceState(null, "", "/data");
 }
 
@@ -120,13 +127,13 @@ async function showSets() {
 }
 
 /** A new set, chosen. */
-async function newSet(title) {
+async function newSet(title, isByHand = false) {
   const answer = await ask("POST", `sets?title=${encodeURIComponent(title)}`);
   if (!answer.ok) {
     complain(answer.body);
     return null;
   }
-  await choose(answer.body.data);
+  await choose(answer.body.data, title, isByHand);
   return answer.body.name;
 }
 
@@ -151,7 +158,7 @@ async function browse(path) {
   const answer = await ask("GET", `folders?path=${encodeURIComponent(path)}`);
   if (!answer.ok) return complain(answer.body);
   const { above, n_images, folders, files, has_more } = answer.body;
-  const heading = element("h2", answer.body.path === "" ? "Folders on this machine" : answer.body.path);
+  const heading = element("h2", answer.body.path === "" ? "Folders of this machine" : answer.body.path);
   heading.tabIndex = -1;
   const list = element("ul", undefined, "folders");
   const item = (name, about, act, className) => {
@@ -196,8 +203,12 @@ at("#browse").addEventListener("click", () => {
   at("#browse").setAttribute("aria-expanded", "false");
 });
 at("#phantoms").addEventListener("click", () => choose("phantoms", "Phantom films"));
+at("#other").addEventListener("click", () => {
+  unchoose();
+  at("#folder").focus();
+});
 at("#by-hand").addEventListener("click", async () => {
-  if (await newSet("")) at("#editor input").focus();
+  if (await newSet("", true)) at("#editor input").focus();
 });
 addEventListener("beforeunload", (event) => {
   if (uploads.isBusy) event.preventDefault();

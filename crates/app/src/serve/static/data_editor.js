@@ -119,7 +119,7 @@ function newCard(name) {
   input.type = "file";
   input.multiple = true;
   input.setAttribute("aria-label", `Images of ${name}`);
-  label.append(element("span", "Drop images, or choose them"), input);
+  label.append(element("span", "Drop images here"), element("span", "Choose images", "choose"), input);
   input.addEventListener("change", () => {
     addFiles(name, [...input.files]);
     input.value = "";

@@ -4,6 +4,7 @@ const find = (id) => document.querySelector(`#${id}`);
 const run = find("training").dataset.run;
 const api = `/api/v1${run}/training`;
 const ANNOUNCE_MS = 30_000;
+const HEARD_MS = 5_000;
 let state, epoch, announced = 0, events, used;
 
 const plural = (n, thing) => `${n} ${thing}${n === 1 ? "" : "s"}`;
@@ -19,11 +20,12 @@ function timeLeft({ seconds_left: seconds, epoch }) {
   return epoch > 0 ? `About ${inWords(seconds)} until the last epoch is done.` : `At least ${inWords(seconds)} until the last epoch is done.`;
 }
 
-/** For screen readers: each new state, and epochs now and then. */
+/** For screen readers: each new state, and epochs now and then. What was read out goes, as it is soon out of date. */
 function announce(text, isNew) {
   if (!isNew && Date.now() - announced < ANNOUNCE_MS) return;
   announced = Date.now();
   find("announcement").textContent = text;
+  setTimeout(() => find("announcement").textContent === text && (find("announcement").textContent = ""), HEARD_MS);
 }
 
 /** What the server writes for this page: plots without a script. */
@@ -88,7 +90,10 @@ function show(now) {
   [state, epoch] = [now.state, now.epoch];
   find("sentence").textContent = now.sentence;
   document.title = `${now.sentence} ${document.querySelector("h1").textContent}`;
-  announce(now.sentence, isNewState && !isFirst);
+  announce([now.sentence, now.result].filter(Boolean).join(" "), isNewState && !isFirst);
+  find("result").textContent = now.result ?? "";
+  find("result").hidden = !now.result;
+  find("try").classList.toggle("main", now.state === "done");
   const left = now.seconds_left ? timeLeft(now) : "";
   find("left").textContent = now.can_resume ? find("left").dataset.resumable : left;
   find("bar").hidden = now.fraction === null;

@@ -105,7 +105,7 @@ function show(entry) {
     else probability.append(...allBars(answer.probabilities));
     const ask = `Why is ${file.name} ${answer.rejected ? "rejected" : answer.class}?`;
     label.append(button("Why?", ask, () => why(file, answer)));
-    label.append(button("Wrong? Correct it", `Correct the answer for ${file.name}`, () => correct(entry, () => mark(entry))));
+    label.append(button("Wrong? Correct it", `Wrong? Correct it for ${file.name}`, () => correct(entry, () => mark(entry))));
   }
   for (const note of answer.notes ?? []) remark.append(element("div", note, "soft"));
   row.replaceChildren(image, label, probability, remark);

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use axum::http::StatusCode;
 use clap::ValueEnum as _;
-use jiff::Zoned;
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::super::data::names::{numbered, set_name};
 use super::super::data_set::DataSet;
 use super::super::problem::Problem;
 use super::super::site::Site;
@@ -36,7 +36,7 @@ pub(super) struct Order {
     /// Whether files that cannot be used are left out; a form sends it as a text.
     #[serde(default)]
     skip_bad: Value,
-    /// That of the run; by default, date and time.
+    /// That of the run; by default, that of the images.
     #[serde(default)]
     name: String,
     /// Those of [`SETTINGS`], as numbers or as texts; an empty text leaves one to the program.
@@ -76,7 +76,10 @@ impl PartialSchema for Order {
                 "preset",
                 format!("Settings to start from, instead of the defaults: {}", preset_names.join(", ")),
             ),
-            ("name", "That of the run; by default, date and time".to_owned()),
+            (
+                "name",
+                "That of the run; by default, that of the images, with a number if it is taken".to_owned(),
+            ),
         ];
         let order = ObjectBuilder::new()
             .required("data")
@@ -143,7 +146,7 @@ impl Order {
         if self.settings.contains_key("films") && !config.uses_phantom() {
             return Err(refused("films is the number of phantom films, and other images were chosen"));
         }
-        let (name, folder) = self.place(site.runs_folder()?)?;
+        let (name, folder) = self.place(site.runs_folder()?, &data.title(site, &self.data))?;
         let planned = PlannedFolder::new(Some(&folder)).and_then(|planned| planned.check_outside(&config));
         planned.map_err(|error| match error {
             RunDirError::OutInData { .. } => refused(
@@ -183,13 +186,13 @@ impl Order {
     }
 
     /// The name of the run, and its folder in that of the runs, where nothing has this name.
-    fn place(&self, runs: &Path) -> Result<(String, PathBuf), Problem> {
+    fn place(&self, runs: &Path, title: &str) -> Result<(String, PathBuf), Problem> {
         let name = self.name.trim();
         if name.is_empty() {
-            let date = Zoned::now().strftime("%Y-%m-%d_%H-%M-%S").to_string();
-            let names = std::iter::once(date.clone()).chain((2..).map(|count| format!("{date}_{count}")));
-            let free = names.map(|name| (runs.join(&name), name)).find(|(folder, _)| !folder.exists());
-            return free.map(|(folder, name)| (name, folder)).ok_or(Problem::Failed);
+            let names = numbered(set_name(title)).map(|name| (runs.join(&name), name));
+            let is_free = |(folder, _): &(PathBuf, String)| folder.symlink_metadata().is_err();
+            let mut free = names.filter(is_free).map(|(folder, name)| (name, folder));
+            return free.next().ok_or(Problem::Failed);
         }
         Ok((name.to_owned(), free_folder(runs, name)?))
     }
@@ -266,8 +269,12 @@ mod tests {
             let plan = Order::read(body.as_bytes()).and_then(|order| order.plan(&site(folder.path())));
             assert_eq!(plan.expect("a plan").arguments[0], "--skip-bad");
         }
-        let order = Order::read(br#"{"data": "phantoms"}"#).expect("a request");
-        assert!(order.plan(&site(folder.path())).expect("a plan").name.starts_with("20"));
+        for name in ["phantom-films", "phantom-films-2"] {
+            let order = Order::read(br#"{"data": "phantoms"}"#).expect("a request");
+            let plan = order.plan(&site(folder.path())).expect("a plan");
+            assert_eq!(plan.name, name);
+            std::fs::create_dir(plan.folder).expect("a folder");
+        }
     }
 
     #[test]

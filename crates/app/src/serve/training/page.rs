@@ -3,6 +3,7 @@
 use clap::ValueEnum as _;
 use maud::{Markup, html};
 
+use super::super::data::sets::SetInfo;
 use super::super::data_set::DataSet;
 use super::super::layout::{encoded, page};
 use super::super::page_words::without_flags;
@@ -12,6 +13,7 @@ use super::samples::{N_EPOCHS, N_IMAGES};
 use crate::config::{Preset, TrainConfig, settings};
 use crate::report::{accuracy_plot, loss_plot};
 use crate::run_dir::records::LogLine;
+use crate::terminal::screen::counted;
 
 /// What the page of an interrupted training says.
 const RESUMABLE: &str = "Nothing trains it now. Resume goes on from its checkpoint; the result is that of a training without interruption.";
@@ -20,7 +22,7 @@ const RESUMABLE: &str = "Nothing trains it now. Resume goes on from its checkpoi
 pub(super) fn start(
     text: &str,
     data: &DataSet,
-    title: Option<String>,
+    title: &str,
     at_work: Option<&str>,
     skip_bad: bool,
 ) -> Markup {
@@ -31,7 +33,7 @@ pub(super) fn start(
         html! {
             link rel="stylesheet" href="/static/train.css";
             h1 { "Train" }
-            p.verdict { "Train a model on " (title.unwrap_or_else(|| data_name(text, data))) }
+            p.verdict { "Train a model on " (title) }
             @if *data == DataSet::Phantoms {
                 p.soft { "These are chest films that the program draws, to try everything out: it takes about a minute. "
                     "Images of your own are chosen on the page " a href="/data" { "Data" } "." }
@@ -52,16 +54,28 @@ pub(super) fn start(
     )
 }
 
-/// What the images are called.
-fn data_name(text: &str, data: &DataSet) -> String {
-    let name = text.split_once(':').map_or("", |(_, name)| name);
-    match data {
-        DataSet::Phantoms => "phantom films".to_owned(),
-        DataSet::Path(path) if name.is_empty() => {
-            path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-        }
-        DataSet::Path(_) => name.to_owned(),
-    }
+/// The page where no images have been chosen.
+pub(super) fn choice(sets: &[SetInfo]) -> Markup {
+    page(
+        "/train",
+        "Roentgen: train",
+        None,
+        html! {
+            link rel="stylesheet" href="/static/train.css";
+            h1 { "Train" }
+            p.verdict { "Which images should a model be trained on?" }
+            p { a.main href="/data" { "Choose images" } }
+            @if !sets.is_empty() {
+                h2 { "Your sets" }
+                ul.runs { @for set in sets {
+                    li { a href=(format!("/data?data={}", encoded(&set.data))) { (set.title) }
+                        " " span.soft { (counted(set.contents.n_images, "image")) } }
+                } }
+            }
+            p.soft { "To try everything out, there are chest films that the program draws: "
+                a href="/data?data=phantoms" { "phantom films" } "." }
+        },
+    )
 }
 
 /// The settings, with the help texts of the command line.
@@ -71,7 +85,7 @@ fn more(data: &DataSet, skip_bad: bool) -> Markup {
         div.field {
             label for="name" { "name" }
             input #name name="name" maxlength="100" autocomplete="off" aria-describedby="about-name";
-            p.soft id="about-name" { "Name of the run [default: date and time]" }
+            p.soft id="about-name" { "Name of the model [default: that of the images]" }
         }
         div.field {
             label for="preset" { "preset" }
@@ -126,6 +140,7 @@ pub(super) fn run(name: &str, progress: &Progress, log: &[LogLine], said: &[Stri
             div #training data-run=(format!("/runs/{}", encoded(name))) {
                 h1 { (name) }
                 p.verdict #sentence { (progress.sentence) }
+                p #result hidden[progress.result.is_none()] { (progress.result.as_deref().unwrap_or_default()) }
                 p #announcement .unseen role="status" aria-live="polite" {}
                 progress #bar max="1" value=(progress.fraction.unwrap_or(0.0)) hidden[progress.fraction.is_none()]
                     aria-label="What is done of it" {}
@@ -136,7 +151,7 @@ pub(super) fn run(name: &str, progress: &Progress, log: &[LogLine], said: &[Stri
                 div.buttons {
                     button #stop hidden[!progress.can_stop && !is_stopping] disabled[is_stopping] { "Stop" }
                     button #resume hidden[!progress.can_resume] { "Resume" }
-                    a #try .button href=(of_run("try")) hidden[!progress.has_model] { "Try it on images" }
+                    a #try .button .main[progress.state == Stage::Done] href=(of_run("try")) hidden[!progress.has_model] { "Try it on images" }
                 }
                 div.plots #curves { (curves(progress, log)) }
                 div #report data-report=(report) {
@@ -160,10 +175,18 @@ fn report_frame(address: &str) -> Markup {
     }
 }
 
+/// What a reader of the plots wonders about.
+fn about_curves() -> Markup {
+    html! {
+        p.soft.about { "An epoch is a pass over all training images. In the first half the network changes in large steps, and the \
+            curves of the validation images, which it does not learn from, may jump; towards the end the steps get small." }
+    }
+}
+
 /// The plots of the epochs that are done.
 pub(super) fn curves(progress: &Progress, log: &[LogLine]) -> Markup {
     let epochs = progress.epochs.unwrap_or(log.len());
     html! {
-        @if !log.is_empty() { (loss_plot(log, epochs)) (accuracy_plot(log, epochs)) }
+        @if !log.is_empty() { (loss_plot(log, epochs)) (accuracy_plot(log, epochs)) (about_curves()) }
     }
 }
