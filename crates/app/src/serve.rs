@@ -58,6 +58,7 @@ mod openapi;
 mod openapi_tests;
 mod page_words;
 mod problem;
+mod quality;
 mod runs;
 mod site;
 #[cfg(test)]

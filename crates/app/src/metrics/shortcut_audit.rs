@@ -1,6 +1,6 @@
 //! The result of a shortcut audit: how well the classes can be predicted without what the images are about.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Interval, Predictions, SubsetMetrics};
 
@@ -12,7 +12,7 @@ use super::{Interval, Predictions, SubsetMetrics};
 const FLAGGED_FRACTION: f64 = 0.5;
 
 /// The result of one probe: a classifier that sees only a part of the information.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Probe {
     /// Area under the ROC curve, mean over the classes; 0.5 is chance.
     pub roc_auc: Option<f64>,
@@ -25,7 +25,7 @@ pub(crate) struct Probe {
 }
 
 /// The ROC AUC of one class.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ClassRocAuc {
     /// Name of the class.
     pub class: String,
@@ -36,7 +36,7 @@ pub(crate) struct ClassRocAuc {
 }
 
 /// What the audit found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Audit {
     /// With full images.
     pub full_image: Probe,

@@ -12,9 +12,10 @@ use utoipa_axum::routes;
 
 use super::layout::{encoded, page};
 use super::problem::Problem;
+use super::quality::ListedRun;
 use super::runs::RunEntry;
 use super::site::Site;
-use super::training::{self, Unfinished};
+use super::training::{self, Unfinished, beside};
 use crate::run_dir::file_names::REPORT;
 
 /// Largest report.
@@ -145,7 +146,7 @@ async fn report(State(site): State<Site>, Path(name): Path<String>) -> Result<Re
 
 /// All runs with a model, the latest first.
 #[utoipa::path(get, path = "/api/v1/runs", tag = "runs", operation_id = "list_runs",
-    responses((status = 200, body = Vec<RunEntry>)))]
-async fn list_for_scripts(State(site): State<Site>) -> Result<Json<Vec<RunEntry>>, Problem> {
-    Ok(Json(site.runs()?))
+    responses((status = 200, body = Vec<ListedRun>)))]
+async fn list_for_scripts(State(site): State<Site>) -> Result<Json<Vec<ListedRun>>, Problem> {
+    beside(move || Ok(site.runs()?.into_iter().map(ListedRun::new).collect())).await.map(Json)
 }

@@ -8,7 +8,10 @@ use utoipa_axum::routes;
 
 use super::layout::{encoded, page};
 use super::problem::Problem;
+use super::quality::Quality;
+use super::runs::RunEntry;
 use super::site::{LoadedModel, Site};
+use super::training::beside;
 use crate::report::overlay::STRENGTH;
 
 #[cfg(test)]
@@ -45,6 +48,8 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
     let run = site.run(&name)?;
     let (of_site, of_model) = (site.clone(), run.clone());
     let loaded = site.compute(move || of_site.model(&of_model)).await??;
+    let path = run.path.clone();
+    let quality = beside(move || Ok(Quality::read(&path))).await?;
     let LoadedModel { card, .. } = &*loaded;
     Ok(page(
         "/",
@@ -61,6 +66,7 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
                     details.soft { summary { (card.class_names.len()) " classes" } (card.class_names.join(", ")) }
                 }
                 @if card.medical { p.caution { "Not a medical device." } }
+                (how_good(&run, &quality))
                 @if card.ood_detector.is_none() { p.remark { "This model rejects no image, however unlike its training images." } }
                 label.drop for="files" {
                     span { "Drop images here" }
@@ -82,6 +88,22 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
             (correct_dialog(&name, &card.class_names))
         },
     ))
+}
+
+/// What a reader of the answers has to know of the model.
+fn how_good(run: &RunEntry, Quality { result, warnings }: &Quality) -> Markup {
+    let link = html! { @if run.has_report {
+        a href=(format!("/runs/{}/report", encoded(&run.name))) { "How good is this model?" }
+    } };
+    html! {
+        @if let [others @ .., last] = warnings.as_slice() {
+            div #warnings.remark.bad {
+                @for warning in others { p { (warning) } }
+                p { (last) " " (link) }
+            }
+        }
+        @if let Some(result) = result { p.soft { (result) " " @if warnings.is_empty() { (link) } } }
+    }
 }
 
 /// The dialog that a script fills with the heat maps of an image.

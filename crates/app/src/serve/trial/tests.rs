@@ -153,6 +153,32 @@ async fn many_images_are_compared_as_predict_compares_them() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_warns_of_a_model_as_its_report_does() {
+    let folder = trained();
+    let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
+    let get = async |path: &str| {
+        let (status, _, body) = ask(&site, "GET", path, Vec::new()).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        String::from_utf8(body).expect("text")
+    };
+    let [page, report] = [get("/runs/my%20run/try").await, get("/runs/my%20run/report").await];
+    assert!(!page.contains("Nothing is known"), "the metrics of a run are read: {page}");
+    assert!(report.contains("not significantly better"), "a model of one epoch: {report}");
+    let warning = "is not clearly better than that of always answering";
+    assert!(page.contains(warning) && page.contains(r#"<a href="/runs/my%20run/report">"#), "{page}");
+    let runs = get("/api/v1/runs").await;
+    assert!(
+        json(runs.as_bytes())[0]["warning"].as_str().is_some_and(|text| text.contains(warning)),
+        "{runs}"
+    );
+
+    std::fs::remove_file(folder.path().join("my run/metrics.json")).expect("a file");
+    let page = get("/runs/my%20run/try").await;
+    assert!(page.contains("Nothing is known") && !page.contains(warning), "{page}");
+    assert!(get("/api/v1/runs").await.contains("Nothing is known"));
+}
+
 #[test]
 fn the_legend_has_the_colours_of_the_maps() {
     let style = include_str!("../static/try.css");

@@ -1,0 +1,209 @@
+//! How good a model is, by the figures of its run: what a reader of its answers has to know.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use roentgen_data::read_text_file;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::runs::RunEntry;
+use crate::metrics::Interval;
+use crate::metrics::shortcut_audit::Audit;
+use crate::run_dir::file_names::METRICS;
+
+/// Largest `metrics.json` that is read: 10,000 classes.
+const MAX_BYTES: u64 = 1 << 26;
+const NOTHING_KNOWN: &str = "Nothing is known about how good this model is: its training has not ended, or the results of its test are missing.";
+const NOT_TESTED: &str = "Nothing is known about how good this model is: it was trained on all images, and none was left to test it on.";
+const NO_TEST_SET: &str = "There was no test set. The model was chosen by the images that its accuracy is from, so that it will be lower for others.";
+const ALL_LEAKED: &str = "Every test image, or its patient, is also among the images that the model was trained on or chosen by, so that nothing is known about how good it is for other images.";
+
+/// See the module.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Quality {
+    /// How many images of its test it predicted correctly; none in a run of an earlier version.
+    pub(super) result: Option<String>,
+    /// Why its answers are not to be relied on.
+    pub(super) warnings: Vec<String>,
+}
+
+/// A run with a model, for scripts.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Run)]
+pub(super) struct ListedRun {
+    #[serde(flatten)]
+    run: RunEntry,
+    /// Why its answers are not to be relied on, if there is a reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
+}
+
+impl ListedRun {
+    /// Reads what is known of a run.
+    pub(super) fn new(run: RunEntry) -> Self {
+        let Quality { warnings, .. } = Quality::read(&run.path);
+        Self { run, warning: (!warnings.is_empty()).then(|| warnings.join(" ")) }
+    }
+}
+
+/// What is read of `metrics.json`.
+#[derive(Deserialize)]
+struct Saved {
+    verdict: Option<String>,
+    /// Null without a validation set; every run has the key.
+    #[serde(deserialize_with = "Option::deserialize")]
+    val: Option<Figures>,
+    test: Option<Figures>,
+    test_deduplicated: Option<Figures>,
+    #[serde(default)]
+    n_leaked: usize,
+    audit: Option<Audit>,
+}
+
+/// Of one set of images.
+#[derive(Deserialize)]
+struct Figures {
+    n: usize,
+    accuracy: f64,
+    accuracy_interval: Option<Interval>,
+    per_class: BTreeMap<String, OfClass>,
+}
+
+#[derive(Deserialize)]
+struct OfClass {
+    n: usize,
+}
+
+impl Quality {
+    /// Of the run in a folder.
+    pub(super) fn read(folder: &Path) -> Self {
+        let text = read_text_file(&folder.join(METRICS), MAX_BYTES).ok();
+        match text.and_then(|text| serde_json::from_str::<Saved>(&text).ok()) {
+            Some(saved) => saved.quality(),
+            None => Self { result: None, warnings: vec![NOTHING_KNOWN.to_owned()] },
+        }
+    }
+}
+
+impl Saved {
+    fn quality(&self) -> Quality {
+        let of_test = self.test_deduplicated.as_ref().or(self.test.as_ref());
+        let Some(figures) = of_test.or(self.val.as_ref()) else {
+            return Quality { result: None, warnings: vec![NOT_TESTED.to_owned()] };
+        };
+        let all_leaked = self.n_leaked > 0 && self.test_deduplicated.is_none();
+        let fixed = [(of_test.is_none(), NO_TEST_SET), (all_leaked, ALL_LEAKED)];
+        let fixed = fixed.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text.to_owned());
+        let warnings = self.shortcut().into_iter().chain(figures.not_better_than_constant()).chain(fixed);
+        let result = self.verdict.clone().filter(|_| !all_leaked);
+        Quality { result, warnings: warnings.collect() }
+    }
+
+    fn shortcut(&self) -> Option<String> {
+        let how = self.audit.as_ref()?.strongest_shortcut()?;
+        Some(format!(
+            "The classes of the images it was trained on can be told {how}: an answer may rest on that and not on what a person \
+             would look at, and be wrong for images from elsewhere."
+        ))
+    }
+}
+
+impl Figures {
+    /// The same comparison as the verdict of the report.
+    fn not_better_than_constant(&self) -> Option<String> {
+        let low = self.accuracy_interval.map_or(0.0, |[low, _]| low);
+        let (name, most) = self.per_class.iter().max_by_key(|(_, class)| class.n)?;
+        let constant = most.n as f64 / self.n as f64;
+        (low <= constant).then(|| {
+            format!(
+                "Its accuracy, {}, is not clearly better than that of always answering {name}: {}.",
+                percent(self.accuracy),
+                percent(constant)
+            )
+        })
+    }
+}
+
+fn percent(fraction: f64) -> String {
+    format!("{:.1} %", 100.0 * fraction)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::metrics::{Predictions, SubsetMetrics};
+
+    /// What a run writes of a set of images, the last of which are wrong.
+    fn figures(n: u32, n_wrong: u32) -> Value {
+        let mut predictions = Predictions::new(2);
+        for image in 0..n {
+            let logit = if image < n - n_wrong { 2.0 } else { -2.0 };
+            predictions.add(image % 2, [[logit, 0.0], [0.0, logit]][image as usize % 2].into_iter());
+        }
+        let metrics = SubsetMetrics::new(vec!["ill".into(), "well".into()], &predictions, None);
+        serde_json::to_value(&metrics).expect("plain numbers")
+    }
+
+    fn audit(is_flagged: bool) -> Value {
+        let probe =
+            |flagged| json!({ "roc_auc": 0.9, "interval": [0.8, 1.0], "per_class": [], "flagged": flagged });
+        json!({ "full_image": probe(false), "border": probe(is_flagged), "centre_blanked": probe(false), "file_facts": null,
+            "flagged": is_flagged, "verdict": "", "n": 40, "n_leaked": 0 })
+    }
+
+    fn read(metrics: &Value) -> Quality {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("metrics.json"), metrics.to_string()).expect("a file");
+        Quality::read(folder.path())
+    }
+
+    /// Whether there are as many warnings as words, each with its word.
+    fn warns(metrics: &Value, words: &[&str]) {
+        let Quality { warnings, .. } = read(metrics);
+        let is_there = warnings.len() == words.len()
+            && warnings.iter().zip(words).all(|(warning, word)| warning.contains(word));
+        assert!(is_there, "{warnings:?}, expected {words:?}");
+    }
+
+    #[test]
+    fn a_model_that_was_tested_well_has_a_result_and_no_warning() {
+        let metrics = json!({ "verdict": "39 of 40.", "val": figures(10, 9), "test": figures(40, 1), "n_leaked": 0,
+            "audit": audit(false) });
+        let expected = Quality { result: Some("39 of 40.".to_owned()), warnings: Vec::new() };
+        assert_eq!(read(&metrics), expected);
+    }
+
+    #[test]
+    fn what_the_report_warns_of_is_a_warning() {
+        let good = || figures(40, 1);
+        warns(&json!({ "val": null, "test": good(), "audit": audit(true) }), &["told from the border alone"]);
+        warns(&json!({ "val": good() }), &["no test set"]);
+        warns(&json!({ "val": null, "test": figures(40, 18) }), &["55.0 %, is not clearly better"]);
+        warns(&json!({ "val": null }), &["trained on all images"]);
+        let all_leaked = json!({ "verdict": "40 of 40.", "val": good(), "test": good(), "n_leaked": 40 });
+        warns(&all_leaked, &["Every test image"]);
+        assert_eq!(read(&all_leaked).result, None);
+        let (test, rest) = (figures(40, 38), figures(30, 1));
+        warns(&json!({ "val": good(), "test": test, "test_deduplicated": rest, "n_leaked": 10 }), &[]);
+        warns(
+            &json!({ "val": figures(40, 18), "audit": audit(true) }),
+            &["border", "not clearly", "no test set"],
+        );
+    }
+
+    #[test]
+    fn without_figures_nothing_is_known() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let nothing = Quality { result: None, warnings: vec![NOTHING_KNOWN.to_owned()] };
+        assert_eq!(Quality::read(folder.path()), nothing);
+        for text in ["", "{", "[]", "{}", r#"{"val": 3}"#, r#"{"val": {"n": -1}}"#] {
+            fs::write(folder.path().join("metrics.json"), text).expect("a file");
+            assert_eq!(Quality::read(folder.path()), nothing, "{text}");
+        }
+    }
+}
