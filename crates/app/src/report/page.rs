@@ -9,7 +9,7 @@ use super::model_card_section::model_card_section;
 use super::run_section::run_section;
 use super::test_section::test_section;
 use super::training_section::training_section;
-use super::verdict::{remarks, verdict};
+use super::verdict::{Verdict, remarks, verdict};
 use crate::terminal::foreign_text::printable_lines;
 
 /// What the page may do: fetch nothing and run no script, whatever a class name or a file name tries.
@@ -34,6 +34,7 @@ const SECTIONS: [(&str, &str); 6] = [
 /// The whole page.
 #[must_use]
 pub(crate) fn page(input: &ReportInput<'_>) -> String {
+    let Verdict { headline, detail } = verdict(input.metrics, input.is_medical);
     let title = format!("Roentgen: {}", input.title());
     let markup = html! {
         (DOCTYPE)
@@ -42,7 +43,8 @@ pub(crate) fn page(input: &ReportInput<'_>) -> String {
             body {
                 header {
                     h1 { (title) }
-                    p.verdict { (verdict(input)) }
+                    p.verdict { (headline) }
+                    @if !detail.is_empty() { p.detail { (detail) } }
                     (remarks(input))
                     nav { @for (anchor, name) in SECTIONS { a href=(format!("#{anchor}")) { (name) } } }
                 }

@@ -1,4 +1,4 @@
-//! The top of the page: one sentence with the result, and what a reader must know to interpret it.
+//! The top of the page: the result, and what a reader must know to interpret it.
 
 use maud::{Markup, html};
 
@@ -21,50 +21,51 @@ fn main_metrics(metrics: &Metrics) -> Option<(&SubsetMetrics, &'static str)> {
     Some((test.main(), images))
 }
 
-/// How many images the model classified correctly, in one sentence.
-pub(crate) fn result(metrics: &Metrics) -> String {
-    let Some((metrics, images)) = main_metrics(metrics) else {
-        return "The model was trained on all images; no image was left to test it on.".to_owned();
-    };
-    let [low, high] = metrics.accuracy_interval().unwrap_or([0.0, 1.0]);
-    format!(
-        "The model classified {} of {} {images} correctly: accuracy {}, 95 % interval {} to {}.",
-        metrics.confusion.n_right(),
-        metrics.confusion.n(),
-        percent(metrics.confusion.accuracy()),
-        percent(low),
-        percent(high)
-    )
+/// The result of a run, for people.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    /// What a reader must see first.
+    pub headline: String,
+    /// The figures behind it.
+    pub detail: String,
 }
 
-/// The result in one sentence, and what it is to be compared with.
-pub(super) fn verdict(input: &ReportInput<'_>) -> String {
-    let result = result(input.metrics);
-    let Some((metrics, _)) = main_metrics(input.metrics) else { return result };
-    let n = metrics.confusion.n();
-    let [low, _] = metrics.accuracy_interval().unwrap_or([0.0, 1.0]);
-    let class_counts = (0..metrics.class_names.len()).map(|class| metrics.confusion.n_of(class));
+/// The result of a run. Where the classes can be predicted without what the images are about, or the model is no better than a
+/// guess, that is the headline.
+pub(crate) fn verdict(metrics: &Metrics, is_medical: bool) -> Verdict {
+    let Some((main, images)) = main_metrics(metrics) else {
+        let headline = "The model was trained on all images; no image was left to test it on.".to_owned();
+        return Verdict { headline, detail: String::new() };
+    };
+    let (n, n_right) = (main.confusion.n(), main.confusion.n_right());
+    let [low, high] = main.accuracy_interval().unwrap_or([0.0, 1.0]);
+    let class_counts = (0..main.class_names.len()).map(|class| main.confusion.n_of(class));
     let baseline = class_counts.max().unwrap_or(0) as f64 / n as f64;
-    let comparison = if low > baseline {
-        format!("Always predicting the most frequent class gives {}.", percent(baseline))
-    } else {
-        format!(
-            "This is not significantly better than always predicting the most frequent class ({}).",
-            percent(baseline)
-        )
-    };
-    let shortcut = shortcut_sentence(input, metrics.confusion.accuracy()).unwrap_or_default();
-    format!("{shortcut}{result} {comparison}")
+    let accuracy = percent(main.confusion.accuracy());
+    let result = format!("The model classified {n_right} of {n} {images} correctly: accuracy {accuracy}");
+    let interval = format!("95 % interval {} to {}", percent(low), percent(high));
+    let comparison = format!("Always predicting the most frequent class gives {}.", percent(baseline));
+    let all = format!("{result}, {interval}. {comparison}");
+    match shortcut_sentence(metrics, is_medical, &accuracy) {
+        Some(headline) => Verdict { headline, detail: all },
+        None if low > baseline => {
+            Verdict { headline: format!("{result}."), detail: format!("{interval}. {comparison}") }
+        }
+        None => {
+            let headline =
+                "The model is not significantly better than always predicting the most frequent class.";
+            Verdict { headline: headline.to_owned(), detail: all }
+        }
+    }
 }
 
-/// The first sentence where the classes can be predicted without what the images are about.
-fn shortcut_sentence(input: &ReportInput<'_>, accuracy: f64) -> Option<String> {
-    let how = input.metrics.audit.as_ref()?.strongest_shortcut()?;
-    let set = if input.metrics.test.is_some() { "test set" } else { "validation set" };
-    let subject = if input.is_medical { "the disease" } else { "what the images show" };
+/// The headline where the classes can be predicted without what the images are about.
+fn shortcut_sentence(metrics: &Metrics, is_medical: bool, accuracy: &str) -> Option<String> {
+    let how = metrics.audit.as_ref()?.strongest_shortcut()?;
+    let set = if metrics.test.is_some() { "test set" } else { "validation set" };
+    let subject = if is_medical { "the disease" } else { "what the images show" };
     Some(format!(
-        "{} on its own {set}; the classes can be told {how}, so this says little about {subject}. ",
-        percent(accuracy)
+        "{accuracy} on its own {set}; the classes can be told {how}, so this says little about {subject}."
     ))
 }
 

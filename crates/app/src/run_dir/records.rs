@@ -41,17 +41,11 @@ pub(crate) struct TimeLine {
     pub images_per_s: f64,
 }
 
-/// `metrics.json`: the figures, after the result in a sentence.
-#[derive(Debug, Serialize)]
-pub(crate) struct MetricsFile<'a> {
-    pub verdict: String,
-    #[serde(flatten)]
-    pub metrics: &'a Metrics,
-}
-
-/// The figures of a run.
+/// `metrics.json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Metrics {
+    /// The result in one or two sentences, as the report begins.
+    pub verdict: String,
     pub val: Option<SubsetMetrics>,
     /// Absent without a test set.
     #[serde(flatten)]

@@ -17,7 +17,7 @@ use crate::model::observation::Observation;
 use crate::model::ood::OodDetector;
 use crate::model::predicted_set::PredictedSet;
 use crate::model::shift::Shift;
-use crate::report;
+use crate::report::{self, Verdict};
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::MODEL;
 use crate::run_dir::predictions_file;
@@ -95,7 +95,8 @@ pub(super) fn evaluate_final_model(
 
     bar.set_position(1);
     bar.set_message("confidence intervals");
-    let metrics = Metrics {
+    let mut metrics = Metrics {
+        verdict: String::new(),
         n_rejected: Rejected {
             val: val.as_ref().and_then(PredictedSet::n_rejected),
             test: test.as_ref().and_then(PredictedSet::n_rejected),
@@ -115,6 +116,8 @@ pub(super) fn evaluate_final_model(
         seed: run.config.seed,
         threads: run.config.threads(),
     };
+    let Verdict { headline, detail } = report::verdict(&metrics, is_medical(run.config, run.data));
+    metrics.verdict = format!("{headline} {detail}").trim_end().to_owned();
     bar.finish_and_clear();
     Ok((metrics, test))
 }

@@ -25,12 +25,11 @@ use crate::model::model_file;
 use crate::model::predicted_set::PredictedSet;
 use crate::model::training_digests::TrainingDigests;
 use crate::ranks::Ranks;
-use crate::report;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CHECKPOINT, CONFIG, DATA, METRICS, MODEL, REPORT};
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::pseudonym_key;
-use crate::run_dir::records::{Metrics, MetricsFile};
+use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::foreign_text::printable_json;
 use crate::terminal::screen::Screen;
@@ -181,9 +180,8 @@ pub(crate) fn train_in_folder(
     let report = run.report(&final_model, &metrics, test.as_ref())?;
     folder.write(REPORT, report.as_bytes())?;
     // The metrics are written last: a folder that has them belongs to a run that has ended.
-    let file = MetricsFile { verdict: report::result(&metrics), metrics: &metrics };
     let json =
-        printable_json(&serde_json::to_string_pretty(&file).expect("metrics are plain numbers and names"));
+        printable_json(&serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names"));
     folder.write(METRICS, (json + "\n").as_bytes())?;
     folder.finish()?;
     run_summary::show_results(&run, &metrics)?;

@@ -26,6 +26,10 @@ const SIDE: u32 = 112;
 /// Quality of its JPEG file, of 100.
 const QUALITY: u8 = 82;
 
+/// What a reader of the numbers wonders about.
+const SETS: &str = "The network learns from the training images; the validation images choose the epoch that is kept; the test \
+                    images, which take no part in either, give the figures.";
+
 /// A JPEG file.
 pub(super) type Picture = Vec<u8>;
 
@@ -101,7 +105,7 @@ impl Diagnosis {
         let mut blocks: Vec<Remark> = bad_files(config, &data.findings).into_iter().collect();
         blocks
             .extend(no_memory.map(|text| Remark::new(first_letter_large(&without_flags(&text)), Vec::new())));
-        let mut facts = vec![sizes(&data)];
+        let mut facts = vec![sizes(&data), SETS.to_owned()];
         facts.extend(split_off.map(|text| first_letter_large(&without_flags(&text))));
         facts.extend(patients(&data.findings));
         if let Some(seconds) = inspection.train_seconds {

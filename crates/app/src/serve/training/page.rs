@@ -46,7 +46,7 @@ pub(super) fn start(
             }
             form #start {
                 input type="hidden" name="data" value=(text);
-                button.main type="submit" { "Train" }
+                button.main type="submit" { "Start the training" }
                 p #problem .remark.bad role="alert" hidden {}
                 details open[skip_bad] { summary { "More" } (more(data, skip_bad)) }
             }
