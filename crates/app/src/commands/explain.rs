@@ -138,20 +138,49 @@ impl<'a> ExplainedImage<'a> {
 
     /// How much the log-odds of the explained class fall where each part of the image is hidden.
     pub(crate) fn occlusion_panel<'map>(&self, occlusion: &'map Occlusion) -> Panel<'map> {
-        let Occlusion { lost_log_odds, least_probability } = occlusion;
-        let (greatest, class) = (greatest(lost_log_odds), self.class());
-        let (heat, caption) = if greatest >= MIN_SHOWN_LOSS {
-            let before = self.explanation.probabilities[self.explanation.class];
-            let [before, after] = [before, *least_probability].map(probability_text);
-            let heat = Heat { map: lost_log_odds, end: format!("{greatest:.2}") };
-            (
-                Some(heat),
-                format!("fall of the log-odds of {class} if hidden; at most from {before} to {after}"),
-            )
-        } else {
-            (None, format!("hiding any part makes {class} no less probable"))
+        let (map, class) = (&occlusion.lost_log_odds, self.class());
+        let effect = self.effect_of_hiding(occlusion);
+        let caption = match &effect {
+            HidingEffect::Less { before, after } => {
+                format!("fall of the log-odds of {class} if hidden; at most from {before} to {after}")
+            }
+            HidingEffect::Hardly { probability } => {
+                format!(
+                    "fall of the log-odds of {class} if hidden; hiding any one part hardly changes its probability, {probability}"
+                )
+            }
+            HidingEffect::None => format!("hiding any part makes {class} no less probable"),
         };
+        let has_heat = !matches!(effect, HidingEffect::None);
+        let heat = has_heat.then(|| Heat { map, end: format!("{:.2}", greatest(map)) });
         Panel { title: "Occlusion".to_owned(), heat, caption }
+    }
+
+    /// What hiding the most important part does to the explained class.
+    pub(crate) fn effect_of_hiding(&self, occlusion: &Occlusion) -> HidingEffect {
+        HidingEffect::new(self.explanation.probabilities[self.explanation.class], occlusion)
+    }
+}
+
+/// What hiding parts of an image does to the probability of a class, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HidingEffect {
+    /// At most, it falls from one to another.
+    Less { before: String, after: String },
+    /// It falls, but not visibly.
+    Hardly { probability: String },
+    /// It falls nowhere.
+    None,
+}
+
+impl HidingEffect {
+    /// `before` is the probability while nothing is hidden.
+    fn new(before: f64, occlusion: &Occlusion) -> Self {
+        if greatest(&occlusion.lost_log_odds) < MIN_SHOWN_LOSS {
+            return Self::None;
+        }
+        let [before, after] = [before, occlusion.least_probability].map(probability_text);
+        if before == after { Self::Hardly { probability: before } } else { Self::Less { before, after } }
     }
 }
 
@@ -230,4 +259,24 @@ fn show(
         occlusion_probability: occlusion.least_probability,
         out,
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_is_not_visible_is_not_shown_as_one() {
+        let effect = |before: f64, least_probability: f64, greatest: f32| {
+            let lost_log_odds = Array2::from_elem((2, 2), greatest);
+            HidingEffect::new(before, &Occlusion { lost_log_odds, least_probability })
+        };
+        let text = str::to_owned;
+        assert_eq!(
+            effect(0.9, 0.5, 2.2),
+            HidingEffect::Less { before: text("90.0 %"), after: text("50.0 %") }
+        );
+        assert_eq!(effect(0.9999, 0.993, 4.3), HidingEffect::Hardly { probability: text("> 99 %") });
+        assert_eq!(effect(0.9, 0.9001, -0.1), HidingEffect::None);
+    }
 }

@@ -108,10 +108,7 @@ fn how_good(run: &RunEntry, Quality { result, warnings }: &Quality) -> Markup {
 
 /// The dialog that a script fills with the heat maps of an image.
 fn why_dialog(medical: bool) -> Markup {
-    let methods = [
-        ("grad-cam", "Grad-CAM", "Where the features are that the network counts for the class."),
-        ("occlusion", "Occlusion", "What the class loses where a part of the image is hidden."),
-    ];
+    let methods = [("grad-cam", "Evidence (Grad-CAM)"), ("occlusion", "Hidden parts (occlusion)")];
     html! {
         dialog #why aria-labelledby="why-title" {
             h2 #why-title {}
@@ -120,13 +117,12 @@ fn why_dialog(medical: bool) -> Markup {
                 label for="opacity" { "Opacity of the colours" }
                 input #opacity type="range" min="0" max="100" step="5" value=(format!("{:.0}", 100.0 * STRENGTH));
             }
-            div.maps { @for (method, name, meaning) in methods {
+            div.maps { @for (method, name) in methods {
                 figure data-method=(method) {
                     h3 { (name) }
                     div.stack { img.picture alt=""; img.overlay alt=""; div.window hidden {} }
                     p.heat-legend hidden { "0 " span.bar {} " " span.greatest {} }
                     p.text aria-live="polite" {}
-                    p.soft { (meaning) }
                 }
             } }
             p.soft {

@@ -9,12 +9,13 @@ use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::{ImageFormat, RgbaImage};
+use ndarray::Array2;
 use roentgen_data::ImageSource;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::upload::{unusable, with_image};
-use crate::commands::explain::{ExplainedImage, find_class, greatest};
+use crate::commands::explain::{ExplainedImage, HidingEffect, find_class, greatest};
 use crate::report::overlay::transparent;
 use crate::report::picture::{scaled, to_jpeg};
 use crate::serve::openapi::{FileBytes, OfImage, OfRun};
@@ -78,21 +79,14 @@ impl HeatAnswer {
         let class = class.map_err(|error| Problem::BadBody(StatusCode::BAD_REQUEST, error.to_string()))?;
         let explained =
             ExplainedImage::read(model, card, source, class).map_err(|reason| unusable(&reason))?;
-        let (grad_cam, occlusion);
-        let panel = match method {
-            Method::GradCam => {
-                grad_cam = explained.explanation.grad_cam();
-                explained.grad_cam_panel(&grad_cam)
-            }
-            Method::Occlusion => {
-                occlusion = explained.explanation.occlusion();
-                explained.occlusion_panel(&occlusion)
-            }
+        let (map, text) = match method {
+            Method::GradCam => grad_cam(&explained),
+            Method::Occlusion => occlusion(&explained),
         };
         let (picture, scale) = scaled(&explained.image, SIDE);
-        let overlay = panel.heat.as_ref().map(|heat| {
+        let overlay = map.as_ref().map(|map| {
             let window = explained.window.map(|edge| edge * scale);
-            STANDARD.encode(to_png(&transparent(picture.dimensions(), window, heat.map)))
+            STANDARD.encode(to_png(&transparent(picture.dimensions(), window, map)))
         });
         let (width, height) = explained.image.dimensions();
         let sides = [width, height, width, height].map(f64::from);
@@ -100,12 +94,40 @@ impl HeatAnswer {
             method: *method,
             class: explained.class().to_owned(),
             probability: explained.explanation.probabilities[explained.explanation.class],
-            greatest: panel.heat.map(|heat| greatest(heat.map)),
-            text: panel.caption,
+            greatest: map.as_ref().map(greatest),
+            text,
             overlay,
             window: std::array::from_fn(|edge| explained.window[edge] / sides[edge]),
         })
     }
+}
+
+/// The map, if it shows anything, and what it shows in plain words.
+fn grad_cam(explained: &ExplainedImage<'_>) -> (Option<Array2<f32>>, String) {
+    let (map, class) = (explained.explanation.grad_cam(), explained.class());
+    if greatest(&map) > 0.0 {
+        let text =
+            format!("The colours are where the network finds evidence for {class}: the stronger, the more.");
+        return (Some(map), text);
+    }
+    (None, format!("The network finds no evidence for {class} in this image."))
+}
+
+/// The same by hiding parts of the image.
+fn occlusion(explained: &ExplainedImage<'_>) -> (Option<Array2<f32>>, String) {
+    let (occlusion, class) = (explained.explanation.occlusion(), explained.class());
+    let text = match explained.effect_of_hiding(&occlusion) {
+        HidingEffect::Less { before, after } => format!(
+            "The colours are where {class} becomes less probable if that part is hidden. At most, its probability falls from \
+             {before} to {after}."
+        ),
+        HidingEffect::Hardly { probability } => format!(
+            "Hiding any one part hardly changes the answer: the probability of {class} remains {probability}. The colours are \
+             where it changes most, however little."
+        ),
+        HidingEffect::None => return (None, format!("Hiding any one part makes {class} no less probable.")),
+    };
+    (Some(occlusion.lost_log_odds), text)
 }
 
 fn to_png(image: &RgbaImage) -> Vec<u8> {
