@@ -15,7 +15,7 @@ use crate::program::{roentgen, text, train, write_images};
 const TOLERANCE: f64 = 1e-9;
 const CLASSES: [&str; 2] = ["ill", "well"];
 /// What a run is, not how good its model is.
-const FACTS: [&str; 9] = [
+const FACTS: [&str; 10] = [
     "class_prior",
     "train_images_per_s",
     "train_seconds",
@@ -25,6 +25,7 @@ const FACTS: [&str; 9] = [
     "n_parameters",
     "seed",
     "threads",
+    "verdict",
 ];
 
 /// A list of images, three to a patient. Two test images also occur in the training set, and one is a white page, which a
@@ -196,6 +197,11 @@ fn every_place_shows_the_same_main_figures() {
     let (n, n_right) = (rows.iter().sum::<u64>(), rows[0] + rows[3]);
     let page = fs::read_to_string(here.join("a/report.html")).unwrap();
     assert!(page.contains(&format!("classified {n_right} of {n} test images (without leakage)")), "verdict");
+    let verdict = metrics["verdict"].as_str().unwrap();
+    assert!(
+        verdict.contains(&format!("classified {n_right} of {n} test images (without leakage)")),
+        "{verdict}"
+    );
     let matrix = page.find("Confusion matrix").unwrap();
     let cells: String = page[matrix..].chars().take(1200).collect();
     assert!(
