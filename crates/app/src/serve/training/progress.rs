@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use roentgen_data::read_text_file;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::super::page_words::without_flags;
+use super::super::quality::Quality;
 use super::process::{Bar, End, Glance};
 use crate::config::TrainConfig;
 use crate::run_dir::file_names::{CONFIG, LAST_MODEL, LOG, METRICS, MODEL, REPORT, TIMES};
@@ -17,8 +18,6 @@ use crate::terminal::screen::{counted, thousands};
 
 /// Largest log that is read: 100,000 epochs, the most that there can be, have 30 MB.
 const MAX_LOG_BYTES: u64 = 1 << 28;
-/// Largest file of metrics: a confusion matrix of 1,000 classes has 5 MB.
-const MAX_METRICS_BYTES: u64 = 1 << 28;
 /// Epochs whose times the time left is estimated by.
 const LATEST: usize = 5;
 
@@ -89,7 +88,7 @@ impl Progress {
             Some(End::Failed(reason)) if state == Stage::Failed => Some(without_flags(&reason)),
             _ => None,
         };
-        let result = (state == Stage::Done).then(|| result_of(folder)).flatten();
+        let result = (state == Stage::Done).then(|| Quality::read(folder).result).flatten();
         let is_at_work = matches!(state, Stage::Reading | Stage::Training | Stage::Evaluating);
         Self {
             state,
@@ -107,16 +106,6 @@ impl Progress {
             has_report: has(REPORT),
         }
     }
-}
-
-/// The result of a run of one training.
-fn result_of(folder: &Path) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Result {
-        verdict: String,
-    }
-    let text = read_text_file(&folder.join(METRICS), MAX_METRICS_BYTES).ok()?;
-    serde_json::from_str::<Result>(&text).ok().map(|result| result.verdict)
 }
 
 /// Whether the settings ask for one training.
