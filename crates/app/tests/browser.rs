@@ -113,9 +113,22 @@ fn answer_for(browser: &Browser, images: &[PathBuf]) {
     let paths: Vec<&str> = images.iter().map(|path| path.to_str().unwrap()).collect();
     // The window in which files are chosen is not of the page, so that no key of ours gets there.
     browser.send("#files", &paths.join("\n"));
-    browser
-        .wait(&format!("document.querySelector('#status').textContent === '{} images done'", images.len()));
+    let done =
+        if images.len() == 1 { "1 image done".to_owned() } else { format!("{} images done", images.len()) };
+    browser.wait(&format!("document.querySelector('#status').textContent === '{done}'"));
     check_page(browser);
+    for width in [360, 1280] {
+        browser.resize(width, 800);
+        let script =
+            "const box = document.querySelector('.scroll'); return box.scrollWidth - box.clientWidth";
+        let beyond = browser.run(script, &Value::Null);
+        assert_eq!(beyond, 0, "pixels of the answers are beyond {width}");
+    }
+    // A single answer cannot be sorted, nor compared.
+    let script = "return document.querySelector('#results th button').disabled";
+    assert_eq!(browser.run(script, &Value::Null), images.len() == 1);
+    browser.wait(&format!("document.querySelector('#together').hidden === {}", images.len() == 1));
+    assert!(browser.text("#meaning").contains("calibrated"));
     browser.tab_to("#save");
 }
 
@@ -129,7 +142,7 @@ fn use_answers(browser: &Browser) {
     browser.press(ENTER);
     browser.wait("document.querySelectorAll('#near img').length === 5");
     let maps = "[...document.querySelectorAll('#why .text')].map((text) => text.textContent)";
-    let maps = browser.run(&format!("return {maps}"), &Value::Null).to_string();
+    let maps = browser.run(&format!("return {maps}"), &Value::Null).to_string().to_lowercase();
     assert!(maps.contains("evidence for") && maps.contains("hid") && !maps.contains('…'), "{maps}");
     let opacity = "getComputedStyle(document.querySelector('#why .overlay')).opacity";
     browser.wait(&format!("{opacity} === '0.65' && document.activeElement.id === 'opacity'"));

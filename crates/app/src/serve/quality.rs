@@ -22,7 +22,7 @@ const ALL_LEAKED: &str = "Every test image, or its patient, is also among the im
 /// See the module.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Quality {
-    /// How many images of its test it predicted correctly; none in a run of an earlier version.
+    /// The verdict of its report; none in a run of an earlier version.
     pub(super) result: Option<String>,
     /// Why its answers are not to be relied on.
     pub(super) warnings: Vec<String>,
@@ -90,14 +90,13 @@ impl Saved {
     fn quality(&self) -> Quality {
         let of_test = self.test_deduplicated.as_ref().or(self.test.as_ref());
         let Some(figures) = of_test.or(self.val.as_ref()) else {
-            return Quality { result: None, warnings: vec![NOT_TESTED.to_owned()] };
+            return Quality { result: self.verdict.clone(), warnings: vec![NOT_TESTED.to_owned()] };
         };
         let all_leaked = self.n_leaked > 0 && self.test_deduplicated.is_none();
         let fixed = [(of_test.is_none(), NO_TEST_SET), (all_leaked, ALL_LEAKED)];
         let fixed = fixed.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text.to_owned());
         let warnings = self.shortcut().into_iter().chain(figures.not_better_than_constant()).chain(fixed);
-        let result = self.verdict.clone().filter(|_| !all_leaked);
-        Quality { result, warnings: warnings.collect() }
+        Quality { result: self.verdict.clone(), warnings: warnings.collect() }
     }
 
     fn shortcut(&self) -> Option<String> {
@@ -185,9 +184,7 @@ mod tests {
         warns(&json!({ "val": good() }), &["no test set"]);
         warns(&json!({ "val": null, "test": figures(40, 18) }), &["55.0 %, is not clearly better"]);
         warns(&json!({ "val": null }), &["trained on all images"]);
-        let all_leaked = json!({ "verdict": "40 of 40.", "val": good(), "test": good(), "n_leaked": 40 });
-        warns(&all_leaked, &["Every test image"]);
-        assert_eq!(read(&all_leaked).result, None);
+        warns(&json!({ "val": good(), "test": good(), "n_leaked": 40 }), &["Every test image"]);
         let (test, rest) = (figures(40, 38), figures(30, 1));
         warns(&json!({ "val": good(), "test": test, "test_deduplicated": rest, "n_leaked": 10 }), &[]);
         warns(

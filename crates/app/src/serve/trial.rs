@@ -12,6 +12,7 @@ use super::quality::Quality;
 use super::runs::RunEntry;
 use super::site::{LoadedModel, Site};
 use super::training::beside;
+use crate::model::model_card::ModelCard;
 use crate::report::overlay::STRENGTH;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod heat;
 mod nearest;
 #[cfg(test)]
 mod nearest_tests;
+mod notes;
 mod predict;
 #[cfg(test)]
 mod tests;
@@ -69,7 +71,7 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
                 (how_good(&run, &quality))
                 @if card.ood_detector.is_none() { p.remark { "This model rejects no image, however unlike its training images." } }
                 label.drop for="files" {
-                    span { "Drop images here" }
+                    span { "Drop images or a folder here" }
                     span.choose { "Choose images" }
                     span.soft { "png, jpeg, DICOM, tiff, bmp, webp or gif; they stay on this machine" }
                     input #files type="file" multiple;
@@ -78,10 +80,11 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
                 p.soft #together role="status" hidden {}
                 div.scroll { table #results hidden {
                     thead { tr { @for column in ["image", "answer", "probability", "remark"] {
-                        th scope="col" { button type="button" { (column) } }
+                        th scope="col" { button type="button" disabled { (column) } }
                     } } }
                     tbody {}
                 } }
+                p #meaning.soft hidden { (meaning_of_probability(card)) }
                 button #save hidden { "Save as CSV" }
             }
             (why_dialog(card.medical))
@@ -93,7 +96,7 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
 /// What a reader of the answers has to know of the model.
 fn how_good(run: &RunEntry, Quality { result, warnings }: &Quality) -> Markup {
     let link = html! { @if run.has_report {
-        a href=(format!("/runs/{}/report", encoded(&run.name))) { "How good is this model?" }
+        a href=(format!("/runs/{}/report", encoded(&run.name))) { "More in its report" }
     } };
     html! {
         @if let [others @ .., last] = warnings.as_slice() {
@@ -101,8 +104,19 @@ fn how_good(run: &RunEntry, Quality { result, warnings }: &Quality) -> Markup {
                 @for warning in others { p { (warning) } }
                 p { (last) " " (link) }
             }
+        } @else if let Some(result) = result {
+            p.soft { (result) " " (link) }
         }
-        @if let Some(result) = result { p.soft { (result) " " @if warnings.is_empty() { (link) } } }
+    }
+}
+
+/// What the probabilities are, in plain words.
+fn meaning_of_probability(card: &ModelCard) -> &'static str {
+    if card.trained_on.as_ref().is_some_and(|trained_on| trained_on.n_val > 0) {
+        "The probabilities are calibrated: 80 % is meant to say that about 80 of 100 such answers are right. This holds at most for \
+         images like those of the training."
+    } else {
+        "The probabilities are not calibrated: of 100 answers with 80 %, fewer than 80 may be right."
     }
 }
 
@@ -112,7 +126,7 @@ fn why_dialog(medical: bool) -> Markup {
     html! {
         dialog #why aria-labelledby="why-title" {
             h2 #why-title {}
-            p.remark.rejected hidden { "A rejected image has no class. The maps explain the class that it is most like." }
+            p.remark.rejected hidden { span.reason {} " A rejected image has no class. The maps explain the class that it is most like." }
             div.fade {
                 label for="opacity" { "Opacity of the colours" }
                 input #opacity type="range" min="0" max="100" step="5" value=(format!("{:.0}", 100.0 * STRENGTH));

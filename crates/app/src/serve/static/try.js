@@ -3,7 +3,7 @@
 import { element, post } from "./common.js";
 import { droppedFiles } from "./data_files.js";
 import { correct } from "./try_correct.js";
-import { csv, makeSortable, sort } from "./try_table.js";
+import { allowSorting, csv, makeSortable, sort } from "./try_table.js";
 import { why } from "./try_why.js";
 
 const AT_ONCE = 3;
@@ -15,6 +15,7 @@ const [input, drop] = [document.querySelector("#files"), document.querySelector(
 const [table, save] = [document.querySelector("#results"), document.querySelector("#save")];
 const api = document.querySelector("#trial").dataset.api;
 const [status, together] = [document.querySelector("#status"), document.querySelector("#together")];
+const meaning = document.querySelector("#meaning");
 /** Each image: its file, its row and, later, its answer. */
 const entries = [];
 const tasks = [];
@@ -126,7 +127,8 @@ async function answer(entry) {
   entry.answer = await predict(entry.file);
   show(entry);
   nDone += 1;
-  status.textContent = nDone < entries.length ? `${nDone} of ${entries.length} images` : `${nDone} images done`;
+  const images = entries.length === 1 ? "image" : "images";
+  status.textContent = nDone < entries.length ? `${nDone} of ${entries.length} ${images}` : `${nDone} ${images} done`;
   save.hidden = false;
   if (nDone === entries.length) {
     sort(table, entries);
@@ -146,7 +148,7 @@ async function compare() {
     answer = { text: error.message };
   }
   if (nDone < entries.length) return;
-  together.hidden = false;
+  together.hidden = entries.length < 2;
   together.className = answer.shift ? `remark ${answer.shift.detected ? "bad" : "good"}` : "soft";
   together.textContent = answer.text[0].toUpperCase() + answer.text.slice(1);
 }
@@ -174,7 +176,8 @@ function add(files) {
     entries.push(entry);
     later(() => answer(entry));
   }
-  table.hidden = entries.length === 0;
+  table.hidden = meaning.hidden = entries.length === 0;
+  allowSorting(table, entries.length > 1);
 }
 
 input.addEventListener("change", () => {

@@ -7,6 +7,11 @@ const columns = [
   ({ answer }) => answer && (answer.error ?? answer.reason ?? answer.notes?.join(" ")),
 ];
 
+/** Lets the headings be buttons, which they are not for a single row. */
+export function allowSorting(table, isAllowed) {
+  for (const head of table.tHead.rows[0].cells) head.querySelector("button").disabled = !isAllowed;
+}
+
 /** Sorts the rows of entries, each with its file, its row and its answer, by the column that the user has chosen. */
 export function sort(table, entries) {
   const heads = [...table.tHead.rows[0].cells];

@@ -8,6 +8,7 @@ use roentgen_data::{ImageSet, ImageSource, LoadedFiles};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::notes::of_one_file;
 use super::upload::read_image;
 use crate::commands::predict::{FileResult, read_files};
 use crate::model::batch_summary::BatchSummary;
@@ -77,6 +78,7 @@ pub(super) async fn predict(
     let read = |loaded: Arc<LoadedModel>, source: ImageSource| (read_files(&loaded.card, &[source]), loaded);
     let (files, loaded) = read_image(&site, &run, name.clone(), request, read).await?;
     let LoadedFiles { images: image, mut by_source, notes } = files;
+    let notes = of_one_file(notes);
     let class_names = &loaded.card.class_names;
     let caution = loaded.card.medical.then_some(MEDICAL_CAUTION.trim_end());
     if let Some(Err(reason)) = by_source.pop() {
