@@ -71,6 +71,25 @@ pub(super) fn png(path: &Path) -> Vec<u8> {
     fs::read(path).expect("an image")
 }
 
+/// An `.npz` file of 40 images of 28x28 in two classes.
+pub(super) fn write_npz(path: &Path) {
+    let array = |shape: &str, bytes: &[u8]| {
+        let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
+        [&b"\x93NUMPY\x01\x00\x76\x00"[..], format!("{header:<117}\n").as_bytes(), bytes].concat()
+    };
+    let pixels: Vec<u8> = (0..40 * 784_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let labels: Vec<u8> = (0..40).map(|at| at % 2).collect();
+    let mut zip = zip::ZipWriter::new(fs::File::create(path).expect("a file"));
+    for (name, bytes) in [
+        ("train_images.npy", array("(40, 28, 28)", &pixels)),
+        ("train_labels.npy", array("(40, 1)", &labels)),
+    ] {
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).expect("an archive");
+        std::io::Write::write_all(&mut zip, &bytes).expect("an archive");
+    }
+    zip.finish().expect("an archive");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_of_a_run_are_there_and_its_predictions_are_those_of_predict() {
     let folder = trained();

@@ -11,7 +11,7 @@ use super::tests::{SETS, add, json, new_set, png, server};
 use crate::commands::inspect::inspect;
 use crate::config::TrainConfig;
 use crate::serve::site::Site;
-use crate::serve::tests::ask;
+use crate::serve::tests::{ask, write_npz};
 
 /// The diagnosis of a data set, waited for.
 async fn diagnosis(site: &Site, data: &str) -> Value {
@@ -134,6 +134,23 @@ async fn what_is_found_names_no_flag() {
     fs::write(root.join("films.csv"), "path,label\nfilms/a/0.png,a\nfilms/b/8.png,b\n").expect("a file");
     let found = diagnosis(&site, "folder:films.csv").await;
     assert_eq!(found["samples"].as_array().map(Vec::len), Some(2), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_of_an_archive_are_shown() {
+    let (folder, site) = server();
+    write_npz(&folder.path().join("root/set.npz"));
+    let found = diagnosis(&site, "folder:set.npz").await;
+    assert_eq!(
+        (&found["blocks"], found["samples"].as_array().map(Vec::len)),
+        (&json!([]), Some(12)),
+        "{found}"
+    );
+    let of = |index: usize| format!("/api/v1/data/inspections/1/samples/{index}");
+    let (status, _, first) = ask(&site, "GET", &of(0), Vec::new()).await;
+    let picture = image::load_from_memory(&first).expect("a JPEG file");
+    assert_eq!((status, picture.width(), picture.height()), (StatusCode::OK, 28, 28));
+    assert_ne!(ask(&site, "GET", &of(1), Vec::new()).await.2, first, "another image");
 }
 
 #[tokio::test(flavor = "multi_thread")]

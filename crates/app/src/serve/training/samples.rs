@@ -114,6 +114,12 @@ mod tests {
             size(&TrainConfig { data: table, ..films.clone() }).expect("a picture").dimensions(),
             (581, 387)
         );
+        let npz = folder.path().join("set.npz");
+        crate::serve::tests::write_npz(&npz);
+        let of_npz = size(&TrainConfig { data: npz, ..phantoms.clone() }).expect("a picture");
+        assert_eq!(of_npz.dimensions(), (149, 99));
+        let crop = |column: u32| imageops::crop_imm(&of_npz, column * 25, 0, 24, 24).to_image();
+        assert!((1..6).all(|column| crop(column) != crop(0)), "six images");
         let cifar = folder.path().join("cifar");
         fs::create_dir(&cifar).expect("a folder");
         for batch in
