@@ -38,8 +38,8 @@ struct SplitOffSet<'a> {
 /// The sets that the settings ask to split off. A fold is not one: the program chooses its images, not a fraction.
 fn split_off_sets<'a>(config: &TrainConfig, data: &'a Dataset) -> Vec<SplitOffSet<'a>> {
     let test_fraction = if config.fold.is_some() { 0.0 } else { config.test_fraction };
-    let val = (data.val_origin, "validation", "--val-fraction", data.val_fraction, &data.val);
-    let test = (data.test_origin, "test", "--test-fraction", test_fraction, &data.test);
+    let val = (data.val_origin, "validation", " (--val-fraction)", data.val_fraction, &data.val);
+    let test = (data.test_origin, "test", " (--test-fraction)", test_fraction, &data.test);
     [val, test]
         .into_iter()
         .filter(|(origin, _, _, fraction, _)| *origin == SubsetOrigin::SplitOff && *fraction > 0.0)
@@ -99,7 +99,7 @@ fn missing_set_note(
     };
     set.is_empty().then(|| {
         format!(
-            "there is no {name} set: {:.0} % ({flag}) of {} is not enough to split off an image; {consequence}",
+            "there is no {name} set: {:.0} %{flag} of {} is not enough to split off an image; {consequence}",
             100.0 * fraction,
             counted(n, "image")
         )

@@ -1,7 +1,8 @@
 //! What the program says of data and trainings, for people who see the page: what to do there in place of a flag.
 
-/// What a sentence has, and what the page has in its place; a text before one that it contains.
-const WORDS: [(&str, &str); 10] = [
+/// What a sentence has, and what the page has in its place; a text before one that it contains. `{}` is any text, at the end of an
+/// entry the rest of the line.
+const WORDS: [(&str, &str); 29] = [
     ("ignore them with --skip-bad", "leave them out, with a choice behind More on the page Train"),
     (
         "consider --prior balanced or, stronger, --class-weights balanced",
@@ -9,19 +10,144 @@ const WORDS: [(&str, &str); 10] = [
     ),
     (" (--val-fraction)", ""),
     (" (--test-fraction)", ""),
+    ("give a test set, or a larger --test-fraction", "give more images, or a test set"),
     ("raise --micro-batches, or lower --batch, --size or --width", SMALLER),
     ("lower --batch, --size or --width", SMALLER),
     (
         "choose --size 16 or more, a larger --batch, or give more images",
         "give more images, or choose a size of 16 or more behind More",
     ),
-    ("--invert auto inverts them", "repair or remove them"),
+    (
+        "training has diverged; try a lower --lr (it is {}) or a tighter --clip (it is {})",
+        "the steps of the training became too large; train again with another seed, behind More on the page Train",
+    ),
+    (
+        "training has diverged, or was too short; try a lower --lr (it is {}), keep --clip (it is {}), or train longer",
+        "the steps of the training became too large, or it was too short; train again with more epochs or another seed, behind \
+         More on the page Train",
+    ),
+    ("; try fewer with --threads", ""),
+    (" (flag --{}, or key `{}` of the config file)", ""),
     ("with --rotate, --zoom or --aspect", "with the preset robust"),
     ("`train` splits off", "training splits off"),
+    (", or the name of the column with --{}-column; found", "; found"),
+    ("choose one with --{}-column", "rename one of them"),
+    ("name it with --split-column or --patient-column", "call it split or patient"),
+    (
+        "if these are the classes, use {}, or join the class folders of all; if not, add --classes \"{}={}\"",
+        "if these are the classes, join the class folders of all; if not, put the images of each class into its folder, without \
+         folders in it",
+    ),
+    (
+        "take the patients from file names with --patient-pattern, or from a column of a table",
+        "name the patients in a column of a table",
+    ),
+    (
+        "If they are the same, use --patient-pattern",
+        "If they are the same, name the patients in a column of a table",
+    ),
+    (
+        "one trained with --fit pad or --fit stretch sees the whole of them",
+        "cut them to what matters, if that is elsewhere",
+    ),
+    ("a model trained with --invert auto would invert them", "repair or remove them"),
+    ("convert it with `gdcmconv --raw IN OUT`", "export it again without compression"),
+    ("the run can be continued with `roentgen train --resume`, which makes", "choose Resume, which makes"),
+    ("continue with: {}", "choose Resume"),
+    (
+        "resume on a CPU like the first one, or add --other-cpu to go on with this one",
+        "resume on a CPU like the first one, or train anew",
+    ),
+    ("restore that file, or start the run again with --config", "restore that file, or train anew"),
+    ("the run is finished; start another one with --config", "the run is finished; train another one"),
+    ("cannot read --out ", "cannot read "),
 ];
 const SMALLER: &str = "choose a smaller size or width, behind More on the page Train";
 
 /// A text without the flags of the command line that the page has another way for.
 pub(super) fn without_flags(text: &str) -> String {
-    WORDS.iter().fold(text.to_owned(), |text, (flags, page)| text.replace(flags, page))
+    WORDS.iter().fold(text.to_owned(), |text, (flags, page)| replaced(&text, flags, page))
+}
+
+/// A text with a large letter and a full stop.
+pub(super) fn as_sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect::<String>() + ".")
+}
+
+/// A text with `page` in place of what fits `pattern`.
+fn replaced(text: &str, pattern: &str, page: &str) -> String {
+    let mut parts = pattern.split("{}");
+    let first = parts.next().unwrap_or_default();
+    let Some(start) = text.find(first) else { return text.to_owned() };
+    let mut end = start + first.len();
+    for part in parts {
+        let rest = &text[end..];
+        let line = rest.find('\n').unwrap_or(rest.len());
+        match rest[..line].find(part) {
+            Some(_) if part.is_empty() => end += line,
+            Some(at) => end += at + part.len(),
+            None => return text.to_owned(),
+        }
+    }
+    format!("{}{page}{}", &text[..start], replaced(&text[end..], pattern, page))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::training::error::TrainingError;
+
+    /// The literals of the program as they are printed: on one line, and `{}` for every value in them.
+    fn sentences() -> String {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder");
+        let files =
+            ["app/src", "data/src"].into_iter().flat_map(|folder| walkdir::WalkDir::new(crates.join(folder)));
+        let paths = files.map(|entry| entry.expect("an entry").into_path());
+        let is_source = |path: &std::path::PathBuf| {
+            path.extension().is_some_and(|extension| extension == "rs")
+                && !path.ends_with("serve/page_words.rs")
+        };
+        let sources: String =
+            paths.filter(is_source).map(|path| fs::read_to_string(path).expect("a source")).collect();
+        let lines: String = sources.split("\\\n").map(str::trim_start).collect();
+        let mut pieces = lines.split('{');
+        let mut found = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let value = piece.find(['}', '\n']).filter(|&end| piece[end..].starts_with('}'));
+            found += &value.map_or_else(|| format!("{{{piece}"), |end| format!("{{{}", &piece[end..]));
+        }
+        found.replace("\\\"", "\"")
+    }
+
+    #[test]
+    fn every_entry_is_in_a_sentence_of_the_program() {
+        let sentences = sentences();
+        for (flags, page) in WORDS {
+            assert!(sentences.contains(flags), "no sentence has {flags:?} any more");
+            assert!(!page.contains("--"), "{page}");
+        }
+    }
+
+    #[test]
+    fn values_between_flags_are_any_text() {
+        let images = "a.png, b.png".to_owned();
+        let what = "the loss became NaN".to_owned();
+        let clip = "agc 0.05".to_owned();
+        let error = TrainingError::Diverged { what, epoch: 1, batch: 2, images, max_lr: 0.01, clip };
+        assert_eq!(
+            without_flags(&error.to_string()),
+            "the loss became NaN in epoch 1, batch 2 (a.png, b.png): the steps of the training became too large; train again \
+             with another seed, behind More on the page Train"
+        );
+        let full = "free some space, then continue with: roentgen train --resume 'runs/a b'\nand this";
+        assert_eq!(without_flags(full), "free some space, then choose Resume\nand this");
+        assert_eq!(replaced("a --x 1 b --x 2 b", "--x {} b", "y"), "a y y");
+        assert_eq!(replaced("a --x 1", "--x {} b", "y"), "a --x 1");
+    }
 }

@@ -13,7 +13,7 @@ use crate::commands::inspect::{Inspected, inspect};
 use crate::config::TrainConfig;
 use crate::data_loading::inspection::{Inspection, conflicts};
 use crate::error::AppError;
-use crate::serve::page_words::without_flags;
+use crate::serve::page_words::{as_sentence, without_flags};
 use crate::terminal::screen::{counted, duration, mebibytes};
 
 /// Classes and images of each that are shown.
@@ -103,10 +103,9 @@ impl Diagnosis {
         let Inspected { data, inspection, split_off, no_memory, .. } = inspected;
         let can_skip_bad = !data.findings.bad.is_empty() && no_memory.is_none();
         let mut blocks: Vec<Remark> = bad_files(config, &data.findings).into_iter().collect();
-        blocks
-            .extend(no_memory.map(|text| Remark::new(first_letter_large(&without_flags(&text)), Vec::new())));
+        blocks.extend(no_memory.map(|text| Remark::new(as_sentence(&without_flags(&text)), Vec::new())));
         let mut facts = vec![sizes(&data), SETS.to_owned()];
-        facts.extend(split_off.map(|text| first_letter_large(&without_flags(&text))));
+        facts.extend(split_off.map(|text| as_sentence(&without_flags(&text))));
         facts.extend(patients(&data.findings));
         if let Some(seconds) = inspection.train_seconds {
             let time = duration(Duration::from_secs_f64(seconds));
@@ -149,7 +148,7 @@ fn bad_files(config: &TrainConfig, findings: &Findings) -> Option<Remark> {
     let n = findings.bad.len();
     let item = |bad: &roentgen_data::BadFile| {
         let path = without_folder(&bad.path.display().to_string(), &config.data);
-        RemarkItem { text: format!("{path}: {}", bad.reason), path: Some(path) }
+        RemarkItem { text: format!("{path}: {}", without_flags(&bad.reason)), path: Some(path) }
     };
     (n > 0).then(|| Remark {
         text: format!("{} cannot be read. Repair or remove them, or train without them.", counted(n, "file")),
@@ -210,16 +209,8 @@ fn warnings(data: &Dataset) -> Vec<Remark> {
         };
         warnings.push(Remark::new(text, duplicates.iter().map(group).collect()));
     }
+    warnings.extend(notes.iter().map(|note| Remark::new(as_sentence(&without_flags(note)), Vec::new())));
     warnings
-        .extend(notes.iter().map(|note| Remark::new(first_letter_large(&without_flags(note)), Vec::new())));
-    warnings
-}
-
-fn first_letter_large(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect::<String>() + ".")
 }
 
 fn sets(data: &Dataset) -> [(&'static str, &ImageSet, SubsetOrigin); 3] {

@@ -137,6 +137,47 @@ async fn what_is_found_names_no_flag() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn likely_faults_are_explained_without_a_flag() {
+    let (folder, site) = server();
+    let root = folder.path().join("root");
+    for (index, path) in ["few/a/0", "few/b/1", "sites/x/a/2", "sites/x/b/3", "sites/y/a/4", "sites/y/b/5"]
+        .into_iter()
+        .enumerate()
+    {
+        let path = root.join(path).with_extension("png");
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, png(index as u32)).expect("a file");
+    }
+    let long = image::GrayImage::from_fn(200, 40, |x, y| image::Luma([(x * 5 + y * 3) as u8]));
+    long.save(root.join("few/a/long.png")).expect("an image");
+    let lines = |header: &str| format!("{header}\nfew/a/0.png,a,1\nfew/b/1.png,b,2\n");
+    for (name, header) in [("none", "x,y,z"), ("two", "path,label,class"), ("unused", "path,label,age")] {
+        fs::write(root.join(name).with_extension("csv"), lines(header)).expect("a file");
+    }
+    for (data, key, words) in [
+        (
+            "none.csv",
+            "blocks",
+            "no column `path`: expected the header path,label[,split][,patient]; found x,y,z",
+        ),
+        ("two.csv", "blocks", "`label` and `class`; rename one of them"),
+        ("unused.csv", "warnings", "call it split or patient"),
+        ("sites", "blocks", "put the images of each class into its folder"),
+        ("few", "warnings", "10 % of 3 images is not enough to split off an image"),
+        ("few", "warnings", "the model sees their centre only; cut them"),
+    ] {
+        let mut found = diagnosis(&site, &format!("folder:{data}")).await;
+        assert!(texts(&found, key).contains(words), "{data}: {found}");
+        // The JSON of the command has its own words.
+        found["inspection"].take();
+        let found = found.to_string();
+        let is_flag =
+            |(at, _): (usize, &str)| found[at + 2..].starts_with(|next: char| next.is_ascii_lowercase());
+        assert!(!found.match_indices("--").any(is_flag), "{data}: {found}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn images_of_an_archive_are_shown() {
     let (folder, site) = server();
     write_npz(&folder.path().join("root/set.npz"));

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 
 use super::contents::entries;
 use crate::serve::problem::Problem;
+use crate::terminal::screen::thousands;
 
 /// Most files that are looked at.
 const MAX_FILES: usize = 200_000;
@@ -22,8 +23,8 @@ pub(super) fn state_of(path: &Path) -> Result<blake3::Hash, Problem> {
     added.map_err(|error| Problem::Unreadable(format!("cannot read the images: {error}")))?;
     if state.n_files > MAX_FILES {
         let text = format!(
-            "there are more than {MAX_FILES} files, too many to check here; choose a folder further down, or check them with \
-             `roentgen inspect`"
+            "there are more than {} files, too many to check here; choose a folder further down",
+            thousands(MAX_FILES)
         );
         return Err(Problem::Refused(StatusCode::UNPROCESSABLE_ENTITY, text));
     }

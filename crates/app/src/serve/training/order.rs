@@ -14,6 +14,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::super::data::names::{numbered, set_name};
 use super::super::data_set::DataSet;
+use super::super::page_words::without_flags;
 use super::super::problem::Problem;
 use super::super::site::Site;
 use crate::config::error::ConfigError;
@@ -107,7 +108,7 @@ impl Order {
     /// The request in a body.
     pub(super) fn read(body: &[u8]) -> Result<Self, Problem> {
         serde_json::from_slice(body)
-            .map_err(|error| refused(format!("the request is not as docs/serve.md has it: {error}")))
+            .map_err(|error| refused(format!("the request is not the JSON that is expected: {error}")))
     }
 
     /// The command that does it.
@@ -139,10 +140,10 @@ impl Order {
             arguments.extend([format!("--{flag}").into(), value.to_owned()]);
         };
         for (name, text) in self.given()? {
-            set(name, &text, &mut config).map_err(|error| refused(in_words(&error)))?;
+            set(name, &text, &mut config).map_err(|error| refused(without_flags(&error.to_string())))?;
             add(name, text.as_ref());
         }
-        config.validate().map_err(|error| refused(in_words(&error)))?;
+        config.validate().map_err(|error| refused(without_flags(&error.to_string())))?;
         if self.settings.contains_key("films") && !config.uses_phantom() {
             return Err(refused("films is the number of phantom films, and other images were chosen"));
         }
@@ -234,16 +235,6 @@ fn set(name: &str, text: &str, config: &mut TrainConfig) -> Result<(), ConfigErr
         expected: setting.expected(),
     };
     setting.set_text(text, config).ok_or(out_of_range)
-}
-
-/// An error without the flag and the key of the config file, which nobody has used.
-fn in_words(error: &ConfigError) -> String {
-    match error {
-        ConfigError::OutOfRange { name, found, expected } => {
-            format!("{name} is {found}: expected {expected}")
-        }
-        error => error.to_string(),
-    }
 }
 
 #[cfg(test)]

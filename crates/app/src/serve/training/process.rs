@@ -14,6 +14,7 @@ use std::time::Instant;
 use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::super::page_words::without_flags;
 use super::super::problem::Problem;
 use crate::run_dir::error::resume_command;
 use crate::run_dir::file_names::CONFIG;
@@ -245,7 +246,9 @@ impl Trainings {
 
     /// The last lines that a training printed.
     pub(super) fn said(&self, name: &str) -> Vec<String> {
-        self.latest().named(name).map(|training| training.said.iter().cloned().collect()).unwrap_or_default()
+        let latest = self.latest();
+        let said = latest.named(name).map(|training| training.said.iter());
+        said.into_iter().flatten().map(|line| without_flags(line)).collect()
     }
 
     /// A place for a page that is shown a training as it goes on, and how it learns that the server ends.

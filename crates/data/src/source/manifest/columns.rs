@@ -13,23 +13,17 @@ const MAX_SHOWN: usize = 100;
 
 /// What a column has.
 struct Role {
+    /// The flag that names the column has it, too.
     name: &'static str,
-    flag: &'static str,
     /// Usual names, in lower case and without separators.
     usual: &'static [&'static str],
 }
 
-const PATH: Role =
-    Role { name: "path", flag: "--path-column", usual: &["path", "image", "file", "filename", "filepath"] };
-const LABEL: Role =
-    Role { name: "label", flag: "--label-column", usual: &["label", "class", "target", "finding"] };
-const SPLIT: Role =
-    Role { name: "split", flag: "--split-column", usual: &["split", "set", "subset", "partition", "fold"] };
-const PATIENT: Role = Role {
-    name: "patient",
-    flag: "--patient-column",
-    usual: &["patient", "patientid", "subject", "subjectid", "case"],
-};
+const PATH: Role = Role { name: "path", usual: &["path", "image", "file", "filename", "filepath"] };
+const LABEL: Role = Role { name: "label", usual: &["label", "class", "target", "finding"] };
+const SPLIT: Role = Role { name: "split", usual: &["split", "set", "subset", "partition", "fold"] };
+const PATIENT: Role =
+    Role { name: "patient", usual: &["patient", "patientid", "subject", "subjectid", "case"] };
 
 /// The column that says which image a line means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +64,9 @@ impl Columns {
                 let found: String =
                     header.iter().collect::<Vec<_>>().join(",").chars().take(MAX_SHOWN).collect();
                 format!(
-                    "line 1 has no column `{}`: expected the header {HEADER}, or the name of the column with {}; found {found}",
-                    role.name, role.flag
+                    "line 1 has no column `{}`: expected the header {HEADER}, or the name of the column with \
+                     --{}-column; found {found}",
+                    role.name, role.name
                 )
             })
         };
@@ -101,10 +96,8 @@ impl Columns {
         let columns = if self.unused.len() == 1 { "a column is" } else { "columns are" };
         (!self.unused.is_empty()).then(|| {
             format!(
-                "{columns} not used: {}; if one has the sets or the patients, name it with {} or {}",
-                self.unused.join(", "),
-                SPLIT.flag,
-                PATIENT.flag
+                "{columns} not used: {}; if one has the sets or the patients, name it with --split-column or --patient-column",
+                self.unused.join(", ")
             )
         })
     }
@@ -117,7 +110,7 @@ fn column(header: &StringRecord, role: &Role, given: Option<&String>) -> Result<
         let alike = || header.iter().position(|name| plain(name) == plain(given));
         return exact.or_else(alike).map(Some).ok_or_else(|| {
             let found = header.iter().collect::<Vec<_>>().join(", ");
-            format!("line 1 has no column `{given}`, which {} names; it has {found}", role.flag)
+            format!("line 1 has no column `{given}`, which --{}-column names; it has {found}", role.name)
         });
     }
     let fits = |(_, name): &(usize, &str)| role.usual.contains(&plain(name).as_str());
@@ -127,8 +120,8 @@ fn column(header: &StringRecord, role: &Role, given: Option<&String>) -> Result<
             Err(format!("line 1 has the column `{first}` twice; keep one"))
         }
         (Some((_, first)), Some((_, second))) => Err(format!(
-            "line 1 has two columns for the {}, `{first}` and `{second}`; choose one with {}",
-            role.name, role.flag
+            "line 1 has two columns for the {}, `{first}` and `{second}`; choose one with --{}-column",
+            role.name, role.name
         )),
         (first, _) => Ok(first.map(|(index, _)| index)),
     }
