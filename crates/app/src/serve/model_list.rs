@@ -33,8 +33,10 @@ pub(super) fn routes() -> OpenApiRouter<Site> {
 
 /// `GET /`: all runs.
 async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
-    let runs = site.runs()?;
     let trainings = training::unfinished(&site).await?;
+    let mut runs = site.runs()?;
+    // A training has a model from its first epoch on; it is listed once.
+    runs.retain(|run| trainings.iter().all(|training| training.name != run.name));
     Ok(page(
         "/",
         "Roentgen",
@@ -43,7 +45,9 @@ async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
             link rel="stylesheet" href="/static/runs.css";
             h1 { "Roentgen" }
             p.verdict { "Trained models" }
-            @if runs.is_empty() {
+            @if runs.is_empty() && !trainings.is_empty() {
+                p.remark { "There is no trained model yet." }
+            } @else if runs.is_empty() {
                 p.remark { "There is no model yet. Choose your images on the page " a href="/data" { "Data" } ", or begin with " a href="/data?data=phantoms" { "phantom films" } ", which the program draws." }
             } @else {
                 ul.runs { @for run in &runs { li { (run_line(run)) } } }
@@ -76,11 +80,12 @@ fn run_line(RunEntry { name, has_report, .. }: &RunEntry) -> Markup {
     }
 }
 
-fn training_line(Unfinished { name, sentence, can_resume }: &Unfinished) -> Markup {
+fn training_line(Unfinished { name, sentence, can_resume, has_model }: &Unfinished) -> Markup {
     let page = format!("/runs/{}/training", encoded(name));
     html! {
         strong { (name) }
         " " a href=(page) { (sentence) }
+        @if *has_model { " " a href=(format!("/runs/{}/try", encoded(name))) { "try it as it is now" } }
         @if *can_resume {
             " " button.resume type="button" data-page=(page) aria-label=(format!("Resume {name}")) { "Resume" }
             p.remark.bad role="alert" hidden {}

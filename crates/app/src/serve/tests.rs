@@ -181,7 +181,12 @@ async fn a_training_in_a_terminal_is_shown_and_not_touched() {
     assert_eq!((&interrupted["state"], &interrupted["can_resume"]), (&"stopped".into(), &true.into()));
     assert_eq!(interrupted["sentence"], "Stopped after epoch 1 of 1.");
     let (_, _, models) = ask(&site, "GET", "/", Vec::new()).await;
-    assert!(String::from_utf8_lossy(&models).contains("Stopped after epoch 1 of 1."));
+    let models = String::from_utf8_lossy(&models).into_owned();
+    assert!(
+        models.contains("Stopped after epoch 1 of 1.") && models.contains("try it as it is now"),
+        "{models}"
+    );
+    assert_eq!(models.matches("<strong>my run</strong>").count(), 1, "it is in one of the lists");
 
     let resumed = RunFolder::open(&run).expect("an interrupted run");
     let at_work = state().await;

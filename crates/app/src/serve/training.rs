@@ -128,6 +128,8 @@ pub(super) struct Unfinished {
     /// What it does.
     pub(super) sentence: String,
     pub(super) can_resume: bool,
+    /// Whether there is a model to try.
+    pub(super) has_model: bool,
 }
 
 /// The trainings that have not ended.
@@ -142,9 +144,9 @@ pub(super) async fn unfinished(site: &Site) -> Result<Vec<Unfinished>, Problem> 
         }
         runs.retain(|(_, path)| !path.join(METRICS).is_file());
         let line = |(name, path): (String, PathBuf)| {
-            let Progress { sentence, can_resume, .. } =
+            let Progress { sentence, can_resume, has_model, .. } =
                 Progress::of(&path, &read_log(&path), trainings.glance(&name));
-            Unfinished { name, sentence, can_resume }
+            Unfinished { name, sentence, can_resume, has_model }
         };
         Ok(runs.into_iter().map(line).collect())
     })
