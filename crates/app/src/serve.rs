@@ -190,6 +190,7 @@ fn router(site: Site, guard: Guard) -> Router {
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
         .layer(from_fn(bodies::check_length))
         .layer(from_fn_with_state(guard, guard::check))
+        .layer(from_fn(problem::in_sentences))
         .layer(from_fn_with_state(site, metrics::count))
         .layer(from_fn(bodies::receive))
 }

@@ -103,7 +103,7 @@ fn who_sends_too_much_sees_the_answer() {
             "300 MiB are too much for one file; at most 64 MiB",
         ),
         ("POST /api/v1/runs/a/predict", &own, true, "413", "the file is larger than 64 MiB"),
-        ("POST /api/v1/training", &own, true, "413", "limit"),
+        ("POST /api/v1/training", &own, true, "413", "more than 2 MiB"),
         ("POST /api/v1/runs/nosuch/predict", &own, true, "404", "no such run"),
         ("GET /", &own, true, "200", "Trained models"),
         ("POST /api/v1/runs/a/predict", "", false, "401", "open the link"),

@@ -148,7 +148,7 @@ async fn rename(
     let NewName { name } = serde_json::from_slice(&body).map_err(|error| {
         Problem::Refused(
             StatusCode::BAD_REQUEST,
-            format!("the request is not as docs/serve.md has it: {error}"),
+            format!("the request is not the JSON that is expected: {error}"),
         )
     })?;
     let name = name.trim().to_owned();

@@ -165,6 +165,73 @@ async fn what_is_not_there_or_no_image_has_a_clear_answer() {
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     let (status, _, _) = ask(&site, "GET", predict, Vec::new()).await;
     assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+    for (body, expected, words) in [
+        (b"no list".to_vec(), 415, "this request takes JSON; send the header Content-Type: application/json"),
+        (b"[".to_vec(), 400, "the request is not JSON: EOF while parsing a list at line 1"),
+        (b"[1]".to_vec(), 422, "the request is not the JSON that is expected: [0]: invalid type"),
+        (
+            [&b"["[..], &vec![b' '; 16 << 20]].concat(),
+            413,
+            "the request has more than 16 MiB, the limit here",
+        ),
+    ] {
+        let (status, _, answer) = ask(&site, "POST", "/api/v1/runs/my%20run/shift", body).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(status.as_u16() == expected && answer.starts_with(words), "{status}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_is_a_sentence() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
+    let large = [&b"{"[..], &vec![b' '; 2 << 20]].concat();
+    for (method, path, body, expected, sentence) in [
+        ("GET", "/nosuch", &b""[..], 404, "there is no such page"),
+        ("GET", "/static/nosuch.js", b"", 404, "there is no such page"),
+        ("POST", "/", b"", 405, "this address takes no POST request"),
+        ("POST", "/api/v1/training", &large, 413, "the request has more than 2 MiB, the limit here"),
+        (
+            "PATCH",
+            "/api/v1/runs/a",
+            b"x",
+            400,
+            "the request is not the JSON that is expected: expected value at line 1 column 1",
+        ),
+        (
+            "POST",
+            "/api/v1/data/inspections",
+            b"",
+            400,
+            "a parameter in the address is missing or wrong: missing field `data`",
+        ),
+        (
+            "GET",
+            "/api/v1/data/inspections/one",
+            b"",
+            400,
+            "the address is wrong: Cannot parse `one` to a `u64`",
+        ),
+    ] {
+        let (status, kind, answer) = ask(&site, method, path, body.to_vec()).await;
+        assert_eq!(
+            (status.as_u16(), String::from_utf8_lossy(&answer).as_ref()),
+            (expected, sentence),
+            "{method} {path}"
+        );
+        assert_eq!(kind, "text/plain; charset=utf-8", "{method} {path}");
+    }
+    // A browser has the way to the other pages.
+    let request = Request::get("/runs/nosuch/try").header(header::HOST, "127.0.0.1:80");
+    let request =
+        request.header(header::AUTHORIZATION, "Bearer t").header(header::ACCEPT, "text/html,*/*;q=0.8");
+    let answer =
+        router(site, Guard::new("t", 80)).oneshot(request.body(Body::empty()).expect("a request")).await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    let page = to_bytes(answer.into_body(), usize::MAX).await.expect("a body");
+    let page = String::from_utf8_lossy(&page).into_owned();
+    assert!(page.contains("There is no such run.") && page.contains("href=\"/data\""), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

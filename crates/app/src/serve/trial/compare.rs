@@ -71,7 +71,8 @@ pub(super) async fn shift(
 ) -> Result<Json<Comparison>, Problem> {
     let _place = site.place()?;
     let run = site.run(&run)?;
-    let Json(images) = images.map_err(|error| Problem::BadBody(error.status(), error.body_text()))?;
+    let bad = |error: JsonRejection| Problem::bad_json(error.status(), &error.body_text(), MAX_BYTES);
+    let Json(images) = images.map_err(bad)?;
     let _turn = site.turn().await?;
     let of_site = site.clone();
     let compared = site.compute(move || {
