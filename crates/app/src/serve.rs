@@ -100,6 +100,7 @@ pub(crate) fn run(request: &ServeRequest, screen: &Screen) -> Result<(), AppErro
     let made = if request.makes_runs { disk::create_folders(&request.runs) } else { Ok(()) };
     made.and_then(|()| runs::list(&request.runs))
         .map_err(|source| ServeError::RunsUnreadable { path: request.runs.clone(), source })?;
+    link_file::remove_left_behind(&request.runs);
     let listen = request.listen.as_ref();
     let new_token =
         || access::new_token().map_err(|source| ServeError::NoToken { reason: source.to_string() });
@@ -161,8 +162,8 @@ fn announce(request: &ServeRequest, token: &str, port: u16, screen: &Screen) -> 
 
 /// Opens the page in a browser. Returns the file by which the browser finds it.
 fn open_browser(request: &ServeRequest, link: &str, screen: &Screen) -> Option<LinkFile> {
-    let id = access::new_token().ok()?;
-    let file = LinkFile::new(&request.runs, link, &id[..16]).ok();
+    let token = access::new_token().ok()?;
+    let file = LinkFile::new(&request.runs, link, &token).ok();
     if file.as_ref().is_none_or(|file| open::that_detached(file.path()).is_err()) {
         screen.note("note", "no browser could be opened; open the link by hand");
     }
@@ -189,8 +190,8 @@ fn router(site: Site, guard: Guard) -> Router {
         .with_state(site.clone())
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
         .layer(from_fn(bodies::check_length))
-        .layer(from_fn_with_state(guard, guard::check))
         .layer(from_fn(problem::in_sentences))
+        .layer(from_fn_with_state(guard, guard::check))
         .layer(from_fn_with_state(site, metrics::count))
         .layer(from_fn(bodies::receive))
 }
