@@ -15,13 +15,15 @@ const MAX_VECTORS: usize = 300;
 
 /// The summary of a batch; that of the validation images is part of a model file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub(crate) struct BatchSummary {
     n_images: usize,
     /// By class, of the images that are not rejected.
     n_predicted: Vec<usize>,
     n_rejected: usize,
-    /// Up to [`MAX_VECTORS`] vectors, one after the other.
+    /// Up to 300 vectors, one after the other; in JSON the base64 of their little-endian bytes.
     #[serde(with = "packed_numbers")]
+    #[cfg_attr(feature = "serve", schema(value_type = String))]
     vectors: Vec<f32>,
     #[serde(default)]
     file_facts: FactsSummary,

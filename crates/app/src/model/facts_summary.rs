@@ -13,6 +13,7 @@ const MIN_DEVIATIONS: f64 = 0.5;
 
 /// The facts of files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub(super) struct FactsSummary {
     /// Images that have facts.
     n: usize,
@@ -21,6 +22,7 @@ pub(super) struct FactsSummary {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 struct Moments {
     mean: f64,
     variance: f64,

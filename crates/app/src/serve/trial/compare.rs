@@ -55,7 +55,7 @@ impl Comparison {
 
 /// Whether many images, taken together, differ from the validation images of a model; as `roentgen predict` says at its end.
 #[utoipa::path(post, path = "/api/v1/runs/{run}/shift", tag = "images", params(OfRun),
-    request_body(content = Vec<Object>, description = "The `summary` of each image, which `predict` gives; 16 MiB at most"),
+    request_body(content = Vec<BatchSummary>, description = "The `summary` of each image, which `predict` gives; 16 MiB at most"),
     responses(
         (status = 200, body = Comparison),
         OfImage,

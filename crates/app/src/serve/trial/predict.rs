@@ -43,7 +43,6 @@ pub(super) struct Answer {
     caution: Option<&'static str>,
     /// What `shift`, a comparison of many images with those of the training, needs of this one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
     summary: Option<BatchSummary>,
 }
 
