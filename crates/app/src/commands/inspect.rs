@@ -58,7 +58,7 @@ pub(crate) fn inspect(config: &TrainConfig, progress: &dyn Progress) -> Result<I
     let no_memory = fits.err().map(|error| error.to_string());
     inspection.notes.extend(no_memory.clone());
     if no_memory.is_none() && !progress.is_cancelled() {
-        inspection.train_seconds = Some(train_seconds(config, &data));
+        inspection.train_seconds = train_seconds(config, &data, &|| progress.is_cancelled());
     }
     Ok(Inspected { data, source, inspection, split_off, memory_bytes, no_memory })
 }
@@ -125,10 +125,12 @@ fn show_files(screen: &Screen, inspection: &Inspection) {
     }
 }
 
-/// Estimates the seconds of a training run from a few steps on artificial images.
-fn train_seconds(config: &TrainConfig, data: &Dataset) -> f64 {
+/// Estimates the seconds of a training run from a few steps on artificial images; `None` if nobody wants to know any more.
+fn train_seconds(config: &TrainConfig, data: &Dataset, is_cancelled: &dyn Fn() -> bool) -> Option<f64> {
     const WARM_UP: u64 = 2;
     const TIMED: u64 = 6;
+    // A step of a large set takes seconds, and one of them is enough.
+    const LONGEST: Duration = Duration::from_secs(3);
     let n_train = data.train.len();
     let (batch, size) = (config.batch(n_train).min(n_train).max(2), config.size as usize);
     let n_classes = data.class_names.len();
@@ -147,10 +149,21 @@ fn train_seconds(config: &TrainConfig, data: &Dataset) -> f64 {
             Pass::Train { seed: 0, step: step_idx, shard: 0 },
         );
     };
-    (0..WARM_UP).for_each(&mut take);
-    let start = Instant::now();
-    (WARM_UP..WARM_UP + TIMED).for_each(&mut take);
-    let per_image = start.elapsed().as_secs_f64() / (TIMED * batch as u64) as f64;
+    let (mut start, mut n_timed) = (Instant::now(), 0);
+    for step_idx in 0..WARM_UP + TIMED {
+        if is_cancelled() {
+            return None;
+        }
+        if step_idx == WARM_UP {
+            (start, n_timed) = (Instant::now(), 0);
+        }
+        take(step_idx);
+        n_timed += 1;
+        if step_idx >= WARM_UP && start.elapsed() > LONGEST {
+            break;
+        }
+    }
+    let per_image = start.elapsed().as_secs_f64() / (n_timed * batch as u64) as f64;
     // Validation and the batch norms of averaged weights, a few per cent, are not included.
-    per_image * (n_train * config.epochs(n_train)) as f64
+    Some(per_image * (n_train * config.epochs(n_train)) as f64)
 }

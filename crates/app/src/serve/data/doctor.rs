@@ -185,13 +185,18 @@ impl Job {
             Outcome::Working if !self.is_cancelled.load(Ordering::Relaxed) => ("working", None),
             _ => ("stopped", None),
         };
+        let (mut done, mut total) =
+            (self.n_done.load(Ordering::Relaxed), self.n_in_all.load(Ordering::Relaxed));
         let doing = match *self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(Stage::Decoding) => "reading the images",
+            Some(Stage::Comparing) if done == total => {
+                (done, total) = (0, 0);
+                "measuring how long a training takes"
+            }
             Some(Stage::Comparing) => "comparing the images with each other",
             Some(Stage::Drawing | Stage::Writing) => "drawing the films",
             None => "listing the files",
         };
-        let (done, total) = (self.n_done.load(Ordering::Relaxed), self.n_in_all.load(Ordering::Relaxed));
         Status { id: self.id, data: self.patient.data.clone(), state, doing, done, total, diagnosis }
     }
 
