@@ -2,12 +2,16 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use roentgen_data::disk;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::part::Part;
+
+/// A file that has been written for longer than this has no writer any more.
+const LONGEST_WRITE: Duration = Duration::from_secs(600);
 
 /// What a set holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -71,8 +75,26 @@ pub(super) fn contents(set: &Path) -> io::Result<Contents> {
     Ok(found)
 }
 
+/// Removes what a server was writing, or removing, in a folder when it was killed. What is younger may be the work of another server.
+pub(super) fn remove_begun(folder: &Path) -> io::Result<()> {
+    for entry in disk::list(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_none_or(|name| !name.starts_with(disk::TEMPORARY_PREFIX)) {
+            continue;
+        }
+        let found = entry.metadata()?;
+        if !found.modified()?.elapsed().is_ok_and(|age| age > LONGEST_WRITE) {
+            continue;
+        }
+        if found.is_dir() { disk::remove_folder(&entry.path())? } else { disk::remove(&entry.path())? }
+    }
+    Ok(())
+}
+
 /// Files below a folder, and their bytes.
 fn count(folder: &Path) -> io::Result<(usize, u64)> {
+    // Who cannot remove it can read the rest.
+    drop(remove_begun(folder));
     let (mut n, mut n_bytes) = (0, 0);
     for (name, is_folder) in entries(folder)? {
         let path = folder.join(name);

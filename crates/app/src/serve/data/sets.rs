@@ -6,6 +6,7 @@
 //!            /test/<class>/...      if the images were sent as those of a test set; so /val
 //! ```
 //! That is a layout which `roentgen train --data` reads. An image is written under a temporary name, and is there when it is whole.
+//! What a server leaves under such a name when it is killed is removed by the next one.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use roentgen_data::{disk, image_extension, read_file, read_text_file};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::contents::{Contents, contents, entries};
+use super::contents::{Contents, contents, entries, remove_begun};
 use super::names::{file_stem, folder_name, look_of, numbered, set_name, title};
 use super::part::Part;
 use crate::serve::below::below;
@@ -92,6 +93,7 @@ pub(in crate::serve) struct Sets {
 impl Sets {
     /// In a folder that is made with the first set.
     pub(in crate::serve) fn new(folder: PathBuf) -> Self {
+        drop(remove_begun(&folder));
         Self { folder, known: Mutex::default() }
     }
 

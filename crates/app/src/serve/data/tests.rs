@@ -220,3 +220,28 @@ async fn what_is_no_image_too_large_or_does_not_fit_on_the_disk_is_refused() {
     let (_, added) = add(&site, &set, "class=a", png(1)).await;
     assert_eq!(added["n_images"], 1, "and it was not counted");
 }
+
+#[tokio::test]
+async fn what_a_killed_server_was_writing_is_removed_by_the_next_one() {
+    let (folder, site) = server();
+    let set = new_set(&site).await;
+    add(&site, &set, "class=a&name=1.png", png(1)).await;
+    let runs = folder.path().join("runs");
+    let class = runs.join(".sets").join(&set).join("train/a");
+    let (killed, living, doomed) = (class.join(".tmp-1"), class.join(".tmp-2"), runs.join(".sets/.tmp-3"));
+    fs::create_dir(&doomed).expect("a folder");
+    for path in [&killed, &living, &doomed.join("film.png")] {
+        fs::write(path, &png(2)[..50]).expect("a file");
+    }
+    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    for path in if cfg!(unix) { vec![&killed, &doomed] } else { vec![&killed] } {
+        let file =
+            if path.is_dir() { fs::File::open(path) } else { fs::File::options().append(true).open(path) };
+        file.expect("it is there").set_modified(hour_ago).expect("a time");
+    }
+    let next = Site::new(&runs, &folder.path().join("root"), 1).expect("threads");
+    let (_, found) = json(&next, "GET", &format!("{SETS}/{set}"), Vec::new()).await;
+    assert_eq!(found["n_images"], 1, "{found}");
+    assert!(!killed.exists() && living.exists(), "what is young may have a writer");
+    assert_eq!(doomed.exists(), !cfg!(unix));
+}
