@@ -398,7 +398,7 @@ fn runs_are_compared_renamed_and_deleted_by_keyboard() {
     browser.press(ENTER);
     browser.wait("location.pathname === '/compare'");
     check_page(&browser);
-    assert!(browser.text("main").contains("both runs predict equally many images correctly"));
+    assert!(browser.text("main").contains("Both runs predict equally many images correctly"));
     browser.tab_to("main a[href='/']");
     browser.press(ENTER);
     browser.wait("document.querySelector('[data-run=b2]')");

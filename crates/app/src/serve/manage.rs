@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 
 use super::layout::{encoded, page};
 use super::openapi::{FileBytes, OfRun};
+use super::page_words::as_sentence;
 use super::problem::Problem;
 use super::site::Site;
 use super::training::{beside, free_folder};
@@ -76,7 +77,7 @@ async fn compare_page(State(site): State<Site>, Query(two): Query<Two>) -> Resul
 fn comparison(two: &Two, comparisons: &Comparisons) -> Markup {
     let [headings, rows @ ..] = comparisons.main.rows();
     html! {
-        p.verdict { (comparisons.main.verdict()) }
+        p.verdict { (as_sentence(&comparisons.main.verdict())) }
         dl {
             dt { "first" } dd { (two.first) }
             dt { "second" } dd { (two.second) }

@@ -37,7 +37,7 @@ async fn a_run_is_exported_compared_renamed_and_deleted() {
     let compared: Value = serde_json::from_slice(&body).expect("JSON");
     assert!(status == StatusCode::OK && compared["accuracy_difference"] == 0.0, "{compared}");
     let (_, _, page) = ask(&site, "GET", &format!("/compare?{two}"), Vec::new()).await;
-    assert!(String::from_utf8_lossy(&page).contains("both runs predict equally many images correctly"));
+    assert!(String::from_utf8_lossy(&page).contains("Both runs predict equally many images correctly"));
     let (status, ..) = ask(&site, "GET", "/compare?first=my%20run&second=..%2Fx", Vec::new()).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
 

@@ -34,9 +34,11 @@ pub(super) fn routes() -> OpenApiRouter<Site> {
 /// `GET /`: all runs.
 async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
     let trainings = training::unfinished(&site).await?;
-    let mut runs = site.runs()?;
+    let of_site = site.clone();
+    let listed = |site: Site| Ok(site.runs()?.into_iter().map(ListedRun::new).collect::<Vec<_>>());
+    let mut runs = beside(move || listed(of_site)).await?;
     // A training has a model from its first epoch on; it is listed once.
-    runs.retain(|run| trainings.iter().all(|training| training.name != run.name));
+    runs.retain(|listed| trainings.iter().all(|training| training.name != listed.run.name));
     Ok(page(
         "/",
         "Roentgen",
@@ -62,7 +64,8 @@ async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
     ))
 }
 
-fn run_line(RunEntry { name, has_report, .. }: &RunEntry) -> Markup {
+fn run_line(ListedRun { run, result, .. }: &ListedRun) -> Markup {
+    let RunEntry { name, has_report, .. } = run;
     let of_run = |page: &str| format!("/runs/{}/{page}", encoded(name));
     let export = |format: &str| format!("/api/v1/runs/{}/export?format={format}", encoded(name));
     html! {
@@ -70,6 +73,8 @@ fn run_line(RunEntry { name, has_report, .. }: &RunEntry) -> Markup {
         " " a href=(of_run("try")) { "try it on images" }
         @if *has_report { " " a href=(of_run("report")) { "report" } }
         " " a href=(of_run("training")) { "training" }
+        @if let Some(time) = run.begun() { " " span.soft { (time) } }
+        @if let Some(result) = result { p.soft { (result) } }
         details {
             summary aria-label=(format!("more about {name}")) { "more" }
             p { "Take the model along: "
@@ -120,11 +125,11 @@ fn deletion() -> Markup {
     }
 }
 
-fn compare_form(runs: &[RunEntry]) -> Markup {
+fn compare_form(runs: &[ListedRun]) -> Markup {
     let choice = |name: &str, chosen: usize| {
         html! {
             label { (name) " " select name=(name) {
-                @for (index, run) in runs.iter().enumerate() {
+                @for (index, ListedRun { run, .. }) in runs.iter().enumerate() {
                     option value=(run.name) selected[index == chosen] { (run.name) }
                 }
             } }

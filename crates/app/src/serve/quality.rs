@@ -33,7 +33,10 @@ pub(super) struct Quality {
 #[schema(as = Run)]
 pub(super) struct ListedRun {
     #[serde(flatten)]
-    run: RunEntry,
+    pub(super) run: RunEntry,
+    /// The verdict of its report, once it has been tested.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) result: Option<String>,
     /// Why its answers are not to be relied on, if there is a reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
@@ -42,8 +45,8 @@ pub(super) struct ListedRun {
 impl ListedRun {
     /// Reads what is known of a run.
     pub(super) fn new(run: RunEntry) -> Self {
-        let Quality { warnings, .. } = Quality::read(&run.path);
-        Self { run, warning: (!warnings.is_empty()).then(|| warnings.join(" ")) }
+        let Quality { result, warnings } = Quality::read(&run.path);
+        Self { run, result, warning: (!warnings.is_empty()).then(|| warnings.join(" ")) }
     }
 }
 

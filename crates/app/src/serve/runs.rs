@@ -3,7 +3,10 @@
 use std::cmp::Reverse;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use roentgen_data::disk;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -20,6 +23,19 @@ pub(super) struct RunEntry {
     pub(super) path: PathBuf,
     /// Whether it has a report.
     pub(super) has_report: bool,
+}
+
+impl RunEntry {
+    /// When it was begun, for people.
+    pub(super) fn begun(&self) -> Option<String> {
+        let time = begun(&self.path).and_then(|time| Timestamp::try_from(time).ok())?;
+        Some(time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string())
+    }
+}
+
+/// When the run in a folder was begun: its settings are written first.
+fn begun(folder: &Path) -> Option<SystemTime> {
+    folder.join(CONFIG).metadata().or_else(|_| folder.metadata()).ok()?.modified().ok()
 }
 
 /// The runs with a model in a folder, which may be a run itself; the latest first. Links to elsewhere are left out.
@@ -59,8 +75,7 @@ fn folders(folder: &Path, is_wanted: impl Fn(&Path) -> bool) -> io::Result<Vec<(
     }
     let entries = disk::list(&root)?.collect::<io::Result<Vec<_>>>()?;
     let mut found: Vec<_> = entries.into_iter().filter_map(|item| entry(item.path())).collect();
-    let begun = |path: &Path| path.join(CONFIG).metadata().or_else(|_| path.metadata())?.modified();
-    found.sort_by_cached_key(|(name, path)| Reverse((begun(path).ok(), name.clone())));
+    found.sort_by_cached_key(|(name, path)| Reverse((begun(path), name.clone())));
     Ok(found)
 }
 

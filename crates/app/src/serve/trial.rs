@@ -6,14 +6,17 @@ use maud::{Markup, html};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
+use super::data::sets::SetInfo;
 use super::layout::{encoded, page};
 use super::problem::Problem;
 use super::quality::Quality;
 use super::runs::RunEntry;
 use super::site::{LoadedModel, Site};
 use super::training::beside;
+use crate::config::TrainConfig;
 use crate::model::model_card::ModelCard;
 use crate::report::overlay::STRENGTH;
+use crate::run_dir::file_names::CONFIG;
 
 #[cfg(test)]
 mod batch_tests;
@@ -50,8 +53,13 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
     let run = site.run(&name)?;
     let (of_site, of_model) = (site.clone(), run.clone());
     let loaded = site.compute(move || of_site.model(&of_model)).await??;
-    let path = run.path.clone();
-    let quality = beside(move || Ok(Quality::read(&path))).await?;
+    let (path, of_site) = (run.path.clone(), site.clone());
+    let (quality, set) = beside(move || {
+        let config = TrainConfig::read(&path.join(CONFIG)).ok();
+        let set = config.and_then(|config| of_site.collection().at(&config.data));
+        Ok((Quality::read(&path), set))
+    })
+    .await?;
     let LoadedModel { card, .. } = &*loaded;
     Ok(page(
         "/",
@@ -88,7 +96,7 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
                 button #save hidden { "Save as CSV" }
             }
             (why_dialog(card.medical))
-            (correct_dialog(&name, &card.class_names))
+            (correct_dialog(&name, &card.class_names, set.as_ref()))
         },
     ))
 }
@@ -104,8 +112,9 @@ fn how_good(run: &RunEntry, Quality { result, warnings }: &Quality) -> Markup {
                 @for warning in others { p { (warning) } }
                 p { (last) " " (link) }
             }
-        } @else if let Some(result) = result {
-            p.soft { (result) " " (link) }
+        }
+        @if let Some(result) = result {
+            p.soft { (result) @if warnings.is_empty() { " " (link) } }
         }
     }
 }
@@ -150,12 +159,25 @@ fn why_dialog(medical: bool) -> Markup {
     }
 }
 
+/// Where a corrected image goes: to the images of the model if they are a set of this server, which the next training is to have.
+fn destination(title: &str, set: Option<&SetInfo>) -> Markup {
+    html! {
+        @if let Some(set) = set {
+            "The image is copied into the set “" (set.title) "”, which this model was trained on: the next training on it has the \
+             image, with its right class."
+        } @else {
+            "The image is copied into a set of its own, “" (title) "”, on this machine. The folder that this model was trained on is \
+             not changed: for a training on all, add that folder to the set, on the page " a href="/data" { "Data" } "."
+        }
+    }
+}
+
 /// The dialog in which the user names the right class of an image.
-fn correct_dialog(run: &str, class_names: &[String]) -> Markup {
+fn correct_dialog(run: &str, class_names: &[String], set: Option<&SetInfo>) -> Markup {
     // A title has 80 letters at most.
     let title = format!("Corrections of {}", run.chars().take(60).collect::<String>());
     html! {
-        dialog #correct aria-labelledby="correct-title" data-title=(title) {
+        dialog #correct aria-labelledby="correct-title" data-title=(title) data-set=[set.map(|set| &set.name)] {
             h2 #correct-title {}
             form {
                 p { label for="right" { "Right class" } " " select #right {
@@ -163,8 +185,7 @@ fn correct_dialog(run: &str, class_names: &[String]) -> Markup {
                     option value="" { "another class" }
                 } }
                 p hidden { label for="other" { "Its name" } " " input #other autocomplete="off"; }
-                p.remark { "The image is copied into the set “" (title) "”, on this machine, to train on. It is on the page "
-                    a href="/data" { "Data" } "." }
+                p.remark { (destination(&title, set)) }
                 p #problem role="alert" {}
                 button { "Save" } " " button.close type="button" { "Cancel" }
             }

@@ -136,6 +136,13 @@ impl Remark {
         let items = items.into_iter().take(SHOWN).map(|text| RemarkItem { text, path: None }).collect();
         Self { text, items, n_more }
     }
+
+    /// With items that are files, each with its path in the data.
+    fn of_files(text: String, items: Vec<(String, String)>) -> Self {
+        let n_more = items.len().saturating_sub(SHOWN);
+        let item = |(text, path)| RemarkItem { text, path: Some(path) };
+        Self { text, items: items.into_iter().take(SHOWN).map(item).collect(), n_more }
+    }
 }
 
 /// Paths without that of the data, which says nothing to who sees the page.
@@ -167,14 +174,13 @@ fn warnings(data: &Dataset) -> Vec<Remark> {
              image from the others.",
             counted(conflicts.len(), "group")
         );
-        let group = |group: &Vec<crate::data_loading::inspection::LabelledImage>| {
-            group
-                .iter()
-                .map(|image| format!("{} ({})", image.path, image.class))
-                .collect::<Vec<_>>()
-                .join(" = ")
-        };
-        warnings.push(Remark::new(text, conflicts.iter().map(group).collect()));
+        let images = conflicts.iter().enumerate().flat_map(|(group, images)| {
+            images.iter().map(move |image| {
+                let text = format!("group {}: {} ({})", group + 1, image.path, image.class);
+                (text, image.path.clone())
+            })
+        });
+        warnings.push(Remark::of_files(text, images.collect()));
     }
     if !is_leaked_test.is_empty() && !is_leaked_test.contains(&false) {
         let text = "Leakage: every test image also occurs in the training or validation set, so the test would say nothing about \
@@ -188,9 +194,10 @@ fn warnings(data: &Dataset) -> Vec<Remark> {
             counted(leakage.len(), "image")
         );
         let pair = |leak: &roentgen_data::LeakedImage| {
-            format!("{} = {} ({:.3})", leak.image.path, leak.original.path, leak.similarity)
+            let text = format!("{} = {} ({:.3})", leak.image.path, leak.original.path, leak.similarity);
+            (text, leak.image.path.clone())
         };
-        warnings.push(Remark::new(text, leakage.iter().map(pair).collect()));
+        warnings.push(Remark::of_files(text, leakage.iter().map(pair).collect()));
     }
     if let Some(patients) = patients.as_ref().filter(|patients| !patients.crossing.is_empty()) {
         let text = format!(

@@ -125,6 +125,18 @@ impl Doctor {
         self.lock().all.back().map(|job| job.patient.data.clone())
     }
 
+    /// Whether the last inspection of these images found what has to be mended before a training.
+    pub(in crate::serve) fn blocks(&self, data: &str) -> bool {
+        let jobs = self.lock();
+        let latest = jobs.all.iter().rev().find(|job| job.patient.data == data);
+        latest.is_some_and(|job| match &*job.outcome() {
+            Outcome::Done(diagnosis, _) => {
+                diagnosis["blocks"].as_array().is_some_and(|blocks| !blocks.is_empty())
+            }
+            _ => false,
+        })
+    }
+
     /// An inspection that was begun.
     pub(super) fn job(&self, id: u64) -> Result<Arc<Job>, Problem> {
         self.lock().all.iter().find(|job| job.id == id).cloned().ok_or(Problem::NoData)

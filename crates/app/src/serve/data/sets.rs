@@ -45,7 +45,7 @@ const DIGITS: usize = 16;
 #[schema(as = ImageSet)]
 pub(in crate::serve) struct SetInfo {
     /// The name of its folder.
-    pub(super) name: String,
+    pub(in crate::serve) name: String,
     pub(in crate::serve) title: String,
     /// What `/train` calls it.
     pub(in crate::serve) data: String,
@@ -108,7 +108,12 @@ impl Sets {
             return Err(full(format!("there are {MAX_SETS} sets; remove one first")));
         }
         disk::create_private_folder(&self.folder).map_err(not_written)?;
-        let name = self.create_folder(set_name(&title))?;
+        let plain = set_name(&title);
+        let name = self.create_folder(plain.clone())?;
+        // Sets of one title are told apart.
+        if let Some(number) = name.strip_prefix(&plain).and_then(|rest| rest.strip_prefix('-')) {
+            title = format!("{title} {number}");
+        }
         let path = self.folder.join(&name);
         disk::write_private(&path, &path.join(TITLE), title.as_bytes()).map_err(not_written)?;
         known.insert(name.clone(), Contents::default());
@@ -135,6 +140,13 @@ impl Sets {
     /// What the user calls a set.
     pub(in crate::serve) fn title_of(&self, set: &str) -> Option<String> {
         self.get(set).ok().map(|info| info.title)
+    }
+
+    /// The set that is at this path, if there is one.
+    pub(in crate::serve) fn at(&self, path: &Path) -> Option<SetInfo> {
+        let path = path.canonicalize().ok()?;
+        let is_there = |name: &String| self.folder.join(name).canonicalize().is_ok_and(|set| set == path);
+        self.get(&self.names().ok()?.into_iter().find(is_there)?).ok()
     }
 
     /// The folder of a set: one of those that are there, so that no name leads elsewhere.

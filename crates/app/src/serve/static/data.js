@@ -12,20 +12,22 @@ const at = (name) => document.querySelector(name);
 const [status, sending, refused, browser] = [at("#status"), at("#sending"), at("#refused"), at("#browser")];
 let chosen = null;
 let quiet = null;
+/** Of the set that is chosen, the classes. */
+let classes = [];
 /** The page before anything is chosen. */
 const dropText = at("#drop-text").textContent;
 
 const uploads = new Uploads(
   () => {
-    const { nDone, nSent } = uploads;
-    status.textContent = nDone < nSent ? `${nDone} of ${counted(nSent, "image")} sent` : `${counted(nSent, "image")} sent`;
+    const { nDone, nSent, nTaken } = uploads;
+    status.textContent = nDone < nSent ? `${nDone} of ${counted(nSent, "image")} sent` : `${counted(nTaken, "image")} sent`;
     [sending.max, sending.value, sending.hidden] = [Math.max(nSent, 1), nDone, nDone >= nSent];
     if (uploads.refused.length > 0) showRefused();
   },
   async () => {
     if (chosen?.startsWith("set:")) {
       const info = await ask("GET", `sets/${chosen.slice(4)}`);
-      if (info.ok) editor.update(info.body);
+      if (info.ok) update(info.body);
     }
     await showSets();
     checkSoon();
@@ -38,7 +40,7 @@ const hooks = {
     uploads.add(images);
   },
   changed: (info) => {
-    editor.update(info);
+    update(info);
     showSets();
     checkSoon();
   },
@@ -65,7 +67,14 @@ function checkSoon() {
   }, QUIET_MS);
 }
 
+function update(info) {
+  classes = info.classes;
+  editor.update(info);
+}
+
 function examine() {
+  const nWithImages = classes.filter(({ train, val, test }) => train + val + test > 0).length;
+  if (chosen.startsWith("set:") && nWithImages < 2) return doctor.note("A model needs images of two classes at least.");
   doctor.examine(chosen, chosen.startsWith("set:") ? editor.remove : undefined);
 }
 
@@ -84,6 +93,7 @@ async function choose(data, title, isByHand = false) {
     if (!answer.ok) return complain(answer.body);
     title = answer.body.title;
     isEmpty = answer.body.n_images === 0;
+    classes = answer.body.classes;
     editor.show(answer.body, hooks);
   }
   at("#title").textContent = title;
@@ -110,7 +120,8 @@ async function showSets() {
   at("#sets-section").hidden = answer.body.length === 0;
   const line = ({ name, title, data, n_images, classes }) => {
     const item = element("li");
-    const about = `${counted(n_images, "image")} in ${counted(classes.length, "class")}`;
+    const nClasses = classes.filter(({ train, val, test }) => train + val + test > 0).length;
+    const about = `${counted(n_images, "image")} in ${counted(nClasses, "class")}`;
     const open = button(title, () => choose(data).then(() => at("#title").focus()), "name");
     const remove = button("Remove", async () => {
       if (!confirm(`Remove the set ${title} with ${counted(n_images, "image")} from this machine?`)) return;

@@ -29,6 +29,12 @@ export function clear() {
   box.replaceChildren();
 }
 
+/** Shows what keeps the images from being checked. */
+export function note(text) {
+  turn += 1;
+  box.replaceChildren(element("p", text, "remark"));
+}
+
 function showProgress({ id, state, doing, done, total }) {
   let line = box.querySelector(".examining");
   if (!line) {

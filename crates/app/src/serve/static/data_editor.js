@@ -91,6 +91,7 @@ function frame() {
     event.preventDefault();
     const answer = await ask("POST", `sets/${set.name}/classes?class=${encodeURIComponent(input.value)}`);
     if (!answer.ok) return hooks.complain(answer.body);
+    if (answer.body.classes.length === cards.size) return hooks.complain(`There is a class ${input.value.trim()} already.`);
     input.value = "";
     hooks.changed(answer.body);
     input.focus();

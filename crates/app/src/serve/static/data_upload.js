@@ -18,6 +18,10 @@ export class Uploads {
     this.finished = finished;
   }
 
+  get nTaken() {
+    return this.nDone - this.refused.length;
+  }
+
   get isBusy() {
     return this.nInWork > 0 || this.waiting.length > 0;
   }

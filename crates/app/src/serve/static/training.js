@@ -72,7 +72,10 @@ function problem(text) {
 
 function showButtons(now) {
   const isStopping = now.state === "stopping";
-  for (const [id, can] of [["stop", now.can_stop || isStopping], ["resume", now.can_resume], ["try", now.has_model]]) {
+  const shown = [
+    ["stop", now.can_stop || isStopping], ["resume", now.can_resume], ["try", now.has_model], ["mend", now.state === "failed"],
+  ];
+  for (const [id, can] of shown) {
     find(id).hidden = !can;
     find(id).disabled = id === "stop" && isStopping;
   }

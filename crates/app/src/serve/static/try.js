@@ -117,8 +117,8 @@ function mark({ row, correction }) {
   const remark = row.cells[3];
   remark.querySelector(".correction")?.remove();
   const text = element("div", undefined, "correction");
-  const link = element("a", "the data of the next training");
-  link.href = "/data";
+  const link = element("a", "the data for the next training");
+  link.href = `/data?data=${encodeURIComponent(`set:${correction.set}`)}`;
   text.append("right: ", element("strong", correction.name), ", in ", link);
   remark.append(text);
 }

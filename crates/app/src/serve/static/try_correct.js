@@ -11,32 +11,37 @@ let entry, whenSaved;
 
 const isOther = () => right.selectedOptions[0] === right.options[right.options.length - 1];
 
-/** The address of the set of this run's corrections, which is made with the first. */
+/** The name of the set of this run's images, or of its corrections, which is made with the first. */
 async function set() {
   const { title } = dialog.dataset;
+  if (dialog.dataset.set) return dialog.dataset.set;
   const sets = await (await fetch(SETS)).json();
   const found = sets.find((known) => known.title === title)
     ?? await (await post(`${SETS}?title=${encodeURIComponent(title)}`)).json();
-  return `${SETS}/${encodeURIComponent(found.name)}`;
+  return found.name;
 }
 
 /** Adds the image to its class, and removes it from the one that was given before. */
 async function save(name) {
   const { file, correction } = entry;
-  const address = `${await set()}/images`;
+  const inSet = await set();
+  const address = `${SETS}/${encodeURIComponent(inSet)}/images`;
   const query = `class=${encodeURIComponent(name)}&name=${encodeURIComponent(file.name)}`;
   const added = await (await post(`${address}?${query}`, file)).json();
   if (correction && correction.path !== added.path) {
     await fetch(`${address}?path=${encodeURIComponent(correction.path)}`, { method: "DELETE" });
   }
-  entry.correction = { name: added.class, path: added.path };
+  entry.correction = { name: added.class, path: added.path, set: inSet };
 }
 
 /** Opens the dialog for an entry with its file and its answer; `saved` is called when its `correction` is in the set. */
 export function correct(of, saved) {
   [entry, whenSaved] = [of, saved];
   dialog.querySelector("h2").textContent = `Which class is ${entry.file.name}?`;
-  const name = entry.correction?.name ?? entry.answer.class;
+  // The answer is wrong: the next class after it.
+  const others = Object.entries(entry.answer.probabilities ?? {}).filter(([known]) => known !== entry.answer.class);
+  const next = others.sort((a, b) => b[1] - a[1])[0]?.[0];
+  const name = entry.correction?.name ?? next ?? entry.answer.class;
   const known = [...right.options].slice(0, -1).find((option) => option.value === name);
   if (known) known.selected = true;
   else right.selectedIndex = entry.correction ? right.options.length - 1 : 0;

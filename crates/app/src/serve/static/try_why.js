@@ -74,6 +74,8 @@ export async function why(file, answer) {
   title.textContent = answer.rejected ? `Why is ${file.name} rejected?` : `Why is ${file.name} ${answer.class}?`;
   dialog.querySelector(".rejected").hidden = !answer.rejected;
   dialog.querySelector(".reason").textContent = answer.rejected ? `Rejected: ${answer.reason}.` : "";
+  opacity.value = opacity.defaultValue;
+  fade();
   dialog.showModal();
   opacity.focus();
   // The first map is much faster than the second, and is not to wait for it.

@@ -54,6 +54,21 @@ pub(super) fn start(
     )
 }
 
+/// The page where the images have to be mended first.
+pub(super) fn to_mend(text: &str, title: &str) -> Markup {
+    page(
+        "/train",
+        "Roentgen: train",
+        None,
+        html! {
+            h1 { "Train" }
+            p.verdict { "Train a model on " (title) }
+            p.remark.bad { "The check of these images found something that has to be mended before a training." }
+            p { a.main href=(format!("/data?data={}", encoded(text))) { "Show what it is" } }
+        },
+    )
+}
+
 /// The page where no images have been chosen.
 pub(super) fn choice(sets: &[SetInfo]) -> Markup {
     page(
@@ -151,6 +166,7 @@ pub(super) fn run(name: &str, progress: &Progress, log: &[LogLine], said: &[Stri
                 div.buttons {
                     button #stop hidden[!progress.can_stop && !is_stopping] disabled[is_stopping] { "Stop" }
                     button #resume hidden[!progress.can_resume] { "Resume" }
+                    a #mend .button href="/data" hidden[progress.state != Stage::Failed] { "Look at the images" }
                     a #try .button .main[progress.state == Stage::Done] href=(of_run("try")) hidden[!progress.has_model] { "Try it on images" }
                 }
                 div.plots #curves { (curves(progress, log)) }

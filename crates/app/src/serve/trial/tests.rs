@@ -41,6 +41,32 @@ impl HttpBody for NeverArrives {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_corrected_image_goes_to_the_set_of_its_model_if_there_is_one() {
+    let folder = trained();
+    let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
+    let page = |site: Site| async move {
+        String::from_utf8(ask(&site, "GET", "/runs/my%20run/try", Vec::new()).await.2).expect("text")
+    };
+    let of_films = page(site.clone()).await;
+    assert!(of_films.contains("a set of its own, “Corrections of my run”"), "{of_films}");
+    assert!(!of_films.contains("data-set="), "{of_films}");
+    let (_, _, set) = ask(&site, "POST", "/api/v1/data/sets?title=My%20films", Vec::new()).await;
+    assert_eq!(json(&set)["name"], "My-films");
+    let config = folder.path().join("my run/config.toml");
+    let settings = std::fs::read_to_string(&config).expect("a file");
+    let data = folder.path().join(".sets/My-films");
+    let others = settings.lines().filter(|line| !line.starts_with("data = "));
+    let settings = std::iter::once(format!("data = {:?}", data.display().to_string()));
+    let settings: Vec<String> = settings.chain(others.map(str::to_owned)).collect();
+    std::fs::write(&config, settings.join("\n")).expect("a file");
+    let of_set = page(site).await;
+    assert!(
+        of_set.contains("data-set=\"My-films\"") && of_set.contains("into the set “My films”"),
+        "{of_set}"
+    );
+}
+
 pub(super) const RUN: &str = "/api/v1/runs/my%20run";
 
 pub(super) fn json(bytes: &[u8]) -> Value {
