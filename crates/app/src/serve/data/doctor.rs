@@ -203,7 +203,7 @@ impl Job {
             Some(Stage::Decoding) => "reading the images",
             Some(Stage::Comparing) if done == total => {
                 (done, total) = (0, 0);
-                "measuring how long a training takes"
+                "comparing similar images closely, and measuring how long a training takes"
             }
             Some(Stage::Comparing) => "comparing the images with each other",
             Some(Stage::Drawing | Stage::Writing) => "drawing the films",
