@@ -125,7 +125,7 @@ fn show_files(screen: &Screen, inspection: &Inspection) {
     }
 }
 
-/// Estimates the seconds of a training run from a few steps on artificial images; `None` if nobody wants to know any more.
+/// Estimates the seconds of a training run from a few steps on artificial images; `None` if that is cancelled.
 fn train_seconds(config: &TrainConfig, data: &Dataset, is_cancelled: &dyn Fn() -> bool) -> Option<f64> {
     const WARM_UP: u64 = 2;
     const TIMED: u64 = 6;
