@@ -53,6 +53,7 @@ mod manage;
 mod manage_tests;
 mod metrics;
 mod model_list;
+mod names;
 mod openapi;
 #[cfg(test)]
 mod openapi_tests;

@@ -32,11 +32,17 @@ fn serve(folder: &Path) -> (Child, String, String) {
     (server, port.to_owned(), token.to_owned())
 }
 
-#[test]
-fn the_link_opens_the_page_until_a_signal() {
+/// The same with a model, `a`, in a folder of its own.
+fn serve_model() -> (TempDir, Child, String, String) {
     let folder = TempDir::new().unwrap();
     train(&["--films", "24", "--out", "runs/a"], folder.path());
-    let (mut server, port, token) = serve(folder.path());
+    let (server, port, token) = serve(folder.path());
+    (folder, server, port, token)
+}
+
+#[test]
+fn the_link_opens_the_page_until_a_signal() {
+    let (_folder, mut server, port, token) = serve_model();
     let (port, token) = (port.as_str(), token.as_str());
 
     assert!(ask(port, "GET /healthz").ends_with("ok"));
@@ -83,9 +89,7 @@ fn send_large(port: &str, request: &str, headers: &str, is_chunked: bool) -> Str
 
 #[test]
 fn who_sends_too_much_sees_the_answer() {
-    let folder = TempDir::new().unwrap();
-    train(&["--films", "24", "--out", "runs/a"], folder.path());
-    let (mut server, port, token) = serve(folder.path());
+    let (_folder, mut server, port, token) = serve_model();
     let (port, token) = (port.as_str(), token.as_str());
     let memory_mib = || -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap_or_default();

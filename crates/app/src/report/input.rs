@@ -67,7 +67,7 @@ impl ReportInput<'_> {
 }
 
 /// A fraction as a percentage.
-pub(super) fn percent(fraction: f64) -> String {
+pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.1} %", 100.0 * fraction)
 }
 
@@ -79,7 +79,7 @@ pub(super) fn with_code(text: &str) -> Markup {
 }
 
 /// A phrase as a sentence of its own.
-pub(super) fn sentence(phrase: &str) -> String {
+pub(crate) fn sentence(phrase: &str) -> String {
     let mut letters = phrase.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string());
     format!("{}{}.", first.unwrap_or_default(), letters.as_str())

@@ -14,7 +14,6 @@ mod doctor_api;
 #[cfg(test)]
 mod doctor_tests;
 mod folders;
-pub(super) mod names;
 mod part;
 pub(super) mod sets;
 mod sets_api;

@@ -16,7 +16,6 @@ use utoipa_axum::routes;
 
 use super::layout::{encoded, page};
 use super::openapi::{FileBytes, OfRun};
-use super::page_words::as_sentence;
 use super::problem::Problem;
 use super::site::Site;
 use super::training::{beside, free_folder};
@@ -24,6 +23,7 @@ use crate::commands::compare::{Comparisons, compare};
 use crate::commands::export::to_onnx;
 use crate::error::AppError;
 use crate::model::model_file;
+use crate::report::sentence;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::run_folder::RunFolder;
 
@@ -77,7 +77,7 @@ async fn compare_page(State(site): State<Site>, Query(two): Query<Two>) -> Resul
 fn comparison(two: &Two, comparisons: &Comparisons) -> Markup {
     let [headings, rows @ ..] = comparisons.main.rows();
     html! {
-        p.verdict { (as_sentence(&comparisons.main.verdict())) }
+        p.verdict { (sentence(&comparisons.main.verdict())) }
         dl {
             dt { "first" } dd { (two.first) }
             dt { "second" } dd { (two.second) }

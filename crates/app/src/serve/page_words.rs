@@ -69,14 +69,6 @@ pub(super) fn without_flags(text: &str) -> String {
     WORDS.iter().fold(text.to_owned(), |text, (flags, page)| replaced(&text, flags, page))
 }
 
-/// A text with a large letter and a full stop.
-pub(super) fn as_sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect::<String>() + ".")
-}
-
 /// A text with `page` in place of what fits `pattern`.
 fn replaced(text: &str, pattern: &str, page: &str) -> String {
     let mut parts = pattern.split("{}");

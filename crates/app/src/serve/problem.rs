@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use maud::html;
 
 use super::layout::page;
-use super::page_words::as_sentence;
+use crate::report;
 
 /// Most bytes of a body that is neither an image nor a list of summaries: the default of the library.
 const MAX_MIB: usize = 2;
@@ -92,7 +92,7 @@ pub(super) async fn in_sentences(request: Request, next: Next) -> Response {
         }
     };
     let (kind, text) = if opens_page {
-        let sentence = html! { h1 { "Roentgen" } p.verdict { (as_sentence(&reason)) } };
+        let sentence = html! { h1 { "Roentgen" } p.verdict { (report::sentence(&reason)) } };
         ("text/html; charset=utf-8", page("", "Roentgen", None, sentence).into_string())
     } else {
         ("text/plain; charset=utf-8", reason)

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::runs::RunEntry;
 use crate::metrics::Interval;
 use crate::metrics::shortcut_audit::Audit;
+use crate::report::percent;
 use crate::run_dir::file_names::METRICS;
 
 /// Largest `metrics.json` that is read: 10,000 classes.
@@ -125,10 +126,6 @@ impl Figures {
             )
         })
     }
-}
-
-fn percent(fraction: f64) -> String {
-    format!("{:.1} %", 100.0 * fraction)
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use crate::commands::inspect::{Inspected, inspect};
 use crate::config::TrainConfig;
 use crate::data_loading::inspection::{Inspection, conflicts};
 use crate::error::AppError;
-use crate::serve::page_words::{as_sentence, without_flags};
+use crate::report::sentence;
+use crate::serve::page_words::without_flags;
 use crate::terminal::screen::{counted, duration, mebibytes};
 
 /// Classes and images of each that are shown.
@@ -103,9 +104,9 @@ impl Diagnosis {
         let Inspected { data, inspection, split_off, no_memory, .. } = inspected;
         let can_skip_bad = !data.findings.bad.is_empty() && no_memory.is_none();
         let mut blocks: Vec<Remark> = bad_files(config, &data.findings).into_iter().collect();
-        blocks.extend(no_memory.map(|text| Remark::new(as_sentence(&without_flags(&text)), Vec::new())));
+        blocks.extend(no_memory.map(|text| Remark::new(sentence(&without_flags(&text)), Vec::new())));
         let mut facts = vec![sizes(&data), SETS.to_owned()];
-        facts.extend(split_off.map(|text| as_sentence(&without_flags(&text))));
+        facts.extend(split_off.map(|text| sentence(&without_flags(&text))));
         facts.extend(patients(&data.findings));
         if let Some(seconds) = inspection.train_seconds {
             let time = duration(Duration::from_secs_f64(seconds));
@@ -216,7 +217,7 @@ fn warnings(data: &Dataset) -> Vec<Remark> {
         };
         warnings.push(Remark::new(text, duplicates.iter().map(group).collect()));
     }
-    warnings.extend(notes.iter().map(|note| Remark::new(as_sentence(&without_flags(note)), Vec::new())));
+    warnings.extend(notes.iter().map(|note| Remark::new(sentence(&without_flags(note)), Vec::new())));
     warnings
 }
 

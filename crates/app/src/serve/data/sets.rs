@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::contents::{Contents, contents, entries, remove_begun};
-use super::names::{file_stem, folder_name, look_of, numbered, set_name, title};
 use super::part::Part;
 use crate::serve::below::below;
+use crate::serve::names::{file_stem, folder_name, look_of, numbered, set_name, title};
 use crate::serve::problem::Problem;
 
 /// Most files of a set.

@@ -12,8 +12,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::super::data::names::{numbered, set_name};
 use super::super::data_set::DataSet;
+use super::super::names::{numbered, set_name};
 use super::super::page_words::without_flags;
 use super::super::problem::Problem;
 use super::super::site::Site;

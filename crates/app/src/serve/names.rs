@@ -81,7 +81,7 @@ pub(super) fn title(text: &str) -> Result<String, String> {
 }
 
 /// What is left of a title for the name of a folder, or of a run, with no space, which addresses cannot have.
-pub(in crate::serve) fn set_name(title: &str) -> String {
+pub(super) fn set_name(title: &str) -> String {
     let plain = |letter: char| match letter {
         '_' => letter,
         letter if letter.is_alphanumeric() => letter,
@@ -96,7 +96,7 @@ pub(in crate::serve) fn set_name(title: &str) -> String {
 }
 
 /// A name, and the same with 2, 3 and so on behind it.
-pub(in crate::serve) fn numbered(name: String) -> impl Iterator<Item = String> {
+pub(super) fn numbered(name: String) -> impl Iterator<Item = String> {
     let with_number = name.clone();
     std::iter::once(name).chain((2..).map(move |number| format!("{with_number}-{number}")))
 }
