@@ -54,9 +54,10 @@ impl WholeFolder {
                 Ok(folder)
             }
             Self::OfTasks(path) => {
-                // What is there and is no run stays.
-                if !path.join(CONFIG).is_file() {
-                    PlannedFolder::new(Some(&path))?;
+                // What is there and is no run stays. A run that is there, or that another task makes meanwhile, is joined.
+                match PlannedFolder::new(Some(&path)) {
+                    Ok(_) | Err(RunDirError::OutIsRun { .. }) => {}
+                    Err(error) => return Err(error.into()),
                 }
                 let folder = RunFolder::join(&path, |folder| whole.write(data, folder))?;
                 whole.check(&folder)?;
