@@ -84,3 +84,14 @@ pub struct Findings {
     /// Remarks for the user, a sentence each.
     pub notes: Vec<String>,
 }
+
+impl Findings {
+    /// The images that have a duplicate in an earlier set, each once however many duplicates it has there.
+    #[must_use]
+    pub fn leaked_images(&self) -> Vec<&ImageLocation> {
+        // Pairs of one image are beside each other.
+        let mut images: Vec<&ImageLocation> = self.leakage.iter().map(|leaked| &leaked.image).collect();
+        images.dedup();
+        images
+    }
+}

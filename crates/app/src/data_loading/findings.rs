@@ -25,7 +25,7 @@ pub(crate) fn show_findings(screen: &Screen, data: &Dataset) {
         show_conflicts(screen, &conflicts);
     }
     if !leakage.is_empty() {
-        show_leakage(screen, leakage);
+        show_leakage(screen, &data.findings);
     }
     if !is_leaked_test.is_empty() && !is_leaked_test.contains(&false) {
         let or_patient = if patients.is_some() { ", or another image of its patient," } else { "" };
@@ -92,13 +92,13 @@ fn show_conflicts(screen: &Screen, conflicts: &[Vec<LabelledImage>]) {
     show_how_many_more(screen, conflicts.len() - n_shown, "group");
 }
 
-fn show_leakage(screen: &Screen, leakage: &[LeakedImage]) {
-    let mut images: Vec<&ImageLocation> = leakage.iter().map(|leaked| &leaked.image).collect();
-    images.dedup();
-    let occur = if images.len() == 1 { "occurs" } else { "occur" };
+fn show_leakage(screen: &Screen, findings: &Findings) {
+    let leakage = &findings.leakage;
+    let n_images = findings.leaked_images().len();
+    let occur = if n_images == 1 { "occurs" } else { "occur" };
     let text = format!(
         "{} of the validation or test set also {occur} in an earlier set (similarity in brackets; 1 is equal pixels):",
-        counted(images.len(), "image")
+        counted(n_images, "image")
     );
     screen.field("LEAKAGE", &text);
     let n_shown = leakage.len().min(SHOWN);

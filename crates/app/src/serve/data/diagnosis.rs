@@ -189,10 +189,12 @@ fn warnings(data: &Dataset) -> Vec<Remark> {
         warnings.push(Remark::new(text.to_owned(), Vec::new()));
     }
     if !leakage.is_empty() {
+        let n_images = data.findings.leaked_images().len();
+        let occur = if n_images == 1 { "occurs" } else { "occur" };
         let text = format!(
-            "Leakage: {} of the validation or test set also in an earlier set. Their results are shown apart; better remove them \
-             from one of the sets.",
-            counted(leakage.len(), "image")
+            "Leakage: {} of the validation or test set also {occur} in an earlier set. Results are shown with and without such \
+             test images; better remove them from one of the sets.",
+            counted(n_images, "image")
         );
         let pair = |leak: &roentgen_data::LeakedImage| {
             let text = format!("{} = {} ({:.3})", leak.image.path, leak.original.path, leak.similarity);

@@ -30,15 +30,19 @@ fn texts(diagnosis: &Value, key: &str) -> String {
     diagnosis[key].to_string()
 }
 
-/// A folder of two classes, with a broken file, a duplicate and a test image that is in the training set too.
+/// A folder of two classes, with a broken file, a duplicate and a test image that is in the training set twice.
 fn write_folder(root: &Path) {
     for (index, class) in (0..24).map(|index| (index, ["a", "b"][index as usize % 2])) {
         let folder = root.join("films/train").join(class);
         fs::create_dir_all(&folder).expect("a folder");
         fs::write(folder.join(format!("{index}.png")), png(index)).expect("a file");
     }
-    for (path, bytes) in [("test/a/x.png", png(0)), ("test/b/y.png", png(100)), ("train/a/copy.png", png(2))]
-    {
+    for (path, bytes) in [
+        ("test/a/x.png", png(0)),
+        ("test/b/y.png", png(100)),
+        ("train/a/copy.png", png(2)),
+        ("train/a/0-again.png", png(0)),
+    ] {
         let path = root.join("films").join(path);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         fs::write(path, bytes).expect("a file");
@@ -58,6 +62,7 @@ async fn an_inspection_finds_what_the_command_finds() {
     let warnings = texts(&found, "warnings");
     assert!(warnings.contains("Leakage: 1 image") && warnings.contains("test/a/x.png"), "{warnings}");
     assert!(warnings.contains("train/a/copy.png"), "{warnings}");
+    assert!(warnings.contains("test/a/x.png = train/a/0-again.png"), "{warnings}");
     let class = |name: &str| {
         found["classes"].as_array().expect("classes").iter().find(|c| c["name"] == name).cloned()
     };
@@ -247,11 +252,11 @@ async fn folders_below_the_root_are_listed_and_no_others() {
     assert_eq!((status, folders), (StatusCode::OK, expected.into_iter().map(str::to_owned).collect()));
     assert_eq!(
         (&found["folders"][0]["n_images"], &found["files"][0]["name"]),
-        (&28.into(), &"set.npz".into())
+        (&29.into(), &"set.npz".into())
     );
     assert_eq!((&found["above"], &found["path"]), (&Value::Null, &"".into()));
     let (_, found) = list("/api/v1/data/folders?path=films/train/a").await;
-    assert_eq!((&found["above"], &found["n_images"]), (&"films/train".into(), &13.into()));
+    assert_eq!((&found["above"], &found["n_images"]), (&"films/train".into(), &14.into()));
     for path in [
         "/api/v1/data/folders?path=..",
         "/api/v1/data/folders?path=%2e%2e",
