@@ -94,7 +94,7 @@ impl Doctor {
     /// The inspection of these images: that of before if they have not changed, else a new one, and an older one stops.
     pub(super) fn inspect(&self, patient: Patient) -> Result<Status, Problem> {
         let mut jobs = self.lock();
-        let same = |job: &&Arc<Job>| job.patient == patient && !job.is_cancelled.load(Ordering::Relaxed);
+        let same = |job: &&Arc<Job>| job.patient == patient && !job.is_stopped();
         if let Some(job) = jobs.all.iter().rev().find(same) {
             return Ok(job.status());
         }
@@ -220,6 +220,11 @@ impl Job {
         }
     }
 
+    /// Whether it has no result and never will: it was stopped, or ended by a fault of the program.
+    fn is_stopped(&self) -> bool {
+        self.is_cancelled.load(Ordering::Relaxed) || matches!(*self.outcome(), Outcome::Stopped)
+    }
+
     fn is_waiting(&self) -> bool {
         matches!(*self.outcome(), Outcome::Waiting)
     }
@@ -247,5 +252,24 @@ impl Progress for Job {
 
     fn is_cancelled(&self) -> bool {
         self.is_cancelled.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_whose_inspection_failed_are_inspected_again() {
+        let doctor = Doctor::new(1);
+        // No thread is started: the test ends the inspections.
+        doctor.lock().is_working = true;
+        let patient =
+            Patient { data: "phantoms".to_owned(), config: TrainConfig::default(), state: blake3::hash(&[]) };
+        let inspect = || doctor.inspect(patient.clone()).expect("few inspections").id;
+        let first = inspect();
+        assert_eq!(inspect(), first, "it is not done yet");
+        doctor.job(first).expect("it was begun").set(Outcome::Stopped);
+        assert_ne!(inspect(), first);
     }
 }
