@@ -172,9 +172,9 @@ fn choose_phantoms(browser: &Browser) {
     check_page(browser);
     browser.tab_to("#phantoms");
     browser.press(ENTER);
-    browser.wait("document.querySelectorAll('#doctor .samples img').length > 0");
+    browser.wait("document.querySelectorAll('#findings .samples img').length > 0");
     check_page(browser);
-    browser.tab_to("#doctor a.main");
+    browser.tab_to("#findings a.main");
     browser.press(ENTER);
     browser.wait("document.querySelector('#start [name=data]')?.value === 'phantoms'");
 }
@@ -219,7 +219,7 @@ fn choose_first_folder(browser: &Browser, found: &str) {
     browser.wait("document.querySelector('#browser h2').textContent === 'films'");
     browser.tab_to("#browser button.main");
     browser.press(ENTER);
-    browser.wait(&format!("document.querySelector('#doctor {found}')"));
+    browser.wait(&format!("document.querySelector('#findings {found}')"));
     check_page(browser);
 }
 
@@ -306,9 +306,9 @@ fn images_are_chosen_and_checked_by_keyboard() {
     let server = Server::start(folder.path());
     server.open_in(&browser);
     choose_first_folder(&browser, ".remark.bad");
-    let found = browser.text("#doctor");
+    let found = browser.text("#findings");
     assert!(found.contains("mended") && found.contains("broken.png"), "{found}");
-    browser.tab_to("#doctor a.main");
+    browser.tab_to("#findings a.main");
     browser.press(ENTER);
     browser.wait("document.querySelector('#start [name=skip_bad]')?.checked");
     check_page(&browser);
@@ -316,7 +316,7 @@ fn images_are_chosen_and_checked_by_keyboard() {
     assert!(!browser.text("#start").contains("--"), "{}", browser.text("#start"));
     std::fs::remove_file(broken).unwrap();
     choose_first_folder(&browser, "a.main");
-    browser.tab_to("#doctor a.main");
+    browser.tab_to("#findings a.main");
     browser.press(ENTER);
     browser.wait(
         "location.pathname === '/train' && document.querySelector('[name=data]').value === 'folder:films'",
@@ -326,11 +326,11 @@ fn images_are_chosen_and_checked_by_keyboard() {
     browser.open(&format!("{}/data", server.origin));
     browser.send("#folder", folder.path().join("films").to_str().unwrap());
     browser.wait("document.querySelector('#status').textContent === '24 images sent'");
-    browser.wait("document.querySelector('#doctor a.main')");
+    browser.wait("document.querySelector('#findings a.main')");
     check_page(&browser);
-    let found = browser.text("#doctor");
+    let found = browser.text("#findings");
     assert!(["normal", "pneumonia", "12"].iter().all(|text| found.contains(text)), "{found}");
-    let link = "document.querySelector('#doctor a.main')";
+    let link = "document.querySelector('#findings a.main')";
     let set = browser.run(&format!("return {link}.href"), &Value::Null);
     assert!(set.as_str().unwrap().ends_with("/train?data=set%3Afilms"), "{set}");
     // On the first screen, where it was sent from; and the navigation leads to it.

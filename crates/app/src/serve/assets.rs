@@ -19,7 +19,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("data.js", SCRIPT, include_str!("static/data.js")),
     ("data_camera.js", SCRIPT, include_str!("static/data_camera.js")),
     ("data_common.js", SCRIPT, include_str!("static/data_common.js")),
-    ("data_doctor.js", SCRIPT, include_str!("static/data_doctor.js")),
+    ("data_findings.js", SCRIPT, include_str!("static/data_findings.js")),
     ("data_editor.js", SCRIPT, include_str!("static/data_editor.js")),
     ("data_files.js", SCRIPT, include_str!("static/data_files.js")),
     ("data_upload.js", SCRIPT, include_str!("static/data_upload.js")),

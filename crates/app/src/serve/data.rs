@@ -8,12 +8,12 @@ use super::layout::page;
 use super::site::Site;
 
 mod contents;
-mod diagnosis;
-pub(super) mod doctor;
-mod doctor_api;
-#[cfg(test)]
-mod doctor_tests;
 mod folders;
+mod inspection_findings;
+pub(super) mod inspections;
+mod inspections_api;
+#[cfg(test)]
+mod inspections_tests;
 mod part;
 pub(super) mod sets;
 mod sets_api;
@@ -26,7 +26,10 @@ const DROP: &str = "Drop a folder of images here";
 
 /// What is answered here.
 pub(super) fn routes() -> OpenApiRouter<Site> {
-    OpenApiRouter::default().route("/data", get(show)).merge(sets_api::routes()).merge(doctor_api::routes())
+    OpenApiRouter::default()
+        .route("/data", get(show))
+        .merge(sets_api::routes())
+        .merge(inspections_api::routes())
 }
 
 /// `GET /data`, with `?data=NAME` for images that are chosen already; its script does the rest.
@@ -45,7 +48,7 @@ async fn show() -> Markup {
             section #chosen hidden {
                 div.heading { h2 #title tabindex="-1" {} button #other .small type="button" { "Choose other images" } }
                 div #editor hidden {}
-                div #doctor {}
+                div #findings {}
             }
             section #picker aria-label="Choose images" {
                 label #drop .drop for="folder" {

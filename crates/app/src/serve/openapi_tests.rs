@@ -366,9 +366,9 @@ async fn answers_on_data_are_as_the_document_has_them() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         found = check(&site, ("GET", &of_inspection), &of_set, "", Vec::new()).await.1;
     }
-    let diagnosis = &found["diagnosis"];
-    assert!(diagnosis["blocks"][0]["items"][0]["path"].is_string(), "{found}");
-    assert!(diagnosis["inspection"]["leakage"][0].is_object(), "{found}");
+    let findings = &found["findings"];
+    assert!(findings["blocks"][0]["items"][0]["path"].is_string(), "{found}");
+    assert!(findings["inspection"]["leakage"][0].is_object(), "{found}");
     let sample = format!("{of_inspection}/samples/{{index}}");
     let (status, _) = check(&site, ("GET", &sample), &of_set, "", Vec::new()).await;
     assert_eq!(status, StatusCode::OK);

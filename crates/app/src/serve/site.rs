@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::batching::Queue;
 use super::bodies::MAX_BYTES;
 use super::counters::Counters;
-use super::data::doctor::Doctor;
+use super::data::inspections::Inspections;
 use super::data::sets::Sets;
 pub(super) use super::loaded_model::{LoadedModel, WaitingImage};
 use super::problem::Problem;
@@ -53,7 +53,7 @@ struct Shared {
     uploads: Semaphore,
     collection: Sets,
     training_images: TrainingCache,
-    doctor: Doctor,
+    inspections: Inspections,
     pool: ThreadPool,
 }
 
@@ -81,7 +81,7 @@ impl Site {
             uploads: Semaphore::new(UPLOADS),
             collection: Sets::new(runs.join(SETS)),
             training_images: TrainingCache::default(),
-            doctor: Doctor::new(n_threads),
+            inspections: Inspections::new(n_threads),
             pool,
         })))
     }
@@ -190,9 +190,9 @@ impl Site {
         &self.0.collection
     }
 
-    /// Who inspects images to train on.
-    pub(super) fn doctor(&self) -> &Doctor {
-        &self.0.doctor
+    /// The inspections of images to train on.
+    pub(super) fn inspections(&self) -> &Inspections {
+        &self.0.inspections
     }
 
     /// The turn of a request that brings an image for a set.

@@ -71,13 +71,13 @@ async fn start_page(
 ) -> Result<Markup, Problem> {
     beside(move || {
         // They may have been removed.
-        let latest = || site.doctor().latest().filter(|text| DataSet::of(&site, text).is_ok());
+        let latest = || site.inspections().latest().filter(|text| DataSet::of(&site, text).is_ok());
         let Some(text) = data.or_else(latest) else {
             return Ok(page::choice(&site.collection().list()?));
         };
         let data = DataSet::of(&site, &text)?;
         let title = data.title(&site, &text);
-        if !skip_bad && site.doctor().blocks(&text) {
+        if !skip_bad && site.inspections().blocks(&text) {
             return Ok(page::to_mend(&text, &title));
         }
         Ok(page::start(&text, &data, &title, site.trainings().at_work().as_deref(), skip_bad))

@@ -33,7 +33,7 @@ fn a_dropped_folder_becomes_a_set() {
     browser.wait("document.querySelector('#status').textContent === '113 images sent'");
     assert_eq!(browser.text("#refused"), "Left out: 1 file that is no image.");
     assert_eq!(browser.text("#title"), "films");
-    browser.wait("document.querySelector('#doctor a.main')");
+    browser.wait("document.querySelector('#findings a.main')");
     check_page(&browser);
     let runs = folder.path().join("runs");
     assert_eq!([images_of(&runs, "normal").len(), images_of(&runs, "pneumonia").len()], [101, 12]);
@@ -64,7 +64,7 @@ fn a_class_takes_dropped_images_and_pictures_of_the_camera() {
     browser.tab_to("#editor .shutter");
     let n_thumbs = "document.querySelectorAll('#editor .thumb').length";
     browser.hold(SPACE, || browser.wait(&format!("{n_thumbs} >= 5")));
-    browser.wait("document.querySelector('#doctor').innerText !== ''");
+    browser.wait("document.querySelector('#findings').innerText !== ''");
     let count = || {
         browser.run("return parseInt(document.querySelector('#editor .card .n').textContent)", &Value::Null)
     };

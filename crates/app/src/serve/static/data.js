@@ -1,7 +1,7 @@
 // The data page: images are chosen or put together, and what is found in them is shown.
 
 import { ask, button, counted, element } from "/static/data_common.js";
-import * as doctor from "/static/data_doctor.js";
+import * as findings from "/static/data_findings.js";
 import * as editor from "/static/data_editor.js";
 import { chosenFiles, droppedFiles, placed } from "/static/data_files.js";
 import { Uploads } from "/static/data_upload.js";
@@ -74,8 +74,8 @@ function update(info) {
 
 function examine() {
   const nWithImages = classes.filter(({ train, val, test }) => train + val + test > 0).length;
-  if (chosen.startsWith("set:") && nWithImages < 2) return doctor.note("A model needs images of two classes at least.");
-  doctor.examine(chosen, chosen.startsWith("set:") ? editor.remove : undefined);
+  if (chosen.startsWith("set:") && nWithImages < 2) return findings.note("A model needs images of two classes at least.");
+  findings.examine(chosen, chosen.startsWith("set:") ? editor.remove : undefined);
 }
 
 /** Shows images, with what is found in them; above the classes, unless these are made by hand and must not move. */
@@ -83,7 +83,7 @@ async function choose(data, title, isByHand = false) {
   clearTimeout(quiet);
   chosen = data;
   history.replaceState(null, "", `/data?data=${encodeURIComponent(data)}`);
-  doctor.clear();
+  findings.clear();
   editor.hide();
   browser.hidden = true;
   let isEmpty = false;
@@ -97,7 +97,7 @@ async function choose(data, title, isByHand = false) {
     editor.show(answer.body, hooks);
   }
   at("#title").textContent = title;
-  at("#editor")[isByHand ? "after" : "before"](at("#doctor"));
+  at("#editor")[isByHand ? "after" : "before"](at("#findings"));
   at("#drop-text").textContent = data.startsWith("set:") ? "Drop a folder here to add its images to this set" : dropText;
   at("#chosen").hidden = false;
   at("nav [href^='/train']").href = `/train?data=${encodeURIComponent(data)}`;
@@ -106,7 +106,7 @@ async function choose(data, title, isByHand = false) {
 
 function unchoose() {
   chosen = null;
-  doctor.clear();
+  findings.clear();
   editor.hide();
   at("#chosen").hidden = true;
   at("#drop-text").textContent = dropText;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::diagnosis::{Diagnosis, Picture, diagnose};
+use super::inspection_findings::{InspectionFindings, Picture, inspect_for_page};
 use crate::config::TrainConfig;
 use crate::serve::problem::Problem;
 
@@ -24,7 +24,7 @@ const MAX_WAITING: usize = 8;
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(in crate::serve) struct Doctor {
+pub(in crate::serve) struct Inspections {
     n_threads: usize,
     jobs: Arc<Mutex<Jobs>>,
 }
@@ -39,7 +39,7 @@ struct Jobs {
 
 /// The images to inspect, as they are now.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Patient {
+pub(super) struct InspectionRequest {
     /// As requests name it.
     pub(super) data: String,
     pub(super) config: TrainConfig,
@@ -51,7 +51,7 @@ pub(super) struct Patient {
 #[derive(Debug)]
 pub(super) struct Job {
     id: u64,
-    patient: Patient,
+    request: InspectionRequest,
     is_cancelled: AtomicBool,
     stage: Mutex<Option<Stage>>,
     n_done: AtomicUsize,
@@ -63,7 +63,7 @@ pub(super) struct Job {
 enum Outcome {
     Waiting,
     Working,
-    /// With the diagnosis as JSON.
+    /// With the findings as JSON.
     Done(Value, Vec<Picture>),
     Stopped,
 }
@@ -81,24 +81,24 @@ pub(super) struct Status {
     done: usize,
     total: usize,
     /// What was found, once it is done.
-    #[schema(value_type = Option<Diagnosis>)]
-    diagnosis: Option<Value>,
+    #[schema(value_type = Option<InspectionFindings>)]
+    findings: Option<Value>,
 }
 
-impl Doctor {
+impl Inspections {
     /// With this number of threads for an inspection.
     pub(in crate::serve) fn new(n_threads: usize) -> Self {
         Self { n_threads, jobs: Arc::default() }
     }
 
     /// The inspection of these images: that of before if they have not changed, else a new one, and an older one stops.
-    pub(super) fn inspect(&self, patient: Patient) -> Result<Status, Problem> {
+    pub(super) fn inspect(&self, request: InspectionRequest) -> Result<Status, Problem> {
         let mut jobs = self.lock();
-        let same = |job: &&Arc<Job>| job.patient == patient && !job.is_stopped();
+        let same = |job: &&Arc<Job>| job.request == request && !job.is_stopped();
         if let Some(job) = jobs.all.iter().rev().find(same) {
             return Ok(job.status());
         }
-        for older in jobs.all.iter().filter(|job| job.patient.data == patient.data) {
+        for older in jobs.all.iter().filter(|job| job.request.data == request.data) {
             older.is_cancelled.store(true, Ordering::Relaxed);
         }
         if jobs.all.iter().filter(|job| job.is_waiting()).count() >= MAX_WAITING {
@@ -106,14 +106,15 @@ impl Doctor {
             return Err(Problem::Refused(StatusCode::SERVICE_UNAVAILABLE, text));
         }
         jobs.n_made += 1;
-        let job = Arc::new(Job::new(jobs.n_made, patient));
+        let job = Arc::new(Job::new(jobs.n_made, request));
         jobs.all.push_back(Arc::clone(&job));
         while jobs.all.len() > MAX_JOBS {
             jobs.all.pop_front();
         }
         if !jobs.is_working {
-            let doctor = self.clone();
-            let started = thread::Builder::new().name("inspections".to_owned()).spawn(move || doctor.work());
+            let inspections = self.clone();
+            let started =
+                thread::Builder::new().name("inspections".to_owned()).spawn(move || inspections.work());
             jobs.is_working = started.is_ok();
             started.map_err(|_| Problem::Failed)?;
         }
@@ -122,16 +123,16 @@ impl Doctor {
 
     /// The images that were inspected last, as requests name them.
     pub(in crate::serve) fn latest(&self) -> Option<String> {
-        self.lock().all.back().map(|job| job.patient.data.clone())
+        self.lock().all.back().map(|job| job.request.data.clone())
     }
 
     /// Whether the last inspection of these images found what has to be mended before a training.
     pub(in crate::serve) fn blocks(&self, data: &str) -> bool {
         let jobs = self.lock();
-        let latest = jobs.all.iter().rev().find(|job| job.patient.data == data);
+        let latest = jobs.all.iter().rev().find(|job| job.request.data == data);
         latest.is_some_and(|job| match &*job.outcome() {
-            Outcome::Done(diagnosis, _) => {
-                diagnosis["blocks"].as_array().is_some_and(|blocks| !blocks.is_empty())
+            Outcome::Done(findings, _) => {
+                findings["blocks"].as_array().is_some_and(|blocks| !blocks.is_empty())
             }
             _ => false,
         })
@@ -158,12 +159,13 @@ impl Doctor {
             let Some(job) = next else { return };
             job.set(Outcome::Working);
             let pool = ThreadPoolBuilder::new().num_threads(self.n_threads).build();
-            let worked = || pool.ok().map(|pool| pool.install(|| diagnose(&job.patient.config, &*job)));
-            let diagnosed = catch_unwind(AssertUnwindSafe(worked)).ok().flatten();
+            let worked =
+                || pool.ok().map(|pool| pool.install(|| inspect_for_page(&job.request.config, &*job)));
+            let inspected = catch_unwind(AssertUnwindSafe(worked)).ok().flatten();
             let is_cancelled = job.is_cancelled.load(Ordering::Relaxed);
-            job.set(match diagnosed {
-                Some((diagnosis, pictures)) if !is_cancelled => {
-                    Outcome::Done(serde_json::to_value(diagnosis).unwrap_or_default(), pictures)
+            job.set(match inspected {
+                Some((findings, pictures)) if !is_cancelled => {
+                    Outcome::Done(serde_json::to_value(findings).unwrap_or_default(), pictures)
                 }
                 _ => Outcome::Stopped,
             });
@@ -172,10 +174,10 @@ impl Doctor {
 }
 
 impl Job {
-    fn new(id: u64, patient: Patient) -> Self {
+    fn new(id: u64, request: InspectionRequest) -> Self {
         Self {
             id,
-            patient,
+            request,
             is_cancelled: AtomicBool::new(false),
             stage: Mutex::default(),
             n_done: AtomicUsize::new(0),
@@ -191,8 +193,8 @@ impl Job {
 
     pub(super) fn status(&self) -> Status {
         let outcome = self.outcome();
-        let (state, diagnosis) = match &*outcome {
-            Outcome::Done(diagnosis, _) => ("done", Some(diagnosis.clone())),
+        let (state, findings) = match &*outcome {
+            Outcome::Done(findings, _) => ("done", Some(findings.clone())),
             Outcome::Waiting if !self.is_cancelled.load(Ordering::Relaxed) => ("waiting", None),
             Outcome::Working if !self.is_cancelled.load(Ordering::Relaxed) => ("working", None),
             _ => ("stopped", None),
@@ -209,7 +211,7 @@ impl Job {
             Some(Stage::Drawing | Stage::Writing) => "drawing the films",
             None => "listing the files",
         };
-        Status { id: self.id, data: self.patient.data.clone(), state, doing, done, total, diagnosis }
+        Status { id: self.id, data: self.request.data.clone(), state, doing, done, total, findings }
     }
 
     /// One of its pictures.
@@ -220,7 +222,7 @@ impl Job {
         }
     }
 
-    /// Whether it has no result and never will: it was stopped, or ended by a fault of the program.
+    /// Whether it was stopped, or ended by a fault of the program.
     fn is_stopped(&self) -> bool {
         self.is_cancelled.load(Ordering::Relaxed) || matches!(*self.outcome(), Outcome::Stopped)
     }
@@ -261,15 +263,18 @@ mod tests {
 
     #[test]
     fn images_whose_inspection_failed_are_inspected_again() {
-        let doctor = Doctor::new(1);
+        let inspections = Inspections::new(1);
         // No thread is started: the test ends the inspections.
-        doctor.lock().is_working = true;
-        let patient =
-            Patient { data: "phantoms".to_owned(), config: TrainConfig::default(), state: blake3::hash(&[]) };
-        let inspect = || doctor.inspect(patient.clone()).expect("few inspections").id;
+        inspections.lock().is_working = true;
+        let request = InspectionRequest {
+            data: "phantoms".to_owned(),
+            config: TrainConfig::default(),
+            state: blake3::hash(&[]),
+        };
+        let inspect = || inspections.inspect(request.clone()).expect("few inspections").id;
         let first = inspect();
         assert_eq!(inspect(), first, "it is not done yet");
-        doctor.job(first).expect("it was begun").set(Outcome::Stopped);
+        inspections.job(first).expect("it was begun").set(Outcome::Stopped);
         assert_ne!(inspect(), first);
     }
 }

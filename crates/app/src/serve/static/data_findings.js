@@ -3,7 +3,7 @@
 import { ask, button, counted, element, pause } from "/static/data_common.js";
 
 const POLL_SECONDS = 0.7;
-const box = document.querySelector("#doctor");
+const box = document.querySelector("#findings");
 let turn = 0;
 
 /** Shows what is found in `data`, from now on and until other data are shown; `remove(path)` removes a file, if one may. */
@@ -66,8 +66,8 @@ function showStopped(data, remove) {
   box.replaceChildren(element("p", text, "remark"), again, " ", trainLink(data, "Train on these"));
 }
 
-function show(data, { id, diagnosis }, remove) {
-  const { blocks, warnings, facts, classes, samples, can_skip_bad: canSkipBad } = diagnosis;
+function show(data, { id, findings }, remove) {
+  const { blocks, warnings, facts, classes, samples, can_skip_bad: canSkipBad } = findings;
   const parts = [];
   if (blocks.length > 0) {
     parts.push(remarks("This has to be mended before a training", blocks, "remark bad", remove));

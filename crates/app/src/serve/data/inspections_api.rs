@@ -9,8 +9,8 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::doctor::{Patient, Status};
 use super::folders::{self, Listing};
+use super::inspections::{InspectionRequest, Status};
 use super::state::state_of;
 use crate::config::TrainConfig;
 use crate::serve::data_set::DataSet;
@@ -67,17 +67,23 @@ async fn inspect(
     Query(OfData { data }): Query<OfData>,
 ) -> Result<Json<Status>, Problem> {
     let of_site = site.clone();
-    let patient = tokio::task::spawn_blocking(move || patient(&of_site, data)).await;
-    site.doctor().inspect(patient.map_err(|_| Problem::Failed)??).map(Json)
+    let request = tokio::task::spawn_blocking(move || inspection_request(&of_site, data)).await;
+    site.inspections().inspect(request.map_err(|_| Problem::Failed)??).map(Json)
 }
 
 /// The images that a request names, as they are now.
-fn patient(site: &Site, data: String) -> Result<Patient, Problem> {
+fn inspection_request(site: &Site, data: String) -> Result<InspectionRequest, Problem> {
     match DataSet::of(site, &data)? {
-        DataSet::Phantoms => Ok(Patient { data, config: TrainConfig::default(), state: blake3::hash(&[]) }),
+        DataSet::Phantoms => {
+            Ok(InspectionRequest { data, config: TrainConfig::default(), state: blake3::hash(&[]) })
+        }
         DataSet::Path(path) => {
             let state = state_of(&path)?;
-            Ok(Patient { data, config: TrainConfig { data: path, ..TrainConfig::default() }, state })
+            Ok(InspectionRequest {
+                data,
+                config: TrainConfig { data: path, ..TrainConfig::default() },
+                state,
+            })
         }
     }
 }
@@ -89,7 +95,7 @@ fn patient(site: &Site, data: String) -> Result<Patient, Problem> {
         (status = 404, body = String, description = "There is no such inspection."),
     ))]
 async fn status(State(site): State<Site>, Path(id): Path<u64>) -> Result<Json<Status>, Problem> {
-    Ok(Json(site.doctor().job(id)?.status()))
+    Ok(Json(site.inspections().job(id)?.status()))
 }
 
 /// Stops an inspection.
@@ -99,7 +105,7 @@ async fn status(State(site): State<Site>, Path(id): Path<u64>) -> Result<Json<St
         (status = 404, body = String, description = "There is no such inspection."),
     ))]
 async fn stop(State(site): State<Site>, Path(id): Path<u64>) -> Result<StatusCode, Problem> {
-    site.doctor().job(id)?.cancel();
+    site.inspections().job(id)?.cancel();
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -117,6 +123,6 @@ async fn sample(
     State(site): State<Site>,
     Path((id, index)): Path<(u64, usize)>,
 ) -> Result<Response, Problem> {
-    let picture = site.doctor().job(id)?.picture(index).ok_or(Problem::NoData)?;
+    let picture = site.inspections().job(id)?.picture(index).ok_or(Problem::NoData)?;
     Ok(([(header::CONTENT_TYPE, "image/jpeg")], picture).into_response())
 }

@@ -36,7 +36,7 @@ pub(super) type Picture = Vec<u8>;
 
 /// See the module.
 #[derive(Debug, Default, Serialize, ToSchema)]
-pub(super) struct Diagnosis {
+pub(super) struct InspectionFindings {
     /// What has to be mended before a training.
     blocks: Vec<Remark>,
     /// What makes a model worse, or its figures wrong.
@@ -84,17 +84,20 @@ struct Sample {
 }
 
 /// Inspects the images of a configuration.
-pub(super) fn diagnose(config: &TrainConfig, progress: &dyn Progress) -> (Diagnosis, Vec<Picture>) {
+pub(super) fn inspect_for_page(
+    config: &TrainConfig,
+    progress: &dyn Progress,
+) -> (InspectionFindings, Vec<Picture>) {
     match inspect(config, progress) {
         Ok(inspected) => {
             let (samples, pictures) = samples(config, &inspected.data);
-            (Diagnosis { samples, ..Diagnosis::of(config, inspected) }, pictures)
+            (InspectionFindings { samples, ..InspectionFindings::of(config, inspected) }, pictures)
         }
-        Err(error) => (Diagnosis::of_error(config, &error), Vec::new()),
+        Err(error) => (InspectionFindings::of_error(config, &error), Vec::new()),
     }
 }
 
-impl Diagnosis {
+impl InspectionFindings {
     fn of_error(config: &TrainConfig, error: &AppError) -> Self {
         let text = without_folder(&error.to_string(), &config.data);
         Self { blocks: vec![Remark::new(text, Vec::new())], ..Self::default() }

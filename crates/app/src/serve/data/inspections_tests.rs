@@ -13,8 +13,8 @@ use crate::config::TrainConfig;
 use crate::serve::site::Site;
 use crate::serve::tests::{ask, write_npz};
 
-/// The diagnosis of a data set, waited for.
-async fn diagnosis(site: &Site, data: &str) -> Value {
+/// What is found in a data set, once it is done.
+async fn findings(site: &Site, data: &str) -> Value {
     let (status, mut answer) =
         json(site, "POST", &format!("/api/v1/data/inspections?data={data}"), Vec::new()).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
@@ -23,11 +23,11 @@ async fn diagnosis(site: &Site, data: &str) -> Value {
         tokio::time::sleep(Duration::from_millis(20)).await;
         answer = json(site, "GET", &format!("/api/v1/data/inspections/{}", answer["id"]), Vec::new()).await.1;
     }
-    answer["diagnosis"].take()
+    answer["findings"].take()
 }
 
-fn texts(diagnosis: &Value, key: &str) -> String {
-    diagnosis[key].to_string()
+fn texts(findings: &Value, key: &str) -> String {
+    findings[key].to_string()
 }
 
 /// A folder of two classes, with a broken file, a duplicate and a test image that is in the training set twice.
@@ -55,7 +55,7 @@ async fn an_inspection_finds_what_the_command_finds() {
     let (folder, site) = server();
     let root = folder.path().join("root").canonicalize().expect("a folder");
     write_folder(&root);
-    let found = diagnosis(&site, "folder:films").await;
+    let found = findings(&site, "folder:films").await;
     let blocks = texts(&found, "blocks");
     assert!(blocks.contains("train/b/broken.png: "), "{blocks}");
     assert!(!found.to_string().contains(root.to_str().expect("text")) || found["inspection"].is_object());
@@ -92,7 +92,7 @@ async fn an_inspection_finds_what_the_command_finds() {
     assert_eq!(again(site.clone()).await["id"], 1);
     fs::remove_file(root.join("films/train/b/broken.png")).expect("a file");
     assert_eq!(again(site.clone()).await["id"], 2);
-    assert_eq!(diagnosis(&site, "folder:films").await["blocks"], json!([]));
+    assert_eq!(findings(&site, "folder:films").await["blocks"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,20 +100,20 @@ async fn a_set_that_cannot_be_trained_on_is_told_what_it_lacks() {
     let (folder, site) = server();
     let set = new_set(&site).await;
     let data = format!("set:{set}");
-    let empty = diagnosis(&site, &data).await;
+    let empty = findings(&site, &data).await;
     assert!(texts(&empty, "blocks").contains("no class folders"), "{empty}");
     assert!(!empty.to_string().contains(folder.path().to_str().expect("text")), "{empty}");
     add(&site, &set, "class=a", png(1)).await;
-    assert!(texts(&diagnosis(&site, &data).await, "blocks").contains("only one class"));
+    assert!(texts(&findings(&site, &data).await, "blocks").contains("only one class"));
     json(&site, "POST", &format!("{SETS}/{set}/classes?class=b"), Vec::new()).await;
-    assert!(texts(&diagnosis(&site, &data).await, "blocks").contains("class `b` has no training image"));
+    assert!(texts(&findings(&site, &data).await, "blocks").contains("class `b` has no training image"));
     // What has to be mended is shown in place of the way to train.
     let train = format!("/train?data={data}");
     let page = |site: Site, path: String| async move { ask(&site, "GET", &path, Vec::new()).await.2 };
     let text = String::from_utf8(page(site.clone(), train.clone()).await).expect("text");
     assert!(text.contains("has to be mended") && !text.contains("id=\"start\""), "{text}");
     add(&site, &set, "class=b", png(2)).await;
-    let found = diagnosis(&site, &data).await;
+    let found = findings(&site, &data).await;
     assert_eq!(found["blocks"], json!([]), "{found}");
     assert!(texts(&found, "warnings").contains("Fewer than 10 training images"), "{found}");
     let text = String::from_utf8(page(site.clone(), train).await).expect("text");
@@ -121,7 +121,7 @@ async fn a_set_that_cannot_be_trained_on_is_told_what_it_lacks() {
 
     // An image in both classes can be removed from the wrong one.
     add(&site, &set, "class=b&name=wrong", png(1)).await;
-    let found = diagnosis(&site, &data).await;
+    let found = findings(&site, &data).await;
     let conflict = &found["warnings"][0];
     assert!(conflict["text"].as_str().is_some_and(|text| text.contains("more than one class")), "{found}");
     assert_eq!(conflict["items"].as_array().map(Vec::len), Some(2), "{conflict}");
@@ -129,7 +129,7 @@ async fn a_set_that_cannot_be_trained_on_is_told_what_it_lacks() {
     assert_eq!(path, "train/b/wrong.png");
     let (status, _) = json(&site, "DELETE", &format!("{SETS}/{set}/images?path={path}"), Vec::new()).await;
     assert_eq!(status, StatusCode::OK);
-    assert!(!texts(&diagnosis(&site, &data).await, "warnings").contains("more than one class"));
+    assert!(!texts(&findings(&site, &data).await, "warnings").contains("more than one class"));
 }
 
 /// Who sees the page has no command line.
@@ -143,7 +143,7 @@ async fn what_is_found_names_no_flag() {
         fs::write(class.join(format!("{index}.png")), png(index)).expect("a file");
     }
     fs::write(root.join("films/a/broken.png"), &png(5)[..60]).expect("a file");
-    let found = diagnosis(&site, "folder:films").await;
+    let found = findings(&site, "folder:films").await;
     assert_eq!(found["can_skip_bad"], true);
     let [blocks, warnings, facts] = ["blocks", "warnings", "facts"].map(|key| texts(&found, key));
     for (texts, words) in [
@@ -154,9 +154,9 @@ async fn what_is_found_names_no_flag() {
         assert!(texts.contains(words) && !texts.contains("--"), "{texts}");
     }
     fs::remove_file(root.join("films/a/broken.png")).expect("a file");
-    assert_eq!(diagnosis(&site, "folder:films").await["can_skip_bad"], false);
+    assert_eq!(findings(&site, "folder:films").await["can_skip_bad"], false);
     fs::write(root.join("films.csv"), "path,label\nfilms/a/0.png,a\nfilms/b/8.png,b\n").expect("a file");
-    let found = diagnosis(&site, "folder:films.csv").await;
+    let found = findings(&site, "folder:films.csv").await;
     assert_eq!(found["samples"].as_array().map(Vec::len), Some(2), "{found}");
 }
 
@@ -190,7 +190,7 @@ async fn likely_faults_are_explained_without_a_flag() {
         ("few", "warnings", "10 % of 3 images is not enough to split off an image"),
         ("few", "warnings", "the model sees their centre only; cut them"),
     ] {
-        let mut found = diagnosis(&site, &format!("folder:{data}")).await;
+        let mut found = findings(&site, &format!("folder:{data}")).await;
         assert!(texts(&found, key).contains(words), "{data}: {found}");
         // The JSON of the command has its own words.
         found["inspection"].take();
@@ -205,7 +205,7 @@ async fn likely_faults_are_explained_without_a_flag() {
 async fn images_of_an_archive_are_shown() {
     let (folder, site) = server();
     write_npz(&folder.path().join("root/set.npz"));
-    let found = diagnosis(&site, "folder:set.npz").await;
+    let found = findings(&site, "folder:set.npz").await;
     assert_eq!(
         (&found["blocks"], found["samples"].as_array().map(Vec::len)),
         (&json!([]), Some(12)),
