@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use axum::http::StatusCode;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -26,7 +26,7 @@ use crate::run_dir::file_names::MODEL;
 /// The folder, in that of the runs, of the sets that are put together in the browser.
 const SETS: &str = ".sets";
 /// Models that are kept.
-const MAX_MODELS: usize = 8;
+pub(super) const MAX_MODELS: usize = 8;
 /// Requests that wait for a prediction; each waits before its image is read.
 const QUEUE: usize = 256;
 /// Memory for the bodies of requests with an image, in KiB.
@@ -38,6 +38,7 @@ const UPLOADS: usize = 4;
 
 struct Kept {
     written: Option<SystemTime>,
+    last_used: Instant,
     model: Arc<LoadedModel>,
 }
 
@@ -150,16 +151,19 @@ impl Site {
         let path = run.path.join(MODEL);
         let written = path.metadata().and_then(|metadata| metadata.modified()).ok();
         let mut models = self.0.models.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = models.get(&path).filter(|kept| kept.written == written) {
+        if let Some(kept) = models.get_mut(&path).filter(|kept| kept.written == written) {
+            kept.last_used = Instant::now();
             return Ok(Arc::clone(&kept.model));
         }
         let (model, card) =
             model_file::read(&path).map_err(|error| Problem::Unreadable(error.to_string()))?;
         let model = Arc::new(LoadedModel { model, card, queue: Queue::default() });
-        while models.len() >= MAX_MODELS {
-            models.pop_first();
+        models.insert(path, Kept { written, last_used: Instant::now(), model: Arc::clone(&model) });
+        while models.len() > MAX_MODELS {
+            let unused_longest =
+                models.iter().min_by_key(|(_, kept)| kept.last_used).map(|(path, _)| path.clone());
+            unused_longest.map(|path| models.remove(&path));
         }
-        models.insert(path, Kept { written, model: Arc::clone(&model) });
         Ok(model)
     }
 

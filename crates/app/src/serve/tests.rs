@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
@@ -12,7 +13,7 @@ use tower::ServiceExt as _;
 
 use super::guard::Guard;
 use super::router;
-use super::site::Site;
+use super::site::{MAX_MODELS, Site};
 use crate::commands::predict::predict_files;
 use crate::config::TrainConfig;
 use crate::data_loading::load::load;
@@ -130,6 +131,27 @@ async fn the_pages_of_a_run_are_there_and_its_predictions_are_those_of_predict()
     let answer = String::from_utf8(body).expect("text");
     assert!(answer.starts_with(expected.trim_end_matches('}')), "{answer}, expected {expected}");
     assert!(answer.contains("\"caution\":\"Not a medical device.\""), "{answer}");
+}
+
+#[test]
+fn the_model_that_is_unused_for_longest_makes_room_for_another() {
+    let folder = trained();
+    let run = |number: usize| folder.path().join(format!("run {number}"));
+    for number in 0..=MAX_MODELS {
+        fs::create_dir(run(number)).expect("a folder");
+        fs::copy(folder.path().join("my run/model.safetensors"), run(number).join("model.safetensors"))
+            .expect("a model");
+    }
+    let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
+    let model = |number: usize| {
+        let run = site.run(&format!("run {number}")).expect("a run");
+        site.model(&run).expect("a model")
+    };
+    let first: Vec<_> = (0..MAX_MODELS).map(model).collect();
+    assert!(Arc::ptr_eq(&model(0), &first[0]), "it is kept");
+    model(MAX_MODELS);
+    assert!(Arc::ptr_eq(&model(0), &first[0]), "it was used after the others");
+    assert!(!Arc::ptr_eq(&model(1), &first[1]), "it made room");
 }
 
 #[tokio::test(flavor = "multi_thread")]
