@@ -24,7 +24,7 @@ N_BINS = 15
 # What a run is, not how good its model is; the audit, which is of other classifiers; and the shift, which is of images.
 FACTS = {
     "audit", "shift", "class_prior", "train_images_per_s", "train_seconds", "data_loading_fraction", "epochs", "saved_epoch",
-    "n_parameters", "seed", "threads",
+    "n_parameters", "seed", "threads", "verdict",
 }
 
 
@@ -122,6 +122,15 @@ class Set:
         return found | self.calibration()
 
 
+def majority_baseline(figures, given):
+    """The most frequent class; an interval by patient is that of the file."""
+    counts = {name: of_class["n"] for name, of_class in figures["per_class"].items()}
+    name = max(counts, key=counts.get)
+    accuracy = counts[name] / figures["n"]
+    interval = figures.get("accuracy_interval", given["accuracy_interval"])
+    return {"class": name, "accuracy": accuracy, "exceeded": interval is not None and interval[0] > accuracy}
+
+
 def recompute(run, given):
     test, val = read_lines(run / "predictions.jsonl"), read_lines(run / "predictions_val.jsonl")
     shares = given["class_prior"]
@@ -159,6 +168,8 @@ def recompute(run, given):
             found["test_accepted"] = Set(accepted, classes, temperature).figures()
         if val:
             found["calibration"]["test"] = before_after(main)
+    quoted = found.get("main_set", "val")
+    found["majority_baseline"] = majority_baseline(found[quoted], given[quoted]) if found[quoted] else None
     return found
 
 

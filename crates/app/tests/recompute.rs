@@ -88,6 +88,15 @@ fn before_after(lines: &[&Value], temperature: f64, shift: [f64; 2]) -> Value {
     json!({ "n": lines.len(), "before": figures(1.0), "after": figures(temperature) })
 }
 
+/// The most frequent class of a set with these metrics, against which the model is compared.
+fn majority_baseline(metrics: &Value) -> Value {
+    let n = |class: &str| metrics["per_class"][class]["n"].as_f64().unwrap();
+    let class = if n(CLASSES[1]) > n(CLASSES[0]) { CLASSES[1] } else { CLASSES[0] };
+    let accuracy = n(class) / metrics["n"].as_f64().unwrap();
+    let exceeded = metrics["accuracy_interval"][0].as_f64().unwrap() > accuracy;
+    json!({ "class": class, "accuracy": accuracy, "exceeded": exceeded })
+}
+
 /// All figures of `metrics.json` from the predictions of a run. Of the file itself, only the temperature and the class
 /// shares are used.
 fn recomputed(run: &Path) -> Value {
@@ -106,6 +115,7 @@ fn recomputed(run: &Path) -> Value {
         "val": figures(&val),
         "test": figures(&all),
         "test_deduplicated": figures(&main),
+        "majority_baseline": majority_baseline(&figures(&main)),
         "main_set": "test_deduplicated",
         "n_leaked": all.len() - main.len(),
         "n_main_rejected": n_rejected(&main),

@@ -11,14 +11,13 @@ use crate::terminal::screen::counted;
 /// A 95 % interval wider than this is called wide.
 const WIDE_INTERVAL: f64 = 0.1;
 
-/// The metrics that the verdict quotes, and the name of their images: without leakage where that makes a difference.
-fn main_metrics(metrics: &Metrics) -> Option<(&SubsetMetrics, &'static str)> {
-    let Some(test) = &metrics.test else {
-        return metrics.val.as_ref().map(|found| (found, "validation images"));
-    };
-    let images =
-        if test.test_deduplicated.is_some() { "test images (without leakage)" } else { "test images" };
-    Some((test.main(), images))
+/// What the images of [`Metrics::main`] are called.
+fn main_images(metrics: &Metrics) -> &'static str {
+    match &metrics.test {
+        None => "validation images",
+        Some(test) if test.test_deduplicated.is_some() => "test images (without leakage)",
+        Some(_) => "test images",
+    }
 }
 
 /// The result of a run, for people.
@@ -33,22 +32,22 @@ pub(crate) struct Verdict {
 /// The result of a run. Where the classes can be predicted without what the images are about, or the model is no better than a
 /// guess, that is the headline.
 pub(crate) fn verdict(metrics: &Metrics, is_medical: bool) -> Verdict {
-    let Some((main, images)) = main_metrics(metrics) else {
+    let (Some(main), Some(baseline)) = (metrics.main(), &metrics.majority_baseline) else {
         let headline = "The model was trained on all images; no image was left to test it on.".to_owned();
         return Verdict { headline, detail: String::new() };
     };
     let (n, n_right) = (main.confusion.n(), main.confusion.n_right());
     let [low, high] = main.accuracy_interval().unwrap_or([0.0, 1.0]);
-    let class_counts = (0..main.class_names.len()).map(|class| main.confusion.n_of(class));
-    let baseline = class_counts.max().unwrap_or(0) as f64 / n as f64;
+    let images = main_images(metrics);
     let accuracy = percent(main.confusion.accuracy());
     let result = format!("The model classified {n_right} of {n} {images} correctly: accuracy {accuracy}");
     let interval = format!("95 % interval {} to {}", percent(low), percent(high));
-    let comparison = format!("Always predicting the most frequent class gives {}.", percent(baseline));
+    let comparison =
+        format!("Always predicting the most frequent class gives {}.", percent(baseline.accuracy));
     let all = format!("{result}, {interval}. {comparison}");
     match shortcut_sentence(metrics, is_medical, &accuracy) {
         Some(headline) => Verdict { headline, detail: all },
-        None if low > baseline => {
+        None if baseline.exceeded => {
             Verdict { headline: format!("{result}."), detail: format!("{interval}. {comparison}") }
         }
         None => {
@@ -65,7 +64,7 @@ fn shortcut_sentence(metrics: &Metrics, is_medical: bool, accuracy: &str) -> Opt
     let set = if metrics.test.is_some() { "test set" } else { "validation set" };
     let subject = if is_medical { "the disease" } else { "what the images show" };
     Some(format!(
-        "{accuracy} on its own {set}; the classes can be told {how}, so this says little about {subject}."
+        "{accuracy} on its own {set}; the classes can be predicted {how}, so this says little about {subject}."
     ))
 }
 
@@ -95,7 +94,7 @@ pub(super) fn remarks(input: &ReportInput<'_>) -> Markup {
             p.remark.bad { "There is no test set. The saved epoch was chosen on these same validation images, "
                 "so the metrics are too optimistic." }
         }
-        @if let Some([low, high]) = main_metrics(input.metrics).and_then(|(found, _)| found.accuracy_interval()) {
+        @if let Some([low, high]) = input.metrics.main().and_then(SubsetMetrics::accuracy_interval) {
             @if high - low > WIDE_INTERVAL {
                 p.remark { "The interval is wide because there are few images: a difference of a few percentage points "
                     "from another model may be chance." }

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::SubsetMetrics;
 use crate::metrics::shortcut_audit::Audit;
 use crate::metrics::test_metrics::TestMetrics;
+use crate::metrics::{MajorityBaseline, SubsetMetrics};
 use crate::model::calibration::Calibration;
 use crate::model::class_priors::ClassPriors;
 use crate::model::instruction_sets::InstructionSets;
@@ -46,6 +46,8 @@ pub(crate) struct TimeLine {
 pub(crate) struct Metrics {
     /// The result in one or two sentences, as the report begins.
     pub verdict: String,
+    /// The model against always predicting the most frequent class, on the images of the verdict; null if there are none.
+    pub majority_baseline: Option<MajorityBaseline>,
     pub val: Option<SubsetMetrics>,
     /// Absent without a test set.
     #[serde(flatten)]
@@ -69,6 +71,15 @@ pub(crate) struct Metrics {
     pub n_parameters: usize,
     pub seed: u64,
     pub threads: usize,
+}
+
+impl Metrics {
+    /// The metrics that the verdict quotes: of the test set, without leakage where that makes a difference, or else of the
+    /// validation set.
+    #[must_use]
+    pub(crate) fn main(&self) -> Option<&SubsetMetrics> {
+        self.test.as_ref().map(TestMetrics::main).or(self.val.as_ref())
+    }
 }
 
 /// For how many images of the data `predict` would reject its prediction.

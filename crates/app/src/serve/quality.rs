@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::runs::RunEntry;
-use crate::metrics::Interval;
 use crate::metrics::shortcut_audit::Audit;
+use crate::metrics::{Interval, MajorityBaseline};
 use crate::report::percent;
 use crate::run_dir::file_names::METRICS;
 
@@ -55,6 +55,8 @@ impl ListedRun {
 #[derive(Deserialize)]
 struct Saved {
     verdict: Option<String>,
+    /// Absent in a run of an earlier version.
+    majority_baseline: Option<MajorityBaseline>,
     /// Null without a validation set; every run has the key.
     #[serde(deserialize_with = "Option::deserialize")]
     val: Option<Figures>,
@@ -68,7 +70,6 @@ struct Saved {
 /// Of one set of images.
 #[derive(Deserialize)]
 struct Figures {
-    n: usize,
     accuracy: f64,
     accuracy_interval: Option<Interval>,
     per_class: BTreeMap<String, OfClass>,
@@ -76,7 +77,7 @@ struct Figures {
 
 #[derive(Deserialize)]
 struct OfClass {
-    n: usize,
+    n: u64,
 }
 
 impl Quality {
@@ -99,32 +100,35 @@ impl Saved {
         let all_leaked = self.n_leaked > 0 && self.test_deduplicated.is_none();
         let fixed = [(of_test.is_none(), NO_TEST_SET), (all_leaked, ALL_LEAKED)];
         let fixed = fixed.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text.to_owned());
-        let warnings = self.shortcut().into_iter().chain(figures.not_better_than_constant()).chain(fixed);
+        let warnings = self.shortcut().into_iter().chain(self.not_better_than_constant(figures)).chain(fixed);
         Quality { result: self.verdict.clone(), warnings: warnings.collect() }
     }
 
     fn shortcut(&self) -> Option<String> {
         let how = self.audit.as_ref()?.strongest_shortcut()?;
         Some(format!(
-            "The classes of the images it was trained on can be told {how}: an answer may rest on that and not on what a person \
+            "The classes of the images it was trained on can be predicted {how}: an answer may rest on that and not on what a person \
              would look at, and be wrong for images from elsewhere."
+        ))
+    }
+
+    fn not_better_than_constant(&self, figures: &Figures) -> Option<String> {
+        let saved = self.majority_baseline.clone();
+        let baseline = saved.or_else(|| figures.majority_baseline()).filter(|baseline| !baseline.exceeded)?;
+        Some(format!(
+            "Its accuracy, {}, is not clearly better than that of always answering {}: {}.",
+            percent(figures.accuracy),
+            baseline.class,
+            percent(baseline.accuracy)
         ))
     }
 }
 
 impl Figures {
-    /// The same comparison as the verdict of the report.
-    fn not_better_than_constant(&self) -> Option<String> {
-        let low = self.accuracy_interval.map_or(0.0, |[low, _]| low);
-        let (name, most) = self.per_class.iter().max_by_key(|(_, class)| class.n)?;
-        let constant = most.n as f64 / self.n as f64;
-        (low <= constant).then(|| {
-            format!(
-                "Its accuracy, {}, is not clearly better than that of always answering {name}: {}.",
-                percent(self.accuracy),
-                percent(constant)
-            )
-        })
+    /// As a run of an earlier version has it in its counts.
+    fn majority_baseline(&self) -> Option<MajorityBaseline> {
+        let counts = self.per_class.iter().map(|(name, class)| (name.as_str(), class.n));
+        MajorityBaseline::new(counts, self.accuracy_interval)
     }
 }
 
@@ -180,11 +184,21 @@ mod tests {
     #[test]
     fn what_the_report_warns_of_is_a_warning() {
         let good = || figures(40, 1);
-        warns(&json!({ "val": null, "test": good(), "audit": audit(true) }), &["told from the border alone"]);
+        warns(
+            &json!({ "val": null, "test": good(), "audit": audit(true) }),
+            &["predicted from the border alone"],
+        );
         warns(&json!({ "val": good() }), &["no test set"]);
         warns(&json!({ "val": null, "test": figures(40, 18) }), &["55.0 %, is not clearly better"]);
         warns(&json!({ "val": null }), &["trained on all images"]);
         warns(&json!({ "val": good(), "test": good(), "n_leaked": 40 }), &["Every test image"]);
+        // What the run has saved is what its report shows.
+        let baseline = |exceeded| json!({ "class": "ill", "accuracy": 0.5, "exceeded": exceeded });
+        warns(
+            &json!({ "val": null, "test": good(), "majority_baseline": baseline(false) }),
+            &["of always answering ill: 50.0 %"],
+        );
+        warns(&json!({ "val": null, "test": figures(40, 18), "majority_baseline": baseline(true) }), &[]);
         let (test, rest) = (figures(40, 38), figures(30, 1));
         warns(&json!({ "val": good(), "test": test, "test_deduplicated": rest, "n_leaked": 10 }), &[]);
         warns(

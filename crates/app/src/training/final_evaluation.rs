@@ -8,7 +8,7 @@ use super::leader::{ObservedSet, Order};
 use super::run_summary;
 use super::shared_observation::observe_on_all;
 use crate::data_loading::medical::is_medical;
-use crate::metrics::Predictions;
+use crate::metrics::{MajorityBaseline, Predictions};
 use crate::model::batch_summary::BatchSummary;
 use crate::model::calibration::Calibration;
 use crate::model::model_card::ModelCard;
@@ -97,6 +97,7 @@ pub(super) fn evaluate_final_model(
     bar.set_message("confidence intervals");
     let mut metrics = Metrics {
         verdict: String::new(),
+        majority_baseline: None,
         n_rejected: Rejected {
             val: val.as_ref().and_then(PredictedSet::n_rejected),
             test: test.as_ref().and_then(PredictedSet::n_rejected),
@@ -116,6 +117,7 @@ pub(super) fn evaluate_final_model(
         seed: run.config.seed,
         threads: run.config.threads(),
     };
+    metrics.majority_baseline = metrics.main().and_then(MajorityBaseline::of);
     let Verdict { headline, detail } = report::verdict(&metrics, is_medical(run.config, run.data));
     metrics.verdict = format!("{headline} {detail}").trim_end().to_owned();
     bar.finish_and_clear();
