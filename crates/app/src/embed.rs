@@ -95,7 +95,8 @@ pub fn load_arrays(
 /// # Errors
 /// - [`AppError::Config`] for settings that are unusable or do not match `data`; for
 ///   `config.folds` without `config.fold`, and for `config.seeds`, since these are several runs;
-/// - [`RunDirError::OutNotEmpty`](crate::RunDirError::OutNotEmpty) if `out` exists and is not an empty folder;
+/// - [`RunDirError::OutIsRun`](crate::RunDirError::OutIsRun) if `out` is the folder of a run,
+///   [`RunDirError::OutNotEmpty`](crate::RunDirError::OutNotEmpty) if it is another folder that is not empty, or a file;
 /// - [`TrainingError::BatchTooSmall`](crate::TrainingError::BatchTooSmall) if batch normalisation has nothing to compare;
 /// - [`TrainingError::Diverged`](crate::TrainingError::Diverged) if a loss or a weight becomes infinite or NaN;
 /// - [`WriteError`](crate::WriteError) or [`RunDirError::ResumableWrite`](crate::RunDirError::ResumableWrite) if the

@@ -1,7 +1,8 @@
-//! `roentgen serve`: a page in the browser of this machine, to try models on new images.
+//! `roentgen serve`: pages in the browser of this machine, to choose and inspect images, train models on them, compare the
+//! models, and try them on new images.
 //!
-//! The server listens on loopback alone, unless the user gives an address and a token ([`access`]). [`guard`] decides who may ask, before anything else looks at a request; what is
-//! answered comes from the same functions as the commands.
+//! The server listens on loopback alone, unless the user gives an address and a token ([`access`]). [`guard`] decides which
+//! requests are answered, before anything else reads them; the answers come from the same functions as the commands.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -97,8 +97,9 @@ impl Model {
         Ok((SubsetMetrics::new(class_names.clone(), &predictions, groups.as_deref()), predictions))
     }
 
-    /// Predicts the class of the image in each file (png or jpeg, any size, grey or colour, 8 or 16 bit). The result has an
-    /// element for each path: the prediction, or why the file cannot be used.
+    /// Predicts the class of the image in each file (png, jpeg, DICOM, tiff, bmp, webp or gif; any size, grey or colour, 8 or 16
+    /// bit). The result has an element for each path: the prediction, or why the file cannot be used. A prediction with a
+    /// `reject_reason` is to be shown without its class.
     ///
     /// ```
     /// use roentgen::data::{PhantomOptions, find_files, silent, write_phantom};
