@@ -58,16 +58,22 @@ impl SubsetMetrics {
     #[must_use]
     pub fn new(class_names: Vec<String>, predictions: &Predictions, groups: Option<&[u32]>) -> Self {
         let mut confusion = Confusion::new(predictions.n_classes());
-        predictions.pairs().for_each(|(truth, answer)| confusion.add(truth, answer));
+        predictions.pairs().for_each(|(truth, predicted)| confusion.add(truth, predicted));
         let scorer = Scorer::new(predictions);
         let values = scorer.values();
         let samples = bootstrap(predictions.len(), groups, |times| scorer.of_matrix(times));
         let (macro_area_interval, roc_auc_intervals) = scorer.area_intervals(groups);
         let of_class = |class: usize| match groups {
             Some(groups) => [
-                by_groups(predictions, groups, |truth, answer| (truth == class).then_some(answer == class)),
-                by_groups(predictions, groups, |truth, answer| (answer == class).then_some(truth == class)),
-                by_groups(predictions, groups, |truth, answer| (truth != class).then_some(answer != class)),
+                by_groups(predictions, groups, |truth, predicted| {
+                    (truth == class).then_some(predicted == class)
+                }),
+                by_groups(predictions, groups, |truth, predicted| {
+                    (predicted == class).then_some(truth == class)
+                }),
+                by_groups(predictions, groups, |truth, predicted| {
+                    (truth != class).then_some(predicted != class)
+                }),
             ],
             None => [
                 wilson(confusion.count(class, class), confusion.n_of(class)),
@@ -76,7 +82,7 @@ impl SubsetMetrics {
             ],
         };
         let accuracy_interval = match groups {
-            Some(groups) => by_groups(predictions, groups, |truth, answer| Some(truth == answer)),
+            Some(groups) => by_groups(predictions, groups, |truth, predicted| Some(truth == predicted)),
             None => wilson(confusion.n_right(), confusion.n()),
         };
         Self {
@@ -143,7 +149,7 @@ fn by_groups(
 ) -> Option<Interval> {
     let pairs = predictions.pairs().zip(groups);
     let (hits, of_hits): (Vec<bool>, Vec<u32>) =
-        pairs.filter_map(|((truth, answer), group)| Some((is_hit(truth, answer)?, group))).unzip();
+        pairs.filter_map(|((truth, predicted), group)| Some((is_hit(truth, predicted)?, group))).unzip();
     share_interval(&hits, Some(&of_hits))
 }
 
@@ -241,8 +247,8 @@ mod tests {
     fn shares_without_groups_have_wilsons_interval_and_with_groups_a_wider_one() {
         let (mut predictions, groups) = (Predictions::new(2), (0..40).map(|i| i / 4).collect::<Vec<u32>>());
         for image in 0..40u32 {
-            let answer = f64::from(image / 4 % 3 == 0);
-            predictions.add(image / 4 % 2, [1.0 - answer, answer].into_iter());
+            let predicted = f64::from(image / 4 % 3 == 0);
+            predictions.add(image / 4 % 2, [1.0 - predicted, predicted].into_iter());
         }
         let part =
             |groups: Option<&[u32]>| SubsetMetrics::new(vec!["a".into(), "b".into()], &predictions, groups);

@@ -446,7 +446,10 @@ fn a_balanced_prior_takes_the_rare_class_to_be_as_common_as_the_other() {
     assert!(training < 0.15, "one in ten: {training}");
     assert!((3.0..27.0).contains(&(balanced / training)), "nine times that: {balanced}");
     let says_so = |run: &str| text(&roentgen(&["describe", run], folder.path()).stdout).contains("equally");
-    assert!(says_so("balanced") && !says_so("training"), "a model tells what its answers assume");
+    assert!(
+        says_so("balanced") && !says_so("training"),
+        "a model names the class prior that its predictions assume"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use unicode_normalization::UnicodeNormalization as _;
 
 /// Letters of Cyrillic and Greek that look like Latin ones, in their order. The list of Unicode (UTS 39) is not used: in it `0` and
 /// `O`, `1` and `l`, `m` and `rn` look alike too, which may well be two classes.
-const TWINS: &str = "асеорхуіјѕһԁԛԝАВСЕНІЈКМОРЅТХУοΑΒΕΖΗΙΚΜΝΟΡΤΥΧ";
+const HOMOGLYPHS: &str = "асеорхуіјѕһԁԛԝАВСЕНІЈКМОРЅТХУοΑΒΕΖΗΙΚΜΝΟΡΤΥΧ";
 const LATIN: &str = "aceopxyijshdqwABCEHIJKMOPSTXYoABEZHIKMNOPTYX";
 
 /// How a name looks: without differences in blanks, hyphens and underscores, case, Unicode form, kind of apostrophe, Cyrillic and
@@ -36,8 +36,8 @@ fn in_latin_letters(name: &str) -> Option<String> {
         return None;
     }
     let latin_of = |letter: char| {
-        let twin = TWINS.chars().zip(LATIN.chars()).find(|&(twin, _)| twin == letter);
-        twin.map_or(letter, |(_, latin)| latin)
+        let pair = HOMOGLYPHS.chars().zip(LATIN.chars()).find(|&(homoglyph, _)| homoglyph == letter);
+        pair.map_or(letter, |(_, latin)| latin)
     };
     let name: String = name.chars().map(latin_of).collect();
     (!name.contains(is_other)).then_some(name)

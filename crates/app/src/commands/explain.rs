@@ -217,7 +217,7 @@ fn with_probability(class: usize, explanation: &Explanation<'_>, card: &ModelCar
 fn prediction(explanation: &Explanation<'_>, card: &ModelCard) -> String {
     match explanation.reject_reason {
         Some(_) => REJECTED.to_owned(),
-        None => with_probability(explanation.answer, explanation, card),
+        None => with_probability(explanation.predicted, explanation, card),
     }
 }
 
@@ -242,7 +242,7 @@ fn show(
     let ExplainRequest { file, out, .. } = *request;
     screen.field("image", &file.display().to_string());
     screen.field("predicted", &prediction(explanation, card));
-    if explanation.class != explanation.answer {
+    if explanation.class != explanation.predicted {
         screen.field("explained", &with_probability(explanation.class, explanation, card));
     }
     if let Some(reason) = explanation.reject_reason {
@@ -253,7 +253,7 @@ fn show(
         path: file.into(),
         class: &card.class_names[explanation.class],
         probability: explanation.probabilities[explanation.class],
-        predicted: explanation.reject_reason.map_or(&card.class_names[explanation.answer], |_| REJECTED),
+        predicted: explanation.reject_reason.map_or(&card.class_names[explanation.predicted], |_| REJECTED),
         rejected: explanation.reject_reason.is_some(),
         occlusion_log_odds: greatest(&occlusion.lost_log_odds),
         occlusion_probability: occlusion.least_probability,

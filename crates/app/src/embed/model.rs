@@ -118,7 +118,10 @@ impl Model {
     /// paths.push("missing.png".into());
     /// let predictions = model.predict(&paths);
     /// let first = predictions[0].as_ref().expect("a film that can be read");
-    /// println!("{}: {:.2}", model.class_names()[first.class], first.probabilities[first.class]);
+    /// match first.reject_reason {
+    ///     Some(reason) => println!("rejected: {reason}"),
+    ///     None => println!("{}: {:.2}", model.class_names()[first.class], first.probabilities[first.class]),
+    /// }
     /// assert!(predictions.len() == 4 && predictions[3].is_err());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -1,10 +1,11 @@
-//! What a model said of each image, and every figure that needs more than the confusion matrix.
+//! What a model predicts for each image, and every figure that needs more than the confusion matrix.
 
 use std::ops::Range;
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
+use super::argmax::argmax;
 use super::calibration_error::{Bins, Image};
 use super::interval::Interval;
 use super::roc_auc::{self, Ranked, Ranking};
@@ -40,15 +41,14 @@ impl Predictions {
     pub fn add(&mut self, label: u32, logits: impl Iterator<Item = f64>) {
         let logits: Vec<f64> = logits.collect();
         assert_eq!(logits.len(), self.n_classes, "a logit for each class");
-        let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let answer = logits.iter().position(|logit| *logit == largest).unwrap_or(0);
-        self.add_probabilities(label, answer as u32, softmax(logits).into_iter());
+        let predicted = argmax(logits.iter());
+        self.add_probabilities(label, predicted as u32, softmax(logits).into_iter());
     }
 
     /// Adds an image by its probabilities.
-    fn add_probabilities(&mut self, label: u32, answer: u32, probabilities: impl Iterator<Item = f64>) {
+    fn add_probabilities(&mut self, label: u32, predicted: u32, probabilities: impl Iterator<Item = f64>) {
         self.labels.push(label);
-        self.predicted.push(answer);
+        self.predicted.push(predicted);
         self.probabilities.extend(probabilities);
     }
 
@@ -57,8 +57,8 @@ impl Predictions {
     pub fn only(&self, keep: &[usize]) -> Self {
         let mut only = Self::with_capacity(self.n_classes, keep.len());
         for &image in keep {
-            let (label, answer) = (self.labels[image], self.predicted[image]);
-            only.add_probabilities(label, answer, self.probabilities(image).iter().copied());
+            let (label, predicted) = (self.labels[image], self.predicted[image]);
+            only.add_probabilities(label, predicted, self.probabilities(image).iter().copied());
         }
         only
     }
@@ -94,7 +94,10 @@ impl Predictions {
 
     /// True and predicted class of each image.
     pub fn pairs(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.labels.iter().zip(&self.predicted).map(|(&label, &answer)| (label as usize, answer as usize))
+        self.labels
+            .iter()
+            .zip(&self.predicted)
+            .map(|(&label, &predicted)| (label as usize, predicted as usize))
     }
 
     /// The metrics of all images.
@@ -264,10 +267,10 @@ impl<'a> Scorer<'a> {
     fn matrix(&self, times: &[f64]) -> Matrix {
         let none = vec![0.0; self.predictions.n_classes];
         let mut matrix = Matrix { right: none.clone(), n_of: none.clone(), n_predicted: none };
-        for ((label, answer), times) in self.predictions.pairs().zip(times) {
+        for ((label, predicted), times) in self.predictions.pairs().zip(times) {
             matrix.n_of[label] += times;
-            matrix.n_predicted[answer] += times;
-            if label == answer {
+            matrix.n_predicted[predicted] += times;
+            if label == predicted {
                 matrix.right[label] += times;
             }
         }
@@ -306,9 +309,9 @@ impl<'a> Scorer<'a> {
     }
 
     fn images(&self) -> impl Iterator<Item = Image> {
-        self.predictions.pairs().enumerate().map(|(image, (label, answer))| Image {
-            predicted: self.predictions.probabilities(image)[answer],
-            is_right: label == answer,
+        self.predictions.pairs().enumerate().map(|(image, (label, predicted))| Image {
+            predicted: self.predictions.probabilities(image)[predicted],
+            is_right: label == predicted,
         })
     }
 

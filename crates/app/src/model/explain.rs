@@ -31,7 +31,7 @@ pub(crate) struct Explanation<'a> {
     /// The class that is explained.
     pub class: usize,
     /// The likeliest one.
-    pub answer: usize,
+    pub predicted: usize,
     /// By class, calibrated.
     pub probabilities: Vec<f64>,
     /// Whether, and why, the prediction is rejected.
@@ -66,11 +66,11 @@ impl<'a> Explanation<'a> {
         let mut evaluation = Evaluation::new(card.class_names.len());
         evaluation.add(0, &observation.logits);
         let reject_reason = ood::reject_reason(card.ood_detector.as_ref(), &observation);
-        let answer = argmax(observation.logits.iter().copied());
-        let class = class.unwrap_or(answer);
+        let predicted = argmax(observation.logits.iter().copied());
+        let class = class.unwrap_or(predicted);
         let probabilities = evaluation.predictions(card.temperature).probabilities(0).to_vec();
         let views = Views::of(card, set, image);
-        Self { model, card, views, class, answer, probabilities, reject_reason }
+        Self { model, card, views, class, predicted, probabilities, reject_reason }
     }
 
     /// Grad-CAM of the class, as coarse as the last convolution sees; 0 or more, in units of the logit.

@@ -1,4 +1,4 @@
-//! What a model predicts for images whose class nobody has told it.
+//! What a model predicts for images of unknown class.
 
 use roentgen_data::ImageSet;
 use roentgen_layers::ResNet9;

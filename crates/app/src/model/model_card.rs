@@ -94,7 +94,7 @@ pub(crate) struct ModelCard {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_on: Option<TrainedOn>,
     /// Whether it was trained on medical images; taken for granted of files that do not say it.
-    #[serde(default = "is_medical_unless_told")]
+    #[serde(default = "medical_by_default")]
     pub medical: bool,
     /// When to reject a prediction; fitted after training. Files of earlier versions have other data, under another key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,7 +124,7 @@ fn no_temperature() -> f64 {
     1.0
 }
 
-fn is_medical_unless_told() -> bool {
+fn medical_by_default() -> bool {
     true
 }
 

@@ -36,8 +36,8 @@ pub(super) enum Problem {
 
 impl Problem {
     /// Of a body of JSON that the library refused, with its reason; `max_bytes` is the limit.
-    pub(super) fn bad_json(status: StatusCode, said: &str, max_bytes: usize) -> Self {
-        Self::BadBody(status, sentence(status, said, max_bytes >> 20))
+    pub(super) fn bad_json(status: StatusCode, body: &str, max_bytes: usize) -> Self {
+        Self::BadBody(status, sentence(status, body, max_bytes >> 20))
     }
 }
 
@@ -103,9 +103,9 @@ pub(super) async fn in_sentences(request: Request, next: Next) -> Response {
 }
 
 /// In place of what a library says of a request.
-fn sentence(status: StatusCode, said: &str, max_mib: usize) -> String {
+fn sentence(status: StatusCode, body: &str, max_mib: usize) -> String {
     // What comes after the first colon has names and values of the request.
-    let (of, detail) = said.split_once(": ").unwrap_or((said, ""));
+    let (of, detail) = body.split_once(": ").unwrap_or((body, ""));
     let what = match status {
         StatusCode::NOT_FOUND => return "there is no such page".to_owned(),
         StatusCode::PAYLOAD_TOO_LARGE => {

@@ -87,13 +87,13 @@ async fn start_page(
 
 /// `GET /runs/{run}/training`
 async fn run_page(State(site): State<Site>, Path(name): Path<String>) -> Result<Markup, Problem> {
-    let (progress, log) = look(&site, &name).await?;
-    Ok(page::run(&name, &progress, &log, &site.trainings().said(&name)))
+    let (progress, log) = progress_and_log(&site, &name).await?;
+    Ok(page::run(&name, &progress, &log, &site.trainings().output(&name)))
 }
 
 /// `GET /runs/{run}/training/curves`: the plots of the page.
 async fn curves(State(site): State<Site>, Path(name): Path<String>) -> Result<Markup, Problem> {
-    let (progress, log) = look(&site, &name).await?;
+    let (progress, log) = progress_and_log(&site, &name).await?;
     Ok(page::curves(&progress, &log))
 }
 
@@ -115,12 +115,12 @@ pub(super) async fn beside<T: Send + 'static>(
 }
 
 /// The state of a run, and its epochs.
-async fn look(site: &Site, name: &str) -> Result<(Progress, Vec<LogLine>), Problem> {
+async fn progress_and_log(site: &Site, name: &str) -> Result<(Progress, Vec<LogLine>), Problem> {
     let (site, name) = (site.clone(), name.to_owned());
     beside(move || {
         let path = site.training_run(&name)?;
         let log = read_log(&path);
-        Ok((Progress::of(&path, &log, site.trainings().glance(&name)), log))
+        Ok((Progress::of(&path, &log, site.trainings().status(&name)), log))
     })
     .await
 }
@@ -148,7 +148,7 @@ pub(super) async fn unfinished(site: &Site) -> Result<Vec<Unfinished>, Problem> 
         runs.retain(|(_, path)| !path.join(METRICS).is_file());
         let line = |(name, path): (String, PathBuf)| {
             let Progress { sentence, can_resume, has_model, .. } =
-                Progress::of(&path, &read_log(&path), trainings.glance(&name));
+                Progress::of(&path, &read_log(&path), trainings.status(&name));
             Unfinished { name, sentence, can_resume, has_model }
         };
         Ok(runs.into_iter().map(line).collect())
@@ -197,15 +197,15 @@ struct TrainingState {
     /// The epochs.
     log: Vec<LogLine>,
     /// The last lines that the training printed.
-    said: Vec<String>,
+    output: Vec<String>,
 }
 
 /// How far a training is, with its epochs.
 #[utoipa::path(get, path = "/api/v1/runs/{run}/training", tag = "training", operation_id = "training_state",
     params(OfRun), responses((status = 200, body = TrainingState), OfRun))]
 async fn state(State(site): State<Site>, Path(name): Path<String>) -> Result<Json<TrainingState>, Problem> {
-    let (progress, log) = look(&site, &name).await?;
-    Ok(Json(TrainingState { progress, log, said: site.trainings().said(&name) }))
+    let (progress, log) = progress_and_log(&site, &name).await?;
+    Ok(Json(TrainingState { progress, log, output: site.trainings().output(&name) }))
 }
 
 /// Stops a training that this server started, with a checkpoint.
@@ -230,7 +230,7 @@ async fn stop(State(site): State<Site>, Path(name): Path<String>) -> Result<Stat
         (status = 503, body = String, description = "The server ends."),
     ))]
 async fn resume(State(site): State<Site>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
-    let (progress, _) = look(&site, &name).await?;
+    let (progress, _) = progress_and_log(&site, &name).await?;
     if !progress.can_resume {
         let reason = format!("{name} cannot be resumed: it is not an interrupted training");
         return Err(Problem::Refused(StatusCode::CONFLICT, reason));
@@ -257,7 +257,7 @@ impl Viewer {
             if !is_first && timeout(POLL, self.closing.wait_for(|is_closing| *is_closing)).await.is_ok() {
                 return None;
             }
-            let (progress, _) = look(&self.site, &self.name).await.ok()?;
+            let (progress, _) = progress_and_log(&self.site, &self.name).await.ok()?;
             if self.seen.as_ref() != Some(&progress) {
                 let event = Event::default().json_data(&progress).ok()?;
                 self.seen = Some(progress);

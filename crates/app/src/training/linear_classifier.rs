@@ -1,5 +1,7 @@
 //! A linear classifier: softmax regression on standardised features, for few features and some thousand rows.
 
+use crate::metrics::softmax;
+
 /// Steps of gradient descent.
 pub(crate) const STEPS: usize = 400;
 /// Momentum of Nesterov's method.
@@ -42,7 +44,7 @@ impl LinearClassifier {
         for _ in 0..STEPS {
             let mut gradient = zeros.clone();
             for (input, &label) in inputs.iter().zip(labels) {
-                for (class, p) in softmax(&model.logits_of(input)).into_iter().enumerate() {
+                for (class, p) in softmax(model.logits_of(input)).into_iter().enumerate() {
                     let error = (p - f64::from(class == label as usize)) / n;
                     gradient[class].iter_mut().zip(input).for_each(|(g, x)| *g += error * x);
                 }
@@ -73,13 +75,6 @@ impl LinearClassifier {
     fn logits_of(&self, input: &[f64]) -> Vec<f64> {
         self.weights.iter().map(|weights| weights.iter().zip(input).map(|(w, x)| w * x).sum()).collect()
     }
-}
-
-fn softmax(logits: &[f64]) -> Vec<f64> {
-    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let exponentials: Vec<f64> = logits.iter().map(|logit| libm::exp(logit - largest)).collect();
-    let sum: f64 = exponentials.iter().sum();
-    exponentials.iter().map(|e| e / sum).collect()
 }
 
 #[cfg(test)]
@@ -128,7 +123,7 @@ mod tests {
         let model = LinearClassifier::fit(&train, &labels, 3);
         let mut slope = 0.0;
         for (row, &label) in train.iter().zip(&labels) {
-            let p = softmax(&model.logits(row));
+            let p = softmax(model.logits(row));
             slope += (p[0] - f64::from(label == 0)) * (row[0] - model.mean[0]) / model.std[0] / 300.0;
         }
         assert!((slope + L2 * model.weights[0][0]).abs() < 1e-6, "{slope}");

@@ -214,7 +214,7 @@ struct Table {
 }
 
 impl Table {
-    /// `is_signed` tells how the first input is read.
+    /// `is_signed` is how the first input is read.
     fn of(item: &InMemDicomObject, is_signed: bool) -> Option<Self> {
         let descriptor = item.get(tags::LUT_DESCRIPTOR)?.to_multi_int::<i64>().ok()?;
         let [n_entries, first, bits] = <[i64; 3]>::try_from(descriptor).ok()?;

@@ -133,12 +133,12 @@ impl<'a> ClassLabels<'a> {
                 spellings[label].push(name);
             }
         }
-        let twins: Vec<String> =
+        let joined: Vec<String> =
             spellings.iter().filter(|same| same.len() > 1).map(|same| described(same)).collect();
-        (!twins.is_empty()).then(|| {
+        (!joined.is_empty()).then(|| {
             format!(
                 "class names that look alike are one class: {}; if they are different classes, rename one",
-                twins.join(", ")
+                joined.join(", ")
             )
         })
     }
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn names_that_look_alike_are_one_class() {
-        for (twins, name) in [
+        for (spellings, name) in [
             (["normal", "normal "], "normal"),
             (["normal", "normal\u{200B}"], "normal"),
             (["neumoni\u{301}a", "neumon\u{ED}a"], "neumon\u{ED}a"),
@@ -176,13 +176,13 @@ mod tests {
             (["\u{421}\u{41E}VID", "covid"], "\u{421}\u{41E}VID"),
             (["Crohn\u{2019}s", "Crohn's"], "Crohn\u{2019}s"),
         ] {
-            let (class_names, note) = classes(&[twins[0], twins[1], "other"], "");
+            let (class_names, note) = classes(&[spellings[0], spellings[1], "other"], "");
             assert_eq!(class_names, [name, "other"]);
             let note = note.expect("a note");
             assert!(note.starts_with("class names that look alike are one class: `"), "{note}");
             let names = [name.to_owned(), "other".to_owned()];
-            let labels = twins.map(|twin| ClassLabels::new(&names, &ClassMapping::default()).find(twin));
-            assert_eq!(labels, [Some(0), Some(0)], "{twins:?}");
+            let labels = spellings.map(|name| ClassLabels::new(&names, &ClassMapping::default()).find(name));
+            assert_eq!(labels, [Some(0), Some(0)], "{spellings:?}");
         }
         // Two letters of handwriting, and words of one script.
         let different = [

@@ -39,9 +39,9 @@ async function showCurves() {
 async function showOutput() {
   const response = await fetch(api);
   if (!response.ok) return;
-  const { said } = await response.json();
-  find("output").hidden = said.length === 0;
-  find("output").querySelector("pre").textContent = said.join("\n");
+  const { output } = await response.json();
+  find("output").hidden = output.length === 0;
+  find("output").querySelector("pre").textContent = output.join("\n");
 }
 
 function showReport() {

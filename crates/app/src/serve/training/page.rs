@@ -144,7 +144,7 @@ fn field(name: &'static str) -> Markup {
 }
 
 /// The page of a run: how far it is, its curves, and its report at the end.
-pub(super) fn run(name: &str, progress: &Progress, log: &[LogLine], said: &[String]) -> Markup {
+pub(super) fn run(name: &str, progress: &Progress, log: &[LogLine], output: &[String]) -> Markup {
     let of_run = |page: &str| format!("/runs/{}/{page}", encoded(name));
     let report = of_run("report");
     let is_stopping = progress.state == Stage::Stopping;
@@ -178,7 +178,7 @@ pub(super) fn run(name: &str, progress: &Progress, log: &[LogLine], said: &[Stri
                     figcaption { "Training images as the network sees them: scaled, cropped, changed at random in each epoch, normalised. "
                         "Each row is an epoch." }
                 }
-                details #output hidden[said.is_empty()] { summary { "What the program printed" } pre tabindex="0" { (said.join("\n")) } }
+                details #output hidden[output.is_empty()] { summary { "What the program printed" } pre tabindex="0" { (output.join("\n")) } }
             }
         }))
     }

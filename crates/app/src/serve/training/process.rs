@@ -41,7 +41,7 @@ pub(super) enum End {
 
 /// What is known of a training that this server started.
 #[derive(Clone, Debug)]
-pub(super) struct Glance {
+pub(super) struct TrainingStatus {
     /// Whether its images are read.
     pub(super) has_begun: bool,
     pub(super) is_stopping: bool,
@@ -79,7 +79,7 @@ struct Started {
     folder: PathBuf,
     /// Closed to stop it.
     input: Option<ChildStdin>,
-    said: VecDeque<String>,
+    output: VecDeque<String>,
     errors: VecDeque<String>,
     bar: Option<Bar>,
     end: Option<End>,
@@ -159,7 +159,7 @@ impl Trainings {
             name: name.to_owned(),
             folder: folder.to_owned(),
             input: child.stdin.take(),
-            said: VecDeque::new(),
+            output: VecDeque::new(),
             errors: VecDeque::new(),
             bar: None,
             end: None,
@@ -177,7 +177,7 @@ impl Trainings {
                 scope.spawn(move || self.keep_lines(errors, |training| &mut training.errors));
             }
             if let Some(output) = child.stdout.take() {
-                self.keep_lines(output, |training| &mut training.said);
+                self.keep_lines(output, |training| &mut training.output);
             }
         });
         let status = child.wait();
@@ -234,10 +234,10 @@ impl Trainings {
     }
 
     /// What this server knows of a training.
-    pub(super) fn glance(&self, name: &str) -> Option<Glance> {
-        self.latest().named(name).map(|training| Glance {
+    pub(super) fn status(&self, name: &str) -> Option<TrainingStatus> {
+        self.latest().named(name).map(|training| TrainingStatus {
             // The first line is printed when the images are there.
-            has_begun: !training.said.is_empty(),
+            has_begun: !training.output.is_empty(),
             is_stopping: training.input.is_none() && training.end.is_none(),
             bar: training.bar.clone(),
             end: training.end.clone(),
@@ -245,10 +245,10 @@ impl Trainings {
     }
 
     /// The last lines that a training printed.
-    pub(super) fn said(&self, name: &str) -> Vec<String> {
+    pub(super) fn output(&self, name: &str) -> Vec<String> {
         let latest = self.latest();
-        let said = latest.named(name).map(|training| training.said.iter());
-        said.into_iter().flatten().map(|line| without_flags(line)).collect()
+        let output = latest.named(name).map(|training| training.output.iter());
+        output.into_iter().flatten().map(|line| without_flags(line)).collect()
     }
 
     /// A place for a page that is shown a training as it goes on, and how it learns that the server ends.

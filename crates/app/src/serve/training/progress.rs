@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::super::page_words::without_flags;
 use super::super::quality::Quality;
-use super::process::{Bar, End, Glance};
+use super::process::{Bar, End, TrainingStatus};
 use crate::config::TrainConfig;
 use crate::run_dir::file_names::{CONFIG, LAST_MODEL, LOG, METRICS, MODEL, REPORT, TIMES};
 use crate::run_dir::records::{LogLine, TimeLine};
@@ -62,7 +62,7 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Of the run in `folder`, with these epochs; `own` is what the server knows of a training that it started.
-    pub(super) fn of(folder: &Path, log: &[LogLine], own: Option<Glance>) -> Self {
+    pub(super) fn of(folder: &Path, log: &[LogLine], own: Option<TrainingStatus>) -> Self {
         let has = |name: &str| folder.join(name).is_file();
         let state = stage(folder, own.as_ref());
         let is_own = own.as_ref().is_some_and(|own| own.end.is_none());
@@ -113,7 +113,7 @@ fn is_single(config: &TrainConfig) -> bool {
     config.seeds.is_none() && (config.folds.is_none() || config.fold.is_some())
 }
 
-fn stage(folder: &Path, own: Option<&Glance>) -> Stage {
+fn stage(folder: &Path, own: Option<&TrainingStatus>) -> Stage {
     let has = |name: &str| folder.join(name).is_file();
     let is_own_at_work = own.is_some_and(|own| own.end.is_none());
     match own {

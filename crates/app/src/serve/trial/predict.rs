@@ -30,10 +30,9 @@ pub(super) struct Parameters {
     summary: bool,
 }
 
-/// The answer for one image.
+/// The prediction for one image, with what is known of the file.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
-#[schema(as = Prediction)]
-pub(super) struct Answer {
+pub(super) struct Prediction {
     #[serde(flatten)]
     result: FileResult,
     /// What is unusual in the file.
@@ -66,13 +65,13 @@ fn predict_together(loaded: &LoadedModel, images: &[WaitingImage]) -> Vec<(Image
 #[utoipa::path(post, path = "/api/v1/runs/{run}/predict", tag = "images", params(OfRun, Parameters),
     request_body(content = FileBytes, content_type = "application/octet-stream",
         description = "An image file: png, jpeg, DICOM, tiff, bmp, webp or gif, 64 MiB at most"),
-    responses((status = 200, body = Answer), OfImage))]
+    responses((status = 200, body = Prediction), OfImage))]
 pub(super) async fn predict(
     State(site): State<Site>,
     Path(run): Path<String>,
     Query(Parameters { name, summary }): Query<Parameters>,
     request: Request,
-) -> Result<Json<Answer>, Problem> {
+) -> Result<Json<Prediction>, Problem> {
     let place = site.place()?;
     let read = |loaded: Arc<LoadedModel>, source: ImageSource| (read_files(&loaded.card, &[source]), loaded);
     let (files, loaded) = read_image(&site, &run, name.clone(), request, read).await?;
@@ -82,7 +81,7 @@ pub(super) async fn predict(
     let caution = loaded.card.medical.then_some(MEDICAL_CAUTION.trim_end());
     if let Some(Err(reason)) = by_source.pop() {
         let result = FileResult::new(name, class_names, Err(reason));
-        return Ok(Json(Answer { result, notes, caution, summary: None }));
+        return Ok(Json(Prediction { result, notes, caution, summary: None }));
     }
     let added = loaded.queue.add(WaitingImage { image, _place: place });
     if added.needs_task {
@@ -90,5 +89,5 @@ pub(super) async fn predict(
     }
     let (prediction, of_image) = added.result.await.map_err(|_| Problem::Failed)?;
     let result = FileResult::new(name, class_names, Ok(&prediction));
-    Ok(Json(Answer { result, notes, caution, summary: summary.then_some(of_image) }))
+    Ok(Json(Prediction { result, notes, caution, summary: summary.then_some(of_image) }))
 }
