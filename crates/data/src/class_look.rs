@@ -24,6 +24,23 @@ pub(crate) fn look_of(name: &str) -> String {
     if spelled.chars().nth(1).is_none() { spelled } else { spelled.to_lowercase().nfkc().collect() }
 }
 
+/// How a name looks where it repeats one that is known: the case of a single letter does not matter then.
+pub(crate) fn look_in_any_case(name: &str) -> String {
+    look_of(name).to_lowercase()
+}
+
+/// Whether two names are those of one class: they look alike, as in `viral pneumonia` and `Viral_Pneumonia`.
+///
+/// ```
+/// use roentgen_data::is_same_class;
+///
+/// assert!(is_same_class("Covid", "\u{FF23}ovid") && !is_same_class("covid", "covid19"));
+/// ```
+#[must_use]
+pub fn is_same_class(name: &str, other: &str) -> bool {
+    look_in_any_case(name) == look_in_any_case(other)
+}
+
 fn with_usual_apostrophe(letter: char) -> char {
     if matches!(letter, '\u{2018}' | '\u{2019}' | '\u{2BC}' | '\u{2032}') { '\'' } else { letter }
 }

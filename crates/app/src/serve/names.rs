@@ -39,13 +39,6 @@ pub(super) fn folder_name(what: &str, text: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
-/// The same for names that one would not tell apart, such as `Viral pneumonia` and `viral_pneumonia`.
-pub(super) fn look_of(name: &str) -> String {
-    let words: Vec<&str> = name.split([' ', '-', '_']).filter(|word| !word.is_empty()).collect();
-    // Single letters may be classes of handwriting, but on some disks `a` and `A` are one folder.
-    words.join(" ").to_lowercase()
-}
-
 /// What is left for the name of a file, without extension, of the name that it has on the user's disk. Patients are found by the
 /// names of files, and the user recognises bad files by them.
 pub(super) fn file_stem(name: &str) -> String {

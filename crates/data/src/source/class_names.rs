@@ -6,7 +6,7 @@ use std::path::Path;
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::class_look::{is_invisible, look_of};
+use crate::class_look::{is_invisible, look_in_any_case, look_of};
 use crate::error::DataError;
 use crate::options::ClassMapping;
 
@@ -142,11 +142,6 @@ impl<'a> ClassLabels<'a> {
             )
         })
     }
-}
-
-/// How a name looks where it repeats one that is known: the case of a single letter does not matter then.
-fn look_in_any_case(name: &str) -> String {
-    look_of(name).to_lowercase()
 }
 
 #[cfg(test)]

@@ -15,14 +15,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
-use roentgen_data::{disk, image_extension, read_file, read_text_file};
+use roentgen_data::{disk, image_extension, is_same_class, read_file, read_text_file};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::contents::{Contents, contents, entries, remove_begun};
 use super::part::Part;
 use crate::serve::below::below;
-use crate::serve::names::{file_stem, folder_name, look_of, numbered, set_name, title};
+use crate::serve::names::{file_stem, folder_name, numbered, set_name, title};
 use crate::serve::problem::Problem;
 
 /// Most files of a set.
@@ -273,10 +273,10 @@ fn info(name: String, title: String, contents: Contents) -> SetInfo {
     SetInfo { data: format!("set:{name}"), title, name, contents }
 }
 
-/// The class of a set that has this name or one that looks like it; a new one if there is room.
+/// The class of a set that has this name, or one that the loader takes for the same; a new one if there is room.
 fn class_to_use(contents: &Contents, class: String) -> Result<String, Problem> {
-    let look = look_of(&class);
-    match contents.classes.iter().find(|known| look_of(&known.name) == look) {
+    // Single letters may be classes of handwriting, but on some disks `a` and `A` are one folder.
+    match contents.classes.iter().find(|known| is_same_class(&known.name, &class)) {
         Some(known) => Ok(known.name.clone()),
         None if contents.classes.len() >= MAX_CLASSES => {
             Err(full(format!("the set has {MAX_CLASSES} classes, the most that are possible")))

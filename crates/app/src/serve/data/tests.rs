@@ -9,6 +9,8 @@ use roentgen_data::disk::{Operation, faults};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::commands::inspect::inspect;
+use crate::config::TrainConfig;
 use crate::serve::site::Site;
 use crate::serve::tests::ask;
 
@@ -123,6 +125,26 @@ async fn images_are_added_to_the_classes_of_a_set_and_removed_again() {
     assert_eq!(add(&site, &other, "class=a", png(1)).await.0, StatusCode::CREATED);
     assert_eq!(json(&site, "DELETE", &format!("{SETS}/{set}"), Vec::new()).await.0, StatusCode::NO_CONTENT);
     assert_eq!(files(&sets), [format!("{other}/train/a/image.png")], "the other set stays");
+}
+
+/// Two folders would be one class for the loader, with a note.
+#[tokio::test]
+async fn names_that_the_loader_takes_for_one_class_are_one_class_of_a_set() {
+    let (folder, site) = server();
+    let set = new_set(&site).await;
+    // Other names for a disk: upper case, a C of full width, a Cyrillic o.
+    for (number, class) in (0..).zip(["Covid", "COVID", "%EF%BC%A3ovid", "C%D0%BEvid", "normal", "A", "a"]) {
+        let (status, added) = add(&site, &set, &format!("class={class}&name={number}"), png(number)).await;
+        assert_eq!(status, StatusCode::CREATED, "{class}: {added}");
+    }
+    let (_, found) = json(&site, "GET", &format!("{SETS}/{set}"), Vec::new()).await;
+    let classes = found["classes"].as_array().expect("classes").iter();
+    let counts: Vec<_> = classes.map(|class| (class["name"].as_str(), class["train"].as_u64())).collect();
+    assert_eq!(counts, [(Some("A"), Some(2)), (Some("Covid"), Some(4)), (Some("normal"), Some(1))]);
+    let data = folder.path().join("runs/.sets").join(&set);
+    let config = TrainConfig { data, ..TrainConfig::default() };
+    let loaded = inspect(&config, &roentgen_data::silent).expect("images").data;
+    assert_eq!(loaded.class_names, ["A", "Covid", "normal"]);
 }
 
 #[tokio::test]
