@@ -98,7 +98,7 @@ fn train_says_of_the_classes_and_sets_what_inspect_says() {
             "few",
             &[
                 "the largest class has 20.0 times as many images as the smallest",
-                "fewer than 10 training images: `covid` (2)",
+                "fewer than 10 training images: `covid` (1)",
                 "the validation set (4 images), which was split off, has no image of `covid`",
             ],
         ),
@@ -137,7 +137,7 @@ fn a_pattern_beside_a_column_of_patients_has_a_note() {
     let args = ["inspect", "list.csv", "--patient-pattern", r"film(\d)", "--json", "--quiet"];
     let notes = json(&args, folder.path())["notes"].to_string();
     assert!(notes.contains("--patient-pattern is not used: a column"), "{notes}");
-    assert!(notes.contains("fewer than 10 training images: `normal` (6), `sick` (6)"), "{notes}");
+    assert!(notes.contains("fewer than 10 training images: `normal` (4), `sick` (4)"), "{notes}");
 }
 
 #[cfg(unix)]

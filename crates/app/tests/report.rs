@@ -180,7 +180,8 @@ fn a_run_reports_a_shortcut_in_its_first_sentence_and_the_check_changes_no_weigh
     assert_eq!(metrics["audit"]["border"]["flagged"], true);
     let page = fs::read_to_string(folder.path().join("run/report.html")).unwrap();
     let verdict = page.split("class=\"verdict\">").nth(1).unwrap().split("</p>").next().unwrap();
-    let words = "on its own test set; the classes can be predicted from the border alone, so this says little about the disease.";
+    let words = "on its own test set; the classes can be predicted from the outermost pixels of the images alone, \
+                 so this says little about the disease.";
     assert!(verdict.contains(words), "{verdict}");
     assert!(metrics["verdict"].as_str().unwrap().contains(words), "{}", metrics["verdict"]);
     assert!(page.contains("id=\"shortcuts\""));

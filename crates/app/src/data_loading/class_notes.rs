@@ -75,9 +75,9 @@ fn imbalance_note(data: &Dataset) -> Option<String> {
     })
 }
 
-/// Names the classes with few images: a set that is split off may have none of them.
+/// Names the classes with few training images, without those that are split off.
 fn rare_note(data: &Dataset) -> Option<String> {
-    let counts = counts_to_train_on(data);
+    let counts = data.train.class_counts(data.class_names.len());
     let rare = data.class_names.iter().zip(counts).filter(|(_, count)| *count < RARE);
     let rare: Vec<String> = rare.map(|(class, count)| format!("`{class}` ({count})")).collect();
     (!rare.is_empty()).then(|| {

@@ -147,8 +147,8 @@ impl Audit {
     /// What the flagged probes see, and their results.
     fn shortcuts(&self) -> Vec<(&'static str, &Probe)> {
         let probes = [
-            ("from the border alone", Some(&self.border)),
-            ("with the centre blanked", Some(&self.centre_blanked)),
+            ("from the outermost pixels of the images alone", Some(&self.border)),
+            ("with the centre of the images blanked out", Some(&self.centre_blanked)),
             ("from facts of the files", self.file_facts.as_ref()),
         ];
         probes

@@ -105,6 +105,21 @@ impl FactDifference {
     }
 }
 
+#[cfg(feature = "serve")]
+impl FactDifference {
+    /// The same without terms of file formats.
+    pub(super) fn in_plain_words(&self) -> String {
+        match self.fact {
+            "width" | "height" | "width by height" | "brightness" => self.in_words(),
+            "bit depth" => "the number of grey levels".to_owned(),
+            "channels" => "colour".to_owned(),
+            "JPEG quantisation" => "the strength of compression".to_owned(),
+            "MONOCHROME1" => "storage as a negative".to_owned(),
+            view => format!("the {view}"),
+        }
+    }
+}
+
 /// The devices are numbered anew in every data set.
 fn is_compared(fact: &str) -> bool {
     !fact.starts_with("device")
@@ -161,6 +176,13 @@ mod tests {
             "MONOCHROME1 (50 % instead of 0 %)",
         ];
         assert_eq!(listed, expected);
+        #[cfg(feature = "serve")]
+        {
+            let plain: Vec<String> =
+                other.differences(&validation).iter().map(FactDifference::in_plain_words).collect();
+            let words = ["the number of grey levels", "storage as a negative"];
+            assert_eq!(plain, [expected[0], expected[1], words[0], words[1]]);
+        }
         // A file without the summary of an earlier version.
         assert!(other.differences(&FactsSummary::default()).is_empty());
     }

@@ -81,6 +81,31 @@ impl Shift {
         )
     }
 
+    /// The result for people who do not know statistics, as a sentence or several.
+    #[cfg(feature = "serve")]
+    pub(crate) fn in_plain_words(&self) -> String {
+        let Self { batch, validation, file_facts, .. } = self;
+        let reference = "the images that the model was validated with";
+        if !self.detected {
+            return format!(
+                "Taken together, these {} images do not differ noticeably from {reference}.",
+                batch.n_images
+            );
+        }
+        let facts: Vec<String> = file_facts.iter().map(FactDifference::in_plain_words).collect();
+        let facts = match facts.as_slice() {
+            [] => String::new(),
+            facts => format!(" On average, the files differ in {}.", facts.join(", ")),
+        };
+        format!(
+            "Taken together, these {} images differ from {reference}, so the results of the model do not hold for them. Answers here: {}. \
+             With those images: {}.{facts}",
+            batch.n_images,
+            batch.in_words(),
+            validation.in_words()
+        )
+    }
+
     /// What differs and what follows for the test images of a run.
     pub(crate) fn of_test_set_in_words(&self) -> String {
         format!(

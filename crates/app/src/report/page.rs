@@ -35,7 +35,8 @@ const SECTIONS: [(&str, &str); 6] = [
 #[must_use]
 pub(crate) fn page(input: &ReportInput<'_>) -> String {
     let Verdict { headline, detail } = verdict(input.metrics, input.is_medical);
-    let title = format!("Roentgen: {}", input.title());
+    // Not the name of the run, which may get another one.
+    let title = format!("Roentgen: model trained on {}", input.title());
     let markup = html! {
         (DOCTYPE)
         html lang="en" {

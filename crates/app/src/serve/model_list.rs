@@ -50,7 +50,7 @@ async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
             @if runs.is_empty() && !trainings.is_empty() {
                 p.remark { "There is no trained model yet." }
             } @else if runs.is_empty() {
-                p.remark { "There is no model yet. Choose your images on the page " a href="/data" { "Data" } ", or begin with " a href="/data?data=phantoms" { "phantom films" } ", which the program draws." }
+                p.remark { "There is no model yet. Choose your images on the page " a href="/data" { "Data" } ", or begin with " a href="/data?data=phantoms" { "example films" } " that the program draws." }
             } @else {
                 ul.runs { @for run in &runs { li { (run_line(run)) } } }
             }

@@ -186,7 +186,7 @@ mod tests {
         let good = || figures(40, 1);
         warns(
             &json!({ "val": null, "test": good(), "audit": audit(true) }),
-            &["predicted from the border alone"],
+            &["predicted from the outermost pixels of the images alone"],
         );
         warns(&json!({ "val": good() }), &["no test set"]);
         warns(&json!({ "val": null, "test": figures(40, 18) }), &["55.0 %, is not clearly better"]);
@@ -203,7 +203,7 @@ mod tests {
         warns(&json!({ "val": good(), "test": test, "test_deduplicated": rest, "n_leaked": 10 }), &[]);
         warns(
             &json!({ "val": figures(40, 18), "audit": audit(true) }),
-            &["border", "not clearly", "no test set"],
+            &["outermost", "not clearly", "no test set"],
         );
     }
 

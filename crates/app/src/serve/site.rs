@@ -92,6 +92,11 @@ impl Site {
         &self.0.root
     }
 
+    /// The folder of the runs, or the only run.
+    pub(super) fn runs_path(&self) -> &Path {
+        &self.0.runs
+    }
+
     /// The folder of the sets that are put together in the browser.
     pub(super) fn sets(&self) -> PathBuf {
         self.0.runs.join(SETS)

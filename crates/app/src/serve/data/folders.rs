@@ -52,10 +52,12 @@ struct FileEntry {
     path: String,
 }
 
-/// Lists the folder at `path` below `root`. Links are resolved, and those that lead out of the root left out.
-pub(super) fn list(root: &Path, path: &str) -> Result<Listing, Problem> {
+/// Lists the folder at `path` below `root`, without the folder of the runs, which has no images to train on. Links are resolved,
+/// and those that lead out of the root left out.
+pub(super) fn list(root: &Path, path: &str, runs: &Path) -> Result<Listing, Problem> {
     let folder = below(root, path)?;
     let root = root.canonicalize().map_err(|_| Problem::NoData)?;
+    let runs = runs.canonicalize().ok();
     let unreadable = |error| Problem::Unreadable(format!("cannot read the folder: {error}"));
     let mut entries: Vec<(String, PathBuf)> = Vec::new();
     let (mut has_more, mut n_images) = (false, 0);
@@ -63,7 +65,8 @@ pub(super) fn list(root: &Path, path: &str) -> Result<Listing, Problem> {
         let Ok(entry) = entry else { continue };
         let Ok(name) = entry.file_name().into_string() else { continue };
         let target = entry.path().canonicalize().ok().filter(|target| target.starts_with(&root));
-        if let Some(target) = target.filter(|_| !name.starts_with('.')) {
+        if let Some(target) = target.filter(|target| !name.starts_with('.') && runs.as_ref() != Some(target))
+        {
             entries.push((name, target));
         }
     }

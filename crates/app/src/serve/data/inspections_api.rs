@@ -51,7 +51,8 @@ async fn list(
     State(site): State<Site>,
     Query(OfPath { path }): Query<OfPath>,
 ) -> Result<Json<Listing>, Problem> {
-    let listing = tokio::task::spawn_blocking(move || folders::list(site.root(), &path)).await;
+    let listing =
+        tokio::task::spawn_blocking(move || folders::list(site.root(), &path, site.runs_path())).await;
     listing.map_err(|_| Problem::Failed)?.map(Json)
 }
 

@@ -255,6 +255,11 @@ async fn folders_below_the_root_are_listed_and_no_others() {
         (&29.into(), &"set.npz".into())
     );
     assert_eq!((&found["above"], &found["path"]), (&Value::Null, &"".into()));
+    // The runs are no images.
+    let above = Site::new(&folder.path().join("runs"), folder.path(), 1).expect("threads");
+    let (_, found) = json(&above, "GET", "/api/v1/data/folders", Vec::new()).await;
+    let names: Vec<String> = found["folders"].as_array().expect("folders").iter().map(name).collect();
+    assert_eq!(names, ["root"]);
     let (_, found) = list("/api/v1/data/folders?path=films/train/a").await;
     assert_eq!((&found["above"], &found["n_images"]), (&"films/train".into(), &14.into()));
     for path in [

@@ -8,6 +8,8 @@ import { Uploads } from "/static/data_upload.js";
 
 /** A check begins when no image has come for so long. */
 const QUIET_MS = 1200;
+/** What the images are called that the program draws. */
+const EXAMPLES = "Drawn example films (phantom films)";
 const at = (name) => document.querySelector(name);
 const [status, sending, refused, browser] = [at("#status"), at("#sending"), at("#refused"), at("#browser")];
 let chosen = null;
@@ -213,7 +215,7 @@ at("#browse").addEventListener("click", () => {
   browser.hidden = true;
   at("#browse").setAttribute("aria-expanded", "false");
 });
-at("#phantoms").addEventListener("click", () => choose("phantoms", "Phantom films"));
+at("#phantoms").addEventListener("click", () => choose("phantoms", EXAMPLES));
 at("#other").addEventListener("click", () => {
   unchoose();
   at("#folder").focus();
@@ -227,4 +229,4 @@ addEventListener("beforeunload", (event) => {
 
 showSets();
 const given = new URLSearchParams(location.search).get("data");
-if (given) choose(given, given === "phantoms" ? "Phantom films" : given.slice(given.indexOf(":") + 1) || "The root folder");
+if (given) choose(given, given === "phantoms" ? EXAMPLES : given.slice(given.indexOf(":") + 1) || "The root folder");

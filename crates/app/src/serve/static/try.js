@@ -145,12 +145,12 @@ async function compare() {
   try {
     answer = await (await post(`${api}/shift`, body)).json();
   } catch (error) {
-    answer = { text: error.message };
+    answer = { text: `The images could not be compared: ${error.message}` };
   }
   if (nDone < entries.length) return;
   together.hidden = entries.length < 2;
   together.className = answer.shift ? `remark ${answer.shift.detected ? "bad" : "good"}` : "soft";
-  together.textContent = answer.text[0].toUpperCase() + answer.text.slice(1);
+  together.textContent = answer.text;
 }
 
 async function work() {

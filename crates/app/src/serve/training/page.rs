@@ -88,7 +88,7 @@ pub(super) fn choice(sets: &[SetInfo]) -> Markup {
                 } }
             }
             p.soft { "To try everything out, there are chest films that the program draws: "
-                a href="/data?data=phantoms" { "phantom films" } "." }
+                a href="/data?data=phantoms" { "example films" } "." }
         },
     )
 }

@@ -26,7 +26,7 @@ pub(super) const MAX_BYTES: usize = 16 << 20;
 pub(super) struct Comparison {
     /// As `roentgen predict` prints it; null where there are too few images.
     shift: Option<Shift>,
-    /// The same in words.
+    /// The same in words, without figures of statistics.
     text: String,
 }
 
@@ -37,17 +37,11 @@ impl Comparison {
         images.iter().try_for_each(|image| batch.add_one(image, card.vector_length()))?;
         let shift = Shift::of(&batch, card);
         let text = match (&shift, &card.validation) {
-            (Some(shift), _) if shift.detected => format!("{}.", shift.in_words()),
-            (Some(Shift { p_value, batch, .. }), _) => format!(
-                "these {} images, taken together, do not differ noticeably from the validation images of the model (p = {p_value:.3}).",
-                batch.n_images
+            (Some(shift), _) => shift.in_plain_words(),
+            (None, Some(validation)) if validation.n_images() >= MIN_IMAGES => format!(
+                "From {MIN_IMAGES} images on, all of them together are compared with the images that the model was validated with."
             ),
-            (None, Some(validation)) if validation.n_images() >= MIN_IMAGES => {
-                format!(
-                    "from {MIN_IMAGES} images on, they are compared, taken together, with the validation images of the model."
-                )
-            }
-            _ => "this model has too few validation images to compare others with.".to_owned(),
+            _ => "The model was validated with too few images to compare others with them.".to_owned(),
         };
         Ok(Self { shift, text })
     }

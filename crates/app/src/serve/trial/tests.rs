@@ -164,6 +164,9 @@ async fn many_images_are_compared_as_predict_compares_them() {
     let body = String::from_utf8(body).expect("text");
     let expected = format!("{{\"shift\":{}", serde_json::to_string(&expected).expect("JSON"));
     assert!(body.starts_with(&expected), "{body}, expected {expected}");
+    let text = json(body.as_bytes())["text"].as_str().expect("words").to_owned();
+    let has_terms = ["(p = ", "quantisation", "MONOCHROME1"].iter().any(|term| text.contains(term));
+    assert!(text.contains("these 21 images differ from") && !has_terms, "{text}");
 
     let few = serde_json::to_vec(&summaries[..3]).expect("JSON");
     let (_, _, body) = ask(&site, "POST", &shift, few).await;
