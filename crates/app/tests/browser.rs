@@ -164,6 +164,26 @@ fn use_answers(browser: &Browser) {
     assert_eq!(browser.text("#results .correction strong"), "a new one");
 }
 
+/// Answers stay when the page is loaded again, without what needs their images, until they are cleared.
+fn load_answers_again(browser: &Browser) {
+    let answers = browser.text("#results tbody").replace("Why?", "").replace("Wrong? Correct it", "");
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let address = browser.address();
+    browser.open(&address);
+    browser.wait("document.querySelectorAll('#results tbody tr').length > 1");
+    check_page(browser);
+    assert!(browser.text("#kept").contains("without their images"));
+    let (mut again, mut before) = (words(&browser.text("#results tbody")), words(&answers));
+    again.sort();
+    before.sort();
+    assert_eq!(again, before, "the table was sorted");
+    browser.tab_to("#clear");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#results').hidden && document.querySelector('#kept').hidden");
+    browser.open(&address);
+    browser.wait("document.querySelector('#results').hidden");
+}
+
 /// From the list of models, by keyboard, to the page to train on the phantom films.
 fn choose_phantoms(browser: &Browser) {
     browser.tab_to("nav a[href='/data']");
@@ -249,6 +269,7 @@ fn images_are_tried_by_keyboard() {
     let rows = browser.text("#results");
     assert!(rows.contains("film00.png") && rows.contains("text.png") && rows.contains("not read"), "{rows}");
     use_answers(&browser);
+    load_answers_again(&browser);
     let sets = std::fs::read_dir(folder.path().join("runs/.sets")).unwrap();
     let of_set = sets.map(|set| set.unwrap().path().join("train/a new one/film00.png"));
     let sent = std::fs::read(folder.path().join("new/any/film00.png")).unwrap();

@@ -32,6 +32,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("try.css", STYLE, include_str!("static/try.css")),
     ("try.js", SCRIPT, include_str!("static/try.js")),
     ("try_correct.js", SCRIPT, include_str!("static/try_correct.js")),
+    ("try_kept.js", SCRIPT, include_str!("static/try_kept.js")),
     ("try_near.js", SCRIPT, include_str!("static/try_near.js")),
     ("try_table.js", SCRIPT, include_str!("static/try_table.js")),
     ("try_why.js", SCRIPT, include_str!("static/try_why.js")),

@@ -1,5 +1,7 @@
 //! The page on which a model is tried, and what it asks for.
 
+use std::time::UNIX_EPOCH;
+
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::routing::get;
 use maud::{Markup, html};
@@ -16,7 +18,7 @@ use super::training::beside;
 use crate::config::TrainConfig;
 use crate::model::model_card::ModelCard;
 use crate::report::overlay::STRENGTH;
-use crate::run_dir::file_names::CONFIG;
+use crate::run_dir::file_names::{CONFIG, MODEL};
 
 #[cfg(test)]
 mod batch_tests;
@@ -67,7 +69,7 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
         Some("try.js"),
         html! {
             link rel="stylesheet" href="/static/try.css";
-            div #trial data-api=(format!("/api/v1/runs/{}", encoded(&name))) {
+            div #trial data-api=(format!("/api/v1/runs/{}", encoded(&name))) data-written=(written(&run)) {
                 h1 { (name) }
                 p.verdict { "Which class is an image?" }
                 @if card.class_names.len() <= MAX_LISTED {
@@ -93,12 +95,21 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
                     tbody {}
                 } }
                 p #meaning.soft hidden { (meaning_of_probability(card)) }
-                button #save hidden { "Save as CSV" }
+                p #kept.soft hidden { "Answers from before this page was loaded are shown without their images, which are not kept. \
+                    Add an image again to see why, or to correct its answer." }
+                button #save hidden { "Save as CSV" } " " button #clear hidden { "Clear" }
             }
             (why_dialog(card.medical))
             (correct_dialog(&name, &card.class_names, set.as_ref()))
         },
     ))
+}
+
+/// When the file of the model was written.
+fn written(run: &RunEntry) -> String {
+    let time = run.path.join(MODEL).metadata().and_then(|file| file.modified());
+    let since = time.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.unwrap_or_default().as_nanos().to_string()
 }
 
 /// What a reader of the answers has to know of the model.

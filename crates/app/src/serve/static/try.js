@@ -3,6 +3,7 @@
 import { element, post } from "./common.js";
 import { droppedFiles } from "./data_files.js";
 import { correct } from "./try_correct.js";
+import { keep, kept } from "./try_kept.js";
 import { allowSorting, csv, makeSortable, sort } from "./try_table.js";
 import { why } from "./try_why.js";
 
@@ -12,11 +13,11 @@ const MOST_BARS = 5;
 /** What browsers show themselves. */
 const SHOWN = ["image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"];
 const [input, drop] = [document.querySelector("#files"), document.querySelector(".drop")];
-const [table, save] = [document.querySelector("#results"), document.querySelector("#save")];
+const [table, save, clear] = ["#results", "#save", "#clear"].map((name) => document.querySelector(name));
 const api = document.querySelector("#trial").dataset.api;
 const [status, together] = [document.querySelector("#status"), document.querySelector("#together")];
 const meaning = document.querySelector("#meaning");
-/** Each image: its file, its row and, later, its answer. */
+/** Each image: its file (of answers from before the page was loaded again, its name alone), its row and, later, its answer. */
 const entries = [];
 const tasks = [];
 let nDone = 0, nInWork = 0;
@@ -92,10 +93,21 @@ function button(text, name, action) {
   return made;
 }
 
+/** What can be asked of an answer while its image is here. */
+function questions(entry) {
+  const { file, answer } = entry;
+  const ask = `Why is ${file.name} ${answer.rejected ? "rejected" : answer.class}?`;
+  return [
+    button("Why?", ask, () => why(file, answer)),
+    button("Wrong? Correct it", `Wrong? Correct it for ${file.name}`, () => correct(entry, () => mark(entry))),
+  ];
+}
+
 function show(entry) {
   const { file, row, answer } = entry;
   const [image, label, probability, remark] = [0, 1, 2, 3].map(() => element("td"));
-  if (!answer.error) image.append(thumbnail(file));
+  const isHere = file instanceof File;
+  if (!answer.error && isHere) image.append(thumbnail(file));
   image.append(file.name);
   if (answer.error) {
     label.textContent = "not read";
@@ -104,12 +116,11 @@ function show(entry) {
     label.append(element("strong", answer.rejected ? "rejected" : answer.class));
     if (answer.rejected) remark.textContent = answer.reason;
     else probability.append(...allBars(answer.probabilities));
-    const ask = `Why is ${file.name} ${answer.rejected ? "rejected" : answer.class}?`;
-    label.append(button("Why?", ask, () => why(file, answer)));
-    label.append(button("Wrong? Correct it", `Wrong? Correct it for ${file.name}`, () => correct(entry, () => mark(entry))));
+    if (isHere) label.append(...questions(entry));
   }
   for (const note of answer.notes ?? []) remark.append(element("div", note, "soft"));
   row.replaceChildren(image, label, probability, remark);
+  if (entry.correction) mark(entry);
 }
 
 /** Shows the class that the user has given. */
@@ -129,7 +140,7 @@ async function answer(entry) {
   nDone += 1;
   const images = entries.length === 1 ? "image" : "images";
   status.textContent = nDone < entries.length ? `${nDone} of ${entries.length} ${images}` : `${nDone} ${images} done`;
-  save.hidden = false;
+  save.hidden = clear.hidden = false;
   if (nDone === entries.length) {
     sort(table, entries);
     await compare();
@@ -165,19 +176,40 @@ function later(task) {
   if (nInWork < AT_ONCE) work();
 }
 
+/** A new entry, with an empty row. */
+function newEntry(file) {
+  const entry = { file, row: element("tr") };
+  table.tBodies[0].append(entry.row);
+  entries.push(entry);
+  return entry;
+}
+
 function add(files) {
   for (const file of files) {
-    const row = element("tr");
+    const entry = newEntry(file);
     const cell = element("td", `${file.name} …`);
     cell.colSpan = 4;
-    row.append(cell);
-    table.tBodies[0].append(row);
-    const entry = { file, row };
-    entries.push(entry);
+    entry.row.append(cell);
     later(() => answer(entry));
   }
+  showTable();
+}
+
+function showTable() {
   table.hidden = meaning.hidden = entries.length === 0;
   allowSorting(table, entries.length > 1);
+}
+
+/** Shows the answers from before the page was loaded again. */
+function showKept() {
+  const { answers, together: line } = kept();
+  for (const { answer, correction } of answers) {
+    show(Object.assign(newEntry({ name: answer.path }), { answer, correction }));
+  }
+  nDone = entries.length;
+  if (line) [together.className, together.textContent, together.hidden] = [...line, false];
+  document.querySelector("#kept").hidden = save.hidden = clear.hidden = nDone === 0;
+  showTable();
 }
 
 input.addEventListener("change", () => {
@@ -199,4 +231,10 @@ save.addEventListener("click", () => {
   link.click();
   URL.revokeObjectURL(link.href);
 });
+clear.addEventListener("click", () => {
+  entries.length = 0;
+  location.reload();
+});
+addEventListener("pagehide", () => keep(entries, together.hidden ? null : [together.className, together.textContent]));
 makeSortable(table, entries);
+showKept();
