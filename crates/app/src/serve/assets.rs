@@ -22,6 +22,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("data_findings.js", SCRIPT, include_str!("static/data_findings.js")),
     ("data_editor.js", SCRIPT, include_str!("static/data_editor.js")),
     ("data_files.js", SCRIPT, include_str!("static/data_files.js")),
+    ("data_gallery.js", SCRIPT, include_str!("static/data_gallery.js")),
     ("data_upload.js", SCRIPT, include_str!("static/data_upload.js")),
     ("runs.css", STYLE, include_str!("static/runs.css")),
     ("runs.js", SCRIPT, include_str!("static/runs.js")),

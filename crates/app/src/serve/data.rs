@@ -20,6 +20,7 @@ mod sets_api;
 mod state;
 #[cfg(test)]
 mod tests;
+mod thumbnail;
 
 /// What can be done before anything is chosen.
 const DROP: &str = "Drop a folder of images here";

@@ -41,6 +41,45 @@ fn a_dropped_folder_becomes_a_set() {
 }
 
 #[test]
+fn images_of_a_set_that_is_opened_again_are_shown_and_removed_by_keyboard() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    // As a set of before.
+    write_images(&folder.path().join("runs/.sets/films"), "train", &[("normal", 70), ("pneumonia", 1)]);
+    std::fs::write(folder.path().join("runs/.sets/films/train/pneumonia/broken.png"), "no image").unwrap();
+    server.open_in(&browser);
+    browser.open(&format!("{}/data?data=set:films", server.origin));
+    browser.wait("document.querySelectorAll('#editor .gallery').length === 2");
+    browser.tab_to("#editor .gallery button");
+    browser.press(ENTER);
+    let n_shown = "document.querySelectorAll('#editor .card:first-child .shown img').length";
+    browser.wait(&format!("{n_shown} === 60"));
+    browser.wait("document.querySelector('#editor .shown img').naturalWidth > 0");
+    check_page(&browser);
+    // The first image has the focus, and then the one after it.
+    browser.press(ENTER);
+    browser.wait(&format!("{n_shown} === 59"));
+    browser.wait("document.activeElement.getAttribute('aria-label') === 'Remove film01.png'");
+    browser.tab_to("#editor .gallery > button");
+    assert_eq!(browser.text("#editor .gallery > button"), "Show more (10 left)");
+    browser.press(ENTER);
+    browser.wait(&format!("{n_shown} === 69 && document.querySelector('#editor .gallery > button').hidden"));
+    browser.tab_to("#editor .card:last-child .gallery > button");
+    browser.press(ENTER);
+    // What cannot be shown has its name, and can be removed.
+    browser.tab_to("[aria-label='Remove broken.png']");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#editor .card:last-child .n').textContent === '1 image'");
+    let runs = folder.path().join("runs");
+    assert_eq!([images_of(&runs, "normal").len(), images_of(&runs, "pneumonia").len()], [69, 1]);
+    // The address of the image that cannot be shown.
+    let errors = browser.log("browser");
+    assert!(errors.iter().all(|error| error.contains("broken.png")), "{errors:?}");
+    check_logs(&browser, &server);
+}
+
+#[test]
 fn a_class_takes_dropped_images_and_pictures_of_the_camera() {
     let Some(browser) = Browser::start() else { return };
     let folder = TempDir::new().unwrap();

@@ -75,6 +75,30 @@ pub(super) fn contents(set: &Path) -> io::Result<Contents> {
     Ok(found)
 }
 
+/// The images of a class, as paths in the set with `/` between their parts, sorted.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub(super) fn images_of(set: &Path, class: &str) -> io::Result<Vec<String>> {
+    let mut images = Vec::new();
+    for part in Part::ALL {
+        let folder = format!("{}/{class}", part.folder());
+        if set.join(&folder).is_dir() {
+            add_images_below(set, &folder, &mut images)?;
+        }
+    }
+    images.sort_unstable();
+    Ok(images)
+}
+
+fn add_images_below(set: &Path, folder: &str, images: &mut Vec<String>) -> io::Result<()> {
+    for (name, is_folder) in entries(&set.join(folder))? {
+        let path = format!("{folder}/{name}");
+        if is_folder { add_images_below(set, &path, images)? } else { images.push(path) }
+    }
+    Ok(())
+}
+
 /// Removes what a server was writing, or removing, in a folder when it was killed. What is younger may be the work of another server.
 pub(super) fn remove_begun(folder: &Path) -> io::Result<()> {
     for entry in disk::list(folder)? {

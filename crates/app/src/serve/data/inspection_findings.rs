@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, GrayImage, RgbImage};
 use roentgen_data::{Dataset, Findings, ImageSet, ImageSource, Progress, SubsetOrigin};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::thumbnail::{Picture, thumbnail};
 use crate::commands::inspect::{Inspected, inspect};
 use crate::config::TrainConfig;
 use crate::data_loading::inspection::{Inspection, conflicts};
@@ -22,17 +22,10 @@ const MAX_CLASSES: usize = 24;
 const PER_CLASS: usize = 6;
 /// Items of a list that are shown.
 const SHOWN: usize = 50;
-/// Side of a shown image, in pixels.
-const SIDE: u32 = 112;
-/// Quality of its JPEG file, of 100.
-const QUALITY: u8 = 82;
 
 /// What a reader of the numbers wonders about.
 const SETS: &str = "The network learns from the training images; the validation images choose the epoch that is kept; the test \
                     images, which take no part in either, give the figures.";
-
-/// A JPEG file.
-pub(super) type Picture = Vec<u8>;
 
 /// See the module.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -302,8 +295,5 @@ fn picture(config: &TrainConfig, set: &ImageSet, index: usize) -> Option<Picture
             }
         }
     };
-    let small = if image.width().max(image.height()) > SIDE { image.thumbnail(SIDE, SIDE) } else { image };
-    let mut bytes = Vec::new();
-    small.to_rgb8().write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY)).ok()?;
-    Some(bytes)
+    Some(thumbnail(image))
 }

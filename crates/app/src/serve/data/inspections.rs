@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::inspection_findings::{InspectionFindings, Picture, inspect_for_page};
+use super::inspection_findings::{InspectionFindings, inspect_for_page};
+use super::thumbnail::Picture;
 use crate::config::TrainConfig;
 use crate::serve::problem::Problem;
 

@@ -19,7 +19,7 @@ use roentgen_data::{disk, image_extension, is_same_class, read_file, read_text_f
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::contents::{Contents, contents, entries, remove_begun};
+use super::contents::{Contents, contents, entries, images_of, remove_begun};
 use super::part::Part;
 use crate::serve::below::below;
 use crate::serve::names::{file_stem, folder_name, numbered, set_name, title};
@@ -31,6 +31,8 @@ const MAX_FILES: usize = 100_000;
 const MAX_BYTES: u64 = 32 << 30;
 /// Most classes of a set.
 const MAX_CLASSES: usize = 1_000;
+/// Images of a class that are listed at a time.
+const MAX_LISTED: usize = 60;
 /// Most sets.
 const MAX_SETS: usize = 1_000;
 /// Largest image.
@@ -80,6 +82,15 @@ pub(super) struct AddedImage {
     was_there: bool,
     /// Images of the set now.
     n_images: usize,
+}
+
+/// Some of the images of a class.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ClassImages {
+    /// Their paths in the set, sorted; 60 at most.
+    images: Vec<String>,
+    /// Images that follow.
+    n_more: usize,
 }
 
 /// See the module.
@@ -155,6 +166,24 @@ impl Sets {
         Ok(self.folder.join(found))
     }
 
+    /// The images of a class whose paths come after this one.
+    pub(super) fn images(&self, set: &str, class: &str, after: &str) -> Result<ClassImages, Problem> {
+        let SetInfo { contents, .. } = self.get(set)?;
+        let class = contents.classes.iter().find(|known| known.name == class).ok_or(Problem::NoData)?;
+        let mut images = images_of(&self.path(set)?, &class.name).map_err(unreadable)?;
+        images.drain(..images.partition_point(|image| image.as_str() <= after));
+        let n_more = images.len().saturating_sub(MAX_LISTED);
+        images.truncate(MAX_LISTED);
+        Ok(ClassImages { images, n_more })
+    }
+
+    /// The file of an image of a set.
+    pub(super) fn image(&self, set: &str, image: &str) -> Result<PathBuf, Problem> {
+        let path = below(&self.path(set)?, image)?;
+        let is_hidden = image.split('/').any(|part| part.starts_with('.'));
+        if path.is_file() && !is_hidden { Ok(path) } else { Err(Problem::NoData) }
+    }
+
     /// Adds a class without images.
     pub(super) fn add_class(&self, set: &str, class: &str) -> Result<SetInfo, Problem> {
         let class = folder_name("class", class).map_err(refused)?;
@@ -223,11 +252,7 @@ impl Sets {
     /// Removes an image from a set.
     pub(super) fn remove_image(&self, set: &str, image: &str) -> Result<SetInfo, Problem> {
         let mut known = self.lock();
-        let path = below(&self.path(set)?, image)?;
-        if image.split('/').any(|part| part.starts_with('.')) || !path.is_file() {
-            return Err(Problem::NoData);
-        }
-        disk::remove(&path).map_err(not_written)?;
+        disk::remove(&self.image(set, image)?).map_err(not_written)?;
         known.remove(set);
         self.info(&mut known, set.to_owned())
     }

@@ -3,13 +3,16 @@
 use axum::Json;
 use axum::body::to_bytes;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use roentgen_data::{ImageSource, LoadOptions};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::sets::{AddedImage, MAX_IMAGE, NewImage, SetInfo, Sets};
+use super::sets::{AddedImage, ClassImages, MAX_IMAGE, NewImage, SetInfo, Sets};
+use super::thumbnail;
 use crate::serve::openapi::FileBytes;
 use crate::serve::problem::Problem;
 use crate::serve::site::Site;
@@ -21,7 +24,8 @@ pub(super) fn routes() -> OpenApiRouter<Site> {
         .routes(routes!(one, remove))
         .routes(routes!(add_class))
         .routes(routes!(remove_class))
-        .routes(routes!(add_image, remove_image))
+        .routes(routes!(list_images, add_image, remove_image))
+        .routes(routes!(image_thumbnail))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -44,6 +48,16 @@ struct OfClass {
 struct OfPath {
     /// The path of the image in the set.
     path: String,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct OfPage {
+    /// The name of the class.
+    class: String,
+    /// The path of the last image of the page before; without it, the first page.
+    #[serde(default)]
+    after: String,
 }
 
 /// Works on the sets beside the server: it waits for the disk.
@@ -121,6 +135,43 @@ async fn remove_class(
     Path((set, class)): Path<(String, String)>,
 ) -> Result<Json<SetInfo>, Problem> {
     on_sets(site, move |sets| sets.remove_class(&set, &class)).await.map(Json)
+}
+
+/// The images of a class of a set, 60 at a time.
+#[utoipa::path(get, path = "/api/v1/data/sets/{set}/images", tag = "data", params(("set" = String, Path, description = "The name of the set"), OfPage), responses(
+    (status = 200, body = ClassImages),
+    (status = 404, body = String, description = "There is no such set, or no such class."),
+))]
+async fn list_images(
+    State(site): State<Site>,
+    Path(set): Path<String>,
+    Query(OfPage { class, after }): Query<OfPage>,
+) -> Result<Json<ClassImages>, Problem> {
+    on_sets(site, move |sets| sets.images(&set, &class, &after)).await.map(Json)
+}
+
+/// An image of a set at a small size, as a JPEG.
+#[utoipa::path(get, path = "/api/v1/data/sets/{set}/thumbnail", tag = "data", params(("set" = String, Path, description = "The name of the set"), OfPath), responses(
+    (status = 200, body = FileBytes, content_type = "image/jpeg"),
+    (status = 404, body = String, description = "There is no such set, or no such image."),
+    (status = 422, body = String, description = "The file cannot be read."),
+))]
+async fn image_thumbnail(
+    State(site): State<Site>,
+    Path(set): Path<String>,
+    Query(OfPath { path }): Query<OfPath>,
+) -> Result<Response, Problem> {
+    let file = on_sets(site.clone(), move |sets| sets.image(&set, &path)).await?;
+    let turn = site.turn().await?;
+    let picture = site.compute(move || {
+        let _held = turn;
+        ImageSource::File(file).open(&LoadOptions::default()).map(thumbnail::thumbnail)
+    });
+    let unreadable = |reason: String| {
+        Problem::Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("the image cannot be read: {reason}"))
+    };
+    let picture = picture.await?.map_err(unreadable)?;
+    Ok(([(header::CONTENT_TYPE, "image/jpeg")], picture).into_response())
 }
 
 /// Adds an image to a set.

@@ -148,6 +148,60 @@ async fn names_that_the_loader_takes_for_one_class_are_one_class_of_a_set() {
 }
 
 #[tokio::test]
+async fn the_images_of_a_class_are_listed_a_page_at_a_time_and_shown() {
+    let (folder, site) = server();
+    let set = new_set(&site).await;
+    for number in 0..62 {
+        let class = if number < 61 { "many" } else { "one&folder=patient" };
+        let part = if number == 60 { "test" } else { "train" };
+        let parameters = format!("class={class}&part={part}&name={number:02}.png");
+        assert_eq!(add(&site, &set, &parameters, png(number)).await.0, StatusCode::CREATED);
+    }
+    let list = async |query: &str| {
+        let path = format!("{SETS}/{set}/images?{query}");
+        let (status, found) = json(&site, "GET", &path, Vec::new()).await;
+        assert_eq!(status, StatusCode::OK, "{query}: {found}");
+        let images: Vec<String> = serde_json::from_value(found["images"].clone()).expect("paths");
+        (images, found["n_more"].as_u64())
+    };
+    let (first, n_more) = list("class=many").await;
+    let last = |images: &[String]| images.last().cloned().expect("images");
+    assert_eq!((first[0].as_str(), first.len(), n_more), ("test/many/60.png", 60, Some(1)));
+    // Also if images of the first page have been removed meanwhile.
+    let path = format!("{SETS}/{set}/images?path={}", last(&first));
+    assert_eq!(json(&site, "DELETE", &path, Vec::new()).await.0, StatusCode::OK);
+    let (second, n_more) = list(&format!("class=many&after={}", last(&first))).await;
+    assert_eq!((second, n_more), (vec!["train/many/59.png".to_owned()], Some(0)));
+    assert_eq!(list("class=many&after=train/many/59.png").await, (Vec::new(), Some(0)));
+    assert_eq!(list("class=one").await.0, ["train/one/patient/61.png"]);
+
+    let thumbnail = async |set: &str, path: &str| {
+        ask(&site, "GET", &format!("{SETS}/{set}/thumbnail?path={path}"), Vec::new()).await
+    };
+    let (status, kind, bytes) = thumbnail(&set, "train/one/patient/61.png").await;
+    assert_eq!((status, kind.as_str(), &bytes[..2]), (StatusCode::OK, "image/jpeg", &b"\xFF\xD8"[..]));
+    let broken = folder.path().join("runs/.sets").join(&set).join("train/many/broken.png");
+    fs::write(broken, &png(3)[..60]).expect("a file");
+    let (status, _, reason) = thumbnail(&set, "train/many/broken.png").await;
+    let reason = String::from_utf8(reason).expect("text");
+    assert!(status == StatusCode::UNPROCESSABLE_ENTITY && reason.contains("cannot be read"), "{reason}");
+    fs::write(folder.path().join("runs/secret.png"), png(3)).expect("a file");
+    for (set, path) in [
+        (set.as_str(), "..%2F..%2Fsecret.png"),
+        (&set, "train"),
+        (&set, ".title"),
+        (&set, ""),
+        ("..", "secret.png"),
+    ] {
+        assert_eq!(thumbnail(set, path).await.0, StatusCode::NOT_FOUND, "{set} {path}");
+    }
+    for (set, class) in [(set.as_str(), "nosuch"), (&set, ".."), (&set, ""), ("nosuch", "many")] {
+        let path = format!("{SETS}/{set}/images?class={class}");
+        assert_eq!(json(&site, "GET", &path, Vec::new()).await.0, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn no_request_writes_or_removes_outside_of_its_set() {
     let (folder, site) = server();
     let set = new_set(&site).await;

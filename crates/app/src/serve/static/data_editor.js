@@ -3,6 +3,7 @@
 import * as camera from "/static/data_camera.js";
 import { ask, button, counted, element } from "/static/data_common.js";
 import { className, droppedFiles } from "/static/data_files.js";
+import { gallery } from "/static/data_gallery.js";
 
 const MAX_SHOWN = 12;
 const box = document.querySelector("#editor");
@@ -43,7 +44,9 @@ export function update(info) {
       cards.set(found.name, card);
       grid.append(card);
     }
-    card.querySelector(".n").textContent = counted(found.train + found.val + found.test, "image");
+    const nImages = found.train + found.val + found.test;
+    card.querySelector(".n").textContent = counted(nImages, "image");
+    card.querySelector(".gallery").hidden = nImages === 0;
   }
   for (const [name, card] of cards) {
     if (info.classes.some((found) => found.name === name)) continue;
@@ -60,7 +63,8 @@ export function added(file, answer) {
   image.alt = "";
   image.src = URL.createObjectURL(file);
   image.onload = image.onerror = () => URL.revokeObjectURL(image.src);
-  const made = button(undefined, () => removeImage(answer.path, made), "thumb");
+  const made = button(undefined, () => remove(answer.path), "thumb");
+  made.dataset.path = answer.path;
   made.setAttribute("aria-label", `Remove ${answer.path.split("/").pop()}`);
   made.title = "Remove";
   made.append(image);
@@ -68,14 +72,13 @@ export function added(file, answer) {
   while (thumbs.children.length > MAX_SHOWN) thumbs.lastChild.remove();
 }
 
-async function removeImage(path, thumb) {
+/** Removes an image from the set, and wherever it is shown. */
+export async function remove(path) {
   const answer = await ask("DELETE", `sets/${set.name}/images?path=${encodeURIComponent(path)}`);
   if (!answer.ok) return hooks.complain(answer.body);
-  thumb?.remove();
+  box.querySelectorAll(`[data-path="${CSS.escape(path)}"]`).forEach((shown) => shown.remove());
   hooks.changed(answer.body);
 }
-
-export const remove = (path) => removeImage(path);
 
 function frame() {
   const form = element("form", undefined, "new-class");
@@ -145,7 +148,11 @@ function newCard(name) {
     hooks.changed(answer.body);
   }, "small");
   gone.setAttribute("aria-label", `Remove the class ${name}`);
-  card.append(heading, element("p", "0 images", "n soft"), label, shutter, element("div", undefined, "thumbs"), gone);
+  const thumbs = element("div", undefined, "thumbs");
+  // It has those that were just added, too.
+  const opened = () => thumbs.replaceChildren();
+  const images = gallery(set.name, name, { opened, remove, complain: (text) => hooks.complain(text) });
+  card.append(heading, element("p", "0 images", "n soft"), label, shutter, thumbs, images, gone);
   return card;
 }
 
