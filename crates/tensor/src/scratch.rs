@@ -44,7 +44,7 @@ thread_local! {
 /// recalled first. Successive calls get different memory, so that caches have dropped a line when it is written again: that
 /// takes 2 ns.
 pub(crate) fn with_shared_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    if len < MIN_SHARED_LEN {
+    if !uses_ring(len) {
         return with_scratch(len, work);
     }
     let mut ring = FREE_RINGS.with_borrow_mut(Vec::pop).unwrap_or_default();
@@ -58,15 +58,38 @@ pub(crate) fn with_shared_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -
 
 /// Numbers that [`with_shared_scratch`] holds for windows of `len`.
 pub(crate) fn shared_len(len: usize) -> usize {
-    if len < MIN_SHARED_LEN { len } else { len.max(RING_LEN) }
+    if uses_ring(len) { len.max(RING_LEN) } else { len }
+}
+
+/// One thread shares nothing: it finds the same memory in its own cache.
+fn uses_ring(len: usize) -> bool {
+    len >= MIN_SHARED_LEN && rayon::current_num_threads() > 1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn with_threads(n_threads: usize, test: impl FnOnce() + Send) {
+        rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap().install(test);
+    }
+
     #[test]
     fn windows_of_shared_memory_follow_each_other_and_begin_again() {
+        with_threads(2, check_windows);
+    }
+
+    #[test]
+    fn one_thread_gets_the_same_memory_again() {
+        with_threads(1, || {
+            let len = RING_LEN / 3;
+            let address = || with_shared_scratch(len, |window| (window.as_ptr() as usize, window.len()));
+            let first = address();
+            assert_eq!((address(), first.1, shared_len(len)), (first, len, len));
+        });
+    }
+
+    fn check_windows() {
         let len = RING_LEN / 3;
         let start = || with_shared_scratch(len, |window| (window.as_ptr() as usize, window.len()));
         let windows: [(usize, usize); 7] = std::array::from_fn(|_| start());
