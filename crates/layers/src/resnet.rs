@@ -43,7 +43,16 @@ impl ResNet {
     /// A network with random weights, which `seed` determines.
     #[must_use]
     pub fn new(architecture: Architecture, seed: u64) -> Self {
-        let init = &mut Initializer::new(seed);
+        Self::initialized_by(&mut Initializer::new(seed), architecture)
+    }
+
+    /// A network whose weights are zero, to be read from a file.
+    #[must_use]
+    pub fn zeros(architecture: Architecture) -> Self {
+        Self::initialized_by(&mut Initializer::zeros(), architecture)
+    }
+
+    fn initialized_by(init: &mut Initializer, architecture: Architecture) -> Self {
         let mut convolutions = architecture.convolutions().into_iter();
         let mut next_block = |init: &mut Initializer| {
             let conv = convolutions.next().expect("a convolution for each block");

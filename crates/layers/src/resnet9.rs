@@ -47,6 +47,12 @@ impl ResNet9 {
     pub fn new(config: &ResNet9Config, seed: u64) -> Self {
         Self(ResNet::new(config.architecture(), seed))
     }
+
+    /// A network whose weights are zero, to be read from a file.
+    #[must_use]
+    pub fn zeros(config: &ResNet9Config) -> Self {
+        Self(ResNet::zeros(config.architecture()))
+    }
 }
 
 impl Deref for ResNet9 {

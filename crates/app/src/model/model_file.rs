@@ -141,7 +141,7 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(ResNet9, ModelCard), String> {
     expect_shape(&tensors, "conv1.0.weight", &[width, c_in, 3, 3])?;
     expect_shape(&tensors, "classifier.weight", &[n_classes, card.config().architecture().n_features()])?;
 
-    let mut model = ResNet9::new(&card.config(), 0);
+    let mut model = ResNet9::zeros(&card.config());
     set_weights(&mut model, &tensors, "", |_| true)?;
     Ok((model, card))
 }

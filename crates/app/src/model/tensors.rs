@@ -1,6 +1,5 @@
 //! The tensors of a model with PyTorch's names, shapes and order of axes.
 
-use ndarray::{ArrayViewD, IxDyn};
 use roentgen_layers::{ResNet, ResNet9};
 use roentgen_tensor::parameter::ParameterKind;
 use safetensors::tensor::TensorView;
@@ -25,7 +24,6 @@ pub(crate) fn tensors(model: &ResNet) -> Vec<Tensor> {
         let axes = axes_to_torch(parameter.kind);
         let shape = axes.iter().map(|&axis| parameter.shape[axis]).collect();
         let values = if axes.len() > 1 {
-            // Our last axis is PyTorch's first one, and the others keep their order: the transpose of a matrix.
             transpose(&parameter.value, parameter.shape[parameter.shape.len() - 1])
         } else {
             parameter.value.to_vec()
@@ -39,7 +37,8 @@ pub(crate) fn tensors(model: &ResNet) -> Vec<Tensor> {
     tensors
 }
 
-/// The transpose of a matrix of `n_columns` columns.
+/// The transpose of a matrix of `n_columns` columns: it changes between our order of axes and PyTorch's, since our last axis
+/// is PyTorch's first one and the others keep their order.
 fn transpose(values: &[f32], n_columns: usize) -> Vec<f32> {
     /// Columns that are read together: as many as a cache line has.
     const BLOCK: usize = 16;
@@ -70,7 +69,7 @@ pub(super) fn set_weights(
         let axes = axes_to_torch(parameter.kind);
         let shape: Vec<usize> = axes.iter().map(|&axis| parameter.shape[axis]).collect();
         let read = read_tensor(tensors, &format!("{prefix}{}", parameter.name), &shape)
-            .map(|values| copy_from_torch(&mut parameter.value, &values, &shape, axes));
+            .map(|values| parameter.value = from_torch(values, &shape));
         keep_first_error(&mut outcome, read);
     });
     model.for_each_buffer_mut(&mut |buffer| {
@@ -80,13 +79,12 @@ pub(super) fn set_weights(
     outcome
 }
 
-/// Copies `values`, of PyTorch's `shape`, into our order of axes.
-fn copy_from_torch(to: &mut [f32], values: &[f32], shape: &[usize], axes: &[usize]) {
-    let torch = ArrayViewD::from_shape(IxDyn(shape), values).expect("shape and length agree");
-    let mut back = vec![0; axes.len()];
-    axes.iter().enumerate().for_each(|(at, &axis)| back[axis] = at);
-    for (to, from) in to.iter_mut().zip(torch.permuted_axes(IxDyn(&back)).iter()) {
-        *to = *from;
+/// The `values`, of PyTorch's `shape`, in our order of axes.
+fn from_torch(values: Vec<f32>, shape: &[usize]) -> Vec<f32> {
+    match shape {
+        [_] => values,
+        [c_out, ..] => transpose(&values, values.len() / c_out),
+        [] => unreachable!("a parameter has axes"),
     }
 }
 

@@ -230,7 +230,7 @@ fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<(), Traini
     }
     if let Some(path) = &config.init {
         // Only whether they fit; the weights are loaded when training begins.
-        model_file::initialise(&mut ResNet9::new(&resnet9_config(config, data), 0), path)?;
+        model_file::initialise(&mut ResNet9::zeros(&resnet9_config(config, data)), path)?;
     }
     Ok(())
 }
