@@ -44,6 +44,9 @@ const NOT_SEARCHED: [(&[&str], &str); 2] = [
             "fold",
             "view",
             "prior",
+            // They change how common the model takes each class to be.
+            "class-weights",
+            "sampler",
             "select",
             "seed",
             "seeds",
