@@ -161,6 +161,14 @@ fn intervals_have_the_true_value_about_as_often_as_they_say() {
     }
 }
 
+/// One image of a class shows nothing of how far another would differ: such a set has no interval of its area.
+#[test]
+fn the_area_of_a_rare_class_has_an_interval_only_where_two_images_show_its_error() {
+    let rare = simulation("60 images, of which a class has about one", 60, &[0.02, 0.49, 0.49], 1.5, 1.3);
+    let coverage = rare.coverage(1_000, 200_000)["roc_auc"];
+    assert!(coverage >= 90.0, "{coverage} %");
+}
+
 #[test]
 #[ignore = "takes minutes; prints the table of docs/results.md"]
 fn coverage_of_every_interval() {

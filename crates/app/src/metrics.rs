@@ -296,8 +296,8 @@ mod tests {
         let (n_classes, n) = (2_001, 1_000u32);
         let mut predictions = Predictions::new(n_classes);
         for image in 0..n {
-            let logit = |class: usize| f64::from(class as u32 == image / 2) - (class as f64) / 1e4;
-            predictions.add(image, (0..n_classes).map(logit));
+            let logit = |class: usize| f64::from(class as u32 == image / 4) - (class as f64) / 1e4;
+            predictions.add(image / 2, (0..n_classes).map(logit));
         }
         let names = (0..n_classes).map(|class| class.to_string()).collect();
         let metrics = SubsetMetrics::new(names, &predictions, None);

@@ -160,12 +160,15 @@ struct Areas {
     influences: Vec<f64>,
     /// Of each class.
     intervals: Vec<Option<Interval>>,
+    /// Whether each of them has a variance.
+    have_variance: bool,
 }
 
 impl Areas {
     /// Of no class.
     fn new(n_images: usize) -> Self {
-        Self { areas: Vec::new(), influences: vec![0.0; n_images], intervals: Vec::new() }
+        let influences = vec![0.0; n_images];
+        Self { areas: Vec::new(), influences, intervals: Vec::new(), have_variance: true }
     }
 
     fn add_influences(&mut self, influences: &[f64]) {
@@ -228,10 +231,11 @@ impl<'a> Scorer<'a> {
             all.areas.extend(of_task.areas);
             all.add_influences(&of_task.influences);
             all.intervals.extend(of_task.intervals);
+            all.have_variance &= of_task.have_variance;
         }
         let n_areas = all.areas.len() as f64;
         all.influences.iter_mut().for_each(|influence| *influence /= n_areas);
-        let mean_area = mean(all.areas.into_iter());
+        let mean_area = mean(all.areas.into_iter()).filter(|_| all.have_variance);
         (mean_area.and_then(|area| roc_auc::interval(area, &all.influences, groups)), all.intervals)
     }
 
@@ -239,11 +243,14 @@ impl<'a> Scorer<'a> {
     fn areas(&self, classes: Range<usize>, groups: Option<&[u32]>) -> Areas {
         let mut areas = Areas::new(self.predictions.len());
         for class in classes {
-            let interval = self.ranking(class).area().and_then(|area| {
-                let influences = self.ranking(class).influences(area);
+            let ranking = self.ranking(class);
+            let interval = ranking.area().and_then(|area| {
+                let influences = ranking.influences(area);
+                let has_variance = ranking.has_variance(groups);
                 areas.areas.push(area);
                 areas.add_influences(&influences);
-                roc_auc::interval(area, &influences, groups)
+                areas.have_variance &= has_variance;
+                has_variance.then(|| roc_auc::interval(area, &influences, groups))?
             });
             areas.intervals.push(interval);
         }

@@ -82,6 +82,19 @@ impl Ranking {
         }
         influences
     }
+
+    /// Whether the class and the others have two images each, of different groups where there are groups. Of a single one,
+    /// nothing shows how far another would differ: its influence is zero.
+    pub(super) fn has_variance(&self, groups: Option<&[u32]>) -> bool {
+        let varies = |of_class: bool| {
+            let side = self.ranked.iter().filter(|ranked| ranked.is_of == of_class);
+            let mut units =
+                side.map(|ranked| groups.map_or(ranked.image, |groups| groups[ranked.image as usize]));
+            let first = units.next();
+            units.any(|unit| Some(unit) != first)
+        };
+        varies(true) && varies(false)
+    }
 }
 
 /// Interval of an area, or of a mean of areas, from the influence of each image on it.
@@ -90,6 +103,8 @@ impl Ranking {
 /// of each group (Obuchowski 1997). The interval is symmetric on the scale of the logit, where an area of 0.99 has as much room
 /// above as below. Where few images have almost all of the influence, the variance is itself uncertain: Student's distribution
 /// with the degrees of freedom of Satterthwaite (1946), twice the squared variance over the variance of the variance.
+///
+/// Each ranking behind the area must have a variance ([`Ranking::has_variance`]).
 pub(super) fn interval(area: f64, influences: &[f64], groups: Option<&[u32]>) -> Option<Interval> {
     let sums: Vec<f64> = match groups {
         None => influences.to_vec(),
@@ -176,6 +191,19 @@ mod tests {
             (width(None).expect("an interval"), width(Some(&groups)).expect("an interval"));
         assert!((grouped / alone - 2.0).abs() < 0.1, "{grouped} against {alone}");
         assert_eq!(width(Some(&[3; 400])), None, "one patient");
+    }
+
+    /// Else the interval is that of the other images alone, too narrow by far.
+    #[test]
+    fn one_image_or_one_patient_of_a_class_shows_no_variance() {
+        let has_variance = |n_of: usize, groups: Option<&[u32]>| {
+            let scores: Vec<f64> = (0..20).map(|i| f64::from(i * 7 % 20)).collect();
+            Ranking::new(&scores, |image| image < n_of).has_variance(groups)
+        };
+        assert_eq!([1, 2, 18, 19].map(|n_of| has_variance(n_of, None)), [false, true, true, false]);
+        let mut patients: Vec<u32> = (0..20).collect();
+        patients[1] = patients[0];
+        assert_eq!([2, 3].map(|n_of| has_variance(n_of, Some(&patients))), [false, true]);
     }
 
     #[test]
