@@ -22,6 +22,8 @@ use crate::identifier::Identifier;
 use crate::options::SizeLimits;
 use header::PixelLayout;
 
+#[cfg(test)]
+mod colour_tests;
 mod display;
 mod frame;
 #[cfg(test)]

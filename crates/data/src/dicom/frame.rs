@@ -6,7 +6,7 @@ use dicom_encoding::Codec;
 use dicom_object::DefaultDicomObject;
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex as _, TransferSyntaxRegistry};
 
-use super::header::{Photometric, PixelLayout};
+use super::header::{Decompressed, Photometric, PixelLayout};
 use super::{jpeg, jpeg2000};
 
 const JPEG_BASELINE: &str = "1.2.840.10008.1.2.4.50";
@@ -28,12 +28,12 @@ pub(super) fn first_frame(object: &DefaultDicomObject, layout: &PixelLayout) -> 
     let n_bytes = n_pixels * layout.samples * (layout.bits_allocated as usize / 8);
     let element = object.get(tags::PIXEL_DATA).ok_or("DICOM file without pixels")?;
     let Value::Primitive(value) = element.value() else {
-        let mut bytes = decompress(object, layout)?;
+        let Decompressed { mut bytes, is_transformed } = decompress(object, layout)?;
         if bytes.len() < n_bytes {
             return Err("damaged DICOM file: it has fewer pixels than it says".to_owned());
         }
         bytes.truncate(n_bytes);
-        return Ok(bytes);
+        return Ok(if layout.is_ybr() && !is_transformed { ybr_to_rgb(bytes) } else { bytes });
     };
     let bytes = value.to_bytes();
     let plain = |n: usize| {
@@ -48,14 +48,17 @@ pub(super) fn first_frame(object: &DefaultDicomObject, layout: &PixelLayout) -> 
     })
 }
 
-fn decompress(object: &DefaultDicomObject, layout: &PixelLayout) -> Result<Vec<u8>, String> {
+fn decompress(object: &DefaultDicomObject, layout: &PixelLayout) -> Result<Decompressed, String> {
     let syntax = object.meta().transfer_syntax();
     let fragments = object.get(tags::PIXEL_DATA).and_then(|element| element.fragments()).unwrap_or(&[]);
     match syntax {
         JPEG_BASELINE | JPEG_EXTENDED | JPEG_LOSSLESS | JPEG_LOSSLESS_FIRST_ORDER => {
             jpeg::decode_jpeg(&fragments.concat(), layout)
         }
-        JPEG_LS_LOSSLESS | JPEG_LS_NEAR_LOSSLESS => jpeg::decode_jpeg_ls(&fragments.concat(), layout),
+        JPEG_LS_LOSSLESS | JPEG_LS_NEAR_LOSSLESS => {
+            let bytes = jpeg::decode_jpeg_ls(&fragments.concat(), layout)?;
+            Ok(Decompressed { bytes, is_transformed: false })
+        }
         JPEG_2000_LOSSLESS | JPEG_2000 => jpeg2000::decode(&fragments.concat(), layout),
         RLE => {
             let codec = TransferSyntaxRegistry.get(syntax).map(|syntax| syntax.codec());
@@ -65,7 +68,7 @@ fn decompress(object: &DefaultDicomObject, layout: &PixelLayout) -> Result<Vec<u
             let mut bytes = Vec::new();
             let damaged = |error| format!("damaged pixels in a DICOM file: {error}");
             decoder.decode_frame(object, 0, &mut bytes).map_err(damaged)?;
-            Ok(bytes)
+            Ok(Decompressed { bytes, is_transformed: false })
         }
         _ => Err(unsupported(syntax)),
     }

@@ -37,6 +37,20 @@ pub(super) enum Photometric {
     YbrFull422,
 }
 
+impl PixelLayout {
+    /// Whether the samples of a pixel are luma and chroma.
+    pub(super) fn is_ybr(&self) -> bool {
+        matches!(self.photometric, Photometric::YbrFull | Photometric::YbrFull422)
+    }
+}
+
+/// The samples of a frame, as a decoder returns them.
+pub(super) struct Decompressed {
+    pub(super) bytes: Vec<u8>,
+    /// Whether the decoder has converted luma and chroma to RGB.
+    pub(super) is_transformed: bool,
+}
+
 /// Reads how the pixels are stored; the size is not checked against any limit.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 
 use jpeg_decoder::{ColorTransform, PixelFormat};
 
-use super::header::{Photometric, PixelLayout};
+use super::header::{Decompressed, Photometric, PixelLayout};
 use crate::jpeg_header::{JpegHeader, JpegProcess};
 use crate::jpeg_scans::have_every_block;
 
@@ -11,7 +11,7 @@ use crate::jpeg_scans::have_every_block;
 ///
 /// # Errors
 /// In words for the user.
-pub(super) fn decode_jpeg(stream: &[u8], layout: &PixelLayout) -> Result<Vec<u8>, String> {
+pub(super) fn decode_jpeg(stream: &[u8], layout: &PixelLayout) -> Result<Decompressed, String> {
     let found = JpegHeader::of(stream).ok_or("damaged pixels in a DICOM file: no JPEG frame")?;
     if found.bits > 8 && found.process != JpegProcess::Lossless {
         return Err(
@@ -25,18 +25,21 @@ pub(super) fn decode_jpeg(stream: &[u8], layout: &PixelLayout) -> Result<Vec<u8>
         decoder.set_color_transform(if is_rgb { ColorTransform::None } else { ColorTransform::YCbCr });
     }
     let bytes = decoder.decode().map_err(|error| format!("damaged pixels in a DICOM file: {error}"))?;
-    if found.process != JpegProcess::Lossless && !have_every_block(stream, &found) {
+    // The decoder transforms the colours of lossy streams only.
+    let is_transformed = found.process != JpegProcess::Lossless;
+    if is_transformed && !have_every_block(stream, &found) {
         return Err("truncated: parts of the JPEG in a DICOM file are missing or damaged".to_owned());
     }
     let is_wide = decoder.info().is_some_and(|info| info.pixel_format == PixelFormat::L16);
-    Ok(match (is_wide, layout.bits_allocated) {
+    let bytes = match (is_wide, layout.bits_allocated) {
         // The decoder's samples of 16 bits are in the byte order of the machine.
         (true, _) => {
             bytes.as_chunks::<2>().0.iter().flat_map(|&pair| u16::from_ne_bytes(pair).to_le_bytes()).collect()
         }
         (false, 16) => bytes.iter().flat_map(|&byte| [byte, 0]).collect(),
         (false, _) => bytes,
-    })
+    };
+    Ok(Decompressed { bytes, is_transformed })
 }
 
 /// Decodes a JPEG-LS stream of grey values.

@@ -3,7 +3,7 @@
 
 use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
 
-use super::header::PixelLayout;
+use super::header::{Decompressed, PixelLayout};
 
 const SIZ: u16 = 0xFF51;
 const COD: u16 = 0xFF52;
@@ -22,12 +22,13 @@ const MIN_PRECINCT: u8 = 6;
 ///
 /// # Errors
 /// In words for the user.
-pub(super) fn decode(stream: &[u8], layout: &PixelLayout) -> Result<Vec<u8>, String> {
+pub(super) fn decode(stream: &[u8], layout: &PixelLayout) -> Result<Decompressed, String> {
     let damaged = |what: &str| format!("damaged pixels in a DICOM file: {what}");
     let codestream = find(stream, &[0xFF, 0x4F, 0xFF, 0x51])
         .map(|at| &stream[at..])
         .ok_or_else(|| damaged("no JPEG 2000 codestream"))?;
-    let range = check(codestream, layout).ok_or_else(|| damaged("a JPEG 2000 header that does not fit"))?;
+    let Samples { max, sign_bit, is_transformed } =
+        check(codestream, layout).ok_or_else(|| damaged("a JPEG 2000 header that does not fit"))?;
     let settings = DecodeSettings { strict: true, ..DecodeSettings::default() };
     let image = Image::new(codestream, &settings).map_err(|error| damaged(&error.to_string()))?;
     let mut context = DecoderContext::default();
@@ -38,58 +39,63 @@ pub(super) fn decode(stream: &[u8], layout: &PixelLayout) -> Result<Vec<u8>, Str
         return Err(damaged("fewer pixels than it says"));
     }
     // Lossy samples may lie outside their range. The decoder adds half the range to signed ones.
-    let value = |sample: f32| sample.round().clamp(0.0, range.max) as i32 - range.sign_bit;
-    Ok(match layout.bits_allocated {
+    let value = |sample: f32| sample.round().clamp(0.0, max) as i32 - sign_bit;
+    let bytes = match layout.bits_allocated {
         8 => (0..n)
             .flat_map(|pixel| planes.iter().map(move |plane| value(plane.samples()[pixel]) as u8))
             .collect(),
         _ => {
             planes[0].samples()[..n].iter().flat_map(|&sample| (value(sample) as u16).to_le_bytes()).collect()
         }
-    })
+    };
+    Ok(Decompressed { bytes, is_transformed })
 }
 
 fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
     bytes.windows(pattern.len()).position(|window| window == pattern)
 }
 
-/// The values that samples have.
-struct SampleRange {
+/// The samples of a codestream.
+struct Samples {
+    /// The largest value.
     max: f32,
     /// Half the range of signed samples; 0 of unsigned ones.
     sign_bit: i32,
+    /// Whether the codestream has a colour transform, which the decoder undoes (table A.17).
+    is_transformed: bool,
 }
 
 /// Checks every header of the codestream up to the first data.
-fn check(stream: &[u8], layout: &PixelLayout) -> Option<SampleRange> {
-    let (mut at, mut range) = (2, None);
+fn check(stream: &[u8], layout: &PixelLayout) -> Option<Samples> {
+    let (mut at, mut samples, mut is_transformed) = (2, None, false);
     loop {
         let marker = u16_at(stream, at)?;
         if marker == START_OF_DATA {
-            return range;
+            return samples.map(|samples| Samples { is_transformed, ..samples });
         }
         let length = usize::from(u16_at(stream, at + 2)?);
         let body = stream.get(at + 4..(at + 2).checked_add(length)?)?;
         match marker {
-            SIZ if range.is_none() => range = Some(check_size(body, layout)?),
+            SIZ if samples.is_none() => samples = Some(check_size(body, layout)?),
             SIZ => return None,
             COD => {
                 let layers = u16_at(body, 2)?;
                 let has_precincts = body.first()? & 1 == 1;
                 (layers <= MAX_LAYERS).then_some(())?;
+                is_transformed = *body.get(4)? == 1;
                 check_coding(body.get(5..)?, has_precincts)?;
             }
             COC => check_coding(body.get(2..)?, body.get(1)? & 1 == 1)?,
             // Layers and precincts in another order by tile part, or packed headers: no scanner writes them.
             0xFF5F..=0xFF61 => return None,
-            START_OF_TILE if range.is_none() => return None,
+            START_OF_TILE if samples.is_none() => return None,
             _ => {}
         }
         at += 2 + length;
     }
 }
 
-fn check_size(body: &[u8], layout: &PixelLayout) -> Option<SampleRange> {
+fn check_size(body: &[u8], layout: &PixelLayout) -> Option<Samples> {
     let field =
         |index: usize| Some(u32::from_be_bytes(body.get(2 + 4 * index..6 + 4 * index)?.try_into().ok()?));
     let (width, height) = (layout.columns as u32, layout.rows as u32);
@@ -110,7 +116,8 @@ fn check_size(body: &[u8], layout: &PixelLayout) -> Option<SampleRange> {
     let [depth, ..] = components.first()?;
     let bits = (depth & 0x7F) + 1;
     let sign_bit = if depth >> 7 == 1 { 1 << (bits - 1) } else { 0 };
-    fits.then_some(SampleRange { max: ((1u32 << bits) - 1) as f32, sign_bit })
+    let max = ((1u32 << bits) - 1) as f32;
+    fits.then_some(Samples { max, sign_bit, is_transformed: false })
 }
 
 /// Levels, code blocks and precincts (ITU-T T.800 table A.15).
