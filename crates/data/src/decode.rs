@@ -388,8 +388,9 @@ fn decode(
 }
 
 /// How an image has to be rotated or mirrored, by its EXIF block. That of the crate `image` knows numbers of two bytes only.
+/// Some programs put the prefix of JPEG before the block in other formats too.
 fn orientation_of(exif: &[u8]) -> Option<Orientation> {
-    Directory::of(exif)?.orientation()
+    Directory::of(exif.strip_prefix(b"Exif\0\0").unwrap_or(exif))?.orientation()
 }
 
 /// Why such a TIFF is rejected: its numbers have no defined black and white.

@@ -76,17 +76,15 @@ pub(crate) fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
     Some((side(0)?, side(4)?))
 }
 
-/// The EXIF block of a PNG, wherever it is: the decoder reads one before the pixels only. Some programs put the prefix of JPEG
-/// before it, and older ones write it as text.
+/// The EXIF block of a PNG, wherever it is: the decoder reads one before the pixels only. Older
+/// programs write it as text.
 pub(crate) fn exif_of_png(bytes: &[u8]) -> Option<Vec<u8>> {
     let block_of = |chunk: Chunk<'_>| match chunk.kind() {
         b"eXIf" => Some(chunk.data().to_vec()),
         b"tEXt" | b"zTXt" => profile_of_text(&chunk),
         _ => None,
     };
-    let block = png_chunks(bytes).find_map(block_of)?;
-    let skipped = if block.starts_with(b"Exif\0\0") { 6 } else { 0 };
-    Some(block[skipped..].to_vec())
+    png_chunks(bytes).find_map(block_of)
 }
 
 /// The EXIF block that ImageMagick writes as text: its name, its length, and its bytes as lines of hexadecimal digits.

@@ -2,8 +2,9 @@
 
 use std::io::Cursor;
 
+use image::codecs::webp::WebPEncoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+use image::{DynamicImage, ExtendedColorType, ImageEncoder as _, ImageFormat, Rgb, RgbImage};
 
 use super::*;
 
@@ -61,6 +62,18 @@ fn an_orientation_behind_the_pixels_of_a_png_is_read() {
     for bytes in [first.clone(), last] {
         let found = decode_bytes(&bytes, &LoadOptions::default()).expect("an image");
         assert!(found.traits.is_reoriented && found.facts.width == 40, "{:?}", found.traits);
+    }
+}
+
+#[test]
+fn an_orientation_behind_the_prefix_of_jpeg_is_read_in_webp() {
+    for prefix in [&b""[..], b"Exif\0\0"] {
+        let mut bytes = Vec::new();
+        let mut encoder = WebPEncoder::new_lossless(&mut bytes);
+        encoder.set_exif_metadata([prefix, &exif(6)].concat()).expect("an EXIF block");
+        encoder.encode(&[90; 60 * 40 * 3], 60, 40, ExtendedColorType::Rgb8).expect("an encoded image");
+        let found = decode_bytes(&bytes, &LoadOptions::default()).expect("an image");
+        assert!(found.traits.is_reoriented && found.facts.width == 40, "{prefix:?}");
     }
 }
 
