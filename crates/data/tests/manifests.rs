@@ -193,6 +193,21 @@ fn patients_that_are_equal_numbers_are_one() {
     assert_eq!(load(&path).unwrap().findings.patients.unwrap().n, 12);
 }
 
+#[test]
+fn na_is_no_patient_and_a_class_with_a_note() {
+    let text = "path,label,patient\n".to_owned()
+        + &rows(|number| {
+            let patient = if number < 12 { "NA".to_owned() } else { format!("p{number}") };
+            format!("films/{number}.png,{},{patient}", ["NA", "sick"][number % 2])
+        });
+    let (_dir, path) = manifest(&text);
+    let data = load(&path).unwrap();
+    assert_eq!(data.class_names, ["NA", "sick"]);
+    assert_eq!(data.findings.patients.unwrap().n, 12);
+    let note = "12 line(s) have the label `NA`, the first is line 2; NA is read as the name of a class";
+    assert!(data.findings.notes.iter().any(|found| found.starts_with(note)), "{:?}", data.findings.notes);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_manifest_cannot_leave_its_folder_by_a_link() {

@@ -29,6 +29,8 @@ mod columns;
 mod headers;
 
 const CLOSE_QUOTES: &str = "close its quotation mark, or remove it";
+/// What R writes for a missing value.
+const NA: &str = "NA";
 
 /// See the module.
 pub(super) struct Manifest;
@@ -186,22 +188,24 @@ fn read_line(record: &StringRecord, number: u64, columns: &Columns, folder: &Pat
         ImageColumn::Header(_, column) => (cell(column).to_owned(), PathBuf::new()),
     };
     let subset = columns.split.map_or(Ok(None), |column| subset(cell(column)))?;
-    let patient = columns.patient.map(cell).filter(|patient| !is_missing(patient));
+    let patient = columns.patient.map(cell).filter(|patient| !is_missing(patient) && *patient != NA);
     let patient = patient.map(|patient| without_zero_decimals(patient).to_owned());
     let content = Content::File(ImageFile::At(file.into()));
     let image = ListedImage { subset, class: 0, name, patient, content };
     Ok(Line { number, label: cell(columns.label).to_owned(), image })
 }
 
-/// Whether a cell has no value: it is empty, or has what programs write for a missing value.
+/// Whether a cell has no value: it is empty, or has what programs write for a missing value. [`NA`] may also be the name of a
+/// class.
 fn is_missing(cell: &str) -> bool {
     ["", "nan", "<na>", "n/a", "null"].iter().any(|missing| cell.eq_ignore_ascii_case(missing))
 }
 
-/// Lines that are left out: their number, and the first of them.
+/// Lines that are left out, and those whose label may be a missing one: their number, and the first of them.
 #[derive(Default)]
 struct LeftOut {
     without_label: Option<(usize, u64)>,
+    labelled_na: Option<(usize, u64)>,
     several_labels: Option<(usize, u64, String)>,
 }
 
@@ -213,6 +217,9 @@ impl LeftOut {
         } else if line.label.contains(['|', ';']) {
             self.several_labels.get_or_insert((0, line.number, line.label.clone())).0 += 1;
         } else {
+            if line.label == NA {
+                self.labelled_na.get_or_insert((0, line.number)).0 += 1;
+            }
             return false;
         }
         true
@@ -224,13 +231,19 @@ impl LeftOut {
                 "left out {n} line(s) without a label, the first is line {line}: its label is empty or NaN"
             )
         });
+        let labelled_na = self.labelled_na.map(|(n, line)| {
+            format!(
+                "{n} line(s) have the label `{NA}`, the first is line {line}; {NA} is read as the name of a class: if their label is \
+                 missing, empty these cells, and the lines are left out"
+            )
+        });
         let several = self.several_labels.as_ref().map(|(n, line, label)| {
             format!(
                 "left out {n} line(s) with several labels, the first is line {line}: `{label}`; keep one label for each \
                  image"
             )
         });
-        without.into_iter().chain(several).collect()
+        [without, labelled_na, several].into_iter().flatten().collect()
     }
 }
 
