@@ -1,8 +1,9 @@
-//! How much memory this process may still take: the least of what the machine, its container and its own limit allow.
+//! How much memory this process may still take: the least of what the machine, its container or job and its own limit allow.
 //!
 //! Linux only; elsewhere nothing is known, and nothing is refused.
 
 use std::fs;
+use std::path::{Component, Path};
 
 /// Part of a limited address space that cannot be used: gaps between blocks of the allocator, and the stacks of threads.
 const UNUSABLE: u64 = 128 << 20;
@@ -21,21 +22,15 @@ pub(crate) struct FreeMemory {
 pub(crate) fn free_memory() -> Option<FreeMemory> {
     let read = |path: &str| fs::read_to_string(path).ok();
     let of_machine = read("/proc/meminfo").and_then(|text| kib_of(&text, "MemAvailable:"));
-    let of_container =
-        cgroup(&read, "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current").or_else(|| {
-            cgroup(
-                &read,
-                "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-                "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-            )
-        });
+    let of_groups =
+        read("/proc/self/cgroup").and_then(|text| left_to_groups(&text, Path::new("/sys/fs/cgroup")));
     let of_process = read("/proc/self/limits").and_then(|text| {
         let limit = address_space(&text)?;
         address_space_left(limit, &read("/proc/self/status")?)
     });
     let limits = [
         (of_machine, "available on this machine"),
-        (of_container, "left to this container"),
+        (of_groups, "left to this container or job"),
         (of_process, "left below the limit of its address space (ulimit -v)"),
     ];
     let known =
@@ -57,10 +52,56 @@ pub(crate) fn used_memory() -> u64 {
     fs::read_to_string("/proc/self/status").ok().and_then(|text| kib_of(&text, "VmRSS:")).unwrap_or(0)
 }
 
-/// What is left below the limit of a control group.
-fn cgroup(read: &dyn Fn(&str) -> Option<String>, limit: &str, used: &str) -> Option<u64> {
-    let limit: u64 = read(limit)?.trim().parse().ok()?;
-    Some(limit.saturating_sub(read(used)?.trim().parse().ok()?))
+/// What a control group allows, in the files of one version of them.
+struct GroupFiles {
+    /// The limit; not a number where there is none.
+    limit: &'static str,
+    /// What the group uses, with the file cache.
+    used: &'static str,
+    /// The line of `memory.stat` with the file cache that the system takes back before it kills a process.
+    cache: &'static str,
+}
+
+const VERSION_1: GroupFiles = GroupFiles {
+    limit: "memory.limit_in_bytes",
+    used: "memory.usage_in_bytes",
+    cache: "total_inactive_file ",
+};
+const VERSION_2: GroupFiles =
+    GroupFiles { limit: "memory.max", used: "memory.current", cache: "inactive_file " };
+
+impl GroupFiles {
+    /// What is left to the group with this folder.
+    fn left(&self, group: &Path) -> Option<u64> {
+        let read = |name: &str| fs::read_to_string(group.join(name)).ok();
+        let number = |text: &str| text.trim().parse::<u64>().ok();
+        let (limit, used) = (number(&read(self.limit)?)?, number(&read(self.used)?)?);
+        let statistics = read("memory.stat").unwrap_or_default();
+        let cache = statistics.lines().find_map(|line| number(line.strip_prefix(self.cache)?));
+        Some(limit.saturating_sub(used.saturating_sub(cache.unwrap_or(0))))
+    }
+}
+
+/// The least that is left to the control groups of this process: its own ones, and those above them up to the one at `root`,
+/// which in a container is that of the container. `groups` is the content of `/proc/self/cgroup`.
+fn left_to_groups(groups: &str, root: &Path) -> Option<u64> {
+    let left = groups.lines().filter_map(|line| {
+        let (_, line) = line.split_once(':')?;
+        let (controllers, path) = line.split_once(':')?;
+        let (files, root) = match controllers {
+            "" => (VERSION_2, root.to_owned()),
+            _ if controllers.split(',').any(|controller| controller == "memory") => {
+                (VERSION_1, root.join("memory"))
+            }
+            _ => return None,
+        };
+        let path = Path::new(path.trim_start_matches('/'));
+        // A group outside the mounted ones begins with `..`.
+        let is_mounted = path.components().all(|part| matches!(part, Component::Normal(_)));
+        let path = if is_mounted { path } else { Path::new("") };
+        path.ancestors().filter_map(|group| files.left(&root.join(group))).min()
+    });
+    left.min()
 }
 
 /// The bytes of a line such as `MemAvailable:  1024 kB`.
@@ -88,9 +129,46 @@ mod tests {
         let status = "VmSize:  1300000 kB\nVmData: 1200000 kB\nRssAnon: 100000 kB\n";
         assert_eq!(address_space_left(UNUSABLE + 400_000 * 1024, status), Some(200_000 * 1024));
         assert_eq!(address_space_left(UNUSABLE, status), Some(0));
-        let files = |path: &str| Some(if path == "max" { "100\n" } else { "30\n" }.to_owned());
-        assert_eq!(cgroup(&files, "max", "current"), Some(70));
-        assert_eq!(cgroup(&|_| Some("max\n".to_owned()), "max", "current"), None);
+    }
+
+    /// Writes the files of a group: limit, use, and the line of the cache.
+    fn draw(group: &Path, files: &GroupFiles, limit: &str, used: u64, cache: u64) {
+        fs::create_dir_all(group).expect("a folder");
+        fs::write(group.join(files.limit), format!("{limit}\n")).expect("a file");
+        fs::write(group.join(files.used), format!("{used}\n")).expect("a file");
+        let statistics = format!("anon 5\nactive_file 7\n{}{cache}\n", files.cache);
+        fs::write(group.join("memory.stat"), statistics).expect("a file");
+    }
+
+    #[test]
+    fn file_cache_that_the_system_takes_back_is_free() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        draw(root.path(), &VERSION_2, "1000", 900, 600);
+        assert_eq!(left_to_groups("0::/\n", root.path()), Some(700));
+        draw(root.path(), &VERSION_2, "max", 900, 600);
+        assert_eq!(left_to_groups("0::/\n", root.path()), None, "no limit");
+        draw(&root.path().join("memory"), &VERSION_1, "2000", 1900, 50);
+        assert_eq!(left_to_groups("4:cpu,memory:/\n0::/\n", root.path()), Some(150));
+        fs::remove_file(root.path().join("memory/memory.stat")).expect("a removed file");
+        assert_eq!(left_to_groups("4:memory:/\n", root.path()), Some(100));
+        assert_eq!(left_to_groups("3:cpu:/\n", root.path()), None);
+    }
+
+    #[test]
+    fn the_least_of_a_group_and_those_above_it_is_left() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let job = root.path().join("system.slice/job_7");
+        draw(&job, &VERSION_2, "1000", 300, 0);
+        draw(&job.join("step_0/task"), &VERSION_2, "max", 200, 0);
+        let left = |group: &str| left_to_groups(&format!("0::{group}\n"), root.path());
+        assert_eq!(left("/system.slice/job_7/step_0/task"), Some(700));
+        assert_eq!(left("/system.slice"), None);
+        draw(&job.join("step_0"), &VERSION_2, "400", 250, 0);
+        assert_eq!(left("/system.slice/job_7/step_0/task"), Some(150));
+        // The container has another root: only its own group is mounted.
+        assert_eq!(left("/docker/1f2e"), None);
+        draw(root.path(), &VERSION_2, "500", 100, 0);
+        assert_eq!((left("/docker/1f2e"), left("/../job_8")), (Some(400), Some(400)));
     }
 
     #[cfg(target_os = "linux")]
