@@ -57,7 +57,8 @@ impl PlannedFolder {
         Self::Given(whole.file(name))
     }
 
-    /// Checks that the folder will not lie in the folder of the images, where its name would be taken for a class.
+    /// Checks that the folder will not lie in a folder of images, for training or for the test, where its name would be taken
+    /// for a class.
     ///
     /// # Errors
     /// [`RunDirError::OutInData`].
@@ -72,12 +73,15 @@ impl PlannedFolder {
         // Of the folders above, the lowest that exists.
         let above = std::path::absolute(above).unwrap_or_default();
         let existing = above.ancestors().find_map(|folder| folder.canonicalize().ok());
-        match (existing, config.data.canonicalize()) {
-            (Some(existing), Ok(data)) if data.is_dir() && existing.starts_with(&data) => {
-                Err(RunDirError::OutInData { data })
+        for images in [Some(&config.data), config.test.as_ref()].into_iter().flatten() {
+            if let (Some(existing), Ok(data)) = (&existing, images.canonicalize())
+                && data.is_dir()
+                && existing.starts_with(&data)
+            {
+                return Err(RunDirError::OutInData { data });
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// Creates the folder.
@@ -147,12 +151,14 @@ mod tests {
         let parent = tempfile::tempdir().expect("a temporary folder");
         let data = parent.path().join("data");
         fs::create_dir_all(data.join("normal")).expect("folders");
-        let config = TrainConfig { data, ..TrainConfig::default() };
+        let test = parent.path().join("test");
+        fs::create_dir_all(test.join("normal")).expect("folders");
+        let config = TrainConfig { data, test: Some(test), ..TrainConfig::default() };
         let check = |out: &str| PlannedFolder::Given(parent.path().join(out)).check_outside(&config);
-        for inside in ["data/run", "data/new/deep", "data/normal/../run"] {
+        for inside in ["data/run", "data/new/deep", "data/normal/../run", "test/run", "test/normal/run"] {
             assert!(matches!(check(inside), Err(RunDirError::OutInData { .. })), "{inside}");
         }
-        for outside in ["run", "data2/run", "data/../run"] {
+        for outside in ["run", "data2/run", "data/../run", "test2/run"] {
             assert!(check(outside).is_ok(), "{outside}");
         }
     }
