@@ -177,7 +177,8 @@ fn reading(bar: Option<&Bar>) -> String {
 fn epochs_done(epoch: usize, epochs: usize, bar: Option<&Bar>) -> f64 {
     let by_bar = bar.filter(|bar| bar.state.doing.starts_with("epoch"));
     let share = by_bar.map_or(0.0, |bar| bar.state.done as f64 / bar.state.total as f64);
-    // The log is read later than the bar, or earlier.
+    // The log is read later than the bar, or earlier. One that was written by hand may have more lines than there are epochs.
+    let epoch = epoch.min(epochs);
     (share * epochs as f64).clamp(epoch as f64, (epoch + 1).min(epochs) as f64)
 }
 
@@ -233,6 +234,21 @@ mod tests {
         assert_eq!(time_left(&times(2), epochs_done(2, 4, None), 4, None), Some(60.0));
         assert_eq!(time_left(&[], 0.0, 4, None), None, "nothing is known yet");
         assert_eq!(time_left(&[], 0.5, 4, Some(&bar("epoch 1/4", 50, 400))), None, "it has not moved yet");
+    }
+
+    #[test]
+    fn a_log_with_more_lines_than_epochs_is_read() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = TrainConfig { epochs: Some(2), ..TrainConfig::default() };
+        std::fs::write(folder.path().join(CONFIG), config.to_toml()).expect("a file");
+        let line = |epoch: usize| {
+            format!(r#"{{"epoch":{epoch},"train_loss":1.0,"train_accuracy":0.5,"lr":0.01,"saved":false}}"#)
+        };
+        let log = (1..=3).map(line).collect::<Vec<_>>().join("\n");
+        std::fs::write(folder.path().join(LOG), log).expect("a file");
+        let log = read_log(folder.path());
+        let found = Progress::of(folder.path(), &log, None);
+        assert_eq!((log.len(), found.state, found.fraction), (3, Stage::Stopped, Some(1.0)));
     }
 
     #[test]
