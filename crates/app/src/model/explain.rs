@@ -186,10 +186,12 @@ struct Square {
 }
 
 impl Square {
-    /// Overlapping squares over a crop of `size` pixels.
+    /// Overlapping squares over a crop of `size` pixels. The last ones end where the crop ends, also where that is less than a
+    /// step from those before.
     fn all(size: usize) -> Vec<Self> {
         let (side, step) = (size / PATCH, (size / STEPS).max(1));
-        let starts: Vec<usize> = (0..).map(|at| at * step).take_while(|at| at + side <= size).collect();
+        let last = size - side;
+        let starts: Vec<usize> = (0..last).step_by(step).chain([last]).collect();
         let squares = starts.iter().flat_map(|&top| starts.iter().map(move |&left| Self { top, left, side }));
         squares.collect()
     }
@@ -270,6 +272,15 @@ mod tests {
         // Both probabilities are 1 in f32, and nearly so in f64.
         assert!((odds([60.0, 0.0, 0.0]) - odds([50.0, 0.0, 0.0]) - 10.0).abs() < 1e-9);
         assert!((log_odds([4.0, 0.0].iter(), 1, 2.0) + 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn every_pixel_of_a_crop_is_hidden_by_a_square() {
+        for size in (8..=512).step_by(7) {
+            let mut hidden = Array2::<f32>::zeros((size, size));
+            Square::all(size).into_iter().for_each(|square| square.part_of(&mut hidden).fill(1.0));
+            assert!(hidden.iter().all(|&value| value == 1.0), "{size}");
+        }
     }
 
     #[test]
