@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 use roentgen_tensor::dot_products::Panels;
 
+use crate::error::DataError;
 use crate::groups::Groups;
+use crate::progress::{Progress, Stage};
 use crate::thumbnail::{Detail, SIDE, Thumbnail};
 
 mod coarse;
@@ -51,11 +53,68 @@ pub(crate) struct DuplicatePair {
 
 /// All pairs of duplicates, sorted. Of more than two equal images, each forms a pair with the first. `progress` receives the
 /// number of finished blocks of comparisons and the number of all blocks.
+///
+/// # Errors
+/// [`DataError::Cancelled`].
 pub(crate) fn find_duplicates(
     thumbnails: &[&Thumbnail],
-    progress: &(dyn Fn(usize, usize) + Sync),
-) -> Vec<DuplicatePair> {
-    let mut found: BTreeMap<(usize, usize), f64> = BTreeMap::new();
+    progress: &dyn Progress,
+) -> Result<Vec<DuplicatePair>, DataError> {
+    let (mut found, is_first) = equal_images(thumbnails);
+    let firsts = thumbnails.iter().zip(is_first).enumerate().filter(|(_, (_, is_first))| *is_first);
+    let distinct: Vec<(usize, &Detail)> =
+        firsts.filter_map(|(index, (thumbnail, _))| Some((index, &**thumbnail.detail.as_ref()?))).collect();
+    let common = common_detail(&distinct);
+    // Five times as large as the detail, so it is made where it is needed.
+    let pyramid = |index: usize| DetailPyramid::of(distinct[index].1, &common);
+    let all_coarse = |cut: Cut| -> Result<Vec<Coarse>, DataError> {
+        let of_image = |index| check_cancelled(progress).map(|()| coarse(&pyramid(index), cut));
+        (0..distinct.len()).into_par_iter().map(of_image).collect()
+    };
+    let wholes = all_coarse(Cut::default())?;
+    let packed = Panels::pack(&wholes);
+    let mut near: Vec<Candidate> = Vec::new();
+    let n_blocks = crops(wholes.len()).count() * wholes.len().div_ceil(BLOCK);
+    progress.report(Stage::Comparing, 0, n_blocks);
+    let n_done = AtomicUsize::new(0);
+    let block_done =
+        || progress.report(Stage::Comparing, n_done.fetch_add(1, Ordering::Relaxed) + 1, n_blocks);
+    for cut in crops(wholes.len()) {
+        near.extend(nearest(&all_coarse(cut)?, &packed, cut, progress, &block_done)?);
+    }
+    // Of each pair, the crop with the highest correlation.
+    near.sort_by_key(|near| (near.pair(), Reverse(near.product)));
+    near.dedup_by_key(|near| near.pair());
+    let rough = |near: &Candidate| {
+        check_cancelled(progress)?;
+        Ok(pyramid(near.crop).rough_similarity(&pyramid(near.whole), near.cut, MIN_THRESHOLD))
+    };
+    let rough: Vec<(f64, Cut)> = near.par_iter().map(rough).collect::<Result<_, DataError>>()?;
+    let threshold = threshold(&near, &rough, distinct.len());
+    let to_pair = |(near, &(rough, cut)): (&Candidate, &(f64, Cut))| {
+        if rough < threshold - MAX_GAIN_FULL {
+            return Ok(None);
+        }
+        check_cancelled(progress)?;
+        let similarity = pyramid(near.crop).similarity(&pyramid(near.whole), cut, threshold);
+        let (a, b) = near.pair();
+        // A similarity of 1 is reserved for equal pixels.
+        let pair = ((distinct[a].0, distinct[b].0), similarity.min(0.999_999));
+        Ok((similarity >= threshold).then_some(pair))
+    };
+    let pairs: Vec<_> = near
+        .par_iter()
+        .zip(&rough)
+        .map(to_pair)
+        .filter_map(Result::transpose)
+        .collect::<Result<_, DataError>>()?;
+    found.extend(pairs);
+    Ok(found.into_iter().map(|((a, b), similarity)| DuplicatePair { a, b, similarity }).collect())
+}
+
+/// The pairs of images with equal pixels, and of each image whether it is the first of its pixels.
+fn equal_images(thumbnails: &[&Thumbnail]) -> (BTreeMap<(usize, usize), f64>, Vec<bool>) {
+    let mut found = BTreeMap::new();
     // Equal images beside each other, the first of them first.
     let mut by_digest: Vec<u32> = (0..thumbnails.len() as u32).collect();
     by_digest.sort_unstable_by_key(|&index| (thumbnails[index as usize].digest, index));
@@ -65,42 +124,12 @@ pub(crate) fn find_duplicates(
         is_first[first] = true;
         found.extend(equal[1..].iter().map(|&index| ((first, index as usize), 1.0)));
     }
-    let firsts = thumbnails.iter().zip(is_first).enumerate().filter(|(_, (_, is_first))| *is_first);
-    let distinct: Vec<(usize, &Detail)> =
-        firsts.filter_map(|(index, (thumbnail, _))| Some((index, &**thumbnail.detail.as_ref()?))).collect();
-    let common = common_detail(&distinct);
-    // Five times as large as the detail, so it is made where it is needed.
-    let pyramid = |index: usize| DetailPyramid::of(distinct[index].1, &common);
-    let all_coarse = |cut: Cut| -> Vec<Coarse> {
-        (0..distinct.len()).into_par_iter().map(|index| coarse(&pyramid(index), cut)).collect()
-    };
-    let wholes = all_coarse(Cut::default());
-    let packed = Panels::pack(&wholes);
-    let mut near: Vec<Candidate> = Vec::new();
-    let n_blocks = crops(wholes.len()).count() * wholes.len().div_ceil(BLOCK);
-    progress(0, n_blocks);
-    let n_done = AtomicUsize::new(0);
-    let block_done = || progress(n_done.fetch_add(1, Ordering::Relaxed) + 1, n_blocks);
-    for cut in crops(wholes.len()) {
-        near.extend(nearest(&all_coarse(cut), &packed, cut, &block_done));
-    }
-    // Of each pair, the crop with the highest correlation.
-    near.sort_by_key(|near| (near.pair(), Reverse(near.product)));
-    near.dedup_by_key(|near| near.pair());
-    let rough =
-        |near: &Candidate| pyramid(near.crop).rough_similarity(&pyramid(near.whole), near.cut, MIN_THRESHOLD);
-    let rough: Vec<(f64, Cut)> = near.par_iter().map(rough).collect();
-    let threshold = threshold(&near, &rough, distinct.len());
-    let to_pair = |(near, &(rough, cut)): (&Candidate, &(f64, Cut))| {
-        let may_be = rough >= threshold - MAX_GAIN_FULL;
-        let similarity =
-            may_be.then(|| pyramid(near.crop).similarity(&pyramid(near.whole), cut, threshold))?;
-        let (a, b) = near.pair();
-        // A similarity of 1 is reserved for equal pixels.
-        (similarity >= threshold).then(|| ((distinct[a].0, distinct[b].0), similarity.min(0.999_999)))
-    };
-    found.par_extend(near.par_iter().zip(&rough).filter_map(to_pair));
-    found.into_iter().map(|((a, b), similarity)| DuplicatePair { a, b, similarity }).collect()
+    (found, is_first)
+}
+
+/// Fails where the caller wants no result any more.
+fn check_cancelled(progress: &dyn Progress) -> Result<(), DataError> {
+    if progress.is_cancelled() { Err(DataError::Cancelled) } else { Ok(()) }
 }
 
 /// Groups of `n` images: duplicates, duplicates of duplicates and so on are in one group.
@@ -162,6 +191,7 @@ mod tests {
     use image::{DynamicImage, GrayImage, Luma, Rgb, RgbImage, imageops};
 
     use super::*;
+    use crate::progress::silent;
 
     /// An image of smooth noise, determined by `seed`.
     fn blobs(seed: u32, side: u32) -> GrayImage {
@@ -178,7 +208,7 @@ mod tests {
     }
 
     fn find_duplicates_of(thumbnails: Vec<Thumbnail>) -> Vec<DuplicatePair> {
-        find_duplicates(&thumbnails.iter().collect::<Vec<_>>(), &|_, _| {})
+        find_duplicates(&thumbnails.iter().collect::<Vec<_>>(), &silent).expect("nobody cancels it")
     }
 
     #[test]
@@ -219,9 +249,36 @@ mod tests {
             thumbnails((0..40).map(|seed| blobs(seed, 64).into()).chain((0..20).map(cropped)));
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| find_duplicates(&all.iter().collect::<Vec<_>>(), &|_, _| {}))
+            let all: Vec<&Thumbnail> = all.iter().collect();
+            pool.install(|| find_duplicates(&all, &silent)).expect("nobody cancels it")
         };
         assert_eq!(on(1), on(5));
         assert_eq!(on(1).len(), 20, "{:?}", on(1));
+    }
+
+    /// Cancels after this many reports.
+    struct CancelAfter(usize, AtomicUsize);
+
+    impl Progress for CancelAfter {
+        fn report(&self, _: Stage, _: usize, _: usize) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn is_cancelled(&self) -> bool {
+            self.1.load(Ordering::Relaxed) >= self.0
+        }
+    }
+
+    #[test]
+    fn a_search_that_is_cancelled_ends_at_once() {
+        let all = thumbnails((0..40).map(|seed| blobs(seed, 64).into()));
+        let all: Vec<&Thumbnail> = all.iter().collect();
+        // The first report comes before the first of six blocks, one for each crop, and the last one when all are compared.
+        for n in [0, 1, 3, 7] {
+            let progress = CancelAfter(n, AtomicUsize::new(0));
+            let error = find_duplicates(&all, &progress).expect_err("it is cancelled");
+            assert!(matches!(error, DataError::Cancelled), "{error}");
+            assert_eq!(progress.1.into_inner(), n, "nothing more is compared");
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::options::{Channels, Fold, Invert, LoadOptions, default_val_fraction};
 use crate::parts::Parts;
 use crate::patients::{PatientKey, PatientSource, Patients};
 use crate::pixel_file::PixelFile;
-use crate::progress::{Progress, Stage};
+use crate::progress::Progress;
 use crate::small_image::SmallImage;
 use crate::source::{Item, Listing};
 use crate::split::{SplitPool, class_counts};
@@ -110,10 +110,11 @@ impl ImagePool {
         let FoundPatients { patients, source: patient_source, is_guess, notes: patient_notes } =
             find_patients(&items, &images, options, is_from_test_option)?;
         notes.extend(patient_notes);
-        let duplicates = duplicates.unwrap_or_else(|| {
+        let search = || {
             let thumbnails: Vec<&Thumbnail> = images.iter().map(|decoded| &decoded.thumbnail).collect();
-            find_duplicates(&thumbnails, &|done, total| progress.report(Stage::Comparing, done, total))
-        });
+            find_duplicates(&thumbnails, progress)
+        };
+        let duplicates = duplicates.map_or_else(search, Ok)?;
         if let Some(writer) = writer {
             file = Some(writer.finish(images.iter(), &shared, &duplicates)?);
         }

@@ -21,8 +21,8 @@ pub trait Progress: Sync {
     /// `done` of `total` items of this stage are finished.
     fn report(&self, stage: Stage, done: usize, total: usize);
 
-    /// Whether the caller wants no result any more. Asked before each image is decoded; the error is then
-    /// [`DataError::Cancelled`](crate::DataError::Cancelled).
+    /// Whether the caller wants no result any more. Asked before each image is decoded, and many times a second while images are
+    /// compared; the error is then [`DataError::Cancelled`](crate::DataError::Cancelled).
     fn is_cancelled(&self) -> bool {
         false
     }

@@ -3,7 +3,10 @@
 use rayon::prelude::*;
 use roentgen_tensor::dot_products::{COLUMNS, Panels, ROWS, Tile, multiply};
 
+use super::check_cancelled;
 use super::detail_pyramid::{Cut, DetailPyramid};
+use crate::error::DataError;
+use crate::progress::Progress;
 
 /// Side of the grid.
 const SIDE: usize = 12;
@@ -48,18 +51,25 @@ pub(super) fn coarse(pyramid: &DetailPyramid, cut: Cut) -> Coarse {
 }
 
 /// Each of `crops` with its [`N_NEAREST`] most similar of `wholes`, if their correlation is at least [`LEAST`].
+///
+/// # Errors
+/// [`DataError::Cancelled`].
 pub(super) fn nearest(
     crops: &[Coarse],
     wholes: &Panels<COLUMNS>,
     cut: Cut,
+    progress: &dyn Progress,
     block_done: &(dyn Fn() + Sync),
-) -> Vec<Candidate> {
+) -> Result<Vec<Candidate>, DataError> {
     let of_block = |(block, crops): (usize, &[Coarse])| {
+        check_cancelled(progress)?;
         let found = nearest_of_block(block * BLOCK, crops, wholes, cut);
         block_done();
-        found
+        Ok(found)
     };
-    crops.par_chunks(BLOCK).enumerate().flat_map_iter(of_block).collect()
+    let blocks: Result<Vec<Vec<Candidate>>, DataError> =
+        crops.par_chunks(BLOCK).enumerate().map(of_block).collect();
+    Ok(blocks?.into_iter().flatten().collect())
 }
 
 /// [`nearest`] of a block of crops, the first of which is image `first`.
@@ -116,6 +126,7 @@ impl Nearest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::silent;
 
     /// Grids of which many are similar; every tenth is equal to the one before it, so that products are equal, too.
     fn grids(n: usize) -> Vec<Coarse> {
@@ -132,7 +143,8 @@ mod tests {
     #[test]
     fn the_nearest_are_those_of_all_comparisons() {
         let (crops, n) = (grids(2 * BLOCK + 5), 2 * BLOCK + 5);
-        let found = nearest(&crops, &Panels::pack(&crops), Cut::default(), &|| ());
+        let found = nearest(&crops, &Panels::pack(&crops), Cut::default(), &silent, &|| ());
+        let found = found.expect("nobody cancels it");
         let mut expected = Vec::new();
         for crop in 0..n {
             let product = |whole: usize| -> i32 {
