@@ -35,24 +35,34 @@ impl RunFolder {
     /// [`RunDirError::NotResumable`] if it is not a run folder, or the run is finished; [`RunDirError::InUse`] if another
     /// run works in it.
     pub(crate) fn open(path: &Path) -> Result<Self, RunDirError> {
-        if !path.join(CONFIG).is_file() {
-            let reason = "it is not the folder of a run; give the folder that the run named at its start";
-            return Err(RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() });
-        }
+        Self::check_begun(path)?;
         Self::check_unfinished(path)?;
-        Self::locked(path.into())
+        let folder = Self::locked(path.into())?;
+        // The run may have ended before its folder was locked.
+        if is_finished(path) {
+            let _ = folder.finish();
+            return Err(finished(path));
+        }
+        Ok(folder)
+    }
+
+    fn check_begun(path: &Path) -> Result<(), RunDirError> {
+        if path.join(CONFIG).is_file() {
+            return Ok(());
+        }
+        let reason = "it is not the folder of a run; give the folder that the run named at its start";
+        Err(RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() })
     }
 
     fn check_unfinished(path: &Path) -> Result<(), RunDirError> {
-        if ![METRICS, SWEEP].iter().any(|name| path.join(name).is_file()) {
+        if !is_finished(path) {
             return Ok(());
         }
         // It may have been killed just before it removed the files of an unfinished run.
         if let Ok(ended) = Self::locked(path.into()) {
             let _ = ended.finish();
         }
-        let reason = "the run is finished; start another one with --config".to_owned();
-        Err(RunDirError::NotResumable { path: path.into(), reason })
+        Err(finished(path))
     }
 
     /// The folder in which several processes work at the same time, each in folders of its own inside. The first of them makes
@@ -252,6 +262,17 @@ impl RunFolder {
     }
 }
 
+/// Whether a run has ended.
+fn is_finished(path: &Path) -> bool {
+    [METRICS, SWEEP].iter().any(|name| path.join(name).is_file())
+}
+
+/// The error for a run that has ended.
+fn finished(path: &Path) -> RunDirError {
+    let reason = "the run is finished; start another one with --config".to_owned();
+    RunDirError::NotResumable { path: path.into(), reason }
+}
+
 /// Removes the temporary files of a run that was killed while it wrote.
 fn remove_temporary(folder: &Path) {
     for entry in disk::list(folder).into_iter().flatten().flatten() {
@@ -266,6 +287,8 @@ fn remove_temporary(folder: &Path) {
 mod tests {
     use std::fs;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use roentgen_data::disk::{Operation, faults};
 
     use super::*;
 
@@ -298,6 +321,23 @@ mod tests {
         alone.finish().expect("the end");
         let error = RunFolder::join(&path, |_| Ok(())).expect_err("it has ended").to_string();
         assert!(error.contains("the run is finished"), "{error}");
+    }
+
+    #[test]
+    fn a_run_that_ends_before_its_folder_is_locked_is_not_opened() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let run = new_folder(parent.path());
+        run.write(CONFIG, b"").expect("a written file");
+        run.finish().expect("nothing left of it but its settings");
+        // The other process writes its last file between the first look and the lock.
+        let metrics = parent.path().join(METRICS);
+        let _hooked = faults::hook(parent.path(), move |operation| match operation {
+            Operation::Create(path) if path.ends_with(LOCK) => fs::write(&metrics, "{}"),
+            _ => Ok(()),
+        });
+        let error = RunFolder::open(parent.path()).expect_err("it has ended").to_string();
+        assert!(error.contains("the run is finished"), "{error}");
+        assert!(!parent.path().join(LOCK).exists());
     }
 
     #[cfg(feature = "serve")]
