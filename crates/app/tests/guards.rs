@@ -221,6 +221,11 @@ fn evaluate_leaves_out_images_of_the_training() {
     assert_eq!(found["test_deduplicated"]["n"], 8, "{found}");
     let place = |words: &str| said.find(words).unwrap_or_else(|| panic!("{words}: {said}"));
     assert!(place("3 of 11 test images") < place("without 3 that leaked"), "{said}");
+    let names_limits = |said: &[u8]| {
+        let words = text(said).split_whitespace().collect::<Vec<_>>().join(" ");
+        words.contains("only equal pixels are recognised: not near-duplicates of training images")
+    };
+    assert!(names_limits(&output.stderr), "{said}");
     assert!(place("without 3 that leaked") < place("all 11 test images, with the 3 that leaked"), "{said}");
 
     let output = roentgen(&[&args[..], &["films/train"]].concat(), here);
@@ -230,8 +235,10 @@ fn evaluate_leaves_out_images_of_the_training() {
         found.get("test_deduplicated").is_none() && text(&output.stderr).contains("none are left"),
         "{found}"
     );
-    let own = json_of(&roentgen(&[&args[..], &["films"]].concat(), here).stdout);
+    let output = roentgen(&[&args[..], &["films"]].concat(), here);
+    let own = json_of(&output.stdout);
     assert_eq!((&own["n_seen"], &own["n_leaked"]), (&0.into(), &0.into()));
+    assert!(!names_limits(&output.stderr), "{}", text(&output.stderr));
 }
 
 /// Films of eight patients a class, three of each, named as in Kermany's data set (`IM-0001-…`, `person1_virus_2`).

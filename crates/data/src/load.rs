@@ -295,6 +295,8 @@ pub struct EvaluationData {
     pub test: ImageSet,
     /// Which images `test` holds.
     pub test_origin: EvaluationOrigin,
+    /// Whether these are the data that the model was trained on: what leaked from its training set is then among the findings.
+    pub is_own: bool,
     /// What was found in the data.
     pub findings: Findings,
 }
@@ -378,7 +380,7 @@ fn load_own(
         SubsetOrigin::SplitOff => EvaluationOrigin::SplitOff,
     };
     let val = (!val.is_empty()).then_some(val);
-    Ok((!test.is_empty()).then_some(EvaluationData { val, test, test_origin, findings }))
+    Ok((!test.is_empty()).then_some(EvaluationData { val, test, test_origin, is_own: true, findings }))
 }
 
 /// The test set of data that the model was not trained on, or all of them.
@@ -415,7 +417,8 @@ fn load_other(
     findings.is_leaked_val.fill(false);
     findings.is_leaked_test.fill(false);
     let test_origin = if has_subsets { EvaluationOrigin::Given } else { EvaluationOrigin::Everything };
-    Ok(EvaluationData { val: (!val.is_empty()).then_some(val), test, test_origin, findings })
+    let val = (!val.is_empty()).then_some(val);
+    Ok(EvaluationData { val, test, test_origin, is_own: false, findings })
 }
 
 #[cfg(test)]

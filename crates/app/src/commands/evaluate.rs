@@ -57,14 +57,14 @@ struct EvaluationMetrics {
 /// A file that is not a model, and whatever makes the data unusable.
 pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), AppError> {
     let (model, card) = model_file::read(request.model)?;
-    let LoadedSets { val, test, mut is_leaked, source } = load(request, &card, screen)?;
+    let LoadedSets { val, test, mut is_leaked, is_own, source } = load(request, &card, screen)?;
     if test.is_empty() {
         return Err(DataLoadingError::EmptyTest.into());
     }
     tables::show_machine(screen, rayon::current_num_threads());
     screen.field("data", &source);
     let n_seen = card.training_digests.as_ref().map(|digests| digests.mark_leaked(&test, &mut is_leaked));
-    show_leakage(screen, n_seen, &is_leaked, request.data.is_none());
+    show_leakage(screen, n_seen, &is_leaked, is_own);
     let val = val.filter(|set| !set.is_empty());
     let val = val.map(|set| PredictedSet::new(&model, &card, &set, vec![false; set.len()]));
     let (test, summary) = PredictedSet::with_summary(&model, &card, &test, is_leaked);
@@ -91,8 +91,13 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     Ok(())
 }
 
+/// What is not found in data other than those that the model was trained on: its file has digests of its images, and no
+/// more.
+const LIMITS: &str = "In data other than those of the training, only equal pixels are recognised: not near-duplicates of training \
+                      images, and not patients of the training set";
+
 /// Shows how many test images leaked: the same number that the figures leave out, and how they were recognised.
-fn show_leakage(screen: &Screen, n_seen: Option<usize>, is_leaked: &[bool], is_own_phantom: bool) {
+fn show_leakage(screen: &Screen, n_seen: Option<usize>, is_leaked: &[bool], is_own: bool) {
     let (n_test, n_leaked) = (is_leaked.len(), is_leaked.iter().filter(|&&is_leaked| is_leaked).count());
     if n_leaked > 0 {
         let n_others = n_leaked - n_seen.unwrap_or(0);
@@ -109,11 +114,19 @@ fn show_leakage(screen: &Screen, n_seen: Option<usize>, is_leaked: &[bool], is_o
             ),
         };
         let rest = if n_leaked < n_test { "" } else { "; none are left" };
-        screen.field("LEAKAGE", &format!("{by}{rest}"));
+        let limits = if is_own { String::new() } else { format!(". {LIMITS}") };
+        screen.field("LEAKAGE", &format!("{by}{rest}{limits}"));
     }
     // The phantom sets are generated independently of each other.
-    if n_seen.is_none() && !is_own_phantom {
-        screen.field("note", "the training set of this model is unknown; it may include the test images");
+    match n_seen {
+        None if !is_own => {
+            screen.field("note", "the training set of this model is unknown; it may include the test images");
+        }
+        Some(_) if !is_own && n_leaked == 0 => {
+            let found = "no test image is a training or validation image of the model";
+            screen.field("note", &format!("{found}. {LIMITS}"));
+        }
+        _ => {}
     }
 }
 
@@ -123,6 +136,8 @@ struct LoadedSets {
     test: ImageSet,
     /// Of each test image, whether it leaked.
     is_leaked: Vec<bool>,
+    /// Whether they are those that the model was trained on.
+    is_own: bool,
     /// Where they come from, for the screen.
     source: String,
 }
@@ -153,7 +168,8 @@ fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Res
         let phantom = phantom::without_training(films, card.seed);
         let Dataset { val, test, findings, .. } = phantom_dataset(&phantom, &options, &loading)?;
         let source = phantom::describe(card.seed);
-        return Ok(LoadedSets { val: Some(val), test, is_leaked: findings.is_leaked_test, source });
+        let is_leaked = findings.is_leaked_test;
+        return Ok(LoadedSets { val: Some(val), test, is_leaked, is_own: true, source });
     };
     let trained_on = card.fingerprint.as_deref().zip(card.training_digests.as_ref());
     let input = ModelInput {
@@ -162,7 +178,7 @@ fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Res
         trained_on: trained_on
             .map(|(fingerprint, digests)| TrainingData { fingerprint, digests: digests.as_slice() }),
     };
-    let EvaluationData { val, test, test_origin, findings } =
+    let EvaluationData { val, test, test_origin, is_own, findings } =
         load_for_model(dir, &input, &options, &loading)?;
     drop(loading);
     tables::show_remarks(screen, &findings);
@@ -172,5 +188,5 @@ fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Res
         EvaluationOrigin::Everything => "all images",
     };
     let source = format!("{}: {what}, {} images", dir.display(), test.len());
-    Ok(LoadedSets { val, test, is_leaked: findings.is_leaked_test, source })
+    Ok(LoadedSets { val, test, is_leaked: findings.is_leaked_test, is_own, source })
 }
