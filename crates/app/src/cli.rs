@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench;
-use crate::commands::train::Places;
 use crate::commands::{
     audit, collect, compare, describe, evaluate, explain, export, inspect, lr_find, phantom, predict, sweep,
     train,
@@ -334,8 +333,7 @@ fn train_on(ranks: &Ranks, args: &TrainArgs) -> Result<(), AppError> {
     }
     if let Some(run) = &args.resume {
         let options = ranks.together(|| args.resume_options().map_err(AppError::from))?;
-        let moved_data = ranks.together(|| args.moved_data().map_err(AppError::from))?;
-        let places = Places { moved_data, cache: args.cache.folder() };
+        let places = ranks.together(|| args.places().map_err(AppError::from))?;
         let n_threads = options.threads.map_or_else(|| ranks.default_threads(), Ok)?;
         return in_pool(n_threads, || train::resume(run, options, places, ranks, &screen));
     }
@@ -370,7 +368,8 @@ fn sweep_on(ranks: &Ranks, args: &SweepArgs) -> Result<(), AppError> {
         let options = ranks.together(|| args.resume_options().map_err(AppError::from))?;
         let n_threads = options.threads.map_or_else(|| ranks.default_threads(), Ok)?;
         let options = ResumeOptions { threads: Some(n_threads), ..options };
-        return in_pool(n_threads, || sweep::resume(folder, options, args.cache.folder(), ranks, &screen));
+        let places = ranks.together(|| args.places().map_err(AppError::from))?;
+        return in_pool(n_threads, || sweep::resume(folder, options, places, ranks, &screen));
     }
     let (space, config) = ranks.first(|| args.search().map_err(AppError::from))?.unzip();
     let config = shared_config::<AppError>(config, args.cache.folder(), ranks)?;
@@ -384,9 +383,9 @@ fn sweep_on(ranks: &Ranks, args: &SweepArgs) -> Result<(), AppError> {
 }
 
 fn run_collect(args: &CollectArgs) -> Result<(), AppError> {
-    let (options, screen) = (args.options(), args.output.screen());
+    let (options, screen) = (args.options()?, args.output.screen());
     let n_threads = options.over(TrainConfig::default()).threads();
-    in_pool(n_threads, || collect::run(&args.folder, options, args.cache.folder(), &screen))
+    in_pool(n_threads, || collect::run(&args.folder, options, args.places(), &screen))
 }
 
 fn run_bench(args: BenchArgs) -> Result<(), AppError> {

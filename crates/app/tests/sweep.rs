@@ -139,6 +139,33 @@ fn a_training_that_diverges_is_the_worst_and_ends_nothing() {
 }
 
 #[test]
+fn a_sweep_goes_on_with_images_that_were_moved_and_with_no_others() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_images(here, "films", &[("ill", 24), ("well", 20)]);
+    write_images(here, "others", &[("ill", 20), ("well", 24)]);
+    fs::write(here.join("space.toml"), "[settings]\nwidth = [8, 16]\n").unwrap();
+    let args = ["sweep", "space.toml", "films", "--size", "16", "--epochs", "1", "--quiet", "--out", "sweep"];
+    let output = roentgen(&args, here);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let trainings = || -> Value {
+        let text = fs::read(here.join("sweep/sweep.json")).unwrap();
+        serde_json::from_slice::<Value>(&text).unwrap()["trainings"].clone()
+    };
+    let expected = trainings();
+    // As if it had been killed before the second training.
+    fs::remove_file(here.join("sweep/sweep.json")).unwrap();
+    fs::remove_dir_all(here.join("sweep/training-2")).unwrap();
+    fs::rename(here.join("films"), here.join("moved")).unwrap();
+    refuses(&["sweep", "--resume", "sweep"], 2, &["films"], here);
+    let resume = ["sweep", "--resume", "sweep", "--quiet", "--data"];
+    refuses(&[&resume[..], &["others"]].concat(), 2, &["the images are no longer those"], here);
+    let output = roentgen(&[&resume[..], &["moved"]].concat(), here);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(trainings(), expected);
+}
+
+#[test]
 fn a_sweep_that_makes_no_sense_is_refused() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
@@ -160,7 +187,7 @@ fn a_sweep_that_makes_no_sense_is_refused() {
         ("sweep million.toml films", "width has no steps"),
         ("sweep space.toml films --out films/sweep", "inside the data"),
         ("sweep --resume films", "not the folder of a run"),
-        ("sweep --resume films --size 48", "only --threads may be given"),
+        ("sweep --resume films --size 48", "only --threads and --data may be given"),
         ("sweep space.toml --resume films", "--resume"),
     ] {
         let args: Vec<&str> = args.split(' ').collect();

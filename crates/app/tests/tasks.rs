@@ -100,6 +100,37 @@ fn tasks_of_a_sweep_have_equal_work_and_the_same_result() {
 }
 
 #[test]
+fn images_that_were_moved_and_models_of_other_arithmetic_are_collected() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_images(here, "films", &[("ill", 24), ("well", 20)]);
+    write_images(here, "others", &[("ill", 20), ("well", 24)]);
+    let task = start(&format!("{SEEDS} --out shared --task 1/1"), here).wait_with_output().unwrap();
+    assert!(task.status.success(), "{}", text(&task.stderr));
+    fs::rename(here.join("films"), here.join("moved")).unwrap();
+    refuses(&["collect", "shared"], 2, &["films"], here);
+    refuses(&["collect", "shared", "--data", "others"], 2, &["the images are no longer those"], here);
+    let moved = ["collect", "shared", "--data", "moved", "--quiet"];
+    refuses(&[&moved[..], &["--threads", "0"]].concat(), 2, &["--threads"], here);
+    // A model that another kind of CPU has computed: one letter of its name differs.
+    let model = here.join("shared/seed-1/model.safetensors");
+    let mut bytes = fs::read(&model).unwrap();
+    let behind = |bytes: &[u8], key: &[u8]| {
+        bytes.windows(key.len()).position(|window| window == key).expect("the key") + key.len()
+    };
+    let name = behind(&bytes, br#"\"instruction_sets\":[\""#);
+    bytes[name] = b'X';
+    let digest = behind(&bytes, br#"\"digest\":\""#);
+    bytes[digest..digest + 64].fill(b'0');
+    let hash = blake3::hash(&bytes).to_hex();
+    bytes[digest..digest + 64].copy_from_slice(hash.as_bytes());
+    fs::write(&model, bytes).unwrap();
+    refuses(&moved, 2, &["add --other-cpu"], here);
+    let output = roentgen(&[&moved[..], &["--other-cpu"]].concat(), here);
+    assert!(output.status.success() && here.join("shared/metrics.json").exists(), "{}", text(&output.stderr));
+}
+
+#[test]
 fn tasks_that_make_no_sense_are_refused() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();

@@ -41,6 +41,12 @@ impl BaseSettings {
         }
     }
 
+    /// The images where they are now, for what is continued.
+    pub(super) fn moved_data(&self) -> Result<Option<PathBuf>, ConfigError> {
+        let is_given = self.flags.given().any(|setting| setting.name() == "data");
+        Ok(is_given.then(|| self.flags.config()).transpose()?.map(|config| config.data))
+    }
+
     /// What may be given beside `--resume`: of the settings, only these.
     pub(super) fn check_resumed(&self, allowed: &[&str], reason: &'static str) -> Result<(), ConfigError> {
         match self.flags.given().find(|setting| !allowed.contains(&setting.name())) {

@@ -11,7 +11,7 @@ use super::task_args::TaskArgs;
 use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
 use crate::config::search_space::SearchSpace;
-use crate::training::pipeline::ResumeOptions;
+use crate::training::pipeline::{Places, ResumeOptions};
 
 const EXAMPLES: &str = "\
 A file such as space.toml:
@@ -46,7 +46,8 @@ pub(super) struct SweepArgs {
     /// Folder to write, new or empty [default: runs/DATE_TIME]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
-    /// Continue an interrupted sweep: trainings that have ended are not repeated
+    /// Continue an interrupted sweep: trainings that have ended are not repeated. If the images have been moved, give their
+    /// new place with --data
     #[arg(long, value_name = "DIR", conflicts_with_all = ["space", "out", "config", "preset"])]
     pub(super) resume: Option<PathBuf>,
     /// With --resume: continue a sweep also if it was computed with other arithmetic (without fused multiply-adds)
@@ -71,10 +72,16 @@ impl SweepArgs {
         Ok((space, self.cache.add_to(self.settings.config_to_change()?)?))
     }
 
-    /// What may be given beside `--resume`; of the settings, only the number of threads.
+    /// Where a sweep that is continued finds its images.
+    pub(super) fn places(&self) -> Result<Places, ConfigError> {
+        Ok(Places { moved_data: self.settings.moved_data()?, cache: self.cache.folder() })
+    }
+
+    /// What may be given beside `--resume`; of the settings, only the number of threads, and where the images are now.
     pub(super) fn resume_options(&self) -> Result<ResumeOptions, ConfigError> {
-        let reason = "an interrupted sweep continues with its own settings; only --threads may be given";
-        self.settings.check_resumed(&["threads"], reason)?;
+        let reason =
+            "an interrupted sweep continues with its own settings; only --threads and --data may be given";
+        self.settings.check_resumed(&["threads", "data"], reason)?;
         Ok(ResumeOptions { threads: self.settings.flags.config()?.threads, other_cpu: self.other_cpu })
     }
 }

@@ -6,7 +6,9 @@ use clap::Args;
 
 use super::OutputArgs;
 use super::cache_args::CacheArgs;
-use crate::training::pipeline::ResumeOptions;
+use super::setting_flags::{SettingFlags, ThreadsOnly};
+use crate::config::error::ConfigError;
+use crate::training::pipeline::{Places, ResumeOptions};
 use crate::training::share::Share;
 
 /// The flag of commands that train more than once.
@@ -25,7 +27,9 @@ Examples:
   roentgen train films --seeds 0..4 --task 2/3 --out runs/a
   roentgen train films --seeds 0..4 --task 3/3 --out runs/a
   # mean and standard deviation over all of them
-  roentgen collect runs/a";
+  roentgen collect runs/a
+  # the same, after the images were moved
+  roentgen collect runs/a --data new-films";
 
 /// Flags of `collect`.
 #[derive(Debug, Args)]
@@ -34,17 +38,28 @@ pub(super) struct CollectArgs {
     /// The --out of the tasks
     #[arg(value_name = "DIR")]
     pub(super) folder: PathBuf,
+    /// The images, if they have been moved since the tasks ended
+    #[arg(long, value_name = "DATA")]
+    data: Option<PathBuf>,
     #[command(flatten)]
     pub(super) cache: CacheArgs,
-    /// Number of threads [default: one for each processor]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    /// Join the trainings also if they were computed with other arithmetic (without fused multiply-adds) than this build uses
+    #[arg(long)]
+    other_cpu: bool,
+    #[command(flatten)]
+    settings: SettingFlags<ThreadsOnly>,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }
 
 impl CollectArgs {
-    pub(super) fn options(&self) -> ResumeOptions {
-        ResumeOptions { threads: self.threads, other_cpu: false }
+    /// What may differ from the tasks.
+    pub(super) fn options(&self) -> Result<ResumeOptions, ConfigError> {
+        Ok(ResumeOptions { threads: self.settings.config()?.threads, other_cpu: self.other_cpu })
+    }
+
+    /// Where the images are.
+    pub(super) fn places(&self) -> Places {
+        Places { moved_data: self.data.clone(), cache: self.cache.folder() }
     }
 }

@@ -10,7 +10,7 @@ use super::cache_args::CacheArgs;
 use super::task_args::TaskArgs;
 use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
-use crate::training::pipeline::ResumeOptions;
+use crate::training::pipeline::{Places, ResumeOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,11 +72,9 @@ impl TrainArgs {
         self.cache.add_to(self.settings.config()?)
     }
 
-    /// The images where they are now, for a run that is continued.
-    pub(super) fn moved_data(&self) -> Result<Option<PathBuf>, ConfigError> {
-        let flags = &self.settings.flags;
-        let is_given = flags.given().any(|setting| setting.name() == "data");
-        Ok(is_given.then(|| flags.config()).transpose()?.map(|config| config.data))
+    /// Where a run that is continued finds its images.
+    pub(super) fn places(&self) -> Result<Places, ConfigError> {
+        Ok(Places { moved_data: self.settings.moved_data()?, cache: self.cache.folder() })
     }
 
     /// What may be given beside `--resume`; of the settings, only the number of threads, and where the images are now.

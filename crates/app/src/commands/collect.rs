@@ -1,6 +1,6 @@
 //! `roentgen collect`: the results over all trainings, once every task has ended.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::config::TrainConfig;
 use crate::config::search_space::SearchSpace;
@@ -10,33 +10,40 @@ use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::SPACE;
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
-use crate::training::pipeline::ResumeOptions;
+use crate::training::pipeline::{Places, ResumeOptions};
 use crate::training::several_runs::SeveralRuns;
 use crate::training::sweep::Sweep;
 use crate::training::whole_folder::WholeFolder;
 
-/// Joins the trainings in the folder `path`, with the decoded images in `cache`. Trains nothing.
+/// Joins the trainings in the folder `path`. Trains nothing.
 ///
 /// # Errors
-/// If tasks still work in the folder, or trainings have not ended; if it is the folder of a single training.
+/// If tasks still work in the folder, or trainings have not ended; if it is the folder of a single training; if the images are
+/// not those of the trainings.
 pub(crate) fn run(
     path: &Path,
     options: ResumeOptions,
-    cache: Option<PathBuf>,
+    Places { moved_data, cache }: Places,
     screen: &Screen,
 ) -> Result<(), AppError> {
     let folder = RunFolder::open(path)?;
-    let config = TrainConfig { cache, ..options.read_config(&folder)? };
+    let config = options.read_config(&folder)?;
+    let config = TrainConfig { cache, data: moved_data.unwrap_or(config.data), ..config };
     if folder.file(SPACE).is_file() {
         let space = SearchSpace::read(&folder.file(SPACE))?;
         let sweep = Sweep::new(&config, &space)?;
         sweep.check_ended(&folder)?;
-        return Ok(sweep.run(Some(WholeFolder::Existing(folder)), &Ranks::one(), false, screen)?);
+        return Ok(sweep.run(
+            Some(WholeFolder::Existing(folder)),
+            &Ranks::one(),
+            options.other_cpu,
+            screen,
+        )?);
     }
     let Some(several) = SeveralRuns::of(&config) else {
         let reason = "it is the folder of a single training, which has nothing to collect".to_owned();
         return Err(RunDirError::NotResumable { path: path.into(), reason }.into());
     };
     several.check_ended(&folder)?;
-    Ok(several.run(WholeFolder::Existing(folder), false, screen)?)
+    Ok(several.run(WholeFolder::Existing(folder), options.other_cpu, screen)?)
 }

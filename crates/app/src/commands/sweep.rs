@@ -12,7 +12,7 @@ use crate::run_dir::file_names::SPACE;
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
-use crate::training::pipeline::ResumeOptions;
+use crate::training::pipeline::{Places, ResumeOptions};
 use crate::training::share::Share;
 use crate::training::sweep::Sweep;
 use crate::training::whole_folder::WholeFolder;
@@ -53,18 +53,18 @@ pub(crate) fn run_task(
     Ok(Sweep::new(config, space)?.run_task(task, out, screen)?)
 }
 
-/// Continues an interrupted sweep, with the decoded images in `cache`. Trainings that have ended are not repeated.
+/// Continues an interrupted sweep. Trainings that have ended are not repeated.
 ///
 /// # Errors
 /// If the folder is not that of a sweep, or settings or images have changed; else as [`run()`].
 pub(crate) fn resume(
     path: &Path,
     options: ResumeOptions,
-    cache: Option<PathBuf>,
+    Places { moved_data, cache }: Places,
     ranks: &Ranks,
     screen: &Screen,
 ) -> Result<(), AppError> {
-    let (folder, found) = ranks.first(|| open(path, options))?.unzip();
+    let (folder, found) = ranks.first(|| open(path, options, moved_data))?.unzip();
     let (config, space) = found.unzip();
     let config = shared_config::<AppError>(config, cache, ranks)?;
     let space = shared_space::<AppError>(space, ranks)?;
@@ -73,13 +73,18 @@ pub(crate) fn resume(
 }
 
 /// The folder of an interrupted sweep, with its settings and what it searches.
-fn open(path: &Path, options: ResumeOptions) -> Result<(RunFolder, (TrainConfig, SearchSpace)), AppError> {
+fn open(
+    path: &Path,
+    options: ResumeOptions,
+    moved_data: Option<PathBuf>,
+) -> Result<(RunFolder, (TrainConfig, SearchSpace)), AppError> {
     let folder = RunFolder::open(path)?;
     if !folder.file(SPACE).is_file() {
         let reason = "it is not the folder of a sweep; a run is continued with roentgen train --resume";
         return Err(RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() }.into());
     }
     let config = options.read_config(&folder)?;
+    let config = TrainConfig { data: moved_data.unwrap_or(config.data), ..config };
     let space = SearchSpace::read(&folder.file(SPACE))?;
     Ok((folder, (config, space)))
 }

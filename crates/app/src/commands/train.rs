@@ -20,7 +20,7 @@ use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
 use crate::training::follower::follow;
 use crate::training::leader::Leader;
-use crate::training::pipeline::{FinishedRun, ResumeOptions, train_in_folder, train_led};
+use crate::training::pipeline::{FinishedRun, Places, ResumeOptions, train_in_folder, train_led};
 use crate::training::several_runs::SeveralRuns;
 use crate::training::share::Share;
 use crate::training::whole_folder::WholeFolder;
@@ -70,15 +70,6 @@ pub(crate) fn run_task(
     };
     PlannedFolder::Given(out.into()).check_outside(config)?;
     Ok(several.run_task(task, out, screen)?)
-}
-
-/// Where an interrupted run finds its images.
-#[derive(Debug, Default)]
-pub(crate) struct Places {
-    /// Their new path, if they were moved: a checkpoint and a model have digests of them, so other images are rejected.
-    pub(crate) moved_data: Option<PathBuf>,
-    /// [`TrainConfig::cache`].
-    pub(crate) cache: Option<PathBuf>,
 }
 
 /// Resumes an interrupted run from its last checkpoint; without a checkpoint, from its beginning.

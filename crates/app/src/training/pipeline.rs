@@ -1,6 +1,6 @@
 //! A run on loaded data: trains epoch by epoch, evaluates the saved model, writes the report.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use roentgen_data::{Dataset, Normalization};
 use roentgen_layers::ResNet9;
@@ -67,10 +67,20 @@ impl ResumeOptions {
     /// # Errors
     /// As [`TrainConfig::read`] and [`TrainConfig::validate`].
     pub(crate) fn read_config(self, folder: &RunFolder) -> Result<TrainConfig, ConfigError> {
-        let config = TrainConfig::read(&folder.file(CONFIG))?;
+        let config = self.over(TrainConfig::read(&folder.file(CONFIG))?);
         config.validate()?;
-        Ok(self.over(config))
+        Ok(config)
     }
+}
+
+/// Where what is continued finds its images.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    /// Their new path, if they were moved. Other images are rejected: a checkpoint, a model, and the folder of several trainings
+    /// have digests of them.
+    pub(crate) moved_data: Option<PathBuf>,
+    /// [`TrainConfig::cache`].
+    pub(crate) cache: Option<PathBuf>,
 }
 
 /// Trains on loaded data in a new run folder, in this process alone.
