@@ -165,6 +165,46 @@ fn a_sweep_goes_on_with_images_that_were_moved_and_with_no_others() {
     assert_eq!(trainings(), expected);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_training_that_lacked_memory_is_tried_again_also_after_the_end() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    fs::write(here.join("space.toml"), "[settings]\nwidth = [128, 8]\n").unwrap();
+    let program = assert_cmd::cargo::cargo_bin("roentgen");
+    let limited = |limit: &str, args: &str| {
+        let line = format!("{limit} exec {} sweep {args} --threads 1 --quiet", program.display());
+        let output = std::process::Command::new("sh").args(["-c", &line]).current_dir(here).output().unwrap();
+        assert!(output.status.success(), "{args}: {}", text(&output.stderr));
+        let file =
+            fs::read(here.join(if args.contains("task") { "tasks" } else { "sweep" }).join("sweep.json"));
+        file.ok().map(|text| serde_json::from_slice::<Value>(&text).unwrap())
+    };
+    let shared = "space.toml --films 24 --epochs 1 --size 32 --batch 20";
+    let small = "ulimit -v 800000;";
+    let found = limited(small, &format!("{shared} --out sweep")).unwrap();
+    let failure = &found["trainings"][1]["rungs"][0]["failure"];
+    assert!(failure.as_str().unwrap().contains("(ulimit -v)"), "{found}");
+    // It still lacks memory, and later it does not.
+    let again = limited(small, "--resume sweep").unwrap();
+    assert_eq!(again["trainings"][1]["rungs"][0]["folder"], "training-1");
+    assert!(again["trainings"][1]["rungs"][0]["score"].is_null(), "{again}");
+    let times = fs::read(here.join("sweep/training-2/times.jsonl")).unwrap();
+    let whole = limited("", "--resume sweep").unwrap();
+    let is_scored = |training: &Value| training["rungs"][0]["score"].is_number();
+    assert!(whole["trainings"].as_array().unwrap().iter().all(is_scored), "{whole}");
+    assert_eq!(fs::read(here.join("sweep/training-2/times.jsonl")).unwrap(), times, "it was repeated");
+    refuses(&["sweep", "--resume", "sweep"], 2, &["the run is finished"], here);
+
+    // A task, too; collect trains nothing.
+    let task = format!("{shared} --out tasks --task 1/1");
+    limited(small, &task);
+    assert!(here.join("tasks/training-1/failure.json").exists());
+    limited("", &task);
+    assert!(here.join("tasks/training-1/metrics.json").exists());
+    assert!(!here.join("tasks/training-1/failure.json").exists());
+}
+
 #[test]
 fn a_sweep_that_makes_no_sense_is_refused() {
     let folder = TempDir::new().unwrap();

@@ -46,8 +46,8 @@ pub(super) struct SweepArgs {
     /// Folder to write, new or empty [default: runs/DATE_TIME]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
-    /// Continue an interrupted sweep: trainings that have ended are not repeated. If the images have been moved, give their
-    /// new place with --data
+    /// Continue an interrupted sweep: trainings that have ended are not repeated, and those that lacked memory are tried again,
+    /// also where the sweep has ended. If the images have been moved, give their new place with --data
     #[arg(long, value_name = "DIR", conflicts_with_all = ["space", "out", "config", "preset"])]
     pub(super) resume: Option<PathBuf>,
     /// With --resume: continue a sweep also if it was computed with other arithmetic (without fused multiply-adds)

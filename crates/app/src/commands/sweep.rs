@@ -14,7 +14,7 @@ use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
 use crate::training::pipeline::{Places, ResumeOptions};
 use crate::training::share::Share;
-use crate::training::sweep::Sweep;
+use crate::training::sweep::{Sweep, forget_ends, to_try_again};
 use crate::training::whole_folder::WholeFolder;
 
 /// Searches `space` in a new folder at `out`; `config` has the settings that all trainings share. With several ranks, what the
@@ -53,7 +53,8 @@ pub(crate) fn run_task(
     Ok(Sweep::new(config, space)?.run_task(task, out, screen)?)
 }
 
-/// Continues an interrupted sweep. Trainings that have ended are not repeated.
+/// Continues a sweep that was interrupted, or that has ended with trainings that lacked memory. Trainings that have ended
+/// otherwise are not repeated.
 ///
 /// # Errors
 /// If the folder is not that of a sweep, or settings or images have changed; else as [`run()`].
@@ -72,13 +73,14 @@ pub(crate) fn resume(
     Ok(sweep.run(folder.map(WholeFolder::Existing), ranks, options.other_cpu, screen)?)
 }
 
-/// The folder of an interrupted sweep, with its settings and what it searches.
+/// The folder of a sweep that can be continued, with its settings and what it searches.
 fn open(
     path: &Path,
     options: ResumeOptions,
     moved_data: Option<PathBuf>,
 ) -> Result<(RunFolder, (TrainConfig, SearchSpace)), AppError> {
-    let folder = RunFolder::open(path)?;
+    let again = to_try_again(path);
+    let folder = if again.is_empty() { RunFolder::open(path)? } else { RunFolder::reopen(path)? };
     if !folder.file(SPACE).is_file() {
         let reason = "it is not the folder of a sweep; a run is continued with roentgen train --resume";
         return Err(RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() }.into());
@@ -86,5 +88,6 @@ fn open(
     let config = options.read_config(&folder)?;
     let config = TrainConfig { data: moved_data.unwrap_or(config.data), ..config };
     let space = SearchSpace::read(&folder.file(SPACE))?;
+    forget_ends(&folder, &again)?;
     Ok((folder, (config, space)))
 }

@@ -46,6 +46,15 @@ impl RunFolder {
         Ok(folder)
     }
 
+    /// The folder of a run that may have ended, whose parts are trained again.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but not if the run is finished.
+    pub(crate) fn reopen(path: &Path) -> Result<Self, RunDirError> {
+        Self::check_begun(path)?;
+        Self::locked(path.into())
+    }
+
     fn check_begun(path: &Path) -> Result<(), RunDirError> {
         if path.join(CONFIG).is_file() {
             return Ok(());

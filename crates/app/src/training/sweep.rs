@@ -35,6 +35,8 @@ mod outcome;
 mod record;
 mod show;
 
+pub(crate) use outcome::{forget_ends, to_try_again};
+
 /// What is searched, with the settings that all trainings share.
 pub(crate) struct Sweep<'a> {
     base: &'a TrainConfig,
@@ -130,6 +132,8 @@ impl<'a> Sweep<'a> {
         let contenders = self.contenders();
         let own: Vec<&Contender<'_>> = own.into_iter().map(|position| &contenders[position]).collect();
         let rung = Rung::new(&rungs, 0);
+        let own_folders = own.iter().map(|contender| folder.file(&rung.folder(contender)));
+        outcome::forget_lack_of_memory(own_folders)?;
         self.train_share(&own, rung, &mut runner, screen).map_err(resumable_as_a_task)?;
         let trained = own.iter().map(|contender| rung.folder(contender)).collect();
         show_task(screen, task, trained, &folder);
@@ -335,10 +339,7 @@ impl Runner<'_> {
                     error @ (TrainingError::Diverged { .. }
                     | TrainingError::NotEnoughMemory { .. }
                     | TrainingError::BatchTooSmall { .. }),
-                ) => outcome::write_failure(
-                    PlannedFolder::inside(self.folder, &pending.folder),
-                    error.to_string(),
-                )?,
+                ) => outcome::write_failure(PlannedFolder::inside(self.folder, &pending.folder), &error)?,
                 Err(error) => return Err(error),
             }
         }

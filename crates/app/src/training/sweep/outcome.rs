@@ -1,7 +1,7 @@
 //! How a training of a sweep ended, by the files in its folder, and which of two is better.
 
 use std::cmp::Ordering;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use roentgen_data::{disk, read_text_file};
 use serde::{Deserialize, Serialize};
@@ -10,9 +10,11 @@ use serde_json::Value;
 use crate::config::Select;
 use crate::model::model_file::FILE as MODEL;
 use crate::run_dir::error::{RunDirError, WriteError};
-use crate::run_dir::file_names::{FAILURE, LAST_MODEL, METRICS};
+use crate::run_dir::file_names::{FAILURE, LAST_MODEL, METRICS, SWEEP};
 use crate::run_dir::planned_folder::PlannedFolder;
+use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::sweep_record::{ResultRecord, ScoreName};
+use crate::training::error::TrainingError;
 
 /// Largest `metrics.json` that is read: 10,000 classes.
 const MAX_BYTES: u64 = 1 << 26;
@@ -32,6 +34,9 @@ pub(super) fn score_name(select: Select) -> ScoreName {
 #[derive(Serialize, Deserialize)]
 struct Failure {
     reason: String,
+    /// Whether there was too little memory, which may be otherwise on another day or machine.
+    #[serde(default)]
+    lacked_memory: bool,
 }
 
 /// A training that is to have `epochs` epochs in a folder, before it has ended.
@@ -71,7 +76,7 @@ pub(super) fn read(
         }));
     }
     if failure.is_file() {
-        let Failure { reason } =
+        let Failure { reason, .. } =
             serde_json::from_str(&text(&failure)?).map_err(|error| invalid(&failure, error.to_string()))?;
         return Ok(Some(ResultRecord { failure: Some(reason), ..pending.clone() }));
     }
@@ -82,11 +87,51 @@ pub(super) fn read(
 ///
 /// # Errors
 /// As [`RunFolder::write`](crate::run_dir::run_folder::RunFolder::write).
-pub(super) fn write_failure(folder: PlannedFolder, reason: String) -> Result<(), RunDirError> {
+pub(super) fn write_failure(folder: PlannedFolder, error: &TrainingError) -> Result<(), RunDirError> {
     let folder = folder.create()?;
-    let json = serde_json::to_string_pretty(&Failure { reason }).expect("a text");
+    let lacked_memory = matches!(error, TrainingError::NotEnoughMemory { .. });
+    let failure = Failure { reason: error.to_string(), lacked_memory };
+    let json = serde_json::to_string_pretty(&failure).expect("a text");
     folder.write(FAILURE, (json + "\n").as_bytes())?;
     folder.finish()
+}
+
+/// The folders of the trainings of a sweep, in its folder `whole`, that ended for lack of memory.
+#[must_use]
+pub(crate) fn to_try_again(whole: &Path) -> Vec<PathBuf> {
+    let folders = disk::list(whole).into_iter().flatten().flatten().map(|entry| entry.path());
+    folders.filter(|path| lacked_memory(path)).collect()
+}
+
+/// Removes what says that trainings, and with them the sweep, have ended.
+///
+/// # Errors
+/// [`WriteError`].
+pub(crate) fn forget_ends(whole: &RunFolder, trainings: &[PathBuf]) -> Result<(), RunDirError> {
+    if !trainings.is_empty() {
+        remove(whole.file(SWEEP))?;
+    }
+    trainings.iter().try_for_each(|training| remove(training.join(FAILURE)))
+}
+
+/// Removes what says that trainings have ended, of those that lacked memory.
+///
+/// # Errors
+/// [`WriteError`].
+pub(super) fn forget_lack_of_memory(trainings: impl Iterator<Item = PathBuf>) -> Result<(), RunDirError> {
+    let mut again = trainings.filter(|path| lacked_memory(path));
+    again.try_for_each(|path| remove(path.join(FAILURE)))
+}
+
+/// Whether the training in the folder `path` ended for lack of memory.
+fn lacked_memory(path: &Path) -> bool {
+    let text = read_text_file(&path.join(FAILURE), MAX_BYTES);
+    let failure = text.ok().and_then(|text| serde_json::from_str::<Failure>(&text).ok());
+    failure.is_some_and(|failure| failure.lacked_memory) && !path.join(METRICS).is_file()
+}
+
+fn remove(path: PathBuf) -> Result<(), RunDirError> {
+    Ok(disk::remove(&path).map_err(|source| WriteError { path, source })?)
 }
 
 /// Removes the models of a training that has ended: only its figures are used, and the best setting is trained again.
@@ -94,11 +139,7 @@ pub(super) fn write_failure(folder: PlannedFolder, reason: String) -> Result<(),
 /// # Errors
 /// [`WriteError`].
 pub(super) fn remove_models(path: &Path) -> Result<(), RunDirError> {
-    for name in [MODEL, LAST_MODEL] {
-        let path = path.join(name);
-        disk::remove(&path).map_err(|source| WriteError { path, source })?;
-    }
-    Ok(())
+    [MODEL, LAST_MODEL].into_iter().try_for_each(|name| remove(path.join(name)))
 }
 
 /// The better one first: by score, then by validation loss; a training without a score is worse than any other.
