@@ -62,7 +62,7 @@ async fn show() -> Markup {
                 p.choices {
                     button #browse type="button" aria-expanded="false" aria-controls="browser" { "A folder of this machine, without a copy" }
                     button #by-hand type="button" { "Classes by hand or by camera" }
-                    button #phantoms type="button" { "Example films that the program draws, to try it" }
+                    button #phantoms type="button" { "Drawn example films, to try it" }
                 }
                 section #browser hidden aria-label="Folders of this machine" {}
             }

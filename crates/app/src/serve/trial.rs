@@ -87,6 +87,8 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
                     input #files type="file" multiple;
                 }
                 p #status role="status" aria-live="polite" {}
+                p #kept.soft hidden { "Answers from before this page was loaded are shown without their images, which are not kept. \
+                    Add an image again to see why, or to correct its answer." }
                 p.soft #together role="status" hidden {}
                 div.scroll { table #results hidden {
                     thead { tr { @for column in ["image", "answer", "probability", "remark"] {
@@ -95,8 +97,6 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
                     tbody {}
                 } }
                 p #meaning.soft hidden { (meaning_of_probability(card)) }
-                p #kept.soft hidden { "Answers from before this page was loaded are shown without their images, which are not kept. \
-                    Add an image again to see why, or to correct its answer." }
                 button #save hidden { "Save as CSV" } " " button #clear hidden { "Clear" }
             }
             (why_dialog(card.medical))
