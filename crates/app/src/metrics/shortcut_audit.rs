@@ -194,7 +194,8 @@ impl Audit {
     /// From what the classes can be predicted although it should say nothing about them; `None` if nothing is flagged.
     #[must_use]
     pub(crate) fn strongest_shortcut(&self) -> Option<&'static str> {
-        let shortcuts = self.shortcuts().into_iter();
+        // Of equals, the last one of this order is taken: the first of the list.
+        let shortcuts = self.shortcuts().into_iter().rev();
         let strongest = shortcuts.max_by(|(_, a), (_, b)| a.roc_auc.partial_cmp(&b.roc_auc).unwrap_or(Equal));
         strongest.map(|(how, _)| how)
     }
