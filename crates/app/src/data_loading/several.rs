@@ -25,6 +25,19 @@ impl DataKey {
     }
 }
 
+/// The positions of trainings in an order in which those with the same data set follow each other: it is then loaded once.
+///
+/// # Errors
+/// As [`load`](super::load::load) of such settings.
+pub(crate) fn grouped_by_data<'a>(
+    configs: impl Iterator<Item = &'a TrainConfig>,
+) -> Result<Vec<usize>, DataLoadingError> {
+    let keys: Vec<DataKey> = configs.map(DataKey::of).collect::<Result<_, _>>()?;
+    let mut positions: Vec<usize> = (0..keys.len()).collect();
+    positions.sort_by_cached_key(|&position| keys.iter().position(|key| *key == keys[position]));
+    Ok(positions)
+}
+
 /// Loads the data set of one training after the other.
 #[derive(Default)]
 pub(crate) struct DataLoader {
@@ -97,5 +110,17 @@ impl DataLoader {
         let mut data = images.split(options)?;
         add_notes(config, &mut data);
         accept(config, data, &path.display().to_string(), screen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trainings_with_the_same_data_set_follow_each_other() {
+        let config = |(size, max_lr): (u32, f64)| TrainConfig { size, max_lr, ..TrainConfig::default() };
+        let configs = [(24, 0.01), (48, 0.01), (24, 0.02), (32, 0.01), (48, 0.02)].map(config);
+        assert_eq!(grouped_by_data(configs.iter()).expect("usable settings"), [0, 2, 1, 4, 3]);
     }
 }

@@ -18,7 +18,7 @@ use crate::config::error::ConfigError;
 use crate::config::search_space::{Candidate, SearchSpace};
 use crate::data_loading::agreement::agree_on_images;
 use crate::data_loading::medical::is_medical;
-use crate::data_loading::several::DataLoader;
+use crate::data_loading::several::{DataLoader, grouped_by_data};
 use crate::ranks::Ranks;
 use crate::report;
 use crate::run_dir::error::RunDirError;
@@ -257,7 +257,8 @@ impl<'a> Sweep<'a> {
         runner: &mut Runner<'_>,
         screen: &Screen,
     ) -> Result<(), TrainingError> {
-        for (done, contender) in own.iter().enumerate() {
+        let order = grouped_by_data(own.iter().map(|contender| &contender.candidate.config))?;
+        for (done, contender) in order.into_iter().map(|position| own[position]).enumerate() {
             let bar = screen.bar(own.len());
             bar.set_position(done as u64);
             bar.set_prefix(format!("training {} of {}", done + 1, own.len()));
