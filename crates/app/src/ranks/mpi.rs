@@ -153,6 +153,7 @@ pub(super) fn with_mpi<T, E: From<RankError>>(
     match result {
         Ok(result) if result.as_ref().err().is_none_or(is_shown_elsewhere) => {
             liveness.end(&ranks);
+            liveness::end_without_mpi(ranks.name_of(rank), i32::from(result.is_err()));
             result
         }
         Ok(result) => {
