@@ -54,7 +54,7 @@ pub(crate) fn used_memory() -> u64 {
 
 /// What a control group allows, in the files of one version of them.
 struct GroupFiles {
-    /// The limit; not a number where there is none.
+    /// The limit: a number, or a word such as `max` in a group without a limit.
     limit: &'static str,
     /// What the group uses, with the file cache.
     used: &'static str,

@@ -46,7 +46,7 @@ pub(crate) struct TimeLine {
 pub(crate) struct Metrics {
     /// The result in one or two sentences, as the report begins.
     pub verdict: String,
-    /// The model against always predicting the most frequent class, on the images of the verdict; null if there are none.
+    /// The model against always predicting the most frequent class, on the images of the verdict; null without such images.
     pub majority_baseline: Option<MajorityBaseline>,
     pub val: Option<SubsetMetrics>,
     /// Absent without a test set.
