@@ -26,11 +26,17 @@ fn a_run_that_ends_no_better_than_guessing_says_so() {
 fn a_run_that_diverges_keeps_its_last_good_checkpoint() {
     let folder = TempDir::new().unwrap();
     let wild = ["--max-lr", "1000", "--clip", "off", "--decay", "decoupled", "--weight-decay", "1"];
-    let fixed = ["train", "--quiet", "--films", "120", "--width", "8", "--epochs", "20", "--out", "run"];
-    let output = roentgen(&[&fixed[..], &wild].concat(), folder.path());
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("became") && said.contains("epoch") && said.contains("lower --lr"), "{said}");
+    let fixed = ["train", "--quiet", "--films", "120", "--width", "8", "--epochs", "20", "--out"];
+    let diverges = |out: &str, more: &[&str]| {
+        let output = roentgen(&[&fixed[..], &[out], &wild, more].concat(), folder.path());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("became") && said.contains("epoch") && said.contains("lower --lr"), "{said}");
+    };
+    // Too short for a checkpoint by itself; its best model so far is kept all the same.
+    diverges("short", &[]);
+    assert!(folder.path().join("short/model.safetensors").exists());
+    diverges("run", &["--checkpoint-minutes", "0"]);
     let bytes = std::fs::read(folder.path().join("run/checkpoint.bin")).unwrap();
     // The name of the format and a digest come before the tensors (src/training/checkpoint.rs).
     let tensors = &bytes[bytes.iter().position(|&byte| byte == b'\n').unwrap() + 1 + 32..];

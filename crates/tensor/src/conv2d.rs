@@ -14,7 +14,7 @@ mod memory;
 mod winograd;
 mod work;
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use epilogue::Epilogue;
 pub use memory::Scratch;
@@ -261,21 +261,51 @@ pub fn conv2d_forward(g: &Conv2dGeometry, x: &[f32], weight: &[f32], bias: &[f32
 #[derive(Debug, Default)]
 pub struct PreparedFilter {
     /// In the order of [`Conv2dAlgorithm::ALL`].
-    by_algorithm: [OnceLock<AlignedBuffer>; Conv2dAlgorithm::ALL.len()],
+    by_algorithm: [PreparedForm; Conv2dAlgorithm::ALL.len()],
     /// For few tiles of any kind.
-    gathered: OnceLock<AlignedBuffer>,
+    gathered: PreparedForm,
+}
+
+/// A filter as one algorithm reads it.
+#[derive(Debug, Default)]
+struct PreparedForm {
+    values: OnceLock<AlignedBuffer>,
+    /// The memory of the values before the last change of the weights: a new page costs more than what is written to it.
+    spare: Mutex<AlignedBuffer>,
+}
+
+impl PreparedForm {
+    fn clear(&mut self) {
+        if let Some(values) = self.values.take() {
+            self.spare = Mutex::new(values);
+        }
+    }
+
+    /// The values, which `prepare` computes if they are missing.
+    ///
+    /// Not within `get_or_init`, which could deadlock: while this thread waits for the rayon pool, it may run another task that
+    /// needs the same filter, and would then wait for itself. If two threads prepare the filter at the same time, the first result
+    /// is kept.
+    fn get_or_prepare(&self, prepare: impl FnOnce(&mut AlignedBuffer)) -> &AlignedBuffer {
+        self.values.get().unwrap_or_else(|| {
+            let spare = self.spare.lock().map(|mut spare| std::mem::take(&mut *spare));
+            let mut values = spare.unwrap_or_default();
+            prepare(&mut values);
+            self.values.get_or_init(|| values)
+        })
+    }
 }
 
 impl PreparedFilter {
     /// Discards what was prepared. Call it when the weights change.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        self.by_algorithm.iter_mut().chain([&mut self.gathered]).for_each(PreparedForm::clear);
     }
 
     /// Whether nothing is prepared.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_algorithm.iter().chain([&self.gathered]).all(|slot| slot.get().is_none())
+        self.by_algorithm.iter().chain([&self.gathered]).all(|form| form.values.get().is_none())
     }
 
     /// `weight`, `(c_in, 3, 3, c_out)`, as the algorithm of this geometry reads it.
@@ -283,9 +313,8 @@ impl PreparedFilter {
         let algorithm = g.inference_algorithm();
         let tiling = algorithm.tiling(g);
         let is_gathered = tiling.as_ref().is_some_and(winograd::reads_gathered);
-        let slot = if is_gathered { &self.gathered } else { &self.by_algorithm[algorithm as usize] };
-        let prepare = || {
-            let mut prepared = AlignedBuffer::default();
+        let form = if is_gathered { &self.gathered } else { &self.by_algorithm[algorithm as usize] };
+        let prepared = form.get_or_prepare(|prepared| {
             let filter = Filter::Plain(weight);
             match &tiling {
                 None => im2col::pack_filter(g, filter, prepared.resize(im2col::packed_len(g))),
@@ -297,18 +326,7 @@ impl PreparedFilter {
                     winograd::transform_filter(tiling, filter, transformed);
                 }
             }
-            prepared
-        };
-        let prepared = match slot.get() {
-            Some(prepared) => prepared,
-            // Not prepared inside `get_or_init`, which could deadlock: while this thread waits for the rayon pool, it may
-            // run another task that needs the same filter, and would then wait for itself. If two threads prepare the
-            // filter at the same time, the first result is kept.
-            None => {
-                let new = prepare();
-                slot.get_or_init(|| new)
-            }
-        };
+        });
         if is_gathered {
             Filter::Gathered(prepared.as_slice())
         } else {

@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use roentgen_optim::Moments;
 use safetensors::tensor::TensorView;
@@ -19,7 +20,7 @@ use crate::model::instruction_sets::InstructionSets;
 use crate::model::little_endian::little_endian;
 use crate::model::training_digests::TrainingDigests;
 use crate::run_dir::error::RunDirError;
-use crate::run_dir::file_names::CHECKPOINT;
+use crate::run_dir::file_names::{CHECKPOINT, MODEL};
 use crate::run_dir::run_folder::RunFolder;
 use crate::training::early_stopping::EarlyStopping;
 use crate::training::epoch_selection::EpochSelection;
@@ -35,6 +36,9 @@ pub(crate) const MAGIC: &[u8] = b"ROENTGEN CHECKPOINT 3\n";
 pub(crate) const MAX_BYTES: u64 = 1 << 32;
 pub(crate) const DIGEST: usize = 32;
 const KEY: &str = "roentgen";
+/// Ends of epochs that follow each other faster have no checkpoint of their own: what a kill costs is little, and writing each took
+/// a quarter of the time of such trainings.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -104,29 +108,60 @@ fn tensor<'a>(kind: &str, index: usize, values: &'a [f32]) -> NamedTensor<'a> {
     (format!("{kind}.{index}"), Dtype::F32, values.len(), little_endian(values))
 }
 
-/// Writes checkpoints while training continues: with small sets, waiting for the disk took a quarter of the time.
+/// Writes the saved model and checkpoints while training continues.
 #[derive(Debug)]
 pub(crate) struct Writer {
     folder: RunFolder,
+    /// The saved model, until it is on its way to the disk.
+    model: Option<Vec<u8>>,
+    /// When the last checkpoint was begun, or the first epoch.
+    last: Instant,
+    pause: Duration,
     pending: Option<JoinHandle<Result<(), RunDirError>>>,
 }
 
 impl Writer {
-    /// Writes into a run folder.
+    /// Writes into a run folder, after each epoch if `longest_pause` is zero.
     #[must_use]
-    pub(crate) fn new(folder: RunFolder) -> Self {
-        Self { folder, pending: None }
+    pub(crate) fn new(folder: RunFolder, longest_pause: Duration) -> Self {
+        let pause = SHORTEST_PAUSE.min(longest_pause);
+        Self { folder, model: None, last: Instant::now(), pause, pending: None }
     }
 
-    /// Begins to write, once the previous checkpoint is on disk.
+    /// Takes the file of the model that the run saves from now on.
+    pub(crate) fn set_model(&mut self, bytes: Vec<u8>) {
+        self.model = Some(bytes);
+    }
+
+    /// Whether the end of an epoch is to have a checkpoint.
+    #[must_use]
+    pub(crate) fn is_due(&self) -> bool {
+        self.last.elapsed() >= self.pause
+    }
+
+    /// Begins to write the saved model, if the disk does not have it, and then a checkpoint, which names it; once the previous one
+    /// is on the disk.
     ///
     /// # Errors
     /// As [`Self::wait`], for the previous one.
     pub(crate) fn save(&mut self, run_state: RunState, state: TrainerState) -> Result<(), RunDirError> {
         self.wait()?;
-        let folder = self.folder.clone();
-        self.pending = Some(thread::spawn(move || folder.write(CHECKPOINT, &to_bytes(&run_state, &state))));
+        self.last = Instant::now();
+        let (folder, model) = (self.folder.clone(), self.model.take());
+        self.pending = Some(thread::spawn(move || {
+            model.map_or(Ok(()), |bytes| folder.write(MODEL, &bytes))?;
+            folder.write(CHECKPOINT, &to_bytes(&run_state, &state))
+        }));
         Ok(())
+    }
+
+    /// Waits as [`Self::wait`], and returns the saved model if the disk does not have it.
+    ///
+    /// # Errors
+    /// As [`RunFolder::write`].
+    pub(crate) fn end(mut self) -> Result<Option<Vec<u8>>, RunDirError> {
+        self.wait()?;
+        Ok(self.model.take())
     }
 
     /// Waits until the last checkpoint is on disk.
@@ -141,8 +176,11 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // A run that ends here early reports another error.
+        // A run that ends here early reports another error. Its best model so far may be of use.
         let _ = self.wait();
+        if let Some(bytes) = self.model.take() {
+            let _ = self.folder.write(MODEL, &bytes);
+        }
     }
 }
 

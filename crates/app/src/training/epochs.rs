@@ -76,6 +76,8 @@ pub(super) struct TrainingOutcome {
     pub(super) epochs: usize,
     pub(super) saved_epoch: usize,
     pub(super) saved_digest: String,
+    /// The saved model as a file, unless the disk has it.
+    pub(super) unwritten_model: Option<Vec<u8>>,
     pub(super) train_seconds: f64,
     pub(super) images_per_s: f64,
     pub(super) data_loading_fraction: f64,
@@ -153,8 +155,8 @@ impl Run<'_> {
         let path = self.folder.file(MODEL);
         let bytes = model_file::read_bytes(&path)?;
         let (_, card) = model_file::decode(&bytes, &path)?;
-        // A run that was killed between this model and its checkpoint trains the epoch, and saves the model, again.
-        let is_newer = card.epoch == run_state.epoch + 1;
+        // A run that was killed between this model and its checkpoint trains that epoch, and saves the model, again.
+        let is_newer = card.epoch > run_state.epoch;
         if is_newer || model_file::weights_digest(&bytes, &card) == run_state.saved_digest {
             return Ok(());
         }
@@ -200,7 +202,7 @@ impl Run<'_> {
     ) -> Result<TrainingOutcome, TrainingError> {
         let epochs = self.config.epochs(self.data.train.len());
         let bar = self.screen.bar(trainer.n_steps());
-        let mut writer = checkpoint::Writer::new(self.folder.clone());
+        let mut writer = checkpoint::Writer::new(self.folder.clone(), self.checkpoint_interval());
         self.screen.line(&self.screen.bold(&epoch_heading(self.screen.width())));
         let mut clock = Instant::now();
         while run_state.epoch < epochs && !run_state.stopped_early {
@@ -212,20 +214,27 @@ impl Run<'_> {
             }
             run_state.seconds += clock.elapsed().as_secs_f64();
             clock = Instant::now();
-            writer.save(run_state.clone(), trainer.state())?;
-            if let Some(signal) = signal.or_else(interrupt::signal) {
+            let signal = signal.or_else(interrupt::signal);
+            if !is_over || writer.is_due() || signal.is_some() {
+                writer.save(run_state.clone(), trainer.state())?;
+            }
+            if let Some(signal) = signal {
                 writer.wait()?;
                 bar.finish_and_clear();
                 return Err(TrainingError::Interrupted { signal, run: self.folder.path().to_owned() });
             }
         }
-        writer.wait()?;
+        let unwritten_model = writer.end()?;
         bar.finish_and_clear();
         if run_state.epoch < epochs {
             let waited = counted(self.config.patience.unwrap_or(0), "epoch");
             self.screen.field("stopped", &format!("early: validation has not improved for {waited}"));
         }
-        Ok(self.outcome(run_state))
+        Ok(TrainingOutcome { unwritten_model, ..self.outcome(run_state) })
+    }
+
+    fn checkpoint_interval(&self) -> Duration {
+        Duration::from_secs_f64(60.0 * self.config.checkpoint_minutes)
     }
 
     fn outcome(&self, run_state: RunState) -> TrainingOutcome {
@@ -235,6 +244,7 @@ impl Run<'_> {
             epochs: epoch,
             saved_epoch,
             saved_digest,
+            unwritten_model: None,
             train_seconds: seconds,
             images_per_s: (epoch * self.epoch_set.len()) as f64 / step_seconds,
             data_loading_fraction: data_seconds / step_seconds,
@@ -249,7 +259,7 @@ impl Run<'_> {
         bar: &ProgressBar,
     ) -> Result<bool, TrainingError> {
         let (start, n_steps) = (Instant::now(), trainer.n_steps());
-        let interval = Duration::from_secs_f64(60.0 * self.config.checkpoint_minutes);
+        let interval = self.checkpoint_interval();
         let mut show = show_step(bar, n_steps, self.screen.width());
         let (epoch, progress) = (run_state.epoch, run_state.progress);
         self.leader.order(&Order::Train { epoch, progress })?;
@@ -320,8 +330,8 @@ impl Run<'_> {
         })
     }
 
-    /// Writes [`MODEL`] if [`EpochSelection`](crate::training::epoch_selection::EpochSelection) chooses this epoch, and [`LAST_MODEL`]
-    /// after the last epoch. Returns whether this epoch was chosen.
+    /// Has [`MODEL`] written if [`EpochSelection`](crate::training::epoch_selection::EpochSelection) chooses this epoch, and writes
+    /// [`LAST_MODEL`] after the last epoch. Returns whether this epoch was chosen.
     fn save_model(
         &self,
         (model, card, n_steps_done): (&ResNet9, &ModelCard, u64),
@@ -338,16 +348,13 @@ impl Run<'_> {
         let is_last = run_state.stopped_early || run_state.epoch == epochs;
         if is_saved || is_last {
             let bytes = model_file::to_bytes(model, card, n_steps_done);
+            if is_last {
+                self.folder.write(LAST_MODEL, &bytes)?;
+            }
             if is_saved {
                 run_state.saved_epoch = run_state.epoch;
                 run_state.saved_digest = model_file::weights_digest(&bytes, card);
-                // This replaces the model that the pending checkpoint names. A run can be resumed only if its model is at
-                // most one epoch ahead of the checkpoint on the disk.
-                writer.wait()?;
-                self.folder.write(MODEL, &bytes)?;
-            }
-            if is_last {
-                self.folder.write(LAST_MODEL, &bytes)?;
+                writer.set_model(bytes);
             }
         }
         Ok(is_saved)

@@ -35,14 +35,15 @@ pub(super) struct FinalModel<'a> {
     val: Vec<Observation<'a>>,
 }
 
-/// Reads the saved model back from its file, fits what recognises other images (the OOD detector and the summary of the
+/// Reads the saved model back as a file, fits what recognises other images (the OOD detector and the summary of the
 /// validation images), and writes the file again with both.
 pub(super) fn complete_model_file<'a>(
     run: &Run<'a>,
-    outcome: &TrainingOutcome,
+    outcome: &mut TrainingOutcome,
 ) -> Result<FinalModel<'a>, TrainingError> {
     let path = run.folder.file(MODEL);
-    let bytes = model_file::read_bytes(&path)?;
+    let unwritten = outcome.unwritten_model.take();
+    let bytes = unwritten.map_or_else(|| model_file::read_bytes(&path), Ok)?;
     let (model, mut card) = model_file::decode(&bytes, &path)?;
     if model_file::weights_digest(&bytes, &card) != outcome.saved_digest {
         return Err(wrong_model_error(path).into());

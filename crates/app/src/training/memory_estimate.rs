@@ -119,8 +119,9 @@ impl MemoryEstimate {
             pass.activations + pass.kernels + n_images * network.n_classes * BYTES_OF_CLASS
         };
         let shared = training.shared.max(forward(n_validated).shared).max(forward(n_evaluated).shared);
-        // The copy of weights, moments and average that a thread writes while training goes on, as tensors and as a file.
-        let checkpoint = 3 * (3 + n_averages) * of_weights;
+        // The saved model, and the copy of weights, moments and average that a thread writes while training goes on, as tensors and
+        // as a file.
+        let checkpoint = (1 + 3 * (3 + n_averages)) * of_weights;
         let estimate = Self {
             total_bytes: 0,
             data_bytes,

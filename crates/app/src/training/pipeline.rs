@@ -181,8 +181,8 @@ pub(crate) fn train_in_folder(
     run_summary::show_plan(&run, &network_config);
     run_summary::show_resumed(screen, trainer.n_steps_done(), trainer.n_steps());
     leader.begin(oversampled, || checkpoint::to_bytes(&run_state, &trainer.state()))?;
-    let outcome = run.train(trainer, run_state, card)?;
-    let mut final_model = final_evaluation::complete_model_file(&run, &outcome)?;
+    let mut outcome = run.train(trainer, run_state, card)?;
+    let mut final_model = final_evaluation::complete_model_file(&run, &mut outcome)?;
     end_if_interrupted(folder)?;
     let (metrics, test) =
         final_evaluation::evaluate_final_model(&run, &outcome, &mut final_model, &network_config)?;

@@ -15,6 +15,7 @@ fn an_interrupted_training_is_resumed_by_keyboard_from_the_list() {
     let folder = TempDir::new().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_roentgen"));
     command.args(["train", "--films", "200", "--epochs", "20", "--width", "8", "--quiet", "--out", "runs/a"]);
+    command.args(["--checkpoint-minutes", "0"]);
     let mut training = command.current_dir(folder.path()).stdin(Stdio::null()).spawn().unwrap();
     let start = Instant::now();
     while !folder.path().join("runs/a/checkpoint.bin").exists() {

@@ -169,6 +169,28 @@ fn a_prepared_filter_serves_every_size() {
     }
 }
 
+/// The memory of a filter is used again; nothing of the old weights may be left in it.
+#[test]
+fn a_filter_prepared_again_is_that_of_the_new_weights() {
+    let (c_in, c_out) = (32, 19);
+    let mut prepared = PreparedFilter::default();
+    let (scale, shift) = (random(c_out, 2), random(c_out, 3));
+    for (seed, side) in [(5, 24), (6, 24), (7, 3), (8, 12), (9, 24)] {
+        let g = Conv2dGeometry::new(2, side, side, c_in, c_out);
+        let (x, weight) = (random(g.x_len(), 4), random(g.weight_len(), seed));
+        let infer = |prepared: &PreparedFilter| {
+            let mut y = vec![f32::NAN; g.y_len()];
+            let after =
+                AfterConv2d { scale: &scale, shift: &shift, activation: Activation::Relu, is_pooled: false };
+            conv2d_inference(&g, &x, (&weight, prepared), after, &mut y);
+            y.into_iter().map(f32::to_bits).collect::<Vec<u32>>()
+        };
+        prepared.clear();
+        assert!(prepared.is_empty());
+        assert!(infer(&prepared) == infer(&PreparedFilter::default()), "{side}x{side}, weights {seed}");
+    }
+}
+
 /// Evaluation has several orders of work and two forms of the filter, chosen by the number of tiles; the bits are those of one.
 #[test]
 fn an_image_has_the_same_bits_in_every_batch() {
