@@ -28,6 +28,7 @@ mod progress_lines;
 pub(crate) mod quick_audit;
 mod rank_sums;
 mod run_summary;
+mod same_settings;
 mod seeds;
 pub(crate) mod several_runs;
 mod shard_sums;

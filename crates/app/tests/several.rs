@@ -74,6 +74,13 @@ fn seeds_that_were_broken_off_go_on_to_the_same_bytes() {
     for entry in ["metrics.json", "seed-1/metrics.json", "seed-1/model.safetensors", "seed-1/log.jsonl"] {
         fs::remove_file(here.join("whole").join(entry)).unwrap();
     }
+    // Edited after the first training had ended.
+    let settings = read(here, "whole/config.toml");
+    let edited = String::from_utf8(settings.clone()).unwrap().replace("max-lr = 0.01\n", "max-lr = 0.02\n");
+    fs::write(here.join("whole/config.toml"), edited).unwrap();
+    let resume = ["train", "--resume", "whole", "--quiet"];
+    refuses(&resume, 2, &["whole/seed-0: its max-lr is 0.01", "now have 0.02"], here);
+    fs::write(here.join("whole/config.toml"), settings).unwrap();
     let first = read(here, "whole/seed-0/times.jsonl");
     let second = read(here, "whole/seed-1/predictions.jsonl");
     let output = roentgen(&["train", "--resume", "whole", "--json"], here);

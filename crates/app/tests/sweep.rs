@@ -165,6 +165,30 @@ fn a_sweep_goes_on_with_images_that_were_moved_and_with_no_others() {
     assert_eq!(trainings(), expected);
 }
 
+#[test]
+fn a_training_of_other_settings_is_no_training_of_the_sweep() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    sweep("[settings]\nmax-lr = [0.01, 0.02]\n", &["--epochs", "1", "--out", "sweep"], here);
+    // As if it had been killed before the second training, and edited then.
+    let space = here.join("sweep/space.toml");
+    fs::remove_file(here.join("sweep/sweep.json")).unwrap();
+    fs::remove_dir_all(here.join("sweep/training-2")).unwrap();
+    fs::write(&space, "[settings]\nmax-lr = [0.02, 0.01]\n").unwrap();
+    for command in ["sweep --resume sweep", "collect sweep"] {
+        if command.starts_with("collect") {
+            fs::create_dir(here.join("sweep/training-2")).unwrap();
+            fs::write(here.join("sweep/training-2/failure.json"), "{\"reason\": \"diverged\"}").unwrap();
+        }
+        let words = ["sweep/training-1: its max-lr is 0.01", "now have 0.02", "it is trained again"];
+        refuses(&command.split(' ').collect::<Vec<_>>(), 2, &words, here);
+    }
+    fs::write(space, "[settings]\nmax-lr = [0.01, 0.02]\nflip = [true, false]\n").unwrap();
+    fs::remove_dir_all(here.join("sweep/training-2")).unwrap();
+    let output = roentgen(&["sweep", "--resume", "sweep", "--quiet"], here);
+    assert!(output.status.success(), "more trainings after those that were: {}", text(&output.stderr));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_training_that_lacked_memory_is_tried_again_also_after_the_end() {

@@ -5,6 +5,7 @@ use roentgen_data::Dataset;
 use serde::Serialize;
 
 use super::pipeline::{self, FinishedRun, ResumeOptions};
+use super::same_settings;
 use super::whole_folder::{Whole, WholeFolder};
 use crate::config::TrainConfig;
 use crate::data_loading::error::DataLoadingError;
@@ -139,7 +140,8 @@ pub(super) fn end_whole(folder: &RunFolder, metrics: &impl Serialize) -> Result<
     folder.finish()
 }
 
-/// Trains a part in its own folder, or resumes it; `None` if it has ended before.
+/// Trains a part in its own folder, or resumes it; `None` if it has ended before. In both cases it must have been trained with
+/// the settings of the part.
 fn train_unless_ended(
     part: &Part,
     data: &Dataset,
@@ -148,6 +150,7 @@ fn train_unless_ended(
     screen: &Screen,
 ) -> Result<Option<FinishedRun>, TrainingError> {
     let path = folder.file(&part.folder);
+    same_settings::check_begun(&path, &part.config)?;
     if path.join(METRICS).is_file() {
         return Ok(None);
     }

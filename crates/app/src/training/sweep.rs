@@ -311,23 +311,29 @@ impl Runner<'_> {
         outcome::pending(rung.folder(contender), epochs)
     }
 
+    /// The settings of a training.
+    fn config(contender: &Contender<'_>, pending: &ResultRecord, rung: Rung) -> TrainConfig {
+        let config = &contender.candidate.config;
+        let epochs = if rung.number > 0 { Some(pending.epochs) } else { config.epochs };
+        TrainConfig { audit: false, epochs, ..config.clone() }
+    }
+
     /// The result of a training that has ended, on this rank or on another one.
-    fn result(&self, contender: &Contender<'_>, rung: Rung) -> Result<ResultRecord, RunDirError> {
+    fn result(&self, contender: &Contender<'_>, rung: Rung) -> Result<ResultRecord, TrainingError> {
         let pending = self.pending(contender, rung);
-        let path = self.folder.file(&pending.folder);
-        outcome::read(&path, &pending, self.score)?.ok_or(RunDirError::NotSeen { path })
+        let (path, config) = (self.folder.file(&pending.folder), Self::config(contender, &pending, rung));
+        let ended = outcome::read(&path, &pending, &config, self.score)?;
+        Ok(ended.ok_or(RunDirError::NotSeen { path })?)
     }
 
     /// Trains with a setting in a rung, unless that has ended before.
     fn train(&mut self, contender: &Contender<'_>, rung: Rung) -> Result<(), TrainingError> {
         let pending = self.pending(contender, rung);
         let path = self.folder.file(&pending.folder);
-        if outcome::read(&path, &pending, self.score)?.is_none() {
-            let config = TrainConfig { audit: false, ..contender.candidate.config.clone() };
+        let config = Self::config(contender, &pending, rung);
+        if outcome::read(&path, &pending, &config, self.score)?.is_none() {
             let silent = Screen::silent();
             let data = self.loader.load(&config, &silent)?;
-            let epochs = if rung.number > 0 { Some(pending.epochs) } else { config.epochs };
-            let config = TrainConfig { epochs, ..config };
             let trained = if path.join(CONFIG).is_file() {
                 let options = ResumeOptions { threads: config.threads, other_cpu: self.other_cpu };
                 pipeline::resume(&path, options, data, &silent)
@@ -340,10 +346,14 @@ impl Runner<'_> {
                     error @ (TrainingError::Diverged { .. }
                     | TrainingError::NotEnoughMemory { .. }
                     | TrainingError::BatchTooSmall { .. }),
-                ) => outcome::write_failure(PlannedFolder::inside(self.folder, &pending.folder), &error)?,
+                ) => outcome::write_failure((self.folder, &pending.folder), &config, &error)?,
                 Err(error) => return Err(error),
             }
         }
-        Ok(outcome::remove_models(&path)?)
+        // One that lacked memory is tried again from its checkpoint, which needs its models.
+        if !outcome::lacked_memory(&path) {
+            outcome::remove_models(&path)?;
+        }
+        Ok(())
     }
 }

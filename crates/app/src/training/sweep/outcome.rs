@@ -7,14 +7,16 @@ use roentgen_data::{disk, read_text_file};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::Select;
+use crate::config::{Select, TrainConfig};
 use crate::model::model_file::FILE as MODEL;
 use crate::run_dir::error::{RunDirError, WriteError};
-use crate::run_dir::file_names::{FAILURE, LAST_MODEL, METRICS, SWEEP};
+use crate::run_dir::file_names::{CONFIG, FAILURE, LAST_MODEL, METRICS, SWEEP};
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::sweep_record::{ResultRecord, ScoreName};
+use crate::terminal::foreign_text::printable_json;
 use crate::training::error::TrainingError;
+use crate::training::same_settings;
 
 /// Largest `metrics.json` that is read: 10,000 classes.
 const MAX_BYTES: u64 = 1 << 26;
@@ -37,6 +39,9 @@ struct Failure {
     /// Whether there was too little memory, which may be otherwise on another day or machine.
     #[serde(default)]
     lacked_memory: bool,
+    /// The settings, as a config file: the folder of a training that never began has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settings: Option<String>,
 }
 
 /// A training that is to have `epochs` epochs in a folder, before it has ended.
@@ -44,15 +49,17 @@ pub(super) fn pending(folder: String, epochs: usize) -> ResultRecord {
     ResultRecord { folder, epochs, saved_epoch: None, score: None, log_loss: None, failure: None }
 }
 
-/// The result of the training in the folder `path`; `None` if it has not ended.
+/// The result of the training in the folder `path`, which was to have the settings `config`; `None` if it has not ended.
 ///
 /// # Errors
-/// [`RunDirError::NotResumable`] if its files are not those that a training leaves.
+/// [`RunDirError::NotResumable`] if its files are not those that a training leaves, or it was trained with other settings.
 pub(super) fn read(
     path: &Path,
     pending: &ResultRecord,
+    config: &TrainConfig,
     score: ScoreName,
-) -> Result<Option<ResultRecord>, RunDirError> {
+) -> Result<Option<ResultRecord>, TrainingError> {
+    same_settings::check_begun(path, config)?;
     let invalid = |path: &Path, reason: String| {
         let reason = format!("{reason}; remove the folder of this training, and it is trained again");
         RunDirError::NotResumable { path: path.to_owned(), reason }
@@ -76,24 +83,36 @@ pub(super) fn read(
         }));
     }
     if failure.is_file() {
-        let Failure { reason, .. } =
+        let Failure { reason, settings, .. } =
             serde_json::from_str(&text(&failure)?).map_err(|error| invalid(&failure, error.to_string()))?;
+        settings.map_or(Ok(()), |settings| same_settings::check_text(path, &settings, config))?;
         return Ok(Some(ResultRecord { failure: Some(reason), ..pending.clone() }));
     }
     Ok(None)
 }
 
-/// Records why a training did not finish.
+/// Records in the folder `name` of the whole why the training with the settings `config` did not finish. One that lacked memory
+/// keeps its checkpoint: it is tried again.
 ///
 /// # Errors
-/// As [`RunFolder::write`](crate::run_dir::run_folder::RunFolder::write).
-pub(super) fn write_failure(folder: PlannedFolder, error: &TrainingError) -> Result<(), RunDirError> {
-    let folder = folder.create()?;
+/// As [`RunFolder::write`].
+pub(super) fn write_failure(
+    (whole, name): (&RunFolder, &str),
+    config: &TrainConfig,
+    error: &TrainingError,
+) -> Result<(), RunDirError> {
+    let has_begun = whole.file(name).join(CONFIG).is_file();
+    let folder = if has_begun {
+        RunFolder::reopen(&whole.file(name))?
+    } else {
+        PlannedFolder::inside(whole, name).create()?
+    };
     let lacked_memory = matches!(error, TrainingError::NotEnoughMemory { .. });
-    let failure = Failure { reason: error.to_string(), lacked_memory };
-    let json = serde_json::to_string_pretty(&failure).expect("a text");
+    let settings = (!has_begun).then(|| config.recorded().to_toml());
+    let failure = Failure { reason: error.to_string(), lacked_memory, settings };
+    let json = printable_json(&serde_json::to_string_pretty(&failure).expect("texts"));
     folder.write(FAILURE, (json + "\n").as_bytes())?;
-    folder.finish()
+    if lacked_memory { Ok(()) } else { folder.finish() }
 }
 
 /// The folders of the trainings of a sweep, in its folder `whole`, that ended for lack of memory.
@@ -124,7 +143,7 @@ pub(super) fn forget_lack_of_memory(trainings: impl Iterator<Item = PathBuf>) ->
 }
 
 /// Whether the training in the folder `path` ended for lack of memory.
-fn lacked_memory(path: &Path) -> bool {
+pub(super) fn lacked_memory(path: &Path) -> bool {
     let text = read_text_file(&path.join(FAILURE), MAX_BYTES);
     let failure = text.ok().and_then(|text| serde_json::from_str::<Failure>(&text).ok());
     failure.is_some_and(|failure| failure.lacked_memory) && !path.join(METRICS).is_file()
@@ -157,6 +176,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::run_dir::file_names::CHECKPOINT;
 
     fn result(score: Option<f64>, log_loss: f64) -> ResultRecord {
         ResultRecord { score, log_loss: Some(log_loss), ..pending("training-1".to_owned(), 3) }
@@ -175,10 +195,46 @@ mod tests {
     }
 
     #[test]
+    fn a_training_that_lacks_memory_keeps_its_checkpoint_and_another_failure_does_not() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let whole = PlannedFolder::Given(parent.path().join("whole")).create().expect("a folder");
+        let lacked = TrainingError::NotEnoughMemory {
+            needed: String::new(),
+            free: String::new(),
+            limited_by: "",
+            activations: String::new(),
+            remedy: "",
+        };
+        let diverged = TrainingError::BatchTooSmall { size: 8, n_train: 1 };
+        let config = TrainConfig { width: 32, ..TrainConfig::default() };
+        for (error, is_kept) in [(lacked, true), (diverged, false)] {
+            let path = whole.path().join("training-1");
+            fs::create_dir_all(&path).expect("a folder");
+            for name in [CONFIG, CHECKPOINT] {
+                fs::write(path.join(name), "").expect("a file");
+            }
+            write_failure((&whole, "training-1"), &config, &error).expect("a failure");
+            assert_eq!((path.join(CHECKPOINT).exists(), lacked_memory(&path)), (is_kept, is_kept), "{error}");
+            // A training that never began has its settings there.
+            write_failure((&whole, "training-2"), &config, &error).expect("a failure");
+            let read = |config: &TrainConfig| {
+                let path = whole.path().join("training-2");
+                read(&path, &pending("training-2".to_owned(), 3), config, score_name(Select::Accuracy))
+            };
+            assert!(read(&config).is_ok_and(|ended| ended.is_some()));
+            assert!(
+                read(&TrainConfig::default()).expect_err("another width").to_string().contains("width is 32")
+            );
+            fs::remove_dir_all(whole.path().join("training-2")).expect("it was there");
+        }
+    }
+
+    #[test]
     fn a_training_that_has_not_ended_has_no_result_and_a_damaged_one_is_named() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path();
-        let read = || read(path, &pending("training-1".to_owned(), 3), score_name(Select::Accuracy));
+        let (pending, config) = (pending("training-1".to_owned(), 3), TrainConfig::default());
+        let read = || read(path, &pending, &config, score_name(Select::Accuracy));
         assert!(read().expect("an empty folder").is_none());
         fs::write(path.join(FAILURE), "{\"reason\": \"diverged\"}").expect("a file");
         assert_eq!(read().expect("a failure").expect("an end").failure.as_deref(), Some("diverged"));
