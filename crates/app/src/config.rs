@@ -29,6 +29,7 @@ pub(crate) mod search_space;
 mod seed_range;
 mod setting;
 pub(crate) mod settings;
+mod unused;
 
 impl TrainConfig {
     /// The same with absolute paths, to repeat a run from any folder.
@@ -260,7 +261,8 @@ mod tests {
         let wrong = [
             ("resize", TrainConfig { resize: Some(23), ..ok() }),
             ("test-fraction", TrainConfig { test_fraction: f64::NAN, ..ok() }),
-            ("dropout", TrainConfig { dropout: 1.0, ..ok() }),
+            // As an f32 it is 1.
+            ("dropout", TrainConfig { dropout: 0.999_999_99, ..ok() }),
             ("clip", TrainConfig { clip: ClipChoice(Clip::Value(0.0)), ..ok() }),
             ("seed", TrainConfig { seed: u64::MAX, ..ok() }),
             ("folds", TrainConfig { folds: Some(1), ..ok() }),

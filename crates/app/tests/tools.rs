@@ -277,3 +277,24 @@ fn with_pseudonyms_test_data_initial_weights_and_a_broken_run_leave_no_name_and_
     child.wait().unwrap();
     assert_eq!(files_with_marker(&path("broken")), [path("broken/pseudonyms.csv")]);
 }
+
+#[test]
+fn a_setting_that_the_images_do_not_use_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_images(here, "films", &[("ill", 12), ("well", 12)]);
+    std::fs::create_dir(here.join("runs")).unwrap();
+    for (args, words) in [
+        (
+            "train films --patient-column id",
+            "--patient-column cannot be used with images without a table: it names a column; find patients",
+        ),
+        ("inspect films --label-column finding", "--label-column cannot be used with images without a table"),
+        ("train films --seeds 0..1 --split-column part", "--split-column cannot be used with"),
+        ("train --patient-pattern (.)", "--patient-pattern cannot be used with the phantom films"),
+        ("sweep space.toml --classes a=b", "--classes cannot be used with the phantom films"),
+    ] {
+        std::fs::write(here.join("space.toml"), "[settings]\nwidth = [8, 16]\n").unwrap();
+        refuses(&args.split(' ').collect::<Vec<_>>(), 2, &[words], here);
+    }
+}

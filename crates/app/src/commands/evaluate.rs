@@ -150,6 +150,7 @@ fn class_mapping(config: &TrainConfig, card: &ModelCard) -> ClassMapping {
 }
 
 fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Result<LoadedSets, AppError> {
+    request.config.check_columns(&[request.data])?;
     let options = LoadOptions {
         seed: card.seed,
         skip_bad: request.skip_bad,

@@ -47,7 +47,7 @@ pub(crate) fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError>
 /// Whatever makes the data unusable as a whole; single bad files are listed.
 pub(crate) fn inspect(config: &TrainConfig, progress: &dyn Progress) -> Result<Inspected, AppError> {
     // The sets are those that a run with these settings has, and so are the notes.
-    let (data, source) = read(&TrainConfig { skip_bad: true, ..config.clone() }, progress)?;
+    let (data, source) = read(&TrainConfig { skip_bad: !config.uses_phantom(), ..config.clone() }, progress)?;
     let mut inspection = Inspection::of(&data);
     let split_off = split_off_note(config, &data);
     inspection.notes.extend(split_off.clone());

@@ -2,9 +2,14 @@
 
 use roentgen_data::DataError;
 
+use crate::config::error::ConfigError;
+
 /// Why data cannot be trained or tested on.
 #[derive(Debug, thiserror::Error)]
 pub enum DataLoadingError {
+    /// A setting does not fit the images.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The images cannot be read, or are not a data set.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -28,7 +33,7 @@ impl DataLoadingError {
     pub(crate) fn is_usage_error(&self) -> bool {
         match self {
             Self::Data(error) => is_wrong_input(error),
-            Self::EmptyTest => true,
+            Self::Config(_) | Self::EmptyTest => true,
             Self::Leakage { .. } => false,
         }
     }

@@ -28,6 +28,7 @@ fn read_together(
     team: &dyn Team,
     progress: &dyn Progress,
 ) -> Result<(Dataset, String), DataLoadingError> {
+    config.check_used()?;
     let options = config.load_options()?;
     if config.uses_phantom() {
         let phantom = phantom::options(config.films, config.seed);

@@ -102,6 +102,7 @@ impl DataLoader {
             *path == config.data && images.can_be_split_by(options)
         };
         if !self.images.as_ref().is_some_and(is_decoded) {
+            config.check_used()?;
             self.images = None;
             let images = DecodedImages::load(&config.data, options, team, &screen.loading())?;
             self.images = Some((config.data.clone(), images));

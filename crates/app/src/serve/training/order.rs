@@ -132,7 +132,8 @@ impl Order {
             config.data.clone_from(path);
             add("data", path.as_ref());
         }
-        if self.skips_bad()? {
+        // Phantom films have no files, and a form may send it all the same.
+        if self.skips_bad()? && matches!(data, DataSet::Path(_)) {
             config.skip_bad = true;
             arguments.push("--skip-bad".into());
         }
@@ -255,10 +256,16 @@ mod tests {
         assert_eq!((plan.name.as_str(), &plan.folder), ("my run", &out));
         let expected = ["--preset", "robust", "--epochs", "3", "--size", "32", "--out"].map(OsString::from);
         assert_eq!(plan.arguments, [&expected[..], &[out.into()]].concat());
+        std::fs::create_dir_all(folder.path().join("films/normal")).expect("a folder");
         for skips in ["true", "\"true\""] {
-            let body = format!(r#"{{"data": "phantoms", "skip_bad": {skips}, "name": "a"}}"#);
-            let plan = Order::read(body.as_bytes()).and_then(|order| order.plan(&site(folder.path())));
-            assert_eq!(plan.expect("a plan").arguments[0], "--skip-bad");
+            let plan_for = |data: &str| {
+                let body = format!(r#"{{"data": "{data}", "skip_bad": {skips}, "name": "a"}}"#);
+                let plan = Order::read(body.as_bytes()).and_then(|order| order.plan(&site(folder.path())));
+                plan.expect("a plan").arguments
+            };
+            let skip = OsString::from("--skip-bad");
+            assert!(!plan_for("phantoms").contains(&skip), "they have no files");
+            assert!(plan_for("folder:films").contains(&skip));
         }
         for name in ["phantom-films", "phantom-films-2"] {
             let order = Order::read(br#"{"data": "phantoms"}"#).expect("a request");

@@ -1,0 +1,84 @@
+//! Settings that the given images do not use: they are refused, since whoever gives one relies on it.
+
+use std::path::Path;
+
+use super::error::ConfigError;
+use super::setting::Setting;
+use super::settings::{self, TrainConfig};
+
+/// Settings of the columns of a table.
+const TABLE: [&str; 4] = ["path-column", "label-column", "split-column", "patient-column"];
+/// What phantom films do not use, besides [`TABLE`].
+const NOT_OF_PHANTOM: [&str; 7] =
+    ["skip-bad", "val-fraction", "test-fraction", "patient-pattern", "classes", "view", "invert"];
+
+impl TrainConfig {
+    /// Fails if a setting has no effect on the images.
+    ///
+    /// # Errors
+    /// [`ConfigError::Conflict`].
+    pub(crate) fn check_used(&self) -> Result<(), ConfigError> {
+        if !self.uses_phantom() {
+            return self.check_columns(&[Some(&self.data), self.test.as_deref()]);
+        }
+        let unused = self.given_of(&TABLE).or_else(|| self.given_of(&NOT_OF_PHANTOM));
+        unused.map_or(Ok(()), |setting| {
+            let reason =
+                "they are drawn with their classes and their three sets; leave it out, or give other images";
+            Err(ConfigError::Conflict { first: setting.flag(), second: "the phantom films", reason })
+        })
+    }
+
+    /// Fails if a column has a name, and none of `data` is a table.
+    ///
+    /// # Errors
+    /// [`ConfigError::Conflict`].
+    pub(crate) fn check_columns(&self, data: &[Option<&Path>]) -> Result<(), ConfigError> {
+        let is_table = |path: &Path| {
+            let extension = path.extension().unwrap_or_default();
+            // Of a path that does not exist, that is the error.
+            ["csv", "tsv"].iter().any(|known| extension.eq_ignore_ascii_case(known)) || !path.exists()
+        };
+        if data.iter().flatten().any(|path| is_table(path)) {
+            return Ok(());
+        }
+        self.given_of(&TABLE).map_or(Ok(()), |setting| {
+            let reason = if setting.name() == "patient-column" {
+                "it names a column; find patients in the file names with --patient-pattern, or give a .csv file"
+            } else {
+                "it names a column; leave it out, or give a .csv file"
+            };
+            Err(ConfigError::Conflict { first: setting.flag(), second: "images without a table", reason })
+        })
+    }
+
+    /// The first of these settings that was given a value other than the default.
+    fn given_of(&self, names: &[&'static str]) -> Option<&'static dyn Setting> {
+        let is_given = |name: &&&str| {
+            let text = |config| settings::named(name).and_then(|setting| setting.text(config));
+            text(self) != text(&Self::default()) && !self.derived.contains(name)
+        };
+        names.iter().find(is_given).and_then(|name| settings::named(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phantom_films_refuse_what_they_do_not_use_and_keep_what_the_program_chose() {
+        let ok = TrainConfig::default().resolved(226, 0.1);
+        assert!(ok.check_used().is_ok());
+        for (name, text) in TABLE
+            .iter()
+            .chain(&NOT_OF_PHANTOM)
+            .zip(["a", "b", "c", "d", "true", "0.2", "0.3", "(.)", "a=b", "PA", "auto"])
+        {
+            let mut config = TrainConfig::default();
+            settings::named(name).and_then(|setting| setting.set_text(text, &mut config)).expect("a value");
+            let error = config.check_used().expect_err(name).to_string();
+            assert!(error.starts_with(&format!("--{name} cannot be used with the phantom films")), "{error}");
+        }
+    }
+}
