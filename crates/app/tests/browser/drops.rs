@@ -41,6 +41,26 @@ fn a_dropped_folder_becomes_a_set() {
 }
 
 #[test]
+fn folders_that_would_become_one_class_are_named_and_nothing_is_sent() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    write_images(folder.path(), "sizes", &[("a+b", 1), ("a-b", 1)]);
+    write_images(folder.path(), "signs", &[("+", 1), ("-", 1)]);
+    let server = Server::start(folder.path());
+    server.open_in(&browser);
+    browser.open(&format!("{}/data", server.origin));
+    for (dropped, words) in
+        [("sizes", "would both become the class a-b"), ("signs", "has no letter or digit")]
+    {
+        browser.drop_paths("#drop", &[&folder.path().join(dropped)]);
+        browser.wait(&format!("document.querySelector('#refused').textContent.includes('{words}')"));
+    }
+    assert!(!folder.path().join("runs/.sets").exists());
+    check_page(&browser);
+    check_logs(&browser, &server);
+}
+
+#[test]
 fn images_of_a_set_that_is_opened_again_are_shown_and_removed_by_keyboard() {
     let Some(browser) = Browser::start() else { return };
     let folder = TempDir::new().unwrap();

@@ -153,7 +153,12 @@ async function newSet(title, isByHand = false) {
 /** Sends what was dropped or chosen: to the set that is open, or to a new one. */
 async function take(files) {
   refused.hidden = true;
-  const { images, left } = placed(files);
+  let images, left;
+  try {
+    ({ images, left } = placed(files));
+  } catch (error) {
+    return complain(error.message);
+  }
   if (images.length === 0) {
     return complain("There are no images in folders here. Drop a folder that has one sub-folder of images for each class.");
   }

@@ -46,9 +46,31 @@ async function addEntry(entry, folders, found) {
   }
 }
 
+/** Names for folders, by which no two folders become one. */
+class FolderNames {
+  originals = new Map();
+
+  /** @param {string} what a class or a patient */
+  constructor(what) {
+    this.what = what;
+  }
+
+  /** The name for a folder; an error if it would be empty, or that of another folder. */
+  of(original) {
+    const name = className(original);
+    if (!name) throw new Error(`The folder ${original} has no letter or digit, which the name of a ${this.what} needs. Rename it.`);
+    const known = this.originals.get(name) ?? original;
+    if (known !== original) {
+      throw new Error(`The folders ${known} and ${original} would both become the ${this.what} ${name}, as other signs are left out. Rename one of them.`);
+    }
+    this.originals.set(name, original);
+    return name;
+  }
+}
+
 /**
  * The class of each image by its folder: the first folder that not all of them are in, below folders such as train and test.
- * A folder in it is a patient's. What has no class is left out.
+ * A folder in it is a patient's. What has no class is left out. An error names folders that can be no class or patient.
  */
 export function placed(files) {
   const seen = files.filter(({ file, folders }) => ![...folders, file.name].some(isHidden));
@@ -62,17 +84,18 @@ export function placed(files) {
   const above = first.slice(0, n);
   const partAbove = above.map(partOf).find(Boolean);
   const found = [];
+  const [classes, patients] = [new FolderNames("class"), new FolderNames("patient")];
   for (const { file, folders } of images) {
     let rest = folders.slice(n);
     let part = partAbove ?? "train";
     if (rest.length > 0 && partOf(rest[0])) [part, rest] = [partOf(rest[0]), rest.slice(1)];
     if (rest.length === 0 && !hasOthers) rest = above.filter((name) => !partOf(name)).slice(-1);
     const inner = rest.slice(1).map((name) => name.toLowerCase());
-    if (rest.length === 0 || !className(rest[0])) left.loose += 1;
+    if (rest.length === 0) left.loose += 1;
     else if (inner.some((name) => MASK_FOLDERS.includes(name))) left.masks += 1;
     else {
       const patient = rest.slice(1).find((name) => !IMAGE_FOLDERS.includes(name.toLowerCase()));
-      found.push({ file, part, class: className(rest[0]), folder: patient && className(patient) });
+      found.push({ file, part, class: classes.of(rest[0]), folder: patient && patients.of(patient) });
     }
   }
   return { images: found, left };

@@ -21,17 +21,24 @@ async function set() {
   return found.name;
 }
 
-/** Adds the image to its class, and removes it from the one that was given before. */
+/** Adds the image to its class, and removes it from the one that was given before, unless it was there before that. */
 async function save(name) {
   const { file, correction } = entry;
   const inSet = await set();
   const address = `${SETS}/${encodeURIComponent(inSet)}/images`;
   const query = `class=${encodeURIComponent(name)}&name=${encodeURIComponent(file.name)}`;
   const added = await (await post(`${address}?${query}`, file)).json();
-  if (correction && correction.path !== added.path) {
-    await fetch(`${address}?path=${encodeURIComponent(correction.path)}`, { method: "DELETE" });
+  const isSame = correction?.path === added.path;
+  const wasThere = isSame ? correction.wasThere : added.was_there;
+  entry.correction = { name: added.class, path: added.path, set: inSet, wasThere };
+  if (correction && !isSame && !correction.wasThere) {
+    const path = encodeURIComponent(correction.path);
+    const removed = await fetch(`${address}?path=${path}`, { method: "DELETE" }).catch(() => undefined);
+    // 404: somebody has removed it already.
+    if (!removed?.ok && removed?.status !== 404) {
+      throw new Error(`The image is in ${added.class} now, but could not be removed from ${correction.name}: remove it there.`);
+    }
   }
-  entry.correction = { name: added.class, path: added.path, set: inSet };
 }
 
 /** Opens the dialog for an entry with its file and its answer; `saved` is called when its `correction` is in the set. */
