@@ -17,9 +17,10 @@ pub(crate) struct FreeMemory {
     pub limited_by: &'static str,
 }
 
-/// The memory that this process may still take; `None` if the system does not say.
+/// The memory that this process may still take, if `n_sharing` processes on this machine begin the same work now; `None` if the
+/// system does not say.
 #[must_use]
-pub(crate) fn free_memory() -> Option<FreeMemory> {
+pub(crate) fn free_memory(n_sharing: usize) -> Option<FreeMemory> {
     let read = |path: &str| fs::read_to_string(path).ok();
     let of_machine = read("/proc/meminfo").and_then(|text| kib_of(&text, "MemAvailable:"));
     let of_groups =
@@ -28,9 +29,18 @@ pub(crate) fn free_memory() -> Option<FreeMemory> {
         let limit = address_space(&text)?;
         address_space_left(limit, &read("/proc/self/status")?)
     });
+    let [by_machine, by_groups] = if n_sharing > 1 {
+        [
+            "available on this machine for each of its ranks",
+            "left to this container or job for each of its ranks",
+        ]
+    } else {
+        ["available on this machine", "left to this container or job"]
+    };
+    let share = |bytes: u64| bytes / n_sharing as u64;
     let limits = [
-        (of_machine, "available on this machine"),
-        (of_groups, "left to this container or job"),
+        (of_machine.map(share), by_machine),
+        (of_groups.map(share), by_groups),
         (of_process, "left below the limit of its address space (ulimit -v)"),
     ];
     let known =
@@ -174,6 +184,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn this_machine_has_memory() {
-        assert!(free_memory().is_some_and(|free| free.bytes > 0) && used_memory() > 0);
+        assert!(used_memory() > 0);
+        let [alone, of_four] = [1, 4].map(|n| free_memory(n).expect("Linux knows it").bytes);
+        assert!(alone > 0 && of_four < alone / 2, "{of_four} of {alone}");
     }
 }

@@ -77,6 +77,11 @@ impl Ranks {
         self.transport.size()
     }
 
+    /// How many of them are on the host of this one.
+    pub(crate) fn n_on_host(&self) -> usize {
+        self.hosts.iter().filter(|host| **host == self.hosts[self.rank()]).count()
+    }
+
     /// Whether this is the rank that writes files and talks to the user.
     pub(crate) fn is_first(&self) -> bool {
         self.rank() == FIRST

@@ -93,4 +93,16 @@ fn a_run_that_does_not_fit_into_memory_is_rejected_before_it_begins() {
     }
     let small = train("--width 8", "small");
     assert!(small.status.success(), "{}", text(&small.stderr));
+    // Continued where there is less memory: its settings cannot be changed.
+    std::fs::remove_file(folder.path().join("small/metrics.json")).unwrap();
+    let config = folder.path().join("small/config.toml");
+    let larger = std::fs::read_to_string(&config).unwrap().replace("width = 8\n", "width = 256\n");
+    std::fs::write(config, larger).unwrap();
+    let line = format!("ulimit -v 1500000; exec {} train --resume small", roentgen.display());
+    let output = std::process::Command::new("sh").args(["-c", &line]).current_dir(folder.path()).output();
+    let said = text(&output.unwrap().stderr);
+    assert!(
+        said.contains("the run would take about") && said.contains("on a machine with more memory"),
+        "{said}"
+    );
 }

@@ -20,6 +20,7 @@ use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
 use crate::training::follower::follow;
 use crate::training::leader::Leader;
+use crate::training::memory_estimate::{MORE_ROOM, MemoryEstimate, SMALLER_TRAINING};
 use crate::training::pipeline::{FinishedRun, Places, ResumeOptions, train_in_folder, train_led};
 use crate::training::several_runs::SeveralRuns;
 use crate::training::share::Share;
@@ -47,7 +48,7 @@ pub(crate) fn run(
     if let Some(several) = SeveralRuns::of(config) {
         return Ok(several.run_on(ranks, folder.map(WholeFolder::Planned), false, screen)?);
     }
-    let data = load_on_all(config, ranks, screen)?;
+    let data = load_on_all(config, SMALLER_TRAINING, ranks, screen)?;
     let Some(folder) = folder else { return follow_training(config, &data, ranks) };
     let FinishedRun { metrics, folder, .. } = train_led(config, &data, folder, &Leader::of(ranks), screen)?;
     screen.result(&PrintedMetrics { metrics: &metrics, run: folder.path() });
@@ -88,7 +89,7 @@ pub(crate) fn resume(
     if let Some(several) = SeveralRuns::of(&config) {
         return Ok(several.run_on(ranks, folder.map(WholeFolder::Existing), options.other_cpu, screen)?);
     }
-    let data = load_on_all(&config, ranks, screen)?;
+    let data = load_on_all(&config, MORE_ROOM, ranks, screen)?;
     let Some(folder) = folder else { return follow_training(&config, &data, ranks) };
     let leader = &Leader::of(ranks);
     let FinishedRun { metrics, folder, .. } =
@@ -133,11 +134,22 @@ fn open_run(
     Ok((folder, config))
 }
 
-/// Loads the images on every rank: each decodes a share of the files, and all have the same.
-fn load_on_all(config: &TrainConfig, ranks: &Ranks, screen: &Screen) -> Result<Dataset, AppError> {
+/// Loads the images on every rank: each decodes a share of the files, and all have the same. Fails where a rank has too little
+/// memory to train on them; `remedy` is what to do then.
+fn load_on_all(
+    config: &TrainConfig,
+    remedy: &'static str,
+    ranks: &Ranks,
+    screen: &Screen,
+) -> Result<Dataset, AppError> {
     ranks.together(|| ranks.check_shards(config.micro_batches))?;
     let data = ranks.together(|| load_together(config, ranks, screen).map_err(AppError::from))?;
     agree_on_images(&data, ranks)?;
+    let estimate = MemoryEstimate::of(config, &data);
+    ranks.together(|| {
+        let checked = estimate.check_beside(ranks.n_on_host(), config, data.train.len(), remedy);
+        checked.map_err(AppError::from)
+    })?;
     Ok(data)
 }
 

@@ -21,6 +21,9 @@ const FINAL_COPIES: usize = 4;
 pub(crate) const LOWER_SETTINGS: &str = "lower --batch, --size or --width";
 /// What makes a training smaller.
 pub(crate) const SMALLER_TRAINING: &str = "raise --micro-batches, or lower --batch, --size or --width";
+/// What makes room for a training that is continued, whose settings cannot be changed.
+pub(crate) const MORE_ROOM: &str =
+    "end other programs, lower --threads, or continue it on a machine with more memory";
 /// Bytes for an image and a class in the evaluation of a set: logit, probability, rank, and both numbers as text.
 const BYTES_OF_CLASS: usize = 80;
 
@@ -154,8 +157,22 @@ impl MemoryEstimate {
         n_train: usize,
         remedy: &'static str,
     ) -> Result<(), TrainingError> {
+        self.check_beside(1, config, n_train, remedy)
+    }
+
+    /// As [`Self::check`], where `n_sharing` processes on this machine begin the same run now.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(crate) fn check_beside(
+        &self,
+        n_sharing: usize,
+        config: &TrainConfig,
+        n_train: usize,
+        remedy: &'static str,
+    ) -> Result<(), TrainingError> {
         let batch = config.batch(n_train).min(n_train).div_ceil(config.micro_batches);
-        self.check_step(Step { batch, width: config.width, size: config.size, remedy })
+        self.check_step(n_sharing, Step { batch, width: config.width, size: config.size, remedy })
     }
 
     /// Fails if a process that does nothing but steps, or forward passes, takes more memory than there is.
@@ -179,11 +196,15 @@ impl MemoryEstimate {
         let (activation_bytes, kernel_bytes) = (memory.activations, memory.kernels + memory.shared);
         let parameter_bytes = copies * of_weights;
         let estimate = Self { parameter_bytes, activation_bytes, kernel_bytes, ..Self::default() };
-        Self { total_bytes: estimate.sum(), ..estimate }.check_step(step)
+        Self { total_bytes: estimate.sum(), ..estimate }.check_step(1, step)
     }
 
-    fn check_step(&self, Step { batch, width, size, remedy }: Step) -> Result<(), TrainingError> {
-        match free_memory() {
+    fn check_step(
+        &self,
+        n_sharing: usize,
+        Step { batch, width, size, remedy }: Step,
+    ) -> Result<(), TrainingError> {
+        match free_memory(n_sharing) {
             Some(free) if !self.fits(free, used_memory()) => Err(TrainingError::NotEnoughMemory {
                 needed: mebibytes(self.total_bytes as u64),
                 free: mebibytes(free.bytes + used_memory()),

@@ -34,7 +34,7 @@ use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::foreign_text::printable_json;
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
-use crate::training::memory_estimate::{LOWER_SETTINGS, MemoryEstimate, SMALLER_TRAINING};
+use crate::training::memory_estimate::{MORE_ROOM, MemoryEstimate, SMALLER_TRAINING};
 
 /// A run that has ended.
 #[derive(Debug)]
@@ -131,7 +131,7 @@ pub(crate) fn resume(
 ) -> Result<FinishedRun, TrainingError> {
     let folder = RunFolder::open(path)?;
     let config = options.read_config(&folder)?;
-    MemoryEstimate::of(&config, data).check(&config, data.train.len(), LOWER_SETTINGS)?;
+    MemoryEstimate::of(&config, data).check(&config, data.train.len(), MORE_ROOM)?;
     let ranks = Ranks::one();
     train_in_folder(&config, data, folder, (options.other_cpu, &Leader::of(&ranks)), screen)
 }
