@@ -12,7 +12,6 @@ use crate::commands::{
     audit, collect, compare, describe, evaluate, explain, export, inspect, lr_find, phantom, predict, sweep,
     train,
 };
-use crate::config::TrainConfig;
 use crate::config::on_ranks::{shared_config, shared_space};
 use crate::error::AppError;
 use crate::ranks::Ranks;
@@ -23,11 +22,11 @@ use crate::terminal::screen::Screen;
 use crate::terminal::standard_output;
 use crate::threads::in_pool;
 use crate::training::interrupt;
-use crate::training::pipeline::ResumeOptions;
 
 use bench_args::BenchArgs;
 use data_args::{AuditArgs, DataCommand, InspectArgs, LrFindArgs, PhantomArgs};
 use model_args::{DescribeArgs, EvaluateArgs, ExplainArgs, ExportArgs, PredictArgs};
+use resumed::resumed_threads;
 use sweep_args::SweepArgs;
 use task_args::CollectArgs;
 use train_args::TrainArgs;
@@ -41,6 +40,7 @@ mod durability_tests;
 mod manual;
 mod model_args;
 mod program;
+mod resumed;
 #[cfg(feature = "serve")]
 mod serve_args;
 mod setting_flags;
@@ -334,7 +334,7 @@ fn train_on(ranks: &Ranks, args: &TrainArgs) -> Result<(), AppError> {
     if let Some(run) = &args.resume {
         let options = ranks.together(|| args.resume_options().map_err(AppError::from))?;
         let places = ranks.together(|| args.places().map_err(AppError::from))?;
-        let n_threads = options.threads.map_or_else(|| ranks.default_threads(), Ok)?;
+        let (n_threads, options) = resumed_threads(run, options, ranks)?;
         return in_pool(n_threads, || train::resume(run, options, places, ranks, &screen));
     }
     let config = ranks.first(|| args.config().map_err(AppError::from))?;
@@ -366,8 +366,7 @@ fn sweep_on(ranks: &Ranks, args: &SweepArgs) -> Result<(), AppError> {
     let screen = begin_on(ranks, args.output)?;
     if let Some(folder) = &args.resume {
         let options = ranks.together(|| args.resume_options().map_err(AppError::from))?;
-        let n_threads = options.threads.map_or_else(|| ranks.default_threads(), Ok)?;
-        let options = ResumeOptions { threads: Some(n_threads), ..options };
+        let (n_threads, options) = resumed_threads(folder, options, ranks)?;
         let places = ranks.together(|| args.places().map_err(AppError::from))?;
         return in_pool(n_threads, || sweep::resume(folder, options, places, ranks, &screen));
     }
@@ -383,8 +382,8 @@ fn sweep_on(ranks: &Ranks, args: &SweepArgs) -> Result<(), AppError> {
 }
 
 fn run_collect(args: &CollectArgs) -> Result<(), AppError> {
-    let (options, screen) = (args.options()?, args.output.screen());
-    let n_threads = options.over(TrainConfig::default()).threads();
+    let screen = args.output.screen();
+    let (n_threads, options) = resumed_threads(&args.folder, args.options()?, &Ranks::one())?;
     in_pool(n_threads, || collect::run(&args.folder, options, args.places(), &screen))
 }
 

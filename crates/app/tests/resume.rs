@@ -349,3 +349,27 @@ fn runs_that_start_together_get_folders_of_their_own() {
     assert_eq!(runs.len(), 3, "{runs:?}");
     assert!(runs.iter().all(|run| run.path().join("metrics.json").is_file()));
 }
+
+#[test]
+fn a_run_goes_on_with_its_own_number_of_threads_unless_the_program_chose_it() {
+    let folder = TempDir::new().unwrap();
+    let n_processors = std::thread::available_parallelism().unwrap().get();
+    let given = (n_processors + 1).to_string();
+    crate::program::train(&["--films", "24", "--threads", &given, "--out", "run"], folder.path());
+    let resumed = || -> serde_json::Value {
+        // As if it had been killed before its first checkpoint.
+        for name in ["metrics.json", "log.jsonl"] {
+            fs::remove_file(folder.path().join("run").join(name)).unwrap();
+        }
+        let output = roentgen(&["train", "--resume", "run", "--json"], folder.path());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["threads"].clone()
+    };
+    assert_eq!(resumed(), given.parse::<usize>().unwrap());
+    // As on a machine with more processors.
+    let config = folder.path().join("run/config.toml");
+    let line = format!("threads = {given}\n");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replacen(&line, "", 1) + &line).unwrap();
+    assert_eq!(resumed(), n_processors);
+}

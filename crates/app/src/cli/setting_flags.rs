@@ -79,10 +79,14 @@ impl<A: Accepts> SettingFlags<A> {
     }
 
     /// The flags over a config file, checked. If there are flags, the program chooses anew what it chose for the file: a
-    /// `resize` that followed from the size then follows from the new size.
+    /// `resize` that followed from the size then follows from the new size. The number of threads always follows from the machine.
     pub(super) fn over_file(&self, file: ConfigFile) -> Result<TrainConfig, ConfigError> {
-        let changes_file = self.given().next().is_some();
-        self.over(if changes_file { file.given } else { file.complete })
+        if self.given().next().is_some() {
+            return self.over(file.given);
+        }
+        let mut base = TrainConfig { threads: file.given.threads, ..file.complete };
+        base.derived.retain(|name| *name != "threads");
+        self.over(base)
     }
 }
 
@@ -179,7 +183,8 @@ mod tests {
         let given = TrainConfig { size: 16, ..TrainConfig::default() };
         let file = ConfigFile { complete: given.resolved(226, 0.1), given };
         let repeated = parse(&[]).over_file(file.clone()).expect("a valid config");
-        assert_eq!(repeated, file.complete);
+        assert_eq!(repeated.threads, None, "as many as this machine has");
+        assert_eq!(repeated.resolved(226, 0.1), file.complete);
         let larger = parse(&["--size", "48"]).over_file(file.clone()).expect("a valid config");
         assert_eq!((larger.size, larger.resize, larger.resize()), (48, None, 55));
 
