@@ -10,6 +10,10 @@ fn a_number_of_shards_that_does_not_fit_is_refused() {
     refuses(&["train", "--micro-batches", "6"], 2, &["micro-batches is 6", "a power of two"], folder.path());
     let small = ["train", "--films", "24", "--batch", "8", "--micro-batches", "16"];
     refuses(&small, 2, &["--micro-batches 16 leaves 0 images", "batch of 8"], folder.path());
+    // 27 images in an epoch of two batches.
+    let oversampled = "train --films 24 --batch 24 --micro-batches 16 --oversample-hard 2".split(' ');
+    let words = ["--micro-batches 16 leaves 0 images", "batch of 13"];
+    refuses(&oversampled.collect::<Vec<_>>(), 2, &words, folder.path());
     let of_one_pixel = ["train", "--films", "24", "--batch", "8", "--micro-batches", "8", "--size", "8"];
     refuses(&of_one_pixel, 2, &["--micro-batches 8 leaves 1 image of 8 pixels"], folder.path());
 }

@@ -100,7 +100,7 @@ settings! {
         /// Number of channels after the first convolution; later layers have multiples of it
         width: usize = 64 => number("N", 8..=256).unit("channels");
         /// Fraction of the features that dropout sets to zero before the last layer
-        dropout: f64 = 0.2 => number("FRACTION", 0.0..1.0);
+        dropout: f64 = 0.2 => number("FRACTION", 0.0..=0.999);
         /// Weights to start from, instead of random ones: a run folder, a model file, or a safetensors file from PyTorch
         /// with the same tensor names
         init: Option<PathBuf> = None => path("FILE");

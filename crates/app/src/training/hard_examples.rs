@@ -58,6 +58,19 @@ pub(crate) fn oversample(
     Ok((0..n_train).chain(again).collect())
 }
 
+/// How many images an epoch has.
+#[must_use]
+pub(crate) fn n_epoch_images(config: &TrainConfig, data: &Dataset) -> usize {
+    let counts = data.train.class_counts(data.class_names.len());
+    let n_hardest: usize = counts.iter().map(|&count| n_hardest(count)).sum();
+    data.train.len() + (config.oversample_hard - 1) * n_hardest
+}
+
+/// How many images of a class are repeated.
+fn n_hardest(n_images: usize) -> usize {
+    (SHARE * n_images as f64).round() as usize
+}
+
 /// The images with the largest losses of each class, in ascending order; of equal losses the first images.
 fn hardest(losses: &[f64], labels: &[u32], n_classes: usize) -> Vec<usize> {
     let mut of_class = vec![Vec::new(); n_classes];
@@ -65,7 +78,7 @@ fn hardest(losses: &[f64], labels: &[u32], n_classes: usize) -> Vec<usize> {
     let mut hardest = Vec::new();
     for mut images in of_class {
         images.sort_by(|&a, &b| losses[b].total_cmp(&losses[a]));
-        images.truncate((SHARE * images.len() as f64).round() as usize);
+        images.truncate(n_hardest(images.len()));
         hardest.extend(images);
     }
     hardest.sort_unstable();

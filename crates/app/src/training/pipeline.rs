@@ -226,7 +226,7 @@ pub(crate) fn evaluate_ended_run(
 
 /// Fails on settings that make no sense with these data.
 fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<(), TrainingError> {
-    check_smallest_batch(config, data.train.len())?;
+    check_smallest_batch(config, data)?;
     MemoryEstimate::of(config, data).check(config, data.train.len(), SMALLER_TRAINING)?;
     if data.val.is_empty() {
         let reason = "it needs a validation set; provide one, or a --val-fraction above 0";
@@ -246,8 +246,9 @@ fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<(), Traini
 }
 
 /// Batch norm needs at least two numbers per channel, also after three poolings.
-fn check_smallest_batch(config: &TrainConfig, n_train: usize) -> Result<(), TrainingError> {
-    let smallest = n_train / n_train.div_ceil(config.batch(n_train));
+fn check_smallest_batch(config: &TrainConfig, data: &Dataset) -> Result<(), TrainingError> {
+    let (n_train, n_epoch) = (data.train.len(), hard_examples::n_epoch_images(config, data));
+    let smallest = n_epoch / n_epoch.div_ceil(config.batch(n_train));
     let (size, n_shards) = (config.size, config.micro_batches);
     let n_pixels = (size as usize / 8).pow(2);
     if smallest * n_pixels < 2 {
