@@ -87,7 +87,7 @@ impl PlannedFolder {
     /// Creates the folder.
     ///
     /// # Errors
-    /// [`WriteError`].
+    /// [`WriteError`]; as [`Self::new`] if another process has used the folder since it was planned.
     pub(crate) fn create(self) -> Result<RunFolder, RunDirError> {
         let path = match self {
             Self::Given(path) => {
@@ -96,7 +96,10 @@ impl PlannedFolder {
             }
             Self::ByDate { parent, name } => create_with_free_name(&parent, &name)?,
         };
-        RunFolder::locked(path)
+        let folder = RunFolder::locked(path)?;
+        // While images were loaded, another run may have begun in it, and even ended.
+        Self::new(Some(folder.path()))?;
+        Ok(folder)
     }
 }
 
@@ -131,6 +134,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::run_dir::file_names::METRICS;
 
     #[test]
     fn a_folder_in_use_is_refused_and_an_empty_one_taken() {
@@ -144,6 +148,19 @@ mod tests {
         run.write("config.toml", b"seed = 1\n").expect("a written file");
         assert!(matches!(plan("file"), Err(RunDirError::OutNotEmpty { .. })));
         assert!(matches!(plan("new/deep"), Err(RunDirError::OutIsRun { .. })));
+    }
+
+    #[test]
+    fn a_run_that_began_and_ended_since_it_was_planned_is_not_overwritten() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let out = parent.path().join("run");
+        let [first, second] = [(); 2].map(|()| PlannedFolder::new(Some(&out)).expect("nothing is there yet"));
+        let run = first.create().expect("a run folder");
+        run.write(CONFIG, b"").and_then(|()| run.write(METRICS, b"{}")).expect("written files");
+        run.finish().expect("the end");
+        drop(run);
+        let error = second.create().expect_err("it is taken").to_string();
+        assert!(error.contains("run is the folder of another run"), "{error}");
     }
 
     #[test]
