@@ -137,11 +137,11 @@ impl RunFolder {
         }
     }
 
-    /// Whether a run works in the folder `path` now. To find out, its lock is taken for a moment.
+    /// Whether a run, or several tasks together, work in the folder `path` now. To find out, its lock is taken for a moment.
     #[cfg(feature = "serve")]
     pub(crate) fn is_in_use(path: &Path) -> bool {
         let Ok(lock) = disk::open_existing_lock(&path.join(LOCK)) else { return false };
-        matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock))
+        matches!(lock.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// Gives the folder of a run another name, if no run works in it.
@@ -356,7 +356,11 @@ mod tests {
         assert!(!RunFolder::is_in_use(parent.path()) && !parent.path().join(LOCK).exists());
         let run = new_folder(parent.path());
         assert!(RunFolder::is_in_use(parent.path()));
+        run.write(CONFIG, b"").expect("a written file");
         drop(run);
+        let task = RunFolder::join(parent.path(), |_| Ok(())).expect("a task");
+        assert!(RunFolder::is_in_use(parent.path()), "others may join it");
+        drop(task);
         let looks = File::open(parent.path().join(LOCK)).expect("a lock");
         looks.lock_shared().expect("it is free");
         thread::scope(|scope| {
