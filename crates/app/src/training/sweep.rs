@@ -283,7 +283,7 @@ impl<'a> Sweep<'a> {
         folder.write(SWEEP_PAGE, report::sweep_page(&record, is_medical).as_bytes())?;
         folder.write(SWEEP, (printable_json(&json) + "\n").as_bytes())?;
         folder.finish()?;
-        show::results(screen, self, &record, is_medical, folder);
+        show::results(screen, self, (&record, &record::best(contenders)), is_medical, folder);
         screen.result(&record);
         let failure = record.trainings[0].last().failure.clone();
         failure.map_or(Ok(()), |reason| Err(TrainingError::SweepFailed { n: self.candidates.len(), reason }))

@@ -29,12 +29,14 @@ pub(super) fn of(sweep: &Sweep<'_>, rungs: Vec<RungRecord>, contenders: &[Conten
         rungs: contender.results.clone(),
     };
     let trainings: Vec<TrainingRecord> = contenders.iter().map(training).collect();
-    let command = trainings[0].last().score.map(|_| {
-        // A sweep may be resumed with another number of threads.
-        let config = TrainConfig { threads: None, ..contenders[0].candidate.config.clone() };
-        config.with_absolute_paths().with_pseudonyms().command_line()
-    });
+    let command = trainings[0].last().score.map(|_| best(contenders).with_pseudonyms().command_line());
     SweepRecord { score: sweep.score, settings: settings.collect(), rungs, trainings, command }
+}
+
+/// The settings that train the best of a sweep again.
+pub(super) fn best(contenders: &[Contender<'_>]) -> TrainConfig {
+    // A sweep may be resumed with another number of threads.
+    TrainConfig { threads: None, ..contenders[0].candidate.config.with_absolute_paths() }
 }
 
 /// A text of the command line as a number or a boolean of JSON, where it is one.

@@ -1,6 +1,7 @@
 //! What a sweep shows.
 
 use super::{Contender, Sweep};
+use crate::config::TrainConfig;
 use crate::config::search_space::Search;
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::sweep_record::{ResultRecord, RungRecord, ScoreName, SweepRecord, TrainingRecord};
@@ -62,11 +63,12 @@ fn result_text(result: &ResultRecord, score: ScoreName) -> String {
     }
 }
 
-/// After the last training.
+/// After the last training; `best` has the settings to train again. The screen has its paths, which no file has with
+/// `--pseudonyms`.
 pub(super) fn results(
     screen: &Screen,
     sweep: &Sweep<'_>,
-    record: &SweepRecord,
+    (record, best): (&SweepRecord, &TrainConfig),
     is_medical: bool,
     folder: &RunFolder,
 ) {
@@ -89,7 +91,7 @@ pub(super) fn results(
     tables::show_caution(screen, is_medical);
     screen.line("");
     screen.field("sweep", &folder.file("sweep.html").display().to_string());
-    if let Some(command) = &record.command {
+    if record.command.is_some() {
         let n = counted(record.trainings.len(), "validation score");
         screen.field(
             "best",
@@ -97,7 +99,7 @@ pub(super) fn results(
                      The test set was not evaluated: train the best setting once, and report the test metrics of \
                      that run:", record.trainings[0].number),
         );
-        screen.line(&format!("  {command}"));
+        screen.line(&format!("  {}", best.command_line()));
     }
 }
 
