@@ -58,7 +58,7 @@ pub(super) async fn training_images(
             )
         }
         Progress::Unavailable(reason) => {
-            site.training_images().forget();
+            site.training_images().forget(&run, &loaded);
             answer("unavailable", reason)
         }
     }

@@ -1,16 +1,16 @@
 //! The training images of a run, and those that look to its model most like an image.
 //!
 //! A run folder has no images: they are read again from where its configuration says, in the background, with the first request.
-//! Those whose digests the model does not have are left out. One run is kept at a time.
+//! Those whose digests the model does not have are left out. One run is kept at a time, and one is read at a time.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use image::RgbImage;
-use roentgen_data::{ImageSet, ImageSource, LoadedFiles, load_files, silent};
+use roentgen_data::{ImageSet, ImageSource, LoadedFiles, Stage, load_files};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -57,7 +57,25 @@ pub(super) struct Counts {
 
 /// The training images of the run that was asked for last.
 #[derive(Clone, Default)]
-pub(in crate::serve) struct TrainingCache(Arc<Mutex<Option<Kept>>>);
+pub(in crate::serve) struct TrainingCache {
+    kept: Arc<Mutex<Option<Kept>>>,
+    /// Held by the thread that reads images: the next one waits until it has ended.
+    reading: Arc<Mutex<()>>,
+}
+
+/// Ends the reading of images that are no longer asked for.
+struct WhileWanted<'a> {
+    cache: &'a TrainingCache,
+    counts: &'a Arc<Counts>,
+}
+
+impl roentgen_data::Progress for WhileWanted<'_> {
+    fn report(&self, _stage: Stage, _done: usize, _total: usize) {}
+
+    fn is_cancelled(&self) -> bool {
+        !self.cache.is_wanted(self.counts)
+    }
+}
 
 struct Kept {
     run: PathBuf,
@@ -68,7 +86,7 @@ struct Kept {
 impl TrainingCache {
     /// How far the training images of a run are; begins with them if they were not asked for.
     pub(super) fn progress(&self, run: &RunEntry, loaded: &Arc<LoadedModel>) -> Progress {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.lock();
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_of(run, loaded)) {
             return kept.progress.clone();
         }
@@ -77,42 +95,47 @@ impl TrainingCache {
         *kept = Some(Kept { run: run.path.clone(), loaded: Arc::clone(loaded), progress: progress.clone() });
         let (cache, run, loaded) = (self.clone(), run.clone(), Arc::clone(loaded));
         thread::spawn(move || {
+            let _alone = cache.reading.lock().unwrap_or_else(PoisonError::into_inner);
+            if !cache.is_wanted(&counts) {
+                return;
+            }
             let prepared = catch_unwind(AssertUnwindSafe(|| cache.prepare(&run, &loaded, &counts)));
             let progress = match prepared {
                 Ok(Ok(images)) => Progress::Ready(Arc::new(images)),
                 Ok(Err(reason)) => Progress::Unavailable(reason),
                 Err(_) => Progress::Unavailable("A fault of the program.".to_owned()),
             };
-            cache.set(&run, &loaded, progress);
+            cache.set(&counts, progress);
         });
         progress
     }
 
     /// The training images of a run, if they are ready.
     pub(super) fn ready(&self, run: &RunEntry, loaded: &Arc<LoadedModel>) -> Option<Arc<TrainingImages>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &kept.as_ref().filter(|kept| kept.is_of(run, loaded))?.progress {
+        match &self.lock().as_ref().filter(|kept| kept.is_of(run, loaded))?.progress {
             Progress::Ready(images) => Some(Arc::clone(images)),
             _ => None,
         }
     }
 
-    /// The result of the work for a run, if no other was asked for since.
-    fn set(&self, run: &RunEntry, loaded: &Arc<LoadedModel>, progress: Progress) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = kept.as_mut().filter(|kept| kept.is_of(run, loaded)) {
+    /// The result of the work with these counts, if nothing else was asked for since.
+    fn set(&self, counts: &Arc<Counts>, progress: Progress) {
+        if let Some(kept) = self.lock().as_mut().filter(|kept| kept.is_worked_on(counts)) {
             kept.progress = progress;
         }
     }
 
-    fn is_wanted(&self, run: &RunEntry, loaded: &Arc<LoadedModel>) -> bool {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.as_ref().is_some_and(|kept| kept.is_of(run, loaded))
+    fn is_wanted(&self, counts: &Arc<Counts>) -> bool {
+        self.lock().as_ref().is_some_and(|kept| kept.is_worked_on(counts))
     }
 
-    /// Forgets why there are no training images, so that the next request tries again.
-    pub(super) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// Forgets why there are no training images of this run, so that the next request tries again.
+    pub(super) fn forget(&self, run: &RunEntry, loaded: &Arc<LoadedModel>) {
+        self.lock().take_if(|kept| kept.is_of(run, loaded));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the training images of a run, and computes their features.
@@ -120,7 +143,7 @@ impl TrainingCache {
         &self,
         run: &RunEntry,
         loaded: &Arc<LoadedModel>,
-        counts: &Counts,
+        counts: &Arc<Counts>,
     ) -> Result<TrainingImages, String> {
         let LoadedModel { model, card, .. } = &**loaded;
         let n_train = card.trained_on.as_ref().map_or(0, |trained_on| trained_on.n_train);
@@ -137,9 +160,10 @@ impl TrainingCache {
         let n_threads = thread::available_parallelism().map_or(1, usize::from).div_ceil(2);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build();
         let pool = pool.map_err(|error| unreadable(error.to_string()))?;
+        let progress = WhileWanted { cache: self, counts };
         pool.install(|| {
             let (mut data, _) =
-                load::read(&config, &silent).map_err(|error| unreadable(error.to_string()))?;
+                load::read(&config, &progress).map_err(|error| unreadable(error.to_string()))?;
             if config.pseudonyms {
                 data.pseudonymise();
             }
@@ -153,7 +177,7 @@ impl TrainingCache {
             counts.n_all.store(set.len(), Ordering::Relaxed);
             let neighbours = Neighbours::new(model, card, &set, |image| {
                 counts.n_done.store(image + 1, Ordering::Relaxed);
-                image % 100 != 0 || self.is_wanted(run, loaded)
+                image % 100 != 0 || self.is_wanted(counts)
             });
             let note = (n_others > 0).then(|| {
                 let images = counted(n_others, "image");
@@ -170,6 +194,10 @@ impl TrainingCache {
 impl Kept {
     fn is_of(&self, run: &RunEntry, loaded: &Arc<LoadedModel>) -> bool {
         self.run == run.path && Arc::ptr_eq(&self.loaded, loaded)
+    }
+
+    fn is_worked_on(&self, counts: &Arc<Counts>) -> bool {
+        matches!(&self.progress, Progress::Working(known) if Arc::ptr_eq(known, counts))
     }
 }
 
@@ -208,5 +236,47 @@ impl TrainingImages {
     pub(super) fn thumbnail(&self, image: usize) -> Option<RgbImage> {
         let is_there = image < self.set.len();
         is_there.then(|| thumbnail(&self.set, image, &self.loaded.card.image_options()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use roentgen_data::Progress as _;
+
+    use super::*;
+    use crate::config::TrainConfig;
+    use crate::serve::site::Site;
+    use crate::serve::tests::train_in;
+
+    #[test]
+    fn images_are_read_for_one_run_at_a_time_and_only_while_they_are_asked_for() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        train_in(&folder, &TrainConfig { films: 24, size: 16, ..TrainConfig::default() });
+        let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
+        let run = crate::serve::runs::list(folder.path()).expect("a folder").remove(0);
+        let loaded = site.model(&run).expect("a model");
+        let gone = RunEntry { path: folder.path().join("gone"), ..run.clone() };
+        let cache = TrainingCache::default();
+        let working = |run: &RunEntry| match cache.progress(run, &loaded) {
+            Progress::Working(counts) => counts,
+            _ => panic!("it has just begun"),
+        };
+        // As if a third run were read.
+        let alone = cache.reading.lock().expect("a lock");
+        let (first, second) = (working(&run), working(&gone));
+        let is_cancelled = |counts| WhileWanted { cache: &cache, counts }.is_cancelled();
+        assert!(is_cancelled(&first) && !is_cancelled(&second));
+        cache.set(&first, Progress::Unavailable("late".to_owned()));
+        cache.forget(&run, &loaded);
+        assert!(Arc::ptr_eq(&working(&gone), &second), "it goes on");
+        drop(alone);
+        let ended = || !matches!(cache.progress(&gone, &loaded), Progress::Working(_));
+        assert!((0..600).any(|_| ended() || {
+            thread::sleep(Duration::from_millis(20));
+            false
+        }));
+        assert_eq!(first.n_all.load(Ordering::Relaxed), 0, "nothing was read for it");
     }
 }
