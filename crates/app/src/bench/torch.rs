@@ -153,10 +153,13 @@ fn run_contest(
             bar.set_message(format!("PyTorch {}", peer.variant));
             match peer.measure(&start) {
                 Ok(result) => found.extend(result),
-                Err(error) if peer.variant == "eager" || round > 1 => return Err(error),
+                // Without it, nothing can be compared.
+                Err(error) if peer.variant == "eager" && round == 1 => return Err(error),
                 Err(error) => {
                     screen.line(&format!("left out: {} {}: {error}", contest.name, peer.variant));
                     peer.is_left_out = true;
+                    // The figures of all variants are those of the same rounds.
+                    found.clear();
                 }
             }
             bar.inc(1);
@@ -337,6 +340,26 @@ mod tests {
         assert_eq!(result.ratios, [2.0, 2.0, 2.0]);
         assert_eq!(result.peers.iter().map(|peer| peer.images_per_s.len()).collect::<Vec<_>>(), [3, 3, 0]);
         assert_eq!(*starts.borrow(), ["eager", "compiled", "onnx", "eager", "eager"]);
+    }
+
+    #[test]
+    fn a_variant_that_fails_in_a_later_round_is_left_out_alone() {
+        let contest = CONTESTS.iter().find(|contest| contest.name == "infer:128").expect("a contest");
+        let n_started = RefCell::new(0);
+        let start = |variant: &str| {
+            *n_started.borrow_mut() += 1;
+            let line = result_line("50").replace('"', "\\\"");
+            // The second eager process.
+            Ok(shell(&match variant {
+                "eager" if *n_started.borrow() > 3 => "echo out of memory >&2; exit 1".to_owned(),
+                _ => format!("while read request; do echo \"{line}\"; done"),
+            }))
+        };
+        let screen = Screen::silent();
+        let result = run_contest(contest, 2, || Ok(found(100.0)), start, (&screen, &screen.bar(1)));
+        let result = result.expect("a contest").result();
+        assert_eq!(result.peers.iter().map(|peer| peer.images_per_s.len()).collect::<Vec<_>>(), [0, 2, 2]);
+        assert_eq!((result.ratios, result.peak_rss_mib), (vec![2.0, 2.0], None));
     }
 
     #[test]
