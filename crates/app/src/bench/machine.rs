@@ -1,5 +1,6 @@
 //! The machine and the program that a result was measured with.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,8 @@ pub(super) struct Machine {
     /// records of before.
     #[serde(default)]
     pub(super) round_trip_ns: Option<f64>,
-    /// Commit of the program, followed by `+` if there are uncommitted changes; empty outside a repository.
+    /// Commit of the program, followed by `+` if there are uncommitted changes, and by `?` if the program was built before a file of
+    /// its source was last changed; empty outside a repository.
     pub(super) commit: String,
 }
 
@@ -68,5 +70,51 @@ fn commit() -> String {
     };
     // Records and documents do not change what is measured.
     let is_modified = git(&["status", "--porcelain", "--", ":!docs"]).is_some_and(|list| !list.is_empty());
-    if is_modified { commit + "+" } else { commit }
+    let sources = git(&["ls-files", "--", "Cargo.lock", "crates/*/src/*", "crates/*/Cargo.toml"]);
+    let is_older = std::env::current_exe().is_ok_and(|program| {
+        let sources = sources.as_deref().unwrap_or_default().lines();
+        is_older_than_any(&program, sources.map(|name| Path::new(REPOSITORY.unwrap_or_default()).join(name)))
+    });
+    let mark = |is_set: bool, mark: &'static str| if is_set { mark } else { "" };
+    commit + mark(is_modified, "+") + mark(is_older, "?")
+}
+
+/// Whether a program was built before one of its source files was last changed: after a checkout, say.
+fn is_older_than_any(program: &Path, sources: impl Iterator<Item = PathBuf>) -> bool {
+    let time = |path: &Path| path.metadata().and_then(|found| found.modified()).ok();
+    let built = time(program);
+    sources.filter_map(|path| time(&path)).any(|changed| Some(changed) > built)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_older_than_its_source_is_recognised() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [program, source] = ["program", "source.rs"].map(|name| folder.path().join(name));
+        for path in [&program, &source] {
+            fs::write(path, "").expect("a file");
+        }
+        let is_older =
+            || is_older_than_any(&program, [source.clone(), folder.path().join("removed.rs")].into_iter());
+        let now = SystemTime::now();
+        File::options().write(true).open(&source).and_then(|file| file.set_modified(now)).expect("a time");
+        for (seconds, expected) in [(1, false), (0, false)] {
+            let built = now + Duration::from_secs(seconds);
+            File::options()
+                .write(true)
+                .open(&program)
+                .and_then(|file| file.set_modified(built))
+                .expect("a time");
+            assert_eq!(is_older(), expected);
+        }
+        let later = now + Duration::from_secs(5);
+        File::options().write(true).open(&source).and_then(|file| file.set_modified(later)).expect("a time");
+        assert!(is_older());
+    }
 }

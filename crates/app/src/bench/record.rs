@@ -29,6 +29,8 @@ pub(super) fn save(figures: &BenchResult) -> Result<PathBuf, WriteError> {
     let day = jiff::Zoned::now().strftime("%Y-%m-%d").to_string();
     let commit = if figures.machine.commit.is_empty() { "unknown" } else { &figures.machine.commit };
     let json = serde_json::to_string_pretty(figures).expect("figures are plain numbers and names") + "\n";
+    // Some systems allow no `?` in a name.
+    let commit = commit.trim_end_matches('?');
     write_numbered(&folder, &format!("{day}-{commit}"), json.as_bytes())
 }
 
