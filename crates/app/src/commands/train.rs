@@ -21,7 +21,7 @@ use crate::terminal::screen::Screen;
 use crate::training::follower::follow;
 use crate::training::leader::Leader;
 use crate::training::memory_estimate::{MORE_ROOM, MemoryEstimate, SMALLER_TRAINING};
-use crate::training::pipeline::{FinishedRun, Places, ResumeOptions, train_in_folder, train_led};
+use crate::training::pipeline::{Execution, FinishedRun, Places, ResumeOptions, train_in_folder, train_led};
 use crate::training::several_runs::SeveralRuns;
 use crate::training::share::Share;
 use crate::training::whole_folder::WholeFolder;
@@ -93,7 +93,7 @@ pub(crate) fn resume(
     let Some(folder) = folder else { return follow_training(&config, &data, ranks) };
     let leader = &Leader::of(ranks);
     let FinishedRun { metrics, folder, .. } =
-        train_in_folder(&config, &data, folder, (options.other_cpu, leader), screen)?;
+        train_in_folder(&config, &data, folder, Execution::new(leader, options.other_cpu), screen)?;
     screen.result(&PrintedMetrics { metrics: &metrics, run: folder.path() });
     Ok(())
 }

@@ -44,6 +44,8 @@ pub(super) struct Run<'a> {
     pub(super) leader: &'a Leader<'a>,
     /// Whether a checkpoint of a build for other arithmetic is continued.
     pub(super) other_cpu: bool,
+    /// Whether the run leaves a model.
+    pub(super) keeps_model: bool,
     pub(super) screen: &'a Screen,
 }
 
@@ -348,7 +350,7 @@ impl Run<'_> {
         let is_last = run_state.stopped_early || run_state.epoch == epochs;
         if is_saved || is_last {
             let bytes = model_file::to_bytes(model, card, n_steps_done);
-            if is_last {
+            if is_last && self.keeps_model {
                 self.folder.write(LAST_MODEL, &bytes)?;
             }
             if is_saved {

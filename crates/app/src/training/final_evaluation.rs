@@ -36,7 +36,7 @@ pub(super) struct FinalModel<'a> {
 }
 
 /// Reads the saved model back as a file, fits what recognises other images (the OOD detector and the summary of the
-/// validation images), and writes the file again with both.
+/// validation images), and writes the file again with both. A run that leaves no model needs neither.
 pub(super) fn complete_model_file<'a>(
     run: &Run<'a>,
     outcome: &mut TrainingOutcome,
@@ -49,11 +49,15 @@ pub(super) fn complete_model_file<'a>(
         return Err(wrong_model_error(path).into());
     }
     run.leader.share_saved(&bytes)?;
+    let val = run.observe(&model, &card, ObservedSet::Val, &run.data.val)?;
+    let digest = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
+    if !run.keeps_model {
+        return Ok(FinalModel { model, card, digest: digest(&bytes), val });
+    }
     let bar = run.screen.bar(1);
     bar.set_prefix("learning what is out of distribution");
     let fitted = ObservedSet::Train.images(run.data);
     let train = run.observe(&model, &card, ObservedSet::Train, &fitted)?;
-    let val = run.observe(&model, &card, ObservedSet::Val, &run.data.val)?;
     card.ood_detector = OodDetector::fit(&train, &val);
     drop(train);
     let n_classes = card.class_names.len();
@@ -64,8 +68,7 @@ pub(super) fn complete_model_file<'a>(
     let n_steps_done = card.epoch * run.steps_per_epoch();
     let bytes = model_file::to_bytes(&model, &card, n_steps_done as u64);
     run.folder.write(MODEL, &bytes)?;
-    let digest = blake3::hash(&bytes).to_hex().to_string();
-    Ok(FinalModel { model, card, digest, val })
+    Ok(FinalModel { model, card, digest: digest(&bytes), val })
 }
 
 /// Evaluates the saved model on the validation and the test set, and writes its predictions.

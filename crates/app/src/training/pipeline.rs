@@ -83,6 +83,24 @@ pub(crate) struct Places {
     pub(crate) cache: Option<PathBuf>,
 }
 
+/// How a run is trained, besides what its settings say.
+#[derive(Clone, Copy)]
+pub(crate) struct Execution<'a> {
+    pub(crate) leader: &'a Leader<'a>,
+    /// Whether a checkpoint of a build for other arithmetic is continued.
+    pub(crate) other_cpu: bool,
+    /// Whether the run leaves a model. Without one it also learns nothing of other images, and leaves figures and report alone.
+    pub(crate) keeps_model: bool,
+}
+
+impl<'a> Execution<'a> {
+    /// Of a run that leaves a model.
+    #[must_use]
+    pub(crate) fn new(leader: &'a Leader<'a>, other_cpu: bool) -> Self {
+        Self { leader, other_cpu, keeps_model: true }
+    }
+}
+
 /// Trains on loaded data in a new run folder, in this process alone.
 ///
 /// # Errors
@@ -107,16 +125,29 @@ pub(crate) fn train_led(
     leader: &Leader<'_>,
     screen: &Screen,
 ) -> Result<FinishedRun, TrainingError> {
+    let (config, folder) = begin(config, data, folder)?;
+    train_in_folder(&config, data, folder, Execution::new(leader, false), screen)
+}
+
+/// Makes the folder of a run, from which it can be trained or resumed. Returns its settings and the folder.
+///
+/// # Errors
+/// Settings that do not fit the data, before the folder is made; a file that cannot be written.
+pub(super) fn begin(
+    config: &TrainConfig,
+    data: &Dataset,
+    folder: PlannedFolder,
+) -> Result<(TrainConfig, RunFolder), TrainingError> {
     check_against_data(config, data)?;
-    let config = &config.resolved(data.train.len(), data.val_fraction);
+    let config = config.resolved(data.train.len(), data.val_fraction);
     let folder = folder.create()?;
     let inspection =
         printable_json(&serde_json::to_string_pretty(&Inspection::of(data)).expect("counts and names"));
     folder.write(DATA, (inspection + "\n").as_bytes())?;
     // The configuration is written last: a folder that has it can be resumed.
-    pseudonym_key::write(config, data, &folder)?;
+    pseudonym_key::write(&config, data, &folder)?;
     folder.write(CONFIG, config.recorded().to_toml().as_bytes())?;
-    train_in_folder(config, data, folder, (false, leader), screen)
+    Ok((config, folder))
 }
 
 /// Resumes the run in the folder `path` on loaded data, in this process alone.
@@ -129,15 +160,28 @@ pub(crate) fn resume(
     data: &Dataset,
     screen: &Screen,
 ) -> Result<FinishedRun, TrainingError> {
+    let (config, folder) = reopen(path, options, data)?;
+    let ranks = Ranks::one();
+    train_in_folder(&config, data, folder, Execution::new(&Leader::of(&ranks), options.other_cpu), screen)
+}
+
+/// The settings and the folder of the run to resume in the folder `path`.
+///
+/// # Errors
+/// If the folder or its configuration cannot be read, or the memory does not suffice.
+pub(super) fn reopen(
+    path: &Path,
+    options: ResumeOptions,
+    data: &Dataset,
+) -> Result<(TrainConfig, RunFolder), TrainingError> {
     let folder = RunFolder::open(path)?;
     let config = options.read_config(&folder)?;
     MemoryEstimate::of(&config, data).check(&config, data.train.len(), MORE_ROOM)?;
-    let ranks = Ranks::one();
-    train_in_folder(&config, data, folder, (options.other_cpu, &Leader::of(&ranks)), screen)
+    Ok((config, folder))
 }
 
 /// Trains in a folder that has its configuration already, from its checkpoint if it has one, which is refused if its
-/// weights were computed with other arithmetic, unless `other_cpu`.
+/// weights were computed with other arithmetic, unless [`Execution::other_cpu`].
 ///
 /// # Errors
 /// Training that diverges, a signal, a file that cannot be written, or a checkpoint of another run.
@@ -145,7 +189,7 @@ pub(crate) fn train_in_folder(
     config: &TrainConfig,
     data: &Dataset,
     folder: RunFolder,
-    (other_cpu, leader): (bool, &Leader<'_>),
+    Execution { leader, other_cpu, keeps_model }: Execution<'_>,
     screen: &Screen,
 ) -> Result<FinishedRun, TrainingError> {
     pseudonym_key::check(config, data, &folder)?;
@@ -167,7 +211,7 @@ pub(crate) fn train_in_folder(
     let trainer = Trainer::new(config, model, normalization, loss_head, epoch_set.len());
     let mut trainer = trainer.on(leader.ranks.clone());
     let (class_priors, folder) = (&class_priors, &folder);
-    let run = Run { config, data, epoch_set, class_priors, folder, leader, other_cpu, screen };
+    let run = Run { config, data, epoch_set, class_priors, folder, leader, other_cpu, keeps_model, screen };
     let mut run_state = run.restore(&mut trainer)?;
     if !run_state.instruction_sets.end_with_this_build() {
         run_summary::show_other_cpu(screen, &run_state.instruction_sets);

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use roentgen_data::{Alone, Dataset, Team};
 
+use super::leader::Leader;
 use super::parts::{check_ended, resumable_as_a_task, resumable_as_a_whole};
-use super::pipeline::{self, ResumeOptions};
+use super::pipeline::{self, Execution, ResumeOptions};
 use super::share::Share;
 use super::task_summary::{show_ranks, show_task};
 use super::whole_folder::{Whole, WholeFolder};
@@ -334,12 +335,17 @@ impl Runner<'_> {
         if outcome::read(&path, &pending, &config, self.score)?.is_none() {
             let silent = Screen::silent();
             let data = self.loader.load(&config, &silent)?;
-            let trained = if path.join(CONFIG).is_file() {
+            let begun = if path.join(CONFIG).is_file() {
                 let options = ResumeOptions { threads: config.threads, other_cpu: self.other_cpu };
-                pipeline::resume(&path, options, data, &silent)
+                pipeline::reopen(&path, options, data)
             } else {
-                pipeline::train(&config, data, PlannedFolder::inside(self.folder, &pending.folder), &silent)
+                pipeline::begin(&config, data, PlannedFolder::inside(self.folder, &pending.folder))
             };
+            let (ranks, other_cpu) = (Ranks::one(), self.other_cpu);
+            let trained = begun.and_then(|(config, folder)| {
+                let execution = Execution { leader: &Leader::of(&ranks), other_cpu, keeps_model: false };
+                pipeline::train_in_folder(&config, data, folder, execution, &silent)
+            });
             match trained.map(drop).map_err(|error| resumable_as_a_whole(error, self.folder)) {
                 Ok(()) => {}
                 Err(
