@@ -160,6 +160,17 @@ fn a_number_of_ranks_that_does_not_fit_is_refused_once() {
     assert!(!job.path("run").exists(), "nothing is created");
 }
 
+#[test]
+fn a_training_that_diverges_is_reported_once() {
+    let job = Job::new();
+    let settings = "--films 48 --width 8 --size 16 --micro-batches 2 --epochs 3 --no-audit";
+    let diverging = "--lr 1000 --clip off --decay decoupled --weight-decay 10 --out run";
+    let output = job.run(2, &format!("train {settings} {diverging}"));
+    let text = said(&output);
+    assert!(!output.status.success(), "{text}");
+    assert_eq!(text.matches("training has diverged").count(), 1, "{text}");
+}
+
 /// Settings of several short trainings.
 const SEVERAL: &str = "films/train --epochs 2 --width 8 --batch 12 --threads 1";
 

@@ -3,6 +3,7 @@
 use roentgen_data::{Dataset, ImageSet};
 use roentgen_layers::ResNet9;
 
+use super::divergence::EpochError;
 use super::leader::{Order, gather_logits, signal_of_any};
 use super::objective::loss_head;
 use super::shared_observation::observe_on_all;
@@ -35,10 +36,14 @@ pub(crate) fn follow(config: &TrainConfig, data: &Dataset, ranks: &Ranks) -> Res
             }
             Order::Train { epoch, mut progress } => {
                 let (trainer, set) = begun(&mut training, data);
-                let goes_on =
-                    trainer.train_epoch(set, epoch, &mut progress, |_| interrupt::signal().is_none());
-                if !goes_on.map_err(|error| error.into_error(config, set))? {
-                    signal_of_any(ranks)?;
+                match trainer.train_epoch(set, epoch, &mut progress, |_| interrupt::signal().is_none()) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        signal_of_any(ranks)?;
+                    }
+                    // All ranks have the same loss and the same weights: the first one shows it, and its next order is to end.
+                    Err(EpochError::Diverged(_)) => {}
+                    Err(EpochError::Ranks(error)) => return Err(error.into()),
                 }
             }
             Order::Validate { epoch } => {
