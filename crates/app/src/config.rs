@@ -140,6 +140,18 @@ impl TrainConfig {
 
     /// Where training and test images come from.
     fn check_sources(&self) -> Result<(), ConfigError> {
+        let paths = [("data", Some(&self.data)), ("test", self.test.as_ref()), ("init", self.init.as_ref())];
+        for (name, path) in paths.into_iter().filter_map(|(name, path)| Some((name, path?))) {
+            if path.to_str().is_none() {
+                let expected =
+                    "a path in UTF-8, which the config file of the run can hold: rename the folder or file";
+                return Err(ConfigError::OutOfRange {
+                    name,
+                    found: path.to_string_lossy().into_owned(),
+                    expected,
+                });
+            }
+        }
         let conflict = |first, second, reason| Err(ConfigError::Conflict { first, second, reason });
         match (self.uses_phantom(), self.folds.is_some(), self.test.is_some()) {
             (_, true, true) => {
@@ -276,6 +288,16 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_no_config_file_can_hold_is_refused() {
+        use std::os::unix::ffi::OsStrExt;
+
+        let path = PathBuf::from(std::ffi::OsStr::from_bytes(b"films-\xff"));
+        let error = TrainConfig { data: path, ..TrainConfig::default() }.validate().expect_err("no UTF-8");
+        assert!(error.to_string().contains("data is films-\u{fffd}: expected a path in UTF-8"), "{error}");
     }
 
     #[test]
