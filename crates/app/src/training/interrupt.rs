@@ -86,9 +86,9 @@ pub(crate) fn listen(on_first: impl FnOnce() + Send + 'static) -> io::Result<()>
     }
     #[cfg(unix)]
     let watcher = call_on_first_signal(on_first)?;
-    // Elsewhere signals can't be waited for; the run reacts at the end of the step.
+    // Elsewhere signals can't be waited for.
     #[cfg(not(unix))]
-    drop(on_first);
+    poll(&signal, on_first);
     if let Some(ends) = ENDS_PROGRAM.get() {
         ends.store(false, Ordering::Relaxed);
     }
@@ -158,6 +158,20 @@ fn has_default_action(signal: i32) -> bool {
     !is_in("SigCgt:") && !is_in("SigIgn:")
 }
 
+/// Calls `on_first` soon after the first signal, unless nobody listens any more.
+#[cfg(any(test, not(unix)))]
+fn poll(signal: &Arc<AtomicUsize>, on_first: impl FnOnce() + Send + 'static) {
+    let signal = Arc::downgrade(signal);
+    thread::spawn(move || {
+        while let Some(number) = signal.upgrade().map(|signal| signal.load(Ordering::Relaxed)) {
+            if number > 0 {
+                return on_first();
+            }
+            thread::sleep(std::time::Duration::from_millis(100));
+        }
+    });
+}
+
 #[cfg(unix)]
 fn call_on_first_signal(
     on_first: impl FnOnce() + Send + 'static,
@@ -178,4 +192,25 @@ pub(crate) fn signal() -> Option<u8> {
     let listener = LISTENER.lock().unwrap_or_else(PoisonError::into_inner);
     let number = listener.as_ref().map_or(0, |listener| listener.signal.load(Ordering::Relaxed));
     u8::try_from(number).ok().filter(|&number| number > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_signal_is_noticed_by_polling_until_nobody_listens() {
+        let (sender, receiver) = channel();
+        let signal = Arc::new(AtomicUsize::new(0));
+        let other = sender.clone();
+        poll(&signal, move || sender.send("first").expect("a receiver"));
+        signal.store(SIGINT as usize, Ordering::Relaxed);
+        assert_eq!(receiver.recv(), Ok("first"));
+        let unused = Arc::new(AtomicUsize::new(0));
+        poll(&unused, move || other.send("second").expect("a receiver"));
+        drop(unused);
+        assert!(receiver.recv().is_err(), "its thread has ended");
+    }
 }
