@@ -333,9 +333,8 @@ fn train_on(ranks: &Ranks, args: &TrainArgs) -> Result<(), AppError> {
     }
     if let Some(run) = &args.resume {
         let options = ranks.together(|| args.resume_options().map_err(AppError::from))?;
-        let places = ranks.together(|| args.places().map_err(AppError::from))?;
         let (n_threads, options) = resumed_threads(run, options, ranks)?;
-        return in_pool(n_threads, || train::resume(run, options, places, ranks, &screen));
+        return in_pool(n_threads, || train::resume(run, options, args.places(), ranks, &screen));
     }
     let config = ranks.first(|| args.config().map_err(AppError::from))?;
     let config = shared_config::<AppError>(config, args.cache.folder(), ranks)?;
@@ -367,8 +366,7 @@ fn sweep_on(ranks: &Ranks, args: &SweepArgs) -> Result<(), AppError> {
     if let Some(folder) = &args.resume {
         let options = ranks.together(|| args.resume_options().map_err(AppError::from))?;
         let (n_threads, options) = resumed_threads(folder, options, ranks)?;
-        let places = ranks.together(|| args.places().map_err(AppError::from))?;
-        return in_pool(n_threads, || sweep::resume(folder, options, places, ranks, &screen));
+        return in_pool(n_threads, || sweep::resume(folder, options, args.places(), ranks, &screen));
     }
     let (space, config) = ranks.first(|| args.search().map_err(AppError::from))?.unzip();
     let config = shared_config::<AppError>(config, args.cache.folder(), ranks)?;

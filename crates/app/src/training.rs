@@ -23,6 +23,7 @@ mod micro_batch_tests;
 pub(crate) mod objective;
 pub(crate) mod parts;
 pub(crate) mod pipeline;
+pub(crate) mod places;
 pub(crate) mod probe_training;
 mod progress_lines;
 pub(crate) mod quick_audit;

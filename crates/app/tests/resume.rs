@@ -178,6 +178,8 @@ fn a_run_goes_on_with_images_that_were_moved_and_with_no_others() {
     let args = [
         "train",
         "films",
+        "--test",
+        "films/test",
         "--out",
         "run",
         "--width",
@@ -196,7 +198,10 @@ fn a_run_goes_on_with_images_that_were_moved_and_with_no_others() {
     child.kill().unwrap();
     child.wait().unwrap();
     fs::rename(here.join("films"), here.join("moved")).unwrap();
-    let resume = |data: &str| roentgen(&["train", "--quiet", "--resume", "run", "--data", data], here);
+    let resume = |data: &str| {
+        let test = format!("{data}/test");
+        roentgen(&["train", "--quiet", "--resume", "run", "--data", data, "--test", &test], here)
+    };
     let output = resume("others");
     assert_eq!(output.status.code(), Some(2));
     assert!(

@@ -7,6 +7,8 @@ use clap::Args;
 use super::setting_flags::{AllSettings, SettingFlags};
 use crate::config::error::ConfigError;
 use crate::config::{ConfigFile, Preset, TrainConfig};
+use crate::training::pipeline::ResumeOptions;
+use crate::training::places::Places;
 
 /// All settings, and what they start from.
 #[derive(Debug, Args)]
@@ -41,17 +43,23 @@ impl BaseSettings {
         }
     }
 
-    /// The images where they are now, for what is continued.
-    pub(super) fn moved_data(&self) -> Result<Option<PathBuf>, ConfigError> {
-        let is_given = self.flags.given().any(|setting| setting.name() == "data");
-        Ok(is_given.then(|| self.flags.config()).transpose()?.map(|config| config.data))
+    /// Where what is continued finds its images.
+    pub(super) fn places(&self, cache: Option<PathBuf>) -> Places {
+        let is_moved = self.flags.given().any(|setting| setting.name() == "data");
+        let TrainConfig { data, test, .. } = self.flags.unchecked();
+        Places { moved_data: is_moved.then_some(data), moved_test: test, cache }
     }
 
-    /// What may be given beside `--resume`: of the settings, only these.
-    pub(super) fn check_resumed(&self, allowed: &[&str], reason: &'static str) -> Result<(), ConfigError> {
-        match self.flags.given().find(|setting| !allowed.contains(&setting.name())) {
+    /// What may be given beside `--resume`: of the settings, only the number of threads, and where the images are now.
+    pub(super) fn resume_options(
+        &self,
+        other_cpu: bool,
+        reason: &'static str,
+    ) -> Result<ResumeOptions, ConfigError> {
+        const ALLOWED: [&str; 3] = ["threads", "data", "test"];
+        match self.flags.given().find(|setting| !ALLOWED.contains(&setting.name())) {
             Some(setting) => Err(ConfigError::Conflict { first: "--resume", second: setting.flag(), reason }),
-            None => Ok(()),
+            None => Ok(ResumeOptions { threads: self.flags.unchecked().threads, other_cpu }),
         }
     }
 }

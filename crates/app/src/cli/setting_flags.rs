@@ -55,11 +55,19 @@ impl<A: Accepts> SettingFlags<A> {
         Self::accepted().filter(|setting| setting.is_given(&self.matches))
     }
 
+    /// The flags over the defaults, where they do not make up all settings of a run.
+    pub(super) fn unchecked(&self) -> TrainConfig {
+        self.set_over(TrainConfig::default())
+    }
+
+    fn set_over(&self, mut base: TrainConfig) -> TrainConfig {
+        self.given().for_each(|setting| setting.set_given(&self.matches, &mut base));
+        base
+    }
+
     /// The flags over `base`, checked.
-    pub(super) fn over(&self, mut base: TrainConfig) -> Result<TrainConfig, ConfigError> {
-        for setting in self.given() {
-            setting.set_given(&self.matches, &mut base);
-        }
+    pub(super) fn over(&self, base: TrainConfig) -> Result<TrainConfig, ConfigError> {
+        let base = self.set_over(base);
         base.validate()?;
         if base.seeds.is_some() && self.given().any(|setting| setting.name() == "seed") {
             let reason = "one model is trained for each of several seeds; leave one of them out";

@@ -11,7 +11,8 @@ use super::task_args::TaskArgs;
 use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
 use crate::config::search_space::SearchSpace;
-use crate::training::pipeline::{Places, ResumeOptions};
+use crate::training::pipeline::ResumeOptions;
+use crate::training::places::Places;
 
 const EXAMPLES: &str = "\
 A file such as space.toml:
@@ -47,7 +48,8 @@ pub(super) struct SweepArgs {
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Continue an interrupted sweep: trainings that have ended are not repeated, and those that lacked memory are tried again,
-    /// also where the sweep has ended. If the images have been moved, give their new place with --data
+    /// also where the sweep has ended. If the images have been moved, give their new place with --data, and that of the images of --test
+    /// with --test
     #[arg(long, value_name = "DIR", conflicts_with_all = ["space", "out", "config", "preset"])]
     pub(super) resume: Option<PathBuf>,
     /// With --resume: continue a sweep also if it was computed with other arithmetic (without fused multiply-adds)
@@ -73,15 +75,13 @@ impl SweepArgs {
     }
 
     /// Where a sweep that is continued finds its images.
-    pub(super) fn places(&self) -> Result<Places, ConfigError> {
-        Ok(Places { moved_data: self.settings.moved_data()?, cache: self.cache.folder() })
+    pub(super) fn places(&self) -> Places {
+        self.settings.places(self.cache.folder())
     }
 
     /// What may be given beside `--resume`; of the settings, only the number of threads, and where the images are now.
     pub(super) fn resume_options(&self) -> Result<ResumeOptions, ConfigError> {
-        let reason =
-            "an interrupted sweep continues with its own settings; only --threads and --data may be given";
-        self.settings.check_resumed(&["threads", "data"], reason)?;
-        Ok(ResumeOptions { threads: self.settings.flags.config()?.threads, other_cpu: self.other_cpu })
+        let reason = "an interrupted sweep continues with its own settings; only --threads, --data and --test may be given";
+        self.settings.resume_options(self.other_cpu, reason)
     }
 }

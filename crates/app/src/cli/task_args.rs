@@ -8,7 +8,8 @@ use super::OutputArgs;
 use super::cache_args::CacheArgs;
 use super::setting_flags::{SettingFlags, ThreadsOnly};
 use crate::config::error::ConfigError;
-use crate::training::pipeline::{Places, ResumeOptions};
+use crate::training::pipeline::ResumeOptions;
+use crate::training::places::Places;
 use crate::training::share::Share;
 
 /// The flag of commands that train more than once.
@@ -41,6 +42,9 @@ pub(super) struct CollectArgs {
     /// The images, if they have been moved since the tasks ended
     #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
+    /// The images of --test, if they have been moved since the tasks ended
+    #[arg(long, value_name = "DATA")]
+    test: Option<PathBuf>,
     #[command(flatten)]
     pub(super) cache: CacheArgs,
     /// Join the trainings also if they were computed with other arithmetic (without fused multiply-adds) than this build uses
@@ -60,6 +64,6 @@ impl CollectArgs {
 
     /// Where the images are.
     pub(super) fn places(&self) -> Places {
-        Places { moved_data: self.data.clone(), cache: self.cache.folder() }
+        Places { moved_data: self.data.clone(), moved_test: self.test.clone(), cache: self.cache.folder() }
     }
 }

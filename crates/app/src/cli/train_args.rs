@@ -10,7 +10,8 @@ use super::cache_args::CacheArgs;
 use super::task_args::TaskArgs;
 use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
-use crate::training::pipeline::{Places, ResumeOptions};
+use crate::training::pipeline::ResumeOptions;
+use crate::training::places::Places;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,7 +47,7 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Continue an interrupted run; its result is the same as without the interruption. If its images have been moved, give
-    /// their new place with --data
+    /// their new place with --data, and that of the images of --test with --test
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "config", "preset"])]
     pub(super) resume: Option<PathBuf>,
     /// With --resume: continue a run also if it was computed with other arithmetic (without fused multiply-adds)
@@ -73,15 +74,13 @@ impl TrainArgs {
     }
 
     /// Where a run that is continued finds its images.
-    pub(super) fn places(&self) -> Result<Places, ConfigError> {
-        Ok(Places { moved_data: self.settings.moved_data()?, cache: self.cache.folder() })
+    pub(super) fn places(&self) -> Places {
+        self.settings.places(self.cache.folder())
     }
 
     /// What may be given beside `--resume`; of the settings, only the number of threads, and where the images are now.
     pub(super) fn resume_options(&self) -> Result<ResumeOptions, ConfigError> {
-        let reason =
-            "an interrupted run continues with its own settings; only --threads and --data may be given";
-        self.settings.check_resumed(&["threads", "data"], reason)?;
-        Ok(ResumeOptions { threads: self.settings.flags.config()?.threads, other_cpu: self.other_cpu })
+        let reason = "an interrupted run continues with its own settings; only --threads, --data and --test may be given";
+        self.settings.resume_options(self.other_cpu, reason)
     }
 }

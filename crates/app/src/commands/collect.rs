@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use crate::config::TrainConfig;
 use crate::config::search_space::SearchSpace;
 use crate::error::AppError;
 use crate::ranks::Ranks;
@@ -10,7 +9,8 @@ use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::SPACE;
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
-use crate::training::pipeline::{Places, ResumeOptions};
+use crate::training::pipeline::ResumeOptions;
+use crate::training::places::Places;
 use crate::training::several_runs::SeveralRuns;
 use crate::training::sweep::Sweep;
 use crate::training::whole_folder::WholeFolder;
@@ -23,12 +23,11 @@ use crate::training::whole_folder::WholeFolder;
 pub(crate) fn run(
     path: &Path,
     options: ResumeOptions,
-    Places { moved_data, cache }: Places,
+    places: Places,
     screen: &Screen,
 ) -> Result<(), AppError> {
     let folder = RunFolder::open(path)?;
-    let config = options.read_config(&folder)?;
-    let config = TrainConfig { cache, data: moved_data.unwrap_or(config.data), ..config };
+    let config = places.over(options.read_config(&folder)?)?;
     if folder.file(SPACE).is_file() {
         let space = SearchSpace::read(&folder.file(SPACE))?;
         let sweep = Sweep::new(&config, &space)?;

@@ -1,6 +1,6 @@
 //! `roentgen sweep`: searches settings on the validation set; new, or continued from where it was interrupted.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::config::TrainConfig;
 use crate::config::on_ranks::{shared_config, shared_space};
@@ -12,7 +12,8 @@ use crate::run_dir::file_names::SPACE;
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
-use crate::training::pipeline::{Places, ResumeOptions};
+use crate::training::pipeline::ResumeOptions;
+use crate::training::places::Places;
 use crate::training::share::Share;
 use crate::training::sweep::{Sweep, forget_ends, to_try_again};
 use crate::training::whole_folder::WholeFolder;
@@ -61,11 +62,12 @@ pub(crate) fn run_task(
 pub(crate) fn resume(
     path: &Path,
     options: ResumeOptions,
-    Places { moved_data, cache }: Places,
+    places: Places,
     ranks: &Ranks,
     screen: &Screen,
 ) -> Result<(), AppError> {
-    let (folder, found) = ranks.first(|| open(path, options, moved_data))?.unzip();
+    let cache = places.cache.clone();
+    let (folder, found) = ranks.first(|| open(path, options, places))?.unzip();
     let (config, space) = found.unzip();
     let config = shared_config::<AppError>(config, cache, ranks)?;
     let space = shared_space::<AppError>(space, ranks)?;
@@ -77,7 +79,7 @@ pub(crate) fn resume(
 fn open(
     path: &Path,
     options: ResumeOptions,
-    moved_data: Option<PathBuf>,
+    places: Places,
 ) -> Result<(RunFolder, (TrainConfig, SearchSpace)), AppError> {
     let again = to_try_again(path);
     let folder = if again.is_empty() { RunFolder::open(path)? } else { RunFolder::reopen(path)? };
@@ -85,8 +87,7 @@ fn open(
         let reason = "it is not the folder of a sweep; a run is continued with roentgen train --resume";
         return Err(RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() }.into());
     }
-    let config = options.read_config(&folder)?;
-    let config = TrainConfig { data: moved_data.unwrap_or(config.data), ..config };
+    let config = places.over(options.read_config(&folder)?)?;
     let space = SearchSpace::read(&folder.file(SPACE))?;
     forget_ends(&folder, &again)?;
     Ok((folder, (config, space)))

@@ -1,6 +1,6 @@
 //! `roentgen train`: a run, or several; new, or continued from where it was interrupted.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use roentgen_data::Dataset;
 use serde::Serialize;
@@ -21,7 +21,8 @@ use crate::terminal::screen::Screen;
 use crate::training::follower::follow;
 use crate::training::leader::Leader;
 use crate::training::memory_estimate::{MORE_ROOM, MemoryEstimate, SMALLER_TRAINING};
-use crate::training::pipeline::{Execution, FinishedRun, Places, ResumeOptions, train_in_folder, train_led};
+use crate::training::pipeline::{Execution, FinishedRun, ResumeOptions, train_in_folder, train_led};
+use crate::training::places::Places;
 use crate::training::several_runs::SeveralRuns;
 use crate::training::share::Share;
 use crate::training::whole_folder::WholeFolder;
@@ -80,11 +81,12 @@ pub(crate) fn run_task(
 pub(crate) fn resume(
     path: &Path,
     options: ResumeOptions,
-    Places { moved_data, cache }: Places,
+    places: Places,
     ranks: &Ranks,
     screen: &Screen,
 ) -> Result<(), AppError> {
-    let (folder, config) = ranks.first(|| open_run(path, options, moved_data))?.unzip();
+    let cache = places.cache.clone();
+    let (folder, config) = ranks.first(|| open_run(path, options, places))?.unzip();
     let config = shared_config::<AppError>(config, cache, ranks)?;
     if let Some(several) = SeveralRuns::of(&config) {
         return Ok(several.run_on(ranks, folder.map(WholeFolder::Existing), options.other_cpu, screen)?);
@@ -109,15 +111,15 @@ fn plan_folder(config: &TrainConfig, out: Option<&Path>) -> Result<PlannedFolder
 fn open_run(
     path: &Path,
     options: ResumeOptions,
-    moved_data: Option<PathBuf>,
+    places: Places,
 ) -> Result<(RunFolder, TrainConfig), AppError> {
     let folder = RunFolder::open(path)?;
     if folder.file(SPACE).is_file() {
         let reason = format!("it is the folder of a sweep; continue it with: {}", resume_command(path));
         return Err(RunDirError::NotResumable { path: path.into(), reason }.into());
     }
-    let mut config = options.read_config(&folder)?;
-    if let Some(data) = moved_data {
+    let config = options.read_config(&folder)?;
+    if places.is_moved() {
         // The first of several trainings is checked before any other: by its checkpoint, or by the digests in its model.
         let several = SeveralRuns::of(&config);
         let first = several
@@ -127,11 +129,11 @@ fn open_run(
         if !has_ended && !first.join(CHECKPOINT).exists() {
             let reason =
                 "without a checkpoint it is not known whether the images are the same; start the run again";
-            return Err(ConfigError::Conflict { first: "--data", second: "--resume", reason }.into());
+            let first = if places.moved_data.is_some() { "--data" } else { "--test" };
+            return Err(ConfigError::Conflict { first, second: "--resume", reason }.into());
         }
-        config.data = data;
     }
-    Ok((folder, config))
+    Ok((folder, places.over(config)?))
 }
 
 /// Loads the images on every rank: each decodes a share of the files, and all have the same. Fails where a rank has too little

@@ -1,6 +1,6 @@
 //! A run on loaded data: trains epoch by epoch, evaluates the saved model, writes the report.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use roentgen_data::{Dataset, Normalization};
 use roentgen_layers::ResNet9;
@@ -71,16 +71,6 @@ impl ResumeOptions {
         config.validate()?;
         Ok(config)
     }
-}
-
-/// Where what is continued finds its images.
-#[derive(Debug, Default)]
-pub(crate) struct Places {
-    /// Their new path, if they were moved. Other images are rejected: a checkpoint, a model, and the folder of several trainings
-    /// have digests of them.
-    pub(crate) moved_data: Option<PathBuf>,
-    /// [`TrainConfig::cache`].
-    pub(crate) cache: Option<PathBuf>,
 }
 
 /// How a run is trained, besides what its settings say.
