@@ -1,8 +1,8 @@
 //! What a set of images holds, counted on the disk.
 
 use std::io;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use roentgen_data::disk;
 use serde::Serialize;
@@ -73,6 +73,17 @@ pub(super) fn contents(set: &Path) -> io::Result<Contents> {
         }
     }
     Ok(found)
+}
+
+/// When the folder of a part or a class was last changed: a file was added or removed, or the folder of a patient.
+pub(super) fn changed(set: &Path) -> Option<SystemTime> {
+    let time = |folder: &Path| folder.metadata().and_then(|found| found.modified()).ok();
+    let parts = Part::ALL.map(|part| set.join(part.folder()));
+    let of_part = |part: &PathBuf| {
+        let classes = entries(part).unwrap_or_default().into_iter().filter(|(_, is_folder)| *is_folder);
+        classes.filter_map(|(class, _)| time(&part.join(class))).chain(time(part)).max()
+    };
+    parts.iter().filter(|part| part.is_dir()).filter_map(of_part).max()
 }
 
 /// The images of a class, as paths in the set with `/` between their parts, sorted.

@@ -13,13 +13,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use axum::http::StatusCode;
 use roentgen_data::{disk, image_extension, is_same_class, read_file, read_text_file};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::contents::{Contents, contents, entries, images_of, remove_begun};
+use super::contents::{Contents, changed, contents, entries, images_of, remove_begun};
 use super::part::Part;
 use crate::serve::below::below;
 use crate::serve::names::{file_stem, folder_name, numbered, set_name, title};
@@ -98,7 +99,15 @@ pub(super) struct ClassImages {
 pub(in crate::serve) struct Sets {
     folder: PathBuf,
     /// What each set holds, once it has been counted. Changes of the disk are made while it is locked.
-    known: Mutex<BTreeMap<String, Contents>>,
+    known: Mutex<BTreeMap<String, Counted>>,
+}
+
+/// What a set holds.
+#[derive(Debug, Default)]
+struct Counted {
+    contents: Contents,
+    /// [`changed`] when it was counted: files may be copied into a set by hand.
+    changed: Option<SystemTime>,
 }
 
 impl Sets {
@@ -127,7 +136,7 @@ impl Sets {
         }
         let path = self.folder.join(&name);
         disk::write_private(&path, &path.join(TITLE), title.as_bytes()).map_err(not_written)?;
-        known.insert(name.clone(), Contents::default());
+        known.insert(name.clone(), Counted::default());
         Ok(info(name, title, Contents::default()))
     }
 
@@ -219,10 +228,11 @@ impl Sets {
         }
         let counted = known.get_mut(set).ok_or(Problem::Failed)?;
         if !was_there {
-            counted.add(image.part, &class, bytes.len() as u64);
+            counted.contents.add(image.part, &class, bytes.len() as u64);
+            counted.changed = changed(&path);
         }
         let parts: Vec<_> = in_set.iter().map(|part| part.to_string_lossy()).collect();
-        Ok(AddedImage { class, path: parts.join("/"), was_there, n_images: counted.n_images })
+        Ok(AddedImage { class, path: parts.join("/"), was_there, n_images: counted.contents.n_images })
     }
 
     /// Removes a set, with all that is in it.
@@ -269,7 +279,7 @@ impl Sets {
         Err(Problem::Failed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Contents>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Counted>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -282,13 +292,15 @@ impl Sets {
         Ok(found.into_iter().filter(|(_, is_folder)| *is_folder).map(|(name, _)| name).collect())
     }
 
-    fn info(&self, known: &mut BTreeMap<String, Contents>, name: String) -> Result<SetInfo, Problem> {
+    fn info(&self, known: &mut BTreeMap<String, Counted>, name: String) -> Result<SetInfo, Problem> {
         let path = self.folder.join(&name);
-        if !known.contains_key(&name) {
-            known.insert(name.clone(), contents(&path).map_err(unreadable)?);
+        let changed = changed(&path);
+        if known.get(&name).is_none_or(|counted| counted.changed != changed) {
+            let contents = contents(&path).map_err(unreadable)?;
+            known.insert(name.clone(), Counted { contents, changed });
         }
         let title = read_text_file(&path.join(TITLE), 1 << 10).unwrap_or_default();
-        let contents = known.get(&name).cloned().unwrap_or_default();
+        let contents = known.get(&name).map(|counted| counted.contents.clone()).unwrap_or_default();
         Ok(info(name, title, contents))
     }
 }

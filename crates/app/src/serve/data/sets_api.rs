@@ -68,6 +68,20 @@ async fn on_sets<T: Send + 'static>(
     tokio::task::spawn_blocking(move || work(site.collection())).await.map_err(|_| Problem::Failed)?
 }
 
+/// Removes something of a set, unless a training reads its images.
+async fn on_unread_set<T: Send + 'static>(
+    site: Site,
+    set: String,
+    work: impl FnOnce(&Sets, &str) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let trainings = site.trainings().clone();
+    let unread = move |sets: &Sets| {
+        trainings.check_unread(&sets.path(&set)?)?;
+        work(sets, &set)
+    };
+    on_sets(site, unread).await
+}
+
 /// The sets of images that were put together here, the latest first.
 #[utoipa::path(get, path = "/api/v1/data/sets", tag = "data", operation_id = "list_sets",
     responses((status = 200, body = Vec<SetInfo>)))]
@@ -102,9 +116,10 @@ async fn one(State(site): State<Site>, Path(set): Path<String>) -> Result<Json<S
 #[utoipa::path(delete, path = "/api/v1/data/sets/{set}", tag = "data", operation_id = "remove_set", params(("set" = String, Path, description = "The name of the set")), responses(
     (status = 204, description = "It is removed."),
     (status = 404, body = String, description = "There is no such set."),
+    (status = 409, body = String, description = "A training reads the images."),
 ))]
 async fn remove(State(site): State<Site>, Path(set): Path<String>) -> Result<StatusCode, Problem> {
-    on_sets(site, move |sets| sets.remove(&set)).await?;
+    on_unread_set(site, set, Sets::remove).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -129,12 +144,13 @@ async fn add_class(
     responses(
         (status = 200, body = SetInfo),
         (status = 404, body = String, description = "There is no such set, or no such class."),
+        (status = 409, body = String, description = "A training reads the images."),
     ))]
 async fn remove_class(
     State(site): State<Site>,
     Path((set, class)): Path<(String, String)>,
 ) -> Result<Json<SetInfo>, Problem> {
-    on_sets(site, move |sets| sets.remove_class(&set, &class)).await.map(Json)
+    on_unread_set(site, set, move |sets, set| sets.remove_class(set, &class)).await.map(Json)
 }
 
 /// The images of a class of a set, 60 at a time.
@@ -207,11 +223,12 @@ async fn add_image(
 #[utoipa::path(delete, path = "/api/v1/data/sets/{set}/images", tag = "data", params(("set" = String, Path, description = "The name of the set"), OfPath), responses(
     (status = 200, body = SetInfo),
     (status = 404, body = String, description = "There is no such set, or no such image."),
+    (status = 409, body = String, description = "A training reads the images."),
 ))]
 async fn remove_image(
     State(site): State<Site>,
     Path(set): Path<String>,
     Query(OfPath { path }): Query<OfPath>,
 ) -> Result<Json<SetInfo>, Problem> {
-    on_sets(site, move |sets| sets.remove_image(&set, &path)).await.map(Json)
+    on_unread_set(site, set, move |sets, set| sets.remove_image(set, &path)).await.map(Json)
 }

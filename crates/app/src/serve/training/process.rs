@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::super::page_words::without_flags;
 use super::super::problem::Problem;
+use crate::config::ConfigFile;
 use crate::run_dir::error::resume_command;
 use crate::run_dir::file_names::CONFIG;
 use crate::terminal::progress_lines::BarState;
@@ -77,12 +78,28 @@ impl Bar {
 struct Started {
     name: String,
     folder: PathBuf,
+    /// What it is trained on, if that is a folder or file.
+    images: Option<PathBuf>,
     /// Closed to stop it.
     input: Option<ChildStdin>,
     output: VecDeque<String>,
     errors: VecDeque<String>,
     bar: Option<Bar>,
     end: Option<End>,
+}
+
+impl Started {
+    /// The first line is printed when the images are there.
+    fn has_begun(&self) -> bool {
+        !self.output.is_empty()
+    }
+}
+
+/// What a training in `folder` reads: the value of `--data`, or what the settings of the run have.
+fn images_of(folder: &Path, arguments: &[OsString]) -> Option<PathBuf> {
+    let given = arguments.iter().skip_while(|argument| *argument != "--data").nth(1);
+    let of_run = || ConfigFile::read(folder).ok().map(|file| file.complete.data);
+    given.map(PathBuf::from).or_else(of_run)
 }
 
 #[derive(Default)]
@@ -158,6 +175,7 @@ impl Trainings {
         latest.training = Some(Started {
             name: name.to_owned(),
             folder: folder.to_owned(),
+            images: images_of(folder, arguments),
             input: child.stdin.take(),
             output: VecDeque::new(),
             errors: VecDeque::new(),
@@ -228,6 +246,21 @@ impl Trainings {
         self.latest().at_work().map(|training| training.name.clone())
     }
 
+    /// Fails while a training reads the images in the folder `path`.
+    ///
+    /// # Errors
+    /// [`Problem::Refused`].
+    pub(in crate::serve) fn check_unread(&self, path: &Path) -> Result<(), Problem> {
+        let reads = |training: &&Started| {
+            let is_there = |images: &PathBuf| images.canonicalize().ok() == path.canonicalize().ok();
+            !training.has_begun() && training.images.as_ref().is_some_and(is_there)
+        };
+        let latest = self.latest();
+        let Some(Started { name, .. }) = latest.at_work().filter(reads) else { return Ok(()) };
+        let reason = format!("{name} is reading these images; wait until its training has begun, or stop it");
+        Err(Problem::Refused(StatusCode::CONFLICT, reason))
+    }
+
     /// The folder of the training that was started last, which is made when its images are read.
     pub(in crate::serve) fn folder_of(&self, name: &str) -> Option<PathBuf> {
         self.latest().named(name).map(|training| training.folder.clone())
@@ -236,8 +269,7 @@ impl Trainings {
     /// What this server knows of a training.
     pub(super) fn status(&self, name: &str) -> Option<TrainingStatus> {
         self.latest().named(name).map(|training| TrainingStatus {
-            // The first line is printed when the images are there.
-            has_begun: !training.output.is_empty(),
+            has_begun: training.has_begun(),
             is_stopping: training.input.is_none() && training.end.is_none(),
             bar: training.bar.clone(),
             end: training.end.clone(),
@@ -305,5 +337,43 @@ fn end_of(status: io::Result<ExitStatus>, errors: &[&str]) -> End {
         }
         Ok(status) => End::Failed(format!("the system ended it ({status}); is there enough memory?")),
         Err(error) => End::Failed(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_in_use_until_the_training_has_read_them() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(path("set")).expect("a folder");
+        let arguments: [OsString; 4] =
+            ["--data".into(), path("set").into(), "--out".into(), path("a").into()];
+        let trainings = Trainings::new().expect("a program");
+        trainings.latest().training = Some(Started {
+            name: "a".to_owned(),
+            folder: path("a"),
+            images: images_of(&path("a"), &arguments),
+            input: None,
+            output: VecDeque::new(),
+            errors: VecDeque::new(),
+            bar: None,
+            end: None,
+        });
+        let is_free = |name: &str| trainings.check_unread(&path(name)).is_ok();
+        assert!(!is_free("set") && is_free("other"));
+        let change = |change: fn(&mut Started)| trainings.latest().training.as_mut().map(change);
+        change(|training| training.output.push_back("data".to_owned()));
+        assert!(is_free("set"), "they are read");
+        change(|training| training.output.clear());
+        change(|training| training.end = Some(End::Stopped));
+        assert!(is_free("set"));
+        // A run that is resumed has them in its settings.
+        std::fs::create_dir(path("b")).expect("a folder");
+        std::fs::write(path("b").join(CONFIG), "data = \"films\"\n").expect("a file");
+        let resumed = ["--resume".into(), path("b").into()];
+        assert_eq!(images_of(&path("b"), &resumed), Some("films".into()));
     }
 }
