@@ -8,20 +8,34 @@ const HOMOGLYPHS: &str = "асеорхуіјѕһԁԛԝАВСЕНІЈКМОРЅТ
 const LATIN: &str = "aceopxyijshdqwABCEHIJKMOPSTXYoABEZHIKMNOPTYX";
 
 /// How a name looks: without differences in blanks, hyphens and underscores, case, Unicode form, kind of apostrophe, Cyrillic and
-/// Greek letters among Latin ones, and invisible characters. A whole number looks like itself with decimals of zero, which programs add where a column has empty cells.
+/// Greek letters among Latin ones, and invisible characters. A whole number looks like itself with decimals of zero, which programs
+/// add where a column has empty cells. The hyphen of `-1` and of `covid-` is a minus, which makes another class.
 pub(crate) fn look_of(name: &str) -> String {
     let visible: String =
         name.nfkc().filter(|&letter| !is_invisible(letter)).map(with_usual_apostrophe).collect();
     let visible = in_latin_letters(&visible).unwrap_or(visible);
     let words: Vec<&str> = visible.split(is_separator).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() {
+        return visible;
+    }
     let joined = words.join(" ");
-    let spelled = if joined.is_empty() { visible } else { joined };
-    let whole = without_zero_decimals(&spelled);
-    if whole.len() < spelled.len() {
-        return whole.to_owned();
+    let [before, after] = minuses(&visible, &joined);
+    let whole = without_zero_decimals(&joined);
+    if whole.len() < joined.len() {
+        return format!("{before}{whole}{after}");
     }
     // Single letters may be classes of handwriting, where case matters.
-    if spelled.chars().nth(1).is_none() { spelled } else { spelled.to_lowercase().nfkc().collect() }
+    let is_letter = joined.chars().nth(1).is_none();
+    let spelled = if is_letter { joined } else { joined.to_lowercase().nfkc().collect() };
+    format!("{before}{spelled}{after}")
+}
+
+/// The minus before a number, and the one at the end of a name; `words` is the name between them.
+fn minuses(name: &str, words: &str) -> [&'static str; 2] {
+    let name = name.trim_matches(|letter: char| is_separator(letter) && !is_hyphen(letter));
+    let is_number = words.trim_start_matches('.').starts_with(|letter: char| letter.is_ascii_digit());
+    [is_number && name.starts_with(is_hyphen), name.ends_with(is_hyphen)]
+        .map(|is_minus| if is_minus { "-" } else { "" })
 }
 
 /// How a name looks where it repeats one that is known: the case of a single letter does not matter then.
@@ -75,7 +89,11 @@ pub(crate) fn without_zero_decimals(text: &str) -> &str {
 }
 
 fn is_separator(letter: char) -> bool {
-    letter.is_whitespace() || matches!(letter, '_' | '-' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+    letter.is_whitespace() || letter == '_' || is_hyphen(letter)
+}
+
+fn is_hyphen(letter: char) -> bool {
+    matches!(letter, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}')
 }
 
 /// Zero-width characters, marks of the direction of text, soft hyphens, selectors of variants, fillers, tags, controls.

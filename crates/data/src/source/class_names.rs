@@ -170,6 +170,11 @@ mod tests {
             (["c\u{43E}vid", "covid"], "c\u{43E}vid"),
             (["\u{421}\u{41E}VID", "covid"], "\u{421}\u{41E}VID"),
             (["Crohn\u{2019}s", "Crohn's"], "Crohn\u{2019}s"),
+            (["COVID-19", "covid_19"], "COVID-19"),
+            (["COVID-19", "Covid 19"], "COVID-19"),
+            (["-1", "\u{2212}1.0"], "-1"),
+            (["covid-", "Covid -"], "covid-"),
+            (["covid", "_covid_"], "covid"),
         ] {
             let (class_names, note) = classes(&[spellings[0], spellings[1], "other"], "");
             assert_eq!(class_names, [name, "other"]);
@@ -186,7 +191,13 @@ mod tests {
             "1",
             "01",
             "0.5",
+            "-0.5",
+            "-.5",
             "0",
+            "-1",
+            "+1",
+            "covid-",
+            "covid+",
             "covid",
             "covid19",
             "O",
@@ -200,6 +211,10 @@ mod tests {
         ];
         let (class_names, note) = classes(&different, "");
         assert_eq!((class_names.len(), note), (different.len(), None));
+        // As in the labels of CheXpert, where -1 is uncertain.
+        for different in [["-1", "1"], ["-1.0", "1.0"], ["covid-", "covid"]] {
+            assert_eq!(classes(&different, "").0, different);
+        }
     }
 
     #[test]
