@@ -118,8 +118,9 @@ impl Decoded {
     pub(crate) fn new(image: &DynamicImage, facts: FileFacts, options: &LoadOptions) -> Self {
         let small = SmallImage::from_decoded(image, options.resizing());
         let facts = facts_of_pixels(&small, facts);
+        let bits = small.wide.as_ref().map_or(16, |wide| wide.needed_bits);
         Self {
-            thumbnail: Thumbnail::of(image),
+            thumbnail: Thumbnail::of(image, bits),
             image: small,
             facts,
             origin: None,

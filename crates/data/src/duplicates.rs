@@ -188,9 +188,12 @@ fn crops(n: usize) -> impl Iterator<Item = Cut> {
 
 #[cfg(test)]
 mod tests {
-    use image::{DynamicImage, GrayImage, Luma, Rgb, RgbImage, imageops};
+    use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgb, RgbImage, imageops};
 
     use super::*;
+    use crate::decode::Decoded;
+    use crate::file_facts::FileFacts;
+    use crate::options::LoadOptions;
     use crate::progress::silent;
 
     /// An image of smooth noise, determined by `seed`.
@@ -204,7 +207,7 @@ mod tests {
     }
 
     fn thumbnails(images: impl IntoIterator<Item = DynamicImage>) -> Vec<Thumbnail> {
-        images.into_iter().map(|image| Thumbnail::of(&image)).collect()
+        images.into_iter().map(|image| Thumbnail::of(&image, 16)).collect()
     }
 
     fn find_duplicates_of(thumbnails: Vec<Thumbnail>) -> Vec<DuplicatePair> {
@@ -233,6 +236,48 @@ mod tests {
         ]));
         assert_eq!(found.iter().map(|pair| (pair.a, pair.b)).collect::<Vec<_>>(), [(0, 1), (0, 2)]);
         assert!(found.iter().all(|pair| pair.similarity == 1.0));
+    }
+
+    fn decoded(images: impl IntoIterator<Item = DynamicImage>) -> Vec<Thumbnail> {
+        let options = LoadOptions::default();
+        let decoded = |image| Decoded::new(&image, FileFacts::default(), &options).thumbnail;
+        images.into_iter().map(decoded).collect()
+    }
+
+    /// A film of so many bits in 16-bit samples, with noise of one level.
+    fn narrow(seed: u32, bits: u16, noise: u32) -> DynamicImage {
+        let levels = (1u32 << bits) - 1;
+        let grey = blobs(seed, 80);
+        let sample = |x, y| {
+            let noise = (x * 7 + y * 13 + noise * (x + y)) % 3;
+            Luma([(u32::from(grey.get_pixel(x, y).0[0]) * (levels - 2) / 255 + noise) as u16])
+        };
+        DynamicImage::ImageLuma16(ImageBuffer::from_fn(80, 80, sample))
+    }
+
+    #[test]
+    fn a_film_of_few_bits_and_its_encoded_copy_are_duplicates() {
+        for bits in [8, 9, 10, 12, 16] {
+            let others = (10..50).map(|seed| narrow(seed, bits, 0));
+            let copy = narrow(1, bits, 1);
+            let eight_bit = DynamicImage::ImageLuma8(blobs(1, 80));
+            let all = [narrow(1, bits, 0), copy, eight_bit].into_iter().chain(others);
+            let found = find_duplicates_of(decoded(all));
+            let pairs: Vec<(usize, usize)> = found.iter().map(|pair| (pair.a, pair.b)).collect();
+            assert!(pairs.contains(&(0, 1)) && pairs.contains(&(0, 2)), "{bits} bits: {pairs:?}");
+        }
+    }
+
+    #[test]
+    fn the_noise_of_a_flat_image_is_no_detail() {
+        let flat = |level: u32| {
+            let sample = |x: u32, y: u32| Luma([(level + (x * 7_919 + y * 104_729) % 5) as u16]);
+            DynamicImage::ImageLuma16(ImageBuffer::from_fn(400, 400, sample))
+        };
+        assert!(decoded([0, 300, 1_000, 60_000].map(flat)).iter().all(|flat| flat.detail.is_none()));
+        let mut one_level = GrayImage::from_pixel(400, 400, Luma([7]));
+        one_level.enumerate_pixels_mut().for_each(|(x, _, pixel)| pixel.0[0] += u8::from(x > 200));
+        assert!(decoded([DynamicImage::ImageLuma8(one_level)])[0].detail.is_none());
     }
 
     #[test]

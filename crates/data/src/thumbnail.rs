@@ -18,8 +18,8 @@ pub(crate) struct Thumbnail {
 }
 
 impl Thumbnail {
-    /// Of an image before it is resized.
-    pub(crate) fn of(image: &DynamicImage) -> Self {
-        Self { digest: ImageDigest::of(image), detail: detail::of(image).map(Box::new) }
+    /// Of an image before it is resized. If its samples have 16 bits, they use the lower `bits` of them.
+    pub(crate) fn of(image: &DynamicImage, bits: u8) -> Self {
+        Self { digest: ImageDigest::of(image), detail: detail::of(image, bits).map(Box::new) }
     }
 }

@@ -29,12 +29,12 @@ pub(crate) fn is_tiny(width: u32, height: u32) -> bool {
 /// Local contrast normalisation (Jarrett et al. 2009, section 3.1, with a box for the Gaussian): the difference to the
 /// mean of the surroundings, over its standard deviation there. A change of brightness or contrast leaves it the same.
 ///
-/// `None` for an image that is flat or smaller than [`MIN_SIDE_WITH_DETAIL`].
-pub(crate) fn of(image: &DynamicImage) -> Option<Detail> {
+/// Samples of 16 bits use the lower `bits` of them. `None` for an image that is flat or smaller than [`MIN_SIDE_WITH_DETAIL`].
+pub(crate) fn of(image: &DynamicImage, bits: u8) -> Option<Detail> {
     if is_tiny(image.width(), image.height()) {
         return None;
     }
-    let values = shrunk(image);
+    let values = shrunk(image, bits);
     if standard_deviation(&values) < FLAT {
         return None;
     }
@@ -51,13 +51,13 @@ pub(crate) fn of(image: &DynamicImage) -> Option<Detail> {
 }
 
 /// The brightness on the grid, in 255 levels.
-fn shrunk(image: &DynamicImage) -> Vec<f32> {
+fn shrunk(image: &DynamicImage, bits: u8) -> Vec<f32> {
     match image {
         // Not copied: a film of 16 bits has 10 MB and more.
         DynamicImage::ImageLuma8(grey) => shrunk_8_bit(grey),
-        DynamicImage::ImageLuma16(grey) => shrunk_16_bit(grey),
+        DynamicImage::ImageLuma16(grey) => shrunk_16_bit(grey, bits),
         _ if image.color().bytes_per_pixel() > image.color().channel_count() => {
-            shrunk_16_bit(&image.to_luma16())
+            shrunk_16_bit(&image.to_luma16(), bits)
         }
         _ => shrunk_8_bit(&image.to_luma8()),
     }
@@ -68,9 +68,11 @@ fn shrunk_8_bit(grey: &GrayImage) -> Vec<f32> {
     small.iter().map(|&value| f32::from(value)).collect()
 }
 
-fn shrunk_16_bit(grey: &ImageBuffer<Luma<u16>, Vec<u16>>) -> Vec<f32> {
+fn shrunk_16_bit(grey: &ImageBuffer<Luma<u16>, Vec<u16>>, bits: u8) -> Vec<f32> {
+    // A film of 10 bits has 64 times less contrast than one that fills the 16 bits.
+    let white = f32::from(u16::MAX >> (16 - bits));
     let small = imageops::resize(grey, SIDE as u32, SIDE as u32, FilterType::Triangle);
-    small.iter().map(|&value| f32::from(value) / 257.0).collect()
+    small.iter().map(|&value| (f32::from(value) * 255.0 / white).min(255.0)).collect()
 }
 
 fn mean(values: &[f32]) -> f32 {
