@@ -9,7 +9,8 @@ use crate::dataset::{Dataset, Findings, SubsetOrigin};
 use crate::decode::Decoded;
 use crate::error::DataError;
 use crate::image_set::{Entry, ImageSet};
-use crate::options::{Channels, Fold, LoadOptions};
+use crate::negatives::BrightnessPattern;
+use crate::options::{Channels, Fold, Invert, LoadOptions};
 use crate::pool::ImagePool;
 use crate::progress::Progress;
 use crate::sample_bits;
@@ -65,14 +66,15 @@ pub fn load_dataset_together(
 }
 
 /// A few images of the training set of [`load_dataset`], evenly spaced, decoded in the same way; bad ones are left out. They have three
-/// channels, which are equal in grey images.
+/// channels, which are equal in grey images. With [`Invert::Auto`], negatives are found by the pattern of some more images.
 ///
 /// # Errors
 /// [`DataError`], for data that cannot be used at all.
 pub fn load_some(path: &Path, n: usize, options: &LoadOptions) -> Result<ImageSet, DataError> {
     options.validate()?;
     let train = source::list(path, Usage::Train, options)?.take(Subset::Train);
-    let step = train.len().div_ceil(n).max(1);
+    let is_inverted = options.invert == Invert::Auto;
+    let step = train.len().div_ceil(if is_inverted { n.max(SAMPLE) } else { n }).max(1);
     let chosen: Vec<Item> = train.into_iter().step_by(step).collect();
     chosen.iter().try_for_each(Item::load_packed)?;
     let (items, mut decoded): (Vec<Item>, Vec<Decoded>) = chosen
@@ -80,11 +82,16 @@ pub fn load_some(path: &Path, n: usize, options: &LoadOptions) -> Result<ImageSe
         .filter_map(|item| item.decode(options).ok().map(|decoded| (item, decoded)))
         .unzip();
     sample_bits::apply(decoded.iter_mut(), options.sample_bits);
+    if is_inverted && let Some(pattern) = BrightnessPattern::of(decoded.iter().map(|decoded| &decoded.image))
+    {
+        decoded.iter_mut().for_each(|decoded| decoded.check_negative(&pattern, options.invert));
+    }
+    let step = decoded.len().div_ceil(n).max(1);
     let entry = |(Item { name, content, label, .. }, decoded): (Item, Decoded)| {
         let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
         Entry { image: decoded.image, name, file: content.into_file(), label, patient: None, facts, digest }
     };
-    Ok(ImageSet::pack(3, items.into_iter().zip(decoded).map(entry).collect()))
+    Ok(ImageSet::pack(3, items.into_iter().zip(decoded).step_by(step).map(entry).collect()))
 }
 
 /// Loads training data from images in memory, as [`load_dataset`] loads them from a file: the same resizing, splits and
@@ -347,14 +354,26 @@ pub fn load_for_model(
 const SAMPLE: usize = 64;
 
 /// Whether a sample of the training set has a training or validation image of the model. Of the training data of the model
-/// at least half of the images are, so the sample misses them with a probability of at most 2^-64.
+/// at least half of the images are, so the sample misses them with a probability of at most 2^-64. Files that cannot be used,
+/// such as those of other views than `--view`, do not count: the model was not trained on them.
 fn has_training_image(listing: &Listing, digests: &[u64], options: &LoadOptions) -> bool {
     let train: Vec<&Item> = listing.items.iter().filter(|item| item.subset == Subset::Train).collect();
-    let sample: Vec<&Item> = train.iter().step_by(train.len().div_ceil(SAMPLE).max(1)).copied().collect();
+    let step = train.len().div_ceil(SAMPLE).max(1);
+    let spaced: Vec<&Item> =
+        (0..step).flat_map(|first| train.iter().skip(first).step_by(step)).copied().collect();
     let is_training_image = |item: &&Item| {
-        item.decode(options).is_ok_and(|decoded| digests.binary_search(&decoded.digest()).is_ok())
+        let decoded = item.decode(options).ok()?;
+        Some(digests.binary_search(&decoded.digest()).is_ok())
     };
-    sample.par_iter().any(is_training_image)
+    let mut n_decoded = 0;
+    for items in spaced.chunks(SAMPLE) {
+        let decoded: Vec<bool> = items.par_iter().filter_map(is_training_image).collect();
+        n_decoded += decoded.len();
+        if decoded.contains(&true) || n_decoded >= SAMPLE {
+            return decoded.contains(&true);
+        }
+    }
+    false
 }
 
 /// The sets of training, if these are the training data of the model and had a test set; their test set is split off as
@@ -427,35 +446,5 @@ mod cache_tests;
 mod npz_cache_tests;
 #[cfg(test)]
 mod team_tests;
-
 #[cfg(test)]
-mod tests {
-    use std::io;
-
-    use super::*;
-    use crate::disk::{Operation, faults};
-    use crate::progress::silent;
-
-    #[cfg(unix)]
-    #[test]
-    fn too_many_open_files_are_no_fault_of_a_file() {
-        let dir = tempfile::tempdir().unwrap();
-        for (number, class) in (0..8).map(|number| (number, ["a", "b"][number % 2])) {
-            std::fs::create_dir_all(dir.path().join(class)).unwrap();
-            let image =
-                image::GrayImage::from_fn(30, 30, |x, y| image::Luma([(x * y + number as u32) as u8]));
-            image.save(dir.path().join(class).join(format!("{number}.png"))).unwrap();
-        }
-        let refused = dir.path().join("b/5.png");
-        let _hooked = faults::hook(dir.path(), move |operation| match operation {
-            Operation::Open(path) if path == refused => Err(io::Error::from_raw_os_error(libc::EMFILE)),
-            _ => Ok(()),
-        });
-        let options = LoadOptions { skip_bad: true, ..LoadOptions::default() };
-        let error = load_dataset(dir.path(), &options, &silent).unwrap_err().to_string();
-        assert!(
-            error.contains("5.png: too many files are open; raise the limit") && error.contains("ulimit -n"),
-            "{error}"
-        );
-    }
-}
+mod tests;

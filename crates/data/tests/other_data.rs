@@ -82,6 +82,22 @@ fn training_data_are_recognised_by_their_pixels_and_not_by_file_names() {
 }
 
 #[test]
+fn training_data_are_recognised_among_many_files_that_are_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    save_images(dir.path(), "a", 65);
+    save_images(dir.path(), "b", 65);
+    // Every third of 130 files, which were looked at first.
+    for number in (0..130).step_by(3) {
+        let (class, number) = if number < 65 { ("a", number) } else { ("b", number - 65) };
+        fs::write(dir.path().join(format!("{class}/{number:02}.png")), "no image").unwrap();
+    }
+    let options = LoadOptions { skip_bad: true, ..Default::default() };
+    let trained = load_dataset(dir.path(), &options, &silent).unwrap();
+    let own = evaluate(dir.path(), Some(&trained), &options).unwrap();
+    assert_eq!((own.test_origin, &own.test), (EvaluationOrigin::SplitOff, &trained.test));
+}
+
+#[test]
 fn the_model_of_a_fold_is_evaluated_on_the_test_set_of_other_data() {
     let dir = tempfile::tempdir().unwrap();
     for folder in ["own/a", "own/b"] {
