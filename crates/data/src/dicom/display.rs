@@ -56,10 +56,12 @@ fn display_table(
         (0..1 << layout.bits_allocated).map(|sample| modality.apply(stored(sample))).collect();
     let range = || match layout.bits_stored {
         // Eight bits are what a screen shows.
-        ..=8 => (
-            modality.apply(stored_min(layout)),
-            modality.apply(stored_min(layout) + (1 << layout.bits_stored) - 1),
-        ),
+        ..=8 => {
+            let ends = [0, (1 << layout.bits_stored) - 1];
+            let [first, last] = ends.map(|above| modality.apply(stored_min(layout) + above));
+            // With a negative slope the largest sample is the darkest.
+            (first.min(last), first.max(last))
+        }
         _ => robust_range(&values, &counts(), |sample| padding.contains(stored(sample))),
     };
     let interest = Interest::of(object, layout, range);

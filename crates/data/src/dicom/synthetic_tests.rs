@@ -197,6 +197,20 @@ fn windows_tables_and_padding_are_applied_in_their_order() {
 }
 
 #[test]
+fn a_negative_slope_inverts_whatever_the_number_of_bits() {
+    for bits_stored in [8, 12] {
+        let storage = Storage { bits_stored, ..PLAIN };
+        let mut object = object_of(&film(), storage);
+        object.put(DataElement::new(tags::RESCALE_SLOPE, VR::DS, "-1"));
+        object.put(DataElement::new(tags::RESCALE_INTERCEPT, VR::DS, "0"));
+        object.remove_element(tags::WINDOW_CENTER);
+        let found = greys(&bytes_of(object, storage.transfer_syntax));
+        let is_near = |(found, grey): (&u8, u8)| found.abs_diff(255 - grey) <= 3;
+        assert!(found.iter().zip(film()).all(is_near), "{bits_stored} bits: {found:?}");
+    }
+}
+
+#[test]
 fn an_inverse_presentation_is_inverted_once() {
     let shown = |photometric, shape: &str| {
         let storage = Storage { photometric, ..PLAIN };
