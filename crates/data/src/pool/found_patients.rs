@@ -147,7 +147,10 @@ pub(super) fn find_patients(
         }
     }
     let of_headers_alone = headers.notes().filter(|_| source == Some(PatientSource::Headers));
-    let notes = of_headers_alone.chain(disagreeing_patients_note(items, &headers)).collect();
+    let has_column_of = |item: &Item| has_column[usize::from(is_from_test_option(item))];
+    let of_both =
+        [disagreeing_patients_note(items, &headers), missing_patients_note(items, &headers, has_column_of)];
+    let notes = of_headers_alone.chain(of_both.into_iter().flatten()).collect();
     let mut patients = of_headers;
     if images.iter().any(|decoded| decoded.origin.is_some()) {
         replace_by_numbers(&mut patients);
@@ -184,6 +187,24 @@ fn disagreeing_patients_note(items: &[Item], headers: &HeaderPatients<'_>) -> Op
     })
 }
 
+/// A note on images without a patient in the column of the table, of which the headers of the DICOM files name one.
+fn missing_patients_note(
+    items: &[Item],
+    headers: &HeaderPatients<'_>,
+    has_column: impl Fn(&Item) -> bool,
+) -> Option<String> {
+    let is_missing = |item: &Item| item.patient.is_none() && has_column(item);
+    let pairs = items.iter().zip(headers.iter());
+    let n = pairs.filter(|(item, patient)| patient.is_some() && is_missing(item)).count();
+    (n > 0).then(|| {
+        format!(
+            "{n} DICOM file(s) have a patient in their header and none in the table's column of patients, which is used: their \
+             images may lie in other sets than those of the same patient; fill the column, or remove it, so that the headers \
+             decide"
+        )
+    })
+}
+
 /// A note on guessed patients of a separate test set that have the same name as one of the other sets.
 pub(super) fn matching_patients_note(
     records: &[ImageRecord],
@@ -211,23 +232,26 @@ mod tests {
     use crate::source::Content;
     use crate::subset::Subset;
 
+    /// A file, and what its header says.
+    fn film(&patient: &HeaderPatient) -> (Item, Decoded) {
+        let item = Item {
+            content: Content::File(ImageFile::At(Path::new("film").into())),
+            name: "film".into(),
+            subset: Subset::Train,
+            label: 0,
+            patient: None,
+            patient_folder: None,
+        };
+        let options = LoadOptions::default();
+        let decoded = Decoded::new(&DynamicImage::new_luma8(30, 30), FileFacts::default(), &options);
+        let view = ViewPosition::Pa;
+        let origin = Origin { patient: Some(patient), device: [0; 32], view, has_burned_in_text: false };
+        (item, Decoded { origin: Some(Box::new(origin)), ..decoded })
+    }
+
     fn found(patients: &[HeaderPatient]) -> FoundPatients {
         let options = LoadOptions::default();
-        let image = |&patient: &HeaderPatient| {
-            let item = Item {
-                content: Content::File(ImageFile::At(Path::new("film").into())),
-                name: "film".into(),
-                subset: Subset::Train,
-                label: 0,
-                patient: None,
-                patient_folder: None,
-            };
-            let decoded = Decoded::new(&DynamicImage::new_luma8(30, 30), FileFacts::default(), &options);
-            let view = ViewPosition::Pa;
-            let origin = Origin { patient: Some(patient), device: [0; 32], view, has_burned_in_text: false };
-            (item, Decoded { origin: Some(Box::new(origin)), ..decoded })
-        };
-        let (items, images): (Vec<_>, Vec<_>) = patients.iter().map(image).unzip();
+        let (items, images): (Vec<_>, Vec<_>) = patients.iter().map(film).unzip();
         find_patients(&items, &images.into_iter().collect(), &options, |_| false).expect("no pattern")
     }
 
@@ -259,6 +283,17 @@ mod tests {
             "{:?}",
             found.notes
         );
+    }
+
+    #[test]
+    fn patients_that_only_the_headers_name_are_counted_beside_a_column() {
+        let options = LoadOptions::default();
+        let (mut items, images): (Vec<_>, Vec<_>) =
+            [known(1, None), known(1, None), known(2, None)].iter().map(film).unzip();
+        items[0].patient = Some("p1".into());
+        let images = images.into_iter().collect();
+        let notes = find_patients(&items, &images, &options, |_| false).expect("no pattern").notes;
+        assert!(notes.len() == 1 && notes[0].starts_with("2 DICOM file(s) have a patient in"), "{notes:?}");
     }
 
     #[test]
