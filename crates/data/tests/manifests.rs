@@ -51,6 +51,17 @@ fn a_manifest_is_read_with_splits_and_patients() {
 }
 
 #[test]
+fn a_tsv_is_separated_by_tabs_whatever_else_its_header_holds() {
+    let text = "\n\npath\tlabel\tage, sex\n".to_owned()
+        + &rows(|number| format!("films/{number}.png\t{}\t40, M", class(number)));
+    let (dir, path) = manifest(&text);
+    let tsv = dir.path().join("set/list.tsv");
+    fs::rename(path, &tsv).unwrap();
+    let data = load(&tsv).unwrap();
+    assert_eq!((data.class_names.len(), data.train.len() + data.val.len() + data.test.len()), (2, 24));
+}
+
+#[test]
 fn a_manifest_without_splits_is_split_by_patients() {
     let text = "path,label,patient\n".to_owned()
         + &rows(|number| format!("films/{number}.png,{},p{}", class(number), number / 4));

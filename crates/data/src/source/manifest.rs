@@ -93,8 +93,11 @@ fn lines(text: &str, manifest: &Path, options: &LoadOptions) -> Result<Lines, St
     if text.trim().is_empty() {
         return Err(format!("it is empty: expected the header {HEADER} and a line for each image"));
     }
-    let header = text.lines().next().unwrap_or_default();
-    let separator = [b',', b';', b'\t'].into_iter().find(|&byte| header.as_bytes().contains(&byte));
+    let header = text.lines().find(|line| !line.is_empty()).unwrap_or_default();
+    let is_tsv = manifest.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
+    // A name of a column may hold a comma.
+    let separators = if is_tsv { [b'\t', b',', b';'] } else { [b',', b';', b'\t'] };
+    let separator = separators.into_iter().find(|&byte| header.as_bytes().contains(&byte));
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(separator.unwrap_or(b','))
         .trim(csv::Trim::All)
