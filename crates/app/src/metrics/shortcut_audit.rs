@@ -28,9 +28,12 @@ pub(crate) struct Probe {
     pub per_class: Vec<ClassRocAuc>,
     /// Whether the probe predicts the class so well that the data have a shortcut.
     pub flagged: bool,
-    /// Whether each class has [`MIN_WITHOUT_ERROR`] images.
+    /// The fewest images, or patients, of a class.
     #[serde(skip)]
-    is_enough: bool,
+    n: usize,
+    /// Whether patients are known.
+    #[serde(skip)]
+    by_patient: bool,
 }
 
 /// The ROC AUC of one class.
@@ -45,9 +48,9 @@ pub(crate) struct ClassRocAuc {
     /// Whether the probe predicts this class too well.
     #[serde(skip)]
     flagged: bool,
-    /// Whether the class and the others have [`MIN_WITHOUT_ERROR`] images.
+    /// Images of the class or of all others, whichever are fewer; patients, where they are known.
     #[serde(skip)]
-    is_enough: bool,
+    n: usize,
 }
 
 /// What the audit found.
@@ -81,26 +84,43 @@ impl Probe {
         let of_class = |(class, name): (usize, &String)| {
             let found = metrics.of_class(class).into_iter().find(|(key, ..)| *key == "roc_auc");
             let (_, roc_auc, interval) = found.expect("a key of every class");
-            let is_enough = is_enough(predictions, groups, class);
-            ClassRocAuc { class: name.clone(), roc_auc, interval, flagged: false, is_enough }
+            let n = n_of_fewer(predictions, groups, class);
+            ClassRocAuc { class: name.clone(), roc_auc, interval, flagged: false, n }
         };
         let per_class: Vec<ClassRocAuc> = class_names.iter().enumerate().map(of_class).collect();
-        let is_enough = per_class.iter().all(|class| class.is_enough);
-        Self { roc_auc, interval, per_class, flagged: false, is_enough }
+        let n = per_class.iter().map(|class| class.n).min().unwrap_or(0);
+        Self { roc_auc, interval, per_class, flagged: false, n, by_patient: groups.is_some() }
     }
 
     /// Flags the probe if its mean, or any class, is too close to `full_image`.
     fn flag(&mut self, full_image: &Self) {
         for (found, full) in self.per_class.iter_mut().zip(&full_image.per_class) {
-            found.flagged = is_high(lower_end(found.roc_auc, found.interval, found.is_enough), full.roc_auc);
+            let [low, _] = ends(found.roc_auc, found.interval, found.n);
+            found.flagged = is_high(low, full.roc_auc);
         }
-        self.flagged =
-            is_high(self.lower_end(), full_image.roc_auc) || self.per_class.iter().any(|class| class.flagged);
+        let [low, _] = ends(self.roc_auc, self.interval, self.n);
+        self.flagged = is_high(low, full_image.roc_auc) || self.per_class.iter().any(|class| class.flagged);
     }
 
-    /// Of the mean area.
-    fn lower_end(&self) -> Option<f64> {
-        lower_end(self.roc_auc, self.interval, self.is_enough)
+    /// Whether its mean, and every class that has images, are certainly not so close to `full_image`.
+    fn is_much_worse(&self, full_image: &Self) -> bool {
+        let is_worse = |roc_auc: Option<f64>, interval, n, full: Option<f64>| {
+            let [_, high] = ends(roc_auc, interval, n);
+            roc_auc.is_none() || high.is_some() && !is_high(high, full)
+        };
+        let classes = self.per_class.iter().zip(&full_image.per_class);
+        is_worse(self.roc_auc, self.interval, self.n, full_image.roc_auc)
+            && classes
+                .into_iter()
+                .all(|(found, full)| is_worse(found.roc_auc, found.interval, found.n, full.roc_auc))
+    }
+
+    /// Whether it predicts the class clearly better than chance; where the mean has no interval, some class.
+    fn is_better_than_chance(&self) -> bool {
+        let is_better = |ends: [Option<f64>; 2]| ends[0].is_some_and(|low| low > 0.5);
+        let mean = ends(self.roc_auc, self.interval, self.n);
+        let mut classes = self.per_class.iter().map(|class| ends(class.roc_auc, class.interval, class.n));
+        is_better(mean) || mean[0].is_none() && classes.any(is_better)
     }
 
     /// The class with the largest area: of those that are flagged, if any is.
@@ -112,25 +132,26 @@ impl Probe {
     }
 }
 
-/// Whether a class and all others have [`MIN_WITHOUT_ERROR`] images, of different groups where there are groups.
-fn is_enough(predictions: &Predictions, groups: Option<&[u32]>, class: usize) -> bool {
+/// The images of a class or all others, whichever are fewer; of different groups, where there are groups.
+fn n_of_fewer(predictions: &Predictions, groups: Option<&[u32]>, class: usize) -> usize {
     let [mut of_class, mut others] = [BTreeSet::new(), BTreeSet::new()];
     for (image, (label, _)) in predictions.pairs().enumerate() {
         let side = if label == class { &mut of_class } else { &mut others };
         side.insert(groups.map_or(image as u32, |groups| groups[image]));
     }
-    of_class.len().min(others.len()) >= MIN_WITHOUT_ERROR
+    of_class.len().min(others.len())
 }
 
-/// The lower end of an area's interval. An area without any error has no interval: it counts itself, if there are enough images.
-fn lower_end(roc_auc: Option<f64>, interval: Option<Interval>, is_enough: bool) -> Option<f64> {
-    interval.map(|[low, _]| low).or(roc_auc.filter(|_| is_enough))
+/// The ends of an area's interval. An area without any error has no interval: it counts itself, if there are enough images.
+fn ends(roc_auc: Option<f64>, interval: Option<Interval>, n: usize) -> [Option<f64>; 2] {
+    let itself = roc_auc.filter(|_| n >= MIN_WITHOUT_ERROR);
+    interval.map_or([itself; 2], |ends| ends.map(Some))
 }
 
-/// Whether the lower end of an area covers more than [`FLAGGED_FRACTION`] of the way from chance to that of full images.
-fn is_high(lower_end: Option<f64>, full_image: Option<f64>) -> bool {
-    let (Some(low), Some(full_image)) = (lower_end, full_image) else { return false };
-    low - 0.5 > FLAGGED_FRACTION * f64::max(full_image - 0.5, 0.2)
+/// Whether an end of an area's interval covers more than [`FLAGGED_FRACTION`] of the way from chance to that of full images.
+fn is_high(end: Option<f64>, full_image: Option<f64>) -> bool {
+    let (Some(end), Some(full_image)) = (end, full_image) else { return false };
+    end - 0.5 > FLAGGED_FRACTION * f64::max(full_image - 0.5, 0.2)
 }
 
 /// The probes of an audit, before they are compared with full images.
@@ -206,16 +227,8 @@ impl Audit {
             Some(format!("`{class}` can be predicted {how} (ROC AUC {roc_auc:.2})"))
         };
         let shortcuts: Vec<String> = self.shortcuts().iter().filter_map(best_class).collect();
-        if shortcuts.is_empty() && !self.full_image.lower_end().is_some_and(|low| low > 0.5) {
-            return "none: not even full images predict the class clearly better than chance here, so nothing is known about \
-                    shortcuts; \
-                    more images or more epochs are needed"
-                .to_owned();
-        }
         if shortcuts.is_empty() {
-            return "no shortcut found: the border, the images without their centre, and the files predict the class \
-                    much worse than full images do"
-                .to_owned();
+            return self.without_shortcut();
         }
         format!(
             "shortcut found: {}; a model may learn this and not what the images show, and its metrics would not hold \
@@ -223,81 +236,48 @@ impl Audit {
             shortcuts.join(", ")
         )
     }
+
+    /// The verdict if no probe is flagged.
+    fn without_shortcut(&self) -> String {
+        if !self.full_image.is_better_than_chance() {
+            return "none: not even full images predict the class clearly better than chance here, so nothing is known about \
+                    shortcuts; \
+                    more images or more epochs are needed"
+                .to_owned();
+        }
+        let probes = [
+            ("the border", Some(&self.border)),
+            ("the images without their centre", Some(&self.centre_blanked)),
+            ("the files", self.file_facts.as_ref()),
+        ];
+        let probes = probes.into_iter().filter_map(|(what, probe)| Some((what, probe?)));
+        let (worse, unclear): (Vec<_>, Vec<_>) =
+            probes.partition(|(_, probe)| probe.is_much_worse(&self.full_image));
+        let names =
+            |probes: &[(&str, _)]| enumerated(&probes.iter().map(|(what, _)| *what).collect::<Vec<_>>());
+        if unclear.is_empty() {
+            let names = names(&worse);
+            return format!("no shortcut found: {names} predict the class much worse than full images do");
+        }
+        let n = self.full_image.per_class.iter().map(|class| class.n).filter(|&n| n > 0).min().unwrap_or(0);
+        format!(
+            "no shortcut could be shown, and none excluded: with {n} {}{} of the smallest class, the ROC AUC of {} may be as \
+             high as that of a shortcut; more images are needed",
+            if self.full_image.by_patient { "patient" } else { "image" },
+            if n == 1 { "" } else { "s" },
+            names(&unclear)
+        )
+    }
+}
+
+/// Names as part of a sentence: `a`, `a and b`, or `a, b, and c`.
+fn enumerated(names: &[&str]) -> String {
+    match names {
+        [first, second] => format!("{first} and {second}"),
+        [first @ .., last] if !first.is_empty() => format!("{}, and {last}", first.join(", ")),
+        _ => names.concat(),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Of so many images of two classes in turn, all of which have the higher probability for their own class.
-    fn perfect_probe(n_images: u32) -> Probe {
-        let mut predictions = Predictions::new(2);
-        for image in 0..n_images {
-            let logits = if image % 2 == 0 { [1.0, 0.0] } else { [0.0, 1.0] };
-            predictions.add(image % 2, logits.into_iter());
-        }
-        Probe::new(&["a".into(), "b".into()], &predictions, None)
-    }
-
-    /// One that knows nothing puts two before two others once in six times.
-    #[test]
-    fn a_perfect_probe_of_few_images_is_no_shortcut() {
-        let audit = |n_images: u32| {
-            let [full_image, border, centre_blanked] = [n_images; 3].map(perfect_probe);
-            Audit::new(Probes { full_image, border, centre_blanked, file_facts: None }, n_images as usize, 0)
-        };
-        assert!(!audit(8).flagged && audit(8).verdict.starts_with("none: not even"), "{}", audit(8).verdict);
-        assert!(audit(10).flagged);
-    }
-
-    /// Its other class may have a larger area, from fewer images.
-    #[test]
-    fn the_verdict_names_a_class_that_is_flagged() {
-        let class = |name: &str, area: f64, interval: Interval| ClassRocAuc {
-            class: name.into(),
-            roc_auc: Some(area),
-            interval: Some(interval),
-            flagged: false,
-            is_enough: true,
-        };
-        let probe = |per_class: Vec<ClassRocAuc>| Probe {
-            roc_auc: Some(0.8),
-            interval: Some([0.6, 0.9]),
-            per_class,
-            flagged: false,
-            is_enough: true,
-        };
-        let full_image = || probe(vec![class("rare", 0.99, [0.9, 1.0]), class("common", 0.99, [0.98, 1.0])]);
-        let border = probe(vec![class("rare", 0.97, [0.3, 1.0]), class("common", 0.9, [0.85, 0.94])]);
-        let probes =
-            Probes { full_image: full_image(), border, centre_blanked: probe(vec![]), file_facts: None };
-        let audit = Audit::new(probes, 60, 0);
-        assert!(audit.flagged && audit.verdict.contains("`common` can be predicted"), "{}", audit.verdict);
-    }
-
-    /// Of 60 images of two classes, of which a share has the higher probability for its own class.
-    fn probe(n_right: u32) -> Probe {
-        let mut predictions = Predictions::new(2);
-        for image in 0..60 {
-            let sign = if image / 2 < n_right / 2 { 1.0 } else { -1.0 } * f64::from(1 + image % 7);
-            let logits = if image % 2 == 0 { [sign, 0.0] } else { [0.0, sign] };
-            predictions.add(image % 2, logits.into_iter());
-        }
-        Probe::new(&["a".into(), "b".into()], &predictions, None)
-    }
-
-    fn audit(n_right_of_full: u32, n_right_of_border: u32) -> Audit {
-        let (border, centre_blanked) = (probe(n_right_of_border), probe(30));
-        let probes = Probes { full_image: probe(n_right_of_full), border, centre_blanked, file_facts: None };
-        Audit::new(probes, 60, 0)
-    }
-
-    #[test]
-    fn where_full_images_are_at_chance_nothing_is_said_of_shortcuts() {
-        let at_chance = audit(30, 30);
-        assert!(at_chance.verdict.starts_with("none: not even full images"), "{}", at_chance.verdict);
-        assert!(audit(56, 30).verdict.starts_with("no shortcut found"));
-        let flagged = audit(56, 56);
-        assert!(flagged.flagged && flagged.verdict.starts_with("shortcut found"), "{}", flagged.verdict);
-    }
-}
+mod tests;
