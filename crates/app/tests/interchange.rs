@@ -145,6 +145,9 @@ fn an_exported_model_says_what_it_needs() {
         "triangle (bilinear with antialiasing), f32, rows before columns, rounded once",
         "resize_long_side",
         "halves to even",
+        "sample_bits",
+        "invert",
+        "never",
     ] {
         assert!(has(words), "{words}");
     }

@@ -144,8 +144,8 @@ fn show_card(card: &ModelCard, digest: &str, screen: &Screen) {
     screen.field(
         "input",
         &format!(
-            "{colour}, short side {}, centre crop {size}x{size}; normalised by {by}",
-            card.resize,
+            "{colour}, {}, centre crop {size}x{size}; normalised by {by}",
+            card.fit.in_words(card.resize),
             size = card.size
         ),
     );

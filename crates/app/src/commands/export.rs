@@ -28,9 +28,19 @@ pub(crate) fn run(model: &Path, out: &Path, force: bool, screen: &Screen) -> Res
     let (model, card) = model_file::read(model)?;
     let bytes = to_onnx(&model, &card)?;
     file.write(&bytes)?;
-    let ModelCard { channels, resize, .. } = card;
+    let ModelCard { channels, resize, fit, .. } = card;
     let side = onnx::side(&card);
-    screen.field("input", &format!("pixels (batch, {channels}, {side}, {side}), 0 to 1: the centre crop of an image resized to a short side of {resize}"));
+    let crop = format!("the centre crop of an image ({})", fit.in_words(resize));
+    screen.field("input", &format!("pixels (batch, {channels}, {side}, {side}), 0 to 1: {crop}"));
+    if onnx::misses_pixels(&card) {
+        screen.field(
+            "note",
+            &format!(
+                "views of test-time augmentation reach beyond the crop, and the file continues the {side}x{side} pixels by \
+                 reflection where `predict` sees more of an image that is not square: logits of such images differ a little"
+            ),
+        );
+    }
     screen.field(
         "output",
         &format!(

@@ -2,7 +2,7 @@
 
 use roentgen_data::ImageSet;
 
-use super::{ClassWeights, FitChoice, SamplerChoice, TrainConfig};
+use super::{ClassWeights, SamplerChoice, TrainConfig};
 
 impl TrainConfig {
     /// What happens at random to each image of the training set, such as "random crops and flips".
@@ -32,13 +32,7 @@ impl TrainConfig {
 
     /// How large images become.
     pub(crate) fn describe_resizing(&self) -> String {
-        let (resize, size) = (self.resize(), self.size);
-        let resized = match self.fit {
-            FitChoice::Crop => format!("short side {resize} pixels"),
-            FitChoice::Pad => format!("padded to {resize}x{resize} pixels"),
-            FitChoice::Stretch => format!("stretched to {resize}x{resize} pixels"),
-        };
-        format!("{resized}, cropped to {size}x{size}")
+        format!("{}, cropped to {size}x{size}", self.fit.in_words(self.resize()), size = self.size)
     }
 
     /// How random the crops are; `None` if every image has a single position for its crop.

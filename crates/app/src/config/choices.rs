@@ -42,6 +42,17 @@ pub enum FitChoice {
     Stretch,
 }
 
+impl FitChoice {
+    /// How large an image becomes before it is cropped, such as "short side 28 pixels".
+    pub(crate) fn in_words(self, resize: u32) -> String {
+        match self {
+            Self::Crop => format!("short side {resize} pixels"),
+            Self::Pad => format!("padded to {resize}x{resize} pixels"),
+            Self::Stretch => format!("stretched to {resize}x{resize} pixels"),
+        }
+    }
+}
+
 impl From<FitChoice> for Fit {
     fn from(choice: FitChoice) -> Self {
         match choice {

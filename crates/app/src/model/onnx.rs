@@ -17,7 +17,7 @@ use roentgen_data::{TtaConfig, TtaView};
 use roentgen_layers::{Architecture, BlockSpec, ResNet};
 use roentgen_tensor::batch_norm::EPS;
 
-use crate::config::FitChoice;
+use crate::config::{FitChoice, InvertChoice};
 use crate::model::model_card::ModelCard;
 use crate::model::tensors::{self, Tensor};
 use messages::{
@@ -45,6 +45,11 @@ const CROP: &str = "centre; offsets (side - size) / 2 rounded to nearest, halves
 /// Side of the images that the file takes: that of the crop, or that of the resized image where views reach beyond the crop.
 pub(crate) fn side(card: &ModelCard) -> u32 {
     if card.tta.reaches_beyond_crop() { card.resize } else { card.size }
+}
+
+/// Whether views reach beyond the square that the file takes of an image that is not square.
+pub(crate) fn misses_pixels(card: &ModelCard) -> bool {
+    card.tta.reaches_beyond_crop() && card.fit == FitChoice::Crop
 }
 
 /// The model as the bytes of an ONNX file.
@@ -81,24 +86,6 @@ pub(crate) fn to_bytes(model: &ResNet, card: &ModelCard) -> Vec<u8> {
     graph.node("Div", &["logits", "temperature"], "calibrated", &[]);
     graph.node("Softmax", &["calibrated"], "probabilities", &[integer("axis", 1)]);
 
-    let classes = serde_json::to_string(&card.class_names).expect("names");
-    let long_side = match card.fit {
-        FitChoice::Crop => LONG_SIDE_IN_PROPORTION,
-        FitChoice::Pad => LONG_SIDE_PADDED,
-        FitChoice::Stretch => LONG_SIDE_STRETCHED,
-    };
-    let properties = [
-        ("class_names", classes),
-        ("channels", channels.to_string()),
-        ("resize", card.resize.to_string()),
-        ("size", side.to_string()),
-        ("crop_size", card.size.to_string()),
-        ("pixels", "0 to 1, NCHW".to_owned()),
-        ("resize_filter", RESIZE_FILTER.to_owned()),
-        ("resize_long_side", long_side.to_owned()),
-        ("grey", GREY.to_owned()),
-        ("crop", CROP.to_owned()),
-    ];
     let model = ModelProto {
         ir_version: IR_VERSION,
         producer_name: "roentgen".to_owned(),
@@ -106,12 +93,39 @@ pub(crate) fn to_bytes(model: &ResNet, card: &ModelCard) -> Vec<u8> {
         doc_string: if card.medical { "Not a medical device." } else { "An image classifier." }.to_owned(),
         graph: Some(graph.proto),
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
-        metadata_props: properties
-            .into_iter()
-            .map(|(key, value)| StringStringEntryProto { key: key.to_owned(), value })
-            .collect(),
+        metadata_props: properties(card),
     };
     model.encode_to_vec()
+}
+
+/// What a program needs to know that calls the model.
+fn properties(card: &ModelCard) -> Vec<StringStringEntryProto> {
+    let classes = serde_json::to_string(&card.class_names).expect("names");
+    let long_side = match card.fit {
+        FitChoice::Crop => LONG_SIDE_IN_PROPORTION,
+        FitChoice::Pad => LONG_SIDE_PADDED,
+        FitChoice::Stretch => LONG_SIDE_STRETCHED,
+    };
+    let invert = match card.invert {
+        InvertChoice::Never => "never",
+        InvertChoice::Auto => "auto",
+    };
+    // No bits: the model was not trained on samples of 16 bits.
+    let properties = [
+        ("class_names", classes),
+        ("channels", card.channels.to_string()),
+        ("resize", card.resize.to_string()),
+        ("size", side(card).to_string()),
+        ("crop_size", card.size.to_string()),
+        ("pixels", "0 to 1, NCHW".to_owned()),
+        ("resize_filter", RESIZE_FILTER.to_owned()),
+        ("resize_long_side", long_side.to_owned()),
+        ("sample_bits", card.sample_bits.unwrap_or(0).to_string()),
+        ("invert", invert.to_owned()),
+        ("grey", GREY.to_owned()),
+        ("crop", CROP.to_owned()),
+    ];
+    properties.into_iter().map(|(key, value)| StringStringEntryProto { key: key.to_owned(), value }).collect()
 }
 
 /// A graph in the making.

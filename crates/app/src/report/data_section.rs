@@ -51,8 +51,8 @@ fn facts(input: &ReportInput<'_>) -> Markup {
     let (config, findings) = (input.config, &input.data.findings);
     html! {
         ul {
-            li { (if input.data.channels == 1 { "Grey" } else { "Colour" }) " images, resized to a short side of "
-                (config.resize()) " pixels; the model input is a crop of " (config.size) "x" (config.size) " pixels." }
+            li { (if input.data.channels == 1 { "Grey" } else { "Colour" }) " images, "
+                (config.fit.in_words(config.resize())) "; the model input is a crop of " (config.size) "x" (config.size) " pixels." }
             @if let Some(patients) = &findings.patients { li {
                     (patients.n) " patients, known from " (patients.source.to_string())
                     @if patients.n_unknown > 0 { "; " (counted(patients.n_unknown, "image")) " without a patient" }

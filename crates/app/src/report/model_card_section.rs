@@ -18,7 +18,7 @@ pub(super) fn model_card_section(input: &ReportInput<'_>) -> Markup {
                 "images like these."
                 @if input.is_medical { " Not for clinical use, and not for any decision about a person." } } }
             tr { td { "Input" } td { "One " (if card.channels == 1 { "grey" } else { "colour" }) " image, PNG or JPEG; "
-                "resized to a short side of " (card.resize) " pixels, centre crop of " (card.size) "x" (card.size)
+                (card.fit.in_words(card.resize)) ", centre crop of " (card.size) "x" (card.size)
                 " pixels, normalised per channel." } }
             tr { td { "Output" } td { "A calibrated probability for each of these classes: "
                 (input.data.class_names.join(", ")) ". Images unlike the training images are rejected"
