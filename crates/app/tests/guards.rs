@@ -93,7 +93,15 @@ fn train_says_of_the_classes_and_sets_what_inspect_says() {
     let folder = TempDir::new().unwrap();
     write_images(folder.path(), "few", &[("covid", 2), ("normal", 40)]);
     write_images(folder.path(), "two", &[("covid", 1), ("normal", 1)]);
-    let sentences: [(&str, &[&str]); 2] = [
+    // A patient in each class.
+    write_images(folder.path(), "one", &[("covid", 9), ("normal", 9)]);
+    for at in 0..18 {
+        let (class, number) = (["covid", "normal"][at / 9], at % 9);
+        let file = |name: String| folder.path().join("one").join(class).join(name);
+        let patient = format!("person{}_virus_{number}.png", at / 9);
+        fs::rename(file(format!("film{number:02}.png")), file(patient)).unwrap();
+    }
+    let sentences: [(&str, &[&str]); 3] = [
         (
             "few",
             &[
@@ -105,6 +113,12 @@ fn train_says_of_the_classes_and_sets_what_inspect_says() {
         (
             "two",
             &["there is no validation set: 10 % (--val-fraction) of 2 images", "there is no test set: 10 %"],
+        ),
+        (
+            "one",
+            &[
+                "there is no test set: the images of each class in the training set are of one patient (known from file names",
+            ],
         ),
     ];
     for (data, sentences) in sentences {

@@ -92,18 +92,40 @@ fn missing_set_note(
     SplitOffSet { name, flag, fraction, set }: &SplitOffSet<'_>,
     data: &Dataset,
 ) -> Option<String> {
-    let n: usize = counts_to_train_on(data).iter().sum();
     let consequence = match *name {
         "test" => "the model is not tested",
         _ => "the last epoch is saved, and probabilities are not calibrated",
     };
     set.is_empty().then(|| {
-        format!(
-            "there is no {name} set: {:.0} %{flag} of {} is not enough to split off an image; {consequence}",
-            100.0 * fraction,
-            counted(n, "image")
-        )
+        // A split takes at least one image of a class, unless all of them have to stay together.
+        let are_together = data.train.class_counts(data.class_names.len()).into_iter().any(|count| count > 1);
+        let reason = if are_together {
+            together(data)
+        } else {
+            let n: usize = counts_to_train_on(data).iter().sum();
+            format!(
+                "{:.0} %{flag} of {} is not enough to split off an image",
+                100.0 * fraction,
+                counted(n, "image")
+            )
+        };
+        format!("there is no {name} set: {reason}; {consequence}")
     })
+}
+
+/// Why no image can be split off.
+fn together(data: &Dataset) -> String {
+    match &data.findings.patients {
+        Some(patients) => format!(
+            "the images of each class in the training set are of one patient (known from {}) or duplicates, which stay together; \
+             if these are no patients, use --patient-pattern or --patient-column",
+            patients.source
+        ),
+        None => {
+            "the images of each class in the training set are duplicates of each other, which stay together"
+                .to_owned()
+        }
+    }
 }
 
 /// Names the classes without an image in a set that was split off; the loader names those of given sets.

@@ -2,7 +2,7 @@
 
 /// What a sentence has, and what the page has in its place; a text before one that it contains. `{}` is any text, at the end of an
 /// entry the rest of the line.
-const WORDS: [(&str, &str); 29] = [
+const WORDS: [(&str, &str); 30] = [
     ("ignore them with --skip-bad", "leave them out, with a choice behind More on the page Train"),
     (
         "consider --prior balanced or, stronger, --class-weights balanced",
@@ -45,6 +45,10 @@ const WORDS: [(&str, &str); 29] = [
     (
         "If they are the same, use --patient-pattern",
         "If they are the same, name the patients in a column of a table",
+    ),
+    (
+        "if these are no patients, use --patient-pattern or --patient-column",
+        "if these are no patients, name the patients in a column of a table",
     ),
     (
         "one trained with --fit pad or --fit stretch sees the whole of them",
