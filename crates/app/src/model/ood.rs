@@ -90,7 +90,7 @@ pub(super) fn reject_reason(
 
 impl OodDetector {
     /// Fits the distribution to the training images, and the cut-off to images that it was not fitted to.
-    /// `None` for a training set of fewer than two images.
+    /// `None` for a training set of fewer than two images, or where no image is left to choose the cut-off on.
     #[must_use]
     pub(crate) fn fit(train: &[Observation<'_>], val: &[Observation<'_>]) -> Option<Self> {
         let vectors: Vec<&[f64]> = train.iter().map(|observed| &observed.vector[..]).collect();
@@ -99,6 +99,9 @@ impl OodDetector {
             val.iter().map(|observed| distribution.squared_distance(&observed.vector)).collect();
         if distances.len() < MIN_VALIDATION {
             distances.extend(out_of_fold_distances(&vectors));
+        }
+        if distances.is_empty() {
+            return None;
         }
         let distance_cut_off = cut_off(&mut distances, REJECTION_RATE);
         let n_rejected = distances.iter().filter(|&&distance| distance > distance_cut_off).count();
@@ -182,6 +185,19 @@ mod tests {
             assert_eq!(reason_of(&logits), Some(RejectReason::NotFinite), "{logits:?}");
         }
         assert_eq!(reason_of(&[1e30, -1e30]), None);
+    }
+
+    #[test]
+    fn without_a_distance_to_choose_the_cut_off_on_no_image_is_rejected() {
+        let observed = |value: f64| Observation {
+            logits: vec![0.0],
+            vector: vec![value],
+            unseen_colour: 0.0,
+            facts: None,
+        };
+        let train = [1.0, 2.0].map(observed);
+        assert!(OodDetector::fit(&train, &[]).is_none());
+        assert!(OodDetector::fit(&train, &[observed(1.5)]).is_some());
     }
 
     #[test]
