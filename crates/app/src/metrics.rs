@@ -25,13 +25,16 @@ pub use confusion::Confusion;
 use interval::wilson;
 pub(crate) use interval::{Interval, share_interval};
 pub(crate) use majority_baseline::MajorityBaseline;
-pub(crate) use predictions::Scorer;
 pub use predictions::{MetricValues, Predictions};
+pub(crate) use predictions::{Scorer, log_loss};
 pub(crate) use softmax::softmax;
 
 /// Most classes whose confusion matrix is in `metrics.json`: its size grows with their square. `predictions.jsonl` has the true
 /// and the predicted class of every image.
 const MAX_MATRIX_CLASSES: usize = 1000;
+
+/// An interval of the accuracy that is wider than this is called wide.
+pub(crate) const WIDE_INTERVAL: f64 = 0.1;
 
 /// The metrics of one set, as in `metrics.json`. Every metric is a number under its key; its interval, `[low, high]`,
 /// has the same key and `_interval`; only that of `ece` is beside `ece_debiased`. What is not defined is `null`.
@@ -61,7 +64,7 @@ impl SubsetMetrics {
         predictions.pairs().for_each(|(truth, predicted)| confusion.add(truth, predicted));
         let scorer = Scorer::new(predictions);
         let values = scorer.values();
-        let samples = bootstrap(predictions.len(), groups, |times| scorer.of_matrix(times));
+        let [of_balanced_accuracy, of_f1, of_kappa] = scorer.matrix_intervals(groups);
         let (macro_area_interval, roc_auc_intervals) = scorer.area_intervals(groups);
         let of_class = |class: usize| match groups {
             Some(groups) => [
@@ -89,12 +92,7 @@ impl SubsetMetrics {
             accuracy_interval,
             share_intervals: (0..class_names.len()).into_par_iter().map(of_class).collect(),
             class_names,
-            intervals: [
-                samples[0].percentile(),
-                samples[1].percentile(),
-                samples[2].percentile(),
-                macro_area_interval,
-            ],
+            intervals: [of_balanced_accuracy, of_f1, of_kappa, macro_area_interval],
             roc_auc_intervals,
             calibration: CalibrationMetrics::new(predictions, groups),
             confusion,
@@ -241,6 +239,29 @@ mod tests {
         }
         let text = serde_json::to_string(&metrics).expect("plain numbers");
         assert!(text.find("\"z\"") < text.find("\"a\""), "classes in their own order");
+    }
+
+    #[test]
+    fn means_over_classes_have_no_interval_where_a_class_has_one_image_or_patient() {
+        let intervals = |n_rare: u32, patients: Option<&[u32]>| {
+            let mut predictions = Predictions::new(3);
+            for image in 0..30u32 {
+                let label = if image < n_rare { 2 } else { image % 2 };
+                let logit = f64::from(image % 7) - 2.0;
+                predictions.add(label, (0..3).map(|class| if class == label { logit } else { 0.0 }));
+            }
+            let names = ["a", "b", "c"].map(str::to_owned).to_vec();
+            let metrics = SubsetMetrics::new(names, &predictions, patients);
+            ["balanced_accuracy", "macro_f1", "kappa"].map(|key| {
+                let overall = metrics.overall();
+                overall.iter().any(|(of, _, _, interval)| *of == key && interval.is_some())
+            })
+        };
+        assert_eq!(intervals(1, None), [false, false, true]);
+        assert_eq!(intervals(2, None), [true; 3]);
+        let patients: Vec<u32> = (0..30).map(|image| image / 2).collect();
+        assert_eq!(intervals(2, Some(&patients)), [false, false, true]);
+        assert_eq!(intervals(4, Some(&patients)), [true; 3]);
     }
 
     #[test]

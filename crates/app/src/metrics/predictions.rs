@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use super::argmax::argmax;
+use super::bootstrap::bootstrap;
 use super::calibration_error::{Bins, Image};
 use super::interval::Interval;
 use super::roc_auc::{self, Ranked, Ranking};
@@ -215,9 +216,28 @@ impl<'a> Scorer<'a> {
 
     /// Balanced accuracy, macro F1 and Cohen's kappa when image `i` counts `times[i]` times: their intervals come from the same
     /// samples of a bootstrap.
-    pub(super) fn of_matrix(&self, times: &[f64]) -> Vec<Option<f64>> {
+    fn of_matrix(&self, times: &[f64]) -> Vec<Option<f64>> {
         let matrix = self.matrix(times);
         vec![matrix.balanced_accuracy(), matrix.macro_f1(), matrix.kappa()]
+    }
+
+    /// Intervals of balanced accuracy, macro F1 and Cohen's kappa, by groups of images where there are any.
+    pub(super) fn matrix_intervals(&self, groups: Option<&[u32]>) -> [Option<Interval>; 3] {
+        let samples = bootstrap(self.predictions.len(), groups, |times| self.of_matrix(times));
+        let of_classes = self.has_variance_of_each_class(groups);
+        [0, 1, 2].map(|metric| samples[metric].percentile().filter(|_| of_classes || metric == 2))
+    }
+
+    /// Whether each class that has images has two, of different groups where there are groups. A sample of a bootstrap may lack
+    /// the only image of a class, and the mean over classes is then one of fewer classes.
+    fn has_variance_of_each_class(&self, groups: Option<&[u32]>) -> bool {
+        let n_classes = self.predictions.n_classes;
+        let (mut first, mut varies) = (vec![None; n_classes], vec![false; n_classes]);
+        for (image, (label, _)) in self.predictions.pairs().enumerate() {
+            let unit = groups.map_or(image as u32, |groups| groups[image]);
+            varies[label] |= *first[label].get_or_insert(unit) != unit;
+        }
+        first.iter().zip(varies).all(|(first, varies)| first.is_none() || varies)
     }
 
     /// Intervals of the areas under the ROC curves: of their mean, and of each class; by groups of images where there are any.
@@ -260,7 +280,7 @@ impl<'a> Scorer<'a> {
     /// Of each image, the negative logarithm of the probability of the truth.
     pub(super) fn log_losses(&self) -> Vec<f64> {
         let loss = |(image, (label, _)): (usize, (usize, usize))| {
-            -libm::log(self.predictions.probabilities(image)[label].max(f64::EPSILON))
+            log_loss(self.predictions.probabilities(image)[label])
         };
         self.predictions.pairs().enumerate().map(loss).collect()
     }
@@ -373,6 +393,11 @@ impl Matrix {
         let by_chance = by_chance / (n * n);
         (n > 0.0 && by_chance < 1.0).then(|| (agreed - by_chance) / (1.0 - by_chance))
     }
+}
+
+/// The negative logarithm of the probability of the truth; a probability of zero counts as the least difference from one.
+pub(crate) fn log_loss(probability: f64) -> f64 {
+    -libm::log(probability.max(f64::EPSILON))
 }
 
 /// The mean of numbers; none of none.

@@ -4,15 +4,12 @@ use roentgen_data::{BadFile, Dataset, Findings, ImageSet, SubsetOrigin};
 
 use crate::cpu;
 use crate::metrics::test_metrics::TestMetrics;
-use crate::metrics::{Confusion, SubsetMetrics};
+use crate::metrics::{Confusion, SubsetMetrics, WIDE_INTERVAL};
 use crate::terminal::foreign_text::error_line;
 use crate::terminal::screen::{INDENT, Screen, counted, table};
 
-/// Most classes whose confusion matrix is shown; `metrics.json` always has it.
+/// Most classes whose confusion matrix is shown; `metrics.json` has it of more.
 const MAX_SHOWN_CLASSES: usize = 24;
-
-/// Width of the accuracy's interval above which a note is shown.
-const WIDE_INTERVAL: f64 = 0.1;
 
 /// Heading of the first column of a confusion matrix.
 const CONFUSION_CORNER: &str = r"true \ predicted";

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use roentgen_data::group_ids;
 
 use crate::error::command::CommandError;
+use crate::metrics::log_loss;
 use crate::metrics::test_metrics::main_images;
 use crate::run_dir::predictions_file::RecordedPrediction;
 use crate::terminal::screen::counted;
@@ -80,7 +81,7 @@ pub(super) fn pair(
             (Some(_), Some(_)) => {}
             _ => is_same_by_digest = false,
         }
-        let loss = |line: &RecordedPrediction| -libm::log(line.probabilities[&line.class].max(f64::EPSILON));
+        let loss = |line: &RecordedPrediction| log_loss(line.probabilities[&line.class]);
         pairs.push(Pair {
             correct: [a.predicted == a.class, b.predicted == b.class],
             loss: [loss(a), loss(b)],
