@@ -149,9 +149,12 @@ def recompute(run, given):
 
     found = {
         "val": Set(val, classes, temperature).figures() if val else None,
+        "n_leaked_val": sum(line["leaked"] for line in val),
         "n_rejected": {"val": n_rejected(val), "test": n_rejected(test)},
         "calibration": {"temperature": temperature, "val": before_after(val), "test": None} if val else None,
     }
+    if 0 < found["n_leaked_val"] < len(val):
+        found["val_deduplicated"] = Set([line for line in val if not line["leaked"]], classes, temperature).figures()
     if test:
         new = [line for line in test if not line["leaked"]]
         main = new or test
@@ -168,7 +171,7 @@ def recompute(run, given):
             found["test_accepted"] = Set(accepted, classes, temperature).figures()
         if val:
             found["calibration"]["test"] = before_after(main)
-    quoted = found.get("main_set", "val")
+    quoted = found.get("main_set", "val_deduplicated" if "val_deduplicated" in found else "val")
     found["majority_baseline"] = majority_baseline(found[quoted], given[quoted]) if found[quoted] else None
     return found
 

@@ -112,6 +112,7 @@ fn recomputed(run: &Path) -> Value {
     let n_rejected = |lines: &[&Value]| lines.iter().filter(|line| is(line, "rejected")).count();
     let figures = |lines: &[&Value]| metrics_of(lines, temperature, [0.0; 2]);
     let mut all_figures = json!({
+        "n_leaked_val": val.iter().filter(|line| is(line, "leaked")).count(),
         "val": figures(&val),
         "test": figures(&all),
         "test_deduplicated": figures(&main),
@@ -245,4 +246,41 @@ fn every_place_shows_the_same_main_figures() {
 
 fn args_of_second() -> [&'static str; 10] {
     ["train", "--data", "list.csv", "--width", "8", "--epochs", "1", "--seed", "1", "--out"]
+}
+
+#[test]
+fn validation_images_that_leaked_are_left_out_of_the_result() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_images(here, "films/train", &[("ill", 20), ("well", 20)]);
+    write_images(here, "films/val", &[("ill", 26), ("well", 26)]);
+    for class in ["ill", "well"] {
+        // 20 to 25 are new, the rest are copies.
+        (6..20)
+            .for_each(|n| fs::remove_file(here.join(format!("films/val/{class}/film{n:02}.png"))).unwrap());
+    }
+    let args = ["train", "films", "--test-fraction", "0", "--width", "8", "--epochs", "1", "--out", "a"];
+    let output = roentgen(&args, here);
+    let metrics = read(&here.join("a/metrics.json"));
+    assert_eq!(
+        (&metrics["n_leaked_val"], &metrics["val"]["n"], &metrics["val_deduplicated"]["n"]),
+        (&12.into(), &24.into(), &12.into()),
+        "{metrics}"
+    );
+    let val = lines(&here.join("a/predictions_val.jsonl"));
+    let new: Vec<&Value> = val.iter().filter(|line| line["leaked"] == false).collect();
+    let temperature = metrics["calibration"]["temperature"].as_f64().unwrap();
+    assert_same(&metrics["val_deduplicated"], &metrics_of(&new, temperature, [0.0; 2]), "val_deduplicated");
+    assert!(
+        metrics["verdict"].as_str().unwrap().contains("12 validation images (without leakage)"),
+        "{metrics}"
+    );
+    let page = fs::read_to_string(here.join("a/report.html")).unwrap();
+    let said = text(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    for shown in [page, said] {
+        assert!(
+            shown.contains("12 validation images or their patients also occur in the training set"),
+            "{shown}"
+        );
+    }
 }

@@ -94,6 +94,17 @@ impl PredictedSet {
         SubsetMetrics::new(class_names.to_vec(), &self.predictions, self.groups().as_deref())
     }
 
+    /// The same without the images that leaked; `None` if none leaked, or all did.
+    pub(crate) fn deduplicated_metrics(&self, class_names: &[String]) -> Option<SubsetMetrics> {
+        let has_both = (1..self.is_leaked.len()).contains(&self.n_leaked());
+        has_both.then(|| self.main().metrics(class_names))
+    }
+
+    /// How many images leaked.
+    pub(crate) fn n_leaked(&self) -> usize {
+        self.is_leaked.iter().filter(|&&is_leaked| is_leaked).count()
+    }
+
     /// The group of each image, by patient; `None` if no patient is known.
     pub(crate) fn groups(&self) -> Option<Vec<u32>> {
         group_ids(&self.patients)

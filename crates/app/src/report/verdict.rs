@@ -3,17 +3,15 @@
 use maud::{Markup, html};
 
 use super::input::{ReportInput, percent, sentence, with_code};
-use crate::metrics::SubsetMetrics;
 use crate::metrics::test_metrics::TestMetrics;
+use crate::metrics::{SubsetMetrics, WIDE_INTERVAL};
 use crate::run_dir::records::Metrics;
 use crate::terminal::screen::counted;
-
-/// A 95 % interval wider than this is called wide.
-const WIDE_INTERVAL: f64 = 0.1;
 
 /// What the images of [`Metrics::main`] are called.
 fn main_images(metrics: &Metrics) -> &'static str {
     match &metrics.test {
+        None if metrics.val_deduplicated.is_some() => "validation images (without leakage)",
         None => "validation images",
         Some(test) if test.test_deduplicated.is_some() => "test images (without leakage)",
         Some(_) => "test images",
@@ -122,6 +120,8 @@ fn leakage_remark(input: &ReportInput<'_>) -> Markup {
                     "No other image is left, so the metrics say nothing about other images."
                 }
             }
+        } @else if input.metrics.has_leaky_val() {
+            p.remark.bad { (sentence(&leaky_val_in_words(input.metrics))) }
         } @else if findings.leakage.is_empty() && n_crossing == 0 {
             p.remark.good {
                 @if findings.patients.is_some() { "No image and no patient occurs in more than one set." }
@@ -129,6 +129,23 @@ fn leakage_remark(input: &ReportInput<'_>) -> Markup {
             }
         }
     }
+}
+
+/// How many validation images leaked, and what that does to the metrics of a run without a test set.
+pub(crate) fn leaky_val_in_words(metrics: &Metrics) -> String {
+    let consequence = match (&metrics.val, &metrics.val_deduplicated) {
+        (Some(all), Some(_)) => format!(
+            "The result leaves them out; on all {} validation images the accuracy is {}",
+            all.confusion.n(),
+            percent(all.confusion.accuracy())
+        ),
+        _ => "No other image is left, so the metrics say nothing about other images".to_owned(),
+    };
+    format!(
+        "{} or their patients also occur in the training set. {consequence}. The epoch was chosen, and the probabilities calibrated, \
+         on all of them: take these images out of one of the two sets",
+        counted(metrics.n_leaked_val, "validation image")
+    )
 }
 
 /// Whether the test images are from elsewhere than the training and validation images.

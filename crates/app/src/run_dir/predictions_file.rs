@@ -40,8 +40,7 @@ pub(crate) struct RecordedPrediction<Numbers = BTreeMap<String, f64>> {
     /// The logit of each class: the output of the network, before calibration and softmax.
     #[serde(default)]
     pub logits: Numbers,
-    /// Whether the image, or its patient, also occurs in the training or validation set; files of earlier versions do not
-    /// have it, nor does that of the validation images.
+    /// Whether the image, or its patient, also occurs in an earlier set; files of earlier versions do not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaked: Option<bool>,
     /// Whether the model rejects the image as out of distribution; null for a model that rejects nothing.
@@ -66,31 +65,12 @@ impl Serialize for ByName<'_> {
     }
 }
 
-/// The file of the test images as text.
+/// The file of the test or validation images as text.
 ///
 /// # Panics
 /// If there are not as many predictions as images.
 #[must_use]
-pub(crate) fn test_text(set: &ImageSet, predicted_set: &PredictedSet, class_names: &[String]) -> String {
-    to_text(set, predicted_set, class_names, |image| Some(predicted_set.is_leaked[image]))
-}
-
-/// The file of the validation images as text.
-///
-/// # Panics
-/// As [`test_text`].
-#[must_use]
-pub(crate) fn val_text(set: &ImageSet, predicted_set: &PredictedSet, class_names: &[String]) -> String {
-    to_text(set, predicted_set, class_names, |_| None)
-}
-
-/// A line for each image of `set`.
-fn to_text(
-    set: &ImageSet,
-    predicted_set: &PredictedSet,
-    class_names: &[String],
-    leaked: impl Fn(usize) -> Option<bool>,
-) -> String {
+pub(crate) fn to_text(set: &ImageSet, predicted_set: &PredictedSet, class_names: &[String]) -> String {
     let PredictedSet { evaluation, predictions, .. } = predicted_set;
     let is_rejected = predicted_set.is_rejected();
     assert_eq!(set.len(), predictions.len(), "a prediction for each image");
@@ -107,7 +87,7 @@ fn to_text(
             predicted: class_names[predicted].clone(),
             probabilities: by_name(predictions.probabilities(image).to_vec()),
             logits: by_name(evaluation.image(image).1.iter().copied().map(f64::from).collect()),
-            leaked: leaked(image),
+            leaked: Some(predicted_set.is_leaked[image]),
             rejected: is_rejected.as_ref().map(|is_rejected| is_rejected[image]),
         };
         let line = printable_json(&serde_json::to_string(&recorded).expect("names and numbers"));

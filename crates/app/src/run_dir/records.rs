@@ -49,6 +49,11 @@ pub(crate) struct Metrics {
     /// The model against always predicting the most frequent class, on the images of the verdict; null without such images.
     pub majority_baseline: Option<MajorityBaseline>,
     pub val: Option<SubsetMetrics>,
+    /// The same without the images that leaked; absent if none leaked, or all did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_deduplicated: Option<SubsetMetrics>,
+    /// Validation images that leaked.
+    pub n_leaked_val: usize,
     /// Absent without a test set.
     #[serde(flatten)]
     pub test: Option<TestMetrics>,
@@ -74,11 +79,17 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// The metrics that the verdict quotes: of the test set, without leakage where that makes a difference, or else of the
-    /// validation set.
+    /// The metrics that the verdict quotes: of the test set, or else of the validation set, without leakage where that makes
+    /// a difference.
     #[must_use]
     pub(crate) fn main(&self) -> Option<&SubsetMetrics> {
-        self.test.as_ref().map(TestMetrics::main).or(self.val.as_ref())
+        let val = self.val_deduplicated.as_ref().or(self.val.as_ref());
+        self.test.as_ref().map(TestMetrics::main).or(val)
+    }
+
+    /// Whether the verdict is about a validation set of which images leaked.
+    pub(crate) fn has_leaky_val(&self) -> bool {
+        self.test.is_none() && self.n_leaked_val > 0
     }
 }
 

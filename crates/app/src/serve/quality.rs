@@ -60,6 +60,8 @@ struct Saved {
     /// Null without a validation set; every run has the key.
     #[serde(deserialize_with = "Option::deserialize")]
     val: Option<Figures>,
+    /// Absent in a run of an earlier version.
+    val_deduplicated: Option<Figures>,
     test: Option<Figures>,
     test_deduplicated: Option<Figures>,
     #[serde(default)]
@@ -94,7 +96,7 @@ impl Quality {
 impl Saved {
     fn quality(&self) -> Quality {
         let of_test = self.test_deduplicated.as_ref().or(self.test.as_ref());
-        let Some(figures) = of_test.or(self.val.as_ref()) else {
+        let Some(figures) = of_test.or(self.val_deduplicated.as_ref()).or(self.val.as_ref()) else {
             return Quality { result: self.verdict.clone(), warnings: vec![NOT_TESTED.to_owned()] };
         };
         let all_leaked = self.n_leaked > 0 && self.test_deduplicated.is_none();

@@ -64,7 +64,7 @@ impl Pool {
     fn add(&mut self, PartResult { data, metrics, test }: &PartResult<'_>) {
         let PredictedSet { predictions, is_leaked, .. } = test;
         let is_rejected = test.is_rejected();
-        self.lines += &predictions_file::test_text(&data.test, test, &data.class_names);
+        self.lines += &predictions_file::to_text(&data.test, test, &data.class_names);
         self.patients.extend_from_slice(data.test.patients());
         self.is_leaked.extend_from_slice(is_leaked);
         self.can_reject |= is_rejected.is_some();

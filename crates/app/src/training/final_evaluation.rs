@@ -89,11 +89,11 @@ pub(super) fn evaluate_final_model(
     let (test, test_summary) =
         (!test_set.is_empty()).then(|| run.predict_test(model, card)).transpose()?.unzip();
     if let Some(val) = &val {
-        let lines = predictions_file::val_text(val_set, val, &card.class_names);
+        let lines = predictions_file::to_text(val_set, val, &card.class_names);
         run.folder.write(predictions_file::VAL_FILE, lines.as_bytes())?;
     }
     if let Some(test) = &test {
-        let lines = predictions_file::test_text(test_set, test, &card.class_names);
+        let lines = predictions_file::to_text(test_set, test, &card.class_names);
         run.folder.write(predictions_file::FILE, lines.as_bytes())?;
     }
 
@@ -107,6 +107,8 @@ pub(super) fn evaluate_final_model(
             test: test.as_ref().and_then(PredictedSet::n_rejected),
         },
         val: val.as_ref().map(|val| val.metrics(&card.class_names)),
+        val_deduplicated: val.as_ref().and_then(|val| val.deduplicated_metrics(&card.class_names)),
+        n_leaked_val: val.as_ref().map_or(0, PredictedSet::n_leaked),
         test: test.as_ref().map(|test| test.test_metrics(&card.class_names)),
         shift: test_summary.and_then(|summary| Shift::of(&summary, card)),
         audit: quick_audit(run.config, run.data, &both_predictions(&val, &test, card)),

@@ -14,6 +14,7 @@ use crate::model::calibration::Calibration;
 use crate::model::instruction_sets::InstructionSets;
 use crate::model::model_file::Initialisation;
 use crate::model::ood::OodDetector;
+use crate::report::leaky_val_in_words;
 use crate::run_dir::file_names::{MODEL, REPORT};
 use crate::run_dir::records::Metrics;
 use crate::terminal::screen::{Screen, counted, duration, thousands};
@@ -102,6 +103,9 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), Train
         let heading = format!("epoch {} of {}", metrics.saved_epoch, metrics.epochs);
         tables::show_test_tables(screen, &heading, test);
         tables::show_caution(screen, is_medical(run.config, run.data));
+    }
+    if metrics.has_leaky_val() {
+        screen.field("LEAKAGE", &leaky_val_in_words(metrics));
     }
     if let Some(shift) = metrics.shift.as_ref().filter(|shift| shift.detected) {
         screen.field("SHIFT", &shift.of_test_set_in_words());
