@@ -1,7 +1,7 @@
 //! `roentgen predict`: predicted class and probability of each image, for any number of images.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Read, Write, stdin, stdout};
+use std::io::{self, Cursor, Read, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 
 use roentgen_data::{
@@ -28,6 +28,8 @@ const CHUNK: usize = 1024;
 const MAX_LIST_BYTES: u64 = 1 << 28;
 /// The argument that means the standard input.
 const STDIN: &str = "-";
+/// An image is recognised by at most so many bytes.
+const FIRST_BYTES: u64 = 256;
 
 /// How predictions are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,7 +229,7 @@ fn expand(inputs: &[PathBuf]) -> Result<Vec<ImageSource>, AppError> {
     let mut sources = Vec::new();
     for input in inputs {
         if input.as_os_str() == STDIN {
-            sources.extend(from_stdin()?);
+            sources.extend(from_stream(stdin().lock())?);
         } else if input.is_dir() {
             if find_files(input)?.is_empty() {
                 return Err(CommandError::NoImages { path: input.clone() }.into());
@@ -240,15 +242,18 @@ fn expand(inputs: &[PathBuf]) -> Result<Vec<ImageSource>, AppError> {
     Ok(sources)
 }
 
-/// Either one image, or paths, one a line.
-fn from_stdin() -> Result<Vec<ImageSource>, AppError> {
+/// What comes through the standard input: either one image, or paths, one a line.
+fn from_stream(mut input: impl Read) -> Result<Vec<ImageSource>, AppError> {
     let unreadable = |source| CommandError::StdinUnreadable { source };
-    let mut input = stdin().lock();
-    let first = input.fill_buf().map_err(unreadable)?;
+    // A pipe may give a few bytes at a time.
+    let mut first = Vec::new();
+    input.by_ref().take(FIRST_BYTES).read_to_end(&mut first).map_err(unreadable)?;
     if first.is_empty() {
         return Err(unreadable(io::Error::other("it is empty; send an image, or paths, one a line")).into());
     }
-    if !is_image(first) {
+    let is_image = is_image(&first);
+    let input = Cursor::new(first).chain(input);
+    if !is_image {
         let mut list = String::new();
         input.take(MAX_LIST_BYTES + 1).read_to_string(&mut list).map_err(unreadable)?;
         if list.len() as u64 > MAX_LIST_BYTES {
@@ -342,5 +347,38 @@ fn text(result: &FileResult) -> (Vec<String>, String) {
             (vec![path.clone(), class, probability], remark)
         }
         FileResult::Failed { path, error } => (vec![path.clone()], format!("  error: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pipe that gives a byte at a time.
+    struct Trickle(Cursor<Vec<u8>>);
+
+    impl Read for Trickle {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let n = buffer.len().min(1);
+            self.0.read(&mut buffer[..n])
+        }
+    }
+
+    fn received(bytes: &[u8]) -> Vec<ImageSource> {
+        from_stream(Trickle(Cursor::new(bytes.to_vec()))).expect("an image or a list")
+    }
+
+    #[test]
+    fn an_image_is_recognised_however_the_pipe_cuts_it() {
+        let dicom = [&[0; 128][..], b"DICM", &[7; 300]].concat();
+        for image in [&dicom[..], b"\x89PNG\r\n\x1a\n and more"] {
+            let found = received(image);
+            assert!(matches!(&found[..], [ImageSource::Bytes { bytes, .. }] if bytes == image), "{found:?}");
+        }
+        let found = received("\u{feff}films/1.png\nfilms/2.png\n".as_bytes());
+        assert!(
+            matches!(&found[..], [ImageSource::File(a), ImageSource::File(_)] if a.ends_with("1.png")),
+            "{found:?}"
+        );
     }
 }
