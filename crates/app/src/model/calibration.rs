@@ -27,7 +27,8 @@ pub(crate) fn fit(evaluation: &Evaluation, log_shift: Option<&[f64]>) -> f64 {
     if evaluation.is_empty() {
         return 1.0;
     }
-    // The loss is convex in the inverse temperature: where its slope changes sign, it is least.
+    // The loss is convex in the inverse temperature, and so is the penalty below e. Above, the penalty falls off in slope, but
+    // always rises: where the slope of the sum changes sign, the sum is least, or at least a local minimum.
     let (mut low, mut high) = (MIN_INVERSE, MAX_INVERSE);
     for _ in 0..60 {
         let middle = (low + high) / 2.0;
