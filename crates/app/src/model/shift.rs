@@ -122,7 +122,7 @@ impl Shift {
             facts => format!(". On average, the files differ in {}", facts.join(", ")),
         };
         format!(
-            "{images} differ from the validation images of the model (p = {p_value:.3}). Here: {}. Validation set: \
+            "{images} differ from the validation images of the model (p = {p_value:.3}, or more if they are of few patients). Here: {}. Validation set: \
              {}{facts}",
             batch.in_words(),
             validation.in_words()
