@@ -171,3 +171,43 @@ fn dropped_images_and_folders_are_tried() {
     check_page(&browser);
     check_logs(&browser, &server);
 }
+
+#[test]
+fn a_correction_that_is_corrected_removes_only_what_it_added() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    train(&["--films", "24", "--out", "runs/a"], folder.path());
+    for once in ["one", "two"] {
+        write_images(folder.path(), once, &[("any", 1)]);
+    }
+    let server = Server::start(folder.path());
+    server.open_in(&browser);
+    browser.open(&format!("{}/runs/a/try", server.origin));
+    browser.drop_paths(
+        ".drop",
+        &["one", "two"].map(|once| folder.path().join(once)).each_ref().map(|path| &**path),
+    );
+    browser.wait("document.querySelector('#status').textContent === '2 images done'");
+    let correct = |row: u32, class: &str| {
+        let cell = format!("#results tbody tr:nth-child({row})");
+        let script = format!(
+            "document.querySelector(\"{cell} button[aria-label^='Wrong']\").click();
+            const right = document.querySelector('#right');
+            right.selectedIndex = right.options.length - 1;
+            document.querySelector('#other').value = '{class}';
+            document.querySelector('#correct form').requestSubmit()"
+        );
+        browser.run(&script, &Value::Null);
+        browser
+            .wait(&format!("document.querySelector('{cell} .correction strong')?.textContent === '{class}'"));
+    };
+    let runs = folder.path().join("runs");
+    correct(1, "first");
+    // The same image, which is there already: it stays where the other answer has put it.
+    correct(2, "first");
+    correct(2, "second");
+    assert_eq!([images_of(&runs, "first").len(), images_of(&runs, "second").len()], [1, 1]);
+    correct(1, "third");
+    assert_eq!([images_of(&runs, "first").len(), images_of(&runs, "third").len()], [0, 1]);
+    check_logs(&browser, &server);
+}
