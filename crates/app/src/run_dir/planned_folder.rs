@@ -17,6 +17,8 @@ use crate::run_dir::error::{RunDirError, WriteError};
 pub(crate) enum PlannedFolder {
     /// With a path that was given.
     Given(PathBuf),
+    /// Inside the folder of several trainings, which is locked: what a part that did not begin has left there is written over.
+    Inside(PathBuf),
     /// With a name that is free when the folder is created: several runs may begin in the same second.
     ByDate {
         /// The folder above.
@@ -54,7 +56,7 @@ impl PlannedFolder {
     /// A folder in that of a run, for a run that is part of it.
     #[must_use]
     pub(crate) fn inside(whole: &RunFolder, name: &str) -> Self {
-        Self::Given(whole.file(name))
+        Self::Inside(whole.file(name))
     }
 
     /// Checks that the folder will not lie in a folder of images, for training or for the test, where its name would be taken
@@ -67,7 +69,7 @@ impl PlannedFolder {
             return Ok(());
         }
         let above = match self {
-            Self::Given(path) => path.parent().unwrap_or(path),
+            Self::Given(path) | Self::Inside(path) => path.parent().unwrap_or(path),
             Self::ByDate { parent, .. } => parent,
         };
         // Of the folders above, the lowest that exists.
@@ -89,16 +91,19 @@ impl PlannedFolder {
     /// # Errors
     /// [`WriteError`]; as [`Self::new`] if another process has used the folder since it was planned.
     pub(crate) fn create(self) -> Result<RunFolder, RunDirError> {
+        let is_part = matches!(self, Self::Inside(_));
         let path = match self {
-            Self::Given(path) => {
+            Self::Given(path) | Self::Inside(path) => {
                 disk::create_folders(&path).map_err(|source| WriteError { path: path.clone(), source })?;
                 path
             }
             Self::ByDate { parent, name } => create_with_free_name(&parent, &name)?,
         };
         let folder = RunFolder::locked(path)?;
-        // While images were loaded, another run may have begun in it, and even ended.
-        Self::new(Some(folder.path()))?;
+        if !is_part {
+            // While images were loaded, another run may have begun in it, and even ended.
+            Self::new(Some(folder.path()))?;
+        }
         Ok(folder)
     }
 }
@@ -161,6 +166,11 @@ mod tests {
         drop(run);
         let error = second.create().expect_err("it is taken").to_string();
         assert!(error.contains("run is the folder of another run"), "{error}");
+        // A part of several trainings whose settings were lost is trained again.
+        let whole = PlannedFolder::Given(parent.path().join("whole")).create().expect("a folder");
+        fs::create_dir(whole.file("fold-1")).expect("a folder");
+        fs::write(whole.file("fold-1").join(METRICS), "{}").expect("a file");
+        assert!(PlannedFolder::inside(&whole, "fold-1").create().is_ok());
     }
 
     #[test]
