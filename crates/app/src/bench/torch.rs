@@ -121,9 +121,12 @@ pub(super) fn measure(
     let mut results = Vec::new();
     for contest in contests {
         let own = || contest.case.measure(config, threads);
-        let outcome =
-            run_contest(contest, rounds, own, |variant| start(contest.case, variant), (screen, &bar))?;
-        results.push(outcome.result());
+        match run_contest(contest, rounds, own, |variant| start(contest.case, variant), (screen, &bar)) {
+            Ok(outcome) => results.push(outcome.result()),
+            Err(error) if results.is_empty() => return Err(error.into()),
+            // What was measured before took many minutes.
+            Err(error) => screen.line(&format!("left out: {}: {error}", contest.name)),
+        }
     }
     bar.finish_and_clear();
     Ok(results)

@@ -183,6 +183,8 @@ pub(crate) fn train_in_folder(
     screen: &Screen,
 ) -> Result<FinishedRun, TrainingError> {
     pseudonym_key::check(config, data, &folder)?;
+    // The settings of a run that is continued may have been edited.
+    check_smallest_batch(config, data)?;
     let normalization = normalization(config, &data.train);
     let network_config = resnet9_config(config, data);
     let mut card = model_card(config, data, &normalization);
