@@ -92,8 +92,16 @@ fn archive() -> Vec<u8> {
 
 /// Of a small run: the content of a checkpoint without magic number and digest, the settings, the model, the predictions.
 fn run_files() -> [Vec<u8>; 4] {
-    let config =
-        TrainConfig { films: 24, width: 8, size: 8, epochs: Some(1), audit: false, ..TrainConfig::default() };
+    let config = TrainConfig {
+        films: 24,
+        width: 8,
+        size: 8,
+        epochs: Some(1),
+        audit: false,
+        // A run of less than a second has no checkpoint otherwise.
+        checkpoint_minutes: 0.0,
+        ..TrainConfig::default()
+    };
     let data = load(&config, &Screen::silent()).expect("phantom films");
     let parent = tempfile::tempdir().expect("a temporary folder");
     let run = parent.path().join("run");
