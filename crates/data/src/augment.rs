@@ -15,9 +15,9 @@ use roentgen_tensor::rng::{CounterRng, Purpose};
 
 use crate::crop_window::{CropWindow, assert_fits};
 
-pub use affine::AffineTransform;
-pub use erase::Rectangle;
-pub use tone::Tone;
+pub(crate) use affine::AffineTransform;
+use erase::Rectangle;
+use tone::Tone;
 
 /// The ranges of the augmentation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,7 +42,7 @@ pub struct Augment {
 
 /// The parameters for one image in one epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AugmentParams {
+pub(crate) struct AugmentParams {
     /// The crop.
     pub window: CropWindow,
     /// Rotation, magnification and stretch, if any.
@@ -70,7 +70,14 @@ impl Augment {
     /// # Panics
     /// If the image is smaller than the crop.
     #[must_use]
-    pub fn params(&self, seed: u64, epoch: u64, key: u64, height: usize, width: usize) -> AugmentParams {
+    pub(crate) fn params(
+        &self,
+        seed: u64,
+        epoch: u64,
+        key: u64,
+        height: usize,
+        width: usize,
+    ) -> AugmentParams {
         assert_fits(self.crop, height, width);
         let mut rng = CounterRng::new(seed, Purpose::Augment, epoch, key);
         let mut start = |side: usize| {

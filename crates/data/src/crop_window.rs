@@ -2,7 +2,7 @@
 
 /// A square window. It may extend beyond the edges of the image, where the image is continued by its mirror image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CropWindow {
+pub(crate) struct CropWindow {
     /// First row.
     pub top: isize,
     /// First column.
@@ -16,7 +16,7 @@ pub struct CropWindow {
 /// # Panics
 /// If the image is smaller than the crop.
 #[must_use]
-pub fn centre_window(crop: usize, height: usize, width: usize) -> CropWindow {
+pub(crate) fn centre_window(crop: usize, height: usize, width: usize) -> CropWindow {
     assert_fits(crop, height, width);
     // torchvision's round() takes halves to the even number.
     let centre = |slack: usize| ((slack / 2) + usize::from(slack % 4 == 3)) as isize;

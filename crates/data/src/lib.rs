@@ -109,12 +109,11 @@ mod team;
 mod thumbnail;
 mod tta;
 
-pub use augment::{AffineTransform, Augment, AugmentParams, Rectangle, Tone};
+pub use augment::Augment;
 pub use batch::{Transform, batch_ranges, even_ranges, fill_batch};
 pub use caught_panic::is_panic_caught;
 pub use class_look::is_same_class;
 pub use class_weights::{class_weights_balanced, class_weights_sqrt};
-pub use crop_window::{CropWindow, centre_window};
 pub use dataset::{Dataset, Findings, Pseudonym, SubsetOrigin};
 pub use error::{BadFile, DataError};
 pub use file_facts::{FileFacts, ViewPosition};
@@ -131,9 +130,7 @@ pub use load::{
 };
 pub use negatives::BrightnessPattern;
 pub use normalize::Normalization;
-pub use options::{
-    Channels, ClassMapping, ColumnNames, Fold, Invert, LoadOptions, SizeLimits, default_val_fraction,
-};
+pub use options::{Channels, ClassMapping, ColumnNames, Fold, Invert, LoadOptions, SizeLimits};
 pub use patients::{PatientPattern, PatientSource, Patients};
 pub use phantom::{PhantomOptions, phantom_dataset, write_phantom};
 pub use pixel_file::catch_unreadable;

@@ -75,7 +75,7 @@ pub struct LoadOptions {
     /// Ignores bad files instead of failing.
     pub skip_bad: bool,
     /// Fraction of the training set that becomes the validation set if none is given, in `[0, 0.5]`; `None` for
-    /// [`default_val_fraction`].
+    /// a tenth, and 2,500 images at most.
     pub val_fraction: Option<f64>,
     /// Fraction of the training set that becomes the test set if none is given, in `[0, 0.5]`.
     pub test_fraction: f64,
@@ -264,7 +264,7 @@ const ENOUGH_TO_VALIDATE: usize = 2_500;
 /// The fraction of `n_train` training images that is split off for validation by default: a tenth, but at most 2,500
 /// images. More images are worth more for training.
 #[must_use]
-pub fn default_val_fraction(n_train: usize) -> f64 {
+pub(crate) fn default_val_fraction(n_train: usize) -> f64 {
     (ENOUGH_TO_VALIDATE as f64 / n_train.max(1) as f64).min(0.1)
 }
 

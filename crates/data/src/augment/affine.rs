@@ -9,7 +9,7 @@ use crate::image_set::ImageView;
 /// A rotation, a magnification and a stretch: the matrix that maps a position in the crop, as `(down, right)` from its
 /// centre, to the position in the image, and the shift of that centre.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AffineTransform {
+pub(crate) struct AffineTransform {
     /// Coefficients of the row.
     down: [f32; 2],
     /// Coefficients of the column.
@@ -21,7 +21,7 @@ pub struct AffineTransform {
 impl AffineTransform {
     /// A rotation by `degrees`, magnified `magnification` times.
     #[must_use]
-    pub fn new(degrees: f32, magnification: f32) -> Self {
+    pub(crate) fn new(degrees: f32, magnification: f32) -> Self {
         let radians = degrees.to_radians();
         let (cosine, sine) = (libm::cosf(radians) / magnification, libm::sinf(radians) / magnification);
         Self { down: [cosine, sine], right: [-sine, cosine], shift: [0.0; 2] }
@@ -46,7 +46,7 @@ impl AffineTransform {
 
     /// The same, with the image stretched to `ratio` times its aspect ratio on the same area.
     #[must_use]
-    pub fn stretched(self, ratio: f32) -> Self {
+    pub(crate) fn stretched(self, ratio: f32) -> Self {
         let root = ratio.sqrt();
         Self {
             down: self.down.map(|value| value * root),

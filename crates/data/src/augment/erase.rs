@@ -10,7 +10,7 @@ const MAX_ASPECT: f32 = 3.0;
 
 /// A rectangle inside a crop, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rectangle {
+pub(crate) struct Rectangle {
     /// First row.
     pub top: usize,
     /// First column.

@@ -4,7 +4,7 @@ use roentgen_tensor::rng::CounterRng;
 
 /// `contrast * x + brightness`, for values of mean 0 and standard deviation 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Tone {
+pub(crate) struct Tone {
     /// The factor.
     pub contrast: f32,
     /// The term, in standard deviations.
