@@ -169,6 +169,18 @@ fn the_area_of_a_rare_class_has_an_interval_only_where_two_images_show_its_error
     assert!(coverage >= 90.0, "{coverage} %");
 }
 
+/// The variance between patients is uncertain where there are few of them: with the normal quantile the coverage is 86 %.
+#[test]
+fn the_accuracy_of_few_patients_has_a_wide_enough_interval() {
+    let few = Simulation {
+        per_patient: 10,
+        common_noise: 0.5,
+        ..simulation("60 images of about 6 patients", 60, &[0.3, 0.7], 1.5, 1.3)
+    };
+    let coverage = few.coverage(2_000, 200_000)["accuracy"];
+    assert!(coverage >= 90.0, "{coverage} %");
+}
+
 #[test]
 #[ignore = "takes minutes; prints the table of docs/results.md"]
 fn coverage_of_every_interval() {

@@ -24,14 +24,14 @@ pub(crate) fn wilson(part: u64, whole: u64) -> Option<Interval> {
     if whole == 0 {
         return None;
     }
-    Some(wilson_of(part as f64 / whole as f64, whole as f64))
+    Some(wilson_of(part as f64 / whole as f64, whole as f64, Z))
 }
 
-/// The same of `n` images, which need not be a whole number.
-fn wilson_of(share: f64, n: f64) -> Interval {
-    let centre = share + Z * Z / (2.0 * n);
-    let spread = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-    let scale = 1.0 + Z * Z / n;
+/// The same of `n` images, which need not be a whole number, with the quantile `z`.
+fn wilson_of(share: f64, n: f64, z: f64) -> Interval {
+    let centre = share + z * z / (2.0 * n);
+    let spread = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + z * z / n;
     // Exact at the ends, which rounding would miss by a hair.
     let low = if share == 0.0 { 0.0 } else { (centre - spread) / scale };
     let high = if share == 1.0 { 1.0 } else { (centre + spread) / scale };
@@ -52,7 +52,10 @@ pub(super) fn sums_by_group(values: impl Iterator<Item = (u32, f64)>) -> Vec<f64
 pub(crate) fn share_interval(hits: &[bool], groups: Option<&[u32]>) -> Option<Interval> {
     let (n_hits, n) = (hits.iter().filter(|&&hit| hit).count(), hits.len());
     match groups {
-        Some(groups) if n > 0 => Some(wilson_of(n_hits as f64 / n as f64, effective_size(hits, groups))),
+        Some(groups) if n > 0 => {
+            let (size, quantile) = effective_size(hits, groups);
+            Some(wilson_of(n_hits as f64 / n as f64, size, quantile))
+        }
         _ => wilson(n_hits as u64, n as u64),
     }
 }
@@ -60,7 +63,9 @@ pub(crate) fn share_interval(hits: &[bool], groups: Option<&[u32]>) -> Option<In
 /// How many independent images are as informative about a share as these: their number over the design effect (Rao and
 /// Scott 1992), by which the share varies more from group to group than it would from image to image. No more than
 /// there are; where it does not vary, as if the images of a group were one and the same (Kish 1965).
-fn effective_size(hits: &[bool], groups: &[u32]) -> f64 {
+///
+/// Also the quantile for an interval: Student's where the design effect is an estimate from few groups, which is uncertain itself.
+fn effective_size(hits: &[bool], groups: &[u32]) -> (f64, f64) {
     // Of each group, its images and its hits.
     let mut counts: BTreeMap<u32, [f64; 2]> = BTreeMap::new();
     for (&hit, &group) in hits.iter().zip(groups) {
@@ -74,12 +79,13 @@ fn effective_size(hits: &[bool], groups: &[u32]) -> f64 {
     let unbiased = |sum: f64, n: f64| sum * n / (n - 1.0);
     let by_group = counts.values().map(|[n, n_hits]| (n_hits - n * share).powi(2)).sum();
     let by_image = n * share * (1.0 - share);
-    let effect = if by_image > 0.0 && counts.len() > 1 {
-        unbiased(by_group, counts.len() as f64) / unbiased(by_image, n)
+    if by_image > 0.0 && counts.len() > 1 {
+        let effect = unbiased(by_group, counts.len() as f64) / unbiased(by_image, n);
+        if effect > 1.0 { (n / effect, student_quantile(counts.len() as f64 - 1.0)) } else { (n, Z) }
     } else {
-        counts.values().map(|[n, _]| n * n).sum::<f64>() / n
-    };
-    n / effect.max(1.0)
+        let effect = counts.values().map(|[n, _]| n * n).sum::<f64>() / n;
+        (n / effect.max(1.0), Z)
+    }
 }
 
 #[cfg(test)]
@@ -129,7 +135,7 @@ mod tests {
         let each: Vec<u32> = (0..400).collect();
         assert!((width(&alike, Some(&each)) / width(&alike, None) - 1.0).abs() < 1e-9);
         // A single patient is one image.
-        assert_eq!(share_interval(&alike, Some(&[7; 400])), Some(wilson_of(0.8, 1.0)));
+        assert_eq!(share_interval(&alike, Some(&[7; 400])), Some(wilson_of(0.8, 1.0, Z)));
         assert_eq!(share_interval(&[], Some(&[])), None);
     }
 }
