@@ -62,7 +62,7 @@ pub(crate) struct Audit {
     pub border: Probe,
     /// With the centre blanked.
     pub centre_blanked: Probe,
-    /// With sizes, brightness and compression of the files; none for the phantom set, which has no files.
+    /// With sizes, brightness and compression of the files; none if these are not known of every image.
     pub file_facts: Option<Probe>,
     /// Whether any of these three is flagged.
     pub flagged: bool,
