@@ -25,18 +25,26 @@ impl SplitPool<'_> {
         order
     }
 
-    /// The groups of each class in random order, where `by_group` are the images. The class of a group is that of its first image.
+    /// The groups with images of each class in random order, where `by_group` are the images. A group of several classes, such as
+    /// the films of a patient before and after an illness, is in the list of each.
     fn shuffled_groups<'a>(&self, by_group: &'a [u32]) -> Vec<Vec<&'a [u32]>> {
         let mut of_class = vec![Vec::new(); self.n_classes()];
-        let group = |image: u32| self.groups[image as usize];
-        for group in by_group.chunk_by(|&a, &b| group(a) == group(b)) {
-            of_class[self.labels[group[0] as usize] as usize].push(group);
+        let number = |image: u32| self.groups[image as usize];
+        for group in by_group.chunk_by(|&a, &b| number(a) == number(b)) {
+            self.counts(group).iter().for_each(|&(class, _)| of_class[class].push(group));
         }
         for (class, groups) in of_class.iter_mut().enumerate() {
             groups.sort_unstable_by_key(|group| group[0]);
             CounterRng::new(self.seed, Purpose::Split, class as u64, self.stream).shuffle(groups);
         }
         of_class
+    }
+
+    /// The classes of a group, each with its number of images.
+    fn counts(&self, group: &[u32]) -> Vec<(usize, usize)> {
+        let mut classes: Vec<u32> = group.iter().map(|&image| self.labels[image as usize]).collect();
+        classes.sort_unstable();
+        classes.chunk_by(|a, b| a == b).map(|same| (same[0] as usize, same.len())).collect()
     }
 
     fn n_classes(&self) -> usize {
@@ -52,19 +60,27 @@ impl SplitPool<'_> {
         if fraction <= 0.0 {
             return taken;
         }
-        for (groups, &size) in self.shuffled_groups(&self.by_group()).iter().zip(sizes) {
-            let wanted = libm::round(fraction * size as f64).max(1.0) as usize;
-            let (mut n_taken, mut n_groups) = (0, 0);
+        let by_group = self.by_group();
+        let of_class = self.shuffled_groups(&by_group);
+        let wanted = |class: usize| libm::round(fraction * sizes[class] as f64).max(1.0) as usize;
+        // Of each class, how many images and groups are selected.
+        let mut n_taken = vec![[0; 2]; of_class.len()];
+        for (class, groups) in of_class.iter().enumerate() {
             for group in groups {
-                // The first group is selected whatever its size, so that every class is represented.
-                let fits = n_taken + group.len() <= wanted || n_groups == 0;
-                if fits && n_groups + 1 < groups.len() {
-                    n_taken += group.len();
-                    n_groups += 1;
-                    group.iter().for_each(|&image| taken[image as usize] = true);
-                }
-                if n_taken >= wanted {
+                if n_taken[class][0] >= wanted(class) {
                     break;
+                }
+                let counts = self.counts(group);
+                let fits = |&(class, n): &(usize, usize)| n_taken[class][0] + n <= wanted(class);
+                let leaves_one = |&(class, _): &(usize, usize)| n_taken[class][1] + 1 < of_class[class].len();
+                // The first group is selected whatever its size, so that every class is represented.
+                let is_first = n_taken[class][1] == 0;
+                let is_free = !taken[group[0] as usize];
+                if is_free && (is_first || counts.iter().all(fits)) && counts.iter().all(leaves_one) {
+                    counts.iter().for_each(|&(class, n)| {
+                        n_taken[class] = [n_taken[class][0] + n, n_taken[class][1] + 1];
+                    });
+                    group.iter().for_each(|&image| taken[image as usize] = true);
                 }
             }
         }
@@ -77,23 +93,38 @@ impl SplitPool<'_> {
     /// # Errors
     /// [`DataError::TooFewGroups`] for a class with fewer groups than folds.
     pub(crate) fn folds(&self, k: usize, class_names: &[String]) -> Result<Vec<usize>, DataError> {
-        let mut folds = vec![0; self.labels.len()];
+        let mut folds: Vec<Option<usize>> = vec![None; self.labels.len()];
         let by_group = self.by_group();
-        for (mut groups, class) in self.shuffled_groups(&by_group).into_iter().zip(class_names) {
+        let of_class = self.shuffled_groups(&by_group);
+        let class_sizes = class_counts(self.labels, of_class.len());
+        // Of each fold, its images of each class.
+        let mut sizes = vec![vec![0; of_class.len()]; k];
+        for (mut groups, class) in of_class.into_iter().zip(class_names) {
             if groups.len() < k {
                 let class = class.clone();
                 return Err(DataError::TooFewGroups { class, found: groups.len(), folds: k });
             }
-            // The largest groups first, each into the smallest fold: this gives nearly equal shares.
+            // The largest groups first, each into the fold that has the least of its classes: this gives nearly equal shares.
             groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
-            let mut sizes = vec![0; k];
             for group in groups {
-                let fold = (0..k).min_by_key(|&fold| sizes[fold]).expect("at least one fold");
-                sizes[fold] += group.len();
-                group.iter().for_each(|&image| folds[image as usize] = fold);
+                if folds[group[0] as usize].is_some() {
+                    continue;
+                }
+                let counts = self.counts(group);
+                let share = |fold: usize, class: usize| {
+                    sizes[fold][class] as u128 * 1_000_000_000 / class_sizes[class] as u128
+                };
+                // Classes that it has at all, then the sum of its shares of them, in billionths.
+                let share_in = |&fold: &usize| {
+                    let shares = counts.iter().map(|&(class, _)| share(fold, class));
+                    (shares.clone().filter(|&share| share > 0).count(), shares.sum::<u128>())
+                };
+                let fold = (0..k).min_by_key(share_in).expect("at least one fold");
+                counts.iter().for_each(|&(class, n)| sizes[fold][class] += n);
+                group.iter().for_each(|&image| folds[image as usize] = Some(fold));
             }
         }
-        Ok(folds)
+        Ok(folds.into_iter().map(|fold| fold.expect("every image is in a group")).collect())
     }
 }
 
@@ -152,6 +183,24 @@ mod tests {
         assert!(!taken(&labels(&[5, 5]), &alone(10), 0.0, 0, 0).contains(&true));
     }
 
+    /// 60 patients with a film of each class, as before, during and after an illness: each gives its share of every class.
+    #[test]
+    fn patients_with_images_of_several_classes_give_every_class_its_share() {
+        let labels = labels(&[60, 60, 60]);
+        let groups: Vec<u32> = (0..180).map(|image| image % 60).collect();
+        assert_eq!(taken_of(&labels, &taken(&labels, &groups, 0.1, 3, 0)), [6, 6, 6, 0, 0]);
+        let names = ["a", "b", "c"].map(str::to_owned);
+        let folds =
+            |k: usize| SplitPool { labels: &labels, groups: &groups, seed: 0, stream: 0 }.folds(k, &names);
+        let of_three = folds(3).expect("60 groups of each class");
+        assert_eq!(
+            class_counts(&of_three.iter().map(|&fold| fold as u32).collect::<Vec<_>>(), 3),
+            [60, 60, 60]
+        );
+        assert!((0..60).all(|patient| of_three[patient] == of_three[patient + 120]));
+        assert!(folds(61).expect_err("60 patients").to_string().contains("60"));
+    }
+
     #[test]
     fn too_few_groups_for_the_folds_are_an_error() {
         let labels = labels(&[6, 4]);
@@ -174,6 +223,28 @@ mod tests {
                 }
             }
             prop_assert!(taken.contains(&false), "something is left to train on");
+            for label in &labels {
+                let is_left = labels.iter().zip(&taken).any(|(other, taken)| other == label && !taken);
+                prop_assert!(is_left, "no image of class {} is left", label);
+            }
+        }
+
+        #[test]
+        fn folds_of_groups_of_several_classes_split_no_group_and_have_every_class(
+            images in prop::collection::vec((0u32..3, 0u32..40), 60..200), k in 2usize..5, seed in 0u64..9,
+        ) {
+            let (labels, groups): (Vec<u32>, Vec<u32>) = images.into_iter().unzip();
+            let names = ["a", "b", "c"].map(str::to_owned);
+            let pool = SplitPool { labels: &labels, groups: &groups, seed, stream: 0 };
+            if let Ok(folds) = pool.folds(k, &names) {
+                for a in 0..labels.len() {
+                    prop_assert!((0..a).all(|b| groups[a] != groups[b] || folds[a] == folds[b]));
+                }
+                for class in 0..3 {
+                    let with_class = |fold| (0..labels.len()).any(|i| labels[i] == class && folds[i] == fold);
+                    prop_assert!((0..k).all(with_class), "class {}", class);
+                }
+            }
         }
 
         #[test]
