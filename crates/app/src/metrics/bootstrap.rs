@@ -99,6 +99,9 @@ impl Samples {
 
 /// Interval of the mean of positive numbers, one for each image: the studentised bootstrap (Efron and Tibshirani 1993,
 /// section 12.5).
+///
+/// `None` where its upper end is above the mean of every single group: few images, of which one or two have nearly the whole sum,
+/// do not bound the mean, and the resamples without these have no error worth the name.
 #[must_use]
 pub(crate) fn mean_interval(values: &[f64], groups: Option<&[u32]>) -> Option<Interval> {
     let groups = Groups::new(values.len(), groups);
@@ -116,10 +119,12 @@ pub(crate) fn mean_interval(values: &[f64], groups: Option<&[u32]>) -> Option<In
     let mut students: Vec<f64> = (0..RESAMPLES).into_par_iter().filter_map(student).collect();
     students.sort_unstable_by(f64::total_cmp);
     let is_informative = error > NO_WIDTH && students.len() >= RESAMPLES / 2;
-    is_informative.then(|| {
+    let largest = sums.iter().map(|[n, sum]| sum / n).fold(0.0, f64::max);
+    let interval = is_informative.then(|| {
         let end = |share: f64| mean - error * quantile(&students, share);
         [end(0.975).max(0.0), end(0.025)]
-    })
+    });
+    interval.filter(|[_, high]| *high <= largest)
 }
 
 /// The mean over images and its standard error when group `i`, with its images and their sum, counts `times[i]` times.
@@ -199,6 +204,16 @@ mod tests {
         assert_eq!(interval(60, Some(&[3; 60]), &differ), None, "one patient");
         assert_eq!(interval(1, None, &[0.5]), None, "one image");
         assert!(interval(60, None, &differ).is_some());
+    }
+
+    /// 17 images, of which one is wrong: no other 17 images are known to have a mean loss below any bound.
+    #[test]
+    fn a_mean_that_the_images_do_not_bound_has_no_interval() {
+        let mut losses: Vec<f64> = (0..17).map(|i| 1e-4 * f64::from(1 + i % 5)).collect();
+        losses[3] = 5.4;
+        assert_eq!(mean_interval(&losses, None), None);
+        let several: Vec<f64> = (0..17).map(|i| 0.1 * f64::from(1 + i % 5)).collect();
+        assert!(mean_interval(&several, None).is_some_and(|[low, high]| low > 0.2 && high < 0.4));
     }
 
     #[test]
