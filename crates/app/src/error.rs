@@ -130,9 +130,8 @@ mod tests {
         assert_eq!(AppError::from(TrainingError::from(no_model())).exit_code(), 2);
         let unknown = CommandError::NoSuchClass { name: "flu".to_owned(), known: "covid".to_owned() };
         assert_eq!(AppError::from(unknown).exit_code(), 2);
-        // Some of the files failed.
         let bad = DataError::BadFiles { files: Vec::new(), total: 9 };
-        assert_eq!(AppError::from(DataLoadingError::from(bad)).exit_code(), 1);
+        assert_eq!(AppError::from(DataLoadingError::from(bad)).exit_code(), 2);
         assert_eq!(AppError::from(CommandError::NotAllRead { n_failed: 1, n: 2 }).exit_code(), 1);
         let interrupted = TrainingError::Interrupted { signal: 15, run: "run".into() };
         assert_eq!(AppError::from(interrupted).exit_code(), 143);

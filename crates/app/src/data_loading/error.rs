@@ -39,8 +39,8 @@ impl DataLoadingError {
     }
 }
 
-/// Whether the data or the settings that were given cannot be used at all; if only some files are bad, or a file cannot be
-/// written, the work itself failed.
+/// Whether the data or the settings that were given cannot be used; if a file cannot be written, the work itself
+/// failed.
 pub(crate) fn is_wrong_input(error: &DataError) -> bool {
-    !matches!(error, DataError::BadFiles { .. } | DataError::Write { .. } | DataError::UnreadableCache { .. })
+    !matches!(error, DataError::Write { .. } | DataError::UnreadableCache { .. })
 }
