@@ -232,10 +232,13 @@ fn decode_listing(
     let pool = ImagePool::decode(listing, cache.as_deref(), options, team, progress)?;
     if let Some((class, bad)) = pool.empty_class() {
         let example = bad.map(|bad| format!(", for example {}: {}", bad.path.display(), bad.reason));
+        let is_missing = path.is_file() && bad.is_some_and(|bad| !bad.path.exists());
+        let hint =
+            if is_missing { " (paths in a table are relative to the folder of the table)" } else { "" };
         return Err(DataError::EmptyClass {
             path: path.into(),
             class: class.to_owned(),
-            found: format!("all of its files are bad{}", example.unwrap_or_default()),
+            found: format!("all of its files are bad{}{hint}", example.unwrap_or_default()),
         });
     }
     Ok(pool)

@@ -246,3 +246,24 @@ fn a_label_that_numbers_the_images_is_rejected_before_anything_is_decoded() {
         "{error}"
     );
 }
+
+#[test]
+fn a_quoted_name_of_a_column_after_a_blank_loses_its_quotes() {
+    let text = "\"path\" ; \"Diagnosis (final)\"\n".to_owned()
+        + &rows(|number| format!("films/{number}.png ; {}", class(number)));
+    let (_dir, path) = manifest(&text);
+    let columns = ColumnNames { label: Some("Diagnosis (final)".to_owned()), ..ColumnNames::default() };
+    let options = LoadOptions { columns, ..LoadOptions::default() };
+    let data = load_dataset(&path, &options, &silent).unwrap();
+    assert_eq!(data.class_names, ["normal", "sick"]);
+}
+
+#[test]
+fn paths_that_are_relative_to_another_folder_are_explained() {
+    let text =
+        "path,label\n".to_owned() + &rows(|number| format!("set/films/{number}.png,{}", class(number)));
+    let (_dir, path) = manifest(&text);
+    let options = LoadOptions { skip_bad: true, ..LoadOptions::default() };
+    let error = load_dataset(&path, &options, &silent).unwrap_err().to_string();
+    assert!(error.contains("paths in a table are relative to the folder of the table"), "{error}");
+}

@@ -102,7 +102,7 @@ fn lines(text: &str, manifest: &Path, options: &LoadOptions) -> Result<Lines, St
         .delimiter(separator.unwrap_or(b','))
         .trim(csv::Trim::All)
         .from_reader(text.as_bytes());
-    let header = reader.headers().map_err(|error| error.to_string())?.clone();
+    let header = unquoted(reader.headers().map_err(|error| error.to_string())?);
     let records: Result<Vec<StringRecord>, csv::Error> = reader.records().collect();
     let records = records.map_err(|error| describe_error(&error, text))?;
     let columns = Columns::find(&header, &options.columns, &records)?;
@@ -151,6 +151,12 @@ fn lines(text: &str, manifest: &Path, options: &LoadOptions) -> Result<Lines, St
         found.into_iter().map(|line| ListedImage { class: class(&line.label), ..line.image }).collect();
     let notes = columns.unused_note().into_iter().chain(left_out.notes()).chain(header_notes).collect();
     Ok(Lines { class_names, images, notes })
+}
+
+/// The names of the columns without quotation marks, which the reader keeps after a blank.
+fn unquoted(header: &StringRecord) -> StringRecord {
+    let inner = |cell: &str| cell.strip_prefix('"')?.strip_suffix('"').map(str::trim).map(str::to_owned);
+    header.iter().map(|cell| inner(cell).unwrap_or_else(|| cell.to_owned())).collect()
 }
 
 /// Either every line names a set, or none does.
