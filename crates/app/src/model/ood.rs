@@ -17,7 +17,8 @@ use gaussian::Gaussian;
 
 mod gaussian;
 
-/// Share of the held-out images that is rejected.
+/// Share of the images that the cut-off is chosen on that is rejected: validation images, and training images that the fit
+/// of the other folds measures.
 const REJECTION_RATE: f64 = 0.05;
 /// Share of the images that is rejected by its colours alone.
 const COLOUR_REJECTION_RATE: f64 = 0.01;
@@ -50,7 +51,11 @@ impl HeldOut {
     /// In words; `None` without images. No interval: the cut-off was chosen so that this share is rejected.
     pub(crate) fn in_words(self) -> Option<String> {
         let Self { n, n_rejected } = self;
-        (n > 0).then(|| format!("{n_rejected} of {n} held-out images, on which its cut-off was chosen"))
+        (n > 0).then(|| {
+            format!(
+                "{n_rejected} of {n} images, each left out of the fit that measured it; they set the cut-off"
+            )
+        })
     }
 }
 
