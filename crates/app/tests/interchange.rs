@@ -35,7 +35,7 @@ fn a_run_starts_from_the_weights_of_another_one() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("except for the classifier"), "{}", text(&output.stdout));
     for (flags, words) in [
-        (&["--width", "16", "--init", "first"][..], "expected F32 of [16, 1, 3, 3]"),
+        (&["--width", "16", "--init", "first"][..], "its model has width 8 and not 16; add --width 8"),
         (&["--init", "missing"], "cannot read the model missing"),
         (&["--init", "data/ill/film00.png"], "not a whole safetensors file"),
     ] {

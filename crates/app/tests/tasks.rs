@@ -145,7 +145,10 @@ fn tasks_that_make_no_sense_are_refused() {
         ("train films --seeds 0..4 --out run --task 3/2", 2, "expected I/N, such as 2/5"),
         ("train films --seeds 0..4 --out mine --task 1/2", 2, "is not an empty folder"),
         ("train films --seeds 0..4 --out films/run --task 1/2", 2, "would lie inside the data"),
-        ("collect single", 2, "the run is finished"),
+        ("collect single", 2, "single: the run is finished, and its results are in single/report.html"),
+        ("train films --out single", 2, "give a new folder (that run is finished"),
+        ("evaluate shared", 2, "cannot read the model shared: it does not exist"),
+        ("evaluate films", 2, "films has no model.safetensors: it is not the folder of a run"),
         ("collect films", 2, "it is not the folder of a run"),
     ] {
         refuses(&args.split(' ').collect::<Vec<_>>(), code, &[words], here);
@@ -159,6 +162,8 @@ fn tasks_that_make_no_sense_are_refused() {
     ] {
         refuses(&other.split(' ').collect::<Vec<_>>(), 2, &[words], here);
     }
+    let inside = "it is the folder of several trainings; give the folder of one of them, such as shared/";
+    refuses(&["evaluate", "shared"], 2, &[inside], here);
     let without_task = task.replace(" --task 2/2", "");
     refuses(
         &without_task.split(' ').collect::<Vec<_>>(),

@@ -27,11 +27,11 @@ pub enum DataError {
         path: PathBuf,
     },
     /// The path exists, but has no supported format.
-    #[error("{} is not a data set in a supported format; use one of these: {known}", path.display())]
+    #[error("{} is not a data set in a supported format; use one of these:\n{known}", path.display())]
     UnknownFormat {
         /// The path asked for.
         path: PathBuf,
-        /// The supported formats.
+        /// The supported formats, one indented line each.
         known: String,
     },
     /// A file or folder that cannot be used as a whole.
@@ -109,9 +109,11 @@ pub enum DataError {
     },
     /// A class that is not in the training set, or not one of the model's.
     #[error(
-        "unknown class `{class}` in {}: the known classes are {}; rename or remove it",
+        "unknown class `{class}` in {}: the known classes are {}; rename or remove it, or take it for one of them, such as \
+         with --classes \"{}={class}\"",
         path.display(),
-        known.join(", ")
+        known.join(", "),
+        known.last().map_or("NAME", String::as_str)
     )]
     UnknownClass {
         /// The file, or the folder that holds the class folder.
@@ -298,13 +300,25 @@ pub enum DataError {
     #[error("the loading was cancelled")]
     Cancelled,
     /// A file or folder could not be written.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}: {source}; {}", path.display(), write_remedy(source))]
     Write {
         /// The file or folder.
         path: PathBuf,
         /// The error of the operating system or the encoder.
         source: io::Error,
     },
+}
+
+/// What to do where a file or folder cannot be written.
+#[must_use]
+pub fn write_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::InvalidFilename => "give a shorter name",
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            "a file is in the place of a folder; give another path, or remove that file"
+        }
+        _ => "check the free space and the permissions",
+    }
 }
 
 fn remedy(error: &io::Error) -> &'static str {

@@ -115,7 +115,7 @@ pub use caught_panic::is_panic_caught;
 pub use class_look::is_same_class;
 pub use class_weights::{class_weights_balanced, class_weights_sqrt};
 pub use dataset::{Dataset, Findings, Pseudonym, SubsetOrigin};
-pub use error::{BadFile, DataError};
+pub use error::{BadFile, DataError, write_remedy};
 pub use file_facts::{FileFacts, ViewPosition};
 pub use files::{
     ImageSource, LoadedFiles, find_all_files, find_files, image_extension, is_image, is_image_name,

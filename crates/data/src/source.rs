@@ -67,8 +67,9 @@ pub(crate) fn list(path: &Path, usage: Usage<'_>, options: &LoadOptions) -> Resu
     match SOURCES.iter().find(|source| source.recognises(path)) {
         Some(source) => source.list(path, usage, options),
         None => {
-            let known = SOURCES.iter().map(|source| source.description()).collect::<Vec<_>>().join("; ");
-            Err(DataError::UnknownFormat { path: path.into(), known })
+            let known: Vec<String> =
+                SOURCES.iter().map(|source| format!("  {}", source.description())).collect();
+            Err(DataError::UnknownFormat { path: path.into(), known: known.join("\n") })
         }
     }
 }

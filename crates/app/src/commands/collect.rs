@@ -40,8 +40,7 @@ pub(crate) fn run(
         )?);
     }
     let Some(several) = SeveralRuns::of(&config) else {
-        let reason = "it is the folder of a single training, which has nothing to collect".to_owned();
-        return Err(RunDirError::NotResumable { path: path.into(), reason }.into());
+        return Err(RunDirError::NothingToCollect { path: path.into() }.into());
     };
     several.check_ended(&folder)?;
     Ok(several.run(WholeFolder::Existing(folder), options.other_cpu, screen)?)

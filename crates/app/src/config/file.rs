@@ -116,6 +116,10 @@ impl Source<'_> {
         names: impl Iterator<Item = &'static str>,
     ) -> ConfigError {
         let (name, names) = (key.get_ref().replace('\n', " "), names.collect::<Vec<&str>>());
+        if let Some(setting) = settings::all().find(|setting| setting.alias() == Some(&name)) {
+            let message = format!("there is no setting `{name}` here; it is called {}", setting.name());
+            return self.invalid(key.span(), message);
+        }
         let message = format!("there is no setting `{name}` here; there are:\n{}", lines_of(&names));
         self.invalid(key.span(), message)
     }

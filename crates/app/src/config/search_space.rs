@@ -230,6 +230,7 @@ mod tests {
                 "line 1: there is no setting `serch` here; there are:\n  search, trainings",
             ),
             (settings("widht = [16]"), "line 2: there is no setting `widht` here"),
+            (settings("lr = [0.1, 0.2]"), "there is no setting `lr` here; it is called max-lr"),
             (settings("width = []"), "line 2: width is []: expected values"),
             (settings("width = [16, \"a\"]"), "line 2: width is \"a\": expected 8 to 256 channels"),
             (settings("width = [16, 4]"), "line 2: width is 4: expected 8 to 256 channels"),

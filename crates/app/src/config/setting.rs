@@ -16,6 +16,8 @@ pub(crate) trait Setting: Send + Sync {
     fn name(&'static self) -> &'static str;
     /// The flag as it is typed.
     fn flag(&'static self) -> &'static str;
+    /// Another name of the flag, without its dashes.
+    fn alias(&self) -> Option<&'static str>;
     /// What it is, without default and range.
     fn help(&self) -> &'static str;
     /// The values that are accepted, in words.
@@ -149,6 +151,10 @@ impl<T: Clone + Send + Sync> Setting for Item<T> {
 
     fn flag(&'static self) -> &'static str {
         &self.flag
+    }
+
+    fn alias(&self) -> Option<&'static str> {
+        self.input.alias
     }
 
     fn help(&self) -> &'static str {

@@ -6,7 +6,24 @@ use std::path::PathBuf;
 /// Why a model cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// The model file does not exist, or cannot be read.
+    /// The path of the model does not exist.
+    #[error("cannot read the model {}: it does not exist; give the folder of a run, or its model.safetensors", path.display())]
+    Missing {
+        /// The path that was given.
+        path: PathBuf,
+    },
+    /// A folder has no model of its own.
+    #[error("{} has no model.safetensors: {}", path.display(), match inside {
+        Some(run) => format!("it is the folder of several trainings; give the folder of one of them, such as {}", run.display()),
+        None => "it is not the folder of a run that has saved an epoch; give one that has".to_owned(),
+    })]
+    NotInFolder {
+        /// The folder that was given.
+        path: PathBuf,
+        /// A folder in it that has one.
+        inside: Option<PathBuf>,
+    },
+    /// The model file cannot be read.
     #[error("cannot read the model {}: {source}; give the model.safetensors of a run", path.display())]
     Unreadable {
         /// The file.

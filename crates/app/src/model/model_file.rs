@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use roentgen_data::read_file;
+use roentgen_data::{disk, read_file};
 use roentgen_layers::{ResNet9, ResNet9Config};
 use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
@@ -118,7 +118,14 @@ pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<(ResNet9, ModelCard), 
 /// # Errors
 /// [`ModelError::Unreadable`]
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
+    let given = path;
     let path = &path_of(path);
+    if !given.exists() {
+        return Err(ModelError::Missing { path: given.into() });
+    }
+    if given.is_dir() && !path.exists() {
+        return Err(ModelError::NotInFolder { path: given.into(), inside: folder_inside(given) });
+    }
     let unreadable = |source| ModelError::Unreadable { path: path.into(), source };
     read_file(path, MAX_BYTES).map_err(|error| unreadable(error.into()))
 }
@@ -126,6 +133,12 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
 /// The model file that a user means: the file itself, or that of a run folder.
 pub(crate) fn path_of(path: &Path) -> PathBuf {
     if path.is_dir() { path.join(FILE) } else { path.to_owned() }
+}
+
+/// The first of the folders in `path` that has a model: those of folds, seeds or a sweep.
+fn folder_inside(path: &Path) -> Option<PathBuf> {
+    let folders = disk::list(path).ok()?.flatten().map(|entry| entry.path());
+    folders.filter(|folder| folder.join(FILE).is_file()).min()
 }
 
 /// The model in the bytes of a file, or what is wrong with them.
@@ -175,6 +188,7 @@ fn initialise_from(model: &mut ResNet9, bytes: &[u8]) -> Result<Initialisation, 
     let card = is_ours.then(|| read_card(&metadata)).transpose()?;
     if let Some(card) = &card {
         check_digest(bytes, card)?;
+        check_sizes(model, card.config())?;
     }
     let tensors = SafeTensors::deserialize(bytes).map_err(not_whole)?;
     torch_file::reject_half_precision(&tensors)?;
@@ -184,6 +198,23 @@ fn initialise_from(model: &mut ResNet9, bytes: &[u8]) -> Result<Initialisation, 
     set_weights(model, &tensors, &prefix, |name| with_classifier || !name.starts_with("classifier."))?;
     let training_digests = card.and_then(|card| card.training_digests);
     Ok(Initialisation { with_classifier, prefix, training_digests })
+}
+
+/// Fails if the model of the file has another width, or other channels, than the one that is to begin with its weights.
+fn check_sizes(model: &ResNet9, file: ResNet9Config) -> Result<(), String> {
+    let mut shape = Vec::new();
+    for tensor in tensors(model).into_iter().filter(|tensor| tensor.name == "conv1.0.weight") {
+        shape = tensor.shape;
+    }
+    let [width, c_in] = [0, 1].map(|axis| shape.get(axis).copied().unwrap_or_default());
+    if width != file.width {
+        return Err(format!("its model has width {0} and not {width}; add --width {0}", file.width));
+    }
+    if c_in != file.c_in {
+        let kind = |channels| if channels == 1 { "grey" } else { "colour" };
+        return Err(format!("its model sees {} images and not {} ones", kind(file.c_in), kind(c_in)));
+    }
+    Ok(())
 }
 
 /// Number of classes of a model: the length of its last bias.

@@ -3,11 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::file_names::SPACE;
+use roentgen_data::write_remedy;
+
+use super::file_names::{METRICS, REPORT, SPACE, SWEEP, SWEEP_PAGE};
 
 /// A file or folder could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {}: {source}; check the free space and the permissions", path.display())]
+#[error("cannot write {}: {source}; {}", path.display(), write_remedy(source))]
 pub struct WriteError {
     /// The file or folder.
     pub path: PathBuf,
@@ -25,13 +27,16 @@ pub enum RunDirError {
         path: PathBuf,
     },
     /// There is a run already where the run folder is to be made.
-    #[error("--out {} is the folder of another run; give a new folder, or continue it with: {}", path.display(), resume_command(path))]
+    #[error("--out {} is the folder of another run; give a new folder{}", path.display(), or_continue(path))]
     OutIsRun {
         /// The folder that was given.
         path: PathBuf,
     },
     /// The folder where the run folder is to be made cannot be read.
-    #[error("cannot read --out {}: {source}; check its permissions", path.display())]
+    #[error("cannot read --out {}: {source}; {}", path.display(), match source.kind() {
+        io::ErrorKind::InvalidFilename => write_remedy(source),
+        _ => "check its permissions",
+    })]
     OutUnreadable {
         /// The folder that was given.
         path: PathBuf,
@@ -79,6 +84,26 @@ pub enum RunDirError {
         path: PathBuf,
         /// What is wrong, and what to do.
         reason: String,
+    },
+    /// It has ended: there is nothing to continue, and nothing to collect.
+    #[error(
+        "{}: the run is finished, and its results are in {}; train another one with another --out",
+        path.display(),
+        page_of(path).display()
+    )]
+    Finished {
+        /// The folder of the run.
+        path: PathBuf,
+    },
+    /// `collect`: the folder is not that of several trainings.
+    #[error(
+        "{} is the folder of a single training, which has nothing to collect; continue it with: {}",
+        path.display(),
+        resume_command(path)
+    )]
+    NothingToCollect {
+        /// The folder of the run.
+        path: PathBuf,
     },
     /// The folder that several processes are to work in has other settings.
     #[error("{} is the folder of other trainings: {name} differs; give another --out", path.display())]
@@ -136,6 +161,8 @@ impl RunDirError {
             | Self::OutUnreadable { .. }
             | Self::OutputTaken { .. }
             | Self::NotResumable { .. }
+            | Self::Finished { .. }
+            | Self::NothingToCollect { .. }
             | Self::OtherTrainings { .. }
             | Self::Unreadable { .. } => true,
             Self::Write(_)
@@ -145,6 +172,24 @@ impl RunDirError {
             | Self::NotEnded { .. } => false,
         }
     }
+}
+
+/// Whether a run has ended.
+pub(super) fn is_finished(path: &Path) -> bool {
+    [METRICS, SWEEP].iter().any(|name| path.join(name).is_file())
+}
+
+/// The page with the results of a run, or of a sweep.
+fn page_of(run: &Path) -> PathBuf {
+    run.join(if run.join(SWEEP).is_file() { SWEEP_PAGE } else { REPORT })
+}
+
+/// How to continue a run that has not ended.
+fn or_continue(run: &Path) -> String {
+    if is_finished(run) {
+        return format!(" (that run is finished: its results are in {})", page_of(run).display());
+    }
+    format!(", or continue it with: {}", resume_command(run))
 }
 
 /// The command that continues what is in a folder.

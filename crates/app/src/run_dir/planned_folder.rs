@@ -152,6 +152,11 @@ mod tests {
         let run = plan("new/deep").and_then(PlannedFolder::create).expect("a run folder");
         run.write("config.toml", b"seed = 1\n").expect("a written file");
         assert!(matches!(plan("file"), Err(RunDirError::OutNotEmpty { .. })));
+        let too_long = plan(&"n".repeat(300)).expect_err("a name of 300 letters").to_string();
+        assert!(too_long.ends_with("give a shorter name"), "{too_long}");
+        let below_file =
+            PlannedFolder::Given(parent.path().join("file/run")).create().expect_err("a file").to_string();
+        assert!(below_file.contains("a file is in the place of a folder"), "{below_file}");
         assert!(matches!(plan("new/deep"), Err(RunDirError::OutIsRun { .. })));
     }
 

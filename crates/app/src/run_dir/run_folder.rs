@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use roentgen_data::disk::{self, TEMPORARY_PREFIX};
 
-use super::file_names::{CHECKPOINT, CONFIG, METRICS, SWEEP};
-use crate::run_dir::error::{RunDirError, WriteError};
+use super::file_names::{CHECKPOINT, CONFIG};
+use crate::run_dir::error::{RunDirError, WriteError, is_finished};
 
 /// Locked while a run works in the folder.
 pub(super) const LOCK: &str = ".lock";
@@ -32,7 +32,7 @@ impl RunFolder {
     /// The folder of an interrupted run.
     ///
     /// # Errors
-    /// [`RunDirError::NotResumable`] if it is not a run folder, or the run is finished; [`RunDirError::InUse`] if another
+    /// [`RunDirError::NotResumable`] if it is not a run folder; [`RunDirError::Finished`]; [`RunDirError::InUse`] if another
     /// run works in it.
     pub(crate) fn open(path: &Path) -> Result<Self, RunDirError> {
         Self::check_begun(path)?;
@@ -78,7 +78,7 @@ impl RunFolder {
     /// it, with the files that `begin` writes.
     ///
     /// # Errors
-    /// Those of `begin`; [`RunDirError::NotResumable`] if the whole has ended; [`RunDirError::InUse`] if a process works in it
+    /// Those of `begin`; [`RunDirError::Finished`] if the whole has ended; [`RunDirError::InUse`] if a process works in it
     /// alone.
     pub(crate) fn join(
         path: &Path,
@@ -271,15 +271,9 @@ impl RunFolder {
     }
 }
 
-/// Whether a run has ended.
-fn is_finished(path: &Path) -> bool {
-    [METRICS, SWEEP].iter().any(|name| path.join(name).is_file())
-}
-
 /// The error for a run that has ended.
 fn finished(path: &Path) -> RunDirError {
-    let reason = "the run is finished; start another one with --config".to_owned();
-    RunDirError::NotResumable { path: path.into(), reason }
+    RunDirError::Finished { path: path.into() }
 }
 
 /// Removes the temporary files of a run that was killed while it wrote.
@@ -300,6 +294,7 @@ mod tests {
     use roentgen_data::disk::{Operation, faults};
 
     use super::*;
+    use crate::run_dir::file_names::METRICS;
 
     fn new_folder(path: &Path) -> RunFolder {
         fs::create_dir_all(path).expect("a folder");
