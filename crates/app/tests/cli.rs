@@ -308,7 +308,7 @@ fn bad_files_stop_the_run_with_all_of_them_listed() {
     huge[16..24].copy_from_slice(&[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]);
     fs::write(ill.join("huge.png"), &huge).unwrap();
     let names = ["cut.png", "empty.png", "text.jpg", "huge.png", "--skip-bad"];
-    refuses(&["train", "--data", "films", "--out", "run"], 1, &names, folder.path());
+    refuses(&["train", "--data", "films", "--out", "run"], 2, &names, folder.path());
 
     let args = ["train", "--data", "films", "--skip-bad", "--width", "8", "--epochs", "1", "--out", "run"];
     let output = roentgen(&args, folder.path());
