@@ -59,7 +59,7 @@ pub enum CommandError {
     )]
     NotExportable,
     /// `evaluate`: the data must be given, because the model was not trained on the phantom.
-    #[error("this model was not trained on the phantom; name the data to evaluate it on after the model")]
+    #[error("this model was not trained on phantom films; name the data to evaluate it on after the model")]
     NoEvaluationData,
     /// `compare`: the two runs were tested on different images.
     #[error(
