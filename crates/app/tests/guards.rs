@@ -73,7 +73,7 @@ fn inspect_shows_contradicting_labels_and_what_a_run_splits_off() {
     assert_eq!((&group[0]["path"], &group[0]["class"]), (&"normal/same.png".into(), &"normal".into()));
     assert_eq!((&group[1]["path"], &group[1]["class"]), (&"sick/film03.png".into(), &"sick".into()));
     let of_set = |set: &str| found["sets"][set]["sick"].as_u64().unwrap();
-    assert_eq!(["train", "val", "test"].map(of_set), [9, 1, 2], "the sets are those of a run: {found}");
+    assert_eq!(["train", "val", "test"].map(of_set), [10, 1, 1], "the sets are those of a run: {found}");
     let note = "`train` splits off 10 % as the validation set (--val-fraction) and 10 % as the test set (--test-fraction)";
     assert!(found["notes"].to_string().contains(note), "{found}");
     let said = text(&roentgen(&["inspect", "."], folder.path()).stdout);

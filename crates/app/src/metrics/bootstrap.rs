@@ -100,8 +100,8 @@ impl Samples {
 /// Interval of the mean of positive numbers, one for each image: the studentised bootstrap (Efron and Tibshirani 1993,
 /// section 12.5).
 ///
-/// `None` where its upper end is above the mean of every single group: few images, of which one or two have nearly the whole sum,
-/// do not bound the mean, and the resamples without these have no error worth the name.
+/// `None` where its upper end is more than twice as far from the mean as the largest value of a group: few images, of which one or
+/// two have nearly the whole sum, do not bound the mean, and the resamples without these have no error worth the name.
 #[must_use]
 pub(crate) fn mean_interval(values: &[f64], groups: Option<&[u32]>) -> Option<Interval> {
     let groups = Groups::new(values.len(), groups);
@@ -124,7 +124,7 @@ pub(crate) fn mean_interval(values: &[f64], groups: Option<&[u32]>) -> Option<In
         let end = |share: f64| mean - error * quantile(&students, share);
         [end(0.975).max(0.0), end(0.025)]
     });
-    interval.filter(|[_, high]| *high <= largest)
+    interval.filter(|[_, high]| high - mean <= 2.0 * (largest - mean))
 }
 
 /// The mean over images and its standard error when group `i`, with its images and their sum, counts `times[i]` times.

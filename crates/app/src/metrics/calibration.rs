@@ -33,7 +33,8 @@ impl CalibrationMetrics {
             log_loss_interval: mean_interval(&log_losses, groups),
             brier_score: mean(brier_scores.iter().copied()),
             // With few images the bootstrap goes beyond what is possible.
-            brier_score_interval: mean_interval(&brier_scores, groups),
+            brier_score_interval: mean_interval(&brier_scores, groups)
+                .filter(|[_, high]| *high < scorer.largest_brier_score()),
         }
     }
 }

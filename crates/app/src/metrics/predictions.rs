@@ -311,7 +311,7 @@ impl<'a> Scorer<'a> {
     }
 
     /// That of an image whose probability is 1 for a wrong class.
-    fn largest_brier_score(&self) -> f64 {
+    pub(super) fn largest_brier_score(&self) -> f64 {
         if self.predictions.n_classes == 2 { 1.0 } else { 2.0 }
     }
 
