@@ -159,8 +159,7 @@ settings! {
         seeds: Option<SeedRange> = None => text::<SeedRange>("FIRST..LAST").expected(SeedRange::EXPECTED).common();
     }
     "Run" {
-        /// Minutes between checkpoints within an epoch; the end of an epoch has one too, unless the last is less than ten seconds
-        /// (and less than this) old
+        /// Minutes between checkpoints within an epoch; the end of an epoch has one too, but at most every ten seconds
         checkpoint_minutes: f64 = 5.0 => number("MINUTES", 0.0..=1e6);
         /// Also write the metrics of every epoch for TensorBoard, into the run folder
         tensorboard: bool = false => switch();

@@ -241,8 +241,7 @@ impl Audit {
     fn without_shortcut(&self) -> String {
         if !self.full_image.is_better_than_chance() {
             return "none: not even full images predict the class clearly better than chance here, so nothing is known about \
-                    shortcuts; \
-                    more images or more epochs are needed"
+                    shortcuts; more images or more epochs are needed"
                 .to_owned();
         }
         let probes = [

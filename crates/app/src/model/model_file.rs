@@ -202,11 +202,8 @@ fn initialise_from(model: &mut ResNet9, bytes: &[u8]) -> Result<Initialisation, 
 
 /// Fails if the model of the file has another width, or other channels, than the one that is to begin with its weights.
 fn check_sizes(model: &ResNet9, file: ResNet9Config) -> Result<(), String> {
-    let mut shape = Vec::new();
-    for tensor in tensors(model).into_iter().filter(|tensor| tensor.name == "conv1.0.weight") {
-        shape = tensor.shape;
-    }
-    let [width, c_in] = [0, 1].map(|axis| shape.get(axis).copied().unwrap_or_default());
+    let first = tensors(model).into_iter().next().expect("the filter of the first convolution");
+    let [width, c_in] = [first.shape[0], first.shape[1]];
     if width != file.width {
         return Err(format!("its model has width {0} and not {width}; add --width {0}", file.width));
     }

@@ -16,8 +16,8 @@ use crate::run_dir::records::LogLine;
 use crate::terminal::screen::counted;
 
 /// What the page of an interrupted training says.
-const RESUMABLE: &str = "Nothing trains it now. Resume goes on from its checkpoint, or from the beginning where there is none yet; the \
-                         result is that of a training without interruption.";
+const RESUMABLE: &str = "Nothing trains it now. Resume goes on from its checkpoint; a training that ended in its first seconds has no \
+                         checkpoint, and begins again. The result is that of a training without interruption.";
 
 /// The page to start a training on the images that `text` names, and the user `title`; `at_work` is the run that is in training.
 pub(super) fn start(
