@@ -161,6 +161,19 @@ fn a_number_of_ranks_that_does_not_fit_is_refused_once() {
 }
 
 #[test]
+fn the_launcher_of_another_mpi_is_refused() {
+    let job = Job::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roentgen"));
+    command.current_dir(job.folder.path()).args(SHORT.split_whitespace()).args(["--out", "run"]);
+    // As in a program of MPICH that Open MPI starts, and the reverse: a launcher that this one's library does not know.
+    let output = command.env("OMPI_COMM_WORLD_SIZE", "2").output().expect("the program starts");
+    let text = said(&output);
+    assert!(text.contains("OMPI_COMM_WORLD_SIZE is 2, but this process finds no other"), "{text}");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!job.path("run").exists());
+}
+
+#[test]
 fn a_training_that_diverges_is_reported_once() {
     let job = Job::new();
     let settings = "--films 48 --width 8 --size 16 --micro-batches 2 --epochs 3 --no-audit";

@@ -38,7 +38,7 @@ pub(crate) fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError>
             CommandError::AllLeaked { has_patients: data.findings.patients.is_some() }.into()
         });
     }
-    tables::show_machine(screen, config.threads());
+    tables::show_machine(screen, 1, config.threads());
     let audit = Audit::new(probes(config, &data, &evaluated, screen)?, evaluated.len(), n_leaked);
     show(screen, &audit, &data);
     screen.result(&audit);

@@ -61,7 +61,7 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     if test.is_empty() {
         return Err(DataLoadingError::EmptyTest.into());
     }
-    tables::show_machine(screen, rayon::current_num_threads());
+    tables::show_machine(screen, 1, rayon::current_num_threads());
     screen.field("data", &source);
     let n_seen = card.training_digests.as_ref().map(|digests| digests.mark_leaked(&test, &mut is_leaked));
     show_leakage(screen, n_seen, &is_leaked, is_own);

@@ -69,6 +69,20 @@ pub enum RankError {
         /// Their number.
         size: usize,
     },
+    /// Several processes that do not find each other.
+    #[error(
+        "{launcher} is {size}, but this process finds no other: it was built with {library}, and another MPI library started \
+         it. Use the mpirun of {library}, or build the program with MPICC=... naming the compiler of the other library; under \
+         Slurm, `srun --mpi=pmix` or what `srun --mpi=list` names"
+    )]
+    OtherMpi {
+        /// The variable that gives their number.
+        launcher: &'static str,
+        /// Their number.
+        size: usize,
+        /// Name and version of the MPI library of this program.
+        library: String,
+    },
     /// MPI does not start.
     #[error("MPI does not start: {reason}")]
     NoMpi {
@@ -86,6 +100,7 @@ impl RankError {
                 | Self::Unshareable { .. }
                 | Self::NotShared { .. }
                 | Self::WithoutMpi { .. }
+                | Self::OtherMpi { .. }
                 | Self::Differ { .. }
         )
     }

@@ -21,7 +21,7 @@ fn launched(variable: impl Fn(&str) -> Option<String>) -> Option<(&'static str, 
 /// ends with it.
 ///
 /// # Errors
-/// [`RankError::WithoutMpi`] and [`RankError::NoMpi`]; else as `work`.
+/// [`RankError::WithoutMpi`], [`RankError::OtherMpi`] and [`RankError::NoMpi`]; else as `work`.
 pub(crate) fn with_ranks<T, E>(
     work: impl FnOnce(&Ranks) -> Result<T, E>,
     is_shown_elsewhere: impl Fn(&E) -> bool,
@@ -31,7 +31,15 @@ where
 {
     match launched(|name| std::env::var(name).ok()) {
         #[cfg(feature = "mpi")]
-        Some(_) => super::mpi::with_mpi(work, is_shown_elsewhere),
+        Some((launcher, size)) => {
+            let work = |ranks: &Ranks| {
+                if size > 1 && ranks.size() == 1 {
+                    return Err(RankError::OtherMpi { launcher, size, library: super::mpi::library() }.into());
+                }
+                work(ranks)
+            };
+            super::mpi::with_mpi(work, is_shown_elsewhere)
+        }
         #[cfg(not(feature = "mpi"))]
         Some((launcher, size)) if size > 1 => Err(RankError::WithoutMpi { launcher, size }.into()),
         _ => {

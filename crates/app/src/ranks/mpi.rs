@@ -130,6 +130,13 @@ fn host() -> String {
     name.trim().to_owned()
 }
 
+/// Name and version of the MPI library: `Open MPI v4.1.4`, `MPICH Version: 4.0.2`.
+pub(super) fn library() -> String {
+    let text = Mpi::library_version().unwrap_or_default();
+    let name = text.split([',', '\n']).next().unwrap_or_default();
+    name.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Runs `work` as one of the ranks of an MPI job.
 ///
 /// A process that fails does not wait for the others, which may wait for it: it ends without ending MPI, and mpirun and srun

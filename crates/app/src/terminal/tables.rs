@@ -65,9 +65,11 @@ fn transposed(rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
     (0..rows[0].len()).map(column).collect()
 }
 
-/// Threads and vector registers.
-pub(crate) fn show_machine(screen: &Screen, n_threads: usize) {
-    screen.field("machine", &format!("{}, {}", counted(n_threads, "thread"), cpu::vector_width()));
+/// Threads and vector registers; of several ranks, those of the first.
+pub(crate) fn show_machine(screen: &Screen, n_ranks: usize, n_threads: usize) {
+    let threads = counted(n_threads, "thread");
+    let workers = if n_ranks == 1 { threads } else { format!("{n_ranks} ranks, {threads} in the first") };
+    screen.field("machine", &format!("{workers}, {}", cpu::vector_width()));
 }
 
 /// How images are prepared for the model, and how they are augmented in training.

@@ -55,7 +55,7 @@ pub(super) fn show_plan(run: &Run<'_>, model: &ResNet9Config) {
     tables::show_images(screen, &data.train, &config.describe_resizing(), &augmentation);
     let (name, n_parameters) = (model.architecture().name, thousands(model.architecture().n_parameters()));
     screen.field("model", &format!("{name} of width {}, {n_parameters} parameters", config.width));
-    tables::show_machine(screen, config.threads());
+    tables::show_machine(screen, run.leader.ranks.size(), config.threads());
     let extras: String = config.describe_extras().iter().map(|extra| format!("; {extra}")).collect();
     let recipe = format!(
         "{} of {}, batch {batch}; Adam, one-cycle learning rate up to {}; weight decay {}; \
