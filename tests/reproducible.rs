@@ -7,8 +7,8 @@ use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
 use roentgen_optim::{AdamConfig, Clip, OneCycle};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
-/// Images in each step of an epoch: two sizes, the larger one first, as the data loader makes them. They are enough for two
-/// groups in a backward pass to a weight.
+/// Images in each step of an epoch: two sizes, the larger one first, as the data loader makes them. They are too few for several
+/// groups in a backward pass to a weight, which a test of that pass compares.
 const BATCHES: [usize; 3] = [59, 58, 58];
 const EPOCHS: usize = 2;
 /// Odd, so that pools ignore pixels and tiles extend over the border.

@@ -245,3 +245,33 @@ fn join_panels(groups: &Groups, grads: &[f32], grad_weight: &mut [f32]) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conv2d::conv2d_backward_weight;
+    use crate::rng::{CounterRng, Purpose};
+
+    #[test]
+    fn several_groups_have_the_same_bits_with_any_number_of_threads() {
+        let g = Conv2dGeometry::new(131, 12, 12, 48, 32);
+        let groups = Groups::new(&g.algorithm().tiling(&g).expect("an algorithm by tiles"));
+        assert!(groups.n > 1, "{} group", groups.n);
+        // The sums are kept from run to run.
+        assert!(groups.runs(&groups.tiling).any(|runs| runs.kept_len() > 0), "one run");
+        let mut rng = CounterRng::new(0, Purpose::Synthetic, 0, 7);
+        let mut random = |len: usize| (0..len).map(|_| rng.range(-1.0, 1.0)).collect::<Vec<f32>>();
+        let (x, grad_y) = (random(g.x_len()), random(g.y_len()));
+        let with = |n_threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().expect("a thread pool");
+            let mut grad_weight = vec![f32::NAN; g.weight_len()];
+            pool.install(|| conv2d_backward_weight(&g, &x, &grad_y, &mut grad_weight));
+            assert!(grad_weight.iter().all(|grad| grad.is_finite()), "{n_threads} threads");
+            grad_weight.into_iter().map(f32::to_bits).collect::<Vec<u32>>()
+        };
+        let expected = with(1);
+        for n_threads in [2, 3, 7] {
+            assert!(with(n_threads) == expected, "{n_threads} threads");
+        }
+    }
+}
