@@ -77,3 +77,27 @@ pub fn softmax_cross_entropy(
     }
     (loss / f64::from(total_weight)) as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loss_and_grad<const K: usize>(logits: [f32; K], label: u32) -> (f32, [f32; K]) {
+        let mut grad = [f32::NAN; K];
+        let loss = softmax_cross_entropy(&logits, &[label], None, 0.0, 1.0, &mut grad);
+        (loss, grad)
+    }
+
+    #[test]
+    fn large_logits_do_not_overflow() {
+        let logits = [1e4, 0.0, -1e4];
+        assert_eq!(loss_and_grad(logits, 0), (0.0, [0.0; 3]));
+        assert_eq!(loss_and_grad(logits, 1), (1e4, [1.0, -1.0, 0.0]));
+        assert_eq!(loss_and_grad(logits, 2), (2e4, [1.0, 0.0, -1.0]));
+    }
+
+    #[test]
+    fn another_class_of_probability_0_adds_nothing_to_the_loss() {
+        assert_eq!(loss_and_grad([0.0, f32::NEG_INFINITY], 0), (0.0, [0.0; 2]));
+    }
+}
