@@ -73,9 +73,10 @@ pub struct Running<'a> {
 /// `x`: `(rows, c)`, where `c` is the length of the running averages.
 ///
 /// # Panics
-/// If the length of `x` is not a multiple of `c`.
+/// If `x` has no rows, or its length is not a multiple of `c`.
 pub fn batch_norm_statistics(x: &[f32], running: &mut Running, batch: &mut ChannelStatistics) {
     let c = running.mean.len();
+    assert!(!x.is_empty(), "batch_norm: no rows, so there is no mean");
     assert_eq!(x.len() % c, 0, "batch_norm: the length is not a multiple of {c}");
     let rows = x.len() / c;
     with_scratch(rows.div_ceil(TASK_ROWS) * 2 * c, |partial| {

@@ -45,6 +45,11 @@ pub fn global_max_pool2d_backward(c: usize, grad_y: &[f32], argmax: &[u32], grad
         "global_max_pool2d: grad_y must be (n, {c})"
     );
     let image_len = c * (grad_x.len() / grad_y.len());
+    assert_eq!(
+        grad_x.len() * c,
+        image_len * grad_y.len(),
+        "global_max_pool2d: grad_x must be (n, pixels, {c})"
+    );
     grad_x.fill(0.0);
     for ((grad_x, grad_y), argmax) in
         grad_x.chunks_exact_mut(image_len).zip(grad_y.chunks_exact(c)).zip(argmax.chunks_exact(c))

@@ -15,6 +15,7 @@ const TASK_K: usize = 64;
 /// If the lengths do not fit.
 pub fn linear_forward(x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
     let (c_in, c_out) = sizes(weight, bias.len());
+    assert!(x.len().is_multiple_of(c_in), "linear: x must be (n, {c_in})");
     assert_eq!(x.len() * c_out, y.len() * c_in, "linear: x must be (n, {c_in}), y (n, {c_out})");
     y.par_chunks_exact_mut(c_out).zip(x.par_chunks_exact(c_in)).for_each(|(y, x)| {
         y.copy_from_slice(bias);
@@ -41,6 +42,7 @@ pub fn linear_backward(
     grad_bias: &mut [f32],
 ) {
     let (c_in, c_out) = sizes(weight, grad_bias.len());
+    assert!(x.len().is_multiple_of(c_in), "linear: x must be (n, {c_in})");
     assert_eq!(x.len() * c_out, grad_y.len() * c_in, "linear: x must be (n, {c_in}), grad_y (n, {c_out})");
     assert_eq!(grad_weight.len(), weight.len(), "linear: grad_weight and weight differ in length");
     if let Some(grad_x) = grad_x {

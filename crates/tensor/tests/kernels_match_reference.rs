@@ -2,6 +2,8 @@
 //! convolutions are next to them.)
 #![forbid(unsafe_code)]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use proptest::prelude::*;
 use roentgen_tensor::add::add_assign;
 use roentgen_tensor::batch_norm::*;
@@ -208,6 +210,39 @@ fn batch_norm_is_precise_far_from_zero() {
     let (_, var_64) = reference::channel_moments(c, &wide(&x));
     let unbiased: Vec<f64> = var_64.iter().map(|v| v * rows as f64 / (rows - 1) as f64).collect();
     assert_close(&var, &unbiased, 1e-4, "variance");
+}
+
+#[test]
+fn lengths_that_do_not_fit_panic() {
+    let panics = |work: &dyn Fn()| catch_unwind(AssertUnwindSafe(work)).is_err();
+    let pool = |len: usize| global_max_pool2d_backward(2, &[1.0; 4], &[0; 4], &mut vec![0.0; len]);
+    pool(12);
+    assert!(panics(&|| pool(13)), "two images of three pixels and a number");
+
+    let forward =
+        |n_x: usize, n_y: usize| linear_forward(&vec![1.0; n_x], &[1.0; 4], &[0.0; 2], &mut vec![0.0; n_y]);
+    forward(4, 4);
+    assert!(panics(&|| forward(3, 3)), "one row and a half");
+    let backward = |n_x: usize, n_y: usize| {
+        let (mut grad_weight, mut grad_bias) = ([0.0; 4], [0.0; 2]);
+        linear_backward(
+            (&vec![1.0; n_x], &[1.0; 4]),
+            &vec![1.0; n_y],
+            None,
+            &mut grad_weight,
+            &mut grad_bias,
+        );
+    };
+    backward(4, 4);
+    assert!(panics(&|| backward(3, 3)), "one row and a half");
+
+    let statistics = |rows: usize| {
+        let (mut mean, mut var) = ([0.0; 2], [0.0; 2]);
+        let mut running = Running { mean: &mut mean, var: &mut var, momentum: 0.1 };
+        batch_norm_statistics(&vec![1.0; 2 * rows], &mut running, &mut ChannelStatistics::default());
+    };
+    statistics(1);
+    assert!(panics(&|| statistics(0)), "no rows");
 }
 
 #[test]
