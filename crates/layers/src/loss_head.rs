@@ -24,6 +24,10 @@ impl LossHead {
     ///
     /// # Shapes
     /// `logits`: `(n, 1, 1, k)`; `labels`: `(n)`, each below `k`; `grad_logits` gets the shape of `logits`.
+    ///
+    /// # Panics
+    /// If there are no labels or not one for each image, if a label is not below `k`, or if the class weights or the
+    /// logarithms of the prior are not `k`.
     pub fn forward_backward(
         &self,
         logits: &Array4<f32>,
@@ -41,6 +45,9 @@ impl LossHead {
 
     /// As [`Self::forward_backward`], for a part of a batch of which `total_weight` is the [`Self::total_weight`]: losses
     /// and gradients of all parts add up to those of the batch.
+    ///
+    /// # Panics
+    /// As [`Self::forward_backward`].
     pub fn forward_backward_shard(
         &self,
         logits: &Array4<f32>,
@@ -48,6 +55,8 @@ impl LossHead {
         total_weight: f32,
         grad_logits: &mut Array4<f32>,
     ) -> f32 {
+        let (n, _, _, k) = logits.dim();
+        assert_eq!(labels.len(), n, "LossHead: the number of labels is not that of the images");
         reshape(grad_logits, shape(logits));
         let (logits, grad_logits) = (slice(logits), slice_mut(grad_logits));
         let (class_weights, smoothing) = (self.class_weights.as_deref(), self.label_smoothing);
@@ -61,6 +70,7 @@ impl LossHead {
                 grad_logits,
             );
         };
+        assert_eq!(log_prior.len(), k, "LossHead: the length of log_prior is not the number of classes");
         with_scratch(logits.len(), |adjusted| {
             for ((adjusted, logit), prior) in adjusted.iter_mut().zip(logits).zip(log_prior.iter().cycle()) {
                 *adjusted = logit + prior;

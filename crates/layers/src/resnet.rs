@@ -88,7 +88,7 @@ impl ResNet {
     /// `x`: `(n, h, w, c_in)`; the result: `(n, 1, 1, n_classes)`.
     ///
     /// # Panics
-    /// If an image is smaller than [`Architecture::min_size`] or the batch is empty.
+    /// If the batch is empty, or its images are smaller than [`Architecture::min_size`] or do not have `c_in` channels.
     pub fn forward(&mut self, x: &Array4<f32>, pass: Pass) -> &Array4<f32> {
         self.check(x);
         self.net.forward(x, &mut self.logits, pass);
@@ -130,12 +130,24 @@ impl ResNet {
     /// Sets the gradients of the parameters to those of a loss, from its gradient with respect to the logits of the
     /// last [`Self::forward`], a [`Pass::Train`] on `x`. The values of `grad_logits`
     /// afterwards are unspecified.
+    ///
+    /// # Shapes
+    /// `x` as in [`Self::forward`]; `grad_logits`: `(n, 1, 1, n_classes)`.
+    ///
+    /// # Panics
+    /// If `x` or `grad_logits` has another length than in the last [`Self::forward`].
     pub fn backward(&mut self, x: &Array4<f32>, grad_logits: &mut Array4<f32>) {
         self.backward_with(x, grad_logits, &mut |_| {});
     }
 
     /// As [`Self::backward`]; calls `done` with each layer as soon as its gradients are set, the last layer first. There, the
     /// gradients may be read, or replaced by others.
+    ///
+    /// # Shapes
+    /// As in [`Self::backward`].
+    ///
+    /// # Panics
+    /// As [`Self::backward`].
     pub fn backward_with(
         &mut self,
         x: &Array4<f32>,
@@ -171,11 +183,11 @@ impl ResNet {
     }
 
     fn check(&self, x: &Array4<f32>) {
-        let (n, h, w, _) = x.dim();
-        let (name, min_size) = (self.architecture.name, self.architecture.min_size());
-        assert!(
-            n > 0 && h.min(w) >= min_size,
-            "{name} needs images of at least {min_size}x{min_size}, not {h}x{w}"
-        );
+        let (n, h, w, c) = x.dim();
+        let Architecture { name, c_in, .. } = self.architecture;
+        let min_size = self.architecture.min_size();
+        assert!(n > 0, "{name} needs a batch of at least one image");
+        assert!(h.min(w) >= min_size, "{name} needs images of at least {min_size}x{min_size}, not {h}x{w}");
+        assert!(c == c_in, "{name}: images of {c} channels, expected {c_in}");
     }
 }

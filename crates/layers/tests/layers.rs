@@ -58,6 +58,12 @@ fn model_bits(model: &ResNet9) -> Vec<u32> {
     all
 }
 
+/// The message of the panic of `work`.
+fn panic_message<T>(work: impl FnOnce() -> T) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(work)).err().expect("a panic");
+    panic.downcast_ref::<String>().expect("a message").clone()
+}
+
 /// Gives every parameter random values, because the initial gamma 1 and beta 0 would hide mistakes.
 fn randomise(layer: &mut impl Layer, seed: u64) {
     let mut rng = CounterRng::new(seed, Purpose::Synthetic, 1, 5);
@@ -328,11 +334,18 @@ fn a_too_small_image_panics() {
     let model = ResNet9::new(&small(2), 0);
     let min_size = model.architecture().min_size();
     for (h, w) in [(min_size - 1, min_size), (min_size, min_size - 1)] {
-        let x = random((2, h, w, 1), 90);
-        let panic = catch_unwind(AssertUnwindSafe(|| logits(&model, &x))).unwrap_err();
-        let text = panic.downcast_ref::<String>().expect("a message");
+        let text = panic_message(|| logits(&model, &random((2, h, w, 1), 90)));
         assert!(text.contains("at least 8x8") && text.contains(&format!("{h}x{w}")), "{text}");
     }
+}
+
+#[test]
+fn an_empty_batch_and_images_of_other_channels_panic() {
+    let model = ResNet9::new(&small(2), 0);
+    let text = panic_message(|| logits(&model, &random((0, 24, 24, 1), 90)));
+    assert!(text.contains("at least one image"), "{text}");
+    let text = panic_message(|| logits(&model, &random((2, 24, 24, 3), 90)));
+    assert!(text.contains("images of 3 channels, expected 1"), "{text}");
 }
 
 #[test]
@@ -350,6 +363,22 @@ fn a_log_prior_is_added_to_the_logits_in_the_loss_only() {
     let adjusted = LossHead { log_prior: Some(log_prior), ..weighted.clone() };
     assert_eq!(of(adjusted, &logits), of(weighted.clone(), &shifted));
     assert_ne!(of(weighted.clone(), &logits), of(weighted, &shifted));
+}
+
+#[test]
+fn a_loss_head_for_other_sizes_panics() {
+    let logits = random((4, 1, 1, 3), 93);
+    let message = |n_classes: usize, labels: &[u32]| {
+        let head = LossHead { log_prior: Some(vec![-1.0; n_classes]), ..LossHead::default() };
+        panic_message(|| head.forward_backward(&logits, labels, &mut Array4::zeros((0, 0, 0, 0))))
+    };
+    for n_classes in [2, 4, 6] {
+        let text = message(n_classes, &[0, 1, 2, 0]);
+        let numbers = format!("left: {n_classes}\n right: 3");
+        assert!(text.contains("log_prior") && text.contains(&numbers), "{text}");
+    }
+    let text = message(3, &[0, 1]);
+    assert!(text.contains("labels") && text.contains("left: 2\n right: 4"), "{text}");
 }
 
 #[test]
