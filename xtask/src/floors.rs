@@ -164,11 +164,11 @@ fn imports(module: &Module) -> Vec<Vec<String>> {
     found
 }
 
-fn is_word_start(text: &str, at: usize) -> bool {
+pub(crate) fn is_word_start(text: &str, at: usize) -> bool {
     !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':' || c == '"')
 }
 
-/// Code without comments and without a `mod tests` at its end: tests may look anywhere.
+/// Code without comments and without a `mod tests` at its end: tests may import anything.
 pub(crate) fn without_tests_and_comments(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")

@@ -34,21 +34,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 /// Modules that operate on files: the one through which all others do; readers as fuzzing calls them; the system's own files.
 const OPERATE_ON_FILES: &[&str] = &["disk", "fuzzing", "memory"];
-const FILE_OPERATIONS: &[&str] = &[
-    " fs::",
-    "(fs::",
-    "std::fs::read",
-    "std::fs::write",
-    "std::fs::create",
-    "std::fs::re",
-    " File::open",
-    "(File::open",
-    " File::create",
-    "fs::File::",
-    "OpenOptions",
-    "tempfile",
-    "save_with_format(",
-];
+/// Beginnings of paths to functions that operate on files.
+const FILE_MODULES: &[&str] = &["fs::", "fs::File::", "File::"];
+/// Other names by which files are opened and made.
+const FILE_OPERATIONS: &[&str] = &["OpenOptions", "DirBuilder", "tempfile", "save_with_format("];
 const MAX_LINES: usize = 500;
 const MAX_BYTES: u64 = 1 << 20;
 const VAGUE_NAMES: &[&str] = &["mod.rs", "utils.rs", "util.rs", "helpers.rs", "common.rs", "misc.rs"];
@@ -119,12 +108,22 @@ fn file_operations(module: &Module) -> Vec<String> {
         return Vec::new();
     }
     let code = floors::without_tests_and_comments(&module.text);
-    let operates = |line: &&str| {
-        let is_of_system = ["\"/proc/", "\"/sys/"].iter().any(|folder| line.contains(folder));
-        FILE_OPERATIONS.iter().any(|operation| line.contains(operation)) && !is_of_system
-    };
-    let lines = code.lines().filter(operates);
+    let is_of_system = |line: &str| ["\"/proc/", "\"/sys/"].iter().any(|folder| line.contains(folder));
+    let lines = code.lines().filter(|line| operates_on_files(line) && !is_of_system(line));
     lines.map(|line| format!("{name}.rs: call roentgen_data::disk instead of `{}`", line.trim())).collect()
+}
+
+/// Whether a line has the path of a function of `std::fs`, or another name by which files are opened. Types, which begin with a
+/// capital letter, and paths into other modules, such as `rustix::fs::`, do not count.
+fn operates_on_files(line: &str) -> bool {
+    let has_function_of = |module: &&str| {
+        line.match_indices(*module).any(|(at, _)| {
+            let is_whole = floors::is_word_start(line, at) || line[..at].ends_with("std::");
+            is_whole && line[at + module.len()..].starts_with(char::is_lowercase)
+        })
+    };
+    FILE_MODULES.iter().any(has_function_of)
+        || FILE_OPERATIONS.iter().any(|operation| line.contains(operation))
 }
 
 /// All files below `folder`, without version control's own and what it ignores.
@@ -161,6 +160,9 @@ fn manifest_violations(manifest: &str) -> Vec<String> {
             package = line.split('"').nth(1).unwrap_or_default().to_owned();
         } else if section == "lints" {
             takes_lints |= line == "workspace = true";
+        } else if section.contains("dependencies.") && line.starts_with("package") {
+            // A renamed dependency names its crate in a line of its own.
+            named.extend(line.split(['"', '\'']).nth(1).map(str::to_owned));
         } else if section.ends_with("dependencies") && section != "workspace.dependencies" {
             let is_name = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
             let line = line.split('#').next().unwrap_or_default();
@@ -219,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_workspace_is_tidy() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace");
         let violations = check(root).expect("the workspace can be read");
         assert!(violations.is_empty(), "{}", violations.join("\n"));
     }
@@ -235,6 +237,7 @@ mod tests {
             "[dev-dependencies]\nroentgen-data = { workspace = true }",
             "[dependencies.roentgen-data]\nworkspace = true",
             "[target.'cfg(unix)'.dependencies]\nother = { package = \"roentgen-data\", path = \"../data\" }",
+            "[dependencies.other]\npackage = \"roentgen-data\"\npath = \"../data\"",
         ];
         for dependency in sideways {
             assert_eq!(violations("roentgen-layers", dependency), 1, "{dependency}");
@@ -256,9 +259,18 @@ mod tests {
             ))
             .len()
         };
-        for line in
-            ["    fs::write(path, bytes)?;", "let file = File::open(path)?;", "    if std::fs::read_dir(x)"]
-        {
+        for line in [
+            "    fs::write(path, bytes)?;",
+            "let file = File::open(path)?;",
+            "let file = Some(File::create(path)?);",
+            "    if std::fs::read_dir(x)",
+            "let length = std::fs::metadata(path)?.len();",
+            "copied += std::fs::copy(from, to)?;",
+            "    if !fs::exists(path)? {",
+            "paths.map(fs::read)",
+            "let file = std::fs::File::options();",
+            "fs::DirBuilder::new().recursive(true)",
+        ] {
             assert_eq!(n_found("model/onnx.rs", line), 1, "{line}");
             assert_eq!(n_found("disk/faults.rs", line), 0, "{line}");
             assert_eq!(n_found("training/durability_tests.rs", line), 0, "{line}");
@@ -268,6 +280,9 @@ mod tests {
             "fs::read_to_string(\"/proc/self/status\")",
             "fs::read_to_string(format!(\"/sys/devices/{name}\"))",
             "use rustix::fs::{OFlags};",
+            "rustix::fs::fcntl_getfl(file)",
+            "use std::fs::{self, File};",
+            "path.metadata().ok().filter(std::fs::Metadata::is_file)?",
         ] {
             assert_eq!(n_found("model/onnx.rs", line), 0, "{line}");
         }
