@@ -182,7 +182,7 @@ fn gradients_are_overwritten_not_added_to() {
 }
 
 #[test]
-fn dropout_depends_on_seed_and_step_and_is_off_in_evaluation() {
+fn dropout_depends_on_seed_step_and_shard_and_is_off_in_evaluation() {
     let x = random((50, 1, 1, 40), 50).mapv(|v| v + 2.0);
     let mut layer = Dropout::new(0.2);
     let mut run = |pass| {
@@ -194,6 +194,7 @@ fn dropout_depends_on_seed_and_step_and_is_off_in_evaluation() {
     assert_eq!(bits(&y), bits(&run(Pass::Train { seed: 1, step: 7, shard: 0 })));
     assert_ne!(bits(&y), bits(&run(Pass::Train { seed: 1, step: 8, shard: 0 })));
     assert_ne!(bits(&y), bits(&run(Pass::Train { seed: 2, step: 7, shard: 0 })));
+    assert_ne!(bits(&y), bits(&run(Pass::Train { seed: 1, step: 7, shard: 1 })));
 
     let dropped = y.iter().filter(|y| **y == 0.0).count();
     assert!((340..460).contains(&dropped), "{dropped} of 2000 dropped");

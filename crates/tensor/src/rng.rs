@@ -1,10 +1,10 @@
 //! Counter-based random numbers: a stream depends on its key alone, not on which numbers were drawn before.
 //!
 //! Every random decision of a run has its own key `(seed, purpose, a, b)`: the key of an augmentation has the epoch and
-//! the image, that of a dropout mask the step, that of a shuffle the epoch. So the order of threads, a resumed run or a
-//! skipped image changes no other random number. The generator is ChaCha8 (Bernstein 2008) from `rand_chacha`; its
-//! specification fixes the stream. The conversions to other types are in this file, so that no update of a dependency
-//! changes them.
+//! the image, that of a dropout mask the step and the shard of its batch, that of a shuffle the epoch. So the order of
+//! threads, a resumed run or a skipped image changes no other random number. The generator is ChaCha8 (Bernstein 2008)
+//! from `rand_chacha`; its specification fixes the stream. The conversions to other types are in this file, so that no
+//! update of a dependency changes them.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
@@ -19,7 +19,7 @@ pub enum Purpose {
     Shuffle = 2,
     /// Crop and flip, keyed by epoch and image.
     Augment = 3,
-    /// Dropout masks, keyed by step: a network has one dropout layer.
+    /// Dropout masks, keyed by step and shard: a network has one dropout layer.
     Dropout = 4,
     /// Splits made by the program, keyed by class.
     Split = 5,
@@ -62,7 +62,7 @@ impl CounterRng {
         (self.bits() >> 8) as f32 * (1.0 / (1 << 24) as f32)
     }
 
-    /// Uniform in `[low, high)`.
+    /// Uniform in `[low, high]`: rounding may give `high`.
     pub fn range(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.uniform()
     }
