@@ -25,7 +25,7 @@ pub(crate) fn run(root: &Path) -> ExitCode {
     clippy.args(["--workspace", "--all-targets", "--", "-D", "warnings"]);
     let mut tests = cargo(root, "test");
     tests.arg("--workspace");
-    // On a CPU with AVX-512, the kernels once more as those without have them: another register tile, half the vector.
+    // On a CPU with AVX-512, the kernels once more as a CPU without it runs them: another register tile, half the vector.
     let mut avx2 = cargo(root, "test");
     avx2.args(["--package", "roentgen-tensor", "--target-dir"]).arg(root.join("target/avx2"));
     avx2.env("RUSTFLAGS", "-C target-cpu=haswell");
@@ -68,7 +68,7 @@ fn under_limits(root: &Path) -> Command {
 }
 
 /// Licences, duplicate versions and sources of all dependencies, by the rules of `deny.toml`. The tool is not part of
-/// Rust, so a machine without it passes with one line that says so; hosted CI has it.
+/// Rust: where it is missing, this step prints one line and passes. Hosted CI has it.
 fn check_dependencies(root: &Path) -> bool {
     let mut version = cargo(root, "deny");
     version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());

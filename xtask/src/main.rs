@@ -20,7 +20,7 @@ Commands for work on Roentgen itself:
   check       run all checks of CI: format, tidy, licences, clippy, tests, documentation
   tidy        check only the rules that no other tool knows: which module may import which, and
               file sizes
-  dist        make the archive and the wheel that the program is handed out as
+  dist        make the archive and the wheel for distribution
 
 Every other command is passed on to the program, which is built in release mode first:
   train       train a model, on your images or on phantom films
@@ -33,8 +33,8 @@ Every other command is passed on to the program, which is built in release mode 
 ";
 
 fn main() -> ExitCode {
-    // The manifest lies one folder below the root of the workspace.
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
+    // The manifest is one folder below the root of the workspace.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace");
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let command = arguments.first().and_then(|command| command.to_str()).unwrap_or("--help");
     match (command, arguments.len()) {

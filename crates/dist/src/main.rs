@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: the archive and the wheel that Roentgen is handed out as.
+//! `cargo xtask dist`: the archive and the wheel for distribution.
 //!
 //! 1. [`programs`] builds the program for each level of x86-64, and the launcher that chooses one.
 //! 2. [`contents`] adds manual pages, completions, licences ([`licences`]) and the bill of materials

@@ -1,5 +1,6 @@
-//! A running average of the weights (Polyak and Juditsky 1992). It has less noise than the weights of a single step while
-//! the learning rate is high, and tends to lie in a flatter minimum.
+//! A running average of the weights: an exponential moving average, with a warm-up of its decay. It has less noise than the
+//! weights of a single step while the learning rate is high, and averages of weights tend to be in a flatter minimum (Izmailov
+//! et al. 2018, whose average gives all steps the same weight).
 
 use rayon::prelude::*;
 use roentgen_tensor::parameter::Parameter;
@@ -32,7 +33,8 @@ impl WeightAverage {
     /// Begins the update of all parameters after a step.
     ///
     /// In the first steps the decay is smaller, at most `t / (t + 10)` in step `t`, so that the random initial weights soon
-    /// lose their influence.
+    /// lose their influence. This warm-up is our choice; TensorFlow's `ExponentialMovingAverage` has a similar one,
+    /// `(1 + t) / (10 + t)`.
     pub fn begin_step(&mut self) {
         let t = self.n_steps_done as f64;
         self.new_share = (1.0 - self.decay.min(t / (t + 10.0))) as f32;
@@ -42,7 +44,7 @@ impl WeightAverage {
     /// Adds the values of parameter `index` to the average; parameters come in order.
     ///
     /// # Panics
-    /// If parameters do not come in the same order in each step.
+    /// If the first step skips an index, or if the length of a parameter changes.
     pub fn update(&mut self, index: usize, parameter: &Parameter) {
         if index == self.values.len() {
             self.values.push(parameter.value.to_vec());

@@ -46,7 +46,7 @@ pub fn sum_of_squares(values: &[f32]) -> f64 {
         return values.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
     }
     let middle = (values.len() / 2).next_multiple_of(LEAF);
-    let (left, right) = values.split_at(middle.min(values.len()));
+    let (left, right) = values.split_at(middle);
     let (left, right) = join(|| sum_of_squares(left), || sum_of_squares(right));
     left + right
 }

@@ -186,8 +186,8 @@ impl Conv2dGeometry {
         allowed.min_by_key(work).expect("at least one algorithm is allowed for every geometry")
     }
 
-    /// The algorithm of [`conv2d_inference`]: the one that is fastest for a middling batch, whatever the batch is. Different
-    /// algorithms round differently, and the result for an image must not depend on how many other images there are.
+    /// The algorithm of [`conv2d_inference`]: the fastest one for a batch of `INFERENCE_BATCH` images, whatever the batch is.
+    /// Different algorithms round differently, and the result for an image must not depend on how many other images there are.
     #[must_use]
     pub fn inference_algorithm(&self) -> Conv2dAlgorithm {
         Self { n: INFERENCE_BATCH, ..*self }.algorithm()

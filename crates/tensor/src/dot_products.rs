@@ -6,8 +6,8 @@
 //!
 //! As in [`gemm`](crate::gemm), a tile of sums stays in registers, so that a number that is read is used several times. One
 //! instruction multiplies 16 pairs of 16-bit numbers and adds each product to its neighbour, which is why numbers are packed
-//! by two: `a` as `[length / 2][ROWS][2]`, `b` as `[length / 2][COLUMNS][2]`. Sums of whole numbers are exact, whatever
-//! their order.
+//! by two: `a` as `[length / 2][ROWS][2]`, `b` as `[length / 2][COLUMNS][2]`. Sums of whole numbers are exact while
+//! they fit an `i32`, whatever their order.
 
 use bytemuck::cast;
 use wide::{i16x16, i32x8};
@@ -51,7 +51,7 @@ impl<const PANEL: usize> Panels<PANEL> {
     }
 }
 
-/// Computes the tile of a panel of `a` and one of `b`. Returns of which rows a product is at least `least`.
+/// Computes the tile of a panel of `a` and one of `b`. Returns for each row whether one of its products is at least its `least`.
 ///
 /// # Panics
 /// If the panels have vectors of different lengths.

@@ -76,8 +76,8 @@ pub(crate) fn store_channels<const WHOLE: bool>(vector: f32x16, values: &mut [f3
     if WHOLE { store(vector, values) } else { store_short(vector, values) }
 }
 
-/// Reads one number of each cache line in the order of memory, which the processor foresees. What works on several lines in
-/// turn, as most kernels do, finds them in the cache then.
+/// Reads one number of each cache line in the order of memory, which the hardware prefetcher recognises. What works on several
+/// lines in turn, as most kernels do, finds them in the cache then.
 #[inline(always)]
 pub(crate) fn prefetch(numbers: &[f32]) {
     let bits = numbers.iter().step_by(LANES).fold(0, |bits, number| bits | number.to_bits());

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! For each of the `T * T` elements, here called parts, the sum over channels is a matrix product, tiles by channels.
-//! Direct convolution has `9 M^2 / T^2` times more multiplications: 5.06 for `M = 6`, 4 for `M = 4`, 3.24 for `M = 3`, 2.25
+//! Direct convolution has `9 M^2 / T^2` times as many multiplications: 5.06 for `M = 6`, 4 for `M = 4`, 3.24 for `M = 3`, 2.25
 //! for `M = 2`. Where one tile is the whole map and its border is the padding, `T = M + 1` is enough: 5.06 for `M = 3`, 4 for
 //! `M = 2`. Rows and columns of a tile may have different `M`, and a map may have tiles of several kinds.
 //!

@@ -9,13 +9,13 @@
 //! column of At:  (1, a, a^2, ...)
 //! ```
 //!
-//! For infinity they are the product over all points, `(0, 0, 1)` and `(..., 0, 1)`. For `M = 4` and `M = 2` a sign and a
-//! factor are moved between `Bt` and `G`, as is usual.
+//! For infinity they are the product over all points, `(0, 0, 1)` and `(..., 0, 1)`. For `M = 2` and `M = 6` the first rows
+//! of `Bt` and `G` have the opposite sign.
 //!
 //! The convolution of a whole small map needs fewer products, because the padding around it is zero: [`Map2`] and [`Map3`],
 //! derived in `docs/backprop.md`. Their input tile begins at the padding, so the first column of `Bt` is zero.
 
-use std::f32::consts::SQRT_2;
+use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
@@ -190,17 +190,14 @@ impl TileMatrices<3, 2> for Map2 {
 #[derive(Debug)]
 pub(super) struct Map3;
 
-/// Half of it; `1 / SQRT_2` would be rounded twice.
-const HALF_SQRT_2: f32 = std::f32::consts::FRAC_1_SQRT_2;
-
 impl TileMatrices<4, 3> for Map3 {
     const INPUT: [[f32; 4]; 4] =
         [[0.0, 1.0, 2.0, 1.0], [0.0, -1.0, 2.0, -1.0], [0.0, 1.0, SQRT_2, -1.0], [0.0, -1.0, SQRT_2, 1.0]];
     const FILTER: [[f32; 3]; 4] = [
         [1.0 / 8.0, 1.0 / 4.0, 1.0 / 8.0],
         [1.0 / 8.0, -1.0 / 4.0, 1.0 / 8.0],
-        [-HALF_SQRT_2 / 4.0, 1.0 / 4.0, HALF_SQRT_2 / 4.0],
-        [-HALF_SQRT_2 / 4.0, -1.0 / 4.0, HALF_SQRT_2 / 4.0],
+        [-FRAC_1_SQRT_2 / 4.0, 1.0 / 4.0, FRAC_1_SQRT_2 / 4.0],
+        [-FRAC_1_SQRT_2 / 4.0, -1.0 / 4.0, FRAC_1_SQRT_2 / 4.0],
     ];
     const OUTPUT: [[f32; 4]; 3] =
         [[1.0, 1.0, 1.0, 1.0], [2.0, -2.0, -SQRT_2, SQRT_2], [1.0, 1.0, -1.0, -1.0]];

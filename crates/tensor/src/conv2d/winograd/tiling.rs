@@ -76,8 +76,8 @@ impl Region {
     }
 
     /// Reads these tiles of `images`, `(n, h, w, c)`, into the cache. The transforms go through the pixels of a tile for each
-    /// vector of channels, which the processor does not foresee, and each read would wait for memory. Parts of a row are slow,
-    /// too, so the first region of a row reads all of it.
+    /// vector of channels, which the hardware prefetcher does not recognise, and each read would wait for memory. Parts of a row
+    /// are slow, too, so the first region of a row reads all of it.
     pub(super) fn prefetch(&self, images: &[f32], c: usize, tiles: Range<usize>) {
         let Conv2dGeometry { h, w, .. } = self.g;
         let (m_down, m_across) = self.tile.outputs();

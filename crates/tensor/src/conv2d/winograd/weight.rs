@@ -108,14 +108,14 @@ struct Groups {
 
 impl Groups {
     fn new(tiling: &Tiling) -> Self {
-        let Conv2dGeometry { n: images, c_in, c_out, .. } = tiling.g;
+        let Conv2dGeometry { n: n_images, c_in, c_out, .. } = tiling.g;
         let most = |(tiles, parts): (usize, usize)| {
             (tiles * parts / MIN_GROUP_PARTS).min(MAX_SUMS_LEN / (parts * c_in * c_out)).clamp(1, MAX_GROUPS)
         };
-        let images = images.div_ceil(tiling.tiles_and_parts().map(most).max().unwrap_or(1));
-        let n = tiling.g.n.div_ceil(images);
+        let group_images = n_images.div_ceil(tiling.tiles_and_parts().map(most).max().unwrap_or(1));
+        let n = n_images.div_ceil(group_images);
         let run_len = if n > 1 { GROUP_RUN_LEN } else { RUN_LEN };
-        let groups = Self { n, tiling: tiling.of_images(images), run_len, v_len: 0, block_len: 0 };
+        let groups = Self { n, tiling: tiling.of_images(group_images), run_len, v_len: 0, block_len: 0 };
         let runs = || groups.runs(&groups.tiling);
         let v_len = runs().map(|runs| runs.v_len).max().unwrap_or(0);
         let block_len = GRAD_LEN + runs().map(|runs| runs.kept_len()).max().unwrap_or(0);
@@ -141,8 +141,8 @@ pub(in crate::conv2d) fn correlate_patches(
     grad_weight: &mut [f32],
 ) {
     let groups = Groups::new(tiling);
-    let Conv2dGeometry { n: images, h, w, c_in, c_out, .. } = groups.tiling.g;
-    let pixels = images * h * w;
+    let Conv2dGeometry { n: group_images, h, w, c_in, c_out, .. } = groups.tiling.g;
+    let pixels = group_images * h * w;
     with_scratch(groups.n * groups.grads_len(), |grads| {
         let images = x.par_chunks(pixels * c_in).zip(grad_y.par_chunks(pixels * c_out));
         grads.par_chunks_exact_mut(groups.grads_len()).zip(images).for_each(|(grads, (x, grad_y))| {
