@@ -192,44 +192,46 @@ fn max_pool<const WHOLE: bool>(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) 
 /// # Panics
 /// If a length does not fit the geometry.
 pub fn batch_norm_max_pool_backward(
-    g: &MaxPool2dGeometry,
+    geometry: &MaxPool2dGeometry,
     x: &mut [f32],
     batch: &ChannelStatistics,
     affine: (&[f32], &[f32]),
     grad_y: &[f32],
     grad_affine: (&mut [f32], &mut [f32]),
 ) {
-    g.check(x, grad_y);
-    if g.c.is_multiple_of(LANES) {
-        backward::<true>(g, x, batch, affine, grad_y, grad_affine);
+    geometry.check(x, grad_y);
+    if geometry.c.is_multiple_of(LANES) {
+        backward::<true>(geometry, x, batch, affine, grad_y, grad_affine);
     } else {
-        backward::<false>(g, x, batch, affine, grad_y, grad_affine);
+        backward::<false>(geometry, x, batch, affine, grad_y, grad_affine);
     }
 }
 
 fn backward<const WHOLE: bool>(
-    g: &MaxPool2dGeometry,
+    geometry: &MaxPool2dGeometry,
     x: &mut [f32],
     batch: &ChannelStatistics,
     affine: (&[f32], &[f32]),
     grad_y: &[f32],
     grad_affine: (&mut [f32], &mut [f32]),
 ) {
-    let c = g.c;
-    with_scratch(5 * c + g.n * 2 * c, |scratch| {
+    let MaxPool2dGeometry { n, h, w, c } = *geometry;
+    let (row_len, row_out_len) = (w * c, geometry.w_out() * c);
+    let (image_len, image_out_len) = (geometry.image_len(), geometry.image_out_len());
+    with_scratch(5 * c + n * 2 * c, |scratch| {
         let (per_channel, partial) = scratch.split_at_mut(5 * c);
         let (scale_shift, factors) = per_channel.split_at_mut(2 * c);
         let (scale, shift) = scale_shift.split_at_mut(c);
         scale_and_shift(batch, affine, (scale, shift));
         let (scale, shift, mean) = (&scale[..c], &shift[..c], &batch.mean[..c]);
 
-        let images = partial.par_chunks_exact_mut(2 * c).zip(grad_y.par_chunks_exact(g.image_out_len()));
-        images.zip(x.par_chunks_exact(g.image_len())).for_each(|((partial, grad_y), x)| {
+        let images = partial.par_chunks_exact_mut(2 * c).zip(grad_y.par_chunks_exact(image_out_len));
+        images.zip(x.par_chunks_exact(image_len)).for_each(|((partial, grad_y), x)| {
             partial.fill(0.0);
             let (sum_g, sum_gx) = partial.split_at_mut(c);
             let sum_gx = &mut sum_gx[..c];
-            for (grad_y, x) in grad_y.chunks_exact(g.w_out() * c).zip(x.chunks_exact(2 * g.w * c)) {
-                let (top, bottom) = x.split_at(g.w * c);
+            for (grad_y, x) in grad_y.chunks_exact(row_out_len).zip(x.chunks_exact(2 * row_len)) {
+                let (top, bottom) = x.split_at(row_len);
                 let windows = top.chunks_exact(2 * c).zip(bottom.chunks_exact(2 * c));
                 for (grad_y, (top, bottom)) in grad_y.chunks_exact(c).zip(windows) {
                     for at in (0..c).step_by(LANES) {
@@ -248,12 +250,12 @@ fn backward<const WHOLE: bool>(
                 }
             }
         });
-        let factors = gradient_factors(partial, g.n * g.h * g.w, batch, scale, grad_affine, factors);
+        let factors = gradient_factors(partial, n * h * w, batch, scale, grad_affine, factors);
         let [a, b, d] = factors.map(|factor| &factor[..c]);
-        x.par_chunks_exact_mut(g.image_len()).zip(grad_y.par_chunks_exact(g.image_out_len())).for_each(
+        x.par_chunks_exact_mut(image_len).zip(grad_y.par_chunks_exact(image_out_len)).for_each(
             |(x, grad_y)| {
-                for (x, grad_y) in x.chunks_exact_mut(2 * g.w * c).zip(grad_y.chunks_exact(g.w_out() * c)) {
-                    let (top, bottom) = x.split_at_mut(g.w * c);
+                for (x, grad_y) in x.chunks_exact_mut(2 * row_len).zip(grad_y.chunks_exact(row_out_len)) {
+                    let (top, bottom) = x.split_at_mut(row_len);
                     let windows = top.chunks_exact_mut(2 * c).zip(bottom.chunks_exact_mut(2 * c));
                     for (grad_y, (top, bottom)) in grad_y.chunks_exact(c).zip(windows) {
                         for at in (0..c).step_by(LANES) {
@@ -263,9 +265,9 @@ fn backward<const WHOLE: bool>(
                             let ([is_ab, is_a, is_c], value) = largest(x.map(|x| x.mul_add(scale, shift)));
                             let g = value.simd_gt(f32x16::ZERO) & load_channels::<WHOLE>(&grad_y[at..]);
                             let (ab, cd) = (is_ab & g, !is_ab & g);
-                            let g = [is_a & ab, !is_a & ab, is_c & cd, !is_c & cd];
+                            let pixel_g = [is_a & ab, !is_a & ab, is_c & cd, !is_c & cd];
                             let grads: [f32x16; 4] =
-                                std::array::from_fn(|k| g[k].mul_add(a, x[k].mul_add(b, d)));
+                                std::array::from_fn(|k| pixel_g[k].mul_add(a, x[k].mul_add(b, d)));
                             store_channels::<WHOLE>(grads[0], &mut top[at..c]);
                             store_channels::<WHOLE>(grads[1], &mut top[c + at..]);
                             store_channels::<WHOLE>(grads[2], &mut bottom[at..c]);
@@ -273,7 +275,7 @@ fn backward<const WHOLE: bool>(
                         }
                     }
                 }
-                for pixel in g.outside_windows() {
+                for pixel in geometry.outside_windows() {
                     for ((x, b), d) in x[pixel..][..c].iter_mut().zip(b).zip(d) {
                         *x = x.mul_add(*b, *d);
                     }

@@ -57,7 +57,7 @@ pub(in crate::conv2d) fn correlate(
     y: &mut [f32],
 ) {
     match (block_tiles(tiling), filter) {
-        (None, Filter::Prepared(_)) | (_, Filter::Gathered(_)) if few_tiles::fits(tiling) => {
+        (None, Filter::Prepared(_) | Filter::Gathered(_)) if few_tiles::fits(tiling) => {
             few_tiles::correlate(tiling, x, filter, epilogue, y);
         }
         (None, _) => by_panels::correlate(tiling, x, filter, epilogue, y),
