@@ -330,7 +330,11 @@ fn folds_leave_out_what_is_also_in_a_given_validation_part() {
     assert_eq!(printed["pooled_deduplicated"]["n"], 37);
     let kept: Value = serde_json::from_slice(&fs::read(here.join("run/metrics.json")).unwrap()).unwrap();
     assert_eq!(kept, printed);
-    for words in ["2 folds pooled, without 3 that leaked", "over the folds, without images that leaked"] {
+    for words in [
+        "2 folds pooled, without 3 that leaked",
+        "the pooled ROC AUC ranks",
+        "over the folds, without images that leaked",
+    ] {
         assert!(said.contains(words), "{words}: {said}");
     }
     let of_folds = &said[said.find("over the folds").unwrap()..];

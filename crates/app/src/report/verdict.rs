@@ -27,8 +27,8 @@ pub(crate) struct Verdict {
     pub detail: String,
 }
 
-/// The result of a run. Where the classes can be predicted without what the images are about, or the model is no better than a
-/// guess, that is the headline.
+/// The result of a run. Where every test image leaked, the classes can be predicted without what the images are about, or the
+/// model is no better than a guess, that is the headline.
 pub(crate) fn verdict(metrics: &Metrics, is_medical: bool) -> Verdict {
     let (Some(main), Some(baseline)) = (metrics.main(), &metrics.majority_baseline) else {
         let headline = "The model was trained on all images; no image was left to test it on.".to_owned();
@@ -43,7 +43,8 @@ pub(crate) fn verdict(metrics: &Metrics, is_medical: bool) -> Verdict {
     let comparison =
         format!("Always predicting the most frequent class gives {}.", percent(baseline.accuracy));
     let all = format!("{result}, {interval}. {comparison}");
-    match shortcut_sentence(metrics, is_medical, &accuracy) {
+    let warning = all_leaked_sentence(metrics, &accuracy);
+    match warning.or_else(|| shortcut_sentence(metrics, is_medical, &accuracy)) {
         Some(headline) => Verdict { headline, detail: all },
         None if baseline.exceeded => {
             Verdict { headline: format!("{result}."), detail: format!("{interval}. {comparison}") }
@@ -54,6 +55,16 @@ pub(crate) fn verdict(metrics: &Metrics, is_medical: bool) -> Verdict {
             Verdict { headline: headline.to_owned(), detail: all }
         }
     }
+}
+
+/// The headline where the model, or the one that it started from, knows every test image.
+fn all_leaked_sentence(metrics: &Metrics, accuracy: &str) -> Option<String> {
+    let test = metrics.test.as_ref().filter(|test| test.n_leaked > 0 && test.test_deduplicated.is_none())?;
+    let images = if test.n_leaked == 1 { "The only test image" } else { "Every test image" };
+    Some(format!(
+        "{images}, or its patient, also occurs in a training or validation set, so the accuracy of {accuracy} says nothing about \
+         other images."
+    ))
 }
 
 /// The headline where the classes can be predicted without what the images are about.

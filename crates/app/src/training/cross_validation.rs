@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::parts::{Part, PartResult, end_whole, train_parts};
-use super::spread::Spread;
+use super::spread::{MainMetrics, Spread};
 use super::whole_folder::WholeFolder;
 use crate::config::TrainConfig;
 use crate::data_loading::medical::is_medical;
@@ -18,6 +18,10 @@ use crate::run_dir::predictions_file;
 use crate::terminal::screen::{Screen, counted};
 use crate::terminal::tables;
 use crate::training::error::TrainingError;
+
+/// Why the areas of the pooled predictions are not those of the folds.
+const POOLED_AREA: &str = "the pooled ROC AUC ranks the probabilities of several models together, and so is usually lower than that \
+     of the folds";
 
 /// `metrics.json` of a cross-validation, also what `--json` prints.
 #[derive(Debug, Serialize)]
@@ -30,7 +34,8 @@ struct CrossValidationMetrics {
     /// Splits keep duplicates together, so only a given validation set can leak.
     #[serde(skip_serializing_if = "Option::is_none")]
     pooled_deduplicated: Option<SubsetMetrics>,
-    /// Of all predictions together.
+    /// Of all predictions together. Its areas under ROC curves rank the probabilities of several models, which may differ in
+    /// height, so they are usually lower than those of the folds.
     pooled: SubsetMetrics,
     /// Of the main images, without those that the model of their fold rejects.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,7 +47,7 @@ struct CrossValidationMetrics {
     /// How many of the main images are rejected.
     n_main_rejected: Option<usize>,
     /// The metrics of the main test images of each fold.
-    folds: Vec<SubsetMetrics>,
+    folds: Vec<MainMetrics>,
     seed: u64,
 }
 
@@ -57,7 +62,7 @@ struct Pool {
     is_leaked: Vec<bool>,
     is_rejected: Vec<bool>,
     can_reject: bool,
-    folds: Vec<SubsetMetrics>,
+    folds: Vec<MainMetrics>,
 }
 
 impl Pool {
@@ -70,7 +75,7 @@ impl Pool {
         self.can_reject |= is_rejected.is_some();
         let none_rejected = vec![false; predictions.len()];
         self.is_rejected.extend_from_slice(is_rejected.as_ref().unwrap_or(&none_rejected));
-        self.folds.push(metrics.main().clone());
+        self.folds.push(MainMetrics::new(metrics));
         let pooled = self.predictions.get_or_insert_with(|| Predictions::new(predictions.n_classes()));
         pooled.extend(predictions);
         data.class_names.clone_into(&mut self.class_names);
@@ -88,11 +93,11 @@ impl Pool {
 }
 
 impl CrossValidationMetrics {
-    fn new(pooled: TestMetrics, folds: Vec<SubsetMetrics>, seed: u64) -> Self {
+    fn new(pooled: TestMetrics, folds: Vec<MainMetrics>, seed: u64) -> Self {
         let TestMetrics { test_deduplicated, test, test_accepted, n_leaked, n_main_rejected, .. } = pooled;
         Self {
             n_folds: folds.len(),
-            spread: Spread::new(&folds),
+            spread: Spread::new(folds.iter()),
             main_set: if test_deduplicated.is_some() { "pooled_deduplicated" } else { "pooled" },
             pooled_deduplicated: test_deduplicated,
             pooled: test,
@@ -137,8 +142,10 @@ pub(super) fn run(
     let metrics = CrossValidationMetrics::new(pooled.clone(), pool.folds, config.seed);
     end_whole(&folder, &metrics)?;
     tables::show_test_tables(screen, &heading, &pooled);
-    let without = if metrics.n_leaked > 0 { ", without images that leaked" } else { "" };
-    metrics.spread.show(screen, &format!("over the folds{without}"), &metrics.pooled);
+    if metrics.pooled.values.macro_roc_auc.is_some() {
+        screen.field("note", POOLED_AREA);
+    }
+    metrics.spread.show(screen, "over the folds", "folds", &metrics.pooled);
     tables::show_caution(screen, is_any_medical);
     screen.line("");
     screen.field("run", &folder.path().display().to_string());

@@ -6,11 +6,10 @@
 use serde::Serialize;
 
 use super::parts::{Part, PartResult, end_whole, train_parts};
-use super::spread::Spread;
+use super::spread::{MainMetrics, Spread};
 use super::whole_folder::WholeFolder;
 use crate::config::{SeedRange, TrainConfig};
 use crate::data_loading::medical::is_medical;
-use crate::metrics::SubsetMetrics;
 use crate::terminal::screen::Screen;
 use crate::terminal::tables;
 use crate::training::error::TrainingError;
@@ -31,10 +30,8 @@ struct SeedsMetrics {
 #[derive(Debug, Serialize)]
 struct SeedMetrics {
     seed: u64,
-    /// The set that the metrics are about: `test_deduplicated` if images leaked, else `test`.
-    main_set: &'static str,
     #[serde(flatten)]
-    metrics: SubsetMetrics,
+    main: MainMetrics,
 }
 
 /// A training for each seed.
@@ -59,20 +56,22 @@ pub(super) fn run(
     other_cpu: bool,
     screen: &Screen,
 ) -> Result<(), TrainingError> {
-    let (mut seeds, mut n_leaked, mut is_any_medical) = (Vec::new(), 0, false);
+    let (mut seeds, mut is_any_medical) = (Vec::new(), false);
     let folder =
         train_parts(config, parts, folder, other_cpu, screen, |PartResult { data, metrics, .. }| {
             is_any_medical |= is_medical(config, data);
-            n_leaked += metrics.n_leaked;
             let seed = parts[seeds.len()].config.seed;
-            seeds.push(SeedMetrics { seed, main_set: metrics.main_set, metrics: metrics.main().clone() });
+            seeds.push(SeedMetrics { seed, main: MainMetrics::new(&metrics) });
         })?;
-    let of_seeds: Vec<SubsetMetrics> = seeds.iter().map(|seed| seed.metrics.clone()).collect();
-    let metrics = SeedsMetrics { n_seeds: seeds.len(), spread: Spread::new(&of_seeds), n_leaked, seeds };
+    let metrics = SeedsMetrics {
+        n_seeds: seeds.len(),
+        spread: Spread::new(seeds.iter().map(|seed| &seed.main)),
+        n_leaked: seeds.iter().map(|seed| seed.main.n_leaked).sum(),
+        seeds,
+    };
     end_whole(&folder, &metrics)?;
-    let without = if n_leaked > 0 { ", without images that leaked" } else { "" };
-    let heading = format!("test set, over {} seeds{without}", metrics.n_seeds);
-    metrics.spread.show(screen, &heading, &of_seeds[0]);
+    let heading = format!("test set, over {} seeds", metrics.n_seeds);
+    metrics.spread.show(screen, &heading, "seeds", &metrics.seeds[0].main.metrics);
     tables::show_caution(screen, is_any_medical);
     screen.line("");
     screen.field("run", &folder.path().display().to_string());

@@ -6,49 +6,120 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::metrics::SubsetMetrics;
+use crate::metrics::test_metrics::TestMetrics;
 use crate::terminal::screen::{Screen, table};
 
-/// Mean and standard deviation of every metric that all trainings have.
+/// The metrics of the main test images of one training, as in the `metrics.json` of all.
+#[derive(Debug, Serialize)]
+pub(super) struct MainMetrics {
+    /// The set that the metrics are about: `test_deduplicated`, or `test` if no image leaked, or all did.
+    main_set: &'static str,
+    /// Test images that leaked.
+    pub(super) n_leaked: usize,
+    #[serde(flatten)]
+    pub(super) metrics: SubsetMetrics,
+}
+
+impl MainMetrics {
+    pub(super) fn new(test: &TestMetrics) -> Self {
+        Self { main_set: test.main_set, n_leaked: test.n_leaked, metrics: test.main().clone() }
+    }
+
+    fn have_all_leaked(&self) -> bool {
+        self.n_leaked > 0 && self.n_leaked as u64 == self.metrics.confusion.n() && self.main_set == "test"
+    }
+}
+
+/// Mean and standard deviation of every metric over the trainings, of those that all of them have.
 #[derive(Debug, Serialize)]
 pub(super) struct Spread {
     mean: BTreeMap<String, f64>,
     /// With one less than the number of trainings as the divisor.
     sd: BTreeMap<String, f64>,
+    /// Of each other metric, in how many trainings it is undefined.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    n_undefined: BTreeMap<String, usize>,
+    /// Trainings.
+    #[serde(skip)]
+    n: usize,
+    /// Whether images that leaked are left out.
+    #[serde(skip)]
+    is_deduplicated: bool,
+    /// Trainings of which every test image leaked.
+    #[serde(skip)]
+    n_all_leaked: usize,
 }
 
 impl Spread {
-    /// Of at least two trainings, whose main test images have these metrics.
-    pub(super) fn new(trainings: &[SubsetMetrics]) -> Self {
-        let trainings: Vec<_> = trainings.iter().map(json_object).collect();
-        let (mut mean, mut sd) = (BTreeMap::new(), BTreeMap::new());
-        for key in trainings[0].keys().filter(|key| *key != "n") {
-            let values: Vec<f64> = trainings.iter().filter_map(|metrics| metrics[key].as_f64()).collect();
-            if values.len() < trainings.len() {
+    /// Of at least two trainings.
+    pub(super) fn new<'a>(trainings: impl Iterator<Item = &'a MainMetrics>) -> Self {
+        let trainings: Vec<&MainMetrics> = trainings.collect();
+        let mut spread = Self {
+            mean: BTreeMap::new(),
+            sd: BTreeMap::new(),
+            n_undefined: BTreeMap::new(),
+            n: trainings.len(),
+            is_deduplicated: trainings.iter().any(|training| training.main_set == "test_deduplicated"),
+            n_all_leaked: trainings.iter().filter(|training| training.have_all_leaked()).count(),
+        };
+        let objects: Vec<_> = trainings.iter().map(|training| json_object(&training.metrics)).collect();
+        for (key, _) in named(&trainings[0].metrics) {
+            let values: Vec<f64> = objects.iter().filter_map(|metrics| metrics[key].as_f64()).collect();
+            if values.len() < objects.len() {
+                spread.n_undefined.insert(key.to_owned(), objects.len() - values.len());
                 continue;
             }
             let n = values.len() as f64;
             let mean_value = values.iter().sum::<f64>() / n;
             let squares: f64 = values.iter().map(|value| (value - mean_value).powi(2)).sum();
-            mean.insert(key.clone(), mean_value);
-            sd.insert(key.clone(), (squares / (n - 1.0)).sqrt());
+            spread.mean.insert(key.to_owned(), mean_value);
+            spread.sd.insert(key.to_owned(), (squares / (n - 1.0)).sqrt());
         }
-        Self { mean, sd }
+        spread
     }
 
-    /// Shows both as a table; `metrics` has the names of all metrics.
-    pub(super) fn show(&self, screen: &Screen, heading: &str, metrics: &SubsetMetrics) {
-        let mut rows = vec![[heading, "mean", "sd"].map(str::to_owned).to_vec()];
-        let others = metrics.overall().map(|(key, name, ..)| (key, name));
-        for (key, name) in std::iter::once(("accuracy", "accuracy")).chain(others) {
-            let Some(mean) = self.mean.get(key) else { continue };
-            rows.push(vec![name.to_owned(), format!("{mean:.3}"), format!("{:.3}", self.sd[key])]);
+    /// Shows both as a table; `metrics` has the names of all metrics, and `parts` are the trainings in words.
+    pub(super) fn show(&self, screen: &Screen, heading: &str, parts: &str, metrics: &SubsetMetrics) {
+        let without = if self.is_deduplicated { ", without images that leaked" } else { "" };
+        let heading = format!("{heading}{without}");
+        let mut rows = vec![[heading.as_str(), "mean", "sd"].map(str::to_owned).to_vec()];
+        for (key, name) in named(metrics) {
+            let [mean, sd] = match (self.mean.get(key), self.sd.get(key), self.n_undefined.get(key)) {
+                (Some(mean), Some(sd), _) => [format!("{mean:.3}"), format!("{sd:.3}")],
+                (_, _, Some(n)) => ["-".to_owned(), format!("undefined in {n} of {}", self.n)],
+                _ => continue,
+            };
+            rows.push(vec![name.to_owned(), mean, sd]);
         }
         screen.line("");
         for line in table(&rows) {
             screen.line(&format!("  {line}"));
         }
+        if let Some(text) = self.leakage_in_words(parts) {
+            screen.field("LEAKAGE", &text);
+        }
         screen.line("");
     }
+
+    /// Which trainings have no test image that did not leak.
+    fn leakage_in_words(&self, parts: &str) -> Option<String> {
+        let Self { n, n_all_leaked, .. } = self;
+        match n_all_leaked {
+            0 => None,
+            _ if n_all_leaked == n => {
+                Some("every test image leaked, so these metrics say nothing about other images".to_owned())
+            }
+            _ => Some(format!(
+                "every test image of {n_all_leaked} of {n} {parts} leaked; mean and sd include them"
+            )),
+        }
+    }
+}
+
+/// Key and name of the metrics of a set.
+fn named(metrics: &SubsetMetrics) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let others = metrics.overall().map(|(key, name, ..)| (key, name));
+    std::iter::once(("accuracy", "accuracy")).chain(others)
 }
 
 fn json_object(metrics: &SubsetMetrics) -> serde_json::Map<String, Value> {
@@ -63,18 +134,39 @@ mod tests {
     use super::*;
     use crate::metrics::Predictions;
 
+    /// Of four images, of which the model takes all for the first class.
+    fn training(n_right: u32, main_set: &'static str, n_leaked: usize) -> MainMetrics {
+        let mut predictions = Predictions::new(2);
+        (0..4).for_each(|i| predictions.add(u32::from(i >= n_right), [1.0, 0.0].into_iter()));
+        let metrics = SubsetMetrics::new(vec!["a".into(), "b".into()], &predictions, None);
+        MainMetrics { main_set, n_leaked, metrics }
+    }
+
     #[test]
     fn mean_and_sd_are_over_the_trainings() {
-        let training = |n_right: u32| {
-            let mut predictions = Predictions::new(2);
-            (0..4).for_each(|i| predictions.add(u32::from(i >= n_right), [1.0, 0.0].into_iter()));
-            SubsetMetrics::new(vec!["a".into(), "b".into()], &predictions, None)
-        };
-        let Spread { mean, sd } = Spread::new(&[training(2), training(4), training(3)]);
+        let trainings = [2, 4, 3].map(|n_right| training(n_right, "test", 0));
+        let Spread { mean, sd, n_undefined, .. } = Spread::new(trainings.iter());
         assert!((mean["accuracy"] - 0.75).abs() < 1e-12 && (sd["accuracy"] - 0.25).abs() < 1e-12);
         assert!(
             !mean.contains_key("n") && !mean.contains_key("macro_roc_auc"),
             "one test set has a single class: {mean:?}"
         );
+        assert_eq!(n_undefined["macro_roc_auc"], 1, "{n_undefined:?}");
+        assert_eq!(mean.len() + n_undefined.len(), named(&trainings[0].metrics).count());
+    }
+
+    #[test]
+    fn trainings_of_which_every_test_image_leaked_are_named() {
+        let spread = |trainings: [(&'static str, usize); 2]| {
+            let trainings = trainings.map(|(main_set, n_leaked)| training(2, main_set, n_leaked));
+            Spread::new(trainings.iter())
+        };
+        assert_eq!(spread([("test", 0), ("test_deduplicated", 3)]).leakage_in_words("folds"), None);
+        let one = spread([("test", 0), ("test", 4)]);
+        assert!(one.leakage_in_words("folds").is_some_and(|text| text.contains("1 of 2 folds")));
+        let all = spread([("test", 4), ("test", 4)]);
+        assert!(!all.is_deduplicated);
+        let text = all.leakage_in_words("folds").expect("a sentence");
+        assert!(text.starts_with("every test image leaked"), "{text}");
     }
 }
