@@ -24,7 +24,7 @@ const REJECTION_RATE: f64 = 0.05;
 const COLOUR_REJECTION_RATE: f64 = 0.01;
 /// With fewer validation images, training images are added to those that the cut-off is chosen on.
 const MIN_VALIDATION: usize = 200;
-/// Folds of the training images, each measured by a fit without it.
+/// Folds of the training images, each measured by a fit without it. The images of a patient are in one fold.
 const N_FOLDS: usize = 5;
 
 /// When to reject a prediction.
@@ -94,16 +94,21 @@ pub(super) fn reject_reason(
 }
 
 impl OodDetector {
-    /// Fits the distribution to the training images, and the cut-off to images that it was not fitted to.
+    /// Fits the distribution to the training images, and the cut-off to images that it was not fitted to; `patients` are those of
+    /// the training images, where they are known.
     /// `None` for a training set of fewer than two images, or where no image is left to choose the cut-off on.
     #[must_use]
-    pub(crate) fn fit(train: &[Observation<'_>], val: &[Observation<'_>]) -> Option<Self> {
+    pub(crate) fn fit(
+        train: &[Observation<'_>],
+        patients: Option<&[u32]>,
+        val: &[Observation<'_>],
+    ) -> Option<Self> {
         let vectors: Vec<&[f64]> = train.iter().map(|observed| &observed.vector[..]).collect();
         let distribution = Gaussian::fit(&vectors)?;
         let mut distances: Vec<f64> =
             val.iter().map(|observed| distribution.squared_distance(&observed.vector)).collect();
         if distances.len() < MIN_VALIDATION {
-            distances.extend(out_of_fold_distances(&vectors));
+            distances.extend(out_of_fold_distances(&vectors, &folds(vectors.len(), patients)));
         }
         if distances.is_empty() {
             return None;
@@ -143,15 +148,23 @@ impl OodDetector {
     }
 }
 
-/// The distance of each vector from a distribution that is fitted to the other folds. No distance for fewer vectors than
-/// folds, or where too few are left to fit.
-fn out_of_fold_distances(vectors: &[&[f64]]) -> Vec<f64> {
+/// The fold of each of `n` images.
+fn folds(n: usize, patients: Option<&[u32]>) -> Vec<usize> {
+    let Some(patients) = patients else { return (0..n).map(|at| at % N_FOLDS).collect() };
+    let mut numbers = patients.to_vec();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let fold = |patient: &u32| numbers.partition_point(|number| number < patient) % N_FOLDS;
+    patients.iter().map(fold).collect()
+}
+
+/// The distance of each vector from a distribution that is fitted to the other folds. No distance where too few are left to fit.
+fn out_of_fold_distances(vectors: &[&[f64]], folds: &[usize]) -> Vec<f64> {
     let mut distances = Vec::with_capacity(vectors.len());
     for fold in 0..N_FOLDS {
-        let in_fold = |at: usize| at % N_FOLDS == fold;
         let others: Vec<&[f64]> =
-            (0..vectors.len()).filter(|&at| !in_fold(at)).map(|at| vectors[at]).collect();
-        let own = (0..vectors.len()).filter(|&at| in_fold(at)).map(|at| vectors[at]);
+            (0..vectors.len()).filter(|&at| folds[at] != fold).map(|at| vectors[at]).collect();
+        let own = (0..vectors.len()).filter(|&at| folds[at] == fold).map(|at| vectors[at]);
         if let Some(distribution) = Gaussian::fit(&others) {
             distances.extend(own.map(|vector| distribution.squared_distance(vector)));
         }
@@ -201,8 +214,8 @@ mod tests {
             facts: None,
         };
         let train = [1.0, 2.0].map(observed);
-        assert!(OodDetector::fit(&train, &[]).is_none());
-        assert!(OodDetector::fit(&train, &[observed(1.5)]).is_some());
+        assert!(OodDetector::fit(&train, None, &[]).is_none());
+        assert!(OodDetector::fit(&train, None, &[observed(1.5)]).is_some());
     }
 
     #[test]
@@ -211,11 +224,30 @@ mod tests {
         let vectors: Vec<[f64; 1]> =
             (0..11).map(|i| [if i == 3 { 100.0 } else { f64::from(i % 3) }]).collect();
         let vectors: Vec<&[f64]> = vectors.iter().map(|vector| &vector[..]).collect();
-        let distances = out_of_fold_distances(&vectors);
+        let distances = out_of_fold_distances(&vectors, &folds(11, None));
         assert_eq!(distances.len(), vectors.len());
         let own = Gaussian::fit(&vectors).expect("vectors").squared_distance(vectors[3]);
         let largest = distances.iter().copied().fold(0.0, f64::max);
         assert!(own < 15.0 && largest > 1000.0, "{own} with itself, {largest} without");
-        assert!(out_of_fold_distances(&vectors[..1]).is_empty());
+        assert!(out_of_fold_distances(&vectors[..1], &[0]).is_empty());
+    }
+    /// A second film of the same patient, in the fit, would make the first one look closer than those of a new patient.
+    #[test]
+    fn the_images_of_a_patient_are_in_one_fold() {
+        // Ten patients with two films each, one of which is far from all others.
+        let vectors: Vec<[f64; 1]> =
+            (0..20).map(|i| [if i / 2 == 3 { 100.0 } else { f64::from(i % 3) }]).collect();
+        let vectors: Vec<&[f64]> = vectors.iter().map(|vector| &vector[..]).collect();
+        // Numbered by their first image.
+        let patients: Vec<u32> = (0..20).map(|i| i / 2 * 2).collect();
+        let by_patient = folds(20, Some(&patients));
+        assert_eq!(by_patient[..12], [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 0, 0]);
+        let largest = |folds: &[usize]| {
+            let distances = out_of_fold_distances(&vectors, folds);
+            assert_eq!(distances.len(), 20);
+            distances.into_iter().fold(0.0, f64::max)
+        };
+        let (of_patients, of_images) = (largest(&by_patient), largest(&folds(20, None)));
+        assert!(of_patients > 10.0 * of_images, "{of_patients} and {of_images}");
     }
 }

@@ -58,7 +58,7 @@ pub(super) fn complete_model_file<'a>(
     bar.set_prefix("learning what is out of distribution");
     let fitted = ObservedSet::Train.images(run.data);
     let train = run.observe(&model, &card, ObservedSet::Train, &fitted)?;
-    card.ood_detector = OodDetector::fit(&train, &val);
+    card.ood_detector = OodDetector::fit(&train, fitted.patient_groups().as_deref(), &val);
     drop(train);
     let n_classes = card.class_names.len();
     card.validation =
