@@ -1,7 +1,8 @@
 //! How good a model is: every metric of a set with its 95 % interval.
 //!
-//! `confusion` is the confusion matrix, `predictions` has the metrics that need probabilities, `calibration_error` that of
-//! the calibration; `interval` has the intervals of shares, `roc_auc` those of areas, `bootstrap` those of the other metrics.
+//! `confusion` is the confusion matrix, `predictions` has the metrics that need probabilities, `weighted_confusion` those of the
+//! matrix, `calibration_error` that of the calibration; `interval` has the intervals of shares, `roc_auc` those of areas,
+//! `bootstrap` those of the other metrics.
 
 pub(crate) mod argmax;
 mod bootstrap;
@@ -10,11 +11,13 @@ mod calibration_error;
 mod confusion;
 mod interval;
 mod majority_baseline;
+mod mean;
 mod predictions;
 mod roc_auc;
 pub(crate) mod shortcut_audit;
 mod softmax;
 pub(crate) mod test_metrics;
+mod weighted_confusion;
 
 use rayon::prelude::*;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -64,7 +67,6 @@ impl SubsetMetrics {
         predictions.pairs().for_each(|(truth, predicted)| confusion.add(truth, predicted));
         let scorer = Scorer::new(predictions);
         let values = scorer.values();
-        let [of_balanced_accuracy, of_f1, of_kappa] = scorer.matrix_intervals(groups);
         let (macro_area_interval, roc_auc_intervals) = scorer.area_intervals(groups);
         let of_class = |class: usize| match groups {
             Some(groups) => [
@@ -88,9 +90,11 @@ impl SubsetMetrics {
             Some(groups) => by_groups(predictions, groups, |truth, predicted| Some(truth == predicted)),
             None => wilson(confusion.n_right(), confusion.n()),
         };
+        let share_intervals: Vec<_> = (0..class_names.len()).into_par_iter().map(of_class).collect();
+        let [of_balanced_accuracy, of_f1, of_kappa] = scorer.matrix_intervals(groups, &share_intervals);
         Self {
             accuracy_interval,
-            share_intervals: (0..class_names.len()).into_par_iter().map(of_class).collect(),
+            share_intervals,
             class_names,
             intervals: [of_balanced_accuracy, of_f1, of_kappa, macro_area_interval],
             roc_auc_intervals,
@@ -262,6 +266,30 @@ mod tests {
         let patients: Vec<u32> = (0..30).map(|image| image / 2).collect();
         assert_eq!(intervals(2, Some(&patients)), [false, false, true]);
         assert_eq!(intervals(4, Some(&patients)), [true; 3]);
+    }
+
+    /// Of 100 images of two classes nine in ten are right, and of a third class, all that there are.
+    #[test]
+    fn a_rare_class_without_a_mistake_widens_the_means_over_classes() {
+        let low_of = |n_rare: u32| {
+            let mut predictions = Predictions::new(3);
+            for image in 0..200 + n_rare {
+                let label = if image < 200 { image % 2 } else { 2 };
+                let predicted = if image < 20 { 1 - label } else { label };
+                predictions.add(label, (0..3).map(|class| f64::from(class == predicted)));
+            }
+            let names = ["a", "b", "c"].map(str::to_owned).to_vec();
+            let overall = SubsetMetrics::new(names, &predictions, None).overall();
+            ["balanced_accuracy", "macro_f1"].map(|key| {
+                let metric = overall.iter().find(|(of, ..)| *of == key).expect("a metric");
+                let (value, [low, high]) = (metric.2.expect("a value"), metric.3.expect("an interval"));
+                assert!(low < value && value < high && high <= 1.0, "{key}: {low} {value} {high}");
+                low
+            })
+        };
+        // Of four, the next may well be wrong; of 100, hardly.
+        assert!(low_of(4).iter().all(|&low| low < 0.83), "{:?}", low_of(4));
+        assert!(low_of(100).iter().all(|&low| low > 0.89), "{:?}", low_of(100));
     }
 
     #[test]

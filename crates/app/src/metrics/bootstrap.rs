@@ -13,6 +13,10 @@ use roentgen_tensor::rng::{CounterRng, Purpose};
 
 use super::interval::{Interval, NO_WIDTH, student_quantile};
 
+/// Fewest groups that have an interval. No mean of resampled groups is beyond the least and the largest of them, and of a
+/// symmetric distribution all groups are on the same side of its centre once in 16 times with five groups, and every
+/// second time with two.
+const MIN_GROUPS: usize = 5;
 /// Samples that a bootstrap draws.
 pub(super) const RESAMPLES: usize = 1000;
 
@@ -79,10 +83,11 @@ pub(crate) fn bootstrap(
 }
 
 impl Samples {
-    /// Whether they show how far other images would differ. They do not where the metric is undefined in most of them, or
-    /// where they all agree, as on a single group or where nothing is wrong.
+    /// Whether they show how far other images would differ. They do not where there are few groups, where the metric is undefined
+    /// in most samples, or where these all agree, as where nothing is wrong.
     fn are_informative(&self) -> bool {
-        self.values.len() >= RESAMPLES / 2
+        self.n_groups >= MIN_GROUPS
+            && self.values.len() >= RESAMPLES / 2
             && quantile(&self.values, 0.975) - quantile(&self.values, 0.025) > NO_WIDTH
     }
 
@@ -100,8 +105,9 @@ impl Samples {
 /// Interval of the mean of positive numbers, one for each image: the studentised bootstrap (Efron and Tibshirani 1993,
 /// section 12.5).
 ///
-/// `None` where its upper end is more than twice as far from the mean as the largest value of a group: few images, of which one or
-/// two have nearly the whole sum, do not bound the mean, and the resamples without these have no error worth the name.
+/// `None` for fewer than [`MIN_GROUPS`] groups. Also where its upper end is more than twice as far from the mean as the largest value
+/// of a group: few images, of which one or two have nearly the whole sum, do not bound the mean, and the resamples without these
+/// have no error worth the name.
 #[must_use]
 pub(crate) fn mean_interval(values: &[f64], groups: Option<&[u32]>) -> Option<Interval> {
     let groups = Groups::new(values.len(), groups);
@@ -118,13 +124,13 @@ pub(crate) fn mean_interval(values: &[f64], groups: Option<&[u32]>) -> Option<In
     };
     let mut students: Vec<f64> = (0..RESAMPLES).into_par_iter().filter_map(student).collect();
     students.sort_unstable_by(f64::total_cmp);
-    let is_informative = error > NO_WIDTH && students.len() >= RESAMPLES / 2;
+    let is_informative = groups.n >= MIN_GROUPS && error > NO_WIDTH && students.len() >= RESAMPLES / 2;
     let largest = sums.iter().map(|[n, sum]| sum / n).fold(0.0, f64::max);
     let interval = is_informative.then(|| {
         let end = |share: f64| mean - error * quantile(&students, share);
         [end(0.975).max(0.0), end(0.025)]
     });
-    interval.filter(|[_, high]| high - mean <= 2.0 * (largest - mean))
+    interval.filter(|[low, high]| high - low > NO_WIDTH && high - mean <= 2.0 * (largest - mean))
 }
 
 /// The mean over images and its standard error when group `i`, with its images and their sum, counts `times[i]` times.
@@ -193,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_that_agree_tell_of_no_interval() {
+    fn samples_that_agree_have_no_interval() {
         let (same, differ) = ([0.1; 60], std::array::from_fn::<f64, 60, _>(|i| i as f64));
         let interval = |n: usize, groups: Option<&[u32]>, values: &[f64]| {
             let samples = bootstrap(n, groups, mean(values)).remove(0);
@@ -204,6 +210,18 @@ mod tests {
         assert_eq!(interval(60, Some(&[3; 60]), &differ), None, "one patient");
         assert_eq!(interval(1, None, &[0.5]), None, "one image");
         assert!(interval(60, None, &differ).is_some());
+    }
+
+    /// Those of two images that differ from both contain each of them once: the mean is the same in all.
+    #[test]
+    fn fewer_than_five_images_or_patients_have_no_interval() {
+        let (values, patients) = ([0.1, 0.4, 0.2, 0.5, 0.35], [0, 1, 2, 3, 4]);
+        let percentile = |n: usize| bootstrap(n, None, mean(&values[..n])).remove(0).percentile();
+        for n in 2..MIN_GROUPS {
+            let of_mean = [None, Some(&patients[..n])].map(|groups| mean_interval(&values[..n], groups));
+            assert_eq!((of_mean, percentile(n)), ([None; 2], None), "{n}");
+        }
+        assert!(percentile(5).is_some());
     }
 
     /// 17 images, of which one is wrong: no other 17 images are known to have a mean loss below any bound.

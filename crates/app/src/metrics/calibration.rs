@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::bootstrap::mean_interval;
 use super::interval::Interval;
-use super::predictions::{Predictions, Scorer, mean};
+use super::mean::mean;
+use super::predictions::{Predictions, Scorer};
 
 /// How well probabilities are calibrated: see [`MetricValues`](super::MetricValues). Intervals are 95 %, by group of images
 /// where there are groups. That of the calibration error belongs to the debiased one.

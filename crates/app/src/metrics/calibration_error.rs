@@ -1,9 +1,9 @@
 //! The expected calibration error, its debiased estimate, and its interval.
 //!
 //! The error of `n` images is the mean over bins of `|confidence - accuracy|`. Chance alone makes these gaps larger than
-//! they are for all images that the model could be asked about, the more so the fewer images are in a bin: a perfectly
-//! calibrated model has an error above 0 on every set. A percentile bootstrap resamples images that have the bias
-//! already and adds it once more, so its interval can miss the value that it belongs to. Hence:
+//! they are for all other images, the more so the fewer images are in a bin: a perfectly calibrated model has an error
+//! above 0 on every set. A percentile bootstrap resamples images that have the bias already and adds it once more, so its
+//! interval can miss the value that it belongs to. Hence:
 //!
 //! - *debiased*: the error less the bias that is expected of gaps of this size with normally distributed noise (Kumar, Liang
 //!   and Ma 2019, Verified Uncertainty Calibration, <https://arxiv.org/abs/1909.10155>, who estimate it by sampling; here

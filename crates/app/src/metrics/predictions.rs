@@ -9,8 +9,10 @@ use super::argmax::argmax;
 use super::bootstrap::bootstrap;
 use super::calibration_error::{Bins, Image};
 use super::interval::Interval;
+use super::mean::mean;
 use super::roc_auc::{self, Ranked, Ranking};
 use super::softmax::softmax;
+use super::weighted_confusion::WeightedConfusion;
 
 /// True class, predicted class and probabilities of the images of a set.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -161,15 +163,12 @@ struct Areas {
     influences: Vec<f64>,
     /// Of each class.
     intervals: Vec<Option<Interval>>,
-    /// Whether each of them has a variance.
-    have_variance: bool,
 }
 
 impl Areas {
     /// Of no class.
     fn new(n_images: usize) -> Self {
-        let influences = vec![0.0; n_images];
-        Self { areas: Vec::new(), influences, intervals: Vec::new(), have_variance: true }
+        Self { areas: Vec::new(), influences: vec![0.0; n_images], intervals: Vec::new() }
     }
 
     fn add_influences(&mut self, influences: &[f64]) {
@@ -198,9 +197,7 @@ impl<'a> Scorer<'a> {
     #[must_use]
     pub(crate) fn values(&self) -> MetricValues {
         let matrix = self.matrix(&vec![1.0; self.predictions.len()]);
-        let classes = (0..self.predictions.n_classes).into_par_iter();
-        let roc_auc: Vec<Option<f64>> = classes.map(|class| self.ranking(class).area()).collect();
-        let bins = self.bins();
+        let (roc_auc, bins) = (self.areas_by_class(), self.bins());
         MetricValues {
             balanced_accuracy: matrix.balanced_accuracy(),
             macro_f1: matrix.macro_f1(),
@@ -214,6 +211,13 @@ impl<'a> Scorer<'a> {
         }
     }
 
+    /// [`MetricValues::roc_auc`].
+    #[must_use]
+    pub(crate) fn areas_by_class(&self) -> Vec<Option<f64>> {
+        let classes = (0..self.predictions.n_classes).into_par_iter();
+        classes.map(|class| self.ranking(class).area()).collect()
+    }
+
     /// Balanced accuracy, macro F1 and Cohen's kappa when image `i` counts `times[i]` times: their intervals come from the same
     /// samples of a bootstrap.
     fn of_matrix(&self, times: &[f64]) -> Vec<Option<f64>> {
@@ -221,11 +225,33 @@ impl<'a> Scorer<'a> {
         vec![matrix.balanced_accuracy(), matrix.macro_f1(), matrix.kappa()]
     }
 
-    /// Intervals of balanced accuracy, macro F1 and Cohen's kappa, by groups of images where there are any.
-    pub(super) fn matrix_intervals(&self, groups: Option<&[u32]>) -> [Option<Interval>; 3] {
+    /// Intervals of balanced accuracy, macro F1 and Cohen's kappa, by groups of images where there are any. `of_classes` has those
+    /// of recall and precision of each class.
+    ///
+    /// The bootstrap takes a share without an error for certain: with four images of a rare class that are all right, it never
+    /// shows that the next may be wrong. So the means over classes have, beside the interval of the bootstrap, what the ends of
+    /// Wilson's intervals of such shares add to it, as squares (the method of variance estimates recovery; Zou and Donner 2008).
+    pub(super) fn matrix_intervals(
+        &self,
+        groups: Option<&[u32]>,
+        of_classes: &[[Option<Interval>; 3]],
+    ) -> [Option<Interval>; 3] {
         let samples = bootstrap(self.predictions.len(), groups, |times| self.of_matrix(times));
-        let of_classes = self.has_variance_of_each_class(groups);
-        [0, 1, 2].map(|metric| samples[metric].percentile().filter(|_| of_classes || metric == 2))
+        let [of_balanced_accuracy, of_f1, of_kappa] =
+            [0, 1, 2].map(|metric: usize| samples[metric].percentile());
+        if !self.has_variance_of_each_class(groups) {
+            return [None, None, of_kappa];
+        }
+        let matrix = self.matrix(&vec![1.0; self.predictions.len()]);
+        let [below, above] = [0, 1].map(|end| matrix.unseen(of_classes, end));
+        let widened = |value: Option<f64>, interval: Option<Interval>, metric: usize| {
+            let ([low, high], value) = (interval?, value?);
+            let reach = |seen: f64, unseen: f64| libm::hypot(seen.max(0.0), unseen);
+            let low = value - reach(value - low, below[metric]);
+            Some([low.max(0.0), (value + reach(high - value, above[metric])).min(1.0)])
+        };
+        let of_balanced_accuracy = widened(matrix.balanced_accuracy(), of_balanced_accuracy, 0);
+        [of_balanced_accuracy, widened(matrix.macro_f1(), of_f1, 1), of_kappa]
     }
 
     /// Whether each class that has images has two, of different groups where there are groups. A sample of a bootstrap may lack
@@ -251,12 +277,13 @@ impl<'a> Scorer<'a> {
             all.areas.extend(of_task.areas);
             all.add_influences(&of_task.influences);
             all.intervals.extend(of_task.intervals);
-            all.have_variance &= of_task.have_variance;
         }
         let n_areas = all.areas.len() as f64;
         all.influences.iter_mut().for_each(|influence| *influence /= n_areas);
-        let mean_area = mean(all.areas.into_iter()).filter(|_| all.have_variance);
-        (mean_area.and_then(|area| roc_auc::interval(area, &all.influences, groups)), all.intervals)
+        let class_of = |image: usize| self.predictions.labels[image];
+        let of_mean = mean(all.areas.into_iter())
+            .and_then(|area| roc_auc::interval(area, &all.influences, class_of, groups));
+        (of_mean, all.intervals)
     }
 
     /// The areas of some classes.
@@ -266,11 +293,10 @@ impl<'a> Scorer<'a> {
             let ranking = self.ranking(class);
             let interval = ranking.area().and_then(|area| {
                 let influences = ranking.influences(area);
-                let has_variance = ranking.has_variance(groups);
                 areas.areas.push(area);
                 areas.add_influences(&influences);
-                areas.have_variance &= has_variance;
-                has_variance.then(|| roc_auc::interval(area, &influences, groups))?
+                let side_of = |image: usize| u32::from(self.predictions.labels[image] as usize == class);
+                roc_auc::interval(area, &influences, side_of, groups)
             });
             areas.intervals.push(interval);
         }
@@ -291,9 +317,9 @@ impl<'a> Scorer<'a> {
         pairs.map(|(image, (label, _))| self.squared_distance(image, label)).collect()
     }
 
-    fn matrix(&self, times: &[f64]) -> Matrix {
+    fn matrix(&self, times: &[f64]) -> WeightedConfusion {
         let none = vec![0.0; self.predictions.n_classes];
-        let mut matrix = Matrix { right: none.clone(), n_of: none.clone(), n_predicted: none };
+        let mut matrix = WeightedConfusion { right: none.clone(), n_of: none.clone(), n_predicted: none };
         for ((label, predicted), times) in self.predictions.pairs().zip(times) {
             matrix.n_of[label] += times;
             matrix.n_predicted[predicted] += times;
@@ -363,47 +389,9 @@ impl<'a> Scorer<'a> {
     }
 }
 
-/// What is needed of a confusion matrix of images that may count any number of times, each by class.
-struct Matrix {
-    /// Images predicted correctly.
-    right: Vec<f64>,
-    /// Images of the class.
-    n_of: Vec<f64>,
-    /// Images predicted as the class.
-    n_predicted: Vec<f64>,
-}
-
-impl Matrix {
-    fn balanced_accuracy(&self) -> Option<f64> {
-        let classes = self.right.iter().zip(&self.n_of);
-        mean(classes.filter(|&(_, &n_of)| n_of > 0.0).map(|(right, n_of)| right / n_of))
-    }
-
-    fn macro_f1(&self) -> Option<f64> {
-        let either = self.n_of.iter().zip(&self.n_predicted).map(|(n_of, n_predicted)| n_of + n_predicted);
-        let classes = self.right.iter().zip(either);
-        mean(classes.filter(|&(_, either)| either > 0.0).map(|(right, either)| 2.0 * right / either))
-    }
-
-    fn kappa(&self) -> Option<f64> {
-        let n: f64 = self.n_of.iter().sum();
-        let agreed: f64 = self.right.iter().sum::<f64>() / n;
-        let by_chance: f64 =
-            self.n_of.iter().zip(&self.n_predicted).map(|(n_of, n_predicted)| n_of * n_predicted).sum();
-        let by_chance = by_chance / (n * n);
-        (n > 0.0 && by_chance < 1.0).then(|| (agreed - by_chance) / (1.0 - by_chance))
-    }
-}
-
 /// The negative logarithm of the probability of the truth; a probability of zero counts as the least difference from one.
 pub(crate) fn log_loss(probability: f64) -> f64 {
     -libm::log(probability.max(f64::EPSILON))
-}
-
-/// The mean of numbers; none of none.
-pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, n) = values.fold((0.0, 0u32), |(sum, n), value| (sum + value, n + 1));
-    (n > 0).then(|| sum / f64::from(n))
 }
 
 #[cfg(test)]

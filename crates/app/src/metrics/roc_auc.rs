@@ -1,6 +1,8 @@
 //! The area under the ROC curve of one class against the rest, and its 95 % interval from the influence of each image.
 
-use super::interval::{Interval, NO_WIDTH, student_quantile, sums_by_group};
+use std::collections::BTreeMap;
+
+use super::interval::{Interval, NO_WIDTH, student_quantile};
 
 /// The images in the order of their probability of a class, the least likely first.
 #[derive(Debug)]
@@ -82,51 +84,99 @@ impl Ranking {
         }
         influences
     }
+}
 
-    /// Whether the class and the others have two images each, of different groups where there are groups. Of a single one,
-    /// nothing shows how far another would differ: its influence is zero.
-    pub(super) fn has_variance(&self, groups: Option<&[u32]>) -> bool {
-        let varies = |of_class: bool| {
-            let side = self.ranked.iter().filter(|ranked| ranked.is_of == of_class);
-            let mut units =
-                side.map(|ranked| groups.map_or(ranked.image, |groups| groups[ranked.image as usize]));
-            let first = units.next();
-            units.any(|unit| Some(unit) != first)
-        };
-        varies(true) && varies(false)
+/// The independent units behind an area, images or groups of them, by their influence on it.
+struct Units {
+    /// The sum of the influences of each unit.
+    sums: Vec<f64>,
+    /// Of each class, the number of units that have images of it, and the sum of the squares of what these images contribute.
+    by_class: BTreeMap<u32, [f64; 2]>,
+}
+
+impl Units {
+    fn new(influences: &[f64], class_of: impl Fn(usize) -> u32, groups: Option<&[u32]>) -> Self {
+        let unit_of = |image: usize| groups.map_or(image as u32, |groups| groups[image]);
+        let images = influences.iter().enumerate();
+        let mut images: Vec<(u32, u32, f64)> =
+            images.map(|(image, &influence)| (unit_of(image), class_of(image), influence)).collect();
+        images.sort_by_key(|&(unit, class, _)| (unit, class));
+        let (mut sums, mut by_class) = (Vec::new(), BTreeMap::<u32, [f64; 2]>::new());
+        for unit in images.chunk_by(|a, b| a.0 == b.0) {
+            let mut sum = 0.0;
+            for of_class in unit.chunk_by(|a, b| a.1 == b.1) {
+                let part: f64 = of_class.iter().map(|(.., influence)| influence).sum();
+                let [n, squares] = by_class.entry(of_class[0].1).or_default();
+                *n += 1.0;
+                *squares += part * part;
+                sum += part;
+            }
+            sums.push(sum);
+        }
+        Self { sums, by_class }
+    }
+
+    /// Whether each class has two. Of a single one, nothing shows how far another would differ: its influence is zero.
+    fn have_variance(&self) -> bool {
+        self.by_class.values().all(|&[n, _]| n > 1.0)
+    }
+
+    /// The variance of the area: the sum of the squared influences, of each class with one less than its units as the divisor
+    /// (DeLong, DeLong and Clarke-Pearson 1988); what a unit contributes through several classes goes together (Obuchowski 1997).
+    fn variance(&self) -> f64 {
+        let unbiased = |n: f64| n / (n - 1.0);
+        let of_all = unbiased(self.sums.len() as f64);
+        let squares: f64 = self.sums.iter().map(|sum| sum * sum).sum();
+        let by_class = self.by_class.values().map(|&[n, squares]| (unbiased(n) - of_all) * squares);
+        of_all * squares + by_class.sum::<f64>()
+    }
+
+    /// How well the variance is known. Where few units have almost all of the influence, it is itself uncertain: twice the
+    /// squared variance over the variance of the variance (Satterthwaite 1946). No more than the numbers of units allow, for of
+    /// few units that estimate is too large.
+    fn degrees(&self) -> f64 {
+        let n = self.sums.len() as f64;
+        let [squares, fourths] = [2, 4].map(|power| self.sums.iter().map(|sum| sum.powi(power)).sum::<f64>());
+        let relative_variance = (fourths / (squares * squares) - 1.0 / n).max(0.0);
+        (2.0 / relative_variance).min(n - 1.0).min(self.degrees_of_classes())
+    }
+
+    /// Those of a variance to which each class but the largest contributes one over its units (Welch 1947). Of two classes, the
+    /// units of the smaller one less one.
+    fn degrees_of_classes(&self) -> f64 {
+        let mut numbers: Vec<f64> = self.by_class.values().map(|&[n, _]| n).collect();
+        numbers.sort_unstable_by(f64::total_cmp);
+        numbers.pop();
+        let sum: f64 = numbers.iter().map(|n| 1.0 / n).sum();
+        sum * sum / numbers.iter().map(|n| 1.0 / (n * n * (n - 1.0))).sum::<f64>()
     }
 }
 
-/// Interval of an area, or of a mean of areas, from the influence of each image on it.
+/// Interval of an area, or of a mean of areas, from the influence of each image on it, and from its class: for the area of one
+/// class all others are one.
 ///
-/// The variance of the area is the sum of the squared influences; with groups, such as those of a patient, of the squared sums
-/// of each group (Obuchowski 1997). The interval is symmetric on the scale of the logit, where an area of 0.99 has as much room
-/// above as below. Where few images have almost all of the influence, the variance is itself uncertain: Student's distribution
-/// with the degrees of freedom of Satterthwaite (1946), twice the squared variance over the variance of the variance.
-///
-/// Each ranking behind the area must have a variance ([`Ranking::has_variance`]).
-pub(super) fn interval(area: f64, influences: &[f64], groups: Option<&[u32]>) -> Option<Interval> {
-    let sums: Vec<f64> = match groups {
-        None => influences.to_vec(),
-        Some(groups) => sums_by_group(groups.iter().copied().zip(influences.iter().copied())),
-    };
-    let n = sums.len() as f64;
-    let [squares, fourths] = [2, 4].map(|power| sums.iter().map(|sum| sum.powi(power)).sum::<f64>());
+/// It is symmetric on the scale of the logit, where an area of 0.99 has as much room above as below, and has Student's quantile.
+/// `None` where a class has a single image, or images of a single group.
+pub(super) fn interval(
+    area: f64,
+    influences: &[f64],
+    class_of: impl Fn(usize) -> u32,
+    groups: Option<&[u32]>,
+) -> Option<Interval> {
+    let units = Units::new(influences, class_of, groups);
     let is_between = (NO_WIDTH..=1.0 - NO_WIDTH).contains(&area);
-    if !is_between || squares.sqrt() < NO_WIDTH {
+    if !is_between || !units.have_variance() || units.variance().sqrt() < NO_WIDTH {
         // No error at all, or one patient: nothing shows how far other images would differ.
         return None;
     }
-    let relative_variance = (fourths / (squares * squares) - 1.0 / n).max(0.0);
-    let error = (squares * n / (n - 1.0)).sqrt() / (area * (1.0 - area));
+    let error = units.variance().sqrt() / (area * (1.0 - area));
     let logit = libm::log(area / (1.0 - area));
-    let reach = student_quantile(2.0 / relative_variance) * error;
+    let reach = student_quantile(units.degrees()) * error;
     Some([-reach, reach].map(|offset| 1.0 / (1.0 + libm::exp(-(logit + offset)))))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::interval::Z;
     use super::*;
 
     /// By all pairs; image `i` counts `times[i]` times.
@@ -142,7 +192,7 @@ mod tests {
         wins / n_pairs
     }
 
-    /// Scores on so many levels of 60 images, every so-manieth of which is of the class.
+    /// Scores on so many levels of 60 images, of which one in `every` is of the class.
     fn images(levels: usize, every: usize) -> (Vec<f64>, Vec<bool>) {
         (0..60).map(|i| ((i * 37 % 101 % levels) as f64, i % every == 0)).unzip()
     }
@@ -170,10 +220,11 @@ mod tests {
         let scores: Vec<f64> = (0..200).map(|i| f64::from(i + 30 * (i % 50) / 49)).collect();
         let ranking = Ranking::new(&scores, |image| image >= 100);
         let area = ranking.area().expect("pairs");
-        let [low, high] = interval(area, &ranking.influences(area), None).expect("an interval");
+        let [low, high] = interval(area, &ranking.influences(area), |image| u32::from(image >= 100), None)
+            .expect("an interval");
         assert!(area > 0.98 && high < 1.0 && area - low > 1.5 * (high - area), "{low} {area} {high}");
         // A perfect area says nothing of the errors on other images.
-        assert_eq!(interval(1.0, &[0.0; 200], None), None);
+        assert_eq!(interval(1.0, &[0.0; 200], |image| u32::from(image >= 100), None), None);
     }
 
     /// Four images of a patient, all alike: as little is known as of a quarter of the images.
@@ -185,7 +236,8 @@ mod tests {
         let ranking = Ranking::new(&scores, |image| is_of[image]);
         let area = ranking.area().expect("pairs");
         let width = |groups: Option<&[u32]>| {
-            interval(area, &ranking.influences(area), groups).map(|[low, high]| high - low)
+            let class_of = |image: usize| u32::from(is_of[image]);
+            interval(area, &ranking.influences(area), class_of, groups).map(|[low, high]| high - low)
         };
         let (alone, grouped) =
             (width(None).expect("an interval"), width(Some(&groups)).expect("an interval"));
@@ -195,21 +247,24 @@ mod tests {
 
     /// Else the interval is that of the other images alone, too narrow by far.
     #[test]
-    fn one_image_or_one_patient_of_a_class_shows_no_variance() {
-        let has_variance = |n_of: usize, groups: Option<&[u32]>| {
+    fn the_area_of_one_image_or_one_patient_of_a_class_has_no_interval() {
+        let has_interval = |n_of: usize, groups: Option<&[u32]>| {
             let scores: Vec<f64> = (0..20).map(|i| f64::from(i * 7 % 20)).collect();
-            Ranking::new(&scores, |image| image < n_of).has_variance(groups)
+            let ranking = Ranking::new(&scores, |image| image < n_of);
+            let area = ranking.area().expect("pairs");
+            interval(area, &ranking.influences(area), |image| u32::from(image < n_of), groups).is_some()
         };
-        assert_eq!([1, 2, 18, 19].map(|n_of| has_variance(n_of, None)), [false, true, true, false]);
+        assert_eq!([1, 2, 18, 19].map(|n_of| has_interval(n_of, None)), [false, true, true, false]);
         let mut patients: Vec<u32> = (0..20).collect();
         patients[1] = patients[0];
-        assert_eq!([2, 3].map(|n_of| has_variance(n_of, Some(&patients))), [false, true]);
+        assert_eq!([2, 3].map(|n_of| has_interval(n_of, Some(&patients))), [false, true]);
     }
 
     #[test]
     fn few_images_with_all_the_influence_widen_the_interval() {
         let width = |influences: &[f64]| {
-            let [low, high] = interval(0.9, influences, None).expect("an interval");
+            let [low, high] =
+                interval(0.9, influences, |image| u32::from(image % 2 == 0), None).expect("an interval");
             high - low
         };
         // The same variance, of 100 images and of two.
@@ -217,6 +272,30 @@ mod tests {
         let mut of_two = [0.0; 100];
         of_two[..2].copy_from_slice(&two);
         assert!(width(&of_two) > 1.2 * width(&even), "{} and {}", width(&of_two), width(&even));
-        assert!((width(&even) - 2.0 * Z * 0.02 * (100f64 / 99.0).sqrt()).abs() < 0.002);
+        let expected = 2.0 * student_quantile(49.0) * 0.02 * (50f64 / 49.0).sqrt();
+        assert!((width(&even) - expected).abs() < 0.002);
+    }
+
+    /// Their influences are opposite, or nearly so: by their spread alone, the variance would be known for sure.
+    #[test]
+    fn the_degrees_of_freedom_are_those_of_the_smallest_class() {
+        let degrees = |influences: &[f64], classes: &[u32], groups: Option<&[u32]>| {
+            Units::new(influences, |image| classes[image], groups).degrees()
+        };
+        let mut influences = [0.0001; 300];
+        influences[..2].copy_from_slice(&[0.1, -0.1]);
+        let mut classes = [1; 300];
+        classes[..2].copy_from_slice(&[0, 0]);
+        assert!((degrees(&influences, &classes, None) - 1.0).abs() < 1e-9);
+        // Two and three patients with images of both classes.
+        let (influences, classes) = ([0.1, 0.05, -0.1, -0.05, 0.2, 0.1], [0, 1, 0, 1, 0, 1]);
+        let patients = [0, 0, 1, 1, 2, 2];
+        for (n, expected) in [(4, 1.0), (6, 2.0)] {
+            let found = degrees(&influences[..n], &classes[..n], Some(&patients[..n]));
+            assert!((found - expected).abs() < 1e-9, "{n} images: {found}");
+        }
+        // 500 classes of two images each.
+        let (influences, classes) = ([0.001; 1000], std::array::from_fn::<u32, 1000, _>(|i| i as u32 / 2));
+        assert!((degrees(&influences, &classes, None) - 499.0).abs() < 1e-6);
     }
 }

@@ -13,9 +13,9 @@ use super::{Interval, Predictions, SubsetMetrics};
 /// On the phantom set, which has no shortcut, no interval reaches more than 0.06 of the way; with a marker planted on one
 /// class it reaches all of it (docs/results.md).
 const FLAGGED_FRACTION: f64 = 0.5;
-/// Fewest images (patients, where they are known) of a class and of all others for which a probe without any error counts as
-/// certain: one that knows nothing puts five before five others once in 252 times.
-const MIN_WITHOUT_ERROR: usize = 5;
+/// Fewest images (patients, where they are known) of a class and of all others for which a probe is flagged, or counts as certain
+/// without any error: one that knows nothing puts five before five others once in 252 times.
+const MIN_OF_CLASS: usize = 5;
 
 /// The result of one probe: a classifier that sees only a part of the information.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub(crate) struct Probe {
     pub per_class: Vec<ClassRocAuc>,
     /// Whether the probe predicts the class so well that the data have a shortcut.
     pub flagged: bool,
-    /// The fewest images, or patients, of a class.
+    /// The fewest images, or patients, of a class that has an area.
     #[serde(skip)]
     n: usize,
     /// Whether patients are known.
@@ -88,7 +88,8 @@ impl Probe {
             ClassRocAuc { class: name.clone(), roc_auc, interval, flagged: false, n }
         };
         let per_class: Vec<ClassRocAuc> = class_names.iter().enumerate().map(of_class).collect();
-        let n = per_class.iter().map(|class| class.n).min().unwrap_or(0);
+        let with_area = per_class.iter().filter(|class| class.roc_auc.is_some());
+        let n = with_area.map(|class| class.n).min().unwrap_or(0);
         Self { roc_auc, interval, per_class, flagged: false, n, by_patient: groups.is_some() }
     }
 
@@ -96,10 +97,11 @@ impl Probe {
     fn flag(&mut self, full_image: &Self) {
         for (found, full) in self.per_class.iter_mut().zip(&full_image.per_class) {
             let [low, _] = ends(found.roc_auc, found.interval, found.n);
-            found.flagged = is_high(low, full.roc_auc);
+            found.flagged = found.n >= MIN_OF_CLASS && is_high(low, full.roc_auc);
         }
         let [low, _] = ends(self.roc_auc, self.interval, self.n);
-        self.flagged = is_high(low, full_image.roc_auc) || self.per_class.iter().any(|class| class.flagged);
+        let is_mean_flagged = self.n >= MIN_OF_CLASS && is_high(low, full_image.roc_auc);
+        self.flagged = is_mean_flagged || self.per_class.iter().any(|class| class.flagged);
     }
 
     /// Whether its mean, and every class that has images, are certainly not so close to `full_image`.
@@ -144,7 +146,7 @@ fn n_of_fewer(predictions: &Predictions, groups: Option<&[u32]>, class: usize) -
 
 /// The ends of an area's interval. An area without any error has no interval: it counts itself, if there are enough images.
 fn ends(roc_auc: Option<f64>, interval: Option<Interval>, n: usize) -> [Option<f64>; 2] {
-    let itself = roc_auc.filter(|_| n >= MIN_WITHOUT_ERROR);
+    let itself = roc_auc.filter(|_| n >= MIN_OF_CLASS);
     interval.map_or([itself; 2], |ends| ends.map(Some))
 }
 

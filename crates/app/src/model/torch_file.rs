@@ -39,7 +39,7 @@ pub(super) fn reject_half_precision(tensors: &SafeTensors<'_>) -> Result<(), Str
     ))
 }
 
-/// What stands before all names, such as the `module.` of `DataParallel`; empty if nothing does.
+/// What comes before all names, such as the `module.` of `DataParallel`; empty if nothing does.
 ///
 /// # Errors
 /// If there is no last bias, or several that could be it.

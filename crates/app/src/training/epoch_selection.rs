@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::Select;
-use crate::metrics::Confusion;
+use crate::metrics::{Confusion, Scorer};
 use crate::model::inference::Evaluation;
 
 /// How good an epoch is, and how well that is known.
@@ -51,9 +51,11 @@ fn balanced_accuracy(confusion: &Confusion) -> Score {
 
 fn auc(evaluation: &Evaluation) -> Score {
     let predictions = evaluation.predictions(1.0);
-    let values = predictions.values();
+    let areas = Scorer::new(&predictions).areas_by_class();
     let confusion = evaluation.confusion();
-    let classes = values.roc_auc.iter().enumerate().filter_map(|(class, auc)| Some((class, (*auc)?)));
+    // Of two classes, both have the same area: it is one value, not the mean of two.
+    let n_areas = if areas.len() == 2 { 1 } else { areas.len() };
+    let classes = areas[..n_areas].iter().enumerate().filter_map(|(class, auc)| Some((class, (*auc)?)));
     mean_score(classes.map(|(class, auc)| {
         let n_positive = confusion.n_of(class);
         (auc, auc_variance(auc, n_positive as f64, (confusion.n() - n_positive) as f64))
@@ -89,7 +91,16 @@ fn share_variance(n_right: u64, n: u64) -> f64 {
 }
 
 /// Variance of an area under the ROC curve (Hanley and McNeil 1982).
+///
+/// As for a share, a perfect area of a few images does not prove a perfect model: to the images of the class, or all others,
+/// whichever are fewer, four are added that have an area of a half.
 fn auc_variance(auc: f64, n_positive: f64, n_negative: f64) -> f64 {
+    let n_fewer = n_positive.min(n_negative);
+    let adjusted = (auc * n_fewer + 2.0) / (n_fewer + 4.0);
+    hanley_mcneil(adjusted, n_positive, n_negative)
+}
+
+fn hanley_mcneil(auc: f64, n_positive: f64, n_negative: f64) -> f64 {
     let (q1, q2) = (auc / (2.0 - auc), 2.0 * auc * auc / (1.0 + auc));
     let positive = (n_positive - 1.0) * (q1 - auc * auc);
     let negative = (n_negative - 1.0) * (q2 - auc * auc);
@@ -172,10 +183,53 @@ mod tests {
         assert!((value(Select::LogLoss) + expected / 10.0).abs() < 1e-6);
     }
 
+    /// Of so many classes, in turn. Their own class has the largest logit; the first `n_wrong` of it have the smallest.
+    fn ranked(n_classes: usize, n: usize, n_wrong: usize) -> Evaluation {
+        let mut evaluation = Evaluation::new(n_classes);
+        for image in 0..n {
+            let own = if image / n_classes < n_wrong { -1.0 } else { 1.0 };
+            let label = image % n_classes;
+            let logits: Vec<f32> =
+                (0..n_classes).map(|class| if class == label { own } else { 0.0 }).collect();
+            evaluation.add(label as u32, &logits);
+        }
+        evaluation
+    }
+
+    #[test]
+    fn of_two_classes_there_is_one_area() {
+        let score = auc(&ranked(2, 60, 3));
+        // A tenth of each class has the logits of the other: 0.9 * 0.9 of the pairs are won, and half of 2 * 0.9 * 0.1 tie.
+        let area = 0.9;
+        assert!((score.value - area).abs() < 1e-12, "{score:?}");
+        assert!((score.standard_error - auc_variance(area, 30.0, 30.0).sqrt()).abs() < 1e-12, "{score:?}");
+        // Of three classes, the mean of three.
+        let score = auc(&ranked(3, 60, 0));
+        assert!((score.standard_error - (auc_variance(1.0, 20.0, 40.0) / 3.0).sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn an_early_perfect_area_of_a_few_images_does_not_win() {
+        let mut few = Evaluation::new(2);
+        let mut other = Evaluation::new(2);
+        for image in 0..100 {
+            let (label, logit) = (u32::from(image < 3), if image < 3 { 2.0 } else { image as f32 / 100.0 });
+            few.add(label, &[0.0, logit]);
+            other.add(label, &[0.0, if image == 0 { 0.985 } else { logit }]);
+        }
+        let (perfect, close) = (auc(&few), auc(&other));
+        assert!(perfect.value == 1.0 && close.value < 1.0 && close.value > 0.99, "{perfect:?} {close:?}");
+        let mut best = EpochSelection::default();
+        assert!(best.should_save(Some(perfect)) && best.should_save(Some(close)));
+        // Many images make the same difference count.
+        let many = auc_variance(1.0, 100_000.0, 100_000.0).sqrt();
+        assert!(many < 1e-3, "{many}");
+    }
+
     #[test]
     fn standard_errors_match_the_literature() {
         // Hanley and McNeil 1982, table II's formula by hand: A = 0.8, 20 and 30 images.
-        let error = auc_variance(0.8, 20.0, 30.0).sqrt();
+        let error = hanley_mcneil(0.8, 20.0, 30.0).sqrt();
         let by_hand: f64 = (0.16 + 19.0 * (0.8 / 1.2 - 0.64) + 29.0 * (1.28 / 1.8 - 0.64)) / 600.0;
         assert!((error - by_hand.sqrt()).abs() < 1e-12, "{error}");
         let score = log_loss(&[0.0, 2.0]);

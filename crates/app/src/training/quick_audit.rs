@@ -38,9 +38,9 @@ const N_PROBES: f64 = 4.0;
 /// `None` if the settings switch it off, if there are too few images, or if it would take too long.
 #[must_use]
 pub(crate) fn quick_audit(config: &TrainConfig, data: &Dataset, full_image: &Predictions) -> Option<Audit> {
-    let (not_leaked, fitted) = (indices_without_leaked(data), every_nth(data.train.len(), MAX_FITTED));
+    let (not_leaked, fitted) = (indices_without_leaked(data), evenly_spaced(data.train.len(), MAX_FITTED));
     let evaluated: Vec<usize> =
-        every_nth(not_leaked.len(), MAX_EVALUATED).into_iter().map(|at| not_leaked[at]).collect();
+        evenly_spaced(not_leaked.len(), MAX_EVALUATED).into_iter().map(|at| not_leaked[at]).collect();
     let share = share_of_training(config, data, fitted.len(), evaluated.len());
     let fitted = data.train.select(&fitted);
     let is_enough =
@@ -76,9 +76,9 @@ fn share_of_training(config: &TrainConfig, data: &Dataset, n_fitted: usize, n_ev
     (of_fits + of_intervals) * KERNEL_SPEED / multiplications(config, data)
 }
 
-/// At most `most` of `n` indices, evenly spaced from the first on.
-pub(super) fn every_nth(n: usize, most: usize) -> Vec<usize> {
-    (0..n).step_by(n.div_ceil(most).max(1)).collect()
+/// `most` of `n` indices, evenly spaced from the first on; all, if there are no more.
+pub(super) fn evenly_spaced(n: usize, most: usize) -> Vec<usize> {
+    if n <= most { (0..n).collect() } else { (0..most).map(|at| at * n / most).collect() }
 }
 
 /// The values of the pixels that a mask leaves visible in a square image.
@@ -155,8 +155,9 @@ mod tests {
 
     #[test]
     fn a_thinned_set_keeps_the_whole_range() {
-        assert_eq!(every_nth(7, 3), [0, 3, 6]);
-        assert_eq!(every_nth(2, 300), [0, 1]);
-        assert!(every_nth(0, 300).is_empty());
+        assert_eq!(evenly_spaced(7, 3), [0, 2, 4]);
+        assert_eq!(evenly_spaced(2, 300), [0, 1]);
+        assert!(evenly_spaced(0, 300).is_empty());
+        assert_eq!(evenly_spaced(301, 300).len(), 300);
     }
 }

@@ -8,7 +8,7 @@ use roentgen_layers::ResNet9;
 
 use super::interrupt;
 use super::leader::{ObservedSet, signal_of_any};
-use super::quick_audit::every_nth;
+use super::quick_audit::evenly_spaced;
 use crate::model::inference::Preprocessing;
 use crate::model::model_card::ModelCard;
 use crate::model::observation::{Observation, from_bytes, observe_share, to_bytes, vector_length};
@@ -39,7 +39,11 @@ impl ObservedSet {
 }
 
 fn at_most(most: usize, set: &ImageSet) -> Cow<'_, ImageSet> {
-    if set.len() <= most { Cow::Borrowed(set) } else { Cow::Owned(set.select(&every_nth(set.len(), most))) }
+    if set.len() <= most {
+        Cow::Borrowed(set)
+    } else {
+        Cow::Owned(set.select(&evenly_spaced(set.len(), most)))
+    }
 }
 
 /// What is known of each image of a set after its pass through the model, on the first rank, and nothing on the others; or the
@@ -84,7 +88,7 @@ mod tests {
         let data = phantom_dataset(&phantom, &LoadOptions::default(), &silent).unwrap();
         let fitted = at_most(10, &data.train);
         let names: Vec<&str> = (0..fitted.len()).map(|image| fitted.name(image)).collect();
-        let expected: Vec<&str> = (0..24).step_by(3).map(|image| data.train.name(image)).collect();
+        let expected: Vec<&str> = (0..10).map(|at| data.train.name(at * 24 / 10)).collect();
         assert_eq!(names, expected);
         assert!(matches!(at_most(24, &data.train), Cow::Borrowed(_)));
     }

@@ -111,15 +111,43 @@ fn hundreds_of_images_without_a_shortcut_have_none() {
     }
 }
 
+/// Few images that lie close together by chance have a narrow interval.
+#[test]
+fn two_to_four_images_of_a_class_are_no_shortcut() {
+    for n_rare in 2..=4 {
+        let flagged: Vec<u64> =
+            (0..30).filter(|&seed| drawn_audit(seed, &[n_rare, 300, 300], [2.0, 0.0, 0.0]).flagged).collect();
+        assert!(flagged.is_empty(), "{n_rare} images, seeds {flagged:?}");
+    }
+    // Of the other classes there are enough.
+    let audit = drawn_audit(0, &[2, 100, 100], [2.0, 4.0, 0.0]);
+    assert!(audit.flagged && !audit.verdict.contains("`class 0`"), "{}", audit.verdict);
+}
+
 #[test]
 fn where_few_images_leave_it_open_the_verdict_names_what_may_be_a_shortcut() {
     // The border makes no mistake, but of three images of a class.
-    let verdict = drawn_audit(0, &[3, 60], [1.8, 8.0, 0.0]).verdict;
+    let probe = |area: f64, interval: Option<Interval>| {
+        let class = |name: &str| ClassRocAuc {
+            class: name.into(),
+            roc_auc: Some(area),
+            interval,
+            flagged: false,
+            n: 3,
+        };
+        let per_class = vec![class("rare"), class("common")];
+        Probe { roc_auc: Some(area), interval, per_class, flagged: false, n: 3, by_patient: false }
+    };
+    let (full_image, centre_blanked) = (probe(0.97, Some([0.7, 0.99])), probe(0.45, Some([0.3, 0.6])));
+    let probes = Probes { full_image, border: probe(1.0, None), centre_blanked, file_facts: None };
+    let verdict = Audit::new(probes, 63, 0).verdict;
     assert!(
         verdict.starts_with("no shortcut could be shown, and none excluded: with 3 images of"),
         "{verdict}"
     );
     assert!(verdict.contains("ROC AUC of the border"), "{verdict}");
+    // Three drawn images are too few to show that full images are better than chance.
+    assert!(!drawn_audit(0, &[3, 60], [1.8, 8.0, 0.0]).flagged);
     // An area of about 0.75 of 15 images, which may be one of 0.65 or 0.85.
     let verdict = drawn_audit(1, &[15, 15], [2.5, 0.5, 0.5]).verdict;
     assert!(verdict.contains("may be as high as that of a shortcut"), "{verdict}");

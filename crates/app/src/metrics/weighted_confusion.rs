@@ -1,0 +1,63 @@
+//! The metrics of a confusion matrix of images that may count any number of times, as in a sample of a bootstrap.
+
+use super::interval::Interval;
+use super::mean::mean;
+
+/// What is needed of a confusion matrix of images that may count any number of times, each by class.
+pub(super) struct WeightedConfusion {
+    /// Images predicted correctly.
+    pub right: Vec<f64>,
+    /// Images of the class.
+    pub n_of: Vec<f64>,
+    /// Images predicted as the class.
+    pub n_predicted: Vec<f64>,
+}
+
+impl WeightedConfusion {
+    pub(super) fn balanced_accuracy(&self) -> Option<f64> {
+        let classes = self.right.iter().zip(&self.n_of);
+        mean(classes.filter(|&(_, &n_of)| n_of > 0.0).map(|(right, n_of)| right / n_of))
+    }
+
+    pub(super) fn macro_f1(&self) -> Option<f64> {
+        let either = self.n_of.iter().zip(&self.n_predicted).map(|(n_of, n_predicted)| n_of + n_predicted);
+        let classes = self.right.iter().zip(either);
+        mean(classes.filter(|&(_, either)| either > 0.0).map(|(right, either)| 2.0 * right / either))
+    }
+
+    /// By how much balanced accuracy and macro F1 change if the recall and precision of a class that do not vary, for all or none
+    /// of its images are right, are at an end of their intervals; of all classes together.
+    pub(super) fn unseen(&self, of_classes: &[[Option<Interval>; 3]], end: usize) -> [f64; 2] {
+        let f1 = |[recall, precision]: [f64; 2]| {
+            if recall + precision > 0.0 { 2.0 * recall * precision / (recall + precision) } else { 0.0 }
+        };
+        let (mut n, mut squares) = ([0.0; 2], [0.0; 2]);
+        for (class, [of_recall, of_precision, _]) in of_classes.iter().enumerate() {
+            let (right, of) = (self.right[class], [self.n_of[class], self.n_predicted[class]]);
+            let shares = of.map(|of| if of > 0.0 { right / of } else { 0.0 });
+            let at_end = |share: f64, interval: Option<Interval>| {
+                let varies = share > 0.0 && share < 1.0;
+                if varies { share } else { interval.unwrap_or([0.0, 1.0])[end] }
+            };
+            let ends = [at_end(shares[0], *of_recall), at_end(shares[1], *of_precision)];
+            // A class that is only predicted is part of macro F1, with 0.
+            let has_images = of[0] > 0.0;
+            n[0] += f64::from(has_images);
+            n[1] += f64::from(has_images || of[1] > 0.0);
+            if has_images {
+                squares[0] += (ends[0] - shares[0]).powi(2);
+                squares[1] += (f1(ends) - f1(shares)).powi(2);
+            }
+        }
+        [0, 1].map(|metric| squares[metric].sqrt() / f64::max(n[metric], 1.0))
+    }
+
+    pub(super) fn kappa(&self) -> Option<f64> {
+        let n: f64 = self.n_of.iter().sum();
+        let agreed: f64 = self.right.iter().sum::<f64>() / n;
+        let by_chance: f64 =
+            self.n_of.iter().zip(&self.n_predicted).map(|(n_of, n_predicted)| n_of * n_predicted).sum();
+        let by_chance = by_chance / (n * n);
+        (n > 0.0 && by_chance < 1.0).then(|| (agreed - by_chance) / (1.0 - by_chance))
+    }
+}
