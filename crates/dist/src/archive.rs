@@ -69,6 +69,7 @@ mod tests {
                 ("roentgen-1/LICENSE-MIT", 0o644),
                 ("roentgen-1/README.md", 0o644),
                 ("roentgen-1/bin/roentgen", 0o755),
+                ("roentgen-1/docs/data.md", 0o644),
                 ("roentgen-1/libexec/roentgen/x86-64-v2/roentgen", 0o755),
                 ("roentgen-1/share/man/man1/roentgen.1", 0o644),
             ]

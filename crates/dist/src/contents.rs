@@ -8,8 +8,18 @@ use crate::metadata::Component;
 use crate::programs::Built;
 use crate::{bill_of_materials, licences};
 
-/// Files of the repository at the top of the archive.
-const TOP: [&str; 4] = ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"];
+/// Pages of the repository that have the same place in the archive, so that their links to each other lead somewhere. So do all
+/// files of [`DOCS`].
+const PAGES: [&str; 7] = [
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "SECURITY.md",
+    "data/README.md",
+];
+const DOCS: &str = "docs";
 /// Where shells look for completions below a prefix such as `/usr/local`.
 const COMPLETIONS: [(&str, &str); 3] = [
     ("bash", "share/bash-completion/completions/roentgen"),
@@ -17,7 +27,7 @@ const COMPLETIONS: [(&str, &str); 3] = [
     ("zsh", "share/zsh/site-functions/_roentgen"),
 ];
 /// The folder of licences and the bill of materials.
-const DOC: &str = "share/doc/roentgen";
+pub(crate) const DOC: &str = "share/doc/roentgen";
 
 /// A file of the archive.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,10 +56,7 @@ pub(crate) fn gather(root: &Path, built: &Built, components: &[Component]) -> Re
         .iter()
         .map(|program| File { path: program.path.clone(), bytes: program.bytes.clone(), is_program: true })
         .collect();
-    for name in TOP {
-        files.push(File::new(name, read(&root.join(name))?));
-    }
-    files.push(File::new(format!("{DOC}/install.md"), read(&root.join("docs/install.md"))?));
+    files.extend(pages(root)?);
     for (shell, path) in COMPLETIONS {
         files.push(File::new(path, printed(Command::new(&built.lowest).args(["completions", shell]))?));
     }
@@ -63,6 +70,31 @@ pub(crate) fn gather(root: &Path, built: &Built, components: &[Component]) -> Re
     ));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
+}
+
+/// What there is to read: the pages at the top of the repository and in [`DOCS`].
+fn pages(root: &Path) -> Result<Vec<File>, String> {
+    let mut files = Vec::new();
+    for path in PAGES {
+        files.push(File::new(path, read(&root.join(path))?));
+    }
+    add_folder(root, DOCS, &mut files)?;
+    Ok(files)
+}
+
+/// Adds all files in `folder` and below.
+fn add_folder(root: &Path, folder: &str, files: &mut Vec<File>) -> Result<(), String> {
+    let unreadable = |error| format!("cannot read {}: {error}", root.join(folder).display());
+    for entry in fs::read_dir(root.join(folder)).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+        if entry.file_type().map_err(unreadable)?.is_dir() {
+            add_folder(root, &path, files)?;
+        } else {
+            files.push(File::new(path, read(&entry.path())?));
+        }
+    }
+    Ok(())
 }
 
 /// The pages that `roentgen man --out` writes.
@@ -99,6 +131,56 @@ pub(crate) fn printed(command: &mut Command) -> Result<Vec<u8>, String> {
 pub(crate) mod tests {
     use super::*;
 
+    /// A heading as the end of a link names it: `#what-is-read`.
+    fn anchor(heading: &str) -> String {
+        let is_part = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+        heading.to_lowercase().chars().filter(is_part).collect::<String>().replace(' ', "-")
+    }
+
+    /// What is wrong with a link of the page `from`. Files of the repository that are no pages, such as source, are not packed.
+    fn broken(root: &Path, pages: &[File], from: &str, link: &str) -> Option<String> {
+        let (target, heading) = link.split_once('#').unwrap_or((link, ""));
+        let mut path = Path::new(from).parent().unwrap_or(Path::new("")).to_owned();
+        for part in target.split('/').filter(|part| !part.is_empty()) {
+            match part {
+                ".." => drop(path.pop()),
+                _ => path.push(part),
+            }
+        }
+        let path = if target.is_empty() { from.to_owned() } else { path.display().to_string() };
+        if !root.join(&path).exists() {
+            return Some(format!("{from}: {link} leads to nothing"));
+        }
+        if !path.ends_with(".md") {
+            return None;
+        }
+        let Some(page) = pages.iter().find(|page| page.path == path) else {
+            // Read by those who have the source.
+            return (!path.starts_with("fuzz/")).then(|| format!("{from}: {link} is not packed"));
+        };
+        let text = String::from_utf8_lossy(&page.bytes);
+        let mut headings = text.lines().filter(|line| line.starts_with('#'));
+        let is_there = |line: &str| anchor(line.trim_start_matches('#').trim()) == heading;
+        (!heading.is_empty() && !headings.any(is_there)).then(|| format!("{from}: {link} names no heading"))
+    }
+
+    #[test]
+    fn links_of_the_pages_lead_somewhere() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace");
+        let pages = pages(root).expect("the pages can be read");
+        let (mut n_links, mut wrong) = (0, Vec::new());
+        for page in pages.iter().filter(|page| page.path.ends_with(".md")) {
+            let text = String::from_utf8_lossy(&page.bytes).into_owned();
+            for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+                if !link.contains("://") {
+                    n_links += 1;
+                    wrong.extend(broken(root, &pages, &page.path, link));
+                }
+            }
+        }
+        assert!(n_links > 100 && wrong.is_empty(), "{n_links} links, {}", wrong.join("\n"));
+    }
+
     /// Stand-ins for the files of an archive, sorted.
     pub(crate) fn some_files() -> Vec<File> {
         let program = |path: &str, text: &str| {
@@ -112,6 +194,7 @@ pub(crate) mod tests {
                 "bin/roentgen",
                 "#!/bin/sh\nexec \"${0%/*}/../libexec/roentgen/x86-64-v2/roentgen\" \"$@\"\n",
             ),
+            File::new("docs/data.md", "# Data\n"),
             program("libexec/roentgen/x86-64-v2/roentgen", "#!/bin/sh\necho stand-in \"$@\"\n"),
             File::new("share/man/man1/roentgen.1", ".TH roentgen 1\n"),
         ]

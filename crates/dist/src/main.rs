@@ -1,7 +1,7 @@
 //! `cargo xtask dist`: the archive and the wheel for distribution.
 //!
 //! 1. [`programs`] builds the program for each level of x86-64, and the launcher that chooses one.
-//! 2. [`contents`] adds manual pages, completions, licences ([`licences`]) and the bill of materials
+//! 2. [`contents`] adds the documentation, manual pages, completions, licences ([`licences`]) and the bill of materials
 //!    ([`bill_of_materials`]), both from what Cargo knows of the dependencies ([`metadata`]).
 //! 3. [`archive`] and [`wheel`] pack the same files, and [`output`] writes both and their checksums: no file gets its name before all are
 //!    on the disk.

@@ -14,7 +14,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::VERSION;
 use crate::checksums;
-use crate::contents::File;
+use crate::contents::{DOC, File};
 use crate::programs::Platform;
 
 const SUMMARY: &str = "Trains, tests and explains a ResNet9 image classifier on a CPU";
@@ -32,21 +32,22 @@ pub(crate) fn file_name(platform: &Platform) -> String {
 
 /// The bytes of the wheel.
 pub(crate) fn whl(platform: &Platform, files: &[File]) -> Result<Vec<u8>, String> {
-    let mut entries: Vec<File> = files.iter().filter_map(in_environment).collect();
+    let mut entries: Vec<File> = files.iter().map(in_environment).collect();
     entries.extend(dist_info(platform, files));
     let record_path = format!("roentgen-{VERSION}.dist-info/RECORD");
     entries.push(File::new(record_path.clone(), record(&entries, &record_path)));
     zipped(&entries).map_err(|error| format!("cannot pack the wheel: {error}"))
 }
 
-/// Where pip puts a file: commands into `bin`, `libexec` and `share` into the folders of these names beside it. Files at the top
-/// of the archive are in the description of the package instead.
-fn in_environment(file: &File) -> Option<File> {
-    let place = match file.path.split_once('/')? {
-        ("bin", name) => format!("scripts/{name}"),
-        _ => format!("data/{}", file.path),
+/// Where pip puts a file: commands into `bin`, `libexec` and `share` into the folders of these names beside it, and all pages
+/// into one folder below `share`, where their links to each other lead somewhere.
+fn in_environment(file: &File) -> File {
+    let place = match file.path.split_once('/') {
+        Some(("bin", name)) => format!("scripts/{name}"),
+        Some(("libexec" | "share", _)) => format!("data/{}", file.path),
+        _ => format!("data/{DOC}/{}", file.path),
     };
-    Some(File { path: format!("roentgen-{VERSION}.data/{place}"), ..file.clone() })
+    File { path: format!("roentgen-{VERSION}.data/{place}"), ..file.clone() }
 }
 
 /// The description of the package, and its licences.
@@ -145,6 +146,10 @@ mod tests {
         let expected =
             [format!("{data}/scripts/roentgen"), format!("{data}/data/libexec/roentgen/x86-64-v2/roentgen")];
         assert!(programs.eq(expected.iter().map(String::as_str)));
+        for page in ["README.md", "docs/data.md"] {
+            let path = format!("{data}/data/share/doc/roentgen/{page}");
+            assert!(entries.iter().any(|entry| entry.path == path), "{path}");
+        }
     }
 
     #[test]
