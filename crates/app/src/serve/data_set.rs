@@ -1,5 +1,5 @@
-//! How a request names the images to train on: `phantoms`, `folder:PATH` for a folder or file below the root, or `set:NAME`
-//! for a set that was put together in the browser.
+//! How a request names the images to train on: `phantoms` (or `phantom`), `folder:PATH` for a folder or file below the root, or
+//! `set:NAME` for a set that was put together in the browser.
 
 use std::path::PathBuf;
 
@@ -8,6 +8,7 @@ use roentgen_data::disk;
 use super::below::below;
 use super::problem::Problem;
 use super::site::Site;
+use crate::config::PHANTOM;
 
 /// Images to train on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ impl DataSet {
     /// # Errors
     /// [`Problem::NoData`] if these images are missing, or are not below the root.
     pub(super) fn of(site: &Site, text: &str) -> Result<Self, Problem> {
-        if text == "phantoms" {
+        if ["phantoms", PHANTOM].contains(&text) {
             return Ok(Self::Phantoms);
         }
         if let Some(path) = text.strip_prefix("folder:") {
