@@ -75,12 +75,6 @@ impl BatchNorm2d {
         }
     }
 
-    /// The normalisation with the running statistics, as a scale and a shift for each channel.
-    pub(crate) fn running_scale_and_shift(&self, scale: &mut [f32], shift: &mut [f32]) {
-        let running = (&self.running_mean.value[..], &self.running_var.value[..]);
-        running_scale_and_shift(running, (&self.gamma.value, &self.beta.value), (scale, shift));
-    }
-
     /// Replaces `x` by its gradient, for the same operations as in the last forward pass. (A `skip` that was added has the
     /// gradient of `y`.)
     pub(crate) fn backward(&mut self, x: &mut Array4<f32>, is_pooled: bool, grad_y: &[f32]) {
@@ -93,6 +87,12 @@ impl BatchNorm2d {
             let relu = Activation::Relu;
             batch_norm_backward(slice_mut(x), &self.statistics, affine, relu, grad_y, grads);
         }
+    }
+
+    /// The normalisation with the running statistics, as a scale and a shift for each channel.
+    pub(crate) fn running_scale_and_shift(&self, scale: &mut [f32], shift: &mut [f32]) {
+        let running = (&self.running_mean.value[..], &self.running_var.value[..]);
+        running_scale_and_shift(running, (&self.gamma.value, &self.beta.value), (scale, shift));
     }
 
     pub(crate) fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {

@@ -52,6 +52,17 @@ impl Conv2d {
         conv2d_forward(&self.geometry(x), slice(x), &self.weight.value, &self.bias.value, slice_mut(y));
     }
 
+    /// Sets the gradient of the weight, and computes that of `x` if it is needed.
+    ///
+    /// The gradient of the bias is always zero, because the batch norm after the convolution subtracts every constant.
+    pub(crate) fn backward(&mut self, x: &Array4<f32>, grad_y: &[f32], grad_x: Option<&mut Array4<f32>>) {
+        let geometry = self.geometry(x);
+        conv2d_backward_weight(&geometry, slice(x), grad_y, &mut self.weight.grad);
+        if let Some(grad_x) = grad_x {
+            conv2d_backward_input(&geometry, grad_y, &self.weight.value, slice_mut(grad_x));
+        }
+    }
+
     /// `y = pool(relu(scale * (x * weight + bias) + shift))`, with a scale and a shift for each channel; the pool is optional.
     pub(crate) fn infer(
         &self,
@@ -67,17 +78,6 @@ impl Conv2d {
         let filter = (&self.weight.value[..], &self.prepared);
         let after = AfterConv2d { scale, shift, activation: Activation::Relu, is_pooled };
         conv2d_inference(&geometry, slice(x), filter, after, slice_mut(y));
-    }
-
-    /// Sets the gradient of the weight, and computes that of `x` if it is needed.
-    ///
-    /// The gradient of the bias is always zero, because the batch norm after the convolution subtracts every constant.
-    pub(crate) fn backward(&mut self, x: &Array4<f32>, grad_y: &[f32], grad_x: Option<&mut Array4<f32>>) {
-        let geometry = self.geometry(x);
-        conv2d_backward_weight(&geometry, slice(x), grad_y, &mut self.weight.grad);
-        if let Some(grad_x) = grad_x {
-            conv2d_backward_input(&geometry, grad_y, &self.weight.value, slice_mut(grad_x));
-        }
     }
 
     pub(crate) fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {

@@ -73,6 +73,17 @@ impl ConvBlock {
         self.norm.forward(&self.conv_y, fused, momentum, y);
     }
 
+    /// As [`Layer::backward`], but leaves `grad_y` unchanged, which is also the gradient of `skip`.
+    pub(crate) fn backward_from(
+        &mut self,
+        x: &Array4<f32>,
+        grad_y: &Array4<f32>,
+        grad_x: Option<&mut Array4<f32>>,
+    ) {
+        self.norm.backward(&mut self.conv_y, self.is_pooled, slice(grad_y));
+        self.conv.backward(x, slice(&self.conv_y), grad_x);
+    }
+
     /// As [`Layer::infer`], and adds `skip` to the result; for a block without pool.
     pub(crate) fn infer_add(
         &self,
@@ -92,17 +103,6 @@ impl ConvBlock {
         }
         workspace.per_channel = per_channel;
     }
-
-    /// As [`Layer::backward`], but leaves `grad_y` unchanged, which is also the gradient of `skip`.
-    pub(crate) fn backward_from(
-        &mut self,
-        x: &Array4<f32>,
-        grad_y: &Array4<f32>,
-        grad_x: Option<&mut Array4<f32>>,
-    ) {
-        self.norm.backward(&mut self.conv_y, self.is_pooled, slice(grad_y));
-        self.conv.backward(x, slice(&self.conv_y), grad_x);
-    }
 }
 
 impl Layer for ConvBlock {
@@ -115,10 +115,6 @@ impl Layer for ConvBlock {
         self.forward_add(x, None, y, pass);
     }
 
-    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace) {
-        self.infer_add(x, None, y, workspace);
-    }
-
     fn backward(
         &mut self,
         x: &Array4<f32>,
@@ -127,6 +123,10 @@ impl Layer for ConvBlock {
         grad_x: Option<&mut Array4<f32>>,
     ) {
         self.backward_from(x, grad_y, grad_x);
+    }
+
+    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace) {
+        self.infer_add(x, None, y, workspace);
     }
 
     fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {

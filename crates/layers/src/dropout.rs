@@ -38,10 +38,6 @@ impl Layer for Dropout {
         }
     }
 
-    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, _workspace: &mut Workspace) {
-        y.assign(x);
-    }
-
     fn backward(
         &mut self,
         _x: &Array4<f32>,
@@ -53,5 +49,9 @@ impl Layer for Dropout {
         if let Some(grad_x) = grad_x {
             std::mem::swap(grad_x, grad_y);
         }
+    }
+
+    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, _workspace: &mut Workspace) {
+        y.assign(x);
     }
 }

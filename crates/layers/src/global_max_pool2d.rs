@@ -22,13 +22,6 @@ impl Layer for GlobalMaxPool2d {
         global_max_pool2d_forward(x.dim().3, slice(x), slice_mut(y), &mut self.argmax);
     }
 
-    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace) {
-        // The kernel also returns the index of the largest pixel, which evaluation does not need.
-        let argmax = &mut workspace.argmax;
-        argmax.resize(y.len(), 0);
-        global_max_pool2d_forward(x.dim().3, slice(x), slice_mut(y), argmax);
-    }
-
     fn backward(
         &mut self,
         x: &Array4<f32>,
@@ -39,5 +32,12 @@ impl Layer for GlobalMaxPool2d {
         if let Some(grad_x) = grad_x {
             global_max_pool2d_backward(x.dim().3, slice(grad_y), &self.argmax, slice_mut(grad_x));
         }
+    }
+
+    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace) {
+        // The kernel also returns the index of the largest pixel, which evaluation does not need.
+        let argmax = &mut workspace.argmax;
+        argmax.resize(y.len(), 0);
+        global_max_pool2d_forward(x.dim().3, slice(x), slice_mut(y), argmax);
     }
 }

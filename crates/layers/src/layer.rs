@@ -35,10 +35,6 @@ pub trait Layer: Send + Sync {
     /// Computes `y`, which has the shape that [`Layer::out_shape`] returns.
     fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, pass: Pass);
 
-    /// Computes `y` in evaluation: with running statistics and without dropout. The layer does not change, so any number of
-    /// threads may share it, each with its own workspace.
-    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace);
-
     /// Computes the gradient of `x` from that of `y`, and sets the gradients of the parameters.
     ///
     /// `x` and `y` are those of the last [`Layer::forward`], a [`Pass::Train`]. `grad_x` has the shape of `x` and is
@@ -51,6 +47,10 @@ pub trait Layer: Send + Sync {
         grad_y: &mut Array4<f32>,
         grad_x: Option<&mut Array4<f32>>,
     );
+
+    /// Computes `y` in evaluation: with running statistics and without dropout. The layer does not change, so any number of
+    /// threads may share it, each with its own workspace.
+    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace);
 
     /// Reads the parameters in a fixed order.
     fn for_each_parameter(&self, _visit: &mut dyn FnMut(&Parameter)) {}

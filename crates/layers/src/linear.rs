@@ -36,10 +36,6 @@ impl Layer for Linear {
         linear_forward(slice(x), &self.weight.value, &self.bias.value, slice_mut(y));
     }
 
-    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, _workspace: &mut Workspace) {
-        linear_forward(slice(x), &self.weight.value, &self.bias.value, slice_mut(y));
-    }
-
     fn backward(
         &mut self,
         x: &Array4<f32>,
@@ -50,6 +46,10 @@ impl Layer for Linear {
         let inputs = (slice(x), &self.weight.value[..]);
         let grad_x = grad_x.map(slice_mut);
         linear_backward(inputs, slice(grad_y), grad_x, &mut self.weight.grad, &mut self.bias.grad);
+    }
+
+    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, _workspace: &mut Workspace) {
+        linear_forward(slice(x), &self.weight.value, &self.bias.value, slice_mut(y));
     }
 
     fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {

@@ -39,13 +39,6 @@ impl Layer for Residual {
         self.second.forward_add(&self.between, Some(x), y, pass);
     }
 
-    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace) {
-        let mut between = workspace.take(self.first.out_shape(shape(x)));
-        self.first.infer(x, &mut between.array, workspace);
-        self.second.infer_add(&between.array, Some(x), y, workspace);
-        workspace.give_back(between);
-    }
-
     fn backward(
         &mut self,
         x: &Array4<f32>,
@@ -59,6 +52,13 @@ impl Layer for Residual {
         if let Some(grad_x) = grad_x {
             add_assign(slice_mut(grad_x), slice(grad_y));
         }
+    }
+
+    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace) {
+        let mut between = workspace.take(self.first.out_shape(shape(x)));
+        self.first.infer(x, &mut between.array, workspace);
+        self.second.infer_add(&between.array, Some(x), y, workspace);
+        workspace.give_back(between);
     }
 
     fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {

@@ -95,6 +95,36 @@ impl ResNet {
         &self.logits
     }
 
+    /// Sets the gradients of the parameters to those of a loss, from its gradient with respect to the logits of the
+    /// last [`Self::forward`], a [`Pass::Train`] on `x`. The values of `grad_logits`
+    /// afterwards are unspecified.
+    ///
+    /// # Shapes
+    /// `x` as in [`Self::forward`]; `grad_logits`: `(n, 1, 1, n_classes)`.
+    ///
+    /// # Panics
+    /// If `x` or `grad_logits` has another length than in the last [`Self::forward`].
+    pub fn backward(&mut self, x: &Array4<f32>, grad_logits: &mut Array4<f32>) {
+        self.backward_with(x, grad_logits, &mut |_| {});
+    }
+
+    /// As [`Self::backward`]; calls `done` with each layer as soon as its gradients are set, the last layer first. There, the
+    /// gradients may be read, or replaced by others.
+    ///
+    /// # Shapes
+    /// As in [`Self::backward`].
+    ///
+    /// # Panics
+    /// As [`Self::backward`].
+    pub fn backward_with(
+        &mut self,
+        x: &Array4<f32>,
+        grad_logits: &mut Array4<f32>,
+        done: &mut dyn FnMut(&mut dyn Layer),
+    ) {
+        self.net.backward_with(x, &self.logits, grad_logits, None, done);
+    }
+
     /// The logits of the images `x` in evaluation. `workspace` also stores the output of the first and of the last
     /// block, and the features that the logits were computed from.
     ///
@@ -125,36 +155,6 @@ impl ResNet {
         workspace.end_pass();
         [workspace.first_block, workspace.feature_map, workspace.features, workspace.logits] = outputs;
         &workspace.logits
-    }
-
-    /// Sets the gradients of the parameters to those of a loss, from its gradient with respect to the logits of the
-    /// last [`Self::forward`], a [`Pass::Train`] on `x`. The values of `grad_logits`
-    /// afterwards are unspecified.
-    ///
-    /// # Shapes
-    /// `x` as in [`Self::forward`]; `grad_logits`: `(n, 1, 1, n_classes)`.
-    ///
-    /// # Panics
-    /// If `x` or `grad_logits` has another length than in the last [`Self::forward`].
-    pub fn backward(&mut self, x: &Array4<f32>, grad_logits: &mut Array4<f32>) {
-        self.backward_with(x, grad_logits, &mut |_| {});
-    }
-
-    /// As [`Self::backward`]; calls `done` with each layer as soon as its gradients are set, the last layer first. There, the
-    /// gradients may be read, or replaced by others.
-    ///
-    /// # Shapes
-    /// As in [`Self::backward`].
-    ///
-    /// # Panics
-    /// As [`Self::backward`].
-    pub fn backward_with(
-        &mut self,
-        x: &Array4<f32>,
-        grad_logits: &mut Array4<f32>,
-        done: &mut dyn FnMut(&mut dyn Layer),
-    ) {
-        self.net.backward_with(x, &self.logits, grad_logits, None, done);
     }
 
     /// From now on calls `observer` at every event of a training pass.

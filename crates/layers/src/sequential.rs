@@ -56,7 +56,70 @@ impl Sequential {
     pub fn observe(&mut self, observer: Observer) {
         self.observer = Some(observer);
     }
+}
 
+/// Calls the observer, if there is one.
+fn notify(observer: &mut Option<Observer>, event: Event) {
+    if let Some(observer) = observer {
+        observer(event);
+    }
+}
+
+impl fmt::Debug for Sequential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sequential of {} layers", self.layers.len())
+    }
+}
+
+impl Layer for Sequential {
+    fn out_shape(&self, x: [usize; 4]) -> [usize; 4] {
+        self.layers.iter().fold(x, |shape, layer| layer.out_shape(shape))
+    }
+
+    fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, pass: Pass) {
+        notify(&mut self.observer, Event::ForwardBegins);
+        for (i, layer) in self.layers.iter_mut().enumerate() {
+            let (before, after) = self.between.split_at_mut(i);
+            let x = before.last().unwrap_or(x);
+            let y = after.first_mut().unwrap_or(y);
+            reshape(y, layer.out_shape(shape(x)));
+            layer.forward(x, y, pass);
+            notify(&mut self.observer, Event::ForwardDone(i));
+        }
+    }
+
+    fn backward(
+        &mut self,
+        x: &Array4<f32>,
+        y: &Array4<f32>,
+        grad_y: &mut Array4<f32>,
+        grad_x: Option<&mut Array4<f32>>,
+    ) {
+        self.backward_with(x, y, grad_y, grad_x, &mut |_| {});
+    }
+
+    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace) {
+        self.infer_layers(0..self.layers.len(), x, y, workspace);
+    }
+
+    fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {
+        self.layers.iter().for_each(|layer| layer.for_each_parameter(visit));
+    }
+
+    fn for_each_parameter_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
+        self.layers.iter_mut().for_each(|layer| layer.for_each_parameter_mut(visit));
+    }
+
+    fn for_each_buffer(&self, visit: &mut dyn FnMut(&Buffer)) {
+        self.layers.iter().for_each(|layer| layer.for_each_buffer(visit));
+    }
+
+    fn for_each_buffer_mut(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
+        self.layers.iter_mut().for_each(|layer| layer.for_each_buffer_mut(visit));
+    }
+}
+
+impl Sequential {
     /// As [`Layer::backward`]; calls `done` with each layer when its gradients are set.
     pub(crate) fn backward_with(
         &mut self,
@@ -109,66 +172,5 @@ impl Sequential {
         if let Some(read) = previous {
             workspace.give_back(read);
         }
-    }
-}
-
-/// Calls the observer, if there is one.
-fn notify(observer: &mut Option<Observer>, event: Event) {
-    if let Some(observer) = observer {
-        observer(event);
-    }
-}
-
-impl fmt::Debug for Sequential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sequential of {} layers", self.layers.len())
-    }
-}
-
-impl Layer for Sequential {
-    fn out_shape(&self, x: [usize; 4]) -> [usize; 4] {
-        self.layers.iter().fold(x, |shape, layer| layer.out_shape(shape))
-    }
-
-    fn forward(&mut self, x: &Array4<f32>, y: &mut Array4<f32>, pass: Pass) {
-        notify(&mut self.observer, Event::ForwardBegins);
-        for (i, layer) in self.layers.iter_mut().enumerate() {
-            let (before, after) = self.between.split_at_mut(i);
-            let x = before.last().unwrap_or(x);
-            let y = after.first_mut().unwrap_or(y);
-            reshape(y, layer.out_shape(shape(x)));
-            layer.forward(x, y, pass);
-            notify(&mut self.observer, Event::ForwardDone(i));
-        }
-    }
-
-    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace) {
-        self.infer_layers(0..self.layers.len(), x, y, workspace);
-    }
-
-    fn backward(
-        &mut self,
-        x: &Array4<f32>,
-        y: &Array4<f32>,
-        grad_y: &mut Array4<f32>,
-        grad_x: Option<&mut Array4<f32>>,
-    ) {
-        self.backward_with(x, y, grad_y, grad_x, &mut |_| {});
-    }
-
-    fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {
-        self.layers.iter().for_each(|layer| layer.for_each_parameter(visit));
-    }
-
-    fn for_each_parameter_mut(&mut self, visit: &mut dyn FnMut(&mut Parameter)) {
-        self.layers.iter_mut().for_each(|layer| layer.for_each_parameter_mut(visit));
-    }
-
-    fn for_each_buffer(&self, visit: &mut dyn FnMut(&Buffer)) {
-        self.layers.iter().for_each(|layer| layer.for_each_buffer(visit));
-    }
-
-    fn for_each_buffer_mut(&mut self, visit: &mut dyn FnMut(&mut Buffer)) {
-        self.layers.iter_mut().for_each(|layer| layer.for_each_buffer_mut(visit));
     }
 }

@@ -441,10 +441,6 @@ impl Layer for Spy {
         y.assign(x);
     }
 
-    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, _workspace: &mut Workspace) {
-        y.assign(x);
-    }
-
     fn backward(
         &mut self,
         _x: &Array4<f32>,
@@ -455,6 +451,10 @@ impl Layer for Spy {
         let grad_x = grad_x.expect("the spy is not the first layer");
         self.record(&[grad_y, grad_x]);
         grad_x.assign(grad_y);
+    }
+
+    fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, _workspace: &mut Workspace) {
+        y.assign(x);
     }
 }
 

@@ -152,34 +152,6 @@ fn forward<const WHOLE: bool>(
     });
 }
 
-/// Max pooling alone, for evaluation, where normalisation and activation are part of the convolution.
-///
-/// # Shapes
-/// `x`: `(n, h, w, c)`; `y`: `(n, h / 2, w / 2, c)`, overwritten.
-///
-/// # Panics
-/// If a length does not fit the geometry.
-pub fn max_pool2d(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) {
-    g.check(x, y);
-    if g.c.is_multiple_of(LANES) { max_pool::<true>(g, x, y) } else { max_pool::<false>(g, x, y) }
-}
-
-fn max_pool<const WHOLE: bool>(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) {
-    let c = g.c;
-    y.par_chunks_exact_mut(g.image_out_len()).zip(x.par_chunks_exact(g.image_len())).for_each(|(y, x)| {
-        for (y, x) in y.chunks_exact_mut(g.w_out() * c).zip(x.chunks_exact(2 * g.w * c)) {
-            let (top, bottom) = x.split_at(g.w * c);
-            let windows = top.chunks_exact(2 * c).zip(bottom.chunks_exact(2 * c));
-            for (y, (top, bottom)) in y.chunks_exact_mut(c).zip(windows) {
-                for at in (0..c).step_by(LANES) {
-                    let [x0, x1, x2, x3] = load_window::<WHOLE>([top, bottom], c, at);
-                    store_channels::<WHOLE>(larger(larger(x0, x1), larger(x2, x3)), &mut y[at..]);
-                }
-            }
-        }
-    });
-}
-
 /// Replaces `x` by its gradient, given the gradient of `y`, and sets the gradients of `gamma` and `beta`. Only for the
 /// statistics of a batch.
 ///
@@ -282,5 +254,33 @@ fn backward<const WHOLE: bool>(
                 }
             },
         );
+    });
+}
+
+/// Max pooling alone, for evaluation, where normalisation and activation are part of the convolution.
+///
+/// # Shapes
+/// `x`: `(n, h, w, c)`; `y`: `(n, h / 2, w / 2, c)`, overwritten.
+///
+/// # Panics
+/// If a length does not fit the geometry.
+pub fn max_pool2d(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) {
+    g.check(x, y);
+    if g.c.is_multiple_of(LANES) { max_pool::<true>(g, x, y) } else { max_pool::<false>(g, x, y) }
+}
+
+fn max_pool<const WHOLE: bool>(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) {
+    let c = g.c;
+    y.par_chunks_exact_mut(g.image_out_len()).zip(x.par_chunks_exact(g.image_len())).for_each(|(y, x)| {
+        for (y, x) in y.chunks_exact_mut(g.w_out() * c).zip(x.chunks_exact(2 * g.w * c)) {
+            let (top, bottom) = x.split_at(g.w * c);
+            let windows = top.chunks_exact(2 * c).zip(bottom.chunks_exact(2 * c));
+            for (y, (top, bottom)) in y.chunks_exact_mut(c).zip(windows) {
+                for at in (0..c).step_by(LANES) {
+                    let [x0, x1, x2, x3] = load_window::<WHOLE>([top, bottom], c, at);
+                    store_channels::<WHOLE>(larger(larger(x0, x1), larger(x2, x3)), &mut y[at..]);
+                }
+            }
+        }
     });
 }

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::batch_norm::Activation;
+use crate::batch_norm_max_pool::{MaxPool2dGeometry, max_pool2d};
 use crate::reference;
 use crate::rng::{CounterRng, Purpose};
 
