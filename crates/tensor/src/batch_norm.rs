@@ -141,7 +141,7 @@ fn task_statistics<const WHOLE: bool>(x: &[f32], mean: &mut [f32], squares: &mut
 ///
 /// # Shapes
 /// `gamma`, `beta`, `scale`, `shift`: `(c)`.
-pub fn scale_and_shift(
+pub(crate) fn scale_and_shift(
     statistics: &ChannelStatistics,
     (gamma, beta): (&[f32], &[f32]),
     (scale, shift): (&mut [f32], &mut [f32]),

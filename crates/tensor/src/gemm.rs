@@ -21,12 +21,12 @@ use crate::lanes::{LANES, load, store};
 /// An `f32x16` is two registers with AVX2, one with AVX-512.
 const TILE_VECTORS: usize = if cfg!(target_feature = "avx512f") { 2 } else { 1 };
 /// Columns of the register tile: two registers.
-pub const NR: usize = LANES * TILE_VECTORS;
+pub(crate) const NR: usize = LANES * TILE_VECTORS;
 /// Rows of the register tile in [`multiply_rows`].
 ///
 /// With AVX-512, 12 x 2 of the 32 registers hold sums, enough to hide the latency of two multiply-adds a cycle. With
 /// AVX2, 6 x 2 of the 16 registers do. The last rows of a product have a smaller tile.
-pub const MR: usize = if cfg!(target_feature = "avx512f") { 12 } else { 6 };
+pub(crate) const MR: usize = if cfg!(target_feature = "avx512f") { 12 } else { 6 };
 /// Rows of the register tile in [`multiply_columns`]: a divisor of `LANES`.
 const MR_COLUMNS: usize = if cfg!(target_feature = "avx512f") { 8 } else { 4 };
 
@@ -35,7 +35,7 @@ type Tile<const ROWS: usize> = [[f32x16; TILE_VECTORS]; ROWS];
 
 /// The first `ROWS` rows of `WIDTH` numbers. Their number is known to the compiler, so that it keeps a tile in registers.
 #[inline(always)]
-pub fn first_rows<const WIDTH: usize, const ROWS: usize>(numbers: &[f32]) -> &[[f32; WIDTH]; ROWS] {
+pub(crate) fn first_rows<const WIDTH: usize, const ROWS: usize>(numbers: &[f32]) -> &[[f32; WIDTH]; ROWS] {
     numbers.as_chunks().0.first_chunk().expect("every row of an operand of the product")
 }
 
@@ -83,7 +83,7 @@ fn rank_one<const ROWS: usize>(tile: &mut Tile<ROWS>, a: impl Fn(usize) -> f32, 
 /// # Shapes
 /// `a`: `[k / LANES][rows][LANES]`, its blocks `a_stride` apart; `b`: `[k][NR]`; `c`: `[rows][NR]`.
 #[inline(never)]
-pub fn multiply_rows(a: &[f32], a_stride: usize, b: &[f32], c: &mut [f32], accumulate: bool) {
+pub(crate) fn multiply_rows(a: &[f32], a_stride: usize, b: &[f32], c: &mut [f32], accumulate: bool) {
     let (whole, rest) = c.as_chunks_mut::<{ MR * NR }>();
     for (i, c) in whole.iter_mut().enumerate() {
         multiply_tile::<MR>((&a[i * MR * LANES..], a_stride), b, c, accumulate);
@@ -143,7 +143,7 @@ fn multiply_tile<const ROWS: usize>(
 /// # Shapes
 /// Of each piece `a`: `[rows][LANES]` and `b`: `[rows][NR]`; `c`: `[LANES][NR]`.
 #[inline(always)]
-pub fn multiply_columns<'a>(
+pub(crate) fn multiply_columns<'a>(
     pieces: impl Iterator<Item = (&'a [f32], &'a [f32])> + Clone,
     c: &mut [f32],
     accumulate: bool,

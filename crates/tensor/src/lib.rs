@@ -29,7 +29,7 @@ pub mod batch_norm_max_pool;
 pub mod conv2d;
 pub mod dot_products;
 pub mod dropout;
-pub mod gemm;
+mod gemm;
 pub mod global_max_pool2d;
 pub mod lanes;
 pub mod linear;

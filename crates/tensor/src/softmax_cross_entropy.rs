@@ -12,7 +12,7 @@
 
 /// Writes the natural logarithm of the softmax of `logits` to `out`. It subtracts the largest logit first, so that no
 /// exponential overflows.
-pub fn log_softmax(logits: &[f32], out: &mut [f32]) {
+fn log_softmax(logits: &[f32], out: &mut [f32]) {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let log_sum = libm::logf(logits.iter().map(|z| libm::expf(z - max)).sum());
     for (out, z) in out.iter_mut().zip(logits) {
