@@ -14,6 +14,7 @@ pub(crate) mod error;
 mod final_evaluation;
 pub(crate) mod follower;
 mod hard_examples;
+mod initial_weights;
 pub(crate) mod interrupt;
 pub(crate) mod leader;
 pub(crate) mod linear_classifier;

@@ -77,8 +77,8 @@ pub(crate) fn run(path: &Path, screen: &Screen) -> Result<(), AppError> {
     let bytes = model_file::read_bytes(path)?;
     let digest = blake3::hash(&bytes).to_hex();
     let (_, card) = model_file::decode(&bytes, path)?;
-    // One digest per training image: too many to show.
-    let card = ModelCard { training_digests: None, ..card };
+    // One digest per training or validation image: too many to show.
+    let card = ModelCard { training_digests: None, held_out: None, ..card };
     let rows = layers(&card.config().architecture(), card.size as usize);
     let parameters: usize = rows.iter().map(|row| row.parameters).sum();
     let multiply_adds: usize = rows.iter().map(|row| row.multiply_adds).sum();

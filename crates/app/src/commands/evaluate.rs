@@ -41,6 +41,12 @@ pub(crate) struct EvaluateRequest<'a> {
 struct EvaluationMetrics {
     #[serde(skip_serializing_if = "Option::is_none")]
     val: Option<SubsetMetrics>,
+    /// The same without the images that leaked; absent if none leaked, or all did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    val_deduplicated: Option<SubsetMetrics>,
+    /// Validation images that leaked; absent without a validation set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n_leaked_val: Option<usize>,
     #[serde(flatten)]
     test: TestMetrics,
     n_rejected: Rejected,
@@ -57,7 +63,7 @@ struct EvaluationMetrics {
 /// A file that is not a model, and whatever makes the data unusable.
 pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), AppError> {
     let (model, card) = model_file::read(request.model)?;
-    let LoadedSets { val, test, mut is_leaked, is_own, source } = load(request, &card, screen)?;
+    let LoadedSets { val, test, mut is_leaked_val, mut is_leaked, is_own, source } = load(request, &card, screen)?;
     if test.is_empty() {
         return Err(DataLoadingError::EmptyTest.into());
     }
@@ -66,7 +72,12 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     let n_seen = card.training_digests.as_ref().map(|digests| digests.mark_leaked(&test, &mut is_leaked));
     show_leakage(screen, n_seen, &is_leaked, is_own);
     let val = val.filter(|set| !set.is_empty());
-    let val = val.map(|set| PredictedSet::new(&model, &card, &set, vec![false; set.len()]));
+    // Its own validation images were made for validation; those of other data must not be among its images at all.
+    let known = if is_own { card.fitted_digests() } else { card.training_digests.clone() };
+    if let (Some(set), Some(known)) = (&val, known) {
+        known.mark_leaked(set, &mut is_leaked_val);
+    }
+    let val = val.map(|set| PredictedSet::new(&model, &card, &set, is_leaked_val));
     let (test, summary) = PredictedSet::with_summary(&model, &card, &test, is_leaked);
     test.evaluation.check_finite()?;
     let metrics = EvaluationMetrics {
@@ -74,7 +85,9 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
             val: val.as_ref().and_then(PredictedSet::n_rejected),
             test: test.n_rejected(),
         },
-        val: val.map(|val| val.metrics(&card.class_names)),
+        val: val.as_ref().map(|val| val.metrics(&card.class_names)),
+        val_deduplicated: val.as_ref().and_then(|val| val.deduplicated_metrics(&card.class_names)),
+        n_leaked_val: val.as_ref().map(PredictedSet::n_leaked),
         test: test.test_metrics(&card.class_names),
         n_seen,
         shift: Shift::of(&summary, &card),
@@ -134,6 +147,8 @@ fn show_leakage(screen: &Screen, n_seen: Option<usize>, is_leaked: &[bool], is_o
 struct LoadedSets {
     val: Option<ImageSet>,
     test: ImageSet,
+    /// Of each validation image, whether it leaked.
+    is_leaked_val: Vec<bool>,
     /// Of each test image, whether it leaked.
     is_leaked: Vec<bool>,
     /// Whether they are those that the model was trained on.
@@ -169,8 +184,8 @@ fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Res
         let phantom = phantom::without_training(films, card.seed);
         let Dataset { val, test, findings, .. } = phantom_dataset(&phantom, &options, &loading)?;
         let source = phantom::describe(card.seed);
-        let is_leaked = findings.is_leaked_test;
-        return Ok(LoadedSets { val: Some(val), test, is_leaked, is_own: true, source });
+        let (is_leaked_val, is_leaked) = (findings.is_leaked_val, findings.is_leaked_test);
+        return Ok(LoadedSets { val: Some(val), test, is_leaked_val, is_leaked, is_own: true, source });
     };
     let trained_on = card.fingerprint.as_deref().zip(card.training_digests.as_ref());
     let input = ModelInput {
@@ -189,5 +204,6 @@ fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Res
         EvaluationOrigin::Everything => "all images",
     };
     let source = format!("{}: {what}, {} images", dir.display(), test.len());
-    Ok(LoadedSets { val, test, is_leaked: findings.is_leaked_test, is_own, source })
+    let (is_leaked_val, is_leaked) = (findings.is_leaked_val, findings.is_leaked_test);
+    Ok(LoadedSets { val, test, is_leaked_val, is_leaked, is_own, source })
 }

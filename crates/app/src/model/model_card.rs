@@ -106,6 +106,10 @@ pub(crate) struct ModelCard {
     /// Digests of the training and validation images; files of earlier versions have none.
     #[serde(rename = "seen", default, skip_serializing_if = "Option::is_none")]
     pub training_digests: Option<TrainingDigests>,
+    /// Those of them that no weight was computed from: validation images that are no training images, also not of the model
+    /// that the training started from. Files of earlier versions do not have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<TrainingDigests>,
 }
 
 /// What a model was trained on.
@@ -136,6 +140,13 @@ impl ModelCard {
     #[must_use]
     pub(crate) fn preprocessing(&self) -> Preprocessing<'_> {
         Preprocessing { crop: self.size as usize, normalization: &self.normalization, tta: self.tta }
+    }
+
+    /// Digests of the images that the weights were computed from; `None` if the file does not have them.
+    #[must_use]
+    pub(crate) fn fitted_digests(&self) -> Option<TrainingDigests> {
+        let (all, held_out) = (self.training_digests.clone()?, self.held_out.as_ref()?);
+        Some(all.without(held_out))
     }
 
     /// How images without a class are loaded for this model.

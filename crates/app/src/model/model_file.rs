@@ -168,6 +168,8 @@ pub(crate) struct Initialisation {
     pub prefix: String,
     /// The training and validation images of that model, if the file lists them.
     pub training_digests: Option<TrainingDigests>,
+    /// Those of them that its weights were computed from, if the file lists them.
+    pub fitted_digests: Option<TrainingDigests>,
 }
 
 /// Sets the weights of `model` to those of a safetensors file, ours or one that PyTorch wrote under the same names. A
@@ -196,8 +198,9 @@ fn initialise_from(model: &mut ResNet9, bytes: &[u8]) -> Result<Initialisation, 
     let bias = tensors.tensor(&format!("{prefix}classifier.bias")).map_err(not_whole)?;
     let with_classifier = bias.shape() == [n_classes(model)];
     set_weights(model, &tensors, &prefix, |name| with_classifier || !name.starts_with("classifier."))?;
+    let fitted_digests = card.as_ref().and_then(ModelCard::fitted_digests);
     let training_digests = card.and_then(|card| card.training_digests);
-    Ok(Initialisation { with_classifier, prefix, training_digests })
+    Ok(Initialisation { with_classifier, prefix, training_digests, fitted_digests })
 }
 
 /// Fails if the model of the file has another width, or other channels, than the one that is to begin with its weights.

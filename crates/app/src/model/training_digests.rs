@@ -38,6 +38,13 @@ impl TrainingDigests {
         Self { digests }
     }
 
+    /// Those that are not among the others.
+    #[must_use]
+    pub fn without(mut self, others: &Self) -> Self {
+        self.digests.retain(|digest| others.digests.binary_search(digest).is_err());
+        self
+    }
+
     /// All of them, sorted.
     #[must_use]
     pub fn as_slice(&self) -> &[u64] {

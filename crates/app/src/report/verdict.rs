@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::input::{ReportInput, percent, sentence, with_code};
+use crate::config::TrainConfig;
 use crate::metrics::test_metrics::TestMetrics;
 use crate::metrics::{SubsetMetrics, WIDE_INTERVAL};
 use crate::run_dir::records::Metrics;
@@ -132,8 +133,8 @@ fn leakage_remark(input: &ReportInput<'_>) -> Markup {
                 }
             }
         } @else if input.metrics.has_leaky_val() {
-            p.remark.bad { (sentence(&leaky_val_in_words(input.metrics))) }
-        } @else if findings.leakage.is_empty() && n_crossing == 0 {
+            p.remark.bad { (sentence(&leaky_val_in_words(input.metrics, input.config))) }
+        } @else if findings.leakage.is_empty() && n_crossing == 0 && input.metrics.n_leaked_val == 0 {
             p.remark.good {
                 @if findings.patients.is_some() { "No image and no patient occurs in more than one set." }
                 @else { "No image occurs in more than one set." }
@@ -143,7 +144,7 @@ fn leakage_remark(input: &ReportInput<'_>) -> Markup {
 }
 
 /// How many validation images leaked, and what that does to the metrics of a run without a test set.
-pub(crate) fn leaky_val_in_words(metrics: &Metrics) -> String {
+pub(crate) fn leaky_val_in_words(metrics: &Metrics, config: &TrainConfig) -> String {
     let consequence = match (&metrics.val, &metrics.val_deduplicated) {
         (Some(all), Some(_)) => format!(
             "The result leaves them out; on all {} validation images the accuracy is {}",
@@ -152,8 +153,9 @@ pub(crate) fn leaky_val_in_words(metrics: &Metrics) -> String {
         ),
         _ => "No other image is left, so the metrics say nothing about other images".to_owned(),
     };
+    let or_initial = if config.init.is_some() { ", or in that of the initial model" } else { "" };
     format!(
-        "{} or their patients also occur in the training set. {consequence}. The epoch was chosen, and the probabilities calibrated, \
+        "{} or their patients also occur in the training set{or_initial}. {consequence}. The epoch was chosen, and the probabilities calibrated, \
          on all of them: take these images out of one of the two sets",
         counted(metrics.n_leaked_val, "validation image")
     )

@@ -67,6 +67,9 @@ pub(crate) struct RunState {
     /// The training and validation images of the model of `--init`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_digests: Option<TrainingDigests>,
+    /// Those of them that its weights were computed from, if its file lists them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_fitted: Option<TrainingDigests>,
     /// Seconds of training, validation included.
     pub seconds: f64,
     /// Seconds of training steps.

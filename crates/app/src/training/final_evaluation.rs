@@ -84,7 +84,7 @@ pub(super) fn evaluate_final_model(
     let bar = run.screen.bar(2);
     bar.set_prefix("evaluating");
     bar.set_message("predictions");
-    let is_leaked = run.data.findings.is_leaked_val.clone();
+    let is_leaked = leaked_val_images(card, run.data);
     let val = (!val_set.is_empty()).then(|| PredictedSet::of_observations(card, val_set, is_leaked, val).0);
     let (test, test_summary) =
         (!test_set.is_empty()).then(|| run.predict_test(model, card)).transpose()?.unzip();
@@ -99,6 +99,8 @@ pub(super) fn evaluate_final_model(
 
     bar.set_position(1);
     bar.set_message("confidence intervals");
+    let is_leaked: Vec<bool> =
+        [&val, &test].into_iter().flatten().flat_map(|set| set.is_leaked.iter().copied()).collect();
     let mut metrics = Metrics {
         verdict: String::new(),
         majority_baseline: None,
@@ -111,7 +113,7 @@ pub(super) fn evaluate_final_model(
         n_leaked_val: val.as_ref().map_or(0, PredictedSet::n_leaked),
         test: test.as_ref().map(|test| test.test_metrics(&card.class_names)),
         shift: test_summary.and_then(|summary| Shift::of(&summary, card)),
-        audit: quick_audit(run.config, run.data, &both_predictions(&val, &test, card)),
+        audit: quick_audit(run.config, run.data, &is_leaked, &both_predictions(&val, &test, card)),
         class_prior: run.class_priors.clone(),
         calibration: Calibration::new(card.temperature, run.class_priors, val.as_ref(), test.as_ref()),
         train_images_per_s: outcome.images_per_s,
@@ -201,6 +203,16 @@ pub(super) fn leaked_images(card: &ModelCard, data: &Dataset) -> Vec<bool> {
     let mut is_leaked = data.findings.is_leaked_test.clone();
     if let Some(digests) = &card.training_digests {
         digests.mark_leaked(&data.test, &mut is_leaked);
+    }
+    is_leaked
+}
+
+/// Of each validation image, whether it or its patient occurs in the training set, or whether it is a training image of the
+/// model that the run started from.
+fn leaked_val_images(card: &ModelCard, data: &Dataset) -> Vec<bool> {
+    let mut is_leaked = data.findings.is_leaked_val.clone();
+    if let Some(digests) = card.fitted_digests() {
+        digests.mark_leaked(&data.val, &mut is_leaked);
     }
     is_leaked
 }

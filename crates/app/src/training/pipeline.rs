@@ -11,7 +11,7 @@ use super::final_evaluation;
 use super::leader::Leader;
 use super::objective::{class_priors, loss_head};
 use super::trainer::Trainer;
-use super::{hard_examples, interrupt, run_summary};
+use super::{hard_examples, initial_weights, interrupt, run_summary};
 use crate::config::build::{normalization, resnet9_config};
 use crate::config::error::ConfigError;
 use crate::config::{Select, TrainConfig};
@@ -26,7 +26,7 @@ use crate::model::predicted_set::PredictedSet;
 use crate::model::training_digests::TrainingDigests;
 use crate::ranks::Ranks;
 use crate::run_dir::error::RunDirError;
-use crate::run_dir::file_names::{CHECKPOINT, CONFIG, DATA, METRICS, MODEL, REPORT};
+use crate::run_dir::file_names::{CONFIG, DATA, METRICS, MODEL, REPORT};
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::pseudonym_key;
 use crate::run_dir::records::Metrics;
@@ -189,7 +189,7 @@ pub(crate) fn train_in_folder(
     let network_config = resnet9_config(config, data);
     let mut card = model_card(config, data, &normalization);
     let mut model = ResNet9::new(&network_config, config.seed);
-    let init_digests = load_initial_weights(config, &folder, &mut model, screen)?;
+    let init = initial_weights::load(config, &folder, &mut model, screen)?;
     listen_for_signals(screen)?;
     // Not part of a checkpoint: a resumed run computes the same set again from its settings and its seed.
     let oversampled =
@@ -209,11 +209,10 @@ pub(crate) fn train_in_folder(
         run_summary::show_other_cpu(screen, &run_state.instruction_sets);
         run_state.instruction_sets.go_on_with_this_build();
     }
-    run_state.init_digests = init_digests.or(run_state.init_digests);
-    if let Some(digests) = &run_state.init_digests {
-        run_summary::show_leakage_by_init(screen, digests.count(&data.test), data.test.len());
-        card.training_digests = card.training_digests.map(|own| own.or(digests.clone()));
+    if let Some(init) = init {
+        (run_state.init_digests, run_state.init_fitted) = (init.training_digests, init.fitted_digests);
     }
+    initial_weights::add_images(&run_state, &mut card, data, screen);
     run_summary::show_plan(&run, &network_config);
     run_summary::show_resumed(screen, trainer.n_steps_done(), trainer.n_steps());
     leader.begin(oversampled, || checkpoint::to_bytes(&run_state, &trainer.state()))?;
@@ -296,24 +295,6 @@ fn check_smallest_batch(config: &TrainConfig, data: &Dataset) -> Result<(), Trai
     Ok(())
 }
 
-/// Loads the weights of `--init`. Returns the digests of the training and validation images of their model, where
-/// the file has them.
-///
-/// A run with a checkpoint has its weights, and these digests, in the checkpoint.
-fn load_initial_weights(
-    config: &TrainConfig,
-    folder: &RunFolder,
-    model: &mut ResNet9,
-    screen: &Screen,
-) -> Result<Option<TrainingDigests>, TrainingError> {
-    let Some(path) = config.init.as_ref().filter(|_| !folder.file(CHECKPOINT).exists()) else {
-        return Ok(None);
-    };
-    let start = model_file::initialise(model, path)?;
-    run_summary::show_initial_weights(screen, path, &start);
-    Ok(start.training_digests)
-}
-
 /// Ends a run between two of its steps, after a signal.
 fn end_if_interrupted(folder: &RunFolder) -> Result<(), TrainingError> {
     match interrupt::signal() {
@@ -371,5 +352,6 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         ood_detector: None,
         validation: None,
         training_digests: Some(TrainingDigests::of(&[&data.train, &data.val])),
+        held_out: Some(TrainingDigests::of(&[&data.val]).without(&TrainingDigests::of(&[&data.train]))),
     }
 }

@@ -34,11 +34,17 @@ const INTERVAL_WORK: f64 = 1.5e6;
 /// Probes that have intervals, with that of full images.
 const N_PROBES: f64 = 4.0;
 
-/// Audits the data of a run; `full_image` holds the predictions of its model for the validation set, then the test set.
-/// `None` if the settings switch it off, if there are too few images, or if it would take too long.
+/// Audits the data of a run; `full_image` holds the predictions of its model for the validation set, then the test set, and
+/// `is_leaked` which of these images leaked. `None` if the settings switch it off, if there are too few images, or if it would
+/// take too long.
 #[must_use]
-pub(crate) fn quick_audit(config: &TrainConfig, data: &Dataset, full_image: &Predictions) -> Option<Audit> {
-    let (not_leaked, fitted) = (indices_without_leaked(data), evenly_spaced(data.train.len(), MAX_FITTED));
+pub(crate) fn quick_audit(
+    config: &TrainConfig,
+    data: &Dataset,
+    is_leaked: &[bool],
+    full_image: &Predictions,
+) -> Option<Audit> {
+    let (not_leaked, fitted) = (indices_without(is_leaked), evenly_spaced(data.train.len(), MAX_FITTED));
     let evaluated: Vec<usize> =
         evenly_spaced(not_leaked.len(), MAX_EVALUATED).into_iter().map(|at| not_leaked[at]).collect();
     let share = share_of_training(config, data, fitted.len(), evaluated.len());
@@ -48,7 +54,7 @@ pub(crate) fn quick_audit(config: &TrainConfig, data: &Dataset, full_image: &Pre
     if !config.audit || evaluated.is_empty() || !is_enough || share > MAX_SHARE {
         return None;
     }
-    let n_leaked = data.val.len() + data.test.len() - not_leaked.len();
+    let n_leaked = is_leaked.len() - not_leaked.len();
     let full_image = full_image.only(&evaluated);
     let evaluated = data.val.concat(&data.test).select(&evaluated);
     let groups = evaluated.patient_groups();
@@ -91,14 +97,14 @@ fn visible_values(set: &ImageSet, image: usize, mask: Mask) -> Vec<f64> {
 #[must_use]
 pub(crate) fn without_leaked(data: &Dataset) -> (ImageSet, usize) {
     let all = data.val.concat(&data.test);
-    let indices = indices_without_leaked(data);
+    let is_leaked = [&data.findings.is_leaked_val[..], &data.findings.is_leaked_test].concat();
+    let indices = indices_without(&is_leaked);
     (all.select(&indices), all.len() - indices.len())
 }
 
-/// Their indices in the validation set followed by the test set.
-fn indices_without_leaked(data: &Dataset) -> Vec<usize> {
-    let is_leaked = data.findings.is_leaked_val.iter().chain(&data.findings.is_leaked_test);
-    is_leaked.enumerate().filter(|(_, is_leaked)| !**is_leaked).map(|(index, _)| index).collect()
+/// The indices of the images that did not leak.
+fn indices_without(is_leaked: &[bool]) -> Vec<usize> {
+    is_leaked.iter().enumerate().filter(|(_, is_leaked)| !**is_leaked).map(|(index, _)| index).collect()
 }
 
 /// A linear classifier on facts of the files; none if the images have no files.
@@ -150,7 +156,7 @@ mod tests {
         assert!(share(12, 64) < MAX_SHARE && share(1, 64) > share(2, 64));
         assert!(share(1, 8) > MAX_SHARE, "a run of a second");
         let config = TrainConfig { epochs: Some(1), width: 8, ..TrainConfig::default() };
-        assert!(quick_audit(&config, &data, &Predictions::new(3)).is_none());
+        assert!(quick_audit(&config, &data, &[false; 12], &Predictions::new(3)).is_none());
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) fn show_initial_weights(screen: &Screen, path: &Path, start: &Initial
         if start.with_classifier { "" } else { ", except for the classifier, which has other classes" };
     let unknown = match start.training_digests {
         Some(_) => "",
-        None => "; their training set is unknown and may include the test images",
+        None => "; their training set is unknown and may include the test images and the validation images",
     };
     let prefix = match start.prefix.as_str() {
         "" => String::new(),
@@ -36,12 +36,10 @@ pub(super) fn show_initial_weights(screen: &Screen, path: &Path, start: &Initial
     screen.field("weights", &format!("from {}{prefix}{classifier}{unknown}", path.display()));
 }
 
-/// How many test images are training or validation images of the model of `--init`.
-pub(super) fn show_leakage_by_init(screen: &Screen, n_leaked: usize, n_test: usize) {
+/// How many of the images of a set are those of the model of `--init`: what they are there.
+pub(super) fn show_leakage_by_init(screen: &Screen, set: &str, [n_leaked, n]: [usize; 2], are: &str) {
     if n_leaked > 0 {
-        let text = format!(
-            "{n_leaked} of {n_test} test images are training or validation images of the model of --init"
-        );
+        let text = format!("{n_leaked} of {n} {set} images are {are} images of the model of --init");
         screen.field("LEAKAGE", &text);
     }
 }
@@ -105,7 +103,7 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), Train
         tables::show_caution(screen, is_medical(run.config, run.data));
     }
     if metrics.has_leaky_val() {
-        screen.field("LEAKAGE", &leaky_val_in_words(metrics));
+        screen.field("LEAKAGE", &leaky_val_in_words(metrics, run.config));
     }
     if let Some(shift) = metrics.shift.as_ref().filter(|shift| shift.detected) {
         screen.field("SHIFT", &shift.of_test_set_in_words());

@@ -44,8 +44,13 @@ pub(crate) fn card() -> ModelCard {
         medical: true,
         epoch: 3,
         instruction_sets: InstructionSets::of_this_build(),
-        training_digests: Some(TrainingDigests::try_from("000000000000002a".to_owned()).expect("a digest")),
+        training_digests: Some(digests("000000000000002a000000000000002b")),
+        held_out: Some(digests("000000000000002b")),
     }
+}
+
+fn digests(text: &str) -> TrainingDigests {
+    TrainingDigests::try_from(text.to_owned()).expect("digests")
 }
 
 fn values(model: &ResNet9) -> Vec<Vec<f32>> {
@@ -96,6 +101,13 @@ fn a_file_of_an_earlier_version_has_no_training_digests() {
     let bytes = with_card(|card| card.training_digests = None);
     assert!(has_key(&with_card(|_| {})) && !has_key(&bytes));
     assert_eq!(from_bytes(&bytes).expect("our own file").1.training_digests, None);
+}
+
+#[test]
+fn the_weights_were_computed_from_all_images_but_those_held_out() {
+    assert_eq!(card().fitted_digests(), Some(digests("000000000000002a")));
+    let of_earlier_version = ModelCard { held_out: None, ..card() };
+    assert_eq!(of_earlier_version.fitted_digests(), None);
 }
 
 /// They have vectors of other numbers, which must not be compared with those of today.

@@ -1,0 +1,49 @@
+//! The weights of `--init`, and which images their model was trained on.
+
+use roentgen_data::Dataset;
+use roentgen_layers::ResNet9;
+
+use super::checkpoint::RunState;
+use super::run_summary;
+use crate::config::TrainConfig;
+use crate::model::model_card::ModelCard;
+use crate::model::model_file::{self, Initialisation};
+use crate::run_dir::file_names::CHECKPOINT;
+use crate::run_dir::run_folder::RunFolder;
+use crate::terminal::screen::Screen;
+use crate::training::error::TrainingError;
+
+/// Loads the weights of `--init` into `model`; `None` without that setting.
+///
+/// A run with a checkpoint has its weights, and what is known of their model, in the checkpoint.
+pub(super) fn load(
+    config: &TrainConfig,
+    folder: &RunFolder,
+    model: &mut ResNet9,
+    screen: &Screen,
+) -> Result<Option<Initialisation>, TrainingError> {
+    let Some(path) = config.init.as_ref().filter(|_| !folder.file(CHECKPOINT).exists()) else {
+        return Ok(None);
+    };
+    let start = model_file::initialise(model, path)?;
+    run_summary::show_initial_weights(screen, path, &start);
+    Ok(Some(start))
+}
+
+/// Adds the images of the model of `--init` to those that the model card lists, and shows how many of them are validation or
+/// test images of the run.
+pub(super) fn add_images(run_state: &RunState, card: &mut ModelCard, data: &Dataset, screen: &Screen) {
+    let Some(all) = &run_state.init_digests else { return };
+    // A file of an earlier version lists its training and validation images together.
+    let (fitted, are) = match &run_state.init_fitted {
+        Some(fitted) => (fitted, "training"),
+        None => (all, "training or validation"),
+    };
+    run_summary::show_leakage_by_init(screen, "validation", [fitted.count(&data.val), data.val.len()], are);
+    let n_test = [all.count(&data.test), data.test.len()];
+    run_summary::show_leakage_by_init(screen, "test", n_test, "training or validation");
+    let own_fitted = card.fitted_digests();
+    card.training_digests = card.training_digests.take().map(|own| own.or(all.clone()));
+    card.held_out = (card.training_digests.clone().zip(own_fitted))
+        .map(|(all, own_fitted)| all.without(&own_fitted.or(fitted.clone())));
+}
