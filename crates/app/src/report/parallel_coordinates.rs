@@ -165,6 +165,7 @@ pub(super) mod tests {
             folder: format!("training-{number}"),
             epochs: 3,
             saved_epoch: score.map(|_| 2),
+            set: score.map(|_| "val"),
             score,
             log_loss: score,
             failure: score.is_none().then(|| "diverged <b>".to_owned()),

@@ -108,6 +108,9 @@ pub(crate) struct ResultRecord {
     pub epochs: usize,
     /// The epoch whose validation figures these are.
     pub saved_epoch: Option<usize>,
+    /// The key in `metrics.json` of the validation images that the score is of: those that did not leak, if some did. Null if
+    /// the training did not finish.
+    pub set: Option<&'static str>,
     /// The validation metric; null if the training did not finish.
     pub score: Option<f64>,
     /// The validation loss, by which equal scores are compared.

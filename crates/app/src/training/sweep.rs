@@ -351,7 +351,8 @@ impl Runner<'_> {
                 Err(
                     error @ (TrainingError::Diverged { .. }
                     | TrainingError::NotEnoughMemory { .. }
-                    | TrainingError::BatchTooSmall { .. }),
+                    | TrainingError::BatchTooSmall { .. }
+                    | TrainingError::ShardTooSmall { .. }),
                 ) => outcome::write_failure((self.folder, &pending.folder), &config, &error)?,
                 Err(error) => return Err(error),
             }

@@ -18,6 +18,8 @@ use crate::terminal::foreign_text::printable_json;
 use crate::training::error::TrainingError;
 use crate::training::same_settings;
 
+/// The key in `metrics.json` of the validation images that did not leak.
+pub(super) const WITHOUT_LEAKAGE: &str = "val_deduplicated";
 /// Largest `metrics.json` that is read: 10,000 classes.
 const MAX_BYTES: u64 = 1 << 26;
 
@@ -46,7 +48,7 @@ struct Failure {
 
 /// A training that is to have `epochs` epochs in a folder, before it has ended.
 pub(super) fn pending(folder: String, epochs: usize) -> ResultRecord {
-    ResultRecord { folder, epochs, saved_epoch: None, score: None, log_loss: None, failure: None }
+    ResultRecord { folder, epochs, saved_epoch: None, set: None, score: None, log_loss: None, failure: None }
 }
 
 /// The result of the training in the folder `path`, which was to have the settings `config`; `None` if it has not ended.
@@ -70,12 +72,16 @@ pub(super) fn read(
     if metrics.is_file() {
         let found: Value =
             serde_json::from_str(&text(&metrics)?).map_err(|error| invalid(&metrics, error.to_string()))?;
-        let value = |key: &str| found["val"][key].as_f64();
+        let has_score = |set: &&str| found[*set][score.key].is_number();
+        // Images that leaked would rank first what memorises best.
+        let set = [WITHOUT_LEAKAGE, "val"].into_iter().find(has_score);
+        let value = |key: &str| set.and_then(|set| found[set][key].as_f64());
         let saved_epoch = found["saved_epoch"].as_u64().map(|epoch| epoch as usize);
         let score_value = value(score.key);
         let failure = score_value.is_none().then(|| format!("the validation set has no {}", score.name));
         return Ok(Some(ResultRecord {
             saved_epoch,
+            set,
             score: score_value,
             log_loss: value("log_loss"),
             failure,
@@ -242,6 +248,12 @@ mod tests {
             .expect("a file");
         let found = read().expect("metrics").expect("an end");
         assert_eq!((found.score, found.log_loss, found.saved_epoch), (Some(0.5), Some(1.0), Some(2)));
+        assert_eq!(found.set, Some("val"));
+        let leaky = r#"{"val": {"accuracy": 0.9, "log_loss": 0.1},
+            "val_deduplicated": {"accuracy": 0.6, "log_loss": 2}, "saved_epoch": 2}"#;
+        fs::write(path.join(METRICS), leaky).expect("a file");
+        let found = read().expect("metrics").expect("an end");
+        assert_eq!((found.score, found.log_loss, found.set), (Some(0.6), Some(2.0), Some(WITHOUT_LEAKAGE)));
         fs::write(path.join(METRICS), "{").expect("a file");
         let error = read().expect_err("half a file").to_string();
         assert!(error.contains("metrics.json") && error.contains("is trained again"), "{error}");

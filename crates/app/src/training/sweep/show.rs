@@ -1,5 +1,6 @@
 //! What a sweep shows.
 
+use super::outcome::WITHOUT_LEAKAGE;
 use super::{Contender, Sweep};
 use crate::config::TrainConfig;
 use crate::config::search_space::Search;
@@ -87,6 +88,9 @@ pub(super) fn results(
     let n_more = record.trainings.len().saturating_sub(MAX_ROWS);
     if n_more > 0 {
         screen.line(&format!("  and {n_more} more, in sweep.html"));
+    }
+    if record.trainings.iter().any(|training| training.last().set == Some(WITHOUT_LEAKAGE)) {
+        screen.field("note", "the scores leave out the validation images that leaked");
     }
     tables::show_caution(screen, is_medical);
     screen.line("");
