@@ -139,6 +139,19 @@ fn a_training_that_diverges_is_the_worst_and_ends_nothing() {
 }
 
 #[test]
+fn a_batch_too_small_for_its_shards_is_the_worst_and_ends_nothing() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    fs::write(here.join("space.toml"), "[settings]\nbatch = [2, 16]\n").unwrap();
+    let args = ["--films", "60", "--width", "8", "--size", "16", "--epochs", "1", "--micro-batches", "4"];
+    let output = roentgen(&[&["sweep", "space.toml", "--quiet", "--json"], &args[..]].concat(), here);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else");
+    let failure = found["trainings"][1]["rungs"][0]["failure"].as_str().unwrap();
+    assert!(found["trainings"][0]["number"] == 2 && failure.contains("--micro-batches 4 leaves"), "{found}");
+}
+
+#[test]
 fn a_sweep_goes_on_with_images_that_were_moved_and_with_no_others() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
