@@ -15,6 +15,7 @@ mod final_evaluation;
 pub(crate) mod follower;
 mod hard_examples;
 mod initial_weights;
+mod inputs;
 pub(crate) mod interrupt;
 pub(crate) mod leader;
 pub(crate) mod linear_classifier;

@@ -64,6 +64,9 @@ pub(crate) struct ModelCard {
     pub prior: ClassPrior,
     /// Channels after the first convolution.
     pub width: usize,
+    /// BLAKE3 of the file of weights that the training started from, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<String>,
     /// The seed of the run, which also decides the splits.
     pub seed: u64,
     /// Share that was split off for validation, where the folder had no validation set.

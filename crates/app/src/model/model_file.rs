@@ -162,6 +162,8 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(ResNet9, ModelCard), String> {
 /// What a model took from the file of another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Initialisation {
+    /// BLAKE3 of that file.
+    pub file_digest: String,
     /// Whether the classifier was taken too.
     pub with_classifier: bool,
     /// What stood before the names of its tensors.
@@ -200,7 +202,8 @@ fn initialise_from(model: &mut ResNet9, bytes: &[u8]) -> Result<Initialisation, 
     set_weights(model, &tensors, &prefix, |name| with_classifier || !name.starts_with("classifier."))?;
     let fitted_digests = card.as_ref().and_then(ModelCard::fitted_digests);
     let training_digests = card.and_then(|card| card.training_digests);
-    Ok(Initialisation { with_classifier, prefix, training_digests, fitted_digests })
+    let file_digest = blake3::hash(bytes).to_hex().to_string();
+    Ok(Initialisation { file_digest, with_classifier, prefix, training_digests, fitted_digests })
 }
 
 /// Fails if the model of the file has another width, or other channels, than the one that is to begin with its weights.

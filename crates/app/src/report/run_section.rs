@@ -13,12 +13,14 @@ pub(super) fn run_section(input: &ReportInput<'_>) -> Markup {
     html! {
         h2 id="run" { "This run" }
         p { "To repeat the run with bit-identical weights, save these settings as config.toml and run "
-            code { "roentgen train --config config.toml" } "." }
+            code { "roentgen train --config config.toml" }
+            @if input.card.initial_weights.is_some() { ", with the same images and the same file of initial weights" } "." }
         pre { (input.config.to_toml()) }
         div.scroll { table.pairs { tbody {
             tr { td { "Program" } td { "roentgen " (env!("CARGO_PKG_VERSION")) } }
             tr { td { "Machine" } td { (threads) ", " (cpu::vector_width()) ", " (cpu::name()) } }
             tr { td { "Model" } td { "model.safetensors, BLAKE3 " (input.model_digest) } }
+            @if let Some(digest) = &input.card.initial_weights { tr { td { "Initial weights" } td { "BLAKE3 " (digest) } } }
             @for (name, set, _) in input.subsets() { tr { td { "Data: " (name) " set" } td { (digest(set)) } } }
         } } }
     }

@@ -22,7 +22,7 @@ pub(crate) const REPORT: &str = "report.html";
 pub(crate) const SWEEP: &str = "sweep.json";
 /// The page of a sweep.
 pub(crate) const SWEEP_PAGE: &str = "sweep.html";
-/// A digest of the images of several trainings.
+/// Digests of the images that a run, or several trainings, began with.
 pub(crate) const IMAGES: &str = "images.blake3";
 /// Why a training of a sweep did not finish.
 pub(crate) const FAILURE: &str = "failure.json";

@@ -74,6 +74,11 @@ pub(crate) struct Metrics {
     pub epochs: usize,
     pub saved_epoch: usize,
     pub n_parameters: usize,
+    /// The version of the program.
+    pub version: &'static str,
+    /// BLAKE3 of the file of `--init`; absent without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<String>,
     pub seed: u64,
     pub threads: usize,
 }

@@ -45,6 +45,10 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(10);
 pub(crate) struct RunState {
     /// Digest of the settings and the images; a run is resumed with the same ones only.
     pub inputs_digest: String,
+    /// The settings that it is a digest of, as [`settings`](super::inputs::settings) writes them; empty in a file of an earlier
+    /// version.
+    #[serde(default)]
+    pub settings: String,
     /// Epochs that are over.
     pub epoch: usize,
     /// Progress of the current epoch.
@@ -64,6 +68,9 @@ pub(crate) struct RunState {
     pub instruction_sets: InstructionSets,
     /// Length of the log, and of the log of times, in bytes.
     pub log_bytes: [u64; 2],
+    /// BLAKE3 of the file of `--init`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_file: Option<String>,
     /// The training and validation images of the model of `--init`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_digests: Option<TrainingDigests>,

@@ -137,6 +137,40 @@ fn assert_clear(result: Result<(), TrainingError>, what: &str) {
 }
 
 #[test]
+fn a_run_without_a_checkpoint_goes_on_with_its_own_images_and_initial_weights_only() {
+    let parent = tempfile::tempdir().expect("a temporary folder");
+    let [first, second, out] = ["first", "second", "run"].map(|name| parent.path().join(name));
+    let plain = TrainConfig { pseudonyms: false, ..config(1, 5.0) };
+    let load = |seed: u64| {
+        load(&TrainConfig { seed, ..plain.clone() }, &Screen::silent()).expect("phantom films")
+    };
+    let (data, others) = (load(0), load(1));
+    for (out, max_lr) in [(&first, 0.01), (&second, 0.02)] {
+        let folder = PlannedFolder::new(Some(out)).expect("a free name");
+        let config = TrainConfig { max_lr, ..plain.clone() };
+        pipeline::train(&config, &data, folder, &Screen::silent()).expect("a run");
+    }
+    let init = first.join(MODEL);
+    let config = TrainConfig { init: Some(init.clone()), ..plain.clone() };
+    let folder = PlannedFolder::new(Some(&out)).expect("a free name");
+    drop(pipeline::begin(&config, &data, folder).expect("a run folder"));
+    let resume =
+        |data: &Dataset| pipeline::resume(&out, ResumeOptions::default(), data, &Screen::silent());
+    let error = resume(&others).expect_err("other films").to_string();
+    assert!(error.contains("the images are no longer those that it began with"), "{error}");
+    let own = fs::read(&init).expect("a model");
+    fs::copy(second.join(MODEL), &init).expect("a model");
+    let error = resume(&data).expect_err("another model").to_string();
+    assert!(error.contains("the file of --init is no longer the one that it began with"), "{error}");
+    fs::write(&init, &own).expect("a model");
+    resume(&data).expect("as it began");
+    let metrics = fs::read_to_string(out.join(METRICS)).expect("metrics");
+    let metrics: serde_json::Value = serde_json::from_str(&metrics).expect("metrics");
+    assert_eq!(metrics["initial_weights"], blake3::hash(&own).to_hex().to_string());
+    assert_eq!(metrics["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
 #[ignore = "takes many minutes: two folds for each of 454 operations"]
 fn after_any_failure_a_cross_validation_goes_on_to_the_same_bytes() {
     let parent = tempfile::tempdir().expect("a temporary folder");

@@ -7,6 +7,7 @@ use indicatif::ProgressBar;
 use roentgen_data::{Dataset, ImageSet, read_file, read_text_file};
 use roentgen_layers::ResNet9;
 
+use super::inputs;
 use super::leader::{Leader, Order, signal_of_any};
 use super::progress_lines::{epoch_heading, epoch_line, show_step};
 use crate::config::{Select, TrainConfig};
@@ -100,14 +101,20 @@ impl Run<'_> {
 
     /// The state of the run by its checkpoint, whose weights go into `trainer`; without a checkpoint, the beginning.
     pub(super) fn restore(&self, trainer: &mut Trainer) -> Result<RunState, TrainingError> {
+        let (settings, images) = (inputs::settings(self.config), inputs::images_digest(self.data));
+        let inputs_digest = inputs::digest(&settings, &images);
         let run_state = match read_file(&self.folder.file(CHECKPOINT), checkpoint::MAX_BYTES) {
-            Ok(bytes) => self.restore_from(&bytes, trainer)?,
-            Err(error) if error.is_not_found() => RunState {
-                inputs_digest: self.inputs_digest(),
-                early_stopping: EarlyStopping::new(self.config.patience),
-                instruction_sets: InstructionSets::of_this_build(),
-                ..RunState::default()
-            },
+            Ok(bytes) => self.restore_from(&bytes, (&settings, &inputs_digest), trainer)?,
+            Err(error) if error.is_not_found() => {
+                inputs::check_images(self.folder, &images)?;
+                RunState {
+                    inputs_digest,
+                    settings,
+                    early_stopping: EarlyStopping::new(self.config.patience),
+                    instruction_sets: InstructionSets::of_this_build(),
+                    ..RunState::default()
+                }
+            }
             Err(error) => {
                 return Err(self.not_resumable(CHECKPOINT, format!("it cannot be read ({error})")).into());
             }
@@ -126,14 +133,18 @@ impl Run<'_> {
         Ok(run_state)
     }
 
-    fn restore_from(&self, bytes: &[u8], trainer: &mut Trainer) -> Result<RunState, TrainingError> {
+    fn restore_from(
+        &self,
+        bytes: &[u8],
+        (settings, inputs_digest): (&str, &str),
+        trainer: &mut Trainer,
+    ) -> Result<RunState, TrainingError> {
         let start_again =
             |reason: String| self.not_resumable(CHECKPOINT, format!("{reason}; start the run again"));
         let (run_state, trainer_state) = checkpoint::from_bytes(bytes).map_err(start_again)?;
-        if run_state.inputs_digest != self.inputs_digest() {
-            let reason = "the settings in config.toml or the images are no longer those of the run; restore them, or \
-                          start another run";
-            return Err(self.not_resumable(CHECKPOINT, reason.to_owned()).into());
+        if run_state.inputs_digest != inputs_digest {
+            let reason = inputs::why_not_the_same(&run_state.settings, settings);
+            return Err(self.not_resumable(CHECKPOINT, reason).into());
         }
         let n_train = self.data.train.len();
         let size = RunSize { config: self.config, n_train, epoch_images: self.epoch_set.len() };
@@ -182,17 +193,6 @@ impl Run<'_> {
             .map_err(|error| self.not_resumable(LOG, error.to_string()))?;
         let lines: Result<Vec<LogLine>, _> = text.lines().map(serde_json::from_str).collect();
         lines.map_err(|error| self.not_resumable(LOG, format!("{error}; start the run again")))
-    }
-
-    /// Digest of everything that determines the weights; a run is resumed only if it is still the same.
-    fn inputs_digest(&self) -> String {
-        let Dataset { train, val, test, .. } = self.data;
-        // Paths determine nothing: images are compared by their pixels, and the weights of `--init` are in the checkpoint.
-        let without_paths =
-            TrainConfig { data: PathBuf::new(), test: None, init: None, ..self.config.clone() };
-        let settings = TrainConfig { threads: None, ..without_paths }.to_toml();
-        let sets = [train, val, test].map(ImageSet::digest);
-        blake3::hash((settings + &sets.concat()).as_bytes()).to_hex()[..32].to_owned()
     }
 
     /// Trains all epochs that are left. [`Run::save_model`] writes the model that will be evaluated.

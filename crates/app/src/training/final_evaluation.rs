@@ -122,6 +122,8 @@ pub(super) fn evaluate_final_model(
         epochs: outcome.epochs,
         saved_epoch: outcome.saved_epoch,
         n_parameters: network_config.architecture().n_parameters(),
+        version: env!("CARGO_PKG_VERSION"),
+        initial_weights: card.initial_weights.clone(),
         seed: run.config.seed,
         threads: run.config.threads(),
     };

@@ -4,7 +4,7 @@ use roentgen_data::Dataset;
 use roentgen_layers::ResNet9;
 
 use super::checkpoint::RunState;
-use super::run_summary;
+use super::{inputs, run_summary};
 use crate::config::TrainConfig;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file::{self, Initialisation};
@@ -26,13 +26,22 @@ pub(super) fn load(
         return Ok(None);
     };
     let start = model_file::initialise(model, path)?;
+    inputs::check_init(folder, &start.file_digest)?;
     run_summary::show_initial_weights(screen, path, &start);
     Ok(Some(start))
 }
 
-/// Adds the images of the model of `--init` to those that the model card lists, and shows how many of them are validation or
-/// test images of the run.
-pub(super) fn add_images(run_state: &RunState, card: &mut ModelCard, data: &Dataset, screen: &Screen) {
+/// Adds what is known of the model of `--init` to the state of a run that begins.
+pub(super) fn add_to_state(init: Initialisation, run_state: &mut RunState) {
+    let Initialisation { file_digest, training_digests, fitted_digests, .. } = init;
+    run_state.init_file = Some(file_digest);
+    (run_state.init_digests, run_state.init_fitted) = (training_digests, fitted_digests);
+}
+
+/// Adds the file of `--init` to the model card, and the images of its model to those that the card lists; shows how many of them
+/// are validation or test images of the run.
+pub(super) fn add_to_card(run_state: &RunState, card: &mut ModelCard, data: &Dataset, screen: &Screen) {
+    card.initial_weights = run_state.init_file.clone();
     let Some(all) = &run_state.init_digests else { return };
     // A file of an earlier version lists its training and validation images together.
     let (fitted, are) = match &run_state.init_fitted {

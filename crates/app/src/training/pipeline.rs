@@ -11,7 +11,7 @@ use super::final_evaluation;
 use super::leader::Leader;
 use super::objective::{class_priors, loss_head};
 use super::trainer::Trainer;
-use super::{hard_examples, initial_weights, interrupt, run_summary};
+use super::{hard_examples, initial_weights, inputs, interrupt, run_summary};
 use crate::config::build::{normalization, resnet9_config};
 use crate::config::error::ConfigError;
 use crate::config::{Select, TrainConfig};
@@ -128,12 +128,13 @@ pub(super) fn begin(
     data: &Dataset,
     folder: PlannedFolder,
 ) -> Result<(TrainConfig, RunFolder), TrainingError> {
-    check_against_data(config, data)?;
+    let init_digest = check_against_data(config, data)?;
     let config = config.resolved(data.train.len(), data.val_fraction);
     let folder = folder.create()?;
     let inspection =
         printable_json(&serde_json::to_string_pretty(&Inspection::of(data)).expect("counts and names"));
     folder.write(DATA, (inspection + "\n").as_bytes())?;
+    inputs::write(&folder, data, init_digest.as_deref())?;
     // The configuration is written last: a folder that has it can be resumed.
     pseudonym_key::write(&config, data, &folder)?;
     folder.write(CONFIG, config.recorded().to_toml().as_bytes())?;
@@ -210,9 +211,9 @@ pub(crate) fn train_in_folder(
         run_state.instruction_sets.go_on_with_this_build();
     }
     if let Some(init) = init {
-        (run_state.init_digests, run_state.init_fitted) = (init.training_digests, init.fitted_digests);
+        initial_weights::add_to_state(init, &mut run_state);
     }
-    initial_weights::add_images(&run_state, &mut card, data, screen);
+    initial_weights::add_to_card(&run_state, &mut card, data, screen);
     run_summary::show_plan(&run, &network_config);
     run_summary::show_resumed(screen, trainer.n_steps_done(), trainer.n_steps());
     leader.begin(oversampled, || checkpoint::to_bytes(&run_state, &trainer.state()))?;
@@ -259,8 +260,8 @@ pub(crate) fn evaluate_ended_run(
     Ok((test.test_metrics(&card.class_names), test))
 }
 
-/// Fails on settings that make no sense with these data.
-fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<(), TrainingError> {
+/// Fails on settings that make no sense with these data. Returns the digest of the file of `--init`, if there is one.
+fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<Option<String>, TrainingError> {
     check_smallest_batch(config, data)?;
     MemoryEstimate::of(config, data).check(config, data.train.len(), SMALLER_TRAINING)?;
     if data.val.is_empty() {
@@ -273,11 +274,10 @@ fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<(), Traini
             return Err(ConfigError::Conflict { first: "--select", second, reason }.into());
         }
     }
-    if let Some(path) = &config.init {
-        // Only whether they fit; the weights are loaded when training begins.
-        model_file::initialise(&mut ResNet9::zeros(&resnet9_config(config, data)), path)?;
-    }
-    Ok(())
+    let Some(path) = &config.init else { return Ok(None) };
+    // Only whether they fit; the weights are loaded when training begins.
+    let start = model_file::initialise(&mut ResNet9::zeros(&resnet9_config(config, data)), path)?;
+    Ok(Some(start.file_digest))
 }
 
 /// Batch norm needs at least two numbers per channel, also after three poolings.
@@ -337,6 +337,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         temperature: 1.0,
         prior: config.prior,
         width: config.width,
+        initial_weights: None,
         seed: config.seed,
         val_fraction: data.val_fraction,
         test_fraction,

@@ -30,6 +30,7 @@ pub(crate) fn card() -> ModelCard {
         temperature: 1.25,
         prior: ClassPrior::Balanced,
         width: 8,
+        initial_weights: Some("1f".into()),
         seed: 7,
         val_fraction: 0.1,
         test_fraction: 0.1,
