@@ -52,6 +52,12 @@ impl TrainConfig {
         })
     }
 
+    /// Whether a setting was given a value other than the default.
+    #[must_use]
+    pub(crate) fn is_given(&self, name: &'static str) -> bool {
+        self.given_of(&[name]).is_some()
+    }
+
     /// The first of these settings that was given a value other than the default.
     fn given_of(&self, names: &[&'static str]) -> Option<&'static dyn Setting> {
         let is_given = |name: &&&str| {

@@ -1,8 +1,8 @@
 //! From a configuration to a loaded data set.
 
 use roentgen_data::{
-    Alone, ArrayImages, Dataset, PatientSource, Progress, Team, load_arrays, load_dataset_together,
-    phantom_dataset,
+    Alone, ArrayImages, Dataset, PatientSource, Progress, SubsetOrigin, Team, load_arrays,
+    load_dataset_together, phantom_dataset,
 };
 
 use super::class_notes::class_notes;
@@ -43,12 +43,27 @@ fn read_together(
 /// is not used.
 pub(super) fn add_notes(config: &TrainConfig, data: &mut Dataset) {
     data.findings.notes.extend(class_notes(config, data));
+    data.findings.notes.extend(unused_fractions(config, data));
     let has_column =
         data.findings.patients.as_ref().is_some_and(|patients| patients.source == PatientSource::Column);
     if config.patient_pattern.is_some() && has_column {
         let note = "--patient-pattern is not used: a column has the patients; remove one of them";
         data.findings.notes.push(note.to_owned());
     }
+}
+
+/// A note on each fraction that was given for a set that is not split off.
+fn unused_fractions(config: &TrainConfig, data: &Dataset) -> Vec<String> {
+    let has_set = |origin| origin == SubsetOrigin::Given;
+    let test = match (config.fold, &config.test) {
+        (Some(_), _) => Some("each model is tested on its fold of --folds"),
+        (None, Some(_)) => Some("--test has the test set"),
+        (None, None) => has_set(data.test_origin).then_some("the data have a test set"),
+    };
+    let val = has_set(data.val_origin).then_some("the data have a validation set");
+    let unused = [("val-fraction", val), ("test-fraction", test)].into_iter();
+    let given = unused.filter(|(name, _)| config.is_given(*name));
+    given.filter_map(|(name, why)| Some(format!("--{name} is not used: {}; leave it out", why?))).collect()
 }
 
 /// The data set to train on. Shows what was found in it.
