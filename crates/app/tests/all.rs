@@ -9,6 +9,7 @@ mod cli;
 mod dicom;
 mod divergence;
 mod explain;
+mod fractions;
 mod guards;
 mod interchange;
 mod kills;

@@ -154,26 +154,6 @@ fn a_pattern_beside_a_column_of_patients_has_a_note() {
     assert!(notes.contains("fewer than 10 training images: `normal` (4), `sick` (4)"), "{notes}");
 }
 
-#[test]
-fn a_fraction_of_a_set_that_is_not_split_off_has_a_note() {
-    let folder = TempDir::new().unwrap();
-    for part in ["given/train", "given/val", "given/test", "plain"] {
-        write_images(folder.path(), part, &[("normal", 12), ("sick", 12)]);
-    }
-    let notes = |args: &[&str]| {
-        let args = [&["inspect"], args, &["--json", "--quiet"]].concat();
-        json(&args, folder.path())["notes"].to_string()
-    };
-    let both = ["--val-fraction", "0.2", "--test-fraction", "0.3"];
-    let given = notes(&[&["given"], &both[..]].concat());
-    assert!(given.contains("--val-fraction is not used: the data have a validation set"), "{given}");
-    assert!(given.contains("--test-fraction is not used: the data have a test set"), "{given}");
-    let other = notes(&[&["plain", "--test", "given/test"], &both[..]].concat());
-    assert!(other.contains("--test-fraction is not used: --test has the test set"), "{other}");
-    assert!(!other.contains("--val-fraction"), "{other}");
-    assert!(!notes(&["given"]).contains("is not used") && !notes(&["plain"]).contains("is not used"));
-}
-
 #[cfg(unix)]
 #[test]
 fn control_characters_in_names_do_not_reach_the_terminal() {

@@ -144,8 +144,8 @@ settings! {
         label_smoothing: f64 = 0.0 => number("FRACTION", 0.0..1.0);
         /// Sampling of the training images in an epoch
         sampler: SamplerChoice = SamplerChoice::Shuffled => choice("KIND");
-        /// Hard-example oversampling: a short first training finds the 8 % of each class with the largest losses, and each
-        /// of these images is used N times in an epoch. 1 switches it off
+        /// Hard-example oversampling: a short first training finds the 8 % of each class with the largest losses (none of
+        /// fewer than 7 images), and each of these images is used N times in an epoch. 1 switches it off
         oversample_hard: usize = 1 => number("N", 1..=100).unit("times");
         /// Use an exponential moving average of the weights with this decay, such as 0.99, as the model. 0 switches it off
         ema: f64 = 0.0 => number("DECAY", 0.0..1.0);

@@ -30,8 +30,8 @@ pub(crate) fn follow(config: &TrainConfig, data: &Dataset, ranks: &Ranks) -> Res
         match next_order(ranks)? {
             Order::Begin { epoch_images } => {
                 let epoch_set = epoch_images.map(|images| data.train.select(&images));
-                let n_images = epoch_set.as_ref().unwrap_or(&data.train).len();
-                let trainer = receive_trainer(config, data, ranks, n_images)?;
+                let trainer =
+                    receive_trainer(config, data, ranks, epoch_set.as_ref().unwrap_or(&data.train))?;
                 training = Some((trainer, epoch_set));
             }
             Order::Train { epoch, mut progress } => {
@@ -97,12 +97,12 @@ fn receive_trainer(
     config: &TrainConfig,
     data: &Dataset,
     ranks: &Ranks,
-    n_images: usize,
+    epoch_set: &ImageSet,
 ) -> Result<Trainer, RankError> {
-    let counts = data.train.class_counts(data.class_names.len());
+    let counts = epoch_set.class_counts(data.class_names.len());
     let model = ResNet9::new(&resnet9_config(config, data), config.seed);
     let normalization = normalization(config, &data.train);
-    let trainer = Trainer::new(config, model, normalization, loss_head(config, &counts), n_images);
+    let trainer = Trainer::new(config, model, normalization, loss_head(config, &counts), epoch_set.len());
     let mut trainer = trainer.on(ranks.clone());
     let mut bytes = Vec::new();
     ranks.broadcast(&mut bytes)?;

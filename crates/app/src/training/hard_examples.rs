@@ -3,8 +3,9 @@
 //!
 //! A first training, too short to memorise any image, misclassifies images that differ from the rest of their class: often
 //! images from another source, which have little influence on the training because they are few. Repeating them gives them
-//! more. The paper repeats every image that the first model misclassifies; here it is an equal share of every class, so that
-//! no class gains weight over another.
+//! more. The paper repeats every image that the first model misclassifies; here it is about the same share of every class, so that
+//! large classes gain no weight over each other. The share is rounded to whole images: a class of 6 has none, one of 7 has one. Class
+//! weights and class priors count each image as often as it is used.
 
 use roentgen_data::Dataset;
 
@@ -14,7 +15,7 @@ use crate::training::error::TrainingError;
 use crate::training::interrupt;
 use crate::training::probe_training::train_and_evaluate;
 
-/// Share of every class that is repeated.
+/// Share of every class that is repeated, rounded to whole images.
 const SHARE: f64 = 0.08;
 /// Images that the first training processes, about.
 const IMAGES: usize = 30_000;
@@ -44,7 +45,7 @@ pub(crate) fn oversample(
     let evaluation = train_and_evaluate(&first, train_set, train_set, n_classes, "probing", screen)?;
     let hardest = hardest(&evaluation.losses(), train_set.labels(), n_classes);
     let text = format!(
-        "{} of {} training images, {:.0} % of each class, are used {} each epoch",
+        "{} of {} training images, about {:.0} % of each class, are used {} each epoch",
         thousands(hardest.len()),
         thousands(n_train),
         100.0 * SHARE,

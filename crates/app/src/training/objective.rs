@@ -6,7 +6,7 @@ use roentgen_layers::LossHead;
 use crate::config::{ClassPrior, ClassWeights, SamplerChoice, TrainConfig};
 use crate::model::class_priors::ClassPriors;
 
-/// The loss of `config`, where `counts` are the training images of each class.
+/// The loss of `config`, where `counts` are the images of each class in an epoch.
 pub(crate) fn loss_head(config: &TrainConfig, counts: &[usize]) -> LossHead {
     let class_weights = class_weights(config, counts);
     let log_prior = match config.prior {
@@ -19,13 +19,19 @@ pub(crate) fn loss_head(config: &TrainConfig, counts: &[usize]) -> LossHead {
     LossHead { class_weights, label_smoothing: config.label_smoothing as f32, log_prior }
 }
 
-/// The class prior that the predictions of a model trained by `config` assume, and that of the training set, where
-/// `counts` are the training images of each class.
-pub(crate) fn class_priors(config: &TrainConfig, class_names: &[String], counts: &[usize]) -> ClassPriors {
+/// The class prior that the predictions of a model trained by `config` assume, and that of the training set, where `epoch_counts`
+/// are the images of each class in an epoch, hard examples as often as they are used, and `counts` those in the training set.
+pub(crate) fn class_priors(
+    config: &TrainConfig,
+    class_names: &[String],
+    epoch_counts: &[usize],
+    counts: &[usize],
+) -> ClassPriors {
     let training_set = shares_of_loss(counts, SamplerChoice::Shuffled, None);
     let predictions = match config.prior {
         ClassPrior::Training => {
-            shares_of_loss(counts, config.sampler, class_weights(config, counts).as_deref())
+            let class_weights = class_weights(config, epoch_counts);
+            shares_of_loss(epoch_counts, config.sampler, class_weights.as_deref())
         }
         ClassPrior::Balanced => vec![1.0 / counts.len() as f64; counts.len()],
     };
@@ -93,7 +99,18 @@ mod tests {
     }
 
     fn priors(config: &TrainConfig) -> ClassPriors {
-        class_priors(config, &["common".into(), "rare".into()], &[90, 10])
+        class_priors(config, &["common".into(), "rare".into()], &[90, 10], &[90, 10])
+    }
+
+    #[test]
+    fn repeated_images_count_as_often_as_they_are_used() {
+        let names = ["common".into(), "rare".into()];
+        let priors = class_priors(&TrainConfig::default(), &names, &[190, 10], &[90, 10]);
+        assert!((priors.predictions["rare"] - 0.05).abs() < 1e-12 && priors.training_set["rare"] == 0.1);
+        // With weights for the images of an epoch, every class has the same share of the loss.
+        let weighted = TrainConfig { class_weights: ClassWeights::Balanced, ..TrainConfig::default() };
+        let priors = class_priors(&weighted, &names, &[190, 10], &[90, 10]);
+        assert!((priors.predictions["rare"] - 0.5).abs() < 1e-6);
     }
 
     #[test]
