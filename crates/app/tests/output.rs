@@ -79,6 +79,17 @@ fn a_limit_on_the_size_of_files_is_an_error_of_the_write_and_not_the_end_without
 }
 
 #[test]
+fn a_folder_that_cannot_be_written_is_noticed_before_the_images_are_read() {
+    let folder = TempDir::new().unwrap();
+    for more in ["", " --seeds 0..1 --task 1/2"] {
+        let output = in_shell(&format!("roentgen train missing --out /proc/run{more}"), folder.path());
+        let message = text(&output.stderr);
+        let is_named = message.contains("cannot write /proc/run: ") && !message.contains("tmp");
+        assert!(output.status.code() == Some(1) && is_named, "{message}");
+    }
+}
+
+#[test]
 fn under_any_limit_a_command_succeeds_or_says_what_it_lacks() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();

@@ -312,7 +312,7 @@ impl TemporaryFile {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
         permit(Operation::Create(&folder.join(TEMPORARY_PREFIX)))?;
-        builder.tempfile_in(folder).map(Some).map(Self)
+        builder.tempfile_in(folder).map(Some).map(Self).map_err(without_name)
     }
 
     fn file(&mut self) -> &mut NamedTempFile {
@@ -385,6 +385,12 @@ impl Drop for TemporaryFile {
             let _ = file.keep();
         }
     }
+}
+
+/// The error without the temporary name that its text ends with.
+fn without_name(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    io::Error::new(error.kind(), text.split(" at path ").next().unwrap_or(&text))
 }
 
 /// A folder that is being written under a temporary name; removed, with all that is in it, if it does not get its own.

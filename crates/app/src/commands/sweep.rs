@@ -33,6 +33,7 @@ pub(crate) fn run(
     let folder = ranks.first(|| {
         let folder = PlannedFolder::new(out)?;
         folder.check_outside(config)?;
+        folder.check_writable()?;
         Ok::<_, AppError>(WholeFolder::Planned(folder))
     })?;
     let sweep = ranks.together(|| Sweep::new(config, space).map_err(AppError::from))?;
@@ -50,7 +51,9 @@ pub(crate) fn run_task(
     out: &Path,
     screen: &Screen,
 ) -> Result<(), AppError> {
-    PlannedFolder::Given(out.into()).check_outside(config)?;
+    let folder = PlannedFolder::Given(out.into());
+    folder.check_outside(config)?;
+    folder.check_writable()?;
     Ok(Sweep::new(config, space)?.run_task(task, out, screen)?)
 }
 

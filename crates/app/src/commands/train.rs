@@ -70,7 +70,9 @@ pub(crate) fn run_task(
         let reason = "tasks divide the trainings of --folds, --seeds or a sweep";
         return Err(ConfigError::Conflict { first: "--task", second: "a single training", reason }.into());
     };
-    PlannedFolder::Given(out.into()).check_outside(config)?;
+    let folder = PlannedFolder::Given(out.into());
+    folder.check_outside(config)?;
+    folder.check_writable()?;
     Ok(several.run_task(task, out, screen)?)
 }
 
@@ -100,10 +102,11 @@ pub(crate) fn resume(
     Ok(())
 }
 
-/// The run folder to create, which must not be among the images.
+/// The run folder to create, which must not be among the images, and where files can be written.
 fn plan_folder(config: &TrainConfig, out: Option<&Path>) -> Result<PlannedFolder, AppError> {
     let folder = PlannedFolder::new(out)?;
     folder.check_outside(config)?;
+    folder.check_writable()?;
     Ok(folder)
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use roentgen_data::disk::{self, TEMPORARY_PREFIX};
+use roentgen_data::disk::{self, TEMPORARY_PREFIX, TemporaryFile};
 
 use super::file_names::{CONFIG, DATA, IMAGES, SPACE};
 use super::run_folder::{LOCK, RunFolder};
@@ -84,6 +84,19 @@ impl PlannedFolder {
             }
         }
         Ok(())
+    }
+
+    /// Checks that the folder can be made, or written if it exists: to notice that only after all images were read takes long.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub(crate) fn check_writable(&self) -> Result<(), RunDirError> {
+        let (Self::Given(path) | Self::Inside(path) | Self::ByDate { parent: path, .. }) = self;
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let Some(existing) = absolute.ancestors().find(|folder| folder.exists()) else { return Ok(()) };
+        // Permissions alone do not show it: the file system may be read-only.
+        let tried = TemporaryFile::create(existing);
+        tried.map(drop).map_err(|source| WriteError { path: path.clone(), source }.into())
     }
 
     /// Creates the folder.
