@@ -49,6 +49,9 @@ fn lr_find_suggests_a_rate_and_draws_its_curve() {
     let svg = fs::read_to_string(folder.path().join("rates.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.contains("xmlns") && svg.ends_with("</svg>"));
     assert!(said(&["lr-find", "phantom", "--films", "240", "--width", "8"], &folder).contains("--lr "));
+    let png = ["lr-find", "phantom", "--films", "240", "--width", "8", "--out", "rates.png"];
+    refuses(&png, 2, &["rates.png", ".svg"], folder.path());
+    assert!(!said(&["lr-find", "--help"], &folder).contains("--test"));
 }
 
 #[test]

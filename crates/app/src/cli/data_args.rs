@@ -102,6 +102,11 @@ pub(super) struct LrFindSettings;
 impl Accepts for LrFindSettings {
     const NAMES: NameLists = Some(&[READ, TABLE, &["width", "batch"]]);
     const NEEDS_DATA: bool = true;
+    const HELP: &'static [(&'static str, &'static str)] = &[(
+        "patient-pattern",
+        "Regular expression that finds the patient in a file name: its group `patient`, or else its first group. Not needed \
+         for names such as person1000_virus_1681 and IM-0115-0001",
+    )];
 }
 
 /// Flags of `lr-find`.
@@ -112,7 +117,7 @@ pub(super) struct LrFindArgs {
     pub(super) settings: SettingFlags<LrFindSettings>,
     #[command(flatten)]
     pub(super) cache: CacheArgs,
-    /// SVG file to write the curve to
+    /// SVG file to write the curve to (.svg)
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
     /// Replace the file of --out, whatever it is

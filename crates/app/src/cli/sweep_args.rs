@@ -31,11 +31,15 @@ Examples:
   # continue a sweep that was interrupted
   roentgen sweep --resume runs/sweep";
 
+/// The help of `--task`, which has a limit here.
+const TASK: &str = "Train only the I-th of N shares of all trainings, such as 2/5. All tasks have the same --out; when they have \
+                    ended, `roentgen collect` joins them. Not with `halving`";
+
 /// Flags of `sweep`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, override_usage = "roentgen sweep [OPTIONS] <SPACE> [DATA]")]
 // A sweep compares single trainings, and refuses the flag.
-#[command(mut_arg("seeds", |arg| arg.hide(true)))]
+#[command(mut_arg("seeds", |arg| arg.hide(true)), mut_arg("task", |arg| arg.help(TASK).long_help(TASK)))]
 pub(super) struct SweepArgs {
     /// File with the values of the settings to search (TOML)
     #[arg(value_name = "SPACE", required_unless_present = "resume")]

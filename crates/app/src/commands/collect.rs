@@ -6,7 +6,7 @@ use crate::config::search_space::SearchSpace;
 use crate::error::AppError;
 use crate::ranks::Ranks;
 use crate::run_dir::error::RunDirError;
-use crate::run_dir::file_names::SPACE;
+use crate::run_dir::file_names::{CONFIG, SPACE};
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
 use crate::training::pipeline::ResumeOptions;
@@ -26,6 +26,9 @@ pub(crate) fn run(
     places: Places,
     screen: &Screen,
 ) -> Result<(), AppError> {
+    if !path.join(CONFIG).is_file() {
+        return Err(RunDirError::NotOfTasks { path: path.into() }.into());
+    }
     let folder = RunFolder::open(path)?;
     let config = places.over(options.read_config(&folder)?)?;
     if folder.file(SPACE).is_file() {

@@ -54,13 +54,14 @@ struct RangeTestResult {
 /// with `force`.
 ///
 /// # Errors
-/// Unusable data, or an `out` that cannot be written.
+/// Unusable data, or an `out` that has another ending than `.svg` or cannot be written.
 pub(crate) fn run(
     config: &TrainConfig,
     out: Option<&Path>,
     force: bool,
     screen: &Screen,
 ) -> Result<(), AppError> {
+    out.map_or(Ok(()), |path| CommandError::check_ending("--out", path, "svg"))?;
     let out = out.map(|path| OutputFile { path, inputs: &[], mark: TITLE.as_bytes(), force });
     out.map_or(Ok(()), |file| file.check())?;
     let data = load(config, screen)?;

@@ -5,7 +5,8 @@ use super::{ClassPrior, TrainConfig};
 /// A set of settings to start from instead of the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Preset {
-    /// For images from other sources than the training images, such as other hospitals.
+    /// For images from other sources than the training images, such as other hospitals: --width 32, --rotate 15, --zoom 0.3,
+    /// --aspect 0.3, --jitter 0.2, --erase 0.3, --oversample-hard 10, --prior balanced, --ema 0.99 and --tta.
     Robust,
 }
 
@@ -34,6 +35,29 @@ impl Preset {
                 tta: true,
                 ..TrainConfig::default()
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum as _;
+
+    use super::*;
+    use crate::config::settings;
+
+    #[test]
+    fn the_help_of_a_preset_lists_all_that_it_sets() {
+        let default = TrainConfig::default();
+        for preset in Preset::value_variants() {
+            let value = preset.to_possible_value().expect("a value of the flag");
+            let help = value.get_help().expect("a text").to_string();
+            let config = preset.config();
+            for setting in settings::all().filter(|setting| setting.text(&config) != setting.text(&default)) {
+                let value = setting.text(&config).filter(|_| !setting.is_switch());
+                let flag = value.map_or_else(|| setting.flag().to_owned(), |value| format!("{} {value}", setting.flag()));
+                assert!(help.contains(&flag), "{flag}: {help}");
+            }
         }
     }
 }

@@ -95,6 +95,12 @@ pub enum RunDirError {
         /// The folder of the run.
         path: PathBuf,
     },
+    /// `collect`: the folder is not that of a run.
+    #[error("cannot collect {}: it is not the folder of a run; give the --out of the tasks", path.display())]
+    NotOfTasks {
+        /// The folder.
+        path: PathBuf,
+    },
     /// `collect`: the folder is not that of several trainings.
     #[error(
         "{} is the folder of a single training, which has nothing to collect; continue it with: {}",
@@ -162,6 +168,7 @@ impl RunDirError {
             | Self::OutputTaken { .. }
             | Self::NotResumable { .. }
             | Self::Finished { .. }
+            | Self::NotOfTasks { .. }
             | Self::NothingToCollect { .. }
             | Self::OtherTrainings { .. }
             | Self::Unreadable { .. } => true,
