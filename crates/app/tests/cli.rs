@@ -375,6 +375,7 @@ fn wrong_settings_are_refused() {
         ("--seed", "-1", "'-1' for '--seed <N>': expected 0 to 9223372036854775807"),
         ("--fold", "-1", "'-1' for '--fold <N>': expected 1 up to --folds"),
         ("--resize", "x", "'x' for '--resize <PIXELS>': expected at least --size"),
+        ("--lr", "abc", "expected above 0, at most 1000 (--lr is --max-lr)"),
         ("--rotate", "x", "'x' for '--rotate <DEGREES>': expected 0 to 45 degrees"),
         ("--resize", "20", "resize is 20: expected at least --size, at most 8192 pixels (flag --resize"),
     ] {

@@ -35,7 +35,10 @@ fn a_run_starts_from_the_weights_of_another_one() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("except for the classifier"), "{}", text(&output.stdout));
     for (flags, words) in [
-        (&["--width", "16", "--init", "first"][..], "its model has width 8 and not 16; add --width 8"),
+        (
+            &["--width", "16", "--init", "first"][..],
+            "cannot start from the weights of first: its model has width 8 and not 16; add --width 8",
+        ),
         (&["--init", "missing"], "cannot read the model missing"),
         (&["--init", "data/ill/film00.png"], "not a whole safetensors file"),
     ] {

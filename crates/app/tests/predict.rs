@@ -9,7 +9,7 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::{roentgen, text, train};
+use crate::program::{refuses, roentgen, text, train};
 
 /// A small model of the phantom set in `run`, and new phantom films in `films`; trained once for all tests.
 fn model() -> TempDir {
@@ -396,4 +396,14 @@ fn a_model_keeps_how_odd_images_are_read() {
     );
     let output = roentgen(&["describe", "run"], here);
     assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_table_is_printed_and_takes_no_file() {
+    let folder = TempDir::new().unwrap();
+    for (flag, file) in [("--csv", "table.csv"), ("--json", "table.json")] {
+        let conflict = format!("{flag} cannot be used with a .");
+        let words = [conflict.as_str(), "write > before its name"];
+        refuses(&["predict", "run", "film.png", flag, file], 2, &words, folder.path());
+    }
 }

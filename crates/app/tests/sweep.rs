@@ -202,6 +202,26 @@ fn a_training_of_other_settings_is_no_training_of_the_sweep() {
     assert!(output.status.success(), "more trainings after those that were: {}", text(&output.stderr));
 }
 
+#[test]
+fn the_results_of_a_sweep_stay_until_it_can_go_on() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_images(here, "films", &[("ill", 20), ("well", 20)]);
+    fs::write(here.join("space.toml"), "[settings]\nflip = [true, false]\n").unwrap();
+    let args = "sweep space.toml films --width 8 --size 16 --epochs 1 --quiet --out sweep";
+    let output = roentgen(&args.split(' ').collect::<Vec<_>>(), here);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    fs::remove_file(here.join("sweep/training-1/metrics.json")).unwrap();
+    let failure = "{\"reason\": \"too large\", \"lacked_memory\": true}";
+    fs::write(here.join("sweep/training-1/failure.json"), failure).unwrap();
+    fs::rename(here.join("films"), here.join("moved")).unwrap();
+    assert!(!roentgen(&["sweep", "--resume", "sweep", "--quiet"], here).status.success());
+    assert!(here.join("sweep/sweep.json").is_file() && here.join("sweep/training-1/failure.json").is_file());
+    let output = roentgen(&["sweep", "--resume", "sweep", "--data", "moved", "--quiet"], here);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(here.join("sweep/sweep.json").is_file() && !here.join("sweep/training-1/failure.json").exists());
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_training_that_lacked_memory_is_tried_again_also_after_the_end() {

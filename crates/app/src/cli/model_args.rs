@@ -144,7 +144,18 @@ pub(super) struct PredictArgs {
 impl PredictArgs {
     /// Model and images.
     pub(super) fn paths(&self) -> Result<(&Path, Vec<PathBuf>), ConfigError> {
-        model_and_rest(self.model.as_deref(), std::iter::once(&self.first).chain(&self.rest))
+        let (model, files) = model_and_rest(self.model.as_deref(), std::iter::once(&self.first).chain(&self.rest))?;
+        let has = |ending: &str| {
+            files.iter().any(|path| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending)))
+        };
+        let reason = "predictions are printed; to have them in a file, write > before its name";
+        if self.csv && has("csv") {
+            return Err(ConfigError::Conflict { first: "--csv", second: "a .csv file", reason });
+        }
+        if self.json && (has("json") || has("jsonl")) {
+            return Err(ConfigError::Conflict { first: "--json", second: "a .json file", reason });
+        }
+        Ok((model, files))
     }
 
     pub(super) fn format(&self) -> OutputFormat {

@@ -15,7 +15,7 @@ use crate::terminal::screen::Screen;
 use crate::training::pipeline::ResumeOptions;
 use crate::training::places::Places;
 use crate::training::share::Share;
-use crate::training::sweep::{Sweep, forget_ends, to_try_again};
+use crate::training::sweep::{Sweep, to_try_again};
 use crate::training::whole_folder::WholeFolder;
 
 /// Searches `space` in a new folder at `out`; `config` has the settings that all trainings share. With several ranks, what the
@@ -74,7 +74,7 @@ pub(crate) fn resume(
     let (config, space) = found.unzip();
     let config = shared_config::<AppError>(config, cache, ranks)?;
     let space = shared_space::<AppError>(space, ranks)?;
-    let sweep = ranks.together(|| Sweep::new(&config, &space).map_err(AppError::from))?;
+    let sweep = ranks.together(|| Sweep::new(&config, &space).map(Sweep::again).map_err(AppError::from))?;
     Ok(sweep.run(folder.map(WholeFolder::Existing), ranks, options.other_cpu, screen)?)
 }
 
@@ -84,14 +84,13 @@ fn open(
     options: ResumeOptions,
     places: Places,
 ) -> Result<(RunFolder, (TrainConfig, SearchSpace)), AppError> {
-    let again = to_try_again(path);
-    let folder = if again.is_empty() { RunFolder::open(path)? } else { RunFolder::reopen(path)? };
+    let has_ended = to_try_again(path).is_empty();
+    let folder = if has_ended { RunFolder::open(path)? } else { RunFolder::reopen(path)? };
     if !folder.file(SPACE).is_file() {
         let reason = "it is not the folder of a sweep; a run is continued with roentgen train --resume";
         return Err(RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() }.into());
     }
     let config = places.over(options.read_config(&folder)?)?;
     let space = SearchSpace::read(&folder.file(SPACE))?;
-    forget_ends(&folder, &again)?;
     Ok((folder, (config, space)))
 }

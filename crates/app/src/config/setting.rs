@@ -115,7 +115,9 @@ impl<T> Item<T> {
 impl<T: Clone + Send + Sync> Item<T> {
     fn parser(&'static self) -> ValueParser {
         let input = &self.input;
-        let parse = |text: &str| (input.parse)(text).ok_or_else(|| format!("expected {}", input.expected));
+        let also = input.alias.map(|alias| format!(" (--{alias} is {})", self.flag)).unwrap_or_default();
+        let expected = format!("expected {}{also}", input.expected);
+        let parse = move |text: &str| (input.parse)(text).ok_or_else(|| expected.clone());
         input.clap_parser.clone().unwrap_or_else(|| ValueParser::new(parse))
     }
 

@@ -39,6 +39,14 @@ pub enum ModelError {
         /// What was expected, and what was found.
         reason: String,
     },
+    /// A training cannot start from the weights in the file, which are those of a larger or smaller network.
+    #[error("cannot start from the weights of {}: {reason}", path.display())]
+    OtherSizes {
+        /// The file.
+        path: PathBuf,
+        /// Which size, and what to do.
+        reason: String,
+    },
     /// The network computes no finite numbers. No file of this program does that for any image.
     #[error(
         "the model computes no finite numbers for these images; give the model.safetensors of another run"

@@ -178,22 +178,34 @@ pub(crate) struct Initialisation {
 /// classifier for another number of classes is not taken.
 ///
 /// # Errors
-/// [`ModelError::Unreadable`] and [`ModelError::Invalid`], as [`read`]; the model may then hold a part of the weights.
+/// [`ModelError::Unreadable`] and [`ModelError::Invalid`], as [`read`], and the model may then hold a part of the weights;
+/// [`ModelError::OtherSizes`].
 pub(crate) fn initialise(model: &mut ResNet9, path: &Path) -> Result<Initialisation, ModelError> {
     let bytes = read_bytes(path)?;
-    initialise_from(model, &bytes).map_err(|reason| ModelError::Invalid { path: path.into(), reason })
+    let invalid = |reason| ModelError::Invalid { path: path.into(), reason };
+    let card = card_of(&bytes).map_err(invalid)?;
+    if let Some(card) = &card {
+        let other_sizes = |reason| ModelError::OtherSizes { path: path.into(), reason };
+        check_sizes(model, card.config()).map_err(other_sizes)?;
+    }
+    initialise_from(model, &bytes, card).map_err(invalid)
 }
 
-fn initialise_from(model: &mut ResNet9, bytes: &[u8]) -> Result<Initialisation, String> {
+/// The card of a file of ours; a file of PyTorch's has none.
+fn card_of(bytes: &[u8]) -> Result<Option<ModelCard>, String> {
     torch_file::reject_pickled(bytes)?;
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(not_whole)?;
-    // A file of ours has a card with a digest; one of PyTorch's has neither.
     let is_ours = metadata.metadata().as_ref().is_some_and(|map| map.contains_key(KEY));
     let card = is_ours.then(|| read_card(&metadata)).transpose()?;
-    if let Some(card) = &card {
-        check_digest(bytes, card)?;
-        check_sizes(model, card.config())?;
-    }
+    card.as_ref().map_or(Ok(()), |card| check_digest(bytes, card))?;
+    Ok(card)
+}
+
+fn initialise_from(
+    model: &mut ResNet9,
+    bytes: &[u8],
+    card: Option<ModelCard>,
+) -> Result<Initialisation, String> {
     let tensors = SafeTensors::deserialize(bytes).map_err(not_whole)?;
     torch_file::reject_half_precision(&tensors)?;
     let prefix = torch_file::prefix_of(&tensors)?;

@@ -36,7 +36,7 @@ mod outcome;
 mod record;
 mod show;
 
-pub(crate) use outcome::{forget_ends, to_try_again};
+pub(crate) use outcome::to_try_again;
 
 /// What is searched, with the settings that all trainings share.
 pub(crate) struct Sweep<'a> {
@@ -44,6 +44,8 @@ pub(crate) struct Sweep<'a> {
     space: &'a SearchSpace,
     candidates: Vec<Candidate>,
     score: ScoreName,
+    /// Whether trainings that lacked memory are trained again.
+    tries_again: bool,
 }
 
 /// A setting with its results in the rungs so far.
@@ -86,7 +88,14 @@ impl<'a> Sweep<'a> {
         if base.folds.is_some() && base.fold.is_none() {
             return conflict("--folds", "it compares single trainings; train the best setting with --folds");
         }
-        Ok(Self { base, space, candidates: space.candidates(base)?, score: outcome::score_name(base.select) })
+        let (candidates, score) = (space.candidates(base)?, outcome::score_name(base.select));
+        Ok(Self { base, space, candidates, score, tries_again: false })
+    }
+
+    /// The same, where trainings that lacked memory are trained again, also if the sweep has ended.
+    #[must_use]
+    pub(crate) fn again(self) -> Self {
+        Self { tries_again: true, ..self }
     }
 
     /// Trains what has not ended yet, and shows and writes the results. Of several ranks each trains a share; the first one gives
@@ -109,6 +118,7 @@ impl<'a> Sweep<'a> {
         let (work, n_train, is_medical) = (self.work(data), data.train.len(), is_medical(self.base, data));
         show::plan(screen, self, &rungs);
         show_ranks(screen, self.candidates.len(), ranks);
+        ranks.first(|| self.forget_ends(folder.as_ref(), data))?;
         let folder = WholeFolder::open_on(folder, ranks, self.whole(), data)?;
         pipeline::listen_for_signals(screen)?;
         let mut runner = Runner { folder: &folder, loader, n_train, score: self.score, other_cpu };
@@ -160,6 +170,13 @@ impl<'a> Sweep<'a> {
         let reason =
             "a rung waits for all trainings of the one before; leave halving out, or use several ranks";
         Err(ConfigError::Conflict { first: "halving", second: "tasks", reason })
+    }
+
+    /// Removes what says that the sweep has ended, if trainings are to be tried again, once it is known that it can go on.
+    fn forget_ends(&self, folder: Option<&WholeFolder>, data: &Dataset) -> Result<(), TrainingError> {
+        let Some(WholeFolder::Existing(folder)) = folder.filter(|_| self.tries_again) else { return Ok(()) };
+        self.whole().check_images(data, folder)?;
+        Ok(outcome::forget_ends(folder, &to_try_again(folder.path()))?)
     }
 
     fn whole(&self) -> Whole<'_> {

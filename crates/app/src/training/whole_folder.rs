@@ -109,7 +109,7 @@ impl Whole<'_> {
     }
 
     /// Fails if the images are others than those of the first training.
-    fn check_images(self, data: &Dataset, folder: &RunFolder) -> Result<(), RunDirError> {
+    pub(super) fn check_images(self, data: &Dataset, folder: &RunFolder) -> Result<(), RunDirError> {
         let path = folder.file(IMAGES);
         if read_text_file(&path, MAX_BYTES).is_ok_and(|found| found == self.images_digest(data)) {
             return Ok(());

@@ -132,7 +132,7 @@ pub(crate) fn to_try_again(whole: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// [`WriteError`].
-pub(crate) fn forget_ends(whole: &RunFolder, trainings: &[PathBuf]) -> Result<(), RunDirError> {
+pub(super) fn forget_ends(whole: &RunFolder, trainings: &[PathBuf]) -> Result<(), RunDirError> {
     if !trainings.is_empty() {
         remove(whole.file(SWEEP))?;
     }
