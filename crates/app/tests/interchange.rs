@@ -112,22 +112,27 @@ fn what_the_first_model_was_trained_on_is_no_validation_for_the_next() {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     let held_out = [lines("first/predictions.jsonl"), lines("first/predictions_val.jsonl")].concat();
-    let is_held_out = |line: &serde_json::Value| held_out.iter().any(|other| other["digest"] == line["digest"]);
+    let is_held_out =
+        |line: &serde_json::Value| held_out.iter().any(|other| other["digest"] == line["digest"]);
     // Another seed makes training images of the first model to validation images, and there is no test set.
     let seed = ["--seed", "1", "--val-fraction", "0.3", "--test-fraction", "0"];
-    let metrics = train(&[&["--data", "films", "--init", "first", "--out", "second"][..], &seed].concat(), here);
+    let metrics =
+        train(&[&["--data", "films", "--init", "first", "--out", "second"][..], &seed].concat(), here);
     let val = lines("second/predictions_val.jsonl");
     let n_leaked = val.iter().filter(|line| !is_held_out(line)).count();
     assert!(n_leaked > 0 && metrics["n_leaked_val"] == n_leaked, "{n_leaked}: {metrics}");
     assert!(val.iter().all(|line| line["leaked"] == !is_held_out(line)));
     let report = fs::read_to_string(here.join("second/report.html")).unwrap();
-    assert!(report.contains("or in that of the initial model") && !report.contains("No image occurs in more"));
+    assert!(
+        report.contains("or in that of the initial model") && !report.contains("No image occurs in more")
+    );
     // The same split: its validation images are those of the first model, and no weight was computed from them.
     let metrics = train(&["--data", "films", "--init", "first", "--out", "third"], here);
     assert!(metrics["n_leaked_val"] == 0 && metrics["n_leaked"] == 0, "{metrics}");
     // Evaluated again, a run has the same figures.
     let metrics = train(&["--data", "films", "--init", "first", "--seed", "1", "--out", "fourth"], here);
-    let evaluated = roentgen(&["evaluate", "--model", "fourth", "--data", "films", "--json", "--quiet"], here);
+    let evaluated =
+        roentgen(&["evaluate", "--model", "fourth", "--data", "films", "--json", "--quiet"], here);
     let figures: serde_json::Value = serde_json::from_slice(&evaluated.stdout).expect("figures");
     for key in ["n_leaked_val", "val", "val_deduplicated"] {
         assert_eq!(figures[key], metrics[key], "{key}");

@@ -149,7 +149,11 @@ fn tasks_that_make_no_sense_are_refused() {
         ("train films --out single", 2, "give a new folder (that run is finished"),
         ("evaluate shared", 2, "cannot read the model shared: it does not exist"),
         ("evaluate films", 2, "films has no model.safetensors: it is not the folder of a run"),
-        ("collect films", 2, "cannot collect films: it is not the folder of a run; give the --out of the tasks"),
+        (
+            "collect films",
+            2,
+            "cannot collect films: it is not the folder of a run; give the --out of the tasks",
+        ),
     ] {
         refuses(&args.split(' ').collect::<Vec<_>>(), code, &[words], here);
     }

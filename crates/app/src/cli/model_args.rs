@@ -144,7 +144,8 @@ pub(super) struct PredictArgs {
 impl PredictArgs {
     /// Model and images.
     pub(super) fn paths(&self) -> Result<(&Path, Vec<PathBuf>), ConfigError> {
-        let (model, files) = model_and_rest(self.model.as_deref(), std::iter::once(&self.first).chain(&self.rest))?;
+        let (model, files) =
+            model_and_rest(self.model.as_deref(), std::iter::once(&self.first).chain(&self.rest))?;
         let has = |ending: &str| {
             files.iter().any(|path| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending)))
         };

@@ -63,7 +63,8 @@ struct EvaluationMetrics {
 /// A file that is not a model, and whatever makes the data unusable.
 pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), AppError> {
     let (model, card) = model_file::read(request.model)?;
-    let LoadedSets { val, test, mut is_leaked_val, mut is_leaked, is_own, source } = load(request, &card, screen)?;
+    let LoadedSets { val, test, mut is_leaked_val, mut is_leaked, is_own, source } =
+        load(request, &card, screen)?;
     if test.is_empty() {
         return Err(DataLoadingError::EmptyTest.into());
     }

@@ -75,7 +75,8 @@ settings! {
             .expected("at least --size, at most 8192 pixels").derived("8/7 of --size, rounded up");
         /// How images that are not square become square, in training and in every prediction of the model
         fit: FitChoice = FitChoice::Crop => choice("FIT");
-        /// Views of DICOM images to use (PA, AP, lateral), such as PA,AP; others are left out, also in predictions of the model
+        /// Views of DICOM images to use (PA, AP, lateral), such as PA,AP; others are left out, also in predictions of the
+        /// model
         view: Option<ViewList> = None => text::<ViewList>("VIEWS").expected("PA, AP, lateral, or several with commas between them");
         /// How to treat images that look like negatives of the others, with black and white exchanged
         invert: InvertChoice = InvertChoice::Never => choice("INVERT");

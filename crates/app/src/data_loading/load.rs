@@ -54,7 +54,7 @@ pub(super) fn add_notes(config: &TrainConfig, data: &mut Dataset) {
 
 /// A note on each fraction that was given for a set that is not split off.
 fn unused_fractions(config: &TrainConfig, data: &Dataset) -> Vec<String> {
-    let has_set = |origin| origin == SubsetOrigin::Given;
+    let has_set = |origin: SubsetOrigin| origin == SubsetOrigin::Given;
     let test = match (config.fold, &config.test) {
         (Some(_), _) => Some("each model is tested on its fold of --folds"),
         (None, Some(_)) => Some("--test has the test set"),

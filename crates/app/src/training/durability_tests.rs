@@ -141,9 +141,8 @@ fn a_run_without_a_checkpoint_goes_on_with_its_own_images_and_initial_weights_on
     let parent = tempfile::tempdir().expect("a temporary folder");
     let [first, second, out] = ["first", "second", "run"].map(|name| parent.path().join(name));
     let plain = TrainConfig { pseudonyms: false, ..config(1, 5.0) };
-    let load = |seed: u64| {
-        load(&TrainConfig { seed, ..plain.clone() }, &Screen::silent()).expect("phantom films")
-    };
+    let load =
+        |seed: u64| load(&TrainConfig { seed, ..plain.clone() }, &Screen::silent()).expect("phantom films");
     let (data, others) = (load(0), load(1));
     for (out, max_lr) in [(&first, 0.01), (&second, 0.02)] {
         let folder = PlannedFolder::new(Some(out)).expect("a free name");
@@ -154,8 +153,7 @@ fn a_run_without_a_checkpoint_goes_on_with_its_own_images_and_initial_weights_on
     let config = TrainConfig { init: Some(init.clone()), ..plain.clone() };
     let folder = PlannedFolder::new(Some(&out)).expect("a free name");
     drop(pipeline::begin(&config, &data, folder).expect("a run folder"));
-    let resume =
-        |data: &Dataset| pipeline::resume(&out, ResumeOptions::default(), data, &Screen::silent());
+    let resume = |data: &Dataset| pipeline::resume(&out, ResumeOptions::default(), data, &Screen::silent());
     let error = resume(&others).expect_err("other films").to_string();
     assert!(error.contains("the images are no longer those that it began with"), "{error}");
     let own = fs::read(&init).expect("a model");

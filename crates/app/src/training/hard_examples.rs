@@ -3,9 +3,9 @@
 //!
 //! A first training, too short to memorise any image, misclassifies images that differ from the rest of their class: often
 //! images from another source, which have little influence on the training because they are few. Repeating them gives them
-//! more. The paper repeats every image that the first model misclassifies; here it is about the same share of every class, so that
-//! large classes gain no weight over each other. The share is rounded to whole images: a class of 6 has none, one of 7 has one. Class
-//! weights and class priors count each image as often as it is used.
+//! more. The paper repeats every image that the first model misclassifies; here it is about the same share of every class, so
+//! that large classes gain no weight over each other. The share is rounded to whole images: a class of 6 has none, one of 7
+//! has one. Class weights and class priors count each image as often as it is used.
 
 use roentgen_data::Dataset;
 

@@ -53,6 +53,6 @@ pub(super) fn add_to_card(run_state: &RunState, card: &mut ModelCard, data: &Dat
     run_summary::show_leakage_by_init(screen, "test", n_test, "training or validation");
     let own_fitted = card.fitted_digests();
     card.training_digests = card.training_digests.take().map(|own| own.or(all.clone()));
-    card.held_out = (card.training_digests.clone().zip(own_fitted))
-        .map(|(all, own_fitted)| all.without(&own_fitted.or(fitted.clone())));
+    let both = card.training_digests.clone().zip(own_fitted);
+    card.held_out = both.map(|(all, own_fitted)| all.without(&own_fitted.or(fitted.clone())));
 }

@@ -1,5 +1,6 @@
-//! What determines the weights of a run: its settings, its images, and the file of `--init`. A run is resumed only with the same ones:
-//! a checkpoint has a digest of them, and the run folder one of images and file for a run that ends before its first checkpoint.
+//! What determines the weights of a run: its settings, its images, and the file of `--init`. A run is resumed only with the
+//! same ones: a checkpoint has a digest of them, and the run folder one of images and file for a run that ends before its first
+//! checkpoint.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,8 +15,8 @@ use crate::run_dir::run_folder::RunFolder;
 /// Largest file of digests that is read.
 const MAX_BYTES: u64 = 1 << 12;
 
-/// The settings that determine the weights, as a config file. Paths determine nothing: images are compared by their pixels, and the
-/// weights of `--init` by their file, or in the checkpoint.
+/// The settings that determine the weights, as a config file. Paths determine nothing: images are compared by their pixels,
+/// and the weights of `--init` by their file, or in the checkpoint.
 pub(super) fn settings(config: &TrainConfig) -> String {
     let without_paths = TrainConfig { data: PathBuf::new(), test: None, init: None, ..config.clone() };
     TrainConfig { threads: None, ..without_paths }.to_toml()
@@ -39,7 +40,8 @@ pub(super) fn why_not_the_same(begun: &str, now: &str) -> String {
         Some(edited) if !begun.is_empty() => {
             format!("the settings in config.toml are no longer those of the run: {edited}; restore it")
         }
-        _ => "the settings in config.toml or the images are no longer those of the run; restore them".to_owned(),
+        _ => "the settings in config.toml or the images are no longer those of the run; restore them"
+            .to_owned(),
     };
     format!("{what}, or start another run")
 }

@@ -198,8 +198,7 @@ pub(crate) fn train_in_folder(
     end_if_interrupted(&folder)?;
     let epoch_set = oversampled.as_ref().map(|images| data.train.select(images));
     let epoch_set = epoch_set.as_ref().unwrap_or(&data.train);
-    let [epoch_counts, counts] =
-        [epoch_set, &data.train].map(|set| set.class_counts(data.class_names.len()));
+    let [epoch_counts, counts] = [epoch_set, &data.train].map(|set| set.class_counts(data.class_names.len()));
     let loss_head = loss_head(config, &epoch_counts);
     let class_priors = class_priors(config, &data.class_names, &epoch_counts, &counts);
     let trainer = Trainer::new(config, model, normalization, loss_head, epoch_set.len());
