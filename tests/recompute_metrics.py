@@ -24,7 +24,7 @@ N_BINS = 15
 # What a run is, not how good its model is; the audit, which is of other classifiers; and the shift, which is of images.
 FACTS = {
     "audit", "shift", "class_prior", "train_images_per_s", "train_seconds", "data_loading_fraction", "epochs", "saved_epoch",
-    "n_parameters", "seed", "threads", "verdict",
+    "n_parameters", "seed", "threads", "verdict", "version", "initial_weights",
 }
 
 

@@ -36,6 +36,6 @@ fn a_fraction_of_a_set_that_is_not_split_off_has_a_note() {
     assert!(given.contains("--test-fraction is not used: the data have a test set"), "{given}");
     let other = notes(&[&["plain", "--test", "given/test"], &both[..]].concat());
     assert!(other.contains("--test-fraction is not used: --test has the test set"), "{other}");
-    assert!(!other.contains("--val-fraction"), "{other}");
+    assert!(!other.contains("--val-fraction is not used"), "{other}");
     assert!(!notes(&["given"]).contains("is not used") && !notes(&["plain"]).contains("is not used"));
 }

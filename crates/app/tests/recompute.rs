@@ -25,6 +25,8 @@ const FACTS: [&str; 10] = [
     "n_parameters",
     "seed",
     "threads",
+    "version",
+    "initial_weights",
     "verdict",
 ];
 
