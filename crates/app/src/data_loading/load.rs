@@ -62,7 +62,7 @@ fn unused_fractions(config: &TrainConfig, data: &Dataset) -> Vec<String> {
     };
     let val = has_set(data.val_origin).then_some("the data have a validation set");
     let unused = [("val-fraction", val), ("test-fraction", test)].into_iter();
-    let given = unused.filter(|(name, _)| config.is_given(*name));
+    let given = unused.filter(|(name, _)| config.is_given(name));
     given.filter_map(|(name, why)| Some(format!("--{name} is not used: {}; leave it out", why?))).collect()
 }
 
