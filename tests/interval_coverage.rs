@@ -169,6 +169,53 @@ fn the_area_of_a_rare_class_has_an_interval_only_where_two_images_show_its_error
     assert!(coverage >= 90.0, "{coverage} %");
 }
 
+/// Two images of a class hardly show how far another would differ: with the normal quantile the coverage is about 66 %.
+#[test]
+fn the_area_of_a_class_of_two_images_has_a_wide_enough_interval() {
+    let rare = simulation("300 images, of which a class has about two", 300, &[0.007, 0.993], 1.5, 1.3);
+    let coverage = rare.coverage(500, 200_000)["roc_auc"];
+    assert!(coverage >= 90.0, "{coverage} %");
+}
+
+/// Two or three patients, each with images of both classes.
+#[test]
+fn the_area_of_two_or_three_patients_has_a_wide_enough_interval() {
+    // Of normal distributions whose means are one standard deviation apart.
+    const TRUE_AREA: f64 = 0.760_249_9;
+    for n_patients in [2, 3] {
+        let has_truth = |index: u64| -> Option<bool> {
+            let mut rng = CounterRng::new(7, Purpose::Synthetic, index, 99);
+            let mut normal = || f64::from(rng.normal());
+            let (mut predictions, mut patients) = (Predictions::new(2), Vec::new());
+            for (patient, label) in (0..2 * n_patients).map(|side: u32| (side / 2, side % 2)) {
+                let common = normal();
+                for _ in 0..10 {
+                    let score = f64::from(label) + (common + normal()) / 2f64.sqrt();
+                    predictions.add(label, [0.0, score].into_iter());
+                    patients.push(patient);
+                }
+            }
+            let names = ["0", "1"].map(str::to_owned).to_vec();
+            let metrics = SubsetMetrics::new(names, &predictions, Some(&patients));
+            let [.., (_, _, interval)] = metrics.of_class(1);
+            interval.map(|[low, high]| low <= TRUE_AREA && TRUE_AREA <= high)
+        };
+        let hits: Vec<bool> = (0..500).into_par_iter().filter_map(has_truth).collect();
+        let coverage = 100 * hits.iter().filter(|&&is_hit| is_hit).count() / hits.len();
+        assert!(hits.len() > 450 && coverage >= 90, "{n_patients} patients: {coverage} % of {}", hits.len());
+    }
+}
+
+/// Four images of a class are often all right, and the bootstrap then takes its recall for certain.
+#[test]
+fn the_means_over_classes_allow_for_a_rare_class_without_a_mistake() {
+    let rare = simulation("204 images, of which a class has about four", 204, &[0.02, 0.49, 0.49], 2.5, 1.0);
+    let coverage = rare.coverage(500, 200_000);
+    for key in ["balanced_accuracy", "macro_f1"] {
+        assert!(coverage[key] >= 90.0, "{key}: {} %", coverage[key]);
+    }
+}
+
 /// The variance between patients is uncertain where there are few of them: with the normal quantile the coverage is 86 %.
 #[test]
 fn the_accuracy_of_few_patients_has_a_wide_enough_interval() {

@@ -140,6 +140,30 @@ fn what_the_first_model_was_trained_on_is_no_validation_for_the_next() {
 }
 
 #[test]
+fn where_every_test_image_leaked_no_sentence_claims_otherwise() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_images(here, "films", &[("ill", 20), ("well", 20)]);
+    train(&["--data", "films", "--test-fraction", "0", "--out", "first"], here);
+    let folds =
+        ["train", "--data", "films", "--folds", "2", "--width", "8", "--epochs", "1", "--init", "first"];
+    let output = roentgen(&[&folds[..], &["--json", "--out", "folds"]].concat(), here);
+    let metrics: serde_json::Value = serde_json::from_slice(&output.stdout).expect("metrics");
+    assert_eq!((&metrics["n_leaked"], &metrics["main_set"]), (&40.into(), &"pooled".into()), "{metrics}");
+    assert_eq!(
+        (&metrics["folds"][0]["main_set"], &metrics["folds"][0]["n_leaked"]),
+        (&"test".into(), &20.into())
+    );
+    let printed = text(&output.stderr);
+    let of_folds = &printed[printed.find("over the folds").expect("a table")..];
+    assert!(of_folds.contains("every test image leaked") && !printed.contains("without images"), "{printed}");
+    let of_fold = fs::read(here.join("folds/fold-1/metrics.json")).unwrap();
+    let of_fold: serde_json::Value = serde_json::from_slice(&of_fold).unwrap();
+    let verdict = of_fold["verdict"].as_str().unwrap();
+    assert!(verdict.starts_with("Every test image, or its patient,"), "{verdict}");
+}
+
+#[test]
 fn initial_weights_with_an_unknown_training_set_have_a_note() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
