@@ -5,8 +5,8 @@ use super::{ClassPrior, TrainConfig};
 /// A set of settings to start from instead of the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Preset {
-    /// For images from other sources than the training images, such as other hospitals: --width 32, --rotate 15, --zoom 0.3,
-    /// --aspect 0.3, --jitter 0.2, --erase 0.3, --oversample-hard 10, --prior balanced, --ema 0.99 and --tta.
+    /// For images from other sources than the training images, such as other hospitals: width 32, rotate 15, zoom 0.3,
+    /// aspect 0.3, jitter 0.2, erase 0.3, oversample-hard 10, prior balanced, ema 0.99 and tta.
     Robust,
 }
 

@@ -18,7 +18,8 @@ fn an_interrupted_training_is_resumed_by_keyboard_from_the_list() {
     command.args(["--checkpoint-minutes", "0"]);
     let mut training = command.current_dir(folder.path()).stdin(Stdio::null()).spawn().unwrap();
     let start = Instant::now();
-    while !folder.path().join("runs/a/log.jsonl").exists() {
+    // The file is made before its first line is written.
+    while std::fs::read(folder.path().join("runs/a/log.jsonl")).unwrap_or_default().is_empty() {
         assert!(start.elapsed() < Duration::from_secs(60), "no epoch");
         sleep(Duration::from_millis(5));
     }
