@@ -55,9 +55,9 @@ mod tests {
             let config = preset.config();
             for setting in settings::all().filter(|setting| setting.text(&config) != setting.text(&default)) {
                 let value = setting.text(&config).filter(|_| !setting.is_switch());
-                let flag = value
-                    .map_or_else(|| setting.flag().to_owned(), |value| format!("{} {value}", setting.flag()));
-                assert!(help.contains(&flag), "{flag}: {help}");
+                let name = setting.name();
+                let text = value.map_or_else(|| name.to_owned(), |value| format!("{name} {value}"));
+                assert!(help.contains(&text), "{text}: {help}");
             }
         }
     }
