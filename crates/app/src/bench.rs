@@ -4,7 +4,6 @@
 //! results are medians: other programs can only slow a run down, and would distort a mean.
 
 mod bandwidth;
-mod caches;
 mod case;
 mod config;
 mod conv_layers;
@@ -25,6 +24,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use roentgen_layers::ResNet9Config;
+use roentgen_tensor::caches::data_caches;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use case::{Case, Mode};
@@ -251,7 +251,7 @@ fn measure_layers(
 /// Measures and shows what the layers are limited by, and each layer within a training step.
 fn show_profile(result: &mut BenchResult, config: &BenchConfig, screen: &Screen) {
     let (batch, threads) = (config.layer_batch(), result.machine.threads);
-    result.reads = bandwidth::measure_reads(&caches::data_caches(), threads);
+    result.reads = bandwidth::measure_reads(data_caches(), threads);
     show_heading(screen, "Reads of the same numbers again and again, GB/s");
     show_table(screen, &bandwidth::rows(&result.reads, threads));
     screen.line("");

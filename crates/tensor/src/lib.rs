@@ -26,6 +26,7 @@ pub mod add;
 mod aligned;
 pub mod batch_norm;
 pub mod batch_norm_max_pool;
+pub mod caches;
 pub mod conv2d;
 pub mod dot_products;
 pub mod dropout;

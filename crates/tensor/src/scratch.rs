@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use crate::aligned::AlignedBuffer;
+use crate::caches::cache_bytes;
 use crate::lanes::LANES;
 
 thread_local! {
@@ -41,14 +42,15 @@ thread_local! {
 /// As [`with_scratch`], for memory that each thread writes a share of and all read.
 ///
 /// A cache line that another core has read takes 25 ns to write where the cores have no L3 cache in common, since its copy is
-/// recalled first. Successive calls get different memory, so that caches have dropped a line when it is written again: that
+/// recalled first. So successive calls get different memory of a ring: caches have dropped a line when it is written again, which
 /// takes 2 ns.
 pub(crate) fn with_shared_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    if !uses_ring(len) {
-        return with_scratch(len, work);
-    }
+    if uses_ring(len) { with_ring(len, work) } else { with_scratch(len, work) }
+}
+
+fn with_ring<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     let mut ring = FREE_RINGS.with_borrow_mut(Vec::pop).unwrap_or_default();
-    let all = ring.buffer.resize(shared_len(len));
+    let all = ring.buffer.resize(len.max(RING_LEN));
     let start = if ring.next + len <= all.len() { ring.next } else { 0 };
     let result = work(&mut all[start..start + len]);
     ring.next = (start + len).next_multiple_of(LANES);
@@ -63,7 +65,13 @@ pub(crate) fn shared_len(len: usize) -> usize {
 
 /// One thread shares nothing: it finds the same memory in its own cache.
 fn uses_ring(len: usize) -> bool {
-    len >= MIN_SHARED_LEN && rayon::current_num_threads() > 1
+    len >= MIN_SHARED_LEN && rayon::current_num_threads() > 1 && !has_large_shared_cache()
+}
+
+/// Whether the last cache holds a whole ring, as on server processors where all cores have one L3 cache in common: nothing would be
+/// dropped from it, and what one core writes, the others read from there.
+pub(crate) fn has_large_shared_cache() -> bool {
+    cache_bytes(3) >= RING_LEN * size_of::<f32>()
 }
 
 #[cfg(test)]
@@ -72,11 +80,6 @@ mod tests {
 
     fn with_threads(n_threads: usize, test: impl FnOnce() + Send) {
         rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap().install(test);
-    }
-
-    #[test]
-    fn windows_of_shared_memory_follow_each_other_and_begin_again() {
-        with_threads(2, check_windows);
     }
 
     #[test]
@@ -89,9 +92,20 @@ mod tests {
         });
     }
 
-    fn check_windows() {
+    #[test]
+    fn a_ring_is_for_several_threads_without_a_large_shared_cache() {
+        with_threads(2, || {
+            let len = MIN_SHARED_LEN;
+            let expected = if has_large_shared_cache() { len } else { RING_LEN };
+            assert_eq!((shared_len(len), shared_len(len - 1)), (expected, len - 1));
+            with_shared_scratch(len, |window| assert_eq!(window.len(), len));
+        });
+    }
+
+    #[test]
+    fn windows_of_a_ring_follow_each_other_and_begin_again() {
         let len = RING_LEN / 3;
-        let start = || with_shared_scratch(len, |window| (window.as_ptr() as usize, window.len()));
+        let start = || with_ring(len, |window| (window.as_ptr() as usize, window.len()));
         let windows: [(usize, usize); 7] = std::array::from_fn(|_| start());
         assert!(windows.iter().all(|(_, window_len)| *window_len == len));
         let first = windows[0].0;
@@ -99,12 +113,12 @@ mod tests {
         let step = len.next_multiple_of(LANES);
         // The third would end beyond the ring by the padding.
         assert_eq!(offsets, [0, step, 0, step, 0, step, 0]);
-        with_shared_scratch(len, |outer| {
+        with_ring(len, |outer| {
             outer.fill(1.0);
-            with_shared_scratch(len, |inner| inner.fill(2.0));
+            with_ring(len, |inner| inner.fill(2.0));
             assert!(outer.iter().all(|number| *number == 1.0), "nested calls get memory of their own");
         });
-        let whole = with_shared_scratch(2 * RING_LEN, |window| window.len());
+        let whole = with_ring(2 * RING_LEN, |window| window.len());
         assert_eq!(whole, 2 * RING_LEN);
     }
 }

@@ -4,10 +4,10 @@
 use std::hint::black_box;
 
 use rayon::prelude::*;
+use roentgen_tensor::caches::Cache;
 use serde::{Deserialize, Serialize};
 use wide::f32x16;
 
-use super::caches::Cache;
 use super::timing::measure;
 
 /// Bytes that each thread copies: more than its own caches and most shared caches hold.

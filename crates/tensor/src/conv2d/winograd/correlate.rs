@@ -23,29 +23,46 @@ use rayon::prelude::*;
 use super::filter::{transform_filter, transformed_len};
 use super::tiling::{Region, Tiling};
 use super::{by_panels, by_tiles, few_tiles};
+use crate::caches::cache_bytes;
 use crate::conv2d::epilogue::Epilogue;
 use crate::conv2d::{Conv2dGeometry, Filter, Scratch};
 use crate::gemm::{MR, NR};
-use crate::scratch::{shared_len, with_shared_scratch};
+use crate::scratch::{has_large_shared_cache, shared_len, with_shared_scratch};
 use crate::tasks::TASK_ELEMENTS;
 
 /// Most tiles in one block of `by_tiles`.
 const BLOCK_TILES: usize = 48;
-/// Most numbers in the transformed input of such a block: 768 KiB.
+/// Most numbers in the transformed input of such a block where the L2 cache is small or not known: 768 KiB.
 const BLOCK_LEN: usize = 3 << 16;
 /// Fewest tiles in a block for which reading the whole transformed filter pays off.
 const MIN_BLOCK_TILES: usize = 12;
 /// Most numbers in the transformed input of a block of so few: 864 KiB.
 const MIN_BLOCK_LEN: usize = 27 << 13;
 
-/// The most tiles of a block of `by_tiles`, whose transformed input fits the L2 cache; `None` where `by_panels` is faster.
+/// The most tiles of a block of `by_tiles`, whose transformed input takes three quarters of the L2 cache; `None` where `by_panels`
+/// is faster.
 fn block_tiles(tiling: &Tiling) -> Option<usize> {
     let most_parts = tiling.tiles_and_parts().map(|(_, parts)| parts).max().unwrap_or(1);
     let tile_len = most_parts * tiling.g.c_in;
     if tiling.n_tiles() < tiling.g.c_out || MIN_BLOCK_TILES * tile_len > MIN_BLOCK_LEN {
         return None;
     }
-    Some((BLOCK_LEN / tile_len / MR * MR).clamp(MIN_BLOCK_TILES, BLOCK_TILES))
+    let block_len = BLOCK_LEN.max(cache_bytes(2) / size_of::<f32>() / 4 * 3);
+    let most = (block_len / tile_len / MR * MR).clamp(MIN_BLOCK_TILES, BLOCK_TILES);
+    (!prefers_panels(tiling, most)).then_some(most)
+}
+
+/// Whether `by_panels` reads much less than `by_tiles` with these blocks, which pays off where all cores have one cache in common,
+/// for half of what a core reads was written by others; and whether all threads have as many panels.
+fn prefers_panels(tiling: &Tiling, block_tiles: usize) -> bool {
+    let reads_less = 2 * panel_reads(tiling) < by_tiles::filter_reads(tiling, block_tiles);
+    let fills_threads = tiling.n_panels().is_multiple_of(rayon::current_num_threads());
+    reads_less && fills_threads && has_large_shared_cache()
+}
+
+/// Numbers of the transformed input that all panels read.
+fn panel_reads(tiling: &Tiling) -> usize {
+    tiling.n_panels() * tiling.transformed_input_len()
 }
 
 /// `y = act(scale * (x * weight) + shift)` by tiles.
@@ -86,7 +103,7 @@ pub(in crate::conv2d) fn correlate_scratch(tiling: &Tiling, is_prepared: bool) -
 pub(in crate::conv2d) fn correlate_reads(tiling: &Tiling) -> usize {
     tiling.g.x_len()
         + match block_tiles(tiling) {
-            None => tiling.g.weight_len() + tiling.n_panels() * tiling.transformed_input_len(),
+            None => tiling.g.weight_len() + panel_reads(tiling),
             Some(most) => by_tiles::filter_reads(tiling, most),
         }
 }
@@ -130,6 +147,30 @@ pub(super) fn join_panels(finished: &[f32], panel_stride: usize, c_out: usize, y
                 Some(whole) => *whole = *from,
                 None => y.copy_from_slice(&from[..y.len()]),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conv2d::winograd::{F4, F6};
+
+    #[test]
+    fn both_orders_of_work_have_the_same_bits() {
+        let g = Conv2dGeometry::new(5, 10, 16, 48, 80);
+        let number = |i: usize| (i * 7919 % 1013) as f32 / 1013.0 - 0.5;
+        let x: Vec<f32> = (0..g.x_len()).map(number).collect();
+        let weight: Vec<f32> = (0..g.weight_len()).map(number).collect();
+        let bits = |y: Vec<f32>| y.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
+        for tiling in [Tiling::of(&g, F4), Tiling::of(&g, F6), Tiling::of_6_and_4(&g)] {
+            let (mut by_tile, mut by_panel) = (vec![f32::NAN; g.y_len()], vec![f32::NAN; g.y_len()]);
+            let mut transformed = vec![f32::NAN; transformed_len(&tiling)];
+            transform_filter(&tiling, Filter::Plain(&weight), &mut transformed);
+            by_tiles::correlate(&tiling, MIN_BLOCK_TILES, &x, &transformed, Epilogue::NONE, &mut by_tile);
+            by_panels::correlate(&tiling, &x, Filter::Plain(&weight), Epilogue::NONE, &mut by_panel);
+            assert!(by_tile.iter().all(|y| y.is_finite()), "{tiling:?}");
+            assert!(bits(by_tile) == bits(by_panel), "{tiling:?}");
         }
     }
 }

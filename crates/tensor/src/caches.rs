@@ -1,7 +1,11 @@
 //! The sizes of the data caches, as Linux lists them; elsewhere, and where a virtual machine hides them, those of a common
 //! processor.
+//!
+//! The convolutions choose the sizes of their blocks by them, and in which order they compute them. No sum depends on it, so the
+//! bits are the same with any caches.
 
 use std::fs;
+use std::sync::OnceLock;
 
 /// Caches that are not described: sizes that recent x86 processors have at least, so that what is made to fit fits.
 const FALLBACK: [Cache; 3] = [
@@ -12,19 +16,27 @@ const FALLBACK: [Cache; 3] = [
 
 /// A cache that holds data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cache {
+pub struct Cache {
     /// 1 for the cache that is nearest to the core.
     pub level: u8,
     /// Its size.
     pub bytes: usize,
 }
 
-/// The data caches of this machine, nearest first, without gaps.
-pub(crate) fn data_caches() -> Vec<Cache> {
-    caches_of(|index, key| {
-        // One folder for each cache of the first processor.
-        fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index{index}/{key}")).ok()
+/// The data caches of this machine, nearest first, without gaps. They are read once.
+pub fn data_caches() -> &'static [Cache] {
+    static CACHES: OnceLock<Vec<Cache>> = OnceLock::new();
+    CACHES.get_or_init(|| {
+        caches_of(|index, key| {
+            // One folder for each cache of the first processor.
+            fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index{index}/{key}")).ok()
+        })
     })
+}
+
+/// Bytes of the cache of this level, 0 if there is none.
+pub(crate) fn cache_bytes(level: u8) -> usize {
+    data_caches().iter().find(|cache| cache.level == level).map_or(0, |cache| cache.bytes)
 }
 
 /// The caches that `read` describes: the text of a key in the folder of a number.
@@ -103,5 +115,6 @@ mod tests {
     fn this_machine_has_caches() {
         let caches = data_caches();
         assert!(caches[0].bytes >= 8 << 10, "{caches:?}");
+        assert_eq!((cache_bytes(1), cache_bytes(9)), (caches[0].bytes, 0));
     }
 }
