@@ -45,12 +45,13 @@ thread_local! {
 /// recalled first. So successive calls get different memory of a ring: caches have dropped a line when it is written again, which
 /// takes 2 ns.
 pub(crate) fn with_shared_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    if uses_ring(len) { with_ring(len, work) } else { with_scratch(len, work) }
+    with_window(len, shared_len(len), work)
 }
 
-fn with_ring<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+/// A window of `len` numbers of a ring of `ring_len`. If it is the whole ring, it is the same memory every time.
+fn with_window<R>(len: usize, ring_len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     let mut ring = FREE_RINGS.with_borrow_mut(Vec::pop).unwrap_or_default();
-    let all = ring.buffer.resize(len.max(RING_LEN));
+    let all = ring.buffer.resize(ring_len);
     let start = if ring.next + len <= all.len() { ring.next } else { 0 };
     let result = work(&mut all[start..start + len]);
     ring.next = (start + len).next_multiple_of(LANES);
@@ -70,7 +71,8 @@ fn uses_ring(len: usize) -> bool {
 
 /// Whether the last cache holds a whole ring, as on server processors where all cores have one L3 cache in common: nothing would be
 /// dropped from it, and what one core writes, the others read from there.
-pub(crate) fn has_large_shared_cache() -> bool {
+#[must_use]
+pub fn has_large_shared_cache() -> bool {
     cache_bytes(3) >= RING_LEN * size_of::<f32>()
 }
 
@@ -105,7 +107,7 @@ mod tests {
     #[test]
     fn windows_of_a_ring_follow_each_other_and_begin_again() {
         let len = RING_LEN / 3;
-        let start = || with_ring(len, |window| (window.as_ptr() as usize, window.len()));
+        let start = || with_window(len, RING_LEN, |window| (window.as_ptr() as usize, window.len()));
         let windows: [(usize, usize); 7] = std::array::from_fn(|_| start());
         assert!(windows.iter().all(|(_, window_len)| *window_len == len));
         let first = windows[0].0;
@@ -113,12 +115,12 @@ mod tests {
         let step = len.next_multiple_of(LANES);
         // The third would end beyond the ring by the padding.
         assert_eq!(offsets, [0, step, 0, step, 0, step, 0]);
-        with_ring(len, |outer| {
+        with_window(len, RING_LEN, |outer| {
             outer.fill(1.0);
-            with_ring(len, |inner| inner.fill(2.0));
+            with_window(len, RING_LEN, |inner| inner.fill(2.0));
             assert!(outer.iter().all(|number| *number == 1.0), "nested calls get memory of their own");
         });
-        let whole = with_ring(2 * RING_LEN, |window| window.len());
+        let whole = with_window(2 * RING_LEN, 2 * RING_LEN, |window| window.len());
         assert_eq!(whole, 2 * RING_LEN);
     }
 }
