@@ -15,7 +15,8 @@ use crate::run_dir::error::WriteError;
 /// Largest record that is read.
 const MAX_BYTES: u64 = 1 << 24;
 
-/// Saves the result under `docs/bench`, named after day and commit, and returns the path.
+/// Saves the result under `docs/bench`, named after its time and commit, so that records are in the order of their
+/// times, and returns the path.
 ///
 /// # Errors
 /// [`WriteError`].
@@ -26,15 +27,15 @@ pub(super) fn save(figures: &BenchResult) -> Result<PathBuf, WriteError> {
     };
     let folder = Path::new(REPOSITORY.ok_or_else(not_in_a_repository)?).join("docs/bench");
     let folder = folder.canonicalize().map_err(|source| WriteError { path: folder, source })?;
-    let day = jiff::Zoned::now().strftime("%Y-%m-%d").to_string();
+    let time = jiff::Zoned::now().strftime("%Y-%m-%dT%H%M").to_string();
     let commit = if figures.machine.commit.is_empty() { "unknown" } else { &figures.machine.commit };
     let json = serde_json::to_string_pretty(figures).expect("figures are plain numbers and names") + "\n";
     // Some systems allow no `?` in a name.
     let commit = commit.trim_end_matches('?');
-    write_numbered(&folder, &format!("{day}-{commit}"), json.as_bytes())
+    write_numbered(&folder, &format!("{time}-{commit}"), json.as_bytes())
 }
 
-/// Writes a new file, and returns its path: no record is overwritten, the next one of the same day and commit gets a number,
+/// Writes a new file, and returns its path: no record is overwritten, the next one of the same minute and commit gets a number,
 /// also where two end at the same moment.
 fn write_numbered(folder: &Path, stem: &str, bytes: &[u8]) -> Result<PathBuf, WriteError> {
     let mut path = folder.join(format!("{stem}.json"));

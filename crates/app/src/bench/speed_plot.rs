@@ -26,7 +26,7 @@ pub(super) fn draw(folder: &Path) -> Result<PathBuf, AppError> {
     Ok(path)
 }
 
-/// The records in a folder, by day, and by name within a day.
+/// The records in a folder by name, which begins with day and time.
 fn records(folder: &Path) -> Result<Vec<BenchResult>, BenchError> {
     let entries = disk::list(folder)
         .map_err(|error| BenchError::RecordInvalid { path: folder.into(), reason: error.to_string() })?;
