@@ -34,7 +34,7 @@ pub fn data_caches() -> &'static [Cache] {
     })
 }
 
-/// Bytes of the cache of this level, 0 if there is none.
+/// Bytes of the cache of this level; 0 for a level that the processor lacks.
 pub(crate) fn cache_bytes(level: u8) -> usize {
     data_caches().iter().find(|cache| cache.level == level).map_or(0, |cache| cache.bytes)
 }
