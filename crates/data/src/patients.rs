@@ -155,6 +155,8 @@ impl std::fmt::Display for PatientSource {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn found(names: &[&str], pattern: Option<&str>) -> Result<FromNames, DataError> {
@@ -198,6 +200,15 @@ mod tests {
         assert_eq!(patient(r"s\d_(?<patient>p\d+)").as_deref(), Some("p17"));
         assert_eq!(patient(r"_(p\d+)_(v\d)").as_deref(), Some("p17"));
         assert_eq!(patient(r"p\d+").as_deref(), Some("p17"));
+    }
+
+    #[test]
+    fn the_built_in_names_are_in_the_readme_and_in_the_help() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for text in ["../README.md", "app/src/config/settings.rs", "app/src/cli/data_args.rs"] {
+            let text = std::fs::read_to_string(crates.join(text)).expect("a text");
+            assert!(BUILT_IN.iter().all(|(example, _)| text.contains(example)), "{text}");
+        }
     }
 
     #[test]

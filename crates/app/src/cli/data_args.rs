@@ -104,8 +104,8 @@ impl Accepts for LrFindSettings {
     const NEEDS_DATA: bool = true;
     const HELP: &'static [(&'static str, &'static str)] = &[(
         "patient-pattern",
-        "Regular expression that finds the patient in a file name: its group `patient`, or else its first group. Not needed \
-         for names such as person1000_virus_1681 and IM-0115-0001",
+        "Regular expression that finds the patient in a file name: its group `patient`, else its first group, else the whole \
+         match. Not needed for names such as person1000_virus_1681, IM-0115-0001 and 00000013_005",
     )];
 }
 

@@ -40,9 +40,9 @@ settings! {
         val_fraction: Option<f64> = None => number("FRACTION", 0.0..=0.5).derived("0.1, at most 2500 images");
         /// Fraction of the training set to test on, where DATA has no test set
         test_fraction: f64 = 0.1 => number("FRACTION", 0.0..=0.5);
-        /// Regular expression that finds the patient in a file name: its group `patient`, or else its first group. Not
-        /// needed for names such as person1000_virus_1681 and IM-0115-0001, but without it such a patient is a guess:
-        /// that --test has the same names is a note, not leakage
+        /// Regular expression that finds the patient in a file name: its group `patient`, else its first group, else the
+        /// whole match. Not needed for names such as person1000_virus_1681, IM-0115-0001 and 00000013_005, but without it
+        /// such a patient is a guess: that --test has the same names is a note, not leakage
         patient_pattern: Option<String> = None => text::<String>("REGEX");
         /// Column of a .csv file with the paths of the images, where it has another name than path, image, file, filename or
         /// filepath
