@@ -169,7 +169,10 @@ pub enum DataError {
         path: PathBuf,
     },
     /// Data that are given to test on, without an image in them.
-    #[error("there are no test images in {}: expected png or jpeg files in its class folders", path.display())]
+    #[error(
+        "there are no test images in {}: expected images in its class folders, or lines of a table that name them",
+        path.display()
+    )]
     NoTestImages {
         /// The data searched.
         path: PathBuf,

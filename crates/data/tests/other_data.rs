@@ -171,6 +171,7 @@ fn data_to_test_on_without_an_image_are_an_error() {
     let options = LoadOptions { test_dir: Some(empty.clone()), ..Default::default() };
     let error = load_dataset(&dir.path().join("data"), &options, &silent).unwrap_err();
     assert!(matches!(&error, DataError::NoTestImages { path } if *path == empty), "{error}");
+    assert!(error.to_string().contains("images in its class folders, or lines of a table"), "{error}");
     let error = evaluate(&empty, None, &LoadOptions::default()).unwrap_err();
     assert!(matches!(&error, DataError::NoTestImages { path } if *path == empty), "{error}");
 
