@@ -189,6 +189,14 @@ fn a_batch_from_elsewhere_is_noticed() {
     few.extend(films.map(|film| film.unwrap().path().display().to_string()));
     let few: Vec<&str> = few.iter().map(String::as_str).collect();
     assert!(lines(&roentgen(&few, here).stdout).iter().all(|line| line.get("shift").is_none()));
+    // Neither are the images of a model with few validation images; with many images, a note says it.
+    train(&["--films", "48", "--out", "unvalidated"], here);
+    for (files, has_note) in [("darker", true), ("darker/normal", false)] {
+        let output = roentgen(&["predict", "unvalidated", files, "--json"], here);
+        assert!(lines(&output.stdout).iter().all(|line| line.get("shift").is_none()));
+        let note = "note this model has fewer than 20 validation images, so these images were not compared with them";
+        assert_eq!(whole(&output.stderr).contains(note), has_note, "{files}: {}", text(&output.stderr));
+    }
 }
 
 #[test]

@@ -127,8 +127,8 @@ pub(super) struct PredictArgs {
     /// Same as the argument MODEL
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// Print one JSON object for each image, one on a line; with 20 images or more, the last line is `shift`: whether they
-    /// differ from the validation images
+    /// Print one JSON object for each image, one on a line; with 20 images or more, and a model with 20 validation images or
+    /// more, the last line is `shift`: whether they differ from the validation images
     #[arg(long, conflicts_with = "csv")]
     json: bool,
     /// Print comma-separated values with a header line

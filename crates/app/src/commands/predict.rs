@@ -16,7 +16,7 @@ use crate::model::batch_summary::BatchSummary;
 use crate::model::image_prediction::{ImagePrediction, predict_images};
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
-use crate::model::shift::Shift;
+use crate::model::shift::{MIN_IMAGES, Shift, has_enough_validation_images};
 use crate::run_dir::error::WriteError;
 use crate::terminal::foreign_text::{csv_cell, error_line, printable_json};
 use crate::terminal::probability::{REJECTED, probability_text};
@@ -137,6 +137,14 @@ pub(crate) fn run(
     if summary.n_rejected() > 0 {
         let n = counted(summary.n_rejected(), "image");
         screen.note("rejected", &format!("{n} unlike the training images"));
+    }
+    // A model without a detector has had its note above.
+    let is_compared = card.ood_detector.is_none() || has_enough_validation_images(&card);
+    if summary.n_images() >= MIN_IMAGES && !is_compared {
+        let text = format!(
+            "this model has fewer than {MIN_IMAGES} validation images, so these images were not compared with them"
+        );
+        screen.note("note", &text);
     }
     show_shift(Shift::of(&summary, &card), format, screen)?;
     failures.report(sources.len(), screen)

@@ -53,6 +53,11 @@ pub(crate) struct Shares {
     pub rejected: f64,
 }
 
+/// Whether a model has enough validation images to compare others with.
+pub(crate) fn has_enough_validation_images(card: &ModelCard) -> bool {
+    card.validation.as_ref().is_some_and(|validation| validation.n_images() >= MIN_IMAGES)
+}
+
 impl Shift {
     /// Compares a batch with the validation images of a model. `None` where either is too small, or the file of the model
     /// has no validation images.

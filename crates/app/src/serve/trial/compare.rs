@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::model::batch_summary::BatchSummary;
 use crate::model::model_card::ModelCard;
-use crate::model::shift::{MIN_IMAGES, Shift};
+use crate::model::shift::{MIN_IMAGES, Shift, has_enough_validation_images};
 use crate::serve::openapi::{OfImage, OfRun};
 use crate::serve::problem::Problem;
 use crate::serve::site::Site;
@@ -36,12 +36,12 @@ impl Comparison {
         let mut batch = BatchSummary::new(card.class_names.len());
         images.iter().try_for_each(|image| batch.add_one(image, card.vector_length()))?;
         let shift = Shift::of(&batch, card);
-        let text = match (&shift, &card.validation) {
-            (Some(shift), _) => shift.in_plain_words(),
-            (None, Some(validation)) if validation.n_images() >= MIN_IMAGES => format!(
+        let text = match &shift {
+            Some(shift) => shift.in_plain_words(),
+            None if has_enough_validation_images(card) => format!(
                 "From {MIN_IMAGES} images on, all of them together are compared with the images that the model was validated with."
             ),
-            _ => "The model was validated with too few images to compare others with them.".to_owned(),
+            None => "The model was validated with too few images to compare others with them.".to_owned(),
         };
         Ok(Self { shift, text })
     }
