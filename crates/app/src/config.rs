@@ -301,6 +301,23 @@ mod tests {
     }
 
     #[test]
+    fn the_help_has_what_a_default_means_for_the_data() {
+        for (name, words) in [
+            ("flip", "Switch it off (--no-flip) where left and right matter"),
+            ("patient-pattern", "else its first group, else the whole match"),
+            ("medical", "if patients are known, or by the names"),
+            ("epochs", "phantom films: 4 to 40, 4 for the default 2400"),
+        ] {
+            let flag = settings::named(name).expect("a setting").args().remove(0);
+            let help = flag.get_long_help().or(flag.get_help()).expect("a help text").to_string();
+            assert!(help.contains(words), "{help}");
+        }
+        let normalize = clap::ValueEnum::to_possible_value(&NormalizeBy::Image).expect("it is listed");
+        let help = normalize.get_help().expect("a help text").to_string();
+        assert!(help.contains("cannot be exported to ONNX"), "{help}");
+    }
+
+    #[test]
     fn what_is_left_to_the_program_follows_the_data() {
         let config = TrainConfig { data: "films".into(), ..TrainConfig::default() };
         assert_eq!(config.resize(), 28);

@@ -201,7 +201,7 @@ impl ClassPrior {
 pub enum NormalizeBy {
     /// Those of the training set.
     Set,
-    /// Those of each image, so that its exposure has no effect.
+    /// Those of each image, so that its exposure has no effect. Such a model cannot be exported to ONNX.
     Image,
 }
 

@@ -58,7 +58,7 @@ settings! {
         classes: Option<ClassMapping> = None => text::<ClassMapping>("NAME=NAMES")
             .expected("NEW=OLD or NEW=OLD+OLD, separated by commas, each OLD once");
         /// Whether the images are medical: then texts warn of clinical use
-        medical: Option<bool> = None => switch().default_text("by the names of data, classes and files");
+        medical: Option<bool> = None => switch().default_text("if patients are known, or by the names of data, classes and files");
         /// Stop if the training, validation and test sets share images or patients, instead of only reporting it
         strict: bool = false => switch();
         /// Cross-validation: train N models, each tested on another part of the images. Images of one patient
@@ -82,7 +82,8 @@ settings! {
         invert: InvertChoice = InvertChoice::Never => choice("INVERT");
     }
     "Augmentation" {
-        /// Flip training images from left to right at random
+        /// Flip training images from left to right at random. Switch it off (--no-flip) where left and right matter, such as
+        /// for classes that differ by side
         flip: bool = true => switch();
         /// Rotate training images at random, by at most this angle in either direction
         rotate: f64 = 0.0 => number("DEGREES", 0.0..=45.0).unit("degrees");
@@ -118,7 +119,7 @@ settings! {
     "Training" {
         /// Number of passes over the training set
         epochs: Option<usize> = None => number("N", 1..=100_000).common().derived(
-            "12 to 40, fewer for larger training sets (phantom: 4); twice as many with --rotate, --zoom or --aspect",
+            "12 to 40, fewer for larger training sets (phantom films: 4 to 40, 4 for the default 2400); twice as many with --rotate, --zoom or --aspect",
         );
         /// Early stopping: end the run after N epochs without a better validation score
         patience: Option<usize> = None => number("N", 1..=100_000).unit("epochs").default_text("never");
