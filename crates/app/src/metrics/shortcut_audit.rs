@@ -118,7 +118,7 @@ impl Probe {
     }
 
     /// Whether it predicts the class clearly better than chance; where the mean has no interval, some class.
-    fn is_better_than_chance(&self) -> bool {
+    pub(crate) fn is_better_than_chance(&self) -> bool {
         let is_better = |ends: [Option<f64>; 2]| ends[0].is_some_and(|low| low > 0.5);
         let mean = ends(self.roc_auc, self.interval, self.n);
         let mut classes = self.per_class.iter().map(|class| ends(class.roc_auc, class.interval, class.n));
@@ -242,8 +242,8 @@ impl Audit {
     /// The verdict if no probe is flagged.
     fn without_shortcut(&self) -> String {
         if !self.full_image.is_better_than_chance() {
-            return "none: not even full images predict the class clearly better than chance here, so nothing is known about \
-                    shortcuts; more images or more epochs are needed"
+            return "not known: even whole images do not predict the class clearly better than chance, so nothing can be said \
+                    about shortcuts; use more images or more epochs"
                 .to_owned();
         }
         let probes = [
@@ -281,4 +281,4 @@ fn enumerated(names: &[&str]) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::input::{ReportInput, percent, sentence, with_code};
 use crate::config::TrainConfig;
+use crate::metrics::shortcut_audit::Audit;
 use crate::metrics::test_metrics::TestMetrics;
 use crate::metrics::{SubsetMetrics, WIDE_INTERVAL};
 use crate::run_dir::records::Metrics;
@@ -85,13 +86,19 @@ fn caution(input: &ReportInput<'_>) -> Markup {
             @if input.is_medical { strong { "Not for clinical use. " } }
             "High accuracy may come from where the images were taken and not from what they show. "
             @match &input.metrics.audit {
-                Some(audit) => {
-                    "In this run, " (with_code(&audit.verdict)) " (" a href="#shortcuts" { "shortcuts" } ")."
-                    @if !audit.flagged { " " code { "roentgen audit" } " trains networks to look further." }
-                }
+                Some(audit) => { (shortcut_check(audit)) }
                 None => { "Check the data for such shortcuts with " code { "roentgen audit" } "." }
             }
         }
+    }
+}
+
+/// What the check for shortcuts at the end of a run found.
+fn shortcut_check(audit: &Audit) -> Markup {
+    html! {
+        @if audit.full_image.is_better_than_chance() { "In this run, " } @else { "For this run this is " }
+        (with_code(&audit.verdict)) " (" a href="#shortcuts" { "shortcuts" } ")."
+        @if !audit.flagged { " " code { "roentgen audit" } " trains networks to look further." }
     }
 }
 
@@ -183,5 +190,19 @@ fn rejection_remark(metrics: &Metrics) -> Markup {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::shortcut_audit::tests::audit;
+
+    #[test]
+    fn a_check_without_a_result_is_not_called_free_of_shortcuts() {
+        let unknown = shortcut_check(&audit(30, 30)).into_string();
+        assert!(unknown.starts_with("For this run this is not known: even whole images do not"), "{unknown}");
+        let found = shortcut_check(&audit(56, 30)).into_string();
+        assert!(found.starts_with("In this run, no shortcut found"), "{found}");
     }
 }
