@@ -261,8 +261,8 @@ pub enum DataError {
     },
     /// Images of a cache file that was read before can no longer be read.
     #[error(
-        "the images in {} can no longer be read: {reason}; the run can be continued with `roentgen train --resume`, which makes the \
-         cache anew if it is damaged",
+        "the images in {} can no longer be read: {reason}; start the command again (a training or a sweep with --resume); a damaged \
+         cache is made anew",
         path.display()
     )]
     UnreadableCache {

@@ -56,7 +56,7 @@ const WORDS: [(&str, &str); 31] = [
     ),
     ("a model trained with --invert auto would invert them", "repair or remove them"),
     ("convert it with `gdcmconv --raw IN OUT`", "export it again without compression"),
-    ("the run can be continued with `roentgen train --resume`, which makes", "choose Resume, which makes"),
+    ("start the command again (a training or a sweep with --resume)", "choose Resume"),
     ("continue with: {}", "choose Resume"),
     (
         "resume on a CPU like the first one, or add --other-cpu to go on with this one",
