@@ -2,7 +2,7 @@
 
 /// What a sentence has, and what the page has in its place; a text before one that it contains. `{}` is any text, at the end of an
 /// entry the rest of the line.
-const WORDS: [(&str, &str); 31] = [
+const WORDS: [(&str, &str); 32] = [
     ("ignore them with --skip-bad", "leave them out, with a choice behind More on the page Train"),
     (
         "consider --prior balanced or, stronger, --class-weights balanced",
@@ -55,6 +55,7 @@ const WORDS: [(&str, &str); 31] = [
         "cut them to what matters, if that is elsewhere",
     ),
     ("a model trained with --invert auto would invert them", "repair or remove them"),
+    ("--invert auto inverts them", "repair or remove them"),
     ("convert it with `gdcmconv --raw IN OUT`", "export it again without compression"),
     ("start the command again (a training or a sweep with --resume)", "choose Resume"),
     ("continue with: {}", "choose Resume"),
@@ -95,23 +96,29 @@ fn replaced(text: &str, pattern: &str, page: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use super::*;
     use crate::training::error::TrainingError;
 
-    /// The literals of the program as they are printed: on one line, and `{}` for every value in them.
-    fn sentences() -> String {
-        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder");
-        let files =
-            ["app/src", "data/src"].into_iter().flat_map(|folder| walkdir::WalkDir::new(crates.join(folder)));
+    /// In the place of a quotation mark inside a literal.
+    const QUOTE: &str = "\u{1}";
+
+    /// The sources in some folders, without unit tests, with literals as they are printed: on one line, and `{}` for every value
+    /// in them.
+    fn sentences(folders: &[PathBuf]) -> String {
+        let files = folders.iter().flat_map(walkdir::WalkDir::new);
         let paths = files.map(|entry| entry.expect("an entry").into_path());
-        let is_source = |path: &std::path::PathBuf| {
+        let is_source = |path: &PathBuf| {
             path.extension().is_some_and(|extension| extension == "rs")
                 && !path.ends_with("serve/page_words.rs")
         };
-        let sources: String =
-            paths.filter(is_source).map(|path| fs::read_to_string(path).expect("a source")).collect();
+        let is_test = |path: &PathBuf| path.to_string_lossy().contains("tests");
+        let source = |path: PathBuf| {
+            let text = fs::read_to_string(path).expect("a source");
+            text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned()
+        };
+        let sources: String = paths.filter(is_source).filter(|path| !is_test(path)).map(source).collect();
         let lines: String = sources.split("\\\n").map(str::trim_start).collect();
         let mut pieces = lines.split('{');
         let mut found = pieces.next().unwrap_or_default().to_owned();
@@ -119,16 +126,45 @@ mod tests {
             let value = piece.find(['}', '\n']).filter(|&end| piece[end..].starts_with('}'));
             found += &value.map_or_else(|| format!("{{{piece}"), |end| format!("{{{}", &piece[end..]));
         }
-        found.replace("\\\"", "\"")
+        found.replace("\\\"", QUOTE)
     }
 
     #[test]
     fn every_entry_is_in_a_sentence_of_the_program() {
-        let sentences = sentences();
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder");
+        let sentences =
+            sentences(&["app/src", "data/src"].map(|folder| crates.join(folder))).replace(QUOTE, "\"");
         for (flags, page) in WORDS {
             assert!(sentences.contains(flags), "no sentence has {flags:?} any more");
             assert!(!page.contains("--"), "{page}");
         }
+    }
+
+    /// Sentences of the loader that only follow a flag, which the page does not give.
+    const AFTER_A_FLAG: [&str; 5] = [
+        "line 1 has no column `{}`, which --{}-column names",
+        "the view is {}, which --view leaves out",
+        "--classes renames",
+        "correct --patient-pattern",
+        "use fewer --folds",
+    ];
+
+    /// Its notes, its reasons why a file cannot be used, and its errors, which the page Data shows.
+    #[test]
+    fn no_sentence_of_the_loader_keeps_a_flag() {
+        let loader = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/src");
+        let sentences = sentences(&[loader]);
+        let literals = sentences.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let literals = literals.flat_map(|line| line.split('"').skip(1).step_by(2));
+        let mut n = 0;
+        for text in literals.filter(|text| text.contains("--")) {
+            let text = text.replace(QUOTE, "\"");
+            let page = without_flags(&text);
+            let is_given = AFTER_A_FLAG.iter().any(|sentence| text.contains(sentence));
+            assert!(is_given || !page.contains("--"), "{text:?} becomes {page:?}");
+            n += 1;
+        }
+        assert!(n > 15, "{n} sentences have a flag");
     }
 
     #[test]
