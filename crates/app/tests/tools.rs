@@ -211,6 +211,12 @@ fn with_pseudonyms_no_file_of_a_run_but_the_key_has_a_name() {
         std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&key).unwrap().permissions()) & 0o777,
         0o600
     );
+    let report = fs::read_to_string(path("run/report.html")).unwrap();
+    assert!(
+        report.contains(
+            "as config.toml, put pseudonyms.csv of this run beside it, which has the paths, and run"
+        )
+    );
     let data = fs::read_to_string(path("run/data.json")).unwrap();
     assert!(data.contains("\"patient 1\"") && data.contains("image 00"), "{data}");
 

@@ -47,10 +47,16 @@ impl TrainConfig {
         [(DATA, data), (TEST, test), (INIT, init)].into_iter().filter_map(|(word, path)| Some((word, path?)))
     }
 
+    /// Whether words are in the place of paths, so that only the key file has these.
+    #[must_use]
+    pub(crate) fn has_path_pseudonyms(&self) -> bool {
+        self.pseudonyms && self.path_pseudonyms().next().is_some()
+    }
+
     /// The settings with the paths of the key file beside their config file, or in the folder above: the folds of a
     /// cross-validation have one key.
     pub(super) fn with_paths_of_key(self, config_file: &Path) -> Result<Self, ConfigError> {
-        if !self.pseudonyms || self.path_pseudonyms().next().is_none() {
+        if !self.has_path_pseudonyms() {
             return Ok(self);
         }
         let folder = config_file.parent().unwrap_or(Path::new("."));

@@ -194,6 +194,7 @@ pub(super) mod tests {
                 training(3, 0.001, "l2", None),
             ],
             command: Some("roentgen train --max-lr 0.01".to_owned()),
+            command_key: None,
         }
     }
 

@@ -12,7 +12,9 @@ pub(super) fn run_section(input: &ReportInput<'_>) -> Markup {
     let threads = counted(input.metrics.threads, "thread");
     html! {
         h2 id="run" { "This run" }
-        p { "To repeat the run with bit-identical weights, save these settings as config.toml and run "
+        p { "To repeat the run with bit-identical weights, save these settings as config.toml"
+            @if input.config.has_path_pseudonyms() { ", put pseudonyms.csv of this run beside it, which has the paths," }
+            " and run "
             code { "roentgen train --config config.toml" }
             @if input.card.initial_weights.is_some() { ", with the same images and the same file of initial weights" } "." }
         pre { (input.config.to_toml()) }

@@ -63,6 +63,10 @@ fn next_section(record: &SweepRecord) -> Markup {
                  not evaluated. Train the best setting once, and report the test metrics of that run:"
             }
             pre { (command) }
+            @if let Some(key) = record.command_key {
+                p { "In the command, words such as " code { "data" } " replace the paths: insert those of " (key)
+                    " in the folder of the sweep." }
+            }
         }
     }
 }
@@ -123,6 +127,10 @@ mod tests {
         ] {
             assert!(page.contains(words), "{words}: {page}");
         }
+        assert!(!page.contains("pseudonyms.csv"), "{page}");
+        let with_key =
+            sweep_page(&SweepRecord { command_key: Some("pseudonyms.csv"), ..record(false) }, true);
+        assert!(with_key.contains("insert those of pseudonyms.csv in the folder of the sweep"), "{with_key}");
         let mut none = record(false);
         none.trainings = none.trainings.split_off(2);
         none.command = None;

@@ -17,6 +17,9 @@ pub(crate) struct SweepRecord {
     pub trainings: Vec<TrainingRecord>,
     /// Trains the best setting; null if no training has a score.
     pub command: Option<String>,
+    /// With pseudonyms, the file with the paths that the command has words for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command_key: Option<&'static str>,
 }
 
 /// A validation metric.

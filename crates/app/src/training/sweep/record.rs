@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{Contender, Sweep};
 use crate::config::TrainConfig;
+use crate::config::pseudonyms::KEY_FILE;
 use crate::config::search_space::values::{Range, Spacing, Values};
 use crate::run_dir::sweep_record::{RungRecord, SearchedValues, SettingRecord, SweepRecord, TrainingRecord};
 
@@ -29,8 +30,10 @@ pub(super) fn of(sweep: &Sweep<'_>, rungs: Vec<RungRecord>, contenders: &[Conten
         rungs: contender.results.clone(),
     };
     let trainings: Vec<TrainingRecord> = contenders.iter().map(training).collect();
-    let command = trainings[0].last().score.map(|_| best(contenders).with_pseudonyms().command_line());
-    SweepRecord { score: sweep.score, settings: settings.collect(), rungs, trainings, command }
+    let best = best(contenders);
+    let command = trainings[0].last().score.map(|_| best.with_pseudonyms().command_line());
+    let command_key = command.as_ref().filter(|_| best.has_path_pseudonyms()).map(|_| KEY_FILE);
+    SweepRecord { score: sweep.score, settings: settings.collect(), rungs, trainings, command, command_key }
 }
 
 /// The settings that train the best of a sweep again.
