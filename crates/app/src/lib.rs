@@ -17,7 +17,7 @@
 //! | `terminal` | lines, tables, progress bars |
 //! | `metrics` | figures and their intervals, from predictions alone |
 //! | `ranks` | several processes that work as one |
-//! | `cpu`, `disk` | what the processor can do; every operation that changes a file |
+//! | `cpu`, `memory` | what the processor can do; how much memory is free |
 //!
 //! A program that embeds the trainer calls [`load()`], [`train()`] and [`Model`]; the crates below are re-exported, so
 //! that it depends on this one alone.
