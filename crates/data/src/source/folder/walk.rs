@@ -192,3 +192,17 @@ fn count_files(dir: &Path) -> usize {
     };
     entries.filter(is_file).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_folders_are_in_the_documentation() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/data.md");
+        let page = std::fs::read_to_string(page).expect("a page");
+        for name in IMAGE_FOLDERS.iter().chain(&MASK_FOLDERS) {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}
