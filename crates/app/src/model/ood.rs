@@ -53,7 +53,9 @@ impl HeldOut {
         let Self { n, n_rejected } = self;
         (n > 0).then(|| {
             format!(
-                "{n_rejected} of {n} images, each left out of the fit that measured it; they set the cut-off"
+                "{n_rejected} of {n} images of these data: the limit is set so that about {:.0} % of images like them are \
+                 rejected",
+                100.0 * REJECTION_RATE
             )
         })
     }
@@ -182,6 +184,13 @@ fn cut_off(distances: &mut [f64], share: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_share_that_is_rejected_is_explained() {
+        let words = "15 of 300 images of these data: the limit is set so that about 5 % of images like them are rejected";
+        assert_eq!(HeldOut { n: 300, n_rejected: 15 }.in_words().as_deref(), Some(words));
+        assert_eq!(HeldOut { n: 0, n_rejected: 0 }.in_words(), None);
+    }
 
     #[test]
     fn at_most_a_twentieth_is_beyond_the_cut_off() {
