@@ -328,7 +328,7 @@ fn images_are_chosen_and_checked_by_keyboard() {
     server.open_in(&browser);
     choose_first_folder(&browser, ".remark.bad");
     let found = browser.text("#findings");
-    assert!(found.contains("mended") && found.contains("broken.png"), "{found}");
+    assert!(found.contains("has to be fixed") && found.contains("broken.png"), "{found}");
     browser.tab_to("#findings a.main");
     browser.press(ENTER);
     browser.wait("document.querySelector('#start [name=skip_bad]')?.checked");

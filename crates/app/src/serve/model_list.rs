@@ -77,7 +77,7 @@ fn run_line(ListedRun { run, result, .. }: &ListedRun) -> Markup {
         @if let Some(result) = result { p.soft { (result) } }
         details {
             summary aria-label=(format!("more about {name}")) { "more" }
-            p { "Take the model along: "
+            p { "Download the model: "
                 a href=(export("onnx")) download { "ONNX" } " "
                 a href=(export("safetensors")) download { "safetensors" } }
             (change_form(name))

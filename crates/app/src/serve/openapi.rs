@@ -34,7 +34,7 @@ const OF_PARAMETERS: (&str, &str, &str) =
     ),
     tags(
         (name = "runs", description = "Trained models"),
-        (name = "images", description = "What a model says of an image. One file a request; nothing is kept of it"),
+        (name = "images", description = "Predictions for an image. One file per request; the file is not stored."),
         (name = "training", description = "Train a model. One training runs at a time"),
         (name = "data", description = "Images to train on"),
         (name = "server", description = "This document")

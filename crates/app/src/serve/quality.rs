@@ -17,7 +17,7 @@ use crate::run_dir::file_names::METRICS;
 const MAX_BYTES: u64 = 1 << 26;
 const NOTHING_KNOWN: &str = "Nothing is known about how good this model is: its training has not ended, or the results of its test are missing.";
 const NOT_TESTED: &str = "Nothing is known about how good this model is: it was trained on all images, and none was left to test it on.";
-const NO_TEST_SET: &str = "There was no test set. The model was chosen by the images that its accuracy is from, so that it will be lower for others.";
+const NO_TEST_SET: &str = "There was no test set: the accuracy was measured on the images that were used to choose the model, so it will be lower on other images.";
 const ALL_LEAKED: &str = "Every test image, or its patient, is also among the images that the model was trained on or chosen by, so that nothing is known about how good it is for other images.";
 
 /// See the module.
@@ -190,7 +190,7 @@ mod tests {
             &json!({ "val": null, "test": good(), "audit": audit(true) }),
             &["predicted from the outermost pixels of the images alone"],
         );
-        warns(&json!({ "val": good() }), &["no test set"]);
+        warns(&json!({ "val": good() }), &["used to choose the model"]);
         warns(&json!({ "val": null, "test": figures(40, 18) }), &["55.0 %, is not clearly better"]);
         warns(&json!({ "val": null }), &["trained on all images"]);
         warns(&json!({ "val": good(), "test": good(), "n_leaked": 40 }), &["Every test image"]);

@@ -78,7 +78,7 @@ async fn start_page(
         let data = DataSet::of(&site, &text)?;
         let title = data.title(&site, &text);
         if !skip_bad && site.inspections().blocks(&text) {
-            return Ok(page::to_mend(&text, &title));
+            return Ok(page::to_fix(&text, &title));
         }
         Ok(page::start(&text, &data, &title, site.trainings().at_work().as_deref(), skip_bad))
     })

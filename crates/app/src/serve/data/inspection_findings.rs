@@ -24,17 +24,17 @@ const PER_CLASS: usize = 6;
 const SHOWN: usize = 50;
 
 /// What a reader of the numbers wonders about.
-const SETS: &str = "The network learns from the training images; the validation images choose the epoch that is kept; the test \
-                    images, which take no part in either, give the figures.";
+const SETS: &str = "The network learns from the training images; the validation images choose the epoch that is saved; the test \
+                    images are used for neither, and give the metrics.";
 
 /// See the module.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(super) struct InspectionFindings {
-    /// What has to be mended before a training.
+    /// What has to be fixed before a training.
     blocks: Vec<Remark>,
     /// What makes a model worse, or its figures wrong.
     warnings: Vec<Remark>,
-    /// Whether a training can leave out what has to be mended: files that cannot be read.
+    /// Whether a training can leave out what has to be fixed: files that cannot be read.
     can_skip_bad: bool,
     /// What is good to know.
     facts: Vec<String>,

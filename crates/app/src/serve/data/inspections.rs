@@ -127,7 +127,7 @@ impl Inspections {
         self.lock().all.back().map(|job| job.request.data.clone())
     }
 
-    /// Whether the last inspection of these images found what has to be mended before a training.
+    /// Whether the last inspection of these images found what has to be fixed before a training.
     pub(in crate::serve) fn blocks(&self, data: &str) -> bool {
         let jobs = self.lock();
         let latest = jobs.all.iter().rev().find(|job| job.request.data == data);

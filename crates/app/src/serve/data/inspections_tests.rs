@@ -107,17 +107,17 @@ async fn a_set_that_cannot_be_trained_on_is_told_what_it_lacks() {
     assert!(texts(&findings(&site, &data).await, "blocks").contains("only one class"));
     json(&site, "POST", &format!("{SETS}/{set}/classes?class=b"), Vec::new()).await;
     assert!(texts(&findings(&site, &data).await, "blocks").contains("class `b` has no training image"));
-    // What has to be mended is shown in place of the way to train.
+    // What has to be fixed is shown in place of the way to train.
     let train = format!("/train?data={data}");
     let page = |site: Site, path: String| async move { ask(&site, "GET", &path, Vec::new()).await.2 };
     let text = String::from_utf8(page(site.clone(), train.clone()).await).expect("text");
-    assert!(text.contains("has to be mended") && !text.contains("id=\"start\""), "{text}");
+    assert!(text.contains("has to be fixed") && !text.contains("id=\"start\""), "{text}");
     add(&site, &set, "class=b", png(2)).await;
     let found = findings(&site, &data).await;
     assert_eq!(found["blocks"], json!([]), "{found}");
     assert!(texts(&found, "warnings").contains("Fewer than 10 training images"), "{found}");
     let text = String::from_utf8(page(site.clone(), train).await).expect("text");
-    assert!(text.contains("id=\"start\"") && !text.contains("has to be mended"), "{text}");
+    assert!(text.contains("id=\"start\"") && !text.contains("has to be fixed"), "{text}");
 
     // An image in both classes can be removed from the wrong one.
     add(&site, &set, "class=b&name=wrong", png(1)).await;

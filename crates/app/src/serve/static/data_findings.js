@@ -70,7 +70,7 @@ function show(data, { id, findings }, remove) {
   const { blocks, warnings, facts, classes, samples, can_skip_bad: canSkipBad } = findings;
   const parts = [];
   if (blocks.length > 0) {
-    parts.push(remarks("This has to be mended before a training", blocks, "remark bad", remove));
+    parts.push(remarks("This has to be fixed before a training", blocks, "remark bad", remove));
     if (canSkipBad) parts.push(trainLink(data, "Train without them", "&skip_bad=true"));
   } else {
     const warned = warnings.length > 0 ? `, with ${counted(warnings.length, "warning")}` : "";
@@ -84,7 +84,7 @@ function show(data, { id, findings }, remove) {
     parts.push(list);
   }
   parts.push(...pictures(id, samples));
-  const status = element("p", blocks.length > 0 ? "Checked: there is something to mend." : "Checked.", "unseen");
+  const status = element("p", blocks.length > 0 ? "Checked: there is something to fix." : "Checked.", "unseen");
   status.setAttribute("role", "status");
   box.replaceChildren(status, ...parts);
 }

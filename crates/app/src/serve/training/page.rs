@@ -55,8 +55,8 @@ pub(super) fn start(
     )
 }
 
-/// The page where the images have to be mended first.
-pub(super) fn to_mend(text: &str, title: &str) -> Markup {
+/// The page where the images have to be fixed first.
+pub(super) fn to_fix(text: &str, title: &str) -> Markup {
     page(
         "/train",
         "Roentgen: train",
@@ -64,7 +64,7 @@ pub(super) fn to_mend(text: &str, title: &str) -> Markup {
         html! {
             h1 { "Train" }
             p.verdict { "Train a model on " (title) }
-            p.remark.bad { "The check of these images found something that has to be mended before a training." }
+            p.remark.bad { "The check of these images found something that has to be fixed before a training." }
             p { a.main href=(format!("/data?data={}", encoded(text))) { "Show what it is" } }
         },
     )

@@ -106,8 +106,9 @@ impl HeatAnswer {
 fn grad_cam(explained: &ExplainedImage<'_>) -> (Option<Array2<f32>>, String) {
     let (map, class) = (explained.explanation.grad_cam(), explained.class());
     if greatest(&map) > 0.0 {
-        let text =
-            format!("The colours are where the network finds evidence for {class}: the stronger, the more.");
+        let text = format!(
+            "Colours show where the network finds evidence for {class}; a stronger colour means more evidence."
+        );
         return (Some(map), text);
     }
     (None, format!("The network finds no evidence for {class} in this image."))
@@ -118,11 +119,11 @@ fn occlusion(explained: &ExplainedImage<'_>) -> (Option<Array2<f32>>, String) {
     let (occlusion, class) = (explained.explanation.occlusion(), explained.class());
     let text = match explained.effect_of_hiding(&occlusion) {
         HidingEffect::Less { before, after } => format!(
-            "The colours are where {class} becomes less probable if that part is hidden. At most, its probability falls from \
+            "Colours show where {class} becomes less probable if that part is hidden. At most, its probability falls from \
              {before} to {after}."
         ),
         HidingEffect::Hardly { probability } => format!(
-            "Hiding any one part hardly changes the answer: the probability of {class} remains {probability}. The colours are \
+            "Hiding any one part hardly changes the answer: the probability of {class} remains {probability}. Colours show \
              where it changes most, however little."
         ),
         HidingEffect::None => return (None, format!("Hiding any one part makes {class} no less probable.")),
