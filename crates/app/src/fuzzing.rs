@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use image::{GrayImage, Luma};
-use roentgen_data::{ImageSource, LoadOptions, load_dataset, silent};
+use roentgen_data::{ImageSource, LoadOptions, load_dataset, load_files, silent};
 use roentgen_layers::{ResNet9, ResNet9Config};
 
 use crate::config::file::ConfigFile;
@@ -61,7 +61,9 @@ fn image(folder: &Path, bytes: &[u8]) -> bool {
     // The ending has to fit the content, so that it is decoded.
     let name = if bytes.starts_with(&[0xFF, 0xD8]) { "image.jpg" } else { "image.png" };
     write(folder, name, bytes);
-    ImageSource::File(folder.join(name)).open(&LoadOptions::default()).is_ok()
+    let (source, options) = (ImageSource::File(folder.join(name)), LoadOptions::default());
+    // At its own size, then reduced to what a model sees.
+    source.open(&options).is_ok() && load_files(&[source], 1, &options, &silent).by_source[0].is_ok()
 }
 
 fn npz(folder: &Path, bytes: &[u8]) -> bool {

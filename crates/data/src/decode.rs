@@ -369,6 +369,10 @@ fn decode(
         return Err(of_unusual_samples("floating-point numbers"));
     }
     let (width, height) = decoder.dimensions();
+    // The decoders of GIF and WebP do not check it.
+    if width == 0 || height == 0 {
+        return Err(format!("damaged {}: it has no pixels; export the image again", name_of(format)));
+    }
     if width.max(height) > limits.side || decoder.total_bytes() > limits.decoded_bytes {
         return Err(oversized(width, height));
     }

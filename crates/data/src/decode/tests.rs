@@ -145,6 +145,18 @@ fn each_reason_names_the_fault() {
 }
 
 #[test]
+fn an_image_without_pixels_is_rejected() {
+    let mut gif = encoded(ImageFormat::Gif);
+    // Width and height of the screen; the frame on it keeps its size.
+    for side in [6..8, 8..10, 6..10] {
+        gif[side].fill(0);
+        let found = reason("a.gif", &gif, &LoadOptions::default());
+        assert_eq!(found, "damaged GIF: it has no pixels; export the image again");
+        gif[6..10].copy_from_slice(&[40, 0, 30, 0]);
+    }
+}
+
+#[test]
 fn the_content_decides_the_format_and_a_wrong_name_is_noted() {
     let dir = tempfile::tempdir().unwrap();
     let formats = [
