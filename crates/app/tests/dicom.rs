@@ -298,10 +298,20 @@ fn a_patient_of_the_headers_is_the_same_in_a_separate_test_set() {
         fs::create_dir_all(&study).unwrap();
         write_dicom(&film, number, class, "PA", &study.join("IM1"));
     }
-    let args = ["inspect", "train", "--test", "test"];
-    let output = roentgen(&args, folder);
-    let said = text(&output.stdout) + &text(&output.stderr);
-    assert!(said.contains("LEAKAGE") && said.contains("24 patients"), "{said}");
+    // Also where one of the two has a table with its own names for them.
+    for (name, first) in [("train", 0), ("test", 1)] {
+        let line = |number: usize| {
+            let class = ["dark", "light"][number / 24];
+            format!("{class}/study{number}/IM1,{class},p{number}\n")
+        };
+        let lines: String = (first..48).step_by(2).map(line).collect();
+        fs::write(folder.join(name).join("list.csv"), format!("path,label,patient\n{lines}")).unwrap();
+    }
+    for [data, test] in [["train", "test"], ["train/list.csv", "test"], ["train", "test/list.csv"]] {
+        let output = roentgen(&["inspect", data, "--test", test], folder);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(said.contains("LEAKAGE") && said.contains("24 patients"), "{data} {test}: {said}");
+    }
     let output = roentgen(&["train", "train", "--test", "test", "--strict", "--out", "run"], folder);
     assert!(!output.status.success() && !folder.join("run").exists(), "{}", text(&output.stderr));
 }

@@ -49,14 +49,20 @@ impl<'a> HeaderPatients<'a> {
         self.images.iter().map(move |decoded| decoded.origin.as_ref()?.patient.map(joined))
     }
 
-    /// Numbers in the order of the images, from which nobody is recognised.
-    fn numbered(&self) -> Vec<Option<Box<str>>> {
-        let mut number_of = HashMap::new();
-        let number = |patient: Option<HeaderPatient>| {
-            let next = number_of.len() + 1;
-            Some(format!("patient {}", number_of.entry(patient?).or_insert(next)).into())
+    /// Of each image a name: that of a column, which only the training data or the separate test set may have, so that the
+    /// patients of both can be compared; else one that no column has. [`replace_by_numbers`] makes numbers of them.
+    fn named(&self, items: &[Item]) -> Vec<Option<Box<str>>> {
+        let mut name_of: HashMap<HeaderPatient, Box<str>> = HashMap::new();
+        for (item, patient) in items.iter().zip(self.iter()) {
+            if let (Some(patient), Some(name)) = (patient, &item.patient) {
+                name_of.entry(patient).or_insert_with(|| name.clone());
+            }
+        }
+        let name = |patient: Option<HeaderPatient>| {
+            let next = name_of.len();
+            Some(name_of.entry(patient?).or_insert_with(|| format!("\0{next}").into()).clone())
         };
-        self.iter().map(number).collect()
+        self.iter().map(name).collect()
     }
 
     /// Notes on what makes these patients uncertain.
@@ -112,7 +118,7 @@ pub(super) fn find_patients(
     });
     let has_pattern = options.patient_pattern.is_some();
     let headers = HeaderPatients::of(images);
-    let mut of_headers = if has_pattern { vec![None; items.len()] } else { headers.numbered() };
+    let mut of_headers = if has_pattern { vec![None; items.len()] } else { headers.named(items) };
     let has_header = of_headers.iter().any(Option::is_some);
     let needs_name = |(item, patient): (&Item, &Option<Box<str>>)| {
         patient.is_none() && !has_column[usize::from(is_from_test_option(item))]
@@ -294,6 +300,24 @@ mod tests {
         let images = images.into_iter().collect();
         let notes = find_patients(&items, &images, &options, |_| false).expect("no pattern").notes;
         assert!(notes.len() == 1 && notes[0].starts_with("2 DICOM file(s) have a patient in"), "{notes:?}");
+    }
+
+    #[test]
+    fn headers_connect_a_column_with_data_that_have_none() {
+        let options = LoadOptions::default();
+        for with_column in [Subset::Train, Subset::Test] {
+            let (mut items, images): (Vec<_>, Vec<_>) =
+                [1, 2, 2, 3].map(|id| film(&known(id, None))).into_iter().unzip();
+            items[2..].iter_mut().for_each(|item| item.subset = Subset::Test);
+            for (number, item) in items.iter_mut().enumerate().filter(|(_, item)| item.subset == with_column)
+            {
+                item.patient = Some(format!("p{number}").into());
+            }
+            let is_from_test_option = |item: &Item| item.subset == Subset::Test;
+            let images = images.into_iter().collect();
+            let found = find_patients(&items, &images, &options, is_from_test_option).expect("no pattern");
+            assert_eq!(numbers(&found), ["1", "2", "2", "3"], "{with_column}");
+        }
     }
 
     #[test]
