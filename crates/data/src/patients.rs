@@ -99,6 +99,11 @@ pub(crate) struct PatientKey {
     pub(crate) is_guess_from_test_option: bool,
 }
 
+/// An identifier without what differs between two ways of typing it.
+pub(crate) fn without_case_and_blanks(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
 /// The patient of every image, and how the patients are known.
 type FromNames = (Vec<Option<Box<str>>>, Option<PatientSource>);
 

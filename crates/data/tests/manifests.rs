@@ -205,6 +205,21 @@ fn patients_that_are_equal_numbers_are_one() {
 }
 
 #[test]
+fn patients_that_differ_in_case_and_blanks_are_one() {
+    let text = "path,label,split,patient\n".to_owned()
+        + &rows(|number| {
+            let (split, patient) = [("train", "Patient 1"), ("test", "patient  1")][number / 22];
+            let patient = if number.is_multiple_of(11) { patient.to_owned() } else { format!("p{number}") };
+            format!("films/{number}.png,{},{split},{patient}", class(number))
+        });
+    let (_dir, path) = manifest(&text);
+    let data = load(&path).unwrap();
+    assert_eq!(data.findings.is_leaked_test, [true, false]);
+    let patients = data.findings.patients.unwrap();
+    assert_eq!((patients.n, patients.crossing), (22, vec!["Patient 1".to_owned()]));
+}
+
+#[test]
 fn na_is_no_patient_and_a_class_with_a_note() {
     let text = "path,label,patient\n".to_owned()
         + &rows(|number| {

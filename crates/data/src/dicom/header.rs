@@ -5,6 +5,7 @@ use dicom_object::InMemDicomObject;
 use dicom_object::Tag;
 
 use crate::file_facts::{HeaderPatient, Origin, ViewPosition};
+use crate::patients::without_case_and_blanks;
 
 /// How the pixels of a frame are stored (PS3.3 section C.7.6.3).
 #[derive(Clone, Debug, PartialEq)]
@@ -228,11 +229,6 @@ pub(super) fn origin(object: &InMemDicomObject) -> Origin {
         },
         has_burned_in_text: text(object, tags::BURNED_IN_ANNOTATION).as_deref() == Some("YES"),
     }
-}
-
-/// An identifier without what differs between two ways of typing it.
-fn without_case_and_blanks(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
 /// A length before each text: no two lists of texts are hashed as the same bytes.

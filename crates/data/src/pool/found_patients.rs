@@ -8,7 +8,7 @@ use crate::file_facts::HeaderPatient;
 use crate::leakage::{ImageRecord, count_matching_guesses};
 use crate::options::LoadOptions;
 use crate::parts::Parts;
-use crate::patients::{self, PatientSource};
+use crate::patients::{self, PatientSource, without_case_and_blanks};
 use crate::source::Item;
 
 /// The patients that the headers of DICOM files name. An identifier that some files have without its issuer is one patient,
@@ -51,10 +51,10 @@ impl<'a> HeaderPatients<'a> {
 
     /// Of each image a name: that of a column, which only the training data or the separate test set may have, so that the
     /// patients of both can be compared; else one that no column has. [`replace_by_numbers`] makes numbers of them.
-    fn named(&self, items: &[Item]) -> Vec<Option<Box<str>>> {
+    fn named(&self, in_columns: &[Option<Box<str>>]) -> Vec<Option<Box<str>>> {
         let mut name_of: HashMap<HeaderPatient, Box<str>> = HashMap::new();
-        for (item, patient) in items.iter().zip(self.iter()) {
-            if let (Some(patient), Some(name)) = (patient, &item.patient) {
+        for (patient, name) in self.iter().zip(in_columns) {
+            if let (Some(patient), Some(name)) = (patient, name) {
                 name_of.entry(patient).or_insert_with(|| name.clone());
             }
         }
@@ -117,8 +117,9 @@ pub(super) fn find_patients(
         items.iter().any(|item| is_from_test_option(item) == from_test_option && item.patient.is_some())
     });
     let has_pattern = options.patient_pattern.is_some();
+    let in_columns = patients_in_columns(items);
     let headers = HeaderPatients::of(images);
-    let mut of_headers = if has_pattern { vec![None; items.len()] } else { headers.named(items) };
+    let mut of_headers = if has_pattern { vec![None; items.len()] } else { headers.named(&in_columns) };
     let has_header = of_headers.iter().any(Option::is_some);
     let needs_name = |(item, patient): (&Item, &Option<Box<str>>)| {
         patient.is_none() && !has_column[usize::from(is_from_test_option(item))]
@@ -142,26 +143,39 @@ pub(super) fn find_patients(
     };
     let mut from_names = from_names.into_iter();
     let mut is_guess = vec![false; items.len()];
-    for ((item, patient), is_guess) in items.iter().zip(&mut of_headers).zip(&mut is_guess) {
+    for (index, (item, patient)) in items.iter().zip(&mut of_headers).enumerate() {
         if has_column[usize::from(is_from_test_option(item))] {
-            patient.clone_from(&item.patient);
+            patient.clone_from(&in_columns[index]);
         } else if needs_name((item, patient)) {
             let from_name = from_names.next().flatten();
-            *is_guess = from_name.is_none() || is_built_in;
+            is_guess[index] = from_name.is_none() || is_built_in;
             let folder = item.patient_folder.as_deref().filter(|_| has_folder);
             *patient = from_name.or_else(|| folder.map(Into::into));
         }
     }
     let of_headers_alone = headers.notes().filter(|_| source == Some(PatientSource::Headers));
     let has_column_of = |item: &Item| has_column[usize::from(is_from_test_option(item))];
-    let of_both =
-        [disagreeing_patients_note(items, &headers), missing_patients_note(items, &headers, has_column_of)];
+    let of_both = [
+        disagreeing_patients_note(&in_columns, &headers),
+        missing_patients_note(items, &headers, has_column_of),
+    ];
     let notes = of_headers_alone.chain(of_both.into_iter().flatten()).collect();
     let mut patients = of_headers;
     if images.iter().any(|decoded| decoded.origin.is_some()) {
         replace_by_numbers(&mut patients);
     }
     Ok(FoundPatients { patients, source, is_guess, notes })
+}
+
+/// The patient of each image in the column of its table, in its first spelling.
+fn patients_in_columns(items: &[Item]) -> Vec<Option<Box<str>>> {
+    let mut first_spelling: HashMap<String, Box<str>> = HashMap::new();
+    let spelled = |item: &Item| {
+        let patient = item.patient.as_ref()?;
+        let key = without_case_and_blanks(patient);
+        Some(first_spelling.entry(key).or_insert_with(|| patient.clone()).clone())
+    };
+    items.iter().map(spelled).collect()
 }
 
 /// Beside DICOM files, a table's patients are numbers, as those of the headers are: they may be the same identifiers.
@@ -175,11 +189,14 @@ fn replace_by_numbers(patients: &mut [Option<Box<str>>]) {
 }
 
 /// A note on patients that the headers of DICOM files name as one, and the column of the table as several.
-fn disagreeing_patients_note(items: &[Item], headers: &HeaderPatients<'_>) -> Option<String> {
+fn disagreeing_patients_note(
+    in_columns: &[Option<Box<str>>],
+    headers: &HeaderPatients<'_>,
+) -> Option<String> {
     let mut first_name = HashMap::new();
     let mut split = HashSet::new();
-    for (item, patient) in items.iter().zip(headers.iter()) {
-        let Some((patient, name)) = patient.zip(item.patient.as_ref()) else { continue };
+    for (patient, name) in headers.iter().zip(in_columns) {
+        let Some((patient, name)) = patient.zip(name.as_ref()) else { continue };
         if *first_name.entry(patient).or_insert(name) != name {
             split.insert(patient);
         }
