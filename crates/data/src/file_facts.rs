@@ -73,6 +73,8 @@ pub(crate) enum HeaderPatient {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) patient: Option<HeaderPatient>,
+    /// Its study: another file of it may have the PatientID that this one lacks.
+    pub(crate) study: Option<[u8; 32]>,
     /// Manufacturer and model of the device.
     pub(crate) device: [u8; 32],
     pub(crate) view: ViewPosition,

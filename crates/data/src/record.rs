@@ -115,7 +115,7 @@ fields! {
     }
     Place { start, check }
     StoredImage { place, height, width, channels }
-    Origin { patient, device, view, has_burned_in_text }
+    Origin { patient, study, device, view, has_burned_in_text }
     FileIdentity { digest, stamp }
     Unusable { reason, cause }
     DuplicatePair { a, b, similarity }

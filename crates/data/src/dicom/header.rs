@@ -218,8 +218,10 @@ pub(super) fn origin(object: &InMemDicomObject) -> Origin {
     let patient = identifier(tags::PATIENT_ID)
         .map(|id| HeaderPatient::Identifier { id, issuer: identifier(tags::ISSUER_OF_PATIENT_ID) });
     let device = [tags::MANUFACTURER, tags::MANUFACTURER_MODEL_NAME];
+    let study = identifier(tags::STUDY_INSTANCE_UID);
     Origin {
-        patient: patient.or_else(|| identifier(tags::STUDY_INSTANCE_UID).map(HeaderPatient::Study)),
+        patient: patient.or_else(|| study.map(HeaderPatient::Study)),
+        study,
         device: digest(&device.map(|tag| text(object, tag).unwrap_or_default())),
         view: match text(object, tags::VIEW_POSITION).as_deref() {
             Some("PA") => ViewPosition::Pa,

@@ -283,6 +283,11 @@ fn patients_are_told_apart_by_identifier_and_issuer() {
     };
     assert_eq!((parts("17", ""), parts("17", "A").1), ((parts("17", "A").0, false), true));
     assert!(matches!(patient("", ""), HeaderPatient::Study(_)), "the study, where there is no patient");
+    let mut object = object_of(&film(), PLAIN);
+    object.put(DataElement::new(tags::STUDY_INSTANCE_UID, VR::UI, "1.2.3.4"));
+    object.put(DataElement::new(tags::PATIENT_ID, VR::LO, "17"));
+    let study = header::origin(&object).study.expect("a study, also beside a patient");
+    assert_eq!(patient("", ""), HeaderPatient::Study(study));
 }
 
 #[test]

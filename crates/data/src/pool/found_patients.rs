@@ -12,13 +12,16 @@ use crate::patients::{self, PatientSource, without_case_and_blanks};
 use crate::source::Item;
 
 /// The patients that the headers of DICOM files name. An identifier that some files have without its issuer is one patient,
-/// whoever issued it: to take one person for two would be leakage, to take two for one only makes a group larger.
+/// whoever issued it: to take one person for two would be leakage, to take two for one only makes a group larger. A file without
+/// an identifier is of the patient that another file of its study names.
 struct HeaderPatients<'a> {
     images: &'a Parts<Decoded>,
     /// Identifiers that some files have without an issuer.
     without_issuer: HashSet<[u8; 32]>,
     /// How many of them others have with one.
     n_joined: usize,
+    /// The patient of each study, if one of its files names it.
+    of_study: HashMap<[u8; 32], HeaderPatient>,
 }
 
 impl<'a> HeaderPatients<'a> {
@@ -35,18 +38,34 @@ impl<'a> HeaderPatients<'a> {
         };
         let without_issuer = ids(false);
         let n_joined = without_issuer.intersection(&ids(true)).count();
-        Self { images, without_issuer, n_joined }
+        let mut of_study = HashMap::new();
+        for origin in images.iter().filter_map(|decoded| decoded.origin.as_ref()) {
+            if let (Some(patient @ HeaderPatient::Identifier { .. }), Some(study)) =
+                (origin.patient, origin.study)
+            {
+                of_study.entry(study).or_insert(patient);
+            }
+        }
+        Self { images, without_issuer, n_joined, of_study }
     }
 
     /// Of each image.
     fn iter(&self) -> impl Iterator<Item = Option<HeaderPatient>> {
-        let joined = |patient| match patient {
+        self.images.iter().map(|decoded| Some(self.joined(decoded.origin.as_ref()?.patient?)))
+    }
+
+    /// The patient that a file means which has this one.
+    fn joined(&self, stored: HeaderPatient) -> HeaderPatient {
+        let identified = match stored {
+            HeaderPatient::Study(study) => *self.of_study.get(&study).unwrap_or(&stored),
+            HeaderPatient::Identifier { .. } => stored,
+        };
+        match identified {
             HeaderPatient::Identifier { id, .. } if self.without_issuer.contains(&id) => {
                 HeaderPatient::Identifier { id, issuer: None }
             }
             other => other,
-        };
-        self.images.iter().map(move |decoded| decoded.origin.as_ref()?.patient.map(joined))
+        }
     }
 
     /// Of each image a name: that of a column, which only the training data or the separate test set may have, so that the
@@ -257,6 +276,10 @@ mod tests {
 
     /// A file, and what its header says.
     fn film(&patient: &HeaderPatient) -> (Item, Decoded) {
+        film_of_study(patient, None)
+    }
+
+    fn film_of_study(patient: HeaderPatient, study: Option<u8>) -> (Item, Decoded) {
         let item = Item {
             content: Content::File(ImageFile::At(Path::new("film").into())),
             name: "film".into(),
@@ -268,7 +291,8 @@ mod tests {
         let options = LoadOptions::default();
         let decoded = Decoded::new(&DynamicImage::new_luma8(30, 30), FileFacts::default(), &options);
         let view = ViewPosition::Pa;
-        let origin = Origin { patient: Some(patient), device: [0; 32], view, has_burned_in_text: false };
+        let (patient, study) = (Some(patient), study.map(|study| [study; 32]));
+        let origin = Origin { patient, study, device: [0; 32], view, has_burned_in_text: false };
         (item, Decoded { origin: Some(Box::new(origin)), ..decoded })
     }
 
@@ -317,6 +341,25 @@ mod tests {
         let images = images.into_iter().collect();
         let notes = find_patients(&items, &images, &options, |_| false).expect("no pattern").notes;
         assert!(notes.len() == 1 && notes[0].starts_with("2 DICOM file(s) have a patient in"), "{notes:?}");
+    }
+
+    #[test]
+    fn an_image_without_identifier_is_of_the_patient_of_its_study() {
+        let without = |study: u8| film_of_study(HeaderPatient::Study([study; 32]), Some(study));
+        let films = [
+            without(8),
+            film_of_study(known(1, Some(1)), Some(7)),
+            without(7),
+            film_of_study(known(1, None), Some(9)),
+            without(9),
+            film_of_study(known(2, None), None),
+        ];
+        let (items, images): (Vec<_>, Vec<_>) = films.into_iter().unzip();
+        let options = LoadOptions::default();
+        let found = find_patients(&items, &images.into_iter().collect(), &options, |_| false);
+        let found = found.expect("no pattern");
+        assert_eq!(numbers(&found), ["1", "2", "2", "2", "2", "3"]);
+        assert!(found.notes[0].starts_with("1 DICOM file(s) have no PatientID"), "{:?}", found.notes);
     }
 
     #[test]
