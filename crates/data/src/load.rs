@@ -1,5 +1,6 @@
 //! From a path to sets in memory: list, decode once, group and split.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -214,9 +215,25 @@ fn prepared(listing: Listing, path: &Path, options: &LoadOptions) -> Result<List
     if found > MAX_CLASSES {
         return Err(DataError::TooManyClasses { path: path.into(), found, limit: MAX_CLASSES });
     }
+    check_class_names(&listing.class_names)
+        .map_err(|reason| DataError::Unusable { path: path.into(), reason })?;
     let cache =
         options.cache.as_deref().map(|folder| CacheFile::path_of(folder, path, options)).transpose()?;
     Ok(Listed { listing: choose_test(listing, options)?, cache })
+}
+
+/// A model file whose classes have no name, or the same one, is not read: blanks around a name do not count.
+fn check_class_names(names: &[String]) -> Result<(), String> {
+    let mut seen = HashMap::new();
+    for name in names {
+        if name.trim().is_empty() {
+            return Err(format!("the name of a class is blank, `{}`; rename it", name.escape_debug()));
+        }
+        if let Some(other) = seen.insert(name.trim(), name) {
+            return Err(format!("two classes differ in blanks only, `{other}` and `{name}`; rename one"));
+        }
+    }
+    Ok(())
 }
 
 /// Decodes training data; `path` names them in errors.

@@ -95,6 +95,8 @@ fn what_does_not_match_is_an_error_that_names_it() {
         (ArrayImages { patients: Some(&["p"]), ..ok }, "1 patients for 20 images"),
         (ArrayImages { labels: &[2; 20], ..ok }, "a label is 2, expected less than 2"),
         (ArrayImages { class_names: &["cat", "cat"], ..ok }, "two classes have the name `cat`"),
+        (ArrayImages { class_names: &["cat", ""], ..ok }, "the name of a class is blank"),
+        (ArrayImages { class_names: &["-", "- "], ..ok }, "two classes differ in blanks only, `-` and `- `"),
         (ArrayImages { labels: &[0; 20], ..ok }, "class `dog`"),
         (ArrayImages { labels: &[0; 20], class_names: &["cat"], ..ok }, "only one class"),
         (ArrayImages { images: none.view(), labels: &[], ..ok }, "it lists no"),

@@ -33,6 +33,17 @@ fn bare_class_folders_are_split_in_three() {
 }
 
 #[test]
+fn a_class_folder_with_a_blank_name_is_rejected() {
+    for blank in [" ", "\u{3000}"] {
+        let dir = tempfile::tempdir().unwrap();
+        save_images(dir.path(), "a", 3);
+        save_images(dir.path(), blank, 3);
+        let text = load(dir.path()).expect_err("a model file has no such class").to_string();
+        assert!(text.contains("the name of a class is blank") && text.contains("rename it"), "{text}");
+    }
+}
+
+#[test]
 fn the_file_of_an_image_is_found_also_by_its_pseudonym() {
     let dir = tempfile::tempdir().unwrap();
     save_images(dir.path(), "only/train/a", 3);
