@@ -95,3 +95,23 @@ fn images_of_an_npz_are_read_again_only_if_it_may_have_changed() {
     sleep(Duration::from_millis(200));
     assert_eq!([bench.check(), bench.check()], [2, unchanged]);
 }
+
+#[cfg(unix)]
+#[test]
+fn an_npz_that_is_replaced_after_its_labels_were_read_is_an_error() {
+    let bench = Bench { dir: tempfile::tempdir().unwrap() };
+    bench.write(&npz(1));
+    let (other, file) = (bench.dir.path().join("other"), bench.file());
+    fs::write(&other, npz(2)).unwrap();
+    let n_opened = AtomicUsize::new(0);
+    let hooked = faults::hook(bench.dir.path(), move |operation| match operation {
+        // The second time, to read its images.
+        Operation::Open(path) if path == file && n_opened.fetch_add(1, Ordering::Relaxed) == 1 => {
+            fs::rename(&other, &file)
+        }
+        _ => Ok(()),
+    });
+    let error = load_dataset(&bench.file(), &LoadOptions::default(), &silent).unwrap_err().to_string();
+    drop(hooked);
+    assert!(error.contains("set.npz cannot be used: it has changed since its labels were read"), "{error}");
+}

@@ -20,7 +20,7 @@ pub(crate) struct Packed {
     stamp: Option<Stamp>,
     size: Size,
     read: Box<dyn Fn() -> Result<Vec<u8>, String> + Send + Sync>,
-    loaded: OnceLock<Result<Loaded, String>>,
+    loaded: OnceLock<Result<Vec<u8>, String>>,
 }
 
 /// The size of each image.
@@ -32,12 +32,6 @@ pub(crate) struct Size {
     pub(crate) channels: usize,
 }
 
-struct Loaded {
-    bytes: Vec<u8>,
-    /// Of the file, if it is the one that was listed.
-    stamp: Option<Stamp>,
-}
-
 impl fmt::Debug for Packed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Packed").field("file", &self.file).field("size", &self.size).finish_non_exhaustive()
@@ -47,7 +41,7 @@ impl fmt::Debug for Packed {
 impl Packed {
     /// Images in memory, which error messages call `file`.
     pub(super) fn in_memory(file: &Path, size: Size, bytes: Vec<u8>) -> Self {
-        let loaded = OnceLock::from(Ok(Loaded { bytes, stamp: None }));
+        let loaded = OnceLock::from(Ok(bytes));
         Self { file: file.into(), stamp: None, size, read: Box::new(|| Ok(Vec::new())), loaded }
     }
 
@@ -73,13 +67,18 @@ impl Packed {
         self.loaded().map(|_| ())
     }
 
-    fn loaded(&self) -> Result<&Loaded, String> {
+    fn loaded(&self) -> Result<&[u8], String> {
         let load = || {
             let bytes = (self.read)()?;
-            let stamp = self.stamp.filter(|stamp| Stamp::of(&self.file) == Some(*stamp));
-            Ok(Loaded { bytes, stamp })
+            // The labels are those of the file that was listed.
+            if self.stamp.is_some() && self.stamp != Stamp::of(&self.file) {
+                return Err(
+                    "it has changed since its labels were read; start again once it is complete".to_owned()
+                );
+            }
+            Ok(bytes)
         };
-        self.loaded.get_or_init(load).as_ref().map_err(String::clone)
+        self.loaded.get_or_init(load).as_deref().map_err(String::clone)
     }
 
     fn digest(&self, bytes: &[u8]) -> ContentDigest {
@@ -89,8 +88,8 @@ impl Packed {
 
     /// What identifies an image.
     pub(super) fn identity(&self, index: usize) -> Option<FileIdentity> {
-        let Loaded { bytes, stamp } = self.loaded().ok()?;
-        Some(FileIdentity { digest: self.digest(self.size.image(bytes, index)), stamp: *stamp })
+        let image = self.size.image(self.loaded().ok()?, index);
+        Some(FileIdentity { digest: self.digest(image), stamp: self.stamp })
     }
 
     /// Whether an image is what `identity` was made of. The file is read if its stamp does not prove it.
@@ -99,12 +98,12 @@ impl Packed {
             return true;
         }
         let loaded = self.loaded();
-        loaded.is_ok_and(|loaded| self.digest(self.size.image(&loaded.bytes, index)) == identity.digest)
+        loaded.is_ok_and(|bytes| self.digest(self.size.image(bytes, index)) == identity.digest)
     }
 
     pub(super) fn decode(&self, index: usize, options: &LoadOptions) -> Result<Decoded, Unusable> {
         let (width, height) = (self.size.width as u32, self.size.height as u32);
-        let bytes = self.size.image(&self.loaded()?.bytes, index).to_vec();
+        let bytes = self.size.image(self.loaded()?, index).to_vec();
         let channels = self.size.channels as u8;
         let image = if channels == 1 {
             GrayImage::from_raw(width, height, bytes).map(DynamicImage::ImageLuma8)
