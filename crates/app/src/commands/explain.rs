@@ -196,16 +196,24 @@ fn to_png(sheet: &RgbImage) -> Result<Vec<u8>, png::EncodingError> {
     Ok(bytes)
 }
 
-/// The index of a class, by its name.
+/// The index of a class, by its name, or by its name in another case if that is the name of no other class.
 ///
 /// # Errors
 /// [`CommandError::NoSuchClass`].
 pub(crate) fn find_class(card: &ModelCard, name: &str) -> Result<usize, CommandError> {
-    let found = card.class_names.iter().position(|class| class.eq_ignore_ascii_case(name));
-    found.ok_or_else(|| CommandError::NoSuchClass {
+    find_class_name(&card.class_names, name).ok_or_else(|| CommandError::NoSuchClass {
         name: name.to_owned(),
         known: card.class_names.join(", "),
     })
+}
+
+fn find_class_name(class_names: &[String], name: &str) -> Option<usize> {
+    let in_any_case = || {
+        let mut found =
+            (0..class_names.len()).filter(|&class| class_names[class].eq_ignore_ascii_case(name));
+        found.next().filter(|_| found.next().is_none())
+    };
+    class_names.iter().position(|class| class == name).or_else(in_any_case)
 }
 
 /// A class and its probability.
@@ -264,6 +272,13 @@ fn show(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_class_is_found_by_its_exact_name_first() {
+        let class_names = ["A", "a", "Flu", "XY", "xy"].map(str::to_owned);
+        let found = ["A", "a", "flu", "xy", "Xy", "b"].map(|name| find_class_name(&class_names, name));
+        assert_eq!(found, [Some(0), Some(1), Some(2), Some(4), None, None]);
+    }
 
     #[test]
     fn a_change_that_is_not_visible_is_not_shown_as_one() {
