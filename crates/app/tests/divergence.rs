@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use crate::program::{roentgen, text};
+use crate::program::{refuses, roentgen, text, write_images};
 
 #[test]
 fn a_run_that_ends_no_better_than_guessing_says_so() {
@@ -105,4 +105,13 @@ fn a_run_that_does_not_fit_into_memory_is_rejected_before_it_begins() {
         said.contains("the run would take about") && said.contains("on a machine with more memory"),
         "{said}"
     );
+}
+
+#[test]
+fn no_epoch_is_selected_by_an_area_that_is_not_defined() {
+    let folder = TempDir::new().unwrap();
+    write_images(folder.path(), "sets/train", &[("ill", 12), ("well", 12)]);
+    write_images(folder.path(), "sets/val", &[("ill", 4)]);
+    let args = ["train", "--data", "sets", "--select", "auc", "--out", "none"];
+    refuses(&args, 2, &["--select auc", "of one class", "another --select"], folder.path());
 }

@@ -209,8 +209,7 @@ pub(crate) fn find_class(card: &ModelCard, name: &str) -> Result<usize, CommandE
 
 fn find_class_name(class_names: &[String], name: &str) -> Option<usize> {
     let in_any_case = || {
-        let mut found =
-            (0..class_names.len()).filter(|&class| class_names[class].eq_ignore_ascii_case(name));
+        let mut found = (0..class_names.len()).filter(|&class| class_names[class].eq_ignore_ascii_case(name));
         found.next().filter(|_| found.next().is_none())
     };
     class_names.iter().position(|class| class == name).or_else(in_any_case)

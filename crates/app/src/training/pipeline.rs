@@ -274,6 +274,13 @@ fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<Option<Str
             return Err(ConfigError::Conflict { first: "--select", second, reason }.into());
         }
     }
+    let n_val_classes = data.val.class_counts(data.class_names.len()).iter().filter(|&&n| n > 0).count();
+    if config.select == Select::Auc && n_val_classes == 1 {
+        let reason = "an area under the ROC curve needs images of two; add validation images of another class, or choose \
+                      another --select";
+        let second = "validation images of one class";
+        return Err(ConfigError::Conflict { first: "--select auc", second, reason }.into());
+    }
     let Some(path) = &config.init else { return Ok(None) };
     // Only whether they fit; the weights are loaded when training begins.
     let start = model_file::initialise(&mut ResNet9::zeros(&resnet9_config(config, data)), path)?;
