@@ -55,6 +55,18 @@ pub fn is_same_class(name: &str, other: &str) -> bool {
     look_in_any_case(name) == look_in_any_case(other)
 }
 
+/// Whether training takes two names for one class: as [`is_same_class`], but single letters of another case are two classes.
+///
+/// ```
+/// use roentgen_data::is_same_training_class;
+///
+/// assert!(is_same_training_class("Covid", "covid") && !is_same_training_class("A", "a"));
+/// ```
+#[must_use]
+pub fn is_same_training_class(name: &str, other: &str) -> bool {
+    look_of(name) == look_of(other)
+}
+
 fn with_usual_apostrophe(letter: char) -> char {
     if matches!(letter, '\u{2018}' | '\u{2019}' | '\u{2BC}' | '\u{2032}') { '\'' } else { letter }
 }

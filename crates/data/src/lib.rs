@@ -112,7 +112,7 @@ mod tta;
 pub use augment::Augment;
 pub use batch::{Transform, batch_ranges, even_ranges, fill_batch};
 pub use caught_panic::is_panic_caught;
-pub use class_look::is_same_class;
+pub use class_look::{is_same_class, is_same_training_class};
 pub use class_weights::{class_weights_balanced, class_weights_sqrt};
 pub use dataset::{Dataset, Findings, Pseudonym, SubsetOrigin};
 pub use error::{BadFile, DataError, write_remedy};

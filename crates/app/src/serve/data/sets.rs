@@ -16,7 +16,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use axum::http::StatusCode;
-use roentgen_data::{disk, image_extension, is_same_class, read_file, read_text_file};
+use roentgen_data::{
+    disk, image_extension, is_same_class, is_same_training_class, read_file, read_text_file,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -312,14 +314,23 @@ fn info(name: String, title: String, contents: Contents) -> SetInfo {
 
 /// The class of a set that has this name, or one that the loader takes for the same; a new one if there is room.
 fn class_to_use(contents: &Contents, class: String) -> Result<String, Problem> {
-    // Single letters may be classes of handwriting, but on some disks `a` and `A` are one folder.
-    match contents.classes.iter().find(|known| is_same_class(&known.name, &class)) {
-        Some(known) => Ok(known.name.clone()),
-        None if contents.classes.len() >= MAX_CLASSES => {
-            Err(full(format!("the set has {MAX_CLASSES} classes, the most that are possible")))
-        }
-        None => Ok(class),
+    let known = |is_same: fn(&str, &str) -> bool| {
+        contents.classes.iter().map(|known| &known.name).find(|known| is_same(known, &class))
+    };
+    if let Some(known) = known(|known, class| known == class).or_else(|| known(is_same_training_class)) {
+        return Ok(known.clone());
     }
+    // Single letters may be classes of handwriting, but on some disks `a` and `A` are one folder.
+    if let Some(known) = known(is_same_class) {
+        let text = format!(
+            "the set has a class `{known}`, and some disks do not distinguish it from `{class}`; give the class a longer name"
+        );
+        return Err(Problem::Refused(StatusCode::CONFLICT, text));
+    }
+    if contents.classes.len() >= MAX_CLASSES {
+        return Err(full(format!("the set has {MAX_CLASSES} classes, the most that are possible")));
+    }
+    Ok(class)
 }
 
 impl Contents {

@@ -128,6 +128,7 @@ async fn remove(State(site): State<Site>, Path(set): Path<String>) -> Result<Sta
     (status = 200, body = SetInfo),
     (status = 400, body = String, description = "The name cannot be that of a class."),
     (status = 404, body = String, description = "There is no such set."),
+    (status = 409, body = String, description = "The set has a class of the same letter in another case."),
     (status = 507, body = String, description = "The set has 1,000 classes, or the disk is full."),
 ))]
 async fn add_class(
@@ -198,6 +199,7 @@ async fn image_thumbnail(
         (status = 201, body = AddedImage),
         (status = 400, body = String, description = "The name of the class or folder cannot be used."),
         (status = 404, body = String, description = "There is no such set."),
+        (status = 409, body = String, description = "The set has a class of the same letter in another case."),
         (status = 413, body = String, description = "The file is larger than 64 MiB, or did not arrive."),
         (status = 415, body = String, description = "The file is no image of a known format."),
         (status = 507, body = String, description = "The set is full, or the disk."),

@@ -137,14 +137,22 @@ async fn names_that_the_loader_takes_for_one_class_are_one_class_of_a_set() {
     let (folder, site) = server();
     let set = new_set(&site).await;
     // Other names for a disk: upper case, a C of full width, a Cyrillic o.
-    for (number, class) in (0..).zip(["Covid", "COVID", "%EF%BC%A3ovid", "C%D0%BEvid", "normal", "A", "a"]) {
+    for (number, class) in (0..).zip(["Covid", "COVID", "%EF%BC%A3ovid", "C%D0%BEvid", "normal", "A"]) {
         let (status, added) = add(&site, &set, &format!("class={class}&name={number}"), png(number)).await;
         assert_eq!(status, StatusCode::CREATED, "{class}: {added}");
+    }
+    // Two classes of handwriting for the loader, but one folder on some disks.
+    let class_path = format!("{SETS}/{set}/classes?class=a");
+    for (status, reason) in
+        [add(&site, &set, "class=a", png(9)).await, json(&site, "POST", &class_path, Vec::new()).await]
+    {
+        let reason = reason.as_str().expect("a sentence");
+        assert!(status == StatusCode::CONFLICT && reason.starts_with("the set has a class `A`"), "{reason}");
     }
     let (_, found) = json(&site, "GET", &format!("{SETS}/{set}"), Vec::new()).await;
     let classes = found["classes"].as_array().expect("classes").iter();
     let counts: Vec<_> = classes.map(|class| (class["name"].as_str(), class["train"].as_u64())).collect();
-    assert_eq!(counts, [(Some("A"), Some(2)), (Some("Covid"), Some(4)), (Some("normal"), Some(1))]);
+    assert_eq!(counts, [(Some("A"), Some(1)), (Some("Covid"), Some(4)), (Some("normal"), Some(1))]);
     let data = folder.path().join("runs/.sets").join(&set);
     let config = TrainConfig { data, ..TrainConfig::default() };
     let loaded = inspect(&config, &roentgen_data::silent).expect("images").data;
