@@ -79,7 +79,7 @@ fn inspection_request(site: &Site, data: String) -> Result<InspectionRequest, Pr
             Ok(InspectionRequest { data, config: TrainConfig::default(), state: blake3::hash(&[]) })
         }
         DataSet::Path(path) => {
-            let state = state_of(&path)?;
+            let state = state_of(&path, site.runs_path())?;
             Ok(InspectionRequest {
                 data,
                 config: TrainConfig { data: path, ..TrainConfig::default() },
