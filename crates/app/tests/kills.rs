@@ -1,4 +1,4 @@
-//! A run that is killed at any moment goes on to the same bytes. A plain run is killed 50 times; by hand, runs of every kind on
+//! A run that is killed at any moment goes on to the same bytes. A plain run is killed 25 times; by hand, runs of every kind on
 //! a disk whose fsync is slow, each as often as `ROENTGEN_TEST_KILLS` says.
 
 use std::collections::BTreeMap;
@@ -176,17 +176,17 @@ fn kill_on_a_slow_disk(name: &str, args: &'static str) {
 
 #[test]
 fn a_run_killed_at_any_moment_goes_on_to_the_same_bytes() {
-    Kills::new(PLAIN, false).kill("plain", 50);
+    Kills::new(PLAIN, false).kill("plain", 25);
 }
 
 #[test]
 fn a_sweep_killed_at_any_moment_goes_on_to_the_same_bytes() {
-    Kills::new(SWEEP, false).kill("sweep", 15);
+    Kills::new(SWEEP, false).kill("sweep", 10);
 }
 
 #[test]
 fn a_task_killed_at_any_moment_goes_on_to_the_same_bytes() {
-    Kills::new(TASK, false).kill("task", 15);
+    Kills::new(TASK, false).kill("task", 10);
 }
 
 #[test]
