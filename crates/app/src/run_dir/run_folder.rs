@@ -8,9 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use roentgen_data::disk::{self, TEMPORARY_PREFIX};
+use serde::Serialize;
 
-use super::file_names::{CHECKPOINT, CONFIG};
+use super::file_names::{CHECKPOINT, CONFIG, METRICS};
 use crate::run_dir::error::{RunDirError, WriteError, is_finished};
+use crate::terminal::foreign_text::printable_json;
 
 /// Locked while a run works in the folder.
 pub(super) const LOCK: &str = ".lock";
@@ -170,6 +172,15 @@ impl RunFolder {
         Ok(())
     }
 
+    /// Writes `metrics.json`, with which the run has ended.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(crate) fn end(&self, metrics: &impl Serialize) -> Result<(), RunDirError> {
+        self.write_json(METRICS, metrics)?;
+        self.finish()
+    }
+
     /// Removes the files that only an unfinished run needs.
     ///
     /// # Errors
@@ -213,6 +224,15 @@ impl RunFolder {
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunDirError> {
         let path = self.file(name);
         disk::write_atomically(&self.path, &path, bytes).map_err(|source| self.write_error(path, source))
+    }
+
+    /// Writes a record as JSON.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(crate) fn write_json(&self, name: &str, record: &impl Serialize) -> Result<(), RunDirError> {
+        let json = serde_json::to_string_pretty(record).expect("records are plain numbers and names");
+        self.write(name, (printable_json(&json) + "\n").as_bytes())
     }
 
     /// Writes a whole file that only the user may read.
@@ -294,7 +314,6 @@ mod tests {
     use roentgen_data::disk::{Operation, faults};
 
     use super::*;
-    use crate::run_dir::file_names::METRICS;
 
     fn new_folder(path: &Path) -> RunFolder {
         fs::create_dir_all(path).expect("a folder");

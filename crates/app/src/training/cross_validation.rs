@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::parts::{Part, PartResult, end_whole, train_parts};
+use super::parts::{Part, PartResult, train_parts};
 use super::spread::{MainMetrics, Spread};
 use super::whole_folder::WholeFolder;
 use crate::config::TrainConfig;
@@ -140,7 +140,7 @@ pub(super) fn run(
     let pooled = pool.metrics();
     let heading = format!("{} pooled", counted(parts.len(), "fold"));
     let metrics = CrossValidationMetrics::new(pooled.clone(), pool.folds, config.seed);
-    end_whole(&folder, &metrics)?;
+    folder.end(&metrics)?;
     tables::show_test_tables(screen, &heading, &pooled);
     if metrics.pooled.values.macro_roc_auc.is_some() {
         screen.field("note", POOLED_AREA);

@@ -2,7 +2,6 @@
 //! run for each part.
 
 use roentgen_data::Dataset;
-use serde::Serialize;
 
 use super::pipeline::{self, FinishedRun, ResumeOptions};
 use super::same_settings;
@@ -16,7 +15,6 @@ use crate::run_dir::error::{RunDirError, WriteError};
 use crate::run_dir::file_names::{CONFIG, FAILURE, METRICS};
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::run_folder::RunFolder;
-use crate::terminal::foreign_text::printable_json;
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
 
@@ -127,17 +125,6 @@ pub(super) fn check_ended<'a>(
         return Ok(());
     }
     Err(RunDirError::NotEnded { path: whole.path().to_owned(), folders: missing })
-}
-
-/// Writes the metrics of the whole, with which it has ended.
-///
-/// # Errors
-/// As [`RunFolder::write`].
-pub(super) fn end_whole(folder: &RunFolder, metrics: &impl Serialize) -> Result<(), RunDirError> {
-    let json =
-        printable_json(&serde_json::to_string_pretty(metrics).expect("metrics are plain numbers and names"));
-    folder.write(METRICS, (json + "\n").as_bytes())?;
-    folder.finish()
 }
 
 /// Trains a part in its own folder, or resumes it; `None` if it has ended before. In both cases it must have been trained with

@@ -26,12 +26,11 @@ use crate::model::predicted_set::PredictedSet;
 use crate::model::training_digests::TrainingDigests;
 use crate::ranks::Ranks;
 use crate::run_dir::error::RunDirError;
-use crate::run_dir::file_names::{CONFIG, DATA, METRICS, MODEL, REPORT};
+use crate::run_dir::file_names::{CONFIG, DATA, MODEL, REPORT};
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::pseudonym_key;
 use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::RunFolder;
-use crate::terminal::foreign_text::printable_json;
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
 use crate::training::memory_estimate::{MORE_ROOM, MemoryEstimate, SMALLER_TRAINING};
@@ -131,9 +130,7 @@ pub(super) fn begin(
     let init_digest = check_against_data(config, data)?;
     let config = config.resolved(data.train.len(), data.val_fraction);
     let folder = folder.create()?;
-    let inspection =
-        printable_json(&serde_json::to_string_pretty(&Inspection::of(data)).expect("counts and names"));
-    folder.write(DATA, (inspection + "\n").as_bytes())?;
+    folder.write_json(DATA, &Inspection::of(data))?;
     inputs::write(&folder, data, init_digest.as_deref())?;
     // The configuration is written last: a folder that has it can be resumed.
     pseudonym_key::write(&config, data, &folder)?;
@@ -226,10 +223,7 @@ pub(crate) fn train_in_folder(
     let report = run.report(&final_model, &metrics, test.as_ref())?;
     folder.write(REPORT, report.as_bytes())?;
     // The metrics are written last: a folder that has them belongs to a run that has ended.
-    let json =
-        printable_json(&serde_json::to_string_pretty(&metrics).expect("metrics are plain numbers and names"));
-    folder.write(METRICS, (json + "\n").as_bytes())?;
-    folder.finish()?;
+    folder.end(&metrics)?;
     run_summary::show_results(&run, &metrics)?;
     Ok(FinishedRun { metrics, test, folder: folder.clone() })
 }

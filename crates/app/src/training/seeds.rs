@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::parts::{Part, PartResult, end_whole, train_parts};
+use super::parts::{Part, PartResult, train_parts};
 use super::spread::{MainMetrics, Spread};
 use super::whole_folder::WholeFolder;
 use crate::config::{SeedRange, TrainConfig};
@@ -69,7 +69,7 @@ pub(super) fn run(
         n_leaked: seeds.iter().map(|seed| seed.main.n_leaked).sum(),
         seeds,
     };
-    end_whole(&folder, &metrics)?;
+    folder.end(&metrics)?;
     let heading = format!("test set, over {} seeds", metrics.n_seeds);
     metrics.spread.show(screen, &heading, "seeds", &metrics.seeds[0].main.metrics);
     tables::show_caution(screen, is_any_medical);

@@ -27,7 +27,6 @@ use crate::run_dir::file_names::{CONFIG, SPACE, SWEEP, SWEEP_PAGE};
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::sweep_record::{ResultRecord, RungRecord, ScoreName};
-use crate::terminal::foreign_text::printable_json;
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
 
@@ -297,9 +296,8 @@ impl<'a> Sweep<'a> {
         screen: &Screen,
     ) -> Result<(), TrainingError> {
         let record = record::of(self, rungs, contenders);
-        let json = serde_json::to_string_pretty(&record).expect("plain numbers and names");
         folder.write(SWEEP_PAGE, report::sweep_page(&record, is_medical).as_bytes())?;
-        folder.write(SWEEP, (printable_json(&json) + "\n").as_bytes())?;
+        folder.write_json(SWEEP, &record)?;
         folder.finish()?;
         show::results(screen, self, (&record, &record::best(contenders)), is_medical, folder);
         screen.result(&record);

@@ -14,7 +14,6 @@ use crate::run_dir::file_names::{CONFIG, FAILURE, LAST_MODEL, METRICS, SWEEP};
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::sweep_record::{ResultRecord, ScoreName};
-use crate::terminal::foreign_text::printable_json;
 use crate::training::error::TrainingError;
 use crate::training::same_settings;
 
@@ -115,9 +114,7 @@ pub(super) fn write_failure(
     };
     let lacked_memory = matches!(error, TrainingError::NotEnoughMemory { .. });
     let settings = (!has_begun).then(|| config.recorded().to_toml());
-    let failure = Failure { reason: error.to_string(), lacked_memory, settings };
-    let json = printable_json(&serde_json::to_string_pretty(&failure).expect("texts"));
-    folder.write(FAILURE, (json + "\n").as_bytes())?;
+    folder.write_json(FAILURE, &Failure { reason: error.to_string(), lacked_memory, settings })?;
     if lacked_memory { Ok(()) } else { folder.finish() }
 }
 
