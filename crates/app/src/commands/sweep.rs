@@ -30,14 +30,9 @@ pub(crate) fn run(
     ranks: &Ranks,
     screen: &Screen,
 ) -> Result<(), AppError> {
-    let folder = ranks.first(|| {
-        let folder = PlannedFolder::new(out)?;
-        folder.check_outside(config)?;
-        folder.check_writable()?;
-        Ok::<_, AppError>(WholeFolder::Planned(folder))
-    })?;
+    let folder = ranks.first(|| PlannedFolder::for_run(out, config).map_err(AppError::from))?;
     let sweep = ranks.together(|| Sweep::new(config, space).map_err(AppError::from))?;
-    Ok(sweep.run(folder, ranks, false, screen)?)
+    Ok(sweep.run(folder.map(WholeFolder::Planned), ranks, false, screen)?)
 }
 
 /// Trains one task's share of a sweep, in the folder `out` that all tasks work in.
@@ -51,9 +46,7 @@ pub(crate) fn run_task(
     out: &Path,
     screen: &Screen,
 ) -> Result<(), AppError> {
-    let folder = PlannedFolder::Given(out.into());
-    folder.check_outside(config)?;
-    folder.check_writable()?;
+    PlannedFolder::for_task(out, config)?;
     Ok(Sweep::new(config, space)?.run_task(task, out, screen)?)
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn run(
     ranks: &Ranks,
     screen: &Screen,
 ) -> Result<(), AppError> {
-    let folder = ranks.first(|| plan_folder(config, out))?;
+    let folder = ranks.first(|| PlannedFolder::for_run(out, config).map_err(AppError::from))?;
     if let Some(several) = SeveralRuns::of(config) {
         return Ok(several.run_on(ranks, folder.map(WholeFolder::Planned), false, screen)?);
     }
@@ -70,9 +70,7 @@ pub(crate) fn run_task(
         let reason = "tasks divide the trainings of --folds, --seeds or a sweep";
         return Err(ConfigError::Conflict { first: "--task", second: "a single training", reason }.into());
     };
-    let folder = PlannedFolder::Given(out.into());
-    folder.check_outside(config)?;
-    folder.check_writable()?;
+    PlannedFolder::for_task(out, config)?;
     Ok(several.run_task(task, out, screen)?)
 }
 
@@ -100,14 +98,6 @@ pub(crate) fn resume(
         train_in_folder(&config, &data, folder, Execution::new(leader, options.other_cpu), screen)?;
     screen.result(&PrintedMetrics { metrics: &metrics, run: folder.path() });
     Ok(())
-}
-
-/// The run folder to create, which must not be among the images, and where files can be written.
-fn plan_folder(config: &TrainConfig, out: Option<&Path>) -> Result<PlannedFolder, AppError> {
-    let folder = PlannedFolder::new(out)?;
-    folder.check_outside(config)?;
-    folder.check_writable()?;
-    Ok(folder)
 }
 
 /// The folder and the settings of an interrupted run.

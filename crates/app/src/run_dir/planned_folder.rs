@@ -53,6 +53,22 @@ impl PlannedFolder {
         }
     }
 
+    /// As [`Self::new`], for a run with these settings: the folder must not be among the images, and must be writable.
+    ///
+    /// # Errors
+    /// As [`Self::new`] and [`Self::check_outside`]; [`WriteError`].
+    pub(crate) fn for_run(out: Option<&Path>, config: &TrainConfig) -> Result<Self, RunDirError> {
+        Self::new(out)?.checked(config)
+    }
+
+    /// The same for the folder that several tasks work in, which may exist.
+    ///
+    /// # Errors
+    /// As [`Self::check_outside`]; [`WriteError`].
+    pub(crate) fn for_task(out: &Path, config: &TrainConfig) -> Result<Self, RunDirError> {
+        Self::Given(out.into()).checked(config)
+    }
+
     /// A folder in that of a run, for a run that is part of it.
     #[must_use]
     pub(crate) fn inside(whole: &RunFolder, name: &str) -> Self {
@@ -86,17 +102,17 @@ impl PlannedFolder {
         Ok(())
     }
 
-    /// Checks that the folder can be made, or written if it exists: to notice that only after all images were read takes long.
-    ///
-    /// # Errors
-    /// [`WriteError`].
-    pub(crate) fn check_writable(&self) -> Result<(), RunDirError> {
-        let (Self::Given(path) | Self::Inside(path) | Self::ByDate { parent: path, .. }) = self;
+    /// Also checks that the folder can be made, or written if it exists: to notice that only after all images were read takes
+    /// long.
+    fn checked(self, config: &TrainConfig) -> Result<Self, RunDirError> {
+        self.check_outside(config)?;
+        let (Self::Given(path) | Self::Inside(path) | Self::ByDate { parent: path, .. }) = &self;
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        let Some(existing) = absolute.ancestors().find(|folder| folder.exists()) else { return Ok(()) };
-        // Permissions alone do not show it: the file system may be read-only.
-        let tried = TemporaryFile::create(existing);
-        tried.map(drop).map_err(|source| WriteError { path: path.clone(), source }.into())
+        if let Some(existing) = absolute.ancestors().find(|folder| folder.exists()) {
+            // Permissions alone do not show it: the file system may be read-only.
+            TemporaryFile::create(existing).map_err(|source| WriteError { path: path.clone(), source })?;
+        }
+        Ok(self)
     }
 
     /// Creates the folder.
