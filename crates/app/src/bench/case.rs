@@ -16,7 +16,7 @@ use super::{BenchConfig, peak_rss_mib};
 use crate::error::bench::BenchError;
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
-use crate::training::memory_estimate::{MemoryEstimate, Step};
+use crate::training::memory_estimate::MemoryEstimate;
 use crate::training::step::TrainingStep;
 
 /// Seconds of timed steps.
@@ -119,9 +119,9 @@ impl Case {
         config: &BenchConfig,
         remedy: &'static str,
     ) -> Result<(), TrainingError> {
-        let step = Step { batch: self.batch, width: config.width, size: config.size as u32, remedy };
-        let n_threads = rayon::current_num_threads();
-        MemoryEstimate::check_steps(&config.model(), step, n_threads, self.mode == Mode::Train)
+        let (n_threads, is_training) = (rayon::current_num_threads(), self.mode == Mode::Train);
+        MemoryEstimate::of_steps(&config.model(), self.batch, config.size, n_threads, is_training)
+            .check(remedy)
     }
 
     fn measured(self, mut work: impl FnMut()) -> CaseResult {

@@ -29,7 +29,7 @@ const IMAGES_SEEN: usize = 12_000;
 /// Unusable data, too little memory, or a training that diverges.
 pub(crate) fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
     let data = load(config, screen)?;
-    MemoryEstimate::of(config, &data).check(config, data.train.len(), "lower --size")?;
+    MemoryEstimate::of(config, &data).check("lower --size")?;
     let (evaluated, n_leaked) = without_leaked(&data);
     if evaluated.is_empty() {
         return Err(if n_leaked == 0 {

@@ -54,7 +54,7 @@ pub(crate) fn inspect(config: &TrainConfig, progress: &dyn Progress) -> Result<I
     let memory = MemoryEstimate::of(config, &data);
     let memory_bytes = memory.total_bytes as u64;
     inspection.train_memory_bytes = Some(memory_bytes);
-    let fits = memory.check(config, data.train.len(), LOWER_SETTINGS);
+    let fits = memory.check(LOWER_SETTINGS);
     let no_memory = fits.err().map(|error| error.to_string());
     inspection.notes.extend(no_memory.clone());
     if no_memory.is_none() && !progress.is_cancelled() {

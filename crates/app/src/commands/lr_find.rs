@@ -66,7 +66,7 @@ pub(crate) fn run(
     out.map_or(Ok(()), |file| file.check())?;
     let data = load(config, screen)?;
     let n_train = data.train.len();
-    MemoryEstimate::of(config, &data).check(config, n_train, LOWER_SETTINGS)?;
+    MemoryEstimate::of(config, &data).check(LOWER_SETTINGS)?;
     let model = ResNet9::new(&resnet9_config(config, &data), config.seed);
     let normalization = normalization(config, &data.train);
     let loss_head = loss_head(config, &data.train.class_counts(data.class_names.len()));

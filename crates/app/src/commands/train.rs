@@ -141,10 +141,7 @@ fn load_on_all(
     let data = ranks.together(|| load_together(config, ranks, screen).map_err(AppError::from))?;
     agree_on_images(&data, ranks)?;
     let estimate = MemoryEstimate::of(config, &data);
-    ranks.together(|| {
-        let checked = estimate.check_beside(ranks.n_on_host(), config, data.train.len(), remedy);
-        checked.map_err(AppError::from)
-    })?;
+    ranks.together(|| estimate.check_beside(ranks.n_on_host(), remedy).map_err(AppError::from))?;
     Ok(data)
 }
 

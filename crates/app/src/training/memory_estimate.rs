@@ -3,7 +3,6 @@
 
 use roentgen_data::{Dataset, ImageSet};
 use roentgen_layers::ResNet9Config;
-use serde::Serialize;
 
 use crate::config::TrainConfig;
 use crate::config::build::resnet9_config;
@@ -27,8 +26,8 @@ pub(crate) const MORE_ROOM: &str =
 /// Bytes for an image and a class in the evaluation of a set: logit, probability, rank, and both numbers as text.
 const BYTES_OF_CLASS: usize = 80;
 
-/// The bytes of a run by purpose.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+/// The bytes of a run by purpose, and what the largest of them depend on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MemoryEstimate {
     /// All at once, at the worst moment.
     pub total_bytes: usize,
@@ -46,19 +45,12 @@ pub(crate) struct MemoryEstimate {
     pub checkpoint_bytes: usize,
     /// After training, when its memory is free again: the model as a file, and the evaluation of every set.
     pub final_bytes: usize,
-}
-
-/// What a message says of a step.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
-    /// Images.
-    pub batch: usize,
-    /// Channels of the first convolution.
-    pub width: usize,
+    /// Images that go through the network together in a training step.
+    batch: usize,
     /// Side of an image.
-    pub size: u32,
-    /// What makes it smaller in the command that was given.
-    pub remedy: &'static str,
+    size: usize,
+    /// Channels of the first convolution.
+    width: usize,
 }
 
 /// What an estimate depends on besides the network.
@@ -102,7 +94,7 @@ impl MemoryEstimate {
             data_bytes: [&data.train, &data.val, &data.test].into_iter().map(ImageSet::n_bytes).sum(),
             is_averaged,
         };
-        Self::of_sizes(&resnet9_config(config, data), sizes)
+        Self { batch, ..Self::of_sizes(&resnet9_config(config, data), sizes) }
     }
 
     /// Of a run of these sizes.
@@ -135,6 +127,9 @@ impl MemoryEstimate {
             validation_bytes: evaluation(n_validated),
             checkpoint_bytes: checkpoint,
             final_bytes: FINAL_COPIES * of_weights + evaluation(n_evaluated),
+            batch,
+            size,
+            width: network.width,
         };
         Self { total_bytes: estimate.sum(), ..estimate }
     }
@@ -147,63 +142,47 @@ impl MemoryEstimate {
         PROGRAM_BYTES + data_bytes + kernel_bytes + training.max(self.final_bytes) + kept
     }
 
+    /// Of a process that does nothing but steps, or forward passes.
+    pub(crate) fn of_steps(
+        network: &ResNet9Config,
+        batch: usize,
+        size: usize,
+        n_threads: usize,
+        is_training: bool,
+    ) -> Self {
+        let architecture = network.architecture();
+        let of_weights = size_of::<f32>() * architecture.n_parameters();
+        let (copies, memory) = if is_training {
+            (4, architecture.training_memory(batch, size, n_threads))
+        } else {
+            (2, architecture.inference_memory(batch, size, n_threads))
+        };
+        let estimate = Self {
+            parameter_bytes: copies * of_weights,
+            activation_bytes: memory.activations,
+            kernel_bytes: memory.kernels + memory.shared,
+            batch,
+            size,
+            width: network.width,
+            ..Self::default()
+        };
+        Self { total_bytes: estimate.sum(), ..estimate }
+    }
+
     /// Fails if the run takes more memory than there is; `remedy` names the flags of the command that make it smaller.
     ///
     /// # Errors
     /// [`TrainingError::NotEnoughMemory`].
-    pub(crate) fn check(
-        &self,
-        config: &TrainConfig,
-        n_train: usize,
-        remedy: &'static str,
-    ) -> Result<(), TrainingError> {
-        self.check_beside(1, config, n_train, remedy)
+    pub(crate) fn check(&self, remedy: &'static str) -> Result<(), TrainingError> {
+        self.check_beside(1, remedy)
     }
 
     /// As [`Self::check`], where `n_sharing` processes on this machine begin the same run now.
     ///
     /// # Errors
     /// As [`Self::check`].
-    pub(crate) fn check_beside(
-        &self,
-        n_sharing: usize,
-        config: &TrainConfig,
-        n_train: usize,
-        remedy: &'static str,
-    ) -> Result<(), TrainingError> {
-        let batch = config.batch(n_train).min(n_train).div_ceil(config.micro_batches);
-        self.check_step(n_sharing, Step { batch, width: config.width, size: config.size, remedy })
-    }
-
-    /// Fails if a process that does nothing but steps, or forward passes, takes more memory than there is.
-    ///
-    /// # Errors
-    /// [`TrainingError::NotEnoughMemory`].
-    pub(crate) fn check_steps(
-        network: &ResNet9Config,
-        step: Step,
-        n_threads: usize,
-        is_training: bool,
-    ) -> Result<(), TrainingError> {
-        let architecture = network.architecture();
-        let of_weights = size_of::<f32>() * architecture.n_parameters();
-        let (batch, size) = (step.batch, step.size as usize);
-        let (copies, memory) = if is_training {
-            (4, architecture.training_memory(batch, size, n_threads))
-        } else {
-            (2, architecture.inference_memory(batch, size, n_threads))
-        };
-        let (activation_bytes, kernel_bytes) = (memory.activations, memory.kernels + memory.shared);
-        let parameter_bytes = copies * of_weights;
-        let estimate = Self { parameter_bytes, activation_bytes, kernel_bytes, ..Self::default() };
-        Self { total_bytes: estimate.sum(), ..estimate }.check_step(1, step)
-    }
-
-    fn check_step(
-        &self,
-        n_sharing: usize,
-        Step { batch, width, size, remedy }: Step,
-    ) -> Result<(), TrainingError> {
+    pub(crate) fn check_beside(&self, n_sharing: usize, remedy: &'static str) -> Result<(), TrainingError> {
+        let Self { batch, size, width, .. } = self;
         match free_memory(n_sharing) {
             Some(free) if !self.fits(free, used_memory()) => Err(TrainingError::NotEnoughMemory {
                 needed: mebibytes(self.total_bytes as u64),

@@ -164,7 +164,7 @@ pub(super) fn reopen(
 ) -> Result<(TrainConfig, RunFolder), TrainingError> {
     let folder = RunFolder::open(path)?;
     let config = options.read_config(&folder)?;
-    MemoryEstimate::of(&config, data).check(&config, data.train.len(), MORE_ROOM)?;
+    MemoryEstimate::of(&config, data).check(MORE_ROOM)?;
     Ok((config, folder))
 }
 
@@ -257,7 +257,7 @@ pub(crate) fn evaluate_ended_run(
 /// Fails on settings that make no sense with these data. Returns the digest of the file of `--init`, if there is one.
 fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<Option<String>, TrainingError> {
     check_smallest_batch(config, data)?;
-    MemoryEstimate::of(config, data).check(config, data.train.len(), SMALLER_TRAINING)?;
+    MemoryEstimate::of(config, data).check(SMALLER_TRAINING)?;
     if data.val.is_empty() {
         let reason = "it needs a validation set; provide one, or a --val-fraction above 0";
         let second = "data without a validation set";
