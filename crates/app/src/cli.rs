@@ -332,9 +332,9 @@ fn train_on(ranks: &Ranks, args: &TrainArgs) -> Result<(), AppError> {
         screen = screen.with_progress_lines();
     }
     if let Some(run) = &args.resume {
-        let options = ranks.together(|| args.resume_options().map_err(AppError::from))?;
-        let (n_threads, options) = resumed_threads(run, options, ranks)?;
-        return in_pool(n_threads, || train::resume(run, options, args.places(), ranks, &screen));
+        let resumption = ranks.together(|| args.resumption().map_err(AppError::from))?;
+        let (n_threads, resumption) = resumed_threads(run, resumption, ranks)?;
+        return in_pool(n_threads, || train::resume(run, &resumption, ranks, &screen));
     }
     let config = ranks.first(|| args.config().map_err(AppError::from))?;
     let config = shared_config::<AppError>(config, args.cache.folder(), ranks)?;
@@ -364,9 +364,9 @@ fn run_sweep(args: &SweepArgs) -> Result<(), AppError> {
 fn sweep_on(ranks: &Ranks, args: &SweepArgs) -> Result<(), AppError> {
     let screen = begin_on(ranks, args.output)?;
     if let Some(folder) = &args.resume {
-        let options = ranks.together(|| args.resume_options().map_err(AppError::from))?;
-        let (n_threads, options) = resumed_threads(folder, options, ranks)?;
-        return in_pool(n_threads, || sweep::resume(folder, options, args.places(), ranks, &screen));
+        let resumption = ranks.together(|| args.resumption().map_err(AppError::from))?;
+        let (n_threads, resumption) = resumed_threads(folder, resumption, ranks)?;
+        return in_pool(n_threads, || sweep::resume(folder, &resumption, ranks, &screen));
     }
     let (space, config) = ranks.first(|| args.search().map_err(AppError::from))?.unzip();
     let config = shared_config::<AppError>(config, args.cache.folder(), ranks)?;
@@ -381,8 +381,8 @@ fn sweep_on(ranks: &Ranks, args: &SweepArgs) -> Result<(), AppError> {
 
 fn run_collect(args: &CollectArgs) -> Result<(), AppError> {
     let screen = args.output.screen();
-    let (n_threads, options) = resumed_threads(&args.folder, args.options()?, &Ranks::one())?;
-    in_pool(n_threads, || collect::run(&args.folder, options, args.places(), &screen))
+    let (n_threads, resumption) = resumed_threads(&args.folder, args.resumption()?, &Ranks::one())?;
+    in_pool(n_threads, || collect::run(&args.folder, &resumption, &screen))
 }
 
 fn run_bench(args: BenchArgs) -> Result<(), AppError> {

@@ -7,8 +7,8 @@ use clap::Args;
 use super::setting_flags::{AllSettings, SettingFlags};
 use crate::config::error::ConfigError;
 use crate::config::{ConfigFile, Preset, TrainConfig};
-use crate::training::pipeline::ResumeOptions;
-use crate::training::places::Places;
+use crate::model::instruction_sets::OtherCpu;
+use crate::training::resumption::Resumption;
 
 /// All settings, and what they start from.
 #[derive(Debug, Args)]
@@ -43,23 +43,20 @@ impl BaseSettings {
         }
     }
 
-    /// Where what is continued finds its images.
-    pub(super) fn places(&self, cache: Option<PathBuf>) -> Places {
-        let is_moved = self.flags.given().any(|setting| setting.name() == "data");
-        let TrainConfig { data, test, .. } = self.flags.unchecked();
-        Places { moved_data: is_moved.then_some(data), moved_test: test, cache }
-    }
-
     /// What may be given beside `--resume`: of the settings, only the number of threads, and where the images are now.
-    pub(super) fn resume_options(
+    pub(super) fn resumption(
         &self,
         other_cpu: bool,
+        cache: Option<PathBuf>,
         reason: &'static str,
-    ) -> Result<ResumeOptions, ConfigError> {
+    ) -> Result<Resumption, ConfigError> {
         const ALLOWED: [&str; 3] = ["threads", "data", "test"];
-        match self.flags.given().find(|setting| !ALLOWED.contains(&setting.name())) {
-            Some(setting) => Err(ConfigError::Conflict { first: "--resume", second: setting.flag(), reason }),
-            None => Ok(ResumeOptions { threads: self.flags.unchecked().threads, other_cpu }),
+        if let Some(setting) = self.flags.given().find(|setting| !ALLOWED.contains(&setting.name())) {
+            return Err(ConfigError::Conflict { first: "--resume", second: setting.flag(), reason });
         }
+        let is_moved = self.flags.given().any(|setting| setting.name() == "data");
+        let TrainConfig { threads, data, test, .. } = self.flags.unchecked();
+        let other_cpu = OtherCpu::of_flag(other_cpu);
+        Ok(Resumption { threads, other_cpu, moved_data: is_moved.then_some(data), moved_test: test, cache })
     }
 }

@@ -11,8 +11,7 @@ use super::task_args::TaskArgs;
 use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
 use crate::config::search_space::SearchSpace;
-use crate::training::pipeline::ResumeOptions;
-use crate::training::places::Places;
+use crate::training::resumption::Resumption;
 
 const EXAMPLES: &str = "\
 A file such as space.toml:
@@ -78,14 +77,9 @@ impl SweepArgs {
         Ok((space, self.cache.add_to(self.settings.config_to_change()?)?))
     }
 
-    /// Where a sweep that is continued finds its images.
-    pub(super) fn places(&self) -> Places {
-        self.settings.places(self.cache.folder())
-    }
-
     /// What may be given beside `--resume`; of the settings, only the number of threads, and where the images are now.
-    pub(super) fn resume_options(&self) -> Result<ResumeOptions, ConfigError> {
+    pub(super) fn resumption(&self) -> Result<Resumption, ConfigError> {
         let reason = "an interrupted sweep continues with its own settings; only --threads, --data and --test may be given";
-        self.settings.resume_options(self.other_cpu, reason)
+        self.settings.resumption(self.other_cpu, self.cache.folder(), reason)
     }
 }

@@ -8,8 +8,8 @@ use super::OutputArgs;
 use super::cache_args::CacheArgs;
 use super::setting_flags::{SettingFlags, ThreadsOnly};
 use crate::config::error::ConfigError;
-use crate::training::pipeline::ResumeOptions;
-use crate::training::places::Places;
+use crate::model::instruction_sets::OtherCpu;
+use crate::training::resumption::Resumption;
 use crate::training::share::Share;
 
 /// The flag of commands that train more than once.
@@ -58,12 +58,13 @@ pub(super) struct CollectArgs {
 
 impl CollectArgs {
     /// What may differ from the tasks.
-    pub(super) fn options(&self) -> Result<ResumeOptions, ConfigError> {
-        Ok(ResumeOptions { threads: self.settings.config()?.threads, other_cpu: self.other_cpu })
-    }
-
-    /// Where the images are.
-    pub(super) fn places(&self) -> Places {
-        Places { moved_data: self.data.clone(), moved_test: self.test.clone(), cache: self.cache.folder() }
+    pub(super) fn resumption(&self) -> Result<Resumption, ConfigError> {
+        Ok(Resumption {
+            threads: self.settings.config()?.threads,
+            other_cpu: OtherCpu::of_flag(self.other_cpu),
+            moved_data: self.data.clone(),
+            moved_test: self.test.clone(),
+            cache: self.cache.folder(),
+        })
     }
 }

@@ -10,8 +10,7 @@ use super::cache_args::CacheArgs;
 use super::task_args::TaskArgs;
 use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
-use crate::training::pipeline::ResumeOptions;
-use crate::training::places::Places;
+use crate::training::resumption::Resumption;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -73,14 +72,9 @@ impl TrainArgs {
         self.cache.add_to(self.settings.config()?)
     }
 
-    /// Where a run that is continued finds its images.
-    pub(super) fn places(&self) -> Places {
-        self.settings.places(self.cache.folder())
-    }
-
     /// What may be given beside `--resume`; of the settings, only the number of threads, and where the images are now.
-    pub(super) fn resume_options(&self) -> Result<ResumeOptions, ConfigError> {
+    pub(super) fn resumption(&self) -> Result<Resumption, ConfigError> {
         let reason = "an interrupted run continues with its own settings; only --threads, --data and --test may be given";
-        self.settings.resume_options(self.other_cpu, reason)
+        self.settings.resumption(self.other_cpu, self.cache.folder(), reason)
     }
 }

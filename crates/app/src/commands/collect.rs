@@ -9,8 +9,7 @@ use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CONFIG, SPACE};
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
-use crate::training::pipeline::ResumeOptions;
-use crate::training::places::Places;
+use crate::training::resumption::Resumption;
 use crate::training::several_runs::SeveralRuns;
 use crate::training::sweep::Sweep;
 use crate::training::whole_folder::WholeFolder;
@@ -20,17 +19,12 @@ use crate::training::whole_folder::WholeFolder;
 /// # Errors
 /// If tasks still work in the folder, or trainings have not ended; if it is the folder of a single training; if the images are
 /// not those of the trainings.
-pub(crate) fn run(
-    path: &Path,
-    options: ResumeOptions,
-    places: Places,
-    screen: &Screen,
-) -> Result<(), AppError> {
+pub(crate) fn run(path: &Path, resumption: &Resumption, screen: &Screen) -> Result<(), AppError> {
     if !path.join(CONFIG).is_file() {
         return Err(RunDirError::NotOfTasks { path: path.into() }.into());
     }
     let folder = RunFolder::open(path)?;
-    let config = places.over(options.read_config(&folder)?)?;
+    let config = resumption.read_config(&folder)?;
     if folder.file(SPACE).is_file() {
         let space = SearchSpace::read(&folder.file(SPACE))?;
         let sweep = Sweep::new(&config, &space)?;
@@ -38,7 +32,7 @@ pub(crate) fn run(
         return Ok(sweep.run(
             Some(WholeFolder::Existing(folder)),
             &Ranks::one(),
-            options.other_cpu,
+            resumption.other_cpu,
             screen,
         )?);
     }
@@ -46,5 +40,5 @@ pub(crate) fn run(
         return Err(RunDirError::NothingToCollect { path: path.into() }.into());
     };
     several.check_ended(&folder)?;
-    Ok(several.run(WholeFolder::Existing(folder), options.other_cpu, screen)?)
+    Ok(several.run(WholeFolder::Existing(folder), resumption.other_cpu, screen)?)
 }

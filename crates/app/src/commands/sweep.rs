@@ -6,14 +6,14 @@ use crate::config::TrainConfig;
 use crate::config::on_ranks::{shared_config, shared_space};
 use crate::config::search_space::SearchSpace;
 use crate::error::AppError;
+use crate::model::instruction_sets::OtherCpu;
 use crate::ranks::Ranks;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::SPACE;
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
-use crate::training::pipeline::ResumeOptions;
-use crate::training::places::Places;
+use crate::training::resumption::Resumption;
 use crate::training::share::Share;
 use crate::training::sweep::{Sweep, to_try_again};
 use crate::training::whole_folder::WholeFolder;
@@ -32,7 +32,7 @@ pub(crate) fn run(
 ) -> Result<(), AppError> {
     let folder = ranks.first(|| PlannedFolder::for_run(out, config).map_err(AppError::from))?;
     let sweep = ranks.together(|| Sweep::new(config, space).map_err(AppError::from))?;
-    Ok(sweep.run(folder.map(WholeFolder::Planned), ranks, false, screen)?)
+    Ok(sweep.run(folder.map(WholeFolder::Planned), ranks, OtherCpu::Refuse, screen)?)
 }
 
 /// Trains one task's share of a sweep, in the folder `out` that all tasks work in.
@@ -57,33 +57,27 @@ pub(crate) fn run_task(
 /// If the folder is not that of a sweep, or settings or images have changed; else as [`run()`].
 pub(crate) fn resume(
     path: &Path,
-    options: ResumeOptions,
-    places: Places,
+    resumption: &Resumption,
     ranks: &Ranks,
     screen: &Screen,
 ) -> Result<(), AppError> {
-    let cache = places.cache.clone();
-    let (folder, found) = ranks.first(|| open(path, options, places))?.unzip();
+    let (folder, found) = ranks.first(|| open(path, resumption))?.unzip();
     let (config, space) = found.unzip();
-    let config = shared_config::<AppError>(config, cache, ranks)?;
+    let config = shared_config::<AppError>(config, resumption.cache.clone(), ranks)?;
     let space = shared_space::<AppError>(space, ranks)?;
     let sweep = ranks.together(|| Sweep::new(&config, &space).map(Sweep::again).map_err(AppError::from))?;
-    Ok(sweep.run(folder.map(WholeFolder::Existing), ranks, options.other_cpu, screen)?)
+    Ok(sweep.run(folder.map(WholeFolder::Existing), ranks, resumption.other_cpu, screen)?)
 }
 
 /// The folder of a sweep that can be continued, with its settings and what it searches.
-fn open(
-    path: &Path,
-    options: ResumeOptions,
-    places: Places,
-) -> Result<(RunFolder, (TrainConfig, SearchSpace)), AppError> {
+fn open(path: &Path, resumption: &Resumption) -> Result<(RunFolder, (TrainConfig, SearchSpace)), AppError> {
     let has_ended = to_try_again(path).is_empty();
     let folder = if has_ended { RunFolder::open(path)? } else { RunFolder::reopen(path)? };
     if !folder.file(SPACE).is_file() {
         let reason = "it is not the folder of a sweep; a run is continued with roentgen train --resume";
         return Err(RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() }.into());
     }
-    let config = places.over(options.read_config(&folder)?)?;
+    let config = resumption.read_config(&folder)?;
     let space = SearchSpace::read(&folder.file(SPACE))?;
     Ok((folder, (config, space)))
 }

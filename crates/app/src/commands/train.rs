@@ -11,6 +11,7 @@ use crate::config::on_ranks::shared_config;
 use crate::data_loading::agreement::agree_on_images;
 use crate::data_loading::load::load_together;
 use crate::error::AppError;
+use crate::model::instruction_sets::OtherCpu;
 use crate::ranks::Ranks;
 use crate::run_dir::error::{RunDirError, resume_command};
 use crate::run_dir::file_names::{CHECKPOINT, METRICS, SPACE};
@@ -21,8 +22,8 @@ use crate::terminal::screen::Screen;
 use crate::training::follower::follow;
 use crate::training::leader::Leader;
 use crate::training::memory_estimate::{MORE_ROOM, MemoryEstimate, SMALLER_TRAINING};
-use crate::training::pipeline::{Execution, FinishedRun, ResumeOptions, train_in_folder, train_led};
-use crate::training::places::Places;
+use crate::training::pipeline::{Execution, FinishedRun, train_in_folder, train_led};
+use crate::training::resumption::Resumption;
 use crate::training::several_runs::SeveralRuns;
 use crate::training::share::Share;
 use crate::training::whole_folder::WholeFolder;
@@ -47,7 +48,7 @@ pub(crate) fn run(
 ) -> Result<(), AppError> {
     let folder = ranks.first(|| PlannedFolder::for_run(out, config).map_err(AppError::from))?;
     if let Some(several) = SeveralRuns::of(config) {
-        return Ok(several.run_on(ranks, folder.map(WholeFolder::Planned), false, screen)?);
+        return Ok(several.run_on(ranks, folder.map(WholeFolder::Planned), OtherCpu::Refuse, screen)?);
     }
     let data = load_on_all(config, SMALLER_TRAINING, ranks, screen)?;
     let Some(folder) = folder else { return follow_training(config, &data, ranks) };
@@ -80,39 +81,33 @@ pub(crate) fn run_task(
 /// If the folder is not a run folder, or settings or images have changed; else as [`run()`].
 pub(crate) fn resume(
     path: &Path,
-    options: ResumeOptions,
-    places: Places,
+    resumption: &Resumption,
     ranks: &Ranks,
     screen: &Screen,
 ) -> Result<(), AppError> {
-    let cache = places.cache.clone();
-    let (folder, config) = ranks.first(|| open_run(path, options, places))?.unzip();
-    let config = shared_config::<AppError>(config, cache, ranks)?;
+    let (folder, config) = ranks.first(|| open_run(path, resumption))?.unzip();
+    let config = shared_config::<AppError>(config, resumption.cache.clone(), ranks)?;
     if let Some(several) = SeveralRuns::of(&config) {
-        return Ok(several.run_on(ranks, folder.map(WholeFolder::Existing), options.other_cpu, screen)?);
+        return Ok(several.run_on(ranks, folder.map(WholeFolder::Existing), resumption.other_cpu, screen)?);
     }
     let data = load_on_all(&config, MORE_ROOM, ranks, screen)?;
     let Some(folder) = folder else { return follow_training(&config, &data, ranks) };
     let leader = &Leader::of(ranks);
     let FinishedRun { metrics, folder, .. } =
-        train_in_folder(&config, &data, folder, Execution::new(leader, options.other_cpu), screen)?;
+        train_in_folder(&config, &data, folder, Execution::new(leader, resumption.other_cpu), screen)?;
     screen.result(&PrintedMetrics { metrics: &metrics, run: folder.path() });
     Ok(())
 }
 
 /// The folder and the settings of an interrupted run.
-fn open_run(
-    path: &Path,
-    options: ResumeOptions,
-    places: Places,
-) -> Result<(RunFolder, TrainConfig), AppError> {
+fn open_run(path: &Path, resumption: &Resumption) -> Result<(RunFolder, TrainConfig), AppError> {
     let folder = RunFolder::open(path)?;
     if folder.file(SPACE).is_file() {
         let reason = format!("it is the folder of a sweep; continue it with: {}", resume_command(path));
         return Err(RunDirError::NotResumable { path: path.into(), reason }.into());
     }
-    let config = options.read_config(&folder)?;
-    if places.is_moved() {
+    let config = resumption.read_config(&folder)?;
+    if resumption.moved_data.is_some() || resumption.moved_test.is_some() {
         // The first of several trainings is checked before any other: by its checkpoint, or by the digests in its model.
         let several = SeveralRuns::of(&config);
         let first = several
@@ -122,11 +117,11 @@ fn open_run(
         if !has_ended && !first.join(CHECKPOINT).exists() {
             let reason =
                 "without a checkpoint it is not known whether the images are the same; start the run again";
-            let first = if places.moved_data.is_some() { "--data" } else { "--test" };
+            let first = if resumption.moved_data.is_some() { "--data" } else { "--test" };
             return Err(ConfigError::Conflict { first, second: "--resume", reason }.into());
         }
     }
-    Ok((folder, places.over(config)?))
+    Ok((folder, config))
 }
 
 /// Loads the images on every rank: each decodes a share of the files, and all have the same. Fails where a rank has too little

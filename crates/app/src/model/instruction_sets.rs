@@ -7,6 +7,22 @@ use std::fmt;
 use roentgen_tensor::lanes::INSTRUCTION_SET;
 use serde::{Deserialize, Serialize};
 
+/// Whether a build for other arithmetic may continue a run, which leads to other weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum OtherCpu {
+    #[default]
+    Refuse,
+    Allow,
+}
+
+impl OtherCpu {
+    /// That of the flag `--other-cpu`.
+    #[must_use]
+    pub(crate) fn of_flag(is_given: bool) -> Self {
+        if is_given { Self::Allow } else { Self::Refuse }
+    }
+}
+
 /// Names of instruction sets, in the order of their use; files of earlier versions have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
@@ -42,8 +58,8 @@ impl InstructionSets {
     ///
     /// # Errors
     /// The text is for the user.
-    pub(crate) fn check_this_build(&self, other_cpu: bool) -> Result<(), String> {
-        if other_cpu || self.end_with_this_build() {
+    pub(crate) fn check_this_build(&self, other_cpu: OtherCpu) -> Result<(), String> {
+        if other_cpu == OtherCpu::Allow || self.end_with_this_build() {
             return Ok(());
         }
         Err(format!(

@@ -13,6 +13,7 @@ use crate::config::TrainConfig;
 use crate::data_loading::medical::is_medical;
 use crate::metrics::test_metrics::{TestImages, TestMetrics};
 use crate::metrics::{Predictions, SubsetMetrics};
+use crate::model::instruction_sets::OtherCpu;
 use crate::model::predicted_set::PredictedSet;
 use crate::run_dir::predictions_file;
 use crate::terminal::screen::{Screen, counted};
@@ -128,7 +129,7 @@ pub(super) fn run(
     config: &TrainConfig,
     parts: &[Part],
     folder: WholeFolder,
-    other_cpu: bool,
+    other_cpu: OtherCpu,
     screen: &Screen,
 ) -> Result<(), TrainingError> {
     let (mut pool, mut is_any_medical) = (Pool::default(), false);

@@ -14,12 +14,13 @@ use roentgen_data::{Dataset, PhantomOptions, write_phantom};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
 use super::error::TrainingError;
-use super::pipeline::ResumeOptions;
+use super::resumption::Resumption;
 use super::several_runs::SeveralRuns;
 use super::whole_folder::WholeFolder;
 use super::{checkpoint, pipeline};
 use crate::config::TrainConfig;
 use crate::data_loading::load::load;
+use crate::model::instruction_sets::OtherCpu;
 use crate::model::model_file;
 use crate::run_dir::file_names::{CONFIG, LAST_MODEL, LOG, METRICS, MODEL};
 use crate::run_dir::planned_folder::PlannedFolder;
@@ -78,7 +79,7 @@ impl Case {
         if !out.join(CONFIG).exists() {
             return self.start(out);
         }
-        pipeline::resume(out, ResumeOptions::default(), &self.data, &Screen::silent()).map(|_| ())
+        pipeline::resume(out, &Resumption::default(), &self.data, &Screen::silent()).map(|_| ())
     }
 
     fn assert_complete(&self, out: &Path, what: &str) {
@@ -153,7 +154,7 @@ fn a_run_without_a_checkpoint_goes_on_with_its_own_images_and_initial_weights_on
     let config = TrainConfig { init: Some(init.clone()), ..plain.clone() };
     let folder = PlannedFolder::new(Some(&out)).expect("a free name");
     drop(pipeline::begin(&config, &data, folder).expect("a run folder"));
-    let resume = |data: &Dataset| pipeline::resume(&out, ResumeOptions::default(), data, &Screen::silent());
+    let resume = |data: &Dataset| pipeline::resume(&out, &Resumption::default(), data, &Screen::silent());
     let error = resume(&others).expect_err("other films").to_string();
     assert!(error.contains("the images are no longer those that it began with"), "{error}");
     let own = fs::read(&init).expect("a model");
@@ -179,11 +180,11 @@ fn after_any_failure_a_cross_validation_goes_on_to_the_same_bytes() {
     let folds = SeveralRuns::of(&config).expect("two folds");
     let start = |out: &Path| {
         let planned = WholeFolder::Planned(PlannedFolder::new(Some(out))?);
-        folds.run(planned, false, &silent)
+        folds.run(planned, OtherCpu::Refuse, &silent)
     };
     let go_on = |out: &Path| match (out.join(METRICS).exists(), out.join(CONFIG).exists()) {
         (true, _) => Ok(()),
-        (false, true) => folds.run(WholeFolder::Existing(RunFolder::open(out)?), false, &silent),
+        (false, true) => folds.run(WholeFolder::Existing(RunFolder::open(out)?), OtherCpu::Refuse, &silent),
         (false, false) => start(out),
     };
     let files = |out: &Path| {

@@ -14,7 +14,7 @@ use crate::config::{Select, TrainConfig};
 use crate::model::calibration;
 use crate::model::class_priors::ClassPriors;
 use crate::model::inference::Evaluation;
-use crate::model::instruction_sets::InstructionSets;
+use crate::model::instruction_sets::{InstructionSets, OtherCpu};
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::run_dir::error::RunDirError;
@@ -43,8 +43,7 @@ pub(super) struct Run<'a> {
     pub(super) class_priors: &'a ClassPriors,
     pub(super) folder: &'a RunFolder,
     pub(super) leader: &'a Leader<'a>,
-    /// Whether a checkpoint of a build for other arithmetic is continued.
-    pub(super) other_cpu: bool,
+    pub(super) other_cpu: OtherCpu,
     /// Whether the run leaves a model.
     pub(super) keeps_model: bool,
     pub(super) screen: &'a Screen,

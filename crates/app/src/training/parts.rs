@@ -3,13 +3,15 @@
 
 use roentgen_data::Dataset;
 
-use super::pipeline::{self, FinishedRun, ResumeOptions};
+use super::pipeline::{self, FinishedRun};
+use super::resumption::Resumption;
 use super::same_settings;
 use super::whole_folder::{Whole, WholeFolder};
 use crate::config::TrainConfig;
 use crate::data_loading::error::DataLoadingError;
 use crate::data_loading::several::DataLoader;
 use crate::metrics::test_metrics::TestMetrics;
+use crate::model::instruction_sets::OtherCpu;
 use crate::model::predicted_set::PredictedSet;
 use crate::run_dir::error::{RunDirError, WriteError};
 use crate::run_dir::file_names::{CONFIG, FAILURE, METRICS};
@@ -46,7 +48,7 @@ pub(super) fn train_parts(
     config: &TrainConfig,
     parts: &[Part],
     mut folder: WholeFolder,
-    other_cpu: bool,
+    other_cpu: OtherCpu,
     screen: &Screen,
     mut gather: impl FnMut(PartResult<'_>),
 ) -> Result<RunFolder, TrainingError> {
@@ -81,7 +83,7 @@ pub(super) fn train_share(
     parts: &[&Part],
     loader: &mut DataLoader,
     folder: &RunFolder,
-    other_cpu: bool,
+    other_cpu: OtherCpu,
     screen: &Screen,
 ) -> Result<Vec<String>, TrainingError> {
     for part in parts {
@@ -133,7 +135,7 @@ fn train_unless_ended(
     part: &Part,
     data: &Dataset,
     folder: &RunFolder,
-    other_cpu: bool,
+    other_cpu: OtherCpu,
     screen: &Screen,
 ) -> Result<Option<FinishedRun>, TrainingError> {
     let path = folder.file(&part.folder);
@@ -142,7 +144,8 @@ fn train_unless_ended(
         return Ok(None);
     }
     let finished = if path.join(CONFIG).is_file() {
-        pipeline::resume(&path, ResumeOptions { threads: part.config.threads, other_cpu }, data, screen)
+        let resumption = Resumption { threads: part.config.threads, other_cpu, ..Resumption::default() };
+        pipeline::resume(&path, &resumption, data, screen)
     } else {
         pipeline::train(&part.config, data, PlannedFolder::inside(folder, &part.folder), screen)
     };

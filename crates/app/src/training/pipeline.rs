@@ -10,6 +10,7 @@ use super::epochs::Run;
 use super::final_evaluation;
 use super::leader::Leader;
 use super::objective::{class_priors, loss_head};
+use super::resumption::Resumption;
 use super::trainer::Trainer;
 use super::{hard_examples, initial_weights, inputs, interrupt, run_summary};
 use crate::config::build::{normalization, resnet9_config};
@@ -19,7 +20,7 @@ use crate::data_loading::inspection::Inspection;
 use crate::data_loading::medical::is_medical;
 use crate::data_loading::phantom;
 use crate::metrics::test_metrics::TestMetrics;
-use crate::model::instruction_sets::InstructionSets;
+use crate::model::instruction_sets::{InstructionSets, OtherCpu};
 use crate::model::model_card::{ModelCard, TrainedOn};
 use crate::model::model_file;
 use crate::model::predicted_set::PredictedSet;
@@ -45,39 +46,11 @@ pub(crate) struct FinishedRun {
     pub folder: RunFolder,
 }
 
-/// What may differ when an interrupted run is continued.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ResumeOptions {
-    /// Another number of threads.
-    pub threads: Option<usize>,
-    /// Whether a build for other arithmetic may continue it, which leads to other weights.
-    pub other_cpu: bool,
-}
-
-impl ResumeOptions {
-    /// The configuration of the run with what differs.
-    #[must_use]
-    pub(crate) fn over(self, config: TrainConfig) -> TrainConfig {
-        TrainConfig { threads: self.threads.or(config.threads), ..config }
-    }
-
-    /// The configuration in a run folder, checked, with what differs.
-    ///
-    /// # Errors
-    /// As [`TrainConfig::read`] and [`TrainConfig::validate`].
-    pub(crate) fn read_config(self, folder: &RunFolder) -> Result<TrainConfig, ConfigError> {
-        let config = self.over(TrainConfig::read(&folder.file(CONFIG))?);
-        config.validate()?;
-        Ok(config)
-    }
-}
-
 /// How a run is trained, besides what its settings say.
 #[derive(Clone, Copy)]
 pub(crate) struct Execution<'a> {
     pub(crate) leader: &'a Leader<'a>,
-    /// Whether a checkpoint of a build for other arithmetic is continued.
-    pub(crate) other_cpu: bool,
+    pub(crate) other_cpu: OtherCpu,
     /// Whether the run leaves a model. Without one it also learns nothing of other images, and leaves figures and report alone.
     pub(crate) keeps_model: bool,
 }
@@ -85,7 +58,7 @@ pub(crate) struct Execution<'a> {
 impl<'a> Execution<'a> {
     /// Of a run that leaves a model.
     #[must_use]
-    pub(crate) fn new(leader: &'a Leader<'a>, other_cpu: bool) -> Self {
+    pub(crate) fn new(leader: &'a Leader<'a>, other_cpu: OtherCpu) -> Self {
         Self { leader, other_cpu, keeps_model: true }
     }
 }
@@ -115,7 +88,7 @@ pub(crate) fn train_led(
     screen: &Screen,
 ) -> Result<FinishedRun, TrainingError> {
     let (config, folder) = begin(config, data, folder)?;
-    train_in_folder(&config, data, folder, Execution::new(leader, false), screen)
+    train_in_folder(&config, data, folder, Execution::new(leader, OtherCpu::Refuse), screen)
 }
 
 /// Makes the folder of a run, from which it can be trained or resumed. Returns its settings and the folder.
@@ -144,13 +117,13 @@ pub(super) fn begin(
 /// As [`train_in_folder`], and if the folder or its configuration cannot be read.
 pub(crate) fn resume(
     path: &Path,
-    options: ResumeOptions,
+    resumption: &Resumption,
     data: &Dataset,
     screen: &Screen,
 ) -> Result<FinishedRun, TrainingError> {
-    let (config, folder) = reopen(path, options, data)?;
+    let (config, folder) = reopen(path, resumption, data)?;
     let ranks = Ranks::one();
-    train_in_folder(&config, data, folder, Execution::new(&Leader::of(&ranks), options.other_cpu), screen)
+    train_in_folder(&config, data, folder, Execution::new(&Leader::of(&ranks), resumption.other_cpu), screen)
 }
 
 /// The settings and the folder of the run to resume in the folder `path`.
@@ -159,17 +132,17 @@ pub(crate) fn resume(
 /// If the folder or its configuration cannot be read, or the memory does not suffice.
 pub(super) fn reopen(
     path: &Path,
-    options: ResumeOptions,
+    resumption: &Resumption,
     data: &Dataset,
 ) -> Result<(TrainConfig, RunFolder), TrainingError> {
     let folder = RunFolder::open(path)?;
-    let config = options.read_config(&folder)?;
+    let config = resumption.read_config(&folder)?;
     MemoryEstimate::of(&config, data).check(MORE_ROOM)?;
     Ok((config, folder))
 }
 
 /// Trains in a folder that has its configuration already, from its checkpoint if it has one, which is refused if its
-/// weights were computed with other arithmetic, unless [`Execution::other_cpu`].
+/// weights were computed with other arithmetic, unless [`OtherCpu::Allow`].
 ///
 /// # Errors
 /// Training that diverges, a signal, a file that cannot be written, or a checkpoint of another run.
@@ -236,7 +209,7 @@ pub(crate) fn train_in_folder(
 pub(crate) fn evaluate_ended_run(
     path: &Path,
     data: &Dataset,
-    other_cpu: bool,
+    other_cpu: OtherCpu,
 ) -> Result<(TestMetrics, PredictedSet), TrainingError> {
     let path = path.join(MODEL);
     let (model, card) = model_file::read(&path)?;

@@ -10,6 +10,7 @@ use super::spread::{MainMetrics, Spread};
 use super::whole_folder::WholeFolder;
 use crate::config::{SeedRange, TrainConfig};
 use crate::data_loading::medical::is_medical;
+use crate::model::instruction_sets::OtherCpu;
 use crate::terminal::screen::Screen;
 use crate::terminal::tables;
 use crate::training::error::TrainingError;
@@ -53,7 +54,7 @@ pub(super) fn run(
     config: &TrainConfig,
     parts: &[Part],
     folder: WholeFolder,
-    other_cpu: bool,
+    other_cpu: OtherCpu,
     screen: &Screen,
 ) -> Result<(), TrainingError> {
     let (mut seeds, mut is_any_medical) = (Vec::new(), false);

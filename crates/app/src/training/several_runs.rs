@@ -10,6 +10,7 @@ use super::{cross_validation, seeds};
 use crate::config::TrainConfig;
 use crate::data_loading::agreement::agree_on_images;
 use crate::data_loading::several::DataLoader;
+use crate::model::instruction_sets::OtherCpu;
 use crate::ranks::Ranks;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::run_folder::RunFolder;
@@ -56,7 +57,7 @@ impl<'a> SeveralRuns<'a> {
     pub(crate) fn run(
         &self,
         folder: WholeFolder,
-        other_cpu: bool,
+        other_cpu: OtherCpu,
         screen: &Screen,
     ) -> Result<(), TrainingError> {
         match self.kind {
@@ -75,7 +76,7 @@ impl<'a> SeveralRuns<'a> {
         &self,
         ranks: &Ranks,
         folder: Option<WholeFolder>,
-        other_cpu: bool,
+        other_cpu: OtherCpu,
         screen: &Screen,
     ) -> Result<(), TrainingError> {
         if ranks.size() == 1 {
@@ -102,8 +103,8 @@ impl<'a> SeveralRuns<'a> {
         let mut loader = DataLoader::default();
         let data = load_tested(&mut loader, parts.first().unwrap_or(&&self.parts[0]), screen)?;
         let folder = WholeFolder::OfTasks(out.to_owned()).open(self.whole(), data)?;
-        let trained =
-            train_share(&parts, &mut loader, &folder, false, screen).map_err(resumable_as_a_task)?;
+        let trained = train_share(&parts, &mut loader, &folder, OtherCpu::Refuse, screen)
+            .map_err(resumable_as_a_task)?;
         show_task(screen, task, trained, &folder);
         Ok(())
     }

@@ -9,7 +9,8 @@ use roentgen_data::{Alone, Dataset, Team};
 
 use super::leader::Leader;
 use super::parts::{check_ended, resumable_as_a_task, resumable_as_a_whole};
-use super::pipeline::{self, Execution, ResumeOptions};
+use super::pipeline::{self, Execution};
+use super::resumption::Resumption;
 use super::share::Share;
 use super::task_summary::{show_ranks, show_task};
 use super::whole_folder::{Whole, WholeFolder};
@@ -20,6 +21,7 @@ use crate::config::search_space::{Candidate, SearchSpace};
 use crate::data_loading::agreement::agree_on_images;
 use crate::data_loading::medical::is_medical;
 use crate::data_loading::several::{DataLoader, grouped_by_data};
+use crate::model::instruction_sets::OtherCpu;
 use crate::ranks::Ranks;
 use crate::report;
 use crate::run_dir::error::RunDirError;
@@ -62,7 +64,7 @@ struct Runner<'a> {
     /// Training images.
     n_train: usize,
     score: ScoreName,
-    other_cpu: bool,
+    other_cpu: OtherCpu,
 }
 
 /// A rung while it is trained.
@@ -107,7 +109,7 @@ impl<'a> Sweep<'a> {
         &self,
         folder: Option<WholeFolder>,
         ranks: &Ranks,
-        other_cpu: bool,
+        other_cpu: OtherCpu,
         screen: &Screen,
     ) -> Result<(), TrainingError> {
         let mut loader = DataLoader::without_test();
@@ -138,7 +140,8 @@ impl<'a> Sweep<'a> {
         show::plan(screen, self, &rungs);
         let folder = WholeFolder::OfTasks(out.to_owned()).open(self.whole(), data)?;
         pipeline::listen_for_signals(screen)?;
-        let mut runner = Runner { folder: &folder, loader, n_train, score: self.score, other_cpu: false };
+        let mut runner =
+            Runner { folder: &folder, loader, n_train, score: self.score, other_cpu: OtherCpu::Refuse };
         let contenders = self.contenders();
         let own: Vec<&Contender<'_>> = own.into_iter().map(|position| &contenders[position]).collect();
         let rung = Rung::new(&rungs, 0);
@@ -350,13 +353,13 @@ impl Runner<'_> {
         if outcome::read(&path, &pending, &config, self.score)?.is_none() {
             let silent = Screen::silent();
             let data = self.loader.load(&config, &silent)?;
+            let (ranks, other_cpu) = (Ranks::one(), self.other_cpu);
             let begun = if path.join(CONFIG).is_file() {
-                let options = ResumeOptions { threads: config.threads, other_cpu: self.other_cpu };
-                pipeline::reopen(&path, options, data)
+                let resumption = Resumption { threads: config.threads, other_cpu, ..Resumption::default() };
+                pipeline::reopen(&path, &resumption, data)
             } else {
                 pipeline::begin(&config, data, PlannedFolder::inside(self.folder, &pending.folder))
             };
-            let (ranks, other_cpu) = (Ranks::one(), self.other_cpu);
             let trained = begun.and_then(|(config, folder)| {
                 let execution = Execution { leader: &Leader::of(&ranks), other_cpu, keeps_model: false };
                 pipeline::train_in_folder(&config, data, folder, execution, &silent)

@@ -19,6 +19,7 @@ use super::{DIGEST, KEY, MAGIC, from_bytes, sealed, to_bytes};
 use crate::config::TrainConfig;
 use crate::config::build::{normalization, resnet9_config};
 use crate::data_loading::load::load;
+use crate::model::instruction_sets::OtherCpu;
 use crate::model::model_file;
 use crate::run_dir::file_names::{CHECKPOINT, CONFIG, LOG, METRICS, MODEL};
 use crate::run_dir::planned_folder::PlannedFolder;
@@ -26,7 +27,8 @@ use crate::run_dir::predictions_file;
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
 use crate::training::objective::loss_head;
-use crate::training::pipeline::{self, ResumeOptions};
+use crate::training::pipeline;
+use crate::training::resumption::Resumption;
 use crate::training::trainer::Trainer;
 
 /// A run that was broken off in its second epoch.
@@ -71,13 +73,13 @@ impl BrokenOff {
     }
 
     /// Continues the run, as it was, from another checkpoint.
-    fn resume(&self, checkpoint: &[u8], other_cpu: bool) -> Result<(), TrainingError> {
+    fn resume(&self, checkpoint: &[u8], other_cpu: OtherCpu) -> Result<(), TrainingError> {
         fs::remove_dir_all(&self.run).expect("the folder of a test");
         fs::create_dir(&self.run).expect("a folder");
         self.files.iter().for_each(|(path, bytes)| fs::write(path, bytes).expect("a file"));
         fs::write(self.run.join(CHECKPOINT), checkpoint).expect("a file");
-        let options = ResumeOptions { other_cpu, ..ResumeOptions::default() };
-        pipeline::resume(&self.run, options, &self.data, &Screen::silent()).map(|_| ())
+        let resumption = Resumption { other_cpu, ..Resumption::default() };
+        pipeline::resume(&self.run, &resumption, &self.data, &Screen::silent()).map(|_| ())
     }
 }
 
@@ -230,7 +232,7 @@ fn a_forged_checkpoint_is_refused_or_continued() {
     let broken_off = BrokenOff::new();
     let content = Content::of(&broken_off.checkpoint);
     assert!(from_bytes(&content.sealed()) == from_bytes(&broken_off.checkpoint), "the forger's own work");
-    broken_off.resume(&content.sealed(), false).expect("nothing is forged");
+    broken_off.resume(&content.sealed(), OtherCpu::Refuse).expect("nothing is forged");
     let forged = [content.with_forged_state(), content.with_forged_tensors()].concat();
     let mut trainer = broken_off.trainer();
     let (mut accepted, mut panics, mut n_refused) = (Vec::new(), Vec::new(), 0);
@@ -250,7 +252,7 @@ fn a_forged_checkpoint_is_refused_or_continued() {
     let hooked = hook(&broken_off.run, end_with_predictions);
     let (mut n_late, mut n_continued) = (0, 0);
     for (what, checkpoint) in accepted {
-        match catch_unwind(AssertUnwindSafe(|| broken_off.resume(&checkpoint, true))) {
+        match catch_unwind(AssertUnwindSafe(|| broken_off.resume(&checkpoint, OtherCpu::Allow))) {
             Ok(Err(error)) if error.to_string().contains(predictions_file::VAL_FILE) => n_continued += 1,
             Ok(_) => n_late += 1,
             Err(_) => panics.push(what),
@@ -282,12 +284,14 @@ fn a_run_of_other_vector_instructions_goes_on_only_if_that_is_asked_for() {
     let (mut run_state, trainer) = from_bytes(&broken_off.checkpoint).expect("a checkpoint");
     run_state.instruction_sets = serde_json::from_value(json!(["MMX"])).expect("a name");
     let of_other_cpu = to_bytes(&run_state, &trainer);
-    let error =
-        broken_off.resume(&of_other_cpu, false).expect_err("it would end in other digits").to_string();
+    let error = broken_off
+        .resume(&of_other_cpu, OtherCpu::Refuse)
+        .expect_err("it would end in other digits")
+        .to_string();
     assert!(error.contains("computed with MMX") && error.contains("--other-cpu"), "{error}");
     assert!(fs::read(broken_off.run.join(CHECKPOINT)).expect("a file") == of_other_cpu, "it stays as it is");
 
-    broken_off.resume(&of_other_cpu, true).expect("it is asked for");
+    broken_off.resume(&of_other_cpu, OtherCpu::Allow).expect("it is asked for");
     let last_line = last_line(&broken_off.run);
     let sets = json!(["MMX", roentgen_tensor::lanes::INSTRUCTION_SET]);
     assert_eq!(last_line["instruction_sets"], sets);
@@ -300,7 +304,8 @@ fn a_run_of_other_vector_instructions_goes_on_only_if_that_is_asked_for() {
     // A checkpoint of an earlier version does not say it.
     let mut content = Content::of(&broken_off.checkpoint);
     content.run_state.as_object_mut().expect("an object").remove("instruction_sets");
-    let error = broken_off.resume(&content.sealed(), false).expect_err("it may be of any CPU").to_string();
+    let error =
+        broken_off.resume(&content.sealed(), OtherCpu::Refuse).expect_err("it may be of any CPU").to_string();
     assert!(error.contains("unknown instructions"), "{error}");
 }
 
