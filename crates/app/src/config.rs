@@ -31,7 +31,26 @@ mod setting;
 pub(crate) mod settings;
 mod unused;
 
+/// What settings that ask for several trainings have one for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Repetition {
+    /// Each of so many folds.
+    Folds(usize),
+    /// Each seed.
+    Seeds(SeedRange),
+}
+
 impl TrainConfig {
+    /// What there is a training for; `None` if there is only one.
+    #[must_use]
+    pub(crate) fn repetition(&self) -> Option<Repetition> {
+        match (self.seeds, self.folds, self.fold) {
+            (Some(range), ..) => Some(Repetition::Seeds(range)),
+            (None, Some(n), None) => Some(Repetition::Folds(n)),
+            _ => None,
+        }
+    }
+
     /// The same with absolute paths, to repeat a run from any folder.
     #[must_use]
     pub(crate) fn with_absolute_paths(&self) -> Self {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use roentgen_data::{ArrayImages, Dataset, ImageSet};
 
-use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
+use crate::config::{Repetition, TrainConfig};
 use crate::data_loading::load;
 use crate::error::AppError;
 use crate::metrics::{Predictions, SubsetMetrics};
@@ -144,10 +144,10 @@ pub fn train(
 /// Whether settings are those of a single run, and can have loaded `data`.
 fn check_match(config: &TrainConfig, data: &Dataset) -> Result<(), AppError> {
     let conflict = |first, second, reason| Err(ConfigError::Conflict { first, second, reason }.into());
-    if config.folds.is_some() && config.fold.is_none() {
+    if let Some(Repetition::Folds(_)) = config.repetition() {
         return conflict("--folds", "a single run", "set `fold` too, or train once for each fold");
     }
-    if config.seeds.is_some() {
+    if let Some(Repetition::Seeds(_)) = config.repetition() {
         return conflict("--seeds", "a single run", "set `seed` instead, and train once for each seed");
     }
     if config.uses_phantom() != data.is_phantom() {

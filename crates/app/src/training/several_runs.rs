@@ -7,7 +7,7 @@ use super::share::Share;
 use super::task_summary::{show_ranks, show_task};
 use super::whole_folder::{Whole, WholeFolder};
 use super::{cross_validation, seeds};
-use crate::config::TrainConfig;
+use crate::config::{Repetition, TrainConfig};
 use crate::data_loading::agreement::agree_on_images;
 use crate::data_loading::several::DataLoader;
 use crate::model::instruction_sets::OtherCpu;
@@ -17,32 +17,23 @@ use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
 
-/// What the several trainings are.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    /// One for each fold.
-    Folds,
-    /// One for each seed.
-    Seeds,
-}
-
 /// Several trainings that belong together.
 #[derive(Debug)]
 pub(crate) struct SeveralRuns<'a> {
     config: &'a TrainConfig,
-    kind: Kind,
+    repetition: Repetition,
     parts: Vec<Part>,
 }
 
 impl<'a> SeveralRuns<'a> {
     /// Those that the settings ask for; `None` where they ask for a single training.
     pub(crate) fn of(config: &'a TrainConfig) -> Option<Self> {
-        let (kind, parts) = match (config.folds, config.fold, config.seeds) {
-            (_, _, Some(range)) => (Kind::Seeds, seeds::parts(config, range)),
-            (Some(n), None, None) => (Kind::Folds, cross_validation::parts(config, n)),
-            _ => return None,
+        let repetition = config.repetition()?;
+        let parts = match repetition {
+            Repetition::Folds(n) => cross_validation::parts(config, n),
+            Repetition::Seeds(range) => seeds::parts(config, range),
         };
-        Some(Self { config, kind, parts })
+        Some(Self { config, repetition, parts })
     }
 
     /// The folder of the first training in that of the whole.
@@ -60,9 +51,11 @@ impl<'a> SeveralRuns<'a> {
         other_cpu: OtherCpu,
         screen: &Screen,
     ) -> Result<(), TrainingError> {
-        match self.kind {
-            Kind::Folds => cross_validation::run(self.config, &self.parts, folder, other_cpu, screen),
-            Kind::Seeds => seeds::run(self.config, &self.parts, folder, other_cpu, screen),
+        match self.repetition {
+            Repetition::Folds(_) => {
+                cross_validation::run(self.config, &self.parts, folder, other_cpu, screen)
+            }
+            Repetition::Seeds(_) => seeds::run(self.config, &self.parts, folder, other_cpu, screen),
         }
     }
 

@@ -15,9 +15,9 @@ use super::share::Share;
 use super::task_summary::{show_ranks, show_task};
 use super::whole_folder::{Whole, WholeFolder};
 use super::work::multiplications;
-use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
 use crate::config::search_space::{Candidate, SearchSpace};
+use crate::config::{Repetition, TrainConfig};
 use crate::data_loading::agreement::agree_on_images;
 use crate::data_loading::medical::is_medical;
 use crate::data_loading::several::{DataLoader, grouped_by_data};
@@ -83,10 +83,10 @@ impl<'a> Sweep<'a> {
     /// If settings cannot be used together, or ask for several trainings themselves.
     pub(crate) fn new(base: &'a TrainConfig, space: &'a SearchSpace) -> Result<Self, ConfigError> {
         let conflict = |first, reason| Err(ConfigError::Conflict { first, second: "a sweep", reason });
-        if base.seeds.is_some() {
+        if let Some(Repetition::Seeds(_)) = base.repetition() {
             return conflict("--seeds", "it compares single trainings; train the best setting with --seeds");
         }
-        if base.folds.is_some() && base.fold.is_none() {
+        if let Some(Repetition::Folds(_)) = base.repetition() {
             return conflict("--folds", "it compares single trainings; train the best setting with --folds");
         }
         let (candidates, score) = (space.candidates(base)?, outcome::score_name(base.select));

@@ -67,7 +67,7 @@ impl Progress {
         let state = stage(folder, own.as_ref());
         let is_own = own.as_ref().is_some_and(|own| own.end.is_none());
         let config = TrainConfig::read(&folder.join(CONFIG)).ok();
-        let epochs = config.filter(is_single).and_then(|config| config.epochs);
+        let epochs = config.filter(|config| config.repetition().is_none()).and_then(|config| config.epochs);
         let bar = own.as_ref().and_then(|own| own.bar.as_ref());
         let epochs_done = epochs.map(|epochs| epochs_done(log.len(), epochs, bar));
         let seconds_left = epochs
@@ -106,11 +106,6 @@ impl Progress {
             has_report: has(REPORT),
         }
     }
-}
-
-/// Whether the settings ask for one training.
-fn is_single(config: &TrainConfig) -> bool {
-    config.seeds.is_none() && (config.folds.is_none() || config.fold.is_some())
 }
 
 fn stage(folder: &Path, own: Option<&TrainingStatus>) -> Stage {
