@@ -7,7 +7,7 @@ use roentgen_data::{PhantomOptions, write_phantom};
 use crate::config::TrainConfig;
 use crate::data_loading::phantom::{describe, options};
 use crate::error::AppError;
-use crate::run_dir::error::shell_word;
+use crate::terminal::foreign_text::shell_word;
 use crate::terminal::screen::Screen;
 
 /// Writes the films as a folder of png files.
@@ -25,6 +25,6 @@ pub(crate) fn write(config: &TrainConfig, out: &Path, screen: &Screen) -> Result
         "written",
         &format!("{}: {train} for training, {val} for validation, {test} for testing", out.display()),
     );
-    screen.field("next", &format!("roentgen train {}", shell_word(out)));
+    screen.field("next", &format!("roentgen train {}", shell_word(out.display())));
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::setting::Setting;
 use super::settings::{self, TrainConfig};
+use crate::terminal::foreign_text::shell_word;
 
 impl TrainConfig {
     /// `roentgen train` with a flag for each setting that is not the default.
@@ -24,11 +25,6 @@ impl TrainConfig {
             (name, ..) => format!("--{name} {}", shell_word(&value)),
         })
     }
-}
-
-/// A text in quotes where a shell would divide or change it.
-fn shell_word(text: &str) -> String {
-    shlex::try_quote(text).map_or_else(|_| text.to_owned(), |word| word.into_owned())
 }
 
 #[cfg(test)]

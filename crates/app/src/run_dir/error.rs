@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use roentgen_data::write_remedy;
 
 use super::file_names::{METRICS, REPORT, SPACE, SWEEP, SWEEP_PAGE};
+use crate::terminal::foreign_text::shell_word;
 
 /// A file or folder could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -202,11 +203,5 @@ fn or_continue(run: &Path) -> String {
 /// The command that continues what is in a folder.
 pub(crate) fn resume_command(run: &Path) -> String {
     let command = if run.join(SPACE).is_file() { "sweep" } else { "train" };
-    format!("roentgen {command} --resume {}", shell_word(run))
-}
-
-/// A path for a command that the user types: in quotes where a shell would divide or change it.
-pub(crate) fn shell_word(path: &Path) -> String {
-    let name = path.display().to_string();
-    shlex::try_quote(&name).map(|word| word.into_owned()).unwrap_or(name)
+    format!("roentgen {command} --resume {}", shell_word(run.display()))
 }

@@ -3,6 +3,8 @@
 //! A control character can change what a terminal does, and a bidirectional override the order in which letters are read
 //! (Boucher & Anderson 2021, "Trojan Source"), so that a name shows as another one.
 
+use std::fmt::Display;
+
 /// A text without characters that change how the text around them is shown; each becomes U+FFFD.
 #[must_use]
 pub(crate) fn printable(text: &str) -> String {
@@ -36,6 +38,13 @@ pub(crate) fn printable_json(json: &str) -> String {
 pub(crate) fn csv_cell(text: &str) -> String {
     let text = printable(text);
     if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
+}
+
+/// A path or a value for a command that the user types: in quotes where a shell would divide or change it.
+#[must_use]
+pub(crate) fn shell_word(word: impl Display) -> String {
+    let word = word.to_string();
+    shlex::try_quote(&word).map(|quoted| quoted.into_owned()).unwrap_or(word)
 }
 
 /// Characters of a line of an error, at most.

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::share::Share;
 use crate::ranks::Ranks;
-use crate::run_dir::error::shell_word;
 use crate::run_dir::run_folder::RunFolder;
+use crate::terminal::foreign_text::shell_word;
 use crate::terminal::screen::{Screen, counted};
 
 /// What `--json` prints of a task.
@@ -32,7 +32,9 @@ pub(super) fn show_ranks(screen: &Screen, n_trainings: usize, ranks: &Ranks) {
 pub(super) fn show_task(screen: &Screen, task: Share, trained: Vec<String>, folder: &RunFolder) {
     let names = if trained.is_empty() { "no training is left for it".to_owned() } else { trained.join(", ") };
     screen.field("task", &format!("{task} has ended: {names}"));
-    screen
-        .field("next", &format!("when all tasks have ended: roentgen collect {}", shell_word(folder.path())));
+    screen.field(
+        "next",
+        &format!("when all tasks have ended: roentgen collect {}", shell_word(folder.path().display())),
+    );
     screen.result(&TaskResult { task: task.to_string(), trained });
 }
