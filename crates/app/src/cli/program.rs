@@ -3,6 +3,7 @@
 use roentgen_data::read_file;
 use roentgen_tensor::lanes::INSTRUCTION_SET;
 
+use crate::cpu;
 use crate::ranks::SharedFact;
 
 /// Largest program that is read: one with all that helps a debugger has a quarter of this.
@@ -18,20 +19,11 @@ pub(super) fn shared_facts() -> [SharedFact; 3] {
         fact("the version of the program", env!("CARGO_PKG_VERSION").to_owned(), same_file),
         fact(
             "the arithmetic",
-            format!("{INSTRUCTION_SET}, {}", vectors()),
+            format!("{INSTRUCTION_SET}, {}", cpu::vector_width()),
             "build for the CPU that all hosts have",
         ),
         fact("the digest of the program", own_digest(), same_file),
     ]
-}
-
-/// The vectors that the kernels were built with.
-fn vectors() -> &'static str {
-    match (cfg!(target_feature = "avx512f"), cfg!(target_feature = "avx2")) {
-        (true, _) => "vectors of 512 bits",
-        (_, true) => "vectors of 256 bits",
-        _ => "vectors of 128 bits",
-    }
 }
 
 /// Of the file that this process runs; empty where the system does not show it.
