@@ -29,7 +29,7 @@ pub(crate) mod search_space;
 mod seed_range;
 mod setting;
 pub(crate) mod settings;
-mod unused;
+pub(crate) mod unused;
 
 /// What settings that ask for several trainings have one for.
 #[derive(Clone, Copy, Debug)]

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::OutputArgs;
 use super::cache_args::CacheArgs;
 use super::setting_flags::{Accepts, NameLists, SettingFlags};
+use crate::config::unused::TABLE;
 
 const INSPECT_EXAMPLES: &str = "\
 Examples:
@@ -17,9 +18,6 @@ const AUDIT_EXAMPLES: &str = "\
 Examples:
   roentgen audit films
   roentgen audit films --json --quiet";
-
-/// The settings that name the columns of a table.
-pub(super) const TABLE: &[&str] = &["path-column", "label-column", "split-column", "patient-column"];
 
 /// The settings that say which images are read, and how, beside [`TABLE`].
 const READ: &[&str] = &[

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::OutputArgs;
-use super::data_args::TABLE;
 use super::setting_flags::{Accepts, NameLists, SettingFlags, ThreadsOnly};
 use crate::commands::predict::OutputFormat;
 use crate::config::error::ConfigError;
+use crate::config::unused::TABLE;
 
 /// A model by itself.
 #[derive(Debug, Args)]

@@ -6,8 +6,8 @@ use super::error::ConfigError;
 use super::setting::Setting;
 use super::settings::{self, TrainConfig};
 
-/// Settings of the columns of a table.
-const TABLE: [&str; 4] = ["path-column", "label-column", "split-column", "patient-column"];
+/// The settings that name the columns of a table.
+pub(crate) const TABLE: &[&str] = &["path-column", "label-column", "split-column", "patient-column"];
 /// What phantom films do not use, besides [`TABLE`].
 const NOT_OF_PHANTOM: [&str; 7] =
     ["skip-bad", "val-fraction", "test-fraction", "patient-pattern", "classes", "view", "invert"];
@@ -21,7 +21,7 @@ impl TrainConfig {
         if !self.uses_phantom() {
             return self.check_columns(&[Some(&self.data), self.test.as_deref()]);
         }
-        let unused = self.given_of(&TABLE).or_else(|| self.given_of(&NOT_OF_PHANTOM));
+        let unused = self.given_of(TABLE).or_else(|| self.given_of(&NOT_OF_PHANTOM));
         unused.map_or(Ok(()), |setting| {
             let reason =
                 "they are drawn with their classes and their three sets; leave it out, or give other images";
@@ -42,7 +42,7 @@ impl TrainConfig {
         if data.iter().flatten().any(|path| is_table(path)) {
             return Ok(());
         }
-        self.given_of(&TABLE).map_or(Ok(()), |setting| {
+        self.given_of(TABLE).map_or(Ok(()), |setting| {
             let reason = if setting.name() == "patient-column" {
                 "it names a column; find patients in the file names with --patient-pattern, or give a .csv file"
             } else {
