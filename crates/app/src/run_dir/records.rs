@@ -10,6 +10,11 @@ use crate::model::class_priors::ClassPriors;
 use crate::model::instruction_sets::InstructionSets;
 use crate::model::shift::Shift;
 
+/// Largest log that is read: 100,000 epochs, the most that there can be, have 30 MB.
+pub(crate) const MAX_LOG_BYTES: u64 = 1 << 28;
+/// Largest `metrics.json` that is read: 10,000 classes.
+pub(crate) const MAX_METRICS_BYTES: u64 = 1 << 26;
+
 /// A line of `log.jsonl`. It holds no times, so that it is the same whenever and wherever the run is repeated.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]

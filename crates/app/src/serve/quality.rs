@@ -12,9 +12,8 @@ use crate::metrics::shortcut_audit::Audit;
 use crate::metrics::{Interval, MajorityBaseline};
 use crate::report::percent;
 use crate::run_dir::file_names::METRICS;
+use crate::run_dir::records::MAX_METRICS_BYTES;
 
-/// Largest `metrics.json` that is read: 10,000 classes.
-const MAX_BYTES: u64 = 1 << 26;
 const NOTHING_KNOWN: &str = "Nothing is known about how good this model is: its training has not ended, or the results of its test are missing.";
 const NOT_TESTED: &str = "Nothing is known about how good this model is: it was trained on all images, and none was left to test it on.";
 const NO_TEST_SET: &str = "There was no test set: the accuracy was measured on the images that were used to choose the model, so it will be lower on other images.";
@@ -85,7 +84,7 @@ struct OfClass {
 impl Quality {
     /// Of the run in a folder.
     pub(super) fn read(folder: &Path) -> Self {
-        let text = read_text_file(&folder.join(METRICS), MAX_BYTES).ok();
+        let text = read_text_file(&folder.join(METRICS), MAX_METRICS_BYTES).ok();
         match text.and_then(|text| serde_json::from_str::<Saved>(&text).ok()) {
             Some(saved) => saved.quality(),
             None => Self { result: None, warnings: vec![NOTHING_KNOWN.to_owned()] },

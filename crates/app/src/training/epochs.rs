@@ -19,7 +19,7 @@ use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CHECKPOINT, LAST_MODEL, LOG, MODEL, TIMES};
-use crate::run_dir::records::{LogLine, TimeLine};
+use crate::run_dir::records::{LogLine, MAX_LOG_BYTES, TimeLine};
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::tensorboard;
 use crate::terminal::screen::{Screen, counted};
@@ -30,9 +30,6 @@ use crate::training::epoch_selection::Score;
 use crate::training::error::TrainingError;
 use crate::training::interrupt;
 use crate::training::trainer::{EpochProgress, Trainer};
-
-/// Largest log that is read: 100,000 epochs, the most that there can be, have 30 MB.
-const MAX_LOG_BYTES: u64 = 1 << 28;
 
 /// What every stage of a run reads.
 pub(super) struct Run<'a> {

@@ -12,12 +12,10 @@ use super::super::quality::Quality;
 use super::process::{Bar, End, TrainingStatus};
 use crate::config::TrainConfig;
 use crate::run_dir::file_names::{CONFIG, LAST_MODEL, LOG, METRICS, MODEL, REPORT, TIMES};
-use crate::run_dir::records::{LogLine, TimeLine};
+use crate::run_dir::records::{LogLine, MAX_LOG_BYTES, TimeLine};
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::{counted, thousands};
 
-/// Largest log that is read: 100,000 epochs, the most that there can be, have 30 MB.
-const MAX_LOG_BYTES: u64 = 1 << 28;
 /// Epochs whose times the time left is estimated by.
 const LATEST: usize = 5;
 

@@ -12,6 +12,7 @@ use crate::model::model_file::FILE as MODEL;
 use crate::run_dir::error::{RunDirError, WriteError};
 use crate::run_dir::file_names::{CONFIG, FAILURE, LAST_MODEL, METRICS, SWEEP};
 use crate::run_dir::planned_folder::PlannedFolder;
+use crate::run_dir::records::MAX_METRICS_BYTES;
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::sweep_record::{ResultRecord, ScoreName};
 use crate::training::error::TrainingError;
@@ -19,8 +20,6 @@ use crate::training::same_settings;
 
 /// The key in `metrics.json` of the validation images that did not leak.
 pub(super) const WITHOUT_LEAKAGE: &str = "val_deduplicated";
-/// Largest `metrics.json` that is read: 10,000 classes.
-const MAX_BYTES: u64 = 1 << 26;
 
 /// The metric that epochs, and trainings, are compared by.
 pub(super) fn score_name(select: Select) -> ScoreName {
@@ -65,8 +64,9 @@ pub(super) fn read(
         let reason = format!("{reason}; remove the folder of this training, and it is trained again");
         RunDirError::NotResumable { path: path.to_owned(), reason }
     };
-    let text =
-        |path: &Path| read_text_file(path, MAX_BYTES).map_err(|error| invalid(path, error.to_string()));
+    let text = |path: &Path| {
+        read_text_file(path, MAX_METRICS_BYTES).map_err(|error| invalid(path, error.to_string()))
+    };
     let (metrics, failure) = (path.join(METRICS), path.join(FAILURE));
     if metrics.is_file() {
         let found: Value =
@@ -147,7 +147,7 @@ pub(super) fn forget_lack_of_memory(trainings: impl Iterator<Item = PathBuf>) ->
 
 /// Whether the training in the folder `path` ended for lack of memory.
 pub(super) fn lacked_memory(path: &Path) -> bool {
-    let text = read_text_file(&path.join(FAILURE), MAX_BYTES);
+    let text = read_text_file(&path.join(FAILURE), MAX_METRICS_BYTES);
     let failure = text.ok().and_then(|text| serde_json::from_str::<Failure>(&text).ok());
     failure.is_some_and(|failure| failure.lacked_memory) && !path.join(METRICS).is_file()
 }
