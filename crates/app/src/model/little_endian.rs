@@ -10,3 +10,9 @@ pub(crate) fn little_endian(values: &[f32]) -> Cow<'_, [u8]> {
         values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
     }
 }
+
+/// The numbers of little-endian bytes; bytes at the end that are not a whole number are left out.
+pub(crate) fn from_little_endian(bytes: &[u8]) -> Vec<f32> {
+    let (numbers, _) = bytes.as_chunks();
+    numbers.iter().map(|&number| f32::from_le_bytes(number)).collect()
+}

@@ -18,6 +18,7 @@ use roentgen_layers::{Architecture, BlockSpec, ResNet};
 use roentgen_tensor::batch_norm::EPS;
 
 use crate::config::{FitChoice, InvertChoice};
+use crate::model::little_endian::little_endian;
 use crate::model::model_card::ModelCard;
 use crate::model::tensors::{self, Tensor};
 use messages::{
@@ -151,7 +152,7 @@ impl Graph<'_> {
             dims: shape.iter().map(|&side| side as i64).collect(),
             data_type: FLOAT,
             name: name.to_owned(),
-            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            raw_data: little_endian(values).into_owned(),
         });
     }
 

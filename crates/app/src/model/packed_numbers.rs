@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};
 
-use super::little_endian::little_endian;
+use super::little_endian::{from_little_endian, little_endian};
 
 /// Bytes of a number.
 const BYTES: usize = size_of::<f32>();
@@ -16,11 +16,10 @@ pub(super) fn serialize<S: Serializer>(values: &[f32], serializer: S) -> Result<
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f32>, D::Error> {
     let bytes = STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)?;
-    let (numbers, rest) = bytes.as_chunks::<BYTES>();
-    if !rest.is_empty() {
+    if !bytes.len().is_multiple_of(BYTES) {
         return Err(D::Error::custom(format!("{} bytes, not a multiple of {BYTES}", bytes.len())));
     }
-    Ok(numbers.iter().map(|&number| f32::from_le_bytes(number)).collect())
+    Ok(from_little_endian(&bytes))
 }
 
 #[cfg(test)]

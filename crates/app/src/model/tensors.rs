@@ -5,6 +5,8 @@ use roentgen_tensor::parameter::ParameterKind;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
+use super::little_endian::from_little_endian;
+
 /// A tensor with PyTorch's name and order of axes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tensor {
@@ -104,9 +106,7 @@ fn read_statistics(tensors: &SafeTensors<'_>, name: &str, len: usize) -> Result<
 }
 
 fn read_tensor(tensors: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
-    let tensor = expect_shape(tensors, name, shape)?;
-    let (quads, _) = tensor.data().as_chunks::<4>();
-    let values: Vec<f32> = quads.iter().map(|&quad| f32::from_le_bytes(quad)).collect();
+    let values = from_little_endian(expect_shape(tensors, name, shape)?.data());
     match values.iter().position(|value| !value.is_finite()) {
         Some(at) => Err(format!("tensor {name} holds {} at {at}, expected a finite number", values[at])),
         None => Ok(values),

@@ -17,7 +17,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::model::instruction_sets::InstructionSets;
-use crate::model::little_endian::little_endian;
+use crate::model::little_endian::{from_little_endian, little_endian};
 use crate::model::training_digests::TrainingDigests;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CHECKPOINT, MODEL};
@@ -239,9 +239,7 @@ fn trainer_state(tensors: &SafeTensors<'_>) -> Result<TrainerState, String> {
 fn all_of_kind(tensors: &SafeTensors<'_>, kind: &str) -> Vec<Vec<f32>> {
     let values = |index: usize| -> Option<Vec<f32>> {
         let tensor = tensors.tensor(&format!("{kind}.{index}")).ok()?;
-        let (quads, _) = tensor.data().as_chunks::<4>();
-        let is_f32 = tensor.dtype() == Dtype::F32;
-        is_f32.then(|| quads.iter().map(|&quad| f32::from_le_bytes(quad)).collect())
+        (tensor.dtype() == Dtype::F32).then(|| from_little_endian(tensor.data()))
     };
     (0..).map_while(values).collect()
 }
