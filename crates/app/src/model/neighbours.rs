@@ -78,8 +78,7 @@ fn features_of<'a>(
     set: &'a ImageSet,
 ) -> impl Iterator<Item = Vec<f32>> + 'a {
     // Features are those of the plain view.
-    let preprocessing =
-        Preprocessing { tta: TtaConfig { mirror: false, zoom: 0.0, aspect: 0.0 }, ..card.preprocessing() };
+    let preprocessing = Preprocessing { tta: TtaConfig::default(), ..card.preprocessing() };
     infer_share(model, set, preprocessing, (0, 1), |_, output| {
         let length = output.features.iter().map(|x| x * x).sum::<f32>().sqrt();
         // An image without any feature is like no other.

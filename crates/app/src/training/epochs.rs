@@ -206,7 +206,8 @@ impl Run<'_> {
         while run_state.epoch < epochs && !run_state.stopped_early {
             bar.set_prefix(format!("epoch {}/{epochs}", run_state.epoch + 1));
             let is_over = self.train_until_checkpoint(&mut trainer, &mut run_state, &bar)?;
-            let signal = if is_over { interrupt::signal() } else { signal_of_any(self.leader.ranks)? };
+            // Where an epoch was broken off, every rank asks the others, and the signal of any of them ends the run.
+            let signal = if is_over { None } else { signal_of_any(self.leader.ranks)? };
             if is_over {
                 self.end_epoch(&mut trainer, &mut run_state, &mut card, &mut writer)?;
             }
