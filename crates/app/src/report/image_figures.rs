@@ -14,26 +14,33 @@ use crate::report::picture::{scaled, to_jpeg};
 /// Long side of an image in the report, in pixels.
 const SIDE: u32 = 224;
 
-/// The wrongly classified images, those with the most probable wrong class first, without those in `excluded`.
-pub(super) fn worst_errors(predictions: &Predictions, max_images: usize, excluded: &[usize]) -> Vec<usize> {
+/// The wrongly classified images, those with the most probable wrong class first, without those that are left out.
+pub(super) fn worst_errors(predictions: &Predictions, max_images: usize, is_left_out: &[bool]) -> Vec<usize> {
     let wrong = predictions
         .pairs()
         .enumerate()
-        .filter(|(image, (truth, predicted))| truth != predicted && !excluded.contains(image));
+        .filter(|(image, (truth, predicted))| truth != predicted && !is_left_out[*image]);
     let mut wrong: Vec<(usize, f64)> =
         wrong.map(|(image, (_, predicted))| (image, predictions.probabilities(image)[predicted])).collect();
     wrong.sort_by(|a, b| b.1.total_cmp(&a.1));
     wrong.into_iter().take(max_images).map(|(image, _)| image).collect()
 }
 
-/// The images whose two most probable classes are closest, without those in `excluded`.
-pub(super) fn least_certain(predictions: &Predictions, max_images: usize, excluded: &[usize]) -> Vec<usize> {
+/// The images whose two most probable classes are closest, without those that are left out.
+pub(super) fn least_certain(
+    predictions: &Predictions,
+    max_images: usize,
+    is_left_out: &[bool],
+) -> Vec<usize> {
     let margin = |image: usize| {
-        let mut sorted = predictions.probabilities(image).to_vec();
-        sorted.sort_by(|a, b| b.total_cmp(a));
-        sorted[0] - sorted[1]
+        let [mut first, mut second] = [f64::NEG_INFINITY; 2];
+        for &probability in predictions.probabilities(image) {
+            second = second.max(probability.min(first));
+            first = first.max(probability);
+        }
+        first - second
     };
-    let images = (0..predictions.len()).filter(|image| !excluded.contains(image));
+    let images = (0..predictions.len()).filter(|&image| !is_left_out[image]);
     let mut images: Vec<(usize, f64)> = images.map(|image| (image, margin(image))).collect();
     images.sort_by(|a, b| a.1.total_cmp(&b.1));
     images.into_iter().take(max_images).map(|(image, _)| image).collect()
@@ -122,10 +129,11 @@ mod tests {
             // The logit is that of class 0.
             predictions.add(label, [logit, 0.0].into_iter());
         }
-        assert_eq!(worst_errors(&predictions, 9, &[]), [2, 1]);
-        assert_eq!(worst_errors(&predictions, 1, &[]), [2]);
-        assert_eq!(worst_errors(&predictions, 9, &[2]), [1], "a rejected image is not an error");
-        assert_eq!(least_certain(&predictions, 2, &[1]), [4, 3]);
+        assert_eq!(worst_errors(&predictions, 9, &[false; 5]), [2, 1]);
+        assert_eq!(worst_errors(&predictions, 1, &[false; 5]), [2]);
+        let without = |left_out: usize| [0, 1, 2, 3, 4].map(|image| image == left_out);
+        assert_eq!(worst_errors(&predictions, 9, &without(2)), [1], "a rejected image is not an error");
+        assert_eq!(least_certain(&predictions, 2, &without(1)), [4, 3]);
     }
 
     #[test]
@@ -137,6 +145,6 @@ mod tests {
         // The true class has the lowest probability in the first image, the wrong class the highest one in the second.
         add(0, [0.02, 0.50, 0.48]);
         add(0, [0.10, 0.88, 0.02]);
-        assert_eq!(worst_errors(&predictions, 9, &[]), [1, 0]);
+        assert_eq!(worst_errors(&predictions, 9, &[false; 2]), [1, 0]);
     }
 }

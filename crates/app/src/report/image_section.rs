@@ -47,10 +47,11 @@ fn hard_test_images(input: &ReportInput<'_>, test: &PredictedSet) -> Markup {
     let reasons = reject_reasons.clone().unwrap_or_else(|| vec![None; predictions.len()]);
     let rejected: Vec<usize> = (0..predictions.len()).filter(|&image| reasons[image].is_some()).collect();
     // A rejected image has no class, so it is neither right nor wrong; one that leaked is not part of the figures either.
-    let is_left_out = |&image: &usize| reasons[image].is_some() || is_leaked[image];
-    let left_out: Vec<usize> = (0..predictions.len()).filter(is_left_out).collect();
-    let errors = worst_errors(predictions, MAX_IMAGES, &left_out);
-    let uncertain = least_certain(predictions, MAX_IMAGES, &[&errors[..], &left_out].concat());
+    let mut is_left_out: Vec<bool> =
+        reasons.iter().zip(is_leaked).map(|(reason, is_leaked)| reason.is_some() || *is_leaked).collect();
+    let errors = worst_errors(predictions, MAX_IMAGES, &is_left_out);
+    errors.iter().for_each(|&image| is_left_out[image] = true);
+    let uncertain = least_certain(predictions, MAX_IMAGES, &is_left_out);
     let shown = |images: &[usize]| test_images(input, predictions, images, &reasons);
     html! {
         h3 { "Worst errors" }
