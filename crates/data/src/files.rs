@@ -151,8 +151,14 @@ pub fn image_extension(bytes: &[u8]) -> Result<&'static str, String> {
 /// As [`find_all_files`].
 pub fn find_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut files = find_all_files(dir)?;
-    files.retain(|path| is_image_file(path) || path.is_dir());
+    files.retain(|path| is_listed_image(path));
     Ok(files)
+}
+
+/// Whether [`find_files`] lists a file of [`find_all_files`].
+#[must_use]
+pub fn is_listed_image(path: &Path) -> bool {
+    is_image_file(path) || path.is_dir()
 }
 
 /// All files below a folder, images or not, sorted. Hidden entries are left out, and what systems leave in folders, such as

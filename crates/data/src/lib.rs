@@ -119,7 +119,7 @@ pub use error::{BadFile, DataError, write_remedy};
 pub use file_facts::{FileFacts, ViewPosition};
 pub use files::{
     ImageSource, LoadedFiles, find_all_files, find_files, image_extension, is_image, is_image_name,
-    load_files,
+    is_listed_image, load_files,
 };
 pub use groups::group_ids;
 pub use image_set::{ImageSet, ImageView, Mask};

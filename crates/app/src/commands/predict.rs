@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Read, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 
 use roentgen_data::{
-    ImageSource, LoadOptions, LoadedFiles, find_all_files, find_files, is_image, load_files,
+    ImageSource, LoadOptions, LoadedFiles, find_all_files, is_image, is_listed_image, load_files,
 };
 use roentgen_layers::ResNet9;
 use serde::Serialize;
@@ -239,10 +239,11 @@ fn expand(inputs: &[PathBuf]) -> Result<Vec<ImageSource>, AppError> {
         if input.as_os_str() == STDIN {
             sources.extend(from_stream(stdin().lock())?);
         } else if input.is_dir() {
-            if find_files(input)?.is_empty() {
+            let files = find_all_files(input)?;
+            if !files.iter().any(|file| is_listed_image(file)) {
                 return Err(CommandError::NoImages { path: input.clone() }.into());
             }
-            sources.extend(find_all_files(input)?.into_iter().map(ImageSource::File));
+            sources.extend(files.into_iter().map(ImageSource::File));
         } else {
             sources.push(ImageSource::File(input.clone()));
         }
