@@ -1,7 +1,7 @@
 //! From a configuration to a loaded data set, and what was found in it.
 
 pub(crate) mod agreement;
-mod class_notes;
+pub(crate) mod class_notes;
 pub(crate) mod error;
 pub(crate) mod findings;
 pub(crate) mod inspection;

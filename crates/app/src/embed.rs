@@ -158,7 +158,7 @@ fn check_match(config: &TrainConfig, data: &Dataset) -> Result<(), AppError> {
         return conflict("--pseudonyms", "the loaded data", "load the data with the settings to train with");
     }
     let crop = config.size as usize;
-    if [&data.train, &data.val, &data.test].into_iter().any(|set| !all_fit(set, crop)) {
+    if data.subsets().into_iter().any(|of| !all_fit(of.set, crop)) {
         let reason = "an image is smaller than the crop; load the data with the same settings";
         return conflict("--size", "the loaded data", reason);
     }

@@ -5,6 +5,7 @@ use crate::image_set::ImageSet;
 use crate::leakage::{ImageLocation, LeakedImage};
 use crate::negatives::BrightnessPattern;
 use crate::patients::Patients;
+use crate::subset::Subset;
 
 /// Where a validation or a test set comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,28 @@ pub struct Dataset {
     pub pseudonyms: Vec<Pseudonym>,
 }
 
+/// One of the sets of a [`Dataset`].
+#[derive(Clone, Copy, Debug)]
+pub struct SubsetOfData<'a> {
+    /// Which one.
+    pub subset: Subset,
+    /// Its images.
+    pub set: &'a ImageSet,
+    /// Whether it was given or split off.
+    pub origin: SubsetOrigin,
+}
+
 impl Dataset {
+    /// The training, the validation and the test set.
+    #[must_use]
+    pub fn subsets(&self) -> [SubsetOfData<'_>; 3] {
+        [
+            SubsetOfData { subset: Subset::Train, set: &self.train, origin: SubsetOrigin::Given },
+            SubsetOfData { subset: Subset::Val, set: &self.val, origin: self.val_origin },
+            SubsetOfData { subset: Subset::Test, set: &self.test, origin: self.test_origin },
+        ]
+    }
+
     /// Empties the test set, so that nothing can be measured on it. The training and the validation set stay.
     pub fn remove_test(&mut self) {
         self.test = self.test.select(&[]);

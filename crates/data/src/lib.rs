@@ -114,7 +114,7 @@ pub use batch::{Transform, batch_ranges, even_ranges, fill_batch};
 pub use caught_panic::is_panic_caught;
 pub use class_look::{is_same_class, is_same_training_class};
 pub use class_weights::{class_weights_balanced, class_weights_sqrt};
-pub use dataset::{Dataset, Findings, Pseudonym, SubsetOrigin};
+pub use dataset::{Dataset, Findings, Pseudonym, SubsetOfData, SubsetOrigin};
 pub use error::{BadFile, DataError, write_remedy};
 pub use file_facts::{FileFacts, ViewPosition};
 pub use files::{

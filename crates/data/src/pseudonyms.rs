@@ -44,9 +44,9 @@ impl Dataset {
     ///
     /// Numbers follow the order of the names in all sets, so that the folds of one data set have the same ones.
     pub fn pseudonymise(&mut self) {
-        let names = self.sets().into_iter().flat_map(|set| set.names().map(str::to_owned)).collect();
-        let patients =
-            self.sets().into_iter().flat_map(|set| set.patients().iter().flatten().cloned()).collect();
+        let sets = self.subsets().map(|subset| subset.set);
+        let names = sets.into_iter().flat_map(|set| set.names().map(str::to_owned)).collect();
+        let patients = sets.into_iter().flat_map(|set| set.patients().iter().flatten().cloned()).collect();
         let bad = self.findings.bad.iter().map(|bad| bad.path.display().to_string()).collect();
         let notes = self.findings.notes.iter().cloned().collect();
         let images =
@@ -77,10 +77,6 @@ impl Dataset {
                 vec!["what was noted of files and folders is in the key of the pseudonyms".to_owned()];
         }
         self.pseudonyms = [&images, &patients, &files, &notes].into_iter().flat_map(Numbered::key).collect();
-    }
-
-    fn sets(&self) -> [&crate::image_set::ImageSet; 3] {
-        [&self.train, &self.val, &self.test]
     }
 }
 

@@ -17,6 +17,16 @@ impl Subset {
     /// All three, in order.
     pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Test];
 
+    /// Its name in a text, as in "training set".
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Train => "training",
+            Self::Val => "validation",
+            Self::Test => "test",
+        }
+    }
+
     /// The name of its folder.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use ndarray::Array4;
-use roentgen_data::{Dataset, Progress, SubsetOrigin};
+use roentgen_data::{Dataset, Progress};
 use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
 use roentgen_optim::{AdamConfig, OneCycle};
 
 use crate::config::TrainConfig;
+use crate::data_loading::class_notes::{SplitOffSet, split_off_sets};
 use crate::data_loading::findings::show_findings;
 use crate::data_loading::inspection::Inspection;
 use crate::data_loading::load::read;
@@ -88,18 +89,11 @@ fn show(config: &TrainConfig, inspected: &Inspected, screen: &Screen) {
 
 /// Names the sets that are split off from the training set.
 fn split_off_note(config: &TrainConfig, data: &Dataset) -> Option<String> {
-    let sets = [
-        ("validation", "val", &data.val, data.val_origin, data.val_fraction),
-        ("test", "test", &data.test, data.test_origin, config.test_fraction),
-    ];
-    let split_off = sets
-        .into_iter()
-        .filter(|(_, _, set, origin, _)| *origin == SubsetOrigin::SplitOff && !set.is_empty());
-    let sets: Vec<String> = split_off
-        .map(|(name, flag, _, _, fraction)| {
-            format!("{:.0} % as the {name} set (--{flag}-fraction)", 100.0 * fraction)
-        })
-        .collect();
+    let split_off = split_off_sets(config, data).into_iter().filter(|of| !of.set.is_empty());
+    let in_words = |of: SplitOffSet<'_>| {
+        format!("{:.0} % as the {} set{}", 100.0 * of.fraction, of.subset.in_words(), of.flag())
+    };
+    let sets: Vec<String> = split_off.map(in_words).collect();
     let together = match data.findings.patients {
         Some(_) => "a patient, or a group of duplicates,",
         None => "a group of duplicates",

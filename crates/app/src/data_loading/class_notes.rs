@@ -2,7 +2,7 @@
 //!
 //! `train` and `inspect` load data in the same way, so they have the same notes; `data.json` and the report have them too.
 
-use roentgen_data::{Dataset, ImageSet, SubsetOrigin};
+use roentgen_data::{Dataset, ImageSet, Subset, SubsetOrigin};
 
 use crate::config::TrainConfig;
 use crate::terminal::screen::counted;
@@ -28,22 +28,33 @@ pub(super) fn class_notes(config: &TrainConfig, data: &Dataset) -> Vec<String> {
 }
 
 /// A set that was to be split off from the training set.
-struct SplitOffSet<'a> {
-    name: &'static str,
-    flag: &'static str,
-    fraction: f64,
-    set: &'a ImageSet,
+pub(crate) struct SplitOffSet<'a> {
+    pub(crate) subset: Subset,
+    pub(crate) fraction: f64,
+    pub(crate) set: &'a ImageSet,
+}
+
+impl SplitOffSet<'_> {
+    /// The setting of its size, as notes name it.
+    pub(crate) fn flag(&self) -> &'static str {
+        match self.subset {
+            Subset::Test => " (--test-fraction)",
+            _ => " (--val-fraction)",
+        }
+    }
 }
 
 /// The sets that the settings ask to split off. A fold is not one: the program chooses its images, not a fraction.
-fn split_off_sets<'a>(config: &TrainConfig, data: &'a Dataset) -> Vec<SplitOffSet<'a>> {
-    let test_fraction = if config.fold.is_some() { 0.0 } else { config.test_fraction };
-    let val = (data.val_origin, "validation", " (--val-fraction)", data.val_fraction, &data.val);
-    let test = (data.test_origin, "test", " (--test-fraction)", test_fraction, &data.test);
-    [val, test]
-        .into_iter()
-        .filter(|(origin, _, _, fraction, _)| *origin == SubsetOrigin::SplitOff && *fraction > 0.0)
-        .map(|(_, name, flag, fraction, set)| SplitOffSet { name, flag, fraction, set })
+pub(crate) fn split_off_sets<'a>(config: &TrainConfig, data: &'a Dataset) -> Vec<SplitOffSet<'a>> {
+    let fraction = |subset: Subset| match subset {
+        Subset::Val => data.val_fraction,
+        Subset::Test if config.fold.is_none() => config.test_fraction,
+        _ => 0.0,
+    };
+    let split_off = data.subsets().into_iter().filter(|of| of.origin == SubsetOrigin::SplitOff);
+    split_off
+        .map(|of| SplitOffSet { subset: of.subset, fraction: fraction(of.subset), set: of.set })
+        .filter(|of| of.fraction > 0.0)
         .collect()
 }
 
@@ -51,10 +62,8 @@ fn split_off_sets<'a>(config: &TrainConfig, data: &'a Dataset) -> Vec<SplitOffSe
 pub(super) fn counts_to_train_on(data: &Dataset) -> Vec<usize> {
     let n_classes = data.class_names.len();
     let mut counts = data.train.class_counts(n_classes);
-    for (origin, set) in [(data.val_origin, &data.val), (data.test_origin, &data.test)] {
-        if origin == SubsetOrigin::SplitOff {
-            counts.iter_mut().zip(set.class_counts(n_classes)).for_each(|(sum, count)| *sum += count);
-        }
+    for of in data.subsets().into_iter().filter(|of| of.origin == SubsetOrigin::SplitOff) {
+        counts.iter_mut().zip(of.set.class_counts(n_classes)).for_each(|(sum, count)| *sum += count);
     }
     counts
 }
@@ -88,12 +97,10 @@ fn rare_note(data: &Dataset) -> Option<String> {
     })
 }
 
-fn missing_set_note(
-    SplitOffSet { name, flag, fraction, set }: &SplitOffSet<'_>,
-    data: &Dataset,
-) -> Option<String> {
-    let consequence = match *name {
-        "test" => "the model is not tested",
+fn missing_set_note(of: &SplitOffSet<'_>, data: &Dataset) -> Option<String> {
+    let SplitOffSet { subset, fraction, set } = of;
+    let consequence = match subset {
+        Subset::Test => "the model is not tested",
         _ => "the last epoch is saved, and probabilities are not calibrated",
     };
     set.is_empty().then(|| {
@@ -104,12 +111,13 @@ fn missing_set_note(
         } else {
             let n: usize = counts_to_train_on(data).iter().sum();
             format!(
-                "{:.0} %{flag} of {} is not enough to split off an image",
+                "{:.0} %{} of {} is not enough to split off an image",
                 100.0 * fraction,
+                of.flag(),
                 counted(n, "image")
             )
         };
-        format!("there is no {name} set: {reason}; {consequence}")
+        format!("there is no {} set: {reason}; {consequence}", subset.in_words())
     })
 }
 
@@ -129,7 +137,7 @@ fn together(data: &Dataset) -> String {
 }
 
 /// Names the classes without an image in a set that was split off; the loader names those of given sets.
-fn missing_class_note(SplitOffSet { name, set, .. }: &SplitOffSet<'_>, data: &Dataset) -> Option<String> {
+fn missing_class_note(SplitOffSet { subset, set, .. }: &SplitOffSet<'_>, data: &Dataset) -> Option<String> {
     if set.is_empty() {
         return None;
     }
@@ -138,7 +146,8 @@ fn missing_class_note(SplitOffSet { name, set, .. }: &SplitOffSet<'_>, data: &Da
     let missing: Vec<String> = missing.map(|(class, _)| format!("`{class}`")).collect();
     (!missing.is_empty()).then(|| {
         format!(
-            "the {name} set ({}), which was split off, has no image of {}: it says nothing about that",
+            "the {} set ({}), which was split off, has no image of {}: it says nothing about that",
+            subset.in_words(),
             counted(set.len(), "image"),
             listed(&missing)
         )

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use roentgen_data::{Dataset, Findings, ImageLocation, ImageSet, LeakedImage, Patients, Subset};
+use roentgen_data::{Dataset, Findings, ImageLocation, ImageSet, LeakedImage, Patients, SubsetOfData};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -90,7 +90,7 @@ impl Inspection {
     pub(crate) fn of(data: &Dataset) -> Self {
         let Findings { duplicates, leakage, patients, bad, notes, .. } = &data.findings;
         let sets = sets_of(data);
-        let facts = || sets.iter().flat_map(|(_, set)| (0..set.len()).filter_map(|index| set.facts(index)));
+        let facts = || sets.iter().flat_map(|of| (0..of.set.len()).filter_map(|index| of.set.facts(index)));
         let mut sizes: BTreeMap<(u32, u32), usize> = BTreeMap::new();
         let mut bit_depths = BTreeMap::new();
         for facts in facts() {
@@ -102,7 +102,7 @@ impl Inspection {
         let sizes = sizes.iter().take(SHOWN).map(|((w, h), count)| (format!("{w}x{h}"), Value::from(*count)));
         let stored_colour = facts().filter(|facts| facts.channels > 2).count();
         Self {
-            sets: sets.iter().map(|(subset, set)| (subset.name().to_owned(), counts(data, set))).collect(),
+            sets: sets.iter().map(|of| (of.subset.name().to_owned(), counts(data, of.set))).collect(),
             bad: bad
                 .iter()
                 .map(|bad| Bad { path: bad.path.display().to_string(), reason: bad.reason.clone() })
@@ -149,9 +149,8 @@ impl LeakedPair {
 }
 
 /// The sets that are not empty.
-fn sets_of(data: &Dataset) -> Vec<(Subset, &ImageSet)> {
-    let sets = [(Subset::Train, &data.train), (Subset::Val, &data.val), (Subset::Test, &data.test)];
-    sets.into_iter().filter(|(_, set)| !set.is_empty()).collect()
+fn sets_of(data: &Dataset) -> Vec<SubsetOfData<'_>> {
+    data.subsets().into_iter().filter(|of| !of.set.is_empty()).collect()
 }
 
 fn counts(data: &Dataset, set: &ImageSet) -> Value {
@@ -166,7 +165,7 @@ pub(crate) fn conflicts(data: &Dataset) -> Vec<Vec<LabelledImage>> {
         return Vec::new();
     }
     let mut classes = BTreeMap::new();
-    for (subset, set) in sets_of(data) {
+    for SubsetOfData { subset, set, .. } in sets_of(data) {
         for (index, &label) in set.labels().iter().enumerate() {
             classes.insert((subset, set.name(index)), data.class_names[label as usize].as_str());
         }

@@ -1,7 +1,7 @@
 //! The section on the data: sizes of the sets, duplicates, leakage, patients.
 
 use maud::{Markup, html};
-use roentgen_data::{Findings, SubsetOrigin};
+use roentgen_data::{Findings, SubsetOfData, SubsetOrigin};
 
 use super::input::{MANY_CLASSES, ReportInput, with_code};
 use crate::metrics::Interval;
@@ -36,9 +36,9 @@ fn subset_table(input: &ReportInput<'_>) -> Markup {
     html! {
         div.scroll { table {
             thead { tr { th { "set" } th { "images" } @if has_columns { @for name in class_names { th { (name) } } } } }
-            tbody { @for (name, set, origin) in input.subsets() { @if !set.is_empty() {
+            tbody { @for SubsetOfData { subset, set, origin } in input.data.subsets() { @if !set.is_empty() {
                 tr {
-                    td { (name) @if origin == SubsetOrigin::SplitOff { span.soft { ", split off" } } }
+                    td { (subset.in_words()) @if origin == SubsetOrigin::SplitOff { span.soft { ", split off" } } }
                     td { (set.len()) }
                     @if has_columns { @for count in set.class_counts(class_names.len()) { td { (count) } } }
                 }

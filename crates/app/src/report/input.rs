@@ -1,7 +1,7 @@
 //! What a report is made from, and the phrases that several sections share.
 
 use maud::{Markup, html};
-use roentgen_data::{Dataset, ImageSet, SubsetOrigin};
+use roentgen_data::Dataset;
 use roentgen_layers::ResNet9;
 
 use crate::config::TrainConfig;
@@ -53,16 +53,6 @@ impl ReportInput<'_> {
         } else {
             self.config.data.display().to_string()
         }
-    }
-
-    /// The three sets, by the name that the report uses.
-    pub(super) fn subsets(&self) -> [(&'static str, &ImageSet, SubsetOrigin); 3] {
-        let Dataset { train, val, test, val_origin, test_origin, .. } = self.data;
-        [
-            ("training", train, SubsetOrigin::Given),
-            ("validation", val, *val_origin),
-            ("test", test, *test_origin),
-        ]
     }
 }
 

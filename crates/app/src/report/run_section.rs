@@ -23,7 +23,7 @@ pub(super) fn run_section(input: &ReportInput<'_>) -> Markup {
             tr { td { "Machine" } td { (threads) ", " (cpu::vector_width()) ", " (cpu::name()) } }
             tr { td { "Model" } td { "model.safetensors, BLAKE3 " (input.model_digest) } }
             @if let Some(digest) = &input.card.initial_weights { tr { td { "Initial weights" } td { "BLAKE3 " (digest) } } }
-            @for (name, set, _) in input.subsets() { tr { td { "Data: " (name) " set" } td { (digest(set)) } } }
+            @for of in input.data.subsets() { tr { td { "Data: " (of.subset.in_words()) " set" } td { (digest(of.set)) } } }
         } } }
     }
 }

@@ -1,6 +1,6 @@
 //! Tables of a data set, and of the metrics of a test set.
 
-use roentgen_data::{BadFile, Dataset, Findings, ImageSet, SubsetOrigin};
+use roentgen_data::{BadFile, Dataset, Findings, ImageSet, SubsetOfData, SubsetOrigin};
 
 use crate::cpu;
 use crate::metrics::test_metrics::TestMetrics;
@@ -22,17 +22,11 @@ pub(crate) const MEDICAL_CAUTION: &str = "Not a medical device. ";
 /// Where the data come from, and the number of images per set and class.
 pub(crate) fn show_data(screen: &Screen, source: &str, data: &Dataset) {
     screen.field("data", source);
-    let sets = [
-        ("training", &data.train, SubsetOrigin::Given),
-        ("validation", &data.val, data.val_origin),
-        ("test", &data.test, data.test_origin),
-    ];
-    let sets = sets.into_iter().filter(|(_, set, _)| !set.is_empty());
     let mut rows = vec![vec![String::new(), "images".to_owned()]];
     rows[0].extend(data.class_names.iter().cloned());
-    for (name, set, origin) in sets {
+    for SubsetOfData { subset, set, origin } in data.subsets().into_iter().filter(|of| !of.set.is_empty()) {
         let split = if origin == SubsetOrigin::SplitOff { ", split off" } else { "" };
-        let mut row = vec![format!("{name}{split}"), set.len().to_string()];
+        let mut row = vec![format!("{}{split}", subset.in_words()), set.len().to_string()];
         row.extend(set.class_counts(data.class_names.len()).iter().map(ToString::to_string));
         rows.push(row);
     }

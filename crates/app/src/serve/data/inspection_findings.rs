@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use image::{DynamicImage, GrayImage, RgbImage};
-use roentgen_data::{Dataset, Findings, ImageSet, ImageSource, Progress, SubsetOrigin};
+use roentgen_data::{Dataset, Findings, ImageSet, ImageSource, Progress, SubsetOfData, SubsetOrigin};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -219,21 +219,14 @@ fn warnings(data: &Dataset) -> Vec<Remark> {
     warnings
 }
 
-fn sets(data: &Dataset) -> [(&'static str, &ImageSet, SubsetOrigin); 3] {
-    [
-        ("training", &data.train, SubsetOrigin::Given),
-        ("validation", &data.val, data.val_origin),
-        ("test", &data.test, data.test_origin),
-    ]
-}
-
 fn sizes(data: &Dataset) -> String {
-    let size = |(name, set, origin): (&str, &ImageSet, SubsetOrigin)| {
+    let size = |SubsetOfData { subset, set, origin }: SubsetOfData<'_>| {
         let split = if origin == SubsetOrigin::SplitOff { ", split off" } else { "" };
-        format!("{} for {name}{split}", set.len())
+        format!("{} for {}{split}", set.len(), subset.in_words())
     };
-    let sets: Vec<String> = sets(data).into_iter().filter(|(_, set, _)| !set.is_empty()).map(size).collect();
-    let n: usize = self::sets(data).iter().map(|(_, set, _)| set.len()).sum();
+    let subsets = data.subsets();
+    let sets: Vec<String> = subsets.into_iter().filter(|of| !of.set.is_empty()).map(size).collect();
+    let n: usize = subsets.iter().map(|of| of.set.len()).sum();
     let colour = if data.channels == 1 { "grey" } else { "colour" };
     format!("{} in {colour}: {}.", counted(n, "image"), sets.join("; "))
 }
@@ -253,7 +246,7 @@ fn patients(findings: &Findings) -> Option<String> {
 
 fn classes(data: &Dataset) -> Vec<ClassCount> {
     let n = data.class_names.len();
-    let [train, val, test] = [&data.train, &data.val, &data.test].map(|set| set.class_counts(n));
+    let [train, val, test] = data.subsets().map(|of| of.set.class_counts(n));
     let class = |(index, name): (usize, &String)| ClassCount {
         name: name.clone(),
         train: train[index],
