@@ -32,6 +32,7 @@ pub(crate) use config::BenchConfig;
 
 use crate::error::AppError;
 use crate::error::bench::BenchError;
+use crate::terminal::figures::or_dash;
 use crate::terminal::screen::{Screen, counted, table, wrap};
 use crate::training::error::TrainingError;
 use bandwidth::ReadBandwidth;
@@ -314,7 +315,7 @@ fn measure_cases(
 
 fn case_row(case: Case, found: &CaseResult) -> Vec<String> {
     let ms = |value: f64| format!("{value:.2}");
-    let memory = found.peak_rss_mib.map_or_else(|| "-".to_owned(), |mib| format!("{mib:.0} MiB"));
+    let memory = or_dash(found.peak_rss_mib.map(|mib| format!("{mib:.0} MiB")));
     let rate = format!("{:.0}", found.images_per_s);
     let Percentiles { min, p50, p95, p99, .. } = found.ms;
     vec![case.to_string(), rate, ms(p50), ms(min), ms(p95), ms(p99), found.runs.to_string(), memory]

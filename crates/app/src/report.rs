@@ -26,7 +26,7 @@ mod verdict;
 pub(crate) use image_figures::thumbnail;
 pub(crate) use input::ReportInput;
 #[cfg(feature = "serve")]
-pub(crate) use input::{percent, sentence};
+pub(crate) use input::sentence;
 pub(crate) use page::page;
 #[cfg(feature = "serve")]
 pub(crate) use page::{PLOT_STYLE, STYLE};

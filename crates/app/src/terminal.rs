@@ -1,5 +1,6 @@
 //! Output in the terminal.
 
+pub(crate) mod figures;
 pub(crate) mod foreign_text;
 pub(crate) mod probability;
 pub(crate) mod progress_lines;

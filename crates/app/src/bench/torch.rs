@@ -18,6 +18,7 @@ use super::{BenchConfig, NameFilter};
 use crate::error::AppError;
 use crate::error::bench::BenchError;
 use crate::run_dir::error::WriteError;
+use crate::terminal::figures::or_dash;
 use crate::terminal::screen::Screen;
 
 /// The script that PyTorch runs; it is a part of this program.
@@ -276,7 +277,7 @@ pub(super) fn rows(contests: &[ContestResult]) -> Vec<Vec<String>> {
         for variant in ["eager", "compiled", "onnx", "bf16"] {
             let rates = contest.peers.iter().find(|peers| peers.variant == variant).map(|t| &t.images_per_s);
             let rate = rates.filter(|rates| !rates.is_empty()).map(|rates| middle(rates.clone()));
-            row.push(rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}")));
+            row.push(or_dash(rate.map(|rate| format!("{rate:.0}"))));
         }
         if contest.ratios.is_empty() {
             row.extend(["-".to_owned(), "-".to_owned()]);

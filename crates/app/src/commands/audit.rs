@@ -14,6 +14,7 @@ use crate::data_loading::load::load;
 use crate::error::AppError;
 use crate::error::command::CommandError;
 use crate::metrics::shortcut_audit::{Audit, Probe, Probes};
+use crate::terminal::figures::{number, range};
 use crate::terminal::screen::{Screen, counted, table};
 use crate::terminal::tables;
 use crate::training::memory_estimate::MemoryEstimate;
@@ -82,23 +83,18 @@ fn probes(
 
 fn show(screen: &Screen, audit: &Audit, data: &Dataset) {
     let (class_names, has_patients) = (&data.class_names[..], data.findings.patients.is_some());
-    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
     let mut rows = vec![["ROC AUC of", "mean", "95 % interval"].map(str::to_owned).to_vec()];
     // With two classes, both have the ROC AUC of the mean.
     let shown_classes = if class_names.len() > 2 { class_names } else { &[] };
     rows[0].extend(shown_classes.iter().cloned());
     for (name, probe) in audit.named() {
-        let interval =
-            probe.interval.map_or_else(|| "-".to_owned(), |[low, high]| format!("{low:.3} to {high:.3}"));
-        let mut row = vec![name.to_owned(), number(probe.roc_auc), interval];
+        let mut row = vec![name.to_owned(), number(probe.roc_auc), range(probe.interval)];
         row.extend(probe.per_class.iter().take(shown_classes.len()).map(|class| number(class.roc_auc)));
         row.push(if probe.flagged { "flagged".to_owned() } else { String::new() });
         rows.push(row);
     }
     screen.line("");
-    for line in table(&rows) {
-        screen.line(&format!("  {line}"));
-    }
+    screen.indented(&table(&rows));
     screen.line("");
     let left_out = match audit.n_leaked {
         0 => String::new(),

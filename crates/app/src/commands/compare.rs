@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::error::AppError;
 use crate::metrics::{Interval, bootstrap};
 use crate::run_dir::predictions_file;
+use crate::terminal::figures::{or_dash, percent};
 use crate::terminal::screen::{Screen, counted, table};
 use pairing::{Pair, PairedImages, pair};
 use permutation_test::permutation_p;
@@ -104,7 +105,7 @@ impl Comparisons {
         }
         screen.field("test", &self.tested());
         screen.line("");
-        table(&self.main.rows()).iter().for_each(|line| screen.line(&format!("  {line}")));
+        screen.indented(&table(&self.main.rows()));
         screen.line("");
         screen.field("verdict", &self.main.verdict());
         self.notes().iter().for_each(|(label, text)| screen.field(label, text));
@@ -128,7 +129,7 @@ impl Comparisons {
             notes.push(("note", PAIRED_BY_PATH.to_owned()));
         }
         if let Some(all) = &self.with_leaked {
-            let [first, second] = all.accuracy.map(|accuracy| format!("{:.1} %", 100.0 * accuracy));
+            let [first, second] = all.accuracy.map(percent);
             let text = format!(
                 "all {} with the {} that leaked: accuracy {first} and {second}, {}",
                 counted(all.n, "image"),
@@ -191,10 +192,8 @@ impl Comparison {
     /// Accuracy and log loss of both runs as a table, headings first.
     pub(crate) fn rows(&self) -> [Vec<String>; 3] {
         let interval = |interval: Option<Interval>, scale: f64, digits: usize| {
-            interval.map_or_else(
-                || "-".to_owned(),
-                |[low, high]| format!("{:+.digits$} to {:+.digits$}", scale * low, scale * high),
-            )
+            let ends = interval.map(|ends| ends.map(|end| format!("{:+.digits$}", scale * end)));
+            or_dash(ends.map(|ends| ends.join(" to ")))
         };
         [
             ["", "first", "second", "difference", "95 % interval"].map(str::to_owned).to_vec(),

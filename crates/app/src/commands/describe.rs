@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::error::AppError;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
+use crate::terminal::figures::colour_word;
 use crate::terminal::screen::{Screen, mebibytes, table, thousands};
 use crate::training::memory_estimate::{MemoryEstimate, RunSizes};
 
@@ -87,7 +88,7 @@ pub(crate) fn run(path: &Path, screen: &Screen) -> Result<(), AppError> {
     let (weight_bytes, activation_bytes) = (4 * parameters, 4 * activations);
     show_card(&card, &digest, screen);
     screen.line("");
-    layer_table(&rows).iter().for_each(|line| screen.line(&format!("  {line}")));
+    screen.indented(&layer_table(&rows));
     screen.line("");
     let mib = |bytes: usize| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
     let sizes = RunSizes {
@@ -129,7 +130,6 @@ fn show_card(card: &ModelCard, digest: &str, screen: &Screen) {
     screen.field("model", &format!("ResNet9 of width {}, after {} epochs", card.width, card.epoch));
     screen.field("digest", &format!("BLAKE3 {digest}"));
     screen.field("classes", &card.class_names.join(", "));
-    let colour = if card.channels == 1 { "grey" } else { "colour" };
     let rounded =
         |values: &[f32]| values.iter().map(|value| format!("{value:.4}")).collect::<Vec<_>>().join(", ");
     let by = if card.normalization.per_image {
@@ -144,7 +144,8 @@ fn show_card(card: &ModelCard, digest: &str, screen: &Screen) {
     screen.field(
         "input",
         &format!(
-            "{colour}, {}, centre crop {size}x{size}; normalised by {by}",
+            "{}, {}, centre crop {size}x{size}; normalised by {by}",
+            colour_word(card.channels),
             card.fit.in_words(card.resize),
             size = card.size
         ),

@@ -13,6 +13,7 @@ use crate::data_loading::findings::show_findings;
 use crate::data_loading::inspection::Inspection;
 use crate::data_loading::load::read;
 use crate::error::AppError;
+use crate::terminal::figures::colour_word;
 use crate::terminal::screen::{Screen, counted, duration, mebibytes};
 use crate::terminal::tables;
 use crate::training::memory_estimate::{LOWER_SETTINGS, MemoryEstimate};
@@ -113,7 +114,7 @@ fn show_files(screen: &Screen, inspection: &Inspection) {
         let text = format!(
             "{size}{others}; {} bit; {stored_grey} stored in grey, {stored_colour} in colour, read as {}",
             depths.join(" and "),
-            if inspection.channels == 1 { "grey" } else { "colour" }
+            colour_word(inspection.channels)
         );
         screen.field("files", &text);
     }

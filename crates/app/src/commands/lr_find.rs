@@ -121,7 +121,7 @@ fn show_curve(steps: &[[f64; 3]], screen: &Screen) {
         rows.push(vec![format!("{lr:.1e}"), format!("{smooth:.3}"), format!("{:<30}", "#".repeat(length))]);
     }
     screen.line("");
-    table(&rows).iter().for_each(|line| screen.line(&format!("  {line}")));
+    screen.indented(&table(&rows));
     screen.line("");
 }
 

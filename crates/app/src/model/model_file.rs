@@ -20,6 +20,7 @@ use super::model_card::{ModelCard, NO_DIGEST};
 use super::tensors::{Tensor, expect_shape, set_weights, tensors};
 use super::torch_file;
 use super::training_digests::TrainingDigests;
+use crate::terminal::figures::colour_word;
 
 /// Name of the file in a run folder: the weights of the saved epoch.
 pub(crate) const FILE: &str = "model.safetensors";
@@ -226,8 +227,8 @@ fn check_sizes(model: &ResNet9, file: ResNet9Config) -> Result<(), String> {
         return Err(format!("its model has width {0} and not {width}; add --width {0}", file.width));
     }
     if c_in != file.c_in {
-        let kind = |channels| if channels == 1 { "grey" } else { "colour" };
-        return Err(format!("its model sees {} images and not {} ones", kind(file.c_in), kind(c_in)));
+        let [found, expected] = [file.c_in, c_in].map(colour_word);
+        return Err(format!("its model sees {found} images and not {expected} ones"));
     }
     Ok(())
 }

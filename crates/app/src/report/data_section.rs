@@ -4,8 +4,8 @@ use maud::{Markup, html};
 use roentgen_data::{Findings, SubsetOfData, SubsetOrigin};
 
 use super::input::{MANY_CLASSES, ReportInput, with_code};
-use crate::metrics::Interval;
 use crate::metrics::shortcut_audit::Audit;
+use crate::terminal::figures::{number, range};
 use crate::terminal::screen::counted;
 
 /// Rows of a list at most; `data.json` has all.
@@ -70,10 +70,6 @@ fn facts(input: &ReportInput<'_>) -> Markup {
 
 /// How well linear classifiers predict the classes without what the images are about.
 fn shortcut_table(audit: &Audit) -> Markup {
-    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
-    let range = |interval: Option<Interval>| {
-        interval.map_or_else(|| "-".to_owned(), |[low, high]| format!("{low:.3} to {high:.3}"))
-    };
     html! {
         h3 id="shortcuts" { "Shortcuts" }
         p.soft { "ROC AUC, the mean over the classes, on " (counted(audit.n, "validation or test image"))

@@ -56,11 +56,6 @@ impl ReportInput<'_> {
     }
 }
 
-/// A fraction as a percentage.
-pub(crate) fn percent(fraction: f64) -> String {
-    format!("{:.1} %", 100.0 * fraction)
-}
-
 /// A text of the program, whose names stand between backticks.
 pub(super) fn with_code(text: &str) -> Markup {
     html! { @for (index, part) in text.split('`').enumerate() {

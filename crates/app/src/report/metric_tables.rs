@@ -2,15 +2,12 @@
 
 use maud::{Markup, html};
 
-use crate::metrics::{Interval, SubsetMetrics};
+use crate::metrics::SubsetMetrics;
+use crate::terminal::figures::{number, range};
 use crate::terminal::screen::counted;
 
 /// All metrics of a set with their intervals: of the whole set, then by class.
 pub(super) fn metric_tables(metrics: &SubsetMetrics) -> Markup {
-    let range = |interval: Option<Interval>| {
-        interval.map_or_else(|| "-".to_owned(), |[low, high]| format!("{low:.3} to {high:.3}"))
-    };
-    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
     let accuracy = ("", "accuracy", Some(metrics.confusion.accuracy()), metrics.accuracy_interval());
     html! {
         div.scroll { table {

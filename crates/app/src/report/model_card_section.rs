@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::input::ReportInput;
+use crate::terminal::figures::colour_word;
 use crate::terminal::screen::counted;
 
 /// A test set of fewer images is called small.
@@ -17,7 +18,7 @@ pub(super) fn model_card_section(input: &ReportInput<'_>) -> Markup {
             tr { td { "Intended use" } td { "Research and teaching: to measure how well these classes can be distinguished in "
                 "images like these."
                 @if input.is_medical { " Not for clinical use, and not for any decision about a person." } } }
-            tr { td { "Input" } td { "One " (if card.channels == 1 { "grey" } else { "colour" }) " image: DICOM, png, jpeg, tiff, bmp, webp or gif; "
+            tr { td { "Input" } td { "One " (colour_word(card.channels)) " image: DICOM, png, jpeg, tiff, bmp, webp or gif; "
                 (card.fit.in_words(card.resize)) ", centre crop of " (card.size) "x" (card.size)
                 " pixels, normalised per channel." } }
             tr { td { "Output" } td { "A calibrated probability for each of these classes: "

@@ -5,6 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::page::head;
 use super::parallel_coordinates::parallel_coordinates;
 use crate::run_dir::sweep_record::{RungRecord, SweepRecord, TrainingRecord};
+use crate::terminal::figures::{number, or_dash};
 use crate::terminal::foreign_text::printable_lines;
 
 /// The whole page.
@@ -93,7 +94,6 @@ fn rungs(rungs: &[RungRecord]) -> Markup {
 
 fn row(training: &TrainingRecord, record: &SweepRecord) -> Markup {
     let last = training.last();
-    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
     html! {
         tr {
             td { (training.number) }
@@ -102,7 +102,7 @@ fn row(training: &TrainingRecord, record: &SweepRecord) -> Markup {
             @if let Some(failure) = &last.failure {
                 td.reason colspan="3" { "failed: " (failure) }
             } @else {
-                td { (last.saved_epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string())) }
+                td { (or_dash(last.saved_epoch.map(|epoch| epoch.to_string()))) }
                 td { (number(last.score)) }
                 td { (number(last.log_loss)) }
             }

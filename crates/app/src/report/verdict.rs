@@ -2,12 +2,13 @@
 
 use maud::{Markup, html};
 
-use super::input::{ReportInput, percent, sentence, with_code};
+use super::input::{ReportInput, sentence, with_code};
 use crate::config::TrainConfig;
 use crate::metrics::shortcut_audit::Audit;
 use crate::metrics::test_metrics::TestMetrics;
 use crate::metrics::{SubsetMetrics, WIDE_INTERVAL};
 use crate::run_dir::records::Metrics;
+use crate::terminal::figures::percent;
 use crate::terminal::screen::counted;
 
 /// What the images of [`Metrics::main`] are called.

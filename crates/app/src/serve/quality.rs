@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use super::runs::RunEntry;
 use crate::metrics::shortcut_audit::Audit;
 use crate::metrics::{Interval, MajorityBaseline};
-use crate::report::percent;
 use crate::run_dir::file_names::METRICS;
 use crate::run_dir::records::MAX_METRICS_BYTES;
+use crate::terminal::figures::percent;
 
 const NOTHING_KNOWN: &str = "Nothing is known about how good this model is: its training has not ended, or the results of its test are missing.";
 const NOT_TESTED: &str = "Nothing is known about how good this model is: it was trained on all images, and none was left to test it on.";

@@ -87,6 +87,11 @@ impl Screen {
         });
     }
 
+    /// Shows the lines of a [`table`], indented.
+    pub(crate) fn indented(&self, lines: &[String]) {
+        lines.iter().for_each(|line| self.line(&format!("  {line}")));
+    }
+
     /// Shows `text` behind a label, wrapped to the terminal.
     pub(crate) fn field(&self, label: &str, text: &str) {
         let width = self.width().saturating_sub(INDENT).max(20);

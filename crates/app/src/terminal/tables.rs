@@ -5,6 +5,7 @@ use roentgen_data::{BadFile, Dataset, Findings, ImageSet, SubsetOfData, SubsetOr
 use crate::cpu;
 use crate::metrics::test_metrics::TestMetrics;
 use crate::metrics::{Confusion, SubsetMetrics, WIDE_INTERVAL};
+use crate::terminal::figures::{colour_word, number, or_dash, percent, range};
 use crate::terminal::foreign_text::error_line;
 use crate::terminal::screen::{INDENT, Screen, counted, table};
 
@@ -68,8 +69,7 @@ pub(crate) fn show_machine(screen: &Screen, n_ranks: usize, n_threads: usize) {
 
 /// How images are prepared for the model, and how they are augmented in training.
 pub(crate) fn show_images(screen: &Screen, set: &ImageSet, resizing: &str, augmentation: &str) {
-    let colour = if set.channels() == 1 { "grey" } else { "colour" };
-    screen.field("images", &format!("{colour}, {resizing}"));
+    screen.field("images", &format!("{}, {resizing}", colour_word(set.channels())));
     screen.field("augmented", augmentation);
 }
 
@@ -99,7 +99,7 @@ fn of_all_images(metrics: &SubsetMetrics) -> String {
 fn accuracy_of(metrics: &SubsetMetrics) -> String {
     let SubsetMetrics { confusion, .. } = metrics;
     let (n, n_right) = (confusion.n(), confusion.n_right());
-    format!("accuracy {} ({n_right} of {n})", percent(Some(confusion.accuracy())))
+    format!("accuracy {} ({n_right} of {n})", percent(confusion.accuracy()))
 }
 
 /// How many of the main images `predict` would reject, and the accuracy with and without them.
@@ -122,7 +122,7 @@ fn show_test(screen: &Screen, heading: &str, metrics: &SubsetMetrics) {
     let SubsetMetrics { class_names, confusion, .. } = metrics;
     let (n, n_right) = (confusion.n(), confusion.n_right());
     screen.line("");
-    let accuracy = format!("accuracy {}", percent(Some(confusion.accuracy())));
+    let accuracy = format!("accuracy {}", percent(confusion.accuracy()));
     screen.field("test", &format!("{heading}: {accuracy} ({n_right} of {n} images)"));
     if let Some([low, high]) = metrics.accuracy_interval() {
         let few = if high - low > WIDE_INTERVAL {
@@ -130,23 +130,17 @@ fn show_test(screen: &Screen, heading: &str, metrics: &SubsetMetrics) {
         } else {
             ""
         };
-        let interval = format!("{} to {}", percent(Some(low)), percent(Some(high)));
+        let interval = format!("{} to {}", percent(low), percent(high));
         screen.field("", &format!("{}: the 95 % interval is {interval}{few}", counted(n as usize, "image")));
     }
     screen.line("");
-    for line in class_table(metrics, screen.width().saturating_sub(2)) {
-        screen.line(&format!("  {line}"));
-    }
+    screen.indented(&class_table(metrics, screen.width().saturating_sub(2)));
     screen.line("");
-    for line in overall_table(metrics) {
-        screen.line(&format!("  {line}"));
-    }
+    screen.indented(&overall_table(metrics));
     if class_names.len() <= MAX_SHOWN_CLASSES {
         screen.line("");
         screen.line("  confusion matrix: rows are the true classes, columns the predicted ones");
-        for line in confusion_table(class_names, confusion, screen.width().saturating_sub(2)) {
-            screen.line(&format!("  {line}"));
-        }
+        screen.indented(&confusion_table(class_names, confusion, screen.width().saturating_sub(2)));
     }
 }
 
@@ -160,25 +154,21 @@ pub(crate) fn show_caution(screen: &Screen, is_medical: bool) {
 fn class_table(metrics: &SubsetMetrics, width: usize) -> Vec<String> {
     /// Columns that are always shown.
     const MIN_COLUMNS: usize = 3;
+    let share = |value: Option<f64>| or_dash(value.map(percent));
     let heading = ["class", "images", "recall", "95 % interval", "precision", "specificity", "ROC AUC"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for (class, name) in metrics.class_names.iter().enumerate() {
         let [(_, recall, interval), (_, precision, _), (_, specificity, _), (_, auc, _)] =
             metrics.of_class(class);
-        let interval = interval.map_or_else(
-            || "-".to_owned(),
-            |[low, high]| format!("{:.1} to {:.1} %", 100.0 * low, 100.0 * high),
-        );
-        let n_images = metrics.confusion.n_of(class).to_string();
-        let auc = auc.map_or_else(|| "-".to_owned(), |auc| format!("{auc:.3}"));
+        let interval = interval.map(|[low, high]| format!("{:.1} to {:.1} %", 100.0 * low, 100.0 * high));
         rows.push(vec![
             name.clone(),
-            n_images,
-            percent(recall),
-            interval,
-            percent(precision),
-            percent(specificity),
-            auc,
+            metrics.confusion.n_of(class).to_string(),
+            share(recall),
+            or_dash(interval),
+            share(precision),
+            share(specificity),
+            number(auc),
         ]);
     }
     let mut lines = table(&rows);
@@ -191,12 +181,9 @@ fn class_table(metrics: &SubsetMetrics, width: usize) -> Vec<String> {
 
 /// The metrics over all classes besides the accuracy.
 fn overall_table(metrics: &SubsetMetrics) -> Vec<String> {
-    let number = |value: f64| format!("{value:.3}");
     let mut rows = vec![["", "value", "95 % interval"].map(str::to_owned).to_vec()];
     for (_, name, value, interval) in metrics.overall() {
-        let interval = interval
-            .map_or_else(|| "-".to_owned(), |[low, high]| format!("{} to {}", number(low), number(high)));
-        rows.push(vec![name.to_owned(), value.map_or_else(|| "-".to_owned(), number), interval]);
+        rows.push(vec![name.to_owned(), number(value), range(interval)]);
     }
     table(&rows)
 }
@@ -217,11 +204,6 @@ fn confusion_table(class_names: &[String], confusion: &Confusion, width: usize) 
     let numbers: Vec<String> = (1..=class_names.len()).map(|number| number.to_string()).collect();
     let numbered = numbers.iter().zip(class_names).map(|(number, name)| format!("{number} {name}"));
     with_heads(numbered.collect(), numbers)
-}
-
-/// A share as a percentage; `-` if it is undefined.
-fn percent(share: Option<f64>) -> String {
-    share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share))
 }
 
 #[cfg(test)]

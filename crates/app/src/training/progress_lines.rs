@@ -6,6 +6,7 @@ use indicatif::ProgressBar;
 
 use crate::config::TrainConfig;
 use crate::run_dir::records::{LogLine, TimeLine};
+use crate::terminal::figures::{or_dash, percent};
 use crate::terminal::screen::duration;
 use crate::training::trainer::StepReport;
 
@@ -18,10 +19,9 @@ pub(super) fn epoch_heading(width: usize) -> String {
 }
 
 pub(super) fn epoch_line(line: &LogLine, time: &TimeLine, epochs: usize, width: usize) -> String {
-    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     let epoch = format!("{}/{epochs}", line.epoch);
     let val_loss = or_dash(line.val_loss.map(shown_loss));
-    let val_accuracy = or_dash(line.val_accuracy.map(|accuracy| format!("{:.1} %", 100.0 * accuracy)));
+    let val_accuracy = or_dash(line.val_accuracy.map(percent));
     let narrow = format!("{epoch:>7}  {:>6}  {val_loss:>8}  {val_accuracy:>8}", shown_loss(line.train_loss));
     let saved = if line.saved { "  saved" } else { "" };
     if width < WIDE {

@@ -92,9 +92,7 @@ impl Spread {
             rows.push(vec![name.to_owned(), mean, sd]);
         }
         screen.line("");
-        for line in table(&rows) {
-            screen.line(&format!("  {line}"));
-        }
+        screen.indented(&table(&rows));
         if let Some(text) = self.leakage_in_words(parts) {
             screen.field("LEAKAGE", &text);
         }

@@ -15,6 +15,7 @@ use crate::data_loading::inspection::{Inspection, conflicts};
 use crate::error::AppError;
 use crate::report::sentence;
 use crate::serve::page_words::without_flags;
+use crate::terminal::figures::colour_word;
 use crate::terminal::screen::{counted, duration, mebibytes};
 
 /// Classes and images of each that are shown.
@@ -227,8 +228,7 @@ fn sizes(data: &Dataset) -> String {
     let subsets = data.subsets();
     let sets: Vec<String> = subsets.into_iter().filter(|of| !of.set.is_empty()).map(size).collect();
     let n: usize = subsets.iter().map(|of| of.set.len()).sum();
-    let colour = if data.channels == 1 { "grey" } else { "colour" };
-    format!("{} in {colour}: {}.", counted(n, "image"), sets.join("; "))
+    format!("{} in {}: {}.", counted(n, "image"), colour_word(data.channels), sets.join("; "))
 }
 
 fn patients(findings: &Findings) -> Option<String> {

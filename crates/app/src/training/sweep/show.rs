@@ -6,6 +6,7 @@ use crate::config::TrainConfig;
 use crate::config::search_space::Search;
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::sweep_record::{ResultRecord, RungRecord, ScoreName, SweepRecord, TrainingRecord};
+use crate::terminal::figures::number;
 use crate::terminal::screen::{Screen, counted, table};
 use crate::terminal::tables;
 
@@ -82,9 +83,7 @@ pub(super) fn results(
     let rows = record.trainings.iter().take(MAX_ROWS).map(|training| row(record, training));
     let rows: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();
     screen.line("");
-    for line in table(&rows) {
-        screen.line(&format!("  {line}"));
-    }
+    screen.indented(&table(&rows));
     let n_more = record.trainings.len().saturating_sub(MAX_ROWS);
     if n_more > 0 {
         screen.line(&format!("  and {n_more} more, in sweep.html"));
@@ -109,13 +108,12 @@ pub(super) fn results(
 
 fn row(record: &SweepRecord, training: &TrainingRecord) -> Vec<String> {
     let last = training.last();
-    let number =
-        |value: Option<f64>| value.map_or_else(|| "failed".to_owned(), |value| format!("{value:.3}"));
+    let score = last.score.map_or_else(|| "failed".to_owned(), |score| format!("{score:.3}"));
     let mut row = vec![training.number.to_string()];
     row.extend(record.settings.iter().map(|setting| training.text_of(setting.name)));
-    row.extend([last.epochs.to_string(), number(last.score)]);
+    row.extend([last.epochs.to_string(), score]);
     if record.score.key != "log_loss" {
-        row.push(last.log_loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.3}")));
+        row.push(number(last.log_loss));
     }
     row
 }
