@@ -27,7 +27,7 @@ mod preset;
 pub(crate) mod pseudonyms;
 pub(crate) mod search_space;
 mod seed_range;
-mod setting;
+pub(crate) mod setting;
 pub(crate) mod settings;
 pub(crate) mod unused;
 

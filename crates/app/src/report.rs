@@ -23,7 +23,7 @@ mod training_section;
 mod verdict;
 
 #[cfg(feature = "serve")]
-pub(crate) use image_figures::thumbnail;
+pub(crate) use image_figures::{full_image, samples, thumbnail};
 pub(crate) use input::ReportInput;
 #[cfg(feature = "serve")]
 pub(crate) use input::sentence;

@@ -247,7 +247,7 @@ impl<T: Clone + Send + Sync> Setting for Item<T> {
 }
 
 /// The error for a value that is not as expected.
-pub(super) fn out_of_range(setting: &'static dyn Setting, found: impl ToString) -> ConfigError {
+pub(crate) fn out_of_range(setting: &'static dyn Setting, found: impl ToString) -> ConfigError {
     ConfigError::OutOfRange { name: setting.name(), found: found.to_string(), expected: setting.expected() }
 }
 

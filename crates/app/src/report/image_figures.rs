@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use image::RgbImage;
+use image::{DynamicImage, GrayImage, RgbImage};
 use maud::{Markup, html};
 use ndarray::Array2;
 use roentgen_data::{Fit, ImageSet, ImageSource, LoadOptions, visible_region};
@@ -47,7 +47,7 @@ pub(super) fn least_certain(
 }
 
 /// A few images of each of the first `n_classes` classes, evenly spaced from the first to the last.
-pub(super) fn samples(set: &ImageSet, n_classes: usize, per_class: usize) -> Vec<usize> {
+pub(crate) fn samples(set: &ImageSet, n_classes: usize, per_class: usize) -> Vec<usize> {
     let mut of_class = vec![Vec::new(); n_classes];
     for (image, &label) in set.labels().iter().enumerate() {
         // Of many classes, the caller wants the first few.
@@ -62,14 +62,13 @@ pub(super) fn samples(set: &ImageSet, n_classes: usize, per_class: usize) -> Vec
     of_class.into_iter().flat_map(some_of).collect()
 }
 
-/// An image of a set, scaled for the report, and the window of it that the model sees: left, top, right, bottom. It is read
-/// from its file, or else made from the reduced image of the set: drawn phantom films and packed images have no files.
+/// An image of a set, scaled for the report, and the window of it that the model sees: left, top, right, bottom.
 pub(super) fn image_and_window(set: &ImageSet, image: usize, options: &LoadOptions) -> (RgbImage, [f64; 4]) {
     let (height, width) = set.size(image);
-    let original = set.file(image).and_then(|path| ImageSource::File(path).open(options).ok());
+    let (full, is_original) = full_image(set, image, options);
+    let full = full.to_rgb8();
     // The reduced image has its margins already.
-    let fit = if original.is_some() { options.fit } else { Fit::Crop };
-    let full = original.map_or_else(|| reduced_image(set, image), |original| original.to_rgb8());
+    let fit = if is_original { options.fit } else { Fit::Crop };
     let window = visible_region(full.dimensions(), (width, height), options.crop as usize, fit);
     let (shown, scale) = scaled(&full, SIDE);
     (shown, window.map(|edge| edge * scale))
@@ -82,14 +81,20 @@ pub(crate) fn thumbnail(set: &ImageSet, image: usize, options: &LoadOptions) -> 
     image_and_window(set, image, options).0
 }
 
-/// An image at the size at which the set holds it.
-fn reduced_image(set: &ImageSet, image: usize) -> RgbImage {
-    let small = set.image(image);
-    let (width, height) = (small.width as u32, small.height as u32);
-    match set.channels() {
-        1 => RgbImage::from_fn(width, height, |x, y| image::Rgb([small.pixels[(y * width + x) as usize]; 3])),
-        _ => RgbImage::from_raw(width, height, small.pixels.into_owned()).expect("three values a pixel"),
+/// An image of a set from its file, and `true`; else the reduced image of the set: drawn phantom films and packed images have
+/// no files.
+pub(crate) fn full_image(set: &ImageSet, image: usize, options: &LoadOptions) -> (DynamicImage, bool) {
+    let original = set.file(image).and_then(|path| ImageSource::File(path).open(options).ok());
+    if let Some(original) = original {
+        return (original, true);
     }
+    let small = set.image(image);
+    let (width, height, pixels) = (small.width as u32, small.height as u32, small.pixels.into_owned());
+    let reduced = match set.channels() {
+        1 => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        _ => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
+    };
+    (reduced.expect("a value for each channel of a pixel"), false)
 }
 
 /// One image with a text below; beside it the same image under `heat`, if there is any.

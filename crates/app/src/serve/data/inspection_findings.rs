@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use image::{DynamicImage, GrayImage, RgbImage};
-use roentgen_data::{Dataset, Findings, ImageSet, ImageSource, Progress, SubsetOfData, SubsetOrigin};
+use roentgen_data::{Dataset, Findings, Progress, SubsetOfData, SubsetOrigin};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -13,7 +12,7 @@ use crate::commands::inspect::{Inspected, inspect};
 use crate::config::TrainConfig;
 use crate::data_loading::inspection::{Inspection, conflicts};
 use crate::error::AppError;
-use crate::report::sentence;
+use crate::report::{self, sentence};
 use crate::serve::page_words::without_flags;
 use crate::terminal::figures::colour_word;
 use crate::terminal::screen::{counted, duration, mebibytes};
@@ -153,12 +152,12 @@ fn bad_files(config: &TrainConfig, findings: &Findings) -> Option<Remark> {
     let n = findings.bad.len();
     let item = |bad: &roentgen_data::BadFile| {
         let path = without_folder(&bad.path.display().to_string(), &config.data);
-        RemarkItem { text: format!("{path}: {}", without_flags(&bad.reason)), path: Some(path) }
+        (format!("{path}: {}", without_flags(&bad.reason)), path)
     };
-    (n > 0).then(|| Remark {
-        text: format!("{} cannot be read. Repair or remove them, or train without them.", counted(n, "file")),
-        items: findings.bad.iter().take(SHOWN).map(item).collect(),
-        n_more: n.saturating_sub(SHOWN),
+    (n > 0).then(|| {
+        let text =
+            format!("{} cannot be read. Repair or remove them, or train without them.", counted(n, "file"));
+        Remark::of_files(text, findings.bad.iter().map(item).collect())
     })
 }
 
@@ -256,37 +255,15 @@ fn classes(data: &Dataset) -> Vec<ClassCount> {
     data.class_names.iter().enumerate().map(class).collect()
 }
 
-/// A few images of each class, evenly spaced from the first to the last.
+/// A few images of each class.
 fn samples(config: &TrainConfig, data: &Dataset) -> (Vec<Sample>, Vec<Picture>) {
-    let (mut samples, mut pictures) = (Vec::new(), Vec::new());
-    let labels = data.train.labels();
-    for (label, class) in data.class_names.iter().enumerate().take(MAX_CLASSES) {
-        let images: Vec<usize> = (0..labels.len()).filter(|&image| labels[image] as usize == label).collect();
-        for &image in images.iter().step_by(images.len().div_ceil(PER_CLASS).max(1)) {
-            if let Some(picture) = picture(config, &data.train, image) {
-                samples.push(Sample { class: class.clone(), name: data.train.name(image).to_owned() });
-                pictures.push(picture);
-            }
-        }
-    }
-    (samples, pictures)
-}
-
-/// An image at a small size: from its file, or as it was loaded where it has none.
-fn picture(config: &TrainConfig, set: &ImageSet, index: usize) -> Option<Picture> {
-    let of_file =
-        set.file(index).and_then(|path| ImageSource::File(path).open(&config.load_options().ok()?).ok());
-    let image = match of_file {
-        Some(image) => image,
-        None => {
-            let view = set.image(index);
-            let (width, height) = (view.width as u32, view.height as u32);
-            let pixels = view.pixels.into_owned();
-            match set.channels() {
-                1 => DynamicImage::ImageLuma8(GrayImage::from_raw(width, height, pixels)?),
-                _ => DynamicImage::ImageRgb8(RgbImage::from_raw(width, height, pixels)?),
-            }
-        }
+    let Dataset { train, class_names, .. } = data;
+    let options = config.load_options().unwrap_or_default();
+    let images = report::samples(train, class_names.len().min(MAX_CLASSES), PER_CLASS);
+    let sample = |&image: &usize| Sample {
+        class: class_names[train.labels()[image] as usize].clone(),
+        name: train.name(image).to_owned(),
     };
-    Some(thumbnail(image))
+    let picture = |&image: &usize| thumbnail(report::full_image(train, image, &options).0);
+    (images.iter().map(sample).collect(), images.iter().map(picture).collect())
 }

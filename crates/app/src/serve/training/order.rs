@@ -1,7 +1,7 @@
 //! What a request to train asks for, checked as the command line checks its flags.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use axum::http::StatusCode;
@@ -18,6 +18,7 @@ use super::super::page_words::without_flags;
 use super::super::problem::Problem;
 use super::super::site::Site;
 use crate::config::error::ConfigError;
+use crate::config::setting::out_of_range;
 use crate::config::{Preset, TrainConfig, settings};
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::planned_folder::PlannedFolder;
@@ -118,31 +119,26 @@ impl Order {
     pub(super) fn plan(&self, site: &Site) -> Result<Plan, Problem> {
         let data = DataSet::of(site, &self.data)?;
         let mut arguments: Vec<OsString> = Vec::new();
-        let mut add = |flag: &str, value: &std::ffi::OsStr| {
-            arguments.extend([format!("--{flag}").into(), value.to_owned()]);
-        };
+        let flag = |name: &str, value: &OsStr| [format!("--{name}").into(), value.to_owned()];
         let mut config = TrainConfig::default();
         if !self.preset.is_empty() {
             let preset =
                 Preset::from_str(&self.preset, false).map_err(|_| refused("there is no such preset"))?;
             config = preset.config();
-            add("preset", self.preset.as_ref());
+            arguments.extend(flag("preset", self.preset.as_ref()));
         }
         if let DataSet::Path(path) = &data {
             config.data.clone_from(path);
-            add("data", path.as_ref());
+            arguments.extend(flag("data", path.as_ref()));
         }
         // Phantom films have no files, and a form may send it all the same.
         if self.skips_bad()? && matches!(data, DataSet::Path(_)) {
             config.skip_bad = true;
             arguments.push("--skip-bad".into());
         }
-        let mut add = |flag: &str, value: &std::ffi::OsStr| {
-            arguments.extend([format!("--{flag}").into(), value.to_owned()]);
-        };
         for (name, text) in self.given()? {
             set(name, &text, &mut config).map_err(|error| refused(without_flags(&error.to_string())))?;
-            add(name, text.as_ref());
+            arguments.extend(flag(name, text.as_ref()));
         }
         config.validate().map_err(|error| refused(without_flags(&error.to_string())))?;
         if self.settings.contains_key("films") && !config.uses_phantom() {
@@ -157,7 +153,7 @@ impl Order {
             ),
             error => refused(error),
         })?;
-        add("out", folder.as_ref());
+        arguments.extend(flag("out", folder.as_ref()));
         Ok(Plan { name, folder, arguments })
     }
 
@@ -230,12 +226,7 @@ fn is_name(name: &str) -> bool {
 
 fn set(name: &str, text: &str, config: &mut TrainConfig) -> Result<(), ConfigError> {
     let setting = settings::named(name).expect("a name of the table");
-    let out_of_range = ConfigError::OutOfRange {
-        name: setting.name(),
-        found: text.to_owned(),
-        expected: setting.expected(),
-    };
-    setting.set_text(text, config).ok_or(out_of_range)
+    setting.set_text(text, config).ok_or_else(|| out_of_range(setting, text))
 }
 
 #[cfg(test)]
