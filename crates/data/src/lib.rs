@@ -141,5 +141,6 @@ pub use small_image::{Fit, visible_region};
 pub use source::arrays::ArrayImages;
 pub use source::is_data_file;
 pub use subset::Subset;
+pub use system_entries::is_system_entry;
 pub use team::{Alone, Team};
 pub use tta::{TtaConfig, TtaView};

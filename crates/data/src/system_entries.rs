@@ -15,8 +15,9 @@ const NAMES: [&str; 10] = [
     "__pycache__",
 ];
 
-/// Whether an entry of a folder is hidden or has one of these names.
-pub(crate) fn is_system_entry(name: &str) -> bool {
+/// Whether an entry of a folder is hidden, or has a name that systems use, such as `Thumbs.db`: the loader passes over it.
+#[must_use]
+pub fn is_system_entry(name: &str) -> bool {
     name.starts_with('.') || NAMES.contains(&name.to_lowercase().as_str())
 }
 

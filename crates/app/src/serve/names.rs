@@ -1,5 +1,7 @@
 //! Names of folders and files that are made from what a user calls things: no other name gets onto the disk.
 
+use roentgen_data::is_system_entry;
+
 /// Most letters of a class.
 const MAX_CLASS: usize = 60;
 /// Most letters of a file, without its extension.
@@ -8,8 +10,6 @@ const MAX_STEM: usize = 80;
 const MAX_TITLE: usize = 80;
 /// Names that Windows keeps for devices, whatever their extension.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
-/// A name that the loader of images passes over.
-const PASSED_OVER: &str = "system volume information";
 
 /// The folder of a class, or of a patient in it; `what` is which.
 ///
@@ -33,7 +33,7 @@ pub(super) fn folder_name(what: &str, text: &str) -> Result<String, String> {
     if name.chars().count() > MAX_CLASS {
         return Err(format!("the name of a {what} has at most {MAX_CLASS} letters; choose a shorter one"));
     }
-    if is_device(name) || name.eq_ignore_ascii_case(PASSED_OVER) {
+    if is_device(name) || is_system_entry(name) {
         return Err(format!("some systems keep the name {name} for themselves; choose another one"));
     }
     Ok(name.to_owned())
@@ -141,6 +141,9 @@ mod tests {
             "LPT9",
             "COM¹",
             "System Volume Information",
+            // The loader passes over them.
+            "dicomdir",
+            "DICOMDIR",
             "<b>",
             "a\u{202E}b",
             long.as_str(),
