@@ -17,8 +17,9 @@ use utoipa_axum::routes;
 use super::layout::{encoded, page};
 use super::openapi::{FileBytes, OfRun};
 use super::problem::Problem;
+use super::runs::RunEntry;
 use super::site::Site;
-use super::training::{beside, free_folder};
+use super::training::free_folder;
 use crate::commands::compare::{Comparisons, compare};
 use crate::commands::export::to_onnx;
 use crate::error::AppError;
@@ -49,7 +50,7 @@ struct Two {
 impl Two {
     async fn compare(&self, site: &Site) -> Result<Comparisons, Problem> {
         let [first, second] = [site.run(&self.first)?.path, site.run(&self.second)?.path];
-        beside(move || compare([&first, &second]).map_err(|error| not_comparable(&error))).await
+        site.beside(move |_| compare([&first, &second]).map_err(|error| not_comparable(&error))).await
     }
 }
 
@@ -153,8 +154,8 @@ async fn rename(
         )
     })?;
     let name = name.trim().to_owned();
-    beside(move || {
-        let path = changeable(&site, &run)?;
+    site.beside(move |site| {
+        let path = changeable(site, &run)?;
         let to = free_folder(site.runs_folder()?, &name)?;
         RunFolder::rename(&path, &to).map_err(|error| not_changed(&run, &error))?;
         Ok(Json(NewName { name }))
@@ -169,8 +170,8 @@ async fn rename(
     (status = 409, body = String, description = "The run is in training, or the server shows a single run."),
 ))]
 async fn delete(State(site): State<Site>, Path(run): Path<String>) -> Result<StatusCode, Problem> {
-    beside(move || {
-        let path = changeable(&site, &run)?;
+    site.beside(move |site| {
+        let path = changeable(site, &run)?;
         RunFolder::remove(&path).map_err(|error| not_changed(&run, &error))?;
         Ok(StatusCode::NO_CONTENT)
     })
@@ -206,14 +207,11 @@ async fn export(
     Query(Export { format }): Query<Export>,
 ) -> Result<Response, Problem> {
     let run = site.run(&name)?;
+    let read = |run: &RunEntry| {
+        model_file::read_bytes(&run.path).map_err(|error| Problem::Unreadable(error.to_string()))
+    };
     let (ending, bytes) = match format {
-        Format::Safetensors => (
-            "safetensors",
-            beside(move || {
-                model_file::read_bytes(&run.path).map_err(|error| Problem::Unreadable(error.to_string()))
-            })
-            .await?,
-        ),
+        Format::Safetensors => ("safetensors", site.beside(move |_| read(&run)).await?),
         Format::Onnx => ("onnx", site.clone().compute(move || onnx(&site, &run)).await??),
     };
     let named = format!("attachment; filename*=UTF-8''{}.{ending}", encoded(&name));
@@ -222,7 +220,7 @@ async fn export(
     Ok((headers, bytes).into_response())
 }
 
-fn onnx(site: &Site, run: &super::runs::RunEntry) -> Result<Vec<u8>, Problem> {
+fn onnx(site: &Site, run: &RunEntry) -> Result<Vec<u8>, Problem> {
     let loaded = site.model(run)?;
     to_onnx(&loaded.model, &loaded.card)
         .map_err(|error| Problem::Refused(StatusCode::CONFLICT, error.to_string()))

@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::quality::ListedRun;
 use super::runs::RunEntry;
 use super::site::Site;
-use super::training::{self, Unfinished, beside};
+use super::training::{self, Unfinished};
 use crate::run_dir::file_names::REPORT;
 
 /// Largest report.
@@ -34,9 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<Site> {
 /// `GET /`: all runs.
 async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
     let trainings = training::unfinished(&site).await?;
-    let of_site = site.clone();
-    let listed = |site: Site| Ok(site.runs()?.into_iter().map(ListedRun::new).collect::<Vec<_>>());
-    let mut runs = beside(move || listed(of_site)).await?;
+    let mut runs = site.beside(listed).await?;
     // A training has a model from its first epoch on; it is listed once.
     runs.retain(|listed| trainings.iter().all(|training| training.name != listed.run.name));
     Ok(page(
@@ -62,6 +60,10 @@ async fn list(State(site): State<Site>) -> Result<Markup, Problem> {
             (deletion())
         },
     ))
+}
+
+fn listed(site: &Site) -> Result<Vec<ListedRun>, Problem> {
+    Ok(site.runs()?.into_iter().map(ListedRun::new).collect())
 }
 
 fn run_line(ListedRun { run, result, .. }: &ListedRun) -> Markup {
@@ -158,5 +160,5 @@ async fn report(State(site): State<Site>, Path(name): Path<String>) -> Result<Re
 #[utoipa::path(get, path = "/api/v1/runs", tag = "runs", operation_id = "list_runs",
     responses((status = 200, body = Vec<ListedRun>)))]
 async fn list_for_scripts(State(site): State<Site>) -> Result<Json<Vec<ListedRun>>, Problem> {
-    beside(move || Ok(site.runs()?.into_iter().map(ListedRun::new).collect())).await.map(Json)
+    site.beside(listed).await.map(Json)
 }

@@ -209,6 +209,15 @@ impl Site {
         self.0.uploads.acquire().await.map_err(|_| Problem::Failed)
     }
 
+    /// Reads files beside the server, and not on the threads of predictions, which may be busy.
+    pub(super) async fn beside<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let site = self.clone();
+        tokio::task::spawn_blocking(move || read(&site)).await.map_err(|_| Problem::Failed)?
+    }
+
     /// Computes on the threads of predictions, beside the server.
     pub(super) async fn compute<T: Send + 'static>(
         &self,

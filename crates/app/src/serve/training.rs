@@ -69,14 +69,14 @@ async fn start_page(
     State(site): State<Site>,
     Query(Parameters { data, skip_bad }): Query<Parameters>,
 ) -> Result<Markup, Problem> {
-    beside(move || {
+    site.beside(move |site| {
         // They may have been removed.
-        let latest = || site.inspections().latest().filter(|text| DataSet::of(&site, text).is_ok());
+        let latest = || site.inspections().latest().filter(|text| DataSet::of(site, text).is_ok());
         let Some(text) = data.or_else(latest) else {
             return Ok(page::choice(&site.collection().list()?));
         };
-        let data = DataSet::of(&site, &text)?;
-        let title = data.title(&site, &text);
+        let data = DataSet::of(site, &text)?;
+        let title = data.title(site, &text);
         if !skip_bad && site.inspections().blocks(&text) {
             return Ok(page::to_fix(&text, &title));
         }
@@ -107,17 +107,10 @@ async fn samples(State(site): State<Site>, Path(name): Path<String>) -> Result<R
     Ok((headers, picture).into_response())
 }
 
-/// Reads files beside the server, and not on the threads of predictions, which may be busy.
-pub(super) async fn beside<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(read).await.map_err(|_| Problem::Failed)?
-}
-
 /// The state of a run, and its epochs.
 async fn progress_and_log(site: &Site, name: &str) -> Result<(Progress, Vec<LogLine>), Problem> {
-    let (site, name) = (site.clone(), name.to_owned());
-    beside(move || {
+    let name = name.to_owned();
+    site.beside(move |site| {
         let path = site.training_run(&name)?;
         let log = read_log(&path);
         Ok((Progress::of(&path, &log, site.trainings().status(&name)), log))
@@ -137,8 +130,7 @@ pub(super) struct Unfinished {
 
 /// The trainings that have not ended.
 pub(super) async fn unfinished(site: &Site) -> Result<Vec<Unfinished>, Problem> {
-    let site = site.clone();
-    beside(move || {
+    site.beside(|site| {
         let mut runs = site.all_trainings()?;
         let trainings = site.trainings();
         let own = trainings.at_work().and_then(|name| Some((name.clone(), trainings.folder_of(&name)?)));
@@ -178,12 +170,12 @@ struct Started {
     ))]
 async fn start(State(site): State<Site>, body: Bytes) -> Result<Response, Problem> {
     let order = Order::read(&body)?;
-    let run = beside(move || {
-        let plan = order.plan(&site)?;
+    let start = move |site: &Site| {
+        let plan = order.plan(site)?;
         site.trainings().start(&plan.name, &plan.folder, &plan.arguments)?;
         Ok(plan.name)
-    })
-    .await?;
+    };
+    let run = site.beside(start).await?;
     let page = format!("/runs/{}/training", encoded(&run));
     let headers = [(header::LOCATION, page.clone())];
     Ok((StatusCode::CREATED, headers, Json(Started { run, page })).into_response())

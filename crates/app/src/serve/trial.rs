@@ -14,7 +14,6 @@ use super::problem::Problem;
 use super::quality::Quality;
 use super::runs::RunEntry;
 use super::site::{LoadedModel, Site};
-use super::training::beside;
 use crate::config::TrainConfig;
 use crate::model::model_card::ModelCard;
 use crate::report::overlay::STRENGTH;
@@ -52,16 +51,14 @@ pub(super) fn routes() -> OpenApiRouter<Site> {
 
 /// `GET /runs/{run}/try`: predictions for images that the user drops.
 async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Result<Markup, Problem> {
-    let run = site.run(&name)?;
-    let (of_site, of_model) = (site.clone(), run.clone());
-    let loaded = site.compute(move || of_site.model(&of_model)).await??;
-    let (path, of_site) = (run.path.clone(), site.clone());
-    let (quality, set) = beside(move || {
+    let (run, loaded) = nearest::with_model(&site, &name).await?;
+    let path = run.path.clone();
+    let quality_and_set = move |site: &Site| {
         let config = TrainConfig::read(&path.join(CONFIG)).ok();
-        let set = config.and_then(|config| of_site.collection().at(&config.data));
+        let set = config.and_then(|config| site.collection().at(&config.data));
         Ok((Quality::read(&path), set))
-    })
-    .await?;
+    };
+    let (quality, set) = site.beside(quality_and_set).await?;
     let LoadedModel { card, .. } = &*loaded;
     Ok(page(
         "/",

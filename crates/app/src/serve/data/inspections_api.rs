@@ -51,9 +51,7 @@ async fn list(
     State(site): State<Site>,
     Query(OfPath { path }): Query<OfPath>,
 ) -> Result<Json<Listing>, Problem> {
-    let listing =
-        tokio::task::spawn_blocking(move || folders::list(site.root(), &path, site.runs_path())).await;
-    listing.map_err(|_| Problem::Failed)?.map(Json)
+    site.beside(move |site| folders::list(site.root(), &path, site.runs_path())).await.map(Json)
 }
 
 /// Begins an inspection of images to train on, unless the files are those of the last one.
@@ -67,9 +65,8 @@ async fn inspect(
     State(site): State<Site>,
     Query(OfData { data }): Query<OfData>,
 ) -> Result<Json<Status>, Problem> {
-    let of_site = site.clone();
-    let request = tokio::task::spawn_blocking(move || inspection_request(&of_site, data)).await;
-    site.inspections().inspect(request.map_err(|_| Problem::Failed)??).map(Json)
+    let request = site.beside(move |site| inspection_request(site, data)).await?;
+    site.inspections().inspect(request).map(Json)
 }
 
 /// The images that a request names, as they are now.

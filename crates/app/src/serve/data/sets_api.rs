@@ -65,7 +65,7 @@ async fn on_sets<T: Send + 'static>(
     site: Site,
     work: impl FnOnce(&Sets) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(move || work(site.collection())).await.map_err(|_| Problem::Failed)?
+    site.beside(move |site| work(site.collection())).await
 }
 
 /// Removes something of a set, unless a training reads its images.

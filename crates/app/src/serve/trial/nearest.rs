@@ -30,7 +30,7 @@ pub(super) struct ProgressAnswer {
 }
 
 /// A run with its model.
-async fn with_model(site: &Site, run: &str) -> Result<(RunEntry, Arc<LoadedModel>), Problem> {
+pub(super) async fn with_model(site: &Site, run: &str) -> Result<(RunEntry, Arc<LoadedModel>), Problem> {
     let run = site.run(run)?;
     let of_site = site.clone();
     site.compute(move || of_site.model(&run).map(|loaded| (run, loaded))).await?
