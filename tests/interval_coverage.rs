@@ -127,12 +127,10 @@ impl Simulation {
         let hits_of_set = |index: u64| -> Vec<(&str, bool)> {
             let (predictions, patients) = self.draw(self.n, index);
             let metrics = SubsetMetrics::new(names.clone(), &predictions, patients.as_deref());
-            let overall = metrics.overall().map(|(key, .., interval)| (key, interval));
-            let of_class = metrics.of_class(0).map(|(key, _, interval)| (key, interval));
-            let all = overall.into_iter().chain(of_class).chain([("accuracy", metrics.accuracy_interval())]);
-            all.filter_map(|(key, interval)| {
-                let ([low, high], value) = (interval?, truth[key]);
-                Some((key, low <= value && value <= high))
+            let all = metrics.overall().into_iter().chain(metrics.of_class(0)).chain([metrics.accuracy()]);
+            all.filter_map(|metric| {
+                let ([low, high], value) = (metric.interval?, truth[metric.key]);
+                Some((metric.key, low <= value && value <= high))
             })
             .collect()
         };
@@ -197,8 +195,8 @@ fn the_area_of_two_or_three_patients_has_a_wide_enough_interval() {
             }
             let names = ["0", "1"].map(str::to_owned).to_vec();
             let metrics = SubsetMetrics::new(names, &predictions, Some(&patients));
-            let [.., (_, _, interval)] = metrics.of_class(1);
-            interval.map(|[low, high]| low <= TRUE_AREA && TRUE_AREA <= high)
+            let [.., area] = metrics.of_class(1);
+            area.interval.map(|[low, high]| low <= TRUE_AREA && TRUE_AREA <= high)
         };
         let hits: Vec<bool> = (0..500).into_par_iter().filter_map(has_truth).collect();
         let coverage = 100 * hits.iter().filter(|&&is_hit| is_hit).count() / hits.len();

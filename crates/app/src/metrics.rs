@@ -24,6 +24,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 pub(crate) use bootstrap::bootstrap;
 pub(crate) use calibration::CalibrationMetrics;
+use calibration::calibration_intervals;
 pub use confusion::Confusion;
 use interval::wilson;
 pub(crate) use interval::{Interval, share_interval};
@@ -39,6 +40,35 @@ const MAX_MATRIX_CLASSES: usize = 1000;
 /// An interval of the accuracy that is wider than this is called wide.
 pub(crate) const WIDE_INTERVAL: f64 = 0.1;
 
+/// A metric of a set, or of one of its classes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Metric {
+    /// What it is called in `metrics.json`.
+    pub key: &'static str,
+    /// What it is called in a table.
+    pub name: &'static str,
+    /// `None` where it is not defined.
+    pub value: Option<f64>,
+    /// Its 95 % interval.
+    pub interval: Option<Interval>,
+}
+
+impl Metric {
+    fn new(key: &'static str, name: &'static str, value: Option<f64>, interval: Option<Interval>) -> Self {
+        Self { key, name, value, interval }
+    }
+
+    /// Adds it and its interval to a map.
+    fn add_to<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry(self.key, &self.value)?;
+        match self.key {
+            // Its interval is that of the debiased one.
+            "ece" => Ok(()),
+            key => map.serialize_entry(&format!("{key}_interval"), &self.interval),
+        }
+    }
+}
+
 /// The metrics of one set, as in `metrics.json`. Every metric is a number under its key; its interval, `[low, high]`,
 /// has the same key and `_interval`; only that of `ece` is beside `ece_debiased`. What is not defined is `null`.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,9 +79,11 @@ pub struct SubsetMetrics {
     pub confusion: Confusion,
     /// The metrics that need more than the matrix.
     pub values: MetricValues,
-    /// Of balanced accuracy, macro F1, Cohen's kappa and macro ROC AUC.
-    intervals: [Option<Interval>; 4],
-    calibration: CalibrationMetrics,
+    /// Of balanced accuracy, macro F1 and Cohen's kappa.
+    matrix_intervals: [Option<Interval>; 3],
+    macro_roc_auc_interval: Option<Interval>,
+    /// Of the log loss, the Brier score and the debiased calibration error.
+    calibration_intervals: [Option<Interval>; 3],
     /// Of the area under the ROC curve of each class.
     roc_auc_intervals: Vec<Option<Interval>>,
     accuracy_interval: Option<Interval>,
@@ -67,7 +99,7 @@ impl SubsetMetrics {
         predictions.pairs().for_each(|(truth, predicted)| confusion.add(truth, predicted));
         let scorer = Scorer::new(predictions);
         let values = scorer.values();
-        let (macro_area_interval, roc_auc_intervals) = scorer.area_intervals(groups);
+        let (macro_roc_auc_interval, roc_auc_intervals) = scorer.area_intervals(groups);
         let of_class = |class: usize| match groups {
             Some(groups) => [
                 by_groups(predictions, groups, |truth, predicted| {
@@ -91,54 +123,54 @@ impl SubsetMetrics {
             None => wilson(confusion.n_right(), confusion.n()),
         };
         let share_intervals: Vec<_> = (0..class_names.len()).into_par_iter().map(of_class).collect();
-        let [of_balanced_accuracy, of_f1, of_kappa] = scorer.matrix_intervals(groups, &share_intervals);
         Self {
             accuracy_interval,
+            matrix_intervals: scorer.matrix_intervals(groups, &share_intervals),
             share_intervals,
             class_names,
-            intervals: [of_balanced_accuracy, of_f1, of_kappa, macro_area_interval],
+            macro_roc_auc_interval,
             roc_auc_intervals,
-            calibration: CalibrationMetrics::new(predictions, groups),
+            calibration_intervals: calibration_intervals(&scorer, groups),
             confusion,
             values,
         }
     }
 
-    /// Interval of the accuracy.
+    /// The accuracy.
     #[must_use]
-    pub fn accuracy_interval(&self) -> Option<Interval> {
-        self.accuracy_interval
+    pub fn accuracy(&self) -> Metric {
+        Metric::new("accuracy", "accuracy", Some(self.confusion.accuracy()), self.accuracy_interval)
     }
 
-    /// The metrics of the whole set besides the accuracy: key, name, value, interval.
+    /// The metrics of the whole set besides the accuracy.
     #[must_use]
-    pub fn overall(&self) -> [(&'static str, &'static str, Option<f64>, Option<Interval>); 8] {
-        let MetricValues { balanced_accuracy, macro_f1, kappa, macro_roc_auc, .. } = self.values;
-        let CalibrationMetrics { ece, ece_debiased, log_loss, brier_score, .. } = self.calibration;
-        let [of_balanced_accuracy, of_f1, of_kappa, of_auc] = self.intervals;
-        let of_calibration = &self.calibration;
+    pub fn overall(&self) -> [Metric; 8] {
+        let values = &self.values;
+        let [of_balanced, of_f1, of_kappa] = self.matrix_intervals;
+        let [of_log_loss, of_brier_score, of_ece] = self.calibration_intervals;
+        let of_auc = self.macro_roc_auc_interval;
         [
-            ("balanced_accuracy", "balanced accuracy", balanced_accuracy, of_balanced_accuracy),
-            ("macro_f1", "macro F1", macro_f1, of_f1),
-            ("kappa", "Cohen's kappa", kappa, of_kappa),
-            ("macro_roc_auc", "macro ROC AUC", macro_roc_auc, of_auc),
-            ("log_loss", "log loss", log_loss, of_calibration.log_loss_interval),
-            ("brier_score", "Brier score", brier_score, of_calibration.brier_score_interval),
-            ("ece", "expected calibration error (ECE)", ece, None),
-            ("ece_debiased", "ECE without bias", ece_debiased, of_calibration.ece_debiased_interval),
+            Metric::new("balanced_accuracy", "balanced accuracy", values.balanced_accuracy, of_balanced),
+            Metric::new("macro_f1", "macro F1", values.macro_f1, of_f1),
+            Metric::new("kappa", "Cohen's kappa", values.kappa, of_kappa),
+            Metric::new("macro_roc_auc", "macro ROC AUC", values.macro_roc_auc, of_auc),
+            Metric::new("log_loss", "log loss", values.log_loss, of_log_loss),
+            Metric::new("brier_score", "Brier score", values.brier_score, of_brier_score),
+            Metric::new("ece", "expected calibration error (ECE)", values.ece, None),
+            Metric::new("ece_debiased", "ECE without bias", values.ece_debiased, of_ece),
         ]
     }
 
-    /// The metrics of one class: key, value, interval.
+    /// The metrics of one class.
     #[must_use]
-    pub fn of_class(&self, class: usize) -> [(&'static str, Option<f64>, Option<Interval>); 4] {
+    pub fn of_class(&self, class: usize) -> [Metric; 4] {
         let matrix = &self.confusion;
         let [recall, precision, specificity] = self.share_intervals[class];
         [
-            ("recall", matrix.recall(class), recall),
-            ("precision", matrix.precision(class), precision),
-            ("specificity", matrix.specificity(class), specificity),
-            ("roc_auc", self.values.roc_auc[class], self.roc_auc_intervals[class]),
+            Metric::new("recall", "recall", matrix.recall(class), recall),
+            Metric::new("precision", "precision", matrix.precision(class), precision),
+            Metric::new("specificity", "specificity", matrix.specificity(class), specificity),
+            Metric::new("roc_auc", "ROC AUC", self.values.roc_auc[class], self.roc_auc_intervals[class]),
         ]
     }
 }
@@ -155,29 +187,12 @@ fn by_groups(
     share_interval(&hits, Some(&of_hits))
 }
 
-/// Adds a metric and its interval to a map.
-fn entry<M: SerializeMap>(
-    map: &mut M,
-    key: &str,
-    value: Option<f64>,
-    interval: Option<Interval>,
-) -> Result<(), M::Error> {
-    map.serialize_entry(key, &value)?;
-    map.serialize_entry(&format!("{key}_interval"), &interval)
-}
-
 impl Serialize for SubsetMetrics {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut part = serializer.serialize_map(None)?;
         part.serialize_entry("n", &self.confusion.n())?;
-        entry(&mut part, "accuracy", Some(self.confusion.accuracy()), self.accuracy_interval())?;
-        for (key, _, value, interval) in self.overall() {
-            match key {
-                // Its interval is that of the debiased one.
-                "ece" => part.serialize_entry(key, &value)?,
-                _ => entry(&mut part, key, value, interval)?,
-            }
-        }
+        self.accuracy().add_to(&mut part)?;
+        self.overall().iter().try_for_each(|metric| metric.add_to(&mut part))?;
         part.serialize_entry("per_class", &PerClass(self))?;
         let has_matrix = self.class_names.len() <= MAX_MATRIX_CLASSES;
         part.serialize_entry("confusion", &has_matrix.then(|| self.confusion.rows()))?;
@@ -203,9 +218,7 @@ impl Serialize for OfClass<'_> {
         let Self(part, class) = *self;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("n", &part.confusion.n_of(class))?;
-        for (key, value, interval) in part.of_class(class) {
-            entry(&mut map, key, value, interval)?;
-        }
+        part.of_class(class).iter().try_for_each(|metric| metric.add_to(&mut map))?;
         map.end()
     }
 }
@@ -258,7 +271,7 @@ mod tests {
             let metrics = SubsetMetrics::new(names, &predictions, patients);
             ["balanced_accuracy", "macro_f1", "kappa"].map(|key| {
                 let overall = metrics.overall();
-                overall.iter().any(|(of, _, _, interval)| *of == key && interval.is_some())
+                overall.iter().any(|metric| metric.key == key && metric.interval.is_some())
             })
         };
         assert_eq!(intervals(1, None), [false, false, true]);
@@ -281,8 +294,9 @@ mod tests {
             let names = ["a", "b", "c"].map(str::to_owned).to_vec();
             let overall = SubsetMetrics::new(names, &predictions, None).overall();
             ["balanced_accuracy", "macro_f1"].map(|key| {
-                let metric = overall.iter().find(|(of, ..)| *of == key).expect("a metric");
-                let (value, [low, high]) = (metric.2.expect("a value"), metric.3.expect("an interval"));
+                let metric = overall.iter().find(|metric| metric.key == key).expect("a metric");
+                let (value, [low, high]) =
+                    (metric.value.expect("a value"), metric.interval.expect("an interval"));
                 assert!(low < value && value < high && high <= 1.0, "{key}: {low} {value} {high}");
                 low
             })
@@ -303,14 +317,14 @@ mod tests {
             |groups: Option<&[u32]>| SubsetMetrics::new(vec!["a".into(), "b".into()], &predictions, groups);
         let (plain, grouped) = (part(None), part(Some(&groups)));
         let matrix = &plain.confusion;
-        assert_eq!(plain.accuracy_interval(), wilson(matrix.n_right(), 40));
-        let [(_, _, recall), (_, _, precision), (_, _, specificity), _] = plain.of_class(1);
+        assert_eq!(plain.accuracy().interval, wilson(matrix.n_right(), 40));
+        let [recall, precision, specificity, _] = plain.of_class(1).map(|metric| metric.interval);
         assert_eq!(recall, wilson(matrix.count(1, 1), matrix.n_of(1)));
         assert_eq!(precision, wilson(matrix.count(1, 1), matrix.n_predicted(1)));
         assert_eq!(specificity, wilson(matrix.true_negatives(1), matrix.n_of(0)));
         let width = |interval: Option<Interval>| interval.map(|[low, high]| high - low).expect("an interval");
         for (plain, grouped) in plain.of_class(1).into_iter().zip(grouped.of_class(1)) {
-            assert!(width(grouped.2) > 1.2 * width(plain.2), "{plain:?} and {grouped:?}");
+            assert!(width(grouped.interval) > 1.2 * width(plain.interval), "{plain:?} and {grouped:?}");
         }
     }
 

@@ -25,19 +25,30 @@ impl CalibrationMetrics {
     #[must_use]
     pub(crate) fn new(predictions: &Predictions, groups: Option<&[u32]>) -> Self {
         let scorer = Scorer::new(predictions);
-        let (bins, log_losses, brier_scores) = (scorer.bins(), scorer.log_losses(), scorer.brier_scores());
+        let bins = scorer.bins();
+        let [log_loss_interval, brier_score_interval, ece_debiased_interval] =
+            calibration_intervals(&scorer, groups);
         Self {
             ece: bins.ece(),
             ece_debiased: bins.debiased(),
-            ece_debiased_interval: scorer.ece_interval(groups),
-            log_loss: mean(log_losses.iter().copied()),
-            log_loss_interval: mean_interval(&log_losses, groups),
-            brier_score: mean(brier_scores.iter().copied()),
-            // With few images the bootstrap goes beyond what is possible.
-            brier_score_interval: mean_interval(&brier_scores, groups)
-                .filter(|[_, high]| *high < scorer.largest_brier_score()),
+            ece_debiased_interval,
+            log_loss: mean(scorer.log_losses().into_iter()),
+            log_loss_interval,
+            brier_score: mean(scorer.brier_scores().into_iter()),
+            brier_score_interval,
         }
     }
+}
+
+/// Of the log loss, the Brier score and the debiased calibration error.
+pub(super) fn calibration_intervals(scorer: &Scorer<'_>, groups: Option<&[u32]>) -> [Option<Interval>; 3] {
+    [
+        mean_interval(&scorer.log_losses(), groups),
+        // With few images the bootstrap goes beyond what is possible.
+        mean_interval(&scorer.brier_scores(), groups)
+            .filter(|[_, high]| *high < scorer.largest_brier_score()),
+        scorer.ece_interval(groups),
+    ]
 }
 
 #[cfg(test)]

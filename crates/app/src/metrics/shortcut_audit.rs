@@ -79,18 +79,24 @@ impl Probe {
     #[must_use]
     pub(crate) fn new(class_names: &[String], predictions: &Predictions, groups: Option<&[u32]>) -> Self {
         let metrics = SubsetMetrics::new(class_names.to_vec(), predictions, groups);
-        let overall = metrics.overall().into_iter().find(|(key, ..)| *key == "macro_roc_auc");
-        let (_, _, roc_auc, interval) = overall.expect("a key of every set");
-        let of_class = |(class, name): (usize, &String)| {
-            let found = metrics.of_class(class).into_iter().find(|(key, ..)| *key == "roc_auc");
-            let (_, roc_auc, interval) = found.expect("a key of every class");
-            let n = n_of_fewer(predictions, groups, class);
-            ClassRocAuc { class: name.clone(), roc_auc, interval, flagged: false, n }
+        let of_class = |(class, name): (usize, &String)| ClassRocAuc {
+            class: name.clone(),
+            roc_auc: metrics.values.roc_auc[class],
+            interval: metrics.roc_auc_intervals[class],
+            flagged: false,
+            n: n_of_fewer(predictions, groups, class),
         };
         let per_class: Vec<ClassRocAuc> = class_names.iter().enumerate().map(of_class).collect();
         let with_area = per_class.iter().filter(|class| class.roc_auc.is_some());
         let n = with_area.map(|class| class.n).min().unwrap_or(0);
-        Self { roc_auc, interval, per_class, flagged: false, n, by_patient: groups.is_some() }
+        Self {
+            roc_auc: metrics.values.macro_roc_auc,
+            interval: metrics.macro_roc_auc_interval,
+            per_class,
+            flagged: false,
+            n,
+            by_patient: groups.is_some(),
+        }
     }
 
     /// Flags the probe if its mean, or any class, is too close to `full_image`.

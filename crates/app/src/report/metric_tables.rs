@@ -2,26 +2,25 @@
 
 use maud::{Markup, html};
 
-use crate::metrics::SubsetMetrics;
+use crate::metrics::{Metric, SubsetMetrics};
 use crate::terminal::figures::{number, range};
 use crate::terminal::screen::counted;
 
 /// All metrics of a set with their intervals: of the whole set, then by class.
 pub(super) fn metric_tables(metrics: &SubsetMetrics) -> Markup {
-    let accuracy = ("", "accuracy", Some(metrics.confusion.accuracy()), metrics.accuracy_interval());
     html! {
         div.scroll { table {
             thead { tr { th { (counted(metrics.confusion.n() as usize, "image")) } th { "value" } th { "95 % interval" } } }
-            tbody { @for (_, name, value, interval) in std::iter::once(accuracy).chain(metrics.overall()) {
+            tbody { @for Metric { name, value, interval, .. } in std::iter::once(metrics.accuracy()).chain(metrics.overall()) {
                 tr { td { (name) } td { (number(value)) } td { (range(interval)) } }
             } }
         } }
         div.scroll { table {
             thead { tr { th { "class" } th { "images" }
-                @for name in ["recall", "precision", "specificity", "ROC AUC"] { th { (name) } } } }
+                @for metric in metrics.of_class(0) { th { (metric.name) } } } }
             tbody { @for (class, name) in metrics.class_names.iter().enumerate() {
                 tr { td { (name) } td { (metrics.confusion.n_of(class)) }
-                    @for (_, value, interval) in metrics.of_class(class) { td { (number(value)) div.soft { (range(interval)) } } } }
+                    @for Metric { value, interval, .. } in metrics.of_class(class) { td { (number(value)) div.soft { (range(interval)) } } } }
             } }
         } }
     }

@@ -4,9 +4,9 @@ use maud::{Markup, html};
 
 use super::input::{ReportInput, sentence, with_code};
 use crate::config::TrainConfig;
+use crate::metrics::WIDE_INTERVAL;
 use crate::metrics::shortcut_audit::Audit;
 use crate::metrics::test_metrics::TestMetrics;
-use crate::metrics::{SubsetMetrics, WIDE_INTERVAL};
 use crate::run_dir::records::Metrics;
 use crate::terminal::figures::percent;
 use crate::terminal::screen::counted;
@@ -38,7 +38,7 @@ pub(crate) fn verdict(metrics: &Metrics, is_medical: bool) -> Verdict {
         return Verdict { headline, detail: String::new() };
     };
     let (n, n_right) = (main.confusion.n(), main.confusion.n_right());
-    let [low, high] = main.accuracy_interval().unwrap_or([0.0, 1.0]);
+    let [low, high] = main.accuracy().interval.unwrap_or([0.0, 1.0]);
     let images = main_images(metrics);
     let accuracy = percent(main.confusion.accuracy());
     let result = format!("The model classified {n_right} of {n} {images} correctly: accuracy {accuracy}");
@@ -112,7 +112,7 @@ pub(super) fn remarks(input: &ReportInput<'_>) -> Markup {
             p.remark.bad { "There is no test set. The saved epoch was chosen on these same validation images, "
                 "so the metrics are too optimistic." }
         }
-        @if let Some([low, high]) = input.metrics.main().and_then(SubsetMetrics::accuracy_interval) {
+        @if let Some([low, high]) = input.metrics.main().and_then(|main| main.accuracy().interval) {
             @if high - low > WIDE_INTERVAL {
                 p.remark { "The interval is wide because there are few images: a difference of a few percentage points "
                     "from another model may be chance." }

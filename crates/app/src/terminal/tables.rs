@@ -4,7 +4,7 @@ use roentgen_data::{BadFile, Dataset, Findings, ImageSet, SubsetOfData, SubsetOr
 
 use crate::cpu;
 use crate::metrics::test_metrics::TestMetrics;
-use crate::metrics::{Confusion, SubsetMetrics, WIDE_INTERVAL};
+use crate::metrics::{Confusion, Metric, SubsetMetrics, WIDE_INTERVAL};
 use crate::terminal::figures::{colour_word, number, or_dash, percent, range};
 use crate::terminal::foreign_text::error_line;
 use crate::terminal::screen::{INDENT, Screen, counted, table};
@@ -124,7 +124,7 @@ fn show_test(screen: &Screen, heading: &str, metrics: &SubsetMetrics) {
     screen.line("");
     let accuracy = format!("accuracy {}", percent(confusion.accuracy()));
     screen.field("test", &format!("{heading}: {accuracy} ({n_right} of {n} images)"));
-    if let Some([low, high]) = metrics.accuracy_interval() {
+    if let Some([low, high]) = metrics.accuracy().interval {
         let few = if high - low > WIDE_INTERVAL {
             "; the interval is wide because there are few images"
         } else {
@@ -158,17 +158,17 @@ fn class_table(metrics: &SubsetMetrics, width: usize) -> Vec<String> {
     let heading = ["class", "images", "recall", "95 % interval", "precision", "specificity", "ROC AUC"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for (class, name) in metrics.class_names.iter().enumerate() {
-        let [(_, recall, interval), (_, precision, _), (_, specificity, _), (_, auc, _)] =
-            metrics.of_class(class);
-        let interval = interval.map(|[low, high]| format!("{:.1} to {:.1} %", 100.0 * low, 100.0 * high));
+        let [recall, precision, specificity, auc] = metrics.of_class(class);
+        let interval =
+            recall.interval.map(|[low, high]| format!("{:.1} to {:.1} %", 100.0 * low, 100.0 * high));
         rows.push(vec![
             name.clone(),
             metrics.confusion.n_of(class).to_string(),
-            share(recall),
+            share(recall.value),
             or_dash(interval),
-            share(precision),
-            share(specificity),
-            number(auc),
+            share(precision.value),
+            share(specificity.value),
+            number(auc.value),
         ]);
     }
     let mut lines = table(&rows);
@@ -182,7 +182,7 @@ fn class_table(metrics: &SubsetMetrics, width: usize) -> Vec<String> {
 /// The metrics over all classes besides the accuracy.
 fn overall_table(metrics: &SubsetMetrics) -> Vec<String> {
     let mut rows = vec![["", "value", "95 % interval"].map(str::to_owned).to_vec()];
-    for (_, name, value, interval) in metrics.overall() {
+    for Metric { name, value, interval, .. } in metrics.overall() {
         rows.push(vec![name.to_owned(), number(value), range(interval)]);
     }
     table(&rows)

@@ -116,8 +116,8 @@ impl Spread {
 
 /// Key and name of the metrics of a set.
 fn named(metrics: &SubsetMetrics) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let others = metrics.overall().map(|(key, name, ..)| (key, name));
-    std::iter::once(("accuracy", "accuracy")).chain(others)
+    let all = std::iter::once(metrics.accuracy()).chain(metrics.overall());
+    all.map(|metric| (metric.key, metric.name))
 }
 
 fn json_object(metrics: &SubsetMetrics) -> serde_json::Map<String, Value> {
