@@ -1,7 +1,7 @@
 //! Counter-based random numbers: a stream depends on its key alone, not on which numbers were drawn before.
 //!
-//! Every random decision of a run has its own key `(seed, purpose, a, b)`: the key of an augmentation has the epoch and
-//! the image, that of a dropout mask the step and the shard of its batch, that of a shuffle the epoch. So the order of
+//! Every random decision of a run has its own key `(seed, purpose, a, b)`: the key of an augmentation has the epoch, the
+//! image and how often it occurred before, that of a dropout mask the step and the shard of its batch. So the order of
 //! threads, a resumed run or a skipped image changes no other random number. The generator is ChaCha8 (Bernstein 2008)
 //! from `rand_chacha`; its specification fixes the stream. The conversions to other types are in this file, so that no
 //! update of a dependency changes them.
@@ -15,15 +15,16 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 pub enum Purpose {
     /// Initial weights, keyed by the index of the parameter.
     Init = 1,
-    /// Order of the training images, keyed by epoch.
+    /// Order of the training images, keyed by epoch; with balanced classes also the choice of images of each, keyed by epoch
+    /// and class.
     Shuffle = 2,
-    /// Crop and flip, keyed by epoch and image.
+    /// Crop, flip, rotation, zoom, aspect, tone and erasing, keyed by epoch and occurrence of an image in it.
     Augment = 3,
     /// Dropout masks, keyed by step and shard: a network has one dropout layer.
     Dropout = 4,
-    /// Splits made by the program, keyed by class.
+    /// Splits made by the program, keyed by class and by which of the splits with the same seed it is.
     Split = 5,
-    /// Phantom films, keyed by film.
+    /// Phantom films, keyed by set, diagnosis and number of the film.
     Phantom = 6,
     /// Synthetic data for benchmarks and tests.
     Synthetic = 7,

@@ -12,7 +12,7 @@
 //! Each share computes `V` for itself: that takes less time than a thread needs to get it from another.
 //!
 //! A single image gives the deep layers one to four tiles. Reading a transformed filter from memory would take longer than all
-//! else, for it is up to seven times as large as the filter. So the filter itself is read, and its transform, `U = G g Gt`,
+//! else, for it is up to 22 times as large as the filter. So the filter itself is read, and its transform, `U = G g Gt`,
 //! never leaves the registers.
 
 use std::ops::Range;
