@@ -45,9 +45,9 @@ impl Layer for Dropout {
         grad_y: &mut Array4<f32>,
         grad_x: Option<&mut Array4<f32>>,
     ) {
-        dropout_backward(&self.mask, slice_mut(grad_y));
         if let Some(grad_x) = grad_x {
-            std::mem::swap(grad_x, grad_y);
+            // Not in place with a swap: both arrays would change their roles in a chain, and grow to the size of the larger.
+            dropout_backward(&self.mask, slice(grad_y), slice_mut(grad_x));
         }
     }
 

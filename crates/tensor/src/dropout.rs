@@ -17,13 +17,16 @@ pub fn dropout_forward(p: f32, rng: &mut CounterRng, x: &[f32], y: &mut [f32], m
     }
 }
 
-/// Replaces the gradient of `y` by the gradient of `x`, in place.
+/// The gradient of `x`, which is overwritten, from that of `y`.
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn dropout_backward(mask: &[f32], grad: &mut [f32]) {
-    assert_eq!(mask.len(), grad.len(), "dropout: grad and mask differ in length");
-    for (grad, mask) in grad.iter_mut().zip(mask) {
-        *grad *= mask;
+pub fn dropout_backward(mask: &[f32], grad_y: &[f32], grad_x: &mut [f32]) {
+    assert!(
+        mask.len() == grad_y.len() && mask.len() == grad_x.len(),
+        "dropout: mask, grad_y and grad_x differ in length"
+    );
+    for ((grad_x, grad_y), mask) in grad_x.iter_mut().zip(grad_y).zip(mask) {
+        *grad_x = grad_y * mask;
     }
 }
