@@ -169,8 +169,13 @@ mod tests {
             transform_filter(&tiling, Filter::Plain(&weight), &mut transformed);
             by_tiles::correlate(&tiling, MIN_BLOCK_TILES, &x, &transformed, Epilogue::NONE, &mut by_tile);
             by_panels::correlate(&tiling, &x, Filter::Plain(&weight), Epilogue::NONE, &mut by_panel);
+            let mut by_prepared_panel = vec![f32::NAN; g.y_len()];
+            let prepared = Filter::Prepared(&transformed);
+            by_panels::correlate(&tiling, &x, prepared, Epilogue::NONE, &mut by_prepared_panel);
             assert!(by_tile.iter().all(|y| y.is_finite()), "{tiling:?}");
-            assert!(bits(by_tile) == bits(by_panel), "{tiling:?}");
+            let by_tile = bits(by_tile);
+            assert!(by_tile == bits(by_panel), "{tiling:?}");
+            assert!(by_tile == bits(by_prepared_panel), "{tiling:?}, prepared");
         }
     }
 }
