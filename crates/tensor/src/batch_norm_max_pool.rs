@@ -15,6 +15,10 @@ use crate::batch_norm::{ChannelStatistics, gradient_factors, scale_and_shift};
 use crate::lanes::{LANES, load_channels, store_channels};
 use crate::scratch::with_scratch;
 
+/// Windows in one task, if a row has no more. A sum has as many terms before it is added up with others in f64; and an image of up
+/// to 24x24 is one task.
+const TASK_WINDOWS: usize = 144;
+
 /// Sizes of a max pool, checked once and used in both passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool2dGeometry {
@@ -60,6 +64,30 @@ impl MaxPool2dGeometry {
     /// Numbers in one image of the output.
     fn image_out_len(&self) -> usize {
         self.h_out() * self.w_out() * self.c
+    }
+
+    /// Rows of the output in one task: by sizes alone, as all tasks whose sums are added up.
+    fn task_rows(&self) -> usize {
+        (TASK_WINDOWS / self.w_out()).max(1)
+    }
+
+    /// Tasks of one image.
+    fn image_tasks(&self) -> usize {
+        self.h_out().div_ceil(self.task_rows())
+    }
+
+    /// Numbers of the input and of the output in one task; the last one of an image may have fewer, and an odd last row besides.
+    fn task_lens(&self) -> (usize, usize) {
+        (self.task_rows() * 2 * self.w * self.c, self.task_rows() * self.w_out() * self.c)
+    }
+
+    /// Calls `work` with `y` and `x` of every task.
+    fn for_each_task(&self, x: &[f32], y: &mut [f32], work: impl Fn(&[f32], &mut [f32]) + Sync) {
+        let (task_len, task_out_len) = self.task_lens();
+        let images = y.par_chunks_exact_mut(self.image_out_len()).zip(x.par_chunks_exact(self.image_len()));
+        images.for_each(|(y, x)| {
+            y.par_chunks_mut(task_out_len).zip(x.par_chunks(task_len)).for_each(|(y, x)| work(x, y));
+        });
     }
 
     fn check(&self, x: &[f32], y: &[f32]) {
@@ -129,26 +157,21 @@ fn forward<const WHOLE: bool>(
         let (scale, shift) = per_channel.split_at_mut(c);
         scale_and_shift(statistics, affine, (scale, shift));
         let (scale, shift) = (&*scale, &*shift);
-        y.par_chunks_exact_mut(g.image_out_len()).zip(x.par_chunks_exact(g.image_len())).for_each(
-            |(y, x)| {
-                for (y, x) in y.chunks_exact_mut(g.w_out() * c).zip(x.chunks_exact(2 * g.w * c)) {
-                    let (top, bottom) = x.split_at(g.w * c);
-                    let windows = top.chunks_exact(2 * c).zip(bottom.chunks_exact(2 * c));
-                    for (y, (top, bottom)) in y.chunks_exact_mut(c).zip(windows) {
-                        for at in (0..c).step_by(LANES) {
-                            let (scale, shift) =
-                                (load_channels::<WHOLE>(&scale[at..]), load_channels::<WHOLE>(&shift[at..]));
-                            let normal =
-                                load_window::<WHOLE>([top, bottom], c, at).map(|x| x.mul_add(scale, shift));
-                            store_channels::<WHOLE>(
-                                normal.into_iter().fold(f32x16::ZERO, larger),
-                                &mut y[at..],
-                            );
-                        }
+        g.for_each_task(x, y, |x, y| {
+            for (y, x) in y.chunks_exact_mut(g.w_out() * c).zip(x.chunks_exact(2 * g.w * c)) {
+                let (top, bottom) = x.split_at(g.w * c);
+                let windows = top.chunks_exact(2 * c).zip(bottom.chunks_exact(2 * c));
+                for (y, (top, bottom)) in y.chunks_exact_mut(c).zip(windows) {
+                    for at in (0..c).step_by(LANES) {
+                        let (scale, shift) =
+                            (load_channels::<WHOLE>(&scale[at..]), load_channels::<WHOLE>(&shift[at..]));
+                        let normal =
+                            load_window::<WHOLE>([top, bottom], c, at).map(|x| x.mul_add(scale, shift));
+                        store_channels::<WHOLE>(normal.into_iter().fold(f32x16::ZERO, larger), &mut y[at..]);
                     }
                 }
-            },
-        );
+            }
+        });
     });
 }
 
@@ -188,65 +211,30 @@ fn backward<const WHOLE: bool>(
     grad_affine: (&mut [f32], &mut [f32]),
 ) {
     let MaxPool2dGeometry { n, h, w, c } = *geometry;
-    let (row_len, row_out_len) = (w * c, geometry.w_out() * c);
     let (image_len, image_out_len) = (geometry.image_len(), geometry.image_out_len());
-    with_scratch(5 * c + n * 2 * c, |scratch| {
+    let (task_len, task_out_len) = geometry.task_lens();
+    let partial_len = geometry.image_tasks() * 2 * c;
+    with_scratch(5 * c + n * partial_len, |scratch| {
         let (per_channel, partial) = scratch.split_at_mut(5 * c);
         let (scale_shift, factors) = per_channel.split_at_mut(2 * c);
         let (scale, shift) = scale_shift.split_at_mut(c);
         scale_and_shift(batch, affine, (scale, shift));
         let (scale, shift, mean) = (&scale[..c], &shift[..c], &batch.mean[..c]);
 
-        let images = partial.par_chunks_exact_mut(2 * c).zip(grad_y.par_chunks_exact(image_out_len));
+        let images = partial.par_chunks_exact_mut(partial_len).zip(grad_y.par_chunks_exact(image_out_len));
         images.zip(x.par_chunks_exact(image_len)).for_each(|((partial, grad_y), x)| {
-            partial.fill(0.0);
-            let (sum_g, sum_gx) = partial.split_at_mut(c);
-            let sum_gx = &mut sum_gx[..c];
-            for (grad_y, x) in grad_y.chunks_exact(row_out_len).zip(x.chunks_exact(2 * row_len)) {
-                let (top, bottom) = x.split_at(row_len);
-                let windows = top.chunks_exact(2 * c).zip(bottom.chunks_exact(2 * c));
-                for (grad_y, (top, bottom)) in grad_y.chunks_exact(c).zip(windows) {
-                    for at in (0..c).step_by(LANES) {
-                        let [scale, shift, mean] =
-                            [scale, shift, mean].map(|of| load_channels::<WHOLE>(&of[at..]));
-                        let x = load_window::<WHOLE>([top, bottom], c, at);
-                        let ([is_ab, is_a, is_c], value) = largest(x.map(|x| x.mul_add(scale, shift)));
-                        let g = value.simd_gt(f32x16::ZERO) & load_channels::<WHOLE>(&grad_y[at..]);
-                        let x = is_ab.bitselect(is_a.bitselect(x[0], x[1]), is_c.bitselect(x[2], x[3]));
-                        store_channels::<WHOLE>(load_channels::<WHOLE>(&sum_g[at..]) + g, &mut sum_g[at..]);
-                        store_channels::<WHOLE>(
-                            load_channels::<WHOLE>(&sum_gx[at..]) + g * (x - mean),
-                            &mut sum_gx[at..],
-                        );
-                    }
-                }
-            }
+            let tasks = partial.par_chunks_exact_mut(2 * c).zip(grad_y.par_chunks(task_out_len));
+            tasks.zip(x.par_chunks(task_len)).for_each(|((partial, grad_y), x)| {
+                sum_task::<WHOLE>(geometry, x, grad_y, [scale, shift, mean], partial);
+            });
         });
         let factors = gradient_factors(partial, n * h * w, batch, scale, grad_affine, factors);
         let [a, b, d] = factors.map(|factor| &factor[..c]);
         x.par_chunks_exact_mut(image_len).zip(grad_y.par_chunks_exact(image_out_len)).for_each(
             |(x, grad_y)| {
-                for (x, grad_y) in x.chunks_exact_mut(2 * row_len).zip(grad_y.chunks_exact(row_out_len)) {
-                    let (top, bottom) = x.split_at_mut(row_len);
-                    let windows = top.chunks_exact_mut(2 * c).zip(bottom.chunks_exact_mut(2 * c));
-                    for (grad_y, (top, bottom)) in grad_y.chunks_exact(c).zip(windows) {
-                        for at in (0..c).step_by(LANES) {
-                            let [scale, shift, a, b, d] =
-                                [scale, shift, a, b, d].map(|of| load_channels::<WHOLE>(&of[at..]));
-                            let x = load_window::<WHOLE>([top, bottom], c, at);
-                            let ([is_ab, is_a, is_c], value) = largest(x.map(|x| x.mul_add(scale, shift)));
-                            let g = value.simd_gt(f32x16::ZERO) & load_channels::<WHOLE>(&grad_y[at..]);
-                            let (ab, cd) = (is_ab & g, !is_ab & g);
-                            let pixel_g = [is_a & ab, !is_a & ab, is_c & cd, !is_c & cd];
-                            let grads: [f32x16; 4] =
-                                std::array::from_fn(|k| pixel_g[k].mul_add(a, x[k].mul_add(b, d)));
-                            store_channels::<WHOLE>(grads[0], &mut top[at..c]);
-                            store_channels::<WHOLE>(grads[1], &mut top[c + at..]);
-                            store_channels::<WHOLE>(grads[2], &mut bottom[at..c]);
-                            store_channels::<WHOLE>(grads[3], &mut bottom[c + at..]);
-                        }
-                    }
-                }
+                x.par_chunks_mut(task_len).zip(grad_y.par_chunks(task_out_len)).for_each(|(x, grad_y)| {
+                    finish_task::<WHOLE>(geometry, x, grad_y, [scale, shift, a, b, d]);
+                });
                 for pixel in geometry.outside_windows() {
                     for ((x, b), d) in x[pixel..][..c].iter_mut().zip(b).zip(d) {
                         *x = x.mul_add(*b, *d);
@@ -255,6 +243,75 @@ fn backward<const WHOLE: bool>(
             },
         );
     });
+}
+
+/// The sums of `g` and of `g * (x - mean)` over the windows of a task.
+///
+/// # Shapes
+/// `partial`: `(2, c)`, overwritten.
+fn sum_task<const WHOLE: bool>(
+    geometry: &MaxPool2dGeometry,
+    x: &[f32],
+    grad_y: &[f32],
+    [scale, shift, mean]: [&[f32]; 3],
+    partial: &mut [f32],
+) {
+    let c = geometry.c;
+    let (row_len, row_out_len) = (geometry.w * c, geometry.w_out() * c);
+    let (scale, shift, mean) = (&scale[..c], &shift[..c], &mean[..c]);
+    partial.fill(0.0);
+    let (sum_g, sum_gx) = partial.split_at_mut(c);
+    let sum_gx = &mut sum_gx[..c];
+    for (grad_y, x) in grad_y.chunks_exact(row_out_len).zip(x.chunks_exact(2 * row_len)) {
+        let (top, bottom) = x.split_at(row_len);
+        let windows = top.chunks_exact(2 * c).zip(bottom.chunks_exact(2 * c));
+        for (grad_y, (top, bottom)) in grad_y.chunks_exact(c).zip(windows) {
+            for at in (0..c).step_by(LANES) {
+                let [scale, shift, mean] = [scale, shift, mean].map(|of| load_channels::<WHOLE>(&of[at..]));
+                let x = load_window::<WHOLE>([top, bottom], c, at);
+                let ([is_ab, is_a, is_c], value) = largest(x.map(|x| x.mul_add(scale, shift)));
+                let g = value.simd_gt(f32x16::ZERO) & load_channels::<WHOLE>(&grad_y[at..]);
+                let x = is_ab.bitselect(is_a.bitselect(x[0], x[1]), is_c.bitselect(x[2], x[3]));
+                store_channels::<WHOLE>(load_channels::<WHOLE>(&sum_g[at..]) + g, &mut sum_g[at..]);
+                store_channels::<WHOLE>(
+                    load_channels::<WHOLE>(&sum_gx[at..]) + g * (x - mean),
+                    &mut sum_gx[at..],
+                );
+            }
+        }
+    }
+}
+
+/// Replaces the windows of a task by their gradient, `a * g + b * x + d`.
+fn finish_task<const WHOLE: bool>(
+    geometry: &MaxPool2dGeometry,
+    x: &mut [f32],
+    grad_y: &[f32],
+    [scale, shift, a, b, d]: [&[f32]; 5],
+) {
+    let c = geometry.c;
+    let (row_len, row_out_len) = (geometry.w * c, geometry.w_out() * c);
+    let [scale, shift, a, b, d] = [scale, shift, a, b, d].map(|of| &of[..c]);
+    for (x, grad_y) in x.chunks_exact_mut(2 * row_len).zip(grad_y.chunks_exact(row_out_len)) {
+        let (top, bottom) = x.split_at_mut(row_len);
+        let windows = top.chunks_exact_mut(2 * c).zip(bottom.chunks_exact_mut(2 * c));
+        for (grad_y, (top, bottom)) in grad_y.chunks_exact(c).zip(windows) {
+            for at in (0..c).step_by(LANES) {
+                let [scale, shift, a, b, d] =
+                    [scale, shift, a, b, d].map(|of| load_channels::<WHOLE>(&of[at..]));
+                let x = load_window::<WHOLE>([top, bottom], c, at);
+                let ([is_ab, is_a, is_c], value) = largest(x.map(|x| x.mul_add(scale, shift)));
+                let g = value.simd_gt(f32x16::ZERO) & load_channels::<WHOLE>(&grad_y[at..]);
+                let (ab, cd) = (is_ab & g, !is_ab & g);
+                let pixel_g = [is_a & ab, !is_a & ab, is_c & cd, !is_c & cd];
+                let grads: [f32x16; 4] = std::array::from_fn(|k| pixel_g[k].mul_add(a, x[k].mul_add(b, d)));
+                store_channels::<WHOLE>(grads[0], &mut top[at..c]);
+                store_channels::<WHOLE>(grads[1], &mut top[c + at..]);
+                store_channels::<WHOLE>(grads[2], &mut bottom[at..c]);
+                store_channels::<WHOLE>(grads[3], &mut bottom[c + at..]);
+            }
+        }
+    }
 }
 
 /// Max pooling alone, for evaluation, where normalisation and activation are part of the convolution.
@@ -271,7 +328,7 @@ pub fn max_pool2d(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) {
 
 fn max_pool<const WHOLE: bool>(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) {
     let c = g.c;
-    y.par_chunks_exact_mut(g.image_out_len()).zip(x.par_chunks_exact(g.image_len())).for_each(|(y, x)| {
+    g.for_each_task(x, y, |x, y| {
         for (y, x) in y.chunks_exact_mut(g.w_out() * c).zip(x.chunks_exact(2 * g.w * c)) {
             let (top, bottom) = x.split_at(g.w * c);
             let windows = top.chunks_exact(2 * c).zip(bottom.chunks_exact(2 * c));
@@ -283,4 +340,17 @@ fn max_pool<const WHOLE: bool>(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) 
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So the bits of trainings on small images are those of one sum for each image.
+    #[test]
+    fn a_small_image_is_one_task_and_a_large_one_has_many() {
+        let tasks = |h, w| MaxPool2dGeometry::new(1, h, w, 1).image_tasks();
+        assert_eq!([(24, 24), (25, 25), (2, 2), (9, 70), (70, 9)].map(|(h, w)| tasks(h, w)), [1; 5]);
+        assert_eq!([(26, 24), (48, 48), (224, 224), (2, 600)].map(|(h, w)| tasks(h, w)), [2, 4, 112, 1]);
+    }
 }
