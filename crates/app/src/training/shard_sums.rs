@@ -43,8 +43,17 @@ impl ShardSums {
     pub(crate) fn begin(&mut self, model: &ResNet, n_shards: usize) {
         (self.n_added, self.n_shards) = (0, n_shards);
         self.spare.append(&mut self.open);
-        self.start_buffers.clear();
-        model.for_each_buffer(&mut |buffer| self.start_buffers.push(buffer.value.clone()));
+        if n_shards == 1 {
+            return; // No shard starts after another.
+        }
+        let mut index = 0;
+        model.for_each_buffer(&mut |buffer| {
+            match self.start_buffers.get_mut(index) {
+                Some(start) => start.copy_from_slice(&buffer.value),
+                None => self.start_buffers.push(buffer.value.clone()),
+            }
+            index += 1;
+        });
     }
 
     /// Whether the next shard is the last one.
@@ -177,6 +186,20 @@ mod tests {
         });
         model.for_each_buffer(&mut |buffer| statistic = buffer.value[0]);
         (gradient, statistic)
+    }
+
+    #[test]
+    fn statistics_before_a_step_are_written_to_the_memory_of_the_step_before() {
+        let model = ResNet9::new(&ResNet9Config { width: 8, ..ResNet9Config::new(1, 2) }, 0);
+        let mut sums_of_shards = ShardSums::default();
+        sums_of_shards.begin(&model, 1);
+        assert!(sums_of_shards.start_buffers.is_empty(), "one shard needs none");
+        sums_of_shards.begin(&model, 2);
+        // Copies in new memory would have no room for more.
+        sums_of_shards.start_buffers.iter_mut().for_each(|values| values.reserve(1000));
+        sums_of_shards.begin(&model, 2);
+        assert!(sums_of_shards.start_buffers.iter().all(|values| values.capacity() >= values.len() + 1000));
+        assert!(!sums_of_shards.start_buffers.is_empty());
     }
 
     #[test]
