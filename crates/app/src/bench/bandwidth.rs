@@ -16,7 +16,9 @@ const BYTES_PER_THREAD: usize = 64 << 20;
 const SUMS: usize = if cfg!(target_feature = "avx512f") { 8 } else { 4 };
 /// A timed run reads at least this much: long enough that its start does not count.
 const BYTES_PER_RUN: usize = 32 << 20;
-/// Most bytes that memory is measured with, for processors with huge caches.
+/// Fewest bytes of memory for each thread to read: many threads share several caches, of which the system reports one.
+const MIN_PART: usize = 16 << 20;
+/// Most bytes that memory is measured with, for processors with huge caches or many threads.
 const MAX_BYTES: usize = 1 << 30;
 
 /// Reading from one level of memory.
@@ -45,11 +47,11 @@ pub(super) fn measure_reads(caches: &[Cache], threads: usize) -> Vec<ReadBandwid
         let all_threads_gb_per_s = if threads == 1 { one_thread_gb_per_s } else { measure_read(&of_all) };
         ReadBandwidth { level, bytes, one_thread_gb_per_s, all_threads_gb_per_s }
     };
-    working_sets(caches).into_iter().map(measured).collect()
+    working_sets(caches, threads).into_iter().map(measured).collect()
 }
 
-/// The levels, and for each a size of which nearly all is read from there.
-fn working_sets(caches: &[Cache]) -> Vec<(String, usize)> {
+/// The levels, and for each a size of which nearly all is read from there, by one thread and by this number of them.
+fn working_sets(caches: &[Cache], threads: usize) -> Vec<(String, usize)> {
     // What the nearer cache holds part of is read from there in part, so it is exceeded by far. Other programs, and the
     // other thread of a core, need room in the same cache.
     let inner = [0].into_iter().chain(caches.iter().map(|cache| cache.bytes));
@@ -59,7 +61,8 @@ fn working_sets(caches: &[Cache]) -> Vec<(String, usize)> {
     // A cache that is hardly larger than the nearer one cannot be measured.
     let sets = sets.filter(|(_, bytes, most)| bytes <= most).map(|(level, bytes, _)| (level, bytes));
     let last = caches.last().map_or(0, |cache| cache.bytes);
-    sets.chain([("memory".to_owned(), (4 * last).clamp(BYTES_PER_THREAD, MAX_BYTES))]).collect()
+    let of_memory = (4 * last).max(threads * MIN_PART).clamp(BYTES_PER_THREAD, MAX_BYTES);
+    sets.chain([("memory".to_owned(), of_memory)]).collect()
 }
 
 /// Reading each part on a thread of its own, in GB/s.
@@ -125,13 +128,17 @@ mod tests {
 
     #[test]
     fn a_working_set_fits_its_cache_and_exceeds_the_nearer_one() {
-        let sets = |sizes: &[usize]| {
-            let sets = working_sets(&caches(sizes)).into_iter();
+        let sets_of = |sizes: &[usize], threads: usize| {
+            let sets = working_sets(&caches(sizes), threads).into_iter();
             sets.map(|(level, bytes)| format!("{level} {}", bytes >> 10)).collect::<Vec<_>>()
         };
+        let sets = |sizes: &[usize]| sets_of(sizes, 2);
         assert_eq!(sets(&[32, 1024, 32768]), ["L1 8", "L2 256", "L3 8192", "memory 131072"]);
         assert_eq!(sets(&[32, 128]), ["L1 8", "L2 64", "memory 65536"]);
         assert_eq!(sets(&[48, 2048, 4096, 1 << 20]), ["L1 12", "L2 512", "L4 262144", "memory 1048576"]);
+        // A quarter of 128 MiB would fit the own cache of four cores of 32 MiB each.
+        assert_eq!(sets_of(&[32, 1024, 32768], 32)[3], "memory 524288");
+        assert_eq!(sets_of(&[32, 1024, 32768], 256)[3], "memory 1048576");
     }
 
     #[test]
