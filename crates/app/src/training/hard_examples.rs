@@ -31,16 +31,7 @@ pub(crate) fn oversample(
 ) -> Result<Vec<usize>, TrainingError> {
     let train_set = &data.train;
     let n_train = train_set.len();
-    // The plain recipe: stronger augmentation would make easy images hard as well.
-    let first = TrainConfig {
-        size: config.size,
-        resize: config.resize,
-        flip: config.flip,
-        normalize: config.normalize,
-        seed: config.seed,
-        epochs: Some((IMAGES / n_train).clamp(3, 12)),
-        ..TrainConfig::default()
-    };
+    let first = first_training(config, n_train);
     let n_classes = data.class_names.len();
     let evaluation = train_and_evaluate(&first, train_set, train_set, n_classes, "probing", screen)?;
     let hardest = hardest(&evaluation.losses(), train_set.labels(), n_classes);
@@ -57,6 +48,20 @@ pub(crate) fn oversample(
     }
     let again = std::iter::repeat_n(hardest, config.oversample_hard - 1).flatten();
     Ok((0..n_train).chain(again).collect())
+}
+
+/// The settings of the first training: the plain recipe, since stronger augmentation would make easy images hard as well.
+#[must_use]
+pub(crate) fn first_training(config: &TrainConfig, n_train: usize) -> TrainConfig {
+    TrainConfig {
+        size: config.size,
+        resize: config.resize,
+        flip: config.flip,
+        normalize: config.normalize,
+        seed: config.seed,
+        epochs: Some((IMAGES / n_train.max(1)).clamp(3, 12)),
+        ..TrainConfig::default()
+    }
 }
 
 /// How many images an epoch has.

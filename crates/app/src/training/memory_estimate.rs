@@ -10,6 +10,8 @@ use crate::memory::{FreeMemory, free_memory, used_memory};
 use crate::model::inference::evaluation_batch;
 use crate::terminal::screen::mebibytes;
 use crate::training::error::TrainingError;
+use crate::training::hard_examples::{first_training, n_epoch_images};
+use crate::training::probe_training::probe_network;
 use crate::training::trainer::measured_batch;
 
 /// The program itself, its threads and what the allocator keeps.
@@ -31,7 +33,8 @@ const BYTES_OF_CLASS: usize = 80;
 pub(crate) struct MemoryEstimate {
     /// All at once, at the worst moment.
     pub total_bytes: usize,
-    /// Images of all sets, as loaded, with their names; without their pixels if these stay in a cache file.
+    /// Images of all sets, as loaded, with their names, and those of an epoch again where it repeats hard examples; without their
+    /// pixels if these stay in a cache file.
     pub data_bytes: usize,
     /// Parameters, their gradients, the moments of Adam, the running average.
     pub parameter_bytes: usize,
@@ -77,13 +80,16 @@ pub(crate) struct RunSizes {
 impl MemoryEstimate {
     /// Of a run with these settings on loaded data.
     pub(crate) fn of(config: &TrainConfig, data: &Dataset) -> Self {
-        let n_train = data.train.len();
+        let (n_train, n_epoch) = (data.train.len(), n_epoch_images(config, data));
         let n_shards = config.micro_batches;
         let size = config.size as usize;
-        let batch = config.batch(n_train).min(n_train).div_ceil(n_shards).max(1);
+        let batch = config.batch(n_train).min(n_epoch).div_ceil(n_shards).max(1);
         let is_averaged = config.ema > 0.0;
         // A pass that only measures has no gradients, which are an eighth.
-        let measured = if is_averaged { measured_batch(config.width, size).min(n_train) * 7 / 8 } else { 0 };
+        let measured = if is_averaged { measured_batch(config.width, size).min(n_epoch) * 7 / 8 } else { 0 };
+        let of_sets = [&data.train, &data.val, &data.test].into_iter().map(ImageSet::n_bytes).sum::<usize>();
+        let is_oversampled = config.oversample_hard > 1;
+        let of_epoch = if is_oversampled { data.train.n_bytes() * n_epoch / n_train.max(1) } else { 0 };
         let sizes = RunSizes {
             batch: batch.max(measured),
             n_shards,
@@ -91,10 +97,34 @@ impl MemoryEstimate {
             n_threads: config.threads(),
             n_validated: data.val.len(),
             n_evaluated: n_train.max(data.val.len()).max(data.test.len()),
-            data_bytes: [&data.train, &data.val, &data.test].into_iter().map(ImageSet::n_bytes).sum(),
+            data_bytes: of_sets + of_epoch,
             is_averaged,
         };
-        Self { batch, ..Self::of_sizes(&resnet9_config(config, data), sizes) }
+        let run = Self { batch, ..Self::of_sizes(&resnet9_config(config, data), sizes) };
+        let first = is_oversampled.then(|| Self::of_first_training(config, data, of_sets));
+        first.filter(|first| first.total_bytes > run.total_bytes).unwrap_or(run)
+    }
+
+    /// Of the first training of hard-example oversampling, beside the network of the run.
+    fn of_first_training(config: &TrainConfig, data: &Dataset, data_bytes: usize) -> Self {
+        let n_train = data.train.len();
+        let first = first_training(config, n_train);
+        let sizes = RunSizes {
+            batch: first.batch(n_train).min(n_train).max(1),
+            n_shards: 1,
+            size: first.size as usize,
+            n_threads: config.threads(),
+            // It is evaluated on its own images, beside gradients and moments, and is not saved.
+            n_validated: n_train,
+            n_evaluated: n_train,
+            data_bytes,
+            is_averaged: false,
+        };
+        let of_run = 2 * size_of::<f32>() * resnet9_config(config, data).architecture().n_parameters();
+        let first = Self::of_sizes(&probe_network(data.channels, data.class_names.len()), sizes);
+        let parameter_bytes = first.parameter_bytes + of_run;
+        let first = Self { parameter_bytes, checkpoint_bytes: 0, final_bytes: 0, ..first };
+        Self { total_bytes: first.sum(), ..first }
     }
 
     /// Of a run of these sizes.
@@ -206,6 +236,7 @@ impl MemoryEstimate {
 
 #[cfg(test)]
 mod tests {
+    use roentgen_data::{LoadOptions, PhantomOptions, phantom_dataset, silent};
     use roentgen_tensor::scratch::has_large_shared_cache;
 
     use super::*;
@@ -231,6 +262,28 @@ mod tests {
         for lower in [of(64, 64, 64), of(128, 48, 64), of(128, 64, 32)] {
             assert!(lower.total_bytes < all.total_bytes, "{lower:?} {all:?}");
         }
+    }
+
+    #[test]
+    fn oversampling_takes_memory_for_its_copies_and_for_its_first_training() {
+        let films = PhantomOptions { train: 60, val: 3, test: 3, ..PhantomOptions::default() };
+        let data = phantom_dataset(&films, &LoadOptions::default(), &silent).expect("films");
+        let [wide, narrow] = [(64, 100), (8, 4)].map(|(width, batch)| {
+            [1, 10].map(|oversample_hard| {
+                let batch = Some(batch);
+                let config = TrainConfig { width, batch, oversample_hard, ..TrainConfig::default() };
+                MemoryEstimate::of(&config, &data)
+            })
+        });
+        // 2 of the 20 images of each class are used ten times, so a batch has 100 images, and not 60.
+        let copied = data.train.n_bytes() * (60 + 9 * 3 * 2) / 60;
+        assert_eq!(wide[1].data_bytes, wide[0].data_bytes + copied);
+        assert!(wide[1].activation_bytes > wide[0].activation_bytes * 3 / 2, "{wide:?}");
+        // The first training has its own batch and width, and one copy of the images.
+        let first = probe_network(1, 3).architecture().training_memory(32, 24, 1);
+        assert_eq!(narrow[1].activation_bytes, first.activations);
+        assert_eq!(narrow[1].data_bytes, narrow[0].data_bytes);
+        assert!(narrow[1].total_bytes > narrow[0].total_bytes + first.activations / 2, "{narrow:?}");
     }
 
     #[test]

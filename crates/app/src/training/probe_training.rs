@@ -14,6 +14,12 @@ use crate::training::trainer::{EpochProgress, Trainer};
 /// Channels of the first convolution: half of the recipe's, a quarter of its work.
 const WIDTH: usize = 32;
 
+/// The network for images of `channels` channels.
+#[must_use]
+pub(crate) fn probe_network(channels: usize, n_classes: usize) -> ResNet9Config {
+    ResNet9Config { width: WIDTH, ..ResNet9Config::new(channels, n_classes) }
+}
+
 /// Trains on `train_set` with the settings of `config`, but with a narrow network and without class weights, and evaluates
 /// on `eval_set`. A signal ends the training early: the evaluation is then of no use.
 ///
@@ -29,9 +35,8 @@ pub(crate) fn train_and_evaluate(
 ) -> Result<Evaluation, TrainingError> {
     let n_train = train_set.len();
     let epochs = config.epochs(n_train);
-    let architecture = ResNet9Config { width: WIDTH, ..ResNet9Config::new(train_set.channels(), n_classes) };
     let normalization = normalization(config, train_set);
-    let model = ResNet9::new(&architecture, config.seed);
+    let model = ResNet9::new(&probe_network(train_set.channels(), n_classes), config.seed);
     let mut trainer = Trainer::new(config, model, normalization.clone(), LossHead::default(), n_train);
     let bar = screen.bar(trainer.n_steps());
     bar.set_prefix(label.to_owned());
