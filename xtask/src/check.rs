@@ -21,8 +21,14 @@ pub(crate) fn run(root: &Path) -> ExitCode {
     let start = Instant::now();
     let mut fmt = cargo(root, "fmt");
     fmt.args(["--all", "--", "--check"]);
+    let mpis = installed_mpis();
     let mut clippy = cargo(root, "clippy");
-    clippy.args(["--workspace", "--all-targets", "--", "-D", "warnings"]);
+    // Where there is an MPI, with the program's part for it.
+    match mpis.first() {
+        Some([compiler, _]) => clippy.args(OF_WORKSPACE_WITH_MPI).env("MPICC", compiler),
+        None => clippy.arg("--workspace"),
+    };
+    clippy.args(["--all-targets", "--", "-D", "warnings"]);
     let mut tests = cargo(root, "test");
     tests.arg("--workspace");
     // On a CPU with AVX-512, the kernels once more as a CPU without it runs them: another register tile, half the vector.
@@ -45,7 +51,7 @@ pub(crate) fn run(root: &Path) -> ExitCode {
         && (!cfg!(target_os = "linux")
             || step("test under limits", || run_filtered(&mut limited, &UNDER_LIMITS, &mut totals)))
         && step("doc", || succeeds(&mut doc))
-        && check_mpi(root, &mut totals);
+        && check_mpi(root, &mpis, &mut totals);
     if !passed {
         return ExitCode::FAILURE;
     }
@@ -88,33 +94,35 @@ const ONLY_MPI: [[&str; 2]; 1] = [["mpicc", "mpirun"]];
 /// of 40 to build the tests.
 const OF_WORKSPACE_WITH_MPI: [&str; 3] = ["--workspace", "--features", "roentgen/mpi"];
 
-/// The program with the feature `mpi`, with every MPI that is installed. Last, because it replaces what was built without.
-fn check_mpi(root: &Path, totals: &mut Totals) -> bool {
+/// Those of [`MPIS`] whose compiler is there.
+fn installed_mpis() -> Vec<[&'static str; 2]> {
     let is_installed = |[compiler, _]: &[&str; 2]| {
         let mut version = Command::new(compiler);
         version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
         version.status().is_ok_and(|status| status.success())
     };
-    let mut found: Vec<[&str; 2]> = MPIS.into_iter().filter(is_installed).collect();
+    let mut found: Vec<_> = MPIS.into_iter().filter(is_installed).collect();
     if found.is_empty() {
         found.extend(ONLY_MPI.into_iter().filter(is_installed));
     }
-    let Some([first, _]) = found.first() else {
+    found
+}
+
+/// The program with the feature `mpi`, with each of these MPIs. Last, because it replaces what was built without.
+fn check_mpi(root: &Path, mpis: &[[&str; 2]], totals: &mut Totals) -> bool {
+    if mpis.is_empty() {
         println!("check: MPI skipped: there is no mpicc (on Debian: libopenmpi-dev and openmpi-bin)");
-        return true;
-    };
-    let mut clippy = cargo(root, "clippy");
-    clippy.args(OF_WORKSPACE_WITH_MPI).args(["--all-targets", "--", "-D", "warnings"]);
-    clippy.env("MPICC", first);
-    step("clippy with MPI", || succeeds(&mut clippy))
-        && found.into_iter().all(|[compiler, launcher]| {
-            let mut tests = cargo(root, "test");
-            // The app is built for these few tests alone, in half the time without optimisation.
-            tests.args(["--config", "profile.dev.package.roentgen.opt-level=0"]);
-            tests.args(OF_WORKSPACE_WITH_MPI).args(["--test", "mpi"]);
-            tests.env("ROENTGEN_TEST_MPIRUN", launcher).env("MPICC", compiler);
-            step(&format!("test with {launcher}"), || run_tests(&mut tests, totals))
-        })
+    }
+    mpis.iter().all(|[compiler, launcher]| {
+        let mut tests = cargo(root, "test");
+        // The app is built for these few tests alone, in half the time without optimisation.
+        tests.args(["--config", "profile.dev.package.roentgen.opt-level=0"]);
+        tests.args(OF_WORKSPACE_WITH_MPI).args(["--test", "mpi"]);
+        // Four at a time, for the ranks of half of them wait.
+        tests.args(["--", "--test-threads", "4"]);
+        tests.env("ROENTGEN_TEST_MPIRUN", launcher).env("MPICC", compiler);
+        step(&format!("test with {launcher}"), || run_tests(&mut tests, totals))
+    })
 }
 
 /// Whether the build for this machine uses AVX-512.

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Interval, Predictions, SubsetMetrics};
+use super::mean::mean;
+use super::{Interval, Predictions, Scorer};
 
 /// A probe is flagged if the lower end of its interval covers more than this fraction of the way from chance to the ROC
 /// AUC of full images.
@@ -78,11 +79,13 @@ impl Probe {
     /// From the predictions of a classifier; `groups` are those of the patients.
     #[must_use]
     pub(crate) fn new(class_names: &[String], predictions: &Predictions, groups: Option<&[u32]>) -> Self {
-        let metrics = SubsetMetrics::new(class_names.to_vec(), predictions, groups);
+        let scorer = Scorer::new(predictions);
+        let areas = scorer.areas_by_class();
+        let (interval, intervals) = scorer.area_intervals(groups);
         let of_class = |(class, name): (usize, &String)| ClassRocAuc {
             class: name.clone(),
-            roc_auc: metrics.values.roc_auc[class],
-            interval: metrics.roc_auc_intervals[class],
+            roc_auc: areas[class],
+            interval: intervals[class],
             flagged: false,
             n: n_of_fewer(predictions, groups, class),
         };
@@ -90,8 +93,8 @@ impl Probe {
         let with_area = per_class.iter().filter(|class| class.roc_auc.is_some());
         let n = with_area.map(|class| class.n).min().unwrap_or(0);
         Self {
-            roc_auc: metrics.values.macro_roc_auc,
-            interval: metrics.macro_roc_auc_interval,
+            roc_auc: mean(areas.iter().copied().flatten()),
+            interval,
             per_class,
             flagged: false,
             n,

@@ -60,7 +60,7 @@ pub(crate) struct Leader<'a> {
 impl<'a> Leader<'a> {
     /// Leads these ranks, of which this one is the first.
     pub(crate) fn of(ranks: &'a Ranks) -> Self {
-        debug_assert!(ranks.is_first());
+        assert!(ranks.is_first());
         Self { ranks }
     }
 

@@ -140,7 +140,7 @@ impl ShardSum {
 
 /// Divides the running statistics, the sum over `n_shards`, by their number: a power of two, so that it is exact.
 pub(crate) fn average_buffers(model: &mut ResNet, n_shards: usize) {
-    debug_assert!(n_shards.is_power_of_two());
+    assert!(n_shards.is_power_of_two());
     let share = 1.0 / n_shards as f32;
     model.for_each_buffer_mut(&mut |buffer| buffer.value.iter_mut().for_each(|value| *value *= share));
 }

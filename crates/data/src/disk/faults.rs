@@ -215,7 +215,7 @@ impl Journal {
             Operation::Remove(path) => self.unlink(path),
             // Folders are made again where a file of theirs is left.
             Operation::CreateFolder(_) => {}
-            _ => debug_assert!(operation.is_read()),
+            _ => assert!(operation.is_read()),
         }
     }
 
