@@ -81,15 +81,6 @@ impl MaxPool2dGeometry {
         (self.task_rows() * 2 * self.w * self.c, self.task_rows() * self.w_out() * self.c)
     }
 
-    /// Calls `work` with `y` and `x` of every task.
-    fn for_each_task(&self, x: &[f32], y: &mut [f32], work: impl Fn(&[f32], &mut [f32]) + Sync) {
-        let (task_len, task_out_len) = self.task_lens();
-        let images = y.par_chunks_exact_mut(self.image_out_len()).zip(x.par_chunks_exact(self.image_len()));
-        images.for_each(|(y, x)| {
-            y.par_chunks_mut(task_out_len).zip(x.par_chunks(task_len)).for_each(|(y, x)| work(x, y));
-        });
-    }
-
     fn check(&self, x: &[f32], y: &[f32]) {
         assert_eq!(x.len(), self.n * self.image_len(), "max_pool2d: length of x in {self:?}");
         assert_eq!(y.len(), self.n * self.image_out_len(), "max_pool2d: length of y in {self:?}");
@@ -121,6 +112,32 @@ fn largest([a, b, c, d]: [f32x16; 4]) -> ([f32x16; 3], f32x16) {
 #[inline(always)]
 fn load_window<const WHOLE: bool>([top, bottom]: [&[f32]; 2], c: usize, at: usize) -> [f32x16; 4] {
     [&top[at..c], &top[c + at..], &bottom[at..c], &bottom[c + at..]].map(load_channels::<WHOLE>)
+}
+
+/// Sets `y` to what `of_window` makes of each window of `x`, given its first channel and its four pixels.
+fn pool<const WHOLE: bool>(
+    g: &MaxPool2dGeometry,
+    x: &[f32],
+    y: &mut [f32],
+    of_window: impl Fn(usize, [f32x16; 4]) -> f32x16 + Sync,
+) {
+    let (c, (task_len, task_out_len)) = (g.c, g.task_lens());
+    let pool_task = |(y, x): (&mut [f32], &[f32])| {
+        for (y, x) in y.chunks_exact_mut(g.w_out() * c).zip(x.chunks_exact(2 * g.w * c)) {
+            let (top, bottom) = x.split_at(g.w * c);
+            let windows = top.chunks_exact(2 * c).zip(bottom.chunks_exact(2 * c));
+            for (y, (top, bottom)) in y.chunks_exact_mut(c).zip(windows) {
+                for at in (0..c).step_by(LANES) {
+                    let window = load_window::<WHOLE>([top, bottom], c, at);
+                    store_channels::<WHOLE>(of_window(at, window), &mut y[at..]);
+                }
+            }
+        }
+    };
+    let images = y.par_chunks_exact_mut(g.image_out_len()).zip(x.par_chunks_exact(g.image_len()));
+    images.for_each(|(y, x)| {
+        y.par_chunks_mut(task_out_len).zip(x.par_chunks(task_len)).for_each(pool_task);
+    });
 }
 
 /// Normalises, activates and pools. Backward needs `x` and the statistics.
@@ -157,20 +174,9 @@ fn forward<const WHOLE: bool>(
         let (scale, shift) = per_channel.split_at_mut(c);
         scale_and_shift(statistics, affine, (scale, shift));
         let (scale, shift) = (&*scale, &*shift);
-        g.for_each_task(x, y, |x, y| {
-            for (y, x) in y.chunks_exact_mut(g.w_out() * c).zip(x.chunks_exact(2 * g.w * c)) {
-                let (top, bottom) = x.split_at(g.w * c);
-                let windows = top.chunks_exact(2 * c).zip(bottom.chunks_exact(2 * c));
-                for (y, (top, bottom)) in y.chunks_exact_mut(c).zip(windows) {
-                    for at in (0..c).step_by(LANES) {
-                        let (scale, shift) =
-                            (load_channels::<WHOLE>(&scale[at..]), load_channels::<WHOLE>(&shift[at..]));
-                        let normal =
-                            load_window::<WHOLE>([top, bottom], c, at).map(|x| x.mul_add(scale, shift));
-                        store_channels::<WHOLE>(normal.into_iter().fold(f32x16::ZERO, larger), &mut y[at..]);
-                    }
-                }
-            }
+        pool::<WHOLE>(g, x, y, |at, window| {
+            let (scale, shift) = (load_channels::<WHOLE>(&scale[at..]), load_channels::<WHOLE>(&shift[at..]));
+            window.map(|x| x.mul_add(scale, shift)).into_iter().fold(f32x16::ZERO, larger)
         });
     });
 }
@@ -327,19 +333,7 @@ pub fn max_pool2d(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) {
 }
 
 fn max_pool<const WHOLE: bool>(g: &MaxPool2dGeometry, x: &[f32], y: &mut [f32]) {
-    let c = g.c;
-    g.for_each_task(x, y, |x, y| {
-        for (y, x) in y.chunks_exact_mut(g.w_out() * c).zip(x.chunks_exact(2 * g.w * c)) {
-            let (top, bottom) = x.split_at(g.w * c);
-            let windows = top.chunks_exact(2 * c).zip(bottom.chunks_exact(2 * c));
-            for (y, (top, bottom)) in y.chunks_exact_mut(c).zip(windows) {
-                for at in (0..c).step_by(LANES) {
-                    let [x0, x1, x2, x3] = load_window::<WHOLE>([top, bottom], c, at);
-                    store_channels::<WHOLE>(larger(larger(x0, x1), larger(x2, x3)), &mut y[at..]);
-                }
-            }
-        }
-    });
+    pool::<WHOLE>(g, x, y, |_, [a, b, c, d]| larger(larger(a, b), larger(c, d)));
 }
 
 #[cfg(test)]
