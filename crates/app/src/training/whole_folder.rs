@@ -160,13 +160,10 @@ impl Whole<'_> {
     }
 }
 
-/// The first line that one of two texts has and the other has not, at its place.
+/// The first line of `other` that `one` does not have; without any, the first line of `one` that `other` does not have.
 fn first_difference<'a>(one: &'a str, other: &'a str) -> Option<&'a str> {
-    let lengths = (one.lines().count(), other.lines().count());
-    let different = one.lines().zip(other.lines()).find(|(one, other)| one != other);
-    let longer = if lengths.0 > lengths.1 { one } else { other };
-    let rest = longer.lines().nth(lengths.0.min(lengths.1));
-    different.map(|(_, other)| other).or(rest)
+    let lacking = |text: &'a str, of: &str| text.lines().find(|line| !of.lines().any(|known| known == *line));
+    lacking(other, one).or_else(|| lacking(one, other))
 }
 
 #[cfg(test)]
@@ -180,6 +177,8 @@ mod tests {
             ("a = 1\nb = 2\n", "a = 1\nb = 3\n", Some("b = 3")),
             ("a = 1\n", "a = 1\nb = 2\n", Some("b = 2")),
             ("a = 1\nb = 2\n", "a = 1\n", Some("b = 2")),
+            // A setting that only one of them has does not hide which it is.
+            ("a = 1\nb = 2\nc = 3\n", "a = 1\nc = 3\n", Some("b = 2")),
         ] {
             assert_eq!(first_difference(one, other), expected);
         }
