@@ -88,10 +88,10 @@ pub(crate) struct RunState {
 /// The bytes of a checkpoint.
 #[must_use]
 pub(crate) fn to_bytes(run_state: &RunState, trainer: &TrainerState) -> Vec<u8> {
-    let TrainerState { step, values, buffers, adam: (adam_steps, moments), average } = trainer;
-    let counters = [*step as u64, *adam_steps, average.0].map(u64::to_le_bytes).concat();
+    let TrainerState { step, values, buffers, adam_steps, moments, average_steps, averages } = trainer;
+    let counters = [*step as u64, *adam_steps, *average_steps].map(u64::to_le_bytes).concat();
     let mut tensors = vec![("counters".to_owned(), Dtype::U64, 3, Cow::from(counters))];
-    for (kind, all) in [("value", values), ("buffer", buffers), ("average", &average.1)] {
+    for (kind, all) in [("value", values), ("buffer", buffers), ("average", averages)] {
         let of_kind = all.iter().enumerate().map(|(index, values)| tensor(kind, index, values));
         tensors.extend(of_kind);
     }
@@ -219,10 +219,10 @@ fn trainer_state(tensors: &SafeTensors<'_>) -> Result<TrainerState, String> {
     let counters = counters.ok_or("it has no counters")?;
     let (counters, _) = counters.data().as_chunks::<8>();
     let &[step, adam_steps, average_steps] = counters else { return Err("it has no counters".to_owned()) };
-    let [values, buffers, average, m, v] =
+    let [values, buffers, averages, m, v] =
         ["value", "buffer", "average", "m", "v"].map(|kind| all_of_kind(tensors, kind));
     // A tensor that was not read is one that no program of this version writes.
-    let n_read: usize = [&values, &buffers, &average, &m, &v].map(Vec::len).iter().sum();
+    let n_read: usize = [&values, &buffers, &averages, &m, &v].map(Vec::len).iter().sum();
     if n_read + 1 != tensors.len() || m.len() != v.len() {
         return Err("it has other tensors than a checkpoint".to_owned());
     }
@@ -230,8 +230,10 @@ fn trainer_state(tensors: &SafeTensors<'_>) -> Result<TrainerState, String> {
         step: usize::try_from(u64::from_le_bytes(step)).map_err(|_| "its number of steps is too large")?,
         values,
         buffers,
-        adam: (u64::from_le_bytes(adam_steps), m.into_iter().zip(v).map(|(m, v)| Moments { m, v }).collect()),
-        average: (u64::from_le_bytes(average_steps), average),
+        adam_steps: u64::from_le_bytes(adam_steps),
+        moments: m.into_iter().zip(v).map(|(m, v)| Moments { m, v }).collect(),
+        average_steps: u64::from_le_bytes(average_steps),
+        averages,
     })
 }
 
@@ -255,8 +257,10 @@ mod tests {
             step: 77,
             values: vec![vec![1.5, -0.0], vec![f32::MIN_POSITIVE]],
             buffers: vec![vec![3.0; 5]],
-            adam: (77, vec![Moments { m: vec![0.1, 0.2], v: vec![0.3, 0.4] }]),
-            average: (76, vec![vec![9.0]]),
+            adam_steps: 77,
+            moments: vec![Moments { m: vec![0.1, 0.2], v: vec![0.3, 0.4] }],
+            average_steps: 76,
+            averages: vec![vec![9.0]],
         };
         (run_state, state)
     }

@@ -33,7 +33,7 @@ fn a_loss_or_a_weight_that_is_not_finite_names_its_images() {
     let loss = broken(&|state| state.values[0][3] = f32::NAN);
     assert!(matches!(loss.what, Diverged::Loss(loss) if loss.is_nan()), "{loss:?}");
     assert_eq!((loss.epoch, loss.batch, loss.images.len()), (1, 2, 8));
-    let weight = broken(&|state| state.adam.1[0].m[3] = f32::INFINITY);
+    let weight = broken(&|state| state.moments[0].m[3] = f32::INFINITY);
     assert_eq!((weight.what, weight.epoch, weight.batch), (Diverged::Weight, 1, 2));
     let loss = EpochError::Diverged(loss);
     let message = loss.into_error(&config, &data.train).to_string();

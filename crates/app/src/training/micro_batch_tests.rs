@@ -94,7 +94,7 @@ fn a_step_in_shards_is_the_mean_of_the_steps_on_its_shards() {
     let (beta1, decay) = (roentgen_optim::OneCycle::new(config.max_lr, 1).at(0).beta1, config.weight_decay);
     let mut weights = Vec::new();
     model().for_each_parameter(&mut |parameter| weights.push(parameter.value.clone()));
-    for ((moments, gradient), weight) in state.adam.1.iter().zip(&gradients).zip(&weights) {
+    for ((moments, gradient), weight) in state.moments.iter().zip(&gradients).zip(&weights) {
         let expected: Vec<f32> = gradient
             .iter()
             .zip(weight)

@@ -68,7 +68,7 @@ impl RunSize<'_> {
     }
 
     fn trainer_rules(&self, run_state: &RunState, trainer: &TrainerState) -> [Rule; 5] {
-        let TrainerState { step, values, buffers, adam, average } = trainer;
+        let TrainerState { step, values, buffers, adam_steps, moments, average_steps, averages } = trainer;
         let n_steps_done = *step as u64;
         let steps_per_epoch = self.epoch_images.div_ceil(self.config.batch(self.n_train));
         let expected = run_state.epoch.checked_mul(steps_per_epoch);
@@ -80,13 +80,10 @@ impl RunSize<'_> {
             |moments: &Moments| moments.m.iter().all(is_number) && moments.v.iter().all(|v| *v >= 0.0);
         [
             (expected == Some(*step), "the number of its steps"),
-            (adam.0 == n_steps_done && average.0 == n_averaged, "the number of its steps"),
-            (
-                all(values, |value| value.is_finite()) && all(&average.1, |value| value.is_finite()),
-                "a weight",
-            ),
+            (*adam_steps == n_steps_done && *average_steps == n_averaged, "the number of its steps"),
+            (all(values, |value| value.is_finite()) && all(averages, |value| value.is_finite()), "a weight"),
             (all(buffers, |value| !value.is_nan()), "a batch statistic"),
-            (adam.1.iter().all(are_moments), "a moment of its optimiser"),
+            (moments.iter().all(are_moments), "a moment of its optimiser"),
         ]
     }
 }

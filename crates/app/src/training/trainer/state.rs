@@ -14,10 +14,14 @@ pub(crate) struct TrainerState {
     pub values: Vec<Vec<f32>>,
     /// Running statistics of the batch norms.
     pub buffers: Vec<Vec<f32>>,
-    /// Steps and moments of Adam.
-    pub adam: (u64, Vec<Moments>),
-    /// Steps and values of the running average; empty without one.
-    pub average: (u64, Vec<Vec<f32>>),
+    /// Steps of Adam.
+    pub adam_steps: u64,
+    /// Moments of Adam; empty before the first step.
+    pub moments: Vec<Moments>,
+    /// Steps of the running average.
+    pub average_steps: u64,
+    /// Values of the running average; empty without one.
+    pub averages: Vec<Vec<f32>>,
 }
 
 impl Trainer {
@@ -26,14 +30,16 @@ impl Trainer {
         let mut values = Vec::new();
         self.training.model.for_each_parameter(&mut |parameter| values.push(parameter.value.to_vec()));
         let buffers = self.buffers().into_iter().map(|buffer| buffer.value.to_vec()).collect();
-        let (n_steps_done, moments) = self.training.adam.state();
-        let average = self.average.as_ref().map(WeightAverage::state).unwrap_or_default();
+        let (adam_steps, moments) = self.training.adam.state();
+        let (average_steps, averages) = self.average.as_ref().map(WeightAverage::state).unwrap_or_default();
         TrainerState {
             step: self.step,
             values,
             buffers,
-            adam: (n_steps_done, moments.to_vec()),
-            average: (average.0, average.1.to_vec()),
+            adam_steps,
+            moments: moments.to_vec(),
+            average_steps,
+            averages: averages.to_vec(),
         }
     }
 
@@ -42,7 +48,7 @@ impl Trainer {
     /// # Errors
     /// If it is the state of another model or another recipe.
     pub(crate) fn restore(&mut self, state: TrainerState) -> Result<(), String> {
-        let TrainerState { step, values, buffers, adam: (adam_steps, moments), average } = state;
+        let TrainerState { step, values, buffers, adam_steps, moments, average_steps, averages } = state;
         let mut shapes = Vec::new();
         self.training.model.for_each_parameter(&mut |parameter| shapes.push(parameter.value.len()));
         let lengths_fit = |found: &mut dyn Iterator<Item = usize>| found.eq(shapes.iter().copied());
@@ -52,8 +58,8 @@ impl Trainer {
             && (moments.is_empty() && step == 0
                 || lengths_fit(&mut moments.iter().map(|moments| moments.m.len()))
                     && lengths_fit(&mut moments.iter().map(|moments| moments.v.len())))
-            && average.1.len() == n_averaged
-            && (n_averaged == 0 || lengths_fit(&mut average.1.iter().map(Vec::len)))
+            && averages.len() == n_averaged
+            && (n_averaged == 0 || lengths_fit(&mut averages.iter().map(Vec::len)))
             && fits_buffers(&buffers, &self.buffers());
         if !fits {
             return Err("it belongs to another model or another recipe".to_owned());
@@ -67,7 +73,7 @@ impl Trainer {
         });
         self.training.adam.restore(adam_steps, moments);
         if let Some(own) = &mut self.average {
-            own.restore(average.0, average.1);
+            own.restore(average_steps, averages);
         }
         self.step = step;
         Ok(())
