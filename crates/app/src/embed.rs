@@ -17,7 +17,7 @@ use crate::threads::in_pool;
 use crate::training::interrupt;
 use crate::training::pipeline::{self, FinishedRun};
 
-pub use model::Model;
+pub use crate::model::trained_model::Model;
 
 mod model;
 

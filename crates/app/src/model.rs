@@ -23,4 +23,5 @@ pub(crate) mod predicted_set;
 pub(crate) mod shift;
 pub(crate) mod tensors;
 mod torch_file;
+pub(crate) mod trained_model;
 pub(crate) mod training_digests;

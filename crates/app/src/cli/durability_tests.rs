@@ -165,10 +165,10 @@ fn any_operation_of_a_command_that_reads_may_fail() {
 
 /// `roentgen predict DIR/run DIR/films/test`, without its table.
 fn predict(folder: &Path) -> Result<(), AppError> {
-    let (model, card) = model_file::read(&folder.join("run"))?;
+    let model = model_file::read(&folder.join("run"))?;
     let sources: Vec<_> =
         find_files(&folder.join("films/test"))?.iter().map(|path| path.as_path().into()).collect();
-    let (results, _) = predict_files(&model, &card, &sources, &mut BatchSummary::new(card.class_names.len()));
+    let (results, _) = predict_files(&model, &sources, &mut BatchSummary::new(model.card.class_names.len()));
     assert_eq!(results.len(), 3);
     let failed = results.into_iter().find_map(|result| match result {
         FileResult::Failed { path, error } => {

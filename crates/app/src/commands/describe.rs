@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::error::AppError;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
+use crate::model::trained_model::Model;
 use crate::terminal::figures::colour_word;
 use crate::terminal::screen::{Screen, mebibytes, table, thousands};
 use crate::training::memory_estimate::{MemoryEstimate, RunSizes};
@@ -77,7 +78,7 @@ fn size_of_convolution(conv: ConvSpec, size: usize) -> LayerSize {
 pub(crate) fn run(path: &Path, screen: &Screen) -> Result<(), AppError> {
     let bytes = model_file::read_bytes(path)?;
     let digest = blake3::hash(&bytes).to_hex();
-    let (_, card) = model_file::decode(&bytes, path)?;
+    let Model { card, .. } = model_file::decode(&bytes, path)?;
     // One digest per training or validation image: too many to show.
     let card = ModelCard { training_digests: None, held_out: None, ..card };
     let rows = layers(&card.config().architecture(), card.size as usize);

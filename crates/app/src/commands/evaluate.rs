@@ -62,9 +62,10 @@ struct EvaluationMetrics {
 /// # Errors
 /// A file that is not a model, and whatever makes the data unusable.
 pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), AppError> {
-    let (model, card) = model_file::read(request.model)?;
+    let model = model_file::read(request.model)?;
+    let card = &model.card;
     let LoadedSets { val, test, mut is_leaked_val, mut is_leaked, is_own, source } =
-        load(request, &card, screen)?;
+        load(request, card, screen)?;
     if test.is_empty() {
         return Err(DataLoadingError::EmptyTest.into());
     }
@@ -78,8 +79,8 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     if let (Some(set), Some(known)) = (&val, known) {
         known.mark_leaked(set, &mut is_leaked_val);
     }
-    let val = val.map(|set| PredictedSet::new(&model, &card, &set, is_leaked_val));
-    let (test, summary) = PredictedSet::with_summary(&model, &card, &test, is_leaked);
+    let val = val.map(|set| PredictedSet::new(&model, &set, is_leaked_val));
+    let (test, summary) = PredictedSet::with_summary(&model, &test, is_leaked);
     test.evaluation.check_finite()?;
     let metrics = EvaluationMetrics {
         n_rejected: Rejected {
@@ -91,7 +92,7 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
         n_leaked_val: val.as_ref().map(PredictedSet::n_leaked),
         test: test.test_metrics(&card.class_names),
         n_seen,
-        shift: Shift::of(&summary, &card),
+        shift: Shift::of(&summary, card),
     };
     tables::show_test_tables(screen, &request.model.display().to_string(), &metrics.test);
     if let Some(words) = card.prior.in_words() {

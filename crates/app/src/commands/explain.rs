@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use ndarray::Array2;
-use roentgen_data::{ImageSource, LoadedFiles, load_files, visible_region};
-use roentgen_layers::ResNet9;
+use roentgen_data::{ImageSource, LoadedFiles, visible_region};
 use serde::Serialize;
 
 use crate::error::AppError;
@@ -13,6 +12,7 @@ use crate::error::command::CommandError;
 use crate::model::explain::{Explanation, Occlusion};
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
+use crate::model::trained_model::Model;
 use crate::report::overlay::{self, Heat, Panel};
 use crate::run_dir::output_file::OutputFile;
 use crate::terminal::probability::{REJECTED, probability_text};
@@ -67,20 +67,21 @@ pub(crate) fn run(request: &ExplainRequest<'_>, screen: &Screen) -> Result<(), A
     let model_path = model_file::path_of(model);
     let output = OutputFile { path: out, inputs: &[file, &model_path], mark: MARK, force };
     output.check()?;
-    let (model, card) = model_file::read(model)?;
-    let class = class.map(|class| find_class(&card, class)).transpose()?;
+    let model = model_file::read(model)?;
+    let card = &model.card;
+    let class = class.map(|class| find_class(card, class)).transpose()?;
     let bad = |reason: String| CommandError::BadImage { path: file.into(), reason };
-    let explained = ExplainedImage::read(&model, &card, &file.into(), class).map_err(bad)?;
+    let explained = ExplainedImage::read(&model, &file.into(), class).map_err(bad)?;
     explained.notes.iter().for_each(|note| screen.note("note", note));
     let (grad_cam, occlusion) = (explained.explanation.grad_cam(), explained.explanation.occlusion());
     let panels = [
-        prediction_panel(&explained.explanation, &card),
+        prediction_panel(&explained.explanation, card),
         explained.grad_cam_panel(&grad_cam),
         explained.occlusion_panel(&occlusion),
     ];
     let sheet = overlay::sheet(&explained.image, explained.window, &panels);
     output.write(&to_png(&sheet).map_err(|error| bad(error.to_string()))?)?;
-    show(request, &explained.explanation, &occlusion, &card, screen);
+    show(request, &explained.explanation, &occlusion, card, screen);
     Ok(())
 }
 
@@ -101,19 +102,13 @@ impl<'a> ExplainedImage<'a> {
     ///
     /// # Errors
     /// Why the file cannot be used.
-    pub(crate) fn read(
-        model: &'a ResNet9,
-        card: &'a ModelCard,
-        source: &ImageSource,
-        class: Option<usize>,
-    ) -> Result<Self, String> {
+    pub(crate) fn read(model: &'a Model, source: &ImageSource, class: Option<usize>) -> Result<Self, String> {
+        let card = &model.card;
         let options = card.image_options();
         let image = source.open(&options)?.to_rgb8();
-        let sources = std::slice::from_ref(source);
-        let LoadedFiles { images, mut by_source, notes } =
-            load_files(sources, card.channels, &options, &roentgen_data::silent);
+        let LoadedFiles { images, mut by_source, notes } = card.read_images(std::slice::from_ref(source));
         by_source.remove(0)?;
-        let explanation = Explanation::new(model, card, &images, 0, class);
+        let explanation = Explanation::new(model, &images, 0, class);
         let small = images.image(0);
         let small_size = (small.width, small.height);
         let window = visible_region(image.dimensions(), small_size, options.crop as usize, options.fit);

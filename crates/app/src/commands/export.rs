@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use roentgen_layers::ResNet9;
-
 use crate::error::AppError;
 use crate::error::command::CommandError;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::model::onnx;
+use crate::model::trained_model::Model;
 use crate::run_dir::output_file::OutputFile;
 use crate::terminal::screen::Screen;
 
@@ -25,14 +24,15 @@ pub(crate) fn run(model: &Path, out: &Path, force: bool, screen: &Screen) -> Res
     let file = OutputFile { path: out, inputs: &[&model_path], mark: MARK, force };
     file.check()?;
     CommandError::check_ending("--onnx", out, "onnx")?;
-    let (model, card) = model_file::read(model)?;
-    let bytes = to_onnx(&model, &card)?;
+    let model = model_file::read(model)?;
+    let bytes = to_onnx(&model)?;
     file.write(&bytes)?;
-    let ModelCard { channels, resize, fit, .. } = card;
-    let side = onnx::side(&card);
+    let card = &model.card;
+    let ModelCard { channels, resize, fit, .. } = *card;
+    let side = onnx::side(card);
     let crop = format!("the centre crop of an image ({})", fit.in_words(resize));
     screen.field("input", &format!("pixels (batch, {channels}, {side}, {side}), 0 to 1: {crop}"));
-    if onnx::misses_pixels(&card) {
+    if onnx::misses_pixels(card) {
         screen.field(
             "note",
             &format!(
@@ -57,10 +57,10 @@ pub(crate) fn run(model: &Path, out: &Path, force: bool, screen: &Screen) -> Res
 ///
 /// # Errors
 /// [`CommandError::NotExportable`] if it normalises each image by its own mean and deviation.
-pub(crate) fn to_onnx(model: &ResNet9, card: &ModelCard) -> Result<Vec<u8>, CommandError> {
-    if card.normalization.per_image {
+pub(crate) fn to_onnx(model: &Model) -> Result<Vec<u8>, CommandError> {
+    if model.card.normalization.per_image {
         Err(CommandError::NotExportable)
     } else {
-        Ok(onnx::to_bytes(model, card))
+        Ok(onnx::to_bytes(&model.network, &model.card))
     }
 }

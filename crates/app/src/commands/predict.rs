@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 
-use roentgen_data::{
-    ImageSource, LoadOptions, LoadedFiles, find_all_files, is_image, is_listed_image, load_files,
-};
-use roentgen_layers::ResNet9;
+use roentgen_data::{ImageSource, LoadOptions, LoadedFiles, find_all_files, is_image, is_listed_image};
 use serde::Serialize;
 
 use crate::error::AppError;
@@ -17,6 +14,7 @@ use crate::model::image_prediction::{ImagePrediction, predict_images};
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::model::shift::{MIN_IMAGES, Shift, has_enough_validation_images};
+use crate::model::trained_model::Model;
 use crate::run_dir::error::WriteError;
 use crate::terminal::foreign_text::{csv_cell, error_line, printable_json};
 use crate::terminal::probability::{REJECTED, probability_text};
@@ -110,7 +108,8 @@ pub(crate) fn run(
     format: OutputFormat,
     screen: &Screen,
 ) -> Result<(), AppError> {
-    let (model, card) = model_file::read(model)?;
+    let model = model_file::read(model)?;
+    let card = &model.card;
     let sources = expand(inputs)?;
     if card.ood_detector.is_none() {
         let text = "this model rejects no image and compares no batch with its validation images: it is not the final \
@@ -119,11 +118,11 @@ pub(crate) fn run(
     }
     let bar = screen.bar(sources.len());
     bar.set_prefix("predicting");
-    let mut writer = Writer::new(format, &card);
+    let mut writer = Writer::new(format, card);
     let mut summary = BatchSummary::new(card.class_names.len());
     let mut failures = Failures::default();
     for chunk in sources.chunks(CHUNK) {
-        let (results, notes) = predict_files(&model, &card, chunk, &mut summary);
+        let (results, notes) = predict_files(&model, chunk, &mut summary);
         notes.iter().for_each(|note| screen.note("note", note));
         failures.add(&results);
         bar.inc(chunk.len() as u64);
@@ -139,14 +138,14 @@ pub(crate) fn run(
         screen.note("rejected", &format!("{n} unlike the training images"));
     }
     // A model without a detector has had its note above.
-    let is_compared = card.ood_detector.is_none() || has_enough_validation_images(&card);
+    let is_compared = card.ood_detector.is_none() || has_enough_validation_images(card);
     if summary.n_images() >= MIN_IMAGES && !is_compared {
         let text = format!(
             "this model has fewer than {MIN_IMAGES} validation images, so these images were not compared with them"
         );
         screen.note("note", &text);
     }
-    show_shift(Shift::of(&summary, &card), format, screen)?;
+    show_shift(Shift::of(&summary, card), format, screen)?;
     failures.report(sources.len(), screen)
 }
 
@@ -212,24 +211,17 @@ fn show_shift(shift: Option<Shift>, format: OutputFormat, screen: &Screen) -> Re
 /// Predicts each file, and adds its image to `summary`. Returns the results, and notes on what is unusual in the files.
 #[must_use]
 pub(crate) fn predict_files(
-    model: &ResNet9,
-    card: &ModelCard,
+    model: &Model,
     sources: &[ImageSource],
     summary: &mut BatchSummary,
 ) -> (Vec<FileResult>, Vec<String>) {
-    let LoadedFiles { images, by_source, notes } = read_files(card, sources);
-    let predictions = predict_images(model, card, &images, summary);
+    let LoadedFiles { images, by_source, notes } = model.card.read_images(sources);
+    let predictions = predict_images(model, &images, summary);
     let of_each = sources.iter().map(ImageSource::name).zip(by_source);
     let results = of_each.map(|(path, image)| {
-        FileResult::new(path, &card.class_names, image.map(|image| &predictions[image]))
+        FileResult::new(path, &model.card.class_names, image.map(|image| &predictions[image]))
     });
     (results.collect(), notes)
-}
-
-/// Reads files as the model needs them.
-#[must_use]
-pub(crate) fn read_files(card: &ModelCard, sources: &[ImageSource]) -> LoadedFiles {
-    load_files(sources, card.channels, &card.image_options(), &roentgen_data::silent)
 }
 
 /// All files of all inputs. Those that are no images, or missing, stay in the list, so that the output names them.

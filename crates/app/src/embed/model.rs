@@ -1,9 +1,8 @@
-//! A trained model as one value: the network with everything that a prediction needs besides its weights.
+//! What a program that embeds the trainer does with a trained model.
 
 use std::path::{Path, PathBuf};
 
-use roentgen_data::{ImageSet, LoadedFiles, load_files, silent};
-use roentgen_layers::ResNet9;
+use roentgen_data::{ImageSet, LoadedFiles};
 
 use super::all_fit;
 use crate::data_loading::error::DataLoadingError;
@@ -13,31 +12,8 @@ use crate::model::batch_summary::BatchSummary;
 use crate::model::error::ModelError;
 use crate::model::image_prediction::{ImagePrediction, predict_images};
 use crate::model::inference::evaluate;
-use crate::model::model_card::ModelCard;
 use crate::model::model_file;
-
-/// A trained model. Threads can share one: predictions do not change it.
-///
-/// ```
-/// use roentgen::{Model, Screen, TrainConfig};
-///
-/// let config = TrainConfig { films: 24, width: 8, epochs: Some(1), ..TrainConfig::default() };
-/// let screen = Screen::silent();
-/// let data = roentgen::load(&config, &screen)?;
-/// let folder = tempfile::tempdir()?;
-/// let run = roentgen::train(&config, &data, &folder.path().join("run"), &screen)?;
-///
-/// let model = Model::read(&run.folder)?;
-/// assert_eq!(model.class_names(), data.class_names);
-/// let (metrics, _) = model.evaluate(&data.test)?;
-/// assert_eq!(Some(metrics), run.test);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug)]
-pub struct Model {
-    network: ResNet9,
-    card: ModelCard,
-}
+use crate::model::trained_model::Model;
 
 impl Model {
     /// Reads `model.safetensors`, or the one in a run folder.
@@ -53,8 +29,7 @@ impl Model {
     /// assert!(matches!(error, AppError::Model(_)));
     /// ```
     pub fn read(path: &Path) -> Result<Self, AppError> {
-        let (network, card) = model_file::read(path)?;
-        Ok(Self { network, card })
+        Ok(model_file::read(path)?)
     }
 
     /// The classes, in the order of the network's outputs.
@@ -127,12 +102,10 @@ impl Model {
     /// ```
     #[must_use]
     pub fn predict(&self, paths: &[PathBuf]) -> Vec<Result<ImagePrediction, String>> {
-        let options = self.card.image_options();
         let sources: Vec<_> = paths.iter().map(|path| path.as_path().into()).collect();
-        let LoadedFiles { images, by_source, .. } =
-            load_files(&sources, self.card.channels, &options, &silent);
+        let LoadedFiles { images, by_source, .. } = self.card.read_images(&sources);
         let mut summary = BatchSummary::new(self.card.class_names.len());
-        let predictions = predict_images(&self.network, &self.card, &images, &mut summary);
+        let predictions = predict_images(self, &images, &mut summary);
         by_source.into_iter().map(|image| image.map(|image| predictions[image].clone())).collect()
     }
 

@@ -17,6 +17,7 @@ use crate::model::inference::{Evaluation, evaluation_batch};
 use crate::model::model_card::ModelCard;
 use crate::model::observation::observe;
 use crate::model::ood::{self, RejectReason};
+use crate::model::trained_model::Model;
 
 /// The hidden square has one in this many of the sides of the crop.
 const PATCH: usize = 4;
@@ -25,8 +26,7 @@ const STEPS: usize = 12;
 
 /// The prediction for an image, and what it is based on.
 pub(crate) struct Explanation<'a> {
-    model: &'a ResNet9,
-    card: &'a ModelCard,
+    model: &'a Model,
     views: Views,
     /// The class that is explained.
     pub class: usize,
@@ -54,15 +54,10 @@ impl<'a> Explanation<'a> {
     /// # Panics
     /// If there is no such image or class.
     #[must_use]
-    pub(crate) fn new(
-        model: &'a ResNet9,
-        card: &'a ModelCard,
-        set: &ImageSet,
-        image: usize,
-        class: Option<usize>,
-    ) -> Self {
+    pub(crate) fn new(model: &'a Model, set: &ImageSet, image: usize, class: Option<usize>) -> Self {
+        let Model { network, card } = model;
         let one = set.select(&[image]);
-        let observation = observe(model, &one, card.preprocessing()).next().expect("one image");
+        let observation = observe(network, &one, card.preprocessing()).next().expect("one image");
         let mut evaluation = Evaluation::new(card.class_names.len());
         evaluation.add(0, &observation.logits);
         let reject_reason = ood::reject_reason(card.ood_detector.as_ref(), &observation);
@@ -70,19 +65,19 @@ impl<'a> Explanation<'a> {
         let class = class.unwrap_or(predicted);
         let probabilities = evaluation.predictions(card.temperature).probabilities(0).to_vec();
         let views = Views::of(card, set, image);
-        Self { model, card, views, class, predicted, probabilities, reject_reason }
+        Self { model, views, class, predicted, probabilities, reject_reason }
     }
 
     /// Grad-CAM of the class, as coarse as the last convolution sees; 0 or more, in units of the logit.
     #[must_use]
     pub(crate) fn grad_cam(&self) -> Array2<f32> {
-        self.views.grad_cam(self.model, self.class)
+        self.views.grad_cam(&self.model.network, self.class)
     }
 
     /// What hiding parts of the image does to the class.
     #[must_use]
     pub(crate) fn occlusion(&self) -> Occlusion {
-        self.views.occlusion(self.model, self.card, self.class)
+        self.views.occlusion(self.model, self.class)
     }
 }
 
@@ -91,14 +86,8 @@ impl<'a> Explanation<'a> {
 /// # Panics
 /// If there is no such image or class.
 #[must_use]
-pub(crate) fn grad_cam(
-    model: &ResNet9,
-    card: &ModelCard,
-    set: &ImageSet,
-    image: usize,
-    class: usize,
-) -> Array2<f32> {
-    Views::of(card, set, image).grad_cam(model, class)
+pub(crate) fn grad_cam(model: &Model, set: &ImageSet, image: usize, class: usize) -> Array2<f32> {
+    Views::of(&model.card, set, image).grad_cam(&model.network, class)
 }
 
 /// The views of one image over which its prediction is averaged.
@@ -121,11 +110,11 @@ impl Views {
     }
 
     /// The mean of the Grad-CAM of every view, each drawn back to where the plain view shows the same part of the image.
-    fn grad_cam(&self, model: &ResNet9, class: usize) -> Array2<f32> {
+    fn grad_cam(&self, network: &ResNet9, class: usize) -> Array2<f32> {
         let mut workspace = Workspace::default();
         let mut maps = self.all.iter().map(|(view, x)| {
-            model.infer(x, &mut workspace);
-            let heat = model.grad_cam(workspace.feature_map().index_axis(Axis(0), 0), class);
+            network.infer(x, &mut workspace);
+            let heat = network.grad_cam(workspace.feature_map().index_axis(Axis(0), 0), class);
             in_plain_view(&heat, *view)
         });
         let first = maps.next().expect("a view");
@@ -133,7 +122,8 @@ impl Views {
     }
 
     /// How much the log-odds of `class` fall with each hidden pixel. The same part of the image is hidden in every view.
-    fn occlusion(&self, model: &ResNet9, card: &ModelCard, class: usize) -> Occlusion {
+    fn occlusion(&self, model: &Model, class: usize) -> Occlusion {
+        let Model { network, card } = model;
         let squares = Square::all(card.size as usize);
         let mut logits = Array2::<f32>::zeros((squares.len() + 1, card.class_names.len()));
         let mut workspace = Workspace::default();
@@ -141,7 +131,7 @@ impl Views {
         for (view, x) in &self.all {
             for (chunk_idx, chunk) in squares.chunks(batch).enumerate() {
                 let x = with_hidden(x.index_axis(Axis(0), 0), *view, chunk);
-                let of_view = model.infer(&x, &mut workspace);
+                let of_view = network.infer(&x, &mut workspace);
                 let shape = (chunk.len() + 1, logits.ncols());
                 let of_view = of_view.to_shape(shape).expect("a logit for each class");
                 // The first image of each chunk is the whole one, which counts once.

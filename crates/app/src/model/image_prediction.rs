@@ -1,13 +1,12 @@
 //! What a model predicts for images of unknown class.
 
 use roentgen_data::ImageSet;
-use roentgen_layers::ResNet9;
 
 use crate::model::batch_summary::BatchSummary;
 use crate::model::inference::Evaluation;
-use crate::model::model_card::ModelCard;
 use crate::model::observation::{Observation, observe};
 use crate::model::ood::{RejectReason, reject_reason};
+use crate::model::trained_model::Model;
 
 /// What a model predicts for one image.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,24 +23,22 @@ pub struct ImagePrediction {
 
 /// What the model predicts for every image of `images`, in their order; labels are not read. Adds the images to `summary`.
 pub(crate) fn predict_images(
-    model: &ResNet9,
-    card: &ModelCard,
+    model: &Model,
     images: &ImageSet,
     summary: &mut BatchSummary,
 ) -> Vec<ImagePrediction> {
-    predict_each(model, card, images, |observation, is_rejected| summary.add(observation, is_rejected))
+    predict_each(model, images, |observation, is_rejected| summary.add(observation, is_rejected))
 }
 
 /// The same with a summary of each image alone.
 #[cfg(feature = "serve")]
 pub(crate) fn predict_with_summaries(
-    model: &ResNet9,
-    card: &ModelCard,
+    model: &Model,
     images: &ImageSet,
 ) -> Vec<(ImagePrediction, BatchSummary)> {
     let mut summaries = Vec::with_capacity(images.len());
-    let predictions = predict_each(model, card, images, |observation, is_rejected| {
-        let mut summary = BatchSummary::new(card.class_names.len());
+    let predictions = predict_each(model, images, |observation, is_rejected| {
+        let mut summary = BatchSummary::new(model.card.class_names.len());
         summary.add(observation, is_rejected);
         summaries.push(summary);
     });
@@ -50,14 +47,14 @@ pub(crate) fn predict_with_summaries(
 
 /// The same; `on_observation` gets what is known of each image, and whether it is rejected.
 fn predict_each(
-    model: &ResNet9,
-    card: &ModelCard,
+    model: &Model,
     images: &ImageSet,
     mut on_observation: impl FnMut(&Observation<'_>, bool),
 ) -> Vec<ImagePrediction> {
+    let Model { network, card } = model;
     let (mut evaluation, mut reject_reasons) =
         (Evaluation::new(card.class_names.len()), Vec::with_capacity(images.len()));
-    for observation in observe(model, images, card.preprocessing()) {
+    for observation in observe(network, images, card.preprocessing()) {
         // Probabilities and classes do not depend on the label.
         evaluation.add(0, &observation.logits);
         let reject_reason = reject_reason(card.ood_detector.as_ref(), &observation);

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use roentgen_data::{BrightnessPattern, LoadOptions, MAX_CLASSES, Normalization, TtaConfig};
+use roentgen_data::{
+    BrightnessPattern, ImageSource, LoadOptions, LoadedFiles, MAX_CLASSES, Normalization, TtaConfig,
+    load_files, silent,
+};
 use roentgen_layers::ResNet9Config;
 use serde::{Deserialize, Serialize};
 
@@ -165,6 +168,12 @@ impl ModelCard {
             pattern: self.brightness_pattern.clone(),
             ..LoadOptions::default()
         }
+    }
+
+    /// Reads image files for this model.
+    #[must_use]
+    pub(crate) fn read_images(&self, sources: &[ImageSource]) -> LoadedFiles {
+        load_files(sources, self.channels, &self.image_options(), &silent)
     }
 
     /// The version of the layout that this program writes.

@@ -19,6 +19,7 @@ use super::little_endian::little_endian;
 use super::model_card::{ModelCard, NO_DIGEST};
 use super::tensors::{Tensor, expect_shape, set_weights, tensors};
 use super::torch_file;
+use super::trained_model::Model;
 use super::training_digests::TrainingDigests;
 use crate::terminal::figures::colour_word;
 
@@ -41,9 +42,9 @@ struct Stored {
 
 /// The model as the bytes of a file. `n_steps_done` is what PyTorch calls `num_batches_tracked`.
 #[must_use]
-pub(crate) fn to_bytes(model: &ResNet9, card: &ModelCard, n_steps_done: u64) -> Vec<u8> {
+pub(crate) fn to_bytes(network: &ResNet9, card: &ModelCard, n_steps_done: u64) -> Vec<u8> {
     let mut stored = Vec::new();
-    for Tensor { name, shape, values } in tensors(model) {
+    for Tensor { name, shape, values } in tensors(network) {
         if let Some(prefix) = name.strip_suffix("running_mean") {
             let (name, bytes) = (format!("{prefix}num_batches_tracked"), n_steps_done.to_le_bytes().to_vec());
             stored.push(Stored { name, dtype: Dtype::I64, shape: Vec::new(), bytes });
@@ -101,7 +102,7 @@ pub(crate) fn weights_digest(bytes: &[u8], card: &ModelCard) -> String {
 ///
 /// # Errors
 /// As [`read_bytes`] and [`decode`].
-pub(crate) fn read(path: &Path) -> Result<(ResNet9, ModelCard), ModelError> {
+pub(crate) fn read(path: &Path) -> Result<Model, ModelError> {
     decode(&read_bytes(path)?, path)
 }
 
@@ -110,7 +111,7 @@ pub(crate) fn read(path: &Path) -> Result<(ResNet9, ModelCard), ModelError> {
 /// # Errors
 /// [`ModelError::Invalid`] for a file that Roentgen did not write, that is cut short or damaged, or that holds weights
 /// that are not finite.
-pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<(ResNet9, ModelCard), ModelError> {
+pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<Model, ModelError> {
     from_bytes(bytes).map_err(|reason| ModelError::Invalid { path: path.into(), reason })
 }
 
@@ -143,7 +144,7 @@ fn folder_inside(path: &Path) -> Option<PathBuf> {
 }
 
 /// The model in the bytes of a file, or what is wrong with them.
-pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(ResNet9, ModelCard), String> {
+pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Model, String> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(not_whole)?;
     let tensors = SafeTensors::deserialize(bytes).map_err(not_whole)?;
     let card = read_card(&metadata)?;
@@ -155,9 +156,9 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(ResNet9, ModelCard), String> {
     expect_shape(&tensors, "conv1.0.weight", &[width, c_in, 3, 3])?;
     expect_shape(&tensors, "classifier.weight", &[n_classes, card.config().architecture().n_features()])?;
 
-    let mut model = ResNet9::zeros(&card.config());
-    set_weights(&mut model, &tensors, "", |_| true)?;
-    Ok((model, card))
+    let mut network = ResNet9::zeros(&card.config());
+    set_weights(&mut network, &tensors, "", |_| true)?;
+    Ok(Model { network, card })
 }
 
 /// What a model took from the file of another one.

@@ -1,10 +1,9 @@
 //! The images that look most alike to a model: those with the most similar features, which are what its classifier reads.
 
 use roentgen_data::{ImageSet, TtaConfig};
-use roentgen_layers::ResNet9;
 
 use super::inference::{Preprocessing, infer_share};
-use super::model_card::ModelCard;
+use super::trained_model::Model;
 
 /// The features of many images.
 #[derive(Clone, Debug)]
@@ -25,15 +24,10 @@ pub(crate) struct Neighbour {
 
 impl Neighbours {
     /// Of the images of a set. Calls `on_image` with each that is done, and stops where it returns false.
-    pub(crate) fn new(
-        model: &ResNet9,
-        card: &ModelCard,
-        set: &ImageSet,
-        on_image: impl Fn(usize) -> bool,
-    ) -> Self {
+    pub(crate) fn new(model: &Model, set: &ImageSet, on_image: impl Fn(usize) -> bool) -> Self {
         let mut features = Vec::new();
         let mut n_features = 1;
-        for (image, of_image) in features_of(model, card, set).enumerate() {
+        for (image, of_image) in features_of(model, set).enumerate() {
             n_features = of_image.len();
             features.extend(of_image);
             if !on_image(image) {
@@ -48,14 +42,8 @@ impl Neighbours {
     /// # Panics
     /// If the set is empty, or the model another one.
     #[must_use]
-    pub(crate) fn nearest(
-        &self,
-        model: &ResNet9,
-        card: &ModelCard,
-        set: &ImageSet,
-        n: usize,
-    ) -> Vec<Neighbour> {
-        let own = features_of(model, card, &set.select(&[0])).next().expect("one image");
+    pub(crate) fn nearest(&self, model: &Model, set: &ImageSet, n: usize) -> Vec<Neighbour> {
+        let own = features_of(model, &set.select(&[0])).next().expect("one image");
         self.most_similar(&own, n)
     }
 
@@ -72,14 +60,10 @@ impl Neighbours {
 }
 
 /// The features of each image of a set, scaled to length 1.
-fn features_of<'a>(
-    model: &'a ResNet9,
-    card: &'a ModelCard,
-    set: &'a ImageSet,
-) -> impl Iterator<Item = Vec<f32>> + 'a {
+fn features_of<'a>(model: &'a Model, set: &'a ImageSet) -> impl Iterator<Item = Vec<f32>> + 'a {
     // Features are those of the plain view.
-    let preprocessing = Preprocessing { tta: TtaConfig::default(), ..card.preprocessing() };
-    infer_share(model, set, preprocessing, (0, 1), |_, output| {
+    let preprocessing = Preprocessing { tta: TtaConfig::default(), ..model.card.preprocessing() };
+    infer_share(&model.network, set, preprocessing, (0, 1), |_, output| {
         let length = output.features.iter().map(|x| x * x).sum::<f32>().sqrt();
         // An image without any feature is like no other.
         let scale = if length > 0.0 && length.is_finite() { 1.0 / length } else { 0.0 };

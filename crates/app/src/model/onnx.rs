@@ -55,13 +55,13 @@ pub(crate) fn misses_pixels(card: &ModelCard) -> bool {
 
 /// The model as the bytes of an ONNX file.
 #[must_use]
-pub(crate) fn to_bytes(model: &ResNet, card: &ModelCard) -> Vec<u8> {
+pub(crate) fn to_bytes(network: &ResNet, card: &ModelCard) -> Vec<u8> {
     let tensors: HashMap<String, Tensor> =
-        tensors::tensors(model).into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
+        tensors::tensors(network).into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
     let mut graph = Graph {
-        architecture: model.architecture(),
+        architecture: network.architecture(),
         tensors: &tensors,
-        proto: GraphProto { name: model.architecture().name.to_owned(), ..GraphProto::default() },
+        proto: GraphProto { name: network.architecture().name.to_owned(), ..GraphProto::default() },
     };
     let (channels, side, n_classes) = (card.channels, side(card) as usize, card.class_names.len());
     graph.proto.input = vec![value("pixels", &[channels, side, side])];

@@ -1,7 +1,6 @@
 //! The predictions of a model for a set whose classes are known, with what else is known of each image.
 
 use roentgen_data::{ImageSet, group_ids};
-use roentgen_layers::ResNet9;
 
 use crate::metrics::test_metrics::{TestImages, TestMetrics, main_images};
 use crate::metrics::{Predictions, SubsetMetrics};
@@ -10,6 +9,7 @@ use crate::model::inference::Evaluation;
 use crate::model::model_card::ModelCard;
 use crate::model::observation::{Observation, observe};
 use crate::model::ood::{RejectReason, reject_reason};
+use crate::model::trained_model::Model;
 
 /// The predictions for every image of a set.
 #[derive(Clone, Debug)]
@@ -30,21 +30,17 @@ impl PredictedSet {
     ///
     /// # Panics
     /// If `is_leaked` is not as long as the set.
-    pub(crate) fn new(model: &ResNet9, card: &ModelCard, set: &ImageSet, is_leaked: Vec<bool>) -> Self {
-        Self::with_summary(model, card, set, is_leaked).0
+    pub(crate) fn new(model: &Model, set: &ImageSet, is_leaked: Vec<bool>) -> Self {
+        Self::with_summary(model, set, is_leaked).0
     }
 
     /// The same, and the summary of all images together.
     ///
     /// # Panics
     /// As [`PredictedSet::new`].
-    pub(crate) fn with_summary(
-        model: &ResNet9,
-        card: &ModelCard,
-        set: &ImageSet,
-        is_leaked: Vec<bool>,
-    ) -> (Self, BatchSummary) {
-        Self::of_observations(card, set, is_leaked, observe(model, set, card.preprocessing()))
+    pub(crate) fn with_summary(model: &Model, set: &ImageSet, is_leaked: Vec<bool>) -> (Self, BatchSummary) {
+        let Model { network, card } = model;
+        Self::of_observations(card, set, is_leaked, observe(network, set, card.preprocessing()))
     }
 
     /// The same of images that have gone through the network.

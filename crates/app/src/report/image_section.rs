@@ -32,7 +32,7 @@ pub(super) fn image_section(input: &ReportInput<'_>) -> Markup {
 fn training_samples(input: &ReportInput<'_>) -> Markup {
     let (train, class_names) = (&input.data.train, &input.data.class_names);
     let per_class = if class_names.len() > MANY_CLASSES { 1 } else { SAMPLES_PER_CLASS };
-    let options = input.card.image_options();
+    let options = input.model.card.image_options();
     html! {
         div.images.small { @for image in samples(train, class_names.len().min(MANY_CLASSES), per_class) {
             (figure(&image_and_window(train, image, &options), None, train.name(image),
@@ -109,8 +109,8 @@ fn test_image(
     reject_reason: Option<RejectReason>,
 ) -> Markup {
     let test = &input.data.test;
-    let heat = grad_cam(input.model, input.card, test, image, predicted);
-    let shown = image_and_window(test, image, &input.card.image_options());
+    let heat = grad_cam(input.model, test, image, predicted);
+    let shown = image_and_window(test, image, &input.model.card.image_options());
     let probabilities = predictions.probabilities(image);
     let with_probability = |class: usize| {
         format!("{} {}", input.data.class_names[class], probability_text(probabilities[class]))

@@ -2,12 +2,11 @@
 
 use maud::{Markup, html};
 use roentgen_data::Dataset;
-use roentgen_layers::ResNet9;
 
 use crate::config::TrainConfig;
 use crate::data_loading::phantom;
-use crate::model::model_card::ModelCard;
 use crate::model::predicted_set::PredictedSet;
+use crate::model::trained_model::Model;
 use crate::run_dir::records::{LogLine, Metrics};
 
 /// From this number of classes on, tables with a column per class do not fit on a page.
@@ -22,9 +21,7 @@ pub(crate) struct ReportInput<'a> {
     /// Training steps of an epoch.
     pub steps_per_epoch: usize,
     /// The model with the weights of the saved epoch.
-    pub model: &'a ResNet9,
-    /// The model card of that model.
-    pub card: &'a ModelCard,
+    pub model: &'a Model,
     /// BLAKE3 digest of the model file.
     pub model_digest: &'a str,
     /// The contents of `metrics.json`.

@@ -11,7 +11,7 @@ const SMALL_TEST_SET: u64 = 300;
 
 /// The whole section.
 pub(super) fn model_card_section(input: &ReportInput<'_>) -> Markup {
-    let card = input.card;
+    let card = &input.model.card;
     html! {
         h2 id="card" { "Model card" }
         table.pairs { tbody {
@@ -23,7 +23,7 @@ pub(super) fn model_card_section(input: &ReportInput<'_>) -> Markup {
                 " pixels, normalised per channel." } }
             tr { td { "Output" } td { "A calibrated probability for each of these classes: "
                 (input.data.class_names.join(", ")) ". Images unlike the training images are rejected"
-                @if let Some(share) = input.card.ood_detector.as_ref().and_then(|detector| detector.held_out().in_words()) {
+                @if let Some(share) = input.model.card.ood_detector.as_ref().and_then(|detector| detector.held_out().in_words()) {
                     "; so are " (share)
                 } "." } }
             tr { td { "Trained on" } td { (input.source()) ", " (counted(input.data.train.len(), "image")) "." } }
@@ -35,7 +35,7 @@ pub(super) fn model_card_section(input: &ReportInput<'_>) -> Markup {
 fn limits(input: &ReportInput<'_>) -> Markup {
     let is_small = input.metrics.test.as_ref().is_some_and(|test| test.main().confusion.n() < SMALL_TEST_SET);
     html! {
-        "At this size an image shows no detail finer than 1/" (input.card.size) " of the crop. "
+        "At this size an image shows no detail finer than 1/" (input.model.card.size) " of the crop. "
         "The model knows only these classes and predicts one of them unless it rejects the image. "
         "The metrics hold for images from the same sources, taken in the same way; elsewhere they are unknown until measured. "
         @if input.is_medical && input.data.findings.patients.is_none() {

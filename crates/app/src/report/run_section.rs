@@ -16,13 +16,13 @@ pub(super) fn run_section(input: &ReportInput<'_>) -> Markup {
             @if input.config.has_path_pseudonyms() { ", put pseudonyms.csv of this run beside it, which has the paths," }
             " and run "
             code { "roentgen train --config config.toml" }
-            @if input.card.initial_weights.is_some() { ", with the same images and the same file of initial weights" } "." }
+            @if input.model.card.initial_weights.is_some() { ", with the same images and the same file of initial weights" } "." }
         pre { (input.config.to_toml()) }
         div.scroll { table.pairs { tbody {
             tr { td { "Program" } td { "roentgen " (env!("CARGO_PKG_VERSION")) } }
             tr { td { "Machine" } td { (threads) ", " (cpu::vector_width()) ", " (cpu::name()) } }
             tr { td { "Model" } td { "model.safetensors, BLAKE3 " (input.model_digest) } }
-            @if let Some(digest) = &input.card.initial_weights { tr { td { "Initial weights" } td { "BLAKE3 " (digest) } } }
+            @if let Some(digest) = &input.model.card.initial_weights { tr { td { "Initial weights" } td { "BLAKE3 " (digest) } } }
             @for of in input.data.subsets() { tr { td { "Data: " (of.subset.in_words()) " set" } td { (digest(of.set)) } } }
         } } }
     }

@@ -1,18 +1,16 @@
 //! A model in memory.
 
 use roentgen_data::ImageSet;
-use roentgen_layers::ResNet9;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::batching::Queue;
 use crate::model::batch_summary::BatchSummary;
 use crate::model::image_prediction::ImagePrediction;
-use crate::model::model_card::ModelCard;
+use crate::model::trained_model::Model;
 
 /// A model, ready to predict.
 pub(super) struct LoadedModel {
-    pub(super) model: ResNet9,
-    pub(super) card: ModelCard,
+    pub(super) model: Model,
     pub(super) queue: Queue<WaitingImage, (ImagePrediction, BatchSummary)>,
 }
 

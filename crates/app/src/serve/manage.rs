@@ -222,6 +222,5 @@ async fn export(
 
 fn onnx(site: &Site, run: &RunEntry) -> Result<Vec<u8>, Problem> {
     let loaded = site.model(run)?;
-    to_onnx(&loaded.model, &loaded.card)
-        .map_err(|error| Problem::Refused(StatusCode::CONFLICT, error.to_string()))
+    to_onnx(&loaded.model).map_err(|error| Problem::Refused(StatusCode::CONFLICT, error.to_string()))
 }

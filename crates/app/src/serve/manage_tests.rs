@@ -19,9 +19,9 @@ async fn a_run_is_exported_compared_renamed_and_deleted() {
     let folder = trained();
     let run = folder.path().join("my run");
     let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
-    let (model, card) = model_file::read(&run).expect("a model");
+    let model = model_file::read(&run).expect("a model");
     let exports = [
-        ("onnx", to_onnx(&model, &card).expect("a model")),
+        ("onnx", to_onnx(&model).expect("a model")),
         ("safetensors", fs::read(run.join("model.safetensors")).expect("a model")),
     ];
     for (format, expected) in exports {

@@ -160,9 +160,8 @@ impl Site {
             kept.last_used = Instant::now();
             return Ok(Arc::clone(&kept.model));
         }
-        let (model, card) =
-            model_file::read(&path).map_err(|error| Problem::Unreadable(error.to_string()))?;
-        let model = Arc::new(LoadedModel { model, card, queue: Queue::default() });
+        let model = model_file::read(&path).map_err(|error| Problem::Unreadable(error.to_string()))?;
+        let model = Arc::new(LoadedModel { model, queue: Queue::default() });
         models.insert(path, Kept { written, last_used: Instant::now(), model: Arc::clone(&model) });
         while models.len() > MAX_MODELS {
             let unused_longest =

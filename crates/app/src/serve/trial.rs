@@ -13,7 +13,7 @@ use super::layout::{encoded, page};
 use super::problem::Problem;
 use super::quality::Quality;
 use super::runs::RunEntry;
-use super::site::{LoadedModel, Site};
+use super::site::Site;
 use crate::config::TrainConfig;
 use crate::model::model_card::ModelCard;
 use crate::report::overlay::STRENGTH;
@@ -59,7 +59,7 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
         Ok((Quality::read(&path), set))
     };
     let (quality, set) = site.beside(quality_and_set).await?;
-    let LoadedModel { card, .. } = &*loaded;
+    let card = &loaded.model.card;
     Ok(page(
         "/",
         &format!("{name}: try"),

@@ -22,6 +22,7 @@ use crate::config::TrainConfig;
 use crate::data_loading::load::load;
 use crate::model::instruction_sets::OtherCpu;
 use crate::model::model_file;
+use crate::model::trained_model::Model;
 use crate::run_dir::file_names::{CONFIG, LAST_MODEL, LOG, METRICS, MODEL};
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::predictions_file;
@@ -241,7 +242,7 @@ fn a_model_some_epochs_ahead_of_the_checkpoint_is_written_again() {
     case.start(&out).expect_err("a full disk");
     drop(hooked);
     let model = parent.path().join("undisturbed").join(MODEL);
-    let (_, card) = model_file::read(&model).expect("a model");
+    let Model { card, .. } = model_file::read(&model).expect("a model");
     assert!(card.epoch > 2, "epoch {}", card.epoch);
     fs::copy(&model, out.join(MODEL)).expect("a file");
     case.assert_complete(&out, "a later model");

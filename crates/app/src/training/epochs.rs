@@ -17,6 +17,7 @@ use crate::model::inference::Evaluation;
 use crate::model::instruction_sets::{InstructionSets, OtherCpu};
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
+use crate::model::trained_model::Model;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CHECKPOINT, LAST_MODEL, LOG, MODEL, TIMES};
 use crate::run_dir::records::{LogLine, MAX_LOG_BYTES, TimeLine};
@@ -163,7 +164,7 @@ impl Run<'_> {
         }
         let path = self.folder.file(MODEL);
         let bytes = model_file::read_bytes(&path)?;
-        let (_, card) = model_file::decode(&bytes, &path)?;
+        let Model { card, .. } = model_file::decode(&bytes, &path)?;
         // A run that was killed between this model and its checkpoint trains that epoch, and saves the model, again.
         let is_newer = card.epoch > run_state.epoch;
         if is_newer || model_file::weights_digest(&bytes, &card) == run_state.saved_digest {

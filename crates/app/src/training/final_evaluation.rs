@@ -1,7 +1,7 @@
 //! The evaluation that a run ends with: of its saved model, on the validation and the test set.
 
 use roentgen_data::{Dataset, ImageSet};
-use roentgen_layers::{ResNet9, ResNet9Config};
+use roentgen_layers::ResNet9Config;
 
 use super::epochs::{Run, TrainingOutcome, wrong_model_error};
 use super::leader::{ObservedSet, Order};
@@ -17,6 +17,7 @@ use crate::model::observation::Observation;
 use crate::model::ood::OodDetector;
 use crate::model::predicted_set::PredictedSet;
 use crate::model::shift::Shift;
+use crate::model::trained_model::Model;
 use crate::report::{self, Verdict};
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::MODEL;
@@ -27,8 +28,7 @@ use crate::training::quick_audit::quick_audit;
 
 /// The saved model of a run, as its file holds it.
 pub(super) struct FinalModel<'a> {
-    model: ResNet9,
-    card: ModelCard,
+    model: Model,
     /// BLAKE3 of the file.
     digest: String,
     /// What is known of each validation image after its pass through the model.
@@ -44,20 +44,21 @@ pub(super) fn complete_model_file<'a>(
     let path = run.folder.file(MODEL);
     let unwritten = outcome.unwritten_model.take();
     let bytes = unwritten.map_or_else(|| model_file::read_bytes(&path), Ok)?;
-    let (model, mut card) = model_file::decode(&bytes, &path)?;
-    if model_file::weights_digest(&bytes, &card) != outcome.saved_digest {
+    let mut model = model_file::decode(&bytes, &path)?;
+    if model_file::weights_digest(&bytes, &model.card) != outcome.saved_digest {
         return Err(wrong_model_error(path).into());
     }
     run.leader.share_saved(&bytes)?;
-    let val = run.observe(&model, &card, ObservedSet::Val, &run.data.val)?;
+    let val = run.observe(&model, ObservedSet::Val, &run.data.val)?;
     let digest = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
     if !run.keeps_model {
-        return Ok(FinalModel { model, card, digest: digest(&bytes), val });
+        return Ok(FinalModel { model, digest: digest(&bytes), val });
     }
     let bar = run.screen.bar(1);
     bar.set_prefix("learning what is out of distribution");
     let fitted = ObservedSet::Train.images(run.data);
-    let train = run.observe(&model, &card, ObservedSet::Train, &fitted)?;
+    let train = run.observe(&model, ObservedSet::Train, &fitted)?;
+    let Model { network, card } = &mut model;
     card.ood_detector = OodDetector::fit(&train, fitted.patient_groups().as_deref(), &val);
     drop(train);
     let n_classes = card.class_names.len();
@@ -66,9 +67,9 @@ pub(super) fn complete_model_file<'a>(
     bar.finish_and_clear();
     run_summary::show_rejection(run.screen, card.ood_detector.as_ref());
     let n_steps_done = card.epoch * run.steps_per_epoch();
-    let bytes = model_file::to_bytes(&model, &card, n_steps_done as u64);
+    let bytes = model_file::to_bytes(network, card, n_steps_done as u64);
     run.folder.write(MODEL, &bytes)?;
-    Ok(FinalModel { model, card, digest: digest(&bytes), val })
+    Ok(FinalModel { model, digest: digest(&bytes), val })
 }
 
 /// Evaluates the saved model on the validation and the test set, and writes its predictions.
@@ -78,7 +79,8 @@ pub(super) fn evaluate_final_model(
     final_model: &mut FinalModel<'_>,
     network_config: &ResNet9Config,
 ) -> Result<(Metrics, Option<PredictedSet>), TrainingError> {
-    let FinalModel { model, card, val, .. } = final_model;
+    let FinalModel { model, val, .. } = final_model;
+    let card = &model.card;
     let Dataset { val: val_set, test: test_set, .. } = run.data;
     let val = std::mem::take(val).into_iter();
     let bar = run.screen.bar(2);
@@ -86,8 +88,7 @@ pub(super) fn evaluate_final_model(
     bar.set_message("predictions");
     let is_leaked = leaked_val_images(card, run.data);
     let val = (!val_set.is_empty()).then(|| PredictedSet::of_observations(card, val_set, is_leaked, val).0);
-    let (test, test_summary) =
-        (!test_set.is_empty()).then(|| run.predict_test(model, card)).transpose()?.unzip();
+    let (test, test_summary) = (!test_set.is_empty()).then(|| run.predict_test(model)).transpose()?.unzip();
     if let Some(val) = &val {
         let lines = predictions_file::to_text(val_set, val, &card.class_names);
         run.folder.write(predictions_file::VAL_FILE, lines.as_bytes())?;
@@ -151,29 +152,24 @@ impl Run<'_> {
     /// What is known of each image of a set after its pass through the saved model, of which every rank computes a share.
     fn observe<'s>(
         &self,
-        model: &ResNet9,
-        card: &ModelCard,
+        model: &Model,
         set: ObservedSet,
         images: &'s ImageSet,
     ) -> Result<Vec<Observation<'s>>, TrainingError> {
         let ranks = self.leader.ranks;
         self.leader.order(&Order::Observe { set })?;
-        let observed = observe_on_all(ranks, (model, card), set, images)?;
+        let observed = observe_on_all(ranks, model, set, images)?;
         observed.map_err(|signal| TrainingError::Interrupted { signal, run: self.folder.path().to_owned() })
     }
 
     /// The predictions for the test set, and its summary. One process keeps no more of an image than its prediction.
-    fn predict_test(
-        &self,
-        model: &ResNet9,
-        card: &ModelCard,
-    ) -> Result<(PredictedSet, BatchSummary), TrainingError> {
-        let (set, is_leaked) = (&self.data.test, leaked_images(card, self.data));
+    fn predict_test(&self, model: &Model) -> Result<(PredictedSet, BatchSummary), TrainingError> {
+        let (set, is_leaked) = (&self.data.test, leaked_images(&model.card, self.data));
         if self.leader.ranks.size() == 1 {
-            return Ok(PredictedSet::with_summary(model, card, set, is_leaked));
+            return Ok(PredictedSet::with_summary(model, set, is_leaked));
         }
-        let observed = self.observe(model, card, ObservedSet::Test, set)?;
-        Ok(PredictedSet::of_observations(card, set, is_leaked, observed.into_iter()))
+        let observed = self.observe(model, ObservedSet::Test, set)?;
+        Ok(PredictedSet::of_observations(&model.card, set, is_leaked, observed.into_iter()))
     }
 
     /// The content of `report.html`.
@@ -183,13 +179,12 @@ impl Run<'_> {
         metrics: &Metrics,
         test: Option<&PredictedSet>,
     ) -> Result<String, RunDirError> {
-        let FinalModel { model, card, digest, .. } = final_model;
+        let FinalModel { model, digest, .. } = final_model;
         Ok(report::page(&report::ReportInput {
             config: &self.config.with_pseudonyms(),
             data: self.data,
             steps_per_epoch: self.steps_per_epoch(),
             model,
-            card,
             model_digest: digest,
             metrics,
             test,

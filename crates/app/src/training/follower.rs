@@ -12,8 +12,8 @@ use super::{checkpoint, interrupt};
 use crate::config::TrainConfig;
 use crate::config::build::{normalization, resnet9_config};
 use crate::model::inference::Preprocessing;
-use crate::model::model_card::ModelCard;
 use crate::model::model_file;
+use crate::model::trained_model::Model;
 use crate::ranks::Ranks;
 use crate::ranks::error::RankError;
 use crate::training::error::TrainingError;
@@ -60,9 +60,9 @@ pub(crate) fn follow(config: &TrainConfig, data: &Dataset, ranks: &Ranks) -> Res
                 saved = Some(receive_saved(ranks)?);
             }
             Order::Observe { set } => {
-                let (model, card) = saved.as_ref().expect("the order to take it came first");
+                let model = saved.as_ref().expect("the order to take it came first");
                 // After a signal, the next order is to end.
-                let _ = observe_on_all(ranks, (model, card), set, &set.images(data))?;
+                let _ = observe_on_all(ranks, model, set, &set.images(data))?;
             }
             Order::End => return Ok(()),
         }
@@ -86,7 +86,7 @@ fn begun<'a>(
 }
 
 /// The saved model of the first rank.
-fn receive_saved(ranks: &Ranks) -> Result<(ResNet9, ModelCard), RankError> {
+fn receive_saved(ranks: &Ranks) -> Result<Model, RankError> {
     let mut bytes = Vec::new();
     ranks.broadcast(&mut bytes)?;
     model_file::from_bytes(&bytes).map_err(|text| RankError::Lost { text })

@@ -212,7 +212,8 @@ pub(crate) fn evaluate_ended_run(
     other_cpu: OtherCpu,
 ) -> Result<(TestMetrics, PredictedSet), TrainingError> {
     let path = path.join(MODEL);
-    let (model, card) = model_file::read(&path)?;
+    let model = model_file::read(&path)?;
+    let card = &model.card;
     let not_resumable = |reason| RunDirError::NotResumable { path: path.clone(), reason };
     card.instruction_sets.check_this_build(other_cpu).map_err(not_resumable)?;
     let has_changed =
@@ -222,8 +223,8 @@ pub(crate) fn evaluate_ended_run(
             "the images are no longer those that it was trained on; restore them, or start another run";
         return Err(not_resumable(reason.to_owned()).into());
     }
-    let is_leaked = final_evaluation::leaked_images(&card, data);
-    let test = PredictedSet::new(&model, &card, &data.test, is_leaked);
+    let is_leaked = final_evaluation::leaked_images(card, data);
+    let test = PredictedSet::new(&model, &data.test, is_leaked);
     Ok((test.test_metrics(&card.class_names), test))
 }
 

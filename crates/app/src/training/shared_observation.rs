@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 
 use roentgen_data::{Dataset, ImageSet, TtaConfig};
-use roentgen_layers::ResNet9;
 
 use super::interrupt;
 use super::leader::{ObservedSet, signal_of_any};
@@ -12,6 +11,7 @@ use super::quick_audit::evenly_spaced;
 use crate::model::inference::Preprocessing;
 use crate::model::model_card::ModelCard;
 use crate::model::observation::{Observation, from_bytes, observe_share, to_bytes, vector_length};
+use crate::model::trained_model::Model;
 use crate::ranks::Ranks;
 use crate::ranks::error::RankError;
 
@@ -53,12 +53,13 @@ fn at_most(most: usize, set: &ImageSet) -> Cow<'_, ImageSet> {
 /// If a rank is lost.
 pub(super) fn observe_on_all<'a>(
     ranks: &Ranks,
-    (model, card): (&ResNet9, &ModelCard),
+    model: &Model,
     observed: ObservedSet,
     set: &'a ImageSet,
 ) -> Result<Result<Vec<Observation<'a>>, u8>, RankError> {
+    let Model { network, card } = model;
     let own: Vec<Observation<'a>> =
-        observe_share(model, set, observed.preprocessing(card), (ranks.rank(), ranks.size()))
+        observe_share(network, set, observed.preprocessing(card), (ranks.rank(), ranks.size()))
             .take_while(|_| interrupt::signal().is_none())
             .collect();
     if let Some(signal) = signal_of_any(ranks)? {

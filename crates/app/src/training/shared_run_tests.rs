@@ -12,6 +12,7 @@ use super::shared_observation::observe_on_all;
 use crate::config::TrainConfig;
 use crate::model::model_file::tests::card;
 use crate::model::observation::observe;
+use crate::model::trained_model::Model;
 use crate::ranks::Ranks;
 use crate::ranks::error::RankError;
 use crate::ranks::in_threads::on_ranks;
@@ -62,12 +63,16 @@ fn a_run_on_several_ranks_has_the_files_of_one_process() {
     }
 }
 
+fn untrained() -> Model {
+    let card = card();
+    Model { network: ResNet9::new(&card.config(), 1), card }
+}
+
 #[test]
 fn the_first_rank_gets_what_all_have_observed_or_an_error() {
-    let (data, card) = (films(), card());
-    let model = ResNet9::new(&card.config(), 1);
-    let alone: Vec<_> = observe(&model, &data.test, card.preprocessing()).collect();
-    let of_all = |ranks: &Ranks| observe_on_all(ranks, (&model, &card), ObservedSet::Test, &data.test);
+    let (data, model) = (films(), untrained());
+    let alone: Vec<_> = observe(&model.network, &data.test, model.card.preprocessing()).collect();
+    let of_all = |ranks: &Ranks| observe_on_all(ranks, &model, ObservedSet::Test, &data.test);
     for size in 1..=4 {
         let observed = on_ranks(size, |ranks| of_all(&ranks).unwrap().unwrap());
         assert!(observed[0] == alone && observed[1..].iter().all(Vec::is_empty), "{size} ranks");
@@ -82,11 +87,9 @@ fn the_first_rank_gets_what_all_have_observed_or_an_error() {
 
 #[test]
 fn the_views_of_training_images_do_not_matter_to_what_they_look_like() {
-    let (data, card) = (films(), card());
-    let model = ResNet9::new(&card.config(), 1);
-    let all_views: Vec<_> = observe(&model, &data.train, card.preprocessing()).collect();
-    let observed =
-        observe_on_all(&Ranks::one(), (&model, &card), ObservedSet::Train, &data.train).unwrap().unwrap();
+    let (data, model) = (films(), untrained());
+    let all_views: Vec<_> = observe(&model.network, &data.train, model.card.preprocessing()).collect();
+    let observed = observe_on_all(&Ranks::one(), &model, ObservedSet::Train, &data.train).unwrap().unwrap();
     assert_eq!(observed.len(), data.train.len());
     for (observed, expected) in observed.iter().zip(&all_views) {
         assert!(observed.vector == expected.vector && observed.logits != expected.logits);

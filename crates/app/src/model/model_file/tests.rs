@@ -90,10 +90,10 @@ fn rejection(bytes: &[u8]) -> String {
 fn a_model_is_read_back_as_it_was_written() {
     let model = numbered();
     let bytes = to_bytes(&model, &card(), 9);
-    let (back, back_card) = from_bytes(&bytes).expect("our own file");
-    assert_eq!(back_card, card());
-    assert_eq!(values(&model), values(&back));
-    assert_eq!(bytes, to_bytes(&back, &card(), 9), "the same model gives the same bytes");
+    let back = from_bytes(&bytes).expect("our own file");
+    assert_eq!(back.card, card());
+    assert_eq!(values(&model), values(&back.network));
+    assert_eq!(bytes, to_bytes(&back.network, &card(), 9), "the same model gives the same bytes");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_file_of_an_earlier_version_has_no_training_digests() {
     let has_key = |bytes: &[u8]| bytes.windows(4).any(|window| window == b"seen");
     let bytes = with_card(|card| card.training_digests = None);
     assert!(has_key(&with_card(|_| {})) && !has_key(&bytes));
-    assert_eq!(from_bytes(&bytes).expect("our own file").1.training_digests, None);
+    assert_eq!(from_bytes(&bytes).expect("our own file").card.training_digests, None);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn the_training_digest_covers_tensors_and_card_but_no_ood_data() {
     let model = ResNet9::new(&card().config(), 1);
     let bytes = to_bytes(&model, &card(), 9);
     let digest = weights_digest(&bytes, &card());
-    let (mut back, back_card) = from_bytes(&bytes).expect("our own file");
+    let Model { network: mut back, card: back_card } = from_bytes(&bytes).expect("our own file");
     assert_eq!(weights_digest(&bytes, &back_card), digest);
 
     let phantom = PhantomOptions { train: 6, val: 4, test: 0, ..PhantomOptions::default() };
@@ -186,7 +186,7 @@ fn the_training_digest_covers_tensors_and_card_but_no_ood_data() {
     let with_detector = ModelCard { ood_detector, ..back_card.clone() };
     let with_detector_bytes = to_bytes(&back, &with_detector, 9);
     assert_ne!(with_detector_bytes, bytes);
-    let (_, with_detector) = from_bytes(&with_detector_bytes).expect("our own file");
+    let Model { card: with_detector, .. } = from_bytes(&with_detector_bytes).expect("our own file");
     assert_eq!(weights_digest(&with_detector_bytes, &with_detector), digest);
 
     let other_epoch = ModelCard { epoch: 4, ..back_card.clone() };

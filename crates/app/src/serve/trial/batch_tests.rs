@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::notes::of_one_file;
 use super::predict::serve_queue;
-use crate::commands::predict::{predict_files, read_files};
+use crate::commands::predict::predict_files;
 use crate::config::TrainConfig;
 use crate::model::batch_summary::BatchSummary;
 use crate::serve::site::{LoadedModel, Site, WaitingImage};
@@ -48,12 +48,12 @@ fn files(folder: &TempDir) -> Vec<ImageSource> {
 
 /// The answers that the server has to give, from `roentgen predict` of all files together.
 fn expected(loaded: &LoadedModel, files: &[ImageSource]) -> Vec<String> {
-    let LoadedModel { model, card, .. } = loaded;
-    let new_summary = || BatchSummary::new(card.class_names.len());
-    let (results, _) = predict_files(model, card, files, &mut new_summary());
+    let model = &loaded.model;
+    let new_summary = || BatchSummary::new(model.card.class_names.len());
+    let (results, _) = predict_files(model, files, &mut new_summary());
     let text = |(file, result)| {
         let mut summary = new_summary();
-        let (alone, notes) = predict_files(model, card, std::slice::from_ref(file), &mut summary);
+        let (alone, notes) = predict_files(model, std::slice::from_ref(file), &mut summary);
         let result = serde_json::to_string(result).expect("JSON");
         assert_eq!(serde_json::to_string(&alone[0]).expect("JSON"), result, "the same alone");
         let result = result.trim_end_matches('}');
@@ -73,9 +73,9 @@ fn model(site: &Site, run: &str) -> Arc<LoadedModel> {
 
 /// A file as an image of so many channels; the evaluation of one with more than the model has panics.
 fn waiting(site: &Site, loaded: &LoadedModel, file: &ImageSource, channels: usize) -> WaitingImage {
-    let mut card = loaded.card.clone();
+    let mut card = loaded.model.card.clone();
     card.channels = channels;
-    let LoadedFiles { images: image, .. } = read_files(&card, std::slice::from_ref(file));
+    let LoadedFiles { images: image, .. } = card.read_images(std::slice::from_ref(file));
     WaitingImage { image, _place: site.place().expect("a place") }
 }
 

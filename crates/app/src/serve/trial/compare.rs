@@ -71,7 +71,7 @@ pub(super) async fn shift(
     let of_site = site.clone();
     let compared = site.compute(move || {
         let loaded = of_site.model(&run)?;
-        Comparison::new(&loaded.card, &images)
+        Comparison::new(&loaded.model.card, &images)
             .map_err(|reason| Problem::BadBody(StatusCode::BAD_REQUEST, reason))
     });
     compared.await?.map(Json)

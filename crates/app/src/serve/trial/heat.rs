@@ -74,11 +74,10 @@ impl HeatAnswer {
         source: &ImageSource,
         HeatParameters { method, class }: &HeatParameters,
     ) -> Result<Self, Problem> {
-        let LoadedModel { model, card, .. } = loaded;
-        let class = class.as_deref().map(|class| find_class(card, class)).transpose();
+        let model = &loaded.model;
+        let class = class.as_deref().map(|class| find_class(&model.card, class)).transpose();
         let class = class.map_err(|error| Problem::BadBody(StatusCode::BAD_REQUEST, error.to_string()))?;
-        let explained =
-            ExplainedImage::read(model, card, source, class).map_err(|reason| unusable(&reason))?;
+        let explained = ExplainedImage::read(model, source, class).map_err(|reason| unusable(&reason))?;
         let (map, text) = match method {
             Method::GradCam => grad_cam(&explained),
             Method::Occlusion => occlusion(&explained),
@@ -183,7 +182,7 @@ pub(super) async fn picture(
 ) -> Result<impl IntoResponse, Problem> {
     let side = side.unwrap_or(SIDE).clamp(SIDES[0], SIDES[1]);
     let work = move |loaded: &LoadedModel, source: ImageSource| {
-        let image = source.open(&loaded.card.image_options())?.to_rgb8();
+        let image = source.open(&loaded.model.card.image_options())?.to_rgb8();
         Ok(to_jpeg(&scaled(&image, side).0))
     };
     let jpeg: Result<Vec<u8>, String> = with_image(&site, &run, String::new(), request, work).await?;

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::notes::of_one_file;
 use super::upload::read_image;
-use crate::commands::predict::{FileResult, read_files};
+use crate::commands::predict::FileResult;
 use crate::model::batch_summary::BatchSummary;
 use crate::model::image_prediction::{ImagePrediction, predict_with_summaries};
 use crate::serve::openapi::{FileBytes, OfImage, OfRun};
@@ -56,7 +56,7 @@ pub(super) async fn serve_queue(site: Site, loaded: Arc<LoadedModel>) {
 
 fn predict_together(loaded: &LoadedModel, images: &[WaitingImage]) -> Vec<(ImagePrediction, BatchSummary)> {
     let all = images.iter().fold(ImageSet::default(), |all, waiting| all.concat(&waiting.image));
-    predict_with_summaries(&loaded.model, &loaded.card, &all)
+    predict_with_summaries(&loaded.model, &all)
 }
 
 /// The prediction for an image, as `roentgen predict` makes it.
@@ -73,12 +73,14 @@ pub(super) async fn predict(
     request: Request,
 ) -> Result<Json<Prediction>, Problem> {
     let place = site.place()?;
-    let read = |loaded: Arc<LoadedModel>, source: ImageSource| (read_files(&loaded.card, &[source]), loaded);
+    let read =
+        |loaded: Arc<LoadedModel>, source: ImageSource| (loaded.model.card.read_images(&[source]), loaded);
     let (files, loaded) = read_image(&site, &run, name.clone(), request, read).await?;
     let LoadedFiles { images: image, mut by_source, notes } = files;
     let notes = of_one_file(notes);
-    let class_names = &loaded.card.class_names;
-    let caution = loaded.card.medical.then_some(MEDICAL_CAUTION.trim_end());
+    let card = &loaded.model.card;
+    let class_names = &card.class_names;
+    let caution = card.medical.then_some(MEDICAL_CAUTION.trim_end());
     if let Some(Err(reason)) = by_source.pop() {
         let result = FileResult::new(name, class_names, Err(reason));
         return Ok(Json(Prediction { result, notes, caution, summary: None }));

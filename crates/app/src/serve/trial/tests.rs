@@ -149,15 +149,15 @@ async fn many_images_are_compared_as_predict_compares_them() {
         answers.push(String::from_utf8(answer).expect("text"));
         sources.push(ImageSource::Bytes { name: String::new(), bytes });
     }
-    let (model, card) = model_file::read(&folder.path().join("my run")).expect("a model");
-    let mut batch = BatchSummary::new(card.class_names.len());
-    let (results, _) = predict_files(&model, &card, &sources, &mut batch);
+    let model = model_file::read(&folder.path().join("my run")).expect("a model");
+    let mut batch = BatchSummary::new(model.card.class_names.len());
+    let (results, _) = predict_files(&model, &sources, &mut batch);
     for (answer, result) in answers.iter().zip(&results) {
         // As text, which has every bit: an answer does not depend on the images that are predicted with it.
         let result = serde_json::to_string(result).expect("JSON");
         assert!(answer.starts_with(result.trim_end_matches('}')), "{answer}, expected {result}");
     }
-    let expected = Shift::of(&batch, &card).expect("enough images");
+    let expected = Shift::of(&batch, &model.card).expect("enough images");
     assert!(expected.detected, "drawings are no films");
     let (status, _, body) = ask(&site, "POST", &shift, serde_json::to_vec(&summaries).expect("JSON")).await;
     assert_eq!(status, StatusCode::OK);

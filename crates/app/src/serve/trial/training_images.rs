@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use image::RgbImage;
-use roentgen_data::{ImageSet, ImageSource, LoadedFiles, Stage, load_files};
+use roentgen_data::{ImageSet, ImageSource, LoadedFiles, Stage};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -145,7 +145,7 @@ impl TrainingCache {
         loaded: &Arc<LoadedModel>,
         counts: &Arc<Counts>,
     ) -> Result<TrainingImages, String> {
-        let LoadedModel { model, card, .. } = &**loaded;
+        let card = &loaded.model.card;
         let n_train = card.trained_on.as_ref().map_or(0, |trained_on| trained_on.n_train);
         if n_train > MAX_IMAGES {
             return Err(format!("The training set has {n_train} images; up to {MAX_IMAGES} are compared."));
@@ -175,7 +175,7 @@ impl TrainingCache {
             }
             let set = if n_others == 0 { data.train } else { data.train.select(&known) };
             counts.n_all.store(set.len(), Ordering::Relaxed);
-            let neighbours = Neighbours::new(model, card, &set, |image| {
+            let neighbours = Neighbours::new(&loaded.model, &set, |image| {
                 counts.n_done.store(image + 1, Ordering::Relaxed);
                 image % 100 != 0 || self.is_wanted(counts)
             });
@@ -218,11 +218,10 @@ impl TrainingImages {
     /// # Errors
     /// Why the file cannot be used.
     pub(super) fn nearest(&self, source: ImageSource) -> Result<Vec<NearImage>, String> {
-        let LoadedModel { model, card, .. } = &*self.loaded;
-        let LoadedFiles { images, mut by_source, .. } =
-            load_files(&[source], card.channels, &card.image_options(), &roentgen_data::silent);
+        let model = &self.loaded.model;
+        let LoadedFiles { images, mut by_source, .. } = model.card.read_images(&[source]);
         by_source.remove(0)?;
-        let nearest = self.neighbours.nearest(model, card, &images, SHOWN);
+        let nearest = self.neighbours.nearest(model, &images, SHOWN);
         let of_each = nearest.into_iter().map(|neighbour| NearImage {
             image: neighbour.image,
             name: self.set.name(neighbour.image).to_owned(),
@@ -235,7 +234,7 @@ impl TrainingImages {
     /// A small picture of one of them, if there are as many.
     pub(super) fn thumbnail(&self, image: usize) -> Option<RgbImage> {
         let is_there = image < self.set.len();
-        is_there.then(|| thumbnail(&self.set, image, &self.loaded.card.image_options()))
+        is_there.then(|| thumbnail(&self.set, image, &self.loaded.model.card.image_options()))
     }
 }
 

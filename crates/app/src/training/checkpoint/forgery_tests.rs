@@ -21,6 +21,7 @@ use crate::config::build::{normalization, resnet9_config};
 use crate::data_loading::load::load;
 use crate::model::instruction_sets::OtherCpu;
 use crate::model::model_file;
+use crate::model::trained_model::Model;
 use crate::run_dir::file_names::{CHECKPOINT, CONFIG, LOG, METRICS, MODEL};
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::predictions_file;
@@ -295,7 +296,7 @@ fn a_run_of_other_vector_instructions_goes_on_only_if_that_is_asked_for() {
     let last_line = last_line(&broken_off.run);
     let sets = json!(["MMX", roentgen_tensor::lanes::INSTRUCTION_SET]);
     assert_eq!(last_line["instruction_sets"], sets);
-    let (_, card) = model_file::read(&broken_off.run).expect("a model");
+    let Model { card, .. } = model_file::read(&broken_off.run).expect("a model");
     let saved_epoch =
         serde_json::from_slice::<Value>(&fs::read(broken_off.run.join(METRICS)).expect("metrics"));
     assert_eq!(saved_epoch.expect("JSON")["saved_epoch"], 2, "otherwise the model is that of before");
