@@ -94,7 +94,7 @@ const ONLY_MPI: [[&str; 2]; 1] = [["mpicc", "mpirun"]];
 /// of 40 to build the tests.
 const OF_WORKSPACE_WITH_MPI: [&str; 3] = ["--workspace", "--features", "roentgen/mpi"];
 
-/// Those of [`MPIS`] whose compiler is there.
+/// Those of [`MPIS`] whose compiler is there; without any, [`ONLY_MPI`] if its compiler is.
 fn installed_mpis() -> Vec<[&'static str; 2]> {
     let is_installed = |[compiler, _]: &[&str; 2]| {
         let mut version = Command::new(compiler);
