@@ -26,12 +26,25 @@ pub fn missing_features() -> Vec<&'static str> {
     Vec::new()
 }
 
-/// The name of the processor if the system reports it, otherwise its architecture.
+/// The name of the processor if the system reports it, otherwise its architecture. In virtual machines, processors of several
+/// generations have one name, such as `AMD EPYC`; family and model tell them apart.
 #[must_use]
 pub(crate) fn name() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+    name_in(&info).unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}
+
+/// The name of the first processor of a `/proc/cpuinfo`.
+fn name_in(info: &str) -> Option<String> {
+    let value = |field: &str| {
+        let mut lines = info.lines().filter_map(|line| line.split_once(':'));
+        lines.find_map(|(name, value)| (name.trim_end() == field).then(|| value.trim()))
+    };
+    let name = value("model name")?;
+    Some(match value("cpu family").zip(value("model")) {
+        Some((family, model)) => format!("{name} (family {family}, model {model})"),
+        None => name.to_owned(),
+    })
 }
 
 /// The vector registers that the program was built for.
@@ -269,6 +282,16 @@ mod tests {
             "native" => assert!(has_aes || has_pclmulqdq),
             other => assert_eq!(other, std::env::consts::ARCH),
         }
+    }
+
+    #[test]
+    fn processors_of_one_name_differ_in_family_and_model() {
+        let info = "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n";
+        let later =
+            "stepping\t: 1\n\nprocessor\t: 1\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n";
+        assert_eq!(super::name_in(&[info, later].concat()).as_deref(), Some("AMD EPYC (family 26, model 2)"));
+        assert_eq!(super::name_in("model name\t: ARMv8\n").as_deref(), Some("ARMv8"));
+        assert_eq!(super::name_in(""), None);
     }
 
     #[test]
