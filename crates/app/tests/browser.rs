@@ -165,7 +165,7 @@ fn use_answers(browser: &Browser) {
 }
 
 /// Answers stay when the page is loaded again, without what needs their images, until they are cleared.
-fn load_answers_again(browser: &Browser) {
+fn load_answers_again(browser: &Browser, image: &Path) {
     let answers = browser.text("#results tbody").replace("Why?", "").replace("Wrong? Correct it", "");
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let address = browser.address();
@@ -177,11 +177,37 @@ fn load_answers_again(browser: &Browser) {
     again.sort();
     before.sort();
     assert_eq!(again, before, "the table was sorted");
+    another_is_compared_with_those_that_were_kept(browser, image);
     browser.tab_to("#clear");
     browser.press(ENTER);
     browser.wait("document.querySelector('#results').hidden && document.querySelector('#kept').hidden");
     browser.open(&address);
     browser.wait("document.querySelector('#results').hidden");
+}
+
+/// What was kept is compared with what is added; if the browser has no room for it, the line says that it is not.
+fn another_is_compared_with_those_that_were_kept(browser: &Browser, image: &Path) {
+    let not_compared =
+        "document.querySelector('#together').textContent.includes('are not in this comparison')";
+    let add = |is_compared: bool| {
+        let rows = "document.querySelectorAll('#results tbody tr').length";
+        let n = browser.run(&format!("return {rows}"), &Value::Null).as_u64().unwrap() + 1;
+        browser.send("#files", image.to_str().unwrap());
+        browser.wait(&format!("document.querySelector('#status').textContent === '{n} images done'"));
+        browser.wait(&format!("{not_compared} === {}", !is_compared));
+    };
+    let kept = "return Object.values(sessionStorage).every((answers) => answers.includes('summary'))";
+    assert_eq!(browser.run(kept, &Value::Null), true, "what a comparison needs");
+    add(true);
+    let full = "const set = Storage.prototype.setItem; \
+                Storage.prototype.setItem = function (key, value) { \
+                    if (value.includes('summary')) throw new Error('full'); \
+                    set.call(this, key, value); \
+                }";
+    browser.run(full, &Value::Null);
+    browser.open(&browser.address());
+    browser.wait("document.querySelectorAll('#results tbody tr').length > 1");
+    add(false);
 }
 
 /// From the list of models, by keyboard, to the page to train on the phantom films.
@@ -269,7 +295,7 @@ fn images_are_tried_by_keyboard() {
     let rows = browser.text("#results");
     assert!(rows.contains("film00.png") && rows.contains("text.png") && rows.contains("not read"), "{rows}");
     use_answers(&browser);
-    load_answers_again(&browser);
+    load_answers_again(&browser, &images[0]);
     let sets = std::fs::read_dir(folder.path().join("runs/.sets")).unwrap();
     let of_set = sets.map(|set| set.unwrap().path().join("train/a new one/film00.png"));
     let sent = std::fs::read(folder.path().join("new/any/film00.png")).unwrap();

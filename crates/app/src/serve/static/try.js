@@ -19,6 +19,8 @@ const [status, together] = [document.querySelector("#status"), document.querySel
 const meaning = document.querySelector("#meaning");
 /** Each image: its file (of answers from before the page was loaded again, its name alone), its row and, later, its answer. */
 const entries = [];
+/** Where so many answers were kept that the browser did not take what a comparison needs of them. */
+const NOT_COMPARED = "The images that were added later are not in this comparison. To compare them all, clear the list and drop them all again.";
 const tasks = [];
 let nDone = 0, nInWork = 0;
 
@@ -149,8 +151,13 @@ async function answer(entry) {
 
 /** Shows whether all images, taken together, differ from those of the training. */
 async function compare() {
-  const summaries = entries.flatMap((entry) => entry.answer?.summary ?? []);
-  if (summaries.length === 0) return;
+  const answers = entries.map(({ answer }) => answer).filter(({ error }) => !error);
+  if (answers.length === 0) return;
+  const summaries = answers.flatMap(({ summary }) => summary ?? []);
+  if (summaries.length < answers.length) {
+    if (!together.textContent.endsWith(NOT_COMPARED)) together.append(" ", NOT_COMPARED);
+    return;
+  }
   const body = new Blob([JSON.stringify(summaries)], { type: "application/json" });
   let answer;
   try {

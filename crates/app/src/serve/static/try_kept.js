@@ -6,14 +6,19 @@ const key = `answers of ${api} of ${written}`;
 
 /** Keeps answers, each with its correction if there is one, and the line on all of them together. */
 export function keep(entries, together) {
-  const answered = entries.filter(({ answer }) => answer);
-  // The summary is needed as long as images are compared; it is the largest part by far.
-  const answers = answered.map(({ answer, correction }) => ({ answer: { ...answer, summary: undefined }, correction }));
+  const answers = entries.filter(({ answer }) => answer).map(({ answer, correction }) => ({ answer, correction }));
+  // The summary, which is needed to compare images, is the largest part by far.
+  const short = answers.map(({ answer, correction }) => ({ answer: { ...answer, summary: undefined }, correction }));
+  if (!fits({ answers, together }) && !fits({ answers: short, together })) sessionStorage.removeItem(key);
+}
+
+/** Stores it, if it is not more than the browser takes. */
+function fits(value) {
   try {
-    sessionStorage.setItem(key, JSON.stringify({ answers, together }));
+    sessionStorage.setItem(key, JSON.stringify(value));
+    return true;
   } catch {
-    // More than a browser takes.
-    sessionStorage.removeItem(key);
+    return false;
   }
 }
 
