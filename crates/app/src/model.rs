@@ -1,5 +1,6 @@
 //! A trained model: its file, what it predicts, how far that can be trusted, and its forms for other programs.
 
+pub(crate) mod assumed_prior;
 pub(crate) mod batch_summary;
 pub(crate) mod calibration;
 pub(crate) mod class_priors;

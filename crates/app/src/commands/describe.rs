@@ -161,7 +161,7 @@ fn show_card(card: &ModelCard, digest: &str, screen: &Screen) {
         screen.field("TTA", &format!("mean logits of {}", card.tta));
     }
     if let Some(words) = card.prior.in_words() {
-        screen.field("prior", words);
+        screen.field("prior", &words);
     }
     if !card.instruction_sets.is_empty() {
         screen.field("computed", &format!("with {}", card.instruction_sets));

@@ -96,11 +96,11 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     };
     tables::show_test_tables(screen, &request.model.display().to_string(), &metrics.test);
     if let Some(words) = card.prior.in_words() {
-        screen.field("prior", words);
+        screen.field("prior", &words);
     }
     tables::show_caution(screen, card.medical);
     if let Some(shift) = metrics.shift.as_ref().filter(|shift| shift.detected) {
-        screen.field("SHIFT", &shift.in_words());
+        screen.field("SHIFT", &shift.of_test_set_in_words());
     }
     screen.result(&metrics);
     Ok(())

@@ -182,20 +182,6 @@ pub enum ClassPrior {
     Balanced,
 }
 
-impl ClassPrior {
-    /// What a user should know about it.
-    pub(crate) fn in_words(self) -> Option<&'static str> {
-        match self {
-            Self::Training => None,
-            Self::Balanced => Some(
-                "predictions assume that all classes are equally frequent, whatever their share of the training set, \
-                 and so do the test metrics; the validation metrics of each epoch, the temperature and the calibration \
-                 metrics are for the class prior of the training set",
-            ),
-        }
-    }
-}
-
 /// The mean and standard deviation that pixels are normalised with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum NormalizeBy {

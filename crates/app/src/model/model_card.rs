@@ -9,7 +9,8 @@ use roentgen_data::{
 use roentgen_layers::ResNet9Config;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ClassPrior, FitChoice, InvertChoice, ViewList};
+use super::assumed_prior::AssumedPrior;
+use crate::config::{FitChoice, InvertChoice, ViewList};
 use crate::model::batch_summary::BatchSummary;
 use crate::model::inference::Preprocessing;
 use crate::model::instruction_sets::InstructionSets;
@@ -64,7 +65,7 @@ pub(crate) struct ModelCard {
     pub temperature: f64,
     /// The class prior that its probabilities assume.
     #[serde(default)]
-    pub prior: ClassPrior,
+    pub prior: AssumedPrior,
     /// Channels after the first convolution.
     pub width: usize,
     /// BLAKE3 of the file of weights that the training started from, if it did.
@@ -153,6 +154,16 @@ impl ModelCard {
     pub(crate) fn fitted_digests(&self) -> Option<TrainingDigests> {
         let (all, held_out) = (self.training_digests.clone()?, self.held_out.as_ref()?);
         Some(all.without(held_out))
+    }
+
+    /// What its probabilities are, in plain words.
+    #[must_use]
+    pub(crate) fn meaning_of_probability(&self) -> &'static str {
+        if self.trained_on.as_ref().is_some_and(|trained_on| trained_on.n_val > 0) {
+            self.prior.meaning_of_probability()
+        } else {
+            "The probabilities are not calibrated: of 100 answers with 80 %, fewer than 80 may be right."
+        }
     }
 
     /// How images without a class are loaded for this model.

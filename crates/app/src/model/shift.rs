@@ -111,7 +111,7 @@ impl Shift {
         )
     }
 
-    /// What differs and what follows for the test images of a run.
+    /// What differs and what follows for test images: those of a run, or those that `evaluate` measured.
     pub(crate) fn of_test_set_in_words(&self) -> String {
         format!(
             "{}. The validation metrics do not hold for such images; the test metrics do",

@@ -21,8 +21,8 @@ pub(super) fn model_card_section(input: &ReportInput<'_>) -> Markup {
             tr { td { "Input" } td { "One " (colour_word(card.channels)) " image: DICOM, png, jpeg, tiff, bmp, webp or gif; "
                 (card.fit.in_words(card.resize)) ", centre crop of " (card.size) "x" (card.size)
                 " pixels, normalised per channel." } }
-            tr { td { "Output" } td { "A calibrated probability for each of these classes: "
-                (input.data.class_names.join(", ")) ". Images unlike the training images are rejected"
+            tr { td { "Output" } td { "A probability for each of these classes: "
+                (input.data.class_names.join(", ")) ". " (card.meaning_of_probability()) " Images unlike the training images are rejected"
                 @if let Some(share) = input.model.card.ood_detector.as_ref().and_then(|detector| detector.held_out().in_words()) {
                     "; so are " (share)
                 } "." } }

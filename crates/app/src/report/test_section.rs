@@ -38,7 +38,7 @@ pub(super) fn test_section(input: &ReportInput<'_>) -> Markup {
             p.soft { "Calibration: logits are divided by the temperature " (format!("{:.2}", calibration.temperature))
                 ", fitted on the validation set." }
         }
-        @if let Some(words) = input.config.prior.in_words() { p.soft { "Class prior: " (words) "." } }
+        @if let Some(words) = input.model.card.prior.in_words() { p.soft { "Class prior: " (words) "." } }
         @if test.test_deduplicated.is_some() {
             h3 { "Whole test set, with the " (counted(test.n_leaked, "image")) " that leaked" }
             (metric_tables(&test.test))

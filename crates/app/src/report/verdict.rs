@@ -4,9 +4,9 @@ use maud::{Markup, html};
 
 use super::input::{ReportInput, sentence, with_code};
 use crate::config::TrainConfig;
-use crate::metrics::WIDE_INTERVAL;
 use crate::metrics::shortcut_audit::Audit;
 use crate::metrics::test_metrics::TestMetrics;
+use crate::metrics::{MajorityBaseline, SubsetMetrics, WIDE_INTERVAL};
 use crate::run_dir::records::Metrics;
 use crate::terminal::figures::percent;
 use crate::terminal::screen::counted;
@@ -52,22 +52,50 @@ pub(crate) fn verdict(metrics: &Metrics, is_medical: bool) -> Verdict {
         None if baseline.exceeded => {
             Verdict { headline: format!("{result}."), detail: format!("{interval}. {comparison}") }
         }
-        None => {
-            let headline =
-                "The model is not significantly better than always predicting the most frequent class.";
-            Verdict { headline: headline.to_owned(), detail: all }
-        }
+        None => Verdict { headline: not_exceeded_sentence(main, baseline), detail: all },
     }
 }
 
-/// The headline where the model, or the one that it started from, knows every test image.
+/// The headline where the model, or the one that it started from, knows every image of [`Metrics::main`].
 fn all_leaked_sentence(metrics: &Metrics, accuracy: &str) -> Option<String> {
-    let test = metrics.test.as_ref().filter(|test| test.n_leaked > 0 && test.test_deduplicated.is_none())?;
-    let images = if test.n_leaked == 1 { "The only test image" } else { "Every test image" };
+    let (image, n_leaked, sets) = match &metrics.test {
+        Some(test) if test.test_deduplicated.is_none() => {
+            ("test image", test.n_leaked, "a training or validation set")
+        }
+        None if metrics.val_deduplicated.is_none() => {
+            ("validation image", metrics.n_leaked_val, "a training set")
+        }
+        _ => return None,
+    };
+    let every = match n_leaked {
+        0 => return None,
+        1 => "The only",
+        _ => "Every",
+    };
     Some(format!(
-        "{images}, or its patient, also occurs in a training or validation set, so the accuracy of {accuracy} says nothing about \
-         other images."
+        "{every} {image}, or its patient, also occurs in {sets}, so the accuracy of {accuracy} says nothing about other images."
     ))
+}
+
+/// The headline where the accuracy does not exceed the baseline. Where most images are of one class, such a model may still
+/// distinguish the classes.
+fn not_exceeded_sentence(main: &SubsetMetrics, baseline: &MajorityBaseline) -> String {
+    let (confusion, [balanced, ..]) = (&main.confusion, main.overall());
+    let n_classes = (0..main.class_names.len()).filter(|&class| confusion.n_of(class) > 0).count();
+    let guess = 1.0 / n_classes as f64;
+    let distinguishes = match (balanced.value, balanced.interval) {
+        (Some(value), Some([low, _])) if n_classes > 1 && low > guess => format!(
+            " It does distinguish the classes: its balanced accuracy is {}, that of a guess {}.",
+            percent(value),
+            percent(guess)
+        ),
+        _ => String::new(),
+    };
+    format!(
+        "The accuracy of the model, {}, is not significantly better than that of always predicting the most frequent class, {}.{distinguishes}",
+        percent(confusion.accuracy()),
+        percent(baseline.accuracy)
+    )
 }
 
 /// The headline where the classes can be predicted without what the images are about.
@@ -197,7 +225,32 @@ fn rejection_remark(metrics: &Metrics) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Predictions;
     use crate::metrics::shortcut_audit::tests::audit;
+
+    #[test]
+    fn a_model_that_finds_a_rare_class_is_said_to_distinguish_the_classes() {
+        let sentence = |n_found: u32, n_false: u32| {
+            let mut predictions = Predictions::new(2);
+            for image in 0..600 {
+                let is_ill = image < 30;
+                let is_found = if is_ill { image < n_found } else { image < 30 + n_false };
+                let logits = if is_found { [0.0, 2.0] } else { [2.0, 0.0] };
+                predictions.add(u32::from(is_ill), logits.into_iter());
+            }
+            let metrics = SubsetMetrics::new(vec!["well".into(), "ill".into()], &predictions, None);
+            let baseline = MajorityBaseline::of(&metrics).expect("two classes");
+            assert!(!baseline.exceeded, "{baseline:?}");
+            not_exceeded_sentence(&metrics, &baseline)
+        };
+        let said = sentence(28, 40);
+        assert!(
+            said.starts_with("The accuracy of the model, 93.0 %, is not") && said.contains(", 95.0 %."),
+            "{said}"
+        );
+        assert!(said.ends_with("its balanced accuracy is 93.2 %, that of a guess 50.0 %."), "{said}");
+        assert!(!sentence(0, 0).contains("distinguish"));
+    }
 
     #[test]
     fn a_check_without_a_result_is_not_called_free_of_shortcuts() {

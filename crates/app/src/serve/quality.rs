@@ -17,6 +17,7 @@ use crate::terminal::figures::percent;
 const NOTHING_KNOWN: &str = "Nothing is known about how good this model is: its training has not ended, or the results of its test are missing.";
 const NOT_TESTED: &str = "Nothing is known about how good this model is: it was trained on all images, and none was left to test it on.";
 const NO_TEST_SET: &str = "There was no test set: the accuracy was measured on the images that were used to choose the model, so it will be lower on other images.";
+const ALL_VAL_LEAKED: &str = "Every validation image, or its patient, is also among the images that the model was trained on, so that nothing is known about how good it is for other images.";
 const ALL_LEAKED: &str = "Every test image, or its patient, is also among the images that the model was trained on or chosen by, so that nothing is known about how good it is for other images.";
 
 /// See the module.
@@ -65,6 +66,8 @@ struct Saved {
     test_deduplicated: Option<Figures>,
     #[serde(default)]
     n_leaked: usize,
+    #[serde(default)]
+    n_leaked_val: usize,
     audit: Option<Audit>,
 }
 
@@ -99,7 +102,9 @@ impl Saved {
             return Quality { result: self.verdict.clone(), warnings: vec![NOT_TESTED.to_owned()] };
         };
         let all_leaked = self.n_leaked > 0 && self.test_deduplicated.is_none();
-        let fixed = [(of_test.is_none(), NO_TEST_SET), (all_leaked, ALL_LEAKED)];
+        let all_val_leaked = of_test.is_none() && self.n_leaked_val > 0 && self.val_deduplicated.is_none();
+        let fixed =
+            [(of_test.is_none(), NO_TEST_SET), (all_leaked, ALL_LEAKED), (all_val_leaked, ALL_VAL_LEAKED)];
         let fixed = fixed.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text.to_owned());
         let warnings = self.shortcut().into_iter().chain(self.not_better_than_constant(figures)).chain(fixed);
         Quality { result: self.verdict.clone(), warnings: warnings.collect() }
@@ -193,6 +198,9 @@ mod tests {
         warns(&json!({ "val": null, "test": figures(40, 18) }), &["55.0 %, is not clearly better"]);
         warns(&json!({ "val": null }), &["trained on all images"]);
         warns(&json!({ "val": good(), "test": good(), "n_leaked": 40 }), &["Every test image"]);
+        warns(&json!({ "val": good(), "n_leaked_val": 40 }), &["no test set", "Every validation image"]);
+        let rest = json!({ "val": good(), "val_deduplicated": figures(30, 1), "n_leaked_val": 10 });
+        warns(&rest, &["no test set"]);
         // What the run has saved is what its report shows.
         let baseline = |exceeded| json!({ "class": "ill", "accuracy": 0.5, "exceeded": exceeded });
         warns(

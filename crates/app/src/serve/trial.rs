@@ -15,7 +15,6 @@ use super::quality::Quality;
 use super::runs::RunEntry;
 use super::site::Site;
 use crate::config::TrainConfig;
-use crate::model::model_card::ModelCard;
 use crate::report::overlay::STRENGTH;
 use crate::run_dir::file_names::{CONFIG, MODEL};
 
@@ -93,7 +92,7 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
                     } } }
                     tbody {}
                 } }
-                p #meaning.soft hidden { (meaning_of_probability(card)) }
+                p #meaning.soft hidden { (card.meaning_of_probability()) }
                 button #save hidden { "Save as CSV" } " " button #clear hidden { "Clear" }
             }
             (why_dialog(card.medical))
@@ -124,16 +123,6 @@ fn how_good(run: &RunEntry, Quality { result, warnings }: &Quality) -> Markup {
         @if let Some(result) = result {
             p.soft { (result) @if warnings.is_empty() { " " (link) } }
         }
-    }
-}
-
-/// What the probabilities are, in plain words.
-fn meaning_of_probability(card: &ModelCard) -> &'static str {
-    if card.trained_on.as_ref().is_some_and(|trained_on| trained_on.n_val > 0) {
-        "The probabilities are calibrated: 80 % is meant to say that about 80 of 100 such answers are right. This holds at most for \
-         images like those of the training."
-    } else {
-        "The probabilities are not calibrated: of 100 answers with 80 %, fewer than 80 may be right."
     }
 }
 

@@ -20,6 +20,7 @@ use crate::data_loading::inspection::Inspection;
 use crate::data_loading::medical::is_medical;
 use crate::data_loading::phantom;
 use crate::metrics::test_metrics::TestMetrics;
+use crate::model::assumed_prior::AssumedPrior;
 use crate::model::instruction_sets::{InstructionSets, OtherCpu};
 use crate::model::model_card::{ModelCard, TrainedOn};
 use crate::model::model_file;
@@ -310,7 +311,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         normalization: normalization.clone(),
         tta: config.tta_config(),
         temperature: 1.0,
-        prior: config.prior,
+        prior: AssumedPrior::of(config),
         width: config.width,
         initial_weights: None,
         seed: config.seed,

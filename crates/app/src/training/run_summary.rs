@@ -10,6 +10,7 @@ use super::epochs::Run;
 use super::progress_lines;
 use crate::data_loading::medical::is_medical;
 use crate::metrics::CalibrationMetrics;
+use crate::model::assumed_prior::AssumedPrior;
 use crate::model::calibration::Calibration;
 use crate::model::instruction_sets::InstructionSets;
 use crate::model::model_file::Initialisation;
@@ -66,8 +67,8 @@ pub(super) fn show_plan(run: &Run<'_>, model: &ResNet9Config) {
         config.seed
     );
     screen.field("recipe", &recipe);
-    if let Some(words) = config.prior.in_words() {
-        screen.field("prior", words);
+    if let Some(words) = AssumedPrior::of(config).in_words() {
+        screen.field("prior", &words);
     }
     if config.tta {
         screen.field("testing", &config.tta_config().to_string());

@@ -4,12 +4,13 @@ use roentgen_data::{
     LoadOptions, Normalization, PhantomOptions, TtaConfig, ViewPosition, phantom_dataset, silent,
 };
 
+use super::super::assumed_prior::AssumedPrior;
 use super::super::instruction_sets::InstructionSets;
 use super::super::model_card::FORMAT;
 use super::super::observation::observe;
 use super::super::ood::OodDetector;
 use super::*;
-use crate::config::{ClassPrior, FitChoice, InvertChoice, ViewList};
+use crate::config::{FitChoice, InvertChoice, ViewList};
 use roentgen_tensor::parameter::ParameterKind;
 
 pub(crate) fn card() -> ModelCard {
@@ -28,7 +29,7 @@ pub(crate) fn card() -> ModelCard {
         normalization: Normalization { mean: vec![0.512_345_6], std: vec![0.1], per_image: false },
         tta: TtaConfig { mirror: true, zoom: 0.3, aspect: 0.25 },
         temperature: 1.25,
-        prior: ClassPrior::Balanced,
+        prior: AssumedPrior::Balanced,
         width: 8,
         initial_weights: Some("1f".into()),
         seed: 7,

@@ -1,0 +1,83 @@
+//! The class frequencies that the probabilities of a model assume, in words.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ClassPrior, ClassWeights, SamplerChoice, TrainConfig};
+
+/// The class frequencies that the probabilities of a model assume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum AssumedPrior {
+    /// Those of the training set.
+    #[default]
+    Training,
+    /// Those of the training set, changed by class weights or the sampler, which make rare classes more frequent.
+    Reweighted,
+    /// All classes equally frequent.
+    Balanced,
+}
+
+impl AssumedPrior {
+    /// Of the models that `config` trains.
+    pub(crate) fn of(config: &TrainConfig) -> Self {
+        let is_changed =
+            config.class_weights != ClassWeights::None || config.sampler != SamplerChoice::Shuffled;
+        match config.prior {
+            ClassPrior::Balanced => Self::Balanced,
+            ClassPrior::Training if is_changed => Self::Reweighted,
+            ClassPrior::Training => Self::Training,
+        }
+    }
+
+    /// What a user should know about it.
+    pub(crate) fn in_words(self) -> Option<String> {
+        let assumed = match self {
+            Self::Training => return None,
+            Self::Reweighted => {
+                "rare classes are more frequent than in the training set, because of --class-weights or --sampler"
+            }
+            Self::Balanced => "all classes are equally frequent, whatever their share of the training set",
+        };
+        Some(format!(
+            "predictions assume that {assumed}, and so do the test metrics; the validation metrics of each epoch, the temperature \
+             and the calibration metrics are for the class prior of the training set"
+        ))
+    }
+
+    /// What a calibrated probability means, in plain words.
+    pub(crate) fn meaning_of_probability(self) -> &'static str {
+        match self {
+            Self::Training => {
+                "The probabilities are calibrated: 80 % is meant to say that about 80 of 100 such answers are right. This holds at \
+                 most for images like those of the training."
+            }
+            Self::Reweighted => {
+                "The probabilities are calibrated, but for rare classes that are more frequent than in the training images: of 100 \
+                 answers with a rare class and 80 %, fewer than 80 are right where the class is as rare as in those images."
+            }
+            Self::Balanced => {
+                "The probabilities are calibrated, but for classes that are all equally frequent: of 100 answers with a rare class \
+                 and 80 %, fewer than 80 are right."
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn class_weights_and_the_sampler_change_what_is_assumed_and_a_balanced_prior_replaces_it() {
+        let default = TrainConfig::default();
+        assert_eq!(AssumedPrior::of(&default), AssumedPrior::Training);
+        assert!(AssumedPrior::Training.in_words().is_none());
+        let weighted = TrainConfig { class_weights: ClassWeights::Sqrt, ..default.clone() };
+        let sampled = TrainConfig { sampler: SamplerChoice::Balanced, ..default };
+        for config in [weighted, sampled] {
+            assert_eq!(AssumedPrior::of(&config), AssumedPrior::Reweighted);
+            let balanced = TrainConfig { prior: ClassPrior::Balanced, ..config };
+            assert_eq!(AssumedPrior::of(&balanced), AssumedPrior::Balanced);
+        }
+    }
+}
