@@ -142,6 +142,11 @@ impl TrainConfig {
         if !self.micro_batches.is_power_of_two() {
             return out_of_range("micro-batches", self.micro_batches as u64);
         }
+        if self.tta && !self.flip && self.zoom == 0.0 && self.aspect == 0.0 {
+            let reason =
+                "the image itself would be the only view; add --zoom or --aspect, or leave one of them out";
+            return Err(ConfigError::Conflict { first: "--tta", second: "--no-flip", reason });
+        }
         match (self.fold, self.folds) {
             (Some(fold), Some(folds)) if fold > folds => out_of_range("fold", fold as u64),
             (Some(_), None) => {
@@ -307,6 +312,18 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn predictions_are_averaged_with_mirror_images_only_where_training_has_them() {
+        let views = |flip, zoom| {
+            let config = TrainConfig { tta: true, flip, zoom, ..TrainConfig::default() };
+            config.validate().map(|()| config.tta_config().views().len())
+        };
+        assert_eq!(views(true, 0.0).expect("a view and its mirror image"), 2);
+        assert_eq!((views(true, 0.3).expect("six views"), views(false, 0.3).expect("three")), (6, 3));
+        let error = views(false, 0.0).expect_err("one view").to_string();
+        assert!(error.starts_with("--tta cannot be used with --no-flip: the image itself"), "{error}");
     }
 
     #[cfg(unix)]

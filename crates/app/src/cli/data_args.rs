@@ -20,29 +20,18 @@ Examples:
   roentgen audit films --json --quiet";
 
 /// The settings that say which images are read, and how, beside [`TABLE`].
-const READ: &[&str] = &[
-    "data",
-    "films",
-    "patient-pattern",
-    "classes",
-    "skip-bad",
-    "view",
-    "fit",
-    "invert",
-    "size",
-    "seed",
-    "threads",
-];
+const READ: &[&str] =
+    &["data", "films", "patient-pattern", "classes", "view", "fit", "invert", "size", "seed", "threads"];
 
-/// The settings of `inspect` and `audit`.
-const EXAMINE: NameLists = Some(&[READ, TABLE, &["test", "val-fraction", "test-fraction", "epochs"]]);
+/// The settings that say which images are in which set, and how long a training takes.
+const SPLIT: &[&str] = &["test", "val-fraction", "test-fraction", "epochs"];
 
-/// The settings of `inspect`.
+/// The settings of `inspect`, which lists bad files and goes on.
 #[derive(Debug)]
 pub(super) struct InspectSettings;
 
 impl Accepts for InspectSettings {
-    const NAMES: NameLists = EXAMINE;
+    const NAMES: NameLists = Some(&[READ, TABLE, SPLIT]);
     const NEEDS_DATA: bool = true;
     const HELP: &'static [(&'static str, &'static str)] = &[
         ("epochs", "Number of epochs to estimate the training time for [default: as many as `train` takes]"),
@@ -56,7 +45,7 @@ impl Accepts for InspectSettings {
 pub(super) struct AuditSettings;
 
 impl Accepts for AuditSettings {
-    const NAMES: NameLists = EXAMINE;
+    const NAMES: NameLists = Some(&[READ, TABLE, SPLIT, &["skip-bad", "flip"]]);
     const NEEDS_DATA: bool = true;
     const HELP: &'static [(&'static str, &'static str)] = &[(
         "epochs",
@@ -98,7 +87,7 @@ Examples:
 pub(super) struct LrFindSettings;
 
 impl Accepts for LrFindSettings {
-    const NAMES: NameLists = Some(&[READ, TABLE, &["width", "batch"]]);
+    const NAMES: NameLists = Some(&[READ, TABLE, &["skip-bad", "width", "batch"]]);
     const NEEDS_DATA: bool = true;
     const HELP: &'static [(&'static str, &'static str)] = &[(
         "patient-pattern",

@@ -30,7 +30,7 @@ impl TrainConfig {
         if !self.tta {
             return TtaConfig::default();
         }
-        TtaConfig { mirror: true, zoom: self.zoom as f32, aspect: self.aspect as f32 }
+        TtaConfig { mirror: self.flip, zoom: self.zoom as f32, aspect: self.aspect as f32 }
     }
 
     /// How images are loaded and split.

@@ -108,8 +108,8 @@ settings! {
         init: Option<PathBuf> = None => path("FILE");
         /// Mean and standard deviation to normalise pixels with
         normalize: NormalizeBy = NormalizeBy::Set => choice("BY");
-        /// Test-time augmentation: average the predictions for several views of each image: mirrored and, with --zoom or
-        /// --aspect, scaled and stretched
+        /// Test-time augmentation: average the predictions for several views of each image: mirrored (unless --no-flip)
+        /// and, with --zoom or --aspect, scaled and stretched
         tta: bool = false => switch();
         /// Class frequencies that the predictions assume; with balanced, rare classes are predicted more often
         prior: ClassPrior = ClassPrior::Training => choice("PRIOR");
