@@ -94,7 +94,7 @@ fn seeds_that_were_broken_off_go_on_to_the_same_bytes() {
         (read(here, "whole/seed-0/times.jsonl"), read(here, "whole/seed-1/predictions.jsonl")),
         (first, second)
     );
-    refuses(&["train", "--resume", "whole"], 2, &["the run is finished"], here);
+    refuses(&["train", "--resume", "whole"], 2, &["the run is finished", "whole/metrics.json"], here);
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn tasks_at_the_same_time_are_collected_to_the_result_of_one_process() {
         assert!(read("alone") == read("runs/shared"), "{file}");
     }
     assert!(!here.join("runs/shared/.lock").exists());
-    refuses(&["collect", "runs/shared"], 2, &["the run is finished"], here);
+    refuses(&["collect", "runs/shared"], 2, &["the run is finished", "runs/shared/metrics.json"], here);
 }
 
 #[test]

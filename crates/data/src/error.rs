@@ -160,8 +160,7 @@ pub enum DataError {
     },
     /// Data for an evaluation that have other sets, but no test set.
     #[error(
-        "{} has no test set, and none was split off from it for this model; use data with a test set, or a folder with \
-         one sub-folder per class",
+        "{0} has other sets but no test set; add one, or give one of its folders of class folders, such as {0}/val",
         path.display()
     )]
     NoTestSet {

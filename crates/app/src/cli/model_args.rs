@@ -71,7 +71,7 @@ pub(super) struct EvaluateArgs {
     /// The model: a run folder, or a model.safetensors file. Leave it out if you use --model
     #[arg(value_name = "MODEL", required_unless_present = "model")]
     first: Option<PathBuf>,
-    /// Images to test on, in a form that `train` reads. Their test set is used, or all of them if they have none. For the
+    /// Images to test on, in a form that `train` reads. Their test set is used, or all of them if they have no sets. For the
     /// data that the model was trained on, it is the test set of that run. Not needed for a model of phantom films
     #[arg(value_name = "DATA")]
     second: Option<PathBuf>,

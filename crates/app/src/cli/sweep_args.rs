@@ -34,11 +34,20 @@ Examples:
 const TASK: &str = "Train only the I-th of N shares of all trainings, such as 2/5. All tasks have the same --out; when they have \
                     ended, `roentgen collect` joins them. Not with `halving`";
 
+const FOLDS: &str = "With --fold: number of parts of the data, of which one is left out of all trainings";
+const TEST: &str = "Images to test on, for the command that trains the best: the sweep itself tests on none";
+
 /// Flags of `sweep`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, override_usage = "roentgen sweep [OPTIONS] <SPACE> [DATA]")]
-// A sweep compares single trainings, and refuses the flag.
-#[command(mut_arg("seeds", |arg| arg.hide(true)), mut_arg("task", |arg| arg.help(TASK).long_help(TASK)))]
+// A sweep compares single trainings and refuses seeds; it audits none.
+#[command(mut_args(|arg| match arg.get_id().as_str() {
+    "seeds" | "audit" | "no-audit" => arg.hide(true),
+    "task" => arg.help(TASK).long_help(TASK),
+    "folds" => arg.help(FOLDS).long_help(FOLDS),
+    "test" => arg.help(TEST).long_help(TEST),
+    _ => arg,
+}))]
 pub(super) struct SweepArgs {
     /// File with the values of the settings to search (TOML)
     #[arg(value_name = "SPACE", required_unless_present = "resume")]

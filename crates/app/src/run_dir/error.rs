@@ -90,7 +90,7 @@ pub enum RunDirError {
     #[error(
         "{}: the run is finished, and its results are in {}; train another one with another --out",
         path.display(),
-        page_of(path).display()
+        results_of(path).display()
     )]
     Finished {
         /// The folder of the run.
@@ -187,15 +187,16 @@ pub(super) fn is_finished(path: &Path) -> bool {
     [METRICS, SWEEP].iter().any(|name| path.join(name).is_file())
 }
 
-/// The page with the results of a run, or of a sweep.
-fn page_of(run: &Path) -> PathBuf {
-    run.join(if run.join(SWEEP).is_file() { SWEEP_PAGE } else { REPORT })
+/// The page with the results of a run or of a sweep; several runs with different seeds or folds have a file alone.
+fn results_of(run: &Path) -> PathBuf {
+    let (page, file) = if run.join(SWEEP).is_file() { (SWEEP_PAGE, SWEEP) } else { (REPORT, METRICS) };
+    run.join(if run.join(page).is_file() { page } else { file })
 }
 
 /// How to continue a run that has not ended.
 fn or_continue(run: &Path) -> String {
     if is_finished(run) {
-        return format!(" (that run is finished: its results are in {})", page_of(run).display());
+        return format!(" (that run is finished: its results are in {})", results_of(run).display());
     }
     format!(", or continue it with: {}", resume_command(run))
 }
