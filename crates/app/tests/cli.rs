@@ -473,6 +473,7 @@ fn help_teaches_each_command() {
     };
     says(&["train", "--help"], "at most one standard error worse than the best");
     says(&["train", "--help"], "[range: 0 to 0.5] [default: 0]");
+    says(&["sweep", "--help"], "the sweep itself tests on none");
     for page in ["--help", "man"] {
         says(&[page], "Exit codes");
         says(&[page], "143");

@@ -236,9 +236,11 @@ fn a_table_names_films_by_their_headers_and_repeats_no_identifier() {
         .iter()
         .for_each(|path| assert_no_marker(&fs::read(path).unwrap(), &path.display().to_string()));
     // A patient has several films: the same class for each.
-    let lines: String = (0..13).map(|n| format!("MARKER some {n},{}\n", ["dark", "light"][n % 2])).collect();
-    fs::write(folder.join("archive/list.csv"), format!("patient_id,label\n{lines}")).unwrap();
-    let output = roentgen(&["inspect", "archive/list.csv", "--json"], folder);
+    let line = |n: usize| format!("moved.dcm,MARKER some {n},{}\n", ["dark", "light"][n % 2]);
+    let lines: String = (0..13).map(line).collect();
+    fs::write(folder.join("archive/list.csv"), format!("file,patient_id,label\n{lines}")).unwrap();
+    let by_patient = ["inspect", "archive/list.csv", "--path-column", "patient_id", "--json"];
+    let output = roentgen(&by_patient, folder);
     let counts: Value = serde_json::from_slice(&output.stdout).unwrap();
     let sets = counts["sets"].as_object().unwrap();
     let n = |class: &str| sets.values().map(|set| set[class].as_u64().unwrap()).sum::<u64>();

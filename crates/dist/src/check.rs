@@ -90,9 +90,10 @@ fn check_empty_root(root: &Path) -> Result<(), String> {
         command.arg(root).arg("/bin/roentgen").args(arguments);
         command
     };
-    if printed(&mut chroot(&["--version"]))
-        .is_err_and(|error| error.contains("cannot change root") || error.contains("cannot start"))
-    {
+    // What `chroot` itself could not do; what the program could not is a fault.
+    let is_missing =
+        |error: &String| error.starts_with("cannot start ") || error.contains("exit status: 125: ");
+    if printed(&mut chroot(&["--version"])).is_err_and(|error| is_missing(&error)) {
         println!("dist: empty root: skipped, chroot needs root");
         return Ok(());
     }

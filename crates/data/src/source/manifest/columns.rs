@@ -71,7 +71,10 @@ impl Columns {
             })
         };
         let image = match (column(header, &PATH, names.path.as_ref())?, header_column(header)) {
-            (Some(path), _) => ImageColumn::Path(path),
+            (Some(given), _) => match identifier(&header[given]) {
+                Some(identifier) => ImageColumn::Header(identifier, given),
+                None => ImageColumn::Path(given),
+            },
             (None, Some((identifier, index))) => ImageColumn::Header(identifier, index),
             (None, None) => ImageColumn::Path(needed(&PATH, None)?),
         };
@@ -125,6 +128,11 @@ fn column(header: &StringRecord, role: &Role, given: Option<&String>) -> Result<
         )),
         (first, _) => Ok(first.map(|(index, _)| index)),
     }
+}
+
+/// The identifier in headers that a column of this name has.
+fn identifier(name: &str) -> Option<Identifier> {
+    Identifier::ALL.into_iter().find(|identifier| plain(name) == plain(identifier.column()))
 }
 
 /// A column of identifiers in headers, the most specific one.
