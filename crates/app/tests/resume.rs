@@ -211,6 +211,25 @@ fn a_run_goes_on_with_images_that_were_moved_and_with_no_others() {
     );
     let output = resume("moved");
     assert!(output.status.success() && here.join("run/report.html").exists(), "{}", text(&output.stderr));
+    // As if it had been killed before its first checkpoint.
+    let expected = fs::read(here.join("run/log.jsonl")).unwrap();
+    fs::remove_file(here.join("run/metrics.json")).unwrap();
+    let output = resume("others");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("no longer those that it began with"), "{}", text(&output.stderr));
+    let output = resume("moved");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(fs::read(here.join("run/log.jsonl")).unwrap() == expected, "the bytes differ");
+    for name in ["metrics.json", "images.blake3"] {
+        fs::remove_file(here.join("run").join(name)).unwrap();
+    }
+    let output = resume("moved");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("neither a checkpoint nor images.blake3"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[cfg(unix)]

@@ -131,6 +131,24 @@ fn images_that_were_moved_and_models_of_other_arithmetic_are_collected() {
 }
 
 #[test]
+fn what_the_last_task_has_trained_stays_where_images_are_moved_before_the_first_one() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_images(here, "films", &[("ill", 24), ("well", 20)]);
+    write_images(here, "others", &[("ill", 20), ("well", 24)]);
+    let task = start(&format!("{SEEDS} --out shared --task 3/3"), here).wait_with_output().unwrap();
+    assert!(task.status.success(), "{}", text(&task.stderr));
+    let times = || fs::read(here.join("shared/seed-2/times.jsonl")).unwrap();
+    let expected = times();
+    fs::rename(here.join("films"), here.join("moved")).unwrap();
+    let resume = ["train", "--resume", "shared", "--quiet", "--data"];
+    refuses(&[&resume[..], &["others"]].concat(), 2, &["the images are no longer those"], here);
+    let output = roentgen(&[&resume[..], &["moved"]].concat(), here);
+    assert!(output.status.success() && here.join("shared/metrics.json").exists(), "{}", text(&output.stderr));
+    assert!(times() == expected, "it was repeated");
+}
+
+#[test]
 fn tasks_that_make_no_sense_are_refused() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();

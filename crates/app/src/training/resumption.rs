@@ -14,8 +14,8 @@ pub(crate) struct Resumption {
     /// Another number of threads.
     pub(crate) threads: Option<usize>,
     pub(crate) other_cpu: OtherCpu,
-    /// The new path of the images, if they were moved. Other images are rejected: a checkpoint, a model, and the folder of several
-    /// trainings have digests of them.
+    /// The new path of the images, if they were moved. Other images are rejected: a checkpoint, a model, and the folder of a run
+    /// have digests of them.
     pub(crate) moved_data: Option<PathBuf>,
     /// The new path of [`TrainConfig::test`], likewise.
     pub(crate) moved_test: Option<PathBuf>,

@@ -36,11 +36,6 @@ impl<'a> SeveralRuns<'a> {
         Some(Self { config, repetition, parts })
     }
 
-    /// The folder of the first training in that of the whole.
-    pub(crate) fn first_folder(&self) -> &str {
-        &self.parts[0].folder
-    }
-
     /// Trains every part that has not ended yet, and shows the metrics over all.
     ///
     /// # Errors
