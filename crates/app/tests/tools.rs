@@ -244,6 +244,20 @@ fn with_pseudonyms_no_file_of_a_run_but_the_key_has_a_name() {
     fs::remove_file(path("folds/fold-2/metrics.json")).unwrap();
     said(&["train", "--resume", "folds", "--quiet"], &folder);
     assert_eq!(files_with_marker(&path("folds")), [path("folds/pseudonyms.csv")]);
+
+    // What was broken off goes on with images that were moved: the names and numbers are the same.
+    fs::rename(path("MARKER-data"), path("MARKER-moved")).unwrap();
+    for (run, broken) in [("run", "run"), ("folds", "folds/fold-2")] {
+        fs::remove_file(path(run).join("metrics.json")).unwrap();
+        let expected = fs::read(path(broken).join("predictions.jsonl")).unwrap();
+        if run == "folds" {
+            // It had not begun.
+            fs::remove_dir_all(path(broken)).unwrap();
+        }
+        said(&["train", "--resume", run, "--data", "MARKER-moved/MARKER-list.csv", "--quiet"], &folder);
+        assert!(fs::read(path(broken).join("predictions.jsonl")).unwrap() == expected, "{broken}");
+        assert_eq!(files_with_marker(&path(run)), [path(run).join("pseudonyms.csv")]);
+    }
 }
 
 /// The weights in a model file; the rest of it may name what it was trained on.

@@ -23,12 +23,12 @@ fn text(config: &TrainConfig, data: &Dataset) -> Vec<u8> {
     csv.into_inner().expect("written to memory")
 }
 
-/// The rows of a key that have to stay: notes depend on the settings too, and the paths of unusable files on the folder that the
-/// program was called in.
+/// The rows of a key that have to stay: notes depend on the settings too, the paths of unusable files on the folder that the
+/// program was called in, and images may be moved.
 fn names(key: &[u8]) -> Option<Vec<csv::ByteRecord>> {
     let rows: Result<Vec<csv::ByteRecord>, csv::Error> =
         csv::Reader::from_reader(key).byte_records().collect();
-    let is_name = |row: &csv::ByteRecord| !matches!(row.get(0), Some(b"note" | b"file"));
+    let is_name = |row: &csv::ByteRecord| !matches!(row.get(0), Some(b"note" | b"file" | b"path"));
     rows.ok().map(|rows| rows.into_iter().filter(is_name).collect())
 }
 
