@@ -7,9 +7,9 @@ use indicatif::ProgressBar;
 use roentgen_data::{Dataset, ImageSet, read_file, read_text_file};
 use roentgen_layers::ResNet9;
 
-use super::inputs;
 use super::leader::{Leader, Order, signal_of_any};
 use super::progress_lines::{epoch_heading, epoch_line, show_step};
+use super::{inputs, run_summary};
 use crate::config::{Select, TrainConfig};
 use crate::model::calibration;
 use crate::model::class_priors::ClassPriors;
@@ -27,7 +27,7 @@ use crate::terminal::screen::{Screen, counted};
 use crate::training::checkpoint::checks::RunSize;
 use crate::training::checkpoint::{self, RunState};
 use crate::training::early_stopping::EarlyStopping;
-use crate::training::epoch_selection::Score;
+use crate::training::epoch_selection::{EpochSelection, Score};
 use crate::training::error::TrainingError;
 use crate::training::interrupt;
 use crate::training::trainer::{EpochProgress, Trainer};
@@ -138,7 +138,7 @@ impl Run<'_> {
     ) -> Result<RunState, TrainingError> {
         let start_again =
             |reason: String| self.not_resumable(CHECKPOINT, format!("{reason}; start the run again"));
-        let (run_state, trainer_state) = checkpoint::from_bytes(bytes).map_err(start_again)?;
+        let (mut run_state, trainer_state) = checkpoint::from_bytes(bytes).map_err(start_again)?;
         if run_state.inputs_digest != inputs_digest {
             let reason = inputs::why_not_the_same(&run_state.settings, settings);
             return Err(self.not_resumable(CHECKPOINT, reason).into());
@@ -149,7 +149,7 @@ impl Run<'_> {
         let is_other_cpu = |reason| self.not_resumable(CHECKPOINT, reason);
         run_state.instruction_sets.check_this_build(self.other_cpu).map_err(is_other_cpu)?;
         trainer.restore(trainer_state).map_err(start_again)?;
-        self.check_saved_model(&run_state)?;
+        self.check_saved_model(&mut run_state)?;
         Ok(run_state)
     }
 
@@ -157,20 +157,30 @@ impl Run<'_> {
         RunDirError::NotResumable { path: self.folder.file(file), reason }
     }
 
-    /// Checks the saved model now: otherwise a damaged one would end the run only after its last epoch.
-    fn check_saved_model(&self, run_state: &RunState) -> Result<(), TrainingError> {
+    /// Checks the saved model now: otherwise a damaged one would end the run only after its last epoch. Where it is lost, the next
+    /// epoch will be saved.
+    fn check_saved_model(&self, run_state: &mut RunState) -> Result<(), TrainingError> {
         if run_state.saved_epoch == 0 {
             return Ok(());
         }
         let path = self.folder.file(MODEL);
         let bytes = model_file::read_bytes(&path)?;
         let Model { card, .. } = model_file::decode(&bytes, &path)?;
-        // A run that was killed between this model and its checkpoint trains that epoch, and saves the model, again.
         let is_newer = card.epoch > run_state.epoch;
-        if is_newer || model_file::weights_digest(&bytes, &card) == run_state.saved_digest {
-            return Ok(());
+        if !is_newer && model_file::weights_digest(&bytes, &card) != run_state.saved_digest {
+            return Err(wrong_model_error(path).into());
         }
-        Err(wrong_model_error(path).into())
+        // A run that was killed between this model and its checkpoint trains that epoch, and saves the model, again. With other
+        // arithmetic that epoch may not be selected, and the model that the checkpoint names is no longer there.
+        let instruction_sets = &run_state.instruction_sets;
+        let is_repeated =
+            card.instruction_sets == *instruction_sets && instruction_sets.end_with_this_build();
+        if is_newer && !is_repeated {
+            run_summary::show_lost_model(self.screen, run_state.saved_epoch);
+            run_state.selection = EpochSelection::default();
+            (run_state.saved_epoch, run_state.saved_digest) = (0, String::new());
+        }
+        Ok(())
     }
 
     /// Starts the TensorBoard file with the epochs of the log.
@@ -330,8 +340,8 @@ impl Run<'_> {
         })
     }
 
-    /// Has [`MODEL`] written if [`EpochSelection`](crate::training::epoch_selection::EpochSelection) chooses this epoch, and writes
-    /// [`LAST_MODEL`] after the last epoch. Returns whether this epoch was chosen.
+    /// Has [`MODEL`] written if [`EpochSelection`] chooses this epoch, and writes [`LAST_MODEL`] after the last epoch. Returns
+    /// whether this epoch was chosen.
     fn save_model(
         &self,
         (model, card, n_steps_done): (&ResNet9, &ModelCard, u64),

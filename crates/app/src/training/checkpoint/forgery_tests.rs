@@ -310,6 +310,22 @@ fn a_run_of_other_vector_instructions_goes_on_only_if_that_is_asked_for() {
     assert!(error.contains("unknown instructions"), "{error}");
 }
 
+#[test]
+fn a_model_ahead_of_the_checkpoint_is_replaced_where_other_arithmetic_may_not_select_its_epoch() {
+    let mut broken_off = BrokenOff::new();
+    let (mut run_state, trainer) = from_bytes(&broken_off.checkpoint).expect("a checkpoint");
+    run_state.instruction_sets = serde_json::from_value(json!(["MMX"])).expect("a name");
+    broken_off.resume(&to_bytes(&run_state, &trainer), OtherCpu::Allow).expect("it is asked for");
+    let model = fs::read(broken_off.run.join(MODEL)).expect("the model of the second epoch");
+    let (_, before) = broken_off.files.iter_mut().find(|(path, _)| path.ends_with(MODEL)).expect("a model");
+    assert!(run_state.saved_epoch == 1 && *before != model);
+    *before = model;
+    // As if rounding had made the second epoch worse.
+    let best = json!({"best": {"value": 2.0, "standard_error": 0.0}});
+    run_state.selection = serde_json::from_value(best).expect("a score");
+    broken_off.resume(&to_bytes(&run_state, &trainer), OtherCpu::Allow).expect("its second epoch is saved");
+}
+
 /// The last line of the log of a run.
 fn last_line(run: &Path) -> Value {
     let log = fs::read_to_string(run.join(LOG)).expect("a log");
