@@ -311,6 +311,21 @@ fn a_signal_to_any_rank_ends_all_with_a_checkpoint() {
     }
 }
 
+#[test]
+fn a_signal_to_a_rank_that_trains_nothing_does_not_take_the_others_down() {
+    let job = Job::new();
+    let args =
+        "train --seeds 0..1 --films 40 --epochs 40 --width 8 --batch 12 --threads 1 --no-audit --quiet";
+    let mut command = job.command(3, &format!("{args} --out run"));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let have_begun =
+        || ["run/seed-0/log.jsonl", "run/seed-1/log.jsonl"].iter().all(|log| job.path(log).exists());
+    wait_for(|| have_begun() || child.try_wait().unwrap().is_some());
+    let (_, idle) = ranks_in(job.folder.path()).into_iter().find(|(rank, _)| *rank == 2).expect("rank 2");
+    kill_process(idle, Signal::TERM).unwrap();
+    assert!(child.wait().unwrap().success() && job.path("run/metrics.json").exists());
+}
+
 /// The views of the test images are many, so that a signal comes while the ranks share them.
 #[test]
 fn a_signal_after_the_training_ends_all_ranks() {

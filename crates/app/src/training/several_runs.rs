@@ -6,7 +6,7 @@ use super::parts::{Part, check_ended, load_tested, resumable_as_a_task, tested, 
 use super::share::Share;
 use super::task_summary::{show_ranks, show_task};
 use super::whole_folder::{Whole, WholeFolder};
-use super::{cross_validation, seeds};
+use super::{cross_validation, pipeline, seeds};
 use crate::config::{Repetition, TrainConfig};
 use crate::data_loading::agreement::agree_on_images;
 use crate::data_loading::several::DataLoader;
@@ -78,6 +78,8 @@ impl<'a> SeveralRuns<'a> {
         let folder = WholeFolder::open_on(folder, ranks, self.whole(), data)?;
         show_ranks(screen, self.parts.len(), ranks);
         let parts = self.share(Share::of_rank(ranks));
+        // Also on a rank that trains nothing: ended by a signal at once, it would take the others down before their checkpoint.
+        pipeline::listen_for_signals(screen)?;
         ranks.together(|| train_share(&parts, &mut loader, &folder, other_cpu, screen))?;
         ranks.first(|| self.run(WholeFolder::Existing(folder), other_cpu, screen)).map(drop)
     }
