@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::program::{refuses, roentgen, text, write_images};
+use crate::program::{refuses, roentgen, text, train, write_images};
 
 /// Settings that all trainings share.
 const SHARED: [&str; 8] = ["--films", "60", "--width", "8", "--batch", "16", "--size", "16"];
@@ -149,6 +149,21 @@ fn a_batch_too_small_for_its_shards_is_the_worst_and_ends_nothing() {
     let found: Value = serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else");
     let failure = found["trainings"][1]["rungs"][0]["failure"].as_str().unwrap();
     assert!(found["trainings"][0]["number"] == 2 && failure.contains("--micro-batches 4 leaves"), "{found}");
+}
+
+#[test]
+fn a_width_that_the_initial_weights_do_not_have_is_the_worst_and_ends_nothing() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    let shared = ["--films", "60", "--batch", "16", "--size", "16", "--epochs", "1"];
+    train(&[&shared[..], &["--out", "first"]].concat(), here);
+    fs::write(here.join("space.toml"), "[settings]\nwidth = [16, 8]\n").unwrap();
+    let sweep = ["sweep", "space.toml", "--init", "first", "--quiet", "--json"];
+    let output = roentgen(&[&sweep[..], &shared].concat(), here);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else");
+    let failure = found["trainings"][1]["rungs"][0]["failure"].as_str().unwrap();
+    assert!(found["trainings"][0]["number"] == 2 && failure.contains("has width 8 and not 16"), "{found}");
 }
 
 #[test]

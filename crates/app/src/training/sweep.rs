@@ -21,6 +21,7 @@ use crate::config::{Repetition, TrainConfig};
 use crate::data_loading::agreement::agree_on_images;
 use crate::data_loading::medical::is_medical;
 use crate::data_loading::several::{DataLoader, grouped_by_data};
+use crate::model::error::ModelError;
 use crate::model::instruction_sets::OtherCpu;
 use crate::ranks::Ranks;
 use crate::report;
@@ -103,8 +104,8 @@ impl<'a> Sweep<'a> {
     /// the folder, which all have to see.
     ///
     /// # Errors
-    /// Unusable data; a signal; a file that cannot be written. A training that diverges, or is too large for the memory, is the
-    /// worst, and ends nothing; only if there is no other, that is an error.
+    /// Unusable data; a signal; a file that cannot be written. A training that diverges, is too large for the memory, or does not
+    /// have the width of the model of `--init`, is the worst, and ends nothing; only if there is no other, that is an error.
     pub(crate) fn run(
         &self,
         folder: Option<WholeFolder>,
@@ -368,6 +369,7 @@ impl Runner<'_> {
                 Ok(()) => {}
                 Err(
                     error @ (TrainingError::Diverged { .. }
+                    | TrainingError::Model(ModelError::OtherSizes { .. })
                     | TrainingError::NotEnoughMemory { .. }
                     | TrainingError::BatchTooSmall { .. }
                     | TrainingError::ShardTooSmall { .. }),
