@@ -81,6 +81,9 @@ fn seeds_that_were_broken_off_go_on_to_the_same_bytes() {
     let resume = ["train", "--resume", "whole", "--quiet"];
     refuses(&resume, 2, &["whole/seed-0: its max-lr is 0.01", "now have 0.02"], here);
     fs::write(here.join("whole/config.toml"), settings).unwrap();
+    // As if the first one had been killed at its very end.
+    let left = ["checkpoint.bin", ".lock"].map(|name| here.join("whole/seed-0").join(name));
+    left.iter().for_each(|file| fs::write(file, "").unwrap());
     let first = read(here, "whole/seed-0/times.jsonl");
     let second = read(here, "whole/seed-1/predictions.jsonl");
     let output = roentgen(&["train", "--resume", "whole", "--json"], here);
@@ -89,6 +92,7 @@ fn seeds_that_were_broken_off_go_on_to_the_same_bytes() {
     for words in ["seed 0, 1 of 2", "again: whole/seed-0 has ended", "test set, over 2 seeds", "sd"] {
         assert!(said.contains(words), "{words}: {said}");
     }
+    assert!(left.iter().all(|file| !file.exists()), "{left:?}");
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), whole);
     assert_eq!(
         (read(here, "whole/seed-0/times.jsonl"), read(here, "whole/seed-1/predictions.jsonl")),

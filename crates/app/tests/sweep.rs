@@ -95,6 +95,10 @@ fn a_sweep_that_was_broken_off_goes_on_to_the_same_bytes() {
     for name in ["metrics.json", "log.jsonl", "times.jsonl", "report.html"] {
         fs::remove_file(broken.join(name)).unwrap();
     }
+    // And another one at its very end.
+    for name in ["checkpoint.bin", ".lock"] {
+        fs::write(here.join("sweep").join(ended).join(name), "").unwrap();
+    }
     let times = || fs::read(here.join("sweep").join(ended).join("times.jsonl")).unwrap();
     let before = times();
     refuses(&["train", "--resume", "sweep"], 2, &["roentgen sweep --resume sweep"], here);

@@ -69,11 +69,17 @@ impl RunFolder {
         if !is_finished(path) {
             return Ok(());
         }
-        // It may have been killed just before it removed the files of an unfinished run.
-        if let Ok(ended) = Self::locked(path.into()) {
+        Self::finish_ended(path);
+        Err(finished(path))
+    }
+
+    /// Removes the files that only an unfinished run needs, where a run that has ended was killed before it did that itself.
+    pub(crate) fn finish_ended(path: &Path) {
+        let is_left = [CHECKPOINT, LOCK].iter().any(|name| path.join(name).exists());
+        // It may be doing it just now.
+        if is_left && let Ok(ended) = Self::locked(path.into()) {
             let _ = ended.finish();
         }
-        Err(finished(path))
     }
 
     /// The folder in which several processes work at the same time, each in folders of its own inside. The first of them makes

@@ -141,6 +141,7 @@ fn train_unless_ended(
     let path = folder.file(&part.folder);
     same_settings::check_begun(&path, &part.config)?;
     if path.join(METRICS).is_file() {
+        RunFolder::finish_ended(&path);
         return Ok(None);
     }
     let finished = if path.join(CONFIG).is_file() {

@@ -380,6 +380,7 @@ impl Runner<'_> {
         // One that lacked memory is tried again from its checkpoint, which needs its models.
         if !outcome::lacked_memory(&path) {
             outcome::remove_models(&path)?;
+            RunFolder::finish_ended(&path);
         }
         Ok(())
     }
