@@ -14,6 +14,7 @@ use crate::commands::{
 };
 use crate::config::on_ranks::{shared_config, shared_space};
 use crate::error::AppError;
+use crate::model::instruction_sets::OtherCpu;
 use crate::ranks::Ranks;
 use crate::ranks::launcher::with_ranks;
 use crate::run_dir::error::WriteError;
@@ -341,7 +342,8 @@ fn train_on(ranks: &Ranks, args: &TrainArgs) -> Result<(), AppError> {
     let config = config.with_default_threads(ranks.default_threads()?);
     if let Some((task, out)) = args.task.task.zip(args.out.as_deref()) {
         ranks.together(|| ranks.check_alone("a task"))?;
-        return in_pool(config.threads(), || train::run_task(&config, task, out, &screen));
+        let other_cpu = OtherCpu::of_flag(args.other_cpu);
+        return in_pool(config.threads(), || train::run_task(&config, task, out, other_cpu, &screen));
     }
     in_pool(config.threads(), || train::run(&config, args.out.as_deref(), ranks, &screen))
 }
@@ -374,7 +376,8 @@ fn sweep_on(ranks: &Ranks, args: &SweepArgs) -> Result<(), AppError> {
     let config = config.with_default_threads(ranks.default_threads()?);
     if let Some((task, out)) = args.task.task.zip(args.out.as_deref()) {
         ranks.together(|| ranks.check_alone("a task"))?;
-        return in_pool(config.threads(), || sweep::run_task(&config, &space, task, out, &screen));
+        let other_cpu = OtherCpu::of_flag(args.other_cpu);
+        return in_pool(config.threads(), || sweep::run_task(&config, &space, task, out, other_cpu, &screen));
     }
     in_pool(config.threads(), || sweep::run(&config, &space, args.out.as_deref(), ranks, &screen))
 }

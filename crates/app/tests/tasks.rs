@@ -160,6 +160,8 @@ fn tasks_that_make_no_sense_are_refused() {
     for (args, code, words) in [
         ("train films --epochs 1 --out run --task 1/2", 2, "--task cannot be used with a single training"),
         ("train films --seeds 0..4 --task 1/2", 2, "--out <DIR>"),
+        ("train --resume run --task 1/2", 2, "cannot be used with"),
+        ("train films --out run --other-cpu", 2, "--other-cpu cannot be used with a new training"),
         ("train films --seeds 0..4 --out run --task 3/2", 2, "expected I/N, such as 2/5"),
         ("train films --seeds 0..4 --out mine --task 1/2", 2, "is not an empty folder"),
         ("train films --seeds 0..4 --out films/run --task 1/2", 2, "would lie inside the data"),

@@ -62,12 +62,12 @@ pub(super) struct SweepArgs {
     /// Continue an interrupted sweep: trainings that have ended are not repeated, and those that lacked memory are tried again,
     /// also where the sweep has ended. If the images have been moved, give their new place with --data, and that of the images of --test
     /// with --test
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["space", "out", "config", "preset"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["space", "out", "config", "preset", "task"])]
     pub(super) resume: Option<PathBuf>,
-    /// With --resume: continue a sweep also if it was computed with other arithmetic (without fused multiply-adds)
+    /// With --resume or --task: continue a sweep also if it was computed with other arithmetic (without fused multiply-adds)
     /// than this build uses
-    #[arg(long, requires = "resume")]
-    other_cpu: bool,
+    #[arg(long)]
+    pub(super) other_cpu: bool,
     #[command(flatten)]
     pub(super) task: TaskArgs,
     #[command(flatten)]
@@ -77,6 +77,7 @@ pub(super) struct SweepArgs {
 impl SweepArgs {
     /// What is searched, and the settings that all trainings share.
     pub(super) fn search(&self) -> Result<(SearchSpace, TrainConfig), ConfigError> {
+        self.task.check_other_cpu(self.other_cpu)?;
         let path = self.space.as_deref().expect("it is required without --resume");
         let space = SearchSpace::read(path)?;
         if let Some(setting) = self.settings.flags.given().find(|setting| space.has(setting.name())) {

@@ -21,6 +21,17 @@ pub(super) struct TaskArgs {
     pub(super) task: Option<Share>,
 }
 
+impl TaskArgs {
+    /// Fails if `--other-cpu` is given and nothing is continued.
+    pub(super) fn check_other_cpu(&self, other_cpu: bool) -> Result<(), ConfigError> {
+        if other_cpu && self.task.is_none() {
+            let reason = "it is for what is continued; give it with --resume or --task";
+            return Err(ConfigError::Conflict { first: "--other-cpu", second: "a new training", reason });
+        }
+        Ok(())
+    }
+}
+
 const COLLECT_EXAMPLES: &str = "\
 Examples:
   # three tasks, on as many machines as you like

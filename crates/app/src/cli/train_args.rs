@@ -47,12 +47,12 @@ pub(super) struct TrainArgs {
     pub(super) out: Option<PathBuf>,
     /// Continue an interrupted run; its result is the same as without the interruption. If its images have been moved, give
     /// their new place with --data, and that of the images of --test with --test
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "config", "preset"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "config", "preset", "task"])]
     pub(super) resume: Option<PathBuf>,
-    /// With --resume: continue a run also if it was computed with other arithmetic (without fused multiply-adds)
+    /// With --resume or --task: continue a run also if it was computed with other arithmetic (without fused multiply-adds)
     /// than this build uses. It ends with other weights than on one CPU; log and model name both
-    #[arg(long, requires = "resume")]
-    other_cpu: bool,
+    #[arg(long)]
+    pub(super) other_cpu: bool,
     /// Stop with a checkpoint when the standard input ends, as with Ctrl-C: for programs that start a training
     #[arg(long)]
     pub(super) stop_with_input: bool,
@@ -69,6 +69,7 @@ pub(super) struct TrainArgs {
 impl TrainArgs {
     /// Flags over file or preset over defaults, checked.
     pub(super) fn config(&self) -> Result<TrainConfig, ConfigError> {
+        self.task.check_other_cpu(self.other_cpu)?;
         self.cache.add_to(self.settings.config()?)
     }
 

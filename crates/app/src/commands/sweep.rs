@@ -44,10 +44,11 @@ pub(crate) fn run_task(
     space: &SearchSpace,
     task: Share,
     out: &Path,
+    other_cpu: OtherCpu,
     screen: &Screen,
 ) -> Result<(), AppError> {
     PlannedFolder::for_task(out, config)?;
-    Ok(Sweep::new(config, space)?.run_task(task, out, screen)?)
+    Ok(Sweep::new(config, space)?.run_task(task, out, other_cpu, screen)?)
 }
 
 /// Continues a sweep that was interrupted, or that has ended with trainings that lacked memory. Trainings that have ended

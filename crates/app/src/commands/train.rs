@@ -65,6 +65,7 @@ pub(crate) fn run_task(
     config: &TrainConfig,
     task: Share,
     out: &Path,
+    other_cpu: OtherCpu,
     screen: &Screen,
 ) -> Result<(), AppError> {
     let Some(several) = SeveralRuns::of(config) else {
@@ -72,7 +73,7 @@ pub(crate) fn run_task(
         return Err(ConfigError::Conflict { first: "--task", second: "a single training", reason }.into());
     };
     PlannedFolder::for_task(out, config)?;
-    Ok(several.run_task(task, out, screen)?)
+    Ok(several.run_task(task, out, other_cpu, screen)?)
 }
 
 /// Resumes an interrupted run from its last checkpoint; without a checkpoint, from its beginning.

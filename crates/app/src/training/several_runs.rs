@@ -88,13 +88,19 @@ impl<'a> SeveralRuns<'a> {
     ///
     /// # Errors
     /// Those of any training; a folder of other trainings.
-    pub(crate) fn run_task(&self, task: Share, out: &Path, screen: &Screen) -> Result<(), TrainingError> {
+    pub(crate) fn run_task(
+        &self,
+        task: Share,
+        out: &Path,
+        other_cpu: OtherCpu,
+        screen: &Screen,
+    ) -> Result<(), TrainingError> {
         let parts = self.share(task);
         let mut loader = DataLoader::default();
         let data = load_tested(&mut loader, parts.first().unwrap_or(&&self.parts[0]), screen)?;
         let folder = WholeFolder::OfTasks(out.to_owned()).open(self.whole(), data)?;
-        let trained = train_share(&parts, &mut loader, &folder, OtherCpu::Refuse, screen)
-            .map_err(resumable_as_a_task)?;
+        let trained =
+            train_share(&parts, &mut loader, &folder, other_cpu, screen).map_err(resumable_as_a_task)?;
         show_task(screen, task, trained, &folder);
         Ok(())
     }

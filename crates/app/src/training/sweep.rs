@@ -132,7 +132,13 @@ impl<'a> Sweep<'a> {
     ///
     /// # Errors
     /// As [`Self::run`]; with halving, whose rungs wait for all trainings; a folder of other trainings.
-    pub(crate) fn run_task(&self, task: Share, out: &Path, screen: &Screen) -> Result<(), TrainingError> {
+    pub(crate) fn run_task(
+        &self,
+        task: Share,
+        out: &Path,
+        other_cpu: OtherCpu,
+        screen: &Screen,
+    ) -> Result<(), TrainingError> {
         self.check_tasks()?;
         let mut loader = DataLoader::without_test();
         let data = self.load(&mut loader, &Alone, screen)?;
@@ -141,8 +147,7 @@ impl<'a> Sweep<'a> {
         show::plan(screen, self, &rungs);
         let folder = WholeFolder::OfTasks(out.to_owned()).open(self.whole(), data)?;
         pipeline::listen_for_signals(screen)?;
-        let mut runner =
-            Runner { folder: &folder, loader, n_train, score: self.score, other_cpu: OtherCpu::Refuse };
+        let mut runner = Runner { folder: &folder, loader, n_train, score: self.score, other_cpu };
         let contenders = self.contenders();
         let own: Vec<&Contender<'_>> = own.into_iter().map(|position| &contenders[position]).collect();
         let rung = Rung::new(&rungs, 0);
