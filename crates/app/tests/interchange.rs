@@ -34,7 +34,14 @@ fn a_run_starts_from_the_weights_of_another_one() {
     let output = roentgen(&args, here);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("except for the classifier"), "{}", text(&output.stdout));
+    let model = fs::read(here.join("first/model.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&model).unwrap().tensors();
+    fs::write(here.join("torch.safetensors"), safetensors::serialize(tensors, None).unwrap()).unwrap();
     for (flags, words) in [
+        (
+            &["--width", "16", "--init", "torch.safetensors"][..],
+            "its model has width 8 and not 16; add --width 8",
+        ),
         (
             &["--width", "16", "--init", "first"][..],
             "cannot start from the weights of first: its model has width 8 and not 16; add --width 8",

@@ -186,11 +186,15 @@ pub(crate) fn initialise(model: &mut ResNet9, path: &Path) -> Result<Initialisat
     let bytes = read_bytes(path)?;
     let invalid = |reason| ModelError::Invalid { path: path.into(), reason };
     let card = card_of(&bytes).map_err(invalid)?;
-    if let Some(card) = &card {
-        let other_sizes = |reason| ModelError::OtherSizes { path: path.into(), reason };
-        check_sizes(model, card.config()).map_err(other_sizes)?;
-    }
-    initialise_from(model, &bytes, card).map_err(invalid)
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| invalid(not_whole(error)))?;
+    let prefix = torch_file::prefix_of(&tensors).map_err(invalid)?;
+    check_sizes(model, &tensors, &prefix)
+        .map_err(|reason| ModelError::OtherSizes { path: path.into(), reason })?;
+    let with_classifier = set_initial_weights(model, &tensors, &prefix).map_err(invalid)?;
+    let fitted_digests = card.as_ref().and_then(ModelCard::fitted_digests);
+    let training_digests = card.and_then(|card| card.training_digests);
+    let file_digest = blake3::hash(&bytes).to_hex().to_string();
+    Ok(Initialisation { file_digest, with_classifier, prefix, training_digests, fitted_digests })
 }
 
 /// The card of a file of ours; a file of PyTorch's has none.
@@ -203,32 +207,31 @@ fn card_of(bytes: &[u8]) -> Result<Option<ModelCard>, String> {
     Ok(card)
 }
 
-fn initialise_from(
-    model: &mut ResNet9,
-    bytes: &[u8],
-    card: Option<ModelCard>,
-) -> Result<Initialisation, String> {
-    let tensors = SafeTensors::deserialize(bytes).map_err(not_whole)?;
-    torch_file::reject_half_precision(&tensors)?;
-    let prefix = torch_file::prefix_of(&tensors)?;
+/// Sets all weights; those of the classifier only if the file has as many classes, which is returned.
+fn set_initial_weights(model: &mut ResNet9, tensors: &SafeTensors<'_>, prefix: &str) -> Result<bool, String> {
+    torch_file::reject_half_precision(tensors)?;
     let bias = tensors.tensor(&format!("{prefix}classifier.bias")).map_err(not_whole)?;
     let with_classifier = bias.shape() == [n_classes(model)];
-    set_weights(model, &tensors, &prefix, |name| with_classifier || !name.starts_with("classifier."))?;
-    let fitted_digests = card.as_ref().and_then(ModelCard::fitted_digests);
-    let training_digests = card.and_then(|card| card.training_digests);
-    let file_digest = blake3::hash(bytes).to_hex().to_string();
-    Ok(Initialisation { file_digest, with_classifier, prefix, training_digests, fitted_digests })
+    set_weights(model, tensors, prefix, |name| with_classifier || !name.starts_with("classifier."))?;
+    Ok(with_classifier)
 }
 
 /// Fails if the model of the file has another width, or other channels, than the one that is to begin with its weights.
-fn check_sizes(model: &ResNet9, file: ResNet9Config) -> Result<(), String> {
+fn check_sizes(model: &ResNet9, file: &SafeTensors<'_>, prefix: &str) -> Result<(), String> {
     let first = tensors(model).into_iter().next().expect("the filter of the first convolution");
-    let [width, c_in] = [first.shape[0], first.shape[1]];
-    if width != file.width {
-        return Err(format!("its model has width {0} and not {width}; add --width {0}", file.width));
+    let in_file = file.tensor(&format!("{prefix}{}", first.name));
+    let shape = in_file.as_ref().map_or(&[][..], |found| found.shape());
+    let (&[width, c_in, ..], &[width_in_file, c_in_file, ..]) = (first.shape.as_slice(), shape) else {
+        // What is wrong with the file is found with its other weights.
+        return Ok(());
+    };
+    if width != width_in_file {
+        return Err(format!(
+            "its model has width {width_in_file} and not {width}; add --width {width_in_file}"
+        ));
     }
-    if c_in != file.c_in {
-        let [found, expected] = [file.c_in, c_in].map(colour_word);
+    if c_in != c_in_file && [1, 3].contains(&c_in_file) {
+        let [found, expected] = [c_in_file, c_in].map(colour_word);
         return Err(format!("its model sees {found} images and not {expected} ones"));
     }
     Ok(())
