@@ -114,12 +114,12 @@ fn parse(bytes: &[u8], limits: &SizeLimits) -> Result<DefaultDicomObject, String
 }
 
 fn parse_data_set(data_set: &[u8], transfer_syntax: &str) -> Result<DefaultDicomObject, String> {
-    structure::check_lengths(data_set, transfer_syntax)?;
+    let used = structure::check_lengths(data_set, transfer_syntax)?;
     // What the parser says of a fault may hold values of the file.
     let damaged = |what: &str| format!("damaged DICOM file: {what} cannot be read");
     let syntax = TransferSyntaxRegistry.get(transfer_syntax).ok_or_else(|| damaged("its transfer syntax"))?;
-    let object =
-        InMemDicomObject::read_dataset_with_ts(data_set, syntax).map_err(|_| damaged("an element"))?;
+    let object = InMemDicomObject::read_dataset_with_ts(&data_set[..used], syntax)
+        .map_err(|_| damaged("an element"))?;
     let meta = FileMetaTableBuilder::new()
         .transfer_syntax(transfer_syntax)
         .media_storage_sop_class_uid("")

@@ -13,6 +13,9 @@ const MAGIC: &[u8] = b"DICM";
 const MAX_DEPTH: usize = 16;
 /// Most bytes of all elements before the pixels: an element takes many times its bytes in memory.
 const MAX_HEADER: usize = 16 << 20;
+/// Most elements, items and fragments up to the pixels: an empty item takes a kilobyte in memory. Radiographs have a few hundred,
+/// images of many frames several ten thousand.
+const MAX_PARTS: usize = 100_000;
 const UNDEFINED: u32 = u32::MAX;
 
 const TRANSFER_SYNTAX_UID: Tag = Tag(0x0002, 0x0010);
@@ -47,7 +50,7 @@ fn has_magic(bytes: &[u8]) -> bool {
 /// Whether a file without magic number begins like a data set: with an element of group 2 or 8, of a length that fits.
 fn begins_with_element(bytes: &[u8]) -> bool {
     let encoding = Encoding { explicit: bytes.get(4..6).is_some_and(is_vr), big_endian: false };
-    Cursor { bytes, at: 0, encoding }.header().is_ok_and(|header| {
+    Cursor::new(bytes, encoding).header().is_ok_and(|header| {
         matches!(header.tag, Tag(0x0002 | 0x0008, 0x0000..=0x0020)) && header.length < 1024
     })
 }
@@ -67,7 +70,7 @@ pub(super) fn structure_of(bytes: &[u8]) -> Result<Structure, String> {
         _ => 0,
     };
     let meta_encoding = Encoding { explicit: true, big_endian: false };
-    let mut cursor = Cursor { bytes, at: start, encoding: meta_encoding };
+    let mut cursor = Cursor { at: start, ..Cursor::new(bytes, meta_encoding) };
     let mut transfer_syntax = None;
     while cursor.bytes.get(cursor.at..cursor.at + 2) == Some(&[0x02, 0x00]) {
         let header = cursor.header()?;
@@ -83,16 +86,19 @@ pub(super) fn structure_of(bytes: &[u8]) -> Result<Structure, String> {
     Ok(Structure { transfer_syntax, data_set: cursor.at })
 }
 
-/// Checks that every element of a data set lies within it.
+/// Checks that every element of a data set lies within it, and returns where the part ends that is used: nothing after the
+/// pixels is, so it need not be parsed.
 ///
 /// # Errors
 /// What is wrong, in words for the user.
-pub(super) fn check_lengths(data_set: &[u8], transfer_syntax: &str) -> Result<(), String> {
+pub(super) fn check_lengths(data_set: &[u8], transfer_syntax: &str) -> Result<usize, String> {
     let encoding = Encoding {
         explicit: transfer_syntax != IMPLICIT_LITTLE,
         big_endian: transfer_syntax == EXPLICIT_BIG,
     };
-    Cursor { bytes: data_set, at: 0, encoding }.elements(data_set.len(), 0)
+    let mut cursor = Cursor::new(data_set, encoding);
+    cursor.elements(data_set.len(), 0)?;
+    Ok(cursor.used)
 }
 
 #[derive(Clone, Copy)]
@@ -112,9 +118,17 @@ struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
     encoding: Encoding,
+    /// Headers that were read.
+    n_parts: usize,
+    /// Where the last element of the data set ends that is used.
+    used: usize,
 }
 
 impl<'a> Cursor<'a> {
+    fn new(bytes: &'a [u8], encoding: Encoding) -> Self {
+        Self { bytes, at: 0, encoding, n_parts: 0, used: 0 }
+    }
+
     /// Elements up to `end`, or up to the end of an item of undefined length.
     fn elements(&mut self, end: usize, depth: usize) -> Result<(), String> {
         if depth > MAX_DEPTH {
@@ -136,8 +150,16 @@ impl<'a> Cursor<'a> {
             } else {
                 self.value(header.length)?;
             }
-            if header.tag < PIXEL_DATA && self.at > MAX_HEADER {
-                return Err(format!("its header has more than {} MiB", MAX_HEADER >> 20));
+            if depth == 0 && header.tag <= PIXEL_DATA {
+                if header.tag < PIXEL_DATA && self.at > MAX_HEADER {
+                    return Err(format!("too large: its header has more than {} MiB", MAX_HEADER >> 20));
+                }
+                if self.n_parts > MAX_PARTS {
+                    return Err(format!(
+                        "too large: it has more than {MAX_PARTS} elements, items and fragments"
+                    ));
+                }
+                self.used = self.at;
             }
         }
         Ok(())
@@ -198,6 +220,7 @@ impl<'a> Cursor<'a> {
 
     /// Tag, representation and length of the next element.
     fn header(&mut self) -> Result<Header, String> {
+        self.n_parts += 1;
         let tag = Tag(self.u16()?, self.u16()?);
         if tag.0 == 0xFFFE {
             // Items have no representation.
