@@ -36,12 +36,6 @@ mod several_images;
 #[cfg(test)]
 mod tests;
 
-/// [`MOST_GROWTH`] applies to images of more bytes than this: 32 MiB are decoded and resized in a second.
-const SMALL: u64 = 32 << 20;
-/// Largest ratio of the bytes of an image to those of its file: radiographs are compressed to a half or a tenth, drawings to a
-/// fiftieth, but a picture of one colour to a thousandth, so that a small file could cost seconds and half a gigabyte.
-const MOST_GROWTH: u64 = 200;
-
 /// The reason for a file or folder that cannot be opened by the name that is shown.
 pub(crate) const NOT_UTF_8: &str = "its name is not UTF-8; rename it";
 
@@ -343,18 +337,9 @@ fn decode(
     limits: &SizeLimits,
 ) -> Result<(DynamicImage, Orientation), String> {
     let damaged = |error: ImageError| fault(&error, bytes, format);
-    let oversized = |width: u32, height: u32| {
-        format!(
-            "too large: {width}x{height} pixels, the limits are {} per side and {} MiB decoded",
-            limits.side,
-            limits.decoded_bytes >> 20
-        )
-    };
     // Checked first: the error of the PNG decoder would only mention memory.
-    if let Some((width, height)) =
-        complete::png_size(bytes).filter(|(width, height)| width.max(height) > &limits.side)
-    {
-        return Err(oversized(width, height));
+    if let Some((width, height)) = complete::png_size(bytes) {
+        limits.check_image([width, height], 0, bytes.len())?;
     }
     let unusual = Directory::of(bytes).filter(|_| format == ImageFormat::Tiff);
     if let Some(samples) = unusual.and_then(|directory| directory.unusual_samples()) {
@@ -373,15 +358,7 @@ fn decode(
     if width == 0 || height == 0 {
         return Err(format!("damaged {}: it has no pixels; export the image again", name_of(format)));
     }
-    if width.max(height) > limits.side || decoder.total_bytes() > limits.decoded_bytes {
-        return Err(oversized(width, height));
-    }
-    if decoder.total_bytes() > SMALL && decoder.total_bytes() / MOST_GROWTH > bytes.len() as u64 {
-        return Err(format!(
-            "too large: {width}x{height} pixels in {} KiB, which is not a photograph; make it smaller",
-            bytes.len() >> 10
-        ));
-    }
+    limits.check_image([width, height], decoder.total_bytes(), bytes.len())?;
     // A damaged EXIF block says nothing of the pixels.
     let orientation = match format {
         ImageFormat::Tiff => decoder.orientation().ok(),

@@ -73,7 +73,7 @@ pub(crate) fn read(bytes: &[u8], limits: &SizeLimits) -> Result<DicomImage, Dico
     let object = parse(bytes, limits)?;
     header::check_kind(&object).map_err(DicomError::NotRadiograph)?;
     let layout = header::pixel_layout(&object)?;
-    check_size(&layout, limits)?;
+    check_size(&layout, bytes.len(), limits)?;
     Ok(DicomImage {
         image: image_of(&object, &layout)?,
         origin: header::origin(&object),
@@ -130,17 +130,10 @@ fn parse_data_set(data_set: &[u8], transfer_syntax: &str) -> Result<DefaultDicom
 }
 
 /// Checked before anything is decoded.
-fn check_size(layout: &PixelLayout, limits: &SizeLimits) -> Result<(), String> {
+fn check_size(layout: &PixelLayout, file_bytes: usize, limits: &SizeLimits) -> Result<(), String> {
     let (rows, columns) = (layout.rows as u64, layout.columns as u64);
     let n_bytes = rows * columns * layout.samples as u64 * u64::from(layout.bits_allocated / 8);
-    if rows.max(columns) > u64::from(limits.side) || n_bytes > limits.decoded_bytes {
-        return Err(format!(
-            "too large: {columns}x{rows} pixels, the limits are {} per side and {} MiB decoded",
-            limits.side,
-            limits.decoded_bytes >> 20
-        ));
-    }
-    Ok(())
+    limits.check_image([layout.columns as u32, layout.rows as u32], n_bytes, file_bytes)
 }
 
 /// The first frame, as it is displayed.

@@ -34,6 +34,12 @@ pub enum Invert {
     Auto,
 }
 
+/// [`MOST_GROWTH`] applies to images of more bytes than this: 32 MiB are decoded and resized in a second.
+const SMALL: u64 = 32 << 20;
+/// Largest ratio of the bytes of an image to those of its file: radiographs are compressed to a half or a tenth, drawings to a
+/// fiftieth, but a picture of one colour to a thousandth, so that a small file could cost seconds and half a gigabyte.
+const MOST_GROWTH: u64 = 200;
+
 /// Limits that no real image reaches; a file beyond them is bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SizeLimits {
@@ -60,6 +66,34 @@ impl Default for SizeLimits {
             array_bytes: 6 << 30,
             packed_images: 500_000,
         }
+    }
+}
+
+impl SizeLimits {
+    /// Checks an image of `n_bytes` in a file of `file_bytes`, before it is decoded.
+    ///
+    /// # Errors
+    /// That it is too large, in words for the user.
+    pub(crate) fn check_image(
+        &self,
+        [width, height]: [u32; 2],
+        n_bytes: u64,
+        file_bytes: usize,
+    ) -> Result<(), String> {
+        if width.max(height) > self.side || n_bytes > self.decoded_bytes {
+            return Err(format!(
+                "too large: {width}x{height} pixels, the limits are {} per side and {} MiB decoded",
+                self.side,
+                self.decoded_bytes >> 20
+            ));
+        }
+        if n_bytes > SMALL && n_bytes / MOST_GROWTH > file_bytes as u64 {
+            return Err(format!(
+                "too large: {width}x{height} pixels in {} KiB, which is not a photograph; make it smaller",
+                file_bytes >> 10
+            ));
+        }
+        Ok(())
     }
 }
 

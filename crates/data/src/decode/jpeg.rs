@@ -67,13 +67,7 @@ fn decode_unusual(
 ) -> Result<(DynamicImage, Orientation), String> {
     let (width, height, n) = (header.columns as u32, header.rows as u32, header.sampling.len());
     let n_bytes = u64::from(width) * u64::from(height) * n as u64;
-    if width.max(height) > limits.side || n_bytes > limits.decoded_bytes {
-        return Err(format!(
-            "too large: {width}x{height} pixels, the limits are {} per side and {} MiB decoded",
-            limits.side,
-            limits.decoded_bytes >> 20
-        ));
-    }
+    limits.check_image([width, height], n_bytes, bytes.len())?;
     let mut decoder = jpeg_decoder::Decoder::new(bytes);
     let pixels = decoder.decode().map_err(|error| format!("damaged JPEG: {error}"))?;
     let image = match decoder.info().map(|info| info.pixel_format) {

@@ -198,6 +198,14 @@ fn a_small_file_of_a_large_image_is_rejected_before_it_is_decoded() {
     let found = reason("a.png", &of_side(6_000), &LoadOptions::default());
     assert!(found.starts_with("too large: 6000x6000 pixels in "), "{found}");
     assert!(decode(&of_side(1_000), ImageFormat::Png, &SizeLimits::default()).is_ok(), "a blank image");
+    // Of chroma denser than luma, which another decoder reads.
+    let mut jpeg = encoded(ImageFormat::Jpeg);
+    let frame = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).expect("a frame");
+    let side = 6_000u16.to_be_bytes();
+    jpeg[frame + 5..frame + 9].copy_from_slice(&[side, side].concat());
+    jpeg[frame + 14] = 0x22;
+    let found = reason("a.jpg", &jpeg, &LoadOptions::default());
+    assert!(found.starts_with("too large: 6000x6000 pixels in "), "{found}");
 }
 
 #[test]

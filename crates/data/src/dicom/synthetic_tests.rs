@@ -366,3 +366,17 @@ fn what_follows_the_pixels_is_not_parsed_and_the_number_of_elements_is_limited()
         }
     }
 }
+
+#[test]
+fn a_small_file_of_a_large_image_is_rejected_before_it_is_decoded() {
+    let mut object = object_of(&film(), PLAIN);
+    for tag in [tags::ROWS, tags::COLUMNS] {
+        object.put(DataElement::new(tag, VR::US, PrimitiveValue::from(4_200u16)));
+    }
+    let Err(DicomError::Unreadable(reason)) =
+        read(&bytes_of(object, PLAIN.transfer_syntax), &SizeLimits::default())
+    else {
+        panic!("35 MB in 2 kB");
+    };
+    assert!(reason.starts_with("too large: 4200x4200 pixels in "), "{reason}");
+}
