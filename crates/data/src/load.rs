@@ -406,7 +406,7 @@ fn load_own(
 ) -> Result<Option<EvaluationData>, DataError> {
     // Whether bad files matter is decided when it is known whose data these are.
     let tolerant = LoadOptions { skip_bad: true, ..options.clone() };
-    let pool = ImagePool::decode(choose_test(listing, options)?, None, &tolerant, &Alone, progress)?;
+    let pool = decode_for_model(choose_test(listing, options)?, &tolerant, progress)?;
     if pool.fingerprint() != trained_on.fingerprint {
         return Ok(None);
     }
@@ -429,15 +429,8 @@ fn load_other(
     options: &LoadOptions,
     progress: &dyn Progress,
 ) -> Result<EvaluationData, DataError> {
-    // These data are taken as they are. The pattern was made for the training data: it may match no name here.
-    let pattern = options.patient_pattern.clone();
-    let options = &LoadOptions {
-        fold: None,
-        val_fraction: Some(0.0),
-        test_fraction: 0.0,
-        patient_pattern: pattern.filter(|pattern| pattern.matches_any(listing.names())),
-        ..options.clone()
-    };
+    // These data are taken as they are.
+    let options = &LoadOptions { fold: None, val_fraction: Some(0.0), test_fraction: 0.0, ..options.clone() };
     let mut listing = choose_test(listing, options)?;
     let has_subsets = listing.has_subsets;
     if has_subsets && listing.test_origin == SubsetOrigin::SplitOff {
@@ -450,7 +443,7 @@ fn load_other(
     if !listing.items.iter().any(|item| item.subset == Subset::Test) {
         return Err(DataError::NoTestImages { path: path.into() });
     }
-    let dataset = ImagePool::decode(listing, None, options, &Alone, progress)?.split(options)?;
+    let dataset = decode_for_model(listing, options, progress)?.split(options)?;
     let Dataset { val, test, mut findings, .. } = dataset;
     // The model was trained on none of these sets: an image that is in two of them is as new to it as the others.
     findings.is_leaked_val.fill(false);
@@ -458,6 +451,18 @@ fn load_other(
     let test_origin = if has_subsets { EvaluationOrigin::Given } else { EvaluationOrigin::Everything };
     let val = (!val.is_empty()).then_some(val);
     Ok(EvaluationData { val, test, test_origin, is_own: false, findings })
+}
+
+/// Decodes data to evaluate a model on. Its pattern for patients was made for its training data: it may match no name here.
+fn decode_for_model(
+    listing: Listing,
+    options: &LoadOptions,
+    progress: &dyn Progress,
+) -> Result<ImagePool, DataError> {
+    let pattern = options.patient_pattern.clone();
+    let patient_pattern = pattern.filter(|pattern| pattern.matches_any(listing.names()));
+    let options = LoadOptions { patient_pattern, ..options.clone() };
+    ImagePool::decode(listing, None, &options, &Alone, progress)
 }
 
 #[cfg(test)]

@@ -118,6 +118,33 @@ fn the_model_of_a_fold_is_evaluated_on_the_test_set_of_other_data() {
 }
 
 #[test]
+fn a_pattern_for_patients_need_not_match_names_of_other_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let (own, other) = (dir.path().join("own"), dir.path().join("other"));
+    let options = LoadOptions {
+        patient_pattern: Some(PatientPattern::new("^([0-9]+)").unwrap()),
+        ..Default::default()
+    };
+    for class in ["a", "b"] {
+        save_images(&own, class, 20);
+        fs::create_dir_all(other.join(class)).unwrap();
+        for file in names_in(&own.join(class)) {
+            fs::copy(own.join(class).join(&file), other.join(class).join(format!("x{file}"))).unwrap();
+        }
+    }
+    // Images of the training set, and no name that matches.
+    let trained = load_dataset(&own, &options, &silent).unwrap();
+    let found = evaluate(&other, Some(&trained), &options).unwrap();
+    assert_eq!((found.test_origin, found.test.len()), (EvaluationOrigin::Everything, 40));
+    assert_eq!(found.findings.patients, None);
+    // Names that match in a set only that is not used.
+    save_images(&dir.path().join("sets/train"), "a", 3);
+    save_image(dir.path(), "sets/test/a/x.png");
+    let found = evaluate(&dir.path().join("sets"), None, &options).unwrap();
+    assert_eq!((found.test_origin, found.test.len()), (EvaluationOrigin::Given, 1));
+}
+
+#[test]
 fn training_data_without_a_test_set_are_evaluated_as_a_whole() {
     let dir = tempfile::tempdir().unwrap();
     save_images(dir.path(), "a", 12);
