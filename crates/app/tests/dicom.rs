@@ -204,6 +204,25 @@ fn views_are_chosen_for_training_and_for_predictions() {
     assert!(text(&output.stdout).contains("left out 12 file(s): the view is PA"), "{}", text(&output.stderr));
     let output = roentgen(&["inspect", "dicom", "--view", "frontal"], folder);
     assert!(text(&output.stderr).contains("PA, AP, lateral"), "{}", text(&output.stderr));
+    // A set or a class of other views: the error names one of its own files, and the view.
+    let fails_by_view = |args: &[&str], expected: &[&str]| {
+        let args = [&["inspect", "dicom", "--view", "PA"], args].concat();
+        let output = roentgen(&args, folder);
+        let said: String = text(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            !output.status.success() && said.contains("the view is AP, which --view leaves out"),
+            "{said}"
+        );
+        assert!(expected.iter().all(|words| said.contains(words)), "{said}");
+    };
+    fs::write(folder.join("dicom/dark/bad.png"), "no image").unwrap();
+    for class in ["test/dark", "dicom/third"] {
+        fs::create_dir_all(folder.join(class)).unwrap();
+        write_dicom(&textured(90, 3), 90, "some", "AP", &folder.join(class).join("90"));
+    }
+    fails_by_view(&[], &["class `third` has no training image", "dicom/third/90: the view"]);
+    fs::remove_dir_all(folder.join("dicom/third")).unwrap();
+    fails_by_view(&["--test", "test"], &["the test set has no usable image", "test/dark/90: the view"]);
 }
 
 #[test]

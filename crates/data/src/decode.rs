@@ -84,8 +84,8 @@ pub(crate) struct Unusable {
 pub(crate) enum Cause {
     /// Something is wrong with the file.
     BadFile,
-    /// Nothing is wrong with the file, but it is a DICOM file of another kind than radiographs. A folder of a clinic holds many
-    /// such files.
+    /// Nothing is wrong with the file, but it is a DICOM file of another kind than radiographs, or of a view that is left out. A
+    /// folder of a clinic holds many such files.
     OtherKind,
     /// This process has as many files open as it may have.
     OpenFiles,

@@ -247,15 +247,15 @@ fn decode_listing(
     let files_of = |listed: &Listed| (listed.listing.items.len(), listed.listing.digest());
     let Listed { listing, cache } = team::check_same_files(team, listed, files_of)?;
     let pool = ImagePool::decode(listing, cache.as_deref(), options, team, progress)?;
-    if let Some((class, bad)) = pool.empty_class() {
-        let example = bad.map(|bad| format!(", for example {}: {}", bad.path.display(), bad.reason));
-        let is_missing = path.is_file() && bad.is_some_and(|bad| !bad.path.exists());
+    if let Some((class, unused)) = pool.empty_class() {
+        let example = unused.map(|file| format!(", for example {}: {}", file.path.display(), file.reason));
+        let is_missing = path.is_file() && unused.is_some_and(|file| !file.path.exists());
         let hint =
             if is_missing { " (paths in a table are relative to the folder of the table)" } else { "" };
         return Err(DataError::EmptyClass {
             path: path.into(),
             class: class.to_owned(),
-            found: format!("all of its files are bad{}{hint}", example.unwrap_or_default()),
+            found: format!("none of its files can be used{}{hint}", example.unwrap_or_default()),
         });
     }
     Ok(pool)

@@ -1,6 +1,6 @@
 //! The decoded images of a data set before missing sets are split off: decoded once, cut into sets as often as needed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,6 +60,8 @@ pub(crate) struct ImagePool {
     val_origin: SubsetOrigin,
     test_origin: SubsetOrigin,
     bad: Vec<BadFile>,
+    /// The first file without an image of each class in each set, bad or left out.
+    unused: BTreeMap<(Subset, u32), BadFile>,
     notes: Vec<String>,
 }
 
@@ -88,13 +90,12 @@ impl ImagePool {
     ) -> Result<Self, DataError> {
         let Listing { class_names, items, val_origin, test_origin, has_test_option, mut notes, .. } = listing;
         let total = items.len();
-        let examples = Subset::ALL.map(|subset| items.iter().find(|item| item.subset == subset).cloned());
-        let AllDecoded { items, mut images, bad, other_kinds, cached, mut writer } =
+        let AllDecoded { items, mut images, bad, other_kinds, unused, cached, mut writer } =
             AllDecoded::of(items, cache, options, team, progress)?;
         if !options.skip_bad {
             reject_bad(&bad, total)?;
         }
-        reject_empty_subset(&examples, &items, &bad)?;
+        reject_empty_subset(&unused, &items)?;
         notes.extend(other_kinds.iter().map(|(kind, count)| format!("left out {count} file(s): {kind}")));
         let named = items.iter().map(|item| &*item.name).zip(images.iter());
         notes.extend(file_notes(named, false, options));
@@ -147,6 +148,7 @@ impl ImagePool {
             val_origin,
             test_origin,
             bad,
+            unused,
             notes,
         })
     }
@@ -164,11 +166,11 @@ impl ImagePool {
         reject_bad(&self.bad, self.images.len() + self.bad.len())
     }
 
-    /// A class without a usable training image, and the first bad file.
+    /// A class without a usable training image, and the first of its files.
     pub(crate) fn empty_class(&self) -> Option<(&str, Option<&BadFile>)> {
         let sizes = class_counts(&self.labels(&self.of_subset(Subset::Train)), self.class_names.len());
         let label = sizes.iter().position(|&count| count == 0)?;
-        Some((&self.class_names[label], self.bad.first()))
+        Some((&self.class_names[label], self.unused.get(&(Subset::Train, label as u32))))
     }
 
     /// Indices of the images of a set.
@@ -323,21 +325,16 @@ fn reject_bad(bad: &[BadFile], total: usize) -> Result<(), DataError> {
     if bad.is_empty() { Ok(()) } else { Err(DataError::BadFiles { files: bad.to_vec(), total }) }
 }
 
-/// Fails if none of the images of a given validation or test set can be used; `examples` has an image of each given set.
-fn reject_empty_subset(
-    examples: &[Option<Item>; 3],
-    good: &[Item],
-    bad: &[BadFile],
-) -> Result<(), DataError> {
-    for example in examples.iter().flatten().filter(|item| item.subset != Subset::Train) {
-        let subset = example.subset;
-        if good.iter().any(|item| item.subset == subset) {
-            continue;
+/// Fails if none of the images of a given validation or test set can be used; `unused` has a file of each class in each set that
+/// has no image.
+fn reject_empty_subset(unused: &BTreeMap<(Subset, u32), BadFile>, good: &[Item]) -> Result<(), DataError> {
+    for subset in [Subset::Val, Subset::Test] {
+        let example = unused.iter().find(|((of, _), _)| *of == subset);
+        if let Some((_, example)) = example
+            && !good.iter().any(|item| item.subset == subset)
+        {
+            return Err(DataError::EmptySubset { subset: subset.name(), example: example.clone() });
         }
-        let path = example.shown_path();
-        let reason = "it is a DICOM file of another kind than radiographs".to_owned();
-        let example = bad.iter().find(|bad| bad.path == path).cloned().unwrap_or(BadFile { path, reason });
-        return Err(DataError::EmptySubset { subset: subset.name(), example });
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::pixel_file::PixelFile;
 use crate::progress::{Progress, Stage};
 use crate::record::Record as _;
 use crate::source::Item;
+use crate::subset::Subset;
 use crate::team::{self, Team};
 
 /// What became of the items of a listing.
@@ -28,8 +29,10 @@ pub(super) struct AllDecoded {
     pub(super) images: Parts<Decoded>,
     /// Sorted by path.
     pub(super) bad: Vec<BadFile>,
-    /// How many DICOM files of each kind are no radiographs.
+    /// How many DICOM files are left out for each reason: kinds that are no radiographs, and views.
     pub(super) other_kinds: BTreeMap<String, usize>,
+    /// The first file without an image of each class in each set, bad or left out.
+    pub(super) unused: BTreeMap<(Subset, u32), BadFile>,
     /// What the cache has besides images, and the file with their pixels; `None` if they were decoded now.
     pub(super) cached: Option<(Shared, Vec<DuplicatePair>, PixelFile)>,
     /// The cache that is being written, with the pixels of all images.
@@ -67,7 +70,7 @@ impl AllDecoded {
     /// Good and bad items apart.
     fn sorted(mut items: Vec<Item>, outcomes: Outcomes) -> Result<Self, DataError> {
         let Outcomes { images, failures, .. } = outcomes;
-        let (mut bad, mut other_kinds) = (Vec::new(), BTreeMap::new());
+        let (mut bad, mut other_kinds, mut unused) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let (mut indices, mut index) = (failures.iter().map(|(index, _)| *index).peekable(), 0);
         let has_failed = |_: &mut Item| {
             index += 1;
@@ -75,14 +78,16 @@ impl AllDecoded {
         };
         let failed: Vec<Item> = items.extract_if(.., has_failed).collect();
         for (item, (_, Unusable { reason, cause })) in failed.into_iter().zip(failures) {
+            let file = BadFile { path: item.shown_path(), reason };
+            unused.entry((item.subset, item.label)).or_insert_with(|| file.clone());
             match cause {
-                Cause::OtherKind => *other_kinds.entry(reason).or_default() += 1,
-                Cause::BadFile => bad.push(BadFile { path: item.shown_path(), reason }),
-                Cause::OpenFiles => return Err(DataError::TooManyOpenFiles { path: item.shown_path() }),
+                Cause::OtherKind => *other_kinds.entry(file.reason).or_default() += 1,
+                Cause::BadFile => bad.push(file),
+                Cause::OpenFiles => return Err(DataError::TooManyOpenFiles { path: file.path }),
             }
         }
         bad.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Self { items, images, bad, other_kinds, cached: None, writer: None })
+        Ok(Self { items, images, bad, other_kinds, unused, cached: None, writer: None })
     }
 }
 
