@@ -1,5 +1,6 @@
 //! What a source lists before anything is decoded: an item for each image, with its set, class and patient.
 
+use std::fs::Metadata;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -65,14 +66,14 @@ impl Item {
         }
     }
 
-    /// Bytes of its file; of several images in one file, only the first has them.
+    /// Bytes of its file; of several images in one file, only the first has them. A folder has another length on each file system.
     fn n_bytes(&self) -> Option<u64> {
         let metadata = match &self.content {
             Content::File(file) => file.path(&self.name).metadata(),
             Content::Packed { pixels, index: 0 } => pixels.file().metadata(),
             Content::Packed { .. } => return None,
         };
-        Some(metadata.ok()?.len())
+        metadata.ok().filter(Metadata::is_file).map(|metadata| metadata.len())
     }
 
     /// Reads the file that it shares with others, if there is one: what is wrong with that is wrong with all of them.
@@ -179,5 +180,26 @@ impl Listing {
     /// The names of all items.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.items.iter().map(|item| &*item.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::packed::Size;
+    use super::*;
+
+    #[test]
+    fn only_files_have_a_length() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("batch.bin");
+        std::fs::write(&file, [0u8; 5]).expect("a file");
+        let n_bytes = |file: &std::path::Path, index: usize| {
+            let size = Size { width: 1, height: 1, channels: 1 };
+            let pixels = Arc::new(Packed::in_memory(file, size, vec![0; 2]));
+            let content = Content::Packed { pixels, index };
+            let (subset, patient, patient_folder) = (Subset::Train, None, None);
+            Item { content, name: "0".into(), subset, label: 0, patient, patient_folder }.n_bytes()
+        };
+        assert_eq!([n_bytes(&file, 0), n_bytes(&file, 1), n_bytes(dir.path(), 0)], [Some(5), None, None]);
     }
 }
