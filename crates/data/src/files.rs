@@ -18,7 +18,7 @@ use crate::image_set::{Entry, ImageSet};
 use crate::options::LoadOptions;
 use crate::progress::{Progress, Stage};
 use crate::sample_bits;
-use crate::system_entries::is_system_entry;
+use crate::system_entries::{is_found_below, is_system_entry};
 
 /// Where an image comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,8 +162,8 @@ pub fn is_listed_image(path: &Path) -> bool {
 }
 
 /// All files below a folder, images or not, sorted. Hidden entries are left out, and what systems leave in folders, such as
-/// `Thumbs.db`. Links to folders are not followed. A link to a folder outside `dir`, and a folder that cannot be listed, are listed
-/// like a file; opening it fails with the reason, so the caller reports it.
+/// `Thumbs.db`. Links to folders are not followed. A link to a folder that is outside `dir` or left out, and a folder that cannot be
+/// listed, are listed like a file; opening it fails with the reason, so the caller reports it.
 ///
 /// # Errors
 /// [`DataError::Unlistable`] if `dir` cannot be listed, or too many files are open.
@@ -183,7 +183,7 @@ fn add_files_below(dir: &Path, root: Option<&Path>, found: &mut Vec<PathBuf>) ->
     // What a link to a folder in `root` leads to is added there.
     let is_found_elsewhere = |path: &Path| {
         let target = path.canonicalize().ok().filter(|target| target.is_dir());
-        target.zip(root).is_some_and(|(target, root)| target.starts_with(root))
+        target.zip(root).is_some_and(|(target, root)| is_found_below(&target, root))
     };
     // An entry keeps its folder open, so none is kept while what is below it is listed.
     let name_and_kind =
@@ -250,6 +250,18 @@ mod tests {
         let hooked = disk::faults::hook(dir.path(), |_| Err(io::ErrorKind::PermissionDenied.into()));
         assert!(find_all_files(dir.path()).is_err(), "the folder itself");
         drop(hooked);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_folder_that_is_not_found_by_itself_is_among_the_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        for (target, link) in [("data/a", "x"), ("data/.hidden/b", "y"), ("outside", "z")] {
+            fs::create_dir_all(dir.path().join(target)).unwrap();
+            std::os::unix::fs::symlink(dir.path().join(target), data.join(link)).unwrap();
+        }
+        assert_eq!(find_all_files(&data).unwrap(), ["y", "z"].map(|link| data.join(link)));
     }
 
     #[test]
