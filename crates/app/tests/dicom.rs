@@ -234,6 +234,14 @@ fn a_table_names_films_by_their_headers_and_repeats_no_identifier() {
         let film = textured(number, [1, 5][number % 2]);
         write_dicom(&film, number, "some", "PA", &folder.join(format!("archive/deep/{number:02}")));
     }
+    // A film is behind a link to a hidden folder; another link leads out.
+    #[cfg(unix)]
+    {
+        fs::create_dir(folder.join("archive/.store")).unwrap();
+        fs::rename(folder.join("archive/deep/00"), folder.join("archive/.store/00")).unwrap();
+        std::os::unix::fs::symlink("../.store/00", folder.join("archive/deep/00")).unwrap();
+        std::os::unix::fs::symlink(folder, folder.join("archive/deep/outside")).unwrap();
+    }
     // Of 26 films 24 are in the table; a line names a film that is not there.
     let line = |number: usize| format!("1.2.840.99999.7.{number},{}\n", ["dark", "light"][number % 2]);
     let lines: String = (0..24).chain([99]).map(line).collect();
@@ -250,6 +258,8 @@ fn a_table_names_films_by_their_headers_and_repeats_no_identifier() {
     ] {
         assert!(words.contains(expected), "{expected}: {said}");
     }
+    let outside = "left out 1 link(s) that lead out of the folder of the table";
+    assert!(cfg!(not(unix)) || words.contains(outside), "{said}");
     assert_no_marker(said.as_bytes(), "the output");
     files_below(&folder.join("run"))
         .iter()

@@ -1,5 +1,6 @@
 //! Tables that name images by an identifier in the headers of DICOM files: a SOP instance, a study, an accession number or a
-//! patient. All DICOM files below the folder of the table are read; the identifiers are compared, and never shown.
+//! patient. All DICOM files below the folder of the table are read; the identifiers are compared, and never shown. Of links, those to
+//! files in the folder are read that are hidden there: the others are read by their own names.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -19,7 +20,7 @@ use crate::read_file::ReadFileError;
 use crate::read_file::read_file;
 use crate::source::Content;
 use crate::source::listed_image::ListedImage;
-use crate::system_entries::is_system_entry;
+use crate::system_entries::{is_found_below, is_system_entry};
 
 /// The files with each identifier, sorted by path.
 pub(super) struct FilesByIdentifier {
@@ -29,6 +30,8 @@ pub(super) struct FilesByIdentifier {
     n_files: usize,
     /// Files and folders that may have others.
     n_unreadable: usize,
+    /// Links that may have others.
+    n_links: usize,
 }
 
 impl FilesByIdentifier {
@@ -42,18 +45,7 @@ impl FilesByIdentifier {
         limits: &SizeLimits,
     ) -> Result<Option<Self>, String> {
         let ImageColumn::Header(identifier, _) = column else { return Ok(None) };
-        let is_shown = |entry: &walkdir::DirEntry| {
-            entry.depth() == 0 || !is_system_entry(&entry.file_name().to_string_lossy())
-        };
-        let entries = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(is_shown);
-        let (mut paths, mut n_unreadable) = (Vec::new(), 0);
-        for entry in entries {
-            match entry {
-                Ok(entry) if entry.file_type().is_file() => paths.push(entry.into_path()),
-                Ok(_) => {}
-                Err(_) => n_unreadable += 1,
-            }
-        }
+        let Below { paths, mut n_unreadable, n_links } = Below::of(folder);
         let found: Vec<Result<Option<String>, ReadFileError>> =
             paths.par_iter().map(|path| identifier_in(path, identifier, limits)).collect();
         let mut files: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
@@ -69,12 +61,13 @@ impl FilesByIdentifier {
             }
         }
         if n_files == 0 {
+            let links = links_note(n_links).map(|note| format!(" ({note})")).unwrap_or_default();
             return Err(format!(
-                "it names images by `{}`, but no DICOM file below its folder has one; add the files, or a column `path`",
+                "it names images by `{}`, but no DICOM file below its folder has one{links}; add the files, or a column `path`",
                 identifier.column()
             ));
         }
-        Ok(Some(Self { identifier, files, n_files, n_unreadable }))
+        Ok(Some(Self { identifier, files, n_files, n_unreadable, n_links }))
     }
 
     /// Replaces each line by one for each file that it means, and describes what is left out. `folder` is that of the table.
@@ -128,17 +121,63 @@ impl FilesByIdentifier {
                 "{n} line(s) name a `{column}` that no DICOM file has, the first is line {first}"
             ));
         }
-        let n_left = self.n_files - expanded.len();
-        if n_left > 0 {
-            notes.push(format!(
-                "left out {n_left} DICOM file(s) with a `{column}` that is in no line with a label"
-            ));
-        }
-        if self.n_unreadable > 0 {
-            let n = self.n_unreadable;
-            notes.push(format!("{n} file(s) or folder(s) below the folder of the table cannot be read: check their permissions"));
-        }
+        notes.extend(self.notes(expanded.len()));
         Ok((expanded, notes))
+    }
+
+    /// Notes on the files that are left out, where lines mean `n_used` of them.
+    fn notes(&self, n_used: usize) -> impl Iterator<Item = String> {
+        let (n_left, column) = (self.n_files - n_used, self.identifier.column());
+        let left = (n_left > 0).then(|| {
+            format!("left out {n_left} DICOM file(s) with a `{column}` that is in no line with a label")
+        });
+        let n = self.n_unreadable;
+        let unreadable = (n > 0).then(|| {
+            format!("{n} file(s) or folder(s) below the folder of the table cannot be read: check their permissions")
+        });
+        [left, unreadable, links_note(self.n_links)].into_iter().flatten()
+    }
+}
+
+fn links_note(n: usize) -> Option<String> {
+    (n > 0).then(|| {
+        format!(
+            "left out {n} link(s) that lead out of the folder of the table, to a hidden folder or nowhere; copy the files into it"
+        )
+    })
+}
+
+/// What is below the folder of a table.
+#[derive(Default)]
+struct Below {
+    paths: Vec<PathBuf>,
+    n_unreadable: usize,
+    n_links: usize,
+}
+
+impl Below {
+    fn of(folder: &Path) -> Self {
+        let is_shown = |entry: &walkdir::DirEntry| {
+            entry.depth() == 0 || !is_system_entry(&entry.file_name().to_string_lossy())
+        };
+        let entries = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(is_shown);
+        let root = folder.canonicalize().unwrap_or_else(|_| folder.into());
+        let mut below = Self::default();
+        for entry in entries {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() => below.paths.push(entry.into_path()),
+                Ok(entry) if entry.file_type().is_symlink() => match entry.path().canonicalize() {
+                    Ok(target) if is_found_below(&target, &root) => {}
+                    Ok(target) if target.starts_with(&root) && target.is_file() => {
+                        below.paths.push(entry.into_path());
+                    }
+                    _ => below.n_links += 1,
+                },
+                Ok(_) => {}
+                Err(_) => below.n_unreadable += 1,
+            }
+        }
+        below
     }
 }
 
