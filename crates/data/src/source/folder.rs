@@ -309,6 +309,8 @@ impl<'a> Scan<'a> {
             items.extend(images);
         }
         self.notes.extend(forget_large_folders(&mut items));
+        let n_above = dir.strip_prefix(self.root).map_or(0, |inside| inside.iter().count());
+        name_single_folders(&mut items, n_above + usize::from(!subsets.is_empty()) + 1);
         self.note_left_out();
         let given: Vec<Subset> = subsets.keys().copied().collect();
         let mut listing = Listing::new(class_names, items, &given);
@@ -397,6 +399,19 @@ fn forget_large_folders(items: &mut [Item]) -> Option<String> {
     ))
 }
 
+/// Makes a folder without another beside it a patient if a patient elsewhere in the data has its name; of folders in each other,
+/// the outermost is the patient. In the name of an item they come after `n_above` folders: of sets, the class, and above.
+fn name_single_folders(items: &mut [Item], n_above: usize) {
+    let patients: BTreeSet<Arc<str>> = items.iter().filter_map(|item| item.patient_folder.clone()).collect();
+    for item in items {
+        let folders = item.name.rsplit_once('/').map_or("", |(folders, _)| folders);
+        let patient = folders.split('/').skip(n_above).find_map(|folder| patients.get(folder));
+        if let Some(patient) = patient {
+            item.patient_folder = Some(Arc::clone(patient));
+        }
+    }
+}
+
 fn files(count: usize) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }
@@ -423,5 +438,27 @@ mod tests {
         assert_eq!(note(18).as_deref(), Some("`test/` has no image of 2 of 20 classes: `c18`, `c19`"));
         let many = note(1).expect("classes are missing");
         assert!(many.contains("19 of 20 classes: `c1`,") && many.ends_with("`c12`, ..."), "{many}");
+    }
+
+    #[test]
+    fn a_single_folder_is_a_patient_if_one_elsewhere_has_its_name() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let patients = |set: &str| -> Vec<Option<String>> {
+            let found = list_to_train(dir.path(), &ClassMapping::default()).expect("a listing").items;
+            let of_set = |item: &Item| item.name.contains(set);
+            let patient = |item: Item| item.patient_folder.map(|patient| patient.to_string());
+            found.into_iter().filter(of_set).map(patient).collect()
+        };
+        let write = |folder: &str| {
+            let folder = dir.path().join("films").join(folder);
+            std::fs::create_dir_all(&folder).expect("a folder");
+            std::fs::write(folder.join("x.png"), "").expect("a file");
+        };
+        let train = ["train/covid/p1", "train/covid/p2", "train/normal/p3", "train/normal/covid"];
+        train.into_iter().for_each(write);
+        ["test/covid/p1/pa", "test/covid/p1/ap", "test/normal/p5"].into_iter().for_each(write);
+        assert_eq!(patients("/test/"), [Some("p1"), Some("p1"), None].map(|name| name.map(str::to_owned)));
+        // The class `covid` is no patient.
+        assert_eq!(patients("/train/"), ["p1", "p2", "covid", "p3"].map(|name| Some(name.to_owned())));
     }
 }

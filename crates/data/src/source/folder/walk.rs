@@ -4,7 +4,8 @@
 //!
 //! - Two or more folders beside each other are a patient each; whatever is below one of them is of that patient. Folders with
 //!   the same name are the same patient, in every class and set.
-//! - A folder that has no other beside it, or that is named `images` or the like, says nothing about patients.
+//! - A folder that has no other beside it says nothing about patients here; with the name of a patient elsewhere in the data, it
+//!   becomes one in `folder`. One that is named `images` or the like says nothing.
 //! - A folder named `masks` or the like is left out.
 //! - A folder named like a set is an error: sets are above classes.
 //!
