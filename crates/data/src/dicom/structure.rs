@@ -13,9 +13,9 @@ const MAGIC: &[u8] = b"DICM";
 const MAX_DEPTH: usize = 16;
 /// Most bytes of all elements before the pixels: an element takes many times its bytes in memory.
 const MAX_HEADER: usize = 16 << 20;
-/// Most elements, items and fragments up to the pixels: an empty item takes a kilobyte in memory. Radiographs have a few hundred,
-/// images of many frames several ten thousand.
-const MAX_PARTS: usize = 100_000;
+/// Most items of sequences, and fragments, up to the pixels: an item takes a kilobyte in memory, also an empty one. Radiographs have
+/// a few hundred at most, images of many frames several ten thousand.
+const MAX_ITEMS: usize = 100_000;
 const UNDEFINED: u32 = u32::MAX;
 
 const TRANSFER_SYNTAX_UID: Tag = Tag(0x0002, 0x0010);
@@ -118,15 +118,15 @@ struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
     encoding: Encoding,
-    /// Headers that were read.
-    n_parts: usize,
+    /// Items and fragments so far.
+    n_items: usize,
     /// Where the last element of the data set ends that is used.
     used: usize,
 }
 
 impl<'a> Cursor<'a> {
     fn new(bytes: &'a [u8], encoding: Encoding) -> Self {
-        Self { bytes, at: 0, encoding, n_parts: 0, used: 0 }
+        Self { bytes, at: 0, encoding, n_items: 0, used: 0 }
     }
 
     /// Elements up to `end`, or up to the end of an item of undefined length.
@@ -154,10 +154,8 @@ impl<'a> Cursor<'a> {
                 if header.tag < PIXEL_DATA && self.at > MAX_HEADER {
                     return Err(format!("too large: its header has more than {} MiB", MAX_HEADER >> 20));
                 }
-                if self.n_parts > MAX_PARTS {
-                    return Err(format!(
-                        "too large: it has more than {MAX_PARTS} elements, items and fragments"
-                    ));
+                if self.n_items > MAX_ITEMS {
+                    return Err(format!("too large: its sequences have more than {MAX_ITEMS} items"));
                 }
                 self.used = self.at;
             }
@@ -220,8 +218,8 @@ impl<'a> Cursor<'a> {
 
     /// Tag, representation and length of the next element.
     fn header(&mut self) -> Result<Header, String> {
-        self.n_parts += 1;
         let tag = Tag(self.u16()?, self.u16()?);
+        self.n_items += usize::from(tag == ITEM);
         if tag.0 == 0xFFFE {
             // Items have no representation.
             return Ok(Header { tag, vr: VR::UN, length: self.u32()? });

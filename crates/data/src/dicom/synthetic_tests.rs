@@ -343,7 +343,7 @@ fn damaged_files_give_an_error_or_an_image() {
 }
 
 #[test]
-fn what_follows_the_pixels_is_not_parsed_and_the_number_of_elements_is_limited() {
+fn what_follows_the_pixels_is_not_parsed_and_the_number_of_items_is_limited() {
     let sequence = |tag: [u8; 4], n_items: usize| {
         let items = [0xFEu8, 0xFF, 0x00, 0xE0, 0, 0, 0, 0].repeat(n_items);
         let header = [tag, *b"SQ\0\0", (items.len() as u32).to_le_bytes()].concat();
@@ -357,12 +357,12 @@ fn what_follows_the_pixels_is_not_parsed_and_the_number_of_elements_is_limited()
     assert_eq!(greys(&longer), greys(&film));
     let truncated = read(&longer[..longer.len() - 1], &SizeLimits::default());
     assert!(truncated.is_err_and(|error| format!("{error:?}").contains("truncated")));
-    for (n_items, is_allowed) in [(60_000, true), (100_000, false)] {
+    for (n_items, is_allowed) in [(60_000, true), (100_001, false)] {
         let header = sequence([0x08, 0x00, 0x40, 0x11], n_items);
         let used = structure::check_lengths(&header, structure::EXPLICIT_LITTLE);
         match is_allowed {
             true => assert_eq!(used, Ok(header.len())),
-            false => assert!(used.is_err_and(|error| error.contains("more than 100000 elements"))),
+            false => assert!(used.is_err_and(|error| error.contains("more than 100000 items"))),
         }
     }
 }
