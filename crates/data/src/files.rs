@@ -12,7 +12,7 @@ use crate::decode::{Decoded, Unusable, decode_bytes, decode_file, open_file, ope
 use crate::disk;
 use crate::error::DataError;
 use crate::file_format::{FileFormat, has_image_extension, is_image_file};
-use crate::file_notes::file_notes;
+use crate::file_notes::{FileNote, file_notes};
 use crate::image_file::ImageFile;
 use crate::image_set::{Entry, ImageSet};
 use crate::options::LoadOptions;
@@ -85,8 +85,8 @@ pub struct LoadedFiles {
     pub images: ImageSet,
     /// For each source the index of its image, or the reason why it cannot be used.
     pub by_source: Vec<Result<usize, String>>,
-    /// What is unusual in the files, a sentence each.
-    pub notes: Vec<String>,
+    /// What is unusual in the files.
+    pub notes: Vec<FileNote>,
 }
 
 /// Reads images in parallel. A bad one does not affect the others.

@@ -117,6 +117,7 @@ pub use class_weights::{class_weights_balanced, class_weights_sqrt};
 pub use dataset::{Dataset, Findings, Pseudonym, SubsetOfData, SubsetOrigin};
 pub use error::{BadFile, DataError, write_remedy};
 pub use file_facts::{FileFacts, ViewPosition};
+pub use file_notes::FileNote;
 pub use files::{
     ImageSource, LoadedFiles, find_all_files, find_files, image_extension, is_image, is_image_name,
     is_listed_image, load_files,

@@ -98,7 +98,7 @@ impl ImagePool {
         reject_empty_subset(&unused, &items)?;
         notes.extend(other_kinds.iter().map(|(kind, count)| format!("left out {count} file(s): {kind}")));
         let named = items.iter().map(|item| &*item.name).zip(images.iter());
-        notes.extend(file_notes(named, false, options));
+        notes.extend(file_notes(named, false, options).into_iter().map(|note| note.text));
         let (shared, duplicates, mut file) = match cached {
             Some((shared, duplicates, file)) => (shared, Some(duplicates), Some(file)),
             None => (apply_shared(&items, &mut images, writer.as_mut(), options)?, None, None),

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use image::DynamicImage;
 
 use crate::decode::{Decoded, FileTraits, OpenedImage};
+use crate::file_notes::FileNote;
 use crate::small_image::needed_bits;
 
 /// An image that uses this many bits less than its range has is dark. Detectors have 10, 12, 14 or 16 bits, so that it may be
@@ -50,7 +51,7 @@ fn resolved(traits: &FileTraits, needed: u8, of_training: Option<u8>) -> u8 {
 pub(crate) fn apply<'a>(
     images: impl Iterator<Item = &'a mut Decoded>,
     of_training: Option<u8>,
-) -> Vec<String> {
+) -> Vec<FileNote> {
     let mut used = UsedBits::default();
     used.apply(images, of_training);
     used.notes()
@@ -81,19 +82,23 @@ impl UsedBits {
     }
 
     /// What was done, a sentence each.
-    pub(crate) fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<FileNote> {
         let Self { counts, n_dark } = self;
         let n: usize = counts.values().sum();
         let narrow = counts.iter().filter(|(bits, _)| **bits < 16).map(|(bits, count)| {
-            format!(
-                "{count} of {n} images with samples of 16 bits use only {bits} of them, and are read as images of {bits} bits"
-            )
+            FileNote {
+                text: format!(
+                    "{count} of {n} images with samples of 16 bits use only {bits} of them, and are read as images of {bits} bits"
+                ),
+                of_one: Some("it uses only some of the 16 bits of its samples, and was read accordingly"),
+            }
         });
-        let dark = (*n_dark > 0).then(|| {
-            format!(
+        let dark = (*n_dark > 0).then(|| FileNote {
+            text: format!(
                 "{n_dark} of {n} images with samples of 16 bits are dark: their largest value is less than a quarter of white; \
                  if they have fewer bits than the others, scale them up, or store the number of bits in the chunk sBIT"
-            )
+            ),
+            of_one: Some("it is dark: its largest value is less than a quarter of white"),
         });
         narrow.chain(dark).collect()
     }
@@ -145,7 +150,7 @@ mod tests {
         assert_eq!(of_training_images([].iter()), None);
         let (found, notes) = brightest(film(2_047, None), Some(12));
         assert!((120..=128).contains(&found), "half of the range: {found}");
-        assert!(notes[0].contains("use only 12 of them"), "{notes:?}");
+        assert!(notes[0].text.contains("use only 12 of them"), "{notes:?}");
     }
 
     #[test]
@@ -175,7 +180,7 @@ mod tests {
         }
         assert!(brightest(film(4_000, Some(12)), Some(16)).0 > 235, "what the file says comes first");
         let (found, notes) = brightest(film(4_000, None), Some(16));
-        assert!(found < 17 && notes.iter().any(|note| note.contains("are dark")), "{notes:?}");
+        assert!(found < 17 && notes.iter().any(|note| note.text.contains("are dark")), "{notes:?}");
         assert_eq!(brightest(film(65_535, None), None).1, Vec::<String>::new());
     }
 }

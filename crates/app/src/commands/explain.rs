@@ -94,7 +94,7 @@ pub(crate) struct ExplainedImage<'a> {
     pub window: [f64; 4],
     pub explanation: Explanation<'a>,
     /// What is unusual in its file.
-    pub notes: Vec<String>,
+    pub notes: Vec<&'static str>,
 }
 
 impl<'a> ExplainedImage<'a> {
@@ -108,6 +108,7 @@ impl<'a> ExplainedImage<'a> {
         let image = source.open(&options)?.to_rgb8();
         let LoadedFiles { images, mut by_source, notes } = card.read_images(std::slice::from_ref(source));
         by_source.remove(0)?;
+        let notes = notes.iter().filter_map(|note| note.of_one).collect();
         let explanation = Explanation::new(model, &images, 0, class);
         let small = images.image(0);
         let small_size = (small.width, small.height);

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 
-use roentgen_data::{ImageSource, LoadOptions, LoadedFiles, find_all_files, is_image, is_listed_image};
+use roentgen_data::{
+    FileNote, ImageSource, LoadOptions, LoadedFiles, find_all_files, is_image, is_listed_image,
+};
 use serde::Serialize;
 
 use crate::error::AppError;
@@ -123,7 +125,7 @@ pub(crate) fn run(
     let mut failures = Failures::default();
     for chunk in sources.chunks(CHUNK) {
         let (results, notes) = predict_files(&model, chunk, &mut summary);
-        notes.iter().for_each(|note| screen.note("note", note));
+        notes.iter().for_each(|note| screen.note("note", &note.text));
         failures.add(&results);
         bar.inc(chunk.len() as u64);
         match bar.suspend(|| writer.write(&results)) {
@@ -214,7 +216,7 @@ pub(crate) fn predict_files(
     model: &Model,
     sources: &[ImageSource],
     summary: &mut BatchSummary,
-) -> (Vec<FileResult>, Vec<String>) {
+) -> (Vec<FileResult>, Vec<FileNote>) {
     let LoadedFiles { images, by_source, notes } = model.card.read_images(sources);
     let predictions = predict_images(model, &images, summary);
     let of_each = sources.iter().map(ImageSource::name).zip(by_source);

@@ -25,7 +25,6 @@ mod heat;
 mod nearest;
 #[cfg(test)]
 mod nearest_tests;
-mod notes;
 mod predict;
 #[cfg(test)]
 mod tests;

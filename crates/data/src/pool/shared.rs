@@ -41,7 +41,7 @@ pub(super) fn apply_shared(
             images.par_iter_mut().for_each(|decoded| decoded.check_negative(pattern, options.invert));
         })?;
     }
-    Ok(Shared { sample_bits, pattern, notes: used.notes() })
+    Ok(Shared { sample_bits, pattern, notes: used.notes().into_iter().map(|note| note.text).collect() })
 }
 
 /// The pattern that the training images have in common.

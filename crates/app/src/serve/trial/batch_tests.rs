@@ -8,7 +8,6 @@ use axum::http::StatusCode;
 use roentgen_data::{ImageSource, LoadedFiles, PhantomOptions, find_files, silent, write_phantom};
 use tempfile::TempDir;
 
-use super::notes::of_one_file;
 use super::predict::serve_queue;
 use crate::commands::predict::predict_files;
 use crate::config::TrainConfig;
@@ -57,7 +56,8 @@ fn expected(loaded: &LoadedModel, files: &[ImageSource]) -> Vec<String> {
         let result = serde_json::to_string(result).expect("JSON");
         assert_eq!(serde_json::to_string(&alone[0]).expect("JSON"), result, "the same alone");
         let result = result.trim_end_matches('}');
-        let notes = serde_json::to_string(&of_one_file(notes)).expect("JSON");
+        let notes = serde_json::to_string(&notes.iter().filter_map(|note| note.of_one).collect::<Vec<_>>())
+            .expect("JSON");
         let summary = match summary.n_images() {
             0 => String::new(),
             _ => format!(",\"summary\":{}", serde_json::to_string(&summary).expect("JSON")),

@@ -8,7 +8,6 @@ use roentgen_data::{ImageSet, ImageSource, LoadedFiles};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::notes::of_one_file;
 use super::upload::read_image;
 use crate::commands::predict::FileResult;
 use crate::model::batch_summary::BatchSummary;
@@ -36,7 +35,7 @@ pub(super) struct Prediction {
     #[serde(flatten)]
     result: FileResult,
     /// What is unusual in the file.
-    notes: Vec<String>,
+    notes: Vec<&'static str>,
     /// Of models of medical images.
     #[serde(skip_serializing_if = "Option::is_none")]
     caution: Option<&'static str>,
@@ -77,7 +76,7 @@ pub(super) async fn predict(
         |loaded: Arc<LoadedModel>, source: ImageSource| (loaded.model.card.read_images(&[source]), loaded);
     let (files, loaded) = read_image(&site, &run, name.clone(), request, read).await?;
     let LoadedFiles { images: image, mut by_source, notes } = files;
-    let notes = of_one_file(notes);
+    let notes: Vec<&str> = notes.iter().filter_map(|note| note.of_one).collect();
     let card = &loaded.model.card;
     let class_names = &card.class_names;
     let caution = card.medical.then_some(MEDICAL_CAUTION.trim_end());
