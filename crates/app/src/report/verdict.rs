@@ -154,6 +154,7 @@ pub(super) fn remarks(input: &ReportInput<'_>) -> Markup {
 /// Whether images or patients occur in several sets, and what that does to the metrics.
 fn leakage_remark(input: &ReportInput<'_>) -> Markup {
     let leaky = input.metrics.test.as_ref().filter(|test| test.n_leaked > 0);
+    let has_leaky_val = input.metrics.has_leaky_val();
     let findings = &input.data.findings;
     let n_crossing = findings.patients.as_ref().map_or(0, |patients| patients.crossing.len());
     html! {
@@ -168,9 +169,11 @@ fn leakage_remark(input: &ReportInput<'_>) -> Markup {
                     "No other image is left, so the metrics say nothing about other images."
                 }
             }
-        } @else if input.metrics.has_leaky_val() {
+        }
+        @if has_leaky_val {
             p.remark.bad { (sentence(&leaky_val_in_words(input.metrics, input.config))) }
-        } @else if findings.leakage.is_empty() && n_crossing == 0 && input.metrics.n_leaked_val == 0 {
+        }
+        @if leaky.is_none() && !has_leaky_val && findings.leakage.is_empty() && n_crossing == 0 {
             p.remark.good {
                 @if findings.patients.is_some() { "No image and no patient occurs in more than one set." }
                 @else { "No image occurs in more than one set." }
@@ -179,10 +182,11 @@ fn leakage_remark(input: &ReportInput<'_>) -> Markup {
     }
 }
 
-/// How many validation images leaked, and what that does to the metrics of a run without a test set.
+/// How many validation images leaked, and what that does to the metrics of the run.
 pub(crate) fn leaky_val_in_words(metrics: &Metrics, config: &TrainConfig) -> String {
-    let consequence = match (&metrics.val, &metrics.val_deduplicated) {
-        (Some(all), Some(_)) => format!(
+    let consequence = match (&metrics.test, &metrics.val, &metrics.val_deduplicated) {
+        (Some(_), ..) => "The test metrics do not count them".to_owned(),
+        (None, Some(all), Some(_)) => format!(
             "The result leaves them out; on all {} validation images the accuracy is {}",
             all.confusion.n(),
             percent(all.confusion.accuracy())

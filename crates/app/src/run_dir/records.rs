@@ -97,9 +97,9 @@ impl Metrics {
         self.test.as_ref().map(TestMetrics::main).or(val)
     }
 
-    /// Whether the verdict is about a validation set of which images leaked.
+    /// Whether images of the validation set leaked.
     pub(crate) fn has_leaky_val(&self) -> bool {
-        self.test.is_none() && self.n_leaked_val > 0
+        self.n_leaked_val > 0
     }
 }
 
