@@ -180,7 +180,7 @@ fn load_answers_again(browser: &Browser, image: &Path) {
     another_is_compared_with_those_that_were_kept(browser, image);
     browser.tab_to("#clear");
     browser.press(ENTER);
-    browser.wait("document.querySelector('#results').hidden && document.querySelector('#kept').hidden");
+    browser.wait("['#results', '#kept', '#together'].every((name) => document.querySelector(name).hidden)");
     browser.open(&address);
     browser.wait("document.querySelector('#results').hidden");
 }

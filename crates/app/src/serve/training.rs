@@ -103,8 +103,8 @@ async fn samples(State(site): State<Site>, Path(name): Path<String>) -> Result<R
     let Some(picture) = site.compute(move || samples::picture(&folder)).await? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    let headers = [(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "private, max-age=3600")];
-    Ok((headers, picture).into_response())
+    // Not kept by the browser: another run may get the name of one that was deleted.
+    Ok(([(header::CONTENT_TYPE, "image/png")], picture).into_response())
 }
 
 /// The state of a run, and its epochs.

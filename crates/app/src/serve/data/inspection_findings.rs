@@ -98,9 +98,11 @@ impl InspectionFindings {
 
     fn of(config: &TrainConfig, inspected: Inspected) -> Self {
         let Inspected { data, inspection, split_off, no_memory, .. } = inspected;
-        let can_skip_bad = !data.findings.bad.is_empty() && no_memory.is_none();
-        let mut blocks: Vec<Remark> = bad_files(config, &data.findings).into_iter().collect();
-        blocks.extend(no_memory.map(|text| Remark::new(sentence(&without_flags(&text)), Vec::new())));
+        let can_skip_bad = !data.findings.bad.is_empty();
+        let blocks = bad_files(config, &data.findings).into_iter().collect();
+        // The way out is on the page Train, and other programs may end: a training refuses by itself.
+        let no_memory = no_memory.map(|text| Remark::new(sentence(&without_flags(&text)), Vec::new()));
+        let warnings = warnings(&data).into_iter().chain(no_memory).collect();
         let mut facts = vec![sizes(&data), SETS.to_owned()];
         facts.extend(split_off.map(|text| sentence(&without_flags(&text))));
         facts.extend(patients(&data.findings));
@@ -117,7 +119,7 @@ impl InspectionFindings {
         let classes = classes(&data);
         Self {
             blocks,
-            warnings: warnings(&data),
+            warnings,
             can_skip_bad,
             facts,
             classes,

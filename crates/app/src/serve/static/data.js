@@ -58,7 +58,8 @@ function showRefused() {
   const list = element("ul");
   const some = uploads.refused.slice(0, 50);
   list.append(...some.map(({ name, reason }) => element("li", `${name}: ${reason}`)));
-  refused.replaceChildren(element("p", `${counted(uploads.refused.length, "file")} not taken:`), list);
+  const unsent = uploads.nUnsent > 0 ? `, and ${counted(uploads.nUnsent, "more image")} not sent` : "";
+  refused.replaceChildren(element("p", `${counted(uploads.refused.length, "file")} not taken${unsent}:`), list);
   refused.hidden = false;
 }
 
@@ -70,6 +71,7 @@ function checkSoon() {
 }
 
 function update(info) {
+  if (info.data !== chosen) return;
   classes = info.classes;
   editor.update(info);
 }
@@ -92,6 +94,7 @@ async function choose(data, title, isByHand = false) {
   at("#browse").setAttribute("aria-expanded", "false");
   if (data.startsWith("set:")) {
     const answer = await ask("GET", `sets/${data.slice(4)}`);
+    if (chosen !== data) return;
     if (!answer.ok) return complain(answer.body);
     title = answer.body.title;
     isEmpty = answer.body.n_images === 0;
@@ -169,7 +172,7 @@ async function take(files) {
     [left.other, "that is no image"], [left.loose, "beside the class folders"], [left.masks, "in a folder of masks"],
   ].filter(([n]) => n > 0).map(([n, what]) => `${counted(n, "file")} ${what}`);
   if (more.length > 0) complain(`Left out: ${more.join(", ")}.`);
-  hooks.add(images.map((image) => ({ ...image, set, added: (answer) => editor.added(image.file, answer) })));
+  hooks.add(images.map((image) => ({ ...image, set, added: (answer) => editor.added(set, image.file, answer) })));
 }
 
 async function browse(path) {

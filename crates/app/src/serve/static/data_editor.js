@@ -55,8 +55,9 @@ export function update(info) {
   }
 }
 
-/** Shows an image that was added to a class. */
-export function added(file, answer) {
+/** Shows an image that was added to a class of the set `name`, if this set is open. */
+export function added(name, file, answer) {
+  if (set?.name !== name) return;
   const thumbs = cards.get(answer.class)?.querySelector(".thumbs");
   if (!thumbs || answer.was_there || !file.type.startsWith("image/")) return;
   const image = element("img");
@@ -139,7 +140,8 @@ function newCard(name) {
   const shutter = button("Hold to take pictures", () => {}, "shutter");
   shutter.setAttribute("aria-label", `Hold to take pictures of ${name}`);
   camera.onHold(shutter, box.querySelector("video"), (file) => {
-    hooks.add([{ set: set.name, class: name, file, name: "camera.png", added: (answer) => added(file, answer) }]);
+    const inSet = set.name;
+    hooks.add([{ set: inSet, class: name, file, name: "camera.png", added: (answer) => added(inSet, file, answer) }]);
   });
   const gone = button("Remove the class", async () => {
     if (!confirm(`Remove the class ${name} with all its images?`)) return;
@@ -157,5 +159,6 @@ function newCard(name) {
 }
 
 function addFiles(name, files) {
-  hooks.add(files.map((file) => ({ set: set.name, class: className(name), file, added: (answer) => added(file, answer) })));
+  const inSet = set.name;
+  hooks.add(files.map((file) => ({ set: inSet, class: className(name), file, added: (answer) => added(inSet, file, answer) })));
 }

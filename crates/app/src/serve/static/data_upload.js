@@ -11,6 +11,8 @@ export class Uploads {
   nSent = 0;
   nDone = 0;
   nInWork = 0;
+  /** That were given up. */
+  nUnsent = 0;
   refused = [];
 
   constructor(changed, finished) {
@@ -28,17 +30,20 @@ export class Uploads {
 
   /** Adds images: `set`, `class`, `file`, and if known `name`, `part`, `folder` and `added`, a function for the answer. */
   add(images) {
-    if (!this.isBusy) [this.nSent, this.nDone, this.refused] = [0, 0, []];
+    if (!this.isBusy) [this.nSent, this.nDone, this.nUnsent, this.refused] = [0, 0, 0, []];
     this.waiting.push(...images);
     this.nSent += images.length;
     this.changed();
     while (this.nInWork < AT_ONCE && this.waiting.length > this.nInWork) this.work();
   }
 
-  /** Sends no more. */
-  stop() {
-    this.nSent -= this.waiting.length;
-    this.waiting = [];
+  /** Sends no more, or no more to `set`. */
+  stop(set) {
+    const rest = this.waiting.filter((image) => set && image.set !== set);
+    const n = this.waiting.length - rest.length;
+    this.nSent -= n;
+    this.nUnsent += n;
+    this.waiting = rest;
   }
 
   async work() {
@@ -68,8 +73,9 @@ export class Uploads {
         continue;
       }
       this.refused.push({ name, reason: answer.body });
-      // A full disk, or no server: the others would fare no better.
-      if (answer.status === 507 || answer.status === 0 || answer.status === 404) this.stop();
+      // A full disk, no server, or a set that was removed: the others would fare no better.
+      if (answer.status === 507 || answer.status === 0) this.stop();
+      if (answer.status === 404) this.stop(image.set);
       return;
     }
   }

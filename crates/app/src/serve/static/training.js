@@ -126,7 +126,8 @@ async function ask(button, what) {
   button.disabled = true;
   try {
     const response = await fetch(`${api}/${what}`, { method: "POST" });
-    if (response.ok) return;
+    // The state may be the same again at once: a new stream of events begins with it.
+    if (response.ok) return what === "resume" ? listen() : undefined;
     problem(await response.text());
   } catch {
     problem("no answer: does roentgen serve still run?");

@@ -240,6 +240,7 @@ save.addEventListener("click", () => {
 });
 clear.addEventListener("click", () => {
   entries.length = 0;
+  together.hidden = true;
   location.reload();
 });
 addEventListener("pagehide", () => keep(entries, together.hidden ? null : [together.className, together.textContent]));

@@ -22,15 +22,15 @@ async function set() {
 }
 
 /** Adds the image to its class, and removes it from the one that was given before, unless it was there before that. */
-async function save(name) {
-  const { file, correction } = entry;
+async function save(of, name) {
+  const { file, correction } = of;
   const inSet = await set();
   const address = `${SETS}/${encodeURIComponent(inSet)}/images`;
   const query = `class=${encodeURIComponent(name)}&name=${encodeURIComponent(file.name)}`;
   const added = await (await post(`${address}?${query}`, file)).json();
   const isSame = correction?.path === added.path;
   const wasThere = isSame ? correction.wasThere : added.was_there;
-  entry.correction = { name: added.class, path: added.path, set: inSet, wasThere };
+  of.correction = { name: added.class, path: added.path, set: inSet, wasThere };
   if (correction && !isSame && !correction.wasThere) {
     const path = encodeURIComponent(correction.path);
     const removed = await fetch(`${address}?path=${path}`, { method: "DELETE" }).catch(() => undefined);
@@ -70,12 +70,17 @@ form.addEventListener("submit", async (event) => {
     other.focus();
     return;
   }
+  // The dialog may be open for another image when this one is saved.
+  const [of, saved] = [entry, whenSaved];
+  if (of.isSaving) return;
+  of.isSaving = true;
   try {
-    await save(name);
-    dialog.close();
-    whenSaved();
+    await save(of, name);
+    saved();
+    if (entry === of) dialog.close();
   } catch (error) {
-    problem.textContent = error.message;
+    if (entry === of) problem.textContent = error.message;
   }
+  of.isSaving = false;
 });
 dialog.querySelector(".close").addEventListener("click", () => dialog.close());
