@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use roentgen_data::{disk, read_file};
-use roentgen_layers::{ResNet9, ResNet9Config};
+use roentgen_layers::{Architecture, ResNet9, ResNet9Config};
 use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
 
@@ -211,17 +211,17 @@ fn card_of(bytes: &[u8]) -> Result<Option<ModelCard>, String> {
 fn set_initial_weights(model: &mut ResNet9, tensors: &SafeTensors<'_>, prefix: &str) -> Result<bool, String> {
     torch_file::reject_half_precision(tensors)?;
     let bias = tensors.tensor(&format!("{prefix}classifier.bias")).map_err(not_whole)?;
-    let with_classifier = bias.shape() == [n_classes(model)];
+    let with_classifier = bias.shape() == [model.architecture().n_classes];
     set_weights(model, tensors, prefix, |name| with_classifier || !name.starts_with("classifier."))?;
     Ok(with_classifier)
 }
 
 /// Fails if the model of the file has another width, or other channels, than the one that is to begin with its weights.
 fn check_sizes(model: &ResNet9, file: &SafeTensors<'_>, prefix: &str) -> Result<(), String> {
-    let first = tensors(model).into_iter().next().expect("the filter of the first convolution");
-    let in_file = file.tensor(&format!("{prefix}{}", first.name));
+    let Architecture { width, c_in, .. } = *model.architecture();
+    let in_file = file.tensor(&format!("{prefix}conv1.0.weight"));
     let shape = in_file.as_ref().map_or(&[][..], |found| found.shape());
-    let (&[width, c_in, ..], &[width_in_file, c_in_file, ..]) = (first.shape.as_slice(), shape) else {
+    let &[width_in_file, c_in_file, ..] = shape else {
         // What is wrong with the file is found with its other weights.
         return Ok(());
     };
@@ -235,17 +235,6 @@ fn check_sizes(model: &ResNet9, file: &SafeTensors<'_>, prefix: &str) -> Result<
         return Err(format!("its model sees {found} images and not {expected} ones"));
     }
     Ok(())
-}
-
-/// Number of classes of a model: the length of its last bias.
-fn n_classes(model: &ResNet9) -> usize {
-    let mut n_classes = 0;
-    model.for_each_parameter(&mut |parameter| {
-        if parameter.name == "classifier.bias" {
-            n_classes = parameter.value.len();
-        }
-    });
-    n_classes
 }
 
 fn not_whole(error: safetensors::SafeTensorError) -> String {

@@ -1,7 +1,6 @@
 //! The evaluation that a run ends with: of its saved model, on the validation and the test set.
 
 use roentgen_data::{Dataset, ImageSet};
-use roentgen_layers::ResNet9Config;
 
 use super::epochs::{Run, TrainingOutcome, wrong_model_error};
 use super::leader::{ObservedSet, Order};
@@ -77,7 +76,6 @@ pub(super) fn evaluate_final_model(
     run: &Run<'_>,
     outcome: &TrainingOutcome,
     final_model: &mut FinalModel<'_>,
-    network_config: &ResNet9Config,
 ) -> Result<(Metrics, Option<PredictedSet>), TrainingError> {
     let FinalModel { model, val, .. } = final_model;
     let card = &model.card;
@@ -122,7 +120,7 @@ pub(super) fn evaluate_final_model(
         data_loading_fraction: outcome.data_loading_fraction,
         epochs: outcome.epochs,
         saved_epoch: outcome.saved_epoch,
-        n_parameters: network_config.architecture().n_parameters(),
+        n_parameters: model.network.architecture().n_parameters(),
         version: env!("CARGO_PKG_VERSION"),
         initial_weights: card.initial_weights.clone(),
         seed: run.config.seed,

@@ -191,8 +191,7 @@ pub(crate) fn train_in_folder(
     let mut outcome = run.train(trainer, run_state, card)?;
     let mut final_model = final_evaluation::complete_model_file(&run, &mut outcome)?;
     end_if_interrupted(folder)?;
-    let (metrics, test) =
-        final_evaluation::evaluate_final_model(&run, &outcome, &mut final_model, &network_config)?;
+    let (metrics, test) = final_evaluation::evaluate_final_model(&run, &outcome, &mut final_model)?;
     end_if_interrupted(folder)?;
     let report = run.report(&final_model, &metrics, test.as_ref())?;
     folder.write(REPORT, report.as_bytes())?;

@@ -10,7 +10,7 @@ use super::leader::{ObservedSet, signal_of_any};
 use super::quick_audit::evenly_spaced;
 use crate::model::inference::Preprocessing;
 use crate::model::model_card::ModelCard;
-use crate::model::observation::{Observation, from_bytes, observe_share, to_bytes, vector_length};
+use crate::model::observation::{Observation, from_bytes, observe_share, to_bytes};
 use crate::model::trained_model::Model;
 use crate::ranks::Ranks;
 use crate::ranks::error::RankError;
@@ -72,8 +72,7 @@ pub(super) fn observe_on_all<'a>(
     if !ranks.is_first() {
         return Ok(Ok(Vec::new()));
     }
-    let vector_length = vector_length(card.width, card.size as usize);
-    let all = from_bytes(&shares.concat(), set, card.class_names.len(), vector_length);
+    let all = from_bytes(&shares.concat(), set, card.class_names.len(), card.vector_length());
     all.map(Ok).map_err(|text| RankError::Lost { text })
 }
 
