@@ -195,13 +195,27 @@ pub(crate) struct NetworkOutput<'a> {
     pub features: &'a [f32],
 }
 
-/// Applies `model` to the part `share.0` of `share.1` nearly equal parts of `set`, which are whole batches, and gives what
-/// `each` makes of the output for each image, in order; batch by batch, as it is asked for.
-pub(crate) fn infer_share<'a, T: 'a>(
+/// One of nearly equal parts of a set; all of them in order are the whole set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SetPart {
+    /// From 0.
+    pub index: usize,
+    /// How many parts there are.
+    pub of: usize,
+}
+
+impl SetPart {
+    /// All of the set.
+    pub(crate) const WHOLE: Self = Self { index: 0, of: 1 };
+}
+
+/// Applies `model` to a part of `set`, of whole batches, and gives what `each` makes of the output for each image, in order;
+/// batch by batch, as it is asked for.
+pub(crate) fn infer_part<'a, T: 'a>(
     model: &'a ResNet9,
     set: &'a ImageSet,
     preprocessing: Preprocessing<'a>,
-    (part, n_parts): (usize, usize),
+    part: SetPart,
     each: impl Fn(usize, &NetworkOutput<'_>) -> T + 'a,
 ) -> impl Iterator<Item = T> + 'a {
     let Preprocessing { crop, normalization, tta } = preprocessing;
@@ -209,7 +223,7 @@ pub(crate) fn infer_share<'a, T: 'a>(
     let mut workspace = Workspace::default();
     let views = tta.views();
     let batches = batch_ranges(set.len(), evaluation_batch(model.architecture().width, crop));
-    let own = even_ranges(batches.len(), n_parts).nth(part).expect("one of the parts");
+    let own = even_ranges(batches.len(), part.of).nth(part.index).expect("one of the parts");
     batches.skip(own.start).take(own.len()).flat_map(move |range| {
         let samples: Vec<Sample> = range.clone().map(|image| Sample::first(image as u32)).collect();
         // The plain view is the last: its pixels and activations remain in `x` and the workspace.
@@ -233,14 +247,14 @@ pub(crate) fn infer_share<'a, T: 'a>(
     })
 }
 
-/// The logits of `model` for each image of a part of `set`; all parts in order are the whole set.
-pub(crate) fn logits_of_share(
+/// The logits of `model` for each image of a part of `set`.
+pub(crate) fn logits_of_part(
     model: &ResNet9,
     set: &ImageSet,
     preprocessing: &Preprocessing<'_>,
-    share: (usize, usize),
+    part: SetPart,
 ) -> Vec<f32> {
-    infer_share(model, set, *preprocessing, share, |_, output| output.logits.to_vec()).flatten().collect()
+    infer_part(model, set, *preprocessing, part, |_, output| output.logits.to_vec()).flatten().collect()
 }
 
 /// The labels of `set`, and the logits of `model` for every image.
@@ -251,5 +265,5 @@ pub(crate) fn evaluate(
     n_classes: usize,
     preprocessing: &Preprocessing<'_>,
 ) -> Evaluation {
-    Evaluation::of(set.labels(), n_classes, logits_of_share(model, set, preprocessing, (0, 1)))
+    Evaluation::of(set.labels(), n_classes, logits_of_part(model, set, preprocessing, SetPart::WHOLE))
 }

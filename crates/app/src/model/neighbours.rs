@@ -2,7 +2,7 @@
 
 use roentgen_data::{ImageSet, TtaConfig};
 
-use super::inference::{Preprocessing, infer_share};
+use super::inference::{Preprocessing, SetPart, infer_part};
 use super::trained_model::Model;
 
 /// The features of many images.
@@ -63,7 +63,7 @@ impl Neighbours {
 fn features_of<'a>(model: &'a Model, set: &'a ImageSet) -> impl Iterator<Item = Vec<f32>> + 'a {
     // Features are those of the plain view.
     let preprocessing = Preprocessing { tta: TtaConfig::default(), ..model.card.preprocessing() };
-    infer_share(&model.network, set, preprocessing, (0, 1), |_, output| {
+    infer_part(&model.network, set, preprocessing, SetPart::WHOLE, |_, output| {
         let length = output.features.iter().map(|x| x * x).sum::<f32>().sqrt();
         // An image without any feature is like no other.
         let scale = if length > 0.0 && length.is_finite() { 1.0 / length } else { 0.0 };

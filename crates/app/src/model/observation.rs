@@ -4,7 +4,7 @@
 use roentgen_data::{FileFacts, ImageSet};
 use roentgen_layers::ResNet9;
 
-use super::inference::{NetworkOutput, Preprocessing, infer_share};
+use super::inference::{NetworkOutput, Preprocessing, SetPart, infer_part};
 
 mod filter_responses;
 mod signature;
@@ -53,17 +53,17 @@ pub(crate) fn observe<'a, 'set: 'a>(
     set: &'set ImageSet,
     preprocessing: Preprocessing<'a>,
 ) -> impl Iterator<Item = Observation<'set>> {
-    observe_share(model, set, preprocessing, (0, 1))
+    observe_part(model, set, preprocessing, SetPart::WHOLE)
 }
 
-/// The same for a part of the set; all parts in order are the whole set.
-pub(crate) fn observe_share<'a, 'set: 'a>(
+/// The same for a part of the set.
+pub(crate) fn observe_part<'a, 'set: 'a>(
     model: &'a ResNet9,
     set: &'set ImageSet,
     preprocessing: Preprocessing<'a>,
-    share: (usize, usize),
+    part: SetPart,
 ) -> impl Iterator<Item = Observation<'set>> {
-    infer_share(model, set, preprocessing, share, |image, output| Observation::of_output(set, image, output))
+    infer_part(model, set, preprocessing, part, |image, output| Observation::of_output(set, image, output))
 }
 
 /// Observations as bytes, for another process that has the same set: what the network computed.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::interrupt;
 use super::trainer::EpochProgress;
-use crate::model::inference::{Evaluation, Preprocessing, logits_of_share};
+use crate::model::inference::{Evaluation, Preprocessing, SetPart, logits_of_part};
 use crate::ranks::Ranks;
 use crate::ranks::error::RankError;
 
@@ -115,6 +115,11 @@ impl Drop for Leader<'_> {
     }
 }
 
+/// The part of every set that this rank computes.
+pub(super) fn own_part(ranks: &Ranks) -> SetPart {
+    SetPart { index: ranks.rank(), of: ranks.size() }
+}
+
 /// The logits of all images of a set, by rank.
 pub(super) fn gather_logits(
     ranks: &Ranks,
@@ -122,7 +127,7 @@ pub(super) fn gather_logits(
     set: &ImageSet,
     preprocessing: &Preprocessing<'_>,
 ) -> Result<Vec<Vec<f32>>, RankError> {
-    let own = logits_of_share(model, set, preprocessing, (ranks.rank(), ranks.size()));
+    let own = logits_of_part(model, set, preprocessing, own_part(ranks));
     let shares = ranks.gather(bytemuck::cast_slice(&own))?;
     Ok(shares.iter().map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect())
 }

@@ -6,11 +6,11 @@ use std::borrow::Cow;
 use roentgen_data::{Dataset, ImageSet, TtaConfig};
 
 use super::interrupt;
-use super::leader::{ObservedSet, signal_of_any};
+use super::leader::{ObservedSet, own_part, signal_of_any};
 use super::quick_audit::evenly_spaced;
 use crate::model::inference::Preprocessing;
 use crate::model::model_card::ModelCard;
-use crate::model::observation::{Observation, from_bytes, observe_share, to_bytes};
+use crate::model::observation::{Observation, from_bytes, observe_part, to_bytes};
 use crate::model::trained_model::Model;
 use crate::ranks::Ranks;
 use crate::ranks::error::RankError;
@@ -58,10 +58,9 @@ pub(super) fn observe_on_all<'a>(
     set: &'a ImageSet,
 ) -> Result<Result<Vec<Observation<'a>>, u8>, RankError> {
     let Model { network, card } = model;
-    let own: Vec<Observation<'a>> =
-        observe_share(network, set, observed.preprocessing(card), (ranks.rank(), ranks.size()))
-            .take_while(|_| interrupt::signal().is_none())
-            .collect();
+    let own: Vec<Observation<'a>> = observe_part(network, set, observed.preprocessing(card), own_part(ranks))
+        .take_while(|_| interrupt::signal().is_none())
+        .collect();
     if let Some(signal) = signal_of_any(ranks)? {
         return Ok(Err(signal));
     }
