@@ -46,8 +46,37 @@ struct RangeTestResult {
     lr_at_min_loss: f64,
     /// The largest learning rate before the smoothed loss has doubled.
     lr_at_divergence: f64,
-    /// Learning rate, loss and smoothed loss of each step.
-    steps: Vec<[f64; 3]>,
+    steps: Vec<CurvePoint>,
+}
+
+/// One step of the test; in JSON an array of its numbers in this order.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(into = "[f64; 3]")]
+struct CurvePoint {
+    lr: f64,
+    loss: f64,
+    smoothed_loss: f64,
+}
+
+impl From<CurvePoint> for [f64; 3] {
+    fn from(CurvePoint { lr, loss, smoothed_loss }: CurvePoint) -> Self {
+        [lr, loss, smoothed_loss]
+    }
+}
+
+impl RangeTestResult {
+    /// The learning rates that a curve suggests; `None` if all its steps are ignored.
+    fn of(steps: Vec<CurvePoint>) -> Option<Self> {
+        let settled = steps.iter().enumerate().skip(SETTLING);
+        let (best, least) = settled.min_by(|a, b| a.1.smoothed_loss.total_cmp(&b.1.smoothed_loss))?;
+        let is_tolerated = |step: &&CurvePoint| step.smoothed_loss <= RISEN * least.smoothed_loss;
+        let last_tolerated = steps[best..].iter().take_while(is_tolerated).last();
+        let lr_at_min_loss = least.lr;
+        let lr_at_divergence = last_tolerated.map_or(lr_at_min_loss, |step| step.lr);
+        // The geometric mean: the random batches shift either end by a factor of up to ten.
+        let max_lr = two_digits((lr_at_min_loss * lr_at_divergence).sqrt());
+        Some(Self { max_lr, lr_at_min_loss, lr_at_divergence, steps })
+    }
 }
 
 /// Runs the test on the data of `config`, shows its curve, and writes it as SVG where `out` says, over another file only
@@ -80,45 +109,44 @@ pub(crate) fn run(
         bar.set_message(format!("learning rate {lr:.1e}  loss {loss:.3}"));
         mean = (1.0 - NEW_WEIGHT) * mean + NEW_WEIGHT * f64::from(loss);
         // Bias correction, as in Adam: a running mean that starts at zero is too small at first.
-        let smooth = mean / (1.0 - libm::pow(1.0 - NEW_WEIGHT, step as f64 + 1.0));
+        let smoothed_loss = mean / (1.0 - libm::pow(1.0 - NEW_WEIGHT, step as f64 + 1.0));
         if !loss.is_finite() {
             return false;
         }
-        steps.push([lr, f64::from(loss), smooth]);
+        steps.push(CurvePoint { lr, loss: f64::from(loss), smoothed_loss });
         if step >= SETTLING {
-            least = least.min(smooth);
+            least = least.min(smoothed_loss);
         }
-        smooth <= DIVERGED * least
+        smoothed_loss <= DIVERGED * least
     })?;
     bar.finish_and_clear();
-    let settled = steps.iter().enumerate().skip(SETTLING);
-    let (best, &[lr_at_min_loss, ..]) =
-        settled.min_by(|a, b| a.1[2].total_cmp(&b.1[2])).ok_or(CommandError::NoRate)?;
-    let tolerated = steps[best..].iter().take_while(|step| step[2] <= RISEN * least).last();
-    let lr_at_divergence = tolerated.map_or(lr_at_min_loss, |step| step[0]);
-    // The geometric mean: the random batches shift either end by a factor of up to ten.
-    let max_lr = two_digits((lr_at_min_loss * lr_at_divergence).sqrt());
-    show_curve(&steps, screen);
+    let result = RangeTestResult::of(steps).ok_or(CommandError::NoRate)?;
+    let RangeTestResult { max_lr, lr_at_min_loss, lr_at_divergence, steps } = &result;
+    show_curve(steps, screen);
     screen.field(
         "minimum",
         &format!("loss at a learning rate of {lr_at_min_loss:.1e}; training begins to diverge above {lr_at_divergence:.1e}"),
     );
     screen.field("suggested", &format!("--lr {max_lr}"));
     if let Some(file) = out {
-        file.write(to_svg(&steps).as_bytes())?;
+        file.write(to_svg(steps).as_bytes())?;
         screen.field("written", &file.path.display().to_string());
     }
-    screen.result(&RangeTestResult { max_lr, lr_at_min_loss, lr_at_divergence, steps });
+    screen.result(&result);
     Ok(())
 }
 
 /// The smoothed loss by learning rate, with a bar for each.
-fn show_curve(steps: &[[f64; 3]], screen: &Screen) {
+fn show_curve(steps: &[CurvePoint], screen: &Screen) {
     let mut rows = vec![["learning rate", "loss", ""].map(str::to_owned).to_vec()];
-    let most = steps.iter().map(|step| step[2]).fold(0.0, f64::max);
-    for [lr, _, smooth] in steps.iter().step_by(steps.len().div_ceil(ROWS).max(1)) {
-        let length = (30.0 * smooth / most).round() as usize;
-        rows.push(vec![format!("{lr:.1e}"), format!("{smooth:.3}"), format!("{:<30}", "#".repeat(length))]);
+    let most = steps.iter().map(|step| step.smoothed_loss).fold(0.0, f64::max);
+    for CurvePoint { lr, smoothed_loss, .. } in steps.iter().step_by(steps.len().div_ceil(ROWS).max(1)) {
+        let length = (30.0 * smoothed_loss / most).round() as usize;
+        rows.push(vec![
+            format!("{lr:.1e}"),
+            format!("{smoothed_loss:.3}"),
+            format!("{:<30}", "#".repeat(length)),
+        ]);
     }
     screen.line("");
     screen.indented(&table(&rows));
@@ -135,22 +163,22 @@ fn two_digits(lr: f64) -> f64 {
     format!("{lr:.1e}").parse().expect("a number that was just written")
 }
 
-fn to_svg(steps: &[[f64; 3]]) -> String {
-    let rates = Axis::around("learning rate", Scale::Log, steps.iter().map(|step| step[0]));
-    let losses = Axis::around("loss", Scale::Linear, steps.iter().map(|step| step[2]));
+fn to_svg(steps: &[CurvePoint]) -> String {
+    let rates = Axis::around("learning rate", Scale::Log, steps.iter().map(|step| step.lr));
+    let losses = Axis::around("loss", Scale::Linear, steps.iter().map(|step| step.smoothed_loss));
     let smooth = Series {
         name: "smoothed",
-        points: steps.iter().map(|step| [step[0], step[2]]).collect(),
+        points: steps.iter().map(|step| [step.lr, step.smoothed_loss]).collect(),
         style: SeriesStyle::Line,
     };
     let each = Series {
         name: "each step",
-        points: steps.iter().map(|step| [step[0], step[1]]).collect(),
+        points: steps.iter().map(|step| [step.lr, step.loss]).collect(),
         style: SeriesStyle::Line,
     };
-    let tip = |step: &[f64; 3]| Tip {
-        x: step[0],
-        text: format!("learning rate {:.1e}\nloss {:.3}", step[0], step[2]),
+    let tip = |CurvePoint { lr, smoothed_loss, .. }: &CurvePoint| Tip {
+        x: *lr,
+        text: format!("learning rate {lr:.1e}\nloss {smoothed_loss:.3}"),
     };
     let tips: Vec<Tip> = steps.iter().map(tip).collect();
     plot::file(TITLE, &rates, &losses, &[smooth, each], &tips)
@@ -165,5 +193,31 @@ mod tests {
         assert!((lr_at(0) - FIRST_LR).abs() < 1e-12 && (lr_at(STEPS - 1) - LAST_LR).abs() < 1e-9);
         assert!((lr_at(11) / lr_at(10) - lr_at(101) / lr_at(100)).abs() < 1e-9);
         assert_eq!([two_digits(0.012_34), two_digits(3.0)], [0.012, 3.0]);
+    }
+
+    fn curve(smoothed_losses: impl IntoIterator<Item = f64>) -> Vec<CurvePoint> {
+        let point = |(smoothed_loss, n): (f64, u32)| CurvePoint {
+            lr: f64::from(n) / 100.0,
+            loss: 1.0,
+            smoothed_loss,
+        };
+        smoothed_losses.into_iter().zip(1..).map(point).collect()
+    }
+
+    #[test]
+    fn the_rate_is_between_the_minimum_and_where_the_loss_has_doubled() {
+        let ignored = [0.1; SETTLING];
+        let risen_and_fallen = [4.0, 2.0, 1.0, 1.5, 2.0, 2.1, 1.9];
+        let found = RangeTestResult::of(curve(ignored.into_iter().chain(risen_and_fallen))).expect("rates");
+        let RangeTestResult { max_lr, lr_at_min_loss, lr_at_divergence, steps } = found;
+        assert_eq!([lr_at_min_loss, lr_at_divergence, max_lr], [0.13, 0.15, 0.14]);
+        assert_eq!(steps.len(), SETTLING + risen_and_fallen.len());
+        assert!(RangeTestResult::of(curve(ignored)).is_none());
+    }
+
+    #[test]
+    fn a_step_is_three_numbers_in_json() {
+        let point = CurvePoint { lr: 0.5, loss: 2.0, smoothed_loss: 3.0 };
+        assert_eq!(serde_json::to_string(&point).expect("numbers"), "[0.5,2.0,3.0]");
     }
 }
