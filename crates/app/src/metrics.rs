@@ -13,6 +13,7 @@ mod interval;
 mod majority_baseline;
 mod mean;
 mod predictions;
+pub(crate) mod quantile;
 mod roc_auc;
 pub(crate) mod shortcut_audit;
 mod softmax;

@@ -11,9 +11,10 @@ use roentgen_optim::{AdamConfig, OneCycle};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
 use super::process::{CaseResult, Percentiles, Process, failed, unix_seconds};
-use super::timing::{measure, percentile_ms};
+use super::timing::measure;
 use super::{BenchConfig, peak_rss_mib};
 use crate::error::bench::BenchError;
+use crate::metrics::quantile::quantile;
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
 use crate::training::memory_estimate::MemoryEstimate;
@@ -129,7 +130,7 @@ impl Case {
         let first_step_at = unix_seconds();
         let times_s = measure(BUDGET_S, work).times_s;
         let [min, p50, p95, p99, max] =
-            [0.0, 0.5, 0.95, 0.99, 1.0].map(|share| percentile_ms(&times_s, share));
+            [0.0, 0.5, 0.95, 0.99, 1.0].map(|share| quantile(&times_s, share) * 1e3);
         CaseResult {
             images_per_s: self.batch as f64 / p50 * 1e3,
             ms: Percentiles { min, p50, p95, p99, max },

@@ -36,13 +36,6 @@ pub(super) fn median(ascending: &[f64]) -> f64 {
     f64::midpoint(ascending[(n - 1) / 2], ascending[n / 2])
 }
 
-/// A percentile, in milliseconds, of the ascending `times_s`; `share` is 0 to 1.
-pub(super) fn percentile_ms(times_s: &[f64], share: f64) -> f64 {
-    let position = share * (times_s.len() - 1) as f64;
-    let (below, above) = (times_s[position.floor() as usize], times_s[position.ceil() as usize]);
-    (below + (above - below) * position.fract()) * 1e3
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,12 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_interpolated() {
-        let times_s = [0.001, 0.002, 0.004];
-        let found = [0.0, 0.25, 0.5, 1.0].map(|share| percentile_ms(&times_s, share));
-        for (found, expected) in found.into_iter().zip([1.0, 1.5, 2.0, 4.0]) {
-            assert!((found - expected).abs() < 1e-9, "{found} against {expected}");
-        }
+    fn the_median_of_an_even_number_is_a_mean() {
         assert!((median(&[1.0, 2.0, 4.0, 8.0]) - 3.0).abs() < 1e-12);
     }
 }

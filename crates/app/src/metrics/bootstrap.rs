@@ -11,7 +11,8 @@
 use rayon::prelude::*;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
-use super::interval::{Interval, NO_WIDTH, student_quantile};
+use super::interval::{Interval, NO_WIDTH, normal_cdf, student_quantile};
+use super::quantile::quantile;
 
 /// Fewest groups that have an interval. No mean of resampled groups is beyond the least and the largest of them, and of a
 /// symmetric distribution all groups are on the same side of its centre once in 16 times with five groups, and every
@@ -96,7 +97,7 @@ impl Samples {
     pub(crate) fn percentile(&self) -> Option<Interval> {
         self.are_informative().then(|| {
             let n = self.n_groups as f64;
-            let tail = normal_share(-student_quantile(n - 1.0) * (n / (n - 1.0)).sqrt());
+            let tail = normal_cdf(-student_quantile(n - 1.0) * (n / (n - 1.0)).sqrt());
             [quantile(&self.values, tail), quantile(&self.values, 1.0 - tail)]
         })
     }
@@ -139,18 +140,6 @@ fn mean_and_error(sums: &[[f64; 2]], times: &[f64]) -> (f64, f64) {
     let (n, mean) = (total(0), total(1) / total(0));
     let squares = sums.iter().zip(times).map(|([n, sum], times)| times * (sum - n * mean).powi(2));
     (mean, squares.sum::<f64>().sqrt() / n)
-}
-
-/// The value below which a share of ascending values is, interpolated.
-fn quantile(ascending: &[f64], share: f64) -> f64 {
-    let position = share.clamp(0.0, 1.0) * (ascending.len() - 1) as f64;
-    let (below, above) = (ascending[position.floor() as usize], ascending[position.ceil() as usize]);
-    below + (above - below) * position.fract()
-}
-
-/// The share of the standard normal distribution below a value.
-pub(super) fn normal_share(value: f64) -> f64 {
-    0.5 * libm::erfc(-value / std::f64::consts::SQRT_2)
 }
 
 #[cfg(test)]

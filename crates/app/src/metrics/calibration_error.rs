@@ -19,8 +19,8 @@ use std::sync::LazyLock;
 use rayon::prelude::*;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
-use super::bootstrap::{RESAMPLES, normal_share};
-use super::interval::{Interval, NO_WIDTH, student_quantile, sums_by_group};
+use super::bootstrap::RESAMPLES;
+use super::interval::{Interval, NO_WIDTH, normal_cdf, normal_quantile, student_quantile, sums_by_group};
 
 /// Bins of equal width.
 const BINS: usize = 15;
@@ -150,7 +150,7 @@ impl Bins {
     fn tail(&self, effect: f64) -> f64 {
         let n_right: f64 = self.bins.iter().map(|bin| bin.right).sum();
         let n_rarer = n_right.min(self.n - n_right) / effect;
-        normal_share(-student_quantile(n_rarer.max(MIN_DEGREES)))
+        normal_cdf(-student_quantile(n_rarer.max(MIN_DEGREES)))
     }
 
     /// How much more the number of correct predictions varies with the groups of `images`, which are those of the bins, than
@@ -252,16 +252,6 @@ fn binomial(n: f64, p: f64, draw: Draw) -> f64 {
         below += probability;
     }
     events
-}
-
-/// The standard normal quantile, by bisection of the distribution function.
-fn normal_quantile(share: f64) -> f64 {
-    let (mut low, mut high) = (-8.0, 8.0);
-    for _ in 0..40 {
-        let middle = (low + high) / 2.0;
-        if normal_share(middle) < share { low = middle } else { high = middle }
-    }
-    (low + high) / 2.0
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! 95 % intervals of shares: Wilson's, also by groups of images. And the quantiles that other intervals share.
+//! 95 % intervals of shares: Wilson's, also by groups of images. And the distributions that other intervals share.
 
 use std::collections::BTreeMap;
 
@@ -25,6 +25,21 @@ const STUDENT: [f64; 7] = [
 /// The 97.5 % quantile of Student's distribution, for one degree of freedom or more; at most 0.1 % off.
 pub(super) fn student_quantile(degrees: f64) -> f64 {
     STUDENT.iter().rev().fold(0.0, |sum, factor| sum / degrees + factor)
+}
+
+/// The share of the standard normal distribution below a value.
+pub(super) fn normal_cdf(value: f64) -> f64 {
+    0.5 * libm::erfc(-value / std::f64::consts::SQRT_2)
+}
+
+/// The standard normal quantile, by bisection of the distribution function.
+pub(super) fn normal_quantile(share: f64) -> f64 {
+    let (mut low, mut high) = (-8.0, 8.0);
+    for _ in 0..40 {
+        let middle = (low + high) / 2.0;
+        if normal_cdf(middle) < share { low = middle } else { high = middle }
+    }
+    (low + high) / 2.0
 }
 
 /// Interval of a share of `part` in `whole` (Wilson 1927): right also for few images, and for all or none of them.
@@ -131,6 +146,11 @@ mod tests {
         // By integration of its density.
         let between = student_quantile(1.5);
         assert!((between / 6.016_66 - 1.0).abs() < 1e-3, "{between}");
+    }
+
+    #[test]
+    fn the_normal_quantile_inverts_the_distribution_function() {
+        assert!((normal_cdf(Z) - 0.975).abs() < 1e-12 && (normal_quantile(0.975) - Z).abs() < 1e-9);
     }
 
     #[test]
