@@ -61,6 +61,7 @@ const DATA: &[&[&str]] = &[
         "digest",
         "identifier",
         "image_file",
+        "image_region",
         "jpeg_header",
         "crop_window",
         "colour",

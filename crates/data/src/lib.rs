@@ -53,7 +53,7 @@
 //! | `negatives` | images with black and white exchanged |
 //! | `duplicates`, `small_image`, `file_facts`, `patients`, `split` | finding duplicates and patients; drawing splits |
 //! | `thumbnail`, `groups`, `jpeg_scans`, `file_identity`, `pixel_file` | what duplicates are found by; images that belong together; whether a JPEG holds the whole image; whether a file has changed; pixels that stay in a file |
-//! | `class_look`, `caught_panic`, `digest`, `identifier`, `image_file`, `jpeg_header`, `crop_window`, `colour`, `subset`, `error`, `parts`, `progress`, `read_file`, `sampler`, `system_entries`, `class_weights` | values without dependencies; whole files |
+//! | `class_look`, `caught_panic`, `digest`, `identifier`, `image_file`, `image_region`, `jpeg_header`, `crop_window`, `colour`, `subset`, `error`, `parts`, `progress`, `read_file`, `sampler`, `system_entries`, `class_weights` | values without dependencies; whole files |
 //! | `disk` | every operation on files and folders |
 #![forbid(unsafe_code)]
 
@@ -81,6 +81,7 @@ mod files;
 mod groups;
 mod identifier;
 mod image_file;
+mod image_region;
 mod image_set;
 mod jpeg_header;
 mod jpeg_scans;
@@ -123,6 +124,7 @@ pub use files::{
     is_listed_image, load_files,
 };
 pub use groups::group_ids;
+pub use image_region::ImageRegion;
 pub use image_set::{ImageSet, ImageView, Mask};
 pub use leakage::{ImageLocation, LeakedImage};
 pub use load::{

@@ -11,6 +11,7 @@ use image::{DynamicImage, ImageBuffer, Pixel};
 
 use crate::colour;
 use crate::crop_window::centre_window;
+use crate::image_region::ImageRegion;
 use crate::pixel_file::Place;
 
 /// Largest ratio of the long side to the short side. Longer images are cropped to their centre, so that a strip of
@@ -240,10 +241,9 @@ impl WideSamples {
 }
 
 /// The region of an image, of the width and height `original`, that the centre crop of its small version shows; `small` is
-/// the width and height of that version. Left, top, right and bottom edge in pixels of the original; outside of it where the
-/// model sees margins.
+/// the width and height of that version. In pixels of the original; outside of it where the model sees margins.
 #[must_use]
-pub fn visible_region(original: (u32, u32), small: (usize, usize), crop: usize, fit: Fit) -> [f64; 4] {
+pub fn visible_region(original: (u32, u32), small: (usize, usize), crop: usize, fit: Fit) -> ImageRegion {
     let (short, long) = (min(original.0, original.1), max(original.0, original.1));
     let window = centre_window(crop, small.1, small.0);
     let along = |side: u32, small: usize, from: isize| {
@@ -264,7 +264,7 @@ pub fn visible_region(original: (u32, u32), small: (usize, usize), crop: usize, 
     };
     let ([left, right], [top, bottom]) =
         (along(original.0, small.0, window.left), along(original.1, small.1, window.top));
-    [left, top, right, bottom]
+    ImageRegion { left, top, right, bottom }
 }
 
 /// The centre of `image`, resized, with black margins where the plan has some.
@@ -343,9 +343,10 @@ mod tests {
     #[test]
     fn the_visible_region_is_in_pixels_of_the_original() {
         // 280 x 560 becomes 28 x 56; of that, rows 2 to 26 of 28 and columns 16 to 40 of 56 are visible.
-        assert_eq!(visible_region((560, 280), (56, 28), 24, Fit::Crop), [160.0, 20.0, 400.0, 260.0]);
+        let region = |original, small, crop| visible_region(original, small, crop, Fit::Crop).edges();
+        assert_eq!(region((560, 280), (56, 28), 24), [160.0, 20.0, 400.0, 260.0]);
         // A strip is cropped to its centre first: 100 x 1000 to 100 x 400.
-        assert_eq!(visible_region((1000, 100), (112, 28), 28, Fit::Crop), [450.0, 0.0, 550.0, 100.0]);
+        assert_eq!(region((1000, 100), (112, 28), 28), [450.0, 0.0, 550.0, 100.0]);
     }
 
     proptest! {
@@ -412,7 +413,7 @@ mod tests {
         assert_eq!([6, 7, 20, 21].map(|y| row(&padded, y)), [[0, 0], [40, 200], [40, 200], [0, 0]]);
         assert_eq!([0, 27].map(|y| row(&stretched, y)), [[40, 200]; 2]);
         // The crop of 24 pixels is 24/28 of the long side; with margins it reaches beyond the short side.
-        let region = |fit: Fit| visible_region((280, 140), (28, 28), 24, fit);
+        let region = |fit: Fit| visible_region((280, 140), (28, 28), 24, fit).edges();
         assert_eq!(region(Fit::Pad), [20.0, -50.0, 260.0, 190.0]);
         assert_eq!(region(Fit::Stretch), [20.0, 10.0, 260.0, 130.0]);
     }

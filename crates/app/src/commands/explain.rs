@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use ndarray::Array2;
-use roentgen_data::{ImageSource, LoadedFiles, visible_region};
+use roentgen_data::{ImageRegion, ImageSource, LoadedFiles, visible_region};
 use serde::Serialize;
 
 use crate::error::AppError;
@@ -90,8 +90,8 @@ pub(crate) struct ExplainedImage<'a> {
     card: &'a ModelCard,
     /// At its original size.
     pub image: RgbImage,
-    /// What the model sees of it, in pixels: left, top, right, bottom.
-    pub window: [f64; 4],
+    /// What the model sees of it, in pixels.
+    pub window: ImageRegion,
     pub explanation: Explanation<'a>,
     /// What is unusual in its file.
     pub notes: Vec<&'static str>,

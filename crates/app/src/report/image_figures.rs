@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::{DynamicImage, GrayImage, RgbImage};
 use maud::{Markup, html};
 use ndarray::Array2;
-use roentgen_data::{Fit, ImageSet, ImageSource, LoadOptions, visible_region};
+use roentgen_data::{Fit, ImageRegion, ImageSet, ImageSource, LoadOptions, visible_region};
 
 use crate::metrics::Predictions;
 use crate::report::overlay;
@@ -62,8 +62,12 @@ pub(crate) fn samples(set: &ImageSet, n_classes: usize, per_class: usize) -> Vec
     of_class.into_iter().flat_map(some_of).collect()
 }
 
-/// An image of a set, scaled for the report, and the window of it that the model sees: left, top, right, bottom.
-pub(super) fn image_and_window(set: &ImageSet, image: usize, options: &LoadOptions) -> (RgbImage, [f64; 4]) {
+/// An image of a set, scaled for the report, and the window of it that the model sees.
+pub(super) fn image_and_window(
+    set: &ImageSet,
+    image: usize,
+    options: &LoadOptions,
+) -> (RgbImage, ImageRegion) {
     let (height, width) = set.size(image);
     let (full, is_original) = full_image(set, image, options);
     let full = full.to_rgb8();
@@ -71,7 +75,7 @@ pub(super) fn image_and_window(set: &ImageSet, image: usize, options: &LoadOptio
     let fit = if is_original { options.fit } else { Fit::Crop };
     let window = visible_region(full.dimensions(), (width, height), options.crop as usize, fit);
     let (shown, scale) = scaled(&full, SIDE);
-    (shown, window.map(|edge| edge * scale))
+    (shown, window.scaled(scale))
 }
 
 /// An image of a set, as small as in the report.
@@ -99,7 +103,7 @@ pub(crate) fn full_image(set: &ImageSet, image: usize, options: &LoadOptions) ->
 
 /// One image with a text below; beside it the same image under `heat`, if there is any.
 pub(super) fn figure(
-    (image, window): &(RgbImage, [f64; 4]),
+    (image, window): &(RgbImage, ImageRegion),
     heat: Option<&Array2<f32>>,
     name: &str,
     text: &Markup,

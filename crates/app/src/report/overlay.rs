@@ -7,6 +7,7 @@ use image::{Rgb, RgbImage};
 #[cfg(feature = "serve")]
 use image::{Rgba, RgbaImage};
 use ndarray::Array2;
+use roentgen_data::ImageRegion;
 
 use super::sheet_text::{Font, lines};
 use crate::model::heat_map::sample;
@@ -48,13 +49,11 @@ pub(crate) struct Heat<'a> {
     pub end: String,
 }
 
-/// `image` once for each panel, side by side. `window` is what the model sees, in pixels: left, top, right, bottom.
+/// `image` once for each panel, side by side. `window` is what the model sees, in pixels.
 #[must_use]
-pub(crate) fn sheet(image: &RgbImage, window: [f64; 4], panels: &[Panel<'_>]) -> RgbImage {
+pub(crate) fn sheet(image: &RgbImage, window: ImageRegion, panels: &[Panel<'_>]) -> RgbImage {
     let (image_width, height) = shown_size(image.dimensions());
-    let factors = [image_width, height, image_width, height].map(f64::from);
-    let sides = [image.width(), image.height(), image.width(), image.height()].map(f64::from);
-    let window = std::array::from_fn(|edge| window[edge] * factors[edge] / sides[edge]);
+    let window = window.resized(image.dimensions(), (image_width, height));
     let image = imageops::resize(image, image_width, height, FilterType::Triangle);
     // A narrow image still needs room for its text.
     let width = image_width.max(MIN_SIDE);
@@ -120,10 +119,9 @@ fn shown_size((width, height): (u32, u32)) -> (u32, u32) {
     (shown(width), shown(height))
 }
 
-/// `image` under a heat map whose scale begins at zero; darker outside of `window`, which is in pixels: left, top, right,
-/// bottom.
+/// `image` under a heat map whose scale begins at zero; darker outside of `window`, which is in pixels.
 #[must_use]
-pub(crate) fn with_heat(image: &RgbImage, window: [f64; 4], heat: &Array2<f32>) -> RgbImage {
+pub(crate) fn with_heat(image: &RgbImage, window: ImageRegion, heat: &Array2<f32>) -> RgbImage {
     let greatest = heat.iter().copied().fold(0.0, f32::max).max(f32::MIN_POSITIVE);
     shaded(image, window, |x, y, pixel| heated(pixel, (sample(heat, x, y) / greatest).clamp(0.0, 1.0)))
 }
@@ -131,7 +129,7 @@ pub(crate) fn with_heat(image: &RgbImage, window: [f64; 4], heat: &Array2<f32>) 
 /// A heat map over a transparent ground, for an image of this size; with the opacity [`STRENGTH`] over the image, it is [`with_heat`].
 #[cfg(feature = "serve")]
 #[must_use]
-pub(crate) fn transparent((width, height): (u32, u32), window: [f64; 4], heat: &Array2<f32>) -> RgbaImage {
+pub(crate) fn transparent((width, height): (u32, u32), window: ImageRegion, heat: &Array2<f32>) -> RgbaImage {
     let greatest = heat.iter().copied().fold(0.0, f32::max).max(f32::MIN_POSITIVE);
     RgbaImage::from_fn(width, height, |x, y| match place_in(window, x, y) {
         Some((u, v)) => {
@@ -151,8 +149,8 @@ fn heated(pixel: Rgb<u8>, share: f32) -> Rgb<u8> {
 }
 
 /// `image`, darker outside of `window`, and a line along the inside of it.
-fn framed(image: &RgbImage, window: [f64; 4]) -> RgbImage {
-    let [left, top, right, bottom] = window;
+fn framed(image: &RgbImage, window: ImageRegion) -> RgbImage {
+    let ImageRegion { left, top, right, bottom } = window;
     let thickness = (image.width().min(image.height()) / 200).max(1);
     let mut framed = shaded(image, window, |_, _, pixel| pixel);
     for (x, y, pixel) in framed.enumerate_pixels_mut() {
@@ -167,7 +165,7 @@ fn framed(image: &RgbImage, window: [f64; 4]) -> RgbImage {
 
 /// Replaces each pixel of the window by what `inside` returns for its position in the window, 0 to 1, and its colour;
 /// darkens the others.
-fn shaded(image: &RgbImage, window: [f64; 4], inside: impl Fn(f64, f64, Rgb<u8>) -> Rgb<u8>) -> RgbImage {
+fn shaded(image: &RgbImage, window: ImageRegion, inside: impl Fn(f64, f64, Rgb<u8>) -> Rgb<u8>) -> RgbImage {
     RgbImage::from_fn(image.width(), image.height(), |x, y| {
         let pixel = *image.get_pixel(x, y);
         match place_in(window, x, y) {
@@ -178,7 +176,7 @@ fn shaded(image: &RgbImage, window: [f64; 4], inside: impl Fn(f64, f64, Rgb<u8>)
 }
 
 /// Where the centre of a pixel is in the window, from 0 to 1 across and down; `None` outside of it.
-fn place_in([left, top, right, bottom]: [f64; 4], x: u32, y: u32) -> Option<(f64, f64)> {
+fn place_in(ImageRegion { left, top, right, bottom }: ImageRegion, x: u32, y: u32) -> Option<(f64, f64)> {
     let (u, v) = ((f64::from(x) + 0.5 - left) / (right - left), (f64::from(y) + 0.5 - top) / (bottom - top));
     ((0.0..=1.0).contains(&u) && (0.0..=1.0).contains(&v)).then_some((u, v))
 }
@@ -194,13 +192,17 @@ fn colour_of(share: f32) -> Rgb<u8> {
 mod tests {
     use super::*;
 
+    fn region([left, top, right, bottom]: [f64; 4]) -> ImageRegion {
+        ImageRegion { left, top, right, bottom }
+    }
+
     #[test]
     fn heat_is_drawn_at_its_cell_of_the_window() {
         let image = RgbImage::from_pixel(90, 60, Rgb([100; 3]));
         let mut heat = Array2::zeros((3, 3));
         heat[[0, 2]] = 5.0;
         // The window is the right half of the image.
-        let shown = with_heat(&image, [45.0, 0.0, 90.0, 60.0], &heat);
+        let shown = with_heat(&image, region([45.0, 0.0, 90.0, 60.0]), &heat);
         assert_eq!(shown.get_pixel(10, 10).0, [45; 3], "outside it the image is darker");
         assert_eq!(shown.get_pixel(50, 50).0, [100; 3], "without heat the image is unchanged");
         let hot = shown.get_pixel(85, 5).0;
@@ -212,7 +214,7 @@ mod tests {
     fn a_transparent_map_over_the_image_is_the_image_with_heat() {
         let image = RgbImage::from_pixel(90, 60, Rgb([100; 3]));
         let heat = Array2::from_shape_fn((3, 3), |(y, x)| y as f32 - x as f32);
-        let window = [45.0, 0.0, 90.0, 60.0];
+        let window = region([45.0, 0.0, 90.0, 60.0]);
         let (overlay, expected) = (transparent((90, 60), window, &heat), with_heat(&image, window, &heat));
         assert_eq!(overlay.get_pixel(10, 10).0[3], 0, "outside of the window");
         for (x, y) in [(50, 55), (46, 59), (70, 30), (88, 2)] {
@@ -230,7 +232,7 @@ mod tests {
         let image = RgbImage::from_pixel(60, 60, Rgb([100; 3]));
         let mut heat = Array2::from_elem((3, 3), 0.49);
         heat[[0, 0]] = 1.0;
-        let shown = with_heat(&image, [0.0, 0.0, 60.0, 60.0], &heat);
+        let shown = with_heat(&image, region([0.0, 0.0, 60.0, 60.0]), &heat);
         assert_eq!(
             shown.get_pixel(50, 50).0,
             heated(Rgb([100; 3]), 0.49).0,
@@ -265,7 +267,7 @@ mod tests {
             ((20, 8000), (448, 1600)),
         ] {
             let image = RgbImage::from_pixel(size.0, size.1, Rgb([50; 3]));
-            let window = [0.0, 0.0, f64::from(size.0), f64::from(size.1)];
+            let window = region([0.0, 0.0, f64::from(size.0), f64::from(size.1)]);
             let sheet = sheet(&image, window, &[panel(None), panel(heat())]);
             let text_height = sheet.height() - shown.1;
             assert!(
@@ -284,7 +286,7 @@ mod tests {
             heat: Some(Heat { map: &map, end: "2.0".into() }),
             caption: "c".into(),
         };
-        let sheet = sheet(&image, [0.0, 0.0, 448.0, 448.0], &[panel]);
+        let sheet = sheet(&image, region([0.0, 0.0, 448.0, 448.0]), &[panel]);
         let last = heated(Rgb([LEGEND_GREY; 3]), 1.0);
         let found = sheet.enumerate_pixels().filter(|(_, y, pixel)| *y > 470 && **pixel == last).count();
         assert!(found > 5, "{found} pixels with the colour of the greatest heat");
@@ -295,7 +297,7 @@ mod tests {
     fn the_frame_is_reduced_with_its_image() {
         let image = RgbImage::from_pixel(4000, 3200, Rgb([50; 3]));
         let panel = Panel { title: String::new(), heat: None, caption: String::new() };
-        let sheet = sheet(&image, [1000.0, 800.0, 3000.0, 2400.0], &[panel]);
+        let sheet = sheet(&image, region([1000.0, 800.0, 3000.0, 2400.0]), &[panel]);
         // Without a legend, header and footer are equally high.
         let (top, frame) = ((sheet.height() - 1280) / 2, FRAME.0);
         let at = |x: u32, y: u32| sheet.get_pixel(x, top + y).0;

@@ -84,11 +84,9 @@ impl HeatAnswer {
         };
         let (picture, scale) = scaled(&explained.image, SIDE);
         let overlay = map.as_ref().map(|map| {
-            let window = explained.window.map(|edge| edge * scale);
+            let window = explained.window.scaled(scale);
             STANDARD.encode(to_png(&transparent(picture.dimensions(), window, map)))
         });
-        let (width, height) = explained.image.dimensions();
-        let sides = [width, height, width, height].map(f64::from);
         Ok(Self {
             method: *method,
             class: explained.class().to_owned(),
@@ -96,7 +94,7 @@ impl HeatAnswer {
             greatest: map.as_ref().map(greatest),
             text,
             overlay,
-            window: std::array::from_fn(|edge| explained.window[edge] / sides[edge]),
+            window: explained.window.resized(explained.image.dimensions(), (1, 1)).edges(),
         })
     }
 }
