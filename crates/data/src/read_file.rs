@@ -76,7 +76,8 @@ pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, ReadFileError> {
 /// The first one of `each`; [`ReadFileError`], also for a line of more than `line_limit` bytes.
 pub fn for_each_line<E: From<ReadFileError>>(
     path: &Path,
-    (limit, line_limit): (u64, u64),
+    limit: u64,
+    line_limit: u64,
     mut each: impl FnMut(&str) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut reader = BufReader::with_capacity(READ_BYTES, open(path, limit)?);
@@ -164,22 +165,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "one\r\n\nthree\nlast").unwrap();
-        let read = |limits: (u64, u64)| -> Result<Vec<String>, ReadFileError> {
+        let read = |limit: u64, line_limit: u64| -> Result<Vec<String>, ReadFileError> {
             let mut lines = Vec::new();
-            for_each_line(&path, limits, |line| {
+            for_each_line(&path, limit, line_limit, |line| {
                 lines.push(line.to_owned());
                 Ok::<_, ReadFileError>(())
             })?;
             Ok(lines)
         };
-        assert_eq!(read((16, 6)).unwrap(), ["one", "", "three", "last"]);
-        assert!(matches!(read((16, 5)), Err(ReadFileError::LongLine { limit: 5 })));
-        assert!(matches!(read((15, 6)), Err(ReadFileError::TooLarge { bytes: 16, limit: 15 })));
+        assert_eq!(read(16, 6).unwrap(), ["one", "", "three", "last"]);
+        assert!(matches!(read(16, 5), Err(ReadFileError::LongLine { limit: 5 })));
+        assert!(matches!(read(15, 6), Err(ReadFileError::TooLarge { bytes: 16, limit: 15 })));
         // A file that pretends to have a terabyte has one line.
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
-        assert!(matches!(read((1 << 41, 1 << 20)), Err(ReadFileError::LongLine { .. })));
+        assert!(matches!(read(1 << 41, 1 << 20), Err(ReadFileError::LongLine { .. })));
         fs::write(&path, b"one\n\xff\n").unwrap();
-        assert!(matches!(read((9, 9)), Err(ReadFileError::NotUtf8)));
+        assert!(matches!(read(9, 9), Err(ReadFileError::NotUtf8)));
     }
 
     #[cfg(unix)]

@@ -122,7 +122,7 @@ pub(super) fn measure(
     let mut results = Vec::new();
     for contest in contests {
         let own = || contest.case.measure(config, threads);
-        match run_contest(contest, rounds, own, |variant| start(contest.case, variant), (screen, &bar)) {
+        match run_contest(contest, rounds, own, |variant| start(contest.case, variant), screen, &bar) {
             Ok(outcome) => results.push(outcome.result()),
             Err(error) if results.is_empty() => return Err(error.into()),
             // What was measured before took many minutes.
@@ -139,7 +139,8 @@ fn run_contest(
     rounds: usize,
     own: impl Fn() -> Result<CaseResult, BenchError>,
     start: impl Fn(&str) -> Result<Process, BenchError>,
-    (screen, bar): (&Screen, &ProgressBar),
+    screen: &Screen,
+    bar: &ProgressBar,
 ) -> Result<Outcome, BenchError> {
     let threads = rayon::current_num_threads();
     let mut outcome = Outcome::new(contest);

@@ -68,7 +68,8 @@ impl<T> Item<T> {
     /// From what the table has; `field` is the name with underscores.
     pub(super) fn new(
         heading: &'static str,
-        (field, help): (&'static str, &'static str),
+        field: &'static str,
+        help: &'static str,
         input: Input<T>,
         get: fn(&TrainConfig) -> Option<T>,
         set: fn(&mut TrainConfig, T),
@@ -285,7 +286,8 @@ macro_rules! settings {
         static SETTINGS: std::sync::LazyLock<Vec<Box<dyn Setting>>> = std::sync::LazyLock::new(|| {
             vec![$($(Box::new(Item::new(
                 $heading,
-                (stringify!($name), concat!($($help),+)),
+                stringify!($name),
+                concat!($($help),+),
                 $input,
                 // A field is a value or an option; `into` makes either an option, and sets either.
                 |config| config.$name.clone().into(),

@@ -76,7 +76,7 @@ pub(crate) fn to_bytes(network: &ResNet, card: &ModelCard) -> Vec<u8> {
         graph.network("normalised", "logits");
     } else {
         let views = card.tta.views();
-        graph.views("normalised", &views, (card.size as usize, side), "views");
+        graph.views("normalised", &views, card.size as usize, side, "views");
         graph.network("views", "views/logits");
         graph.integer_constant("views/shape", &[views.len() as i64, -1, n_classes as i64]);
         graph.node("Reshape", &["views/logits", "views/shape"], "views/each", &[]);
@@ -169,7 +169,7 @@ impl Graph<'_> {
 
     /// All views of each image, the images of one view after those of the other. `crop` is the side of the views, `side`
     /// that of the images.
-    fn views(&mut self, input: &str, views: &[TtaView], (crop, side): (usize, usize), output: &str) {
+    fn views(&mut self, input: &str, views: &[TtaView], crop: usize, side: usize, output: &str) {
         let names: Vec<String> = (0..views.len()).map(|number| format!("{output}/{number}")).collect();
         for (view, name) in views.iter().zip(&names) {
             let [rows, columns, half] = ["rows", "columns", "half"].map(|part| format!("{name}/{part}"));

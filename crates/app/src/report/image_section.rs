@@ -95,7 +95,8 @@ fn test_images(
     let pairs: Vec<(usize, usize)> = predictions.pairs().collect();
     html! {
         div.images { @for &image in images {
-            (test_image(input, predictions, image, pairs[image], reasons[image]))
+            @let (truth, predicted) = pairs[image];
+            (test_image(input, predictions, image, truth, predicted, reasons[image]))
         } }
     }
 }
@@ -105,7 +106,8 @@ fn test_image(
     input: &ReportInput<'_>,
     predictions: &Predictions,
     image: usize,
-    (truth, predicted): (usize, usize),
+    truth: usize,
+    predicted: usize,
     reject_reason: Option<RejectReason>,
 ) -> Markup {
     let test = &input.data.test;

@@ -14,8 +14,10 @@ use crate::terminal::foreign_text::printable_json;
 /// Name of the file.
 pub(crate) const FILE: &str = "predictions.jsonl";
 
-/// Largest file that is read, and its longest line: 10,000 images of 10,000 classes have 7 GB, and lines of 700 kB.
-const MAX_BYTES: (u64, u64) = (1 << 36, 1 << 24);
+/// Largest file that is read: 10,000 images of 10,000 classes have 7 GB.
+const MAX_BYTES: u64 = 1 << 36;
+/// Its longest line: those of 10,000 classes have 700 kB.
+const MAX_LINE_BYTES: u64 = 1 << 24;
 
 /// Name of the file of the validation images.
 pub(crate) const VAL_FILE: &str = "predictions_val.jsonl";
@@ -117,7 +119,7 @@ pub(crate) fn read(run: &Path) -> Result<Vec<RecordedPrediction>, RunDirError> {
         Ok(())
     };
     let path = run.join(FILE);
-    match for_each_line(&path, MAX_BYTES, parse_next) {
+    match for_each_line(&path, MAX_BYTES, MAX_LINE_BYTES, parse_next) {
         Ok(()) => Ok(all),
         Err(Reason(reason)) => Err(RunDirError::Unreadable { path, reason }),
     }

@@ -101,7 +101,7 @@ impl Run<'_> {
         let (settings, images) = (inputs::settings(self.config), inputs::images_digest(self.data));
         let inputs_digest = inputs::digest(&settings, &images);
         let run_state = match read_file(&self.folder.file(CHECKPOINT), checkpoint::MAX_BYTES) {
-            Ok(bytes) => self.restore_from(&bytes, (&settings, &inputs_digest), trainer)?,
+            Ok(bytes) => self.restore_from(&bytes, &settings, &inputs_digest, trainer)?,
             Err(error) if error.is_not_found() => {
                 inputs::check_images(self.folder, &images)?;
                 RunState {
@@ -133,7 +133,8 @@ impl Run<'_> {
     fn restore_from(
         &self,
         bytes: &[u8],
-        (settings, inputs_digest): (&str, &str),
+        settings: &str,
+        inputs_digest: &str,
         trainer: &mut Trainer,
     ) -> Result<RunState, TrainingError> {
         let start_again =
@@ -303,7 +304,7 @@ impl Run<'_> {
         let (val, is_saved) = trainer.with_model(self.epoch_set, epoch, |model| {
             let val = self.validate(model, card, trained.n_batches)?;
             card.temperature = val.as_ref().map_or(1.0, |val| val.temperature);
-            let is_saved = self.save_model((model, card, n_steps_done), val.as_ref(), run_state, writer)?;
+            let is_saved = self.save_model(model, card, n_steps_done, val.as_ref(), run_state, writer)?;
             Ok::<_, TrainingError>((val, is_saved))
         })?;
         let images_per_s = self.epoch_set.len() as f64 / trained.seconds;
@@ -344,7 +345,9 @@ impl Run<'_> {
     /// whether this epoch was chosen.
     fn save_model(
         &self,
-        (model, card, n_steps_done): (&ResNet9, &ModelCard, u64),
+        model: &ResNet9,
+        card: &ModelCard,
+        n_steps_done: u64,
         val: Option<&Validation>,
         run_state: &mut RunState,
         writer: &mut checkpoint::Writer,

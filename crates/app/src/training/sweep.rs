@@ -378,7 +378,7 @@ impl Runner<'_> {
                     | TrainingError::NotEnoughMemory { .. }
                     | TrainingError::BatchTooSmall { .. }
                     | TrainingError::ShardTooSmall { .. }),
-                ) => outcome::write_failure((self.folder, &pending.folder), &config, &error)?,
+                ) => outcome::write_failure(self.folder, &pending.folder, &config, &error)?,
                 Err(error) => return Err(error),
             }
         }

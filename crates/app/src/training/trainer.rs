@@ -260,8 +260,8 @@ impl Trainer {
             let start = Instant::now();
             let n_images = range.len();
             let rates = self.schedule.at(self.step);
-            let step = (self.step, rates);
-            let (outcome, data_seconds) = self.take_step(set, range.clone(), epoch as u64, step)?;
+            let (outcome, data_seconds) =
+                self.take_step(set, range.clone(), epoch as u64, self.step, rates)?;
             let StepOutcome { loss, n_right, weights_are_finite } = outcome;
             progress.data_seconds += data_seconds;
             if !loss.is_finite() || !weights_are_finite {
@@ -297,7 +297,8 @@ impl Trainer {
         set: &ImageSet,
         range: Range<usize>,
         epoch: u64,
-        (step, rates): (usize, Rates),
+        step: usize,
+        rates: Rates,
     ) -> Result<(StepOutcome, f64), RankError> {
         let Self { training, sums, rank_sums, x, labels, seed, .. } = self;
         let samples = &self.order[range];
@@ -356,7 +357,7 @@ impl Trainer {
             self.sampler.epoch_order(set.labels(), self.seed, epoch, &mut self.order);
             let range = ranges[step % n_batches].clone();
             let rates = Rates { lr: rate(step), beta1: RANGE_BETA1 };
-            let (StepOutcome { loss, .. }, _) = self.take_step(set, range, epoch, (step, rates))?;
+            let (StepOutcome { loss, .. }, _) = self.take_step(set, range, epoch, step, rates)?;
             if !on_step(RangeStep { step, lr: rates.lr, loss }) {
                 break;
             }

@@ -102,7 +102,8 @@ pub(super) fn read(
 /// # Errors
 /// As [`RunFolder::write`].
 pub(super) fn write_failure(
-    (whole, name): (&RunFolder, &str),
+    whole: &RunFolder,
+    name: &str,
     config: &TrainConfig,
     error: &TrainingError,
 ) -> Result<(), RunDirError> {
@@ -216,10 +217,10 @@ mod tests {
             for name in [CONFIG, CHECKPOINT] {
                 fs::write(path.join(name), "").expect("a file");
             }
-            write_failure((&whole, "training-1"), &config, &error).expect("a failure");
+            write_failure(&whole, "training-1", &config, &error).expect("a failure");
             assert_eq!((path.join(CHECKPOINT).exists(), lacked_memory(&path)), (is_kept, is_kept), "{error}");
             // A training that never began has its settings there.
-            write_failure((&whole, "training-2"), &config, &error).expect("a failure");
+            write_failure(&whole, "training-2", &config, &error).expect("a failure");
             let read = |config: &TrainConfig| {
                 let path = whole.path().join("training-2");
                 read(&path, &pending("training-2".to_owned(), 3), config, score_name(Select::Accuracy))
