@@ -136,7 +136,7 @@ mod tests {
         Decoded { traits, ..Decoded::new(&image, FileFacts::default(), &LoadOptions::default()) }
     }
 
-    fn brightest(mut film: Decoded, of_training: Option<u8>) -> (u8, Vec<String>) {
+    fn brightest(mut film: Decoded, of_training: Option<u8>) -> (u8, Vec<FileNote>) {
         let notes = apply(std::iter::once(&mut film), of_training);
         (*film.image.pixels.iter().max().expect("pixels"), notes)
     }
@@ -181,6 +181,6 @@ mod tests {
         assert!(brightest(film(4_000, Some(12)), Some(16)).0 > 235, "what the file says comes first");
         let (found, notes) = brightest(film(4_000, None), Some(16));
         assert!(found < 17 && notes.iter().any(|note| note.text.contains("are dark")), "{notes:?}");
-        assert_eq!(brightest(film(65_535, None), None).1, Vec::<String>::new());
+        assert_eq!(brightest(film(65_535, None), None).1, Vec::new());
     }
 }

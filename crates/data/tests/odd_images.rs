@@ -77,7 +77,7 @@ fn films_of_twelve_bits_give_what_eight_bits_give() {
         let options = LoadOptions { sample_bits, ..LoadOptions::default() };
         let found = load_files(&[ImageSource::File(path.clone())], 1, &options, &silent);
         assert!(largest_difference(&found.images.image(0).pixels, &eight.train.image(0).pixels) <= 1);
-        assert!(found.notes[0].contains("use only 12"), "{:?}", found.notes);
+        assert!(found.notes[0].text.contains("use only 12"), "{:?}", found.notes);
     }
 }
 
@@ -104,7 +104,7 @@ fn a_class_of_negatives_is_found_and_inverted() {
         LoadOptions { pattern: inverted.pattern.clone(), invert: Invert::Auto, ..LoadOptions::default() };
     let one = load_files(&[ImageSource::File(negatives[0].clone())], 1, &options, &silent);
     assert!(largest_difference(&one.images.image(0).pixels, &expected.train.image(0).pixels) <= 1);
-    assert!(one.notes.iter().any(|note| note.contains("they are inverted")), "{:?}", one.notes);
+    assert!(one.notes.iter().any(|note| note.text.contains("they are inverted")), "{:?}", one.notes);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn files_whose_second_half_is_zeros_are_counted() {
         let path = folder.path().join(name);
         film.save(&path).unwrap();
         let notes = || load_files(&[path.as_path().into()], 1, &LoadOptions::default(), &silent).notes;
-        assert!(!notes().iter().any(|note| note.contains("incomplete")), "{:?}", notes());
+        assert!(!notes().iter().any(|note| note.text.contains("incomplete")), "{:?}", notes());
         let mut bytes = std::fs::read(&path).unwrap();
         for row in rows {
             let row = &film.as_raw()[row * 64..][..64];
@@ -142,6 +142,6 @@ fn files_whose_second_half_is_zeros_are_counted() {
         }
         std::fs::write(&path, bytes).unwrap();
         let expected = "1 of 1 images have one single value in the last quarter of their rows or more";
-        assert!(notes().iter().any(|note| note.starts_with(expected)), "{:?}", notes());
+        assert!(notes().iter().any(|note| note.text.starts_with(expected)), "{:?}", notes());
     }
 }

@@ -340,7 +340,7 @@ mod tests {
         };
         let screen = Screen::silent();
         let run =
-            |contest, own: CaseResult| run_contest(contest, 3, || Ok(own), start, (&screen, &screen.bar(1)));
+            |contest, own: CaseResult| run_contest(contest, 3, || Ok(own), start, &screen, &screen.bar(1));
         let result = run(contest, found(100.0)).expect("a contest").result();
         assert_eq!(result.ratios, [2.0, 2.0, 2.0]);
         assert_eq!(result.peers.iter().map(|peer| peer.images_per_s.len()).collect::<Vec<_>>(), [3, 3, 0]);
@@ -361,7 +361,7 @@ mod tests {
             }))
         };
         let screen = Screen::silent();
-        let result = run_contest(contest, 2, || Ok(found(100.0)), start, (&screen, &screen.bar(1)));
+        let result = run_contest(contest, 2, || Ok(found(100.0)), start, &screen, &screen.bar(1));
         let result = result.expect("a contest").result();
         assert_eq!(result.peers.iter().map(|peer| peer.images_per_s.len()).collect::<Vec<_>>(), [0, 2, 2]);
         assert_eq!((result.ratios, result.peak_rss_mib), (vec![2.0, 2.0], None));
