@@ -7,9 +7,9 @@ use indicatif::ProgressBar;
 use roentgen_data::{Dataset, ImageSet, read_file, read_text_file};
 use roentgen_layers::ResNet9;
 
+use super::inputs;
 use super::leader::{Leader, Order, signal_of_any};
 use super::progress_lines::{epoch_heading, epoch_line, show_step};
-use super::{inputs, run_summary};
 use crate::config::{Select, TrainConfig};
 use crate::model::calibration;
 use crate::model::class_priors::ClassPriors;
@@ -177,7 +177,12 @@ impl Run<'_> {
         let is_repeated =
             card.instruction_sets == *instruction_sets && instruction_sets.end_with_this_build();
         if is_newer && !is_repeated {
-            run_summary::show_lost_model(self.screen, run_state.saved_epoch);
+            let text = format!(
+                "the saved model, of epoch {}, was replaced after the last checkpoint, by one of other arithmetic; the next \
+                 epoch is saved in its place",
+                run_state.saved_epoch
+            );
+            self.screen.field("WARNING", &text);
             run_state.selection = EpochSelection::default();
             (run_state.saved_epoch, run_state.saved_digest) = (0, String::new());
         }

@@ -92,15 +92,6 @@ pub(super) fn show_other_cpu(screen: &Screen, of_run: &InstructionSets) {
     screen.field("WARNING", &text);
 }
 
-/// That the model of this epoch is lost: a later one, computed with other arithmetic, is in its place.
-pub(super) fn show_lost_model(screen: &Screen, saved_epoch: usize) {
-    let text = format!(
-        "the saved model, of epoch {saved_epoch}, was replaced after the last checkpoint, by one of other arithmetic; the next \
-         epoch is saved in its place"
-    );
-    screen.field("WARNING", &text);
-}
-
 /// The metrics of the test set, calibration, speed, and where the files are.
 ///
 /// # Errors
