@@ -17,12 +17,14 @@ pub struct FileNote {
     pub of_one: Option<&'static str>,
 }
 
+/// The text of a note, of how many images are of a kind and of the name of one of them.
+type Sentence = dyn Fn(&str, &str) -> String;
+
 /// A kind of unusual images.
 struct Kind {
     /// Whether an image is of it.
     has: Box<dyn Fn(&Decoded) -> bool>,
-    /// The text of the note, of how many images are of it and of the name of one of them.
-    text: Box<dyn Fn(&str, &str) -> String>,
+    text: Box<Sentence>,
     of_one: Option<&'static str>,
 }
 
