@@ -143,8 +143,7 @@ impl TrainConfig {
             return out_of_range("micro-batches", self.micro_batches as u64);
         }
         if self.tta && !self.flip && self.zoom == 0.0 && self.aspect == 0.0 {
-            let reason =
-                "the image itself would be the only view; add --zoom or --aspect, or leave one of them out";
+            let reason = "the image itself would be the only view; add --zoom or --aspect, or switch it off with --no-tta";
             return Err(ConfigError::Conflict { first: "--tta", second: "--no-flip", reason });
         }
         match (self.fold, self.folds) {

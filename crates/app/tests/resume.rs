@@ -198,6 +198,9 @@ fn a_run_goes_on_with_images_that_were_moved_and_with_no_others() {
     child.kill().unwrap();
     child.wait().unwrap();
     fs::rename(here.join("films"), here.join("moved")).unwrap();
+    let output = roentgen(&["train", "--resume", "run"], here);
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("give their new place with --data"), "{said}");
     let resume = |data: &str| {
         let test = format!("{data}/test");
         roentgen(&["train", "--quiet", "--resume", "run", "--data", data, "--test", &test], here)

@@ -197,6 +197,8 @@ fn with_pseudonyms_no_file_of_a_run_but_the_key_has_a_name() {
     let path = |name: &str| folder.path().join(name);
     write_marked_data(folder.path());
     let list = "MARKER-data/MARKER-list.csv";
+    let inspected = text(&roentgen(&["inspect", list], folder.path()).stdout);
+    assert!(inspected.contains("1 unusable file") && inspected.contains("unless --skip-bad"), "{inspected}");
     let args = [list, "--skip-bad", "--size", "8", "--pseudonyms"];
     train(&[&args[..], &["--tensorboard", "--out", "run"]].concat(), folder.path());
     let key = path("run/pseudonyms.csv");

@@ -11,7 +11,7 @@ use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::model::trained_model::Model;
 use crate::terminal::figures::colour_word;
-use crate::terminal::screen::{Screen, mebibytes, table, thousands};
+use crate::terminal::screen::{Screen, counted, mebibytes, table, thousands};
 use crate::training::memory_estimate::{MemoryEstimate, RunSizes};
 
 /// The smaller one of the default batch sizes.
@@ -128,7 +128,8 @@ pub(crate) fn run(path: &Path, screen: &Screen) -> Result<(), AppError> {
 
 /// Everything about the model except its layers.
 fn show_card(card: &ModelCard, digest: &str, screen: &Screen) {
-    screen.field("model", &format!("ResNet9 of width {}, after {} epochs", card.width, card.epoch));
+    screen
+        .field("model", &format!("ResNet9 of width {}, after {}", card.width, counted(card.epoch, "epoch")));
     screen.field("digest", &format!("BLAKE3 {digest}"));
     screen.field("classes", &card.class_names.join(", "));
     let rounded =

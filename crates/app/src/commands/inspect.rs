@@ -71,6 +71,9 @@ fn show(config: &TrainConfig, inspected: &Inspected, screen: &Screen) {
     show_files(screen, inspection);
     show_findings(screen, data);
     tables::show_remarks(screen, &data.findings);
+    if !data.findings.bad.is_empty() {
+        screen.field("note", "a training stops at unusable files, unless --skip-bad leaves them out");
+    }
     if let Some(note) = split_off {
         screen.field("note", note);
     }

@@ -108,6 +108,13 @@ fn open_run(path: &Path, resumption: &Resumption) -> Result<(RunFolder, TrainCon
         return Err(RunDirError::NotResumable { path: path.into(), reason }.into());
     }
     let config = resumption.read_config(&folder)?;
+    if !config.uses_phantom() && !config.data.exists() && resumption.moved_data.is_none() {
+        let reason = format!(
+            "its images are not in {} any more; give their new place with --data",
+            config.data.display()
+        );
+        return Err(RunDirError::NotResumable { path: path.into(), reason }.into());
+    }
     let is_moved = resumption.moved_data.is_some() || resumption.moved_test.is_some();
     // The folder of a run of an earlier version has no digests of the images before its first checkpoint.
     if is_moved && ![CHECKPOINT, IMAGES].iter().any(|name| folder.file(name).exists()) {

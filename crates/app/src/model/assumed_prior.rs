@@ -18,10 +18,11 @@ pub(crate) enum AssumedPrior {
 }
 
 impl AssumedPrior {
-    /// Of the models that `config` trains.
-    pub(crate) fn of(config: &TrainConfig) -> Self {
-        let is_changed =
+    /// Of the models that `config` trains on so many images of each class.
+    pub(crate) fn of(config: &TrainConfig, class_counts: &[usize]) -> Self {
+        let is_weighted =
             config.class_weights != ClassWeights::None || config.sampler != SamplerChoice::Shuffled;
+        let is_changed = is_weighted && class_counts.windows(2).any(|pair| pair[0] != pair[1]);
         match config.prior {
             ClassPrior::Balanced => Self::Balanced,
             ClassPrior::Training if is_changed => Self::Reweighted,
@@ -56,8 +57,8 @@ impl AssumedPrior {
                  answers with a rare class and 80 %, fewer than 80 are right where the class is as rare as in those images."
             }
             Self::Balanced => {
-                "The probabilities are calibrated, but for classes that are all equally frequent: of 100 answers with a rare class \
-                 and 80 %, fewer than 80 are right."
+                "The probabilities are calibrated, but for classes that are all equally frequent: of 100 answers with a class and \
+                 80 %, fewer than 80 are right where the class is rarer than the others."
             }
         }
     }
@@ -70,14 +71,15 @@ mod tests {
     #[test]
     fn class_weights_and_the_sampler_change_what_is_assumed_and_a_balanced_prior_replaces_it() {
         let default = TrainConfig::default();
-        assert_eq!(AssumedPrior::of(&default), AssumedPrior::Training);
+        assert_eq!(AssumedPrior::of(&default, &[9, 1]), AssumedPrior::Training);
         assert!(AssumedPrior::Training.in_words().is_none());
         let weighted = TrainConfig { class_weights: ClassWeights::Sqrt, ..default.clone() };
         let sampled = TrainConfig { sampler: SamplerChoice::Balanced, ..default };
         for config in [weighted, sampled] {
-            assert_eq!(AssumedPrior::of(&config), AssumedPrior::Reweighted);
+            assert_eq!(AssumedPrior::of(&config, &[9, 1]), AssumedPrior::Reweighted);
+            assert_eq!(AssumedPrior::of(&config, &[5, 5]), AssumedPrior::Training, "no class is rare");
             let balanced = TrainConfig { prior: ClassPrior::Balanced, ..config };
-            assert_eq!(AssumedPrior::of(&balanced), AssumedPrior::Balanced);
+            assert_eq!(AssumedPrior::of(&balanced, &[9, 1]), AssumedPrior::Balanced);
         }
     }
 }

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::input::ReportInput;
+use super::verdict::has_only_leaked_images;
 use crate::terminal::figures::colour_word;
 use crate::terminal::screen::counted;
 
@@ -37,7 +38,11 @@ fn limits(input: &ReportInput<'_>) -> Markup {
     html! {
         "At this size an image shows no detail finer than 1/" (input.model.card.size) " of the crop. "
         "The model knows only these classes and predicts one of them unless it rejects the image. "
-        "The metrics hold for images from the same sources, taken in the same way; elsewhere they are unknown until measured. "
+        @if has_only_leaked_images(input.metrics) {
+            "The metrics are of images that leaked, or of their patients: how good the model is for others is not known. "
+        } @else {
+            "The metrics hold for images from the same sources, taken in the same way; elsewhere they are unknown until measured. "
+        }
         @if input.is_medical && input.data.findings.patients.is_none() {
             "Patients are unknown, so images of one patient may be in several sets. "
         }

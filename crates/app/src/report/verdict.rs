@@ -56,6 +56,11 @@ pub(crate) fn verdict(metrics: &Metrics, is_medical: bool) -> Verdict {
     }
 }
 
+/// Whether the model, or the one that it started from, knows every image of [`Metrics::main`].
+pub(super) fn has_only_leaked_images(metrics: &Metrics) -> bool {
+    all_leaked_sentence(metrics, "").is_some()
+}
+
 /// The headline where the model, or the one that it started from, knows every image of [`Metrics::main`].
 fn all_leaked_sentence(metrics: &Metrics, accuracy: &str) -> Option<String> {
     let (image, n_leaked, sets) = match &metrics.test {
@@ -142,7 +147,7 @@ pub(super) fn remarks(input: &ReportInput<'_>) -> Markup {
         }
         @if let Some([low, high]) = input.metrics.main().and_then(|main| main.accuracy().interval) {
             @if high - low > WIDE_INTERVAL {
-                p.remark { "The interval is wide because there are few images: a difference of a few percentage points "
+                p.remark { "The interval is wide because there are few images, or few patients: a difference of a few percentage points "
                     "from another model may be chance." }
             }
         }

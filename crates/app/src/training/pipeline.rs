@@ -310,7 +310,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         normalization: normalization.clone(),
         tta: config.tta_config(),
         temperature: 1.0,
-        prior: AssumedPrior::of(config),
+        prior: AssumedPrior::of(config, &data.train.class_counts(data.class_names.len())),
         width: config.width,
         initial_weights: None,
         seed: config.seed,

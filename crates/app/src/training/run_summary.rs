@@ -67,7 +67,8 @@ pub(super) fn show_plan(run: &Run<'_>, model: &ResNet9Config) {
         config.seed
     );
     screen.field("recipe", &recipe);
-    if let Some(words) = AssumedPrior::of(config).in_words() {
+    let class_counts = run.data.train.class_counts(run.data.class_names.len());
+    if let Some(words) = AssumedPrior::of(config, &class_counts).in_words() {
         screen.field("prior", &words);
     }
     if config.tta {
