@@ -147,7 +147,7 @@ pub(super) fn remarks(input: &ReportInput<'_>) -> Markup {
         }
         @if let Some([low, high]) = input.metrics.main().and_then(|main| main.accuracy().interval) {
             @if high - low > WIDE_INTERVAL {
-                p.remark { "The interval is wide because there are few images, or few patients: a difference of a few percentage points "
+                p.remark { "The interval is wide because there are few independent images: a difference of a few percentage points "
                     "from another model may be chance." }
             }
         }

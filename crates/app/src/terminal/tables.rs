@@ -126,7 +126,7 @@ fn show_test(screen: &Screen, heading: &str, metrics: &SubsetMetrics) {
     screen.field("test", &format!("{heading}: {accuracy} ({n_right} of {n} images)"));
     if let Some([low, high]) = metrics.accuracy().interval {
         let few = if high - low > WIDE_INTERVAL {
-            "; the interval is wide because there are few images, or few patients"
+            "; the interval is wide because there are few independent images"
         } else {
             ""
         };
