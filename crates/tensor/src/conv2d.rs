@@ -158,17 +158,24 @@ impl Conv2dGeometry {
     /// The algorithm for this geometry: the one with the least work, of those to choose from.
     ///
     /// Work is the number of multiplications, rounded up to whole register tiles, and the reading of the filter. After
-    /// Winograd's transform the filter is larger, and reading it is most of the work for a single image.
+    /// Winograd's transform the filter is larger, and reading it is most of the work for a single image. Where a map has tiles
+    /// of several kinds, each kind has its own filter, and a task of few images reads all of them.
     #[must_use]
     pub fn algorithm(&self) -> Conv2dAlgorithm {
         /// The number of multiplications that take as long as reading one number of the filter from the L3 cache.
         const READ_COST: usize = 16;
         /// Rows of the largest register tile. Not `MR`: builds for other vectors choose the same algorithms.
         const TILE_ROWS: usize = 12;
+        /// The number of tiles of an image that take as long as reading the filter of one more kind of tile.
+        const KIND_COST: usize = 2;
         let products = |filters: usize, rows: usize| filters * (rows.next_multiple_of(TILE_ROWS) + READ_COST);
         let work = |algorithm: &Conv2dAlgorithm| match algorithm.tiling(self) {
             None => products(TAPS, self.pixels()),
-            Some(tiling) => tiling.tiles_and_parts().map(|(tiles, parts)| products(parts, tiles)).sum(),
+            Some(tiling) => {
+                let of_kinds = tiling.tiles_and_parts().map(|(tiles, parts)| products(parts, tiles));
+                let more_kinds = tiling.tiles_and_parts().skip(1).map(|(_, parts)| parts).sum::<usize>();
+                of_kinds.sum::<usize>() + more_kinds * KIND_COST * self.n
+            }
         };
         let has_tiles = Conv2dAlgorithm::Winograd2.fits(self);
         let is_allowed = |algorithm: &Conv2dAlgorithm| match self.choice {

@@ -53,8 +53,11 @@ mod tests {
     #[test]
     fn products_are_those_of_the_tiles() {
         // 32 = 4 * 6 + 2 * 4 takes 4 * 8 + 2 * 6 products.
-        let g = Conv2dGeometry::new(12, 32, 32, 16, 32);
-        assert_eq!(g.products(), 12.0 * 44.0 * 44.0 * 16.0 * 32.0);
+        let g = Conv2dGeometry::new(128, 32, 32, 16, 32);
+        assert_eq!(g.products(), 128.0 * 44.0 * 44.0 * 16.0 * 32.0);
+        // 16 = 2 * 6 + 4 takes 22, four tiles of 4 take 24, but of one kind.
+        let small = Conv2dGeometry::new(32, 16, 16, 16, 32);
+        assert_eq!(small.products(), 32.0 * 24.0 * 24.0 * 16.0 * 32.0);
         let direct = Conv2dGeometry::new(2, 8, 8, 3, 5);
         assert_eq!(direct.products(), 2.0 * 64.0 * 9.0 * 15.0);
     }
