@@ -24,8 +24,8 @@ use crate::gemm::{NR, multiply_columns};
 use crate::lanes::LANES;
 use crate::scratch::{shared_len, with_scratch, with_shared_scratch};
 
-/// Tiles in one block: one task of the transform of the input.
-const BLOCK_TILES: usize = 16;
+/// Tiles whose pixels are read into the cache before they are transformed.
+const PREFETCHED_TILES: usize = 16;
 /// Most numbers in the `Z` of one panel of a run, where all threads share `V`: 1 MiB. Twice as many are up to 15 % slower; half
 /// as many are, too, on some processors.
 const RUN_LEN: usize = 1 << 18;
@@ -60,7 +60,10 @@ struct Runs {
     region: Region,
     /// Tiles in a run.
     tiles: usize,
-    /// Of a block of tiles.
+    /// Tiles in a block, whose transform is one task: as few blocks as there are threads, since a product reads the tiles of a block
+    /// in the order of memory.
+    block_tiles: usize,
+    /// Of a block.
     v_layout: Layout,
     /// Numbers in `V` of a run.
     v_len: usize,
@@ -69,13 +72,19 @@ struct Runs {
 }
 
 impl Runs {
-    fn new(region: Region, run_len: usize) -> Self {
+    fn new(region: Region, run_len: usize, n_threads: usize) -> Self {
         let n_parts = region.tile.n_parts();
         let n_runs = region.n_tiles().div_ceil(run_len / (n_parts * NR));
-        let tiles = region.n_tiles().div_ceil(n_runs).next_multiple_of(BLOCK_TILES);
-        let v_layout = Layout::by_group(n_parts, BLOCK_TILES, region.g.c_in, LANES);
-        let v_len = tiles / BLOCK_TILES * v_layout.len;
-        Self { region, tiles, v_layout, v_len, sums_len: n_parts * SUMS_PART }
+        let block_tiles = region.n_tiles().div_ceil(n_runs).div_ceil(n_threads);
+        let v_layout = Layout::by_group(n_parts, block_tiles, region.g.c_in, LANES);
+        Self {
+            region,
+            tiles: n_threads * block_tiles,
+            block_tiles,
+            v_layout,
+            v_len: n_threads * v_layout.len,
+            sums_len: n_parts * SUMS_PART,
+        }
     }
 
     /// Of one panel of a run of `tiles`.
@@ -124,7 +133,12 @@ impl Groups {
 
     /// Of each region of a group with the tiling `tiling`.
     fn runs(&self, tiling: &Tiling) -> impl Iterator<Item = Runs> {
-        tiling.regions().map(|region| Runs::new(region, self.run_len))
+        tiling.regions().map(|region| Runs::new(region, self.run_len, self.n_threads()))
+    }
+
+    /// Threads of a group.
+    fn n_threads(&self) -> usize {
+        rayon::current_num_threads().div_ceil(self.n)
     }
 
     /// Numbers in the gradients and kept sums of a group: blocks of `LANES` input channels, for each panel.
@@ -164,21 +178,23 @@ fn add_region(
     grads: &mut [f32],
     accumulate: bool,
 ) {
-    let Runs { region, v_layout, v_len, sums_len, .. } = *runs;
+    let Runs { region, block_tiles, v_layout, v_len, sums_len, .. } = *runs;
     let Conv2dGeometry { c_in, c_out, .. } = region.g;
     let (n_tiles, n_panels, n_blocks) = (region.n_tiles(), groups.tiling.n_panels(), c_in / LANES);
-    let n_threads = rayon::current_num_threads().div_ceil(groups.n);
-    let n_splits = (2 * n_threads).div_ceil(n_panels).clamp(1, n_blocks);
+    let n_splits = (2 * groups.n_threads()).div_ceil(n_panels).clamp(1, n_blocks);
     let split_blocks = n_blocks.div_ceil(n_splits);
     for start in (0..n_tiles).step_by(runs.tiles) {
         let run = start..(start + runs.tiles).min(n_tiles);
         with_v(groups.n > 1, v_len, |v| {
             v.par_chunks_exact_mut(v_layout.len).enumerate().for_each(|(i, v)| {
-                let first = run.start + i * BLOCK_TILES;
-                let block = first.min(run.end)..(first + BLOCK_TILES).min(run.end);
-                region.prefetch(x, c_in, block.clone());
-                region.prefetch(grad_y, c_out, block.clone());
-                region.tile.input(&region, x, block, v_layout, v);
+                let first = run.start + i * block_tiles;
+                let end = (first + block_tiles).min(run.end);
+                for start in (first..end).step_by(PREFETCHED_TILES) {
+                    let tiles = start..(start + PREFETCHED_TILES).min(end);
+                    region.prefetch(x, c_in, tiles.clone());
+                    region.prefetch(grad_y, c_out, tiles.clone());
+                    region.tile.input(&region, x, tiles, v_layout, &mut v[v_layout.at(start - first, 0)..]);
+                }
             });
             let v = &*v;
             let panels = grads.par_chunks_exact_mut(n_blocks * groups.block_len).enumerate();
@@ -199,7 +215,7 @@ fn add_region(
                         for (part, sums) in sums.chunks_exact_mut(SUMS_PART).enumerate() {
                             let v = &v[part * v_layout.part_stride + v_layout.at(0, c)..v_len];
                             let z = &z[part * z_layout.part_stride..][..run.len() * NR];
-                            sum_products(v, v_layout.len, z, &mut sums[..LANES * NR], start > 0);
+                            sum_products((v, v_layout.len), z, block_tiles, &mut sums[..LANES * NR], start > 0);
                         }
                         if run.end == n_tiles {
                             region.tile.filter_grad(sums, grad, accumulate);
@@ -219,11 +235,17 @@ fn with_v(has_groups: bool, len: usize, work: impl FnOnce(&mut [f32])) {
 /// Distance between the parts of the sums of `LANES` input channels and one panel; each part is `[LANES][NR]`.
 pub(super) const SUMS_PART: usize = LANES * NR + SET_PADDING;
 
-/// `sums = V^T Z` for `LANES` channels and one panel, or with `accumulate` `sums += V^T Z`. Blocks of `v` are `v_block` numbers
-/// apart.
+/// `sums = V^T Z` for `LANES` channels and one panel, or with `accumulate` `sums += V^T Z`. Blocks of `v`, each of `block_tiles`
+/// tiles, are `v_block` numbers apart.
 #[inline(never)]
-fn sum_products(v: &[f32], v_block: usize, z: &[f32], sums: &mut [f32], accumulate: bool) {
-    let pieces = v.chunks(v_block).zip(z.chunks(BLOCK_TILES * NR));
+fn sum_products(
+    (v, v_block): (&[f32], usize),
+    z: &[f32],
+    block_tiles: usize,
+    sums: &mut [f32],
+    accumulate: bool,
+) {
+    let pieces = v.chunks(v_block).zip(z.chunks(block_tiles * NR));
     multiply_columns(pieces.map(|(v, z)| (&v[..z.len() / NR * LANES], z)), sums, accumulate);
 }
 
