@@ -64,11 +64,12 @@ First steps:
 
 Exit codes:
   0    success
-  1    failure; or some files have no prediction, each is
-       listed with its reason
+  1    failure; or `predict` has no prediction for some
+       files, also for missing ones: each is listed with
+       its reason
   2    usage error: a wrong flag, setting, config file
-       or class; or data, a model, a run or an image
-       that is missing or cannot be used
+       or class; or data, a model, a run or the image of
+       `explain` that is missing or cannot be used
   130  interrupted by Ctrl-C
   143  terminated by the system (SIGTERM)";
 
