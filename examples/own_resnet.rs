@@ -1,10 +1,10 @@
 //! A residual network of another shape, trained step by step on the phantom films: `cargo run --example own_resnet`
 #![forbid(unsafe_code)]
 
-use ndarray::Array4;
 use roentgen::data::{Augment, Normalization, Sample, Sampler, Transform, TtaView, batch_ranges, fill_batch};
 use roentgen::layers::BlockSpec::{self, Block, Residual};
 use roentgen::layers::{Architecture, LossHead, Pass, ResNet, ResNet9Config, Workspace};
+use roentgen::ndarray::Array4;
 use roentgen::optim::{AdamConfig, OneCycle};
 use roentgen::{AppError, Screen, TrainConfig, TrainingStep};
 

@@ -5,8 +5,8 @@
 
 use std::error::Error;
 
-use ndarray::Array4;
 use roentgen::data::ArrayImages;
+use roentgen::ndarray::Array4;
 use roentgen::{Screen, TrainConfig};
 
 const CLASSES: [&str; 3] = ["horizontal", "vertical", "checked"];

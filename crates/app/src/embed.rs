@@ -54,8 +54,8 @@ pub fn load(config: &TrainConfig, screen: &Screen) -> Result<Dataset, AppError> 
 /// [`AppError::DataLoading`] if shapes, labels and classes do not match; else as [`load()`].
 ///
 /// ```
-/// use ndarray::Array4;
 /// use roentgen::data::ArrayImages;
+/// use roentgen::ndarray::Array4;
 /// use roentgen::{Screen, TrainConfig};
 ///
 /// // 40 images of 32x32: half of them dark, half of them bright.

@@ -19,8 +19,8 @@
 //! | `ranks` | several processes that work as one |
 //! | `cpu`, `memory` | what the processor can do; how much memory is free |
 //!
-//! A program that embeds the trainer calls [`load()`], [`train()`] and [`Model`]; the crates below are re-exported, so
-//! that it depends on this one alone.
+//! A program that embeds the trainer calls [`load()`], [`train()`] and [`Model`]. The crates below are re-exported, and so is
+//! [`ndarray`], whose arrays they take; so the program needs no other dependency to call them.
 //!
 //! ```
 //! use roentgen::{Screen, TrainConfig};
@@ -35,6 +35,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub use ndarray;
 pub use roentgen_data as data;
 pub use roentgen_layers as layers;
 pub use roentgen_optim as optim;
