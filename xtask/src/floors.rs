@@ -340,6 +340,15 @@ mod tests {
     }
 
     #[test]
+    fn the_docs_of_the_data_crate_list_its_floors() {
+        let docs = include_str!("../../crates/data/src/lib.rs");
+        let first_cells = docs.lines().filter_map(|line| line.strip_prefix("//! | `")?.split(" | ").next());
+        let listed: Vec<Vec<&str>> =
+            first_cells.map(|cell| cell.split(", ").map(|name| name.trim_matches('`')).collect()).collect();
+        assert_eq!(listed, DATA[1..]);
+    }
+
+    #[test]
     fn a_cycle_in_a_room_is_found() {
         let found = violations_of(&[
             ("model/a.rs", "use super::b::B;"),

@@ -45,14 +45,16 @@
 //! | `load`, `files`, `phantom`, `pseudonyms` | from a path, or from the generator, to images in memory; numbers in the place of names |
 //! | `pool`, `batch` | decoded images before they are split; the input of the model |
 //! | `cache` | a file with the decoded images of a data set |
-//! | `source`, `sample_bits`, `file_notes`, `tta` | the formats; how many bits of samples are used; notes on files; the views of test-time augmentation |
+//! | `record` | the bytes of a decoded image, between processes and in a cache |
+//! | `source`, `sample_bits`, `tta` | the formats; how many bits of samples are used; the views of test-time augmentation |
+//! | `file_notes` | notes on what is unusual in files |
 //! | `dataset`, `decode`, `augment`, `normalize` | the loaded sets; one file to one image; changes of an image |
 //! | `file_format` | which format the content of a file has |
 //! | `dicom` | a DICOM file to the image that a radiologist sees |
 //! | `leakage`, `image_set`, `options` | leakage between sets; the images of one set; what the caller chooses |
 //! | `negatives` | images with black and white exchanged |
 //! | `duplicates`, `small_image`, `file_facts`, `patients`, `split` | finding duplicates and patients; drawing splits |
-//! | `thumbnail`, `groups`, `jpeg_scans`, `file_identity`, `pixel_file` | what duplicates are found by; images that belong together; whether a JPEG holds the whole image; whether a file has changed; pixels that stay in a file |
+//! | `thumbnail`, `groups`, `jpeg_scans`, `file_identity`, `pixel_file`, `team` | what duplicates are found by; images that belong together; whether a JPEG holds the whole image; whether a file has changed; pixels that stay in a file; processes that load together |
 //! | `class_look`, `caught_panic`, `digest`, `identifier`, `image_file`, `image_region`, `jpeg_header`, `crop_window`, `colour`, `subset`, `error`, `parts`, `progress`, `read_file`, `sampler`, `system_entries`, `class_weights` | values without dependencies; whole files |
 //! | `disk` | every operation on files and folders |
 #![forbid(unsafe_code)]
