@@ -5,8 +5,9 @@
 //! directly below its forward, and tests compare each kernel with a simple version of it in [`mod@reference`]. All
 //! gradients are overwritten, not added to. A kernel panics if the lengths do not fit; it cannot fail otherwise.
 //!
-//! Kernels run on the rayon pool that they are called in. They divide their work by sizes alone and add partial sums in
-//! a fixed order, so the result has the same bits with any number of threads. Temporary memory comes from [`scratch`].
+//! Kernels run on the rayon pool that they are called in. They divide sums by sizes alone and add partial sums in a fixed
+//! order, so the result has the same bits with any number of threads. Winograd's convolutions also use the number of
+//! threads: for the size of tasks and the order of work, never for the terms of a sum. Temporary memory comes from [`scratch`].
 //!
 //! ```
 //! use roentgen_tensor::conv2d::{Conv2dGeometry, conv2d_backward_weight, conv2d_forward};
