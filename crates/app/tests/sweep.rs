@@ -303,7 +303,7 @@ fn a_sweep_that_makes_no_sense_is_refused() {
         ("sweep million.toml films", "width has no steps"),
         ("sweep space.toml films --out films/sweep", "inside the data"),
         ("sweep --resume films", "not the folder of a run"),
-        ("sweep --resume films --size 48", "only --threads, --data and --test may be given"),
+        ("sweep --resume films --size 48", "of the settings, only --threads, --data and --test may be given"),
         ("sweep space.toml --resume films", "--resume"),
     ] {
         let args: Vec<&str> = args.split(' ').collect();

@@ -89,7 +89,8 @@ impl SweepArgs {
 
     /// What may be given beside `--resume`; of the settings, only the number of threads, and where the images are now.
     pub(super) fn resumption(&self) -> Result<Resumption, ConfigError> {
-        let reason = "an interrupted sweep continues with its own settings; only --threads, --data and --test may be given";
+        let reason = "an interrupted sweep continues with its own settings; of the settings, only --threads, --data and \
+                      --test may be given";
         self.settings.resumption(self.other_cpu, self.cache.folder(), reason)
     }
 }
