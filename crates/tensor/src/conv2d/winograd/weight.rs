@@ -26,11 +26,9 @@ use crate::scratch::{shared_len, with_scratch, with_shared_scratch};
 
 /// Tiles whose pixels are read into the cache before they are transformed.
 const PREFETCHED_TILES: usize = 16;
-/// Most numbers in the `Z` of one panel of a run, where all threads share `V`: 1 MiB. Twice as many are up to 15 % slower; half
-/// as many are, too, on some processors.
+/// About how many numbers are in the `Z` of one panel of a run: 1 MiB. Each run adds to all sums, so that shorter ones are
+/// slower; of longer ones, `Z` would not stay in the L2 cache.
 const RUN_LEN: usize = 1 << 18;
-/// The same where `V` stays with its core: 512 KiB.
-const GROUP_RUN_LEN: usize = 1 << 17;
 
 /// Most groups of images: more threads share them.
 const MAX_GROUPS: usize = 8;
@@ -72,9 +70,10 @@ struct Runs {
 }
 
 impl Runs {
-    fn new(region: Region, run_len: usize, n_threads: usize) -> Self {
+    fn new(region: Region, n_threads: usize) -> Self {
         let n_parts = region.tile.n_parts();
-        let n_runs = region.n_tiles().div_ceil(run_len / (n_parts * NR));
+        let run_tiles = RUN_LEN / (n_parts * NR);
+        let n_runs = ((region.n_tiles() + run_tiles / 2) / run_tiles).max(1);
         let block_tiles = region.n_tiles().div_ceil(n_runs).div_ceil(n_threads);
         let v_layout = Layout::by_group(n_parts, block_tiles, region.g.c_in, LANES);
         Self {
@@ -107,8 +106,6 @@ struct Groups {
     n: usize,
     /// Of the images of one group; the last may have fewer.
     tiling: Tiling,
-    /// Most numbers in the `Z` of one panel of a run.
-    run_len: usize,
     /// Numbers in `V` of a run.
     v_len: usize,
     /// For `LANES` input channels and one panel: numbers in the gradient and, after it, the sums that are kept from run to run.
@@ -123,8 +120,7 @@ impl Groups {
         };
         let group_images = n_images.div_ceil(tiling.tiles_and_parts().map(most).max().unwrap_or(1));
         let n = n_images.div_ceil(group_images);
-        let run_len = if n > 1 { GROUP_RUN_LEN } else { RUN_LEN };
-        let groups = Self { n, tiling: tiling.of_images(group_images), run_len, v_len: 0, block_len: 0 };
+        let groups = Self { n, tiling: tiling.of_images(group_images), v_len: 0, block_len: 0 };
         let runs = || groups.runs(&groups.tiling);
         let v_len = runs().map(|runs| runs.v_len).max().unwrap_or(0);
         let block_len = GRAD_LEN + runs().map(|runs| runs.kept_len()).max().unwrap_or(0);
@@ -133,7 +129,7 @@ impl Groups {
 
     /// Of each region of a group with the tiling `tiling`.
     fn runs(&self, tiling: &Tiling) -> impl Iterator<Item = Runs> {
-        tiling.regions().map(|region| Runs::new(region, self.run_len, self.n_threads()))
+        tiling.regions().map(|region| Runs::new(region, self.n_threads()))
     }
 
     /// Threads of a group.
