@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `structure` | where the data set begins; no length leaves the file |
 //! | `header` | what kind of image it is, whose, and how its pixels are stored |
-//! | `frame`, `jpeg`, `jpeg2000` | the stored samples, decompressed |
+//! | `frame`, `jpeg`, `jpeg2000`, `rle` | the stored samples, decompressed |
 //! | `display` | from samples to grey values |
 //!
 //! Names, identifiers and dates of a header stay in this module: it returns a digest of the patient and of the device, which
@@ -31,6 +31,7 @@ mod golden_tests;
 mod header;
 mod jpeg;
 mod jpeg2000;
+mod rle;
 mod structure;
 #[cfg(test)]
 mod synthetic_tests;

@@ -6,7 +6,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use image::DynamicImage;
 
-use super::read;
+use super::{DicomError, DicomImage, read};
 use crate::options::SizeLimits;
 
 const SECONDARY_CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7";
@@ -30,14 +30,26 @@ fn ybr_of(rgb: [u8; 3]) -> [u8; 3] {
 
 /// The pixels of a file of 2x2 pixels.
 fn shown(stream: Vec<u8>, photometric: &str, transfer_syntax: &str) -> Vec<[u8; 3]> {
+    let image = image_of(2, stream, photometric, transfer_syntax).expect("an image").image;
+    let DynamicImage::ImageRgb8(rgb) = image else { panic!("RGB of 8 bits") };
+    rgb.pixels().map(|pixel| pixel.0).collect()
+}
+
+/// What is read of a file of `side` rows and columns.
+fn image_of(
+    side: u16,
+    stream: Vec<u8>,
+    photometric: &str,
+    transfer_syntax: &str,
+) -> Result<DicomImage, DicomError> {
     let mut object = InMemDicomObject::new_empty();
     object.put(DataElement::new(tags::SOP_CLASS_UID, VR::UI, SECONDARY_CAPTURE));
     object.put(DataElement::new(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, photometric));
     let numbers = [
         (tags::SAMPLES_PER_PIXEL, 3u16),
         (tags::PLANAR_CONFIGURATION, 0),
-        (tags::ROWS, 2),
-        (tags::COLUMNS, 2),
+        (tags::ROWS, side),
+        (tags::COLUMNS, side),
         (tags::BITS_ALLOCATED, 8),
         (tags::BITS_STORED, 8),
         (tags::HIGH_BIT, 7),
@@ -56,9 +68,7 @@ fn shown(stream: Vec<u8>, photometric: &str, transfer_syntax: &str) -> Vec<[u8; 
         .expect("a meta header");
     let mut bytes = Vec::new();
     object.with_exact_meta(meta).write_all(&mut bytes).expect("a file");
-    let image = read(&bytes, &SizeLimits::default()).expect("an image").image;
-    let DynamicImage::ImageRgb8(rgb) = image else { panic!("RGB of 8 bits") };
-    rgb.pixels().map(|pixel| pixel.0).collect()
+    read(&bytes, &SizeLimits::default())
 }
 
 /// Three segments, a plane each, of one literal run (PS3.5 annex G).
@@ -118,6 +128,25 @@ fn luma_and_chroma_of_rle_become_rgb() {
     let found = shown(rle(RGB.map(ybr_of)), "YBR_FULL", RLE);
     assert!(are_near(&found, RGB), "{found:?}");
     assert_eq!(shown(rle(RGB), "RGB", RLE), RGB);
+}
+
+#[test]
+fn segments_of_rle_that_do_not_fit_the_image_are_rejected_before_memory_is_reserved() {
+    // A number of segments whose offsets take 16 GiB.
+    let many = vec![0xFF; 64];
+    // Runs of 128 MB, for one pixel.
+    let runs = [0x81u8, 0].repeat(1 << 20);
+    let offsets = [3, 64, 64 + runs.len() as u32, 66 + runs.len() as u32];
+    let mut long: Vec<u8> = offsets.map(u32::to_le_bytes).concat();
+    long.resize(64, 0);
+    long.extend(runs);
+    long.extend([0, 7, 0, 7]);
+    for (side, stream) in [(2, many), (1, long)] {
+        let Err(DicomError::Unreadable(reason)) = image_of(side, stream, "RGB", RLE) else {
+            panic!("{side}x{side} pixels");
+        };
+        assert!(reason.contains("RLE segments"), "{reason}");
+    }
 }
 
 #[test]

@@ -2,12 +2,11 @@
 
 use dicom_core::value::Value;
 use dicom_dictionary_std::tags;
-use dicom_encoding::Codec;
 use dicom_object::DefaultDicomObject;
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex as _, TransferSyntaxRegistry};
 
 use super::header::{Decompressed, Photometric, PixelLayout};
-use super::{jpeg, jpeg2000};
+use super::{jpeg, jpeg2000, rle};
 
 const JPEG_BASELINE: &str = "1.2.840.10008.1.2.4.50";
 const JPEG_EXTENDED: &str = "1.2.840.10008.1.2.4.51";
@@ -60,16 +59,8 @@ fn decompress(object: &DefaultDicomObject, layout: &PixelLayout) -> Result<Decom
             Ok(Decompressed { bytes, is_transformed: false })
         }
         JPEG_2000_LOSSLESS | JPEG_2000 => jpeg2000::decode(&fragments.concat(), layout),
-        RLE => {
-            let codec = TransferSyntaxRegistry.get(syntax).map(|syntax| syntax.codec());
-            let Some(Codec::EncapsulatedPixelData(Some(decoder), _)) = codec else {
-                return Err(unsupported(syntax));
-            };
-            let mut bytes = Vec::new();
-            let damaged = |error| format!("damaged pixels in a DICOM file: {error}");
-            decoder.decode_frame(object, 0, &mut bytes).map_err(damaged)?;
-            Ok(Decompressed { bytes, is_transformed: false })
-        }
+        // Every frame is in one fragment.
+        RLE => rle::decode(fragments.first().map(Vec::as_slice).unwrap_or_default(), layout),
         _ => Err(unsupported(syntax)),
     }
 }
