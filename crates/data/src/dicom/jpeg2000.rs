@@ -1,5 +1,5 @@
-//! JPEG 2000 frames of DICOM files (ITU-T T.800). The decoder reserves memory for whatever the main header asks for, so what
-//! it asks for is checked first: the size, the number of tiles, and how finely they are divided.
+//! JPEG 2000 frames of DICOM files (ITU-T T.800). The decoder reserves memory for whatever the headers ask for, so what they
+//! ask for is checked first: the size, the number of tiles, and how finely they are divided.
 
 use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
 
@@ -8,6 +8,13 @@ use super::header::{Decompressed, PixelLayout};
 const SIZ: u16 = 0xFF51;
 const COD: u16 = 0xFF52;
 const COC: u16 = 0xFF53;
+const TLM: u16 = 0xFF55;
+const PLT: u16 = 0xFF58;
+const QCD: u16 = 0xFF5C;
+const QCC: u16 = 0xFF5D;
+const RGN: u16 = 0xFF5E;
+const CRG: u16 = 0xFF63;
+const COM: u16 = 0xFF64;
 const START_OF_TILE: u16 = 0xFF90;
 const START_OF_DATA: u16 = 0xFF93;
 /// Most tiles of an image; scanners write one, or tiles of 512 and more.
@@ -17,6 +24,8 @@ const MAX_LAYERS: u16 = 64;
 const MAX_LEVELS: u8 = 10;
 /// Smallest precinct that is allowed, as an exponent of two.
 const MIN_PRECINCT: u8 = 6;
+/// Most layers of all code blocks: the decoder reserves 24 bytes for each.
+const MAX_BLOCK_LAYERS: u64 = 1 << 22;
 
 /// Decodes a codestream; signed samples as two's complement.
 ///
@@ -65,31 +74,52 @@ struct Samples {
     is_transformed: bool,
 }
 
-/// Checks every header of the codestream up to the first data.
+/// Checks every header of the codestream: the main one, and those of all tile-parts, which may change how a tile is coded. Each
+/// segment must have the length that the decoder reads, which would else go on at another place than this check.
 fn check(stream: &[u8], layout: &PixelLayout) -> Option<Samples> {
-    let (mut at, mut samples, mut is_transformed) = (2, None, false);
+    let (mut at, mut samples) = (2, None);
+    let (mut end_of_part, mut is_transformed): (Option<usize>, Option<bool>) = (None, None);
+    let (mut most_layers, mut smallest_block) = (0u16, u64::MAX);
     loop {
         let marker = u16_at(stream, at)?;
         if marker == START_OF_DATA {
-            return samples.map(|samples| Samples { is_transformed, ..samples });
+            at = end_of_part.filter(|&end| end >= at + 2)?;
+            if u16_at(stream, at) == Some(START_OF_TILE) {
+                continue;
+            }
+            // The decoder reads no further headers.
+            let n_samples = layout.rows as u64 * layout.columns as u64 * layout.samples as u64;
+            let is_transformed = is_transformed?;
+            return samples
+                .filter(|_| n_samples / smallest_block * u64::from(most_layers) <= MAX_BLOCK_LAYERS)
+                .map(|samples| Samples { is_transformed, ..samples });
         }
         let length = usize::from(u16_at(stream, at + 2)?);
         let body = stream.get(at + 4..(at + 2).checked_add(length)?)?;
         match marker {
             SIZ if samples.is_none() => samples = Some(check_size(body, layout)?),
-            SIZ => return None,
             COD => {
-                let layers = u16_at(body, 2)?;
-                let has_precincts = body.first()? & 1 == 1;
-                (layers <= MAX_LAYERS).then_some(())?;
-                is_transformed = *body.get(4)? == 1;
-                check_coding(body.get(5..)?, has_precincts)?;
+                let (layers, transforms) = (u16_at(body, 2)?, *body.get(4)? == 1);
+                // The decoder undoes the transform of the first tile in all of them.
+                if layers > MAX_LAYERS || is_transformed.is_some_and(|other| other != transforms) {
+                    return None;
+                }
+                is_transformed = Some(transforms);
+                most_layers = most_layers.max(layers);
+                smallest_block = smallest_block.min(check_coding(body.get(5..)?, body.first()? & 1 == 1)?);
             }
-            COC => check_coding(body.get(2..)?, body.get(1)? & 1 == 1)?,
-            // Layers and precincts in another order by tile part, or packed headers: no scanner writes them.
-            0xFF5F..=0xFF61 => return None,
-            START_OF_TILE if samples.is_none() => return None,
-            _ => {}
+            COC => smallest_block = smallest_block.min(check_coding(body.get(2..)?, body.get(1)? & 1 == 1)?),
+            QCD => check_quantisation(body)?,
+            QCC => check_quantisation(body.get(1..)?)?,
+            RGN if body.len() == 3 => {}
+            START_OF_TILE if samples.is_some() && body.len() == 8 => {
+                let part = u32::from_be_bytes(body[2..6].try_into().ok()?) as usize;
+                end_of_part = if part == 0 { Some(stream.len()) } else { at.checked_add(part) };
+            }
+            TLM | PLT | CRG | COM => {}
+            // Layers and precincts in another order by tile part, packed headers, markers without a length (FF30 to FF3F), an end
+            // before the data: no scanner writes them.
+            _ => return None,
         }
         at += 2 + length;
     }
@@ -104,8 +134,8 @@ fn check_size(body: &[u8], layout: &PixelLayout) -> Option<Samples> {
         u64::from(width.div_ceil(tile_width.max(1))) * u64::from(height.div_ceil(tile_height.max(1)));
     let n_components = usize::from(u16_at(body, 34)?);
     let components = body.get(36..36 + 3 * n_components)?.as_chunks::<3>().0;
-    let fits = (field(0)?, field(1)?, field(2)?, field(3)?, field(6)?, field(7)?)
-        == (width, height, 0, 0, 0, 0)
+    let fits = body.len() == 36 + 3 * n_components
+        && (field(0)?, field(1)?, field(2)?, field(3)?, field(6)?, field(7)?) == (width, height, 0, 0, 0, 0)
         && tile_width > 0
         && tile_height > 0
         && n_tiles <= u64::from(MAX_TILES)
@@ -120,18 +150,117 @@ fn check_size(body: &[u8], layout: &PixelLayout) -> Option<Samples> {
     fits.then_some(Samples { max, sign_bit, is_transformed: false })
 }
 
-/// Levels, code blocks and precincts (ITU-T T.800 table A.15).
-fn check_coding(body: &[u8], has_precincts: bool) -> Option<()> {
-    let (levels, block_width, block_height) = (*body.first()?, *body.get(1)?, *body.get(2)?);
-    let mut is_fine =
-        levels <= MAX_LEVELS && block_width <= 8 && block_height <= 8 && block_width + block_height <= 8;
-    if has_precincts {
-        let precincts = body.get(5..6 + usize::from(levels))?;
-        is_fine &= precincts.iter().all(|&p| p & 0xF >= MIN_PRECINCT && p >> 4 >= MIN_PRECINCT);
-    }
+/// The samples of a code block, after a check of levels, code blocks and precincts (ITU-T T.800 table A.15).
+fn check_coding(body: &[u8], has_precincts: bool) -> Option<u64> {
+    let &[levels, block_width, block_height, _, _, ref precincts @ ..] = body else { return None };
+    let n_precincts = if has_precincts { usize::from(levels) + 1 } else { 0 };
+    let is_fine = levels <= MAX_LEVELS
+        && block_width <= 8
+        && block_height <= 8
+        && block_width + block_height <= 8
+        && precincts.len() == n_precincts
+        && precincts.iter().all(|&p| p & 0xF >= MIN_PRECINCT && p >> 4 >= MIN_PRECINCT);
+    // Exponents are written less two. A block is at most half as wide and half as high as its precinct.
+    let side = |exponent: u8| 1u64 << (exponent + 2).min(MIN_PRECINCT - 1);
+    is_fine.then(|| side(block_width) * side(block_height))
+}
+
+/// Step sizes: a byte for each sub-band, two bytes for all, or two bytes for each (ITU-T T.800 table A.28).
+fn check_quantisation(body: &[u8]) -> Option<()> {
+    let (style, steps) = body.split_first()?;
+    let is_fine = match style & 0x1F {
+        0 => true,
+        1 => steps.len() == 2,
+        _ => steps.len().is_multiple_of(2),
+    };
     is_fine.then_some(())
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::header::Photometric;
+    use super::*;
+
+    fn segment(marker: u16, body: &[u8]) -> Vec<u8> {
+        [&marker.to_be_bytes()[..], &(body.len() as u16 + 2).to_be_bytes(), body].concat()
+    }
+
+    /// A segment SIZ of a square of one component.
+    fn size(side: u32) -> Vec<u8> {
+        let numbers = [side, side, 0, 0, side, side, 0, 0].map(u32::to_be_bytes);
+        segment(SIZ, &[&[0, 0][..], numbers.as_flattened(), &[0, 1, 7, 1, 1]].concat())
+    }
+
+    /// A segment COD of blocks whose sides have the exponent `block`, less two.
+    fn coding(layers: u8, block: u8) -> Vec<u8> {
+        segment(COD, &[0, 0, 0, layers, 0, 1, block, block, 0, 1])
+    }
+
+    /// A segment COD of precincts of one sample.
+    fn finest() -> Vec<u8> {
+        segment(COD, &[1, 0, 0, 1, 0, 1, 4, 4, 0, 1, 0, 0])
+    }
+
+    fn tile_part(header: &[u8]) -> Vec<u8> {
+        let [high, low] = (12 + header.len() as u16 + 5).to_be_bytes();
+        let start = segment(START_OF_TILE, &[0, 0, 0, 0, high, low, 0, 0]);
+        [&start[..], header, &[0xFF, 0x93, 1, 2, 3]].concat()
+    }
+
+    fn is_accepted(side: u32, segments: &[&[u8]]) -> bool {
+        let layout = PixelLayout {
+            rows: side as usize,
+            columns: side as usize,
+            samples: 1,
+            bits_allocated: 8,
+            bits_stored: 8,
+            high_bit: 7,
+            is_signed: false,
+            photometric: Photometric::Monochrome2,
+            is_planar: false,
+        };
+        let steps = segment(QCD, &[0x40, 0x40, 0x48, 0x48, 0x50]);
+        let stream = [&[0xFF, 0x4F][..], &size(side), &steps, &segments.concat(), &[0xFF, 0xD9]].concat();
+        check(&stream, &layout).is_some()
+    }
+
+    #[test]
+    fn headers_of_all_tile_parts_are_checked() {
+        let (coding, plain, fine) = (coding(1, 4), tile_part(&[]), tile_part(&finest()));
+        assert!(is_accepted(2, &[&coding, &plain, &plain, &plain]));
+        assert!(!is_accepted(2, &[&coding, &fine]));
+        assert!(!is_accepted(2, &[&coding, &plain, &plain, &fine]));
+    }
+
+    #[test]
+    fn no_segment_hides_what_the_decoder_reads() {
+        let (coding, plain) = (coding(1, 4), tile_part(&[]));
+        // The decoder reads no length of the first marker, and lengths of its own of the others.
+        let mut without_length = [&[0xFF, 0x30][..], &finest()].concat();
+        without_length.resize(2 + usize::from(COD), 0);
+        let longer = |marker, body: &[u8]| segment(marker, &[body, &finest()].concat());
+        let hiding = [
+            without_length,
+            longer(COD, &[0, 0, 0, 1, 0, 1, 4, 4, 0, 1]),
+            longer(COC, &[0, 0, 1, 4, 4, 0, 1]),
+            longer(QCD, &[1, 0x40, 0x40]),
+            longer(RGN, &[0, 0, 0]),
+        ];
+        for hiding in hiding {
+            assert!(!is_accepted(2, &[&coding, &hiding, &plain]), "{:?}", &hiding[..2]);
+        }
+        let end = segment(0xFFD9, &[]);
+        assert!(!is_accepted(2, &[&coding, &tile_part(&end), &plain]));
+    }
+
+    #[test]
+    fn layers_and_blocks_are_limited_together() {
+        let accepted = |side, layers, block| is_accepted(side, &[&coding(layers, block), &tile_part(&[])]);
+        assert!(accepted(5_792, 32, 4) && accepted(5_792, 1, 0) && accepted(2, 32, 0));
+        assert!(!accepted(5_792, 32, 0));
+    }
 }
