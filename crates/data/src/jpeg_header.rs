@@ -6,6 +6,8 @@ pub(crate) const START_OF_SCAN: u8 = 0xDA;
 pub(crate) const END_OF_IMAGE: u8 = 0xD9;
 /// The segment in which Adobe's programs name the colour transform.
 const APP14: u8 = 0xEE;
+/// Most scans of a stream. Encoders write about ten; a decoder goes through the whole image for each, even if it is of a few bytes.
+pub(crate) const MAX_SCANS: usize = 100;
 
 /// A marker `FF xx`, with what follows it.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +52,11 @@ pub(crate) fn segments(stream: &[u8]) -> impl Iterator<Item = Segment<'_>> {
 fn n_coded(bytes: &[u8]) -> usize {
     let is_marker = |&[a, b]: &[u8; 2]| a == 0xFF && !matches!(b, 0x00 | 0xD0..=0xD7 | 0xFF);
     bytes.array_windows().position(is_marker).unwrap_or(bytes.len())
+}
+
+/// Whether a stream has more than [`MAX_SCANS`].
+pub(crate) fn has_too_many_scans(stream: &[u8]) -> bool {
+    segments(stream).filter(|segment| segment.marker == START_OF_SCAN).nth(MAX_SCANS).is_some()
 }
 
 /// What the headers say.

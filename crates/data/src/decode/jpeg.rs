@@ -8,7 +8,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageFormat};
 use jpeg_decoder::PixelFormat;
 
-use crate::jpeg_header::{JpegHeader, JpegProcess};
+use crate::jpeg_header::{JpegHeader, JpegProcess, MAX_SCANS, has_too_many_scans};
 use crate::jpeg_scans::have_every_block;
 use crate::options::SizeLimits;
 
@@ -40,6 +40,12 @@ pub(super) fn decode(
     limits: &SizeLimits,
 ) -> Result<(DynamicImage, Orientation), String> {
     let Some(header) = header else { return super::decode(bytes, ImageFormat::Jpeg, limits) };
+    // The decoder of usual streams stops by itself where all components are in the first scan: after as many scans in a
+    // progressive stream, else after the first.
+    let is_limited = header.is_usual() && header.n_in_first_scan == header.sampling.len();
+    if !is_limited && has_too_many_scans(bytes) {
+        return Err(not_read(&format!("a JPEG of more than {MAX_SCANS} scans")));
+    }
     let decoded = if header.is_usual() {
         super::decode(bytes, ImageFormat::Jpeg, limits)
     } else {

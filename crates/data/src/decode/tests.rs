@@ -209,6 +209,23 @@ fn a_small_file_of_a_large_image_is_rejected_before_it_is_decoded() {
 }
 
 #[test]
+fn a_jpeg_of_many_scans_is_not_decoded() {
+    let mut jpeg = encoded(ImageFormat::Jpeg);
+    let at = |marker: u8| jpeg.windows(2).position(|pair| pair == [0xFF, marker]).expect("a segment");
+    let (frame, scan) = (at(0xC0), at(0xDA));
+    // Of chroma denser than luma, which another decoder reads.
+    jpeg[frame + 14] = 0x22;
+    let (head, scan) = jpeg[..jpeg.len() - 2].split_at(scan);
+    let is_refused = |n: usize| {
+        let bytes = [head, &scan.repeat(n), &[0xFF, 0xD9]].concat();
+        decode_bytes(&bytes, &LoadOptions::default()).is_err_and(|unusable| {
+            unusable.reason.starts_with("not read: it is a JPEG of more than 100 scans")
+        })
+    };
+    assert!(is_refused(101) && !is_refused(100));
+}
+
+#[test]
 fn sizes_beyond_the_limits_are_rejected() {
     let png = encoded(ImageFormat::Png);
     let limits = SizeLimits::default();

@@ -43,6 +43,22 @@ impl PixelLayout {
     pub(super) fn is_ybr(&self) -> bool {
         matches!(self.photometric, Photometric::YbrFull | Photometric::YbrFull422)
     }
+
+    /// Grey values that use all of their bits, for tests of decoders.
+    #[cfg(test)]
+    pub(super) fn grey([rows, columns]: [usize; 2], bits: u32) -> Self {
+        Self {
+            rows,
+            columns,
+            samples: 1,
+            bits_allocated: bits,
+            bits_stored: bits,
+            high_bit: bits - 1,
+            is_signed: false,
+            photometric: Photometric::Monochrome2,
+            is_planar: false,
+        }
+    }
 }
 
 /// The samples of a frame, as a decoder returns them.

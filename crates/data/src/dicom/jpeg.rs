@@ -4,7 +4,7 @@
 use jpeg_decoder::{ColorTransform, PixelFormat};
 
 use super::header::{Decompressed, Photometric, PixelLayout};
-use crate::jpeg_header::{JpegHeader, JpegProcess};
+use crate::jpeg_header::{JpegHeader, JpegProcess, MAX_SCANS, has_too_many_scans};
 use crate::jpeg_scans::have_every_block;
 
 /// Decodes a JPEG stream: baseline, extended with 8 bits, or lossless.
@@ -19,6 +19,11 @@ pub(super) fn decode_jpeg(stream: &[u8], layout: &PixelLayout) -> Result<Decompr
         );
     }
     check_header(&found, layout)?;
+    if has_too_many_scans(stream) {
+        return Err(format!(
+            "DICOM file of JPEG with more than {MAX_SCANS} scans, which is not read; convert it with `dcmdjpeg IN OUT`"
+        ));
+    }
     let mut decoder = jpeg_decoder::Decoder::new(stream);
     if layout.samples == 3 && !found.names_transform {
         let is_rgb = layout.photometric == Photometric::Rgb;
@@ -81,4 +86,36 @@ fn check_header(found: &JpegHeader, layout: &PixelLayout) -> Result<(), String> 
         layout.rows,
         layout.samples
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A grey progressive stream of one block: a scan of the DC coefficient, and `n` times the same scan of the others, all zero.
+    fn progressive(n: usize) -> Vec<u8> {
+        let dc_scan = [0xFFu8, 0xDA, 0, 8, 1, 1, 0, 0, 0, 0, 0x7F];
+        let ac_scan = [0xFFu8, 0xDA, 0, 8, 1, 1, 0, 1, 63, 0, 0x7F];
+        // One code, the bit 0, for a difference of zero and for the end of the block.
+        let table = |class: u8| [&[0xFF, 0xC4, 0, 20, class, 1][..], &[0; 16]].concat();
+        [
+            &[0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0][..],
+            &[1; 64],
+            &[0xFF, 0xC2, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0],
+            &table(0x00),
+            &table(0x10),
+            &dc_scan,
+            &ac_scan.repeat(n),
+            &[0xFF, 0xD9],
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn a_stream_of_many_scans_is_not_decoded() {
+        let layout = PixelLayout::grey([8, 8], 8);
+        let pixels = |n| decode_jpeg(&progressive(n), &layout).map(|decompressed| decompressed.bytes);
+        assert_eq!(pixels(MAX_SCANS - 1), Ok(vec![128; 64]));
+        assert!(pixels(MAX_SCANS).is_err_and(|error| error.contains("more than 100 scans")));
+    }
 }

@@ -182,7 +182,6 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::header::Photometric;
     use super::*;
 
     fn segment(marker: u16, body: &[u8]) -> Vec<u8> {
@@ -212,17 +211,7 @@ mod tests {
     }
 
     fn is_accepted(side: u32, segments: &[&[u8]]) -> bool {
-        let layout = PixelLayout {
-            rows: side as usize,
-            columns: side as usize,
-            samples: 1,
-            bits_allocated: 8,
-            bits_stored: 8,
-            high_bit: 7,
-            is_signed: false,
-            photometric: Photometric::Monochrome2,
-            is_planar: false,
-        };
+        let layout = PixelLayout::grey([side as usize; 2], 8);
         let steps = segment(QCD, &[0x40, 0x40, 0x48, 0x48, 0x50]);
         let stream = [&[0xFF, 0x4F][..], &size(side), &steps, &segments.concat(), &[0xFF, 0xD9]].concat();
         check(&stream, &layout).is_some()

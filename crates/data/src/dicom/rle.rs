@@ -63,22 +63,11 @@ fn unpack<'a>(mut packed: &[u8], mut places: impl ExactSizeIterator<Item = &'a m
 
 #[cfg(test)]
 mod tests {
-    use super::super::header::Photometric;
     use super::*;
 
     #[test]
     fn samples_of_two_bytes_are_joined_and_padding_is_ignored() {
-        let layout = PixelLayout {
-            rows: 1,
-            columns: 3,
-            samples: 1,
-            bits_allocated: 16,
-            bits_stored: 16,
-            high_bit: 15,
-            is_signed: false,
-            photometric: Photometric::Monochrome2,
-            is_planar: false,
-        };
+        let layout = PixelLayout::grey([1, 3], 16);
         let frame = |high: &[u8], low: &[u8]| {
             let mut fragment = [2u32, 64, 64 + high.len() as u32].map(u32::to_le_bytes).concat();
             fragment.resize(64, 0);
