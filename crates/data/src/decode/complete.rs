@@ -4,7 +4,7 @@
 //! has all pixels. A truncated file is a sign of a failed copy, and a model would learn the grey areas, so the functions
 //! below search for the end mark. They read lengths and markers only.
 
-use std::io::Read as _;
+use std::io::Read;
 
 use flate2::read::ZlibDecoder;
 use image::ImageFormat;
@@ -76,27 +76,35 @@ pub(crate) fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
     Some((side(0)?, side(4)?))
 }
 
-/// The EXIF block of a PNG, wherever it is: the decoder reads one before the pixels only. Older
-/// programs write it as text.
+/// The EXIF block of a PNG, wherever it is: the decoder reads one before the pixels only. Older programs write it as text. Only
+/// the first one is read, valid or not: a text may inflate to a thousand times its bytes, and there may be many.
 pub(crate) fn exif_of_png(bytes: &[u8]) -> Option<Vec<u8>> {
-    let block_of = |chunk: Chunk<'_>| match chunk.kind() {
-        b"eXIf" => Some(chunk.data().to_vec()),
-        b"tEXt" | b"zTXt" => profile_of_text(&chunk),
-        _ => None,
-    };
-    png_chunks(bytes).find_map(block_of)
+    let (kind, block) = png_chunks(bytes).find_map(|chunk| {
+        let block = match chunk.kind() {
+            b"eXIf" => Some(chunk.data()),
+            b"tEXt" | b"zTXt" => after_name_of_profile(chunk.data()),
+            _ => None,
+        };
+        Some((chunk.kind(), block?))
+    })?;
+    match kind {
+        b"eXIf" => Some(block.to_vec()),
+        // A byte says how the text is compressed: in one way only.
+        b"zTXt" => profile_of_text(ZlibDecoder::new(block.get(1..)?)),
+        _ => profile_of_text(block),
+    }
+}
+
+/// What follows the name under which ImageMagick writes an EXIF block.
+fn after_name_of_profile(text: &[u8]) -> Option<&[u8]> {
+    let rest = text.strip_prefix(b"Raw profile type ")?;
+    [&b"exif\0"[..], b"APP1\0"].into_iter().find_map(|name| rest.strip_prefix(name))
 }
 
 /// The EXIF block that ImageMagick writes as text: its name, its length, and its bytes as lines of hexadecimal digits.
-fn profile_of_text(chunk: &Chunk<'_>) -> Option<Vec<u8>> {
-    let rest = chunk.data().strip_prefix(b"Raw profile type ")?;
-    let written = [&b"exif\0"[..], b"APP1\0"].into_iter().find_map(|name| rest.strip_prefix(name))?;
+fn profile_of_text(written: impl Read) -> Option<Vec<u8>> {
     let mut text = String::new();
-    match chunk.kind() {
-        // A byte says how the text is compressed: in one way only.
-        b"zTXt" => ZlibDecoder::new(written.get(1..)?).take(MAX_PROFILE).read_to_string(&mut text).ok()?,
-        _ => written.take(MAX_PROFILE).read_to_string(&mut text).ok()?,
-    };
+    written.take(MAX_PROFILE).read_to_string(&mut text).ok()?;
     let digits: Vec<u8> = text.split_whitespace().skip(2).flat_map(str::bytes).collect();
     let byte = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
     digits.as_chunks::<2>().0.iter().map(byte).collect()

@@ -94,14 +94,17 @@ fn an_orientation_of_four_bytes_is_read() {
 fn an_orientation_that_is_written_as_text_is_read() {
     let image = DynamicImage::ImageRgb8(RgbImage::from_pixel(60, 40, Rgb([1, 2, 3])));
     let png = encoded(&image, ImageFormat::Png, &[]);
-    let width = |kind: &[u8], data: &[u8]| {
+    let chunk = |kind: &[u8], data: &[u8]| {
         let kind_and_data = [kind, data].concat();
         let checksum = crc32fast::hash(&kind_and_data).to_be_bytes();
-        let chunk = [&(data.len() as u32).to_be_bytes()[..], &kind_and_data, &checksum].concat();
+        [&(data.len() as u32).to_be_bytes()[..], &kind_and_data, &checksum].concat()
+    };
+    let width_with = |chunks: &[u8]| {
         // Without the empty EXIF block of twelve bytes, which is after IHDR.
-        let bytes = [&png[..33], &chunk, &png[45..]].concat();
+        let bytes = [&png[..33], chunks, &png[45..]].concat();
         decode_bytes(&bytes, &LoadOptions::default()).expect("an image").facts.width
     };
+    let width = |kind: &[u8], data: &[u8]| width_with(&chunk(kind, data));
     let block = [&b"Exif\0\0"[..], &exif(6)].concat();
     let digits: Vec<String> = block.iter().map(|byte| format!("{byte:02x}")).collect();
     let (first, rest) = digits.split_at(20);
@@ -116,6 +119,11 @@ fn an_orientation_that_is_written_as_text_is_read() {
     {
         assert_eq!(width(b"tEXt", damaged), 60);
     }
+    // Only the first one is read: the time for many would not be limited.
+    let invalid = chunk(b"zTXt", b"Raw profile type exif\0\0damaged");
+    let valid = chunk(b"zTXt", &[&b"Raw profile type exif\0\0"[..], &compressed].concat());
+    assert_eq!(width_with(&[&valid[..], &invalid].concat()), 40);
+    assert_eq!(width_with(&[&invalid[..], &valid].concat()), 60);
 }
 
 #[test]
