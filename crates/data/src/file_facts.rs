@@ -5,6 +5,10 @@ use std::fmt::{self, Display};
 
 use image::{ColorType, ImageFormat};
 
+use crate::jpeg_header::{START_OF_SCAN, segments};
+
+/// The segment DQT of a JPEG.
+const QUANTISATION_TABLES: u8 = 0xDB;
 /// Devices of which each is a fact of its own.
 const N_DEVICES: usize = 8;
 /// Facts that only DICOM files have.
@@ -145,40 +149,15 @@ impl FileFacts {
 
 /// Mean entry of the first table of the first DQT segment (ITU-T T.81, section B.2.4.1).
 fn first_quantisation_table(bytes: &[u8]) -> Option<f32> {
-    const DQT: u8 = 0xDB;
-    const SOS: u8 = 0xDA;
-    let mut at = 2;
-    loop {
-        if *bytes.get(at)? != 0xFF {
-            return None;
-        }
-        let marker = *bytes.get(at + 1)?;
-        if marker == 0xFF {
-            at += 1;
-            continue;
-        }
-        let length = usize::from(u16::from_be_bytes(bytes.get(at + 2..at + 4)?.try_into().ok()?));
-        match marker {
-            SOS => return None,
-            DQT => {
-                let table = bytes.get(at + 4..(at + 2).checked_add(length)?)?;
-                // The upper half of the first byte is the precision: entries of one byte, or of two.
-                let entries = table.get(1..)?;
-                let sum: u32 = match table.first()? >> 4 {
-                    0 => entries.get(..64)?.iter().map(|&entry| u32::from(entry)).sum(),
-                    _ => entries
-                        .get(..128)?
-                        .as_chunks()
-                        .0
-                        .iter()
-                        .map(|&e| u32::from(u16::from_be_bytes(e)))
-                        .sum(),
-                };
-                return Some(sum as f32 / 64.0);
-            }
-            _ => at += 2 + length,
-        }
-    }
+    let mut before_scan = segments(bytes).take_while(|segment| segment.marker != START_OF_SCAN);
+    let (&precision_and_slot, entries) =
+        before_scan.find(|segment| segment.marker == QUANTISATION_TABLES)?.body.split_first()?;
+    // The precision: entries of one byte, or of two.
+    let sum: u32 = match precision_and_slot >> 4 {
+        0 => entries.get(..64)?.iter().map(|&entry| u32::from(entry)).sum(),
+        _ => entries.get(..128)?.as_chunks().0.iter().map(|&e| u32::from(u16::from_be_bytes(e))).sum(),
+    };
+    Some(sum as f32 / 64.0)
 }
 
 #[cfg(test)]
