@@ -35,6 +35,7 @@ mod orientation_tests;
 mod several_images;
 #[cfg(test)]
 mod tests;
+mod white_is_zero;
 
 /// The reason for a file or folder that cannot be opened by the name that is shown.
 pub(crate) const NOT_UTF_8: &str = "its name is not UTF-8; rename it";
@@ -341,8 +342,8 @@ fn decode(
     if let Some((width, height)) = complete::png_size(bytes) {
         limits.check_image([width, height], 0, bytes.len())?;
     }
-    let unusual = Directory::of(bytes).filter(|_| format == ImageFormat::Tiff);
-    if let Some(samples) = unusual.and_then(|directory| directory.unusual_samples()) {
+    let tiff = Directory::of(bytes).filter(|_| format == ImageFormat::Tiff);
+    if let Some(samples) = tiff.as_ref().and_then(Directory::unusual_samples) {
         return Err(of_unusual_samples(samples));
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
@@ -366,7 +367,13 @@ fn decode(
         _ => decoder.exif_metadata().ok().flatten().and_then(|exif| orientation_of(&exif)),
     };
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
-    Ok((DynamicImage::from_decoder(decoder).map_err(damaged)?, orientation))
+    let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    if let DynamicImage::ImageLuma16(samples) = &mut image
+        && tiff.is_some_and(|directory| directory.is_white_zero())
+    {
+        white_is_zero::invert_within_used_bits(samples);
+    }
+    Ok((image, orientation))
 }
 
 /// How an image has to be rotated or mirrored, by its EXIF block. That of the crate `image` knows numbers of two bytes only.

@@ -1,8 +1,10 @@
 //! Films of 12 bits in files of 16 bits, negatives and long images.
 
+use std::fs;
+use std::io::Cursor;
 use std::path::Path;
 
-use image::{DynamicImage, ImageBuffer, Luma, imageops};
+use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, imageops};
 use roentgen_data::{
     Dataset, Fit, ImageSource, Invert, LoadOptions, PhantomOptions, find_files, load_dataset, load_files,
     silent, write_phantom,
@@ -82,6 +84,31 @@ fn films_of_twelve_bits_give_what_eight_bits_give() {
 }
 
 #[test]
+fn films_of_twelve_bits_whose_zero_is_white_give_what_eight_bits_give() {
+    let (eight, twelve) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    films(eight.path(), |_, film| film.into());
+    films(twelve.path(), |_, film| {
+        let mut film = twelve_bits(&film).into_luma16();
+        film.iter_mut().for_each(|sample| *sample = 4_095 - *sample);
+        film.into()
+    });
+    for path in find_files(twelve.path()).unwrap() {
+        let mut tiff = Cursor::new(Vec::new());
+        image::open(&path).unwrap().write_to(&mut tiff, ImageFormat::Tiff).unwrap();
+        let mut tiff = tiff.into_inner();
+        // The entry PhotometricInterpretation: a tag, a type, a number of values, and the value.
+        let entry = [0x06, 0x01, 3, 0, 1, 0, 0, 0, 1];
+        let at = tiff.windows(9).rposition(|window| window == entry).expect("the entry");
+        tiff[at + 8] = 0;
+        fs::write(path, tiff).unwrap();
+    }
+    let options = LoadOptions::default();
+    let (eight, twelve) = (load(eight.path(), &options), load(twelve.path(), &options));
+    assert_eq!(twelve.sample_bits, Some(12));
+    assert!(largest_difference(&pixels(&eight), &pixels(&twelve)) <= 1);
+}
+
+#[test]
 fn a_class_of_negatives_is_found_and_inverted() {
     let (plain, odd) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     films(plain.path(), |_, film| film.into());
@@ -134,13 +161,13 @@ fn files_whose_second_half_is_zeros_are_counted() {
         film.save(&path).unwrap();
         let notes = || load_files(&[path.as_path().into()], 1, &LoadOptions::default(), &silent).notes;
         assert!(!notes().iter().any(|note| note.text.contains("incomplete")), "{:?}", notes());
-        let mut bytes = std::fs::read(&path).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
         for row in rows {
             let row = &film.as_raw()[row * 64..][..64];
             let at = bytes.windows(64).position(|window| window == row).expect("without compression");
             bytes[at..at + 64].fill(0);
         }
-        std::fs::write(&path, bytes).unwrap();
+        fs::write(&path, bytes).unwrap();
         let expected = "1 of 1 images have one single value in the last quarter of their rows or more";
         assert!(notes().iter().any(|note| note.text.starts_with(expected)), "{:?}", notes());
     }

@@ -2,6 +2,7 @@
 
 use image::metadata::Orientation;
 
+const PHOTOMETRIC_INTERPRETATION: u32 = 0x106;
 const ORIENTATION: u32 = 0x112;
 const SAMPLE_FORMAT: u32 = 0x153;
 
@@ -64,6 +65,11 @@ impl<'a> Directory<'a> {
             3 => Some("floating-point numbers"),
             _ => None,
         }
+    }
+
+    /// Whether the smallest sample of a grey image is white.
+    pub(super) fn is_white_zero(&self) -> bool {
+        self.value(PHOTOMETRIC_INTERPRETATION) == Some(0)
     }
 
     /// Whether another directory follows: of another image.
