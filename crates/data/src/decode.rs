@@ -256,7 +256,9 @@ fn open_image(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<
     decoded.apply_orientation(orientation);
     let facts = FileFacts::of_file(bytes, format, decoded.color(), (decoded.width(), decoded.height()));
     let significant_bits = complete::significant_bits(bytes, format);
-    let (image, has_ignored_alpha) = alpha::flatten(decoded);
+    let is_premultiplied =
+        Directory::of_tiff(bytes, format).is_some_and(|directory| directory.is_premultiplied());
+    let (image, has_ignored_alpha) = alpha::flatten(decoded, is_premultiplied);
     let has_several_images = several_images::has_several_images(bytes, format);
     let traits = FileTraits {
         is_reoriented,
@@ -342,7 +344,7 @@ fn decode(
     if let Some((width, height)) = complete::png_size(bytes) {
         limits.check_image([width, height], 0, bytes.len())?;
     }
-    let tiff = Directory::of(bytes).filter(|_| format == ImageFormat::Tiff);
+    let tiff = Directory::of_tiff(bytes, format);
     if let Some(samples) = tiff.as_ref().and_then(Directory::unusual_samples) {
         return Err(of_unusual_samples(samples));
     }

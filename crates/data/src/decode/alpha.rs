@@ -5,20 +5,42 @@
 
 use image::DynamicImage;
 
-/// Converts an image to grey or RGB, 8 or 16 bit. The second value says whether it has an opacity that is ignored.
-pub(super) fn flatten(decoded: DynamicImage) -> (DynamicImage, bool) {
+/// Converts an image to grey or RGB, 8 or 16 bit. The opacity is not applied where the image `is_premultiplied` by it. The second
+/// value says whether it has an opacity that is ignored.
+pub(super) fn flatten(decoded: DynamicImage, is_premultiplied: bool) -> (DynamicImage, bool) {
     let opacity = Opacity::of(&decoded);
-    let flat = match (opacity, &decoded) {
-        (Opacity::Varies, _) => over_black_of(decoded),
-        (_, DynamicImage::ImageLumaA8(image)) => {
-            DynamicImage::ImageLuma8(map_pixels(image, |p| image::Luma([p.0[0]])))
-        }
-        (_, DynamicImage::ImageLumaA16(image)) => {
-            DynamicImage::ImageLuma16(map_pixels(image, |p| image::Luma([p.0[0]])))
-        }
-        (_, DynamicImage::ImageRgba8(_)) => DynamicImage::ImageRgb8(decoded.into_rgb8()),
-        (_, DynamicImage::ImageRgba16(_)) => DynamicImage::ImageRgb16(decoded.into_rgb16()),
-        _ => over_black_of(decoded),
+    let is_applied = opacity == Opacity::Varies && !is_premultiplied;
+    let shown_8 = |value: u8, alpha: u8| match is_applied {
+        true => over_black(value.into(), alpha.into(), 255) as u8,
+        false => value,
+    };
+    let shown_16 = |value: u16, alpha: u16| match is_applied {
+        true => over_black(value.into(), alpha.into(), 65_535) as u16,
+        false => value,
+    };
+    let flat = match decoded {
+        DynamicImage::ImageLuma8(_)
+        | DynamicImage::ImageRgb8(_)
+        | DynamicImage::ImageLuma16(_)
+        | DynamicImage::ImageRgb16(_) => decoded,
+        DynamicImage::ImageLumaA8(image) => DynamicImage::ImageLuma8(map_pixels(&image, |p| {
+            let [value, alpha] = p.0;
+            image::Luma([shown_8(value, alpha)])
+        })),
+        DynamicImage::ImageRgba8(image) => DynamicImage::ImageRgb8(map_pixels(&image, |p| {
+            let [r, g, b, alpha] = p.0;
+            image::Rgb([r, g, b].map(|value| shown_8(value, alpha)))
+        })),
+        DynamicImage::ImageLumaA16(image) => DynamicImage::ImageLuma16(map_pixels(&image, |p| {
+            let [value, alpha] = p.0;
+            image::Luma([shown_16(value, alpha)])
+        })),
+        DynamicImage::ImageRgba16(image) => DynamicImage::ImageRgb16(map_pixels(&image, |p| {
+            let [r, g, b, alpha] = p.0;
+            image::Rgb([r, g, b].map(|value| shown_16(value, alpha)))
+        })),
+        // Floating-point numbers, which are rejected before.
+        other => DynamicImage::ImageRgb8(other.to_rgb8()),
     };
     (flat, opacity == Opacity::Constant)
 }
@@ -54,32 +76,6 @@ impl Opacity {
     }
 }
 
-/// Puts transparent pixels on black and converts rare layouts to grey or RGB, 8 or 16 bit.
-fn over_black_of(decoded: DynamicImage) -> DynamicImage {
-    match decoded {
-        DynamicImage::ImageLuma8(_)
-        | DynamicImage::ImageRgb8(_)
-        | DynamicImage::ImageLuma16(_)
-        | DynamicImage::ImageRgb16(_) => decoded,
-        DynamicImage::ImageLumaA8(image) => DynamicImage::ImageLuma8(map_pixels(&image, |p| {
-            image::Luma([over_black(u32::from(p.0[0]), u32::from(p.0[1]), 255) as u8])
-        })),
-        DynamicImage::ImageRgba8(image) => DynamicImage::ImageRgb8(map_pixels(&image, |p| {
-            let [r, g, b, alpha] = p.0.map(u32::from);
-            image::Rgb([r, g, b].map(|value| over_black(value, alpha, 255) as u8))
-        })),
-        DynamicImage::ImageLumaA16(image) => DynamicImage::ImageLuma16(map_pixels(&image, |p| {
-            image::Luma([over_black(u32::from(p.0[0]), u32::from(p.0[1]), 65_535) as u16])
-        })),
-        DynamicImage::ImageRgba16(image) => DynamicImage::ImageRgb16(map_pixels(&image, |p| {
-            let [r, g, b, alpha] = p.0.map(u32::from);
-            image::Rgb([r, g, b].map(|value| over_black(value, alpha, 65_535) as u16))
-        })),
-        // Floating-point numbers, which are rejected before.
-        other => DynamicImage::ImageRgb8(other.to_rgb8()),
-    }
-}
-
 /// `value` of opacity `alpha` in front of black, rounded to nearest.
 fn over_black(value: u32, alpha: u32, opaque: u32) -> u32 {
     ((u64::from(value) * u64::from(alpha) + u64::from(opaque / 2)) / u64::from(opaque)) as u32
@@ -106,19 +102,19 @@ mod tests {
 
     #[test]
     fn a_constant_opacity_is_ignored() {
-        let (opaque, is_ignored) = flatten(film(|_| 255));
+        let (opaque, is_ignored) = flatten(film(|_| 255), false);
         assert!(!is_ignored && opaque.as_bytes().contains(&90));
         for alpha in [0, 1, 254] {
-            assert_eq!(flatten(film(|_| alpha)), (opaque.clone(), true), "opacity {alpha}");
+            assert_eq!(flatten(film(|_| alpha), false), (opaque.clone(), true), "opacity {alpha}");
         }
         let wide = image::ImageBuffer::from_pixel(4, 4, LumaA([40_000u16, 0]));
-        let (flat, is_ignored) = flatten(DynamicImage::ImageLumaA16(wide));
+        let (flat, is_ignored) = flatten(DynamicImage::ImageLumaA16(wide), false);
         assert!(is_ignored && flat.into_luma16().iter().all(|&value| value == 40_000));
     }
 
     #[test]
     fn a_varying_opacity_is_put_on_black() {
-        let (flat, is_ignored) = flatten(film(|x| if x < 3 { 0 } else { 255 }));
+        let (flat, is_ignored) = flatten(film(|x| if x < 3 { 0 } else { 255 }), false);
         let flat = flat.into_rgb8();
         assert!(!is_ignored);
         assert_eq!((flat.get_pixel(2, 2).0, flat.get_pixel(3, 2).0), ([0, 0, 0], [60, 60, 90]));

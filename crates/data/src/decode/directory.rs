@@ -1,9 +1,11 @@
 //! The first directory of a TIFF file, or of an EXIF block, which is one (TIFF 6.0, section 2).
 
+use image::ImageFormat;
 use image::metadata::Orientation;
 
 const PHOTOMETRIC_INTERPRETATION: u32 = 0x106;
 const ORIENTATION: u32 = 0x112;
+const EXTRA_SAMPLES: u32 = 0x152;
 const SAMPLE_FORMAT: u32 = 0x153;
 
 /// Bytes of an entry: tag, type, number of values, and the values or where they are.
@@ -27,6 +29,11 @@ impl<'a> Directory<'a> {
         let header = Self { bytes, is_little_endian, at: 0, n_entries: 0 };
         let at = header.number(4, 4)? as usize;
         Some(Self { at: at + 2, n_entries: header.number(at, 2)? as usize, ..header })
+    }
+
+    /// That of a TIFF file; `None` for other formats.
+    pub(super) fn of_tiff(bytes: &'a [u8], format: ImageFormat) -> Option<Self> {
+        if format == ImageFormat::Tiff { Self::of(bytes) } else { None }
     }
 
     fn number(&self, at: usize, n_bytes: usize) -> Option<u32> {
@@ -70,6 +77,11 @@ impl<'a> Directory<'a> {
     /// Whether the smallest sample of a grey image is white.
     pub(super) fn is_white_zero(&self) -> bool {
         self.value(PHOTOMETRIC_INTERPRETATION) == Some(0)
+    }
+
+    /// Whether the colours are multiplied by the opacity already: they lie on black.
+    pub(super) fn is_premultiplied(&self) -> bool {
+        self.value(EXTRA_SAMPLES) == Some(1)
     }
 
     /// Whether another directory follows: of another image.

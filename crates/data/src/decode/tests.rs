@@ -100,6 +100,26 @@ fn a_tiff_of_other_numbers_is_named_with_its_conversion() {
 }
 
 #[test]
+fn a_tiff_that_is_multiplied_by_its_opacity_is_not_multiplied_again() {
+    let colours = RgbImage::from_fn(40, 30, |x, y| Rgb([(x * 3) as u8, (y * 4) as u8, 90]));
+    let film = image::RgbaImage::from_fn(40, 30, |x, y| {
+        let [r, g, b] = colours.get_pixel(x, y).0;
+        image::Rgba([r, g, b, 255 - x as u8])
+    });
+    let mut tiff = Cursor::new(Vec::new());
+    film.write_to(&mut tiff, ImageFormat::Tiff).unwrap();
+    let mut tiff = tiff.into_inner();
+    let opened =
+        |tiff: &[u8]| open_unnamed(tiff, &SizeLimits::default()).expect("an image").image.into_rgb8();
+    assert!(opened(&tiff) != colours, "the opacity is applied");
+    // The entry SampleFormat with its four values becomes ExtraSamples with one.
+    let entry = [0x53, 0x01, 3, 0, 4, 0, 0, 0];
+    let at = tiff.windows(8).rposition(|window| window == entry).expect("the entry");
+    tiff[at..at + 12].copy_from_slice(&[0x52, 0x01, 3, 0, 1, 0, 0, 0, 1, 0, 0, 0]);
+    assert!(opened(&tiff) == colours);
+}
+
+#[test]
 fn bytes_after_the_end_are_ignored() {
     for (format, name) in [(ImageFormat::Png, "a.png"), (ImageFormat::Jpeg, "a.JPG")] {
         let dir = tempfile::tempdir().unwrap();
