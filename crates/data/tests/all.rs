@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod arrays;
+mod class_folders;
 mod folders;
 mod formats;
 mod jpeg_sweep;

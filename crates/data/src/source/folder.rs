@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::too_high::reject_classes_below;
-use self::walk::{ClassWalk, Entries, FoundImage, is_image_or_mask_folder};
+use self::walk::{ClassWalk, Entries, FoundImage, count_files, is_image_or_mask_folder, is_mask_folder};
 
 use super::class_names::{ClassLabels, check_mapping, training_classes};
 use super::set_names::subset_of;
@@ -66,7 +66,7 @@ fn list_to_train(dir: &Path, mapping: &ClassMapping) -> Result<Listing, DataErro
     let mut scan = Scan::new(dir, mapping);
     let dir = &scan.data_folder(dir, None);
     let (subsets, classes) = scan.layout(dir)?;
-    let (train_dir, train_classes) = match subsets.get(&Subset::Train) {
+    let (train_dir, all_folders) = match subsets.get(&Subset::Train) {
         Some(name) => {
             scan.note_ignored_folders(&classes);
             let train_dir = dir.join(name);
@@ -78,19 +78,19 @@ fn list_to_train(dir: &Path, mapping: &ClassMapping) -> Result<Listing, DataErro
             None => (dir.clone(), classes),
         },
     };
-    let folders = train_classes;
-    if folders.is_empty() {
+    if all_folders.is_empty() {
         let found = describe(&train_dir)?;
         return Err(DataError::NoClassFolders { path: train_dir, found });
     }
-    reject_images_and_masks(&train_dir, &folders)?;
+    reject_images_and_masks(&train_dir, &all_folders)?;
+    let folders = scan.without_masks(&all_folders);
     let train_classes = training_classes(&train_dir, &folders, mapping)?;
     if let [class] = train_classes.as_slice() {
         let hint = below_hint(&train_dir, &folders)?;
         return Err(DataError::OneClass { path: train_dir, class: class.clone(), hint });
     }
     reject_classes_below(&train_dir, &folders, mapping)?;
-    let train = scan.images(&train_dir, Subset::Train, &folders, &train_classes)?;
+    let train = scan.images(&train_dir, Subset::Train, &all_folders, &train_classes)?;
     for (label, class) in train_classes.iter().enumerate() {
         if !train.iter().any(|item| item.label as usize == label) {
             let path = train_dir.join(class);
@@ -175,6 +175,8 @@ struct Scan<'a> {
     mapping: &'a ClassMapping,
     other_files: usize,
     masks: usize,
+    /// A folder of masks beside the class folders of the training set.
+    mask_folder: Option<String>,
     outside_links: usize,
     /// Images beside the class folders.
     loose: Vec<PathBuf>,
@@ -188,6 +190,7 @@ impl<'a> Scan<'a> {
             mapping,
             other_files: 0,
             masks: 0,
+            mask_folder: None,
             outside_links: 0,
             loose: Vec::new(),
             notes: Vec::new(),
@@ -203,7 +206,8 @@ impl<'a> Scan<'a> {
             let Ok(Entries { folders, files, .. }) = Entries::of(&folder) else { break };
             let is_known = |name: &String| known.as_ref().is_some_and(|labels| labels.find(name).is_some());
             let has_sets = folders.iter().any(|name| subset_of(name).is_some());
-            if has_sets || !folders.is_empty() && folders.iter().all(is_known) {
+            let is_known_or_masks = |name: &String| is_known(name) || is_mask_folder(name);
+            if has_sets || folders.iter().any(is_known) && folders.iter().all(is_known_or_masks) {
                 if folder != dir {
                     self.notes.push(format!("read the data in {}", relative(&folder, self.root)));
                 }
@@ -237,6 +241,17 @@ impl<'a> Scan<'a> {
         Ok((subsets, classes))
     }
 
+    /// The folders that are classes: those of masks are not, beside two others or more, unless `--classes` names them.
+    fn without_masks(&mut self, folders: &[String]) -> Vec<String> {
+        let is_mask = |name: &String| is_mask_folder(name) && self.mapping.new_name(name).is_none();
+        let (masks, classes): (Vec<String>, Vec<String>) = folders.iter().cloned().partition(is_mask);
+        if classes.len() < 2 {
+            return folders.to_vec();
+        }
+        self.mask_folder = masks.into_iter().next();
+        classes
+    }
+
     /// The images of a set in the class folders `folders` of `dir`, labelled by `class_names`.
     fn images(
         &mut self,
@@ -254,6 +269,10 @@ impl<'a> Scan<'a> {
         for folder in folders {
             let class_dir = dir.join(folder);
             let Some(label) = labels.find(folder) else {
+                if is_mask_folder(folder) && self.mapping.new_name(folder).is_none() {
+                    self.masks += count_files(&class_dir);
+                    continue;
+                }
                 let (path, class, known) = (dir.into(), folder.clone(), class_names.to_vec());
                 return Err(DataError::UnknownClass { path, class, known });
             };
@@ -330,7 +349,12 @@ impl<'a> Scan<'a> {
             ));
         }
         if self.masks > 0 {
-            self.notes.push(format!("left out {} in folders of masks", files(self.masks)));
+            let hint = self
+                .mask_folder
+                .as_ref()
+                .map(|name| format!(", such as {name}; if it is a class, add --classes \"{name}={name}\""));
+            let n_files = files(self.masks);
+            self.notes.push(format!("left out {n_files} in folders of masks{}", hint.unwrap_or_default()));
         }
         if self.outside_links > 0 {
             let n = self.outside_links;

@@ -4,7 +4,9 @@ const PARTS = {
   train: "train", training: "train", val: "val", valid: "val", validation: "val", test: "test", testing: "test",
 };
 const IMAGE_FOLDERS = ["images", "image", "imgs", "img"];
-const MASK_FOLDERS = ["masks", "mask", "segmentations", "segmentation", "annotations", "labels"];
+const MASK_FOLDERS = [
+  "masks", "mask", "lung masks", "lung_masks", "lungmasks", "segmentations", "segmentation", "annotations", "labels",
+];
 const OTHER_FILES = /\.(csv|tsv|txt|md|jsonl?|xml|html|pdf|zip|gz|tar|npz|npy|mat|ini|db|py|toml|ya?ml|safetensors)$/i;
 const MAX_NAME = 60;
 

@@ -6,7 +6,7 @@
 //!   the same name are the same patient, in every class and set.
 //! - A folder that has no other beside it says nothing about patients here; with the name of a patient elsewhere in the data, it
 //!   becomes one in `folder`. One that is named `images` or the like says nothing.
-//! - A folder named `masks` or the like is left out.
+//! - A folder named `masks` or the like is left out; `folder` decides on one that is beside class folders.
 //! - A folder named like a set is an error: sets are above classes.
 //!
 //! Links to folders are followed where they lead to another folder of the data.
@@ -43,7 +43,11 @@ const MASK_FOLDERS: [&str; 9] = [
 
 /// Whether a folder is named for what kind of files it has.
 pub(super) fn is_image_or_mask_folder(name: &str) -> bool {
-    is_one_of(&IMAGE_FOLDERS, name) || is_one_of(&MASK_FOLDERS, name)
+    is_one_of(&IMAGE_FOLDERS, name) || is_mask_folder(name)
+}
+
+pub(super) fn is_mask_folder(name: &str) -> bool {
+    is_one_of(&MASK_FOLDERS, name)
 }
 
 fn is_one_of(names: &[&str], name: &str) -> bool {
@@ -145,7 +149,7 @@ impl<'a> ClassWalk<'a> {
         let n_others = folders.iter().filter(|name| !is_image_or_mask_folder(name)).count();
         for name in folders {
             let path = dir.join(&name);
-            if is_one_of(&MASK_FOLDERS, &name) {
+            if is_mask_folder(&name) {
                 self.masks += count_files(&path);
                 continue;
             }
@@ -186,7 +190,7 @@ fn set_inside_class(path: &Path, class_dir: &Path, set: &str) -> DataError {
 }
 
 /// Number of files below a folder.
-fn count_files(dir: &Path) -> usize {
+pub(super) fn count_files(dir: &Path) -> usize {
     let entries = walkdir::WalkDir::new(dir).into_iter().filter_map(Result::ok);
     let is_file = |entry: &walkdir::DirEntry| {
         !entry.file_type().is_dir() && !is_system_entry(&entry.file_name().to_string_lossy())
