@@ -100,7 +100,7 @@ pub enum DataError {
         path.display()
     )]
     EmptyClass {
-        /// The folder of the class.
+        /// The folder of the class; if it has several, the folder that they are in.
         path: PathBuf,
         /// The class.
         class: String,
@@ -324,7 +324,11 @@ pub fn write_remedy(error: &io::Error) -> &'static str {
 }
 
 fn remedy(error: &io::Error) -> &'static str {
-    if disk::is_out_of_open_files(error) { RAISE_LIMIT } else { "check its permissions" }
+    match error.kind() {
+        _ if disk::is_out_of_open_files(error) => RAISE_LIMIT,
+        io::ErrorKind::NotFound => "check its path, and whether it was moved or removed",
+        _ => "check its permissions",
+    }
 }
 
 /// One indented line per file.

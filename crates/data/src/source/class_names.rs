@@ -110,6 +110,10 @@ impl<'a> ClassLabels<'a> {
         Self { class_names, exact, by_look, mapping }
     }
 
+    pub(super) fn class_names(&self) -> &'a [String] {
+        self.class_names
+    }
+
     /// The class that data mean by this name.
     pub(super) fn find(&self, name: &str) -> Option<usize> {
         self.find_renamed(name).map(|(label, _)| label)

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::empty_class::reject_empty_class;
 use self::too_high::reject_classes_below;
 use self::walk::{ClassWalk, Entries, FoundImage, count_files, is_image_or_mask_folder, is_mask_folder};
 
@@ -25,6 +26,7 @@ use crate::image_file::ImageFile;
 use crate::options::{ClassMapping, LoadOptions};
 use crate::subset::Subset;
 
+mod empty_class;
 mod too_high;
 mod walk;
 
@@ -91,13 +93,7 @@ fn list_to_train(dir: &Path, mapping: &ClassMapping) -> Result<Listing, DataErro
     }
     reject_classes_below(&train_dir, &folders, mapping)?;
     let train = scan.images(&train_dir, Subset::Train, &all_folders, &train_classes)?;
-    for (label, class) in train_classes.iter().enumerate() {
-        if !train.iter().any(|item| item.label as usize == label) {
-            let path = train_dir.join(class);
-            let found = describe(&path)?;
-            return Err(DataError::EmptyClass { path, class: class.clone(), found });
-        }
-    }
+    reject_empty_class(&train_dir, &folders, &ClassLabels::new(&train_classes, mapping), &train)?;
     scan.finish(dir, &subsets, train_classes, train)
 }
 
