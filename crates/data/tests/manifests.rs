@@ -75,7 +75,7 @@ fn a_manifest_without_splits_is_split_by_patients() {
 #[test]
 fn each_invalid_manifest_is_rejected_with_its_line() {
     let good = rows(|number| format!("films/{number}.png,{}", class(number)));
-    let cases: [(&str, &str); 27] = [
+    let cases: [(&str, &str); 29] = [
         (
             "path,label,Set,subset\nfilms/0.png,a,train,test\n",
             "two columns for the split, `Set` and `subset`; choose one with --split-column",
@@ -119,7 +119,12 @@ fn each_invalid_manifest_is_rejected_with_its_line() {
         ("path,label\nfilms/0.png,a\n./films/0.png,b\n", "line 3: `films/0.png` is already in line 2"),
         ("path,label,split\nfilms/0.png,a,trian\n", "line 2: unknown split `trian`"),
         ("path,label,split\nfilms/0.png,a,train\nfilms/1.png,b,\n", "line 3: the split is empty"),
-        ("path,label\nfilms/0.png,a,b\n", "line 2: it has 3 cells, the header has 2"),
+        ("path,label\nfilms/0.png,a,b\n", "line 2: it has 3 cells, the header has 2; put cells that contain"),
+        (
+            "path,label\nfilms/0.png, \"a, b\"\n",
+            "line 2: it has 3 cells, the header has 2; remove the blank before the quotation mark",
+        ),
+        ("path,label\r\n\r\nfilms/0.png,a\r\n, \"a\"\r\n", "line 4: the path is empty"),
         ("path,label\nfilms/0.png,a\nfilms/1.png,a\n", "only one class, `a`"),
     ];
     for (text, expected) in cases {
@@ -263,14 +268,19 @@ fn a_label_that_numbers_the_images_is_rejected_before_anything_is_decoded() {
 }
 
 #[test]
-fn a_quoted_name_of_a_column_after_a_blank_loses_its_quotes() {
-    let text = "\"path\" ; \"Diagnosis (final)\"\n".to_owned()
-        + &rows(|number| format!("films/{number}.png ; {}", class(number)));
+fn a_quoted_cell_after_a_blank_loses_its_quotes() {
+    let quoted = |number: usize| if number.is_multiple_of(3) { "\"" } else { "" };
+    let text = "\"path\" ; \"Diagnosis (final)\"; patient\n".to_owned()
+        + &rows(|number| {
+            let (quote, class) = (quoted(number), class(number));
+            format!("films/{number}.png ; {quote}{class}{quote}; {quote}p{}{quote}", number / 4)
+        });
     let (_dir, path) = manifest(&text);
     let columns = ColumnNames { label: Some("Diagnosis (final)".to_owned()), ..ColumnNames::default() };
     let options = LoadOptions { columns, ..LoadOptions::default() };
     let data = load_dataset(&path, &options, &silent).unwrap();
     assert_eq!(data.class_names, ["normal", "sick"]);
+    assert_eq!(data.findings.patients.unwrap().n, 6);
 }
 
 #[test]

@@ -98,13 +98,13 @@ fn lines(text: &str, manifest: &Path, options: &LoadOptions) -> Result<Lines, St
     // A name of a column may hold a comma.
     let separators = if is_tsv { [b'\t', b',', b';'] } else { [b',', b';', b'\t'] };
     let separator = separators.into_iter().find(|&byte| header.as_bytes().contains(&byte));
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(separator.unwrap_or(b','))
-        .trim(csv::Trim::All)
-        .from_reader(text.as_bytes());
-    let header = unquoted(reader.headers().map_err(|error| error.to_string())?);
-    let records: Result<Vec<StringRecord>, csv::Error> = reader.records().collect();
-    let records = records.map_err(|error| describe_error(&error, text))?;
+    let separator = separator.unwrap_or(b',');
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(separator).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let header = unquoted(reader.headers().map_err(|error| error.to_string())?.clone());
+    let records: Result<Vec<StringRecord>, csv::Error> =
+        reader.records().map(|record| record.map(unquoted)).collect();
+    let records = records.map_err(|error| describe_error(&error, text, separator))?;
     let columns = Columns::find(&header, &options.columns, &records)?;
     let folder = match manifest.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -153,10 +153,16 @@ fn lines(text: &str, manifest: &Path, options: &LoadOptions) -> Result<Lines, St
     Ok(Lines { class_names, images, notes })
 }
 
-/// The names of the columns without quotation marks, which the reader keeps after a blank.
-fn unquoted(header: &StringRecord) -> StringRecord {
-    let inner = |cell: &str| cell.strip_prefix('"')?.strip_suffix('"').map(str::trim).map(str::to_owned);
-    header.iter().map(|cell| inner(cell).unwrap_or_else(|| cell.to_owned())).collect()
+/// The cells of a line without quotation marks, which the reader keeps after a blank.
+fn unquoted(record: StringRecord) -> StringRecord {
+    let inner = |cell: &str| Some(cell.strip_prefix('"')?.strip_suffix('"')?.trim().replace("\"\"", "\""));
+    if !record.iter().any(|cell| inner(cell).is_some()) {
+        return record;
+    }
+    let mut cells: StringRecord =
+        record.iter().map(|cell| inner(cell).unwrap_or_else(|| cell.to_owned())).collect();
+    cells.set_position(record.position().cloned());
+    cells
 }
 
 /// Either every line names a set, or none does.
@@ -257,7 +263,7 @@ impl LeftOut {
 }
 
 /// The text for a line that cannot be read.
-fn describe_error(error: &csv::Error, text: &str) -> String {
+fn describe_error(error: &csv::Error, text: &str, separator: u8) -> String {
     let csv::ErrorKind::UnequalLengths { pos: Some(pos), expected_len, len } = error.kind() else {
         return error.to_string();
     };
@@ -267,11 +273,19 @@ fn describe_error(error: &csv::Error, text: &str) -> String {
         CLOSE_QUOTES
     } else if len < expected_len {
         "add the missing cells"
+    } else if line.is_some_and(|line| has_blank_before_quote(line, separator)) {
+        "remove the blank before the quotation mark"
     } else {
         "put cells that contain a separator in quotation marks"
     };
     let cells = if *len == 1 { "1 cell".to_owned() } else { format!("{len} cells") };
     format!("line {}: it has {cells}, the header has {expected_len}; {remedy}", line_number(pos, text))
+}
+
+/// Whether a cell has a blank before its quotation mark, so that the reader does not see where the cell ends.
+fn has_blank_before_quote(line: &str, separator: u8) -> bool {
+    let mut cells = line.split(char::from(separator));
+    cells.any(|cell| !cell.starts_with('"') && cell.trim_start().starts_with('"'))
 }
 
 fn subset(cell: &str) -> Result<Option<Subset>, String> {
