@@ -4,7 +4,9 @@
 //! together, and patients that occur in more than one given set are reported.
 
 use regex::Regex;
+use unicode_normalization::UnicodeNormalization as _;
 
+use crate::class_look::is_invisible;
 use crate::error::DataError;
 
 /// File names that contain the patient: an example, and the pattern that finds the patient.
@@ -99,9 +101,10 @@ pub(crate) struct PatientKey {
     pub(crate) is_guess_from_test_option: bool,
 }
 
-/// An identifier without what differs between two ways of typing it.
-pub(crate) fn without_case_and_blanks(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+/// An identifier without what differs between two ways of typing it: case, blanks, Unicode form and invisible characters.
+pub(crate) fn normalised_identifier(text: &str) -> String {
+    let visible: String = text.nfkc().filter(|&letter| !is_invisible(letter)).collect();
+    visible.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
 /// The patient of every image, and how the patients are known.

@@ -210,18 +210,26 @@ fn patients_that_are_equal_numbers_are_one() {
 }
 
 #[test]
-fn patients_that_differ_in_case_and_blanks_are_one() {
-    let text = "path,label,split,patient\n".to_owned()
-        + &rows(|number| {
-            let (split, patient) = [("train", "Patient 1"), ("test", "patient  1")][number / 22];
-            let patient = if number.is_multiple_of(11) { patient.to_owned() } else { format!("p{number}") };
-            format!("films/{number}.png,{},{split},{patient}", class(number))
-        });
-    let (_dir, path) = manifest(&text);
-    let data = load(&path).unwrap();
-    assert_eq!(data.findings.is_leaked_test, [true, false]);
-    let patients = data.findings.patients.unwrap();
-    assert_eq!((patients.n, patients.crossing), (22, vec!["Patient 1".to_owned()]));
+fn patients_that_differ_in_case_blanks_and_unicode_form_are_one() {
+    for [of_train, of_test] in [
+        ["Patient 1", "patient  1"],
+        ["Jos\u{E9} 1", "Jose\u{301} 1"],
+        ["p\u{FF11}", "p1"],
+        ["ab\u{200B}1", "ab1"],
+    ] {
+        let text = "path,label,split,patient\n".to_owned()
+            + &rows(|number| {
+                let (split, patient) = [("train", of_train), ("test", of_test)][number / 22];
+                let patient =
+                    if number.is_multiple_of(11) { patient.to_owned() } else { format!("q{number}") };
+                format!("films/{number}.png,{},{split},{patient}", class(number))
+            });
+        let (_dir, path) = manifest(&text);
+        let data = load(&path).unwrap();
+        assert_eq!(data.findings.is_leaked_test, [true, false], "{of_test:?}");
+        let patients = data.findings.patients.unwrap();
+        assert_eq!((patients.n, patients.crossing), (22, vec![of_train.to_owned()]));
+    }
 }
 
 #[test]

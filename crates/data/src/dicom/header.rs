@@ -5,7 +5,7 @@ use dicom_object::InMemDicomObject;
 use dicom_object::Tag;
 
 use crate::file_facts::{HeaderPatient, Origin, ViewPosition};
-use crate::patients::without_case_and_blanks;
+use crate::patients::normalised_identifier;
 
 /// How the pixels of a frame are stored (PS3.3 section C.7.6.3).
 #[derive(Clone, Debug, PartialEq)]
@@ -230,7 +230,7 @@ pub(super) fn check_kind(object: &InMemDicomObject) -> Result<(), NotRadiograph>
 
 /// Where an image comes from.
 pub(super) fn origin(object: &InMemDicomObject) -> Origin {
-    let identifier = |tag| Some(digest(&[without_case_and_blanks(&text(object, tag)?)]));
+    let identifier = |tag| Some(digest(&[normalised_identifier(&text(object, tag)?)]));
     let patient = identifier(tags::PATIENT_ID)
         .map(|id| HeaderPatient::Identifier { id, issuer: identifier(tags::ISSUER_OF_PATIENT_ID) });
     let device = [tags::MANUFACTURER, tags::MANUFACTURER_MODEL_NAME];

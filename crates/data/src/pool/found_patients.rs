@@ -8,7 +8,7 @@ use crate::file_facts::HeaderPatient;
 use crate::leakage::{ImageRecord, count_matching_guesses};
 use crate::options::LoadOptions;
 use crate::parts::Parts;
-use crate::patients::{self, PatientSource, without_case_and_blanks};
+use crate::patients::{self, PatientSource, normalised_identifier};
 use crate::source::Item;
 
 /// The patients that the headers of DICOM files name. An identifier that some files have without its issuer is one patient,
@@ -191,7 +191,7 @@ fn patients_in_columns(items: &[Item]) -> Vec<Option<Box<str>>> {
     let mut first_spelling: HashMap<String, Box<str>> = HashMap::new();
     let spelled = |item: &Item| {
         let patient = item.patient.as_ref()?;
-        let key = without_case_and_blanks(patient);
+        let key = normalised_identifier(patient);
         Some(first_spelling.entry(key).or_insert_with(|| patient.clone()).clone())
     };
     items.iter().map(spelled).collect()

@@ -29,7 +29,7 @@ pub struct ArrayImages<'a> {
     /// set are split off.
     pub subsets: Option<&'a [Subset]>,
     /// The patient, or another source, of each image, `n` of them: no split separates the images of one patient. `None` if
-    /// they are not known. Names that differ in case, or in the number of blanks, are one patient.
+    /// they are not known. Names that differ only in case, blanks, Unicode form or invisible characters are one patient.
     pub patients: Option<&'a [&'a str]>,
 }
 
