@@ -108,7 +108,7 @@ pub(crate) fn normalised_identifier(text: &str) -> String {
 }
 
 /// The patient of every image, and how the patients are known.
-type FromNames = (Vec<Option<Box<str>>>, Option<PatientSource>);
+pub(crate) type FromNames = (Vec<Option<Box<str>>>, Option<PatientSource>);
 
 /// Finds the patient of every image by its name, with `pattern` or with the built-in patterns, and how the patients are
 /// known; `None` if no name contains a patient.

@@ -8,7 +8,7 @@ use crate::file_facts::HeaderPatient;
 use crate::leakage::{ImageRecord, count_matching_guesses};
 use crate::options::LoadOptions;
 use crate::parts::Parts;
-use crate::patients::{self, PatientSource, normalised_identifier};
+use crate::patients::{self, FromNames, PatientPattern, PatientSource, normalised_identifier};
 use crate::source::Item;
 
 /// The patients that the headers of DICOM files name. An identifier that some files have without its issuer is one patient,
@@ -135,22 +135,15 @@ pub(super) fn find_patients(
     let has_column = [false, true].map(|from_test_option| {
         items.iter().any(|item| is_from_test_option(item) == from_test_option && item.patient.is_some())
     });
+    let has_column_of = |item: &Item| has_column[usize::from(is_from_test_option(item))];
     let has_pattern = options.patient_pattern.is_some();
     let in_columns = patients_in_columns(items);
     let headers = HeaderPatients::of(images);
-    let mut of_headers = if has_pattern { vec![None; items.len()] } else { headers.named(&in_columns) };
-    let has_header = of_headers.iter().any(Option::is_some);
-    let needs_name = |(item, patient): (&Item, &Option<Box<str>>)| {
-        patient.is_none() && !has_column[usize::from(is_from_test_option(item))]
-    };
-    let names = || {
-        let without_patient = items.iter().zip(&of_headers).filter(|&pair| needs_name(pair));
-        without_patient.map(|(item, _)| &*item.name)
-    };
-    let (from_names, name_source) = match names().next() {
-        None => (Vec::new(), None),
-        Some(_) => patients::from_names(names(), options.patient_pattern.as_ref())?,
-    };
+    let mut in_headers = if has_pattern { vec![None; items.len()] } else { headers.named(&in_columns) };
+    let has_header = in_headers.iter().any(Option::is_some);
+    let needs_name = |&index: &usize| in_headers[index].is_none() && !has_column_of(&items[index]);
+    let named: Vec<usize> = (0..items.len()).filter(needs_name).collect();
+    let (mut in_names, name_source) = patients_in_names(items, &named, options.patient_pattern.as_ref())?;
     let has_folder = !has_pattern && items.iter().any(|item| item.patient_folder.is_some());
     let is_built_in = matches!(name_source, Some(PatientSource::FileNames(_)));
     let column = Some(PatientSource::Column);
@@ -160,30 +153,48 @@ pub(super) fn find_patients(
         [false, true] => name_source.or(column),
         [false, false] => name_source.or(has_folder.then_some(PatientSource::Folders)),
     };
-    let mut from_names = from_names.into_iter();
-    let mut is_guess = vec![false; items.len()];
-    for (index, (item, patient)) in items.iter().zip(&mut of_headers).enumerate() {
-        if has_column[usize::from(is_from_test_option(item))] {
-            patient.clone_from(&in_columns[index]);
-        } else if needs_name((item, patient)) {
-            let from_name = from_names.next().flatten();
-            is_guess[index] = from_name.is_none() || is_built_in;
+    // The patient of an image, and whether it is guessed.
+    let patient_of = |(index, item): (usize, &Item)| {
+        if has_column_of(item) {
+            (in_columns[index].clone(), false)
+        } else if let Some(in_header) = in_headers[index].take() {
+            (Some(in_header), false)
+        } else if let Some(in_name) = in_names[index].take() {
+            (Some(in_name), is_built_in)
+        } else {
             let folder = item.patient_folder.as_deref().filter(|_| has_folder);
-            *patient = from_name.or_else(|| folder.map(Into::into));
+            (folder.map(Into::into), true)
         }
-    }
+    };
+    let (mut patients, is_guess): (Vec<_>, Vec<_>) = items.iter().enumerate().map(patient_of).unzip();
     let of_headers_alone = headers.notes().filter(|_| source == Some(PatientSource::Headers));
-    let has_column_of = |item: &Item| has_column[usize::from(is_from_test_option(item))];
     let of_both = [
         disagreeing_patients_note(&in_columns, &headers),
         missing_patients_note(items, &headers, has_column_of),
     ];
     let notes = of_headers_alone.chain(of_both.into_iter().flatten()).collect();
-    let mut patients = of_headers;
     if images.iter().any(|decoded| decoded.origin.is_some()) {
         replace_by_numbers(&mut patients);
     }
     Ok(FoundPatients { patients, source, is_guess, notes })
+}
+
+/// Of each image, the patient that its file name contains, if its index is in `indices`; and how these patients are known.
+fn patients_in_names(
+    items: &[Item],
+    indices: &[usize],
+    pattern: Option<&PatientPattern>,
+) -> Result<FromNames, DataError> {
+    let mut patients = vec![None; items.len()];
+    if indices.is_empty() {
+        return Ok((patients, None));
+    }
+    let names = indices.iter().map(|&index| &*items[index].name);
+    let (found, source) = patients::from_names(names, pattern)?;
+    for (&index, patient) in indices.iter().zip(found) {
+        patients[index] = patient;
+    }
+    Ok((patients, source))
 }
 
 /// The patient of each image in the column of its table, in its first spelling.
