@@ -137,10 +137,17 @@ def recompute(run, given):
     # In the order of the confusion matrix.
     classes = list((given.get("test") or given["val"])["per_class"])
     temperature = (given["calibration"] or {}).get("temperature", 1.0)
-    shift = np.array([math.log(shares["training_set"][name] / shares["predictions"][name]) for name in classes])
+    predicted, trained = (np.array([shares[of][name] for name in classes]) for of in ("predictions", "training_set"))
+
+    def shift(lines):
+        """From the prior of the predictions, where it is not that of the training set, to the shares of these lines."""
+        if (predicted == trained).all():
+            return np.zeros(len(classes))
+        counts = np.array([sum(line["class"] == name for line in lines) for name in classes])
+        return np.log((counts + len(classes) * trained) / (len(lines) + len(classes)) / predicted)
 
     def before_after(lines):
-        of = lambda t: Set(lines, classes, t, shift).calibration()
+        of = lambda t: Set(lines, classes, t, shift(lines)).calibration()
         return {"n": len(lines), "before": of(1.0), "after": of(temperature)}
 
     def n_rejected(lines):

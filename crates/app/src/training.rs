@@ -44,5 +44,6 @@ pub(crate) mod step;
 pub(crate) mod sweep;
 mod task_summary;
 pub(crate) mod trainer;
+mod validation;
 pub(crate) mod whole_folder;
 mod work;

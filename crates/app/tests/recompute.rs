@@ -98,14 +98,28 @@ fn majority_baseline(metrics: &Value) -> Value {
     json!({ "class": class, "accuracy": accuracy, "exceeded": exceeded })
 }
 
+/// What is added to the logits of some lines for calibration figures: nothing where predictions assume the prior of the training
+/// set, otherwise what leads to the class shares of these lines and two more images with the shares of the training set.
+fn shift_of(lines: &[&Value], class_prior: &Value) -> [f64; 2] {
+    if class_prior["predictions"] == class_prior["training_set"] {
+        return [0.0; 2];
+    }
+    let share = |of: &str, class: &str| class_prior[of][class].as_f64().unwrap();
+    CLASSES.map(|class| {
+        let n_of = lines.iter().filter(|line| line["class"] == class).count() as f64;
+        let own = (n_of + 2.0 * share("training_set", class)) / (lines.len() as f64 + 2.0);
+        (own / share("predictions", class)).ln()
+    })
+}
+
 /// All figures of `metrics.json` from the predictions of a run. Of the file itself, only the temperature and the class
 /// shares are used.
 fn recomputed(run: &Path) -> Value {
     let (metrics, test) = (read(&run.join("metrics.json")), lines(&run.join("predictions.jsonl")));
     let val = lines(&run.join("predictions_val.jsonl"));
     let temperature = metrics["calibration"]["temperature"].as_f64().unwrap();
-    let share = |of: &str, class: &str| metrics["class_prior"][of][class].as_f64().unwrap();
-    let shift = CLASSES.map(|class| (share("training_set", class) / share("predictions", class)).ln());
+    let calibration =
+        |lines: &[&Value]| before_after(lines, temperature, shift_of(lines, &metrics["class_prior"]));
     let is = |line: &Value, key: &str| line[key].as_bool().unwrap();
     let (val, all): (Vec<&Value>, Vec<&Value>) = (val.iter().collect(), test.iter().collect());
     let main: Vec<&Value> = all.iter().copied().filter(|line| !is(line, "leaked")).collect();
@@ -124,8 +138,8 @@ fn recomputed(run: &Path) -> Value {
         "n_rejected": { "val": n_rejected(&val), "test": n_rejected(&all) },
         "calibration": {
             "temperature": temperature,
-            "val": before_after(&val, temperature, shift),
-            "test": before_after(&main, temperature, shift),
+            "val": calibration(&val),
+            "test": calibration(&main),
         },
     });
     if accepted.len() < main.len() {

@@ -22,11 +22,11 @@ impl AssumedPrior {
     pub(crate) fn of(config: &TrainConfig, class_counts: &[usize]) -> Self {
         let is_weighted =
             config.class_weights != ClassWeights::None || config.sampler != SamplerChoice::Shuffled;
-        let is_changed = is_weighted && class_counts.windows(2).any(|pair| pair[0] != pair[1]);
+        let has_rare_class = class_counts.windows(2).any(|pair| pair[0] != pair[1]);
         match config.prior {
-            ClassPrior::Balanced => Self::Balanced,
-            ClassPrior::Training if is_changed => Self::Reweighted,
-            ClassPrior::Training => Self::Training,
+            ClassPrior::Balanced if has_rare_class => Self::Balanced,
+            ClassPrior::Training if has_rare_class && is_weighted => Self::Reweighted,
+            ClassPrior::Balanced | ClassPrior::Training => Self::Training,
         }
     }
 
@@ -40,8 +40,9 @@ impl AssumedPrior {
             Self::Balanced => "all classes are equally frequent, whatever their share of the training set",
         };
         Some(format!(
-            "predictions assume that {assumed}, and so do the test metrics; the validation metrics of each epoch, the temperature \
-             and the calibration metrics are for the class prior of the training set"
+            "predictions assume that {assumed}, and so do the test metrics, with their calibration error; the validation metrics of \
+             each epoch, the temperature and the metrics before and after calibration are for the class frequencies of the set \
+             that they are measured on"
         ))
     }
 
@@ -80,6 +81,7 @@ mod tests {
             assert_eq!(AssumedPrior::of(&config, &[5, 5]), AssumedPrior::Training, "no class is rare");
             let balanced = TrainConfig { prior: ClassPrior::Balanced, ..config };
             assert_eq!(AssumedPrior::of(&balanced, &[9, 1]), AssumedPrior::Balanced);
+            assert_eq!(AssumedPrior::of(&balanced, &[5, 5]), AssumedPrior::Training, "no class is rare");
         }
     }
 }

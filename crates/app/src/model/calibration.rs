@@ -1,8 +1,8 @@
 //! Calibration by one number: logits are divided by a temperature before they become probabilities (Guo et al. 2017).
 //!
-//! Fitted on the validation set by maximum likelihood, for the class prior of the training set, which the validation set
-//! has too. The logits of a model that assumes another prior are shifted to this one after they are divided, and only for
-//! the fit and its metrics ([`ClassPriors`]): the temperature changes no predicted class.
+//! Fitted on the validation set by maximum likelihood. The logits of a model that assumes another class prior than that of the
+//! training set are shifted to the prior of the set after they are divided, and only for the fit and its metrics
+//! ([`ClassPriors`]): the temperature changes no predicted class.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -51,7 +51,8 @@ fn slope(evaluation: &Evaluation, log_shift: Option<&[f64]>, inverse: f64) -> f6
     of_images.iter().sum::<f64>() + libm::log(inverse) / (LOG_TEMPERATURE_SD * LOG_TEMPERATURE_SD * inverse)
 }
 
-/// The effect of the temperature, for `metrics.json`. The metrics are for the class prior of the training set.
+/// The effect of the temperature, for `metrics.json`. The metrics of each set are for its own class prior, unless predictions
+/// assume that of the training set.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Calibration {
     /// What logits are divided by.
@@ -84,8 +85,9 @@ impl Calibration {
     ) -> Option<Self> {
         let before_after = |set: &PredictedSet| {
             let (groups, evaluation) = (set.groups(), &set.evaluation);
+            let log_shift = priors.log_shift(&evaluation.class_counts());
             let reliability = |temperature: f64| {
-                let predictions = evaluation.shifted_predictions(temperature, priors.log_shift());
+                let predictions = evaluation.shifted_predictions(temperature, log_shift.as_deref());
                 CalibrationMetrics::new(&predictions, groups.as_deref())
             };
             BeforeAfter { n: evaluation.len(), before: reliability(1.0), after: reliability(temperature) }

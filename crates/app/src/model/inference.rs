@@ -90,6 +90,14 @@ impl Evaluation {
         (self.labels[image] as usize, &self.logits[image * self.n_classes..][..self.n_classes])
     }
 
+    /// Number of images of each class.
+    #[must_use]
+    pub(crate) fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.n_classes];
+        self.labels.iter().for_each(|&label| counts[label as usize] += 1);
+        counts
+    }
+
     /// Fails if a logit is infinite or NaN.
     ///
     /// # Errors

@@ -10,10 +10,8 @@ use roentgen_layers::ResNet9;
 use super::inputs;
 use super::leader::{Leader, Order, signal_of_any};
 use super::progress_lines::{epoch_heading, epoch_line, show_step};
-use crate::config::{Select, TrainConfig};
-use crate::model::calibration;
+use crate::config::TrainConfig;
 use crate::model::class_priors::ClassPriors;
-use crate::model::inference::Evaluation;
 use crate::model::instruction_sets::{InstructionSets, OtherCpu};
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
@@ -27,10 +25,11 @@ use crate::terminal::screen::{Screen, counted};
 use crate::training::checkpoint::checks::RunSize;
 use crate::training::checkpoint::{self, RunState};
 use crate::training::early_stopping::EarlyStopping;
-use crate::training::epoch_selection::{EpochSelection, Score};
+use crate::training::epoch_selection::EpochSelection;
 use crate::training::error::TrainingError;
 use crate::training::interrupt;
 use crate::training::trainer::{EpochProgress, Trainer};
+use crate::training::validation::Validation;
 
 /// What every stage of a run reads.
 pub(super) struct Run<'a> {
@@ -45,29 +44,6 @@ pub(super) struct Run<'a> {
     /// Whether the run leaves a model.
     pub(super) keeps_model: bool,
     pub(super) screen: &'a Screen,
-}
-
-/// The validation of one epoch, for the class prior of the training set, which the validation set has too.
-struct Validation {
-    temperature: f64,
-    loss: f64,
-    accuracy: f64,
-    score: Score,
-}
-
-impl Validation {
-    fn new(evaluation: Evaluation, priors: &ClassPriors, select: Select) -> Self {
-        let temperature = calibration::fit(&evaluation, priors.log_shift());
-        // Balanced accuracy gives all classes the same share by itself, so it is that of the predictions as they are.
-        let balanced = (select == Select::BalancedAccuracy).then(|| select.score(&evaluation));
-        let evaluation = evaluation.shifted(priors.log_shift());
-        Self {
-            temperature,
-            loss: evaluation.loss(),
-            accuracy: evaluation.confusion().accuracy(),
-            score: balanced.unwrap_or_else(|| select.score(&evaluation)),
-        }
-    }
 }
 
 /// What the epochs hand to the final evaluation.

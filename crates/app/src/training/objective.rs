@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn nothing_is_adjusted_by_default() {
         assert_eq!(loss_head(&TrainConfig::default(), &[1, 2]), LossHead::default());
-        assert_eq!(priors(&TrainConfig::default()).log_shift(), None);
+        assert_eq!(priors(&TrainConfig::default()).log_shift(&[90, 10]), None);
     }
 
     fn priors(config: &TrainConfig) -> ClassPriors {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn predictions_for_another_prior_are_shifted_to_that_of_the_training_set() {
+    fn predictions_for_another_prior_are_shifted_to_that_of_a_set_with_the_same_shares() {
         let balanced = TrainConfig { prior: ClassPrior::Balanced, ..TrainConfig::default() };
         let weighted = TrainConfig { class_weights: ClassWeights::Balanced, ..TrainConfig::default() };
         let sampled = TrainConfig { sampler: SamplerChoice::Balanced, ..TrainConfig::default() };
@@ -122,7 +122,7 @@ mod tests {
         for config in [balanced, weighted, sampled, both] {
             let priors = priors(&config);
             assert!((priors.predictions["rare"] - 0.5).abs() < 1e-6 && priors.training_set["rare"] == 0.1);
-            let shift = priors.log_shift().expect("another prior");
+            let shift = priors.log_shift(&[90, 10]).expect("another prior");
             assert!((shift[0] - shift[1] - 9f64.ln()).abs() < 1e-6, "{shift:?}");
         }
     }
