@@ -21,10 +21,11 @@ warnings.filterwarnings("ignore")
 
 TOLERANCE = 1e-9
 N_BINS = 15
-# What a run is, not how good its model is; the audit, which is of other classifiers; and the shift, which is of images.
+# What a run is, not how good its model is; the audit, which is of other classifiers; the shift, which is of images; and the
+# selection, whose figures are those of the log.
 FACTS = {
-    "audit", "shift", "class_prior", "train_images_per_s", "train_seconds", "data_loading_fraction", "epochs", "saved_epoch",
-    "n_parameters", "seed", "threads", "verdict", "version", "initial_weights",
+    "audit", "shift", "class_prior", "selection", "train_images_per_s", "train_seconds", "data_loading_fraction", "epochs",
+    "saved_epoch", "n_parameters", "seed", "threads", "verdict", "version", "initial_weights",
 }
 
 

@@ -15,8 +15,9 @@ use crate::program::{roentgen, text, train, write_images};
 const TOLERANCE: f64 = 1e-9;
 const CLASSES: [&str; 2] = ["ill", "well"];
 /// What a run is, not how good its model is.
-const FACTS: [&str; 11] = [
+const FACTS: [&str; 12] = [
     "class_prior",
+    "selection",
     "train_images_per_s",
     "train_seconds",
     "data_loading_fraction",
@@ -180,6 +181,14 @@ fn every_figure_follows_from_the_predictions_of_a_run() {
         let run = here.join(prior);
         let mut metrics = read(&run.join("metrics.json"));
         let by_run = recomputed(&run);
+        // The saved epoch was selected by the figures of its line in the log, of all images: none leaked.
+        let saved_epoch = metrics["saved_epoch"].as_u64().unwrap() as usize;
+        let (line, selection) = (&lines(&run.join("log.jsonl"))[saved_epoch - 1], &metrics["selection"]);
+        assert_eq!(selection["set"], "val", "{selection}");
+        for key in ["val_score", "val_loss"] {
+            let err = (selection[key].as_f64().unwrap() - line[key].as_f64().unwrap()).abs();
+            assert!(err <= 1e-5, "{key}: {selection} and {line}");
+        }
         // Other classifiers on other pixels, where the run has time for them; and a comparison of images, not of answers.
         ["audit", "shift"].iter().for_each(|key| drop(metrics.as_object_mut().unwrap().remove(*key)));
         FACTS
@@ -286,6 +295,8 @@ fn validation_images_that_leaked_are_left_out_of_the_result() {
     let new: Vec<&Value> = val.iter().filter(|line| line["leaked"] == false).collect();
     let temperature = metrics["calibration"]["temperature"].as_f64().unwrap();
     assert_same(&metrics["val_deduplicated"], &metrics_of(&new, temperature, [0.0; 2]), "val_deduplicated");
+    assert_eq!(metrics["selection"]["set"], "val_deduplicated", "{metrics}");
+    assert_eq!(metrics["selection"]["val_score"], metrics["val_deduplicated"]["accuracy"], "{metrics}");
     assert!(
         metrics["verdict"].as_str().unwrap().contains("12 validation images (without leakage)"),
         "{metrics}"

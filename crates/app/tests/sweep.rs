@@ -171,6 +171,32 @@ fn a_width_that_the_initial_weights_do_not_have_is_the_worst_and_ends_nothing() 
 }
 
 #[test]
+fn trainings_are_compared_by_the_figures_that_their_epochs_are_selected_by() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_images(here, "films", &[("common", 48), ("rare", 16)]);
+    fs::write(here.join("space.toml"), "[settings]\nflip = [true, false]\n").unwrap();
+    // The predictions assume another class prior than the figures of an epoch.
+    let more = ["--prior", "balanced", "--select", "log-loss", "--val-fraction", "0.3", "--epochs", "3"];
+    let args = ["sweep", "space.toml", "films", "--width", "8", "--size", "16", "--quiet", "--json", "--out"];
+    let output = roentgen(&[&args[..], &["sweep"], &more].concat(), here);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else");
+    for training in found["trainings"].as_array().unwrap() {
+        let result = &training["rungs"][0];
+        let run = here.join("sweep").join(result["folder"].as_str().unwrap());
+        let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
+        let saved_epoch = result["saved_epoch"].as_u64().unwrap() as usize;
+        let line: Value = serde_json::from_str(log.lines().nth(saved_epoch - 1).unwrap()).unwrap();
+        assert_eq!(result["set"], "val", "{found}");
+        for key in ["score", "log_loss"] {
+            let err = (result[key].as_f64().unwrap() - line["val_loss"].as_f64().unwrap()).abs();
+            assert!(err <= 1e-5, "{key}: {found} and {line}");
+        }
+    }
+}
+
+#[test]
 fn a_sweep_goes_on_with_images_that_were_moved_and_with_no_others() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();

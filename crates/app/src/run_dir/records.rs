@@ -14,6 +14,10 @@ use crate::model::shift::Shift;
 pub(crate) const MAX_LOG_BYTES: u64 = 1 << 28;
 /// Largest `metrics.json` that is read: 10,000 classes.
 pub(crate) const MAX_METRICS_BYTES: u64 = 1 << 26;
+/// The key in `metrics.json` of the validation images.
+pub(crate) const VAL: &str = "val";
+/// The key in `metrics.json` of the validation images that did not leak.
+pub(crate) const VAL_WITHOUT_LEAKAGE: &str = "val_deduplicated";
 
 /// A line of `log.jsonl`. It holds no times, so that it is the same whenever and wherever the run is repeated.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,6 +63,8 @@ pub(crate) struct Metrics {
     pub val_deduplicated: Option<SubsetMetrics>,
     /// Validation images that leaked.
     pub n_leaked_val: usize,
+    /// What the saved epoch was selected by; null without a validation set.
+    pub selection: Option<Selection>,
     /// Absent without a test set.
     #[serde(flatten)]
     pub test: Option<TestMetrics>,
@@ -101,6 +107,18 @@ impl Metrics {
     pub(crate) fn has_leaky_val(&self) -> bool {
         self.n_leaked_val > 0
     }
+}
+
+/// The figures by which epochs, and the trainings of a sweep, are compared, of the saved epoch: those of `log.jsonl`, but without
+/// the images that leaked.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Selection {
+    /// [`VAL_WITHOUT_LEAKAGE`] if some images leaked and others did not, otherwise [`VAL`].
+    pub set: &'static str,
+    /// As [`LogLine::val_score`].
+    pub val_score: f64,
+    /// As [`LogLine::val_loss`].
+    pub val_loss: f64,
 }
 
 /// For how many images of the data `predict` would reject its prediction.

@@ -25,7 +25,7 @@ pub(crate) struct SweepRecord {
 /// A validation metric.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct ScoreName {
-    /// Its key in `metrics.json`.
+    /// Its key among the metrics of a set in `metrics.json`.
     pub key: &'static str,
     /// In words.
     pub name: &'static str,
@@ -114,7 +114,7 @@ pub(crate) struct ResultRecord {
     /// The key in `metrics.json` of the validation images that the score is of: those that did not leak, if some did. Null if
     /// the training did not finish.
     pub set: Option<&'static str>,
-    /// The validation metric; null if the training did not finish.
+    /// The validation metric that the saved epoch was selected by; null if the training did not finish.
     pub score: Option<f64>,
     /// The validation loss, by which equal scores are compared.
     pub log_loss: Option<f64>,

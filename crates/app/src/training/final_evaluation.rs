@@ -6,10 +6,12 @@ use super::epochs::{Run, TrainingOutcome, wrong_model_error};
 use super::leader::{ObservedSet, Order};
 use super::run_summary;
 use super::shared_observation::observe_on_all;
+use crate::config::Select;
 use crate::data_loading::medical::is_medical;
 use crate::metrics::{MajorityBaseline, Predictions};
 use crate::model::batch_summary::BatchSummary;
 use crate::model::calibration::Calibration;
+use crate::model::class_priors::ClassPriors;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file;
 use crate::model::observation::Observation;
@@ -21,9 +23,10 @@ use crate::report::{self, Verdict};
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::MODEL;
 use crate::run_dir::predictions_file;
-use crate::run_dir::records::{Metrics, Rejected};
+use crate::run_dir::records::{Metrics, Rejected, Selection, VAL, VAL_WITHOUT_LEAKAGE};
 use crate::training::error::TrainingError;
 use crate::training::quick_audit::quick_audit;
+use crate::training::validation::Validation;
 
 /// The saved model of a run, as its file holds it.
 pub(super) struct FinalModel<'a> {
@@ -110,6 +113,7 @@ pub(super) fn evaluate_final_model(
         val: val.as_ref().map(|val| val.metrics(&card.class_names)),
         val_deduplicated: val.as_ref().and_then(|val| val.deduplicated_metrics(&card.class_names)),
         n_leaked_val: val.as_ref().map_or(0, PredictedSet::n_leaked),
+        selection: val.as_ref().map(|val| selection(val, run.class_priors, run.config.select)),
         test: test.as_ref().map(|test| test.test_metrics(&card.class_names)),
         shift: test_summary.and_then(|summary| Shift::of(&summary, card)),
         audit: quick_audit(run.config, run.data, &is_leaked, &both_predictions(&val, &test, card)),
@@ -131,6 +135,21 @@ pub(super) fn evaluate_final_model(
     metrics.verdict = format!("{headline} {detail}").trim_end().to_owned();
     bar.finish_and_clear();
     Ok((metrics, test))
+}
+
+/// The figures by which epochs are compared, on the validation images that did not leak; on all where every one leaked, or where
+/// those left are of one class and have no area under a ROC curve.
+fn selection(val: &PredictedSet, priors: &ClassPriors, select: Select) -> Selection {
+    let new = val.main().evaluation;
+    let n_classes = new.class_counts().iter().filter(|&&n| n > 0).count();
+    let has_score = select != Select::Auc || n_classes > 1;
+    let (set, evaluation) = if new.len() < val.evaluation.len() && has_score {
+        (VAL_WITHOUT_LEAKAGE, new)
+    } else {
+        (VAL, val.evaluation.clone())
+    };
+    let Validation { loss, score, .. } = Validation::new(evaluation, priors, select);
+    Selection { set, val_score: score.value, val_loss: loss }
 }
 
 /// The predictions for the validation set, then those for the test set.

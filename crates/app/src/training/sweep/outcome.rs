@@ -12,14 +12,11 @@ use crate::model::model_file::FILE as MODEL;
 use crate::run_dir::error::{RunDirError, WriteError};
 use crate::run_dir::file_names::{CONFIG, FAILURE, LAST_MODEL, METRICS, SWEEP};
 use crate::run_dir::planned_folder::PlannedFolder;
-use crate::run_dir::records::MAX_METRICS_BYTES;
+use crate::run_dir::records::{MAX_METRICS_BYTES, VAL, VAL_WITHOUT_LEAKAGE};
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::sweep_record::{ResultRecord, ScoreName};
 use crate::training::error::TrainingError;
 use crate::training::same_settings;
-
-/// The key in `metrics.json` of the validation images that did not leak.
-pub(super) const WITHOUT_LEAKAGE: &str = "val_deduplicated";
 
 /// The metric that epochs, and trainings, are compared by.
 pub(super) fn score_name(select: Select) -> ScoreName {
@@ -71,19 +68,19 @@ pub(super) fn read(
     if metrics.is_file() {
         let found: Value =
             serde_json::from_str(&text(&metrics)?).map_err(|error| invalid(&metrics, error.to_string()))?;
-        let has_score = |set: &&str| found[*set][score.key].is_number();
-        // Images that leaked would rank first what memorises best.
-        let set = [WITHOUT_LEAKAGE, "val"].into_iter().find(has_score);
-        let value = |key: &str| set.and_then(|set| found[set][key].as_f64());
-        let saved_epoch = found["saved_epoch"].as_u64().map(|epoch| epoch as usize);
-        let score_value = value(score.key);
-        let failure = score_value.is_none().then(|| format!("the validation set has no {}", score.name));
+        // By the figures that epochs are selected by, but without images that leaked: they would rank first what memorises best.
+        let selection = &found["selection"];
+        let (Some(value), Some(log_loss)) = (selection["val_score"].as_f64(), selection["val_loss"].as_f64())
+        else {
+            let reason = "it does not have the figures that the saved epoch was selected by";
+            return Err(invalid(&metrics, reason.to_owned()).into());
+        };
         return Ok(Some(ResultRecord {
-            saved_epoch,
-            set,
-            score: score_value,
-            log_loss: value("log_loss"),
-            failure,
+            saved_epoch: found["saved_epoch"].as_u64().map(|epoch| epoch as usize),
+            set: [VAL_WITHOUT_LEAKAGE, VAL].into_iter().find(|set| selection["set"] == **set),
+            // There, the larger is always the better.
+            score: Some(if score.lower_is_better { -value } else { value }),
+            log_loss: Some(log_loss),
             ..pending.clone()
         }));
     }
@@ -238,20 +235,29 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path();
         let (pending, config) = (pending("training-1".to_owned(), 3), TrainConfig::default());
-        let read = || read(path, &pending, &config, score_name(Select::Accuracy));
+        let read_by = |select| read(path, &pending, &config, score_name(select));
+        let read = || read_by(Select::Accuracy);
         assert!(read().expect("an empty folder").is_none());
         fs::write(path.join(FAILURE), "{\"reason\": \"diverged\"}").expect("a file");
         assert_eq!(read().expect("a failure").expect("an end").failure.as_deref(), Some("diverged"));
-        fs::write(path.join(METRICS), "{\"val\": {\"accuracy\": 0.5, \"log_loss\": 1}, \"saved_epoch\": 2}")
-            .expect("a file");
+        // The other figures are of predictions for another class prior.
+        let metrics = r#"{"val": {"accuracy": 0.9, "log_loss": 0.1},
+            "selection": {"set": "val", "val_score": 0.5, "val_loss": 1}, "saved_epoch": 2}"#;
+        fs::write(path.join(METRICS), metrics).expect("a file");
         let found = read().expect("metrics").expect("an end");
         assert_eq!((found.score, found.log_loss, found.saved_epoch), (Some(0.5), Some(1.0), Some(2)));
-        assert_eq!(found.set, Some("val"));
-        let leaky = r#"{"val": {"accuracy": 0.9, "log_loss": 0.1},
-            "val_deduplicated": {"accuracy": 0.6, "log_loss": 2}, "saved_epoch": 2}"#;
+        assert_eq!(found.set, Some(VAL));
+        let leaky = r#"{"val": {"log_loss": 0.1}, "val_deduplicated": {"log_loss": 1},
+            "selection": {"set": "val_deduplicated", "val_score": -2, "val_loss": 2}, "saved_epoch": 2}"#;
         fs::write(path.join(METRICS), leaky).expect("a file");
-        let found = read().expect("metrics").expect("an end");
-        assert_eq!((found.score, found.log_loss, found.set), (Some(0.6), Some(2.0), Some(WITHOUT_LEAKAGE)));
+        let found = read_by(Select::LogLoss).expect("metrics").expect("an end");
+        assert_eq!(
+            (found.score, found.log_loss, found.set),
+            (Some(2.0), Some(2.0), Some(VAL_WITHOUT_LEAKAGE))
+        );
+        fs::write(path.join(METRICS), r#"{"val": {"accuracy": 0.5}, "saved_epoch": 2}"#).expect("a file");
+        let error = read().expect_err("no selection").to_string();
+        assert!(error.contains("the saved epoch was selected by"), "{error}");
         fs::write(path.join(METRICS), "{").expect("a file");
         let error = read().expect_err("half a file").to_string();
         assert!(error.contains("metrics.json") && error.contains("is trained again"), "{error}");

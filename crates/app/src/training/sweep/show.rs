@@ -1,9 +1,9 @@
 //! What a sweep shows.
 
-use super::outcome::WITHOUT_LEAKAGE;
 use super::{Contender, Sweep};
 use crate::config::TrainConfig;
 use crate::config::search_space::Search;
+use crate::run_dir::records::VAL_WITHOUT_LEAKAGE;
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::sweep_record::{ResultRecord, RungRecord, ScoreName, SweepRecord, TrainingRecord};
 use crate::terminal::figures::number;
@@ -88,7 +88,7 @@ pub(super) fn results(
     if n_more > 0 {
         screen.line(&format!("  and {n_more} more, in sweep.html"));
     }
-    if record.trainings.iter().any(|training| training.last().set == Some(WITHOUT_LEAKAGE)) {
+    if record.trainings.iter().any(|training| training.last().set == Some(VAL_WITHOUT_LEAKAGE)) {
         screen.field("note", "the scores leave out the validation images that leaked");
     }
     tables::show_caution(screen, is_medical);
