@@ -193,6 +193,22 @@ fn initial_weights_with_an_unknown_training_set_have_a_note() {
             .contains("may include the test images")
     };
     assert!(says("bare.safetensors", "second") && !says("first", "third"));
+
+    // The models that start from such a run have it too.
+    assert!(says("second", "fourth"));
+    write_images(here, "other/test", &[("covid", 5), ("normal", 5)]);
+    for (run, is_unknown) in [("second", true), ("third", false), ("fourth", true)] {
+        let metrics = fs::read(here.join(run).join("metrics.json")).unwrap();
+        let metrics: serde_json::Value = serde_json::from_slice(&metrics).unwrap();
+        assert_eq!(metrics.get("has_unknown_training_images").is_some(), is_unknown, "{run}");
+        let page = fs::read_to_string(here.join(run).join("report.html")).unwrap();
+        assert_eq!(page.contains("The training images of the initial weights are not all known"), is_unknown);
+        assert_eq!(page.contains("No image occurs in more than one set"), !is_unknown, "{run}");
+        let printed = text(&roentgen(&["evaluate", run, "--data", "other"], here).stdout);
+        let printed = printed.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(printed.contains("no test image is a training or validation image"), !is_unknown);
+        assert_eq!(printed.contains("may include the test images"), is_unknown, "{printed}");
+    }
 }
 
 #[test]

@@ -52,6 +52,9 @@ struct EvaluationMetrics {
     n_rejected: Rejected,
     /// Test images that were in the model's training or validation set; null if its file does not have them.
     n_seen: Option<usize>,
+    /// Whether the model started from weights that were trained on images that no file lists; absent if not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    has_unknown_training_images: bool,
     /// Whether the test images differ from the validation images of the model; absent where there are too few.
     #[serde(skip_serializing_if = "Option::is_none")]
     shift: Option<Shift>,
@@ -72,7 +75,7 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     tables::show_machine(screen, 1, rayon::current_num_threads());
     screen.field("data", &source);
     let n_seen = card.training_digests.as_ref().map(|digests| digests.mark_leaked(&test, &mut is_leaked));
-    show_leakage(screen, n_seen, &is_leaked, is_own);
+    show_leakage(screen, card, n_seen, &is_leaked, is_own);
     let val = val.filter(|set| !set.is_empty());
     // Its own validation images were made for validation; those of other data must not be among its images at all.
     let known = if is_own { card.fitted_digests() } else { card.training_digests.clone() };
@@ -92,6 +95,7 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
         n_leaked_val: val.as_ref().map(PredictedSet::n_leaked),
         test: test.test_metrics(&card.class_names),
         n_seen,
+        has_unknown_training_images: card.has_unknown_training_images,
         shift: Shift::of(&summary, card),
     };
     tables::show_test_tables(screen, &request.model.display().to_string(), &metrics.test);
@@ -111,8 +115,9 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
 const LIMITS: &str = "In data other than those of the training, only equal pixels are recognised: not near-duplicates of training \
                       images, and not patients of the training set";
 
-/// Shows how many test images leaked: the same number that the figures leave out, and how they were recognised.
-fn show_leakage(screen: &Screen, n_seen: Option<usize>, is_leaked: &[bool], is_own: bool) {
+/// Shows how many test images leaked: the same number that the figures leave out, and how they were recognised; and where more
+/// may have.
+fn show_leakage(screen: &Screen, card: &ModelCard, n_seen: Option<usize>, is_leaked: &[bool], is_own: bool) {
     let (n_test, n_leaked) = (is_leaked.len(), is_leaked.iter().filter(|&&is_leaked| is_leaked).count());
     if n_leaked > 0 {
         let n_others = n_leaked - n_seen.unwrap_or(0);
@@ -136,6 +141,10 @@ fn show_leakage(screen: &Screen, n_seen: Option<usize>, is_leaked: &[bool], is_o
     match n_seen {
         None if !is_own => {
             screen.field("note", "the training set of this model is unknown; it may include the test images");
+        }
+        Some(_) if card.has_unknown_training_images => {
+            let unknown = "the training images of the weights that this model started from are not all known";
+            screen.field("note", &format!("{unknown}; they may include the test images"));
         }
         Some(_) if !is_own && n_leaked == 0 => {
             let found = "no test image is a training or validation image of the model";

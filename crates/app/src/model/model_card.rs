@@ -117,6 +117,10 @@ pub(crate) struct ModelCard {
     /// that the training started from. Files of earlier versions do not have them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<TrainingDigests>,
+    /// Whether the training started, itself or through other models, from weights whose training images are not known, so
+    /// that the digests are incomplete.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_unknown_training_images: bool,
 }
 
 /// What a model was trained on.

@@ -174,6 +174,8 @@ pub(crate) struct Initialisation {
     pub training_digests: Option<TrainingDigests>,
     /// Those of them that its weights were computed from, if the file lists them.
     pub fitted_digests: Option<TrainingDigests>,
+    /// Whether that model has training images that the file does not list.
+    pub has_unknown_training_images: bool,
 }
 
 /// Sets the weights of `model` to those of a safetensors file, ours or one that PyTorch wrote under the same names. A
@@ -192,9 +194,16 @@ pub(crate) fn initialise(model: &mut ResNet9, path: &Path) -> Result<Initialisat
         .map_err(|reason| ModelError::OtherSizes { path: path.into(), reason })?;
     let with_classifier = set_initial_weights(model, &tensors, &prefix).map_err(invalid)?;
     let fitted_digests = card.as_ref().and_then(ModelCard::fitted_digests);
+    let is_marked = card.as_ref().is_some_and(|card| card.has_unknown_training_images);
     let training_digests = card.and_then(|card| card.training_digests);
-    let file_digest = blake3::hash(&bytes).to_hex().to_string();
-    Ok(Initialisation { file_digest, with_classifier, prefix, training_digests, fitted_digests })
+    Ok(Initialisation {
+        file_digest: blake3::hash(&bytes).to_hex().to_string(),
+        with_classifier,
+        prefix,
+        has_unknown_training_images: is_marked || training_digests.is_none(),
+        training_digests,
+        fitted_digests,
+    })
 }
 
 /// The card of a file of ours; a file of PyTorch's has none.

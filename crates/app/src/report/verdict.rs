@@ -11,6 +11,10 @@ use crate::run_dir::records::Metrics;
 use crate::terminal::figures::percent;
 use crate::terminal::screen::counted;
 
+/// Of a run from weights that were trained, themselves or through other models, on images that no file lists.
+pub(crate) const UNKNOWN_TRAINING_IMAGES: &str = "the training images of the initial weights are not all known; they may include \
+     the test images and the validation images";
+
 /// What the images of [`Metrics::main`] are called.
 fn main_images(metrics: &Metrics) -> &'static str {
     match &metrics.test {
@@ -178,7 +182,9 @@ fn leakage_remark(input: &ReportInput<'_>) -> Markup {
         @if has_leaky_val {
             p.remark.bad { (sentence(&leaky_val_in_words(input.metrics, input.config))) }
         }
-        @if leaky.is_none() && !has_leaky_val && findings.leakage.is_empty() && n_crossing == 0 {
+        @if input.model.card.has_unknown_training_images {
+            p.remark.bad { (sentence(UNKNOWN_TRAINING_IMAGES)) }
+        } @else if leaky.is_none() && !has_leaky_val && findings.leakage.is_empty() && n_crossing == 0 {
             p.remark.good {
                 @if findings.patients.is_some() { "No image and no patient occurs in more than one set." }
                 @else { "No image occurs in more than one set." }

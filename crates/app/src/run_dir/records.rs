@@ -90,6 +90,9 @@ pub(crate) struct Metrics {
     /// BLAKE3 of the file of `--init`; absent without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<String>,
+    /// Whether these weights were trained on images that no file lists, which may be among those of the run; absent if not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub has_unknown_training_images: bool,
     pub seed: u64,
     pub threads: usize,
 }

@@ -77,6 +77,9 @@ pub(crate) struct RunState {
     /// Those of them that its weights were computed from, if its file lists them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_fitted: Option<TrainingDigests>,
+    /// Whether the model of `--init` has training images that its file does not list.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_unknown_training_images: bool,
     /// Seconds of training, validation included.
     pub seconds: f64,
     /// Seconds of training steps.

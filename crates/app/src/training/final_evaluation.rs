@@ -127,6 +127,7 @@ pub(super) fn evaluate_final_model(
         n_parameters: model.network.architecture().n_parameters(),
         version: env!("CARGO_PKG_VERSION"),
         initial_weights: card.initial_weights.clone(),
+        has_unknown_training_images: card.has_unknown_training_images,
         seed: run.config.seed,
         threads: run.config.threads(),
     };

@@ -8,6 +8,7 @@ use super::{inputs, run_summary};
 use crate::config::TrainConfig;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file::{self, Initialisation};
+use crate::report::UNKNOWN_TRAINING_IMAGES;
 use crate::run_dir::file_names::CHECKPOINT;
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
@@ -33,15 +34,19 @@ pub(super) fn load(
 
 /// Adds what is known of the model of `--init` to the state of a run that begins.
 pub(super) fn add_to_state(init: Initialisation, run_state: &mut RunState) {
-    let Initialisation { file_digest, training_digests, fitted_digests, .. } = init;
-    run_state.init_file = Some(file_digest);
-    (run_state.init_digests, run_state.init_fitted) = (training_digests, fitted_digests);
+    run_state.init_file = Some(init.file_digest);
+    (run_state.init_digests, run_state.init_fitted) = (init.training_digests, init.fitted_digests);
+    run_state.has_unknown_training_images = init.has_unknown_training_images;
 }
 
 /// Adds the file of `--init` to the model card, and the images of its model to those that the card lists; shows how many of them
-/// are validation or test images of the run.
+/// are validation or test images of the run, and whether some of its images are unknown.
 pub(super) fn add_to_card(run_state: &RunState, card: &mut ModelCard, data: &Dataset, screen: &Screen) {
     card.initial_weights = run_state.init_file.clone();
+    card.has_unknown_training_images = run_state.has_unknown_training_images;
+    if card.has_unknown_training_images {
+        screen.field("note", UNKNOWN_TRAINING_IMAGES);
+    }
     let Some(all) = &run_state.init_digests else { return };
     // A file of an earlier version lists its training and validation images together.
     let (fitted, are) = match &run_state.init_fitted {

@@ -329,5 +329,6 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         validation: None,
         training_digests: Some(TrainingDigests::of(&[&data.train, &data.val])),
         held_out: Some(TrainingDigests::of(&[&data.val]).without(&TrainingDigests::of(&[&data.train]))),
+        has_unknown_training_images: false,
     }
 }

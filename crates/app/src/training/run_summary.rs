@@ -26,15 +26,11 @@ use crate::training::error::TrainingError;
 pub(super) fn show_initial_weights(screen: &Screen, path: &Path, start: &Initialisation) {
     let classifier =
         if start.with_classifier { "" } else { ", except for the classifier, which has other classes" };
-    let unknown = match start.training_digests {
-        Some(_) => "",
-        None => "; their training set is unknown and may include the test images and the validation images",
-    };
     let prefix = match start.prefix.as_str() {
         "" => String::new(),
         prefix => format!(", without the `{prefix}` before the names of its tensors"),
     };
-    screen.field("weights", &format!("from {}{prefix}{classifier}{unknown}", path.display()));
+    screen.field("weights", &format!("from {}{prefix}{classifier}", path.display()));
 }
 
 /// How many of the images of a set are those of the model of `--init`: what they are there.

@@ -48,6 +48,7 @@ pub(crate) fn card() -> ModelCard {
         instruction_sets: InstructionSets::of_this_build(),
         training_digests: Some(digests("000000000000002a000000000000002b")),
         held_out: Some(digests("000000000000002b")),
+        has_unknown_training_images: true,
     }
 }
 
