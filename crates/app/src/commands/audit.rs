@@ -31,17 +31,18 @@ const IMAGES_SEEN: usize = 12_000;
 pub(crate) fn run(config: &TrainConfig, screen: &Screen) -> Result<(), AppError> {
     let data = load(config, screen)?;
     MemoryEstimate::of(config, &data).check("lower --size")?;
-    let (evaluated, n_leaked) = without_leaked(&data);
+    let (evaluated, n_leaked) = without_leaked(config, &data);
     if evaluated.is_empty() {
-        return Err(if n_leaked == 0 {
-            DataLoadingError::EmptyTest.into()
-        } else {
-            CommandError::AllLeaked { has_patients: data.findings.patients.is_some() }.into()
+        let sets = if config.test.is_some() { "validation" } else { "validation and test" };
+        return Err(match (n_leaked, &config.test) {
+            (0, Some(_)) => CommandError::NothingToAudit.into(),
+            (0, None) => DataLoadingError::EmptyTest.into(),
+            _ => CommandError::AllLeaked { sets, has_patients: data.findings.patients.is_some() }.into(),
         });
     }
     tables::show_machine(screen, 1, config.threads());
     let audit = Audit::new(probes(config, &data, &evaluated, screen)?, evaluated.len(), n_leaked);
-    show(screen, &audit, &data);
+    show(screen, &audit, config, &data);
     screen.result(&audit);
     Ok(())
 }
@@ -81,7 +82,7 @@ fn probes(
     })
 }
 
-fn show(screen: &Screen, audit: &Audit, data: &Dataset) {
+fn show(screen: &Screen, audit: &Audit, config: &TrainConfig, data: &Dataset) {
     let (class_names, has_patients) = (&data.class_names[..], data.findings.patients.is_some());
     let mut rows = vec![["ROC AUC of", "mean", "95 % interval"].map(str::to_owned).to_vec()];
     // With two classes, both have the ROC AUC of the mean.
@@ -103,6 +104,7 @@ fn show(screen: &Screen, audit: &Audit, data: &Dataset) {
             format!("; {n} left out because they{or_patients} also occur in an earlier set")
         }
     };
-    screen.field("evaluated", &format!("on {}; 0.5 is chance{left_out}", counted(audit.n, "image")));
+    let image = if config.test.is_some() { "validation image" } else { "image" };
+    screen.field("evaluated", &format!("on {}; 0.5 is chance{left_out}", counted(audit.n, image)));
     screen.field("verdict", &audit.verdict);
 }

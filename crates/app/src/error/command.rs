@@ -70,13 +70,20 @@ pub enum CommandError {
         /// The difference.
         reason: String,
     },
-    /// `audit`: all validation and test images are leaked.
+    /// `audit`: there are no other images than those of `--test`.
     #[error(
-        "every validation and test image{} also occurs in an earlier set; `roentgen inspect` lists them; give other test \
-         images",
+        "there are no validation images, and those of --test are not checked, because they may be from elsewhere; give a \
+         validation set, or a larger --val-fraction"
+    )]
+    NothingToAudit,
+    /// `audit`: all images that could be checked are leaked.
+    #[error(
+        "every {sets} image{} also occurs in an earlier set; `roentgen inspect` lists them; give others",
         if *has_patients { ", or its patient," } else { "" }
     )]
     AllLeaked {
+        /// The names of their sets.
+        sets: &'static str,
         /// Whether the patients are known.
         has_patients: bool,
     },
@@ -104,6 +111,7 @@ impl CommandError {
             | Self::NoSuchClass { .. }
             | Self::NotExportable
             | Self::NoEvaluationData
+            | Self::NothingToAudit
             | Self::NotComparable { .. } => true,
             Self::NotAllRead { .. }
             | Self::StdinUnreadable { .. }

@@ -25,7 +25,7 @@ pub(super) fn data_section(input: &ReportInput<'_>) -> Markup {
         (leakage_table(findings))
         (crossing_patients(findings))
         (duplicate_groups(findings))
-        @if let Some(audit) = &input.metrics.audit { (shortcut_table(audit)) }
+        @if let Some(audit) = &input.metrics.audit { (shortcut_table(audit, input.config.test.is_some())) }
     }
 }
 
@@ -69,10 +69,11 @@ fn facts(input: &ReportInput<'_>) -> Markup {
 }
 
 /// How well linear classifiers predict the classes without what the images are about.
-fn shortcut_table(audit: &Audit) -> Markup {
+fn shortcut_table(audit: &Audit, has_test_option: bool) -> Markup {
+    let image = if has_test_option { "validation image" } else { "validation or test image" };
     html! {
         h3 id="shortcuts" { "Shortcuts" }
-        p.soft { "ROC AUC, the mean over the classes, on " (counted(audit.n, "validation or test image"))
+        p.soft { "ROC AUC, the mean over the classes, on " (counted(audit.n, image))
             "; 0.5 is chance. Full images: the model of this run. The others are linear classifiers, so networks may find "
             "more." }
         div.scroll { table {

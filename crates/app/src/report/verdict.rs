@@ -36,7 +36,7 @@ pub(crate) struct Verdict {
 
 /// The result of a run. Where every test image leaked, the classes can be predicted without what the images are about, or the
 /// model is no better than a guess, that is the headline.
-pub(crate) fn verdict(metrics: &Metrics, is_medical: bool) -> Verdict {
+pub(crate) fn verdict(metrics: &Metrics, config: &TrainConfig, is_medical: bool) -> Verdict {
     let (Some(main), Some(baseline)) = (metrics.main(), &metrics.majority_baseline) else {
         let headline = "The model was trained on all images; no image was left to test it on.".to_owned();
         return Verdict { headline, detail: String::new() };
@@ -51,7 +51,7 @@ pub(crate) fn verdict(metrics: &Metrics, is_medical: bool) -> Verdict {
         format!("Always predicting the most frequent class gives {}.", percent(baseline.accuracy));
     let all = format!("{result}, {interval}. {comparison}");
     let warning = all_leaked_sentence(metrics, &accuracy);
-    match warning.or_else(|| shortcut_sentence(metrics, is_medical, &accuracy)) {
+    match warning.or_else(|| shortcut_headline(metrics, config, is_medical, &accuracy)) {
         Some(headline) => Verdict { headline, detail: all },
         None if baseline.exceeded => {
             Verdict { headline: format!("{result}."), detail: format!("{interval}. {comparison}") }
@@ -108,13 +108,32 @@ fn not_exceeded_sentence(main: &SubsetMetrics, baseline: &MajorityBaseline) -> S
 }
 
 /// The headline where the classes can be predicted without what the images are about.
-fn shortcut_sentence(metrics: &Metrics, is_medical: bool, accuracy: &str) -> Option<String> {
+fn shortcut_headline(
+    metrics: &Metrics,
+    config: &TrainConfig,
+    is_medical: bool,
+    accuracy: &str,
+) -> Option<String> {
     let how = metrics.audit.as_ref()?.strongest_shortcut()?;
-    let set = if metrics.test.is_some() { "test set" } else { "validation set" };
+    let own_set = match &metrics.test {
+        None => Some("validation set"),
+        Some(_) => config.test.is_none().then_some("test set"),
+    };
     let subject = if is_medical { "the disease" } else { "what the images show" };
-    Some(format!(
-        "{accuracy} on its own {set}; the classes can be predicted {how}, so this says little about {subject}."
-    ))
+    Some(shortcut_sentence(accuracy, own_set, how, subject))
+}
+
+/// The same in words. The accuracy is that on `own_set`, or on the images of `--test`, which the check left out.
+fn shortcut_sentence(accuracy: &str, own_set: Option<&str>, how: &str, subject: &str) -> String {
+    match own_set {
+        Some(set) => format!(
+            "{accuracy} on its own {set}; the classes can be predicted {how}, so this says little about {subject}."
+        ),
+        None => format!(
+            "{accuracy} on the test set; the classes of the validation images can be predicted {how}, so the model may have \
+             learned this and not {subject}."
+        ),
+    }
 }
 
 /// What the metrics do not show: where the accuracy comes from.
@@ -265,6 +284,14 @@ mod tests {
         );
         assert!(said.ends_with("its balanced accuracy is 93.2 %, that of a guess 50.0 %."), "{said}");
         assert!(!sentence(0, 0).contains("distinguish"));
+    }
+
+    #[test]
+    fn a_separate_test_set_is_not_called_the_own_one_of_the_model() {
+        let sentence = |own_set| shortcut_sentence("98.0 %", own_set, "from its border", "the disease");
+        assert!(sentence(Some("test set")).starts_with("98.0 % on its own test set; the classes can be"));
+        let elsewhere = sentence(None);
+        assert!(elsewhere.starts_with("98.0 % on the test set; the classes of the validation images can be"));
     }
 
     #[test]

@@ -132,7 +132,8 @@ pub(super) fn evaluate_final_model(
         threads: run.config.threads(),
     };
     metrics.majority_baseline = metrics.main().and_then(MajorityBaseline::of);
-    let Verdict { headline, detail } = report::verdict(&metrics, is_medical(run.config, run.data));
+    let is_medical = is_medical(run.config, run.data);
+    let Verdict { headline, detail } = report::verdict(&metrics, run.config, is_medical);
     metrics.verdict = format!("{headline} {detail}").trim_end().to_owned();
     bar.finish_and_clear();
     Ok((metrics, test))

@@ -4,6 +4,9 @@
 //! and compared with the model of the run on the same images. A linear classifier is a lower bound: where it predicts the
 //! classes from the border, so does a network. It costs seconds instead of minutes. No random number is drawn and no
 //! weight is changed.
+//!
+//! Images of `--test` are not checked: they may be from elsewhere, where what gives away the class in the data of the training
+//! is absent, and would hide it.
 
 use rayon::prelude::*;
 use roentgen_data::{Dataset, FileFacts, ImageSet, Mask};
@@ -44,6 +47,7 @@ pub(crate) fn quick_audit(
     is_leaked: &[bool],
     full_image: &Predictions,
 ) -> Option<Audit> {
+    let is_leaked = &is_leaked[..n_checked(config, data)];
     let (not_leaked, fitted) = (indices_without(is_leaked), evenly_spaced(data.train.len(), MAX_FITTED));
     let evaluated: Vec<usize> =
         evenly_spaced(not_leaked.len(), MAX_EVALUATED).into_iter().map(|at| not_leaked[at]).collect();
@@ -92,14 +96,20 @@ fn visible_values(set: &ImageSet, image: usize, mask: Mask) -> Vec<f64> {
     set.visible(image, mask).iter().map(|&value| f64::from(value)).collect()
 }
 
-/// The validation and test images without the leaked ones, and how many leaked. A model may have memorised the class of an
-/// image that it was trained on.
+/// The validation and test images without the leaked ones and those of `--test`, and how many leaked. A model may have memorised
+/// the class of an image that it was trained on.
 #[must_use]
-pub(crate) fn without_leaked(data: &Dataset) -> (ImageSet, usize) {
-    let all = data.val.concat(&data.test);
+pub(crate) fn without_leaked(config: &TrainConfig, data: &Dataset) -> (ImageSet, usize) {
     let is_leaked = [&data.findings.is_leaked_val[..], &data.findings.is_leaked_test].concat();
-    let indices = indices_without(&is_leaked);
-    (all.select(&indices), all.len() - indices.len())
+    let n = n_checked(config, data);
+    let indices = indices_without(&is_leaked[..n]);
+    (data.val.concat(&data.test).select(&indices), n - indices.len())
+}
+
+/// How many images may be checked, of the validation set and after it the test set: all of both, or with `--test` the validation
+/// images alone.
+fn n_checked(config: &TrainConfig, data: &Dataset) -> usize {
+    data.val.len() + if config.test.is_some() { 0 } else { data.test.len() }
 }
 
 /// The indices of the images that did not leak.
@@ -157,6 +167,19 @@ mod tests {
         assert!(share(1, 8) > MAX_SHARE, "a run of a second");
         let config = TrainConfig { epochs: Some(1), width: 8, ..TrainConfig::default() };
         assert!(quick_audit(&config, &data, &[false; 12], &Predictions::new(3)).is_none());
+    }
+
+    #[test]
+    fn images_of_a_separate_test_set_are_not_checked() {
+        let phantom = PhantomOptions { train: 3, val: 6, test: 9, ..PhantomOptions::default() };
+        let mut data = phantom_dataset(&phantom, &LoadOptions::default(), &silent).expect("films");
+        (data.findings.is_leaked_val[0], data.findings.is_leaked_test[0]) = (true, true);
+        let checked = |test: Option<&str>| {
+            let config = TrainConfig { test: test.map(Into::into), ..TrainConfig::default() };
+            let (images, n_leaked) = without_leaked(&config, &data);
+            (images.len(), n_leaked)
+        };
+        assert_eq!([checked(None), checked(Some("elsewhere"))], [(13, 2), (5, 1)]);
     }
 
     #[test]
