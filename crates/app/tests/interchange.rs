@@ -131,7 +131,7 @@ fn what_the_first_model_was_trained_on_is_no_validation_for_the_next() {
     assert!(val.iter().all(|line| line["leaked"] == !is_held_out(line)));
     let report = fs::read_to_string(here.join("second/report.html")).unwrap();
     assert!(
-        report.contains("or in that of the initial model") && !report.contains("No image occurs in more")
+        report.contains("or in that of the initial model") && !report.contains("No image was found in more")
     );
     // The same split: its validation images are those of the first model, and no weight was computed from them.
     let metrics = train(&["--data", "films", "--init", "first", "--out", "third"], here);
@@ -203,7 +203,7 @@ fn initial_weights_with_an_unknown_training_set_have_a_note() {
         assert_eq!(metrics.get("has_unknown_training_images").is_some(), is_unknown, "{run}");
         let page = fs::read_to_string(here.join(run).join("report.html")).unwrap();
         assert_eq!(page.contains("The training images of the initial weights are not all known"), is_unknown);
-        assert_eq!(page.contains("No image occurs in more than one set"), !is_unknown, "{run}");
+        assert_eq!(page.contains("No image was found in more than one set"), !is_unknown, "{run}");
         let printed = text(&roentgen(&["evaluate", run, "--data", "other"], here).stdout);
         let printed = printed.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(printed.contains("no test image is a training or validation image"), !is_unknown);

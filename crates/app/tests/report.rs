@@ -96,6 +96,10 @@ fn training_images_come_from_the_data_and_test_images_from_the_test_set() {
     // The same file names in both folders: bright to train on, dark to test on.
     write_noise(&folder.path().join("data"), 20, 40, [200, 250]);
     write_noise(&folder.path().join("other"), 20, 40, [0, 50]);
+    for data in ["data", "other"] {
+        let class = folder.path().join(data).join("normal");
+        fs::rename(class.join("00.png"), class.join("person1_virus_1.png")).unwrap();
+    }
     train(&["--data", "data", "--test", "other", "--out", "run"], folder.path());
     let page = fs::read_to_string(folder.path().join("run/report.html")).unwrap();
     let (training, test) = page.split_once("Worst errors").unwrap();
@@ -103,6 +107,7 @@ fn training_images_come_from_the_data_and_test_images_from_the_test_set() {
     assert!(training.len() >= 8 && test.len() >= 8, "{} and {} images", training.len(), test.len());
     assert!(training.iter().all(|[mean, _]| *mean > 150.0), "{training:?}");
     assert!(test.iter().all(|[mean, _]| *mean < 100.0), "{test:?}");
+    assert!(!page.contains("was found in more than one set"), "person1 may be one patient");
 }
 
 #[test]
@@ -111,14 +116,19 @@ fn the_images_of_a_csv_file_are_shown_as_they_are() {
     write_noise(folder.path(), 20, 224, [0, 250]);
     let lines = ["normal", "pneumonia"].into_iter();
     let lines: String =
-        lines.flat_map(|class| (0..20).map(move |i| format!("{class}/{i:02}.png,{class}\n"))).collect();
-    fs::write(folder.path().join("list.csv"), "path,label\n".to_owned() + &lines).unwrap();
+        lines.flat_map(|class| (0..20).map(move |i| format!("{class}/{i:02}.png,{class},\n"))).collect();
+    // One cell of the patients is filled.
+    let lines = lines.replacen(",\n", ",P1\n", 1);
+    fs::write(folder.path().join("list.csv"), "path,label,patient\n".to_owned() + &lines).unwrap();
     train(&["--data", "list.csv", "--out", "run"], folder.path());
     let page = fs::read_to_string(folder.path().join("run/report.html")).unwrap();
     let shown = brightness(&page);
     assert!(shown.len() >= 10, "{} images", shown.len());
     // Reduced to 28 pixels, the noise would average out.
     assert!(shown.iter().all(|[_, deviation]| *deviation > 60.0), "{shown:?}");
+    let found =
+        "No image, and no known patient, was found in more than one set (patient unknown: 39 images).";
+    assert!(page.contains(found));
 }
 
 #[test]

@@ -87,6 +87,9 @@ pub struct Patients {
     pub n_unknown: usize,
     /// Patients with images in more than one given set, sorted.
     pub crossing: Vec<String>,
+    /// Names that are guesses in the separate test set and that other sets have too: taken for different patients, which is not
+    /// certain.
+    pub n_matching_guesses: usize,
 }
 
 /// A patient, as patients are told apart in splits and between sets.

@@ -14,7 +14,9 @@ use crate::file_facts::FileFacts;
 use crate::file_notes::file_notes;
 use crate::image_file::ImageFile;
 use crate::image_set::{Entry, ImageSet};
-use crate::leakage::{ImageLocation, ImageRecord, crossing_patients, find_leakage, which_leaked};
+use crate::leakage::{
+    ImageLocation, ImageRecord, count_matching_guesses, crossing_patients, find_leakage, which_leaked,
+};
 use crate::negatives::BrightnessPattern;
 use crate::options::{Channels, Fold, Invert, LoadOptions, default_val_fraction};
 use crate::parts::Parts;
@@ -301,7 +303,8 @@ impl ImagePool {
         let n_unknown = self.records.len() - ids.len();
         ids.sort_unstable();
         ids.dedup();
-        Some(Patients { source, n: ids.len(), n_unknown, crossing })
+        let n_matching_guesses = count_matching_guesses(&self.records);
+        Some(Patients { source, n: ids.len(), n_unknown, crossing, n_matching_guesses })
     }
 }
 

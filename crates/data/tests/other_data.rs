@@ -231,6 +231,7 @@ fn patients_of_file_names_in_a_separate_test_set_are_a_note_and_no_leakage() {
     let guessed = load(&options);
     let patients = guessed.findings.patients.unwrap();
     assert_eq!((patients.n, patients.crossing), (4, vec![]), "two in each data set");
+    assert_eq!(patients.n_matching_guesses, 2);
     assert_eq!(guessed.findings.is_leaked_test, [false; 3]);
     let note =
         "2 patients, from file names like person1000_virus_1681, have the same name in the separate test set";
@@ -244,7 +245,7 @@ fn patients_of_file_names_in_a_separate_test_set_are_a_note_and_no_leakage() {
     let pattern = Some(PatientPattern::new("^(person[0-9]+_virus)").unwrap());
     let given = load(&LoadOptions { patient_pattern: pattern, ..options.clone() });
     let patients = given.findings.patients.unwrap();
-    assert_eq!((patients.n, patients.crossing.len()), (2, 2));
+    assert_eq!((patients.n, patients.crossing.len(), patients.n_matching_guesses), (2, 2, 0));
     assert_eq!(given.findings.is_leaked_test, [true; 3]);
     fs::copy(data.join("b/person2_virus_3.png"), extra.join("a/person2_virus_3.png")).unwrap();
     assert_eq!(load(&options).findings.is_leaked_test, [false, false, true]);

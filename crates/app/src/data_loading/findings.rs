@@ -38,7 +38,7 @@ pub(crate) fn show_findings(screen: &Screen, data: &Dataset) {
 }
 
 fn show_patients(screen: &Screen, patients: &Patients) {
-    let Patients { source, n, n_unknown, crossing } = patients;
+    let Patients { source, n, n_unknown, crossing, .. } = patients;
     let unknown = match n_unknown {
         0 => String::new(),
         n => format!("; {} of unknown patients, each counted as a patient of its own", counted(*n, "image")),

@@ -114,7 +114,7 @@ impl Inspection {
             conflicts: conflicts(data),
             leakage: leakage.iter().map(LeakedPair::of).collect(),
             patients: match patients {
-                Some(Patients { source, n, n_unknown, crossing }) => PatientFacts {
+                Some(Patients { source, n, n_unknown, crossing, .. }) => PatientFacts {
                     source: Some(source.to_string()),
                     n: *n,
                     n_unknown: *n_unknown,

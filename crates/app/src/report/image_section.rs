@@ -6,6 +6,7 @@ use super::image_figures::{figure, image_and_window, least_certain, samples, wor
 use super::input::{MANY_CLASSES, ReportInput};
 use super::overlay::css_gradient;
 use crate::metrics::Predictions;
+use crate::metrics::test_metrics::main_images;
 use crate::model::explain::grad_cam;
 use crate::model::ood::RejectReason;
 use crate::model::predicted_set::PredictedSet;
@@ -46,16 +47,14 @@ fn hard_test_images(input: &ReportInput<'_>, test: &PredictedSet) -> Markup {
     let PredictedSet { predictions, is_leaked, reject_reasons, .. } = test;
     let reasons = reject_reasons.clone().unwrap_or_else(|| vec![None; predictions.len()]);
     let rejected: Vec<usize> = (0..predictions.len()).filter(|&image| reasons[image].is_some()).collect();
-    // A rejected image has no class, so it is neither right nor wrong; one that leaked is not part of the figures either.
-    let mut is_left_out: Vec<bool> =
-        reasons.iter().zip(is_leaked).map(|(reason, is_leaked)| reason.is_some() || *is_leaked).collect();
+    let mut is_left_out = are_left_out(is_leaked, &reasons);
     let errors = worst_errors(predictions, MAX_IMAGES, &is_left_out);
     errors.iter().for_each(|&image| is_left_out[image] = true);
     let uncertain = least_certain(predictions, MAX_IMAGES, &is_left_out);
     let shown = |images: &[usize]| test_images(input, predictions, images, &reasons);
     html! {
         h3 { "Worst errors" }
-        @if errors.is_empty() { p { "None: every test image that was neither rejected nor leaked was classified correctly." } } @else {
+        @if errors.is_empty() { p { "None: every image of the metrics above that was not rejected was classified correctly." } } @else {
             p.soft { "The surest of the wrong predictions, the most probable first." }
             (heat_legend(input))
             (shown(&errors))
@@ -74,6 +73,16 @@ fn hard_test_images(input: &ReportInput<'_>, test: &PredictedSet) -> Markup {
             (shown(&rejected[..rejected.len().min(MAX_IMAGES)]))
         }
     }
+}
+
+/// Of each test image, whether it is not part of the metrics, or rejected: such an image has no class, so it is neither right nor
+/// wrong.
+fn are_left_out(is_leaked: &[bool], reasons: &[Option<RejectReason>]) -> Vec<bool> {
+    let mut are_left_out = vec![true; reasons.len()];
+    for image in main_images(is_leaked) {
+        are_left_out[image] = reasons[image].is_some();
+    }
+    are_left_out
 }
 
 /// What the colours of the heat maps mean.
@@ -128,4 +137,16 @@ fn test_image(
         p.soft { (test.name(image)) }
     };
     figure(&shown, Some(&heat), test.name(image), &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_every_test_image_leaked_the_errors_are_those_of_the_metrics() {
+        let reasons = [None, Some(RejectReason::Distance), None];
+        assert_eq!(are_left_out(&[true, false, false], &reasons), [true, true, false]);
+        assert_eq!(are_left_out(&[true; 3], &reasons), [false, true, false]);
+    }
 }

@@ -1,6 +1,7 @@
 //! The top of the page: the result, and what a reader must know to interpret it.
 
 use maud::{Markup, html};
+use roentgen_data::Patients;
 
 use super::input::{ReportInput, sentence, with_code};
 use crate::config::TrainConfig;
@@ -184,11 +185,13 @@ fn leakage_remark(input: &ReportInput<'_>) -> Markup {
     let leaky = input.metrics.test.as_ref().filter(|test| test.n_leaked > 0);
     let has_leaky_val = input.metrics.has_leaky_val();
     let findings = &input.data.findings;
-    let n_crossing = findings.patients.as_ref().map_or(0, |patients| patients.crossing.len());
+    let patients = findings.patients.as_ref();
+    let may_share_patients =
+        patients.is_some_and(|patients| !patients.crossing.is_empty() || patients.n_matching_guesses > 0);
     html! {
         @if let Some(TestMetrics { n_leaked, test, test_deduplicated, .. }) = leaky {
             p.remark.bad {
-                (counted(*n_leaked, "test image")) @if findings.patients.is_some() { " or their patients" } " also occur in the training or validation set"
+                (counted(*n_leaked, "test image")) @if patients.is_some() { " or their patients" } " also occur in the training or validation set"
                 @if input.config.init.is_some() { ", or in those of the initial model" } ". "
                 @if test_deduplicated.is_some() {
                     "The metrics above, the confusion matrix and the curves leave them out. On all "
@@ -203,12 +206,23 @@ fn leakage_remark(input: &ReportInput<'_>) -> Markup {
         }
         @if input.model.card.has_unknown_training_images {
             p.remark.bad { (sentence(UNKNOWN_TRAINING_IMAGES)) }
-        } @else if leaky.is_none() && !has_leaky_val && findings.leakage.is_empty() && n_crossing == 0 {
-            p.remark.good {
-                @if findings.patients.is_some() { "No image and no patient occurs in more than one set." }
-                @else { "No image occurs in more than one set." }
-            }
+        } @else if leaky.is_none() && !has_leaky_val && findings.leakage.is_empty() && !may_share_patients {
+            p.remark.good { (no_leakage_in_words(patients)) }
         }
+    }
+}
+
+/// That no leakage was found: of images that are alike, and of patients as far as they are known.
+fn no_leakage_in_words(patients: Option<&Patients>) -> String {
+    match patients {
+        None => "No image was found in more than one set.".to_owned(),
+        Some(Patients { n_unknown: 0, .. }) => {
+            "No image and no patient was found in more than one set.".to_owned()
+        }
+        Some(Patients { n_unknown, .. }) => format!(
+            "No image, and no known patient, was found in more than one set (patient unknown: {}).",
+            counted(*n_unknown, "image")
+        ),
     }
 }
 
