@@ -92,8 +92,8 @@ impl PredictedSet {
 
     /// The same without the images that leaked; `None` if none leaked, or all did.
     pub(crate) fn deduplicated_metrics(&self, class_names: &[String]) -> Option<SubsetMetrics> {
-        let has_both = (1..self.is_leaked.len()).contains(&self.n_leaked());
-        has_both.then(|| self.main().metrics(class_names))
+        let n_main = main_images(&self.is_leaked).len();
+        (n_main < self.is_leaked.len()).then(|| self.main().metrics(class_names))
     }
 
     /// How many images leaked.
