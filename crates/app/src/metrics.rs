@@ -23,7 +23,7 @@ mod weighted_confusion;
 use rayon::prelude::*;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-pub(crate) use bootstrap::bootstrap;
+pub(crate) use bootstrap::{bootstrap, gain_interval};
 pub(crate) use calibration::CalibrationMetrics;
 use calibration::calibration_intervals;
 pub use confusion::Confusion;

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::error::AppError;
-use crate::metrics::{Interval, bootstrap};
+use crate::metrics::{Interval, bootstrap, gain_interval};
 use crate::run_dir::predictions_file;
 use crate::terminal::figures::{or_dash, percent};
 use crate::terminal::screen::{Screen, counted, table};
@@ -159,18 +159,16 @@ impl Comparison {
             pairs.iter().filter(|pair| pair.correct[run] && !pair.correct[1 - run]).count() as u64
         };
         let gain = |pair: &Pair| i64::from(pair.correct[1]) - i64::from(pair.correct[0]);
-        let samples = bootstrap(pairs.len(), patients.as_deref(), |times| {
-            let n: f64 = times.iter().sum();
-            let mean = |difference: &dyn Fn(&Pair) -> f64| {
-                let sum: f64 = pairs.iter().zip(times).map(|(pair, times)| times * difference(pair)).sum();
-                Some(sum / n)
-            };
-            vec![mean(&|pair| gain(pair) as f64), mean(&|pair| pair.loss[1] - pair.loss[0])]
+        let gains: Vec<i64> = pairs.iter().map(gain).collect();
+        let losses = bootstrap(pairs.len(), patients.as_deref(), |times| {
+            let difference = |pair: &Pair| pair.loss[1] - pair.loss[0];
+            let sum: f64 = pairs.iter().zip(times).map(|(pair, times)| times * difference(pair)).sum();
+            vec![Some(sum / times.iter().sum::<f64>())]
         });
         let mut gain_by_patient: BTreeMap<usize, i64> = BTreeMap::new();
-        for (image, pair) in pairs.iter().enumerate() {
+        for (image, gain) in gains.iter().enumerate() {
             let patient = patients.as_ref().map_or(image, |patients| patients[image] as usize);
-            *gain_by_patient.entry(patient).or_default() += gain(pair);
+            *gain_by_patient.entry(patient).or_default() += gain;
         }
         let p_value = permutation_p(gain_by_patient.values().copied());
         Self {
@@ -179,10 +177,10 @@ impl Comparison {
             is_same_by_digest: *is_same_by_digest,
             accuracy,
             accuracy_difference: accuracy[1] - accuracy[0],
-            accuracy_difference_interval: samples[0].percentile(),
+            accuracy_difference_interval: gain_interval(&gains, patients.as_deref()),
             log_loss,
             log_loss_difference: log_loss[1] - log_loss[0],
-            log_loss_difference_interval: samples[1].percentile(),
+            log_loss_difference_interval: losses[0].percentile(),
             only_correct: [only(0), only(1)],
             p_value,
             significant: p_value < SIGNIFICANCE,
@@ -289,6 +287,28 @@ mod tests {
         assert!(!same.significant && same.is_same_by_digest);
     }
 
+    fn contains_zero(comparison: &Comparison) -> bool {
+        let [low, high] = comparison.accuracy_difference_interval.expect("an interval");
+        (low..=high).contains(&0.0)
+    }
+
+    #[test]
+    fn the_interval_of_the_difference_contains_zero_where_the_test_is_not_significant() {
+        for (first, second, has_no_difference) in
+            [(0usize, 3usize, true), (0, 5, true), (5, 0, true), (0, 7, false)]
+        {
+            let [of_first, of_second] = [(first, 0), (second, first)].map(|(n, before)| {
+                (0..100)
+                    .map(|i| recorded(i, i >= 12 || (before..before + n).contains(&i)))
+                    .collect::<Vec<RecordedPrediction>>()
+            });
+            let comparison = Comparison::of(&pair(&of_first, &of_second).expect("the same images"));
+            assert_eq!(comparison.only_correct, [first as u64, second as u64]);
+            let found = (contains_zero(&comparison), !comparison.significant);
+            assert_eq!(found, (has_no_difference, has_no_difference), "{comparison:?}");
+        }
+    }
+
     /// Ten patients with six images each, all six correct or all six wrong: 24 more images are correct, but of only four
     /// patients.
     #[test]
@@ -305,6 +325,7 @@ mod tests {
             (by_patient.n_patients, by_patient.p_value, by_patient.significant),
             (Some(10), 0.125, false)
         );
+        assert!(contains_zero(&by_patient), "{by_patient:?}");
         let unknown = |lines: &[RecordedPrediction]| -> Vec<RecordedPrediction> {
             lines.iter().map(|line| RecordedPrediction { patient: None, ..line.clone() }).collect()
         };

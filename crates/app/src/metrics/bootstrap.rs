@@ -5,6 +5,7 @@
 //!
 //! - [`Samples::percentile`]: percentiles that are widened as Student's t is against the normal distribution (Hesterberg
 //!   2015), for metrics of the confusion matrix and for differences;
+//! - [`gain_interval`]: the same with two groups more, for a difference of two accuracies;
 //! - [`mean_interval`]: the studentised bootstrap, for means such as the log loss, which a few images with a large loss
 //!   decide.
 
@@ -101,6 +102,35 @@ impl Samples {
             [quantile(&self.values, tail), quantile(&self.values, 1.0 - tail)]
         })
     }
+}
+
+/// Interval of the mean of `gains`: of each image, 1 if only the second of two models is right, -1 if only the first is, else 0.
+///
+/// Where only one of them has such images, no sample has a mean of the other sign, however few they are. So two groups are
+/// added to those that are drawn: one that only the first model is right about, and one that only the second is (Bonett and
+/// Price 2012, "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data"). They have
+/// the mean size of the others, and the mean gain, without its sign, of those that have one; of all their images if no group
+/// has one.
+#[must_use]
+pub(crate) fn gain_interval(gains: &[i64], groups: Option<&[u32]>) -> Option<Interval> {
+    let groups = Groups::new(gains.len(), groups);
+    if groups.n < MIN_GROUPS {
+        return None;
+    }
+    // Of each group, its images and the sum of their gains.
+    let mut sums: Vec<[f64; 2]> = vec![[0.0; 2]; groups.n];
+    for (&gain, &group) in gains.iter().zip(&groups.of_image) {
+        sums[group][0] += 1.0;
+        sums[group][1] += gain as f64;
+    }
+    let n_images = gains.len() as f64 / groups.n as f64;
+    let steps: Vec<f64> = sums.iter().map(|[_, gain]| gain.abs()).filter(|&step| step > 0.0).collect();
+    let step = if steps.is_empty() { n_images } else { steps.iter().sum::<f64>() / steps.len() as f64 };
+    // No group gains more than its images.
+    let n_images = n_images.max(step);
+    sums.extend([[n_images, step], [n_images, -step]]);
+    let samples = bootstrap(sums.len(), None, |times| vec![Some(mean_and_error(&sums, times).0)]);
+    samples[0].percentile()
 }
 
 /// Interval of the mean of positive numbers, one for each image: the studentised bootstrap (Efron and Tibshirani 1993,
