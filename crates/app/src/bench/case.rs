@@ -17,7 +17,7 @@ use crate::error::bench::BenchError;
 use crate::metrics::quantile::quantile;
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
-use crate::training::memory_estimate::MemoryEstimate;
+use crate::training::memory_estimate::{MemoryEstimate, Remedy};
 use crate::training::step::TrainingStep;
 
 /// Seconds of timed steps.
@@ -122,7 +122,7 @@ impl Case {
     ) -> Result<(), TrainingError> {
         let (n_threads, is_training) = (rayon::current_num_threads(), self.mode == Mode::Train);
         MemoryEstimate::of_steps(&config.model(), self.batch, config.size, n_threads, is_training)
-            .check(remedy)
+            .check(Remedy::Settings(remedy))
     }
 
     fn measured(self, mut work: impl FnMut()) -> CaseResult {

@@ -21,7 +21,7 @@ use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
 use crate::training::follower::follow;
 use crate::training::leader::Leader;
-use crate::training::memory_estimate::{MORE_ROOM, MemoryEstimate, SMALLER_TRAINING};
+use crate::training::memory_estimate::{MORE_ROOM, MemoryEstimate, Remedy, SMALLER_TRAINING};
 use crate::training::pipeline::{Execution, FinishedRun, train_in_folder, train_led};
 use crate::training::resumption::Resumption;
 use crate::training::several_runs::SeveralRuns;
@@ -130,7 +130,7 @@ fn open_run(path: &Path, resumption: &Resumption) -> Result<(RunFolder, TrainCon
 /// memory to train on them; `remedy` is what to do then.
 fn load_on_all(
     config: &TrainConfig,
-    remedy: &'static str,
+    remedy: Remedy,
     ranks: &Ranks,
     screen: &Screen,
 ) -> Result<Dataset, AppError> {

@@ -2,7 +2,7 @@
 
 /// What a sentence has, and what the page has in its place; a text before one that it contains. `{}` is any text, at the end of an
 /// entry the rest of the line.
-const WORDS: [(&str, &str); 32] = [
+const WORDS: [(&str, &str); 34] = [
     ("ignore them with --skip-bad", "leave them out, with a choice behind More on the page Train"),
     (
         "consider --prior balanced or, stronger, --class-weights balanced",
@@ -13,6 +13,14 @@ const WORDS: [(&str, &str); 32] = [
     ("give a test set, or a larger --test-fraction", "give more images, or a test set"),
     ("raise --micro-batches, or lower --batch, --size or --width", SMALLER),
     ("lower --batch, --size or --width", SMALLER),
+    (
+        "turn the averaging of weights off with --ema 0",
+        "choose the preset default, behind More on the page Train",
+    ),
+    (
+        "lower --size, or turn the oversampling off with --oversample-hard 1",
+        "choose a smaller size, or the preset default, behind More on the page Train",
+    ),
     (
         "choose --size 16 or more, a larger --batch, or give more images",
         "give more images, or choose a size of 16 or more behind More",

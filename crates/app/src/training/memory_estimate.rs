@@ -8,7 +8,7 @@ use crate::config::TrainConfig;
 use crate::config::build::resnet9_config;
 use crate::memory::{FreeMemory, free_memory, used_memory};
 use crate::model::inference::evaluation_batch;
-use crate::terminal::screen::mebibytes;
+use crate::terminal::screen::{counted, mebibytes};
 use crate::training::error::TrainingError;
 use crate::training::hard_examples::{first_training, n_epoch_images};
 use crate::training::probe_training::probe_network;
@@ -19,14 +19,41 @@ const PROGRAM_BYTES: usize = 56 << 20;
 /// Copies of the weights after training: values, gradients, the tensors of the file, and the file.
 const FINAL_COPIES: usize = 4;
 /// What makes a run smaller.
-pub(crate) const LOWER_SETTINGS: &str = "lower --batch, --size or --width";
+pub(crate) const LOWER_SETTINGS: Remedy = Remedy::Settings("lower --batch, --size or --width");
 /// What makes a training smaller.
-pub(crate) const SMALLER_TRAINING: &str = "raise --micro-batches, or lower --batch, --size or --width";
-/// What makes room for a training that is continued, whose settings cannot be changed.
-pub(crate) const MORE_ROOM: &str =
-    "end other programs, lower --threads, or continue it on a machine with more memory";
+pub(crate) const SMALLER_TRAINING: Remedy =
+    Remedy::Settings("raise --micro-batches, or lower --batch, --size or --width");
+/// What makes room for a training that is continued.
+pub(crate) const MORE_ROOM: Remedy =
+    Remedy::Room("end other programs, lower --threads, or continue it on a machine with more memory");
+/// What makes a run smaller whose largest part is [`Part::Measurement`]. It is as large as [`measured_batch`] lets it be,
+/// at any size and width.
+const NO_AVERAGE: &str = "turn the averaging of weights off with --ema 0";
+/// What makes a run smaller whose largest part is [`Part::FirstTraining`]: batch and width of this training are fixed.
+const NO_FIRST_TRAINING: &str = "lower --size, or turn the oversampling off with --oversample-hard 1";
 /// Bytes for an image and a class in the evaluation of a set: logit, probability, rank, and both numbers as text.
 const BYTES_OF_CLASS: usize = 80;
+
+/// What to do where there is too little memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Remedy {
+    /// To change settings: those of the command that make a training step smaller.
+    Settings(&'static str),
+    /// To make room, because the settings cannot be changed.
+    Room(&'static str),
+}
+
+/// The part of a run that takes the most memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    /// A training step.
+    #[default]
+    Training,
+    /// A forward pass that measures the batch norms of averaged weights.
+    Measurement,
+    /// A step of the first training of hard-example oversampling.
+    FirstTraining,
+}
 
 /// The bytes of a run by purpose, and what the largest of them depend on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,7 +65,7 @@ pub(crate) struct MemoryEstimate {
     pub data_bytes: usize,
     /// Parameters, their gradients, the moments of Adam, the running average.
     pub parameter_bytes: usize,
-    /// Activations of a training step, and their gradients.
+    /// Activations of the largest part, and their gradients.
     pub activation_bytes: usize,
     /// Working memory of the kernels.
     pub kernel_bytes: usize,
@@ -48,8 +75,10 @@ pub(crate) struct MemoryEstimate {
     pub checkpoint_bytes: usize,
     /// After training, when its memory is free again: the model as a file, and the evaluation of every set.
     pub final_bytes: usize,
-    /// Images that go through the network together in a training step.
-    batch: usize,
+    /// What takes most of it.
+    part: Part,
+    /// Images that go through the network together there.
+    n_images: usize,
     /// Side of an image.
     size: usize,
     /// Channels of the first convolution.
@@ -85,13 +114,17 @@ impl MemoryEstimate {
         let size = config.size as usize;
         let batch = config.batch(n_train).min(n_epoch).div_ceil(n_shards).max(1);
         let is_averaged = config.ema > 0.0;
+        let measured = if is_averaged { measured_batch(config.width, size).min(n_epoch) } else { 0 };
         // A pass that only measures has no gradients, which are an eighth.
-        let measured = if is_averaged { measured_batch(config.width, size).min(n_epoch) * 7 / 8 } else { 0 };
+        let measured_as_trained = measured * 7 / 8;
+        let is_measurement = measured_as_trained > batch;
+        let (part, n_images) =
+            if is_measurement { (Part::Measurement, measured) } else { (Part::Training, batch) };
         let of_sets = [&data.train, &data.val, &data.test].into_iter().map(ImageSet::n_bytes).sum::<usize>();
         let is_oversampled = config.oversample_hard > 1;
         let of_epoch = if is_oversampled { data.train.n_bytes() * n_epoch / n_train.max(1) } else { 0 };
         let sizes = RunSizes {
-            batch: batch.max(measured),
+            batch: batch.max(measured_as_trained),
             n_shards,
             size,
             n_threads: config.threads(),
@@ -100,7 +133,7 @@ impl MemoryEstimate {
             data_bytes: of_sets + of_epoch,
             is_averaged,
         };
-        let run = Self { batch, ..Self::of_sizes(&resnet9_config(config, data), sizes) };
+        let run = Self { part, n_images, ..Self::of_sizes(&resnet9_config(config, data), sizes) };
         let first = is_oversampled.then(|| Self::of_first_training(config, data, of_sets));
         first.filter(|first| first.total_bytes > run.total_bytes).unwrap_or(run)
     }
@@ -123,7 +156,8 @@ impl MemoryEstimate {
         let of_run = 2 * size_of::<f32>() * resnet9_config(config, data).architecture().n_parameters();
         let first = Self::of_sizes(&probe_network(data.channels, data.class_names.len()), sizes);
         let parameter_bytes = first.parameter_bytes + of_run;
-        let first = Self { parameter_bytes, checkpoint_bytes: 0, final_bytes: 0, ..first };
+        let part = Part::FirstTraining;
+        let first = Self { parameter_bytes, checkpoint_bytes: 0, final_bytes: 0, part, ..first };
         Self { total_bytes: first.sum(), ..first }
     }
 
@@ -157,7 +191,8 @@ impl MemoryEstimate {
             validation_bytes: evaluation(n_validated),
             checkpoint_bytes: checkpoint,
             final_bytes: FINAL_COPIES * of_weights + evaluation(n_evaluated),
-            batch,
+            part: Part::Training,
+            n_images: batch,
             size,
             width: network.width,
         };
@@ -191,7 +226,7 @@ impl MemoryEstimate {
             parameter_bytes: copies * of_weights,
             activation_bytes: memory.activations,
             kernel_bytes: memory.kernels + memory.shared,
-            batch,
+            n_images: batch,
             size,
             width: network.width,
             ..Self::default()
@@ -199,11 +234,11 @@ impl MemoryEstimate {
         Self { total_bytes: estimate.sum(), ..estimate }
     }
 
-    /// Fails if the run takes more memory than there is; `remedy` names the flags of the command that make it smaller.
+    /// Fails if the run takes more memory than there is; `remedy` is what the user of the command can do then.
     ///
     /// # Errors
     /// [`TrainingError::NotEnoughMemory`].
-    pub(crate) fn check(&self, remedy: &'static str) -> Result<(), TrainingError> {
+    pub(crate) fn check(&self, remedy: Remedy) -> Result<(), TrainingError> {
         self.check_beside(1, remedy)
     }
 
@@ -211,20 +246,41 @@ impl MemoryEstimate {
     ///
     /// # Errors
     /// As [`Self::check`].
-    pub(crate) fn check_beside(&self, n_sharing: usize, remedy: &'static str) -> Result<(), TrainingError> {
-        let Self { batch, size, width, .. } = self;
+    pub(crate) fn check_beside(&self, n_sharing: usize, remedy: Remedy) -> Result<(), TrainingError> {
         match free_memory(n_sharing) {
             Some(free) if !self.fits(free, used_memory()) => Err(TrainingError::NotEnoughMemory {
                 needed: mebibytes(self.total_bytes as u64),
                 free: mebibytes(free.bytes + used_memory()),
                 limited_by: free.limited_by,
-                activations: format!(
-                    "{} are the activations of {batch} images of {size}x{size} at width {width}",
-                    mebibytes(self.activation_bytes as u64)
-                ),
-                remedy,
+                activations: self.activations(),
+                remedy: self.remedy(remedy),
             }),
             _ => Ok(()),
+        }
+    }
+
+    /// The bytes that depend on the settings most, and what they are for.
+    fn activations(&self) -> String {
+        let Self { activation_bytes, part, n_images, size, width, .. } = self;
+        let of = match part {
+            Part::Training => "",
+            Part::Measurement => ", on which the batch norms of the averaged weights are measured",
+            Part::FirstTraining => ", in the first training of hard-example oversampling",
+        };
+        format!(
+            "{} are the activations of {} of {size}x{size} at width {width}{of}",
+            mebibytes(*activation_bytes as u64),
+            counted(*n_images, "image")
+        )
+    }
+
+    /// What to do where it is too much; of settings, those that make the largest part smaller.
+    fn remedy(&self, remedy: Remedy) -> &'static str {
+        match (remedy, self.part) {
+            (Remedy::Settings(of_training), Part::Training) => of_training,
+            (Remedy::Settings(_), Part::Measurement) => NO_AVERAGE,
+            (Remedy::Settings(_), Part::FirstTraining) => NO_FIRST_TRAINING,
+            (Remedy::Room(text), _) => text,
         }
     }
 
@@ -264,10 +320,50 @@ mod tests {
         }
     }
 
+    fn films() -> Dataset {
+        let films = PhantomOptions { train: 60, val: 3, test: 3, ..PhantomOptions::default() };
+        phantom_dataset(&films, &LoadOptions::default(), &silent).expect("films")
+    }
+
+    #[test]
+    fn each_flag_of_the_message_lowers_the_largest_part() {
+        let data = films();
+        let plain = TrainConfig { size: 48, batch: Some(48), ..TrainConfig::default() };
+        let averaged = TrainConfig { ema: 0.99, micro_batches: 16, ..plain.clone() };
+        let oversampled =
+            TrainConfig { width: 8, batch: Some(4), oversample_hard: 10, ..TrainConfig::default() };
+        let of_measurement = "60 images of 48x48 at width 64, on which the batch norms";
+        let of_first = "32 images of 24x24 at width 32, in the first training";
+        for (config, part, words, flags) in [
+            (plain, Part::Training, "48 images of", &["--micro-batches", "--batch", "--size", "--width"][..]),
+            (averaged, Part::Measurement, of_measurement, &["--ema"][..]),
+            (oversampled, Part::FirstTraining, of_first, &["--size", "--oversample-hard"][..]),
+        ] {
+            let all = MemoryEstimate::of(&config, &data);
+            assert!(all.part == part && all.activations().contains(words), "{}", all.activations());
+            let remedy = all.remedy(SMALLER_TRAINING);
+            let named: Vec<&str> = remedy.split([' ', ',']).filter(|word| word.starts_with("--")).collect();
+            assert_eq!(named, flags);
+            for &flag in flags {
+                let mut lower = config.clone();
+                match flag {
+                    "--batch" => lower.batch = Some(24),
+                    "--micro-batches" => lower.micro_batches = 2,
+                    "--size" => lower.size = config.size * 2 / 3,
+                    "--width" => lower.width = 32,
+                    "--ema" => lower.ema = 0.0,
+                    "--oversample-hard" => lower.oversample_hard = 1,
+                    _ => panic!("{flag} is not tried"),
+                }
+                let lower = MemoryEstimate::of(&lower, &data);
+                assert!(lower.total_bytes < all.total_bytes, "{flag}: {lower:?} {all:?}");
+            }
+        }
+    }
+
     #[test]
     fn oversampling_takes_memory_for_its_copies_and_for_its_first_training() {
-        let films = PhantomOptions { train: 60, val: 3, test: 3, ..PhantomOptions::default() };
-        let data = phantom_dataset(&films, &LoadOptions::default(), &silent).expect("films");
+        let data = films();
         let [wide, narrow] = [(64, 100), (8, 4)].map(|(width, batch)| {
             [1, 10].map(|oversample_hard| {
                 let batch = Some(batch);
