@@ -102,6 +102,8 @@ fn a_sweep_that_was_broken_off_goes_on_to_the_same_bytes() {
     let times = || fs::read(here.join("sweep").join(ended).join("times.jsonl")).unwrap();
     let before = times();
     refuses(&["train", "--resume", "sweep"], 2, &["roentgen sweep --resume sweep"], here);
+    let broken = broken.to_str().unwrap();
+    refuses(&["train", "--resume", broken], 2, &["a training of a sweep", "roentgen sweep --resume"], here);
     let output = roentgen(&["sweep", "--resume", "sweep", "--threads", "3"], here);
     let said = text(&output.stdout);
     assert!(output.status.success(), "{}", text(&output.stderr));

@@ -1,6 +1,6 @@
 //! `roentgen train`: a run, or several; new, or continued from where it was interrupted.
 
-use std::path::Path;
+use std::path::{Path, PathBuf, absolute};
 
 use roentgen_data::Dataset;
 use serde::Serialize;
@@ -26,6 +26,7 @@ use crate::training::pipeline::{Execution, FinishedRun, train_in_folder, train_l
 use crate::training::resumption::Resumption;
 use crate::training::several_runs::SeveralRuns;
 use crate::training::share::Share;
+use crate::training::sweep::TRAINING_PREFIX;
 use crate::training::whole_folder::WholeFolder;
 
 /// What `--json` prints: the metrics and the run folder.
@@ -107,6 +108,11 @@ fn open_run(path: &Path, resumption: &Resumption) -> Result<(RunFolder, TrainCon
         let reason = format!("it is the folder of a sweep; continue it with: {}", resume_command(path));
         return Err(RunDirError::NotResumable { path: path.into(), reason }.into());
     }
+    if let Some(sweep) = sweep_of(path) {
+        let reason =
+            format!("it is a training of a sweep; continue the sweep with: {}", resume_command(&sweep));
+        return Err(RunDirError::NotResumable { path: path.into(), reason }.into());
+    }
     let config = resumption.read_config(&folder)?;
     if !config.uses_phantom() && !config.data.exists() && resumption.moved_data.is_none() {
         let reason = format!(
@@ -124,6 +130,15 @@ fn open_run(path: &Path, resumption: &Resumption) -> Result<(RunFolder, TrainCon
         return Err(ConfigError::Conflict { first, second: "--resume", reason }.into());
     }
     Ok((folder, config))
+}
+
+/// The folder of the sweep that a run is a training of. A `space.toml` alone may be what a sweep was given, in any folder.
+fn sweep_of(run: &Path) -> Option<PathBuf> {
+    let run = absolute(run).ok()?;
+    let has_name = run.file_name()?.to_string_lossy().starts_with(TRAINING_PREFIX);
+    let whole = run.parent()?;
+    let is_sweep = [SPACE, IMAGES].iter().all(|name| whole.join(name).is_file());
+    (has_name && is_sweep).then(|| whole.to_owned())
 }
 
 /// Loads the images on every rank: each decodes a share of the files, and all have the same. Fails where a rank has too little

@@ -40,6 +40,9 @@ mod show;
 
 pub(crate) use outcome::to_try_again;
 
+/// What the folders of its trainings begin with, each in that of the whole.
+pub(crate) const TRAINING_PREFIX: &str = "training-";
+
 /// What is searched, with the settings that all trainings share.
 pub(crate) struct Sweep<'a> {
     base: &'a TrainConfig,
@@ -325,7 +328,7 @@ impl Rung {
     /// The folder of a training, in that of the whole.
     fn folder(self, contender: &Contender<'_>) -> String {
         let of_rung = if self.number > 0 { format!("-rung-{}", self.number) } else { String::new() };
-        format!("training-{}{of_rung}", contender.number)
+        format!("{TRAINING_PREFIX}{}{of_rung}", contender.number)
     }
 }
 
