@@ -44,8 +44,8 @@ struct RangeTestResult {
     max_lr: f64,
     /// The learning rate at the minimum of the smoothed loss.
     lr_at_min_loss: f64,
-    /// The largest learning rate before the smoothed loss has doubled.
-    lr_at_divergence: f64,
+    /// The largest learning rate before the smoothed loss has doubled; null if it did not double up to the last one.
+    lr_at_divergence: Option<f64>,
     steps: Vec<CurvePoint>,
 }
 
@@ -70,11 +70,14 @@ impl RangeTestResult {
         let settled = steps.iter().enumerate().skip(SETTLING);
         let (best, least) = settled.min_by(|a, b| a.1.smoothed_loss.total_cmp(&b.1.smoothed_loss))?;
         let is_tolerated = |step: &&CurvePoint| step.smoothed_loss <= RISEN * least.smoothed_loss;
-        let last_tolerated = steps[best..].iter().take_while(is_tolerated).last();
-        let lr_at_min_loss = least.lr;
-        let lr_at_divergence = last_tolerated.map_or(lr_at_min_loss, |step| step.lr);
+        // At least one, the minimum itself.
+        let end = best + steps[best..].iter().take_while(is_tolerated).count();
+        let (lr_at_min_loss, last_lr) = (least.lr, steps[end - 1].lr);
+        // Before its last step the test ends only where the loss is far above its minimum, or not finite.
+        let has_diverged = end < steps.len() || steps.len() < STEPS;
+        let lr_at_divergence = has_diverged.then_some(last_lr);
         // The geometric mean: the random batches shift either end by a factor of up to ten.
-        let max_lr = two_digits((lr_at_min_loss * lr_at_divergence).sqrt());
+        let max_lr = two_digits((lr_at_min_loss * last_lr).sqrt());
         Some(Self { max_lr, lr_at_min_loss, lr_at_divergence, steps })
     }
 }
@@ -123,10 +126,11 @@ pub(crate) fn run(
     let result = RangeTestResult::of(steps).ok_or(CommandError::NoRate)?;
     let RangeTestResult { max_lr, lr_at_min_loss, lr_at_divergence, steps } = &result;
     show_curve(steps, screen);
-    screen.field(
-        "minimum",
-        &format!("loss at a learning rate of {lr_at_min_loss:.1e}; training begins to diverge above {lr_at_divergence:.1e}"),
-    );
+    let divergence = match lr_at_divergence {
+        Some(lr) => format!("training begins to diverge above {lr:.1e}"),
+        None => format!("training did not diverge up to {LAST_LR:.1e}, the last rate of the test"),
+    };
+    screen.field("minimum", &format!("loss at a learning rate of {lr_at_min_loss:.1e}; {divergence}"));
     screen.field("suggested", &format!("--lr {max_lr}"));
     if let Some(file) = out {
         file.write(to_svg(steps).as_bytes())?;
@@ -210,9 +214,19 @@ mod tests {
         let risen_and_fallen = [4.0, 2.0, 1.0, 1.5, 2.0, 2.1, 1.9];
         let found = RangeTestResult::of(curve(ignored.into_iter().chain(risen_and_fallen))).expect("rates");
         let RangeTestResult { max_lr, lr_at_min_loss, lr_at_divergence, steps } = found;
-        assert_eq!([lr_at_min_loss, lr_at_divergence, max_lr], [0.13, 0.15, 0.14]);
+        assert_eq!((lr_at_min_loss, lr_at_divergence, max_lr), (0.13, Some(0.15), 0.14));
         assert_eq!(steps.len(), SETTLING + risen_and_fallen.len());
         assert!(RangeTestResult::of(curve(ignored)).is_none());
+    }
+
+    #[test]
+    fn losses_that_fall_up_to_the_last_rate_do_not_diverge() {
+        let falling = |n: usize| curve((0..n).map(|step| 2.0 - 0.01 * step as f64));
+        let found = RangeTestResult::of(falling(STEPS)).expect("rates");
+        assert_eq!((found.lr_at_divergence, found.lr_at_min_loss, found.max_lr), (None, 1.2, 1.2));
+        // The next loss was not finite.
+        let broken_off = RangeTestResult::of(falling(STEPS - 1)).expect("rates");
+        assert_eq!(broken_off.lr_at_divergence, Some(1.19));
     }
 
     #[test]
