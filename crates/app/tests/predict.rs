@@ -314,6 +314,23 @@ fn bad_files_are_named_and_the_others_predicted() {
 }
 
 #[test]
+fn a_kind_of_unusual_files_has_one_note_however_many_files_are_read() {
+    let folder = model();
+    let here = folder.path();
+    for name in ["film.png", "film.jpg"] {
+        fs::copy(films(here).remove(0), here.join(name)).unwrap();
+    }
+    // One more than are read together, of which the first and the last are misnamed.
+    let paths = format!("film.jpg\n{}film.jpg\n", "film.png\n".repeat(1023));
+    let mut command = Command::cargo_bin("roentgen").unwrap();
+    command.args(["predict", "--model", "run", "-", "--json"]).current_dir(here).write_stdin(paths);
+    let output = command.output().unwrap();
+    let said = text(&output.stderr);
+    assert!(output.status.success() && said.matches("another format").count() == 1, "{said}");
+    assert!(said.contains("2 of 1025 images have another format than their names say"), "{said}");
+}
+
+#[test]
 fn predictions_depend_neither_on_the_number_of_threads_nor_on_the_other_images() {
     let folder = model();
     let predict = |args: &[&str]| {

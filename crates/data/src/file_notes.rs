@@ -1,5 +1,7 @@
 //! Notes on what is unusual in files that are read all the same, a sentence for each kind; of a single file in other words.
 
+use std::collections::BTreeMap;
+
 use crate::decode::Decoded;
 use crate::options::{Invert, LoadOptions};
 use crate::small_image::Fit;
@@ -44,14 +46,54 @@ pub(crate) fn file_notes<'a>(
     has_negatives: bool,
     options: &LoadOptions,
 ) -> Vec<FileNote> {
-    let note = |Kind { has, text, of_one }| {
-        let mut found = images.clone().filter(|(_, image)| has(image));
-        let (example, _) = found.next()?;
-        let n = format!("{} of {} images", found.count() + 1, images.clone().count());
-        Some(FileNote { text: text(&n, example), of_one })
-    };
-    let for_model = kinds_for_model(options, has_negatives);
-    kinds_of_content().into_iter().chain(for_model).filter_map(note).collect()
+    KindCounts::of(images, has_negatives, options).notes(options)
+}
+
+/// How many images are of each kind.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KindCounts {
+    /// All images.
+    n_images: usize,
+    /// Of each kind that there are images of, by its index in [`kinds`]: their number, and the name of the first.
+    of_kinds: BTreeMap<usize, (usize, String)>,
+}
+
+impl KindCounts {
+    /// Of images, each with its name; with `has_negatives` also of those that are negatives.
+    pub(crate) fn of<'a>(
+        images: impl Iterator<Item = (&'a str, &'a Decoded)> + Clone,
+        has_negatives: bool,
+        options: &LoadOptions,
+    ) -> Self {
+        let count = |(index, kind): (usize, Kind)| {
+            let mut found = images.clone().filter(|(_, image)| (kind.has)(image));
+            let (example, _) = found.next()?;
+            Some((index, (found.count() + 1, example.to_owned())))
+        };
+        let of_kinds = kinds(options, has_negatives).enumerate().filter_map(count).collect();
+        Self { n_images: images.count(), of_kinds }
+    }
+
+    /// Adds those of further images.
+    pub(crate) fn add(&mut self, further: Self) {
+        self.n_images += further.n_images;
+        for (kind, (n, example)) in further.of_kinds {
+            self.of_kinds.entry(kind).or_insert((0, example)).0 += n;
+        }
+    }
+
+    /// A note on each kind that there are images of, which were read with `options`.
+    pub(crate) fn notes(&self, options: &LoadOptions) -> Vec<FileNote> {
+        let note = |(index, Kind { text, of_one, .. }): (usize, Kind)| {
+            let (n, example) = self.of_kinds.get(&index)?;
+            Some(FileNote { text: text(&format!("{n} of {} images", self.n_images), example), of_one })
+        };
+        kinds(options, true).enumerate().filter_map(note).collect()
+    }
+}
+
+fn kinds(options: &LoadOptions, has_negatives: bool) -> impl Iterator<Item = Kind> {
+    kinds_of_content().into_iter().chain(kinds_for_model(options, has_negatives))
 }
 
 /// Kinds by what is in the file.

@@ -12,12 +12,12 @@ use crate::decode::{Decoded, Unusable, decode_bytes, decode_file, open_file, ope
 use crate::disk;
 use crate::error::DataError;
 use crate::file_format::{FileFormat, has_image_extension, is_image_file};
-use crate::file_notes::{FileNote, file_notes};
+use crate::file_notes::{FileNote, KindCounts};
 use crate::image_file::ImageFile;
 use crate::image_set::{Entry, ImageSet};
 use crate::options::LoadOptions;
 use crate::progress::{Progress, Stage};
-use crate::sample_bits;
+use crate::sample_bits::{self, UsedBits};
 use crate::system_entries::{is_found_below, is_system_entry};
 
 /// Where an image comes from.
@@ -87,6 +87,31 @@ pub struct LoadedFiles {
     pub by_source: Vec<Result<usize, String>>,
     /// What is unusual in the files.
     pub notes: Vec<FileNote>,
+    /// The same in numbers, to which those of further files can be added.
+    pub counts: FileCounts,
+}
+
+/// How many files are unusual, by kind.
+#[derive(Clone, Debug, Default)]
+pub struct FileCounts {
+    bits: UsedBits,
+    kinds: KindCounts,
+}
+
+impl FileCounts {
+    /// Adds those of further files.
+    pub fn add(&mut self, further: Self) {
+        self.bits.add(further.bits);
+        self.kinds.add(further.kinds);
+    }
+
+    /// A note on each kind; all files were read with `options`.
+    #[must_use]
+    pub fn notes(&self, options: &LoadOptions) -> Vec<FileNote> {
+        let mut notes = self.bits.notes();
+        notes.extend(self.kinds.notes(options));
+        notes
+    }
 }
 
 /// Reads images in parallel. A bad one does not affect the others.
@@ -104,14 +129,15 @@ pub fn load_files(
         decoded
     };
     let mut decoded: Vec<_> = sources.par_iter().map(decode).collect();
-    let mut notes = sample_bits::apply(decoded.iter_mut().flatten(), options.sample_bits);
+    let mut bits = UsedBits::default();
+    bits.apply(decoded.iter_mut().flatten(), options.sample_bits);
     if let Some(pattern) = &options.pattern {
         decoded.par_iter_mut().flatten().for_each(|decoded| decoded.check_negative(pattern, options.invert));
     }
     let names: Vec<String> = sources.iter().map(ImageSource::name).collect();
     let good =
         names.iter().zip(&decoded).filter_map(|(name, decoded)| Some((&**name, decoded.as_ref().ok()?)));
-    notes.extend(file_notes(good, true, options));
+    let counts = FileCounts { bits, kinds: KindCounts::of(good, true, options) };
     let (mut entries, mut by_source) = (Vec::new(), Vec::with_capacity(sources.len()));
     for ((source, name), decoded) in sources.iter().zip(names).zip(decoded) {
         by_source.push(decoded.map_err(|unusable| unusable.reason).map(|decoded| {
@@ -121,7 +147,8 @@ pub fn load_files(
             entries.len() - 1
         }));
     }
-    LoadedFiles { images: ImageSet::pack(channels, entries), by_source, notes }
+    let notes = counts.notes(options);
+    LoadedFiles { images: ImageSet::pack(channels, entries), by_source, notes, counts }
 }
 
 /// Whether the bytes begin like a file of an image format that is read.

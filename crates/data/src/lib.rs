@@ -122,8 +122,8 @@ pub use error::{BadFile, DataError, write_remedy};
 pub use file_facts::{FileFacts, ViewPosition};
 pub use file_notes::FileNote;
 pub use files::{
-    ImageSource, LoadedFiles, find_all_files, find_files, image_extension, is_image, is_image_name,
-    is_listed_image, load_files,
+    FileCounts, ImageSource, LoadedFiles, find_all_files, find_files, image_extension, is_image,
+    is_image_name, is_listed_image, load_files,
 };
 pub use groups::group_ids;
 pub use image_region::ImageRegion;

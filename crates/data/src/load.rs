@@ -14,7 +14,7 @@ use crate::negatives::BrightnessPattern;
 use crate::options::{Channels, Fold, Invert, LoadOptions};
 use crate::pool::ImagePool;
 use crate::progress::Progress;
-use crate::sample_bits;
+use crate::sample_bits::UsedBits;
 use crate::source::arrays::{self, ArrayImages};
 use crate::source::{self, Item, Listing, Usage};
 use crate::subset::Subset;
@@ -82,7 +82,7 @@ pub fn load_some(path: &Path, n: usize, options: &LoadOptions) -> Result<ImageSe
         .into_par_iter()
         .filter_map(|item| item.decode(options).ok().map(|decoded| (item, decoded)))
         .unzip();
-    sample_bits::apply(decoded.iter_mut(), options.sample_bits);
+    UsedBits::default().apply(decoded.iter_mut(), options.sample_bits);
     if is_inverted && let Some(pattern) = BrightnessPattern::of(decoded.iter().map(|decoded| &decoded.image))
     {
         decoded.iter_mut().for_each(|decoded| decoded.check_negative(&pattern, options.invert));

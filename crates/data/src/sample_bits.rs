@@ -47,18 +47,8 @@ fn resolved(traits: &FileTraits, needed: u8, of_training: Option<u8>) -> u8 {
     stated_bits(traits, needed).unwrap_or(by_values)
 }
 
-/// Makes the pixels of the images whose samples have 16 bits, and describes what was done, a sentence each.
-pub(crate) fn apply<'a>(
-    images: impl Iterator<Item = &'a mut Decoded>,
-    of_training: Option<u8>,
-) -> Vec<FileNote> {
-    let mut used = UsedBits::default();
-    used.apply(images, of_training);
-    used.notes()
-}
-
 /// How many bits images use whose samples have 16.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct UsedBits {
     /// Images by their number of bits.
     counts: BTreeMap<u8, usize>,
@@ -78,6 +68,14 @@ impl UsedBits {
             *self.counts.entry(bits).or_default() += 1;
             self.n_dark += usize::from(needed + DARK <= bits);
             image.use_bits(bits);
+        }
+    }
+
+    /// Adds those of further images.
+    pub(crate) fn add(&mut self, further: Self) {
+        self.n_dark += further.n_dark;
+        for (bits, count) in further.counts {
+            *self.counts.entry(bits).or_default() += count;
         }
     }
 
@@ -137,8 +135,9 @@ mod tests {
     }
 
     fn brightest(mut film: Decoded, of_training: Option<u8>) -> (u8, Vec<FileNote>) {
-        let notes = apply(std::iter::once(&mut film), of_training);
-        (*film.image.pixels.iter().max().expect("pixels"), notes)
+        let mut used = UsedBits::default();
+        used.apply(std::iter::once(&mut film), of_training);
+        (*film.image.pixels.iter().max().expect("pixels"), used.notes())
     }
 
     #[test]

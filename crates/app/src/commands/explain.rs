@@ -106,7 +106,7 @@ impl<'a> ExplainedImage<'a> {
         let card = &model.card;
         let options = card.image_options();
         let image = source.open(&options)?.to_rgb8();
-        let LoadedFiles { images, mut by_source, notes } = card.read_images(std::slice::from_ref(source));
+        let LoadedFiles { images, mut by_source, notes, .. } = card.read_images(std::slice::from_ref(source));
         by_source.remove(0)?;
         let notes = notes.iter().filter_map(|note| note.of_one).collect();
         let explanation = Explanation::new(model, &images, 0, class);

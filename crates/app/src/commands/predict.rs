@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Read, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 
 use roentgen_data::{
-    FileNote, ImageSource, LoadOptions, LoadedFiles, find_all_files, is_image, is_listed_image,
+    FileCounts, ImageSource, LoadOptions, LoadedFiles, find_all_files, is_image, is_listed_image,
 };
 use serde::Serialize;
 
@@ -122,10 +122,10 @@ pub(crate) fn run(
     bar.set_prefix("predicting");
     let mut writer = Writer::new(format, card);
     let mut summary = BatchSummary::new(card.class_names.len());
-    let mut failures = Failures::default();
+    let (mut failures, mut counts) = (Failures::default(), FileCounts::default());
     for chunk in sources.chunks(CHUNK) {
-        let (results, notes) = predict_files(&model, chunk, &mut summary);
-        notes.iter().for_each(|note| screen.note("note", &note.text));
+        let (results, of_chunk) = predict_files(&model, chunk, &mut summary);
+        counts.add(of_chunk);
         failures.add(&results);
         bar.inc(chunk.len() as u64);
         match bar.suspend(|| writer.write(&results)) {
@@ -135,6 +135,7 @@ pub(crate) fn run(
         }
     }
     bar.finish_and_clear();
+    counts.notes(&card.image_options()).iter().for_each(|note| screen.note("note", &note.text));
     if summary.n_rejected() > 0 {
         let n = counted(summary.n_rejected(), "image");
         screen.note("rejected", &format!("{n} unlike the training images"));
@@ -210,20 +211,20 @@ fn show_shift(shift: Option<Shift>, format: OutputFormat, screen: &Screen) -> Re
     Ok(())
 }
 
-/// Predicts each file, and adds its image to `summary`. Returns the results, and notes on what is unusual in the files.
+/// Predicts each file, and adds its image to `summary`. Returns the results, and how many files are unusual.
 #[must_use]
 pub(crate) fn predict_files(
     model: &Model,
     sources: &[ImageSource],
     summary: &mut BatchSummary,
-) -> (Vec<FileResult>, Vec<FileNote>) {
-    let LoadedFiles { images, by_source, notes } = model.card.read_images(sources);
+) -> (Vec<FileResult>, FileCounts) {
+    let LoadedFiles { images, by_source, counts, .. } = model.card.read_images(sources);
     let predictions = predict_images(model, &images, summary);
     let of_each = sources.iter().map(ImageSource::name).zip(by_source);
     let results = of_each.map(|(path, image)| {
         FileResult::new(path, &model.card.class_names, image.map(|image| &predictions[image]))
     });
-    (results.collect(), notes)
+    (results.collect(), counts)
 }
 
 /// All files of all inputs. Those that are no images, or missing, stay in the list, so that the output names them.

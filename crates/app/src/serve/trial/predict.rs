@@ -75,7 +75,7 @@ pub(super) async fn predict(
     let read =
         |loaded: Arc<LoadedModel>, source: ImageSource| (loaded.model.card.read_images(&[source]), loaded);
     let (files, loaded) = read_image(&site, &run, name.clone(), request, read).await?;
-    let LoadedFiles { images: image, mut by_source, notes } = files;
+    let LoadedFiles { images: image, mut by_source, notes, .. } = files;
     let notes: Vec<&str> = notes.iter().filter_map(|note| note.of_one).collect();
     let card = &loaded.model.card;
     let class_names = &card.class_names;
