@@ -5,8 +5,8 @@
 
 Of metrics.json it reads only the temperature and the class shares; all else comes from predictions.jsonl (the test images,
 with leaked and rejected ones) and predictions_val.jsonl. Every number must agree to 1e-9. Wilson's intervals are computed
-too where no patient is known; intervals by the bootstrap are compared by crates/app/tests/recompute.rs, which has the same
-random numbers.
+too where no patient is known and no image occurs twice; intervals by the bootstrap are compared by
+crates/app/tests/recompute.rs, which has the same random numbers.
 """
 import json
 import math
@@ -72,7 +72,7 @@ class Set:
         logits = logits if shift is None else logits + shift
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         self.probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-        self.has_patients = any(line.get("patient") for line in lines)
+        self.has_groups = any(line.get("patient") or "group" in line for line in lines)
         if shift is None:
             given = np.array([[line["probabilities"][name] for name in classes] for line in lines])
             assert np.abs(given - self.probabilities).max() <= TOLERANCE, "probabilities and logits"
@@ -93,9 +93,9 @@ class Set:
         }
 
     def share(self, found, key, part, whole):
-        """A share, and its interval unless that is by patient."""
+        """A share, and its interval unless that is by patient, or by other groups of images."""
         found[key] = part / whole if whole else None
-        if not self.has_patients:
+        if not self.has_groups:
             found[key + "_interval"] = wilson(part, whole)
 
     def of_class(self, c, predicted):
@@ -124,7 +124,7 @@ class Set:
 
 
 def majority_baseline(figures, given):
-    """The most frequent class; an interval by patient is that of the file."""
+    """The most frequent class; an interval by groups is that of the file."""
     counts = {name: of_class["n"] for name, of_class in figures["per_class"].items()}
     name = max(counts, key=counts.get)
     accuracy = counts[name] / figures["n"]

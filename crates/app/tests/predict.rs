@@ -314,6 +314,33 @@ fn bad_files_are_named_and_the_others_predicted() {
 }
 
 #[test]
+fn copies_inside_a_test_set_narrow_no_interval() {
+    let folder = model();
+    let here = folder.path();
+    for film in films(here) {
+        let (class, name) = (film.parent().unwrap().file_name().unwrap(), film.file_name().unwrap());
+        let to = here.join("twice").join(class);
+        fs::create_dir_all(&to).unwrap();
+        for copy in ["a", "b"] {
+            fs::copy(&film, to.join(format!("{copy}{}", name.to_str().unwrap()))).unwrap();
+        }
+    }
+    let evaluated = |data: &str| {
+        let output = roentgen(&["evaluate", "--model", "run", "--data", data, "--json"], here);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let test = serde_json::from_slice::<Value>(&output.stdout).unwrap()["test"].clone();
+        let interval = [0, 1].map(|end| test["accuracy_interval"][end].as_f64().unwrap());
+        (test["n"].as_u64().unwrap(), test["accuracy"].as_f64().unwrap(), interval)
+    };
+    let ((n, accuracy, once), (n_twice, of_copies, twice)) = (evaluated("films/test"), evaluated("twice"));
+    assert_eq!((n_twice, of_copies), (2 * n, accuracy));
+    // The number of independent images is an estimate, so that the interval is a little wider.
+    for (once, twice) in once.into_iter().zip(twice) {
+        assert!((once - twice).abs() < 0.03, "{once} and {twice}");
+    }
+}
+
+#[test]
 fn a_kind_of_unusual_files_has_one_note_however_many_files_are_read() {
     let folder = model();
     let here = folder.path();

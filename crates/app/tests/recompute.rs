@@ -1,11 +1,11 @@
 //! Every figure of `metrics.json` can be computed again from `predictions.jsonl` and `predictions_val.jsonl`, leaked and
 //! rejected images included. `tests/recompute_metrics.py` does the same with scikit-learn.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use roentgen::data::ImageGroups;
 use roentgen::{Predictions, SubsetMetrics};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -30,8 +30,8 @@ const FACTS: [&str; 12] = [
     "verdict",
 ];
 
-/// A list of images, three to a patient. Two test images also occur in the training set, and one is a white page, which a
-/// model rejects.
+/// A list of images, three to a patient. Two test images also occur in the training set, one occurs twice in the test set, and
+/// one is a white page, which a model rejects.
 fn write_list(root: &Path) {
     write_images(root, "films", &[("ill", 60), ("well", 90)]);
     let path = |class: &str, number: usize| format!("films/{class}/film{number:02}.png");
@@ -39,6 +39,7 @@ fn write_list(root: &Path) {
     page.save(root.join("films/well/page.png")).unwrap();
     fs::copy(root.join(path("ill", 0)), root.join("films/ill/copy.png")).unwrap();
     fs::copy(root.join(path("well", 2)), root.join("films/well/copy.png")).unwrap();
+    fs::copy(root.join(path("well", 9)), root.join("films/well/again.png")).unwrap();
     let mut list = "path,label,split,patient\n".to_owned();
     for (class, count) in [("ill", 60), ("well", 90)] {
         for number in 0..count {
@@ -47,7 +48,7 @@ fn write_list(root: &Path) {
         }
     }
     list += "films/ill/copy.png,ill,test,other1\nfilms/well/copy.png,well,test,other2\n";
-    list += "films/well/page.png,well,test,other3\n";
+    list += "films/well/page.png,well,test,other3\nfilms/well/again.png,well,test,other4\n";
     fs::write(root.join("list.csv"), list).unwrap();
 }
 
@@ -62,19 +63,17 @@ fn lines(path: &Path) -> Vec<Value> {
 /// The metrics of some lines, with the logits divided by `temperature` and `shift` added.
 fn metrics_of(lines: &[&Value], temperature: f64, shift: [f64; 2]) -> Value {
     let mut predictions = Predictions::new(CLASSES.len());
-    let (mut numbers, mut groups) = (HashMap::new(), Vec::new());
-    for (index, line) in lines.iter().enumerate() {
+    for line in lines {
         let label = CLASSES.iter().position(|&class| line["class"] == class).unwrap();
         let logit =
             |class: usize| line["logits"][CLASSES[class]].as_f64().unwrap() / temperature + shift[class];
         predictions.add(label as u32, [logit(0), logit(1)].into_iter());
-        let patient = line["patient"].as_str().map_or_else(|| index.to_string(), str::to_owned);
-        let next = numbers.len() as u32;
-        groups.push(*numbers.entry(patient).or_insert(next));
     }
-    let has_patients = lines.iter().any(|line| line["patient"].is_string());
+    let patients: Vec<Option<String>> =
+        lines.iter().map(|line| line["patient"].as_str().map(str::to_owned)).collect();
+    let groups = ImageGroups::of_patients(&patients).joined(|image| lines[image]["group"].as_u64());
     let names = CLASSES.map(str::to_owned).to_vec();
-    let metrics = SubsetMetrics::new(names, &predictions, has_patients.then_some(&groups));
+    let metrics = SubsetMetrics::new(names, &predictions, groups.ids());
     serde_json::to_value(metrics).unwrap()
 }
 
@@ -200,6 +199,18 @@ fn every_figure_follows_from_the_predictions_of_a_run() {
         if prior == "training" {
             assert!(metrics["n_main_rejected"].as_u64() >= Some(1), "{}", metrics["n_main_rejected"]);
         }
+
+        let is_twice = |line: &Value| {
+            ["film09", "again"]
+                .iter()
+                .any(|name| line["path"].as_str().unwrap().ends_with(&format!("well/{name}.png")))
+        };
+        let groups: Vec<Value> = lines(&run.join("predictions.jsonl"))
+            .into_iter()
+            .filter(is_twice)
+            .map(|line| line["group"].clone())
+            .collect();
+        assert!(groups.len() == 2 && groups[0].is_u64() && groups[0] == groups[1], "{groups:?}");
 
         // The probabilities of the file are those of its logits, for the class prior of the predictions.
         let temperature = metrics["calibration"]["temperature"].as_f64().unwrap();

@@ -143,7 +143,8 @@ pub fn load_files(
         by_source.push(decoded.map_err(|unusable| unusable.reason).map(|decoded| {
             let file = source.file().map(|path| ImageFile::At(path.into()));
             let (name, facts, digest) = (name.into(), Some(decoded.facts), Some(decoded.digest()));
-            entries.push(Entry { image: decoded.image, name, file, label: 0, patient: None, facts, digest });
+            let (label, patient, group) = (0, None, None);
+            entries.push(Entry { image: decoded.image, name, file, label, patient, group, facts, digest });
             entries.len() - 1
         }));
     }

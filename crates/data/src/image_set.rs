@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::file_facts::FileFacts;
-use crate::groups::group_ids;
+use crate::groups::ImageGroups;
 use crate::image_file::ImageFile;
 use crate::pixel_file::PixelFile;
 use crate::small_image::SmallImage;
@@ -34,6 +34,7 @@ pub struct ImageSet {
     names: Vec<Box<str>>,
     files: Vec<Option<ImageFile>>,
     patients: Vec<Option<String>>,
+    groups: Vec<Option<u32>>,
     facts: Vec<Option<FileFacts>>,
     digests: Vec<Option<u64>>,
 }
@@ -47,6 +48,8 @@ pub(crate) struct Entry {
     pub(crate) file: Option<ImageFile>,
     pub(crate) label: u32,
     pub(crate) patient: Option<Box<str>>,
+    /// A number that the duplicates of the image, and the images of its patient, have too, in every set of the data.
+    pub(crate) group: Option<u32>,
     pub(crate) facts: Option<FileFacts>,
     /// The short digest of the image before it was resized.
     pub(crate) digest: Option<u64>,
@@ -54,7 +57,8 @@ pub(crate) struct Entry {
 
 impl From<(SmallImage, String, u32)> for Entry {
     fn from((image, name, label): (SmallImage, String, u32)) -> Self {
-        Self { image, name: name.into(), file: None, label, patient: None, facts: None, digest: None }
+        let (file, patient, group, facts, digest) = (None, None, None, None, None);
+        Self { image, name: name.into(), file, label, patient, group, facts, digest }
     }
 }
 
@@ -86,6 +90,7 @@ impl ImageSet {
             names: Vec::with_capacity(n),
             files: Vec::with_capacity(n),
             patients: Vec::with_capacity(n),
+            groups: Vec::with_capacity(n),
             facts: Vec::with_capacity(n),
             digests: Vec::with_capacity(n),
         }
@@ -93,12 +98,13 @@ impl ImageSet {
 
     /// Adds an image, converted to the channels of the set if it is in memory.
     pub(crate) fn push(&mut self, entry: Entry) {
-        let Entry { image, name, file, label, patient, facts, digest } = entry;
+        let Entry { image, name, file, label, patient, group, facts, digest } = entry;
         self.pixels.push_image(image, self.channels);
         self.labels.push(label);
         self.names.push(name);
         self.files.push(file);
         self.patients.push(patient.map(Into::into));
+        self.groups.push(group);
         self.facts.push(facts);
         self.digests.push(digest);
     }
@@ -119,6 +125,7 @@ impl ImageSet {
         both.names.extend(other.names.iter().cloned());
         both.files.extend(other.files.iter().cloned());
         both.patients.extend(other.patients.iter().cloned());
+        both.groups.extend(&other.groups);
         both.facts.extend(&other.facts);
         both.digests.extend(&other.digests);
         both
@@ -138,6 +145,7 @@ impl ImageSet {
             selected.names.push(self.names[index].clone());
             selected.files.push(self.files[index].clone());
             selected.patients.push(self.patients[index].clone());
+            selected.groups.push(self.groups[index]);
             selected.facts.push(self.facts[index]);
             selected.digests.push(self.digests[index]);
         }
@@ -147,7 +155,7 @@ impl ImageSet {
     /// Bytes of memory that the images take, with their names and all that is known of them.
     #[must_use]
     pub fn n_bytes(&self) -> usize {
-        let Self { channels: _, pixels, labels, names, files, patients, facts, digests } = self;
+        let Self { channels: _, pixels, labels, names, files, patients, groups, facts, digests } = self;
         let texts = names.iter().map(|name| name.len()).sum::<usize>()
             + files.iter().flatten().map(ImageFile::n_bytes).sum::<usize>()
             + patients.iter().flatten().map(String::len).sum::<usize>();
@@ -155,6 +163,7 @@ impl ImageSet {
             + size_of_val(&**names)
             + size_of_val(&**files)
             + size_of_val(&**patients)
+            + size_of_val(&**groups)
             + size_of_val(&**facts)
             + size_of_val(&**digests);
         pixels.n_bytes() + texts + lists
@@ -245,10 +254,23 @@ impl ImageSet {
         &self.patients
     }
 
-    /// The group number of every image's patient; see [`group_ids`].
+    /// A number for the patient of every image, an own one where it is not known; `None` if no patient is known.
     #[must_use]
     pub fn patient_groups(&self) -> Option<Vec<u32>> {
-        group_ids(&self.patients)
+        ImageGroups::of_patients(&self.patients).ids().map(<[u32]>::to_vec)
+    }
+
+    /// A number that the duplicates of an image, and the images of its patient, have too, in every set of its data; `None` if it
+    /// has no others there.
+    #[must_use]
+    pub fn group(&self, index: usize) -> Option<u32> {
+        self.groups[index]
+    }
+
+    /// Which images belong together: those of a patient, and duplicates.
+    #[must_use]
+    pub fn groups(&self) -> ImageGroups {
+        ImageGroups::of_patients(&self.patients).joined(|image| self.groups[image])
     }
 
     /// Height and width of an image.

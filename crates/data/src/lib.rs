@@ -125,7 +125,7 @@ pub use files::{
     FileCounts, ImageSource, LoadedFiles, find_all_files, find_files, image_extension, is_image,
     is_image_name, is_listed_image, load_files,
 };
-pub use groups::group_ids;
+pub use groups::ImageGroups;
 pub use image_region::ImageRegion;
 pub use image_set::{ImageSet, ImageView, Mask};
 pub use leakage::{ImageLocation, LeakedImage};

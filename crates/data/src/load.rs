@@ -90,7 +90,8 @@ pub fn load_some(path: &Path, n: usize, options: &LoadOptions) -> Result<ImageSe
     let step = decoded.len().div_ceil(n).max(1);
     let entry = |(Item { name, content, label, .. }, decoded): (Item, Decoded)| {
         let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
-        Entry { image: decoded.image, name, file: content.into_file(), label, patient: None, facts, digest }
+        let (file, patient, group) = (content.into_file(), None, None);
+        Entry { image: decoded.image, name, file, label, patient, group, facts, digest }
     };
     Ok(ImageSet::pack(3, items.into_iter().zip(decoded).step_by(step).map(entry).collect()))
 }

@@ -195,23 +195,25 @@ impl ImagePool {
         let train = self.of_subset(Subset::Train);
         let channels = self.channels(options.channels);
         let val_fraction = options.val_fraction.unwrap_or_else(|| default_val_fraction(train.len()));
-        self.split_off_missing(&train, val_fraction, options)?;
+        let groups = self.groups();
+        self.split_off_missing(&train, &groups, val_fraction, options)?;
 
         let patients = self.patients(crossing);
         let leakage = find_leakage(&self.records, &self.duplicates);
         let [is_leaked_val, is_leaked_test] =
             [Subset::Val, Subset::Test].map(|subset| which_leaked(&self.records, &leakage, subset));
+        let shared_groups = shared_groups(groups);
         let duplicates = duplicate_groups(&self.records, &self.duplicates);
         let mut sets = Subset::ALL.map(|subset| {
             let n = self.records.iter().filter(|record| record.subset == subset).count();
             ImageSet::with_capacity(channels, n, self.file.as_ref())
         });
-        for (record, image) in self.records.into_iter().zip(self.images) {
+        for ((record, image), group) in self.records.into_iter().zip(self.images).zip(shared_groups) {
             let ImageRecord { subset, label, name, patient } = record;
             let PoolImage { image, file, facts, digest } = image;
             let patient = patient.map(|patient| patient.name);
             let (facts, digest) = (Some(facts), Some(digest));
-            sets[subset as usize].push(Entry { image, name, file, label, patient, facts, digest });
+            sets[subset as usize].push(Entry { image, name, file, label, patient, group, facts, digest });
         }
         let [train, val, test] = sets;
         let Self {
@@ -235,20 +237,25 @@ impl ImagePool {
         })
     }
 
+    /// The group of each image, which no split separates: its duplicates, and the images of its patient.
+    fn groups(&self) -> Vec<u32> {
+        let mut groups = group_duplicates(self.records.len(), &self.duplicates);
+        groups.join_by_key(self.records.len(), |index| self.records[index].patient.as_ref());
+        groups.of_each()
+    }
+
     /// Splits off the test set first, so that another validation fraction leaves the test set unchanged.
     fn split_off_missing(
         &mut self,
         train: &[usize],
+        groups: &[u32],
         val_fraction: f64,
         options: &LoadOptions,
     ) -> Result<(), DataError> {
-        let mut groups = group_duplicates(self.records.len(), &self.duplicates);
-        groups.join_by_key(self.records.len(), |index| self.records[index].patient.as_ref());
-        let groups = groups.of_each();
         let sizes = class_counts(&self.labels(train), self.class_names.len());
         let seed = options.seed;
         if self.test_origin == SubsetOrigin::SplitOff {
-            self.move_chosen(Subset::Test, &groups, seed, |pool, class_names| match options.fold {
+            self.move_chosen(Subset::Test, groups, seed, |pool, class_names| match options.fold {
                 Some(Fold { index, of }) => {
                     Ok(pool.folds(of, class_names)?.iter().map(|&fold| fold == index).collect())
                 }
@@ -256,7 +263,7 @@ impl ImagePool {
             })?;
         }
         if self.val_origin == SubsetOrigin::SplitOff {
-            self.move_chosen(Subset::Val, &groups, seed, |pool, _| Ok(pool.split_off(&sizes, val_fraction)))?;
+            self.move_chosen(Subset::Val, groups, seed, |pool, _| Ok(pool.split_off(&sizes, val_fraction)))?;
         }
         Ok(())
     }
@@ -407,6 +414,13 @@ fn number_devices<'a>(images: impl Iterator<Item = &'a mut Decoded>) {
             decoded.facts.device = *number_of.entry(origin.device).or_insert(next);
         }
     }
+}
+
+/// The group of each image that is not alone in it.
+fn shared_groups(groups: Vec<u32>) -> impl Iterator<Item = Option<u32>> {
+    let mut sizes = vec![0u32; groups.len()];
+    groups.iter().for_each(|&group| sizes[group as usize] += 1);
+    groups.into_iter().map(move |group| (sizes[group as usize] > 1).then_some(group))
 }
 
 /// Groups of two and more duplicates, sorted.

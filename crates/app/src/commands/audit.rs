@@ -54,7 +54,7 @@ fn probes(
     evaluated: &ImageSet,
     screen: &Screen,
 ) -> Result<Probes, AppError> {
-    let groups = evaluated.patient_groups();
+    let groups = evaluated.groups();
     let side = config.size as usize;
     let (train_set, evaluated_set) = (data.train.squared(side), evaluated.squared(side));
     let fill: Vec<u8> =
@@ -72,7 +72,7 @@ fn probes(
             label,
             screen,
         )?;
-        Ok::<_, AppError>(Probe::new(&data.class_names, &evaluation.predictions(1.0), groups.as_deref()))
+        Ok::<_, AppError>(Probe::new(&data.class_names, &evaluation.predictions(1.0), groups.ids()))
     };
     Ok(Probes {
         full_image: probe("full images", None)?,

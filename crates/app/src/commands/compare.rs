@@ -47,6 +47,8 @@ pub(crate) struct Comparison {
     n: usize,
     /// Null if no patient is known; an image without a patient counts as one.
     n_patients: Option<usize>,
+    /// How many images differ, if some are copies of others; of known patients, how many patients. Null without either.
+    n_groups: Option<usize>,
     /// Whether digests, and not only paths, show that the images are the same.
     is_same_by_digest: bool,
     /// Of each run.
@@ -113,8 +115,12 @@ impl Comparisons {
 
     /// Which images both runs were tested on.
     pub(crate) fn tested(&self) -> String {
-        let Comparison { n, n_patients, .. } = &self.main;
-        let of = n_patients.map_or_else(String::new, |n| format!(" of {}", counted(n, "patient")));
+        let Comparison { n, n_patients, n_groups, .. } = &self.main;
+        let of = match (n_patients, n_groups) {
+            (Some(n), _) => format!(" of {}", counted(*n, "patient")),
+            (None, Some(n)) => format!(", {n} of them different"),
+            (None, None) => String::new(),
+        };
         let without = match &self.with_leaked {
             Some(_) => format!(", without {} that leaked", counted(self.n_leaked, "image")),
             None => String::new(),
@@ -151,7 +157,8 @@ impl Comparisons {
 
 impl Comparison {
     fn of(paired: &PairedImages) -> Self {
-        let PairedImages { pairs, patients, is_same_by_digest, .. } = paired;
+        let PairedImages { pairs, groups, is_same_by_digest, .. } = paired;
+        let ids = groups.ids();
         let n = pairs.len() as f64;
         let accuracy = [0, 1].map(|run| pairs.iter().filter(|pair| pair.correct[run]).count() as f64 / n);
         let log_loss = [0, 1].map(|run| pairs.iter().map(|pair| pair.loss[run]).sum::<f64>() / n);
@@ -160,24 +167,25 @@ impl Comparison {
         };
         let gain = |pair: &Pair| i64::from(pair.correct[1]) - i64::from(pair.correct[0]);
         let gains: Vec<i64> = pairs.iter().map(gain).collect();
-        let losses = bootstrap(pairs.len(), patients.as_deref(), |times| {
+        let losses = bootstrap(pairs.len(), ids, |times| {
             let difference = |pair: &Pair| pair.loss[1] - pair.loss[0];
             let sum: f64 = pairs.iter().zip(times).map(|(pair, times)| times * difference(pair)).sum();
             vec![Some(sum / times.iter().sum::<f64>())]
         });
-        let mut gain_by_patient: BTreeMap<usize, i64> = BTreeMap::new();
+        let mut gain_by_group: BTreeMap<usize, i64> = BTreeMap::new();
         for (image, gain) in gains.iter().enumerate() {
-            let patient = patients.as_ref().map_or(image, |patients| patients[image] as usize);
-            *gain_by_patient.entry(patient).or_default() += gain;
+            let group = ids.map_or(image, |ids| ids[image] as usize);
+            *gain_by_group.entry(group).or_default() += gain;
         }
-        let p_value = permutation_p(gain_by_patient.values().copied());
+        let p_value = permutation_p(gain_by_group.values().copied());
         Self {
             n: pairs.len(),
-            n_patients: patients.is_some().then_some(gain_by_patient.len()),
+            n_patients: groups.has_patients().then_some(groups.n()),
+            n_groups: ids.is_some().then_some(groups.n()),
             is_same_by_digest: *is_same_by_digest,
             accuracy,
             accuracy_difference: accuracy[1] - accuracy[0],
-            accuracy_difference_interval: gain_interval(&gains, patients.as_deref()),
+            accuracy_difference_interval: gain_interval(&gains, ids),
             log_loss,
             log_loss_difference: log_loss[1] - log_loss[0],
             log_loss_difference_interval: losses[0].percentile(),
@@ -221,8 +229,11 @@ impl Comparison {
             (false, false) => format!("the {better} run is better, but the difference is not significant"),
             (false, true) => "both runs predict equally many images correctly".to_owned(),
         };
-        let test =
-            if self.n_patients.is_some() { "permutation test by patient" } else { "McNemar's exact test" };
+        let test = match (self.n_patients, self.n_groups) {
+            (Some(_), _) => "permutation test by patient",
+            (None, Some(_)) => "permutation test with the copies of an image together",
+            (None, None) => "McNemar's exact test",
+        };
         let p = shown_p(self.p_value);
         format!("{verdict} (correct in only one run: {first} and {second}; {test}, {p})")
     }
@@ -249,6 +260,7 @@ mod tests {
             path: path.to_string(),
             digest: Some(format!("{path:016x}")),
             patient: None,
+            group: None,
             class: "ill".to_owned(),
             predicted: predicted.to_owned(),
             probabilities: [("ill".to_owned(), p), ("well".to_owned(), 1.0 - p)].into(),
@@ -335,6 +347,28 @@ mod tests {
         let [clustered, plain] =
             [&by_patient, &by_image].map(|found| width(found.accuracy_difference_interval));
         assert!(clustered > 1.8 * plain, "{clustered} against {plain}");
+    }
+
+    /// As above, with ten images instead of patients, each of them six times.
+    #[test]
+    fn copies_of_an_image_are_not_independent() {
+        let compared = |change: &dyn Fn(usize, &mut RecordedPrediction)| {
+            let [first, second] = [4, 8].map(|n_correct| {
+                let mut lines: Vec<RecordedPrediction> =
+                    (0..60).map(|i| recorded(i, i / 6 < n_correct)).collect();
+                lines.iter_mut().enumerate().for_each(|(i, line)| change(i / 6, line));
+                lines
+            });
+            Comparisons::of(&pair(&first, &second).expect("the same images"))
+        };
+        let equal = compared(&|image, line| line.digest = Some(format!("{image:016x}")));
+        let alike = compared(&|image, line| line.group = Some(image as u32));
+        for comparisons in [equal, alike] {
+            let found = &comparisons.main;
+            assert_eq!((found.n_patients, found.n_groups, found.p_value), (None, Some(10), 0.125));
+            assert!(contains_zero(found) && found.verdict().contains("copies of an image together"));
+            assert_eq!(comparisons.tested(), "60 images, 10 of them different, the same for both");
+        }
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Model {
     }
 
     /// Predicts the class of every image of a set, and compares it with its label: the figures, and what they are computed
-    /// from. Intervals are by patient where the patients are known.
+    /// from. Intervals are by patient where the patients are known, and count duplicates together.
     ///
     /// The labels of `set` are indices into [`Model::class_names`]; its images have [`Model::channels`] channels, and their
     /// short side is that of the training images, at least [`Model::size`].
@@ -68,8 +68,7 @@ impl Model {
         let evaluation = evaluate(&self.network, set, class_names.len(), &self.card.preprocessing());
         evaluation.check_finite()?;
         let predictions = evaluation.predictions(self.card.temperature);
-        let groups = set.patient_groups();
-        Ok((SubsetMetrics::new(class_names.clone(), &predictions, groups.as_deref()), predictions))
+        Ok((SubsetMetrics::new(class_names.clone(), &predictions, set.groups().ids()), predictions))
     }
 
     /// Predicts the class of the image in each file (png, jpeg, DICOM, tiff, bmp, webp or gif; any size, grey or colour, 8 or 16

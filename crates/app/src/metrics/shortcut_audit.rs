@@ -29,12 +29,12 @@ pub(crate) struct Probe {
     pub per_class: Vec<ClassRocAuc>,
     /// Whether the probe predicts the class so well that the data have a shortcut.
     pub flagged: bool,
-    /// The fewest images, or patients, of a class that has an area.
+    /// The fewest images, or groups of them, of a class that has an area.
     #[serde(skip)]
     n: usize,
-    /// Whether patients are known.
+    /// Whether there are groups.
     #[serde(skip)]
-    by_patient: bool,
+    by_group: bool,
 }
 
 /// The ROC AUC of one class.
@@ -49,7 +49,7 @@ pub(crate) struct ClassRocAuc {
     /// Whether the probe predicts this class too well.
     #[serde(skip)]
     flagged: bool,
-    /// Images of the class or of all others, whichever are fewer; patients, where they are known.
+    /// Images of the class or of all others, whichever are fewer; groups, where there are groups.
     #[serde(skip)]
     n: usize,
 }
@@ -76,7 +76,7 @@ pub(crate) struct Audit {
 }
 
 impl Probe {
-    /// From the predictions of a classifier; `groups` are those of the patients.
+    /// From the predictions of a classifier; `groups` are those of images that belong together.
     #[must_use]
     pub(crate) fn new(class_names: &[String], predictions: &Predictions, groups: Option<&[u32]>) -> Self {
         let scorer = Scorer::new(predictions);
@@ -98,7 +98,7 @@ impl Probe {
             per_class,
             flagged: false,
             n,
-            by_patient: groups.is_some(),
+            by_group: groups.is_some(),
         }
     }
 
@@ -273,7 +273,7 @@ impl Audit {
         format!(
             "no shortcut could be shown, and none excluded: with {n} {}{} of the smallest class, the ROC AUC of {} may be as \
              high as that of a shortcut; more images are needed",
-            if self.full_image.by_patient { "patient" } else { "image" },
+            if self.full_image.by_group { "independent image" } else { "image" },
             if n == 1 { "" } else { "s" },
             names(&unclear)
         )

@@ -3,7 +3,7 @@
 //! Main are the images that did not leak. They are the same for every figure that a reader meets first: the verdict, the
 //! confusion matrix, the curves, and the comparison of two runs.
 
-use roentgen_data::group_ids;
+use roentgen_data::ImageGroups;
 use serde::Serialize;
 
 use super::{Predictions, SubsetMetrics};
@@ -11,8 +11,8 @@ use super::{Predictions, SubsetMetrics};
 /// What is known of each test image besides its prediction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TestImages<'a> {
-    /// The patient, if known.
-    pub patients: &'a [Option<String>],
+    /// Which of them belong together.
+    pub groups: &'a ImageGroups,
     /// Whether it, or its patient, occurs in the training or validation set.
     pub is_leaked: &'a [bool],
     /// Whether the model rejects it as out of distribution; `None` for a model that rejects nothing.
@@ -43,9 +43,8 @@ impl TestMetrics {
     /// If there are no predictions, or not as many as images.
     pub(crate) fn new(class_names: &[String], predictions: &Predictions, images: &TestImages<'_>) -> Self {
         let metrics_of = |chosen: &[usize]| {
-            let patients: Vec<_> = chosen.iter().map(|&image| images.patients[image].clone()).collect();
-            let groups = group_ids(&patients);
-            SubsetMetrics::new(class_names.to_vec(), &predictions.only(chosen), groups.as_deref())
+            let groups = images.groups.select(chosen);
+            SubsetMetrics::new(class_names.to_vec(), &predictions.only(chosen), groups.ids())
         };
         let main = main_images(images.is_leaked);
         let n_leaked = images.is_leaked.iter().filter(|&&is_leaked| is_leaked).count();
@@ -86,7 +85,8 @@ mod tests {
             let logit = if image < 4 { 2.0 } else { -2.0 };
             predictions.add(image % 2, [[logit, 0.0], [0.0, logit]][image as usize % 2].into_iter());
         }
-        let images = TestImages { patients: &[const { None }; 6], is_leaked, is_rejected };
+        let groups = &ImageGroups::of_patients(&[const { None }; 6]);
+        let images = TestImages { groups, is_leaked, is_rejected };
         TestMetrics::new(&["a".into(), "b".into()], &predictions, &images)
     }
 

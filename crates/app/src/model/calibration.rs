@@ -88,7 +88,7 @@ impl Calibration {
             let log_shift = priors.log_shift(&evaluation.class_counts());
             let reliability = |temperature: f64| {
                 let predictions = evaluation.shifted_predictions(temperature, log_shift.as_deref());
-                CalibrationMetrics::new(&predictions, groups.as_deref())
+                CalibrationMetrics::new(&predictions, groups.ids())
             };
             BeforeAfter { n: evaluation.len(), before: reliability(1.0), after: reliability(temperature) }
         };

@@ -1,6 +1,6 @@
 //! The predictions of a model for a set whose classes are known, with what else is known of each image.
 
-use roentgen_data::{ImageSet, group_ids};
+use roentgen_data::{ImageGroups, ImageSet};
 
 use crate::metrics::test_metrics::{TestImages, TestMetrics, main_images};
 use crate::metrics::{Predictions, SubsetMetrics};
@@ -22,7 +22,7 @@ pub(crate) struct PredictedSet {
     pub is_leaked: Vec<bool>,
     /// Of each image, why the model rejects it, if it does; `None` for a model that rejects nothing.
     pub reject_reasons: Option<Vec<Option<RejectReason>>>,
-    patients: Vec<Option<String>>,
+    groups: ImageGroups,
 }
 
 impl PredictedSet {
@@ -65,8 +65,8 @@ impl PredictedSet {
         }
         let predictions = evaluation.predictions(card.temperature);
         let reject_reasons = card.ood_detector.is_some().then_some(reasons);
-        let patients = set.patients().to_vec();
-        (Self { evaluation, predictions, is_leaked, reject_reasons, patients }, summary)
+        let groups = set.groups();
+        (Self { evaluation, predictions, is_leaked, reject_reasons, groups }, summary)
     }
 
     /// Of each image, whether the model rejects it; `None` for a model that rejects nothing.
@@ -78,16 +78,16 @@ impl PredictedSet {
     pub(crate) fn test_metrics(&self, class_names: &[String]) -> TestMetrics {
         let is_rejected = self.is_rejected();
         let images = TestImages {
-            patients: &self.patients,
+            groups: &self.groups,
             is_leaked: &self.is_leaked,
             is_rejected: is_rejected.as_deref(),
         };
         TestMetrics::new(class_names, &self.predictions, &images)
     }
 
-    /// The metrics of all images, with intervals by patient where patients are known.
+    /// The metrics of all images, with intervals by groups of images that belong together.
     pub(crate) fn metrics(&self, class_names: &[String]) -> SubsetMetrics {
-        SubsetMetrics::new(class_names.to_vec(), &self.predictions, self.groups().as_deref())
+        SubsetMetrics::new(class_names.to_vec(), &self.predictions, self.groups.ids())
     }
 
     /// The same without the images that leaked; `None` if none leaked, or all did.
@@ -101,9 +101,9 @@ impl PredictedSet {
         self.is_leaked.iter().filter(|&&is_leaked| is_leaked).count()
     }
 
-    /// The group of each image, by patient; `None` if no patient is known.
-    pub(crate) fn groups(&self) -> Option<Vec<u32>> {
-        group_ids(&self.patients)
+    /// Which images belong together: those of a patient, and duplicates.
+    pub(crate) fn groups(&self) -> &ImageGroups {
+        &self.groups
     }
 
     /// The predictions for the images that figures are about; see [`main_images`].
@@ -117,7 +117,7 @@ impl PredictedSet {
                 .reject_reasons
                 .as_ref()
                 .map(|all| main.iter().map(|&image| all[image]).collect()),
-            patients: main.iter().map(|&image| self.patients[image].clone()).collect(),
+            groups: self.groups.select(&main),
         }
     }
 

@@ -61,7 +61,8 @@ fn facts(input: &ReportInput<'_>) -> Markup {
                 li { "Patients are unknown. If there are several images per patient, the intervals are too narrow." }
             }
             li { @if findings.duplicates.is_empty() { "No duplicates." } @else {
-                (counted(findings.duplicates.len(), "group")) " of duplicates." } }
+                (counted(findings.duplicates.len(), "group")) " of duplicates. A split keeps each of them in one set, and "
+                "intervals are computed by group." } }
             @if !findings.bad.is_empty() { li { (counted(findings.bad.len(), "unusable file")) " left out." } }
             @for note in &findings.notes { li { (with_code(note)) } }
         }

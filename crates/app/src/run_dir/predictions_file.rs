@@ -33,6 +33,9 @@ pub(crate) struct RecordedPrediction<Numbers = BTreeMap<String, f64>> {
     /// The patient, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient: Option<String>,
+    /// A number that duplicates of the image, and all images of their patients, have too; only in a file with duplicates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<u32>,
     /// The true class.
     pub class: String,
     /// The predicted class.
@@ -75,6 +78,7 @@ impl Serialize for ByName<'_> {
 pub(crate) fn to_text(set: &ImageSet, predicted_set: &PredictedSet, class_names: &[String]) -> String {
     let PredictedSet { evaluation, predictions, .. } = predicted_set;
     let is_rejected = predicted_set.is_rejected();
+    let has_duplicates = set.groups().ids() != set.patient_groups().as_deref();
     assert_eq!(set.len(), predictions.len(), "a prediction for each image");
     let mut order: Vec<usize> = (0..class_names.len()).collect();
     order.sort_by_key(|&class| &class_names[class]);
@@ -85,6 +89,7 @@ pub(crate) fn to_text(set: &ImageSet, predicted_set: &PredictedSet, class_names:
             path: set.name(image).to_owned(),
             digest: set.image_digest(image).map(|digest| format!("{digest:016x}")),
             patient: set.patient(image).map(str::to_owned),
+            group: set.group(image).filter(|_| has_duplicates),
             class: class_names[label].clone(),
             predicted: class_names[predicted].clone(),
             probabilities: by_name(predictions.probabilities(image).to_vec()),

@@ -4,6 +4,7 @@
 //! Folds are stratified by class, and keep the images of a patient, and duplicates, together. The run folder holds a
 //! complete run for each fold, and the metrics over all: mean and standard deviation, and those of the pooled predictions.
 
+use roentgen_data::ImageGroups;
 use serde::Serialize;
 
 use super::parts::{Part, PartResult, train_parts};
@@ -59,7 +60,7 @@ struct Pool {
     predictions: Option<Predictions>,
     /// For `predictions.jsonl`.
     lines: String,
-    patients: Vec<Option<String>>,
+    groups: ImageGroups,
     is_leaked: Vec<bool>,
     is_rejected: Vec<bool>,
     can_reject: bool,
@@ -71,7 +72,7 @@ impl Pool {
         let PredictedSet { predictions, is_leaked, .. } = test;
         let is_rejected = test.is_rejected();
         self.lines += &predictions_file::to_text(&data.test, test, &data.class_names);
-        self.patients.extend_from_slice(data.test.patients());
+        self.groups.extend(test.groups());
         self.is_leaked.extend_from_slice(is_leaked);
         self.can_reject |= is_rejected.is_some();
         let none_rejected = vec![false; predictions.len()];
@@ -85,7 +86,7 @@ impl Pool {
     /// The metrics of the predictions of all folds together.
     fn metrics(&self) -> TestMetrics {
         let images = TestImages {
-            patients: &self.patients,
+            groups: &self.groups,
             is_leaked: &self.is_leaked,
             is_rejected: self.can_reject.then_some(&self.is_rejected),
         };

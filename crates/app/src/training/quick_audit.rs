@@ -61,8 +61,8 @@ pub(crate) fn quick_audit(
     let n_leaked = is_leaked.len() - not_leaked.len();
     let full_image = full_image.only(&evaluated);
     let evaluated = data.val.concat(&data.test).select(&evaluated);
-    let groups = evaluated.patient_groups();
-    let full_image = Probe::new(&data.class_names, &full_image, groups.as_deref());
+    let groups = evaluated.groups();
+    let full_image = Probe::new(&data.class_names, &full_image, groups.ids());
     let (squared_train, squared) = (fitted.squared(SIDE), evaluated.squared(SIDE));
     let masked = [Mask::BorderOnly, Mask::CentreBlanked];
     let mut probes: Vec<Probe> = masked
@@ -145,8 +145,8 @@ fn probe(
         let logits: Vec<f32> = model.logits(row).iter().map(|&logit| logit as f32).collect();
         evaluation.add(label, &logits);
     }
-    let groups = evaluated.patient_groups();
-    Probe::new(class_names, &evaluation.predictions(1.0), groups.as_deref())
+    let groups = evaluated.groups();
+    Probe::new(class_names, &evaluation.predictions(1.0), groups.ids())
 }
 
 #[cfg(test)]

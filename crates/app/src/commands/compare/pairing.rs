@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use roentgen_data::group_ids;
+use roentgen_data::ImageGroups;
 
 use crate::error::command::CommandError;
 use crate::metrics::log_loss;
@@ -14,8 +14,8 @@ use crate::terminal::screen::counted;
 #[derive(Debug)]
 pub(super) struct PairedImages {
     pub(super) pairs: Vec<Pair>,
-    /// The patient of each image, numbered by [`group_ids`]; `None` if no patient is known.
-    pub(super) patients: Option<Vec<u32>>,
+    /// Which images belong together: those of a patient, and duplicates.
+    pub(super) groups: ImageGroups,
     /// Whether digests show that the images are the same.
     pub(super) is_same_by_digest: bool,
     /// Of each image, whether it leaked in the first or in the second run.
@@ -30,7 +30,7 @@ impl PairedImages {
         let main = main_images(&self.is_leaked);
         Self {
             pairs: main.iter().map(|&image| self.pairs[image]).collect(),
-            patients: self.patients.as_ref().map(|all| main.iter().map(|&image| all[image]).collect()),
+            groups: self.groups.select(&main),
             is_leaked: main.iter().map(|&image| self.is_leaked[image]).collect(),
             ..*self
         }
@@ -61,7 +61,7 @@ pub(super) fn pair(
     }
     let by_path: HashMap<&str, &RecordedPrediction> =
         second.iter().map(|line| (line.path.as_str(), line)).collect();
-    let (mut pairs, mut patients) = (Vec::with_capacity(first.len()), Vec::with_capacity(first.len()));
+    let (mut pairs, mut lines) = (Vec::with_capacity(first.len()), Vec::with_capacity(first.len()));
     let (mut is_same_by_digest, mut leakage_is_known) = (true, true);
     let mut is_leaked = Vec::with_capacity(first.len());
     for a in first {
@@ -86,11 +86,21 @@ pub(super) fn pair(
             correct: [a.predicted == a.class, b.predicted == b.class],
             loss: [loss(a), loss(b)],
         });
-        patients.push(a.patient.clone().or(b.patient.clone()));
+        lines.push([a, *b]);
         leakage_is_known &= a.leaked.is_some() && b.leaked.is_some();
         is_leaked.push(a.leaked == Some(true) || b.leaked == Some(true));
     }
-    Ok(PairedImages { pairs, patients: group_ids(&patients), is_same_by_digest, is_leaked, leakage_is_known })
+    Ok(PairedImages { pairs, groups: groups(&lines), is_same_by_digest, is_leaked, leakage_is_known })
+}
+
+/// Which images belong together, by the lines of both runs. Files of earlier versions have no groups, but equal images have equal
+/// digests.
+fn groups(lines: &[[&RecordedPrediction; 2]]) -> ImageGroups {
+    let patients: Vec<Option<String>> =
+        lines.iter().map(|[a, b]| a.patient.clone().or(b.patient.clone())).collect();
+    let of_patients = ImageGroups::of_patients(&patients);
+    let of_copies = of_patients.joined(|image| lines[image].iter().find_map(|line| line.digest.as_ref()));
+    of_copies.joined(|image| lines[image][0].group).joined(|image| lines[image][1].group)
 }
 
 /// A path that occurs more than once.

@@ -45,7 +45,7 @@ fn the_verdict_names_a_class_that_is_flagged() {
         per_class,
         flagged: false,
         n: 30,
-        by_patient: false,
+        by_group: false,
     };
     let full_image = || probe(vec![class("rare", 0.99, [0.9, 1.0]), class("common", 0.99, [0.98, 1.0])]);
     let border = probe(vec![class("rare", 0.97, [0.3, 1.0]), class("common", 0.9, [0.85, 0.94])]);
@@ -140,7 +140,7 @@ fn where_few_images_leave_it_open_the_verdict_names_what_may_be_a_shortcut() {
             n: 3,
         };
         let per_class = vec![class("rare"), class("common")];
-        Probe { roc_auc: Some(area), interval, per_class, flagged: false, n: 3, by_patient: false }
+        Probe { roc_auc: Some(area), interval, per_class, flagged: false, n: 3, by_group: false }
     };
     let (full_image, centre_blanked) = (probe(0.97, Some([0.7, 0.99])), probe(0.45, Some([0.3, 0.6])));
     let probes = Probes { full_image, border: probe(1.0, None), centre_blanked, file_facts: None };
