@@ -10,7 +10,8 @@
 //! Facts of the files are listed where the images differ, and are not part of the test: a model may answer the same to
 //! another size, format or quality of JPEG.
 //!
-//! Several films of one patient are more alike than films of several: a batch of few patients may raise a false alarm.
+//! Several films of one patient are more alike than films of several: a batch of few patients may raise a false alarm, and so
+//! may one with copies of the same images.
 
 use std::collections::BTreeMap;
 
@@ -127,8 +128,8 @@ impl Shift {
             facts => format!(". On average, the files differ in {}", facts.join(", ")),
         };
         format!(
-            "{images} differ from the validation images of the model (p = {p_value:.3}, or more if they are of few patients). Here: {}. Validation set: \
-             {}{facts}",
+            "{images} differ from the validation images of the model (p = {p_value:.3}, or more if they are of few \
+             patients, or some are copies of others). Here: {}. Validation set: {}{facts}",
             batch.in_words(),
             validation.in_words()
         )
