@@ -37,7 +37,7 @@ fn describe_adds_up() {
 fn lr_find_suggests_a_rate_and_draws_its_curve() {
     let folder = TempDir::new().unwrap();
     let args =
-        ["lr-find", "phantom", "--films", "600", "--width", "8", "--out", "rates.svg", "--json", "--quiet"];
+        ["lr-find", "phantom", "--films", "600", "--width", "16", "--out", "rates.svg", "--json", "--quiet"];
     let json: Value = serde_json::from_str(&said(&args, &folder)).unwrap();
     let rate = |key: &str| json[key].as_f64().unwrap();
     assert!((1e-4..=0.5).contains(&rate("max_lr")), "{}", rate("max_lr"));

@@ -2,7 +2,7 @@
 
 /// What a sentence has, and what the page has in its place; a text before one that it contains. `{}` is any text, at the end of an
 /// entry the rest of the line.
-const WORDS: [(&str, &str); 34] = [
+const WORDS: [(&str, &str); 35] = [
     ("ignore them with --skip-bad", "leave them out, with a choice behind More on the page Train"),
     (
         "consider --prior balanced or, stronger, --class-weights balanced",
@@ -46,6 +46,7 @@ const WORDS: [(&str, &str); 34] = [
         "if these are the classes, join the class folders of all; if not, put the images of each class into its folder, without \
          folders in it",
     ),
+    ("if it is a class, add --classes \"{}={}\"", "if it is a class, give its folder another name"),
     (
         "take the patients from file names with --patient-pattern, or from a column of a table",
         "name the patients in a column of a table",

@@ -211,7 +211,8 @@ fn add_region(
                         for (part, sums) in sums.chunks_exact_mut(SUMS_PART).enumerate() {
                             let v = &v[part * v_layout.part_stride + v_layout.at(0, c)..v_len];
                             let z = &z[part * z_layout.part_stride..][..run.len() * NR];
-                            sum_products((v, v_layout.len), z, block_tiles, &mut sums[..LANES * NR], start > 0);
+                            let (v, z) = ((v, v_layout.len), (z, block_tiles));
+                            sum_products(v, z, &mut sums[..LANES * NR], start > 0);
                         }
                         if run.end == n_tiles {
                             region.tile.filter_grad(sums, grad, accumulate);
@@ -236,8 +237,7 @@ pub(super) const SUMS_PART: usize = LANES * NR + SET_PADDING;
 #[inline(never)]
 fn sum_products(
     (v, v_block): (&[f32], usize),
-    z: &[f32],
-    block_tiles: usize,
+    (z, block_tiles): (&[f32], usize),
     sums: &mut [f32],
     accumulate: bool,
 ) {
