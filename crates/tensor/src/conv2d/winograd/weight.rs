@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn several_groups_have_the_same_bits_with_any_number_of_threads() {
-        let g = Conv2dGeometry::new(131, 12, 12, 48, 32);
+        let g = Conv2dGeometry::new(1_001, 12, 12, 16, 32);
         let groups = Groups::new(&g.algorithm().tiling(&g).expect("an algorithm by tiles"));
         assert!(groups.n > 1, "{} group", groups.n);
         // The sums are kept from run to run.
