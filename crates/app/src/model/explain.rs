@@ -68,7 +68,8 @@ impl<'a> Explanation<'a> {
         Self { model, views, class, predicted, probabilities, reject_reason }
     }
 
-    /// Grad-CAM of the class, as coarse as the last convolution sees; 0 or more, in units of the logit.
+    /// Grad-CAM of the class for each pixel of the crop, as coarse as the last convolution sees; 0 or more, in units of the
+    /// logit.
     #[must_use]
     pub(crate) fn grad_cam(&self) -> Array2<f32> {
         self.views.grad_cam(&self.model.network, self.class)
@@ -81,7 +82,8 @@ impl<'a> Explanation<'a> {
     }
 }
 
-/// Where in one image of a set the evidence for `class` is: Grad-CAM over the views of the prediction, 0 or more.
+/// Where in one image of a set the evidence for `class` is: Grad-CAM over the views of the prediction, for each pixel of the
+/// crop, 0 or more.
 ///
 /// # Panics
 /// If there is no such image or class.
@@ -112,10 +114,12 @@ impl Views {
     /// The mean of the Grad-CAM of every view, each drawn back to where the plain view shows the same part of the image.
     fn grad_cam(&self, network: &ResNet9, class: usize) -> Array2<f32> {
         let mut workspace = Workspace::default();
+        // The pools reduce an image of this size to one cell.
+        let cell = network.architecture().min_size();
         let mut maps = self.all.iter().map(|(view, x)| {
             network.infer(x, &mut workspace);
             let heat = network.grad_cam(workspace.feature_map().index_axis(Axis(0), 0), class);
-            in_plain_view(&heat, *view)
+            in_plain_view(&heat, cell, x.dim().1, *view)
         });
         let first = maps.next().expect("a view");
         maps.fold(first, |sum, heat| sum + heat) / self.all.len() as f32
@@ -153,17 +157,20 @@ impl Views {
     }
 }
 
-/// The heat map of a view over the cells of the plain view; nothing where the view does not show the image.
-fn in_plain_view(heat: &Array2<f32>, view: TtaView) -> Array2<f32> {
-    let (rows, columns) = heat.dim();
-    Array2::from_shape_fn((rows, columns), |(row, column)| {
-        let place = |at: usize, n: usize, spacing: f32| {
-            0.5 + ((at as f64 + 0.5) / n as f64 - 0.5) / f64::from(spacing)
-        };
-        let (y, x) = (place(row, rows, view.spacing[0]), place(column, columns, view.spacing[1]));
-        let x = if view.flip { 1.0 - x } else { x };
-        let is_shown = (0.0..=1.0).contains(&x) && (0.0..=1.0).contains(&y);
-        if is_shown { sample(heat, x, y) } else { 0.0 }
+/// The heat map of a view of `size` pixels, whose cells have `cell` pixels to a side, for each pixel of the plain view; nothing
+/// where the view does not show the image.
+fn in_plain_view(heat: &Array2<f32>, cell: usize, size: usize, view: TtaView) -> Array2<f32> {
+    let side = size as f64;
+    // From 0 to 1 over `n` cells. The pools leave out the last pixels that fill no cell: there it is more than 1, and `sample`
+    // takes the last cell.
+    let share = |place: f64, n: usize| place / (cell * n) as f64;
+    Array2::from_shape_fn((size, size), |(row, column)| {
+        let place =
+            |at: usize, spacing: f32| side / 2.0 + (at as f64 + 0.5 - side / 2.0) / f64::from(spacing);
+        let (y, x) = (place(row, view.spacing[0]), place(column, view.spacing[1]));
+        let x = if view.flip { side - x } else { x };
+        let is_shown = (0.0..=side).contains(&x) && (0.0..=side).contains(&y);
+        if is_shown { sample(heat, share(x, heat.ncols()), share(y, heat.nrows())) } else { 0.0 }
     })
 }
 
@@ -295,11 +302,26 @@ mod tests {
     fn heat_is_drawn_back_to_the_plain_view() {
         let mut heat = Array2::zeros((3, 3));
         heat[[0, 2]] = 1.0;
-        let mirrored = in_plain_view(&heat, MIRRORED);
+        let mirrored = in_plain_view(&heat, 1, 3, MIRRORED);
         assert!((mirrored[[0, 0]] - 1.0).abs() < 1e-6 && mirrored.sum() < 1.0 + 1e-6, "{mirrored}");
         // A magnified view shows the centre alone: nothing is known of the edges.
-        let magnified = in_plain_view(&Array2::ones((3, 3)), TtaView { flip: false, spacing: [0.5; 2] });
+        let magnified =
+            in_plain_view(&Array2::ones((3, 3)), 1, 3, TtaView { flip: false, spacing: [0.5; 2] });
         let centre_alone = |(row, column): (usize, usize)| if (row, column) == (1, 1) { 1.0 } else { 0.0 };
         assert_eq!(magnified, Array2::from_shape_fn((3, 3), centre_alone));
+    }
+
+    #[test]
+    fn heat_is_drawn_where_its_cell_is_also_where_the_cells_leave_out_the_last_pixels() {
+        // Of 28 pixels the three pools use 24: the centre of the last of three cells is at 20.
+        let mut heat = Array2::zeros((3, 3));
+        heat[[0, 2]] = 1.0;
+        let hottest = |view: TtaView| -> Vec<usize> {
+            let map = in_plain_view(&heat, 8, 28, view);
+            assert_eq!(map.dim(), (28, 28));
+            (0..28).filter(|&column| map[[0, column]] > 0.999).collect()
+        };
+        assert_eq!(hottest(TtaView::PLAIN), (20..28).collect::<Vec<_>>());
+        assert_eq!(hottest(MIRRORED), (0..8).collect::<Vec<_>>());
     }
 }

@@ -2,7 +2,8 @@
 
 use ndarray::Array2;
 
-/// The value at a position, from 0 to 1 across and down, bilinear between the centres of the cells.
+/// The value at a position, from 0 to 1 across and down, bilinear between the centres of the cells; beyond them, that of the
+/// nearest.
 #[must_use]
 pub(crate) fn sample(map: &Array2<f32>, x: f64, y: f64) -> f32 {
     let between = |place: f64, n: usize| {
