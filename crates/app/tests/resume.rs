@@ -35,7 +35,13 @@ const TWICE: [&str; 4] = ["--epochs", "3", "--oversample-hard", "3"];
 /// More than a test waits for.
 const LONG: [&str; 2] = ["--epochs", "300"];
 /// What has to be the same to the byte.
-const FILES: [&str; 4] = ["model.safetensors", "model-last.safetensors", "log.jsonl", "predictions.jsonl"];
+const FILES: [&str; 5] = [
+    "model.safetensors",
+    "model-last.safetensors",
+    "log.jsonl",
+    "predictions.jsonl",
+    "predictions_val.jsonl",
+];
 
 /// A run that works while the test goes on.
 fn started(folder: &Path, more: &[&str], out: &str) -> Child {
@@ -66,7 +72,7 @@ fn unbroken(folder: &Path, more: &[&str]) -> Vec<Vec<u8>> {
 }
 
 fn files(run: &Path) -> Vec<Vec<u8>> {
-    FILES.iter().map(|name| fs::read(run.join(name)).unwrap_or_default()).collect()
+    FILES.iter().map(|name| fs::read(run.join(name)).expect(name)).collect()
 }
 
 #[cfg(unix)]
