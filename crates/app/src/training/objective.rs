@@ -1,6 +1,7 @@
 //! The loss of a run: class weights, label smoothing, and the class prior that its predictions assume.
 
-use roentgen_data::{class_weights_balanced, class_weights_sqrt};
+use ndarray::Array4;
+use roentgen_data::{Sampler, batch_ranges, class_weights_balanced, class_weights_sqrt};
 use roentgen_layers::LossHead;
 
 use crate::config::{ClassPrior, ClassWeights, SamplerChoice, TrainConfig};
@@ -17,6 +18,24 @@ pub(crate) fn loss_head(config: &TrainConfig, counts: &[usize]) -> LossHead {
         }
     };
     LossHead { class_weights, label_smoothing: config.label_smoothing as f32, log_prior }
+}
+
+/// The training loss of the epoch `epoch`, counted from 0, of a network whose logits are all zero. `labels` are those of the
+/// images of an epoch, and `counts` the images of each class.
+///
+/// It depends on the batches too, because the loss of a batch is divided by the class weights of its own images.
+pub(crate) fn loss_of_guessing(config: &TrainConfig, counts: &[usize], labels: &[u32], epoch: usize) -> f64 {
+    let loss_head = loss_head(config, counts);
+    let mut order = Vec::new();
+    Sampler::from(config.sampler).epoch_order(labels, config.seed, epoch as u64, &mut order);
+    let (mut sum, mut grad_logits) = (0.0, Array4::zeros((0, 0, 0, 0)));
+    for batch in batch_ranges(order.len(), config.batch(labels.len())) {
+        let of_batch: Vec<u32> = order[batch].iter().map(|sample| labels[sample.image as usize]).collect();
+        let logits = Array4::zeros((of_batch.len(), 1, 1, counts.len()));
+        let loss = loss_head.forward_backward(&logits, &of_batch, &mut grad_logits);
+        sum += f64::from(loss) * of_batch.len() as f64;
+    }
+    sum / order.len() as f64
 }
 
 /// The class prior that the predictions of a model trained by `config` assume, and that of the training set, where `epoch_counts`

@@ -40,10 +40,9 @@ fn shown_loss(loss: f64) -> String {
     }
 }
 
-/// A warning if the last epoch is no better than guessing: a run may diverge without ever reaching NaN, and ends normally.
-pub(super) fn warning(last: &LogLine, config: &TrainConfig, n_classes: usize) -> Option<String> {
-    // The loss of equal probabilities for all classes, whatever the class weights.
-    let guessing = libm::log(n_classes as f64);
+/// A warning if the last epoch is no better than guessing, which has the loss `guessing`: a run may diverge without ever
+/// reaching NaN, and ends normally.
+pub(super) fn warning(last: &LogLine, config: &TrainConfig, guessing: f64) -> Option<String> {
     (last.train_loss >= guessing).then(|| {
         format!(
             "the last epoch has a training loss of {}, no better than guessing ({}): training has diverged, or was too \
@@ -73,5 +72,44 @@ pub(super) fn show_step(bar: &ProgressBar, n_steps: usize, width: usize) -> impl
             let speed = n_images as f64 / seconds;
             format!("loss {:.3}  lr {:.4}  {speed:.0} images/s  {left} left", report.loss, report.lr)
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ClassWeights;
+    use crate::model::instruction_sets::InstructionSets;
+    use crate::training::objective::loss_of_guessing;
+
+    #[test]
+    fn an_epoch_is_compared_with_guessing_by_the_loss_of_the_run() {
+        let labels: Vec<u32> = (0..1000).map(|image| u32::from(image % 100 == 0)).collect();
+        let warning = |batch: usize, train_loss: f64| {
+            let config = TrainConfig {
+                class_weights: ClassWeights::Balanced,
+                label_smoothing: 0.05,
+                batch: Some(batch),
+                ..TrainConfig::default()
+            };
+            let last = LogLine {
+                epoch: 1,
+                train_loss,
+                train_accuracy: 0.5,
+                val_loss: None,
+                val_accuracy: None,
+                val_score: None,
+                lr: 0.01,
+                saved: true,
+                instruction_sets: InstructionSets::default(),
+            };
+            super::warning(&last, &config, loss_of_guessing(&config, &[990, 10], &labels, 0))
+        };
+        // The smoothed target of a common image has most of its weight in the rare class, so guessing costs more than ln 2.
+        assert_eq!(warning(1000, 1.2), None);
+        assert!(warning(1000, 1.54).is_some_and(|text| text.contains("no better than guessing (1.5337)")));
+        // Most small batches have no rare image, and common ones cost 2.39 there.
+        assert_eq!(warning(16, 2.0), None);
+        assert!(warning(16, 2.4).is_some());
     }
 }

@@ -21,6 +21,7 @@ use crate::run_dir::records::Metrics;
 use crate::terminal::screen::{Screen, counted, duration, thousands};
 use crate::terminal::tables;
 use crate::training::error::TrainingError;
+use crate::training::objective::loss_of_guessing;
 
 /// Where the weights of `--init` come from.
 pub(super) fn show_initial_weights(screen: &Screen, path: &Path, start: &Initialisation) {
@@ -114,9 +115,11 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), Train
     }
     let took = duration(Duration::from_secs_f64(metrics.train_seconds));
     screen.field("trained", &format!("in {took} at {:.0} images/s", metrics.train_images_per_s));
-    let n_classes = run.data.class_names.len();
-    let last_line = run.read_log()?.pop();
-    let warning = last_line.and_then(|line| progress_lines::warning(&line, run.config, n_classes));
+    let (counts, labels) = (run.epoch_set.class_counts(run.data.class_names.len()), run.epoch_set.labels());
+    let warning = run.read_log()?.pop().and_then(|line| {
+        let guessing = loss_of_guessing(run.config, &counts, labels, line.epoch.saturating_sub(1));
+        progress_lines::warning(&line, run.config, guessing)
+    });
     if let Some(text) = warning {
         screen.field("WARNING", &text);
     }
