@@ -291,6 +291,19 @@ fn a_measuring_pass_sets_the_running_statistics_to_their_mean_over_the_batches()
 }
 
 #[test]
+fn a_measuring_pass_depends_on_no_running_statistics_before_it() {
+    let mut model = used_model(&small(16));
+    let x = random((6, 16, 16, 1), 1);
+    model.forward(&x, Pass::Measure { batch: 0 });
+    let expected = model_bits(&model);
+    for before in [0.1, f32::INFINITY] {
+        model.for_each_buffer_mut(&mut |buffer| buffer.value.fill(before));
+        model.forward(&x, Pass::Measure { batch: 0 });
+        assert!(model_bits(&model) == expected, "with {before} before it");
+    }
+}
+
+#[test]
 fn evaluation_of_an_image_does_not_depend_on_the_other_images_of_its_batch() {
     // Narrow: im2col only. Wide: Winograd too.
     for width in [3, 16] {

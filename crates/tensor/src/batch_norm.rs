@@ -104,7 +104,12 @@ pub fn batch_norm_statistics(x: &[f32], running: &mut Running, batch: &mut Chann
             batch.mean[channel] = mean as f32;
             batch.inv_std[channel] = (1.0 / (squares / count + f64::from(EPS as f32)).sqrt()) as f32;
             let unbiased = squares / (count - 1.0).max(1.0);
-            let blend = |old: &mut f32, new: f64| *old += running.momentum * (new as f32 - *old);
+            let momentum = running.momentum;
+            let blend = |old: &mut f32, new: f64| {
+                let new = new as f32;
+                // With a weight of 1, the sum would still depend on `old` by its rounding, and be NaN where it is infinite.
+                *old = if momentum == 1.0 { new } else { *old + momentum * (new - *old) };
+            };
             blend(&mut running.mean[channel], mean);
             blend(&mut running.var[channel], unbiased);
         }
