@@ -1,7 +1,9 @@
-//! Test-time augmentation (TTA): a model predicts several views of an image, and the predictions are averaged.
+//! Test-time augmentation (TTA): a model sees several views of an image, and the prediction is computed from the mean of their
+//! logits.
 //!
 //! Known from Krizhevsky et al. (2012, section 4.1: crops and mirror images) and Simonyan & Zisserman (2015, section 4.2:
-//! several sizes). The views use the same kinds of changes as the augmentation of the training, in fixed steps and about
+//! several sizes), who average probabilities. A mean of logits can be calibrated, and shifted to another class prior, as the
+//! logits of one view. The views use the same kinds of changes as the augmentation of the training, in fixed steps and about
 //! the centre.
 
 use std::fmt;

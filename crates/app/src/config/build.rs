@@ -24,7 +24,7 @@ impl TrainConfig {
         }
     }
 
-    /// The views of an image over which predictions are averaged.
+    /// The views of an image whose logits are averaged.
     #[must_use]
     pub(crate) fn tta_config(&self) -> TtaConfig {
         if !self.tta {

@@ -21,7 +21,7 @@ impl Preset {
             // away may be missing: hence strong augmentation. A narrower network has less capacity to memorise sources.
             // Class frequencies of the new images are unknown, so a balanced prior: rare classes are predicted often
             // enough. Training images that look unusual are the only ones to learn from about other sources: they are
-            // oversampled. Predictions are averaged over views like those that training has used.
+            // oversampled. Logits are averaged over views like those that training has used.
             Self::Robust => TrainConfig {
                 width: 32,
                 rotate: 15.0,

@@ -108,7 +108,7 @@ settings! {
         init: Option<PathBuf> = None => path("FILE");
         /// Mean and standard deviation to normalise pixels with
         normalize: NormalizeBy = NormalizeBy::Set => choice("BY");
-        /// Test-time augmentation: average the predictions for several views of each image: mirrored (unless --no-flip)
+        /// Test-time augmentation: average the logits of several views of each image: mirrored (unless --no-flip)
         /// and, with --zoom or --aspect, scaled and stretched
         tta: bool = false => switch();
         /// Class frequencies that the predictions assume; with balanced, rare classes are predicted more often

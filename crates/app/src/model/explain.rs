@@ -92,7 +92,7 @@ pub(crate) fn grad_cam(model: &Model, set: &ImageSet, image: usize, class: usize
     Views::of(&model.card, set, image).grad_cam(&model.network, class)
 }
 
-/// The views of one image over which its prediction is averaged.
+/// The views of one image whose logits are averaged for its prediction.
 struct Views {
     /// Each view, with its normalised pixels: `(1, size, size, c)`.
     all: Vec<(TtaView, Array4<f32>)>,

@@ -134,8 +134,8 @@ impl Run<'_> {
         RunDirError::NotResumable { path: self.folder.file(file), reason }
     }
 
-    /// Checks the saved model now: otherwise a damaged one would end the run only after its last epoch. Where it is lost, the next
-    /// epoch will be saved.
+    /// Checks the saved model now: otherwise one that is missing or damaged would end the run only after its last epoch. Where one
+    /// of other arithmetic has replaced it, the next epoch will be saved.
     fn check_saved_model(&self, run_state: &mut RunState) -> Result<(), TrainingError> {
         if run_state.saved_epoch == 0 {
             return Ok(());
