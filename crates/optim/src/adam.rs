@@ -100,6 +100,12 @@ impl Adam {
         (self.n_steps_done, self.moments, self.step) = (n_steps_done, moments, None);
     }
 
+    /// Whether [`Self::begin_step`] needs the joint norm of all gradients.
+    #[must_use]
+    pub fn needs_grad_norm(&self) -> bool {
+        matches!(self.config.clip, Clip::Norm(_))
+    }
+
     /// Starts a step: computes what all its updates share.
     ///
     /// `grad_norm` is the joint Euclidean norm of all gradients; only [`Clip::Norm`] needs it.

@@ -4,7 +4,7 @@ use std::borrow::BorrowMut;
 
 use ndarray::Array4;
 use roentgen_layers::{Layer, LossHead, Pass, ResNet, ResNet9};
-use roentgen_optim::{Adam, AdamConfig, Clip, Rates, sum_of_squares};
+use roentgen_optim::{Adam, AdamConfig, Rates, sum_of_squares};
 
 use crate::metrics::argmax::argmax;
 
@@ -32,7 +32,6 @@ pub struct TrainingStep<N = ResNet9> {
     loss_head: LossHead,
     /// Its moments are part of a checkpoint.
     pub adam: Adam,
-    clip: Clip,
     grad_logits: Array4<f32>,
 }
 
@@ -68,7 +67,7 @@ impl<N: BorrowMut<ResNet>> TrainingStep<N> {
     #[must_use]
     pub fn new(model: N, loss_head: LossHead, optimiser: AdamConfig) -> Self {
         let grad_logits = Array4::zeros((0, 0, 0, 0));
-        Self { model, loss_head, adam: Adam::new(optimiser), clip: optimiser.clip, grad_logits }
+        Self { model, loss_head, adam: Adam::new(optimiser), grad_logits }
     }
 
     /// Takes one step on the images `x`, `(n, h, w, c)`. If the loss is not finite, the weights stay as they are.
@@ -110,9 +109,9 @@ impl<N: BorrowMut<ResNet>> TrainingStep<N> {
 
     /// Clips, decays and steps: all three are one pass of Adam over each parameter.
     fn optimise(&mut self, rates: Rates) -> bool {
-        let Self { model, adam, clip, .. } = self;
+        let Self { model, adam, .. } = self;
         let model: &mut ResNet = model.borrow_mut();
-        let grad_norm = matches!(clip, Clip::Norm(_)).then(|| {
+        let grad_norm = adam.needs_grad_norm().then(|| {
             let mut squares = 0.0;
             model.for_each_parameter(&mut |parameter| squares += sum_of_squares(&parameter.grad));
             squares.sqrt()
