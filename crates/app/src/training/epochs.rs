@@ -59,6 +59,15 @@ pub(super) struct TrainingOutcome {
     pub(super) data_loading_fraction: f64,
 }
 
+/// What becomes of an epoch that is over.
+#[derive(Clone, Copy)]
+struct EpochEnd {
+    /// Whether [`EpochSelection`] chooses its weights.
+    is_saved: bool,
+    /// Whether it is the last one: of all, or by early stopping.
+    is_last: bool,
+}
+
 /// The saved model belongs to another run.
 pub(super) fn wrong_model_error(path: PathBuf) -> RunDirError {
     let reason =
@@ -285,8 +294,9 @@ impl Run<'_> {
         let (val, is_saved) = trainer.with_model(self.epoch_set, epoch, |model| {
             let val = self.validate(model, card, trained.n_batches)?;
             card.temperature = val.as_ref().map_or(1.0, |val| val.temperature);
-            let is_saved = self.save_model(model, card, n_steps_done, val.as_ref(), run_state, writer)?;
-            Ok::<_, TrainingError>((val, is_saved))
+            let end = self.decide(val.as_ref(), run_state);
+            self.save_model(model, card, n_steps_done, end, run_state, writer)?;
+            Ok::<_, TrainingError>((val, end.is_saved))
         })?;
         let images_per_s = self.epoch_set.len() as f64 / trained.seconds;
         let val_seconds = start.elapsed().as_secs_f64();
@@ -322,24 +332,27 @@ impl Run<'_> {
         })
     }
 
-    /// Has [`MODEL`] written if [`EpochSelection`] chooses this epoch, and writes [`LAST_MODEL`] after the last epoch. Returns
-    /// whether this epoch was chosen.
-    fn save_model(
-        &self,
-        model: &ResNet9,
-        card: &ModelCard,
-        n_steps_done: u64,
-        val: Option<&Validation>,
-        run_state: &mut RunState,
-        writer: &mut checkpoint::Writer,
-    ) -> Result<bool, TrainingError> {
+    /// Decides by its validation whether the weights of an epoch are saved, and whether the run ends with it.
+    fn decide(&self, val: Option<&Validation>, run_state: &mut RunState) -> EpochEnd {
         let epochs = self.config.epochs(self.data.train.len());
         let is_saved = run_state.selection.should_save(val.map(|val| val.score));
         if let Some(val) = val {
             let should_stop = run_state.early_stopping.should_stop(val.score.value, val.loss);
             run_state.stopped_early = should_stop && run_state.epoch < epochs;
         }
-        let is_last = run_state.stopped_early || run_state.epoch == epochs;
+        EpochEnd { is_saved, is_last: run_state.stopped_early || run_state.epoch == epochs }
+    }
+
+    /// Writes [`LAST_MODEL`] after the last epoch; hands [`MODEL`] to `writer` if this epoch is saved.
+    fn save_model(
+        &self,
+        model: &ResNet9,
+        card: &ModelCard,
+        n_steps_done: u64,
+        EpochEnd { is_saved, is_last }: EpochEnd,
+        run_state: &mut RunState,
+        writer: &mut checkpoint::Writer,
+    ) -> Result<(), RunDirError> {
         if is_saved || is_last {
             let bytes = model_file::to_bytes(model, card, n_steps_done);
             if is_last && self.keeps_model {
@@ -351,7 +364,7 @@ impl Run<'_> {
                 writer.set_model(bytes);
             }
         }
-        Ok(is_saved)
+        Ok(())
     }
 
     /// Writes one line per epoch to the logs and to the screen. Returns the lengths of the logs after it.
