@@ -9,12 +9,14 @@ use crate::program::{roentgen, text, train, write_images};
 fn the_class_prior_counts_hard_examples_as_often_as_they_are_used() {
     let folder = TempDir::new().unwrap();
     write_images(folder.path(), "films", &[("common", 40), ("rare", 6)]);
-    let args = ["films", "--oversample-hard", "10"];
+    let args = ["films", "--oversample-hard", "10", "--out", "run"];
     let metrics = train(&args, folder.path());
     let prior = &metrics["class_prior"];
     let share = |of: &str| prior[of]["rare"].as_f64().unwrap();
     // No image of so small a class is repeated.
     assert!(share("predictions") < 0.7 * share("training_set"), "{prior}");
+    let described = text(&roentgen(&["describe", "run"], folder.path()).stdout);
+    assert!(described.contains("--oversample-hard"), "the model names what changed its prior: {described}");
 }
 
 #[test]

@@ -175,7 +175,7 @@ pub enum ClassWeights {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClassPrior {
-    /// Those that the training makes: of the training set, changed by --class-weights and --sampler.
+    /// Those that the training makes: of the training set, changed by --class-weights, --sampler and --oversample-hard.
     #[default]
     Training,
     /// All classes equally frequent.

@@ -1,6 +1,6 @@
 //! Two class priors: the one that predictions assume, and that of the training set.
 //!
-//! With `--prior balanced`, class weights, a balanced sampler or hard examples, the probabilities of a model assume another
+//! With `--prior balanced`, class weights, a balanced sampler or hard examples, the probabilities of a model may assume another
 //! class prior than that of the training set. A temperature that is fitted on the validation set, and a loss that is compared
 //! from epoch to epoch, must then be for the prior of the validation set, and calibration metrics for the prior of the set
 //! that they are of: the logits plus [`ClassPriors::log_shift`]. Logits without it look badly calibrated however good they
@@ -10,6 +10,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+/// Priors that differ by no more than this, relative to the share of each class in the training set, are one. The number of
+/// hard examples of a class is rounded to whole images, and class weights to `f32`: that changes the shares of classes by
+/// fractions of a percent, and no figure should depend on it.
+const TOLERANCE: f64 = 0.01;
+
 /// Both priors: the probability of each class, by name.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct ClassPriors {
@@ -17,7 +22,7 @@ pub(crate) struct ClassPriors {
     /// that of the training set, the temperature, the calibration metrics and the validation metrics of each epoch are for the
     /// prior of the set that they are of.
     pub predictions: BTreeMap<String, f64>,
-    /// That of the training set, without class weights and sampler.
+    /// That of the training set, without class weights, sampler and hard examples.
     pub training_set: BTreeMap<String, f64>,
     /// The same two in the order of the classes; `None` where they do not differ.
     #[serde(skip)]
@@ -25,15 +30,22 @@ pub(crate) struct ClassPriors {
 }
 
 impl ClassPriors {
-    /// Both priors have the order of `class_names` and sum to 1, and no number is 0.
+    /// Both priors have the order of `class_names` and sum to 1, and no number is 0. Predictions whose prior is within
+    /// [`TOLERANCE`] of that of the training set assume that of the training set.
     pub(crate) fn new(class_names: &[String], predictions: &[f64], training_set: &[f64]) -> Self {
         let by_name = |prior: &[f64]| class_names.iter().cloned().zip(prior.iter().copied()).collect();
-        let differs = predictions != training_set;
+        let is_other = |(predicted, trained): (&f64, &f64)| (predicted - trained).abs() > TOLERANCE * trained;
+        let differs = predictions.iter().zip(training_set).any(is_other);
         Self {
-            predictions: by_name(predictions),
+            predictions: by_name(if differs { predictions } else { training_set }),
             training_set: by_name(training_set),
             differing: differs.then(|| [predictions.to_vec(), training_set.to_vec()]),
         }
+    }
+
+    /// Whether predictions assume another prior than that of the training set.
+    pub(crate) fn differ(&self) -> bool {
+        self.differing.is_some()
     }
 
     /// What to add to the logits, after they are divided by the temperature, for the class prior of a set with so many images
@@ -69,5 +81,17 @@ mod tests {
         assert!((odds([1_000, 1_000]) - 1.0).abs() < 1e-2);
         assert!((odds([98, 0]) - 499.0).abs() < 1e-6, "99.8 to 0.2 images");
         assert_eq!(ClassPriors::new(&names, &[0.9, 0.1], &[0.9, 0.1]).log_shift(&[10, 10]), None);
+    }
+
+    #[test]
+    fn priors_that_differ_by_rounding_are_one() {
+        let names = ["common".to_owned(), "rare".to_owned()];
+        // 101 and 50 images, of which 8 and 4 are used twice.
+        let rounded = [109.0 / 163.0, 54.0 / 163.0];
+        let priors = ClassPriors::new(&names, &rounded, &[101.0 / 151.0, 50.0 / 151.0]);
+        assert!(!priors.differ() && priors.predictions == priors.training_set);
+        assert_eq!(priors.log_shift(&[50, 50]), None);
+        // A small difference is a large one for a rare class.
+        assert!(ClassPriors::new(&names, &[0.9993, 0.0007], &[0.994, 0.006]).differ());
     }
 }

@@ -81,6 +81,7 @@ fn shares_of_loss(counts: &[usize], sampler: SamplerChoice, class_weights: Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::assumed_prior::AssumedPrior;
 
     fn log_prior_of(config: &TrainConfig) -> Vec<f32> {
         let balanced = TrainConfig { prior: ClassPrior::Balanced, ..config.clone() };
@@ -130,6 +131,31 @@ mod tests {
         let weighted = TrainConfig { class_weights: ClassWeights::Balanced, ..TrainConfig::default() };
         let priors = class_priors(&weighted, &names, &[190, 10], &[90, 10]);
         assert!((priors.predictions["rare"] - 0.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn class_weights_sampler_and_hard_examples_change_what_is_assumed_and_a_balanced_prior_replaces_it() {
+        let names = ["common".into(), "rare".into()];
+        let assumed = |config: &TrainConfig, epoch_counts: [usize; 2], counts: [usize; 2]| {
+            AssumedPrior::of(config.prior, &class_priors(config, &names, &epoch_counts, &counts))
+        };
+        let default = TrainConfig::default();
+        assert_eq!(assumed(&default, [90, 10], [90, 10]), AssumedPrior::Training);
+        assert!(AssumedPrior::Training.in_words().is_none());
+        let weighted = TrainConfig { class_weights: ClassWeights::Sqrt, ..default.clone() };
+        let sampled = TrainConfig { sampler: SamplerChoice::Balanced, ..default.clone() };
+        for config in [weighted, sampled] {
+            assert_eq!(assumed(&config, [90, 10], [90, 10]), AssumedPrior::Reweighted);
+            assert_eq!(assumed(&config, [50, 50], [50, 50]), AssumedPrior::Training, "no class is rare");
+            let balanced = TrainConfig { prior: ClassPrior::Balanced, ..config };
+            assert_eq!(assumed(&balanced, [90, 10], [90, 10]), AssumedPrior::Balanced);
+            assert_eq!(assumed(&balanced, [50, 50], [50, 50]), AssumedPrior::Training, "no class is rare");
+        }
+        // 80 of 1,000 images are used 100 times, and none of 6.
+        let oversampled = TrainConfig { oversample_hard: 100, ..default };
+        let of_oversampled = assumed(&oversampled, [1_000 + 99 * 80, 6], [1_000, 6]);
+        assert_eq!(of_oversampled, AssumedPrior::Reweighted);
+        assert!(of_oversampled.in_words().is_some_and(|words| words.contains("--oversample-hard")));
     }
 
     #[test]

@@ -159,7 +159,6 @@ pub(crate) fn train_in_folder(
     check_smallest_batch(config, data)?;
     let normalization = normalization(config, &data.train);
     let network_config = resnet9_config(config, data);
-    let mut card = model_card(config, data, &normalization);
     let mut model = ResNet9::new(&network_config, config.seed);
     let init = initial_weights::load(config, &folder, &mut model, screen)?;
     listen_for_signals(screen)?;
@@ -172,6 +171,7 @@ pub(crate) fn train_in_folder(
     let [epoch_counts, counts] = [epoch_set, &data.train].map(|set| set.class_counts(data.class_names.len()));
     let loss_head = loss_head(config, &epoch_counts);
     let class_priors = class_priors(config, &data.class_names, &epoch_counts, &counts);
+    let mut card = model_card(config, data, &normalization, AssumedPrior::of(config.prior, &class_priors));
     let trainer = Trainer::new(config, model, normalization, loss_head, epoch_set.len());
     let mut trainer = trainer.on(leader.ranks.clone());
     let (class_priors, folder) = (&class_priors, &folder);
@@ -286,7 +286,12 @@ pub(super) fn listen_for_signals(screen: &Screen) -> Result<(), TrainingError> {
 }
 
 /// What the model file says about the model and its training.
-fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalization) -> ModelCard {
+fn model_card(
+    config: &TrainConfig,
+    data: &Dataset,
+    normalization: &Normalization,
+    prior: AssumedPrior,
+) -> ModelCard {
     // With a test folder of its own, no part of the data was split off for testing.
     let test_fraction = if config.test.is_some() { 0.0 } else { config.test_fraction };
     // The absolute path has a last component even if the data are `.`.
@@ -310,7 +315,7 @@ fn model_card(config: &TrainConfig, data: &Dataset, normalization: &Normalizatio
         normalization: normalization.clone(),
         tta: config.tta_config(),
         temperature: 1.0,
-        prior: AssumedPrior::of(config, &data.train.class_counts(data.class_names.len())),
+        prior,
         width: config.width,
         initial_weights: None,
         seed: config.seed,

@@ -64,8 +64,7 @@ pub(super) fn show_plan(run: &Run<'_>, model: &ResNet9Config) {
         config.seed
     );
     screen.field("recipe", &recipe);
-    let class_counts = run.data.train.class_counts(run.data.class_names.len());
-    if let Some(words) = AssumedPrior::of(config, &class_counts).in_words() {
+    if let Some(words) = AssumedPrior::of(config.prior, run.class_priors).in_words() {
         screen.field("prior", &words);
     }
     if config.tta {
