@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::program::{roentgen, text};
+use crate::program::{roentgen, text, write_images};
 
 /// A run with everything that has a state, and a checkpoint after every step.
 const ARGS: [&str; 16] = [
@@ -239,6 +239,41 @@ fn a_run_goes_on_with_images_that_were_moved_and_with_no_others() {
         "{}",
         text(&output.stderr)
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_goes_on_with_its_own_patients_and_class_names_only() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    write_images(here, "films", &[("any", 48)]);
+    // The sets are given: no split depends on the patients, who have two images each.
+    let mut list = "path,label,split,patient\n".to_owned();
+    for number in 0..48 {
+        let (label, split) = (["healthy", "ill"][number % 2], ["train", "train", "val", "test"][number / 12]);
+        list += &format!("films/any/film{number:02}.png,{label},{split},p{}\n", number / 2);
+    }
+    fs::write(here.join("list.csv"), &list).unwrap();
+    let args = ["train", "list.csv", "--out", "run", "--width", "8", "--batch", "4", "--epochs", "30"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_roentgen"));
+    command.args(args).args(["--threads", "1", "--checkpoint-minutes", "0", "--no-audit"]).current_dir(here);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+    wait_for(&mut child, &here.join("run/checkpoint.bin"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let resume_with = |list: &str| {
+        fs::write(here.join("list.csv"), list).unwrap();
+        roentgen(&["train", "--quiet", "--resume", "run"], here)
+    };
+    // Another name leaves the order of the classes as it was.
+    for (before, after) in [("train,p0\n", "train,p1\n"), (",ill,", ",sick,")] {
+        let output = resume_with(&list.replace(before, after));
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("their patients or class names have changed"), "{said}");
+    }
+    let output = resume_with(&list);
+    assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
 #[cfg(unix)]

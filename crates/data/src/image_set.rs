@@ -295,7 +295,8 @@ impl ImageSet {
         }
     }
 
-    /// Digest of pixels, sizes, labels and names: sets with equal digests give the same training run.
+    /// Digest of pixels, sizes, labels, names and patients, and of which images belong together: sets with equal digests give the
+    /// same training run, if their classes have the same names.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
@@ -307,8 +308,15 @@ impl ImageSet {
             hasher.update(&(width as u64).to_le_bytes());
             hasher.update(&(height as u64).to_le_bytes());
             hasher.update(&label.to_le_bytes());
-            hasher.update(name.as_bytes());
-            hasher.update(b"\n");
+            for text in [Some(&**name), self.patient(index)] {
+                // The length marks the end of a text; a patient who is not known has none.
+                hasher.update(&text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
+                hasher.update(text.unwrap_or_default().as_bytes());
+            }
+        }
+        // Numbers of this set alone: those that all sets share depend on the images of the others.
+        for group in self.groups().ids().unwrap_or_default() {
+            hasher.update(&group.to_le_bytes());
         }
         hasher.finalize().to_hex()[..32].to_owned()
     }
@@ -321,5 +329,34 @@ impl ImageSet {
             counts[label as usize] += 1;
         }
         counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_also_of_patients_and_of_images_that_belong_together() {
+        let digest = |patients: [Option<&str>; 3], groups: [Option<u32>; 3]| {
+            let entry = |index: usize| {
+                let image = SmallImage::of_pixels((2, 2), 1, vec![index as u8; 4]);
+                let (patient, group) = (patients[index].map(Into::into), groups[index]);
+                Entry { patient, group, ..(image, index.to_string(), 0u32).into() }
+            };
+            ImageSet::pack(1, (0..3).map(entry).collect()).digest()
+        };
+        let (unknown, alone) = ([None; 3], [None; 3]);
+        let of_two = digest([Some("a"), Some("a"), Some("b")], alone);
+        let others = [
+            digest(unknown, alone),
+            digest(unknown, [Some(0), Some(0), None]),
+            digest([Some("a"), Some("b"), Some("b")], alone),
+            digest([Some("c"), Some("c"), Some("b")], alone),
+            digest([Some("a"), Some("a"), Some("b")], [Some(0), Some(0), Some(0)]),
+        ];
+        assert!(others.iter().all(|other| *other != of_two) && others[0] != others[1]);
+        // Other sets of the data have images too, which the numbers of groups count.
+        assert_eq!(digest(unknown, [Some(7), Some(7), None]), others[1]);
     }
 }

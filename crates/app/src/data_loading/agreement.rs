@@ -1,4 +1,4 @@
-//! Whether several ranks have the same images.
+//! Whether several ranks have the same images, of the same patients.
 
 use roentgen_data::{Dataset, ImageSet};
 
@@ -16,7 +16,7 @@ pub(crate) fn agree_on_images(data: &Dataset, ranks: &Ranks) -> Result<(), RankE
     }
     let Dataset { train, val, test, .. } = data;
     let sets = [("the training set", train), ("the validation set", val), ("the test set", test)];
-    let remedy = "give every rank the same images";
+    let remedy = "give every rank the same images, of the same patients";
     ranks.agree(&sets.map(|(name, set)| SharedFact { name, value: shown(set), remedy }))
 }
 

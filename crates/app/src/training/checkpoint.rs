@@ -1,7 +1,7 @@
 //! A checkpoint: everything that a run needs to continue as if it had not been interrupted.
 //!
 //! ```text
-//! "ROENTGEN CHECKPOINT 3\n", blake3 digest of what follows (32 bytes), a safetensors file
+//! "ROENTGEN CHECKPOINT 4\n", blake3 digest of what follows (32 bytes), a safetensors file
 //! ```
 //! The safetensors file holds the state of the trainer; its metadata, the [`RunState`]. Random numbers have no state: they
 //! are keyed by seed, epoch and step.
@@ -31,7 +31,7 @@ pub(crate) mod checks;
 mod forgery_tests;
 
 /// First bytes of the file; the number is that of the format.
-pub(crate) const MAGIC: &[u8] = b"ROENTGEN CHECKPOINT 3\n";
+pub(crate) const MAGIC: &[u8] = b"ROENTGEN CHECKPOINT 4\n";
 /// Largest file that is read: a ResNet9 of width 256 has 1.7 GB with its moments and its average.
 pub(crate) const MAX_BYTES: u64 = 1 << 32;
 pub(crate) const DIGEST: usize = 32;
@@ -43,7 +43,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(10);
 /// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RunState {
-    /// Digest of the settings and the images; a run is resumed with the same ones only.
+    /// Digest of the settings and of the images with their patients and classes; a run is resumed with the same ones only.
     pub inputs_digest: String,
     /// The settings that it is a digest of, as [`settings`](super::inputs::settings) writes them; empty in a file of an earlier
     /// version.

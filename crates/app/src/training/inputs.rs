@@ -1,6 +1,6 @@
-//! What determines the weights of a run: its settings, its images, and the file of `--init`. A run is resumed only with the
-//! same ones: a checkpoint has a digest of them, and the run folder one of images and file for a run that ends before its first
-//! checkpoint.
+//! What determines the weights and the figures of a run: its settings, its images with their patients and classes, and the file
+//! of `--init`. A run is resumed only with the same ones: a checkpoint has a digest of them, and the run folder one of images and
+//! file for a run that ends before its first checkpoint.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,12 +22,19 @@ pub(super) fn settings(config: &TrainConfig) -> String {
     TrainConfig { threads: None, ..without_paths }.to_toml()
 }
 
-/// Digests of all images, one after the other.
+/// Digests of all images with their patients, and of the class names, one after the other.
 pub(super) fn images_digest(data: &Dataset) -> String {
-    [&data.train, &data.val, &data.test].map(ImageSet::digest).concat()
+    let [train, val, test] = [&data.train, &data.val, &data.test].map(ImageSet::digest);
+    [train, val, test, class_names_digest(&data.class_names)].concat()
 }
 
-/// Digest of everything that determines the weights, from [`settings`] and [`images_digest`].
+/// Digest of the names of the classes in their order.
+pub(super) fn class_names_digest(names: &[String]) -> String {
+    let names = serde_json::to_string(names).expect("a list of texts");
+    blake3::hash(names.as_bytes()).to_hex()[..32].to_owned()
+}
+
+/// Digest of everything that determines weights and figures, from [`settings`] and [`images_digest`].
 pub(super) fn digest(settings: &str, images: &str) -> String {
     blake3::hash(format!("{settings}{images}").as_bytes()).to_hex()[..32].to_owned()
 }
@@ -36,7 +43,10 @@ pub(super) fn digest(settings: &str, images: &str) -> String {
 /// checkpoint; it is empty in one of an earlier version.
 pub(super) fn why_not_the_same(begun: &str, now: &str) -> String {
     let what = match edited_setting(begun, now) {
-        _ if begun == now => "the images are no longer those of the run; restore them".to_owned(),
+        _ if begun == now => {
+            let changed = "or their patients or class names have changed";
+            format!("the images are no longer those of the run, {changed}; restore them")
+        }
         Some(edited) if !begun.is_empty() => {
             format!("the settings in config.toml are no longer those of the run: {edited}; restore it")
         }
@@ -69,7 +79,8 @@ pub(super) fn write(folder: &RunFolder, data: &Dataset, init: Option<&str>) -> R
 
 /// Fails if the images, by their digest, are not those that a run without a checkpoint began with.
 pub(super) fn check_images(folder: &RunFolder, digest: &str) -> Result<(), RunDirError> {
-    let reason = "the images are no longer those that it began with; restore them, or start another run";
+    let reason = "the images are no longer those that it began with, or their patients or class names have changed; restore \
+                  them, or start another run";
     check_line(folder, 0, digest, reason)
 }
 

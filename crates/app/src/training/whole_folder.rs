@@ -13,6 +13,7 @@ use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::pseudonym_key;
 use crate::run_dir::run_folder::RunFolder;
 use crate::training::error::TrainingError;
+use crate::training::inputs::class_names_digest;
 
 /// Largest file of settings that is compared.
 const MAX_BYTES: u64 = 1 << 20;
@@ -114,16 +115,18 @@ impl Whole<'_> {
         if read_text_file(&path, MAX_BYTES).is_ok_and(|found| found == self.images_digest(data)) {
             return Ok(());
         }
-        let reason = "the images are no longer those that its trainings began with; restore them, or begin in another folder";
+        let reason = "the images are no longer those that its trainings began with, or their patients or class names have \
+                      changed; restore them, or begin in another folder";
         Err(RunDirError::NotResumable { path: folder.path().to_owned(), reason: reason.to_owned() })
     }
 
-    /// A digest of all images, the same for every fold and seed.
+    /// A digest of all images with their patients, and of the class names, the same for every fold and seed.
     fn images_digest(self, data: &Dataset) -> String {
         let mut hasher = blake3::Hasher::new();
         // Phantom films are drawn anew for every seed.
         if !self.config.uses_phantom() {
             hasher.update(data.fingerprint.as_bytes());
+            hasher.update(class_names_digest(&data.class_names).as_bytes());
             // What is split off is in the fingerprint, and depends on the seed.
             for (set, origin) in [(&data.val, data.val_origin), (&data.test, data.test_origin)] {
                 if origin == SubsetOrigin::Given {
