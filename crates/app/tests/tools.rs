@@ -51,6 +51,8 @@ fn lr_find_suggests_a_rate_and_draws_its_curve() {
     assert!(said(&["lr-find", "phantom", "--films", "240", "--width", "8"], &folder).contains("--lr "));
     let png = ["lr-find", "phantom", "--films", "240", "--width", "8", "--out", "rates.png"];
     refuses(&png, 2, &["rates.png", ".svg"], folder.path());
+    let small = ["lr-find", "phantom", "--films", "24", "--size", "8", "--batch", "1"];
+    refuses(&small, 2, &["a batch of one image of 8 pixels", "batch norm needs two"], folder.path());
     assert!(!said(&["lr-find", "--help"], &folder).contains("--test"));
 }
 

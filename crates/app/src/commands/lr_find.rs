@@ -17,6 +17,7 @@ use crate::run_dir::output_file::OutputFile;
 use crate::terminal::screen::{Screen, table};
 use crate::training::memory_estimate::{LOWER_SETTINGS, MemoryEstimate};
 use crate::training::objective::loss_head;
+use crate::training::pipeline::check_smallest_batch;
 use crate::training::trainer::{RangeStep, Trainer};
 
 /// Title of the plot, by which a file of an earlier call is recognised.
@@ -86,7 +87,8 @@ impl RangeTestResult {
 /// with `force`.
 ///
 /// # Errors
-/// Unusable data, or an `out` that has another ending than `.svg` or cannot be written.
+/// Unusable data, settings that they cannot be trained with, or an `out` that has another ending than `.svg` or cannot be
+/// written.
 pub(crate) fn run(
     config: &TrainConfig,
     out: Option<&Path>,
@@ -98,6 +100,8 @@ pub(crate) fn run(
     out.map_or(Ok(()), |file| file.check())?;
     let data = load(config, screen)?;
     let n_train = data.train.len();
+    // A rate for settings that cannot be trained with would be of no use.
+    check_smallest_batch(config, &data)?;
     MemoryEstimate::of(config, &data).check(LOWER_SETTINGS)?;
     let model = ResNet9::new(&resnet9_config(config, &data), config.seed);
     let normalization = normalization(config, &data.train);

@@ -256,7 +256,10 @@ fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<Option<Str
 }
 
 /// Batch norm needs at least two numbers per channel, also after three poolings.
-fn check_smallest_batch(config: &TrainConfig, data: &Dataset) -> Result<(), TrainingError> {
+///
+/// # Errors
+/// If the smallest batch of an epoch, or a shard of it, has fewer.
+pub(crate) fn check_smallest_batch(config: &TrainConfig, data: &Dataset) -> Result<(), TrainingError> {
     let (n_train, n_epoch) = (data.train.len(), hard_examples::n_epoch_images(config, data));
     let smallest = n_epoch / n_epoch.div_ceil(config.batch(n_train));
     let (size, n_shards) = (config.size, config.micro_batches);
