@@ -67,7 +67,7 @@ impl<A: Accepts> SettingFlags<A> {
 
     /// The flags over `base`, checked.
     pub(super) fn over(&self, base: TrainConfig) -> Result<TrainConfig, ConfigError> {
-        let base = self.set_over(base);
+        let mut base = self.set_over(base);
         base.validate()?;
         if base.seeds.is_some() && self.given().any(|setting| setting.name() == "seed") {
             let reason = "one model is trained for each of several seeds; leave one of them out";
@@ -77,6 +77,10 @@ impl<A: Accepts> SettingFlags<A> {
             let reason =
                 "it is the number of phantom films, and other images are given; leave one of them out";
             return Err(ConfigError::Conflict { first: "--films", second: "DATA", reason });
+        }
+        if !base.uses_phantom() {
+            // Of a file for phantom films; the config file of a run with other images does not have it.
+            base.films = TrainConfig::default().films;
         }
         Ok(base)
     }
@@ -200,6 +204,16 @@ mod tests {
         let file = ConfigFile { complete: given.resolved(226, 0.1), given };
         let error = parse(&["--size", "48"]).over_file(file).expect_err("a crop larger than the image");
         assert!(error.to_string().contains("resize is 40"), "{error}");
+    }
+
+    #[test]
+    fn the_config_file_of_other_images_over_a_file_for_films_is_read_back_as_it_was() {
+        let file = TrainConfig { films: 480, ..TrainConfig::default() };
+        let config = parse(&["x"]).over(file).expect("a valid config");
+        let written = TrainConfig::from_toml(&config.to_toml()).expect("a valid config");
+        for setting in settings::all() {
+            assert_eq!(setting.text(&written), setting.text(&config), "{}", setting.name());
+        }
     }
 
     #[test]
