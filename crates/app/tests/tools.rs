@@ -306,6 +306,24 @@ fn with_pseudonyms_test_data_initial_weights_and_a_broken_run_leave_no_name_and_
 }
 
 #[test]
+fn with_pseudonyms_no_file_of_a_sweep_but_the_key_has_the_path_of_the_initial_weights() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let shared = ["--films", "24", "--size", "16"];
+    train(&[&shared[..], &["--out", "MARKER-first"]].concat(), folder.path());
+    let args = [&["sweep", "space.toml", "--epochs", "1", "--pseudonyms"], &shared[..]].concat();
+    fs::write(path("space.toml"), "[settings]\nwidth = [16, 8]\n").unwrap();
+    said(&[&args[..], &["--init", "MARKER-first", "--out", "sweep", "--quiet"]].concat(), &folder);
+    assert_eq!(files_with_marker(&path("sweep")), [path("sweep/pseudonyms.csv")]);
+    let record = fs::read_to_string(path("sweep/sweep.json")).unwrap();
+    assert!(record.contains("the weights of initial weights: its model has width 8"), "{record}");
+
+    fs::write(path("space.toml"), "[settings]\nwidth = [16, 8]\ninit = \"MARKER-first\"\n").unwrap();
+    let words = "--pseudonyms cannot be used with `init` in the search space";
+    refuses(&[&args[..], &["--out", "other"]].concat(), 2, &[words], folder.path());
+}
+
+#[test]
 fn a_setting_that_the_images_do_not_use_is_refused() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();

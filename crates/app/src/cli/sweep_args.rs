@@ -84,7 +84,14 @@ impl SweepArgs {
             let reason = "both have values for it; leave it out of one of them";
             return Err(ConfigError::Conflict { first: setting.flag(), second: "this SPACE", reason });
         }
-        Ok((space, self.cache.add_to(self.settings.config_to_change()?)?))
+        let config = self.settings.config_to_change()?;
+        if config.pseudonyms && space.has("init") {
+            let reason = "the files of the sweep would have the paths of `init`; give one file with --init, or leave \
+                          --pseudonyms out";
+            let (first, second) = ("--pseudonyms", "`init` in the search space");
+            return Err(ConfigError::Conflict { first, second, reason });
+        }
+        Ok((space, self.cache.add_to(config)?))
     }
 
     /// What may be given beside `--resume`; of the settings, only the number of threads, and where the images are now.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::{Select, TrainConfig};
+use crate::model::error::ModelError;
 use crate::model::model_file::FILE as MODEL;
 use crate::run_dir::error::{RunDirError, WriteError};
 use crate::run_dir::file_names::{CONFIG, FAILURE, LAST_MODEL, METRICS, SWEEP};
@@ -112,8 +113,19 @@ pub(super) fn write_failure(
     };
     let lacked_memory = matches!(error, TrainingError::NotEnoughMemory { .. });
     let settings = (!has_begun).then(|| config.recorded().to_toml());
-    folder.write_json(FAILURE, &Failure { reason: error.to_string(), lacked_memory, settings })?;
+    folder.write_json(FAILURE, &Failure { reason: reason(error, config), lacked_memory, settings })?;
     if lacked_memory { Ok(()) } else { folder.finish() }
+}
+
+/// The text of an error; with `--pseudonyms`, a word is in the place of the path of `--init`.
+fn reason(error: &TrainingError, config: &TrainConfig) -> String {
+    match error {
+        TrainingError::Model(ModelError::OtherSizes { reason, .. }) if config.pseudonyms => {
+            let path = config.with_pseudonyms().init.unwrap_or_default();
+            ModelError::OtherSizes { path, reason: reason.clone() }.to_string()
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// The folders of the trainings of a sweep, in its folder `whole`, that ended for lack of memory.
