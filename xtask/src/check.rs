@@ -1,5 +1,6 @@
 //! What CI runs, cheapest first; stops at the first step that fails.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -15,6 +16,9 @@ const OPEN_FILES: u32 = 16;
 /// The tests that run once more under these limits: names begin with these words.
 const UNDER_LIMITS: [&str; 7] =
     ["cli::a_folder_of", "dicom::", "predict::bad", "resume::a_cross", "arrays::", "folders::", "formats::"];
+
+/// The variable with which a missing MPI is a failure: for a machine that is to have one.
+const CHECK_ALL: &str = "ROENTGEN_CHECK_ALL";
 
 /// Runs every step.
 pub(crate) fn run(root: &Path) -> ExitCode {
@@ -111,7 +115,7 @@ fn installed_mpis() -> Vec<[&'static str; 2]> {
 /// The program with the feature `mpi`, with each of these MPIs. Last, because it replaces what was built without.
 fn check_mpi(root: &Path, mpis: &[[&str; 2]], totals: &mut Totals) -> bool {
     if mpis.is_empty() {
-        println!("check: MPI skipped: there is no mpicc (on Debian: libopenmpi-dev and openmpi-bin)");
+        return without_mpi(std::env::var_os(CHECK_ALL).as_deref());
     }
     mpis.iter().all(|[compiler, launcher]| {
         let mut tests = cargo(root, "test");
@@ -123,6 +127,14 @@ fn check_mpi(root: &Path, mpis: &[[&str; 2]], totals: &mut Totals) -> bool {
         tests.env("ROENTGEN_TEST_MPIRUN", launcher).env("MPICC", compiler);
         step(&format!("test with {launcher}"), || run_tests(&mut tests, totals))
     })
+}
+
+/// Leaves the step out, with a line; fails if `check_all`, the value of [`CHECK_ALL`], asks for every step.
+fn without_mpi(check_all: Option<&OsStr>) -> bool {
+    let is_needed = check_all.is_some_and(|value| !value.is_empty());
+    let verdict = if is_needed { format!("FAILED, for {CHECK_ALL} is set") } else { "skipped".to_owned() };
+    println!("check: MPI {verdict}: there is no mpicc (on Debian: libopenmpi-dev and openmpi-bin)");
+    !is_needed
 }
 
 /// Whether the build for this machine uses AVX-512.
@@ -224,13 +236,21 @@ fn run_filtered(command: &mut Command, filters: &[&str], totals: &mut Totals) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{Totals, is_result_of};
+    use std::ffi::OsStr;
+
+    use super::{Totals, is_result_of, without_mpi};
 
     #[test]
     fn a_filter_without_a_test_is_noticed() {
         assert!(is_result_of("test cli::a_folder_of_images ... ok", "cli::a_folder_of"));
         assert!(!is_result_of("test predict::bad_files ... ok", "cli::a_folder_of"));
         assert!(!is_result_of("test result: ok. 7 passed; 0 failed", "predict::bad"));
+    }
+
+    #[test]
+    fn a_missing_mpi_fails_only_where_every_step_has_to_run() {
+        assert!(without_mpi(None) && without_mpi(Some(OsStr::new(""))));
+        assert!(!without_mpi(Some(OsStr::new("1"))));
     }
 
     #[test]
