@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::program::{refuses, roentgen, text};
+use crate::program::{refuses, roentgen, text, write_images};
 
 /// Phantom films with what loading remarks: a file that is cut off, one in the class of another, and one that occurs twice.
 fn write_films(folder: &Path) {
@@ -116,4 +116,19 @@ fn a_folder_that_cannot_be_one_for_caches_is_refused() {
     );
     refuses(&train(&["file", "films"]), 1, &["cannot write file"], folder);
     refuses(&train(&["cache"]), 2, &["--cache", "phantom films"], folder);
+}
+
+#[test]
+fn a_cache_in_the_run_folder_is_refused_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    write_images(folder, "films", &[("ill", 12), ("well", 12)]);
+    fs::write(folder.join("space.toml"), "[settings]\nwidth = [8, 16]\n").unwrap();
+    for command in ["train films", "train films --folds 2 --task 1/2", "sweep space.toml films"] {
+        for cache in ["run", "run/cache", "films/../run/new/cache"] {
+            let line = format!("{command} --quiet --out run --cache {cache}");
+            let words = format!("the folder of --cache, {cache}, is that of --out, run, or in it");
+            refuses(&line.split(' ').collect::<Vec<_>>(), 2, &[&words], folder);
+        }
+    }
 }

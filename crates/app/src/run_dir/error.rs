@@ -53,6 +53,19 @@ pub enum RunDirError {
         /// The folder of the images.
         data: PathBuf,
     },
+    /// Decoded images would be kept in the run folder.
+    #[error(
+        "the folder of --cache, {}, is that of --out, {}, or in it, and a new run folder has to be empty; give a --cache \
+         outside, which other runs can use too",
+        cache.display(),
+        out.display()
+    )]
+    CacheInOut {
+        /// The folder for decoded images.
+        cache: PathBuf,
+        /// The folder of the run.
+        out: PathBuf,
+    },
     /// An output file would replace something that must be kept.
     #[error("cannot write {}: {reason}", path.display())]
     OutputTaken {
@@ -165,6 +178,7 @@ impl RunDirError {
             Self::OutNotEmpty { .. }
             | Self::OutIsRun { .. }
             | Self::OutInData { .. }
+            | Self::CacheInOut { .. }
             | Self::OutUnreadable { .. }
             | Self::OutputTaken { .. }
             | Self::NotResumable { .. }

@@ -53,10 +53,11 @@ impl PlannedFolder {
         }
     }
 
-    /// As [`Self::new`], for a run with these settings: the folder must not be among the images, and must be writable.
+    /// As [`Self::new`], for a run with these settings: the folder must not be among the images, nor have their cache in it, and
+    /// must be writable.
     ///
     /// # Errors
-    /// As [`Self::new`] and [`Self::check_outside`]; [`WriteError`].
+    /// As [`Self::new`] and [`Self::check_outside`]; [`RunDirError::CacheInOut`]; [`WriteError`].
     pub(crate) fn for_run(out: Option<&Path>, config: &TrainConfig) -> Result<Self, RunDirError> {
         Self::new(out)?.checked(config)
     }
@@ -64,7 +65,7 @@ impl PlannedFolder {
     /// The same for the folder that several tasks work in, which may exist.
     ///
     /// # Errors
-    /// As [`Self::check_outside`]; [`WriteError`].
+    /// As [`Self::check_outside`]; [`RunDirError::CacheInOut`]; [`WriteError`].
     pub(crate) fn for_task(out: &Path, config: &TrainConfig) -> Result<Self, RunDirError> {
         Self::Given(out.into()).checked(config)
     }
@@ -102,10 +103,21 @@ impl PlannedFolder {
         Ok(())
     }
 
+    /// Checks that decoded images will not be kept in the folder, which would then not be empty when it is created.
+    fn check_cache(&self, config: &TrainConfig) -> Result<(), RunDirError> {
+        match (self, &config.cache) {
+            (Self::Given(out), Some(cache)) if without_links(cache).starts_with(without_links(out)) => {
+                Err(RunDirError::CacheInOut { cache: cache.clone(), out: out.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Also checks that the folder can be made, or written if it exists: to notice that only after all images were read takes
     /// long.
     fn checked(self, config: &TrainConfig) -> Result<Self, RunDirError> {
         self.check_outside(config)?;
+        self.check_cache(config)?;
         let (Self::Given(path) | Self::Inside(path) | Self::ByDate { parent: path, .. }) = &self;
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         if let Some(existing) = absolute.ancestors().find(|folder| folder.exists()) {
@@ -135,6 +147,16 @@ impl PlannedFolder {
         }
         Ok(folder)
     }
+}
+
+/// The absolute path without links, as far as its folders exist.
+fn without_links(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let resolved = absolute.ancestors().find_map(|folder| {
+        let below = absolute.strip_prefix(folder).ok()?;
+        Some(folder.canonicalize().ok()?.join(below))
+    });
+    resolved.unwrap_or(absolute)
 }
 
 /// Creates `parent/name`, or `parent/name_2` and so on where that exists. The system creates a folder for one process only,
