@@ -10,8 +10,10 @@ use tempfile::{NamedTempFile, PersistError, TempDir, TempPath};
 
 #[cfg(any(test, feature = "fault-injection"))]
 pub mod faults;
+mod lock_file;
 mod positioned_file;
 
+pub use lock_file::{has_no_locks, open_existing_lock, open_lock};
 pub use positioned_file::PositionedFile;
 
 /// How the name of a file that is being written begins.
@@ -254,30 +256,6 @@ pub fn rename_folder(path: &Path, to: &Path) -> io::Result<()> {
     permit(Operation::Rename(path, to))?;
     fs::rename(path, to)?;
     sync_folder(folder_of(to))
-}
-
-/// Opens a file to lock it, and creates it if it is missing. Its content stays.
-///
-/// # Errors
-/// That of the operating system.
-pub fn open_lock(path: &Path) -> io::Result<File> {
-    let is_new = !path.exists();
-    if is_new {
-        permit(Operation::Create(path))?;
-    }
-    let file = open(path, OpenOptions::new().create(true).truncate(false).write(true))?;
-    if is_new {
-        sync_folder(folder_of(path))?;
-    }
-    Ok(file)
-}
-
-/// Opens the file of a lock that exists, to see whether it is locked.
-///
-/// # Errors
-/// That of the operating system.
-pub fn open_existing_lock(path: &Path) -> io::Result<File> {
-    File::open(path)
 }
 
 /// Removes a file; there may be none.

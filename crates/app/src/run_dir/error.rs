@@ -91,6 +91,18 @@ pub enum RunDirError {
         /// The folder of the run.
         run: PathBuf,
     },
+    /// The run folder cannot be locked, for its file system has no locks.
+    #[error(
+        "cannot lock {}: {source}; its file system has no locks of files (flock): mount it with them (Lustre: option flock), or \
+         give --out on another one",
+        path.display()
+    )]
+    NoLocks {
+        /// The file that was to be locked.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
     /// The run cannot be continued.
     #[error("cannot resume {}: {reason}", path.display())]
     NotResumable {
@@ -189,6 +201,7 @@ impl RunDirError {
             | Self::Unreadable { .. } => true,
             Self::Write(_)
             | Self::ResumableWrite { .. }
+            | Self::NoLocks { .. }
             | Self::InUse { .. }
             | Self::NotSeen { .. }
             | Self::NotEnded { .. } => false,

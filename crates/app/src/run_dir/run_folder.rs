@@ -119,7 +119,7 @@ impl RunFolder {
             // The whole may have ended before it was locked.
             Ok(()) => Self::check_unfinished(path).map(|()| Self { path: path.into(), lock: Arc::new(lock) }),
             Err(TryLockError::WouldBlock) => Err(RunDirError::InUse { path: path.into() }),
-            Err(TryLockError::Error(source)) => Err(WriteError { path: file, source }.into()),
+            Err(TryLockError::Error(source)) => Err(lock_error(file, source)),
         }
     }
 
@@ -141,7 +141,7 @@ impl RunFolder {
                 Ok(Self { path, lock: Arc::new(lock) })
             }
             Err(TryLockError::WouldBlock) => Err(RunDirError::InUse { path }),
-            Err(TryLockError::Error(source)) => Err(WriteError { path: file, source }.into()),
+            Err(TryLockError::Error(source)) => Err(lock_error(file, source)),
         }
     }
 
@@ -302,6 +302,14 @@ fn finished(path: &Path) -> RunDirError {
     RunDirError::Finished { path: path.into() }
 }
 
+/// The error for a lock that cannot be taken, though no other process has it.
+fn lock_error(path: PathBuf, source: io::Error) -> RunDirError {
+    if disk::has_no_locks(&source) {
+        return RunDirError::NoLocks { path, source };
+    }
+    WriteError { path, source }.into()
+}
+
 /// Removes the temporary files of a run that was killed while it wrote.
 fn remove_temporary(folder: &Path) {
     for entry in disk::list(folder).into_iter().flatten().flatten() {
@@ -402,6 +410,15 @@ mod tests {
         run.write(CONFIG, b"").expect("a written file");
         let words = format!("then continue with: roentgen train --resume '{}'", out.display());
         assert!(full().ends_with(&words), "{}", full());
+    }
+
+    #[test]
+    fn a_file_system_without_locks_is_not_a_full_disk() {
+        let error = |kind: io::ErrorKind| lock_error("run/.lock".into(), kind.into()).to_string();
+        let without_locks = error(io::ErrorKind::Unsupported);
+        assert!(without_locks.contains("no locks of files (flock)"), "{without_locks}");
+        assert!(!without_locks.contains("free space"), "{without_locks}");
+        assert!(error(io::ErrorKind::StorageFull).contains("free space"));
     }
 
     #[test]
