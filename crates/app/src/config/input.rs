@@ -12,6 +12,8 @@ use clap::builder::{EnumValueParser, ValueParser};
 /// The kinds of values that TOML distinguishes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum TomlKind {
+    /// A number without a fraction.
+    Whole,
     Number,
     Text,
     Bool,
@@ -105,7 +107,9 @@ where
     let expected = range_text(&range);
     // NaN is in no range.
     let parse = move |text: &str| text.parse().ok().filter(|number| range.contains(number));
-    Input::new(TomlKind::Number, value_name, parse, T::to_string).expected(&expected)
+    let is_whole = "0.5".parse::<T>().is_err();
+    let kind = if is_whole { TomlKind::Whole } else { TomlKind::Number };
+    Input::new(kind, value_name, parse, T::to_string).expected(&expected)
 }
 
 /// `0 to 0.5` and the like; every range has two ends.

@@ -201,6 +201,13 @@ mod tests {
     }
 
     #[test]
+    fn a_range_of_a_setting_without_fractions_has_whole_numbers() {
+        let range = |name: &str| values(&format!("[settings]\n{name} = {{ from = 8, to = 13, steps = 3 }}"));
+        assert_eq!(range("width"), ["8", "11", "13"]);
+        assert_eq!(range("rotate"), ["8", "10.5", "13"]);
+    }
+
+    #[test]
     fn more_draws_begin_with_the_same_ones_and_none_comes_twice() {
         let text = |n: usize, seed: u64| {
             format!(

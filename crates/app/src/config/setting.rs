@@ -27,6 +27,8 @@ pub(crate) trait Setting: Send + Sync {
     /// Whether it is a number with a range.
     #[cfg(test)]
     fn is_number(&self) -> bool;
+    /// Whether it is a number without a fraction.
+    fn is_whole_number(&self) -> bool;
     /// Its flag; two flags for a switch; a flag and an argument where both are accepted.
     fn args(&'static self) -> Vec<Arg>;
     /// Whether the command line gives a value.
@@ -94,7 +96,7 @@ impl<T> Item<T> {
     fn with_help(&self, arg: Arg) -> Arg {
         let (help, default) = (self.help, self.default_in_help());
         let range = match self.input.kind {
-            TomlKind::Number => format!(" [range: {}]", self.input.expected),
+            TomlKind::Whole | TomlKind::Number => format!(" [range: {}]", self.input.expected),
             _ => String::new(),
         };
         arg.help(format!("{help}{default}")).long_help(format!("{help}{range}{default}"))
@@ -174,7 +176,11 @@ impl<T: Clone + Send + Sync> Setting for Item<T> {
 
     #[cfg(test)]
     fn is_number(&self) -> bool {
-        self.input.kind == TomlKind::Number
+        matches!(self.input.kind, TomlKind::Whole | TomlKind::Number)
+    }
+
+    fn is_whole_number(&self) -> bool {
+        self.input.kind == TomlKind::Whole
     }
 
     fn args(&'static self) -> Vec<Arg> {
@@ -187,10 +193,9 @@ impl<T: Clone + Send + Sync> Setting for Item<T> {
     }
 
     fn is_given(&'static self, matches: &ArgMatches) -> bool {
-        let ids = [Some(self.name()), self.input.argument, Some(self.off_name.as_str())];
-        let has_opposite = self.input.kind == TomlKind::Bool;
-        let ids = ids.into_iter().take(if has_opposite { 3 } else { 2 }).flatten();
-        ids.into_iter().any(|id| matches.value_source(id) == Some(ValueSource::CommandLine))
+        let off_name = self.is_switch().then_some(self.off_name.as_str());
+        let mut ids = [Some(self.name()), self.input.argument, off_name].into_iter().flatten();
+        ids.any(|id| matches.value_source(id) == Some(ValueSource::CommandLine))
     }
 
     fn set_given(&'static self, matches: &ArgMatches, config: &mut TrainConfig) {
@@ -210,7 +215,7 @@ impl<T: Clone + Send + Sync> Setting for Item<T> {
 
     fn set_from_file(&self, value: &DeValue<'_>, config: &mut TrainConfig) -> Option<()> {
         let text = match (self.input.kind, value) {
-            (TomlKind::Number, DeValue::Integer(number)) => number.to_string(),
+            (TomlKind::Whole | TomlKind::Number, DeValue::Integer(number)) => number.to_string(),
             (TomlKind::Number, DeValue::Float(number)) => number.to_string(),
             (TomlKind::Text, DeValue::String(text)) => text.to_string(),
             (TomlKind::Bool, DeValue::Boolean(is_on)) => is_on.to_string(),

@@ -235,10 +235,7 @@ fn range(
     if spacing == Spacing::Log && from <= 0.0 {
         return Err(source.unexpected("from", from_value, "a number above 0, with spacing = \"log\""));
     }
-    // No whole number, and between the ends: a setting of whole numbers does not take it.
-    let between = (from + 0.414_213_56 * (to - from)).to_string();
-    let is_whole = setting.set_text(&between, &mut TrainConfig::default()).is_none();
-    let range = Range { from, to, spacing, is_whole };
+    let range = Range { from, to, spacing, is_whole: setting.is_whole_number() };
     match (is_grid, table.get("steps")) {
         (true, Some(steps)) => Ok(Values::List(range.steps(whole_number(source, "steps", steps, 2, 100)?))),
         (true, None) => {
