@@ -222,6 +222,19 @@ pub enum DataError {
         /// Number of folds.
         folds: usize,
     },
+    /// A fold would have no image of a class.
+    #[error(
+        "no image of class `{class}` is in fold {fold} of {folds}: patients or groups of duplicates with images of several \
+         classes cannot be divided evenly; use fewer --folds, or another --seed"
+    )]
+    MissingInFold {
+        /// The class.
+        class: String,
+        /// The fold, from 1.
+        fold: usize,
+        /// Number of folds.
+        folds: usize,
+    },
     /// The crop does not fit into the resized images.
     #[error("resize {resize} is smaller than the crop size {crop}; use a resize of at least {crop}")]
     ResizeBelowCrop {

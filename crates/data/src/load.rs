@@ -165,7 +165,8 @@ impl DecodedImages {
     /// split depends on: the seed, the fractions, and the index of the fold.
     ///
     /// # Errors
-    /// [`DataError::TooFewGroups`] if a class has fewer groups of images that belong together than there are folds.
+    /// [`DataError::TooFewGroups`] if a class has fewer groups of images that belong together than there are folds;
+    /// [`DataError::MissingInFold`] if it cannot be in each fold.
     ///
     /// # Panics
     /// If they differ in anything else.

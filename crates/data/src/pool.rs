@@ -188,7 +188,8 @@ impl ImagePool {
     /// patient. Clone the pool to split it several times.
     ///
     /// # Errors
-    /// [`DataError::TooFewGroups`] if `options` asks for more folds than a class has groups.
+    /// [`DataError::TooFewGroups`] if `options` asks for more folds than a class has groups; [`DataError::MissingInFold`] if a
+    /// class cannot be in each.
     pub(crate) fn split(mut self, options: &LoadOptions) -> Result<Dataset, DataError> {
         // Patients that the given sets share; a split off set never shares one.
         let crossing = crossing_patients(&self.records);

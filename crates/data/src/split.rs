@@ -91,7 +91,8 @@ impl SplitPool<'_> {
     /// groups permit.
     ///
     /// # Errors
-    /// [`DataError::TooFewGroups`] for a class with fewer groups than folds.
+    /// [`DataError::TooFewGroups`] for a class with fewer groups than folds; [`DataError::MissingInFold`] for one that a fold
+    /// lacks, since its groups have images of other classes too.
     pub(crate) fn folds(&self, k: usize, class_names: &[String]) -> Result<Vec<usize>, DataError> {
         let mut folds: Vec<Option<usize>> = vec![None; self.labels.len()];
         let by_group = self.by_group();
@@ -122,6 +123,12 @@ impl SplitPool<'_> {
                 let fold = (0..k).min_by_key(share_in).expect("at least one fold");
                 counts.iter().for_each(|&(class, n)| sizes[fold][class] += n);
                 group.iter().for_each(|&image| folds[image as usize] = Some(fold));
+            }
+        }
+        for (fold, sizes) in sizes.iter().enumerate() {
+            if let Some(class) = sizes.iter().position(|&n| n == 0) {
+                let class = class_names[class].clone();
+                return Err(DataError::MissingInFold { class, fold: fold + 1, folds: k });
             }
         }
         Ok(folds.into_iter().map(|fold| fold.expect("every image is in a group")).collect())
@@ -166,6 +173,24 @@ mod tests {
         let labels = labels(&[1, 2, 9, 154, 3717]);
         let taken = taken(&labels, &alone(labels.len()), 0.1, 3, 0);
         assert_eq!(taken_of(&labels, &taken), [0, 1, 1, 15, 372]);
+    }
+
+    #[test]
+    fn a_class_that_a_fold_lacks_is_an_error() {
+        // Both groups with an image of the last class belong into the second fold by their other images.
+        let mut labels = vec![0; 9];
+        labels.extend([0, 2]);
+        labels.extend(vec![1; 9]);
+        labels.extend([1, 2]);
+        let groups: Vec<u32> = labels
+            .iter()
+            .enumerate()
+            .map(|(i, _)| [0, 1, 2, 3][[9, 11, 20, 22].iter().position(|&end| i < end).unwrap()])
+            .collect();
+        let names = ["a", "b", "c"].map(str::to_owned);
+        let found = SplitPool { labels: &labels, groups: &groups, seed: 0, stream: 0 }.folds(2, &names);
+        let is_missing = |error: &DataError| matches!(error, DataError::MissingInFold { class, folds: 2, .. } if class == "c");
+        assert!(found.as_ref().is_err_and(is_missing), "{found:?}");
     }
 
     #[test]
