@@ -72,8 +72,8 @@ pub(crate) fn resume(
 
 /// The folder of a sweep that can be continued, with its settings and what it searches.
 fn open(path: &Path, resumption: &Resumption) -> Result<(RunFolder, (TrainConfig, SearchSpace)), AppError> {
-    let has_ended = to_try_again(path).is_empty();
-    let folder = if has_ended { RunFolder::open(path)? } else { RunFolder::reopen(path)? };
+    let tries_again = !to_try_again(path).is_empty();
+    let folder = if tries_again { RunFolder::reopen(path)? } else { RunFolder::open(path)? };
     if !folder.file(SPACE).is_file() {
         let reason = "it is not the folder of a sweep; a run is continued with roentgen train --resume";
         return Err(RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() }.into());

@@ -246,36 +246,46 @@ impl<'a> Sweep<'a> {
         let mut out = Vec::new();
         for index in 0..rungs.len() {
             show::rung(screen, rungs, index);
-            let rung = Rung::new(rungs, index);
-            left.sort_by_key(|contender| contender.number);
-            let work: Vec<f64> = left.iter().map(|contender| work[contender.number - 1]).collect();
-            let own = Share::of_rank(ranks).positions(&work);
-            let own_contenders: Vec<&Contender<'_>> = own.iter().map(|&position| &left[position]).collect();
-            ranks.together(|| self.train_share(&own_contenders, rung, runner, screen))?;
-            for (position, contender) in left.iter_mut().enumerate() {
-                let result = runner.result(contender, rung)?;
-                if !own.contains(&position) {
-                    show::training(screen, self, contender, &result);
-                }
-                contender.results.push(result);
-            }
-            left.sort_by(|one, other| {
-                let last = |contender: &Contender<'_>| contender.results[index].clone();
-                outcome::order(&last(one), &last(other), self.score).then(one.number.cmp(&other.number))
-            });
-            let n_next = rungs.get(index + 1).map_or(left.len(), |next| next.n_trainings);
-            // What has failed is not tried for longer.
-            let n_usable = left.iter().filter(|contender| contender.results[index].score.is_some()).count();
-            if index + 1 < rungs.len() {
-                let mut eliminated = left.split_off(n_next.min(n_usable));
+            self.train_rung(&mut left, Rung::new(rungs, index), work, runner, ranks, screen)?;
+            if let Some(next) = rungs.get(index + 1) {
+                let mut eliminated = eliminate(&mut left, next.n_trainings);
                 eliminated.append(&mut out);
                 out = eliminated;
             }
         }
         left.append(&mut out);
         // A training that failed in a later rung has no score, and is behind all that have one.
-        left.sort_by_key(|contender| contender.results.last().is_none_or(|last| last.score.is_none()));
+        left.sort_by_key(|contender| contender.last().score.is_none());
         Ok(left)
+    }
+
+    /// Trains those that are `left` in a rung, each on one of the ranks, and orders them from the best to the worst.
+    fn train_rung(
+        &self,
+        left: &mut [Contender<'_>],
+        rung: Rung,
+        work: &[f64],
+        runner: &mut Runner<'_>,
+        ranks: &Ranks,
+        screen: &Screen,
+    ) -> Result<(), TrainingError> {
+        left.sort_by_key(|contender| contender.number);
+        let work: Vec<f64> = left.iter().map(|contender| work[contender.number - 1]).collect();
+        let own = Share::of_rank(ranks).positions(&work);
+        let own_contenders: Vec<&Contender<'_>> = own.iter().map(|&position| &left[position]).collect();
+        ranks.together(|| self.train_share(&own_contenders, rung, runner, screen))?;
+        for (position, contender) in left.iter_mut().enumerate() {
+            let result = runner.result(contender, rung)?;
+            if !own.contains(&position) {
+                show::training(screen, self, contender, &result);
+            }
+            contender.results.push(result);
+        }
+        left.sort_by(|one, other| {
+            let [of_one, of_other] = [one, other].map(Contender::last);
+            outcome::order(of_one, of_other, self.score).then(one.number.cmp(&other.number))
+        });
+        Ok(())
     }
 
     /// Trains what this process has of a rung, and shows it.
@@ -316,6 +326,20 @@ impl<'a> Sweep<'a> {
         let failure = record.trainings[0].last().failure.clone();
         failure.map_or(Ok(()), |reason| Err(TrainingError::SweepFailed { n: self.candidates.len(), reason }))
     }
+}
+
+impl Contender<'_> {
+    /// The result in the last rung that it was trained in.
+    fn last(&self) -> &ResultRecord {
+        self.results.last().expect("it was trained in the first rung")
+    }
+}
+
+/// Takes those that the next rung of `n_next` trainings leaves out from `left`, which begins with the best, and returns them.
+fn eliminate<'a>(left: &mut Vec<Contender<'a>>, n_next: usize) -> Vec<Contender<'a>> {
+    // What has failed is not tried for longer.
+    let n_usable = left.iter().filter(|contender| contender.last().score.is_some()).count();
+    left.split_off(n_next.min(n_usable))
 }
 
 impl Rung {
