@@ -8,7 +8,7 @@ use roentgen_data::DataError;
 use crate::config::error::ConfigError;
 use crate::data_loading::error::{DataLoadingError, is_wrong_input};
 use crate::model::error::ModelError;
-use crate::ranks::error::RankError;
+use crate::ranks::error::{FAILURE, RankError, USAGE, WorkError};
 use crate::run_dir::error::{RunDirError, WriteError};
 use crate::training::error::TrainingError;
 use bench::BenchError;
@@ -18,13 +18,6 @@ pub(crate) mod bench;
 pub(crate) mod command;
 #[cfg(feature = "serve")]
 pub(crate) mod serve;
-
-/// Exit code of a usage error: a wrong argument or setting, or data or a model that cannot be used.
-const USAGE: u8 = 2;
-/// Exit code of any other error.
-const FAILURE: u8 = 1;
-/// A shell reports a process that a signal ended with this and the number of the signal.
-const SIGNALLED: u8 = 128;
 
 /// Every way in which a command can fail.
 #[derive(Debug, thiserror::Error)]
@@ -73,14 +66,20 @@ pub enum AppError {
     },
 }
 
+impl WorkError for AppError {
+    fn exit_code(&self) -> u8 {
+        Self::exit_code(self)
+    }
+}
+
 impl AppError {
-    /// 2 for a usage error, 130 and 143 for an interruption by SIGINT and SIGTERM, 1 for all others.
+    /// 2 for a usage error, 130 and 143 for an interruption by SIGINT and SIGTERM, 1 for all others; of another rank's error,
+    /// that of this error.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Training(
-                TrainingError::Interrupted { signal, .. } | TrainingError::TaskInterrupted { signal },
-            ) => SIGNALLED + signal,
+            Self::Training(error) => error.exit_code(),
+            Self::Ranks(error) => error.exit_code(),
             _ if self.is_usage_error() => USAGE,
             _ => FAILURE,
         }
@@ -111,6 +110,7 @@ impl AppError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ranks::in_threads::on_ranks;
 
     #[test]
     fn usage_errors_interruptions_and_failures_have_different_exit_codes() {
@@ -135,5 +135,19 @@ mod tests {
         assert_eq!(AppError::from(CommandError::NotAllRead { n_failed: 1, n: 2 }).exit_code(), 1);
         let interrupted = TrainingError::Interrupted { signal: 15, run: "run".into() };
         assert_eq!(AppError::from(interrupted).exit_code(), 143);
+    }
+
+    #[test]
+    fn the_first_rank_ends_with_the_exit_code_of_the_one_that_failed() {
+        let interrupted = || TrainingError::Interrupted { signal: 15, run: "run".into() };
+        let wrong = || TrainingError::from(ModelError::Missing { path: "first".into() });
+        let failures: [(&(dyn Fn() -> TrainingError + Sync), u8); 2] = [(&interrupted, 143), (&wrong, 2)];
+        for (failure, expected) in failures {
+            on_ranks(2, |ranks| {
+                let work = || if ranks.is_first() { Ok(()) } else { Err(failure()) };
+                let error = AppError::from(ranks.together(work).expect_err("one has failed"));
+                assert!(!ranks.is_first() || error.exit_code() == expected, "{error}: {}", error.exit_code());
+            });
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use roentgen_data::Team;
 
-use error::RankError;
+use error::{RankError, WorkError};
 use transport::{OneProcess, Transport};
 
 pub(crate) mod error;
@@ -221,33 +221,36 @@ impl Ranks {
     /// As [`Self::together`].
     pub(crate) fn first<T, E>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<Option<T>, E>
     where
-        E: std::error::Error + From<RankError>,
+        E: WorkError,
     {
         self.together(|| self.is_first().then(work).transpose())
     }
 
     /// Does `work` on every rank, and fails on all of them if it failed on any. The first rank returns the error to show, with
-    /// the rank that it is from; the others return [`RankError::Shown`], because the first rank shows it.
+    /// the rank that it is from and its exit code; the others return [`RankError::Shown`], because the first rank shows it.
     ///
     /// # Errors
     /// Those of `work`, or if a rank cannot be reached.
     pub(crate) fn together<T, E>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E>
     where
-        E: std::error::Error + From<RankError>,
+        E: WorkError,
     {
         let result = work();
         if self.size() == 1 {
             return result;
         }
-        let own = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
-        let texts = self.gather(own.as_bytes())?;
-        let Some(rank) = texts.iter().position(|text| !text.is_empty()) else { return result };
+        // The exit code, then the text; nothing where the work did not fail.
+        let failure = |error: &E| [&[error.exit_code()][..], error.to_string().as_bytes()].concat();
+        let failures = self.gather(&result.as_ref().err().map(failure).unwrap_or_default())?;
+        let failed =
+            failures.iter().enumerate().find_map(|(rank, failure)| Some((rank, failure.split_first()?)));
+        let Some((rank, (&exit_code, text))) = failed else { return result };
         match result {
             // The error of the first rank is the one that one process would have.
             Err(error) if self.is_first() => Err(error),
             _ if self.is_first() => {
-                let text = String::from_utf8_lossy(&texts[rank]).into_owned();
-                Err(RankError::Failed { rank: self.name_of(rank), text }.into())
+                let text = String::from_utf8_lossy(text).into_owned();
+                Err(RankError::Failed { rank: self.name_of(rank), text, exit_code }.into())
             }
             _ => Err(RankError::Shown.into()),
         }

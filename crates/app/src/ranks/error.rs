@@ -1,5 +1,16 @@
 //! What can go wrong between ranks.
 
+/// Exit code of a usage error: a wrong argument or setting, or data or a model that cannot be used.
+pub(crate) const USAGE: u8 = 2;
+/// Exit code of any other error.
+pub(crate) const FAILURE: u8 = 1;
+
+/// What work that ranks do together may fail with.
+pub(crate) trait WorkError: std::error::Error + From<RankError> {
+    /// The exit code of a program that ends with it.
+    fn exit_code(&self) -> u8;
+}
+
 /// Why ranks cannot work together.
 #[derive(Debug, thiserror::Error)]
 pub enum RankError {
@@ -22,6 +33,8 @@ pub enum RankError {
         rank: String,
         /// Its error.
         text: String,
+        /// The exit code of that error.
+        exit_code: u8,
     },
     /// The error is shown by the first rank.
     #[error("the first rank shows the error")]
@@ -89,6 +102,16 @@ pub enum RankError {
         /// What MPI says.
         reason: String,
     },
+}
+
+impl WorkError for RankError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Failed { exit_code, .. } => *exit_code,
+            _ if self.is_usage_error() => USAGE,
+            _ => FAILURE,
+        }
+    }
 }
 
 impl RankError {

@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use crate::config::error::ConfigError;
 use crate::data_loading::error::DataLoadingError;
 use crate::model::error::ModelError;
-use crate::ranks::error::RankError;
+use crate::ranks::error::{FAILURE, RankError, USAGE, WorkError};
 use crate::run_dir::error::{RunDirError, resume_command};
 use crate::terminal::screen::counted;
+
+/// A shell reports a process that a signal ended with this and the number of the signal.
+const SIGNALLED: u8 = 128;
 
 /// Why a training did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +117,17 @@ pub enum TrainingError {
         /// The error of the operating system.
         source: io::Error,
     },
+}
+
+impl WorkError for TrainingError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Interrupted { signal, .. } | Self::TaskInterrupted { signal } => SIGNALLED + signal,
+            Self::Ranks(error) => error.exit_code(),
+            _ if self.is_usage_error() => USAGE,
+            _ => FAILURE,
+        }
+    }
 }
 
 impl TrainingError {
