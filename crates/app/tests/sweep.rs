@@ -250,6 +250,25 @@ fn a_training_of_other_settings_is_no_training_of_the_sweep() {
 }
 
 #[test]
+fn a_training_of_other_arithmetic_is_joined_only_where_that_is_allowed() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    sweep("[settings]\nflip = [true, false]\n", &["--epochs", "1", "--out", "sweep"], here);
+    fs::remove_file(here.join("sweep/sweep.json")).unwrap();
+    // One letter of the name of the arithmetic differs.
+    let log = here.join("sweep/training-1/log.jsonl");
+    let (key, line) = ("\"instruction_sets\":[\"", fs::read_to_string(&log).unwrap());
+    let name = line.rfind(key).unwrap() + key.len();
+    fs::write(&log, format!("{}X{}", &line[..name], &line[name + 1..])).unwrap();
+    for command in ["sweep --resume sweep", "collect sweep"] {
+        let args: Vec<&str> = command.split(' ').collect();
+        refuses(&args, 2, &["sweep/training-1: it was computed with X", "add --other-cpu"], here);
+    }
+    let output = roentgen(&["sweep", "--resume", "sweep", "--other-cpu", "--quiet"], here);
+    assert!(output.status.success() && here.join("sweep/sweep.json").exists(), "{}", text(&output.stderr));
+}
+
+#[test]
 fn the_results_of_a_sweep_stay_until_it_can_go_on() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();

@@ -374,7 +374,7 @@ impl Runner<'_> {
     fn result(&self, contender: &Contender<'_>, rung: Rung) -> Result<ResultRecord, TrainingError> {
         let pending = self.pending(contender, rung);
         let (path, config) = (self.folder.file(&pending.folder), Self::config(contender, &pending, rung));
-        let ended = outcome::read(&path, &pending, &config, self.score)?;
+        let ended = outcome::read(&path, &pending, &config, self.score, self.other_cpu)?;
         Ok(ended.ok_or(RunDirError::NotSeen { path })?)
     }
 
@@ -383,7 +383,7 @@ impl Runner<'_> {
         let pending = self.pending(contender, rung);
         let path = self.folder.file(&pending.folder);
         let config = Self::config(contender, &pending, rung);
-        if outcome::read(&path, &pending, &config, self.score)?.is_none() {
+        if outcome::read(&path, &pending, &config, self.score, self.other_cpu)?.is_none() {
             let silent = Screen::silent();
             let data = self.loader.load(&config, &silent)?;
             let (ranks, other_cpu) = (Ranks::one(), self.other_cpu);

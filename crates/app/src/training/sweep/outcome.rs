@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use crate::config::{Select, TrainConfig};
 use crate::model::error::ModelError;
+use crate::model::instruction_sets::OtherCpu;
 use crate::model::model_file::FILE as MODEL;
 use crate::run_dir::error::{RunDirError, WriteError};
-use crate::run_dir::file_names::{CONFIG, FAILURE, LAST_MODEL, METRICS, SWEEP};
+use crate::run_dir::file_names::{CONFIG, FAILURE, LAST_MODEL, LOG, METRICS, SWEEP};
 use crate::run_dir::planned_folder::PlannedFolder;
-use crate::run_dir::records::{MAX_METRICS_BYTES, VAL, VAL_WITHOUT_LEAKAGE};
+use crate::run_dir::records::{LogLine, MAX_LOG_BYTES, MAX_METRICS_BYTES, VAL, VAL_WITHOUT_LEAKAGE};
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::sweep_record::{ResultRecord, ScoreName};
 use crate::training::error::TrainingError;
@@ -50,18 +51,16 @@ pub(super) fn pending(folder: String, epochs: usize) -> ResultRecord {
 /// The result of the training in the folder `path`, which was to have the settings `config`; `None` if it has not ended.
 ///
 /// # Errors
-/// [`RunDirError::NotResumable`] if its files are not those that a training leaves, or it was trained with other settings.
+/// [`RunDirError::NotResumable`] if its files are not those that a training leaves, or it was trained with other settings or,
+/// unless [`OtherCpu::Allow`], with other arithmetic.
 pub(super) fn read(
     path: &Path,
     pending: &ResultRecord,
     config: &TrainConfig,
     score: ScoreName,
+    other_cpu: OtherCpu,
 ) -> Result<Option<ResultRecord>, TrainingError> {
     same_settings::check_begun(path, config)?;
-    let invalid = |path: &Path, reason: String| {
-        let reason = format!("{reason}; remove the folder of this training, and it is trained again");
-        RunDirError::NotResumable { path: path.to_owned(), reason }
-    };
     let text = |path: &Path| {
         read_text_file(path, MAX_METRICS_BYTES).map_err(|error| invalid(path, error.to_string()))
     };
@@ -76,6 +75,7 @@ pub(super) fn read(
             let reason = "it does not have the figures that the saved epoch was selected by";
             return Err(invalid(&metrics, reason.to_owned()).into());
         };
+        check_arithmetic(path, other_cpu)?;
         return Ok(Some(ResultRecord {
             saved_epoch: found["saved_epoch"].as_u64().map(|epoch| epoch as usize),
             set: [VAL_WITHOUT_LEAKAGE, VAL].into_iter().find(|set| selection["set"] == **set),
@@ -92,6 +92,22 @@ pub(super) fn read(
         return Ok(Some(ResultRecord { failure: Some(reason), ..pending.clone() }));
     }
     Ok(None)
+}
+
+/// Fails if the training in the folder `path`, which has ended, was computed with other arithmetic than that of this build.
+fn check_arithmetic(path: &Path, other_cpu: OtherCpu) -> Result<(), RunDirError> {
+    let log = path.join(LOG);
+    let text = read_text_file(&log, MAX_LOG_BYTES).map_err(|error| invalid(&log, error.to_string()))?;
+    let last: LogLine = serde_json::from_str(text.lines().last().unwrap_or_default())
+        .map_err(|error| invalid(&log, error.to_string()))?;
+    let not_resumable = |reason| RunDirError::NotResumable { path: path.to_owned(), reason };
+    last.instruction_sets.check_this_build(other_cpu).map_err(not_resumable)
+}
+
+/// A file of a training that cannot be used, and what to do.
+fn invalid(file: &Path, reason: String) -> RunDirError {
+    let reason = format!("{reason}; remove the folder of this training, and it is trained again");
+    RunDirError::NotResumable { path: file.to_owned(), reason }
 }
 
 /// Records in the folder `name` of the whole why the training with the settings `config` did not finish. One that lacked memory
@@ -189,6 +205,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::model::instruction_sets::InstructionSets;
     use crate::run_dir::file_names::CHECKPOINT;
 
     fn result(score: Option<f64>, log_loss: f64) -> ResultRecord {
@@ -232,7 +249,8 @@ mod tests {
             write_failure(&whole, "training-2", &config, &error).expect("a failure");
             let read = |config: &TrainConfig| {
                 let path = whole.path().join("training-2");
-                read(&path, &pending("training-2".to_owned(), 3), config, score_name(Select::Accuracy))
+                let (pending, score) = (pending("training-2".to_owned(), 3), score_name(Select::Accuracy));
+                read(&path, &pending, config, score, OtherCpu::Refuse)
             };
             assert!(read(&config).is_ok_and(|ended| ended.is_some()));
             assert!(
@@ -247,7 +265,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path();
         let (pending, config) = (pending("training-1".to_owned(), 3), TrainConfig::default());
-        let read_by = |select| read(path, &pending, &config, score_name(select));
+        let read_by = |select| read(path, &pending, &config, score_name(select), OtherCpu::Refuse);
         let read = || read_by(Select::Accuracy);
         assert!(read().expect("an empty folder").is_none());
         fs::write(path.join(FAILURE), "{\"reason\": \"diverged\"}").expect("a file");
@@ -256,6 +274,20 @@ mod tests {
         let metrics = r#"{"val": {"accuracy": 0.9, "log_loss": 0.1},
             "selection": {"set": "val", "val_score": 0.5, "val_loss": 1}, "saved_epoch": 2}"#;
         fs::write(path.join(METRICS), metrics).expect("a file");
+        let error = read().expect_err("no log").to_string();
+        assert!(error.contains("log.jsonl") && error.contains("is trained again"), "{error}");
+        let line = LogLine {
+            epoch: 3,
+            train_loss: 1.0,
+            train_accuracy: 0.5,
+            val_loss: Some(1.0),
+            val_accuracy: Some(0.5),
+            val_score: Some(0.5),
+            lr: 0.01,
+            saved: false,
+            instruction_sets: InstructionSets::of_this_build(),
+        };
+        fs::write(path.join(LOG), serde_json::to_string(&line).expect("a line")).expect("a file");
         let found = read().expect("metrics").expect("an end");
         assert_eq!((found.score, found.log_loss, found.saved_epoch), (Some(0.5), Some(1.0), Some(2)));
         assert_eq!(found.set, Some(VAL));
