@@ -321,14 +321,15 @@ pub(crate) fn run(cli: Cli) -> Result<(), AppError> {
 }
 
 fn run_train(args: &TrainArgs) -> Result<(), AppError> {
-    if args.stop_with_input {
-        interrupt::stop_with_input();
-    }
     with_ranks(|ranks| train_on(ranks, args), AppError::is_shown_elsewhere)
 }
 
 /// Trains as one of several ranks, or alone.
 fn train_on(ranks: &Ranks, args: &TrainArgs) -> Result<(), AppError> {
+    // mpirun gives its input to the first rank; that of the others has ended.
+    if args.stop_with_input && ranks.is_first() {
+        interrupt::stop_with_input();
+    }
     let mut screen = begin_on(ranks, args.output)?;
     if args.progress_json && ranks.is_first() {
         screen = screen.with_progress_lines();

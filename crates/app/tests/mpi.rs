@@ -314,6 +314,26 @@ fn a_signal_to_any_rank_ends_all_with_a_checkpoint() {
 }
 
 #[test]
+fn the_end_of_the_input_stops_all_ranks_of_one_training_and_is_refused_for_several() {
+    let job = Job::new();
+    let start = |args: &str| {
+        let mut command = job.command(2, &format!("{args} --stop-with-input"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let mut child = start(&format!("{} --out run", SHORT.replace("--epochs 2", "--epochs 4000")));
+    wait_for(|| job.path("run/checkpoint.bin").exists());
+    drop(child.stdin.take());
+    let text = said(&child.wait_with_output().unwrap());
+    assert!(text.contains("interrupted; continue with: "), "{text}");
+    let mut child = start("train --films 24 --seeds 0..1 --out seeds");
+    let _open = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    let text = said(&output);
+    assert!(!output.status.success() && text.contains("--stop-with-input cannot be used with"), "{text}");
+    assert!(!job.path("seeds").exists());
+}
+
+#[test]
 fn a_signal_to_a_rank_that_trains_nothing_does_not_take_the_others_down() {
     let job = Job::new();
     let args =

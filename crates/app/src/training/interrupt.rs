@@ -16,7 +16,8 @@ const SIGNALS: [i32; 2] = [SIGINT, SIGTERM];
 static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
 /// Whether signals act as they did before the first run.
 static IS_RELEASED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-
+/// Whether [`stop_with_input`] was called.
+static STOPS_WITH_INPUT: AtomicBool = AtomicBool::new(false);
 /// Whether a signal ends the program, as [`end_on_signals`] has it.
 static ENDS_PROGRAM: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
@@ -104,6 +105,7 @@ pub(crate) fn listen(on_first: impl FnOnce() + Send + 'static) -> io::Result<()>
 /// From now on, the end of the standard input has the effect of a request to terminate, unless a signal came before. It comes
 /// too when the program at its other end is killed.
 pub(crate) fn stop_with_input() {
+    STOPS_WITH_INPUT.store(true, Ordering::Relaxed);
     thread::spawn(|| {
         // An input that cannot be read has ended, too.
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
@@ -116,6 +118,12 @@ pub(crate) fn stop_with_input() {
             None => low_level::exit(128 + SIGTERM),
         }
     });
+}
+
+/// Whether the end of the standard input has that effect.
+#[must_use]
+pub(crate) fn stops_with_input() -> bool {
+    STOPS_WITH_INPUT.load(Ordering::Relaxed)
 }
 
 /// Signals are no longer recorded, and act as before [`listen`]: for a program that goes on after a run.

@@ -6,7 +6,8 @@ use super::parts::{Part, check_ended, load_tested, resumable_as_a_task, tested, 
 use super::share::Share;
 use super::task_summary::{show_ranks, show_task};
 use super::whole_folder::{Whole, WholeFolder};
-use super::{cross_validation, pipeline, seeds};
+use super::{cross_validation, interrupt, pipeline, seeds};
+use crate::config::error::ConfigError;
 use crate::config::{Repetition, TrainConfig};
 use crate::data_loading::agreement::agree_on_images;
 use crate::data_loading::several::DataLoader;
@@ -59,7 +60,7 @@ impl<'a> SeveralRuns<'a> {
     /// A training that fails ends none on another rank: what they have trained is not repeated when the whole is resumed.
     ///
     /// # Errors
-    /// Those of any training.
+    /// Those of any training; `--stop-with-input` with several ranks.
     pub(crate) fn run_on(
         &self,
         ranks: &Ranks,
@@ -70,6 +71,7 @@ impl<'a> SeveralRuns<'a> {
         if ranks.size() == 1 {
             return self.run(folder.expect("this is the first rank"), other_cpu, screen);
         }
+        ranks.first(check_input)?;
         let mut loader = DataLoader::default();
         let first = &self.parts[0].config;
         let data = ranks
@@ -125,4 +127,15 @@ impl<'a> SeveralRuns<'a> {
             .map(|position| &self.parts[position])
             .collect()
     }
+}
+
+/// Fails if the end of the input is to stop the trainings of several ranks: only the first one, which calls this, has the input.
+fn check_input() -> Result<(), TrainingError> {
+    if !interrupt::stops_with_input() {
+        return Ok(());
+    }
+    let reason = "the input of mpirun ends on the first rank only, and the others would train on; stop all ranks with a signal, \
+                  or start one process";
+    let second = "trainings that several ranks share";
+    Err(ConfigError::Conflict { first: "--stop-with-input", second, reason }.into())
 }
