@@ -102,6 +102,27 @@ fn seeds_that_were_broken_off_go_on_to_the_same_bytes() {
 }
 
 #[test]
+fn a_seed_begins_with_the_initial_weights_of_the_others() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    train(&["--films", "40", "--out", "first"], here);
+    train(&["--films", "40", "--max-lr", "0.02", "--out", "second"], here);
+    train(&["--films", "40", "--seeds", "0..1", "--init", "first", "--out", "whole"], here);
+    // As if it had been killed before the second training.
+    fs::remove_file(here.join("whole/metrics.json")).unwrap();
+    fs::remove_dir_all(here.join("whole/seed-1")).unwrap();
+    fs::copy(here.join("second/model.safetensors"), here.join("first/model.safetensors")).unwrap();
+    let resume = ["train", "--resume", "whole", "--quiet"];
+    refuses(&resume, 2, &["whole: the file of --init is no longer the one that it began with"], here);
+    // A folder of an earlier version has no digest of the file.
+    let digests = here.join("whole/images.blake3");
+    let images = text(&read(here, "whole/images.blake3")).lines().next().unwrap().to_owned();
+    fs::write(digests, images + "\n").unwrap();
+    let output = roentgen(&resume, here);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
 fn seeds_that_make_no_sense_are_refused() {
     let folder = TempDir::new().unwrap();
     let both = "--seed cannot be used with --seeds: one model is trained for each of several seeds";

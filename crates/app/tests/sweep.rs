@@ -250,6 +250,22 @@ fn a_training_of_other_settings_is_no_training_of_the_sweep() {
 }
 
 #[test]
+fn a_training_begins_with_the_initial_weights_of_the_others() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    train(&["--films", "60", "--size", "16", "--out", "first"], here);
+    train(&["--films", "60", "--size", "16", "--max-lr", "0.02", "--out", "second"], here);
+    let space = "[settings]\nflip = [true, false]\n";
+    sweep(space, &["--epochs", "1", "--init", "first", "--out", "sweep"], here);
+    // As if it had been killed before the second training.
+    fs::remove_file(here.join("sweep/sweep.json")).unwrap();
+    fs::remove_dir_all(here.join("sweep/training-2")).unwrap();
+    fs::copy(here.join("second/model.safetensors"), here.join("first/model.safetensors")).unwrap();
+    let words = ["sweep: the file of --init is no longer the one that it began with"];
+    refuses(&["sweep", "--resume", "sweep", "--quiet"], 2, &words, here);
+}
+
+#[test]
 fn a_training_of_other_arithmetic_is_joined_only_where_that_is_allowed() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();

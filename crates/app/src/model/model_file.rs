@@ -161,6 +161,14 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Model, String> {
     Ok(Model { network, card })
 }
 
+/// BLAKE3 of a model file, as [`Initialisation::file_digest`].
+///
+/// # Errors
+/// As [`read_bytes`].
+pub(crate) fn file_digest(path: &Path) -> Result<String, ModelError> {
+    Ok(blake3::hash(&read_bytes(path)?).to_hex().to_string())
+}
+
 /// What a model took from the file of another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Initialisation {

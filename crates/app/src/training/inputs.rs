@@ -70,10 +70,9 @@ fn edited_setting(begun: &str, now: &str) -> Option<String> {
     Some(format!("{name} is {}, and was {}", value(&now), value(&begun)))
 }
 
-/// Writes the digests of the images and of the file of `--init` into the folder of a new run.
-pub(super) fn write(folder: &RunFolder, data: &Dataset, init: Option<&str>) -> Result<(), RunDirError> {
-    let lines = [Some(images_digest(data)), init.map(str::to_owned)];
-    let text: String = lines.into_iter().flatten().map(|line| line + "\n").collect();
+/// Writes the digests of the images and of the file of `--init` into the folder of a new run, or of several trainings.
+pub(super) fn write(folder: &RunFolder, images: &str, init: Option<&str>) -> Result<(), RunDirError> {
+    let text: String = [Some(images), init].into_iter().flatten().flat_map(|line| [line, "\n"]).collect();
     folder.write(IMAGES, text.as_bytes())
 }
 
@@ -89,6 +88,16 @@ pub(super) fn check_init(folder: &RunFolder, digest: &str) -> Result<(), RunDirE
     let reason =
         "the file of --init is no longer the one that it began with; restore it, or start another run";
     check_line(folder, 1, digest, reason)
+}
+
+/// As [`check_init`], of a training that begins in the folder `whole` of several. That of an earlier version has no digest of the
+/// file.
+pub(super) fn check_init_of_whole(whole: &RunFolder, digest: &str) -> Result<(), RunDirError> {
+    let has_line = |text: String| text.lines().count() > 1;
+    if read_text_file(&whole.file(IMAGES), MAX_BYTES).is_ok_and(has_line) {
+        return check_init(whole, digest);
+    }
+    Ok(())
 }
 
 fn check_line(folder: &RunFolder, index: usize, digest: &str, reason: &str) -> Result<(), RunDirError> {

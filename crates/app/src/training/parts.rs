@@ -56,7 +56,7 @@ pub(super) fn train_parts(
     for part in parts {
         screen.line(&screen.bold(&part.heading));
         let data = load_tested(&mut loader, part, screen)?;
-        let opened = folder.open(Whole { config, more: None }, data)?;
+        let opened = folder.open(Whole::of(config), data)?;
         let (metrics, test) = match train_unless_ended(part, data, &opened, other_cpu, screen)? {
             Some(FinishedRun { metrics, test, .. }) => {
                 metrics.test.zip(test).ok_or(DataLoadingError::EmptyTest)?
@@ -148,6 +148,7 @@ fn train_unless_ended(
         let resumption = Resumption { threads: part.config.threads, other_cpu, ..Resumption::default() };
         pipeline::resume(&path, &resumption, data, screen)
     } else {
+        Whole::of(&part.config).check_init(folder)?;
         pipeline::train(&part.config, data, PlannedFolder::inside(folder, &part.folder), screen)
     };
     finished.map(Some).map_err(|error| resumable_as_a_whole(error, folder))

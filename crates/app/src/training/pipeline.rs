@@ -105,7 +105,7 @@ pub(super) fn begin(
     let config = config.resolved(data.train.len(), data.val_fraction);
     let folder = folder.create()?;
     folder.write_json(DATA, &Inspection::of(data))?;
-    inputs::write(&folder, data, init_digest.as_deref())?;
+    inputs::write(&folder, &inputs::images_digest(data), init_digest.as_deref())?;
     // The configuration is written last: a folder that has it can be resumed.
     pseudonym_key::write(&config, data, &folder)?;
     folder.write(CONFIG, config.recorded().to_toml().as_bytes())?;

@@ -116,7 +116,7 @@ impl<'a> SeveralRuns<'a> {
     }
 
     fn whole(&self) -> Whole<'_> {
-        Whole { config: self.config, more: None }
+        Whole::of(self.config)
     }
 
     /// The parts of a share; all take about as long.

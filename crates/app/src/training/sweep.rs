@@ -63,6 +63,7 @@ struct Contender<'a> {
 
 /// What every training of a sweep needs.
 struct Runner<'a> {
+    whole: Whole<'a>,
     folder: &'a RunFolder,
     loader: DataLoader,
     /// Training images.
@@ -126,7 +127,7 @@ impl<'a> Sweep<'a> {
         ranks.first(|| self.forget_ends(folder.as_ref(), data))?;
         let folder = WholeFolder::open_on(folder, ranks, self.whole(), data)?;
         pipeline::listen_for_signals(screen)?;
-        let mut runner = Runner { folder: &folder, loader, n_train, score: self.score, other_cpu };
+        let mut runner = self.runner(&folder, loader, n_train, other_cpu);
         let contenders = self.train_rungs(&rungs, &work, &mut runner, ranks, screen)?;
         ranks.first(|| self.end(rungs, &contenders, is_medical, &folder, screen)).map(drop)
     }
@@ -150,7 +151,7 @@ impl<'a> Sweep<'a> {
         show::plan(screen, self, &rungs);
         let folder = WholeFolder::OfTasks(out.to_owned()).open(self.whole(), data)?;
         pipeline::listen_for_signals(screen)?;
-        let mut runner = Runner { folder: &folder, loader, n_train, score: self.score, other_cpu };
+        let mut runner = self.runner(&folder, loader, n_train, other_cpu);
         let contenders = self.contenders();
         let own: Vec<&Contender<'_>> = own.into_iter().map(|position| &contenders[position]).collect();
         let rung = Rung::new(&rungs, 0);
@@ -191,7 +192,19 @@ impl<'a> Sweep<'a> {
     }
 
     fn whole(&self) -> Whole<'_> {
-        Whole { config: self.base, more: Some((SPACE, &self.space.text)) }
+        // With values in the space, each training has a file of its own.
+        let init = self.base.init.as_deref().filter(|_| !self.space.has("init"));
+        Whole { config: self.base, init, more: Some((SPACE, &self.space.text)) }
+    }
+
+    fn runner<'b>(
+        &'b self,
+        folder: &'b RunFolder,
+        loader: DataLoader,
+        n_train: usize,
+        other_cpu: OtherCpu,
+    ) -> Runner<'b> {
+        Runner { whole: self.whole(), folder, loader, n_train, score: self.score, other_cpu }
     }
 
     /// The images that the first training has.
@@ -391,7 +404,8 @@ impl Runner<'_> {
                 let resumption = Resumption { threads: config.threads, other_cpu, ..Resumption::default() };
                 pipeline::reopen(&path, &resumption, data)
             } else {
-                pipeline::begin(&config, data, PlannedFolder::inside(self.folder, &pending.folder))
+                let planned = PlannedFolder::inside(self.folder, &pending.folder);
+                self.whole.check_init(self.folder).and_then(|()| pipeline::begin(&config, data, planned))
             };
             let trained = begun.and_then(|(config, folder)| {
                 let execution = Execution { leader: &Leader::of(&ranks), other_cpu, keeps_model: false };

@@ -1,11 +1,14 @@
 //! The folder of several trainings, in which each of them has a folder of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use roentgen_data::{Dataset, SubsetOrigin, read_text_file};
 
+use super::inputs;
 use crate::config::TrainConfig;
 use crate::config::error::ConfigError;
+use crate::model::error::ModelError;
+use crate::model::model_file;
 use crate::ranks::Ranks;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CONFIG, IMAGES};
@@ -34,6 +37,8 @@ pub(crate) enum WholeFolder {
 pub(super) struct Whole<'a> {
     /// The settings of the whole.
     pub(super) config: &'a TrainConfig,
+    /// The file of `--init` that all trainings begin with.
+    pub(super) init: Option<&'a Path>,
     /// Another file, by its name, and its content.
     pub(super) more: Option<(&'static str, &'a str)>,
 }
@@ -50,8 +55,9 @@ impl WholeFolder {
                 Ok(folder)
             }
             Self::Planned(planned) => {
+                let init = whole.init_digest()?;
                 let folder = planned.create()?;
-                whole.write(data, &folder)?;
+                whole.write(data, init.as_deref(), &folder)?;
                 Ok(folder)
             }
             Self::OfTasks(path) => {
@@ -60,7 +66,9 @@ impl WholeFolder {
                     Ok(_) | Err(RunDirError::OutIsRun { .. }) => {}
                     Err(error) => return Err(error.into()),
                 }
-                let folder = RunFolder::join(&path, |folder| whole.write(data, folder))?;
+                // Only the first task writes it; in another one, all trainings may have begun and need the file no longer.
+                let init = if path.join(CONFIG).is_file() { None } else { whole.init_digest()? };
+                let folder = RunFolder::join(&path, |folder| whole.write(data, init.as_deref(), folder))?;
                 whole.check(&folder)?;
                 whole.check_images(data, &folder)?;
                 Ok(folder)
@@ -97,27 +105,48 @@ impl WholeFolder {
     }
 }
 
-impl Whole<'_> {
-    /// Writes the files of a new folder.
-    fn write(self, data: &Dataset, folder: &RunFolder) -> Result<(), RunDirError> {
+impl<'a> Whole<'a> {
+    /// Of trainings that all have the settings `config`, but for seed or fold.
+    pub(super) fn of(config: &'a TrainConfig) -> Self {
+        Self { config, init: config.init.as_deref(), more: None }
+    }
+
+    /// Writes the files of a new folder; `init` is the digest of the file of `--init`.
+    fn write(self, data: &Dataset, init: Option<&str>, folder: &RunFolder) -> Result<(), RunDirError> {
         pseudonym_key::write(self.config, data, folder)?;
         if let Some((name, text)) = self.more {
             folder.write(name, text.as_bytes())?;
         }
-        folder.write(IMAGES, self.images_digest(data).as_bytes())?;
+        inputs::write(folder, &self.images_digest(data), init)?;
         // Last: a folder that has it can be continued.
         folder.write(CONFIG, self.config.recorded().to_toml().as_bytes())
     }
 
     /// Fails if the images are others than those of the first training.
     pub(super) fn check_images(self, data: &Dataset, folder: &RunFolder) -> Result<(), RunDirError> {
-        let path = folder.file(IMAGES);
-        if read_text_file(&path, MAX_BYTES).is_ok_and(|found| found == self.images_digest(data)) {
+        let (path, digest) = (folder.file(IMAGES), self.images_digest(data));
+        if read_text_file(&path, MAX_BYTES).is_ok_and(|found| found.lines().next() == Some(digest.as_str())) {
             return Ok(());
         }
         let reason = "the images are no longer those that its trainings began with, or their patients or class names have \
                       changed; restore them, or begin in another folder";
         Err(RunDirError::NotResumable { path: folder.path().to_owned(), reason: reason.to_owned() })
+    }
+
+    /// Fails if the file of `--init` is another one than the trainings began with: for one that begins. Those that have ended, or
+    /// have a checkpoint, do not need the file.
+    ///
+    /// # Errors
+    /// [`RunDirError::NotResumable`]; [`ModelError`] if it cannot be read.
+    pub(super) fn check_init(self, folder: &RunFolder) -> Result<(), TrainingError> {
+        match self.init_digest()? {
+            Some(digest) => Ok(inputs::check_init_of_whole(folder, &digest)?),
+            None => Ok(()),
+        }
+    }
+
+    fn init_digest(self) -> Result<Option<String>, ModelError> {
+        self.init.map(model_file::file_digest).transpose()
     }
 
     /// A digest of all images with their patients, and of the class names, the same for every fold and seed.
@@ -134,7 +163,7 @@ impl Whole<'_> {
                 }
             }
         }
-        hasher.finalize().to_hex().to_string() + "\n"
+        hasher.finalize().to_hex().to_string()
     }
 
     /// Fails if a folder is that of other trainings.
