@@ -48,6 +48,26 @@ pub(crate) fn free_memory(n_sharing: usize) -> Option<FreeMemory> {
     known.min_by_key(|free| free.bytes)
 }
 
+/// The memory that one of several processes on a machine may have in all, where each trains on its own. It is measured before any of
+/// them begins: later, what the others have taken is no longer free.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemoryShare {
+    /// `None` if the process shares the memory with no other one, or the system does not say.
+    pub in_all: Option<FreeMemory>,
+}
+
+impl MemoryShare {
+    /// All that is free when a run begins.
+    pub(crate) const ALL: Self = Self { in_all: None };
+
+    /// That of one of `n_sharing` processes, none of which has begun.
+    #[must_use]
+    pub(crate) fn of(n_sharing: usize) -> Self {
+        let free = if n_sharing > 1 { free_memory(n_sharing) } else { None };
+        Self { in_all: free.map(|free| FreeMemory { bytes: free.bytes + used_memory(), ..free }) }
+    }
+}
+
 /// What a process may still use of its address space. What the allocator has reserved and not used yet is part of the size of the
 /// process, but free.
 fn address_space_left(limit: u64, status: &str) -> Option<u64> {
@@ -187,5 +207,8 @@ mod tests {
         assert!(used_memory() > 0);
         let [alone, of_four] = [1, 4].map(|n| free_memory(n).expect("Linux knows it").bytes);
         assert!(alone > 0 && of_four < alone / 2, "{of_four} of {alone}");
+        assert!(MemoryShare::of(1).in_all.is_none());
+        let share = MemoryShare::of(1 << 20).in_all.expect("Linux knows it").bytes;
+        assert!(share > 0 && share < alone / 2 + used_memory(), "{share} of {alone}");
     }
 }

@@ -20,6 +20,7 @@ use super::whole_folder::WholeFolder;
 use super::{checkpoint, pipeline};
 use crate::config::TrainConfig;
 use crate::data_loading::load::load;
+use crate::memory::MemoryShare;
 use crate::model::instruction_sets::OtherCpu;
 use crate::model::model_file;
 use crate::model::trained_model::Model;
@@ -154,7 +155,7 @@ fn a_run_without_a_checkpoint_goes_on_with_its_own_images_and_initial_weights_on
     let init = first.join(MODEL);
     let config = TrainConfig { init: Some(init.clone()), ..plain.clone() };
     let folder = PlannedFolder::new(Some(&out)).expect("a free name");
-    drop(pipeline::begin(&config, &data, folder).expect("a run folder"));
+    drop(pipeline::begin(&config, &data, folder, MemoryShare::ALL).expect("a run folder"));
     let resume = |data: &Dataset| pipeline::resume(&out, &Resumption::default(), data, &Screen::silent());
     let error = resume(&others).expect_err("other films").to_string();
     assert!(error.contains("the images are no longer those that it began with"), "{error}");

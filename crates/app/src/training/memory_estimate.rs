@@ -6,7 +6,7 @@ use roentgen_layers::ResNet9Config;
 
 use crate::config::TrainConfig;
 use crate::config::build::resnet9_config;
-use crate::memory::{FreeMemory, free_memory, used_memory};
+use crate::memory::{FreeMemory, MemoryShare, free_memory, used_memory};
 use crate::model::inference::evaluation_batch;
 use crate::terminal::screen::{counted, mebibytes};
 use crate::training::error::TrainingError;
@@ -247,10 +247,23 @@ impl MemoryEstimate {
     /// # Errors
     /// As [`Self::check`].
     pub(crate) fn check_beside(&self, n_sharing: usize, remedy: Remedy) -> Result<(), TrainingError> {
-        match free_memory(n_sharing) {
-            Some(free) if !self.fits(free, used_memory()) => Err(TrainingError::NotEnoughMemory {
+        self.check_in(free_memory(n_sharing), used_memory(), remedy)
+    }
+
+    /// As [`Self::check`], also if the run takes more than the `share` of this process.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(crate) fn check_share(&self, share: MemoryShare, remedy: Remedy) -> Result<(), TrainingError> {
+        self.check_in(share.in_all, 0, remedy)?;
+        self.check(remedy)
+    }
+
+    fn check_in(&self, free: Option<FreeMemory>, used: u64, remedy: Remedy) -> Result<(), TrainingError> {
+        match free {
+            Some(free) if !self.fits(free, used) => Err(TrainingError::NotEnoughMemory {
                 needed: mebibytes(self.total_bytes as u64),
-                free: mebibytes(free.bytes + used_memory()),
+                free: mebibytes(free.bytes + used),
                 limited_by: free.limited_by,
                 activations: self.activations(),
                 remedy: self.remedy(remedy),
@@ -296,6 +309,9 @@ mod tests {
     use roentgen_tensor::scratch::has_large_shared_cache;
 
     use super::*;
+    use crate::run_dir::planned_folder::PlannedFolder;
+    use crate::training::pipeline::{begin, reopen};
+    use crate::training::resumption::Resumption;
 
     fn of(batch: usize, size: usize, width: usize) -> MemoryEstimate {
         let network = ResNet9Config { width, ..ResNet9Config::new(1, 3) };
@@ -391,6 +407,24 @@ mod tests {
         assert!(estimate.fits(free(total - 10), 10) && !estimate.fits(free(total - 11), 10));
         // The setting that ended in an abort: more than any machine has.
         assert!(of(32, 512, 256).total_bytes > 50 << 30);
+    }
+
+    #[test]
+    fn a_run_that_takes_more_than_the_share_of_its_process_does_not_begin() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let data = films();
+        let config = TrainConfig { width: 8, batch: Some(12), ..TrainConfig::default() };
+        let total = MemoryEstimate::of(&config, &data).total_bytes as u64;
+        let share = |bytes: u64| MemoryShare { in_all: Some(FreeMemory { bytes, limited_by: "" }) };
+        let begin_in = |bytes: u64| {
+            let folder = PlannedFolder::Given(parent.path().join("run"));
+            begin(&config, &data, folder, share(bytes)).map(drop)
+        };
+        assert!(matches!(begin_in(total - 1), Err(TrainingError::NotEnoughMemory { .. })));
+        assert!(!parent.path().join("run").exists());
+        begin_in(total).expect("it fits");
+        let reopened = reopen(&parent.path().join("run"), &Resumption::default(), &data, share(1));
+        assert!(matches!(reopened, Err(TrainingError::NotEnoughMemory { .. })));
     }
 
     /// Peak memory of whole runs as measured: `docs/notebook/memory.md` has the commands and the machines.

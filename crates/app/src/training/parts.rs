@@ -3,16 +3,19 @@
 
 use roentgen_data::Dataset;
 
-use super::pipeline::{self, FinishedRun};
+use super::leader::Leader;
+use super::pipeline::{self, Execution, FinishedRun};
 use super::resumption::Resumption;
 use super::same_settings;
 use super::whole_folder::{Whole, WholeFolder};
 use crate::config::TrainConfig;
 use crate::data_loading::error::DataLoadingError;
 use crate::data_loading::several::DataLoader;
+use crate::memory::MemoryShare;
 use crate::metrics::test_metrics::TestMetrics;
 use crate::model::instruction_sets::OtherCpu;
 use crate::model::predicted_set::PredictedSet;
+use crate::ranks::Ranks;
 use crate::run_dir::error::{RunDirError, WriteError};
 use crate::run_dir::file_names::{CONFIG, FAILURE, METRICS};
 use crate::run_dir::planned_folder::PlannedFolder;
@@ -43,7 +46,8 @@ pub(super) struct PartResult<'a> {
 /// settings of the whole. Returns its folder.
 ///
 /// # Errors
-/// As [`pipeline::train`], of any part; and as [`pipeline::resume`], for which `other_cpu` is.
+/// As [`pipeline::train`], of any part; and as [`pipeline::reopen`] and [`pipeline::train_in_folder`] of one that goes on, for which
+/// `other_cpu` is.
 pub(super) fn train_parts(
     config: &TrainConfig,
     parts: &[Part],
@@ -57,7 +61,8 @@ pub(super) fn train_parts(
         screen.line(&screen.bold(&part.heading));
         let data = load_tested(&mut loader, part, screen)?;
         let opened = folder.open(Whole::of(config), data)?;
-        let (metrics, test) = match train_unless_ended(part, data, &opened, other_cpu, screen)? {
+        let trained = train_unless_ended(part, data, &opened, MemoryShare::ALL, other_cpu, screen)?;
+        let (metrics, test) = match trained {
             Some(FinishedRun { metrics, test, .. }) => {
                 metrics.test.zip(test).ok_or(DataLoadingError::EmptyTest)?
             }
@@ -75,7 +80,8 @@ pub(super) fn train_parts(
     Ok(folder)
 }
 
-/// Trains the parts of a share that have not ended yet, in a folder that others work in too. Returns their folders.
+/// Trains the parts of a share that have not ended yet, each with `memory`, in a folder that others work in too. Returns their
+/// folders.
 ///
 /// # Errors
 /// As [`train_parts`].
@@ -83,13 +89,14 @@ pub(super) fn train_share(
     parts: &[&Part],
     loader: &mut DataLoader,
     folder: &RunFolder,
+    memory: MemoryShare,
     other_cpu: OtherCpu,
     screen: &Screen,
 ) -> Result<Vec<String>, TrainingError> {
     for part in parts {
         screen.line(&screen.bold(&part.heading));
         let data = load_tested(loader, part, screen)?;
-        if train_unless_ended(part, data, folder, other_cpu, screen)?.is_none() {
+        if train_unless_ended(part, data, folder, memory, other_cpu, screen)?.is_none() {
             screen.field("run", &format!("{} has ended before", folder.file(&part.folder).display()));
         }
         screen.line("");
@@ -135,6 +142,7 @@ fn train_unless_ended(
     part: &Part,
     data: &Dataset,
     folder: &RunFolder,
+    memory: MemoryShare,
     other_cpu: OtherCpu,
     screen: &Screen,
 ) -> Result<Option<FinishedRun>, TrainingError> {
@@ -144,13 +152,18 @@ fn train_unless_ended(
         RunFolder::finish_ended(&path);
         return Ok(None);
     }
-    let finished = if path.join(CONFIG).is_file() {
+    let begun = if path.join(CONFIG).is_file() {
         let resumption = Resumption { threads: part.config.threads, other_cpu, ..Resumption::default() };
-        pipeline::resume(&path, &resumption, data, screen)
+        pipeline::reopen(&path, &resumption, data, memory)
     } else {
         Whole::of(&part.config).check_init(folder)?;
-        pipeline::train(&part.config, data, PlannedFolder::inside(folder, &part.folder), screen)
+        pipeline::begin(&part.config, data, PlannedFolder::inside(folder, &part.folder), memory)
     };
+    let ranks = Ranks::one();
+    let leader = Leader::of(&ranks);
+    let finished = begun.and_then(|(config, folder)| {
+        pipeline::train_in_folder(&config, data, folder, Execution::new(&leader, other_cpu), screen)
+    });
     finished.map(Some).map_err(|error| resumable_as_a_whole(error, folder))
 }
 

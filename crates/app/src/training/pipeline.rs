@@ -19,6 +19,7 @@ use crate::config::{Select, TrainConfig};
 use crate::data_loading::inspection::Inspection;
 use crate::data_loading::medical::is_medical;
 use crate::data_loading::phantom;
+use crate::memory::MemoryShare;
 use crate::metrics::test_metrics::TestMetrics;
 use crate::model::assumed_prior::AssumedPrior;
 use crate::model::instruction_sets::{InstructionSets, OtherCpu};
@@ -88,11 +89,11 @@ pub(crate) fn train_led(
     leader: &Leader<'_>,
     screen: &Screen,
 ) -> Result<FinishedRun, TrainingError> {
-    let (config, folder) = begin(config, data, folder)?;
+    let (config, folder) = begin(config, data, folder, MemoryShare::ALL)?;
     train_in_folder(&config, data, folder, Execution::new(leader, OtherCpu::Refuse), screen)
 }
 
-/// Makes the folder of a run, from which it can be trained or resumed. Returns its settings and the folder.
+/// Makes the folder of a run, from which it can be trained or resumed, with `memory`. Returns its settings and the folder.
 ///
 /// # Errors
 /// Settings that do not fit the data, before the folder is made; a file that cannot be written.
@@ -100,8 +101,9 @@ pub(super) fn begin(
     config: &TrainConfig,
     data: &Dataset,
     folder: PlannedFolder,
+    memory: MemoryShare,
 ) -> Result<(TrainConfig, RunFolder), TrainingError> {
-    let init_digest = check_against_data(config, data)?;
+    let init_digest = check_against_data(config, data, memory)?;
     let config = config.resolved(data.train.len(), data.val_fraction);
     let folder = folder.create()?;
     folder.write_json(DATA, &Inspection::of(data))?;
@@ -116,18 +118,19 @@ pub(super) fn begin(
 ///
 /// # Errors
 /// As [`train_in_folder`], and if the folder or its configuration cannot be read.
+#[cfg(test)]
 pub(crate) fn resume(
     path: &Path,
     resumption: &Resumption,
     data: &Dataset,
     screen: &Screen,
 ) -> Result<FinishedRun, TrainingError> {
-    let (config, folder) = reopen(path, resumption, data)?;
+    let (config, folder) = reopen(path, resumption, data, MemoryShare::ALL)?;
     let ranks = Ranks::one();
     train_in_folder(&config, data, folder, Execution::new(&Leader::of(&ranks), resumption.other_cpu), screen)
 }
 
-/// The settings and the folder of the run to resume in the folder `path`.
+/// The settings and the folder of the run to resume in the folder `path`, with `memory`.
 ///
 /// # Errors
 /// If the folder or its configuration cannot be read, or the memory does not suffice.
@@ -135,10 +138,11 @@ pub(super) fn reopen(
     path: &Path,
     resumption: &Resumption,
     data: &Dataset,
+    memory: MemoryShare,
 ) -> Result<(TrainConfig, RunFolder), TrainingError> {
     let folder = RunFolder::open(path)?;
     let config = resumption.read_config(&folder)?;
-    MemoryEstimate::of(&config, data).check(MORE_ROOM)?;
+    MemoryEstimate::of(&config, data).check_share(memory, MORE_ROOM)?;
     Ok((config, folder))
 }
 
@@ -229,9 +233,13 @@ pub(crate) fn evaluate_ended_run(
 }
 
 /// Fails on settings that make no sense with these data. Returns the digest of the file of `--init`, if there is one.
-fn check_against_data(config: &TrainConfig, data: &Dataset) -> Result<Option<String>, TrainingError> {
+fn check_against_data(
+    config: &TrainConfig,
+    data: &Dataset,
+    memory: MemoryShare,
+) -> Result<Option<String>, TrainingError> {
     check_smallest_batch(config, data)?;
-    MemoryEstimate::of(config, data).check(SMALLER_TRAINING)?;
+    MemoryEstimate::of(config, data).check_share(memory, SMALLER_TRAINING)?;
     if data.val.is_empty() {
         let reason = "it needs a validation set; provide one, or a --val-fraction above 0";
         let second = "data without a validation set";

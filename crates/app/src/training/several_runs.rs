@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::parts::{Part, check_ended, load_tested, resumable_as_a_task, tested, train_share};
-use super::share::Share;
+use super::share::{Share, memory_of_rank};
 use super::task_summary::{show_ranks, show_task};
 use super::whole_folder::{Whole, WholeFolder};
 use super::{cross_validation, interrupt, pipeline, seeds};
@@ -11,6 +11,7 @@ use crate::config::error::ConfigError;
 use crate::config::{Repetition, TrainConfig};
 use crate::data_loading::agreement::agree_on_images;
 use crate::data_loading::several::DataLoader;
+use crate::memory::MemoryShare;
 use crate::model::instruction_sets::OtherCpu;
 use crate::ranks::Ranks;
 use crate::run_dir::error::RunDirError;
@@ -82,7 +83,8 @@ impl<'a> SeveralRuns<'a> {
         let parts = self.share(Share::of_rank(ranks));
         // Also on a rank that trains nothing: ended by a signal at once, it would take the others down before their checkpoint.
         pipeline::listen_for_signals(screen)?;
-        ranks.together(|| train_share(&parts, &mut loader, &folder, other_cpu, screen))?;
+        let memory = memory_of_rank(self.parts.len(), ranks)?;
+        ranks.together(|| train_share(&parts, &mut loader, &folder, memory, other_cpu, screen))?;
         ranks.first(|| self.run(WholeFolder::Existing(folder), other_cpu, screen)).map(drop)
     }
 
@@ -101,8 +103,8 @@ impl<'a> SeveralRuns<'a> {
         let mut loader = DataLoader::default();
         let data = load_tested(&mut loader, parts.first().unwrap_or(&&self.parts[0]), screen)?;
         let folder = WholeFolder::OfTasks(out.to_owned()).open(self.whole(), data)?;
-        let trained =
-            train_share(&parts, &mut loader, &folder, other_cpu, screen).map_err(resumable_as_a_task)?;
+        let trained = train_share(&parts, &mut loader, &folder, MemoryShare::ALL, other_cpu, screen)
+            .map_err(resumable_as_a_task)?;
         show_task(screen, task, trained, &folder);
         Ok(())
     }

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::memory::MemoryShare;
 use crate::ranks::Ranks;
+use crate::ranks::error::RankError;
 
 /// One of several shares of the same trainings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,12 @@ impl Share {
         own.sort_unstable();
         own
     }
+}
+
+/// The memory of this rank while each of `n_trainings` has a rank of its own, or waits for one. No rank begins before all have
+/// measured.
+pub(super) fn memory_of_rank(n_trainings: usize, ranks: &Ranks) -> Result<MemoryShare, RankError> {
+    ranks.together(|| Ok(MemoryShare::of(n_trainings.min(ranks.n_on_host()))))
 }
 
 impl FromStr for Share {

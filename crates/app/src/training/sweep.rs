@@ -11,7 +11,7 @@ use super::leader::Leader;
 use super::parts::{check_ended, resumable_as_a_task, resumable_as_a_whole};
 use super::pipeline::{self, Execution};
 use super::resumption::Resumption;
-use super::share::Share;
+use super::share::{Share, memory_of_rank};
 use super::task_summary::{show_ranks, show_task};
 use super::whole_folder::{Whole, WholeFolder};
 use super::work::multiplications;
@@ -21,6 +21,7 @@ use crate::config::{Repetition, TrainConfig};
 use crate::data_loading::agreement::agree_on_images;
 use crate::data_loading::medical::is_medical;
 use crate::data_loading::several::{DataLoader, grouped_by_data};
+use crate::memory::MemoryShare;
 use crate::model::error::ModelError;
 use crate::model::instruction_sets::OtherCpu;
 use crate::ranks::Ranks;
@@ -69,6 +70,8 @@ struct Runner<'a> {
     /// Training images.
     n_train: usize,
     score: ScoreName,
+    /// What a training may take.
+    memory: MemoryShare,
     other_cpu: OtherCpu,
 }
 
@@ -204,7 +207,8 @@ impl<'a> Sweep<'a> {
         n_train: usize,
         other_cpu: OtherCpu,
     ) -> Runner<'b> {
-        Runner { whole: self.whole(), folder, loader, n_train, score: self.score, other_cpu }
+        let (whole, score, memory) = (self.whole(), self.score, MemoryShare::ALL);
+        Runner { whole, folder, loader, n_train, score, memory, other_cpu }
     }
 
     /// The images that the first training has.
@@ -286,6 +290,7 @@ impl<'a> Sweep<'a> {
         let work: Vec<f64> = left.iter().map(|contender| work[contender.number - 1]).collect();
         let own = Share::of_rank(ranks).positions(&work);
         let own_contenders: Vec<&Contender<'_>> = own.iter().map(|&position| &left[position]).collect();
+        runner.memory = memory_of_rank(left.len(), ranks)?;
         ranks.together(|| self.train_share(&own_contenders, rung, runner, screen))?;
         for (position, contender) in left.iter_mut().enumerate() {
             let result = runner.result(contender, rung)?;
@@ -402,10 +407,12 @@ impl Runner<'_> {
             let (ranks, other_cpu) = (Ranks::one(), self.other_cpu);
             let begun = if path.join(CONFIG).is_file() {
                 let resumption = Resumption { threads: config.threads, other_cpu, ..Resumption::default() };
-                pipeline::reopen(&path, &resumption, data)
+                pipeline::reopen(&path, &resumption, data, self.memory)
             } else {
                 let planned = PlannedFolder::inside(self.folder, &pending.folder);
-                self.whole.check_init(self.folder).and_then(|()| pipeline::begin(&config, data, planned))
+                self.whole
+                    .check_init(self.folder)
+                    .and_then(|()| pipeline::begin(&config, data, planned, self.memory))
             };
             let trained = begun.and_then(|(config, folder)| {
                 let execution = Execution { leader: &Leader::of(&ranks), other_cpu, keeps_model: false };
