@@ -158,17 +158,26 @@ fn dropped_images_and_folders_are_tried() {
     let Some(browser) = Browser::start() else { return };
     let folder = TempDir::new().unwrap();
     train(&["--films", "24", "--out", "runs/a"], folder.path());
-    write_images(folder.path(), "new", &[("any", 2)]);
-    std::fs::copy(folder.path().join("new/any/film00.png"), folder.path().join("alone.png")).unwrap();
+    // Each patient has a file of this name.
+    write_images(folder.path(), "new", &[("p1", 1), ("p2", 1)]);
+    std::fs::copy(folder.path().join("new/p1/film00.png"), folder.path().join("alone.png")).unwrap();
     let server = Server::start(folder.path());
     server.open_in(&browser);
     browser.open(&format!("{}/runs/a/try", server.origin));
     browser.drop_paths(".drop", &[&folder.path().join("alone.png"), &folder.path().join("new")]);
     browser.wait("document.querySelector('#status').textContent === '3 images done'");
-    let rows = browser.text("#results tbody");
-    assert!(["alone.png", "film00.png", "film01.png"].iter().all(|name| rows.contains(name)), "{rows}");
-    assert!(!rows.contains("not read"), "{rows}");
+    let check_rows = || {
+        let rows = browser.text("#results tbody");
+        let names = ["alone.png", "new/p1/film00.png", "new/p2/film00.png"];
+        assert!(names.iter().all(|name| rows.contains(name)), "{rows}");
+        assert!(!rows.contains("not read"), "{rows}");
+    };
+    check_rows();
     check_page(&browser);
+    // With the names that the server answers with, as in the table that is saved.
+    browser.open(&browser.address());
+    browser.wait("document.querySelectorAll('#results tbody tr').length === 3");
+    check_rows();
     check_logs(&browser, &server);
 }
 

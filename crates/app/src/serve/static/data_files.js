@@ -19,7 +19,7 @@ export function className(name) {
   return plain.replace(/^[ _-]+|[ _-]+$/g, "");
 }
 
-/** The files of an input for folders, each with the folders that it is in. */
+/** The files of an input, each with the folders that it is in: those of a folder that was chosen. */
 export function chosenFiles(input) {
   return [...input.files].map((file) => ({ file, folders: file.webkitRelativePath.split("/").slice(0, -1) }));
 }

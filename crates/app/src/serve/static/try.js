@@ -1,7 +1,7 @@
 // Sends each image that the user chooses or drops, and shows the answer in a row of the table.
 
 import { element, post } from "./common.js";
-import { droppedFiles } from "./data_files.js";
+import { chosenFiles, droppedFiles } from "./data_files.js";
 import { correct } from "./try_correct.js";
 import { keep, kept } from "./try_kept.js";
 import { allowSorting, csv, makeSortable, sort } from "./try_table.js";
@@ -17,7 +17,7 @@ const [table, save, clear] = ["#results", "#save", "#clear"].map((name) => docum
 const api = document.querySelector("#trial").dataset.api;
 const [status, together] = [document.querySelector("#status"), document.querySelector("#together")];
 const meaning = document.querySelector("#meaning");
-/** Each image: its file (of answers from before the page was loaded again, its name alone), its row and, later, its answer. */
+/** Each image: its name with its folders, its row, its file (not of those from before the page was loaded again), its answer. */
 const entries = [];
 /** Where so many answers were kept that the browser did not take what a comparison needs of them. */
 const NOT_COMPARED = "The images that were added later are not in this comparison. To compare them all, clear the list and drop them all again.";
@@ -28,11 +28,11 @@ let nDone = 0, nInWork = 0;
 const percent = (value) => (value < 0.01 ? "< 1 %" : value > 0.99 ? "> 99 %" : `${(100 * value).toFixed(1)} %`);
 
 /** The answer of the server, or an object with the error. */
-async function predict(file) {
+async function predict({ file, name }) {
   try {
-    return await (await post(`${api}/predict?summary=true&name=${encodeURIComponent(file.name)}`, file)).json();
+    return await (await post(`${api}/predict?summary=true&name=${encodeURIComponent(name)}`, file)).json();
   } catch (error) {
-    return { path: file.name, error: error.message };
+    return { path: name, error: error.message };
   }
 }
 
@@ -97,20 +97,19 @@ function button(text, name, action) {
 
 /** What can be asked of an answer while its image is here. */
 function questions(entry) {
-  const { file, answer } = entry;
-  const ask = `Why is ${file.name} ${answer.rejected ? "rejected" : answer.class}?`;
+  const { name, answer } = entry;
+  const ask = `Why is ${name} ${answer.rejected ? "rejected" : answer.class}?`;
   return [
-    button("Why?", ask, () => why(file, answer)),
-    button("Wrong? Correct it", `Wrong? Correct it for ${file.name}`, () => correct(entry, () => mark(entry))),
+    button("Why?", ask, () => why(entry)),
+    button("Wrong? Correct it", `Wrong? Correct it for ${name}`, () => correct(entry, () => mark(entry))),
   ];
 }
 
 function show(entry) {
-  const { file, row, answer } = entry;
+  const { file, name, row, answer } = entry;
   const [image, label, probability, remark] = [0, 1, 2, 3].map(() => element("td"));
-  const isHere = file instanceof File;
-  if (!answer.error && isHere) image.append(thumbnail(file));
-  image.append(file.name);
+  if (!answer.error && file) image.append(thumbnail(file));
+  image.append(name);
   if (answer.error) {
     label.textContent = "not read";
     remark.textContent = answer.error;
@@ -118,7 +117,7 @@ function show(entry) {
     label.append(element("strong", answer.rejected ? "rejected" : answer.class));
     if (answer.rejected) remark.textContent = answer.reason;
     else probability.append(...allBars(answer.probabilities));
-    if (isHere) label.append(...questions(entry));
+    if (file) label.append(...questions(entry));
   }
   for (const note of answer.notes ?? []) remark.append(element("div", note, "soft"));
   row.replaceChildren(image, label, probability, remark);
@@ -137,7 +136,7 @@ function mark({ row, correction }) {
 }
 
 async function answer(entry) {
-  entry.answer = await predict(entry.file);
+  entry.answer = await predict(entry);
   show(entry);
   nDone += 1;
   const images = entries.length === 1 ? "image" : "images";
@@ -184,17 +183,18 @@ function later(task) {
 }
 
 /** A new entry, with an empty row. */
-function newEntry(file) {
-  const entry = { file, row: element("tr") };
+function newEntry(name, file) {
+  const entry = { name, file, row: element("tr") };
   table.tBodies[0].append(entry.row);
   entries.push(entry);
   return entry;
 }
 
 function add(files) {
-  for (const file of files) {
-    const entry = newEntry(file);
-    const cell = element("td", `${file.name} …`);
+  for (const { file, folders } of files) {
+    // Folders of patients have files of the same names.
+    const entry = newEntry([...folders, file.name].join("/"), file);
+    const cell = element("td", `${entry.name} …`);
     cell.colSpan = 4;
     entry.row.append(cell);
     later(() => answer(entry));
@@ -211,7 +211,7 @@ function showTable() {
 function showKept() {
   const { answers, together: line } = kept();
   for (const { answer, correction } of answers) {
-    show(Object.assign(newEntry({ name: answer.path }), { answer, correction }));
+    show(Object.assign(newEntry(answer.path), { answer, correction }));
   }
   nDone = entries.length;
   if (line) [together.className, together.textContent, together.hidden] = [...line, false];
@@ -220,14 +220,14 @@ function showKept() {
 }
 
 input.addEventListener("change", () => {
-  add(input.files);
+  add(chosenFiles(input));
   input.value = "";
 });
 for (const name of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(name, async (event) => {
     event.preventDefault();
     drop.classList.toggle("over", name === "dragover");
-    if (name === "drop") add((await droppedFiles(event.dataTransfer)).map(({ file }) => file));
+    if (name === "drop") add(await droppedFiles(event.dataTransfer));
   });
 }
 save.addEventListener("click", () => {

@@ -44,7 +44,7 @@ async function save(of, name) {
 /** Opens the dialog for an entry with its file and its answer; `saved` is called when its `correction` is in the set. */
 export function correct(of, saved) {
   [entry, whenSaved] = [of, saved];
-  dialog.querySelector("h2").textContent = `Which class is ${entry.file.name}?`;
+  dialog.querySelector("h2").textContent = `Which class is ${entry.name}?`;
   // The answer is wrong: the next class after it.
   const others = Object.entries(entry.answer.probabilities ?? {}).filter(([known]) => known !== entry.answer.class);
   const next = others.sort((a, b) => b[1] - a[1])[0]?.[0];

@@ -1,7 +1,7 @@
 // The table of results: sorted by a column, and as CSV.
 
 const columns = [
-  ({ file }) => file.name,
+  ({ name }) => name,
   ({ answer }) => answer && (answer.error ? "not read" : answer.rejected ? "rejected" : answer.class),
   ({ answer }) => answer?.probability ?? undefined,
   ({ answer }) => answer && (answer.error ?? answer.reason ?? answer.notes?.join(" ")),
@@ -12,7 +12,7 @@ export function allowSorting(table, isAllowed) {
   for (const head of table.tHead.rows[0].cells) head.querySelector("button").disabled = !isAllowed;
 }
 
-/** Sorts the rows of entries, each with its file, its row and its answer, by the column that the user has chosen. */
+/** Sorts the rows of entries, each with its name, its row and its answer, by the column that the user has chosen. */
 export function sort(table, entries) {
   const heads = [...table.tHead.rows[0].cells];
   const column = heads.findIndex((head) => head.hasAttribute("aria-sort"));

@@ -64,14 +64,14 @@ async function fill(figure, file, name, isCurrent) {
   }
 }
 
-/** Opens the dialog for an image file. */
-export async function why(file, answer) {
+/** Opens the dialog for an entry with its file, its name and its answer. */
+export async function why({ file, name, answer }) {
   shown += 1;
   const of = shown;
   const isCurrent = () => of === shown && dialog.open;
   clear();
   forget();
-  title.textContent = answer.rejected ? `Why is ${file.name} rejected?` : `Why is ${file.name} ${answer.class}?`;
+  title.textContent = answer.rejected ? `Why is ${name} rejected?` : `Why is ${name} ${answer.class}?`;
   dialog.querySelector(".rejected").hidden = !answer.rejected;
   dialog.querySelector(".reason").textContent = answer.rejected ? `Rejected: ${answer.reason}.` : "";
   opacity.value = opacity.defaultValue;
@@ -79,7 +79,7 @@ export async function why(file, answer) {
   dialog.showModal();
   opacity.focus();
   // The first map is much faster than the second, and is not to wait for it.
-  const maps = figures.map((figure) => () => fill(figure, file, file.name, isCurrent));
+  const maps = figures.map((figure) => () => fill(figure, file, name, isCurrent));
   try {
     const picture = keep(await (await post(`${api}/picture`, file)).blob());
     if (!isCurrent()) return;
