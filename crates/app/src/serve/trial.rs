@@ -82,6 +82,7 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
                     input #files type="file" multiple;
                 }
                 p #status role="status" aria-live="polite" {}
+                p #unread .remark.bad role="alert" hidden {}
                 p #kept.soft hidden { "Answers from before this page was loaded are shown without their images, which are not kept. \
                     Add an image again to see why, or to correct its answer." }
                 p.soft #together role="status" hidden {}

@@ -60,6 +60,58 @@ fn folders_that_would_become_one_class_are_named_and_nothing_is_sent() {
     check_logs(&browser, &server);
 }
 
+/// Lets the browser find no entries of any folder `name`.
+fn make_unreadable(browser: &Browser, name: &str) {
+    let script = "const entryOf = DataTransferItem.prototype.webkitGetAsEntry;
+        DataTransferItem.prototype.webkitGetAsEntry = function () {
+            const entry = entryOf.call(this);
+            const kind = Object.getPrototypeOf(entry);
+            const create = kind.createReader;
+            kind.createReader = function () {
+                const reader = create.call(this);
+                if (this.name === name) reader.readEntries = (done, failed) => failed(new Error('denied'));
+                return reader;
+            };
+            return entry;
+        }";
+    browser.run(&format!("const name = arguments[0]; {script}"), &Value::from(name));
+}
+
+#[test]
+fn what_the_browser_cannot_read_is_named_and_the_rest_is_sent_when_the_user_agrees() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    write_images(folder.path(), "films", &[("normal", 3), ("other", 2), ("pneumonia", 2)]);
+    std::fs::write(folder.path().join("films/list.csv"), "a,b").unwrap();
+    let server = Server::start(folder.path());
+    server.open_in(&browser);
+    browser.open(&format!("{}/data", server.origin));
+    make_unreadable(&browser, "pneumonia");
+    // One image that the server does not take hides nothing of the rest.
+    let refused = "const fetched = window.fetch;
+        window.fetch = (address, options) => address.includes('film02')
+            ? Promise.resolve(new Response('full', { status: 400 })) : fetched(address, options);
+        window.confirm = (text) => { window.asked = text; return window.agrees }";
+    browser.run(refused, &Value::Null);
+    let drop_films = |agrees: bool, seen: &str| {
+        browser.run("window.agrees = arguments[0]", &Value::from(agrees));
+        browser.drop_paths("#drop", &[&folder.path().join("films")]);
+        browser.wait(&format!("document.querySelector('#refused').textContent.includes('{seen}')"));
+        assert!(browser.text("#refused").contains("cannot read films/pneumonia."), "{seen}");
+    };
+    drop_films(false, "Nothing of it was sent");
+    let asked = browser.run("return window.asked", &Value::Null);
+    assert!(asked.as_str().unwrap().contains("films/pneumonia"), "{asked}");
+    assert!(!folder.path().join("runs/.sets").exists());
+    drop_films(true, "film02.png: full");
+    assert!(browser.text("#refused").contains("Left out: 1 file that is no image."));
+    browser.wait("document.querySelector('#status').textContent === '4 images sent'");
+    let runs = folder.path().join("runs");
+    assert_eq!([images_of(&runs, "normal").len(), images_of(&runs, "other").len()], [2, 2]);
+    check_page(&browser);
+    check_logs(&browser, &server);
+}
+
 #[test]
 fn images_of_a_set_that_is_opened_again_are_shown_and_removed_by_keyboard() {
     let Some(browser) = Browser::start() else { return };
@@ -173,11 +225,15 @@ fn dropped_images_and_folders_are_tried() {
         assert!(!rows.contains("not read"), "{rows}");
     };
     check_rows();
-    check_page(&browser);
     // With the names that the server answers with, as in the table that is saved.
     browser.open(&browser.address());
     browser.wait("document.querySelectorAll('#results tbody tr').length === 3");
     check_rows();
+    make_unreadable(&browser, "p1");
+    browser.drop_paths(".drop", &[&folder.path().join("new")]);
+    browser.wait("document.querySelector('#unread').textContent === 'The browser cannot read new/p1.'");
+    browser.wait("document.querySelector('#status').textContent === '4 images done'");
+    check_page(&browser);
     check_logs(&browser, &server);
 }
 

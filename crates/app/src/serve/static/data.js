@@ -3,7 +3,7 @@
 import { ask, button, counted, element } from "/static/data_common.js";
 import * as findings from "/static/data_findings.js";
 import * as editor from "/static/data_editor.js";
-import { chosenFiles, droppedFiles, placed } from "/static/data_files.js";
+import { chosenFiles, droppedFiles, isAccepted, placed, unreadableText } from "/static/data_files.js";
 import { Uploads } from "/static/data_upload.js";
 
 /** A check begins when no image has come for so long. */
@@ -16,6 +16,8 @@ let chosen = null;
 let quiet = null;
 /** Of the set that is chosen, the classes. */
 let classes = [];
+/** Sentences on what was left out of the images that were added last. */
+let leftOut = [];
 /** The page before anything is chosen. */
 const dropText = at("#drop-text").textContent;
 
@@ -37,9 +39,12 @@ const uploads = new Uploads(
 );
 
 const hooks = {
-  add: (images) => {
+  add: (images, left = []) => {
     clearTimeout(quiet);
+    if (!uploads.isBusy) leftOut = [];
+    leftOut.push(...left);
     uploads.add(images);
+    if (left.length > 0) showRefused();
   },
   changed: (info) => {
     update(info);
@@ -54,13 +59,16 @@ function complain(text) {
   refused.hidden = false;
 }
 
+/** Shows what was left out, and what the server did not take. */
 function showRefused() {
+  refused.replaceChildren(...leftOut.map((text) => element("p", text)));
+  refused.hidden = false;
+  if (uploads.refused.length === 0) return;
   const list = element("ul");
   const some = uploads.refused.slice(0, 50);
   list.append(...some.map(({ name, reason }) => element("li", `${name}: ${reason}`)));
   const unsent = uploads.nUnsent > 0 ? `, and ${counted(uploads.nUnsent, "more image")} not sent` : "";
-  refused.replaceChildren(element("p", `${counted(uploads.refused.length, "file")} not taken${unsent}:`), list);
-  refused.hidden = false;
+  refused.append(element("p", `${counted(uploads.refused.length, "file")} not taken${unsent}:`), list);
 }
 
 function checkSoon() {
@@ -153,8 +161,8 @@ async function newSet(title, isByHand = false) {
   return answer.body.name;
 }
 
-/** Sends what was dropped or chosen: to the set that is open, or to a new one. */
-async function take(files) {
+/** Sends what was dropped or chosen: to the set that is open, or to a new one; if something is unreadable, once the user agrees. */
+async function take(files, unreadable = []) {
   refused.hidden = true;
   let images, left;
   try {
@@ -162,17 +170,19 @@ async function take(files) {
   } catch (error) {
     return complain(error.message);
   }
+  const unread = unreadable.length > 0 ? [unreadableText(unreadable)] : [];
   if (images.length === 0) {
-    return complain("There are no images in folders here. Drop a folder that has one sub-folder of images for each class.");
+    return complain([...unread, "There are no images in folders here. Drop a folder that has one sub-folder of images for each class."].join(" "));
   }
+  if (!isAccepted(unreadable)) return complain(`${unread} Nothing of it was sent.`);
   const title = (files[0].folders[0] ?? "").slice(0, 80);
   const set = chosen?.startsWith("set:") ? chosen.slice(4) : await newSet(title);
   if (!set) return;
   const more = [
     [left.other, "that is no image"], [left.loose, "beside the class folders"], [left.masks, "in a folder of masks"],
   ].filter(([n]) => n > 0).map(([n, what]) => `${counted(n, "file")} ${what}`);
-  if (more.length > 0) complain(`Left out: ${more.join(", ")}.`);
-  hooks.add(images.map((image) => ({ ...image, set, added: (answer) => editor.added(set, image.file, answer) })));
+  const sentences = more.length > 0 ? [...unread, `Left out: ${more.join(", ")}.`] : unread;
+  hooks.add(images.map((image) => ({ ...image, set, added: (answer) => editor.added(set, image.file, answer) })), sentences);
 }
 
 async function browse(path) {
@@ -215,7 +225,9 @@ for (const name of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(name, async (event) => {
     event.preventDefault();
     at("#drop").classList.toggle("over", name === "dragover");
-    if (name === "drop") take(await droppedFiles(event.dataTransfer));
+    if (name !== "drop") return;
+    const { found, unreadable } = await droppedFiles(event.dataTransfer);
+    take(found, unreadable);
   });
 }
 at("#browse").addEventListener("click", () => {

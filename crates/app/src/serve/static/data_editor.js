@@ -2,7 +2,7 @@
 
 import * as camera from "/static/data_camera.js";
 import { ask, button, counted, element } from "/static/data_common.js";
-import { className, droppedFiles } from "/static/data_files.js";
+import { className, droppedFiles, isAccepted, unreadableText } from "/static/data_files.js";
 import { gallery } from "/static/data_gallery.js";
 
 const MAX_SHOWN = 12;
@@ -11,7 +11,7 @@ const cards = new Map();
 let set = null;
 let hooks = null;
 
-/** Shows a set; `hooks` has `add(images)`, `changed(set)` after removals, and `complain(text)`. */
+/** Shows a set; `hooks` has `add(images, left)`, `changed(set)` after removals, and `complain(text)`. */
 export function show(info, given) {
   hooks = given;
   const isOther = set?.name !== info.name;
@@ -134,7 +134,9 @@ function newCard(name) {
       event.preventDefault();
       event.stopPropagation();
       label.classList.toggle("over", kind === "dragover");
-      if (kind === "drop") addFiles(name, (await droppedFiles(event.dataTransfer)).map(({ file }) => file));
+      if (kind !== "drop") return;
+      const { found, unreadable } = await droppedFiles(event.dataTransfer);
+      if (isAccepted(unreadable)) addFiles(name, found.map(({ file }) => file), unreadable);
     });
   }
   const shutter = button("Hold to take pictures", () => {}, "shutter");
@@ -158,7 +160,8 @@ function newCard(name) {
   return card;
 }
 
-function addFiles(name, files) {
+function addFiles(name, files, unreadable = []) {
   const inSet = set.name;
-  hooks.add(files.map((file) => ({ set: inSet, class: className(name), file, added: (answer) => added(inSet, file, answer) })));
+  const images = files.map((file) => ({ set: inSet, class: className(name), file, added: (answer) => added(inSet, file, answer) }));
+  hooks.add(images, unreadable.length > 0 ? [unreadableText(unreadable)] : []);
 }

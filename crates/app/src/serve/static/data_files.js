@@ -9,6 +9,8 @@ const MASK_FOLDERS = [
 ];
 const OTHER_FILES = /\.(csv|tsv|txt|md|jsonl?|xml|html|pdf|zip|gz|tar|npz|npy|mat|ini|db|py|toml|ya?ml|safetensors)$/i;
 const MAX_NAME = 60;
+/** Most paths that a sentence names. */
+const MAX_NAMED = 20;
 
 const partOf = (name) => PARTS[name.toLowerCase().trim()];
 const isHidden = (name) => name.startsWith(".") || /^(__macosx|@eadir|thumbs\.db|desktop\.ini|dicomdir)$/i.test(name);
@@ -24,28 +26,43 @@ export function chosenFiles(input) {
   return [...input.files].map((file) => ({ file, folders: file.webkitRelativePath.split("/").slice(0, -1) }));
 }
 
-/** The same of what was dropped. */
+/** The same of what was dropped, as `found`, and the paths of files and folders that the browser cannot read. */
 export async function droppedFiles(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  const found = [];
-  for (const entry of entries) await addEntry(entry, [], found);
-  return found;
+  const dropped = { found: [], unreadable: [] };
+  for (const entry of entries) await addEntry(entry, [], dropped);
+  return dropped;
 }
 
-async function addEntry(entry, folders, found) {
+async function addEntry(entry, folders, dropped) {
   if (isHidden(entry.name)) return;
-  if (entry.isFile) {
-    const file = await new Promise((done) => entry.file(done, () => done(null)));
-    if (file) found.push({ file, folders });
-    return;
+  const path = [...folders, entry.name];
+  try {
+    if (entry.isFile) {
+      dropped.found.push({ file: await new Promise((done, failed) => entry.file(done, failed)), folders });
+      return;
+    }
+    const reader = entry.createReader();
+    for (;;) {
+      // A browser gives a hundred at a time.
+      const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+      if (some.length === 0) return;
+      for (const inner of some) await addEntry(inner, path, dropped);
+    }
+  } catch {
+    dropped.unreadable.push(path.join("/"));
   }
-  const reader = entry.createReader();
-  for (;;) {
-    // A browser gives a hundred at a time.
-    const some = await new Promise((done) => reader.readEntries(done, () => done([])));
-    if (some.length === 0) return;
-    for (const inner of some) await addEntry(inner, [...folders, entry.name], found);
-  }
+}
+
+/** A sentence on what the browser cannot read. */
+export function unreadableText(paths) {
+  const more = paths.length > MAX_NAMED ? ` and ${paths.length - MAX_NAMED} more` : "";
+  return `The browser cannot read ${paths.slice(0, MAX_NAMED).join(", ")}${more}.`;
+}
+
+/** Whether to go on without what the browser cannot read, which the user decides. */
+export function isAccepted(unreadable) {
+  return unreadable.length === 0 || confirm(`${unreadableText(unreadable)} Go on with the other files?`);
 }
 
 /** Names for folders, by which no two folders become one. */

@@ -1,7 +1,7 @@
 // Sends each image that the user chooses or drops, and shows the answer in a row of the table.
 
 import { element, post } from "./common.js";
-import { chosenFiles, droppedFiles } from "./data_files.js";
+import { chosenFiles, droppedFiles, unreadableText } from "./data_files.js";
 import { correct } from "./try_correct.js";
 import { keep, kept } from "./try_kept.js";
 import { allowSorting, csv, makeSortable, sort } from "./try_table.js";
@@ -16,7 +16,7 @@ const [input, drop] = [document.querySelector("#files"), document.querySelector(
 const [table, save, clear] = ["#results", "#save", "#clear"].map((name) => document.querySelector(name));
 const api = document.querySelector("#trial").dataset.api;
 const [status, together] = [document.querySelector("#status"), document.querySelector("#together")];
-const meaning = document.querySelector("#meaning");
+const [meaning, unread] = [document.querySelector("#meaning"), document.querySelector("#unread")];
 /** Each image: its name with its folders, its row, its file (not of those from before the page was loaded again), its answer. */
 const entries = [];
 /** Where so many answers were kept that the browser did not take what a comparison needs of them. */
@@ -227,7 +227,11 @@ for (const name of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(name, async (event) => {
     event.preventDefault();
     drop.classList.toggle("over", name === "dragover");
-    if (name === "drop") add(await droppedFiles(event.dataTransfer));
+    if (name !== "drop") return;
+    const { found, unreadable } = await droppedFiles(event.dataTransfer);
+    unread.hidden = unreadable.length === 0;
+    unread.textContent = unread.hidden ? "" : unreadableText(unreadable);
+    add(found);
   });
 }
 save.addEventListener("click", () => {
