@@ -83,6 +83,7 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
                 }
                 p #status role="status" aria-live="polite" {}
                 p #unread .remark.bad role="alert" hidden {}
+                button #again type="button" hidden { "Send the rest again" } " " button #leave type="button" hidden { "Leave the rest out" }
                 p #kept.soft hidden { "Answers from before this page was loaded are shown without their images, which are not kept. \
                     Add an image again to see why, or to correct its answer." }
                 p.soft #together role="status" hidden {}

@@ -238,6 +238,52 @@ fn dropped_images_and_folders_are_tried() {
 }
 
 #[test]
+fn images_without_an_answer_are_sent_or_added_again_before_the_others_can_be_saved() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    train(&["--films", "24", "--out", "runs/a"], folder.path());
+    write_images(folder.path(), "new", &[("any", 2)]);
+    let films = [0, 1].map(|i| folder.path().join(format!("new/any/film{i:02}.png")));
+    let server = Server::start(folder.path());
+    server.open_in(&browser);
+    browser.open(&format!("{}/runs/a/try", server.origin));
+    let stop_server = "window.fetched = window.fetch;
+        window.fetch = (address, options) => address.includes('film01')
+            ? Promise.reject(new TypeError('stopped')) : window.fetched(address, options)";
+    let shown = || {
+        let script = "return ['#save', '#together', '#again', '#leave']
+            .filter((name) => !document.querySelector(name).hidden).join(' ')";
+        browser.run(script, &Value::Null)
+    };
+    browser.run(stop_server, &Value::Null);
+    browser.drop_paths(".drop", &[&films[0], &films[1]]);
+    browser.wait("document.querySelector('#status').textContent === '1 of 2 images answered'");
+    assert!(browser.text("#results tbody").contains("not sent"));
+    assert_eq!(shown(), "#again #leave");
+    let is_asked = "const event = new Event('beforeunload', { cancelable: true });
+        dispatchEvent(event);
+        addEventListener('beforeunload', (event) => event.stopImmediatePropagation(), true);
+        return event.defaultPrevented";
+    assert_eq!(browser.run(is_asked, &Value::Null), true);
+
+    browser.open(&browser.address());
+    browser.wait("document.querySelectorAll('#results tbody tr').length === 2");
+    assert!(browser.text("#results tbody").contains("add it again"));
+    assert_eq!(shown(), "#leave");
+    browser.run(stop_server, &Value::Null);
+    browser.drop_paths(".drop", &[&films[1]]);
+    browser.wait("!document.querySelector('#again').hidden");
+    check_page(&browser);
+    browser.run("window.fetch = window.fetched", &Value::Null);
+    browser.tab_to("#again");
+    browser.press(ENTER);
+    browser.wait("document.querySelector('#status').textContent === '2 images done'");
+    browser.wait("!document.querySelector('#together').hidden");
+    assert_eq!(shown(), "#save #together");
+    check_logs(&browser, &server);
+}
+
+#[test]
 fn a_correction_that_is_corrected_removes_only_what_it_added() {
     let Some(browser) = Browser::start() else { return };
     let folder = TempDir::new().unwrap();

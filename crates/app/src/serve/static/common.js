@@ -10,7 +10,7 @@ export function element(name, text, className) {
 
 const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 
-/** Sends a body. A server that is busy is asked again. Fails with what to tell the user. */
+/** Sends a body. A server that is busy is asked again. Fails with a sentence for the user, and the status if there is an answer. */
 export async function post(address, body) {
   for (;;) {
     let response;
@@ -20,7 +20,7 @@ export async function post(address, body) {
       throw new Error("no answer: does roentgen serve still run?");
     }
     if (response.ok) return response;
-    if (response.status !== 503) throw new Error(await response.text());
+    if (response.status !== 503) throw Object.assign(new Error(await response.text()), { status: response.status });
     await pause(1);
   }
 }

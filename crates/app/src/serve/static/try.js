@@ -14,25 +14,35 @@ const MOST_BARS = 5;
 const SHOWN = ["image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"];
 const [input, drop] = [document.querySelector("#files"), document.querySelector(".drop")];
 const [table, save, clear] = ["#results", "#save", "#clear"].map((name) => document.querySelector(name));
+const [again, leave] = ["#again", "#leave"].map((name) => document.querySelector(name));
 const api = document.querySelector("#trial").dataset.api;
 const [status, together] = [document.querySelector("#status"), document.querySelector("#together")];
 const [meaning, unread] = [document.querySelector("#meaning"), document.querySelector("#unread")];
-/** Each image: its name with its folders, its row, its file (not of those from before the page was loaded again), its answer. */
+/**
+ * Each image: its name with its folders, its row, its file (not of those from before the page was loaded again), and its answer, or
+ * the problem for which it has none.
+ */
 const entries = [];
-/** Where so many answers were kept that the browser did not take what a comparison needs of them. */
-const NOT_COMPARED = "The images that were added later are not in this comparison. To compare them all, clear the list and drop them all again.";
 const tasks = [];
-let nDone = 0, nInWork = 0;
+let nInWork = 0;
+/** The comparison of the images with those of the training: its text, its result, and whether all images are in it. */
+let comparison = null;
+const LATER = "The images that were added later are not in this comparison.";
+/** Where so many answers were kept that the browser did not take what a comparison needs of them. */
+const TO_COMPARE = "To compare them all, clear the list and drop them all again.";
 
 /** As the commands write a probability: a number is never nearer to certainty than it can be known. */
 const percent = (value) => (value < 0.01 ? "< 1 %" : value > 0.99 ? "> 99 %" : `${(100 * value).toFixed(1)} %`);
 
-/** The answer of the server, or an object with the error. */
+/** The answer of the server, which has the error of a file that it cannot read, or the problem for which there is no answer. */
 async function predict({ file, name }) {
   try {
-    return await (await post(`${api}/predict?summary=true&name=${encodeURIComponent(name)}`, file)).json();
+    const response = await post(`${api}/predict?summary=true&name=${encodeURIComponent(name)}`, file);
+    return { answer: await response.json() };
   } catch (error) {
-    return { path: name, error: error.message };
+    // A file that is too large has no other answer later.
+    if (error.status === 413) return { answer: { path: name, error: error.message } };
+    return { problem: error.message };
   }
 }
 
@@ -105,11 +115,17 @@ function questions(entry) {
   ];
 }
 
+/** Shows the answer of an image, or why it has none. */
 function show(entry) {
-  const { file, name, row, answer } = entry;
+  const { file, name, row, answer, problem } = entry;
   const [image, label, probability, remark] = [0, 1, 2, 3].map(() => element("td"));
-  if (!answer.error && file) image.append(thumbnail(file));
   image.append(name);
+  row.replaceChildren(image, label, probability, remark);
+  if (!answer) {
+    [label.textContent, remark.textContent] = [file ? "not sent" : "not answered", problem];
+    return;
+  }
+  if (!answer.error && file) image.prepend(thumbnail(file));
   if (answer.error) {
     label.textContent = "not read";
     remark.textContent = answer.error;
@@ -120,7 +136,6 @@ function show(entry) {
     if (file) label.append(...questions(entry));
   }
   for (const note of answer.notes ?? []) remark.append(element("div", note, "soft"));
-  row.replaceChildren(image, label, probability, remark);
   if (entry.correction) mark(entry);
 }
 
@@ -136,38 +151,61 @@ function mark({ row, correction }) {
 }
 
 async function answer(entry) {
-  entry.answer = await predict(entry);
+  Object.assign(entry, await predict(entry));
   show(entry);
-  nDone += 1;
-  const images = entries.length === 1 ? "image" : "images";
-  status.textContent = nDone < entries.length ? `${nDone} of ${entries.length} ${images}` : `${nDone} ${images} done`;
-  save.hidden = clear.hidden = false;
-  if (nDone === entries.length) {
-    sort(table, entries);
-    await compare();
-  }
+  await finish();
 }
 
-/** Shows whether all images, taken together, differ from those of the training. */
+/** Once all images have answers, shows what is known of them together. */
+async function finish() {
+  showProgress();
+  if (entries.some(({ answer }) => !answer)) return;
+  sort(table, entries);
+  await compare();
+}
+
+/** Shows how many images have answers, and what can be done with them, or with those that have none. */
+function showProgress() {
+  const n = entries.length;
+  const nDone = entries.filter(({ answer }) => answer).length;
+  const unanswered = entries.filter(({ problem }) => problem);
+  const isOver = nDone + unanswered.length === n;
+  const images = n === 1 ? "image" : "images";
+  const done = nDone < n ? `${nDone} of ${n} ${images}${isOver ? " answered" : ""}` : `${nDone} ${images} done`;
+  status.textContent = n === 0 ? "" : done;
+  clear.hidden = n === 0;
+  // A table of a part of the images would be taken for that of all.
+  save.hidden = n === 0 || nDone < n;
+  again.hidden = !isOver || !unanswered.some(({ file }) => file);
+  leave.hidden = !isOver || unanswered.length === 0;
+}
+
+/** Compares all images, taken together, with those of the training, and shows the result. */
 async function compare() {
+  const n = entries.length;
   const answers = entries.map(({ answer }) => answer).filter(({ error }) => !error);
   if (answers.length === 0) return;
   const summaries = answers.flatMap(({ summary }) => summary ?? []);
-  if (summaries.length < answers.length) {
-    if (!together.textContent.endsWith(NOT_COMPARED)) together.append(" ", NOT_COMPARED);
-    return;
+  let found = { ...comparison, isComplete: false };
+  if (summaries.length === answers.length) {
+    const body = new Blob([JSON.stringify(summaries)], { type: "application/json" });
+    try {
+      found = { ...(await (await post(`${api}/shift`, body)).json()), isComplete: true };
+    } catch (error) {
+      found = { text: `The images could not be compared: ${error.message}`, isComplete: true };
+    }
   }
-  const body = new Blob([JSON.stringify(summaries)], { type: "application/json" });
-  let answer;
-  try {
-    answer = await (await post(`${api}/shift`, body)).json();
-  } catch (error) {
-    answer = { text: `The images could not be compared: ${error.message}` };
-  }
-  if (nDone < entries.length) return;
+  // Others may have been added in the meantime.
+  if (entries.length !== n || entries.some(({ answer }) => !answer)) return;
+  comparison = found;
+  showComparison();
+}
+
+function showComparison() {
+  const { text, shift, isComplete } = comparison;
   together.hidden = entries.length < 2;
-  together.className = answer.shift ? `remark ${answer.shift.detected ? "bad" : "good"}` : "soft";
-  together.textContent = answer.text;
+  together.className = shift ? `remark ${shift.detected ? "bad" : "good"}` : "soft";
+  together.textContent = isComplete ? text : [text && `${text} ${LATER}`, TO_COMPARE].filter(Boolean).join(" ");
 }
 
 async function work() {
@@ -183,23 +221,36 @@ function later(task) {
 }
 
 /** A new entry, with an empty row. */
-function newEntry(name, file) {
-  const entry = { name, file, row: element("tr") };
+function newEntry(name) {
+  const entry = { name, row: element("tr") };
   table.tBodies[0].append(entry.row);
   entries.push(entry);
   return entry;
 }
 
 function add(files) {
+  const missed = entries.filter(({ file, problem }) => problem && !file);
   for (const { file, folders } of files) {
     // Folders of patients have files of the same names.
-    const entry = newEntry([...folders, file.name].join("/"), file);
-    const cell = element("td", `${entry.name} …`);
-    cell.colSpan = 4;
-    entry.row.append(cell);
-    later(() => answer(entry));
+    const name = [...folders, file.name].join("/");
+    const known = missed.find((entry) => entry.name === name && entry.problem);
+    send(Object.assign(known ?? newEntry(name), { file }));
+  }
+  if (files.length > 0) {
+    together.hidden = true;
+    if (comparison) comparison.isComplete = false;
   }
   showTable();
+  showProgress();
+}
+
+/** Has the image of an entry answered. */
+function send(entry) {
+  entry.problem = undefined;
+  const cell = element("td", `${entry.name} …`);
+  cell.colSpan = 4;
+  entry.row.replaceChildren(cell);
+  later(() => answer(entry));
 }
 
 function showTable() {
@@ -207,16 +258,17 @@ function showTable() {
   allowSorting(table, entries.length > 1);
 }
 
-/** Shows the answers from before the page was loaded again. */
+/** Shows the images from before the page was loaded again, with their answers. */
 function showKept() {
-  const { answers, together: line } = kept();
-  for (const { answer, correction } of answers) {
-    show(Object.assign(newEntry(answer.path), { answer, correction }));
+  const before = kept();
+  for (const { name, answer, correction } of before.entries) {
+    show(Object.assign(newEntry(name), { answer, correction, problem: answer ? undefined : "add it again" }));
   }
-  nDone = entries.length;
-  if (line) [together.className, together.textContent, together.hidden] = [...line, false];
-  document.querySelector("#kept").hidden = save.hidden = clear.hidden = nDone === 0;
+  comparison = before.comparison;
+  if (comparison && entries.every(({ answer }) => answer)) showComparison();
+  document.querySelector("#kept").hidden = entries.length === 0;
   showTable();
+  showProgress();
 }
 
 input.addEventListener("change", () => {
@@ -235,7 +287,7 @@ for (const name of ["dragover", "dragleave", "drop"]) {
   });
 }
 save.addEventListener("click", () => {
-  const answers = entries.flatMap((entry) => entry.answer ?? []);
+  const answers = entries.map(({ answer }) => answer);
   const link = element("a");
   link.href = URL.createObjectURL(new Blob([csv(answers)], { type: "text/csv" }));
   link.download = "predictions.csv";
@@ -244,9 +296,25 @@ save.addEventListener("click", () => {
 });
 clear.addEventListener("click", () => {
   entries.length = 0;
-  together.hidden = true;
+  comparison = null;
   location.reload();
 });
-addEventListener("pagehide", () => keep(entries, together.hidden ? null : [together.className, together.textContent]));
+again.addEventListener("click", () => {
+  for (const entry of entries.filter(({ file, problem }) => file && problem)) send(entry);
+  showProgress();
+  input.focus();
+});
+leave.addEventListener("click", () => {
+  for (const { row } of entries.filter(({ problem }) => problem)) row.remove();
+  entries.splice(0, entries.length, ...entries.filter(({ problem }) => !problem));
+  showTable();
+  finish();
+  input.focus();
+});
+// The page keeps no files: images that are not answered yet would have to be added again.
+addEventListener("beforeunload", (event) => {
+  if (entries.some(({ file, answer }) => file && !answer)) event.preventDefault();
+});
+addEventListener("pagehide", () => keep(entries, comparison));
 makeSortable(table, entries);
 showKept();

@@ -1,15 +1,15 @@
-// The answers of this tab: the browser keeps them until it is closed, without the images.
+// The images of this tab and their answers: the browser keeps them until it is closed, without the files.
 
 const { api, written } = document.querySelector("#trial").dataset;
 /** Another file of the model would have other answers. */
-const key = `answers of ${api} of ${written}`;
+const key = `images of ${api} of ${written}`;
 
-/** Keeps answers, each with its correction if there is one, and the line on all of them together. */
-export function keep(entries, together) {
-  const answers = entries.filter(({ answer }) => answer).map(({ answer, correction }) => ({ answer, correction }));
+/** Keeps the names of images, each with its answer and its correction if it has them, and their comparison. */
+export function keep(images, comparison) {
+  const entries = images.map(({ name, answer, correction }) => ({ name, answer, correction }));
   // The summary, which is needed to compare images, is the largest part by far.
-  const short = answers.map(({ answer, correction }) => ({ answer: { ...answer, summary: undefined }, correction }));
-  if (!fits({ answers, together }) && !fits({ answers: short, together })) sessionStorage.removeItem(key);
+  const short = entries.map((entry) => ({ ...entry, answer: entry.answer && { ...entry.answer, summary: undefined } }));
+  if (!fits({ entries, comparison }) && !fits({ entries: short, comparison })) sessionStorage.removeItem(key);
 }
 
 /** Stores it, if it is not more than the browser takes. */
@@ -24,5 +24,5 @@ function fits(value) {
 
 /** What was kept. */
 export function kept() {
-  return JSON.parse(sessionStorage.getItem(key)) ?? { answers: [] };
+  return JSON.parse(sessionStorage.getItem(key)) ?? { entries: [], comparison: null };
 }
