@@ -113,6 +113,26 @@ fn what_the_browser_cannot_read_is_named_and_the_rest_is_sent_when_the_user_agre
 }
 
 #[test]
+fn after_a_link_to_a_set_that_was_removed_dropped_images_become_a_new_set() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    write_images(folder.path(), "films", &[("normal", 2), ("pneumonia", 2)]);
+    let server = Server::start(folder.path());
+    server.open_in(&browser);
+    browser.open(&format!("{}/data?data=set:gone", server.origin));
+    browser
+        .wait("document.querySelector('#refused').textContent.includes('The set gone is no longer there.')");
+    browser.drop_paths("#drop", &[&folder.path().join("films")]);
+    browser.wait("document.querySelector('#status').textContent === '4 images sent'");
+    let runs = folder.path().join("runs");
+    assert_eq!([images_of(&runs, "normal").len(), images_of(&runs, "pneumonia").len()], [2, 2]);
+    // The request for the set.
+    let errors = browser.log("browser");
+    assert!(errors.iter().all(|error| error.contains("sets/gone")), "{errors:?}");
+    check_logs(&browser, &server);
+}
+
+#[test]
 fn images_of_a_set_that_is_opened_again_are_shown_and_removed_by_keyboard() {
     let Some(browser) = Browser::start() else { return };
     let folder = TempDir::new().unwrap();

@@ -29,9 +29,11 @@ const uploads = new Uploads(
     if (uploads.refused.length > 0) showRefused();
   },
   async () => {
-    if (chosen?.startsWith("set:")) {
-      const info = await ask("GET", `sets/${chosen.slice(4)}`);
+    const data = chosen;
+    if (data?.startsWith("set:")) {
+      const info = await ask("GET", `sets/${data.slice(4)}`);
       if (info.ok) update(info.body);
+      else if (info.status === 404 && chosen === data) leave(info);
     }
     await showSets();
     checkSoon();
@@ -103,7 +105,7 @@ async function choose(data, title, isByHand = false) {
   if (data.startsWith("set:")) {
     const answer = await ask("GET", `sets/${data.slice(4)}`);
     if (chosen !== data) return;
-    if (!answer.ok) return complain(answer.body);
+    if (!answer.ok) return leave(answer);
     title = answer.body.title;
     isEmpty = answer.body.n_images === 0;
     classes = answer.body.classes;
@@ -125,6 +127,13 @@ function unchoose() {
   at("#drop-text").textContent = dropText;
   at("nav [href^='/train']").href = "/train";
   history.replaceState(null, "", "/data");
+}
+
+/** Leaves a set that cannot be shown, so that no image is sent to it, and shows why. */
+function leave({ status, body }) {
+  const name = chosen.slice(4);
+  unchoose();
+  complain(status === 404 ? `The set ${name} is no longer there. Choose other images.` : body);
 }
 
 async function showSets() {
