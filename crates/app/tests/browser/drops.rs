@@ -332,6 +332,18 @@ fn a_correction_that_is_corrected_removes_only_what_it_added() {
         browser
             .wait(&format!("document.querySelector('{cell} .correction strong')?.textContent === '{class}'"));
     };
+    // As where the server was started again, and does not know this page.
+    let restart = "window.fetched = window.fetch;
+        window.fetch = (address, options) => address === '/api/v1/data/sets'
+            ? Promise.resolve(new Response('open the link', { status: 401 })) : window.fetched(address, options);
+        document.querySelector(\"#results button[aria-label^='Wrong']\").click();
+        document.querySelector('#correct form').requestSubmit()";
+    browser.run(restart, &Value::Null);
+    browser.wait("document.querySelector('#problem').textContent === 'open the link'");
+    browser.run(
+        "window.fetch = window.fetched; document.querySelector('#correct .close').click()",
+        &Value::Null,
+    );
     let runs = folder.path().join("runs");
     correct(1, "first");
     // The same image, which is there already: it stays where the other answer has put it.

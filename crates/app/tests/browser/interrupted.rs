@@ -4,9 +4,11 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Server, check_logs, check_page};
+use crate::program::train;
 use crate::webdriver::{Browser, ENTER};
 
 #[test]
@@ -48,4 +50,32 @@ fn an_interrupted_training_is_resumed_by_keyboard_from_the_list() {
     browser.press(ENTER);
     browser.wait("document.querySelector('#sentence').textContent === 'Done, after 20 epochs.'");
     check_page(&browser);
+}
+
+#[test]
+fn the_page_of_a_stopped_training_keeps_no_connection_and_shows_that_the_run_was_removed() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    train(&["--films", "24", "--out", "runs/a"], folder.path());
+    // As of a training that has not come to its end.
+    std::fs::remove_file(folder.path().join("runs/a/metrics.json")).unwrap();
+    let server = Server::start(folder.path());
+    server.open_in(&browser);
+    browser.open(&format!("{}/runs/a/training", server.origin));
+    browser.wait("document.querySelector('#left').textContent.includes('checkpoint')");
+    // The page asks now and then, and closes the stream with the first event.
+    let observed = "const Source = EventSource;
+        window.EventSource = class extends Source {
+            constructor(address) {
+                super(address);
+                window.latest = this;
+            }
+        }";
+    browser.run(observed, &Value::Null);
+    browser.wait("window.latest?.readyState === EventSource.CLOSED");
+    std::fs::remove_dir_all(folder.path().join("runs/a")).unwrap();
+    browser.wait("document.querySelector('#left').textContent === 'This run is no longer there.'");
+    let errors = browser.log("browser");
+    assert!(errors.iter().all(|error| error.contains("runs/a/training")), "{errors:?}");
+    check_logs(&browser, &server);
 }

@@ -10,12 +10,12 @@ export function element(name, text, className) {
 
 const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 
-/** Sends a body. A server that is busy is asked again. Fails with a sentence for the user, and the status if there is an answer. */
-export async function post(address, body) {
+/** Sends a request. A server that is busy is asked again. Fails with a sentence for the user, and the status if there is an answer. */
+async function request(address, options) {
   for (;;) {
     let response;
     try {
-      response = await fetch(address, { method: "POST", body });
+      response = await fetch(address, options);
     } catch {
       throw new Error("no answer: does roentgen serve still run?");
     }
@@ -24,3 +24,6 @@ export async function post(address, body) {
     await pause(1);
   }
 }
+
+export const get = (address) => request(address, {});
+export const post = (address, body) => request(address, { method: "POST", body });

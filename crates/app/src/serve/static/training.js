@@ -5,7 +5,9 @@ const run = find("training").dataset.run;
 const api = `/api/v1${run}/training`;
 const ANNOUNCE_MS = 30_000;
 const HEARD_MS = 5_000;
-let state, epoch, announced = 0, events, used;
+/** A run that has stopped is asked for now and then: a browser has few connections for all pages, and a stream keeps one. */
+const PAUSE_MS = 10_000;
+let state, epoch, announced = 0, events, shown, next, used;
 
 const plural = (n, thing) => `${n} ${thing}${n === 1 ? "" : "s"}`;
 
@@ -106,19 +108,47 @@ function show(now) {
   if (isNewEpoch && !isFirst) showCurves();
   if (isNewState || isNewEpoch) showOutput();
   if (now.epochs) showSamples();
-  if (now.state === "done") {
-    if (now.has_report) showReport();
-    events.close();
-  }
+  if (now.state === "done" && now.has_report) showReport();
 }
 
 function listen() {
+  clearTimeout(next);
   events?.close();
-  events = new EventSource(`${api}/events`);
-  events.addEventListener("message", (event) => show(JSON.parse(event.data)));
-  events.addEventListener("error", () => {
-    find("left").textContent = "No answer: does roentgen serve still run? A training that it stopped can be resumed.";
+  const source = new EventSource(`${api}/events`);
+  events = source;
+  source.addEventListener("message", ({ data }) => {
+    if (data !== shown) show(JSON.parse(data));
+    shown = data;
+    if (!["done", "stopped", "failed"].includes(state)) return;
+    source.close();
+    if (state !== "done") next = setTimeout(listen, PAUSE_MS);
   });
+  source.addEventListener("error", () => showError(source));
+}
+
+/** Shows why there are no events: an event source has no answer of the server with its reason, as the state has. */
+async function showError(source) {
+  const isRefused = source.readyState === EventSource.CLOSED;
+  let text = "No answer: does roentgen serve still run? A training that it stopped can be resumed.";
+  try {
+    const response = await fetch(api);
+    if (source !== events) return;
+    if (response.ok) {
+      // So many pages follow trainings that this one gets no events now.
+      if (isRefused) show(await response.json());
+      if (isRefused && state !== "done") next = setTimeout(listen, PAUSE_MS);
+      return;
+    }
+    source.close();
+    text = response.status === 404 ? "This run is no longer there." : await response.text();
+    // Such as that the server was started again, whose link the user may open on another page.
+    if (response.status !== 404) next = setTimeout(listen, PAUSE_MS);
+  } catch {
+    // The source tries again itself.
+  }
+  if (source !== events) return;
+  shown = undefined;
+  find("left").textContent = text;
 }
 
 async function ask(button, what) {
@@ -126,8 +156,11 @@ async function ask(button, what) {
   button.disabled = true;
   try {
     const response = await fetch(`${api}/${what}`, { method: "POST" });
-    // The state may be the same again at once: a new stream of events begins with it.
-    if (response.ok) return what === "resume" ? listen() : undefined;
+    if (response.ok) {
+      // The state may be the same again at once: a new stream of events begins with it.
+      shown = undefined;
+      return what === "resume" ? listen() : undefined;
+    }
     problem(await response.text());
   } catch {
     problem("no answer: does roentgen serve still run?");

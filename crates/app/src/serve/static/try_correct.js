@@ -1,6 +1,6 @@
 // The dialog in which the user names the right class of an image, which goes to a set of images for the next training.
 
-import { post } from "./common.js";
+import { get, post } from "./common.js";
 
 const SETS = "/api/v1/data/sets";
 const dialog = document.querySelector("#correct");
@@ -15,7 +15,7 @@ const isOther = () => right.selectedOptions[0] === right.options[right.options.l
 async function set() {
   const { title } = dialog.dataset;
   if (dialog.dataset.set) return dialog.dataset.set;
-  const sets = await (await fetch(SETS)).json();
+  const sets = await (await get(SETS)).json();
   const found = sets.find((known) => known.title === title)
     ?? await (await post(`${SETS}?title=${encodeURIComponent(title)}`)).json();
   return found.name;

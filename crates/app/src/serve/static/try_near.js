@@ -1,6 +1,6 @@
 // The training images that look to the model most like an image, in the dialog of the heat maps.
 
-import { element, post } from "./common.js";
+import { element, get, post } from "./common.js";
 
 const api = document.querySelector("#trial").dataset.api;
 const list = document.querySelector("#near");
@@ -10,9 +10,7 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 /** Waits until the server has read the training images; false if it cannot, or if nobody waits any more. */
 async function isReady(isCurrent) {
   for (;;) {
-    const response = await fetch(`${api}/training-images`);
-    if (!response.ok) throw new Error(await response.text());
-    const { state, text: words } = await response.json();
+    const { state, text: words } = await (await get(`${api}/training-images`)).json();
     if (!isCurrent()) return false;
     text.textContent = words;
     if (state !== "working") return state === "ready";
