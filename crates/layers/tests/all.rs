@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod layers;
+mod measuring;
 mod shared_model;
 
 #[path = "support/models.rs"]

@@ -15,6 +15,14 @@ pub(crate) fn bits<'a>(values: impl IntoIterator<Item = &'a f32>) -> Vec<u32> {
     values.into_iter().map(|value| value.to_bits()).collect()
 }
 
+/// The bits of all parameters and buffers of a model.
+pub(crate) fn model_bits(model: &ResNet9) -> Vec<u32> {
+    let mut all = Vec::new();
+    model.for_each_parameter(&mut |parameter| all.extend(bits(&parameter.value)));
+    model.for_each_buffer(&mut |buffer| all.extend(bits(&buffer.value)));
+    all
+}
+
 pub(crate) fn slice(array: &Array4<f32>) -> &[f32] {
     array.as_slice().unwrap()
 }
