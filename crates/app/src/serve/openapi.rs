@@ -146,6 +146,7 @@ impl IntoResponses for OfImage {
         let mut busy = text("256 images wait already. Send it again after `Retry-After`.");
         busy.headers.insert("Retry-After".to_owned(), retry_after.into());
         let mut all = OfRun::responses();
+        all.insert("409".to_owned(), text("The model is not of the file that `written` names.").into());
         all.insert("413".to_owned(), text("The file is larger than 64 MiB, or did not arrive.").into());
         all.insert("503".to_owned(), busy.into());
         all

@@ -9,7 +9,6 @@ use axum::http::StatusCode;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::batching::Queue;
 use super::bodies::MAX_BYTES;
 use super::counters::Counters;
 use super::data::inspections::Inspections;
@@ -161,7 +160,7 @@ impl Site {
             return Ok(Arc::clone(&kept.model));
         }
         let model = model_file::read(&path).map_err(|error| Problem::Unreadable(error.to_string()))?;
-        let model = Arc::new(LoadedModel { model, queue: Queue::default() });
+        let model = Arc::new(LoadedModel::new(model, written));
         models.insert(path, Kept { written, last_used: Instant::now(), model: Arc::clone(&model) });
         while models.len() > MAX_MODELS {
             let unused_longest =

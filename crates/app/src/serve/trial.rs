@@ -1,7 +1,5 @@
 //! The page on which a model is tried, and what it asks for.
 
-use std::time::UNIX_EPOCH;
-
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::routing::get;
 use maud::{Markup, html};
@@ -16,7 +14,7 @@ use super::runs::RunEntry;
 use super::site::Site;
 use crate::config::TrainConfig;
 use crate::report::overlay::STRENGTH;
-use crate::run_dir::file_names::{CONFIG, MODEL};
+use crate::run_dir::file_names::CONFIG;
 
 #[cfg(test)]
 mod batch_tests;
@@ -64,7 +62,7 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
         Some("try.js"),
         html! {
             link rel="stylesheet" href="/static/try.css";
-            div #trial data-api=(format!("/api/v1/runs/{}", encoded(&name))) data-written=(written(&run)) {
+            div #trial data-api=(format!("/api/v1/runs/{}", encoded(&name))) data-written=(loaded.written) {
                 h1 { (name) }
                 p.verdict { "Which class is an image?" }
                 @if card.class_names.len() <= MAX_LISTED {
@@ -100,13 +98,6 @@ async fn try_images(State(site): State<Site>, Path(name): Path<String>) -> Resul
             (correct_dialog(&name, &card.class_names, set.as_ref()))
         },
     ))
-}
-
-/// When the file of the model was written.
-fn written(run: &RunEntry) -> String {
-    let time = run.path.join(MODEL).metadata().and_then(|file| file.modified());
-    let since = time.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since.unwrap_or_default().as_nanos().to_string()
 }
 
 /// What a reader of the answers has to know of the model.

@@ -15,7 +15,7 @@ const SHOWN = ["image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"
 const [input, drop] = [document.querySelector("#files"), document.querySelector(".drop")];
 const [table, save, clear] = ["#results", "#save", "#clear"].map((name) => document.querySelector(name));
 const [again, leave] = ["#again", "#leave"].map((name) => document.querySelector(name));
-const api = document.querySelector("#trial").dataset.api;
+const { api, written } = document.querySelector("#trial").dataset;
 const [status, together] = [document.querySelector("#status"), document.querySelector("#together")];
 const [meaning, unread] = [document.querySelector("#meaning"), document.querySelector("#unread")];
 /**
@@ -37,7 +37,7 @@ const percent = (value) => (value < 0.01 ? "< 1 %" : value > 0.99 ? "> 99 %" : `
 /** The answer of the server, which has the error of a file that it cannot read, or the problem for which there is no answer. */
 async function predict({ file, name }) {
   try {
-    const response = await post(`${api}/predict?summary=true&name=${encodeURIComponent(name)}`, file);
+    const response = await post(`${api}/predict?summary=true&written=${written}&name=${encodeURIComponent(name)}`, file);
     return { answer: await response.json() };
   } catch (error) {
     // A file that is too large has no other answer later.
@@ -83,7 +83,7 @@ function thumbnail(file) {
   picture.alt = "";
   const fromServer = async () => {
     try {
-      setPicture(picture, await (await post(`${api}/picture?side=160`, file)).blob());
+      setPicture(picture, await (await post(`${api}/picture?side=160&written=${written}`, file)).blob());
     } catch {
       picture.remove();
     }
@@ -190,7 +190,7 @@ async function compare() {
   if (summaries.length === answers.length) {
     const body = new Blob([JSON.stringify(summaries)], { type: "application/json" });
     try {
-      found = { ...(await (await post(`${api}/shift`, body)).json()), isComplete: true };
+      found = { ...(await (await post(`${api}/shift?written=${written}`, body)).json()), isComplete: true };
     } catch (error) {
       found = { text: `The images could not be compared: ${error.message}`, isComplete: true };
     }

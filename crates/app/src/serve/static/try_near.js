@@ -2,7 +2,7 @@
 
 import { element, get, post } from "./common.js";
 
-const api = document.querySelector("#trial").dataset.api;
+const { api, written } = document.querySelector("#trial").dataset;
 const list = document.querySelector("#near");
 const text = document.querySelector("#near-text");
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -40,7 +40,7 @@ export function forget() {
 export async function near(file, isCurrent) {
   try {
     if (!(await isReady(isCurrent))) return;
-    const nearest = await (await post(`${api}/nearest`, file)).json();
+    const nearest = await (await post(`${api}/nearest?written=${written}`, file)).json();
     if (isCurrent()) list.replaceChildren(...nearest.map(figure));
   } catch (error) {
     if (isCurrent()) text.textContent = error.message;

@@ -4,7 +4,7 @@ import { post } from "./common.js";
 import { forget, near } from "./try_near.js";
 
 const dialog = document.querySelector("#why");
-const api = document.querySelector("#trial").dataset.api;
+const { api, written } = document.querySelector("#trial").dataset;
 const title = dialog.querySelector("h2");
 const opacity = dialog.querySelector("#opacity");
 const figures = [...dialog.querySelectorAll("figure")];
@@ -47,7 +47,7 @@ function frame(box, [left, top, right, bottom]) {
 async function fill(figure, file, name, isCurrent) {
   const method = figure.dataset.method;
   try {
-    const response = await post(`${api}/explain?method=${method}`, file);
+    const response = await post(`${api}/explain?method=${method}&written=${written}`, file);
     const { text, overlay, greatest, window } = await response.json();
     if (!isCurrent()) return;
     const text_of = part(figure, ".text");
@@ -81,7 +81,7 @@ export async function why({ file, name, answer }) {
   // The first map is much faster than the second, and is not to wait for it.
   const maps = figures.map((figure) => () => fill(figure, file, name, isCurrent));
   try {
-    const picture = keep(await (await post(`${api}/picture`, file)).blob());
+    const picture = keep(await (await post(`${api}/picture?written=${written}`, file)).blob());
     if (!isCurrent()) return;
     for (const figure of figures) part(figure, ".picture").src = picture;
   } catch (error) {

@@ -5,11 +5,12 @@
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::upload::Written;
 use crate::model::batch_summary::BatchSummary;
 use crate::model::model_card::ModelCard;
 use crate::model::shift::{MIN_IMAGES, Shift, has_enough_validation_images};
@@ -48,7 +49,7 @@ impl Comparison {
 }
 
 /// Whether many images, taken together, differ from the validation images of a model; as `roentgen predict` says at its end.
-#[utoipa::path(post, path = "/api/v1/runs/{run}/shift", tag = "images", params(OfRun),
+#[utoipa::path(post, path = "/api/v1/runs/{run}/shift", tag = "images", params(OfRun, Written),
     request_body(content = Vec<BatchSummary>, description = "The `summary` of each image, which `predict` gives; 16 MiB at most"),
     responses(
         (status = 200, body = Comparison),
@@ -61,6 +62,7 @@ impl Comparison {
 pub(super) async fn shift(
     State(site): State<Site>,
     Path(run): Path<String>,
+    Query(of_page): Query<Written>,
     images: Result<Json<Vec<BatchSummary>>, JsonRejection>,
 ) -> Result<Json<Comparison>, Problem> {
     let _place = site.place()?;
@@ -71,6 +73,7 @@ pub(super) async fn shift(
     let of_site = site.clone();
     let compared = site.compute(move || {
         let loaded = of_site.model(&run)?;
+        loaded.check_written(of_page.written.as_deref())?;
         Comparison::new(&loaded.model.card, &images)
             .map_err(|reason| Problem::BadBody(StatusCode::BAD_REQUEST, reason))
     });

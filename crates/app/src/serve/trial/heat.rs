@@ -14,7 +14,7 @@ use roentgen_data::ImageSource;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::upload::{unusable, with_image};
+use super::upload::{Written, unusable, with_image};
 use crate::commands::explain::{ExplainedImage, HidingEffect, find_class, greatest};
 use crate::report::overlay::transparent;
 use crate::report::picture::{scaled, to_jpeg};
@@ -135,7 +135,7 @@ fn to_png(image: &RgbaImage) -> Vec<u8> {
 }
 
 /// A heat map of what the prediction for an image is based on, as `roentgen explain` makes it.
-#[utoipa::path(post, path = "/api/v1/runs/{run}/explain", tag = "images", params(OfRun, HeatParameters),
+#[utoipa::path(post, path = "/api/v1/runs/{run}/explain", tag = "images", params(OfRun, HeatParameters, Written),
     request_body(content = FileBytes, content_type = "application/octet-stream",
         description = "An image file: png, jpeg, DICOM, tiff, bmp, webp or gif, 64 MiB at most"),
     responses(
@@ -148,10 +148,11 @@ pub(super) async fn explain(
     State(site): State<Site>,
     Path(run): Path<String>,
     Query(parameters): Query<HeatParameters>,
+    Query(of_page): Query<Written>,
     request: Request,
 ) -> Result<Json<HeatAnswer>, Problem> {
     let work = move |loaded: &LoadedModel, source: ImageSource| HeatAnswer::new(loaded, &source, &parameters);
-    with_image(&site, &run, String::new(), request, work).await?.map(Json)
+    with_image(&site, &run, of_page, String::new(), request, work).await?.map(Json)
 }
 
 /// The parameters of the address of a picture.
@@ -164,7 +165,7 @@ pub(super) struct PictureParameters {
 }
 
 /// An image as a JPEG, for formats that browsers do not show.
-#[utoipa::path(post, path = "/api/v1/runs/{run}/picture", tag = "images", params(OfRun, PictureParameters),
+#[utoipa::path(post, path = "/api/v1/runs/{run}/picture", tag = "images", params(OfRun, PictureParameters, Written),
     request_body(content = FileBytes, content_type = "application/octet-stream",
         description = "An image file: png, jpeg, DICOM, tiff, bmp, webp or gif, 64 MiB at most"),
     responses(
@@ -176,6 +177,7 @@ pub(super) async fn picture(
     State(site): State<Site>,
     Path(run): Path<String>,
     Query(PictureParameters { side }): Query<PictureParameters>,
+    Query(of_page): Query<Written>,
     request: Request,
 ) -> Result<impl IntoResponse, Problem> {
     let side = side.unwrap_or(SIDE).clamp(SIDES[0], SIDES[1]);
@@ -183,7 +185,8 @@ pub(super) async fn picture(
         let image = source.open(&loaded.model.card.image_options())?.to_rgb8();
         Ok(to_jpeg(&scaled(&image, side).0))
     };
-    let jpeg: Result<Vec<u8>, String> = with_image(&site, &run, String::new(), request, work).await?;
+    let jpeg: Result<Vec<u8>, String> =
+        with_image(&site, &run, of_page, String::new(), request, work).await?;
     let jpeg = jpeg.map_err(|reason| unusable(&reason))?;
     Ok(([(header::CONTENT_TYPE, "image/jpeg")], jpeg))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use roentgen_data::ImageSource;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::training_images::{NearImage, Progress, TrainingImages};
-use super::upload::{unusable, with_image};
+use super::upload::{Written, unusable, with_image};
 use crate::report::picture::to_jpeg;
 use crate::serve::openapi::{FileBytes, OfImage, OfRun};
 use crate::serve::problem::Problem;
@@ -74,23 +74,24 @@ async fn ready(site: &Site, run: &str) -> Result<Arc<TrainingImages>, Problem> {
 }
 
 /// The training images that look to the model most like an image, when they are ready.
-#[utoipa::path(post, path = "/api/v1/runs/{run}/nearest", tag = "images", params(OfRun),
+#[utoipa::path(post, path = "/api/v1/runs/{run}/nearest", tag = "images", params(OfRun, Written),
     request_body(content = FileBytes, content_type = "application/octet-stream",
         description = "An image file: png, jpeg, DICOM, tiff, bmp, webp or gif, 64 MiB at most"),
     responses(
         (status = 200, body = Vec<NearImage>),
         OfImage,
-        (status = 409, body = String, description = "The training images are not ready."),
+        (status = 409, body = String, description = "The training images are not ready, or the model is not of `written`."),
         (status = 422, body = String, description = "The file is no image that can be used."),
     ))]
 pub(super) async fn nearest(
     State(site): State<Site>,
     Path(run): Path<String>,
+    Query(of_page): Query<Written>,
     request: Request,
 ) -> Result<Json<Vec<NearImage>>, Problem> {
     let images = ready(&site, &run).await?;
     let work = move |_: &LoadedModel, source: ImageSource| images.nearest(source);
-    let nearest = with_image(&site, &run, String::new(), request, work).await?;
+    let nearest = with_image(&site, &run, of_page, String::new(), request, work).await?;
     nearest.map(Json).map_err(|reason| unusable(&reason))
 }
 

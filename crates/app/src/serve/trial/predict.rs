@@ -8,7 +8,7 @@ use roentgen_data::{ImageSet, ImageSource, LoadedFiles};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::upload::read_image;
+use super::upload::{Written, read_image};
 use crate::commands::predict::FileResult;
 use crate::model::batch_summary::BatchSummary;
 use crate::model::image_prediction::{ImagePrediction, predict_with_summaries};
@@ -61,7 +61,7 @@ fn predict_together(loaded: &LoadedModel, images: &[WaitingImage]) -> Vec<(Image
 /// The prediction for an image, as `roentgen predict` makes it.
 ///
 /// A file that cannot be read is answered with status 200 and `error`.
-#[utoipa::path(post, path = "/api/v1/runs/{run}/predict", tag = "images", params(OfRun, Parameters),
+#[utoipa::path(post, path = "/api/v1/runs/{run}/predict", tag = "images", params(OfRun, Parameters, Written),
     request_body(content = FileBytes, content_type = "application/octet-stream",
         description = "An image file: png, jpeg, DICOM, tiff, bmp, webp or gif, 64 MiB at most"),
     responses((status = 200, body = Prediction), OfImage))]
@@ -69,12 +69,13 @@ pub(super) async fn predict(
     State(site): State<Site>,
     Path(run): Path<String>,
     Query(Parameters { name, summary }): Query<Parameters>,
+    Query(of_page): Query<Written>,
     request: Request,
 ) -> Result<Json<Prediction>, Problem> {
     let place = site.place()?;
     let read =
         |loaded: Arc<LoadedModel>, source: ImageSource| (loaded.model.card.read_images(&[source]), loaded);
-    let (files, loaded) = read_image(&site, &run, name.clone(), request, read).await?;
+    let (files, loaded) = read_image(&site, &run, of_page, name.clone(), request, read).await?;
     let LoadedFiles { images: image, mut by_source, notes, .. } = files;
     let notes: Vec<&str> = notes.iter().filter_map(|note| note.of_one).collect();
     let card = &loaded.model.card;

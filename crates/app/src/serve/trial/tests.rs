@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
@@ -14,13 +14,14 @@ use hyper::body::{Frame, SizeHint};
 use roentgen_data::ImageSource;
 use serde_json::Value;
 
-use super::upload::with_image;
+use super::upload::{Written, with_image};
 use crate::commands::predict::predict_files;
+use crate::config::TrainConfig;
 use crate::model::batch_summary::BatchSummary;
 use crate::model::model_file;
 use crate::model::shift::Shift;
 use crate::serve::site::Site;
-use crate::serve::tests::{ask, png, trained, trained_on};
+use crate::serve::tests::{ask, png, train_in, trained, trained_on};
 
 /// A file of some bytes of which none arrives.
 struct NeverArrives(u64);
@@ -183,6 +184,45 @@ async fn many_images_are_compared_as_predict_compares_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_gets_no_answers_of_a_model_that_was_written_after_it() {
+    let folder = trained();
+    let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
+    let film = png(&folder.path().join("film.png"));
+    let (_, _, page) = ask(&site, "GET", "/runs/my%20run/try", Vec::new()).await;
+    let page = String::from_utf8(page).expect("text");
+    let (_, written) = page.split_once("data-written=\"").expect("when the model was written");
+    let (written, _) = written.split_once('"').expect("the end of it");
+    let requests = [
+        ("predict?name=film.png", film.clone()),
+        ("explain?method=grad-cam", film.clone()),
+        ("picture?side=100", film.clone()),
+        ("shift?", b"[]".to_vec()),
+    ];
+    let post = async |path: &str, body: &[u8]| {
+        let path = format!("{RUN}/{path}&written={written}");
+        let (status, _, answer) = ask(&site, "POST", &path, body.to_vec()).await;
+        (status, String::from_utf8_lossy(&answer).into_owned())
+    };
+    for (path, body) in &requests {
+        let (status, answer) = post(path, body).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {answer}");
+    }
+    let other = tempfile::tempdir().expect("a temporary folder");
+    train_in(&other, &TrainConfig { films: 24, seed: 2, ..TrainConfig::default() });
+    let [new, model] = [&other, &folder].map(|folder| folder.path().join("my run/model.safetensors"));
+    std::fs::copy(new, &model).expect("a file");
+    let file = std::fs::File::options().append(true).open(model).expect("a file");
+    file.set_modified(SystemTime::now() + Duration::from_secs(60)).expect("a time");
+    for (path, body) in &requests {
+        let (status, answer) = post(path, body).await;
+        let is_refused = status == StatusCode::CONFLICT && answer.contains("load the page again");
+        assert!(is_refused, "{path}: {status}: {answer}");
+    }
+    let (status, ..) = ask(&site, "POST", &format!("{RUN}/predict"), film).await;
+    assert_eq!(status, StatusCode::OK, "for a script");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_warns_of_a_model_as_its_report_does() {
     let folder = trained();
     let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
@@ -222,7 +262,9 @@ async fn files_that_do_not_arrive_keep_no_other_waiting() {
     let film = png(&folder.path().join("film.png"));
     let send = |n_bytes| {
         let (site, request) = (site.clone(), Request::new(Body::new(NeverArrives(n_bytes))));
-        tokio::spawn(async move { with_image(&site, "my run", String::new(), request, |_, _| ()).await })
+        tokio::spawn(async move {
+            with_image(&site, "my run", Written::default(), String::new(), request, |_, _| ()).await
+        })
     };
     let slow: Vec<_> = (0..20).map(|_| send(9 << 20)).collect();
     while site.n_waiting() < slow.len() {
