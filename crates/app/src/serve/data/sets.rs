@@ -24,6 +24,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::contents::{Contents, changed, contents, entries, images_of, remove_begun};
 use super::part::Part;
+use super::unfinished::UnusedSet;
 use crate::serve::below::below;
 use crate::serve::names::{file_stem, folder_name, numbered, set_name, title};
 use crate::serve::problem::Problem;
@@ -102,6 +103,7 @@ pub(in crate::serve) struct Sets {
     folder: PathBuf,
     /// What each set holds, once it has been counted. Changes of the disk are made while it is locked.
     known: Mutex<BTreeMap<String, Counted>>,
+    unused: UnusedSet,
 }
 
 /// What a set holds.
@@ -116,7 +118,7 @@ impl Sets {
     /// In a folder that is made with the first set.
     pub(in crate::serve) fn new(folder: PathBuf) -> Self {
         drop(remove_begun(&folder));
-        Self { folder, known: Mutex::default() }
+        Self { folder, known: Mutex::default(), unused: UnusedSet::default() }
     }
 
     /// Makes an empty set.
@@ -140,6 +142,11 @@ impl Sets {
         disk::write_private(&path, &path.join(TITLE), title.as_bytes()).map_err(not_written)?;
         known.insert(name.clone(), Counted::default());
         Ok(info(name, title, Contents::default()))
+    }
+
+    /// See [`UnusedSet`].
+    pub(super) fn unused(&self) -> &UnusedSet {
+        &self.unused
     }
 
     /// All sets, the latest first.

@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 
 use super::sets::{AddedImage, ClassImages, MAX_IMAGE, NewImage, SetInfo, Sets};
 use super::thumbnail;
+use super::unfinished::check_resumable;
 use crate::serve::openapi::FileBytes;
 use crate::serve::problem::Problem;
 use crate::serve::site::Site;
@@ -60,6 +61,14 @@ struct OfPage {
     after: String,
 }
 
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Anyway {
+    /// Whether the change is made although a training that has not ended can then not be resumed.
+    #[serde(default)]
+    anyway: bool,
+}
+
 /// Works on the sets beside the server: it waits for the disk.
 async fn on_sets<T: Send + 'static>(
     site: Site,
@@ -68,18 +77,22 @@ async fn on_sets<T: Send + 'static>(
     site.beside(move |site| work(site.collection())).await
 }
 
-/// Removes something of a set, unless a training reads its images.
+/// Removes something of a set, unless a training reads its images, or one could not be resumed then and that is not confirmed.
 async fn on_unread_set<T: Send + 'static>(
     site: Site,
     set: String,
+    Anyway { anyway }: Anyway,
     work: impl FnOnce(&Sets, &str) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    let trainings = site.trainings().clone();
-    let unread = move |sets: &Sets| {
-        trainings.check_unread(&sets.path(&set)?)?;
-        work(sets, &set)
-    };
-    on_sets(site, unread).await
+    site.beside(move |site| {
+        let path = site.collection().path(&set)?;
+        site.trainings().check_unread(&path)?;
+        if !anyway {
+            check_resumable(site, &path)?;
+        }
+        work(site.collection(), &set)
+    })
+    .await
 }
 
 /// The sets of images that were put together here, the latest first.
@@ -113,13 +126,17 @@ async fn one(State(site): State<Site>, Path(set): Path<String>) -> Result<Json<S
 }
 
 /// Removes a set with all its images.
-#[utoipa::path(delete, path = "/api/v1/data/sets/{set}", tag = "data", operation_id = "remove_set", params(("set" = String, Path, description = "The name of the set")), responses(
+#[utoipa::path(delete, path = "/api/v1/data/sets/{set}", tag = "data", operation_id = "remove_set", params(("set" = String, Path, description = "The name of the set"), Anyway), responses(
     (status = 204, description = "It is removed."),
     (status = 404, body = String, description = "There is no such set."),
-    (status = 409, body = String, description = "A training reads the images."),
+    (status = 409, body = String, description = "A training reads the images, or can then not be resumed: see `anyway`."),
 ))]
-async fn remove(State(site): State<Site>, Path(set): Path<String>) -> Result<StatusCode, Problem> {
-    on_unread_set(site, set, Sets::remove).await?;
+async fn remove(
+    State(site): State<Site>,
+    Path(set): Path<String>,
+    Query(anyway): Query<Anyway>,
+) -> Result<StatusCode, Problem> {
+    on_unread_set(site, set, anyway, Sets::remove).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -141,17 +158,18 @@ async fn add_class(
 
 /// Removes a class with its images from a set.
 #[utoipa::path(delete, path = "/api/v1/data/sets/{set}/classes/{class}", tag = "data",
-    params(("set" = String, Path, description = "The name of the set"), ("class" = String, Path, description = "The name of the class")),
+    params(("set" = String, Path, description = "The name of the set"), ("class" = String, Path, description = "The name of the class"), Anyway),
     responses(
         (status = 200, body = SetInfo),
         (status = 404, body = String, description = "There is no such set, or no such class."),
-        (status = 409, body = String, description = "A training reads the images."),
+        (status = 409, body = String, description = "A training reads the images, or can then not be resumed: see `anyway`."),
     ))]
 async fn remove_class(
     State(site): State<Site>,
     Path((set, class)): Path<(String, String)>,
+    Query(anyway): Query<Anyway>,
 ) -> Result<Json<SetInfo>, Problem> {
-    on_unread_set(site, set, move |sets, set| sets.remove_class(set, &class)).await.map(Json)
+    on_unread_set(site, set, anyway, move |sets, set| sets.remove_class(set, &class)).await.map(Json)
 }
 
 /// The images of a class of a set, 60 at a time.
@@ -192,14 +210,14 @@ async fn image_thumbnail(
 }
 
 /// Adds an image to a set.
-#[utoipa::path(post, path = "/api/v1/data/sets/{set}/images", tag = "data", params(("set" = String, Path, description = "The name of the set"), NewImage),
+#[utoipa::path(post, path = "/api/v1/data/sets/{set}/images", tag = "data", params(("set" = String, Path, description = "The name of the set"), NewImage, Anyway),
     request_body(content = FileBytes, content_type = "application/octet-stream",
         description = "An image file, 64 MiB at most"),
     responses(
         (status = 201, body = AddedImage),
         (status = 400, body = String, description = "The name of the class or folder cannot be used."),
         (status = 404, body = String, description = "There is no such set."),
-        (status = 409, body = String, description = "The set has a class of the same letter in another case."),
+        (status = 409, body = String, description = "The set has a class of the same letter in another case, or a training can then not be resumed: see `anyway`."),
         (status = 413, body = String, description = "The file is larger than 64 MiB, or did not arrive."),
         (status = 415, body = String, description = "The file is no image of a known format."),
         (status = 507, body = String, description = "The set is full, or the disk."),
@@ -208,6 +226,7 @@ async fn add_image(
     State(site): State<Site>,
     Path(set): Path<String>,
     Query(image): Query<NewImage>,
+    Query(Anyway { anyway }): Query<Anyway>,
     request: Request,
 ) -> Result<(StatusCode, Json<AddedImage>), Problem> {
     let _turn = site.upload_turn().await?;
@@ -217,20 +236,28 @@ async fn add_image(
         Problem::Refused(StatusCode::PAYLOAD_TOO_LARGE, text)
     };
     let bytes = to_bytes(request.into_body(), MAX_IMAGE as usize).await.map_err(|_| too_large())?;
-    let added = on_sets(site.clone(), move |sets| sets.add_image(&set, &image, &bytes)).await?;
+    let add = move |site: &Site| {
+        let sets = site.collection();
+        if !anyway {
+            check_resumable(site, &sets.path(&set)?)?;
+        }
+        sets.add_image(&set, &image, &bytes)
+    };
+    let added = site.beside(add).await?;
     Ok((StatusCode::CREATED, Json(added)))
 }
 
 /// Removes an image from a set.
-#[utoipa::path(delete, path = "/api/v1/data/sets/{set}/images", tag = "data", params(("set" = String, Path, description = "The name of the set"), OfPath), responses(
+#[utoipa::path(delete, path = "/api/v1/data/sets/{set}/images", tag = "data", params(("set" = String, Path, description = "The name of the set"), OfPath, Anyway), responses(
     (status = 200, body = SetInfo),
     (status = 404, body = String, description = "There is no such set, or no such image."),
-    (status = 409, body = String, description = "A training reads the images."),
+    (status = 409, body = String, description = "A training reads the images, or can then not be resumed: see `anyway`."),
 ))]
 async fn remove_image(
     State(site): State<Site>,
     Path(set): Path<String>,
     Query(OfPath { path }): Query<OfPath>,
+    Query(anyway): Query<Anyway>,
 ) -> Result<Json<SetInfo>, Problem> {
-    on_unread_set(site, set, move |sets, set| sets.remove_image(set, &path)).await.map(Json)
+    on_unread_set(site, set, anyway, move |sets, set| sets.remove_image(set, &path)).await.map(Json)
 }

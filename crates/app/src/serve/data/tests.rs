@@ -160,6 +160,35 @@ async fn names_that_the_loader_takes_for_one_class_are_one_class_of_a_set() {
 }
 
 #[tokio::test]
+async fn a_change_that_an_interrupted_training_does_not_survive_is_confirmed() {
+    let (folder, site) = server();
+    let (set, other) = (new_set(&site).await, new_set(&site).await);
+    let run = folder.path().join("runs/interrupted");
+    fs::create_dir(&run).expect("a folder");
+    let data = folder.path().join("runs/.sets").join(&set);
+    let config = TrainConfig { data, ..TrainConfig::default() };
+    fs::write(run.join("config.toml"), config.to_toml()).expect("a file");
+    let of_set = |rest: &str| format!("{SETS}/{set}{rest}");
+    for (method, path, confirmed) in [
+        ("POST", of_set("/images?class=a&name=1.png"), StatusCode::CREATED),
+        ("POST", of_set("/images?class=b&name=2.png"), StatusCode::CREATED),
+        ("DELETE", of_set("/images?path=train/a/1.png"), StatusCode::OK),
+        ("DELETE", of_set("/classes/b?"), StatusCode::OK),
+        ("DELETE", of_set("?"), StatusCode::NO_CONTENT),
+    ] {
+        let before = files(folder.path());
+        let (status, answer) = json(&site, method, &path, png(1)).await;
+        let reason = answer.as_str().unwrap_or_default();
+        let expected = "interrupted can no longer be resumed after this change";
+        assert!(status == StatusCode::CONFLICT && reason.starts_with(expected), "{path}: {status} {answer}");
+        assert_eq!(files(folder.path()), before, "{path}");
+        let (status, answer) = json(&site, method, &format!("{path}&anyway=true"), png(1)).await;
+        assert_eq!(status, confirmed, "{path}: {answer}");
+    }
+    assert_eq!(add(&site, &other, "class=a", png(1)).await.0, StatusCode::CREATED, "of no training");
+}
+
+#[tokio::test]
 async fn the_images_of_a_class_are_listed_a_page_at_a_time_and_shown() {
     let (folder, site) = server();
     let set = new_set(&site).await;

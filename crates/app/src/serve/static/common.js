@@ -10,6 +10,22 @@ export function element(name, text, className) {
 
 const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 
+/** What the user has answered to each question. */
+const answers = new Map();
+
+/** Asks whether a change is wanted that the server makes with `anyway=true` only. Other refusals are no question. */
+export function isWanted(status, reason) {
+  if (status !== 409 || !reason.includes("anyway=true")) return false;
+  if (!answers.has(reason)) {
+    answers.set(reason, confirm(`${reason.split(";")[0]}. Make it all the same?`));
+    // A yes holds for all that follows, and a no for the files that are on their way.
+    if (!answers.get(reason)) setTimeout(() => answers.delete(reason), 2000);
+  }
+  return answers.get(reason);
+}
+
+export const withAnyway = (address) => `${address}${address.includes("?") ? "&" : "?"}anyway=true`;
+
 /** Sends a request. A server that is busy is asked again. Fails with a sentence for the user, and the status if there is an answer. */
 async function request(address, options) {
   for (;;) {
@@ -20,8 +36,13 @@ async function request(address, options) {
       throw new Error("no answer: does roentgen serve still run?");
     }
     if (response.ok) return response;
-    if (response.status !== 503) throw Object.assign(new Error(await response.text()), { status: response.status });
-    await pause(1);
+    if (response.status === 503) {
+      await pause(1);
+      continue;
+    }
+    const reason = await response.text();
+    if (!isWanted(response.status, reason)) throw Object.assign(new Error(reason), { status: response.status });
+    address = withAnyway(address);
   }
 }
 

@@ -1,6 +1,6 @@
 // What the scripts of the data page share: elements, and requests.
 
-import { element } from "/static/common.js";
+import { element, isWanted, withAnyway } from "/static/common.js";
 
 export { element };
 
@@ -14,11 +14,12 @@ export function button(text, act, className) {
 export const counted = (n, thing) => `${n} ${n === 1 ? thing : thing.endsWith("s") ? `${thing}es` : `${thing}s`}`;
 export const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 
-/** The answer of the server: its status, and its body as an object or as a sentence. */
+/** The answer of the server: its status, its body as an object or as a sentence, and `anyway` if the user was asked and wants it. */
 export async function ask(method, path, body) {
   try {
     const response = await fetch(`/api/v1/data/${path}`, { method, body });
     const text = await response.text();
+    if (isWanted(response.status, text)) return { ...(await ask(method, withAnyway(path), body)), anyway: true };
     const isJson = (response.headers.get("content-type") ?? "").startsWith("application/json");
     return { ok: response.ok, status: response.status, body: isJson ? JSON.parse(text) : text };
   } catch {

@@ -14,6 +14,8 @@ export class Uploads {
   /** That were given up. */
   nUnsent = 0;
   refused = [];
+  /** The sets that the user wants to change although a training cannot be resumed then. */
+  anyway = new Set();
 
   constructor(changed, finished) {
     this.changed = changed;
@@ -66,7 +68,9 @@ export class Uploads {
     const parameters = new URLSearchParams({ class: image.class, name, part: image.part ?? "train" });
     if (image.folder) parameters.set("folder", image.folder);
     for (;;) {
+      if (this.anyway.has(image.set)) parameters.set("anyway", "true");
       const answer = await ask("POST", `sets/${encodeURIComponent(image.set)}/images?${parameters}`, image.file);
+      if (answer.anyway) this.anyway.add(image.set);
       if (answer.ok) return image.added?.(answer.body);
       if (answer.status === 503) {
         await pause(1);
@@ -75,7 +79,7 @@ export class Uploads {
       this.refused.push({ name, reason: answer.body });
       // A full disk, no server, or a set that was removed: the others would fare no better.
       if (answer.status === 507 || answer.status === 0) this.stop();
-      if (answer.status === 404) this.stop(image.set);
+      if (answer.status === 404 || answer.body.includes("anyway=true")) this.stop(image.set);
       return;
     }
   }

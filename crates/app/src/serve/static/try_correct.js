@@ -33,8 +33,8 @@ async function save(of, name) {
   of.correction = { name: added.class, path: added.path, set: inSet, wasThere };
   if (correction && !isSame && !correction.wasThere) {
     const path = encodeURIComponent(correction.path);
-    const removed = await fetch(`${address}?path=${path}`, { method: "DELETE" }).catch(() => undefined);
-    // 404: somebody has removed it already.
+    const removed = await fetch(`${address}?path=${path}&anyway=true`, { method: "DELETE" }).catch(() => undefined);
+    // The image was added to this set, so that a question about its trainings is answered. 404: somebody has removed it already.
     if (!removed?.ok && removed?.status !== 404) {
       throw new Error(`The image is in ${added.class} now, but could not be removed from ${correction.name}: remove it there.`);
     }

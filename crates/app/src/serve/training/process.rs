@@ -89,6 +89,11 @@ struct Started {
 }
 
 impl Started {
+    fn is_on(&self, images: &Path) -> bool {
+        let is_there = |own: &PathBuf| own.canonicalize().ok() == images.canonicalize().ok();
+        self.images.as_ref().is_some_and(is_there)
+    }
+
     /// The first line is printed when the images are there.
     fn has_begun(&self) -> bool {
         !self.output.is_empty()
@@ -246,15 +251,17 @@ impl Trainings {
         self.latest().at_work().map(|training| training.name.clone())
     }
 
+    /// The name of the training that is at work on the images in the folder `path`.
+    pub(in crate::serve) fn at_work_on(&self, path: &Path) -> Option<String> {
+        self.latest().at_work().filter(|training| training.is_on(path)).map(|training| training.name.clone())
+    }
+
     /// Fails while a training reads the images in the folder `path`.
     ///
     /// # Errors
     /// [`Problem::Refused`].
     pub(in crate::serve) fn check_unread(&self, path: &Path) -> Result<(), Problem> {
-        let reads = |training: &&Started| {
-            let is_there = |images: &PathBuf| images.canonicalize().ok() == path.canonicalize().ok();
-            !training.has_begun() && training.images.as_ref().is_some_and(is_there)
-        };
+        let reads = |training: &&Started| !training.has_begun() && training.is_on(path);
         let latest = self.latest();
         let Some(Started { name, .. }) = latest.at_work().filter(reads) else { return Ok(()) };
         let reason = format!("{name} is reading these images; wait until its training has begun, or stop it");

@@ -1,0 +1,71 @@
+//! The trainings on a set that have not ended: one that was interrupted can be resumed while the images of the set stay as they are.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+
+use crate::config::TrainConfig;
+use crate::run_dir::file_names::{CONFIG, METRICS};
+use crate::serve::problem::Problem;
+use crate::serve::site::Site;
+
+/// How long the runs are not listed again for a set without such trainings: every file of an upload asks.
+const LISTED_FOR: Duration = Duration::from_secs(1);
+
+/// The set that had no such training when the runs were listed last, and when that was.
+#[derive(Debug, Default)]
+pub(super) struct UnusedSet(Mutex<Option<(PathBuf, Instant)>>);
+
+impl UnusedSet {
+    fn is(&self, set: &Path) -> bool {
+        self.lock().as_ref().is_some_and(|(unused, since)| unused == set && since.elapsed() < LISTED_FOR)
+    }
+
+    fn set(&self, set: &Path) {
+        *self.lock() = Some((set.to_owned(), Instant::now()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(PathBuf, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Fails if there are trainings on the set in this folder that could not be resumed after a change of its images.
+///
+/// # Errors
+/// [`Problem::Refused`] with their names, [`Problem::Unreadable`].
+pub(super) fn check_resumable(site: &Site, set: &Path) -> Result<(), Problem> {
+    let unused = site.collection().unused();
+    let at_work = site.trainings().at_work_on(set);
+    if at_work.is_none() && unused.is(set) {
+        return Ok(());
+    }
+    let mut names = listed(site, set)?;
+    // It has no folder while its images are read.
+    names.extend(at_work);
+    names.sort();
+    names.dedup();
+    if names.is_empty() {
+        unused.set(set);
+        return Ok(());
+    }
+    let reason = format!(
+        "{} can no longer be resumed after this change; wait until the training is done, or confirm the change with anyway=true",
+        names.join(", ")
+    );
+    Err(Problem::Refused(StatusCode::CONFLICT, reason))
+}
+
+/// The names of the trainings in the folder of the runs that have not ended and have these images.
+fn listed(site: &Site, set: &Path) -> Result<Vec<String>, Problem> {
+    let set = set.canonicalize().map_err(|_| Problem::NoData)?;
+    let has_set = |run: &Path| {
+        let config = TrainConfig::read(&run.join(CONFIG));
+        config.is_ok_and(|config| config.data.canonicalize().is_ok_and(|data| data == set))
+    };
+    let mut trainings = site.all_trainings()?;
+    trainings.retain(|(_, run)| !run.join(METRICS).is_file() && has_set(run));
+    Ok(trainings.into_iter().map(|(name, _)| name).collect())
+}
