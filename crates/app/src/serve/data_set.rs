@@ -33,7 +33,7 @@ impl DataSet {
         }
         let name = text.strip_prefix("set:").ok_or(Problem::NoData)?;
         // One of those that are there, so that no name leads elsewhere.
-        let sets = disk::list(&site.sets()).map_err(|_| Problem::NoData)?;
+        let sets = disk::list(site.sets()).map_err(|_| Problem::NoData)?;
         let set = sets.flatten().find(|set| set.file_name().to_str() == Some(name));
         set.map(|set| Self::Path(set.path())).ok_or(Problem::NoData)
     }

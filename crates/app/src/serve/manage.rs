@@ -18,7 +18,7 @@ use super::layout::{encoded, page};
 use super::openapi::{FileBytes, OfRun};
 use super::problem::Problem;
 use super::runs::RunEntry;
-use super::site::Site;
+use super::site::{SETS, Site};
 use super::training::free_folder;
 use crate::commands::compare::{Comparisons, compare};
 use crate::commands::export::to_onnx;
@@ -167,11 +167,17 @@ async fn rename(
 #[utoipa::path(delete, path = "/api/v1/runs/{run}", tag = "runs", params(OfRun), responses(
     (status = 204, description = "It is deleted."),
     OfRun,
-    (status = 409, body = String, description = "The run is in training, or the server shows a single run."),
+    (status = 409, body = String, description = "The run is in training, its folder has sets of images, or the server shows a single run."),
 ))]
 async fn delete(State(site): State<Site>, Path(run): Path<String>) -> Result<StatusCode, Problem> {
     site.beside(move |site| {
         let path = changeable(site, &run)?;
+        if path.join(SETS).is_dir() {
+            let reason = format!(
+                "the folder of {run} has sets of images, in its folder {SETS}; move that one out of it first"
+            );
+            return Err(Problem::Refused(StatusCode::CONFLICT, reason));
+        }
         RunFolder::remove(&path).map_err(|error| not_changed(&run, &error))?;
         Ok(StatusCode::NO_CONTENT)
     })

@@ -103,6 +103,27 @@ async fn names_lead_nowhere_else_and_a_run_in_training_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sets_are_beside_a_single_run_and_not_deleted_with_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = folder.path().join("a");
+    fs::create_dir(&run).expect("a folder");
+    fs::write(run.join("model.safetensors"), "").expect("a file");
+    let single = Site::new(&run, folder.path(), 1).expect("threads");
+    let (status, ..) = ask(&single, "POST", "/api/v1/data/sets?title=films", Vec::new()).await;
+    assert_eq!(status, StatusCode::CREATED);
+    assert!(folder.path().join(".sets/films").is_dir() && !run.join(".sets").exists());
+    let (status, ..) = ask(&single, "GET", "/train?data=set:films", Vec::new()).await;
+    assert_eq!(status, StatusCode::OK);
+    // As somebody has put it there.
+    fs::create_dir(run.join(".sets")).expect("a folder");
+    let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
+    let (status, _, text) = ask(&site, "DELETE", "/api/v1/runs/a", Vec::new()).await;
+    let text = String::from_utf8_lossy(&text);
+    assert!(status == StatusCode::CONFLICT && text.contains("in its folder .sets"), "{status} {text}");
+    assert!(run.join(".sets").is_dir());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn metrics_have_routes_and_no_names() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let site = Site::new(folder.path(), folder.path(), 1).expect("threads");

@@ -23,7 +23,7 @@ use crate::model::model_file;
 use crate::run_dir::file_names::MODEL;
 
 /// The folder, in that of the runs, of the sets that are put together in the browser.
-const SETS: &str = ".sets";
+pub(super) const SETS: &str = ".sets";
 /// Models that are kept.
 pub(super) const MAX_MODELS: usize = 8;
 /// Requests that wait for a prediction; each waits before its image is read.
@@ -43,6 +43,7 @@ struct Kept {
 
 struct Shared {
     runs: PathBuf,
+    sets: PathBuf,
     root: PathBuf,
     trainings: Trainings,
     counters: Counters,
@@ -69,8 +70,10 @@ impl Site {
     pub(super) fn new(runs: &Path, root: &Path, n_threads: usize) -> Result<Self, ServeError> {
         let pool = ThreadPoolBuilder::new().num_threads(n_threads).build();
         let pool = pool.map_err(|error| ServeError::NoThreads { reason: error.to_string() })?;
+        let sets = sets_of(runs);
         Ok(Self(Arc::new(Shared {
             runs: runs.to_owned(),
+            sets: sets.clone(),
             root: root.to_owned(),
             trainings: Trainings::new().map_err(|source| ServeError::NotStarted { source })?,
             counters: Counters::default(),
@@ -79,7 +82,7 @@ impl Site {
             bodies: Arc::new(Semaphore::new(BODIES_KIB)),
             in_work: Arc::new(Semaphore::new(IN_WORK)),
             uploads: Semaphore::new(UPLOADS),
-            collection: Sets::new(runs.join(SETS)),
+            collection: Sets::new(sets),
             training_images: TrainingCache::default(),
             inspections: Inspections::new(n_threads),
             pool,
@@ -97,8 +100,8 @@ impl Site {
     }
 
     /// The folder of the sets that are put together in the browser.
-    pub(super) fn sets(&self) -> PathBuf {
-        self.0.runs.join(SETS)
+    pub(super) fn sets(&self) -> &Path {
+        &self.0.sets
     }
 
     /// The training that this server started.
@@ -225,4 +228,10 @@ impl Site {
         let result = tokio::task::spawn_blocking(move || shared.pool.install(work)).await;
         result.map_err(|_| Problem::Failed)
     }
+}
+
+/// The folder of the sets of a server of these runs; of one run, beside it: with the run they would be deleted, too.
+fn sets_of(runs: &Path) -> PathBuf {
+    let run = runs.canonicalize().ok().filter(|_| runs::is_single(runs));
+    run.as_deref().and_then(Path::parent).unwrap_or(runs).join(SETS)
 }

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use crate::config::TrainConfig;
 use crate::run_dir::file_names::{CONFIG, METRICS};
 use crate::serve::problem::Problem;
+use crate::serve::runs;
 use crate::serve::site::Site;
 
 /// How long the runs are not listed again for a set without such trainings: every file of an upload asks.
@@ -58,14 +59,17 @@ pub(super) fn check_resumable(site: &Site, set: &Path) -> Result<(), Problem> {
     Err(Problem::Refused(StatusCode::CONFLICT, reason))
 }
 
-/// The names of the trainings in the folder of the runs that have not ended and have these images.
+/// The names of the trainings beside the sets that have not ended and have these images.
 fn listed(site: &Site, set: &Path) -> Result<Vec<String>, Problem> {
     let set = set.canonicalize().map_err(|_| Problem::NoData)?;
     let has_set = |run: &Path| {
         let config = TrainConfig::read(&run.join(CONFIG));
         config.is_ok_and(|config| config.data.canonicalize().is_ok_and(|data| data == set))
     };
-    let mut trainings = site.all_trainings()?;
+    // Also those beside a single run that is served.
+    let folder = site.sets().parent().unwrap_or(site.runs_path());
+    let mut trainings = runs::trainings(folder)
+        .map_err(|error| Problem::Unreadable(format!("cannot read the runs: {error}")))?;
     trainings.retain(|(_, run)| !run.join(METRICS).is_file() && has_set(run));
     Ok(trainings.into_iter().map(|(name, _)| name).collect())
 }
