@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use image::DynamicImage;
 use rayon::prelude::*;
 
-use crate::decode::{Decoded, Unusable, decode_bytes, decode_file, open_file, open_unnamed};
+use crate::decode::{Decoded, OpenedImage, Unusable, decode_bytes, decode_file, open_file, open_unnamed};
+use crate::digest::ImageDigest;
 use crate::disk;
 use crate::error::DataError;
 use crate::file_format::{FileFormat, has_image_extension, is_image_file};
@@ -63,12 +64,25 @@ impl ImageSource {
     /// # Errors
     /// The reason why it cannot be used, in words for the user.
     pub fn open(&self, options: &LoadOptions) -> Result<DynamicImage, String> {
+        Ok(sample_bits::scaled(self.opened(options)?, options.sample_bits))
+    }
+
+    /// The same, with its [`ImageSet::image_digest`].
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with_digest(&self, options: &LoadOptions) -> Result<(DynamicImage, u64), String> {
+        let opened = self.opened(options)?;
+        let digest = ImageDigest::of(&opened.image).short();
+        Ok((sample_bits::scaled(opened, options.sample_bits), digest))
+    }
+
+    fn opened(&self, options: &LoadOptions) -> Result<OpenedImage, String> {
         let opened = match self {
             Self::File(path) => open_file(path, &options.limits),
             Self::Bytes { bytes, .. } => open_unnamed(bytes, &options.limits),
         };
-        let opened = opened.map_err(|unusable| unusable.reason)?;
-        Ok(sample_bits::scaled(opened, options.sample_bits))
+        opened.map_err(|unusable| unusable.reason)
     }
 }
 

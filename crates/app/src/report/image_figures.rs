@@ -86,10 +86,12 @@ pub(crate) fn thumbnail(set: &ImageSet, image: usize, options: &LoadOptions) -> 
 }
 
 /// An image of a set from its file, and `true`; else the reduced image of the set: drawn phantom films and packed images have
-/// no files.
+/// no files, and a file may hold another image by now.
 pub(crate) fn full_image(set: &ImageSet, image: usize, options: &LoadOptions) -> (DynamicImage, bool) {
-    let original = set.file(image).and_then(|path| ImageSource::File(path).open(options).ok());
-    if let Some(original) = original {
+    let original = set.file(image).and_then(|path| ImageSource::File(path).open_with_digest(options).ok());
+    if let Some((original, digest)) = original
+        && set.image_digest(image).is_none_or(|known| known == digest)
+    {
         return (original, true);
     }
     let small = set.image(image);

@@ -85,6 +85,22 @@ async fn the_nearest_training_image_of_a_training_image_is_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_replaced_since_is_not_shown_as_the_training_image() {
+    let (folder, data) = trained_on_files();
+    let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
+    assert_eq!(state_of_training_images(&site).await["state"], "ready");
+    let path = data.join("train/a/3.png");
+    let (_, _, near) =
+        ask(&site, "POST", &format!("{RUN}/nearest"), fs::read(&path).expect("an image")).await;
+    image::GrayImage::from_pixel(48, 40, image::Luma([255])).save(path).expect("an image");
+    let (status, _, jpeg) =
+        ask(&site, "GET", &format!("{RUN}/training-images/{}", json(&near)[0]["image"]), Vec::new()).await;
+    assert_eq!(status, StatusCode::OK);
+    let picture = image::load_from_memory(&jpeg).expect("a picture").to_luma8();
+    assert!(picture.pixels().any(|pixel| pixel.0[0] < 128), "the white image");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn training_images_that_are_gone_or_changed_are_not_shown() {
     let (folder, data) = trained_on_files();
     film(&data.join("train/a/3.png"), 77);
