@@ -21,7 +21,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod thumbnail;
-mod unfinished;
+mod trainings_on_sets;
 
 /// What can be done before anything is chosen.
 const DROP: &str = "Drop a folder of images here";

@@ -9,7 +9,7 @@
 //! What a server leaves under such a name when it is killed is removed by the next one.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::contents::{Contents, changed, contents, entries, images_of, remove_begun};
 use super::part::Part;
-use super::unfinished::UnusedSet;
+use super::trainings_on_sets::UnusedSet;
 use crate::serve::below::below;
 use crate::serve::names::{file_stem, folder_name, numbered, set_name, title};
 use crate::serve::problem::Problem;
@@ -121,8 +121,9 @@ impl Sets {
         Self { folder, known: Mutex::default(), unused: UnusedSet::default() }
     }
 
-    /// Makes an empty set.
-    pub(super) fn create(&self, given_title: &str) -> Result<SetInfo, Problem> {
+    /// Makes an empty set, with none of the names that are in use, also if such a set has been removed: a page of a model would take
+    /// it for the training set.
+    pub(super) fn create(&self, given_title: &str, in_use: &BTreeSet<String>) -> Result<SetInfo, Problem> {
         let mut title = title(given_title).map_err(refused)?;
         if title.is_empty() {
             title = jiff::Zoned::now().strftime("Set of %Y-%m-%d %H:%M").to_string();
@@ -133,9 +134,10 @@ impl Sets {
         }
         disk::create_private_folder(&self.folder).map_err(not_written)?;
         let plain = set_name(&title);
-        let name = self.create_folder(plain.clone())?;
-        // Sets of one title are told apart.
-        if let Some(number) = name.strip_prefix(&plain).and_then(|rest| rest.strip_prefix('-')) {
+        let is_taken = self.names()?.iter().any(|known| self.title(known) == title);
+        let name = self.create_folder(plain.clone(), in_use)?;
+        // Two sets never have one title.
+        if is_taken && let Some(number) = name.strip_prefix(&plain).and_then(|rest| rest.strip_prefix('-')) {
             title = format!("{title} {number}");
         }
         let path = self.folder.join(&name);
@@ -277,8 +279,8 @@ impl Sets {
     }
 
     /// Makes a folder with this name, or with a number behind it if there is one.
-    fn create_folder(&self, name: String) -> Result<String, Problem> {
-        for name in numbered(name).take(1 + MAX_SETS) {
+    fn create_folder(&self, name: String, in_use: &BTreeSet<String>) -> Result<String, Problem> {
+        for name in numbered(name).filter(|name| !in_use.contains(name)).take(1 + MAX_SETS) {
             match disk::create_new_folder(&self.folder.join(&name)) {
                 Ok(()) => return Ok(name),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -301,6 +303,12 @@ impl Sets {
         Ok(found.into_iter().filter(|(_, is_folder)| *is_folder).map(|(name, _)| name).collect())
     }
 
+    /// What the user calls a set; its name if that is not known.
+    fn title(&self, name: &str) -> String {
+        let title = read_text_file(&self.folder.join(name).join(TITLE), 1 << 10);
+        title.ok().filter(|title| !title.is_empty()).unwrap_or_else(|| name.to_owned())
+    }
+
     fn info(&self, known: &mut BTreeMap<String, Counted>, name: String) -> Result<SetInfo, Problem> {
         let path = self.folder.join(&name);
         let changed = changed(&path);
@@ -308,14 +316,13 @@ impl Sets {
             let contents = contents(&path).map_err(unreadable)?;
             known.insert(name.clone(), Counted { contents, changed });
         }
-        let title = read_text_file(&path.join(TITLE), 1 << 10).unwrap_or_default();
+        let title = self.title(&name);
         let contents = known.get(&name).map(|counted| counted.contents.clone()).unwrap_or_default();
         Ok(info(name, title, contents))
     }
 }
 
 fn info(name: String, title: String, contents: Contents) -> SetInfo {
-    let title = if title.is_empty() { name.clone() } else { title };
     SetInfo { data: format!("set:{name}"), title, name, contents }
 }
 

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::sets::{AddedImage, ClassImages, MAX_IMAGE, NewImage, SetInfo, Sets};
 use super::thumbnail;
-use super::unfinished::check_resumable;
+use super::trainings_on_sets::{check_resumable, names_in_use};
 use crate::serve::openapi::FileBytes;
 use crate::serve::problem::Problem;
 use crate::serve::site::Site;
@@ -112,7 +112,8 @@ async fn create(
     State(site): State<Site>,
     Query(Titled { title }): Query<Titled>,
 ) -> Result<(StatusCode, Json<SetInfo>), Problem> {
-    let made = on_sets(site, move |sets| sets.create(&title)).await?;
+    let create = move |site: &Site| site.collection().create(&title, &names_in_use(site)?);
+    let made = site.beside(create).await?;
     Ok((StatusCode::CREATED, Json(made)))
 }
 

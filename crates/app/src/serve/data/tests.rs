@@ -189,6 +189,27 @@ async fn a_change_that_an_interrupted_training_does_not_survive_is_confirmed() {
 }
 
 #[tokio::test]
+async fn the_name_of_a_removed_set_that_a_run_has_is_not_given_again() {
+    let (folder, site) = server();
+    let create = async |title: &str| {
+        let (_, set) = json(&site, "POST", &format!("{SETS}?title={title}"), Vec::new()).await;
+        (set["name"].as_str().expect("a name").to_owned(), set["title"].as_str().expect("a title").to_owned())
+    };
+    let named = |name: &str, title: &str| (name.to_owned(), title.to_owned());
+    assert_eq!(create("films").await, named("films", "films"));
+    let run = folder.path().join("runs/a");
+    fs::create_dir(&run).expect("a folder");
+    let data = folder.path().join("runs/.sets/films");
+    fs::write(run.join("config.toml"), TrainConfig { data, ..TrainConfig::default() }.to_toml())
+        .expect("a file");
+    fs::write(run.join("metrics.json"), "{}").expect("a file");
+    let (status, _) = json(&site, "DELETE", &format!("{SETS}/films"), Vec::new()).await;
+    assert_eq!(status, StatusCode::NO_CONTENT, "the training has ended");
+    assert_eq!(create("films").await, named("films-2", "films"));
+    assert_eq!(create("films").await, named("films-3", "films 3"));
+}
+
+#[tokio::test]
 async fn the_images_of_a_class_are_listed_a_page_at_a_time_and_shown() {
     let (folder, site) = server();
     let set = new_set(&site).await;

@@ -1,5 +1,7 @@
-//! The trainings on a set that have not ended: one that was interrupted can be resumed while the images of the set stay as they are.
+//! The trainings on sets. One that was interrupted can be resumed while the images of its set stay as they are, and the page of a
+//! model adds corrected images to its set.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -59,17 +61,33 @@ pub(super) fn check_resumable(site: &Site, set: &Path) -> Result<(), Problem> {
     Err(Problem::Refused(StatusCode::CONFLICT, reason))
 }
 
-/// The names of the trainings beside the sets that have not ended and have these images.
+/// The names of the trainings that have not ended and have the images in this folder.
 fn listed(site: &Site, set: &Path) -> Result<Vec<String>, Problem> {
     let set = set.canonicalize().map_err(|_| Problem::NoData)?;
-    let has_set = |run: &Path| {
-        let config = TrainConfig::read(&run.join(CONFIG));
-        config.is_ok_and(|config| config.data.canonicalize().is_ok_and(|data| data == set))
-    };
-    // Also those beside a single run that is served.
-    let folder = site.sets().parent().unwrap_or(site.runs_path());
-    let mut trainings = runs::trainings(folder)
-        .map_err(|error| Problem::Unreadable(format!("cannot read the runs: {error}")))?;
+    let has_set =
+        |run: &Path| data_of(run).is_some_and(|data| data.canonicalize().is_ok_and(|data| data == set));
+    let mut trainings = trainings(site)?;
     trainings.retain(|(_, run)| !run.join(METRICS).is_file() && has_set(run));
     Ok(trainings.into_iter().map(|(name, _)| name).collect())
+}
+
+/// The names of the sets that runs have for their images, also of those that have been removed.
+pub(super) fn names_in_use(site: &Site) -> Result<BTreeSet<String>, Problem> {
+    let Ok(sets) = site.sets().canonicalize() else { return Ok(BTreeSet::new()) };
+    let name_of = |(_, run): (String, PathBuf)| {
+        let data = data_of(&run)?;
+        let is_set = data.parent()?.canonicalize().is_ok_and(|folder| folder == sets);
+        data.file_name().filter(|_| is_set)?.to_str().map(str::to_owned)
+    };
+    Ok(trainings(site)?.into_iter().filter_map(name_of).collect())
+}
+
+/// The names and folders of the trainings beside the sets: also of those beside a single run that is served.
+fn trainings(site: &Site) -> Result<Vec<(String, PathBuf)>, Problem> {
+    let folder = site.sets().parent().unwrap_or(site.runs_path());
+    runs::trainings(folder).map_err(|error| Problem::Unreadable(format!("cannot read the runs: {error}")))
+}
+
+fn data_of(run: &Path) -> Option<PathBuf> {
+    TrainConfig::read(&run.join(CONFIG)).ok().map(|config| config.data)
 }
