@@ -57,6 +57,9 @@ pub(super) async fn training_images(
                 },
             )
         }
+        Progress::Waiting(other) => {
+            answer("working", format!("Waiting: the images of {other} are read first …"))
+        }
         Progress::Unavailable(reason) => {
             site.training_images().forget(&run, &loaded);
             answer("unavailable", reason)

@@ -4,10 +4,10 @@
 //! Those whose digests the model does not have are left out. One run is kept at a time, and one is read at a time.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use image::RgbImage;
 use roentgen_data::{ImageSet, ImageSource, LoadedFiles, Stage};
@@ -27,6 +27,8 @@ use crate::terminal::screen::counted;
 const MAX_IMAGES: usize = 50_000;
 /// Images that are shown.
 const SHOWN: usize = 5;
+/// How long a page keeps others waiting after its last request; it asks more often while it is open.
+const WANTED_FOR: Duration = Duration::from_secs(5);
 
 /// The training images of a run.
 pub(super) struct TrainingImages {
@@ -44,6 +46,8 @@ pub(super) enum Progress {
     /// Still being read or compared.
     Working(Arc<Counts>),
     Ready(Arc<TrainingImages>),
+    /// Nothing is read before the images of the run with this name, which another page waits for.
+    Waiting(String),
     /// Why they cannot be compared.
     Unavailable(String),
 }
@@ -78,22 +82,34 @@ impl roentgen_data::Progress for WhileWanted<'_> {
 }
 
 struct Kept {
-    run: PathBuf,
+    run: RunEntry,
     loaded: Arc<LoadedModel>,
+    /// When it was asked for last.
+    asked: Instant,
     progress: Progress,
 }
 
 impl TrainingCache {
-    /// How far the training images of a run are; begins with them if they were not asked for.
+    /// How far the training images of a run are; begins with them if they were not asked for, and no page waits for those of another
+    /// run.
     pub(super) fn progress(&self, run: &RunEntry, loaded: &Arc<LoadedModel>) -> Progress {
         let mut kept = self.lock();
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_of(run, loaded)) {
+        if let Some(kept) = kept.as_mut().filter(|kept| kept.is_of(run, loaded)) {
+            kept.asked = Instant::now();
             return kept.progress.clone();
+        }
+        if let Some(other) = kept.as_ref().filter(|kept| kept.run.path != run.path && kept.is_awaited()) {
+            return Progress::Waiting(other.run.name.clone());
         }
         let counts = Arc::new(Counts::default());
         let progress = Progress::Working(Arc::clone(&counts));
-        *kept = Some(Kept { run: run.path.clone(), loaded: Arc::clone(loaded), progress: progress.clone() });
         let (cache, run, loaded) = (self.clone(), run.clone(), Arc::clone(loaded));
+        *kept = Some(Kept {
+            run: run.clone(),
+            loaded: Arc::clone(&loaded),
+            asked: Instant::now(),
+            progress: progress.clone(),
+        });
         thread::spawn(move || {
             let _alone = cache.reading.lock().unwrap_or_else(PoisonError::into_inner);
             if !cache.is_wanted(&counts) {
@@ -112,7 +128,10 @@ impl TrainingCache {
 
     /// The training images of a run, if they are ready.
     pub(super) fn ready(&self, run: &RunEntry, loaded: &Arc<LoadedModel>) -> Option<Arc<TrainingImages>> {
-        match &self.lock().as_ref().filter(|kept| kept.is_of(run, loaded))?.progress {
+        let mut kept = self.lock();
+        let kept = kept.as_mut().filter(|kept| kept.is_of(run, loaded))?;
+        kept.asked = Instant::now();
+        match &kept.progress {
             Progress::Ready(images) => Some(Arc::clone(images)),
             _ => None,
         }
@@ -193,7 +212,12 @@ impl TrainingCache {
 
 impl Kept {
     fn is_of(&self, run: &RunEntry, loaded: &Arc<LoadedModel>) -> bool {
-        self.run == run.path && Arc::ptr_eq(&self.loaded, loaded)
+        self.run.path == run.path && Arc::ptr_eq(&self.loaded, loaded)
+    }
+
+    /// Whether a page waits for them, or is being shown them.
+    fn is_awaited(&self) -> bool {
+        !matches!(self.progress, Progress::Unavailable(_)) && self.asked.elapsed() < WANTED_FOR
     }
 
     fn is_worked_on(&self, counts: &Arc<Counts>) -> bool {
@@ -240,8 +264,6 @@ impl TrainingImages {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use roentgen_data::Progress as _;
 
     use super::*;
@@ -264,7 +286,14 @@ mod tests {
         };
         // As if a third run were read.
         let alone = cache.reading.lock().expect("a lock");
-        let (first, second) = (working(&run), working(&gone));
+        let first = working(&run);
+        let waiting = cache.progress(&gone, &loaded);
+        assert!(matches!(waiting, Progress::Waiting(name) if name == "my run"));
+        assert!(Arc::ptr_eq(&working(&run), &first), "a second page does not end what a first one waits for");
+        // As if the first page had been closed for a while.
+        let long_ago = Instant::now().checked_sub(WANTED_FOR).expect("a machine that has run for longer");
+        cache.lock().as_mut().expect("it was asked for").asked = long_ago;
+        let second = working(&gone);
         let is_cancelled = |counts| WhileWanted { cache: &cache, counts }.is_cancelled();
         assert!(is_cancelled(&first) && !is_cancelled(&second));
         cache.set(&first, Progress::Unavailable("late".to_owned()));
