@@ -156,8 +156,9 @@ async fn rename(
     let name = name.trim().to_owned();
     site.beside(move |site| {
         let path = changeable(site, &run)?;
-        let to = free_folder(site.runs_folder()?, &name)?;
+        let to = free_folder(site, &name)?;
         RunFolder::rename(&path, &to).map_err(|error| not_changed(&run, &error))?;
+        site.trainings().renamed(&run, &name, &to);
         Ok(Json(NewName { name }))
     })
     .await
@@ -179,6 +180,7 @@ async fn delete(State(site): State<Site>, Path(run): Path<String>) -> Result<Sta
             return Err(Problem::Refused(StatusCode::CONFLICT, reason));
         }
         RunFolder::remove(&path).map_err(|error| not_changed(&run, &error))?;
+        site.trainings().removed(&run);
         Ok(StatusCode::NO_CONTENT)
     })
     .await

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use axum::http::StatusCode;
 use clap::ValueEnum as _;
@@ -144,7 +144,7 @@ impl Order {
         if self.settings.contains_key("films") && !config.uses_phantom() {
             return Err(refused("films is the number of phantom films, and other images were chosen"));
         }
-        let (name, folder) = self.place(site.runs_folder()?, &data.title(site, &self.data))?;
+        let (name, folder) = self.place(site, &data.title(site, &self.data))?;
         let planned = PlannedFolder::new(Some(&folder)).and_then(|planned| planned.check_outside(&config));
         planned.map_err(|error| match error {
             RunDirError::OutInData { .. } => refused(
@@ -184,7 +184,8 @@ impl Order {
     }
 
     /// The name of the run, and its folder in that of the runs, where nothing has this name.
-    fn place(&self, runs: &Path, title: &str) -> Result<(String, PathBuf), Problem> {
+    fn place(&self, site: &Site, title: &str) -> Result<(String, PathBuf), Problem> {
+        let runs = site.runs_folder()?;
         let name = self.name.trim();
         if name.is_empty() {
             let names = numbered(set_name(title)).map(|name| (runs.join(&name), name));
@@ -192,22 +193,26 @@ impl Order {
             let mut free = names.filter(is_free).map(|(folder, name)| (name, folder));
             return free.next().ok_or(Problem::Failed);
         }
-        Ok((name.to_owned(), free_folder(runs, name)?))
+        Ok((name.to_owned(), free_folder(site, name)?))
     }
 }
 
 /// The folder that a run with this name has in that of the runs, where nothing has this name.
 ///
 /// # Errors
-/// [`Problem::Refused`] if it can be no name, or is taken.
-pub(in crate::serve) fn free_folder(runs: &Path, name: &str) -> Result<PathBuf, Problem> {
+/// [`Problem::Refused`] if it can be no name, or is taken: also by a training whose folder is made when its images are read.
+pub(in crate::serve) fn free_folder(site: &Site, name: &str) -> Result<PathBuf, Problem> {
     if !is_name(name) {
         return Err(refused(format!(
             "a name has letters, digits, spaces, dots, - and _, and at most {MAX_NAME} bytes; it begins with a letter or a \
              digit, and does not end with a dot"
         )));
     }
-    let folder = runs.join(name);
+    if site.trainings().at_work().is_some_and(|at_work| at_work == name) {
+        let reason = format!("{name} is in training; choose another name");
+        return Err(Problem::Refused(StatusCode::CONFLICT, reason));
+    }
+    let folder = site.runs_folder()?.join(name);
     if folder.symlink_metadata().is_ok() {
         let reason = format!("there is a run named {name}; choose another name");
         return Err(Problem::Refused(StatusCode::CONFLICT, reason));
@@ -231,6 +236,8 @@ fn set(name: &str, text: &str, config: &mut TrainConfig) -> Result<(), ConfigErr
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn site(folder: &Path) -> Site {

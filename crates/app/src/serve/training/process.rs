@@ -273,6 +273,21 @@ impl Trainings {
         self.latest().named(name).map(|training| training.folder.clone())
     }
 
+    /// A run has another name, and another folder with it.
+    pub(in crate::serve) fn renamed(&self, from: &str, to: &str, folder: &Path) {
+        // A training that ended before it had a folder may have had that name.
+        self.removed(to);
+        if let Some(training) = self.latest().training.as_mut().filter(|training| training.name == from) {
+            to.clone_into(&mut training.name);
+            folder.clone_into(&mut training.folder);
+        }
+    }
+
+    /// No run has this name any more.
+    pub(in crate::serve) fn removed(&self, name: &str) {
+        self.latest().training.take_if(|training| training.name == name && training.end.is_some());
+    }
+
     /// What this server knows of a training.
     pub(super) fn status(&self, name: &str) -> Option<TrainingStatus> {
         self.latest().named(name).map(|training| TrainingStatus {
@@ -349,7 +364,59 @@ fn end_of(status: io::Result<ExitStatus>, errors: &[&str]) -> End {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+    use crate::serve::site::Site;
+    use crate::serve::tests::ask;
+
+    /// A training of the run in a folder, which gives the run its name.
+    fn started(folder: &Path, arguments: &[OsString]) -> Started {
+        Started {
+            name: folder.file_name().expect("a name").to_string_lossy().into_owned(),
+            folder: folder.to_owned(),
+            images: images_of(folder, arguments),
+            input: None,
+            output: VecDeque::new(),
+            errors: VecDeque::new(),
+            bar: None,
+            end: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_training_has_the_name_of_its_run_and_is_forgotten_with_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("a")).expect("a folder");
+        std::fs::write(path("a").join(CONFIG), "data = \"films\"\n").expect("a file");
+        let site = Site::new(folder.path(), folder.path(), 1).expect("threads");
+        let rename = async |from: &str, to: &str| {
+            let body = format!(r#"{{"name": "{to}"}}"#).into_bytes();
+            ask(&site, "PATCH", &format!("/api/v1/runs/{from}"), body).await.0
+        };
+        let state = async |name: &str| {
+            let (status, _, body) =
+                ask(&site, "GET", &format!("/api/v1/runs/{name}/training"), Vec::new()).await;
+            let answer = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+            (status, answer["state"].as_str().unwrap_or_default().to_owned())
+        };
+        let failed = || Some(End::Failed("no images".to_owned()));
+        let gone = (StatusCode::NOT_FOUND, String::new());
+
+        site.trainings().latest().training = Some(started(&path("b"), &[]));
+        assert_eq!(rename("a", "b").await, StatusCode::CONFLICT, "it has no folder yet, but its name");
+        site.trainings().latest().training = Some(Started { end: failed(), ..started(&path("b"), &[]) });
+        assert_eq!(rename("a", "b").await, StatusCode::OK);
+        assert_eq!(state("b").await, (StatusCode::OK, "stopped".to_owned()), "the other one has failed");
+
+        site.trainings().latest().training = Some(Started { end: failed(), ..started(&path("b"), &[]) });
+        assert_eq!(rename("b", "c").await, StatusCode::OK);
+        assert_eq!(state("c").await, (StatusCode::OK, "failed".to_owned()));
+        assert_eq!(state("b").await, gone);
+        let (status, ..) = ask(&site, "DELETE", "/api/v1/runs/c", Vec::new()).await;
+        assert_eq!((status, state("c").await), (StatusCode::NO_CONTENT, gone));
+    }
 
     #[test]
     fn images_are_in_use_until_the_training_has_read_them() {
@@ -359,16 +426,7 @@ mod tests {
         let arguments: [OsString; 4] =
             ["--data".into(), path("set").into(), "--out".into(), path("a").into()];
         let trainings = Trainings::new().expect("a program");
-        trainings.latest().training = Some(Started {
-            name: "a".to_owned(),
-            folder: path("a"),
-            images: images_of(&path("a"), &arguments),
-            input: None,
-            output: VecDeque::new(),
-            errors: VecDeque::new(),
-            bar: None,
-            end: None,
-        });
+        trainings.latest().training = Some(started(&path("a"), &arguments));
         let is_free = |name: &str| trainings.check_unread(&path(name)).is_ok();
         assert!(!is_free("set") && is_free("other"));
         let change = |change: fn(&mut Started)| trainings.latest().training.as_mut().map(change);
