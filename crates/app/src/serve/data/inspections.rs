@@ -32,7 +32,7 @@ pub(in crate::serve) struct Inspections {
 
 #[derive(Debug, Default)]
 struct Jobs {
-    /// The oldest first.
+    /// The one that was asked for last is the last.
     all: VecDeque<Arc<Job>>,
     n_made: u64,
     is_working: bool,
@@ -95,9 +95,11 @@ impl Inspections {
     /// The inspection of these images: that of before if they have not changed, else a new one, and an older one stops.
     pub(super) fn inspect(&self, request: InspectionRequest) -> Result<Status, Problem> {
         let mut jobs = self.lock();
-        let same = |job: &&Arc<Job>| job.request == request && !job.is_stopped();
-        if let Some(job) = jobs.all.iter().rev().find(same) {
-            return Ok(job.status());
+        let same = |job: &Arc<Job>| job.request == request && !job.is_stopped();
+        if let Some(job) = jobs.all.iter().rposition(same).and_then(|at| jobs.all.remove(at)) {
+            let status = job.status();
+            jobs.all.push_back(job);
+            return Ok(status);
         }
         for older in jobs.all.iter().filter(|job| job.request.data == request.data) {
             older.is_cancelled.store(true, Ordering::Relaxed);
@@ -122,7 +124,7 @@ impl Inspections {
         Ok(job.status())
     }
 
-    /// The images that were inspected last, as requests name them.
+    /// The images whose inspection was asked for last, as requests name them.
     pub(in crate::serve) fn latest(&self) -> Option<String> {
         self.lock().all.back().map(|job| job.request.data.clone())
     }
@@ -261,6 +263,19 @@ impl Progress for Job {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_latest_images_are_those_that_were_asked_for_last() {
+        let inspections = Inspections::new(1);
+        inspections.lock().is_working = true;
+        for data in ["folder:a", "folder:b", "folder:a"] {
+            let (data, config) = (data.to_owned(), TrainConfig::default());
+            let request = InspectionRequest { data, config, state: blake3::hash(&[]) };
+            inspections.inspect(request).expect("few inspections");
+        }
+        assert_eq!(inspections.latest().as_deref(), Some("folder:a"));
+        assert_eq!(inspections.lock().all.len(), 2, "it is not inspected again");
+    }
 
     #[test]
     fn images_whose_inspection_failed_are_inspected_again() {
