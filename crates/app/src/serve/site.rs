@@ -28,11 +28,11 @@ pub(super) const SETS: &str = ".sets";
 pub(super) const MAX_MODELS: usize = 8;
 /// Requests that wait for a prediction; each waits before its image is read.
 const QUEUE: usize = 256;
-/// Memory for the bodies of requests with an image, in KiB.
+/// Memory for the bodies of requests with an image, in KiB; as much again for images for sets.
 const BODIES_KIB: usize = 4 * (MAX_BYTES >> 10);
 /// Images that are read at the same time.
 const IN_WORK: usize = 4;
-/// Images for sets that are in memory at the same time.
+/// Images for sets that have arrived and are written at the same time.
 const UPLOADS: usize = 4;
 
 struct Kept {
@@ -52,6 +52,7 @@ struct Shared {
     bodies: Arc<Semaphore>,
     in_work: Arc<Semaphore>,
     uploads: Semaphore,
+    upload_bodies: Arc<Semaphore>,
     collection: Sets,
     training_images: TrainingCache,
     inspections: Inspections,
@@ -82,6 +83,7 @@ impl Site {
             bodies: Arc::new(Semaphore::new(BODIES_KIB)),
             in_work: Arc::new(Semaphore::new(IN_WORK)),
             uploads: Semaphore::new(UPLOADS),
+            upload_bodies: Arc::new(Semaphore::new(BODIES_KIB)),
             collection: Sets::new(sets),
             training_images: TrainingCache::default(),
             inspections: Inspections::new(n_threads),
@@ -185,9 +187,15 @@ impl Site {
 
     /// Memory for a body: of the length that the head of its request names, or of the greatest.
     pub(super) async fn memory_for(&self, named: Option<u64>) -> Result<OwnedSemaphorePermit, Problem> {
-        let n_bytes = named.map_or(MAX_BYTES, |n_bytes| n_bytes.min(MAX_BYTES as u64) as usize);
-        let kib = n_bytes.div_ceil(1 << 10) as u32;
-        Arc::clone(&self.0.bodies).acquire_many_owned(kib).await.map_err(|_| Problem::Failed)
+        memory_of(&self.0.bodies, named).await
+    }
+
+    /// The same for an image for a set, so that slow ones keep no prediction waiting.
+    pub(super) async fn upload_memory_for(
+        &self,
+        named: Option<u64>,
+    ) -> Result<OwnedSemaphorePermit, Problem> {
+        memory_of(&self.0.upload_bodies, named).await
     }
 
     /// The turn of a request that waits.
@@ -205,7 +213,7 @@ impl Site {
         &self.0.inspections
     }
 
-    /// The turn of a request that brings an image for a set.
+    /// The turn of a request whose image for a set has arrived.
     pub(super) async fn upload_turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Problem> {
         self.0.uploads.acquire().await.map_err(|_| Problem::Failed)
     }
@@ -228,6 +236,12 @@ impl Site {
         let result = tokio::task::spawn_blocking(move || shared.pool.install(work)).await;
         result.map_err(|_| Problem::Failed)
     }
+}
+
+async fn memory_of(bodies: &Arc<Semaphore>, named: Option<u64>) -> Result<OwnedSemaphorePermit, Problem> {
+    let n_bytes = named.map_or(MAX_BYTES, |n_bytes| n_bytes.min(MAX_BYTES as u64) as usize);
+    let kib = n_bytes.div_ceil(1 << 10) as u32;
+    Arc::clone(bodies).acquire_many_owned(kib).await.map_err(|_| Problem::Failed)
 }
 
 /// The folder of the sets of a server of these runs; of one run, beside it: with the run they would be deleted, too.

@@ -1,11 +1,15 @@
 //! The whole server, asked in this process.
 
+use std::convert::Infallible;
 use std::fs;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::http::{Request, StatusCode, header};
+use hyper::body::{Frame, SizeHint};
 use roentgen_data::ImageSource;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -45,19 +49,48 @@ pub(super) fn train_in(folder: &TempDir, config: &TrainConfig) {
     train(&config, &data, planned, &screen).expect("a run");
 }
 
+/// A file of some bytes of which none arrives.
+pub(super) struct NeverArrives(pub(super) u64);
+
+impl HttpBody for NeverArrives {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0)
+    }
+}
+
 pub(super) async fn ask(
     site: &Site,
     method: &str,
     path: &str,
     body: Vec<u8>,
 ) -> (StatusCode, String, Vec<u8>) {
-    let request = Request::builder().method(method).uri(path);
     let is_json = matches!(body.first(), Some(b'[' | b'{'));
+    ask_with(site, method, path, Body::from(body), is_json).await
+}
+
+/// The same with any body.
+pub(super) async fn ask_with(
+    site: &Site,
+    method: &str,
+    path: &str,
+    body: Body,
+    is_json: bool,
+) -> (StatusCode, String, Vec<u8>) {
+    let request = Request::builder().method(method).uri(path);
     let request = if is_json { request.header(header::CONTENT_TYPE, "application/json") } else { request };
     let request = request.header(header::HOST, "127.0.0.1:80").header(header::AUTHORIZATION, "Bearer t");
     let router = router(site.clone(), Guard::new("t", 80));
-    let response =
-        router.oneshot(request.body(Body::from(body)).expect("a request")).await.expect("an answer");
+    let response = router.oneshot(request.body(body).expect("a request")).await.expect("an answer");
     let kind =
         response.headers().get(header::CONTENT_TYPE).map(|kind| kind.to_str().expect("text").to_owned());
     let status = response.status();

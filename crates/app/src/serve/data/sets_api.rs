@@ -1,7 +1,7 @@
 //! The requests on sets of images that are put together in the browser: make one, add images, remove.
 
 use axum::Json;
-use axum::body::to_bytes;
+use axum::body::{HttpBody as _, to_bytes};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -230,13 +230,15 @@ async fn add_image(
     Query(Anyway { anyway }): Query<Anyway>,
     request: Request,
 ) -> Result<(StatusCode, Json<AddedImage>), Problem> {
-    let _turn = site.upload_turn().await?;
+    let _memory = site.upload_memory_for(request.body().size_hint().upper()).await?;
     let too_large = || {
         let text =
             format!("the file is larger than {} MiB, or did not arrive; shrink the image", MAX_IMAGE >> 20);
         Problem::Refused(StatusCode::PAYLOAD_TOO_LARGE, text)
     };
     let bytes = to_bytes(request.into_body(), MAX_IMAGE as usize).await.map_err(|_| too_large())?;
+    // Not before: a slow client keeps no other waiting.
+    let _turn = site.upload_turn().await?;
     let add = move |site: &Site| {
         let sets = site.collection();
         if !anyway {

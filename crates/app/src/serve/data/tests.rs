@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::StatusCode;
 use roentgen_data::disk::{Operation, faults};
 use serde_json::Value;
@@ -12,7 +14,7 @@ use tempfile::TempDir;
 use crate::commands::inspect::inspect;
 use crate::config::TrainConfig;
 use crate::serve::site::Site;
-use crate::serve::tests::ask;
+use crate::serve::tests::{NeverArrives, ask, ask_with};
 
 pub(super) const SETS: &str = "/api/v1/data/sets";
 
@@ -207,6 +209,22 @@ async fn the_name_of_a_removed_set_that_a_run_has_is_not_given_again() {
     assert_eq!(status, StatusCode::NO_CONTENT, "the training has ended");
     assert_eq!(create("films").await, named("films-2", "films"));
     assert_eq!(create("films").await, named("films-3", "films 3"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_that_do_not_arrive_keep_no_other_waiting() {
+    let (_folder, site) = server();
+    let set = new_set(&site).await;
+    let send = || {
+        let (site, path) = (site.clone(), format!("{SETS}/{set}/images?class=a"));
+        let body = Body::new(NeverArrives(9 << 20));
+        tokio::spawn(async move { ask_with(&site, "POST", &path, body, false).await })
+    };
+    let slow: Vec<_> = (0..20).map(|_| send()).collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let added = tokio::time::timeout(Duration::from_secs(20), add(&site, &set, "class=a", png(1))).await;
+    assert_eq!(added.expect("it has not to wait").0, StatusCode::CREATED);
+    slow.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]

@@ -1,16 +1,12 @@
 //! What the page asks for, in this process.
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hyper::body::{Frame, SizeHint};
 use roentgen_data::ImageSource;
 use serde_json::Value;
 
@@ -21,26 +17,7 @@ use crate::model::batch_summary::BatchSummary;
 use crate::model::model_file;
 use crate::model::shift::Shift;
 use crate::serve::site::Site;
-use crate::serve::tests::{ask, png, train_in, trained, trained_on};
-
-/// A file of some bytes of which none arrives.
-struct NeverArrives(u64);
-
-impl HttpBody for NeverArrives {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Pending
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0)
-    }
-}
+use crate::serve::tests::{NeverArrives, ask, png, train_in, trained, trained_on};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_corrected_image_goes_to_the_set_of_its_model_if_there_is_one() {
