@@ -60,8 +60,8 @@ pub(super) fn list(root: &Path, path: &str, runs: &Path) -> Result<Listing, Prob
     let runs = runs.canonicalize().ok();
     let unreadable = |error| Problem::Unreadable(format!("cannot read the folder: {error}"));
     let mut entries: Vec<(String, PathBuf)> = Vec::new();
-    let (mut has_more, mut n_images) = (false, 0);
-    for entry in disk::list(&folder).map_err(unreadable)?.take(MAX_LOOKED_AT) {
+    let mut listed = disk::list(&folder).map_err(unreadable)?;
+    for entry in listed.by_ref().take(MAX_LOOKED_AT) {
         let Ok(entry) = entry else { continue };
         let Ok(name) = entry.file_name().into_string() else { continue };
         let target = entry.path().canonicalize().ok().filter(|target| target.starts_with(&root));
@@ -71,6 +71,7 @@ pub(super) fn list(root: &Path, path: &str, runs: &Path) -> Result<Listing, Prob
         }
     }
     entries.sort_unstable();
+    let (mut has_more, mut n_images) = (listed.next().is_some(), 0);
     let (mut folders, mut files, mut left) = (Vec::new(), Vec::new(), MAX_LOOKED_AT);
     for (name, target) in entries {
         if folders.len().max(files.len()) >= MAX_LISTED {

@@ -233,6 +233,20 @@ async fn an_inspection_can_be_stopped_and_nothing_else_can_be_inspected() {
 }
 
 #[tokio::test]
+async fn a_folder_of_more_entries_than_are_looked_at_has_more() {
+    let (folder, site) = server();
+    let root = folder.path().join("root");
+    for number in 0..20_000 {
+        fs::write(root.join(format!("{number}.png")), "").expect("a file");
+    }
+    let has_more =
+        async || json(&site, "GET", "/api/v1/data/folders", Vec::new()).await.1["has_more"].clone();
+    assert_eq!(has_more().await, false);
+    fs::write(root.join("one more.png"), "").expect("a file");
+    assert_eq!(has_more().await, true);
+}
+
+#[tokio::test]
 async fn folders_below_the_root_are_listed_and_no_others() {
     let (folder, site) = server();
     let root = folder.path().join("root");
