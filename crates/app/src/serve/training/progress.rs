@@ -108,23 +108,24 @@ impl Progress {
 
 fn stage(folder: &Path, own: Option<&TrainingStatus>) -> Stage {
     let has = |name: &str| folder.join(name).is_file();
-    let is_own_at_work = own.is_some_and(|own| own.end.is_none());
-    match own {
-        Some(own) if is_own_at_work && own.is_stopping => return Stage::Stopping,
-        Some(own) if is_own_at_work && !own.has_begun => return Stage::Reading,
-        _ => {}
-    }
-    if is_own_at_work || (!has(METRICS) && RunFolder::is_in_use(folder)) {
-        return match () {
-            () if has(LAST_MODEL) => Stage::Evaluating,
-            () if has(CONFIG) => Stage::Training,
-            () => Stage::Reading,
-        };
-    }
-    match own.and_then(|own| own.end.as_ref()) {
-        _ if has(METRICS) => Stage::Done,
-        Some(End::Failed(_)) => Stage::Failed,
-        _ => Stage::Stopped,
+    let at_work = own.filter(|own| own.end.is_none());
+    let is_at_work = at_work.is_some() || (!has(METRICS) && RunFolder::is_in_use(folder));
+    if at_work.is_some_and(|own| own.is_stopping) {
+        Stage::Stopping
+    } else if at_work.is_some_and(|own| !own.has_begun) {
+        Stage::Reading
+    } else if is_at_work && has(LAST_MODEL) {
+        Stage::Evaluating
+    } else if is_at_work && has(CONFIG) {
+        Stage::Training
+    } else if is_at_work {
+        Stage::Reading
+    } else if has(METRICS) {
+        Stage::Done
+    } else if own.is_some_and(|own| matches!(own.end, Some(End::Failed(_)))) {
+        Stage::Failed
+    } else {
+        Stage::Stopped
     }
 }
 
