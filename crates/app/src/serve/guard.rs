@@ -40,6 +40,27 @@ pub(super) struct Guard {
     hosts: Arc<[String]>,
 }
 
+/// Why a request is not let through.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    OtherHost,
+    NoToken,
+    OtherPage,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let answer = match self {
+            Self::OtherHost => (StatusCode::MISDIRECTED_REQUEST, "this address is not one of this server"),
+            Self::NoToken => {
+                (StatusCode::UNAUTHORIZED, "open the link that roentgen serve printed, with its token")
+            }
+            Self::OtherPage => (StatusCode::FORBIDDEN, "the request comes from another page"),
+        };
+        answer.into_response()
+    }
+}
+
 impl Guard {
     /// For a server on loopback.
     #[cfg(test)]
@@ -65,16 +86,11 @@ impl Guard {
     }
 
     /// Why a request is refused; `None` for one that may go on.
-    fn refusal(
-        &self,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
-    ) -> Option<(StatusCode, &'static str)> {
+    fn refusal(&self, method: &Method, path: &str, headers: &HeaderMap) -> Option<Refusal> {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let host = text(header::HOST).unwrap_or_default();
         if !self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host)) {
-            return Some((StatusCode::MISDIRECTED_REQUEST, "this address is not one of this server"));
+            return Some(Refusal::OtherHost);
         }
         if path == HEALTH {
             return None;
@@ -84,10 +100,7 @@ impl Guard {
             return None;
         }
         if !self.cookies(headers).any(|secret| self.is_token(secret)) {
-            return Some((
-                StatusCode::UNAUTHORIZED,
-                "open the link that roentgen serve printed, with its token",
-            ));
+            return Some(Refusal::NoToken);
         }
         // https where a reverse proxy has TLS.
         let is_own = |origin: &str| {
@@ -96,7 +109,7 @@ impl Guard {
         };
         let changes = !matches!(*method, Method::GET | Method::HEAD);
         if changes && !text(header::ORIGIN).is_some_and(is_own) {
-            return Some((StatusCode::FORBIDDEN, "the request comes from another page"));
+            return Some(Refusal::OtherPage);
         }
         None
     }
@@ -114,7 +127,7 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     let given = token_of(uri).filter(|secret| guard.is_token(secret));
     let mut response = match (refusal, given) {
         // The link that was printed: from here on the cookie has the token, and the address bar has it no more.
-        (None | Some((StatusCode::UNAUTHORIZED, _)), Some(secret)) if *method == Method::GET => {
+        (None | Some(Refusal::NoToken), Some(secret)) if *method == Method::GET => {
             let cookie = format!("{}={secret}; HttpOnly; SameSite=Strict; Path=/", guard.cookie);
             // No redirect: after a link on another page, such as a file, a browser would follow it without the cookie.
             let path = format!("/{}", uri.path().trim_start_matches('/'));
