@@ -22,6 +22,7 @@ mod state;
 mod tests;
 mod thumbnail;
 mod trainings_on_sets;
+mod unused_set;
 
 /// What can be done before anything is chosen.
 const DROP: &str = "Drop a folder of images here";

@@ -24,7 +24,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::contents::{Contents, changed, contents, entries, images_of, remove_begun};
 use super::part::Part;
-use super::trainings_on_sets::UnusedSet;
+use super::unused_set::UnusedSet;
 use crate::serve::below::below;
 use crate::serve::names::{file_stem, folder_name, numbered, set_name, title};
 use crate::serve::problem::Problem;

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 
@@ -13,27 +11,6 @@ use crate::run_dir::file_names::{CONFIG, METRICS};
 use crate::serve::problem::Problem;
 use crate::serve::runs;
 use crate::serve::site::Site;
-
-/// How long the runs are not listed again for a set without such trainings: every file of an upload asks.
-const LISTED_FOR: Duration = Duration::from_secs(1);
-
-/// The set that had no such training when the runs were listed last, and when that was.
-#[derive(Debug, Default)]
-pub(super) struct UnusedSet(Mutex<Option<(PathBuf, Instant)>>);
-
-impl UnusedSet {
-    fn is(&self, set: &Path) -> bool {
-        self.lock().as_ref().is_some_and(|(unused, since)| unused == set && since.elapsed() < LISTED_FOR)
-    }
-
-    fn set(&self, set: &Path) {
-        *self.lock() = Some((set.to_owned(), Instant::now()));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<(PathBuf, Instant)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Fails if there are trainings on the set in this folder that could not be resumed after a change of its images.
 ///
