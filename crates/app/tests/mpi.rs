@@ -293,7 +293,7 @@ fn a_rank_that_stops_is_given_up_with_a_reason() {
 fn a_signal_to_any_rank_ends_all_with_a_checkpoint() {
     let job = Job::new();
     // So many epochs that the signal comes in one of them, and none is left out.
-    let many = PLAIN.replace("--epochs 2", "--epochs 60").replace("--patience 3", "--patience 60");
+    let many = PLAIN.replace("--epochs 2", "--epochs 300").replace("--patience 3", "--patience 300");
     let long = many.replace("--checkpoint-minutes 0", "--checkpoint-minutes 60");
     job.succeeds(1, &format!("{long} --out whole"));
     for rank in [0, 1] {

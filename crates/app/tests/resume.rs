@@ -254,7 +254,7 @@ fn a_run_goes_on_with_its_own_patients_and_class_names_only() {
         list += &format!("films/any/film{number:02}.png,{label},{split},p{}\n", number / 2);
     }
     fs::write(here.join("list.csv"), &list).unwrap();
-    let args = ["train", "list.csv", "--out", "run", "--width", "8", "--batch", "4", "--epochs", "30"];
+    let args = ["train", "list.csv", "--out", "run", "--width", "8", "--batch", "4", "--epochs", "100"];
     let mut command = Command::new(env!("CARGO_BIN_EXE_roentgen"));
     command.args(args).args(["--threads", "1", "--checkpoint-minutes", "0", "--no-audit"]).current_dir(here);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");

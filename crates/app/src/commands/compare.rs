@@ -45,9 +45,9 @@ pub(crate) struct Comparisons {
 #[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub(crate) struct Comparison {
     n: usize,
-    /// Null if no patient is known; an image without a patient counts as one.
+    /// Null if no patient is known. An image without a patient counts as one, and patients who share a duplicate count as one.
     n_patients: Option<usize>,
-    /// How many images differ, if some are copies of others; of known patients, how many patients. Null without either.
+    /// How many groups of images of one patient, or of duplicates, there are; null if each image is independent.
     n_groups: Option<usize>,
     /// Whether digests, and not only paths, show that the images are the same.
     is_same_by_digest: bool,
@@ -118,7 +118,7 @@ impl Comparisons {
         let Comparison { n, n_patients, n_groups, .. } = &self.main;
         let of = match (n_patients, n_groups) {
             (Some(n), _) => format!(" of {}", counted(*n, "patient")),
-            (None, Some(n)) => format!(", {n} of them different"),
+            (None, Some(n)) => format!(" ({n} without duplicates)"),
             (None, None) => String::new(),
         };
         let without = match &self.with_leaked {
@@ -367,7 +367,7 @@ mod tests {
             let found = &comparisons.main;
             assert_eq!((found.n_patients, found.n_groups, found.p_value), (None, Some(10), 0.125));
             assert!(contains_zero(found) && found.verdict().contains("copies of an image together"));
-            assert_eq!(comparisons.tested(), "60 images, 10 of them different, the same for both");
+            assert_eq!(comparisons.tested(), "60 images (10 without duplicates), the same for both");
         }
     }
 

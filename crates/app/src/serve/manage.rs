@@ -175,7 +175,7 @@ async fn delete(State(site): State<Site>, Path(run): Path<String>) -> Result<Sta
         let path = changeable(site, &run)?;
         if path.join(SETS).is_dir() {
             let reason = format!(
-                "the folder of {run} has sets of images, in its folder {SETS}; move that one out of it first"
+                "the folder of {run} contains sets of images, in its folder {SETS}; move {SETS} to another folder first"
             );
             return Err(Problem::Refused(StatusCode::CONFLICT, reason));
         }

@@ -2,7 +2,7 @@
 
 /// What a sentence has, and what the page has in its place; a text before one that it contains. `{}` is any text, at the end of an
 /// entry the rest of the line.
-const WORDS: [(&str, &str); 35] = [
+const WORDS: [(&str, &str); 36] = [
     ("ignore them with --skip-bad", "leave them out, with a choice behind More on the page Train"),
     (
         "consider --prior balanced or, stronger, --class-weights balanced",
@@ -13,6 +13,10 @@ const WORDS: [(&str, &str); 35] = [
     ("give a test set, or a larger --test-fraction", "give more images, or a test set"),
     ("raise --micro-batches, or lower --batch, --size or --width", SMALLER),
     ("lower --batch, --size or --width", SMALLER),
+    (
+        "lower --size or --width, or turn the averaging of weights off with --ema 0",
+        "choose a smaller size, or the preset default, behind More on the page Train",
+    ),
     (
         "turn the averaging of weights off with --ema 0",
         "choose the preset default, behind More on the page Train",

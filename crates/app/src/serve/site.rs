@@ -43,7 +43,6 @@ struct Kept {
 
 struct Shared {
     runs: PathBuf,
-    sets: PathBuf,
     root: PathBuf,
     trainings: Trainings,
     counters: Counters,
@@ -71,10 +70,8 @@ impl Site {
     pub(super) fn new(runs: &Path, root: &Path, n_threads: usize) -> Result<Self, ServeError> {
         let pool = ThreadPoolBuilder::new().num_threads(n_threads).build();
         let pool = pool.map_err(|error| ServeError::NoThreads { reason: error.to_string() })?;
-        let sets = sets_of(runs);
         Ok(Self(Arc::new(Shared {
             runs: runs.to_owned(),
-            sets: sets.clone(),
             root: root.to_owned(),
             trainings: Trainings::new().map_err(|source| ServeError::NotStarted { source })?,
             counters: Counters::default(),
@@ -84,7 +81,7 @@ impl Site {
             in_work: Arc::new(Semaphore::new(IN_WORK)),
             uploads: Semaphore::new(UPLOADS),
             upload_bodies: Arc::new(Semaphore::new(BODIES_KIB)),
-            collection: Sets::new(sets),
+            collection: Sets::new(sets_of(runs)),
             training_images: TrainingCache::default(),
             inspections: Inspections::new(n_threads),
             pool,
@@ -103,7 +100,7 @@ impl Site {
 
     /// The folder of the sets that are put together in the browser.
     pub(super) fn sets(&self) -> &Path {
-        &self.0.sets
+        self.0.collection.folder()
     }
 
     /// The training that this server started.
@@ -244,7 +241,8 @@ async fn memory_of(bodies: &Arc<Semaphore>, named: Option<u64>) -> Result<OwnedS
     Arc::clone(bodies).acquire_many_owned(kib).await.map_err(|_| Problem::Failed)
 }
 
-/// The folder of the sets of a server of these runs; of one run, beside it: with the run they would be deleted, too.
+/// The folder of the sets of a server of these runs. That of a single run is beside the run, so that deleting the run keeps the
+/// sets.
 fn sets_of(runs: &Path) -> PathBuf {
     let run = runs.canonicalize().ok().filter(|_| runs::is_single(runs));
     run.as_deref().and_then(Path::parent).unwrap_or(runs).join(SETS)

@@ -26,9 +26,11 @@ pub(crate) const SMALLER_TRAINING: Remedy =
 /// What makes room for a training that is continued.
 pub(crate) const MORE_ROOM: Remedy =
     Remedy::Room("end other programs, lower --threads, or continue it on a machine with more memory");
-/// What makes a run smaller whose largest part is [`Part::Measurement`]. It is as large as [`measured_batch`] lets it be,
-/// at any size and width.
+/// What makes a run smaller whose largest part is [`Part::Measurement`].
 const NO_AVERAGE: &str = "turn the averaging of weights off with --ema 0";
+/// The same where the images are so small that [`measured_batch`] does not depend on their size.
+const SMALLER_OR_NO_AVERAGE: &str =
+    "lower --size or --width, or turn the averaging of weights off with --ema 0";
 /// What makes a run smaller whose largest part is [`Part::FirstTraining`]: batch and width of this training are fixed.
 const NO_FIRST_TRAINING: &str = "lower --size, or turn the oversampling off with --oversample-hard 1";
 /// Bytes for an image and a class in the evaluation of a set: logit, probability, rank, and both numbers as text.
@@ -291,6 +293,11 @@ impl MemoryEstimate {
     fn remedy(&self, remedy: Remedy) -> &'static str {
         match (remedy, self.part) {
             (Remedy::Settings(of_training), Part::Training) => of_training,
+            (Remedy::Settings(_), Part::Measurement)
+                if measured_batch(self.width, self.size) == measured_batch(1, 1) =>
+            {
+                SMALLER_OR_NO_AVERAGE
+            }
             (Remedy::Settings(_), Part::Measurement) => NO_AVERAGE,
             (Remedy::Settings(_), Part::FirstTraining) => NO_FIRST_TRAINING,
             (Remedy::Room(text), _) => text,
@@ -352,7 +359,7 @@ mod tests {
         let of_first = "32 images of 24x24 at width 32, in the first training";
         for (config, part, words, flags) in [
             (plain, Part::Training, "48 images of", &["--micro-batches", "--batch", "--size", "--width"][..]),
-            (averaged, Part::Measurement, of_measurement, &["--ema"][..]),
+            (averaged, Part::Measurement, of_measurement, &["--size", "--width", "--ema"][..]),
             (oversampled, Part::FirstTraining, of_first, &["--size", "--oversample-hard"][..]),
         ] {
             let all = MemoryEstimate::of(&config, &data);

@@ -28,12 +28,16 @@ pub(crate) fn loss_of_guessing(config: &TrainConfig, counts: &[usize], labels: &
     let loss_head = loss_head(config, counts);
     let mut order = Vec::new();
     Sampler::from(config.sampler).epoch_order(labels, config.seed, epoch as u64, &mut order);
-    let (mut sum, mut grad_logits) = (0.0, Array4::zeros((0, 0, 0, 0)));
+    // What an image of each class adds to the loss of its batch, before this is divided by the sum of the class weights.
+    let (logits, mut grad_logits) = (Array4::zeros((1, 1, 1, counts.len())), Array4::zeros((0, 0, 0, 0)));
+    let mut loss_of =
+        |class| f64::from(loss_head.forward_backward_shard(&logits, &[class], 1.0, &mut grad_logits));
+    let of_class: Vec<f64> = (0..counts.len() as u32).map(&mut loss_of).collect();
+    let mut sum = 0.0;
     for batch in batch_ranges(order.len(), config.batch(labels.len())) {
         let of_batch: Vec<u32> = order[batch].iter().map(|sample| labels[sample.image as usize]).collect();
-        let logits = Array4::zeros((of_batch.len(), 1, 1, counts.len()));
-        let loss = loss_head.forward_backward(&logits, &of_batch, &mut grad_logits);
-        sum += f64::from(loss) * of_batch.len() as f64;
+        let of_images: f64 = of_batch.iter().map(|&class| of_class[class as usize]).sum();
+        sum += of_images / f64::from(loss_head.total_weight(&of_batch)) * of_batch.len() as f64;
     }
     sum / order.len() as f64
 }

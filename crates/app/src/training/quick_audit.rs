@@ -5,8 +5,8 @@
 //! classes from the border, so does a network. It costs seconds instead of minutes. No random number is drawn and no
 //! weight is changed.
 //!
-//! Images of `--test` are not checked: they may be from elsewhere, where what gives away the class in the data of the training
-//! is absent, and would hide it.
+//! Images of `--test` are not checked: they may be from another place and lack the shortcut of the training data, which the check
+//! would then miss.
 
 use rayon::prelude::*;
 use roentgen_data::{Dataset, FileFacts, ImageSet, Mask};
@@ -60,7 +60,7 @@ pub(crate) fn quick_audit(
     }
     let n_leaked = is_leaked.len() - not_leaked.len();
     let full_image = full_image.only(&evaluated);
-    let evaluated = data.val.concat(&data.test).select(&evaluated);
+    let evaluated = selected(data, &evaluated);
     let groups = evaluated.groups();
     let full_image = Probe::new(&data.class_names, &full_image, groups.ids());
     let (squared_train, squared) = (fitted.squared(SIDE), evaluated.squared(SIDE));
@@ -103,7 +103,15 @@ pub(crate) fn without_leaked(config: &TrainConfig, data: &Dataset) -> (ImageSet,
     let is_leaked = [&data.findings.is_leaked_val[..], &data.findings.is_leaked_test].concat();
     let n = n_checked(config, data);
     let indices = indices_without(&is_leaked[..n]);
-    (data.val.concat(&data.test).select(&indices), n - indices.len())
+    (selected(data, &indices), n - indices.len())
+}
+
+/// The images at ascending indices into the validation set and after it the test set.
+fn selected(data: &Dataset, indices: &[usize]) -> ImageSet {
+    let n_val = data.val.len();
+    let (of_val, of_test) = indices.split_at(indices.partition_point(|&index| index < n_val));
+    let of_test: Vec<usize> = of_test.iter().map(|index| index - n_val).collect();
+    data.val.select(of_val).concat(&data.test.select(&of_test))
 }
 
 /// How many images may be checked, of the validation set and after it the test set: all of both, or with `--test` the validation

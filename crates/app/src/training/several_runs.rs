@@ -15,6 +15,7 @@ use crate::memory::MemoryShare;
 use crate::model::instruction_sets::OtherCpu;
 use crate::ranks::Ranks;
 use crate::run_dir::error::RunDirError;
+use crate::run_dir::file_names::METRICS;
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
 use crate::training::error::TrainingError;
@@ -83,7 +84,10 @@ impl<'a> SeveralRuns<'a> {
         let parts = self.share(Share::of_rank(ranks));
         // Also on a rank that trains nothing: ended by a signal at once, it would take the others down before their checkpoint.
         pipeline::listen_for_signals(screen)?;
-        let memory = memory_of_rank(self.parts.len(), ranks)?;
+        // Those that have ended take no memory.
+        let has_ended = |part: &&Part| folder.file(&part.folder).join(METRICS).is_file();
+        let n_left = self.parts.len() - self.parts.iter().filter(has_ended).count();
+        let memory = memory_of_rank(n_left, ranks)?;
         ranks.together(|| train_share(&parts, &mut loader, &folder, memory, other_cpu, screen))?;
         ranks.first(|| self.run(WholeFolder::Existing(folder), other_cpu, screen)).map(drop)
     }

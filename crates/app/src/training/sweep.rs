@@ -27,7 +27,7 @@ use crate::model::instruction_sets::OtherCpu;
 use crate::ranks::Ranks;
 use crate::report;
 use crate::run_dir::error::RunDirError;
-use crate::run_dir::file_names::{CONFIG, SPACE, SWEEP, SWEEP_PAGE};
+use crate::run_dir::file_names::{CONFIG, FAILURE, METRICS, SPACE, SWEEP, SWEEP_PAGE};
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::sweep_record::{ResultRecord, RungRecord, ScoreName};
@@ -290,7 +290,9 @@ impl<'a> Sweep<'a> {
         let work: Vec<f64> = left.iter().map(|contender| work[contender.number - 1]).collect();
         let own = Share::of_rank(ranks).positions(&work);
         let own_contenders: Vec<&Contender<'_>> = own.iter().map(|&position| &left[position]).collect();
-        runner.memory = memory_of_rank(left.len(), ranks)?;
+        // Those that have ended take no memory.
+        let n_left = left.iter().filter(|contender| !runner.has_ended(contender, rung)).count();
+        runner.memory = memory_of_rank(n_left, ranks)?;
         ranks.together(|| self.train_share(&own_contenders, rung, runner, screen))?;
         for (position, contender) in left.iter_mut().enumerate() {
             let result = runner.result(contender, rung)?;
@@ -375,6 +377,12 @@ impl Rung {
 }
 
 impl Runner<'_> {
+    /// Whether a training has ended before.
+    fn has_ended(&self, contender: &Contender<'_>, rung: Rung) -> bool {
+        let path = self.folder.file(&rung.folder(contender));
+        [METRICS, FAILURE].iter().any(|name| path.join(name).is_file())
+    }
+
     /// A training before it has ended.
     fn pending(&self, contender: &Contender<'_>, rung: Rung) -> ResultRecord {
         let epochs = contender.candidate.config.epochs(self.n_train) / rung.epochs_divisor;

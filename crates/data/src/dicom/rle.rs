@@ -39,7 +39,8 @@ fn frame_of(fragment: &[u8], layout: &PixelLayout) -> Option<Vec<u8>> {
 }
 
 /// Writes the bytes of a segment to `places`, all of which it has to fill. What follows in the segment is padding. The last run
-/// may be longer by a byte, because some encoders pad rows before they compress them.
+/// may be longer by a byte, because some encoders pad an odd number of pixels before they
+/// compress them.
 fn unpack<'a>(mut packed: &[u8], mut places: impl ExactSizeIterator<Item = &'a mut u8>) -> Option<()> {
     while places.len() > 0 {
         let (&head, rest) = packed.split_first()?;

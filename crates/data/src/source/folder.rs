@@ -239,7 +239,12 @@ impl<'a> Scan<'a> {
 
     /// The folders that are classes: those of masks are not, beside two others or more, unless `--classes` names them.
     fn without_masks(&mut self, folders: &[String]) -> Vec<String> {
-        let is_mask = |name: &String| is_mask_folder(name) && self.mapping.new_name(name).is_none();
+        // `mask` is a class, too, such as of people who wear one.
+        let is_mask = |name: &String| {
+            is_mask_folder(name)
+                && !name.eq_ignore_ascii_case("mask")
+                && self.mapping.new_name(name).is_none()
+        };
         let (masks, classes): (Vec<String>, Vec<String>) = folders.iter().cloned().partition(is_mask);
         if classes.len() < 2 {
             return folders.to_vec();

@@ -121,8 +121,8 @@ impl Sets {
         Self { folder, known: Mutex::default(), unused: UnusedSet::default() }
     }
 
-    /// Makes an empty set, with none of the names that are in use, also if such a set has been removed: a page of a model would take
-    /// it for the training set.
+    /// Makes an empty set. Its name is none of `in_use`, which also has those of removed sets that a run was trained on: the page of
+    /// that model would take the new set for its training set.
     pub(super) fn create(&self, given_title: &str, in_use: &BTreeSet<String>) -> Result<SetInfo, Problem> {
         let mut title = title(given_title).map_err(refused)?;
         if title.is_empty() {
@@ -135,8 +135,12 @@ impl Sets {
         disk::create_private_folder(&self.folder).map_err(not_written)?;
         let plain = set_name(&title);
         let is_taken = self.names()?.iter().any(|known| self.title(known) == title);
-        let name = self.create_folder(plain.clone(), in_use)?;
-        // Two sets never have one title.
+        let mut in_use = in_use.clone();
+        if is_taken {
+            // So that its number can be in its title: two sets never have one title.
+            in_use.insert(plain.clone());
+        }
+        let name = self.create_folder(plain.clone(), &in_use)?;
         if is_taken && let Some(number) = name.strip_prefix(&plain).and_then(|rest| rest.strip_prefix('-')) {
             title = format!("{title} {number}");
         }
@@ -144,6 +148,11 @@ impl Sets {
         disk::write_private(&path, &path.join(TITLE), title.as_bytes()).map_err(not_written)?;
         known.insert(name.clone(), Counted::default());
         Ok(info(name, title, Contents::default()))
+    }
+
+    /// The folder that they are in.
+    pub(in crate::serve) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// See [`UnusedSet`].

@@ -77,17 +77,26 @@ async fn on_sets<T: Send + 'static>(
     site.beside(move |site| work(site.collection())).await
 }
 
+/// Fails if a training on the set could not be resumed after a change, unless the change is confirmed.
+async fn check_change(site: &Site, set: &str, Anyway { anyway }: Anyway) -> Result<(), Problem> {
+    if anyway {
+        return Ok(());
+    }
+    let set = set.to_owned();
+    site.beside(move |site| check_resumable(site, &site.collection().path(&set)?)).await
+}
+
 /// Removes something of a set, unless a training reads its images, or one could not be resumed then and that is not confirmed.
 async fn on_unread_set<T: Send + 'static>(
     site: Site,
     set: String,
-    Anyway { anyway }: Anyway,
+    anyway: Anyway,
     work: impl FnOnce(&Sets, &str) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     site.beside(move |site| {
         let path = site.collection().path(&set)?;
         site.trainings().check_unread(&path)?;
-        if !anyway {
+        if !anyway.anyway {
             check_resumable(site, &path)?;
         }
         work(site.collection(), &set)
@@ -130,7 +139,8 @@ async fn one(State(site): State<Site>, Path(set): Path<String>) -> Result<Json<S
 #[utoipa::path(delete, path = "/api/v1/data/sets/{set}", tag = "data", operation_id = "remove_set", params(("set" = String, Path, description = "The name of the set"), Anyway), responses(
     (status = 204, description = "It is removed."),
     (status = 404, body = String, description = "There is no such set."),
-    (status = 409, body = String, description = "A training reads the images, or can then not be resumed: see `anyway`."),
+    (status = 409, body = String, description = "A training is reading the images."),
+    (status = 428, body = String, description = "A training could not be resumed after the change: see `anyway`."),
 ))]
 async fn remove(
     State(site): State<Site>,
@@ -142,18 +152,21 @@ async fn remove(
 }
 
 /// Adds a class without images to a set.
-#[utoipa::path(post, path = "/api/v1/data/sets/{set}/classes", tag = "data", params(("set" = String, Path, description = "The name of the set"), OfClass), responses(
+#[utoipa::path(post, path = "/api/v1/data/sets/{set}/classes", tag = "data", params(("set" = String, Path, description = "The name of the set"), OfClass, Anyway), responses(
     (status = 200, body = SetInfo),
     (status = 400, body = String, description = "The name cannot be that of a class."),
     (status = 404, body = String, description = "There is no such set."),
     (status = 409, body = String, description = "The set has a class of the same letter in another case."),
+    (status = 428, body = String, description = "A training could not be resumed after the change: see `anyway`."),
     (status = 507, body = String, description = "The set has 1,000 classes, or the disk is full."),
 ))]
 async fn add_class(
     State(site): State<Site>,
     Path(set): Path<String>,
     Query(OfClass { class }): Query<OfClass>,
+    Query(anyway): Query<Anyway>,
 ) -> Result<Json<SetInfo>, Problem> {
+    check_change(&site, &set, anyway).await?;
     on_sets(site, move |sets| sets.add_class(&set, &class)).await.map(Json)
 }
 
@@ -163,7 +176,8 @@ async fn add_class(
     responses(
         (status = 200, body = SetInfo),
         (status = 404, body = String, description = "There is no such set, or no such class."),
-        (status = 409, body = String, description = "A training reads the images, or can then not be resumed: see `anyway`."),
+        (status = 409, body = String, description = "A training is reading the images."),
+    (status = 428, body = String, description = "A training could not be resumed after the change: see `anyway`."),
     ))]
 async fn remove_class(
     State(site): State<Site>,
@@ -218,7 +232,8 @@ async fn image_thumbnail(
         (status = 201, body = AddedImage),
         (status = 400, body = String, description = "The name of the class or folder cannot be used."),
         (status = 404, body = String, description = "There is no such set."),
-        (status = 409, body = String, description = "The set has a class of the same letter in another case, or a training can then not be resumed: see `anyway`."),
+        (status = 409, body = String, description = "The set has a class of the same letter in another case."),
+        (status = 428, body = String, description = "A training could not be resumed after the change: see `anyway`."),
         (status = 413, body = String, description = "The file is larger than 64 MiB, or did not arrive."),
         (status = 415, body = String, description = "The file is no image of a known format."),
         (status = 507, body = String, description = "The set is full, or the disk."),
@@ -227,9 +242,11 @@ async fn add_image(
     State(site): State<Site>,
     Path(set): Path<String>,
     Query(image): Query<NewImage>,
-    Query(Anyway { anyway }): Query<Anyway>,
+    Query(anyway): Query<Anyway>,
     request: Request,
 ) -> Result<(StatusCode, Json<AddedImage>), Problem> {
+    // Before the file arrives: what is refused now may be sent again.
+    check_change(&site, &set, anyway).await?;
     let _memory = site.upload_memory_for(request.body().size_hint().upper()).await?;
     let too_large = || {
         let text =
@@ -239,14 +256,7 @@ async fn add_image(
     let bytes = to_bytes(request.into_body(), MAX_IMAGE as usize).await.map_err(|_| too_large())?;
     // Not before: a slow client keeps no other waiting.
     let _turn = site.upload_turn().await?;
-    let add = move |site: &Site| {
-        let sets = site.collection();
-        if !anyway {
-            check_resumable(site, &sets.path(&set)?)?;
-        }
-        sets.add_image(&set, &image, &bytes)
-    };
-    let added = site.beside(add).await?;
+    let added = on_sets(site.clone(), move |sets| sets.add_image(&set, &image, &bytes)).await?;
     Ok((StatusCode::CREATED, Json(added)))
 }
 
@@ -254,7 +264,8 @@ async fn add_image(
 #[utoipa::path(delete, path = "/api/v1/data/sets/{set}/images", tag = "data", params(("set" = String, Path, description = "The name of the set"), OfPath, Anyway), responses(
     (status = 200, body = SetInfo),
     (status = 404, body = String, description = "There is no such set, or no such image."),
-    (status = 409, body = String, description = "A training reads the images, or can then not be resumed: see `anyway`."),
+    (status = 409, body = String, description = "A training is reading the images."),
+    (status = 428, body = String, description = "A training could not be resumed after the change: see `anyway`."),
 ))]
 async fn remove_image(
     State(site): State<Site>,

@@ -15,7 +15,7 @@ use crate::serve::site::Site;
 /// Fails if there are trainings on the set in this folder that could not be resumed after a change of its images.
 ///
 /// # Errors
-/// [`Problem::Refused`] with their names, [`Problem::Unreadable`].
+/// [`Problem::Refused`] with their names and the status 428, at which the pages ask; [`Problem::Unreadable`].
 pub(super) fn check_resumable(site: &Site, set: &Path) -> Result<(), Problem> {
     let unused = site.collection().unused();
     let at_work = site.trainings().at_work_on(set);
@@ -32,10 +32,10 @@ pub(super) fn check_resumable(site: &Site, set: &Path) -> Result<(), Problem> {
         return Ok(());
     }
     let reason = format!(
-        "{} can no longer be resumed after this change; wait until the training is done, or confirm the change with anyway=true",
+        "{} can no longer be resumed after this change; let the training finish first, and resume it for that if it was stopped",
         names.join(", ")
     );
-    Err(Problem::Refused(StatusCode::CONFLICT, reason))
+    Err(Problem::Refused(StatusCode::PRECONDITION_REQUIRED, reason))
 }
 
 /// The names of the trainings that have not ended and have the images in this folder.

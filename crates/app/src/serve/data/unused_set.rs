@@ -1,4 +1,4 @@
-//! The set on which no training can be resumed, for a short time: every file of an upload asks.
+//! Remembers for a second that no training on a set can be resumed, so that the runs are not listed for every file of an upload.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};

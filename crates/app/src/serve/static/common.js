@@ -13,11 +13,14 @@ const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds
 /** What the user has answered to each question. */
 const answers = new Map();
 
-/** Asks whether a change is wanted that the server makes with `anyway=true` only. Other refusals are no question. */
+/** The status of a change that the server makes only with `anyway=true`. */
+export const UNCONFIRMED = 428;
+
+/** Asks the user about such a change. False for other refusals, without a question. */
 export function isWanted(status, reason) {
-  if (status !== 409 || !reason.includes("anyway=true")) return false;
+  if (status !== UNCONFIRMED) return false;
   if (!answers.has(reason)) {
-    answers.set(reason, confirm(`${reason.split(";")[0]}. Make it all the same?`));
+    answers.set(reason, confirm(`${reason.split(";")[0]}. Make the change anyway?`));
     // A yes holds for all that follows, and a no for the files that are on their way.
     if (!answers.get(reason)) setTimeout(() => answers.delete(reason), 2000);
   }

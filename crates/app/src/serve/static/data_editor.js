@@ -136,6 +136,7 @@ function newCard(name) {
       label.classList.toggle("over", kind === "dragover");
       if (kind !== "drop") return;
       const { found, unreadable } = await droppedFiles(event.dataTransfer);
+      if (found.length === 0 && unreadable.length > 0) return hooks.complain(unreadableText(unreadable));
       if (isAccepted(unreadable)) addFiles(name, found.map(({ file }) => file), unreadable);
     });
   }

@@ -1,5 +1,6 @@
 // Sends images to a set, a few at a time.
 
+import { UNCONFIRMED } from "/static/common.js";
 import { ask, pause } from "/static/data_common.js";
 
 const AT_ONCE = 3;
@@ -79,7 +80,7 @@ export class Uploads {
       this.refused.push({ name, reason: answer.body });
       // A full disk, no server, or a set that was removed: the others would fare no better.
       if (answer.status === 507 || answer.status === 0) this.stop();
-      if (answer.status === 404 || answer.body.includes("anyway=true")) this.stop(image.set);
+      if (answer.status === 404 || answer.status === UNCONFIRMED) this.stop(image.set);
       return;
     }
   }

@@ -5,7 +5,7 @@ const run = find("training").dataset.run;
 const api = `/api/v1${run}/training`;
 const ANNOUNCE_MS = 30_000;
 const HEARD_MS = 5_000;
-/** A run that has stopped is asked for now and then: a browser has few connections for all pages, and a stream keeps one. */
+/** How often a stopped run is asked for: a stream would hold one of the few connections that a browser has for all pages. */
 const PAUSE_MS = 10_000;
 let state, epoch, announced = 0, events, shown, next, used;
 
@@ -144,7 +144,8 @@ async function showError(source) {
     // Such as that the server was started again, whose link the user may open on another page.
     if (response.status !== 404) next = setTimeout(listen, PAUSE_MS);
   } catch {
-    // The source tries again itself.
+    // One that is not closed tries again itself.
+    if (isRefused && source === events) next = setTimeout(listen, PAUSE_MS);
   }
   if (source !== events) return;
   shown = undefined;
