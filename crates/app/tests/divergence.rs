@@ -18,6 +18,10 @@ fn a_run_that_ends_no_better_than_guessing_says_so() {
         for words in ["WARNING", "no better than guessing (1.0986)", "--lr (it is", "--clip (it is off)"] {
             assert!(wild.contains(words), "{words}: {wild}");
         }
+        let report = std::fs::read_to_string(folder.path().join(rate).join("report.html")).unwrap();
+        assert!(
+            report.contains("no better than guessing (1.0986): training has diverged, or was too short.")
+        );
     }
     assert!(!ends(&[], "tame").contains("WARNING"));
 }

@@ -316,6 +316,10 @@ mod tests {
             });
             let comparison = Comparison::of(&pair(&of_first, &of_second).expect("the same images"));
             assert_eq!(comparison.only_correct, [first as u64, second as u64]);
+            let swapped = Comparison::of(&pair(&of_second, &of_first).expect("the same images"));
+            let [low, high] = comparison.accuracy_difference_interval.expect("an interval");
+            let [other_low, other_high] = swapped.accuracy_difference_interval.expect("an interval");
+            assert!((low + other_high).abs() < 1e-9 && (high + other_low).abs() < 1e-9, "{swapped:?}");
             let found = (contains_zero(&comparison), !comparison.significant);
             assert_eq!(found, (has_no_difference, has_no_difference), "{comparison:?}");
         }

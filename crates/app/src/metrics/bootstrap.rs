@@ -128,7 +128,9 @@ pub(crate) fn gain_interval(gains: &[i64], groups: Option<&[u32]>) -> Option<Int
     let step = if steps.is_empty() { n_images } else { steps.iter().sum::<f64>() / steps.len() as f64 };
     // No group gains more than its images.
     let n_images = n_images.max(step);
-    sums.extend([[n_images, step], [n_images, -step]]);
+    // In an order that makes the interval of the opposite gains the opposite one.
+    let sign = sums.iter().map(|[_, gain]| *gain).find(|&gain| gain != 0.0).unwrap_or(1.0).signum();
+    sums.extend([[n_images, sign * step], [n_images, -sign * step]]);
     let samples = bootstrap(sums.len(), None, |times| vec![Some(mean_and_error(&sums, times).0)]);
     samples[0].percentile()
 }

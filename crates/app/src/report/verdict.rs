@@ -164,6 +164,10 @@ fn shortcut_check(audit: &Audit) -> Markup {
 pub(super) fn remarks(input: &ReportInput<'_>) -> Markup {
     html! {
         (caution(input))
+        // The advice after it is for the command line.
+        @if let Some(text) = input.metrics.warning.as_ref().and_then(|text| text.split("; ").next()) {
+            p.remark.bad { (sentence(text)) }
+        }
         (leakage_remark(input))
         @if input.metrics.test.is_none() && input.metrics.val.is_some() {
             p.remark.bad { "There is no test set. The saved epoch was chosen on these same validation images, "

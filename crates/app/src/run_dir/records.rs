@@ -55,6 +55,9 @@ pub(crate) struct TimeLine {
 pub(crate) struct Metrics {
     /// The result in one or two sentences, as the report begins.
     pub verdict: String,
+    /// That the training loss of the last epoch is no better than guessing; absent if it is better.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// The model against always predicting the most frequent class, on the images of the verdict; null without such images.
     pub majority_baseline: Option<MajorityBaseline>,
     pub val: Option<SubsetMetrics>,

@@ -203,7 +203,7 @@ impl Drop for Writer {
 /// If any byte has changed since it was written; the text is for the user.
 pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(RunState, TrainerState), String> {
     let damaged = || "it is damaged: its digest is not that of its content".to_owned();
-    let rest = bytes.strip_prefix(MAGIC).ok_or("it is not a checkpoint of this version")?;
+    let rest = bytes.strip_prefix(MAGIC).ok_or("it is damaged, or of another version")?;
     let (digest, content) = rest.split_at_checked(DIGEST).ok_or_else(damaged)?;
     if blake3::hash(content).as_bytes() != digest {
         return Err(damaged());

@@ -4,8 +4,9 @@ use roentgen_data::{Dataset, ImageSet};
 
 use super::epochs::{Run, TrainingOutcome, wrong_model_error};
 use super::leader::{ObservedSet, Order};
-use super::run_summary;
+use super::objective::loss_of_guessing;
 use super::shared_observation::observe_on_all;
+use super::{progress_lines, run_summary};
 use crate::config::Select;
 use crate::data_loading::medical::is_medical;
 use crate::metrics::{MajorityBaseline, Predictions};
@@ -105,6 +106,7 @@ pub(super) fn evaluate_final_model(
         [&val, &test].into_iter().flatten().flat_map(|set| set.is_leaked.iter().copied()).collect();
     let mut metrics = Metrics {
         verdict: String::new(),
+        warning: warning(run)?,
         majority_baseline: None,
         n_rejected: Rejected {
             val: val.as_ref().and_then(PredictedSet::n_rejected),
@@ -137,6 +139,15 @@ pub(super) fn evaluate_final_model(
     metrics.verdict = format!("{headline} {detail}").trim_end().to_owned();
     bar.finish_and_clear();
     Ok((metrics, test))
+}
+
+/// A warning if the network has not learned.
+fn warning(run: &Run<'_>) -> Result<Option<String>, RunDirError> {
+    let Some(last) = run.read_log()?.pop() else { return Ok(None) };
+    let counts = run.epoch_set.class_counts(run.data.class_names.len());
+    let epoch = last.epoch.saturating_sub(1);
+    let guessing = loss_of_guessing(run.config, &counts, run.epoch_set.labels(), epoch);
+    Ok(progress_lines::warning(&last, run.config, guessing))
 }
 
 /// The figures by which epochs are compared, on the validation images that did not leak; on all where every one leaked, or where

@@ -7,7 +7,6 @@ use roentgen_layers::ResNet9Config;
 use roentgen_tensor::lanes::INSTRUCTION_SET;
 
 use super::epochs::Run;
-use super::progress_lines;
 use crate::data_loading::medical::is_medical;
 use crate::metrics::CalibrationMetrics;
 use crate::model::assumed_prior::AssumedPrior;
@@ -21,7 +20,6 @@ use crate::run_dir::records::Metrics;
 use crate::terminal::screen::{Screen, counted, duration, thousands};
 use crate::terminal::tables;
 use crate::training::error::TrainingError;
-use crate::training::objective::loss_of_guessing;
 
 /// Where the weights of `--init` come from.
 pub(super) fn show_initial_weights(screen: &Screen, path: &Path, start: &Initialisation) {
@@ -108,19 +106,16 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), Train
     }
     if let Some(audit) = &metrics.audit {
         screen.field("audit", &audit.verdict);
+    } else if run.config.audit {
+        screen.field("audit", "left out, for the training was short or the images are few; `roentgen audit` checks for shortcuts");
     }
     if let Some(calibration) = &metrics.calibration {
         show_calibration(screen, calibration);
     }
     let took = duration(Duration::from_secs_f64(metrics.train_seconds));
     screen.field("trained", &format!("in {took} at {:.0} images/s", metrics.train_images_per_s));
-    let (counts, labels) = (run.epoch_set.class_counts(run.data.class_names.len()), run.epoch_set.labels());
-    let warning = run.read_log()?.pop().and_then(|line| {
-        let guessing = loss_of_guessing(run.config, &counts, labels, line.epoch.saturating_sub(1));
-        progress_lines::warning(&line, run.config, guessing)
-    });
-    if let Some(text) = warning {
-        screen.field("WARNING", &text);
+    if let Some(text) = &metrics.warning {
+        screen.field("WARNING", text);
     }
     screen.field("model", &run.folder.file(MODEL).display().to_string());
     screen.field("report", &run.folder.file(REPORT).display().to_string());
