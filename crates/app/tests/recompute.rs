@@ -28,6 +28,7 @@ const FACTS: [&str; 12] = [
     "threads",
     "version",
     "verdict",
+    "warning",
 ];
 
 /// A list of images, three to a patient. Two test images also occur in the training set, one occurs twice in the test set, and
