@@ -25,7 +25,7 @@ N_BINS = 15
 # selection, whose figures are those of the log.
 FACTS = {
     "audit", "shift", "class_prior", "selection", "train_images_per_s", "train_seconds", "data_loading_fraction", "epochs",
-    "saved_epoch", "n_parameters", "seed", "threads", "verdict", "version", "initial_weights",
+    "saved_epoch", "n_parameters", "seed", "threads", "verdict", "version", "warning", "initial_weights",
 }
 
 

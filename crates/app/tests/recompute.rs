@@ -15,7 +15,7 @@ use crate::program::{roentgen, text, train, write_images};
 const TOLERANCE: f64 = 1e-9;
 const CLASSES: [&str; 2] = ["ill", "well"];
 /// What a run is, not how good its model is.
-const FACTS: [&str; 12] = [
+const FACTS: [&str; 13] = [
     "class_prior",
     "selection",
     "train_images_per_s",
