@@ -107,7 +107,7 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), Train
     if let Some(audit) = &metrics.audit {
         screen.field("audit", &audit.verdict);
     } else if run.config.audit {
-        screen.field("audit", "left out, for the training was short or the images are few; `roentgen audit` checks for shortcuts");
+        screen.field("audit", "left out, because the training was short or the images are few; `roentgen audit` checks for shortcuts");
     }
     if let Some(calibration) = &metrics.calibration {
         show_calibration(screen, calibration);

@@ -121,8 +121,8 @@ impl Sets {
         Self { folder, known: Mutex::default(), unused: UnusedSet::default() }
     }
 
-    /// Makes an empty set. Its name is none of `in_use`, which also has those of removed sets that a run was trained on: the page of
-    /// that model would take the new set for its training set.
+    /// Makes an empty set with a name that is not in `in_use`. Names of removed sets on which a run was trained are in use, too,
+    /// since the page of its model would take the new set for its training set.
     pub(super) fn create(&self, given_title: &str, in_use: &BTreeSet<String>) -> Result<SetInfo, Problem> {
         let mut title = title(given_title).map_err(refused)?;
         if title.is_empty() {
