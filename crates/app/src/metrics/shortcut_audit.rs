@@ -75,6 +75,38 @@ pub(crate) struct Audit {
     pub n_leaked: usize,
 }
 
+/// Why a run has no audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoAudit {
+    /// The settings switch it off.
+    SwitchedOff,
+    /// There is no image to evaluate on.
+    NothingToCheck,
+    /// A class has too few training images to fit on.
+    FewTrainingImages,
+    /// It would take too long compared with the training.
+    ShortTraining,
+}
+
+impl NoAudit {
+    /// The reason, and what to do, for a user who did not switch it off.
+    #[must_use]
+    pub(crate) fn in_words(self) -> Option<&'static str> {
+        match self {
+            Self::SwitchedOff => None,
+            Self::NothingToCheck => Some(
+                "left out, because there is no image to check: those of --test, and those that leaked, are not checked",
+            ),
+            Self::FewTrainingImages => Some(
+                "left out, because a class has too few training images; `roentgen audit` checks for shortcuts",
+            ),
+            Self::ShortTraining => {
+                Some("left out, because the training was short; `roentgen audit` checks for shortcuts")
+            }
+        }
+    }
+}
+
 impl Probe {
     /// From the predictions of a classifier; `groups` are those of images that belong together.
     #[must_use]

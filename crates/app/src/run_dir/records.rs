@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::shortcut_audit::Audit;
+use crate::metrics::shortcut_audit::{Audit, NoAudit};
 use crate::metrics::test_metrics::TestMetrics;
 use crate::metrics::{MajorityBaseline, SubsetMetrics};
 use crate::model::calibration::Calibration;
@@ -81,6 +81,9 @@ pub(crate) struct Metrics {
     /// Whether the classes can be predicted without what the images are about; absent if it was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
+    /// Why it was not measured.
+    #[serde(skip)]
+    pub no_audit: Option<NoAudit>,
     pub train_images_per_s: f64,
     pub train_seconds: f64,
     /// Share of the training steps spent on making their batches.

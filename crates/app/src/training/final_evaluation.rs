@@ -104,6 +104,7 @@ pub(super) fn evaluate_final_model(
     bar.set_message("confidence intervals");
     let is_leaked: Vec<bool> =
         [&val, &test].into_iter().flatten().flat_map(|set| set.is_leaked.iter().copied()).collect();
+    let audit = quick_audit(run.config, run.data, &is_leaked, &both_predictions(&val, &test, card));
     let mut metrics = Metrics {
         verdict: String::new(),
         warning: warning(run)?,
@@ -118,7 +119,8 @@ pub(super) fn evaluate_final_model(
         selection: val.as_ref().map(|val| selection(val, run.class_priors, run.config.select)),
         test: test.as_ref().map(|test| test.test_metrics(&card.class_names)),
         shift: test_summary.and_then(|summary| Shift::of(&summary, card)),
-        audit: quick_audit(run.config, run.data, &is_leaked, &both_predictions(&val, &test, card)),
+        no_audit: audit.as_ref().err().copied(),
+        audit: audit.ok(),
         class_prior: run.class_priors.clone(),
         calibration: Calibration::new(card.temperature, run.class_priors, val.as_ref(), test.as_ref()),
         train_images_per_s: outcome.images_per_s,

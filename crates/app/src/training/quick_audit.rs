@@ -15,7 +15,7 @@ use super::linear_classifier::{self, LinearClassifier};
 use super::work::multiplications;
 use crate::config::TrainConfig;
 use crate::metrics::Predictions;
-use crate::metrics::shortcut_audit::{Audit, Probe, Probes};
+use crate::metrics::shortcut_audit::{Audit, NoAudit, Probe, Probes};
 use crate::model::inference::Evaluation;
 
 /// Side to which images are reduced for the linear classifiers, in pixels.
@@ -38,15 +38,16 @@ const INTERVAL_WORK: f64 = 1.5e6;
 const N_PROBES: f64 = 4.0;
 
 /// Audits the data of a run; `full_image` holds the predictions of its model for the validation set, then the test set, and
-/// `is_leaked` which of these images leaked. `None` if the settings switch it off, if there are too few images, or if it would
-/// take too long.
-#[must_use]
+/// `is_leaked` which of these images leaked.
+///
+/// # Errors
+/// The reason why there is no audit.
 pub(crate) fn quick_audit(
     config: &TrainConfig,
     data: &Dataset,
     is_leaked: &[bool],
     full_image: &Predictions,
-) -> Option<Audit> {
+) -> Result<Audit, NoAudit> {
     let is_leaked = &is_leaked[..n_checked(config, data)];
     let (not_leaked, fitted) = (indices_without(is_leaked), evenly_spaced(data.train.len(), MAX_FITTED));
     let evaluated: Vec<usize> =
@@ -55,8 +56,14 @@ pub(crate) fn quick_audit(
     let fitted = data.train.select(&fitted);
     let is_enough =
         fitted.class_counts(data.class_names.len()).into_iter().all(|count| count >= MIN_OF_CLASS);
-    if !config.audit || evaluated.is_empty() || !is_enough || share > MAX_SHARE {
-        return None;
+    let obstacles = [
+        (!config.audit, NoAudit::SwitchedOff),
+        (evaluated.is_empty(), NoAudit::NothingToCheck),
+        (!is_enough, NoAudit::FewTrainingImages),
+        (share > MAX_SHARE, NoAudit::ShortTraining),
+    ];
+    if let Some((_, reason)) = obstacles.into_iter().find(|(holds, _)| *holds) {
+        return Err(reason);
     }
     let n_leaked = is_leaked.len() - not_leaked.len();
     let full_image = full_image.only(&evaluated);
@@ -65,7 +72,7 @@ pub(crate) fn quick_audit(
     let full_image = Probe::new(&data.class_names, &full_image, groups.ids());
     let (squared_train, squared) = (fitted.squared(SIDE), evaluated.squared(SIDE));
     let masked = [Mask::BorderOnly, Mask::CentreBlanked];
-    let mut probes: Vec<Probe> = masked
+    let probes: Vec<Probe> = masked
         .par_iter()
         .map(|&mask| {
             let rows =
@@ -74,8 +81,8 @@ pub(crate) fn quick_audit(
         })
         .collect();
     let file_facts = file_facts_probe(&fitted, &evaluated, &data.class_names);
-    let (centre_blanked, border) = (probes.pop()?, probes.pop()?);
-    Some(Audit::new(Probes { full_image, border, centre_blanked, file_facts }, evaluated.len(), n_leaked))
+    let [border, centre_blanked]: [Probe; 2] = probes.try_into().expect("a probe for each mask");
+    Ok(Audit::new(Probes { full_image, border, centre_blanked, file_facts }, evaluated.len(), n_leaked))
 }
 
 /// The time of the audit over that of the training, by the multiplications of both.
@@ -163,6 +170,12 @@ mod tests {
 
     use super::*;
 
+    /// Why there is no audit of a training of an epoch; `is_leaked` is that of every image.
+    fn reason(config: TrainConfig, data: &Dataset, is_leaked: bool) -> Option<NoAudit> {
+        let config = TrainConfig { epochs: Some(1), ..config };
+        quick_audit(&config, data, &[is_leaked; 12], &Predictions::new(3)).err()
+    }
+
     #[test]
     fn the_audit_is_left_out_where_it_would_cost_more_than_a_tenth() {
         let phantom = PhantomOptions { train: 30, val: 6, test: 6, ..PhantomOptions::default() };
@@ -173,8 +186,20 @@ mod tests {
         };
         assert!(share(12, 64) < MAX_SHARE && share(1, 64) > share(2, 64));
         assert!(share(1, 8) > MAX_SHARE, "a run of a second");
-        let config = TrainConfig { epochs: Some(1), width: 8, ..TrainConfig::default() };
-        assert!(quick_audit(&config, &data, &[false; 12], &Predictions::new(3)).is_none());
+        let config = || TrainConfig { width: 8, ..TrainConfig::default() };
+        assert_eq!(reason(config(), &data, false), Some(NoAudit::ShortTraining));
+        assert_eq!(reason(config(), &data, true), Some(NoAudit::NothingToCheck));
+        let switched_off = TrainConfig { audit: false, ..config() };
+        assert_eq!(reason(switched_off, &data, false), Some(NoAudit::SwitchedOff));
+    }
+
+    #[test]
+    fn few_training_images_are_a_reason_of_their_own() {
+        let phantom = PhantomOptions { train: 12, val: 6, test: 6, ..PhantomOptions::default() };
+        let data = phantom_dataset(&phantom, &LoadOptions::default(), &silent).expect("films");
+        let found = reason(TrainConfig::default(), &data, false).expect("four films of each class");
+        assert_eq!(found, NoAudit::FewTrainingImages);
+        assert!(found.in_words().is_some_and(|text| !text.contains("short;")), "{found:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use roentgen_tensor::lanes::INSTRUCTION_SET;
 use super::epochs::Run;
 use crate::data_loading::medical::is_medical;
 use crate::metrics::CalibrationMetrics;
+use crate::metrics::shortcut_audit::NoAudit;
 use crate::model::assumed_prior::AssumedPrior;
 use crate::model::calibration::Calibration;
 use crate::model::instruction_sets::InstructionSets;
@@ -104,10 +105,9 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), Train
     if let Some(shift) = metrics.shift.as_ref().filter(|shift| shift.detected) {
         screen.field("SHIFT", &shift.of_test_set_in_words());
     }
-    if let Some(audit) = &metrics.audit {
-        screen.field("audit", &audit.verdict);
-    } else if run.config.audit {
-        screen.field("audit", "left out, because the training was short or the images are few; `roentgen audit` checks for shortcuts");
+    let left_out = || metrics.no_audit.and_then(NoAudit::in_words);
+    if let Some(text) = metrics.audit.as_ref().map(|audit| audit.verdict.as_str()).or_else(left_out) {
+        screen.field("audit", text);
     }
     if let Some(calibration) = &metrics.calibration {
         show_calibration(screen, calibration);
