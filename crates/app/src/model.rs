@@ -22,6 +22,7 @@ pub(crate) mod ood;
 mod packed_numbers;
 pub(crate) mod predicted_set;
 pub(crate) mod shift;
+pub(crate) mod temperature_limits;
 pub(crate) mod tensors;
 mod torch_file;
 pub(crate) mod trained_model;

@@ -11,10 +11,8 @@ use crate::metrics::{CalibrationMetrics, softmax};
 use crate::model::class_priors::ClassPriors;
 use crate::model::inference::Evaluation;
 use crate::model::predicted_set::PredictedSet;
+use crate::model::temperature_limits::{MAX_INVERSE, MIN_INVERSE};
 
-/// Bounds on `1 / temperature`.
-const MIN_INVERSE: f64 = 0.05;
-const MAX_INVERSE: f64 = 5.0;
 /// Standard deviation of the logarithm of the temperature before any image is known: most networks are calibrated by a
 /// factor between 1/2 and 3 (Guo et al. 2017, figure 2 and after). With hundreds of images it no longer matters; without
 /// it, a small validation set without a mistake would lead to the temperature 0.
@@ -105,6 +103,7 @@ mod tests {
     use roentgen_tensor::rng::{CounterRng, Purpose};
 
     use super::*;
+    use crate::model::temperature_limits::is_at_limit;
 
     /// Images whose labels are drawn from the probabilities of their logits, which are then multiplied by `scale`.
     fn with_scaled_logits(scale: f32, n: usize) -> Evaluation {
@@ -128,6 +127,7 @@ mod tests {
         for scale in [0.5, 1.0, 3.0] {
             let found = fit(&with_scaled_logits(scale, 4_000), None);
             assert!((found / f64::from(scale) - 1.0).abs() < 0.08, "{found} for {scale}");
+            assert!(!is_at_limit(found), "{found}");
         }
     }
 
@@ -139,6 +139,20 @@ mod tests {
             |temperature: f64| CalibrationMetrics::new(&overconfident.predictions(temperature), None).ece;
         assert!(error(temperature) < Some(0.03) && error(1.0) > Some(0.1), "{:?}", error(temperature));
         assert!(overconfident.predictions(1.0).pairs().eq(overconfident.predictions(temperature).pairs()));
+    }
+
+    #[test]
+    fn a_search_without_a_minimum_ends_at_a_limit() {
+        let fitted = |n: usize, logits: [f32; 2]| {
+            let mut evaluation = Evaluation::new(2);
+            (0..n).for_each(|_| evaluation.add(0, &logits));
+            fit(&evaluation, None)
+        };
+        // Each is certain and wrong; each is right and nearly undecided.
+        let (wrong, undecided) = (fitted(10, [0.0, 1000.0]), fitted(10_000, [0.01, 0.0]));
+        assert!((wrong - 20.0).abs() < 1e-6 && is_at_limit(wrong), "{wrong}");
+        assert!((undecided - 0.2).abs() < 1e-6 && is_at_limit(undecided), "{undecided}");
+        assert!(![0.21, 1.0, 19.9].into_iter().any(is_at_limit));
     }
 
     #[test]

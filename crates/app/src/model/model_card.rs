@@ -16,6 +16,7 @@ use crate::model::inference::Preprocessing;
 use crate::model::instruction_sets::InstructionSets;
 use crate::model::observation::vector_length;
 use crate::model::ood::OodDetector;
+use crate::model::temperature_limits::is_at_limit;
 use crate::model::training_digests::TrainingDigests;
 
 /// Version of the layout of the file; a reader rejects others.
@@ -163,7 +164,8 @@ impl ModelCard {
     /// What its probabilities are, in plain words.
     #[must_use]
     pub(crate) fn meaning_of_probability(&self) -> &'static str {
-        if self.trained_on.as_ref().is_some_and(|trained_on| trained_on.n_val > 0) {
+        let has_val = self.trained_on.as_ref().is_some_and(|trained_on| trained_on.n_val > 0);
+        if has_val && !is_at_limit(self.temperature) {
             self.prior.meaning_of_probability()
         } else {
             "The probabilities are not calibrated: of 100 answers with 80 %, fewer than 80 may be right."

@@ -8,6 +8,7 @@ use super::input::{MANY_CLASSES, ReportInput};
 use super::metric_tables::{confusion_table, metric_tables};
 use super::plot::{Axis, Series, SeriesStyle, Tip, plot};
 use crate::metrics::Scorer;
+use crate::model::temperature_limits::is_at_limit;
 use crate::terminal::screen::counted;
 
 /// ROC curves at most; more could not be told apart by colour.
@@ -36,7 +37,11 @@ pub(super) fn test_section(input: &ReportInput<'_>) -> Markup {
         div.plots { (roc_plot(names, &scorer)) (reliability_plot(&scorer)) }
         @if let Some(calibration) = &metrics.calibration {
             p.soft { "Calibration: logits are divided by the temperature " (format!("{:.2}", calibration.temperature))
-                ", fitted on the validation set." }
+                ", fitted on the validation set."
+                @if is_at_limit(calibration.temperature) {
+                    " This is a limit of the search, which found no minimum of the loss: the probabilities are not calibrated."
+                }
+            }
         }
         @if let Some(words) = input.model.card.prior.in_words() { p.soft { "Class prior: " (words) "." } }
         @if test.test_deduplicated.is_some() {

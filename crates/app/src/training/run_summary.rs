@@ -15,6 +15,7 @@ use crate::model::calibration::Calibration;
 use crate::model::instruction_sets::InstructionSets;
 use crate::model::model_file::Initialisation;
 use crate::model::ood::OodDetector;
+use crate::model::temperature_limits::is_at_limit;
 use crate::report::leaky_val_in_words;
 use crate::run_dir::file_names::{MODEL, REPORT};
 use crate::run_dir::records::Metrics;
@@ -110,7 +111,8 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), Train
         screen.field("audit", text);
     }
     if let Some(calibration) = &metrics.calibration {
-        show_calibration(screen, calibration);
+        let (label, text) = calibration_in_words(calibration);
+        screen.field(label, &text);
     }
     let took = duration(Duration::from_secs_f64(metrics.train_seconds));
     screen.field("trained", &format!("in {took} at {:.0} images/s", metrics.train_images_per_s));
@@ -129,14 +131,42 @@ pub(super) fn show_rejection(screen: &Screen, detector: Option<&OodDetector>) {
     }
 }
 
-fn show_calibration(screen: &Screen, calibration: &Calibration) {
+/// The calibration, with its label.
+fn calibration_in_words(calibration: &Calibration) -> (&'static str, String) {
     let Calibration { temperature, val, .. } = calibration;
     let ece = |metrics: &CalibrationMetrics| metrics.ece_debiased.unwrap_or(f64::NAN);
-    let text = format!(
-        "temperature {temperature:.2}, fitted on the validation set; its calibration error without bias is {:.3} \
-         (before: {:.3})",
-        ece(&val.after),
-        ece(&val.before)
-    );
-    screen.field("calibrated", &text);
+    let effect =
+        format!("calibration error without bias is {:.3} (before: {:.3})", ece(&val.after), ece(&val.before));
+    if is_at_limit(*temperature) {
+        let text = format!(
+            "the probabilities are not calibrated: the search for a temperature found no minimum of the validation loss and \
+             ended at its limit {temperature:.2}; the {effect}"
+        );
+        return ("WARNING", text);
+    }
+    ("calibrated", format!("temperature {temperature:.2}, fitted on the validation set; its {effect}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Predictions;
+    use crate::model::calibration::BeforeAfter;
+
+    #[test]
+    fn a_temperature_at_a_limit_is_not_called_calibrated() {
+        let mut predictions = Predictions::new(2);
+        (0..4).for_each(|label| predictions.add(label % 2, [1.0, 0.0].into_iter()));
+        let metrics = CalibrationMetrics::new(&predictions, None);
+        let words = |temperature: f64| {
+            let val = BeforeAfter { n: 4, before: metrics, after: metrics };
+            calibration_in_words(&Calibration { temperature, val, test: None })
+        };
+        let (label, text) = words(1.33);
+        assert!(label == "calibrated" && text.starts_with("temperature 1.33, fitted"), "{label} {text}");
+        for limit in [20.0, 0.2] {
+            let (label, text) = words(limit);
+            assert!(label == "WARNING" && text.contains("not calibrated"), "{label} {text}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use roentgen_data::{
 
 use super::super::assumed_prior::AssumedPrior;
 use super::super::instruction_sets::InstructionSets;
-use super::super::model_card::FORMAT;
+use super::super::model_card::{FORMAT, TrainedOn};
 use super::super::observation::observe;
 use super::super::ood::OodDetector;
 use super::*;
@@ -222,6 +222,16 @@ fn a_card_that_does_not_fit_is_rejected() {
         let text = rejection(&with_card(|card| card.class_names[class] = name.into()));
         assert!(text.contains("the same name, or one has none"), "{class} {name:?}: {text}");
     }
+}
+
+#[test]
+fn probabilities_are_not_called_calibrated_where_no_temperature_was_found() {
+    let trained_on = TrainedOn { data: "films".into(), n_train: 90, n_val: 10 };
+    let meaning = |temperature: f64| {
+        ModelCard { temperature, trained_on: Some(trained_on.clone()), ..card() }.meaning_of_probability()
+    };
+    assert!(meaning(1.25).starts_with("The probabilities are calibrated"), "{}", meaning(1.25));
+    assert!(meaning(20.0).starts_with("The probabilities are not calibrated"), "{}", meaning(20.0));
 }
 
 #[test]
