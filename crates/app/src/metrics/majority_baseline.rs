@@ -37,4 +37,10 @@ impl MajorityBaseline {
         let exceeded = accuracy_interval.is_some_and(|[low, _]| low > accuracy);
         Some(Self { class: class.to_owned(), accuracy, exceeded })
     }
+
+    /// Whether a model whose accuracy has this interval is significantly worse: the interval is below.
+    #[must_use]
+    pub(crate) fn is_missed(&self, accuracy_interval: Option<Interval>) -> bool {
+        accuracy_interval.is_some_and(|[_, high]| high < self.accuracy)
+    }
 }

@@ -101,8 +101,13 @@ fn not_exceeded_sentence(main: &SubsetMetrics, baseline: &MajorityBaseline) -> S
         ),
         _ => String::new(),
     };
+    let is = if baseline.is_missed(main.accuracy().interval) {
+        "is significantly worse"
+    } else {
+        "is not significantly better"
+    };
     format!(
-        "The accuracy of the model, {}, is not significantly better than that of always predicting the most frequent class, {}.{distinguishes}",
+        "The accuracy of the model, {}, {is} than that of always predicting the most frequent class, {}.{distinguishes}",
         percent(confusion.accuracy()),
         percent(baseline.accuracy)
     )
@@ -297,9 +302,12 @@ mod tests {
         };
         let said = sentence(28, 40);
         assert!(
-            said.starts_with("The accuracy of the model, 93.0 %, is not") && said.contains(", 95.0 %."),
+            said.starts_with("The accuracy of the model, 93.0 %, is significantly worse")
+                && said.contains(", 95.0 %."),
             "{said}"
         );
+        let said_of_fewer = sentence(28, 30);
+        assert!(said_of_fewer.contains("94.7 %, is not significantly better"), "{said_of_fewer}");
         assert!(said.ends_with("its balanced accuracy is 93.2 %, that of a guess 50.0 %."), "{said}");
         assert!(!sentence(0, 0).contains("distinguish"));
     }

@@ -121,8 +121,13 @@ impl Saved {
     fn not_better_than_constant(&self, figures: &Figures) -> Option<String> {
         let saved = self.majority_baseline.clone();
         let baseline = saved.or_else(|| figures.majority_baseline()).filter(|baseline| !baseline.exceeded)?;
+        let is = if baseline.is_missed(figures.accuracy_interval) {
+            "is clearly worse"
+        } else {
+            "is not clearly better"
+        };
         Some(format!(
-            "Its accuracy, {}, is not clearly better than that of always answering {}: {}.",
+            "Its accuracy, {}, {is} than that of always answering {}: {}.",
             percent(figures.accuracy),
             baseline.class,
             percent(baseline.accuracy)
@@ -196,6 +201,7 @@ mod tests {
         );
         warns(&json!({ "val": good() }), &["used to choose the model"]);
         warns(&json!({ "val": null, "test": figures(40, 18) }), &["55.0 %, is not clearly better"]);
+        warns(&json!({ "val": null, "test": figures(40, 30) }), &["25.0 %, is clearly worse"]);
         warns(&json!({ "val": null }), &["trained on all images"]);
         warns(&json!({ "val": good(), "test": good(), "n_leaked": 40 }), &["Every test image"]);
         warns(&json!({ "val": good(), "n_leaked_val": 40 }), &["no test set", "Every validation image"]);
