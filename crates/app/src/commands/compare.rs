@@ -220,13 +220,15 @@ impl Comparison {
         ]
     }
 
-    /// The result of the test in one sentence.
+    /// The result of the test, which is one of the accuracies alone, in one sentence.
     pub(crate) fn verdict(&self) -> String {
         let [first, second] = self.only_correct;
         let better = if second > first { "second" } else { "first" };
         let verdict = match (self.significant, first == second) {
-            (true, _) => format!("the {better} run is significantly better"),
-            (false, false) => format!("the {better} run is better, but the difference is not significant"),
+            (true, _) => format!("the accuracy of the {better} run is significantly higher"),
+            (false, false) => {
+                format!("the accuracy of the {better} run is higher, but the difference is not significant")
+            }
             (false, true) => "both runs predict equally many images correctly".to_owned(),
         };
         let test = match (self.n_patients, self.n_groups) {
@@ -322,6 +324,8 @@ mod tests {
             assert!((low + other_high).abs() < 1e-9 && (high + other_low).abs() < 1e-9, "{swapped:?}");
             let found = (contains_zero(&comparison), !comparison.significant);
             assert_eq!(found, (has_no_difference, has_no_difference), "{comparison:?}");
+            let verdict = comparison.verdict();
+            assert!(verdict.starts_with("the accuracy of the"), "{verdict}");
         }
     }
 
