@@ -100,8 +100,13 @@ fn show(screen: &Screen, audit: &Audit, config: &TrainConfig, data: &Dataset) {
     let left_out = match audit.n_leaked {
         0 => String::new(),
         n => {
-            let or_patients = if has_patients { " or their patients" } else { "" };
-            format!("; {n} left out because they{or_patients} also occur in an earlier set")
+            let also_occur = match (n, has_patients) {
+                (1, true) => "it or its patient also occurs",
+                (1, false) => "it also occurs",
+                (_, true) => "they or their patients also occur",
+                (_, false) => "they also occur",
+            };
+            format!("; {n} left out because {also_occur} in an earlier set")
         }
     };
     let image = if config.test.is_some() { "validation image" } else { "image" };

@@ -20,7 +20,7 @@ use crate::model::model_file;
 use crate::model::predicted_set::PredictedSet;
 use crate::model::shift::Shift;
 use crate::run_dir::records::Rejected;
-use crate::terminal::screen::Screen;
+use crate::terminal::screen::{Screen, by_number, counted};
 use crate::terminal::tables;
 
 /// The arguments of `roentgen evaluate`.
@@ -115,22 +115,38 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
 const LIMITS: &str = "In data other than those of the training, only equal pixels are recognised: not near-duplicates of training \
                       images, and not patients of the training set";
 
+/// What so many images are that the model file has digests of.
+fn are_seen(n: usize) -> &'static str {
+    by_number(
+        n,
+        "is a training or validation image of the model",
+        "are training or validation images of the model",
+    )
+}
+
+/// What so many other images are that leaked.
+fn are_alike(n: usize) -> &'static str {
+    by_number(
+        n,
+        "is a near-duplicate of an image, or an image of a patient, in the other sets",
+        "are near-duplicates of images, or images of patients, in the other sets",
+    )
+}
+
 /// Shows how many test images leaked: the same number that the figures leave out, and how they were recognised; and where more
 /// may have.
 fn show_leakage(screen: &Screen, card: &ModelCard, n_seen: Option<usize>, is_leaked: &[bool], is_own: bool) {
     let (n_test, n_leaked) = (is_leaked.len(), is_leaked.iter().filter(|&&is_leaked| is_leaked).count());
     if n_leaked > 0 {
         let n_others = n_leaked - n_seen.unwrap_or(0);
+        let images = counted(n_test, "test image");
         let by = match (n_seen.unwrap_or(0), n_others) {
-            (n_seen, 0) => {
-                format!("{n_seen} of {n_test} test images are training or validation images of the model")
-            }
-            (0, _) => format!(
-                "{n_leaked} of {n_test} test images are near-duplicates of images, or images of patients, in the other sets"
-            ),
+            (n_seen, 0) => format!("{n_seen} of {images} {}", are_seen(n_seen)),
+            (0, _) => format!("{n_leaked} of {images} {}", are_alike(n_leaked)),
             (n_seen, n_others) => format!(
-                "{n_leaked} of {n_test} test images: {n_seen} are training or validation images of the model, and \
-                 {n_others} are near-duplicates of images, or images of patients, in the other sets"
+                "{n_leaked} of {images}: {n_seen} {}, and {n_others} {}",
+                are_seen(n_seen),
+                are_alike(n_others)
             ),
         };
         let rest = if n_leaked < n_test { "" } else { "; none are left" };

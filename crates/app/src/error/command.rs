@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::terminal::screen::{by_number, counted};
+
 /// Why a command did not finish.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
@@ -13,7 +15,15 @@ pub enum CommandError {
         path: PathBuf,
     },
     /// `predict`: some files have no prediction; there are predictions for the others.
-    #[error("{n_failed} of {n} files have no prediction; each is listed with its reason")]
+    #[error(
+        "{n_failed} of {} {}",
+        counted(*n, "file"),
+        by_number(
+            *n_failed,
+            "has no prediction; it is listed with its reason",
+            "have no prediction; each is listed with its reason"
+        )
+    )]
     NotAllRead {
         /// Files without a prediction.
         n_failed: usize,
@@ -118,5 +128,18 @@ impl CommandError {
             | Self::AllLeaked { .. }
             | Self::NoRate => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_without_a_prediction_are_counted_in_good_grammar() {
+        let text = |n_failed, n| CommandError::NotAllRead { n_failed, n }.to_string();
+        assert_eq!(text(1, 1), "1 of 1 file has no prediction; it is listed with its reason");
+        assert_eq!(text(1, 3), "1 of 3 files has no prediction; it is listed with its reason");
+        assert_eq!(text(2, 3), "2 of 3 files have no prediction; each is listed with its reason");
     }
 }

@@ -10,7 +10,7 @@ use crate::metrics::test_metrics::TestMetrics;
 use crate::metrics::{MajorityBaseline, SubsetMetrics, WIDE_INTERVAL};
 use crate::run_dir::records::Metrics;
 use crate::terminal::figures::percent;
-use crate::terminal::screen::counted;
+use crate::terminal::screen::{by_number, counted};
 
 /// Of a run from weights that were trained, themselves or through other models, on images that no file lists.
 pub(crate) const UNKNOWN_TRAINING_IMAGES: &str = "the training images of the initial weights are not all known; they may include \
@@ -200,10 +200,13 @@ fn leakage_remark(input: &ReportInput<'_>) -> Markup {
     html! {
         @if let Some(TestMetrics { n_leaked, test, test_deduplicated, .. }) = leaky {
             p.remark.bad {
-                (counted(*n_leaked, "test image")) @if patients.is_some() { " or their patients" } " also occur in the training or validation set"
+                (counted(*n_leaked, "test image"))
+                @if patients.is_some() { (by_number(*n_leaked, " or its patient", " or their patients")) }
+                (by_number(*n_leaked, " also occurs", " also occur")) " in the training or validation set"
                 @if input.config.init.is_some() { ", or in those of the initial model" } ". "
                 @if test_deduplicated.is_some() {
-                    "The metrics above, the confusion matrix and the curves leave them out. On all "
+                    "The metrics above, the confusion matrix and the curves leave " (by_number(*n_leaked, "it", "them"))
+                    " out. On all "
                     (test.confusion.n()) " test images the accuracy is " (percent(test.confusion.accuracy())) "."
                 } @else {
                     "No other image is left, so the metrics say nothing about other images."
@@ -237,10 +240,12 @@ fn no_leakage_in_words(patients: Option<&Patients>) -> String {
 
 /// How many validation images leaked, and what that does to the metrics of the run.
 pub(crate) fn leaky_val_in_words(metrics: &Metrics, config: &TrainConfig) -> String {
+    let n = metrics.n_leaked_val;
+    let them = by_number(n, "it", "them");
     let consequence = match (&metrics.test, &metrics.val, &metrics.val_deduplicated) {
-        (Some(_), ..) => "The test metrics do not count them".to_owned(),
+        (Some(_), ..) => format!("The test metrics do not count {them}"),
         (None, Some(all), Some(_)) => format!(
-            "The result leaves them out; on all {} validation images the accuracy is {}",
+            "The result leaves {them} out; on all {} validation images the accuracy is {}",
             all.confusion.n(),
             percent(all.confusion.accuracy())
         ),
@@ -248,9 +253,11 @@ pub(crate) fn leaky_val_in_words(metrics: &Metrics, config: &TrainConfig) -> Str
     };
     let or_initial = if config.init.is_some() { ", or in that of the initial model" } else { "" };
     format!(
-        "{} or their patients also occur in the training set{or_initial}. {consequence}. The epoch was chosen, and the probabilities calibrated, \
-         on all of them: take these images out of one of the two sets",
-        counted(metrics.n_leaked_val, "validation image")
+        "{} {} in the training set{or_initial}. {consequence}. The epoch was chosen, and the probabilities calibrated, on {} out of one \
+         of the two sets",
+        counted(n, "validation image"),
+        by_number(n, "or its patient also occurs", "or their patients also occur"),
+        by_number(n, "it too: take this image", "all of them: take these images")
     )
 }
 

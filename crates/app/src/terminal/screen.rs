@@ -228,6 +228,12 @@ pub(crate) fn counted(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
+/// The words that follow a number of things: `of_one` after 1, otherwise `of_many`.
+#[must_use]
+pub(crate) fn by_number(number: usize, of_one: &'static str, of_many: &'static str) -> &'static str {
+    if number == 1 { of_one } else { of_many }
+}
+
 /// A number of bytes, in MiB or GiB.
 #[must_use]
 pub(crate) fn mebibytes(bytes: u64) -> String {

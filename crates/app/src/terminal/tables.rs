@@ -105,15 +105,15 @@ fn accuracy_of(metrics: &SubsetMetrics) -> String {
 /// How many of the main images `predict` would reject, and the accuracy with and without them.
 fn rejection_line(metrics: &TestMetrics, n_rejected: usize) -> String {
     let main = metrics.main();
-    let n = main.confusion.n();
+    let images = counted(main.confusion.n() as usize, "test image");
     match &metrics.test_accepted {
         Some(accepted) => format!(
-            "{n_rejected} of {n} test images would be rejected; without them {}, with them {}",
+            "{n_rejected} of {images} would be rejected; without them {}, with them {}",
             accuracy_of(accepted),
             accuracy_of(main)
         ),
-        None if n_rejected == 0 => format!("none of {n} test images would be rejected"),
-        None => format!("all {n} test images would be rejected"),
+        None if n_rejected == 0 => format!("none of {images} would be rejected"),
+        None => format!("all {images} would be rejected"),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::model::temperature_limits::is_at_limit;
 use crate::report::leaky_val_in_words;
 use crate::run_dir::file_names::{MODEL, REPORT};
 use crate::run_dir::records::Metrics;
-use crate::terminal::screen::{Screen, counted, duration, thousands};
+use crate::terminal::screen::{Screen, by_number, counted, duration, thousands};
 use crate::terminal::tables;
 use crate::training::error::TrainingError;
 
@@ -34,10 +34,12 @@ pub(super) fn show_initial_weights(screen: &Screen, path: &Path, start: &Initial
     screen.field("weights", &format!("from {}{prefix}{classifier}", path.display()));
 }
 
-/// How many of the images of a set are those of the model of `--init`: what they are there.
-pub(super) fn show_leakage_by_init(screen: &Screen, set: &str, [n_leaked, n]: [usize; 2], are: &str) {
+/// How many of the images of a set are those of the model of `--init`; there they are `what`.
+pub(super) fn show_leakage_by_init(screen: &Screen, set: &str, [n_leaked, n]: [usize; 2], what: &str) {
     if n_leaked > 0 {
-        let text = format!("{n_leaked} of {n} {set} images are {are} images of the model of --init");
+        let images = counted(n, &format!("{set} image"));
+        let (are, plural) = (by_number(n_leaked, "is a", "are"), by_number(n_leaked, "", "s"));
+        let text = format!("{n_leaked} of {images} {are} {what} image{plural} of the model of --init");
         screen.field("LEAKAGE", &text);
     }
 }

@@ -15,7 +15,7 @@ use crate::error::AppError;
 use crate::report::{self, sentence};
 use crate::serve::page_words::without_flags;
 use crate::terminal::figures::colour_word;
-use crate::terminal::screen::{counted, duration, mebibytes};
+use crate::terminal::screen::{by_number, counted, duration, mebibytes};
 
 /// Classes and images of each that are shown.
 const MAX_CLASSES: usize = 24;
@@ -157,8 +157,11 @@ fn bad_files(config: &TrainConfig, findings: &Findings) -> Option<Remark> {
         (format!("{path}: {}", without_flags(&bad.reason)), path)
     };
     (n > 0).then(|| {
-        let text =
-            format!("{} cannot be read. Repair or remove them, or train without them.", counted(n, "file"));
+        let them = by_number(n, "it", "them");
+        let text = format!(
+            "{} cannot be read. Repair or remove {them}, or train without {them}.",
+            counted(n, "file")
+        );
         Remark::of_files(text, findings.bad.iter().map(item).collect())
     })
 }
@@ -169,9 +172,10 @@ fn warnings(data: &Dataset) -> Vec<Remark> {
     let conflicts = conflicts(data);
     if !conflicts.is_empty() {
         let text = format!(
-            "{} of equal or nearly equal images are in more than one class. At most one of the classes is right: remove the \
+            "{} of equal or nearly equal images {} in more than one class. At most one of the classes is right: remove the \
              image from the others.",
-            counted(conflicts.len(), "group")
+            counted(conflicts.len(), "group"),
+            by_number(conflicts.len(), "is", "are")
         );
         let images = conflicts.iter().enumerate().flat_map(|(group, images)| {
             images.iter().map(move |image| {

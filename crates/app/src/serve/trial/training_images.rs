@@ -21,7 +21,7 @@ use crate::report::thumbnail;
 use crate::serve::loaded_model::LoadedModel;
 use crate::serve::runs::RunEntry;
 use crate::terminal::foreign_text::error_line;
-use crate::terminal::screen::counted;
+use crate::terminal::screen::{by_number, counted};
 
 /// Most training images of a model.
 const MAX_IMAGES: usize = 50_000;
@@ -200,9 +200,12 @@ impl TrainingCache {
             });
             let note = (n_others > 0).then(|| {
                 let images = counted(n_others, "image");
-                format!(
-                    "{images} in the folder of the training are new or have changed since, and are left out."
-                )
+                let are = by_number(
+                    n_others,
+                    "is new or has changed since, and is left out",
+                    "are new or have changed since, and are left out",
+                );
+                format!("{images} in the folder of the training {are}.")
             });
             let (loaded, class_names) = (Arc::clone(loaded), data.class_names);
             Ok(TrainingImages { loaded, set, class_names, neighbours, note })
