@@ -46,6 +46,10 @@ fn a_run_starts_from_the_weights_of_another_one() {
             &["--width", "16", "--init", "first"][..],
             "cannot start from the weights of first: its model has width 8 and not 16; add --width 8",
         ),
+        (
+            &["--width", "8", "--channels", "rgb", "--init", "first"],
+            "its model sees grey images and not colour ones; add --channels grey",
+        ),
         (&["--init", "missing"], "cannot read the model missing"),
         (&["--init", "data/ill/film00.png"], "not a whole safetensors file"),
     ] {

@@ -249,7 +249,10 @@ fn check_sizes(model: &ResNet9, file: &SafeTensors<'_>, prefix: &str) -> Result<
     }
     if c_in != c_in_file && [1, 3].contains(&c_in_file) {
         let [found, expected] = [c_in_file, c_in].map(colour_word);
-        return Err(format!("its model sees {found} images and not {expected} ones"));
+        let choice = if c_in_file == 1 { "grey" } else { "rgb" };
+        return Err(format!(
+            "its model sees {found} images and not {expected} ones; add --channels {choice}"
+        ));
     }
     Ok(())
 }
