@@ -105,7 +105,7 @@ enum Command {
     Describe(DescribeArgs),
     /// Suggest a learning rate, by the learning rate range test.
     LrFind(LrFindArgs),
-    /// Compare two runs on the same test images, and test whether the difference is significant.
+    /// Compare two runs on the same test images, and test whether their accuracies differ significantly.
     Compare(CompareArgs),
     /// Check images, train and try models in the browser of this machine.
     #[cfg(feature = "serve")]

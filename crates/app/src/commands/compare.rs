@@ -387,7 +387,10 @@ mod tests {
             change(&mut other[1]);
             pair(&first, &other).expect_err("they are not the same").to_string()
         };
-        assert!(reason_for(&|line| line.path = "2".into()).contains("only one of them was tested on 1"));
+        let other_image = |line: &mut RecordedPrediction| {
+            (line.path, line.digest) = ("2".to_owned(), Some("another".to_owned()));
+        };
+        assert!(reason_for(&other_image).contains("only one of them was tested on 1"));
         assert!(reason_for(&|line| line.path = "0".into()).contains("several images with the path 0"));
         assert!(
             reason_for(&|line| line.class = "well".into())
@@ -397,6 +400,35 @@ mod tests {
         assert!(other_pixels.contains("1 is not the same image in both"), "{other_pixels}");
         assert!(!other_pixels.contains("  "), "{other_pixels}");
         assert!(pair(&first, &first[..1]).is_err() && pair(&[], &[]).is_err());
+    }
+
+    #[test]
+    fn a_run_with_pseudonyms_is_compared_by_the_digests_of_its_images() {
+        let first: Vec<RecordedPrediction> = (0..6).map(|i| recorded(i, i % 2 == 0)).collect();
+        let renamed = |(i, line): (usize, RecordedPrediction)| RecordedPrediction {
+            path: format!("image {:05}.png", 6 - i),
+            ..line
+        };
+        let second = (0..6).map(|i| recorded(i, true)).enumerate().map(renamed);
+        let mut second: Vec<RecordedPrediction> = second.rev().collect();
+        let comparison = Comparison::of(&pair(&first, &second).expect("the same images"));
+        assert_eq!((comparison.n, comparison.only_correct), (6, [0, 3]));
+        assert!(comparison.is_same_by_digest);
+        second[0].digest = None;
+        let error = pair(&first, &second).expect_err("other paths").to_string();
+        assert!(error.contains("one of them has pseudonyms in place of paths"), "{error}");
+    }
+
+    #[test]
+    fn copies_of_an_image_with_other_paths_are_paired_by_their_class() {
+        let copy = |path: usize, class: &str| RecordedPrediction {
+            digest: Some("a".to_owned()),
+            class: class.to_owned(),
+            ..recorded(path, true)
+        };
+        let (first, second) = ([copy(0, "ill"), copy(1, "well")], [copy(2, "well"), copy(3, "ill")]);
+        assert!(pair(&first, &second).is_ok());
+        assert!(pair(&first, &[copy(2, "well"), copy(3, "well")]).is_err());
     }
 
     #[test]

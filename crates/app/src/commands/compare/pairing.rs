@@ -59,14 +59,14 @@ pub(super) fn pair(
     if let Some(path) = repeated(first).or(repeated(second)) {
         return different(format!("one of them has several images with the path {path}"));
     }
-    let by_path: HashMap<&str, &RecordedPrediction> =
-        second.iter().map(|line| (line.path.as_str(), line)).collect();
+    let is_same_by_digest = first.iter().chain(second).all(|line| line.digest.is_some());
+    let mut partners = Partners::new(second, is_same_by_digest);
     let (mut pairs, mut lines) = (Vec::with_capacity(first.len()), Vec::with_capacity(first.len()));
-    let (mut is_same_by_digest, mut leakage_is_known) = (true, true);
+    let mut leakage_is_known = true;
     let mut is_leaked = Vec::with_capacity(first.len());
     for a in first {
-        let Some(b) = by_path.get(a.path.as_str()) else {
-            return different(format!("only one of them was tested on {}", a.path));
+        let Some(b) = partners.take(a) else {
+            return Err(unpaired(a, first, second, is_same_by_digest));
         };
         if a.class != b.class {
             return different(format!(
@@ -74,23 +74,74 @@ pub(super) fn pair(
                 a.path, a.class, b.class
             ));
         }
-        match (&a.digest, &b.digest) {
-            (Some(a_digest), Some(b_digest)) if a_digest != b_digest => {
-                return different(format!("{} is not the same image in both", a.path));
-            }
-            (Some(_), Some(_)) => {}
-            _ => is_same_by_digest = false,
-        }
         let loss = |line: &RecordedPrediction| log_loss(line.probabilities[&line.class]);
         pairs.push(Pair {
             correct: [a.predicted == a.class, b.predicted == b.class],
             loss: [loss(a), loss(b)],
         });
-        lines.push([a, *b]);
+        lines.push([a, b]);
         leakage_is_known &= a.leaked.is_some() && b.leaked.is_some();
         is_leaked.push(a.leaked == Some(true) || b.leaked == Some(true));
     }
     Ok(PairedImages { pairs, groups: groups(&lines), is_same_by_digest, is_leaked, leakage_is_known })
+}
+
+/// The images of the second run that have no partner yet, by their digests, or by their paths where a line has no digest.
+struct Partners<'a> {
+    by_digest: bool,
+    of: HashMap<&'a str, Vec<&'a RecordedPrediction>>,
+}
+
+impl<'a> Partners<'a> {
+    fn new(lines: &'a [RecordedPrediction], by_digest: bool) -> Self {
+        let mut partners = Self { by_digest, of: HashMap::with_capacity(lines.len()) };
+        for line in lines {
+            let key = partners.key(line);
+            partners.of.entry(key).or_default().push(line);
+        }
+        partners
+    }
+
+    fn key<'l>(&self, line: &'l RecordedPrediction) -> &'l str {
+        line.digest.as_deref().filter(|_| self.by_digest).unwrap_or(&line.path)
+    }
+
+    /// The partner of a line: of several copies of an image the one with the same path, or else, as a run with `--pseudonyms` has
+    /// other paths, one of the same class.
+    fn take(&mut self, line: &RecordedPrediction) -> Option<&'a RecordedPrediction> {
+        let key = self.key(line);
+        let copies = self.of.get_mut(key)?;
+        let same_path = copies.iter().position(|copy| copy.path == line.path);
+        let at = same_path.or_else(|| copies.iter().position(|copy| copy.class == line.class)).unwrap_or(0);
+        let copy = *copies.get(at)?;
+        let is_same = copy.digest.is_none() || line.digest.is_none() || copy.digest == line.digest;
+        is_same.then(|| copies.remove(at))
+    }
+}
+
+/// Why the second run has no partner for a line of the first one.
+fn unpaired(
+    line: &RecordedPrediction,
+    first: &[RecordedPrediction],
+    second: &[RecordedPrediction],
+    by_digest: bool,
+) -> CommandError {
+    let has_pseudonyms = |lines: &[RecordedPrediction]| lines.iter().all(|line| is_pseudonym(&line.path));
+    if !by_digest && has_pseudonyms(first) != has_pseudonyms(second) {
+        return CommandError::PseudonymsInOne;
+    }
+    let path = &line.path;
+    let reason = match second.iter().any(|other| other.path == *path) {
+        true => format!("{path} is not the same image in both"),
+        false => format!("only one of them was tested on {path}"),
+    };
+    CommandError::NotComparable { reason }
+}
+
+/// Whether a path is one that `--pseudonyms` writes, such as `image 00042.png`.
+fn is_pseudonym(path: &str) -> bool {
+    let name = path.strip_prefix("image ").map(|name| name.split('.').next().unwrap_or(name));
+    name.is_some_and(|number| number.len() >= 5 && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Which images belong together, by the lines of both runs. Files of earlier versions have no groups, but equal images have equal
