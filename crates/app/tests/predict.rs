@@ -314,6 +314,24 @@ fn bad_files_are_named_and_the_others_predicted() {
 }
 
 #[test]
+fn folders_of_masks_are_left_out_of_a_folder_as_in_training() {
+    let folder = model();
+    let here = folder.path();
+    let film = films(here).into_iter().next().unwrap();
+    fs::create_dir_all(here.join("exam/Masks")).unwrap();
+    for name in ["exam/film.png", "exam/Masks/film.png"] {
+        fs::copy(&film, here.join(name)).unwrap();
+    }
+    let predicted = |path: &str| {
+        let output = roentgen(&["predict", "--model", "run", path, "--json"], here);
+        let has_note = text(&output.stderr).contains("left out 1 file in folders of masks");
+        (lines(&output.stdout).len(), has_note)
+    };
+    let found = ["exam", "exam/Masks", "exam/Masks/film.png"].map(predicted);
+    assert_eq!(found, [(1, true), (1, false), (1, false)]);
+}
+
+#[test]
 fn copies_inside_a_test_set_narrow_no_interval() {
     let folder = model();
     let here = folder.path();

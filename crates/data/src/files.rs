@@ -1,5 +1,6 @@
 //! Single images without classes and sets, for prediction.
 
+use std::ffi::OsStr;
 use std::fs::DirEntry;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,9 +17,10 @@ use crate::file_format::{FileFormat, has_image_extension, is_image_file};
 use crate::file_notes::{FileNote, KindCounts};
 use crate::image_file::ImageFile;
 use crate::image_set::{Entry, ImageSet};
-use crate::options::LoadOptions;
+use crate::options::{ClassMapping, LoadOptions};
 use crate::progress::{Progress, Stage};
 use crate::sample_bits::{self, UsedBits};
+use crate::source::{ClassLabels, is_mask_folder};
 use crate::system_entries::{is_found_below, is_system_entry};
 
 /// Where an image comes from.
@@ -217,6 +219,32 @@ pub fn find_all_files(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(found)
 }
 
+/// The files below `dir` without those in folders of masks, which training leaves out too, and how many these are. A folder that
+/// means one of the classes `class_names` has no masks. Where there is no image besides, no file is left out.
+#[must_use]
+pub fn without_masks(
+    files: Vec<PathBuf>,
+    dir: &Path,
+    class_names: &[String],
+    mapping: &ClassMapping,
+) -> (Vec<PathBuf>, usize) {
+    let labels = ClassLabels::new(class_names, mapping);
+    let is_of_masks = |folder: &OsStr| {
+        let name = folder.to_string_lossy();
+        is_mask_folder(&name) && labels.find(&name).is_none()
+    };
+    let is_mask = |file: &Path| {
+        let folders = file.strip_prefix(dir).ok().and_then(Path::parent);
+        folders.is_some_and(|folders| folders.iter().any(is_of_masks))
+    };
+    let others: Vec<PathBuf> = files.iter().filter(|file| !is_mask(file)).cloned().collect();
+    if !others.iter().any(|file| is_listed_image(file)) {
+        return (files, 0);
+    }
+    let n_masks = files.len() - others.len();
+    (others, n_masks)
+}
+
 /// Adds all files below `dir`, which is in the folder `root`.
 ///
 /// # Errors
@@ -304,6 +332,25 @@ mod tests {
             std::os::unix::fs::symlink(dir.path().join(target), data.join(link)).unwrap();
         }
         assert_eq!(find_all_files(&data).unwrap(), ["y", "z"].map(|link| data.join(link)));
+    }
+
+    #[test]
+    fn files_in_folders_of_masks_are_left_out_unless_these_are_classes_or_all_there_is() {
+        let dir = Path::new("masks");
+        let files: Vec<PathBuf> =
+            ["a.png", "Masks/a.png", "labels/1/a.png"].iter().map(|file| dir.join(file)).collect();
+        let left = |class_names: &[&str], mapping: &str, dir: &Path, files: &[PathBuf]| {
+            let class_names: Vec<String> = class_names.iter().map(|&name| name.to_owned()).collect();
+            let mapping = mapping.parse().expect("a mapping");
+            let (left, n_masks) = without_masks(files.to_vec(), dir, &class_names, &mapping);
+            assert_eq!(left.len() + n_masks, files.len());
+            left.len()
+        };
+        assert_eq!(left(&["ill", "well"], "ill=Covid", dir, &files), 1);
+        assert_eq!(left(&["ill", "masks"], "ill=Covid", dir, &files), 2);
+        assert_eq!(left(&["ill", "well"], "ill=labels", dir, &files), 2);
+        assert_eq!(left(&["ill", "well"], "ill=Covid", dir, &files[1..]), 2, "nothing else is there");
+        assert_eq!(left(&["ill", "well"], "ill=Covid", &dir.join("Masks"), &files[1..2]), 1);
     }
 
     #[test]

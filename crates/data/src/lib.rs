@@ -123,7 +123,7 @@ pub use file_facts::{FileFacts, ViewPosition};
 pub use file_notes::FileNote;
 pub use files::{
     FileCounts, ImageSource, LoadedFiles, find_all_files, find_files, image_extension, is_image,
-    is_image_name, is_listed_image, load_files,
+    is_image_name, is_listed_image, load_files, without_masks,
 };
 pub use groups::ImageGroups;
 pub use image_region::ImageRegion;

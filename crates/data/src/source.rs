@@ -18,6 +18,8 @@ mod npz;
 mod packed;
 mod set_names;
 
+pub(crate) use class_names::ClassLabels;
+pub(crate) use folder::is_mask_folder;
 pub(crate) use listing::{Content, Item, Listing};
 
 /// A format of data sets.

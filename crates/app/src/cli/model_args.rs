@@ -121,7 +121,7 @@ pub(super) struct PredictArgs {
     /// The model: a run folder, or a model.safetensors file. Leave it out if you use --model
     #[arg(value_name = "MODEL")]
     first: PathBuf,
-    /// Images (DICOM, png, jpeg and more), folders of images, or `-` for the standard input: one image, or a list of paths, one on a line
+    /// Images (DICOM, png, jpeg and more), folders of images (without the folders of masks in them), or `-` for the standard input: one image, or a list of paths, one on a line
     #[arg(value_name = "FILES", required_unless_present = "model")]
     rest: Vec<PathBuf>,
     /// Same as the argument MODEL

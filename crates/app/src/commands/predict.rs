@@ -5,7 +5,8 @@ use std::io::{self, Cursor, Read, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 
 use roentgen_data::{
-    FileCounts, ImageSource, LoadOptions, LoadedFiles, find_all_files, is_image, is_listed_image,
+    ClassMapping, FileCounts, ImageSource, LoadOptions, LoadedFiles, find_all_files, is_image,
+    is_listed_image, without_masks,
 };
 use serde::Serialize;
 
@@ -112,11 +113,18 @@ pub(crate) fn run(
 ) -> Result<(), AppError> {
     let model = model_file::read(model)?;
     let card = &model.card;
-    let sources = expand(inputs)?;
+    let (sources, n_masks) = expand(inputs, card)?;
     if card.ood_detector.is_none() {
         let text = "this model rejects no image and compares no batch with its validation images: it is not the final \
                     model of a run, or of an earlier version";
         screen.note("note", text);
+    }
+    if n_masks > 0 {
+        let left_out = counted(n_masks, "file");
+        let text = format!(
+            "left out {left_out} in folders of masks, as in training; name such a folder itself to predict its images"
+        );
+        screen.note("note", &text);
     }
     let bar = screen.bar(sources.len());
     bar.set_prefix("predicting");
@@ -227,9 +235,12 @@ pub(crate) fn predict_files(
     (results.collect(), counts)
 }
 
-/// All files of all inputs. Those that are no images, or missing, stay in the list, so that the output names them.
-fn expand(inputs: &[PathBuf]) -> Result<Vec<ImageSource>, AppError> {
-    let mut sources = Vec::new();
+/// All files of all inputs. Those that are no images, or missing, stay in the list, so that the output names them; those in folders
+/// of masks inside the inputs do not, and are counted.
+fn expand(inputs: &[PathBuf], card: &ModelCard) -> Result<(Vec<ImageSource>, usize), AppError> {
+    let mapping: Option<ClassMapping> = card.class_mapping.as_deref().and_then(|text| text.parse().ok());
+    let mapping = mapping.unwrap_or_default();
+    let (mut sources, mut n_masks) = (Vec::new(), 0);
     for input in inputs {
         if input.as_os_str() == STDIN {
             sources.extend(from_stream(stdin().lock())?);
@@ -238,12 +249,14 @@ fn expand(inputs: &[PathBuf]) -> Result<Vec<ImageSource>, AppError> {
             if !files.iter().any(|file| is_listed_image(file)) {
                 return Err(CommandError::NoImages { path: input.clone() }.into());
             }
+            let (files, n_masks_below) = without_masks(files, input, &card.class_names, &mapping);
+            n_masks += n_masks_below;
             sources.extend(files.into_iter().map(ImageSource::File));
         } else {
             sources.push(ImageSource::File(input.clone()));
         }
     }
-    Ok(sources)
+    Ok((sources, n_masks))
 }
 
 /// What comes through the standard input: either one image, or paths, one a line.

@@ -91,7 +91,7 @@ pub(super) fn check_mapping(path: &Path, found: &[String], mapping: &ClassMappin
 
 /// The label of each class by its name.
 #[derive(Debug)]
-pub(super) struct ClassLabels<'a> {
+pub(crate) struct ClassLabels<'a> {
     class_names: &'a [String],
     exact: HashMap<&'a str, usize>,
     /// By how the name looks; `None` if several classes look so.
@@ -101,7 +101,7 @@ pub(super) struct ClassLabels<'a> {
 
 impl<'a> ClassLabels<'a> {
     /// For the classes `class_names`, of which data may have the names that `mapping` renames.
-    pub(super) fn new(class_names: &'a [String], mapping: &'a ClassMapping) -> Self {
+    pub(crate) fn new(class_names: &'a [String], mapping: &'a ClassMapping) -> Self {
         let exact = class_names.iter().enumerate().map(|(label, name)| (name.as_str(), label)).collect();
         let mut by_look = HashMap::new();
         for (label, name) in class_names.iter().enumerate() {
@@ -115,7 +115,7 @@ impl<'a> ClassLabels<'a> {
     }
 
     /// The class that data mean by this name.
-    pub(super) fn find(&self, name: &str) -> Option<usize> {
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
         self.find_renamed(name).map(|(label, _)| label)
     }
 

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use self::empty_class::reject_empty_class;
 use self::too_high::reject_classes_below;
-use self::walk::{ClassWalk, Entries, FoundImage, count_files, is_image_or_mask_folder, is_mask_folder};
+pub(crate) use self::walk::is_mask_folder;
+use self::walk::{ClassWalk, Entries, FoundImage, count_files, is_image_or_mask_folder};
 
 use super::class_names::{ClassLabels, check_mapping, training_classes};
 use super::set_names::subset_of;

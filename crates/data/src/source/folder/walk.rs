@@ -46,7 +46,8 @@ pub(super) fn is_image_or_mask_folder(name: &str) -> bool {
     is_one_of(&IMAGE_FOLDERS, name) || is_mask_folder(name)
 }
 
-pub(super) fn is_mask_folder(name: &str) -> bool {
+/// Whether a folder is named for masks.
+pub(crate) fn is_mask_folder(name: &str) -> bool {
     is_one_of(&MASK_FOLDERS, name)
 }
 
