@@ -110,6 +110,8 @@ fn what_the_first_model_was_trained_on_is_no_test_for_the_next() {
         printed.split_whitespace().collect::<Vec<_>>().join(" ").contains(&expected),
         "{expected}: {printed}"
     );
+    let words: Vec<_> = printed.split_whitespace().collect();
+    assert!(words.join(" ").contains("split them as there, with its --seed and fractions"), "{printed}");
 }
 
 #[test]
@@ -136,6 +138,9 @@ fn what_the_first_model_was_trained_on_is_no_validation_for_the_next() {
     let report = fs::read_to_string(here.join("second/report.html")).unwrap();
     assert!(
         report.contains("or in that of the initial model") && !report.contains("No image was found in more")
+    );
+    assert!(
+        report.contains("on all of them: the images are those of the initial model; split them as there")
     );
     // The same split: its validation images are those of the first model, and no weight was computed from them.
     let metrics = train(&["--data", "films", "--init", "first", "--out", "third"], here);

@@ -69,6 +69,12 @@ impl TrainingDigests {
         Self::of(sets).digests.iter().all(|digest| self.digests.binary_search(digest).is_ok())
     }
 
+    /// Whether each of them is an image of one of the sets.
+    #[must_use]
+    pub fn are_all_in(&self, sets: &[&ImageSet]) -> bool {
+        self.clone().without(&Self::of(sets)).digests.is_empty()
+    }
+
     /// Marks the images of a set that are among them as leaked, and returns how many they are.
     ///
     /// # Panics
@@ -119,6 +125,7 @@ mod tests {
         let digests: TrainingDigests = serde_json::from_str(&text).expect("our own text");
         assert!((0..6).all(|index| digests.has(&again.train, index)));
         assert!((0..3).all(|index| digests.has(&again.val, index) && !digests.has(&again.test, index)));
+        assert!(digests.are_all_in(&[&again.val, &again.train]) && !digests.are_all_in(&[&again.train]));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The top of the page: the result, and what a reader must know to interpret it.
 
 use maud::{Markup, html};
-use roentgen_data::Patients;
+use roentgen_data::{Dataset, Patients, SubsetOrigin};
 
 use super::input::{ReportInput, sentence, with_code};
 use crate::config::TrainConfig;
 use crate::metrics::shortcut_audit::Audit;
 use crate::metrics::test_metrics::TestMetrics;
 use crate::metrics::{MajorityBaseline, SubsetMetrics, WIDE_INTERVAL};
+use crate::model::model_card::ModelCard;
+use crate::model::training_digests::TrainingDigests;
 use crate::run_dir::records::Metrics;
 use crate::terminal::figures::percent;
 use crate::terminal::screen::{by_number, counted};
@@ -15,6 +17,10 @@ use crate::terminal::screen::{by_number, counted};
 /// Of a run from weights that were trained, themselves or through other models, on images that no file lists.
 pub(crate) const UNKNOWN_TRAINING_IMAGES: &str = "the training images of the initial weights are not all known; they may include \
      the test images and the validation images";
+
+/// What to do about leakage if the initial model was trained on the same data with another split.
+pub(crate) const SAME_SPLIT: &str =
+    "the images are those of the initial model; split them as there, with its --seed and fractions";
 
 /// What the images of [`Metrics::main`] are called.
 fn main_images(metrics: &Metrics) -> &'static str {
@@ -214,7 +220,7 @@ fn leakage_remark(input: &ReportInput<'_>) -> Markup {
             }
         }
         @if has_leaky_val {
-            p.remark.bad { (sentence(&leaky_val_in_words(input.metrics, input.config))) }
+            p.remark.bad { (sentence(&leaky_val_in_words(input.metrics, input.config, input.data, &input.model.card))) }
         }
         @if input.model.card.has_unknown_training_images {
             p.remark.bad { (sentence(UNKNOWN_TRAINING_IMAGES)) }
@@ -238,8 +244,24 @@ fn no_leakage_in_words(patients: Option<&Patients>) -> String {
     }
 }
 
-/// How many validation images leaked, and what that does to the metrics of the run.
-pub(crate) fn leaky_val_in_words(metrics: &Metrics, config: &TrainConfig) -> String {
+/// Whether the initial model was trained on the data of the run, which could be split as they were for it: `digests` has its
+/// training and validation images. Folds are tested on all images, so no split is that of the initial model.
+pub(crate) fn has_data_of_initial_model(
+    config: &TrainConfig,
+    data: &Dataset,
+    digests: &TrainingDigests,
+) -> bool {
+    let is_initialised = config.init.is_some() && config.fold.is_none();
+    is_initialised && digests.are_all_in(&[&data.train, &data.val, &data.test])
+}
+
+/// How many validation images leaked, what that does to the metrics of the run, and what to do about it.
+pub(crate) fn leaky_val_in_words(
+    metrics: &Metrics,
+    config: &TrainConfig,
+    data: &Dataset,
+    card: &ModelCard,
+) -> String {
     let n = metrics.n_leaked_val;
     let them = by_number(n, "it", "them");
     let consequence = match (&metrics.test, &metrics.val, &metrics.val_deduplicated) {
@@ -252,12 +274,21 @@ pub(crate) fn leaky_val_in_words(metrics: &Metrics, config: &TrainConfig) -> Str
         _ => "No other image is left, so the metrics say nothing about other images".to_owned(),
     };
     let or_initial = if config.init.is_some() { ", or in that of the initial model" } else { "" };
+    // Besides those of the initial model, these are images of the run itself.
+    let digests = card.training_digests.as_ref();
+    let has_other_split = data.val_origin == SubsetOrigin::SplitOff
+        && digests.is_some_and(|digests| has_data_of_initial_model(config, data, digests));
+    let take_out = by_number(
+        n,
+        "take this image out of one of the two sets",
+        "take these images out of one of the two sets",
+    );
+    let remedy = if has_other_split { SAME_SPLIT } else { take_out };
     format!(
-        "{} {} in the training set{or_initial}. {consequence}. The epoch was chosen, and the probabilities calibrated, on {} out of one \
-         of the two sets",
+        "{} {} in the training set{or_initial}. {consequence}. The epoch was chosen, and the probabilities calibrated, on {}: {remedy}",
         counted(n, "validation image"),
         by_number(n, "or its patient also occurs", "or their patients also occur"),
-        by_number(n, "it too: take this image", "all of them: take these images")
+        by_number(n, "it too", "all of them")
     )
 }
 

@@ -31,7 +31,7 @@ use crate::training::validation::Validation;
 
 /// The saved model of a run, as its file holds it.
 pub(super) struct FinalModel<'a> {
-    model: Model,
+    pub(super) model: Model,
     /// BLAKE3 of the file.
     digest: String,
     /// What is known of each validation image after its pass through the model.

@@ -1,6 +1,6 @@
 //! The weights of `--init`, and which images their model was trained on.
 
-use roentgen_data::Dataset;
+use roentgen_data::{Dataset, SubsetOrigin};
 use roentgen_layers::ResNet9;
 
 use super::checkpoint::RunState;
@@ -8,7 +8,7 @@ use super::{inputs, run_summary};
 use crate::config::TrainConfig;
 use crate::model::model_card::ModelCard;
 use crate::model::model_file::{self, Initialisation};
-use crate::report::UNKNOWN_TRAINING_IMAGES;
+use crate::report::{SAME_SPLIT, UNKNOWN_TRAINING_IMAGES, has_data_of_initial_model};
 use crate::run_dir::file_names::CHECKPOINT;
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
@@ -40,8 +40,14 @@ pub(super) fn add_to_state(init: Initialisation, run_state: &mut RunState) {
 }
 
 /// Adds the file of `--init` to the model card, and the images of its model to those that the card lists; shows how many of them
-/// are validation or test images of the run, and whether some of its images are unknown.
-pub(super) fn add_to_card(run_state: &RunState, card: &mut ModelCard, data: &Dataset, screen: &Screen) {
+/// are validation or test images of the run, what to do about it, and whether some of its images are unknown.
+pub(super) fn add_to_card(
+    run_state: &RunState,
+    card: &mut ModelCard,
+    config: &TrainConfig,
+    data: &Dataset,
+    screen: &Screen,
+) {
     card.initial_weights = run_state.init_file.clone();
     card.has_unknown_training_images = run_state.has_unknown_training_images;
     if card.has_unknown_training_images {
@@ -53,9 +59,16 @@ pub(super) fn add_to_card(run_state: &RunState, card: &mut ModelCard, data: &Dat
         Some(fitted) => (fitted, "training"),
         None => (all, "training or validation"),
     };
-    run_summary::show_leakage_by_init(screen, "validation", [fitted.count(&data.val), data.val.len()], are);
-    let n_test = [all.count(&data.test), data.test.len()];
-    run_summary::show_leakage_by_init(screen, "test", n_test, "training or validation");
+    let [n_val, n_test] = [fitted.count(&data.val), all.count(&data.test)];
+    run_summary::show_leakage_by_init(screen, "validation", [n_val, data.val.len()], are);
+    run_summary::show_leakage_by_init(screen, "test", [n_test, data.test.len()], "training or validation");
+    let is_by_split =
+        |n_leaked: usize, origin: SubsetOrigin| n_leaked > 0 && origin == SubsetOrigin::SplitOff;
+    if (is_by_split(n_val, data.val_origin) || is_by_split(n_test, data.test_origin))
+        && has_data_of_initial_model(config, data, all)
+    {
+        screen.field("", SAME_SPLIT);
+    }
     let own_fitted = card.fitted_digests();
     card.training_digests = card.training_digests.take().map(|own| own.or(all.clone()));
     let both = card.training_digests.clone().zip(own_fitted);

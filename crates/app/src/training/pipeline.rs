@@ -188,7 +188,7 @@ pub(crate) fn train_in_folder(
     if let Some(init) = init {
         initial_weights::add_to_state(init, &mut run_state);
     }
-    initial_weights::add_to_card(&run_state, &mut card, data, screen);
+    initial_weights::add_to_card(&run_state, &mut card, config, data, screen);
     run_summary::show_plan(&run, &network_config);
     run_summary::show_resumed(screen, trainer.n_steps_done(), trainer.n_steps());
     leader.begin(oversampled, || checkpoint::to_bytes(&run_state, &trainer.state()))?;
@@ -201,7 +201,7 @@ pub(crate) fn train_in_folder(
     folder.write(REPORT, report.as_bytes())?;
     // The metrics are written last: a folder that has them belongs to a run that has ended.
     folder.end(&metrics)?;
-    run_summary::show_results(&run, &metrics)?;
+    run_summary::show_results(&run, &metrics, &final_model.model.card)?;
     Ok(FinishedRun { metrics, test, folder: folder.clone() })
 }
 

@@ -13,6 +13,7 @@ use crate::metrics::shortcut_audit::NoAudit;
 use crate::model::assumed_prior::AssumedPrior;
 use crate::model::calibration::Calibration;
 use crate::model::instruction_sets::InstructionSets;
+use crate::model::model_card::ModelCard;
 use crate::model::model_file::Initialisation;
 use crate::model::ood::OodDetector;
 use crate::model::temperature_limits::is_at_limit;
@@ -95,15 +96,15 @@ pub(super) fn show_other_cpu(screen: &Screen, of_run: &InstructionSets) {
 ///
 /// # Errors
 /// If the log of the run cannot be read.
-pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics) -> Result<(), TrainingError> {
-    let screen = run.screen;
+pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics, card: &ModelCard) -> Result<(), TrainingError> {
+    let Run { config, data, screen, .. } = run;
     if let Some(test) = &metrics.test {
         let heading = format!("epoch {} of {}", metrics.saved_epoch, metrics.epochs);
         tables::show_test_tables(screen, &heading, test);
-        tables::show_caution(screen, is_medical(run.config, run.data));
+        tables::show_caution(screen, is_medical(config, data));
     }
     if metrics.has_leaky_val() {
-        screen.field("LEAKAGE", &leaky_val_in_words(metrics, run.config));
+        screen.field("LEAKAGE", &leaky_val_in_words(metrics, config, data, card));
     }
     if let Some(shift) = metrics.shift.as_ref().filter(|shift| shift.detected) {
         screen.field("SHIFT", &shift.of_test_set_in_words());
