@@ -171,14 +171,14 @@ pub enum ClassWeights {
     Balanced,
 }
 
-/// The class frequencies that predictions assume.
+/// The class frequencies that a model learns to assume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClassPrior {
     /// Those that the training makes: of the training set, changed by --class-weights, --sampler and --oversample-hard.
     #[default]
     Training,
-    /// All classes equally frequent.
+    /// All classes equally frequent: the loss is adjusted by the share of each class in the training (logit adjustment).
     Balanced,
 }
 

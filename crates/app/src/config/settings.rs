@@ -111,7 +111,7 @@ settings! {
         /// Test-time augmentation: average the logits of several views of each image: mirrored (unless --no-flip)
         /// and, with --zoom or --aspect, scaled and stretched
         tta: bool = false => switch();
-        /// Class frequencies that the predictions assume; with balanced, rare classes are predicted more often
+        /// Class frequencies that the model learns to assume; with balanced, it predicts rare classes more often
         prior: ClassPrior = ClassPrior::Training => choice("PRIOR");
         /// Algorithms for the convolutions; they differ in speed and rounding
         conv: ConvAlgorithmChoice = ConvAlgorithmChoice::Auto => choice("ALGORITHMS");
