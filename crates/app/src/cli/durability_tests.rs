@@ -168,7 +168,8 @@ fn predict(folder: &Path) -> Result<(), AppError> {
     let model = model_file::read(&folder.join("run"))?;
     let sources: Vec<_> =
         find_files(&folder.join("films/test"))?.iter().map(|path| path.as_path().into()).collect();
-    let (results, _) = predict_files(&model, &sources, &mut BatchSummary::new(model.card.class_names.len()));
+    let mut summary = BatchSummary::new(model.card.class_names.len());
+    let results = predict_files(&model, &sources, &mut summary).results;
     assert_eq!(results.len(), 3);
     let failed = results.into_iter().find_map(|result| match result {
         FileResult::Failed { path, error } => {

@@ -130,10 +130,12 @@ pub(crate) fn run(
     bar.set_prefix("predicting");
     let mut writer = Writer::new(format, card);
     let mut summary = BatchSummary::new(card.class_names.len());
-    let (mut failures, mut counts) = (Failures::default(), FileCounts::default());
+    let (mut failures, mut counts, mut n_trained) = (Failures::default(), FileCounts::default(), 0);
     for chunk in sources.chunks(CHUNK) {
-        let (results, of_chunk) = predict_files(&model, chunk, &mut summary);
+        let PredictedFiles { results, counts: of_chunk, n_trained: n_of_chunk } =
+            predict_files(&model, chunk, &mut summary);
         counts.add(of_chunk);
+        n_trained += n_of_chunk;
         failures.add(&results);
         bar.inc(chunk.len() as u64);
         match bar.suspend(|| writer.write(&results)) {
@@ -156,7 +158,7 @@ pub(crate) fn run(
         );
         screen.note("note", &text);
     }
-    show_shift(Shift::of(&summary, card), format, screen)?;
+    show_shift(Shift::of(&summary, card), n_trained, format, screen)?;
     failures.report(sources.len(), screen)
 }
 
@@ -203,11 +205,17 @@ fn kind_of(reason: &str) -> &str {
     kind
 }
 
-/// Shows whether the images, taken together, differ from the validation images; as the last line of JSON.
-fn show_shift(shift: Option<Shift>, format: OutputFormat, screen: &Screen) -> Result<(), WriteError> {
+/// Shows whether the images, of which `n_trained` are training images, differ from the validation images, taken together; as the
+/// last line of JSON.
+fn show_shift(
+    shift: Option<Shift>,
+    n_trained: usize,
+    format: OutputFormat,
+    screen: &Screen,
+) -> Result<(), WriteError> {
     let Some(shift) = shift else { return Ok(()) };
     if shift.detected {
-        screen.note("SHIFT", &shift.in_words());
+        screen.note("SHIFT", &shift.in_words(n_trained));
     }
     if format == OutputFormat::JsonLines {
         let line = printable_json(&serde_json::json!({ "shift": shift }).to_string());
@@ -219,20 +227,32 @@ fn show_shift(shift: Option<Shift>, format: OutputFormat, screen: &Screen) -> Re
     Ok(())
 }
 
-/// Predicts each file, and adds its image to `summary`. Returns the results, and how many files are unusual.
+/// Files that are predicted.
+#[derive(Debug)]
+pub(crate) struct PredictedFiles {
+    /// One for each file.
+    pub results: Vec<FileResult>,
+    /// How many files are unusual.
+    pub counts: FileCounts,
+    /// How many images are known to be training images of the model.
+    pub n_trained: usize,
+}
+
+/// Predicts each file, and adds its image to `summary`.
 #[must_use]
 pub(crate) fn predict_files(
     model: &Model,
     sources: &[ImageSource],
     summary: &mut BatchSummary,
-) -> (Vec<FileResult>, FileCounts) {
+) -> PredictedFiles {
     let LoadedFiles { images, by_source, counts, .. } = model.card.read_images(sources);
     let predictions = predict_images(model, &images, summary);
+    let n_trained = model.card.fitted_digests().map_or(0, |digests| digests.count(&images));
     let of_each = sources.iter().map(ImageSource::name).zip(by_source);
     let results = of_each.map(|(path, image)| {
         FileResult::new(path, &model.card.class_names, image.map(|image| &predictions[image]))
     });
-    (results.collect(), counts)
+    PredictedFiles { results: results.collect(), counts, n_trained }
 }
 
 /// All files of all inputs. Those that are no images, or missing, stay in the list, so that the output names them; those in folders

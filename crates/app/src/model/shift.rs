@@ -10,6 +10,9 @@
 //! Facts of the files are listed where the images differ, and are not part of the test: a model may answer the same to
 //! another size, format or quality of JPEG.
 //!
+//! Images with other shares of the classes differ as a group, and so do training images, which the model knows: a warning names
+//! both, the second where it is known.
+//!
 //! Several films of one patient are more alike than films of several: a batch of few patients may raise a false alarm, and so
 //! may one with copies of the same images.
 
@@ -21,6 +24,7 @@ use serde::Serialize;
 use super::batch_summary::BatchSummary;
 use super::facts_summary::FactDifference;
 use super::model_card::ModelCard;
+use crate::terminal::screen::counted;
 
 /// Images that both need at least.
 pub(crate) const MIN_IMAGES: usize = 20;
@@ -79,11 +83,14 @@ impl Shift {
         Some(Self { detected, p_value, batch, validation, file_facts })
     }
 
-    /// What differs and what follows for images that the metrics of the run were not measured on.
-    pub(crate) fn in_words(&self) -> String {
+    /// What differs and what follows for images that the metrics of the run were not measured on. `n_trained` of them are known
+    /// to be training images of the model.
+    pub(crate) fn in_words(&self, n_trained: usize) -> String {
+        let known = counted(n_trained, "image");
+        let known = (n_trained > 0).then(|| format!("{known} that the model was trained on"));
         format!(
             "{}. The metrics of the run do not hold for these images",
-            self.difference(&format!("these {} images", self.batch.n_images))
+            self.difference(&format!("these {} images", self.batch.n_images), known)
         )
     }
 
@@ -105,22 +112,25 @@ impl Shift {
         };
         format!(
             "Taken together, these {} images differ from {reference}, so the results of the model do not hold for them. Answers here: {}. \
-             With those images: {}.{facts}",
+             With those images: {}.{facts} Other shares of the classes can cause this, too.",
             batch.n_images,
             batch.in_words(),
             validation.in_words()
         )
     }
 
-    /// What differs and what follows for test images: those of a run, or those that `evaluate` measured.
-    pub(crate) fn of_test_set_in_words(&self) -> String {
+    /// What differs and what follows for test images: those of a run, or those that `evaluate` measured. `n_leaked` of them
+    /// leaked.
+    pub(crate) fn of_test_set_in_words(&self, n_leaked: usize) -> String {
+        let leaked = (n_leaked > 0).then(|| format!("{} that leaked", counted(n_leaked, "image")));
         format!(
             "{}. The validation metrics do not hold for such images; the test metrics do",
-            self.difference("the test images")
+            self.difference("the test images", leaked)
         )
     }
 
-    fn difference(&self, images: &str) -> String {
+    /// What differs, and what can be the cause besides the origin of the images; `known` are images that the model knows.
+    fn difference(&self, images: &str, known: Option<String>) -> String {
         let Self { p_value, batch, validation, file_facts, .. } = self;
         let facts: Vec<String> = file_facts.iter().map(FactDifference::in_words).collect();
         let facts = match facts.as_slice() {
@@ -129,9 +139,10 @@ impl Shift {
         };
         format!(
             "{images} differ from the validation images of the model (p = {p_value:.3}, or more if they are of few \
-             patients, or some are copies of others). Here: {}. Validation set: {}{facts}",
+             patients, or some are copies of others). Here: {}. Validation set: {}{facts}. Other class shares can cause this{}",
             batch.in_words(),
-            validation.in_words()
+            validation.in_words(),
+            known.map(|known| format!(", and so can the {known}")).unwrap_or_default()
         )
     }
 }
@@ -240,6 +251,24 @@ mod tests {
         // Of the same centre, but all alike.
         let alike = vec![vec![0.1; 8]; 20];
         assert!(p_of(&alike, &validation) <= SIGNIFICANCE_LEVEL);
+    }
+
+    #[test]
+    fn class_shares_and_known_images_are_named_as_causes() {
+        let shares = || Shares { n_images: 20, predicted: BTreeMap::new(), rejected: 0.0 };
+        let (batch, validation) = (shares(), shares());
+        let shift = Shift { detected: true, p_value: 0.001, batch, validation, file_facts: Vec::new() };
+        let end = "The metrics of the run do not hold for these images";
+        assert!(
+            shift.in_words(0).ends_with(&format!("rejected 0 %. Other class shares can cause this. {end}"))
+        );
+        let said = shift.in_words(3);
+        let known =
+            "Other class shares can cause this, and so can the 3 images that the model was trained on. ";
+        assert!(said.ends_with(&format!("{known}{end}")), "{said}");
+        assert!(shift.of_test_set_in_words(0).contains("shares can cause this. The validation metrics"));
+        let said = shift.of_test_set_in_words(1);
+        assert!(said.contains("can cause this, and so can the 1 image that leaked. The"), "{said}");
     }
 
     #[test]

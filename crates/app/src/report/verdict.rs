@@ -294,9 +294,10 @@ pub(crate) fn leaky_val_in_words(
 
 /// Whether the test images are from elsewhere than the training and validation images.
 fn shift_remark(metrics: &Metrics) -> Markup {
+    let n_leaked = metrics.test.as_ref().map_or(0, |test| test.n_leaked);
     html! {
         @if let Some(shift) = metrics.shift.as_ref().filter(|shift| shift.detected) {
-            p.remark { (sentence(&shift.of_test_set_in_words())) }
+            p.remark { (sentence(&shift.of_test_set_in_words(n_leaked))) }
         }
     }
 }

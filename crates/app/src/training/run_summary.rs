@@ -107,7 +107,8 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics, card: &ModelCard) -
         screen.field("LEAKAGE", &leaky_val_in_words(metrics, config, data, card));
     }
     if let Some(shift) = metrics.shift.as_ref().filter(|shift| shift.detected) {
-        screen.field("SHIFT", &shift.of_test_set_in_words());
+        let n_leaked = metrics.test.as_ref().map_or(0, |test| test.n_leaked);
+        screen.field("SHIFT", &shift.of_test_set_in_words(n_leaked));
     }
     let left_out = || metrics.no_audit.and_then(NoAudit::in_words);
     if let Some(text) = metrics.audit.as_ref().map(|audit| audit.verdict.as_str()).or_else(left_out) {

@@ -9,7 +9,7 @@ use roentgen_data::{ImageSource, LoadedFiles, PhantomOptions, find_files, silent
 use tempfile::TempDir;
 
 use super::predict::serve_queue;
-use crate::commands::predict::predict_files;
+use crate::commands::predict::{PredictedFiles, predict_files};
 use crate::config::TrainConfig;
 use crate::model::batch_summary::BatchSummary;
 use crate::serve::site::{LoadedModel, Site, WaitingImage};
@@ -49,10 +49,11 @@ fn files(folder: &TempDir) -> Vec<ImageSource> {
 fn expected(loaded: &LoadedModel, files: &[ImageSource]) -> Vec<String> {
     let model = &loaded.model;
     let new_summary = || BatchSummary::new(model.card.class_names.len());
-    let (results, _) = predict_files(model, files, &mut new_summary());
+    let results = predict_files(model, files, &mut new_summary()).results;
     let text = |(file, result)| {
         let mut summary = new_summary();
-        let (alone, counts) = predict_files(model, std::slice::from_ref(file), &mut summary);
+        let PredictedFiles { results: alone, counts, .. } =
+            predict_files(model, std::slice::from_ref(file), &mut summary);
         let result = serde_json::to_string(result).expect("JSON");
         assert_eq!(serde_json::to_string(&alone[0]).expect("JSON"), result, "the same alone");
         let result = result.trim_end_matches('}');

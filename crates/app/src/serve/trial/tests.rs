@@ -129,7 +129,7 @@ async fn many_images_are_compared_as_predict_compares_them() {
     }
     let model = model_file::read(&folder.path().join("my run")).expect("a model");
     let mut batch = BatchSummary::new(model.card.class_names.len());
-    let (results, _) = predict_files(&model, &sources, &mut batch);
+    let results = predict_files(&model, &sources, &mut batch).results;
     for (answer, result) in answers.iter().zip(&results) {
         // As text, which has every bit: an answer does not depend on the images that are predicted with it.
         let result = serde_json::to_string(result).expect("JSON");
