@@ -70,6 +70,15 @@ pub(crate) struct FileTraits {
     pub(crate) is_negative: bool,
     /// The bits that the file says its 16-bit samples use (the chunk sBIT of PNG).
     pub(crate) significant_bits: Option<u8>,
+    /// Of samples of 16 bits whose zero is white: the bits within which they were inverted.
+    pub(crate) inverted_bits: Option<u8>,
+}
+
+impl FileTraits {
+    /// What has to be added to the samples of 16 bits if `bits` of them are used.
+    pub(crate) fn lift(&self, bits: u8) -> u16 {
+        self.inverted_bits.map_or(0, |inverted| white_is_zero::lift(inverted, bits))
+    }
 }
 
 /// Why a file gives no image.
@@ -152,7 +161,7 @@ impl Decoded {
 
     /// Makes the pixels from samples of 16 bits, of which `bits` are used.
     pub(crate) fn use_bits(&mut self, bits: u8) {
-        self.image.use_bits(bits);
+        self.image.use_bits(bits, self.traits.lift(bits));
         self.facts = facts_of_pixels(&self.image, self.facts);
     }
 
@@ -251,13 +260,19 @@ fn open_image(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<
         ImageFormat::Jpeg => jpeg::decode(bytes, header, limits)?,
         _ => decode(bytes, format, limits)?,
     };
+    let directory = Directory::of_tiff(bytes, format);
+    let inverted_bits = match &mut decoded {
+        DynamicImage::ImageLuma16(samples) if directory.as_ref().is_some_and(Directory::is_white_zero) => {
+            Some(white_is_zero::invert_within_used_bits(samples))
+        }
+        _ => None,
+    };
     let has_blank_end = blank_end::has_blank_end(&decoded, blank_end::is_bottom_up(bytes, format));
     let is_reoriented = orientation != Orientation::NoTransforms;
     decoded.apply_orientation(orientation);
     let facts = FileFacts::of_file(bytes, format, decoded.color(), (decoded.width(), decoded.height()));
     let significant_bits = complete::significant_bits(bytes, format);
-    let is_premultiplied =
-        Directory::of_tiff(bytes, format).is_some_and(|directory| directory.is_premultiplied());
+    let is_premultiplied = directory.as_ref().is_some_and(Directory::is_premultiplied);
     let (image, has_ignored_alpha) = alpha::flatten(decoded, is_premultiplied);
     let has_several_images = several_images::has_several_images(bytes, format);
     let traits = FileTraits {
@@ -266,6 +281,7 @@ fn open_image(bytes: &[u8], format: ImageFormat, limits: &SizeLimits) -> Result<
         has_several_images,
         has_ignored_alpha,
         significant_bits,
+        inverted_bits,
         ..FileTraits::default()
     };
     Ok(OpenedImage { image, facts, format: FileFormat::Image(format), origin: None, traits })
@@ -369,13 +385,7 @@ fn decode(
         _ => decoder.exif_metadata().ok().flatten().and_then(|exif| orientation_of(&exif)),
     };
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
-    if let DynamicImage::ImageLuma16(samples) = &mut image
-        && tiff.is_some_and(|directory| directory.is_white_zero())
-    {
-        white_is_zero::invert_within_used_bits(samples);
-    }
-    Ok((image, orientation))
+    Ok((DynamicImage::from_decoder(decoder).map_err(damaged)?, orientation))
 }
 
 /// How an image has to be rotated or mirrored, by its EXIF block. That of the crate `image` knows numbers of two bytes only.

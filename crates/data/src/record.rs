@@ -111,7 +111,8 @@ fields! {
         width, height, bit_depth, channels, mean, colour, jpeg_quantisation, device, view, is_monochrome1
     }
     FileTraits {
-        is_misnamed, is_reoriented, has_several_images, has_ignored_alpha, has_blank_end, is_negative, significant_bits
+        is_misnamed, is_reoriented, has_several_images, has_ignored_alpha, has_blank_end, is_negative, significant_bits,
+        inverted_bits
     }
     Place { start, check }
     StoredImage { place, height, width, channels }

@@ -9,6 +9,9 @@
 //!
 //! A few much larger values, such as of a hot pixel, do not count ([`needed_bits`]); they become white.
 //!
+//! Where zero is white (TIFF), the same holds for the values in the file: decoding has inverted them within their own bits, and an
+//! image of which more are used is lifted to their white.
+//!
 //! DICOM files have a display pipeline of their own.
 
 use std::collections::BTreeMap;
@@ -29,7 +32,9 @@ fn stated_bits(traits: &FileTraits, needed: u8) -> Option<u8> {
 }
 
 fn needed_by(image: &Decoded) -> Option<u8> {
-    image.image.wide.as_ref().map(|wide| wide.needed_bits)
+    let wide = image.image.wide.as_ref()?;
+    // Of the values in the file, and not of the inverted ones.
+    Some(image.traits.inverted_bits.unwrap_or(wide.needed_bits))
 }
 
 /// The bits that hold every value of the training images; `None` if these have no samples of 16 bits.
@@ -53,6 +58,8 @@ pub(crate) struct UsedBits {
     /// Images by their number of bits.
     counts: BTreeMap<u8, usize>,
     n_dark: usize,
+    /// The same of images whose zero is white.
+    n_light: usize,
 }
 
 impl UsedBits {
@@ -66,7 +73,10 @@ impl UsedBits {
             let Some(needed) = needed_by(image) else { continue };
             let bits = resolved(&image.traits, needed, of_training);
             *self.counts.entry(bits).or_default() += 1;
-            self.n_dark += usize::from(needed + DARK <= bits);
+            if needed + DARK <= bits {
+                let is_inverted = image.traits.inverted_bits.is_some();
+                *(if is_inverted { &mut self.n_light } else { &mut self.n_dark }) += 1;
+            }
             image.use_bits(bits);
         }
     }
@@ -74,6 +84,7 @@ impl UsedBits {
     /// Adds those of further images.
     pub(crate) fn add(&mut self, further: Self) {
         self.n_dark += further.n_dark;
+        self.n_light += further.n_light;
         for (bits, count) in further.counts {
             *self.counts.entry(bits).or_default() += count;
         }
@@ -81,7 +92,7 @@ impl UsedBits {
 
     /// What was done, a sentence each.
     pub(crate) fn notes(&self) -> Vec<FileNote> {
-        let Self { counts, n_dark } = self;
+        let Self { counts, n_dark, n_light } = self;
         let n: usize = counts.values().sum();
         let narrow = counts.iter().filter(|(bits, _)| **bits < 16).map(|(bits, count)| {
             FileNote {
@@ -98,7 +109,14 @@ impl UsedBits {
             ),
             of_one: Some("it is dark: its largest value is less than a quarter of white"),
         });
-        narrow.chain(dark).collect()
+        let light = (*n_light > 0).then(|| FileNote {
+            text: format!(
+                "{n_light} of {n} images with samples of 16 bits are light: their zero is white, and their largest sample is less than a \
+                 quarter of black; if they have fewer bits than the others, scale them up"
+            ),
+            of_one: Some("it is light: its zero is white, and its largest sample is less than a quarter of black"),
+        });
+        narrow.chain(dark).chain(light).collect()
     }
 }
 
@@ -111,9 +129,11 @@ pub(crate) fn scaled(opened: OpenedImage, of_training: Option<u8>) -> DynamicIma
         _ => return image,
     };
     if origin.is_none() {
-        let white = (1 << resolved(&traits, needed_bits(samples), of_training)) - 1;
+        let needed = traits.inverted_bits.unwrap_or_else(|| needed_bits(samples));
+        let bits = resolved(&traits, needed, of_training);
+        let (white, lift) = ((1 << bits) - 1, u32::from(traits.lift(bits)));
         for sample in samples {
-            *sample = (u32::from(*sample).min(white) * u32::from(u16::MAX) / white) as u16;
+            *sample = ((u32::from(*sample) + lift).min(white) * u32::from(u16::MAX) / white) as u16;
         }
     }
     image

@@ -138,16 +138,19 @@ impl SmallImage {
         [(self.width - self.content.0) / 2, (self.height - self.content.1) / 2]
     }
 
+    /// Those of its `values` that are not in the margins.
+    fn content_of<'a, T>(&self, values: &'a mut [T]) -> impl Iterator<Item = &'a mut T> {
+        let [left, top] = self.margins().map(|margin| margin as usize * self.channels);
+        let (width, height) = (self.content.0 as usize * self.channels, self.content.1 as usize);
+        let rows = values[top * self.width as usize..].chunks_exact_mut(self.width as usize * self.channels);
+        rows.take(height).flat_map(move |row| &mut row[left..left + width])
+    }
+
     /// Exchanges black and white, but not in the margins.
     pub(crate) fn invert(&mut self) {
-        let [left, top] = self.margins();
-        let (width, height) = self.content;
-        let n_rows = (top * self.width) as usize * self.channels;
-        let rows = self.pixels[n_rows..].chunks_exact_mut(self.width as usize * self.channels);
-        for row in rows.take(height as usize) {
-            let columns = left as usize * self.channels..(left + width) as usize * self.channels;
-            row[columns].iter_mut().for_each(|value| *value = 255 - *value);
-        }
+        let mut pixels = std::mem::take(&mut self.pixels);
+        self.content_of(&mut pixels).for_each(|value| *value = 255 - *value);
+        self.pixels = pixels;
     }
 
     /// Its pixels, or its samples of 16 bits, as they are stored in a file.
@@ -180,9 +183,13 @@ impl SmallImage {
         }
     }
 
-    /// Makes the pixels from the samples of 16 bits, of which only the lower `bits` are used; larger samples are white.
-    pub(crate) fn use_bits(&mut self, bits: u8) {
-        if let Some(wide) = self.wide.take() {
+    /// Makes the pixels from the samples of 16 bits, of which only the lower `bits` are used; larger samples are white. `lift` is
+    /// added to all but the margins.
+    pub(crate) fn use_bits(&mut self, bits: u8, lift: u16) {
+        if let Some(mut wide) = self.wide.take() {
+            if lift > 0 {
+                self.content_of(&mut wide.values).for_each(|value| *value = value.saturating_add(lift));
+            }
             self.pixels = wide.to_8_bit(bits);
             self.coloured = self.channels == 3 && colour::is_coloured(&self.pixels);
         }
@@ -430,8 +437,18 @@ mod tests {
         let (mut narrow, full) = (film(4_095), film(65_535));
         assert_eq!(narrow.wide.as_ref().map(|wide| wide.needed_bits), Some(12));
         assert!(narrow.pixels.iter().all(|&value| value < 17), "without knowing it, they are black");
-        narrow.use_bits(12);
+        narrow.use_bits(12, 0);
         assert!(narrow.pixels.iter().zip(&full.pixels).all(|(a, b)| a.abs_diff(*b) <= 1));
+    }
+
+    #[test]
+    fn samples_are_lifted_but_not_the_margins() {
+        let film = ImageBuffer::from_pixel(56, 28, Luma([1_023u16]));
+        let resizing = Resizing { resize: 28, crop: 24, fit: Fit::Pad };
+        let mut film = SmallImage::from_decoded(&DynamicImage::ImageLuma16(film), resizing);
+        film.use_bits(12, 3_072);
+        let row = |y: usize| film.pixels[28 * y..][..28].to_vec();
+        assert_eq!([row(6), row(7), row(20), row(21)], [0, 255, 255, 0].map(|value| vec![value; 28]));
     }
 
     #[test]

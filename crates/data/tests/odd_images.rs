@@ -83,6 +83,18 @@ fn films_of_twelve_bits_give_what_eight_bits_give() {
     }
 }
 
+/// Writes the image of a file as a TIFF of the same samples whose zero is white.
+fn make_zero_white(path: &Path) {
+    let mut tiff = Cursor::new(Vec::new());
+    image::open(path).unwrap().write_to(&mut tiff, ImageFormat::Tiff).unwrap();
+    let mut tiff = tiff.into_inner();
+    // The entry PhotometricInterpretation: a tag, a type, a number of values, and the value.
+    let entry = [0x06, 0x01, 3, 0, 1, 0, 0, 0, 1];
+    let at = tiff.windows(9).rposition(|window| window == entry).expect("the entry");
+    tiff[at + 8] = 0;
+    fs::write(path, tiff).unwrap();
+}
+
 #[test]
 fn films_of_twelve_bits_whose_zero_is_white_give_what_eight_bits_give() {
     let (eight, twelve) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -92,20 +104,35 @@ fn films_of_twelve_bits_whose_zero_is_white_give_what_eight_bits_give() {
         film.iter_mut().for_each(|sample| *sample = 4_095 - *sample);
         film.into()
     });
-    for path in find_files(twelve.path()).unwrap() {
-        let mut tiff = Cursor::new(Vec::new());
-        image::open(&path).unwrap().write_to(&mut tiff, ImageFormat::Tiff).unwrap();
-        let mut tiff = tiff.into_inner();
-        // The entry PhotometricInterpretation: a tag, a type, a number of values, and the value.
-        let entry = [0x06, 0x01, 3, 0, 1, 0, 0, 0, 1];
-        let at = tiff.windows(9).rposition(|window| window == entry).expect("the entry");
-        tiff[at + 8] = 0;
-        fs::write(path, tiff).unwrap();
-    }
+    find_files(twelve.path()).unwrap().iter().for_each(|path| make_zero_white(path));
     let options = LoadOptions::default();
     let (eight, twelve) = (load(eight.path(), &options), load(twelve.path(), &options));
     assert_eq!(twelve.sample_bits, Some(12));
     assert!(largest_difference(&pixels(&eight), &pixels(&twelve)) <= 1);
+}
+
+/// All samples are below 1,024, and the training images use 12 bits.
+#[test]
+fn a_light_film_whose_zero_is_white_is_inverted_within_the_bits_of_the_training_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("light.png");
+    let sample = |x: u32, y: u32| Luma([(8 * x + 7 * y) as u16]);
+    DynamicImage::ImageLuma16(ImageBuffer::from_fn(64, 64, sample)).save(&path).unwrap();
+    make_zero_white(&path);
+    for (fit, sample_bits, range) in
+        [(Fit::Crop, Some(12), 190..=255), (Fit::Stretch, Some(12), 190..=255), (Fit::Crop, None, 0..=255)]
+    {
+        let options = LoadOptions { sample_bits, fit, ..LoadOptions::default() };
+        let found = load_files(&[ImageSource::File(path.clone())], 1, &options, &silent);
+        let pixels = &found.images.image(0).pixels;
+        let [least, most] = [pixels.iter().min(), pixels.iter().max()].map(|value| *value.expect("pixels"));
+        assert!(range.contains(&least) && most > 250, "{fit:?}, {sample_bits:?}: {least} to {most}");
+        let said = "1 of 1 images with samples of 16 bits are light";
+        let is_light = found.notes.iter().any(|note| note.text.contains(said));
+        assert_eq!(is_light, sample_bits.is_some(), "{:?}", found.notes);
+        let film = ImageSource::from(&*path).open(&options).unwrap().to_luma16();
+        assert_eq!(film.pixels().map(|pixel| pixel.0[0] >> 8).min() >= Some(190), sample_bits.is_some());
+    }
 }
 
 #[test]
