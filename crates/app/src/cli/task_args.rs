@@ -58,7 +58,8 @@ pub(super) struct CollectArgs {
     test: Option<PathBuf>,
     #[command(flatten)]
     pub(super) cache: CacheArgs,
-    /// Join the trainings also if they were computed with other arithmetic (without fused multiply-adds) than this build uses
+    /// Of --folds and --seeds: evaluate models again also if they were computed with other arithmetic (without fused
+    /// multiply-adds) than this build uses
     #[arg(long)]
     other_cpu: bool,
     #[command(flatten)]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::config::search_space::SearchSpace;
 use crate::error::AppError;
+use crate::model::instruction_sets::OtherCpu;
 use crate::ranks::Ranks;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CONFIG, SPACE};
@@ -29,12 +30,9 @@ pub(crate) fn run(path: &Path, resumption: &Resumption, screen: &Screen) -> Resu
         let space = SearchSpace::read(&folder.file(SPACE))?;
         let sweep = Sweep::new(&config, &space)?;
         sweep.check_ended(&folder)?;
-        return Ok(sweep.run(
-            Some(WholeFolder::Existing(folder)),
-            &Ranks::one(),
-            resumption.other_cpu,
-            screen,
-        )?);
+        // All have ended, and their figures are read: nothing is computed with the arithmetic of this build.
+        let folder = Some(WholeFolder::Existing(folder));
+        return Ok(sweep.run(folder, &Ranks::one(), OtherCpu::Allow, screen)?);
     }
     let Some(several) = SeveralRuns::of(&config) else {
         return Err(RunDirError::NothingToCollect { path: path.into() }.into());
