@@ -9,7 +9,7 @@
 //! neighbours on the features of any block, the energy of the logits, the angle from the mean features of the class. What
 //! the network has learned to ignore is missing there: 5 to 95 % of the photographs passed.
 
-use roentgen_data::colour;
+use roentgen_data::{ImageGroups, colour};
 use serde::{Deserialize, Serialize};
 
 use crate::model::observation::{Observation, vector_length};
@@ -24,7 +24,7 @@ const REJECTION_RATE: f64 = 0.05;
 const COLOUR_REJECTION_RATE: f64 = 0.01;
 /// With fewer validation images, training images are added to those that the cut-off is chosen on.
 const MIN_VALIDATION: usize = 200;
-/// Folds of the training images, each measured by a fit without it. The images of a patient are in one fold.
+/// Folds of the training images, each measured by a fit without it. Duplicates, and the images of a patient, are in one fold.
 const N_FOLDS: usize = 5;
 
 /// When to reject a prediction.
@@ -96,13 +96,13 @@ pub(super) fn reject_reason(
 }
 
 impl OodDetector {
-    /// Fits the distribution to the training images, and the cut-off to images that it was not fitted to; `patients` are those of
-    /// the training images, where they are known.
+    /// Fits the distribution to the training images, and the cut-off to images that it was not fitted to; `groups` are those of
+    /// the training images.
     /// `None` for a training set of fewer than two images, or where no image is left to choose the cut-off on.
     #[must_use]
     pub(crate) fn fit(
         train: &[Observation<'_>],
-        patients: Option<&[u32]>,
+        groups: &ImageGroups,
         val: &[Observation<'_>],
     ) -> Option<Self> {
         let vectors: Vec<&[f64]> = train.iter().map(|observed| &observed.vector[..]).collect();
@@ -110,7 +110,7 @@ impl OodDetector {
         let mut distances: Vec<f64> =
             val.iter().map(|observed| distribution.squared_distance(&observed.vector)).collect();
         if distances.len() < MIN_VALIDATION {
-            distances.extend(out_of_fold_distances(&vectors, &folds(vectors.len(), patients)));
+            distances.extend(out_of_fold_distances(&vectors, &folds(vectors.len(), groups.ids())));
         }
         if distances.is_empty() {
             return None;
@@ -150,14 +150,14 @@ impl OodDetector {
     }
 }
 
-/// The fold of each of `n` images.
-fn folds(n: usize, patients: Option<&[u32]>) -> Vec<usize> {
-    let Some(patients) = patients else { return (0..n).map(|at| at % N_FOLDS).collect() };
-    let mut numbers = patients.to_vec();
+/// The fold of each of `n` images, the same for all images of a group.
+fn folds(n: usize, groups: Option<&[u32]>) -> Vec<usize> {
+    let Some(groups) = groups else { return (0..n).map(|at| at % N_FOLDS).collect() };
+    let mut numbers = groups.to_vec();
     numbers.sort_unstable();
     numbers.dedup();
-    let fold = |patient: &u32| numbers.partition_point(|number| number < patient) % N_FOLDS;
-    patients.iter().map(fold).collect()
+    let fold = |group: &u32| numbers.partition_point(|number| number < group) % N_FOLDS;
+    groups.iter().map(fold).collect()
 }
 
 /// The distance of each vector from a distribution that is fitted to the other folds. No distance where too few are left to fit.
@@ -214,17 +214,28 @@ mod tests {
         assert_eq!(reason_of(&[1e30, -1e30]), None);
     }
 
+    fn observed(value: f64) -> Observation<'static> {
+        Observation { logits: vec![0.0], vector: vec![value], unseen_colour: 0.0, facts: None }
+    }
+
     #[test]
     fn without_a_distance_to_choose_the_cut_off_on_no_image_is_rejected() {
-        let observed = |value: f64| Observation {
-            logits: vec![0.0],
-            vector: vec![value],
-            unseen_colour: 0.0,
-            facts: None,
-        };
         let train = [1.0, 2.0].map(observed);
-        assert!(OodDetector::fit(&train, None, &[]).is_none());
-        assert!(OodDetector::fit(&train, None, &[observed(1.5)]).is_some());
+        let alone = ImageGroups::of_patients(&[None, None]);
+        assert!(OodDetector::fit(&train, &alone, &[]).is_none());
+        assert!(OodDetector::fit(&train, &alone, &[observed(1.5)]).is_some());
+    }
+
+    /// A copy in the fit would make an image look closer than new ones are.
+    #[test]
+    fn copies_of_an_image_do_not_make_the_cut_off_too_small() {
+        // Ten images with a copy each, one of which is far from all others.
+        let value = |i: u32| if i / 2 == 3 { 100.0 } else { f64::from(i / 2 % 3) };
+        let train: Vec<Observation<'_>> = (0..20).map(value).map(observed).collect();
+        let cut_off = |groups: &ImageGroups| OodDetector::fit(&train, groups, &[]).expect("a fit").cut_off;
+        let alone = ImageGroups::of_patients(&[const { None }; 20]);
+        let copies = alone.clone().joined(|image| Some(image / 2));
+        assert!(cut_off(&copies) > 10.0 * cut_off(&alone), "{} and {}", cut_off(&copies), cut_off(&alone));
     }
 
     #[test]
@@ -240,6 +251,7 @@ mod tests {
         assert!(own < 15.0 && largest > 1000.0, "{own} with itself, {largest} without");
         assert!(out_of_fold_distances(&vectors[..1], &[0]).is_empty());
     }
+
     /// A second film of the same patient, in the fit, would make the first one look closer than those of a new patient.
     #[test]
     fn the_images_of_a_patient_are_in_one_fold() {

@@ -62,7 +62,7 @@ pub(super) fn complete_model_file<'a>(
     let fitted = ObservedSet::Train.images(run.data);
     let train = run.observe(&model, ObservedSet::Train, &fitted)?;
     let Model { network, card } = &mut model;
-    card.ood_detector = OodDetector::fit(&train, fitted.patient_groups().as_deref(), &val);
+    card.ood_detector = OodDetector::fit(&train, &fitted.groups(), &val);
     drop(train);
     let n_classes = card.class_names.len();
     card.validation =

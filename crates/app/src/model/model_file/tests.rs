@@ -183,7 +183,7 @@ fn the_training_digest_covers_tensors_and_card_but_no_ood_data() {
     let phantom = PhantomOptions { train: 6, val: 4, test: 0, ..PhantomOptions::default() };
     let data = phantom_dataset(&phantom, &LoadOptions::default(), &silent).expect("films");
     let observed = |set| observe(&back, set, back_card.preprocessing()).collect::<Vec<_>>();
-    let ood_detector = OodDetector::fit(&observed(&data.train), None, &observed(&data.val));
+    let ood_detector = OodDetector::fit(&observed(&data.train), &data.train.groups(), &observed(&data.val));
     assert!(ood_detector.is_some());
     let with_detector = ModelCard { ood_detector, ..back_card.clone() };
     let with_detector_bytes = to_bytes(&back, &with_detector, 9);
