@@ -111,8 +111,8 @@ impl UsedBits {
         });
         let light = (*n_light > 0).then(|| FileNote {
             text: format!(
-                "{n_light} of {n} images with samples of 16 bits are light: their zero is white, and their largest sample is less than a \
-                 quarter of black; if they have fewer bits than the others, scale them up"
+                "{n_light} of {n} images with samples of 16 bits are light: their zero is white, and their largest sample is less \
+                 than a quarter of black; if they have fewer bits than the others, scale them up"
             ),
             of_one: Some("it is light: its zero is white, and its largest sample is less than a quarter of black"),
         });

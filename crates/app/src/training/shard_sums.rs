@@ -169,10 +169,9 @@ mod tests {
             let mut own = Vec::new();
             layer.for_each_parameter(&mut |parameter| own.push(parameter.name.clone()));
             end -= own.len();
-            let mut index = end;
+            let mut of_layer = gradients[end..].iter();
             layer.for_each_parameter_mut(&mut |parameter| {
-                parameter.grad.copy_from_slice(&gradients[index]);
-                index += 1;
+                parameter.grad.copy_from_slice(of_layer.next().expect("one for each parameter"));
             });
             sums.complete_layer(end, layer);
         });

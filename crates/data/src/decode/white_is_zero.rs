@@ -14,7 +14,8 @@ pub(super) fn invert_within_used_bits(samples: &mut [u16]) -> u8 {
     bits
 }
 
-/// What is added to samples that were inverted within `inverted` bits, and of which `bits` are used: zero becomes the white of these.
+/// What is added to samples that were inverted within `inverted` bits, and of which `bits` are used: a zero of the file becomes the
+/// white of these.
 pub(super) fn lift(inverted: u8, bits: u8) -> u16 {
     white_of(bits).saturating_sub(white_of(inverted))
 }
