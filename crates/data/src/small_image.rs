@@ -448,7 +448,7 @@ mod tests {
         let mut film = SmallImage::from_decoded(&DynamicImage::ImageLuma16(film), resizing);
         film.use_bits(12, 3_072);
         let row = |y: usize| film.pixels[28 * y..][..28].to_vec();
-        assert_eq!([row(6), row(7), row(20), row(21)], [0, 255, 255, 0].map(|value| vec![value; 28]));
+        assert_eq!([row(6), row(7), row(20), row(21)], [0u8, 255, 255, 0].map(|value| vec![value; 28]));
     }
 
     #[test]
