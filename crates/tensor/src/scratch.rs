@@ -85,6 +85,19 @@ mod tests {
     }
 
     #[test]
+    fn nested_calls_find_their_own_memory_again() {
+        let addresses = || {
+            with_scratch(1 << 20, |outer| {
+                let inner = with_scratch(1 << 10, |inner| inner.as_ptr() as usize);
+                (outer.as_ptr() as usize, inner)
+            })
+        };
+        let first = addresses();
+        with_scratch(1 << 18, |_| {});
+        assert_eq!(addresses(), first, "a smaller buffer is part of a larger one");
+    }
+
+    #[test]
     fn one_thread_gets_the_same_memory_again() {
         with_threads(1, || {
             let len = RING_LEN / 3;
