@@ -40,6 +40,10 @@ mod white_is_zero;
 /// The reason for a file or folder that cannot be opened by the name that is shown.
 pub(crate) const NOT_UTF_8: &str = "its name is not UTF-8; rename it";
 
+/// Why a TIFF of JPEG streams is rejected.
+const JPEG_IN_TIFF: &str = "not read: it is a TIFF compressed with JPEG; convert it with `magick IN OUT.png`, or with \
+     `tiffcp -c lzw IN OUT.tif`";
+
 /// A decoded image, reduced to what training needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Decoded {
@@ -361,6 +365,10 @@ fn decode(
         limits.check_image([width, height], 0, bytes.len())?;
     }
     let tiff = Directory::of_tiff(bytes, format);
+    // Each strip has a header with a size of its own, which its decoder takes memory for, and missing blocks would be grey.
+    if tiff.as_ref().is_some_and(Directory::is_jpeg) {
+        return Err(JPEG_IN_TIFF.to_owned());
+    }
     if let Some(samples) = tiff.as_ref().and_then(Directory::unusual_samples) {
         return Err(of_unusual_samples(samples));
     }

@@ -19,7 +19,7 @@ pub(crate) fn is_complete(bytes: &[u8], format: ImageFormat) -> bool {
     match format {
         ImageFormat::Png => png_chunks(bytes).any(|chunk| chunk.kind() == b"IEND"),
         ImageFormat::Jpeg => segments(bytes).any(|segment| segment.marker == END_OF_IMAGE),
-        // Their decoders need every pixel.
+        // Their decoders need every pixel; a TIFF of JPEG streams is rejected.
         _ => true,
     }
 }

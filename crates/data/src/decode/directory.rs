@@ -3,6 +3,7 @@
 use image::ImageFormat;
 use image::metadata::Orientation;
 
+const COMPRESSION: u32 = 0x103;
 const PHOTOMETRIC_INTERPRETATION: u32 = 0x106;
 const ORIENTATION: u32 = 0x112;
 const EXTRA_SAMPLES: u32 = 0x152;
@@ -45,10 +46,19 @@ impl<'a> Directory<'a> {
         })
     }
 
+    /// Where the entries of a tag are: one, unless the file is damaged or hostile.
+    fn entries(&self, tag: u32) -> impl Iterator<Item = usize> {
+        let entries = (0..self.n_entries).map(move |entry| self.at + ENTRY * entry);
+        entries.filter(move |&at| self.number(at, 2) == Some(tag))
+    }
+
     /// The first value of a tag, if it is a whole number of two or four bytes.
     fn value(&self, tag: u32) -> Option<u32> {
-        let mut entries = (0..self.n_entries).map(|entry| self.at + ENTRY * entry);
-        let entry = entries.find(|&at| self.number(at, 2) == Some(tag))?;
+        self.value_of(self.entries(tag).next()?)
+    }
+
+    /// The first value of an entry, if it is a whole number of two or four bytes.
+    fn value_of(&self, entry: usize) -> Option<u32> {
         let n_bytes = match self.number(entry + 2, 2)? {
             3 => 2,
             4 => 4,
@@ -58,6 +68,13 @@ impl<'a> Directory<'a> {
         let is_here = self.number(entry + 4, 4)? as usize <= 4 / n_bytes;
         let at = if is_here { entry + 8 } else { self.number(entry + 8, 4)? as usize };
         self.number(at, n_bytes)
+    }
+
+    /// Whether its pixels are JPEG streams, also where only one of several entries says that, or the number is of a type that
+    /// the decoder reads and this does not.
+    pub(super) fn is_jpeg(&self) -> bool {
+        let is_jpeg = |entry| self.value_of(entry).is_none_or(|compression| matches!(compression, 6 | 7));
+        self.entries(COMPRESSION).any(is_jpeg)
     }
 
     /// How the image has to be rotated or mirrored.

@@ -99,6 +99,48 @@ fn a_tiff_of_other_numbers_is_named_with_its_conversion() {
     assert!(palette.starts_with("not read: it is a TIFF of a kind that is not supported ("), "{palette}");
 }
 
+/// A grey TIFF of 40 x 30 pixels in one strip. Of each entry `compressions` has its type and its value.
+fn tiff_of_strip(strip: &[u8], compressions: &[(u16, u32)]) -> Vec<u8> {
+    let directory_at = 8 + strip.len() as u32;
+    let mut entries: Vec<(u16, u16, u32)> = vec![(0x100, 3, 40), (0x101, 3, 30), (0x102, 3, 8)];
+    entries.extend(compressions.iter().map(|&(kind, value)| (0x103, kind, value)));
+    let n_bytes = strip.len() as u32;
+    entries.extend([(0x106, 3, 1), (0x111, 4, 8), (0x115, 3, 1), (0x116, 3, 30), (0x117, 4, n_bytes)]);
+    let mut bytes = [&b"II*\0"[..], &directory_at.to_le_bytes(), strip].concat();
+    bytes.extend((entries.len() as u16).to_le_bytes());
+    for (tag, kind, value) in entries {
+        bytes.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+        bytes.extend([1u32.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+    bytes.extend([0; 4]);
+    bytes
+}
+
+#[test]
+fn a_tiff_of_jpeg_streams_is_named_with_its_conversion() {
+    let mut jpeg = Cursor::new(Vec::new());
+    DynamicImage::new_luma8(40, 30).write_to(&mut jpeg, ImageFormat::Jpeg).unwrap();
+    let jpeg = jpeg.into_inner();
+    let options = LoadOptions::default();
+    assert!(decode_bytes(&tiff_of_strip(&[90; 1200], &[(3, 1)]), &options).is_ok(), "without compression");
+    let expected = "not read: it is a TIFF compressed with JPEG; convert it with `magick";
+    // As a number of two bytes, four, one, and eight elsewhere; the decoder takes the last of several entries.
+    let cases: [&[(u16, u32)]; 6] =
+        [&[(3, 7)], &[(3, 6)], &[(4, 7)], &[(1, 7)], &[(16, 8)], &[(3, 1), (3, 7)]];
+    for compressions in cases {
+        let found = reason("a.tif", &tiff_of_strip(&jpeg, compressions), &options);
+        assert!(found.starts_with(expected), "{compressions:?}: {found}");
+    }
+    // The decoder would fill the second half with grey, and take memory for the size in the stream.
+    let mut larger = jpeg.clone();
+    let frame = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).expect("a frame");
+    larger[frame + 5..frame + 9].copy_from_slice(&[0x40, 0, 0x40, 0]);
+    for stream in [&jpeg[..jpeg.len() - 12], &larger] {
+        let found = reason("a.tif", &tiff_of_strip(stream, &[(3, 7)]), &options);
+        assert!(found.starts_with(expected), "{found}");
+    }
+}
+
 #[test]
 fn a_tiff_that_is_multiplied_by_its_opacity_is_not_multiplied_again() {
     let colours = RgbImage::from_fn(40, 30, |x, y| Rgb([(x * 3) as u8, (y * 4) as u8, 90]));
