@@ -105,8 +105,10 @@ fn effective_size(hits: &[bool], groups: &[u32]) -> (f64, f64) {
     let by_group = counts.values().map(|[n, n_hits]| (n_hits - n * share).powi(2)).sum();
     let by_image = n * share * (1.0 - share);
     if by_image > 0.0 && counts.len() > 1 {
-        let effect = unbiased(by_group, counts.len() as f64) / unbiased(by_image, n);
-        if effect > 1.0 { (n / effect, student_quantile(counts.len() as f64 - 1.0)) } else { (n, Z) }
+        let n_groups = counts.len() as f64;
+        let effect = unbiased(by_group, n_groups) / unbiased(by_image, n);
+        // Where each image is a group, it is 1 but for rounding.
+        if effect > 1.0 && n_groups < n { (n / effect, student_quantile(n_groups - 1.0)) } else { (n, Z) }
     } else {
         let effect = counts.values().map(|[n, _]| n * n).sum::<f64>() / n;
         (n / effect.max(1.0), Z)
@@ -174,5 +176,17 @@ mod tests {
         // A single patient is one image.
         assert_eq!(share_interval(&alike, Some(&[7; 400])), Some(wilson_of(0.8, 1.0, Z)));
         assert_eq!(share_interval(&[], Some(&[])), None);
+    }
+
+    #[test]
+    fn a_share_by_groups_of_one_image_is_that_of_the_images() {
+        for n in 1..=40 {
+            let each: Vec<u32> = (0..n).collect();
+            for n_hits in 0..=n {
+                let hits: Vec<bool> = (0..n).map(|image| image < n_hits).collect();
+                let expected = wilson(u64::from(n_hits), u64::from(n));
+                assert_eq!(share_interval(&hits, Some(&each)), expected, "{n_hits} of {n}");
+            }
+        }
     }
 }
