@@ -10,6 +10,9 @@ pub(super) const Z: f64 = 1.959_963_984_540_054;
 /// An interval that is no wider than rounding.
 pub(super) const NO_WIDTH: f64 = 1e-12;
 
+/// Fewest groups whose agreement shows that the images of a group are independent of each other: fewer agree by chance.
+const FEW_GROUPS: usize = 5;
+
 /// Of the 97.5 % quantile of Student's distribution, the factors of the powers of one over the degrees of freedom: five of its
 /// expansion (Abramowitz and Stegun, 26.7.5), and two that make it exact for one and two degrees.
 const STUDENT: [f64; 7] = [
@@ -89,7 +92,8 @@ pub(crate) fn share_interval(hits: &[bool], groups: Option<&[u32]>) -> Option<In
 /// Scott 1992), by which the share varies more from group to group than it would from image to image. No more than
 /// there are; where it does not vary, as if the images of a group were one and the same (Kish 1965).
 ///
-/// Also the quantile for an interval: Student's where the design effect is an estimate from few groups, which is uncertain itself.
+/// Also the quantile for an interval: Student's where the design effect is an estimate from few groups, which is uncertain itself;
+/// of fewer than [`FEW_GROUPS`], also where it is 1 or less.
 fn effective_size(hits: &[bool], groups: &[u32]) -> (f64, f64) {
     // Of each group, its images and its hits.
     let mut counts: BTreeMap<u32, [f64; 2]> = BTreeMap::new();
@@ -108,7 +112,8 @@ fn effective_size(hits: &[bool], groups: &[u32]) -> (f64, f64) {
         let n_groups = counts.len() as f64;
         let effect = unbiased(by_group, n_groups) / unbiased(by_image, n);
         // Where each image is a group, it is 1 but for rounding.
-        if effect > 1.0 && n_groups < n { (n / effect, student_quantile(n_groups - 1.0)) } else { (n, Z) }
+        let is_uncertain = n_groups < n && (effect > 1.0 || counts.len() < FEW_GROUPS);
+        if is_uncertain { (n / effect.max(1.0), student_quantile(n_groups - 1.0)) } else { (n, Z) }
     } else {
         let effect = counts.values().map(|[n, _]| n * n).sum::<f64>() / n;
         (n / effect.max(1.0), Z)
@@ -176,6 +181,18 @@ mod tests {
         // A single patient is one image.
         assert_eq!(share_interval(&alike, Some(&[7; 400])), Some(wilson_of(0.8, 1.0, Z)));
         assert_eq!(share_interval(&[], Some(&[])), None);
+    }
+
+    #[test]
+    fn two_to_four_groups_that_agree_have_students_quantile() {
+        let half: Vec<bool> = (0..24).map(|image| image % 2 == 0).collect();
+        let of_groups =
+            |n: u32| share_interval(&half, Some(&(0..24).map(|image| image * n / 24).collect::<Vec<_>>()));
+        for n in 2..FEW_GROUPS as u32 {
+            let expected = wilson_of(0.5, 24.0, student_quantile(f64::from(n) - 1.0));
+            assert_eq!(of_groups(n), Some(expected), "{n} groups");
+        }
+        assert_eq!(of_groups(6), wilson(12, 24));
     }
 
     #[test]
