@@ -54,37 +54,35 @@ impl SplitPool<'_> {
     /// Selects about `round(fraction * size)` images of every class, where `sizes` are the sizes of the classes before any
     /// split: at least one group of a class with two or more, but never its last one. Returns whether each is selected.
     ///
-    /// Groups are selected in random order; those that would exceed the number are left out.
+    /// Groups are selected in random order; those that would exceed the number are left out. Of a class with larger groups only, the
+    /// smallest is selected.
     pub(crate) fn split_off(&self, sizes: &[usize], fraction: f64) -> Vec<bool> {
-        let mut taken = vec![false; self.labels.len()];
         if fraction <= 0.0 {
-            return taken;
+            return vec![false; self.labels.len()];
         }
         let by_group = self.by_group();
         let of_class = self.shuffled_groups(&by_group);
+        let mut selection = Selection::new(self, &of_class);
         let wanted = |class: usize| libm::round(fraction * sizes[class] as f64).max(1.0) as usize;
-        // Of each class, how many images and groups are selected.
-        let mut n_taken = vec![[0; 2]; of_class.len()];
         for (class, groups) in of_class.iter().enumerate() {
             for group in groups {
-                if n_taken[class][0] >= wanted(class) {
+                if selection.n_images[class] >= wanted(class) {
                     break;
                 }
-                let counts = self.counts(group);
-                let fits = |&(class, n): &(usize, usize)| n_taken[class][0] + n <= wanted(class);
-                let leaves_one = |&(class, _): &(usize, usize)| n_taken[class][1] + 1 < of_class[class].len();
-                // The first group is selected whatever its size, so that every class is represented.
-                let is_first = n_taken[class][1] == 0;
-                let is_free = !taken[group[0] as usize];
-                if is_free && (is_first || counts.iter().all(fits)) && counts.iter().all(leaves_one) {
-                    counts.iter().for_each(|&(class, n)| {
-                        n_taken[class] = [n_taken[class][0] + n, n_taken[class][1] + 1];
-                    });
-                    group.iter().for_each(|&image| taken[image as usize] = true);
+                let fits = |&(class, n): &(usize, usize)| selection.n_images[class] + n <= wanted(class);
+                if self.counts(group).iter().all(fits) && selection.may_take(group) {
+                    selection.take(group);
+                }
+            }
+            // So that every class is represented.
+            if selection.n_groups[class] == 0 {
+                let possible = groups.iter().filter(|group| selection.may_take(group));
+                if let Some(smallest) = possible.min_by_key(|group| group.len()) {
+                    selection.take(smallest);
                 }
             }
         }
-        taken
+        selection.is_taken
     }
 
     /// The fold, from 0, in which each image is tested. Each of the `k` folds gets a share of every class, as equal as the
@@ -132,6 +130,40 @@ impl SplitPool<'_> {
             }
         }
         Ok(folds.into_iter().map(|fold| fold.expect("every image is in a group")).collect())
+    }
+}
+
+/// The groups that a split has selected.
+struct Selection<'a> {
+    pool: &'a SplitPool<'a>,
+    /// The groups with images of each class.
+    of_class: &'a [Vec<&'a [u32]>],
+    /// Of each image.
+    is_taken: Vec<bool>,
+    /// Of each class, the images that are selected, and the groups that have them.
+    n_images: Vec<usize>,
+    n_groups: Vec<usize>,
+}
+
+impl<'a> Selection<'a> {
+    fn new(pool: &'a SplitPool<'a>, of_class: &'a [Vec<&'a [u32]>]) -> Self {
+        let is_taken = vec![false; pool.labels.len()];
+        let [n_images, n_groups] = [0, 0].map(|none| vec![none; of_class.len()]);
+        Self { pool, of_class, is_taken, n_images, n_groups }
+    }
+
+    /// Whether a group is free, and is not the last one of a class.
+    fn may_take(&self, group: &[u32]) -> bool {
+        let leaves_one = |&(class, _): &(usize, usize)| self.n_groups[class] + 1 < self.of_class[class].len();
+        !self.is_taken[group[0] as usize] && self.pool.counts(group).iter().all(leaves_one)
+    }
+
+    fn take(&mut self, group: &[u32]) {
+        for (class, n) in self.pool.counts(group) {
+            self.n_images[class] += n;
+            self.n_groups[class] += 1;
+        }
+        group.iter().for_each(|&image| self.is_taken[image as usize] = true);
     }
 }
 
@@ -224,6 +256,22 @@ mod tests {
         );
         assert!((0..60).all(|patient| of_three[patient] == of_three[patient + 120]));
         assert!(folds(61).expect_err("60 patients").to_string().contains("60"));
+    }
+
+    /// A class of patients with 90, 5 and 5 images, and one of patients with 90 and 30, beside a class of 40 patients.
+    #[test]
+    fn a_group_that_exceeds_the_number_is_selected_only_if_all_do_and_then_the_smallest() {
+        for (sizes, expected) in [(&[90, 5, 5][..], 10), (&[90, 30], 30)] {
+            let n: usize = sizes.iter().sum();
+            let labels = labels(&[n, 40]);
+            let of_patient = |(patient, &size): (usize, &usize)| vec![patient as u32; size];
+            let patients = sizes.iter().enumerate().flat_map(of_patient);
+            let groups: Vec<u32> = patients.chain(100..140).collect();
+            for seed in 0..9 {
+                let taken = taken(&labels, &groups, 0.1, seed, 0);
+                assert_eq!(taken_of(&labels, &taken), [expected, 4, 0, 0, 0], "seed {seed}");
+            }
+        }
     }
 
     #[test]
