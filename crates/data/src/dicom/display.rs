@@ -91,12 +91,19 @@ struct Padding(Option<(i64, i64)>);
 
 impl Padding {
     fn of(object: &InMemDicomObject, layout: &PixelLayout) -> Self {
-        // The representation of the padding value may be written as the wrong one of signed and unsigned.
+        let lowest = stored_min(layout);
+        let highest = lowest + (1 << layout.bits_stored) - 1;
         let value_of = |tag| {
-            let bits = layout.bits_stored;
-            let value = integer(object, tag)?;
-            let wrapped = value & ((1 << bits) - 1);
-            Some(if layout.is_signed && wrapped >> (bits - 1) == 1 { wrapped - (1 << bits) } else { wrapped })
+            let written = integer(object, tag)?;
+            let n_samples = 1i64 << layout.bits_allocated;
+            // The representation of the padding value may be written as the wrong one of signed and unsigned.
+            let value = match layout.is_signed {
+                true if written >= n_samples / 2 => written - n_samples,
+                false if written < 0 => written + n_samples,
+                _ => written,
+            };
+            // Such as 65535 where 12 bits are stored: its lowest 12 bits are those of white.
+            (lowest..=highest).contains(&value).then_some(value)
         };
         let value = value_of(tags::PIXEL_PADDING_VALUE);
         let limit = value_of(tags::PIXEL_PADDING_RANGE_LIMIT).or(value);

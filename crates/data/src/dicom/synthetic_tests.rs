@@ -197,6 +197,24 @@ fn windows_tables_and_padding_are_applied_in_their_order() {
 }
 
 #[test]
+fn a_padding_value_outside_the_stored_bits_matches_no_pixel() {
+    // The last pixel of the film is white: the largest stored value, or the smallest one of MONOCHROME1.
+    let last_grey = |storage: Storage, vr: VR, padding: PrimitiveValue| {
+        let mut object = object_of(&film(), storage);
+        object.put(DataElement::new(tags::PIXEL_PADDING_VALUE, vr, padding));
+        *greys(&bytes_of(object, storage.transfer_syntax)).last().expect("pixels")
+    };
+    assert_eq!(last_grey(PLAIN, VR::US, 4_095u16.into()), 0);
+    assert_eq!(last_grey(PLAIN, VR::US, 65_535u16.into()), 255);
+    let signed = Storage { is_signed: true, photometric: "MONOCHROME1", ..PLAIN };
+    assert_eq!(last_grey(signed, VR::SS, (-2_048i16).into()), 0);
+    assert_eq!(last_grey(signed, VR::US, 2_048u16.into()), 255);
+    // Signed where it should be unsigned, and the reverse.
+    assert_eq!(last_grey(signed, VR::US, 63_488u16.into()), 0);
+    assert_eq!(last_grey(Storage { bits_stored: 16, ..PLAIN }, VR::SS, (-1i16).into()), 0);
+}
+
+#[test]
 fn a_negative_slope_inverts_whatever_the_number_of_bits() {
     for bits_stored in [8, 12] {
         let storage = Storage { bits_stored, ..PLAIN };
