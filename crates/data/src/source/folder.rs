@@ -175,6 +175,7 @@ struct Scan<'a> {
     /// A folder of masks beside the class folders of the training set.
     mask_folder: Option<String>,
     outside_links: usize,
+    repeated_links: usize,
     /// Images beside the class folders.
     loose: Vec<PathBuf>,
     notes: Vec<String>,
@@ -189,6 +190,7 @@ impl<'a> Scan<'a> {
             masks: 0,
             mask_folder: None,
             outside_links: 0,
+            repeated_links: 0,
             loose: Vec::new(),
             notes: Vec::new(),
         }
@@ -283,6 +285,7 @@ impl<'a> Scan<'a> {
             self.other_files += walk.other_files;
             self.masks += walk.masks;
             self.outside_links += walk.outside_links;
+            self.repeated_links += walk.repeated_links;
             items.extend(walk.images.into_iter().map(|FoundImage { name, patient_folder }| {
                 let content = Content::File(ImageFile::Named(Arc::clone(&root)));
                 Item { name, content, subset, label: label as u32, patient: None, patient_folder }
@@ -362,6 +365,12 @@ impl<'a> Scan<'a> {
             let n = self.outside_links;
             self.notes.push(format!(
                 "left out {n} link(s) inside class folders that lead to folders outside the data; copy the images into them"
+            ));
+        }
+        if self.repeated_links > 0 {
+            let n = self.repeated_links;
+            self.notes.push(format!(
+                "left out {n} link(s) inside class folders that lead to images of the same class"
             ));
         }
     }

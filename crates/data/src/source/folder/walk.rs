@@ -9,7 +9,7 @@
 //! - A folder named `masks` or the like is left out; `folder` decides on one that is beside class folders.
 //! - A folder named like a set is an error: sets are above classes.
 //!
-//! Links to folders are followed where they lead to another folder of the data.
+//! Links to folders are followed where they lead to another folder of the data, whose images are not found without them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::disk;
 use crate::error::DataError;
 use crate::file_format::is_image_file;
 use crate::source::set_names::subset_of;
-use crate::system_entries::is_system_entry;
+use crate::system_entries::{is_found_below, is_system_entry};
 
 /// Names of folders of images of a class, in lower case.
 const IMAGE_FOLDERS: [&str; 14] = [
@@ -119,13 +119,23 @@ pub(super) struct ClassWalk<'a> {
     pub(super) masks: usize,
     /// Links that lead out of the data.
     pub(super) outside_links: usize,
+    /// Links to folders whose images are found without them.
+    pub(super) repeated_links: usize,
 }
 
 impl<'a> ClassWalk<'a> {
     /// Of the class folder `class_dir` in the data folder `root`.
     pub(super) fn new(root: &'a Path, class_dir: &'a Path) -> Self {
-        let followed = BTreeSet::new();
-        Self { root, class_dir, followed, images: Vec::new(), other_files: 0, masks: 0, outside_links: 0 }
+        Self {
+            root,
+            class_dir,
+            followed: BTreeSet::new(),
+            images: Vec::new(),
+            other_files: 0,
+            masks: 0,
+            outside_links: 0,
+            repeated_links: 0,
+        }
     }
 
     /// Finds all images.
@@ -167,13 +177,23 @@ impl<'a> ClassWalk<'a> {
         Ok(())
     }
 
-    /// Whether a link in `dir` is followed: it leads to a folder of the data that `dir` is not in, and where no other link led.
+    /// Whether a link in `dir` is followed: it leads to a folder of the data that `dir` is not in, and that is neither in the class
+    /// folder nor in a folder where another link led.
     fn follows(&mut self, dir: &Path, link: &Path) -> bool {
-        let (Ok(target), Ok(root), Ok(dir)) =
-            (link.canonicalize(), self.root.canonicalize(), dir.canonicalize())
-        else {
+        let (Ok(target), Ok(root), Ok(class_dir), Ok(dir)) = (
+            link.canonicalize(),
+            self.root.canonicalize(),
+            self.class_dir.canonicalize(),
+            dir.canonicalize(),
+        ) else {
             return false;
         };
+        if is_found_below(&target, &class_dir)
+            || self.followed.iter().any(|folder| is_found_below(&target, folder))
+        {
+            self.repeated_links += 1;
+            return false;
+        }
         if !target.starts_with(root) {
             self.outside_links += 1;
             return false;
@@ -202,6 +222,28 @@ pub(super) fn count_files(dir: &Path) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_folder_of_the_same_class_is_counted_and_its_images_are_found_once() {
+        let root = tempfile::tempdir().expect("a folder");
+        let root = root.path();
+        let class_dir = root.join("normal");
+        for folder in ["normal/a/more", "films/old"] {
+            std::fs::create_dir_all(root.join(folder)).expect("a folder");
+            std::fs::write(root.join(folder).join("1.png"), b"").expect("a file");
+        }
+        let links =
+            [("normal/a", "b"), ("normal/a/more", "c"), ("films", "d"), ("films/old", "e"), ("normal", "f")];
+        for (target, link) in links {
+            std::os::unix::fs::symlink(root.join(target), class_dir.join(link)).expect("a link");
+        }
+        let mut walk = ClassWalk::new(root, &class_dir);
+        walk.run().expect("images");
+        let names: Vec<&str> = walk.images.iter().map(|image| &*image.name).collect();
+        assert_eq!(names, ["normal/a/more/1.png", "normal/d/old/1.png"]);
+        assert_eq!((walk.repeated_links, walk.outside_links), (4, 0));
+    }
 
     #[test]
     fn the_names_of_folders_are_in_the_documentation() {
