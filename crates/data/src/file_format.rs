@@ -54,10 +54,10 @@ impl FileFormat {
         match image::guess_format(head) {
             // Before the others: the free bytes before the mark of DICOM may begin like a TIFF file (PS3.10 section 7.1).
             _ if head.get(DICOM_MARK_AT..DICOM_MARK_AT + 4) == Some(b"DICM") => Ok(Self::Dicom),
+            Ok(ImageFormat::Bmp) if is_bmp(head) => Ok(Self::Image(ImageFormat::Bmp)),
             Ok(
                 format @ (ImageFormat::Png
                 | ImageFormat::Jpeg
-                | ImageFormat::Bmp
                 | ImageFormat::Tiff
                 | ImageFormat::WebP
                 | ImageFormat::Gif),
@@ -106,6 +106,13 @@ impl FileFormat {
         };
         usual.iter().any(|usual| extension.eq_ignore_ascii_case(usual))
     }
+}
+
+/// Whether what begins with the letters `BM` is a BMP, and not a text such as a list of paths: the size of the second header
+/// follows at byte 14.
+fn is_bmp(head: &[u8]) -> bool {
+    let size = head.get(14..18).and_then(|size| size.try_into().ok()).map(u32::from_le_bytes);
+    matches!(size, Some(12 | 16 | 40 | 52 | 56 | 64 | 108 | 124))
 }
 
 /// Whether the extension of a file names a format.
@@ -178,7 +185,7 @@ mod tests {
     fn formats_are_recognised_by_content() {
         let of = |head: &[u8]| FileFormat::of_content(head).map(FileFormat::name);
         assert_eq!(of(b"\x89PNG\r\n\x1a\n"), Ok("PNG"));
-        assert_eq!(of(b"BM......"), Ok("BMP"));
+        assert_eq!(of(b"BM............\x28\0\0\0"), Ok("BMP"));
         assert_eq!(of(b"II*\0...."), Ok("TIFF"));
         let dicom = |first: &[u8]| [first, &vec![0; DICOM_MARK_AT - first.len()], b"DICM"].concat();
         assert_eq!(of(&dicom(b"")), Ok("DICOM"));
@@ -188,6 +195,8 @@ mod tests {
             (b"\0\0\0\x0CjP  \r\n\x87\n", "JPEG 2000"),
             (b"%PDF-1.7", "PDF"),
             (b"hello", "no known image format"),
+            (b"BM/films/1.png\nBM/films/2.png\n", "no known image format"),
+            (b"BM......", "no known image format"),
             (b"", "no known image format"),
         ] {
             let found = of(head).expect_err("it is not read");

@@ -412,10 +412,13 @@ mod tests {
             let found = received(image);
             assert!(matches!(&found[..], [ImageSource::Bytes { bytes, .. }] if bytes == image), "{found:?}");
         }
-        let found = received("\u{feff}films/1.png\nfilms/2.png\n".as_bytes());
-        assert!(
-            matches!(&found[..], [ImageSource::File(a), ImageSource::File(_)] if a.ends_with("1.png")),
-            "{found:?}"
-        );
+        // A BMP begins with BM, too.
+        for list in ["\u{feff}films/1.png\nfilms/2.png\n", "BM/1.png\nBM/2.png\nBM.png"] {
+            let found = received(list.as_bytes());
+            assert!(
+                matches!(&found[..], [ImageSource::File(a), ImageSource::File(_), ..] if a.ends_with("1.png")),
+                "{found:?}"
+            );
+        }
     }
 }
