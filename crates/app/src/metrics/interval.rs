@@ -183,16 +183,20 @@ mod tests {
         assert_eq!(share_interval(&[], Some(&[])), None);
     }
 
+    fn of_groups(hits: &[bool], groups: &[u32]) -> Option<Interval> {
+        share_interval(hits, Some(groups))
+    }
+
     #[test]
     fn two_to_four_groups_that_agree_have_students_quantile() {
         let half: Vec<bool> = (0..24).map(|image| image % 2 == 0).collect();
-        let of_groups =
-            |n: u32| share_interval(&half, Some(&(0..24).map(|image| image * n / 24).collect::<Vec<_>>()));
+        let of_equal_groups =
+            |n: u32| of_groups(&half, &(0..24).map(|image| image * n / 24).collect::<Vec<_>>());
         for n in 2..FEW_GROUPS as u32 {
             let expected = wilson_of(0.5, 24.0, student_quantile(f64::from(n) - 1.0));
-            assert_eq!(of_groups(n), Some(expected), "{n} groups");
+            assert_eq!(of_equal_groups(n), Some(expected), "{n} groups");
         }
-        assert_eq!(of_groups(6), wilson(12, 24));
+        assert_eq!(of_equal_groups(6), wilson(12, 24));
     }
 
     #[test]
@@ -202,7 +206,7 @@ mod tests {
             for n_hits in 0..=n {
                 let hits: Vec<bool> = (0..n).map(|image| image < n_hits).collect();
                 let expected = wilson(u64::from(n_hits), u64::from(n));
-                assert_eq!(share_interval(&hits, Some(&each)), expected, "{n_hits} of {n}");
+                assert_eq!(of_groups(&hits, &each), expected, "{n_hits} of {n}");
             }
         }
     }
