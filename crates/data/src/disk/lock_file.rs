@@ -22,12 +22,13 @@ pub fn open_lock(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens the file of a lock that exists, to see whether it is locked.
+/// Opens the file of a lock that exists, to see whether it is locked. What is no regular file is an error: opening a pipe would
+/// wait for somebody who writes.
 ///
 /// # Errors
 /// That of the operating system.
 pub fn open_existing_lock(path: &Path) -> io::Result<File> {
-    File::open(path)
+    open(path, OpenOptions::new().read(true))
 }
 
 /// Whether a file could not be locked because its file system has no locks of files.
@@ -42,7 +43,27 @@ pub fn has_no_locks(error: &io::Error) -> bool {
 
 #[cfg(all(test, unix))]
 mod tests {
+    use std::process::Command;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_lock_is_an_error_at_once() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join(".lock");
+        assert!(open_existing_lock(&path).is_err(), "there is no lock");
+        assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
+        let (send, receive) = mpsc::channel();
+        thread::spawn(move || send.send(open_existing_lock(&path).map(drop)));
+        let opened = receive.recv_timeout(Duration::from_secs(20)).expect("it does not wait for a writer");
+        assert!(opened.expect_err("it is no file").to_string().contains("not a regular file"));
+        let path = folder.path().join("lock");
+        drop(open_lock(&path).expect("a new lock"));
+        assert!(open_existing_lock(&path).is_ok());
+    }
 
     #[test]
     fn a_file_system_without_locks_is_not_another_fault() {
