@@ -12,9 +12,11 @@ use tempfile::{NamedTempFile, PersistError, TempDir, TempPath};
 pub mod faults;
 mod lock_file;
 mod positioned_file;
+mod removed_folder;
 
 pub use lock_file::{has_no_locks, open_existing_lock, open_lock};
 pub use positioned_file::PositionedFile;
+pub use removed_folder::{REMOVED_PREFIX, remove_folder};
 
 /// How the name of a file that is being written begins.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
@@ -108,6 +110,12 @@ pub fn is_out_of_open_files(error: &io::Error) -> bool {
     return matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
     #[cfg(not(unix))]
     false
+}
+
+/// Whether something could not be written because the disk is full, or the share of it that the user may have.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// The entries of a folder, in any order.
@@ -234,18 +242,6 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         made => made.and_then(|()| sync_folder(folder_of(path))),
     }
-}
-
-/// Removes a folder with all that is in it. It gets a temporary name first, so that nobody finds half of it.
-///
-/// # Errors
-/// That of the operating system.
-pub fn remove_folder(path: &Path) -> io::Result<()> {
-    permit(Operation::Remove(path))?;
-    let doomed = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempdir_in(folder_of(path))?;
-    fs::rename(path, doomed.path().join("removed"))?;
-    sync_folder(folder_of(path))?;
-    doomed.close()
 }
 
 /// Gives a folder another name, beside it.

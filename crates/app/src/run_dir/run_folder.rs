@@ -172,7 +172,11 @@ impl RunFolder {
     /// As [`Self::rename`].
     #[cfg(feature = "serve")]
     pub(crate) fn remove(path: &Path) -> Result<(), RunDirError> {
-        let alone = Self::locked(path.into())?;
+        let alone = match Self::locked(path.into()) {
+            // A run that worked in it would have made the lock that now has no space.
+            Err(RunDirError::Write(WriteError { source, .. })) if disk::is_full(&source) => None,
+            locked => Some(locked?),
+        };
         disk::remove_folder(path).map_err(|source| WriteError { path: path.into(), source })?;
         drop(alone);
         Ok(())
@@ -398,6 +402,24 @@ mod tests {
             });
             RunFolder::locked(parent.path().into()).expect("it is free after a moment");
         });
+    }
+
+    #[cfg(feature = "serve")]
+    #[test]
+    fn a_run_is_removed_from_a_full_disk_unless_one_works_in_it() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let path = parent.path().join("run");
+        let run = new_folder(&path);
+        run.write(CONFIG, b"").expect("a written file");
+        let _hooked = faults::hook(parent.path(), |operation| match operation {
+            Operation::CreateFolder(_) | Operation::Create(_) => Err(io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        });
+        assert!(matches!(RunFolder::remove(&path), Err(RunDirError::InUse { .. })));
+        run.finish().expect("the end");
+        assert!(!path.join(LOCK).exists());
+        RunFolder::remove(&path).expect("it needs no space");
+        assert_eq!(fs::read_dir(parent.path()).expect("a folder").count(), 0);
     }
 
     #[test]

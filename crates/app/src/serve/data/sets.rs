@@ -258,7 +258,7 @@ impl Sets {
     /// Removes a set, with all that is in it.
     pub(super) fn remove(&self, set: &str) -> Result<(), Problem> {
         let mut known = self.lock();
-        disk::remove_folder(&self.path(set)?).map_err(not_written)?;
+        disk::remove_folder(&self.path(set)?).map_err(not_removed)?;
         known.remove(set);
         Ok(())
     }
@@ -272,7 +272,7 @@ impl Sets {
         for part in Part::ALL {
             let folder = path.join(part.folder()).join(&class.name);
             if folder.is_dir() {
-                disk::remove_folder(&folder).map_err(not_written)?;
+                disk::remove_folder(&folder).map_err(not_removed)?;
             }
         }
         known.remove(set);
@@ -282,7 +282,7 @@ impl Sets {
     /// Removes an image from a set.
     pub(super) fn remove_image(&self, set: &str, image: &str) -> Result<SetInfo, Problem> {
         let mut known = self.lock();
-        disk::remove(&self.image(set, image)?).map_err(not_written)?;
+        disk::remove(&self.image(set, image)?).map_err(not_removed)?;
         known.remove(set);
         self.info(&mut known, set.to_owned())
     }
@@ -404,10 +404,12 @@ fn unreadable(error: io::Error) -> Problem {
 
 /// Why nothing was written; what was begun is removed.
 fn not_written(error: io::Error) -> Problem {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            full("the disk is full, and the image was not saved; free some space, or remove a set".to_owned())
-        }
-        _ => Problem::Unreadable(format!("cannot write into the folder of the sets: {error}")),
+    if disk::is_full(&error) {
+        return full("the disk is full, and nothing was saved; free some space, or remove a set".to_owned());
     }
+    Problem::Unreadable(format!("cannot write into the folder of the sets: {error}"))
+}
+
+fn not_removed(error: io::Error) -> Problem {
+    Problem::Unreadable(format!("cannot remove images from the folder of the sets: {error}"))
 }

@@ -382,6 +382,35 @@ async fn what_is_no_image_too_large_or_does_not_fit_on_the_disk_is_refused() {
 }
 
 #[tokio::test]
+async fn a_full_disk_is_emptied_by_removing_what_is_on_it() {
+    let (folder, site) = server();
+    let set = new_set(&site).await;
+    for class in ["a", "b"] {
+        assert_eq!(add(&site, &set, &format!("class={class}"), png(1)).await.0, StatusCode::CREATED);
+    }
+    let runs = folder.path().join("runs");
+    let _hooked = faults::hook(&runs, |operation| match operation {
+        Operation::CreateFolder(_) | Operation::Create(_) | Operation::Write(..) => {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        _ => Ok(()),
+    });
+    for (method, path) in [("POST", SETS.to_owned()), ("POST", format!("{SETS}/{set}/classes?class=c"))] {
+        let (status, answer) = json(&site, method, &path, Vec::new()).await;
+        let text = answer.as_str().expect("a sentence");
+        assert!(
+            status == StatusCode::INSUFFICIENT_STORAGE && text.contains("nothing was saved"),
+            "{path}: {status} {text}"
+        );
+    }
+    let (status, found) = json(&site, "DELETE", &format!("{SETS}/{set}/classes/b"), Vec::new()).await;
+    assert!(status == StatusCode::OK && found["n_images"] == 1, "{status}: {found}");
+    let (status, answer) = json(&site, "DELETE", &format!("{SETS}/{set}"), Vec::new()).await;
+    assert_eq!(status, StatusCode::NO_CONTENT, "{answer}");
+    assert_eq!(fs::read_dir(runs.join(".sets")).expect("a folder").count(), 0);
+}
+
+#[tokio::test]
 async fn what_a_killed_server_was_writing_is_removed_by_the_next_one() {
     let (folder, site) = server();
     let set = new_set(&site).await;
