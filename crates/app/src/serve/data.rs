@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::layout::page;
 use super::site::Site;
 
-mod contents;
+pub(super) mod contents;
 mod folders;
 mod inspection_findings;
 pub(super) mod inspections;

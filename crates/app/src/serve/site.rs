@@ -7,10 +7,12 @@ use std::time::{Instant, SystemTime};
 
 use axum::http::StatusCode;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use roentgen_data::disk;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::bodies::MAX_BYTES;
 use super::counters::Counters;
+use super::data::contents::remove_begun;
 use super::data::inspections::Inspections;
 use super::data::sets::Sets;
 pub(super) use super::loaded_model::{LoadedModel, WaitingImage};
@@ -70,6 +72,8 @@ impl Site {
     pub(super) fn new(runs: &Path, root: &Path, n_threads: usize) -> Result<Self, ServeError> {
         let pool = ThreadPoolBuilder::new().num_threads(n_threads).build();
         let pool = pool.map_err(|error| ServeError::NoThreads { reason: error.to_string() })?;
+        // Runs that a server was deleting when it was killed. Other temporary files there may be those of any program.
+        drop(remove_begun(runs, disk::REMOVED_PREFIX));
         Ok(Self(Arc::new(Shared {
             runs: runs.to_owned(),
             root: root.to_owned(),

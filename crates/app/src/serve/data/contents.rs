@@ -62,11 +62,14 @@ impl Contents {
 /// If a folder cannot be read.
 pub(super) fn contents(set: &Path) -> io::Result<Contents> {
     let mut found = Contents::default();
+    // Who cannot remove it can read the rest.
+    drop(remove_begun(set, disk::TEMPORARY_PREFIX));
     for part in Part::ALL {
         let folder = set.join(part.folder());
         if !folder.is_dir() {
             continue;
         }
+        drop(remove_begun(&folder, disk::TEMPORARY_PREFIX));
         for (class, _) in entries(&folder)?.into_iter().filter(|(_, is_folder)| *is_folder) {
             let (n, n_bytes) = count(&folder.join(&class))?;
             found.add_images(part, &class, n, n_bytes);
@@ -110,11 +113,12 @@ fn add_images_below(set: &Path, folder: &str, images: &mut Vec<String>) -> io::R
     Ok(())
 }
 
-/// Removes what a server was writing, or removing, in a folder when it was killed. What is younger may be the work of another server.
-pub(super) fn remove_begun(folder: &Path) -> io::Result<()> {
+/// Removes what a server was writing, or removing, in a folder when it was killed, by the beginning of its name. What is younger may
+/// be the work of another server.
+pub(in crate::serve) fn remove_begun(folder: &Path, prefix: &str) -> io::Result<()> {
     for entry in disk::list(folder)? {
         let entry = entry?;
-        if entry.file_name().to_str().is_none_or(|name| !name.starts_with(disk::TEMPORARY_PREFIX)) {
+        if entry.file_name().to_str().is_none_or(|name| !name.starts_with(prefix)) {
             continue;
         }
         let found = entry.metadata()?;
@@ -128,8 +132,7 @@ pub(super) fn remove_begun(folder: &Path) -> io::Result<()> {
 
 /// Files below a folder, and their bytes.
 fn count(folder: &Path) -> io::Result<(usize, u64)> {
-    // Who cannot remove it can read the rest.
-    drop(remove_begun(folder));
+    drop(remove_begun(folder, disk::TEMPORARY_PREFIX));
     let (mut n, mut n_bytes) = (0, 0);
     for (name, is_folder) in entries(folder)? {
         let path = folder.join(name);

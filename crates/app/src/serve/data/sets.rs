@@ -117,7 +117,7 @@ struct Counted {
 impl Sets {
     /// In a folder that is made with the first set.
     pub(in crate::serve) fn new(folder: PathBuf) -> Self {
-        drop(remove_begun(&folder));
+        drop(remove_begun(&folder, disk::TEMPORARY_PREFIX));
         Self { folder, known: Mutex::default(), unused: UnusedSet::default() }
     }
 

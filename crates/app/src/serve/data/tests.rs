@@ -434,3 +434,36 @@ async fn what_a_killed_server_was_writing_is_removed_by_the_next_one() {
     assert!(!killed.exists() && living.exists(), "what is young may have a writer");
     assert_eq!(doomed.exists(), !cfg!(unix));
 }
+
+/// Windows sets no times of folders.
+#[cfg(unix)]
+#[tokio::test]
+async fn what_a_killed_server_was_removing_is_removed_by_the_next_one() {
+    let (folder, site) = server();
+    let set = new_set(&site).await;
+    add(&site, &set, "class=a&name=1.png", png(1)).await;
+    let runs = folder.path().join("runs");
+    let of_set = runs.join(".sets").join(&set);
+    let [in_set, in_part, run, other, young] = [
+        of_set.join(".tmp-removed-1"),
+        of_set.join("train/.tmp-removed-2"),
+        runs.join(".tmp-removed-3"),
+        runs.join(".tmp-4"),
+        runs.join(".tmp-removed-5"),
+    ];
+    let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+    for path in [&in_set, &in_part, &run, &other, &young] {
+        fs::create_dir(path).expect("a folder");
+        fs::write(path.join("film.png"), png(2)).expect("a file");
+        if path != &young {
+            fs::File::open(path).and_then(|file| file.set_modified(hour_ago)).expect("a time");
+        }
+    }
+    let next = Site::new(&runs, &folder.path().join("root"), 1).expect("threads");
+    let (_, found) = json(&next, "GET", &format!("{SETS}/{set}"), Vec::new()).await;
+    assert_eq!(found["n_images"], 1, "{found}");
+    for path in [in_set, in_part, run] {
+        assert!(!path.exists(), "{}", path.display());
+    }
+    assert!(other.exists() && young.exists(), "they may be those of another program or server");
+}
