@@ -100,7 +100,7 @@ pub fn load_arrays(
 /// - [`TrainingError::BatchTooSmall`](crate::TrainingError::BatchTooSmall) if batch normalisation has nothing to compare;
 /// - [`TrainingError::Diverged`](crate::TrainingError::Diverged) if a loss or a weight becomes infinite or NaN;
 /// - [`WriteError`](crate::WriteError) or [`RunDirError::ResumableWrite`](crate::RunDirError::ResumableWrite) if the
-///   disk is full.
+///   disk is full; [`RunDirError::Moved`](crate::RunDirError::Moved) if the folder was moved meanwhile.
 ///
 /// ```
 /// use roentgen::{Screen, TrainConfig};

@@ -329,6 +329,7 @@ pub enum DataError {
 pub fn write_remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::InvalidFilename => "give a shorter name",
+        io::ErrorKind::NotFound => "its folder does not exist; check whether it was moved or removed",
         io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
             "a file is in the place of a folder; give another path, or remove that file"
         }

@@ -91,6 +91,16 @@ pub enum RunDirError {
         /// The folder of the run.
         run: PathBuf,
     },
+    /// The folder of a run was moved or removed while the run worked in it.
+    #[error(
+        "cannot write {}: the folder of the run was moved or removed; a run that was moved continues with --resume and its new \
+         folder",
+        path.display()
+    )]
+    Moved {
+        /// The file or folder, where it would be.
+        path: PathBuf,
+    },
     /// The run folder cannot be locked, for its file system has no locks.
     #[error(
         "cannot lock {}: {source}; its file system has no locks of files (flock): mount it with them (Lustre: option flock), or \
@@ -201,6 +211,7 @@ impl RunDirError {
             | Self::Unreadable { .. } => true,
             Self::Write(_)
             | Self::ResumableWrite { .. }
+            | Self::Moved { .. }
             | Self::NoLocks { .. }
             | Self::InUse { .. }
             | Self::NotSeen { .. }

@@ -218,9 +218,11 @@ impl RunFolder {
     }
 
     /// The error about a file that could not be written: once the settings are written, the run can be continued from its
-    /// checkpoint or from its beginning.
+    /// checkpoint or from its beginning, also in another place.
     fn write_error(&self, path: PathBuf, source: io::Error) -> RunDirError {
-        if self.file(CONFIG).is_file() {
+        if source.kind() == io::ErrorKind::NotFound && !self.path.exists() {
+            RunDirError::Moved { path }
+        } else if self.file(CONFIG).is_file() {
             RunDirError::ResumableWrite { path, source, run: self.path.clone() }
         } else {
             WriteError { path, source }.into()
@@ -230,7 +232,7 @@ impl RunFolder {
     /// Writes a whole file.
     ///
     /// # Errors
-    /// [`WriteError`]; [`RunDirError::ResumableWrite`] if the run can be continued.
+    /// [`WriteError`]; [`RunDirError::ResumableWrite`] if the run can be continued, [`RunDirError::Moved`] in another folder.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunDirError> {
         let path = self.file(name);
         disk::write_atomically(&self.path, &path, bytes).map_err(|source| self.write_error(path, source))
@@ -432,6 +434,30 @@ mod tests {
         run.write(CONFIG, b"").expect("a written file");
         let words = format!("then continue with: roentgen train --resume '{}'", out.display());
         assert!(full().ends_with(&words), "{}", full());
+    }
+
+    /// Windows does not rename the folder of an open file.
+    #[cfg(unix)]
+    #[test]
+    fn a_run_that_was_moved_continues_in_its_new_folder() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let (old, new) = (parent.path().join("old"), parent.path().join("new"));
+        let run = new_folder(&old);
+        run.write(CONFIG, b"").expect("a written file");
+        fs::rename(&old, &new).expect("another name");
+        for result in [
+            run.append_line("log.jsonl", "{}").map(|_| ()),
+            run.append("times.jsonl", b""),
+            run.write("model", b""),
+            run.write_private("key", b""),
+        ] {
+            let error = result.expect_err("it is elsewhere").to_string();
+            assert!(error.contains("was moved or removed") && error.contains("--resume"), "{error}");
+            assert!(!error.contains("free space"), "{error}");
+        }
+        assert!(!old.exists(), "nothing is written there");
+        drop(run);
+        RunFolder::open(&new).expect("an interrupted run");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 /// What a sentence has, and what the page has in its place; a text before one that it contains. `{}` is any text, at the end of an
 /// entry the rest of the line.
-const WORDS: [(&str, &str); 36] = [
+const WORDS: [(&str, &str); 37] = [
     ("ignore them with --skip-bad", "leave them out, with a choice behind More on the page Train"),
     (
         "consider --prior balanced or, stronger, --class-weights balanced",
@@ -72,6 +72,10 @@ const WORDS: [(&str, &str); 36] = [
     ("convert it with `gdcmconv --raw IN OUT`", "export it again without compression"),
     ("start the command again (a training or a sweep with --resume)", "choose Resume"),
     ("continue with: {}", "choose Resume"),
+    (
+        "a run that was moved continues with --resume and its new folder",
+        "if it has another name now, choose Resume beside it on the page Models",
+    ),
     (
         "resume on a CPU like the first one, or add --other-cpu to go on with this one",
         "resume on a CPU like the first one, or train anew",
