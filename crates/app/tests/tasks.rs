@@ -163,6 +163,7 @@ fn tasks_that_make_no_sense_are_refused() {
         ("train --resume run --task 1/2", 2, "cannot be used with"),
         ("train films --out run --other-cpu", 2, "--other-cpu cannot be used with a new training"),
         ("train films --seeds 0..4 --out run --task 3/2", 2, "expected I/N, such as 2/5"),
+        ("train films --seeds 0..4 --out run --task 1/100000000000", 2, "expected at most 100,000 tasks"),
         ("train films --seeds 0..4 --out mine --task 1/2", 2, "is not an empty folder"),
         ("train films --seeds 0..4 --out films/run --task 1/2", 2, "would lie inside the data"),
         ("collect single", 2, "single: the run is finished, and its results are in single/report.html"),

@@ -7,6 +7,9 @@ use crate::memory::MemoryShare;
 use crate::ranks::Ranks;
 use crate::ranks::error::RankError;
 
+/// Most shares: a number far above that of the tasks of a job array, for which memory is allocated at once.
+const MAX_SHARES: usize = 100_000;
+
 /// One of several shares of the same trainings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Share {
@@ -57,6 +60,7 @@ impl FromStr for Share {
         let number = |text: &str| text.parse::<usize>().ok();
         let numbers = text.split_once('/').and_then(|(own, of)| number(own).zip(number(of)));
         match numbers {
+            Some((_, of)) if of > MAX_SHARES => Err("expected at most 100,000 tasks"),
             Some((number, of)) if (1..=of).contains(&number) => Ok(Self { number, of }),
             _ => Err("expected I/N, such as 2/5 for the second of five; tasks are counted from 1"),
         }
@@ -102,6 +106,10 @@ mod tests {
         assert_eq!("2/5".parse::<Share>().map(|share| share.to_string()), Ok("2/5".to_owned()));
         for wrong in ["0/5", "6/5", "2", "2/", "/5", "a/b", "1/0", "-1/5"] {
             assert!(wrong.parse::<Share>().is_err(), "{wrong}");
+        }
+        assert!("1/100000".parse::<Share>().is_ok());
+        for too_many in ["1/100001", "1/100000000000"] {
+            assert_eq!(too_many.parse::<Share>(), Err("expected at most 100,000 tasks"));
         }
     }
 }
