@@ -35,6 +35,7 @@ mod orientation_tests;
 mod several_images;
 #[cfg(test)]
 mod tests;
+mod webp;
 mod white_is_zero;
 
 /// The reason for a file or folder that cannot be opened by the name that is shown.
@@ -386,6 +387,9 @@ fn decode(
         return Err(format!("damaged {}: it has no pixels; export the image again", name_of(format)));
     }
     limits.check_image([width, height], decoder.total_bytes(), bytes.len())?;
+    if format == ImageFormat::WebP && webp::has_too_large_frame(bytes, [width, height]) {
+        return Err("damaged WebP: a frame is larger than the image; export the image again".to_owned());
+    }
     // A damaged EXIF block says nothing of the pixels.
     let orientation = match format {
         ImageFormat::Tiff => decoder.orientation().ok(),
