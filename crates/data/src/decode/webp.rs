@@ -51,8 +51,8 @@ mod tests {
     }
 
     /// An image of 8 x 6 pixels.
-    fn file(flags: u8, chunks: &[Vec<u8>]) -> Vec<u8> {
-        let head = chunk(b"VP8X", &[flags, 0, 0, 0, 7, 0, 0, 5, 0, 0]);
+    fn file(chunks: &[Vec<u8>]) -> Vec<u8> {
+        let head = chunk(b"VP8X", &[0, 0, 0, 0, 7, 0, 0, 5, 0, 0]);
         let body = [&b"WEBP"[..], &head, &chunks.concat()].concat();
         chunk(b"RIFF", &body)
     }
@@ -75,13 +75,13 @@ mod tests {
             (vec![chunk(b"ANMF", &[0; 16]), high.clone()], true),
             (vec![chunk(b"ANMF", &[&[0_u8; 16][..], b"abcd\xff\xff\xff\xff"].concat()), high], true),
         ] {
-            let bytes = file(0, &chunks);
+            let bytes = file(&chunks);
             assert_eq!(has_too_large_frame(&bytes, [8, 6]), expected, "{bytes:?}");
             for end in 0..bytes.len() {
                 has_too_large_frame(&bytes[..end], [8, 6]);
             }
         }
-        let opened = open_bytes(&file(0, &[wide]), &SizeLimits::default());
+        let opened = open_bytes(&file(&[wide]), &SizeLimits::default());
         let reason = opened.expect_err("no image").reason;
         assert!(reason.contains("a frame is larger than the image"), "{reason}");
     }
