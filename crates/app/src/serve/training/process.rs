@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -37,7 +37,7 @@ pub(super) enum End {
     /// It was asked to stop.
     Stopped,
     /// With an error.
-    Failed(String),
+    Failed { reason: String, at: SystemTime },
 }
 
 /// What is known of a training that this server started.
@@ -350,16 +350,17 @@ fn away_from_the_terminal(command: &mut Command) {
 }
 
 fn end_of(status: io::Result<ExitStatus>, errors: &[&str]) -> End {
-    match status {
-        Ok(status) if status.success() => End::Done,
-        Ok(status) if status.code().is_some_and(|code| STOPPED.contains(&code)) => End::Stopped,
+    let reason = match status {
+        Ok(status) if status.success() => return End::Done,
+        Ok(status) if status.code().is_some_and(|code| STOPPED.contains(&code)) => return End::Stopped,
         Ok(_) if !errors.is_empty() => {
             let text = errors.join("\n");
-            End::Failed(text.strip_prefix("error: ").unwrap_or(&text).to_owned())
+            text.strip_prefix("error: ").unwrap_or(&text).to_owned()
         }
-        Ok(status) => End::Failed(format!("the system ended it ({status}); is there enough memory?")),
-        Err(error) => End::Failed(error.to_string()),
-    }
+        Ok(status) => format!("the system ended it ({status}); is there enough memory?"),
+        Err(error) => error.to_string(),
+    };
+    End::Failed { reason, at: SystemTime::now() }
 }
 
 #[cfg(test)]
@@ -401,7 +402,7 @@ mod tests {
             let answer = serde_json::from_slice::<Value>(&body).unwrap_or_default();
             (status, answer["state"].as_str().unwrap_or_default().to_owned())
         };
-        let failed = || Some(End::Failed("no images".to_owned()));
+        let failed = || Some(End::Failed { reason: "no images".to_owned(), at: SystemTime::now() });
         let gone = (StatusCode::NOT_FOUND, String::new());
 
         site.trainings().latest().training = Some(started(&path("b"), &[]));

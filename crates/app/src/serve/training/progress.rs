@@ -83,7 +83,7 @@ impl Progress {
             _ => None,
         };
         let reason = match own.and_then(|own| own.end) {
-            Some(End::Failed(reason)) if state == Stage::Failed => Some(without_flags(&reason)),
+            Some(End::Failed { reason, .. }) if state == Stage::Failed => Some(without_flags(&reason)),
             _ => None,
         };
         let result = (state == Stage::Done).then(|| Quality::read(folder).result).flatten();
@@ -99,7 +99,7 @@ impl Progress {
             fraction: fraction.map(|fraction| (1000.0 * fraction).round() / 1000.0),
             seconds_left,
             can_stop: is_at_work && is_own,
-            can_resume: matches!(state, Stage::Stopped | Stage::Failed) && has(CONFIG),
+            can_resume: matches!(state, Stage::Stopped | Stage::Failed) && has(CONFIG) && !has(METRICS),
             has_model: has(MODEL),
             has_report: has(REPORT),
         }
@@ -120,13 +120,21 @@ fn stage(folder: &Path, own: Option<&TrainingStatus>) -> Stage {
         Stage::Training
     } else if is_at_work {
         Stage::Reading
+    } else if own.is_some_and(|own| has_failed(folder, own)) {
+        Stage::Failed
     } else if has(METRICS) {
         Stage::Done
-    } else if own.is_some_and(|own| matches!(own.end, Some(End::Failed(_)))) {
-        Stage::Failed
     } else {
         Stage::Stopped
     }
+}
+
+/// Whether a training has failed, and no run in its folder has ended since. Older metrics are those of another run, such as one
+/// that was copied there while the images were read.
+fn has_failed(folder: &Path, own: &TrainingStatus) -> bool {
+    let Some(End::Failed { at, .. }) = &own.end else { return false };
+    let written = folder.join(METRICS).metadata().and_then(|metadata| metadata.modified());
+    !written.is_ok_and(|written| written > *at)
 }
 
 fn sentence(state: Stage, epoch: usize, epochs: Option<usize>) -> String {
@@ -203,6 +211,8 @@ fn rounded(seconds: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
     use crate::terminal::progress_lines::BarState;
 
@@ -243,6 +253,26 @@ mod tests {
         let log = read_log(folder.path());
         let found = Progress::of(folder.path(), &log, None);
         assert_eq!((log.len(), found.state, found.fraction), (3, Stage::Stopped, Some(1.0)));
+    }
+
+    #[test]
+    fn a_training_that_failed_has_not_the_result_of_another_run_in_its_folder() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for name in [CONFIG, METRICS] {
+            std::fs::write(folder.path().join(name), "").expect("a file");
+        }
+        let (now, minute) = (SystemTime::now(), Duration::from_secs(60));
+        let end = End::Failed { reason: "the folder is in use".to_owned(), at: now };
+        let own = TrainingStatus { has_begun: false, is_stopping: false, bar: None, end: Some(end) };
+        let found = |written: SystemTime| {
+            let file = std::fs::File::options().append(true).open(folder.path().join(METRICS));
+            file.and_then(|file| file.set_modified(written)).expect("a time");
+            let Progress { state, reason, can_resume, .. } =
+                Progress::of(folder.path(), &[], Some(own.clone()));
+            (state, reason, can_resume)
+        };
+        assert_eq!(found(now - minute), (Stage::Failed, Some("the folder is in use".to_owned()), false));
+        assert_eq!(found(now + minute), (Stage::Done, None, false), "it was resumed elsewhere");
     }
 
     #[test]
