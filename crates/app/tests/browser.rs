@@ -15,6 +15,7 @@ mod drops;
 mod interrupted;
 #[cfg(target_os = "linux")]
 mod opened;
+mod sets;
 
 /// The file of axe-core, which finds what keeps people from using a page: `npm pack axe-core` has one.
 const AXE: &str = "ROENTGEN_AXE";

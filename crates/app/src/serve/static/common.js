@@ -10,20 +10,13 @@ export function element(name, text, className) {
 
 const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 
-/** What the user has answered to each question. */
-const answers = new Map();
-
 /** The status of a change that the server makes only with `anyway=true`. */
 export const UNCONFIRMED = 428;
 
-/** Asks the user about such a change. False for other refusals, without a question. */
-export function isWanted(status, reason) {
+/** Asks the user about such a change, once for all requests with the same `answers`. False for other refusals, without a question. */
+export function isWanted(status, reason, answers = new Map()) {
   if (status !== UNCONFIRMED) return false;
-  if (!answers.has(reason)) {
-    answers.set(reason, confirm(`${reason.split(";")[0]}. Make the change anyway?`));
-    // A yes holds for all that follows, and a no for the files that are on their way.
-    if (!answers.get(reason)) setTimeout(() => answers.delete(reason), 2000);
-  }
+  if (!answers.has(reason)) answers.set(reason, confirm(`${reason.split(";")[0]}. Make the change anyway?`));
   return answers.get(reason);
 }
 

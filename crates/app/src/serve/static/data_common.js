@@ -14,12 +14,15 @@ export function button(text, act, className) {
 export const counted = (n, thing) => `${n} ${n === 1 ? thing : thing.endsWith("s") ? `${thing}es` : `${thing}s`}`;
 export const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 
-/** The answer of the server: its status, its body as an object or as a sentence, and `anyway` if the user was asked and wants it. */
-export async function ask(method, path, body) {
+/**
+ * The answer of the server: its status, its body as an object or as a sentence, and `anyway` if the user was asked and wants it.
+ * `answers` has those of the user to other requests for the same change.
+ */
+export async function ask(method, path, body, answers) {
   try {
     const response = await fetch(`/api/v1/data/${path}`, { method, body });
     const text = await response.text();
-    if (isWanted(response.status, text)) return { ...(await ask(method, withAnyway(path), body)), anyway: true };
+    if (isWanted(response.status, text, answers)) return { ...(await ask(method, withAnyway(path), body)), anyway: true };
     const isJson = (response.headers.get("content-type") ?? "").startsWith("application/json");
     return { ok: response.ok, status: response.status, body: isJson ? JSON.parse(text) : text };
   } catch {

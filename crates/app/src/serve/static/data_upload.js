@@ -4,6 +4,8 @@ import { UNCONFIRMED } from "/static/common.js";
 import { ask, pause } from "/static/data_common.js";
 
 const AT_ONCE = 3;
+/** Images that follow others within this time are of the same change, such as pictures that the camera takes. */
+const SAME_CHANGE_MS = 2000;
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /** A queue of images; `changed` is called after each, `finished` when none is left. */
@@ -15,8 +17,12 @@ export class Uploads {
   /** That were given up. */
   nUnsent = 0;
   refused = [];
-  /** The sets that the user wants to change although a training cannot be resumed then. */
+  /** The sets that the user wants to change, this time, although a training cannot be resumed then. */
   anyway = new Set();
+  /** What the user has answered to each question about this change. */
+  answers = new Map();
+  /** When the last image was done. */
+  lastDone = 0;
 
   constructor(changed, finished) {
     this.changed = changed;
@@ -33,7 +39,11 @@ export class Uploads {
 
   /** Adds images: `set`, `class`, `file`, and if known `name`, `part`, `folder` and `added`, a function for the answer. */
   add(images) {
-    if (!this.isBusy) [this.nSent, this.nDone, this.nUnsent, this.refused] = [0, 0, 0, []];
+    if (!this.isBusy) {
+      [this.nSent, this.nDone, this.nUnsent, this.refused] = [0, 0, 0, []];
+      // Another training may have begun on the set since.
+      if (Date.now() - this.lastDone > SAME_CHANGE_MS) [this.anyway, this.answers] = [new Set(), new Map()];
+    }
     this.waiting.push(...images);
     this.nSent += images.length;
     this.changed();
@@ -54,6 +64,7 @@ export class Uploads {
     while (this.waiting.length > 0) {
       await this.send(this.waiting.shift());
       this.nDone += 1;
+      this.lastDone = Date.now();
       this.changed();
     }
     this.nInWork -= 1;
@@ -70,7 +81,7 @@ export class Uploads {
     if (image.folder) parameters.set("folder", image.folder);
     for (;;) {
       if (this.anyway.has(image.set)) parameters.set("anyway", "true");
-      const answer = await ask("POST", `sets/${encodeURIComponent(image.set)}/images?${parameters}`, image.file);
+      const answer = await ask("POST", `sets/${encodeURIComponent(image.set)}/images?${parameters}`, image.file, this.answers);
       if (answer.anyway) this.anyway.add(image.set);
       if (answer.ok) return image.added?.(answer.body);
       if (answer.status === 503) {

@@ -1,0 +1,39 @@
+//! Sets of images on the page Data: what is asked before they are changed.
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Server, check_logs};
+use crate::program::write_images;
+use crate::webdriver::Browser;
+
+#[test]
+fn a_yes_to_a_change_holds_for_one_drop() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    write_images(folder.path(), "films", &[("normal", 4), ("pneumonia", 4)]);
+    write_images(folder.path(), "more", &[("normal", 3), ("pneumonia", 3)]);
+    let set = folder.path().join("runs/.sets/set");
+    write_images(&set, "train", &[("normal", 2), ("pneumonia", 2)]);
+    // A training on the set that has not ended.
+    std::fs::create_dir(folder.path().join("runs/a")).unwrap();
+    std::fs::write(folder.path().join("runs/a/config.toml"), format!("data = {set:?}\n")).unwrap();
+    let server = Server::start(folder.path());
+    server.open_in(&browser);
+    browser.open(&format!("{}/data?data=set:set", server.origin));
+    browser.wait("document.querySelectorAll('#editor .card').length === 2");
+    let agree = "window.nAsked = 0; window.confirm = () => { window.nAsked += 1; return true; }";
+    browser.run(agree, &Value::Null);
+    for (dropped, status, n_asked) in [("films", "8 images sent", 1), ("more", "6 images sent", 2)] {
+        browser.drop_paths("#drop", &[&folder.path().join(dropped)]);
+        browser.wait(&format!("document.querySelector('#status').textContent === '{status}'"));
+        assert_eq!(browser.run("return window.nAsked", &Value::Null), n_asked, "{dropped}");
+        // What follows at once is of the same change.
+        browser.run("window.dropped = Date.now()", &Value::Null);
+        browser.wait("Date.now() - window.dropped > 2500");
+    }
+    // The requests that were refused before the user agreed.
+    let errors = browser.log("browser");
+    assert!(errors.iter().all(|error| error.contains("sets/set/images")), "{errors:?}");
+    check_logs(&browser, &server);
+}
