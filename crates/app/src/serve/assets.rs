@@ -46,3 +46,22 @@ pub(super) async fn file(Path(name): Path<String>) -> Response {
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder may be called `a#b`, and an address in which that is not encoded is of the set `a`.
+    #[test]
+    fn scripts_encode_the_names_of_sets_in_addresses() {
+        let scripts = FILES.iter().filter(|(_, kind, _)| *kind == SCRIPT);
+        let mut n = 0;
+        for (name, _, script) in scripts {
+            for rest in script.split("sets/${").skip(1) {
+                assert!(rest.starts_with("encodeURIComponent("), "{name}: sets/${{{rest:.40}");
+                n += 1;
+            }
+        }
+        assert!(n > 8, "{n} addresses");
+    }
+}

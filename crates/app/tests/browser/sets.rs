@@ -37,3 +37,25 @@ fn a_yes_to_a_change_holds_for_one_drop() {
     assert!(errors.iter().all(|error| error.contains("sets/set/images")), "{errors:?}");
     check_logs(&browser, &server);
 }
+
+#[test]
+fn a_set_whose_name_has_other_signs_is_shown_and_removed_and_no_other() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    let sets = folder.path().join("runs/.sets");
+    for set in ["a", "a#b"] {
+        write_images(&sets.join(set), "train", &[("normal", 2), ("pneumonia", 2)]);
+    }
+    let server = Server::start(folder.path());
+    server.open_in(&browser);
+    browser.open(&format!("{}/data?data=set:a%23b", server.origin));
+    browser.wait("document.querySelectorAll('#editor .gallery').length === 2");
+    browser.run("document.querySelector('#editor .gallery button').click()", &Value::Null);
+    browser.wait("document.querySelector('#editor .shown img')?.naturalWidth > 0");
+    let remove =
+        "window.confirm = () => true; document.querySelector(\"[aria-label='Remove the set a#b']\").click()";
+    browser.run(remove, &Value::Null);
+    browser.wait("document.querySelectorAll('#sets li').length === 1");
+    assert!(sets.join("a").is_dir() && !sets.join("a#b").exists());
+    check_logs(&browser, &server);
+}

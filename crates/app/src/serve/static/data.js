@@ -31,7 +31,7 @@ const uploads = new Uploads(
   async () => {
     const data = chosen;
     if (data?.startsWith("set:")) {
-      const info = await ask("GET", `sets/${data.slice(4)}`);
+      const info = await ask("GET", `sets/${encodeURIComponent(data.slice(4))}`);
       if (info.ok) update(info.body);
       else if (info.status === 404 && chosen === data) leave(info);
     }
@@ -103,7 +103,7 @@ async function choose(data, title, isByHand = false) {
   let isEmpty = false;
   at("#browse").setAttribute("aria-expanded", "false");
   if (data.startsWith("set:")) {
-    const answer = await ask("GET", `sets/${data.slice(4)}`);
+    const answer = await ask("GET", `sets/${encodeURIComponent(data.slice(4))}`);
     if (chosen !== data) return;
     if (!answer.ok) return leave(answer);
     title = answer.body.title;
@@ -147,7 +147,7 @@ async function showSets() {
     const open = button(title, () => choose(data).then(() => at("#title").focus()), "name");
     const remove = button("Remove", async () => {
       if (!confirm(`Remove the set ${title} with ${counted(n_images, "image")} from this machine?`)) return;
-      const removed = await ask("DELETE", `sets/${name}`);
+      const removed = await ask("DELETE", `sets/${encodeURIComponent(name)}`);
       if (!removed.ok) return complain(removed.body);
       if (chosen === data) unchoose();
       showSets();

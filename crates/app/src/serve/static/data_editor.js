@@ -75,7 +75,7 @@ export function added(name, file, answer) {
 
 /** Removes an image from the set, and wherever it is shown. */
 export async function remove(path) {
-  const answer = await ask("DELETE", `sets/${set.name}/images?path=${encodeURIComponent(path)}`);
+  const answer = await ask("DELETE", `sets/${encodeURIComponent(set.name)}/images?path=${encodeURIComponent(path)}`);
   if (!answer.ok) return hooks.complain(answer.body);
   box.querySelectorAll(`[data-path="${CSS.escape(path)}"]`).forEach((shown) => shown.remove());
   hooks.changed(answer.body);
@@ -93,7 +93,7 @@ function frame() {
   form.append(label, submit);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const answer = await ask("POST", `sets/${set.name}/classes?class=${encodeURIComponent(input.value)}`);
+    const answer = await ask("POST", `sets/${encodeURIComponent(set.name)}/classes?class=${encodeURIComponent(input.value)}`);
     if (!answer.ok) return hooks.complain(answer.body);
     if (answer.body.classes.length === cards.size) return hooks.complain(`There is a class ${input.value.trim()} already.`);
     input.value = "";
@@ -148,7 +148,7 @@ function newCard(name) {
   });
   const gone = button("Remove the class", async () => {
     if (!confirm(`Remove the class ${name} with all its images?`)) return;
-    const answer = await ask("DELETE", `sets/${set.name}/classes/${encodeURIComponent(name)}`);
+    const answer = await ask("DELETE", `sets/${encodeURIComponent(set.name)}/classes/${encodeURIComponent(name)}`);
     if (!answer.ok) return hooks.complain(answer.body);
     hooks.changed(answer.body);
   }, "small");

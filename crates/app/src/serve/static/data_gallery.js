@@ -8,7 +8,7 @@ export function gallery(set, name, hooks) {
   let last = "";
   const more = button("Show the images", async () => {
     const query = `class=${encodeURIComponent(name)}&after=${encodeURIComponent(last)}`;
-    const answer = await ask("GET", `sets/${set}/images?${query}`);
+    const answer = await ask("GET", `sets/${encodeURIComponent(set)}/images?${query}`);
     if (!answer.ok) return hooks.complain(answer.body);
     const { images, n_more: nMore } = answer.body;
     if (last === "") hooks.opened();
@@ -32,7 +32,7 @@ function item(set, path, remove) {
   image.alt = file;
   image.title = path;
   image.loading = "lazy";
-  image.src = `/api/v1/data/sets/${set}/thumbnail?path=${encodeURIComponent(path)}`;
+  image.src = `/api/v1/data/sets/${encodeURIComponent(set)}/thumbnail?path=${encodeURIComponent(path)}`;
   const gone = button("×", async () => {
     const next = made.nextElementSibling ?? made.previousElementSibling;
     await remove(path);
