@@ -134,8 +134,11 @@ pub(super) async fn unfinished(site: &Site) -> Result<Vec<Unfinished>, Problem> 
         let mut runs = site.all_trainings()?;
         let trainings = site.trainings();
         let own = trainings.at_work().and_then(|name| Some((name.clone(), trainings.folder_of(&name)?)));
-        if own.as_ref().is_some_and(|own| !runs.contains(own)) {
-            runs.splice(0..0, own);
+        // By its name: the paths of the runs have no links, and its own may have some.
+        if let Some(own) = own
+            && runs.iter().all(|(name, _)| *name != own.0)
+        {
+            runs.insert(0, own);
         }
         runs.retain(|(_, path)| !path.join(METRICS).is_file());
         let line = |(name, path): (String, PathBuf)| {

@@ -419,6 +419,25 @@ mod tests {
         assert_eq!((status, state("c").await), (StatusCode::NO_CONTENT, gone));
     }
 
+    /// How often the list of models has a run in bold.
+    async fn n_listed(site: &Site, name: &str) -> usize {
+        let (_, _, page) = ask(site, "GET", "/", Vec::new()).await;
+        String::from_utf8_lossy(&page).matches(&format!("<strong>{name}</strong>")).count()
+    }
+
+    #[tokio::test]
+    async fn a_training_at_work_is_listed_once() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(folder.path().join("a")).expect("a folder");
+        // Not the path without links and dots that a list of the folder has.
+        let runs = folder.path().join("a/..");
+        let site = Site::new(&runs, folder.path(), 1).expect("threads");
+        site.trainings().latest().training = Some(started(&runs.join("a"), &[]));
+        assert_eq!(n_listed(&site, "a").await, 1, "it reads its images");
+        std::fs::write(runs.join("a").join(CONFIG), "data = \"films\"\n").expect("a file");
+        assert_eq!(n_listed(&site, "a").await, 1);
+    }
+
     #[test]
     fn images_are_in_use_until_the_training_has_read_them() {
         let folder = tempfile::tempdir().expect("a temporary folder");
