@@ -87,7 +87,8 @@ fn run_line(ListedRun { run, result, .. }: &ListedRun) -> Markup {
     }
 }
 
-fn training_line(Unfinished { name, sentence, can_resume, has_model }: &Unfinished) -> Markup {
+fn training_line(training: &Unfinished) -> Markup {
+    let Unfinished { name, sentence, reason, can_resume, has_model, has_folder } = training;
     let page = format!("/runs/{}/training", encoded(name));
     html! {
         strong { (name) }
@@ -97,7 +98,8 @@ fn training_line(Unfinished { name, sentence, can_resume, has_model }: &Unfinish
             " " button.resume type="button" data-page=(page) aria-label=(format!("Resume {name}")) { "Resume" }
             p.remark.bad role="alert" hidden {}
         }
-        details { summary aria-label=(format!("more about {name}")) { "more" } (change_form(name)) }
+        @if let Some(reason) = reason { p.remark.bad { (reason) } }
+        @if *has_folder { details { summary aria-label=(format!("more about {name}")) { "more" } (change_form(name)) } }
     }
 }
 

@@ -21,6 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::data_set::DataSet;
+use super::is_run;
 use super::layout::encoded;
 use super::openapi::OfRun;
 use super::problem::Problem;
@@ -123,9 +124,13 @@ pub(super) struct Unfinished {
     pub(super) name: String,
     /// What it does.
     pub(super) sentence: String,
+    /// Why it failed.
+    pub(super) reason: Option<String>,
     pub(super) can_resume: bool,
     /// Whether there is a model to try.
     pub(super) has_model: bool,
+    /// Whether it has a folder, which can be renamed and deleted.
+    pub(super) has_folder: bool,
 }
 
 /// The trainings that have not ended.
@@ -133,18 +138,18 @@ pub(super) async fn unfinished(site: &Site) -> Result<Vec<Unfinished>, Problem> 
     site.beside(|site| {
         let mut runs = site.all_trainings()?;
         let trainings = site.trainings();
-        let own = trainings.at_work().and_then(|name| Some((name.clone(), trainings.folder_of(&name)?)));
-        // By its name: the paths of the runs have no links, and its own may have some.
-        if let Some(own) = own
+        // It has no folder before its images are read. By its name: the paths of the runs have no links, and its own may have some.
+        if let Some(own) = trainings.unfinished()
             && runs.iter().all(|(name, _)| *name != own.0)
+            && !is_run(&own.1)
         {
             runs.insert(0, own);
         }
         runs.retain(|(_, path)| !path.join(METRICS).is_file());
         let line = |(name, path): (String, PathBuf)| {
-            let Progress { sentence, can_resume, has_model, .. } =
+            let Progress { sentence, reason, can_resume, has_model, .. } =
                 Progress::of(&path, &read_log(&path), trainings.status(&name));
-            Unfinished { name, sentence, can_resume, has_model }
+            Unfinished { name, sentence, reason, can_resume, has_model, has_folder: path.is_dir() }
         };
         Ok(runs.into_iter().map(line).collect())
     })
