@@ -41,23 +41,34 @@ pub(super) struct Guard {
 }
 
 /// Why a request is not let through.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Refusal {
     OtherHost,
     NoToken,
-    OtherPage,
+    /// With the values of `Host` and `Origin`, of which a proxy may have changed one.
+    OtherPage {
+        host: String,
+        origin: Option<String>,
+    },
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let answer = match self {
+        let (status, reason) = match self {
             Self::OtherHost => (StatusCode::MISDIRECTED_REQUEST, "this address is not one of this server"),
             Self::NoToken => {
                 (StatusCode::UNAUTHORIZED, "open the link that roentgen serve printed, with its token")
             }
-            Self::OtherPage => (StatusCode::FORBIDDEN, "the request comes from another page"),
+            Self::OtherPage { host, origin } => {
+                let origin = origin.map_or_else(|| "missing".to_owned(), |origin| format!("{origin:?}"));
+                let reason = format!(
+                    "the request comes from another page, or through a proxy that changes Host: Host is {host:?} and Origin is \
+                     {origin}, and both have to name the same host"
+                );
+                return (StatusCode::FORBIDDEN, reason).into_response();
+            }
         };
-        answer.into_response()
+        (status, reason).into_response()
     }
 }
 
@@ -109,7 +120,8 @@ impl Guard {
         };
         let changes = !matches!(*method, Method::GET | Method::HEAD);
         if changes && !text(header::ORIGIN).is_some_and(is_own) {
-            return Some(Refusal::OtherPage);
+            let origin = text(header::ORIGIN).map(str::to_owned);
+            return Some(Refusal::OtherPage { host: host.to_owned(), origin });
         }
         None
     }
@@ -208,6 +220,19 @@ mod tests {
             assert_eq!(answer(method, "/", &headers).await.status(), expected, "{method} {headers:?}");
         }
         assert_eq!(answer("GET", HEALTH, &[HOST]).await.status(), ok);
+    }
+
+    #[tokio::test]
+    async fn a_page_behind_a_proxy_that_names_another_host_gets_the_headers_that_differ() {
+        let body = async |headers: &[(&str, &str)]| {
+            let response = answer("POST", "/", &[&[HOST, COOKIES][..], headers].concat()).await;
+            let body = to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+            String::from_utf8_lossy(&body).into_owned()
+        };
+        let other = body(&[("origin", "https://films.example")]).await;
+        assert!(other.contains("127.0.0.1:8080") && other.contains("https://films.example"), "{other}");
+        let missing = body(&[]).await;
+        assert!(missing.contains("is missing"), "{missing}");
     }
 
     #[tokio::test]
