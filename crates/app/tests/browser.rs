@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::program::{roentgen, train, write_images};
 use crate::webdriver::{Browser, ENTER, ESCAPE, RIGHT};
 
+mod corrections;
 mod drops;
 mod interrupted;
 #[cfg(target_os = "linux")]

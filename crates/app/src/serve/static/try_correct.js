@@ -1,6 +1,7 @@
 // The dialog in which the user names the right class of an image, which goes to a set of images for the next training.
 
 import { get, post } from "./common.js";
+import { className } from "./data_files.js";
 
 const SETS = "/api/v1/data/sets";
 const dialog = document.querySelector("#correct");
@@ -10,6 +11,17 @@ const problem = dialog.querySelector("#problem");
 let entry, whenSaved;
 
 const isOther = () => right.selectedOptions[0] === right.options[right.options.length - 1];
+/** The classes of the model. */
+const classes = () => [...right.options].slice(0, -1);
+
+/** The name that a class of the model has in a set, as on the page Data; an error if it has none of its own. */
+function nameInSet(name) {
+  const inSet = className(name);
+  if (!inSet) throw new Error(`${name} has no letter or digit, which a class of a set needs. Choose another class, and give it a name.`);
+  const same = classes().find(({ value }) => value !== name && className(value) === inSet);
+  if (!same) return inSet;
+  throw new Error(`${name} and ${same.value} would both be ${inSet} in a set, as other signs are left out. Choose another class, and give it a name.`);
+}
 
 /** The name of the set of this run's images, or of its corrections, which is made with the first. */
 async function set() {
@@ -49,7 +61,7 @@ export function correct(of, saved) {
   const others = Object.entries(entry.answer.probabilities ?? {}).filter(([known]) => known !== entry.answer.class);
   const next = others.sort((a, b) => b[1] - a[1])[0]?.[0];
   const name = entry.correction?.name ?? next ?? entry.answer.class;
-  const known = [...right.options].slice(0, -1).find((option) => option.value === name);
+  const known = classes().find(({ value }) => value === name || className(value) === name);
   if (known) known.selected = true;
   else right.selectedIndex = entry.correction ? right.options.length - 1 : 0;
   other.value = isOther() ? name : "";
@@ -64,8 +76,8 @@ right.addEventListener("change", () => {
 });
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const name = isOther() ? other.value.trim() : right.value;
-  if (name === "") {
+  const given = isOther() ? other.value.trim() : right.value;
+  if (given === "") {
     problem.textContent = "Give the name of the class.";
     other.focus();
     return;
@@ -75,7 +87,7 @@ form.addEventListener("submit", async (event) => {
   if (of.isSaving) return;
   of.isSaving = true;
   try {
-    await save(of, name);
+    await save(of, isOther() ? given : nameInSet(given));
     saved();
     if (entry === of) dialog.close();
   } catch (error) {

@@ -1,0 +1,42 @@
+//! Images whose answers are corrected: the class and the set that they go to.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Server, check_logs};
+use crate::program::{train, write_images};
+use crate::webdriver::Browser;
+
+/// The page of the run `a`, with the answer for an image.
+fn try_image(browser: &Browser, server: &Server, image: &Path) {
+    server.open_in(browser);
+    browser.open(&format!("{}/runs/a/try", server.origin));
+    browser.drop_paths(".drop", &[image]);
+    browser.wait("document.querySelector('#status').textContent === '1 image done'");
+}
+
+const OPEN: &str = "document.querySelector(\"#results button[aria-label^='Wrong']\").click()";
+
+#[test]
+fn a_class_that_a_set_cannot_have_gets_the_name_that_the_page_data_gives_it() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    write_images(folder.path(), "films", &[("normal", 12), ("Pneumonia (viral)", 12)]);
+    train(&["films", "--out", "runs/a"], folder.path());
+    let server = Server::start(folder.path());
+    try_image(&browser, &server, &folder.path().join("films/normal/film00.png"));
+    let chosen = "document.querySelector('#right').value";
+    let save = format!(
+        "{OPEN}; {chosen} = 'Pneumonia (viral)'; document.querySelector('#correct form').requestSubmit()"
+    );
+    browser.run(&save, &Value::Null);
+    browser.wait("document.querySelector('.correction strong')?.textContent === 'Pneumonia -viral'");
+    let set = folder.path().join("runs/.sets/Corrections-of-a");
+    assert!(set.join("train/Pneumonia -viral/film00.png").is_file());
+    browser.wait("!document.querySelector('#correct').open");
+    browser.run(OPEN, &Value::Null);
+    browser.wait(&format!("{chosen} === 'Pneumonia (viral)'"));
+    check_logs(&browser, &server);
+}
