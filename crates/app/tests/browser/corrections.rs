@@ -40,3 +40,20 @@ fn a_class_that_a_set_cannot_have_gets_the_name_that_the_page_data_gives_it() {
     browser.wait(&format!("{chosen} === 'Pneumonia (viral)'"));
     check_logs(&browser, &server);
 }
+
+#[test]
+fn a_correction_for_a_set_that_was_removed_shows_that() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    let set = folder.path().join("runs/.sets/films");
+    write_images(&set, "train", &[("normal", 12), ("pneumonia", 12)]);
+    train(&["runs/.sets/films", "--out", "runs/a"], folder.path());
+    let server = Server::start(folder.path());
+    try_image(&browser, &server, &set.join("train/normal/film00.png"));
+    std::fs::remove_dir_all(&set).unwrap();
+    browser.run(&format!("{OPEN}; document.querySelector('#correct form').requestSubmit()"), &Value::Null);
+    browser.wait("document.querySelector('#problem').textContent.startsWith('The set films was removed.')");
+    let errors = browser.log("browser");
+    assert!(errors.iter().all(|error| error.contains("sets/films/images")), "{errors:?}");
+    check_logs(&browser, &server);
+}

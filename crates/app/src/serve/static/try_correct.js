@@ -39,7 +39,10 @@ async function save(of, name) {
   const inSet = await set();
   const address = `${SETS}/${encodeURIComponent(inSet)}/images`;
   const query = `class=${encodeURIComponent(name)}&name=${encodeURIComponent(file.name)}`;
-  const added = await (await post(`${address}?${query}`, file)).json();
+  const added = await (await post(`${address}?${query}`, file).catch((error) => {
+    // The name of the set is in this page.
+    throw error.status === 404 ? new Error(`The set ${inSet} was removed. Load this page again, and add the image again.`) : error;
+  })).json();
   const isSame = correction?.path === added.path;
   const wasThere = isSame ? correction.wasThere : added.was_there;
   of.correction = { name: added.class, path: added.path, set: inSet, wasThere };
