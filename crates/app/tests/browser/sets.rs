@@ -59,3 +59,23 @@ fn a_set_whose_name_has_other_signs_is_shown_and_removed_and_no_other() {
     assert!(sets.join("a").is_dir() && !sets.join("a#b").exists());
     check_logs(&browser, &server);
 }
+
+#[test]
+fn after_a_restart_of_the_server_the_rest_of_a_drop_is_not_sent() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = TempDir::new().unwrap();
+    write_images(folder.path(), "films", &[("normal", 4), ("pneumonia", 4)]);
+    let server = Server::start(folder.path());
+    server.open_in(&browser);
+    browser.open(&format!("{}/data", server.origin));
+    // As of a server that does not know the token of this page.
+    let restart = "const fetched = window.fetch;
+        window.fetch = (address, options) => address.includes('/images?')
+            ? Promise.resolve(new Response('open the link', { status: 401 })) : fetched(address, options)";
+    browser.run(restart, &Value::Null);
+    browser.drop_paths("#drop", &[&folder.path().join("films")]);
+    let seen = "3 files not taken, and 5 more images not sent";
+    browser.wait(&format!("document.querySelector('#refused').textContent.includes('{seen}')"));
+    assert!(browser.text("#refused").contains("open the link"));
+    check_logs(&browser, &server);
+}

@@ -89,8 +89,8 @@ export class Uploads {
         continue;
       }
       this.refused.push({ name, reason: answer.body });
-      // A full disk, no server, or a set that was removed: the others would fare no better.
-      if (answer.status === 507 || answer.status === 0) this.stop();
+      // No server, one that was started again, a full disk, or a set that was removed: the others would fare no better.
+      if ([0, 401, 507].includes(answer.status)) this.stop();
       if (answer.status === 404 || answer.status === UNCONFIRMED) this.stop(image.set);
       return;
     }
