@@ -48,8 +48,10 @@ fn a_correction_for_a_set_that_was_removed_shows_that() {
     let set = folder.path().join("runs/.sets/films");
     write_images(&set, "train", &[("normal", 12), ("pneumonia", 12)]);
     train(&["runs/.sets/films", "--out", "runs/a"], folder.path());
+    let film = folder.path().join("film.png");
+    std::fs::copy(set.join("train/normal/film00.png"), &film).unwrap();
     let server = Server::start(folder.path());
-    try_image(&browser, &server, &set.join("train/normal/film00.png"));
+    try_image(&browser, &server, &film);
     std::fs::remove_dir_all(&set).unwrap();
     browser.run(&format!("{OPEN}; document.querySelector('#correct form').requestSubmit()"), &Value::Null);
     browser.wait("document.querySelector('#problem').textContent.startsWith('The set films was removed.')");
