@@ -7,7 +7,9 @@ const ANNOUNCE_MS = 30_000;
 const HEARD_MS = 5_000;
 /** How often a stopped run is asked for: a stream would hold one of the few connections that a browser has for all pages. */
 const PAUSE_MS = 10_000;
-let state, epoch, announced = 0, events, shown, next, used;
+/** How often the curves and the output are fetched while epochs are short: those of all epochs, each time. */
+const EPOCHS_MS = 3_000;
+let state, epoch, announced = 0, events, shown, next, used, later;
 
 const plural = (n, thing) => `${n} ${thing}${n === 1 ? "" : "s"}`;
 
@@ -44,6 +46,15 @@ async function showOutput() {
   const { output } = await response.json();
   find("output").hidden = output.length === 0;
   find("output").querySelector("pre").textContent = output.join("\n");
+}
+
+/** Shows the epochs that are done, soon, with those that are done until then. */
+function showEpochs() {
+  later ??= setTimeout(() => {
+    later = undefined;
+    showCurves();
+    showOutput();
+  }, EPOCHS_MS);
 }
 
 function showReport() {
@@ -105,8 +116,8 @@ function show(now) {
   find("bar").value = now.fraction ?? 0;
   problem(now.reason);
   showButtons(now);
-  if (isNewEpoch && !isFirst) showCurves();
-  if (isNewState || isNewEpoch) showOutput();
+  if (isNewEpoch && !isFirst) showEpochs();
+  if (isNewState) showOutput();
   if (now.epochs) showSamples();
   if (now.state === "done" && now.has_report) showReport();
 }

@@ -15,6 +15,8 @@ use crate::report::{accuracy_plot, loss_plot};
 use crate::run_dir::records::LogLine;
 use crate::terminal::screen::counted;
 
+/// Most epochs that a plot has points of: more than it has pixels, in a few hundred kilobytes.
+const MAX_POINTS: usize = 1000;
 /// What the page of an interrupted training says.
 const RESUMABLE: &str = "Nothing trains it now. Resume goes on from its checkpoint; a training that ended in its first seconds has no \
                          checkpoint, and begins again. The result is that of a training without interruption.";
@@ -203,7 +205,37 @@ fn about_curves() -> Markup {
 /// The plots of the epochs that are done.
 pub(super) fn curves(progress: &Progress, log: &[LogLine]) -> Markup {
     let epochs = progress.epochs.unwrap_or(log.len());
+    let log = &thinned(log);
     html! {
         @if !log.is_empty() { (loss_plot(log, epochs)) (accuracy_plot(log, epochs)) (about_curves()) }
+    }
+}
+
+/// At most [`MAX_POINTS`] epochs, evenly spaced, with the first and the last one.
+fn thinned(log: &[LogLine]) -> Vec<LogLine> {
+    let n = log.len().min(MAX_POINTS);
+    let last = log.len().saturating_sub(1);
+    (0..n).map(|point| log[point * last / (n - 1).max(1)].clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curves_of_many_epochs_have_the_first_and_the_last_one_and_not_all_between() {
+        let line = |epoch: usize| {
+            let line = serde_json::json!({
+                "epoch": epoch, "train_loss": 1.0, "train_accuracy": 0.5, "lr": 0.01, "saved": false
+            });
+            serde_json::from_value::<LogLine>(line).expect("a line")
+        };
+        for n in [0, 1, 2, MAX_POINTS, MAX_POINTS + 1, 5000] {
+            let log: Vec<LogLine> = (1..=n).map(line).collect();
+            let epochs: Vec<usize> = thinned(&log).iter().map(|line| line.epoch).collect();
+            assert_eq!(epochs.len(), n.min(MAX_POINTS));
+            assert_eq!((epochs.first(), epochs.last()), ((n > 0).then_some(&1), (n > 0).then_some(&n)));
+            assert!(epochs.windows(2).all(|pair| pair[0] < pair[1]), "{epochs:?}");
+        }
     }
 }
