@@ -65,7 +65,8 @@ impl Progress {
         let state = stage(folder, own.as_ref());
         let is_own = own.as_ref().is_some_and(|own| own.end.is_none());
         let config = TrainConfig::read(&folder.join(CONFIG)).ok();
-        let epochs = config.filter(|config| config.repetition().is_none()).and_then(|config| config.epochs);
+        let is_several = config.as_ref().is_some_and(|config| config.repetition().is_some());
+        let epochs = config.filter(|_| !is_several).and_then(|config| config.epochs);
         let bar = own.as_ref().and_then(|own| own.bar.as_ref());
         let epochs_done = epochs.map(|epochs| epochs_done(log.len(), epochs, bar));
         let seconds_left = epochs
@@ -74,6 +75,7 @@ impl Progress {
             .and_then(|(epochs, done)| time_left(&lines::<TimeLine>(folder, TIMES), done, epochs, bar));
         let sentence = match state {
             Stage::Stopped if !has(CONFIG) => "Stopped before it began; start it again.".to_owned(),
+            Stage::Stopped if is_several => "Stopped before all its trainings had ended.".to_owned(),
             Stage::Reading => reading(bar),
             _ => sentence(state, log.len(), epochs),
         };
@@ -253,6 +255,15 @@ mod tests {
         let log = read_log(folder.path());
         let found = Progress::of(folder.path(), &log, None);
         assert_eq!((log.len(), found.state, found.fraction), (3, Stage::Stopped, Some(1.0)));
+    }
+
+    #[test]
+    fn several_trainings_that_were_stopped_have_no_epoch() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = TrainConfig { folds: Some(5), epochs: Some(2), ..TrainConfig::default() };
+        std::fs::write(folder.path().join(CONFIG), config.to_toml()).expect("a file");
+        let found = Progress::of(folder.path(), &[], None);
+        assert_eq!(found.sentence, "Stopped before all its trainings had ended.");
     }
 
     #[test]
