@@ -335,17 +335,31 @@ impl Trainings {
         self.0.closing.send_replace(true);
     }
 
-    /// Waits until the training that was at work has written its checkpoint, and shows how to go on with it.
+    /// Waits until the training that was at work has written its checkpoint, and shows how to go on with it, or why it failed.
     pub(in crate::serve) fn wait(&self, screen: &Screen) {
         let mut latest = self.latest();
-        let Some(folder) = latest.at_work().map(|training| training.folder.clone()) else { return };
-        screen.field("training", &format!("{} stops with a checkpoint", folder.display()));
+        let Some(Started { folder, .. }) = latest.at_work() else { return };
+        let folder = folder.clone();
+        let how = if latest.at_work().is_some_and(Started::has_begun) { " with a checkpoint" } else { "" };
+        screen.field("training", &format!("{} stops{how}", folder.display()));
         while latest.at_work().is_some() {
             latest = self.0.has_ended.wait(latest).unwrap_or_else(PoisonError::into_inner);
         }
-        if folder.join(CONFIG).is_file() {
-            screen.field("", &format!("continue on its page, or with: {}", resume_command(&folder)));
+        let end = latest.training.as_ref().and_then(|training| training.end.as_ref());
+        let text = end.and_then(|end| after(end, &folder)).unwrap_or_default();
+        text.lines().for_each(|line| screen.field("", line));
+    }
+}
+
+/// What to know of a training in `folder` that has ended while the server waited for it.
+fn after(end: &End, folder: &Path) -> Option<String> {
+    match end {
+        End::Stopped if folder.join(CONFIG).is_file() => {
+            Some(format!("continue on its page, or with: {}", resume_command(folder)))
         }
+        End::Stopped => Some("it stopped before it began; start it again".to_owned()),
+        End::Failed { reason, .. } => Some(format!("it failed: {reason}")),
+        End::Done => None,
     }
 }
 

@@ -122,3 +122,14 @@ fn images_are_in_use_until_the_training_has_read_them() {
     let resumed = ["--resume".into(), path("b").into()];
     assert_eq!(images_of(&path("b"), &resumed), Some("films".into()));
 }
+
+#[test]
+fn a_server_that_ends_names_what_can_be_done_with_its_training() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = |end: &End| after(end, folder.path()).unwrap_or_default();
+    let failed = End::Failed { reason: "the disk is full".to_owned(), at: SystemTime::now() };
+    assert!(text(&End::Stopped).contains("start it again"), "it has no folder");
+    std::fs::write(folder.path().join(CONFIG), "").expect("a file");
+    assert!(text(&End::Stopped).contains("train --resume"));
+    assert_eq!([text(&failed), text(&End::Done)], ["it failed: the disk is full", ""]);
+}
