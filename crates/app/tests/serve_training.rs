@@ -252,6 +252,16 @@ fn a_training_outlives_every_end_of_its_server_with_the_same_bytes() {
     resume_to_the_same_bytes(server, folder.path());
 }
 
+#[test]
+fn a_server_that_ends_while_images_are_read_announces_no_checkpoint() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(folder.path());
+    assert_eq!(server.order(&json!({ "data": "phantoms", "films": 100_000, "name": "a" })).0, 201);
+    server.state_when(is("reading"));
+    let printed = server.end(Signal::TERM);
+    assert!(!printed.contains("checkpoint") && !printed.contains("--resume"), "{printed}");
+}
+
 /// The processes that a process has started.
 #[cfg(target_os = "linux")]
 fn children(of: u32) -> Vec<Pid> {
