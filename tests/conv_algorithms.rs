@@ -22,7 +22,7 @@ fn gradients(conv: ConvChoice) -> Vec<(String, Vec<f32>)> {
     let mut grad = Array4::zeros((0, 0, 0, 0));
     let logits = model.forward(&x, Pass::Train { seed: 0, step: 0, shard: 0 });
     LossHead::default().forward_backward(logits, &labels, &mut grad);
-    model.backward(&x, &mut grad);
+    model.backward(&x, &grad);
     let mut gradients = Vec::new();
     model.for_each_parameter(&mut |p| gradients.push((p.name.clone(), p.grad.clone())));
     gradients

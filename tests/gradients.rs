@@ -184,7 +184,7 @@ fn resnet9_gradients_match_finite_differences() {
         let logits = model.forward(&x, Pass::Train { seed: 0, step: 0, shard: 0 });
         LossHead::default().forward_backward(logits, &labels, &mut grad)
     };
-    model.backward(&x, &mut grad);
+    model.backward(&x, &grad);
 
     let maps = Maps { n, h, w, values: x.iter().map(|&v| f64::from(v)).collect() };
     let (mut weights, mut grads) = (Weights::new(), Vec::new());

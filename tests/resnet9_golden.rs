@@ -82,7 +82,7 @@ fn forward_and_every_gradient_match_pytorch() {
     assert_close(logits.as_slice().unwrap(), &golden.values("logits", ParameterKind::Bias), 1e-5, "logits");
     let loss = LossHead::default().forward_backward(logits, &golden.labels, &mut grad);
     assert_close(&[loss], &golden.values("losses", ParameterKind::Bias)[..1], 1e-5, "loss");
-    model.backward(&x, &mut grad);
+    model.backward(&x, &grad);
 
     let mut compared = 0;
     model.for_each_parameter(&mut |p| {
@@ -127,7 +127,7 @@ fn ten_steps_of_the_recipe_match_pytorch() {
     for step in 0..expected.len() {
         let logits = model.forward(&x, Pass::Train { seed: 0, step: step as u64, shard: 0 });
         losses.push(LossHead::default().forward_backward(logits, &golden.labels, &mut grad));
-        model.backward(&x, &mut grad);
+        model.backward(&x, &grad);
         adam.begin_step(schedule.at(step), None);
         let mut index = 0;
         model.for_each_parameter_mut(&mut |p| {

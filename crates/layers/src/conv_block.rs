@@ -49,7 +49,7 @@ impl ConvBlock {
         self
     }
 
-    /// As [`Layer::forward`], and adds `skip` to the result; for a block without pool.
+    /// As [`Layer::forward`], and adds `skip` to the result; for a block without pool. The gradient of `skip` is that of `y`.
     pub(crate) fn forward_add(
         &mut self,
         x: &Array4<f32>,
@@ -71,17 +71,6 @@ impl ConvBlock {
         reshape(&mut self.conv_y, [n, h, w, self.conv.c_out()]);
         self.conv.forward(x, &mut self.conv_y);
         self.norm.forward(&self.conv_y, fused, momentum, y);
-    }
-
-    /// As [`Layer::backward`], but leaves `grad_y` unchanged, which is also the gradient of `skip`.
-    pub(crate) fn backward_from(
-        &mut self,
-        x: &Array4<f32>,
-        grad_y: &Array4<f32>,
-        grad_x: Option<&mut Array4<f32>>,
-    ) {
-        self.norm.backward(&mut self.conv_y, self.is_pooled, slice(grad_y));
-        self.conv.backward(x, slice(&self.conv_y), grad_x);
     }
 
     /// As [`Layer::infer`], and adds `skip` to the result; for a block without pool.
@@ -115,14 +104,9 @@ impl Layer for ConvBlock {
         self.forward_add(x, None, y, pass);
     }
 
-    fn backward(
-        &mut self,
-        x: &Array4<f32>,
-        _y: &Array4<f32>,
-        grad_y: &mut Array4<f32>,
-        grad_x: Option<&mut Array4<f32>>,
-    ) {
-        self.backward_from(x, grad_y, grad_x);
+    fn backward(&mut self, x: &Array4<f32>, grad_y: &Array4<f32>, grad_x: Option<&mut Array4<f32>>) {
+        self.norm.backward(&mut self.conv_y, self.is_pooled, slice(grad_y));
+        self.conv.backward(x, slice(&self.conv_y), grad_x);
     }
 
     fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace) {

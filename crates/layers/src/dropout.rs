@@ -38,15 +38,8 @@ impl Layer for Dropout {
         }
     }
 
-    fn backward(
-        &mut self,
-        _x: &Array4<f32>,
-        _y: &Array4<f32>,
-        grad_y: &mut Array4<f32>,
-        grad_x: Option<&mut Array4<f32>>,
-    ) {
+    fn backward(&mut self, _x: &Array4<f32>, grad_y: &Array4<f32>, grad_x: Option<&mut Array4<f32>>) {
         if let Some(grad_x) = grad_x {
-            // Not in place with a swap: both arrays would change their roles in a chain, and grow to the size of the larger.
             dropout_backward(&self.mask, slice(grad_y), slice_mut(grad_x));
         }
     }

@@ -22,13 +22,7 @@ impl Layer for GlobalMaxPool2d {
         global_max_pool2d_forward(x.dim().3, slice(x), slice_mut(y), &mut self.argmax);
     }
 
-    fn backward(
-        &mut self,
-        x: &Array4<f32>,
-        _y: &Array4<f32>,
-        grad_y: &mut Array4<f32>,
-        grad_x: Option<&mut Array4<f32>>,
-    ) {
+    fn backward(&mut self, x: &Array4<f32>, grad_y: &Array4<f32>, grad_x: Option<&mut Array4<f32>>) {
         if let Some(grad_x) = grad_x {
             global_max_pool2d_backward(x.dim().3, slice(grad_y), &self.argmax, slice_mut(grad_x));
         }

@@ -37,16 +37,9 @@ pub trait Layer: Send + Sync {
 
     /// Computes the gradient of `x` from that of `y`, and sets the gradients of the parameters.
     ///
-    /// `x` and `y` are those of the last [`Layer::forward`], a [`Pass::Train`]. `grad_x` has the shape of `x` and is
-    /// overwritten; `None` means that it is not needed. `grad_y` is used as temporary memory: its values afterwards are
-    /// unspecified.
-    fn backward(
-        &mut self,
-        x: &Array4<f32>,
-        y: &Array4<f32>,
-        grad_y: &mut Array4<f32>,
-        grad_x: Option<&mut Array4<f32>>,
-    );
+    /// `x` is that of the last [`Layer::forward`], a [`Pass::Train`]. `grad_x` has the shape of `x` and is overwritten;
+    /// `None` means that it is not needed.
+    fn backward(&mut self, x: &Array4<f32>, grad_y: &Array4<f32>, grad_x: Option<&mut Array4<f32>>);
 
     /// Computes `y` in evaluation: with running statistics and without dropout. The layer does not change, so any number of
     /// threads may share it, each with its own workspace.

@@ -17,7 +17,7 @@
 //! let mut grad = Array4::zeros((2, 1, 1, 3));
 //! let logits = model.forward(&x, Pass::Train { seed: 0, step: 0, shard: 0 });
 //! let loss = LossHead::default().forward_backward(logits, &[0, 2], &mut grad);
-//! model.backward(&x, &mut grad);
+//! model.backward(&x, &grad);
 //! assert!(loss > 0.0);
 //!
 //! let mut n_parameters = 0;

@@ -36,13 +36,7 @@ impl Layer for Linear {
         linear_forward(slice(x), &self.weight.value, &self.bias.value, slice_mut(y));
     }
 
-    fn backward(
-        &mut self,
-        x: &Array4<f32>,
-        _y: &Array4<f32>,
-        grad_y: &mut Array4<f32>,
-        grad_x: Option<&mut Array4<f32>>,
-    ) {
+    fn backward(&mut self, x: &Array4<f32>, grad_y: &Array4<f32>, grad_x: Option<&mut Array4<f32>>) {
         let inputs = (slice(x), &self.weight.value[..]);
         let grad_x = grad_x.map(slice_mut);
         linear_backward(inputs, slice(grad_y), grad_x, &mut self.weight.grad, &mut self.bias.grad);

@@ -86,28 +86,3 @@ fn kernels(scratch: impl Iterator<Item = Scratch>, n_threads: usize) -> (usize, 
     let Scratch { caller, task, shared } = scratch.fold(Scratch::default(), Scratch::max);
     (BYTES * (caller + n_threads * task), BYTES * shared)
 }
-
-#[cfg(test)]
-mod tests {
-    use ndarray::Array4;
-
-    use crate::{Pass, ResNet9, ResNet9Config, reshape};
-
-    /// What [`Architecture::training_memory`](crate::Architecture::training_memory) counts: of two arrays, each has the
-    /// gradients of every other block, in every step the same.
-    #[test]
-    fn the_arrays_of_gradients_have_the_same_roles_in_every_step() {
-        let mut model = ResNet9::new(&ResNet9Config { width: 8, ..ResNet9Config::new(1, 3) }, 0);
-        let x = Array4::from_shape_fn((2, 16, 16, 1), |(n, i, j, _)| (n + i * j) as f32 / 256.0);
-        let mut grad_logits = Array4::default((0, 0, 0, 0));
-        let addresses: [usize; 4] = std::array::from_fn(|step| {
-            model.forward(&x, Pass::Train { seed: 0, step: step as u64, shard: 0 });
-            reshape(&mut grad_logits, [2, 1, 1, 3]);
-            grad_logits.fill(0.1);
-            model.backward(&x, &mut grad_logits);
-            grad_logits.as_ptr() as usize
-        });
-        // The first step allocates.
-        assert_eq!(addresses[1..], [addresses[1]; 3]);
-    }
-}

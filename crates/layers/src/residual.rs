@@ -39,16 +39,10 @@ impl Layer for Residual {
         self.second.forward_add(&self.between, Some(x), y, pass);
     }
 
-    fn backward(
-        &mut self,
-        x: &Array4<f32>,
-        _y: &Array4<f32>,
-        grad_y: &mut Array4<f32>,
-        mut grad_x: Option<&mut Array4<f32>>,
-    ) {
+    fn backward(&mut self, x: &Array4<f32>, grad_y: &Array4<f32>, mut grad_x: Option<&mut Array4<f32>>) {
         reshape(&mut self.grad_between, shape(&self.between));
-        self.second.backward_from(&self.between, grad_y, Some(&mut self.grad_between));
-        self.first.backward_from(x, &self.grad_between, grad_x.as_deref_mut());
+        self.second.backward(&self.between, grad_y, Some(&mut self.grad_between));
+        self.first.backward(x, &self.grad_between, grad_x.as_deref_mut());
         if let Some(grad_x) = grad_x {
             add_assign(slice_mut(grad_x), slice(grad_y));
         }

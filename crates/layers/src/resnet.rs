@@ -96,15 +96,14 @@ impl ResNet {
     }
 
     /// Sets the gradients of the parameters to those of a loss, from its gradient with respect to the logits of the
-    /// last [`Self::forward`], a [`Pass::Train`] on `x`. The values of `grad_logits`
-    /// afterwards are unspecified.
+    /// last [`Self::forward`], a [`Pass::Train`] on `x`.
     ///
     /// # Shapes
     /// `x` as in [`Self::forward`]; `grad_logits`: `(n, 1, 1, n_classes)`.
     ///
     /// # Panics
     /// If `x` or `grad_logits` has another length than in the last [`Self::forward`].
-    pub fn backward(&mut self, x: &Array4<f32>, grad_logits: &mut Array4<f32>) {
+    pub fn backward(&mut self, x: &Array4<f32>, grad_logits: &Array4<f32>) {
         self.backward_with(x, grad_logits, &mut |_| {});
     }
 
@@ -119,10 +118,10 @@ impl ResNet {
     pub fn backward_with(
         &mut self,
         x: &Array4<f32>,
-        grad_logits: &mut Array4<f32>,
+        grad_logits: &Array4<f32>,
         done: &mut dyn FnMut(&mut dyn Layer),
     ) {
-        self.net.backward_with(x, &self.logits, grad_logits, None, done);
+        self.net.backward_with(x, grad_logits, None, done);
     }
 
     /// The logits of the images `x` in evaluation. `workspace` also stores the output of the first and of the last

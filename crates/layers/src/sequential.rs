@@ -32,8 +32,8 @@ pub struct Sequential {
     layers: Vec<Box<dyn Layer>>,
     /// Output of every layer except the last, whose output belongs to the caller.
     between: Vec<Array4<f32>>,
-    /// The backward pass writes gradients to this array and to that of the caller in turn.
-    spare_grad: Array4<f32>,
+    /// Gradients in the backward pass: that of `between[i]` is in `grads[i % 2]`.
+    grads: [Array4<f32>; 2],
     observer: Option<Observer>,
 }
 
@@ -88,14 +88,8 @@ impl Layer for Sequential {
         }
     }
 
-    fn backward(
-        &mut self,
-        x: &Array4<f32>,
-        y: &Array4<f32>,
-        grad_y: &mut Array4<f32>,
-        grad_x: Option<&mut Array4<f32>>,
-    ) {
-        self.backward_with(x, y, grad_y, grad_x, &mut |_| {});
+    fn backward(&mut self, x: &Array4<f32>, grad_y: &Array4<f32>, grad_x: Option<&mut Array4<f32>>) {
+        self.backward_with(x, grad_y, grad_x, &mut |_| {});
     }
 
     fn infer(&self, x: &Array4<f32>, y: &mut Array4<f32>, workspace: &mut Workspace) {
@@ -124,24 +118,25 @@ impl Sequential {
     pub(crate) fn backward_with(
         &mut self,
         x: &Array4<f32>,
-        y: &Array4<f32>,
-        grad_y: &mut Array4<f32>,
-        grad_x: Option<&mut Array4<f32>>,
+        grad_y: &Array4<f32>,
+        mut grad_x: Option<&mut Array4<f32>>,
         done: &mut dyn FnMut(&mut dyn Layer),
     ) {
         notify(&mut self.observer, Event::BackwardBegins);
-        for (i, layer) in self.layers.iter_mut().enumerate().skip(1).rev() {
-            let (x, y) = (&self.between[i - 1], self.between.get(i).unwrap_or(y));
-            reshape(&mut self.spare_grad, shape(x));
-            layer.backward(x, y, grad_y, Some(&mut self.spare_grad));
-            std::mem::swap(grad_y, &mut self.spare_grad);
+        let n_layers = self.layers.len();
+        for (i, layer) in self.layers.iter_mut().enumerate().rev() {
+            let [even, odd] = &mut self.grads;
+            let (of_output, of_input) = if i % 2 == 0 { (even, odd) } else { (odd, even) };
+            let grad_y = if i + 1 == n_layers { grad_y } else { &*of_output };
+            if i == 0 {
+                layer.backward(x, grad_y, grad_x.take());
+            } else {
+                let x = &self.between[i - 1];
+                reshape(of_input, shape(x));
+                layer.backward(x, grad_y, Some(of_input));
+            }
             notify(&mut self.observer, Event::BackwardDone(i));
             done(layer.as_mut());
-        }
-        if let Some(first) = self.layers.first_mut() {
-            first.backward(x, self.between.first().unwrap_or(y), grad_y, grad_x);
-            notify(&mut self.observer, Event::BackwardDone(0));
-            done(first.as_mut());
         }
     }
 
@@ -171,6 +166,40 @@ impl Sequential {
         last.infer(x, y, workspace);
         if let Some(read) = previous {
             workspace.give_back(read);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ConvBlock, GlobalMaxPool2d, Initializer};
+
+    fn block(c_in: usize, c_out: usize) -> ConvBlock {
+        ConvBlock::new(&mut Initializer::new(0), "block", c_in, c_out)
+    }
+
+    /// [`Architecture::training_memory`](crate::Architecture::training_memory) counts on it.
+    #[test]
+    fn each_array_of_gradients_is_as_large_as_the_largest_of_every_other_output() {
+        let even = Sequential::new()
+            .then(block(1, 2))
+            .then(block(2, 8))
+            .then(block(8, 3).with_pool())
+            .then(GlobalMaxPool2d::default());
+        let odd = Sequential::new()
+            .then(block(1, 8))
+            .then(block(8, 2).with_pool())
+            .then(GlobalMaxPool2d::default());
+        // The outputs between the layers have 128, 512 and 48 elements; 512 and 32.
+        for (mut chain, c_out, expected) in [(even, 3, [128, 512]), (odd, 2, [512, 32])] {
+            let x = Array4::from_shape_fn((4, 4, 4, 1), |(n, i, j, _)| (n + i * j) as f32 / 8.0);
+            let (mut y, grad_y) = (Array4::zeros((4, 1, 1, c_out)), Array4::ones((4, 1, 1, c_out)));
+            for step in 0..3 {
+                chain.forward(&x, &mut y, Pass::Train { seed: 0, step, shard: 0 });
+                chain.backward(&x, &grad_y, None);
+            }
+            assert_eq!(chain.grads.map(|grad| grad.into_raw_vec_and_offset().0.capacity()), expected);
         }
     }
 }

@@ -68,7 +68,7 @@ fn a_step_in_shards_is_the_mean_of_the_steps_on_its_shards() {
         let pass = Pass::Train { seed: config.seed, step: 0, shard: shard as u64 };
         let logits = model.forward(&x, pass);
         loss += LossHead::default().forward_backward(logits, &labels, &mut grad_logits) / N_SHARDS as f32;
-        model.backward(&x, &mut grad_logits);
+        model.backward(&x, &grad_logits);
         let mut index = 0;
         model.for_each_parameter(&mut |parameter| {
             add_share(&mut gradients, index, &parameter.grad);

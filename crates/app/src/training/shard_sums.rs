@@ -163,9 +163,9 @@ mod tests {
         let mut gradients = Vec::new();
         model.for_each_parameter(&mut |parameter| gradients.push(parameter.grad.clone()));
         let mut end = gradients.len();
-        let mut grad_logits = ndarray::Array4::zeros((1, 1, 1, 2));
+        let grad_logits = ndarray::Array4::zeros((1, 1, 1, 2));
         model.forward(&x, Pass::Train { seed: 0, step: 0, shard: 0 });
-        model.backward_with(&x, &mut grad_logits, &mut |layer| {
+        model.backward_with(&x, &grad_logits, &mut |layer| {
             let mut own = Vec::new();
             layer.for_each_parameter(&mut |parameter| own.push(parameter.name.clone()));
             end -= own.len();
