@@ -129,10 +129,8 @@ fn ten_steps_of_the_recipe_match_pytorch() {
         losses.push(LossHead::default().forward_backward(logits, &golden.labels, &mut grad));
         model.backward(&x, &grad);
         adam.begin_step(schedule.at(step), None);
-        let mut index = 0;
         model.for_each_parameter_mut(&mut |p| {
-            adam.update(index, p);
-            index += 1;
+            adam.update(p);
         });
     }
     assert_eq!(losses.len(), 10);

@@ -107,11 +107,7 @@ fn allocated_bytes(options: Options, data: &Dataset, dropout: f32) -> Vec<u64> {
         assert!(outcome.loss.is_finite());
         if let Some(average) = &mut average {
             average.begin_step();
-            let mut index = 0;
-            training.model.for_each_parameter(&mut |parameter| {
-                average.update(index, parameter);
-                index += 1;
-            });
+            training.model.for_each_parameter(&mut |parameter| average.update(parameter));
         }
         allocated.push(dhat::HeapStats::get().total_bytes - before);
     }

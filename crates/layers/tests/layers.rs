@@ -373,6 +373,7 @@ fn the_recipe_has_the_number_of_parameters_of_the_published_resnet9() {
     model.for_each_parameter(&mut |p| {
         assert_eq!(p.value.len(), p.shape.iter().product::<usize>(), "{}", p.name);
         n_numbers += p.value.len();
+        assert_eq!(p.index, names.len(), "{}", p.name);
         assert!(names.insert(p.name.clone()), "{} occurs twice", p.name);
     });
     assert_eq!(n_numbers, 6_575_370);

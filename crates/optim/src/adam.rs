@@ -127,13 +127,11 @@ impl Adam {
 
     /// Updates `parameter.value` from `parameter.grad`. Returns whether all its values are finite afterwards.
     ///
-    /// `index` identifies the parameter: they are counted from 0, in a fixed order.
-    ///
     /// # Panics
-    /// Before [`Self::begin_step`], if the first step skips an index, or if the length of a parameter changes.
-    pub fn update(&mut self, index: usize, parameter: &mut Parameter) -> bool {
+    /// Before [`Self::begin_step`], if the first step skips the index of a parameter, or if the length of a parameter changes.
+    pub fn update(&mut self, parameter: &mut Parameter) -> bool {
         let coefficients = self.coefficients(parameter);
-        let len = parameter.value.len();
+        let (index, len) = (parameter.index, parameter.value.len());
         if index == self.moments.len() {
             self.moments.push(Moments { m: vec![0.0; len], v: vec![0.0; len] });
         }
@@ -207,7 +205,7 @@ mod tests {
             let mut adam = Adam::new(AdamConfig::default());
             for _ in 0..2 {
                 adam.begin_step(Rates { lr: 0.01, beta1: 0.9 }, None);
-                adam.update(0, &mut parameter);
+                adam.update(&mut parameter);
             }
             parameter.value
         })
@@ -223,13 +221,13 @@ mod tests {
         let mut adam = Adam::new(AdamConfig::default());
         adam.begin_step(Rates { lr: 0.01, beta1: 0.9 }, None);
         let start = whole.clone();
-        adam.update(0, &mut whole);
+        adam.update(&mut whole);
         for at in [0, CHUNK - 1, CHUNK, 2 * CHUNK + 7, len - 1] {
             let mut single = Parameter::filled("w".into(), ParameterKind::ConvWeight, &[1], start.value[at]);
             single.grad[0] = start.grad[at];
             let mut adam = Adam::new(AdamConfig::default());
             adam.begin_step(Rates { lr: 0.01, beta1: 0.9 }, None);
-            adam.update(0, &mut single);
+            adam.update(&mut single);
             assert_eq!(single.value[0], whole.value[at], "element {at}");
         }
     }
@@ -241,7 +239,7 @@ mod tests {
             let mut parameter = Parameter::filled("p".into(), kind, &[1], 2.0);
             let mut adam = Adam::new(config);
             adam.begin_step(Rates { lr: 0.1, beta1: 0.9 }, None);
-            adam.update(0, &mut parameter);
+            adam.update(&mut parameter);
             parameter.value[0] < 2.0
         };
         assert!(shrinks(ParameterKind::ConvWeight) && shrinks(ParameterKind::LinearWeight));
@@ -256,7 +254,7 @@ mod tests {
             parameter.grad[1] = f32::NAN;
             let mut adam = Adam::new(AdamConfig { clip, ..AdamConfig::default() });
             adam.begin_step(Rates { lr: 0.1, beta1: 0.9 }, Some(1.0));
-            adam.update(0, &mut parameter);
+            adam.update(&mut parameter);
             assert!(parameter.value[1].is_nan() && parameter.value[0].is_finite(), "{clip:?}");
         }
     }

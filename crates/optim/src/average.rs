@@ -41,11 +41,12 @@ impl WeightAverage {
         self.n_steps_done += 1;
     }
 
-    /// Adds the values of parameter `index` to the average; parameters come in order.
+    /// Adds the values of `parameter` to its average; parameters come in order.
     ///
     /// # Panics
-    /// If the first step skips an index, or if the length of a parameter changes.
-    pub fn update(&mut self, index: usize, parameter: &Parameter) {
+    /// If the first step skips the index of a parameter, or if the length of a parameter changes.
+    pub fn update(&mut self, parameter: &Parameter) {
+        let index = parameter.index;
         if index == self.values.len() {
             self.values.push(parameter.value.to_vec());
             return;
@@ -75,12 +76,12 @@ impl WeightAverage {
         (self.n_steps_done, self.values) = (n_steps_done, values);
     }
 
-    /// Swaps the values of parameter `index` and their average; a second call swaps them back.
+    /// Swaps the values of `parameter` and their average; a second call swaps them back.
     ///
     /// # Panics
     /// Before the first step.
-    pub fn swap(&mut self, index: usize, parameter: &mut Parameter) {
-        self.values[index].swap_with_slice(&mut parameter.value);
+    pub fn swap(&mut self, parameter: &mut Parameter) {
+        self.values[parameter.index].swap_with_slice(&mut parameter.value);
     }
 }
 
@@ -96,11 +97,11 @@ mod tests {
         for value in values {
             parameter.value.fill(value);
             average.begin_step();
-            average.update(0, &parameter);
+            average.update(&parameter);
         }
-        average.swap(0, &mut parameter);
+        average.swap(&mut parameter);
         let mean = parameter.value[1];
-        average.swap(0, &mut parameter);
+        average.swap(&mut parameter);
         (mean, parameter)
     }
 

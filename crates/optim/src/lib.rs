@@ -25,7 +25,7 @@
 //!     w.grad[0] = 2.0 * (w.value[0] - 3.0);
 //!     let grad_norm = roentgen_optim::sum_of_squares(&w.grad).sqrt();
 //!     adam.begin_step(schedule.at(step), Some(grad_norm));
-//!     adam.update(0, &mut w);
+//!     adam.update(&mut w);
 //! }
 //! assert!((w.value[0] - 3.0).abs() < 1e-2, "{}", w.value[0]);
 //! ```

@@ -26,6 +26,8 @@ impl ParameterKind {
 /// A trainable tensor. The length of `value` and `grad` is the product of `shape`.
 #[derive(Clone, Debug)]
 pub struct Parameter {
+    /// Its place in the order of the model, from 0.
+    pub index: usize,
     /// Its path in the model as PyTorch would name it, `conv1.0.weight`.
     pub name: String,
     /// What it is for.
@@ -39,11 +41,12 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// A parameter with all elements equal to `fill`.
+    /// A parameter with all elements equal to `fill`. Its index is 0 until a model numbers its parameters.
     #[must_use]
     pub fn filled(name: String, kind: ParameterKind, shape: &[usize], fill: f32) -> Self {
         let len = shape.iter().product();
-        Self { name, kind, shape: shape.to_vec(), value: vec![fill; len], grad: vec![0.0; len] }
+        let (value, grad) = (vec![fill; len], vec![0.0; len]);
+        Self { index: 0, name, kind, shape: shape.to_vec(), value, grad }
     }
 }
 

@@ -69,12 +69,10 @@ fn a_step_in_shards_is_the_mean_of_the_steps_on_its_shards() {
         let logits = model.forward(&x, pass);
         loss += LossHead::default().forward_backward(logits, &labels, &mut grad_logits) / N_SHARDS as f32;
         model.backward(&x, &grad_logits);
-        let mut index = 0;
         model.for_each_parameter(&mut |parameter| {
-            add_share(&mut gradients, index, &parameter.grad);
-            index += 1;
+            add_share(&mut gradients, parameter.index, &parameter.grad);
         });
-        index = 0;
+        let mut index = 0;
         model.for_each_buffer(&mut |buffer| {
             add_share(&mut buffers, index, &buffer.value);
             index += 1;

@@ -71,18 +71,15 @@ impl RankSums {
         &self.ranks
     }
 
-    /// Begins to sum the large gradients of a layer, whose parameters are those of the model from `first_parameter` on. They are
-    /// missing in the layer until [`Self::finish`].
-    pub(super) fn begin_layer(&mut self, first_parameter: usize, layer: &mut dyn Layer) {
+    /// Begins to sum the large gradients of a layer. They are missing in the layer until [`Self::finish`].
+    pub(super) fn begin_layer(&mut self, layer: &mut dyn Layer) {
         let Some(to_sum) = self.summing.as_ref().and_then(|summing| summing.to_sum.as_ref()) else { return };
-        let mut index = first_parameter;
         layer.for_each_parameter_mut(&mut |parameter| {
             if parameter.grad.len() > LARGE {
                 let gradient = std::mem::take(&mut parameter.grad);
-                to_sum.send((index, gradient)).expect("the thread waits for gradients");
+                to_sum.send((parameter.index, gradient)).expect("the thread waits for gradients");
                 self.n_pending += 1;
             }
-            index += 1;
         });
     }
 
@@ -101,12 +98,11 @@ impl RankSums {
             large.push(summing.summed.recv().expect("the thread sums what it was given")?);
         }
         large.sort_unstable_by_key(|(index, _)| *index);
-        let (mut large, mut index) = (large.into_iter().peekable(), 0);
+        let mut large = large.into_iter().peekable();
         model.for_each_parameter_mut(&mut |parameter| {
-            if let Some((_, gradient)) = large.next_if(|(of, _)| *of == index) {
+            if let Some((_, gradient)) = large.next_if(|(index, _)| *index == parameter.index) {
                 parameter.grad = gradient;
             }
-            index += 1;
         });
         let loss = self.sum_small(model, outcome.loss)?;
         let n_right = self.ranks.sum_of_counts(outcome.n_right as u64)? as usize;

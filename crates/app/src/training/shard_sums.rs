@@ -46,13 +46,13 @@ impl ShardSums {
         if n_shards == 1 {
             return; // No shard starts after another.
         }
-        let mut index = 0;
+        if self.start_buffers.is_empty() {
+            model.for_each_buffer(&mut |buffer| self.start_buffers.push(buffer.value.clone()));
+            return;
+        }
+        let mut start_buffers = self.start_buffers.iter_mut();
         model.for_each_buffer(&mut |buffer| {
-            match self.start_buffers.get_mut(index) {
-                Some(start) => start.copy_from_slice(&buffer.value),
-                None => self.start_buffers.push(buffer.value.clone()),
-            }
-            index += 1;
+            start_buffers.next().expect("one for each buffer").copy_from_slice(&buffer.value);
         });
     }
 
@@ -78,15 +78,13 @@ impl ShardSums {
         self.open.push(sum);
     }
 
-    /// Completes the gradients of a layer in the last shard: its parameters are those of the model from `first_parameter` on.
-    pub(crate) fn complete_layer(&self, first_parameter: usize, layer: &mut dyn Layer) {
-        let mut index = first_parameter;
+    /// Completes the gradients of a layer in the last shard.
+    pub(crate) fn complete_layer(&self, layer: &mut dyn Layer) {
         layer.for_each_parameter_mut(&mut |parameter| {
             // The last shard completes every subtree, the smallest first.
             for left in self.open.iter().rev() {
-                add_assign(&mut parameter.grad, &left.gradients[index]);
+                add_assign(&mut parameter.grad, &left.gradients[parameter.index]);
             }
-            index += 1;
         });
     }
 
@@ -162,18 +160,13 @@ mod tests {
         let x = ndarray::Array4::zeros((1, 8, 8, 1));
         let mut gradients = Vec::new();
         model.for_each_parameter(&mut |parameter| gradients.push(parameter.grad.clone()));
-        let mut end = gradients.len();
         let grad_logits = ndarray::Array4::zeros((1, 1, 1, 2));
         model.forward(&x, Pass::Train { seed: 0, step: 0, shard: 0 });
         model.backward_with(&x, &grad_logits, &mut |layer| {
-            let mut own = Vec::new();
-            layer.for_each_parameter(&mut |parameter| own.push(parameter.name.clone()));
-            end -= own.len();
-            let mut of_layer = gradients[end..].iter();
             layer.for_each_parameter_mut(&mut |parameter| {
-                parameter.grad.copy_from_slice(of_layer.next().expect("one for each parameter"));
+                parameter.grad.copy_from_slice(&gradients[parameter.index]);
             });
-            sums.complete_layer(end, layer);
+            sums.complete_layer(layer);
         });
     }
 

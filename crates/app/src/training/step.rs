@@ -117,11 +117,8 @@ impl<N: BorrowMut<ResNet>> TrainingStep<N> {
             squares.sqrt()
         });
         adam.begin_step(rates, grad_norm);
-        let (mut index, mut all_finite) = (0, true);
-        model.for_each_parameter_mut(&mut |parameter| {
-            all_finite &= adam.update(index, parameter);
-            index += 1;
-        });
+        let mut all_finite = true;
+        model.for_each_parameter_mut(&mut |parameter| all_finite &= adam.update(parameter));
         all_finite
     }
 }

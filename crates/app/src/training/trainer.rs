@@ -199,11 +199,7 @@ impl Trainer {
 
     fn swap_average(&mut self) {
         let average = self.average.as_mut().expect("called with an average only");
-        let mut index = 0;
-        self.training.model.for_each_parameter_mut(&mut |parameter| {
-            average.swap(index, parameter);
-            index += 1;
-        });
+        self.training.model.for_each_parameter_mut(&mut |parameter| average.swap(parameter));
     }
 
     fn buffers(&self) -> Vec<Buffer> {
@@ -309,8 +305,6 @@ impl Trainer {
         let (mut outcome, mut data_seconds) = (None, 0.0);
         let n_own = self.n_shards / rank_sums.ranks().size();
         let first = rank_sums.ranks().rank() * n_own;
-        let mut n_parameters = 0;
-        training.model.for_each_parameter(&mut |_| n_parameters += 1);
         sums.begin(&training.model, n_own);
         let shards = even_ranges(samples.len(), self.n_shards).enumerate();
         for (shard, range) in shards.skip(first).take(n_own) {
@@ -318,12 +312,11 @@ impl Trainer {
             fill_batch(set, &samples[range], transform, &self.normalization, x, labels);
             data_seconds += start.elapsed().as_secs_f64();
             let pass = Pass::Train { seed: *seed, step: step as u64, shard: shard as u64 };
-            let (is_last, mut end) = (sums.is_last(), n_parameters);
+            let is_last = sums.is_last();
             let of_shard = training.forward_backward(x, labels, total_weight, pass, &mut |layer| {
                 if is_last {
-                    layer.for_each_parameter(&mut |_| end -= 1);
-                    sums.complete_layer(end, layer);
-                    rank_sums.begin_layer(end, layer);
+                    sums.complete_layer(layer);
+                    rank_sums.begin_layer(layer);
                 }
             });
             if is_last {
@@ -371,11 +364,7 @@ impl Trainer {
     fn update_average(&mut self) {
         if let Some(average) = &mut self.average {
             average.begin_step();
-            let mut index = 0;
-            self.training.model.for_each_parameter(&mut |parameter| {
-                average.update(index, parameter);
-                index += 1;
-            });
+            self.training.model.for_each_parameter(&mut |parameter| average.update(parameter));
         }
     }
 }
