@@ -1,7 +1,7 @@
 //! Fast and direct convolutions give the same gradients of a network.
 
 use ndarray::Array4;
-use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
+use roentgen_layers::{LossHead, Pass, ResNet9Config};
 use roentgen_tensor::conv2d::ConvChoice;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
@@ -18,7 +18,7 @@ fn images() -> (Array4<f32>, Vec<u32>) {
 fn gradients(conv: ConvChoice) -> Vec<(String, Vec<f32>)> {
     let (x, labels) = images();
     let config = ResNet9Config { width: 32, conv, ..ResNet9Config::new(1, 3) };
-    let mut model = ResNet9::new(&config, 5);
+    let mut model = config.build(5);
     let mut grad = Array4::zeros((0, 0, 0, 0));
     let logits = model.forward(&x, Pass::Train { seed: 0, step: 0, shard: 0 });
     LossHead::default().forward_backward(logits, &labels, &mut grad);

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use ndarray::Array4;
-use roentgen_layers::{BlockSpec, LossHead, Pass, RESNET9, ResNet9, ResNet9Config};
+use roentgen_layers::{BlockSpec, LossHead, Pass, RESNET9, ResNet9Config};
 use roentgen_tensor::batch_norm::EPS;
 use roentgen_tensor::batch_norm_max_pool::MaxPool2dGeometry;
 use roentgen_tensor::conv2d::Conv2dGeometry;
@@ -176,7 +176,7 @@ fn resnet9_gradients_match_finite_differences() {
     let config = ResNet9Config { width: 3, dropout: 0.0, ..ResNet9Config::new(1, 3) };
     let (n, h, w) = (4, 9, 10);
     let labels = [0, 2, 1, 1];
-    let mut model = ResNet9::new(&config, 7);
+    let mut model = config.build(7);
     let pixels: Vec<f32> = random(n * h * w, 70).iter().map(|&v| v as f32).collect();
     let x = Array4::from_shape_vec((n, h, w, 1), pixels).unwrap();
     let mut grad = Array4::zeros((0, 0, 0, 0));

@@ -3,7 +3,7 @@
 
 use ndarray::Array4;
 use roentgen::TrainingStep;
-use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
+use roentgen_layers::{LossHead, Pass, ResNet9Config};
 use roentgen_optim::{AdamConfig, Clip, OneCycle};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
@@ -38,7 +38,7 @@ fn train(seed: u64, clip: Clip, n_threads: usize) -> Trained {
             log_prior: Some(vec![-0.5, -1.0, -2.0]),
         };
         let optimiser = AdamConfig { clip, ..AdamConfig::default() };
-        let mut training = TrainingStep::new(ResNet9::new(&config, seed), loss_head, optimiser);
+        let mut training = TrainingStep::new(config.build(seed), loss_head, optimiser);
         let schedule = OneCycle::new(0.01, EPOCHS * BATCHES.len());
         let mut losses = Vec::new();
         for step in 0..schedule.total_steps() {

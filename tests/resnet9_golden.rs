@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use ndarray::{Array4, ArrayD, Ix4};
-use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config, Workspace};
+use roentgen_layers::{LossHead, Pass, ResNet, ResNet9Config, Workspace};
 use roentgen_optim::{Adam, AdamConfig, Clip, OneCycle, WeightDecay};
 use roentgen_tensor::conv2d::ConvChoice;
 use roentgen_tensor::parameter::ParameterKind;
@@ -55,8 +55,8 @@ impl Golden {
     }
 
     /// A ResNet9 with the golden initial weights.
-    fn model(&self) -> ResNet9 {
-        let mut model = ResNet9::new(&CONFIG, 0);
+    fn model(&self) -> ResNet {
+        let mut model = CONFIG.build(0);
         model.for_each_parameter_mut(&mut |p| p.value = self.values(&format!("init.{}", p.name), p.kind));
         model
     }

@@ -8,7 +8,7 @@ use roentgen_data::{
     Augment, Dataset, LoadOptions, Normalization, PhantomOptions, Sample, Transform, fill_batch,
     phantom_dataset, silent,
 };
-use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
+use roentgen_layers::{LossHead, Pass, ResNet9Config};
 use roentgen_optim::{AdamConfig, Clip, OneCycle, WeightAverage, WeightDecay};
 
 #[global_allocator]
@@ -85,7 +85,7 @@ fn all_options() -> Vec<Options> {
 fn allocated_bytes(options: Options, data: &Dataset, dropout: f32) -> Vec<u64> {
     let Options { augment, per_image, loss, optimiser, mut average, .. } = options;
     let config = ResNet9Config { width: 16, dropout, ..ResNet9Config::new(1, CLASSES) };
-    let mut training = TrainingStep::new(ResNet9::new(&config, 0), loss, optimiser);
+    let mut training = TrainingStep::new(config.build(0), loss, optimiser);
     let schedule = OneCycle::new(0.01, 10);
     let normalization = Normalization { per_image, ..Normalization::of(&data.train) };
     let samples: Vec<Sample> = (0..BATCHES[0] as u32).map(Sample::first).collect();

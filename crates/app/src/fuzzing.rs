@@ -7,7 +7,7 @@ use std::path::Path;
 
 use image::{GrayImage, Luma};
 use roentgen_data::{ImageSource, LoadOptions, load_dataset, load_files, silent};
-use roentgen_layers::{ResNet9, ResNet9Config};
+use roentgen_layers::ResNet9Config;
 
 use crate::config::file::ConfigFile;
 use crate::model::model_file;
@@ -98,7 +98,7 @@ fn model(folder: &Path, bytes: &[u8]) -> bool {
 fn initial_weights(folder: &Path, bytes: &[u8]) -> bool {
     write(folder, "weights.safetensors", bytes);
     let config = ResNet9Config { width: 8, ..ResNet9Config::new(1, 3) };
-    model_file::initialise(&mut ResNet9::new(&config, 0), &folder.join("weights.safetensors")).is_ok()
+    model_file::initialise(&mut config.build(0), &folder.join("weights.safetensors")).is_ok()
 }
 
 /// Of a checkpoint, the bytes after its digest: another digest would be all that is found.

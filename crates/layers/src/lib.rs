@@ -4,14 +4,14 @@
 //! the shape `(n, h, w, c)`; in training they belong to the layer that connects others ([`Sequential`], [`Residual`]), in
 //! evaluation to the [`Workspace`] of the caller. All memory is allocated in the first step and then reused.
 //!
-//! The table [`RESNET9`] is the standard network, [`ResNet9`]; [`ResNet`] is a network of any table.
+//! [`ResNet`] is a network of any table of blocks. The standard one is [`RESNET9`], with the sizes of a [`ResNet9Config`].
 //!
 //! ```
 //! use ndarray::Array4;
-//! use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
+//! use roentgen_layers::{LossHead, Pass, ResNet9Config};
 //!
 //! let config = ResNet9Config { width: 4, ..ResNet9Config::new(1, 3) };
-//! let mut model = ResNet9::new(&config, 0);
+//! let mut model = config.build(0);
 //! let x = Array4::<f32>::zeros((2, 24, 24, 1));
 //!
 //! let mut grad = Array4::zeros((2, 1, 1, 3));
@@ -58,6 +58,6 @@ pub use loss_head::LossHead;
 pub use memory::PassMemory;
 pub use residual::Residual;
 pub use resnet::ResNet;
-pub use resnet9::{ResNet9, ResNet9Config};
+pub use resnet9::ResNet9Config;
 pub use sequential::{Event, Observer, Sequential};
 pub use workspace::Workspace;

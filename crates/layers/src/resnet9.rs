@@ -1,7 +1,4 @@
-//! ResNet9: the network of the table [`RESNET9`].
-
-use std::borrow::{Borrow, BorrowMut};
-use std::ops::{Deref, DerefMut};
+//! ResNet9: the network of the table [`RESNET9`], the only network that model files can contain.
 
 use roentgen_tensor::conv2d::ConvChoice;
 
@@ -35,48 +32,10 @@ impl ResNet9Config {
         let Self { c_in, n_classes, width, dropout, conv } = self;
         Architecture { name: "ResNet9", blocks: RESNET9, c_in, n_classes, width, dropout, conv }
     }
-}
 
-/// The network of the table [`RESNET9`], the only network that model files can contain.
-#[derive(Debug)]
-pub struct ResNet9(ResNet);
-
-impl ResNet9 {
-    /// A network with random weights, which `seed` determines.
+    /// The network with random weights, which `seed` determines.
     #[must_use]
-    pub fn new(config: &ResNet9Config, seed: u64) -> Self {
-        Self(ResNet::new(config.architecture(), seed))
-    }
-
-    /// A network whose weights are zero, to be read from a file.
-    #[must_use]
-    pub fn zeros(config: &ResNet9Config) -> Self {
-        Self(ResNet::zeros(config.architecture()))
-    }
-}
-
-impl Deref for ResNet9 {
-    type Target = ResNet;
-
-    fn deref(&self) -> &ResNet {
-        &self.0
-    }
-}
-
-impl DerefMut for ResNet9 {
-    fn deref_mut(&mut self) -> &mut ResNet {
-        &mut self.0
-    }
-}
-
-impl Borrow<ResNet> for ResNet9 {
-    fn borrow(&self) -> &ResNet {
-        self
-    }
-}
-
-impl BorrowMut<ResNet> for ResNet9 {
-    fn borrow_mut(&mut self) -> &mut ResNet {
-        self
+    pub fn build(self, seed: u64) -> ResNet {
+        ResNet::new(self.architecture(), seed)
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use ndarray::{Array4, ArrayView4, Axis, Slice, concatenate};
 use roentgen_layers::{
-    ConvBlock, Dropout, GlobalMaxPool2d, Initializer, Layer, Linear, LossHead, Pass, ResNet9, ResNet9Config,
+    ConvBlock, Dropout, GlobalMaxPool2d, Initializer, Layer, Linear, LossHead, Pass, ResNet, ResNet9Config,
     Residual, Sequential, Workspace, reshape,
 };
 use roentgen_tensor::batch_norm::{
@@ -284,7 +284,7 @@ fn evaluation_of_an_image_does_not_depend_on_the_size_of_its_batch() {
 }
 
 /// The logits of the images of `x`, evaluated `group` at a time.
-fn in_groups(model: &ResNet9, x: &Array4<f32>, group: usize, n_threads: usize) -> Array4<f32> {
+fn in_groups(model: &ResNet, x: &Array4<f32>, group: usize, n_threads: usize) -> Array4<f32> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().expect("threads");
     let of_groups: Vec<Array4<f32>> = pool.install(|| {
         x.axis_chunks_iter(Axis(0), group).map(|images| logits(model, &images.to_owned())).collect()
@@ -295,7 +295,7 @@ fn in_groups(model: &ResNet9, x: &Array4<f32>, group: usize, n_threads: usize) -
 
 #[test]
 fn a_too_small_image_panics() {
-    let model = ResNet9::new(&small(2), 0);
+    let model = small(2).build(0);
     let min_size = model.architecture().min_size();
     for (h, w) in [(min_size - 1, min_size), (min_size, min_size - 1)] {
         let text = panic_message(|| logits(&model, &random((2, h, w, 1), 90)));
@@ -305,7 +305,7 @@ fn a_too_small_image_panics() {
 
 #[test]
 fn an_empty_batch_and_images_of_other_channels_panic() {
-    let model = ResNet9::new(&small(2), 0);
+    let model = small(2).build(0);
     let text = panic_message(|| logits(&model, &random((0, 24, 24, 1), 90)));
     assert!(text.contains("at least one image"), "{text}");
     let text = panic_message(|| logits(&model, &random((2, 24, 24, 3), 90)));
@@ -348,7 +348,7 @@ fn a_loss_head_for_other_sizes_panics() {
 #[test]
 fn one_image_of_the_smallest_size_works_in_both_passes() {
     for width in [3, 16] {
-        let mut model = ResNet9::new(&ResNet9Config { dropout: 0.0, ..small(width) }, 0);
+        let mut model = ResNet9Config { dropout: 0.0, ..small(width) }.build(0);
         let x = random((1, 8, 8, 1), 91);
         let mut grad = Array4::zeros((0, 0, 0, 0));
         let loss = LossHead::default().forward_backward(model.forward(&x, TRAIN), &[2], &mut grad);
@@ -368,7 +368,7 @@ fn one_image_of_the_smallest_size_works_in_both_passes() {
 #[test]
 fn the_recipe_has_the_number_of_parameters_of_the_published_resnet9() {
     assert_eq!(ResNet9Config::new(3, 10).architecture().n_parameters(), 6_575_370);
-    let model = ResNet9::new(&ResNet9Config::new(3, 10), 0);
+    let model = ResNet9Config::new(3, 10).build(0);
     let (mut n_numbers, mut names) = (0, BTreeSet::new());
     model.for_each_parameter(&mut |p| {
         assert_eq!(p.value.len(), p.shape.iter().product::<usize>(), "{}", p.name);

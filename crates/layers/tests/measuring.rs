@@ -1,13 +1,13 @@
 //! The passes that measure the running statistics of batch norm.
 
-use roentgen_layers::{Pass, ResNet9};
+use roentgen_layers::{Pass, ResNet};
 use roentgen_tensor::parameter::Buffer;
 
 use crate::models::{model_bits, random, small, used_model};
 
 #[test]
 fn a_measuring_pass_sets_the_running_statistics_to_their_mean_over_the_batches() {
-    let buffers = |model: &ResNet9| {
+    let buffers = |model: &ResNet| {
         let mut all: Vec<Buffer> = Vec::new();
         model.for_each_buffer(&mut |buffer| all.push(buffer.clone()));
         all

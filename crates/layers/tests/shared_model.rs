@@ -4,7 +4,7 @@ use std::thread;
 
 use ndarray::{Array4, Axis};
 use rayon::prelude::*;
-use roentgen_layers::{Architecture, BlockSpec, ResNet, ResNet9, Workspace};
+use roentgen_layers::{Architecture, BlockSpec, ResNet, Workspace};
 use roentgen_tensor::linear::linear_forward;
 
 use crate::models::{bits, logits, random, slice, small, used_model};
@@ -28,7 +28,7 @@ fn threads_share_one_model_and_get_the_same_bits() {
 }
 
 /// The bits of the logits of every batch, computed in an order that begins with batch `first` and in one workspace.
-fn in_turn(model: &ResNet9, batches: &[Array4<f32>], first: usize) -> Vec<Vec<u32>> {
+fn in_turn(model: &ResNet, batches: &[Array4<f32>], first: usize) -> Vec<Vec<u32>> {
     let mut workspace = Workspace::default();
     let mut found = vec![Vec::new(); batches.len()];
     for step in 0..3 * batches.len() {

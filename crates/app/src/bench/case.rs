@@ -6,7 +6,7 @@ use std::process::Command;
 use std::str::FromStr;
 
 use ndarray::Array4;
-use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config, Workspace};
+use roentgen_layers::{LossHead, Pass, ResNet9Config, Workspace};
 use roentgen_optim::{AdamConfig, OneCycle};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
@@ -90,8 +90,7 @@ impl Case {
         let (x, labels) = noise(&model, config.size, self.batch);
         let result = match self.mode {
             Mode::Train => {
-                let mut step =
-                    TrainingStep::new(ResNet9::new(&model, 0), LossHead::default(), AdamConfig::default());
+                let mut step = TrainingStep::new(model.build(0), LossHead::default(), AdamConfig::default());
                 // The learning rate hardly matters for the time; this is one from the middle of a run.
                 let rates = OneCycle::new(0.001, 1000).at(500);
                 let mut count = 0;
@@ -101,7 +100,7 @@ impl Case {
                 })
             }
             Mode::Infer => {
-                let (network, mut workspace) = (ResNet9::new(&model, 0), Workspace::default());
+                let (network, mut workspace) = (model.build(0), Workspace::default());
                 self.measured(|| {
                     network.infer(&x, &mut workspace);
                 })

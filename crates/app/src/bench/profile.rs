@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use roentgen_layers::{Event, LossHead, Pass, ResNet9, ResNet9Config};
+use roentgen_layers::{Event, LossHead, Pass, ResNet9Config};
 use roentgen_optim::{AdamConfig, OneCycle};
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +40,7 @@ pub(super) fn measure(
     convolutions: &[ConvLayer],
 ) -> Vec<ProfileRow> {
     let (x, labels) = noise(model, size, batch);
-    let mut network = ResNet9::new(model, 0);
+    let mut network = model.build(0);
     let events = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&events);
     network.observe(Box::new(move |event| {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ndarray::Array4;
 use roentgen_data::{Dataset, Progress};
-use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
+use roentgen_layers::{LossHead, Pass, ResNet9Config};
 use roentgen_optim::{AdamConfig, OneCycle};
 
 use crate::config::TrainConfig;
@@ -133,7 +133,7 @@ fn train_seconds(config: &TrainConfig, data: &Dataset, is_cancelled: &dyn Fn() -
     let (batch, size) = (config.batch(n_train).min(n_train).max(2), config.size as usize);
     let n_classes = data.class_names.len();
     let model = ResNet9Config { width: config.width, ..ResNet9Config::new(data.channels, n_classes) };
-    let mut step = TrainingStep::new(ResNet9::new(&model, 0), LossHead::default(), AdamConfig::default());
+    let mut step = TrainingStep::new(model.build(0), LossHead::default(), AdamConfig::default());
     let x = Array4::from_shape_fn((batch, size, size, data.channels), |(n, h, w, _)| {
         ((n + h * w) % 7) as f32 - 3.0
     });

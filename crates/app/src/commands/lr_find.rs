@@ -4,7 +4,6 @@
 
 use std::path::Path;
 
-use roentgen_layers::ResNet9;
 use serde::Serialize;
 
 use crate::config::TrainConfig;
@@ -103,7 +102,7 @@ pub(crate) fn run(
     // A rate for settings that cannot be trained with would be of no use.
     check_smallest_batch(config, &data)?;
     MemoryEstimate::of(config, &data).check(LOWER_SETTINGS)?;
-    let model = ResNet9::new(&resnet9_config(config, &data), config.seed);
+    let model = resnet9_config(config, &data).build(config.seed);
     let normalization = normalization(config, &data.train);
     let loss_head = loss_head(config, &data.train.class_counts(data.class_names.len()));
     let mut trainer = Trainer::new(config, model, normalization, loss_head, n_train);

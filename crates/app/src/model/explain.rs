@@ -9,7 +9,7 @@
 
 use ndarray::{Array2, Array4, ArrayView3, ArrayViewMut2, Axis, Slice};
 use roentgen_data::{ImageSet, Sample, Transform, TtaView, fill_batch};
-use roentgen_layers::{ResNet9, Workspace};
+use roentgen_layers::{ResNet, Workspace};
 
 use crate::metrics::argmax::argmax;
 use crate::model::heat_map::sample;
@@ -112,7 +112,7 @@ impl Views {
     }
 
     /// The mean of the Grad-CAM of every view, each drawn back to where the plain view shows the same part of the image.
-    fn grad_cam(&self, network: &ResNet9, class: usize) -> Array2<f32> {
+    fn grad_cam(&self, network: &ResNet, class: usize) -> Array2<f32> {
         let mut workspace = Workspace::default();
         // The pools reduce an image of this size to one cell.
         let cell = network.architecture().min_size();

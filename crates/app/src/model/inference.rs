@@ -4,7 +4,7 @@ use ndarray::{Array4, ArrayView3};
 use roentgen_data::{
     ImageSet, Normalization, Sample, Transform, TtaConfig, batch_ranges, even_ranges, fill_batch,
 };
-use roentgen_layers::{ResNet9, Workspace};
+use roentgen_layers::{ResNet, Workspace};
 
 use crate::metrics::argmax::argmax;
 use crate::metrics::{Confusion, Predictions};
@@ -220,7 +220,7 @@ impl SetPart {
 /// Applies `model` to a part of `set`, of whole batches, and gives what `each` makes of the output for each image, in order;
 /// batch by batch, as it is asked for.
 pub(crate) fn infer_part<'a, T: 'a>(
-    model: &'a ResNet9,
+    model: &'a ResNet,
     set: &'a ImageSet,
     preprocessing: Preprocessing<'a>,
     part: SetPart,
@@ -257,7 +257,7 @@ pub(crate) fn infer_part<'a, T: 'a>(
 
 /// The logits of `model` for each image of a part of `set`.
 pub(crate) fn logits_of_part(
-    model: &ResNet9,
+    model: &ResNet,
     set: &ImageSet,
     preprocessing: &Preprocessing<'_>,
     part: SetPart,
@@ -268,7 +268,7 @@ pub(crate) fn logits_of_part(
 /// The labels of `set`, and the logits of `model` for every image.
 #[must_use]
 pub(crate) fn evaluate(
-    model: &ResNet9,
+    model: &ResNet,
     set: &ImageSet,
     n_classes: usize,
     preprocessing: &Preprocessing<'_>,

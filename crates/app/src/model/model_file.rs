@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use roentgen_data::{disk, read_file};
-use roentgen_layers::{Architecture, ResNet9, ResNet9Config};
+use roentgen_layers::{Architecture, RESNET9, ResNet, ResNet9Config};
 use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
 
@@ -41,8 +41,12 @@ struct Stored {
 }
 
 /// The model as the bytes of a file. `n_steps_done` is what PyTorch calls `num_batches_tracked`.
+///
+/// # Panics
+/// If the network is no ResNet9: the file has no other table of blocks.
 #[must_use]
-pub(crate) fn to_bytes(network: &ResNet9, card: &ModelCard, n_steps_done: u64) -> Vec<u8> {
+pub(crate) fn to_bytes(network: &ResNet, card: &ModelCard, n_steps_done: u64) -> Vec<u8> {
+    assert_eq!(network.architecture().blocks, RESNET9, "a model file contains a ResNet9");
     let mut stored = Vec::new();
     for Tensor { name, shape, values } in tensors(network) {
         if let Some(prefix) = name.strip_suffix("running_mean") {
@@ -156,7 +160,7 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Model, String> {
     expect_shape(&tensors, "conv1.0.weight", &[width, c_in, 3, 3])?;
     expect_shape(&tensors, "classifier.weight", &[n_classes, card.config().architecture().n_features()])?;
 
-    let mut network = ResNet9::zeros(&card.config());
+    let mut network = ResNet::zeros(card.config().architecture());
     set_weights(&mut network, &tensors, "", |_| true)?;
     Ok(Model { network, card })
 }
@@ -192,7 +196,7 @@ pub(crate) struct Initialisation {
 /// # Errors
 /// [`ModelError::Unreadable`] and [`ModelError::Invalid`], as [`read`], and the model may then hold a part of the weights;
 /// [`ModelError::OtherSizes`].
-pub(crate) fn initialise(model: &mut ResNet9, path: &Path) -> Result<Initialisation, ModelError> {
+pub(crate) fn initialise(model: &mut ResNet, path: &Path) -> Result<Initialisation, ModelError> {
     let bytes = read_bytes(path)?;
     let invalid = |reason| ModelError::Invalid { path: path.into(), reason };
     let card = card_of(&bytes).map_err(invalid)?;
@@ -225,7 +229,7 @@ fn card_of(bytes: &[u8]) -> Result<Option<ModelCard>, String> {
 }
 
 /// Sets all weights; those of the classifier only if the file has as many classes, which is returned.
-fn set_initial_weights(model: &mut ResNet9, tensors: &SafeTensors<'_>, prefix: &str) -> Result<bool, String> {
+fn set_initial_weights(model: &mut ResNet, tensors: &SafeTensors<'_>, prefix: &str) -> Result<bool, String> {
     torch_file::reject_half_precision(tensors)?;
     let bias = tensors.tensor(&format!("{prefix}classifier.bias")).map_err(not_whole)?;
     let with_classifier = bias.shape() == [model.architecture().n_classes];
@@ -234,7 +238,7 @@ fn set_initial_weights(model: &mut ResNet9, tensors: &SafeTensors<'_>, prefix: &
 }
 
 /// Fails if the model of the file has another width, or other channels, than the one that is to begin with its weights.
-fn check_sizes(model: &ResNet9, file: &SafeTensors<'_>, prefix: &str) -> Result<(), String> {
+fn check_sizes(model: &ResNet, file: &SafeTensors<'_>, prefix: &str) -> Result<(), String> {
     let Architecture { width, c_in, .. } = *model.architecture();
     let in_file = file.tensor(&format!("{prefix}conv1.0.weight"));
     let shape = in_file.as_ref().map_or(&[][..], |found| found.shape());

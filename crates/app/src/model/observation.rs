@@ -2,7 +2,7 @@
 //! set need. Its vector is its [`signature`], and its [`filter_responses`].
 
 use roentgen_data::{FileFacts, ImageSet};
-use roentgen_layers::ResNet9;
+use roentgen_layers::ResNet;
 
 use super::inference::{NetworkOutput, Preprocessing, SetPart, infer_part};
 
@@ -49,7 +49,7 @@ pub(crate) fn vector_length(width: usize, crop: usize) -> usize {
 
 /// What is known of each image of `set` after its pass through `model`, in order and batch by batch.
 pub(crate) fn observe<'a, 'set: 'a>(
-    model: &'a ResNet9,
+    model: &'a ResNet,
     set: &'set ImageSet,
     preprocessing: Preprocessing<'a>,
 ) -> impl Iterator<Item = Observation<'set>> {
@@ -58,7 +58,7 @@ pub(crate) fn observe<'a, 'set: 'a>(
 
 /// The same for a part of the set.
 pub(crate) fn observe_part<'a, 'set: 'a>(
-    model: &'a ResNet9,
+    model: &'a ResNet,
     set: &'set ImageSet,
     preprocessing: Preprocessing<'a>,
     part: SetPart,

@@ -1,6 +1,6 @@
 //! The tensors of a model with PyTorch's names, shapes and order of axes.
 
-use roentgen_layers::{ResNet, ResNet9};
+use roentgen_layers::ResNet;
 use roentgen_tensor::parameter::ParameterKind;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -58,7 +58,7 @@ fn transpose(values: &[f32], n_columns: usize) -> Vec<f32> {
 
 /// Sets the tensors whose names `takes` accepts to those of a file, which have `prefix` before their names.
 pub(super) fn set_weights(
-    model: &mut ResNet9,
+    model: &mut ResNet,
     tensors: &SafeTensors<'_>,
     prefix: &str,
     takes: impl Fn(&str) -> bool,

@@ -1,6 +1,6 @@
 //! A trained model as one value.
 
-use roentgen_layers::ResNet9;
+use roentgen_layers::ResNet;
 
 use super::model_card::ModelCard;
 
@@ -25,7 +25,7 @@ use super::model_card::ModelCard;
 #[derive(Debug)]
 pub struct Model {
     /// Its weights and running statistics.
-    pub(crate) network: ResNet9,
+    pub(crate) network: ResNet,
     /// What a prediction needs besides them.
     pub(crate) card: ModelCard,
 }

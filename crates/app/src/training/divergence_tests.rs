@@ -4,7 +4,7 @@ use crate::config::TrainConfig;
 use crate::training::divergence::{Diverged, EpochError};
 use crate::training::trainer::{EpochProgress, Trainer};
 use roentgen_data::{LoadOptions, Normalization, PhantomOptions, phantom_dataset, silent};
-use roentgen_layers::{LossHead, ResNet9, ResNet9Config};
+use roentgen_layers::{LossHead, ResNet9Config};
 
 #[test]
 fn a_loss_or_a_weight_that_is_not_finite_names_its_images() {
@@ -12,7 +12,7 @@ fn a_loss_or_a_weight_that_is_not_finite_names_its_images() {
     let data = phantom_dataset(&phantom, &LoadOptions::default(), &silent).unwrap();
     let config = TrainConfig { batch: Some(8), epochs: Some(2), width: 8, ..TrainConfig::default() };
     let trainer = || {
-        let model = ResNet9::new(&ResNet9Config { width: 8, ..ResNet9Config::new(1, 3) }, 0);
+        let model = ResNet9Config { width: 8, ..ResNet9Config::new(1, 3) }.build(0);
         Trainer::new(&config, model, Normalization::of(&data.train), LossHead::default(), 24)
     };
     // One step, then a corrupted weight or moment, as by faulty memory.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use roentgen_data::{Dataset, ImageSet, read_file, read_text_file};
-use roentgen_layers::ResNet9;
+use roentgen_layers::ResNet;
 
 use super::inputs;
 use super::leader::{Leader, Order, signal_of_any};
@@ -308,7 +308,7 @@ impl Run<'_> {
     /// Evaluates on the validation set, if there is one; fails if the loss is not finite.
     fn validate(
         &self,
-        model: &ResNet9,
+        model: &ResNet,
         card: &ModelCard,
         n_batches: usize,
     ) -> Result<Option<Validation>, TrainingError> {
@@ -346,7 +346,7 @@ impl Run<'_> {
     /// Writes [`LAST_MODEL`] after the last epoch; hands [`MODEL`] to `writer` if this epoch is saved.
     fn save_model(
         &self,
-        model: &ResNet9,
+        model: &ResNet,
         card: &ModelCard,
         n_steps_done: u64,
         EpochEnd { is_saved, is_last }: EpochEnd,

@@ -1,7 +1,6 @@
 //! What every rank but the first does in a training: the same steps, a share of each evaluation, and no file.
 
 use roentgen_data::{Dataset, ImageSet};
-use roentgen_layers::ResNet9;
 
 use super::divergence::EpochError;
 use super::leader::{Order, gather_logits, signal_of_any};
@@ -100,7 +99,7 @@ fn receive_trainer(
     epoch_set: &ImageSet,
 ) -> Result<Trainer, RankError> {
     let counts = epoch_set.class_counts(data.class_names.len());
-    let model = ResNet9::new(&resnet9_config(config, data), config.seed);
+    let model = resnet9_config(config, data).build(config.seed);
     let normalization = normalization(config, &data.train);
     let trainer = Trainer::new(config, model, normalization, loss_head(config, &counts), epoch_set.len());
     let mut trainer = trainer.on(ranks.clone());

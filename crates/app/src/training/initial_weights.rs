@@ -1,7 +1,7 @@
 //! The weights of `--init`, and which images their model was trained on.
 
 use roentgen_data::{Dataset, SubsetOrigin};
-use roentgen_layers::ResNet9;
+use roentgen_layers::ResNet;
 
 use super::checkpoint::RunState;
 use super::{inputs, run_summary};
@@ -20,7 +20,7 @@ use crate::training::error::TrainingError;
 pub(super) fn load(
     config: &TrainConfig,
     folder: &RunFolder,
-    model: &mut ResNet9,
+    model: &mut ResNet,
     screen: &Screen,
 ) -> Result<Option<Initialisation>, TrainingError> {
     let Some(path) = config.init.as_ref().filter(|_| !folder.file(CHECKPOINT).exists()) else {

@@ -3,7 +3,7 @@
 //! [`follower`](super::follower) is the other side. A training of one process is led too, by a leader without followers.
 
 use roentgen_data::ImageSet;
-use roentgen_layers::ResNet9;
+use roentgen_layers::ResNet;
 use serde::{Deserialize, Serialize};
 
 use super::interrupt;
@@ -89,7 +89,7 @@ impl<'a> Leader<'a> {
     /// Evaluates `model` on a set of which every rank has a share.
     pub(super) fn evaluate(
         &self,
-        model: &ResNet9,
+        model: &ResNet,
         set: &ImageSet,
         n_classes: usize,
         preprocessing: &Preprocessing<'_>,
@@ -123,7 +123,7 @@ pub(super) fn own_part(ranks: &Ranks) -> SetPart {
 /// The logits of all images of a set, by rank.
 pub(super) fn gather_logits(
     ranks: &Ranks,
-    model: &ResNet9,
+    model: &ResNet,
     set: &ImageSet,
     preprocessing: &Preprocessing<'_>,
 ) -> Result<Vec<Vec<f32>>, RankError> {

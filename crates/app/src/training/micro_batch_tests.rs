@@ -3,7 +3,7 @@
 use ndarray::Axis;
 use roentgen_data::{Dataset, LoadOptions, Normalization, PhantomOptions, Sample, Transform};
 use roentgen_data::{fill_batch, phantom_dataset, silent};
-use roentgen_layers::{LossHead, Pass, ResNet9, ResNet9Config};
+use roentgen_layers::{LossHead, Pass, ResNet, ResNet9Config};
 
 use crate::config::TrainConfig;
 use crate::ranks::Ranks;
@@ -22,8 +22,8 @@ fn config(micro_batches: usize) -> TrainConfig {
     TrainConfig { batch: Some(BATCH), epochs: Some(1), width: 8, micro_batches, ..TrainConfig::default() }
 }
 
-fn model() -> ResNet9 {
-    ResNet9::new(&ResNet9Config { width: 8, ..ResNet9Config::new(1, 3) }, 0)
+fn model() -> ResNet {
+    ResNet9Config { width: 8, ..ResNet9Config::new(1, 3) }.build(0)
 }
 
 /// The state after an epoch.

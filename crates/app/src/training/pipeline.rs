@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use roentgen_data::{Dataset, Normalization};
-use roentgen_layers::ResNet9;
+use roentgen_layers::ResNet;
 
 use super::checkpoint;
 use super::epochs::Run;
@@ -163,7 +163,7 @@ pub(crate) fn train_in_folder(
     check_smallest_batch(config, data)?;
     let normalization = normalization(config, &data.train);
     let network_config = resnet9_config(config, data);
-    let mut model = ResNet9::new(&network_config, config.seed);
+    let mut model = network_config.build(config.seed);
     let init = initial_weights::load(config, &folder, &mut model, screen)?;
     listen_for_signals(screen)?;
     // Not part of a checkpoint: a resumed run computes the same set again from its settings and its seed.
@@ -259,7 +259,8 @@ fn check_against_data(
     }
     let Some(path) = &config.init else { return Ok(None) };
     // Only whether they fit; the weights are loaded when training begins.
-    let start = model_file::initialise(&mut ResNet9::zeros(&resnet9_config(config, data)), path)?;
+    let mut network = ResNet::zeros(resnet9_config(config, data).architecture());
+    let start = model_file::initialise(&mut network, path)?;
     Ok(Some(start.file_digest))
 }
 

@@ -1,7 +1,7 @@
 //! A short training of a narrow ResNet9, which probes the data: for hard examples, and for the shortcut audit.
 
 use roentgen_data::{ImageSet, TtaConfig};
-use roentgen_layers::{LossHead, ResNet9, ResNet9Config};
+use roentgen_layers::{LossHead, ResNet9Config};
 
 use crate::config::TrainConfig;
 use crate::config::build::normalization;
@@ -36,7 +36,7 @@ pub(crate) fn train_and_evaluate(
     let n_train = train_set.len();
     let epochs = config.epochs(n_train);
     let normalization = normalization(config, train_set);
-    let model = ResNet9::new(&probe_network(train_set.channels(), n_classes), config.seed);
+    let model = probe_network(train_set.channels(), n_classes).build(config.seed);
     let mut trainer = Trainer::new(config, model, normalization.clone(), LossHead::default(), n_train);
     let bar = screen.bar(trainer.n_steps());
     bar.set_prefix(label.to_owned());

@@ -145,7 +145,7 @@ pub(crate) fn average_buffers(model: &mut ResNet, n_shards: usize) {
 
 #[cfg(test)]
 mod tests {
-    use roentgen_layers::{Pass, ResNet9, ResNet9Config};
+    use roentgen_layers::{Pass, ResNet9Config};
 
     use super::*;
 
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn statistics_before_a_step_are_written_to_the_memory_of_the_step_before() {
-        let model = ResNet9::new(&ResNet9Config { width: 8, ..ResNet9Config::new(1, 2) }, 0);
+        let model = ResNet9Config { width: 8, ..ResNet9Config::new(1, 2) }.build(0);
         let mut sums_of_shards = ShardSums::default();
         sums_of_shards.begin(&model, 1);
         assert!(sums_of_shards.start_buffers.is_empty(), "one shard needs none");
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn shards_are_added_in_pairs_and_pairs_of_pairs() {
-        let mut model = ResNet9::new(&ResNet9Config { width: 8, ..ResNet9Config::new(1, 2) }, 0);
+        let mut model = ResNet9Config { width: 8, ..ResNet9Config::new(1, 2) }.build(0);
         let mut sums_of_shards = ShardSums::default();
         // In any other order these have another sum: 1 is lost beside 2^24.
         let large = (1 << 24) as f32;

@@ -3,7 +3,6 @@
 use std::fs;
 
 use roentgen_data::{Dataset, LoadOptions, PhantomOptions, phantom_dataset, silent};
-use roentgen_layers::ResNet9;
 
 use super::follower::follow;
 use super::leader::{Leader, ObservedSet};
@@ -65,7 +64,7 @@ fn a_run_on_several_ranks_has_the_files_of_one_process() {
 
 fn untrained() -> Model {
     let card = card();
-    Model { network: ResNet9::new(&card.config(), 1), card }
+    Model { network: card.config().build(1), card }
 }
 
 #[test]

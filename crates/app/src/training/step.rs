@@ -1,9 +1,7 @@
 //! One training step: forward, loss, backward, clip, decay, Adam.
 
-use std::borrow::BorrowMut;
-
 use ndarray::Array4;
-use roentgen_layers::{Layer, LossHead, Pass, ResNet, ResNet9};
+use roentgen_layers::{Layer, LossHead, Pass, ResNet};
 use roentgen_optim::{Adam, AdamConfig, Rates, sum_of_squares};
 
 use crate::metrics::argmax::argmax;
@@ -12,11 +10,11 @@ use crate::metrics::argmax::argmax;
 ///
 /// ```
 /// use ndarray::Array4;
-/// use roentgen::layers::{LossHead, Pass, ResNet9, ResNet9Config};
+/// use roentgen::layers::{LossHead, Pass, ResNet9Config};
 /// use roentgen::optim::{AdamConfig, OneCycle};
 /// use roentgen::TrainingStep;
 ///
-/// let model = ResNet9::new(&ResNet9Config { width: 8, ..ResNet9Config::new(1, 2) }, 0);
+/// let model = ResNet9Config { width: 8, ..ResNet9Config::new(1, 2) }.build(0);
 /// let mut training = TrainingStep::new(model, LossHead::default(), AdamConfig::default());
 /// let schedule = OneCycle::new(0.01, 8);
 /// // Four images of 8x8: the two of class 0 are dark.
@@ -26,9 +24,9 @@ use crate::metrics::argmax::argmax;
 /// assert!(losses[7] < losses[0], "{losses:?}");
 /// ```
 #[derive(Debug)]
-pub struct TrainingStep<N = ResNet9> {
+pub struct TrainingStep {
     /// The network that is trained.
-    pub model: N,
+    pub model: ResNet,
     loss_head: LossHead,
     /// Its moments are part of a checkpoint.
     pub adam: Adam,
@@ -62,10 +60,10 @@ pub struct StepOutcome {
     pub weights_are_finite: bool,
 }
 
-impl<N: BorrowMut<ResNet>> TrainingStep<N> {
+impl TrainingStep {
     /// Steps for `model`.
     #[must_use]
-    pub fn new(model: N, loss_head: LossHead, optimiser: AdamConfig) -> Self {
+    pub fn new(model: ResNet, loss_head: LossHead, optimiser: AdamConfig) -> Self {
         let grad_logits = Array4::zeros((0, 0, 0, 0));
         Self { model, loss_head, adam: Adam::new(optimiser), grad_logits }
     }
@@ -88,7 +86,6 @@ impl<N: BorrowMut<ResNet>> TrainingStep<N> {
         done: &mut dyn FnMut(&mut dyn Layer),
     ) -> ShardOutcome {
         let Self { model, loss_head, grad_logits, .. } = self;
-        let model: &mut ResNet = model.borrow_mut();
         let logits = model.forward(x, pass);
         let n_right = count_right(logits, labels, loss_head.log_prior.as_deref());
         let loss = loss_head.forward_backward_shard(logits, labels, total_weight, grad_logits);
@@ -110,7 +107,6 @@ impl<N: BorrowMut<ResNet>> TrainingStep<N> {
     /// Clips, decays and steps: all three are one pass of Adam over each parameter.
     fn optimise(&mut self, rates: Rates) -> bool {
         let Self { model, adam, .. } = self;
-        let model: &mut ResNet = model.borrow_mut();
         let grad_norm = adam.needs_grad_norm().then(|| {
             let mut squares = 0.0;
             model.for_each_parameter(&mut |parameter| squares += sum_of_squares(&parameter.grad));

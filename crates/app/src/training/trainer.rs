@@ -7,7 +7,7 @@ use ndarray::Array4;
 use roentgen_data::{
     Augment, ImageSet, Normalization, Sample, Sampler, Transform, batch_ranges, even_ranges, fill_batch,
 };
-use roentgen_layers::{LossHead, Pass, ResNet9};
+use roentgen_layers::{LossHead, Pass, ResNet};
 use roentgen_optim::{AdamConfig, OneCycle, Rates, WeightAverage, WeightDecay};
 use roentgen_tensor::parameter::Buffer;
 use serde::{Deserialize, Serialize};
@@ -134,7 +134,7 @@ impl Trainer {
     #[must_use]
     pub(crate) fn new(
         config: &TrainConfig,
-        model: ResNet9,
+        model: ResNet,
         normalization: Normalization,
         loss_head: LossHead,
         epoch_images: usize,
@@ -180,7 +180,7 @@ impl Trainer {
         &mut self,
         set: &ImageSet,
         epoch: usize,
-        work: impl FnOnce(&ResNet9) -> T,
+        work: impl FnOnce(&ResNet) -> T,
     ) -> T {
         if self.average.is_none() {
             return work(&self.training.model);

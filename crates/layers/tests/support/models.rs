@@ -1,7 +1,7 @@
 //! Images and models that the tests share.
 
 use ndarray::Array4;
-use roentgen_layers::{Pass, ResNet9, ResNet9Config, Workspace};
+use roentgen_layers::{Pass, ResNet, ResNet9Config, Workspace};
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
 pub(crate) const TRAIN: Pass = Pass::Train { seed: 3, step: 0, shard: 0 };
@@ -16,7 +16,7 @@ pub(crate) fn bits<'a>(values: impl IntoIterator<Item = &'a f32>) -> Vec<u32> {
 }
 
 /// The bits of all parameters and buffers of a model.
-pub(crate) fn model_bits(model: &ResNet9) -> Vec<u32> {
+pub(crate) fn model_bits(model: &ResNet) -> Vec<u32> {
     let mut all = Vec::new();
     model.for_each_parameter(&mut |parameter| all.extend(bits(&parameter.value)));
     model.for_each_buffer(&mut |buffer| all.extend(bits(&buffer.value)));
@@ -28,13 +28,13 @@ pub(crate) fn slice(array: &Array4<f32>) -> &[f32] {
 }
 
 /// The logits of a model in evaluation.
-pub(crate) fn logits(model: &ResNet9, x: &Array4<f32>) -> Array4<f32> {
+pub(crate) fn logits(model: &ResNet, x: &Array4<f32>) -> Array4<f32> {
     model.infer(x, &mut Workspace::default()).clone()
 }
 
 /// A small ResNet9 whose running statistics are no longer the initial ones.
-pub(crate) fn used_model(config: &ResNet9Config) -> ResNet9 {
-    let mut model = ResNet9::new(config, 1);
+pub(crate) fn used_model(config: &ResNet9Config) -> ResNet {
+    let mut model = config.build(1);
     model.forward(&random((6, 11, 9, config.c_in), 2), TRAIN);
     model
 }

@@ -56,7 +56,7 @@ fn digests(text: &str) -> TrainingDigests {
     TrainingDigests::try_from(text.to_owned()).expect("digests")
 }
 
-fn values(model: &ResNet9) -> Vec<Vec<f32>> {
+fn values(model: &ResNet) -> Vec<Vec<f32>> {
     let mut values = Vec::new();
     model.for_each_parameter(&mut |parameter| values.push(parameter.value.clone()));
     model.for_each_buffer(&mut |buffer| values.push(buffer.value.clone()));
@@ -64,8 +64,8 @@ fn values(model: &ResNet9) -> Vec<Vec<f32>> {
 }
 
 /// A model with its own number at every place.
-fn numbered() -> ResNet9 {
-    let mut model = ResNet9::new(&card().config(), 1);
+fn numbered() -> ResNet {
+    let mut model = card().config().build(1);
     let mut next = 0.0;
     model.for_each_parameter_mut(&mut |parameter| {
         parameter.value.fill_with(|| {
@@ -96,6 +96,14 @@ fn a_model_is_read_back_as_it_was_written() {
     assert_eq!(back.card, card());
     assert_eq!(values(&model), values(&back.network));
     assert_eq!(bytes, to_bytes(&back.network, &card(), 9), "the same model gives the same bytes");
+}
+
+#[test]
+#[should_panic(expected = "a model file contains a ResNet9")]
+fn a_network_of_another_table_is_not_written() {
+    let blocks = &RESNET9[..5];
+    let network = ResNet::zeros(Architecture { blocks, ..card().config().architecture() });
+    let _ = to_bytes(&network, &card(), 9);
 }
 
 #[test]
@@ -174,7 +182,7 @@ fn a_flipped_bit_anywhere_is_found() {
 
 #[test]
 fn the_training_digest_covers_tensors_and_card_but_no_ood_data() {
-    let model = ResNet9::new(&card().config(), 1);
+    let model = card().config().build(1);
     let bytes = to_bytes(&model, &card(), 9);
     let digest = weights_digest(&bytes, &card());
     let Model { network: mut back, card: back_card } = from_bytes(&bytes).expect("our own file");

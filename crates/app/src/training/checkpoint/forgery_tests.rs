@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use roentgen_data::Dataset;
 use roentgen_data::disk::Operation;
 use roentgen_data::disk::faults::hook;
-use roentgen_layers::ResNet9;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -89,7 +88,7 @@ impl BrokenOff {
     fn trainer(&self) -> Trainer {
         let (config, data) = (&self.config, &self.data);
         let counts = data.train.class_counts(data.class_names.len());
-        let model = ResNet9::new(&resnet9_config(config, data), config.seed);
+        let model = resnet9_config(config, data).build(config.seed);
         let loss_head = loss_head(config, &counts);
         Trainer::new(config, model, normalization(config, &data.train), loss_head, data.train.len())
     }
