@@ -2,7 +2,7 @@
 
 use ndarray::Array4;
 use roentgen_tensor::batch_norm::{
-    Activation, ChannelStatistics, Running, batch_norm_backward, batch_norm_forward, batch_norm_statistics,
+    ChannelStatistics, Running, batch_norm_relu_backward, batch_norm_relu_forward, batch_norm_statistics,
     running_scale_and_shift,
 };
 use roentgen_tensor::batch_norm_max_pool::{
@@ -62,12 +62,9 @@ impl BatchNorm2d {
         let affine = (&self.gamma.value[..], &self.beta.value[..]);
         let (x_slice, y) = (slice(x), slice_mut(y));
         match fused {
-            FusedOps::Relu => {
-                batch_norm_forward(x_slice, &self.statistics, affine, Activation::Relu, None, y)
-            }
+            FusedOps::Relu => batch_norm_relu_forward(x_slice, &self.statistics, affine, None, y),
             FusedOps::ReluAdd(skip) => {
-                let skip = Some(slice(skip));
-                batch_norm_forward(x_slice, &self.statistics, affine, Activation::Relu, skip, y);
+                batch_norm_relu_forward(x_slice, &self.statistics, affine, Some(slice(skip)), y);
             }
             FusedOps::ReluMaxPool => {
                 batch_norm_max_pool_forward(&pool_geometry(x), x_slice, &self.statistics, affine, y);
@@ -84,8 +81,7 @@ impl BatchNorm2d {
             let geometry = pool_geometry(x);
             batch_norm_max_pool_backward(&geometry, slice_mut(x), &self.statistics, affine, grad_y, grads);
         } else {
-            let relu = Activation::Relu;
-            batch_norm_backward(slice_mut(x), &self.statistics, affine, relu, grad_y, grads);
+            batch_norm_relu_backward(slice_mut(x), &self.statistics, affine, grad_y, grads);
         }
     }
 

@@ -1,7 +1,6 @@
 //! 3x3 convolution with bias, stride 1 and padding 1.
 
 use ndarray::Array4;
-use roentgen_tensor::batch_norm::Activation;
 use roentgen_tensor::conv2d::{
     AfterConv2d, Conv2dGeometry, ConvChoice, FILTER_SIDE, PreparedFilter, TAPS, conv2d_backward_input,
     conv2d_backward_weight, conv2d_forward, conv2d_inference,
@@ -76,7 +75,7 @@ impl Conv2d {
         }
         let geometry = self.geometry(x);
         let filter = (&self.weight.value[..], &self.prepared);
-        let after = AfterConv2d { scale, shift, activation: Activation::Relu, is_pooled };
+        let after = AfterConv2d { scale, shift, is_pooled };
         conv2d_inference(&geometry, slice(x), filter, after, slice_mut(y));
     }
 

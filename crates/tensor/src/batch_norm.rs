@@ -1,7 +1,7 @@
-//! Batch normalisation over the rows of a `(rows, c)` matrix, with or without a ReLU after it.
+//! Batch normalisation over the rows of a `(rows, c)` matrix, and the ReLU after it.
 //!
 //! ```text
-//! y = act(gamma * (x - mean) * inv_std + beta)        inv_std = 1 / sqrt(var + eps)
+//! y = relu(gamma * (x - mean) * inv_std + beta)        inv_std = 1 / sqrt(var + eps)
 //! ```
 //!
 //! Ioffe and Szegedy (2015). Training uses the mean and the biased variance of the batch; evaluation uses running
@@ -23,25 +23,6 @@ const ROWS: usize = 8;
 
 /// Added to the variance, so that a constant channel is not divided by zero: PyTorch's default.
 pub const EPS: f64 = 1e-5;
-
-/// What follows the normalisation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    Identity,
-    /// `max(0, .)`.
-    Relu,
-}
-
-impl Activation {
-    /// The smallest value of its output: an activation is `max(floor, .)`.
-    pub(crate) fn floor(self) -> f32 {
-        match self {
-            Self::Identity => f32::NEG_INFINITY,
-            Self::Relu => 0.0,
-        }
-    }
-}
 
 /// Mean and spread of each channel, used to normalise; training saves them for backward.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -142,7 +123,7 @@ fn task_statistics<const WHOLE: bool>(x: &[f32], mean: &mut [f32], squares: &mut
     }
 }
 
-/// The normalisation as a scale and a shift for each channel: `y = act(scale * x + shift)`.
+/// The normalisation as a scale and a shift for each channel: `scale * x + shift`.
 ///
 /// # Shapes
 /// `gamma`, `beta`, `scale`, `shift`: `(c)`.
@@ -173,7 +154,7 @@ pub fn running_scale_and_shift(
     }
 }
 
-/// Normalises `x` with the given statistics and, with `skip`, adds it after the activation: `y = act(...) + skip`.
+/// Normalises `x` with the given statistics and, with `skip`, adds it after the ReLU: `y = relu(...) + skip`.
 /// Backward needs `x` and the statistics.
 ///
 /// # Shapes
@@ -181,11 +162,10 @@ pub fn running_scale_and_shift(
 ///
 /// # Panics
 /// If the lengths do not fit.
-pub fn batch_norm_forward(
+pub fn batch_norm_relu_forward(
     x: &[f32],
     statistics: &ChannelStatistics,
     affine: (&[f32], &[f32]),
-    activation: Activation,
     skip: Option<&[f32]>,
     y: &mut [f32],
 ) {
@@ -196,9 +176,9 @@ pub fn batch_norm_forward(
     );
     assert_eq!(x.len() % c, 0, "batch_norm: the length is not a multiple of {c}");
     if c.is_multiple_of(LANES) {
-        forward::<true>(x, statistics, affine, activation, skip, y);
+        forward::<true>(x, statistics, affine, skip, y);
     } else {
-        forward::<false>(x, statistics, affine, activation, skip, y);
+        forward::<false>(x, statistics, affine, skip, y);
     }
 }
 
@@ -206,7 +186,6 @@ fn forward<const WHOLE: bool>(
     x: &[f32],
     statistics: &ChannelStatistics,
     affine: (&[f32], &[f32]),
-    activation: Activation,
     skip: Option<&[f32]>,
     y: &mut [f32],
 ) {
@@ -215,7 +194,6 @@ fn forward<const WHOLE: bool>(
         let (scale, shift) = per_channel.split_at_mut(c);
         scale_and_shift(statistics, affine, (scale, shift));
         let (scale, shift) = (&*scale, &*shift);
-        let floor = f32x16::splat(activation.floor());
         let task_len = TASK_ROWS * c;
         y.par_chunks_mut(task_len).enumerate().for_each(|(task, y)| {
             let x = &x[task * task_len..][..y.len()];
@@ -224,8 +202,8 @@ fn forward<const WHOLE: bool>(
                 for at in (0..c).step_by(LANES) {
                     let normal = load_channels::<WHOLE>(&x[at..])
                         .mul_add(load_channels::<WHOLE>(&scale[at..]), load_channels::<WHOLE>(&shift[at..]));
-                    // Not `max`, which could replace NaN by the floor.
-                    let mut out = normal.simd_lt(floor).bitselect(floor, normal);
+                    // Not `max`, which could replace NaN by 0.
+                    let mut out = normal.simd_lt(f32x16::ZERO).bitselect(f32x16::ZERO, normal);
                     if let Some(skip) = skip {
                         out += load_channels::<WHOLE>(&skip[row * c + at..(row + 1) * c]);
                     }
@@ -242,7 +220,7 @@ fn forward<const WHOLE: bool>(
 /// It works in place because `x` is not needed afterwards, and writing to other memory would take twice as long.
 ///
 /// ```text
-/// g      = grad_y where act passed its argument, else 0
+/// g      = grad_y where the ReLU passed its argument, else 0
 /// x_hat  = (x - mean) * inv_std
 /// grad_beta = sum g;  grad_gamma = sum g * x_hat
 /// grad_x = gamma * inv_std * (g - mean of g - x_hat * mean of (g * x_hat))
@@ -253,11 +231,10 @@ fn forward<const WHOLE: bool>(
 ///
 /// # Panics
 /// If the lengths do not fit.
-pub fn batch_norm_backward(
+pub fn batch_norm_relu_backward(
     x: &mut [f32],
     batch: &ChannelStatistics,
     affine: (&[f32], &[f32]),
-    activation: Activation,
     grad_y: &[f32],
     grad_affine: (&mut [f32], &mut [f32]),
 ) {
@@ -265,9 +242,9 @@ pub fn batch_norm_backward(
     assert_eq!(x.len(), grad_y.len(), "batch_norm: x and grad_y differ in length");
     assert_eq!(x.len() % c, 0, "batch_norm: the length is not a multiple of {c}");
     if c.is_multiple_of(LANES) {
-        backward::<true>(x, batch, affine, activation, grad_y, grad_affine);
+        backward::<true>(x, batch, affine, grad_y, grad_affine);
     } else {
-        backward::<false>(x, batch, affine, activation, grad_y, grad_affine);
+        backward::<false>(x, batch, affine, grad_y, grad_affine);
     }
 }
 
@@ -275,7 +252,6 @@ fn backward<const WHOLE: bool>(
     x: &mut [f32],
     batch: &ChannelStatistics,
     affine: (&[f32], &[f32]),
-    activation: Activation,
     grad_y: &[f32],
     grad_affine: (&mut [f32], &mut [f32]),
 ) {
@@ -288,10 +264,9 @@ fn backward<const WHOLE: bool>(
         let (scale, shift) = scale_shift.split_at_mut(c);
         scale_and_shift(batch, affine, (scale, shift));
         let (scale, shift, mean) = (&*scale, &*shift, &batch.mean[..]);
-        let floor = f32x16::splat(activation.floor());
-        // The part of the gradient that passes the activation, for one vector of channels.
+        // The part of the gradient that passes the ReLU, for one vector of channels.
         let pass = |grad: f32x16, x: f32x16, scale: f32x16, shift: f32x16| {
-            x.mul_add(scale, shift).simd_gt(floor) & grad
+            x.mul_add(scale, shift).simd_gt(f32x16::ZERO) & grad
         };
 
         let tasks = partial.par_chunks_exact_mut(2 * c).zip(grad_y.par_chunks(task_len));

@@ -184,7 +184,7 @@ fn forward<const WHOLE: bool>(
 /// Replaces `x` by its gradient, given the gradient of `y`, and sets the gradients of `gamma` and `beta`. Only for the
 /// statistics of a batch.
 ///
-/// As [`crate::batch_norm::batch_norm_backward`], where `g` is the gradient of the window for the first of its largest
+/// As [`crate::batch_norm::batch_norm_relu_backward`], where `g` is the gradient of the window for the first of its largest
 /// values, if that value is positive, and 0 for every other pixel.
 ///
 /// # Shapes

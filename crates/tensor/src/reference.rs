@@ -60,7 +60,7 @@ pub fn channel_moments<T: Float>(c: usize, x: &[T]) -> (Vec<T>, Vec<T>) {
     (mean, var)
 }
 
-/// Simple version of [`crate::batch_norm::batch_norm_forward`] without activation, with batch statistics.
+/// Simple version of [`crate::batch_norm::batch_norm_relu_forward`] without ReLU, with batch statistics.
 pub fn batch_norm_forward<T: Float>(x: &[T], gamma: &[T], beta: &[T], eps: T) -> Vec<T> {
     let c = gamma.len();
     let (mean, var) = channel_moments(c, x);
@@ -68,7 +68,7 @@ pub fn batch_norm_forward<T: Float>(x: &[T], gamma: &[T], beta: &[T], eps: T) ->
     x.iter().enumerate().map(|(i, x)| gamma[i % c] * normal((i, x)) + beta[i % c]).collect()
 }
 
-/// Simple version of [`crate::batch_norm::batch_norm_backward`] without activation: the gradients of `x`, `gamma` and
+/// Simple version of [`crate::batch_norm::batch_norm_relu_backward`] without ReLU: the gradients of `x`, `gamma` and
 /// `beta`.
 pub fn batch_norm_backward<T: Float>(x: &[T], gamma: &[T], eps: T, grad_y: &[T]) -> (Vec<T>, Vec<T>, Vec<T>) {
     let c = gamma.len();

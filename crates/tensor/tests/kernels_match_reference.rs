@@ -34,7 +34,7 @@ fn assert_close(fast: &[f32], naive: &[f64], tolerance: f64, what: &str) {
     }
 }
 
-fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64, activation: Activation) {
+fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64) {
     let x: Vec<f32> = random(rows * c, seed).iter().map(|x| x + offset).collect();
     let (gamma, beta, upstream) = (random(c, seed + 1), random(c, seed + 2), random(rows * c, seed + 3));
     let mut batch = ChannelStatistics::default();
@@ -52,16 +52,13 @@ fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64, activation: A
 
     let mut y = vec![f32::NAN; x.len()];
     let affine = (&gamma[..], &beta[..]);
-    batch_norm_forward(&x, &batch, affine, activation, None, &mut y);
+    batch_norm_relu_forward(&x, &batch, affine, None, &mut y);
     let skip = random(x.len(), seed + 9);
     let mut with_skip = vec![f32::NAN; x.len()];
-    batch_norm_forward(&x, &batch, affine, activation, Some(&skip), &mut with_skip);
+    batch_norm_relu_forward(&x, &batch, affine, Some(&skip), &mut with_skip);
     assert!(with_skip.iter().zip(y.iter().zip(&skip)).all(|(sum, (y, skip))| *sum == y + skip));
     let plain = reference::batch_norm_forward(&wide(&x), &wide(&gamma), &wide(&beta), EPS);
-    let expected = match activation {
-        Activation::Identity => plain,
-        Activation::Relu => reference::relu_forward(&plain),
-    };
+    let expected = reference::relu_forward(&plain);
     // The offset loses digits; dividing nearly equal numbers by their small deviation makes that error larger.
     let spread = batch.inv_std.iter().fold(1.0f64, |max, s| max.max(f64::from(*s)));
     let tolerance = 2e-6 * spread * f64::from(1.0 + offset.abs());
@@ -69,11 +66,8 @@ fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64, activation: A
 
     let (mut grad, mut grad_gamma, mut grad_beta) = (x.clone(), vec![f32::NAN; c], vec![f32::NAN; c]);
     let sums = (&mut grad_gamma[..], &mut grad_beta[..]);
-    batch_norm_backward(&mut grad, &batch, affine, activation, &upstream, sums);
-    let passed = match activation {
-        Activation::Identity => wide(&upstream),
-        Activation::Relu => reference::relu_backward(&wide(&y), &wide(&upstream)),
-    };
+    batch_norm_relu_backward(&mut grad, &batch, affine, &upstream, sums);
+    let passed = reference::relu_backward(&wide(&y), &wide(&upstream));
     let (grad_x, gamma_64, beta_64) = reference::batch_norm_backward(&wide(&x), &wide(&gamma), EPS, &passed);
     // Of a single row nothing is left in the root but eps, so inv_std is 316 in every channel, but no deviation is divided: it is
     // exactly 0. With its square, an error of 0.2 would pass for a gradient that is 0.
@@ -130,8 +124,7 @@ proptest! {
 
     #[test]
     fn batch_norm_matches_reference(rows in 8usize..200, c in channels(), offset in -3.0f32..3.0, seed in 0..u64::MAX / 2) {
-        check_batch_norm(rows, c, offset, seed, Activation::Identity);
-        check_batch_norm(rows, c, offset, seed, Activation::Relu);
+        check_batch_norm(rows, c, offset, seed);
     }
 
     #[test]
@@ -200,16 +193,16 @@ proptest! {
 
 #[test]
 fn batch_norm_matches_reference_past_every_block_boundary() {
-    check_batch_norm(512 * 2 + 77, 33, 0.5, 4, Activation::Relu);
-    check_batch_norm(512, 1, -0.5, 5, Activation::Identity);
-    check_batch_norm(512 * 2 + 77, 2 * LANES, 0.5, 6, Activation::Relu);
+    check_batch_norm(512 * 2 + 77, 33, 0.5, 4);
+    check_batch_norm(512, 1, -0.5, 5);
+    check_batch_norm(512 * 2 + 77, 2 * LANES, 0.5, 6);
 }
 
 #[test]
 fn batch_norm_matches_reference_for_fewer_rows_than_a_block() {
     for (rows, seed) in [(1, 20), (2, 21), (7, 22)] {
-        for (c, activation) in [(33, Activation::Relu), (2 * LANES, Activation::Identity)] {
-            check_batch_norm(rows, c, 0.5, seed, activation);
+        for c in [33, 2 * LANES] {
+            check_batch_norm(rows, c, 0.5, seed);
         }
     }
 }
@@ -299,7 +292,7 @@ fn a_nan_is_not_hidden_by_relu_or_pool() {
         let mut x = [1.0, 3.0, 0.0, -1.0];
         x[at] = f32::NAN;
         let mut y = [0.0; 4];
-        batch_norm_forward(&x, &statistics, (&[1.0], &[0.0]), Activation::Relu, None, &mut y);
+        batch_norm_relu_forward(&x, &statistics, (&[1.0], &[0.0]), None, &mut y);
         assert!(y[at].is_nan());
         let g = MaxPool2dGeometry::new(1, 2, 2, 1);
         let mut pooled = [0.0];

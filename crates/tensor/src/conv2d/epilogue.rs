@@ -1,30 +1,28 @@
-//! What a convolution does with its sums before it writes them: a scale and a shift for each channel, the activation, and a max
-//! pool.
+//! What a convolution does with its sums before it writes them: a scale and a shift for each channel, a ReLU, and a max pool.
 //!
-//! In training the shift is the bias. In evaluation scale and shift are those of bias and batch norm.
+//! In training only the bias is added, as a shift. In evaluation scale and shift are those of bias and batch norm.
 
 use wide::f32x16;
 
-use crate::batch_norm::Activation;
 use crate::gemm::NR;
 use crate::lanes::{LANES, load, load_short, store_short};
 
-/// `pool(act(scale * . + shift))`, where the pool is optional.
+/// `pool(max(floor, scale * . + shift))`, where the pool is optional.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Epilogue<'a> {
     /// `(c_out)`; empty means ones.
     pub(super) scale: &'a [f32],
     /// `(c_out)`; empty means zeros.
     pub(super) shift: &'a [f32],
-    pub(super) activation: Activation,
+    /// 0 for a ReLU, minus infinity for none.
+    pub(super) floor: f32,
     /// Whether a 2x2 max pool follows, which ignores an odd last row or column. The passes that finish tiles do it.
     pub(super) is_pooled: bool,
 }
 
 impl<'a> Epilogue<'a> {
     /// Leaves the sums as they are.
-    pub(super) const NONE: Self =
-        Self { scale: &[], shift: &[], activation: Activation::Identity, is_pooled: false };
+    pub(super) const NONE: Self = Self { scale: &[], shift: &[], floor: f32::NEG_INFINITY, is_pooled: false };
 
     /// Adds `bias`.
     pub(super) fn bias(bias: &'a [f32]) -> Self {
@@ -36,12 +34,12 @@ impl<'a> Epilogue<'a> {
         if self.is_pooled { 2 } else { 1 }
     }
 
-    /// `act(scale * . + shift)` for the vector of channels from `o` on; beyond the last channel its values mean nothing.
+    /// `max(floor, scale * . + shift)` for the vector of channels from `o` on; beyond the last channel its values mean nothing.
     #[inline(always)]
     pub(super) fn vector(self, o: usize) -> impl Fn(f32x16) -> f32x16 {
         let scale = if self.scale.is_empty() { f32x16::ONE } else { load_short(&self.scale[o..]) };
         let shift = if self.shift.is_empty() { f32x16::ZERO } else { load_short(&self.shift[o..]) };
-        let floor = f32x16::splat(self.activation.floor());
+        let floor = f32x16::splat(self.floor);
         move |sum| {
             let y = sum.mul_add(scale, shift);
             // Not `max`, which could replace NaN by the floor.
@@ -49,7 +47,7 @@ impl<'a> Epilogue<'a> {
         }
     }
 
-    /// `y = act(scale * sums + shift)` for the pixels of `y`, `(pixels, c)`, which are those of the sums from row `first`
+    /// `y = max(floor, scale * sums + shift)` for the pixels of `y`, `(pixels, c)`, which are those of the sums from row `first`
     /// on. The sums are `[panel][rows][NR]`.
     pub(super) fn finish(self, sums: &[f32], rows: usize, first: usize, c: usize, y: &mut [f32]) {
         for (pixel, y) in y.chunks_exact_mut(c).enumerate() {

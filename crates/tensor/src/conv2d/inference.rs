@@ -5,7 +5,6 @@ use std::sync::{Mutex, OnceLock};
 use super::epilogue::Epilogue;
 use super::{Conv2dAlgorithm, Conv2dGeometry, Filter, correlate, im2col, winograd};
 use crate::aligned::AlignedBuffer;
-use crate::batch_norm::Activation;
 use crate::batch_norm_max_pool::{MaxPool2dGeometry, max_pool2d};
 use crate::scratch::with_scratch;
 
@@ -91,20 +90,18 @@ impl PreparedFilter {
     }
 }
 
-/// What follows a convolution in evaluation: a scale and a shift for each channel, an activation, and a max pool.
+/// What follows a convolution in evaluation: a scale and a shift for each channel, a ReLU, and an optional max pool.
 #[derive(Clone, Copy, Debug)]
 pub struct AfterConv2d<'a> {
     /// `(c_out)`.
     pub scale: &'a [f32],
     /// `(c_out)`.
     pub shift: &'a [f32],
-    /// Of `scale * . + shift`.
-    pub activation: Activation,
     /// Whether a 2x2 max pool with stride 2 follows, which ignores an odd last row or column.
     pub is_pooled: bool,
 }
 
-/// Convolution and what follows it: `y = pool(act(scale * (x * weight) + shift))`, where the pool is optional. The result
+/// Convolution and what follows it: `y = pool(relu(scale * (x * weight) + shift))`, where the pool is optional. The result
 /// for an image has the same bits in every batch.
 ///
 /// # Shapes
@@ -116,12 +113,12 @@ pub fn conv2d_inference(
     g: &Conv2dGeometry,
     x: &[f32],
     (weight, prepared): (&[f32], &PreparedFilter),
-    AfterConv2d { scale, shift, activation, is_pooled }: AfterConv2d,
+    AfterConv2d { scale, shift, is_pooled }: AfterConv2d,
     y: &mut [f32],
 ) {
     assert!(scale.len() == g.c_out && shift.len() == g.c_out, "conv2d: length of scale and shift in {g:?}");
     let filter = prepared.get_or_prepare(g, weight);
-    let epilogue = Epilogue { scale, shift, activation, is_pooled };
+    let epilogue = Epilogue { scale, shift, floor: 0.0, is_pooled };
     if g.pools_apart(is_pooled) {
         with_scratch(g.y_len(), |whole| {
             g.check(x, weight, whole);

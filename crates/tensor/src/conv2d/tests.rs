@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::batch_norm::Activation;
 use crate::batch_norm_max_pool::{MaxPool2dGeometry, max_pool2d};
 use crate::reference;
 use crate::rng::{CounterRng, Purpose};
@@ -157,8 +156,7 @@ fn a_prepared_filter_serves_every_size() {
     let infer = |(h, w): (usize, usize), prepared: &PreparedFilter| {
         let g = Conv2dGeometry::new(2, h, w, c_in, c_out);
         let (x, mut y) = (random(g.x_len(), 4), vec![f32::NAN; g.y_len()]);
-        let after =
-            AfterConv2d { scale: &scale, shift: &shift, activation: Activation::Relu, is_pooled: false };
+        let after = AfterConv2d { scale: &scale, shift: &shift, is_pooled: false };
         conv2d_inference(&g, &x, (&weight, prepared), after, &mut y);
         y.into_iter().map(f32::to_bits).collect::<Vec<u32>>()
     };
@@ -183,8 +181,7 @@ fn a_filter_prepared_again_is_that_of_the_new_weights() {
         let (x, weight) = (random(g.x_len(), 4), random(g.weight_len(), seed));
         let infer = |prepared: &PreparedFilter| {
             let mut y = vec![f32::NAN; g.y_len()];
-            let after =
-                AfterConv2d { scale: &scale, shift: &shift, activation: Activation::Relu, is_pooled: false };
+            let after = AfterConv2d { scale: &scale, shift: &shift, is_pooled: false };
             conv2d_inference(&g, &x, (&weight, prepared), after, &mut y);
             y.into_iter().map(f32::to_bits).collect::<Vec<u32>>()
         };
@@ -227,7 +224,7 @@ fn an_image_has_the_same_bits_in_every_batch() {
             let stride = if is_pooled { 2 } else { 1 };
             let x = &x[images.start * h * w * c_in..images.end * h * w * c_in];
             let mut y = vec![f32::NAN; g.n * (h / stride) * (w / stride) * c_out];
-            let after = AfterConv2d { scale: &scale, shift: &shift, activation: Activation::Relu, is_pooled };
+            let after = AfterConv2d { scale: &scale, shift: &shift, is_pooled };
             conv2d_inference(&g, x, (&weight, &PreparedFilter::default()), after, &mut y);
             y
         };
