@@ -66,9 +66,9 @@ fn batch_norm_backward_matches_finite_differences() {
     let (x, gamma, beta) = (random(rows * c, 20), random(c, 21), random(c, 22));
     let up = random(rows * c, 23);
     let loss = |x: &[f64], gamma: &[f64], beta: &[f64]| {
-        dot(&reference::batch_norm_forward(x, gamma, beta, EPS), &up)
+        dot(&reference::batch_norm_forward(x, gamma, beta, f64::from(EPS)), &up)
     };
-    let (grad_x, grad_gamma, grad_beta) = reference::batch_norm_backward(&x, &gamma, EPS, &up);
+    let (grad_x, grad_gamma, grad_beta) = reference::batch_norm_backward(&x, &gamma, f64::from(EPS), &up);
     check(&x, &grad_x, "x", |x| loss(x, &gamma, &beta));
     check(&gamma, &grad_gamma, "gamma", |gamma| loss(&x, gamma, &beta));
     check(&beta, &grad_beta, "beta", |beta| loss(&x, &gamma, beta));
@@ -140,7 +140,7 @@ fn conv_block(maps: &Maps, name: &str, weights: &Weights) -> Maps {
     let (c_in, c_out) = (maps.values.len() / (maps.n * maps.h * maps.w), get("0.bias").len());
     let g = Conv2dGeometry::new(maps.n, maps.h, maps.w, c_in, c_out);
     let y = reference::conv2d_forward(&g, &maps.values, get("0.weight"), get("0.bias"));
-    let y = reference::batch_norm_forward(&y, get("1.weight"), get("1.bias"), EPS);
+    let y = reference::batch_norm_forward(&y, get("1.weight"), get("1.bias"), f64::from(EPS));
     Maps { values: reference::relu_forward(&y), ..*maps }
 }
 

@@ -22,7 +22,7 @@ use crate::tasks::TASK_ROWS;
 const ROWS: usize = 8;
 
 /// Added to the variance, so that a constant channel is not divided by zero: PyTorch's default.
-pub const EPS: f64 = 1e-5;
+pub const EPS: f32 = 1e-5;
 
 /// Mean and spread of each channel, used to normalise; training saves them for backward.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -83,7 +83,7 @@ pub fn batch_norm_statistics(x: &[f32], running: &mut Running, batch: &mut Chann
                 count = total;
             }
             batch.mean[channel] = mean as f32;
-            batch.inv_std[channel] = (1.0 / (squares / count + f64::from(EPS as f32)).sqrt()) as f32;
+            batch.inv_std[channel] = (1.0 / (squares / count + f64::from(EPS)).sqrt()) as f32;
             let unbiased = squares / (count - 1.0).max(1.0);
             let momentum = running.momentum;
             let blend = |old: &mut f32, new: f64| {
@@ -148,7 +148,7 @@ pub fn running_scale_and_shift(
     (scale, shift): (&mut [f32], &mut [f32]),
 ) {
     for channel in 0..gamma.len() {
-        let inv_std = 1.0 / (running_var[channel] + EPS as f32).sqrt();
+        let inv_std = 1.0 / (running_var[channel] + EPS).sqrt();
         scale[channel] = gamma[channel] * inv_std;
         shift[channel] = beta[channel] - running_mean[channel] * scale[channel];
     }

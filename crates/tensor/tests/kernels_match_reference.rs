@@ -57,7 +57,7 @@ fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64) {
     let mut with_skip = vec![f32::NAN; x.len()];
     batch_norm_relu_forward(&x, &batch, affine, Some(&skip), &mut with_skip);
     assert!(with_skip.iter().zip(y.iter().zip(&skip)).all(|(sum, (y, skip))| *sum == y + skip));
-    let plain = reference::batch_norm_forward(&wide(&x), &wide(&gamma), &wide(&beta), EPS);
+    let plain = reference::batch_norm_forward(&wide(&x), &wide(&gamma), &wide(&beta), f64::from(EPS));
     let expected = reference::relu_forward(&plain);
     // The offset loses digits; dividing nearly equal numbers by their small deviation makes that error larger.
     let spread = batch.inv_std.iter().fold(1.0f64, |max, s| max.max(f64::from(*s)));
@@ -68,7 +68,8 @@ fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64) {
     let sums = (&mut grad_gamma[..], &mut grad_beta[..]);
     batch_norm_relu_backward(&mut grad, &batch, affine, &upstream, sums);
     let passed = reference::relu_backward(&wide(&y), &wide(&upstream));
-    let (grad_x, gamma_64, beta_64) = reference::batch_norm_backward(&wide(&x), &wide(&gamma), EPS, &passed);
+    let (grad_x, gamma_64, beta_64) =
+        reference::batch_norm_backward(&wide(&x), &wide(&gamma), f64::from(EPS), &passed);
     // Of a single row nothing is left in the root but eps, so inv_std is 316 in every channel, but no deviation is divided: it is
     // exactly 0. With its square, an error of 0.2 would pass for a gradient that is 0.
     let growth = if rows == 1 { 1.0 } else { spread * (rows as f64).sqrt() };
@@ -86,7 +87,7 @@ fn check_batch_norm_max_pool(g: &MaxPool2dGeometry, seed: u64) {
     let mut batch = ChannelStatistics::default();
     let (mut mean, mut var) = (vec![0.0; c], vec![1.0; c]);
     batch_norm_statistics(&x, &mut Running { mean: &mut mean, var: &mut var, momentum: 0.1 }, &mut batch);
-    let normal = reference::batch_norm_forward(&wide(&x), &wide(&gamma), &wide(&beta), EPS);
+    let normal = reference::batch_norm_forward(&wide(&x), &wide(&gamma), &wide(&beta), f64::from(EPS));
     let active = reference::relu_forward(&normal);
     let argmax = reference::max_pool2d_argmax(g, &normal);
     let mut y = vec![f32::NAN; argmax.len()];
@@ -104,7 +105,7 @@ fn check_batch_norm_max_pool(g: &MaxPool2dGeometry, seed: u64) {
     let grad_active = reference::pool_backward(x.len(), &argmax, &wide(&upstream));
     let grad_normal = reference::relu_backward(&active, &grad_active);
     let (grad_x, grad_gamma, grad_beta) =
-        reference::batch_norm_backward(&wide(&x), &wide(&gamma), EPS, &grad_normal);
+        reference::batch_norm_backward(&wide(&x), &wide(&gamma), f64::from(EPS), &grad_normal);
     let (mut fast_x, mut fast_gamma, mut fast_beta) = (x.clone(), vec![f32::NAN; c], vec![f32::NAN; c]);
     let sums = (&mut fast_gamma[..], &mut fast_beta[..]);
     batch_norm_max_pool_backward(g, &mut fast_x, &batch, (&gamma, &beta), &upstream, sums);

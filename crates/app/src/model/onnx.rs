@@ -193,7 +193,8 @@ impl Graph<'_> {
             let (gamma, beta) = (of("1.weight"), of("1.bias"));
             let (mean, variance) = (of("1.running_mean"), of("1.running_var"));
             let n_each = filter.values.len() / bias.values.len();
-            let scale = |c: usize| f64::from(gamma.values[c]) / (f64::from(variance.values[c]) + EPS).sqrt();
+            let std = |c: usize| (f64::from(variance.values[c]) + f64::from(EPS)).sqrt();
+            let scale = |c: usize| f64::from(gamma.values[c]) / std(c);
             let folded =
                 filter.values.iter().enumerate().map(|(at, &w)| (f64::from(w) * scale(at / n_each)) as f32);
             let folded: Vec<f32> = folded.collect();
