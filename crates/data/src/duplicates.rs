@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
-use roentgen_tensor::dot_products::Panels;
 
 use crate::error::DataError;
 use crate::groups::Groups;
@@ -18,9 +17,11 @@ use crate::thumbnail::{Detail, SIDE, Thumbnail};
 
 mod coarse;
 mod detail_pyramid;
+mod dot_products;
 
 use coarse::{BLOCK, Candidate, Coarse, N_NEAREST, coarse, nearest};
 use detail_pyramid::{Cut, DetailPyramid, MAX_GAIN_FULL};
+use dot_products::Panels;
 
 /// Most images for which crops are compared too.
 pub(crate) const MAX_FOR_CROPS: usize = 30_000;

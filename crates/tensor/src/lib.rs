@@ -29,7 +29,6 @@ pub mod batch_norm;
 pub mod batch_norm_max_pool;
 pub mod caches;
 pub mod conv2d;
-pub mod dot_products;
 pub mod dropout;
 mod gemm;
 pub mod global_max_pool2d;

@@ -1,10 +1,10 @@
 //! The first comparison, of all images with all: on a coarse grid.
 
 use rayon::prelude::*;
-use roentgen_tensor::dot_products::{COLUMNS, Panels, ROWS, Tile, multiply};
 
 use super::check_cancelled;
 use super::detail_pyramid::{Cut, DetailPyramid};
+use super::dot_products::{COLUMNS, Panels, ROWS, Tile, multiply};
 use crate::error::DataError;
 use crate::progress::Progress;
 

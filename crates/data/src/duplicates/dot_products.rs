@@ -4,26 +4,26 @@
 //! tile[i][j] = sum over k of a(i, k) * b(j, k)      i < ROWS, j < COLUMNS
 //! ```
 //!
-//! As in [`gemm`](crate::gemm), a tile of sums stays in registers, so that a number that is read is used several times. One
-//! instruction multiplies 16 pairs of 16-bit numbers and adds each product to its neighbour, which is why numbers are packed
-//! by two: `a` as `[length / 2][ROWS][2]`, `b` as `[length / 2][COLUMNS][2]`. Sums of whole numbers are exact while
-//! they fit an `i32`, whatever their order.
+//! As in the matrix product of `roentgen-tensor` (`gemm.rs`), a tile of sums stays in registers, so that a number that is read
+//! is used several times. One instruction multiplies 16 pairs of 16-bit numbers and adds each product to its neighbour, which
+//! is why numbers are packed by two: `a` as `[length / 2][ROWS][2]`, `b` as `[length / 2][COLUMNS][2]`. Sums of whole numbers
+//! are exact while they fit an `i32`, whatever their order.
 
 use bytemuck::cast;
 use wide::{i16x16, i32x8};
 
 /// Rows of a tile: 6 x 2 of the 16 registers of AVX2 hold sums.
-pub const ROWS: usize = 6;
+pub(super) const ROWS: usize = 6;
 /// Columns of a tile: two registers.
-pub const COLUMNS: usize = 16;
+pub(super) const COLUMNS: usize = 16;
 /// Two neighbours in a vector.
 type Pair = [i16; 2];
 /// Sums, a row for each vector of `a`.
-pub type Tile = [[i32; COLUMNS]; ROWS];
+pub(super) type Tile = [[i32; COLUMNS]; ROWS];
 
 /// Vectors of `length` numbers in the order that [`multiply`] reads; `PANEL` is [`ROWS`] or [`COLUMNS`].
 #[derive(Clone, Debug)]
-pub struct Panels<const PANEL: usize> {
+pub(super) struct Panels<const PANEL: usize> {
     pairs: Vec<[Pair; PANEL]>,
     length: usize,
 }
@@ -31,10 +31,13 @@ pub struct Panels<const PANEL: usize> {
 impl<const PANEL: usize> Panels<PANEL> {
     /// Packs `vectors`; after the last one, vectors of zeros fill its panel.
     ///
+    /// # Shapes
+    /// `vectors`: `(n, LENGTH)`; the result: `(n / PANEL, LENGTH / 2, PANEL, 2)`, the number of panels rounded up.
+    ///
     /// # Panics
     /// If `LENGTH` is odd.
     #[must_use]
-    pub fn pack<const LENGTH: usize>(vectors: &[[i16; LENGTH]]) -> Self {
+    pub(super) fn pack<const LENGTH: usize>(vectors: &[[i16; LENGTH]]) -> Self {
         assert!(LENGTH.is_multiple_of(2), "vectors of {LENGTH} numbers: expected an even number");
         let mut pairs = vec![[[0; 2]; PANEL]; vectors.len().div_ceil(PANEL) * LENGTH / 2];
         for (vectors, panel) in vectors.chunks(PANEL).zip(pairs.chunks_exact_mut(LENGTH / 2)) {
@@ -46,17 +49,21 @@ impl<const PANEL: usize> Panels<PANEL> {
     }
 
     /// The panels, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &[[Pair; PANEL]]> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[[Pair; PANEL]]> {
         self.pairs.chunks_exact(self.length)
     }
 }
 
 /// Computes the tile of a panel of `a` and one of `b`. Returns for each row whether one of its products is at least its `least`.
 ///
+/// # Shapes
+/// `a`: `(length / 2, ROWS, 2)`; `b`: `(length / 2, COLUMNS, 2)`; `tile`: `(ROWS, COLUMNS)`, overwritten; `least` and the
+/// result: `(ROWS)`.
+///
 /// # Panics
 /// If the panels have vectors of different lengths.
 #[inline(never)]
-pub fn multiply(
+pub(super) fn multiply(
     a: &[[Pair; ROWS]],
     b: &[[Pair; COLUMNS]],
     least: &[i32; ROWS],
