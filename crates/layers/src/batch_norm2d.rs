@@ -2,8 +2,8 @@
 
 use ndarray::Array4;
 use roentgen_tensor::batch_norm::{
-    ChannelStatistics, Running, batch_norm_relu_backward, batch_norm_relu_forward, batch_norm_statistics,
-    running_scale_and_shift,
+    Affine, AffineGrad, ChannelStatistics, Running, RunningStatistics, ScaleAndShift,
+    batch_norm_relu_backward, batch_norm_relu_forward, batch_norm_statistics, running_scale_and_shift,
 };
 use roentgen_tensor::batch_norm_max_pool::{
     MaxPool2dGeometry, batch_norm_max_pool_backward, batch_norm_max_pool_forward,
@@ -59,7 +59,7 @@ impl BatchNorm2d {
         let (mean, var) = (&mut self.running_mean.value[..], &mut self.running_var.value[..]);
         let mut running = Running { mean, var, momentum };
         batch_norm_statistics(slice(x), &mut running, &mut self.statistics);
-        let affine = (&self.gamma.value[..], &self.beta.value[..]);
+        let affine = Affine { gamma: &self.gamma.value, beta: &self.beta.value };
         let (x_slice, y) = (slice(x), slice_mut(y));
         match fused {
             FusedOps::Relu => batch_norm_relu_forward(x_slice, &self.statistics, affine, None, y),
@@ -75,8 +75,8 @@ impl BatchNorm2d {
     /// Replaces `x` by its gradient, for the same operations as in the last forward pass. (A `skip` that was added has the
     /// gradient of `y`.)
     pub(crate) fn backward(&mut self, x: &mut Array4<f32>, is_pooled: bool, grad_y: &[f32]) {
-        let affine = (&self.gamma.value[..], &self.beta.value[..]);
-        let grads = (&mut self.gamma.grad[..], &mut self.beta.grad[..]);
+        let affine = Affine { gamma: &self.gamma.value, beta: &self.beta.value };
+        let grads = AffineGrad { gamma: &mut self.gamma.grad, beta: &mut self.beta.grad };
         if is_pooled {
             let geometry = pool_geometry(x);
             batch_norm_max_pool_backward(&geometry, slice_mut(x), &self.statistics, affine, grad_y, grads);
@@ -85,10 +85,18 @@ impl BatchNorm2d {
         }
     }
 
-    /// The normalisation with the running statistics, as a scale and a shift for each channel.
-    pub(crate) fn running_scale_and_shift(&self, scale: &mut [f32], shift: &mut [f32]) {
-        let running = (&self.running_mean.value[..], &self.running_var.value[..]);
-        running_scale_and_shift(running, (&self.gamma.value, &self.beta.value), (scale, shift));
+    /// The normalisation of `x + bias` with the running statistics.
+    ///
+    /// # Shapes
+    /// `memory`: `(2, c)`, overwritten.
+    pub(crate) fn running_scale_and_shift<'a>(
+        &self,
+        bias: &[f32],
+        memory: &'a mut [f32],
+    ) -> ScaleAndShift<'a> {
+        let running = RunningStatistics { mean: &self.running_mean.value, var: &self.running_var.value };
+        let affine = Affine { gamma: &self.gamma.value, beta: &self.beta.value };
+        running_scale_and_shift(running, affine, bias, memory)
     }
 
     pub(crate) fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {

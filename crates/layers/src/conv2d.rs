@@ -41,6 +41,10 @@ impl Conv2d {
         self.bias.value.len()
     }
 
+    pub(crate) fn bias(&self) -> &[f32] {
+        &self.bias.value
+    }
+
     fn geometry(&self, x: &Array4<f32>) -> Conv2dGeometry {
         let (n, h, w, c_in) = x.dim();
         Conv2dGeometry::new(n, h, w, c_in, self.c_out()).with_choice(self.choice)
@@ -62,21 +66,10 @@ impl Conv2d {
         }
     }
 
-    /// `y = pool(relu(scale * (x * weight + bias) + shift))`, with a scale and a shift for each channel; the pool is optional.
-    pub(crate) fn infer(
-        &self,
-        x: &Array4<f32>,
-        (scale, shift): (&[f32], &mut [f32]),
-        is_pooled: bool,
-        y: &mut Array4<f32>,
-    ) {
-        for ((shift, scale), bias) in shift.iter_mut().zip(scale).zip(&self.bias.value) {
-            *shift += scale * bias;
-        }
-        let geometry = self.geometry(x);
+    /// `y = pool(relu(scale * (x * weight) + shift))`; the pool is optional. The bias is in the shift.
+    pub(crate) fn infer(&self, x: &Array4<f32>, after: AfterConv2d, y: &mut Array4<f32>) {
         let filter = (&self.weight.value[..], &self.prepared);
-        let after = AfterConv2d { scale, shift, is_pooled };
-        conv2d_inference(&geometry, slice(x), filter, after, slice_mut(y));
+        conv2d_inference(&self.geometry(x), slice(x), filter, after, slice_mut(y));
     }
 
     pub(crate) fn for_each_parameter(&self, visit: &mut dyn FnMut(&Parameter)) {
@@ -101,7 +94,8 @@ mod tests {
         let mut conv = Conv2d::new(&mut Initializer::new(0), "conv", 3, 5);
         let (x, mut y) = (Array4::zeros((1, 8, 8, 3)), Array4::zeros((1, 8, 8, 5)));
         assert!(conv.prepared.is_empty());
-        conv.infer(&x, (&[1.0; 5], &mut [0.0; 5]), false, &mut y);
+        let after = AfterConv2d { scale: &[1.0; 5], shift: &[0.0; 5], is_pooled: false };
+        conv.infer(&x, after, &mut y);
         assert!(!conv.prepared.is_empty());
         let mut n_read = 0;
         conv.for_each_parameter(&mut |parameter| n_read += parameter.value.len());

@@ -2,7 +2,8 @@
 
 use ndarray::Array4;
 use roentgen_tensor::add::add_assign;
-use roentgen_tensor::conv2d::ConvChoice;
+use roentgen_tensor::batch_norm::ScaleAndShift;
+use roentgen_tensor::conv2d::{AfterConv2d, ConvChoice};
 use roentgen_tensor::parameter::{Buffer, Parameter};
 
 use crate::activation::{reshape, slice, slice_mut};
@@ -81,12 +82,11 @@ impl ConvBlock {
         y: &mut Array4<f32>,
         workspace: &mut Workspace,
     ) {
-        let c_out = self.conv.c_out();
         let mut per_channel = std::mem::take(&mut workspace.per_channel);
-        per_channel.resize(2 * c_out, 0.0);
-        let (scale, shift) = per_channel.split_at_mut(c_out);
-        self.norm.running_scale_and_shift(scale, shift);
-        self.conv.infer(x, (scale, shift), self.is_pooled, y);
+        per_channel.resize(2 * self.conv.c_out(), 0.0);
+        let ScaleAndShift { scale, shift } =
+            self.norm.running_scale_and_shift(self.conv.bias(), &mut per_channel);
+        self.conv.infer(x, AfterConv2d { scale, shift, is_pooled: self.is_pooled }, y);
         if let Some(skip) = skip {
             add_assign(slice_mut(y), slice(skip));
         }

@@ -12,7 +12,8 @@ use roentgen_layers::{
     Residual, Sequential, Workspace, reshape,
 };
 use roentgen_tensor::batch_norm::{
-    ChannelStatistics, Running, batch_norm_relu_backward, batch_norm_relu_forward, batch_norm_statistics,
+    Affine, AffineGrad, ChannelStatistics, Running, batch_norm_relu_backward, batch_norm_relu_forward,
+    batch_norm_statistics,
 };
 use roentgen_tensor::conv2d::{
     Conv2dGeometry, conv2d_backward_input, conv2d_backward_weight, conv2d_forward,
@@ -81,14 +82,15 @@ fn expected_block(x: &Array4<f32>, up: &[f32], weights: &[Parameter]) -> Expecte
     let mut running = Running { mean: &mut mean, var: &mut var, momentum: 0.1 };
     batch_norm_statistics(&conv, &mut running, &mut statistics);
     let mut y = vec![f32::NAN; conv.len()];
-    batch_norm_relu_forward(&conv, &statistics, (gamma, beta), None, &mut y);
+    let affine = Affine { gamma, beta };
+    batch_norm_relu_forward(&conv, &statistics, affine, None, &mut y);
 
     // The gradient of the bias stays 0, because batch norm subtracts the bias.
     let mut grads = [0, 1, 2, 3].map(|i| vec![0.0; weights[i].value.len()]);
     let [grad_weight, _, grad_gamma, grad_beta] = &mut grads;
-    let grad_affine = (&mut grad_gamma[..], &mut grad_beta[..]);
+    let grad_affine = AffineGrad { gamma: grad_gamma, beta: grad_beta };
     let mut grad = conv;
-    batch_norm_relu_backward(&mut grad, &statistics, (gamma, beta), up, grad_affine);
+    batch_norm_relu_backward(&mut grad, &statistics, affine, up, grad_affine);
     conv2d_backward_weight(&g, slice(x), &grad, grad_weight);
     let mut grad_x = vec![f32::NAN; x.len()];
     conv2d_backward_input(&g, &grad, weight, &mut grad_x);

@@ -33,7 +33,43 @@ pub struct ChannelStatistics {
     pub inv_std: Vec<f32>,
 }
 
-/// Averages over batches, which evaluation uses to normalise.
+/// The parameters of a batch norm: a normalised value is multiplied by `gamma`, then `beta` is added.
+#[derive(Clone, Copy, Debug)]
+pub struct Affine<'a> {
+    /// `(c)`.
+    pub gamma: &'a [f32],
+    /// `(c)`.
+    pub beta: &'a [f32],
+}
+
+/// The gradients of an [`Affine`].
+#[derive(Debug)]
+pub struct AffineGrad<'a> {
+    /// That of `gamma`, `(c)`.
+    pub gamma: &'a mut [f32],
+    /// That of `beta`, `(c)`.
+    pub beta: &'a mut [f32],
+}
+
+/// A normalisation with given statistics: `scale * x + shift`.
+#[derive(Clone, Copy, Debug)]
+pub struct ScaleAndShift<'a> {
+    /// `(c)`.
+    pub scale: &'a [f32],
+    /// `(c)`.
+    pub shift: &'a [f32],
+}
+
+/// The running averages, as evaluation reads them.
+#[derive(Clone, Copy, Debug)]
+pub struct RunningStatistics<'a> {
+    /// Running mean, `(c)`.
+    pub mean: &'a [f32],
+    /// Running unbiased variance, `(c)`.
+    pub var: &'a [f32],
+}
+
+/// The running averages, which training updates.
 #[derive(Debug)]
 pub struct Running<'a> {
     /// Running mean, `(c)`.
@@ -123,35 +159,45 @@ fn task_statistics<const WHOLE: bool>(x: &[f32], mean: &mut [f32], squares: &mut
     }
 }
 
-/// The normalisation as a scale and a shift for each channel: `scale * x + shift`.
+/// The normalisation with the statistics of a batch.
 ///
 /// # Shapes
-/// `gamma`, `beta`, `scale`, `shift`: `(c)`.
-pub(crate) fn scale_and_shift(
+/// `memory`: `(2, c)`, overwritten.
+pub(crate) fn scale_and_shift<'a>(
     statistics: &ChannelStatistics,
-    (gamma, beta): (&[f32], &[f32]),
-    (scale, shift): (&mut [f32], &mut [f32]),
-) {
+    Affine { gamma, beta }: Affine,
+    memory: &'a mut [f32],
+) -> ScaleAndShift<'a> {
+    let (scale, shift) = memory.split_at_mut(gamma.len());
     for channel in 0..gamma.len() {
         scale[channel] = gamma[channel] * statistics.inv_std[channel];
         shift[channel] = beta[channel] - statistics.mean[channel] * scale[channel];
     }
+    ScaleAndShift { scale, shift }
 }
 
-/// As [`scale_and_shift`], but with the running statistics: the normalisation of evaluation.
+/// The normalisation of evaluation, with running statistics, of `x + bias`: `scale * x + shift`.
 ///
 /// # Shapes
-/// All: `(c)`.
-pub fn running_scale_and_shift(
-    (running_mean, running_var): (&[f32], &[f32]),
-    (gamma, beta): (&[f32], &[f32]),
-    (scale, shift): (&mut [f32], &mut [f32]),
-) {
+/// `bias`: `(c)`; `memory`: `(2, c)`, overwritten.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn running_scale_and_shift<'a>(
+    running: RunningStatistics,
+    Affine { gamma, beta }: Affine,
+    bias: &[f32],
+    memory: &'a mut [f32],
+) -> ScaleAndShift<'a> {
+    assert_eq!(memory.len(), 2 * gamma.len(), "batch_norm: the memory is not (2, {})", gamma.len());
+    let (scale, shift) = memory.split_at_mut(gamma.len());
     for channel in 0..gamma.len() {
-        let inv_std = 1.0 / (running_var[channel] + EPS).sqrt();
+        let inv_std = 1.0 / (running.var[channel] + EPS).sqrt();
         scale[channel] = gamma[channel] * inv_std;
-        shift[channel] = beta[channel] - running_mean[channel] * scale[channel];
+        let of_zero = beta[channel] - running.mean[channel] * scale[channel];
+        shift[channel] = of_zero + scale[channel] * bias[channel];
     }
+    ScaleAndShift { scale, shift }
 }
 
 /// Normalises `x` with the given statistics and, with `skip`, adds it after the ReLU: `y = relu(...) + skip`.
@@ -165,11 +211,11 @@ pub fn running_scale_and_shift(
 pub fn batch_norm_relu_forward(
     x: &[f32],
     statistics: &ChannelStatistics,
-    affine: (&[f32], &[f32]),
+    affine: Affine,
     skip: Option<&[f32]>,
     y: &mut [f32],
 ) {
-    let c = affine.0.len();
+    let c = affine.gamma.len();
     assert!(
         x.len() == y.len() && skip.is_none_or(|skip| skip.len() == y.len()),
         "batch_norm: x, y and skip differ in length"
@@ -185,15 +231,13 @@ pub fn batch_norm_relu_forward(
 fn forward<const WHOLE: bool>(
     x: &[f32],
     statistics: &ChannelStatistics,
-    affine: (&[f32], &[f32]),
+    affine: Affine,
     skip: Option<&[f32]>,
     y: &mut [f32],
 ) {
-    let c = affine.0.len();
+    let c = affine.gamma.len();
     with_scratch(2 * c, |per_channel| {
-        let (scale, shift) = per_channel.split_at_mut(c);
-        scale_and_shift(statistics, affine, (scale, shift));
-        let (scale, shift) = (&*scale, &*shift);
+        let ScaleAndShift { scale, shift } = scale_and_shift(statistics, affine, per_channel);
         let task_len = TASK_ROWS * c;
         y.par_chunks_mut(task_len).enumerate().for_each(|(task, y)| {
             let x = &x[task * task_len..][..y.len()];
@@ -234,11 +278,11 @@ fn forward<const WHOLE: bool>(
 pub fn batch_norm_relu_backward(
     x: &mut [f32],
     batch: &ChannelStatistics,
-    affine: (&[f32], &[f32]),
+    affine: Affine,
     grad_y: &[f32],
-    grad_affine: (&mut [f32], &mut [f32]),
+    grad_affine: AffineGrad,
 ) {
-    let c = affine.0.len();
+    let c = affine.gamma.len();
     assert_eq!(x.len(), grad_y.len(), "batch_norm: x and grad_y differ in length");
     assert_eq!(x.len() % c, 0, "batch_norm: the length is not a multiple of {c}");
     if c.is_multiple_of(LANES) {
@@ -251,19 +295,18 @@ pub fn batch_norm_relu_backward(
 fn backward<const WHOLE: bool>(
     x: &mut [f32],
     batch: &ChannelStatistics,
-    affine: (&[f32], &[f32]),
+    affine: Affine,
     grad_y: &[f32],
-    grad_affine: (&mut [f32], &mut [f32]),
+    grad_affine: AffineGrad,
 ) {
-    let c = affine.0.len();
+    let c = affine.gamma.len();
     let task_len = TASK_ROWS * c;
     let n_tasks = x.len().div_ceil(task_len);
     with_scratch(5 * c + n_tasks * 2 * c, |scratch| {
         let (per_channel, partial) = scratch.split_at_mut(5 * c);
         let (scale_shift, factors) = per_channel.split_at_mut(2 * c);
-        let (scale, shift) = scale_shift.split_at_mut(c);
-        scale_and_shift(batch, affine, (scale, shift));
-        let (scale, shift, mean) = (&*scale, &*shift, &batch.mean[..]);
+        let ScaleAndShift { scale, shift } = scale_and_shift(batch, affine, scale_shift);
+        let mean = &batch.mean[..];
         // The part of the gradient that passes the ReLU, for one vector of channels.
         let pass = |grad: f32x16, x: f32x16, scale: f32x16, shift: f32x16| {
             x.mul_add(scale, shift).simd_gt(f32x16::ZERO) & grad
@@ -319,7 +362,7 @@ pub(crate) fn gradient_factors<'a>(
     rows: usize,
     batch: &ChannelStatistics,
     scale: &[f32],
-    (grad_gamma, grad_beta): (&mut [f32], &mut [f32]),
+    AffineGrad { gamma: grad_gamma, beta: grad_beta }: AffineGrad,
     factors: &'a mut [f32],
 ) -> [&'a [f32]; 3] {
     let c = scale.len();

@@ -11,7 +11,9 @@
 use rayon::prelude::*;
 use wide::f32x16;
 
-use crate::batch_norm::{ChannelStatistics, gradient_factors, scale_and_shift};
+use crate::batch_norm::{
+    Affine, AffineGrad, ChannelStatistics, ScaleAndShift, gradient_factors, scale_and_shift,
+};
 use crate::lanes::{LANES, load_channels, store_channels};
 use crate::scratch::with_scratch;
 
@@ -151,7 +153,7 @@ pub fn batch_norm_max_pool_forward(
     g: &MaxPool2dGeometry,
     x: &[f32],
     statistics: &ChannelStatistics,
-    affine: (&[f32], &[f32]),
+    affine: Affine,
     y: &mut [f32],
 ) {
     g.check(x, y);
@@ -166,14 +168,12 @@ fn forward<const WHOLE: bool>(
     g: &MaxPool2dGeometry,
     x: &[f32],
     statistics: &ChannelStatistics,
-    affine: (&[f32], &[f32]),
+    affine: Affine,
     y: &mut [f32],
 ) {
     let c = g.c;
     with_scratch(2 * c, |per_channel| {
-        let (scale, shift) = per_channel.split_at_mut(c);
-        scale_and_shift(statistics, affine, (scale, shift));
-        let (scale, shift) = (&*scale, &*shift);
+        let ScaleAndShift { scale, shift } = scale_and_shift(statistics, affine, per_channel);
         pool::<WHOLE>(g, x, y, |at, window| {
             let (scale, shift) = (load_channels::<WHOLE>(&scale[at..]), load_channels::<WHOLE>(&shift[at..]));
             window.map(|x| x.mul_add(scale, shift)).into_iter().fold(f32x16::ZERO, larger)
@@ -196,9 +196,9 @@ pub fn batch_norm_max_pool_backward(
     geometry: &MaxPool2dGeometry,
     x: &mut [f32],
     batch: &ChannelStatistics,
-    affine: (&[f32], &[f32]),
+    affine: Affine,
     grad_y: &[f32],
-    grad_affine: (&mut [f32], &mut [f32]),
+    grad_affine: AffineGrad,
 ) {
     geometry.check(x, grad_y);
     if geometry.c.is_multiple_of(LANES) {
@@ -212,9 +212,9 @@ fn backward<const WHOLE: bool>(
     geometry: &MaxPool2dGeometry,
     x: &mut [f32],
     batch: &ChannelStatistics,
-    affine: (&[f32], &[f32]),
+    affine: Affine,
     grad_y: &[f32],
-    grad_affine: (&mut [f32], &mut [f32]),
+    grad_affine: AffineGrad,
 ) {
     let MaxPool2dGeometry { n, h, w, c } = *geometry;
     let (image_len, image_out_len) = (geometry.image_len(), geometry.image_out_len());
@@ -223,8 +223,7 @@ fn backward<const WHOLE: bool>(
     with_scratch(5 * c + n * partial_len, |scratch| {
         let (per_channel, partial) = scratch.split_at_mut(5 * c);
         let (scale_shift, factors) = per_channel.split_at_mut(2 * c);
-        let (scale, shift) = scale_shift.split_at_mut(c);
-        scale_and_shift(batch, affine, (scale, shift));
+        let ScaleAndShift { scale, shift } = scale_and_shift(batch, affine, scale_shift);
         let (scale, shift, mean) = (&scale[..c], &shift[..c], &batch.mean[..c]);
 
         let images = partial.par_chunks_exact_mut(partial_len).zip(grad_y.par_chunks_exact(image_out_len));

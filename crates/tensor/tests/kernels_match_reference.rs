@@ -51,7 +51,7 @@ fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64) {
     assert_close(&var, &expected, 1e-5, "running variance");
 
     let mut y = vec![f32::NAN; x.len()];
-    let affine = (&gamma[..], &beta[..]);
+    let affine = Affine { gamma: &gamma, beta: &beta };
     batch_norm_relu_forward(&x, &batch, affine, None, &mut y);
     let skip = random(x.len(), seed + 9);
     let mut with_skip = vec![f32::NAN; x.len()];
@@ -65,7 +65,7 @@ fn check_batch_norm(rows: usize, c: usize, offset: f32, seed: u64) {
     assert_close(&y, &expected, tolerance, "y");
 
     let (mut grad, mut grad_gamma, mut grad_beta) = (x.clone(), vec![f32::NAN; c], vec![f32::NAN; c]);
-    let sums = (&mut grad_gamma[..], &mut grad_beta[..]);
+    let sums = AffineGrad { gamma: &mut grad_gamma, beta: &mut grad_beta };
     batch_norm_relu_backward(&mut grad, &batch, affine, &upstream, sums);
     let passed = reference::relu_backward(&wide(&y), &wide(&upstream));
     let (grad_x, gamma_64, beta_64) =
@@ -84,6 +84,7 @@ fn check_batch_norm_max_pool(g: &MaxPool2dGeometry, seed: u64) {
     // On a grid, because rounding may reverse the order of two values that are nearly equal.
     let x: Vec<f32> = random(n * h * w * c, seed).iter().map(|x| (x * 1024.0).round() / 1024.0).collect();
     let (gamma, beta) = (random(c, seed + 1), random(c, seed + 2));
+    let affine = Affine { gamma: &gamma, beta: &beta };
     let mut batch = ChannelStatistics::default();
     let (mut mean, mut var) = (vec![0.0; c], vec![1.0; c]);
     batch_norm_statistics(&x, &mut Running { mean: &mut mean, var: &mut var, momentum: 0.1 }, &mut batch);
@@ -91,7 +92,7 @@ fn check_batch_norm_max_pool(g: &MaxPool2dGeometry, seed: u64) {
     let active = reference::relu_forward(&normal);
     let argmax = reference::max_pool2d_argmax(g, &normal);
     let mut y = vec![f32::NAN; argmax.len()];
-    batch_norm_max_pool_forward(g, &x, &batch, (&gamma, &beta), &mut y);
+    batch_norm_max_pool_forward(g, &x, &batch, affine, &mut y);
     // A few pixels can have a small deviation, and dividing by it makes errors larger.
     let spread = batch.inv_std.iter().fold(1.0f64, |max, s| max.max(f64::from(*s)));
     let tolerance = 2e-6 * spread;
@@ -107,8 +108,8 @@ fn check_batch_norm_max_pool(g: &MaxPool2dGeometry, seed: u64) {
     let (grad_x, grad_gamma, grad_beta) =
         reference::batch_norm_backward(&wide(&x), &wide(&gamma), f64::from(EPS), &grad_normal);
     let (mut fast_x, mut fast_gamma, mut fast_beta) = (x.clone(), vec![f32::NAN; c], vec![f32::NAN; c]);
-    let sums = (&mut fast_gamma[..], &mut fast_beta[..]);
-    batch_norm_max_pool_backward(g, &mut fast_x, &batch, (&gamma, &beta), &upstream, sums);
+    let sums = AffineGrad { gamma: &mut fast_gamma, beta: &mut fast_beta };
+    batch_norm_max_pool_backward(g, &mut fast_x, &batch, affine, &upstream, sums);
     let tolerance = tolerance * spread * ((n * h * w) as f64).sqrt();
     assert_close(&fast_x, &grad_x, tolerance, "grad_x");
     assert_close(&fast_gamma, &grad_gamma, tolerance, "grad_gamma");
@@ -289,15 +290,16 @@ fn dropout_keeps_the_mean_and_masks_the_gradient() {
 #[test]
 fn a_nan_is_not_hidden_by_relu_or_pool() {
     let statistics = ChannelStatistics { mean: vec![0.0], inv_std: vec![1.0] };
+    let affine = Affine { gamma: &[1.0], beta: &[0.0] };
     for at in 0..4 {
         let mut x = [1.0, 3.0, 0.0, -1.0];
         x[at] = f32::NAN;
         let mut y = [0.0; 4];
-        batch_norm_relu_forward(&x, &statistics, (&[1.0], &[0.0]), None, &mut y);
+        batch_norm_relu_forward(&x, &statistics, affine, None, &mut y);
         assert!(y[at].is_nan());
         let g = MaxPool2dGeometry::new(1, 2, 2, 1);
         let mut pooled = [0.0];
-        batch_norm_max_pool_forward(&g, &x, &statistics, (&[1.0], &[0.0]), &mut pooled);
+        batch_norm_max_pool_forward(&g, &x, &statistics, affine, &mut pooled);
         assert!(pooled[0].is_nan());
         pooled = [0.0];
         max_pool2d(&g, &x, &mut pooled);
