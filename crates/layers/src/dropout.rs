@@ -7,7 +7,7 @@ use roentgen_tensor::rng::{CounterRng, Purpose};
 use crate::activation::{slice, slice_mut};
 use crate::{Layer, Pass, Workspace};
 
-/// Sets each number to 0 with probability `p` in training; does nothing in evaluation.
+/// Sets each element to 0 with probability `p` in training; does nothing in evaluation.
 #[derive(Debug)]
 pub struct Dropout {
     p: f32,

@@ -5,7 +5,7 @@ use roentgen_tensor::conv2d::Scratch;
 use crate::architecture::BlockSpec;
 use crate::{Architecture, ConvSpec};
 
-/// Bytes of a number.
+/// Bytes of an element.
 const BYTES: usize = size_of::<f32>();
 
 /// Bytes that one pass takes besides the parameters. They stay allocated for the next pass.
@@ -55,7 +55,7 @@ impl Architecture {
         PassMemory { activations, kernels: BYTES * filters + kernels, shared }
     }
 
-    /// Numbers of the input.
+    /// Elements of the input.
     fn images(&self, n: usize, size: usize) -> usize {
         n * size * size * self.c_in
     }
@@ -75,7 +75,7 @@ impl Architecture {
     }
 }
 
-/// Numbers of the output of a block.
+/// The elements of the output of a block.
 struct Output {
     len: usize,
     is_residual: bool,

@@ -7,7 +7,7 @@ use memmap2::MmapMut;
 /// The size of a huge page of x86-64 and aarch64, in bytes.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// A buffer of numbers that grows but never shrinks.
+/// A buffer of `f32` that grows but never shrinks.
 #[derive(Debug, Default)]
 pub(crate) struct AlignedBuffer {
     /// `None` while the buffer is empty.

@@ -58,12 +58,12 @@ impl MaxPool2dGeometry {
         self.w / 2
     }
 
-    /// Numbers in one image of the input.
+    /// Elements in one image of the input.
     fn image_len(&self) -> usize {
         self.h * self.w * self.c
     }
 
-    /// Numbers in one image of the output.
+    /// Elements in one image of the output.
     fn image_out_len(&self) -> usize {
         self.h_out() * self.w_out() * self.c
     }
@@ -78,7 +78,7 @@ impl MaxPool2dGeometry {
         self.h_out().div_ceil(self.task_rows())
     }
 
-    /// Numbers of the input and of the output in one task; the last one of an image may have fewer, and an odd last row besides.
+    /// Elements of the input and of the output in one task; the last one of an image may have fewer, and an odd last row besides.
     fn task_lens(&self) -> (usize, usize) {
         (self.task_rows() * 2 * self.w * self.c, self.task_rows() * self.w_out() * self.c)
     }
@@ -102,15 +102,15 @@ pub(crate) fn larger(a: f32x16, b: f32x16) -> f32x16 {
     (b.simd_gt(a) | b.is_nan()).bitselect(b, a)
 }
 
-/// Whether the first of the largest values of a window is one of the first two; which of the first two is larger, and which of
-/// the others: masks that hold for the former. And that value.
+/// The argmax of a 2x2 window as masks, and the maximum. The masks are set where the maximum is in the upper row, where the left
+/// pixel of the upper row is its larger one, and the same for the lower row. Ties go to the earlier pixel.
 #[inline(always)]
 fn largest([a, b, c, d]: [f32x16; 4]) -> ([f32x16; 3], f32x16) {
     let (ab, cd) = (a.fast_max(b), c.fast_max(d));
     ([ab.simd_ge(cd), a.simd_ge(b), c.simd_ge(d)], ab.fast_max(cd))
 }
 
-/// The vectors of channels of a window, from channel `at` on; `top` and `bottom` are the two pixels of a row, `c` numbers each.
+/// The vectors of channels of a window, from channel `at` on; `top` and `bottom` are the two pixels of a row, `c` elements each.
 #[inline(always)]
 fn load_window<const WHOLE: bool>([top, bottom]: [&[f32]; 2], c: usize, at: usize) -> [f32x16; 4] {
     [&top[at..c], &top[c + at..], &bottom[at..c], &bottom[c + at..]].map(load_channels::<WHOLE>)

@@ -162,7 +162,7 @@ impl Conv2dGeometry {
     /// of several kinds, each kind has its own filter, and a task of few images reads all of them.
     #[must_use]
     pub fn algorithm(&self) -> Conv2dAlgorithm {
-        /// The number of multiplications that take as long as reading one number of the filter from the L3 cache.
+        /// The number of multiplications that take as long as reading one element of the filter from the L3 cache.
         const READ_COST: usize = 16;
         /// Rows of the largest register tile. Not `MR`: builds for other vectors choose the same algorithms.
         const TILE_ROWS: usize = 12;
@@ -207,19 +207,19 @@ impl Conv2dGeometry {
         self.n * self.h * self.w
     }
 
-    /// Numbers in the input.
+    /// Elements of the input.
     #[must_use]
     pub fn x_len(&self) -> usize {
         self.pixels() * self.c_in
     }
 
-    /// Numbers in the output.
+    /// Elements of the output.
     #[must_use]
     pub fn y_len(&self) -> usize {
         self.pixels() * self.c_out
     }
 
-    /// Numbers in the filter.
+    /// Elements of the filter.
     #[must_use]
     pub fn weight_len(&self) -> usize {
         TAPS * self.c_in * self.c_out
@@ -296,7 +296,7 @@ enum Filter<'a> {
     Prepared(&'a [f32]),
 }
 
-/// `y = act(scale * (x * weight) + shift)`.
+/// `y = epilogue(x * weight)`.
 fn correlate(
     g: &Conv2dGeometry,
     algorithm: Conv2dAlgorithm,

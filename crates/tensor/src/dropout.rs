@@ -3,7 +3,7 @@
 
 use crate::rng::CounterRng;
 
-/// Drops each number with probability `p`. The mask, 0 or `1 / (1 - p)`, is saved for backward.
+/// Drops each element with probability `p`. The mask, 0 or `1 / (1 - p)`, is saved for backward.
 ///
 /// # Panics
 /// If the lengths differ or `p` is outside `[0, 1)`.

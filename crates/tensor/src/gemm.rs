@@ -33,16 +33,16 @@ const MR_COLUMNS: usize = if cfg!(target_feature = "avx512f") { 8 } else { 4 };
 /// The tile of sums in registers: rows of `NR` sums.
 type Tile<const ROWS: usize> = [[f32x16; TILE_VECTORS]; ROWS];
 
-/// The first `ROWS` rows of `WIDTH` numbers. Their number is known to the compiler, so that it keeps a tile in registers.
+/// The first `ROWS` rows of `WIDTH` elements. Their number is known to the compiler, so that it keeps a tile in registers.
 #[inline(always)]
-pub(crate) fn first_rows<const WIDTH: usize, const ROWS: usize>(numbers: &[f32]) -> &[[f32; WIDTH]; ROWS] {
-    numbers.as_chunks().0.first_chunk().expect("every row of an operand of the product")
+pub(crate) fn first_rows<const WIDTH: usize, const ROWS: usize>(values: &[f32]) -> &[[f32; WIDTH]; ROWS] {
+    values.as_chunks().0.first_chunk().expect("every row of an operand of the product")
 }
 
 /// As [`first_rows`], to change them.
 #[inline(always)]
-fn first_rows_mut<const WIDTH: usize, const ROWS: usize>(numbers: &mut [f32]) -> &mut [[f32; WIDTH]; ROWS] {
-    numbers.as_chunks_mut().0.first_chunk_mut().expect("every row of the register tile")
+fn first_rows_mut<const WIDTH: usize, const ROWS: usize>(values: &mut [f32]) -> &mut [[f32; WIDTH]; ROWS] {
+    values.as_chunks_mut().0.first_chunk_mut().expect("every row of the register tile")
 }
 
 /// Reads a tile if `accumulate`; zeros otherwise.
@@ -66,7 +66,7 @@ fn store_tile<const ROWS: usize>(tile: &Tile<ROWS>, c: &mut [[f32; NR]; ROWS]) {
     }
 }
 
-/// Adds the products of one `k`: the outer product of `ROWS` numbers of `a` and one row of `b`.
+/// Adds the products of one `k`: the outer product of `ROWS` elements of `a` and one row of `b`.
 #[inline(always)]
 fn rank_one<const ROWS: usize>(tile: &mut Tile<ROWS>, a: impl Fn(usize) -> f32, b_row: &[f32; NR]) {
     let b: [f32x16; TILE_VECTORS] = std::array::from_fn(|v| load(&b_row[v * LANES..]));

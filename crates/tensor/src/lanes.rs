@@ -2,7 +2,7 @@
 
 use wide::f32x16;
 
-/// Numbers in a vector.
+/// Elements in a vector.
 pub const LANES: usize = 16;
 
 /// The arithmetic that the kernels are compiled to. Builds with the same one compute the same bits, AVX2 and AVX-512 alike: a
@@ -76,10 +76,10 @@ pub(crate) fn store_channels<const WHOLE: bool>(vector: f32x16, values: &mut [f3
     if WHOLE { store(vector, values) } else { store_short(vector, values) }
 }
 
-/// Reads one number of each cache line in the order of memory, which the hardware prefetcher recognises. What works on several
+/// Reads one element of each cache line in the order of memory, which the hardware prefetcher recognises. What works on several
 /// lines in turn, as most kernels do, finds them in the cache then.
 #[inline(always)]
-pub(crate) fn prefetch(numbers: &[f32]) {
-    let bits = numbers.iter().step_by(LANES).fold(0, |bits, number| bits | number.to_bits());
+pub(crate) fn prefetch(values: &[f32]) {
+    let bits = values.iter().step_by(LANES).fold(0, |bits, value| bits | value.to_bits());
     std::hint::black_box(bits);
 }

@@ -55,6 +55,6 @@ impl Parameter {
 pub struct Buffer {
     /// Its path in the model as PyTorch would name it, `conv1.1.running_mean`.
     pub name: String,
-    /// One number per channel.
+    /// One element per channel.
     pub value: Vec<f32>,
 }

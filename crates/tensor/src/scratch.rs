@@ -11,7 +11,7 @@ thread_local! {
     static FREE_BUFFERS: RefCell<Vec<AlignedBuffer>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `work` with `len` numbers of scratch memory, whose values are unspecified.
+/// Calls `work` with `len` elements of scratch memory, whose values are unspecified.
 ///
 /// A kernel that needs the same sizes in every step allocates in the first step only.
 pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
@@ -21,9 +21,9 @@ pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     result
 }
 
-/// Numbers of a ring: 64 MiB, twice the L3 cache of most processors.
+/// Elements of a ring: 64 MiB, twice the L3 cache of most processors.
 const RING_LEN: usize = 1 << 24;
-/// Fewest numbers for which a ring is used: 1 MiB. A small network would only drive its weights out of the cache.
+/// Fewest elements for which a ring is used: 1 MiB. A small network would only drive its weights out of the cache.
 const MIN_SHARED_LEN: usize = 1 << 18;
 
 /// Memory from which windows are handed out in turn.
@@ -48,7 +48,7 @@ pub(crate) fn with_shared_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -
     with_window(len, shared_len(len), work)
 }
 
-/// A window of `len` numbers of a ring of `ring_len`. If it is the whole ring, it is the same memory every time.
+/// A window of `len` elements of a ring of `ring_len`. If it is the whole ring, it is the same memory every time.
 fn with_window<R>(len: usize, ring_len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     let mut ring = FREE_RINGS.with_borrow_mut(Vec::pop).unwrap_or_default();
     let all = ring.buffer.resize(ring_len);
@@ -59,7 +59,7 @@ fn with_window<R>(len: usize, ring_len: usize, work: impl FnOnce(&mut [f32]) -> 
     result
 }
 
-/// Numbers that [`with_shared_scratch`] holds for windows of `len`.
+/// Elements that [`with_shared_scratch`] holds for windows of `len`.
 pub(crate) fn shared_len(len: usize) -> usize {
     if uses_ring(len) { len.max(RING_LEN) } else { len }
 }
@@ -131,7 +131,7 @@ mod tests {
         with_window(len, RING_LEN, |outer| {
             outer.fill(1.0);
             with_window(len, RING_LEN, |inner| inner.fill(2.0));
-            assert!(outer.iter().all(|number| *number == 1.0), "nested calls get memory of their own");
+            assert!(outer.iter().all(|value| *value == 1.0), "nested calls get memory of their own");
         });
         let whole = with_window(2 * RING_LEN, 2 * RING_LEN, |window| window.len());
         assert_eq!(whole, 2 * RING_LEN);

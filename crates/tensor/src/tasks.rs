@@ -2,5 +2,5 @@
 
 /// Rows in one task of a channel-wise kernel.
 pub(crate) const TASK_ROWS: usize = 512;
-/// Numbers in one task of an element-wise kernel.
+/// Elements in one task of an element-wise kernel.
 pub(crate) const TASK_ELEMENTS: usize = 1 << 14;

@@ -5,10 +5,10 @@
 //!   many pixels, few channels (by_pixels):         few pixels, many channels (by_panels):
 //!     for each block of pixels, in parallel:         patches of all pixels
 //!       for each block of k = (u, v, c):             for each panel, in parallel:
-//!         patches of the block                         y = act(patches * panel + bias)
+//!         patches of the block                         y = epilogue(patches * panel)
 //!         for each panel of NR output channels:
 //!           sums += patches * panel
-//!       y = act(sums + bias)
+//!       y = epilogue(sums)
 //!
 //! correlate_patches (backward to the weight):
 //!   for each chunk of pixels and each group of k, in parallel:
@@ -38,7 +38,7 @@ pub(super) const MAX_TASK_PIXELS: usize = 96;
 /// Number of tasks to aim for, so that a small problem still keeps many threads busy.
 const MIN_TASKS: usize = 32;
 
-/// Numbers in the packed filter.
+/// Elements in the packed filter.
 pub(super) fn packed_len(g: &Conv2dGeometry) -> usize {
     TAPS * g.c_in * g.c_out.next_multiple_of(NR)
 }
@@ -68,7 +68,7 @@ pub(super) fn pack_filter(g: &Conv2dGeometry, filter: Filter, packed: &mut [f32]
     });
 }
 
-/// `y = act(scale * (patches(x) * weight) + shift)`.
+/// `y = epilogue(patches(x) * weight)`.
 pub(super) fn correlate(g: &Conv2dGeometry, x: &[f32], filter: Filter, epilogue: Epilogue, y: &mut [f32]) {
     let mut multiply = |packed: &[f32]| {
         let is_small = g.pixels() < g.c_out;
@@ -132,7 +132,7 @@ fn by_panels(g: &Conv2dGeometry, x: &[f32], packed: &[f32], epilogue: Epilogue, 
 const GROUP_BLOCKS: usize = 4;
 /// Pixels in one run of the backward pass to the weight.
 const RUN_PIXELS: usize = 288;
-/// Numbers in the patches of a group and a panel of `grad_y`, for one run.
+/// Elements in the patches of a group and a panel of `grad_y`, for one run.
 pub(super) const WEIGHT_TASK_LEN: usize = (GROUP_BLOCKS * LANES + NR) * RUN_PIXELS;
 
 /// Chunks of pixels, and blocks of `LANES` rows of the weight gradient.
@@ -246,13 +246,13 @@ fn copy_lines(g: &Conv2dGeometry, x: &[f32], pixel: usize, k: usize, out: &mut [
         if line + line_len <= k || line >= k + LANES {
             continue;
         }
-        let numbers = if (1..=g.h).contains(&(i + u)) {
+        let values = if (1..=g.h).contains(&(i + u)) {
             let source = (pixel + u * g.w - g.w - 1) * g.c_in + k.saturating_sub(line);
             *x.get(source..)?.first_chunk::<LANES>()?
         } else {
             [0.0; LANES]
         };
-        *out.get_mut(line.saturating_sub(k)..)?.first_chunk_mut()? = numbers;
+        *out.get_mut(line.saturating_sub(k)..)?.first_chunk_mut()? = values;
     }
     Some(())
 }
@@ -279,7 +279,7 @@ fn copy_taps(g: &Conv2dGeometry, x: &[f32], pixel: usize, k: Range<usize>, out: 
     }
 }
 
-/// Copies; for a whole vector, or for single numbers, without calling `memcpy`.
+/// Copies; for a whole vector, or for single elements, without calling `memcpy`.
 #[inline(always)]
 fn copy_short(source: &[f32], out: &mut [f32]) {
     match (source.first_chunk::<LANES>(), out.first_chunk_mut::<LANES>()) {

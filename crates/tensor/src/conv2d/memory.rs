@@ -8,7 +8,7 @@ use super::{Conv2dGeometry, TAPS, Tiling};
 use crate::gemm::{MR, NR};
 use crate::lanes::LANES;
 
-/// Numbers of scratch memory.
+/// Elements of scratch memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scratch {
     /// Of the thread that calls the pass.
@@ -50,7 +50,7 @@ impl Conv2dGeometry {
         Scratch { caller: before_pool + scratch.caller, ..scratch }
     }
 
-    /// Numbers of the filter as evaluation reads it: in the form for this batch, and in that for a last batch of few images.
+    /// Elements of the filter as evaluation reads it: in the form for this batch, and in that for a last batch of few images.
     #[must_use]
     pub fn prepared_len(&self) -> usize {
         let gathered = |tiling: &Tiling| if winograd::reads_gathered(tiling) { self.weight_len() } else { 0 };

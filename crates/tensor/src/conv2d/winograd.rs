@@ -56,7 +56,7 @@ pub(super) struct Layout {
     part_stride: usize,
     /// Distance between groups of channels.
     group_stride: usize,
-    /// Numbers in total.
+    /// Elements in total.
     len: usize,
 }
 

@@ -36,13 +36,13 @@ impl Conv2dGeometry {
             None => g.x_len() + g.weight_len(),
             Some(tiling) => winograd::correlate_reads(&tiling),
         };
-        let numbers = match (pass, algorithm.tiling(self)) {
+        let elements = match (pass, algorithm.tiling(self)) {
             (Conv2dPass::Forward, _) => forward(self),
             (Conv2dPass::BackwardInput, _) => forward(&self.reversed()),
             (Conv2dPass::BackwardWeight, None) => self.x_len() + self.y_len(),
             (Conv2dPass::BackwardWeight, Some(tiling)) => winograd::correlate_patches_reads(&tiling),
         };
-        (numbers * size_of::<f32>()) as f64
+        (elements * size_of::<f32>()) as f64
     }
 }
 

@@ -12,11 +12,11 @@ use crate::gemm::{MR, NR, multiply_rows};
 use crate::lanes::LANES;
 use crate::scratch::{shared_len, with_scratch, with_shared_scratch};
 
-/// Most numbers in the transformed input of a run: 10 MiB, a share of the L3 cache that other data and other programs
+/// Most elements in the transformed input of a run: 10 MiB, a share of the L3 cache that other data and other programs
 /// leave.
 const RUN_LEN: usize = 5 << 19;
 
-/// `y = act(scale * (x * weight) + shift)`.
+/// `y = epilogue(x * weight)`.
 pub(super) fn correlate(tiling: &Tiling, x: &[f32], filter: Filter, epilogue: Epilogue, y: &mut [f32]) {
     let g = &tiling.g;
     let (images, image_len) = (run_images(tiling), g.h * g.w * g.c_in);
@@ -52,7 +52,7 @@ struct RunRegion {
     /// Of a block of tiles.
     v_layout: Layout,
     product_layout: Layout,
-    /// Numbers in the transformed input.
+    /// Elements in the transformed input.
     v_len: usize,
 }
 
@@ -66,7 +66,7 @@ impl RunRegion {
     }
 }
 
-/// Numbers in the transformed input of all regions, and in the finished tiles of a panel.
+/// Elements in the transformed input of all regions, and in the finished tiles of a panel.
 fn run_lens(regions: impl Iterator<Item = RunRegion>, stride: usize) -> (usize, usize) {
     regions.fold((0, 0), |(v, finished), run| (v + run.v_len, finished + run.region.finished_len(stride)))
 }

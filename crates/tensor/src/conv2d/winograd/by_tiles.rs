@@ -13,7 +13,7 @@ use crate::gemm::{MR, NR, multiply_rows};
 use crate::lanes::LANES;
 use crate::scratch::with_scratch;
 
-/// `y = act(scale * (x * weight) + shift)`, with blocks of at most `block_tiles` tiles.
+/// `y = epilogue(x * weight)`, with blocks of at most `block_tiles` tiles.
 ///
 /// # Shapes
 /// `filter`: the result of [`transform_filter`](super::filter::transform_filter).
@@ -70,7 +70,7 @@ struct Blocks {
     rows: usize,
     v_layout: Layout,
     product_layout: Layout,
-    /// Numbers in a finished tile and in those of a panel.
+    /// Elements in a finished tile and in those of a panel.
     tile_len: usize,
     finished_len: usize,
 }
@@ -91,7 +91,7 @@ impl Blocks {
         }
     }
 
-    /// Numbers of scratch memory of a task.
+    /// Elements of scratch memory of a task.
     fn scratch_len(&self) -> usize {
         let n_panels = self.region.g.c_out.div_ceil(NR);
         self.v_layout.len + self.product_layout.len + n_panels * self.finished_len
@@ -149,7 +149,7 @@ fn task_images(tiling: &Tiling, block_tiles: usize) -> usize {
     (1..=most).min_by_key(cost).unwrap_or(1)
 }
 
-/// Numbers of the transformed filter that all blocks read.
+/// Elements of the transformed filter that all blocks read.
 pub(super) fn filter_reads(tiling: &Tiling, block_tiles: usize) -> usize {
     let task_images = task_images(tiling, block_tiles);
     let reads = |region: Region| {
@@ -159,7 +159,7 @@ pub(super) fn filter_reads(tiling: &Tiling, block_tiles: usize) -> usize {
     tiling.regions().map(reads).sum()
 }
 
-/// Numbers of scratch memory that a task of [`correlate`] takes.
+/// Elements of scratch memory that a task of [`correlate`] takes.
 pub(super) fn task_scratch(tiling: &Tiling, block_tiles: usize) -> usize {
     let task_images = task_images(tiling, block_tiles);
     let blocks = tiling.regions().map(|region| Blocks::new(region, task_images, block_tiles, 1));

@@ -7,8 +7,8 @@
 //!     for each block of their tiles:                for each row of parts:
 //!       V of the block                                U of the row and the panel
 //!       for each panel:                               product = V U
-//!         product = V U                               tiles = act(scale * At product A + shift)
-//!         tiles = act(scale * At product A + shift)
+//!         product = V U                               tiles = epilogue(At product A)
+//!         tiles = epilogue(At product A)
 //!       y = tiles, their panels side by side      y = tiles, their panels side by side
 //! ```
 //!
@@ -32,11 +32,11 @@ use crate::tasks::TASK_ELEMENTS;
 
 /// Most tiles in one block of `by_tiles`.
 const BLOCK_TILES: usize = 48;
-/// Most numbers in the transformed input of such a block where the L2 cache is small or not known: 768 KiB.
+/// Most elements in the transformed input of such a block where the L2 cache is small or not known: 768 KiB.
 const BLOCK_LEN: usize = 3 << 16;
 /// Fewest tiles in a block for which reading the whole transformed filter pays off.
 const MIN_BLOCK_TILES: usize = 12;
-/// Most numbers in the transformed input of a block of so few: 864 KiB.
+/// Most elements in the transformed input of a block of so few: 864 KiB.
 const MIN_BLOCK_LEN: usize = 27 << 13;
 
 /// The most tiles of a block of `by_tiles`, whose transformed input takes three quarters of the L2 cache; `None` where `by_panels`
@@ -60,12 +60,12 @@ fn prefers_panels(tiling: &Tiling, block_tiles: usize) -> bool {
     reads_less && fills_threads && has_large_shared_cache()
 }
 
-/// Numbers of the transformed input that all panels read.
+/// Elements of the transformed input that all panels read.
 fn panel_reads(tiling: &Tiling) -> usize {
     tiling.n_panels() * tiling.transformed_input_len()
 }
 
-/// `y = act(scale * (x * weight) + shift)` by tiles.
+/// `y = epilogue(x * weight)` by tiles.
 pub(in crate::conv2d) fn correlate(
     tiling: &Tiling,
     x: &[f32],
@@ -99,7 +99,7 @@ pub(in crate::conv2d) fn correlate_scratch(tiling: &Tiling, is_prepared: bool) -
     }
 }
 
-/// Numbers that [`correlate`] reads from beyond the L2 cache.
+/// Elements that [`correlate`] reads from beyond the L2 cache.
 pub(in crate::conv2d) fn correlate_reads(tiling: &Tiling) -> usize {
     tiling.g.x_len()
         + match block_tiles(tiling) {

@@ -5,7 +5,7 @@
 //!   V of all tiles
 //!   for each panel:
 //!     product = V U
-//!     tiles = act(scale * At product A + shift)
+//!     tiles = epilogue(At product A)
 //! y = tiles, their panels side by side
 //! ```
 //!
@@ -59,7 +59,7 @@ fn layouts(region: &Region) -> (Layout, Layout) {
     (v_layout, Layout::by_part(n_parts, n_tiles, NR, NR))
 }
 
-/// Numbers in the finished tiles of a panel; and in `V` and the products of a region.
+/// Elements in the finished tiles of a panel; and in `V` and the products of a region.
 fn lens(tiling: &Tiling, stride: usize) -> (usize, usize) {
     let own_len = |region| {
         let (v, product) = layouts(&region);
@@ -75,7 +75,7 @@ pub(super) fn scratch(tiling: &Tiling) -> Scratch {
     Scratch { caller: tiling.n_panels() * finished_len, task: own_len, shared: 0 }
 }
 
-/// `y = act(scale * (x * weight) + shift)`.
+/// `y = epilogue(x * weight)`.
 ///
 /// # Shapes
 /// `filter`: prepared or gathered.

@@ -12,7 +12,7 @@ use crate::scratch::with_scratch;
 /// Side of the squares in which the reversed filter is transposed.
 const SQUARE: usize = 8;
 
-/// Numbers in the transformed filter.
+/// Elements in the transformed filter.
 pub(in crate::conv2d) fn transformed_len(tiling: &Tiling) -> usize {
     tiling.n_panels() * tiling.n_parts() * tiling.g.c_in * NR
 }
@@ -41,7 +41,7 @@ pub(in crate::conv2d) fn gather_vectors(g: &Conv2dGeometry, filter: Filter, out:
     vectors.for_each(|(vector, taps)| gather_panel::<LANES>(g, filter, vector, taps));
 }
 
-/// Numbers of the filter of one panel.
+/// Elements of the filter of one panel.
 pub(super) fn panel_len(g: &Conv2dGeometry) -> usize {
     g.c_in * TAPS * NR
 }

@@ -57,7 +57,7 @@ pub(in crate::conv2d) trait Tile: Debug + Sync {
     /// `V = Bt d B` of the tiles, written to `v` in the layout `layout`.
     fn input(&self, region: &Region, x: &[f32], tiles: Range<usize>, layout: Layout, v: &mut [f32]);
 
-    /// `y = pool(act(scale * At product A + shift))` of the tiles, for the channels `channels` of one panel; the pool is optional.
+    /// `y = epilogue(At product A)` of the tiles, for the channels `channels` of one panel.
     ///
     /// # Shapes
     /// `product`: parts `part_stride` apart, each `[tile][NR]`; `y`: `[tile][pixel of the finished tile][NR]`.
@@ -106,7 +106,7 @@ where
     Across: TileMatrices<TA, MA>,
 {
     /// Row `row` of the parts of `U = G g Gt`, for the vector of output channels at the start of each tap of `taps`, which are
-    /// `width` numbers apart.
+    /// `width` elements apart.
     #[inline(always)]
     pub(super) fn filter_line((taps, width): (&[f32], usize), row: usize) -> [f32x16; TA] {
         let factors = Down::FILTER[row].map(f32x16::splat);

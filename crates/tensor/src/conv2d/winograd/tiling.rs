@@ -40,7 +40,7 @@ impl Region {
         (m_down / stride, m_across / stride)
     }
 
-    /// Numbers in the finished tiles of one panel.
+    /// Elements in the finished tiles of one panel.
     pub(super) fn finished_len(&self, stride: usize) -> usize {
         let (down, across) = self.finished(stride);
         self.n_tiles() * down * across * NR
@@ -172,12 +172,12 @@ impl Tiling {
         self.regions().map(|region| region.n_tiles()).sum()
     }
 
-    /// Numbers in the transformed input of the batch.
+    /// Elements in the transformed input of the batch.
     pub(super) fn transformed_input_len(&self) -> usize {
         self.regions().map(|region| region.n_tiles() * region.tile.n_parts() * region.g.c_in).sum()
     }
 
-    /// Parts of a tile, added up over the regions: numbers of the transformed filter for a pair of channels.
+    /// Parts of a tile, added up over the regions: elements of the transformed filter for a pair of channels.
     pub(in crate::conv2d) fn n_parts(&self) -> usize {
         self.regions().map(|region| region.tile.n_parts()).sum()
     }

@@ -29,7 +29,7 @@ impl<const R: usize, const C: usize> Transform<R, C> {
     }
 }
 
-/// A transform as a type, so that the compiler knows its numbers where it is applied.
+/// A transform as a type, so that the compiler knows its elements where it is applied.
 pub(super) trait Constant<const R: usize, const C: usize> {
     const TRANSFORM: Transform<R, C>;
 }

@@ -15,6 +15,8 @@
 //! threads a panel is split by input channels, and each split computes its own `Z`. This changes which thread computes a sum,
 //! but not the order of its terms: the geometry determines the groups.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::tiling::{Region, Tiling};
@@ -26,7 +28,7 @@ use crate::scratch::{shared_len, with_scratch, with_shared_scratch};
 
 /// Tiles whose pixels are read into the cache before they are transformed.
 const PREFETCHED_TILES: usize = 16;
-/// About how many numbers are in the `Z` of one panel of a run: 1 MiB. Each run adds to all sums, so that shorter ones are
+/// About how many elements are in the `Z` of one panel of a run: 1 MiB. Each run adds to all sums, so that shorter ones are
 /// slower; of longer ones, `Z` would not stay in the L2 cache.
 const RUN_LEN: usize = 1 << 18;
 
@@ -35,7 +37,7 @@ const MAX_GROUPS: usize = 8;
 /// Fewest parts of all tiles of a group: those of 256 tiles of 8x8. A layer of fewer tiles has one group, for the sums of each
 /// group are transformed.
 const MIN_GROUP_PARTS: usize = 1 << 14;
-/// Most numbers in the sums of all groups: 32 MiB.
+/// Most elements in the sums of all groups: 32 MiB.
 const MAX_SUMS_LEN: usize = 1 << 23;
 
 /// The scratch memory of [`correlate_patches`].
@@ -47,7 +49,7 @@ pub(in crate::conv2d) fn correlate_patches_scratch(tiling: &Tiling) -> Scratch {
     Scratch { caller: groups.n * groups.grads_len(), task: own_v + task, shared: shared_v }
 }
 
-/// Numbers that [`correlate_patches`] reads from beyond the L2 cache.
+/// Elements that [`correlate_patches`] reads from beyond the L2 cache.
 pub(in crate::conv2d) fn correlate_patches_reads(tiling: &Tiling) -> usize {
     tiling.g.x_len() + tiling.g.y_len() + tiling.n_panels() * tiling.transformed_input_len()
 }
@@ -63,7 +65,7 @@ struct Runs {
     block_tiles: usize,
     /// Of a block.
     v_layout: Layout,
-    /// Numbers in `V` of a run.
+    /// Elements in `V` of a run.
     v_len: usize,
     /// For `LANES` input channels and one panel: the sums from which the gradient is computed.
     sums_len: usize,
@@ -91,13 +93,13 @@ impl Runs {
         Layout::by_part(self.region.tile.n_parts(), tiles, NR, NR)
     }
 
-    /// Numbers that each run adds to; the sums of a single run need not be kept.
+    /// Elements that each run adds to; the sums of a single run need not be kept.
     fn kept_len(&self) -> usize {
         if self.tiles < self.region.n_tiles() { self.sums_len } else { 0 }
     }
 }
 
-/// Numbers in the gradient for `LANES` input channels and one panel.
+/// Elements in the gradient for `LANES` input channels and one panel.
 const GRAD_LEN: usize = LANES * TAPS * NR;
 
 /// How the images are divided.
@@ -106,9 +108,9 @@ struct Groups {
     n: usize,
     /// Of the images of one group; the last may have fewer.
     tiling: Tiling,
-    /// Numbers in `V` of a run.
+    /// Elements in `V` of a run.
     v_len: usize,
-    /// For `LANES` input channels and one panel: numbers in the gradient and, after it, the sums that are kept from run to run.
+    /// For `LANES` input channels and one panel: elements of the gradient and, after it, the sums that are kept from run to run.
     block_len: usize,
 }
 
@@ -137,7 +139,7 @@ impl Groups {
         rayon::current_num_threads().div_ceil(self.n)
     }
 
-    /// Numbers in the gradients and kept sums of a group: blocks of `LANES` input channels, for each panel.
+    /// Elements in the gradients and kept sums of a group: blocks of `LANES` input channels, for each panel.
     fn grads_len(&self) -> usize {
         self.tiling.g.c_in / LANES * self.tiling.n_panels() * self.block_len
     }
@@ -161,7 +163,7 @@ pub(in crate::conv2d) fn correlate_patches(
                 add_region(&groups, &runs, (x, grad_y), grads, i > 0);
             }
         });
-        join_panels(&groups, grads, grad_weight);
+        sum_groups(&groups, grads, grad_weight);
     });
 }
 
@@ -174,66 +176,75 @@ fn add_region(
     grads: &mut [f32],
     accumulate: bool,
 ) {
-    let Runs { region, block_tiles, v_layout, v_len, sums_len, .. } = *runs;
-    let Conv2dGeometry { c_in, c_out, .. } = region.g;
-    let (n_tiles, n_panels, n_blocks) = (region.n_tiles(), groups.tiling.n_panels(), c_in / LANES);
-    let n_splits = (2 * groups.n_threads()).div_ceil(n_panels).clamp(1, n_blocks);
-    let split_blocks = n_blocks.div_ceil(n_splits);
+    let n_tiles = runs.region.n_tiles();
     for start in (0..n_tiles).step_by(runs.tiles) {
         let run = start..(start + runs.tiles).min(n_tiles);
-        with_v(groups.n > 1, v_len, |v| {
-            v.par_chunks_exact_mut(v_layout.len).enumerate().for_each(|(i, v)| {
-                let first = run.start + i * block_tiles;
-                let end = (first + block_tiles).min(run.end);
-                for start in (first..end).step_by(PREFETCHED_TILES) {
-                    let tiles = start..(start + PREFETCHED_TILES).min(end);
-                    region.prefetch(x, c_in, tiles.clone());
-                    region.prefetch(grad_y, c_out, tiles.clone());
-                    region.tile.input(&region, x, tiles, v_layout, &mut v[v_layout.at(start - first, 0)..]);
-                }
-            });
-            let v = &*v;
-            let panels = grads.par_chunks_exact_mut(n_blocks * groups.block_len).enumerate();
-            let splits = panels.flat_map(|(panel, grads)| {
-                let splits = grads.par_chunks_mut(split_blocks * groups.block_len).enumerate();
-                splits.map(move |(split, grads)| (panel, split * split_blocks, grads))
-            });
-            splits.for_each(|(panel, first_block, grads)| {
-                let z_layout = runs.z_layout(run.len());
-                with_scratch(z_layout.len + sums_len, |scratch| {
-                    let (z, own_sums) = scratch.split_at_mut(z_layout.len);
-                    let channels = groups.tiling.panel_channels(panel);
-                    region.tile.output_grad(&region, grad_y, channels, run.clone(), z_layout, z);
-                    for (block, grads) in grads.chunks_exact_mut(groups.block_len).enumerate() {
-                        let (grad, kept) = grads.split_at_mut(GRAD_LEN);
-                        let sums = if runs.kept_len() == 0 { &mut *own_sums } else { &mut kept[..sums_len] };
-                        let c = (first_block + block) * LANES;
-                        for (part, sums) in sums.chunks_exact_mut(SUMS_PART).enumerate() {
-                            let v = &v[part * v_layout.part_stride + v_layout.at(0, c)..v_len];
-                            let z = &z[part * z_layout.part_stride..][..run.len() * NR];
-                            let (v, z) = ((v, v_layout.len), (z, block_tiles));
-                            sum_products(v, z, &mut sums[..LANES * NR], start > 0);
-                        }
-                        if run.end == n_tiles {
-                            region.tile.filter_grad(sums, grad, accumulate);
-                        }
-                    }
-                });
-            });
-        });
+        let add = |v: &mut [f32]| add_run(groups, runs, (x, grad_y), run, grads, accumulate, v);
+        // Where there is one group, all threads write and read its `V`.
+        if groups.n > 1 { with_scratch(runs.v_len, add) } else { with_shared_scratch(runs.v_len, add) }
     }
 }
 
-/// Memory for `V`, which all threads write and read where there is one group.
-fn with_v(has_groups: bool, len: usize, work: impl FnOnce(&mut [f32])) {
-    if has_groups { with_scratch(len, work) } else { with_shared_scratch(len, work) }
+/// [`add_region`] for the tiles `run`; the gradient is complete after the last run. `v` is memory for their `V`.
+fn add_run(
+    groups: &Groups,
+    runs: &Runs,
+    (x, grad_y): (&[f32], &[f32]),
+    run: Range<usize>,
+    grads: &mut [f32],
+    accumulate: bool,
+    v: &mut [f32],
+) {
+    let Runs { region, block_tiles, v_layout, v_len, sums_len, .. } = *runs;
+    let Conv2dGeometry { c_in, c_out, .. } = region.g;
+    let (n_panels, n_blocks) = (groups.tiling.n_panels(), c_in / LANES);
+    let n_splits = (2 * groups.n_threads()).div_ceil(n_panels).clamp(1, n_blocks);
+    let split_blocks = n_blocks.div_ceil(n_splits);
+    v.par_chunks_exact_mut(v_layout.len).enumerate().for_each(|(i, v)| {
+        let first = run.start + i * block_tiles;
+        let end = (first + block_tiles).min(run.end);
+        for start in (first..end).step_by(PREFETCHED_TILES) {
+            let tiles = start..(start + PREFETCHED_TILES).min(end);
+            region.prefetch(x, c_in, tiles.clone());
+            region.prefetch(grad_y, c_out, tiles.clone());
+            region.tile.input(&region, x, tiles, v_layout, &mut v[v_layout.at(start - first, 0)..]);
+        }
+    });
+    let v = &*v;
+    let panels = grads.par_chunks_exact_mut(n_blocks * groups.block_len).enumerate();
+    let splits = panels.flat_map(|(panel, grads)| {
+        let splits = grads.par_chunks_mut(split_blocks * groups.block_len).enumerate();
+        splits.map(move |(split, grads)| (panel, split * split_blocks, grads))
+    });
+    splits.for_each(|(panel, first_block, grads)| {
+        let z_layout = runs.z_layout(run.len());
+        with_scratch(z_layout.len + sums_len, |scratch| {
+            let (z, own_sums) = scratch.split_at_mut(z_layout.len);
+            let channels = groups.tiling.panel_channels(panel);
+            region.tile.output_grad(&region, grad_y, channels, run.clone(), z_layout, z);
+            for (block, grads) in grads.chunks_exact_mut(groups.block_len).enumerate() {
+                let (grad, kept) = grads.split_at_mut(GRAD_LEN);
+                let sums = if runs.kept_len() == 0 { &mut *own_sums } else { &mut kept[..sums_len] };
+                let c = (first_block + block) * LANES;
+                for (part, sums) in sums.chunks_exact_mut(SUMS_PART).enumerate() {
+                    let v = &v[part * v_layout.part_stride + v_layout.at(0, c)..v_len];
+                    let z = &z[part * z_layout.part_stride..][..run.len() * NR];
+                    let (v, z) = ((v, v_layout.len), (z, block_tiles));
+                    sum_products(v, z, &mut sums[..LANES * NR], run.start > 0);
+                }
+                if run.end == region.n_tiles() {
+                    region.tile.filter_grad(sums, grad, accumulate);
+                }
+            }
+        });
+    });
 }
 
 /// Distance between the parts of the sums of `LANES` input channels and one panel; each part is `[LANES][NR]`.
 pub(super) const SUMS_PART: usize = LANES * NR + SET_PADDING;
 
 /// `sums = V^T Z` for `LANES` channels and one panel, or with `accumulate` `sums += V^T Z`. Blocks of `v`, each of `block_tiles`
-/// tiles, are `v_block` numbers apart.
+/// tiles, are `v_block` elements apart.
 #[inline(never)]
 fn sum_products(
     (v, v_block): (&[f32], usize),
@@ -247,7 +258,7 @@ fn sum_products(
 
 /// Adds up the gradients of the groups, each `[panel][c_in / LANES][LANES][tap][NR]`, whose second axis has stride `block_len`,
 /// to `[c_in][tap][c_out]`.
-fn join_panels(groups: &Groups, grads: &[f32], grad_weight: &mut [f32]) {
+fn sum_groups(groups: &Groups, grads: &[f32], grad_weight: &mut [f32]) {
     let Conv2dGeometry { c_in, c_out, .. } = groups.tiling.g;
     let panel_len = c_in / LANES * groups.block_len;
     grad_weight.par_chunks_exact_mut(TAPS * c_out).enumerate().for_each(|(c, taps)| {
