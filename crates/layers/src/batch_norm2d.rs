@@ -26,12 +26,10 @@ pub(crate) struct BatchNorm2d {
 }
 
 /// The operations after the normalisation, in the same pass over memory.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum FusedOps<'a> {
-    /// `relu(.)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FusedOps {
+    /// `relu(.)`, or `relu(.) + skip`.
     Relu,
-    /// `relu(.) + skip`.
-    ReluAdd(&'a Array4<f32>),
     /// The 2x2 max pool of `relu(.)`.
     ReluMaxPool,
 }
@@ -55,18 +53,26 @@ impl BatchNorm2d {
     }
 
     /// Normalises with the statistics of the batch, and updates the running statistics with `momentum`.
-    pub(crate) fn forward(&mut self, x: &Array4<f32>, fused: FusedOps, momentum: f32, y: &mut Array4<f32>) {
+    /// `skip` is for [`FusedOps::Relu`].
+    pub(crate) fn forward(
+        &mut self,
+        x: &Array4<f32>,
+        fused: FusedOps,
+        skip: Option<&Array4<f32>>,
+        momentum: f32,
+        y: &mut Array4<f32>,
+    ) {
         let (mean, var) = (&mut self.running_mean.value[..], &mut self.running_var.value[..]);
         let mut running = Running { mean, var, momentum };
         batch_norm_statistics(slice(x), &mut running, &mut self.statistics);
         let affine = Affine { gamma: &self.gamma.value, beta: &self.beta.value };
         let (x_slice, y) = (slice(x), slice_mut(y));
         match fused {
-            FusedOps::Relu => batch_norm_relu_forward(x_slice, &self.statistics, affine, None, y),
-            FusedOps::ReluAdd(skip) => {
-                batch_norm_relu_forward(x_slice, &self.statistics, affine, Some(slice(skip)), y);
+            FusedOps::Relu => {
+                batch_norm_relu_forward(x_slice, &self.statistics, affine, skip.map(slice), y);
             }
             FusedOps::ReluMaxPool => {
+                assert!(skip.is_none(), "a block with a pool cannot add a skip connection");
                 batch_norm_max_pool_forward(&pool_geometry(x), x_slice, &self.statistics, affine, y);
             }
         }
@@ -74,14 +80,15 @@ impl BatchNorm2d {
 
     /// Replaces `x` by its gradient, for the same operations as in the last forward pass. (A `skip` that was added has the
     /// gradient of `y`.)
-    pub(crate) fn backward(&mut self, x: &mut Array4<f32>, is_pooled: bool, grad_y: &[f32]) {
+    pub(crate) fn backward(&mut self, x: &mut Array4<f32>, fused: FusedOps, grad_y: &[f32]) {
         let affine = Affine { gamma: &self.gamma.value, beta: &self.beta.value };
         let grads = AffineGrad { gamma: &mut self.gamma.grad, beta: &mut self.beta.grad };
-        if is_pooled {
-            let geometry = pool_geometry(x);
-            batch_norm_max_pool_backward(&geometry, slice_mut(x), &self.statistics, affine, grad_y, grads);
-        } else {
-            batch_norm_relu_backward(slice_mut(x), &self.statistics, affine, grad_y, grads);
+        match fused {
+            FusedOps::Relu => batch_norm_relu_backward(slice_mut(x), &self.statistics, affine, grad_y, grads),
+            FusedOps::ReluMaxPool => {
+                let (geometry, x) = (pool_geometry(x), slice_mut(x));
+                batch_norm_max_pool_backward(&geometry, x, &self.statistics, affine, grad_y, grads);
+            }
         }
     }
 

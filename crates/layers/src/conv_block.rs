@@ -20,7 +20,8 @@ use crate::{Initializer, Layer, Pass, Workspace};
 pub struct ConvBlock {
     conv: Conv2d,
     norm: BatchNorm2d,
-    is_pooled: bool,
+    /// What follows the batch norm.
+    fused: FusedOps,
     /// The output of the convolution; after backward, its gradient.
     conv_y: Array4<f32>,
 }
@@ -32,7 +33,7 @@ impl ConvBlock {
         Self {
             conv: Conv2d::new(init, &format!("{name}.0"), c_in, c_out),
             norm: BatchNorm2d::new(&format!("{name}.1"), c_out),
-            is_pooled: false,
+            fused: FusedOps::Relu,
             conv_y: Array4::default((0, 0, 0, 0)),
         }
     }
@@ -40,7 +41,7 @@ impl ConvBlock {
     /// Adds a 2x2 max pool at the end, which halves height and width.
     #[must_use]
     pub fn with_pool(self) -> Self {
-        Self { is_pooled: true, ..self }
+        Self { fused: FusedOps::ReluMaxPool, ..self }
     }
 
     /// Sets the algorithms to choose from for the convolution.
@@ -58,20 +59,14 @@ impl ConvBlock {
         y: &mut Array4<f32>,
         pass: Pass,
     ) {
-        assert!(skip.is_none() || !self.is_pooled, "a block with a pool cannot add a skip connection");
         let (n, h, w, _) = x.dim();
-        let fused = match skip {
-            _ if self.is_pooled => FusedOps::ReluMaxPool,
-            Some(skip) => FusedOps::ReluAdd(skip),
-            None => FusedOps::Relu,
-        };
         let momentum = match pass {
             Pass::Train { .. } => MOMENTUM,
             Pass::Measure { batch } => 1.0 / (batch + 1) as f32,
         };
         reshape(&mut self.conv_y, [n, h, w, self.conv.c_out()]);
         self.conv.forward(x, &mut self.conv_y);
-        self.norm.forward(&self.conv_y, fused, momentum, y);
+        self.norm.forward(&self.conv_y, self.fused, skip, momentum, y);
     }
 
     /// As [`Layer::infer`], and adds `skip` to the result; for a block without pool.
@@ -86,7 +81,8 @@ impl ConvBlock {
         per_channel.resize(2 * self.conv.c_out(), 0.0);
         let ScaleAndShift { scale, shift } =
             self.norm.running_scale_and_shift(self.conv.bias(), &mut per_channel);
-        self.conv.infer(x, AfterConv2d { scale, shift, is_pooled: self.is_pooled }, y);
+        let is_pooled = self.fused == FusedOps::ReluMaxPool;
+        self.conv.infer(x, AfterConv2d { scale, shift, is_pooled }, y);
         if let Some(skip) = skip {
             add_assign(slice_mut(y), slice(skip));
         }
@@ -96,7 +92,10 @@ impl ConvBlock {
 
 impl Layer for ConvBlock {
     fn out_shape(&self, [n, h, w, _]: [usize; 4]) -> [usize; 4] {
-        let shrink = if self.is_pooled { 2 } else { 1 };
+        let shrink = match self.fused {
+            FusedOps::Relu => 1,
+            FusedOps::ReluMaxPool => 2,
+        };
         [n, h / shrink, w / shrink, self.conv.c_out()]
     }
 
@@ -105,7 +104,7 @@ impl Layer for ConvBlock {
     }
 
     fn backward(&mut self, x: &Array4<f32>, grad_y: &Array4<f32>, grad_x: Option<&mut Array4<f32>>) {
-        self.norm.backward(&mut self.conv_y, self.is_pooled, slice(grad_y));
+        self.norm.backward(&mut self.conv_y, self.fused, slice(grad_y));
         self.conv.backward(x, slice(&self.conv_y), grad_x);
     }
 
