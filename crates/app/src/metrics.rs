@@ -2,13 +2,14 @@
 //!
 //! `confusion` is the confusion matrix, `predictions` has the metrics that need probabilities, `weighted_confusion` those of the
 //! matrix, `calibration_error` that of the calibration; `interval` has the intervals of shares, `roc_auc` those of areas,
-//! `bootstrap` those of the other metrics.
+//! `bootstrap` those of the other metrics, all by `groups` of images.
 
 pub(crate) mod argmax;
 mod bootstrap;
 mod calibration;
 mod calibration_error;
 mod confusion;
+mod groups;
 mod interval;
 mod majority_baseline;
 mod mean;
@@ -27,8 +28,9 @@ pub(crate) use bootstrap::{bootstrap, gain_interval};
 pub(crate) use calibration::CalibrationMetrics;
 use calibration::calibration_intervals;
 pub use confusion::Confusion;
-use interval::wilson;
-pub(crate) use interval::{Interval, share_interval};
+pub(crate) use groups::Groups;
+pub(crate) use interval::Interval;
+use interval::share_interval;
 pub(crate) use majority_baseline::MajorityBaseline;
 pub use predictions::{MetricValues, Predictions};
 pub(crate) use predictions::{Scorer, log_loss};
@@ -98,40 +100,33 @@ impl SubsetMetrics {
     pub fn new(class_names: Vec<String>, predictions: &Predictions, groups: Option<&[u32]>) -> Self {
         let mut confusion = Confusion::new(predictions.n_classes());
         predictions.pairs().for_each(|(truth, predicted)| confusion.add(truth, predicted));
-        let scorer = Scorer::new(predictions);
+        let (scorer, groups) = (Scorer::new(predictions), Groups::new(predictions.len(), groups));
         let values = scorer.values();
-        let (macro_roc_auc_interval, roc_auc_intervals) = scorer.area_intervals(groups);
-        let of_class = |class: usize| match groups {
-            Some(groups) => [
-                by_groups(predictions, groups, |truth, predicted| {
+        let (macro_roc_auc_interval, roc_auc_intervals) = scorer.area_intervals(&groups);
+        let of_class = |class: usize| {
+            [
+                hit_interval(predictions, &groups, |truth, predicted| {
                     (truth == class).then_some(predicted == class)
                 }),
-                by_groups(predictions, groups, |truth, predicted| {
+                hit_interval(predictions, &groups, |truth, predicted| {
                     (predicted == class).then_some(truth == class)
                 }),
-                by_groups(predictions, groups, |truth, predicted| {
+                hit_interval(predictions, &groups, |truth, predicted| {
                     (truth != class).then_some(predicted != class)
                 }),
-            ],
-            None => [
-                wilson(confusion.count(class, class), confusion.n_of(class)),
-                wilson(confusion.count(class, class), confusion.n_predicted(class)),
-                wilson(confusion.true_negatives(class), confusion.n() - confusion.n_of(class)),
-            ],
-        };
-        let accuracy_interval = match groups {
-            Some(groups) => by_groups(predictions, groups, |truth, predicted| Some(truth == predicted)),
-            None => wilson(confusion.n_right(), confusion.n()),
+            ]
         };
         let share_intervals: Vec<_> = (0..class_names.len()).into_par_iter().map(of_class).collect();
         Self {
-            accuracy_interval,
-            matrix_intervals: scorer.matrix_intervals(groups, &share_intervals),
+            accuracy_interval: hit_interval(predictions, &groups, |truth, predicted| {
+                Some(truth == predicted)
+            }),
+            matrix_intervals: scorer.matrix_intervals(&groups, &share_intervals),
             share_intervals,
             class_names,
             macro_roc_auc_interval,
             roc_auc_intervals,
-            calibration_intervals: calibration_intervals(&scorer, groups),
+            calibration_intervals: calibration_intervals(&scorer, &groups),
             confusion,
             values,
         }
@@ -176,16 +171,15 @@ impl SubsetMetrics {
     }
 }
 
-/// Interval, by groups of images, of the share of hits among the images for which `is_hit` is defined.
-fn by_groups(
+/// Interval of the share of hits among the images for which `is_hit` of the true and the predicted class is defined.
+fn hit_interval(
     predictions: &Predictions,
-    groups: &[u32],
+    groups: &Groups,
     is_hit: impl Fn(usize, usize) -> Option<bool>,
 ) -> Option<Interval> {
-    let pairs = predictions.pairs().zip(groups);
-    let (hits, of_hits): (Vec<bool>, Vec<u32>) =
-        pairs.filter_map(|((truth, predicted), group)| Some((is_hit(truth, predicted)?, group))).unzip();
-    share_interval(&hits, Some(&of_hits))
+    let pairs = predictions.pairs().enumerate();
+    let hits = pairs.filter_map(|(image, (truth, predicted))| Some((image, is_hit(truth, predicted)?)));
+    share_interval(hits, groups)
 }
 
 impl Serialize for SubsetMetrics {
@@ -226,6 +220,7 @@ impl Serialize for OfClass<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::interval::wilson;
     use super::*;
 
     #[test]

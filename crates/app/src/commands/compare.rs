@@ -3,13 +3,12 @@
 //! Both runs predicted the same images, so the difference is computed image by image. Such a paired test finds much
 //! smaller differences than two separate intervals, both of which contain how hard the images are.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
 
 use crate::error::AppError;
-use crate::metrics::{Interval, bootstrap, gain_interval};
+use crate::metrics::{Groups, Interval, bootstrap, gain_interval};
 use crate::run_dir::predictions_file;
 use crate::terminal::figures::{or_dash, percent};
 use crate::terminal::screen::{Screen, counted, table};
@@ -157,8 +156,8 @@ impl Comparisons {
 
 impl Comparison {
     fn of(paired: &PairedImages) -> Self {
-        let PairedImages { pairs, groups, is_same_by_digest, .. } = paired;
-        let ids = groups.ids();
+        let PairedImages { pairs, groups: image_groups, is_same_by_digest, .. } = paired;
+        let groups = Groups::new(pairs.len(), image_groups.ids());
         let n = pairs.len() as f64;
         let accuracy = [0, 1].map(|run| pairs.iter().filter(|pair| pair.correct[run]).count() as f64 / n);
         let log_loss = [0, 1].map(|run| pairs.iter().map(|pair| pair.loss[run]).sum::<f64>() / n);
@@ -167,25 +166,21 @@ impl Comparison {
         };
         let gain = |pair: &Pair| i64::from(pair.correct[1]) - i64::from(pair.correct[0]);
         let gains: Vec<i64> = pairs.iter().map(gain).collect();
-        let losses = bootstrap(pairs.len(), ids, |times| {
+        let losses = bootstrap(&groups, |times| {
             let difference = |pair: &Pair| pair.loss[1] - pair.loss[0];
             let sum: f64 = pairs.iter().zip(times).map(|(pair, times)| times * difference(pair)).sum();
             vec![Some(sum / times.iter().sum::<f64>())]
         });
-        let mut gain_by_group: BTreeMap<usize, i64> = BTreeMap::new();
-        for (image, gain) in gains.iter().enumerate() {
-            let group = ids.map_or(image, |ids| ids[image] as usize);
-            *gain_by_group.entry(group).or_default() += gain;
-        }
-        let p_value = permutation_p(gain_by_group.values().copied());
+        let group_gains = groups.sums(gains.iter().map(|&gain| gain as f64).enumerate());
+        let p_value = permutation_p(group_gains.iter().map(|[_, gain]| *gain as i64));
         Self {
             n: pairs.len(),
-            n_patients: groups.has_patients().then_some(groups.n()),
-            n_groups: ids.is_some().then_some(groups.n()),
+            n_patients: image_groups.has_patients().then_some(groups.n()),
+            n_groups: groups.are_given().then_some(groups.n()),
             is_same_by_digest: *is_same_by_digest,
             accuracy,
             accuracy_difference: accuracy[1] - accuracy[0],
-            accuracy_difference_interval: gain_interval(&gains, ids),
+            accuracy_difference_interval: gain_interval(&gains, &groups),
             log_loss,
             log_loss_difference: log_loss[1] - log_loss[0],
             log_loss_difference_interval: losses[0].percentile(),

@@ -12,6 +12,7 @@
 use rayon::prelude::*;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
+use super::groups::Groups;
 use super::interval::{Interval, NO_WIDTH, normal_cdf, student_quantile};
 use super::quantile::quantile;
 
@@ -22,35 +23,15 @@ const MIN_GROUPS: usize = 5;
 /// Samples that a bootstrap draws.
 pub(super) const RESAMPLES: usize = 1000;
 
-/// The images of a bootstrap by the groups that it draws: with groups, such as those of a patient, whole groups are drawn,
-/// for images of one patient are less informative than as many images of many.
-struct Groups {
-    /// Of each image, numbered from 0 without gaps.
-    of_image: Vec<usize>,
-    n: usize,
-}
-
-impl Groups {
-    /// `n` images, each a group of its own without `groups`.
-    fn new(n: usize, groups: Option<&[u32]>) -> Self {
-        let Some(groups) = groups else { return Self { of_image: (0..n).collect(), n } };
-        let mut numbers = groups.to_vec();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let number = |group: &u32| numbers.partition_point(|number| number < group);
-        Self { of_image: groups.iter().map(number).collect(), n: numbers.len() }
+/// How often each of `n_groups` groups is drawn in a sample. The draws have a key of their own, so the intervals of the same
+/// predictions are always the same.
+fn draw(n_groups: usize, sample: usize) -> Vec<f64> {
+    let mut rng = CounterRng::new(0, Purpose::Bootstrap, sample as u64, 0);
+    let mut times = vec![0.0; n_groups];
+    for _ in 0..n_groups {
+        times[rng.below(n_groups as u32) as usize] += 1.0;
     }
-
-    /// How often each group is drawn in a sample. The draws have a key of their own, so the intervals of the same
-    /// predictions are always the same.
-    fn draw(&self, sample: usize) -> Vec<f64> {
-        let mut rng = CounterRng::new(0, Purpose::Bootstrap, sample as u64, 0);
-        let mut times = vec![0.0; self.n];
-        for _ in 0..self.n {
-            times[rng.below(self.n as u32) as usize] += 1.0;
-        }
-        times
-    }
+    times
 }
 
 /// The values of one metric in the samples of a bootstrap.
@@ -61,25 +42,17 @@ pub(crate) struct Samples {
     n_groups: usize,
 }
 
-/// Draws images, or whole groups, with replacement, and computes several metrics of each sample with `values`, from how
-/// often each of the `n` images counts.
+/// Draws whole groups of images with replacement, for images of one patient are less informative than as many images of many
+/// patients, and computes several metrics of each sample with `values`, from how often each image counts.
 #[must_use]
-pub(crate) fn bootstrap(
-    n: usize,
-    groups: Option<&[u32]>,
-    values: impl Fn(&[f64]) -> Vec<Option<f64>> + Sync,
-) -> Vec<Samples> {
-    let groups = Groups::new(n, groups);
-    let sample = |index: usize| {
-        let times = groups.draw(index);
-        values(&groups.of_image.iter().map(|&group| times[group]).collect::<Vec<_>>())
-    };
+pub(crate) fn bootstrap(groups: &Groups, values: impl Fn(&[f64]) -> Vec<Option<f64>> + Sync) -> Vec<Samples> {
+    let sample = |index: usize| values(&groups.per_image(&draw(groups.n(), index)));
     let samples: Vec<Vec<Option<f64>>> = (0..RESAMPLES).into_par_iter().map(sample).collect();
     let n_metrics = samples.first().map_or(0, Vec::len);
     let of_metric = |metric: usize| {
         let mut values: Vec<f64> = samples.iter().filter_map(|sample| sample[metric]).collect();
         values.sort_unstable_by(f64::total_cmp);
-        Samples { values, n_groups: groups.n }
+        Samples { values, n_groups: groups.n() }
     };
     (0..n_metrics).map(of_metric).collect()
 }
@@ -112,18 +85,12 @@ impl Samples {
 /// the mean size of the others, and the mean gain, without its sign, of those that have one; of all their images if no group
 /// has one.
 #[must_use]
-pub(crate) fn gain_interval(gains: &[i64], groups: Option<&[u32]>) -> Option<Interval> {
-    let groups = Groups::new(gains.len(), groups);
-    if groups.n < MIN_GROUPS {
+pub(crate) fn gain_interval(gains: &[i64], groups: &Groups) -> Option<Interval> {
+    if groups.n() < MIN_GROUPS {
         return None;
     }
-    // Of each group, its images and the sum of their gains.
-    let mut sums: Vec<[f64; 2]> = vec![[0.0; 2]; groups.n];
-    for (&gain, &group) in gains.iter().zip(&groups.of_image) {
-        sums[group][0] += 1.0;
-        sums[group][1] += gain as f64;
-    }
-    let n_images = gains.len() as f64 / groups.n as f64;
+    let mut sums = groups.sums(gains.iter().map(|&gain| gain as f64).enumerate());
+    let n_images = gains.len() as f64 / groups.n() as f64;
     let steps: Vec<f64> = sums.iter().map(|[_, gain]| gain.abs()).filter(|&step| step > 0.0).collect();
     let step = if steps.is_empty() { n_images } else { steps.iter().sum::<f64>() / steps.len() as f64 };
     // No group gains more than its images.
@@ -131,7 +98,8 @@ pub(crate) fn gain_interval(gains: &[i64], groups: Option<&[u32]>) -> Option<Int
     // In an order that makes the interval of the opposite gains the opposite one.
     let sign = sums.iter().map(|[_, gain]| *gain).find(|&gain| gain != 0.0).unwrap_or(1.0).signum();
     sums.extend([[n_images, sign * step], [n_images, -sign * step]]);
-    let samples = bootstrap(sums.len(), None, |times| vec![Some(mean_and_error(&sums, times).0)]);
+    let samples =
+        bootstrap(&Groups::new(sums.len(), None), |times| vec![Some(mean_and_error(&sums, times).0)]);
     samples[0].percentile()
 }
 
@@ -142,22 +110,16 @@ pub(crate) fn gain_interval(gains: &[i64], groups: Option<&[u32]>) -> Option<Int
 /// of a group: few images, of which one or two have nearly the whole sum, do not bound the mean, and the resamples without these
 /// have no error worth the name.
 #[must_use]
-pub(crate) fn mean_interval(values: &[f64], groups: Option<&[u32]>) -> Option<Interval> {
-    let groups = Groups::new(values.len(), groups);
-    // Of each group, its images and their sum.
-    let mut sums = vec![[0.0; 2]; groups.n];
-    for (&value, &group) in values.iter().zip(&groups.of_image) {
-        sums[group][0] += 1.0;
-        sums[group][1] += value;
-    }
-    let (mean, error) = mean_and_error(&sums, &vec![1.0; groups.n]);
+pub(crate) fn mean_interval(values: &[f64], groups: &Groups) -> Option<Interval> {
+    let sums = groups.sums(values.iter().copied().enumerate());
+    let (mean, error) = mean_and_error(&sums, &vec![1.0; groups.n()]);
     let student = |sample: usize| {
-        let (sample_mean, sample_error) = mean_and_error(&sums, &groups.draw(sample));
+        let (sample_mean, sample_error) = mean_and_error(&sums, &draw(groups.n(), sample));
         (sample_error > NO_WIDTH).then(|| (sample_mean - mean) / sample_error)
     };
     let mut students: Vec<f64> = (0..RESAMPLES).into_par_iter().filter_map(student).collect();
     students.sort_unstable_by(f64::total_cmp);
-    let is_informative = groups.n >= MIN_GROUPS && error > NO_WIDTH && students.len() >= RESAMPLES / 2;
+    let is_informative = groups.n() >= MIN_GROUPS && error > NO_WIDTH && students.len() >= RESAMPLES / 2;
     let largest = sums.iter().map(|[n, sum]| sum / n).fold(0.0, f64::max);
     let interval = is_informative.then(|| {
         let end = |share: f64| mean - error * quantile(&students, share);
@@ -189,7 +151,7 @@ mod tests {
     #[test]
     fn the_bootstrap_of_a_mean_is_that_of_the_normal_distribution() {
         let values: Vec<f64> = (0..400).map(|i| f64::from(i % 20)).collect();
-        let [low, high] = bootstrap(400, None, mean(&values))[0].percentile().expect("a mean");
+        let [low, high] = bootstrap(&Groups::new(400, None), mean(&values))[0].percentile().expect("a mean");
         let (centre, error) = (9.5, 1.96 * (33.25f64 / 400.0).sqrt());
         assert!((low - (centre - error)).abs() < 0.1 * error, "{low}");
         assert!((high - (centre + error)).abs() < 0.1 * error, "{high}");
@@ -201,8 +163,10 @@ mod tests {
         let values: Vec<f64> = (0..400).map(|i| f64::from(i / 4 % 20)).collect();
         let groups: Vec<u32> = (0..400).map(|i| i / 4).collect();
         let width = |[low, high]: Interval| high - low;
-        let alone = width(bootstrap(400, None, mean(&values))[0].percentile().expect("a mean"));
-        let grouped = width(bootstrap(400, Some(&groups), mean(&values))[0].percentile().expect("a mean"));
+        let width_with = |ids: Option<&[u32]>| {
+            width(bootstrap(&Groups::new(400, ids), mean(&values))[0].percentile().expect("a mean"))
+        };
+        let (alone, grouped) = (width_with(None), width_with(Some(&groups)));
         assert!((grouped / alone - 2.0).abs() < 0.3, "{grouped} against {alone}");
     }
 
@@ -211,20 +175,22 @@ mod tests {
         let values: Vec<f64> = (0..60).map(|i| f64::from(i / 10)).collect();
         let groups: Vec<u32> = (0..60).map(|i| i / 10).collect();
         let gaps: Vec<u32> = groups.iter().map(|group| 10 * group).collect();
-        assert_eq!(bootstrap(60, Some(&gaps), mean(&values)), bootstrap(60, Some(&groups), mean(&values)));
+        let samples = |ids: &[u32]| bootstrap(&Groups::new(60, Some(ids)), mean(&values));
+        assert_eq!(samples(&gaps), samples(&groups));
     }
 
     #[test]
     fn a_figure_that_is_mostly_undefined_has_no_interval() {
-        assert_eq!(bootstrap(3, None, |_| vec![None])[0].percentile(), None);
+        assert_eq!(bootstrap(&Groups::new(3, None), |_| vec![None])[0].percentile(), None);
     }
 
     #[test]
     fn samples_that_agree_have_no_interval() {
         let (same, differ) = ([0.1; 60], std::array::from_fn::<f64, 60, _>(|i| i as f64));
-        let interval = |n: usize, groups: Option<&[u32]>, values: &[f64]| {
-            let samples = bootstrap(n, groups, mean(values)).remove(0);
-            assert_eq!(samples.percentile().is_some(), mean_interval(values, groups).is_some());
+        let interval = |n: usize, ids: Option<&[u32]>, values: &[f64]| {
+            let groups = Groups::new(n, ids);
+            let samples = bootstrap(&groups, mean(values)).remove(0);
+            assert_eq!(samples.percentile().is_some(), mean_interval(values, &groups).is_some());
             samples.percentile()
         };
         assert_eq!(interval(60, None, &same), None, "nothing varies");
@@ -237,10 +203,12 @@ mod tests {
     #[test]
     fn fewer_than_five_images_or_patients_have_no_interval() {
         let (values, patients) = ([0.1, 0.4, 0.2, 0.5, 0.35], [0, 1, 2, 3, 4]);
-        let percentile = |n: usize| bootstrap(n, None, mean(&values[..n])).remove(0).percentile();
+        let percentile =
+            |n: usize| bootstrap(&Groups::new(n, None), mean(&values[..n])).remove(0).percentile();
         for n in 2..MIN_GROUPS {
-            let of_mean = [None, Some(&patients[..n])].map(|groups| mean_interval(&values[..n], groups));
-            assert_eq!((of_mean, percentile(n)), ([None; 2], None), "{n}");
+            let means =
+                [None, Some(&patients[..n])].map(|ids| mean_interval(&values[..n], &Groups::new(n, ids)));
+            assert_eq!((means, percentile(n)), ([None; 2], None), "{n}");
         }
         assert!(percentile(5).is_some());
     }
@@ -250,20 +218,22 @@ mod tests {
     fn a_mean_that_the_images_do_not_bound_has_no_interval() {
         let mut losses: Vec<f64> = (0..17).map(|i| 1e-4 * f64::from(1 + i % 5)).collect();
         losses[3] = 5.4;
-        assert_eq!(mean_interval(&losses, None), None);
+        let images = Groups::new(17, None);
+        assert_eq!(mean_interval(&losses, &images), None);
         let several: Vec<f64> = (0..17).map(|i| 0.1 * f64::from(1 + i % 5)).collect();
-        assert!(mean_interval(&several, None).is_some_and(|[low, high]| low > 0.2 && high < 0.4));
+        assert!(mean_interval(&several, &images).is_some_and(|[low, high]| low > 0.2 && high < 0.4));
     }
 
     #[test]
     fn a_mean_that_few_images_decide_has_more_room_above() {
         let skewed: Vec<f64> = (0..100).map(|i| if i % 25 == 0 { 4.0 } else { 0.05 }).collect();
         let mean = skewed.iter().sum::<f64>() / 100.0;
-        let [low, high] = mean_interval(&skewed, None).expect("an interval");
+        let [low, high] = mean_interval(&skewed, &Groups::new(100, None)).expect("an interval");
         assert!(low > 0.0 && high - mean > 1.5 * (mean - low), "{low} to {high} around {mean}");
         let fours: Vec<u32> = (0..100).map(|i| i / 4).collect();
         let even: Vec<f64> = (0..100).map(|i| f64::from(i / 4 % 5)).collect();
-        let width = |groups: Option<&[u32]>| mean_interval(&even, groups).map(|[low, high]| high - low);
+        let width =
+            |ids: Option<&[u32]>| mean_interval(&even, &Groups::new(100, ids)).map(|[low, high]| high - low);
         let (alone, grouped) = (width(None).expect("an interval"), width(Some(&fours)).expect("an interval"));
         assert!((grouped / alone - 2.0).abs() < 0.4, "{grouped} against {alone}");
     }

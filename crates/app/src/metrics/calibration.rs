@@ -3,12 +3,13 @@
 use serde::Serialize;
 
 use super::bootstrap::mean_interval;
+use super::groups::Groups;
 use super::interval::Interval;
 use super::mean::mean;
 use super::predictions::{Predictions, Scorer};
 
-/// How well probabilities are calibrated: see [`MetricValues`](super::MetricValues). Intervals are 95 %, by group of images
-/// where there are groups. That of the calibration error belongs to the debiased one.
+/// How well probabilities are calibrated: see [`MetricValues`](super::MetricValues). Intervals are 95 %, by groups of
+/// images. That of the calibration error belongs to the debiased one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct CalibrationMetrics {
     pub ece: Option<f64>,
@@ -23,7 +24,7 @@ pub(crate) struct CalibrationMetrics {
 impl CalibrationMetrics {
     /// The metrics of the predictions.
     #[must_use]
-    pub(crate) fn new(predictions: &Predictions, groups: Option<&[u32]>) -> Self {
+    pub(crate) fn new(predictions: &Predictions, groups: &Groups) -> Self {
         let scorer = Scorer::new(predictions);
         let bins = scorer.bins();
         let [log_loss_interval, brier_score_interval, ece_debiased_interval] =
@@ -41,7 +42,7 @@ impl CalibrationMetrics {
 }
 
 /// Of the log loss, the Brier score and the debiased calibration error.
-pub(super) fn calibration_intervals(scorer: &Scorer<'_>, groups: Option<&[u32]>) -> [Option<Interval>; 3] {
+pub(super) fn calibration_intervals(scorer: &Scorer<'_>, groups: &Groups) -> [Option<Interval>; 3] {
     [
         mean_interval(&scorer.log_losses(), groups),
         // With few images the bootstrap goes beyond what is possible.
@@ -63,7 +64,7 @@ mod tests {
             for (label, logit) in [(0, 4.0), (0, 4.001), (0, 4.0), (0, 4.0), (1, 3.0)] {
                 predictions.add(label, (0..n_classes).map(|class| if class == 0 { logit } else { 0.0 }));
             }
-            let metrics = CalibrationMetrics::new(&predictions, None);
+            let metrics = CalibrationMetrics::new(&predictions, &Groups::new(5, None));
             assert!(metrics.brier_score.is_some() && metrics.brier_score_interval.is_none());
         }
     }

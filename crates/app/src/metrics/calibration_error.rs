@@ -20,7 +20,8 @@ use rayon::prelude::*;
 use roentgen_tensor::rng::{CounterRng, Purpose};
 
 use super::bootstrap::RESAMPLES;
-use super::interval::{Interval, NO_WIDTH, normal_cdf, normal_quantile, student_quantile, sums_by_group};
+use super::groups::Groups;
+use super::interval::{Interval, NO_WIDTH, normal_cdf, normal_quantile, student_quantile};
 
 /// Bins of equal width.
 const BINS: usize = 15;
@@ -153,18 +154,18 @@ impl Bins {
         normal_cdf(-student_quantile(n_rarer.max(MIN_DEGREES)))
     }
 
-    /// How much more the number of correct predictions varies with the groups of `images`, which are those of the bins, than
-    /// with independent images: the sum over groups of the squared sum of deviations from the accuracy of the bin, divided
-    /// by the sum of squared deviations (Rao and Scott 1992); at least 1.
-    pub(super) fn design_effect(&self, images: impl Iterator<Item = (Image, u32)>) -> f64 {
-        let mut by_image = 0.0;
-        let by_group = sums_by_group(images.map(|(Image { predicted, is_right }, group)| {
-            let deviation = f64::from(is_right) - self.bins[bin_of(predicted)].accuracy();
-            by_image += deviation * deviation;
-            (group, deviation)
-        }));
-        let squares: f64 = by_group.iter().map(|sum| sum * sum).sum();
-        if by_image > 0.0 { (squares / by_image).max(1.0) } else { 1.0 }
+    /// How much more the number of correct predictions varies with groups of `images`, which are those of the bins, than with
+    /// independent images: the sum over groups of the squared sum of deviations from the accuracy of the bin, divided by the
+    /// sum of squared deviations (Rao and Scott 1992); at least 1.
+    pub(super) fn design_effect(&self, images: impl Iterator<Item = Image>, groups: &Groups) -> f64 {
+        let deviation = |Image { predicted, is_right }: Image| {
+            f64::from(is_right) - self.bins[bin_of(predicted)].accuracy()
+        };
+        let deviations: Vec<f64> = images.map(deviation).collect();
+        let by_image: f64 = deviations.iter().map(|deviation| deviation * deviation).sum();
+        let sums = groups.sums(deviations.into_iter().enumerate());
+        let by_group: f64 = sums.iter().map(|[_, sum]| sum * sum).sum();
+        if by_image > 0.0 { (by_group / by_image).max(1.0) } else { 1.0 }
     }
 
     /// The accuracy of a bin if its gap is `t` times the observed one; on the other side of the confidence where there is no
@@ -300,10 +301,13 @@ mod tests {
 
     #[test]
     fn images_of_a_patient_that_are_all_right_or_all_wrong_have_their_number_as_effect() {
-        let (bins, images) = (bins(120, 0.9, 90), || images(120, 0.9, 90).zip(0..));
-        let threes = bins.design_effect(images().map(|(image, index)| (image, index / 3)));
-        assert!((threes - 3.0).abs() < 1e-9, "{threes}");
-        assert_eq!(bins.design_effect(images()), 1.0);
+        let threes: Vec<u32> = (0..120).map(|image| image / 3).collect();
+        let effect = |ids: Option<&[u32]>| {
+            bins(120, 0.9, 90).design_effect(images(120, 0.9, 90), &Groups::new(120, ids))
+        };
+        let grouped = effect(Some(&threes));
+        assert!((grouped - 3.0).abs() < 1e-9, "{grouped}");
+        assert_eq!(effect(None), 1.0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! 95 % intervals of shares: Wilson's, also by groups of images. And the distributions that other intervals share.
 
-use std::collections::BTreeMap;
+use super::groups::Groups;
 
 /// Lower and upper end.
 pub(crate) type Interval = [f64; 2];
@@ -66,47 +66,35 @@ fn wilson_of(share: f64, n: f64, z: f64) -> Interval {
     [low, high]
 }
 
-/// The sum of the values of each group, such as those of the images of a patient, in the order of the group's numbers.
-pub(super) fn sums_by_group(values: impl Iterator<Item = (u32, f64)>) -> Vec<f64> {
-    let mut sums = BTreeMap::<u32, f64>::new();
-    for (group, value) in values {
-        *sums.entry(group).or_default() += value;
-    }
-    sums.into_values().collect()
-}
-
-/// [`wilson`] of the share of the images that are `hits`; with `groups`, for the equivalent number of independent images.
+/// [`wilson`] of the share of hits among some images; where groups are given, for the equivalent number of independent images.
 #[must_use]
-pub(crate) fn share_interval(hits: &[bool], groups: Option<&[u32]>) -> Option<Interval> {
-    let (n_hits, n) = (hits.iter().filter(|&&hit| hit).count(), hits.len());
-    match groups {
-        Some(groups) if n > 0 => {
-            let (size, quantile) = effective_size(hits, groups);
-            Some(wilson_of(n_hits as f64 / n as f64, size, quantile))
-        }
-        _ => wilson(n_hits as u64, n as u64),
+pub(super) fn share_interval(hits: impl Iterator<Item = (usize, bool)>, groups: &Groups) -> Option<Interval> {
+    if !groups.are_given() {
+        let (n_hits, n) = hits.fold((0, 0), |(n_hits, n), (_, hit)| (n_hits + u64::from(hit), n + 1));
+        return wilson(n_hits, n);
     }
+    let mut counts = groups.sums(hits.map(|(image, hit)| (image, f64::from(hit))));
+    counts.retain(|&[n, _]| n > 0.0);
+    let n: f64 = counts.iter().map(|[n, _]| n).sum();
+    let n_hits: f64 = counts.iter().map(|[_, n_hits]| n_hits).sum();
+    (n > 0.0).then(|| {
+        let (size, quantile) = effective_size(&counts, n, n_hits / n);
+        wilson_of(n_hits / n, size, quantile)
+    })
 }
 
-/// How many independent images are as informative about a share as these: their number over the design effect (Rao and
+/// How many independent images are as informative about a share as these `n`: their number over the design effect (Rao and
 /// Scott 1992), by which the share varies more from group to group than it would from image to image. No more than
 /// there are; where it does not vary, as if the images of a group were one and the same (Kish 1965).
 ///
 /// Also the quantile for an interval: Student's where the design effect is an estimate from few groups, which is uncertain itself;
 /// of fewer than [`FEW_GROUPS`], also where it is 1 or less.
-fn effective_size(hits: &[bool], groups: &[u32]) -> (f64, f64) {
-    // Of each group, its images and its hits.
-    let mut counts: BTreeMap<u32, [f64; 2]> = BTreeMap::new();
-    for (&hit, &group) in hits.iter().zip(groups) {
-        let [n, n_hits] = counts.entry(group).or_default();
-        *n += 1.0;
-        *n_hits += f64::from(hit);
-    }
-    let n = hits.len() as f64;
-    let share = counts.values().map(|[_, n_hits]| n_hits).sum::<f64>() / n;
+///
+/// `counts` has the images and the hits of each group.
+fn effective_size(counts: &[[f64; 2]], n: f64, share: f64) -> (f64, f64) {
     // An unbiased variance takes one less than the number it sums over.
     let unbiased = |sum: f64, n: f64| sum * n / (n - 1.0);
-    let by_group = counts.values().map(|[n, n_hits]| (n_hits - n * share).powi(2)).sum();
+    let by_group = counts.iter().map(|[n, n_hits]| (n_hits - n * share).powi(2)).sum();
     let by_image = n * share * (1.0 - share);
     if by_image > 0.0 && counts.len() > 1 {
         let n_groups = counts.len() as f64;
@@ -115,7 +103,7 @@ fn effective_size(hits: &[bool], groups: &[u32]) -> (f64, f64) {
         let is_uncertain = n_groups < n && (effect > 1.0 || counts.len() < FEW_GROUPS);
         if is_uncertain { (n / effect.max(1.0), student_quantile(n_groups - 1.0)) } else { (n, Z) }
     } else {
-        let effect = counts.values().map(|[n, _]| n * n).sum::<f64>() / n;
+        let effect = counts.iter().map(|[n, _]| n * n).sum::<f64>() / n;
         (n / effect.max(1.0), Z)
     }
 }
@@ -164,23 +152,26 @@ mod tests {
     fn a_share_by_groups_is_that_of_fewer_images() {
         let hits = |of: fn(usize) -> bool| (0..400).map(of).collect::<Vec<bool>>();
         let fours: Vec<u32> = (0..400).map(|i| i / 4).collect();
-        let width = |hits: &[bool], groups: Option<&[u32]>| {
-            let [low, high] = share_interval(hits, groups).expect("there are images");
+        let interval = |hits: &[bool], ids: Option<&[u32]>| {
+            share_interval(hits.iter().copied().enumerate(), &Groups::new(hits.len(), ids))
+        };
+        let width = |hits: &[bool], ids: Option<&[u32]>| {
+            let [low, high] = interval(hits, ids).expect("there are images");
             high - low
         };
         // All four of a group alike: a quarter of the images, twice the width.
         let alike = hits(|i| i / 4 % 5 > 0);
         assert!((width(&alike, Some(&fours)) / width(&alike, None) - 2.0).abs() < 0.05);
         // Nothing wrong in 100 groups is as much as in 100 images.
-        assert_eq!(share_interval(&hits(|_| true), Some(&fours)), wilson(100, 100));
+        assert_eq!(interval(&hits(|_| true), Some(&fours)), wilson(100, 100));
         // One of each group: no less is known than of images of 400 patients.
         let spread = hits(|i| i % 4 > 0);
-        assert_eq!(share_interval(&spread, Some(&fours)), wilson(300, 400));
+        assert_eq!(interval(&spread, Some(&fours)), wilson(300, 400));
         let each: Vec<u32> = (0..400).collect();
         assert!((width(&alike, Some(&each)) / width(&alike, None) - 1.0).abs() < 1e-9);
         // A single patient is one image.
-        assert_eq!(share_interval(&alike, Some(&[7; 400])), Some(wilson_of(0.8, 1.0, Z)));
-        assert_eq!(share_interval(&[], Some(&[])), None);
+        assert_eq!(interval(&alike, Some(&[7; 400])), Some(wilson_of(0.8, 1.0, Z)));
+        assert_eq!(interval(&[], Some(&[])), None);
     }
 
     fn of_groups(hits: &[bool], groups: &[u32]) -> Option<Interval> {

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::argmax::argmax;
 use super::bootstrap::bootstrap;
 use super::calibration_error::{Bins, Image};
+use super::groups::Groups;
 use super::interval::Interval;
 use super::mean::mean;
 use super::roc_auc::{self, Ranked, Ranking};
@@ -225,7 +226,7 @@ impl<'a> Scorer<'a> {
         vec![matrix.balanced_accuracy(), matrix.macro_f1(), matrix.kappa()]
     }
 
-    /// Intervals of balanced accuracy, macro F1 and Cohen's kappa, by groups of images where there are any. `of_classes` has those
+    /// Intervals of balanced accuracy, macro F1 and Cohen's kappa, by groups of images. `of_classes` has those
     /// of recall and precision of each class.
     ///
     /// The bootstrap takes a share without an error for certain: with four images of a rare class that are all right, it never
@@ -233,10 +234,10 @@ impl<'a> Scorer<'a> {
     /// Wilson's intervals of such shares add to it, as squares (the method of variance estimates recovery; Zou and Donner 2008).
     pub(super) fn matrix_intervals(
         &self,
-        groups: Option<&[u32]>,
+        groups: &Groups,
         of_classes: &[[Option<Interval>; 3]],
     ) -> [Option<Interval>; 3] {
-        let samples = bootstrap(self.predictions.len(), groups, |times| self.of_matrix(times));
+        let samples = bootstrap(groups, |times| self.of_matrix(times));
         let [of_balanced_accuracy, of_f1, of_kappa] =
             [0, 1, 2].map(|metric: usize| samples[metric].percentile());
         if !self.has_variance_of_each_class(groups) {
@@ -254,20 +255,20 @@ impl<'a> Scorer<'a> {
         [of_balanced_accuracy, widened(matrix.macro_f1(), of_f1, 1), of_kappa]
     }
 
-    /// Whether each class that has images has two, of different groups where there are groups. A sample of a bootstrap may lack
+    /// Whether each class that has images has two of different groups. A sample of a bootstrap may lack
     /// the only image of a class, and the mean over classes is then one of fewer classes.
-    fn has_variance_of_each_class(&self, groups: Option<&[u32]>) -> bool {
+    fn has_variance_of_each_class(&self, groups: &Groups) -> bool {
         let n_classes = self.predictions.n_classes;
         let (mut first, mut varies) = (vec![None; n_classes], vec![false; n_classes]);
         for (image, (label, _)) in self.predictions.pairs().enumerate() {
-            let unit = groups.map_or(image as u32, |groups| groups[image]);
-            varies[label] |= *first[label].get_or_insert(unit) != unit;
+            let group = groups.group(image);
+            varies[label] |= *first[label].get_or_insert(group) != group;
         }
         first.iter().zip(varies).all(|(first, varies)| first.is_none() || varies)
     }
 
-    /// Intervals of the areas under the ROC curves: of their mean, and of each class; by groups of images where there are any.
-    pub(super) fn area_intervals(&self, groups: Option<&[u32]>) -> (Option<Interval>, Vec<Option<Interval>>) {
+    /// Intervals of the areas under the ROC curves: of their mean, and of each class; by groups of images.
+    pub(super) fn area_intervals(&self, groups: &Groups) -> (Option<Interval>, Vec<Option<Interval>>) {
         let n_classes = self.predictions.n_classes;
         let tasks = (0..n_classes.div_ceil(TASK_CLASSES)).into_par_iter();
         let classes_of = |task: usize| task * TASK_CLASSES..((task + 1) * TASK_CLASSES).min(n_classes);
@@ -287,7 +288,7 @@ impl<'a> Scorer<'a> {
     }
 
     /// The areas of some classes.
-    fn areas(&self, classes: Range<usize>, groups: Option<&[u32]>) -> Areas {
+    fn areas(&self, classes: Range<usize>, groups: &Groups) -> Areas {
         let mut areas = Areas::new(self.predictions.len());
         for class in classes {
             let ranking = self.ranking(class);
@@ -372,12 +373,10 @@ impl<'a> Scorer<'a> {
         Bins::new(self.images())
     }
 
-    /// Interval of [`MetricValues::ece_debiased`], by groups of images where there are any.
-    pub(super) fn ece_interval(&self, groups: Option<&[u32]>) -> Option<Interval> {
+    /// Interval of [`MetricValues::ece_debiased`], by groups of images.
+    pub(super) fn ece_interval(&self, groups: &Groups) -> Option<Interval> {
         let bins = self.bins();
-        let effect =
-            groups.map_or(1.0, |groups| bins.design_effect(self.images().zip(groups.iter().copied())));
-        bins.interval(effect)
+        bins.interval(bins.design_effect(self.images(), groups))
     }
 
     /// Of each bin of [`MetricValues::ece`] that has images: the mean probability of the predicted class, the share of

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::groups::Groups;
 use super::interval::{Interval, NO_WIDTH, student_quantile};
 
 /// The images in the order of their probability of a class, the least likely first.
@@ -86,25 +87,24 @@ impl Ranking {
     }
 }
 
-/// The independent units behind an area, images or groups of them, by their influence on it.
-struct Units {
-    /// The sum of the influences of each unit.
+/// The influence of groups of images on an area.
+struct GroupInfluences {
+    /// The sum of the influences of the images of each group.
     sums: Vec<f64>,
-    /// Of each class, the number of units that have images of it, and the sum of the squares of what these images contribute.
+    /// For each class, the number of groups that have images of it, and the sum of the squares of what these images contribute.
     by_class: BTreeMap<u32, [f64; 2]>,
 }
 
-impl Units {
-    fn new(influences: &[f64], class_of: impl Fn(usize) -> u32, groups: Option<&[u32]>) -> Self {
-        let unit_of = |image: usize| groups.map_or(image as u32, |groups| groups[image]);
+impl GroupInfluences {
+    fn new(influences: &[f64], class_of: impl Fn(usize) -> u32, groups: &Groups) -> Self {
         let images = influences.iter().enumerate();
         let mut images: Vec<(u32, u32, f64)> =
-            images.map(|(image, &influence)| (unit_of(image), class_of(image), influence)).collect();
-        images.sort_by_key(|&(unit, class, _)| (unit, class));
+            images.map(|(image, &influence)| (groups.group(image), class_of(image), influence)).collect();
+        images.sort_by_key(|&(group, class, _)| (group, class));
         let (mut sums, mut by_class) = (Vec::new(), BTreeMap::<u32, [f64; 2]>::new());
-        for unit in images.chunk_by(|a, b| a.0 == b.0) {
+        for group in images.chunk_by(|a, b| a.0 == b.0) {
             let mut sum = 0.0;
-            for of_class in unit.chunk_by(|a, b| a.1 == b.1) {
+            for of_class in group.chunk_by(|a, b| a.1 == b.1) {
                 let part: f64 = of_class.iter().map(|(.., influence)| influence).sum();
                 let [n, squares] = by_class.entry(of_class[0].1).or_default();
                 *n += 1.0;
@@ -116,13 +116,13 @@ impl Units {
         Self { sums, by_class }
     }
 
-    /// Whether each class has two. Of a single one, nothing shows how far another would differ: its influence is zero.
+    /// Whether each class has two groups. A single one shows nothing of how far another would differ: its influence is zero.
     fn have_variance(&self) -> bool {
         self.by_class.values().all(|&[n, _]| n > 1.0)
     }
 
-    /// The variance of the area: the sum of the squared influences, of each class with one less than its units as the divisor
-    /// (DeLong, DeLong and Clarke-Pearson 1988); what a unit contributes through several classes goes together (Obuchowski 1997).
+    /// The variance of the area: the sum of the squared influences, of each class with one less than its groups as the divisor
+    /// (DeLong, DeLong and Clarke-Pearson 1988); what a group contributes through several classes goes together (Obuchowski 1997).
     fn variance(&self) -> f64 {
         let unbiased = |n: f64| n / (n - 1.0);
         let of_all = unbiased(self.sums.len() as f64);
@@ -131,9 +131,9 @@ impl Units {
         of_all * squares + by_class.sum::<f64>()
     }
 
-    /// How well the variance is known. Where few units have almost all of the influence, it is itself uncertain: twice the
-    /// squared variance over the variance of the variance (Satterthwaite 1946). No more than the numbers of units allow, for of
-    /// few units that estimate is too large.
+    /// How well the variance is known. Where few groups have almost all of the influence, it is itself uncertain: twice the
+    /// squared variance over the variance of the variance (Satterthwaite 1946). No more than the numbers of groups allow, for
+    /// with few groups that estimate is too large.
     fn degrees(&self) -> f64 {
         let n = self.sums.len() as f64;
         let [squares, fourths] = [2, 4].map(|power| self.sums.iter().map(|sum| sum.powi(power)).sum::<f64>());
@@ -141,8 +141,8 @@ impl Units {
         (2.0 / relative_variance).min(n - 1.0).min(self.degrees_of_classes())
     }
 
-    /// Those of a variance to which each class but the largest contributes one over its units (Welch 1947). Of two classes, the
-    /// units of the smaller one less one.
+    /// Those of a variance to which each class but the largest contributes one over its groups (Welch 1947). With two classes,
+    /// one less than the groups of the smaller one.
     fn degrees_of_classes(&self) -> f64 {
         let mut numbers: Vec<f64> = self.by_class.values().map(|&[n, _]| n).collect();
         numbers.sort_unstable_by(f64::total_cmp);
@@ -161,17 +161,17 @@ pub(super) fn interval(
     area: f64,
     influences: &[f64],
     class_of: impl Fn(usize) -> u32,
-    groups: Option<&[u32]>,
+    groups: &Groups,
 ) -> Option<Interval> {
-    let units = Units::new(influences, class_of, groups);
+    let influences = GroupInfluences::new(influences, class_of, groups);
     let is_between = (NO_WIDTH..=1.0 - NO_WIDTH).contains(&area);
-    if !is_between || !units.have_variance() || units.variance().sqrt() < NO_WIDTH {
+    if !is_between || !influences.have_variance() || influences.variance().sqrt() < NO_WIDTH {
         // No error at all, or one patient: nothing shows how far other images would differ.
         return None;
     }
-    let error = units.variance().sqrt() / (area * (1.0 - area));
+    let error = influences.variance().sqrt() / (area * (1.0 - area));
     let logit = libm::log(area / (1.0 - area));
-    let reach = student_quantile(units.degrees()) * error;
+    let reach = student_quantile(influences.degrees()) * error;
     Some([-reach, reach].map(|offset| 1.0 / (1.0 + libm::exp(-(logit + offset)))))
 }
 
@@ -220,11 +220,11 @@ mod tests {
         let scores: Vec<f64> = (0..200).map(|i| f64::from(i + 30 * (i % 50) / 49)).collect();
         let ranking = Ranking::new(&scores, |image| image >= 100);
         let area = ranking.area().expect("pairs");
-        let [low, high] = interval(area, &ranking.influences(area), |image| u32::from(image >= 100), None)
-            .expect("an interval");
+        let (class_of, groups) = (|image: usize| u32::from(image >= 100), Groups::new(200, None));
+        let [low, high] = interval(area, &ranking.influences(area), class_of, &groups).expect("an interval");
         assert!(area > 0.98 && high < 1.0 && area - low > 1.5 * (high - area), "{low} {area} {high}");
         // A perfect area says nothing of the errors on other images.
-        assert_eq!(interval(1.0, &[0.0; 200], |image| u32::from(image >= 100), None), None);
+        assert_eq!(interval(1.0, &[0.0; 200], class_of, &groups), None);
     }
 
     /// Four images of a patient, all alike: as little is known as of a quarter of the images.
@@ -232,15 +232,15 @@ mod tests {
     fn groups_widen_the_interval() {
         let (scores, is_of): (Vec<f64>, Vec<bool>) =
             (0..400).map(|i| (f64::from(i / 4 * 37 % 101), i / 4 % 3 == 0)).unzip();
-        let groups: Vec<u32> = (0..400).map(|i| i / 4 * 10).collect();
+        let patients: Vec<u32> = (0..400).map(|i| i / 4 * 10).collect();
         let ranking = Ranking::new(&scores, |image| is_of[image]);
         let area = ranking.area().expect("pairs");
-        let width = |groups: Option<&[u32]>| {
-            let class_of = |image: usize| u32::from(is_of[image]);
-            interval(area, &ranking.influences(area), class_of, groups).map(|[low, high]| high - low)
+        let width = |ids: Option<&[u32]>| {
+            let (class_of, groups) = (|image: usize| u32::from(is_of[image]), Groups::new(400, ids));
+            interval(area, &ranking.influences(area), class_of, &groups).map(|[low, high]| high - low)
         };
         let (alone, grouped) =
-            (width(None).expect("an interval"), width(Some(&groups)).expect("an interval"));
+            (width(None).expect("an interval"), width(Some(&patients)).expect("an interval"));
         assert!((grouped / alone - 2.0).abs() < 0.1, "{grouped} against {alone}");
         assert_eq!(width(Some(&[3; 400])), None, "one patient");
     }
@@ -248,11 +248,12 @@ mod tests {
     /// Else the interval is that of the other images alone, too narrow by far.
     #[test]
     fn the_area_of_one_image_or_one_patient_of_a_class_has_no_interval() {
-        let has_interval = |n_of: usize, groups: Option<&[u32]>| {
+        let has_interval = |n_of: usize, ids: Option<&[u32]>| {
             let scores: Vec<f64> = (0..20).map(|i| f64::from(i * 7 % 20)).collect();
             let ranking = Ranking::new(&scores, |image| image < n_of);
             let area = ranking.area().expect("pairs");
-            interval(area, &ranking.influences(area), |image| u32::from(image < n_of), groups).is_some()
+            let (class_of, groups) = (|image: usize| u32::from(image < n_of), Groups::new(20, ids));
+            interval(area, &ranking.influences(area), class_of, &groups).is_some()
         };
         assert_eq!([1, 2, 18, 19].map(|n_of| has_interval(n_of, None)), [false, true, true, false]);
         let mut patients: Vec<u32> = (0..20).collect();
@@ -263,8 +264,9 @@ mod tests {
     #[test]
     fn few_images_with_all_the_influence_widen_the_interval() {
         let width = |influences: &[f64]| {
+            let groups = Groups::new(influences.len(), None);
             let [low, high] =
-                interval(0.9, influences, |image| u32::from(image % 2 == 0), None).expect("an interval");
+                interval(0.9, influences, |image| u32::from(image % 2 == 0), &groups).expect("an interval");
             high - low
         };
         // The same variance, of 100 images and of two.
@@ -279,8 +281,9 @@ mod tests {
     /// Their influences are opposite, or nearly so: by their spread alone, the variance would be known for sure.
     #[test]
     fn the_degrees_of_freedom_are_those_of_the_smallest_class() {
-        let degrees = |influences: &[f64], classes: &[u32], groups: Option<&[u32]>| {
-            Units::new(influences, |image| classes[image], groups).degrees()
+        let degrees = |influences: &[f64], classes: &[u32], ids: Option<&[u32]>| {
+            let groups = Groups::new(influences.len(), ids);
+            GroupInfluences::new(influences, |image| classes[image], &groups).degrees()
         };
         let mut influences = [0.0001; 300];
         influences[..2].copy_from_slice(&[0.1, -0.1]);

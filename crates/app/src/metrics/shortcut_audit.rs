@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::groups::Groups;
 use super::mean::mean;
 use super::{Interval, Predictions, Scorer};
 
@@ -111,15 +112,15 @@ impl Probe {
     /// From the predictions of a classifier; `groups` are those of images that belong together.
     #[must_use]
     pub(crate) fn new(class_names: &[String], predictions: &Predictions, groups: Option<&[u32]>) -> Self {
-        let scorer = Scorer::new(predictions);
+        let (scorer, groups) = (Scorer::new(predictions), Groups::new(predictions.len(), groups));
         let areas = scorer.areas_by_class();
-        let (interval, intervals) = scorer.area_intervals(groups);
+        let (interval, intervals) = scorer.area_intervals(&groups);
         let of_class = |(class, name): (usize, &String)| ClassRocAuc {
             class: name.clone(),
             roc_auc: areas[class],
             interval: intervals[class],
             flagged: false,
-            n: n_of_fewer(predictions, groups, class),
+            n: n_of_fewer(predictions, &groups, class),
         };
         let per_class: Vec<ClassRocAuc> = class_names.iter().enumerate().map(of_class).collect();
         let with_area = per_class.iter().filter(|class| class.roc_auc.is_some());
@@ -130,7 +131,7 @@ impl Probe {
             per_class,
             flagged: false,
             n,
-            by_group: groups.is_some(),
+            by_group: groups.are_given(),
         }
     }
 
@@ -175,12 +176,12 @@ impl Probe {
     }
 }
 
-/// The images of a class or all others, whichever are fewer; of different groups, where there are groups.
-fn n_of_fewer(predictions: &Predictions, groups: Option<&[u32]>, class: usize) -> usize {
+/// The groups that have images of a class, or those that have others, whichever are fewer.
+fn n_of_fewer(predictions: &Predictions, groups: &Groups, class: usize) -> usize {
     let [mut of_class, mut others] = [BTreeSet::new(), BTreeSet::new()];
     for (image, (label, _)) in predictions.pairs().enumerate() {
         let side = if label == class { &mut of_class } else { &mut others };
-        side.insert(groups.map_or(image as u32, |groups| groups[image]));
+        side.insert(groups.group(image));
     }
     of_class.len().min(others.len())
 }

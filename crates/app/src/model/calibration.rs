@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::metrics::{CalibrationMetrics, softmax};
+use crate::metrics::{CalibrationMetrics, Groups, softmax};
 use crate::model::class_priors::ClassPriors;
 use crate::model::inference::Evaluation;
 use crate::model::predicted_set::PredictedSet;
@@ -82,11 +82,12 @@ impl Calibration {
         test: Option<&PredictedSet>,
     ) -> Option<Self> {
         let before_after = |set: &PredictedSet| {
-            let (groups, evaluation) = (set.groups(), &set.evaluation);
+            let evaluation = &set.evaluation;
+            let groups = Groups::new(evaluation.len(), set.groups().ids());
             let log_shift = priors.log_shift(&evaluation.class_counts());
             let reliability = |temperature: f64| {
                 let predictions = evaluation.shifted_predictions(temperature, log_shift.as_deref());
-                CalibrationMetrics::new(&predictions, groups.ids())
+                CalibrationMetrics::new(&predictions, &groups)
             };
             BeforeAfter { n: evaluation.len(), before: reliability(1.0), after: reliability(temperature) }
         };
@@ -135,8 +136,9 @@ mod tests {
     fn calibration_improves_and_predicted_classes_stay() {
         let overconfident = with_scaled_logits(3.0, 2_000);
         let temperature = fit(&overconfident, None);
+        let groups = Groups::new(overconfident.len(), None);
         let error =
-            |temperature: f64| CalibrationMetrics::new(&overconfident.predictions(temperature), None).ece;
+            |temperature: f64| CalibrationMetrics::new(&overconfident.predictions(temperature), &groups).ece;
         assert!(error(temperature) < Some(0.03) && error(1.0) > Some(0.1), "{:?}", error(temperature));
         assert!(overconfident.predictions(1.0).pairs().eq(overconfident.predictions(temperature).pairs()));
     }

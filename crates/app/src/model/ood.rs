@@ -12,6 +12,7 @@
 use roentgen_data::{ImageGroups, colour};
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::Groups;
 use crate::model::observation::{Observation, vector_length};
 use gaussian::Gaussian;
 
@@ -152,12 +153,8 @@ impl OodDetector {
 
 /// The fold of each of `n` images, the same for all images of a group.
 fn folds(n: usize, groups: Option<&[u32]>) -> Vec<usize> {
-    let Some(groups) = groups else { return (0..n).map(|at| at % N_FOLDS).collect() };
-    let mut numbers = groups.to_vec();
-    numbers.sort_unstable();
-    numbers.dedup();
-    let fold = |group: &u32| numbers.partition_point(|number| number < group) % N_FOLDS;
-    groups.iter().map(fold).collect()
+    let groups = Groups::new(n, groups);
+    (0..n).map(|image| groups.group(image) as usize % N_FOLDS).collect()
 }
 
 /// The distance of each vector from a distribution that is fitted to the other folds. No distance where too few are left to fit.
