@@ -127,7 +127,8 @@ impl Simulation {
         let hits_of_set = |index: u64| -> Vec<(&str, bool)> {
             let (predictions, patients) = self.draw(self.n, index);
             let metrics = SubsetMetrics::new(names.clone(), &predictions, patients.as_deref());
-            let all = metrics.overall().into_iter().chain(metrics.of_class(0)).chain([metrics.accuracy()]);
+            let overall = metrics.overall().into_iter().chain([metrics.accuracy]);
+            let all = overall.chain(metrics.per_class[0].all());
             all.filter_map(|metric| {
                 let ([low, high], value) = (metric.interval?, truth[metric.key]);
                 Some((metric.key, low <= value && value <= high))
@@ -195,8 +196,7 @@ fn the_area_of_two_or_three_patients_has_a_wide_enough_interval() {
             }
             let names = ["0", "1"].map(str::to_owned).to_vec();
             let metrics = SubsetMetrics::new(names, &predictions, Some(&patients));
-            let [.., area] = metrics.of_class(1);
-            area.interval.map(|[low, high]| low <= TRUE_AREA && TRUE_AREA <= high)
+            metrics.per_class[1].roc_auc.interval.map(|[low, high]| low <= TRUE_AREA && TRUE_AREA <= high)
         };
         let hits: Vec<bool> = (0..500).into_par_iter().filter_map(has_truth).collect();
         let coverage = 100 * hits.iter().filter(|&&is_hit| is_hit).count() / hits.len();

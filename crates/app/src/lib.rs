@@ -77,7 +77,7 @@ pub use embed::{Model, TrainedRun, load, load_arrays, train};
 pub use error::AppError;
 pub use error::bench::BenchError;
 pub use error::command::CommandError;
-pub use metrics::{Confusion, Metric, MetricValues, Predictions, SubsetMetrics};
+pub use metrics::{ClassMetrics, Confusion, Metric, MetricValues, Predictions, SubsetMetrics};
 pub use model::error::ModelError;
 pub use model::image_prediction::ImagePrediction;
 pub use ranks::error::RankError;

@@ -26,7 +26,6 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 pub(crate) use bootstrap::{bootstrap, gain_interval};
 pub(crate) use calibration::CalibrationMetrics;
-use calibration::calibration_intervals;
 pub use confusion::Confusion;
 pub(crate) use groups::Groups;
 pub(crate) use interval::Interval;
@@ -72,6 +71,59 @@ impl Metric {
     }
 }
 
+/// The metrics of one class against the rest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClassMetrics {
+    /// Number of images of the class.
+    pub n: u64,
+    /// Share of the images of the class that were predicted as it.
+    pub recall: Metric,
+    /// Share of the images predicted as the class that belong to it.
+    pub precision: Metric,
+    /// Share of the images of other classes that were not predicted as it.
+    pub specificity: Metric,
+    /// Area under the ROC curve.
+    pub roc_auc: Metric,
+}
+
+impl ClassMetrics {
+    fn new(
+        class: usize,
+        predictions: &Predictions,
+        groups: &Groups,
+        confusion: &Confusion,
+        roc_auc: Metric,
+    ) -> Self {
+        let recall_interval = hit_interval(predictions, groups, |truth, predicted| {
+            (truth == class).then_some(predicted == class)
+        });
+        let precision_interval = hit_interval(predictions, groups, |truth, predicted| {
+            (predicted == class).then_some(truth == class)
+        });
+        let specificity_interval = hit_interval(predictions, groups, |truth, predicted| {
+            (truth != class).then_some(predicted != class)
+        });
+        Self {
+            n: confusion.n_of(class),
+            recall: Metric::new("recall", "recall", confusion.recall(class), recall_interval),
+            precision: Metric::new("precision", "precision", confusion.precision(class), precision_interval),
+            specificity: Metric::new(
+                "specificity",
+                "specificity",
+                confusion.specificity(class),
+                specificity_interval,
+            ),
+            roc_auc,
+        }
+    }
+
+    /// All of them, in the order of `metrics.json`.
+    #[must_use]
+    pub fn all(&self) -> [Metric; 4] {
+        [self.recall, self.precision, self.specificity, self.roc_auc]
+    }
+}
+
 /// The metrics of one set, as in `metrics.json`. Every metric is a number under its key; its interval, `[low, high]`,
 /// has the same key and `_interval`; only that of `ece` is beside `ece_debiased`. What is not defined is `null`.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,18 +132,26 @@ pub struct SubsetMetrics {
     pub class_names: Vec<String>,
     /// Rows are the true classes, columns the predicted ones.
     pub confusion: Confusion,
-    /// The metrics that need more than the matrix.
-    pub values: MetricValues,
-    /// Of balanced accuracy, macro F1 and Cohen's kappa.
-    matrix_intervals: [Option<Interval>; 3],
-    macro_roc_auc_interval: Option<Interval>,
-    /// Of the log loss, the Brier score and the debiased calibration error.
-    calibration_intervals: [Option<Interval>; 3],
-    /// Of the area under the ROC curve of each class.
-    roc_auc_intervals: Vec<Option<Interval>>,
-    accuracy_interval: Option<Interval>,
-    /// Of each class: of its recall, precision and specificity.
-    share_intervals: Vec<[Option<Interval>; 3]>,
+    /// Share of correct predictions.
+    pub accuracy: Metric,
+    /// See [`MetricValues::balanced_accuracy`].
+    pub balanced_accuracy: Metric,
+    /// See [`MetricValues::macro_f1`].
+    pub macro_f1: Metric,
+    /// See [`MetricValues::kappa`].
+    pub kappa: Metric,
+    /// See [`MetricValues::macro_roc_auc`].
+    pub macro_roc_auc: Metric,
+    /// See [`MetricValues::log_loss`].
+    pub log_loss: Metric,
+    /// See [`MetricValues::brier_score`].
+    pub brier_score: Metric,
+    /// See [`MetricValues::ece`]. Only `ece_debiased` has an interval.
+    pub ece: Metric,
+    /// See [`MetricValues::ece_debiased`].
+    pub ece_debiased: Metric,
+    /// The metrics of each class.
+    pub per_class: Vec<ClassMetrics>,
 }
 
 impl SubsetMetrics {
@@ -103,70 +163,55 @@ impl SubsetMetrics {
         let (scorer, groups) = (Scorer::new(predictions), Groups::new(predictions.len(), groups));
         let values = scorer.values();
         let (macro_roc_auc_interval, roc_auc_intervals) = scorer.area_intervals(&groups);
-        let of_class = |class: usize| {
-            [
-                hit_interval(predictions, &groups, |truth, predicted| {
-                    (truth == class).then_some(predicted == class)
-                }),
-                hit_interval(predictions, &groups, |truth, predicted| {
-                    (predicted == class).then_some(truth == class)
-                }),
-                hit_interval(predictions, &groups, |truth, predicted| {
-                    (truth != class).then_some(predicted != class)
-                }),
-            ]
+        let class_metrics = |class: usize| {
+            let roc_auc = Metric::new("roc_auc", "ROC AUC", values.roc_auc[class], roc_auc_intervals[class]);
+            ClassMetrics::new(class, predictions, &groups, &confusion, roc_auc)
         };
-        let share_intervals: Vec<_> = (0..class_names.len()).into_par_iter().map(of_class).collect();
+        let per_class: Vec<ClassMetrics> =
+            (0..class_names.len()).into_par_iter().map(class_metrics).collect();
+        let intervals = scorer.matrix_intervals(&groups, &per_class);
+        let CalibrationMetrics { log_loss, brier_score, ece, ece_debiased } =
+            CalibrationMetrics::of(&scorer, &groups);
+        let accuracy_interval =
+            hit_interval(predictions, &groups, |truth, predicted| Some(truth == predicted));
         Self {
-            accuracy_interval: hit_interval(predictions, &groups, |truth, predicted| {
-                Some(truth == predicted)
-            }),
-            matrix_intervals: scorer.matrix_intervals(&groups, &share_intervals),
-            share_intervals,
+            accuracy: Metric::new("accuracy", "accuracy", Some(confusion.accuracy()), accuracy_interval),
+            balanced_accuracy: Metric::new(
+                "balanced_accuracy",
+                "balanced accuracy",
+                values.balanced_accuracy,
+                intervals.balanced_accuracy,
+            ),
+            macro_f1: Metric::new("macro_f1", "macro F1", values.macro_f1, intervals.macro_f1),
+            kappa: Metric::new("kappa", "Cohen's kappa", values.kappa, intervals.kappa),
+            macro_roc_auc: Metric::new(
+                "macro_roc_auc",
+                "macro ROC AUC",
+                values.macro_roc_auc,
+                macro_roc_auc_interval,
+            ),
+            log_loss,
+            brier_score,
+            ece,
+            ece_debiased,
+            per_class,
             class_names,
-            macro_roc_auc_interval,
-            roc_auc_intervals,
-            calibration_intervals: calibration_intervals(&scorer, &groups),
             confusion,
-            values,
         }
     }
 
-    /// The accuracy.
-    #[must_use]
-    pub fn accuracy(&self) -> Metric {
-        Metric::new("accuracy", "accuracy", Some(self.confusion.accuracy()), self.accuracy_interval)
-    }
-
-    /// The metrics of the whole set besides the accuracy.
+    /// The metrics of the whole set besides the accuracy, in the order of `metrics.json`.
     #[must_use]
     pub fn overall(&self) -> [Metric; 8] {
-        let values = &self.values;
-        let [of_balanced, of_f1, of_kappa] = self.matrix_intervals;
-        let [of_log_loss, of_brier_score, of_ece] = self.calibration_intervals;
-        let of_auc = self.macro_roc_auc_interval;
         [
-            Metric::new("balanced_accuracy", "balanced accuracy", values.balanced_accuracy, of_balanced),
-            Metric::new("macro_f1", "macro F1", values.macro_f1, of_f1),
-            Metric::new("kappa", "Cohen's kappa", values.kappa, of_kappa),
-            Metric::new("macro_roc_auc", "macro ROC AUC", values.macro_roc_auc, of_auc),
-            Metric::new("log_loss", "log loss", values.log_loss, of_log_loss),
-            Metric::new("brier_score", "Brier score", values.brier_score, of_brier_score),
-            Metric::new("ece", "expected calibration error (ECE)", values.ece, None),
-            Metric::new("ece_debiased", "ECE without bias", values.ece_debiased, of_ece),
-        ]
-    }
-
-    /// The metrics of one class.
-    #[must_use]
-    pub fn of_class(&self, class: usize) -> [Metric; 4] {
-        let matrix = &self.confusion;
-        let [recall, precision, specificity] = self.share_intervals[class];
-        [
-            Metric::new("recall", "recall", matrix.recall(class), recall),
-            Metric::new("precision", "precision", matrix.precision(class), precision),
-            Metric::new("specificity", "specificity", matrix.specificity(class), specificity),
-            Metric::new("roc_auc", "ROC AUC", self.values.roc_auc[class], self.roc_auc_intervals[class]),
+            self.balanced_accuracy,
+            self.macro_f1,
+            self.kappa,
+            self.macro_roc_auc,
+            self.log_loss,
+            self.brier_score,
+            self.ece,
+            self.ece_debiased,
         ]
     }
 }
@@ -186,7 +231,7 @@ impl Serialize for SubsetMetrics {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut part = serializer.serialize_map(None)?;
         part.serialize_entry("n", &self.confusion.n())?;
-        self.accuracy().add_to(&mut part)?;
+        self.accuracy.add_to(&mut part)?;
         self.overall().iter().try_for_each(|metric| metric.add_to(&mut part))?;
         part.serialize_entry("per_class", &PerClass(self))?;
         let has_matrix = self.class_names.len() <= MAX_MATRIX_CLASSES;
@@ -200,20 +245,15 @@ struct PerClass<'a>(&'a SubsetMetrics);
 
 impl Serialize for PerClass<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let names = self.0.class_names.iter().enumerate();
-        serializer.collect_map(names.map(|(class, name)| (name, OfClass(self.0, class))))
+        serializer.collect_map(self.0.class_names.iter().zip(&self.0.per_class))
     }
 }
 
-/// One class.
-struct OfClass<'a>(&'a SubsetMetrics, usize);
-
-impl Serialize for OfClass<'_> {
+impl Serialize for ClassMetrics {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(part, class) = *self;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("n", &part.confusion.n_of(class))?;
-        part.of_class(class).iter().try_for_each(|metric| metric.add_to(&mut map))?;
+        map.serialize_entry("n", &self.n)?;
+        self.all().iter().try_for_each(|metric| metric.add_to(&mut map))?;
         map.end()
     }
 }
@@ -265,10 +305,8 @@ mod tests {
             }
             let names = ["a", "b", "c"].map(str::to_owned).to_vec();
             let metrics = SubsetMetrics::new(names, &predictions, patients);
-            ["balanced_accuracy", "macro_f1", "kappa"].map(|key| {
-                let overall = metrics.overall();
-                overall.iter().any(|metric| metric.key == key && metric.interval.is_some())
-            })
+            [metrics.balanced_accuracy, metrics.macro_f1, metrics.kappa]
+                .map(|metric| metric.interval.is_some())
         };
         assert_eq!(intervals(1, None), [false, false, true]);
         assert_eq!(intervals(2, None), [true; 3]);
@@ -288,11 +326,9 @@ mod tests {
                 predictions.add(label, (0..3).map(|class| f64::from(class == predicted)));
             }
             let names = ["a", "b", "c"].map(str::to_owned).to_vec();
-            let overall = SubsetMetrics::new(names, &predictions, None).overall();
-            ["balanced_accuracy", "macro_f1"].map(|key| {
-                let metric = overall.iter().find(|metric| metric.key == key).expect("a metric");
-                let (value, [low, high]) =
-                    (metric.value.expect("a value"), metric.interval.expect("an interval"));
+            let metrics = SubsetMetrics::new(names, &predictions, None);
+            [metrics.balanced_accuracy, metrics.macro_f1].map(|Metric { key, value, interval, .. }| {
+                let (value, [low, high]) = (value.expect("a value"), interval.expect("an interval"));
                 assert!(low < value && value < high && high <= 1.0, "{key}: {low} {value} {high}");
                 low
             })
@@ -313,13 +349,13 @@ mod tests {
             |groups: Option<&[u32]>| SubsetMetrics::new(vec!["a".into(), "b".into()], &predictions, groups);
         let (plain, grouped) = (part(None), part(Some(&groups)));
         let matrix = &plain.confusion;
-        assert_eq!(plain.accuracy().interval, wilson(matrix.n_right(), 40));
-        let [recall, precision, specificity, _] = plain.of_class(1).map(|metric| metric.interval);
-        assert_eq!(recall, wilson(matrix.count(1, 1), matrix.n_of(1)));
-        assert_eq!(precision, wilson(matrix.count(1, 1), matrix.n_predicted(1)));
-        assert_eq!(specificity, wilson(matrix.true_negatives(1), matrix.n_of(0)));
+        assert_eq!(plain.accuracy.interval, wilson(matrix.n_right(), 40));
+        let ClassMetrics { recall, precision, specificity, .. } = plain.per_class[1];
+        assert_eq!(recall.interval, wilson(matrix.count(1, 1), matrix.n_of(1)));
+        assert_eq!(precision.interval, wilson(matrix.count(1, 1), matrix.n_predicted(1)));
+        assert_eq!(specificity.interval, wilson(matrix.true_negatives(1), matrix.n_of(0)));
         let width = |interval: Option<Interval>| interval.map(|[low, high]| high - low).expect("an interval");
-        for (plain, grouped) in plain.of_class(1).into_iter().zip(grouped.of_class(1)) {
+        for (plain, grouped) in plain.per_class[1].all().into_iter().zip(grouped.per_class[1].all()) {
             assert!(width(grouped.interval) > 1.2 * width(plain.interval), "{plain:?} and {grouped:?}");
         }
     }

@@ -166,10 +166,10 @@ impl Comparison {
         };
         let gain = |pair: &Pair| i64::from(pair.correct[1]) - i64::from(pair.correct[0]);
         let gains: Vec<i64> = pairs.iter().map(gain).collect();
-        let losses = bootstrap(&groups, |times| {
+        let [loss_differences] = bootstrap(&groups, |times| {
             let difference = |pair: &Pair| pair.loss[1] - pair.loss[0];
             let sum: f64 = pairs.iter().zip(times).map(|(pair, times)| times * difference(pair)).sum();
-            vec![Some(sum / times.iter().sum::<f64>())]
+            [Some(sum / times.iter().sum::<f64>())]
         });
         let group_gains = groups.sums(gains.iter().map(|&gain| gain as f64).enumerate());
         let p_value = permutation_p(group_gains.iter().map(|[_, gain]| *gain as i64));
@@ -183,7 +183,7 @@ impl Comparison {
             accuracy_difference_interval: gain_interval(&gains, &groups),
             log_loss,
             log_loss_difference: log_loss[1] - log_loss[0],
-            log_loss_difference_interval: losses[0].percentile(),
+            log_loss_difference_interval: loss_differences.percentile(),
             only_correct: [only(0), only(1)],
             p_value,
             significant: p_value < SIGNIFICANCE,

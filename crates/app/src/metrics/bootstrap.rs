@@ -45,16 +45,17 @@ pub(crate) struct Samples {
 /// Draws whole groups of images with replacement, for images of one patient are less informative than as many images of many
 /// patients, and computes several metrics of each sample with `values`, from how often each image counts.
 #[must_use]
-pub(crate) fn bootstrap(groups: &Groups, values: impl Fn(&[f64]) -> Vec<Option<f64>> + Sync) -> Vec<Samples> {
+pub(crate) fn bootstrap<const N: usize>(
+    groups: &Groups,
+    values: impl Fn(&[f64]) -> [Option<f64>; N] + Sync,
+) -> [Samples; N] {
     let sample = |index: usize| values(&groups.per_image(&draw(groups.n(), index)));
-    let samples: Vec<Vec<Option<f64>>> = (0..RESAMPLES).into_par_iter().map(sample).collect();
-    let n_metrics = samples.first().map_or(0, Vec::len);
-    let of_metric = |metric: usize| {
+    let samples: Vec<[Option<f64>; N]> = (0..RESAMPLES).into_par_iter().map(sample).collect();
+    std::array::from_fn(|metric| {
         let mut values: Vec<f64> = samples.iter().filter_map(|sample| sample[metric]).collect();
         values.sort_unstable_by(f64::total_cmp);
         Samples { values, n_groups: groups.n() }
-    };
-    (0..n_metrics).map(of_metric).collect()
+    })
 }
 
 impl Samples {
@@ -98,9 +99,8 @@ pub(crate) fn gain_interval(gains: &[i64], groups: &Groups) -> Option<Interval> 
     // In an order that makes the interval of the opposite gains the opposite one.
     let sign = sums.iter().map(|[_, gain]| *gain).find(|&gain| gain != 0.0).unwrap_or(1.0).signum();
     sums.extend([[n_images, sign * step], [n_images, -sign * step]]);
-    let samples =
-        bootstrap(&Groups::new(sums.len(), None), |times| vec![Some(mean_and_error(&sums, times).0)]);
-    samples[0].percentile()
+    let [samples] = bootstrap(&Groups::new(sums.len(), None), |times| [Some(mean_and_error(&sums, times).0)]);
+    samples.percentile()
 }
 
 /// Interval of the mean of positive numbers, one for each image: the studentised bootstrap (Efron and Tibshirani 1993,
@@ -140,10 +140,10 @@ fn mean_and_error(sums: &[[f64; 2]], times: &[f64]) -> (f64, f64) {
 mod tests {
     use super::*;
 
-    fn mean(values: &[f64]) -> impl Fn(&[f64]) -> Vec<Option<f64>> + '_ {
+    fn mean(values: &[f64]) -> impl Fn(&[f64]) -> [Option<f64>; 1] + '_ {
         move |times| {
             let n: f64 = times.iter().sum();
-            vec![Some(times.iter().zip(values).map(|(times, value)| times * value).sum::<f64>() / n)]
+            [Some(times.iter().zip(values).map(|(times, value)| times * value).sum::<f64>() / n)]
         }
     }
 
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_figure_that_is_mostly_undefined_has_no_interval() {
-        assert_eq!(bootstrap(&Groups::new(3, None), |_| vec![None])[0].percentile(), None);
+        assert_eq!(bootstrap(&Groups::new(3, None), |_| [None])[0].percentile(), None);
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
         let (same, differ) = ([0.1; 60], std::array::from_fn::<f64, 60, _>(|i| i as f64));
         let interval = |n: usize, ids: Option<&[u32]>, values: &[f64]| {
             let groups = Groups::new(n, ids);
-            let samples = bootstrap(&groups, mean(values)).remove(0);
+            let [samples] = bootstrap(&groups, mean(values));
             assert_eq!(samples.percentile().is_some(), mean_interval(values, &groups).is_some());
             samples.percentile()
         };
@@ -203,8 +203,7 @@ mod tests {
     #[test]
     fn fewer_than_five_images_or_patients_have_no_interval() {
         let (values, patients) = ([0.1, 0.4, 0.2, 0.5, 0.35], [0, 1, 2, 3, 4]);
-        let percentile =
-            |n: usize| bootstrap(&Groups::new(n, None), mean(&values[..n])).remove(0).percentile();
+        let percentile = |n: usize| bootstrap(&Groups::new(n, None), mean(&values[..n]))[0].percentile();
         for n in 2..MIN_GROUPS {
             let means =
                 [None, Some(&patients[..n])].map(|ids| mean_interval(&values[..n], &Groups::new(n, ids)));

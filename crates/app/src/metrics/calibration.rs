@@ -1,55 +1,58 @@
 //! The metrics that the temperature of a model changes, with their intervals.
 
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::Metric;
 use super::bootstrap::mean_interval;
 use super::groups::Groups;
-use super::interval::Interval;
 use super::mean::mean;
 use super::predictions::{Predictions, Scorer};
 
 /// How well probabilities are calibrated: see [`MetricValues`](super::MetricValues). Intervals are 95 %, by groups of
 /// images. That of the calibration error belongs to the debiased one.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct CalibrationMetrics {
-    pub ece: Option<f64>,
-    pub ece_debiased: Option<f64>,
-    pub ece_debiased_interval: Option<Interval>,
-    pub log_loss: Option<f64>,
-    pub log_loss_interval: Option<Interval>,
-    pub brier_score: Option<f64>,
-    pub brier_score_interval: Option<Interval>,
+    pub ece: Metric,
+    pub ece_debiased: Metric,
+    pub log_loss: Metric,
+    pub brier_score: Metric,
 }
 
 impl CalibrationMetrics {
     /// The metrics of the predictions.
     #[must_use]
     pub(crate) fn new(predictions: &Predictions, groups: &Groups) -> Self {
-        let scorer = Scorer::new(predictions);
-        let bins = scorer.bins();
-        let [log_loss_interval, brier_score_interval, ece_debiased_interval] =
-            calibration_intervals(&scorer, groups);
+        Self::of(&Scorer::new(predictions), groups)
+    }
+
+    pub(super) fn of(scorer: &Scorer<'_>, groups: &Groups) -> Self {
+        let (bins, log_losses, brier_scores) = (scorer.bins(), scorer.log_losses(), scorer.brier_scores());
+        let log_loss_interval = mean_interval(&log_losses, groups);
+        // With few images the bootstrap goes beyond what is possible.
+        let brier_score_interval =
+            mean_interval(&brier_scores, groups).filter(|[_, high]| *high < scorer.largest_brier_score());
+        let (log_loss, brier_score) = (mean(log_losses.into_iter()), mean(brier_scores.into_iter()));
         Self {
-            ece: bins.ece(),
-            ece_debiased: bins.debiased(),
-            ece_debiased_interval,
-            log_loss: mean(scorer.log_losses().into_iter()),
-            log_loss_interval,
-            brier_score: mean(scorer.brier_scores().into_iter()),
-            brier_score_interval,
+            ece: Metric::new("ece", "expected calibration error (ECE)", bins.ece(), None),
+            ece_debiased: Metric::new(
+                "ece_debiased",
+                "ECE without bias",
+                bins.debiased(),
+                scorer.ece_interval(groups),
+            ),
+            log_loss: Metric::new("log_loss", "log loss", log_loss, log_loss_interval),
+            brier_score: Metric::new("brier_score", "Brier score", brier_score, brier_score_interval),
         }
     }
 }
 
-/// Of the log loss, the Brier score and the debiased calibration error.
-pub(super) fn calibration_intervals(scorer: &Scorer<'_>, groups: &Groups) -> [Option<Interval>; 3] {
-    [
-        mean_interval(&scorer.log_losses(), groups),
-        // With few images the bootstrap goes beyond what is possible.
-        mean_interval(&scorer.brier_scores(), groups)
-            .filter(|[_, high]| *high < scorer.largest_brier_score()),
-        scorer.ece_interval(groups),
-    ]
+impl Serialize for CalibrationMetrics {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let all = [self.ece, self.ece_debiased, self.log_loss, self.brier_score];
+        all.iter().try_for_each(|metric| metric.add_to(&mut map))?;
+        map.end()
+    }
 }
 
 #[cfg(test)]
@@ -65,7 +68,7 @@ mod tests {
                 predictions.add(label, (0..n_classes).map(|class| if class == 0 { logit } else { 0.0 }));
             }
             let metrics = CalibrationMetrics::new(&predictions, &Groups::new(5, None));
-            assert!(metrics.brier_score.is_some() && metrics.brier_score_interval.is_none());
+            assert!(metrics.brier_score.value.is_some() && metrics.brier_score.interval.is_none());
         }
     }
 }

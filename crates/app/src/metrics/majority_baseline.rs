@@ -21,7 +21,7 @@ impl MajorityBaseline {
     pub(crate) fn of(metrics: &SubsetMetrics) -> Option<Self> {
         let classes = metrics.class_names.iter().enumerate();
         let counts = classes.map(|(class, name)| (name.as_str(), metrics.confusion.n_of(class)));
-        Self::new(counts, metrics.accuracy_interval)
+        Self::new(counts, metrics.accuracy.interval)
     }
 
     /// For images by class, and the interval of the model's accuracy. `None` without classes.

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
+use super::ClassMetrics;
 use super::argmax::argmax;
 use super::bootstrap::bootstrap;
 use super::calibration_error::{Bins, Image};
@@ -156,6 +157,13 @@ pub(crate) struct Scorer<'a> {
     rankings: Vec<OnceLock<Ranking>>,
 }
 
+/// The intervals of the metrics of a confusion matrix.
+pub(super) struct MatrixIntervals {
+    pub balanced_accuracy: Option<Interval>,
+    pub macro_f1: Option<Interval>,
+    pub kappa: Option<Interval>,
+}
+
 /// The areas under the ROC curves of several classes.
 struct Areas {
     /// Those that are defined.
@@ -221,38 +229,36 @@ impl<'a> Scorer<'a> {
 
     /// Balanced accuracy, macro F1 and Cohen's kappa when image `i` counts `times[i]` times: their intervals come from the same
     /// samples of a bootstrap.
-    fn of_matrix(&self, times: &[f64]) -> Vec<Option<f64>> {
+    fn of_matrix(&self, times: &[f64]) -> [Option<f64>; 3] {
         let matrix = self.matrix(times);
-        vec![matrix.balanced_accuracy(), matrix.macro_f1(), matrix.kappa()]
+        [matrix.balanced_accuracy(), matrix.macro_f1(), matrix.kappa()]
     }
 
-    /// Intervals of balanced accuracy, macro F1 and Cohen's kappa, by groups of images. `of_classes` has those
-    /// of recall and precision of each class.
+    /// Intervals of balanced accuracy, macro F1 and Cohen's kappa, by groups of images, from those of recall and precision of
+    /// each class.
     ///
     /// The bootstrap takes a share without an error for certain: with four images of a rare class that are all right, it never
     /// shows that the next may be wrong. So the means over classes have, beside the interval of the bootstrap, what the ends of
     /// Wilson's intervals of such shares add to it, as squares (the method of variance estimates recovery; Zou and Donner 2008).
-    pub(super) fn matrix_intervals(
-        &self,
-        groups: &Groups,
-        of_classes: &[[Option<Interval>; 3]],
-    ) -> [Option<Interval>; 3] {
+    pub(super) fn matrix_intervals(&self, groups: &Groups, per_class: &[ClassMetrics]) -> MatrixIntervals {
         let samples = bootstrap(groups, |times| self.of_matrix(times));
-        let [of_balanced_accuracy, of_f1, of_kappa] =
-            [0, 1, 2].map(|metric: usize| samples[metric].percentile());
+        let [balanced_accuracy, macro_f1, kappa] = samples.map(|samples| samples.percentile());
         if !self.has_variance_of_each_class(groups) {
-            return [None, None, of_kappa];
+            return MatrixIntervals { balanced_accuracy: None, macro_f1: None, kappa };
         }
         let matrix = self.matrix(&vec![1.0; self.predictions.len()]);
-        let [below, above] = [0, 1].map(|end| matrix.unseen(of_classes, end));
+        let [below, above] = [0, 1].map(|end| matrix.unseen(per_class, end));
         let widened = |value: Option<f64>, interval: Option<Interval>, metric: usize| {
             let ([low, high], value) = (interval?, value?);
             let reach = |seen: f64, unseen: f64| libm::hypot(seen.max(0.0), unseen);
             let low = value - reach(value - low, below[metric]);
             Some([low.max(0.0), (value + reach(high - value, above[metric])).min(1.0)])
         };
-        let of_balanced_accuracy = widened(matrix.balanced_accuracy(), of_balanced_accuracy, 0);
-        [of_balanced_accuracy, widened(matrix.macro_f1(), of_f1, 1), of_kappa]
+        MatrixIntervals {
+            balanced_accuracy: widened(matrix.balanced_accuracy(), balanced_accuracy, 0),
+            macro_f1: widened(matrix.macro_f1(), macro_f1, 1),
+            kappa,
+        }
     }
 
     /// Whether each class that has images has two of different groups. A sample of a bootstrap may lack

@@ -1,5 +1,6 @@
 //! The metrics of a confusion matrix of images that may count any number of times, as in a sample of a bootstrap.
 
+use super::ClassMetrics;
 use super::interval::Interval;
 use super::mean::mean;
 
@@ -27,19 +28,19 @@ impl WeightedConfusion {
 
     /// By how much balanced accuracy and macro F1 change if the recall and precision of a class that do not vary, for all or none
     /// of its images are right, are at an end of their intervals; of all classes together.
-    pub(super) fn unseen(&self, of_classes: &[[Option<Interval>; 3]], end: usize) -> [f64; 2] {
+    pub(super) fn unseen(&self, per_class: &[ClassMetrics], end: usize) -> [f64; 2] {
         let f1 = |[recall, precision]: [f64; 2]| {
             if recall + precision > 0.0 { 2.0 * recall * precision / (recall + precision) } else { 0.0 }
         };
         let (mut n, mut squares) = ([0.0; 2], [0.0; 2]);
-        for (class, [of_recall, of_precision, _]) in of_classes.iter().enumerate() {
+        for (class, ClassMetrics { recall, precision, .. }) in per_class.iter().enumerate() {
             let (right, of) = (self.right[class], [self.n_of[class], self.n_predicted[class]]);
             let shares = of.map(|of| if of > 0.0 { right / of } else { 0.0 });
             let at_end = |share: f64, interval: Option<Interval>| {
                 let varies = share > 0.0 && share < 1.0;
                 if varies { share } else { interval.unwrap_or([0.0, 1.0])[end] }
             };
-            let ends = [at_end(shares[0], *of_recall), at_end(shares[1], *of_precision)];
+            let ends = [at_end(shares[0], recall.interval), at_end(shares[1], precision.interval)];
             // A class that is only predicted is part of macro F1, with 0.
             let has_images = of[0] > 0.0;
             n[0] += f64::from(has_images);

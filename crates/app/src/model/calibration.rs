@@ -137,8 +137,9 @@ mod tests {
         let overconfident = with_scaled_logits(3.0, 2_000);
         let temperature = fit(&overconfident, None);
         let groups = Groups::new(overconfident.len(), None);
-        let error =
-            |temperature: f64| CalibrationMetrics::new(&overconfident.predictions(temperature), &groups).ece;
+        let error = |temperature: f64| {
+            CalibrationMetrics::new(&overconfident.predictions(temperature), &groups).ece.value
+        };
         assert!(error(temperature) < Some(0.03) && error(1.0) > Some(0.1), "{:?}", error(temperature));
         assert!(overconfident.predictions(1.0).pairs().eq(overconfident.predictions(temperature).pairs()));
     }

@@ -11,16 +11,16 @@ pub(super) fn metric_tables(metrics: &SubsetMetrics) -> Markup {
     html! {
         div.scroll { table {
             thead { tr { th { (counted(metrics.confusion.n() as usize, "image")) } th { "value" } th { "95 % interval" } } }
-            tbody { @for Metric { name, value, interval, .. } in std::iter::once(metrics.accuracy()).chain(metrics.overall()) {
+            tbody { @for Metric { name, value, interval, .. } in std::iter::once(metrics.accuracy).chain(metrics.overall()) {
                 tr { td { (name) } td { (number(value)) } td { (range(interval)) } }
             } }
         } }
         div.scroll { table {
             thead { tr { th { "class" } th { "images" }
-                @for metric in metrics.of_class(0) { th { (metric.name) } } } }
-            tbody { @for (class, name) in metrics.class_names.iter().enumerate() {
-                tr { td { (name) } td { (metrics.confusion.n_of(class)) }
-                    @for Metric { value, interval, .. } in metrics.of_class(class) { td { (number(value)) div.soft { (range(interval)) } } } }
+                @for metric in metrics.per_class[0].all() { th { (metric.name) } } } }
+            tbody { @for (name, class) in metrics.class_names.iter().zip(&metrics.per_class) {
+                tr { td { (name) } td { (class.n) }
+                    @for Metric { value, interval, .. } in class.all() { td { (number(value)) div.soft { (range(interval)) } } } }
             } }
         } }
     }

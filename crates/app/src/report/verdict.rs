@@ -49,7 +49,7 @@ pub(crate) fn verdict(metrics: &Metrics, config: &TrainConfig, is_medical: bool)
         return Verdict { headline, detail: String::new() };
     };
     let (n, n_right) = (main.confusion.n(), main.confusion.n_right());
-    let [low, high] = main.accuracy().interval.unwrap_or([0.0, 1.0]);
+    let [low, high] = main.accuracy.interval.unwrap_or([0.0, 1.0]);
     let images = main_images(metrics);
     let accuracy = percent(main.confusion.accuracy());
     let result = format!("The model classified {n_right} of {n} {images} correctly: accuracy {accuracy}");
@@ -96,8 +96,8 @@ fn all_leaked_sentence(metrics: &Metrics, accuracy: &str) -> Option<String> {
 /// The headline where the accuracy does not exceed the baseline. Where most images are of one class, such a model may still
 /// distinguish the classes.
 fn not_exceeded_sentence(main: &SubsetMetrics, baseline: &MajorityBaseline) -> String {
-    let (confusion, [balanced, ..]) = (&main.confusion, main.overall());
-    let n_classes = (0..main.class_names.len()).filter(|&class| confusion.n_of(class) > 0).count();
+    let (confusion, balanced) = (&main.confusion, main.balanced_accuracy);
+    let n_classes = main.per_class.iter().filter(|class| class.n > 0).count();
     let guess = 1.0 / n_classes as f64;
     let distinguishes = match (balanced.value, balanced.interval) {
         (Some(value), Some([low, _])) if n_classes > 1 && low > guess => format!(
@@ -184,7 +184,7 @@ pub(super) fn remarks(input: &ReportInput<'_>) -> Markup {
             p.remark.bad { "There is no test set. The saved epoch was chosen on these same validation images, "
                 "so the metrics are too optimistic." }
         }
-        @if let Some([low, high]) = input.metrics.main().and_then(|main| main.accuracy().interval) {
+        @if let Some([low, high]) = input.metrics.main().and_then(|main| main.accuracy.interval) {
             @if high - low > WIDE_INTERVAL {
                 p.remark { "The interval is wide because there are few independent images: a difference of a few percentage points "
                     "from another model may be chance." }

@@ -4,7 +4,7 @@ use roentgen_data::{BadFile, Dataset, Findings, ImageSet, SubsetOfData, SubsetOr
 
 use crate::cpu;
 use crate::metrics::test_metrics::TestMetrics;
-use crate::metrics::{Confusion, Metric, SubsetMetrics, WIDE_INTERVAL};
+use crate::metrics::{ClassMetrics, Confusion, Metric, SubsetMetrics, WIDE_INTERVAL};
 use crate::terminal::figures::{colour_word, number, or_dash, percent, range};
 use crate::terminal::foreign_text::error_line;
 use crate::terminal::screen::{INDENT, Screen, counted, table};
@@ -124,7 +124,7 @@ fn show_test(screen: &Screen, heading: &str, metrics: &SubsetMetrics) {
     screen.line("");
     let accuracy = format!("accuracy {}", percent(confusion.accuracy()));
     screen.field("test", &format!("{heading}: {accuracy} ({n_right} of {n} images)"));
-    if let Some([low, high]) = metrics.accuracy().interval {
+    if let Some([low, high]) = metrics.accuracy.interval {
         let few = if high - low > WIDE_INTERVAL {
             "; the interval is wide because there are few independent images"
         } else {
@@ -157,18 +157,18 @@ fn class_table(metrics: &SubsetMetrics, width: usize) -> Vec<String> {
     let share = |value: Option<f64>| or_dash(value.map(percent));
     let heading = ["class", "images", "recall", "95 % interval", "precision", "specificity", "ROC AUC"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
-    for (class, name) in metrics.class_names.iter().enumerate() {
-        let [recall, precision, specificity, auc] = metrics.of_class(class);
+    for (name, class) in metrics.class_names.iter().zip(&metrics.per_class) {
+        let ClassMetrics { n, recall, precision, specificity, roc_auc } = class;
         let interval =
             recall.interval.map(|[low, high]| format!("{:.1} to {:.1} %", 100.0 * low, 100.0 * high));
         rows.push(vec![
             name.clone(),
-            metrics.confusion.n_of(class).to_string(),
+            n.to_string(),
             share(recall.value),
             or_dash(interval),
             share(precision.value),
             share(specificity.value),
-            number(auc.value),
+            number(roc_auc.value),
         ]);
     }
     let mut lines = table(&rows);

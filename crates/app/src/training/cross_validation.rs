@@ -144,7 +144,7 @@ pub(super) fn run(
     let metrics = CrossValidationMetrics::new(pooled.clone(), pool.folds, config.seed);
     folder.end(&metrics)?;
     tables::show_test_tables(screen, &heading, &pooled);
-    if metrics.pooled.values.macro_roc_auc.is_some() {
+    if metrics.pooled.macro_roc_auc.value.is_some() {
         screen.field("note", POOLED_AREA);
     }
     metrics.spread.show(screen, "over the folds", "folds", &metrics.pooled);

@@ -138,7 +138,7 @@ pub(super) fn show_rejection(screen: &Screen, detector: Option<&OodDetector>) {
 /// The calibration, with its label.
 fn calibration_in_words(calibration: &Calibration) -> (&'static str, String) {
     let Calibration { temperature, val, .. } = calibration;
-    let ece = |metrics: &CalibrationMetrics| metrics.ece_debiased.unwrap_or(f64::NAN);
+    let ece = |metrics: &CalibrationMetrics| metrics.ece_debiased.value.unwrap_or(f64::NAN);
     let effect =
         format!("calibration error without bias is {:.3} (before: {:.3})", ece(&val.after), ece(&val.before));
     if is_at_limit(*temperature) {

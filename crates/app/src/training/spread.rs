@@ -116,7 +116,7 @@ impl Spread {
 
 /// Key and name of the metrics of a set.
 fn named(metrics: &SubsetMetrics) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let all = std::iter::once(metrics.accuracy()).chain(metrics.overall());
+    let all = std::iter::once(metrics.accuracy).chain(metrics.overall());
     all.map(|metric| (metric.key, metric.name))
 }
 
