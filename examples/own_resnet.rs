@@ -46,11 +46,11 @@ fn main() -> Result<(), AppError> {
     fill_batch(&data.test, &test, transform, &norm, &mut x, &mut labels);
     let mut workspace = Workspace::default();
     let logits = training.model.infer(&x, &mut workspace);
-    let is_right = |image: usize| {
+    let is_correct = |image: usize| {
         let of_class = |class: usize| logits[[image, 0, 0, class]];
         (0..data.class_names.len()).all(|class| of_class(class) <= of_class(labels[image] as usize))
     };
-    let n_right = (0..test.len()).filter(|&image| is_right(image)).count();
-    println!("{n_right} of {} test images are classified correctly", test.len());
+    let n_correct = (0..test.len()).filter(|&image| is_correct(image)).count();
+    println!("{n_correct} of {} test images are classified correctly", test.len());
     Ok(())
 }

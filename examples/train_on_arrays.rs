@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let run = roentgen::train(&config, &data, &folder.path().join("run"), &screen)?;
 
     let test = run.test.ok_or("no image was split off for the test")?;
-    println!("{} of {} test images are classified correctly", test.confusion.n_right(), test.confusion.n());
+    println!("{} of {} test images are classified correctly", test.confusion.n_correct(), test.confusion.n());
     Ok(())
 }
 

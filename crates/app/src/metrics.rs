@@ -104,7 +104,7 @@ impl ClassMetrics {
             (truth != class).then_some(predicted != class)
         });
         Self {
-            n: confusion.n_of(class),
+            n: confusion.support(class),
             recall: Metric::new("recall", "recall", confusion.recall(class), recall_interval),
             precision: Metric::new("precision", "precision", confusion.precision(class), precision_interval),
             specificity: Metric::new(
@@ -162,7 +162,7 @@ impl SubsetMetrics {
         predictions.pairs().for_each(|(truth, predicted)| confusion.add(truth, predicted));
         let (scorer, groups) = (Scorer::new(predictions), Groups::new(predictions.len(), groups));
         let values = scorer.values();
-        let (macro_roc_auc_interval, roc_auc_intervals) = scorer.area_intervals(&groups);
+        let (macro_roc_auc_interval, roc_auc_intervals) = scorer.roc_auc_intervals(&groups);
         let class_metrics = |class: usize| {
             let roc_auc = Metric::new("roc_auc", "ROC AUC", values.roc_auc[class], roc_auc_intervals[class]);
             ClassMetrics::new(class, predictions, &groups, &confusion, roc_auc)
@@ -349,11 +349,11 @@ mod tests {
             |groups: Option<&[u32]>| SubsetMetrics::new(vec!["a".into(), "b".into()], &predictions, groups);
         let (plain, grouped) = (part(None), part(Some(&groups)));
         let matrix = &plain.confusion;
-        assert_eq!(plain.accuracy.interval, wilson(matrix.n_right(), 40));
+        assert_eq!(plain.accuracy.interval, wilson(matrix.n_correct(), 40));
         let ClassMetrics { recall, precision, specificity, .. } = plain.per_class[1];
-        assert_eq!(recall.interval, wilson(matrix.count(1, 1), matrix.n_of(1)));
+        assert_eq!(recall.interval, wilson(matrix.count(1, 1), matrix.support(1)));
         assert_eq!(precision.interval, wilson(matrix.count(1, 1), matrix.n_predicted(1)));
-        assert_eq!(specificity.interval, wilson(matrix.true_negatives(1), matrix.n_of(0)));
+        assert_eq!(specificity.interval, wilson(matrix.true_negatives(1), matrix.support(0)));
         let width = |interval: Option<Interval>| interval.map(|[low, high]| high - low).expect("an interval");
         for (plain, grouped) in plain.per_class[1].all().into_iter().zip(grouped.per_class[1].all()) {
             assert!(width(grouped.interval) > 1.2 * width(plain.interval), "{plain:?} and {grouped:?}");

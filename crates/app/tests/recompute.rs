@@ -241,12 +241,15 @@ fn every_place_shows_the_same_main_figures() {
         .flatten()
         .filter_map(Value::as_u64)
         .collect();
-    let (n, n_right) = (rows.iter().sum::<u64>(), rows[0] + rows[3]);
+    let (n, n_correct) = (rows.iter().sum::<u64>(), rows[0] + rows[3]);
     let page = fs::read_to_string(here.join("a/report.html")).unwrap();
-    assert!(page.contains(&format!("classified {n_right} of {n} test images (without leakage)")), "verdict");
+    assert!(
+        page.contains(&format!("classified {n_correct} of {n} test images (without leakage)")),
+        "verdict"
+    );
     let verdict = metrics["verdict"].as_str().unwrap();
     assert!(
-        verdict.contains(&format!("classified {n_right} of {n} test images (without leakage)")),
+        verdict.contains(&format!("classified {n_correct} of {n} test images (without leakage)")),
         "{verdict}"
     );
     let matrix = page.find("Confusion matrix").unwrap();
@@ -255,7 +258,7 @@ fn every_place_shows_the_same_main_figures() {
         cells.contains(&format!(">{}</td>", rows[0])) && cells.contains(&format!(">{}</td>", rows[3])),
         "{cells}"
     );
-    assert!(screen.contains(&format!("({n_right} of {n} images)")), "{screen}");
+    assert!(screen.contains(&format!("({n_correct} of {n} images)")), "{screen}");
     assert!(
         screen.contains("as given") && screen.contains("images would be rejected; without them"),
         "{screen}"

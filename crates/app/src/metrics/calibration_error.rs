@@ -35,13 +35,13 @@ const MAX_T: f64 = 1e6;
 /// Fewest degrees of freedom. Without a mistake the draws alone say how large an error may be.
 const MIN_DEGREES: f64 = 10.0;
 
-/// What the calibration of one image is about.
+/// The confidence of one prediction, and whether the prediction is correct.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Image {
+pub(super) struct Confidence {
     /// The probability of the predicted class.
-    pub predicted: f64,
-    /// Whether that class is the true one.
-    pub is_right: bool,
+    pub probability: f64,
+    /// Whether the predicted class is the true one.
+    pub is_correct: bool,
 }
 
 /// The bin of a probability.
@@ -55,18 +55,18 @@ pub(super) struct Bin {
     /// Images.
     pub n: f64,
     /// Sum of the probabilities of the predicted classes.
-    pub predicted: f64,
+    pub probability_sum: f64,
     /// Correct predictions.
-    pub right: f64,
+    pub n_correct: f64,
 }
 
 impl Bin {
-    fn confidence(&self) -> f64 {
-        self.predicted / self.n
+    pub(super) fn confidence(&self) -> f64 {
+        self.probability_sum / self.n
     }
 
-    fn accuracy(&self) -> f64 {
-        self.right / self.n
+    pub(super) fn accuracy(&self) -> f64 {
+        self.n_correct / self.n
     }
 }
 
@@ -78,14 +78,14 @@ pub(super) struct Bins {
 }
 
 impl Bins {
-    pub(super) fn new(images: impl Iterator<Item = Image>) -> Self {
+    pub(super) fn new(confidences: impl Iterator<Item = Confidence>) -> Self {
         let mut bins = [Bin::default(); BINS];
         let mut n = 0.0;
-        for Image { predicted, is_right } in images {
-            let bin = &mut bins[bin_of(predicted)];
+        for Confidence { probability, is_correct } in confidences {
+            let bin = &mut bins[bin_of(probability)];
             bin.n += 1.0;
-            bin.predicted += predicted;
-            bin.right += f64::from(is_right);
+            bin.probability_sum += probability;
+            bin.n_correct += f64::from(is_correct);
             n += 1.0;
         }
         Self { bins, n }
@@ -98,7 +98,7 @@ impl Bins {
 
     /// Expected calibration error (Guo et al. 2017); none without images.
     pub(super) fn ece(&self) -> Option<f64> {
-        let gaps: f64 = self.bins.iter().map(|bin| (bin.predicted - bin.right).abs()).sum();
+        let gaps: f64 = self.bins.iter().map(|bin| (bin.probability_sum - bin.n_correct).abs()).sum();
         (self.n > 0.0).then(|| gaps / self.n)
     }
 
@@ -149,19 +149,23 @@ impl Bins {
     /// The shape of the gaps is known from these alone, which a multiple `t` of the observed gaps does not allow for; Student's
     /// distribution with as many degrees of freedom does.
     fn tail(&self, effect: f64) -> f64 {
-        let n_right: f64 = self.bins.iter().map(|bin| bin.right).sum();
-        let n_rarer = n_right.min(self.n - n_right) / effect;
+        let n_correct: f64 = self.bins.iter().map(|bin| bin.n_correct).sum();
+        let n_rarer = n_correct.min(self.n - n_correct) / effect;
         normal_cdf(-student_quantile(n_rarer.max(MIN_DEGREES)))
     }
 
-    /// How much more the number of correct predictions varies with groups of `images`, which are those of the bins, than with
-    /// independent images: the sum over groups of the squared sum of deviations from the accuracy of the bin, divided by the
-    /// sum of squared deviations (Rao and Scott 1992); at least 1.
-    pub(super) fn design_effect(&self, images: impl Iterator<Item = Image>, groups: &Groups) -> f64 {
-        let deviation = |Image { predicted, is_right }: Image| {
-            f64::from(is_right) - self.bins[bin_of(predicted)].accuracy()
+    /// How much more the number of correct predictions varies with groups of images than with independent ones: the sum over
+    /// groups of the squared sum of deviations from the accuracy of the bin, divided by the sum of squared deviations (Rao and
+    /// Scott 1992); at least 1. The bins are those of `confidences`.
+    pub(super) fn design_effect(
+        &self,
+        confidences: impl Iterator<Item = Confidence>,
+        groups: &Groups,
+    ) -> f64 {
+        let deviation = |Confidence { probability, is_correct }: Confidence| {
+            f64::from(is_correct) - self.bins[bin_of(probability)].accuracy()
         };
-        let deviations: Vec<f64> = images.map(deviation).collect();
+        let deviations: Vec<f64> = confidences.map(deviation).collect();
         let by_image: f64 = deviations.iter().map(|deviation| deviation * deviation).sum();
         let sums = groups.sums(deviations.into_iter().enumerate());
         let by_group: f64 = sums.iter().map(|[_, sum]| sum * sum).sum();
@@ -187,7 +191,7 @@ impl Bins {
         let gaps = self.bins.iter().zip(draws).filter(|(bin, _)| bin.n > 0.0).map(|(bin, &draw)| {
             let expected = bin.n * Self::accuracy_at(bin, t);
             let drawn = binomial(bin.n, Self::accuracy_at(bin, t), draw);
-            (bin.predicted - expected - effect.sqrt() * (drawn - expected)).abs()
+            (bin.probability_sum - expected - effect.sqrt() * (drawn - expected)).abs()
         });
         gaps.sum::<f64>() / self.n
     }
@@ -259,13 +263,13 @@ fn binomial(n: f64, p: f64, draw: Draw) -> f64 {
 mod tests {
     use super::*;
 
-    /// Images predicted with probability `confidence`, of which the first `n_right` are right.
-    fn images(n: u32, confidence: f64, n_right: u32) -> impl Iterator<Item = Image> {
-        (0..n).map(move |image| Image { predicted: confidence, is_right: image < n_right })
+    /// `n` predictions of equal probability, of which the first `n_correct` are correct.
+    fn confidences(n: u32, probability: f64, n_correct: u32) -> impl Iterator<Item = Confidence> {
+        (0..n).map(move |image| Confidence { probability, is_correct: image < n_correct })
     }
 
-    fn bins(n: u32, confidence: f64, n_right: u32) -> Bins {
-        Bins::new(images(n, confidence, n_right))
+    fn bins(n: u32, probability: f64, n_correct: u32) -> Bins {
+        Bins::new(confidences(n, probability, n_correct))
     }
 
     #[test]
@@ -303,7 +307,7 @@ mod tests {
     fn images_of_a_patient_that_are_all_right_or_all_wrong_have_their_number_as_effect() {
         let threes: Vec<u32> = (0..120).map(|image| image / 3).collect();
         let effect = |ids: Option<&[u32]>| {
-            bins(120, 0.9, 90).design_effect(images(120, 0.9, 90), &Groups::new(120, ids))
+            bins(120, 0.9, 90).design_effect(confidences(120, 0.9, 90), &Groups::new(120, ids))
         };
         let grouped = effect(Some(&threes));
         assert!((grouped - 3.0).abs() < 1e-9, "{grouped}");

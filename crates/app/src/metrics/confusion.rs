@@ -10,11 +10,11 @@ pub struct Confusion {
     /// By true class and predicted class.
     counts: BTreeMap<(usize, usize), u64>,
     /// Images of each class.
-    n_of: Vec<u64>,
+    support: Vec<u64>,
     /// Images predicted as each class.
     n_predicted: Vec<u64>,
     n: u64,
-    n_right: u64,
+    n_correct: u64,
 }
 
 impl Confusion {
@@ -22,7 +22,7 @@ impl Confusion {
     #[must_use]
     pub fn new(n_classes: usize) -> Self {
         let none = vec![0; n_classes];
-        Self { counts: BTreeMap::new(), n_of: none.clone(), n_predicted: none, n: 0, n_right: 0 }
+        Self { counts: BTreeMap::new(), support: none.clone(), n_predicted: none, n: 0, n_correct: 0 }
     }
 
     /// Counts one image.
@@ -32,10 +32,10 @@ impl Confusion {
     pub fn add(&mut self, truth: usize, predicted: usize) {
         assert!(truth < self.n_classes() && predicted < self.n_classes(), "class {truth} or {predicted}");
         *self.counts.entry((truth, predicted)).or_default() += 1;
-        self.n_of[truth] += 1;
+        self.support[truth] += 1;
         self.n_predicted[predicted] += 1;
         self.n += 1;
-        self.n_right += u64::from(truth == predicted);
+        self.n_correct += u64::from(truth == predicted);
     }
 
     /// How many images of class `truth` were predicted as `predicted`.
@@ -47,7 +47,7 @@ impl Confusion {
     /// Number of classes.
     #[must_use]
     pub fn n_classes(&self) -> usize {
-        self.n_of.len()
+        self.support.len()
     }
 
     /// Number of images.
@@ -58,26 +58,26 @@ impl Confusion {
 
     /// Number of images that were predicted correctly.
     #[must_use]
-    pub fn n_right(&self) -> u64 {
-        self.n_right
+    pub fn n_correct(&self) -> u64 {
+        self.n_correct
     }
 
     /// Share of the images that were predicted correctly; 0 without images.
     #[must_use]
     pub fn accuracy(&self) -> f64 {
-        share(self.n_right(), self.n()).unwrap_or(0.0)
+        share(self.n_correct(), self.n()).unwrap_or(0.0)
     }
 
-    /// Images of `class`.
+    /// Number of images of `class`.
     #[must_use]
-    pub fn n_of(&self, class: usize) -> u64 {
-        self.n_of[class]
+    pub fn support(&self, class: usize) -> u64 {
+        self.support[class]
     }
 
     /// Share of the images of `class` that were predicted as it; none where there is no such image.
     #[must_use]
     pub fn recall(&self, class: usize) -> Option<f64> {
-        share(self.count(class, class), self.n_of(class))
+        share(self.count(class, class), self.support(class))
     }
 
     /// Share of the images predicted as `class` that belong to it; none where it was never predicted.
@@ -86,7 +86,7 @@ impl Confusion {
         share(self.count(class, class), self.n_predicted(class))
     }
 
-    /// Images predicted as `class`.
+    /// Number of images predicted as `class`.
     #[must_use]
     pub fn n_predicted(&self, class: usize) -> u64 {
         self.n_predicted[class]
@@ -95,13 +95,13 @@ impl Confusion {
     /// Images of other classes that were not predicted as `class`.
     #[must_use]
     pub fn true_negatives(&self, class: usize) -> u64 {
-        self.n() + self.count(class, class) - self.n_of(class) - self.n_predicted(class)
+        self.n() + self.count(class, class) - self.support(class) - self.n_predicted(class)
     }
 
     /// Share of the images of other classes that were not predicted as `class`; none where there are no others.
     #[must_use]
     pub fn specificity(&self, class: usize) -> Option<f64> {
-        share(self.true_negatives(class), self.n() - self.n_of(class))
+        share(self.true_negatives(class), self.n() - self.support(class))
     }
 
     /// The whole matrix, a row per true class.
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn recall_and_precision_match_scikit_learn() {
         let confusion = example();
-        assert_eq!((confusion.n(), confusion.n_right()), (8, 5));
+        assert_eq!((confusion.n(), confusion.n_correct()), (8, 5));
         assert_eq!(confusion.accuracy(), 0.625);
         let recalls: Vec<_> = (0..3).map(|class| confusion.recall(class)).collect();
         assert_eq!(recalls, [Some(1.0), Some(0.6), Some(0.0)]);

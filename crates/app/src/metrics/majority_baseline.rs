@@ -20,7 +20,7 @@ impl MajorityBaseline {
     #[must_use]
     pub(crate) fn of(metrics: &SubsetMetrics) -> Option<Self> {
         let classes = metrics.class_names.iter().enumerate();
-        let counts = classes.map(|(class, name)| (name.as_str(), metrics.confusion.n_of(class)));
+        let counts = classes.map(|(class, name)| (name.as_str(), metrics.confusion.support(class)));
         Self::new(counts, metrics.accuracy.interval)
     }
 

@@ -8,11 +8,11 @@ use rayon::prelude::*;
 use super::ClassMetrics;
 use super::argmax::argmax;
 use super::bootstrap::bootstrap;
-use super::calibration_error::{Bins, Image};
+use super::calibration_error::{Bins, Confidence};
 use super::groups::Groups;
 use super::interval::Interval;
 use super::mean::mean;
-use super::roc_auc::{self, Ranked, Ranking};
+use super::roc_auc::{self, Ranking};
 use super::softmax::softmax;
 use super::weighted_confusion::WeightedConfusion;
 
@@ -165,19 +165,19 @@ pub(super) struct MatrixIntervals {
 }
 
 /// The areas under the ROC curves of several classes.
-struct Areas {
+struct RocAucs {
     /// Those that are defined.
-    areas: Vec<f64>,
+    defined: Vec<f64>,
     /// Of each image, its influence on their sum.
     influences: Vec<f64>,
     /// Of each class.
     intervals: Vec<Option<Interval>>,
 }
 
-impl Areas {
+impl RocAucs {
     /// Of no class.
     fn new(n_images: usize) -> Self {
-        Self { areas: Vec::new(), influences: vec![0.0; n_images], intervals: Vec::new() }
+        Self { defined: Vec::new(), influences: vec![0.0; n_images], intervals: Vec::new() }
     }
 
     fn add_influences(&mut self, influences: &[f64]) {
@@ -206,7 +206,7 @@ impl<'a> Scorer<'a> {
     #[must_use]
     pub(crate) fn values(&self) -> MetricValues {
         let matrix = self.matrix(&vec![1.0; self.predictions.len()]);
-        let (roc_auc, bins) = (self.areas_by_class(), self.bins());
+        let (roc_auc, bins) = (self.roc_auc_by_class(), self.bins());
         MetricValues {
             balanced_accuracy: matrix.balanced_accuracy(),
             macro_f1: matrix.macro_f1(),
@@ -222,9 +222,9 @@ impl<'a> Scorer<'a> {
 
     /// [`MetricValues::roc_auc`].
     #[must_use]
-    pub(crate) fn areas_by_class(&self) -> Vec<Option<f64>> {
+    pub(crate) fn roc_auc_by_class(&self) -> Vec<Option<f64>> {
         let classes = (0..self.predictions.n_classes).into_par_iter();
-        classes.map(|class| self.ranking(class).area()).collect()
+        classes.map(|class| self.ranking(class).roc_auc()).collect()
     }
 
     /// Balanced accuracy, macro F1 and Cohen's kappa when image `i` counts `times[i]` times: their intervals come from the same
@@ -274,40 +274,40 @@ impl<'a> Scorer<'a> {
     }
 
     /// Intervals of the areas under the ROC curves: of their mean, and of each class; by groups of images.
-    pub(super) fn area_intervals(&self, groups: &Groups) -> (Option<Interval>, Vec<Option<Interval>>) {
+    pub(super) fn roc_auc_intervals(&self, groups: &Groups) -> (Option<Interval>, Vec<Option<Interval>>) {
         let n_classes = self.predictions.n_classes;
         let tasks = (0..n_classes.div_ceil(TASK_CLASSES)).into_par_iter();
         let classes_of = |task: usize| task * TASK_CLASSES..((task + 1) * TASK_CLASSES).min(n_classes);
-        let of_tasks: Vec<Areas> = tasks.map(|task| self.areas(classes_of(task), groups)).collect();
-        let mut all = Areas::new(self.predictions.len());
+        let of_tasks: Vec<RocAucs> = tasks.map(|task| self.roc_aucs(classes_of(task), groups)).collect();
+        let mut all = RocAucs::new(self.predictions.len());
         for of_task in of_tasks {
-            all.areas.extend(of_task.areas);
+            all.defined.extend(of_task.defined);
             all.add_influences(&of_task.influences);
             all.intervals.extend(of_task.intervals);
         }
-        let n_areas = all.areas.len() as f64;
-        all.influences.iter_mut().for_each(|influence| *influence /= n_areas);
+        let n_defined = all.defined.len() as f64;
+        all.influences.iter_mut().for_each(|influence| *influence /= n_defined);
         let class_of = |image: usize| self.predictions.labels[image];
-        let of_mean = mean(all.areas.into_iter())
-            .and_then(|area| roc_auc::interval(area, &all.influences, class_of, groups));
+        let of_mean = mean(all.defined.into_iter())
+            .and_then(|roc_auc| roc_auc::interval(roc_auc, &all.influences, class_of, groups));
         (of_mean, all.intervals)
     }
 
-    /// The areas of some classes.
-    fn areas(&self, classes: Range<usize>, groups: &Groups) -> Areas {
-        let mut areas = Areas::new(self.predictions.len());
+    /// The areas under the ROC curves of some classes.
+    fn roc_aucs(&self, classes: Range<usize>, groups: &Groups) -> RocAucs {
+        let mut roc_aucs = RocAucs::new(self.predictions.len());
         for class in classes {
             let ranking = self.ranking(class);
-            let interval = ranking.area().and_then(|area| {
-                let influences = ranking.influences(area);
-                areas.areas.push(area);
-                areas.add_influences(&influences);
+            let interval = ranking.roc_auc().and_then(|roc_auc| {
+                let influences = ranking.influences(roc_auc);
+                roc_aucs.defined.push(roc_auc);
+                roc_aucs.add_influences(&influences);
                 let side_of = |image: usize| u32::from(self.predictions.labels[image] as usize == class);
-                roc_auc::interval(area, &influences, side_of, groups)
+                roc_auc::interval(roc_auc, &influences, side_of, groups)
             });
-            areas.intervals.push(interval);
+            roc_aucs.intervals.push(interval);
         }
-        areas
+        roc_aucs
     }
 
     /// Of each image, the negative logarithm of the probability of the truth.
@@ -326,12 +326,13 @@ impl<'a> Scorer<'a> {
 
     fn matrix(&self, times: &[f64]) -> WeightedConfusion {
         let none = vec![0.0; self.predictions.n_classes];
-        let mut matrix = WeightedConfusion { right: none.clone(), n_of: none.clone(), n_predicted: none };
+        let mut matrix =
+            WeightedConfusion { n_correct: none.clone(), support: none.clone(), n_predicted: none };
         for ((label, predicted), times) in self.predictions.pairs().zip(times) {
-            matrix.n_of[label] += times;
+            matrix.support[label] += times;
             matrix.n_predicted[predicted] += times;
             if label == predicted {
-                matrix.right[label] += times;
+                matrix.n_correct[label] += times;
             }
         }
         matrix
@@ -353,36 +354,40 @@ impl<'a> Scorer<'a> {
     #[must_use]
     pub(crate) fn roc_curve(&self, class: usize) -> Vec<[f64; 2]> {
         let labels = &self.predictions.labels;
-        let n_of = labels.iter().filter(|&&label| label as usize == class).count();
-        let n_rest = labels.len() - n_of;
-        if n_of == 0 || n_rest == 0 {
+        let n_positive = labels.iter().filter(|&&label| label as usize == class).count();
+        let n_negative = labels.len() - n_positive;
+        if n_positive == 0 || n_negative == 0 {
             return Vec::new();
         }
-        let (mut of, mut curve) = (0, vec![[0.0, 0.0]]);
+        let (mut true_positives, mut curve) = (0, vec![[0.0, 0.0]]);
         let mut seen = 0;
         for ties in self.ranking(class).ties().rev() {
-            of += ties.iter().filter(|Ranked { is_of, .. }| *is_of).count();
+            true_positives += ties.iter().filter(|ranked| ranked.is_positive).count();
             seen += ties.len();
-            curve.push([(seen - of) as f64 / n_rest as f64, of as f64 / n_of as f64]);
+            let false_positives = seen - true_positives;
+            curve.push([
+                false_positives as f64 / n_negative as f64,
+                true_positives as f64 / n_positive as f64,
+            ]);
         }
         curve
     }
 
-    fn images(&self) -> impl Iterator<Item = Image> {
-        self.predictions.pairs().enumerate().map(|(image, (label, predicted))| Image {
-            predicted: self.predictions.probabilities(image)[predicted],
-            is_right: label == predicted,
+    fn confidences(&self) -> impl Iterator<Item = Confidence> {
+        self.predictions.pairs().enumerate().map(|(image, (label, predicted))| Confidence {
+            probability: self.predictions.probabilities(image)[predicted],
+            is_correct: label == predicted,
         })
     }
 
     pub(super) fn bins(&self) -> Bins {
-        Bins::new(self.images())
+        Bins::new(self.confidences())
     }
 
     /// Interval of [`MetricValues::ece_debiased`], by groups of images.
     pub(super) fn ece_interval(&self, groups: &Groups) -> Option<Interval> {
         let bins = self.bins();
-        bins.interval(bins.design_effect(self.images(), groups))
+        bins.interval(bins.design_effect(self.confidences(), groups))
     }
 
     /// Of each bin of [`MetricValues::ece`] that has images: the mean probability of the predicted class, the share of
@@ -390,7 +395,7 @@ impl<'a> Scorer<'a> {
     #[must_use]
     pub(crate) fn reliability(&self) -> Vec<(f64, f64, usize)> {
         let bins = self.bins();
-        bins.used().map(|bin| (bin.predicted / bin.n, bin.right / bin.n, bin.n as usize)).collect()
+        bins.used().map(|bin| (bin.confidence(), bin.accuracy(), bin.n as usize)).collect()
     }
 }
 

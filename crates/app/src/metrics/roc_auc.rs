@@ -10,9 +10,9 @@ use super::interval::{Interval, NO_WIDTH, student_quantile};
 pub(super) struct Ranking {
     ranked: Vec<Ranked>,
     /// Images of the class.
-    n_of: f64,
+    n_positive: f64,
     /// All others.
-    n_rest: f64,
+    n_negative: f64,
 }
 
 /// An image in the order of a probability.
@@ -20,31 +20,31 @@ pub(super) struct Ranking {
 pub(super) struct Ranked {
     pub image: u32,
     /// Whether it is of the class.
-    pub is_of: bool,
+    pub is_positive: bool,
     /// Whether the image before it has the same probability.
     is_tied: bool,
 }
 
 /// Images of the class and others among images of equal probability.
 fn counts(ties: &[Ranked]) -> [f64; 2] {
-    let of = ties.iter().filter(|ranked| ranked.is_of).count();
-    [of as f64, (ties.len() - of) as f64]
+    let n_positive = ties.iter().filter(|ranked| ranked.is_positive).count();
+    [n_positive as f64, (ties.len() - n_positive) as f64]
 }
 
 impl Ranking {
-    /// Of images with these probabilities.
-    pub(super) fn new(scores: &[f64], is_of: impl Fn(usize) -> bool) -> Self {
+    /// The ranking of images with these probabilities.
+    pub(super) fn new(scores: &[f64], is_positive: impl Fn(usize) -> bool) -> Self {
         let mut order: Vec<u32> = (0..scores.len() as u32).collect();
         order.sort_by(|&a, &b| scores[a as usize].total_cmp(&scores[b as usize]));
         let mut before = f64::NAN;
         let ranked = |image: u32| {
             let score = scores[image as usize];
             let is_tied = std::mem::replace(&mut before, score) == score;
-            Ranked { image, is_of: is_of(image as usize), is_tied }
+            Ranked { image, is_positive: is_positive(image as usize), is_tied }
         };
         let ranked: Vec<Ranked> = order.into_iter().map(ranked).collect();
-        let [n_of, n_rest] = counts(&ranked);
-        Self { ranked, n_of, n_rest }
+        let [n_positive, n_negative] = counts(&ranked);
+        Self { ranked, n_positive, n_negative }
     }
 
     /// The images with equal probabilities, the least likely first.
@@ -52,36 +52,39 @@ impl Ranking {
         self.ranked.chunk_by(|_, next| next.is_tied)
     }
 
-    /// The share of pairs of an image of the class and another one in which the first has the higher probability, a tie
-    /// counting half (Hanley and McNeil 1982); `None` without a pair. All sums are of whole numbers and halves, so they are
-    /// exact.
-    pub(super) fn area(&self) -> Option<f64> {
-        let (mut wins, mut rest_below) = (0.0, 0.0);
-        for [of, rest] in self.ties().map(counts) {
-            wins += of * (rest_below + rest / 2.0);
-            rest_below += rest;
+    /// The area under the curve: the share of pairs of an image of the class and another one in which the first has the higher
+    /// probability, a tie counting half (Hanley and McNeil 1982); `None` without a pair. All sums are of whole numbers and
+    /// halves, so they are exact.
+    pub(super) fn roc_auc(&self) -> Option<f64> {
+        let (mut wins, mut negatives_below) = (0.0, 0.0);
+        for [positives, negatives] in self.ties().map(counts) {
+            wins += positives * (negatives_below + negatives / 2.0);
+            negatives_below += negatives;
         }
-        let n_pairs = self.n_of * self.n_rest;
+        let n_pairs = self.n_positive * self.n_negative;
         (n_pairs > 0.0).then(|| wins / n_pairs)
     }
 
     /// By how much the area grows if an image counts a little more, per unit of that: of an image of the class, its share of
     /// pairs won less the area, over the images of the class; of another one likewise (DeLong, DeLong and Clarke-Pearson
-    /// 1988). `area` is [`Self::area`].
-    pub(super) fn influences(&self, area: f64) -> Vec<f64> {
-        let Self { n_of, n_rest, .. } = *self;
-        let (mut of_below, mut rest_below) = (0.0, 0.0);
+    /// 1988). `roc_auc` is [`Self::roc_auc`].
+    pub(super) fn influences(&self, roc_auc: f64) -> Vec<f64> {
+        let Self { n_positive, n_negative, .. } = *self;
+        let (mut positives_below, mut negatives_below) = (0.0, 0.0);
         let mut influences = vec![0.0; self.ranked.len()];
         for ties in self.ties() {
-            let [of, rest] = counts(ties);
-            let share_below = (rest_below + rest / 2.0) / n_rest;
-            let share_above = (n_of - of_below - of / 2.0) / n_of;
-            for &Ranked { image, is_of, .. } in ties {
-                influences[image as usize] =
-                    if is_of { (share_below - area) / n_of } else { (share_above - area) / n_rest };
+            let [positives, negatives] = counts(ties);
+            let share_below = (negatives_below + negatives / 2.0) / n_negative;
+            let share_above = (n_positive - positives_below - positives / 2.0) / n_positive;
+            for &Ranked { image, is_positive, .. } in ties {
+                influences[image as usize] = if is_positive {
+                    (share_below - roc_auc) / n_positive
+                } else {
+                    (share_above - roc_auc) / n_negative
+                };
             }
-            of_below += of;
-            rest_below += rest;
+            positives_below += positives;
+            negatives_below += negatives;
         }
         influences
     }
@@ -158,19 +161,19 @@ impl GroupInfluences {
 /// It is symmetric on the scale of the logit, where an area of 0.99 has as much room above as below, and has Student's quantile.
 /// `None` where a class has a single image, or images of a single group.
 pub(super) fn interval(
-    area: f64,
+    roc_auc: f64,
     influences: &[f64],
     class_of: impl Fn(usize) -> u32,
     groups: &Groups,
 ) -> Option<Interval> {
     let influences = GroupInfluences::new(influences, class_of, groups);
-    let is_between = (NO_WIDTH..=1.0 - NO_WIDTH).contains(&area);
+    let is_between = (NO_WIDTH..=1.0 - NO_WIDTH).contains(&roc_auc);
     if !is_between || !influences.have_variance() || influences.variance().sqrt() < NO_WIDTH {
         // No error at all, or one patient: nothing shows how far other images would differ.
         return None;
     }
-    let error = influences.variance().sqrt() / (area * (1.0 - area));
-    let logit = libm::log(area / (1.0 - area));
+    let error = influences.variance().sqrt() / (roc_auc * (1.0 - roc_auc));
+    let logit = libm::log(roc_auc / (1.0 - roc_auc));
     let reach = student_quantile(influences.degrees()) * error;
     Some([-reach, reach].map(|offset| 1.0 / (1.0 + libm::exp(-(logit + offset)))))
 }
@@ -180,10 +183,10 @@ mod tests {
     use super::*;
 
     /// By all pairs; image `i` counts `times[i]` times.
-    fn naive_area(scores: &[f64], is_of: &[bool], times: &[f64]) -> f64 {
+    fn naive_roc_auc(scores: &[f64], is_positive: &[bool], times: &[f64]) -> f64 {
         let (mut wins, mut n_pairs) = (0.0, 0.0);
-        for i in (0..scores.len()).filter(|&i| is_of[i]) {
-            for j in (0..scores.len()).filter(|&j| !is_of[j]) {
+        for i in (0..scores.len()).filter(|&i| is_positive[i]) {
+            for j in (0..scores.len()).filter(|&j| !is_positive[j]) {
                 let pairs = times[i] * times[j];
                 n_pairs += pairs;
                 wins += if scores[i] == scores[j] { 0.5 } else { f64::from(scores[i] > scores[j]) } * pairs;
@@ -201,28 +204,32 @@ mod tests {
     fn areas_and_influences_are_those_of_all_pairs() {
         const STEP: f64 = 1e-6;
         for (levels, every) in [(7, 3), (60, 2), (1000, 20), (1, 4)] {
-            let (scores, is_of) = images(levels, every);
-            let ranking = Ranking::new(&scores, |image| is_of[image]);
-            let area = ranking.area().expect("pairs");
-            assert_eq!(area, naive_area(&scores, &is_of, &[1.0; 60]), "{levels} levels");
-            for (image, influence) in ranking.influences(area).into_iter().enumerate() {
+            let (scores, is_positive) = images(levels, every);
+            let ranking = Ranking::new(&scores, |image| is_positive[image]);
+            let roc_auc = ranking.roc_auc().expect("pairs");
+            assert_eq!(roc_auc, naive_roc_auc(&scores, &is_positive, &[1.0; 60]), "{levels} levels");
+            for (image, influence) in ranking.influences(roc_auc).into_iter().enumerate() {
                 let mut times = [1.0; 60];
                 times[image] += STEP;
-                let slope = (naive_area(&scores, &is_of, &times) - area) / STEP;
+                let slope = (naive_roc_auc(&scores, &is_positive, &times) - roc_auc) / STEP;
                 assert!((influence - slope).abs() < 1e-6, "{levels} levels, {image}: {influence} {slope}");
             }
         }
-        assert_eq!(Ranking::new(&[0.1, 0.2], |_| true).area(), None, "no other image");
+        assert_eq!(Ranking::new(&[0.1, 0.2], |_| true).roc_auc(), None, "no other image");
     }
 
     #[test]
     fn close_to_one_there_is_more_room_below_than_above() {
         let scores: Vec<f64> = (0..200).map(|i| f64::from(i + 30 * (i % 50) / 49)).collect();
         let ranking = Ranking::new(&scores, |image| image >= 100);
-        let area = ranking.area().expect("pairs");
+        let roc_auc = ranking.roc_auc().expect("pairs");
         let (class_of, groups) = (|image: usize| u32::from(image >= 100), Groups::new(200, None));
-        let [low, high] = interval(area, &ranking.influences(area), class_of, &groups).expect("an interval");
-        assert!(area > 0.98 && high < 1.0 && area - low > 1.5 * (high - area), "{low} {area} {high}");
+        let [low, high] =
+            interval(roc_auc, &ranking.influences(roc_auc), class_of, &groups).expect("an interval");
+        assert!(
+            roc_auc > 0.98 && high < 1.0 && roc_auc - low > 1.5 * (high - roc_auc),
+            "{low} {roc_auc} {high}"
+        );
         // A perfect area says nothing of the errors on other images.
         assert_eq!(interval(1.0, &[0.0; 200], class_of, &groups), None);
     }
@@ -230,14 +237,14 @@ mod tests {
     /// Four images of a patient, all alike: as little is known as of a quarter of the images.
     #[test]
     fn groups_widen_the_interval() {
-        let (scores, is_of): (Vec<f64>, Vec<bool>) =
+        let (scores, is_positive): (Vec<f64>, Vec<bool>) =
             (0..400).map(|i| (f64::from(i / 4 * 37 % 101), i / 4 % 3 == 0)).unzip();
         let patients: Vec<u32> = (0..400).map(|i| i / 4 * 10).collect();
-        let ranking = Ranking::new(&scores, |image| is_of[image]);
-        let area = ranking.area().expect("pairs");
+        let ranking = Ranking::new(&scores, |image| is_positive[image]);
+        let roc_auc = ranking.roc_auc().expect("pairs");
         let width = |ids: Option<&[u32]>| {
-            let (class_of, groups) = (|image: usize| u32::from(is_of[image]), Groups::new(400, ids));
-            interval(area, &ranking.influences(area), class_of, &groups).map(|[low, high]| high - low)
+            let (class_of, groups) = (|image: usize| u32::from(is_positive[image]), Groups::new(400, ids));
+            interval(roc_auc, &ranking.influences(roc_auc), class_of, &groups).map(|[low, high]| high - low)
         };
         let (alone, grouped) =
             (width(None).expect("an interval"), width(Some(&patients)).expect("an interval"));
@@ -248,17 +255,20 @@ mod tests {
     /// Else the interval is that of the other images alone, too narrow by far.
     #[test]
     fn the_area_of_one_image_or_one_patient_of_a_class_has_no_interval() {
-        let has_interval = |n_of: usize, ids: Option<&[u32]>| {
+        let has_interval = |n_positive: usize, ids: Option<&[u32]>| {
             let scores: Vec<f64> = (0..20).map(|i| f64::from(i * 7 % 20)).collect();
-            let ranking = Ranking::new(&scores, |image| image < n_of);
-            let area = ranking.area().expect("pairs");
-            let (class_of, groups) = (|image: usize| u32::from(image < n_of), Groups::new(20, ids));
-            interval(area, &ranking.influences(area), class_of, &groups).is_some()
+            let ranking = Ranking::new(&scores, |image| image < n_positive);
+            let roc_auc = ranking.roc_auc().expect("pairs");
+            let (class_of, groups) = (|image: usize| u32::from(image < n_positive), Groups::new(20, ids));
+            interval(roc_auc, &ranking.influences(roc_auc), class_of, &groups).is_some()
         };
-        assert_eq!([1, 2, 18, 19].map(|n_of| has_interval(n_of, None)), [false, true, true, false]);
+        assert_eq!(
+            [1, 2, 18, 19].map(|n_positive| has_interval(n_positive, None)),
+            [false, true, true, false]
+        );
         let mut patients: Vec<u32> = (0..20).collect();
         patients[1] = patients[0];
-        assert_eq!([2, 3].map(|n_of| has_interval(n_of, Some(&patients))), [false, true]);
+        assert_eq!([2, 3].map(|n_positive| has_interval(n_positive, Some(&patients))), [false, true]);
     }
 
     #[test]

@@ -113,20 +113,20 @@ impl Probe {
     #[must_use]
     pub(crate) fn new(class_names: &[String], predictions: &Predictions, groups: Option<&[u32]>) -> Self {
         let (scorer, groups) = (Scorer::new(predictions), Groups::new(predictions.len(), groups));
-        let areas = scorer.areas_by_class();
-        let (interval, intervals) = scorer.area_intervals(&groups);
+        let roc_aucs = scorer.roc_auc_by_class();
+        let (interval, intervals) = scorer.roc_auc_intervals(&groups);
         let of_class = |(class, name): (usize, &String)| ClassRocAuc {
             class: name.clone(),
-            roc_auc: areas[class],
+            roc_auc: roc_aucs[class],
             interval: intervals[class],
             flagged: false,
             n: n_of_fewer(predictions, &groups, class),
         };
         let per_class: Vec<ClassRocAuc> = class_names.iter().enumerate().map(of_class).collect();
-        let with_area = per_class.iter().filter(|class| class.roc_auc.is_some());
-        let n = with_area.map(|class| class.n).min().unwrap_or(0);
+        let defined = per_class.iter().filter(|class| class.roc_auc.is_some());
+        let n = defined.map(|class| class.n).min().unwrap_or(0);
         Self {
-            roc_auc: mean(areas.iter().copied().flatten()),
+            roc_auc: mean(roc_aucs.iter().copied().flatten()),
             interval,
             per_class,
             flagged: false,
@@ -170,9 +170,10 @@ impl Probe {
     /// The class with the largest area: of those that are flagged, if any is.
     fn best_class(&self) -> Option<(&str, f64)> {
         let defined = self.per_class.iter().filter_map(|class| Some((class, class.roc_auc?)));
-        let best = defined
-            .max_by(|(a, a_area), (b, b_area)| a.flagged.cmp(&b.flagged).then(a_area.total_cmp(b_area)));
-        best.map(|(class, area)| (class.class.as_str(), area))
+        let best = defined.max_by(|(a, a_roc_auc), (b, b_roc_auc)| {
+            a.flagged.cmp(&b.flagged).then(a_roc_auc.total_cmp(b_roc_auc))
+        });
+        best.map(|(class, roc_auc)| (class.class.as_str(), roc_auc))
     }
 }
 

@@ -94,12 +94,12 @@ mod tests {
     fn the_main_images_are_those_that_did_not_leak() {
         let leaked = [true, false, false, false, false, true];
         let metrics = metrics_of(&leaked, Some(&[true, false, false, false, true, true]));
-        let n_right = |metrics: &SubsetMetrics| (metrics.confusion.n_right(), metrics.confusion.n());
-        assert_eq!((n_right(metrics.main()), n_right(&metrics.test)), ((3, 4), (4, 6)));
+        let n_correct = |metrics: &SubsetMetrics| (metrics.confusion.n_correct(), metrics.confusion.n());
+        assert_eq!((n_correct(metrics.main()), n_correct(&metrics.test)), ((3, 4), (4, 6)));
         assert_eq!((metrics.main_set, metrics.n_leaked), ("test_deduplicated", 2));
         // The rejected images that leaked are not counted.
         assert_eq!(metrics.n_main_rejected, Some(1));
-        assert_eq!(metrics.test_accepted.as_ref().map(n_right), Some((3, 3)));
+        assert_eq!(metrics.test_accepted.as_ref().map(n_correct), Some((3, 3)));
     }
 
     #[test]

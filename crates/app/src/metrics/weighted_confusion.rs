@@ -7,23 +7,24 @@ use super::mean::mean;
 /// What is needed of a confusion matrix of images that may count any number of times, each by class.
 pub(super) struct WeightedConfusion {
     /// Images predicted correctly.
-    pub right: Vec<f64>,
+    pub n_correct: Vec<f64>,
     /// Images of the class.
-    pub n_of: Vec<f64>,
+    pub support: Vec<f64>,
     /// Images predicted as the class.
     pub n_predicted: Vec<f64>,
 }
 
 impl WeightedConfusion {
     pub(super) fn balanced_accuracy(&self) -> Option<f64> {
-        let classes = self.right.iter().zip(&self.n_of);
-        mean(classes.filter(|&(_, &n_of)| n_of > 0.0).map(|(right, n_of)| right / n_of))
+        let classes = self.n_correct.iter().zip(&self.support);
+        mean(classes.filter(|&(_, &support)| support > 0.0).map(|(n_correct, support)| n_correct / support))
     }
 
     pub(super) fn macro_f1(&self) -> Option<f64> {
-        let either = self.n_of.iter().zip(&self.n_predicted).map(|(n_of, n_predicted)| n_of + n_predicted);
-        let classes = self.right.iter().zip(either);
-        mean(classes.filter(|&(_, either)| either > 0.0).map(|(right, either)| 2.0 * right / either))
+        let either =
+            self.support.iter().zip(&self.n_predicted).map(|(support, n_predicted)| support + n_predicted);
+        let classes = self.n_correct.iter().zip(either);
+        mean(classes.filter(|&(_, either)| either > 0.0).map(|(n_correct, either)| 2.0 * n_correct / either))
     }
 
     /// By how much balanced accuracy and macro F1 change if the recall and precision of a class that do not vary, for all or none
@@ -34,17 +35,17 @@ impl WeightedConfusion {
         };
         let (mut n, mut squares) = ([0.0; 2], [0.0; 2]);
         for (class, ClassMetrics { recall, precision, .. }) in per_class.iter().enumerate() {
-            let (right, of) = (self.right[class], [self.n_of[class], self.n_predicted[class]]);
-            let shares = of.map(|of| if of > 0.0 { right / of } else { 0.0 });
+            let (n_correct, totals) = (self.n_correct[class], [self.support[class], self.n_predicted[class]]);
+            let shares = totals.map(|total| if total > 0.0 { n_correct / total } else { 0.0 });
             let at_end = |share: f64, interval: Option<Interval>| {
                 let varies = share > 0.0 && share < 1.0;
                 if varies { share } else { interval.unwrap_or([0.0, 1.0])[end] }
             };
             let ends = [at_end(shares[0], recall.interval), at_end(shares[1], precision.interval)];
             // A class that is only predicted is part of macro F1, with 0.
-            let has_images = of[0] > 0.0;
+            let has_images = totals[0] > 0.0;
             n[0] += f64::from(has_images);
-            n[1] += f64::from(has_images || of[1] > 0.0);
+            n[1] += f64::from(has_images || totals[1] > 0.0);
             if has_images {
                 squares[0] += (ends[0] - shares[0]).powi(2);
                 squares[1] += (f1(ends) - f1(shares)).powi(2);
@@ -54,10 +55,14 @@ impl WeightedConfusion {
     }
 
     pub(super) fn kappa(&self) -> Option<f64> {
-        let n: f64 = self.n_of.iter().sum();
-        let agreed: f64 = self.right.iter().sum::<f64>() / n;
-        let by_chance: f64 =
-            self.n_of.iter().zip(&self.n_predicted).map(|(n_of, n_predicted)| n_of * n_predicted).sum();
+        let n: f64 = self.support.iter().sum();
+        let agreed: f64 = self.n_correct.iter().sum::<f64>() / n;
+        let by_chance: f64 = self
+            .support
+            .iter()
+            .zip(&self.n_predicted)
+            .map(|(support, n_predicted)| support * n_predicted)
+            .sum();
         let by_chance = by_chance / (n * n);
         (n > 0.0 && by_chance < 1.0).then(|| (agreed - by_chance) / (1.0 - by_chance))
     }

@@ -31,7 +31,7 @@ pub(super) fn confusion_table(metrics: &SubsetMetrics) -> Markup {
     let names = &metrics.class_names;
     let shade = |truth: usize, predicted: usize| {
         let share =
-            metrics.confusion.count(truth, predicted) as f64 / metrics.confusion.n_of(truth).max(1) as f64;
+            metrics.confusion.count(truth, predicted) as f64 / metrics.confusion.support(truth).max(1) as f64;
         let colour = if truth == predicted { "--good" } else { "--bad" };
         format!("background: color-mix(in srgb, var({colour}) {:.0}%, transparent)", 55.0 * share)
     };

@@ -48,11 +48,11 @@ pub(crate) fn verdict(metrics: &Metrics, config: &TrainConfig, is_medical: bool)
         let headline = "The model was trained on all images; no image was left to test it on.".to_owned();
         return Verdict { headline, detail: String::new() };
     };
-    let (n, n_right) = (main.confusion.n(), main.confusion.n_right());
+    let (n, n_correct) = (main.confusion.n(), main.confusion.n_correct());
     let [low, high] = main.accuracy.interval.unwrap_or([0.0, 1.0]);
     let images = main_images(metrics);
     let accuracy = percent(main.confusion.accuracy());
-    let result = format!("The model classified {n_right} of {n} {images} correctly: accuracy {accuracy}");
+    let result = format!("The model classified {n_correct} of {n} {images} correctly: accuracy {accuracy}");
     let interval = format!("95 % interval {} to {}", percent(low), percent(high));
     let comparison =
         format!("Always predicting the most frequent class gives {}.", percent(baseline.accuracy));

@@ -98,8 +98,8 @@ fn of_all_images(metrics: &SubsetMetrics) -> String {
 
 fn accuracy_of(metrics: &SubsetMetrics) -> String {
     let SubsetMetrics { confusion, .. } = metrics;
-    let (n, n_right) = (confusion.n(), confusion.n_right());
-    format!("accuracy {} ({n_right} of {n})", percent(confusion.accuracy()))
+    let (n, n_correct) = (confusion.n(), confusion.n_correct());
+    format!("accuracy {} ({n_correct} of {n})", percent(confusion.accuracy()))
 }
 
 /// How many of the main images `predict` would reject, and the accuracy with and without them.
@@ -120,10 +120,10 @@ fn rejection_line(metrics: &TestMetrics, n_rejected: usize) -> String {
 /// Accuracy, the metrics of each class, every other metric with its interval, and the confusion matrix.
 fn show_test(screen: &Screen, heading: &str, metrics: &SubsetMetrics) {
     let SubsetMetrics { class_names, confusion, .. } = metrics;
-    let (n, n_right) = (confusion.n(), confusion.n_right());
+    let (n, n_correct) = (confusion.n(), confusion.n_correct());
     screen.line("");
     let accuracy = format!("accuracy {}", percent(confusion.accuracy()));
-    screen.field("test", &format!("{heading}: {accuracy} ({n_right} of {n} images)"));
+    screen.field("test", &format!("{heading}: {accuracy} ({n_correct} of {n} images)"));
     if let Some([low, high]) = metrics.accuracy.interval {
         let few = if high - low > WIDE_INTERVAL {
             "; the interval is wide because there are few independent images"

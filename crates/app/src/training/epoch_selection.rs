@@ -36,28 +36,28 @@ impl Select {
 }
 
 fn accuracy(confusion: &Confusion) -> Score {
-    let (n_right, n) = (confusion.n_right(), confusion.n());
-    Score { value: confusion.accuracy(), standard_error: share_variance(n_right, n).sqrt() }
+    let (n_correct, n) = (confusion.n_correct(), confusion.n());
+    Score { value: confusion.accuracy(), standard_error: share_variance(n_correct, n).sqrt() }
 }
 
 fn balanced_accuracy(confusion: &Confusion) -> Score {
-    let classes = (0..confusion.n_classes()).filter(|&class| confusion.n_of(class) > 0);
+    let classes = (0..confusion.n_classes()).filter(|&class| confusion.support(class) > 0);
     let of_class = |class| {
-        let (n_right, n) = (confusion.count(class, class), confusion.n_of(class));
-        (n_right as f64 / n as f64, share_variance(n_right, n))
+        let (n_correct, n) = (confusion.count(class, class), confusion.support(class));
+        (n_correct as f64 / n as f64, share_variance(n_correct, n))
     };
     mean_score(classes.map(of_class))
 }
 
 fn auc(evaluation: &Evaluation) -> Score {
     let predictions = evaluation.predictions(1.0);
-    let areas = Scorer::new(&predictions).areas_by_class();
+    let areas = Scorer::new(&predictions).roc_auc_by_class();
     let confusion = evaluation.confusion();
     // Of two classes, both have the same area: it is one value, not the mean of two.
     let n_areas = if areas.len() == 2 { 1 } else { areas.len() };
     let classes = areas[..n_areas].iter().enumerate().filter_map(|(class, auc)| Some((class, (*auc)?)));
     mean_score(classes.map(|(class, auc)| {
-        let n_positive = confusion.n_of(class);
+        let n_positive = confusion.support(class);
         (auc, auc_variance(auc, n_positive as f64, (confusion.n() - n_positive) as f64))
     }))
 }
@@ -84,9 +84,9 @@ fn mean_score(values: impl Iterator<Item = (f64, f64)>) -> Score {
 ///
 /// The share is estimated with two predictions of each kind added (Agresti and Coull 1998): a perfect score on a few
 /// images does not prove a perfect model.
-fn share_variance(n_right: u64, n: u64) -> f64 {
+fn share_variance(n_correct: u64, n: u64) -> f64 {
     let n_adjusted = n as f64 + 4.0;
-    let share = (n_right as f64 + 2.0) / n_adjusted;
+    let share = (n_correct as f64 + 2.0) / n_adjusted;
     share * (1.0 - share) / n_adjusted
 }
 
@@ -132,10 +132,10 @@ impl EpochSelection {
 mod tests {
     use super::*;
 
-    fn confusion(n_right: usize, n: usize) -> Confusion {
+    fn confusion(n_correct: usize, n: usize) -> Confusion {
         let mut confusion = Confusion::new(2);
         for image in 0..n {
-            confusion.add(0, usize::from(image >= n_right));
+            confusion.add(0, usize::from(image >= n_correct));
         }
         confusion
     }

@@ -105,8 +105,8 @@ impl RankSums {
             }
         });
         let loss = self.sum_small(model, outcome.loss)?;
-        let n_right = self.ranks.sum_of_counts(outcome.n_right as u64)? as usize;
-        Ok(ShardOutcome { loss, n_right })
+        let n_correct = self.ranks.sum_of_counts(outcome.n_correct as u64)? as usize;
+        Ok(ShardOutcome { loss, n_correct })
     }
 
     /// Sums all small gradients, the running statistics and the loss, in one message. Returns the loss.

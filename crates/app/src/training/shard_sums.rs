@@ -218,14 +218,14 @@ mod tests {
             for (shard, &value) in values.iter().enumerate() {
                 assert_eq!(sums(&model).1, 7.0, "every shard starts from the same statistics");
                 set(&mut model, value);
-                let outcome = ShardOutcome { loss: value, n_right: shard };
+                let outcome = ShardOutcome { loss: value, n_correct: shard };
                 assert_eq!(sums_of_shards.is_last(), shard + 1 == values.len());
                 if !sums_of_shards.is_last() {
                     sums_of_shards.add(&mut model, outcome);
                     continue;
                 }
                 let total = sums_of_shards.complete(&mut model, outcome);
-                assert_eq!(total, ShardOutcome { loss: expected, n_right: (0..values.len()).sum() });
+                assert_eq!(total, ShardOutcome { loss: expected, n_correct: (0..values.len()).sum() });
                 assert_eq!(sums(&model).1, expected);
                 average_buffers(&mut model, values.len());
                 assert_eq!(sums(&model).1, expected / values.len() as f32);

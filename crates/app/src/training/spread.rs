@@ -133,16 +133,16 @@ mod tests {
     use crate::metrics::Predictions;
 
     /// Of four images, of which the model takes all for the first class.
-    fn training(n_right: u32, main_set: &'static str, n_leaked: usize) -> MainMetrics {
+    fn training(n_correct: u32, main_set: &'static str, n_leaked: usize) -> MainMetrics {
         let mut predictions = Predictions::new(2);
-        (0..4).for_each(|i| predictions.add(u32::from(i >= n_right), [1.0, 0.0].into_iter()));
+        (0..4).for_each(|i| predictions.add(u32::from(i >= n_correct), [1.0, 0.0].into_iter()));
         let metrics = SubsetMetrics::new(vec!["a".into(), "b".into()], &predictions, None);
         MainMetrics { main_set, n_leaked, metrics }
     }
 
     #[test]
     fn mean_and_sd_are_over_the_trainings() {
-        let trainings = [2, 4, 3].map(|n_right| training(n_right, "test", 0));
+        let trainings = [2, 4, 3].map(|n_correct| training(n_correct, "test", 0));
         let Spread { mean, sd, n_undefined, .. } = Spread::new(trainings.iter());
         assert!((mean["accuracy"] - 0.75).abs() < 1e-12 && (sd["accuracy"] - 0.25).abs() < 1e-12);
         assert!(

@@ -39,13 +39,13 @@ pub(crate) struct ShardOutcome {
     /// Their share of the mean loss of the batch.
     pub loss: f32,
     /// How many of them were classified correctly.
-    pub n_right: usize,
+    pub n_correct: usize,
 }
 
 impl ShardOutcome {
     /// The sum of both.
     pub(crate) fn plus(self, right: Self) -> Self {
-        Self { loss: self.loss + right.loss, n_right: self.n_right + right.n_right }
+        Self { loss: self.loss + right.loss, n_correct: self.n_correct + right.n_correct }
     }
 }
 
@@ -55,7 +55,7 @@ pub struct StepOutcome {
     /// Mean loss of the batch, before the step.
     pub loss: f32,
     /// Images that were classified correctly, before the step.
-    pub n_right: usize,
+    pub n_correct: usize,
     /// Whether every weight is a finite number after the step.
     pub weights_are_finite: bool,
 }
@@ -87,10 +87,10 @@ impl TrainingStep {
     ) -> ShardOutcome {
         let Self { model, loss_head, grad_logits, .. } = self;
         let logits = model.forward(x, pass);
-        let n_right = count_right(logits, labels, loss_head.log_prior.as_deref());
+        let n_correct = count_correct(logits, labels, loss_head.log_prior.as_deref());
         let loss = loss_head.forward_backward_shard(logits, labels, total_weight, grad_logits);
         model.backward_with(x, grad_logits, done);
-        ShardOutcome { loss, n_right }
+        ShardOutcome { loss, n_correct }
     }
 
     /// The sum of the weights of the classes of these images in the loss.
@@ -99,9 +99,13 @@ impl TrainingStep {
     }
 
     /// Ends a step whose gradients are those of the whole batch.
-    pub(crate) fn end(&mut self, ShardOutcome { loss, n_right }: ShardOutcome, rates: Rates) -> StepOutcome {
+    pub(crate) fn end(
+        &mut self,
+        ShardOutcome { loss, n_correct }: ShardOutcome,
+        rates: Rates,
+    ) -> StepOutcome {
         let weights_are_finite = !loss.is_finite() || self.optimise(rates);
-        StepOutcome { loss, n_right, weights_are_finite }
+        StepOutcome { loss, n_correct, weights_are_finite }
     }
 
     /// Clips, decays and steps: all three are one pass of Adam over each parameter.
@@ -120,7 +124,7 @@ impl TrainingStep {
 }
 
 /// Counted for the class prior that the loss is for; with `log_prior`, that of the training set.
-fn count_right(logits: &Array4<f32>, labels: &[u32], log_prior: Option<&[f32]>) -> usize {
+fn count_correct(logits: &Array4<f32>, labels: &[u32], log_prior: Option<&[f32]>) -> usize {
     let shift = |class: usize| log_prior.map_or(0.0, |log_prior| log_prior[class]);
     let predicted = logits
         .outer_iter()

@@ -83,7 +83,9 @@ pub(crate) struct EpochProgress {
     /// Images in them.
     pub n_images: usize,
     loss_sum: f64,
-    n_right: usize,
+    /// Its key in a checkpoint stays.
+    #[serde(rename = "n_right")]
+    n_correct: usize,
     /// Learning rate of the last step.
     pub lr: f64,
     /// Duration so far.
@@ -103,7 +105,7 @@ impl EpochProgress {
     #[must_use]
     pub(crate) fn is_valid(&self) -> bool {
         let is_sum = |sum: &f64| (0.0..=f64::MAX).contains(sum);
-        self.n_right <= self.n_images
+        self.n_correct <= self.n_images
             && self.loss_sum.is_finite()
             && [&self.lr, &self.data_seconds].into_iter().all(is_sum)
     }
@@ -111,7 +113,7 @@ impl EpochProgress {
     /// Share of the images that were classified correctly, likewise.
     #[must_use]
     pub(crate) fn accuracy(&self) -> f64 {
-        self.n_right as f64 / self.n_images as f64
+        self.n_correct as f64 / self.n_images as f64
     }
 }
 
@@ -258,7 +260,7 @@ impl Trainer {
             let rates = self.schedule.at(self.step);
             let (outcome, data_seconds) =
                 self.take_step(set, range.clone(), epoch as u64, self.step, rates)?;
-            let StepOutcome { loss, n_right, weights_are_finite } = outcome;
+            let StepOutcome { loss, n_correct, weights_are_finite } = outcome;
             progress.data_seconds += data_seconds;
             if !loss.is_finite() || !weights_are_finite {
                 let what = if loss.is_finite() { Diverged::Weight } else { Diverged::Loss(loss) };
@@ -272,7 +274,7 @@ impl Trainer {
             progress.n_batches += 1;
             progress.n_images += n_images;
             progress.lr = rates.lr;
-            progress.n_right += n_right;
+            progress.n_correct += n_correct;
             progress.loss_sum += f64::from(loss) * n_images as f64;
             progress.seconds += start.elapsed().as_secs_f64();
             let report = StepReport { step: self.step, loss, lr: rates.lr, n_images };

@@ -32,9 +32,9 @@ fn a_perfect_probe_of_few_images_is_no_shortcut() {
 /// Its other class may have a larger area, from fewer images.
 #[test]
 fn the_verdict_names_a_class_that_is_flagged() {
-    let class = |name: &str, area: f64, interval: Interval| ClassRocAuc {
+    let class = |name: &str, roc_auc: f64, interval: Interval| ClassRocAuc {
         class: name.into(),
-        roc_auc: Some(area),
+        roc_auc: Some(roc_auc),
         interval: Some(interval),
         flagged: false,
         n: 30,
@@ -55,19 +55,19 @@ fn the_verdict_names_a_class_that_is_flagged() {
 }
 
 /// Of 60 images of two classes, of which a share has the higher probability for its own class.
-fn probe(n_right: u32) -> Probe {
+fn probe(n_correct: u32) -> Probe {
     let mut predictions = Predictions::new(2);
     for image in 0..60 {
-        let sign = if image / 2 < n_right / 2 { 1.0 } else { -1.0 } * f64::from(1 + image % 7);
+        let sign = if image / 2 < n_correct / 2 { 1.0 } else { -1.0 } * f64::from(1 + image % 7);
         let logits = if image % 2 == 0 { [sign, 0.0] } else { [0.0, sign] };
         predictions.add(image % 2, logits.into_iter());
     }
     Probe::new(&["a".into(), "b".into()], &predictions, None)
 }
 
-pub(crate) fn audit(n_right_of_full: u32, n_right_of_border: u32) -> Audit {
-    let (border, centre_blanked) = (probe(n_right_of_border), probe(30));
-    let probes = Probes { full_image: probe(n_right_of_full), border, centre_blanked, file_facts: None };
+pub(crate) fn audit(n_correct_full: u32, n_correct_border: u32) -> Audit {
+    let (border, centre_blanked) = (probe(n_correct_border), probe(30));
+    let probes = Probes { full_image: probe(n_correct_full), border, centre_blanked, file_facts: None };
     Audit::new(probes, 60, 0)
 }
 
@@ -81,12 +81,12 @@ fn where_full_images_are_at_chance_nothing_is_said_of_shortcuts() {
 }
 
 /// Of so many images of each class, with random logits; that of the true class is larger by `shift` on average.
-fn drawn_probe(rng: &mut CounterRng, n_of: &[u32], shift: f32) -> Probe {
-    let names: Vec<String> = (0..n_of.len()).map(|class| format!("class {class}")).collect();
-    let mut predictions = Predictions::new(n_of.len());
-    for (class, &n) in n_of.iter().enumerate() {
+fn drawn_probe(rng: &mut CounterRng, class_counts: &[u32], shift: f32) -> Probe {
+    let names: Vec<String> = (0..class_counts.len()).map(|class| format!("class {class}")).collect();
+    let mut predictions = Predictions::new(class_counts.len());
+    for (class, &n) in class_counts.iter().enumerate() {
         for _ in 0..n {
-            let logits: Vec<f64> = (0..n_of.len())
+            let logits: Vec<f64> = (0..class_counts.len())
                 .map(|of| f64::from(rng.normal() + if of == class { shift } else { 0.0 }))
                 .collect();
             predictions.add(class as u32, logits.into_iter());
@@ -95,23 +95,23 @@ fn drawn_probe(rng: &mut CounterRng, n_of: &[u32], shift: f32) -> Probe {
     Probe::new(&names, &predictions, None)
 }
 
-fn drawn_audit(seed: u64, n_of: &[u32], [full, border, files]: [f32; 3]) -> Audit {
+fn drawn_audit(seed: u64, class_counts: &[u32], [full, border, files]: [f32; 3]) -> Audit {
     let mut rng = CounterRng::new(seed, Purpose::Synthetic, 0, 0);
     let probes = Probes {
-        full_image: drawn_probe(&mut rng, n_of, full),
-        border: drawn_probe(&mut rng, n_of, border),
-        centre_blanked: drawn_probe(&mut rng, n_of, 0.0),
-        file_facts: Some(drawn_probe(&mut rng, n_of, files)),
+        full_image: drawn_probe(&mut rng, class_counts, full),
+        border: drawn_probe(&mut rng, class_counts, border),
+        centre_blanked: drawn_probe(&mut rng, class_counts, 0.0),
+        file_facts: Some(drawn_probe(&mut rng, class_counts, files)),
     };
-    Audit::new(probes, n_of.iter().sum::<u32>() as usize, 0)
+    Audit::new(probes, class_counts.iter().sum::<u32>() as usize, 0)
 }
 
 #[test]
 fn hundreds_of_images_without_a_shortcut_have_none() {
-    for n_of in [&[100, 100, 100][..], &[300, 300, 40]] {
-        let audits = (0..10).map(|seed| drawn_audit(seed, n_of, [2.0, 0.0, 0.1]).verdict);
+    for class_counts in [&[100, 100, 100][..], &[300, 300, 40]] {
+        let audits = (0..10).map(|seed| drawn_audit(seed, class_counts, [2.0, 0.0, 0.1]).verdict);
         let n_none = audits.filter(|verdict| verdict.starts_with("no shortcut found")).count();
-        assert!(n_none >= 9, "{n_none} of 10 with {n_of:?} images");
+        assert!(n_none >= 9, "{n_none} of 10 with {class_counts:?} images");
     }
 }
 
@@ -131,16 +131,16 @@ fn two_to_four_images_of_a_class_are_no_shortcut() {
 #[test]
 fn where_few_images_leave_it_open_the_verdict_names_what_may_be_a_shortcut() {
     // The border makes no mistake, but of three images of a class.
-    let probe = |area: f64, interval: Option<Interval>| {
+    let probe = |roc_auc: f64, interval: Option<Interval>| {
         let class = |name: &str| ClassRocAuc {
             class: name.into(),
-            roc_auc: Some(area),
+            roc_auc: Some(roc_auc),
             interval,
             flagged: false,
             n: 3,
         };
         let per_class = vec![class("rare"), class("common")];
-        Probe { roc_auc: Some(area), interval, per_class, flagged: false, n: 3, by_group: false }
+        Probe { roc_auc: Some(roc_auc), interval, per_class, flagged: false, n: 3, by_group: false }
     };
     let (full_image, centre_blanked) = (probe(0.97, Some([0.7, 0.99])), probe(0.45, Some([0.3, 0.6])));
     let probes = Probes { full_image, border: probe(1.0, None), centre_blanked, file_facts: None };
