@@ -281,10 +281,11 @@ mod tests {
             "log_loss",
             "brier_score",
         ];
-        let of_class = ["recall", "precision", "specificity", "roc_auc"];
+        let class_keys = ["recall", "precision", "specificity", "roc_auc"];
         let class = &json["per_class"]["a"];
         assert_eq!((&json["n"], &class["n"]), (&20.into(), &10.into()));
-        for (object, key) in keys.map(|key| (&json, key)).into_iter().chain(of_class.map(|key| (class, key)))
+        for (object, key) in
+            keys.map(|key| (&json, key)).into_iter().chain(class_keys.map(|key| (class, key)))
         {
             let value = object[key].as_f64().unwrap_or_else(|| panic!("{key} in {json}"));
             let end = |i: usize| object[format!("{key}_interval")][i].as_f64().expect("an end");

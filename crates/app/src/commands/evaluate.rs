@@ -104,7 +104,7 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     }
     tables::show_caution(screen, card.medical);
     if let Some(shift) = metrics.shift.as_ref().filter(|shift| shift.detected) {
-        screen.field("SHIFT", &shift.of_test_set_in_words(metrics.test.n_leaked));
+        screen.field("SHIFT", &shift.in_words_for_test_set(metrics.test.n_leaked));
     }
     screen.result(&metrics);
     Ok(())

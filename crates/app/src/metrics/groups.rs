@@ -4,8 +4,8 @@
 /// of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Groups {
-    /// The group of each image.
-    of_image: Vec<u32>,
+    /// The number of the group of each image.
+    numbers: Vec<u32>,
     n: usize,
     are_given: bool,
 }
@@ -17,14 +17,14 @@ impl Groups {
     /// If there is not one id for each image.
     pub(crate) fn new(n_images: usize, ids: Option<&[u32]>) -> Self {
         let Some(ids) = ids else {
-            return Self { of_image: (0..n_images as u32).collect(), n: n_images, are_given: false };
+            return Self { numbers: (0..n_images as u32).collect(), n: n_images, are_given: false };
         };
         assert_eq!(ids.len(), n_images, "a group for each image");
         let mut distinct = ids.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
         let number = |id: &u32| distinct.partition_point(|other| other < id) as u32;
-        Self { of_image: ids.iter().map(number).collect(), n: distinct.len(), are_given: true }
+        Self { numbers: ids.iter().map(number).collect(), n: distinct.len(), are_given: true }
     }
 
     /// Number of groups.
@@ -39,19 +39,19 @@ impl Groups {
 
     /// The group of an image.
     pub(crate) fn group(&self, image: usize) -> u32 {
-        self.of_image[image]
+        self.numbers[image]
     }
 
     /// The value of its group, for each image.
     pub(super) fn per_image(&self, by_group: &[f64]) -> Vec<f64> {
-        self.of_image.iter().map(|&group| by_group[group as usize]).collect()
+        self.numbers.iter().map(|&group| by_group[group as usize]).collect()
     }
 
     /// For each group, the number of its images that have a value, and the sum of these values.
     pub(crate) fn sums(&self, values: impl Iterator<Item = (usize, f64)>) -> Vec<[f64; 2]> {
         let mut sums = vec![[0.0; 2]; self.n];
         for (image, value) in values {
-            let [n, sum] = &mut sums[self.of_image[image] as usize];
+            let [n, sum] = &mut sums[self.numbers[image] as usize];
             *n += 1.0;
             *sum += value;
         }

@@ -131,10 +131,10 @@ mod tests {
 
     #[test]
     fn students_quantiles_are_those_of_the_tables() {
-        let of_few =
+        let few_degrees =
             [(1.0, 12.706_205), (2.0, 4.302_653), (3.0, 3.182_446), (4.0, 2.776_445), (5.0, 2.570_582)];
-        let of_more = [(10.0, 2.228_139), (30.0, 2.042_272), (f64::INFINITY, 1.959_964)];
-        for (degrees, expected) in of_few.into_iter().chain(of_more) {
+        let more_degrees = [(10.0, 2.228_139), (30.0, 2.042_272), (f64::INFINITY, 1.959_964)];
+        for (degrees, expected) in few_degrees.into_iter().chain(more_degrees) {
             let found = student_quantile(degrees);
             assert!((found / expected - 1.0).abs() < 1e-4, "{degrees}: {found} against {expected}");
         }

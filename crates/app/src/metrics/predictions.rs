@@ -229,7 +229,7 @@ impl<'a> Scorer<'a> {
 
     /// Balanced accuracy, macro F1 and Cohen's kappa when image `i` counts `times[i]` times: their intervals come from the same
     /// samples of a bootstrap.
-    fn of_matrix(&self, times: &[f64]) -> [Option<f64>; 3] {
+    fn matrix_metrics(&self, times: &[f64]) -> [Option<f64>; 3] {
         let matrix = self.matrix(times);
         [matrix.balanced_accuracy(), matrix.macro_f1(), matrix.kappa()]
     }
@@ -241,7 +241,7 @@ impl<'a> Scorer<'a> {
     /// shows that the next may be wrong. So the means over classes have, beside the interval of the bootstrap, what the ends of
     /// Wilson's intervals of such shares add to it, as squares (the method of variance estimates recovery; Zou and Donner 2008).
     pub(super) fn matrix_intervals(&self, groups: &Groups, per_class: &[ClassMetrics]) -> MatrixIntervals {
-        let samples = bootstrap(groups, |times| self.of_matrix(times));
+        let samples = bootstrap(groups, |times| self.matrix_metrics(times));
         let [balanced_accuracy, macro_f1, kappa] = samples.map(|samples| samples.percentile());
         if !self.has_variance_of_each_class(groups) {
             return MatrixIntervals { balanced_accuracy: None, macro_f1: None, kappa };
@@ -278,19 +278,19 @@ impl<'a> Scorer<'a> {
         let n_classes = self.predictions.n_classes;
         let tasks = (0..n_classes.div_ceil(TASK_CLASSES)).into_par_iter();
         let classes_of = |task: usize| task * TASK_CLASSES..((task + 1) * TASK_CLASSES).min(n_classes);
-        let of_tasks: Vec<RocAucs> = tasks.map(|task| self.roc_aucs(classes_of(task), groups)).collect();
+        let task_results: Vec<RocAucs> = tasks.map(|task| self.roc_aucs(classes_of(task), groups)).collect();
         let mut all = RocAucs::new(self.predictions.len());
-        for of_task in of_tasks {
-            all.defined.extend(of_task.defined);
-            all.add_influences(&of_task.influences);
-            all.intervals.extend(of_task.intervals);
+        for result in task_results {
+            all.defined.extend(result.defined);
+            all.add_influences(&result.influences);
+            all.intervals.extend(result.intervals);
         }
         let n_defined = all.defined.len() as f64;
         all.influences.iter_mut().for_each(|influence| *influence /= n_defined);
         let class_of = |image: usize| self.predictions.labels[image];
-        let of_mean = mean(all.defined.into_iter())
+        let macro_interval = mean(all.defined.into_iter())
             .and_then(|roc_auc| roc_auc::interval(roc_auc, &all.influences, class_of, groups));
-        (of_mean, all.intervals)
+        (macro_interval, all.intervals)
     }
 
     /// The areas under the ROC curves of some classes.
@@ -426,8 +426,10 @@ mod tests {
             once.add(label, logits.into_iter());
             (0..times as usize).for_each(|_| copied.add(label, logits.into_iter()));
         }
-        let of_matrix = |predictions, times: &[f64]| Scorer::new(predictions).of_matrix(times);
-        for (weighted, plain) in of_matrix(&once, &times).into_iter().zip(of_matrix(&copied, &[1.0; 6])) {
+        let matrix_metrics = |predictions, times: &[f64]| Scorer::new(predictions).matrix_metrics(times);
+        for (weighted, plain) in
+            matrix_metrics(&once, &times).into_iter().zip(matrix_metrics(&copied, &[1.0; 6]))
+        {
             let (weighted, plain) = (weighted.expect("defined"), plain.expect("defined"));
             assert!((weighted - plain).abs() < 1e-12, "{weighted} {plain}");
         }
@@ -442,7 +444,7 @@ mod tests {
         assert_eq!(values.balanced_accuracy, Some(1.0));
         let MetricValues { balanced_accuracy, log_loss, brier_score, ece, ece_debiased, .. } =
             Predictions::new(2).values();
-        let of_nothing = [balanced_accuracy, log_loss, brier_score, ece, ece_debiased];
-        assert!(of_nothing.iter().all(Option::is_none), "{of_nothing:?}");
+        let undefined = [balanced_accuracy, log_loss, brier_score, ece, ece_debiased];
+        assert!(undefined.iter().all(Option::is_none), "{undefined:?}");
     }
 }

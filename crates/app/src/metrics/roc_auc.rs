@@ -107,9 +107,9 @@ impl GroupInfluences {
         let (mut sums, mut by_class) = (Vec::new(), BTreeMap::<u32, [f64; 2]>::new());
         for group in images.chunk_by(|a, b| a.0 == b.0) {
             let mut sum = 0.0;
-            for of_class in group.chunk_by(|a, b| a.1 == b.1) {
-                let part: f64 = of_class.iter().map(|(.., influence)| influence).sum();
-                let [n, squares] = by_class.entry(of_class[0].1).or_default();
+            for class_images in group.chunk_by(|a, b| a.1 == b.1) {
+                let part: f64 = class_images.iter().map(|(.., influence)| influence).sum();
+                let [n, squares] = by_class.entry(class_images[0].1).or_default();
                 *n += 1.0;
                 *squares += part * part;
                 sum += part;
@@ -128,10 +128,10 @@ impl GroupInfluences {
     /// (DeLong, DeLong and Clarke-Pearson 1988); what a group contributes through several classes goes together (Obuchowski 1997).
     fn variance(&self) -> f64 {
         let unbiased = |n: f64| n / (n - 1.0);
-        let of_all = unbiased(self.sums.len() as f64);
+        let group_factor = unbiased(self.sums.len() as f64);
         let squares: f64 = self.sums.iter().map(|sum| sum * sum).sum();
-        let by_class = self.by_class.values().map(|&[n, squares]| (unbiased(n) - of_all) * squares);
-        of_all * squares + by_class.sum::<f64>()
+        let by_class = self.by_class.values().map(|&[n, squares]| (unbiased(n) - group_factor) * squares);
+        group_factor * squares + by_class.sum::<f64>()
     }
 
     /// How well the variance is known. Where few groups have almost all of the influence, it is itself uncertain: twice the
@@ -281,9 +281,9 @@ mod tests {
         };
         // The same variance, of 100 images and of two.
         let (even, two) = ([0.002; 100], [0.02 / 2f64.sqrt(), 0.02 / 2f64.sqrt()]);
-        let mut of_two = [0.0; 100];
-        of_two[..2].copy_from_slice(&two);
-        assert!(width(&of_two) > 1.2 * width(&even), "{} and {}", width(&of_two), width(&even));
+        let mut concentrated = [0.0; 100];
+        concentrated[..2].copy_from_slice(&two);
+        assert!(width(&concentrated) > 1.2 * width(&even), "{} and {}", width(&concentrated), width(&even));
         let expected = 2.0 * student_quantile(49.0) * 0.02 * (50f64 / 49.0).sqrt();
         assert!((width(&even) - expected).abs() < 0.002);
     }

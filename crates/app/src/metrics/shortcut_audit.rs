@@ -115,14 +115,14 @@ impl Probe {
         let (scorer, groups) = (Scorer::new(predictions), Groups::new(predictions.len(), groups));
         let roc_aucs = scorer.roc_auc_by_class();
         let (interval, intervals) = scorer.roc_auc_intervals(&groups);
-        let of_class = |(class, name): (usize, &String)| ClassRocAuc {
+        let class_roc_auc = |(class, name): (usize, &String)| ClassRocAuc {
             class: name.clone(),
             roc_auc: roc_aucs[class],
             interval: intervals[class],
             flagged: false,
-            n: n_of_fewer(predictions, &groups, class),
+            n: n_fewer_groups(predictions, &groups, class),
         };
-        let per_class: Vec<ClassRocAuc> = class_names.iter().enumerate().map(of_class).collect();
+        let per_class: Vec<ClassRocAuc> = class_names.iter().enumerate().map(class_roc_auc).collect();
         let defined = per_class.iter().filter(|class| class.roc_auc.is_some());
         let n = defined.map(|class| class.n).min().unwrap_or(0);
         Self {
@@ -178,13 +178,13 @@ impl Probe {
 }
 
 /// The groups that have images of a class, or those that have others, whichever are fewer.
-fn n_of_fewer(predictions: &Predictions, groups: &Groups, class: usize) -> usize {
-    let [mut of_class, mut others] = [BTreeSet::new(), BTreeSet::new()];
+fn n_fewer_groups(predictions: &Predictions, groups: &Groups, class: usize) -> usize {
+    let [mut own_groups, mut other_groups] = [BTreeSet::new(), BTreeSet::new()];
     for (image, (label, _)) in predictions.pairs().enumerate() {
-        let side = if label == class { &mut of_class } else { &mut others };
+        let side = if label == class { &mut own_groups } else { &mut other_groups };
         side.insert(groups.group(image));
     }
-    of_class.len().min(others.len())
+    own_groups.len().min(other_groups.len())
 }
 
 /// The ends of an area's interval. An area without any error has no interval: it counts itself, if there are enough images.

@@ -38,15 +38,16 @@ pub(crate) fn fit(evaluation: &Evaluation, log_shift: Option<&[f64]>) -> f64 {
 /// Derivative, with respect to the inverse temperature, of the summed loss plus the penalty of [`LOG_TEMPERATURE_SD`]; for
 /// each image, the mean logit under the probabilities minus the logit of its label.
 fn slope(evaluation: &Evaluation, log_shift: Option<&[f64]>, inverse: f64) -> f64 {
-    let of_image = |image: usize| {
+    let image_slope = |image: usize| {
         let probabilities = softmax(evaluation.shifted_logits(image, 1.0 / inverse, log_shift).collect());
         let (label, logits) = evaluation.image(image);
         let terms = logits.iter().zip(probabilities);
         let mean: f64 = terms.map(|(&logit, probability)| f64::from(logit) * probability).sum();
         mean - f64::from(logits[label])
     };
-    let of_images: Vec<f64> = (0..evaluation.len()).into_par_iter().map(of_image).collect();
-    of_images.iter().sum::<f64>() + libm::log(inverse) / (LOG_TEMPERATURE_SD * LOG_TEMPERATURE_SD * inverse)
+    let image_slopes: Vec<f64> = (0..evaluation.len()).into_par_iter().map(image_slope).collect();
+    image_slopes.iter().sum::<f64>()
+        + libm::log(inverse) / (LOG_TEMPERATURE_SD * LOG_TEMPERATURE_SD * inverse)
 }
 
 /// The effect of the temperature, for `metrics.json`. The metrics of each set are for its own class prior, unless predictions

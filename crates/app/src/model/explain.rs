@@ -135,13 +135,13 @@ impl Views {
         for (view, x) in &self.all {
             for (chunk_idx, chunk) in squares.chunks(batch).enumerate() {
                 let x = with_hidden(x.index_axis(Axis(0), 0), *view, chunk);
-                let of_view = network.infer(&x, &mut workspace);
+                let view_logits = network.infer(&x, &mut workspace);
                 let shape = (chunk.len() + 1, logits.ncols());
-                let of_view = of_view.to_shape(shape).expect("a logit for each class");
+                let view_logits = view_logits.to_shape(shape).expect("a logit for each class");
                 // The first image of each chunk is the whole one, which counts once.
                 let first = usize::from(chunk_idx > 0);
                 let sums = logits.outer_iter_mut().skip(chunk_idx * batch + first);
-                for (mut sum, logits) in sums.zip(of_view.outer_iter().skip(first)) {
+                for (mut sum, logits) in sums.zip(view_logits.outer_iter().skip(first)) {
                     sum.zip_mut_with(&logits, |sum, logit| *sum += logit / self.all.len() as f32);
                 }
             }
@@ -288,8 +288,8 @@ mod tests {
         let hidden = |view: TtaView| {
             let x = with_hidden(ones.view(), view, &square);
             assert!(x.index_axis(Axis(0), 0).iter().all(|&value| value == 1.0), "first the view as it is");
-            let of_square = x.index_axis(Axis(0), 1);
-            let zeros = of_square.indexed_iter().filter(|(_, value)| **value == 0.0);
+            let with_square = x.index_axis(Axis(0), 1);
+            let zeros = with_square.indexed_iter().filter(|(_, value)| **value == 0.0);
             zeros.map(|((row, column, _), _)| (row, column)).collect::<Vec<_>>()
         };
         assert_eq!(hidden(TtaView::PLAIN), [(0, 0), (0, 1), (1, 0), (1, 1)]);

@@ -62,8 +62,8 @@ fn predict_each(
         reject_reasons.push(reject_reason);
     }
     let predictions = evaluation.predictions(card.temperature);
-    let of_each = predictions.pairs().zip(reject_reasons).enumerate();
-    of_each
+    let outcomes = predictions.pairs().zip(reject_reasons).enumerate();
+    outcomes
         .map(|(image, ((_, class), reject_reason))| ImagePrediction {
             class,
             probabilities: predictions.probabilities(image).to_vec(),

@@ -235,23 +235,23 @@ pub(crate) fn infer_part<'a, T: 'a>(
     batches.skip(own.start).take(own.len()).flat_map(move |range| {
         let samples: Vec<Sample> = range.clone().map(|image| Sample::first(image as u32)).collect();
         // The plain view is the last: its pixels and activations remain in `x` and the workspace.
-        let of_views = views.iter().map(|&view| {
+        let view_logits = views.iter().map(|&view| {
             let transform = Transform::Centre { crop, view };
             fill_batch(set, &samples, transform, normalization, &mut x, &mut labels);
             model.infer(&x, &mut workspace).clone()
         });
-        let logits = of_views.reduce(|sum, logits| sum + logits).expect("a view") / views.len() as f32;
+        let logits = view_logits.reduce(|sum, logits| sum + logits).expect("a view") / views.len() as f32;
         let n_features = workspace.features().len() / range.len();
         let features = workspace.features().as_slice().expect("contiguous").chunks_exact(n_features);
-        let of_network = workspace.first_block().outer_iter().zip(x.outer_iter()).zip(features);
-        let of_images = range.zip(logits.outer_iter().zip(of_network));
-        let of_batch: Vec<T> = of_images
+        let network_outputs = workspace.first_block().outer_iter().zip(x.outer_iter()).zip(features);
+        let images = range.zip(logits.outer_iter().zip(network_outputs));
+        let batch_results: Vec<T> = images
             .map(|(image, (logits, ((first_block, pixels), features)))| {
                 let logits = logits.to_slice().expect("the logits of an image are contiguous");
                 each(image, &NetworkOutput { logits, first_block, pixels, features })
             })
             .collect();
-        of_batch
+        batch_results
     })
 }
 

@@ -27,9 +27,9 @@ impl Neighbours {
     pub(crate) fn new(model: &Model, set: &ImageSet, on_image: impl Fn(usize) -> bool) -> Self {
         let mut features = Vec::new();
         let mut n_features = 1;
-        for (image, of_image) in features_of(model, set).enumerate() {
-            n_features = of_image.len();
-            features.extend(of_image);
+        for (image, image_features) in features_of(model, set).enumerate() {
+            n_features = image_features.len();
+            features.extend(image_features);
             if !on_image(image) {
                 break;
             }

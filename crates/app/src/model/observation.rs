@@ -87,12 +87,12 @@ pub(crate) fn from_bytes<'a>(
 ) -> Result<Vec<Observation<'a>>, String> {
     let (numbers, rest) = bytes.as_chunks();
     let numbers: Vec<f64> = numbers.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
-    let of_image = n_classes + vector_length;
-    if !rest.is_empty() || numbers.len() != set.len() * of_image {
-        return Err(format!("{} bytes for {} images of {of_image} numbers", bytes.len(), set.len()));
+    let numbers_per_image = n_classes + vector_length;
+    if !rest.is_empty() || numbers.len() != set.len() * numbers_per_image {
+        return Err(format!("{} bytes for {} images of {numbers_per_image} numbers", bytes.len(), set.len()));
     }
-    let of_images = numbers.chunks_exact(of_image).enumerate();
-    Ok(of_images
+    let images = numbers.chunks_exact(numbers_per_image).enumerate();
+    Ok(images
         .map(|(image, numbers)| {
             let (logits, vector) = numbers.split_at(n_classes);
             let logits = logits.iter().map(|&logit| logit as f32).collect();

@@ -174,9 +174,9 @@ impl Graph<'_> {
         for (view, name) in views.iter().zip(&names) {
             let [rows, columns, half] = ["rows", "columns", "half"].map(|part| format!("{name}/{part}"));
             self.constant(&rows, &[crop, side], &view.rows(crop, side));
-            let of_columns =
+            let column_weights =
                 Array2::from_shape_vec((crop, side), view.columns(crop, side)).expect("(crop, side)");
-            self.constant(&columns, &[side, crop], &of_columns.t().iter().copied().collect::<Vec<_>>());
+            self.constant(&columns, &[side, crop], &column_weights.t().iter().copied().collect::<Vec<_>>());
             self.node("MatMul", &[&rows, input], &half, &[]);
             self.node("MatMul", &[&half, &columns], name, &[]);
         }

@@ -265,7 +265,7 @@ mod tests {
             assert_eq!(distances.len(), 20);
             distances.into_iter().fold(0.0, f64::max)
         };
-        let (of_patients, of_images) = (largest(&by_patient), largest(&folds(20, None)));
-        assert!(of_patients > 10.0 * of_images, "{of_patients} and {of_images}");
+        let (largest_by_patient, largest_by_image) = (largest(&by_patient), largest(&folds(20, None)));
+        assert!(largest_by_patient > 10.0 * largest_by_image, "{largest_by_patient} and {largest_by_image}");
     }
 }

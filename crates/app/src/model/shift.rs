@@ -121,7 +121,7 @@ impl Shift {
 
     /// What differs and what follows for test images: those of a run, or those that `evaluate` measured. `n_leaked` of them
     /// leaked.
-    pub(crate) fn of_test_set_in_words(&self, n_leaked: usize) -> String {
+    pub(crate) fn in_words_for_test_set(&self, n_leaked: usize) -> String {
         let leaked = (n_leaked > 0).then(|| format!("{} that leaked", counted(n_leaked, "image")));
         format!(
             "{}. The validation metrics do not hold for such images; the test metrics do",
@@ -266,8 +266,8 @@ mod tests {
         let known =
             "Other class shares can cause this, and so can the 3 images that the model was trained on. ";
         assert!(said.ends_with(&format!("{known}{end}")), "{said}");
-        assert!(shift.of_test_set_in_words(0).contains("shares can cause this. The validation metrics"));
-        let said = shift.of_test_set_in_words(1);
+        assert!(shift.in_words_for_test_set(0).contains("shares can cause this. The validation metrics"));
+        let said = shift.in_words_for_test_set(1);
         assert!(said.contains("can cause this, and so can the 1 image that leaked. The"), "{said}");
     }
 

@@ -297,7 +297,7 @@ fn shift_remark(metrics: &Metrics) -> Markup {
     let n_leaked = metrics.test.as_ref().map_or(0, |test| test.n_leaked);
     html! {
         @if let Some(shift) = metrics.shift.as_ref().filter(|shift| shift.detected) {
-            p.remark { (sentence(&shift.of_test_set_in_words(n_leaked))) }
+            p.remark { (sentence(&shift.in_words_for_test_set(n_leaked))) }
         }
     }
 }

@@ -122,9 +122,10 @@ impl MemoryEstimate {
         let is_measurement = measured_as_trained > batch;
         let (part, n_images) =
             if is_measurement { (Part::Measurement, measured) } else { (Part::Training, batch) };
-        let of_sets = [&data.train, &data.val, &data.test].into_iter().map(ImageSet::n_bytes).sum::<usize>();
+        let set_bytes =
+            [&data.train, &data.val, &data.test].into_iter().map(ImageSet::n_bytes).sum::<usize>();
         let is_oversampled = config.oversample_hard > 1;
-        let of_epoch = if is_oversampled { data.train.n_bytes() * n_epoch / n_train.max(1) } else { 0 };
+        let copy_bytes = if is_oversampled { data.train.n_bytes() * n_epoch / n_train.max(1) } else { 0 };
         let sizes = RunSizes {
             batch: batch.max(measured_as_trained),
             n_shards,
@@ -132,11 +133,11 @@ impl MemoryEstimate {
             n_threads: config.threads(),
             n_validated: data.val.len(),
             n_evaluated: n_train.max(data.val.len()).max(data.test.len()),
-            data_bytes: of_sets + of_epoch,
+            data_bytes: set_bytes + copy_bytes,
             is_averaged,
         };
         let run = Self { part, n_images, ..Self::of_sizes(&resnet9_config(config, data), sizes) };
-        let first = is_oversampled.then(|| Self::of_first_training(config, data, of_sets));
+        let first = is_oversampled.then(|| Self::of_first_training(config, data, set_bytes));
         first.filter(|first| first.total_bytes > run.total_bytes).unwrap_or(run)
     }
 
@@ -155,9 +156,9 @@ impl MemoryEstimate {
             data_bytes,
             is_averaged: false,
         };
-        let of_run = 2 * size_of::<f32>() * resnet9_config(config, data).architecture().n_parameters();
+        let run_bytes = 2 * size_of::<f32>() * resnet9_config(config, data).architecture().n_parameters();
         let first = Self::of_sizes(&probe_network(data.channels, data.class_names.len()), sizes);
-        let parameter_bytes = first.parameter_bytes + of_run;
+        let parameter_bytes = first.parameter_bytes + run_bytes;
         let part = Part::FirstTraining;
         let first = Self { parameter_bytes, checkpoint_bytes: 0, final_bytes: 0, part, ..first };
         Self { total_bytes: first.sum(), ..first }
@@ -168,7 +169,7 @@ impl MemoryEstimate {
         let RunSizes { batch, n_shards, size, n_threads, n_validated, n_evaluated, data_bytes, is_averaged } =
             sizes;
         let architecture = network.architecture();
-        let of_weights = size_of::<f32>() * architecture.n_parameters();
+        let weight_bytes = size_of::<f32>() * architecture.n_parameters();
         let n_averages = usize::from(is_averaged);
         let training = architecture.training_memory(batch, size, n_threads);
         let forward = |n_images: usize| {
@@ -182,17 +183,17 @@ impl MemoryEstimate {
         let shared = training.shared.max(forward(n_validated).shared).max(forward(n_evaluated).shared);
         // The saved model, and the copy of weights, moments and average that a thread writes while training goes on, as tensors and
         // as a file.
-        let checkpoint = (1 + 3 * (3 + n_averages)) * of_weights;
+        let checkpoint = (1 + 3 * (3 + n_averages)) * weight_bytes;
         let estimate = Self {
             total_bytes: 0,
             data_bytes,
             // Sums of gradients that wait: one for each level of the tree.
-            parameter_bytes: (4 + n_averages + n_shards.ilog2() as usize) * of_weights,
+            parameter_bytes: (4 + n_averages + n_shards.ilog2() as usize) * weight_bytes,
             activation_bytes: training.activations,
             kernel_bytes: training.kernels + shared,
             validation_bytes: evaluation(n_validated),
             checkpoint_bytes: checkpoint,
-            final_bytes: FINAL_COPIES * of_weights + evaluation(n_evaluated),
+            final_bytes: FINAL_COPIES * weight_bytes + evaluation(n_evaluated),
             part: Part::Training,
             n_images: batch,
             size,
@@ -218,14 +219,14 @@ impl MemoryEstimate {
         is_training: bool,
     ) -> Self {
         let architecture = network.architecture();
-        let of_weights = size_of::<f32>() * architecture.n_parameters();
+        let weight_bytes = size_of::<f32>() * architecture.n_parameters();
         let (copies, memory) = if is_training {
             (4, architecture.training_memory(batch, size, n_threads))
         } else {
             (2, architecture.inference_memory(batch, size, n_threads))
         };
         let estimate = Self {
-            parameter_bytes: copies * of_weights,
+            parameter_bytes: copies * weight_bytes,
             activation_bytes: memory.activations,
             kernel_bytes: memory.kernels + memory.shared,
             n_images: batch,
@@ -292,7 +293,7 @@ impl MemoryEstimate {
     /// What to do where it is too much; of settings, those that make the largest part smaller.
     fn remedy(&self, remedy: Remedy) -> &'static str {
         match (remedy, self.part) {
-            (Remedy::Settings(of_training), Part::Training) => of_training,
+            (Remedy::Settings(training_settings), Part::Training) => training_settings,
             (Remedy::Settings(_), Part::Measurement)
                 if measured_batch(self.width, self.size) == measured_batch(1, 1) =>
             {
@@ -355,12 +356,12 @@ mod tests {
         let averaged = TrainConfig { ema: 0.99, micro_batches: 16, ..plain.clone() };
         let oversampled =
             TrainConfig { width: 8, batch: Some(4), oversample_hard: 10, ..TrainConfig::default() };
-        let of_measurement = "60 images of 48x48 at width 64, on which the batch norms";
-        let of_first = "32 images of 24x24 at width 32, in the first training";
+        let measurement_words = "60 images of 48x48 at width 64, on which the batch norms";
+        let first_training_words = "32 images of 24x24 at width 32, in the first training";
         for (config, part, words, flags) in [
             (plain, Part::Training, "48 images of", &["--micro-batches", "--batch", "--size", "--width"][..]),
-            (averaged, Part::Measurement, of_measurement, &["--size", "--width", "--ema"][..]),
-            (oversampled, Part::FirstTraining, of_first, &["--size", "--oversample-hard"][..]),
+            (averaged, Part::Measurement, measurement_words, &["--size", "--width", "--ema"][..]),
+            (oversampled, Part::FirstTraining, first_training_words, &["--size", "--oversample-hard"][..]),
         ] {
             let all = MemoryEstimate::of(&config, &data);
             assert!(all.part == part && all.activations().contains(words), "{}", all.activations());

@@ -108,7 +108,7 @@ pub(super) fn show_results(run: &Run<'_>, metrics: &Metrics, card: &ModelCard) -
     }
     if let Some(shift) = metrics.shift.as_ref().filter(|shift| shift.detected) {
         let n_leaked = metrics.test.as_ref().map_or(0, |test| test.n_leaked);
-        screen.field("SHIFT", &shift.of_test_set_in_words(n_leaked));
+        screen.field("SHIFT", &shift.in_words_for_test_set(n_leaked));
     }
     let left_out = || metrics.no_audit.and_then(NoAudit::in_words);
     if let Some(text) = metrics.audit.as_ref().map(|audit| audit.verdict.as_str()).or_else(left_out) {
@@ -155,13 +155,14 @@ fn calibration_in_words(calibration: &Calibration) -> (&'static str, String) {
 mod tests {
     use super::*;
     use crate::metrics::Predictions;
+    use crate::metrics::groups::Groups;
     use crate::model::calibration::BeforeAfter;
 
     #[test]
     fn a_temperature_at_a_limit_is_not_called_calibrated() {
         let mut predictions = Predictions::new(2);
         (0..4).for_each(|label| predictions.add(label % 2, [1.0, 0.0].into_iter()));
-        let metrics = CalibrationMetrics::new(&predictions, None);
+        let metrics = CalibrationMetrics::new(&predictions, &Groups::new(4, None));
         let words = |temperature: f64| {
             let val = BeforeAfter { n: 4, before: metrics, after: metrics };
             calibration_in_words(&Calibration { temperature, val, test: None })
