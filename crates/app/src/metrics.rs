@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(intervals(4, Some(&patients)), [true; 3]);
     }
 
-    /// Of 100 images of two classes nine in ten are right, and of a third class, all that there are.
+    /// Two classes have 100 images each, nine in ten correct, and a third class `n_rare`, all correct.
     #[test]
     fn a_rare_class_without_a_mistake_widens_the_means_over_classes() {
         let low_of = |n_rare: u32| {
@@ -334,7 +334,7 @@ mod tests {
                 low
             })
         };
-        // Of four, the next may well be wrong; of 100, hardly.
+        // After four correct images the next may well be wrong; after 100, hardly.
         assert!(low_of(4).iter().all(|&low| low < 0.83), "{:?}", low_of(4));
         assert!(low_of(100).iter().all(|&low| low > 0.89), "{:?}", low_of(100));
     }

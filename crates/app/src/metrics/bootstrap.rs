@@ -78,7 +78,8 @@ impl Samples {
     }
 }
 
-/// Interval of the mean of `gains`: of each image, 1 if only the second of two models is right, -1 if only the first is, else 0.
+/// Interval of the mean of `gains`: for each image, 1 if only the second of two models is right, -1 if only the first is, else
+/// 0.
 ///
 /// Where only one of them has such images, no sample has a mean of the other sign, however few they are. So two groups are
 /// added to those that are drawn: one that only the first model is right about, and one that only the second is (Bonett and
@@ -147,7 +148,7 @@ mod tests {
         }
     }
 
-    /// Of a mean of many independent numbers, 1.96 standard errors to either side.
+    /// The interval of a mean of many independent numbers reaches 1.96 standard errors to either side.
     #[test]
     fn the_bootstrap_of_a_mean_is_that_of_the_normal_distribution() {
         let values: Vec<f64> = (0..400).map(|i| f64::from(i % 20)).collect();

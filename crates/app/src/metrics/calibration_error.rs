@@ -96,7 +96,7 @@ impl Bins {
         self.bins.iter().filter(|bin| bin.n > 0.0)
     }
 
-    /// Expected calibration error (Guo et al. 2017); none without images.
+    /// Expected calibration error (Guo et al. 2017); `None` without images.
     pub(super) fn ece(&self) -> Option<f64> {
         let gaps: f64 = self.bins.iter().map(|bin| (bin.probability_sum - bin.n_correct).abs()).sum();
         (self.n > 0.0).then(|| gaps / self.n)
@@ -112,7 +112,7 @@ impl Bins {
         Some((self.ece()? - self.used().map(bias).sum::<f64>()).max(0.0))
     }
 
-    /// Interval of the calibration error; none of a single image. `effect` is how much more the number of correct
+    /// Interval of the calibration error; `None` for a single image. `effect` is how much more the number of correct
     /// predictions varies than that of independent images would (see `design_effect`).
     pub(super) fn interval(&self, effect: f64) -> Option<Interval> {
         let observed = self.ece().filter(|_| self.n > 1.0)?;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// Only pairs that occur take memory: of many classes, most are never taken for each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confusion {
-    /// By true class and predicted class.
+    /// The number of images by true and predicted class.
     counts: BTreeMap<(usize, usize), u64>,
     /// Images of each class.
     support: Vec<u64>,
@@ -74,13 +74,13 @@ impl Confusion {
         self.support[class]
     }
 
-    /// Share of the images of `class` that were predicted as it; none where there is no such image.
+    /// Share of the images of `class` that were predicted as it; `None` without such images.
     #[must_use]
     pub fn recall(&self, class: usize) -> Option<f64> {
         share(self.count(class, class), self.support(class))
     }
 
-    /// Share of the images predicted as `class` that belong to it; none where it was never predicted.
+    /// Share of the images predicted as `class` that belong to it; `None` if it was never predicted.
     #[must_use]
     pub fn precision(&self, class: usize) -> Option<f64> {
         share(self.count(class, class), self.n_predicted(class))
@@ -98,7 +98,7 @@ impl Confusion {
         self.n() + self.count(class, class) - self.support(class) - self.n_predicted(class)
     }
 
-    /// Share of the images of other classes that were not predicted as `class`; none where there are no others.
+    /// Share of the images of other classes that were not predicted as `class`; `None` without others.
     #[must_use]
     pub fn specificity(&self, class: usize) -> Option<f64> {
         share(self.true_negatives(class), self.n() - self.support(class))

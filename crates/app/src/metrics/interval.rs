@@ -13,8 +13,8 @@ pub(super) const NO_WIDTH: f64 = 1e-12;
 /// Fewest groups whose agreement shows that the images of a group are independent of each other: fewer agree by chance.
 const FEW_GROUPS: usize = 5;
 
-/// Of the 97.5 % quantile of Student's distribution, the factors of the powers of one over the degrees of freedom: five of its
-/// expansion (Abramowitz and Stegun, 26.7.5), and two that make it exact for one and two degrees.
+/// Coefficients of a polynomial in one over the degrees of freedom, for the 97.5 % quantile of Student's distribution: five from
+/// its expansion (Abramowitz and Stegun, 26.7.5), and two that make it exact for one and two degrees.
 const STUDENT: [f64; 7] = [
     Z,
     2.372_271_230_298_562,
@@ -45,8 +45,8 @@ pub(super) fn normal_quantile(share: f64) -> f64 {
     (low + high) / 2.0
 }
 
-/// Interval of a share of `part` in `whole` (Wilson 1927): right also for few images, and for all or none of them.
-/// None where there is nothing to take a share of.
+/// Interval of a share of `part` in `whole` (Wilson 1927): valid also for few images, and for a share of 0 or 1. `None`
+/// if `whole` is 0.
 #[must_use]
 pub(crate) fn wilson(part: u64, whole: u64) -> Option<Interval> {
     if whole == 0 {

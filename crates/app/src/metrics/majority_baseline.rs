@@ -16,7 +16,7 @@ pub(crate) struct MajorityBaseline {
 }
 
 impl MajorityBaseline {
-    /// For the images that these metrics are of.
+    /// The comparison on the images of these metrics.
     #[must_use]
     pub(crate) fn of(metrics: &SubsetMetrics) -> Option<Self> {
         let classes = metrics.class_names.iter().enumerate();
@@ -24,7 +24,7 @@ impl MajorityBaseline {
         Self::new(counts, metrics.accuracy.interval)
     }
 
-    /// For images by class, and the interval of the model's accuracy. `None` without classes.
+    /// The comparison on as many images of each class, by the interval of the model's accuracy. `None` without classes.
     #[must_use]
     pub(crate) fn new<'a>(
         counts: impl Iterator<Item = (&'a str, u64)> + Clone,

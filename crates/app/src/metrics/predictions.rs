@@ -153,7 +153,7 @@ const TASK_CLASSES: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Scorer<'a> {
     predictions: &'a Predictions,
-    /// Of each class, sorted when first needed.
+    /// The ranking for each class, computed when first needed.
     rankings: Vec<OnceLock<Ranking>>,
 }
 
@@ -168,14 +168,14 @@ pub(super) struct MatrixIntervals {
 struct RocAucs {
     /// Those that are defined.
     defined: Vec<f64>,
-    /// Of each image, its influence on their sum.
+    /// The influence of each image on their sum.
     influences: Vec<f64>,
-    /// Of each class.
+    /// The interval for each class.
     intervals: Vec<Option<Interval>>,
 }
 
 impl RocAucs {
-    /// Of no class.
+    /// Without classes.
     fn new(n_images: usize) -> Self {
         Self { defined: Vec::new(), influences: vec![0.0; n_images], intervals: Vec::new() }
     }
@@ -186,7 +186,7 @@ impl RocAucs {
 }
 
 impl<'a> Scorer<'a> {
-    /// Of these predictions.
+    /// A scorer of these predictions.
     #[must_use]
     pub(crate) fn new(predictions: &'a Predictions) -> Self {
         Self { predictions, rankings: (0..predictions.n_classes).map(|_| OnceLock::new()).collect() }
@@ -261,8 +261,8 @@ impl<'a> Scorer<'a> {
         }
     }
 
-    /// Whether each class that has images has two of different groups. A sample of a bootstrap may lack
-    /// the only image of a class, and the mean over classes is then one of fewer classes.
+    /// Whether each class that has images has two of different groups. A sample of a bootstrap may lack the only image of a
+    /// class, and the mean over classes is then one of fewer classes.
     fn has_variance_of_each_class(&self, groups: &Groups) -> bool {
         let n_classes = self.predictions.n_classes;
         let (mut first, mut varies) = (vec![None; n_classes], vec![false; n_classes]);
@@ -310,7 +310,7 @@ impl<'a> Scorer<'a> {
         roc_aucs
     }
 
-    /// Of each image, the negative logarithm of the probability of the truth.
+    /// The negative logarithm of the probability of the true class, for each image.
     pub(super) fn log_losses(&self) -> Vec<f64> {
         let loss = |(image, (label, _)): (usize, (usize, usize))| {
             log_loss(self.predictions.probabilities(image)[label])
@@ -318,7 +318,7 @@ impl<'a> Scorer<'a> {
         self.predictions.pairs().enumerate().map(loss).collect()
     }
 
-    /// Of each image, the squared distance of the probabilities from the truth.
+    /// The squared distance of the probabilities from the true class, for each image.
     pub(super) fn brier_scores(&self) -> Vec<f64> {
         let pairs = self.predictions.pairs().enumerate();
         pairs.map(|(image, (label, _))| self.squared_distance(image, label)).collect()
@@ -344,7 +344,7 @@ impl<'a> Scorer<'a> {
         sum * self.largest_brier_score() / 2.0
     }
 
-    /// That of an image whose probability is 1 for a wrong class.
+    /// The Brier score of an image whose probability is 1 for a wrong class.
     pub(super) fn largest_brier_score(&self) -> f64 {
         if self.predictions.n_classes == 2 { 1.0 } else { 2.0 }
     }
@@ -390,7 +390,7 @@ impl<'a> Scorer<'a> {
         bins.interval(bins.design_effect(self.confidences(), groups))
     }
 
-    /// Of each bin of [`MetricValues::ece`] that has images: the mean probability of the predicted class, the share of
+    /// For each bin of [`MetricValues::ece`] that has images: the mean probability of the predicted class, the share of
     /// correct predictions, and the number of images.
     #[must_use]
     pub(crate) fn reliability(&self) -> Vec<(f64, f64, usize)> {

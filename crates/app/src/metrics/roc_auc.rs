@@ -65,9 +65,9 @@ impl Ranking {
         (n_pairs > 0.0).then(|| wins / n_pairs)
     }
 
-    /// By how much the area grows if an image counts a little more, per unit of that: of an image of the class, its share of
-    /// pairs won less the area, over the images of the class; of another one likewise (DeLong, DeLong and Clarke-Pearson
-    /// 1988). `roc_auc` is [`Self::roc_auc`].
+    /// The derivative of the area with respect to how often an image counts, for each image: the share of its pairs in which
+    /// the image of the class has the higher probability, less the area, divided by the number of images of the class, or of
+    /// others for one of these (DeLong, DeLong and Clarke-Pearson 1988). `roc_auc` is [`Self::roc_auc`].
     pub(super) fn influences(&self, roc_auc: f64) -> Vec<f64> {
         let Self { n_positive, n_negative, .. } = *self;
         let (mut positives_below, mut negatives_below) = (0.0, 0.0);
@@ -182,7 +182,7 @@ pub(super) fn interval(
 mod tests {
     use super::*;
 
-    /// By all pairs; image `i` counts `times[i]` times.
+    /// The area by counting all pairs; image `i` counts `times[i]` times.
     fn naive_roc_auc(scores: &[f64], is_positive: &[bool], times: &[f64]) -> f64 {
         let (mut wins, mut n_pairs) = (0.0, 0.0);
         for i in (0..scores.len()).filter(|&i| is_positive[i]) {

@@ -109,7 +109,7 @@ impl NoAudit {
 }
 
 impl Probe {
-    /// From the predictions of a classifier; `groups` are those of images that belong together.
+    /// The result of a classifier with these predictions; `groups` are those of images that belong together.
     #[must_use]
     pub(crate) fn new(class_names: &[String], predictions: &Predictions, groups: Option<&[u32]>) -> Self {
         let (scorer, groups) = (Scorer::new(predictions), Groups::new(predictions.len(), groups));
@@ -257,10 +257,10 @@ impl Audit {
             .collect()
     }
 
-    /// From what the classes can be predicted although it should say nothing about them; `None` if nothing is flagged.
+    /// The information with which the flagged probe of the highest ROC AUC predicts the classes; `None` if none is flagged.
     #[must_use]
     pub(crate) fn strongest_shortcut(&self) -> Option<&'static str> {
-        // Of equals, the last one of this order is taken: the first of the list.
+        // `max_by` returns the last of equals: reversed, that is the first of the list.
         let shortcuts = self.shortcuts().into_iter().rev();
         let strongest = shortcuts.max_by(|(_, a), (_, b)| a.roc_auc.partial_cmp(&b.roc_auc).unwrap_or(Equal));
         strongest.map(|(how, _)| how)

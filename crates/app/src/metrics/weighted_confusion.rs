@@ -27,8 +27,9 @@ impl WeightedConfusion {
         mean(classes.filter(|&(_, either)| either > 0.0).map(|(n_correct, either)| 2.0 * n_correct / either))
     }
 
-    /// By how much balanced accuracy and macro F1 change if the recall and precision of a class that do not vary, for all or none
-    /// of its images are right, are at an end of their intervals; of all classes together.
+    /// The change of balanced accuracy and macro F1 if recall and precision are at this end of their intervals, 0 or 1, in all
+    /// classes where the bootstrap does not vary them, since all or none of the predictions are correct. The changes of several
+    /// classes add up as squares.
     pub(super) fn unseen(&self, per_class: &[ClassMetrics], end: usize) -> [f64; 2] {
         let f1 = |[recall, precision]: [f64; 2]| {
             if recall + precision > 0.0 { 2.0 * recall * precision / (recall + precision) } else { 0.0 }

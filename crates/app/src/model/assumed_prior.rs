@@ -19,7 +19,8 @@ pub(crate) enum AssumedPrior {
 }
 
 impl AssumedPrior {
-    /// Of a model that is trained with `--prior` `choice`, where `priors` are those of its predictions and its training set.
+    /// The prior that a model trained with `--prior` `choice` assumes; `priors` are those of its predictions and its training
+    /// set.
     pub(crate) fn of(choice: ClassPrior, priors: &ClassPriors) -> Self {
         match choice {
             _ if !priors.differ() => Self::Training,
@@ -49,17 +50,17 @@ impl AssumedPrior {
     pub(crate) fn meaning_of_probability(self) -> &'static str {
         match self {
             Self::Training => {
-                "The probabilities are calibrated: 80 % is meant to say that about 80 of 100 such answers are right. This holds at \
-                 most for images like those of the training."
+                "The probabilities are calibrated: 80 % means that about 80 of 100 such predictions are correct. This holds at \
+                 most for images like those of the training set."
             }
             Self::Reweighted => {
                 "The probabilities are calibrated, but for class frequencies that class weights, the sampler or hard-example \
-                 oversampling changed: of 100 answers with 80 % and a class that is rarer in the training images than assumed, fewer \
-                 than 80 are right where it is as rare as in those images."
+                 oversampling changed: if a class is rarer in the training images than assumed, fewer than 80 of 100 predictions \
+                 of it with 80 % are correct where it is as rare as in those images."
             }
             Self::Balanced => {
-                "The probabilities are calibrated, but for classes that are all equally frequent: of 100 answers with a class and \
-                 80 %, fewer than 80 are right where the class is rarer than the others."
+                "The probabilities are calibrated, but for classes that are all equally frequent: where a class is rarer than the \
+                 others, fewer than 80 of 100 predictions of it with 80 % are correct."
             }
         }
     }

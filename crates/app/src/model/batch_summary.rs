@@ -41,7 +41,7 @@ impl BatchSummary {
         }
     }
 
-    /// Of the images of a set.
+    /// The summary of these images.
     pub(crate) fn of(
         n_classes: usize,
         observations: &[Observation<'_>],

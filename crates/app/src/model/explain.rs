@@ -41,15 +41,15 @@ pub(crate) struct Explanation<'a> {
 /// What hiding parts of an image does to a class.
 #[derive(Clone, Debug)]
 pub(crate) struct Occlusion {
-    /// For each pixel of the crop, by how much the log-odds of the class fall when it is hidden, the mean over the squares
-    /// that hide it; negative where they rise.
+    /// The fall of the log-odds of the class when a pixel of the crop is hidden, the mean over the squares that hide it;
+    /// negative where they rise.
     pub lost_log_odds: Array2<f32>,
     /// The probability of the class while the square with the greatest effect hides its part.
     pub least_probability: f64,
 }
 
 impl<'a> Explanation<'a> {
-    /// Of the prediction for one image of a set: of the likeliest class, or `class`.
+    /// Explains the prediction of `class`, or of the likeliest class, for one image of a set.
     ///
     /// # Panics
     /// If there is no such image or class.
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn heat_is_drawn_where_its_cell_is_also_where_the_cells_leave_out_the_last_pixels() {
-        // Of 28 pixels the three pools use 24: the centre of the last of three cells is at 20.
+        // The three pools use 24 of 28 pixels: the centre of the last of three cells is at 20.
         let mut heat = Array2::zeros((3, 3));
         heat[[0, 2]] = 1.0;
         let hottest = |view: TtaView| -> Vec<usize> {

@@ -150,7 +150,7 @@ mod tests {
         summary
     }
 
-    /// Of `width` x 100 pixels, with a brightness that varies.
+    /// A file of `width` x 100 pixels, whose brightness depends on `number`.
     fn file(width: u32, number: u32) -> FileFacts {
         let mean = 0.4 + 0.1 * (number % 3) as f32;
         FileFacts { width, height: 100, bit_depth: 8, channels: 1, mean, ..FileFacts::default() }

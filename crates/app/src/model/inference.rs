@@ -49,7 +49,7 @@ impl Evaluation {
         Self { n_classes, labels: Vec::new(), logits: Vec::new() }
     }
 
-    /// Of images with these labels, and the logits of one after the other.
+    /// The evaluation of images with these labels; `logits` has those of one image after the other.
     ///
     /// # Panics
     /// If there are not as many logits as classes and images.
@@ -217,8 +217,8 @@ impl SetPart {
     pub(crate) const WHOLE: Self = Self { index: 0, of: 1 };
 }
 
-/// Applies `model` to a part of `set`, of whole batches, and gives what `each` makes of the output for each image, in order;
-/// batch by batch, as it is asked for.
+/// Applies `model` to the images of a part of `set` and maps the output for each image with `each`, in order. Lazy: a batch is
+/// computed when its first image is asked for. Parts consist of whole batches.
 pub(crate) fn infer_part<'a, T: 'a>(
     model: &'a ResNet,
     set: &'a ImageSet,

@@ -168,7 +168,7 @@ impl ModelCard {
         if has_val && !is_at_limit(self.temperature) {
             self.prior.meaning_of_probability()
         } else {
-            "The probabilities are not calibrated: of 100 answers with 80 %, fewer than 80 may be right."
+            "The probabilities are not calibrated: of 100 predictions with 80 %, fewer than 80 may be correct."
         }
     }
 

@@ -8,7 +8,7 @@ use super::trained_model::Model;
 /// The features of many images.
 #[derive(Clone, Debug)]
 pub(crate) struct Neighbours {
-    /// Of each image, one after the other; each of length 1.
+    /// The features of one image after the other, as unit vectors.
     features: Vec<f32>,
     n_features: usize,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Neighbour {
 }
 
 impl Neighbours {
-    /// Of the images of a set. Calls `on_image` with each that is done, and stops where it returns false.
+    /// Computes the features of a set. Calls `on_image` with each image that is done, and stops where it returns false.
     pub(crate) fn new(model: &Model, set: &ImageSet, on_image: impl Fn(usize) -> bool) -> Self {
         let mut features = Vec::new();
         let mut n_features = 1;

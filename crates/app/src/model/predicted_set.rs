@@ -18,9 +18,9 @@ pub(crate) struct PredictedSet {
     pub evaluation: Evaluation,
     /// Labels, predicted classes and calibrated probabilities.
     pub predictions: Predictions,
-    /// Of each image, whether it, or its patient, occurs in an earlier set.
+    /// Whether each image, or its patient, occurs in an earlier set.
     pub is_leaked: Vec<bool>,
-    /// Of each image, why the model rejects it, if it does; `None` for a model that rejects nothing.
+    /// Why the model rejects each image, if it does; `None` for a model that rejects nothing.
     pub reject_reasons: Option<Vec<Option<RejectReason>>>,
     groups: ImageGroups,
 }
@@ -69,7 +69,7 @@ impl PredictedSet {
         (Self { evaluation, predictions, is_leaked, reject_reasons, groups }, summary)
     }
 
-    /// Of each image, whether the model rejects it; `None` for a model that rejects nothing.
+    /// Whether the model rejects each image; `None` for a model that rejects nothing.
     pub(crate) fn is_rejected(&self) -> Option<Vec<bool>> {
         self.reject_reasons.as_ref().map(|reasons| reasons.iter().map(Option::is_some).collect())
     }

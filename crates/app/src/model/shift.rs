@@ -248,7 +248,7 @@ mod tests {
         let validation = vectors(&mut rng, 40, 0.0);
         let elsewhere = vectors(&mut rng, 20, 2.0);
         assert!(p_of(&elsewhere, &validation) <= SIGNIFICANCE_LEVEL);
-        // Of the same centre, but all alike.
+        // The same centre, but all alike.
         let alike = vec![vec![0.1; 8]; 20];
         assert!(p_of(&alike, &validation) <= SIGNIFICANCE_LEVEL);
     }

@@ -4,7 +4,7 @@ use roentgen_tensor::rng::{CounterRng, Purpose};
 
 use super::*;
 
-/// Of so many images of two classes in turn, all of which have the higher probability for their own class.
+/// A probe of images of two classes in turn, all of which have the higher probability for their own class.
 fn perfect_probe(n_images: u32) -> Probe {
     let mut predictions = Predictions::new(2);
     for image in 0..n_images {
@@ -54,7 +54,7 @@ fn the_verdict_names_a_class_that_is_flagged() {
     assert!(audit.flagged && audit.verdict.contains("`common` can be predicted"), "{}", audit.verdict);
 }
 
-/// Of 60 images of two classes, of which a share has the higher probability for its own class.
+/// A probe of 60 images of two classes, of which about `n_correct` have the higher probability for their own class.
 fn probe(n_correct: u32) -> Probe {
     let mut predictions = Predictions::new(2);
     for image in 0..60 {
@@ -80,7 +80,7 @@ fn where_full_images_are_at_chance_nothing_is_said_of_shortcuts() {
     assert!(flagged.flagged && flagged.verdict.starts_with("shortcut found"), "{}", flagged.verdict);
 }
 
-/// Of so many images of each class, with random logits; that of the true class is larger by `shift` on average.
+/// A probe of `class_counts` images of each class, with random logits; that of the true class is larger by `shift` on average.
 fn drawn_probe(rng: &mut CounterRng, class_counts: &[u32], shift: f32) -> Probe {
     let names: Vec<String> = (0..class_counts.len()).map(|class| format!("class {class}")).collect();
     let mut predictions = Predictions::new(class_counts.len());
@@ -123,7 +123,7 @@ fn two_to_four_images_of_a_class_are_no_shortcut() {
             (0..30).filter(|&seed| drawn_audit(seed, &[n_rare, 300, 300], [2.0, 0.0, 0.0]).flagged).collect();
         assert!(flagged.is_empty(), "{n_rare} images, seeds {flagged:?}");
     }
-    // Of the other classes there are enough.
+    // The other classes have enough images.
     let audit = drawn_audit(0, &[2, 100, 100], [2.0, 4.0, 0.0]);
     assert!(audit.flagged && !audit.verdict.contains("`class 0`"), "{}", audit.verdict);
 }

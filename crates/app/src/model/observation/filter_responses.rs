@@ -1,12 +1,12 @@
-//! How an image answers to the filters of the first block: the mean and the standard deviation of each channel.
+//! The responses of the filters of the first block to an image: the mean and the standard deviation of each channel.
 //!
-//! These filters are edges and spots of several sizes and directions. What a photograph, a drawing or noise has of each
-//! differs from a film, and the filters hardly depend on the class, so held-out images are as usual to them as training
-//! images.
+//! These filters detect edges and spots of several sizes and directions. Their responses to a photograph, a drawing or noise
+//! differ from those to a film. The filters hardly depend on the class, so their responses to held-out images are distributed
+//! like those to training images.
 
 use ndarray::ArrayView3;
 
-/// Mean and standard deviation of each channel of `(h, w, c)`: first all means.
+/// The mean of each channel of `(h, w, c)`, then the standard deviation of each.
 pub(super) fn of(first_block: ArrayView3<'_, f32>) -> Vec<f64> {
     let (h, w, c) = first_block.dim();
     let n = (h * w) as f64;

@@ -95,7 +95,7 @@ fn cosine_transform(pixels: &[f64], side: usize) -> Vec<f64> {
             scale * libm::cos(std::f64::consts::PI * (position + 0.5) * frequency / n)
         })
         .collect();
-    // Of every row; the result transposed, so that twice is both axes.
+    // Transforms every row and transposes the result: applied twice, it transforms both axes.
     let along = |rows: &[f64]| {
         let mut out = vec![0.0; side * side];
         for (row, values) in rows.chunks_exact(side).enumerate() {
