@@ -119,7 +119,7 @@ fn other_images_of_the_same_names_are_not_compared() {
     train(&["--data", "films", "--size", "16", "--out", "smaller"], here);
     let output = roentgen(&["compare", "a", "smaller", "--json", "--quiet"], here);
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&found["n"], &found["is_same_by_digest"]), (&8.into(), &true.into()), "{found}");
+    assert_eq!(found["n"], 8, "{found}");
 
     fs::copy(here.join("films/train/ill/film09.png"), here.join("films/test/ill/film02.png")).unwrap();
     train(&["--data", "films", "--out", "b"], here);

@@ -158,7 +158,7 @@ pub fn load_files(
     for ((source, name), decoded) in sources.iter().zip(names).zip(decoded) {
         by_source.push(decoded.map_err(|unusable| unusable.reason).map(|decoded| {
             let file = source.file().map(|path| ImageFile::At(path.into()));
-            let (name, facts, digest) = (name.into(), Some(decoded.facts), Some(decoded.digest()));
+            let (name, facts, digest) = (name.into(), Some(decoded.facts), decoded.digest());
             let (label, patient, group) = (0, None, None);
             entries.push(Entry { image: decoded.image, name, file, label, patient, group, facts, digest });
             entries.len() - 1

@@ -89,7 +89,7 @@ pub fn load_some(path: &Path, n: usize, options: &LoadOptions) -> Result<ImageSe
     }
     let step = decoded.len().div_ceil(n).max(1);
     let entry = |(Item { name, content, label, .. }, decoded): (Item, Decoded)| {
-        let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
+        let (facts, digest) = (Some(decoded.facts), decoded.digest());
         let (file, patient, group) = (content.into_file(), None, None);
         Entry { image: decoded.image, name, file, label, patient, group, facts, digest }
     };

@@ -83,8 +83,9 @@ impl FilmSpec {
         let facts =
             FileFacts { width: side, height: side, bit_depth: 8, channels: 1, ..FileFacts::default() };
         let decoded = Decoded::new(&film, facts, load);
-        let (facts, digest) = (Some(decoded.facts), Some(decoded.digest()));
-        Entry { facts, digest, ..(decoded.image, self.name(), self.diagnosis as u32).into() }
+        let (name, facts, digest) = (self.name().into(), Some(decoded.facts), decoded.digest());
+        let (file, label, patient, group) = (None, self.diagnosis as u32, None, None);
+        Entry { image: decoded.image, name, file, label, patient, group, facts, digest }
     }
 }
 

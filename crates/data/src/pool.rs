@@ -213,7 +213,7 @@ impl ImagePool {
             let ImageRecord { subset, label, name, patient } = record;
             let PoolImage { image, file, facts, digest } = image;
             let patient = patient.map(|patient| patient.name);
-            let (facts, digest) = (Some(facts), Some(digest));
+            let facts = Some(facts);
             sets[subset as usize].push(Entry { image, name, file, label, patient, group, facts, digest });
         }
         let [train, val, test] = sets;

@@ -24,7 +24,7 @@ fn evaluate(
     let class_names = ["a".to_owned(), "b".to_owned()];
     let sets = trained.map(|data| [&data.train, &data.val]).into_iter().flatten();
     let mut digests: Vec<u64> =
-        sets.flat_map(|set| (0..set.len()).filter_map(|index| set.image_digest(index))).collect();
+        sets.flat_map(|set| (0..set.len()).map(|index| set.image_digest(index))).collect();
     digests.sort_unstable();
     let trained_on = trained.map(|data| TrainingData { fingerprint: &data.fingerprint, digests: &digests });
     let input = ModelInput { class_names: &class_names, channels: 1, trained_on };

@@ -20,7 +20,6 @@ mod permutation_test;
 
 /// A difference with a smaller p-value is called significant.
 const SIGNIFICANCE: f64 = 0.05;
-const PAIRED_BY_PATH: &str = "the images are paired by path only: a run of an earlier version has no digests";
 /// Smaller p-values are all shown as `p < 0.001`.
 const SMALLEST_P: f64 = 0.001;
 
@@ -35,8 +34,6 @@ pub(crate) struct Comparisons {
     with_leaked: Option<Comparison>,
     /// Images that leaked in either run.
     n_leaked: usize,
-    /// Whether both runs recorded which images leaked.
-    leakage_is_known: bool,
 }
 
 /// Differences are the second run minus the first.
@@ -48,8 +45,6 @@ pub(crate) struct Comparison {
     n_patients: Option<usize>,
     /// How many groups of images of one patient, or of duplicates, there are; null if each image is independent.
     n_groups: Option<usize>,
-    /// Whether digests, and not only paths, show that the images are the same.
-    is_same_by_digest: bool,
     /// Of each run.
     accuracy: [f64; 2],
     accuracy_difference: f64,
@@ -96,7 +91,6 @@ impl Comparisons {
             with_leaked: (main.pairs.len() < paired.pairs.len()).then(|| Comparison::of(paired)),
             main: Comparison::of(&main),
             n_leaked: paired.is_leaked.iter().filter(|&&is_leaked| is_leaked).count(),
-            leakage_is_known: paired.leakage_is_known,
         }
     }
 
@@ -109,7 +103,9 @@ impl Comparisons {
         screen.indented(&table(&self.main.rows()));
         screen.line("");
         screen.field("verdict", &self.main.verdict());
-        self.notes().iter().for_each(|(label, text)| screen.field(label, text));
+        if let Some((label, text)) = self.leakage_note() {
+            screen.field(label, &text);
+        }
     }
 
     /// Which images both runs were tested on.
@@ -127,12 +123,8 @@ impl Comparisons {
         format!("{}{of}, the same for both{without}", counted(*n, "image"))
     }
 
-    /// What else is to be known, each with a label.
-    pub(crate) fn notes(&self) -> Vec<(&'static str, String)> {
-        let mut notes = Vec::new();
-        if !self.main.is_same_by_digest {
-            notes.push(("note", PAIRED_BY_PATH.to_owned()));
-        }
+    /// What the images that leaked change, with a label.
+    pub(crate) fn leakage_note(&self) -> Option<(&'static str, String)> {
         if let Some(all) = &self.with_leaked {
             let [first, second] = all.accuracy.map(percent);
             let text = format!(
@@ -141,22 +133,19 @@ impl Comparisons {
                 counted(self.n_leaked, "image"),
                 shown_p(all.p_value)
             );
-            notes.push(("as given", text));
+            Some(("as given", text))
         } else if self.n_leaked > 0 {
             let text = "every test image leaked, so this says nothing about other images";
-            notes.push(("LEAKAGE", text.to_owned()));
+            Some(("LEAKAGE", text.to_owned()))
+        } else {
+            None
         }
-        if !self.leakage_is_known {
-            let text = "a run of an earlier version does not say which test images leaked; they are counted";
-            notes.push(("note", text.to_owned()));
-        }
-        notes
     }
 }
 
 impl Comparison {
     fn of(paired: &PairedImages) -> Self {
-        let PairedImages { pairs, groups: image_groups, is_same_by_digest, .. } = paired;
+        let PairedImages { pairs, groups: image_groups, .. } = paired;
         let groups = Groups::new(pairs.len(), image_groups.ids());
         let n = pairs.len() as f64;
         let accuracy = [0, 1].map(|run| pairs.iter().filter(|pair| pair.correct[run]).count() as f64 / n);
@@ -177,7 +166,6 @@ impl Comparison {
             n: pairs.len(),
             n_patients: image_groups.has_patients().then_some(groups.n()),
             n_groups: groups.are_given().then_some(groups.n()),
-            is_same_by_digest: *is_same_by_digest,
             accuracy,
             accuracy_difference: accuracy[1] - accuracy[0],
             accuracy_difference_interval: gain_interval(&gains, &groups),
@@ -255,14 +243,14 @@ mod tests {
         let predicted = if is_correct { "ill" } else { "well" };
         RecordedPrediction {
             path: path.to_string(),
-            digest: Some(format!("{path:016x}")),
+            digest: format!("{path:016x}"),
             patient: None,
             group: None,
             class: "ill".to_owned(),
             predicted: predicted.to_owned(),
             probabilities: [("ill".to_owned(), p), ("well".to_owned(), 1.0 - p)].into(),
             logits: BTreeMap::new(),
-            leaked: Some(false),
+            leaked: false,
             rejected: Some(false),
         }
     }
@@ -271,15 +259,12 @@ mod tests {
     fn images_that_leaked_in_either_run_are_beside_the_main_comparison() {
         let mut first: Vec<RecordedPrediction> = (0..40).map(|i| recorded(i, i % 2 == 0)).collect();
         let mut second: Vec<RecordedPrediction> = (0..40).map(|i| recorded(i, true)).collect();
-        first[1].leaked = Some(true);
-        second[3].leaked = Some(true);
+        first[1].leaked = true;
+        second[3].leaked = true;
         let comparisons = Comparisons::of(&pair(&first, &second).expect("the same images"));
         let all = comparisons.with_leaked.expect("two images leaked");
         assert_eq!((comparisons.main.n, all.n, comparisons.n_leaked), (38, 40, 2));
         assert_eq!((comparisons.main.only_correct, all.only_correct), ([0, 18], [0, 20]));
-        assert!(comparisons.leakage_is_known);
-        first[0].leaked = None;
-        assert!(!Comparisons::of(&pair(&first, &second).expect("the same images")).leakage_is_known);
     }
 
     #[test]
@@ -293,7 +278,7 @@ mod tests {
         assert!(0.2 < low && high < 0.46, "{low} to {high}");
         assert!(comparison.log_loss_difference < 0.0);
         let same = Comparison::of(&pair(&first, &first).expect("the same images"));
-        assert!(!same.significant && same.is_same_by_digest);
+        assert!(!same.significant);
     }
 
     fn contains_zero(comparison: &Comparison) -> bool {
@@ -364,7 +349,7 @@ mod tests {
             });
             Comparisons::of(&pair(&first, &second).expect("the same images"))
         };
-        let equal = compared(&|image, line| line.digest = Some(format!("{image:016x}")));
+        let equal = compared(&|image, line| line.digest = format!("{image:016x}"));
         let alike = compared(&|image, line| line.group = Some(image as u32));
         for comparisons in [equal, alike] {
             let found = &comparisons.main;
@@ -383,7 +368,7 @@ mod tests {
             pair(&first, &other).expect_err("they are not the same").to_string()
         };
         let other_image = |line: &mut RecordedPrediction| {
-            (line.path, line.digest) = ("2".to_owned(), Some("another".to_owned()));
+            (line.path, line.digest) = ("2".to_owned(), "another".to_owned());
         };
         assert!(reason_for(&other_image).contains("only one of them was tested on 1"));
         assert!(reason_for(&|line| line.path = "0".into()).contains("several images with the path 0"));
@@ -391,7 +376,7 @@ mod tests {
             reason_for(&|line| line.class = "well".into())
                 .contains("the class of 1 is ill in one and well in the other")
         );
-        let other_pixels = reason_for(&|line| line.digest = Some("another".into()));
+        let other_pixels = reason_for(&|line| line.digest = "another".into());
         assert!(other_pixels.contains("1 is not the same image in both"), "{other_pixels}");
         assert!(!other_pixels.contains("  "), "{other_pixels}");
         assert!(pair(&first, &first[..1]).is_err() && pair(&[], &[]).is_err());
@@ -405,32 +390,20 @@ mod tests {
             ..line
         };
         let second = (0..6).map(|i| recorded(i, true)).enumerate().map(renamed);
-        let mut second: Vec<RecordedPrediction> = second.rev().collect();
+        let second: Vec<RecordedPrediction> = second.rev().collect();
         let comparison = Comparison::of(&pair(&first, &second).expect("the same images"));
         assert_eq!((comparison.n, comparison.only_correct), (6, [0, 3]));
-        assert!(comparison.is_same_by_digest);
-        second[0].digest = None;
-        let error = pair(&first, &second).expect_err("other paths").to_string();
-        assert!(error.contains("one of them has pseudonyms in place of paths"), "{error}");
     }
 
     #[test]
     fn copies_of_an_image_with_other_paths_are_paired_by_their_class() {
         let copy = |path: usize, class: &str| RecordedPrediction {
-            digest: Some("a".to_owned()),
+            digest: "a".to_owned(),
             class: class.to_owned(),
             ..recorded(path, true)
         };
         let (first, second) = ([copy(0, "ill"), copy(1, "well")], [copy(2, "well"), copy(3, "ill")]);
         assert!(pair(&first, &second).is_ok());
         assert!(pair(&first, &[copy(2, "well"), copy(3, "well")]).is_err());
-    }
-
-    #[test]
-    fn without_digests_images_are_paired_by_path_and_the_result_says_it() {
-        let first = [recorded(0, true), recorded(1, true)];
-        let mut old = first.clone();
-        old[1].digest = None;
-        assert!(!Comparison::of(&pair(&first, &old).expect("the same paths")).is_same_by_digest);
     }
 }

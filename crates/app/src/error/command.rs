@@ -80,12 +80,6 @@ pub enum CommandError {
         /// The difference.
         reason: String,
     },
-    /// `compare`: the paths of one run are pseudonyms, and there are no digests to pair the images by.
-    #[error(
-        "the runs cannot be compared: one of them has pseudonyms in place of paths, and a run of an earlier version has no \
-         digests, so images can be paired by their paths only; compare two runs with pseudonyms, or two without"
-    )]
-    PseudonymsInOne,
     /// `audit`: there are no other images than those of `--test`.
     #[error(
         "there are no validation images, and those of --test are not checked, because they may be from elsewhere; give a \
@@ -128,7 +122,6 @@ impl CommandError {
             | Self::NotExportable
             | Self::NoEvaluationData
             | Self::NothingToAudit
-            | Self::PseudonymsInOne
             | Self::NotComparable { .. } => true,
             Self::NotAllRead { .. }
             | Self::StdinUnreadable { .. }

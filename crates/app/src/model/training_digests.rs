@@ -22,7 +22,7 @@ impl TrainingDigests {
     /// Of all images of the sets.
     #[must_use]
     pub fn of(sets: &[&ImageSet]) -> Self {
-        let of_set = |set: &&ImageSet| (0..set.len()).filter_map(|index| set.image_digest(index)).collect();
+        let of_set = |set: &&ImageSet| (0..set.len()).map(|index| set.image_digest(index)).collect();
         let mut digests: Vec<u64> = sets.iter().flat_map::<Vec<u64>, _>(of_set).collect();
         digests.sort_unstable();
         digests.dedup();
@@ -54,7 +54,7 @@ impl TrainingDigests {
     /// Whether an image is among them.
     #[must_use]
     pub fn has(&self, set: &ImageSet, index: usize) -> bool {
-        set.image_digest(index).is_some_and(|digest| self.digests.binary_search(&digest).is_ok())
+        self.digests.binary_search(&set.image_digest(index)).is_ok()
     }
 
     /// How many images of a set are among them.
@@ -63,7 +63,7 @@ impl TrainingDigests {
         (0..set.len()).filter(|&index| self.has(set, index)).count()
     }
 
-    /// Whether all images of the sets are among them, as far as these have digests.
+    /// Whether all images of the sets are among them.
     #[must_use]
     pub fn have_all(&self, sets: &[&ImageSet]) -> bool {
         Self::of(sets).digests.iter().all(|digest| self.digests.binary_search(digest).is_ok())

@@ -90,7 +90,7 @@ pub(crate) fn thumbnail(set: &ImageSet, image: usize, options: &LoadOptions) -> 
 pub(crate) fn full_image(set: &ImageSet, image: usize, options: &LoadOptions) -> (DynamicImage, bool) {
     let original = set.file(image).and_then(|path| ImageSource::File(path).open_with_digest(options).ok());
     if let Some((original, digest)) = original
-        && set.image_digest(image).is_none_or(|known| known == digest)
+        && set.image_digest(image) == digest
     {
         return (original, true);
     }

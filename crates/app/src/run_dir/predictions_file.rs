@@ -27,9 +27,8 @@ pub(crate) const VAL_FILE: &str = "predictions_val.jsonl";
 pub(crate) struct RecordedPrediction<Numbers = BTreeMap<String, f64>> {
     /// Path of the image inside the data folder.
     pub path: String,
-    /// Digest of the decoded image, in hexadecimal; files of earlier versions have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digest: Option<String>,
+    /// Digest of the decoded image, in hexadecimal.
+    pub digest: String,
     /// The patient, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient: Option<String>,
@@ -43,13 +42,10 @@ pub(crate) struct RecordedPrediction<Numbers = BTreeMap<String, f64>> {
     /// The probability of each class.
     pub probabilities: Numbers,
     /// The logit of each class: the output of the network, before calibration and softmax.
-    #[serde(default)]
     pub logits: Numbers,
-    /// Whether the image, or its patient, also occurs in an earlier set; files of earlier versions do not have it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub leaked: Option<bool>,
+    /// Whether the image, or its patient, also occurs in an earlier set.
+    pub leaked: bool,
     /// Whether the model rejects the image as out of distribution; null for a model that rejects nothing.
-    #[serde(default)]
     pub rejected: Option<bool>,
 }
 
@@ -87,14 +83,14 @@ pub(crate) fn to_text(set: &ImageSet, predicted_set: &PredictedSet, class_names:
     for (image, (label, predicted)) in predictions.pairs().enumerate() {
         let recorded = RecordedPrediction {
             path: set.name(image).to_owned(),
-            digest: set.image_digest(image).map(|digest| format!("{digest:016x}")),
+            digest: format!("{:016x}", set.image_digest(image)),
             patient: set.patient(image).map(str::to_owned),
             group: set.group(image).filter(|_| has_duplicates),
             class: class_names[label].clone(),
             predicted: class_names[predicted].clone(),
             probabilities: by_name(predictions.probabilities(image).to_vec()),
             logits: by_name(evaluation.image(image).1.iter().copied().map(f64::from).collect()),
-            leaked: Some(predicted_set.is_leaked[image]),
+            leaked: predicted_set.is_leaked[image],
             rejected: is_rejected.as_ref().map(|is_rejected| is_rejected[image]),
         };
         let line = printable_json(&serde_json::to_string(&recorded).expect("names and numbers"));
@@ -158,23 +154,26 @@ mod tests {
 
     use super::*;
 
+    /// The line of an ill image, with single quotes.
+    fn line(path: &str, predicted: &str, [ill, well]: [f64; 2]) -> String {
+        format!(
+            "{{'path':'{path}','digest':'0{path}','class':'ill','predicted':'{predicted}',\
+             'probabilities':{{'ill':{ill},'well':{well}}},'logits':{{}},'leaked':false,'rejected':null}}"
+        )
+    }
+
     #[test]
-    fn a_line_that_contradicts_itself_is_rejected_with_its_number() {
+    fn a_line_that_contradicts_itself_or_lacks_something_is_rejected_with_its_number() {
         let run = tempfile::tempdir().expect("a temporary folder");
         let read_back = |second: &str| {
-            let line =
-                r#"{"path":"a","class":"ill","predicted":"ill","probabilities":{"ill":0.9,"well":0.1}}"#;
-            fs::write(run.path().join(FILE), format!("{line}\n{}\n", second.replace('\'', "\"")))
+            let line = line("a", "ill", [0.9, 0.1]);
+            fs::write(run.path().join(FILE), format!("{line}\n{second}\n").replace('\'', "\""))
                 .expect("a file");
             read(run.path()).map_err(|error| error.to_string())
         };
-        let good = "{'path':'b','class':'ill','predicted':'well','probabilities':{'ill':0.1,'well':0.9}}";
-        let lines = read_back(good).expect("two good lines");
-        assert_eq!(
-            (lines.len(), &lines[1].digest, &lines[1].patient),
-            (2, &None, &None),
-            "as in files of earlier versions"
-        );
+        let good = line("b", "well", [0.1, 0.9]);
+        let lines = read_back(&good).expect("two good lines");
+        assert_eq!((lines.len(), &lines[1].digest[..], &lines[1].patient), (2, "0b", &None));
         assert_eq!(
             lines[1].probabilities,
             BTreeMap::from([("ill".to_owned(), 0.1)]),
@@ -185,6 +184,10 @@ mod tests {
         {
             let error = read_back(&good.replace(right, wrong)).expect_err(wrong);
             assert!(error.contains("line 2: expected a probability"), "{error}");
+        }
+        for key in ["'digest':'0b',", "'leaked':false,"] {
+            let error = read_back(&good.replace(key, "")).expect_err(key);
+            assert!(error.contains("line 2: missing field"), "{error}");
         }
     }
 }

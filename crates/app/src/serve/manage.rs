@@ -83,7 +83,7 @@ fn comparison(two: &Two, comparisons: &Comparisons) -> Markup {
             dt { "first" } dd { (two.first) }
             dt { "second" } dd { (two.second) }
             dt { "test" } dd { (comparisons.tested()) }
-            @for (label, text) in comparisons.notes() { dt { (label) } dd { (text) } }
+            @if let Some((label, text)) = comparisons.leakage_note() { dt { (label) } dd { (text) } }
         }
         div.scroll tabindex="0" role="region" aria-label="Comparison" { table {
             thead { tr { td {} @for heading in &headings[1..] { th scope="col" { (heading) } } } }

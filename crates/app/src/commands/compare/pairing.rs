@@ -16,12 +16,8 @@ pub(super) struct PairedImages {
     pub(super) pairs: Vec<Pair>,
     /// Which images belong together: those of a patient, and duplicates.
     pub(super) groups: ImageGroups,
-    /// Whether digests show that the images are the same.
-    pub(super) is_same_by_digest: bool,
     /// Of each image, whether it leaked in the first or in the second run.
     pub(super) is_leaked: Vec<bool>,
-    /// Whether both runs recorded which images leaked.
-    pub(super) leakage_is_known: bool,
 }
 
 impl PairedImages {
@@ -32,7 +28,6 @@ impl PairedImages {
             pairs: main.iter().map(|&image| self.pairs[image]).collect(),
             groups: self.groups.select(&main),
             is_leaked: main.iter().map(|&image| self.is_leaked[image]).collect(),
-            ..*self
         }
     }
 }
@@ -59,14 +54,15 @@ pub(super) fn pair(
     if let Some(path) = repeated(first).or(repeated(second)) {
         return different(format!("one of them has several images with the path {path}"));
     }
-    let is_same_by_digest = first.iter().chain(second).all(|line| line.digest.is_some());
-    let mut partners = Partners::new(second, is_same_by_digest);
+    let mut partners = Partners::new(second);
     let (mut pairs, mut lines) = (Vec::with_capacity(first.len()), Vec::with_capacity(first.len()));
-    let mut leakage_is_known = true;
     let mut is_leaked = Vec::with_capacity(first.len());
     for a in first {
         let Some(b) = partners.take(a) else {
-            return Err(unpaired(a, first, second, is_same_by_digest));
+            return different(match second.iter().any(|other| other.path == a.path) {
+                true => format!("{} is not the same image in both", a.path),
+                false => format!("only one of them was tested on {}", a.path),
+            });
         };
         if a.class != b.class {
             return different(format!(
@@ -80,77 +76,39 @@ pub(super) fn pair(
             loss: [loss(a), loss(b)],
         });
         lines.push([a, b]);
-        leakage_is_known &= a.leaked.is_some() && b.leaked.is_some();
-        is_leaked.push(a.leaked == Some(true) || b.leaked == Some(true));
+        is_leaked.push(a.leaked || b.leaked);
     }
-    Ok(PairedImages { pairs, groups: groups(&lines), is_same_by_digest, is_leaked, leakage_is_known })
+    Ok(PairedImages { pairs, groups: groups(&lines), is_leaked })
 }
 
-/// The images of the second run that have no partner yet, by their digests, or by their paths where a line has no digest.
-struct Partners<'a> {
-    by_digest: bool,
-    of: HashMap<&'a str, Vec<&'a RecordedPrediction>>,
-}
+/// The images of the second run that have no partner yet, by their digests.
+struct Partners<'a>(HashMap<&'a str, Vec<&'a RecordedPrediction>>);
 
 impl<'a> Partners<'a> {
-    fn new(lines: &'a [RecordedPrediction], by_digest: bool) -> Self {
-        let mut partners = Self { by_digest, of: HashMap::with_capacity(lines.len()) };
+    fn new(lines: &'a [RecordedPrediction]) -> Self {
+        let mut by_digest: HashMap<&str, Vec<&RecordedPrediction>> = HashMap::with_capacity(lines.len());
         for line in lines {
-            let key = partners.key(line);
-            partners.of.entry(key).or_default().push(line);
+            by_digest.entry(&line.digest).or_default().push(line);
         }
-        partners
-    }
-
-    fn key<'l>(&self, line: &'l RecordedPrediction) -> &'l str {
-        line.digest.as_deref().filter(|_| self.by_digest).unwrap_or(&line.path)
+        Self(by_digest)
     }
 
     /// The partner of a line: of several copies of an image the one with the same path, or else, as a run with `--pseudonyms` has
     /// other paths, one of the same class.
     fn take(&mut self, line: &RecordedPrediction) -> Option<&'a RecordedPrediction> {
-        let key = self.key(line);
-        let copies = self.of.get_mut(key)?;
+        let copies = self.0.get_mut(line.digest.as_str()).filter(|copies| !copies.is_empty())?;
         let same_path = copies.iter().position(|copy| copy.path == line.path);
         let at = same_path.or_else(|| copies.iter().position(|copy| copy.class == line.class)).unwrap_or(0);
-        let copy = *copies.get(at)?;
-        let is_same = copy.digest.is_none() || line.digest.is_none() || copy.digest == line.digest;
-        is_same.then(|| copies.remove(at))
+        Some(copies.remove(at))
     }
 }
 
-/// Why the second run has no partner for a line of the first one.
-fn unpaired(
-    line: &RecordedPrediction,
-    first: &[RecordedPrediction],
-    second: &[RecordedPrediction],
-    by_digest: bool,
-) -> CommandError {
-    let has_pseudonyms = |lines: &[RecordedPrediction]| lines.iter().all(|line| is_pseudonym(&line.path));
-    if !by_digest && has_pseudonyms(first) != has_pseudonyms(second) {
-        return CommandError::PseudonymsInOne;
-    }
-    let path = &line.path;
-    let reason = match second.iter().any(|other| other.path == *path) {
-        true => format!("{path} is not the same image in both"),
-        false => format!("only one of them was tested on {path}"),
-    };
-    CommandError::NotComparable { reason }
-}
-
-/// Whether a path is one that `--pseudonyms` writes, such as `image 00042.png`.
-fn is_pseudonym(path: &str) -> bool {
-    let name = path.strip_prefix("image ").map(|name| name.split('.').next().unwrap_or(name));
-    name.is_some_and(|number| number.len() >= 5 && number.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// Which images belong together, by the lines of both runs. Files of earlier versions have no groups, but equal images have equal
-/// digests.
+/// Which images belong together, by the lines of both runs: those of a patient, equal images, and duplicates.
 fn groups(lines: &[[&RecordedPrediction; 2]]) -> ImageGroups {
     let patients: Vec<Option<String>> =
         lines.iter().map(|[a, b]| a.patient.clone().or(b.patient.clone())).collect();
     let of_patients = ImageGroups::of_patients(&patients);
-    let of_copies = of_patients.joined(|image| lines[image].iter().find_map(|line| line.digest.as_ref()));
+    let of_copies = of_patients.joined(|image| Some(&lines[image][0].digest));
     of_copies.joined(|image| lines[image][0].group).joined(|image| lines[image][1].group)
 }
 
