@@ -10,6 +10,7 @@ mod facts_summary;
 pub(crate) mod heat_map;
 pub(crate) mod image_prediction;
 pub(crate) mod inference;
+pub(crate) mod initial_model;
 pub(crate) mod instruction_sets;
 pub(crate) mod little_endian;
 pub(crate) mod model_card;

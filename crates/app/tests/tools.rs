@@ -28,6 +28,7 @@ fn describe_adds_up() {
     assert_eq!(json["layers"][0]["multiply_adds"], 24 * 24 * 9 * 8);
     assert_eq!(json["layers"][7]["output"], serde_json::json!([3, 3, 64]));
     assert_eq!(json["card"]["trained_on"]["n_train"], 60);
+    assert!(json["card"].get("seen").is_none(), "a digest of each image");
     let digest = blake3::hash(&fs::read(folder.path().join("run/model.safetensors")).unwrap()).to_hex();
     assert_eq!(json["digest"], digest.as_str());
     assert!(said(&["describe", "run"], &folder).contains("rejects images unlike"));

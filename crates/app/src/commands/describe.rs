@@ -5,6 +5,7 @@ use std::path::Path;
 use roentgen_data::TtaConfig;
 use roentgen_layers::{Architecture, ConvSpec};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::error::AppError;
 use crate::model::model_card::ModelCard;
@@ -27,7 +28,7 @@ struct Description<'a> {
     activation_bytes: usize,
     train_memory_bytes: usize,
     digest: &'a str,
-    card: &'a ModelCard,
+    card: Map<String, Value>,
 }
 
 /// The size and the work of one layer, for one image.
@@ -79,8 +80,6 @@ pub(crate) fn run(path: &Path, screen: &Screen) -> Result<(), AppError> {
     let bytes = model_file::read_bytes(path)?;
     let digest = blake3::hash(&bytes).to_hex();
     let Model { card, .. } = model_file::decode(&bytes, path)?;
-    // One digest per training or validation image: too many to show.
-    let card = ModelCard { training_digests: None, held_out: None, ..card };
     let rows = layers(&card.config().architecture(), card.size as usize);
     let parameters: usize = rows.iter().map(|row| row.parameters).sum();
     let multiply_adds: usize = rows.iter().map(|row| row.multiply_adds).sum();
@@ -121,9 +120,17 @@ pub(crate) fn run(path: &Path, screen: &Screen) -> Result<(), AppError> {
         activation_bytes,
         train_memory_bytes,
         digest: &digest,
-        card: &card,
+        card: without_digests(&card),
     });
     Ok(())
+}
+
+/// A card without the digests of the training and validation images: one of each is too many to show.
+fn without_digests(card: &ModelCard) -> Map<String, Value> {
+    // By way of text, in which numbers of 32 bits have few digits.
+    let text = serde_json::to_string(card).expect("a card is plain numbers and names");
+    let all: Map<String, Value> = serde_json::from_str(&text).expect("our own text");
+    all.into_iter().filter(|(key, _)| !["seen", "held_out"].contains(&&key[..])).collect()
 }
 
 /// Everything about the model except its layers.
@@ -164,9 +171,7 @@ fn show_card(card: &ModelCard, digest: &str, screen: &Screen) {
     if let Some(words) = card.prior.in_words() {
         screen.field("prior", &words);
     }
-    if !card.instruction_sets.is_empty() {
-        screen.field("computed", &format!("with {}", card.instruction_sets));
-    }
+    screen.field("computed", &format!("with {}", card.instruction_sets));
     if let Some(trained) = &card.trained_on {
         screen.field(
             "trained",

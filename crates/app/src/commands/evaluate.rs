@@ -50,8 +50,8 @@ struct EvaluationMetrics {
     #[serde(flatten)]
     test: TestMetrics,
     n_rejected: Rejected,
-    /// Test images that were in the model's training or validation set; null if its file does not have them.
-    n_seen: Option<usize>,
+    /// Test images that were in the model's training or validation set.
+    n_seen: usize,
     /// Whether the model started from weights that were trained on images that no file lists; absent if not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     has_unknown_training_images: bool,
@@ -74,12 +74,12 @@ pub(crate) fn run(request: &EvaluateRequest<'_>, screen: &Screen) -> Result<(), 
     }
     tables::show_machine(screen, 1, rayon::current_num_threads());
     screen.field("data", &source);
-    let n_seen = card.training_digests.as_ref().map(|digests| digests.mark_leaked(&test, &mut is_leaked));
+    let n_seen = card.training_digests.mark_leaked(&test, &mut is_leaked);
     show_leakage(screen, card, n_seen, &is_leaked, is_own);
     let val = val.filter(|set| !set.is_empty());
     // Its own validation images were made for validation; those of other data must not be among its images at all.
     let known = if is_own { card.fitted_digests() } else { card.training_digests.clone() };
-    if let (Some(set), Some(known)) = (&val, known) {
+    if let Some(set) = &val {
         known.mark_leaked(set, &mut is_leaked_val);
     }
     let val = val.map(|set| PredictedSet::new(&model, &set, is_leaked_val));
@@ -135,12 +135,11 @@ fn are_alike(n: usize) -> &'static str {
 
 /// Shows how many test images leaked: the same number that the figures leave out, and how they were recognised; and where more
 /// may have.
-fn show_leakage(screen: &Screen, card: &ModelCard, n_seen: Option<usize>, is_leaked: &[bool], is_own: bool) {
+fn show_leakage(screen: &Screen, card: &ModelCard, n_seen: usize, is_leaked: &[bool], is_own: bool) {
     let (n_test, n_leaked) = (is_leaked.len(), is_leaked.iter().filter(|&&is_leaked| is_leaked).count());
     if n_leaked > 0 {
-        let n_others = n_leaked - n_seen.unwrap_or(0);
         let images = counted(n_test, "test image");
-        let by = match (n_seen.unwrap_or(0), n_others) {
+        let by = match (n_seen, n_leaked - n_seen) {
             (n_seen, 0) => format!("{n_seen} of {images} {}", are_seen(n_seen)),
             (0, _) => format!("{n_leaked} of {images} {}", are_alike(n_leaked)),
             (n_seen, n_others) => format!(
@@ -153,20 +152,12 @@ fn show_leakage(screen: &Screen, card: &ModelCard, n_seen: Option<usize>, is_lea
         let limits = if is_own { String::new() } else { format!(". {LIMITS}") };
         screen.field("LEAKAGE", &format!("{by}{rest}{limits}"));
     }
-    // The phantom sets are generated independently of each other.
-    match n_seen {
-        None if !is_own => {
-            screen.field("note", "the training set of this model is unknown; it may include the test images");
-        }
-        Some(_) if card.has_unknown_training_images => {
-            let unknown = "the training images of the weights that this model started from are not all known";
-            screen.field("note", &format!("{unknown}; they may include the test images"));
-        }
-        Some(_) if !is_own && n_leaked == 0 => {
-            let found = "no test image is a training or validation image of the model";
-            screen.field("note", &format!("{found}. {LIMITS}"));
-        }
-        _ => {}
+    if card.has_unknown_training_images {
+        let unknown = "the training images of the weights that this model started from are not all known";
+        screen.field("note", &format!("{unknown}; they may include the test images"));
+    } else if !is_own && n_leaked == 0 {
+        let found = "no test image is a training or validation image of the model";
+        screen.field("note", &format!("{found}. {LIMITS}"));
     }
 }
 
@@ -214,12 +205,13 @@ fn load(request: &EvaluateRequest<'_>, card: &ModelCard, screen: &Screen) -> Res
         let (is_leaked_val, is_leaked) = (findings.is_leaked_val, findings.is_leaked_test);
         return Ok(LoadedSets { val: Some(val), test, is_leaked_val, is_leaked, is_own: true, source });
     };
-    let trained_on = card.fingerprint.as_deref().zip(card.training_digests.as_ref());
     let input = ModelInput {
         class_names: &card.class_names,
         channels: card.channels,
-        trained_on: trained_on
-            .map(|(fingerprint, digests)| TrainingData { fingerprint, digests: digests.as_slice() }),
+        trained_on: card
+            .fingerprint
+            .as_deref()
+            .map(|fingerprint| TrainingData { fingerprint, digests: card.training_digests.as_slice() }),
     };
     let EvaluationData { val, test, test_origin, is_own, findings } =
         load_for_model(dir, &input, &options, &loading)?;

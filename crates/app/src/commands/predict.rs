@@ -116,7 +116,7 @@ pub(crate) fn run(
     let (sources, n_masks) = expand(inputs, card)?;
     if card.ood_detector.is_none() {
         let text = "this model rejects no image and compares no batch with its validation images: it is not the final \
-                    model of a run, or of an earlier version";
+                    model of a run, or was trained on too few images";
         screen.note("note", text);
     }
     if n_masks > 0 {

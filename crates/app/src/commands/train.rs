@@ -14,7 +14,7 @@ use crate::error::AppError;
 use crate::model::instruction_sets::OtherCpu;
 use crate::ranks::Ranks;
 use crate::run_dir::error::{RunDirError, resume_command};
-use crate::run_dir::file_names::{CHECKPOINT, IMAGES, SPACE};
+use crate::run_dir::file_names::{IMAGES, SPACE};
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::records::Metrics;
 use crate::run_dir::run_folder::RunFolder;
@@ -120,14 +120,6 @@ fn open_run(path: &Path, resumption: &Resumption) -> Result<(RunFolder, TrainCon
             config.data.display()
         );
         return Err(RunDirError::NotResumable { path: path.into(), reason }.into());
-    }
-    let is_moved = resumption.moved_data.is_some() || resumption.moved_test.is_some();
-    // The folder of a run of an earlier version has no digests of the images before its first checkpoint.
-    if is_moved && ![CHECKPOINT, IMAGES].iter().any(|name| folder.file(name).exists()) {
-        let reason = "the folder of the run has neither a checkpoint nor images.blake3, so that other images would not be \
-                      noticed; start the run again";
-        let first = if resumption.moved_data.is_some() { "--data" } else { "--test" };
-        return Err(ConfigError::Conflict { first, second: "--resume", reason }.into());
     }
     Ok((folder, config))
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Interval, SubsetMetrics};
+use super::SubsetMetrics;
 
 /// The comparison, on one set of images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,25 +16,16 @@ pub(crate) struct MajorityBaseline {
 }
 
 impl MajorityBaseline {
-    /// The comparison on the images of these metrics.
+    /// For the images that these metrics are of. `None` without classes.
     #[must_use]
     pub(crate) fn of(metrics: &SubsetMetrics) -> Option<Self> {
         let classes = metrics.class_names.iter().enumerate();
         let counts = classes.map(|(class, name)| (name.as_str(), metrics.confusion.support(class)));
-        Self::new(counts, metrics.accuracy.interval)
-    }
-
-    /// The comparison on as many images of each class, by the interval of the model's accuracy. `None` without classes.
-    #[must_use]
-    pub(crate) fn new<'a>(
-        counts: impl Iterator<Item = (&'a str, u64)> + Clone,
-        accuracy_interval: Option<Interval>,
-    ) -> Option<Self> {
         let n: u64 = counts.clone().map(|(_, count)| count).sum();
         // The first of equals.
         let (class, most) = counts.reduce(|best, next| if next.1 > best.1 { next } else { best })?;
         let accuracy = most as f64 / n as f64;
-        let exceeded = accuracy_interval.is_some_and(|[low, _]| low > accuracy);
+        let exceeded = metrics.accuracy.interval.is_some_and(|[low, _]| low > accuracy);
         Some(Self { class: class.to_owned(), accuracy, exceeded })
     }
 

@@ -25,7 +25,6 @@ pub(crate) struct BatchSummary {
     #[serde(with = "packed_numbers")]
     #[cfg_attr(feature = "serve", schema(value_type = String))]
     vectors: Vec<f32>,
-    #[serde(default)]
     file_facts: FactsSummary,
 }
 

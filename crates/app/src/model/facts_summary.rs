@@ -183,7 +183,7 @@ mod tests {
             let words = ["the number of grey levels", "storage as a negative"];
             assert_eq!(plain, [expected[0], expected[1], words[0], words[1]]);
         }
-        // A file without the summary of an earlier version.
+        // Without validation images that have facts.
         assert!(other.differences(&FactsSummary::default()).is_empty());
     }
 

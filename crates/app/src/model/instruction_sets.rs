@@ -23,10 +23,10 @@ impl OtherCpu {
     }
 }
 
-/// Names of instruction sets, in the order of their use; files of earlier versions have none.
+/// Names of instruction sets, in the order of their use; without any, nothing was computed yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
-#[serde(transparent)]
+#[serde(try_from = "Vec<String>")]
 pub(crate) struct InstructionSets(Vec<String>);
 
 impl InstructionSets {
@@ -67,30 +67,25 @@ impl InstructionSets {
              resume on a CPU like the first one, or add --other-cpu to go on with this one"
         ))
     }
+}
 
-    #[must_use]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
+/// Rejects what this program does not write.
+impl TryFrom<Vec<String>> for InstructionSets {
+    type Error = String;
 
-    /// Rejects what this program does not write.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let fits =
-            self.0.len() <= Self::MAX_NAMES && self.0.iter().all(|name| name.len() <= Self::MAX_NAME_LEN);
+    fn try_from(names: Vec<String>) -> Result<Self, String> {
+        let fits = (1..=Self::MAX_NAMES).contains(&names.len())
+            && names.iter().all(|name| name.len() <= Self::MAX_NAME_LEN);
         if fits {
-            Ok(())
+            Ok(Self(names))
         } else {
-            Err("it names too many instruction sets, or one with a long name".to_owned())
+            Err("it names no or too many instruction sets, or one with a long name".to_owned())
         }
     }
 }
 
 impl fmt::Display for InstructionSets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            f.write_str("unknown instructions")
-        } else {
-            f.write_str(&self.0.join(", then "))
-        }
+        f.write_str(&self.0.join(", then "))
     }
 }

@@ -41,13 +41,11 @@ pub(crate) struct ModelCard {
     /// Side of the crop, in pixels.
     pub size: u32,
     /// What is done with images that are not square.
-    #[serde(default)]
     pub fit: FitChoice,
     /// How many bits of 16-bit samples the training images use, if they have such samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample_bits: Option<u8>,
     /// What is done with negatives of the training images.
-    #[serde(default)]
     pub invert: InvertChoice,
     /// The brightness that the training images have in common, if they have: negatives are recognised by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,11 +59,9 @@ pub(crate) struct ModelCard {
     /// The views of each image that test-time augmentation averages over.
     #[serde(flatten)]
     pub tta: TtaConfig,
-    /// What logits are divided by before they become probabilities; fitted on the validation set.
-    #[serde(default = "no_temperature")]
+    /// What logits are divided by before they become probabilities; fitted on the validation set; 1 without one.
     pub temperature: f64,
     /// The class prior that its probabilities assume.
-    #[serde(default)]
     pub prior: AssumedPrior,
     /// Channels after the first convolution.
     pub width: usize,
@@ -96,28 +92,24 @@ pub(crate) struct ModelCard {
     /// Passes over the training set that made these weights.
     pub epoch: usize,
     /// The arithmetic that computed these weights.
-    #[serde(default, skip_serializing_if = "InstructionSets::is_empty")]
     pub instruction_sets: InstructionSets,
     /// What it was trained on, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trained_on: Option<TrainedOn>,
-    /// Whether it was trained on medical images; taken for granted of files that do not say it.
-    #[serde(default = "medical_by_default")]
+    /// Whether it was trained on medical images.
     pub medical: bool,
-    /// When to reject a prediction; fitted after training. Files of earlier versions have other data, under another key.
+    /// When to reject a prediction; fitted after training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ood_detector: Option<OodDetector>,
-    /// What the model predicts for its validation images, to compare other images with; after training. As for the detector,
-    /// earlier versions had another key.
+    /// What the model predicts for its validation images, to compare other images with; computed after training.
     #[serde(rename = "validation_summary", default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<BatchSummary>,
-    /// Digests of the training and validation images; files of earlier versions have none.
-    #[serde(rename = "seen", default, skip_serializing_if = "Option::is_none")]
-    pub training_digests: Option<TrainingDigests>,
+    /// Digests of the training and validation images.
+    #[serde(rename = "seen")]
+    pub training_digests: TrainingDigests,
     /// Those of them that no weight was computed from: validation images that are no training images, also not of the model
-    /// that the training started from. Files of earlier versions do not have them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out: Option<TrainingDigests>,
+    /// that the training started from.
+    pub held_out: TrainingDigests,
     /// Whether the training started, itself or through other models, from weights whose training images are not known, so
     /// that the digests are incomplete.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -135,15 +127,6 @@ pub(crate) struct TrainedOn {
     pub n_val: usize,
 }
 
-/// The temperature of a model that was not calibrated.
-fn no_temperature() -> f64 {
-    1.0
-}
-
-fn medical_by_default() -> bool {
-    true
-}
-
 /// A condition that a card meets, and the error text if it does not.
 type Rule = (bool, String);
 
@@ -154,11 +137,10 @@ impl ModelCard {
         Preprocessing { crop: self.size as usize, normalization: &self.normalization, tta: self.tta }
     }
 
-    /// Digests of the images that the weights were computed from; `None` if the file does not have them.
+    /// Digests of the images that the weights were computed from.
     #[must_use]
-    pub(crate) fn fitted_digests(&self) -> Option<TrainingDigests> {
-        let (all, held_out) = (self.training_digests.clone()?, self.held_out.as_ref()?);
-        Some(all.without(held_out))
+    pub(crate) fn fitted_digests(&self) -> TrainingDigests {
+        self.training_digests.clone().without(&self.held_out)
     }
 
     /// What its probabilities are, in plain words.
@@ -217,7 +199,6 @@ impl ModelCard {
         if let Some((_, text)) = rules.find(|(holds, _)| !holds) {
             return Err(text);
         }
-        self.instruction_sets.check()?;
         if let Some(detector) = &self.ood_detector {
             detector.check(self.width, self.size as usize)?;
         }

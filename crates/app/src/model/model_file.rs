@@ -15,12 +15,12 @@ use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
 
 use super::error::ModelError;
+use super::initial_model::{InitialImages, InitialModel};
 use super::little_endian::little_endian;
 use super::model_card::{ModelCard, NO_DIGEST};
 use super::tensors::{Tensor, expect_shape, set_weights, tensors};
 use super::torch_file;
 use super::trained_model::Model;
-use super::training_digests::TrainingDigests;
 use crate::terminal::figures::colour_word;
 
 /// Name of the file in a run folder: the weights of the saved epoch.
@@ -165,7 +165,7 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Model, String> {
     Ok(Model { network, card })
 }
 
-/// BLAKE3 of a model file, as [`Initialisation::file_digest`].
+/// BLAKE3 of a model file, as [`InitialModel::file_digest`].
 ///
 /// # Errors
 /// As [`read_bytes`].
@@ -176,18 +176,12 @@ pub(crate) fn file_digest(path: &Path) -> Result<String, ModelError> {
 /// What a model took from the file of another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Initialisation {
-    /// BLAKE3 of that file.
-    pub file_digest: String,
+    /// The other one.
+    pub model: InitialModel,
     /// Whether the classifier was taken too.
     pub with_classifier: bool,
     /// What stood before the names of its tensors.
     pub prefix: String,
-    /// The training and validation images of that model, if the file lists them.
-    pub training_digests: Option<TrainingDigests>,
-    /// Those of them that its weights were computed from, if the file lists them.
-    pub fitted_digests: Option<TrainingDigests>,
-    /// Whether that model has training images that the file does not list.
-    pub has_unknown_training_images: bool,
 }
 
 /// Sets the weights of `model` to those of a safetensors file, ours or one that PyTorch wrote under the same names. A
@@ -205,17 +199,12 @@ pub(crate) fn initialise(model: &mut ResNet, path: &Path) -> Result<Initialisati
     check_sizes(model, &tensors, &prefix)
         .map_err(|reason| ModelError::OtherSizes { path: path.into(), reason })?;
     let with_classifier = set_initial_weights(model, &tensors, &prefix).map_err(invalid)?;
-    let fitted_digests = card.as_ref().and_then(ModelCard::fitted_digests);
-    let is_marked = card.as_ref().is_some_and(|card| card.has_unknown_training_images);
-    let training_digests = card.and_then(|card| card.training_digests);
-    Ok(Initialisation {
+    let initial = InitialModel {
         file_digest: blake3::hash(&bytes).to_hex().to_string(),
-        with_classifier,
-        prefix,
-        has_unknown_training_images: is_marked || training_digests.is_none(),
-        training_digests,
-        fitted_digests,
-    })
+        has_unknown_training_images: card.as_ref().is_none_or(|card| card.has_unknown_training_images),
+        images: card.map(|card| InitialImages { fitted: card.fitted_digests(), all: card.training_digests }),
+    };
+    Ok(Initialisation { model: initial, with_classifier, prefix })
 }
 
 /// The card of a file of ours; a file of PyTorch's has none.

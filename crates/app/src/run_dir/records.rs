@@ -34,7 +34,6 @@ pub(crate) struct LogLine {
     /// Whether the weights of this epoch replaced the saved ones.
     pub saved: bool,
     /// The arithmetic of the run so far: more than one if it was resumed on another kind of CPU.
-    #[serde(default)]
     pub instruction_sets: InstructionSets,
 }
 
@@ -44,8 +43,7 @@ pub(crate) struct TimeLine {
     pub epoch: usize,
     /// Of the training steps.
     pub seconds: f64,
-    /// Of the validation, and of saving the model; 0 in a run of an older version.
-    #[serde(default)]
+    /// Of the validation, and of saving the model.
     pub val_seconds: f64,
     pub images_per_s: f64,
 }

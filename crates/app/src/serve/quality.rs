@@ -1,6 +1,5 @@
 //! How good a model is, by the figures of its run: what a reader of its answers has to know.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use roentgen_data::read_text_file;
@@ -8,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::runs::RunEntry;
-use crate::metrics::shortcut_audit::Audit;
 use crate::metrics::{Interval, MajorityBaseline};
+use crate::metrics::shortcut_audit::Audit;
 use crate::run_dir::file_names::METRICS;
 use crate::run_dir::records::MAX_METRICS_BYTES;
 use crate::terminal::figures::percent;
@@ -23,7 +22,7 @@ const ALL_LEAKED: &str = "Every test image, or its patient, is also among the im
 /// See the module.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Quality {
-    /// The verdict of its report; none in a run of an earlier version.
+    /// The verdict of its report, once it has been tested.
     pub(super) result: Option<String>,
     /// Why its answers are not to be relied on.
     pub(super) warnings: Vec<String>,
@@ -54,19 +53,19 @@ impl ListedRun {
 /// What is read of `metrics.json`.
 #[derive(Deserialize)]
 struct Saved {
-    verdict: Option<String>,
-    /// Absent in a run of an earlier version.
+    verdict: String,
+    /// Null without figures; every run has the key.
+    #[serde(deserialize_with = "Option::deserialize")]
     majority_baseline: Option<MajorityBaseline>,
     /// Null without a validation set; every run has the key.
     #[serde(deserialize_with = "Option::deserialize")]
     val: Option<Figures>,
-    /// Absent in a run of an earlier version.
     val_deduplicated: Option<Figures>,
     test: Option<Figures>,
     test_deduplicated: Option<Figures>,
+    /// Absent without a test set.
     #[serde(default)]
     n_leaked: usize,
-    #[serde(default)]
     n_leaked_val: usize,
     audit: Option<Audit>,
 }
@@ -76,12 +75,6 @@ struct Saved {
 struct Figures {
     accuracy: f64,
     accuracy_interval: Option<Interval>,
-    per_class: BTreeMap<String, OfClass>,
-}
-
-#[derive(Deserialize)]
-struct OfClass {
-    n: u64,
 }
 
 impl Quality {
@@ -99,7 +92,7 @@ impl Saved {
     fn quality(&self) -> Quality {
         let of_test = self.test_deduplicated.as_ref().or(self.test.as_ref());
         let Some(figures) = of_test.or(self.val_deduplicated.as_ref()).or(self.val.as_ref()) else {
-            return Quality { result: self.verdict.clone(), warnings: vec![NOT_TESTED.to_owned()] };
+            return Quality { result: Some(self.verdict.clone()), warnings: vec![NOT_TESTED.to_owned()] };
         };
         let all_leaked = self.n_leaked > 0 && self.test_deduplicated.is_none();
         let all_val_leaked = of_test.is_none() && self.n_leaked_val > 0 && self.val_deduplicated.is_none();
@@ -107,7 +100,7 @@ impl Saved {
             [(of_test.is_none(), NO_TEST_SET), (all_leaked, ALL_LEAKED), (all_val_leaked, ALL_VAL_LEAKED)];
         let fixed = fixed.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text.to_owned());
         let warnings = self.shortcut().into_iter().chain(self.not_better_than_constant(figures)).chain(fixed);
-        Quality { result: self.verdict.clone(), warnings: warnings.collect() }
+        Quality { result: Some(self.verdict.clone()), warnings: warnings.collect() }
     }
 
     fn shortcut(&self) -> Option<String> {
@@ -119,8 +112,7 @@ impl Saved {
     }
 
     fn not_better_than_constant(&self, figures: &Figures) -> Option<String> {
-        let saved = self.majority_baseline.clone();
-        let baseline = saved.or_else(|| figures.majority_baseline()).filter(|baseline| !baseline.exceeded)?;
+        let baseline = self.majority_baseline.as_ref().filter(|baseline| !baseline.exceeded)?;
         let is = if baseline.is_missed(figures.accuracy_interval) {
             "is clearly worse"
         } else {
@@ -135,14 +127,6 @@ impl Saved {
     }
 }
 
-impl Figures {
-    /// As a run of an earlier version has it in its counts.
-    fn majority_baseline(&self) -> Option<MajorityBaseline> {
-        let counts = self.per_class.iter().map(|(name, class)| (name.as_str(), class.n));
-        MajorityBaseline::new(counts, self.accuracy_interval)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -150,17 +134,24 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::metrics::{Predictions, SubsetMetrics};
 
-    /// What a run writes of a set of images, the last of which are wrong.
-    fn figures(n: u32, n_wrong: u32) -> Value {
-        let mut predictions = Predictions::new(2);
-        for image in 0..n {
-            let logit = if image < n - n_wrong { 2.0 } else { -2.0 };
-            predictions.add(image % 2, [[logit, 0.0], [0.0, logit]][image as usize % 2].into_iter());
-        }
-        let metrics = SubsetMetrics::new(vec!["ill".into(), "well".into()], &predictions, None);
-        serde_json::to_value(&metrics).expect("plain numbers")
+    /// The figures of a set of images.
+    fn accuracy(accuracy: f64) -> Value {
+        json!({ "accuracy": accuracy })
+    }
+
+    /// The comparison with always answering "ill".
+    fn baseline(exceeded: bool) -> Value {
+        json!({ "class": "ill", "accuracy": 0.5, "exceeded": exceeded })
+    }
+
+    /// What every run writes, with `metrics` in the place of some of it.
+    fn run(metrics: &Value) -> Value {
+        let mut run = json!({ "verdict": "39 of 40.", "majority_baseline": baseline(true), "val": null,
+            "n_leaked_val": 0 });
+        let given = metrics.as_object().expect("an object").clone();
+        run.as_object_mut().expect("an object").extend(given);
+        run
     }
 
     fn audit(is_flagged: bool) -> Value {
@@ -172,7 +163,7 @@ mod tests {
 
     fn read(metrics: &Value) -> Quality {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        fs::write(folder.path().join("metrics.json"), metrics.to_string()).expect("a file");
+        fs::write(folder.path().join("metrics.json"), run(metrics).to_string()).expect("a file");
         Quality::read(folder.path())
     }
 
@@ -186,38 +177,38 @@ mod tests {
 
     #[test]
     fn a_model_that_was_tested_well_has_a_result_and_no_warning() {
-        let metrics = json!({ "verdict": "39 of 40.", "val": figures(10, 9), "test": figures(40, 1), "n_leaked": 0,
-            "audit": audit(false) });
+        let metrics =
+            json!({ "val": accuracy(0.1), "test": accuracy(0.975), "n_leaked": 0, "audit": audit(false) });
         let expected = Quality { result: Some("39 of 40.".to_owned()), warnings: Vec::new() };
         assert_eq!(read(&metrics), expected);
     }
 
     #[test]
     fn what_the_report_warns_of_is_a_warning() {
-        let good = || figures(40, 1);
+        let good = || accuracy(0.975);
         warns(
-            &json!({ "val": null, "test": good(), "audit": audit(true) }),
+            &json!({ "test": good(), "audit": audit(true) }),
             &["predicted from the outermost pixels of the images alone"],
         );
         warns(&json!({ "val": good() }), &["used to choose the model"]);
-        warns(&json!({ "val": null, "test": figures(40, 18) }), &["55.0 %, is not clearly better"]);
-        warns(&json!({ "val": null, "test": figures(40, 30) }), &["25.0 %, is clearly worse"]);
-        warns(&json!({ "val": null }), &["trained on all images"]);
+        warns(
+            &json!({ "test": accuracy(0.55), "majority_baseline": baseline(false) }),
+            &["55.0 %, is not clearly better than that of always answering ill: 50.0 %"],
+        );
+        let worse = json!({ "accuracy": 0.25, "accuracy_interval": [0.1, 0.4] });
+        warns(
+            &json!({ "test": worse, "majority_baseline": baseline(false) }),
+            &["25.0 %, is clearly worse"],
+        );
+        warns(&json!({ "majority_baseline": null }), &["trained on all images"]);
         warns(&json!({ "val": good(), "test": good(), "n_leaked": 40 }), &["Every test image"]);
         warns(&json!({ "val": good(), "n_leaked_val": 40 }), &["no test set", "Every validation image"]);
-        let rest = json!({ "val": good(), "val_deduplicated": figures(30, 1), "n_leaked_val": 10 });
+        let rest = json!({ "val": good(), "val_deduplicated": accuracy(0.9), "n_leaked_val": 10 });
         warns(&rest, &["no test set"]);
-        // What the run has saved is what its report shows.
-        let baseline = |exceeded| json!({ "class": "ill", "accuracy": 0.5, "exceeded": exceeded });
-        warns(
-            &json!({ "val": null, "test": good(), "majority_baseline": baseline(false) }),
-            &["of always answering ill: 50.0 %"],
-        );
-        warns(&json!({ "val": null, "test": figures(40, 18), "majority_baseline": baseline(true) }), &[]);
-        let (test, rest) = (figures(40, 38), figures(30, 1));
+        let (test, rest) = (accuracy(0.05), accuracy(0.9));
         warns(&json!({ "val": good(), "test": test, "test_deduplicated": rest, "n_leaked": 10 }), &[]);
         warns(
-            &json!({ "val": figures(40, 18), "audit": audit(true) }),
+            &json!({ "val": accuracy(0.55), "majority_baseline": baseline(false), "audit": audit(true) }),
             &["outermost", "not clearly", "no test set"],
         );
     }

@@ -1,7 +1,7 @@
 //! A checkpoint: everything that a run needs to continue as if it had not been interrupted.
 //!
 //! ```text
-//! "ROENTGEN CHECKPOINT 4\n", blake3 digest of what follows (32 bytes), a safetensors file
+//! "ROENTGEN CHECKPOINT 5\n", blake3 digest of what follows (32 bytes), a safetensors file
 //! ```
 //! The safetensors file holds the state of the trainer; its metadata, the [`RunState`]. Random numbers have no state: they
 //! are keyed by seed, epoch and step.
@@ -16,9 +16,9 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use crate::model::initial_model::InitialModel;
 use crate::model::instruction_sets::InstructionSets;
 use crate::model::little_endian::{from_little_endian, little_endian};
-use crate::model::training_digests::TrainingDigests;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CHECKPOINT, MODEL};
 use crate::run_dir::run_folder::RunFolder;
@@ -31,7 +31,7 @@ pub(crate) mod checks;
 mod forgery_tests;
 
 /// First bytes of the file; the number is that of the format.
-pub(crate) const MAGIC: &[u8] = b"ROENTGEN CHECKPOINT 4\n";
+pub(crate) const MAGIC: &[u8] = b"ROENTGEN CHECKPOINT 5\n";
 /// Largest file that is read: a ResNet9 of width 256 has 1.7 GB with its moments and its average.
 pub(crate) const MAX_BYTES: u64 = 1 << 32;
 pub(crate) const DIGEST: usize = 32;
@@ -45,9 +45,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(10);
 pub(crate) struct RunState {
     /// Digest of the settings and of the images with their patients and classes; a run is resumed with the same ones only.
     pub inputs_digest: String,
-    /// The settings that it is a digest of, as [`settings`](super::inputs::settings) writes them; empty in a file of an earlier
-    /// version.
-    #[serde(default)]
+    /// The settings that it is a digest of, as [`settings`](super::inputs::settings) writes them.
     pub settings: String,
     /// Epochs that are over.
     pub epoch: usize,
@@ -64,22 +62,11 @@ pub(crate) struct RunState {
     /// Counts the epochs without improvement.
     pub early_stopping: EarlyStopping,
     /// The arithmetic that computed its weights.
-    #[serde(default)]
     pub instruction_sets: InstructionSets,
     /// Length of the log, and of the log of times, in bytes.
     pub log_bytes: [u64; 2],
-    /// BLAKE3 of the file of `--init`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub init_file: Option<String>,
-    /// The training and validation images of the model of `--init`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub init_digests: Option<TrainingDigests>,
-    /// Those of them that its weights were computed from, if its file lists them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub init_fitted: Option<TrainingDigests>,
-    /// Whether the model of `--init` has training images that its file does not list.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub has_unknown_training_images: bool,
+    /// The model of `--init`.
+    pub init: Option<InitialModel>,
     /// Seconds of training, validation included.
     pub seconds: f64,
     /// Seconds of training steps.
@@ -254,8 +241,13 @@ mod tests {
     use super::*;
 
     fn example() -> (RunState, TrainerState) {
-        let run_state =
-            RunState { inputs_digest: "d".into(), epoch: 2, seconds: 0.1 + 0.2, ..RunState::default() };
+        let run_state = RunState {
+            inputs_digest: "d".into(),
+            epoch: 2,
+            instruction_sets: InstructionSets::of_this_build(),
+            seconds: 0.1 + 0.2,
+            ..RunState::default()
+        };
         let state = TrainerState {
             step: 77,
             values: vec![vec![1.5, -0.0], vec![f32::MIN_POSITIVE]],

@@ -230,9 +230,7 @@ impl Run<'_> {
 /// that the run started from.
 pub(super) fn leaked_images(card: &ModelCard, data: &Dataset) -> Vec<bool> {
     let mut is_leaked = data.findings.is_leaked_test.clone();
-    if let Some(digests) = &card.training_digests {
-        digests.mark_leaked(&data.test, &mut is_leaked);
-    }
+    card.training_digests.mark_leaked(&data.test, &mut is_leaked);
     is_leaked
 }
 
@@ -240,8 +238,6 @@ pub(super) fn leaked_images(card: &ModelCard, data: &Dataset) -> Vec<bool> {
 /// model that the run started from.
 fn leaked_val_images(card: &ModelCard, data: &Dataset) -> Vec<bool> {
     let mut is_leaked = data.findings.is_leaked_val.clone();
-    if let Some(digests) = card.fitted_digests() {
-        digests.mark_leaked(&data.val, &mut is_leaked);
-    }
+    card.fitted_digests().mark_leaked(&data.val, &mut is_leaked);
     is_leaked
 }

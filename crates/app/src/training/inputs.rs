@@ -40,18 +40,17 @@ pub(super) fn digest(settings: &str, images: &str) -> String {
 }
 
 /// Why a run with other inputs than those of its checkpoint cannot be resumed, and what to do. `begun` has the settings of the
-/// checkpoint; it is empty in one of an earlier version.
+/// checkpoint.
 pub(super) fn why_not_the_same(begun: &str, now: &str) -> String {
+    let other_settings = "the settings in config.toml are no longer those of the run";
     let what = match edited_setting(begun, now) {
-        _ if begun == now => {
+        Some(edited) => format!("{other_settings}: {edited}; restore it"),
+        // The same values, and others of them chosen by the program.
+        None if begun != now => format!("{other_settings}; restore them"),
+        None => {
             let changed = "or their patients or class names have changed";
             format!("the images are no longer those of the run, {changed}; restore them")
         }
-        Some(edited) if !begun.is_empty() => {
-            format!("the settings in config.toml are no longer those of the run: {edited}; restore it")
-        }
-        _ => "the settings in config.toml or the images are no longer those of the run; restore them"
-            .to_owned(),
     };
     format!("{what}, or start another run")
 }
@@ -83,31 +82,18 @@ pub(super) fn check_images(folder: &RunFolder, digest: &str) -> Result<(), RunDi
     check_line(folder, 0, digest, reason)
 }
 
-/// As [`check_images`], of the file of `--init`.
+/// As [`check_images`], of the file of `--init` that a run, or the trainings in the folder of several, began with.
 pub(super) fn check_init(folder: &RunFolder, digest: &str) -> Result<(), RunDirError> {
     let reason =
         "the file of --init is no longer the one that it began with; restore it, or start another run";
     check_line(folder, 1, digest, reason)
 }
 
-/// As [`check_init`], of a training that begins in the folder `whole` of several. That of an earlier version has no digest of the
-/// file.
-pub(super) fn check_init_of_whole(whole: &RunFolder, digest: &str) -> Result<(), RunDirError> {
-    let has_line = |text: String| text.lines().count() > 1;
-    if read_text_file(&whole.file(IMAGES), MAX_BYTES).is_ok_and(has_line) {
-        return check_init(whole, digest);
-    }
-    Ok(())
-}
-
 fn check_line(folder: &RunFolder, index: usize, digest: &str, reason: &str) -> Result<(), RunDirError> {
     let path = folder.file(IMAGES);
-    // The folder of a run of an earlier version does not have it.
-    if !path.exists() {
-        return Ok(());
-    }
     let not_resumable = |path, reason| RunDirError::NotResumable { path, reason };
-    let begun = read_text_file(&path, MAX_BYTES).map_err(|error| not_resumable(path, error.to_string()))?;
+    let begun = read_text_file(&path, MAX_BYTES)
+        .map_err(|error| not_resumable(path, format!("it cannot be read ({error}); start the run again")))?;
     if begun.lines().nth(index) == Some(digest) {
         return Ok(());
     }
@@ -126,7 +112,9 @@ mod tests {
         let reason = why_not_the_same(&begun, &now);
         assert!(reason.contains("max-lr is 0.02, and was 0.01; restore it"), "{reason}");
         assert!(why_not_the_same(&begun, &begun).starts_with("the images are"));
-        assert!(why_not_the_same("", &begun).starts_with("the settings in config.toml or the images are"));
+        let rewritten = format!("# Other words.\n{begun}");
+        let expected = "the settings in config.toml are no longer those of the run; restore them";
+        assert!(why_not_the_same(&begun, &rewritten).starts_with(expected));
         let patient = now.replace("max-lr = 0.02", "max-lr = 0.01\npatience = 3");
         assert!(why_not_the_same(&begun, &patient).contains("patience is 3, and was the default"));
     }

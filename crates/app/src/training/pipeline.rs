@@ -185,10 +185,11 @@ pub(crate) fn train_in_folder(
         run_summary::show_other_cpu(screen, &run_state.instruction_sets);
         run_state.instruction_sets.go_on_with_this_build();
     }
-    if let Some(init) = init {
-        initial_weights::add_to_state(init, &mut run_state);
+    // Only a run without a checkpoint has loaded them.
+    run_state.init = init.or(run_state.init);
+    if let Some(init) = &run_state.init {
+        initial_weights::add_to_card(init, &mut card, config, data, screen);
     }
-    initial_weights::add_to_card(&run_state, &mut card, config, data, screen);
     run_summary::show_plan(&run, &network_config);
     run_summary::show_resumed(screen, trainer.n_steps_done(), trainer.n_steps());
     leader.begin(oversampled, || checkpoint::to_bytes(&run_state, &trainer.state()))?;
@@ -220,9 +221,7 @@ pub(crate) fn evaluate_ended_run(
     let card = &model.card;
     let not_resumable = |reason| RunDirError::NotResumable { path: path.clone(), reason };
     card.instruction_sets.check_this_build(other_cpu).map_err(not_resumable)?;
-    let has_changed =
-        card.training_digests.as_ref().is_some_and(|trained| !trained.have_all(&[&data.train, &data.val]));
-    if has_changed {
+    if !card.training_digests.have_all(&[&data.train, &data.val]) {
         let reason =
             "the images are no longer those that it was trained on; restore them, or start another run";
         return Err(not_resumable(reason.to_owned()).into());
@@ -261,7 +260,7 @@ fn check_against_data(
     // Only whether they fit; the weights are loaded when training begins.
     let mut network = ResNet::zeros(resnet9_config(config, data).architecture());
     let start = model_file::initialise(&mut network, path)?;
-    Ok(Some(start.file_digest))
+    Ok(Some(start.model.file_digest))
 }
 
 /// Batch norm needs at least two numbers per channel, also after three poolings.
@@ -344,8 +343,8 @@ fn model_card(
         medical: is_medical(config, data),
         ood_detector: None,
         validation: None,
-        training_digests: Some(TrainingDigests::of(&[&data.train, &data.val])),
-        held_out: Some(TrainingDigests::of(&[&data.val]).without(&TrainingDigests::of(&[&data.train]))),
+        training_digests: TrainingDigests::of(&[&data.train, &data.val]),
+        held_out: TrainingDigests::of(&[&data.val]).without(&TrainingDigests::of(&[&data.train])),
         has_unknown_training_images: false,
     }
 }

@@ -140,7 +140,7 @@ impl<'a> Whole<'a> {
     /// [`RunDirError::NotResumable`]; [`ModelError`] if it cannot be read.
     pub(super) fn check_init(self, folder: &RunFolder) -> Result<(), TrainingError> {
         match self.init_digest()? {
-            Some(digest) => Ok(inputs::check_init_of_whole(folder, &digest)?),
+            Some(digest) => Ok(inputs::check_init(folder, &digest)?),
             None => Ok(()),
         }
     }

@@ -46,8 +46,8 @@ pub(crate) fn card() -> ModelCard {
         medical: true,
         epoch: 3,
         instruction_sets: InstructionSets::of_this_build(),
-        training_digests: Some(digests("000000000000002a000000000000002b")),
-        held_out: Some(digests("000000000000002b")),
+        training_digests: digests("000000000000002a000000000000002b"),
+        held_out: digests("000000000000002b"),
         has_unknown_training_images: true,
     }
 }
@@ -107,29 +107,20 @@ fn a_network_of_another_table_is_not_written() {
 }
 
 #[test]
-fn a_file_of_an_earlier_version_has_no_training_digests() {
-    let has_key = |bytes: &[u8]| bytes.windows(4).any(|window| window == b"seen");
-    let bytes = with_card(|card| card.training_digests = None);
-    assert!(has_key(&with_card(|_| {})) && !has_key(&bytes));
-    assert_eq!(from_bytes(&bytes).expect("our own file").card.training_digests, None);
+fn a_card_without_its_digests_or_its_arithmetic_is_rejected() {
+    for key in ["seen", "held_out", "instruction_sets", "medical"] {
+        let mut json = serde_json::to_value(card()).expect("a card");
+        json.as_object_mut().expect("an object").remove(key).expect("a value");
+        let error = serde_json::from_value::<ModelCard>(json).expect_err(key).to_string();
+        assert!(error.contains(&format!("missing field `{key}`")), "{error}");
+    }
+    let error = serde_json::from_str::<InstructionSets>("[]").expect_err("without a name").to_string();
+    assert!(error.contains("instruction sets"), "{error}");
 }
 
 #[test]
 fn the_weights_were_computed_from_all_images_but_those_held_out() {
-    assert_eq!(card().fitted_digests(), Some(digests("000000000000002a")));
-    let of_earlier_version = ModelCard { held_out: None, ..card() };
-    assert_eq!(of_earlier_version.fitted_digests(), None);
-}
-
-/// They have vectors of other numbers, which must not be compared with those of today.
-#[test]
-fn ood_data_of_an_earlier_version_are_left_out() {
-    let mut json = serde_json::to_value(card()).expect("a card");
-    for key in ["out_of_distribution", "validation"] {
-        json[key] = serde_json::json!({ "cut_off": 0.6, "vectors": "AACAPw==" });
-    }
-    let read: ModelCard = serde_json::from_value(json).expect("a card of an earlier version");
-    assert_eq!(read, card());
+    assert_eq!(card().fitted_digests(), digests("000000000000002a"));
 }
 
 #[test]

@@ -248,7 +248,8 @@ mod tests {
         let config = TrainConfig { epochs: Some(2), ..TrainConfig::default() };
         std::fs::write(folder.path().join(CONFIG), config.to_toml()).expect("a file");
         let line = |epoch: usize| {
-            format!(r#"{{"epoch":{epoch},"train_loss":1.0,"train_accuracy":0.5,"lr":0.01,"saved":false}}"#)
+            let figures = r#""train_loss":1.0,"train_accuracy":0.5,"lr":0.01,"saved":false"#;
+            format!(r#"{{"epoch":{epoch},{figures},"instruction_sets":["AVX2"]}}"#)
         };
         let log = (1..=3).map(line).collect::<Vec<_>>().join("\n");
         std::fs::write(folder.path().join(LOG), log).expect("a file");

@@ -169,9 +169,7 @@ impl TrainingCache {
         if n_train > MAX_IMAGES {
             return Err(format!("The training set has {n_train} images; up to {MAX_IMAGES} are compared."));
         }
-        let digests = card.training_digests.as_ref();
-        let digests =
-            digests.ok_or("The file of this model does not have the digests of its training images.")?;
+        let digests = &card.training_digests;
         let unreadable =
             |error: String| format!("The training images cannot be read any more: {}.", error_line(&error));
         let config = ConfigFile::read(&run.path).map_err(|error| unreadable(error.to_string()))?.complete;

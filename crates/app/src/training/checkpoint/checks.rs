@@ -33,7 +33,6 @@ impl RunSize<'_> {
     /// # Errors
     /// The text is for the user.
     pub(crate) fn check(&self, run_state: &RunState, trainer: &TrainerState) -> Result<(), String> {
-        run_state.instruction_sets.check()?;
         let mut rules = self.state_rules(run_state).into_iter().chain(self.trainer_rules(run_state, trainer));
         match rules.find(|(holds, _)| !holds) {
             Some((_, what)) => Err(format!("{what} cannot be that of this run")),

@@ -301,12 +301,12 @@ fn a_run_of_other_vector_instructions_goes_on_only_if_that_is_asked_for() {
     assert_eq!(saved_epoch.expect("JSON")["saved_epoch"], 2, "otherwise the model is that of before");
     assert_eq!(json!(card.instruction_sets), sets);
 
-    // A checkpoint of an earlier version does not say it.
+    // A checkpoint has to name them.
     let mut content = Content::of(&broken_off.checkpoint);
     content.run_state.as_object_mut().expect("an object").remove("instruction_sets");
     let error =
-        broken_off.resume(&content.sealed(), OtherCpu::Refuse).expect_err("it may be of any CPU").to_string();
-    assert!(error.contains("unknown instructions"), "{error}");
+        broken_off.resume(&content.sealed(), OtherCpu::Allow).expect_err("it may be of any CPU").to_string();
+    assert!(error.contains("missing field `instruction_sets`"), "{error}");
 }
 
 #[test]
