@@ -76,7 +76,7 @@ fn open(path: &Path, resumption: &Resumption) -> Result<(RunFolder, (TrainConfig
     let folder = if tries_again { RunFolder::reopen(path)? } else { RunFolder::open(path)? };
     if !folder.file(SPACE).is_file() {
         let reason = "it is not the folder of a sweep; a run is continued with roentgen train --resume";
-        return Err(RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() }.into());
+        return Err(RunDirError::not_resumable(path, reason).into());
     }
     let config = resumption.read_config(&folder)?;
     let space = SearchSpace::read(&folder.file(SPACE))?;

@@ -106,12 +106,12 @@ fn open_run(path: &Path, resumption: &Resumption) -> Result<(RunFolder, TrainCon
     let folder = RunFolder::open(path)?;
     if folder.file(SPACE).is_file() {
         let reason = format!("it is the folder of a sweep; continue it with: {}", resume_command(path));
-        return Err(RunDirError::NotResumable { path: path.into(), reason }.into());
+        return Err(RunDirError::not_resumable(path, reason).into());
     }
     if let Some(sweep) = sweep_of(path) {
         let reason =
             format!("it is a training of a sweep; continue the sweep with: {}", resume_command(&sweep));
-        return Err(RunDirError::NotResumable { path: path.into(), reason }.into());
+        return Err(RunDirError::not_resumable(path, reason).into());
     }
     let config = resumption.read_config(&folder)?;
     if !config.uses_phantom() && !config.data.exists() && resumption.moved_data.is_none() {
@@ -119,7 +119,7 @@ fn open_run(path: &Path, resumption: &Resumption) -> Result<(RunFolder, TrainCon
             "its images are not in {} any more; give their new place with --data",
             config.data.display()
         );
-        return Err(RunDirError::NotResumable { path: path.into(), reason }.into());
+        return Err(RunDirError::not_resumable(path, reason).into());
     }
     Ok((folder, config))
 }

@@ -194,6 +194,11 @@ pub enum RunDirError {
 }
 
 impl RunDirError {
+    /// [`Self::NotResumable`], with the folder of the run or the file that is wrong.
+    pub(crate) fn not_resumable(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self::NotResumable { path: path.into(), reason: reason.into() }
+    }
+
     /// Whether the arguments or the contents of the folder given are wrong, rather than the work itself.
     pub(crate) fn is_usage_error(&self) -> bool {
         match self {

@@ -55,5 +55,5 @@ pub(crate) fn check(config: &TrainConfig, data: &Dataset, folder: &RunFolder) ->
         return Ok(());
     }
     let reason = "it is missing, or its names are not those of the data; restore the file, and the names of the images";
-    Err(RunDirError::NotResumable { path, reason: reason.to_owned() })
+    Err(RunDirError::not_resumable(path, reason))
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use roentgen_data::disk::{self, TEMPORARY_PREFIX};
 use serde::Serialize;
 
-use super::file_names::{CHECKPOINT, CONFIG, METRICS};
+use super::file_names::{CHECKPOINT, CONFIG, FAILURE, METRICS};
 use crate::run_dir::error::{RunDirError, WriteError, is_finished};
 use crate::terminal::foreign_text::printable_json;
 
@@ -62,7 +62,7 @@ impl RunFolder {
             return Ok(());
         }
         let reason = "it is not the folder of a run; give the folder that the run named at its start";
-        Err(RunDirError::NotResumable { path: path.into(), reason: reason.to_owned() })
+        Err(RunDirError::not_resumable(path, reason))
     }
 
     fn check_unfinished(path: &Path) -> Result<(), RunDirError> {
@@ -217,6 +217,13 @@ impl RunFolder {
         self.path.join(name)
     }
 
+    /// Whether the training in its folder `name` has ended, with results or with a failure.
+    #[must_use]
+    pub(crate) fn has_ended(&self, name: &str) -> bool {
+        let training = self.file(name);
+        [METRICS, FAILURE].iter().any(|end| training.join(end).is_file())
+    }
+
     /// The error about a file that could not be written: once the settings are written, the run can be continued from its
     /// checkpoint or from its beginning, also in another place.
     fn write_error(&self, path: PathBuf, source: io::Error) -> RunDirError {
@@ -297,7 +304,7 @@ impl RunFolder {
             let reason = format!(
                 "it has {length} bytes, expected at least {bytes} by the checkpoint; start the run again"
             );
-            return Err(RunDirError::NotResumable { path, reason });
+            return Err(RunDirError::not_resumable(path, reason));
         }
         Ok(())
     }

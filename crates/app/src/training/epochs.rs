@@ -72,7 +72,7 @@ struct EpochEnd {
 pub(super) fn wrong_model_error(path: PathBuf) -> RunDirError {
     let reason =
         "it is not the model that this run saved; restore that file, or start the run again with --config";
-    RunDirError::NotResumable { path, reason: reason.to_owned() }
+    RunDirError::not_resumable(path, reason)
 }
 
 impl Run<'_> {
@@ -107,7 +107,7 @@ impl Run<'_> {
         }
         if self.read_log()?.len() != run_state.epoch {
             let reason = "it does not have one line for each epoch of the checkpoint; start the run again";
-            return Err(self.not_resumable(LOG, reason.to_owned()).into());
+            return Err(self.not_resumable(LOG, reason).into());
         }
         if self.config.tensorboard {
             self.begin_tensorboard()?;
@@ -139,8 +139,8 @@ impl Run<'_> {
         Ok(run_state)
     }
 
-    fn not_resumable(&self, file: &str, reason: String) -> RunDirError {
-        RunDirError::NotResumable { path: self.folder.file(file), reason }
+    fn not_resumable(&self, file: &str, reason: impl Into<String>) -> RunDirError {
+        RunDirError::not_resumable(self.folder.file(file), reason)
     }
 
     /// Checks the saved model now: otherwise one that is missing or damaged would end the run only after its last epoch. Where one

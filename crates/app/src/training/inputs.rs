@@ -91,13 +91,13 @@ pub(super) fn check_init(folder: &RunFolder, digest: &str) -> Result<(), RunDirE
 
 fn check_line(folder: &RunFolder, index: usize, digest: &str, reason: &str) -> Result<(), RunDirError> {
     let path = folder.file(IMAGES);
-    let not_resumable = |path, reason| RunDirError::NotResumable { path, reason };
-    let begun = read_text_file(&path, MAX_BYTES)
-        .map_err(|error| not_resumable(path, format!("it cannot be read ({error}); start the run again")))?;
+    let begun = read_text_file(&path, MAX_BYTES).map_err(|error| {
+        RunDirError::not_resumable(path, format!("it cannot be read ({error}); start the run again"))
+    })?;
     if begun.lines().nth(index) == Some(digest) {
         return Ok(());
     }
-    Err(not_resumable(folder.path().to_owned(), reason.to_owned()))
+    Err(RunDirError::not_resumable(folder.path(), reason))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::model::instruction_sets::OtherCpu;
 use crate::model::predicted_set::PredictedSet;
 use crate::ranks::Ranks;
 use crate::run_dir::error::{RunDirError, WriteError};
-use crate::run_dir::file_names::{CONFIG, FAILURE, METRICS};
+use crate::run_dir::file_names::{CONFIG, METRICS};
 use crate::run_dir::planned_folder::PlannedFolder;
 use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::screen::Screen;
@@ -126,10 +126,8 @@ pub(super) fn check_ended<'a>(
     folders: impl IntoIterator<Item = &'a str>,
     whole: &RunFolder,
 ) -> Result<(), RunDirError> {
-    let has_ended =
-        |folder: &&str| [METRICS, FAILURE].iter().any(|name| whole.file(folder).join(name).is_file());
     let missing: Vec<String> =
-        folders.into_iter().filter(|folder| !has_ended(folder)).map(str::to_owned).collect();
+        folders.into_iter().filter(|folder| !whole.has_ended(folder)).map(str::to_owned).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -152,19 +150,37 @@ fn train_unless_ended(
         RunFolder::finish_ended(&path);
         return Ok(None);
     }
-    let begun = if path.join(CONFIG).is_file() {
-        let resumption = Resumption { threads: part.config.threads, other_cpu, ..Resumption::default() };
-        pipeline::reopen(&path, &resumption, data, memory)
-    } else {
-        Whole::of(&part.config).check_init(folder)?;
-        pipeline::begin(&part.config, data, PlannedFolder::inside(folder, &part.folder), memory)
-    };
+    let whole = Whole::of(&part.config);
+    let begun = begin_or_reopen(&part.config, data, whole, folder, &part.folder, memory, other_cpu);
     let ranks = Ranks::one();
     let leader = Leader::of(&ranks);
     let finished = begun.and_then(|(config, folder)| {
         pipeline::train_in_folder(&config, data, folder, Execution::new(&leader, other_cpu), screen)
     });
     finished.map(Some).map_err(|error| resumable_as_a_whole(error, folder))
+}
+
+/// Begins the training with the settings `config` in the folder `name` of that of the whole, or reopens it where it has begun, with
+/// `memory`. Returns its settings and its folder.
+///
+/// # Errors
+/// As [`pipeline::begin`], and if the file of `--init` is not that of the other trainings; as [`pipeline::reopen`].
+pub(super) fn begin_or_reopen(
+    config: &TrainConfig,
+    data: &Dataset,
+    whole: Whole<'_>,
+    folder: &RunFolder,
+    name: &str,
+    memory: MemoryShare,
+    other_cpu: OtherCpu,
+) -> Result<(TrainConfig, RunFolder), TrainingError> {
+    let path = folder.file(name);
+    if path.join(CONFIG).is_file() {
+        let resumption = Resumption { threads: config.threads, other_cpu, ..Resumption::default() };
+        return pipeline::reopen(&path, &resumption, data, memory);
+    }
+    whole.check_init(folder)?;
+    pipeline::begin(config, data, PlannedFolder::inside(folder, name), memory)
 }
 
 /// An error of one part whose advice names the folder of the whole: that is the one to resume.

@@ -219,12 +219,12 @@ pub(crate) fn evaluate_ended_run(
     let path = path.join(MODEL);
     let model = model_file::read(&path)?;
     let card = &model.card;
-    let not_resumable = |reason| RunDirError::NotResumable { path: path.clone(), reason };
-    card.instruction_sets.check_this_build(other_cpu).map_err(not_resumable)?;
+    let is_other_cpu = |reason| RunDirError::not_resumable(&path, reason);
+    card.instruction_sets.check_this_build(other_cpu).map_err(is_other_cpu)?;
     if !card.training_digests.have_all(&[&data.train, &data.val]) {
         let reason =
             "the images are no longer those that it was trained on; restore them, or start another run";
-        return Err(not_resumable(reason.to_owned()).into());
+        return Err(RunDirError::not_resumable(path, reason).into());
     }
     let is_leaked = final_evaluation::leaked_images(card, data);
     let test = PredictedSet::new(&model, &data.test, is_leaked);

@@ -29,9 +29,10 @@ pub(super) fn check_begun(path: &Path, expected: &TrainConfig) -> Result<(), Tra
 /// # Errors
 /// As [`check_begun`].
 pub(super) fn check_text(path: &Path, found: &str, expected: &TrainConfig) -> Result<(), TrainingError> {
-    let invalid = |error: ConfigError| RunDirError::NotResumable {
-        path: path.to_owned(),
-        reason: format!("its settings cannot be read: {error}; remove its folder, and it is trained again"),
+    let invalid = |error: ConfigError| {
+        let reason =
+            format!("its settings cannot be read: {error}; remove its folder, and it is trained again");
+        RunDirError::not_resumable(path, reason)
     };
     Ok(check(path, &TrainConfig::from_toml(found).map_err(invalid)?, expected)?)
 }
@@ -42,7 +43,7 @@ fn check(path: &Path, found: &TrainConfig, expected: &TrainConfig) -> Result<(),
         "its {name} is {found}, and the settings or the search space now have {expected}; restore that, or remove the \
          folder of this training, and it is trained again"
     );
-    Err(RunDirError::NotResumable { path: path.to_owned(), reason })
+    Err(RunDirError::not_resumable(path, reason))
 }
 
 /// The first setting that differs, with both values. What is left to the program is the same in both: it follows from the rest,

@@ -8,9 +8,8 @@ use std::path::Path;
 use roentgen_data::{Alone, Dataset, Team};
 
 use super::leader::Leader;
-use super::parts::{check_ended, resumable_as_a_task, resumable_as_a_whole};
+use super::parts::{begin_or_reopen, check_ended, resumable_as_a_task, resumable_as_a_whole};
 use super::pipeline::{self, Execution};
-use super::resumption::Resumption;
 use super::share::{Share, memory_of_rank};
 use super::task_summary::{show_ranks, show_task};
 use super::whole_folder::{Whole, WholeFolder};
@@ -27,8 +26,7 @@ use crate::model::instruction_sets::OtherCpu;
 use crate::ranks::Ranks;
 use crate::report;
 use crate::run_dir::error::RunDirError;
-use crate::run_dir::file_names::{CONFIG, FAILURE, METRICS, SPACE, SWEEP, SWEEP_PAGE};
-use crate::run_dir::planned_folder::PlannedFolder;
+use crate::run_dir::file_names::{SPACE, SWEEP, SWEEP_PAGE};
 use crate::run_dir::run_folder::RunFolder;
 use crate::run_dir::sweep_record::{ResultRecord, RungRecord, ScoreName};
 use crate::terminal::screen::Screen;
@@ -291,7 +289,8 @@ impl<'a> Sweep<'a> {
         let own = Share::of_rank(ranks).positions(&work);
         let own_contenders: Vec<&Contender<'_>> = own.iter().map(|&position| &left[position]).collect();
         // Those that have ended take no memory.
-        let n_left = left.iter().filter(|contender| !runner.has_ended(contender, rung)).count();
+        let has_ended = |contender: &&Contender<'_>| runner.folder.has_ended(&rung.folder(contender));
+        let n_left = left.iter().filter(|contender| !has_ended(contender)).count();
         runner.memory = memory_of_rank(n_left, ranks)?;
         ranks.together(|| self.train_share(&own_contenders, rung, runner, screen))?;
         for (position, contender) in left.iter_mut().enumerate() {
@@ -377,12 +376,6 @@ impl Rung {
 }
 
 impl Runner<'_> {
-    /// Whether a training has ended before.
-    fn has_ended(&self, contender: &Contender<'_>, rung: Rung) -> bool {
-        let path = self.folder.file(&rung.folder(contender));
-        [METRICS, FAILURE].iter().any(|name| path.join(name).is_file())
-    }
-
     /// A training before it has ended.
     fn pending(&self, contender: &Contender<'_>, rung: Rung) -> ResultRecord {
         let epochs = contender.candidate.config.epochs(self.n_train) / rung.epochs_divisor;
@@ -413,15 +406,8 @@ impl Runner<'_> {
             let silent = Screen::silent();
             let data = self.loader.load(&config, &silent)?;
             let (ranks, other_cpu) = (Ranks::one(), self.other_cpu);
-            let begun = if path.join(CONFIG).is_file() {
-                let resumption = Resumption { threads: config.threads, other_cpu, ..Resumption::default() };
-                pipeline::reopen(&path, &resumption, data, self.memory)
-            } else {
-                let planned = PlannedFolder::inside(self.folder, &pending.folder);
-                self.whole
-                    .check_init(self.folder)
-                    .and_then(|()| pipeline::begin(&config, data, planned, self.memory))
-            };
+            let (whole, folder, name) = (self.whole, self.folder, &pending.folder);
+            let begun = begin_or_reopen(&config, data, whole, folder, name, self.memory, other_cpu);
             let trained = begun.and_then(|(config, folder)| {
                 let execution = Execution { leader: &Leader::of(&ranks), other_cpu, keeps_model: false };
                 pipeline::train_in_folder(&config, data, folder, execution, &silent)

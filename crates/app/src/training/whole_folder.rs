@@ -130,7 +130,7 @@ impl<'a> Whole<'a> {
         }
         let reason = "the images are no longer those that its trainings began with, or their patients or class names have \
                       changed; restore them, or begin in another folder";
-        Err(RunDirError::NotResumable { path: folder.path().to_owned(), reason: reason.to_owned() })
+        Err(RunDirError::not_resumable(folder.path(), reason))
     }
 
     /// Fails if the file of `--init` is another one than the trainings began with: for one that begins. Those that have ended, or

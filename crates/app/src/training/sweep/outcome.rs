@@ -100,14 +100,14 @@ fn check_arithmetic(path: &Path, other_cpu: OtherCpu) -> Result<(), RunDirError>
     let text = read_text_file(&log, MAX_LOG_BYTES).map_err(|error| invalid(&log, error.to_string()))?;
     let last: LogLine = serde_json::from_str(text.lines().last().unwrap_or_default())
         .map_err(|error| invalid(&log, error.to_string()))?;
-    let not_resumable = |reason| RunDirError::NotResumable { path: path.to_owned(), reason };
-    last.instruction_sets.check_this_build(other_cpu).map_err(not_resumable)
+    let is_other_cpu = |reason| RunDirError::not_resumable(path, reason);
+    last.instruction_sets.check_this_build(other_cpu).map_err(is_other_cpu)
 }
 
 /// A file of a training that cannot be used, and what to do.
 fn invalid(file: &Path, reason: String) -> RunDirError {
     let reason = format!("{reason}; remove the folder of this training, and it is trained again");
-    RunDirError::NotResumable { path: file.to_owned(), reason }
+    RunDirError::not_resumable(file, reason)
 }
 
 /// Records in the folder `name` of the whole why the training with the settings `config` did not finish. One that lacked memory
