@@ -22,6 +22,7 @@ pub(crate) mod linear_classifier;
 pub(crate) mod memory_estimate;
 #[cfg(test)]
 mod micro_batch_tests;
+mod new_model_card;
 pub(crate) mod objective;
 pub(crate) mod parts;
 pub(crate) mod pipeline;
@@ -43,6 +44,8 @@ mod spread;
 pub(crate) mod step;
 pub(crate) mod sweep;
 mod task_summary;
+#[cfg(test)]
+mod test_runs;
 pub(crate) mod trainer;
 mod validation;
 pub(crate) mod whole_folder;

@@ -20,9 +20,9 @@ use crate::model::temperature_limits::is_at_limit;
 use crate::model::training_digests::TrainingDigests;
 
 /// Version of the layout of the file; a reader rejects others.
-pub(super) const FORMAT: u32 = 2;
-/// The placeholder for the digest while the digest is computed.
-pub(super) const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+pub(crate) const FORMAT: u32 = 2;
+/// The placeholder for the digest until it is computed.
+pub(crate) const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// What a model needs besides its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -173,18 +173,6 @@ impl ModelCard {
     #[must_use]
     pub(crate) fn read_images(&self, sources: &[ImageSource]) -> LoadedFiles {
         load_files(sources, self.channels, &self.image_options(), &silent)
-    }
-
-    /// The version of the layout that this program writes.
-    #[must_use]
-    pub(crate) fn current_format() -> u32 {
-        FORMAT
-    }
-
-    /// The placeholder for the digest of a file that is not written yet.
-    #[must_use]
-    pub(crate) fn no_digest() -> String {
-        NO_DIGEST.to_owned()
     }
 
     /// The sizes of the network, without dropout: the model is trained already.

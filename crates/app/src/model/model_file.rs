@@ -60,7 +60,7 @@ pub(crate) fn to_bytes(network: &ResNet, card: &ModelCard, n_steps_done: u64) ->
         let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes);
         (tensor.name.as_str(), view.expect("bytes and shape agree"))
     });
-    let card = ModelCard { digest: ModelCard::no_digest(), ..card.clone() };
+    let card = ModelCard { digest: NO_DIGEST.to_owned(), ..card.clone() };
     let card = serde_json::to_string(&card).expect("a card is plain numbers and names");
     let metadata = HashMap::from([(KEY.to_owned(), card)]);
     let mut bytes = safetensors::serialize(views, Some(metadata)).expect("names and sizes are in bounds");
@@ -94,7 +94,7 @@ fn check_digest(bytes: &[u8], card: &ModelCard) -> Result<(), String> {
 #[must_use]
 pub(crate) fn weights_digest(bytes: &[u8], card: &ModelCard) -> String {
     let card =
-        ModelCard { digest: ModelCard::no_digest(), ood_detector: None, validation: None, ..card.clone() };
+        ModelCard { digest: NO_DIGEST.to_owned(), ood_detector: None, validation: None, ..card.clone() };
     let card = serde_json::to_string(&card).expect("a card is plain numbers and names");
     let (header_len, _) = SafeTensors::read_metadata(bytes).expect("a whole safetensors file");
     let mut hasher = blake3::Hasher::new();
@@ -154,7 +154,7 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Model, String> {
     let card = read_card(&metadata)?;
     check_digest(bytes, &card)?;
     // It is the digest of the file, and the card may change from here on.
-    let card = ModelCard { digest: ModelCard::no_digest(), ..card };
+    let card = ModelCard { digest: NO_DIGEST.to_owned(), ..card };
     // These two tensors show all sizes: a card that does not fit them must not make us allocate memory.
     let ResNet9Config { c_in, n_classes, width, .. } = card.config();
     expect_shape(&tensors, "conv1.0.weight", &[width, c_in, 3, 3])?;

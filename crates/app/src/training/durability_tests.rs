@@ -17,7 +17,7 @@ use super::error::TrainingError;
 use super::resumption::Resumption;
 use super::several_runs::SeveralRuns;
 use super::whole_folder::WholeFolder;
-use super::{checkpoint, pipeline};
+use super::{checkpoint, pipeline, test_runs};
 use crate::config::TrainConfig;
 use crate::data_loading::load::load;
 use crate::memory::MemoryShare;
@@ -81,7 +81,7 @@ impl Case {
         if !out.join(CONFIG).exists() {
             return self.start(out);
         }
-        pipeline::resume(out, &Resumption::default(), &self.data, &Screen::silent()).map(|_| ())
+        test_runs::resume(out, &Resumption::default(), &self.data, &Screen::silent()).map(|_| ())
     }
 
     fn assert_complete(&self, out: &Path, what: &str) {
@@ -156,7 +156,7 @@ fn a_run_without_a_checkpoint_goes_on_with_its_own_images_and_initial_weights_on
     let config = TrainConfig { init: Some(init.clone()), ..plain.clone() };
     let folder = PlannedFolder::new(Some(&out)).expect("a free name");
     drop(pipeline::begin(&config, &data, folder, MemoryShare::ALL).expect("a run folder"));
-    let resume = |data: &Dataset| pipeline::resume(&out, &Resumption::default(), data, &Screen::silent());
+    let resume = |data: &Dataset| test_runs::resume(&out, &Resumption::default(), data, &Screen::silent());
     let error = resume(&others).expect_err("other films").to_string();
     assert!(error.contains("the images are no longer those that it began with"), "{error}");
     let own = fs::read(&init).expect("a model");

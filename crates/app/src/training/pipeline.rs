@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use roentgen_data::{Dataset, Normalization};
+use roentgen_data::Dataset;
 use roentgen_layers::ResNet;
 
 use super::checkpoint;
 use super::epochs::Run;
 use super::final_evaluation;
 use super::leader::Leader;
+use super::new_model_card::new_model_card;
 use super::objective::{class_priors, loss_head};
 use super::resumption::Resumption;
 use super::trainer::Trainer;
@@ -17,16 +18,12 @@ use crate::config::build::{normalization, resnet9_config};
 use crate::config::error::ConfigError;
 use crate::config::{Select, TrainConfig};
 use crate::data_loading::inspection::Inspection;
-use crate::data_loading::medical::is_medical;
-use crate::data_loading::phantom;
 use crate::memory::MemoryShare;
 use crate::metrics::test_metrics::TestMetrics;
 use crate::model::assumed_prior::AssumedPrior;
-use crate::model::instruction_sets::{InstructionSets, OtherCpu};
-use crate::model::model_card::{ModelCard, TrainedOn};
+use crate::model::instruction_sets::OtherCpu;
 use crate::model::model_file;
 use crate::model::predicted_set::PredictedSet;
-use crate::model::training_digests::TrainingDigests;
 use crate::ranks::Ranks;
 use crate::run_dir::error::RunDirError;
 use crate::run_dir::file_names::{CONFIG, DATA, MODEL, REPORT};
@@ -114,22 +111,6 @@ pub(super) fn begin(
     Ok((config, folder))
 }
 
-/// Resumes the run in the folder `path` on loaded data, in this process alone.
-///
-/// # Errors
-/// As [`train_in_folder`], and if the folder or its configuration cannot be read.
-#[cfg(test)]
-pub(crate) fn resume(
-    path: &Path,
-    resumption: &Resumption,
-    data: &Dataset,
-    screen: &Screen,
-) -> Result<FinishedRun, TrainingError> {
-    let (config, folder) = reopen(path, resumption, data, MemoryShare::ALL)?;
-    let ranks = Ranks::one();
-    train_in_folder(&config, data, folder, Execution::new(&Leader::of(&ranks), resumption.other_cpu), screen)
-}
-
 /// The settings and the folder of the run to resume in the folder `path`, with `memory`.
 ///
 /// # Errors
@@ -175,7 +156,8 @@ pub(crate) fn train_in_folder(
     let [epoch_counts, counts] = [epoch_set, &data.train].map(|set| set.class_counts(data.class_names.len()));
     let loss_head = loss_head(config, &epoch_counts);
     let class_priors = class_priors(config, &data.class_names, &epoch_counts, &counts);
-    let mut card = model_card(config, data, &normalization, AssumedPrior::of(config.prior, &class_priors));
+    let mut card =
+        new_model_card(config, data, &normalization, AssumedPrior::of(config.prior, &class_priors));
     let trainer = Trainer::new(config, model, normalization, loss_head, epoch_set.len());
     let mut trainer = trainer.on(leader.ranks.clone());
     let (class_priors, folder) = (&class_priors, &folder);
@@ -294,57 +276,4 @@ pub(super) fn listen_for_signals(screen: &Screen) -> Result<(), TrainingError> {
     let screen = screen.clone();
     let on_first = move || screen.note("stopping", "after this step; press Ctrl-C again to stop at once");
     interrupt::listen(on_first).map_err(|source| TrainingError::Signals { source })
-}
-
-/// What the model file says about the model and its training.
-fn model_card(
-    config: &TrainConfig,
-    data: &Dataset,
-    normalization: &Normalization,
-    prior: AssumedPrior,
-) -> ModelCard {
-    // With a test folder of its own, no part of the data was split off for testing.
-    let test_fraction = if config.test.is_some() { 0.0 } else { config.test_fraction };
-    // The absolute path has a last component even if the data are `.`.
-    let name = match config.with_absolute_paths().data.file_name() {
-        Some(_) if config.pseudonyms && !config.uses_phantom() => "data".to_owned(),
-        Some(name) if !config.uses_phantom() => name.to_string_lossy().into_owned(),
-        _ => phantom::describe(config.seed),
-    };
-    ModelCard {
-        format: ModelCard::current_format(),
-        digest: ModelCard::no_digest(),
-        class_names: data.class_names.clone(),
-        channels: data.channels,
-        resize: config.resize(),
-        size: config.size,
-        fit: config.fit,
-        sample_bits: data.sample_bits,
-        invert: config.invert,
-        view: config.view.clone(),
-        brightness_pattern: data.pattern.clone(),
-        normalization: normalization.clone(),
-        tta: config.tta_config(),
-        temperature: 1.0,
-        prior,
-        width: config.width,
-        initial_weights: None,
-        seed: config.seed,
-        val_fraction: data.val_fraction,
-        test_fraction,
-        patient_pattern: config.patient_pattern.clone(),
-        class_mapping: config.classes.as_ref().map(ToString::to_string),
-        fold: config.fold.zip(config.folds).map(|(fold, of)| [fold, of]),
-        fingerprint: (!config.uses_phantom()).then(|| data.fingerprint.clone()),
-        films: config.uses_phantom().then_some(config.films),
-        epoch: 0,
-        instruction_sets: InstructionSets::default(),
-        trained_on: Some(TrainedOn { data: name, n_train: data.train.len(), n_val: data.val.len() }),
-        medical: is_medical(config, data),
-        ood_detector: None,
-        validation: None,
-        training_digests: TrainingDigests::of(&[&data.train, &data.val]),
-        held_out: TrainingDigests::of(&[&data.val]).without(&TrainingDigests::of(&[&data.train])),
-        has_unknown_training_images: false,
-    }
 }

@@ -16,7 +16,7 @@ use roentgen_tensor::parameter::ParameterKind;
 pub(crate) fn card() -> ModelCard {
     ModelCard {
         format: FORMAT,
-        digest: ModelCard::no_digest(),
+        digest: NO_DIGEST.to_owned(),
         class_names: vec!["a".into(), "b".into(), "c".into()],
         channels: 1,
         resize: 28,

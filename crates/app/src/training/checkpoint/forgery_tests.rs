@@ -29,6 +29,7 @@ use crate::training::error::TrainingError;
 use crate::training::objective::loss_head;
 use crate::training::pipeline;
 use crate::training::resumption::Resumption;
+use crate::training::test_runs;
 use crate::training::trainer::Trainer;
 
 /// A run that was broken off in its second epoch.
@@ -79,7 +80,7 @@ impl BrokenOff {
         self.files.iter().for_each(|(path, bytes)| fs::write(path, bytes).expect("a file"));
         fs::write(self.run.join(CHECKPOINT), checkpoint).expect("a file");
         let resumption = Resumption { other_cpu, ..Resumption::default() };
-        pipeline::resume(&self.run, &resumption, &self.data, &Screen::silent()).map(|_| ())
+        test_runs::resume(&self.run, &resumption, &self.data, &Screen::silent()).map(|_| ())
     }
 }
 
