@@ -8,6 +8,7 @@ mod divergence_tests;
 #[cfg(test)]
 mod durability_tests;
 pub(crate) mod early_stopping;
+mod epoch_lines;
 pub(crate) mod epoch_selection;
 mod epochs;
 pub(crate) mod error;
@@ -27,7 +28,6 @@ pub(crate) mod objective;
 pub(crate) mod parts;
 pub(crate) mod pipeline;
 pub(crate) mod probe_training;
-mod progress_lines;
 pub(crate) mod quick_audit;
 mod rank_sums;
 pub(crate) mod resumption;

@@ -8,6 +8,11 @@ use serde::Serialize;
 
 use super::{Predictions, SubsetMetrics};
 
+/// The key in `metrics.json` of all test images.
+pub(crate) const TEST: &str = "test";
+/// The key in `metrics.json` of the test images that did not leak.
+pub(crate) const TEST_WITHOUT_LEAKAGE: &str = "test_deduplicated";
+
 /// What is known of each test image besides its prediction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TestImages<'a> {
@@ -30,7 +35,7 @@ pub(crate) struct TestMetrics {
     /// The main images without those that the model rejects; absent if it rejects none of them, or all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_accepted: Option<SubsetMetrics>,
-    /// The key of the metrics of the main images: `test_deduplicated`, or `test` if that is absent.
+    /// The key of the metrics of the main images: [`TEST_WITHOUT_LEAKAGE`], or [`TEST`] if that is absent.
     pub main_set: &'static str,
     /// Images that `test_deduplicated` leaves out.
     pub n_leaked: usize,
@@ -53,7 +58,7 @@ impl TestMetrics {
         let accepted: Vec<usize> = main.iter().copied().filter(|&image| !is_rejected(image)).collect();
         let has_both = !accepted.is_empty() && accepted.len() < main.len();
         Self {
-            main_set: if test_deduplicated.is_some() { "test_deduplicated" } else { "test" },
+            main_set: if test_deduplicated.is_some() { TEST_WITHOUT_LEAKAGE } else { TEST },
             test_deduplicated,
             test: metrics_of(&(0..predictions.len()).collect::<Vec<_>>()),
             test_accepted: has_both.then(|| metrics_of(&accepted)),
@@ -96,7 +101,7 @@ mod tests {
         let metrics = metrics_of(&leaked, Some(&[true, false, false, false, true, true]));
         let n_correct = |metrics: &SubsetMetrics| (metrics.confusion.n_correct(), metrics.confusion.n());
         assert_eq!((n_correct(metrics.main()), n_correct(&metrics.test)), ((3, 4), (4, 6)));
-        assert_eq!((metrics.main_set, metrics.n_leaked), ("test_deduplicated", 2));
+        assert_eq!((metrics.main_set, metrics.n_leaked), (TEST_WITHOUT_LEAKAGE, 2));
         // The rejected images that leaked are not counted.
         assert_eq!(metrics.n_main_rejected, Some(1));
         assert_eq!(metrics.test_accepted.as_ref().map(n_correct), Some((3, 3)));
@@ -106,7 +111,7 @@ mod tests {
     fn without_a_difference_there_is_one_set() {
         let metrics = metrics_of(&[false; 6], Some(&[false; 6]));
         assert!(metrics.test_deduplicated.is_none() && metrics.test_accepted.is_none());
-        assert_eq!((metrics.main_set, metrics.n_main_rejected), ("test", Some(0)));
+        assert_eq!((metrics.main_set, metrics.n_main_rejected), (TEST, Some(0)));
         assert_eq!(metrics_of(&[false; 6], None).n_main_rejected, None);
         // Where all leaked, or all are rejected, there is no other set either.
         let metrics = metrics_of(&[true; 6], Some(&[true; 6]));

@@ -24,10 +24,10 @@ const TAG: i32 = 1;
 const PIECE: usize = 65_000;
 /// How long a transfer is polled as fast as possible, only yielding the core.
 const EAGER: Duration = Duration::from_micros(200);
+/// The sleep between two polls of a transfer that takes longer than [`EAGER`], as when another rank writes a file.
+const PAUSE: Duration = Duration::from_micros(50);
 /// Exit code of a process that panicked, as without MPI.
 const EXIT_OF_PANIC: i32 = 101;
-/// Between polls after that, as when another rank writes a file.
-const PAUSE: Duration = Duration::from_micros(50);
 
 /// The communicator of all ranks, behind a lock.
 struct World {

@@ -7,9 +7,9 @@ use indicatif::ProgressBar;
 use roentgen_data::{Dataset, ImageSet, read_file, read_text_file};
 use roentgen_layers::ResNet;
 
+use super::epoch_lines::{epoch_heading, epoch_line, show_step};
 use super::inputs;
 use super::leader::{Leader, Order, signal_of_any};
-use super::progress_lines::{epoch_heading, epoch_line, show_step};
 use crate::config::TrainConfig;
 use crate::model::class_priors::ClassPriors;
 use crate::model::instruction_sets::{InstructionSets, OtherCpu};

@@ -6,7 +6,7 @@ use super::epochs::{Run, TrainingOutcome, wrong_model_error};
 use super::leader::{ObservedSet, Order};
 use super::objective::loss_of_guessing;
 use super::shared_observation::observe_on_all;
-use super::{progress_lines, run_summary};
+use super::{epoch_lines, run_summary};
 use crate::config::Select;
 use crate::data_loading::medical::is_medical;
 use crate::metrics::{MajorityBaseline, Predictions};
@@ -149,7 +149,7 @@ fn warning(run: &Run<'_>) -> Result<Option<String>, RunDirError> {
     let counts = run.epoch_set.class_counts(run.data.class_names.len());
     let epoch = last.epoch.saturating_sub(1);
     let guessing = loss_of_guessing(run.config, &counts, run.epoch_set.labels(), epoch);
-    Ok(progress_lines::warning(&last, run.config, guessing))
+    Ok(epoch_lines::warning(&last, run.config, guessing))
 }
 
 /// The figures by which epochs are compared, on the validation images that did not leak; on all where every one leaked, or where

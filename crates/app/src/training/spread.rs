@@ -6,13 +6,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::metrics::SubsetMetrics;
-use crate::metrics::test_metrics::TestMetrics;
+use crate::metrics::test_metrics::{TEST, TEST_WITHOUT_LEAKAGE, TestMetrics};
 use crate::terminal::screen::{Screen, table};
 
 /// The metrics of the main test images of one training, as in the `metrics.json` of all.
 #[derive(Debug, Serialize)]
 pub(super) struct MainMetrics {
-    /// The set that the metrics are about: `test_deduplicated`, or `test` if no image leaked, or all did.
+    /// The set that the metrics are about: [`TEST_WITHOUT_LEAKAGE`], or [`TEST`] if no image leaked, or all did.
     main_set: &'static str,
     /// Test images that leaked.
     pub(super) n_leaked: usize,
@@ -26,7 +26,7 @@ impl MainMetrics {
     }
 
     fn have_all_leaked(&self) -> bool {
-        self.n_leaked > 0 && self.n_leaked as u64 == self.metrics.confusion.n() && self.main_set == "test"
+        self.n_leaked > 0 && self.n_leaked as u64 == self.metrics.confusion.n() && self.main_set == TEST
     }
 }
 
@@ -59,7 +59,7 @@ impl Spread {
             sd: BTreeMap::new(),
             n_undefined: BTreeMap::new(),
             n: trainings.len(),
-            is_deduplicated: trainings.iter().any(|training| training.main_set == "test_deduplicated"),
+            is_deduplicated: trainings.iter().any(|training| training.main_set == TEST_WITHOUT_LEAKAGE),
             n_all_leaked: trainings.iter().filter(|training| training.have_all_leaked()).count(),
         };
         let objects: Vec<_> = trainings.iter().map(|training| json_object(&training.metrics)).collect();
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn mean_and_sd_are_over_the_trainings() {
-        let trainings = [2, 4, 3].map(|n_correct| training(n_correct, "test", 0));
+        let trainings = [2, 4, 3].map(|n_correct| training(n_correct, TEST, 0));
         let Spread { mean, sd, n_undefined, .. } = Spread::new(trainings.iter());
         assert!((mean["accuracy"] - 0.75).abs() < 1e-12 && (sd["accuracy"] - 0.25).abs() < 1e-12);
         assert!(
@@ -159,10 +159,10 @@ mod tests {
             let trainings = trainings.map(|(main_set, n_leaked)| training(2, main_set, n_leaked));
             Spread::new(trainings.iter())
         };
-        assert_eq!(spread([("test", 0), ("test_deduplicated", 3)]).leakage_in_words("folds"), None);
-        let one = spread([("test", 0), ("test", 4)]);
+        assert_eq!(spread([(TEST, 0), (TEST_WITHOUT_LEAKAGE, 3)]).leakage_in_words("folds"), None);
+        let one = spread([(TEST, 0), (TEST, 4)]);
         assert!(one.leakage_in_words("folds").is_some_and(|text| text.contains("1 of 2 folds")));
-        let all = spread([("test", 4), ("test", 4)]);
+        let all = spread([(TEST, 4), (TEST, 4)]);
         assert!(!all.is_deduplicated);
         let text = all.leakage_in_words("folds").expect("a sentence");
         assert!(text.starts_with("every test image leaked"), "{text}");

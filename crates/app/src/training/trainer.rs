@@ -345,12 +345,13 @@ impl Trainer {
         rate: &dyn Fn(usize) -> f64,
         mut on_step: impl FnMut(RangeStep) -> bool,
     ) -> Result<(), RankError> {
-        let n_batches = set.len().div_ceil(self.batch);
         let ranges: Vec<_> = batch_ranges(set.len(), self.batch).collect();
         for step in 0..steps {
-            let epoch = (step / n_batches) as u64;
-            self.sampler.epoch_order(set.labels(), self.seed, epoch, &mut self.order);
-            let range = ranges[step % n_batches].clone();
+            let (epoch, batch) = ((step / ranges.len()) as u64, step % ranges.len());
+            if batch == 0 {
+                self.sampler.epoch_order(set.labels(), self.seed, epoch, &mut self.order);
+            }
+            let range = ranges[batch].clone();
             let rates = Rates { lr: rate(step), beta1: RANGE_BETA1 };
             let (StepOutcome { loss, .. }, _) = self.take_step(set, range, epoch, step, rates)?;
             if !on_step(RangeStep { step, lr: rates.lr, loss }) {
@@ -359,9 +360,7 @@ impl Trainer {
         }
         Ok(())
     }
-}
 
-impl Trainer {
     /// Adds the weights after a step to their average.
     fn update_average(&mut self) {
         if let Some(average) = &mut self.average {
