@@ -31,7 +31,7 @@ pub(crate) mod setting;
 pub(crate) mod settings;
 pub(crate) mod unused;
 
-/// What settings that ask for several trainings have one for.
+/// What one command repeats: folds or seeds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Repetition {
     /// Each of so many folds.
@@ -41,7 +41,7 @@ pub(crate) enum Repetition {
 }
 
 impl TrainConfig {
-    /// What there is a training for; `None` if there is only one.
+    /// What the command repeats; `None` for a single training.
     #[must_use]
     pub(crate) fn repetition(&self) -> Option<Repetition> {
         match (self.seeds, self.folds, self.fold) {
@@ -327,7 +327,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_path_that_no_config_file_can_hold_is_refused() {
+    fn a_path_that_no_config_file_can_hold_is_rejected() {
         use std::os::unix::ffi::OsStrExt;
 
         let path = PathBuf::from(std::ffi::OsStr::from_bytes(b"films-\xff"));

@@ -39,7 +39,7 @@ pub(crate) struct SharedFact {
     pub name: &'static str,
     /// Its value here, as the error shows it.
     pub value: String,
-    /// What to do where it is another one.
+    /// What to do where ranks have different values.
     pub remedy: &'static str,
 }
 
@@ -230,7 +230,7 @@ impl Ranks {
     /// the rank that it is from and its exit code; the others return [`RankError::Shown`], because the first rank shows it.
     ///
     /// # Errors
-    /// Those of `work`, or if a rank cannot be reached.
+    /// The errors of `work`, and if a rank cannot be reached.
     pub(crate) fn together<T, E>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E>
     where
         E: WorkError,

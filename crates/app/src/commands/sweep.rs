@@ -32,7 +32,7 @@ pub(crate) fn run(
 ) -> Result<(), AppError> {
     let folder = ranks.first(|| PlannedFolder::for_run(out, config).map_err(AppError::from))?;
     let sweep = ranks.together(|| Sweep::new(config, space).map_err(AppError::from))?;
-    Ok(sweep.run(folder.map(WholeFolder::Planned), ranks, OtherCpu::Refuse, screen)?)
+    Ok(sweep.run(folder.map(WholeFolder::Planned), ranks, OtherCpu::Reject, screen)?)
 }
 
 /// Trains one task's share of a sweep, in the folder `out` that all tasks work in.

@@ -49,7 +49,7 @@ pub(crate) fn run(
 ) -> Result<(), AppError> {
     let folder = ranks.first(|| PlannedFolder::for_run(out, config).map_err(AppError::from))?;
     if let Some(several) = SeveralRuns::of(config) {
-        return Ok(several.run_on(ranks, folder.map(WholeFolder::Planned), OtherCpu::Refuse, screen)?);
+        return Ok(several.run_on(ranks, folder.map(WholeFolder::Planned), OtherCpu::Reject, screen)?);
     }
     let data = load_on_all(config, SMALLER_TRAINING, ranks, screen)?;
     let Some(folder) = folder else { return follow_training(config, &data, ranks) };

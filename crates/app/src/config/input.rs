@@ -65,7 +65,7 @@ impl<T> Input<T> {
         Self { is_common: true, ..self }
     }
 
-    /// What help shows as the default where that is not a plain value.
+    /// The text that help shows as the default where that is not a plain value.
     pub(super) fn default_text(self, text: &'static str) -> Self {
         Self { default_text: Some(text), ..self }
     }

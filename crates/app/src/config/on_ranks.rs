@@ -27,7 +27,7 @@ pub(crate) fn shared_config<E: From<RankError> + From<ConfigError>>(
     Ok(TrainConfig { cache, ..config })
 }
 
-/// What is searched, as the first rank has read it, on all ranks.
+/// The search space that the first rank has read, on all ranks.
 ///
 /// # Errors
 /// If a rank cannot be reached.

@@ -13,7 +13,7 @@ pub(crate) const KEY_FILE: &str = "pseudonyms.csv";
 pub(crate) const PATH: &str = "path";
 /// Largest key file that is read: 500,000 images with long names.
 pub(crate) const MAX_BYTES: u64 = 1 << 28;
-/// What is in the place of a path.
+/// The words in the place of paths.
 const DATA: &str = "data";
 const TEST: &str = "test data";
 const INIT: &str = "initial weights";

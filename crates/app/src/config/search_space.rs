@@ -1,4 +1,4 @@
-//! What a sweep searches: the file `SPACE.toml` with the values of each setting, and the trainings that follow from it.
+//! The search space of a sweep: the file `SPACE.toml` with the values of each setting, and the trainings that follow from it.
 //!
 //! A grid has every combination of the values; a random search draws each setting of each training by itself, which finds
 //! good values of few important settings with fewer trainings (Bergstra & Bengio 2012). Each draw has its own key of seed,
@@ -32,7 +32,7 @@ const DRAWS_PER_TRAINING: usize = 100;
 pub(crate) struct SearchedSetting {
     /// The item of the table.
     pub setting: &'static dyn Setting,
-    /// What it may be.
+    /// Its values.
     pub values: Values,
 }
 
@@ -45,7 +45,7 @@ pub(crate) enum Search {
     Random {
         /// How many.
         trainings: usize,
-        /// Of the draws.
+        /// The seed of the draws.
         seed: u64,
     },
 }
@@ -59,7 +59,7 @@ pub(crate) struct Halving {
     pub min_epochs: usize,
 }
 
-/// What is searched, and how.
+/// The settings that are searched, and how.
 pub(crate) struct SearchSpace {
     /// The file.
     pub text: String,
@@ -159,10 +159,10 @@ impl SearchSpace {
     fn draw(&self, trainings: usize, seed: u64) -> Vec<Vec<String>> {
         let (mut all, mut known) = (Vec::new(), BTreeSet::new());
         for key in 0..(DRAWS_PER_TRAINING * trainings) as u64 {
-            let of_setting = |(index, searched): (usize, &SearchedSetting)| {
+            let drawn = |(index, searched): (usize, &SearchedSetting)| {
                 searched.values.draw(&mut CounterRng::new(seed, Purpose::Search, key, index as u64))
             };
-            let values: Vec<String> = self.searched.iter().enumerate().map(of_setting).collect();
+            let values: Vec<String> = self.searched.iter().enumerate().map(drawn).collect();
             if known.insert(values.clone()) {
                 all.push(values);
             }
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_combinations_are_refused_at_once() {
+    fn a_million_combinations_are_rejected_at_once() {
         let names = ["dropout", "erase", "zoom", "aspect", "jitter", "ema"];
         let lines = names.map(|name| format!("{name} = {{ from = 0.0, to = 0.5, steps = 100 }}\n"));
         let error = space(&format!("[settings]\n{}", lines.concat())).map(|_| ()).expect_err("too many");

@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_of_several_seeds_is_refused() {
+    fn what_is_no_range_of_several_seeds_is_rejected() {
         let largest = format!("{}..{}", i64::MAX as u64, i64::MAX as u64 + 1);
         for text in
             ["", "5", "5..5", "5..3", "0..1000", "0...4", "0..=4", "-1..4", "a..b", "0..4..8", &largest]

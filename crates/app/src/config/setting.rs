@@ -18,7 +18,7 @@ pub(crate) trait Setting: Send + Sync {
     fn flag(&'static self) -> &'static str;
     /// Another name of the flag, without its dashes.
     fn alias(&self) -> Option<&'static str>;
-    /// What it is, without default and range.
+    /// Its meaning, without default and range.
     fn help(&self) -> &'static str;
     /// The values that are accepted, in words.
     fn expected(&'static self) -> &'static str;

@@ -1,4 +1,4 @@
-//! Settings that the given images do not use: they are refused, since whoever gives one relies on it.
+//! Settings that the given images do not use: they are rejected, since whoever gives one relies on it.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::settings::{self, TrainConfig};
 
 /// The settings that name the columns of a table.
 pub(crate) const TABLE: &[&str] = &["path-column", "label-column", "split-column", "patient-column"];
-/// What phantom films do not use, besides [`TABLE`].
+/// The settings that phantom films do not use, besides [`TABLE`].
 const NOT_OF_PHANTOM: [&str; 7] =
     ["skip-bad", "val-fraction", "test-fraction", "patient-pattern", "classes", "view", "invert"];
 
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn phantom_films_refuse_what_they_do_not_use_and_keep_what_the_program_chose() {
+    fn phantom_films_reject_what_they_do_not_use_and_keep_what_the_program_chose() {
         let ok = TrainConfig::default().resolved(226, 0.1);
         assert!(ok.check_used().is_ok());
         for (name, text) in TABLE

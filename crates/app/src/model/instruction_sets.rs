@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OtherCpu {
     #[default]
-    Refuse,
+    Reject,
     Allow,
 }
 
@@ -19,7 +19,7 @@ impl OtherCpu {
     /// That of the flag `--other-cpu`.
     #[must_use]
     pub(crate) fn of_flag(is_given: bool) -> Self {
-        if is_given { Self::Allow } else { Self::Refuse }
+        if is_given { Self::Allow } else { Self::Reject }
     }
 }
 

@@ -5,7 +5,7 @@ pub(crate) const USAGE: u8 = 2;
 /// Exit code of any other error.
 pub(crate) const FAILURE: u8 = 1;
 
-/// What work that ranks do together may fail with.
+/// An error of work that ranks do together.
 pub(crate) trait WorkError: std::error::Error + From<RankError> {
     /// The exit code of a program that ends with it.
     fn exit_code(&self) -> u8;
@@ -17,13 +17,13 @@ pub enum RankError {
     /// A message did not arrive.
     #[error("{text}")]
     Lost {
-        /// What MPI says.
+        /// The message of MPI.
         text: String,
     },
     /// Something that must be the same on every rank is not.
     #[error("{text}")]
     Differ {
-        /// What it is, where, and what to do.
+        /// What differs, where, and what to do.
         text: String,
     },
     /// Another rank failed.
@@ -66,7 +66,7 @@ pub enum RankError {
     /// Several ranks where one does the whole work.
     #[error("{work} is the work of one process, and {size} were started: start it without mpirun or srun")]
     NotShared {
-        /// What it is.
+        /// The name of the work.
         work: &'static str,
         /// Number of ranks.
         size: usize,
@@ -99,7 +99,7 @@ pub enum RankError {
     /// MPI does not start.
     #[error("MPI does not start: {reason}")]
     NoMpi {
-        /// What MPI says.
+        /// The message of MPI.
         reason: String,
     },
 }

@@ -12,9 +12,9 @@ const SLURM_SIZE: &str = "SLURM_NTASKS";
 /// The variable that gives the number of processes, and the number; `None` for a process that was started alone.
 fn launched(variable: impl Fn(&str) -> Option<String>) -> Option<(&'static str, usize)> {
     let size = |name| variable(name).and_then(|text| text.trim().parse().ok());
-    let of_mpi = SIZES.into_iter().find_map(|name| size(name).map(|size| (name, size)));
-    let of_slurm = || size(SLURM_SIZE).map(|size| (SLURM_SIZE, size));
-    of_mpi.or_else(|| variable(PMIX_RANK).and_then(|_| of_slurm()))
+    let mpi_size = SIZES.into_iter().find_map(|name| size(name).map(|size| (name, size)));
+    let slurm_size = || size(SLURM_SIZE).map(|size| (SLURM_SIZE, size));
+    mpi_size.or_else(|| variable(PMIX_RANK).and_then(|_| slurm_size()))
 }
 
 /// Runs `work` as one of the ranks that were started together, or alone. `is_shown_elsewhere` says of an error that another rank

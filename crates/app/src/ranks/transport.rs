@@ -1,4 +1,4 @@
-//! What moves bytes between ranks.
+//! Moves bytes between ranks.
 
 use std::fmt::Debug;
 

@@ -174,7 +174,7 @@ pub enum RunDirError {
     NotEnded {
         /// The folder of the whole.
         path: PathBuf,
-        /// Those of the trainings.
+        /// The folders of these trainings.
         folders: Vec<String>,
     },
     /// Another process works in the folder.

@@ -4,7 +4,7 @@ pub(crate) use crate::config::CONFIG_FILE as CONFIG;
 pub(crate) use crate::config::search_space::SPACE_FILE as SPACE;
 pub(crate) use crate::model::model_file::FILE as MODEL;
 
-/// What `inspect` reports of the data; written before the configuration.
+/// The report of `inspect` on the data; written before the configuration.
 pub(crate) const DATA: &str = "data.json";
 /// The weights of the last epoch.
 pub(crate) const LAST_MODEL: &str = "model-last.safetensors";
@@ -12,7 +12,7 @@ pub(crate) const LAST_MODEL: &str = "model-last.safetensors";
 pub(crate) const LOG: &str = "log.jsonl";
 /// A line per epoch: how long it took.
 pub(crate) const TIMES: &str = "times.jsonl";
-/// What an interrupted run needs to continue; removed when it has ended.
+/// The state from which an interrupted run continues; removed when it has ended.
 pub(crate) const CHECKPOINT: &str = "checkpoint.bin";
 /// The final figures. Written last: a folder that has it belongs to a run that has ended.
 pub(crate) const METRICS: &str = "metrics.json";

@@ -193,7 +193,7 @@ mod tests {
     use crate::run_dir::file_names::METRICS;
 
     #[test]
-    fn a_folder_in_use_is_refused_and_an_empty_one_taken() {
+    fn a_folder_in_use_is_rejected_and_an_empty_one_taken() {
         let parent = tempfile::tempdir().expect("a temporary folder");
         let plan = |name: &str| PlannedFolder::new(Some(&parent.path().join(name)));
         fs::create_dir(parent.path().join("empty")).expect("a folder");
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_folder_inside_the_data_is_refused() {
+    fn a_run_folder_inside_the_data_is_rejected() {
         let parent = tempfile::tempdir().expect("a temporary folder");
         let data = parent.path().join("data");
         fs::create_dir_all(data.join("normal")).expect("folders");

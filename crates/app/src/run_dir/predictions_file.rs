@@ -55,7 +55,7 @@ struct ByName<'a> {
     class_names: &'a [String],
     /// The classes in the order of their names.
     order: &'a [usize],
-    /// Of each class.
+    /// The number of each class.
     numbers: Vec<f64>,
 }
 

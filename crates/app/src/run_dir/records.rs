@@ -41,9 +41,9 @@ pub(crate) struct LogLine {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TimeLine {
     pub epoch: usize,
-    /// Of the training steps.
+    /// Seconds of the training steps.
     pub seconds: f64,
-    /// Of the validation, and of saving the model.
+    /// Seconds of the validation, and of saving the model.
     pub val_seconds: f64,
     pub images_per_s: f64,
 }
@@ -53,7 +53,7 @@ pub(crate) struct TimeLine {
 pub(crate) struct Metrics {
     /// The result in one or two sentences, as the report begins.
     pub verdict: String,
-    /// That the training loss of the last epoch is no better than guessing; absent if it is better.
+    /// A sentence if the training loss of the last epoch is no better than guessing; absent if it is better.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
     /// The model against always predicting the most frequent class, on the images of the verdict; null without such images.
@@ -64,7 +64,7 @@ pub(crate) struct Metrics {
     pub val_deduplicated: Option<SubsetMetrics>,
     /// Validation images that leaked.
     pub n_leaked_val: usize,
-    /// What the saved epoch was selected by; null without a validation set.
+    /// The figures that the saved epoch was selected by; null without a validation set.
     pub selection: Option<Selection>,
     /// Absent without a test set.
     #[serde(flatten)]
@@ -131,8 +131,8 @@ pub(crate) struct Selection {
 /// For how many images of the data `predict` would reject its prediction.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Rejected {
-    /// Of the validation images.
+    /// The number of validation images.
     pub val: Option<usize>,
-    /// Of all test images.
+    /// The number of test images, of all.
     pub test: Option<usize>,
 }

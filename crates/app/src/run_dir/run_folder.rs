@@ -86,7 +86,7 @@ impl RunFolder {
     /// it, with the files that `begin` writes.
     ///
     /// # Errors
-    /// Those of `begin`; [`RunDirError::Finished`] if the whole has ended; [`RunDirError::InUse`] if a process works in it
+    /// The errors of `begin`; [`RunDirError::Finished`] if the whole has ended; [`RunDirError::InUse`] if a process works in it
     /// alone.
     pub(crate) fn join(
         path: &Path,

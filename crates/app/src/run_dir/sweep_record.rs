@@ -11,7 +11,7 @@ pub(crate) struct SweepRecord {
     pub score: ScoreName,
     /// The settings that were searched.
     pub settings: Vec<SettingRecord>,
-    /// Of successive halving; a single one without it.
+    /// The rungs of successive halving; a single one without it.
     pub rungs: Vec<RungRecord>,
     /// From the best to the worst.
     pub trainings: Vec<TrainingRecord>,
@@ -38,7 +38,7 @@ pub(crate) struct ScoreName {
 pub(crate) struct SettingRecord {
     /// Its name.
     pub name: &'static str,
-    /// What it may be.
+    /// Its values.
     #[serde(flatten)]
     pub values: SearchedValues,
 }

@@ -82,8 +82,8 @@ pub(crate) fn to_bytes(run_state: &RunState, trainer: &TrainerState) -> Vec<u8> 
     let counters = [*step as u64, *adam_steps, *average_steps].map(u64::to_le_bytes).concat();
     let mut tensors = vec![("counters".to_owned(), Dtype::U64, 3, Cow::from(counters))];
     for (kind, all) in [("value", values), ("buffer", buffers), ("average", averages)] {
-        let of_kind = all.iter().enumerate().map(|(index, values)| tensor(kind, index, values));
-        tensors.extend(of_kind);
+        let kind_tensors = all.iter().enumerate().map(|(index, values)| tensor(kind, index, values));
+        tensors.extend(kind_tensors);
     }
     for (index, Moments { m, v }) in moments.iter().enumerate() {
         tensors.extend([tensor("m", index, m), tensor("v", index, v)]);

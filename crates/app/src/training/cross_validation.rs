@@ -29,17 +29,17 @@ const POOLED_AREA: &str = "the pooled ROC AUC ranks the probabilities of several
 #[derive(Debug, Serialize)]
 struct CrossValidationMetrics {
     n_folds: usize,
-    /// Over the main test images of the folds.
+    /// Mean and standard deviation over the main test images of the folds.
     #[serde(flatten)]
     spread: Spread,
-    /// Of all predictions together, without test images that leaked from the training or validation set of their fold.
-    /// Splits keep duplicates together, so only a given validation set can leak.
+    /// The metrics of all predictions together, without test images that leaked from the training or validation set of their
+    /// fold. Splits keep duplicates together, so only a given validation set can leak.
     #[serde(skip_serializing_if = "Option::is_none")]
     pooled_deduplicated: Option<SubsetMetrics>,
-    /// Of all predictions together. Its areas under ROC curves rank the probabilities of several models, which may differ in
-    /// height, so they are usually lower than those of the folds.
+    /// The metrics of all predictions together. Their areas under ROC curves rank the probabilities of several models, which may
+    /// differ in height, so they are usually lower than those of the folds.
     pooled: SubsetMetrics,
-    /// Of the main images, without those that the model of their fold rejects.
+    /// The metrics of the main images, without those that the model of their fold rejects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pooled_accepted: Option<SubsetMetrics>,
     /// The key of the metrics of the main images: `pooled_deduplicated`, or `pooled` if that is absent.
@@ -53,7 +53,7 @@ struct CrossValidationMetrics {
     seed: u64,
 }
 
-/// What the folds have in common, gathered from fold to fold.
+/// The predictions of all folds, gathered from fold to fold.
 #[derive(Default)]
 struct Pool {
     class_names: Vec<String>,

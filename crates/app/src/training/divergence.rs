@@ -32,7 +32,7 @@ impl EpochError {
     }
 }
 
-/// What was not finite.
+/// The number that was not finite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Diverged {
     /// The loss, with its value.
@@ -48,7 +48,7 @@ pub(crate) struct Divergence {
     pub epoch: usize,
     /// From 1, inside the epoch.
     pub batch: usize,
-    /// What was not finite.
+    /// The number that was not finite.
     pub what: Diverged,
     /// Images of the batch.
     pub images: Vec<usize>,

@@ -182,11 +182,11 @@ fn after_any_failure_a_cross_validation_goes_on_to_the_same_bytes() {
     let folds = SeveralRuns::of(&config).expect("two folds");
     let start = |out: &Path| {
         let planned = WholeFolder::Planned(PlannedFolder::new(Some(out))?);
-        folds.run(planned, OtherCpu::Refuse, &silent)
+        folds.run(planned, OtherCpu::Reject, &silent)
     };
     let go_on = |out: &Path| match (out.join(METRICS).exists(), out.join(CONFIG).exists()) {
         (true, _) => Ok(()),
-        (false, true) => folds.run(WholeFolder::Existing(RunFolder::open(out)?), OtherCpu::Refuse, &silent),
+        (false, true) => folds.run(WholeFolder::Existing(RunFolder::open(out)?), OtherCpu::Reject, &silent),
         (false, false) => start(out),
     };
     let files = |out: &Path| {

@@ -18,7 +18,7 @@ use crate::model::inference::Evaluation;
 pub struct Score {
     /// The larger the better.
     pub value: f64,
-    /// Of the value.
+    /// The standard error of the value.
     pub standard_error: f64,
 }
 
@@ -42,11 +42,11 @@ fn accuracy(confusion: &Confusion) -> Score {
 
 fn balanced_accuracy(confusion: &Confusion) -> Score {
     let classes = (0..confusion.n_classes()).filter(|&class| confusion.support(class) > 0);
-    let of_class = |class| {
+    let recall = |class| {
         let (n_correct, n) = (confusion.count(class, class), confusion.support(class));
         (n_correct as f64 / n as f64, share_variance(n_correct, n))
     };
-    mean_score(classes.map(of_class))
+    mean_score(classes.map(recall))
 }
 
 fn auc(evaluation: &Evaluation) -> Score {
@@ -183,7 +183,8 @@ mod tests {
         assert!((value(Select::LogLoss) + expected / 10.0).abs() < 1e-6);
     }
 
-    /// Of so many classes, in turn. Their own class has the largest logit; the first `n_wrong` of it have the smallest.
+    /// The evaluation of `n` images, whose classes take turns. The own class of an image has the largest logit; in the first
+    /// `n_wrong` images of each class, it has the smallest.
     fn ranked(n_classes: usize, n: usize, n_wrong: usize) -> Evaluation {
         let mut evaluation = Evaluation::new(n_classes);
         for image in 0..n {

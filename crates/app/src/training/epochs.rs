@@ -31,7 +31,7 @@ use crate::training::interrupt;
 use crate::training::trainer::{EpochProgress, Trainer};
 use crate::training::validation::Validation;
 
-/// What every stage of a run reads.
+/// A run, as all of its stages read it.
 pub(super) struct Run<'a> {
     pub(super) config: &'a TrainConfig,
     pub(super) data: &'a Dataset,
@@ -46,7 +46,7 @@ pub(super) struct Run<'a> {
     pub(super) screen: &'a Screen,
 }
 
-/// What the epochs hand to the final evaluation.
+/// The result of the epochs, for the final evaluation.
 pub(super) struct TrainingOutcome {
     /// Epochs that were trained.
     pub(super) epochs: usize,
@@ -59,7 +59,7 @@ pub(super) struct TrainingOutcome {
     pub(super) data_loading_fraction: f64,
 }
 
-/// What becomes of an epoch that is over.
+/// The decisions at the end of an epoch.
 #[derive(Clone, Copy)]
 struct EpochEnd {
     /// Whether [`EpochSelection`] chooses its weights.

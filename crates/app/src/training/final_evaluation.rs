@@ -34,7 +34,7 @@ pub(super) struct FinalModel<'a> {
     pub(super) model: Model,
     /// BLAKE3 of the file.
     digest: String,
-    /// What is known of each validation image after its pass through the model.
+    /// The observations of the validation images.
     val: Vec<Observation<'a>>,
 }
 
@@ -181,7 +181,7 @@ fn both_predictions(
 }
 
 impl Run<'_> {
-    /// What is known of each image of a set after its pass through the saved model, of which every rank computes a share.
+    /// The observations of the images of a set by the saved model; every rank computes a share of them.
     fn observe<'s>(
         &self,
         model: &Model,
@@ -226,16 +226,16 @@ impl Run<'_> {
     }
 }
 
-/// Of each test image, whether it or its patient occurs in the training or validation set, or in the training of the model
-/// that the run started from.
+/// Whether each test image, or its patient, occurs in the training or validation set, or in the training of the model that the
+/// run started from.
 pub(super) fn leaked_images(card: &ModelCard, data: &Dataset) -> Vec<bool> {
     let mut is_leaked = data.findings.is_leaked_test.clone();
     card.training_digests.mark_leaked(&data.test, &mut is_leaked);
     is_leaked
 }
 
-/// Of each validation image, whether it or its patient occurs in the training set, or whether it is a training image of the
-/// model that the run started from.
+/// Whether each validation image, or its patient, occurs in the training set, or is a training image of the model that the run
+/// started from.
 fn leaked_val_images(card: &ModelCard, data: &Dataset) -> Vec<bool> {
     let mut is_leaked = data.findings.is_leaked_val.clone();
     card.fitted_digests().mark_leaked(&data.val, &mut is_leaked);

@@ -79,10 +79,10 @@ fn n_hardest(n_images: usize) -> usize {
 
 /// The images with the largest losses of each class, in ascending order; of equal losses the first images.
 fn hardest(losses: &[f64], labels: &[u32], n_classes: usize) -> Vec<usize> {
-    let mut of_class = vec![Vec::new(); n_classes];
-    labels.iter().enumerate().for_each(|(image, &label)| of_class[label as usize].push(image));
+    let mut images_by_class = vec![Vec::new(); n_classes];
+    labels.iter().enumerate().for_each(|(image, &label)| images_by_class[label as usize].push(image));
     let mut hardest = Vec::new();
-    for mut images in of_class {
+    for mut images in images_by_class {
         images.sort_by(|&a, &b| losses[b].total_cmp(&losses[a]));
         images.truncate(n_hardest(images.len()));
         hardest.extend(images);

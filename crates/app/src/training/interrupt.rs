@@ -21,7 +21,7 @@ static STOPS_WITH_INPUT: AtomicBool = AtomicBool::new(false);
 /// Whether a signal ends the program, as [`end_on_signals`] has it.
 static ENDS_PROGRAM: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// What is registered while signals are recorded.
+/// The handlers that are registered while signals are recorded.
 struct Listener {
     /// The number of the signal that was received; 0 for none.
     signal: Arc<AtomicUsize>,

@@ -20,7 +20,7 @@ pub(super) enum ObservedSet {
     Test,
 }
 
-/// What the first rank asks of the others.
+/// A message of the first rank: the work that the others are to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Order {
     /// Take the state of the training, a message of its own, and train on these samples of the training set, or on all.
@@ -32,7 +32,7 @@ pub(super) enum Order {
     Train {
         /// From 0.
         epoch: usize,
-        /// What is done of it.
+        /// The part of it that is done.
         progress: EpochProgress,
     },
     /// Evaluate a share of the validation set with the model of this epoch.

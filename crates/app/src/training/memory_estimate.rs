@@ -18,25 +18,25 @@ use crate::training::trainer::measured_batch;
 const PROGRAM_BYTES: usize = 56 << 20;
 /// Copies of the weights after training: values, gradients, the tensors of the file, and the file.
 const FINAL_COPIES: usize = 4;
-/// What makes a run smaller.
+/// The advice of `inspect` and `lr-find`.
 pub(crate) const LOWER_SETTINGS: Remedy = Remedy::Settings("lower --batch, --size or --width");
-/// What makes a training smaller.
+/// The advice for a training.
 pub(crate) const SMALLER_TRAINING: Remedy =
     Remedy::Settings("raise --micro-batches, or lower --batch, --size or --width");
-/// What makes room for a training that is continued.
+/// The advice for a training that is continued.
 pub(crate) const MORE_ROOM: Remedy =
     Remedy::Room("end other programs, lower --threads, or continue it on a machine with more memory");
-/// What makes a run smaller whose largest part is [`Part::Measurement`].
+/// The advice for a run whose largest part is [`Part::Measurement`].
 const NO_AVERAGE: &str = "turn the averaging of weights off with --ema 0";
 /// The same where the images are so small that [`measured_batch`] does not depend on their size.
 const SMALLER_OR_NO_AVERAGE: &str =
     "lower --size or --width, or turn the averaging of weights off with --ema 0";
-/// What makes a run smaller whose largest part is [`Part::FirstTraining`]: batch and width of this training are fixed.
+/// The advice for a run whose largest part is [`Part::FirstTraining`]: batch and width of this training are fixed.
 const NO_FIRST_TRAINING: &str = "lower --size, or turn the oversampling off with --oversample-hard 1";
 /// Bytes for an image and a class in the evaluation of a set: logit, probability, rank, and both numbers as text.
 const BYTES_OF_CLASS: usize = 80;
 
-/// What to do where there is too little memory.
+/// Advice where there is too little memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Remedy {
     /// To change settings: those of the command that make a training step smaller.
@@ -77,7 +77,7 @@ pub(crate) struct MemoryEstimate {
     pub checkpoint_bytes: usize,
     /// After training, when its memory is free again: the model as a file, and the evaluation of every set.
     pub final_bytes: usize,
-    /// What takes most of it.
+    /// The part that takes most of it.
     part: Part,
     /// Images that go through the network together there.
     n_images: usize,
@@ -87,7 +87,7 @@ pub(crate) struct MemoryEstimate {
     width: usize,
 }
 
-/// What an estimate depends on besides the network.
+/// The sizes that an estimate depends on, besides those of the network.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunSizes {
     /// Images that go through the network together in training: of a batch or a shard of it.
@@ -109,7 +109,7 @@ pub(crate) struct RunSizes {
 }
 
 impl MemoryEstimate {
-    /// Of a run with these settings on loaded data.
+    /// The estimate for a run with these settings on loaded data.
     pub(crate) fn of(config: &TrainConfig, data: &Dataset) -> Self {
         let (n_train, n_epoch) = (data.train.len(), n_epoch_images(config, data));
         let n_shards = config.micro_batches;
@@ -141,7 +141,7 @@ impl MemoryEstimate {
         first.filter(|first| first.total_bytes > run.total_bytes).unwrap_or(run)
     }
 
-    /// Of the first training of hard-example oversampling, beside the network of the run.
+    /// The estimate for the first training of hard-example oversampling, beside the network of the run.
     fn of_first_training(config: &TrainConfig, data: &Dataset, data_bytes: usize) -> Self {
         let n_train = data.train.len();
         let first = first_training(config, n_train);
@@ -164,7 +164,7 @@ impl MemoryEstimate {
         Self { total_bytes: first.sum(), ..first }
     }
 
-    /// Of a run of these sizes.
+    /// The estimate for a run of these sizes.
     pub(crate) fn of_sizes(network: &ResNet9Config, sizes: RunSizes) -> Self {
         let RunSizes { batch, n_shards, size, n_threads, n_validated, n_evaluated, data_bytes, is_averaged } =
             sizes;
@@ -210,7 +210,7 @@ impl MemoryEstimate {
         PROGRAM_BYTES + data_bytes + kernel_bytes + training.max(self.final_bytes) + kept
     }
 
-    /// Of a process that does nothing but steps, or forward passes.
+    /// The estimate for a process that does nothing but steps, or forward passes.
     pub(crate) fn of_steps(
         network: &ResNet9Config,
         batch: usize,
@@ -290,7 +290,7 @@ impl MemoryEstimate {
         )
     }
 
-    /// What to do where it is too much; of settings, those that make the largest part smaller.
+    /// The advice where it is too much; if it names settings, those that make the largest part smaller.
     fn remedy(&self, remedy: Remedy) -> &'static str {
         match (remedy, self.part) {
             (Remedy::Settings(training_settings), Part::Training) => training_settings,

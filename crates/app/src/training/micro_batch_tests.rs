@@ -121,9 +121,12 @@ fn any_number_of_ranks_gives_the_same_bits() {
     let (alone, progress) = after_epoch(&data, &config, Ranks::one());
     assert_eq!(progress.n_batches, 4);
     for size in [2, 4] {
-        for (state, of_rank) in on_ranks(size, |ranks| after_epoch(&data, &config, ranks)) {
+        for (state, rank_progress) in on_ranks(size, |ranks| after_epoch(&data, &config, ranks)) {
             assert!(state == alone, "{size} ranks");
-            assert_eq!((of_rank.loss(), of_rank.accuracy()), (progress.loss(), progress.accuracy()));
+            assert_eq!(
+                (rank_progress.loss(), rank_progress.accuracy()),
+                (progress.loss(), progress.accuracy())
+            );
         }
     }
 }

@@ -32,12 +32,13 @@ pub(crate) fn loss_of_guessing(config: &TrainConfig, counts: &[usize], labels: &
     let (logits, mut grad_logits) = (Array4::zeros((1, 1, 1, counts.len())), Array4::zeros((0, 0, 0, 0)));
     let mut loss_of =
         |class| f64::from(loss_head.forward_backward_shard(&logits, &[class], 1.0, &mut grad_logits));
-    let of_class: Vec<f64> = (0..counts.len() as u32).map(&mut loss_of).collect();
+    let class_losses: Vec<f64> = (0..counts.len() as u32).map(&mut loss_of).collect();
     let mut sum = 0.0;
     for batch in batch_ranges(order.len(), config.batch(labels.len())) {
-        let of_batch: Vec<u32> = order[batch].iter().map(|sample| labels[sample.image as usize]).collect();
-        let of_images: f64 = of_batch.iter().map(|&class| of_class[class as usize]).sum();
-        sum += of_images / f64::from(loss_head.total_weight(&of_batch)) * of_batch.len() as f64;
+        let batch_labels: Vec<u32> =
+            order[batch].iter().map(|sample| labels[sample.image as usize]).collect();
+        let batch_sum: f64 = batch_labels.iter().map(|&class| class_losses[class as usize]).sum();
+        sum += batch_sum / f64::from(loss_head.total_weight(&batch_labels)) * batch_labels.len() as f64;
     }
     sum / order.len() as f64
 }
@@ -157,9 +158,9 @@ mod tests {
         }
         // 80 of 1,000 images are used 100 times, and none of 6.
         let oversampled = TrainConfig { oversample_hard: 100, ..default };
-        let of_oversampled = assumed(&oversampled, [1_000 + 99 * 80, 6], [1_000, 6]);
-        assert_eq!(of_oversampled, AssumedPrior::Reweighted);
-        assert!(of_oversampled.in_words().is_some_and(|words| words.contains("--oversample-hard")));
+        let oversampled_prior = assumed(&oversampled, [1_000 + 99 * 80, 6], [1_000, 6]);
+        assert_eq!(oversampled_prior, AssumedPrior::Reweighted);
+        assert!(oversampled_prior.in_words().is_some_and(|words| words.contains("--oversample-hard")));
     }
 
     #[test]

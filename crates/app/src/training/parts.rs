@@ -34,7 +34,7 @@ pub(crate) struct Part {
     pub config: TrainConfig,
 }
 
-/// What a part ended with.
+/// The result of a part.
 #[derive(Debug)]
 pub(super) struct PartResult<'a> {
     pub(super) data: &'a Dataset,
@@ -43,11 +43,10 @@ pub(super) struct PartResult<'a> {
 }
 
 /// Trains every part that has not ended yet, and hands the results of all of them, in their order, to `gather`. `config` has the
-/// settings of the whole. Returns its folder.
+/// settings of the whole, and `other_cpu` is for the parts that are resumed. Returns the folder of the whole.
 ///
 /// # Errors
-/// As [`pipeline::train`], of any part; and as [`pipeline::reopen`] and [`pipeline::train_in_folder`] of one that goes on, for which
-/// `other_cpu` is.
+/// As [`pipeline::train`], of any part; as [`pipeline::reopen`] and [`pipeline::train_in_folder`], of a part that is resumed.
 pub(super) fn train_parts(
     config: &TrainConfig,
     parts: &[Part],
@@ -160,8 +159,8 @@ fn train_unless_ended(
     finished.map(Some).map_err(|error| resumable_as_a_whole(error, folder))
 }
 
-/// Begins the training with the settings `config` in the folder `name` of that of the whole, or reopens it where it has begun, with
-/// `memory`. Returns its settings and its folder.
+/// Begins the training with the settings `config` in the folder `name` inside `folder`, that of the whole, or reopens it where it
+/// has begun, with `memory`. Returns its settings and its folder.
 ///
 /// # Errors
 /// As [`pipeline::begin`], and if the file of `--init` is not that of the other trainings; as [`pipeline::reopen`].

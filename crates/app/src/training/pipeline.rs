@@ -55,7 +55,7 @@ pub(crate) struct Execution<'a> {
 }
 
 impl<'a> Execution<'a> {
-    /// Of a run that leaves a model.
+    /// For a run that leaves a model.
     #[must_use]
     pub(crate) fn new(leader: &'a Leader<'a>, other_cpu: OtherCpu) -> Self {
         Self { leader, other_cpu, keeps_model: true }
@@ -87,7 +87,7 @@ pub(crate) fn train_led(
     screen: &Screen,
 ) -> Result<FinishedRun, TrainingError> {
     let (config, folder) = begin(config, data, folder, MemoryShare::ALL)?;
-    train_in_folder(&config, data, folder, Execution::new(leader, OtherCpu::Refuse), screen)
+    train_in_folder(&config, data, folder, Execution::new(leader, OtherCpu::Reject), screen)
 }
 
 /// Makes the folder of a run, from which it can be trained or resumed, with `memory`. Returns its settings and the folder.
@@ -127,7 +127,7 @@ pub(super) fn reopen(
     Ok((config, folder))
 }
 
-/// Trains in a folder that has its configuration already, from its checkpoint if it has one, which is refused if its
+/// Trains in a folder that has its configuration already, from its checkpoint if it has one, which is rejected if its
 /// weights were computed with other arithmetic, unless [`OtherCpu::Allow`].
 ///
 /// # Errors

@@ -32,7 +32,7 @@ const MAX_SHARE: f64 = 0.1;
 /// units. An estimate: a run of the phantom set took 82 s of processor time for 6.1e12 multiplications, and two fits of
 /// that size by themselves 0.78 s for 1.2e9.
 const KERNEL_SPEED: f64 = 60.0;
-/// What the intervals of a probe take for an image and a class, in multiplications of a linear classifier.
+/// The work of the intervals of a probe for an image and a class, in multiplications of a linear classifier.
 const INTERVAL_WORK: f64 = 1.5e6;
 /// Probes that have intervals, with that of full images.
 const N_PROBES: f64 = 4.0;
@@ -88,9 +88,9 @@ pub(crate) fn quick_audit(
 /// The time of the audit over that of the training, by the multiplications of both.
 fn share_of_training(config: &TrainConfig, data: &Dataset, n_fitted: usize, n_evaluated: usize) -> f64 {
     let (n_classes, pixels) = (data.class_names.len() as f64, (SIDE * SIDE * data.channels) as f64);
-    let of_fits = (linear_classifier::STEPS * n_fitted) as f64 * n_classes * pixels * 2.0;
-    let of_intervals = n_evaluated as f64 * n_classes * N_PROBES * INTERVAL_WORK;
-    (of_fits + of_intervals) * KERNEL_SPEED / multiplications(config, data)
+    let fit_work = (linear_classifier::STEPS * n_fitted) as f64 * n_classes * pixels * 2.0;
+    let interval_work = n_evaluated as f64 * n_classes * N_PROBES * INTERVAL_WORK;
+    (fit_work + interval_work) * KERNEL_SPEED / multiplications(config, data)
 }
 
 /// `most` of `n` indices, evenly spaced from the first on; all, if there are no more.
@@ -116,9 +116,9 @@ pub(crate) fn without_leaked(config: &TrainConfig, data: &Dataset) -> (ImageSet,
 /// The images at ascending indices into the validation set and after it the test set.
 fn selected(data: &Dataset, indices: &[usize]) -> ImageSet {
     let n_val = data.val.len();
-    let (of_val, of_test) = indices.split_at(indices.partition_point(|&index| index < n_val));
-    let of_test: Vec<usize> = of_test.iter().map(|index| index - n_val).collect();
-    data.val.select(of_val).concat(&data.test.select(&of_test))
+    let (val_indices, test_indices) = indices.split_at(indices.partition_point(|&index| index < n_val));
+    let test_indices: Vec<usize> = test_indices.iter().map(|index| index - n_val).collect();
+    data.val.select(val_indices).concat(&data.test.select(&test_indices))
 }
 
 /// How many images may be checked, of the validation set and after it the test set: all of both, or with `--test` the validation

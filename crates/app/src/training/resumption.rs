@@ -1,4 +1,4 @@
-//! What may differ when a training is continued.
+//! The settings that may differ when a training is continued.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::model::instruction_sets::OtherCpu;
 use crate::run_dir::file_names::CONFIG;
 use crate::run_dir::run_folder::RunFolder;
 
-/// What may differ; all else is as it was.
+/// The settings that may differ; all others are as they were.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resumption {
     /// Another number of threads.

@@ -84,10 +84,10 @@ pub(super) fn show_resumed(screen: &Screen, n_done: usize, n_steps: usize) {
     }
 }
 
-/// That a run goes on with other arithmetic than its own.
-pub(super) fn show_other_cpu(screen: &Screen, of_run: &InstructionSets) {
+/// Warns that a run goes on with other arithmetic than it had `so_far`.
+pub(super) fn show_other_cpu(screen: &Screen, so_far: &InstructionSets) {
     let text = format!(
-        "computed with {of_run} until now, from here on with {INSTRUCTION_SET}: the weights are not those of a run on one CPU"
+        "computed with {so_far} until now, from here on with {INSTRUCTION_SET}: the weights are not those of a run on one CPU"
     );
     screen.field("WARNING", &text);
 }

@@ -51,10 +51,10 @@ fn check(path: &Path, found: &TrainConfig, expected: &TrainConfig) -> Result<(),
 fn difference(found: &TrainConfig, expected: &TrainConfig) -> Option<(&'static str, [String; 2])> {
     let compared = settings::all().filter(|setting| !NOT_COMPARED.contains(&setting.name()));
     compared.map(|setting| (setting.name(), setting.text(found), setting.text(expected))).find_map(
-        |(name, of_found, of_expected)| {
-            let is_left = of_expected.is_none() && found.derived.contains(&name);
+        |(name, found_text, expected_text)| {
+            let is_left = expected_text.is_none() && found.derived.contains(&name);
             let text = |value: Option<String>| value.unwrap_or_else(|| "the default".to_owned());
-            (!is_left && of_found != of_expected).then(|| (name, [text(of_found), text(of_expected)]))
+            (!is_left && found_text != expected_text).then(|| (name, [text(found_text), text(expected_text)]))
         },
     )
 }

@@ -27,7 +27,7 @@ struct SeedsMetrics {
     seeds: Vec<SeedMetrics>,
 }
 
-/// Those of one seed.
+/// The metrics of one seed.
 #[derive(Debug, Serialize)]
 struct SeedMetrics {
     seed: u64,

@@ -29,7 +29,7 @@ pub(crate) struct SeveralRuns<'a> {
 }
 
 impl<'a> SeveralRuns<'a> {
-    /// Those that the settings ask for; `None` where they ask for a single training.
+    /// The trainings that the settings ask for; `None` where they ask for a single training.
     pub(crate) fn of(config: &'a TrainConfig) -> Option<Self> {
         let repetition = config.repetition()?;
         let parts = match repetition {
@@ -42,7 +42,7 @@ impl<'a> SeveralRuns<'a> {
     /// Trains every part that has not ended yet, and shows the metrics over all.
     ///
     /// # Errors
-    /// Those of any training.
+    /// The errors of any training.
     pub(crate) fn run(
         &self,
         folder: WholeFolder,
@@ -62,7 +62,7 @@ impl<'a> SeveralRuns<'a> {
     /// A training that fails ends none on another rank: what they have trained is not repeated when the whole is resumed.
     ///
     /// # Errors
-    /// Those of any training; `--stop-with-input` with several ranks.
+    /// The errors of any training; `--stop-with-input` with several ranks.
     pub(crate) fn run_on(
         &self,
         ranks: &Ranks,
@@ -95,7 +95,7 @@ impl<'a> SeveralRuns<'a> {
     /// Trains the share of one task in the folder `out`, in which other tasks work too.
     ///
     /// # Errors
-    /// Those of any training; a folder of other trainings.
+    /// The errors of any training; a folder of other trainings.
     pub(crate) fn run_task(
         &self,
         task: Share,

@@ -20,7 +20,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// That of this rank.
+    /// The share of this rank.
     pub(super) fn of_rank(ranks: &Ranks) -> Self {
         Self { number: ranks.rank() + 1, of: ranks.size() }
     }

@@ -46,8 +46,8 @@ fn at_most(most: usize, set: &ImageSet) -> Cow<'_, ImageSet> {
     }
 }
 
-/// What is known of each image of a set after its pass through the model, on the first rank, and nothing on the others; or the
-/// signal that a rank has received, after which no rank goes on with its share. Every rank calls this at the same time.
+/// The observations of the images of a set by the model, on the first rank, and an empty list on the others; or the signal that a
+/// rank has received, after which no rank goes on with its share. Every rank calls this at the same time.
 ///
 /// # Errors
 /// If a rank is lost.

@@ -71,15 +71,15 @@ fn untrained() -> Model {
 fn the_first_rank_gets_what_all_have_observed_or_an_error() {
     let (data, model) = (films(), untrained());
     let alone: Vec<_> = observe(&model.network, &data.test, model.card.preprocessing()).collect();
-    let of_all = |ranks: &Ranks| observe_on_all(ranks, &model, ObservedSet::Test, &data.test);
+    let observed_by = |ranks: &Ranks| observe_on_all(ranks, &model, ObservedSet::Test, &data.test);
     for size in 1..=4 {
-        let observed = on_ranks(size, |ranks| of_all(&ranks).unwrap().unwrap());
+        let observed = on_ranks(size, |ranks| observed_by(&ranks).unwrap().unwrap());
         assert!(observed[0] == alone && observed[1..].iter().all(Vec::is_empty), "{size} ranks");
     }
     on_ranks(2, |ranks| {
         // The other one has ended.
         if ranks.is_first() {
-            assert!(matches!(of_all(&ranks), Err(RankError::Lost { .. })));
+            assert!(matches!(observed_by(&ranks), Err(RankError::Lost { .. })));
         }
     });
 }

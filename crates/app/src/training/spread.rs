@@ -36,7 +36,7 @@ pub(super) struct Spread {
     mean: BTreeMap<String, f64>,
     /// With one less than the number of trainings as the divisor.
     sd: BTreeMap<String, f64>,
-    /// Of each other metric, in how many trainings it is undefined.
+    /// The other metrics, each with the number of trainings in which it is undefined.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     n_undefined: BTreeMap<String, usize>,
     /// Trainings.
@@ -51,7 +51,7 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// Of at least two trainings.
+    /// The spread over at least two trainings.
     pub(super) fn new<'a>(trainings: impl Iterator<Item = &'a MainMetrics>) -> Self {
         let trainings: Vec<&MainMetrics> = trainings.collect();
         let mut spread = Self {
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use crate::metrics::Predictions;
 
-    /// Of four images, of which the model takes all for the first class.
+    /// A training with four test images, all of which the model takes for the first class.
     fn training(n_correct: u32, main_set: &'static str, n_leaked: usize) -> MainMetrics {
         let mut predictions = Predictions::new(2);
         (0..4).for_each(|i| predictions.add(u32::from(i >= n_correct), [1.0, 0.0].into_iter()));

@@ -39,10 +39,10 @@ mod show;
 
 pub(crate) use outcome::to_try_again;
 
-/// What the folders of its trainings begin with, each in that of the whole.
+/// How the name of the folder of each training begins, which is in the folder of the sweep.
 pub(crate) const TRAINING_PREFIX: &str = "training-";
 
-/// What is searched, with the settings that all trainings share.
+/// A search space, and the settings that all of its trainings share.
 pub(crate) struct Sweep<'a> {
     base: &'a TrainConfig,
     space: &'a SearchSpace,
@@ -60,7 +60,7 @@ struct Contender<'a> {
     results: Vec<ResultRecord>,
 }
 
-/// What every training of a sweep needs.
+/// Trains the settings of a sweep, each in its own folder.
 struct Runner<'a> {
     whole: Whole<'a>,
     folder: &'a RunFolder,
@@ -68,7 +68,7 @@ struct Runner<'a> {
     /// Training images.
     n_train: usize,
     score: ScoreName,
-    /// What a training may take.
+    /// The memory that a training may take.
     memory: MemoryShare,
     other_cpu: OtherCpu,
 }
@@ -301,8 +301,8 @@ impl<'a> Sweep<'a> {
             contender.results.push(result);
         }
         left.sort_by(|one, other| {
-            let [of_one, of_other] = [one, other].map(Contender::last);
-            outcome::order(of_one, of_other, self.score).then(one.number.cmp(&other.number))
+            let [one_result, other_result] = [one, other].map(Contender::last);
+            outcome::order(one_result, other_result, self.score).then(one.number.cmp(&other.number))
         });
         Ok(())
     }
@@ -370,8 +370,8 @@ impl Rung {
 
     /// The folder of a training, in that of the whole.
     fn folder(self, contender: &Contender<'_>) -> String {
-        let of_rung = if self.number > 0 { format!("-rung-{}", self.number) } else { String::new() };
-        format!("{TRAINING_PREFIX}{}{of_rung}", contender.number)
+        let rung_suffix = if self.number > 0 { format!("-rung-{}", self.number) } else { String::new() };
+        format!("{TRAINING_PREFIX}{}{rung_suffix}", contender.number)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::run_dir::run_folder::RunFolder;
 use crate::terminal::foreign_text::shell_word;
 use crate::terminal::screen::{Screen, counted};
 
-/// What `--json` prints of a task.
+/// The output of `--json` for a task.
 #[derive(Debug, Serialize)]
 struct TaskResult {
     task: String,

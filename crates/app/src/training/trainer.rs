@@ -62,7 +62,7 @@ pub(crate) struct Trainer {
     labels: Vec<u32>,
 }
 
-/// What a step reports.
+/// The report of a step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepReport {
     /// Steps done in the whole run.

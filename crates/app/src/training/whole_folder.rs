@@ -26,13 +26,13 @@ const MAX_BYTES: u64 = 1 << 20;
 pub(crate) enum WholeFolder {
     /// Created once the data are known to be usable.
     Planned(PlannedFolder),
-    /// That of an interrupted run, or one that was created a part ago.
+    /// The folder of an interrupted run, or one that an earlier part has created.
     Existing(RunFolder),
-    /// That of several tasks, which the first of them creates.
+    /// The folder of several tasks, which the first of them creates.
     OfTasks(PathBuf),
 }
 
-/// What the folder has files of.
+/// The content of the files that the folder has besides the folders of the trainings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Whole<'a> {
     /// The settings of the whole.
@@ -106,7 +106,7 @@ impl WholeFolder {
 }
 
 impl<'a> Whole<'a> {
-    /// Of trainings that all have the settings `config`, but for seed or fold.
+    /// For trainings that all have the settings `config`, but for seed or fold.
     pub(super) fn of(config: &'a TrainConfig) -> Self {
         Self { config, init: config.init.as_deref(), more: None }
     }

@@ -16,8 +16,8 @@ pub(super) fn multiplications(config: &TrainConfig, data: &Dataset) -> f64 {
     images * work_per_pixel(&architecture) * f64::from(config.size).powi(2)
 }
 
-/// Those of an image for a pixel of its crop. The first convolution, which reads one or three channels, counts for nothing beside
-/// the others.
+/// The multiplications of an image for a pixel of its crop. The first convolution, which reads one or three channels, counts for
+/// nothing beside the others.
 fn work_per_pixel(architecture: &Architecture) -> f64 {
     let convolutions = architecture.convolutions().into_iter().skip(1);
     let work = convolutions.map(|conv| {

@@ -16,7 +16,7 @@ use crate::config::settings::{self, TrainConfig};
 const KEYS: [&str; 6] = ["search", "trainings", "seed", "halving", "min-epochs", "settings"];
 /// The keys of a range.
 const RANGE_KEYS: [&str; 4] = ["from", "to", "spacing", "steps"];
-/// What a setting may have.
+/// The kinds of values that a setting may have, for errors.
 const EXPECTED: &str =
     "values such as [1, 2], or a range such as { from = 0.001, to = 0.1, spacing = \"log\" }";
 /// Least epochs of a training where the file has none.
@@ -58,7 +58,7 @@ const NOT_SEARCHED: [(&[&str], &str); 2] = [
 
 type Value<'i> = Spanned<DeValue<'i>>;
 
-/// What the file has, entry by entry.
+/// The entries of the file, as they are read.
 #[derive(Default)]
 struct Parsed<'i> {
     is_random: bool,

@@ -62,7 +62,7 @@ impl Range {
     }
 }
 
-/// What a setting may be.
+/// The values of a searched setting.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Values {
     /// One of these texts, each as on the command line.

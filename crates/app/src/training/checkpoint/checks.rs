@@ -13,7 +13,7 @@ const MAX_SECONDS: f64 = 1e10;
 /// Bytes of a digest in hexadecimal digits, at most.
 const MAX_DIGEST_LEN: usize = 64;
 
-/// What settings and data decide about the checkpoints of a run.
+/// The sizes of a run, which its checkpoints have to fit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunSize<'a> {
     /// The settings.

@@ -1,4 +1,4 @@
-//! A checkpoint with a valid digest and any wrong number in it is refused, or continued; the program never panics.
+//! A checkpoint with a valid digest and any wrong number in it is rejected, or continued; the program never panics.
 
 use std::collections::HashMap;
 use std::fs;
@@ -206,12 +206,12 @@ fn pointers(value: &Value, at: &str) -> Vec<String> {
         Value::Array(list) => list.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect(),
         _ => Vec::new(),
     };
-    let of_value = |(key, value): (String, &Value)| {
+    let with_inner = |(key, value): (String, &Value)| {
         let pointer = format!("{at}/{key}");
         let more = pointers(value, &pointer);
         std::iter::once(pointer).chain(more).collect::<Vec<_>>()
     };
-    inside.into_iter().flat_map(of_value).collect()
+    inside.into_iter().flat_map(with_inner).collect()
 }
 
 /// What a forger may write in the place of a value.
@@ -229,19 +229,19 @@ fn extremes(value: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn a_forged_checkpoint_is_refused_or_continued() {
+fn a_forged_checkpoint_is_rejected_or_continued() {
     let broken_off = BrokenOff::new();
     let content = Content::of(&broken_off.checkpoint);
     assert!(from_bytes(&content.sealed()) == from_bytes(&broken_off.checkpoint), "the forger's own work");
-    broken_off.resume(&content.sealed(), OtherCpu::Refuse).expect("nothing is forged");
+    broken_off.resume(&content.sealed(), OtherCpu::Reject).expect("nothing is forged");
     let forged = [content.with_forged_state(), content.with_forged_tensors()].concat();
     let mut trainer = broken_off.trainer();
-    let (mut accepted, mut panics, mut n_refused) = (Vec::new(), Vec::new(), 0);
+    let (mut accepted, mut panics, mut n_rejected) = (Vec::new(), Vec::new(), 0);
     for (what, content) in &forged {
         let checkpoint = content.sealed();
         match catch_unwind(AssertUnwindSafe(|| broken_off.restore(&mut trainer, &checkpoint))) {
             Ok(Ok(())) => accepted.push((what, checkpoint)),
-            Ok(Err(_)) => n_refused += 1,
+            Ok(Err(_)) => n_rejected += 1,
             Err(_) => panics.push(what),
         }
     }
@@ -261,12 +261,12 @@ fn a_forged_checkpoint_is_refused_or_continued() {
     }
     drop(hooked);
     println!(
-        "{n_refused} forgeries of {} are refused at once; of the others, {n_continued} were continued, {n_late} refused later",
+        "{n_rejected} forgeries of {} are rejected at once; of the others, {n_continued} were continued, {n_late} rejected later",
         forged.len()
     );
     assert!(panics.is_empty(), "{} panicked: {panics:?}", panics.len());
-    assert_eq!(n_refused + n_accepted, forged.len());
-    assert!(n_refused > 600 && n_continued > 10, "{n_refused} refused, {n_continued} continued");
+    assert_eq!(n_rejected + n_accepted, forged.len());
+    assert!(n_rejected > 600 && n_continued > 10, "{n_rejected} rejected, {n_continued} continued");
 }
 
 /// The process ends when it writes its first predictions: what comes after them is not the business of a checkpoint.
@@ -284,15 +284,18 @@ fn a_run_of_other_vector_instructions_goes_on_only_if_that_is_asked_for() {
     let broken_off = BrokenOff::new();
     let (mut run_state, trainer) = from_bytes(&broken_off.checkpoint).expect("a checkpoint");
     run_state.instruction_sets = serde_json::from_value(json!(["MMX"])).expect("a name");
-    let of_other_cpu = to_bytes(&run_state, &trainer);
+    let other_checkpoint = to_bytes(&run_state, &trainer);
     let error = broken_off
-        .resume(&of_other_cpu, OtherCpu::Refuse)
+        .resume(&other_checkpoint, OtherCpu::Reject)
         .expect_err("it would end in other digits")
         .to_string();
     assert!(error.contains("computed with MMX") && error.contains("--other-cpu"), "{error}");
-    assert!(fs::read(broken_off.run.join(CHECKPOINT)).expect("a file") == of_other_cpu, "it stays as it is");
+    assert!(
+        fs::read(broken_off.run.join(CHECKPOINT)).expect("a file") == other_checkpoint,
+        "it stays as it is"
+    );
 
-    broken_off.resume(&of_other_cpu, OtherCpu::Allow).expect("it is asked for");
+    broken_off.resume(&other_checkpoint, OtherCpu::Allow).expect("it is asked for");
     let last_line = last_line(&broken_off.run);
     let sets = json!(["MMX", roentgen_tensor::lanes::INSTRUCTION_SET]);
     assert_eq!(last_line["instruction_sets"], sets);

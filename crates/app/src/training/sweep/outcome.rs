@@ -250,7 +250,7 @@ mod tests {
             let read = |config: &TrainConfig| {
                 let path = whole.path().join("training-2");
                 let (pending, score) = (pending("training-2".to_owned(), 3), score_name(Select::Accuracy));
-                read(&path, &pending, config, score, OtherCpu::Refuse)
+                read(&path, &pending, config, score, OtherCpu::Reject)
             };
             assert!(read(&config).is_ok_and(|ended| ended.is_some()));
             assert!(
@@ -265,7 +265,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path();
         let (pending, config) = (pending("training-1".to_owned(), 3), TrainConfig::default());
-        let read_by = |select| read(path, &pending, &config, score_name(select), OtherCpu::Refuse);
+        let read_by = |select| read(path, &pending, &config, score_name(select), OtherCpu::Reject);
         let read = || read_by(Select::Accuracy);
         assert!(read().expect("an empty folder").is_none());
         fs::write(path.join(FAILURE), "{\"reason\": \"diverged\"}").expect("a file");
