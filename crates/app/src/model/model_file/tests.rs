@@ -9,6 +9,7 @@ use super::super::instruction_sets::InstructionSets;
 use super::super::model_card::{FORMAT, TrainedOn};
 use super::super::observation::observe;
 use super::super::ood::OodDetector;
+use super::super::training_digests::TrainingDigests;
 use super::*;
 use crate::config::{FitChoice, InvertChoice, ViewList};
 use roentgen_tensor::parameter::ParameterKind;
