@@ -230,6 +230,8 @@ fn shown_p(p: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::run_dir::predictions_file::RecordedPrediction;
 

@@ -247,7 +247,7 @@ pub(crate) fn predict_files(
 ) -> PredictedFiles {
     let LoadedFiles { images, by_source, counts, .. } = model.card.read_images(sources);
     let predictions = predict_images(model, &images, summary);
-    let n_trained = model.card.fitted_digests().map_or(0, |digests| digests.count(&images));
+    let n_trained = model.card.fitted_digests().count(&images);
     let of_each = sources.iter().map(ImageSource::name).zip(by_source);
     let results = of_each.map(|(path, image)| {
         FileResult::new(path, &model.card.class_names, image.map(|image| &predictions[image]))

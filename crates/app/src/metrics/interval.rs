@@ -175,7 +175,7 @@ mod tests {
     }
 
     fn of_groups(hits: &[bool], groups: &[u32]) -> Option<Interval> {
-        share_interval(hits, Some(groups))
+        share_interval(hits.iter().copied().enumerate(), &Groups::new(hits.len(), Some(groups)))
     }
 
     #[test]

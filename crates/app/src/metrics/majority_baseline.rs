@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::SubsetMetrics;
+use super::{Interval, SubsetMetrics};
 
 /// The comparison, on one set of images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

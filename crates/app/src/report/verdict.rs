@@ -107,7 +107,7 @@ fn not_exceeded_sentence(main: &SubsetMetrics, baseline: &MajorityBaseline) -> S
         ),
         _ => String::new(),
     };
-    let is = if baseline.is_missed(main.accuracy().interval) {
+    let is = if baseline.is_missed(main.accuracy.interval) {
         "is significantly worse"
     } else {
         "is not significantly better"
@@ -275,9 +275,8 @@ pub(crate) fn leaky_val_in_words(
     };
     let or_initial = if config.init.is_some() { ", or in that of the initial model" } else { "" };
     // Besides those of the initial model, these are images of the run itself.
-    let digests = card.training_digests.as_ref();
     let has_other_split = data.val_origin == SubsetOrigin::SplitOff
-        && digests.is_some_and(|digests| has_data_of_initial_model(config, data, digests));
+        && has_data_of_initial_model(config, data, &card.training_digests);
     let take_out = by_number(
         n,
         "take this image out of one of the two sets",

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::runs::RunEntry;
-use crate::metrics::{Interval, MajorityBaseline};
 use crate::metrics::shortcut_audit::Audit;
+use crate::metrics::{Interval, MajorityBaseline};
 use crate::run_dir::file_names::METRICS;
 use crate::run_dir::records::MAX_METRICS_BYTES;
 use crate::terminal::figures::percent;
@@ -196,10 +196,7 @@ mod tests {
             &["55.0 %, is not clearly better than that of always answering ill: 50.0 %"],
         );
         let worse = json!({ "accuracy": 0.25, "accuracy_interval": [0.1, 0.4] });
-        warns(
-            &json!({ "test": worse, "majority_baseline": baseline(false) }),
-            &["25.0 %, is clearly worse"],
-        );
+        warns(&json!({ "test": worse, "majority_baseline": baseline(false) }), &["25.0 %, is clearly worse"]);
         warns(&json!({ "majority_baseline": null }), &["trained on all images"]);
         warns(&json!({ "val": good(), "test": good(), "n_leaked": 40 }), &["Every test image"]);
         warns(&json!({ "val": good(), "n_leaked_val": 40 }), &["no test set", "Every validation image"]);

@@ -154,8 +154,7 @@ fn calibration_in_words(calibration: &Calibration) -> (&'static str, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Predictions;
-    use crate::metrics::groups::Groups;
+    use crate::metrics::{Groups, Predictions};
     use crate::model::calibration::BeforeAfter;
 
     #[test]
